@@ -17,7 +17,9 @@ function projectsOfTier(tier: Tier): readonly Project[] {
   const [name = "", aloneName] = projectsOf(tier);
   const include = tier.folders.map((folder) => `${folder}/**/*.test.ts`);
   const together = { name, include, exclude: alone, workers: filesAtOnce, testTimeoutMs };
-  return aloneName === undefined ? [together] : [together, { name: aloneName, include: alone, exclude: [], workers: 1, testTimeoutMs }];
+  return aloneName === undefined
+    ? [together]
+    : [together, { name: aloneName, include: alone, exclude: [], workers: 1, testTimeoutMs }];
 }
 
 /** As the build does it. */
@@ -27,7 +29,10 @@ const protoFiles = {
 };
 
 /** Projects of different width must not run at the same time: each has a place in the order of its own. */
-function configOf({ name, include, exclude, workers, testTimeoutMs }: Project, position: number): TestProjectInlineConfiguration {
+function configOf(
+  { name, include, exclude, workers, testTimeoutMs }: Project,
+  position: number,
+): TestProjectInlineConfiguration {
   return {
     plugins: [protoFiles],
     // Examples name the package; here its sources stand for it.

@@ -9,7 +9,12 @@ export {
   SecretDeletionPolicy,
   SecretStoreKind,
 } from "./credentials/externalKeys";
-export { type ExternalSecretArgs, type NewSecret, RepositorySecret, type RepositorySecretArgs } from "./credentials/repositorySecret";
+export {
+  type ExternalSecretArgs,
+  type NewSecret,
+  RepositorySecret,
+  type RepositorySecretArgs,
+} from "./credentials/repositorySecret";
 export { SharedExternalSecret, type SharedExternalSecretArgs } from "./credentials/sharedExternalSecret";
 export {
   type BackupMonitoringArgs,

@@ -70,7 +70,8 @@ async function main(argv: readonly string[]): Promise<number> {
     });
     const { command, output, params } = loaded.config;
     if (command === "help") return print(helpText(params));
-    if (command === "version") return print(output === "json" ? `${JSON.stringify({ version: VERSION })}\n` : `pgbackstop ${VERSION}\n`);
+    if (command === "version")
+      return print(output === "json" ? `${JSON.stringify({ version: VERSION })}\n` : `pgbackstop ${VERSION}\n`);
     return await runCommand(loaded, await loadCommand(command));
   } catch (error) {
     const log = createLog(systemClock, [stream(process.stdout, "warn", "text", true)]);
@@ -90,13 +91,19 @@ async function runCommand({ config, warnings }: Loaded, command: Command): Promi
   const beganAtMs = systemClock.monotonicMs();
   const abort = listenForSignals(log, graceOf(config));
   setInterval(() => stat("/", () => {}), STIR_MS).unref();
-  const host = new ProcessHost(config, { clock: systemClock, random: systemRandom, log, signal: abort.signal }, processFacts());
+  const host = new ProcessHost(
+    config,
+    { clock: systemClock, random: systemRandom, log, signal: abort.signal },
+    processFacts(),
+  );
   try {
     warnRoot(config, host.lockOwners(), log);
     const code = await command(host);
     await host.close();
     await rememberRun(config, code, log);
-    frame(`${config.command} command end: completed successfully (${Math.round(systemClock.monotonicMs() - beganAtMs)}ms)`);
+    frame(
+      `${config.command} command end: completed successfully (${Math.round(systemClock.monotonicMs() - beganAtMs)}ms)`,
+    );
     return code;
   } catch (thrown) {
     const error = abort.signal.aborted ? toBackupError(abort.signal.reason, "term") : asBackupError(thrown);
@@ -131,7 +138,10 @@ async function rememberRun({ command, dryRun, spoolPath, stanza }: Config, exitC
 function asBackupError(thrown: unknown): BackupError {
   if (thrown instanceof BackupError) return thrown;
   const stack = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
-  return fail("unhandled", stack, { hint: "This is a defect of pgbackstop: please report it with these lines.", cause: thrown });
+  return fail("unhandled", stack, {
+    hint: "This is a defect of pgbackstop: please report it with these lines.",
+    cause: thrown,
+  });
 }
 
 function exitCodeOf(error: unknown): number {
@@ -166,7 +176,12 @@ function sinksOf(config: Config): LogSink[] {
   return sinks;
 }
 
-function stream(out: NodeJS.WriteStream, level: LogSink["level"], format: LogSink["format"], timestamp: boolean): LogSink {
+function stream(
+  out: NodeJS.WriteStream,
+  level: LogSink["level"],
+  format: LogSink["format"],
+  timestamp: boolean,
+): LogSink {
   return { level, format, timestamp, write: (text) => out.write(text) };
 }
 
@@ -259,7 +274,10 @@ function loadOther({ moved, secretsPath, args }: OtherConfiguration, log: Log): 
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("PGBACKREST_"));
   const env = { ...Object.fromEntries(inherited), PGBACKSTOP_SECRETS: secretsPath };
   const readMoved = (path: string): string | null =>
-    Object.entries(moved).reduce<string | null>((text, [from, to]) => text?.replaceAll(`${from}/`, `${to}/`) ?? null, readTextFile(path));
+    Object.entries(moved).reduce<string | null>(
+      (text, [from, to]) => text?.replaceAll(`${from}/`, `${to}/`) ?? null,
+      readTextFile(path),
+    );
   const { config, warnings } = loadConfig({
     argv: args,
     env: withSecretFiles(env, { readFile: readTextFile, listDirectory }),
@@ -284,7 +302,10 @@ async function ask(question: string, signal: AbortSignal): Promise<string | null
   const { createInterface } = await import("node:readline/promises");
   const lines = createInterface({ input: process.stdin, output: process.stdout });
   try {
-    return await Promise.race([lines.question(question, { signal }), new Promise<null>((resolve) => lines.once("close", () => resolve(null)))]);
+    return await Promise.race([
+      lines.question(question, { signal }),
+      new Promise<null>((resolve) => lines.once("close", () => resolve(null))),
+    ]);
   } finally {
     lines.close();
   }
@@ -300,7 +321,10 @@ function readTextFile(path: string): string | null {
     return readFileSync(path, "utf8");
   } catch (error) {
     if (isMissing(error)) return null;
-    throw fail("fileOpen", `unable to open file '${path}' for read: ${toBackupError(error).message}`, { path, cause: error });
+    throw fail("fileOpen", `unable to open file '${path}' for read: ${toBackupError(error).message}`, {
+      path,
+      cause: error,
+    });
   }
 }
 

@@ -67,14 +67,25 @@ export interface ProcessFacts {
 const SOON_TIMEOUT_MS = 5000;
 
 /** Opens repositories as configured, also in worker threads. No I/O yet: a dead repository fails its first use. */
-export function openRepositories(stanza: string, repos: readonly RepoConfig[], ioTimeoutMs: number, ctx: Context): Repository[] {
+export function openRepositories(
+  stanza: string,
+  repos: readonly RepoConfig[],
+  ioTimeoutMs: number,
+  ctx: Context,
+): Repository[] {
   return repos.map((config) => ({
     key: config.key,
     name: `repo${config.key}`,
     stanza,
     storage:
       config.unusable === undefined
-        ? openStorage(config, { clock: ctx.clock, random: ctx.random, signal: ctx.signal, ioTimeoutMs, readFile: (path) => readFileSync(path) })
+        ? openStorage(config, {
+            clock: ctx.clock,
+            random: ctx.random,
+            signal: ctx.signal,
+            ioTimeoutMs,
+            readFile: (path) => readFileSync(path),
+          })
         : unusableStorage(`repo${config.key}`, config.unusable),
     cipherType: config.cipherType,
     cipherPass: config.cipherPass?.reveal() ?? null,
@@ -144,12 +155,16 @@ export class ProcessHost implements CommandHost {
   runSelf(args: readonly string[], signal: AbortSignal, onOutput?: (text: string) => void): Promise<number> {
     const [program = "", ...first] = this.#facts.ownCommand;
     return new Promise((resolve, reject) => {
-      const child = spawn(program, [...first, ...args], { stdio: ["ignore", "inherit", onOutput === undefined ? "inherit" : "pipe"] });
+      const child = spawn(program, [...first, ...args], {
+        stdio: ["ignore", "inherit", onOutput === undefined ? "inherit" : "pipe"],
+      });
       child.stderr?.setEncoding("utf8").on("data", (text: string) => onOutput?.(text));
       const end = (): void => void child.kill("SIGTERM");
       if (signal.aborted) end();
       signal.addEventListener("abort", end, { once: true });
-      child.on("error", (error) => reject(fail("execute", `unable to start '${program}': ${error.message}`, { cause: error })));
+      child.on("error", (error) =>
+        reject(fail("execute", `unable to start '${program}': ${error.message}`, { cause: error })),
+      );
       child.on("close", (code) => {
         signal.removeEventListener("abort", end);
         resolve(code ?? ERRORS.term);
@@ -157,8 +172,16 @@ export class ProcessHost implements CommandHost {
     });
   }
 
-  program(args: readonly string[], { isOwn = false, ...run }: Parameters<CommandHost["program"]>[1]): Promise<ProgramEnd> {
-    return runProgram(args, { ...run, clock: this.ctx.clock, cwd: "/", env: isOwn ? this.#facts.environment : this.#facts.plainEnvironment });
+  program(
+    args: readonly string[],
+    { isOwn = false, ...run }: Parameters<CommandHost["program"]>[1],
+  ): Promise<ProgramEnd> {
+    return runProgram(args, {
+      ...run,
+      clock: this.ctx.clock,
+      cwd: "/",
+      env: isOwn ? this.#facts.environment : this.#facts.plainEnvironment,
+    });
   }
 
   get isInteractive(): boolean {
@@ -181,8 +204,13 @@ export class ProcessHost implements CommandHost {
 
   repositories(): readonly Repository[] {
     // A server answers accepted requests before it ends: they outlive the signal that ends it.
-    const signal = isServing(this.config) ? this.#closing.signal : AbortSignal.any([this.ctx.signal, this.#closing.signal]);
-    this.#repos ??= openRepositories(this.config.stanza ?? "", this.#repoConfigs(), this.#ioTimeoutMs, { ...this.ctx, signal });
+    const signal = isServing(this.config)
+      ? this.#closing.signal
+      : AbortSignal.any([this.ctx.signal, this.#closing.signal]);
+    this.#repos ??= openRepositories(this.config.stanza ?? "", this.#repoConfigs(), this.#ioTimeoutMs, {
+      ...this.ctx,
+      signal,
+    });
     return this.#repos;
   }
 
@@ -205,7 +233,11 @@ export class ProcessHost implements CommandHost {
   }
 
   servers(): readonly ServerCandidate[] {
-    return this.config.pgs.map((pg) => ({ key: pg.key, dataDirectory: trimmed(pg.path), connect: () => this.#sessionWith(pg) }));
+    return this.config.pgs.map((pg) => ({
+      key: pg.key,
+      dataDirectory: trimmed(pg.path),
+      connect: () => this.#sessionWith(pg),
+    }));
   }
 
   async #sessionWith(pg: PgConfig): Promise<Session> {
@@ -243,7 +275,10 @@ export class ProcessHost implements CommandHost {
     const threads = isServing(this.config) ? Math.min(processMax, this.#facts.processorCount) : processMax;
     if (processMax === 1 && !isServing(this.config)) this.#pool = inlinePool(this.#reposByKey(), this.ctx, 1);
     else {
-      const here = COMMAND_TABLE[this.config.command].idleMain === true ? { runHere: (job: Job) => runJob(job, this.#reposByKey(), this.ctx) } : {};
+      const here =
+        COMMAND_TABLE[this.config.command].idleMain === true
+          ? { runHere: (job: Job) => runJob(job, this.#reposByKey(), this.ctx) }
+          : {};
       const start = { stanza, repos: this.#repoConfigs(), ioTimeoutMs: this.#ioTimeoutMs };
       this.#pool = workerPool(this.#facts.programFile, start, { slots: threads, signal, ...here });
     }
@@ -302,7 +337,10 @@ export class ProcessHost implements CommandHost {
   /** The command's signal ends every request of its own storages. */
   #storageAfterAbort({ key, stanza }: Repository): Repository["storage"] {
     const configs = this.#repoConfigs().filter((config) => config.key === key);
-    const [again] = openRepositories(stanza, configs, LEASE_TIMES.releaseMs, { ...this.ctx, signal: this.#closing.signal });
+    const [again] = openRepositories(stanza, configs, LEASE_TIMES.releaseMs, {
+      ...this.ctx,
+      signal: this.#closing.signal,
+    });
     assert(again !== undefined, `repo${key} was opened without a configuration`);
     this.#again.push(again);
     return again.storage;
@@ -316,7 +354,11 @@ export class ProcessHost implements CommandHost {
   isLocked(kind: LockKind): boolean {
     const { lockPath, repos, stanza = "" } = this.config;
     const { execId, isAlive, pid } = this.#facts;
-    return isLocked({ lockPath, owners: this.lockOwners(), stanza, kind, repoIndexes: repos.map((repo) => repo.key) }, { pid, execId }, isAlive);
+    return isLocked(
+      { lockPath, owners: this.lockOwners(), stanza, kind, repoIndexes: repos.map((repo) => repo.key) },
+      { pid, execId },
+      isAlive,
+    );
   }
 
   requireStarted(): void {
@@ -325,7 +367,10 @@ export class ProcessHost implements CommandHost {
 
   /** Accounts that use these clusters and repositories: the owners of the configured directories. */
   lockOwners(): readonly number[] {
-    const paths = [...this.config.pgs.map((pg) => pg.path), ...this.config.repos.flatMap((repo) => (repo.type === "posix" ? [repo.path] : []))];
+    const paths = [
+      ...this.config.pgs.map((pg) => pg.path),
+      ...this.config.repos.flatMap((repo) => (repo.type === "posix" ? [repo.path] : [])),
+    ];
     return paths.flatMap((path) => ownerOf(path) ?? []);
   }
 

@@ -1,7 +1,7 @@
 /**
  * The head of the bundle, which Node runs first. The program, and packages that only some commands need, follow as
- * named comments (tools/parts/build/build.ts). V8 skips a comment at once, but scans every function of a program, in each
- * process and each worker thread.
+ * named comments (tools/parts/build/build.ts). V8 skips a comment at once, but scans every function of a program, in
+ * each process and each worker thread.
  *
  * V8's compiled code is cached beside the file as `<file>.compiled`, as Python does; where that is not writable, each
  * start compiles the program. The cache counts only if the program's owner or the current user owns it and no one else
@@ -14,7 +14,18 @@
  * A Node that is too old is refused first: stanza-create would succeed there, and reading zstd would fail later.
  */
 import { createHash } from "node:crypto";
-import { closeSync, fstatSync, openSync, readFileSync, readSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  fstatSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { compileFunction, Script } from "node:vm";
 import { isMainThread } from "node:worker_threads";
 
@@ -64,7 +75,8 @@ function loadProgram(): (...args: unknown[]) => void {
     filename: __filename,
     ...(compiled === null ? {} : { cachedData: compiled }),
   });
-  if (isMainThread && (compiled === null || script.cachedDataRejected === true)) process.once("exit", () => keepCompiled(script));
+  if (isMainThread && (compiled === null || script.cachedDataRejected === true))
+    process.once("exit", () => keepCompiled(script));
   return script.runInThisContext() as ReturnType<typeof loadProgram>;
 }
 
@@ -77,7 +89,8 @@ function loadPackage(name: string, ...args: unknown[]): void {
 function readText(name: string): string {
   const [fromEndBytes, sizeBytes] = TEXTS[name] ?? [0, 0];
   const { size, mtimeMs } = fstatSync(PROGRAM_FD);
-  if (size !== STARTED.size || mtimeMs !== STARTED.mtimeMs) throw new Error(`${__filename} was changed while it ran: start it again`);
+  if (size !== STARTED.size || mtimeMs !== STARTED.mtimeMs)
+    throw new Error(`${__filename} was changed while it ran: start it again`);
   const bytes = Buffer.allocUnsafe(sizeBytes);
   readSync(PROGRAM_FD, bytes, 0, sizeBytes, size - fromEndBytes);
   return bytes.toString("latin1").replace(KEPT_APART, "*/");
@@ -119,7 +132,10 @@ function keepCompiled(script: Script): void {
 
 /** Of code for this program, this Node and this family of processors. */
 function digestOf(compiled: Buffer): Buffer {
-  return createHash("sha256").update(`${PROGRAM_DIGEST} ${process.version} ${process.arch}\n`).update(compiled).digest();
+  return createHash("sha256")
+    .update(`${PROGRAM_DIGEST} ${process.version} ${process.arch}\n`)
+    .update(compiled)
+    .digest();
 }
 
 if (isNodeTooOld()) refuseNode();

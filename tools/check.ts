@@ -37,16 +37,32 @@ async function main(): Promise<number> {
       const tarball = await packTarball(progress, folder);
       // After the build: blocks of code are compiled against it.
       const documents = ["run", "--project=unit", "--reporter=dot", "test/tools/docs"];
-      outputs.push(...(await runCheck(progress, { name: "documents (vitest)", program: bin("vitest"), args: documents })));
-      outputs.push(...(await runCheck(progress, { name: "package (publint)", program: bin("publint"), args: ["run", "--strict", tarball] })));
-      outputs.push(...(await runCheck(progress, { name: "package types (attw)", program: bin("attw"), args: ["--profile=node16", tarball] })));
+      outputs.push(
+        ...(await runCheck(progress, { name: "documents (vitest)", program: bin("vitest"), args: documents })),
+      );
+      outputs.push(
+        ...(await runCheck(progress, {
+          name: "package (publint)",
+          program: bin("publint"),
+          args: ["run", "--strict", tarball],
+        })),
+      );
+      outputs.push(
+        ...(await runCheck(progress, {
+          name: "package types (attw)",
+          program: bin("attw"),
+          args: ["--profile=node16", tarball],
+        })),
+      );
     } catch (error) {
       outputs.push(`package: ${error instanceof Error ? error.message : String(error)}`);
     }
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-  process.stdout.write(outputs.length === 0 ? "all checks passed\n" : `\n${outputs.join("\n\n")}\n\n${outputs.length} checks failed\n`);
+  process.stdout.write(
+    outputs.length === 0 ? "all checks passed\n" : `\n${outputs.join("\n\n")}\n\n${outputs.length} checks failed\n`,
+  );
   return outputs.length === 0 ? 0 : 1;
 }
 
@@ -59,7 +75,8 @@ async function runCheck(progress: Progress, check: Check): Promise<string[]> {
         cwd: root,
         env: { NO_COLOR: "1", FORCE_COLOR: "0", VITE_CONFIG_NATIVE_IGNORE_WARNING: "true" },
       });
-      if (result.exitCode !== 0) failure = `${check.name}: exit code ${result.exitCode}\n${`${result.stdout}\n${result.stderr}`.trim()}`;
+      if (result.exitCode !== 0)
+        failure = `${check.name}: exit code ${result.exitCode}\n${`${result.stdout}\n${result.stderr}`.trim()}`;
       if (failure !== null) throw new Error(failure);
     })
     .catch((error: unknown) => {

@@ -45,13 +45,21 @@ interface Arrow {
 
 function arrowsOf(folders: readonly DocumentedFolder[]): readonly Arrow[] {
   const prefixes = folders.map(({ prefix }) => prefix);
-  const arrows = folders.flatMap(({ mayImport, prefix }) => [prefix, ...mayImport].flatMap((entry) => openedBy(entry, prefix, prefixes)));
+  const arrows = folders.flatMap(({ mayImport, prefix }) =>
+    [prefix, ...mayImport].flatMap((entry) => openedBy(entry, prefix, prefixes)),
+  );
   const reaches = (from: string, to: string, seen: readonly string[] = []): boolean =>
     arrows.some(
-      (arrow) => arrow.isWhole && arrow.from === from && !seen.includes(arrow.to) && (arrow.to === to || reaches(arrow.to, to, [...seen, from])),
+      (arrow) =>
+        arrow.isWhole &&
+        arrow.from === from &&
+        !seen.includes(arrow.to) &&
+        (arrow.to === to || reaches(arrow.to, to, [...seen, from])),
     );
   const isImplied = ({ from, isWhole, to }: Arrow): boolean =>
-    arrows.some((other) => other.isWhole && other.from === from && (other.to === to ? !isWhole : reaches(other.to, to)));
+    arrows.some(
+      (other) => other.isWhole && other.from === from && (other.to === to ? !isWhole : reaches(other.to, to)),
+    );
   const shown = arrows.filter((arrow) => !isImplied(arrow)).map((arrow) => [JSON.stringify(arrow), arrow] as const);
   return [...new Map(shown).values()];
 }

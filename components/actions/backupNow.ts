@@ -66,7 +66,11 @@ export class BackupNow extends pulumi.ComponentResource {
     super(typeToken("BackupNow"), name, { type, repositories }, opts);
     const scope: ActionScope = { name, parent: this, type, triggers };
     this.label =
-      host !== undefined ? onHost(scope, host, repositories) : cluster !== undefined ? inCluster(scope, cluster, timeoutMinutes) : pulumi.output("");
+      host !== undefined
+        ? onHost(scope, host, repositories)
+        : cluster !== undefined
+          ? inCluster(scope, cluster, timeoutMinutes)
+          : pulumi.output("");
     this.registerOutputs({ label: this.label });
   }
 }
@@ -78,10 +82,15 @@ interface ActionScope {
   readonly triggers: readonly pulumi.Input<string>[];
 }
 
-function onHost({ name, parent, type, triggers }: ActionScope, host: HostAccess, repositories: readonly string[]): pulumi.Output<string> {
+function onHost(
+  { name, parent, type, triggers }: ActionScope,
+  host: HostAccess,
+  repositories: readonly string[],
+): pulumi.Output<string> {
   const { connection, signIn } = connectionInputs(host.connection);
   const args = ["--log-level-console=info", "backup", `--type=${type}`];
-  const runs = repositories.length === 0 ? [args] : repositories.map((key) => [...args, `--repo=${findRepoIndex(key) ?? 0}`]);
+  const runs =
+    repositories.length === 0 ? [args] : repositories.map((key) => [...args, `--repo=${findRepoIndex(key) ?? 0}`]);
   const action = new HostAction(
     childName(name, "command"),
     {
@@ -100,20 +109,28 @@ function onHost({ name, parent, type, triggers }: ActionScope, host: HostAccess,
 
 type BackupResource = DeclaredResource & {
   readonly metadata: pulumi.Output<{ readonly uid?: string }>;
-  readonly status: pulumi.Output<{ readonly backupId?: string; readonly error?: string; readonly phase?: string } | undefined>;
+  readonly status: pulumi.Output<
+    { readonly backupId?: string; readonly error?: string; readonly phase?: string } | undefined
+  >;
 };
 
 /** Matches the `status` of a Backup that has ended, successfully or not: JSONPath as of RFC 9535. */
 const HAS_ENDED = `jsonpath={$[?(${BACKUP_ENDS.map((phase) => `@.phase == '${phase}'`).join(" || ")})]}`;
 
-function inCluster({ name, parent, type, triggers }: ActionScope, cluster: ClusterAccess, timeoutMinutes: number): pulumi.Output<string> {
+function inCluster(
+  { name, parent, type, triggers }: ActionScope,
+  cluster: ClusterAccess,
+  timeoutMinutes: number,
+): pulumi.Output<string> {
   const { namespace, clusterName, backups } = cluster;
   const runs = backups[type] ?? [];
   const ends: ClusterBackupEnd[] = [];
   for (const [index, spec] of runs.entries()) {
     const run = runs.length === 1 ? "backup" : `backup-${index + 1}`;
     // Another backup needs another name: nothing else of a Backup may change.
-    const objectName = pulumi.all([clusterName, ...triggers]).apply(([owner, ...values]) => nameOf(`${owner}-${name}-${run}`, values));
+    const objectName = pulumi
+      .all([clusterName, ...triggers])
+      .apply(([owner, ...values]) => nameOf(`${owner}-${name}-${run}`, values));
     const { metadata, ...object } = backupManifest("", "", spec);
     const awaited = {
       ...object,
@@ -126,9 +143,17 @@ function inCluster({ name, parent, type, triggers }: ActionScope, cluster: Clust
       // In sequence: a cluster takes one backup at a time.
       { parent, dependsOn: [...ends], customTimeouts: { create: `${timeoutMinutes}m` } },
     ) as BackupResource;
-    const statusOf = (field: "backupId" | "error" | "phase"): pulumi.Output<string> => made.status.apply((known) => known?.[field] ?? "");
+    const statusOf = (field: "backupId" | "error" | "phase"): pulumi.Output<string> =>
+      made.status.apply((known) => known?.[field] ?? "");
     const uid = made.metadata.apply((known) => known.uid ?? "");
-    const end = { namespace, backup: objectName, uid, phase: statusOf("phase"), error: statusOf("error"), backupId: statusOf("backupId") };
+    const end = {
+      namespace,
+      backup: objectName,
+      uid,
+      phase: statusOf("phase"),
+      error: statusOf("error"),
+      backupId: statusOf("backupId"),
+    };
     ends.push(new ClusterBackupEnd(renderedName(name, `${run}-end`), end, { parent }));
   }
   return pulumi.all(ends.map(({ label }) => label)).apply((labels) => labels.findLast((label) => label !== "") ?? "");

@@ -12,7 +12,8 @@ export interface Arguments {
 }
 
 /**
- * Runs a command. Prints the help for `--help` and for no arguments. Returns the exit code: 2 for errors of the `expected` kinds.
+ * Runs a command. Prints the help for `--help` and for no arguments. Returns the exit code: 2 for errors of the
+ * `expected` kinds.
  * @throws other errors of `command`
  */
 export function runCommand(
@@ -36,20 +37,38 @@ export function runCommand(
 }
 
 /** Reads `--name=value`, `--name value` and `--flag`. @throws UsageError */
-export function readArguments(argv: readonly string[], types: Readonly<Record<string, "string" | "boolean">>): Arguments {
+export function readArguments(
+  argv: readonly string[],
+  types: Readonly<Record<string, "string" | "boolean">>,
+): Arguments {
   const options = Object.fromEntries(Object.entries(types).map(([name, type]) => [name, { type }]));
-  const { positionals, tokens } = parseArgs({ args: [...argv], options, strict: false, allowPositionals: true, tokens: true });
+  const { positionals, tokens } = parseArgs({
+    args: [...argv],
+    options,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
   const given = tokens.filter((token) => token.kind === "option");
-  return { files: positionals, options: given.map(({ name, rawName, value = "" }) => ({ name, value: checked(types, name, rawName, value) })) };
+  return {
+    files: positionals,
+    options: given.map(({ name, rawName, value = "" }) => ({ name, value: checked(types, name, rawName, value) })),
+  };
 }
 
-function checked(types: Readonly<Record<string, "string" | "boolean">>, name: string, rawName: string, value: string): string {
+function checked(
+  types: Readonly<Record<string, "string" | "boolean">>,
+  name: string,
+  rawName: string,
+  value: string,
+): string {
   const type = Object.hasOwn(types, name) && rawName.startsWith("--") ? types[name] : undefined;
   if (type === undefined) {
     const names = [...Object.keys(types), "help"].map((each) => `--${each}`);
     throw new UsageError(`unknown option '${rawName}': use one of ${names.join(", ")}`);
   }
-  if ((type === "string") === (value === "")) throw new UsageError(`--${name} takes ${type === "string" ? "a" : "no"} value`);
+  if ((type === "string") === (value === ""))
+    throw new UsageError(`--${name} takes ${type === "string" ? "a" : "no"} value`);
   return value;
 }
 

@@ -9,4 +9,7 @@ import { ComponentPlugin, type PackageSchema } from "../plugin/componentPlugin";
 /** Part of the package, beside this program's folder. */
 const SCHEMA = join(__dirname, "..", "..", "schema.json");
 
-void pulumi.provider.main(new ComponentPlugin(JSON.parse(readFileSync(SCHEMA, "utf8")) as PackageSchema), process.argv.slice(2));
+void pulumi.provider.main(
+  new ComponentPlugin(JSON.parse(readFileSync(SCHEMA, "utf8")) as PackageSchema),
+  process.argv.slice(2),
+);

@@ -66,7 +66,9 @@ function alertsText(options: Options, topologies: readonly Topology[]): string {
     const group = alertGroupOf(topology, alertOptionsOf(options));
     if (group !== null) return [group];
     const name = topology.databases[0]?.name ?? "?";
-    process.stderr.write(`warning: ${name}: no rules, because its engine has no pgbackstop metrics or is not known yet\n`);
+    process.stderr.write(
+      `warning: ${name}: no rules, because its engine has no pgbackstop metrics or is not known yet\n`,
+    );
     return [];
   });
   const format = last(options, "format") ?? "file";
@@ -88,8 +90,13 @@ function alertsText(options: Options, topologies: readonly Topology[]): string {
 }
 
 function alertOptionsOf(options: Options): AlertOptions {
-  const [selector, runbookUrl, size] = [last(options, "selector"), last(options, "runbook-url"), last(options, "size-limit-gb")];
-  if (size !== undefined && !(Number(size) > 0)) throw new UsageError(`--size-limit-gb takes a number above 0, found '${size}'`);
+  const [selector, runbookUrl, size] = [
+    last(options, "selector"),
+    last(options, "runbook-url"),
+    last(options, "size-limit-gb"),
+  ];
+  if (size !== undefined && !(Number(size) > 0))
+    throw new UsageError(`--size-limit-gb takes a number above 0, found '${size}'`);
   return {
     ...given({ selector, runbookUrl }),
     ...(size === undefined ? {} : { repositoryBytesMax: Number(size) * 1e9 }),
@@ -99,7 +106,9 @@ function alertOptionsOf(options: Options): AlertOptions {
 /** By name; leaves out unknown ones. */
 function readTopologies(file: string): readonly Topology[] {
   const { after } = parseStackFile(readText(file));
-  const known = [...after].sort(([left], [right]) => (left < right ? -1 : 1)).flatMap(([, topology]) => (topology === null ? [] : [topology]));
+  const known = [...after]
+    .sort(([left], [right]) => (left < right ? -1 : 1))
+    .flatMap(([, topology]) => (topology === null ? [] : [topology]));
   if (known.length === 0) throw new UsageError(`${nameOf(file)} has no database with a known topology`);
   return known;
 }

@@ -4,7 +4,12 @@
  * invalid declaration, 2 for invalid arguments and unreadable files.
  */
 import { dirname, join } from "node:path";
-import { loadArchiveClient, loadRuntimeBundle, runtimeBundleGzip, runtimeBundleSha256 } from "../internal/runtimeBundle";
+import {
+  loadArchiveClient,
+  loadRuntimeBundle,
+  runtimeBundleGzip,
+  runtimeBundleSha256,
+} from "../internal/runtimeBundle";
 import { findingText } from "../plan/findings/findings";
 import { type GitopsFile, renderGitops } from "../render/kubernetes/gitops";
 import { type NixosFile, renderNixosHost } from "../render/host/nixosFile";
@@ -62,7 +67,9 @@ function renderObjects(order: Order): number {
   if (findings.some(({ severity }) => severity === "error")) return 1;
   writeOutput(
     order.output,
-    order.format === "json" ? listText(manifests) : manifests.map((manifest) => `---\n${yaml().dump(manifest, YAML)}`).join(""),
+    order.format === "json"
+      ? listText(manifests)
+      : manifests.map((manifest) => `---\n${yaml().dump(manifest, YAML)}`).join(""),
   );
   return 0;
 }
@@ -109,18 +116,32 @@ function readFile(file: string): GitopsFile & NixosFile {
   } catch (error) {
     throw new UsageError(`unable to read ${name}: ${error instanceof Error ? error.message : String(error)}`);
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new UsageError(`${name} does not declare clusters or hosts`);
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new UsageError(`${name} does not declare clusters or hosts`);
   const unknown = Object.keys(value).filter((field) => !["plugin", "clusters", "attach", "hosts"].includes(field));
-  if (unknown.length > 0) throw new UsageError(`${name} has ${unknown.join(", ")}: only plugin, clusters, attach and hosts are known`);
+  if (unknown.length > 0)
+    throw new UsageError(`${name} has ${unknown.join(", ")}: only plugin, clusters, attach and hosts are known`);
   return value;
 }
 
 function readOrder(argv: readonly string[]): Order {
-  const { files, options } = readArguments(argv, { format: "string", host: "string", output: "string", "without-runtime": "boolean" });
+  const { files, options } = readArguments(argv, {
+    format: "string",
+    host: "string",
+    output: "string",
+    "without-runtime": "boolean",
+  });
   const last = (name: string): string | undefined => options.findLast((option) => option.name === name)?.value;
   const [file] = files;
   if (file === undefined || files.length > 1) throw new UsageError(`render takes one file, found ${files.length}`);
   const format = last("format") ?? "yaml";
-  if (format !== "yaml" && format !== "json" && format !== "nixos") throw new UsageError(`--format takes yaml, json or nixos, found '${format}'`);
-  return { file, format, host: last("host") ?? null, output: last("output") ?? null, withRuntime: last("without-runtime") === undefined };
+  if (format !== "yaml" && format !== "json" && format !== "nixos")
+    throw new UsageError(`--format takes yaml, json or nixos, found '${format}'`);
+  return {
+    file,
+    format,
+    host: last("host") ?? null,
+    output: last("output") ?? null,
+    withRuntime: last("without-runtime") === undefined,
+  };
 }

@@ -42,7 +42,9 @@ function belongsTo(databases: readonly Topology[], name: string, text: string): 
   const [first, second] = named === undefined ? fitting : [named];
   if (first === undefined) throw new MeasuredError(`${file} is from stanza ${one.stanza}, which no database here has`);
   if (second !== undefined)
-    throw new MeasuredError(`${file} is from stanza ${one.stanza}, which several databases have: name the database with --measured=NAME=FILE`);
+    throw new MeasuredError(
+      `${file} is from stanza ${one.stanza}, which several databases have: name the database with --measured=NAME=FILE`,
+    );
   return [first, one];
 }
 
@@ -55,7 +57,9 @@ export interface RunbookCheck {
 
 /** @param written Markdown or HTML, of any age @returns null for any other text */
 export function checkRunbook(written: string, books: readonly DatabaseRunbook[]): RunbookCheck | null {
-  const states = [...written.matchAll(/State of this runbook: (?:`|<code>)([0-9a-f]{12})\b/g)].map(([, state]) => state ?? "");
+  const states = [...written.matchAll(/State of this runbook: (?:`|<code>)([0-9a-f]{12})\b/g)].map(
+    ([, state]) => state ?? "",
+  );
   if (states.length === 0) return null;
   const old = books.filter(({ state }) => !states.includes(state));
   const gone = states.filter((state) => books.every((book) => book.state !== state)).length - old.length;
@@ -63,7 +67,8 @@ export function checkRunbook(written: string, books: readonly DatabaseRunbook[])
     isStale: old.length > 0 || gone > 0,
     lines: [
       ...books.map(
-        (book) => `${book.name}: ${old.includes(book) ? "stale, its commands or locations have changed: generate it again" : "up to date"}`,
+        (book) =>
+          `${book.name}: ${old.includes(book) ? "stale, its commands or locations have changed: generate it again" : "up to date"}`,
       ),
       ...(gone > 0 ? [`${gone} database(s) in it no longer exist: generate it again`] : []),
     ],
@@ -74,7 +79,9 @@ export function checkRunbook(written: string, books: readonly DatabaseRunbook[])
 export function originOf({ madeAt, kind }: StackFile): string {
   switch (kind) {
     case "export":
-      return madeAt === undefined ? "Generated from a stack export without a time." : `Generated from the stack after its update of ${madeAt}.`;
+      return madeAt === undefined
+        ? "Generated from a stack export without a time."
+        : `Generated from the stack after its update of ${madeAt}.`;
     case "preview":
       return "Generated from a preview: valid only after that update.";
     default:

@@ -91,7 +91,8 @@ function runbook({ check, files, measured, outputs }: Order): number {
     return { name, text: readText(prefix === undefined ? name : name.slice(prefix.length + 1)) };
   });
   const books = runbooksOf(file, drills);
-  if (books.length === 0) throw new UsageError(`${nameOf(files[0] ?? "-")} has no database with a known topology to write a runbook for`);
+  if (books.length === 0)
+    throw new UsageError(`${nameOf(files[0] ?? "-")} has no database with a known topology to write a runbook for`);
   const none = (): never => {
     throw new UsageError("a runbook can be markdown or html only");
   };
@@ -121,7 +122,11 @@ function diff({ files, outputs }: Order): number {
   return weakenedOf(result).length > 0 ? 1 : 0;
 }
 
-function sidesOf(files: readonly string[]): { readonly before: TopologySet; readonly after: TopologySet; readonly findings: StackFile["findings"] } {
+function sidesOf(files: readonly string[]): {
+  readonly before: TopologySet;
+  readonly after: TopologySet;
+  readonly findings: StackFile["findings"];
+} {
   const [first = "-", second] = files;
   if (second === undefined) {
     const { after, before, findings, kind } = readFile(first);
@@ -151,7 +156,8 @@ function write(outputs: Order["outputs"], render: Readonly<Record<Format, () => 
 
 function readOrder(argv: readonly string[]): Order {
   const given = readArguments(argv, { format: "string", output: "string", measured: "string", check: "string" });
-  const valuesOf = (name: string): string[] => given.options.filter((option) => option.name === name).map(({ value }) => value);
+  const valuesOf = (name: string): string[] =>
+    given.options.filter((option) => option.name === name).map(({ value }) => value);
   const [verb = "", ...files] = given.files;
   const measured = valuesOf("measured");
   const check = valuesOf("check").at(-1) ?? null;
@@ -160,14 +166,19 @@ function readOrder(argv: readonly string[]): Order {
     throw new UsageError(`'${verb}' is not one of diff, show, runbook: see pgbackstop topology --help`);
   const most = verb === "diff" ? 2 : 1;
   if (files.length < 1 || files.length > most)
-    throw new UsageError(`topology ${verb} takes ${most === 1 ? "one file" : "one file or two"}, found ${files.length}`);
+    throw new UsageError(
+      `topology ${verb} takes ${most === 1 ? "one file" : "one file or two"}, found ${files.length}`,
+    );
   if (measured.length > 0 && verb !== "runbook") throw new UsageError("--measured is for a runbook only");
   if (check !== null && verb !== "runbook") throw new UsageError("--check is for a runbook only");
-  if ([...files, ...measured, check].filter((file) => file === "-").length > 1) throw new UsageError("only one of the files can be stdin");
+  if ([...files, ...measured, check].filter((file) => file === "-").length > 1)
+    throw new UsageError("only one of the files can be stdin");
   return { verb, files, measured, check, outputs };
 }
 
-/** Each `--output` takes the format before it; a last format without one goes to stdout, and so does the default format. */
+/**
+ * Each `--output` takes the format before it; a last format without one goes to stdout, and so does the default format.
+ */
 function outputsOf(options: Arguments["options"], hasDefault: boolean): Order["outputs"] {
   const outputs: { format: Format; file: string | null }[] = [];
   let format: Format = "markdown";

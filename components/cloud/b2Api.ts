@@ -114,7 +114,12 @@ export class B2Client {
   constructor({ applicationKeyId, applicationKey, endpoint = B2_ENDPOINT, tools = {} }: B2ClientOptions) {
     this.#credentials = { applicationKeyId, applicationKey };
     this.#endpoint = checkedUrl(endpoint, "b2:endpoint");
-    this.#tools = { sleep: (durationMs) => wait(durationMs), random: () => randomInt(JITTER_STEPS) / JITTER_STEPS, nowMs: Date.now, ...tools };
+    this.#tools = {
+      sleep: (durationMs) => wait(durationMs),
+      random: () => randomInt(JITTER_STEPS) / JITTER_STEPS,
+      nowMs: Date.now,
+      ...tools,
+    };
     this.#secrets = [applicationKey, basicOf(this.#credentials)];
   }
 
@@ -170,7 +175,10 @@ export class B2Client {
 
   async #signIn(): Promise<Session> {
     const operation = "b2_authorize_account";
-    const request = { url: `${this.#endpoint}/b2api/v4/${operation}`, authorization: `Basic ${basicOf(this.#credentials)}` };
+    const request = {
+      url: `${this.#endpoint}/b2api/v4/${operation}`,
+      authorization: `Basic ${basicOf(this.#credentials)}`,
+    };
     for (let failures = 1; ; failures++) {
       const result = await this.#send(operation, request);
       if (!(result instanceof B2Error)) {
@@ -183,7 +191,10 @@ export class B2Client {
     }
   }
 
-  async #send(operation: string, request: { url: string; authorization: string; body?: object }): Promise<B2Answer | B2Error> {
+  async #send(
+    operation: string,
+    request: { url: string; authorization: string; body?: object },
+  ): Promise<B2Answer | B2Error> {
     try {
       const response = await fetch(request.url, {
         method: request.body === undefined ? "GET" : "POST",
@@ -201,7 +212,9 @@ export class B2Client {
       if (response.ok && answer !== null) return answer;
       return this.#refusal(operation, response, answer);
     } catch (error) {
-      const message = this.#redacted(`${operation}: ${new URL(request.url).host} cannot be reached: ${networkReason(error)}`);
+      const message = this.#redacted(
+        `${operation}: ${new URL(request.url).host} cannot be reached: ${networkReason(error)}`,
+      );
       return new B2Error({ operation, status: 0, code: "network", message, unclear: true });
     }
   }
@@ -254,7 +267,8 @@ function hintOf(operation: string, code: string, status: number, endpoint: strin
   if (/^(storage|transaction|download)_cap_exceeded$/.test(code)) {
     return "the account has reached a cap: raise it in the console under Caps & Alerts";
   }
-  if (code === "too_many_buckets") return "the account has reached its limit of buckets (100 by default): remove one or ask Backblaze for more";
+  if (code === "too_many_buckets")
+    return "the account has reached its limit of buckets (100 by default): remove one or ask Backblaze for more";
   if (code === "access_denied") return "object lock or a legal hold protects it, or the key lacks the permission";
   return "";
 }
@@ -277,9 +291,11 @@ function sessionOf(answer: B2Answer, endpoint: string): Session {
   const apiUrl = checkedUrl(textOf(storage["apiUrl"]), "apiUrl of the answer");
   const token = textOf(answer["authorizationToken"]);
   const accountId = textOf(answer["accountId"]);
-  if (token === "" || accountId === "") throw answerError("b2_authorize_account", "accountId or authorizationToken is missing");
+  if (token === "" || accountId === "")
+    throw answerError("b2_authorize_account", "accountId or authorizationToken is missing");
   const isTheirs = (url: string): boolean => new URL(url).hostname.endsWith(".backblazeb2.com");
-  if (isTheirs(endpoint) && !isTheirs(apiUrl)) throw answerError("b2_authorize_account", `apiUrl points to ${new URL(apiUrl).host}`);
+  if (isTheirs(endpoint) && !isTheirs(apiUrl))
+    throw answerError("b2_authorize_account", `apiUrl points to ${new URL(apiUrl).host}`);
   const s3Endpoint = s3ApiUrl.replace(/^https?:\/\//, "").replace(/\/$/, "");
   return {
     token,
@@ -304,12 +320,20 @@ function checkedUrl(text: string, name: string): string {
 
 /** An answer that contradicts the documentation; the request may have succeeded. */
 export function answerError(operation: string, reason: string): B2Error {
-  return new B2Error({ operation, status: 0, code: "bad_answer", message: `${operation}: invalid answer: ${reason}`, unclear: true });
+  return new B2Error({
+    operation,
+    status: 0,
+    code: "bad_answer",
+    message: `${operation}: invalid answer: ${reason}`,
+    unclear: true,
+  });
 }
 
 /** The value if it is an object, else an empty one. */
 export function objectOf(value: unknown): B2Answer {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? Object.fromEntries(Object.entries(value)) : {};
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? Object.fromEntries(Object.entries(value))
+    : {};
 }
 
 /** The value if it is a text, else an empty one. */

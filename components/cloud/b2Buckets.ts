@@ -97,11 +97,19 @@ export async function createBucket(client: B2Client, wanted: WantedBucket, log: 
   const made = await makeBucket(client, wanted);
   const bucket = made ?? (await ownBucketOfName(client, wanted));
   const adopted = bucket.info[ADOPTED_MARK] !== undefined;
-  return { bucket: await changeBucket(client, bucket.bucketId, wanted, { adopted, owner: wanted.owner, prefixes: [] }), adopted };
+  return {
+    bucket: await changeBucket(client, bucket.bucketId, wanted, { adopted, owner: wanted.owner, prefixes: [] }),
+    adopted,
+  };
 }
 
 /** Updates our existing bucket. @throws Error if it was deleted or now belongs to another program */
-export async function updateBucket(client: B2Client, bucketId: string, wanted: WantedBucket, kept: KeptBucket): Promise<ExistingBucket> {
+export async function updateBucket(
+  client: B2Client,
+  bucketId: string,
+  wanted: WantedBucket,
+  kept: KeptBucket,
+): Promise<ExistingBucket> {
   return changeBucket(client, bucketId, wanted, kept);
 }
 
@@ -143,9 +151,12 @@ export async function deleteBucket(
       );
     }
     if (marked === undefined) {
-      throw new Error(`bucket "${bucket.bucketName}" has lost the mark ${OWNER_MARK}, so pgbackstop does not empty it; delete its files yourself`, {
-        cause: error,
-      });
+      throw new Error(
+        `bucket "${bucket.bucketName}" has lost the mark ${OWNER_MARK}, so pgbackstop does not empty it; delete its files yourself`,
+        {
+          cause: error,
+        },
+      );
     }
     await emptyBucket(client, bucket, log);
     await remove();
@@ -156,7 +167,11 @@ export async function deleteBucket(
  * The fields of b2_update_bucket that turn `found` into the desired state; empty without changes. Pure.
  * @throws Error if another program's rule for the same files is in the way
  */
-export function bucketChanges(bucket: ExistingBucket, wanted: WantedBucket, kept: KeptBucket): Readonly<Record<string, unknown>> {
+export function bucketChanges(
+  bucket: ExistingBucket,
+  wanted: WantedBucket,
+  kept: KeptBucket,
+): Readonly<Record<string, unknown>> {
   const info = { ...bucket.info, [OWNER_MARK]: wanted.owner, ...(kept.adopted ? { [ADOPTED_MARK]: "yes" } : {}) };
   const rules = mergedRules(bucket, wanted, kept);
   return {
@@ -168,14 +183,21 @@ export function bucketChanges(bucket: ExistingBucket, wanted: WantedBucket, kept
 }
 
 /** If the lock is unreadable, sends the desired one again. */
-function lockChanges(lock: ExistingBucket["fileLock"], wanted: BucketSettings, adopted: boolean): Readonly<Record<string, unknown>> {
+function lockChanges(
+  lock: ExistingBucket["fileLock"],
+  wanted: BucketSettings,
+  adopted: boolean,
+): Readonly<Record<string, unknown>> {
   const { fileLockEnabled, defaultRetention } = wanted;
-  if (lock === null) return fileLockEnabled ? { fileLockEnabled: true, defaultRetention: retentionBody(defaultRetention) } : {};
+  if (lock === null)
+    return fileLockEnabled ? { fileLockEnabled: true, defaultRetention: retentionBody(defaultRetention) } : {};
   // A retention in an adopted bucket that was not declared belongs to its creator.
   const isOurs = defaultRetention !== null || (!adopted && fileLockEnabled);
   return {
     ...(fileLockEnabled && !lock.enabled ? { fileLockEnabled: true } : {}),
-    ...(isOurs && !sameRetention(lock.defaultRetention, defaultRetention) ? { defaultRetention: retentionBody(defaultRetention) } : {}),
+    ...(isOurs && !sameRetention(lock.defaultRetention, defaultRetention)
+      ? { defaultRetention: retentionBody(defaultRetention) }
+      : {}),
   };
 }
 
@@ -189,14 +211,17 @@ export function ownSettings(
   adopted: boolean,
 ): BucketSettings {
   const prefixes = wanted.lifecycleRules.map((rule) => rule.prefix);
-  const isOurs = (rule: LifecycleRule): boolean => !adopted || wanted.replaceLifecycleRules || prefixes.includes(rule.prefix);
+  const isOurs = (rule: LifecycleRule): boolean =>
+    !adopted || wanted.replaceLifecycleRules || prefixes.includes(rule.prefix);
   const lock = bucket.fileLock;
   return {
     lifecycleRules: bucket.lifecycleRules.filter(isOurs),
     // Object lock cannot be turned off, so one that was set by hand is no change to undo.
     fileLockEnabled: lock === null || !wanted.fileLockEnabled ? wanted.fileLockEnabled : lock.enabled,
     defaultRetention:
-      lock === null || (wanted.defaultRetention === null && (adopted || !wanted.fileLockEnabled)) ? wanted.defaultRetention : lock.defaultRetention,
+      lock === null || (wanted.defaultRetention === null && (adopted || !wanted.fileLockEnabled))
+        ? wanted.defaultRetention
+        : lock.defaultRetention,
   };
 }
 
@@ -215,7 +240,9 @@ async function takeOver(client: B2Client, wanted: WantedBucket, bucket: Existing
   // We created it, even if the state lost it.
   const adopted = owner === undefined || bucket.info[ADOPTED_MARK] !== undefined;
   if (!bucket.isPrivate) {
-    throw new Error(`bucket "${bucket.bucketName}" is public, so anyone could read the backups; make it private first, then adopt it`);
+    throw new Error(
+      `bucket "${bucket.bucketName}" is public, so anyone could read the backups; make it private first, then adopt it`,
+    );
   }
   const changed = await changeBucket(client, bucket.bucketId, wanted, { adopted, owner: wanted.owner, prefixes: [] });
   log(`took over bucket ${bucket.bucketName}`);
@@ -246,7 +273,9 @@ async function makeBucket(client: B2Client, wanted: WantedBucket): Promise<Exist
 async function ownBucketOfName(client: B2Client, { bucketName, owner }: WantedBucket): Promise<ExistingBucket> {
   const bucket = await findBucketByName(client, bucketName);
   if (bucket === null) {
-    throw new Error(`the bucket name "${bucketName}" is taken by another account: all Backblaze customers share one namespace; choose another name`);
+    throw new Error(
+      `the bucket name "${bucketName}" is taken by another account: all Backblaze customers share one namespace; choose another name`,
+    );
   }
   const marked = bucket.info[OWNER_MARK];
   if (marked === undefined) {
@@ -259,20 +288,30 @@ async function ownBucketOfName(client: B2Client, { bucketName, owner }: WantedBu
 }
 
 /** Reads, decides, changes; repeats after a concurrent change. */
-async function changeBucket(client: B2Client, bucketId: string, wanted: WantedBucket, kept: KeptBucket): Promise<ExistingBucket> {
+async function changeBucket(
+  client: B2Client,
+  bucketId: string,
+  wanted: WantedBucket,
+  kept: KeptBucket,
+): Promise<ExistingBucket> {
   const { accountId } = await client.account();
   for (let tries = 1; ; tries++) {
     const bucket = await findBucket(client, bucketId);
-    if (bucket === null) throw new Error(`bucket "${wanted.bucketName}" is gone: run a refresh, then an update to create it again`);
+    if (bucket === null)
+      throw new Error(`bucket "${wanted.bucketName}" is gone: run a refresh, then an update to create it again`);
     const marked = bucket.info[OWNER_MARK];
     if (marked !== undefined && marked !== wanted.owner && marked !== kept.owner) throw foreignBucket(bucket, marked);
     const changes = bucketChanges(bucket, wanted, kept);
     if (Object.keys(changes).length === 0) return bucket;
     if (Object.keys(objectOf(changes["bucketInfo"])).length > INFO_PAIRS_MAX) {
-      throw new Error(`bucket "${bucket.bucketName}" has ${Object.keys(bucket.info).length} pairs of info: remove one to make space for the mark`);
+      throw new Error(
+        `bucket "${bucket.bucketName}" has ${Object.keys(bucket.info).length} pairs of info: remove one to make space for the mark`,
+      );
     }
     try {
-      return parseBucket(await client.call("b2_update_bucket", { accountId, bucketId, ...changes, ifRevisionIs: bucket.revision }));
+      return parseBucket(
+        await client.call("b2_update_bucket", { accountId, bucketId, ...changes, ifRevisionIs: bucket.revision }),
+      );
     } catch (error) {
       // After a lost answer to our own change too, the next reading shows the change.
       if (!isB2Error(error, "conflict") || tries >= REVISION_TRIES_MAX) throw error;
@@ -303,7 +342,11 @@ async function emptyBucket(client: B2Client, { bucketId, bucketName }: ExistingB
   for (let page = 0; page < PAGES_MAX; page++) {
     const answer = await client.call("b2_list_unfinished_large_files", { bucketId, maxFileCount: 100, ...start });
     for (const file of listOf(answer["files"])) {
-      await ignoring(client.call("b2_cancel_large_file", { fileId: textOf(objectOf(file)["fileId"]) }), "bad_request", "file_not_present");
+      await ignoring(
+        client.call("b2_cancel_large_file", { fileId: textOf(objectOf(file)["fileId"]) }),
+        "bad_request",
+        "file_not_present",
+      );
     }
     if (textOf(answer["nextFileId"]) === "") break;
     start = { startFileId: answer["nextFileId"] };
@@ -339,9 +382,14 @@ function mergedRules(bucket: ExistingBucket, wanted: WantedBucket, kept: KeptBuc
   const ours = new Set([...kept.prefixes, ...wanted.lifecycleRules.map((rule) => rule.prefix)]);
   const others = bucket.lifecycleRules.filter((rule) => !ours.has(rule.prefix));
   for (const other of others) {
-    const rule = wanted.lifecycleRules.find(({ prefix }) => prefix.startsWith(other.prefix) || other.prefix.startsWith(prefix));
+    const rule = wanted.lifecycleRules.find(
+      ({ prefix }) => prefix.startsWith(other.prefix) || other.prefix.startsWith(prefix),
+    );
     if (rule === undefined) continue;
-    const harm = other.hideUploadedAfterDays === undefined ? "" : ` and hides files ${other.hideUploadedAfterDays} days after their upload`;
+    const harm =
+      other.hideUploadedAfterDays === undefined
+        ? ""
+        : ` and hides files ${other.hideUploadedAfterDays} days after their upload`;
     throw new Error(
       `bucket "${bucket.bucketName}" has a lifecycle rule for "${other.prefix}" that covers "${rule.prefix}"${harm}, and Backblaze allows one rule per file: remove it, or let ours replace it (replaceLifecycleRules)`,
     );
@@ -359,7 +407,10 @@ async function findBucketByName(client: B2Client, bucketName: string): Promise<E
   return findOne(client, { bucketName });
 }
 
-async function findOne(client: B2Client, which: { bucketId: string } | { bucketName: string }): Promise<ExistingBucket | null> {
+async function findOne(
+  client: B2Client,
+  which: { bucketId: string } | { bucketName: string },
+): Promise<ExistingBucket | null> {
   const { accountId } = await client.account();
   try {
     const answer = await client.call("b2_list_buckets", { accountId, ...which, bucketTypes: ["all"] });
@@ -374,7 +425,8 @@ async function findOne(client: B2Client, which: { bucketId: string } | { bucketN
 function parseBucket(answer: B2Answer): ExistingBucket {
   const bucketId = textOf(answer["bucketId"]);
   const { revision } = answer;
-  if (bucketId === "" || typeof revision !== "number") throw answerError("b2_list_buckets", "a bucket without bucketId or revision");
+  if (bucketId === "" || typeof revision !== "number")
+    throw answerError("b2_list_buckets", "a bucket without bucketId or revision");
   const lock = objectOf(answer["fileLockConfiguration"]);
   const value = objectOf(lock["value"]);
   return {
@@ -385,7 +437,10 @@ function parseBucket(answer: B2Answer): ExistingBucket {
     lifecycleRules: listOf(answer["lifecycleRules"]).map((rule) => parseRule(objectOf(rule))),
     fileLock:
       lock["isClientAuthorizedToRead"] === true
-        ? { enabled: value["isFileLockEnabled"] === true, defaultRetention: parseRetention(objectOf(value["defaultRetention"])) }
+        ? {
+            enabled: value["isFileLockEnabled"] === true,
+            defaultRetention: parseRetention(objectOf(value["defaultRetention"])),
+          }
         : null,
     revision,
   };
@@ -401,7 +456,9 @@ function parseRetention(answer: B2Answer): Retention | null {
 }
 
 function retentionBody(retention: Retention | null): object {
-  return retention === null ? { mode: null } : { mode: retention.mode, period: { duration: retention.days, unit: "days" } };
+  return retention === null
+    ? { mode: null }
+    : { mode: retention.mode, period: { duration: retention.days, unit: "days" } };
 }
 
 const RULE_FIELDS = [
@@ -419,7 +476,10 @@ function parseRule(answer: B2Answer): LifecycleRule {
 }
 
 function ruleBody(rule: LifecycleRule): object {
-  return { fileNamePrefix: rule.prefix, ...Object.fromEntries(RULE_FIELDS.map(([name, field]) => [field, rule[name] ?? null])) };
+  return {
+    fileNamePrefix: rule.prefix,
+    ...Object.fromEntries(RULE_FIELDS.map(([name, field]) => [field, rule[name] ?? null])),
+  };
 }
 
 function ruleText(rule: LifecycleRule): string {

@@ -11,7 +11,17 @@
  * of that name are deleted and another one is created.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { answerError, type B2Answer, type B2ApiVersion, type B2Client, B2Error, isB2Error, listOf, objectOf, textOf } from "./b2Api";
+import {
+  answerError,
+  type B2Answer,
+  type B2ApiVersion,
+  type B2Client,
+  B2Error,
+  isB2Error,
+  listOf,
+  objectOf,
+  textOf,
+} from "./b2Api";
 import type { Log } from "./b2Buckets";
 
 const TRIES_MAX = 5;
@@ -63,8 +73,13 @@ export async function createKey(client: B2Client, wanted: WantedKey, log: Log): 
 }
 
 /** The key; null if it was deleted or has expired. `apiVersion`: its creating version. @throws B2Error */
-export async function findKey(client: B2Client, applicationKeyId: string, apiVersion: B2ApiVersion): Promise<ExistingKey | null> {
-  const key = (await findKeyAt(client, applicationKeyId, 4)) ?? (await findOldKey(client, applicationKeyId, apiVersion));
+export async function findKey(
+  client: B2Client,
+  applicationKeyId: string,
+  apiVersion: B2ApiVersion,
+): Promise<ExistingKey | null> {
+  const key =
+    (await findKeyAt(client, applicationKeyId, 4)) ?? (await findOldKey(client, applicationKeyId, apiVersion));
   return key === null ? null : parseKey(key);
 }
 
@@ -102,8 +117,11 @@ async function makeKey(client: B2Client, wanted: WantedKey, fullKeyName: string,
     try {
       return madeKey(await client.call("b2_create_key", { ...body, bucketId }, { version: 3, repeatable: false }), 3);
     } catch (error) {
-      if (!(error instanceof B2Error) || error.status !== 400 || isB2Error(error, ...SAME_AT_EVERY_VERSION)) throw error;
-      log(`key ${fullKeyName} was created with version 4 of the API, because version 3 refuses it (${error.code}): the console does not show it`);
+      if (!(error instanceof B2Error) || error.status !== 400 || isB2Error(error, ...SAME_AT_EVERY_VERSION))
+        throw error;
+      log(
+        `key ${fullKeyName} was created with version 4 of the API, because version 3 refuses it (${error.code}): the console does not show it`,
+      );
     }
   }
   return madeKey(await client.call("b2_create_key", { ...body, bucketIds }, { version: 4, repeatable: false }), 4);
@@ -123,9 +141,12 @@ async function deleteStrays(client: B2Client, fullKeyName: string): Promise<void
     }
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(`a key named ${fullKeyName} may exist, but the search for it failed: delete it in the console if it does (${reason})`, {
-      cause: error,
-    });
+    throw new Error(
+      `a key named ${fullKeyName} may exist, but the search for it failed: delete it in the console if it does (${reason})`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 
@@ -145,13 +166,21 @@ async function listKeys(client: B2Client, version: B2ApiVersion): Promise<B2Answ
 
 async function findKeyAt(client: B2Client, applicationKeyId: string, version: B2ApiVersion): Promise<B2Answer | null> {
   const { accountId } = await client.account();
-  const answer = await client.call("b2_list_keys", { accountId, maxKeyCount: 1, startApplicationKeyId: applicationKeyId }, { version });
+  const answer = await client.call(
+    "b2_list_keys",
+    { accountId, maxKeyCount: 1, startApplicationKeyId: applicationKeyId },
+    { version },
+  );
   const [first] = listOf(answer["keys"]);
   return first !== undefined && objectOf(first)["applicationKeyId"] === applicationKeyId ? objectOf(first) : null;
 }
 
 /** If version 3 refuses to list, a missing version 4 key was certainly deleted; another key's state is unknown. */
-async function findOldKey(client: B2Client, applicationKeyId: string, apiVersion: B2ApiVersion): Promise<B2Answer | null> {
+async function findOldKey(
+  client: B2Client,
+  applicationKeyId: string,
+  apiVersion: B2ApiVersion,
+): Promise<B2Answer | null> {
   try {
     return await findKeyAt(client, applicationKeyId, 3);
   } catch (error) {
@@ -172,6 +201,7 @@ function parseKey(answer: B2Answer): ExistingKey {
 function madeKey(answer: B2Answer, apiVersion: B2ApiVersion): MadeKey {
   const applicationKey = textOf(answer["applicationKey"]);
   const key = parseKey(answer);
-  if (applicationKey === "" || key.applicationKeyId === "") throw answerError("b2_create_key", "applicationKey or applicationKeyId is missing");
+  if (applicationKey === "" || key.applicationKeyId === "")
+    throw answerError("b2_create_key", "applicationKey or applicationKeyId is missing");
   return { ...key, applicationKey, apiVersion };
 }

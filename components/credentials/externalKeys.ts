@@ -82,7 +82,16 @@ export function externalKeysOf(keys: ExternalKeys, prefix: string): Record<strin
     const remote = keys[part];
     if (remote === undefined) return [];
     const own = `${prefix}${SECRET_KEYS[part]}`;
-    return [[part, { secretKey: remote.secretKey ?? own, key: remote.key, ...(remote.property === undefined ? {} : { property: remote.property }) }]];
+    return [
+      [
+        part,
+        {
+          secretKey: remote.secretKey ?? own,
+          key: remote.key,
+          ...(remote.property === undefined ? {} : { property: remote.property }),
+        },
+      ],
+    ];
   });
   return Object.fromEntries(given);
 }

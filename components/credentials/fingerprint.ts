@@ -34,7 +34,9 @@ export function fitsFingerprint(passphrase: string, fingerprint: string): boolea
 }
 
 function digest(kind: "sha256" | "scrypt", passphrase: string, salt: Buffer): Buffer {
-  return kind === "sha256" ? createHmac("sha256", salt).update(passphrase).digest() : scryptSync(passphrase, salt, DIGEST_BYTES, SCRYPT);
+  return kind === "sha256"
+    ? createHmac("sha256", salt).update(passphrase).digest()
+    : scryptSync(passphrase, salt, DIGEST_BYTES, SCRYPT);
 }
 
 /** A repository and its desired passphrase; empty for no encryption. */
@@ -50,7 +52,10 @@ export interface CipherInput {
  * @param ciphers by the repository's key
  * @param fingerprints by location
  */
-export function passphraseFaults(ciphers: Readonly<Record<string, CipherInput>>, fingerprints: Readonly<Record<string, string>>): string[] {
+export function passphraseFaults(
+  ciphers: Readonly<Record<string, CipherInput>>,
+  fingerprints: Readonly<Record<string, string>>,
+): string[] {
   return Object.entries(ciphers).flatMap(([key, { location, passphrase }]) => {
     const fingerprint = fingerprints[location];
     if (fingerprint === undefined || fitsFingerprint(passphrase, fingerprint)) return [];

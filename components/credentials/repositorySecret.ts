@@ -2,7 +2,14 @@
 import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
 import { declareKubernetes } from "../internal/declaredResource";
-import { checkSecretName, type ExternalKeys, externalKeysOf, type ExternalStore, externalSourceOf, refOf } from "./externalKeys";
+import {
+  checkSecretName,
+  type ExternalKeys,
+  externalKeysOf,
+  type ExternalStore,
+  externalSourceOf,
+  refOf,
+} from "./externalKeys";
 import { renderExternalSecret, renderSecret, SECRET_KEYS } from "../render/kubernetes/secrets";
 import type { RepositoryTarget, SecretRef } from "../repositories/target";
 
@@ -59,13 +66,26 @@ export class RepositorySecret extends pulumi.ComponentResource {
     if (create !== undefined) {
       const parts = partsOf(create.from);
       const object = renderSecret<pulumi.Input<string>>(metadata, parts);
-      const made = declareKubernetes(childName(name, "secret"), object, { parent: this, additionalSecretOutputs: ["data", "stringData"] });
-      this.ref = refOf(nameWhenMade(made, secretName), Object.fromEntries(Object.keys(object.stringData).map((key) => [partOf(key), key])));
+      const made = declareKubernetes(childName(name, "secret"), object, {
+        parent: this,
+        additionalSecretOutputs: ["data", "stringData"],
+      });
+      this.ref = refOf(
+        nameWhenMade(made, secretName),
+        Object.fromEntries(Object.keys(object.stringData).map((key) => [partOf(key), key])),
+      );
     } else if (external !== undefined) {
       const keys = externalKeysOf(external.keys, "");
-      const object = renderExternalSecret<pulumi.Input<string>>(metadata, externalSourceOf(external.store), Object.values(keys));
+      const object = renderExternalSecret<pulumi.Input<string>>(
+        metadata,
+        externalSourceOf(external.store),
+        Object.values(keys),
+      );
       const made = declareKubernetes(childName(name, "secret"), object, { parent: this });
-      this.ref = refOf(nameWhenMade(made, secretName), Object.fromEntries(Object.entries(keys).map(([part, key]) => [part, key.secretKey])));
+      this.ref = refOf(
+        nameWhenMade(made, secretName),
+        Object.fromEntries(Object.entries(keys).map(([part, key]) => [part, key.secretKey])),
+      );
     } else {
       this.ref = existing ?? { name: secretName };
     }
@@ -79,10 +99,13 @@ export function nameWhenMade(made: pulumi.Resource, name: string): pulumi.Output
 }
 
 function checkChoice(name: string, { create, existing, external, secretName }: RepositorySecretArgs): void {
-  const given = Object.entries({ create, existing, external }).flatMap(([field, value]) => (value === undefined ? [] : [field]));
+  const given = Object.entries({ create, existing, external }).flatMap(([field, value]) =>
+    value === undefined ? [] : [field],
+  );
   const title = `RepositorySecret ${name}`;
   if (given.length !== 1) {
-    const fact = given.length === 0 ? "create, existing and external are all missing" : `${given.join(" and ")} are given`;
+    const fact =
+      given.length === 0 ? "create, existing and external are all missing" : `${given.join(" and ")} are given`;
     throw new pulumi.InputPropertyError({
       propertyPath: given[1] ?? "create",
       reason: `${title}: ${fact}; give exactly one`,
@@ -92,7 +115,8 @@ function checkChoice(name: string, { create, existing, external, secretName }: R
   if (create === undefined) return;
   const { s3 } = create.from;
   if (s3 === undefined || (s3.credentials === undefined && create.from.cipher === undefined)) {
-    const fact = s3 === undefined ? "it is not a bucket" : "it has neither keys nor a passphrase, and a role needs no Secret";
+    const fact =
+      s3 === undefined ? "it is not a bucket" : "it has neither keys nor a passphrase, and a role needs no Secret";
     throw new pulumi.InputPropertyError({
       propertyPath: "create.from",
       reason: `${title}: there is nothing to put into a Secret for ${create.from.name}: ${fact}`,

@@ -27,10 +27,16 @@ export function secretFiles(layout: SecretLayout, repositoryName: string, target
 }
 
 function findCredentials(layout: SecretLayout, repositoryName: string, target: RepositoryTarget): SecretFile | null {
-  const secrets = Object.entries(secretOptions(target)).filter((entry): entry is [string, pulumi.Input<string>] => entry[1] !== undefined);
+  const secrets = Object.entries(secretOptions(target)).filter(
+    (entry): entry is [string, pulumi.Input<string>] => entry[1] !== undefined,
+  );
   if (secrets.length === 0) return null;
   const text = pulumi
-    .all(secrets.map(([name, value]) => pulumi.output(value).apply((known) => ({ name: `${repositoryName}-${name}`, value: known }))))
+    .all(
+      secrets.map(([name, value]) =>
+        pulumi.output(value).apply((known) => ({ name: `${repositoryName}-${name}`, value: known })),
+      ),
+    )
     .apply((options) =>
       renderConf(
         [{ name: "global", options }],

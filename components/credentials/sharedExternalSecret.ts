@@ -4,7 +4,14 @@ import { childName, typeToken } from "../internal/children";
 import { declareKubernetes } from "../internal/declaredResource";
 import { renderExternalSecret } from "../render/kubernetes/secrets";
 import type { SecretRef } from "../repositories/target";
-import { checkSecretName, type ExternalKeys, externalKeysOf, type ExternalStore, externalSourceOf, refOf } from "./externalKeys";
+import {
+  checkSecretName,
+  type ExternalKeys,
+  externalKeysOf,
+  type ExternalStore,
+  externalSourceOf,
+  refOf,
+} from "./externalKeys";
 import { nameWhenMade } from "./repositorySecret";
 
 export interface SharedExternalSecretArgs {
@@ -37,19 +44,29 @@ export class SharedExternalSecret extends pulumi.ComponentResource {
     const title = `SharedExternalSecret ${name}`;
     checkSecretName(title, secretName);
     const { labels = {}, namespace } = args;
-    const keys = Object.entries(args.repositories).map(([repository, remote]) => ({ repository, parts: externalKeysOf(remote, `${repository}-`) }));
+    const keys = Object.entries(args.repositories).map(([repository, remote]) => ({
+      repository,
+      parts: externalKeysOf(remote, `${repository}-`),
+    }));
     const all = keys.flatMap(({ parts }) => Object.values(parts));
     checkKeys(
       title,
       all.map(({ secretKey }) => secretKey),
     );
     super(typeToken("SharedExternalSecret"), name, { namespace, secretName }, opts);
-    const object = renderExternalSecret<pulumi.Input<string>>({ name: secretName, namespace, labels }, externalSourceOf(args.store), all);
+    const object = renderExternalSecret<pulumi.Input<string>>(
+      { name: secretName, namespace, labels },
+      externalSourceOf(args.store),
+      all,
+    );
     const made = declareKubernetes(childName(name, "secret"), object, { parent: this });
     this.refs = Object.fromEntries(
       keys.map(({ repository, parts }) => [
         repository,
-        refOf(nameWhenMade(made, secretName), Object.fromEntries(Object.entries(parts).map(([part, key]) => [part, key.secretKey]))),
+        refOf(
+          nameWhenMade(made, secretName),
+          Object.fromEntries(Object.entries(parts).map(([part, key]) => [part, key.secretKey])),
+        ),
       ]),
     );
     this.registerOutputs({});
@@ -62,7 +79,9 @@ function checkKeys(title: string, secretKeys: readonly string[]): void {
   };
   if (secretKeys.length === 0) wrong("no repository is declared");
   for (const [index, key] of secretKeys.entries()) {
-    if (!/^[-._a-zA-Z0-9]+$/.test(key)) wrong(`"${key}" is not a key for a Secret: use letters, digits, hyphens, dots and underscores`);
-    if (secretKeys.indexOf(key) !== index) wrong(`two values share the key "${key}": give one of them another secretKey`);
+    if (!/^[-._a-zA-Z0-9]+$/.test(key))
+      wrong(`"${key}" is not a key for a Secret: use letters, digits, hyphens, dots and underscores`);
+    if (secretKeys.indexOf(key) !== index)
+      wrong(`two values share the key "${key}": give one of them another secretKey`);
   }
 }

@@ -63,7 +63,9 @@ export function checkedCluster(title: string, name: string, settings: object, at
   throwErrors(title, findings);
   const checked = pulumi.all([pulumi.output(settings), withoutSecrets(part)]).apply(([values, open]) => {
     const resolved = resolve(values);
-    const final = withoutSecretValues(checkClusterPlan(resolved, attached), () => checkClusterPlan(resolve(open), attached));
+    const final = withoutSecretValues(checkClusterPlan(resolved, attached), () =>
+      checkClusterPlan(resolve(open), attached),
+    );
     throwErrors(title, final);
     return { resolved, final };
   });
@@ -93,7 +95,10 @@ export function openSettings(args: ClusterBackupArgs): object {
 /** Replaces a cipher by its existence, and drops credentials. */
 export function openRepositories(repositories: { readonly [key: string]: ClusterRepositoryArgs }): object {
   return Object.fromEntries(
-    Object.entries(repositories).map(([key, { ca: _ca, ...repository }]) => [key, { ...repository, at: targetSettings(repository.at) }]),
+    Object.entries(repositories).map(([key, { ca: _ca, ...repository }]) => [
+      key,
+      { ...repository, at: targetSettings(repository.at) },
+    ]),
   );
 }
 
@@ -112,14 +117,24 @@ export function deliverSecrets(
   scope: ClusterScope,
   repositories: { readonly [key: string]: ClusterRepositoryArgs },
 ): Record<string, SecretKeyInputs> {
-  return Object.fromEntries(Object.entries(repositories).map(([key, repository]) => [key, deliverSecret(scope, key, repository)]));
+  return Object.fromEntries(
+    Object.entries(repositories).map(([key, repository]) => [key, deliverSecret(scope, key, repository)]),
+  );
 }
 
-function deliverSecret({ cluster, name, namespace, parent }: ClusterScope, key: string, { at, ca }: ClusterRepositoryArgs): SecretKeyInputs {
+function deliverSecret(
+  { cluster, name, namespace, parent }: ClusterScope,
+  key: string,
+  { at, ca }: ClusterRepositoryArgs,
+): SecretKeyInputs {
   const existing = at.s3?.existingSecret;
   const isMade = at.s3 !== undefined && (at.s3.credentials !== undefined || at.cipher !== undefined);
   const made = isMade
-    ? new RepositorySecret(renderedName(name, key), { namespace, secretName: `${cluster}-${key}`, create: { from: at } }, { parent }).ref
+    ? new RepositorySecret(
+        renderedName(name, key),
+        { namespace, secretName: `${cluster}-${key}`, create: { from: at } },
+        { parent },
+      ).ref
     : undefined;
   return {
     ...(existing === undefined ? {} : secretKeysOf(existing, true)),
@@ -143,7 +158,10 @@ export function deployRuntime(scope: Omit<ClusterScope, "cluster">, owner: strin
   const made = declareKubernetes(childName(scope.name, "runtime"), object, {
     parent: scope.parent,
     ignoreChanges: follow ? ["binaryData"] : ["metadata.name", "data", "binaryData"],
-  }) as DeclaredResource & { readonly metadata: pulumi.Output<{ readonly name: string }>; readonly data: pulumi.Output<{ readonly image: string }> };
+  }) as DeclaredResource & {
+    readonly metadata: pulumi.Output<{ readonly name: string }>;
+    readonly data: pulumi.Output<{ readonly image: string }>;
+  };
   return { configMap: made.metadata.name, image: made.data.image };
 }
 
@@ -152,7 +170,11 @@ const NO_NAMES = { configMap: "", image: "" } as const;
 export const NO_RUNTIME: RuntimeInputs = NO_NAMES;
 
 /** The runtime of a cluster, if its instances, its recovery or the removal of its snapshots run it. */
-export function runtimeOf(scope: ClusterScope, { database, definition, source }: ClusterPlan, follow: boolean): RuntimeInputs {
+export function runtimeOf(
+  scope: ClusterScope,
+  { database, definition, source }: ClusterPlan,
+  follow: boolean,
+): RuntimeInputs {
   const isInPods = runsInPods({ database, source });
   if (!isInPods && !expiresSnapshots(database, definition.snapshots)) return NO_RUNTIME;
   // If only a job runs it, a newer one restarts nothing.
@@ -177,7 +199,11 @@ interface PlainInputs {
 }
 
 /** Renders a cluster's objects from its own context and its source's. */
-export type RenderObjects = (resolved: ClusterPlan, context: EngineContext, sourceContext: EngineContext) => RenderedObject[];
+export type RenderObjects = (
+  resolved: ClusterPlan,
+  context: EngineContext,
+  sourceContext: EngineContext,
+) => RenderedObject[];
 
 /** Parent and dependencies of children. */
 export interface ChildScope {
@@ -237,14 +263,18 @@ export function declareObjects(
   for (const { role, manifest } of outline) {
     const { apiVersion, kind, metadata, ...fields } = manifest;
     const filled = DEFERRED_ROLES.includes(role)
-      ? Object.fromEntries(Object.keys(fields).map((field) => [field, final.apply((objects) => loadManifest(objects, role)[field])]))
+      ? Object.fromEntries(
+          Object.keys(fields).map((field) => [field, final.apply((objects) => loadManifest(objects, role)[field])]),
+        )
       : (fillKnown(fields, deferred) as object);
     const object = { apiVersion, kind, metadata: fillKnown(metadata, deferred) as object, ...filled };
     const options = pulumi.mergeOptions({ parent: scope.parent }, optionsOf(role, made));
     const own = renderedName(scope.name, role);
     made.set(
       role,
-      role === "attachment" ? declareKubernetesPatch(own, object, scope.takeOver ?? false, options) : declareKubernetes(own, object, options),
+      role === "attachment"
+        ? declareKubernetesPatch(own, object, scope.takeOver ?? false, options)
+        : declareKubernetes(own, object, options),
     );
   }
   return made;
@@ -253,10 +283,17 @@ export function declareObjects(
 /** Names of all declared ScheduledBackups, including those of snapshots. */
 export function scheduleNamesOf(cluster: string, made: ReadonlyMap<string, pulumi.Resource>): string[] {
   const prefix = "schedule-";
-  return [...made.keys()].flatMap((role) => (role.startsWith(prefix) ? [`${cluster}-${role.slice(prefix.length)}`] : []));
+  return [...made.keys()].flatMap((role) =>
+    role.startsWith(prefix) ? [`${cluster}-${role.slice(prefix.length)}`] : [],
+  );
 }
 
-function renderWith(render: RenderObjects, resolved: ClusterPlan, inputs: PlainInputs, isOutline: boolean): RenderedObject[] {
+function renderWith(
+  render: RenderObjects,
+  resolved: ClusterPlan,
+  inputs: PlainInputs,
+  isOutline: boolean,
+): RenderedObject[] {
   const context = contextOf(resolved, inputs, isOutline);
   return render(resolved, context, { ...context, secrets: inputs.sourceSecrets });
 }

@@ -179,15 +179,21 @@ export interface ClusterBackupArgs {
   /** Left out: all repositories must have a segment before PostgreSQL may remove it. */
   acknowledge?: AcknowledgeArgs;
   objectives?: ObjectivesArgs;
-  /** PostgreSQL's `archive_timeout`. Left out, it follows from `objectives.rpoSeconds`, else CloudNativePG's 300 seconds. */
+  /**
+   * PostgreSQL's `archive_timeout`. Left out, it follows from `objectives.rpoSeconds`, else CloudNativePG's 300
+   * seconds.
+   */
   archiveTimeoutSeconds?: number;
-  /** Fire drills, by names of your own: lower-case letters, digits and hyphens. @example { monthly: { cron: "0 5 1 * *" } } */
+  /**
+   * Fire drills, by names of your own: lower-case letters, digits and hyphens.
+   * @example { monthly: { cron: "0 5 1 * *" } }
+   */
   drills?: { [name: string]: ClusterDrillArgs };
   /** Checks of every drill. */
   drillChecks?: DrillChecksArgs;
   /**
-   * Two ValidatingAdmissionPolicies that limit what the account of drills creates. They belong to no namespace; false is
-   * for programs without rights to such objects (PB141).
+   * Two ValidatingAdmissionPolicies that limit what the account of drills creates. They belong to no namespace; false
+   * is for programs without rights to such objects (PB141).
    * @default true
    */
   drillPolicy?: boolean;

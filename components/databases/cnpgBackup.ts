@@ -6,7 +6,15 @@ import { typeToken } from "../internal/children";
 import { fillKnown } from "../internal/inputs";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import { renderAttachment } from "../render/kubernetes/clusterObjects";
-import { checkedCluster, clusterAccess, declareObjects, deliverSecrets, openSettings, runtimeOf, scheduleNamesOf } from "./clusterParts";
+import {
+  checkedCluster,
+  clusterAccess,
+  declareObjects,
+  deliverSecrets,
+  openSettings,
+  runtimeOf,
+  scheduleNamesOf,
+} from "./clusterParts";
 import type { ClusterAccess, ClusterBackupArgs } from "./cnpgArgs";
 
 export interface CnpgBackupArgs extends ClusterBackupArgs {

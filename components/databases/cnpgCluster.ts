@@ -48,8 +48,8 @@ export class CnpgCluster extends pulumi.ComponentResource {
   /** For a host that makes the drills declared as `elsewhere`: `new FireDrill("drills", { of: orders.drilled, … })`. */
   public readonly drilled: DrilledDatabase;
   /**
-   * Location of its backups, for copies (`CnpgRestore`, replica clusters): `{ ...orders.like, source: {
-   * ...orders.source, target } }`.
+   * Location of its backups, for copies (`CnpgRestore`, replica clusters):
+   * `{ ...orders.like, source: { ...orders.source, target } }`.
    */
   public readonly source: RecoveryArgs;
   /** For copies too: image, extensions, libraries, parameters and volumes, which the data need to start. */
@@ -91,7 +91,10 @@ export class CnpgCluster extends pulumi.ComponentResource {
     this.clusterName = made === undefined ? pulumi.output(cluster) : made.urn.apply(() => cluster);
     this.drilled = drilledDatabase(known.database, args);
     warnUndrilled(this, this.drilled, known.database.silence);
-    this.access = { ...clusterAccess(checked, inputs, args.namespace, this.clusterName), superuserAccess: args.superuserAccess ?? false };
+    this.access = {
+      ...clusterAccess(checked, inputs, args.namespace, this.clusterName),
+      superuserAccess: args.superuserAccess ?? false,
+    };
     this.source = { stanza: known.database.stanza, repositories: args.repositories, ...given({ engine: args.engine }) };
     this.like = likeOf(args);
     this.stanza = pulumi.output(known.database.stanza);

@@ -78,9 +78,15 @@ export class CnpgPlugin extends pulumi.ComponentResource {
     const namespace = args.operatorNamespace ?? PLUGIN_DEFAULTS.namespace;
     super(typeToken("CnpgPlugin"), name, { serviceName, operatorNamespace: namespace }, opts);
 
-    const runtime = isOwn ? deployRuntime({ name, namespace, parent: this }, serviceName, args.followRuntime ?? false) : NO_RUNTIME;
+    const runtime = isOwn
+      ? deployRuntime({ name, namespace, parent: this }, serviceName, args.followRuntime ?? false)
+      : NO_RUNTIME;
     const certificates = this.makeCertificates(name, serviceName, namespace, args.rotationTrigger ?? "");
-    const { value, deferred } = splitKnown({ namespace, image: args.image ?? runtime.image, configMap: runtime.configMap });
+    const { value, deferred } = splitKnown({
+      namespace,
+      image: args.image ?? runtime.image,
+      configMap: runtime.configMap,
+    });
     const plan: PluginPlan = {
       ...value,
       serviceName,
@@ -120,7 +126,11 @@ export class CnpgPlugin extends pulumi.ComponentResource {
       { commonName: `${serviceName}-client`, dnsNames: [], usage: "client", ...days },
       { parent: this },
     );
-    const secretOf = (role: "serverSecret" | "clientSecret", secretName: string, { certificatePem, privateKeyPem }: SelfSignedCertificate) =>
+    const secretOf = (
+      role: "serverSecret" | "clientSecret",
+      secretName: string,
+      { certificatePem, privateKeyPem }: SelfSignedCertificate,
+    ) =>
       declareKubernetes(
         childName(name, role),
         {
@@ -133,7 +143,10 @@ export class CnpgPlugin extends pulumi.ComponentResource {
         { parent: this, additionalSecretOutputs: ["data", "stringData"] },
       );
     return {
-      secrets: [secretOf("serverSecret", secretNames.server, server), secretOf("clientSecret", secretNames.client, client)],
+      secrets: [
+        secretOf("serverSecret", secretNames.server, server),
+        secretOf("clientSecret", secretNames.client, client),
+      ],
       end: pulumi.all([server.notAfter, client.notAfter]).apply((ends) => ends.toSorted()[0] ?? ""),
     };
   }

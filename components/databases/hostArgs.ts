@@ -179,7 +179,10 @@ export interface BackupSchedules {
 
 /** Work between backups, as a systemd service and timer. */
 export interface MaintenanceTaskArgs {
-  /** Whether the task runs. Left out: true if systemd loads the units of this host (`directories.units`), and where anything else of the task is given. */
+  /**
+   * Whether the task runs. Left out: true if systemd loads the units of this host (`directories.units`), and where
+   * anything else of the task is given.
+   */
   enabled?: boolean;
   /** Five fields, like backups. Left out, the task's default time. */
   cron?: string;
@@ -275,8 +278,8 @@ export interface NotifyTargetArgs {
   /** Units that it is notified of. Left out, all. @example ["pgbackstop-main-full.service"] */
   units?: string[];
   /**
-   * Events that it gets. Left out, what suits the type: healthchecks gets start, success and failure, a webhook everything, Alertmanager all but start; the
-   * others failures and drills.
+   * Events that it gets. Left out, what suits the type: healthchecks gets start, success and failure, a webhook
+   * everything, Alertmanager all but start; the others failures and drills.
    */
   events?: NotifyEvent[];
 }
@@ -331,7 +334,9 @@ export interface AcknowledgeArgs {
 
 /** Directories on the host. */
 export interface HostDirectories {
-  /** Configuration files. Left out, `/etc/pgbackstop`; with engine "pgbackrest" `/etc/pgbackrest`, where stock looks. */
+  /**
+   * Configuration files. Left out, `/etc/pgbackstop`; with engine "pgbackrest" `/etc/pgbackrest`, where stock looks.
+   */
   config?: string;
   /** The runtime, and Node.js where it is sent. @default "/usr/local/lib/pgbackstop" */
   lib?: string;
@@ -345,8 +350,8 @@ export interface HostDirectories {
   /** Directory of the command `pgbackstop`, if there is an agent. @default "/usr/local/bin" */
   bin?: string;
   /**
-   * Locks and stop files. A stock pgbackrest with a configuration of its own needs the same `lock-path`, so that its backups and ours exclude each
-   * other. Its default, `/tmp/pgbackrest`, is open to every account of the host.
+   * Locks and stop files. A stock pgbackrest with a configuration of its own needs the same `lock-path`, so that its
+   * backups and ours exclude each other. Its default, `/tmp/pgbackrest`, is open to every account of the host.
    * @default the directory `lock` in `spool`
    */
   lock?: string;
@@ -448,7 +453,10 @@ export interface PostgresHostArgs extends HostBaseArgs {
   /** Left out: all repositories must have a segment before PostgreSQL may remove it. */
   acknowledge?: AcknowledgeArgs;
   objectives?: ObjectivesArgs;
-  /** Fire drills, by names of your own: lower-case letters, digits and hyphens. @example { monthly: { cron: "0 5 1 * *" } } */
+  /**
+   * Fire drills, by names of your own: lower-case letters, digits and hyphens.
+   * @example { monthly: { cron: "0 5 1 * *" } }
+   */
   drills?: { [name: string]: HostDrillArgs };
   /** Checks of every drill. */
   drillChecks?: DrillChecksArgs;

@@ -39,9 +39,21 @@ export function openConnection({ local, ssh }: HostConnection): object {
   return { ...given({ local }), ...(ssh === undefined ? {} : { ssh: sshOf(ssh) }) };
 }
 
-type DeferredSsh = { readonly [K in keyof Omit<SshInput, "jump">]: pulumi.Input<SshInput[K]> } & { readonly jump?: DeferredSsh };
+type DeferredSsh = { readonly [K in keyof Omit<SshInput, "jump">]: pulumi.Input<SshInput[K]> } & {
+  readonly jump?: DeferredSsh;
+};
 
-function sshOf({ agent, host, hostKeys, jump, knownHostsFiles, port, privateKeyFile, sudo, user = ROOT }: SshConnection): DeferredSsh {
+function sshOf({
+  agent,
+  host,
+  hostKeys,
+  jump,
+  knownHostsFiles,
+  port,
+  privateKeyFile,
+  sudo,
+  user = ROOT,
+}: SshConnection): DeferredSsh {
   return {
     host,
     port: port ?? PORT,

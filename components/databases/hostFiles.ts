@@ -4,7 +4,14 @@ import type { NodeInput } from "../host/nodeChoice";
 import { drillPath, ownDrills } from "../plan/schedule/declaredDrills";
 import type { HostPlan } from "../plan/model/plan";
 import { typeOf } from "../plan/repositories/repositoryTypes";
-import { hasLauncher, hostPaths, launcherPath, ownDirectories, runtimeArgv, secretsDirectory } from "../plan/host/hostCommand";
+import {
+  hasLauncher,
+  hostPaths,
+  launcherPath,
+  ownDirectories,
+  runtimeArgv,
+  secretsDirectory,
+} from "../plan/host/hostCommand";
 import { stockArgv } from "../render/host/stockCommand";
 import { engineOf } from "../plan/engines/engines";
 import { stockLimits } from "../plan/engines/stockVersions";
@@ -63,7 +70,9 @@ export function deferredInputs(plan: HostPlan): DeferredInputs {
 
 /** Inputs that are plain: everything else but the files. */
 export interface PlainInputs extends Pick<HostInputs, "settings"> {
-  readonly desired: Omit<DesiredInput, "directories"> & { readonly directories: Omit<DirectoriesInput, keyof DeferredInputs> };
+  readonly desired: Omit<DesiredInput, "directories"> & {
+    readonly directories: Omit<DirectoriesInput, keyof DeferredInputs>;
+  };
 }
 
 export function plainInputs(plan: HostPlan, runtimeSha256: string, node?: NodeInput): PlainInputs {
@@ -104,7 +113,9 @@ export function plainInputs(plan: HostPlan, runtimeSha256: string, node?: NodeIn
         ...(plan.agent ? { launcher: launcherPath(plan) } : {}),
         ...(existing.length === 0 ? {} : { secretFiles: existing }),
       },
-      ...(engineOf(plan.engine).stock ? { stock: { argv: stockArgv(plan), limits: stockLimits(plan.repositories) } } : {}),
+      ...(engineOf(plan.engine).stock
+        ? { stock: { argv: stockArgv(plan), limits: stockLimits(plan.repositories) } }
+        : {}),
       units: { enabled: namesWhere(units, "enabled"), restarted: namesWhere(units, "restarted") },
       backups: { takeFirst: plan.firstBackup },
     },

@@ -24,7 +24,14 @@ import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import type { HostAccess, PostgresHostArgs } from "./hostArgs";
 import { connectionInputs, openConnection, secretConnection } from "./hostConnection";
-import { cipherLocation, deferredInputs, loadFile, plainInputs, renderDeferredFiles, renderPlainFiles } from "./hostFiles";
+import {
+  cipherLocation,
+  deferredInputs,
+  loadFile,
+  plainInputs,
+  renderDeferredFiles,
+  renderPlainFiles,
+} from "./hostFiles";
 
 /**
  * Backups of a PostgreSQL server on a host: configuration, runtime, archive settings, stanza, first backup, and timers.
@@ -84,11 +91,18 @@ export class PostgresHost extends pulumi.ComponentResource {
       return { resolved, final };
     };
     const checked =
-      deferred.size === 0 ? null : pulumi.all([pulumi.output(settings), withoutSecrets({ value, deferred })]).apply((parts) => check(...parts));
+      deferred.size === 0
+        ? null
+        : pulumi.all([pulumi.output(settings), withoutSecrets({ value, deferred })]).apply((parts) => check(...parts));
     const derive: Derive = (make) => (checked === null ? make(known) : checked.apply(({ resolved }) => make(resolved)));
     const { restoreOnly } = known;
     // It holds no copies: it is in no topology.
-    super(typeToken("PostgresHost"), name, restoreOnly ? { restoreOnly } : { topology: fillKnown(topologyOf(known), deferred) }, opts);
+    super(
+      typeToken("PostgresHost"),
+      name,
+      restoreOnly ? { restoreOnly } : { topology: fillKnown(topologyOf(known), deferred) },
+      opts,
+    );
     logWarnings(findings, this);
     const logged = new Set(findings.map(findingText));
     checked?.apply(({ final }) =>
@@ -130,7 +144,13 @@ export class PostgresHost extends pulumi.ComponentResource {
     });
   }
 
-  private createHost(name: string, args: PostgresHostArgs, known: HostPlan, derive: Derive, node: NodeInput | undefined): HostState {
+  private createHost(
+    name: string,
+    args: PostgresHostArgs,
+    known: HostPlan,
+    derive: Derive,
+    node: NodeInput | undefined,
+  ): HostState {
     const plain = plainInputs(known, runtimeBundleSha256(), node);
     return new HostState(
       childName(name, "host"),
@@ -156,7 +176,8 @@ export class PostgresHost extends pulumi.ComponentResource {
 
 /** Default on this machine: the one that runs this program. */
 function nodeFor(args: PostgresHostArgs): NodeChoice {
-  if (args.connection.ssh === undefined && args.node === undefined) return { path: args.nodePath ?? process.execPath, findings: [] };
+  if (args.connection.ssh === undefined && args.node === undefined)
+    return { path: args.nodePath ?? process.execPath, findings: [] };
   return chooseNode(args, args.directories?.lib ?? DEFAULTS.directories.lib);
 }
 
@@ -180,7 +201,9 @@ function ciphersOf(args: PostgresHostArgs, known: HostPlan, derive: Derive): Rec
 
 /** Paths, modes and owners are known at once; only texts may be late, and only texts are secret. */
 function hostFiles(args: PostgresHostArgs, known: HostPlan, derive: Derive): Record<string, FileArgs> {
-  const plain = renderPlainFiles(known).map(({ path, mode, owner, text }) => [path, { mode, owner, text, secret: false }] as [string, FileArgs]);
+  const plain = renderPlainFiles(known).map(
+    ({ path, mode, owner, text }) => [path, { mode, owner, text, secret: false }] as [string, FileArgs],
+  );
   const deferred = renderDeferredFiles(known).map(({ path, mode, owner }) => {
     const text = derive((plan) => loadFile(renderDeferredFiles(plan), path).text);
     return [path, { mode, owner, text, secret: false }] as [string, FileArgs];
@@ -192,7 +215,8 @@ function hostFiles(args: PostgresHostArgs, known: HostPlan, derive: Derive): Rec
     return files.map(({ path, text }) => [path, { ...rights, text, secret: true }] as [string, FileArgs]);
   });
   const targets = args.notify?.targets;
-  const notify: [string, FileArgs][] = targets === undefined ? [] : [[notifyPath(known), { ...rights, text: notifyText(targets), secret: true }]];
+  const notify: [string, FileArgs][] =
+    targets === undefined ? [] : [[notifyPath(known), { ...rights, text: notifyText(targets), secret: true }]];
   const asksAgent = known.agent && !known.drillsOnly;
   const client: [string, FileArgs] = [
     hostPaths(known.directories).client,
@@ -203,9 +227,17 @@ function hostFiles(args: PostgresHostArgs, known: HostPlan, derive: Derive): Rec
 
 /** The arguments without secrets: a cipher is replaced by its existence, credentials are dropped. */
 function openSettings(args: PostgresHostArgs): object {
-  const repositories = Object.entries(args.repositories).map(([key, repository]) => [key, { ...repository, at: targetSettings(repository.at) }]);
+  const repositories = Object.entries(args.repositories).map(([key, repository]) => [
+    key,
+    { ...repository, at: targetSettings(repository.at) },
+  ]);
   const { existingFile, targets } = args.notify ?? {};
   const open = targets?.map(({ events, type, units }) => ({ type, events, units }));
   const notify = args.notify === undefined ? {} : { notify: { existingFile, targets: open } };
-  return { ...args, ...notify, connection: openConnection(args.connection), repositories: Object.fromEntries(repositories) as object };
+  return {
+    ...args,
+    ...notify,
+    connection: openConnection(args.connection),
+    repositories: Object.fromEntries(repositories) as object,
+  };
 }

@@ -75,8 +75,9 @@ export interface RepositoryHostArgs {
 }
 
 /**
- * A small server that keeps backups of others over SFTP: for each client an account without shell, terminal and forwarding, in a directory that it
- * cannot leave. sshd's configuration is tried before it counts, and put back when the administrator could not sign in with it.
+ * A small server that keeps backups of others over SFTP: for each client an account without shell, terminal and
+ * forwarding, in a directory that it cannot leave. sshd's configuration is tried before it counts, and put back when
+ * the administrator could not sign in with it.
  *
  * Destroying it takes every client's key and leaves the backups, with the accounts that own them.
  *
@@ -104,10 +105,16 @@ export class RepositoryHost extends pulumi.ComponentResource {
     );
     const { connection, signIn } = connectionInputs(args.connection);
     const keys = signers.map(({ account, key, settings }) =>
-      pulumi.all([key.publicKey, ...(account.readOnly ? [] : (settings.publicKeys ?? []))]).apply((lines) => ({ name: account.name, lines })),
+      pulumi
+        .all([key.publicKey, ...(account.readOnly ? [] : (settings.publicKeys ?? []))])
+        .apply((lines) => ({ name: account.name, lines })),
     );
     const desired = pulumi.all(keys).apply((known) => desiredOf(args, directory, clients, known));
-    const host = new RepositoryHostResource(childName(name, "host"), { connection, desired, ...given({ signIn }) }, { parent: this });
+    const host = new RepositoryHostResource(
+      childName(name, "host"),
+      { connection, desired, ...given({ signIn }) },
+      { parent: this },
+    );
 
     this.hostKey = host.hostKey;
     const server = {
@@ -143,7 +150,11 @@ export class RepositoryHost extends pulumi.ComponentResource {
     this.registerOutputs({ hostKey: this.hostKey });
   }
 
-  private createKey(name: string, account: RepositoryAccount, { privateKey, privateKeyPassphrase }: RepositoryClientArgs): SshKey {
+  private createKey(
+    name: string,
+    account: RepositoryAccount,
+    { privateKey, privateKeyPassphrase }: RepositoryClientArgs,
+  ): SshKey {
     const own =
       account.readOnly || privateKey === undefined
         ? {}
@@ -194,38 +205,63 @@ function desiredOf(
   }));
   return {
     accounts,
-    repositories: Object.fromEntries(clients.map(({ accounts: [writer], repository }) => [writer?.name ?? "", repository])),
+    repositories: Object.fromEntries(
+      clients.map(({ accounts: [writer], repository }) => [writer?.name ?? "", repository]),
+    ),
     sealed,
     sshdConfig: renderSshdConfig(accounts),
-    files: Object.fromEntries([...keyFiles, ...renderSealFiles(sealed)].map(({ mode, path, text }) => [path, { mode, text }])),
+    files: Object.fromEntries(
+      [...keyFiles, ...renderSealFiles(sealed)].map(({ mode, path, text }) => [path, { mode, text }]),
+    ),
     timers: sealTimers(sealed),
     admin: args.connection.ssh === undefined ? "" : (args.connection.ssh.user ?? "root"),
     mount: args.requireMount === true ? directory : "",
   };
 }
 
-function checkArguments(name: string, { address, clients, connection, directory = DIRECTORY }: RepositoryHostArgs): void {
+function checkArguments(
+  name: string,
+  { address, clients, connection, directory = DIRECTORY }: RepositoryHostArgs,
+): void {
   const wrong: { readonly propertyPath: string; readonly reason: string }[] = [];
   const add = (propertyPath: string, reason: string): void => void wrong.push({ propertyPath, reason });
   if ((connection.ssh === undefined) === (connection.local === undefined)) add("connection", "set either ssh or local");
   if (connection.ssh === undefined && address === undefined)
     add("address", "it is empty, and databases need it to connect: set the host's name or address");
   if (!/^(\/[A-Za-z0-9_][A-Za-z0-9_.-]*)+$/.test(directory)) {
-    add("directory", `"${directory}" is not usable: sshd's configuration contains it, so it must be an absolute path of letters, digits and _ . -`);
+    add(
+      "directory",
+      `"${directory}" is not usable: sshd's configuration contains it, so it must be an absolute path of letters, digits and _ . -`,
+    );
   }
   if (Object.keys(clients).length === 0) add("clients", "the list is empty: name at least one client");
   for (const [client, { immutableDays, reader, user = `pgbackstop-${client}` }] of Object.entries(clients)) {
     if (!/^[a-z][a-z0-9-]{0,18}$/.test(client)) {
-      add(`clients.${client}`, `"${client}" is not a name for a client: use 1 to 19 lower-case letters, digits and hyphens, a letter first`);
+      add(
+        `clients.${client}`,
+        `"${client}" is not a name for a client: use 1 to 19 lower-case letters, digits and hyphens, a letter first`,
+      );
     }
     if (!/^[a-z_][a-z0-9_-]*$/.test(user) || user.length > (reader === true ? 30 : 32) || user === "root") {
-      add(`clients.${client}.user`, `"${user}" is not a name for an account: use lower-case letters, digits and hyphens`);
+      add(
+        `clients.${client}.user`,
+        `"${user}" is not a name for an account: use lower-case letters, digits and hyphens`,
+      );
     }
-    if (immutableDays !== undefined && (!Number.isInteger(immutableDays) || immutableDays < 1 || immutableDays > IMMUTABLE_DAYS_MAX)) {
-      add(`clients.${client}.immutableDays`, `${immutableDays} is not a number of days from 1 to ${IMMUTABLE_DAYS_MAX}`);
+    if (
+      immutableDays !== undefined &&
+      (!Number.isInteger(immutableDays) || immutableDays < 1 || immutableDays > IMMUTABLE_DAYS_MAX)
+    ) {
+      add(
+        `clients.${client}.immutableDays`,
+        `${immutableDays} is not a number of days from 1 to ${IMMUTABLE_DAYS_MAX}`,
+      );
     }
   }
   if (wrong.length === 0) return;
   const list = wrong.map(({ propertyPath, reason }) => `  ${propertyPath}: ${reason}`).join("\n");
-  throw new pulumi.InputPropertiesError({ message: `RepositoryHost ${name}: errors in the arguments\n${list}`, errors: wrong });
+  throw new pulumi.InputPropertiesError({
+    message: `RepositoryHost ${name}: errors in the arguments\n${list}`,
+    errors: wrong,
+  });
 }

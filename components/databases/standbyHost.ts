@@ -86,6 +86,13 @@ export class StandbyHost extends pulumi.ComponentResource {
   }
 }
 
-function planOf({ host, passfile, port = DEFAULTS.port, slot, sslmode, user }: pulumi.Unwrap<PrimaryArgs>): Parameters<typeof standbyCommand>[1] {
+function planOf({
+  host,
+  passfile,
+  port = DEFAULTS.port,
+  slot,
+  sslmode,
+  user,
+}: pulumi.Unwrap<PrimaryArgs>): Parameters<typeof standbyCommand>[1] {
   return { host, port, user, passfile, sslmode, slot };
 }

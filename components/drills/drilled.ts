@@ -23,7 +23,10 @@ const HOUR_S = 3600;
 const MADE = new WeakSet<DrillArgs>();
 
 /** @param plan of the database; every preview knows the deciding parts */
-export function drilledDatabase(plan: Pick<DatabasePlan, "name" | "stanza" | "repositories" | "schedules">, args: DrilledArgs): DrilledDatabase {
+export function drilledDatabase(
+  plan: Pick<DatabasePlan, "name" | "stanza" | "repositories" | "schedules">,
+  args: DrilledArgs,
+): DrilledDatabase {
   const { drillChecks = {}, drills = {}, objectives = {} } = args;
   const elsewhere = Object.entries(drills).filter(([, drill]) => drill.elsewhere === true);
   // One limit for all repositories there: none exceeds it under normal conditions.
@@ -44,7 +47,11 @@ export function claimDrills({ drills }: DrilledDatabase): void {
 }
 
 /** Warns at the program's end if nothing in it makes these drills. */
-export function warnUndrilled(resource: pulumi.Resource, { drills }: DrilledDatabase, silence: DatabasePlan["silence"]): void {
+export function warnUndrilled(
+  resource: pulumi.Resource,
+  { drills }: DrilledDatabase,
+  silence: DatabasePlan["silence"],
+): void {
   const declared = Object.entries(drills);
   if (declared.length === 0) return;
   afterProgram(() => {

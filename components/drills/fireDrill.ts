@@ -1,6 +1,13 @@
 /** Fire drills on a separate host, away from production. */
 import * as pulumi from "@pulumi/pulumi";
-import type { HostAccess, HostBaseArgs, HostNotifyArgs, HostPostgresArgs, HostRepositoryArgs, PostgresHostArgs } from "../databases/hostArgs";
+import type {
+  HostAccess,
+  HostBaseArgs,
+  HostNotifyArgs,
+  HostPostgresArgs,
+  HostRepositoryArgs,
+  PostgresHostArgs,
+} from "../databases/hostArgs";
 import type { ObjectivesArgs } from "../databases/objectivesArgs";
 import { PostgresHost } from "../databases/postgresHost";
 import { typeToken } from "../internal/children";
@@ -85,15 +92,23 @@ export class FireDrill extends pulumi.ComponentResource {
       drillsOnly: true,
       // Never has a cluster: restores go beside it, where there is space.
       dataDirectory: `${path}/none`,
-      drills: Object.fromEntries(Object.entries(drills).map(([drill, each]) => [drill, { ...each, path: each.path ?? path, elsewhere: false }])),
+      drills: Object.fromEntries(
+        Object.entries(drills).map(([drill, each]) => [drill, { ...each, path: each.path ?? path, elsewhere: false }]),
+      ),
     };
     const made = new PostgresHost(name, settings, { parent: this });
     this.access = made.access;
     this.destinations = made.destinations;
     this.timersEnabled = made.timersEnabled;
     const [first = ""] = Object.keys(drills);
-    this.drillCommand = pulumi.output(made.access.runtimeArgv).apply((argv) => [...argv, "drill", `--name=${first}`].map(shellArgument).join(" "));
-    this.registerOutputs({ drillCommand: this.drillCommand, destinations: this.destinations, timersEnabled: this.timersEnabled });
+    this.drillCommand = pulumi
+      .output(made.access.runtimeArgv)
+      .apply((argv) => [...argv, "drill", `--name=${first}`].map(shellArgument).join(" "));
+    this.registerOutputs({
+      drillCommand: this.drillCommand,
+      destinations: this.destinations,
+      timersEnabled: this.timersEnabled,
+    });
   }
 }
 
@@ -111,12 +126,18 @@ function askedOf(name: string, { drillChecks, drills, objectives, of, stanza }: 
   };
   if (of === undefined) {
     if (drills === undefined || Object.keys(drills).length === 0)
-      return wrong("of", "it drills nothing: give a database's drilled in of, or drills of a database that another program declares");
+      return wrong(
+        "of",
+        "it drills nothing: give a database's drilled in of, or drills of a database that another program declares",
+      );
     return { stanza: stanza ?? DEFAULTS.stanza, drills, drillChecks: drillChecks ?? {}, objectives: objectives ?? {} };
   }
   for (const [given, value] of Object.entries({ drills, drillChecks, objectives, stanza }))
     if (value !== undefined) wrong(given, `${given} comes from ${of.database}, which of names: change it there`);
   if (Object.keys(of.drills).length === 0)
-    return wrong("of", `${of.database} declares no drill as made elsewhere: drills: { monthly: { cron: "0 5 1 * *", elsewhere: true } }`);
+    return wrong(
+      "of",
+      `${of.database} declares no drill as made elsewhere: drills: { monthly: { cron: "0 5 1 * *", elsewhere: true } }`,
+    );
   return of;
 }

@@ -42,12 +42,18 @@ const LABEL = /new backup label = ([0-9A-Z_-]+)/;
 
 /** Runs, and waits for the end. @throws CommandFailed with the end of the command's output */
 export async function actionCreate(inputs: ActionInputs): Promise<{ id: string; outs: ActionState }> {
-  const label = await withConnection(inputs, async (connection) => runAll(connection, inputs, await loadAccount(connection, inputs.user)));
+  const label = await withConnection(inputs, async (connection) =>
+    runAll(connection, inputs, await loadAccount(connection, inputs.user)),
+  );
   return { id: `${hostOf(inputs.connection)}/${inputs.what}`, outs: { label, ranFor: digestOf(inputs) } };
 }
 
 /** Only triggers count: a new path, key, version or kind of backup waits for the next run. */
-export async function actionDiff(_id: string, olds: Partial<OnceState>, news: OnceInputs): Promise<{ changes: boolean; replaces: string[] }> {
+export async function actionDiff(
+  _id: string,
+  olds: Partial<OnceState>,
+  news: OnceInputs,
+): Promise<{ changes: boolean; replaces: string[] }> {
   const changes = olds.ranFor !== undefined && olds.ranFor !== digestOf(news);
   return { changes, replaces: changes ? ["triggers"] : [] };
 }

@@ -111,7 +111,10 @@ let signIn: { readonly text: string; readonly client: B2Client | Error } | null 
 /**
  * Takes the credentials from the stack's configuration or the environment. Errors appear when they are first needed.
  */
-export async function configure(settings: SignInSettings, environment: Readonly<Record<string, string | undefined>> = process.env): Promise<void> {
+export async function configure(
+  settings: SignInSettings,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): Promise<void> {
   const id = settings.get("b2:applicationKeyId");
   const key = settings.get("b2:applicationKey");
   const isConfigured = id !== undefined || key !== undefined;
@@ -123,10 +126,18 @@ export async function configure(settings: SignInSettings, environment: Readonly<
   signIn = { text, client: openClient(applicationKeyId, applicationKey, endpoint) };
 }
 
-function openClient(applicationKeyId: string | undefined, applicationKey: string | undefined, endpoint: string | undefined): B2Client | Error {
-  const missing = [...(applicationKeyId ? [] : ["b2:applicationKeyId"]), ...(applicationKey ? [] : ["b2:applicationKey"])];
+function openClient(
+  applicationKeyId: string | undefined,
+  applicationKey: string | undefined,
+  endpoint: string | undefined,
+): B2Client | Error {
+  const missing = [
+    ...(applicationKeyId ? [] : ["b2:applicationKeyId"]),
+    ...(applicationKey ? [] : ["b2:applicationKey"]),
+  ];
   if (!applicationKeyId || !applicationKey) {
-    const remedy = "set it with pulumi config set --secret, or set B2_APPLICATION_KEY_ID and B2_APPLICATION_KEY in the environment";
+    const remedy =
+      "set it with pulumi config set --secret, or set B2_APPLICATION_KEY_ID and B2_APPLICATION_KEY in the environment";
     return new Error(`not signed in to Backblaze B2: ${missing.join(" and ")} is missing; ${remedy}`);
   }
   try {
@@ -158,7 +169,8 @@ export async function bucketCheck(olds: Partial<BucketInputs>, news: BucketInput
         ? [
             {
               property: "fileLockEnabled",
-              reason: "Backblaze cannot disable a bucket's object lock: leave it on, and remove defaultRetention to stop locking new files",
+              reason:
+                "Backblaze cannot disable a bucket's object lock: leave it on, and remove defaultRetention to stop locking new files",
             },
           ]
         : []),
@@ -188,12 +200,20 @@ export async function bucketCreate(inputs: BucketInputs): Promise<{ id: string; 
   return { id: `${outs.s3Endpoint}/${bucket.bucketId}`, outs };
 }
 
-export async function bucketUpdate(id: string, olds: Partial<BucketOutputs>, news: BucketInputs): Promise<{ outs: BucketOutputs }> {
+export async function bucketUpdate(
+  id: string,
+  olds: Partial<BucketOutputs>,
+  news: BucketInputs,
+): Promise<{ outs: BucketOutputs }> {
   const client = loadClient();
   // A bucket once adopted is never deleted, whatever is declared later.
   const adopted = olds.adopted === true || news.adopt === true;
   const prefixes = (olds.lifecycleRules ?? []).map((rule) => rule.prefix);
-  const existing = await updateBucket(client, bucketIdOf(id), wantedBucket(news), { adopted, owner: olds.owner ?? news.owner, prefixes });
+  const existing = await updateBucket(client, bucketIdOf(id), wantedBucket(news), {
+    adopted,
+    owner: olds.owner ?? news.owner,
+    prefixes,
+  });
   return { outs: await bucketOutputs(client, news, existing, adopted) };
 }
 
@@ -209,7 +229,11 @@ export async function bucketRead(
     return { id: "" };
   }
   const adopted = props.adopted ?? true;
-  const inputs = { ...inputsOf(props), bucketName: existing.bucketName, owner: props.owner ?? existing.info[OWNER_MARK] ?? "" };
+  const inputs = {
+    ...inputsOf(props),
+    bucketName: existing.bucketName,
+    owner: props.owner ?? existing.info[OWNER_MARK] ?? "",
+  };
   const outputs = await bucketOutputs(client, inputs, existing, adopted);
   for (const line of bucketDrift(inputs, outputs)) log(`changed by hand: bucket ${existing.bucketName}: ${line}`);
   return { id, props: outputs, inputs: inputsOf(outputs) };
@@ -253,13 +277,19 @@ export async function keyDiff(_id: string, olds: Partial<KeyOutputs>, news: KeyI
     validDurationSeconds: (olds.validDurationSeconds ?? 0) === (news.validDurationSeconds ?? 0),
     rotationTrigger: (olds.rotationTrigger ?? "") === (news.rotationTrigger ?? ""),
   };
-  const replaces = Object.keys(same).filter((name) => same[name] !== true && !hasUnknown(news[name as keyof KeyInputs]));
+  const replaces = Object.keys(same).filter(
+    (name) => same[name] !== true && !hasUnknown(news[name as keyof KeyInputs]),
+  );
   return { changes: replaces.length > 0 || hasUnknown(news), replaces, deleteBeforeReplace: false };
 }
 
 export async function keyCreate(inputs: KeyInputs): Promise<{ id: string; outs: KeyOutputs }> {
   const bucketIds = [...new Set(inputs.bucketIds)].sort();
-  const made = await createKey(loadClient(), { ...inputs, bucketIds, capabilities: [...new Set(inputs.capabilities)].sort() }, log);
+  const made = await createKey(
+    loadClient(),
+    { ...inputs, bucketIds, capabilities: [...new Set(inputs.capabilities)].sort() },
+    log,
+  );
   return { id: made.applicationKeyId, outs: { ...keyInputsOf(inputs), ...made } };
 }
 
@@ -270,7 +300,8 @@ export async function keyUpdate(_id: string, olds: KeyOutputs, news: KeyInputs):
 
 /** Checks that it still exists; the secret comes from the state, since B2 does not return it again. */
 export async function keyRead(id: string, props?: KeyOutputs): Promise<{ id: string; props?: KeyOutputs }> {
-  if (props?.applicationKey === undefined) throw new Error("a key cannot be imported: Backblaze shows its secret only once");
+  if (props?.applicationKey === undefined)
+    throw new Error("a key cannot be imported: Backblaze shows its secret only once");
   const existing = await findKey(loadClient(), id, props.apiVersion ?? 4);
   if (existing === null) {
     log(`key ${props.fullKeyName ?? id} is gone`);
@@ -292,13 +323,18 @@ function bucketIdOf(id: string): string {
 
 function checkBucketName(name: string | undefined): CheckFailure[] {
   if (name === undefined) return [];
-  const isName = /^[a-z0-9][a-z0-9.-]{4,61}[a-z0-9]$/.test(name) && !name.includes("..") && !/^[0-9.]+$/.test(name) && !name.startsWith("b2-");
+  const isName =
+    /^[a-z0-9][a-z0-9.-]{4,61}[a-z0-9]$/.test(name) &&
+    !name.includes("..") &&
+    !/^[0-9.]+$/.test(name) &&
+    !name.startsWith("b2-");
   if (isName) return [];
   return [
     {
       property: "bucketName",
       // The text does not quote the value: the engine names the property, and the value may be secret.
-      reason: "this is not a name for a bucket: use 6 to 63 lower-case letters, digits, dots and hyphens, not beginning with b2-",
+      reason:
+        "this is not a name for a bucket: use 6 to 63 lower-case letters, digits, dots and hyphens, not beginning with b2-",
     },
   ];
 }
@@ -313,11 +349,19 @@ function checkRule(rule: LifecycleRule, rules: readonly LifecycleRule[], index: 
   return [
     ...(rule.hideUploadedAfterDays === undefined
       ? []
-      : [{ property, reason: "hideUploadedAfterDays hides files because of their age: a backup needs files of any age, old WAL included" }]),
+      : [
+          {
+            property,
+            reason:
+              "hideUploadedAfterDays hides files because of their age: a backup needs files of any age, old WAL included",
+          },
+        ]),
     ...(days.length === 0 || !days.every((value) => isWithin(value, 1, Number.MAX_SAFE_INTEGER))
       ? [{ property, reason: "a rule needs deleteHiddenAfterDays or cancelUnfinishedAfterDays, whole days from 1" }]
       : []),
-    ...(other === undefined ? [] : [{ property, reason: "another rule covers the same files: Backblaze allows one rule per file" }]),
+    ...(other === undefined
+      ? []
+      : [{ property, reason: "another rule covers the same files: Backblaze allows one rule per file" }]),
   ];
 }
 
@@ -370,14 +414,21 @@ function inputsOf(props: Partial<BucketInputs>): BucketInputs {
   };
 }
 
-async function bucketOutputs(client: B2Client, inputs: BucketInputs, existing: ExistingBucket, adopted: boolean): Promise<BucketOutputs> {
+async function bucketOutputs(
+  client: B2Client,
+  inputs: BucketInputs,
+  existing: ExistingBucket,
+  adopted: boolean,
+): Promise<BucketOutputs> {
   const { accountId, s3Endpoint, s3Region } = await client.account();
   const own = ownSettings(existing, wantedBucket(inputs), adopted);
   const { defaultRetention: _wanted, ...others } = inputsOf(inputs);
   return {
     ...others,
     bucketName: existing.bucketName,
-    ...(others.lifecycleRules === undefined && own.lifecycleRules.length === 0 ? {} : { lifecycleRules: own.lifecycleRules }),
+    ...(others.lifecycleRules === undefined && own.lifecycleRules.length === 0
+      ? {}
+      : { lifecycleRules: own.lifecycleRules }),
     ...(others.fileLockEnabled === undefined && !own.fileLockEnabled ? {} : { fileLockEnabled: own.fileLockEnabled }),
     ...(own.defaultRetention === null ? {} : { defaultRetention: own.defaultRetention }),
     bucketId: existing.bucketId,
@@ -398,7 +449,9 @@ function bucketDrift(before: BucketInputs, after: BucketOutputs): string[] {
   return [
     ...differing.map((name) => `${name} ${JSON.stringify(was[name])} → ${JSON.stringify(is[name])}`),
     ...(after.isPrivate ? [] : ["it is public"]),
-    ...(after.foundOwner === before.owner ? [] : [after.foundOwner === "" ? "its mark is gone" : `its mark names "${after.foundOwner}"`]),
+    ...(after.foundOwner === before.owner
+      ? []
+      : [after.foundOwner === "" ? "its mark is gone" : `its mark names "${after.foundOwner}"`]),
   ];
 }
 

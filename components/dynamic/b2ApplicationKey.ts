@@ -16,7 +16,10 @@ export interface B2ApplicationKeyArgs {
   capabilities: pulumi.Input<pulumi.Input<string>[]>;
   /** Ids of the buckets that it may be used with; at least one. */
   bucketIds: pulumi.Input<pulumi.Input<string>[]>;
-  /** Only files whose names begin like this. pgBackRest also lists the root of the bucket: prefer one bucket per repository. */
+  /**
+   * Only files whose names begin like this. pgBackRest also lists the root of the bucket: prefer one bucket per
+   * repository.
+   */
   namePrefix?: pulumi.Input<string>;
   /** The key ends after so many seconds, below 1000 days. Left out, it does not end. */
   validDurationSeconds?: pulumi.Input<number>;
@@ -42,8 +45,8 @@ const provider: pulumi.dynamic.ResourceProvider<KeyInputs, KeyOutputs> = {
 /**
  * An application key of Backblaze B2 for single buckets.
  *
- * A key cannot be changed: every other argument makes a new one first and deletes the old one last. Its secret is in the state, encrypted; B2
- * shows it once. Who signs in is configuration, as with `B2Bucket`.
+ * A key cannot be changed: every other argument makes a new one first and deletes the old one last. Its secret is in
+ * the state, encrypted; B2 shows it once. Who signs in is configuration, as with `B2Bucket`.
  *
  * `new B2ApplicationKey("reader", { keyName: "orders-reader", bucketIds: [bucket.bucketId], capabilities: ["listBuckets", "listFiles", "readFiles"] });`
  */
@@ -59,7 +62,13 @@ export class B2ApplicationKey extends pulumi.dynamic.Resource {
 
   constructor(name: string, args: B2ApplicationKeyArgs, opts: pulumi.CustomResourceOptions = {}) {
     const owner = `${pulumi.getProject()}/${pulumi.getStack()}/${name}`;
-    const outputs = { applicationKeyId: undefined, applicationKey: undefined, fullKeyName: undefined, apiVersion: undefined, expiresAtMs: undefined };
+    const outputs = {
+      applicationKeyId: undefined,
+      applicationKey: undefined,
+      fullKeyName: undefined,
+      apiVersion: undefined,
+      expiresAtMs: undefined,
+    };
     const own: pulumi.CustomResourceOptions = { additionalSecretOutputs: ["applicationKey"] };
     super(provider, name, { ...args, owner, ...outputs }, pulumi.mergeOptions(opts, own), "index", "B2ApplicationKey");
   }

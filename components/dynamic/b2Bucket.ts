@@ -25,7 +25,8 @@ export interface B2Retention {
 
 export interface B2BucketArgs {
   /**
-   * Name of the bucket: 6 to 63 lower-case letters, digits, dots and hyphens, unlike that of any other customer. Another name is another bucket.
+   * Name of the bucket: 6 to 63 lower-case letters, digits, dots and hyphens, unlike that of any other customer.
+   * Another name is another bucket.
    * @example "acme-orders-pg"
    */
   bucketName: pulumi.Input<string>;
@@ -36,8 +37,8 @@ export interface B2BucketArgs {
   /** Locks every new file so long; needs `fileLockEnabled`. */
   defaultRetention?: pulumi.Input<B2Retention>;
   /**
-   * Take over a bucket that exists. Its mark, the lifecycle rules named here, and object lock when asked for, are changed; nothing else. It is
-   * never deleted: with the resource, only the mark goes.
+   * Take over a bucket that exists. Its mark, the lifecycle rules named here, and object lock when asked for, are
+   * changed; nothing else. It is never deleted: with the resource, only the mark goes.
    * @default false
    */
   adopt?: pulumi.Input<boolean>;
@@ -62,9 +63,10 @@ const provider: pulumi.dynamic.ResourceProvider<BucketInputs, BucketState> = {
 /**
  * A private bucket of Backblaze B2.
  *
- * Who signs in is configuration: `b2:applicationKeyId` and `b2:applicationKey` of the stack, else the environment's B2_APPLICATION_KEY_ID and
- * B2_APPLICATION_KEY. The bucket is marked in its info as that of this project, stack and name; a bucket with another mark is refused.
- * The resource's id is `<S3 endpoint>/<bucket id>`. Destroying it fails while there is anything in it, unless `forceDestroy` says otherwise.
+ * Who signs in is configuration: `b2:applicationKeyId` and `b2:applicationKey` of the stack, else the environment's
+ * B2_APPLICATION_KEY_ID and B2_APPLICATION_KEY. The bucket is marked in its info as that of this project, stack and
+ * name; a bucket with another mark is refused. The resource's id is `<S3 endpoint>/<bucket id>`. Destroying it fails
+ * while there is anything in it, unless `forceDestroy` says otherwise.
  *
  * `new B2Bucket("backups", { bucketName: "acme-orders-pg", lifecycleRules: [{ prefix: "", deleteHiddenAfterDays: 14 }] });`
  */

@@ -31,13 +31,21 @@ const DAY_MS = 86_400_000;
 const EARLIER_MS = 3_600_000;
 
 /** @throws Error for invalid days */
-export async function certificateCreate(inputs: CertificateInputs, nowMs = Date.now()): Promise<pulumi.dynamic.CreateResult<CertificateState>> {
+export async function certificateCreate(
+  inputs: CertificateInputs,
+  nowMs = Date.now(),
+): Promise<pulumi.dynamic.CreateResult<CertificateState>> {
   checkDays(inputs);
   return { id: inputs.commonName, outs: await stateOf(inputs, nowMs, "") };
 }
 
 /** The certificate is renewed in place, so that objects which name it stay. */
-export function certificateDiff(_id: string, olds: CertificateState, news: CertificateInputs, nowMs = Date.now()): pulumi.dynamic.DiffResult {
+export function certificateDiff(
+  _id: string,
+  olds: CertificateState,
+  news: CertificateInputs,
+  nowMs = Date.now(),
+): pulumi.dynamic.DiffResult {
   checkDays(news);
   return { changes: isAnother(olds, news) || isDue(olds, news, nowMs) };
 }
@@ -58,9 +66,17 @@ async function stateOf(inputs: CertificateInputs, nowMs: number, before: string)
   const notAfter = new Date(Math.floor((nowMs + inputs.validDays * DAY_MS) / 1000) * 1000);
   const { commonName, dnsNames, usage } = inputs;
   const keys = await makeKeys();
-  const certificate = await signCertificate({ commonName, dnsNames, usage, keys, notBefore: new Date(nowMs - EARLIER_MS), notAfter });
+  const certificate = await signCertificate({
+    commonName,
+    dnsNames,
+    usage,
+    keys,
+    notBefore: new Date(nowMs - EARLIER_MS),
+    notAfter,
+  });
   const privateKeyPem = await privateKeyText(keys);
-  if (!belongTogether(certificate, privateKeyPem)) throw new Error(`the certificate ${commonName} does not match its own key`);
+  if (!belongTogether(certificate, privateKeyPem))
+    throw new Error(`the certificate ${commonName} does not match its own key`);
   return { ...inputs, certificatePem: `${certificate}${before}`, privateKeyPem, notAfter: notAfter.toISOString() };
 }
 

@@ -1,4 +1,7 @@
-/** Self-signed certificates as they are in a state: one leaf for one side of a mutual TLS connection, trusted by being known itself. */
+/**
+ * Self-signed certificates as they are in a state: one leaf for one side of a mutual TLS connection, trusted by being
+ * known itself.
+ */
 import { createPrivateKey, createPublicKey, X509Certificate } from "node:crypto";
 
 /** Null for invalid text. @param text only its first certificate counts */
@@ -13,6 +16,7 @@ export function findValidity(text: string): { readonly notBeforeMs: number; read
 
 /** True if the key belongs to the certificate. */
 export function belongTogether(certificatePem: string, privateKeyPem: string): boolean {
-  const spki = (key: ReturnType<typeof createPublicKey>): string => key.export({ type: "spki", format: "pem" }).toString();
+  const spki = (key: ReturnType<typeof createPublicKey>): string =>
+    key.export({ type: "spki", format: "pem" }).toString();
   return spki(createPublicKey(createPrivateKey(privateKeyPem))) === spki(new X509Certificate(certificatePem).publicKey);
 }

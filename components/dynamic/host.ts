@@ -5,7 +5,15 @@
  * A method's state may come from an earlier version of this package: missing parts count as empty.
  */
 import { type CipherInput, passphraseFaults, rememberPassphrases } from "../credentials/fingerprint";
-import { convergeHost, type DesiredHost, type HostIdentity, type HostOutcome, PartlyApplied, readHost, removeHost } from "../host/converge";
+import {
+  convergeHost,
+  type DesiredHost,
+  type HostIdentity,
+  type HostOutcome,
+  PartlyApplied,
+  readHost,
+  removeHost,
+} from "../host/converge";
 import type { NodeInput, NodeLocation } from "../host/nodeChoice";
 import type { PostgresInput } from "../host/postgresInstall";
 import { lackingFull } from "../host/hostDestinations";
@@ -117,7 +125,10 @@ const NODE_FACT = "Node.js";
 const RUNTIME_MODE = "0644";
 
 /** Accepts the inputs unchanged: the component has checked them. */
-export async function check(_olds: HostInputs, news: HostInputs): Promise<{ inputs: HostInputs; failures: { property: string; reason: string }[] }> {
+export async function check(
+  _olds: HostInputs,
+  news: HostInputs,
+): Promise<{ inputs: HostInputs; failures: { property: string; reason: string }[] }> {
   return { inputs: news, failures: [] };
 }
 
@@ -135,7 +146,9 @@ export async function diff(
   for (const line of olds.drift ?? []) log(`changed by hand: ${line}`);
   const replaces = [
     ...(olds.identity !== undefined && olds.identity.dataDirectory !== news.dataDirectory ? ["dataDirectory"] : []),
-    ...(olds.identity !== undefined && hostOf(olds.identity.connection) !== hostOf(news.connection) ? ["connection"] : []),
+    ...(olds.identity !== undefined && hostOf(olds.identity.connection) !== hostOf(news.connection)
+      ? ["connection"]
+      : []),
     // If a host starts or stops archiving, recreating it sets or restores the settings.
     ...(olds.identity !== undefined && isEmpty(olds.identity.settings) !== isEmpty(news.settings) ? ["settings"] : []),
   ];
@@ -151,7 +164,9 @@ export function differences(olds: Partial<HostOutputs>, news: HostInputs): strin
   return [
     ...[...paths].filter((path) => actual[path] !== wanted[path]),
     ...Object.keys(news.settings).filter((name) => olds.settingFacts?.[name] !== news.settings[name]),
-    ...(olds.status?.timersEnabled === true ? units.enabled.filter((unit) => olds.unitFacts?.[unit] !== UNIT_AT_WORK) : []),
+    ...(olds.status?.timersEnabled === true
+      ? units.enabled.filter((unit) => olds.unitFacts?.[unit] !== UNIT_AT_WORK)
+      : []),
     ...(isEqual(olds.identity, identityOf(news)) ? [] : ["identity"]),
     ...(olds.status?.pendingRestart === true ? ["pendingRestart"] : []),
     ...((olds.nodeFact ?? "") === (olds.appliedFacts?.[NODE_FACT] ?? "") ? [] : [NODE_FACT]),
@@ -165,16 +180,23 @@ export async function create(inputs: HostInputs): Promise<{ id: string; outs: Ho
   return { id: idOf(inputs), outs: await apply(inputs, null) };
 }
 
-export async function update(_id: string, olds: Partial<HostOutputs>, news: HostInputs): Promise<{ outs: HostOutputs }> {
+export async function update(
+  _id: string,
+  olds: Partial<HostOutputs>,
+  news: HostInputs,
+): Promise<{ outs: HostOutputs }> {
   return { outs: await apply(news, olds) };
 }
 
 /** The true state. `drift` names differences from the last known one. */
 export async function read(id: string, props?: Partial<HostOutputs>): Promise<{ id: string; props: HostOutputs }> {
-  if (props?.identity === undefined) throw new Error("a host cannot be imported: declare it, and an update takes over what exists");
+  if (props?.identity === undefined)
+    throw new Error("a host cannot be imported: declare it, and an update takes over what exists");
   const { identity } = props;
   const access = { connection: identity.connection, signIn: props.keptSignIn };
-  const after = await withConnection(access, (connection) => readHost(connection, identity, outcomeOf(props), identity.owners, log));
+  const after = await withConnection(access, (connection) =>
+    readHost(connection, identity, outcomeOf(props), identity.owners, log),
+  );
   const appliedFacts = props.appliedFacts ?? {};
   const drift = driftOf(appliedFacts, allFacts(after));
   for (const line of drift) log(`changed by hand: ${line}`);
@@ -200,7 +222,11 @@ async function apply(inputs: HostInputs, olds: Partial<HostOutputs> | null): Pro
   } catch (error) {
     if (error instanceof PartlyApplied) {
       const kept = keptOf(inputs, olds, error.outcome);
-      throw new InitializationFailed(inputs, outputsOf(identity, error.outcome, allFacts(error.outcome), [], kept), error.message);
+      throw new InitializationFailed(
+        inputs,
+        outputsOf(identity, error.outcome, allFacts(error.outcome), [], kept),
+        error.message,
+      );
     }
     throw error;
   }
@@ -234,7 +260,11 @@ function requirePassphrases(olds: Partial<HostOutputs>, news: Pick<Partial<HostI
 }
 
 /** A passphrase is in use, and recorded, once the stanza was created with it. */
-function fingerprintsOf(inputs: HostInputs, olds: Partial<HostOutputs> | null, { stanzaMade }: HostOutcome): Record<string, string> {
+function fingerprintsOf(
+  inputs: HostInputs,
+  olds: Partial<HostOutputs> | null,
+  { stanzaMade }: HostOutcome,
+): Record<string, string> {
   const known = olds?.cipherFingerprints ?? {};
   return stanzaMade ? rememberPassphrases(inputs.ciphers, known) : { ...known };
 }
@@ -297,7 +327,10 @@ function nodeLocationOf({ file, look, path }: NodeInput): NodeLocation {
 }
 
 function wantedFacts({ files: wanted, desired: { runtime } }: HostInputs): Record<string, string> {
-  const files = Object.entries(wanted).map(([path, file]): [string, string] => [path, desiredText(file, sha256Hex(file.text))]);
+  const files = Object.entries(wanted).map(([path, file]): [string, string] => [
+    path,
+    desiredText(file, sha256Hex(file.text)),
+  ]);
   return {
     ...Object.fromEntries(files),
     [runtime.path]: desiredText({ mode: RUNTIME_MODE, owner: "admin" }, runtime.sha256),
@@ -329,7 +362,13 @@ function allFacts(outcome: HostOutcome): Record<string, string> {
   return { ...outcome.fileFacts, ...outcome.settingFacts, ...outcome.unitFacts, ...node };
 }
 
-function outputsOf(identity: KeptIdentity, outcome: HostOutcome, appliedFacts: Record<string, string>, drift: string[], kept: Kept): HostOutputs {
+function outputsOf(
+  identity: KeptIdentity,
+  outcome: HostOutcome,
+  appliedFacts: Record<string, string>,
+  drift: string[],
+  kept: Kept,
+): HostOutputs {
   const isSecret = (path: string): boolean => identity.secretPaths.includes(path);
   const { pendingRestart, timersEnabled, firstBackup, destinations, ...others } = outcome;
   const entries = Object.entries(outcome.fileFacts);
@@ -356,7 +395,8 @@ function driftOf(applied: Readonly<Record<string, string>>, now: Readonly<Record
 function changeText(was: string, is: string): string {
   const [oldMode, oldOwner, oldSha256] = was.split(" ");
   const [mode = "", owner, sha256] = is.split(" ");
-  if (oldSha256 === undefined || !oldSha256.startsWith("sha256:")) return is === "another value" ? is : `${was} → ${is}`;
+  if (oldSha256 === undefined || !oldSha256.startsWith("sha256:"))
+    return is === "another value" ? is : `${was} → ${is}`;
   if (!/^[0-7]{4}$/.test(mode)) return is;
   return [
     ...(oldSha256 === sha256 ? [] : ["content changed"]),

@@ -23,6 +23,13 @@ export class HostAction extends pulumi.dynamic.Resource {
 
   constructor(name: string, args: HostActionArgs, opts: pulumi.CustomResourceOptions) {
     const own: pulumi.CustomResourceOptions = { additionalSecretOutputs: ["ranFor"] };
-    super(provider, name, { ...args, label: undefined, ranFor: undefined }, pulumi.mergeOptions(opts, own), "index", "HostAction");
+    super(
+      provider,
+      name,
+      { ...args, label: undefined, ranFor: undefined },
+      pulumi.mergeOptions(opts, own),
+      "index",
+      "HostAction",
+    );
   }
 }

@@ -23,6 +23,13 @@ export class HostMigration extends pulumi.dynamic.Resource {
 
   constructor(name: string, args: HostMigrationArgs, opts: pulumi.CustomResourceOptions) {
     const own: pulumi.CustomResourceOptions = { additionalSecretOutputs: ["ranFor"] };
-    super(provider, name, { ...args, report: undefined, ranFor: undefined }, pulumi.mergeOptions(opts, own), "index", "HostMigration");
+    super(
+      provider,
+      name,
+      { ...args, report: undefined, ranFor: undefined },
+      pulumi.mergeOptions(opts, own),
+      "index",
+      "HostMigration",
+    );
   }
 }

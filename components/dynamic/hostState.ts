@@ -20,7 +20,9 @@ export interface HostStateArgs extends HostStatePlainArgs {
 }
 /** A location and a passphrase that may be late; the passphrase is secret. */
 export type CipherArgs = { readonly [K in keyof CipherInput]: pulumi.Input<CipherInput[K]> };
-type HostStatePlainArgs = { readonly [K in Exclude<keyof HostInputs, "files" | "ciphers" | "desired" | "signIn">]: pulumi.Input<HostInputs[K]> };
+type HostStatePlainArgs = {
+  readonly [K in Exclude<keyof HostInputs, "files" | "ciphers" | "desired" | "signIn">]: pulumi.Input<HostInputs[K]>;
+};
 
 type HostModule = typeof import("./host");
 
@@ -43,7 +45,16 @@ export class HostState extends pulumi.dynamic.Resource {
 
   constructor(name: string, args: HostStateArgs, opts: pulumi.CustomResourceOptions) {
     // Only outputs that somebody reads. `never` if an output has an input's name and would replace it.
-    const outputs: keyof HostInputs & keyof HostOutputs extends never ? { readonly status: undefined } : never = { status: undefined };
-    super(provider, name, { ...args, ...outputs }, pulumi.mergeOptions(opts, { additionalSecretOutputs: SECRET_OUTPUTS }), "index", "HostState");
+    const outputs: keyof HostInputs & keyof HostOutputs extends never ? { readonly status: undefined } : never = {
+      status: undefined,
+    };
+    super(
+      provider,
+      name,
+      { ...args, ...outputs },
+      pulumi.mergeOptions(opts, { additionalSecretOutputs: SECRET_OUTPUTS }),
+      "index",
+      "HostState",
+    );
   }
 }

@@ -3,7 +3,14 @@
  * `pgbackstop migrate` on a host, over the same connection as its update. Passwords go over standard input into their
  * own directory, which is removed when the step ends.
  */
-import { type Account, CommandFailed, type Connection, type ExecResult, loadAccount, runScript } from "../host/connection";
+import {
+  type Account,
+  CommandFailed,
+  type Connection,
+  type ExecResult,
+  loadAccount,
+  runScript,
+} from "../host/connection";
 import { reportProblems } from "../plan/migration/migrationReport";
 import { digestOf, type OnceInputs, type OnceState } from "./action";
 import { FILES_PLACEHOLDER } from "./filesPlaceholder";
@@ -46,8 +53,8 @@ chown "$3:$4" "$1/$2"`;
 const HAND_OVER = 'chown "$2:$3" "$1"';
 
 /**
- * Runs, and waits for the end. @throws Error naming obstacles, differences or missing parts, or with the end of the
- * step's output
+ * Runs, and waits for the end.
+ * @throws Error naming obstacles, differences or missing parts, or with the end of the step's output
  */
 export async function migrationCreate(inputs: MigrationInputs): Promise<{ id: string; outs: MigrationState }> {
   const report = await withConnection(inputs, (connection) => runStep(connection, inputs));
@@ -64,7 +71,8 @@ export async function runStep(connection: Connection, inputs: MigrationInputs): 
       { account, timeoutMs: TIMEOUT_MS },
     ),
   );
-  if (result.exitCode === 0 || (result.exitCode === acceptedCode && reportProblems(result.stdout).length > 0)) return result.stdout;
+  if (result.exitCode === 0 || (result.exitCode === acceptedCode && reportProblems(result.stdout).length > 0))
+    return result.stdout;
   throw failureOf(`${what} on ${connection.name}`, result);
 }
 
@@ -75,7 +83,11 @@ function failureOf(what: string, result: ExecResult): Error {
 }
 
 /** Writes nothing without files. The account that created the directory always removes it. */
-async function withFiles<T>(connection: Connection, inputs: MigrationInputs, work: (directory: string) => Promise<T>): Promise<T> {
+async function withFiles<T>(
+  connection: Connection,
+  inputs: MigrationInputs,
+  work: (directory: string) => Promise<T>,
+): Promise<T> {
   const files = Object.entries(inputs.files);
   if (files.length === 0) return work("");
   const owner: Account = await loadAccount(connection, inputs.fileUser);
@@ -83,7 +95,8 @@ async function withFiles<T>(connection: Connection, inputs: MigrationInputs, wor
   const directory = stdout.trim();
   try {
     const numbers = [String(owner.uid), String(owner.gid)];
-    for (const [name, text] of files) await runScript(connection, `write ${name}`, WRITE_FILE, [directory, name, ...numbers], { stdin: text });
+    for (const [name, text] of files)
+      await runScript(connection, `write ${name}`, WRITE_FILE, [directory, name, ...numbers], { stdin: text });
     await runScript(connection, "change the owner of the directory for passwords", HAND_OVER, [directory, ...numbers]);
     return await work(directory);
   } finally {

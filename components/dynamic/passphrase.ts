@@ -19,7 +19,11 @@ const provider: pulumi.dynamic.ResourceProvider<PassphraseInputs, { passphrase: 
     );
     return {
       id: (require("node:crypto") as typeof import("node:crypto")).randomUUID(),
-      outs: { passphrase: existing ?? (require("node:crypto") as typeof import("node:crypto")).randomBytes(sizeBytes).toString("base64") },
+      outs: {
+        passphrase:
+          existing ??
+          (require("node:crypto") as typeof import("node:crypto")).randomBytes(sizeBytes).toString("base64"),
+      },
     };
   },
   diff: async (_id, olds, { existing }) => {
@@ -32,7 +36,8 @@ const provider: pulumi.dynamic.ResourceProvider<PassphraseInputs, { passphrase: 
     return { changes: false };
   },
   update: async (_id, olds, { existing }) => {
-    if (existing !== undefined && existing !== olds.passphrase) throw new Error("a passphrase cannot be changed in place");
+    if (existing !== undefined && existing !== olds.passphrase)
+      throw new Error("a passphrase cannot be changed in place");
     return { outs: { passphrase: olds.passphrase } };
   },
 };
@@ -41,10 +46,18 @@ const provider: pulumi.dynamic.ResourceProvider<PassphraseInputs, { passphrase: 
 export class Passphrase extends pulumi.dynamic.Resource {
   declare readonly passphrase: pulumi.Output<string>;
 
-  constructor(name: string, args: { sizeBytes: number; existing?: pulumi.Input<string> }, opts: pulumi.CustomResourceOptions) {
+  constructor(
+    name: string,
+    args: { sizeBytes: number; existing?: pulumi.Input<string> },
+    opts: pulumi.CustomResourceOptions,
+  ) {
     const { sizeBytes, existing } = args;
     const own: pulumi.CustomResourceOptions = { additionalSecretOutputs: ["passphrase"] };
-    const inputs = { sizeBytes, ...(existing === undefined ? {} : { existing: pulumi.secret(existing) }), passphrase: undefined };
+    const inputs = {
+      sizeBytes,
+      ...(existing === undefined ? {} : { existing: pulumi.secret(existing) }),
+      passphrase: undefined,
+    };
     super(provider, name, inputs, pulumi.mergeOptions(opts, own), "index", "Passphrase");
   }
 }

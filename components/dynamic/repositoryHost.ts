@@ -33,7 +33,9 @@ export interface RepositoryHostState {
 
 type Access = Pick<RepositoryHostInputs, "connection" | "signIn">;
 
-export async function repositoryHostCreate(inputs: RepositoryHostInputs): Promise<{ id: string; outs: RepositoryHostState }> {
+export async function repositoryHostCreate(
+  inputs: RepositoryHostInputs,
+): Promise<{ id: string; outs: RepositoryHostState }> {
   return { id: `${hostOf(inputs.connection)}/repositories`, outs: await apply(inputs, {}) };
 }
 
@@ -54,21 +56,34 @@ export async function repositoryHostDiff(
   olds: Partial<RepositoryHostState>,
   news: RepositoryHostInputs,
 ): Promise<{ changes: boolean; replaces: string[]; deleteBeforeReplace: boolean }> {
-  const replaces = olds.kept !== undefined && hostOf(olds.kept.connection) !== hostOf(news.connection) ? ["connection"] : [];
-  const accessChanged = !isDeepStrictEqual([olds.kept?.connection, olds.keptSignIn ?? []], [news.connection, news.signIn ?? []]);
-  const changes = replaces.length > 0 || accessChanged || differences(olds.facts ?? {}, wantedFacts(news.desired)).length > 0;
+  const replaces =
+    olds.kept !== undefined && hostOf(olds.kept.connection) !== hostOf(news.connection) ? ["connection"] : [];
+  const accessChanged = !isDeepStrictEqual(
+    [olds.kept?.connection, olds.keptSignIn ?? []],
+    [news.connection, news.signIn ?? []],
+  );
+  const changes =
+    replaces.length > 0 || accessChanged || differences(olds.facts ?? {}, wantedFacts(news.desired)).length > 0;
   return { changes, replaces, deleteBeforeReplace: true };
 }
 
 /** The true state; differences are reported. */
-export async function repositoryHostRead(id: string, props?: Partial<RepositoryHostState>): Promise<{ id: string; props: RepositoryHostState }> {
+export async function repositoryHostRead(
+  id: string,
+  props?: Partial<RepositoryHostState>,
+): Promise<{ id: string; props: RepositoryHostState }> {
   const { kept, keptSignIn = [] } = props ?? {};
-  if (kept === undefined) throw new Error("a backup host cannot be imported: declare it, and an update takes over what exists");
-  const { facts, hostKey } = await withConnection({ connection: kept.connection, signIn: keptSignIn }, async (connection) => ({
-    facts: await readRepositoryHost(connection, kept.desired),
-    hostKey: chooseKey(await readHostKeys(connection)),
-  }));
-  for (const name of differences(facts, wantedFacts(kept.desired))) log(`changed by hand: ${name}: ${facts[name] ?? "missing"}`);
+  if (kept === undefined)
+    throw new Error("a backup host cannot be imported: declare it, and an update takes over what exists");
+  const { facts, hostKey } = await withConnection(
+    { connection: kept.connection, signIn: keptSignIn },
+    async (connection) => ({
+      facts: await readRepositoryHost(connection, kept.desired),
+      hostKey: chooseKey(await readHostKeys(connection)),
+    }),
+  );
+  for (const name of differences(facts, wantedFacts(kept.desired)))
+    log(`changed by hand: ${name}: ${facts[name] ?? "missing"}`);
   return { id, props: { hostKey, facts, kept, keptSignIn } };
 }
 
@@ -76,18 +91,30 @@ export async function repositoryHostRemove(_id: string, props: Partial<Repositor
   const { facts = {}, kept, keptSignIn = [] } = props;
   if (kept === undefined) return;
   const access: Access = { connection: kept.connection, signIn: keptSignIn };
-  await withConnection(access, (connection) => removeRepositoryHost(connection, kept.desired, facts, () => signInAgain(access), log));
+  await withConnection(access, (connection) =>
+    removeRepositoryHost(connection, kept.desired, facts, () => signInAgain(access), log),
+  );
 }
 
-async function apply(inputs: RepositoryHostInputs, before: Readonly<Record<string, string>>): Promise<RepositoryHostState> {
+async function apply(
+  inputs: RepositoryHostInputs,
+  before: Readonly<Record<string, string>>,
+): Promise<RepositoryHostState> {
   const { connection: access, desired, signIn = [] } = inputs;
   return withConnection(inputs, async (connection) => {
     await convergeRepositoryHost(connection, desired, before, () => signInAgain(inputs), log);
     const facts = await readRepositoryHost(connection, desired);
     const wrong = differences(facts, wantedFacts(desired));
     if (wrong.length > 0)
-      throw new Error(`still differs after the update: ${wrong.map((name) => `${name}: ${facts[name] ?? "missing"}`).join("; ")}`);
-    return { hostKey: chooseKey(await readHostKeys(connection)), facts, kept: { connection: access, desired }, keptSignIn: signIn };
+      throw new Error(
+        `still differs after the update: ${wrong.map((name) => `${name}: ${facts[name] ?? "missing"}`).join("; ")}`,
+      );
+    return {
+      hostKey: chooseKey(await readHostKeys(connection)),
+      facts,
+      kept: { connection: access, desired },
+      keptSignIn: signIn,
+    };
   });
 }
 
@@ -96,12 +123,17 @@ async function signInAgain(access: Access): Promise<void> {
 }
 
 function differences(actual: Readonly<Record<string, string>>, wanted: Readonly<Record<string, string>>): string[] {
-  return [...new Set([...Object.keys(actual), ...Object.keys(wanted)])].filter((name) => actual[name] !== wanted[name]).sort();
+  return [...new Set([...Object.keys(actual), ...Object.keys(wanted)])]
+    .filter((name) => actual[name] !== wanted[name])
+    .sort();
 }
 
 function chooseKey(keys: readonly string[]): string {
-  const key = ["ecdsa-", "ssh-ed25519", "ssh-rsa"].map((kind) => keys.find((text) => text.startsWith(kind))).find((text) => text !== undefined);
-  if (key === undefined) throw new Error(`the host has no key that clients support: sshd has ${keys.join(", ") || "none"}`);
+  const key = ["ecdsa-", "ssh-ed25519", "ssh-rsa"]
+    .map((kind) => keys.find((text) => text.startsWith(kind)))
+    .find((text) => text !== undefined);
+  if (key === undefined)
+    throw new Error(`the host has no key that clients support: sshd has ${keys.join(", ") || "none"}`);
   return key;
 }
 
@@ -124,7 +156,11 @@ export async function keyCreate(inputs: KeyInputs): Promise<{ id: string; outs: 
   return { id: outs.publicKey.slice(-16), outs };
 }
 
-export async function keyDiff(_id: string, olds: Partial<KeyState>, { existing }: KeyInputs): Promise<{ changes: boolean }> {
+export async function keyDiff(
+  _id: string,
+  olds: Partial<KeyState>,
+  { existing }: KeyInputs,
+): Promise<{ changes: boolean }> {
   return { changes: existing !== undefined && existing !== olds.privateKey };
 }
 
@@ -135,5 +171,7 @@ export async function keyUpdate(_id: string, _olds: Partial<KeyState>, news: Key
 async function pairOf({ comment, existing, passphrase }: KeyInputs): Promise<KeyState> {
   // Loads the library only for such resources.
   const { makeKeyPair, publicKeyOf } = await import("../host/ssh/keys.js");
-  return existing === undefined ? makeKeyPair(comment) : { privateKey: existing, publicKey: publicKeyOf(existing, passphrase) };
+  return existing === undefined
+    ? makeKeyPair(comment)
+    : { privateKey: existing, publicKey: publicKeyOf(existing, passphrase) };
 }

@@ -12,7 +12,8 @@ const hostProvider: pulumi.dynamic.ResourceProvider<RepositoryHostInputs, Reposi
   create: (inputs) => (require("pgbackstop/dynamic/repositoryHost") as Module).repositoryHostCreate(inputs),
   diff: (id, olds, news) => (require("pgbackstop/dynamic/repositoryHost") as Module).repositoryHostDiff(id, olds, news),
   read: (id, props) => (require("pgbackstop/dynamic/repositoryHost") as Module).repositoryHostRead(id, props),
-  update: (id, olds, news) => (require("pgbackstop/dynamic/repositoryHost") as Module).repositoryHostUpdate(id, olds, news),
+  update: (id, olds, news) =>
+    (require("pgbackstop/dynamic/repositoryHost") as Module).repositoryHostUpdate(id, olds, news),
   delete: (id, props) => (require("pgbackstop/dynamic/repositoryHost") as Module).repositoryHostRemove(id, props),
 };
 
@@ -30,7 +31,14 @@ export class RepositoryHostResource extends pulumi.dynamic.Resource {
 
   constructor(name: string, args: Deferred<RepositoryHostInputs>, opts: pulumi.CustomResourceOptions) {
     const own: pulumi.CustomResourceOptions = { additionalSecretOutputs: ["keptSignIn"] };
-    super(hostProvider, name, { ...args, hostKey: undefined }, pulumi.mergeOptions(opts, own), "index", "RepositoryHostState");
+    super(
+      hostProvider,
+      name,
+      { ...args, hostKey: undefined },
+      pulumi.mergeOptions(opts, own),
+      "index",
+      "RepositoryHostState",
+    );
   }
 }
 
@@ -42,6 +50,13 @@ export class SshKey extends pulumi.dynamic.Resource {
 
   constructor(name: string, args: Deferred<KeyInputs>, opts: pulumi.CustomResourceOptions) {
     const own: pulumi.CustomResourceOptions = { additionalSecretOutputs: ["privateKey"] };
-    super(keyProvider, name, { ...args, privateKey: undefined, publicKey: undefined }, pulumi.mergeOptions(opts, own), "index", "SshKey");
+    super(
+      keyProvider,
+      name,
+      { ...args, privateKey: undefined, publicKey: undefined },
+      pulumi.mergeOptions(opts, own),
+      "index",
+      "SshKey",
+    );
   }
 }

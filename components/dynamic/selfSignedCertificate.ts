@@ -10,8 +10,10 @@ type CertificateModule = typeof import("./certificate");
 
 const provider: pulumi.dynamic.ResourceProvider<CertificateInputs, CertificateState> = {
   create: async (inputs) => (require("pgbackstop/dynamic/certificate") as CertificateModule).certificateCreate(inputs),
-  diff: async (id, olds, news) => (require("pgbackstop/dynamic/certificate") as CertificateModule).certificateDiff(id, olds, news),
-  update: async (id, olds, news) => (require("pgbackstop/dynamic/certificate") as CertificateModule).certificateUpdate(id, olds, news),
+  diff: async (id, olds, news) =>
+    (require("pgbackstop/dynamic/certificate") as CertificateModule).certificateDiff(id, olds, news),
+  update: async (id, olds, news) =>
+    (require("pgbackstop/dynamic/certificate") as CertificateModule).certificateUpdate(id, olds, news),
 };
 
 export interface SelfSignedCertificateArgs {

@@ -53,7 +53,10 @@ export async function signCertificate(content: CertificateContent): Promise<stri
   return `${certificate.toString("pem")}\n`;
 }
 
-/** Loaded with the first certificate: it takes 0.4 s, and most updates make none. The library needs the metadata beside it. */
+/**
+ * Loaded with the first certificate: it takes 0.4 s, and most updates make none. The library needs the metadata beside
+ * it.
+ */
 async function load() {
   await import("reflect-metadata");
   return import("@peculiar/x509");
@@ -62,7 +65,10 @@ async function load() {
 async function extensionsOf({ usage, keys, dnsNames = [], addresses = [] }: CertificateContent, issuer: KeyPair) {
   const x509 = await load();
   const { digitalSignature, keyCertSign } = x509.KeyUsageFlags;
-  const names = [...dnsNames.map((value) => ({ type: "dns", value }) as const), ...addresses.map((value) => ({ type: "ip", value }) as const)];
+  const names = [
+    ...dnsNames.map((value) => ({ type: "dns", value }) as const),
+    ...addresses.map((value) => ({ type: "ip", value }) as const),
+  ];
   const isAuthority = usage === "authority";
   const purpose = usage === "server" ? x509.ExtendedKeyUsage.serverAuth : x509.ExtendedKeyUsage.clientAuth;
   return [

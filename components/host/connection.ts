@@ -48,13 +48,13 @@ export interface Connection {
   /** The account that commands run as by default. */
   readonly login: Account;
   /**
-   * Runs a program to its end, without a shell; a failing program is a result, not an error. @throws Error if it cannot
-   * be started
+   * Runs a program to its end, without a shell; a failing program is a result, not an error.
+   * @throws Error if it cannot be started
    */
   exec(argv: readonly string[], options?: ExecOptions): Promise<ExecResult>;
   /**
-   * Starts a program that prints one line when it is ready and ends when its input ends. @throws Error if it ends
-   * before that
+   * Starts a program that prints one line when it is ready and ends when its input ends.
+   * @throws Error if it ends before that
    */
   hold(argv: readonly string[]): Promise<HeldCommand>;
   close(): Promise<void>;
@@ -77,14 +77,25 @@ export class CommandFailed extends Error {
 }
 
 /** Runs a program that must succeed. @throws CommandFailed */
-export async function run(connection: Connection, what: string, argv: readonly string[], options?: ExecOptions): Promise<ExecResult> {
+export async function run(
+  connection: Connection,
+  what: string,
+  argv: readonly string[],
+  options?: ExecOptions,
+): Promise<ExecResult> {
   const result = await connection.exec(argv, options);
   if (result.exitCode !== 0) throw new CommandFailed(what, result);
   return result;
 }
 
 /** Runs a POSIX shell script with `args` from `$1` on; the script must succeed. @throws CommandFailed */
-export function runScript(connection: Connection, what: string, script: string, args: readonly string[], options?: ExecOptions): Promise<ExecResult> {
+export function runScript(
+  connection: Connection,
+  what: string,
+  script: string,
+  args: readonly string[],
+  options?: ExecOptions,
+): Promise<ExecResult> {
   return run(connection, what, ["/bin/sh", "-c", script, "sh", ...args], options);
 }
 
@@ -94,18 +105,23 @@ export async function loadAccount(connection: Connection, name: string): Promise
   const result = await connection.exec(["id", "--", name]);
   const match = /^uid=([0-9]+)\S* gid=([0-9]+)/.exec(result.stdout);
   if (result.exitCode !== 0 || match === null) {
-    throw new Error(`there is no account ${name} on ${connection.name}: set user to the account that PostgreSQL runs as`);
+    throw new Error(
+      `there is no account ${name} on ${connection.name}: set user to the account that PostgreSQL runs as`,
+    );
   }
   return { name, uid: Number(match[1]), gid: Number(match[2]) };
 }
 
 /**
- * The command line that runs `argv` as `account` when logged in as `login`. @throws Error if `login` may not do that
+ * The command line that runs `argv` as `account` when logged in as `login`.
+ * @throws Error if `login` may not do that
  */
 export function argvAs(login: Account, account: Account | undefined, argv: readonly string[]): readonly string[] {
   if (account === undefined || account.uid === login.uid) return argv;
   if (login.uid !== 0) {
-    throw new Error(`unable to run commands as ${account.name} when logged in as ${login.name}: log in as root or as ${account.name}`);
+    throw new Error(
+      `unable to run commands as ${account.name} when logged in as ${login.name}: log in as root or as ${account.name}`,
+    );
   }
   return ["setpriv", `--reuid=${account.uid}`, `--regid=${account.gid}`, "--init-groups", "--", ...argv];
 }

@@ -35,12 +35,27 @@ import {
   writeSettings,
 } from "./postgresSettings";
 import { destinationText, lackingFull, renderDestinations } from "./hostDestinations";
-import { destinationLines, type Detected, detectionOf, isAsDesired, type Looked, queryOf, requireUsable } from "./detected";
+import {
+  destinationLines,
+  type Detected,
+  detectionOf,
+  isAsDesired,
+  type Looked,
+  queryOf,
+  requireUsable,
+} from "./detected";
 import { type EngineVerbs, readDestinations, type RuntimeOnHost, runtimeVerbs, VERB_TIMEOUT_MS } from "./runtimeVerbs";
 import { checkStock, checkStockKnows, type StockOnHost, stockVerbs } from "./stock";
 import type { NodeLocation } from "./nodeChoice";
 import { requireVersion } from "./postgresInstall";
-import { accountsIn, bringPrograms, findNodeNeed, type ProgramsOutcome, type ProgramsWanted, removeOldNodes } from "./installPrograms";
+import {
+  accountsIn,
+  bringPrograms,
+  findNodeNeed,
+  type ProgramsOutcome,
+  type ProgramsWanted,
+  removeOldNodes,
+} from "./installPrograms";
 import { takeBackRestoreCommand } from "./restoreCommand";
 import { readState } from "./state";
 import {
@@ -136,16 +151,24 @@ export class PartlyApplied extends Error {
 const LOCK_SCRIPT = 'exec flock -w 10 -E 75 "$1" /bin/sh -c "echo locked; exec cat"';
 
 /** Converges the host. @throws Error before any change, PartlyApplied after that */
-export async function convergeHost(connection: Connection, desired: DesiredHost, before: HostOutcome | null, log: LogLine): Promise<HostOutcome> {
+export async function convergeHost(
+  connection: Connection,
+  desired: DesiredHost,
+  before: HostOutcome | null,
+  log: LogLine,
+): Promise<HostOutcome> {
   const looked = lookedAt(desired, ownersOf(desired.files), desired);
-  const wasReady = before !== null && before.ready && isEmptyDifference(Object.keys(before.fileFacts), Object.keys(looked.owners));
+  const wasReady =
+    before !== null && before.ready && isEmptyDifference(Object.keys(before.fileFacts), Object.keys(looked.owners));
   const facts = await readState(connection, queryOf(looked, wasReady), VERB_TIMEOUT_MS);
   if (desired.postgres?.install !== true) accountsIn(facts, desired.user, connection);
   requireUsable(looked, facts, connection.name);
   requireVersion(desired.postgres, desired.dataDirectory, facts, connection.name);
   if (wasReady && findNodeNeed(connection, desired, looked, facts, before.nodeFact) === null) {
     const finding = detectionOf(looked, facts, accountsIn(facts, desired.user, connection));
-    const files = Object.fromEntries(desired.files.map((file) => [file.path, desiredText(file, sha256Hex(file.content))]));
+    const files = Object.fromEntries(
+      desired.files.map((file) => [file.path, desiredText(file, sha256Hex(file.content))]),
+    );
     if (isAsDesired(looked, finding, facts, { files, expectsFull: desired.firstBackup })) {
       for (const line of destinationLines(finding.detected.destinations)) log(line);
       return { ...structuredClone(before), ...finding.detected };
@@ -230,7 +253,12 @@ export type Owners = Readonly<Record<string, OwnerRole>>;
  * Undoes {@link convergeHost}: units, settings, a standby's restore_command, files, empty directories; never a
  * repository, spool or log.
  */
-export async function removeHost(connection: Connection, identity: HostIdentity, before: HostOutcome, log: LogLine): Promise<void> {
+export async function removeHost(
+  connection: Connection,
+  identity: HostIdentity,
+  before: HostOutcome,
+  log: LogLine,
+): Promise<void> {
   const accounts = await loadAccounts(connection, identity.user);
   const hasLock = (await connection.exec(["test", "-d", identity.directories.config])).exitCode === 0;
   const work = async (): Promise<void> => {
@@ -238,7 +266,12 @@ export async function removeHost(connection: Connection, identity: HostIdentity,
     if (systemd) await disableUnits(connection, timersOf(identity.units));
     await restoreSettings(connection, identity, before, accounts.database, log);
     if (!archives(identity)) {
-      await takeBackRestoreCommand(connection, accounts.database, { dataDirectory: identity.dataDirectory, program: programOf(identity) }, log);
+      await takeBackRestoreCommand(
+        connection,
+        accounts.database,
+        { dataDirectory: identity.dataDirectory, program: programOf(identity) },
+        log,
+      );
     }
     if (systemd) await disableUnits(connection, servingUnits(identity.units));
     await removeFiles(connection, [...withCompiled(Object.keys(before.fileFacts), identity), ...before.nodePaths]);
@@ -310,7 +343,10 @@ function withCompiled(paths: readonly string[], identity: Pick<HostIdentity, "ru
  * Writes files that differ, removes those no longer declared. `left` are files to remove after the settings: a former
  * engine archives with them until then.
  */
-async function applyFiles(update: Update, accounts: Accounts): Promise<{ readonly changed: string[]; readonly left: readonly string[] }> {
+async function applyFiles(
+  update: Update,
+  accounts: Accounts,
+): Promise<{ readonly changed: string[]; readonly left: readonly string[] }> {
   const { connection, desired, outcome, log } = update;
   const declared = new Set(desired.files.map((file) => file.path));
   const stale = Object.keys(outcome.fileFacts).filter((path) => !declared.has(path));
@@ -319,13 +355,24 @@ async function applyFiles(update: Update, accounts: Accounts): Promise<{ readonl
   const left = stale.filter((path) => !early.includes(path));
   await removeStale(update, early);
   // Recorded before writing: whatever happens later, we remove these paths.
-  outcome.fileFacts = { ...outcome.fileFacts, ...Object.fromEntries([...declared].map((path) => [path, outcome.fileFacts[path] ?? "missing"])) };
+  outcome.fileFacts = {
+    ...outcome.fileFacts,
+    ...Object.fromEntries([...declared].map((path) => [path, outcome.fileFacts[path] ?? "missing"])),
+  };
   const written = await writeFiles(connection, desired.files, accounts);
   for (const path of written) log(`wrote ${path}`);
   // Accounts that run it later cannot write beside it; without this cache it starts more slowly, which is no error.
-  if (written.includes(programOf(desired))) await connection.exec([...desired.runtimeArgv.slice(0, 2), "version"]).catch(() => null);
-  const facts = await readFileFacts(connection, Object.fromEntries(desired.files.map((file) => [file.path, file.owner])), accounts);
-  outcome.fileFacts = { ...Object.fromEntries(left.map((path) => [path, outcome.fileFacts[path] ?? "missing"])), ...facts };
+  if (written.includes(programOf(desired)))
+    await connection.exec([...desired.runtimeArgv.slice(0, 2), "version"]).catch(() => null);
+  const facts = await readFileFacts(
+    connection,
+    Object.fromEntries(desired.files.map((file) => [file.path, file.owner])),
+    accounts,
+  );
+  outcome.fileFacts = {
+    ...Object.fromEntries(left.map((path) => [path, outcome.fileFacts[path] ?? "missing"])),
+    ...facts,
+  };
   return { changed: [...stale, ...written], left };
 }
 
@@ -333,7 +380,8 @@ async function applyFiles(update: Update, accounts: Accounts): Promise<{ readonl
 async function removeStale({ connection, desired, outcome, log }: Update, stale: readonly string[]): Promise<void> {
   if (stale.length === 0) return;
   const units = stale.filter(isUnitPath).map((path) => path.slice(path.lastIndexOf("/") + 1));
-  if (units.length > 0 && (await isSystemdRunning(connection, desired.directories.units))) await disableUnits(connection, units);
+  if (units.length > 0 && (await isSystemdRunning(connection, desired.directories.units)))
+    await disableUnits(connection, units);
   await removeFiles(connection, withCompiled(stale, desired));
   for (const path of stale) log(`removed ${path}`);
   outcome.fileFacts = Object.fromEntries(Object.entries(outcome.fileFacts).filter(([path]) => !stale.includes(path)));
@@ -347,7 +395,10 @@ async function applySettings({ connection, desired, outcome, log }: Update, runt
     // Our own value from a run whose state was lost is no previous value.
     if (!(name in outcome.previousSettings)) {
       const value = inFile[name] ?? null;
-      outcome.previousSettings = { ...outcome.previousSettings, [name]: value === desired.settings[name] ? null : value };
+      outcome.previousSettings = {
+        ...outcome.previousSettings,
+        [name]: value === desired.settings[name] ? null : value,
+      };
     }
   }
   const waited = outcome.pendingRestart;
@@ -368,14 +419,22 @@ async function applySettings({ connection, desired, outcome, log }: Update, runt
   }
   await refreshSettings(connection, runtime, desired, outcome);
   if (outcome.pendingRestart) {
-    log("WARN: archive_mode takes effect at the next restart of PostgreSQL: restart it, then run the update again (or set allowRestart)");
+    log(
+      "WARN: archive_mode takes effect at the next restart of PostgreSQL: restart it, then run the update again (or set allowRestart)",
+    );
   }
   return different.length > 0 || (waited && !outcome.pendingRestart);
 }
 
 /** Requirements for archiving. @throws Error if it is another server, or one that would not start again */
 async function checkServer(connection: Connection, desired: DesiredHost, live: LiveSettings): Promise<void> {
-  const { stdout } = await run(connection, "compare the data directories", ["readlink", "-f", "--", desired.dataDirectory, live.dataDirectory]);
+  const { stdout } = await run(connection, "compare the data directories", [
+    "readlink",
+    "-f",
+    "--",
+    desired.dataDirectory,
+    live.dataDirectory,
+  ]);
   const [declared, running] = stdout.trim().split("\n");
   if (declared !== running) {
     throw new Error(
@@ -383,13 +442,19 @@ async function checkServer(connection: Connection, desired: DesiredHost, live: L
     );
   }
   if (live.values["wal_level"] === "minimal") {
-    throw new Error("wal_level is minimal: PostgreSQL would refuse to start with archive_mode on; set it to replica and restart PostgreSQL first");
+    throw new Error(
+      "wal_level is minimal: PostgreSQL would refuse to start with archive_mode on; set it to replica and restart PostgreSQL first",
+    );
   }
   const library = live.values["archive_library"] ?? "";
   if (library !== "") throw new Error(`archive_library is ${library}: it replaces archive_command; reset it first`);
 }
 
-async function applyFirstRun({ desired, outcome, log }: Update, runtime: RuntimeOnHost, verbs: EngineVerbs): Promise<void> {
+async function applyFirstRun(
+  { desired, outcome, log }: Update,
+  runtime: RuntimeOnHost,
+  verbs: EngineVerbs,
+): Promise<void> {
   log("checking that WAL reaches the repositories");
   await verbs.checkArchiving();
   if (!desired.firstBackup) {
@@ -415,7 +480,8 @@ async function applyFirstRun({ desired, outcome, log }: Update, runtime: Runtime
 }
 
 /**
- * Reads the content of each repository. @throws Error if one lacks the full backup that this update should have taken
+ * Reads the content of each repository.
+ * @throws Error if one lacks the full backup that this update should have taken
  */
 async function proveDestinations({ desired, outcome, log }: Update, runtime: RuntimeOnHost): Promise<void> {
   const destinations = await readDestinations(runtime);
@@ -425,7 +491,9 @@ async function proveDestinations({ desired, outcome, log }: Update, runtime: Run
   if (lacking.length === 0 || outcome.pendingRestart) return;
   const fact = `${lacking.join(", ")} ${lacking.length === 1 ? "holds" : "hold"} no full backup: nothing can be restored from there`;
   if (desired.firstBackup) throw new Error(`${fact}; run the update again, and see the log of the backup`);
-  log(`WARN: ${fact}; set firstBackup, or take one with: pgbackstop backup --type=full --repo=${lacking[0]?.slice(4) ?? ""}`);
+  log(
+    `WARN: ${fact}; set firstBackup, or take one with: pgbackstop backup --type=full --repo=${lacking[0]?.slice(4) ?? ""}`,
+  );
 }
 
 /** Reports what a restore-only host can restore; an empty repository is not its fault. */
@@ -453,7 +521,13 @@ async function applyUnits({ connection, desired, outcome, log }: Update, changed
   outcome.unitFacts = { ...(await readUnits(connection, desired.units.enabled)) };
 }
 
-async function restoreSettings(connection: Connection, identity: HostIdentity, before: HostOutcome, account: Account, log: LogLine): Promise<void> {
+async function restoreSettings(
+  connection: Connection,
+  identity: HostIdentity,
+  before: HostOutcome,
+  account: Account,
+  log: LogLine,
+): Promise<void> {
   const names = Object.keys(before.previousSettings);
   if (names.length === 0) return;
   if ((await connection.exec(["test", "-e", `${identity.dataDirectory}/PG_VERSION`], { account })).exitCode !== 0) {
@@ -463,7 +537,9 @@ async function restoreSettings(connection: Connection, identity: HostIdentity, b
   const runtime = runtimeOf(connection, identity, account, log);
   const program = programOf(identity);
   if ((await connection.exec(["test", "-e", program], { account })).exitCode !== 0) {
-    throw new Error(`${program} is gone, and restoring the archive settings needs it: run an update to install it again, then destroy`);
+    throw new Error(
+      `${program} is gone, and restoring the archive settings needs it: run an update to install it again, then destroy`,
+    );
   }
   const inFile = await readPreviousSettings(connection, account, identity.dataDirectory, names);
   if (inFile["archive_command"] !== identity.settings["archive_command"]) {
@@ -480,13 +556,23 @@ async function restoreSettings(connection: Connection, identity: HostIdentity, b
   }
 }
 
-async function restart(connection: Connection, runtime: RuntimeOnHost, { restartCommand }: HostIdentity, log: LogLine): Promise<LiveSettings> {
+async function restart(
+  connection: Connection,
+  runtime: RuntimeOnHost,
+  { restartCommand }: HostIdentity,
+  log: LogLine,
+): Promise<LiveSettings> {
   log(`restarting PostgreSQL: ${restartCommand.join(" ")}`);
   await run(connection, "restart PostgreSQL", restartCommand);
   return waitForServer(runtime);
 }
 
-async function refreshSettings(connection: Connection, runtime: RuntimeOnHost, identity: HostIdentity, outcome: HostOutcome): Promise<void> {
+async function refreshSettings(
+  connection: Connection,
+  runtime: RuntimeOnHost,
+  identity: HostIdentity,
+  outcome: HostOutcome,
+): Promise<void> {
   const names = Object.keys(identity.settings);
   const live = await readSettings(runtime);
   const inFile = await readPreviousSettings(connection, runtime.account, identity.dataDirectory, names);
@@ -495,9 +581,15 @@ async function refreshSettings(connection: Connection, runtime: RuntimeOnHost, i
   outcome.settingFacts = settingFactsOf(identity.settings, live, inFile);
 }
 
-async function readFileFacts(connection: Connection, owners: Owners, accounts: Accounts): Promise<Record<string, string>> {
+async function readFileFacts(
+  connection: Connection,
+  owners: Owners,
+  accounts: Accounts,
+): Promise<Record<string, string>> {
   const facts = await readFacts(connection, Object.keys(owners));
-  return Object.fromEntries([...facts].map(([path, fact]) => [path, factText(fact, owners[path] ?? "admin", accounts)]));
+  return Object.fromEntries(
+    [...facts].map(([path, fact]) => [path, factText(fact, owners[path] ?? "admin", accounts)]),
+  );
 }
 
 async function loadAccounts(connection: Connection, user: string): Promise<Accounts> {

@@ -7,9 +7,24 @@
  * one, renamed into place, tested again, compared in its effect on the administrator's login, and proved by a new
  * connection after sshd loaded it. Any failure restores the old text.
  */
-import { forceCommand, REPOSITORY_HOST_PATHS, type RepositoryAccount, SEAL_SCRIPT, type SealedRepository } from "../render/host/sshdConfig";
+import {
+  forceCommand,
+  REPOSITORY_HOST_PATHS,
+  type RepositoryAccount,
+  SEAL_SCRIPT,
+  type SealedRepository,
+} from "../render/host/sshdConfig";
 import { type Connection, run, runScript, type LogLine } from "./connection";
-import { type Accounts, accountsFor, desiredText, factText, readFacts, removeFiles, sha256Hex, writeFiles } from "./desiredFiles";
+import {
+  type Accounts,
+  accountsFor,
+  desiredText,
+  factText,
+  readFacts,
+  removeFiles,
+  sha256Hex,
+  writeFiles,
+} from "./desiredFiles";
 import { disableUnits, enableUnits, readUnits, reloadUnits, UNIT_AT_WORK } from "./systemdUnits";
 
 export interface DesiredRepositoryHost {
@@ -156,7 +171,10 @@ export function wantedFacts(desired: DesiredRepositoryHost): Record<string, stri
   const { sshd } = REPOSITORY_HOST_PATHS;
   const files = { ...desired.files, [sshd]: { mode: "0644", text: desired.sshdConfig } };
   return Object.fromEntries([
-    ...Object.entries(files).map(([path, { mode, text }]) => [path, desiredText({ mode, owner: "admin" }, sha256Hex(text))]),
+    ...Object.entries(files).map(([path, { mode, text }]) => [
+      path,
+      desiredText({ mode, owner: "admin" }, sha256Hex(text)),
+    ]),
     ...desired.accounts.map(({ name }) => [`account ${name}`, `${COMMENT}:/:${SHELL}`]),
     ...desired.accounts.map(({ name, readOnly, root }) => [`sshd ${name}`, confinement(root, readOnly)]),
     ...desired.accounts.map(({ root }) => [`directory ${root}`, "directory 755 0:0"]),
@@ -166,13 +184,20 @@ export function wantedFacts(desired: DesiredRepositoryHost): Record<string, stri
 }
 
 /** The true state, by names. */
-export async function readRepositoryHost(connection: Connection, desired: DesiredRepositoryHost): Promise<Record<string, string>> {
+export async function readRepositoryHost(
+  connection: Connection,
+  desired: DesiredRepositoryHost,
+): Promise<Record<string, string>> {
   const paths = [...Object.keys(desired.files), REPOSITORY_HOST_PATHS.sshd];
   const files = await readFacts(connection, paths);
   const names = desired.accounts.map(({ name }) => name);
   const repositories = Object.values(desired.repositories);
   const roots = desired.accounts.map(({ root }) => root);
-  const { stdout } = await runScript(connection, "read the accounts", STATE_SCRIPT, [...names, ...roots, ...repositories]);
+  const { stdout } = await runScript(connection, "read the accounts", STATE_SCRIPT, [
+    ...names,
+    ...roots,
+    ...repositories,
+  ]);
   const lines = stdout.split("\n");
   const effective = await runScript(connection, "ask sshd for its configuration", EFFECTIVE_SCRIPT, names);
   const confined = effective.stdout.split("\n");
@@ -183,7 +208,10 @@ export async function readRepositoryHost(connection: Connection, desired: Desire
     ...Object.fromEntries(roots.map((path, index) => [`directory ${path}`, lines[names.length + index] ?? ""])),
     // Its owner and mode change while its files belong to root.
     ...Object.fromEntries(
-      repositories.map((path, index) => [`directory ${path}`, (lines[names.length + roots.length + index] ?? "").split(" ")[0] ?? ""]),
+      repositories.map((path, index) => [
+        `directory ${path}`,
+        (lines[names.length + roots.length + index] ?? "").split(" ")[0] ?? "",
+      ]),
     ),
     ...(await readUnits(connection, desired.timers)),
   };
@@ -204,14 +232,16 @@ export async function convergeRepositoryHost(
   signInAgain: SignInAgain,
   log: LogLine,
 ): Promise<void> {
-  if (connection.login.uid !== 0) throw new Error(`creating accounts needs root: sign in to ${connection.name} as root, or with sudo`);
+  if (connection.login.uid !== 0)
+    throw new Error(`creating accounts needs root: sign in to ${connection.name} as root, or with sudo`);
   await checkDirectories(connection, desired);
   const facts = await readRepositoryHost(connection, desired);
   for (const { group, name, root } of desired.accounts) {
     const made = await runScript(connection, `make the account ${name}`, ACCOUNT_SCRIPT, [name, group, COMMENT, SHELL]);
     if (made.stdout.includes("made")) log(`made the account ${name}`);
     const repository = desired.repositories[name];
-    if (repository !== undefined) await runScript(connection, `make the directory ${repository}`, DIRECTORY_SCRIPT, [root, repository, name]);
+    if (repository !== undefined)
+      await runScript(connection, `make the directory ${repository}`, DIRECTORY_SCRIPT, [root, repository, name]);
   }
   await applySshd(connection, desired, facts, signInAgain, log);
   await releaseUnsealed(connection, desired, log);
@@ -233,7 +263,9 @@ export async function removeRepositoryHost(
   await writeSshd(connection, desired, "", signInAgain);
   if (desired.timers.length > 0) await reloadUnits(connection);
   const accounts = desired.accounts.map(({ name }) => name).join(", ");
-  log(`kept: the backups in ${Object.values(desired.repositories).join(", ")}, and the accounts that own them, without keys (${accounts})`);
+  log(
+    `kept: the backups in ${Object.values(desired.repositories).join(", ")}, and the accounts that own them, without keys (${accounts})`,
+  );
 }
 
 function accountsOf(connection: Connection): Accounts {
@@ -247,11 +279,16 @@ function filesIn(facts: Readonly<Record<string, string>>): string[] {
 
 async function checkDirectories(connection: Connection, { accounts, mount }: DesiredRepositoryHost): Promise<void> {
   const first = accounts[0];
-  if (first !== undefined) await runScript(connection, "use the directory", ABOVE_SCRIPT, [first.root.slice(0, first.root.lastIndexOf("/")) || "/"]);
+  if (first !== undefined)
+    await runScript(connection, "use the directory", ABOVE_SCRIPT, [
+      first.root.slice(0, first.root.lastIndexOf("/")) || "/",
+    ]);
   if (mount === "") return;
   const { stdout } = await runScript(connection, `find the file system of ${mount}`, MOUNT_SCRIPT, [mount]);
   if (stdout.trim() === "/") {
-    throw new Error(`nothing is mounted at or above ${mount} on ${connection.name}: mount it first, or set requireMount to false`);
+    throw new Error(
+      `nothing is mounted at or above ${mount} on ${connection.name}: mount it first, or set requireMount to false`,
+    );
   }
 }
 
@@ -284,7 +321,12 @@ async function applySshd(
 }
 
 /** @throws Error if the administrator could no longer sign in; the old text is restored then */
-async function writeSshd(connection: Connection, { admin }: DesiredRepositoryHost, text: string, signInAgain: SignInAgain): Promise<void> {
+async function writeSshd(
+  connection: Connection,
+  { admin }: DesiredRepositoryHost,
+  text: string,
+  signInAgain: SignInAgain,
+): Promise<void> {
   const path = REPOSITORY_HOST_PATHS.sshd;
   const old = await connection.exec(["cat", "--", path]);
   const put = async (content: string): Promise<void> => {
@@ -296,7 +338,9 @@ async function writeSshd(connection: Connection, { admin }: DesiredRepositoryHos
     if (admin !== "") await signInAgain();
   } catch (error) {
     if (old.stdout !== text) await put(old.stdout);
-    throw new Error(`sshd's configuration was restored: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new Error(`sshd's configuration was restored: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
   }
 }
 
@@ -307,28 +351,55 @@ async function applyFiles(
   log: LogLine,
 ): Promise<string[]> {
   const stale = filesIn(before).filter((path) => desired.files[path] === undefined);
-  const staleTimers = stale.filter((path) => path.endsWith(".timer")).map((path) => path.slice(path.lastIndexOf("/") + 1));
+  const staleTimers = stale
+    .filter((path) => path.endsWith(".timer"))
+    .map((path) => path.slice(path.lastIndexOf("/") + 1));
   if (staleTimers.length > 0) await disableUnits(connection, staleTimers);
   await removeFiles(connection, stale);
   for (const path of stale) log(`removed ${path}`);
   const folders = new Set(Object.keys(desired.files).map((path) => path.slice(0, path.lastIndexOf("/"))));
-  for (const folder of folders) await run(connection, `make the directory ${folder}`, ["install", "-d", "-m", "0755", "--", folder]);
-  const files = Object.entries(desired.files).map(([path, { mode, text }]) => ({ path, mode, owner: "admin" as const, content: text }));
+  for (const folder of folders)
+    await run(connection, `make the directory ${folder}`, ["install", "-d", "-m", "0755", "--", folder]);
+  const files = Object.entries(desired.files).map(([path, { mode, text }]) => ({
+    path,
+    mode,
+    owner: "admin" as const,
+    content: text,
+  }));
   const written = await writeFiles(connection, files, accountsOf(connection));
   for (const path of written) log(`wrote ${path}`);
   return [...stale, ...written];
 }
 
 /** Returns files from root to their account once they need no protection. Uses the timer's confinement. */
-async function releaseUnsealed(connection: Connection, { repositories, sealed }: DesiredRepositoryHost, log: LogLine): Promise<void> {
+async function releaseUnsealed(
+  connection: Connection,
+  { repositories, sealed }: DesiredRepositoryHost,
+  log: LogLine,
+): Promise<void> {
   for (const [account, directory] of Object.entries(repositories)) {
     if (sealed.some((repository) => repository.account === account)) continue;
     const { stdout } = await connection.exec(["stat", "-c", "%u", "--", directory]);
     if (stdout.trim() !== "0") continue;
     log(`returning protected files to ${account}`);
-    const confined = ["ProtectSystem=strict", "ProtectHome=yes", "PrivateTmp=yes", "PrivateDevices=yes", `ReadWritePaths=${directory}`];
-    const parts = ["systemd-run", "--quiet", "--collect", "--wait", "--pipe", ...confined.map((property) => `--property=${property}`)];
-    await run(connection, "return the protected files", [...parts, "/bin/sh", "-s", "--", directory, account, "0"], { stdin: SEAL_SCRIPT });
+    const confined = [
+      "ProtectSystem=strict",
+      "ProtectHome=yes",
+      "PrivateTmp=yes",
+      "PrivateDevices=yes",
+      `ReadWritePaths=${directory}`,
+    ];
+    const parts = [
+      "systemd-run",
+      "--quiet",
+      "--collect",
+      "--wait",
+      "--pipe",
+      ...confined.map((property) => `--property=${property}`),
+    ];
+    await run(connection, "return the protected files", [...parts, "/bin/sh", "-s", "--", directory, account, "0"], {
+      stdin: SEAL_SCRIPT,
+    });
   }
 }
 
@@ -344,7 +415,9 @@ function parseEffective(line: string): string {
   const root = parts.find((part) => part.startsWith("/"));
   const command = parts.find((part) => part.startsWith("internal-sftp"));
   const flags = parts.filter((part) => part === "no" || part === "yes").sort();
-  return root === undefined || command === undefined || parts.length > 4 ? line : `${root} ${command} ${flags.join(" ")}`;
+  return root === undefined || command === undefined || parts.length > 4
+    ? line
+    : `${root} ${command} ${flags.join(" ")}`;
 }
 
 function allowedOnly(line: string): boolean {

@@ -167,7 +167,10 @@ for path; do
 done`;
 
 /** Kind, rights, owner and SHA-256 of each path, in one command. */
-export async function readFacts(connection: Connection, paths: readonly string[]): Promise<ReadonlyMap<string, FileFact>> {
+export async function readFacts(
+  connection: Connection,
+  paths: readonly string[],
+): Promise<ReadonlyMap<string, FileFact>> {
   if (paths.length === 0) return new Map();
   const { stdout } = await runScript(connection, "read the state of the files", READ_SCRIPT, paths);
   return parseFacts(paths, stdout.split("\n"));
@@ -193,7 +196,11 @@ export function sha256Hex(content: string | Uint8Array): string {
 }
 
 /** Writes only files that differ. Returns the paths that were written or got other rights. */
-export async function writeFiles(connection: Connection, files: readonly DesiredFile[], accounts: Accounts): Promise<string[]> {
+export async function writeFiles(
+  connection: Connection,
+  files: readonly DesiredFile[],
+  accounts: Accounts,
+): Promise<string[]> {
   const facts = await readFacts(
     connection,
     files.map((file) => file.path),
@@ -210,7 +217,11 @@ export async function writeFiles(connection: Connection, files: readonly Desired
 }
 
 /** Creates missing directories and ancestors; leaves existing ones alone. Returns the new ones, outermost first. */
-export async function makeDirectories(connection: Connection, directories: readonly DesiredDirectory[], accounts: Accounts): Promise<string[]> {
+export async function makeDirectories(
+  connection: Connection,
+  directories: readonly DesiredDirectory[],
+  accounts: Accounts,
+): Promise<string[]> {
   const made: string[] = [];
   for (const directory of directories) {
     const args = [directory.path, directory.mode, ownerNumbers(accounts[directory.owner])];
@@ -239,7 +250,13 @@ async function writeFile(connection: Connection, file: DesiredFile, accounts: Ac
 
 function isAsDesired(fact: FileFact, file: DesiredFile, sha256: string, accounts: Accounts): boolean {
   const account = accounts[file.owner];
-  return fact.kind === "file" && fact.sha256 === sha256 && fact.mode === file.mode && fact.uid === account.uid && fact.gid === account.gid;
+  return (
+    fact.kind === "file" &&
+    fact.sha256 === sha256 &&
+    fact.mode === file.mode &&
+    fact.uid === account.uid &&
+    fact.gid === account.gid
+  );
 }
 
 /** Facts in the shell function's output, ignoring lines between. @throws Error for a path with missing parts */

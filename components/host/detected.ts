@@ -1,7 +1,14 @@
 /** A host's state from one reading: decides the questions and interprets the answers. Pure. */
 import { destinationText, lackingFull, parseDestinations, renderDestinations } from "./hostDestinations";
 import { type Accounts, factText, type OwnerRole } from "./desiredFiles";
-import { autoConfPath, isPending, parseSettingsAnswer, previousSettings, settingFactsOf, settingsArgv } from "./postgresSettings";
+import {
+  autoConfPath,
+  isPending,
+  parseSettingsAnswer,
+  previousSettings,
+  settingFactsOf,
+  settingsArgv,
+} from "./postgresSettings";
 import { destinationsArgv, findNodeFault, parseDestinationsAnswer } from "./runtimeVerbs";
 import type { HostFacts, StateQuery } from "./state";
 import type { NodeLocation } from "./nodeChoice";
@@ -64,14 +71,23 @@ export function queryOf(looked: Looked, repositories = true): StateQuery {
   return {
     user: looked.user,
     dataDirectory: looked.dataDirectory,
-    paths: [...Object.keys(looked.owners), ...looked.directories, ...(looked.node === undefined ? [] : [looked.node.path])],
+    paths: [
+      ...Object.keys(looked.owners),
+      ...looked.directories,
+      ...(looked.node === undefined ? [] : [looked.node.path]),
+    ],
     mounts: [...new Set([...looked.mounts, ...looked.written])],
     units: looked.units,
     ask: {
       node: line([runtimeArgv[0] ?? "", "--version"]),
       ...(looked.node === undefined ? {} : { nodeLink: nodeLinkLine(looked.node.path) }),
       ...(repositories && launcher === undefined ? { destinations: line(destinationsArgv(runtimeArgv)) } : {}),
-      ...(asksServer(looked) ? { settings: line(settingsArgv(runtimeArgv)), autoConf: line(["cat", "--", autoConfPath(looked.dataDirectory)]) } : {}),
+      ...(asksServer(looked)
+        ? {
+            settings: line(settingsArgv(runtimeArgv)),
+            autoConf: line(["cat", "--", autoConfPath(looked.dataDirectory)]),
+          }
+        : {}),
     },
     askAsAdmin: repositories && launcher !== undefined ? { destinations: line(destinationsArgv([launcher])) } : {},
   };
@@ -126,12 +142,16 @@ export function requireUsable(looked: Looked, facts: HostFacts, hostName: string
   if (looked.node === undefined && facts.account !== null) requireNode(looked, facts, hostName);
   for (const path of looked.mounts) {
     if (mounts.get(path)?.at === "/")
-      throw new Error(`nothing is mounted at or above ${path} on ${hostName}: mount it first, or set requireMount to false`);
+      throw new Error(
+        `nothing is mounted at or above ${path} on ${hostName}: mount it first, or set requireMount to false`,
+      );
   }
   for (const path of looked.written) {
     const mount = mounts.get(path);
     if (mount?.readOnly === true)
-      throw new Error(`${path} lies on ${mount.at}, which is mounted read-only on ${hostName}: mount it for writing (mount -o remount,rw)`);
+      throw new Error(
+        `${path} lies on ${mount.at}, which is mounted read-only on ${hostName}: mount it for writing (mount -o remount,rw)`,
+      );
   }
 }
 
@@ -141,13 +161,17 @@ export function requireNode({ runtimeArgv, user }: Looked, { answers }: HostFact
   const fault = answer === undefined ? null : findNodeFault(answer);
   const [path = ""] = runtimeArgv;
   if (fault !== null)
-    throw new Error(`${path} ${fault} on ${hostName} as ${user}: set nodePath to a Node.js that works there, or node to install one`);
+    throw new Error(
+      `${path} ${fault} on ${hostName} as ${user}: set nodePath to a Node.js that works there, or node to install one`,
+    );
 }
 
 /** Lines about the repositories' content, with those marked that need attention. */
 export function destinationLines(text: string): string[] {
   return parseKept(text).map((destination) =>
-    destination.error === undefined && destination.newestFull !== null ? destinationText(destination) : `WARN: ${destinationText(destination)}`,
+    destination.error === undefined && destination.newestFull !== null
+      ? destinationText(destination)
+      : `WARN: ${destinationText(destination)}`,
   );
 }
 
@@ -164,7 +188,11 @@ function factOf(facts: HostFacts, path: string, owner: OwnerRole, accounts: Acco
   return fact === undefined ? "missing" : factText(fact, owner, accounts);
 }
 
-function settingsOf(looked: Looked, facts: HostFacts, problems: string[]): Pick<Detected, "settingFacts" | "pendingRestart" | "serverVersion"> {
+function settingsOf(
+  looked: Looked,
+  facts: HostFacts,
+  problems: string[],
+): Pick<Detected, "settingFacts" | "pendingRestart" | "serverVersion"> {
   const names = Object.keys(looked.settings);
   const none = { pendingRestart: false, serverVersion: 0 };
   if (!asksServer(looked)) return { settingFacts: {}, ...none };
@@ -177,7 +205,9 @@ function settingsOf(looked: Looked, facts: HostFacts, problems: string[]): Pick<
       serverVersion: live.serverVersion,
     };
   } catch (error) {
-    problems.push(`the settings of PostgreSQL cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    problems.push(
+      `the settings of PostgreSQL cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+    );
     return { settingFacts: Object.fromEntries(names.map((name) => [name, "cannot be read"])), ...none };
   }
 }

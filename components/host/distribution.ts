@@ -42,7 +42,12 @@ export function distributionOf(osRelease: string): Distribution {
       ?.slice(1)
       .find((value) => value !== undefined) ?? "";
   const id = field("ID");
-  return { id, version: field("VERSION_ID"), codename: field("VERSION_CODENAME"), title: field("PRETTY_NAME") || id || "an unknown system" };
+  return {
+    id,
+    version: field("VERSION_ID"),
+    codename: field("VERSION_CODENAME"),
+    title: field("PRETTY_NAME") || id || "an unknown system",
+  };
 }
 
 /** @throws Error for an unknown distribution or version of PostgreSQL */

@@ -19,7 +19,8 @@ export function parseDestinations(document: unknown): Destination[] {
   if (stanza === undefined) throw new Error("unable to read the repositories: info printed no stanza");
   if (others.length > 0) throw new Error("unable to read the repositories: info printed several stanzas");
   return listOf(isObject(stanza) ? stanza["repo"] : []).map((row): Destination => {
-    if (!isObject(row) || typeof row["key"] !== "number") throw new Error("unable to read the repositories: info did not print a list of them");
+    if (!isObject(row) || typeof row["key"] !== "number")
+      throw new Error("unable to read the repositories: info did not print a list of them");
     const repository = `repo${row["key"]}`;
     const { error, full, wal } = row;
     if (typeof error === "string") return { repository, newestFull: null, newestWal: null, error };
@@ -47,7 +48,8 @@ export function lackingFull(text: string | undefined): number[] {
 /** One line for each repository: `repo2: newest full backup 20251217-034103F of 2025-12-17T03:45:10Z, …`. */
 export function destinationText({ repository, newestFull, newestWal, error }: Destination): string {
   if (error !== undefined) return `${repository}: cannot be read: ${error}`;
-  const full = newestFull === null ? "NO FULL BACKUP" : `newest full backup ${newestFull.label} of ${newestFull.stoppedAt}`;
+  const full =
+    newestFull === null ? "NO FULL BACKUP" : `newest full backup ${newestFull.label} of ${newestFull.stoppedAt}`;
   const wal = newestWal === null ? "no WAL" : `newest WAL ${newestWal.name} of ${newestWal.storedAt}`;
   return `${repository}: ${full}, ${wal}`;
 }

@@ -32,7 +32,13 @@ export interface ProgramsOutcome {
 }
 
 /** Fault of the host's Node.js; null if it is good or not ours. @param before state after an earlier update */
-export function findNodeNeed(connection: Connection, wanted: ProgramsWanted, looked: Looked, facts: HostFacts, before: string): string | null {
+export function findNodeNeed(
+  connection: Connection,
+  wanted: ProgramsWanted,
+  looked: Looked,
+  facts: HostFacts,
+  before: string,
+): string | null {
   if (wanted.bringsNode === undefined || looked.node === undefined) return null;
   // Irrelevant here: root's files belong to root whatever other accounts exist.
   const accounts = accountsFor(connection.login, facts.account ?? connection.login);
@@ -73,7 +79,11 @@ export async function bringPrograms(
 }
 
 /** Removes earlier updates' versions that nothing needs any more. */
-export async function removeOldNodes(connection: Connection, { bringsNode }: ProgramsWanted, outcome: ProgramsOutcome): Promise<void> {
+export async function removeOldNodes(
+  connection: Connection,
+  { bringsNode }: ProgramsWanted,
+  outcome: ProgramsOutcome,
+): Promise<void> {
   const present = bringsNode === undefined ? [] : [bringsNode.path, bringsNode.file];
   const old = outcome.nodePaths.filter((path) => !present.includes(path));
   await removeFiles(connection, old);
@@ -83,7 +93,9 @@ export async function removeOldNodes(connection: Connection, { bringsNode }: Pro
 /** @throws Error without an account of PostgreSQL */
 export function accountsIn({ account }: HostFacts, user: string, { login, name }: Connection): Accounts {
   if (account === null) {
-    throw new Error(`there is no account ${user} on ${name}: set user to the account that PostgreSQL runs as, or postgres to install it`);
+    throw new Error(
+      `there is no account ${user} on ${name}: set user to the account that PostgreSQL runs as, or postgres to install it`,
+    );
   }
   return accountsFor(login, user === login.name ? login : account);
 }

@@ -5,7 +5,15 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { constants, userInfo } from "node:os";
 import { createInterface } from "node:readline";
-import { type Account, argvAs, type Connection, EXEC_LIMITS, type ExecOptions, type ExecResult, type HeldCommand } from "./connection";
+import {
+  type Account,
+  argvAs,
+  type Connection,
+  EXEC_LIMITS,
+  type ExecOptions,
+  type ExecResult,
+  type HeldCommand,
+} from "./connection";
 
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -46,7 +54,10 @@ function execute(argv: readonly string[], options: ExecOptions, running: Set<Chi
     const output = { stdout: "", stderr: "" };
     let tooMuch = false;
     const timeoutMs = options.timeoutMs ?? EXEC_LIMITS.timeoutMs;
-    const timers = [setTimeout(() => child.kill("SIGTERM"), timeoutMs), setTimeout(() => child.kill("SIGKILL"), timeoutMs + EXEC_LIMITS.killAfterMs)];
+    const timers = [
+      setTimeout(() => child.kill("SIGTERM"), timeoutMs),
+      setTimeout(() => child.kill("SIGKILL"), timeoutMs + EXEC_LIMITS.killAfterMs),
+    ];
     const collect = (name: "stdout" | "stderr") => (text: string) => {
       if (output[name].length + text.length > EXEC_LIMITS.outputCharsMax) {
         tooMuch = true;
@@ -57,7 +68,8 @@ function execute(argv: readonly string[], options: ExecOptions, running: Set<Chi
     };
     child.stdout?.setEncoding("utf8").on("data", collect("stdout"));
     child.stderr?.setEncoding("utf8").on("data", collect("stderr"));
-    if (child.stdout !== null && options.onLine !== undefined) createInterface({ input: child.stdout }).on("line", options.onLine);
+    if (child.stdout !== null && options.onLine !== undefined)
+      createInterface({ input: child.stdout }).on("line", options.onLine);
     child.on("error", (error) => {
       for (const timer of timers) clearTimeout(timer);
       running.delete(child);
@@ -80,7 +92,11 @@ function hold(argv: readonly string[], running: Set<ChildProcess>): Promise<Held
     const ended = new Promise<void>((end) => {
       child.on("close", (code) => {
         running.delete(child);
-        reject(new Error(`${argv[0]} ended with exit code ${code ?? "of a signal"}${stderr === "" ? "" : `: ${stderr.trim()}`}`));
+        reject(
+          new Error(
+            `${argv[0]} ended with exit code ${code ?? "of a signal"}${stderr === "" ? "" : `: ${stderr.trim()}`}`,
+          ),
+        );
         end();
       });
     });

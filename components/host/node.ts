@@ -76,15 +76,28 @@ export function nodeLinkLine(path: string): string {
 }
 
 /** Fault of the present one; null if it is good. @param before state after an earlier update */
-export function findNeed(node: NodeInput, answer: ExecResult | undefined, fact: string, before: string | undefined): string | null {
+export function findNeed(
+  node: NodeInput,
+  answer: ExecResult | undefined,
+  fact: string,
+  before: string | undefined,
+): string | null {
   if (fact === "missing") return "there is none";
-  if (node.upload !== undefined && fact !== desiredText({ mode: MODE, owner: "admin" }, node.upload.sha256)) return "it is another one";
-  if (node.download !== undefined && before !== undefined && before !== "" && before !== fact) return "it was changed by hand";
+  if (node.upload !== undefined && fact !== desiredText({ mode: MODE, owner: "admin" }, node.upload.sha256))
+    return "it is another one";
+  if (node.download !== undefined && before !== undefined && before !== "" && before !== fact)
+    return "it was changed by hand";
   return answer === undefined ? "it was not checked" : findNodeFault(answer);
 }
 
 /** Brings one. Returns the paths that are now ours. @throws Error naming the attempts */
-export async function bringNode(connection: Connection, node: NodeInput, machine: string, account: Account, log: LogLine): Promise<string[]> {
+export async function bringNode(
+  connection: Connection,
+  node: NodeInput,
+  machine: string,
+  account: Account,
+  log: LogLine,
+): Promise<string[]> {
   if (node.upload !== undefined) {
     await send(connection, node, node.upload, machine, log);
     return [node.file];
@@ -109,17 +122,27 @@ function linkText(target: string): string {
 function downloadFor({ download = {} }: NodeInput, machine: string, hostName: string): NodeDownload {
   const chosen = download["any"] ?? download[machine];
   if (chosen !== undefined) return chosen;
-  throw new Error(`there is no Node.js to download for ${machine} (${hostName}): provide one by node.upload, or set nodePath to an installed one`);
+  throw new Error(
+    `there is no Node.js to download for ${machine} (${hostName}): provide one by node.upload, or set nodePath to an installed one`,
+  );
 }
 
-async function fetchTo(connection: Connection, node: NodeInput, { sha256, url }: NodeDownload, log: LogLine): Promise<void> {
+async function fetchTo(
+  connection: Connection,
+  node: NodeInput,
+  { sha256, url }: NodeDownload,
+  log: LogLine,
+): Promise<void> {
   log(`fetching ${url}`);
   const options = { timeoutMs: TRANSFER_TIMEOUT_MS };
   try {
     await runScript(connection, `download Node.js from ${url}`, DOWNLOAD_SCRIPT, [node.file, "", url, sha256], options);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(`${reason}\nif the host cannot reach it, send one over the connection: node: { upload: "…/bin/node" }`, { cause: error });
+    throw new Error(
+      `${reason}\nif the host cannot reach it, send one over the connection: node: { upload: "…/bin/node" }`,
+      { cause: error },
+    );
   }
 }
 
@@ -131,8 +154,13 @@ async function send(
   log: LogLine,
 ): Promise<void> {
   if (wanted !== machine)
-    throw new Error(`${from} is a Node.js for ${wanted}, but ${connection.name} is ${machine}: set node.upload to one for ${machine}`);
+    throw new Error(
+      `${from} is a Node.js for ${wanted}, but ${connection.name} is ${machine}: set node.upload to one for ${machine}`,
+    );
   const packed = await promisify(gzip)(await readFile(from), { level: GZIP_LEVEL });
   log(`sending ${from}, ${Math.round(packed.length / 1e6)} MB compressed`);
-  await runScript(connection, `send ${from}`, UPLOAD_SCRIPT, [node.file, sha256], { stdin: packed, timeoutMs: TRANSFER_TIMEOUT_MS });
+  await runScript(connection, `send ${from}`, UPLOAD_SCRIPT, [node.file, sha256], {
+    stdin: packed,
+    timeoutMs: TRANSFER_TIMEOUT_MS,
+  });
 }

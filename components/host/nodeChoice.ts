@@ -8,7 +8,9 @@ import { NODE_RELEASE_NAME, type NodeDownload, nodeReleases } from "./nodeReleas
 export interface NodeSettings {
   /** The host's own: nothing is brought. */
   readonly nodePath?: string | undefined;
-  readonly node?: { readonly upload?: string | undefined; readonly url?: string | undefined; readonly sha256?: string | undefined } | undefined;
+  readonly node?:
+    | { readonly upload?: string | undefined; readonly url?: string | undefined; readonly sha256?: string | undefined }
+    | undefined;
 }
 
 /** Where it is. */
@@ -53,12 +55,19 @@ const MACHINES: Readonly<Record<number, string>> = { 62: "x86_64", 183: "aarch64
  */
 export function chooseNode({ node, nodePath }: NodeSettings, lib: string): NodeChoice {
   if (nodePath !== undefined) {
-    return { path: nodePath, findings: node === undefined ? [] : [wrong("node", "nodePath names an installed one", "give one of the two")] };
+    return {
+      path: nodePath,
+      findings: node === undefined ? [] : [wrong("node", "nodePath names an installed one", "give one of the two")],
+    };
   }
   const { sha256, upload, url } = node ?? {};
   if (node === undefined) {
     const file = `${lib}/${NODE_RELEASE_NAME}`;
-    return { path: `${lib}/node`, input: { path: `${lib}/node`, look: LOOK, file, download: nodeReleases() }, findings: [] };
+    return {
+      path: `${lib}/node`,
+      input: { path: `${lib}/node`, look: LOOK, file, download: nodeReleases() },
+      findings: [],
+    };
   }
   if (upload !== undefined && url === undefined && sha256 === undefined) return chooseUpload(upload, lib);
   if (upload === undefined && url !== undefined && sha256 !== undefined) {
@@ -66,12 +75,21 @@ export function chooseNode({ node, nodePath }: NodeSettings, lib: string): NodeC
       ...(/^https?:\/\/\S+$/.test(url) ? [] : [wrong("node.url", `"${url}" is not an address`, "https://…")]),
       ...(/^[0-9a-f]{64}$/.test(sha256)
         ? []
-        : [wrong("node.sha256", "it is not a SHA-256", "give 64 hexadecimal digits, as sha256sum prints them for the download")]),
+        : [
+            wrong(
+              "node.sha256",
+              "it is not a SHA-256",
+              "give 64 hexadecimal digits, as sha256sum prints them for the download",
+            ),
+          ]),
     ];
     const path = `${lib}/node-${sha256.slice(0, 12)}`;
     return { path, input: { path, look: [], file: path, download: { any: { url, sha256 } } }, findings };
   }
-  return { path: `${lib}/node`, findings: [wrong("node", "it does not name a source of Node.js", "give upload alone, or url with sha256")] };
+  return {
+    path: `${lib}/node`,
+    findings: [wrong("node", "it does not name a source of Node.js", "give upload alone, or url with sha256")],
+  };
 }
 
 function chooseUpload(from: string, lib: string): NodeChoice {
@@ -82,7 +100,9 @@ function chooseUpload(from: string, lib: string): NodeChoice {
     if (machine === undefined) {
       return {
         path: `${lib}/node`,
-        findings: [wrong("node.upload", `${from} is not a program for Linux on x64 or arm64`, "give bin/node of a Linux build")],
+        findings: [
+          wrong("node.upload", `${from} is not a program for Linux on x64 or arm64`, "give bin/node of a Linux build"),
+        ],
       };
     }
     const sha256 = createHash("sha256").update(bytes).digest("hex");
@@ -92,7 +112,9 @@ function chooseUpload(from: string, lib: string): NodeChoice {
     const reason = error instanceof Error ? error.message : String(error);
     return {
       path: `${lib}/node`,
-      findings: [wrong("node.upload", `it cannot be read: ${reason}`, "give a file on the machine that runs this program")],
+      findings: [
+        wrong("node.upload", `it cannot be read: ${reason}`, "give a file on the machine that runs this program"),
+      ],
     };
   }
 }

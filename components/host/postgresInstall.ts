@@ -100,7 +100,12 @@ until pg_lsclusters -h | grep -q "^$1 *${CLUSTER} .* online "; do tries=$((tries
 rm -f -- "$4"`;
 
 /** @throws Error if the cluster has another version, or is missing and may not be created */
-export function requireVersion(wanted: PostgresInput | undefined, dataDirectory: string, { clusterVersion }: HostFacts, hostName: string): void {
+export function requireVersion(
+  wanted: PostgresInput | undefined,
+  dataDirectory: string,
+  { clusterVersion }: HostFacts,
+  hostName: string,
+): void {
   if (wanted === undefined || clusterVersion === null || clusterVersion === String(wanted.version)) return;
   throw new Error(
     `${dataDirectory} on ${hostName} holds a cluster of PostgreSQL ${clusterVersion}, but ${wanted.version} is declared: set postgres.version to ` +
@@ -147,15 +152,25 @@ async function bringPackages(
   const distribution = distributionOf(facts.osRelease);
   const source: PackageSource = sourceOf(distribution, wanted.version, connection.name);
   if (connection.login.uid !== 0)
-    throw new Error(`installing PostgreSQL needs root, and the login on ${connection.name} is ${connection.login.name}`);
+    throw new Error(
+      `installing PostgreSQL needs root, and the login on ${connection.name} is ${connection.login.name}`,
+    );
   if (location.user !== PACKAGE_USER) {
-    throw new Error(`the packages run PostgreSQL as ${PACKAGE_USER}, not as ${location.user}: leave user out, or install PostgreSQL yourself`);
+    throw new Error(
+      `the packages run PostgreSQL as ${PACKAGE_USER}, not as ${location.user}: leave user out, or install PostgreSQL yourself`,
+    );
   }
   if (facts.packages[`postgresql-${wanted.version}`] !== undefined) return false;
   log(`installing PostgreSQL ${wanted.version} from ${source === "pgdg" ? "apt.postgresql.org" : distribution.title}`);
-  await runScript(connection, `install PostgreSQL ${wanted.version}`, PACKAGES_SCRIPT, [String(wanted.version), source, distribution.codename], {
-    timeoutMs: PACKAGES_TIMEOUT_MS,
-  });
+  await runScript(
+    connection,
+    `install PostgreSQL ${wanted.version}`,
+    PACKAGES_SCRIPT,
+    [String(wanted.version), source, distribution.codename],
+    {
+      timeoutMs: PACKAGES_TIMEOUT_MS,
+    },
+  );
   return true;
 }
 

@@ -42,8 +42,8 @@ export function parseSettingsAnswer(result: ExecResult): LiveSettings {
 }
 
 /**
- * Sets values permanently (ALTER SYSTEM and reload); null resets a setting to the other files' value. @throws
- * CommandFailed
+ * Sets values permanently (ALTER SYSTEM and reload); null resets a setting to the other files' value.
+ * @throws CommandFailed
  */
 export async function writeSettings(runtime: RuntimeOnHost, values: PreviousSettings): Promise<LiveSettings> {
   const args = Object.entries(values).map(([name, value]) => `${name}=${value ?? ""}`);
@@ -63,7 +63,8 @@ fi`;
 
 /**
  * {@link readSettings}, with reason and remedy if there is no answer. Waits a few seconds for a server that may be
- * restarting. @throws Error, CommandFailed
+ * restarting.
+ * @throws Error, CommandFailed
  */
 export async function askServer(runtime: RuntimeOnHost, dataDirectory: string): Promise<LiveSettings> {
   for (let tries = 0; ; tries += 1) {
@@ -71,7 +72,9 @@ export async function askServer(runtime: RuntimeOnHost, dataDirectory: string): 
       return await readSettings(runtime);
     } catch (error) {
       const state = (
-        await runScript(runtime.connection, "look for the server", SERVER_SCRIPT, [dataDirectory], { account: runtime.account })
+        await runScript(runtime.connection, "look for the server", SERVER_SCRIPT, [dataDirectory], {
+          account: runtime.account,
+        })
       ).stdout.trim();
       const pauseMs = BETWEEN_PAUSES_MS[tries];
       // A running server may have started since the query.
@@ -93,8 +96,8 @@ function noAnswer({ account, connection }: RuntimeOnHost, dataDirectory: string,
 }
 
 /**
- * Repeats the query until PostgreSQL answers after a restart. @throws CommandFailed of the last attempt, Error for a
- * lost connection
+ * Repeats the query until PostgreSQL answers after a restart.
+ * @throws CommandFailed of the last attempt, Error for a lost connection
  */
 export async function waitForServer(runtime: RuntimeOnHost): Promise<LiveSettings> {
   for (const pauseMs of START_PAUSES_MS) {
@@ -142,7 +145,11 @@ export function isPending(live: LiveSettings, names: readonly string[]): boolean
 }
 
 /** For the state: a value as wanted, or a note of another one. */
-export function settingFactsOf(wanted: Readonly<Record<string, string>>, live: LiveSettings, inFile: PreviousSettings): Record<string, string> {
+export function settingFactsOf(
+  wanted: Readonly<Record<string, string>>,
+  live: LiveSettings,
+  inFile: PreviousSettings,
+): Record<string, string> {
   return Object.fromEntries(
     Object.keys(wanted).map((name) => {
       const value = settingNow(name, live, inFile);
@@ -170,17 +177,29 @@ function unescape(text: string): string {
   return text.replaceAll(/''|\\([0-7]{1,3}|.)/g, (whole, escaped: string | undefined) => {
     if (whole === "''") return "'";
     const character = escaped ?? "";
-    return /^[0-7]/.test(character) ? String.fromCharCode(Number.parseInt(character, 8)) : (letters[character] ?? character);
+    return /^[0-7]/.test(character)
+      ? String.fromCharCode(Number.parseInt(character, 8))
+      : (letters[character] ?? character);
   });
 }
 
 function parseSettings(stdout: string): LiveSettings {
   const answer = parseJsonOutput("read the settings of PostgreSQL", stdout);
-  const { settings, serverVersion, dataDirectory } = answer as { settings?: unknown; serverVersion?: unknown; dataDirectory?: unknown };
+  const { settings, serverVersion, dataDirectory } = answer as {
+    settings?: unknown;
+    serverVersion?: unknown;
+    dataDirectory?: unknown;
+  };
   if (!Array.isArray(settings) || typeof serverVersion !== "number" || typeof dataDirectory !== "string") {
-    throw new Error("unable to read the settings of PostgreSQL: pg-settings printed no settings, server version or data directory");
+    throw new Error(
+      "unable to read the settings of PostgreSQL: pg-settings printed no settings, server version or data directory",
+    );
   }
-  const rows = settings as readonly { readonly name: string; readonly value: string; readonly pendingRestart: boolean }[];
+  const rows = settings as readonly {
+    readonly name: string;
+    readonly value: string;
+    readonly pendingRestart: boolean;
+  }[];
   return {
     serverVersion,
     dataDirectory,

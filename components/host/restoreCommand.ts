@@ -29,8 +29,8 @@ fi
 if [ -f "$1/postgresql.conf" ] && grep -F -- "$2" "$1/postgresql.conf" | grep -q '^ *restore_command'; then echo named; fi`;
 
 /**
- * Removes a restore_command that calls `program` from ALTER SYSTEM's file, and makes the server reload it. @throws
- * CommandFailed
+ * Removes a restore_command that calls `program` from ALTER SYSTEM's file, and makes the server reload it.
+ * @throws CommandFailed
  */
 export async function takeBackRestoreCommand(
   connection: Connection,
@@ -38,9 +38,17 @@ export async function takeBackRestoreCommand(
   { dataDirectory, program }: { readonly dataDirectory: string; readonly program: string },
   log: LogLine,
 ): Promise<void> {
-  const { stdout } = await runScript(connection, `remove restore_command from ${dataDirectory}`, SCRIPT, [dataDirectory, program], { account });
+  const { stdout } = await runScript(
+    connection,
+    `remove restore_command from ${dataDirectory}`,
+    SCRIPT,
+    [dataDirectory, program],
+    { account },
+  );
   if (stdout.includes("taken")) log("removed restore_command: without an archive the standby can only stream");
   if (stdout.includes("named")) {
-    log(`WARN: restore_command in ${dataDirectory}/postgresql.conf names ${program}, which is removed: delete it there, with Patroni in patroni.yml`);
+    log(
+      `WARN: restore_command in ${dataDirectory}/postgresql.conf names ${program}, which is removed: delete it there, with Patroni in patroni.yml`,
+    );
   }
 }

@@ -67,7 +67,8 @@ export function findNodeFault(answer: ExecResult): string | null {
 
 /**
  * Creates the stanza in every repository that lacks it. A server that was just recovered already archives, which holds
- * the lock for short times: it waits for the lock. @throws CommandFailed
+ * the lock for short times: it waits for the lock.
+ * @throws CommandFailed
  */
 export async function createStanza(runtime: RuntimeOnHost): Promise<void> {
   for (let tries = 1; ; tries++) {
@@ -108,12 +109,16 @@ function destinationsArgs(): string[] {
 /** @throws CommandFailed, Error */
 export function parseDestinationsAnswer(result: ExecResult): Destination[] {
   // Unreadable repositories are in the document and in the exit code.
-  if (result.exitCode !== 0 && !result.stdout.includes('"repo"')) throw new CommandFailed("read the repositories", result);
+  if (result.exitCode !== 0 && !result.stdout.includes('"repo"'))
+    throw new CommandFailed("read the repositories", result);
   return parseDestinations(parseJsonOutput("read the repositories", result.stdout));
 }
 
 /** Runs a verb without secrets that prints a document, without log lines. */
-export async function runQuietly(runtime: RuntimeOnHost, args: readonly string[]): Promise<{ readonly stdout: string }> {
+export async function runQuietly(
+  runtime: RuntimeOnHost,
+  args: readonly string[],
+): Promise<{ readonly stdout: string }> {
   const { connection, account, argv } = runtime;
   const result = await connection.exec([...argv, ...QUIET, ...args], { account, timeoutMs: VERB_TIMEOUT_MS });
   if (result.exitCode !== 0) throw new CommandFailed(`run ${args[0]}`, result);
@@ -126,16 +131,29 @@ export function parseJsonOutput(what: string, stdout: string): unknown {
   try {
     return JSON.parse(stdout.slice(Math.max(begin, 0)));
   } catch (error) {
-    throw new Error(`unable to ${what}: the runtime did not print JSON but ${JSON.stringify(stdout.slice(0, 200))}`, { cause: error });
+    throw new Error(`unable to ${what}: the runtime did not print JSON but ${JSON.stringify(stdout.slice(0, 200))}`, {
+      cause: error,
+    });
   }
 }
 
-function execWithSecrets({ account, argv, connection, launcher }: RuntimeOnHost, args: readonly string[], options: ExecOptions): Promise<ExecResult> {
-  return launcher === undefined ? connection.exec([...argv, ...args], { ...options, account }) : connection.exec([launcher, ...args], options);
+function execWithSecrets(
+  { account, argv, connection, launcher }: RuntimeOnHost,
+  args: readonly string[],
+  options: ExecOptions,
+): Promise<ExecResult> {
+  return launcher === undefined
+    ? connection.exec([...argv, ...args], { ...options, account })
+    : connection.exec([launcher, ...args], options);
 }
 
 /** Runs a verb and passes its log lines on. @throws CommandFailed */
-export async function runVerb(runtime: RuntimeOnHost, what: string, args: readonly string[], timeoutMs: number): Promise<void> {
+export async function runVerb(
+  runtime: RuntimeOnHost,
+  what: string,
+  args: readonly string[],
+  timeoutMs: number,
+): Promise<void> {
   const { onLine } = runtime;
   const log = (line: string): void => {
     // The run's options: long, and the same as in the files.

@@ -133,8 +133,21 @@ export async function readState(connection: Connection, query: StateQuery, timeo
     ...Object.entries(query.askAsAdmin ?? {}).map(([name, line]) => ["admin", name, line]),
   ];
   const examined = [String(query.paths.length), ...query.paths, ...query.mounts];
-  const args = [query.user, query.dataDirectory, query.units.join(" "), String(asks.length), ...asks.flat(), ...examined];
-  const { stdout } = await runScript(connection, "read the state of the host", STATE_SCRIPT, args, timeoutMs === undefined ? {} : { timeoutMs });
+  const args = [
+    query.user,
+    query.dataDirectory,
+    query.units.join(" "),
+    String(asks.length),
+    ...asks.flat(),
+    ...examined,
+  ];
+  const { stdout } = await runScript(
+    connection,
+    "read the state of the host",
+    STATE_SCRIPT,
+    args,
+    timeoutMs === undefined ? {} : { timeoutMs },
+  );
   return parseState(query, stdout);
 }
 
@@ -143,12 +156,15 @@ export function parseState(query: StateQuery, stdout: string): HostFacts {
   const lines = stdout.split("\n");
   // Truncated output is not used at all.
   if (lines.at(-2) !== "end") throw new Error("unable to read the state of the host: the answer is incomplete");
-  const rows = (kind: string): string[] => lines.filter((line) => line.startsWith(`${kind} `)).map((line) => line.slice(kind.length + 1));
+  const rows = (kind: string): string[] =>
+    lines.filter((line) => line.startsWith(`${kind} `)).map((line) => line.slice(kind.length + 1));
   const hasSystemd = lines.includes("systemd");
   return {
     account: parseAccount(query.user, rows("account")[0] ?? ""),
     paths: parseFacts(query.paths, lines),
-    mounts: new Map(query.mounts.map((path, index) => [path, parseMount(rowOf(rows("mount"), String(index), path), path)])),
+    mounts: new Map(
+      query.mounts.map((path, index) => [path, parseMount(rowOf(rows("mount"), String(index), path), path)]),
+    ),
     units: hasSystemd ? parseUnits(query.units, lines) : {},
     hasSystemd,
     packages: Object.fromEntries(
@@ -160,7 +176,12 @@ export function parseState(query: StateQuery, stdout: string): HostFacts {
     machine: rows("machine")[0] ?? "",
     osRelease: rows("os").join("\n"),
     clusterVersion: rows("cluster")[0]?.trim() ?? null,
-    answers: new Map([...Object.keys(query.ask), ...Object.keys(query.askAsAdmin ?? {})].map((name) => [name, parseAnswer(name, rows)])),
+    answers: new Map(
+      [...Object.keys(query.ask), ...Object.keys(query.askAsAdmin ?? {})].map((name) => [
+        name,
+        parseAnswer(name, rows),
+      ]),
+    ),
   };
 }
 
@@ -190,7 +211,8 @@ function parseUnits(units: readonly string[], lines: readonly string[]): Record<
     .map((line) => line.slice(5))
     .join("\n");
   const blocks = text.split(/\n\n+/);
-  if (blocks.length !== units.length) throw new Error(`unable to read the state of the units: ${blocks.length} answers for ${units.length} units`);
+  if (blocks.length !== units.length)
+    throw new Error(`unable to read the state of the units: ${blocks.length} answers for ${units.length} units`);
   return Object.fromEntries(units.map((unit, index) => [unit, unitText((blocks[index] ?? "").replaceAll("\n", " "))]));
 }
 

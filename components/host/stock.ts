@@ -4,7 +4,14 @@
  */
 import { isInRange, postgresLimit, type StockLimit } from "../plan/engines/stockVersions";
 import { type Account, CommandFailed, type Connection, type LogLine } from "./connection";
-import { createStanza, type EngineVerbs, type RuntimeOnHost, runVerb, VERB_TIMEOUT_MS, BACKUP_TIMEOUT_MS } from "./runtimeVerbs";
+import {
+  createStanza,
+  type EngineVerbs,
+  type RuntimeOnHost,
+  runVerb,
+  VERB_TIMEOUT_MS,
+  BACKUP_TIMEOUT_MS,
+} from "./runtimeVerbs";
 
 /** What an update must know about it. */
 export interface StockOnHost {
@@ -15,10 +22,18 @@ export interface StockOnHost {
 }
 
 /** @throws Error if it cannot run, or its version does not support the declaration; reports what it does badly */
-export async function checkStock(connection: Connection, stock: StockOnHost, account: Account, log: LogLine): Promise<string> {
+export async function checkStock(
+  connection: Connection,
+  stock: StockOnHost,
+  account: Account,
+  log: LogLine,
+): Promise<string> {
   const version = await readStockVersion(connection, stock, account);
   const limits = stock.limits.filter((limit) => isInRange(limit, version));
-  const texts = limits.map(({ code, path, fact, hint }) => ({ code, text: `${path}: with pgBackRest ${version} ${fact}; ${hint}` }));
+  const texts = limits.map(({ code, path, fact, hint }) => ({
+    code,
+    text: `${path}: with pgBackRest ${version} ${fact}; ${hint}`,
+  }));
   const faults = texts.filter(({ code }) => code === "PB048");
   if (faults.length > 0) throw new Error(faults.map(({ code, text }) => `${code} ${text}`).join("\n"));
   for (const { code, text } of texts) log(`WARN: ${code} ${text}`);
@@ -26,12 +41,15 @@ export async function checkStock(connection: Connection, stock: StockOnHost, acc
 }
 
 /**
- * @param serverVersion as PostgreSQL counts: 170004. @throws Error if this version of stock does not support that
- * PostgreSQL
+ * @param serverVersion as PostgreSQL counts: 170004.
+ * @throws Error if this version of stock does not support that PostgreSQL
  */
 export function checkStockKnows(version: string, serverVersion: number): void {
   const limit = postgresLimit(version, Math.floor(serverVersion / 10_000));
-  if (limit !== null) throw new Error(`PB048 pgBackRest ${version} is on the host, and ${limit}: install a newer one, or use engine "runtime"`);
+  if (limit !== null)
+    throw new Error(
+      `PB048 pgBackRest ${version} is on the host, and ${limit}: install a newer one, or use engine "runtime"`,
+    );
 }
 
 /** Stock's verbs; backups go into one repository after the other, and a failure does not stop the others. */
@@ -44,7 +62,12 @@ export function stockVerbs(runtime: RuntimeOnHost, { argv }: StockOnHost): Engin
       const failures: string[] = [];
       for (const repoIndex of repoIndexes) {
         try {
-          await runVerb(stock, `take the first backup into repo${repoIndex}`, ["backup", "--type=full", `--repo=${repoIndex}`], BACKUP_TIMEOUT_MS);
+          await runVerb(
+            stock,
+            `take the first backup into repo${repoIndex}`,
+            ["backup", "--type=full", `--repo=${repoIndex}`],
+            BACKUP_TIMEOUT_MS,
+          );
         } catch (error) {
           failures.push(error instanceof Error ? error.message : String(error));
         }
@@ -58,11 +81,16 @@ async function readStockVersion(connection: Connection, { argv }: StockOnHost, a
   const program = argv[0] ?? "";
   const hint = 'install the package pgbackrest, set pgbackrestPath, or use engine "runtime"';
   const result = await connection.exec([program, "version"], { account }).catch((error: unknown) => String(error));
-  if (typeof result === "string") throw new Error(`${account.name} cannot run ${program} on ${connection.name} (${result}): ${hint}`);
+  if (typeof result === "string")
+    throw new Error(`${account.name} cannot run ${program} on ${connection.name} (${result}): ${hint}`);
   if (result.exitCode !== 0)
-    throw new Error(`${account.name} cannot run ${program} on ${connection.name}: ${hint}`, { cause: new CommandFailed("ask its version", result) });
+    throw new Error(`${account.name} cannot run ${program} on ${connection.name}: ${hint}`, {
+      cause: new CommandFailed("ask its version", result),
+    });
   const version = /^pgBackRest ([0-9.]+)/m.exec(result.stdout)?.[1];
   if (version === undefined)
-    throw new Error(`${program} on ${connection.name} is not pgBackRest: it prints ${JSON.stringify(result.stdout.slice(0, 100))}`);
+    throw new Error(
+      `${program} on ${connection.name} is not pgBackRest: it prints ${JSON.stringify(result.stdout.slice(0, 100))}`,
+    );
   return version;
 }

@@ -25,7 +25,9 @@ export async function isSystemdRunning(connection: Connection, unitsDirectory: s
 export async function checkAgent(connection: Connection, unitsDirectory: string): Promise<void> {
   const remedy = "or set agent to false, so that PostgreSQL's account reads the keys";
   if (!(await isSystemdRunning(connection, unitsDirectory))) {
-    throw new Error(`systemd is not running on ${connection.name}, but it must pass the repositories' keys to the agent: boot it, ${remedy}`);
+    throw new Error(
+      `systemd is not running on ${connection.name}, but it must pass the repositories' keys to the agent: boot it, ${remedy}`,
+    );
   }
   if ((await connection.exec(["test", "-x", "/usr/bin/perl"])).exitCode !== 0) {
     throw new Error(
@@ -41,7 +43,9 @@ export async function checkSecretFiles(connection: Connection, paths: readonly s
   const { stdout } = await runScript(connection, "look for the host's secrets", script, paths);
   const missing = stdout.split("\n").filter((path) => path !== "");
   if (missing.length === 0) return;
-  throw new Error(`${missing.join(", ")}: missing on ${connection.name}, but secretFiles or notify name it; write it there first`);
+  throw new Error(
+    `${missing.join(", ")}: missing on ${connection.name}, but secretFiles or notify name it; write it there first`,
+  );
 }
 
 export function isUnitPath(path: string): boolean {
@@ -49,8 +53,12 @@ export function isUnitPath(path: string): boolean {
 }
 
 /** `enabled active` and similar for each unit; `missing` for one that systemd does not know. */
-export async function readUnits(connection: Connection, units: readonly string[]): Promise<Readonly<Record<string, string>>> {
-  const script = 'for unit; do systemctl show -p LoadState -p UnitFileState -p ActiveState -- "$unit" | tr "\\n" " "; echo; done';
+export async function readUnits(
+  connection: Connection,
+  units: readonly string[],
+): Promise<Readonly<Record<string, string>>> {
+  const script =
+    'for unit; do systemctl show -p LoadState -p UnitFileState -p ActiveState -- "$unit" | tr "\\n" " "; echo; done';
   if (units.length === 0) return {};
   const { stdout } = await runScript(connection, "read the state of the units", script, units);
   const lines = stdout.split("\n");
@@ -58,7 +66,9 @@ export async function readUnits(connection: Connection, units: readonly string[]
 }
 
 export function unitText(line: string): string {
-  const properties = new Map(line.split(" ").map((part) => [part.slice(0, part.indexOf("=")), part.slice(part.indexOf("=") + 1)]));
+  const properties = new Map(
+    line.split(" ").map((part) => [part.slice(0, part.indexOf("=")), part.slice(part.indexOf("=") + 1)]),
+  );
   if (properties.get("LoadState") === "not-found") return "missing";
   return `${properties.get("UnitFileState") || "disabled"} ${properties.get("ActiveState") || "inactive"}`;
 }
@@ -70,7 +80,11 @@ export const UNIT_AT_WORK = "enabled active";
  * Restarts services whose files changed, and enables their sockets: from then on calls are served. A socket whose own
  * file changed is recreated, for which its service must stop: calls at that time are refused and repeated.
  */
-export async function startServing(connection: Connection, units: UnitNames, changedPaths: readonly string[]): Promise<void> {
+export async function startServing(
+  connection: Connection,
+  units: UnitNames,
+  changedPaths: readonly string[],
+): Promise<void> {
   const sockets = units.enabled.filter((unit) => unit.endsWith(".socket"));
   if (units.restarted.length === 0 || changedPaths.length === 0) return enableUnits(connection, sockets, []);
   if (changedPaths.some(isUnitPath)) await reloadUnits(connection);
@@ -84,13 +98,19 @@ export async function startServing(connection: Connection, units: UnitNames, cha
 }
 
 /** Loads changed units, enables and starts all `units`, and restarts those whose file changed. */
-export async function enableUnits(connection: Connection, units: readonly string[], changedPaths: readonly string[]): Promise<void> {
+export async function enableUnits(
+  connection: Connection,
+  units: readonly string[],
+  changedPaths: readonly string[],
+): Promise<void> {
   const changed = changedPaths.filter(isUnitPath);
   if (changed.length > 0) await reloadUnits(connection);
   const state = await readUnits(connection, units);
   for (const unit of units) {
-    if (state[unit] !== UNIT_AT_WORK) await run(connection, `enable ${unit}`, ["systemctl", "enable", "--now", "--", unit]);
-    else if (changed.some((path) => path.endsWith(`/${unit}`))) await run(connection, `restart ${unit}`, ["systemctl", "restart", "--", unit]);
+    if (state[unit] !== UNIT_AT_WORK)
+      await run(connection, `enable ${unit}`, ["systemctl", "enable", "--now", "--", unit]);
+    else if (changed.some((path) => path.endsWith(`/${unit}`)))
+      await run(connection, `restart ${unit}`, ["systemctl", "restart", "--", unit]);
   }
 }
 

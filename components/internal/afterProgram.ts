@@ -8,7 +8,13 @@ import * as pulumi from "@pulumi/pulumi";
 export function afterProgram(work: () => void): void {
   const outputs: unknown = pulumi.runtime.getStackResource()?.outputs;
   // The SDK's declarations hide it. `apply` would skip a preview with an unknown output.
-  if (typeof outputs !== "object" || outputs === null || !("promise" in outputs) || typeof outputs.promise !== "function") return;
+  if (
+    typeof outputs !== "object" ||
+    outputs === null ||
+    !("promise" in outputs) ||
+    typeof outputs.promise !== "function"
+  )
+    return;
   const ended = outputs.promise() as Promise<unknown>;
   // Keeps the engine available for later reports.
   const release = pulumi.runtime.rpcKeepAlive();

@@ -71,10 +71,17 @@ function load<T>(component: string, packageName: string, major: string, read: ()
   } catch (error) {
     // If an installed package lacks a dependency, its own error says so.
     if (!isMissing(error, packageName)) throw error;
-    throw new pulumi.RunError(`${component} needs the package ${packageName}, which is not installed: npm install ${packageName}@^${major}`);
+    throw new pulumi.RunError(
+      `${component} needs the package ${packageName}, which is not installed: npm install ${packageName}@^${major}`,
+    );
   }
 }
 
 function isMissing(error: unknown, packageName: string): boolean {
-  return error instanceof Error && "code" in error && error.code === "MODULE_NOT_FOUND" && error.message.includes(`'${packageName}`);
+  return (
+    error instanceof Error &&
+    "code" in error &&
+    error.code === "MODULE_NOT_FOUND" &&
+    error.message.includes(`'${packageName}`)
+  );
 }

@@ -22,19 +22,39 @@ export class DeclaredResource extends pulumi.CustomResource {}
  * `v1` is the core group: `kubernetes:core/v1:Secret`; others stay unchanged:
  * `kubernetes:external-secrets.io/v1:ExternalSecret`.
  */
-export function declareKubernetes(name: string, object: KubernetesObject, opts: pulumi.CustomResourceOptions): DeclaredResource {
+export function declareKubernetes(
+  name: string,
+  object: KubernetesObject,
+  opts: pulumi.CustomResourceOptions,
+): DeclaredResource {
   const group = object.apiVersion.includes("/") ? object.apiVersion : `core/${object.apiVersion}`;
   const own: pulumi.CustomResourceOptions = { version: pluginVersion("@pulumi/kubernetes") };
-  return new DeclaredResource(`kubernetes:${group}:${object.kind}`, name, { ...object }, pulumi.mergeOptions(own, opts));
+  return new DeclaredResource(
+    `kubernetes:${group}:${object.kind}`,
+    name,
+    { ...object },
+    pulumi.mergeOptions(own, opts),
+  );
 }
 
-type ConfigMapResource = DeclaredResource & { readonly data: pulumi.Output<Readonly<Record<string, string>> | undefined> };
+type ConfigMapResource = DeclaredResource & {
+  readonly data: pulumi.Output<Readonly<Record<string, string>> | undefined>;
+};
 
 /** Content of a ConfigMap, read and not managed. @param id `namespace/name`, once it may be read */
-export function readConfigMap(name: string, id: pulumi.Input<string>, opts: pulumi.CustomResourceOptions): ConfigMapResource["data"] {
+export function readConfigMap(
+  name: string,
+  id: pulumi.Input<string>,
+  opts: pulumi.CustomResourceOptions,
+): ConfigMapResource["data"] {
   const own: pulumi.CustomResourceOptions = { version: pluginVersion("@pulumi/kubernetes"), id };
   // Only named fields become outputs.
-  const read = new DeclaredResource("kubernetes:core/v1:ConfigMap", name, { data: undefined }, pulumi.mergeOptions(opts, own));
+  const read = new DeclaredResource(
+    "kubernetes:core/v1:ConfigMap",
+    name,
+    { data: undefined },
+    pulumi.mergeOptions(opts, own),
+  );
   return (read as ConfigMapResource).data;
 }
 
@@ -52,9 +72,17 @@ export function declareKubernetesPatch(
 ): DeclaredResource {
   const own: pulumi.CustomResourceOptions = { version: pluginVersion("@pulumi/kubernetes") };
   // A fixed name in every update tells the API server who manages these fields.
-  const annotations = { "pulumi.com/patchFieldManager": "pgbackstop", ...(takeOver ? { "pulumi.com/patchForce": "true" } : {}) };
+  const annotations = {
+    "pulumi.com/patchFieldManager": "pgbackstop",
+    ...(takeOver ? { "pulumi.com/patchForce": "true" } : {}),
+  };
   const patch = { ...object, metadata: { ...object.metadata, annotations } };
-  return new DeclaredResource(`kubernetes:${object.apiVersion}:${object.kind}Patch`, name, patch, pulumi.mergeOptions(own, opts));
+  return new DeclaredResource(
+    `kubernetes:${object.apiVersion}:${object.kind}Patch`,
+    name,
+    patch,
+    pulumi.mergeOptions(own, opts),
+  );
 }
 
 function pluginVersion(packageName: keyof typeof PLUGINS): string {

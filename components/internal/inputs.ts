@@ -39,7 +39,8 @@ export function fillKnown(known: unknown, deferred: ReadonlyMap<string, pulumi.O
 /** The value once all of it is known, with markers for secrets: safe to report. */
 export function withoutSecrets<T>({ value, deferred }: KnownPart<T>): pulumi.Output<unknown> {
   const entries = [...deferred].map(
-    async ([marker, output]): Promise<[string, pulumi.Output<unknown>][]> => ((await pulumi.isSecret(output)) ? [] : [[marker, output]]),
+    async ([marker, output]): Promise<[string, pulumi.Output<unknown>][]> =>
+      (await pulumi.isSecret(output)) ? [] : [[marker, output]],
   );
   return pulumi.output(Promise.all(entries)).apply((open) => pulumi.output(fillKnown(value, new Map(open.flat()))));
 }
@@ -49,7 +50,11 @@ export function plainText(input: pulumi.Input<string> | undefined): string {
   return typeof input === "string" ? input : "";
 }
 
-function withMarkers(value: unknown, deferred: Map<string, pulumi.Output<unknown>>, markerOf: (output: unknown) => string): unknown {
+function withMarkers(
+  value: unknown,
+  deferred: Map<string, pulumi.Output<unknown>>,
+  markerOf: (output: unknown) => string,
+): unknown {
   if (pulumi.Output.isInstance(value) || value instanceof Promise) {
     const marker = markerOf(value);
     if (!deferred.has(marker)) deferred.set(marker, pulumi.output(value));

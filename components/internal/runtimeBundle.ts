@@ -10,7 +10,8 @@ const PATHS = ["../../runtime.cjs", "../../dist/runtime.cjs"];
 /** @throws Error if the package was not built */
 export function runtimeBundlePath(): string {
   const path = PATHS.map((relativePath) => join(__dirname, relativePath)).find((candidate) => existsSync(candidate));
-  if (path === undefined) throw new Error(`this package has no runtime.cjs (searched from ${__dirname}): build it with npm run build`);
+  if (path === undefined)
+    throw new Error(`this package has no runtime.cjs (searched from ${__dirname}): build it with npm run build`);
   return path;
 }
 

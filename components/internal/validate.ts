@@ -4,7 +4,8 @@ import { type Finding, findingText, reasonText } from "../plan/findings/findings
 import { findRule } from "../plan/findings/ruleTable";
 
 /**
- * Throws all errors at once. @throws InputPropertiesError with path, fact and remedy of each; its message has them all
+ * Throws all errors at once.
+ * @throws InputPropertiesError with path, fact and remedy of each; its message has them all
  */
 export function throwErrors(component: string, findings: readonly Finding[]): void {
   const errors = findings.filter((finding) => finding.severity === "error");
@@ -35,6 +36,10 @@ export function withoutSecretValues(findings: readonly Finding[], hidden: () => 
   return findings.map((finding) => {
     if (open.has(findingText(finding))) return finding;
     const rule = findRule(finding.code);
-    return { ...finding, message: `the value is secret, so this shows only the rule: ${rule?.what ?? finding.code}`, hint: rule?.remedy ?? "" };
+    return {
+      ...finding,
+      message: `the value is secret, so this shows only the rule: ${rule?.what ?? finding.code}`,
+      hint: rule?.remedy ?? "",
+    };
   });
 }

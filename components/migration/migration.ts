@@ -68,16 +68,28 @@ export class Migration extends pulumi.ComponentResource {
     this.reports = pulumi.all(reports);
     this.report = this.reports.apply((all) => all["verify"] ?? "");
     this.mayRetireSource = this.reports.apply((all) => mayRetireSource(all["finish"] ?? ""));
-    this.registerOutputs({ steps: this.steps, reports: this.reports, report: this.report, mayRetireSource: this.mayRetireSource });
+    this.registerOutputs({
+      steps: this.steps,
+      reports: this.reports,
+      report: this.report,
+      mayRetireSource: this.mayRetireSource,
+    });
   }
 
   /** In sequence. */
-  #carryOut(name: string, args: MigrationArgs, settings: MigrationSettings, steps: readonly MigrationStep[]): Record<string, pulumi.Output<string>> {
+  #carryOut(
+    name: string,
+    args: MigrationArgs,
+    settings: MigrationSettings,
+    steps: readonly MigrationStep[],
+  ): Record<string, pulumi.Output<string>> {
     const reports: Record<string, pulumi.Output<string>> = {};
     const namespace = namespaceOf(args);
     const isNeeded = namespace !== undefined && needsJobs(settings);
     const sides = sidesOf(args, settings);
-    const jobs = isNeeded ? new MigrationJobs(name, args, settings, namespace, jobSteps(settings, steps), sides, this) : undefined;
+    const jobs = isNeeded
+      ? new MigrationJobs(name, args, settings, namespace, jobSteps(settings, steps), sides, this)
+      : undefined;
     const work: Work = { name, args, settings, jobs, sides };
     let dependsOn: pulumi.Resource[] = [];
     for (const step of steps) {
@@ -139,7 +151,10 @@ function runMigrate(
       fileUser: host.databaseUser ?? host.user,
       argv: pulumi
         .all([host.runtimeArgv, sides.source, sides.target])
-        .apply(([argv, source, target]) => [...argv, ...migrateArgs(settings, verb, source, target, FILES_PLACEHOLDER)]),
+        .apply(([argv, source, target]) => [
+          ...argv,
+          ...migrateArgs(settings, verb, source, target, FILES_PLACEHOLDER),
+        ]),
       files: pulumi.secret(pulumi.all(serverFiles(args))),
       acceptedCode: verb === "plan" ? OBSTRUCTED : 0,
       what: `migrate ${verb}`,
@@ -165,7 +180,14 @@ function runOther({ args, jobs, name, settings }: Work, step: MigrationStep, opt
       if (host === undefined) return loadJobs(jobs).run(step.role, spec ?? {}, opts);
       const { connection, signIn } = connectionInputs(host.connection);
       const runs = [["--log-level-console=info", ...binPathArgs(settings), "drill", "--pick=newest"]];
-      const action = { connection, ...given({ signIn }), user: host.user, argv: host.runtimeArgv, runs, what: "make a drill" };
+      const action = {
+        connection,
+        ...given({ signIn }),
+        user: host.user,
+        argv: host.runtimeArgv,
+        runs,
+        what: "make a drill",
+      };
       return new HostAction(child, { ...action, triggers: [] }, options);
     }
     default:

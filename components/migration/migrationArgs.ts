@@ -93,7 +93,10 @@ export interface MigrationSecretArgs {
 export interface MigrationUnitsArgs {
   /** `access` of any host with its connection. */
   host: HostAccess;
-  /** Names of the units, in the order in which they are stopped; they start in the opposite order. @example ["shop.timer", "shop.service"] */
+  /**
+   * Names of the units, in the order in which they are stopped; they start in the opposite order.
+   * @example ["shop.timer", "shop.service"]
+   */
   names: string[];
 }
 
@@ -123,7 +126,8 @@ export interface MigrationArgs {
   disconnect?: boolean;
   /**
    * After a rehearsal: recopies databases that were copied and equal then, and differ now. Data that only the target
-   * has is lost. @default false
+   * has is lost.
+   * @default false
    */
   replace?: boolean;
   /** Databases at a time. @default 2 */

@@ -6,7 +6,12 @@ import { renderedName } from "../internal/children";
 import { type DeclaredResource, declareKubernetes, readConfigMap } from "../internal/declaredResource";
 import { fillKnown, splitKnown } from "../internal/inputs";
 import { POSTGRES_IMAGES } from "../plan/cluster/images";
-import { type MigrationSettings, type MigrationStep, migrateArgs, type KnownServer } from "../plan/migration/migrationSteps";
+import {
+  type MigrationSettings,
+  type MigrationStep,
+  migrateArgs,
+  type KnownServer,
+} from "../plan/migration/migrationSteps";
 import { PATHS } from "../../runtime/cnpg/names";
 import { MANAGED_BY, type Manifest } from "../render/kubernetes/objects";
 import {
@@ -27,7 +32,15 @@ const DIGEST_DIGITS = 8;
 /** Steps that a new image repeats: complete copies stay, and are compared. */
 const REMADE = ["plan", "copy", "verify"];
 const REMADE_UNTIL: readonly string[] = [MigrationStage.Plan, MigrationStage.Copy];
-const DEFERRED = { name: "", namespace: "", workloads: [], secrets: [], runtime: { configMap: "", image: "" }, postgresImage: "", serverSources: [] };
+const DEFERRED = {
+  name: "",
+  namespace: "",
+  workloads: [],
+  secrets: [],
+  runtime: { configMap: "", image: "" },
+  postgresImage: "",
+  serverSources: [],
+};
 
 /** Parent and dependencies of Jobs. */
 export interface StepOptions {
@@ -65,16 +78,34 @@ export class MigrationJobs {
     const runtime = deployRuntime({ name, namespace, parent }, name, false);
     const verbs = steps.flatMap(({ verb }) => verb ?? []);
     this.#objects = this.#deferredObjects(runtime);
-    this.#shared = [...this.#declareShared(verbs, parent), ...this.#declareArgs(verbs, sides, parent), ...this.#declareSecrets(parent)];
+    this.#shared = [
+      ...this.#declareShared(verbs, parent),
+      ...this.#declareArgs(verbs, sides, parent),
+      ...this.#declareSecrets(parent),
+    ];
   }
 
   #deferredObjects(runtime: RuntimeInputs): pulumi.Output<MigrationObjects> {
     const { secrets, workloads } = this.#settings;
     const sources = serverSources(this.#args, this.#settings, objectNames(this.#name).servers);
     return pulumi
-      .all([this.#namespace, runtime.configMap, runtime.image, this.#args.image ?? POSTGRES_IMAGES[0]?.image ?? "", sources])
+      .all([
+        this.#namespace,
+        runtime.configMap,
+        runtime.image,
+        this.#args.image ?? POSTGRES_IMAGES[0]?.image ?? "",
+        sources,
+      ])
       .apply(([namespace, configMap, image, postgresImage, known]): MigrationObjects => {
-        return { name: this.#name, namespace, workloads, secrets, runtime: { configMap, image }, postgresImage, serverSources: known };
+        return {
+          name: this.#name,
+          namespace,
+          workloads,
+          secrets,
+          runtime: { configMap, image },
+          postgresImage,
+          serverSources: known,
+        };
       });
   }
 
@@ -91,11 +122,19 @@ export class MigrationJobs {
     );
   }
 
-  #declareArgs(verbs: readonly NonNullable<MigrationStep["verb"]>[], { source, target }: Sides, parent: pulumi.Resource): pulumi.Resource[] {
+  #declareArgs(
+    verbs: readonly NonNullable<MigrationStep["verb"]>[],
+    { source, target }: Sides,
+    parent: pulumi.Resource,
+  ): pulumi.Resource[] {
     if (verbs.length === 0) return [];
     const data = pulumi
       .all([source, target])
-      .apply(([from, to]) => Object.fromEntries(verbs.map((verb) => [verb, argsText(migrateArgs(this.#settings, verb, from, to, PATHS.servers))])));
+      .apply(([from, to]) =>
+        Object.fromEntries(
+          verbs.map((verb) => [verb, argsText(migrateArgs(this.#settings, verb, from, to, PATHS.servers))]),
+        ),
+      );
     const metadata = { name: objectNames(this.#name).args, namespace: this.#namespace, labels: MANAGED_BY };
     const object = { apiVersion: "v1", kind: "ConfigMap", metadata, data };
     return [declareKubernetes(renderedName(this.#name, "words"), object, { parent })];
@@ -105,7 +144,9 @@ export class MigrationJobs {
   #declareSecrets(parent: pulumi.Resource): pulumi.Resource[] {
     const names = objectNames(this.#name);
     const values = Object.fromEntries(
-      (this.#args.secrets ?? []).flatMap((secret, index) => Object.entries(secret.values).map(([key, value]) => [valueFile(index, key), value])),
+      (this.#args.secrets ?? []).flatMap((secret, index) =>
+        Object.entries(secret.values).map(([key, value]) => [valueFile(index, key), value]),
+      ),
     );
     return [
       { role: "values", name: names.values, texts: values },
@@ -128,7 +169,10 @@ export class MigrationJobs {
   }
 
   /** A step of `pgbackstop migrate`. @returns the Job, and its report */
-  migrate(step: MigrationStep, opts: StepOptions): { readonly done: pulumi.Resource; readonly report: pulumi.Output<string> } {
+  migrate(
+    step: MigrationStep,
+    opts: StepOptions,
+  ): { readonly done: pulumi.Resource; readonly report: pulumi.Output<string> } {
     const verb = step.verb ?? "plan";
     const verbs = verb === "finish" ? this.#args.target.cluster?.verbs : undefined;
     const manifest = pulumi
@@ -138,14 +182,21 @@ export class MigrationJobs {
     // A Job that failed because of its image must get the corrected one; all other steps ignore it.
     const images = image === undefined || !REMADE.includes(verb) ? [] : [image];
     const done = this.#job(step.role, manifest, opts, [...(verb === "plan" ? planTriggers : []), ...images]);
-    const id = pulumi.all([this.#namespace, done.id]).apply(([namespace]) => `${namespace}/${objectNames(this.#name).report}-${verb}`);
-    const data = readConfigMap(renderedName(this.#name, `told-${verb}`), id, { parent: opts.parent, dependsOn: [done] });
+    const id = pulumi
+      .all([this.#namespace, done.id])
+      .apply(([namespace]) => `${namespace}/${objectNames(this.#name).report}-${verb}`);
+    const data = readConfigMap(renderedName(this.#name, `told-${verb}`), id, {
+      parent: opts.parent,
+      dependsOn: [done],
+    });
     return { done, report: data.apply((known) => known?.["report"] ?? "") };
   }
 
   /** Another Job of a rendered spec, such as a drill's. */
   run(role: string, spec: pulumi.Inputs, opts: StepOptions): pulumi.Resource {
-    const manifest = pulumi.output(spec).apply((known): Manifest => ({ apiVersion: "batch/v1", kind: "Job", metadata: { name: "" }, spec: known }));
+    const manifest = pulumi
+      .output(spec)
+      .apply((known): Manifest => ({ apiVersion: "batch/v1", kind: "Job", metadata: { name: "" }, spec: known }));
     return this.#job(role, manifest, opts);
   }
 
@@ -161,13 +212,27 @@ export class MigrationJobs {
   ): DeclaredResource {
     const minutes = this.#args.timeoutMinutes ?? TIMEOUT_MINUTES;
     const name = pulumi.all([...triggers]).apply((values) => `${this.#name}-${role}${digestOf(values)}`);
-    const metadata = { name, namespace: this.#namespace, labels: MANAGED_BY, annotations: { "pulumi.com/replaceUnready": "true" } };
-    const object = { apiVersion: "batch/v1", kind: "Job", metadata, spec: manifest.apply((made) => made["spec"] as object) };
+    const metadata = {
+      name,
+      namespace: this.#namespace,
+      labels: MANAGED_BY,
+      annotations: { "pulumi.com/replaceUnready": "true" },
+    };
+    const object = {
+      apiVersion: "batch/v1",
+      kind: "Job",
+      metadata,
+      spec: manifest.apply((made) => made["spec"] as object),
+    };
     return declareKubernetes(renderedName(this.#name, role), object, {
       parent,
       dependsOn: [...this.#shared, ...dependsOn],
       // From the switch on applications use the target: another comparison would find their changes.
-      ignoreChanges: ["spec", "metadata.labels", ...(REMADE_UNTIL.includes(this.#settings.until) ? [] : ["metadata.name"])],
+      ignoreChanges: [
+        "spec",
+        "metadata.labels",
+        ...(REMADE_UNTIL.includes(this.#settings.until) ? [] : ["metadata.name"]),
+      ],
       deleteBeforeReplace: true,
       customTimeouts: { create: `${minutes}m`, update: `${minutes}m` },
     });

@@ -1,7 +1,13 @@
 /** Both sides of a migration: plain settings for the plan, and late values for its arguments. */
 import * as pulumi from "@pulumi/pulumi";
 import type { KeyRef } from "../databases/cnpgArgs";
-import { type MigrationSettings, runnerOf, SERVER_FILES, type KnownServer, type ServerSettings } from "../plan/migration/migrationSteps";
+import {
+  type MigrationSettings,
+  runnerOf,
+  SERVER_FILES,
+  type KnownServer,
+  type ServerSettings,
+} from "../plan/migration/migrationSteps";
 import { type MigrationArgs, MigrationStage, type MigrationServerArgs } from "./migrationArgs";
 import { given } from "../plan/model/given";
 
@@ -15,14 +21,23 @@ export function settingsOf(name: string, args: MigrationArgs): MigrationSettings
   const runner = runnerOf(sides);
   const isInCluster = runner !== null && sides[runner].kind === "cluster";
   const namespace = namespaceOf(args);
-  const settings = (server: MigrationServerArgs): ServerSettings => serverSettings(server, kind(server), isInCluster, namespace);
+  const settings = (server: MigrationServerArgs): ServerSettings =>
+    serverSettings(server, kind(server), isInCluster, namespace);
   return {
     name,
     until: args.until ?? MigrationStage.Plan,
     source: settings(args.source),
     target: settings(args.target),
-    workloads: (args.workloads ?? []).map(({ kind, name: workload, namespace: own }) => ({ kind, name: workload, namespace: own })),
-    secrets: (args.secrets ?? []).map((secret) => ({ name: secret.name, namespace: secret.namespace, keys: Object.keys(secret.values) })),
+    workloads: (args.workloads ?? []).map(({ kind, name: workload, namespace: own }) => ({
+      kind,
+      name: workload,
+      namespace: own,
+    })),
+    secrets: (args.secrets ?? []).map((secret) => ({
+      name: secret.name,
+      namespace: secret.namespace,
+      keys: Object.keys(secret.values),
+    })),
     units: (args.units ?? []).map(({ names }) => names),
     hasNamespace: namespace !== undefined,
     databases: args.databases ?? [],
@@ -56,7 +71,8 @@ function serverSettings(
   const isNamed = isInCluster && cluster !== undefined && !isElsewhere;
   return {
     kind,
-    hasRuntime: (host === undefined || host.databaseUser !== undefined) && (cluster === undefined || cluster.verbs !== undefined),
+    hasRuntime:
+      (host === undefined || host.databaseUser !== undefined) && (cluster === undefined || cluster.verbs !== undefined),
     isElsewhere,
     isInSecret: passwordSecret !== undefined || caSecret !== undefined,
     // A late address exists: its text is read when a server is queried.
@@ -65,7 +81,8 @@ function serverSettings(
     user: server.user,
     database: server.database,
     sslMode: server.sslMode,
-    lacksSuperuser: isNamed && cluster.superuserAccess === false && password === undefined && passwordSecret === undefined,
+    lacksSuperuser:
+      isNamed && cluster.superuserAccess === false && password === undefined && passwordSecret === undefined,
     hasPassword: password !== undefined || passwordSecret !== undefined || isNamed,
     hasCa: ca !== undefined || caSecret !== undefined || isNamed,
   };
@@ -81,7 +98,11 @@ export function knownServer(
   return addressOf(server, isRunner, side).apply((address): KnownServer => ({ address, settings }));
 }
 
-function addressOf({ address, cluster, host }: MigrationServerArgs, isRunner: boolean, side: "source" | "target"): pulumi.Output<string | undefined> {
+function addressOf(
+  { address, cluster, host }: MigrationServerArgs,
+  isRunner: boolean,
+  side: "source" | "target",
+): pulumi.Output<string | undefined> {
   if (address !== undefined) return pulumi.output(address);
   if (cluster !== undefined) return pulumi.interpolate`${cluster.clusterName}-rw.${cluster.namespace}`;
   // The configuration locates a target on this host; a source needs an address.
@@ -99,23 +120,36 @@ export function serverFiles({ source, target }: MigrationArgs): Record<string, p
 }
 
 /**
- * The same for Jobs, which also read Secrets: sources of a projected volume. @param secretName of those given as values
+ * The same for Jobs, which also read Secrets: sources of a projected volume.
+ * @param secretName of those given as values
  */
-export function serverSources(args: MigrationArgs, settings: MigrationSettings, secretName: string): pulumi.Output<object[]> {
+export function serverSources(
+  args: MigrationArgs,
+  settings: MigrationSettings,
+  secretName: string,
+): pulumi.Output<object[]> {
   const names = Object.keys(serverFiles(args));
   const named = (["source", "target"] as const).flatMap((side) => {
     const { ca, password } = secretRefs(args[side], settings[side]);
     const files = SERVER_FILES[side];
     return [...refSource(password, files.password), ...refSource(ca, files.ca)];
   });
-  const own = names.length === 0 ? [] : [pulumi.output({ secret: { name: secretName, items: names.map((name) => ({ key: name, path: name })) } })];
+  const own =
+    names.length === 0
+      ? []
+      : [pulumi.output({ secret: { name: secretName, items: names.map((name) => ({ key: name, path: name })) } })];
   return pulumi.all<object>([...own, ...named]);
 }
 
-function secretRefs(server: MigrationServerArgs, settings: ServerSettings): { readonly password?: KeyRef; readonly ca?: KeyRef } {
+function secretRefs(
+  server: MigrationServerArgs,
+  settings: ServerSettings,
+): { readonly password?: KeyRef; readonly ca?: KeyRef } {
   const { ca, caSecret, cluster, password, passwordSecret } = server;
   const named = (suffix: string, key: string): KeyRef | undefined =>
-    cluster === undefined || settings.isElsewhere ? undefined : { name: pulumi.interpolate`${cluster.clusterName}-${suffix}`, key };
+    cluster === undefined || settings.isElsewhere
+      ? undefined
+      : { name: pulumi.interpolate`${cluster.clusterName}-${suffix}`, key };
   const passwordRef = password === undefined ? (passwordSecret ?? named("superuser", "password")) : undefined;
   const caRef = ca === undefined ? (caSecret ?? named("ca", "ca.crt")) : undefined;
   return given({ password: passwordRef, ca: caRef });

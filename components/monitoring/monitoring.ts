@@ -25,7 +25,10 @@ export interface MonitoringObjectsArgs {
   dashboard?: boolean;
   /** Labels that the sidecar requires. @default { grafana_dashboard: "1" } */
   dashboardLabels?: { [name: string]: pulumi.Input<string> };
-  /** Annotations of the ConfigMap: the folder that Grafana's sidecar puts the dashboard in. @example { grafana_folder: "PostgreSQL" } */
+  /**
+   * Annotations of the ConfigMap: the folder that Grafana's sidecar puts the dashboard in.
+   * @example { grafana_folder: "PostgreSQL" }
+   */
   dashboardAnnotations?: { [name: string]: pulumi.Input<string> };
 }
 

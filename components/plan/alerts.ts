@@ -30,7 +30,9 @@ export function alertGroupOf(topology: Topology, options: AlertOptions = {}): Al
     name: `pgbackstop-${database.name}`,
     rules: [
       ...(database.kind === "host" ? hostRules(writer, topology) : clusterRules(writer)),
-      ...topology.repositories.flatMap((repository) => repositoryRules(writer.about({ repo_key: String(repository.key) }), topology, repository)),
+      ...topology.repositories.flatMap((repository) =>
+        repositoryRules(writer.about({ repo_key: String(repository.key) }), topology, repository),
+      ),
       ...streamRules(writer, topology),
       ...drillRules(writer, topology),
       ...objectiveRules(writer, topology),
@@ -39,9 +41,13 @@ export function alertGroupOf(topology: Topology, options: AlertOptions = {}): Al
 }
 
 /**
- * Groups of the same name get numbers: a PrometheusRule refuses duplicates. @param optionsOf by the name of a database
+ * Groups of the same name get numbers: a PrometheusRule refuses duplicates.
+ * @param optionsOf by the name of a database
  */
-export function alertGroupsOf(topologies: readonly Topology[], optionsOf: (database: string) => AlertOptions): AlertGroup[] {
+export function alertGroupsOf(
+  topologies: readonly Topology[],
+  optionsOf: (database: string) => AlertOptions,
+): AlertGroup[] {
   const taken = new Map<string, number>();
   return topologies.flatMap((topology) => {
     const group = alertGroupOf(topology, optionsOf(topology.databases[0]?.name ?? ""));
@@ -208,7 +214,12 @@ export function backupAgeLimit(
   return ageLimit(counted);
 }
 
-function ageRules(writer: Writer, topology: Topology, { key }: RepositoryNode, type: (typeof TYPES)[number]): AlertRule[] {
+function ageRules(
+  writer: Writer,
+  topology: Topology,
+  { key }: RepositoryNode,
+  type: (typeof TYPES)[number],
+): AlertRule[] {
   const limit = backupAgeLimit(topology, key, type);
   if (limit === null) return [];
   const { gapMinutes, limitS } = limit;
@@ -238,7 +249,8 @@ function ageRules(writer: Writer, topology: Topology, { key }: RepositoryNode, t
 function sizeRules(writer: Writer, { objectives }: Topology, { cost, key }: RepositoryNode): AlertRule[] {
   const { maxRepositoryGB } = objectives;
   const declared = maxRepositoryGB === undefined ? undefined : maxRepositoryGB * 1e9;
-  const estimated = cost === undefined || !Number.isFinite(cost.storedGb) ? undefined : Math.round(cost.storedGb * OVER_ESTIMATE * 1e9);
+  const estimated =
+    cost === undefined || !Number.isFinite(cost.storedGb) ? undefined : Math.round(cost.storedGb * OVER_ESTIMATE * 1e9);
   const bytesMax = writer.options.repositoryBytesMax ?? declared ?? estimated;
   if (bytesMax === undefined) return [];
   const wal = writer.database.kind === "host" ? ` + ${writer.series("pgbackstop_repo_wal_bytes")}` : "";

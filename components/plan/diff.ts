@@ -51,7 +51,9 @@ export function weakenedOf({ changes }: TopologyDiff): Change[] {
 
 /** Dollars a month, of the repositories that have an estimate. */
 export function monthlyCost(topology: Topology): number | null {
-  const costs = topology.repositories.flatMap(({ cost }) => (cost === undefined || isHidden(cost.perMonth) ? [] : [cost.perMonth]));
+  const costs = topology.repositories.flatMap(({ cost }) =>
+    cost === undefined || isHidden(cost.perMonth) ? [] : [cost.perMonth],
+  );
   return costs.length === 0 ? null : Number(costs.reduce((sum, cost) => sum + cost, 0).toFixed(2));
 }
 
@@ -75,13 +77,23 @@ function diffOne(name: string, before: Maybe, after: Maybe): One {
     );
   } else if (before === null || after === null) {
     if (before !== after)
-      to.uncertain("database", before === null ? "not known" : "known", "not known yet", `the topology of ${name} is not known yet`);
+      to.uncertain(
+        "database",
+        before === null ? "not known" : "known",
+        "not known yet",
+        `the topology of ${name} is not known yet`,
+      );
   } else diffDatabase(to, before, after);
   return acknowledge(name, changes, new Map(reasonsOf(before)), reasonsOf(after));
 }
 
 /** Attaches the reasons of unspent entries to weakened changes. */
-function acknowledge(database: string, changes: readonly Change[], spent: ReadonlyMap<string, string>, entries: readonly Entry[]): One {
+function acknowledge(
+  database: string,
+  changes: readonly Change[],
+  spent: ReadonlyMap<string, string>,
+  entries: readonly Entry[],
+): One {
   const fresh = new Map(entries.filter(([change, reason]) => !spent.has(change) && reason.trim() !== ""));
   const used = new Set<string>();
   const marked = changes.map((change): Change => {
@@ -103,6 +115,13 @@ function reasonsOf(topology: Maybe): Entry[] {
 function summaryOf(name: string, before: Maybe, after: Maybe): DatabaseSummary {
   const copies = (topology: Maybe): string | null =>
     topology === undefined ? null : topology === null ? "?" : copyCountsText(countCopies(topology));
-  const cost = (topology: Maybe): number | null => (topology === undefined || topology === null ? null : monthlyCost(topology));
-  return { name, copiesBefore: copies(before), copiesAfter: copies(after), costBefore: cost(before), costAfter: cost(after) };
+  const cost = (topology: Maybe): number | null =>
+    topology === undefined || topology === null ? null : monthlyCost(topology);
+  return {
+    name,
+    copiesBefore: copies(before),
+    copiesAfter: copies(after),
+    costBefore: cost(before),
+    costAfter: cost(after),
+  };
 }

@@ -27,13 +27,23 @@ export function checkHost(plan: HostPlan): Finding[] {
     const reach = checkReach(plan, plan.dataDirectory).filter(({ code }) => !ABOUT_WRITING.includes(code));
     return finish(plan, [...checkHostArguments(plan), ...reach, ...checkDrills(plan), ...checkRestoreOnly(plan)]);
   }
-  const own = [...checkHostArguments(plan), ...checkDatabase(plan, plan.dataDirectory), ...checkMounts(plan), ...checkSnapshots(plan)];
+  const own = [
+    ...checkHostArguments(plan),
+    ...checkDatabase(plan, plan.dataDirectory),
+    ...checkMounts(plan),
+    ...checkSnapshots(plan),
+  ];
   return finish(plan, [...own, ...checkAcknowledgeWeaker(plan)]);
 }
 
 /** @param others found earlier, which `silence` covers too */
 export function checkCluster(plan: ClusterDatabasePlan, others: readonly Finding[] = []): Finding[] {
-  return finish(plan, [...checkDatabase(plan, undefined), ...checkClusterEngine(plan), ...checkAcknowledgeWeaker(plan), ...others]);
+  return finish(plan, [
+    ...checkDatabase(plan, undefined),
+    ...checkClusterEngine(plan),
+    ...checkAcknowledgeWeaker(plan),
+    ...others,
+  ]);
 }
 
 /** For every database. */
@@ -51,7 +61,12 @@ function checkDatabase(plan: DatabasePlan, dataDirectory: string | undefined): F
 
 /** For writing and for reading. */
 function checkReach(plan: DatabasePlan, dataDirectory: string | undefined): Finding[] {
-  return [...checkEngine(plan), ...checkRepositories(plan, dataDirectory), ...checkProviders(plan), ...checkCredentials(plan)];
+  return [
+    ...checkEngine(plan),
+    ...checkRepositories(plan, dataDirectory),
+    ...checkProviders(plan),
+    ...checkCredentials(plan),
+  ];
 }
 
 function finish(plan: DatabasePlan, findings: readonly Finding[]): Finding[] {

@@ -20,7 +20,11 @@ interface ComponentSpec {
   readonly properties: Readonly<Record<string, TypeSpec>>;
 }
 
-type ComponentClass = new (name: string, args: never, opts: pulumi.ComponentResourceOptions) => pulumi.ComponentResource;
+type ComponentClass = new (
+  name: string,
+  args: never,
+  opts: pulumi.ComponentResourceOptions,
+) => pulumi.ComponentResource;
 
 /** The provider that the SDK serves to the engine. */
 export class ComponentPlugin implements pulumi.provider.Provider {
@@ -71,7 +75,10 @@ function announce(
   const paths = missing.map(({ path }) => path).join(", ");
   if (!pulumi.runtime.isDryRun()) throw new pulumi.RunError(`${name}: the value of ${paths} is not known`);
   const announced = new Announced(type, name, opts);
-  void pulumi.log.warn(`${name}: this preview does not know ${paths} yet: the update decides and checks its children`, announced);
+  void pulumi.log.warn(
+    `${name}: this preview does not know ${paths} yet: the update decides and checks its children`,
+    announced,
+  );
   const unknown = pulumi.all(missing.map(({ output }) => output)).apply(() => "");
   return { urn: announced.urn, state: Object.fromEntries(outputNames.map((key) => [key, unknown])) };
 }

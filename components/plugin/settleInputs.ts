@@ -38,7 +38,11 @@ export interface Settled {
 type Lift = (part: unknown) => unknown;
 
 /** Settles the arguments of one component. */
-export async function settleInputs(inputs: pulumi.Inputs, properties: Readonly<Record<string, TypeSpec>>, types: ObjectSpecs): Promise<Settled> {
+export async function settleInputs(
+  inputs: pulumi.Inputs,
+  properties: Readonly<Record<string, TypeSpec>>,
+  types: ObjectSpecs,
+): Promise<Settled> {
   const settler = new Settler(types);
   const value = await settler.object(inputs, properties, "", (part) => part);
   return { value, missing: settler.missing, unknownNames: settler.unknownNames };
@@ -53,7 +57,12 @@ class Settler {
     this.#types = types;
   }
 
-  async object(value: object, properties: Readonly<Record<string, TypeSpec>>, path: string, lift: Lift): Promise<Record<string, unknown>> {
+  async object(
+    value: object,
+    properties: Readonly<Record<string, TypeSpec>>,
+    path: string,
+    lift: Lift,
+  ): Promise<Record<string, unknown>> {
     const settled: Record<string, unknown> = {};
     for (const [name, part] of Object.entries(value)) {
       const type = properties[name];
@@ -105,7 +114,8 @@ class Settler {
 /** The value of an output; null if any part of it is unknown in this preview. */
 async function findValue(output: pulumi.Output<unknown>): Promise<{ readonly value: unknown } | null> {
   // The SDK's declarations hide both; its own component provider reads them in the same way.
-  if (!("isKnown" in output && "promise" in output && typeof output.promise === "function")) throw new Error("an output of another SDK");
+  if (!("isKnown" in output && "promise" in output && typeof output.promise === "function"))
+    throw new Error("an output of another SDK");
   const isKnown: unknown = await output.isKnown;
   return isKnown === true ? { value: (await output.promise()) as unknown } : null;
 }

@@ -2,7 +2,13 @@
  * The rules for stacks without this package's components, as policies: one per code, so that each has its own
  * enforcement level and can be disabled by name. Resources are plain values; unknown ones are not judged, as in plans.
  */
-import type { EnforcementLevel, PolicyResource, ReportViolation, ResourceValidationPolicy, StackValidationPolicy } from "@pulumi/policy";
+import type {
+  EnforcementLevel,
+  PolicyResource,
+  ReportViolation,
+  ResourceValidationPolicy,
+  StackValidationPolicy,
+} from "@pulumi/policy";
 import { type Finding, findingText } from "../plan/findings/findings";
 import { checkCloudResource } from "../plan/rules/buckets";
 import { checkManifest, checkManifestsTogether } from "../plan/rules/manifests";
@@ -27,16 +33,23 @@ export interface BackupPolicyOptions {
 /** The policies' view of a stack's resource. */
 type StackResource = Pick<PolicyResource, "type" | "name" | "props">;
 
-const LEVELS: Readonly<Record<Severity, EnforcementLevel>> = { error: "mandatory", warning: "advisory", note: "advisory" };
+const LEVELS: Readonly<Record<Severity, EnforcementLevel>> = {
+  error: "mandatory",
+  warning: "advisory",
+  note: "advisory",
+};
 const BUCKET_NAMES = ["backup", "pgbackrest", "postgres", "pg-", "-pg", "barman"];
 /** Codes that objects of others can have. */
 export const POLICY_CODES: readonly RuleCode[] = RULE_CODES.filter((code) => RULES[code].isPolicy);
 
 /** One policy per code, with its name. @throws Error for a code in `silence` without a policy, or without a reason */
-export function backupPolicies(options: BackupPolicyOptions = {}): (ResourceValidationPolicy & StackValidationPolicy)[] {
+export function backupPolicies(
+  options: BackupPolicyOptions = {},
+): (ResourceValidationPolicy & StackValidationPolicy)[] {
   const silence = options.silence ?? {};
   for (const [code, reason] of Object.entries(silence)) {
-    if (!POLICY_CODES.some((known) => known === code)) throw new Error(`silence: "${code}" is not the code of a policy`);
+    if (!POLICY_CODES.some((known) => known === code))
+      throw new Error(`silence: "${code}" is not the code of a policy`);
     if (reason.trim() === "") throw new Error(`silence: ${code} is silenced without a reason`);
   }
   const bucketNames = options.bucketNames ?? BUCKET_NAMES;
@@ -45,7 +58,9 @@ export function backupPolicies(options: BackupPolicyOptions = {}): (ResourceVali
     return {
       name: code,
       description: `${what}: ${why}. Remedy: ${remedy}.`,
-      enforcementLevel: Object.hasOwn(silence, code) ? "disabled" : (options.enforcement?.[severity] ?? LEVELS[severity]),
+      enforcementLevel: Object.hasOwn(silence, code)
+        ? "disabled"
+        : (options.enforcement?.[severity] ?? LEVELS[severity]),
       validateResource: (resource, report) => reportAll(code, checkResource(resource, bucketNames), report),
       validateStack: ({ resources }, report) => reportAll(code, checkStack(resources), report),
     };
@@ -99,6 +114,9 @@ function plainOf(value: unknown): unknown {
 }
 
 function textOf(properties: unknown, field: string): string {
-  const value: unknown = typeof properties === "object" && properties !== null ? Object.entries(properties).find(([key]) => key === field)?.[1] : "";
+  const value: unknown =
+    typeof properties === "object" && properties !== null
+      ? Object.entries(properties).find(([key]) => key === field)?.[1]
+      : "";
   return typeof value === "string" ? value : "";
 }

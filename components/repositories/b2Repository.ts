@@ -19,7 +19,8 @@ export interface B2NewBucket {
    */
   name: pulumi.Input<string>;
   /**
-   * True deletes every backup with the bucket, once it is neither protected nor retained. It must be set by an update before that one.
+   * True deletes every backup with the bucket, once it is neither protected nor retained. It must be set by an update
+   * before that one.
    * @default false
    */
   forceDestroy?: boolean;
@@ -124,18 +125,22 @@ export interface B2RepositoryArgs {
 /**
  * A repository in a bucket of Backblaze B2.
  *
- * Creates a private bucket (`<name>-bucket`) whose deleted versions stay for `undeleteDays` and whose unfinished uploads go after 2 days, a
- * key for databases (`<name>-writer-key`), and on request one to read (`-reader-key`) and one to recover (`-recovery-key`). Endpoint and
- * region are those of the account that signs in: `pulumi config set --secret b2:applicationKey`, `b2:applicationKeyId`, else the environment's
- * B2_APPLICATION_KEY_ID and B2_APPLICATION_KEY, a key with listBuckets, writeBuckets, deleteBuckets, readBucketRetentions,
- * writeBucketRetentions, listKeys, writeKeys and deleteKeys. This key can create any key: keep it off the databases' machines.
+ * Creates a private bucket (`<name>-bucket`) whose deleted versions stay for `undeleteDays` and whose unfinished
+ * uploads go after 2 days, a key for databases (`<name>-writer-key`), and on request one to read (`-reader-key`) and
+ * one to recover (`-recovery-key`). Endpoint and region are those of the account that signs in:
+ * `pulumi config set --secret b2:applicationKey`, `b2:applicationKeyId`, else the environment's B2_APPLICATION_KEY_ID
+ * and B2_APPLICATION_KEY, a key with listBuckets, writeBuckets, deleteBuckets, readBucketRetentions,
+ * writeBucketRetentions, listKeys, writeKeys and deleteKeys. This key can create any key: keep it off the databases'
+ * machines.
  *
- * It is protected: a destroy is refused before anything of it is deleted, its keys included. When the protection is taken off
- * (`{ protect: false }`, then an update), destroying it deletes the keys, and the bucket stays at Backblaze with every backup; with `{ protect: false, retainOnDelete: false }` it is deleted when it is empty, or with
+ * It is protected: a destroy is refused before anything of it is deleted, its keys included. When the protection is
+ * taken off (`{ protect: false }`, then an update), destroying it deletes the keys, and the bucket stays at Backblaze
+ * with every backup; with `{ protect: false, retainOnDelete: false }` it is deleted when it is empty, or with
  * everything in it after `forceDestroy`.
  *
- * Costs (list prices of 2026-11) 6.95 USD a month per TB, the first 10 GB free, calls free; restoring is free up to three times the stored
- * amount a month. Versions that were deleted count until `undeleteDays` are over, locked ones until `immutableDays` are.
+ * Costs (list prices of 2026-11) 6.95 USD a month per TB, the first 10 GB free, calls free; restoring is free up to
+ * three times the stored amount a month. Versions that were deleted count until `undeleteDays` are over, locked ones
+ * until `immutableDays` are.
  *
  * `const b2 = new B2Repository("orders-b2", { bucket: { create: { name: "acme-orders-pg" } }, cipher: key.ref });`
  */
@@ -173,7 +178,11 @@ export class B2Repository extends pulumi.ComponentResource {
     logWarnings(findings, this);
 
     const protect = opts?.protect ?? true;
-    const bucket = createBucket(name, args, plan, path, { parent: this, protect, retainOnDelete: opts?.retainOnDelete ?? true });
+    const bucket = createBucket(name, args, plan, path, {
+      parent: this,
+      protect,
+      retainOnDelete: opts?.retainOnDelete ?? true,
+    });
     const { create = {}, existingSecret, keys } = args.credentials ?? {};
     const made: B2ApplicationKey[] = [];
     const createKey = (role: keyof typeof B2_CAPABILITIES): S3Credentials => {
@@ -182,7 +191,9 @@ export class B2Repository extends pulumi.ComponentResource {
       return credentialsOf(key);
     };
     const signIn =
-      existingSecret !== undefined ? { existingSecret } : { credentials: keys === undefined ? createKey("writer") : credentialsOf(keys) };
+      existingSecret !== undefined
+        ? { existingSecret }
+        : { credentials: keys === undefined ? createKey("writer") : credentialsOf(keys) };
     this.target = targetOf(name, args, plan, path, bucket, signIn);
     if (create.reader === true) {
       this.readerCredentials = createKey("reader");
@@ -211,7 +222,13 @@ export class B2Repository extends pulumi.ComponentResource {
   }
 }
 
-function createBucket(name: string, args: B2RepositoryArgs, plan: B2Plan, path: pulumi.Input<string>, opts: pulumi.CustomResourceOptions): B2Bucket {
+function createBucket(
+  name: string,
+  args: B2RepositoryArgs,
+  plan: B2Plan,
+  path: pulumi.Input<string>,
+  opts: pulumi.CustomResourceOptions,
+): B2Bucket {
   const { create, existing } = args.bucket;
   const { cancelUnfinishedAfterDays, deleteHiddenAfterDays, immutableDays, lockMode } = plan;
   // A bucket created here contains nothing else; in another one, only our files concern us.
@@ -222,8 +239,12 @@ function createBucket(name: string, args: B2RepositoryArgs, plan: B2Plan, path: 
       bucketName: create?.name ?? existing?.name ?? "",
       lifecycleRules: [{ prefix, deleteHiddenAfterDays, cancelUnfinishedAfterDays }],
       fileLockEnabled: immutableDays !== undefined,
-      ...(immutableDays === undefined || immutableDays === 0 ? {} : { defaultRetention: { mode: lockMode, days: immutableDays } }),
-      ...(existing === undefined ? {} : { adopt: true, replaceLifecycleRules: existing.replaceLifecycleRules ?? false }),
+      ...(immutableDays === undefined || immutableDays === 0
+        ? {}
+        : { defaultRetention: { mode: lockMode, days: immutableDays } }),
+      ...(existing === undefined
+        ? {}
+        : { adopt: true, replaceLifecycleRules: existing.replaceLifecycleRules ?? false }),
       ...(create === undefined ? {} : { forceDestroy: create.forceDestroy ?? false }),
     },
     opts,
@@ -234,7 +255,11 @@ function createBucket(name: string, args: B2RepositoryArgs, plan: B2Plan, path: 
  * From the resource's id, which a preview knows even while the bucket is about to change: dependents then show no
  * change.
  */
-function factsOf(bucket: B2Bucket): { endpoint: pulumi.Output<string>; region: pulumi.Output<string>; bucketId: pulumi.Output<string> } {
+function factsOf(bucket: B2Bucket): {
+  endpoint: pulumi.Output<string>;
+  region: pulumi.Output<string>;
+  bucketId: pulumi.Output<string>;
+} {
   const part = (index: number): pulumi.Output<string> => bucket.id.apply((id) => id.split("/")[index] ?? "");
   return { endpoint: part(0), region: part(0).apply((endpoint) => endpoint.split(".")[1] ?? ""), bucketId: part(1) };
 }

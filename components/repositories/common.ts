@@ -8,7 +8,10 @@ import { kindOf, REPOSITORY_KINDS, typeOf } from "../plan/repositories/repositor
 import type { CipherRef, RepositoryTarget, S3Credentials } from "./target";
 
 /** The prefix of a bucket's keys; an unusable late one is an error of `component` when it arrives. */
-export function checkedKeyPrefix(component: string, path: pulumi.Input<string> = DEFAULTS.repositoryPath): pulumi.Input<string> {
+export function checkedKeyPrefix(
+  component: string,
+  path: pulumi.Input<string> = DEFAULTS.repositoryPath,
+): pulumi.Input<string> {
   if (typeof path === "string") return path;
   const deferred = pulumi.output(path);
   return pulumi.all([deferred, pulumi.isSecret(deferred)]).apply(([value, secret]) => {
@@ -21,7 +24,10 @@ export function checkedKeyPrefix(component: string, path: pulumi.Input<string> =
 }
 
 /** The arguments without secrets: keys and cipher are replaced by their existence. */
-export function withoutKeys(args: { readonly cipher?: CipherRef; readonly credentials?: { readonly keys?: object } }): object {
+export function withoutKeys(args: {
+  readonly cipher?: CipherRef;
+  readonly credentials?: { readonly keys?: object };
+}): object {
   const { cipher: _cipher, credentials, ...others } = args;
   if (credentials === undefined) return others;
   const { keys, ...choices } = credentials;
@@ -32,7 +38,11 @@ export function withoutKeys(args: { readonly cipher?: CipherRef; readonly creden
 export function targetSettings(target: RepositoryTarget): object {
   const { cipher, ...others } = target;
   const base = Object.entries(others).filter(([field]) => !REPOSITORY_KINDS.some((kind) => kind === field));
-  return { ...Object.fromEntries(base), encrypted: cipher !== undefined, ...typeOf({ kind: kindOf(target) }).open(target) };
+  return {
+    ...Object.fromEntries(base),
+    encrypted: cipher !== undefined,
+    ...typeOf({ kind: kindOf(target) }).open(target),
+  };
 }
 
 /** The `cipher` of a target, secret; nothing where there is none. */
@@ -63,6 +73,11 @@ class KeyGuard extends pulumi.ComponentResource {
  * Every repository that can create keys has one, even without keys: a resource that appears and disappears could not be
  * protected.
  */
-export function guardKeys(name: string, keys: readonly pulumi.Resource[], parent: pulumi.Resource, protect: boolean): void {
+export function guardKeys(
+  name: string,
+  keys: readonly pulumi.Resource[],
+  parent: pulumi.Resource,
+  protect: boolean,
+): void {
   new KeyGuard(childName(name, "guard"), { parent, protect, dependsOn: [...keys] });
 }

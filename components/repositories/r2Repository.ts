@@ -7,7 +7,14 @@ import { plainText, splitKnown } from "../internal/inputs";
 import { FIRST_ROTATION } from "../internal/rotation";
 import { logWarnings, throwErrors } from "../internal/validate";
 import { estimateStorage } from "../plan/storage/cost";
-import { checkR2, R2_PERMISSION_GROUPS, type R2Settings, r2EndpointOf, r2Rules, r2TokenResources } from "../plan/storage/r2";
+import {
+  checkR2,
+  R2_PERMISSION_GROUPS,
+  type R2Settings,
+  r2EndpointOf,
+  r2Rules,
+  r2TokenResources,
+} from "../plan/storage/r2";
 import { checkedKeyPrefix, guardKeys, readerTargetOf, secretCipher, withoutKeys } from "./common";
 import type { CipherRef, RepositoryTarget, S3Credentials, SecretRef } from "./target";
 import { given } from "../plan/model/given";
@@ -119,18 +126,21 @@ export interface R2RepositoryArgs {
 /**
  * A repository in a bucket of Cloudflare R2. Needs `npm install @pulumi/cloudflare`.
  *
- * Creates a bucket (`<name>-bucket`) with a rule that ends unfinished uploads after 2 days (`-lifecycle`), and a token for databases
- * (`-writer-token`), on request one to read (`-reader-token`). The provider signs in with CLOUDFLARE_API_TOKEN, a token with "Workers R2 Storage
- * Write", "Account API Tokens Write" and "Account API Tokens Read".
+ * Creates a bucket (`<name>-bucket`) with a rule that ends unfinished uploads after 2 days (`-lifecycle`), and a token
+ * for databases (`-writer-token`), on request one to read (`-reader-token`). The provider signs in with
+ * CLOUDFLARE_API_TOKEN, a token with "Workers R2 Storage Write", "Account API Tokens Write" and "Account API Tokens
+ * Read".
  *
- * R2 keeps no versions and cannot lock: what the writer's token deletes is gone. Use it as the second repository, from which restores are free.
+ * R2 keeps no versions and cannot lock: what the writer's token deletes is gone. Use it as the second repository, from
+ * which restores are free.
  *
- * It is protected: a destroy is refused before anything of it is deleted, its tokens included. When the protection is taken off
- * (`{ protect: false }`, then an update), destroying it deletes the tokens, and the bucket stays at Cloudflare with every backup; with `{ protect: false, retainOnDelete: false }` it is deleted when it is empty. A bucket that was taken
- * over always stays.
+ * It is protected: a destroy is refused before anything of it is deleted, its tokens included. When the protection is
+ * taken off (`{ protect: false }`, then an update), destroying it deletes the tokens, and the bucket stays at
+ * Cloudflare with every backup; with `{ protect: false, retainOnDelete: false }` it is deleted when it is empty. A
+ * bucket that was taken over always stays.
  *
- * Costs (list prices of 2026-11) 0.015 USD a month per GB, the first 10 GB free, 4.50 USD per million writes after the first million; restoring is
- * free.
+ * Costs (list prices of 2026-11) 0.015 USD a month per GB, the first 10 GB free, 4.50 USD per million writes after the
+ * first million; restoring is free.
  *
  * `const r2 = new R2Repository("orders-r2", { accountId, bucket: { create: { name: "acme-orders-pg" } }, cipher: key.ref });`
  */
@@ -172,7 +182,10 @@ export class R2Repository extends pulumi.ComponentResource {
       return secretOf({ accessKeyId: token.id, secretAccessKey: token.value.apply(secretKeyOf) });
     };
     const { create, existingSecret, keys } = args.credentials ?? {};
-    const signIn = existingSecret !== undefined ? { existingSecret } : { credentials: keys === undefined ? createKeys("writer") : secretOf(keys) };
+    const signIn =
+      existingSecret !== undefined
+        ? { existingSecret }
+        : { credentials: keys === undefined ? createKeys("writer") : secretOf(keys) };
 
     this.endpoint = pulumi.output(args.accountId).apply((accountId) => r2EndpointOf(accountId, jurisdiction));
     this.restoreEndpoint = pulumi.interpolate`https://${this.endpoint}`;
@@ -186,7 +199,15 @@ export class R2Repository extends pulumi.ComponentResource {
       name,
       path,
       offSite: true,
-      s3: { bucket, endpoint: this.endpoint, region: "auto", uriStyle: "path", quirks: "r2", ...signIn, facts: { versioning: false } },
+      s3: {
+        bucket,
+        endpoint: this.endpoint,
+        region: "auto",
+        uriStyle: "path",
+        quirks: "r2",
+        ...signIn,
+        facts: { versioning: false },
+      },
       ...secretCipher(args.cipher),
     };
     if (create?.reader === true) {
@@ -224,9 +245,17 @@ function createBucket(
     // Cloudflare returns its own choice; that is no change.
     ignoreChanges: ["location", "storageClass"],
   };
-  const bucket = new R2Bucket(childName(name, "bucket"), { ...inputs, ...location }, create === undefined ? { ...kept, ...imported } : kept);
+  const bucket = new R2Bucket(
+    childName(name, "bucket"),
+    { ...inputs, ...location },
+    create === undefined ? { ...kept, ...imported } : kept,
+  );
   const rules = r2Rules().map((rule) => ({ ...rule }));
-  const lifecycle = new R2BucketLifecycle(childName(name, "lifecycle"), { accountId, bucketName: bucket.name, jurisdiction, rules }, kept);
+  const lifecycle = new R2BucketLifecycle(
+    childName(name, "lifecycle"),
+    { accountId, bucketName: bucket.name, jurisdiction, rules },
+    kept,
+  );
   return pulumi.all([bucket.name, lifecycle.bucketName]).apply(([bucketName]) => bucketName);
 }
 
@@ -242,7 +271,9 @@ function createToken(
   permissionGroupId: pulumi.Input<string>,
 ): AccountToken {
   const { rotationTrigger } = credentials?.create ?? {};
-  const resources = pulumi.all([accountId, bucket]).apply(([account, bucketName]) => r2TokenResources(account, jurisdiction, bucketName));
+  const resources = pulumi
+    .all([accountId, bucket])
+    .apply(([account, bucketName]) => r2TokenResources(account, jurisdiction, bucketName));
   return new cloudflare.AccountToken(
     childName(name, `${role}Token`),
     {
@@ -277,19 +308,29 @@ function permissionGroups(
   if (credentials?.keys !== undefined || credentials?.existingSecret !== undefined || isComplete)
     return { writer: writerPermissionGroupId ?? "", reader: readerPermissionGroupId ?? "" };
   const listed = pulumi.output(accountId).apply(async (account) => {
-    const { results } = await cloudflare.getAccountApiTokenPermissionGroupsList({ accountId: account }, { parent }).catch((error: unknown) => {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new pulumi.RunError(`unable to read the permission groups of Cloudflare account ${account}: ${reason}; ${REMEDY}`);
-    });
+    const { results } = await cloudflare
+      .getAccountApiTokenPermissionGroupsList({ accountId: account }, { parent })
+      .catch((error: unknown) => {
+        const reason = error instanceof Error ? error.message : String(error);
+        throw new pulumi.RunError(
+          `unable to read the permission groups of Cloudflare account ${account}: ${reason}; ${REMEDY}`,
+        );
+      });
     return results;
   });
   const find = (role: TokenRole): pulumi.Output<string> =>
     pulumi.all([accountId, listed]).apply(([account, results]) => {
       const group = results.find((each) => each.name === R2_PERMISSION_GROUPS[role]);
-      if (group === undefined) throw new pulumi.RunError(`account ${account} has no permission group "${R2_PERMISSION_GROUPS[role]}"; ${REMEDY}`);
+      if (group === undefined)
+        throw new pulumi.RunError(
+          `account ${account} has no permission group "${R2_PERMISSION_GROUPS[role]}"; ${REMEDY}`,
+        );
       return group.id;
     });
-  return { writer: writerPermissionGroupId ?? find("writer"), reader: readerPermissionGroupId ?? (reader ? find("reader") : "") };
+  return {
+    writer: writerPermissionGroupId ?? find("writer"),
+    reader: readerPermissionGroupId ?? (reader ? find("reader") : ""),
+  };
 }
 
 const REMEDY =

@@ -7,7 +7,13 @@ import { childName } from "../internal/children";
 import type { Aws } from "../internal/cloudPackages";
 import { plainText } from "../internal/inputs";
 import { FIRST_ROTATION } from "../internal/rotation";
-import { bucketArnOf, irsaTrustPolicy, podIdentityTrustPolicy, type PolicyRole, tlsOnlyPolicy } from "../plan/storage/awsPolicies";
+import {
+  bucketArnOf,
+  irsaTrustPolicy,
+  podIdentityTrustPolicy,
+  type PolicyRole,
+  tlsOnlyPolicy,
+} from "../plan/storage/awsPolicies";
 import type { S3RepositoryPlan } from "../plan/storage/s3";
 import type { S3ExistingKeys, S3RepositoryArgs, S3Role } from "./s3RepositoryArgs";
 import type { S3Credentials } from "./target";
@@ -50,7 +56,11 @@ export function createBucket(
   const kept = create === undefined ? { ...opts, retainOnDelete: true } : opts;
   const bucket = new aws.s3.Bucket(
     childName(name, "bucket"),
-    { bucket: create?.name ?? existing?.name ?? "", region, ...(create === undefined ? {} : { forceDestroy: create.forceDestroy ?? false }) },
+    {
+      bucket: create?.name ?? existing?.name ?? "",
+      region,
+      ...(create === undefined ? {} : { forceDestroy: create.forceDestroy ?? false }),
+    },
     create === undefined ? { ...kept, ...importOf(args) } : kept,
   );
   const arn = arnOf(bucket.bucket);
@@ -83,7 +93,11 @@ function createSettings(
   const { s3 } = aws;
   const common = { bucket: made.bucket, region };
   const after = (dependency: pulumi.Resource): pulumi.CustomResourceOptions => ({ ...opts, dependsOn: [dependency] });
-  const versioning = new s3.BucketVersioning(childName(name, "versioning"), { ...common, versioningConfiguration: { status: "Enabled" } }, opts);
+  const versioning = new s3.BucketVersioning(
+    childName(name, "versioning"),
+    { ...common, versioningConfiguration: { status: "Enabled" } },
+    opts,
+  );
   const publicAccess = new s3.BucketPublicAccessBlock(
     childName(name, "publicAccess"),
     { ...common, blockPublicAcls: true, blockPublicPolicy: true, ignorePublicAcls: true, restrictPublicBuckets: true },
@@ -91,21 +105,39 @@ function createSettings(
   );
   const policy = made.arn.apply(tlsOnlyPolicy);
   const tlsOnly = new s3.BucketPolicy(childName(name, "tlsOnly"), { ...common, policy }, after(publicAccess));
-  const byDefault = kmsKeyArn === undefined ? { sseAlgorithm: "AES256" } : { sseAlgorithm: "aws:kms", kmsMasterKeyId: kmsKeyArn };
+  const byDefault =
+    kmsKeyArn === undefined ? { sseAlgorithm: "AES256" } : { sseAlgorithm: "aws:kms", kmsMasterKeyId: kmsKeyArn };
   const encryption = new s3.BucketServerSideEncryptionConfiguration(
     childName(name, "encryption"),
     // Without a bucket key, each object would be a paid call to KMS.
-    { ...common, rules: [{ applyServerSideEncryptionByDefault: byDefault, ...(kmsKeyArn === undefined ? {} : { bucketKeyEnabled: true }) }] },
+    {
+      ...common,
+      rules: [
+        {
+          applyServerSideEncryptionByDefault: byDefault,
+          ...(kmsKeyArn === undefined ? {} : { bucketKeyEnabled: true }),
+        },
+      ],
+    },
     opts,
   );
   const rules = plan.rules.map((rule) => ({ ...rule, filter: { ...rule.filter } }));
-  const lifecycle = new s3.BucketLifecycleConfiguration(childName(name, "lifecycle"), { ...common, rules }, after(versioning));
+  const lifecycle = new s3.BucketLifecycleConfiguration(
+    childName(name, "lifecycle"),
+    { ...common, rules },
+    after(versioning),
+  );
   const settings = [versioning, publicAccess, tlsOnly, encryption, lifecycle];
   const { immutableDays, lockMode } = plan;
   if (immutableDays === undefined) return settings;
   // Not the bucket's own argument, whose change would replace the bucket.
-  const rule = immutableDays === 0 ? {} : { rule: { defaultRetention: { mode: lockMode.toUpperCase(), days: immutableDays } } };
-  const lock = new s3.BucketObjectLockConfiguration(childName(name, "lock"), { ...common, objectLockEnabled: "Enabled", ...rule }, after(versioning));
+  const rule =
+    immutableDays === 0 ? {} : { rule: { defaultRetention: { mode: lockMode.toUpperCase(), days: immutableDays } } };
+  const lock = new s3.BucketObjectLockConfiguration(
+    childName(name, "lock"),
+    { ...common, objectLockEnabled: "Enabled", ...rule },
+    after(versioning),
+  );
   return [...settings, lock];
 }
 
@@ -125,19 +157,30 @@ export function createAccess(
   if (instanceRole !== undefined) {
     const { roleName } = instanceRole;
     if (roleName === undefined) return { made: [] };
-    return { made: [new aws.iam.RolePolicy(childName(name, "writerPolicy"), { role: roleName, policy: policyOf("writer") }, opts)] };
+    return {
+      made: [
+        new aws.iam.RolePolicy(childName(name, "writerPolicy"), { role: roleName, policy: policyOf("writer") }, opts),
+      ],
+    };
   }
   const made: pulumi.Resource[] = [];
   const { reader = false, recovery = false, rotationTrigger } = credentials?.create ?? {};
   const rotated = { ...opts, replacementTrigger: rotationTrigger ?? FIRST_ROTATION };
   const createUser = (role_: PolicyRole): S3Credentials => {
     const user = new aws.iam.User(childName(name, `${role_}User`), {}, opts);
-    const policy = new aws.iam.UserPolicy(childName(name, `${role_}Policy`), { user: user.name, policy: policyOf(role_) }, opts);
+    const policy = new aws.iam.UserPolicy(
+      childName(name, `${role_}Policy`),
+      { user: user.name, policy: policyOf(role_) },
+      opts,
+    );
     const key = new aws.iam.AccessKey(childName(name, `${role_}Key`), { user: user.name }, rotated);
     made.push(user, policy, key);
     // A key without its rights would fail the first backup.
     const ready = pulumi.all([key.id, key.secret, policy.id]);
-    return credentialsOf({ accessKeyId: ready.apply(([id]) => id), secretAccessKey: ready.apply(([, secret]) => secret) });
+    return credentialsOf({
+      accessKeyId: ready.apply(([id]) => id),
+      secretAccessKey: ready.apply(([, secret]) => secret),
+    });
   };
   return {
     writer: createUser("writer"),
@@ -168,7 +211,12 @@ function createRole(
   if (podIdentity !== undefined) {
     const { clusterName, namespace, serviceAccount } = podIdentity;
     const association = { clusterName, namespace, serviceAccount, roleArn: role.arn, region };
-    made.push(new aws.eks.PodIdentityAssociation(childName(name, "podIdentity"), association, { ...opts, dependsOn: [allowed] }));
+    made.push(
+      new aws.eks.PodIdentityAssociation(childName(name, "podIdentity"), association, {
+        ...opts,
+        dependsOn: [allowed],
+      }),
+    );
   }
   return { roleArn: pulumi.all([role.arn, allowed.id]).apply(([arn]) => arn), made };
 }

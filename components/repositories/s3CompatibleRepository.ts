@@ -96,7 +96,12 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
     const path = args.path ?? DEFAULTS.repositoryPath;
     const { credentials, existingSecret, facts, readerCredentials } = bucket.existing;
     throwErrors(`S3CompatibleRepository ${name}`, checkStored(args.expectedStoredGiB));
-    super(typeToken("S3CompatibleRepository"), name, { bucket: bucket.existing.name, endpoint, region, path, encrypted: cipher !== undefined }, opts);
+    super(
+      typeToken("S3CompatibleRepository"),
+      name,
+      { bucket: bucket.existing.name, endpoint, region, path, encrypted: cipher !== undefined },
+      opts,
+    );
     this.target = {
       name,
       path,
@@ -111,7 +116,8 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
       },
       ...secretCipher(cipher),
     };
-    if (readerCredentials !== undefined) this.readerTarget = readerTargetOf(this.target, secretCredentials(readerCredentials));
+    if (readerCredentials !== undefined)
+      this.readerTarget = readerTargetOf(this.target, secretCredentials(readerCredentials));
     this.location = pulumi.interpolate`s3://${bucket.existing.name}${path}`;
     this.restoreEndpoint = pulumi.interpolate`https://${endpoint}:${args.port ?? DEFAULTS.s3Port}`;
     const cost = findCost(args);
@@ -139,6 +145,10 @@ function secretCredentials({ accessKeyId, secretAccessKey, sessionToken }: S3Cre
 function findCost({ bucket, endpoint, expectedStoredGiB, quirks }: S3CompatibleRepositoryArgs): StorageCost | null {
   if (expectedStoredGiB === undefined) return null;
   const known = splitKnown({ endpoint, ...given({ quirks }) }).value;
-  const { provider } = typeOf({ kind: "s3" }).site({ name: "", encrypted: true, s3: { bucket: "", region: "", ...known } });
+  const { provider } = typeOf({ kind: "s3" }).site({
+    name: "",
+    encrypted: true,
+    s3: { bucket: "", region: "", ...known },
+  });
   return estimateStorage(provider, bucket.existing.facts?.storageClass, expectedStoredGiB);
 }

@@ -6,7 +6,12 @@ import { splitKnown } from "../internal/inputs";
 import { logWarnings, throwErrors } from "../internal/validate";
 import { accessPolicy, s3EndpointOf } from "../plan/storage/awsPolicies";
 import { estimateStorage } from "../plan/storage/cost";
-import { checkS3Repository, resolveS3Repository, type S3RepositoryPlan, type S3RepositorySettings } from "../plan/storage/s3";
+import {
+  checkS3Repository,
+  resolveS3Repository,
+  type S3RepositoryPlan,
+  type S3RepositorySettings,
+} from "../plan/storage/s3";
 import { checkedKeyPrefix, guardKeys, readerTargetOf, secretCipher, withoutKeys } from "./common";
 import { createAccess, createBucket, type S3Access } from "./s3Children";
 import type { S3RepositoryArgs } from "./s3RepositoryArgs";
@@ -16,18 +21,18 @@ import { given } from "../plan/model/given";
 /**
  * A repository in a bucket of Amazon S3. Needs `npm install @pulumi/aws`.
  *
- * Creates a bucket (`<name>-bucket`) with versioning, no access from the public, encryption, TLS only, rules that end unfinished uploads after
- * 2 days and keep replaced versions for `undeleteDays`, on request object lock; and for databases a user with one policy and one key
- * (`<name>-writer-user`, `-writer-policy`, `-writer-key`) or a role for pods. Amazon's users are global: the account of the update needs rights on
- * `iam` besides `s3`.
+ * Creates a bucket (`<name>-bucket`) with versioning, no access from the public, encryption, TLS only, rules that end
+ * unfinished uploads after 2 days and keep replaced versions for `undeleteDays`, on request object lock; and for
+ * databases a user with one policy and one key (`<name>-writer-user`, `-writer-policy`, `-writer-key`) or a role for
+ * pods. Amazon's users are global: the account of the update needs rights on `iam` besides `s3`.
  *
- * It is protected: a destroy is refused before anything of it is deleted, its keys included. When the protection is taken off
- * (`{ protect: false }`, then an update), destroying it deletes users, keys and roles, and the bucket stays at Amazon with its settings and every
- * backup; with `{ protect: false, retainOnDelete: false }` it is deleted when it is empty, or with
- * everything in it after `forceDestroy`. A bucket that was taken over always stays.
+ * It is protected: a destroy is refused before anything of it is deleted, its keys included. When the protection is
+ * taken off (`{ protect: false }`, then an update), destroying it deletes users, keys and roles, and the bucket stays
+ * at Amazon with its settings and every backup; with `{ protect: false, retainOnDelete: false }` it is deleted when it
+ * is empty, or with everything in it after `forceDestroy`. A bucket that was taken over always stays.
  *
- * Costs (list prices of 2026-11, us-east-1) 0.023 USD a month per GB, 5 USD per million writes, and 0.09 USD per GB that is restored outside of
- * Amazon's network.
+ * Costs (list prices of 2026-11, us-east-1) 0.023 USD a month per GB, 5 USD per million writes, and 0.09 USD per GB
+ * that is restored outside of Amazon's network.
  *
  * `const s3 = new S3Repository("orders-s3", { region: "eu-central-1", bucket: { create: { name: "acme-orders-pg" } }, cipher: key.ref });`
  */
@@ -103,7 +108,11 @@ export class S3Repository extends pulumi.ComponentResource {
       writerPolicy: this.writerPolicy,
       readerPolicy: this.readerPolicy,
       recoveryPolicy: this.recoveryPolicy,
-      ...given({ roleArn: this.roleArn, readerCredentials: this.readerCredentials, recoveryCredentials: this.recoveryCredentials }),
+      ...given({
+        roleArn: this.roleArn,
+        readerCredentials: this.readerCredentials,
+        recoveryCredentials: this.recoveryCredentials,
+      }),
       ...(cost === null ? {} : { monthlyCostUsd: cost.perMonth, pricesAsOf: cost.asOf }),
     });
   }

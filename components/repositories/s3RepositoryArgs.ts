@@ -10,7 +10,8 @@ export interface S3NewBucket {
    */
   name: pulumi.Input<string>;
   /**
-   * True deletes every backup with the bucket, once it is neither protected nor retained. It must be set by an update before that one.
+   * True deletes every backup with the bucket, once it is neither protected nor retained. It must be set by an update
+   * before that one.
    * @default false
    */
   forceDestroy?: boolean;
@@ -66,7 +67,10 @@ export interface S3NewKeys {
  * `roleArn`.
  */
 export interface S3Irsa {
-  /** OIDC provider of the EKS cluster. @example "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/ABCDEF" */
+  /**
+   * OIDC provider of the EKS cluster.
+   * @example "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/ABCDEF"
+   */
   oidcProviderArn: pulumi.Input<string>;
   /** Namespace of the service account. */
   namespace: pulumi.Input<string>;

@@ -67,7 +67,9 @@ export class SftpRepository extends pulumi.ComponentResource {
         user,
         ...given({ hostKey: args.hostKey, hostFingerprint: args.hostFingerprint }),
         ...(args.privateKey === undefined ? {} : { privateKey: pulumi.secret(args.privateKey) }),
-        ...(args.privateKeyPassphrase === undefined ? {} : { privateKeyPassphrase: pulumi.secret(args.privateKeyPassphrase) }),
+        ...(args.privateKeyPassphrase === undefined
+          ? {}
+          : { privateKeyPassphrase: pulumi.secret(args.privateKeyPassphrase) }),
       },
       ...secretCipher(cipher),
     };

@@ -65,7 +65,10 @@ export interface SecretRef {
 
 /** Administrators' rights under object lock. */
 export const LockMode = {
-  /** A key with the right to it (B2's bypassGovernance, Amazon's s3:BypassGovernanceRetention) can end a lock; no key made here has it. */
+  /**
+   * A key with the right to it (B2's bypassGovernance, Amazon's s3:BypassGovernanceRetention) can end a lock; no key
+   * made here has it.
+   */
   Governance: "governance",
   /** Nobody can end a lock, the provider included. */
   Compliance: "compliance",

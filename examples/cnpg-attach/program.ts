@@ -1,6 +1,6 @@
 /**
- * Backups for a Cluster that others made, by Helm or GitOps, and a copy of it at a moment: the plugin, an archiver for the running cluster, and
- * a second cluster that begins with the first one's backups.
+ * Backups for a Cluster that others made, by Helm or GitOps, and a copy of it at a moment: the plugin, an archiver for
+ * the running cluster, and a second cluster that begins with the first one's backups.
  */
 import type * as pulumi from "@pulumi/pulumi";
 import { CipherPassphrase, CnpgBackup, CnpgPlugin, CnpgRestore, S3CompatibleRepository } from "pgbackstop";

@@ -1,12 +1,13 @@
 /**
- * Two clusters of CloudNativePG with full backups at Backblaze B2 and at Cloudflare R2: one with VectorChord for Immich, one for everything else,
- * PgBouncer before both, keys from 1Password shared by all.
+ * Two clusters of CloudNativePG with full backups at Backblaze B2 and at Cloudflare R2: one with VectorChord for
+ * Immich, one for everything else, PgBouncer before both, keys from 1Password shared by all.
  *
- * What is different from the published set-up, and why: one pass brings each backup into both buckets, so that there is one
- * schedule in the place of two an hour apart; it is written with five fields and runs once a day, where the published one ran every hour
- * (PB070); backups are encrypted before they leave the cluster (PB007), certificates are checked (PB088), the plugin is the WAL archiver
- * (PB074), no WAL is thrown away when a bucket is down (PB079), and nothing is called `pgbackrest` (PB052). With engine "pgbackrest" the same
- * arguments give Dalibo's plugin what it needs, `target: primary` and a schedule per bucket among it.
+ * What is different from the published set-up, and why: one pass brings each backup into both buckets, so that there is
+ * one schedule in the place of two an hour apart; it is written with five fields and runs once a day, where the
+ * published one ran every hour (PB070); backups are encrypted before they leave the cluster (PB007), certificates are
+ * checked (PB088), the plugin is the WAL archiver (PB074), no WAL is thrown away when a bucket is down (PB079), and
+ * nothing is called `pgbackrest` (PB052). With engine "pgbackrest" the same arguments give Dalibo's plugin what it
+ * needs, `target: primary` and a schedule per bucket among it.
  */
 import type * as pulumi from "@pulumi/pulumi";
 import {
@@ -39,7 +40,11 @@ const NAMESPACE = "database";
 
 /** Declares everything; what it returns are the stack's outputs. */
 export function program(settings: ProgramSettings): ClusterOutputs {
-  const item = (key: string, field: string, secretKey: string) => ({ key, property: `${key.toUpperCase()}_PGBACKREST_${field}`, secretKey });
+  const item = (key: string, field: string, secretKey: string) => ({
+    key,
+    property: `${key.toUpperCase()}_PGBACKREST_${field}`,
+    secretKey,
+  });
   const keysOf = (key: string, short: string) => ({
     accessKeyId: item(key, "ACCESS_KEY", `${short}-access-key-id`),
     secretAccessKey: item(key, "SECRET_ACCESS_KEY", `${short}-secret-access-key`),
@@ -80,7 +85,10 @@ export function program(settings: ProgramSettings): ClusterOutputs {
       ...more,
     });
   };
-  const immich = cluster("postgres18-immich", settings.buckets.immich, { image: settings.immichImage, sharedPreloadLibraries: ["vchord.so"] });
+  const immich = cluster("postgres18-immich", settings.buckets.immich, {
+    image: settings.immichImage,
+    sharedPreloadLibraries: ["vchord.so"],
+  });
   const others = cluster("postgres18-cluster", settings.buckets.others, {
     parameters: { max_connections: "200", shared_buffers: "256MB", wal_keep_size: "2GB" },
     bootstrap: { initdb: { database: "postgres", owner: "postgres" } },

@@ -1,9 +1,11 @@
 /**
- * A cluster of CloudNativePG with the Barman Cloud plugin over MinIO on a NAS, with the keys of a Secret that others of the namespace use too.
+ * A cluster of CloudNativePG with the Barman Cloud plugin over MinIO on a NAS, with the keys of a Secret that others of
+ * the namespace use too.
  *
- * What is different from the published set-up, and why: the schedule has its seconds first, so that it runs once a day and not
- * every hour (PB070), and backups end some day (PB006). That there is one bucket only, and that Barman encrypts nothing, is said with its
- * reason: `engine: "runtime"` and a second repository are the way out, with the same arguments.
+ * What is different from the published set-up, and why: the schedule has its seconds first, so that it runs once a day
+ * and not every hour (PB070), and backups end some day (PB006). That there is one bucket only, and that Barman encrypts
+ * nothing, is said with its reason: `engine: "runtime"` and a second repository are the way out, with the same
+ * arguments.
  */
 import type * as pulumi from "@pulumi/pulumi";
 import { ClusterEngine, CnpgCluster, S3CompatibleRepository, S3Quirks, UriStyle } from "pgbackstop";

@@ -37,6 +37,9 @@ export const { topology, pendingRestart, timersEnabled, firstBackup, restoreComm
   dataDirectory: config.require("dataDirectory"),
   nasPath: config.require("nasPath"),
   bucket,
-  host: { ...config.getObject<NonNullable<LocalSettings["host"]>>("host"), ...(nodePath === undefined ? {} : { nodePath }) },
+  host: {
+    ...config.getObject<NonNullable<LocalSettings["host"]>>("host"),
+    ...(nodePath === undefined ? {} : { nodePath }),
+  },
   ...(protect === undefined ? {} : { protect }),
 });

@@ -1,9 +1,17 @@
 /**
- * PostgreSQL on this machine with two repositories: a NAS (a directory) and a bucket that gets nothing but encrypted files. One full
- * backup a day goes into both in one pass; every WAL segment goes into both as soon as it is complete.
+ * PostgreSQL on this machine with two repositories: a NAS (a directory) and a bucket that gets nothing but encrypted
+ * files. One full backup a day goes into both in one pass; every WAL segment goes into both as soon as it is complete.
  */
 import type * as pulumi from "@pulumi/pulumi";
-import { CipherPassphrase, CompressType, PosixRepository, PostgresHost, type PostgresHostArgs, S3CompatibleRepository, UriStyle } from "pgbackstop";
+import {
+  CipherPassphrase,
+  CompressType,
+  PosixRepository,
+  PostgresHost,
+  type PostgresHostArgs,
+  S3CompatibleRepository,
+  UriStyle,
+} from "pgbackstop";
 
 export interface LocalSettings {
   readonly dataDirectory: string;
@@ -47,7 +55,12 @@ export function program(settings: LocalSettings): LocalOutputs {
     endpoint: bucket.endpoint,
     region: bucket.region,
     uriStyle: UriStyle.Path,
-    bucket: { existing: { name: bucket.name, credentials: { accessKeyId: bucket.accessKeyId, secretAccessKey: bucket.secretAccessKey } } },
+    bucket: {
+      existing: {
+        name: bucket.name,
+        credentials: { accessKeyId: bucket.accessKeyId, secretAccessKey: bucket.secretAccessKey },
+      },
+    },
     cipher: key.ref,
     ...(bucket.port === undefined ? {} : { port: bucket.port }),
     ...(bucket.caFile === undefined ? {} : { caFile: bucket.caFile }),

@@ -1,12 +1,19 @@
 /**
- * A database with its backups, and beside them a second server that follows a few precious tables by logical replication: a table that is dropped or
- * emptied by mistake is copied back from there within seconds, without a restore. It is no backup and stands in for none: what is updated wrongly is
- * wrong there a moment later. docs/sidecar.md tells its traps.
+ * A database with its backups, and beside them a second server that follows a few precious tables by logical
+ * replication: a table that is dropped or emptied by mistake is copied back from there within seconds, without a
+ * restore. It is no backup and stands in for none: what is updated wrongly is wrong there a moment later.
+ * docs/sidecar.md tells its traps.
  *
  * The statements are outputs, to be run by hand once: `pulumi stack output source --json | jq -r '.[] + ";"' | psql`.
  */
 import * as pulumi from "@pulumi/pulumi";
-import { CipherPassphrase, PosixRepository, PostgresHost, type PostgresHostArgs, S3CompatibleRepository } from "pgbackstop";
+import {
+  CipherPassphrase,
+  PosixRepository,
+  PostgresHost,
+  type PostgresHostArgs,
+  S3CompatibleRepository,
+} from "pgbackstop";
 import { alertRules, metrics, publish, type Sidecar, sourceSettings, subscribe } from "./statements";
 
 export interface SidecarSettings {

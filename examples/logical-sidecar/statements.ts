@@ -1,6 +1,6 @@
 /**
- * What PostgreSQL is told so that a few tables are copied, as they change, to a second server: plain SQL for `psql`, and the numbers and rules that
- * tell when the copy stays behind. docs/sidecar.md says what each line is for.
+ * What PostgreSQL is told so that a few tables are copied, as they change, to a second server: plain SQL for `psql`,
+ * and the numbers and rules that tell when the copy stays behind. docs/sidecar.md says what each line is for.
  */
 
 export interface Sidecar {
@@ -10,7 +10,9 @@ export interface Sidecar {
   readonly tables: readonly string[];
   /** A role of the source that may do nothing else. */
   readonly role: string;
-  /** How the sidecar reaches the source, as libpq wants it, without the password: that is in the sidecar's `.pgpass`. */
+  /**
+   * How the sidecar reaches the source, as libpq wants it, without the password: that is in the sidecar's `.pgpass`.
+   */
   readonly connection: string;
   /** Bytes of WAL that a sidecar that is away may hold back at the source; then it must be copied again. */
   readonly keepWalMegabytes: number;
@@ -28,7 +30,10 @@ export function sourceSettings({ keepWalMegabytes }: Sidecar): string[] {
   ];
 }
 
-/** At the source, in the database of the tables. Its password is set with psql's `\password`, so that it is in no file and no log. */
+/**
+ * At the source, in the database of the tables. Its password is set with psql's `\password`, so that it is in no file
+ * and no log.
+ */
 export function publish({ followDeletes, name, role, tables }: Sidecar): string[] {
   const list = tables.map(identifier).join(", ");
   const schemas = [...new Set(tables.map((table) => identifier(table.split(".")[0] ?? "")))].join(", ");
@@ -41,13 +46,21 @@ export function publish({ followDeletes, name, role, tables }: Sidecar): string[
   ];
 }
 
-/** At the sidecar, after the tables were made there: pg_dump --schema-only -t … at the source, psql here. Copies what is there, then follows. */
+/**
+ * At the sidecar, after the tables were made there: pg_dump --schema-only -t … at the source, psql here. Copies what is
+ * there, then follows.
+ */
 export function subscribe({ connection, name, role }: Sidecar): string[] {
   const text = `${connection} user=${role}`.replaceAll("'", "''");
-  return [`CREATE SUBSCRIPTION ${identifier(name)} CONNECTION '${text}' PUBLICATION ${identifier(name)} WITH (disable_on_error = false)`];
+  return [
+    `CREATE SUBSCRIPTION ${identifier(name)} CONNECTION '${text}' PUBLICATION ${identifier(name)} WITH (disable_on_error = false)`,
+  ];
 }
 
-/** After a table was dropped and made again at the source, or a backup older than the slot was restored there. Rows are not copied again. */
+/**
+ * After a table was dropped and made again at the source, or a backup older than the slot was restored there. Rows are
+ * not copied again.
+ */
 export function takeUpAgain({ name, tables }: Sidecar): { readonly source: string[]; readonly sidecar: string[] } {
   return {
     source: [`ALTER PUBLICATION ${identifier(name)} SET TABLE ${tables.map(identifier).join(", ")}`],
@@ -55,7 +68,10 @@ export function takeUpAgain({ name, tables }: Sidecar): { readonly source: strin
   };
 }
 
-/** At the source: a row for each line of a file that node_exporter's textfile collector reads (`psql -AtX -c "…" > sidecar.prom`). */
+/**
+ * At the source: a row for each line of a file that node_exporter's textfile collector reads
+ * (`psql -AtX -c "…" > sidecar.prom`).
+ */
 export function metrics({ name }: Sidecar): string {
   const label = `{slot="${name}"}`;
   return [
@@ -67,7 +83,10 @@ export function metrics({ name }: Sidecar): string {
     .concat(` AS line FROM pg_replication_slots WHERE slot_name = '${name}'`);
 }
 
-/** For Prometheus: half of what may be held back, an apply that stands still, a slot that is lost, and numbers that are not there. */
+/**
+ * For Prometheus: half of what may be held back, an apply that stands still, a slot that is lost, and numbers that are
+ * not there.
+ */
 export function alertRules({ keepWalMegabytes, name }: Sidecar): string {
   const selector = `{slot="${name}"}`;
   const rules: readonly (readonly [alert: string, wait: string, expr: string, summary: string])[] = [
@@ -79,7 +98,12 @@ export function alertRules({ keepWalMegabytes, name }: Sidecar): string {
     ],
     ["SidecarDisconnected", "15m", `logical_sidecar_connected${selector} == 0`, "nobody reads its slot"],
     ["SidecarLost", "0m", `logical_sidecar_lost${selector} == 1`, "its slot is lost: the tables must be copied again"],
-    ["SidecarUnknown", "15m", `absent(logical_sidecar_lag_bytes${selector})`, "its slot, or the numbers of it, are gone"],
+    [
+      "SidecarUnknown",
+      "15m",
+      `absent(logical_sidecar_lag_bytes${selector})`,
+      "its slot, or the numbers of it, are gone",
+    ],
   ];
   const texts = rules.map(
     ([alert, wait, expr, summary]) =>

@@ -1,9 +1,10 @@
 /**
- * A database server of today, on whatever machine, into a cluster of CloudNativePG: the cluster with its backups and drills, and the migration, which
- * stops what uses the old server, copies, compares to the last row, leads the applications to the cluster and says when the old server may go.
+ * A database server of today, on whatever machine, into a cluster of CloudNativePG: the cluster with its backups and
+ * drills, and the migration, which stops what uses the old server, copies, compares to the last row, leads the
+ * applications to the cluster and says when the old server may go.
  *
- * `until` is the stack's only switch: begin with `plan`, read `reports`, go on with `copy`, `switch`, `retire`; `release` is the way back until the
- * applications have used the cluster. docs/migration.md tells what each stage does.
+ * `until` is the stack's only switch: begin with `plan`, read `reports`, go on with `copy`, `switch`, `retire`;
+ * `release` is the way back until the applications have used the cluster. docs/migration.md tells what each stage does.
  */
 import type * as pulumi from "@pulumi/pulumi";
 import {

@@ -1,9 +1,9 @@
 /**
- * PostgreSQL on this machine with a second machine for fast restores (SFTP, nothing of ours runs there) and an encrypted bucket at Backblaze B2
- * that this program makes, with a key that cannot delete versions.
+ * PostgreSQL on this machine with a second machine for fast restores (SFTP, nothing of ours runs there) and an
+ * encrypted bucket at Backblaze B2 that this program makes, with a key that cannot delete versions.
  *
- * What is different from the published set-up, and why: the local copy is on another machine, as its text asks for; the three
- * schedules never meet (PB027); `archive_timeout` follows from the promised five minutes (PB039).
+ * What is different from the published set-up, and why: the local copy is on another machine, as its text asks for; the
+ * three schedules never meet (PB027); `archive_timeout` follows from the promised five minutes (PB039).
  */
 import type * as pulumi from "@pulumi/pulumi";
 import { B2Repository, CipherPassphrase, PostgresHost, type PostgresHostArgs, SftpRepository } from "pgbackstop";
@@ -30,8 +30,17 @@ export interface B2Outputs extends Record<string, pulumi.Output<unknown>> {
 export function program(settings: B2Settings): B2Outputs {
   const key = new CipherPassphrase("pg-cluster-key");
   // In the same datacenter: fast, and no bill for what is read.
-  const near = new SftpRepository("pg-cluster-near", { ...settings.backupHost, path: "/srv/pgbackrest/pg-cluster", offSite: false, cipher: key.ref });
-  const b2 = new B2Repository("pg-cluster-b2", { bucket: { create: { name: settings.bucket } }, path: "/postgres/pg-cluster", cipher: key.ref });
+  const near = new SftpRepository("pg-cluster-near", {
+    ...settings.backupHost,
+    path: "/srv/pgbackrest/pg-cluster",
+    offSite: false,
+    cipher: key.ref,
+  });
+  const b2 = new B2Repository("pg-cluster-b2", {
+    bucket: { create: { name: settings.bucket } },
+    path: "/postgres/pg-cluster",
+    cipher: key.ref,
+  });
   const host = new PostgresHost("pg-cluster", {
     connection: { local: {} },
     dataDirectory: "/var/lib/postgresql/17/main",

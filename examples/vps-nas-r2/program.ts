@@ -1,11 +1,20 @@
 /**
  * PostgreSQL on this machine with a NAS for fast restores and an encrypted bucket at Cloudflare R2 for disasters.
  *
- * What is different from the published set-up, and why: the NAS must be mounted (PB031), the bucket gets nothing but encrypted
- * files (PB007), the three schedules never meet (PB027), and `archive_timeout` follows from the promised five minutes (PB039).
+ * What is different from the published set-up, and why: the NAS must be mounted (PB031), the bucket gets nothing but
+ * encrypted files (PB007), the three schedules never meet (PB027), and `archive_timeout` follows from the promised five
+ * minutes (PB039).
  */
 import type * as pulumi from "@pulumi/pulumi";
-import { CipherPassphrase, CompressType, Monitoring, PosixRepository, PostgresHost, type PostgresHostArgs, R2Repository } from "pgbackstop";
+import {
+  CipherPassphrase,
+  CompressType,
+  Monitoring,
+  PosixRepository,
+  PostgresHost,
+  type PostgresHostArgs,
+  R2Repository,
+} from "pgbackstop";
 
 export interface NasR2Settings {
   readonly accountId: string;
@@ -57,6 +66,14 @@ export function program(settings: NasR2Settings): NasR2Outputs {
     silence: { PB042: "restored by hand into a scratch machine on the first of each month" },
     ...settings.host,
   });
-  const monitoring = new Monitoring("forge-monitoring", { topologies: [forge.topology], alertLabels: { host: "forge" } });
-  return { topology: forge.topology, restoreCommand: forge.restoreCommand, rules: monitoring.rulesFile, dashboard: monitoring.dashboardJson };
+  const monitoring = new Monitoring("forge-monitoring", {
+    topologies: [forge.topology],
+    alertLabels: { host: "forge" },
+  });
+  return {
+    topology: forge.topology,
+    restoreCommand: forge.restoreCommand,
+    rules: monitoring.rulesFile,
+    dashboard: monitoring.dashboardJson,
+  };
 }

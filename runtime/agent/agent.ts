@@ -45,21 +45,40 @@ export const agentCommand: Command = async (host) => {
   const gets = new GetService(host, own);
   const address = host.listenFd === null ? { path: config.agent.socket } : { fd: host.listenFd };
   const services = { host, wal, stream, gets, ownFiles: new OwnFiles() };
-  const socket = await serveControlSocket(address, (workingDirectory, args, gone) => answer(services, workingDirectory, args, gone), ctx);
-  const page = config.monitoring.listen === undefined ? null : await serveMetrics(config.monitoring.listen, host, () => wal.status(), ctx);
+  const socket = await serveControlSocket(
+    address,
+    (workingDirectory, args, gone) => answer(services, workingDirectory, args, gone),
+    ctx,
+  );
+  const page =
+    config.monitoring.listen === undefined
+      ? null
+      : await serveMetrics(config.monitoring.listen, host, () => wal.status(), ctx);
   // Only after it is known that no other agent serves here.
-  for (const name of services.ownFiles.removeLeft(wal.walDirectory)) ctx.log.info(`removed ${name}, which a killed agent had left in pg_wal`);
+  for (const name of services.ownFiles.removeLeft(wal.walDirectory))
+    ctx.log.info(`removed ${name}, which a killed agent had left in pg_wal`);
   stream?.start();
   ctx.log.info(`agent listens on ${"path" in address ? `'${address.path}'` : "the socket of its unit"}`);
   await untilAborted(ctx.signal);
   await withTimeTo(DRAIN_MS, ctx.clock, (enough) =>
-    Promise.all([page?.close(), socket.close(enough), wal.close(enough), stream?.close(enough), Promise.race([gets.close(), untilAborted(enough)])]),
+    Promise.all([
+      page?.close(),
+      socket.close(enough),
+      wal.close(enough),
+      stream?.close(enough),
+      Promise.race([gets.close(), untilAborted(enough)]),
+    ]),
   );
   return 0;
 };
 
 /** @throws the error of a fetch whose client has left, or that the agent's own end interrupted */
-async function answer(services: Services, workingDirectory: string, args: readonly string[], gone: AbortSignal): Promise<Answer> {
+async function answer(
+  services: Services,
+  workingDirectory: string,
+  args: readonly string[],
+  gone: AbortSignal,
+): Promise<Answer> {
   const { host, stream, wal } = services;
   const [verb, ...params] = args;
   try {
@@ -69,9 +88,14 @@ async function answer(services: Services, workingDirectory: string, args: readon
       case "archive-get":
         return await get(services, params[0] ?? "", pathIn(host.dataDirectory, workingDirectory, params[1]), gone);
       case "status":
-        return { exitCode: 0, lines: wal.status().map((worker) => `${statusLine(worker)}${streamText(worker.repoIndex, stream)}`) };
+        return {
+          exitCode: 0,
+          lines: wal.status().map((worker) => `${statusLine(worker)}${streamText(worker.repoIndex, stream)}`),
+        };
       default:
-        throw fail("commandInvalid", `the agent does not know '${verb ?? ""}'`, { hint: "It accepts archive-push, archive-get and status." });
+        throw fail("commandInvalid", `the agent does not know '${verb ?? ""}'`, {
+          hint: "It accepts archive-push, archive-get and status.",
+        });
     }
   } catch (thrown) {
     const error = toBackupError(thrown);
@@ -84,17 +108,27 @@ async function answer(services: Services, workingDirectory: string, args: readon
 
 async function push(wal: WalService, path: string): Promise<Answer> {
   const slash = path.lastIndexOf("/");
-  if (path.slice(0, slash) !== wal.walDirectory) throw fail("optionInvalidValue", `'${path}' is not in '${wal.walDirectory}'`);
+  if (path.slice(0, slash) !== wal.walDirectory)
+    throw fail("optionInvalidValue", `'${path}' is not in '${wal.walDirectory}'`);
   const { answer: pushed, warnings } = await wal.push(path.slice(slash + 1));
   if (pushed.error !== null) throw pushed.error;
-  const lacking = pushed.results.flatMap((result) => (result.ok || warnings.length > 0 ? [] : [repoErrorLine(result.repoIndex, result.error)]));
+  const lacking = pushed.results.flatMap((result) =>
+    result.ok || warnings.length > 0 ? [] : [repoErrorLine(result.repoIndex, result.error)],
+  );
   return { exitCode: 0, lines: [...warnings, ...lacking].map((line) => `WARN: ${line}`) };
 }
 
 /** `repo2 waiting=3 debt=0 error=049 unable to connect …` */
-function statusLine({ repoIndex, waitingCount, missingWalCount, error }: ReturnType<WalService["status"]>[number]): string {
+function statusLine({
+  repoIndex,
+  waitingCount,
+  missingWalCount,
+  error,
+}: ReturnType<WalService["status"]>[number]): string {
   const well = `repo${repoIndex} waiting=${waitingCount} debt=${missingWalCount}`;
-  return error === null ? well : `${well} error=${String(error.exitCode).padStart(3, "0")} ${error.message.split("\n")[0]}`;
+  return error === null
+    ? well
+    : `${well} error=${String(error.exitCode).padStart(3, "0")} ${error.message.split("\n")[0]}`;
 }
 
 /** ` streamed=0/3012345` and, after a failure, ` stream-error=049 …` */
@@ -106,9 +140,17 @@ function streamText(repoIndex: number, stream: StreamService | null): string {
   return ` streamed=${at}${error === null ? "" : ` stream-error=${String(error.exitCode).padStart(3, "0")} ${error.message.split("\n")[0]}`}`;
 }
 
-async function get({ host, gets, ownFiles }: Services, walName: string, destination: string, gone: AbortSignal): Promise<Answer> {
+async function get(
+  { host, gets, ownFiles }: Services,
+  walName: string,
+  destination: string,
+  gone: AbortSignal,
+): Promise<Answer> {
   try {
-    return { exitCode: (await ownFiles.fill(destination, gone, (temporary) => gets.getOrLast(walName, temporary))) ? 0 : 1, lines: [] };
+    return {
+      exitCode: (await ownFiles.fill(destination, gone, (temporary) => gets.getOrLast(walName, temporary))) ? 0 : 1,
+      lines: [],
+    };
   } catch (thrown) {
     const error = toBackupError(thrown);
     if (gone.aborted) throw error;
@@ -117,7 +159,8 @@ async function get({ host, gets, ownFiles }: Services, walName: string, destinat
       acknowledge: host.config.settings.acknowledge,
       exists: async (name) => (await host.readFile(`${host.dataDirectory}/${name}`)) !== null,
     });
-    const last = (): Promise<boolean> => ownFiles.fill(destination, gone, (temporary) => gets.last(walName, temporary, async () => false));
+    const last = (): Promise<boolean> =>
+      ownFiles.fill(destination, gone, (temporary) => gets.last(walName, temporary, async () => false));
     if (abort === null && unreadableKeys(error) !== null && (await last())) return { exitCode: 0, lines: [] };
     if (abort === null) throw thrown;
     host.ctx.log.error(abort);
@@ -127,7 +170,8 @@ async function get({ host, gets, ownFiles }: Services, walName: string, destinat
 
 /** @throws optionInvalidValue (32) for a path outside the data directory: the agent serves one cluster */
 function pathIn(dataDirectory: string, workingDirectory: string, path = ""): string {
-  if (path === "") throw fail("paramRequired", "a path is required", { hint: "archive-push takes %p, archive-get takes %f %p." });
+  if (path === "")
+    throw fail("paramRequired", "a path is required", { hint: "archive-push takes %p, archive-get takes %f %p." });
   const full = normalize(isAbsolute(path) ? path : `${workingDirectory}/${path}`);
   if (full.startsWith(`${dataDirectory}/`)) return full;
   throw fail("optionInvalidValue", `'${full}' is not in the data directory '${dataDirectory}' of pg1-path`, {

@@ -40,7 +40,11 @@ const REQUEST_TIMEOUT_MS = 10_000;
 const SOCKET_MODE = 0o600;
 
 /** @throws lockAcquire (50) when another agent answers at the path, fileOpen (41) when it cannot be listened on */
-export async function serveControlSocket(address: SocketAddress, handle: Handler, ctx: Context): Promise<ControlSocket> {
+export async function serveControlSocket(
+  address: SocketAddress,
+  handle: Handler,
+  ctx: Context,
+): Promise<ControlSocket> {
   const running = new Set<Promise<void>>();
   const server = createServer((socket) => {
     const answered = answerOne(socket, handle, ctx).finally(() => running.delete(answered));
@@ -59,13 +63,15 @@ export async function serveControlSocket(address: SocketAddress, handle: Handler
       // Does not wait for requests that are still being sent: they fail, and are repeated.
       await Promise.race([Promise.all([closed, ...running]), untilAborted(signal)]);
       // Another agent may have taken the path since this one stopped listening.
-      if (!("fd" in address) && own !== null && (await identify(address.path)) === own) await rm(address.path, { force: true });
+      if (!("fd" in address) && own !== null && (await identify(address.path)) === own)
+        await rm(address.path, { force: true });
     },
   };
 }
 
 async function listenAt(server: Server, path: string): Promise<void> {
-  if (await isServed(path)) throw fail("lockAcquire", `another agent serves '${path}'`, { path, hint: "is the agent's unit running already?" });
+  if (await isServed(path))
+    throw fail("lockAcquire", `another agent serves '${path}'`, { path, hint: "is the agent's unit running already?" });
   const there = await lstat(path).catch(() => null);
   if (there !== null && !there.isSocket()) {
     throw fail("fileOpen", `unable to listen on '${path}': it already exists and is not a socket`, {
@@ -90,7 +96,12 @@ function listen(server: Server, where: { readonly path: string } | { readonly fd
   return new Promise((resolve, reject) => {
     server.once("error", (error) => {
       const what = "fd" in where ? `the inherited socket ${where.fd}` : `'${where.path}'`;
-      reject(fail("fileOpen", `unable to listen on ${what}: ${error.message}`, { cause: error, hint: "does the socket's directory exist?" }));
+      reject(
+        fail("fileOpen", `unable to listen on ${what}: ${error.message}`, {
+          cause: error,
+          hint: "does the socket's directory exist?",
+        }),
+      );
     });
     server.listen(where, resolve);
   });

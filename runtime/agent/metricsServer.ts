@@ -26,10 +26,15 @@ const REQUEST_TIMEOUT_MS = 5000;
 const HEADER_BYTES_MAX = 8 * 1024;
 
 /**
- * `listen` is `address:port`. @throws optionInvalidValue (32) for another form, fileOpen (41) when it cannot listen
- * there
+ * `listen` is `address:port`.
+ * @throws optionInvalidValue (32) for another form, fileOpen (41) when it cannot listen there
  */
-export async function serveMetrics(listen: string, host: CommandHost, workers: () => readonly WorkerFacts[], ctx: Context): Promise<MetricsServer> {
+export async function serveMetrics(
+  listen: string,
+  host: CommandHost,
+  workers: () => readonly WorkerFacts[],
+  ctx: Context,
+): Promise<MetricsServer> {
   const endpoint = parseListen(listen);
   const ending = new AbortController();
   let samples: readonly Sample[] | null = null;
@@ -37,16 +42,26 @@ export async function serveMetrics(listen: string, host: CommandHost, workers: (
     samples = gathered;
   });
   const text = (): string | null =>
-    samples === null ? null : renderMetrics(DEFINITIONS, [...samples, ...workerSamples(host.config.stanza ?? "", workers())]);
-  const server = createServer({ maxHeaderSize: HEADER_BYTES_MAX, requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS });
+    samples === null
+      ? null
+      : renderMetrics(DEFINITIONS, [...samples, ...workerSamples(host.config.stanza ?? "", workers())]);
+  const server = createServer({
+    maxHeaderSize: HEADER_BYTES_MAX,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    headersTimeout: REQUEST_TIMEOUT_MS,
+  });
   server.maxConnections = CONNECTIONS_MAX;
-  server.on("request", ({ method = "", url = "" }, response) => answer(method, url.split("?")[0] ?? "", text, response));
+  server.on("request", ({ method = "", url = "" }, response) =>
+    answer(method, url.split("?")[0] ?? "", text, response),
+  );
   const end = async (): Promise<void> => {
     ending.abort();
     await refreshing;
   };
   try {
-    await new Promise<void>((resolve, reject) => server.once("error", reject).listen(endpoint.port, endpoint.address, resolve));
+    await new Promise<void>((resolve, reject) =>
+      server.once("error", reject).listen(endpoint.port, endpoint.address, resolve),
+    );
   } catch (error) {
     await end();
     const hint = "Another process may use the port. Choose another one with metrics-listen.";
@@ -64,7 +79,12 @@ export async function serveMetrics(listen: string, host: CommandHost, workers: (
   };
 }
 
-async function refreshForever(host: CommandHost, signal: AbortSignal, ctx: Context, onSamples: (samples: readonly Sample[]) => void): Promise<void> {
+async function refreshForever(
+  host: CommandHost,
+  signal: AbortSignal,
+  ctx: Context,
+  onSamples: (samples: readonly Sample[]) => void,
+): Promise<void> {
   const surveys = new WalSurveys(SURVEY_TURNS);
   while (!signal.aborted) {
     try {
@@ -79,7 +99,9 @@ async function refreshForever(host: CommandHost, signal: AbortSignal, ctx: Conte
 function answer(method: string, path: string, metrics: () => string | null, response: ServerResponse): void {
   const send = (status: number, text: string, type = "text/plain; charset=utf-8"): void => {
     const bytes = Buffer.from(text, "utf8");
-    response.writeHead(status, { "content-type": type, "content-length": bytes.length }).end(method === "HEAD" ? undefined : bytes);
+    response
+      .writeHead(status, { "content-type": type, "content-length": bytes.length })
+      .end(method === "HEAD" ? undefined : bytes);
   };
   if (method !== "GET" && method !== "HEAD") return send(405, "only GET\n");
   if (path === "/healthz") return send(200, "ok\n");

@@ -40,10 +40,13 @@ export async function closeGapsForever(parts: GapCloserParts, ctx: Context, sign
     try {
       const keys = await openRepoIndexes(parts, starts);
       if (keys.length === 0) continue;
-      ctx.log.warn(`taking a backup into ${keys.map((key) => `repo${key}`).join(", ")}: WAL was dropped, and recovery cannot pass the gap`);
+      ctx.log.warn(
+        `taking a backup into ${keys.map((key) => `repo${key}`).join(", ")}: WAL was dropped, and recovery cannot pass the gap`,
+      );
       const exitCode = await parts.backup(keys, signal);
       pauseMs = exitCode === 0 ? 0 : nextPauseMs(pauseMs);
-      if (exitCode !== 0 && !signal.aborted) ctx.log.warn(`the backup that closes the WAL gap failed with exit code ${exitCode}: retrying`);
+      if (exitCode !== 0 && !signal.aborted)
+        ctx.log.warn(`the backup that closes the WAL gap failed with exit code ${exitCode}: retrying`);
     } catch (error) {
       pauseMs = nextPauseMs(pauseMs);
       ctx.log.warn(`unable to close a WAL gap yet: ${toBackupError(error).message}`);
@@ -56,7 +59,10 @@ function nextPauseMs(pauseMs: number): number {
 }
 
 /** Repositories that take WAL and have no backup after the dropped WAL. */
-async function openRepoIndexes({ repos, missingWal, present }: GapCloserParts, starts: Map<number, string>): Promise<number[]> {
+async function openRepoIndexes(
+  { repos, missingWal, present }: GapCloserParts,
+  starts: Map<number, string>,
+): Promise<number[]> {
   const keys: number[] = [];
   for (const repo of repos) {
     const now = present();

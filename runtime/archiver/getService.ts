@@ -57,21 +57,27 @@ export class GetService {
 
   /** {@link get}; at the end of the archive a recovery also gets the streamed part of the next segment. */
   async getOrLast(walName: string, destination: string): Promise<boolean> {
-    return (await this.get(walName, destination)) || (await this.last(walName, destination, () => this.get(walName, destination)));
+    return (
+      (await this.get(walName, destination)) ||
+      (await this.last(walName, destination, () => this.get(walName, destination)))
+    );
   }
 
   /** The streamed part of a segment that no repository has. */
   async last(walName: string, destination: string, getWhole: () => Promise<boolean>): Promise<boolean> {
     const { dataDirectory } = this.#host;
     const { pgVersion: version, systemId, walSegmentSizeBytes: segmentSizeBytes } = await this.#host.loadControl();
-    const exists = async (name: string): Promise<boolean> => (await this.#host.readFile(`${dataDirectory}/${name}`)) !== null;
+    const exists = async (name: string): Promise<boolean> =>
+      (await this.#host.readFile(`${dataDirectory}/${name}`)) !== null;
     const options = { walName, destination, cluster: { version, systemId }, segmentSizeBytes };
     return getLast(this.#host.repositories(), options, { dataDirectory, exists }, getWhole, this.#ctx);
   }
 
   /** In a worker thread, so that this one can answer. Files in the queue need not survive a crash of the machine. */
   readonly #fetch = async ({ repo, ...candidate }: Candidate, destination: string): Promise<void> => {
-    await this.#host.pool().run<FetchWalJob>({ kind: "fetchWal", repoIndex: repo.key, ...candidate, destination, durable: false });
+    await this.#host
+      .pool()
+      .run<FetchWalJob>({ kind: "fetchWal", repoIndex: repo.key, ...candidate, destination, durable: false });
   };
 
   async close(): Promise<void> {
@@ -81,7 +87,10 @@ export class GetService {
   /** Null when there is no location for a queue. */
   async #open(cluster: ClusterIdentity & { readonly segmentSizeBytes: number }): Promise<Prefetcher | null> {
     const known = this.#cluster;
-    const isSame = known?.version === cluster.version && known.systemId === cluster.systemId && known.segmentSizeBytes === cluster.segmentSizeBytes;
+    const isSame =
+      known?.version === cluster.version &&
+      known.systemId === cluster.systemId &&
+      known.segmentSizeBytes === cluster.segmentSizeBytes;
     if (isSame) return this.#prefetcher;
     await this.#prefetcher?.settle();
     this.#cluster = cluster;
@@ -95,7 +104,13 @@ export class GetService {
     }
     const { archive, processMax } = this.#host.config;
     const queueSizeBytesMax = archive.getQueueSizeBytesMax;
-    const options = { cluster, segmentSizeBytes: cluster.segmentSizeBytes, queueSizeBytesMax, processMax, fetch: this.#fetch };
+    const options = {
+      cluster,
+      segmentSizeBytes: cluster.segmentSizeBytes,
+      queueSizeBytesMax,
+      processMax,
+      fetch: this.#fetch,
+    };
     this.#prefetcher = new Prefetcher(this.#host.repositories(), this.#spool, options, this.#ctx);
     return this.#prefetcher;
   }

@@ -10,7 +10,8 @@ import { isSpecialFile } from "../local/atomicWrite";
 import { systemError } from "../local/systemError";
 
 /** The names that PostgreSQL and pg_rewind fetch with restore_command, with the suffix of an interrupted fetch. */
-const LEFT_FILE = /^(RECOVERYXLOG|RECOVERYHISTORY|[0-9A-F]{24}|[0-9A-F]{8}\.history)\.pgbackstop-[0-9a-f]+(\.pgbackrest\.tmp)?$/;
+const LEFT_FILE =
+  /^(RECOVERYXLOG|RECOVERYHISTORY|[0-9A-F]{24}|[0-9A-F]{8}\.history)\.pgbackstop-[0-9a-f]+(\.pgbackrest\.tmp)?$/;
 
 /**
  * Removes files that killed processes fetched into `pg_wal`: each is as large as a segment, and PostgreSQL never
@@ -35,8 +36,8 @@ export class OwnFiles {
   readonly #latest = new Map<string, symbol>();
 
   /**
-   * Calls `bring` with the temporary path and returns its result; true: the file is at `destination`. @throws errors of
-   * `bring`; fileMove (74) when the caller is `gone`, or a newer request for the same path exists
+   * Calls `bring` with the temporary path and returns its result; true: the file is at `destination`.
+   * @throws errors of `bring`; fileMove (74) when the caller is `gone`, or a newer request for the same path exists
    */
   async fill(destination: string, gone: AbortSignal, bring: (temporary: string) => Promise<boolean>): Promise<boolean> {
     // A device or a pipe takes the bytes directly.

@@ -73,7 +73,11 @@ export class StreamService {
         return false;
       });
       const held = clock.monotonicMs() - beganAtMs >= WELL_MS;
-      pauseMs = isStandby ? STANDBY_MS : held ? PAUSE_FIRST_MS : Math.min(Math.max(pauseMs * 2, PAUSE_FIRST_MS), PAUSE_MS_MAX);
+      pauseMs = isStandby
+        ? STANDBY_MS
+        : held
+          ? PAUSE_FIRST_MS
+          : Math.min(Math.max(pauseMs * 2, PAUSE_FIRST_MS), PAUSE_MS_MAX);
       await clock.sleep(pauseMs, signal).catch(() => {});
     }
   }
@@ -104,7 +108,8 @@ export class StreamService {
     const sinceMs = known?.sinceMs ?? nowMs;
     const isReported = known?.isReported === true || nowMs - sinceMs >= SILENT_MS;
     const text = `WAL is not streamed: ${error.message}`;
-    if (isReported && isNews) this.#ctx.log.warn([text, ...hintLines(error), "retrying; complete segments are still archived"].join("\n"));
+    if (isReported && isNews)
+      this.#ctx.log.warn([text, ...hintLines(error), "retrying; complete segments are still archived"].join("\n"));
     else this.#ctx.log.detail(text);
     this.#trouble = { error, sinceMs, isReported };
   }
@@ -116,7 +121,8 @@ export class StreamService {
       requireStarted: () => this.#host.requireStarted(),
       loadControl: () => this.#host.loadControl(),
       open: () => this.#host.walStream(),
-      listMissingWal: (repoIndex: number) => listMissingWal(`${this.#host.dataDirectory}/pg_wal`, this.#host.missingWal().list(repoIndex)),
+      listMissingWal: (repoIndex: number) =>
+        listMissingWal(`${this.#host.dataDirectory}/pg_wal`, this.#host.missingWal().list(repoIndex)),
       begun: (workers: readonly StreamWorker[]) => {
         this.#workers = workers;
         this.#trouble = null;

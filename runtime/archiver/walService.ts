@@ -83,27 +83,38 @@ export class WalService {
     return `${this.#host.dataDirectory}/pg_wal`;
   }
 
-  /** @throws stop (62), and errors of {@link PushQueue.request} */
+  /**
+   * @throws stop (62), and errors of {@link PushQueue.request}
+   */
   async push(walName: string): Promise<Pushed> {
     const { config } = this.#host;
     const { queue, cluster } = await this.#open();
     if (walName.endsWith(".history")) await this.#inherit(walName, cluster);
     const answer = await queue.request(walName, config.settings.acknowledge, config.archive.timeoutMs);
     if (answer.accepted) return { answer, warnings: [] };
-    const options = { walDirectory: this.walDirectory, walName, cluster, queueSizeBytesMax: config.archive.pushQueueSizeBytesMax };
+    const options = {
+      walDirectory: this.walDirectory,
+      walName,
+      cluster,
+      queueSizeBytesMax: config.archive.pushQueueSizeBytesMax,
+    };
     const dropped = await dropWhenFull(answer.results, this.#missingWal, options, this.#ctx);
-    return dropped === null ? { answer, warnings: [] } : { answer: { ...answer, accepted: true, error: null }, warnings: [dropped] };
+    return dropped === null
+      ? { answer, warnings: [] }
+      : { answer: { ...answer, accepted: true, error: null }, warnings: [dropped] };
   }
 
   status(): readonly (WorkerStatus & { readonly missingWalCount: number })[] {
-    const workers = this.#present?.queue.status() ?? this.#host.repositories().map((repo) => ({ repoIndex: repo.key, waitingCount: 0, error: null }));
+    const workers =
+      this.#present?.queue.status() ??
+      this.#host.repositories().map((repo) => ({ repoIndex: repo.key, waitingCount: 0, error: null }));
     return workers.map((worker) => ({ ...worker, missingWalCount: this.#missingWal.list(worker.repoIndex).length }));
   }
 
   /**
    * Compares whole archives and copies missing WAL beside the queue and the healer: also files without a record on this
-   * volume. Copies `copiesMax` files into each repository. @throws stop (62), lockAcquire (50) while a `heal` runs, and
-   * errors of reading pg_control
+   * volume. Copies `copiesMax` files into each repository.
+   * @throws stop (62), lockAcquire (50) while a `heal` runs, and errors of reading pg_control
    */
   async healWhole(copiesMax: number, signal: AbortSignal): Promise<RepoResult<Healed>[]> {
     const { cluster, queue } = await this.#open();
@@ -111,7 +122,15 @@ export class WalService {
     this.#bothLocks.enter();
     try {
       const bounds = { claims: queue, copiesMax };
-      return await heal(this.#host.repositories(), this.#missingWal, cluster, local, { ...this.#ctx, signal }, true, bounds);
+      return await heal(
+        this.#host.repositories(),
+        this.#missingWal,
+        cluster,
+        local,
+        { ...this.#ctx, signal },
+        true,
+        bounds,
+      );
     } finally {
       this.#bothLocks.leave();
     }
@@ -131,11 +150,19 @@ export class WalService {
     if (this.#inherited.has(historyName)) return;
     try {
       const { walSegmentSizeBytes } = await this.#host.loadControl();
-      const parts = { repos: this.#host.repositories(), missingWal: this.#missingWal, cluster, walDirectory: this.walDirectory, walSegmentSizeBytes };
+      const parts = {
+        repos: this.#host.repositories(),
+        missingWal: this.#missingWal,
+        cluster,
+        walDirectory: this.walDirectory,
+        walSegmentSizeBytes,
+      };
       await recordInherited(historyName, parts, this.#ctx);
       this.#inherited.add(historyName);
     } catch (error) {
-      this.#ctx.log.warn(`WAL from before ${historyName} cannot be compared with the archive: ${toBackupError(error).message}`);
+      this.#ctx.log.warn(
+        `WAL from before ${historyName} cannot be compared with the archive: ${toBackupError(error).message}`,
+      );
     }
   }
 
@@ -174,7 +201,10 @@ export class WalService {
       pack: (job: PackWalJob) => this.#host.pool().run(job),
       onStored: this.#onStored,
     };
-    this.#present = { cluster, queue: new PushQueue(this.#host.repositories(), this.#missingWal, options, this.#lock, this.#ctx) };
+    this.#present = {
+      cluster,
+      queue: new PushQueue(this.#host.repositories(), this.#missingWal, options, this.#lock, this.#ctx),
+    };
     return this.#present;
   }
 
@@ -186,7 +216,11 @@ export class WalService {
   #healing(): ReturnType<Parameters<typeof healForever>[0]["present"]> {
     if (this.#present === null) return null;
     const { cluster, queue } = this.#present;
-    return { cluster, claims: queue, local: openLocalWal(this.walDirectory, cluster, this.#host.config.archive.headerCheck) };
+    return {
+      cluster,
+      claims: queue,
+      local: openLocalWal(this.walDirectory, cluster, this.#host.config.archive.headerCheck),
+    };
   }
 
   #closeGaps(): Promise<void> {
@@ -195,13 +229,15 @@ export class WalService {
     const parts = {
       repos,
       missingWal: this.#missingWal,
-      present: () => (this.#present === null ? null : { cluster: this.#present.cluster, status: this.#present.queue.status() }),
+      present: () =>
+        this.#present === null ? null : { cluster: this.#present.cluster, status: this.#present.queue.status() },
       backup: async (repoIndexes: readonly number[], signal: AbortSignal): Promise<number> => {
         const args = [...config.carriedOptions, `--stanza=${config.stanza ?? ""}`, "backup", "--type=incr"];
         // All of them in one run, otherwise one after the other.
         if (repoIndexes.length === repos.length) return this.#host.runSelf(args, signal);
         let worst = 0;
-        for (const key of repoIndexes) worst = Math.max(worst, await this.#host.runSelf([...args, `--repo=${key}`], signal));
+        for (const key of repoIndexes)
+          worst = Math.max(worst, await this.#host.runSelf([...args, `--repo=${key}`], signal));
         return worst;
       },
     };

@@ -40,7 +40,11 @@ export function untilAborted(signal: AbortSignal): Promise<void> {
 }
 
 /** Runs work that ends without help, and signals it when `durationMs` are over. */
-export async function withTimeTo<T>(durationMs: number, clock: Clock, work: (enough: AbortSignal) => Promise<T>): Promise<T> {
+export async function withTimeTo<T>(
+  durationMs: number,
+  clock: Clock,
+  work: (enough: AbortSignal) => Promise<T>,
+): Promise<T> {
   const done = new AbortController();
   const enough = new AbortController();
   clock.sleep(durationMs, done.signal).then(

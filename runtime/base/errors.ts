@@ -153,5 +153,6 @@ export function nameOfCode(code: number): string | null {
 
 /** For our own bugs only (exit 25): a condition that no input can make false. */
 export function assert(condition: unknown, text: string): asserts condition {
-  if (!condition) throw new BackupError("assert", text, { hint: "This is a defect of pgbackstop: please report it with the stack." });
+  if (!condition)
+    throw new BackupError("assert", text, { hint: "This is a defect of pgbackstop: please report it with the stack." });
 }

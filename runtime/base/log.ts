@@ -1,8 +1,8 @@
 /**
  * Log lines in stock's format, so that existing parsers keep working, or one JSON object a line.
  *
- * Text: `2026-11-20 06:40:59.123 P00   INFO: text`. An error carries its code, `ERROR: [055]: text`. Each hint follows
- * on its own line, indented to the end of the level (pgBackRest 2.60 "common/log"); the last one points into the
+ * Text: `2026-11-20 06:40:59.123 P00 INFO: text`. An error carries its code, `ERROR: [055]: text`. Each hint follows on
+ * its own line, indented to the end of the level (pgBackRest 2.60 "common/log"); the last one points into the
  * troubleshooting guide. JSON: `{time, process, level, code?, kind?, repo?, text, hints?, troubleshooting?}`.
  */
 import { type Clock, formatLocalTime } from "./clock";
@@ -39,7 +39,11 @@ export function createLog(clock: Clock, sinks: readonly LogSink[], processNo = 0
     const timeMs = clock.nowMs();
     const text = typeof given === "string" ? given : given();
     for (const sink of listening) {
-      sink.write(sink.format === "json" ? jsonLine(timeMs, processNo, level, text, error) : textLine(timeMs, processNo, level, text, error, sink));
+      sink.write(
+        sink.format === "json"
+          ? jsonLine(timeMs, processNo, level, text, error)
+          : textLine(timeMs, processNo, level, text, error, sink),
+      );
     }
   };
   return {
@@ -55,16 +59,31 @@ export function createLog(clock: Clock, sinks: readonly LogSink[], processNo = 0
 /** Discards everything. */
 export const silentLog: Log = { error() {}, warn() {}, info() {}, detail() {}, debug() {}, trace() {} };
 
-function textLine(timeMs: number, processNo: number, level: LogLevel, text: string, error: BackupError | undefined, sink: LogSink): string {
+function textLine(
+  timeMs: number,
+  processNo: number,
+  level: LogLevel,
+  text: string,
+  error: BackupError | undefined,
+  sink: LogSink,
+): string {
   const label = error?.kind === "assert" ? "ASSERT" : level.toUpperCase();
-  const head = sink.timestamp ? `${formatLocalTime(timeMs)} P${String(processNo).padStart(2, "0")} ${label.padStart(6)}: ` : `${label}: `;
+  const head = sink.timestamp
+    ? `${formatLocalTime(timeMs)} P${String(processNo).padStart(2, "0")} ${label.padStart(6)}: `
+    : `${label}: `;
   const code = error === undefined ? "" : `[${String(error.exitCode).padStart(3, "0")}]: `;
   const lines = [...text.split("\n"), ...(error === undefined ? [] : hintLines(error))];
   const indent = " ".repeat(head.length);
   return `${head}${code}${lines.map((line, lineNo) => (lineNo === 0 ? line : indent + line)).join("\n")}\n`;
 }
 
-function jsonLine(timeMs: number, processNo: number, level: LogLevel, text: string, error: BackupError | undefined): string {
+function jsonLine(
+  timeMs: number,
+  processNo: number,
+  level: LogLevel,
+  text: string,
+  error: BackupError | undefined,
+): string {
   const record: Record<string, unknown> = { time: new Date(timeMs).toISOString(), process: processNo, level, text };
   if (error !== undefined) {
     record.code = error.exitCode;

@@ -10,7 +10,11 @@ export type RepoResult<T> =
  * Runs `work` for every item, at most `limit` at a time, with results in the order of the items. The first error stops
  * new work and is thrown.
  */
-export async function mapParallel<T, R>(items: readonly T[], limit: number, work: (item: T, index: number) => Promise<R>): Promise<R[]> {
+export async function mapParallel<T, R>(
+  items: readonly T[],
+  limit: number,
+  work: (item: T, index: number) => Promise<R>,
+): Promise<R[]> {
   const results: R[] = new Array(items.length);
   let next = 0;
   let failed = false;
@@ -73,7 +77,10 @@ export async function runWeighted(tasks: Iterable<Weighted>, capacity: number): 
 }
 
 /** Runs `work` for every repository at once; an error becomes that repository's result only. */
-export function perRepo<R extends { readonly key: number }, T>(repos: readonly R[], work: (repo: R) => Promise<T>): Promise<RepoResult<T>[]> {
+export function perRepo<R extends { readonly key: number }, T>(
+  repos: readonly R[],
+  work: (repo: R) => Promise<T>,
+): Promise<RepoResult<T>[]> {
   return Promise.all(
     repos.map(async (repo): Promise<RepoResult<T>> => {
       try {

@@ -20,8 +20,20 @@ export interface RetryPolicy {
 const PAUSES = [1 / 320, 1 / 80, 1 / 20, 1 / 5, 2 / 5] as const;
 
 /** What storages do about a lost connection or a service that is busy: as long as stock's `io-timeout`. */
-export function ioRetryPolicy({ ioTimeoutMs, random }: { readonly ioTimeoutMs: number; readonly random: Random }): RetryPolicy {
-  return { attempts: LIMITS.requestAttempts, pausesMs: PAUSES.map((share) => share * ioTimeoutMs), random, limitMs: ioTimeoutMs, isCounted: true };
+export function ioRetryPolicy({
+  ioTimeoutMs,
+  random,
+}: {
+  readonly ioTimeoutMs: number;
+  readonly random: Random;
+}): RetryPolicy {
+  return {
+    attempts: LIMITS.requestAttempts,
+    pausesMs: PAUSES.map((share) => share * ioTimeoutMs),
+    random,
+    limitMs: ioTimeoutMs,
+    isCounted: true,
+  };
 }
 
 /** The attempts of one request, or of one transfer between two bytes that got through. */
@@ -51,7 +63,8 @@ export class Retries {
    */
   async pause(error: BackupError, pauseMsMin = 0): Promise<void> {
     const { attempts, pausesMs, random, limitMs = Number.POSITIVE_INFINITY } = this.#policy;
-    if (this.#signal.aborted) throw error.kind === "term" ? error : fail("term", "terminated while waiting for a connection", { cause: error });
+    if (this.#signal.aborted)
+      throw error.kind === "term" ? error : fail("term", "terminated while waiting for a connection", { cause: error });
     this.#failures++;
     const wholeMs = pausesMs[Math.min(this.#failures, pausesMs.length) - 1] ?? 0;
     const jitter = random === undefined ? 1 : 0.5 + (random.bytes(1)[0] ?? 0) / 256;
@@ -75,7 +88,12 @@ export class Retries {
 }
 
 /** Calls `work` until it succeeds or {@link Retries.pause} throws. Errors that are not BackupErrors are not retried. */
-export async function retry<T>(policy: RetryPolicy, clock: Clock, signal: AbortSignal, work: (attempt: number) => Promise<T>): Promise<T> {
+export async function retry<T>(
+  policy: RetryPolicy,
+  clock: Clock,
+  signal: AbortSignal,
+  work: (attempt: number) => Promise<T>,
+): Promise<T> {
   const retries = new Retries(policy, clock, signal);
   for (let attempt = 1; ; attempt++) {
     try {

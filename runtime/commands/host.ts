@@ -85,9 +85,13 @@ export interface ProgramAccess {
   other(configuration: OtherConfiguration): CommandHost;
   /**
    * Runs another program to its end, in the root directory. Its environment has none of our configuration, unless it is
-   * this program again (`isOwn`). @throws execute (102) when it cannot be started
+   * this program again (`isOwn`).
+   * @throws execute (102) when it cannot be started
    */
-  program(args: readonly string[], options: Omit<ProgramRun, "env" | "cwd" | "clock"> & { readonly isOwn?: boolean }): Promise<ProgramEnd>;
+  program(
+    args: readonly string[],
+    options: Omit<ProgramRun, "env" | "cwd" | "clock"> & { readonly isOwn?: boolean },
+  ): Promise<ProgramEnd>;
 }
 
 export interface MachineAccess {
@@ -111,7 +115,14 @@ export interface Terminal {
   printBytes(bytes: Uint8Array): Promise<void>;
 }
 
-export interface CommandHost extends Invocation, RepositoryAccess, ClusterAccess, LockAccess, ProgramAccess, MachineAccess, Terminal {}
+export interface CommandHost
+  extends Invocation,
+    RepositoryAccess,
+    ClusterAccess,
+    LockAccess,
+    ProgramAccess,
+    MachineAccess,
+    Terminal {}
 
 export interface Machine {
   readonly hostName: string;

@@ -26,7 +26,9 @@ export const migrateCommand: Command = async (host) => {
   const [stepName = "", ...more] = host.config.params;
   const step = Object.entries(STEPS).find(([name]) => name === stepName)?.[1];
   if (step === undefined || more.length > 0)
-    throw fail("paramInvalid", `migrate takes one step: ${Object.keys(STEPS).join(", ")}`, { hint: "Start with: pgbackstop migrate plan" });
+    throw fail("paramInvalid", `migrate takes one step: ${Object.keys(STEPS).join(", ")}`, {
+      hint: "Start with: pgbackstop migrate plan",
+    });
   // A log would break the JSON on standard output.
   const ctx = host.config.output === "json" ? { ...host.ctx, log: silentLog } : host.ctx;
   return step(host, ctx);
@@ -60,7 +62,10 @@ async function verify(host: Invocation & MachineAccess & Terminal, ctx: Context)
   const { databases } = await withSession(servers, servers.source, undefined, loadFacts);
   const chosen = databases
     .map(({ name }) => name)
-    .filter((name) => !SYSTEM_DATABASES.has(name) && !exclude.includes(name) && (include.length === 0 || include.includes(name)));
+    .filter(
+      (name) =>
+        !SYSTEM_DATABASES.has(name) && !exclude.includes(name) && (include.length === 0 || include.includes(name)),
+    );
   const report = await verifyMigration(servers, { ...options, databases: chosen }, ctx);
   show(host, report, verifyText);
   return report.ok ? 0 : ERRORS.dbMismatch;
@@ -100,7 +105,12 @@ async function makePlan(host: Invocation, servers: Servers, ctx: Context): Promi
 }
 
 function optionsOf({ config }: Invocation): MigrationOptions & Config["migrate"] {
-  return { ...config.migrate, include: config.databaseInclude, exclude: config.databaseExclude, processMax: config.processMax };
+  return {
+    ...config.migrate,
+    include: config.databaseInclude,
+    exclude: config.databaseExclude,
+    processMax: config.processMax,
+  };
 }
 
 function show<T extends object>(host: Invocation & Terminal, report: T, text: (report: T) => string): void {
@@ -115,7 +125,9 @@ async function serversOf(host: Invocation & MachineAccess, only?: "source" | "ta
   const open = async (option: string, text: string | undefined, file: string | undefined): Promise<Connection> => {
     const connection = text === undefined ? ownServer(host, user) : parseConnection(option, text, user);
     const password =
-      file === undefined ? await passwordOf(host, connection) : await readPassword(host, `${option.replace("-server", "")}-password-file`, file);
+      file === undefined
+        ? await passwordOf(host, connection)
+        : await readPassword(host, `${option.replace("-server", "")}-password-file`, file);
     return password === null ? connection : { ...connection, password };
   };
   const target = only === "source" ? undefined : await open("to-server", toServer, toPasswordFile);
@@ -131,14 +143,24 @@ async function serversOf(host: Invocation & MachineAccess, only?: "source" | "ta
 /** The server of pg1. @throws optionRequired */
 function ownServer({ config }: Invocation, user: string): Connection {
   const pg: PgConfig | undefined = config.pgs[0];
-  if (pg === undefined) throw fail("optionRequired", "migrate command requires option: to-server", { hint: "Its default needs pg1-path." });
-  return { host: pg.socketPath ?? "/var/run/postgresql", port: pg.port, user: pg.user ?? user, database: pg.database, sslMode: "disable" };
+  if (pg === undefined)
+    throw fail("optionRequired", "migrate command requires option: to-server", { hint: "Its default needs pg1-path." });
+  return {
+    host: pg.socketPath ?? "/var/run/postgresql",
+    port: pg.port,
+    user: pg.user ?? user,
+    database: pg.database,
+    sslMode: "disable",
+  };
 }
 
 async function readPassword(host: MachineAccess, option: string, path: string): Promise<Secret> {
   const bytes = await host.readFile(path);
   if (bytes === null)
-    throw fail("fileMissing", `unable to open missing file '${path}' for read`, { path, hint: `the option ${option} names this file.` });
+    throw fail("fileMissing", `unable to open missing file '${path}' for read`, {
+      path,
+      hint: `the option ${option} names this file.`,
+    });
   return new Secret(
     Buffer.from(bytes)
       .toString("utf8")

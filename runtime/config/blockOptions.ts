@@ -20,11 +20,18 @@ export function buildBlock(values: ResolvedValues, key: number): BlockConfig | n
   const ageMap = mapOf(values, "repo-block-age-map", key, parseCount, parseCount);
   const checksumSizeMap = mapOf(values, "repo-block-checksum-size-map", key, parseFileSize, parseChecksumSize);
   return {
-    ...(sizeMap === null ? {} : { sizeMap: sizeMap.map(([fileSizeBytes, blockSizeBytes]) => ({ fileSizeBytes, blockSizeBytes })) }),
+    ...(sizeMap === null
+      ? {}
+      : { sizeMap: sizeMap.map(([fileSizeBytes, blockSizeBytes]) => ({ fileSizeBytes, blockSizeBytes })) }),
     ...(ageMap === null ? {} : { ageMap: ageMap.map(([ageDays, multiplier]) => ({ ageDays, multiplier })) }),
     ...(checksumSizeMap === null
       ? {}
-      : { checksumSizeMap: checksumSizeMap.map(([blockSizeBytes, checksumSizeBytes]) => ({ blockSizeBytes, checksumSizeBytes })) }),
+      : {
+          checksumSizeMap: checksumSizeMap.map(([blockSizeBytes, checksumSizeBytes]) => ({
+            blockSizeBytes,
+            checksumSizeBytes,
+          })),
+        }),
     superBlockSizeBytes: values.number("repo-block-size-super", key) ?? 0,
     superBlockSizeFullBytes: values.number("repo-block-size-super-full", key) ?? 0,
   };
@@ -33,12 +40,21 @@ export function buildBlock(values: ResolvedValues, key: number): BlockConfig | n
 type Parser = (text: string) => number | null;
 
 /** In descending order of the keys; null when the option is not set. */
-function mapOf(values: ResolvedValues, option: string, key: number, parseKey: Parser, parseItem: Parser): [number, number][] | null {
+function mapOf(
+  values: ResolvedValues,
+  option: string,
+  key: number,
+  parseKey: Parser,
+  parseItem: Parser,
+): [number, number][] | null {
   const entries = Object.entries(values.hash(option, key));
   if (entries.length === 0) return null;
   const name = option.replace("repo-", `repo${key}-`);
   return entries
-    .map(([left, right]): [number, number] => [parseKey(left) ?? throwInvalid(left, name, key), parseItem(right) ?? throwInvalid(right, name, key)])
+    .map(([left, right]): [number, number] => [
+      parseKey(left) ?? throwInvalid(left, name, key),
+      parseItem(right) ?? throwInvalid(right, name, key),
+    ])
     .sort(([left], [right]) => right - left);
 }
 
@@ -61,7 +77,9 @@ function parseBlockSize(text: string): number | null {
 
 function parseChecksumSize(text: string): number | null {
   const sizeBytes = parseInteger(text);
-  return sizeBytes !== null && sizeBytes >= CHECKSUM_SIZE_BYTES_MIN && sizeBytes <= CHECKSUM_SIZE_BYTES_MAX ? sizeBytes : null;
+  return sizeBytes !== null && sizeBytes >= CHECKSUM_SIZE_BYTES_MIN && sizeBytes <= CHECKSUM_SIZE_BYTES_MAX
+    ? sizeBytes
+    : null;
 }
 
 function parseCount(text: string): number | null {

@@ -42,18 +42,27 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   return { ...chosen, entries };
 }
 
-function chooseCommand(positional: readonly string[], help: boolean, version: boolean, entries: Entries): Omit<CommandLine, "entries"> {
+function chooseCommand(
+  positional: readonly string[],
+  help: boolean,
+  version: boolean,
+  entries: Entries,
+): Omit<CommandLine, "entries"> {
   const [first, ...params] = positional;
   if (first === undefined) {
     if (version && !help) return { command: "version", role: "main", params: [] };
-    if (!help && entries.size > 0) throw fail("commandRequired", "no command found", { hint: `commands are ${COMMANDS.join(", ")}.` });
+    if (!help && entries.size > 0)
+      throw fail("commandRequired", "no command found", { hint: `commands are ${COMMANDS.join(", ")}.` });
     return { command: "help", role: "main", params: [] };
   }
-  const role = commandsWith((row) => row.background === true).some((name) => first === `${name}:async`) ? "async" : "main";
+  const role = commandsWith((row) => row.background === true).some((name) => first === `${name}:async`)
+    ? "async"
+    : "main";
   const command = commandOf(role === "main" ? first : first.slice(0, -":async".length));
   if (help && command !== "help") return { command: "help", role: "main", params: [command] };
   if (version) throw fail("optionInvalid", `option 'version' not valid for command '${command}'`);
-  if (params.length > 0 && COMMAND_TABLE[command].params === undefined) throw fail("paramInvalid", "command does not allow parameters");
+  if (params.length > 0 && COMMAND_TABLE[command].params === undefined)
+    throw fail("paramInvalid", "command does not allow parameters");
   return { command, role, params };
 }
 
@@ -98,7 +107,12 @@ interface Argument {
   readonly taken: 0 | 1;
 }
 
-function argumentOf(option: NamedOption, text: string, argument: string | undefined, next: string | undefined): Argument {
+function argumentOf(
+  option: NamedOption,
+  text: string,
+  argument: string | undefined,
+  next: string | undefined,
+): Argument {
   const { row } = option;
   if (option.negate || option.reset) {
     if (argument !== undefined) throw fail("optionInvalid", `option '${text}' does not allow an argument`);
@@ -121,7 +135,8 @@ function argumentOf(option: NamedOption, text: string, argument: string | undefi
 function merge(old: Entry, entry: Entry, name: string): Entry {
   if (old.negate && entry.negate) throw fail("optionInvalid", `option '${name}' is negated multiple times`);
   if (old.reset && entry.reset) throw fail("optionInvalid", `option '${name}' is reset multiple times`);
-  if ((old.reset && entry.negate) || (old.negate && entry.reset)) throw fail("optionInvalid", `option '${name}' cannot be negated and reset`);
+  if ((old.reset && entry.negate) || (old.negate && entry.reset))
+    throw fail("optionInvalid", `option '${name}' cannot be negated and reset`);
   if (old.negate !== entry.negate) throw fail("optionInvalid", `option '${name}' cannot be set and negated`);
   if (old.reset !== entry.reset) throw fail("optionInvalid", `option '${name}' cannot be set and reset`);
   if (!isMultiple(entry.row)) throw fail("optionInvalid", `option '${name}' cannot be set multiple times`);
@@ -130,6 +145,9 @@ function merge(old: Entry, entry: Entry, name: string): Entry {
 
 function unknownOption(text: string): BackupError {
   const similar = similarNames(text);
-  const hint = similar.length > 0 ? `did you mean ${similar.map((name) => `--${name}`).join(" or ")}?` : "the command help lists the options.";
+  const hint =
+    similar.length > 0
+      ? `did you mean ${similar.map((name) => `--${name}`).join(" or ")}?`
+      : "the command help lists the options.";
   return fail("optionInvalid", `invalid option '--${text}'`, { hint });
 }

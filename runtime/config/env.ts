@@ -9,7 +9,11 @@ import { findOption } from "./optionName";
 const PREFIX = "PGBACKREST_";
 
 /** Adds the environment's options to `entries`, without replacing any. @throws optionInvalid, optionInvalidValue */
-export function addEnvironment(entries: Entries, env: Readonly<Record<string, string | undefined>>, warn: (text: string) => void): void {
+export function addEnvironment(
+  entries: Entries,
+  env: Readonly<Record<string, string | undefined>>,
+  warn: (text: string) => void,
+): void {
   for (const variable of Object.keys(env).sort()) {
     const value = env[variable];
     if (!variable.startsWith(PREFIX) || value === undefined) continue;
@@ -20,11 +24,16 @@ export function addEnvironment(entries: Entries, env: Readonly<Record<string, st
       warn(`environment contains invalid ${kind}option '${name}'`);
       continue;
     }
-    if (value === "") throw fail("optionInvalidValue", `environment variable '${name}' must have a value`, { hint: `set or unset ${variable}.` });
+    if (value === "")
+      throw fail("optionInvalidValue", `environment variable '${name}' must have a value`, {
+        hint: `set or unset ${variable}.`,
+      });
     const id = entryId(option.row, option.key);
     if (entries.has(id)) continue;
     if (option.row.type === "boolean" && value !== "y" && value !== "n") {
-      throw fail("optionInvalidValue", `environment boolean option '${name}' must be 'y' or 'n'`, { hint: `correct ${variable}.` });
+      throw fail("optionInvalidValue", `environment boolean option '${name}' must be 'y' or 'n'`, {
+        hint: `correct ${variable}.`,
+      });
     }
     entries.set(id, {
       row: option.row,

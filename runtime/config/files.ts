@@ -52,13 +52,21 @@ export function readConfigFiles(entries: Entries, files: FileAccess): ConfigFile
   return { entries: parts, directory };
 }
 
-function readMain(fileName: string, required: boolean, mayBeOld: boolean, files: FileAccess): { fileName: string; text: string } | undefined {
+function readMain(
+  fileName: string,
+  required: boolean,
+  mayBeOld: boolean,
+  files: FileAccess,
+): { fileName: string; text: string } | undefined {
   for (const name of required || !mayBeOld ? [fileName] : [fileName, OLD_DEFAULT_FILE]) {
     const text = files.readFile(name);
     if (text !== null) return { fileName: name, text };
   }
   if (required) {
-    throw fail("fileMissing", `unable to open missing file '${fileName}' for read`, { path: fileName, hint: "The option config names this file." });
+    throw fail("fileMissing", `unable to open missing file '${fileName}' for read`, {
+      path: fileName,
+      hint: "The option config names this file.",
+    });
   }
   return undefined;
 }
@@ -96,7 +104,8 @@ export function addFiles(
 ): void {
   for (const section of sectionsOf(stanza, command)) {
     const byKey = new Map<string, IniEntry[]>();
-    for (const entry of ini) if (entry.section === section) byKey.set(entry.key, [...(byKey.get(entry.key) ?? []), entry]);
+    for (const entry of ini)
+      if (entry.section === section) byKey.set(entry.key, [...(byKey.get(entry.key) ?? []), entry]);
     const names = new Map<string, string>();
     for (const [key, lines] of byKey) addFileOption(entries, names, section, key, lines, command, warn);
   }
@@ -123,7 +132,11 @@ function addFileOption(
   const id = entryId(row, option.key);
   const other = names.get(id);
   if (other !== undefined) {
-    throw fail("optionInvalid", `configuration file contains duplicate options ('${key}', '${other}') in section '[${section}]'`, { hint: origin });
+    throw fail(
+      "optionInvalid",
+      `configuration file contains duplicate options ('${key}', '${other}') in section '[${section}]'`,
+      { hint: origin },
+    );
   }
   names.set(id, key);
   if (!row.commands.includes(command) && section.includes(":")) {
@@ -135,10 +148,13 @@ function addFileOption(
   if (entries.has(id)) return;
 
   if (lines.length > 1 && !isMultiple(row)) {
-    throw fail("optionInvalid", `option '${optionName(row, option.key)}' cannot be set multiple times`, { hint: origin });
+    throw fail("optionInvalid", `option '${optionName(row, option.key)}' cannot be set multiple times`, {
+      hint: origin,
+    });
   }
   const texts = lines.map((line) => line.value);
-  if (texts.includes("")) throw fail("optionInvalidValue", `section '${section}', key '${key}' must have a value`, { hint: origin });
+  if (texts.includes(""))
+    throw fail("optionInvalidValue", `section '${section}', key '${key}' must have a value`, { hint: origin });
   entries.set(id, { row, key: option.key, texts, negate: false, reset: false, source: "file", origin });
 }
 

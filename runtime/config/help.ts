@@ -5,7 +5,12 @@ import { COMMAND_TABLE, COMMANDS, type CommandName } from "./commands";
 import { findOption, optionName, similarNames } from "./optionName";
 import { OPTIONS, type OptionRow, type OptionRule } from "./options";
 
-const GROUP_TITLES = { "command-line": "Command Options", general: "General Options", pg: "PostgreSQL Options", repo: "Repository Options" } as const;
+const GROUP_TITLES = {
+  "command-line": "Command Options",
+  general: "General Options",
+  pg: "PostgreSQL Options",
+  repo: "Repository Options",
+} as const;
 
 /** @throws commandInvalid, optionInvalid, paramInvalid */
 export function helpText(params: readonly string[]): string {
@@ -35,7 +40,9 @@ function commandHelp(command: CommandName): string {
   const rows = OPTIONS.filter((row) => row.commands.includes(command));
   const sections = (Object.keys(GROUP_TITLES) as (keyof typeof GROUP_TITLES)[]).flatMap((group) => {
     const members = rows.filter((row) => groupOf(row) === group);
-    return members.length === 0 ? [] : ["", `${GROUP_TITLES[group]}:`, "", ...columns(members.map((row) => summary(row, command)))];
+    return members.length === 0
+      ? []
+      : ["", `${GROUP_TITLES[group]}:`, "", ...columns(members.map((row) => summary(row, command)))];
   });
   return lines(
     `pgbackstop - '${command}' command help`,
@@ -70,9 +77,13 @@ function optionHelp(command: CommandName, text: string): string {
     ),
     ...(row.depend === undefined
       ? []
-      : [`only with: ${row.depend.option}${row.depend.values === undefined ? "" : ` ${row.depend.values.join(" or ")}`}`]),
+      : [
+          `only with: ${row.depend.option}${row.depend.values === undefined ? "" : ` ${row.depend.values.join(" or ")}`}`,
+        ]),
     `where: ${originsOf(row)}`,
-    ...((row.aliases ?? []).length === 0 ? [] : [`old names: ${(row.aliases ?? []).map((name) => name.replace("?", "N")).join(", ")}`]),
+    ...((row.aliases ?? []).length === 0
+      ? []
+      : [`old names: ${(row.aliases ?? []).map((name) => name.replace("?", "N")).join(", ")}`]),
     ...(row.own === true ? ["not an option of pgBackRest"] : []),
     ...statusOf(row),
   ];
@@ -96,7 +107,9 @@ function statusOf(row: OptionRow): readonly string[] {
 function originsOf(row: OptionRow): string {
   if (row.secret === true) return "configuration file or environment";
   if (row.section === "command-line") return "command line or environment";
-  return row.section === "stanza" ? "command line, environment or a stanza's sections" : "command line, environment or configuration file";
+  return row.section === "stanza"
+    ? "command line, environment or a stanza's sections"
+    : "command line, environment or configuration file";
 }
 
 function ruleFor(row: OptionRow, command: CommandName): OptionRule {

@@ -78,13 +78,21 @@ function checkStanza(stanza: string): void {
   });
 }
 
-function readSettings(entries: Entries, files: ConfigFiles, access: FileAccess): { settings: Settings; settingsFile: string | undefined } {
+function readSettings(
+  entries: Entries,
+  files: ConfigFiles,
+  access: FileAccess,
+): { settings: Settings; settingsFile: string | undefined } {
   const given = givenText(entries, "settings");
-  const settingsFile = given ?? (files.directory === undefined ? undefined : posix.join(files.directory, SETTINGS_FILE_NAME));
+  const settingsFile =
+    given ?? (files.directory === undefined ? undefined : posix.join(files.directory, SETTINGS_FILE_NAME));
   const text = settingsFile === undefined ? null : access.readFile(settingsFile);
   if (settingsFile !== undefined && text !== null) return { settings: parseSettings(text, settingsFile), settingsFile };
   if (given !== undefined) {
-    throw fail("fileMissing", `unable to open missing file '${given}' for read`, { path: given, hint: "The option settings names this file." });
+    throw fail("fileMissing", `unable to open missing file '${given}' for read`, {
+      path: given,
+      hint: "The option settings names this file.",
+    });
   }
   return { settings: DEFAULT_SETTINGS, settingsFile };
 }
@@ -97,14 +105,22 @@ function replaceCompress(entries: Entries, warn: (text: string) => void): void {
   const old = entries.get(id);
   if (old === undefined || old.reset) return;
   if (entries.has(typeId)) {
-    warn("'compress' and 'compress-type' options should not both be set\nHINT: 'compress-type' is preferred and 'compress' is deprecated.");
+    warn(
+      "'compress' and 'compress-type' options should not both be set\nHINT: 'compress-type' is preferred and 'compress' is deprecated.",
+    );
   } else if (old.texts[0] === "n") {
     entries.set(typeId, { ...old, row: typeRow, texts: ["none"], negate: false });
     entries.delete(id);
   }
 }
 
-function buildConfig(resolved: Resolved, role: Config["role"], params: readonly string[], settings: Settings, env: LoadInput["env"]): Config {
+function buildConfig(
+  resolved: Resolved,
+  role: Config["role"],
+  params: readonly string[],
+  settings: Settings,
+  env: LoadInput["env"],
+): Config {
   const values = new ResolvedValues(resolved);
   const groups = values.groups();
   const compress = compressOf(values);
@@ -124,7 +140,10 @@ function buildConfig(resolved: Resolved, role: Config["role"], params: readonly 
     settings,
     compress,
     dbTimeoutMs: dbTimeoutOf(resolved, values),
-    backup: { ...groups.backup, type: ((command === "backup" ? type : undefined) ?? "incr") as Config["backup"]["type"] },
+    backup: {
+      ...groups.backup,
+      type: ((command === "backup" ? type : undefined) ?? "incr") as Config["backup"]["type"],
+    },
     restore: {
       ...groups.restore,
       type: ((isRestore ? type : undefined) ?? "default") as Config["restore"]["type"],
@@ -154,8 +173,8 @@ function compressOf(values: ResolvedValues): CompressDefault {
 }
 
 /**
- * db-timeout, lowered below a protocol-timeout that the user set. @throws optionInvalidValue when the user set both and
- * they contradict
+ * db-timeout, lowered below a protocol-timeout that the user set.
+ * @throws optionInvalidValue when the user set both and they contradict
  */
 function dbTimeoutOf(resolved: Resolved, values: ResolvedValues): number {
   const dbTimeoutMs = values.number("db-timeout") ?? 0;

@@ -38,7 +38,10 @@ export function carriedOptionsOf(resolved: Resolved, command: CommandName): read
   return resolved.options
     .filter(({ row, entry }) => {
       if (row.secret === true || !row.commands.includes(command) || NOT_CARRIED.includes(row.name)) return false;
-      return entry?.source === "command-line" || (entry?.source === "environment" && CARRIED_FROM_ENVIRONMENT.includes(row.name));
+      return (
+        entry?.source === "command-line" ||
+        (entry?.source === "environment" && CARRIED_FROM_ENVIRONMENT.includes(row.name))
+      );
     })
     .flatMap((option) => argsOf(option, (text) => text));
 }
@@ -50,7 +53,8 @@ function argsOf(option: ResolvedOption, format: (text: string) => string): reado
   if (value === undefined) return [`--no-${name}`];
   if (row.secret === true) return [`--${name}=<redacted>`];
   if (row.type === "boolean") return [value === true ? `--${name}` : `--no-${name}`];
-  if (row.type === "hash" && typeof value === "object") return Object.entries(value).map(([key, text]) => `--${name}=${format(`${key}=${text}`)}`);
+  if (row.type === "hash" && typeof value === "object")
+    return Object.entries(value).map(([key, text]) => `--${name}=${format(`${key}=${text}`)}`);
   return (isMultiple(row) ? entry.texts : entry.texts.slice(0, 1)).map((text) => `--${name}=${format(text)}`);
 }
 

@@ -32,7 +32,9 @@ export function rowOf(name: string): OptionRow {
 
 /** `repo-path` and 2 → `repo2-path`; a name without key stays. */
 export function optionName(row: OptionRow, key: number | undefined): string {
-  return row.group === undefined || key === undefined ? row.name : `${row.group}${key}${row.name.slice(row.group.length)}`;
+  return row.group === undefined || key === undefined
+    ? row.name
+    : `${row.group}${key}${row.name.slice(row.group.length)}`;
 }
 
 function canNegate(row: OptionRow): boolean {
@@ -40,8 +42,8 @@ function canNegate(row: OptionRow): boolean {
 }
 
 /**
- * Parses a name without leading dashes; null when unknown. @throws optionInvalid when the option exists but is written
- * in a wrong way
+ * Parses a name without leading dashes; null when unknown.
+ * @throws optionInvalid when the option exists but is written in a wrong way
  */
 export function findOption(text: string): NamedOption | null {
   const negate = text.startsWith("no-");
@@ -61,7 +63,12 @@ export function findOption(text: string): NamedOption | null {
   if (negate && !canNegate(optionRow)) throw fail("optionInvalid", `option '${text}' cannot be negated`);
   if (reset && optionRow.section === "command-line") throw fail("optionInvalid", `option '${text}' cannot be reset`);
   checkIndex(text, optionRow, row === undefined ? alias : undefined, digits !== "", alias?.unindexed === true);
-  return { row: optionRow, key: optionRow.group === undefined ? undefined : digits === "" ? 1 : Number(digits), negate, reset };
+  return {
+    row: optionRow,
+    key: optionRow.group === undefined ? undefined : digits === "" ? 1 : Number(digits),
+    negate,
+    reset,
+  };
 }
 
 /** At most two known names that are nearest to a wrong one, without leading dashes. */
@@ -83,17 +90,27 @@ export function similarNames(text: string): readonly string[] {
     .map(({ candidate }) => prefix + candidate);
 }
 
-function checkIndex(text: string, row: OptionRow, alias: Alias | undefined, indexed: boolean, unindexedAlias: boolean): void {
+function checkIndex(
+  text: string,
+  row: OptionRow,
+  alias: Alias | undefined,
+  indexed: boolean,
+  unindexedAlias: boolean,
+): void {
   if (alias !== undefined) {
     if (indexed && !alias.indexed) throw fail("optionInvalid", `deprecated option '${text}' cannot have an index`);
     if (!indexed && !alias.unindexed) {
-      throw fail("optionInvalid", `deprecated option '${text}' requires an index`, { hint: `use the name ${optionName(row, 1)} instead.` });
+      throw fail("optionInvalid", `deprecated option '${text}' requires an index`, {
+        hint: `use the name ${optionName(row, 1)} instead.`,
+      });
     }
     return;
   }
   if (indexed && row.group === undefined) throw fail("optionInvalid", `option '${text}' cannot have an index`);
   if (!indexed && row.group !== undefined && !unindexedAlias) {
-    throw fail("optionInvalid", `option '${text}' requires an index`, { hint: `add the required index, e.g. ${optionName(row, 1)}.` });
+    throw fail("optionInvalid", `option '${text}' requires an index`, {
+      hint: `add the required index, e.g. ${optionName(row, 1)}.`,
+    });
   }
 }
 
@@ -104,7 +121,11 @@ function aliasesByBase(): ReadonlyMap<string, Alias> {
       const base = name.replace("?", "");
       const other = aliases.get(base);
       const indexed = name.includes("?");
-      aliases.set(base, { row, indexed: indexed || other?.indexed === true, unindexed: !indexed || other?.unindexed === true });
+      aliases.set(base, {
+        row,
+        indexed: indexed || other?.indexed === true,
+        unindexed: !indexed || other?.unindexed === true,
+      });
     }
   }
   return aliases;

@@ -89,7 +89,14 @@ const SESSION = using("session");
 const KUBERNETES = using("kubernetes");
 /** Commands that send notifications. */
 const TELLING: readonly CommandName[] = ["cnpg-drill", "cnpg-expire", "notify"];
-const PG_REMOTE: readonly CommandName[] = ["backup", "check", "pg-settings", "stanza-create", "stanza-delete", "stanza-upgrade"];
+const PG_REMOTE: readonly CommandName[] = [
+  "backup",
+  "check",
+  "pg-settings",
+  "stanza-create",
+  "stanza-delete",
+  "stanza-upgrade",
+];
 const DRILL: readonly CommandName[] = ["cnpg-drill", "drill"];
 const RETENTION: readonly CommandName[] = ["backup", "expire"];
 const NONE: readonly CommandName[] = [];
@@ -164,28 +171,62 @@ function using(use: Use): readonly CommandName[] {
 }
 
 const COMMAND_LINE = [
-  acted("config", "string", "command-line", ALL, "configuration file", { default: `${CONFIG_PATH}/pgbackrest.conf`, negate: true }),
-  acted("config-path", "path", "command-line", ALL, "directory of pgbackrest.conf and conf.d", { default: CONFIG_PATH }),
-  acted("config-include-path", "path", "command-line", ALL, "directory with further *.conf files to read", { default: `${CONFIG_PATH}/conf.d` }),
-  own("settings", "string", ALL, "settings file of pgbackstop, instead of pgbackstop.json beside the configuration file"),
-  own("log-format", "enum", ALL, "form of the log lines", { config: "log.format", default: "text", allowed: ["text", "json"] }),
+  acted("config", "string", "command-line", ALL, "configuration file", {
+    default: `${CONFIG_PATH}/pgbackrest.conf`,
+    negate: true,
+  }),
+  acted("config-path", "path", "command-line", ALL, "directory of pgbackrest.conf and conf.d", {
+    default: CONFIG_PATH,
+  }),
+  acted("config-include-path", "path", "command-line", ALL, "directory with further *.conf files to read", {
+    default: `${CONFIG_PATH}/conf.d`,
+  }),
+  own(
+    "settings",
+    "string",
+    ALL,
+    "settings file of pgbackstop, instead of pgbackstop.json beside the configuration file",
+  ),
+  own("log-format", "enum", ALL, "form of the log lines", {
+    config: "log.format",
+    default: "text",
+    allowed: ["text", "json"],
+  }),
   own("agent-socket", "path", ["agent"], "unix socket to listen on, unless systemd passes one", {
     config: "agent.socket",
     default: "/run/pgbackstop/agent.sock",
   }),
-  own("plugin-socket", "path", ["cnpg-instance", "cnpg-restore"], "unix socket that CloudNativePG's instance manager calls", {
-    config: "plugin.socket",
-    default: "/plugins/pgbackstop",
-  }),
+  own(
+    "plugin-socket",
+    "path",
+    ["cnpg-instance", "cnpg-restore"],
+    "unix socket that CloudNativePG's instance manager calls",
+    {
+      config: "plugin.socket",
+      default: "/plugins/pgbackstop",
+    },
+  ),
   own("plugin-heartbeat", "path", ["cnpg-instance", "cnpg-restore"], "file with the time of the last answered call", {
     config: "plugin.heartbeatFile",
   }),
-  own("plugin-instance", "string", ["cnpg-instance", "cnpg-restore"], "name of the pod, kept with its backups", { config: "plugin.instance" }),
-  own("plugin-watch", "list", ["cnpg-instance", "cnpg-restore"], "directories whose change ends the process, so that it is restarted", {
-    config: "plugin.watchPaths",
+  own("plugin-instance", "string", ["cnpg-instance", "cnpg-restore"], "name of the pod, kept with its backups", {
+    config: "plugin.instance",
   }),
-  own("plugin-source-stanza", "string", ["cnpg-instance"], "name of the cluster that a replica cluster follows", { config: "plugin.sourceStanza" }),
-  own("plugin-newest-wal", "string", ["cnpg-restore"], "newest WAL segment that the recovery may get, for drills", { config: "plugin.newestWal" }),
+  own(
+    "plugin-watch",
+    "list",
+    ["cnpg-instance", "cnpg-restore"],
+    "directories whose change ends the process, so that it is restarted",
+    {
+      config: "plugin.watchPaths",
+    },
+  ),
+  own("plugin-source-stanza", "string", ["cnpg-instance"], "name of the cluster that a replica cluster follows", {
+    config: "plugin.sourceStanza",
+  }),
+  own("plugin-newest-wal", "string", ["cnpg-restore"], "newest WAL segment that the recovery may get, for drills", {
+    config: "plugin.newestWal",
+  }),
   own("plugin-listen", "string", ["cnpg-operator"], "address and port for CloudNativePG's operator", {
     config: "plugin.listen",
     default: "0.0.0.0:9090",
@@ -219,12 +260,22 @@ const COMMAND_LINE = [
   own("drill-secret-path", "path", ["cnpg-drill"], "directory of production's username and password", {
     config: "clusterDrill.secretPath",
   }),
-  own("drill-resource", "hash", ["cnpg-drill"], "resource of the throw-away instance, by default production's: requests.cpu=500m", {
-    config: "clusterDrill.resources",
+  own(
+    "drill-resource",
+    "hash",
+    ["cnpg-drill"],
+    "resource of the throw-away instance, by default production's: requests.cpu=500m",
+    {
+      config: "clusterDrill.resources",
+    },
+  ),
+  own("migration-file", "path", ["cnpg-migrate"], "file of what a migration stops, starts and changes", {
+    config: "migrate.file",
   }),
-  own("migration-file", "path", ["cnpg-migrate"], "file of what a migration stops, starts and changes", { config: "migrate.file" }),
   own("snapshot-cluster", "string", ["cnpg-expire"], "name of the Cluster", { config: "snapshots.cluster" }),
-  own("snapshot-schedule", "list", ["cnpg-expire"], "ScheduledBackups whose snapshots these are", { config: "snapshots.schedules" }),
+  own("snapshot-schedule", "list", ["cnpg-expire"], "ScheduledBackups whose snapshots these are", {
+    config: "snapshots.schedules",
+  }),
   own("snapshot-keep-days", "integer", ["cnpg-expire"], "days for which every snapshot is kept", {
     config: "snapshots.keepDays",
     range: RETENTION_RANGE,
@@ -235,7 +286,9 @@ const COMMAND_LINE = [
   }),
   acted("stanza", "string", "command-line", WORK, "name of the PostgreSQL cluster's configuration", {
     required: true,
-    forCommand: Object.fromEntries(commandsWith((row) => row.stanza === "optional").map((command) => [command, { required: false }])),
+    forCommand: Object.fromEntries(
+      commandsWith((row) => row.stanza === "optional").map((command) => [command, { required: false }]),
+    ),
   }),
   acted(
     "repo",
@@ -272,7 +325,20 @@ const COMMAND_LINE = [
     "set",
     "string",
     "command-line",
-    ["annotate", "cnpg-drill", "drill", "expire", "extract-table", "info", "manifest", "recover", "recover-step", "restore", "sync", "verify"],
+    [
+      "annotate",
+      "cnpg-drill",
+      "drill",
+      "expire",
+      "extract-table",
+      "info",
+      "manifest",
+      "recover",
+      "recover-step",
+      "restore",
+      "sync",
+      "verify",
+    ],
     "label of the backup",
     {
       forCommand: {
@@ -299,13 +365,22 @@ const COMMAND_LINE = [
         "extract-table": { default: "default", allowed: RECOVER_TYPES },
         recover: { default: "default", allowed: RECOVER_TYPES },
         "recover-step": { default: "default", allowed: RECOVER_TYPES },
-        restore: { default: "default", allowed: ["default", "preserve", "immediate", "standby", "none", "name", "time", "lsn", "xid"] },
+        restore: {
+          default: "default",
+          allowed: ["default", "preserve", "immediate", "standby", "none", "name", "time", "lsn", "xid"],
+        },
       },
     },
   ),
-  own("server-files", "path", ["restore"], "directory for configuration files from outside of pg1-path; / restores their old paths", {
-    config: "restore.serverFiles",
-  }),
+  own(
+    "server-files",
+    "path",
+    ["restore"],
+    "directory for configuration files from outside of pg1-path; / restores their old paths",
+    {
+      config: "restore.serverFiles",
+    },
+  ),
   acted("target", "string", "command-line", TARGETED, "recovery target: a time, name, LSN or transaction", {
     config: "restore.target",
     required: true,
@@ -320,15 +395,29 @@ const COMMAND_LINE = [
     },
     ...on("type", "immediate", ...TARGET_TYPES),
   }),
-  acted("target-exclusive", "boolean", "command-line", TARGETED, "stop just before the target instead of just after it", {
-    config: "restore.targetExclusive",
-    default: "n",
-    ...on("type", "lsn", "time", "xid"),
-  }),
-  acted("target-timeline", "string", "command-line", TARGETED, "timeline to recover along: a number, current or latest", {
-    config: "restore.targetTimeline",
-    ...on("type", "default", "standby", ...TARGET_TYPES),
-  }),
+  acted(
+    "target-exclusive",
+    "boolean",
+    "command-line",
+    TARGETED,
+    "stop just before the target instead of just after it",
+    {
+      config: "restore.targetExclusive",
+      default: "n",
+      ...on("type", "lsn", "time", "xid"),
+    },
+  ),
+  acted(
+    "target-timeline",
+    "string",
+    "command-line",
+    TARGETED,
+    "timeline to recover along: a number, current or latest",
+    {
+      config: "restore.targetTimeline",
+      ...on("type", "default", "standby", ...TARGET_TYPES),
+    },
+  ),
   acted(
     "force",
     "boolean",
@@ -337,7 +426,10 @@ const COMMAND_LINE = [
     "restore: overwrite existing files, copying only those that differ in size or time; stanza-delete, offline backup: ignore running processes; stop: end running processes",
     { config: "force", default: "n", forCommand: { backup: { ...on("online", "n") } } },
   ),
-  acted("verbose", "boolean", "command-line", ["verify"], "also print backups and WAL without errors", { config: "verify.verbose", default: "n" }),
+  acted("verbose", "boolean", "command-line", ["verify"], "also print backups and WAL without errors", {
+    config: "verify.verbose",
+    default: "n",
+  }),
   acted(
     "output",
     "enum",
@@ -350,29 +442,50 @@ const COMMAND_LINE = [
       forCommand: { verify: { allowed: ["none", "text", "json"] } },
     },
   ),
-  own("output-file", "path", ["metrics"], "file to replace atomically, instead of standard output", { config: "monitoring.outputFile" }),
+  own("output-file", "path", ["metrics"], "file to replace atomically, instead of standard output", {
+    config: "monitoring.outputFile",
+  }),
   own("metrics-listen", "string", ["agent"], "address and port of /metrics and /healthz, such as 127.0.0.1:9854", {
     config: "monitoring.listen",
   }),
-  own("wal-gaps", "boolean", ["agent", "metrics"], "list the whole WAL archive of each repository and count what is missing", {
-    config: "monitoring.walGaps",
-    default: "y",
-    negate: true,
-  }),
+  own(
+    "wal-gaps",
+    "boolean",
+    ["agent", "metrics"],
+    "list the whole WAL archive of each repository and count what is missing",
+    {
+      config: "monitoring.walGaps",
+      default: "y",
+      negate: true,
+    },
+  ),
   own("event", "enum", ["notify"], "type of the event", {
     config: "monitoring.event",
     required: true,
     allowed: ["start", "success", "failure", "drill", "test"],
   }),
   own("unit", "string", TELLING, "name of the systemd unit or CronJob concerned", { config: "monitoring.unit" }),
-  own("notify-file", "path", TELLING, "file of notification targets; by default notify.json in $CREDENTIALS_DIRECTORY", {
-    config: "monitoring.notifyFile",
-  }),
-  acted("online", "boolean", "command-line", ["backup", "stanza-create", "stanza-upgrade"], "the server is running; n backs up a stopped server", {
-    config: "backup.online",
-    default: "y",
-    negate: true,
-  }),
+  own(
+    "notify-file",
+    "path",
+    TELLING,
+    "file of notification targets; by default notify.json in $CREDENTIALS_DIRECTORY",
+    {
+      config: "monitoring.notifyFile",
+    },
+  ),
+  acted(
+    "online",
+    "boolean",
+    "command-line",
+    ["backup", "stanza-create", "stanza-upgrade"],
+    "the server is running; n backs up a stopped server",
+    {
+      config: "backup.online",
+      default: "y",
+      negate: true,
+    },
+  ),
   acted(
     "dry-run",
     "boolean",
@@ -381,81 +494,165 @@ const COMMAND_LINE = [
     "show what would be done and change nothing",
     { config: "dryRun", default: "n" },
   ),
-  own("snapshot", "string", ["rollback"], "ZFS snapshot to return to: tank/postgresql@name", { config: "recover.snapshot", required: true }),
-  own("yes", "boolean", ["extract-table", "recover", "rollback"], "do not ask for confirmation", { config: "recover.yes", default: "n" }),
+  own("snapshot", "string", ["rollback"], "ZFS snapshot to return to: tank/postgresql@name", {
+    config: "recover.snapshot",
+    required: true,
+  }),
+  own("yes", "boolean", ["extract-table", "recover", "rollback"], "do not ask for confirmation", {
+    config: "recover.yes",
+    default: "n",
+  }),
   own("undo", "boolean", ["recover"], "restore the old data", { config: "recover.undo", default: "n" }),
   own("finish-wal", "boolean", ["recover"], "archive the server's last WAL before stopping it", {
     config: "recover.finishWal",
     default: "y",
     negate: true,
   }),
-  own("launcher", "path", ["recover", "rollback"], "program that runs this one as PostgreSQL's account, with its keys", {
-    config: "recover.launcher",
+  own(
+    "launcher",
+    "path",
+    ["recover", "rollback"],
+    "program that runs this one as PostgreSQL's account, with its keys",
+    {
+      config: "recover.launcher",
+    },
+  ),
+  acted(
+    "oldest",
+    "boolean",
+    "command-line",
+    ["expire"],
+    "expire the oldest full backup, unless it is the only one, with its dependents",
+    {
+      config: "expire.oldest",
+      default: "n",
+    },
+  ),
+  acted("archive-expire-before", "string", "command-line", ["expire"], "expire only WAL before this segment", {
+    config: "expire.archiveBefore",
   }),
-  acted("oldest", "boolean", "command-line", ["expire"], "expire the oldest full backup, unless it is the only one, with its dependents", {
-    config: "expire.oldest",
-    default: "n",
-  }),
-  acted("archive-expire-before", "string", "command-line", ["expire"], "expire only WAL before this segment", { config: "expire.archiveBefore" }),
-  acted("detail-level", "enum", "command-line", ["info"], "amount of detail; destinations shows the newest full backup and WAL of each repository", {
-    config: "info.detailLevel",
-    default: "full",
-    allowed: ["full", "progress", "destinations"],
-  }),
+  acted(
+    "detail-level",
+    "enum",
+    "command-line",
+    ["info"],
+    "amount of detail; destinations shows the newest full backup and WAL of each repository",
+    {
+      config: "info.detailLevel",
+      default: "full",
+      allowed: ["full", "progress", "destinations"],
+    },
+  ),
   own("full-check", "boolean", ["check"], "fail if full backups that the settings file expects are missing", {
     config: "check.full",
     default: "y",
     negate: true,
   }),
-  acted("reference", "string", "command-line", ["manifest"], "show only files stored in this backup; latest is the backup itself", {
-    config: "files.reference",
-  }),
+  acted(
+    "reference",
+    "string",
+    "command-line",
+    ["manifest"],
+    "show only files stored in this backup; latest is the backup itself",
+    {
+      config: "files.reference",
+    },
+  ),
   accepted("report", "boolean", "command-line", NONE, "print a report of the configuration", { default: "n" }),
   own("sample", "integer", ["verify"], "percentage of data files to read; WAL is always read", {
     config: "verify.samplePercent",
     range: ["1", "100"],
   }),
-  own("from-repo", "integer", ["sync"], "index of the repository to copy from", { config: "sync.fromRepoKey", required: true, range: ["1", "256"] }),
-  own("to-repo", "integer", ["sync"], "index of the repository to copy into", { config: "sync.toRepoKey", required: true, range: ["1", "256"] }),
-  own("latest", "boolean", ["sync"], "copy only the newest backup with its prior backups", { config: "sync.latest", default: "n" }),
-  own("bin-path", "path", ["drill", "extract-table", "migrate"], "directory of PostgreSQL's programs, instead of the usual directories", {
-    config: "binPath",
+  own("from-repo", "integer", ["sync"], "index of the repository to copy from", {
+    config: "sync.fromRepoKey",
+    required: true,
+    range: ["1", "256"],
   }),
-  own("drill-path", "path", ["drill", "extract-table"], "parent directory of the restore; by default pg1-path with suffix -drill", {
-    config: "drill.path",
+  own("to-repo", "integer", ["sync"], "index of the repository to copy into", {
+    config: "sync.toRepoKey",
+    required: true,
+    range: ["1", "256"],
   }),
+  own("latest", "boolean", ["sync"], "copy only the newest backup with its prior backups", {
+    config: "sync.latest",
+    default: "n",
+  }),
+  own(
+    "bin-path",
+    "path",
+    ["drill", "extract-table", "migrate"],
+    "directory of PostgreSQL's programs, instead of the usual directories",
+    {
+      config: "binPath",
+    },
+  ),
+  own(
+    "drill-path",
+    "path",
+    ["drill", "extract-table"],
+    "parent directory of the restore; by default pg1-path with suffix -drill",
+    {
+      config: "drill.path",
+    },
+  ),
   own("pick", "enum", DRILL, "which backup and target to restore; by default each in turn", {
     config: "drill.pick",
     allowed: ["newest", "oldest", "random", "moment"],
   }),
-  own("level", "enum", DRILL, "extent of the checks; quick compares with production, standard adds amcheck and page checksums, thorough a dump", {
-    config: "drill.level",
-    default: "thorough",
-    allowed: ["quick", "standard", "thorough"],
+  own(
+    "level",
+    "enum",
+    DRILL,
+    "extent of the checks; quick compares with production, standard adds amcheck and page checksums, thorough a dump",
+    {
+      config: "drill.level",
+      default: "thorough",
+      allowed: ["quick", "standard", "thorough"],
+    },
+  ),
+  own(
+    "from-server",
+    "string",
+    ["migrate"],
+    "connection to the old cluster, such as host=old.example.net user=postgres sslmode=verify-full",
+    {
+      config: "migrate.fromServer",
+    },
+  ),
+  own("to-server", "string", ["migrate"], "connection to the new cluster, in the same form; by default pg1", {
+    config: "migrate.toServer",
   }),
-  own("from-server", "string", ["migrate"], "connection to the old cluster, such as host=old.example.net user=postgres sslmode=verify-full", {
-    config: "migrate.fromServer",
-  }),
-  own("to-server", "string", ["migrate"], "connection to the new cluster, in the same form; by default pg1", { config: "migrate.toServer" }),
   own("from-password-file", "path", ["migrate"], "file with only the password for the old cluster", {
     config: "migrate.fromPasswordFile",
   }),
-  own("to-password-file", "path", ["migrate"], "file with only the password for the new cluster", { config: "migrate.toPasswordFile" }),
-  own("pass-file", "path", ["migrate"], "password file in PostgreSQL's format (.pgpass), for both clusters", { config: "migrate.passFile" }),
+  own("to-password-file", "path", ["migrate"], "file with only the password for the new cluster", {
+    config: "migrate.toPasswordFile",
+  }),
+  own("pass-file", "path", ["migrate"], "password file in PostgreSQL's format (.pgpass), for both clusters", {
+    config: "migrate.passFile",
+  }),
   own("disconnect", "boolean", ["migrate"], "end all client connections to the databases of the old cluster", {
     config: "migrate.disconnect",
     default: "n",
   }),
-  own("keep-role", "list", ["migrate"], "role of the new cluster that is kept unchanged", { config: "migrate.keepRoles" }),
+  own("keep-role", "list", ["migrate"], "role of the new cluster that is kept unchanged", {
+    config: "migrate.keepRoles",
+  }),
   own("role-passwords", "boolean", ["migrate"], "copy the hashes of passwords", {
     config: "migrate.rolePasswords",
     default: "y",
     negate: true,
   }),
-  own("replace", "boolean", ["migrate"], "copy databases again that an earlier run has copied and compared, and that differ now", {
-    config: "migrate.replace",
-    default: "n",
-  }),
+  own(
+    "replace",
+    "boolean",
+    ["migrate"],
+    "copy databases again that an earlier run has copied and compared, and that differ now",
+    {
+      config: "migrate.replace",
+      default: "n",
+    },
+  ),
   own("tablespaces", "boolean", ["migrate"], "keep the tablespaces of databases and tables", {
     config: "migrate.tablespaces",
     default: "y",
@@ -466,16 +663,31 @@ const COMMAND_LINE = [
     default: "1440",
     range: ["1", "10080"],
   }),
-  own("max-bytes", "size", ["cnpg-drill", "drill", "extract-table"], "limit of bytes to restore, for a drill also to fetch; a larger restore fails", {
-    config: "drill.maxBytes",
-    range: ["1MiB", "1PiB"],
-  }),
+  own(
+    "max-bytes",
+    "size",
+    ["cnpg-drill", "drill", "extract-table"],
+    "limit of bytes to restore, for a drill also to fetch; a larger restore fails",
+    {
+      config: "drill.maxBytes",
+      range: ["1MiB", "1PiB"],
+    },
+  ),
   own("name", "string", DRILL, "name of a drill that the settings file declares", { config: "drill.name" }),
-  own("now", "boolean", DRILL, "run the declared drill, if only one is declared", { config: "drill.now", default: "n" }),
-  own("from", "string", ["find"], "search commits from this time on; by default an hour before --to", { config: "find.from" }),
+  own("now", "boolean", DRILL, "run the declared drill, if only one is declared", {
+    config: "drill.now",
+    default: "n",
+  }),
+  own("from", "string", ["find"], "search commits from this time on; by default an hour before --to", {
+    config: "find.from",
+  }),
   own("to", "string", ["find"], "search commits until this time; by default now", { config: "find.to" }),
-  own("table", "string", ["extract-table", "find"], "the table, as schema.table; find also accepts only its name", { config: "find.table" }),
-  own("database", "string", ["extract-table", "find"], "the database of the table or schema", { config: "find.database" }),
+  own("table", "string", ["extract-table", "find"], "the table, as schema.table; find also accepts only its name", {
+    config: "find.table",
+  }),
+  own("database", "string", ["extract-table", "find"], "the database of the table or schema", {
+    config: "find.database",
+  }),
   own("schema", "string", ["extract-table"], "a whole schema instead of a table", { config: "extract.schema" }),
   own("as", "string", ["extract-table"], "target schema; by default the table's with suffix _restored", {
     config: "extract.as",
@@ -485,7 +697,10 @@ const COMMAND_LINE = [
     default: "n",
   }),
   own("to-file", "path", ["extract-table"], "write a dump for pg_restore instead", { config: "extract.toFile" }),
-  own("kind", "enum", ["find"], "only this kind of destructive change", { config: "find.kind", allowed: ["drop", "truncate", "delete", "update"] }),
+  own("kind", "enum", ["find"], "only this kind of destructive change", {
+    config: "find.kind",
+    allowed: ["drop", "truncate", "delete", "update"],
+  }),
   own("limit", "integer", ["find"], "number of transactions to show, the most destructive ones", {
     config: "find.limit",
     default: "20",
@@ -496,16 +711,36 @@ const COMMAND_LINE = [
     default: "options",
     allowed: ["options", "cluster"],
   }),
-  own("timeline", "integer", ["find"], "timeline to follow; by default the latest", { config: "find.timeline", range: ["1", "4294967295"] }),
-  acted("filter", "string", "command-line", ["manifest", "repo-ls"], "expression that listed names match; of manifest the name of one file", {
-    config: "files.filter",
+  own("timeline", "integer", ["find"], "timeline to follow; by default the latest", {
+    config: "find.timeline",
+    range: ["1", "4294967295"],
   }),
-  acted("ignore-missing", "boolean", "command-line", ["repo-get"], "exit with 1 and without an error when the file is missing", {
-    config: "files.ignoreMissing",
+  acted(
+    "filter",
+    "string",
+    "command-line",
+    ["manifest", "repo-ls"],
+    "expression that listed names match; of manifest the name of one file",
+    {
+      config: "files.filter",
+    },
+  ),
+  acted(
+    "ignore-missing",
+    "boolean",
+    "command-line",
+    ["repo-get"],
+    "exit with 1 and without an error when the file is missing",
+    {
+      config: "files.ignoreMissing",
+      default: "n",
+    },
+  ),
+  acted("raw", "boolean", "command-line", ["repo-get"], "do not decrypt", { config: "files.raw", default: "n" }),
+  acted("recurse", "boolean", "command-line", ["repo-ls"], "go into directories", {
+    config: "files.recurse",
     default: "n",
   }),
-  acted("raw", "boolean", "command-line", ["repo-get"], "do not decrypt", { config: "files.raw", default: "n" }),
-  acted("recurse", "boolean", "command-line", ["repo-ls"], "go into directories", { config: "files.recurse", default: "n" }),
   acted("sort", "enum", "command-line", ["repo-ls"], "order of listed names", {
     config: "files.sort",
     default: "asc",
@@ -527,9 +762,16 @@ const GENERAL = [
     default: "1MiB",
     allowed: ["16KiB", "32KiB", "64KiB", "128KiB", "256KiB", "512KiB", "1MiB", "2MiB", "4MiB", "8MiB", "16MiB"],
   }),
-  acted("cmd", "string", "global", [...COPY, "recover", "rollback"], "program for restore_command; by default this one", {
-    config: "cmd",
-  }),
+  acted(
+    "cmd",
+    "string",
+    "global",
+    [...COPY, "recover", "rollback"],
+    "program for restore_command; by default this one",
+    {
+      config: "cmd",
+    },
+  ),
   acted("compress", "boolean", "global", WRITE, "old form of compress-type: n means none", { default: "y" }),
   acted("compress-type", "enum", "global", WRITE, "compression of files in the repositories", {
     default: "gz",
@@ -545,30 +787,59 @@ const GENERAL = [
       zst: { default: "3", range: ["-7", "22"] },
     },
   }),
-  acted("db-timeout", "time", "global", SESSION, "maximum duration of a statement", { default: "30m", range: ["100ms", "7d"] }),
-  acted("delta", "boolean", "global", ["backup", "restore"], "compare by checksum and copy only what differs", { config: "delta", default: "n" }),
+  acted("db-timeout", "time", "global", SESSION, "maximum duration of a statement", {
+    default: "30m",
+    range: ["100ms", "7d"],
+  }),
+  acted("delta", "boolean", "global", ["backup", "restore"], "compare by checksum and copy only what differs", {
+    config: "delta",
+    default: "n",
+  }),
   acted("io-timeout", "time", "global", WORK, "maximum wait for storage or network, including retries", {
     config: "ioTimeoutMs",
     default: "1m",
     range: ["100ms", "1h"],
   }),
-  acted("lock-path", "path", "global", WORK, "directory of lock and stop files", { config: "lockPath", default: "/tmp/pgbackrest" }),
+  acted("lock-path", "path", "global", WORK, "directory of lock and stop files", {
+    config: "lockPath",
+    default: "/tmp/pgbackrest",
+  }),
   acted("log-level-console", "enum", "global", ALL, "level of the log on stdout", {
     config: "log.levelConsole",
     default: "warn",
     allowed: LOG_LEVELS,
   }),
-  acted("log-level-file", "enum", "global", ALL, "level of the log files", { config: "log.levelFile", default: "info", allowed: LOG_LEVELS }),
-  acted("log-level-stderr", "enum", "global", ALL, "level of the log on stderr", { config: "log.levelStderr", default: "off", allowed: LOG_LEVELS }),
-  acted("log-path", "path", "global", ALL, "directory of the log files", { config: "log.path", default: "/var/log/pgbackrest" }),
-  acted("log-timestamp", "boolean", "global", ALL, "begin log lines with the time", { config: "log.timestamp", default: "y" }),
-  acted("neutral-umask", "boolean", "global", WORK, "ignore the umask: directories 0750, files 0640", { config: "neutralUmask", default: "y" }),
+  acted("log-level-file", "enum", "global", ALL, "level of the log files", {
+    config: "log.levelFile",
+    default: "info",
+    allowed: LOG_LEVELS,
+  }),
+  acted("log-level-stderr", "enum", "global", ALL, "level of the log on stderr", {
+    config: "log.levelStderr",
+    default: "off",
+    allowed: LOG_LEVELS,
+  }),
+  acted("log-path", "path", "global", ALL, "directory of the log files", {
+    config: "log.path",
+    default: "/var/log/pgbackrest",
+  }),
+  acted("log-timestamp", "boolean", "global", ALL, "begin log lines with the time", {
+    config: "log.timestamp",
+    default: "y",
+  }),
+  acted("neutral-umask", "boolean", "global", WORK, "ignore the umask: directories 0750, files 0640", {
+    config: "neutralUmask",
+    default: "y",
+  }),
   acted("process-max", "integer", "global", [...COPY, "migrate"], "workers that compress and transfer", {
     config: "processMax",
     default: "1",
     range: ["1", "999"],
   }),
-  acted("protocol-timeout", "time", "global", WORK, "upper bound of db-timeout", { default: "31m", range: ["100ms", "7d"] }),
+  acted("protocol-timeout", "time", "global", WORK, "upper bound of db-timeout", {
+    default: "31m",
+    range: ["100ms", "7d"],
+  }),
   acted("spool-path", "path", "global", REPO, "directory of WAL queues and of records of missing WAL", {
     config: "spoolPath",
     default: "/var/spool/pgbackrest",
@@ -580,13 +851,19 @@ const GENERAL = [
   }),
   accepted("beta", "boolean", "global", ALL, "allow features that are not released", { default: "n" }),
   accepted("cmd-ssh", "string", "global", WORK, "program that opens SSH connections", { default: "ssh" }),
-  accepted("compress-level-network", "integer", "global", WORK, "compression level between hosts", { default: "1", range: ["-5", "12"] }),
+  accepted("compress-level-network", "integer", "global", WORK, "compression level between hosts", {
+    default: "1",
+    range: ["-5", "12"],
+  }),
   accepted("job-retry", "integer", "global", COPY, "retries of one job", {
     default: "2",
     range: ["0", "360"],
     forCommand: { "archive-get": { default: "1" }, "archive-push": { default: "1" } },
   }),
-  accepted("job-retry-interval", "time", "global", COPY, "pause between retries of a job", { default: "15s", range: ["0s", "15m"] }),
+  accepted("job-retry-interval", "time", "global", COPY, "pause between retries of a job", {
+    default: "15s",
+    range: ["0s", "15m"],
+  }),
   accepted("log-subprocess", "boolean", "global", WORK, "write log files of worker processes", { default: "n" }),
   accepted("priority", "integer", "global", ALL, "scheduling priority of the process", { range: ["-20", "19"] }),
   accepted("sck-block", "boolean", "global", WORK, "use blocking sockets", { default: "n" }),
@@ -612,11 +889,18 @@ const ARCHIVE_AND_BACKUP = [
     config: "archive.headerCheck",
     default: "y",
   }),
-  acted("archive-check", "boolean", "global", ["backup", "check", ...PUSH], "wait until the repositories have the WAL of a backup", {
-    config: "archive.check",
-    default: "y",
-    forCommand: { backup: { depend: { option: "online", values: ["y"], otherwise: "n" } } },
-  }),
+  acted(
+    "archive-check",
+    "boolean",
+    "global",
+    ["backup", "check", ...PUSH],
+    "wait until the repositories have the WAL of a backup",
+    {
+      config: "archive.check",
+      default: "y",
+      forCommand: { backup: { depend: { option: "online", values: ["y"], otherwise: "n" } } },
+    },
+  ),
   acted("archive-copy", "boolean", "global", ["backup"], "store the WAL of a backup in the backup too", {
     config: "archive.copy",
     default: "n",
@@ -631,24 +915,47 @@ const ARCHIVE_AND_BACKUP = [
     config: "backup.annotations",
     forCommand: { annotate: { required: true } },
   }),
-  acted("checksum-page", "boolean", "global", ["backup"], "check page checksums; by default when the cluster has them", {
-    config: "backup.checksumPage",
-  }),
+  acted(
+    "checksum-page",
+    "boolean",
+    "global",
+    ["backup"],
+    "check page checksums; by default when the cluster has them",
+    {
+      config: "backup.checksumPage",
+    },
+  ),
   acted("page-header-check", "boolean", "global", ["backup"], "check page headers together with page checksums", {
     config: "backup.pageHeaderCheck",
     default: "y",
   }),
-  acted("exclude", "list", "global", ["backup"], "paths below the data directory to leave out", { config: "backup.exclude" }),
-  acted("expire-auto", "boolean", "global", ["backup"], "expire after a successful backup", { config: "backup.expireAuto", default: "y" }),
-  acted("resume", "boolean", "global", ["backup"], "continue an interrupted full backup", { config: "backup.resume", default: "y" }),
-  acted("start-fast", "boolean", "global", ["backup"], "ask for an immediate checkpoint", { config: "backup.startFast", default: "n" }),
-  acted("archive-async", "boolean", "global", ARCHIVE, "push and get in the background", { config: "archive.async", default: "n" }),
+  acted("exclude", "list", "global", ["backup"], "paths below the data directory to leave out", {
+    config: "backup.exclude",
+  }),
+  acted("expire-auto", "boolean", "global", ["backup"], "expire after a successful backup", {
+    config: "backup.expireAuto",
+    default: "y",
+  }),
+  acted("resume", "boolean", "global", ["backup"], "continue an interrupted full backup", {
+    config: "backup.resume",
+    default: "y",
+  }),
+  acted("start-fast", "boolean", "global", ["backup"], "ask for an immediate checkpoint", {
+    config: "backup.startFast",
+    default: "n",
+  }),
+  acted("archive-async", "boolean", "global", ARCHIVE, "push and get in the background", {
+    config: "archive.async",
+    default: "n",
+  }),
   acted("archive-get-queue-max", "size", "global", [...SERVING, "archive-get"], "bytes of WAL to fetch ahead", {
     config: "archive.getQueueSizeBytesMax",
     default: "128MiB",
     range: ["0B", "4PiB"],
   }),
-  accepted("archive-missing-retry", "boolean", "global", ["archive-get"], "retry a segment that was missing", { default: "y" }),
+  accepted("archive-missing-retry", "boolean", "global", ["archive-get"], "retry a segment that was missing", {
+    default: "y",
+  }),
   acted("archive-push-batch-size", "size", "global", PUSH, "bytes of WAL in one batch", {
     config: "archive.pushBatchSizeBytes",
     default: "16GiB",
@@ -687,8 +994,13 @@ const RESTORE = [
     default: "preserve",
     allowed: ["preserve", "off"],
   }),
-  acted("link-all", "boolean", "global", ["restore"], "restore all links as links", { config: "restore.linkAll", default: "n" }),
-  acted("link-map", "hash", "global", ["restore"], "new destination of a link, as link=path", { config: "restore.linkMap" }),
+  acted("link-all", "boolean", "global", ["restore"], "restore all links as links", {
+    config: "restore.linkAll",
+    default: "n",
+  }),
+  acted("link-map", "hash", "global", ["restore"], "new destination of a link, as link=path", {
+    config: "restore.linkMap",
+  }),
   acted("recovery-option", "hash", "global", ["restore"], "further recovery settings, as name=value", {
     config: "restore.recoveryOptions",
     ...on("type", "default", "immediate", "standby", ...TARGET_TYPES),
@@ -696,15 +1008,36 @@ const RESTORE = [
   acted("tablespace-map", "hash", "global", ["restore"], "new directory of a tablespace, as name=path or oid=path", {
     config: "restore.tablespaceMap",
   }),
-  acted("tablespace-map-all", "string", "global", ["restore"], "directory for all tablespaces that have no directory of their own", {
-    config: "restore.tablespaceMapAll",
-  }),
-  acted("db-exclude", "list", "global", ["migrate", "restore"], "databases to leave out; restore fills their files with zeroes", {
-    config: "databaseExclude",
-  }),
-  acted("db-include", "list", "global", ["migrate", "restore"], "the only databases to restore or copy; restore adds the system databases", {
-    config: "databaseInclude",
-  }),
+  acted(
+    "tablespace-map-all",
+    "string",
+    "global",
+    ["restore"],
+    "directory for all tablespaces that have no directory of their own",
+    {
+      config: "restore.tablespaceMapAll",
+    },
+  ),
+  acted(
+    "db-exclude",
+    "list",
+    "global",
+    ["migrate", "restore"],
+    "databases to leave out; restore fills their files with zeroes",
+    {
+      config: "databaseExclude",
+    },
+  ),
+  acted(
+    "db-include",
+    "list",
+    "global",
+    ["migrate", "restore"],
+    "the only databases to restore or copy; restore adds the system databases",
+    {
+      config: "databaseInclude",
+    },
+  ),
 ];
 
 const POSTGRES: readonly OptionRow[] = [
@@ -736,7 +1069,10 @@ const POSTGRES: readonly OptionRow[] = [
   }),
   acted("pg-user", "string", "stanza", SESSION, "role to connect as", { ...CONNECTION }),
   accepted("pg", "integer", "command-line", NONE, "index of the cluster to use", { range: ["1", "256"] }),
-  acted("pg-local", "boolean", "stanza", PG, "the cluster is on this host whatever pg-host says", { group: "pg", default: "n" }),
+  acted("pg-local", "boolean", "stanza", PG, "the cluster is on this host whatever pg-host says", {
+    group: "pg",
+    default: "n",
+  }),
   accepted("pg-host", "string", "stanza", PG, "host of the cluster", {
     group: "pg",
     ...on("pg-local", "n"),
@@ -753,12 +1089,18 @@ const POSTGRES: readonly OptionRow[] = [
     group: "pg",
     ...on("pg-host-type", "tls"),
   }),
-  accepted("pg-host-ca-path", "string", "global", PG_REMOTE, "directory of certificate authorities", { group: "pg", ...on("pg-host-type", "tls") }),
+  accepted("pg-host-ca-path", "string", "global", PG_REMOTE, "directory of certificate authorities", {
+    group: "pg",
+    ...on("pg-host-type", "tls"),
+  }),
   accepted("pg-host-cert-file", "string", "global", PG_REMOTE, "certificate shown to the cluster's host", {
     group: "pg",
     ...on("pg-host-type", "tls"),
   }),
-  accepted("pg-host-key-file", "string", "global", PG_REMOTE, "key of that certificate", { group: "pg", ...on("pg-host-type", "tls") }),
+  accepted("pg-host-key-file", "string", "global", PG_REMOTE, "key of that certificate", {
+    group: "pg",
+    ...on("pg-host-type", "tls"),
+  }),
   accepted("pg-host-cmd", "string", "stanza", PG_REMOTE, "program on the cluster's host", {
     group: "pg",
     ...on("pg-host-type", "ssh"),
@@ -770,11 +1112,18 @@ const POSTGRES: readonly OptionRow[] = [
     default: `${CONFIG_PATH}/pgbackrest.conf`,
     aliases: ["db-config", "db?-config"],
   }),
-  accepted("pg-host-config-include-path", "path", "stanza", PG_REMOTE, "directory of further configuration on the cluster's host", {
-    group: "pg",
-    ...on("pg-host"),
-    default: `${CONFIG_PATH}/conf.d`,
-  }),
+  accepted(
+    "pg-host-config-include-path",
+    "path",
+    "stanza",
+    PG_REMOTE,
+    "directory of further configuration on the cluster's host",
+    {
+      group: "pg",
+      ...on("pg-host"),
+      default: `${CONFIG_PATH}/conf.d`,
+    },
+  ),
   accepted("pg-host-config-path", "path", "stanza", PG_REMOTE, "directory of the configuration on the cluster's host", {
     group: "pg",
     ...on("pg-host"),
@@ -831,12 +1180,22 @@ const REPOSITORY: readonly OptionRow[] = [
     depend: { option: "repo-bundle", values: ["n"], otherwise: "n" },
     aliases: ["hardlink"],
   }),
-  acted("repo-symlink", "boolean", "global", ["backup", "expire", "sync"], "make the link latest and links of tablespaces", {
+  acted(
+    "repo-symlink",
+    "boolean",
+    "global",
+    ["backup", "expire", "sync"],
+    "make the link latest and links of tablespaces",
+    {
+      group: "repo",
+      default: "y",
+      depend: { option: "repo-type", values: ["posix"], otherwise: "n" },
+    },
+  ),
+  acted("repo-bundle", "boolean", "global", ["backup", "sync"], "store small files together", {
     group: "repo",
-    default: "y",
-    depend: { option: "repo-type", values: ["posix"], otherwise: "n" },
+    default: "n",
   }),
-  acted("repo-bundle", "boolean", "global", ["backup", "sync"], "store small files together", { group: "repo", default: "n" }),
   acted("repo-bundle-size", "size", "global", ["backup"], "size at which a bundle is full", {
     ...BUNDLE,
     default: "20MiB",
@@ -867,12 +1226,19 @@ const REPOSITORY: readonly OptionRow[] = [
     range: ["1", "9999999"],
     aliases: ["retention-archive"],
   }),
-  acted("repo-retention-archive-type", "enum", "global", RETENTION, "kind of backup that repo-retention-archive counts", {
-    group: "repo",
-    default: "full",
-    allowed: ["full", "diff", "incr"],
-    aliases: ["retention-archive-type"],
-  }),
+  acted(
+    "repo-retention-archive-type",
+    "enum",
+    "global",
+    RETENTION,
+    "kind of backup that repo-retention-archive counts",
+    {
+      group: "repo",
+      default: "full",
+      allowed: ["full", "diff", "incr"],
+      aliases: ["retention-archive-type"],
+    },
+  ),
   acted("repo-retention-history", "integer", "global", RETENTION, "days to keep manifests of expired backups", {
     group: "repo",
     range: ["0", "9999999"],
@@ -905,7 +1271,10 @@ const REPOSITORY: readonly OptionRow[] = [
       refused: "a versioned bucket is read as it is now",
     },
   ),
-  acted("repo-local", "boolean", "global", REPO, "the repository is on this host whatever repo-host says", { group: "repo", default: "n" }),
+  acted("repo-local", "boolean", "global", REPO, "the repository is on this host whatever repo-host says", {
+    group: "repo",
+    default: "n",
+  }),
   accepted("repo-host", "string", "global", REPO, "host of the repository", {
     group: "repo",
     ...on("repo-local", "n"),
@@ -922,12 +1291,18 @@ const REPOSITORY: readonly OptionRow[] = [
     group: "repo",
     ...on("repo-host-type", "tls"),
   }),
-  accepted("repo-host-ca-path", "string", "global", REPO, "directory of certificate authorities", { group: "repo", ...on("repo-host-type", "tls") }),
+  accepted("repo-host-ca-path", "string", "global", REPO, "directory of certificate authorities", {
+    group: "repo",
+    ...on("repo-host-type", "tls"),
+  }),
   accepted("repo-host-cert-file", "string", "global", REPO, "certificate shown to the repository's host", {
     group: "repo",
     ...on("repo-host-type", "tls"),
   }),
-  accepted("repo-host-key-file", "string", "global", REPO, "key of that certificate", { group: "repo", ...on("repo-host-type", "tls") }),
+  accepted("repo-host-key-file", "string", "global", REPO, "key of that certificate", {
+    group: "repo",
+    ...on("repo-host-type", "tls"),
+  }),
   accepted("repo-host-cmd", "string", "global", REPO, "program on the repository's host", {
     group: "repo",
     ...on("repo-host-type", "ssh"),
@@ -939,11 +1314,18 @@ const REPOSITORY: readonly OptionRow[] = [
     default: `${CONFIG_PATH}/pgbackrest.conf`,
     aliases: ["backup-config"],
   }),
-  accepted("repo-host-config-include-path", "path", "global", REPO, "directory of further configuration on the repository's host", {
-    group: "repo",
-    ...on("repo-host"),
-    default: `${CONFIG_PATH}/conf.d`,
-  }),
+  accepted(
+    "repo-host-config-include-path",
+    "path",
+    "global",
+    REPO,
+    "directory of further configuration on the repository's host",
+    {
+      group: "repo",
+      ...on("repo-host"),
+      default: `${CONFIG_PATH}/conf.d`,
+    },
+  ),
   accepted("repo-host-config-path", "path", "global", REPO, "directory of the configuration on the repository's host", {
     group: "repo",
     ...on("repo-host"),
@@ -999,22 +1381,43 @@ const STORAGE: readonly OptionRow[] = [
     aliases: ["repo-s3-ca-path", "repo?-azure-ca-path", "repo?-s3-ca-path"],
     refused: "name one file with repo-storage-ca-file",
   }),
-  accepted("repo-storage-prefetch", "integer", "global", REPO, "parts to read ahead", { ...STORE, default: "3", range: ["0", "1024"] }),
+  accepted("repo-storage-prefetch", "integer", "global", REPO, "parts to read ahead", {
+    ...STORE,
+    default: "3",
+    range: ["0", "1024"],
+  }),
   accepted("repo-storage-read-over", "size", "global", REPO, "gap that is read rather than skipped", {
     ...STORE,
     default: "64KiB",
     range: ["0B", "1MiB"],
   }),
   accepted("repo-storage-tag", "hash", "global", REPO, "tags of new objects, as key=value", { ...STORE }),
-  acted("repo-s3-bucket", "string", "global", REPO, "bucket of the repository", { ...S3, required: true, aliases: ["repo-s3-bucket"] }),
-  acted("repo-s3-endpoint", "string", "global", REPO, "endpoint of the object store", { ...S3, required: true, aliases: ["repo-s3-endpoint"] }),
-  acted("repo-s3-region", "string", "global", REPO, "region of the bucket", { ...S3, required: true, aliases: ["repo-s3-region"] }),
+  acted("repo-s3-bucket", "string", "global", REPO, "bucket of the repository", {
+    ...S3,
+    required: true,
+    aliases: ["repo-s3-bucket"],
+  }),
+  acted("repo-s3-endpoint", "string", "global", REPO, "endpoint of the object store", {
+    ...S3,
+    required: true,
+    aliases: ["repo-s3-endpoint"],
+  }),
+  acted("repo-s3-region", "string", "global", REPO, "region of the bucket", {
+    ...S3,
+    required: true,
+    aliases: ["repo-s3-region"],
+  }),
   acted("repo-s3-key-type", "enum", "global", REPO, "where credentials come from", {
     ...S3,
     default: "shared",
     allowed: ["shared", "auto", "web-id", "pod-id", "process"],
   }),
-  acted("repo-s3-key", "string", "global", REPO, "access key", { ...S3_SHARED, secret: true, required: true, aliases: ["repo-s3-key"] }),
+  acted("repo-s3-key", "string", "global", REPO, "access key", {
+    ...S3_SHARED,
+    secret: true,
+    required: true,
+    aliases: ["repo-s3-key"],
+  }),
   acted("repo-s3-key-secret", "string", "global", REPO, "secret access key", {
     ...S3_SHARED,
     secret: true,
@@ -1022,7 +1425,11 @@ const STORAGE: readonly OptionRow[] = [
     aliases: ["repo-s3-key-secret"],
   }),
   acted("repo-s3-token", "string", "global", REPO, "session token", { ...S3_SHARED, secret: true }),
-  acted("repo-s3-uri-style", "enum", "global", REPO, "bucket in the host name or in the path", { ...S3, default: "host", allowed: ["host", "path"] }),
+  acted("repo-s3-uri-style", "enum", "global", REPO, "bucket in the host name or in the path", {
+    ...S3,
+    default: "host",
+    allowed: ["host", "path"],
+  }),
   accepted("repo-s3-kms-key-id", "string", "global", REPO, "key of the provider's key service", {
     ...S3,
     refused: "set repo-cipher-type, or a default encryption on the bucket",
@@ -1038,16 +1445,30 @@ const STORAGE: readonly OptionRow[] = [
     ...on("repo-s3-key-type", "process"),
   }),
   accepted("repo-s3-requester-pays", "boolean", "global", REPO, "agree to pay for requests", { ...S3, default: "n" }),
-  acted("repo-s3-role", "string", "global", REPO, "role of this machine", { group: "repo", ...on("repo-s3-key-type", "auto") }),
+  acted("repo-s3-role", "string", "global", REPO, "role of this machine", {
+    group: "repo",
+    ...on("repo-s3-key-type", "auto"),
+  }),
   accepted("repo-s3-service", "string", "global", REPO, "service name in signatures", { ...S3, default: "s3" }),
   acted("repo-s3-sts-host", "string", "global", REPO, "host that issues session tokens", {
     group: "repo",
     default: "sts.amazonaws.com",
     ...on("repo-s3-key-type", "web-id"),
   }),
-  accepted("repo-azure-account", "string", "global", REPO, "storage account", { ...AZURE, secret: true, required: true }),
-  accepted("repo-azure-container", "string", "global", REPO, "container of the repository", { ...AZURE, required: true }),
-  accepted("repo-azure-endpoint", "string", "global", REPO, "endpoint of the service", { ...AZURE, secret: true, default: "blob.core.windows.net" }),
+  accepted("repo-azure-account", "string", "global", REPO, "storage account", {
+    ...AZURE,
+    secret: true,
+    required: true,
+  }),
+  accepted("repo-azure-container", "string", "global", REPO, "container of the repository", {
+    ...AZURE,
+    required: true,
+  }),
+  accepted("repo-azure-endpoint", "string", "global", REPO, "endpoint of the service", {
+    ...AZURE,
+    secret: true,
+    default: "blob.core.windows.net",
+  }),
   accepted("repo-azure-key", "string", "global", REPO, "key of the account", {
     group: "repo",
     secret: true,
@@ -1063,7 +1484,11 @@ const STORAGE: readonly OptionRow[] = [
     default: "host",
     allowed: ["host", "path"],
   }),
-  accepted("repo-gcs-bucket", "string", "global", REPO, "bucket of the repository", { group: "repo", required: true, ...on("repo-gcs-key-type") }),
+  accepted("repo-gcs-bucket", "string", "global", REPO, "bucket of the repository", {
+    group: "repo",
+    required: true,
+    ...on("repo-gcs-key-type"),
+  }),
   accepted("repo-gcs-endpoint", "string", "global", REPO, "endpoint of the service", {
     group: "repo",
     default: "storage.googleapis.com",
@@ -1083,11 +1508,18 @@ const STORAGE: readonly OptionRow[] = [
   }),
   accepted("repo-gcs-user-project", "string", "global", REPO, "project that pays for requests", { group: "repo" }),
   acted("repo-sftp-host", "string", "global", REPO, "host of the repository", { ...SFTP, required: true }),
-  acted("repo-sftp-host-fingerprint", "string", "global", REPO, "fingerprint of the host's key, for stock in hexadecimal digits", {
-    group: "repo",
-    ...on("repo-sftp-host-key-check-type", "fingerprint", "strict"),
-    forDepend: { fingerprint: { required: true } },
-  }),
+  acted(
+    "repo-sftp-host-fingerprint",
+    "string",
+    "global",
+    REPO,
+    "fingerprint of the host's key, for stock in hexadecimal digits",
+    {
+      group: "repo",
+      ...on("repo-sftp-host-key-check-type", "fingerprint", "strict"),
+      forDepend: { fingerprint: { required: true } },
+    },
+  ),
   acted(
     "repo-sftp-host-key-check-type",
     "enum",
@@ -1101,24 +1533,36 @@ const STORAGE: readonly OptionRow[] = [
     required: true,
     allowed: ["md5", "sha1", "sha256"],
   }),
-  acted("repo-sftp-host-port", "integer", "global", REPO, "port of the host", { ...SFTP, default: "22", range: ["1", "65535"] }),
+  acted("repo-sftp-host-port", "integer", "global", REPO, "port of the host", {
+    ...SFTP,
+    default: "22",
+    range: ["1", "65535"],
+  }),
   acted("repo-sftp-host-user", "string", "global", REPO, "user on the host", { ...SFTP, required: true }),
   acted("repo-sftp-known-host", "list", "global", REPO, "known_hosts files instead of those of ssh", {
     group: "repo",
     ...on("repo-sftp-host-key-check-type", "accept-new", "strict"),
   }),
   acted("repo-sftp-private-key-file", "string", "global", REPO, "file of the private key", { ...SFTP, required: true }),
-  acted("repo-sftp-private-key-passphrase", "string", "global", REPO, "passphrase of the private key", { ...SFTP, secret: true }),
+  acted("repo-sftp-private-key-passphrase", "string", "global", REPO, "passphrase of the private key", {
+    ...SFTP,
+    secret: true,
+  }),
   accepted("repo-sftp-public-key-file", "string", "global", REPO, "public key", { ...SFTP }),
 ];
 
 const SERVER: readonly OptionRow[] = [
-  accepted("tls-server-address", "string", "global", NONE, "address that stock's server listens on", { default: "localhost" }),
+  accepted("tls-server-address", "string", "global", NONE, "address that stock's server listens on", {
+    default: "localhost",
+  }),
   accepted("tls-server-auth", "hash", "global", NONE, "clients of stock's server, as name=stanza"),
   accepted("tls-server-ca-file", "path", "global", NONE, "certificate authority of stock's server"),
   accepted("tls-server-cert-file", "path", "global", NONE, "certificate of stock's server"),
   accepted("tls-server-key-file", "path", "global", NONE, "key of stock's server"),
-  accepted("tls-server-port", "integer", "global", NONE, "port of stock's server", { default: "8432", range: ["1", "65535"] }),
+  accepted("tls-server-port", "integer", "global", NONE, "port of stock's server", {
+    default: "8432",
+    range: ["1", "65535"],
+  }),
 ];
 
 /** Ascending by name: the order in which stock prints them. */
@@ -1133,7 +1577,10 @@ export const OPTIONS: readonly OptionRow[] = [
   ...SERVER,
 ].sort((left, right) => (left.name < right.name ? -1 : 1));
 
-type ConfigRow = Extract<(typeof COMMAND_LINE | typeof GENERAL | typeof ARCHIVE_AND_BACKUP | typeof RESTORE)[number], { readonly config: string }>;
+type ConfigRow = Extract<
+  (typeof COMMAND_LINE | typeof GENERAL | typeof ARCHIVE_AND_BACKUP | typeof RESTORE)[number],
+  { readonly config: string }
+>;
 type GroupName = ConfigRow["config"] extends infer P ? (P extends `${infer G}.${string}` ? G : never) : never;
 type FieldOf<P, G extends string> = P extends `${G}.${infer F}` ? F : never;
 type TextOf<R> = R extends { readonly allowed: readonly (infer A)[] } ? A : string;
@@ -1147,7 +1594,9 @@ type Given<R> = R extends { readonly type: "boolean" }
         ? number
         : TextOf<R>;
 /** Lists and hashes are empty without a value. */
-type ValueOf<R> = R extends { readonly default: string } | { readonly type: "list" | "hash" } ? Given<R> : Given<R> | undefined;
+type ValueOf<R> = R extends { readonly default: string } | { readonly type: "list" | "hash" }
+  ? Given<R>
+  : Given<R> | undefined;
 
 /** The values of rows with a `config`: numbers in bytes and milliseconds. */
 export type OptionValues = {

@@ -31,7 +31,8 @@ export interface ConfSection {
 export function renderConf(sections: readonly ConfSection[], comment?: string): string {
   const names = new Set<string>();
   const blocks = sections.map((section) => {
-    if (!/^[^\s[\]:]+(:[a-z-]+)?$/.test(section.name)) throw fail("optionInvalidValue", `'${section.name}' is not valid as the name of a section`);
+    if (!/^[^\s[\]:]+(:[a-z-]+)?$/.test(section.name))
+      throw fail("optionInvalidValue", `'${section.name}' is not valid as the name of a section`);
     if (names.has(section.name)) throw fail("optionInvalid", `section '[${section.name}]' is given twice`);
     names.add(section.name);
     return `[${section.name}]\n${renderSection(section)}`;
@@ -64,10 +65,15 @@ function checkedRow(name: string, section: string): OptionRow {
   const option = findOption(name);
   if (option === null || option.negate || option.reset || optionName(option.row, option.key) !== name) {
     const other = option === null ? similarNames(name).join(" or ") : optionName(option.row, option.key);
-    throw fail("optionInvalid", `invalid option '${name}' in section '[${section}]'`, other === "" ? {} : { hint: `did you mean ${other}?` });
+    throw fail(
+      "optionInvalid",
+      `invalid option '${name}' in section '[${section}]'`,
+      other === "" ? {} : { hint: `did you mean ${other}?` },
+    );
   }
   const { row } = option;
-  if (row.section === "command-line") throw fail("optionInvalid", `command-line only option '${name}' in section '[${section}]'`);
+  if (row.section === "command-line")
+    throw fail("optionInvalid", `command-line only option '${name}' in section '[${section}]'`);
   if (row.section === "stanza" && isGlobalSection(section)) {
     throw fail("optionInvalid", `stanza-only option '${name}' in global section '[${section}]'`);
   }
@@ -83,7 +89,8 @@ function checkedTexts(row: OptionRow, name: string, section: string, value: Conf
   if (typeof value === "boolean" && row.type !== "boolean" && row.booleanLike !== true) throw wrong("is no boolean");
   if (typeof value === "number" && !["integer", "size", "time"].includes(row.type)) throw wrong("is no number");
   for (const text of texts) {
-    if (text === "" || text !== trimBlanks(text)) throw wrong("cannot have an empty value or one with blanks at its ends");
+    if (text === "" || text !== trimBlanks(text))
+      throw wrong("cannot have an empty value or one with blanks at its ends");
     if (/[\n\r\0]/.test(text)) throw wrong("cannot have a value of several lines");
   }
   parseValue({ name, row, rule: widestRule(row), origin }, texts, (text) => {

@@ -27,13 +27,22 @@ export function buildRepos(
 ): readonly RepoConfig[] {
   const repos = repoIndexes.map((key): RepoConfig => {
     const reason = unusable.get(key);
-    return { ...buildRepo(values, key, compress, settings.repos[key] ?? {}, env), ...(reason === undefined ? {} : { unusable: reason }) };
+    return {
+      ...buildRepo(values, key, compress, settings.repos[key] ?? {}, env),
+      ...(reason === undefined ? {} : { unusable: reason }),
+    };
   });
   checkLocations(repos);
   return repos;
 }
 
-function buildRepo(values: ResolvedValues, key: number, compress: CompressDefault, own: Settings["repos"][number], env: Environment): RepoConfig {
+function buildRepo(
+  values: ResolvedValues,
+  key: number,
+  compress: CompressDefault,
+  own: Settings["repos"][number],
+  env: Environment,
+): RepoConfig {
   const type = values.text("repo-type", key) ?? "posix";
   if (type !== "posix" && type !== "cifs" && type !== "s3" && type !== "sftp")
     throw fail("featureNotSupported", `repo${key} of type '${type}' is not supported`);
@@ -61,20 +70,30 @@ function buildRepo(values: ResolvedValues, key: number, compress: CompressDefaul
     retentionFullType: values.text("repo-retention-full-type", key) === "time" ? "time" : "count",
     ...(retentionDiff === undefined ? {} : { retentionDiff }),
     ...(retentionArchive === undefined ? {} : { retentionArchive }),
-    retentionArchiveType: (values.text("repo-retention-archive-type", key) ?? "full") as RepoConfig["retentionArchiveType"],
+    retentionArchiveType: (values.text("repo-retention-archive-type", key) ??
+      "full") as RepoConfig["retentionArchiveType"],
     ...(retentionHistoryDays === undefined ? {} : { retentionHistoryDays }),
     ...compressOf(key, compress, own),
   };
 }
 
-function compressOf(key: number, compress: CompressDefault, own: Settings["repos"][number]): { compressType: CompressType; compressLevel: number } {
+function compressOf(
+  key: number,
+  compress: CompressDefault,
+  own: Settings["repos"][number],
+): { compressType: CompressType; compressLevel: number } {
   const compressType = own.compressType ?? compress.type;
   if (own.compressLevel !== undefined) {
     const level = own.compressLevel;
-    checkLevel(level, compressType, (allowed) => fail("config", `settings field 'repos.repo${key}.compressLevel' must be ${allowed}, not ${level}`));
+    checkLevel(level, compressType, (allowed) =>
+      fail("config", `settings field 'repos.repo${key}.compressLevel' must be ${allowed}, not ${level}`),
+    );
     return { compressType, compressLevel: level };
   }
-  return { compressType, compressLevel: compressType === compress.type ? compress.level : (levelRangeOf(compressType)?.fallback ?? 0) };
+  return {
+    compressType,
+    compressLevel: compressType === compress.type ? compress.level : (levelRangeOf(compressType)?.fallback ?? 0),
+  };
 }
 
 function buildS3(values: ResolvedValues, key: number, quirks: string, env: Environment): S3Config {
@@ -120,15 +139,26 @@ function keySourceOf(values: ResolvedValues, key: number, env: Environment): { r
   switch (values.text("repo-s3-key-type", key)) {
     case "auto": {
       const role = values.text("repo-s3-role", key);
-      return { keySource: { type: "auto", ...(role === undefined ? {} : { role }), ...given("endpoint", "AWS_EC2_METADATA_SERVICE_ENDPOINT") } };
+      return {
+        keySource: {
+          type: "auto",
+          ...(role === undefined ? {} : { role }),
+          ...given("endpoint", "AWS_EC2_METADATA_SERVICE_ENDPOINT"),
+        },
+      };
     }
     case "web-id": {
       const environment = { ...given("roleArn", "AWS_ROLE_ARN"), ...given("sessionName", "AWS_ROLE_SESSION_NAME") };
       const stsHost = values.text("repo-s3-sts-host", key) ?? "";
-      return { keySource: { type: "web-id", ...environment, ...given("tokenFile", "AWS_WEB_IDENTITY_TOKEN_FILE"), stsHost } };
+      return {
+        keySource: { type: "web-id", ...environment, ...given("tokenFile", "AWS_WEB_IDENTITY_TOKEN_FILE"), stsHost },
+      };
     }
     case "pod-id": {
-      const environment = { ...given("uri", "AWS_CONTAINER_CREDENTIALS_FULL_URI"), ...given("tokenFile", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") };
+      const environment = {
+        ...given("uri", "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
+        ...given("tokenFile", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
+      };
       return { keySource: { type: "pod-id", ...environment } };
     }
     case "process":
@@ -168,14 +198,23 @@ function checkLocations(repos: readonly RepoConfig[]): void {
       if (repo.sftp !== undefined && other.sftp !== undefined) {
         if (repo.sftp.host !== other.sftp.host || repo.sftp.port !== other.sftp.port) continue;
         const location = `'${repo.path}' on host '${repo.sftp.host}'`;
-        throw fail("optionInvalidValue", `repo${repo.key} and repo${other.key} paths are both ${location} but must be different`);
+        throw fail(
+          "optionInvalidValue",
+          `repo${repo.key} and repo${other.key} paths are both ${location} but must be different`,
+        );
       }
       if (repo.s3 === undefined || other.s3 === undefined) {
-        throw fail("optionInvalidValue", `local repo${repo.key} and repo${other.key} paths are both '${repo.path}' but must be different`);
+        throw fail(
+          "optionInvalidValue",
+          `local repo${repo.key} and repo${other.key} paths are both '${repo.path}' but must be different`,
+        );
       }
       if (repo.s3.bucket === other.s3.bucket && repo.s3.endpoint === other.s3.endpoint) {
         const location = `'${repo.path}' in bucket '${repo.s3.bucket}'`;
-        throw fail("optionInvalidValue", `repo${repo.key} and repo${other.key} paths are both ${location} but must be different`);
+        throw fail(
+          "optionInvalidValue",
+          `repo${repo.key} and repo${other.key} paths are both ${location} but must be different`,
+        );
       }
     }
   }

@@ -39,7 +39,8 @@ export function resolveOptions(command: CommandName, entries: Entries, warn: (te
   for (const entry of entries.values()) {
     if (entry.row.commands.includes(command)) continue;
     const name = optionName(entry.row, entry.key);
-    if (entry.source === "command-line") throw fail("optionInvalid", `option '${name}' not valid for command '${command}'`);
+    if (entry.source === "command-line")
+      throw fail("optionInvalid", `option '${name}' not valid for command '${command}'`);
     checkUnused(entry, name);
   }
   const resolver = new Resolver(command, entries, warn);
@@ -49,7 +50,9 @@ export function resolveOptions(command: CommandName, entries: Entries, warn: (te
   const repoIndexes = usedKeys(resolver, "repo");
   const pgKeys = usedKeys(resolver, "pg");
   const inUse = OPTIONS.filter((row) => row.commands.includes(command)).flatMap((row) =>
-    (row.group === undefined ? [undefined] : row.group === "repo" ? repoIndexes : pgKeys).map((key) => resolver.resolve(row, key)),
+    (row.group === undefined ? [undefined] : row.group === "repo" ? repoIndexes : pgKeys).map((key) =>
+      resolver.resolve(row, key),
+    ),
   );
   const byId = new Map(inUse.map((option) => [entryId(option.row, option.key), option]));
   return {
@@ -69,7 +72,9 @@ export function resolveOptions(command: CommandName, entries: Entries, warn: (te
 function usedKeys(resolver: Resolver, group: "repo" | "pg"): readonly number[] {
   const keys = resolver.keysOf(group);
   const rows = resolver.rowsOf(group);
-  const used = keys.filter((key) => rows.map((row) => resolver.resolve(row, key)).some((option) => option.source !== "default"));
+  const used = keys.filter((key) =>
+    rows.map((row) => resolver.resolve(row, key)).some((option) => option.source !== "default"),
+  );
   return used.length > 0 || keys.length === 0 ? used : [1];
 }
 
@@ -83,7 +88,9 @@ function checkUnused(entry: Entry, name: string): void {
 export function widestRule(row: OptionRow): OptionRule {
   const ranges = Object.values(row.forDepend ?? {}).flatMap((rule) => rule.range ?? []);
   if (row.range !== undefined || ranges.length === 0) return row;
-  const sorted = ranges.toSorted((left, right) => (parseNumber(row.type, left) ?? 0) - (parseNumber(row.type, right) ?? 0));
+  const sorted = ranges.toSorted(
+    (left, right) => (parseNumber(row.type, left) ?? 0) - (parseNumber(row.type, right) ?? 0),
+  );
   return { ...row, range: [sorted[0] ?? "", sorted.at(-1) ?? ""] };
 }
 
@@ -110,7 +117,8 @@ class Resolver {
     const rows = this.rowsOf(group);
     if (rows.length === 0) return [];
     const keys = new Set<number>();
-    for (const entry of this.#entries.values()) if (rows.includes(entry.row) && !entry.reset && entry.key !== undefined) keys.add(entry.key);
+    for (const entry of this.#entries.values())
+      if (rows.includes(entry.row) && !entry.reset && entry.key !== undefined) keys.add(entry.key);
     if (group === "pg" || keys.size === 0) keys.add(1);
     return [...keys].sort((left, right) => left - right);
   }
@@ -133,7 +141,9 @@ class Resolver {
     let rangeReason: string | undefined;
     if (depend !== undefined) {
       const dependRow = rowOf(depend.option);
-      const on = dependRow.commands.includes(this.#command) ? this.resolve(dependRow, dependRow.group === undefined ? undefined : key) : undefined;
+      const on = dependRow.commands.includes(this.#command)
+        ? this.resolve(dependRow, dependRow.group === undefined ? undefined : key)
+        : undefined;
       const text = on?.value === undefined ? undefined : textOf(on.value);
       if (text === undefined || (depend.values !== undefined && !depend.values.includes(text))) {
         return this.#settleUnmet(unset, entry, depend, optionName(dependRow, key), text !== undefined, rule);
@@ -154,10 +164,18 @@ class Resolver {
     return { ...unset, value, entry };
   }
 
-  #settleUnmet(unset: ResolvedOption, entry: Entry | undefined, depend: OptionDepend, on: string, onSet: boolean, rule: OptionRule): ResolvedOption {
+  #settleUnmet(
+    unset: ResolvedOption,
+    entry: Entry | undefined,
+    depend: OptionDepend,
+    on: string,
+    onSet: boolean,
+    rule: OptionRule,
+  ): ResolvedOption {
     const { row, name } = unset;
     if (entry !== undefined && !entry.reset) {
-      if (entry.source === "command-line") throw fail("optionInvalid", `option '${name}' not valid without option ${dependText(depend, on, onSet)}`);
+      if (entry.source === "command-line")
+        throw fail("optionInvalid", `option '${name}' not valid without option ${dependText(depend, on, onSet)}`);
       checkUnused(entry, name);
     }
     if (depend.otherwise === undefined) return unset;
@@ -170,9 +188,14 @@ class Resolver {
   }
 
   #defaultOf(row: OptionRow, key: number | undefined, name: string, rule: OptionRule): OptionValue | undefined {
-    if (rule.default !== undefined) return parseValue({ name, row, rule, origin: undefined }, [rule.default], this.#warn);
+    if (rule.default !== undefined)
+      return parseValue({ name, row, rule, origin: undefined }, [rule.default], this.#warn);
     if (rule.required !== true) return undefined;
-    const missing = fail("optionRequired", `${this.#command} command requires option: ${name}`, requiredHint(row, name, key));
+    const missing = fail(
+      "optionRequired",
+      `${this.#command} command requires option: ${name}`,
+      requiredHint(row, name, key),
+    );
     if (row.group !== "repo" || row.secret !== true || key === undefined) throw missing;
     if (!this.unusable.has(key)) this.unusable.set(key, missing);
     return undefined;
@@ -183,13 +206,23 @@ class Resolver {
     const reason = row.refused ?? row.refusedValues?.[text];
     if (reason === undefined || (row.type === "boolean" && row.refused !== undefined && value === false)) return;
     const what = row.refused === undefined ? `option '${name}' = '${text}'` : `option '${name}'`;
-    throw fail("featureNotSupported", `${what} is not supported: ${reason}`, origin === undefined ? {} : { hint: origin });
+    throw fail(
+      "featureNotSupported",
+      `${what} is not supported: ${reason}`,
+      origin === undefined ? {} : { hint: origin },
+    );
   }
 }
 
 /** A value as a user would write it. */
 export function textOf(value: OptionValue): string {
-  return typeof value === "boolean" ? (value ? "y" : "n") : typeof value === "object" ? JSON.stringify(value) : String(value);
+  return typeof value === "boolean"
+    ? value
+      ? "y"
+      : "n"
+    : typeof value === "object"
+      ? JSON.stringify(value)
+      : String(value);
 }
 
 function dependText(depend: OptionDepend, on: string, onSet: boolean): string {
@@ -206,5 +239,7 @@ function requiredHint(row: OptionRow, name: string, key: number | undefined): { 
   if (depend === undefined) return {};
   const because = `it is needed when ${optionName(rowOf(depend.option), key)} is ${(depend.values ?? ["set"]).join(" or ")}`;
   if (row.secret !== true) return { hint: `${because}.` };
-  return { hint: `${because}; write it in a configuration file or set PGBACKREST_${name.toUpperCase().replaceAll("-", "_")}.` };
+  return {
+    hint: `${because}; write it in a configuration file or set PGBACKREST_${name.toUpperCase().replaceAll("-", "_")}.`,
+  };
 }

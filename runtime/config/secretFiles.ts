@@ -29,7 +29,11 @@ interface SecretAccess {
 
 /** The environment takes precedence over files. */
 export function withSecretFiles(env: Environment, access: SecretAccess): Environment {
-  return { ...fromCredentials(env["CREDENTIALS_DIRECTORY"], access), ...fromSecret(env["PGBACKSTOP_SECRETS"], access), ...env };
+  return {
+    ...fromCredentials(env["CREDENTIALS_DIRECTORY"], access),
+    ...fromSecret(env["PGBACKSTOP_SECRETS"], access),
+    ...env,
+  };
 }
 
 function fromSecret(directory: string | undefined, access: SecretAccess): Record<string, string> {
@@ -49,7 +53,11 @@ function fromCredentials(directory: string | undefined, access: SecretAccess): R
   const variables: Record<string, string> = {};
   for (const name of access.listDirectory(directory)) {
     const path = `${directory}/${name}`;
-    const value = CREDENTIAL_FILE.test(name) ? path : CREDENTIAL.test(name) ? access.readFile(path)?.replace(/\r?\n$/, "") : undefined;
+    const value = CREDENTIAL_FILE.test(name)
+      ? path
+      : CREDENTIAL.test(name)
+        ? access.readFile(path)?.replace(/\r?\n$/, "")
+        : undefined;
     if (value !== undefined && value !== "") variables[`PGBACKREST_${name.toUpperCase().replaceAll("-", "_")}`] = value;
   }
   return variables;

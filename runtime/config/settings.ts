@@ -28,7 +28,9 @@ export interface SettingsFile {
   /** Commands (argv) that stop and start the server, for `recover` and `rollback`; absent detects them. */
   readonly postgres?: { readonly stop: readonly string[]; readonly start: readonly string[] };
   /** Objectives and checks of fire drills. */
-  readonly drill?: Partial<Omit<DrillSettings, "declared">> & { readonly declared?: Readonly<Record<string, SettingsFileDrill>> };
+  readonly drill?: Partial<Omit<DrillSettings, "declared">> & {
+    readonly declared?: Readonly<Record<string, SettingsFileDrill>>;
+  };
   /** How often WAL of unfinished segments is shipped; absent ships only whole segments. */
   readonly stream?: { readonly intervalSeconds: number };
   /** By `repo1`, `repo2`, … */
@@ -38,7 +40,11 @@ export interface SettingsFile {
 /** For longer intervals `archive_timeout` suffices and costs less. */
 export const STREAM_INTERVAL_S_MAX = 3600;
 
-export const DEFAULT_SETTINGS: Settings = { acknowledge: { mode: "all", repoIndexes: [] }, archiveCommandWord: "pgbackrest", repos: {} };
+export const DEFAULT_SETTINGS: Settings = {
+  acknowledge: { mode: "all", repoIndexes: [] },
+  archiveCommandWord: "pgbackrest",
+  repos: {},
+};
 
 type Repos = Record<number, Settings["repos"][number]>;
 
@@ -56,13 +62,17 @@ export function parseSettings(text: string, fileName: string): Settings {
 }
 
 /**
- * The JSON text with keys in a fixed order and a line end. @throws config for what {@link parseSettings} would refuse.
+ * The JSON text with keys in a fixed order and a line end.
+ * @throws config for what {@link parseSettings} would refuse.
  */
 export function renderSettings(settings: SettingsFile): string {
   const checked = new Reader(SETTINGS_FILE_NAME).settings(settings);
   const { mode, repoIndexes } = checked.acknowledge;
   const acknowledge = mode === "named" ? repoIndexes.map((key) => `repo${key}`) : mode;
-  const required = checked.archiveCommandWord === DEFAULT_SETTINGS.archiveCommandWord ? {} : { archiveCommandWord: checked.archiveCommandWord };
+  const required =
+    checked.archiveCommandWord === DEFAULT_SETTINGS.archiveCommandWord
+      ? {}
+      : { archiveCommandWord: checked.archiveCommandWord };
   const first = checked.firstBackup === true ? { firstBackup: true } : {};
   const postgres = checked.postgres === undefined ? {} : { postgres: checked.postgres };
   const keys = Object.keys(checked.repos).sort((left, right) => Number(left) - Number(right));
@@ -104,13 +114,24 @@ class Reader {
   }
 
   settings(value: unknown): Settings {
-    const fields = this.#object("", value, ["version", "acknowledge", "archiveCommandWord", "drill", "firstBackup", "postgres", "stream", "repos"]);
+    const fields = this.#object("", value, [
+      "version",
+      "acknowledge",
+      "archiveCommandWord",
+      "drill",
+      "firstBackup",
+      "postgres",
+      "stream",
+      "repos",
+    ]);
     if (fields.version !== undefined && fields.version !== 1) throw this.#wrong("version", fields.version, "1");
     const repos: Repos = {};
     const named = fields.repos === undefined ? {} : this.#object("repos", fields.repos, null);
-    for (const [name, repo] of Object.entries(named)) repos[this.#repoIndex(`repos.${name}`, name)] = this.#repo(`repos.${name}`, repo);
+    for (const [name, repo] of Object.entries(named))
+      repos[this.#repoIndex(`repos.${name}`, name)] = this.#repo(`repos.${name}`, repo);
     const { firstBackup } = fields;
-    if (firstBackup !== undefined && typeof firstBackup !== "boolean") throw this.#wrong("firstBackup", firstBackup, "true or false");
+    if (firstBackup !== undefined && typeof firstBackup !== "boolean")
+      throw this.#wrong("firstBackup", firstBackup, "true or false");
     return {
       acknowledge: this.#acknowledge(fields.acknowledge),
       archiveCommandWord: this.#requiredText(fields.archiveCommandWord),
@@ -126,13 +147,21 @@ class Reader {
     const { intervalSeconds } = this.#object("stream", value, ["intervalSeconds"]);
     const isInterval = typeof intervalSeconds === "number" && Number.isSafeInteger(intervalSeconds);
     if (!isInterval || intervalSeconds < 1 || intervalSeconds > STREAM_INTERVAL_S_MAX)
-      throw this.#wrong("stream.intervalSeconds", intervalSeconds, `a whole number of seconds from 1 to ${STREAM_INTERVAL_S_MAX}`);
+      throw this.#wrong(
+        "stream.intervalSeconds",
+        intervalSeconds,
+        `a whole number of seconds from 1 to ${STREAM_INTERVAL_S_MAX}`,
+      );
     return { intervalSeconds };
   }
 
   #drill(value: unknown): DrillSettings {
     const fields = this.#object("drill", value, ["objectives", "heartbeat", "assertions", "declared"]);
-    const objectives = this.#object("drill.objectives", fields.objectives ?? {}, ["rtoSeconds", "rpoSeconds", "backupAgeSeconds"]);
+    const objectives = this.#object("drill.objectives", fields.objectives ?? {}, [
+      "rtoSeconds",
+      "rpoSeconds",
+      "backupAgeSeconds",
+    ]);
     for (const [name, promised] of Object.entries(objectives))
       if (!(typeof promised === "number" && Number.isSafeInteger(promised) && promised > 0))
         throw this.#wrong(`drill.objectives.${name}`, promised, "a whole number of seconds");
@@ -145,7 +174,9 @@ class Reader {
     });
     return {
       objectives,
-      ...(heartbeat === undefined ? {} : { heartbeat: this.#statement("drill.heartbeat", heartbeat, ["database", "sql"]) }),
+      ...(heartbeat === undefined
+        ? {}
+        : { heartbeat: this.#statement("drill.heartbeat", heartbeat, ["database", "sql"]) }),
       assertions: list,
       declared: this.#declared(fields.declared ?? {}),
     };
@@ -153,7 +184,9 @@ class Reader {
 
   #declared(value: unknown): DrillSettings["declared"] {
     const named = this.#object("drill.declared", value, null);
-    return Object.fromEntries(Object.entries(named).map(([name, each]) => [name, this.#declaredDrill(`drill.declared.${name}`, each)]));
+    return Object.fromEntries(
+      Object.entries(named).map(([name, each]) => [name, this.#declaredDrill(`drill.declared.${name}`, each)]),
+    );
   }
 
   #declaredDrill(field: string, value: unknown): DeclaredDrill {
@@ -161,16 +194,19 @@ class Reader {
     const { path, repos } = fields;
     if (repos !== undefined && (!Array.isArray(repos) || repos.length === 0))
       throw this.#wrong(`${field}.repos`, repos, 'a list of repositories such as ["repo1"]');
-    if (path !== undefined && (typeof path !== "string" || !path.startsWith("/"))) throw this.#wrong(`${field}.path`, path, "an absolute path");
+    if (path !== undefined && (typeof path !== "string" || !path.startsWith("/")))
+      throw this.#wrong(`${field}.path`, path, "an absolute path");
     const choice = (name: string, option: string): string | undefined => {
       const { allowed = [] } = rowOf(option);
       const text = fields[name];
-      if (text !== undefined && !allowed.some((each) => each === text)) throw this.#wrong(`${field}.${name}`, text, oneOf(allowed));
+      if (text !== undefined && !allowed.some((each) => each === text))
+        throw this.#wrong(`${field}.${name}`, text, oneOf(allowed));
       return text as string | undefined;
     };
     const amount = (name: string): number | undefined => {
       const number = fields[name];
-      if (number === undefined || (typeof number === "number" && Number.isSafeInteger(number) && number > 0)) return number;
+      if (number === undefined || (typeof number === "number" && Number.isSafeInteger(number) && number > 0))
+        return number;
       throw this.#wrong(`${field}.${name}`, number, "a whole number above 0");
     };
     const drill = {
@@ -215,8 +251,10 @@ class Reader {
     const fields = this.#object("postgres", value, ["stop", "start"]);
     const commandOf = (name: "stop" | "start"): readonly string[] => {
       const list = fields[name];
-      const isCommand = Array.isArray(list) && list.length > 0 && list.every((arg) => typeof arg === "string" && arg !== "");
-      if (!isCommand) throw this.#wrong(`postgres.${name}`, list, 'a list of arguments such as ["systemctl","stop","postgresql"]');
+      const isCommand =
+        Array.isArray(list) && list.length > 0 && list.every((arg) => typeof arg === "string" && arg !== "");
+      if (!isCommand)
+        throw this.#wrong(`postgres.${name}`, list, 'a list of arguments such as ["systemctl","stop","postgresql"]');
       return list as string[];
     };
     return { stop: commandOf("stop"), start: commandOf("start") };
@@ -224,16 +262,29 @@ class Reader {
 
   #requiredText(value: unknown): string {
     if (value === undefined) return DEFAULT_SETTINGS.archiveCommandWord;
-    if (typeof value !== "string" || /[\0-\x1f]/.test(value)) throw this.#wrong("archiveCommandWord", value, "a text on one line");
+    if (typeof value !== "string" || /[\0-\x1f]/.test(value))
+      throw this.#wrong("archiveCommandWord", value, "a text on one line");
     return value;
   }
 
   #repo(field: string, value: unknown): Settings["repos"][number] {
-    const fields = this.#object(field, value, ["compressType", "compressLevel", "s3Quirks", "expectFullWithinS", "expectBackupWithinS"]);
+    const fields = this.#object(field, value, [
+      "compressType",
+      "compressLevel",
+      "s3Quirks",
+      "expectFullWithinS",
+      "expectBackupWithinS",
+    ]);
     const { compressType, compressLevel, s3Quirks, expectFullWithinS } = fields;
     const type = COMPRESS_TYPES.find((name) => name === compressType);
-    if (compressType !== undefined && type === undefined) throw this.#wrong(`${field}.compressType`, compressType, oneOf(COMPRESS_TYPES));
-    if (type === "bz2") throw this.#wrong(`${field}.compressType`, type, `${oneOf(["none", "gz", "lz4", "zst"])} (bz2 is read but not written)`);
+    if (compressType !== undefined && type === undefined)
+      throw this.#wrong(`${field}.compressType`, compressType, oneOf(COMPRESS_TYPES));
+    if (type === "bz2")
+      throw this.#wrong(
+        `${field}.compressType`,
+        type,
+        `${oneOf(["none", "gz", "lz4", "zst"])} (bz2 is read but not written)`,
+      );
     if (compressLevel !== undefined) this.#checkLevel(`${field}.compressLevel`, compressLevel, type);
     if (s3Quirks !== undefined && (typeof s3Quirks !== "string" || !/^[a-z0-9][a-z0-9-]*$/.test(s3Quirks))) {
       throw this.#wrong(`${field}.s3Quirks`, s3Quirks, '"auto" or the name of a provider in lower case');
@@ -267,11 +318,14 @@ class Reader {
   }
 
   #object(field: string, value: unknown, allowed: readonly string[] | null): Readonly<Record<string, unknown>> {
-    if (typeof value !== "object" || value === null || Array.isArray(value)) throw this.#wrong(field, value, "an object");
+    if (typeof value !== "object" || value === null || Array.isArray(value))
+      throw this.#wrong(field, value, "an object");
     const fields: Record<string, unknown> = { ...value };
     for (const name of Object.keys(fields)) {
       if (allowed === null || allowed.includes(name)) continue;
-      throw this.fail(`has an unknown field '${field === "" ? name : `${field}.${name}`}'; allowed are ${oneOf(allowed)}`);
+      throw this.fail(
+        `has an unknown field '${field === "" ? name : `${field}.${name}`}'; allowed are ${oneOf(allowed)}`,
+      );
     }
     return fields;
   }

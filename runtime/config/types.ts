@@ -19,7 +19,13 @@ export interface PgConfig {
 /** Keys from outside the configuration. A missing environment variable is absent here and fails the first use. */
 export type S3KeySource =
   | { readonly type: "auto"; readonly role?: string; readonly endpoint?: string }
-  | { readonly type: "web-id"; readonly roleArn?: string; readonly tokenFile?: string; readonly sessionName?: string; readonly stsHost: string }
+  | {
+      readonly type: "web-id";
+      readonly roleArn?: string;
+      readonly tokenFile?: string;
+      readonly sessionName?: string;
+      readonly stsHost: string;
+    }
   | { readonly type: "pod-id"; readonly uri?: string; readonly tokenFile?: string }
   | { readonly type: "process"; readonly command: readonly string[] };
 

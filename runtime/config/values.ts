@@ -8,8 +8,24 @@ import type { OptionRow, OptionRule, OptionType } from "./options";
 
 export type OptionValue = string | number | boolean | readonly string[] | Readonly<Record<string, string>>;
 
-const SIZE_FACTORS: Readonly<Record<string, number>> = { "": 1, b: 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40, p: 2 ** 50 };
-const TIME_FACTORS_MS: Readonly<Record<string, number>> = { "": 1000, ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+const SIZE_FACTORS: Readonly<Record<string, number>> = {
+  "": 1,
+  b: 1,
+  k: 2 ** 10,
+  m: 2 ** 20,
+  g: 2 ** 30,
+  t: 2 ** 40,
+  p: 2 ** 50,
+};
+const TIME_FACTORS_MS: Readonly<Record<string, number>> = {
+  "": 1000,
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+  w: 604_800_000,
+};
 
 /** Bytes; null when invalid. */
 export function parseSize(text: string): number | null {
@@ -77,12 +93,17 @@ function shown(context: ValueContext, text: string): string {
 function parseRanged(context: ValueContext, text: string): number {
   const { row, rule, name } = context;
   const value = parseNumber(row.type, text);
-  if (value === null) throw invalid(context, `${shown(context, text)} is not valid for '${name}' option`, expected(context));
+  if (value === null)
+    throw invalid(context, `${shown(context, text)} is not valid for '${name}' option`, expected(context));
   if (rule.range !== undefined) {
     const [least, most] = rule.range;
     if (value < (parseNumber(row.type, least) ?? 0) || value > (parseNumber(row.type, most) ?? 0)) {
       const reason = context.rangeReason === undefined ? "" : ` when ${context.rangeReason}`;
-      throw invalid(context, `${shown(context, text)} is out of range for '${name}' option${reason}`, expected(context));
+      throw invalid(
+        context,
+        `${shown(context, text)} is out of range for '${name}' option${reason}`,
+        expected(context),
+      );
     }
   }
   if (rule.allowed !== undefined) {
@@ -115,12 +136,18 @@ function checkAllowed(context: ValueContext, text: string, allowed: boolean): vo
 }
 
 function parsePath(context: ValueContext, text: string): string {
-  if (!text.startsWith("/")) throw invalid(context, `${shown(context, text)} must begin with / for '${context.name}' option`);
-  if (text.includes("//")) throw invalid(context, `${shown(context, text)} cannot contain // for '${context.name}' option`);
+  if (!text.startsWith("/"))
+    throw invalid(context, `${shown(context, text)} must begin with / for '${context.name}' option`);
+  if (text.includes("//"))
+    throw invalid(context, `${shown(context, text)} cannot contain // for '${context.name}' option`);
   return text.length > 1 && text.endsWith("/") ? text.slice(0, -1) : text;
 }
 
-function parseHash(context: ValueContext, texts: readonly string[], warn: (text: string) => void): Readonly<Record<string, string>> {
+function parseHash(
+  context: ValueContext,
+  texts: readonly string[],
+  warn: (text: string) => void,
+): Readonly<Record<string, string>> {
   const items = new Map<string, string>();
   for (const text of texts) {
     const at = text.indexOf("=");
@@ -132,7 +159,8 @@ function parseHash(context: ValueContext, texts: readonly string[], warn: (text:
     const key = text.slice(0, at);
     const value = text.slice(at + 1);
     const old = items.get(key);
-    if (old !== undefined) warn(`key '${key}' value '${old}' is overwritten with '${value}' for '${context.name}' option`);
+    if (old !== undefined)
+      warn(`key '${key}' value '${old}' is overwritten with '${value}' for '${context.name}' option`);
     items.set(key, value);
   }
   return Object.fromEntries(items);

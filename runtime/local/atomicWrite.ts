@@ -49,7 +49,11 @@ interface WriteTarget {
  * Replaces `path` in one durable step, and creates missing directories. On an error the old content stays and no
  * temporary file is left.
  */
-export async function atomicWrite(path: string, content: Uint8Array | ByteStream, options: WriteOptions = {}): Promise<void> {
+export async function atomicWrite(
+  path: string,
+  content: Uint8Array | ByteStream,
+  options: WriteOptions = {},
+): Promise<void> {
   const { random } = options;
   const temporary = random === undefined ? `${path}${TEMP_SUFFIX}` : temporaryName(path, random);
   await requireReplaceable(path);
@@ -67,7 +71,11 @@ export async function atomicWrite(path: string, content: Uint8Array | ByteStream
  * Creates `path` in one durable step, with missing directories; false if the name exists, which stays unchanged. Of any
  * number of processes one gets true. On a file system without hard links the file is visible during the write.
  */
-export async function atomicCreate(path: string, bytes: Uint8Array, options: WriteOptions & { readonly random: Random }): Promise<boolean> {
+export async function atomicCreate(
+  path: string,
+  bytes: Uint8Array,
+  options: WriteOptions & { readonly random: Random },
+): Promise<boolean> {
   const temporary = temporaryName(path, options.random);
   await writeContent({ path, written: temporary, isShared: false }, bytes, options);
   try {
@@ -108,7 +116,11 @@ async function createDirectly(path: string, bytes: Uint8Array, options: WriteOpt
  * Writes `path` directly. The content is synced, the name is not: {@link syncDirectory} does that. On an error the file
  * is removed again.
  */
-export async function writeDirectly(path: string, content: Uint8Array | ByteStream, options: WriteOptions = {}): Promise<void> {
+export async function writeDirectly(
+  path: string,
+  content: Uint8Array | ByteStream,
+  options: WriteOptions = {},
+): Promise<void> {
   await writeContent({ path, written: path, isShared: false }, content, options);
 }
 
@@ -136,7 +148,8 @@ export async function makeDirectories(path: string, syncDirectories = true): Pro
   }
   if (first === undefined || !syncDirectories) return;
   const top = dirname(first);
-  for (let current = path; current !== top && current !== dirname(current); current = dirname(current)) await syncDirectory(dirname(current));
+  for (let current = path; current !== top && current !== dirname(current); current = dirname(current))
+    await syncDirectory(dirname(current));
 }
 
 /** Makes the names in a directory durable. */
@@ -156,7 +169,11 @@ export async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-async function writeContent(target: WriteTarget, content: Uint8Array | ByteStream, options: WriteOptions): Promise<void> {
+async function writeContent(
+  target: WriteTarget,
+  content: Uint8Array | ByteStream,
+  options: WriteOptions,
+): Promise<void> {
   const { path, written } = target;
   const mode = options.mode ?? FILE_MODE;
   const handle = await createNew(written, () => open(written, "wx", mode), options.syncDirectories, path);
@@ -195,7 +212,12 @@ const OPEN_ATTEMPTS = 3;
  * Calls `openNew`, which fails on an existing name. Creates missing directories first and removes what blocks the name.
  * Errors show the last parameter as the file's name.
  */
-export async function createNew<T>(path: string, openNew: () => T | Promise<T>, syncDirectories?: boolean, shownPath = path): Promise<T> {
+export async function createNew<T>(
+  path: string,
+  openNew: () => T | Promise<T>,
+  syncDirectories?: boolean,
+  shownPath = path,
+): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await openNew();
@@ -238,7 +260,8 @@ async function writeAll(handle: FileHandle, bytes: Uint8Array, path: string): Pr
   try {
     while (writtenBytes < bytes.length) {
       const step = await handle.write(bytes, writtenBytes, bytes.length - writtenBytes, null);
-      if (step.bytesWritten === 0) throw fail("fileWrite", `unable to write '${path}': the file system accepts no bytes`, { path });
+      if (step.bytesWritten === 0)
+        throw fail("fileWrite", `unable to write '${path}': the file system accepts no bytes`, { path });
       writtenBytes += step.bytesWritten;
     }
   } catch (error) {

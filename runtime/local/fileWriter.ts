@@ -32,7 +32,8 @@ export class FileWriter {
     try {
       for (let written = 0; written < bytes.length; ) {
         const step = writeSync(this.#open(), bytes, written, bytes.length - written, null);
-        if (step === 0) throw fail("fileWrite", `unable to write '${path}': the file system accepts no bytes`, { path });
+        if (step === 0)
+          throw fail("fileWrite", `unable to write '${path}': the file system accepts no bytes`, { path });
         written += step;
       }
     } catch (error) {

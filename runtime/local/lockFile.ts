@@ -93,10 +93,14 @@ export function acquireLock(request: LockRequest): LockFile {
     if (!kept) directory.close();
   }
   const path = join(lockPath, name);
-  throw fail("lockAcquire", `unable to acquire lock on file '${path}': it was replaced ${OPEN_ATTEMPTS_MAX} times meanwhile`, {
-    path,
-    retryable: true,
-  });
+  throw fail(
+    "lockAcquire",
+    `unable to acquire lock on file '${path}': it was replaced ${OPEN_ATTEMPTS_MAX} times meanwhile`,
+    {
+      path,
+      retryable: true,
+    },
+  );
 }
 
 /**
@@ -106,8 +110,12 @@ export function acquireLock(request: LockRequest): LockFile {
 export function findLockHolder(path: string): LockHolder | null {
   try {
     const content: unknown = JSON.parse(findText(path) ?? "");
-    if (typeof content !== "object" || content === null || !("pid" in content) || typeof content.pid !== "number") return null;
-    return { pid: content.pid, execId: "execId" in content && typeof content.execId === "string" ? content.execId : "" };
+    if (typeof content !== "object" || content === null || !("pid" in content) || typeof content.pid !== "number")
+      return null;
+    return {
+      pid: content.pid,
+      execId: "execId" in content && typeof content.execId === "string" ? content.execId : "",
+    };
   } catch {
     return null;
   }
@@ -119,31 +127,45 @@ function openLockFile(directory: TrustedDirectory, name: string): number {
     // "a+" would be O_APPEND; O_RDWR | O_CREAT keeps the content with the holder.
     return directory.openFile(name, constants.O_RDWR | constants.O_CREAT, 0o640);
   } catch (error) {
-    throw systemCodeOf(error) === undefined ? error : systemError("lockAcquire", `acquire lock on file '${path}'`, path, error);
+    throw systemCodeOf(error) === undefined
+      ? error
+      : systemError("lockAcquire", `acquire lock on file '${path}'`, path, error);
   }
 }
 
 function flockOrThrow(fd: number, path: string): void {
   const stdio = ["ignore", "ignore", "pipe", fd];
-  const result = spawnSync("flock", ["-n", "-x", String(CHILD_FD)], { stdio: stdio as ("ignore" | "pipe" | number)[], timeout: FLOCK_TIMEOUT_MS });
+  const result = spawnSync("flock", ["-n", "-x", String(CHILD_FD)], {
+    stdio: stdio as ("ignore" | "pipe" | number)[],
+    timeout: FLOCK_TIMEOUT_MS,
+  });
   if (result.error !== undefined) {
     const missing = "code" in result.error && result.error.code === "ENOENT";
-    throw fail("lockAcquire", `unable to acquire lock on file '${path}': ${missing ? "the program 'flock' is not on PATH" : result.error.message}`, {
-      path,
-      cause: result.error,
-      ...(missing ? { hint: "Install util-linux or busybox, which bring flock." } : {}),
-    });
+    throw fail(
+      "lockAcquire",
+      `unable to acquire lock on file '${path}': ${missing ? "the program 'flock' is not on PATH" : result.error.message}`,
+      {
+        path,
+        cause: result.error,
+        ...(missing ? { hint: "Install util-linux or busybox, which bring flock." } : {}),
+      },
+    );
   }
   if (result.status === 0) return;
   if (result.status === 1) {
     const holder = findLockHolder(path);
     throw fail("lockAcquire", `unable to acquire lock on file '${path}': Resource temporarily unavailable`, {
       path,
-      hint: ["is another pgBackRest process running?", ...(holder === null ? [] : [`The file names process ${holder.pid} as the holder.`])],
+      hint: [
+        "is another pgBackRest process running?",
+        ...(holder === null ? [] : [`The file names process ${holder.pid} as the holder.`]),
+      ],
     });
   }
   const reason =
-    result.status === null ? `flock was ended by ${result.signal}` : `flock ended with ${result.status}: ${String(result.stderr).trim()}`;
+    result.status === null
+      ? `flock was ended by ${result.signal}`
+      : `flock ended with ${result.status}: ${String(result.stderr).trim()}`;
   throw fail("lockAcquire", `unable to acquire lock on file '${path}': ${reason}`, { path });
 }
 

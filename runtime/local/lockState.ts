@@ -61,7 +61,14 @@ export function isLocked(
   self: { readonly pid: number; readonly execId: string },
   isAlive: HolderCheck,
 ): boolean {
-  const requests = [{}, ...repoIndexes.map((repoIndex) => ({ repoIndex }))].map((key) => ({ lockPath, owners, stanza, kind, ...key, ...self }));
+  const requests = [{}, ...repoIndexes.map((repoIndex) => ({ repoIndex }))].map((key) => ({
+    lockPath,
+    owners,
+    stanza,
+    kind,
+    ...key,
+    ...self,
+  }));
   return requests.some((request: LockRequest) => {
     if (!isHeld(join(lockPath, lockFileName(stanza, kind, request.repoIndex)), isAlive)) return false;
     try {
@@ -85,7 +92,12 @@ export function listHeldLocks(
     if (owner === undefined || (stanza !== undefined && owner !== stanza)) return [];
     const path = join(lockPath, name);
     try {
-      const lock = { lockPath, stanza: owner, kind: kind as LockKind, ...(key === undefined ? {} : { repoIndex: Number(key) }) };
+      const lock = {
+        lockPath,
+        stanza: owner,
+        kind: kind as LockKind,
+        ...(key === undefined ? {} : { repoIndex: Number(key) }),
+      };
       // Taken and released: then no other process holds it.
       const pid = findLockHolder(path)?.pid ?? null;
       try {

@@ -59,11 +59,14 @@ type NameStore = Pick<MissingWalStore, "add" | "list" | "clusters" | "remove">;
 
 function openNames(root: string): NameStore {
   const repoPath = (repoIndex: number): string => `${root}/repo${repoIndex}`;
-  const clusterPath = (repoIndex: number, { version, systemId }: MissingWalCluster): string => `${repoPath(repoIndex)}/${version}-${systemId}`;
+  const clusterPath = (repoIndex: number, { version, systemId }: MissingWalCluster): string =>
+    `${repoPath(repoIndex)}/${version}-${systemId}`;
   const clusters = (repoIndex: number): MissingWalCluster[] =>
     readEntries(repoPath(repoIndex)).flatMap((entry) => {
       const match = CLUSTER_NAME.exec(entry.name);
-      return entry.isDirectory() && match !== null ? [{ version: match[1] as string, systemId: BigInt(match[2] as string) }] : [];
+      return entry.isDirectory() && match !== null
+        ? [{ version: match[1] as string, systemId: BigInt(match[2] as string) }]
+        : [];
     });
   return {
     clusters,
@@ -76,7 +79,12 @@ function openNames(root: string): NameStore {
         const top = made === undefined || made.length > root.length ? root : dirname(made);
         for (let path = directory; path.length >= top.length; path = dirname(path)) syncDirectory(path);
       } catch (error) {
-        throw systemError("fileWrite", `record in '${directory}' that repo${repoIndex} lacks ${walName}`, directory, error);
+        throw systemError(
+          "fileWrite",
+          `record in '${directory}' that repo${repoIndex} lacks ${walName}`,
+          directory,
+          error,
+        );
       }
     },
     list(repoIndex, cluster) {

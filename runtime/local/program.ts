@@ -34,10 +34,17 @@ const SIGNALLED = 128 + 15;
  * Ends when the program does, even if a child still holds its outputs (a server started by pg_ctl does).
  * @throws execute (102) when it cannot be started
  */
-export function runProgram(argv: readonly string[], { clock, cwd, env, signal, onLine, onErrorLine }: ProgramRun): Promise<ProgramEnd> {
+export function runProgram(
+  argv: readonly string[],
+  { clock, cwd, env, signal, onLine, onErrorLine }: ProgramRun,
+): Promise<ProgramEnd> {
   const [program = "", ...args] = argv;
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { env: { ...env }, stdio: ["ignore", "pipe", "pipe"], ...(cwd === undefined ? {} : { cwd }) });
+    const child = spawn(program, args, {
+      env: { ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+      ...(cwd === undefined ? {} : { cwd }),
+    });
     const outputs = { stdout: new Output(onLine), stderr: new Output(onErrorLine ?? onLine) };
     child.stdout.setEncoding("utf8").on("data", (text: string) => outputs.stdout.add(text));
     child.stderr.setEncoding("utf8").on("data", (text: string) => outputs.stderr.add(text));

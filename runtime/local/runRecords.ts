@@ -52,7 +52,8 @@ export async function saveRun(spoolPath: string, stanza: string, run: Omit<RunRe
   if (there === null) return;
   const before = (await loadRuns(spoolPath, stanza)).find(({ command }) => command === run.command);
   const succeededAtS = run.exitCode === 0 ? run.endedAtS : (before?.succeededAtS ?? null);
-  const repos = before?.repos === undefined && run.repos === undefined ? {} : { repos: { ...before?.repos, ...run.repos } };
+  const repos =
+    before?.repos === undefined && run.repos === undefined ? {} : { repos: { ...before?.repos, ...run.repos } };
   const record = { version: VERSION, ...run, succeededAtS, ...repos };
   const path = `${directoryOf(spoolPath, stanza)}/${run.command}.json`;
   // Root leaves only files that the spool's owner can replace, and follows none of its links.
@@ -68,7 +69,13 @@ function parseRun(text: string): RunRecord | null {
     const value: unknown = JSON.parse(text);
     if (typeof value !== "object" || value === null) return null;
     const { command, endedAtS, exitCode, repos, succeededAtS, version } = value as Record<string, unknown>;
-    if (version !== VERSION || typeof command !== "string" || typeof endedAtS !== "number" || typeof exitCode !== "number") return null;
+    if (
+      version !== VERSION ||
+      typeof command !== "string" ||
+      typeof endedAtS !== "number" ||
+      typeof exitCode !== "number"
+    )
+      return null;
     const verdicts = verdictsOf(repos);
     return {
       command,

@@ -48,7 +48,9 @@ export class Spool {
 
   /** Names of all entries, ascending; empty without a queue. */
   async list(): Promise<string[]> {
-    const names = await nullIfMissing(readdir(this.path), (error) => systemError("pathOpen", `list '${this.path}'`, this.path, error));
+    const names = await nullIfMissing(readdir(this.path), (error) =>
+      systemError("pathOpen", `list '${this.path}'`, this.path, error),
+    );
     return (names ?? []).sort();
   }
 
@@ -88,7 +90,8 @@ export class Spool {
       return true;
     } catch (error) {
       if (isMissing(error)) return false;
-      if (systemCodeOf(error) !== "EXDEV") throw systemError("fileMove", `move '${source}' to '${destination}'`, source, error);
+      if (systemCodeOf(error) !== "EXDEV")
+        throw systemError("fileMove", `move '${source}' to '${destination}'`, source, error);
     }
     try {
       await copyFile(source, `${destination}${TEMP_SUFFIX}`);
@@ -103,7 +106,9 @@ export class Spool {
 
   async #read(name: string): Promise<string | null> {
     const path = `${this.path}/${name}`;
-    return nullIfMissing(readFile(path, "utf8"), (error) => systemError("fileOpen", `open file '${path}' for read`, path, error));
+    return nullIfMissing(readFile(path, "utf8"), (error) =>
+      systemError("fileOpen", `open file '${path}' for read`, path, error),
+    );
   }
 
   async #write(name: string, text: string): Promise<void> {

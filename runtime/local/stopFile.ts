@@ -19,11 +19,17 @@ import { TrustedDirectory } from "./trust";
 export function checkStopFile(lockPath: string, stanza: string | undefined, owners: readonly number[] = []): void {
   if (stanza !== undefined && hasStopFile(lockPath, stanza, owners)) {
     const own = stopFileOf(lockPath, stanza);
-    throw fail("stop", `stop file exists for stanza ${stanza}`, { path: own, hint: `Run start for this stanza, or remove '${own}'.` });
+    throw fail("stop", `stop file exists for stanza ${stanza}`, {
+      path: own,
+      hint: `Run start for this stanza, or remove '${own}'.`,
+    });
   }
   if (!hasStopFile(lockPath, undefined, owners)) return;
   const all = stopFileOf(lockPath, undefined);
-  throw fail("stop", "stop file exists for all stanzas", { path: all, hint: `Run start without a stanza, or remove '${all}'.` });
+  throw fail("stop", "stop file exists for all stanzas", {
+    path: all,
+    hint: `Run start without a stanza, or remove '${all}'.`,
+  });
 }
 
 /** True when this stop file exists and counts; without a stanza, the one of all stanzas. */
@@ -46,7 +52,9 @@ export function writeStopFile(lockPath: string, stanza: string | undefined, owne
   const { O_CREAT, O_EXCL, O_WRONLY } = constants;
   try {
     mkdirSync(lockPath, { recursive: true, mode: 0o770 });
-    within(lockPath, owners, (directory) => closeSync(directory.openFile(nameOf(stanza), O_WRONLY | O_CREAT | O_EXCL, 0o640)));
+    within(lockPath, owners, (directory) =>
+      closeSync(directory.openFile(nameOf(stanza), O_WRONLY | O_CREAT | O_EXCL, 0o640)),
+    );
     return true;
   } catch (error) {
     if (systemCodeOf(error) === "EEXIST") return false;

@@ -35,12 +35,17 @@ export async function loadStreamState(spoolPath: string, stanza: string): Promis
 
 function stateOf(value: unknown): StreamState[] {
   const { at, key, lsn, position } = (value ?? {}) as Record<string, unknown>;
-  const isState = typeof key === "number" && typeof lsn === "string" && typeof position === "number" && typeof at === "number";
+  const isState =
+    typeof key === "number" && typeof lsn === "string" && typeof position === "number" && typeof at === "number";
   return isState ? [{ key, lsn, positionBytes: position, atS: at }] : [];
 }
 
 /** Not synced: after a crash of the machine an old one is as good. @throws the file system's errors */
-export async function saveStreamState(spoolPath: string, stanza: string, states: readonly StreamState[]): Promise<void> {
+export async function saveStreamState(
+  spoolPath: string,
+  stanza: string,
+  states: readonly StreamState[],
+): Promise<void> {
   const directory = directoryOf(spoolPath, stanza);
   await mkdir(directory, { recursive: true });
   const text = JSON.stringify({

@@ -24,7 +24,10 @@ export function isMissing(error: unknown): boolean {
 }
 
 /** The result of `work`, or null if the entry is missing; other errors are thrown as `failure` makes them. */
-export async function nullIfMissing<T>(work: Promise<T>, failure = (error: unknown): unknown => error): Promise<T | null> {
+export async function nullIfMissing<T>(
+  work: Promise<T>,
+  failure = (error: unknown): unknown => error,
+): Promise<T | null> {
   try {
     return await work;
   } catch (error) {
@@ -47,9 +50,15 @@ export function systemError(kind: ErrorKind, doing: string, path: string, error:
         hint: "Give the user of this process the right to do this, or run as the user who has it.",
       });
     case "ENOSPC":
-      return fail(kind, text, { ...details, hint: `The file system of '${dirname(path)}' is full: free or add space.` });
+      return fail(kind, text, {
+        ...details,
+        hint: `The file system of '${dirname(path)}' is full: free or add space.`,
+      });
     case "EDQUOT":
-      return fail(kind, text, { ...details, hint: `The disk quota on the file system of '${dirname(path)}' is used up.` });
+      return fail(kind, text, {
+        ...details,
+        hint: `The disk quota on the file system of '${dirname(path)}' is used up.`,
+      });
     case "EROFS":
       return fail(kind, text, { ...details, hint: `The file system of '${dirname(path)}' is mounted read-only.` });
     default:
@@ -69,7 +78,8 @@ function errnoText(error: Error): string {
 function describeRights(path: string): string {
   // The kernel reports the reading process' effective user and group for this directory.
   const process = lookAt("/proc/self/");
-  const self = process === null ? "this process is another user" : `this process is user ${process.uid}, group ${process.gid}`;
+  const self =
+    process === null ? "this process is another user" : `this process is user ${process.uid}, group ${process.gid}`;
   let candidate = path;
   for (let depth = 0; depth < 256; depth++) {
     const entry = lookAt(candidate);

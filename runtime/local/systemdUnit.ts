@@ -38,13 +38,21 @@ export function showUnit(unit: string): Promise<UnitFacts | null> {
   if (!UNIT_NAME.test(unit)) return Promise.resolve(null);
   const args = ["show", "--property=LoadState,Result,ExecMainStatus,InvocationID", "--", unit];
   return new Promise((resolve) => {
-    execFile("systemctl", args, { timeout: TIMEOUT_MS }, (error, stdout) => resolve(error === null ? parseShown(stdout) : null));
+    execFile("systemctl", args, { timeout: TIMEOUT_MS }, (error, stdout) =>
+      resolve(error === null ? parseShown(stdout) : null),
+    );
   });
 }
 
 /** `Result=exit-code` and the like, one per line. */
 export function parseShown(text: string): UnitFacts | null {
-  const fields = new Map(text.split("\n").map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)] as const));
+  const fields = new Map(
+    text.split("\n").map((line) => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)] as const),
+  );
   if (fields.get("LoadState") !== "loaded") return null;
-  return { result: fields.get("Result") ?? "", status: fields.get("ExecMainStatus") ?? "", invocationId: fields.get("InvocationID") ?? "" };
+  return {
+    result: fields.get("Result") ?? "",
+    status: fields.get("ExecMainStatus") ?? "",
+    invocationId: fields.get("InvocationID") ?? "",
+  };
 }

@@ -24,11 +24,19 @@ export function parseTimers(text: string, stanza: string): NextRun[] | null {
   }
   if (!Array.isArray(rows)) return null;
   const prefix = `pgbackstop-${stanza}-`;
-  const runs = rows.flatMap((row: { readonly unit?: unknown; readonly next?: unknown; readonly last?: unknown }): NextRun[] => {
-    const { unit } = row;
-    if (typeof unit !== "string" || !unit.startsWith(prefix)) return [];
-    return [{ name: unit.slice(prefix.length).replace(/\.timer$/, ""), nextAtS: secondsOf(row.next), lastAtS: secondsOf(row.last) }];
-  });
+  const runs = rows.flatMap(
+    (row: { readonly unit?: unknown; readonly next?: unknown; readonly last?: unknown }): NextRun[] => {
+      const { unit } = row;
+      if (typeof unit !== "string" || !unit.startsWith(prefix)) return [];
+      return [
+        {
+          name: unit.slice(prefix.length).replace(/\.timer$/, ""),
+          nextAtS: secondsOf(row.next),
+          lastAtS: secondsOf(row.last),
+        },
+      ];
+    },
+  );
   const rank = ({ nextAtS }: NextRun): number => nextAtS ?? Number.POSITIVE_INFINITY;
   return runs.sort((left, right) => rank(left) - rank(right) || (left.name < right.name ? -1 : 1));
 }

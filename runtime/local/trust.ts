@@ -6,7 +6,17 @@
  * put it there; and if not everyone may replace files in it. Node has no openat: on Linux `/proc/self/fd/<n>/<name>`
  * replaces it.
  */
-import { closeSync, constants, existsSync, fstatSync, lstatSync, openSync, readFileSync, readlinkSync, type Stats } from "node:fs";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  type Stats,
+} from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fail } from "../base/errors";
 import { isMissing, systemCodeOf, systemError } from "./systemError";
@@ -92,8 +102,8 @@ export class TrustedDirectory {
 }
 
 /**
- * For a log: creates the file or opens it for appending, never through a link. @throws fileOwner (88) for anything but
- * a file with a single name
+ * For a log: creates the file or opens it for appending, never through a link.
+ * @throws fileOwner (88) for anything but a file with a single name
  */
 export function openToAppend(path: string, mode: number): number {
   const fd = openUnlinked(path, path, O_WRONLY | O_APPEND | O_CREAT, mode);
@@ -127,13 +137,16 @@ export function readOwnFile(path: string, uid: number): string | null {
     fd = openUnlinked(path, path, O_RDONLY);
   } catch (error) {
     if (isMissing(error)) return null;
-    throw systemCodeOf(error) === undefined ? error : systemError("fileOpen", `open file '${path}' for read`, path, error);
+    throw systemCodeOf(error) === undefined
+      ? error
+      : systemError("fileOpen", `open file '${path}' for read`, path, error);
   }
   try {
     const info = requireRegular(path, fstatSync(fd));
     if (info.uid !== uid) throw planted(path, `belongs to account ${info.uid}`);
     if ((info.mode & GROUP_OR_OTHERS_WRITE) !== 0) throw planted(path, "may be written by other accounts");
-    if (info.size > RECORD_SIZE_MAX) throw fail("format", `'${path}' has ${info.size} bytes: pgbackstop did not write it`, { path });
+    if (info.size > RECORD_SIZE_MAX)
+      throw fail("format", `'${path}' has ${info.size} bytes: pgbackstop did not write it`, { path });
     return readFileSync(fd, "utf8");
   } finally {
     closeSync(fd);
@@ -142,7 +155,8 @@ export function readOwnFile(path: string, uid: number): string | null {
 
 /**
  * The real directory of `path`. Root or one of `owners` must own each link on the way: another account's link may lead
- * anywhere. A missing last part stays unchanged. @throws fileOwner (88)
+ * anywhere. A missing last part stays unchanged.
+ * @throws fileOwner (88)
  */
 export function resolveTrusted(path: string, owners: readonly number[]): string {
   const trusted = new Set([0, ...owners]);
@@ -180,7 +194,8 @@ export function isRootsAlone(directory: string): boolean {
 function openDirectory(role: string, path: string, trusted: ReadonlySet<number>): number {
   try {
     const info = lstatSync(path);
-    if (info.isSymbolicLink() && !trusted.has(info.uid)) throw planted(path, `is a symbolic link of account ${info.uid}`, role);
+    if (info.isSymbolicLink() && !trusted.has(info.uid))
+      throw planted(path, `is a symbolic link of account ${info.uid}`, role);
     return openSync(path, O_PATH | O_DIRECTORY | (info.isSymbolicLink() ? 0 : O_NOFOLLOW));
   } catch (error) {
     if (systemCodeOf(error) === undefined) throw error;
@@ -189,7 +204,8 @@ function openDirectory(role: string, path: string, trusted: ReadonlySet<number>)
 }
 
 function requireTrusted(role: string, path: string, info: Stats, trusted: ReadonlySet<number>): void {
-  if (!trusted.has(info.uid) && !isRootsAlone(dirname(path))) throw planted(path, `belongs to account ${info.uid}`, role);
+  if (!trusted.has(info.uid) && !isRootsAlone(dirname(path)))
+    throw planted(path, `belongs to account ${info.uid}`, role);
   if ((info.mode & OTHERS_WRITE) === 0 || ((info.mode & STICKY) !== 0 && info.uid === 0)) return;
   throw fail("fileMode", `${role} '${path}' may be written by every account`, {
     path,
@@ -223,14 +239,18 @@ function requireRegular(path: string, info: Stats): Stats {
 }
 
 function planted(path: string, fact: string, role?: string): Error {
-  return fail("fileOwner", `${role === undefined ? "" : `${role} `}'${path}' ${fact}: another account could have planted it`, {
-    path,
-    hint:
-      role === undefined
-        ? `Remove '${path}' if you did not create it.`
-        : [
-            `Remove '${path}' if you did not create it, or chown it to the account that runs this program.`,
-            `Or configure a directory that only this account can write, for every program on this host: ${role.replace(" ", "-")}=/var/spool/pgbackrest/lock.`,
-          ],
-  });
+  return fail(
+    "fileOwner",
+    `${role === undefined ? "" : `${role} `}'${path}' ${fact}: another account could have planted it`,
+    {
+      path,
+      hint:
+        role === undefined
+          ? `Remove '${path}' if you did not create it.`
+          : [
+              `Remove '${path}' if you did not create it, or chown it to the account that runs this program.`,
+              `Or configure a directory that only this account can write, for every program on this host: ${role.replace(" ", "-")}=/var/spool/pgbackrest/lock.`,
+            ],
+    },
+  );
 }

@@ -60,10 +60,18 @@ const EXPORTER: readonly MetricDefinition[] = [
       "wal_stop",
     ],
   },
-  { name: "pgbackrest_backup_duration_seconds", help: "Backup duration.", labels: [...BACKUP, "start_time", "stop_time"] },
+  {
+    name: "pgbackrest_backup_duration_seconds",
+    help: "Backup duration.",
+    labels: [...BACKUP, "start_time", "stop_time"],
+  },
   { name: "pgbackrest_backup_size_bytes", help: "Full uncompressed size of the database.", labels: BACKUP },
   { name: "pgbackrest_backup_delta_bytes", help: "Amount of data in the database to actually backup.", labels: BACKUP },
-  { name: "pgbackrest_backup_repo_size_bytes", help: "Full compressed files size to restore the database from backup.", labels: BACKUP },
+  {
+    name: "pgbackrest_backup_repo_size_bytes",
+    help: "Full compressed files size to restore the database from backup.",
+    labels: BACKUP,
+  },
   { name: "pgbackrest_backup_repo_size_map_bytes", help: "Size of block incremental map.", labels: BACKUP },
   { name: "pgbackrest_backup_repo_delta_bytes", help: "Compressed files size in backup.", labels: BACKUP },
   { name: "pgbackrest_backup_repo_delta_map_bytes", help: "Size of block incremental delta map.", labels: BACKUP },
@@ -80,16 +88,32 @@ const EXPORTER: readonly MetricDefinition[] = [
     labels: LAST,
   },
   { name: "pgbackrest_backup_last_duration_seconds", help: `Backup duration for ${OF_LAST}.`, labels: LAST },
-  { name: "pgbackrest_backup_last_size_bytes", help: `Full uncompressed size of the database in ${OF_LAST}.`, labels: LAST },
-  { name: "pgbackrest_backup_last_delta_bytes", help: `Amount of data in the database to actually backup in ${OF_LAST}.`, labels: LAST },
+  {
+    name: "pgbackrest_backup_last_size_bytes",
+    help: `Full uncompressed size of the database in ${OF_LAST}.`,
+    labels: LAST,
+  },
+  {
+    name: "pgbackrest_backup_last_delta_bytes",
+    help: `Amount of data in the database to actually backup in ${OF_LAST}.`,
+    labels: LAST,
+  },
   {
     name: "pgbackrest_backup_last_repo_size_bytes",
     help: `Full compressed files size to restore the database from ${OF_LAST}.`,
     labels: LAST,
   },
-  { name: "pgbackrest_backup_last_repo_size_map_bytes", help: `Size of block incremental map in ${OF_LAST}.`, labels: LAST },
+  {
+    name: "pgbackrest_backup_last_repo_size_map_bytes",
+    help: `Size of block incremental map in ${OF_LAST}.`,
+    labels: LAST,
+  },
   { name: "pgbackrest_backup_last_repo_delta_bytes", help: `Compressed files size in ${OF_LAST}.`, labels: LAST },
-  { name: "pgbackrest_backup_last_repo_delta_map_bytes", help: `Size of block incremental delta map in ${OF_LAST}.`, labels: LAST },
+  {
+    name: "pgbackrest_backup_last_repo_delta_map_bytes",
+    help: `Size of block incremental delta map in ${OF_LAST}.`,
+    labels: LAST,
+  },
   { name: "pgbackrest_backup_last_error_status", help: `Error status in ${OF_LAST}.`, labels: LAST },
   { name: "pgbackrest_backup_last_annotations", help: `Number of annotations in ${OF_LAST}.`, labels: LAST },
   {
@@ -112,7 +136,11 @@ export const REPOSITORY: readonly MetricDefinition[] = [
     help: "End of the newest backup of this type or a larger one: a full counts as diff, both count as incr",
     labels: REPO_TYPE,
   },
-  { name: "pgbackstop_repo_backup_bytes", help: "Bytes that all backups take in the repository, without WAL", labels: REPO },
+  {
+    name: "pgbackstop_repo_backup_bytes",
+    help: "Bytes that all backups take in the repository, without WAL",
+    labels: REPO,
+  },
   {
     name: "pgbackstop_recovery_window_start_timestamp_seconds",
     help: "End of the oldest backup: recovery reaches back to it",
@@ -143,7 +171,11 @@ export const REPOSITORY: readonly MetricDefinition[] = [
     help: "WAL segments missing between the oldest backup and the newest segment: no restore can pass them",
     labels: REPO,
   },
-  { name: "pgbackstop_repo_wal_waiting_files", help: "WAL files that are ready and not yet in the repository", labels: REPO },
+  {
+    name: "pgbackstop_repo_wal_waiting_files",
+    help: "WAL files that are ready and not yet in the repository",
+    labels: REPO,
+  },
   { name: "pgbackstop_repo_wal_debt_files", help: "Acknowledged WAL files that the repository lacks", labels: REPO },
 ];
 
@@ -151,15 +183,31 @@ export const REPOSITORY: readonly MetricDefinition[] = [
 export const DRILLS: readonly MetricDefinition[] = [
   { name: "pgbackstop_drill_ok", help: "1 when the last fire drill of the repository passed", labels: REPO },
   { name: "pgbackstop_drill_timestamp_seconds", help: "End of the last fire drill of the repository", labels: REPO },
-  { name: "pgbackstop_drill_success_timestamp_seconds", help: "End of the last fire drill of the repository that passed", labels: REPO },
-  { name: "pgbackstop_drill_rto_seconds", help: "From the start of the last drill to the first accepted connection", labels: REPO },
-  { name: "pgbackstop_drill_rpo_seconds", help: "Loss of data that the last drill measured", labels: [...REPO, "method"] },
+  {
+    name: "pgbackstop_drill_success_timestamp_seconds",
+    help: "End of the last fire drill of the repository that passed",
+    labels: REPO,
+  },
+  {
+    name: "pgbackstop_drill_rto_seconds",
+    help: "From the start of the last drill to the first accepted connection",
+    labels: REPO,
+  },
+  {
+    name: "pgbackstop_drill_rpo_seconds",
+    help: "Loss of data that the last drill measured",
+    labels: [...REPO, "method"],
+  },
   { name: "pgbackstop_drill_phase_seconds", help: "Duration of a phase of the last drill", labels: [...REPO, "phase"] },
 ];
 
 /** Further facts of a process on the host. */
 const HOST: readonly MetricDefinition[] = [
-  { name: "pgbackstop_repo_wal_bytes", help: "Bytes that the WAL of the current cluster takes in the repository", labels: REPO },
+  {
+    name: "pgbackstop_repo_wal_bytes",
+    help: "Bytes that the WAL of the current cluster takes in the repository",
+    labels: REPO,
+  },
   {
     name: "pgbackstop_repo_wal_dropped_files",
     help: "Dropped WAL files, which no repository has, after the newest backup",
@@ -170,19 +218,43 @@ const HOST: readonly MetricDefinition[] = [
     help: "Everything that the server wrote before this time is in the repository, streamed or archived",
     labels: REPO,
   },
-  { name: "pgbackstop_repo_stream_lsn_bytes", help: "Position up to which WAL was streamed into the repository", labels: REPO },
-  { name: "pgbackstop_repo_full_expected_seconds", help: "Maximum age of the newest full backup in the settings file", labels: REPO },
+  {
+    name: "pgbackstop_repo_stream_lsn_bytes",
+    help: "Position up to which WAL was streamed into the repository",
+    labels: REPO,
+  },
+  {
+    name: "pgbackstop_repo_full_expected_seconds",
+    help: "Maximum age of the newest full backup in the settings file",
+    labels: REPO,
+  },
   { name: "pgbackstop_verify_ok", help: "1 when the last verify found no errors in the repository", labels: REPO },
   { name: "pgbackstop_verify_timestamp_seconds", help: "End of the last verify of the repository", labels: REPO },
   { name: "pgbackstop_wal_waiting_files", help: "WAL files in pg_wal that are ready for the archive", labels: STANZA },
-  { name: "pgbackstop_wal_waiting_oldest_timestamp_seconds", help: "When the oldest of them was ready", labels: STANZA },
-  { name: "pgbackstop_lock_held", help: "1 while a backup or a restore runs on this host", labels: ["stanza", "command"] },
+  {
+    name: "pgbackstop_wal_waiting_oldest_timestamp_seconds",
+    help: "When the oldest of them was ready",
+    labels: STANZA,
+  },
+  {
+    name: "pgbackstop_lock_held",
+    help: "1 while a backup or a restore runs on this host",
+    labels: ["stanza", "command"],
+  },
   { name: "pgbackstop_stopped", help: "1 while the stop command forbids writes", labels: STANZA },
   { name: "pgbackstop_run_exit_code", help: "Exit code of the last run of a command", labels: ["stanza", "command"] },
   { name: "pgbackstop_run_timestamp_seconds", help: "End of the last run of a command", labels: ["stanza", "command"] },
-  { name: "pgbackstop_run_success_timestamp_seconds", help: "End of the last run of a command that ended with 0", labels: ["stanza", "command"] },
+  {
+    name: "pgbackstop_run_success_timestamp_seconds",
+    help: "End of the last run of a command that ended with 0",
+    labels: ["stanza", "command"],
+  },
   { name: "pgbackstop_collected_timestamp_seconds", help: "When these metrics were gathered", labels: STANZA },
-  { name: "pgbackstop_config_info", help: "A hash of the configuration without its secrets", labels: ["stanza", "hash"] },
+  {
+    name: "pgbackstop_config_info",
+    help: "A hash of the configuration without its secrets",
+    labels: ["stanza", "hash"],
+  },
   { name: "pgbackstop_build_info", help: "The version of this program", labels: ["version"] },
 ];
 

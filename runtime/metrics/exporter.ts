@@ -27,7 +27,11 @@ export function exporterSamples({ backrestVersion, nowS, report }: ExporterInput
     { name: "pgbackrest_version_info", labels: {}, value: versionNumber(backrestVersion) },
     ...stanzaSamples(report),
     ...report.repos.map(({ cipherType, key, status }): Sample => {
-      return { name: "pgbackrest_repo_status", labels: { cipher: cipherType, repo_key: String(key), stanza }, value: status.code };
+      return {
+        name: "pgbackrest_repo_status",
+        labels: { cipher: cipherType, repo_key: String(key), stanza },
+        value: status.code,
+      };
     }),
     ...report.repos.flatMap((repo) => walSamples(stanza, repo)),
     ...report.repos.flatMap((repo) => repo.backups.flatMap((entry) => backupSamples(stanza, repo, entry))),
@@ -59,8 +63,17 @@ function stanzaSamples({ locks, stanza, status }: InfoReport): Sample[] {
 /** Without segment names: each would make a new series. */
 function walSamples(stanza: string, repo: InfoRepo): Sample[] {
   return repo.archives.map(({ historyId, max, min }): Sample => {
-    const where = { database_id: String(historyId), pg_version: versionOf(repo, historyId), repo_key: String(repo.key), stanza };
-    return { name: "pgbackrest_wal_archive_status", labels: { ...where, wal_max: "", wal_min: "" }, value: min === null || max === null ? 0 : 1 };
+    const where = {
+      database_id: String(historyId),
+      pg_version: versionOf(repo, historyId),
+      repo_key: String(repo.key),
+      stanza,
+    };
+    return {
+      name: "pgbackrest_wal_archive_status",
+      labels: { ...where, wal_max: "", wal_min: "" },
+      value: min === null || max === null ? 0 : 1,
+    };
   });
 }
 
@@ -87,11 +100,17 @@ function backupSamples(stanza: string, repo: InfoRepo, entry: BackupInfoEntry): 
     wal_start: entry.archiveStart ?? "",
     wal_stop: entry.archiveStop ?? "",
   };
-  const times = { ...labels, start_time: formatLocalSeconds(entry.startedAtS * 1000), stop_time: formatLocalSeconds(entry.stoppedAtS * 1000) };
+  const times = {
+    ...labels,
+    start_time: formatLocalSeconds(entry.startedAtS * 1000),
+    stop_time: formatLocalSeconds(entry.stoppedAtS * 1000),
+  };
   return [
     { name: "pgbackrest_backup_info", labels: info, value: 1 },
     ...factsOf("pgbackrest_backup_", entry).map((fact) =>
-      fact.name.endsWith("_duration_seconds") ? { ...fact, labels: times } : { ...fact, labels: { ...fact.labels, ...labels } },
+      fact.name.endsWith("_duration_seconds")
+        ? { ...fact, labels: times }
+        : { ...fact, labels: { ...fact.labels, ...labels } },
     ),
   ];
 }
@@ -134,12 +153,17 @@ function lastSamples({ repos, stanza }: InfoReport, nowS: number): Sample[] {
   if (!entries.some(({ entry }) => entry.type === "full")) return [];
   return TYPES.flatMap((type, rank) => {
     const counted = entries.filter(({ entry }) => TYPES.indexOf(entry.type) <= rank).map(({ entry }) => entry);
-    const last = counted.reduce<BackupInfoEntry | null>((best, entry) => (best === null || entry.stoppedAtS > best.stoppedAtS ? entry : best), null);
+    const last = counted.reduce<BackupInfoEntry | null>(
+      (best, entry) => (best === null || entry.stoppedAtS > best.stoppedAtS ? entry : best),
+      null,
+    );
     if (last === null) return [];
     const labels = { backup_type: type, block_incr: blockIncr(last), stanza };
     return [
       { name: "pgbackrest_backup_since_last_completion_seconds", labels, value: nowS - last.stoppedAtS },
-      ...factsOf("pgbackrest_backup_last_", last).map((fact): Sample => ({ ...fact, labels: { ...fact.labels, ...labels } })),
+      ...factsOf("pgbackrest_backup_last_", last).map(
+        (fact): Sample => ({ ...fact, labels: { ...fact.labels, ...labels } }),
+      ),
     ];
   });
 }

@@ -31,12 +31,22 @@ export async function gatherSamples(host: CommandHost, surveys: WalSurveys = new
     .catch(() => WAL_SEGMENT_SIZE_BYTES);
   const locks = { backup: host.lockState("backup"), restore: host.lockState("restore") };
   const repos = host.repositories();
-  const report = await collectInfo(repos, host.missingWal(), { stanza, set: undefined, type: undefined, locks, streams: false }, ctx);
+  const report = await collectInfo(
+    repos,
+    host.missingWal(),
+    { stanza, set: undefined, type: undefined, locks, streams: false },
+    ctx,
+  );
   const facts = await Promise.all(
     report.repos.map(async (row, index): Promise<RepoFacts & RepoHostFacts> => {
       const { missingWalCount, droppedCount, error, info, key } = row;
       const expected = config.settings.repos[key]?.expectFullWithinS;
-      const known = { key, missingWalCount, droppedCount, fullExpectedS: typeof expected === "number" ? expected : null };
+      const known = {
+        key,
+        missingWalCount,
+        droppedCount,
+        fullExpectedS: typeof expected === "number" ? expected : null,
+      };
       const repo = repos[index];
       if (error !== null || repo === undefined) {
         ctx.log.warn(`repo${key} cannot be read: ${error?.message ?? "it is not configured"}`);
@@ -44,7 +54,9 @@ export async function gatherSamples(host: CommandHost, surveys: WalSurveys = new
       }
       const newestWal = await orNull(host, key, () => findNewestWal(repo));
       const survey = config.monitoring.walGaps
-        ? await surveys.of(key, () => orNull(host, key, () => surveyWal(repo, info?.backups ?? [], walSegmentSizeBytes)))
+        ? await surveys.of(key, () =>
+            orNull(host, key, () => surveyWal(repo, info?.backups ?? [], walSegmentSizeBytes)),
+          )
         : null;
       return { ...known, backups: info?.backups ?? [], newestWal, survey };
     }),

@@ -66,7 +66,11 @@ export function repositorySamples(stanza: string, repos: readonly RepoFacts[], w
         ? []
         : [
             { name: "pgbackstop_repo_wal_last_archived_timestamp_seconds", labels, value: newestWal.storedAtS },
-            { name: "pgbackstop_repo_wal_lag_segments", labels, value: segmentsBetween(newestWal.name, newest.name, walSegmentSizeBytes) },
+            {
+              name: "pgbackstop_repo_wal_lag_segments",
+              labels,
+              value: segmentsBetween(newestWal.name, newest.name, walSegmentSizeBytes),
+            },
             {
               name: "pgbackstop_repo_wal_lag_seconds",
               labels,
@@ -83,7 +87,11 @@ export function repositorySamples(stanza: string, repos: readonly RepoFacts[], w
 /** Of queues, now. */
 export function workerSamples(stanza: string, workers: readonly WorkerFacts[]): Sample[] {
   return workers.map(({ repoIndex, waitingCount }): Sample => {
-    return { name: "pgbackstop_repo_wal_waiting_files", labels: { stanza, repo_key: String(repoIndex) }, value: waitingCount };
+    return {
+      name: "pgbackstop_repo_wal_waiting_files",
+      labels: { stanza, repo_key: String(repoIndex) },
+      value: waitingCount,
+    };
   });
 }
 
@@ -107,10 +115,28 @@ function backupSamples(labels: Sample["labels"], backups: readonly BackupInfoEnt
     ...TYPES.flatMap((type, rank): Sample[] => {
       const counted = backups.filter((entry) => TYPES.indexOf(entry.type) <= rank).map(({ stoppedAtS }) => stoppedAtS);
       if (counted.length === 0) return [];
-      return [{ name: "pgbackstop_repo_last_backup_timestamp_seconds", labels: { ...labels, backup_type: type }, value: largest(counted) }];
+      return [
+        {
+          name: "pgbackstop_repo_last_backup_timestamp_seconds",
+          labels: { ...labels, backup_type: type },
+          value: largest(counted),
+        },
+      ];
     }),
-    { name: "pgbackstop_repo_backup_bytes", labels, value: backups.reduce((sum, { repoSizeDeltaBytes }) => sum + repoSizeDeltaBytes, 0) },
-    ...(ends.length === 0 ? [] : [{ name: "pgbackstop_recovery_window_start_timestamp_seconds", labels, value: -largest(ends.map((end) => -end)) }]),
+    {
+      name: "pgbackstop_repo_backup_bytes",
+      labels,
+      value: backups.reduce((sum, { repoSizeDeltaBytes }) => sum + repoSizeDeltaBytes, 0),
+    },
+    ...(ends.length === 0
+      ? []
+      : [
+          {
+            name: "pgbackstop_recovery_window_start_timestamp_seconds",
+            labels,
+            value: -largest(ends.map((end) => -end)),
+          },
+        ]),
   ];
 }
 
@@ -150,7 +176,9 @@ function repoHostSamples(stanza: string, { droppedCount, fullExpectedS, key, sur
           { name: "pgbackstop_repo_wal_bytes", labels, value: survey.sizeBytes },
           { name: "pgbackstop_repo_wal_gap_segments", labels, value: survey.gapCount },
         ]),
-    ...(fullExpectedS === null ? [] : [{ name: "pgbackstop_repo_full_expected_seconds", labels, value: fullExpectedS }]),
+    ...(fullExpectedS === null
+      ? []
+      : [{ name: "pgbackstop_repo_full_expected_seconds", labels, value: fullExpectedS }]),
   ];
 }
 
@@ -169,7 +197,9 @@ function runSamples(stanza: string, run: RunRecord): Sample[] {
   return [
     { name: "pgbackstop_run_exit_code", labels, value: run.exitCode },
     { name: "pgbackstop_run_timestamp_seconds", labels, value: run.endedAtS },
-    ...(run.succeededAtS === null ? [] : [{ name: "pgbackstop_run_success_timestamp_seconds", labels, value: run.succeededAtS }]),
+    ...(run.succeededAtS === null
+      ? []
+      : [{ name: "pgbackstop_run_success_timestamp_seconds", labels, value: run.succeededAtS }]),
     ...verdicts.flatMap(([key, verdict]): Sample[] => [
       { name: "pgbackstop_verify_ok", labels: { stanza, repo_key: key }, value: verdict.ok ? 1 : 0 },
       { name: "pgbackstop_verify_timestamp_seconds", labels: { stanza, repo_key: key }, value: verdict.endedAtS },
@@ -190,13 +220,25 @@ export function drillSamples(stanza: string, drills: readonly DrillRecord[]): Sa
     return [
       { name: "pgbackstop_drill_ok", labels, value: last.ok ? 1 : 0 },
       { name: "pgbackstop_drill_timestamp_seconds", labels, value: last.endedAtS },
-      ...(passed === undefined ? [] : [{ name: "pgbackstop_drill_success_timestamp_seconds", labels, value: passed.endedAtS }]),
+      ...(passed === undefined
+        ? []
+        : [{ name: "pgbackstop_drill_success_timestamp_seconds", labels, value: passed.endedAtS }]),
       ...(last.rtoMs === null ? [] : [{ name: "pgbackstop_drill_rto_seconds", labels, value: last.rtoMs / 1000 }]),
       ...(last.rpo === null
         ? []
-        : [{ name: "pgbackstop_drill_rpo_seconds", labels: { ...labels, method: last.rpo.method }, value: last.rpo.seconds }]),
+        : [
+            {
+              name: "pgbackstop_drill_rpo_seconds",
+              labels: { ...labels, method: last.rpo.method },
+              value: last.rpo.seconds,
+            },
+          ]),
       ...[...phases].map(
-        ([phase, elapsedMs]): Sample => ({ name: "pgbackstop_drill_phase_seconds", labels: { ...labels, phase }, value: elapsedMs / 1000 }),
+        ([phase, elapsedMs]): Sample => ({
+          name: "pgbackstop_drill_phase_seconds",
+          labels: { ...labels, phase },
+          value: elapsedMs / 1000,
+        }),
       ),
     ];
   });

@@ -29,7 +29,10 @@ export function renderMetrics(definitions: readonly MetricDefinition[], samples:
 
 function sampleLine({ labels, name }: MetricDefinition, sample: Sample): string {
   const given = Object.keys(sample.labels);
-  assert(given.length === labels.length && labels.every((label) => given.includes(label)), `labels of ${name} are ${given.join(", ")}`);
+  assert(
+    given.length === labels.length && labels.every((label) => given.includes(label)),
+    `labels of ${name} are ${given.join(", ")}`,
+  );
   const pairs = labels.map((label) => `${label}="${escapeLabel(sample.labels[label] ?? "")}"`);
   return `${name}${pairs.length === 0 ? "" : `{${pairs.join(",")}}`} ${valueText(sample.value)}`;
 }

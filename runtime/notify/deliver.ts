@@ -33,17 +33,26 @@ const STARS = "******";
 
 /** Targets that subscribe to this event of this unit. Pure. */
 export function interested(targets: readonly NotifyTarget[], { event, unit }: Notification): readonly NotifyTarget[] {
-  return targets.filter(({ events, units }) => events.includes(event) && (units.length === 0 || event === "test" || units.includes(unit)));
+  return targets.filter(
+    ({ events, units }) => events.includes(event) && (units.length === 0 || event === "test" || units.includes(unit)),
+  );
 }
 
 /** Never throws for a target. */
-export function deliver(targets: readonly NotifyTarget[], notification: Notification, parts: DeliverParts, ctx: Context): Promise<Delivery[]> {
+export function deliver(
+  targets: readonly NotifyTarget[],
+  notification: Notification,
+  parts: DeliverParts,
+  ctx: Context,
+): Promise<Delivery[]> {
   return Promise.all(
     interested(targets, notification).map(async (target): Promise<Delivery> => {
       try {
         const ca = target.caFile === undefined ? null : await authorityOf(target.caFile, parts);
         await retry(POLICY, ctx.clock, ctx.signal, () =>
-          withTimeTo(ATTEMPT_MS, ctx.clock, (timeout) => send(target, notification, ca, AbortSignal.any([timeout, ctx.signal]), ctx)),
+          withTimeTo(ATTEMPT_MS, ctx.clock, (timeout) =>
+            send(target, notification, ca, AbortSignal.any([timeout, ctx.signal]), ctx),
+          ),
         );
         return { target: target.name, error: null };
       } catch (error) {
@@ -59,7 +68,13 @@ async function authorityOf(path: string, { readFile }: DeliverParts): Promise<Ui
   return bytes;
 }
 
-function send(target: NotifyTarget, notification: Notification, ca: Uint8Array | null, signal: AbortSignal, ctx: Context): Promise<void> {
+function send(
+  target: NotifyTarget,
+  notification: Notification,
+  ca: Uint8Array | null,
+  signal: AbortSignal,
+  ctx: Context,
+): Promise<void> {
   if (target.type !== "email") return post(requestOf(target, notification), ca, signal);
   const id = `${notification.atMs}-${Buffer.from(ctx.random.bytes(8)).toString("hex")}`;
   const { atMs, host, title } = notification;
@@ -77,7 +92,10 @@ function secretsOf(target: NotifyTarget): string[] {
   const shown = ({ user = "" }: NotifyTarget, secret: Secret | undefined): string[] => {
     if (secret === undefined) return [];
     const value = secret.reveal();
-    return [value, ...[value, `\0${user}\0${value}`, `${user}:${value}`].map((text) => Buffer.from(text).toString("base64"))];
+    return [
+      value,
+      ...[value, `\0${user}\0${value}`, `${user}:${value}`].map((text) => Buffer.from(text).toString("base64")),
+    ];
   };
   if (target.type === "email") return longest(shown(target, target.password));
   const address = new URL(target.url.reveal());
@@ -88,7 +106,11 @@ function secretsOf(target: NotifyTarget): string[] {
     ...address.pathname.split("/"),
     ...address.searchParams.values(),
   ];
-  return longest([target.url.reveal(), ...parts, ...[target.token, target.password, target.hmacSecret].flatMap((secret) => shown(target, secret))]);
+  return longest([
+    target.url.reveal(),
+    ...parts,
+    ...[target.token, target.password, target.hmacSecret].flatMap((secret) => shown(target, secret)),
+  ]);
 }
 
 /** Longest first: one secret may contain another. */

@@ -33,8 +33,18 @@ export function notificationOf(input: NotificationInput): Notification {
       return { ...base, ok: false, title: `${what} failed on ${host}`, lines: failureLines(input) };
     case "drill":
       if (drill === null)
-        return { ...base, ok: false, title: `fire drill on ${host}: no record`, lines: [`stanza: ${stanza}`, ...failureLines(input)] };
-      return { ...base, ok: drill.ok, title: `${drill.title} on ${host}`, lines: [`stanza: ${stanza}`, ...drill.lines] };
+        return {
+          ...base,
+          ok: false,
+          title: `fire drill on ${host}: no record`,
+          lines: [`stanza: ${stanza}`, ...failureLines(input)],
+        };
+      return {
+        ...base,
+        ok: drill.ok,
+        title: `${drill.title} on ${host}`,
+        lines: [`stanza: ${stanza}`, ...drill.lines],
+      };
     case "start":
       return { ...base, ok: true, title: `${what} has started on ${host}`, lines: [`stanza: ${stanza}`] };
     case "success":
@@ -53,7 +63,8 @@ export function notificationOf(input: NotificationInput): Notification {
 function failureLines({ facts, stanza, unit, whereToLook }: NotificationInput): string[] {
   const code = facts === null || !/^\d+$/.test(facts.status) ? null : Number(facts.status);
   const name = code === null ? null : nameOfCode(code);
-  const status = facts === null || facts.status === "" ? "" : `, status ${facts.status}${name === null ? "" : ` (${name})`}`;
+  const status =
+    facts === null || facts.status === "" ? "" : `, status ${facts.status}${name === null ? "" : ` (${name})`}`;
   const only = facts === null || facts.invocationId === "" ? "" : ` _SYSTEMD_INVOCATION_ID=${facts.invocationId}`;
   return [
     `stanza: ${stanza}`,

@@ -32,7 +32,11 @@ export function requestOf(target: WebTarget, notification: Notification): WebReq
     case "ntfy":
       return { url, headers: { ...JSON_TYPE, ...auth }, body: JSON.stringify(ntfyMessage(target.topic, notification)) };
     case "healthchecks":
-      return { url: pingUrl(url, notification), headers: { "content-type": "text/plain; charset=utf-8" }, body: plainText(notification) };
+      return {
+        url: pingUrl(url, notification),
+        headers: { "content-type": "text/plain; charset=utf-8" },
+        body: plainText(notification),
+      };
     case "alertmanager":
       return {
         url: `${url.replace(/\/+$/, "")}/api/v2/alerts`,
@@ -58,14 +62,23 @@ function authorizationOf({ password, token, user }: WebTarget): string | null {
 
 /** Slack reserves three characters. */
 function slackText({ lines, ok, title }: Notification): string {
-  const escaped = (text: string): string => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
-  return [`${ok ? ":white_check_mark:" : ":rotating_light:"} *${escaped(title)}*`, ...lines.map(escaped)].join("\n").slice(0, BODY_CHARS_MAX);
+  const escaped = (text: string): string =>
+    text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  return [`${ok ? ":white_check_mark:" : ":rotating_light:"} *${escaped(title)}*`, ...lines.map(escaped)]
+    .join("\n")
+    .slice(0, BODY_CHARS_MAX);
 }
 
 /** To the server's root, as JSON: headers hold ASCII only. */
 function ntfyMessage(topic: string, { event, lines, ok, title }: Notification): object {
   const priority = ok ? (event === "test" ? 3 : 2) : 4;
-  return { topic, title, message: lines.join("\n").slice(0, 4000), priority, tags: [ok ? "white_check_mark" : "rotating_light"] };
+  return {
+    topic,
+    title,
+    message: lines.join("\n").slice(0, 4000),
+    priority,
+    tags: [ok ? "white_check_mark" : "rotating_light"],
+  };
 }
 
 /** `rid`, the invocation's id, pairs a run's start with its end. */
@@ -73,7 +86,9 @@ function pingUrl(url: string, { event, facts, ok }: Notification): string {
   const suffix = event === "start" ? "/start" : event === "test" ? "/log" : ok ? "" : "/fail";
   const [address = "", query] = url.split("?");
   const id = facts?.invocationId ?? "";
-  const rid = /^[0-9a-f]{32}$/.test(id) ? `rid=${id.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5")}` : "";
+  const rid = /^[0-9a-f]{32}$/.test(id)
+    ? `rid=${id.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5")}`
+    : "";
   const parameters = [query ?? "", event === "test" ? "" : rid].filter((parameter) => parameter !== "");
   return `${address.replace(/\/+$/, "")}${suffix}${parameters.length === 0 ? "" : `?${parameters.join("&")}`}`;
 }
@@ -97,7 +112,18 @@ function alertOf({ atMs, event, host, lines, ok, stanza, title, unit }: Notifica
 
 /** Version 1; fields are only added. */
 function fieldsOf({ atMs, event, facts, host, lines, ok, stanza, title, unit }: Notification): object {
-  return { version: 1, event, ok, stanza, host, unit, unitFacts: facts, at: new Date(atMs).toISOString(), title, lines };
+  return {
+    version: 1,
+    event,
+    ok,
+    stanza,
+    host,
+    unit,
+    unitFacts: facts,
+    at: new Date(atMs).toISOString(),
+    title,
+    lines,
+  };
 }
 
 /** HMAC-SHA-256 of `<timestamp>.<body>`: the receiver can refuse forged and repeated messages. */

@@ -29,14 +29,20 @@ interface Reply {
 const REPLY_CHARS_MAX = 64 * 1024;
 
 /** @throws hostConnect (49) without a connection, service (101) for a refusal, access (105) for a wrong password */
-export async function sendLetter(target: EmailTarget, letter: Letter, ca: Uint8Array | null, signal: AbortSignal): Promise<void> {
+export async function sendLetter(
+  target: EmailTarget,
+  letter: Letter,
+  ca: Uint8Array | null,
+  signal: AbortSignal,
+): Promise<void> {
   const name = /^[A-Za-z0-9.-]+$/.test(letter.host) ? letter.host : "localhost";
   let line = new Line(await open(target, ca, signal), signal);
   try {
     await line.expect(220);
     let offers = await line.hello(name);
     if (target.security === "starttls") {
-      if (!offers.some((offer) => /^STARTTLS$/i.test(offer))) throw fail("service", "the server does not offer STARTTLS");
+      if (!offers.some((offer) => /^STARTTLS$/i.test(offer)))
+        throw fail("service", "the server does not offer STARTTLS");
       await line.ask("STARTTLS", 220);
       line = await line.encrypt(target.host, ca);
       offers = await line.hello(name);
@@ -56,7 +62,8 @@ export async function sendLetter(target: EmailTarget, letter: Letter, ca: Uint8A
 function open({ host, port, security }: EmailTarget, ca: Uint8Array | null, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = security === "tls" ? connectTls({ host, port, ...identityOf(host, ca) }) : connect({ host, port });
-    const refuse = (error: Error): void => reject(fail("hostConnect", signal.aborted ? "connection timed out" : error.message, { retryable: true }));
+    const refuse = (error: Error): void =>
+      reject(fail("hostConnect", signal.aborted ? "connection timed out" : error.message, { retryable: true }));
     socket.once("error", refuse);
     signal.addEventListener("abort", () => socket.destroy(new Error("connection timed out")), { once: true });
     socket.once(security === "tls" ? "secureConnect" : "connect", () => {
@@ -71,7 +78,11 @@ function identityOf(host: string, ca: Uint8Array | null): { readonly servername?
   return { ...(isIP(host) === 0 ? { servername: host } : {}), ...(ca === null ? {} : { ca: Buffer.from(ca) }) };
 }
 
-async function authenticate(line: Line, { password, user = "" }: EmailTarget, offers: readonly string[]): Promise<void> {
+async function authenticate(
+  line: Line,
+  { password, user = "" }: EmailTarget,
+  offers: readonly string[],
+): Promise<void> {
   const base64 = (text: string): string => Buffer.from(text, "utf8").toString("base64");
   const mechanisms =
     offers
@@ -81,7 +92,10 @@ async function authenticate(line: Line, { password, user = "" }: EmailTarget, of
   const secret = password?.reveal() ?? "";
   if (mechanisms.includes("PLAIN")) return line.ask(`AUTH PLAIN ${base64(`\0${user}\0${secret}`)}`, 235);
   if (!mechanisms.includes("LOGIN"))
-    throw fail("service", `the server offers no AUTH PLAIN or LOGIN${mechanisms.length === 0 ? "" : `, but ${mechanisms.join(" ")}`}`);
+    throw fail(
+      "service",
+      `the server offers no AUTH PLAIN or LOGIN${mechanisms.length === 0 ? "" : `, but ${mechanisms.join(" ")}`}`,
+    );
   await line.ask("AUTH LOGIN", 334);
   await line.ask(base64(user), 334);
   return line.ask(base64(secret), 235);
@@ -129,7 +143,9 @@ class Line {
     if (codes.includes(reply.code)) return reply;
     const answer = reply.lines.join(" ").slice(0, 200);
     const kind = [530, 534, 535].includes(reply.code) ? "access" : "service";
-    throw fail(kind, `the server answered ${reply.code} ${answer}`, { retryable: reply.code >= 400 && reply.code < 500 });
+    throw fail(kind, `the server answered ${reply.code} ${answer}`, {
+      retryable: reply.code >= 400 && reply.code < 500,
+    });
   }
 
   /** Anyone could have injected bytes after the unencrypted reply to STARTTLS. */
@@ -138,7 +154,8 @@ class Line {
     this.#socket.removeAllListeners("data");
     const secure = connectTls({ socket: this.#socket, host, ...identityOf(host, ca) });
     await new Promise<void>((resolve, reject) => {
-      const refuse = (error: Error): void => reject(fail("hostConnect", `encryption with the server failed: ${error.message}`));
+      const refuse = (error: Error): void =>
+        reject(fail("hostConnect", `encryption with the server failed: ${error.message}`));
       secure.once("error", refuse);
       this.#signal.addEventListener("abort", () => secure.destroy(new Error("answer timed out")), { once: true });
       secure.once("secureConnect", () => {

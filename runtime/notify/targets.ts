@@ -89,26 +89,36 @@ class Reader {
     const fields = this.#object("", value, ["version", "targets"]);
     if (fields["version"] !== undefined && fields["version"] !== 1) throw this.#wrong("version", "1");
     const { targets } = fields;
-    if (!Array.isArray(targets) || targets.length > TARGETS_MAX) throw this.#wrong("targets", `a list of at most ${TARGETS_MAX} targets`);
+    if (!Array.isArray(targets) || targets.length > TARGETS_MAX)
+      throw this.#wrong("targets", `a list of at most ${TARGETS_MAX} targets`);
     return targets.map((target: unknown, index) => this.#target(`targets[${index}]`, target));
   }
 
   #target(path: string, value: unknown): NotifyTarget {
-    const type = TARGET_TYPES.find((name) => typeof value === "object" && value !== null && "type" in value && value.type === name);
+    const type = TARGET_TYPES.find(
+      (name) => typeof value === "object" && value !== null && "type" in value && value.type === name,
+    );
     if (type === undefined) throw this.#wrong(`${path}.type`, TARGET_TYPES.join(", "));
     if (type === "email") return this.#email(path, this.#object(path, value, [...COMMON, ...EMAIL_FIELDS]));
     return this.#web(path, type, this.#object(path, value, [...COMMON, ...WEB_FIELDS[type]]));
   }
 
   #common(path: string, type: NotifyTarget["type"], fields: Fields): CommonTarget {
-    const events = fields["events"] === undefined ? DEFAULT_EVENTS[type] : this.#events(`${path}.events`, fields["events"]);
+    const events =
+      fields["events"] === undefined ? DEFAULT_EVENTS[type] : this.#events(`${path}.events`, fields["events"]);
     const units = fields["units"] === undefined ? [] : this.#texts(`${path}.units`, fields["units"]);
-    return { name: this.#find(path, fields, "name") ?? type, events, units, caFile: this.#find(path, fields, "caFile") };
+    return {
+      name: this.#find(path, fields, "name") ?? type,
+      events,
+      units,
+      caFile: this.#find(path, fields, "caFile"),
+    };
   }
 
   #web(path: string, type: WebTarget["type"], fields: Fields): WebTarget {
     const url = this.#text(path, fields, "url");
-    if (!URL.canParse(url) || !["http:", "https:"].includes(new URL(url).protocol)) throw this.#wrong(`${path}.url`, "an http or https address");
+    if (!URL.canParse(url) || !["http:", "https:"].includes(new URL(url).protocol))
+      throw this.#wrong(`${path}.url`, "an http or https address");
     const secret = (name: string): Secret | undefined => {
       const text = this.#find(path, fields, name);
       return text === undefined ? undefined : new Secret(text);
@@ -129,19 +139,32 @@ class Reader {
     const security = (["starttls", "tls", "none"] as const).find((name) => name === (fields["security"] ?? "starttls"));
     if (security === undefined) throw this.#wrong(`${path}.security`, "starttls, tls or none");
     const port = fields["port"] ?? EMAIL_PORTS[security];
-    if (typeof port !== "number" || !Number.isSafeInteger(port) || port < 1 || port > 65_535) throw this.#wrong(`${path}.port`, "1 to 65535");
+    if (typeof port !== "number" || !Number.isSafeInteger(port) || port < 1 || port > 65_535)
+      throw this.#wrong(`${path}.port`, "1 to 65535");
     const host = this.#text(path, fields, "host");
     const user = this.#find(path, fields, "user");
     const password = this.#find(path, fields, "password");
-    if ((user === undefined) !== (password === undefined)) throw this.#wrong(`${path}.user`, "given together with password");
+    if ((user === undefined) !== (password === undefined))
+      throw this.#wrong(`${path}.user`, "given together with password");
     if (user !== undefined && security === "none" && !LOOPBACK.includes(host)) {
       throw this.#wrong(`${path}.security`, "starttls or tls where a password is sent");
     }
     const from = this.#text(path, fields, "from");
     const to = this.#texts(`${path}.to`, fields["to"]);
-    if (![from, ...to].every((address) => ADDRESS.test(address)) || to.length === 0) throw this.#wrong(`${path}.to`, "addresses, as from: name@host");
+    if (![from, ...to].every((address) => ADDRESS.test(address)) || to.length === 0)
+      throw this.#wrong(`${path}.to`, "addresses, as from: name@host");
     const secret = password === undefined ? undefined : new Secret(password);
-    return { ...this.#common(path, "email", fields), type: "email", host, port, security, user, password: secret, from, to };
+    return {
+      ...this.#common(path, "email", fields),
+      type: "email",
+      host,
+      port,
+      security,
+      user,
+      password: secret,
+      from,
+      to,
+    };
   }
 
   #events(field: string, value: unknown): readonly NotifyEvent[] {
@@ -154,7 +177,10 @@ class Reader {
   }
 
   #texts(field: string, value: unknown): readonly string[] {
-    if (!Array.isArray(value) || value.some((text: unknown) => typeof text !== "string" || text === "" || /[\0-\x1f]/.test(text))) {
+    if (
+      !Array.isArray(value) ||
+      value.some((text: unknown) => typeof text !== "string" || text === "" || /[\0-\x1f]/.test(text))
+    ) {
       throw this.#wrong(field, "a list of texts on one line each");
     }
     return value as readonly string[];
@@ -166,7 +192,8 @@ class Reader {
 
   #text(path: string, fields: Fields, name: string): string {
     const value = fields[name];
-    if (typeof value !== "string" || value === "" || /[\0-\x1f]/.test(value)) throw this.#wrong(`${path}.${name}`, "a text on one line");
+    if (typeof value !== "string" || value === "" || /[\0-\x1f]/.test(value))
+      throw this.#wrong(`${path}.${name}`, "a text on one line");
     return value;
   }
 
@@ -174,7 +201,8 @@ class Reader {
     if (typeof value !== "object" || value === null || Array.isArray(value)) throw this.#wrong(path, "an object");
     for (const name of Object.keys(value)) {
       // A misplaced value may stand where a name belongs.
-      if (!allowed.includes(name)) throw this.#fail(`has an unknown field${path === "" ? "" : ` in ${path}`}; allowed are ${allowed.join(", ")}`);
+      if (!allowed.includes(name))
+        throw this.#fail(`has an unknown field${path === "" ? "" : ` in ${path}`}; allowed are ${allowed.join(", ")}`);
     }
     return { ...value };
   }

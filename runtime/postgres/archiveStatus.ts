@@ -22,7 +22,9 @@ export async function listReady(walDirectory: string, limit: number): Promise<st
 }
 
 /** Number of waiting WAL files, and since when the first one waits; null without a server's directory. */
-export async function waitingWal(walDirectory: string): Promise<{ readonly count: number; readonly oldestAtS: number | null } | null> {
+export async function waitingWal(
+  walDirectory: string,
+): Promise<{ readonly count: number; readonly oldestAtS: number | null } | null> {
   const directory = `${walDirectory}/archive_status`;
   if ((await stat(directory).catch(() => null)) === null) return null;
   const names = await listReady(walDirectory, Number.POSITIVE_INFINITY);

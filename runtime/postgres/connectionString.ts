@@ -33,7 +33,8 @@ const PORT_MAX = 65_535;
  * @throws optionInvalidValue (32) naming the option `option`
  */
 export function parseConnection(option: string, text: string, defaultUser: string): Connection {
-  const wrong = (what: string, hint: string): Error => fail("optionInvalidValue", `'${option}' option ${what}`, { hint });
+  const wrong = (what: string, hint: string): Error =>
+    fail("optionInvalidValue", `'${option}' option ${what}`, { hint });
   const example = "as in host=old.example.net user=postgres sslmode=verify-full sslrootcert=/etc/ssl/old-ca.pem.";
   if (/^postgres(ql)?:\/\//.test(text)) throw wrong("is a URI", `write keywords and values instead, ${example}`);
   const values = new Map<string, string>();
@@ -47,14 +48,16 @@ export function parseConnection(option: string, text: string, defaultUser: strin
         "holds a password",
         `Everyone on this machine can read it there. Put it into a file, and set --${option}-password-file to its path.`,
       );
-    if (!KEYWORDS.some((known) => known === keyword)) throw wrong(`has an unknown keyword '${keyword}'`, `known are ${KEYWORDS.join(", ")}.`);
+    if (!KEYWORDS.some((known) => known === keyword))
+      throw wrong(`has an unknown keyword '${keyword}'`, `known are ${KEYWORDS.join(", ")}.`);
     if (values.has(keyword)) throw wrong(`has '${keyword}' twice`, "Use it once.");
     values.set(keyword, (quoted ?? plain ?? "").replaceAll(/\\(.)/g, "$1"));
   }
   const host = values.get("host") ?? "";
   if (host === "") throw wrong("names no host", `write it ${example}`);
   const port = Number(values.get("port") ?? "5432");
-  if (!(Number.isInteger(port) && port > 0 && port <= PORT_MAX)) throw wrong(`has port '${values.get("port")}'`, `a port is 1 to ${PORT_MAX}.`);
+  if (!(Number.isInteger(port) && port > 0 && port <= PORT_MAX))
+    throw wrong(`has port '${values.get("port")}'`, `a port is 1 to ${PORT_MAX}.`);
   const given = values.get("sslmode") ?? "prefer";
   const sslMode = SSL_MODES.find((mode) => mode === given);
   if (sslMode === undefined) throw wrong(`has sslmode '${given}'`, `allowed are ${SSL_MODES.join(", ")}.`);
@@ -91,7 +94,10 @@ export function programEnvironment(connection: Connection, database: string): Re
     PGDATABASE: database,
     PGSSLMODE: sslMode,
     PGCONNECT_TIMEOUT: "60",
-    ...(Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined)) as Record<string, string>),
+    ...(Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined)) as Record<
+      string,
+      string
+    >),
   };
 }
 
@@ -110,11 +116,15 @@ export async function sessionTarget(
     if (path === undefined) return undefined;
     const bytes = await readFile(path);
     if (bytes === null)
-      throw fail("fileMissing", `unable to open missing file '${path}' for read`, { path, hint: "the connection names this file." });
+      throw fail("fileMissing", `unable to open missing file '${path}' for read`, {
+        path,
+        hint: "the connection names this file.",
+      });
     return Buffer.from(bytes).toString("utf8");
   };
   const isLocal = host.startsWith("/");
-  const [ca, cert, key] = isLocal || sslMode === "disable" ? [] : [await read(rootCertFile), await read(certFile), await read(keyFile)];
+  const [ca, cert, key] =
+    isLocal || sslMode === "disable" ? [] : [await read(rootCertFile), await read(certFile), await read(keyFile)];
   return {
     host,
     port,
@@ -134,11 +144,13 @@ export async function sessionTarget(
 export function findPassword(passFileText: string, { host, port, user }: Connection): Secret | null {
   for (const line of passFileText.split(/\r?\n/)) {
     if (line.startsWith("#")) continue;
-    const fields = line.match(/(?:\\.|[^:\\])*(?::|$)/g)?.map((field) => field.replace(/:$/, "").replaceAll(/\\(.)/g, "$1")) ?? [];
+    const fields =
+      line.match(/(?:\\.|[^:\\])*(?::|$)/g)?.map((field) => field.replace(/:$/, "").replaceAll(/\\(.)/g, "$1")) ?? [];
     const [itsHost = "", itsPort = "", , itsUser = "", password] = fields;
     const fits = (field: string, value: string): boolean => field === "*" || field === value;
     const isHost = fits(itsHost, host) || (host.startsWith("/") && itsHost === "localhost");
-    if (password !== undefined && isHost && fits(itsPort, String(port)) && fits(itsUser, user)) return new Secret(password);
+    if (password !== undefined && isHost && fits(itsPort, String(port)) && fits(itsUser, user))
+      return new Secret(password);
   }
   return null;
 }

@@ -41,7 +41,8 @@ export async function loadControlFile(dataDirectory: string, ctx: Context): Prom
 
 /**
  * Device, inode and birth of `global/pg_control`. PostgreSQL writes it in place as long as the data directory lives; a
- * restored or copied one differs. @throws fileMissing, fileOpen
+ * restored or copied one differs.
+ * @throws fileMissing, fileOpen
  */
 export async function controlFileId(dataDirectory: string): Promise<string> {
   const path = `${dataDirectory}/global/pg_control`;
@@ -55,17 +56,23 @@ export async function controlFileId(dataDirectory: string): Promise<string> {
 
 async function readHeader(path: string): Promise<Uint8Array> {
   const handle = await open(path, "r").catch((error: NodeJS.ErrnoException) => {
-    throw fail(error.code === "ENOENT" ? "fileMissing" : "fileOpen", `unable to open file '${path}' for read: [${error.code}] ${error.message}`, {
-      hint: "is pg1-path the data directory of the cluster, and may this user read it?",
-      path,
-      cause: error,
-    });
+    throw fail(
+      error.code === "ENOENT" ? "fileMissing" : "fileOpen",
+      `unable to open file '${path}' for read: [${error.code}] ${error.message}`,
+      {
+        hint: "is pg1-path the data directory of the cluster, and may this user read it?",
+        path,
+        cause: error,
+      },
+    );
   });
   try {
     const header = Buffer.alloc(HEADER_SIZE_BYTES);
     const { bytesRead } = await handle.read(header, 0, HEADER_SIZE_BYTES, 0);
     if (bytesRead < HEADER_SIZE_BYTES)
-      throw fail("fileRead", `file '${path}' has ${bytesRead} bytes but at least ${HEADER_SIZE_BYTES} are expected`, { path });
+      throw fail("fileRead", `file '${path}' has ${bytesRead} bytes but at least ${HEADER_SIZE_BYTES} are expected`, {
+        path,
+      });
     return header;
   } finally {
     await handle.close();

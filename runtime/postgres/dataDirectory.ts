@@ -66,7 +66,15 @@ export interface Scan {
 }
 
 /** Directories of PGDATA whose content PostgreSQL recreates at start (PostgreSQL "src/backend/backup/basebackup.c"). */
-const EMPTY_DIRECTORIES = new Set(["pg_dynshmem", "pg_notify", "pg_replslot", "pg_serial", "pg_snapshots", "pg_stat_tmp", "pg_subtrans"]);
+const EMPTY_DIRECTORIES = new Set([
+  "pg_dynshmem",
+  "pg_notify",
+  "pg_replslot",
+  "pg_serial",
+  "pg_snapshots",
+  "pg_stat_tmp",
+  "pg_subtrans",
+]);
 /** Files between two turns of the event loop. */
 const SEEN_AT_ONCE = 1000;
 const RELATION = /^\d+(_fsm|_vm)?(\.\d+)?$/;
@@ -114,7 +122,8 @@ class Walk {
 
   finish(): Scan {
     this.#checkLinks();
-    const byName = <T extends { name: string }>(rows: T[]): T[] => rows.sort((left, right) => compareBytes(left.name, right.name));
+    const byName = <T extends { name: string }>(rows: T[]): T[] =>
+      rows.sort((left, right) => compareBytes(left.name, right.name));
     return {
       files: byName(this.#withoutUnlogged()),
       paths: byName(this.#paths),
@@ -153,8 +162,11 @@ class Walk {
     const inRoot = name.startsWith("pg_data/") ? name.slice("pg_data/".length) : "";
     if (EMPTY_DIRECTORIES.has(inRoot)) return true;
     if (this.#options.online && inRoot === `${walDirectoryName(this.#options.version)}/archive_status`) return true;
-    const exclusion = this.#options.exclude.find((entry) => entry.endsWith("/") && name === `pg_data/${entry.slice(0, -1)}`);
-    if (exclusion !== undefined) this.#notes.push(`exclude contents of '${sourcePath}' from backup using '${exclusion}' exclusion`);
+    const exclusion = this.#options.exclude.find(
+      (entry) => entry.endsWith("/") && name === `pg_data/${entry.slice(0, -1)}`,
+    );
+    if (exclusion !== undefined)
+      this.#notes.push(`exclude contents of '${sourcePath}' from backup using '${exclusion}' exclusion`);
     return exclusion !== undefined;
   }
 
@@ -164,7 +176,11 @@ class Walk {
     const base = name.slice(slash + 1);
     if (directory === "pg_data" && this.#skipRoot.has(base)) return;
     if (this.#options.online && directory === `pg_data/${walDirectoryName(this.#options.version)}`) return;
-    if (DATABASE_DIRECTORY.test(directory) && (/^pg_internal\.init(\.\d+)?$/.test(base) || TEMPORARY_RELATION.test(base))) return;
+    if (
+      DATABASE_DIRECTORY.test(directory) &&
+      (/^pg_internal\.init(\.\d+)?$/.test(base) || TEMPORARY_RELATION.test(base))
+    )
+      return;
     this.#files.push({
       name,
       sourcePath,
@@ -189,7 +205,8 @@ class Walk {
       this.#warnings.push(`exclude special file '${sourcePath}' from backup`);
       return;
     }
-    if (target.isSymbolicLink()) throw fail("linkDestination", `link '${name}' -> '${destination}' cannot reference another link`);
+    if (target.isSymbolicLink())
+      throw fail("linkDestination", `link '${name}' -> '${destination}' cannot reference another link`);
     const { userName, groupName } = this.#options.users;
     const tablespace = /^pg_data\/pg_tblspc\/(\d+)$/.exec(name);
     this.#links.push({ name, destination, user: userName(info.uid), group: groupName(info.gid) });
@@ -199,7 +216,12 @@ class Walk {
       this.#targets.push({ name, type: "link", path: destination });
       await this.#childDirectory(name, sourcePath, target);
     } else {
-      this.#targets.push({ name, type: "link", path: dirname(destination), file: destination.slice(destination.lastIndexOf("/") + 1) });
+      this.#targets.push({
+        name,
+        type: "link",
+        path: dirname(destination),
+        file: destination.slice(destination.lastIndexOf("/") + 1),
+      });
       this.#file(name, sourcePath, target);
     }
   }
@@ -219,7 +241,8 @@ class Walk {
     this.#addPath(name, info);
     const content = tablespaceDirectory(version, catalogVersion);
     const contentInfo = await lstat(`${sourcePath}/${content}`).catch(vanished<null>(null));
-    if (contentInfo?.isDirectory()) await this.#childDirectory(`${name}/${content}`, `${sourcePath}/${content}`, contentInfo);
+    if (contentInfo?.isDirectory())
+      await this.#childDirectory(`${name}/${content}`, `${sourcePath}/${content}`, contentInfo);
   }
 
   #addPath(name: string, info: Stats): void {
@@ -239,7 +262,8 @@ class Walk {
    */
   #withoutUnlogged(): ScannedFile[] {
     const unlogged = new Set<string>();
-    for (const file of this.#files) if (file.name.endsWith("_init") && isDatabaseFile(file.name)) unlogged.add(file.name.slice(0, -"_init".length));
+    for (const file of this.#files)
+      if (file.name.endsWith("_init") && isDatabaseFile(file.name)) unlogged.add(file.name.slice(0, -"_init".length));
     if (unlogged.size === 0) return this.#files;
     return this.#files.filter((file) => {
       const slash = file.name.lastIndexOf("/");
@@ -262,7 +286,8 @@ class Walk {
         throw fail("linkDestination", `link '${target.name}' destination '${directory}' is in PGDATA`);
       const key = target.file === undefined ? directory : `${directory}/${target.file}`;
       const other = seen.get(key);
-      if (other !== undefined) throw fail("linkDestination", `link '${target.name}' (${key}) destination is the same as link '${other}'`);
+      if (other !== undefined)
+        throw fail("linkDestination", `link '${target.name}' (${key}) destination is the same as link '${other}'`);
       seen.set(key, target.name);
       if (target.file === undefined) directories.push({ name: target.name, path: directory });
     }
@@ -270,7 +295,10 @@ class Walk {
     for (const inner of directories) {
       const outer = directories.find((other) => other !== inner && inner.path.startsWith(`${other.path}/`));
       if (outer !== undefined) {
-        throw fail("linkDestination", `link '${inner.name}' (${inner.path}) destination is a subdirectory of link '${outer.name}' (${outer.path})`);
+        throw fail(
+          "linkDestination",
+          `link '${inner.name}' (${inner.path}) destination is a subdirectory of link '${outer.name}' (${outer.path})`,
+        );
       }
     }
   }

@@ -40,7 +40,11 @@ export async function pipeDump(pipe: DumpPipe): Promise<number> {
   const { dumpArgs, dumpProgram, loadProgram, signal } = pipe;
   signal.throwIfAborted();
   const load = new Program(loadProgram, LOAD_ARGS, pipe.target, ["pipe", "ignore", "pipe"]);
-  const dump = new Program(dumpProgram, ["--format=plain", "--no-password", ...dumpArgs], pipe.source, ["ignore", "pipe", "pipe"]);
+  const dump = new Program(dumpProgram, ["--format=plain", "--no-password", ...dumpArgs], pipe.source, [
+    "ignore",
+    "pipe",
+    "pipe",
+  ]);
   if (dump.pid !== undefined) pipe.began?.(dump.pid);
   const endBoth = (): void => {
     dump.end();
@@ -100,7 +104,12 @@ class Program {
   readonly #child: ChildProcess;
   #stderr = "";
 
-  constructor(program: string, args: readonly string[], env: Readonly<Record<string, string>>, stdio: readonly ("pipe" | "ignore")[]) {
+  constructor(
+    program: string,
+    args: readonly string[],
+    env: Readonly<Record<string, string>>,
+    stdio: readonly ("pipe" | "ignore")[],
+  ) {
     this.#name = program.slice(program.lastIndexOf("/") + 1);
     this.#child = spawn(program, [...args], { env: { ...env, LC_ALL: "C" }, stdio: [...stdio], cwd: "/" });
     this.#child.stderr?.setEncoding("utf8").on("data", (text: string) => {
@@ -134,7 +143,12 @@ class Program {
   }
 
   failure({ code, killedBy }: Ended, otherwise = "it failed without a message"): Error {
-    const how = killedBy === null ? (code === null ? "cannot be started" : `ended with exit code ${code}`) : `was ended by ${killedBy}`;
+    const how =
+      killedBy === null
+        ? code === null
+          ? "cannot be started"
+          : `ended with exit code ${code}`
+        : `was ended by ${killedBy}`;
     const message = this.#stderr.trim().split("\n").slice(-LINES_MAX).join("\n");
     return fail("execute", `${this.#name} ${how}: ${message === "" ? otherwise : message}`);
   }

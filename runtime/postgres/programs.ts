@@ -36,8 +36,8 @@ export class Programs {
   }
 
   /**
-   * Runs a program in the C locale; the caller judges exit codes other than 0. @throws execute; the signal's reason
-   * when it aborts
+   * Runs a program in the C locale; the caller judges exit codes other than 0.
+   * @throws execute; the signal's reason when it aborts
    */
   run(name: string, args: readonly string[], options: RunOptions): Promise<ProgramResult> {
     return runProgram(`${this.directory}/${name}`, args, options);
@@ -108,7 +108,12 @@ function endOf(child: ChildProcess): Promise<{ readonly code: number | null; rea
 export async function findPrograms(major: string, binPath: string | undefined, signal: AbortSignal): Promise<Programs> {
   const directories =
     binPath === undefined
-      ? [`/usr/lib/postgresql/${major}/bin`, `/usr/pgsql-${major}/bin`, `/usr/lib/postgresql${major}/bin`, "/usr/local/pgsql/bin"]
+      ? [
+          `/usr/lib/postgresql/${major}/bin`,
+          `/usr/pgsql-${major}/bin`,
+          `/usr/lib/postgresql${major}/bin`,
+          "/usr/local/pgsql/bin",
+        ]
       : [binPath];
   const seen: string[] = [];
   for (const directory of directories) {
@@ -133,7 +138,13 @@ export async function findClientPrograms(
 ): Promise<{ readonly dump: string; readonly load: string }> {
   const directories =
     binPath === undefined
-      ? [`/usr/lib/postgresql/${major}/bin`, `/usr/pgsql-${major}/bin`, `/usr/lib/postgresql${major}/bin`, "/usr/local/pgsql/bin", "/usr/bin"]
+      ? [
+          `/usr/lib/postgresql/${major}/bin`,
+          `/usr/pgsql-${major}/bin`,
+          `/usr/lib/postgresql${major}/bin`,
+          "/usr/local/pgsql/bin",
+          "/usr/bin",
+        ]
       : [binPath];
   const seen: string[] = [];
   for (const directory of directories) {
@@ -143,9 +154,15 @@ export async function findClientPrograms(
     if (Number(/\(PostgreSQL\) (\d+)/.exec(stdout)?.[1]) >= Number(major)) return { dump, load };
     seen.push(`${directory} is of '${stdout.trim()}'`);
   }
-  throw fail("fileMissing", [`pg_dump and psql of PostgreSQL ${major} or newer are not installed in ${directories.join(", ")}`, ...seen].join("\n"), {
-    hint: `Install PostgreSQL ${major}'s client package, or set --bin-path to its directory.`,
-  });
+  throw fail(
+    "fileMissing",
+    [`pg_dump and psql of PostgreSQL ${major} or newer are not installed in ${directories.join(", ")}`, ...seen].join(
+      "\n",
+    ),
+    {
+      hint: `Install PostgreSQL ${major}'s client package, or set --bin-path to its directory.`,
+    },
+  );
 }
 
 async function isExecutable(path: string): Promise<boolean> {
@@ -157,10 +174,16 @@ async function isExecutable(path: string): Promise<boolean> {
   }
 }
 
-function runProgram(program: string, args: readonly string[], { keepsOutput = true, signal }: RunOptions): Promise<ProgramResult> {
+function runProgram(
+  program: string,
+  args: readonly string[],
+  { keepsOutput = true, signal }: RunOptions,
+): Promise<ProgramResult> {
   return new Promise((resolve, reject) => {
     // Without the user's locale, because the output is parsed.
-    const child = spawn("/usr/bin/env", ["LC_ALL=C", program, ...args], { stdio: ["ignore", keepsOutput ? "pipe" : "ignore", "pipe"] });
+    const child = spawn("/usr/bin/env", ["LC_ALL=C", program, ...args], {
+      stdio: ["ignore", keepsOutput ? "pipe" : "ignore", "pipe"],
+    });
     let [stdout, stderr] = ["", ""];
     child.stdout?.setEncoding("utf8").on("data", (text: string) => {
       if (stdout.length < OUTPUT_SIZE_MAX) stdout += text;

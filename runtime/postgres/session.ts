@@ -129,7 +129,9 @@ export class Session {
 
   /** Milliseconds since 1970 by the database's clock. */
   async nowMs(): Promise<number> {
-    const { rows } = await this.query("select floor(extract(epoch from clock_timestamp()) * 1000)::bigint::text as now");
+    const { rows } = await this.query(
+      "select floor(extract(epoch from clock_timestamp()) * 1000)::bigint::text as now",
+    );
     return Number(rows[0].now);
   }
 
@@ -140,7 +142,9 @@ export class Session {
 
   /** @throws lockAcquire (50) when a backup of this cluster is already running */
   async takeBackupLock(): Promise<void> {
-    const { rows } = await this.query(`select pg_catalog.pg_try_advisory_lock(${BACKUP_ADVISORY_LOCK})::bool as locked`);
+    const { rows } = await this.query(
+      `select pg_catalog.pg_try_advisory_lock(${BACKUP_ADVISORY_LOCK})::bool as locked`,
+    );
     if (rows[0].locked !== true) {
       throw fail("lockAcquire", "unable to acquire the advisory backup lock of this cluster", {
         hint: "is another backup already running on this cluster?",
@@ -155,7 +159,9 @@ export class Session {
     const exclusive = atLeast(version, 15) ? "" : ", false";
     const label = "'pgBackRest backup started at ' || current_timestamp";
     const name = inRecovery ? "null" : "pg_catalog.pg_walfile_name(lsn)::text";
-    const { rows } = await this.query(`select lsn::text as lsn, ${name} as wal from ${call}(${label}, ${fast}${exclusive}) as lsn`);
+    const { rows } = await this.query(
+      `select lsn::text as lsn, ${name} as wal from ${call}(${label}, ${fast}${exclusive}) as lsn`,
+    );
     const { lsn, wal } = rows[0];
     if (!inRecovery) return { lsn, walName: wal };
     // The server does not name segments in recovery. The backup began at the last restart point, and pg_control knows
@@ -169,10 +175,17 @@ export class Session {
     const { version, inRecovery } = await this.facts();
     const call = atLeast(version, 15) ? "pg_catalog.pg_backup_stop(false)" : "pg_catalog.pg_stop_backup(false, false)";
     const name = inRecovery ? "null" : "pg_catalog.pg_walfile_name(lsn)::text";
-    const { rows } = await this.query(`select lsn::text as lsn, ${name} as wal, labelfile as label, spcmapfile as map from ${call}`);
+    const { rows } = await this.query(
+      `select lsn::text as lsn, ${name} as wal, labelfile as label, spcmapfile as map from ${call}`,
+    );
     const row = rows[0];
     const walName = inRecovery ? segmentBefore(row.lsn, timelineOfLabel(row.label), walSegmentSizeBytes) : row.wal;
-    return { lsn: row.lsn, walName, backupLabel: row.label, tablespaceMap: (row.map ?? "").trim() === "" ? "" : row.map };
+    return {
+      lsn: row.lsn,
+      walName,
+      backupLabel: row.label,
+      tablespaceMap: (row.map ?? "").trim() === "" ? "" : row.map,
+    };
   }
 
   async inRecovery(): Promise<boolean> {
@@ -193,13 +206,17 @@ export class Session {
 
   /** The redo position and timeline of the last checkpoint in pg_control. */
   async controlCheckpoint(): Promise<{ readonly lsn: bigint; readonly timeline: number }> {
-    const { rows } = await this.query("select redo_lsn::text as lsn, timeline_id as timeline from pg_catalog.pg_control_checkpoint()");
+    const { rows } = await this.query(
+      "select redo_lsn::text as lsn, timeline_id as timeline from pg_catalog.pg_control_checkpoint()",
+    );
     return { lsn: parseLsn(rows[0].lsn), timeline: Number(rows[0].timeline) };
   }
 
   /** The segment of the next record. */
   async currentWalName(): Promise<string> {
-    const { rows } = await this.query("select pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn())::text as wal");
+    const { rows } = await this.query(
+      "select pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn())::text as wal",
+    );
     return rows[0].wal;
   }
 
@@ -218,7 +235,9 @@ export class Session {
   }
 
   async listTablespaces(): Promise<TablespaceRow[]> {
-    const { rows } = await this.query("select oid::int8::text as id, spcname::text as name from pg_catalog.pg_tablespace order by oid");
+    const { rows } = await this.query(
+      "select oid::int8::text as id, spcname::text as name from pg_catalog.pg_tablespace order by oid",
+    );
     return rows.map((row) => ({ id: Number(row.id), name: row.name }));
   }
 
@@ -244,7 +263,8 @@ export class Session {
 
   /** `ALTER SYSTEM SET`, or RESET for null; {@link reload} or a restart activates it. */
   async alterSystem(name: string, value: string | null): Promise<void> {
-    if (!/^[a-z][a-z0-9_.]*$/.test(name)) throw fail("paramInvalid", `'${name}' is not the name of a PostgreSQL setting`);
+    if (!/^[a-z][a-z0-9_.]*$/.test(name))
+      throw fail("paramInvalid", `'${name}' is not the name of a PostgreSQL setting`);
     const quoted = value === null ? "" : ` = ${this.#client.escapeLiteral(value)}`;
     await this.query(`alter system ${value === null ? "reset" : "set"} ${name}${quoted}`);
   }
@@ -256,7 +276,9 @@ export class Session {
 
   /** When this session last read the settings files, by the server's clock, with microseconds. */
   async configurationReadMs(): Promise<number> {
-    const { rows } = await this.query("select (extract(epoch from pg_catalog.pg_conf_load_time()) * 1000)::float8 as ms");
+    const { rows } = await this.query(
+      "select (extract(epoch from pg_catalog.pg_conf_load_time()) * 1000)::float8 as ms",
+    );
     return Number((rows as { ms: number }[])[0]?.ms);
   }
 }

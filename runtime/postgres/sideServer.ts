@@ -68,8 +68,8 @@ export class SideServer {
   }
 
   /**
-   * The first connection that the server accepts after recovery. @throws dbConnect with the end of its log when it
-   * stops instead
+   * The first connection that the server accepts after recovery.
+   * @throws dbConnect with the end of its log when it stops instead
    */
   async connectFirst(ctx: Context): Promise<Session> {
     for (;;) {
@@ -89,7 +89,14 @@ export class SideServer {
   /** @throws dbConnect */
   connect(database = this.#options.database): Promise<Session> {
     const { port, queryTimeoutMs, socketDirectory, user } = this.#options;
-    return Session.open({ host: socketDirectory, port, user, database, queryTimeoutMs, applicationName: "pgbackstop drill" });
+    return Session.open({
+      host: socketDirectory,
+      port,
+      user,
+      database,
+      queryTimeoutMs,
+      applicationName: "pgbackstop drill",
+    });
   }
 
   /** Shuts it down cleanly, so that its files need no recovery. Does nothing if it has ended. */
@@ -123,7 +130,9 @@ export class SideServer {
 
   /** The last log lines about an error. */
   async logLines(): Promise<string[]> {
-    const lines = (await readTail(this.#options.logFile)).split("\n").filter((line) => /\b(FATAL|PANIC|ERROR|HINT|WARN)\b:?/.test(line));
+    const lines = (await readTail(this.#options.logFile))
+      .split("\n")
+      .filter((line) => /\b(FATAL|PANIC|ERROR|HINT|WARN)\b:?/.test(line));
     return lines.slice(-LOG_LINES_MAX).map((line) => line.trim());
   }
 }

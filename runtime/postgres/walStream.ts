@@ -73,11 +73,15 @@ export class WalStream {
       await client.connect();
     } catch (error) {
       await client.end().catch(() => {});
-      throw fail("dbConnect", `unable to connect for streaming to '${target.host}' port ${target.port}: ${toBackupError(error).message}`, {
-        hint: hintOf(error, target),
-        cause: error,
-        retryable: true,
-      });
+      throw fail(
+        "dbConnect",
+        `unable to connect for streaming to '${target.host}' port ${target.port}: ${toBackupError(error).message}`,
+        {
+          hint: hintOf(error, target),
+          cause: error,
+          retryable: true,
+        },
+      );
     }
     return new WalStream(client, clock);
   }
@@ -94,12 +98,19 @@ export class WalStream {
         inRecovery: state?.in_recovery !== false,
       };
     } catch (error) {
-      throw fail("dbQuery", `the server does not report its WAL position: ${toBackupError(error).message}`, { cause: error, retryable: true });
+      throw fail("dbQuery", `the server does not report its WAL position: ${toBackupError(error).message}`, {
+        cause: error,
+        retryable: true,
+      });
     }
   }
 
   /** Receives until the connection ends, and returns why; there is no other end. `signal` ends it too. */
-  async receive(start: { readonly timeline: number; readonly lsn: bigint }, sink: WalSink, signal: AbortSignal): Promise<BackupError> {
+  async receive(
+    start: { readonly timeline: number; readonly lsn: bigint },
+    sink: WalSink,
+    signal: AbortSignal,
+  ): Promise<BackupError> {
     const ended = new AbortController();
     const receiver = new Receiver(start, sink, this.#clock, () => ended.abort());
     this.#client.on("end", () => ended.abort());
@@ -110,7 +121,10 @@ export class WalStream {
       if (!either.aborted) receiver.lookAfter(() => ended.abort());
     }
     await this.close();
-    return receiver.error ?? fail("dbConnect", signal.aborted ? "streaming was ended" : "the server has ended the stream", { retryable: true });
+    return (
+      receiver.error ??
+      fail("dbConnect", signal.aborted ? "streaming was ended" : "the server has ended the stream", { retryable: true })
+    );
   }
 
   async close(): Promise<void> {
@@ -146,7 +160,12 @@ class Receiver implements Submittable {
   #received: bigint;
   #heardAtMs: number;
 
-  constructor(start: { readonly timeline: number; readonly lsn: bigint }, sink: WalSink, clock: Clock, ended: () => void) {
+  constructor(
+    start: { readonly timeline: number; readonly lsn: bigint },
+    sink: WalSink,
+    clock: Clock,
+    ended: () => void,
+  ) {
     this.#start = start;
     this.#sink = sink;
     this.#clock = clock;
@@ -185,7 +204,9 @@ class Receiver implements Submittable {
   lookAfter(end: () => void): void {
     const silentMs = this.#clock.monotonicMs() - this.#heardAtMs;
     if (silentMs > 2 * SILENCE_MS) {
-      this.error ??= fail("dbConnect", `the server has been silent for ${Math.floor(silentMs / 1000)} seconds`, { retryable: true });
+      this.error ??= fail("dbConnect", `the server has been silent for ${Math.floor(silentMs / 1000)} seconds`, {
+        retryable: true,
+      });
       end();
     } else this.#sendStatus(silentMs > SILENCE_MS);
   }
@@ -201,7 +222,10 @@ class Receiver implements Submittable {
   }
 
   handleError(error: unknown): void {
-    this.error ??= fail("dbQuery", `the server ends the stream: ${toBackupError(error).message}`, { cause: error, retryable: true });
+    this.error ??= fail("dbQuery", `the server ends the stream: ${toBackupError(error).message}`, {
+      cause: error,
+      retryable: true,
+    });
     this.#ended();
   }
 

@@ -25,7 +25,13 @@ export async function saveAttempt(
   ctx: Context,
 ): Promise<void> {
   const { token, term, domain } = claim.lease;
-  await writeFile(repo, attemptPath(repo.stanza, label), utf8(renderAttempt({ token, term, domain, source: claim.source })), claim.pass, ctx);
+  await writeFile(
+    repo,
+    attemptPath(repo.stanza, label),
+    utf8(renderAttempt({ token, term, domain, source: claim.source })),
+    claim.pass,
+    ctx,
+  );
 }
 
 /** Null without a file: the backup is listed, stock's, or an old version's. */
@@ -46,7 +52,12 @@ export function isOfDomain(attempt: Attempt, { domain }: Pick<Lease, "domain">):
 }
 
 /** @throws lockAcquire (50) when the lease is lost, or the directory belongs to another attempt */
-export async function requireAttempt(repo: Repository, label: string, lease: Lease, pass: string | null): Promise<void> {
+export async function requireAttempt(
+  repo: Repository,
+  label: string,
+  lease: Lease,
+  pass: string | null,
+): Promise<void> {
   const attempt = await findAttempt(repo, label, pass);
   // The lease last: after a pause the caller must not continue with an answer from before it.
   await lease.check();

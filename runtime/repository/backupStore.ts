@@ -13,8 +13,21 @@ import { fail, isError } from "../base/errors";
 import { LIMITS } from "../base/limits";
 import { decompressBytes } from "../format/codec/compress";
 import { isLabel } from "../format/repository/label";
-import { type Manifest, parseManifest, readManifest, renderManifestBytes, renderManifestParts } from "../format/repository/manifest";
-import { backupHistoryPath, backupPath, backupsPath, copyOf, manifestHistoryPath, manifestPath } from "../format/repository/repoPath";
+import {
+  type Manifest,
+  parseManifest,
+  readManifest,
+  renderManifestBytes,
+  renderManifestParts,
+} from "../format/repository/manifest";
+import {
+  backupHistoryPath,
+  backupPath,
+  backupsPath,
+  copyOf,
+  manifestHistoryPath,
+  manifestPath,
+} from "../format/repository/repoPath";
 import { listNames, openFile, readFile, type Repository, writeFile, writeParts } from "./repository";
 
 const MANIFEST_SUFFIX = ".manifest.gz";
@@ -82,7 +95,12 @@ export async function loadManifestFile(repo: Repository, path: string, pass: str
 const WHOLE_FILES_MAX = 50_000;
 
 /** Saves the manifest of an unfinished backup, which marks its directory as ours. */
-export async function saveManifestCopy(repo: Repository, manifest: Manifest, pass: string | null, ctx: Context): Promise<void> {
+export async function saveManifestCopy(
+  repo: Repository,
+  manifest: Manifest,
+  pass: string | null,
+  ctx: Context,
+): Promise<void> {
   const path = copyOf(manifestPath(repo.stanza, manifest.label));
   if (manifest.files.length <= WHOLE_FILES_MAX) return writeFile(repo, path, renderManifestBytes(manifest), pass, ctx);
   await writeParts(repo, path, () => renderManifestParts(manifest), pass, ctx);
@@ -92,19 +110,29 @@ export async function saveManifestCopy(repo: Repository, manifest: Manifest, pas
  * Writes copy and manifest, in this order: from then on the backup can be adopted. Returns the file for the history,
  * which Node's thread pool compresses meanwhile.
  */
-export async function saveManifest(repo: Repository, manifest: Manifest, pass: string | null, ctx: Context): Promise<Uint8Array> {
+export async function saveManifest(
+  repo: Repository,
+  manifest: Manifest,
+  pass: string | null,
+  ctx: Context,
+): Promise<Uint8Array> {
   const path = manifestPath(repo.stanza, manifest.label);
   const saveBy = async (write: (target: string) => Promise<void>): Promise<void> => {
     for (const target of [copyOf(path), path]) await write(target);
   };
   if (manifest.files.length <= WHOLE_FILES_MAX) {
     const text = renderManifestBytes(manifest);
-    const [packed] = await Promise.all([gzipAside(text, { level: HISTORY_LEVEL }), saveBy((target) => writeFile(repo, target, text, pass, ctx))]);
+    const [packed] = await Promise.all([
+      gzipAside(text, { level: HISTORY_LEVEL }),
+      saveBy((target) => writeFile(repo, target, text, pass, ctx)),
+    ]);
     return packed;
   }
   // Rendered for each file: that takes less time than unpacking the history's.
   const open = (): Iterable<Uint8Array> => renderManifestParts(manifest);
-  const packing = pipeline(open(), createGzip({ level: HISTORY_LEVEL }), (packed) => collect(packed, LIMITS.wholeFileSizeBytesMax));
+  const packing = pipeline(open(), createGzip({ level: HISTORY_LEVEL }), (packed) =>
+    collect(packed, LIMITS.wholeFileSizeBytesMax),
+  );
   const [packed] = await Promise.all([packing, saveBy((target) => writeParts(repo, target, open, pass, ctx))]);
   return packed;
 }
@@ -116,11 +144,15 @@ const gzipAside = promisify(gzip);
 /** The plain manifest in the history, for expired backups. */
 export async function loadHistoryManifest(repo: Repository, label: string, pass: string | null): Promise<Manifest> {
   const path = manifestHistoryPath(repo.stanza, label);
-  return parseManifest(textOf(decompressBytes(await readFile(repo, path, pass), "gz", LIMITS.wholeFileSizeBytesMax)), path);
+  return parseManifest(
+    textOf(decompressBytes(await readFile(repo, path, pass), "gz", LIMITS.wholeFileSizeBytesMax)),
+    path,
+  );
 }
 
 /** Removes an unfinished backup's directory. Refuses a finished one: that is our bug, never the user's. */
 export async function removeUnfinished(repo: Repository, label: string): Promise<void> {
-  if (await hasManifest(repo, label)) throw fail("assert", `backup '${label}' is finished and must not be removed as unfinished`);
+  if (await hasManifest(repo, label))
+    throw fail("assert", `backup '${label}' is finished and must not be removed as unfinished`);
   await repo.storage.removePath(backupPath(repo.stanza, label));
 }

@@ -40,7 +40,10 @@ export async function openBlockFile(repo: Repository, source: BlockSource): Prom
   const sizeBytes = superBlocksBytes + mapSizeBytes;
   if (sizeBytes > HELD_SIZE_BYTES_MAX) return { map: await loadBlockMap(repo, source), held: null };
   const bytes = await collect(await repo.storage.read(path, { offsetBytes, sizeBytes }), sizeBytes);
-  return { map: mapOf(bytes.subarray(superBlocksBytes), source), held: { path, offsetBytes, bytes: bytes.subarray(0, superBlocksBytes) } };
+  return {
+    map: mapOf(bytes.subarray(superBlocksBytes), source),
+    held: { path, offsetBytes, bytes: bytes.subarray(0, superBlocksBytes) },
+  };
 }
 
 /** @throws fileMissing, format, crypto */
@@ -51,11 +54,15 @@ export async function loadBlockMap(repo: Repository, source: BlockSource): Promi
 
 function mapOf(stored: Uint8Array, source: BlockSource): BlockMap {
   const { mapSizeBytes, name, references } = source;
-  if (stored.length !== mapSizeBytes) throw fail("format", `block map of '${name}' has ${stored.length} bytes instead of ${mapSizeBytes}`);
+  if (stored.length !== mapSizeBytes)
+    throw fail("format", `block map of '${name}' has ${stored.length} bytes instead of ${mapSizeBytes}`);
   const map = parseBlockMap(openRaw(stored, source.cipherPass), source, name);
   for (const { superBlock } of map.blocks) {
     if (superBlock.reference >= references.length) {
-      throw fail("format", `block map of '${name}' names backup ${superBlock.reference}, the manifest ${references.length}`);
+      throw fail(
+        "format",
+        `block map of '${name}' names backup ${superBlock.reference}, the manifest ${references.length}`,
+      );
     }
   }
   return map;
@@ -96,7 +103,8 @@ const contentBuffer = new KeptBuffer();
 
 /**
  * Visits the wanted blocks, ordered by backup and offset rather than by the file. Every fetched byte belongs to a
- * wanted super block. @throws fileMissing, format, crypto, and errors of `visit`
+ * wanted super block.
+ * @throws fileMissing, format, crypto, and errors of `visit`
  */
 export async function readBlocks(
   repo: Repository,
@@ -121,8 +129,11 @@ export async function readBlocks(
     const range = { offsetBytes, sizeBytes: sizeOf(read) };
     const own = heldPart(held, path, offsetBytes, range.sizeBytes);
     if (own !== null) cutPiece(own, read, open);
-    else if (repo.storage.openReader !== undefined) await readPieces(repo.storage.openReader(path, range), read, source.name, open);
-    else for await (const { stored, wanted } of cut(await repo.storage.read(path, range), read, source.name)) open(stored, wanted);
+    else if (repo.storage.openReader !== undefined)
+      await readPieces(repo.storage.openReader(path, range), read, source.name, open);
+    else
+      for await (const { stored, wanted } of cut(await repo.storage.read(path, range), read, source.name))
+        open(stored, wanted);
   }
 }
 
@@ -143,7 +154,12 @@ function cutPiece(stored: Uint8Array, read: readonly WantedSuperBlock[], open: O
 }
 
 /** Reads complete super blocks into the same memory; other jobs of this thread get a turn in between. */
-async function readPieces(reader: BlockReader, read: readonly WantedSuperBlock[], name: string, open: Open): Promise<void> {
+async function readPieces(
+  reader: BlockReader,
+  read: readonly WantedSuperBlock[],
+  name: string,
+  open: Open,
+): Promise<void> {
   try {
     for (let position = 0; position < read.length; ) {
       const piece = pieceAt(read, position);
@@ -198,7 +214,10 @@ interface WantedSuperBlock {
 }
 
 /** Wanted super blocks, in runs that are read as one piece. Pure. */
-export function planReads(map: BlockMap, isWanted: (block: number) => boolean): readonly (readonly WantedSuperBlock[])[] {
+export function planReads(
+  map: BlockMap,
+  isWanted: (block: number) => boolean,
+): readonly (readonly WantedSuperBlock[])[] {
   const wanted = new Map<StoredSuperBlock, WantedSuperBlock>();
   for (const [block, { superBlock, index }] of map.blocks.entries()) {
     if (!isWanted(block)) continue;
@@ -207,13 +226,19 @@ export function planReads(map: BlockMap, isWanted: (block: number) => boolean): 
     else known.blocks.push({ block, index });
   }
   const ordered = [...wanted.values()].sort(
-    ({ superBlock: left }, { superBlock: right }) => left.reference - right.reference || left.offsetBytes - right.offsetBytes,
+    ({ superBlock: left }, { superBlock: right }) =>
+      left.reference - right.reference || left.offsetBytes - right.offsetBytes,
   );
   const reads: WantedSuperBlock[][] = [];
   let before: StoredSuperBlock | undefined;
   for (const each of ordered) {
     const { reference, offsetBytes } = each.superBlock;
-    if (before !== undefined && before.reference === reference && before.offsetBytes + before.sizeRepoBytes === offsetBytes) reads.at(-1)?.push(each);
+    if (
+      before !== undefined &&
+      before.reference === reference &&
+      before.offsetBytes + before.sizeRepoBytes === offsetBytes
+    )
+      reads.at(-1)?.push(each);
     else reads.push([each]);
     before = each.superBlock;
   }
@@ -247,13 +272,22 @@ async function* cut(
 }
 
 /** Blocks that are adjacent here and in the file are visited together. */
-function visitBlocks(bytes: Uint8Array, { blocks }: WantedSuperBlock, { blockSizeBytes }: BlockSizes, visit: Visit): void {
+function visitBlocks(
+  bytes: Uint8Array,
+  { blocks }: WantedSuperBlock,
+  { blockSizeBytes }: BlockSizes,
+  visit: Visit,
+): void {
   let first = blocks[0];
   for (const [position, { block, index }] of blocks.entries()) {
     if (first === undefined) return;
     const next = blocks[position + 1];
     if (next !== undefined && next.block === block + 1 && next.index === index + 1) continue;
-    visit({ block: first.block, count: block - first.block + 1, bytes: bytes.subarray(first.index * blockSizeBytes, (index + 1) * blockSizeBytes) });
+    visit({
+      block: first.block,
+      count: block - first.block + 1,
+      bytes: bytes.subarray(first.index * blockSizeBytes, (index + 1) * blockSizeBytes),
+    });
     first = next;
   }
 }

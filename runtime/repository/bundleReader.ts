@@ -16,8 +16,8 @@ export interface Extent {
 const GAP_SIZE_BYTES_MAX = 256 * 1024;
 
 /**
- * The stored bytes of each extent, ascending by offset. Memory holds one extent. @throws fileMissing, fileRead when the
- * file ends early
+ * The stored bytes of each extent, ascending by offset. Memory holds one extent.
+ * @throws fileMissing, fileRead when the file ends early
  */
 export async function* readExtents<E extends Extent>(
   storage: Storage,
@@ -29,7 +29,10 @@ export async function* readExtents<E extends Extent>(
     const last = run.at(-1);
     if (first === undefined || last === undefined) continue;
     const begin = first.offsetBytes;
-    const cutter = new Cutter(await storage.read(path, { offsetBytes: begin, sizeBytes: last.offsetBytes + last.sizeBytes - begin }), begin);
+    const cutter = new Cutter(
+      await storage.read(path, { offsetBytes: begin, sizeBytes: last.offsetBytes + last.sizeBytes - begin }),
+      begin,
+    );
     try {
       for (const extent of run) yield { extent, bytes: await cutter.take(extent, path) };
     } finally {

@@ -7,7 +7,14 @@
  * arrives.
  */
 import { EMPTY_BYTES } from "../base/bytes";
-import { archiveIdPath, backupPath, backupsPath, copyOf, expiredMarkPath, manifestPath } from "../format/repository/repoPath";
+import {
+  archiveIdPath,
+  backupPath,
+  backupsPath,
+  copyOf,
+  expiredMarkPath,
+  manifestPath,
+} from "../format/repository/repoPath";
 import { loadManifestFile } from "./backupStore";
 import { listNames, type Repository } from "./repository";
 
@@ -43,7 +50,11 @@ export async function removeBackupPath(repo: Repository, label: string): Promise
  * The label that an unfinished backup builds on, from its manifest copy; null for a full backup. `pass` is
  * backup.info's sub-passphrase.
  */
-export async function loadUnfinishedPrior(repo: Repository, label: string, pass: string | null): Promise<string | null> {
+export async function loadUnfinishedPrior(
+  repo: Repository,
+  label: string,
+  pass: string | null,
+): Promise<string | null> {
   const path = copyOf(manifestPath(repo.stanza, label));
   return (await loadManifestFile(repo, path, pass)).prior ?? null;
 }
@@ -55,14 +66,22 @@ export async function hasManifestCopy(repo: Repository, label: string): Promise<
 
 /** Points `latest` at another backup, if the storage has links. */
 export async function linkLatest(repo: Repository, label: string): Promise<void> {
-  if (repo.latestLink && repo.storage.features.symlinks) await repo.storage.link(`${backupsPath(repo.stanza)}/latest`, label);
+  if (repo.latestLink && repo.storage.features.symlinks)
+    await repo.storage.link(`${backupsPath(repo.stanza)}/latest`, label);
 }
 
 /** Directories (16 characters) and timeline histories of an archive id, each ascending. */
-export async function listArchive(repo: Repository, archiveId: string): Promise<{ directories: string[]; histories: string[] }> {
-  const isWanted = (name: string, type: string): boolean => (type === "directory" ? WAL_DIRECTORY : HISTORY_FILE).test(name);
+export async function listArchive(
+  repo: Repository,
+  archiveId: string,
+): Promise<{ directories: string[]; histories: string[] }> {
+  const isWanted = (name: string, type: string): boolean =>
+    (type === "directory" ? WAL_DIRECTORY : HISTORY_FILE).test(name);
   const names = await listNames(repo, archiveIdPath(repo.stanza, archiveId), isWanted);
-  return { directories: names.filter((name) => WAL_DIRECTORY.test(name)), histories: names.filter((name) => HISTORY_FILE.test(name)) };
+  return {
+    directories: names.filter((name) => WAL_DIRECTORY.test(name)),
+    histories: names.filter((name) => HISTORY_FILE.test(name)),
+  };
 }
 
 /** Names of segments and their companions in a directory (16 characters), ascending. */

@@ -19,7 +19,10 @@ const ARCHIVE_HINTS = [
   "has a stanza-create been performed?",
   "use --no-archive-check to disable archive checks during backup if you have an alternate archiving scheme.",
 ];
-const BACKUP_HINTS = ["backup.info cannot be opened and is required to perform a backup.", "has a stanza-create been performed?"];
+const BACKUP_HINTS = [
+  "backup.info cannot be opened and is required to perform a backup.",
+  "has a stanza-create been performed?",
+];
 
 /** @throws fileMissing when neither copy exists; otherwise the first failure: checksum, crypto, format… */
 export function loadArchiveInfo(repo: Repository): Promise<ArchiveInfo> {
@@ -61,7 +64,12 @@ export function updateBackupInfo(repo: Repository, update: Update<BackupInfo>, c
 /** {@link updateBackupInfo} for archive.info. */
 export function updateArchiveInfo(repo: Repository, update: Update<ArchiveInfo>, ctx: Context): Promise<ArchiveInfo> {
   const { stanza } = repo;
-  return updateBoth(repo, { path: archiveInfoPath(stanza), load: () => loadArchiveInfo(repo), render: renderArchiveInfo }, update, ctx);
+  return updateBoth(
+    repo,
+    { path: archiveInfoPath(stanza), load: () => loadArchiveInfo(repo), render: renderArchiveInfo },
+    update,
+    ctx,
+  );
 }
 
 /**
@@ -91,7 +99,12 @@ interface InfoFile<T> {
 
 const UPDATES_MAX = 5;
 
-async function updateBoth<T>(repo: Repository, { path, load, render }: InfoFile<T>, update: Update<T>, ctx: Context): Promise<T> {
+async function updateBoth<T>(
+  repo: Repository,
+  { path, load, render }: InfoFile<T>,
+  update: Update<T>,
+  ctx: Context,
+): Promise<T> {
   const { storage, cipherPass, key, name } = repo;
   for (let updates = 0; updates < UPDATES_MAX; updates++) {
     // Read before the content: the version can then only be too old.
@@ -104,12 +117,16 @@ async function updateBoth<T>(repo: Repository, { path, load, render }: InfoFile<
     await writeFile(repo, copyOf(path), plain, cipherPass, ctx);
     return updated;
   }
-  throw fail("lockAcquire", `${name}: other processes changed '${path}' ${UPDATES_MAX} times while this one was about to`, {
-    hint: "Run the command again when they have ended.",
-    repoIndex: key,
-    path,
-    retryable: true,
-  });
+  throw fail(
+    "lockAcquire",
+    `${name}: other processes changed '${path}' ${UPDATES_MAX} times while this one was about to`,
+    {
+      hint: "Run the command again when they have ended.",
+      repoIndex: key,
+      path,
+      retryable: true,
+    },
+  );
 }
 
 export function saveArchiveInfo(repo: Repository, info: ArchiveInfo, ctx: Context): Promise<void> {
@@ -126,7 +143,12 @@ async function saveBoth(repo: Repository, path: string, text: string, ctx: Conte
   await writeFile(repo, copyOf(path), plain, repo.cipherPass, ctx);
 }
 
-async function loadEither<T>(repo: Repository, path: string, parse: (text: string, name: string) => T, hints: readonly string[]): Promise<T> {
+async function loadEither<T>(
+  repo: Repository,
+  path: string,
+  parse: (text: string, name: string) => T,
+  hints: readonly string[],
+): Promise<T> {
   const failures: BackupError[] = [];
   for (const candidate of [path, copyOf(path)]) {
     try {
@@ -141,7 +163,12 @@ async function loadEither<T>(repo: Repository, path: string, parse: (text: strin
   throw combine(repo, path, failures, hints);
 }
 
-function combine(repo: Repository, path: string, failures: readonly BackupError[], hints: readonly string[]): BackupError {
+function combine(
+  repo: Repository,
+  path: string,
+  failures: readonly BackupError[],
+  hints: readonly string[],
+): BackupError {
   const present = failures.filter((failure) => failure.kind !== "fileMissing");
   const kinds = new Set(present.map((failure) => failure.kind));
   const [first] = present;
@@ -160,7 +187,8 @@ function hintsOf(failures: readonly BackupError[], present: readonly BackupError
   const own = [...new Set(failures.flatMap((failure) => failure.hints))];
   if (own.length > 0) return own;
   const damaged = "The file and its copy are damaged. Use another repository, or restore a good copy of either.";
-  if (present.some((failure) => isError(failure, "crypto", "format"))) return ["is or was the repo encrypted?", damaged];
+  if (present.some((failure) => isError(failure, "crypto", "format")))
+    return ["is or was the repo encrypted?", damaged];
   // An unreachable storage says nothing about the files.
   return present.some((failure) => isError(failure, "checksum", "fileInvalid")) ? [damaged] : [];
 }

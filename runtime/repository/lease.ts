@@ -40,8 +40,8 @@ export interface Lease {
   readonly token: string;
   readonly domain: string;
   /**
-   * Checks in the repository that the lease is still ours. @throws lockAcquire when it is not; otherwise the storage's
-   * error
+   * Checks in the repository that the lease is still ours.
+   * @throws lockAcquire when it is not; otherwise the storage's error
    */
   check(): Promise<void>;
   /** Releases the lease; never throws, and a second call does nothing. */
@@ -191,12 +191,20 @@ class Acquisition {
     const { clock } = this.#ctx;
     const askedMs = clock.monotonicMs();
     const bytes = await readIfThere(this.#repo.storage, path);
-    return bytes === null ? null : { path, mark: leaseMark(bytes), content: parseLeaseTerm(textOf(bytes)), askedMs, answeredMs: clock.monotonicMs() };
+    return bytes === null
+      ? null
+      : {
+          path,
+          mark: leaseMark(bytes),
+          content: parseLeaseTerm(textOf(bytes)),
+          askedMs,
+          answeredMs: clock.monotonicMs(),
+        };
   }
 
   /**
-   * A claim whose owner is not known to be dead; null when the next term may be claimed. @throws lockAcquire when it
-   * lives
+   * A claim whose owner is not known to be dead; null when the next term may be claimed.
+   * @throws lockAcquire when it lives
    */
   #findLiving(claims: readonly Claim[]): Claim | null {
     const { domain } = this.#request;
@@ -228,7 +236,11 @@ class Acquisition {
   async #claim(seen: Seen): Promise<Lease | null> {
     const { random, log } = this.#ctx;
     const term = seen.highest + 1;
-    if (term > LEASE_TERM_MAX) throw this.#failure(`term ${term} is beyond the last one`, "Remove the directory of the lease while nothing runs.");
+    if (term > LEASE_TERM_MAX)
+      throw this.#failure(
+        `term ${term} is beyond the last one`,
+        "Remove the directory of the lease while nothing runs.",
+      );
     const token = Buffer.from(random.bytes(16)).toString("hex");
     const { domain, holder } = this.#request;
     const mine: LeaseTerm = { term, token, domain: domain ?? token, holder, beat: 0, state: "held" };
@@ -240,7 +252,9 @@ class Acquisition {
     }
     const names = await this.#listWith(path);
     const own = basename(path);
-    const rivals = names.filter((name) => name.term > term || (name.term === term && basename(leaseTermPath(stanza, name)) !== own));
+    const rivals = names.filter(
+      (name) => name.term > term || (name.term === term && basename(leaseTermPath(stanza, name)) !== own),
+    );
     if (rivals.length > 0) {
       await this.#withdraw(path, mine);
       await this.#pause();
@@ -272,7 +286,8 @@ class Acquisition {
   /** The listing after a claim. If it does not show our own claim, it proves nothing about others. */
   async #listWith(path: string): Promise<readonly LeaseName[]> {
     const { storage, name } = this.#repo;
-    const isShown = (names: readonly LeaseName[]): boolean => names.some((other) => leaseTermPath(this.#repo.stanza, other) === path);
+    const isShown = (names: readonly LeaseName[]): boolean =>
+      names.some((other) => leaseTermPath(this.#repo.stanza, other) === path);
     for (let looks = 0; ; looks++) {
       const names = await listNames(this.#repo);
       if (storage.create !== undefined || isShown(names)) return names;
@@ -314,7 +329,11 @@ class Acquisition {
 
   #failure(reason: string, hint: string | readonly string[]): BackupError {
     const { key, stanza } = this.#repo;
-    return fail("lockAcquire", `unable to acquire the lease of stanza '${stanza}': ${reason}`, { repoIndex: key, hint, retryable: true });
+    return fail("lockAcquire", `unable to acquire the lease of stanza '${stanza}': ${reason}`, {
+      repoIndex: key,
+      hint,
+      retryable: true,
+    });
   }
 }
 
@@ -428,7 +447,9 @@ class HeldLease implements Lease {
     const bytes = await readIfThere(storage, this.#claimed.path);
     const content = bytes === null ? null : parseLeaseTerm(textOf(bytes));
     if (content?.token === this.token && content.state === "held") return;
-    throw this.#lose(bytes === null ? `the file of term ${this.term} is gone` : `term ${this.term} is another process's`);
+    throw this.#lose(
+      bytes === null ? `the file of term ${this.term} is gone` : `term ${this.term} is another process's`,
+    );
   }
 
   #lose(reason: string): BackupError {
@@ -448,11 +469,17 @@ class HeldLease implements Lease {
       const storage = signal.aborted && storageAfterAbort !== undefined ? storageAfterAbort() : this.#repo.storage;
       await this.#requireOwn(storage);
       if (!signal.aborted) await this.#removeOld();
-      await storage.put(this.#claimed.path, utf8(renderLeaseTerm({ ...this.#claimed.mine, beat: ++this.#beat, state: "released" })));
+      await storage.put(
+        this.#claimed.path,
+        utf8(renderLeaseTerm({ ...this.#claimed.mine, beat: ++this.#beat, state: "released" })),
+      );
     } catch (error) {
       const { message } = toBackupError(error);
       const seconds = LEASE_TIMES.deadMs / 1000;
-      const text = this.#lost === undefined ? `unable to release the lease; other processes wait ${seconds} s for it: ${message}` : message;
+      const text =
+        this.#lost === undefined
+          ? `unable to release the lease; other processes wait ${seconds} s for it: ${message}`
+          : message;
       log.warn(`${this.#repo.name}: ${text}`);
     }
   }
@@ -463,7 +490,8 @@ class HeldLease implements Lease {
     const floor = this.term - TERMS_KEPT;
     if (this.#claimed.names.filter((name) => name.term <= floor).length < TERMS_REMOVED) return;
     try {
-      if ((await readFloor(this.#repo)) < floor) await storage.put(leaseFloorPath(stanza), utf8(renderLeaseFloor(floor)));
+      if ((await readFloor(this.#repo)) < floor)
+        await storage.put(leaseFloorPath(stanza), utf8(renderLeaseFloor(floor)));
       const old: string[] = [];
       for await (const { path } of storage.list(leasePath(stanza))) {
         const term = leaseTermOf(basename(path));
@@ -472,7 +500,9 @@ class HeldLease implements Lease {
       for (const path of old.sort()) await storage.remove(path);
     } catch (error) {
       if (this.#ctx.signal.aborted) throw error;
-      this.#ctx.log.debug(`${this.#repo.name}: unable to remove old terms of the lease: ${toBackupError(error).message}`);
+      this.#ctx.log.debug(
+        `${this.#repo.name}: unable to remove old terms of the lease: ${toBackupError(error).message}`,
+      );
     }
   }
 

@@ -56,11 +56,17 @@ export class Leases {
 
   /** Never throws. */
   async releaseAll(): Promise<void> {
-    await Promise.all([...this.#taken.values()].map((taking) => taking.then((lease) => lease.release()).catch(() => {})));
+    await Promise.all(
+      [...this.#taken.values()].map((taking) => taking.then((lease) => lease.release()).catch(() => {})),
+    );
     this.#taken.clear();
   }
 
-  async #take(repo: Repository, require: (repo: Repository) => Promise<unknown>, turn: Promise<unknown>): Promise<Lease> {
+  async #take(
+    repo: Repository,
+    require: (repo: Repository) => Promise<unknown>,
+    turn: Promise<unknown>,
+  ): Promise<Lease> {
     await require(repo);
     const { domain, holder, storageAfterAbort } = this.#parts();
     const afterAbort = storageAfterAbort(repo);

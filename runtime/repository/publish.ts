@@ -11,7 +11,14 @@ import { isError, toBackupError } from "../base/errors";
 import { mapParallel } from "../base/parallel";
 import { type BackupInfo, backupInfoEntryOf } from "../format/repository/backupInfo";
 import type { Manifest } from "../format/repository/manifest";
-import { attemptPath, backupsPath, copyOf, expiredMarkPath, manifestHistoryPath, manifestPath } from "../format/repository/repoPath";
+import {
+  attemptPath,
+  backupsPath,
+  copyOf,
+  expiredMarkPath,
+  manifestHistoryPath,
+  manifestPath,
+} from "../format/repository/repoPath";
 import { requireAttempt } from "./attempt";
 import { hasManifest, saveManifest } from "./backupStore";
 import { loadBackupInfo, updateArchiveInfo } from "./infoStore";
@@ -33,7 +40,12 @@ export interface Publication {
  * @throws lockAcquire (50), fileMissing (55), fileInvalid (28), backupSetInvalid (75), backupMismatch (51): then it is
  * not listed
  */
-export async function finishBackup(repo: Repository, manifest: Manifest, { lease, pass }: Publication, ctx: Context): Promise<BackupInfo> {
+export async function finishBackup(
+  repo: Repository,
+  manifest: Manifest,
+  { lease, pass }: Publication,
+  ctx: Context,
+): Promise<BackupInfo> {
   const { label } = manifest;
   await requireAttempt(repo, label, lease, pass);
   const strays = await requireStored(repo, manifest);
@@ -51,10 +63,13 @@ export async function finishBackup(repo: Repository, manifest: Manifest, { lease
     return withEntries(info, [backupInfoEntryOf(manifest)]);
   };
   const updated = await saveListed(repo, lease, update, ctx);
-  if (repo.latestLink && repo.storage.features.symlinks) await repo.storage.link(`${backupsPath(repo.stanza)}/latest`, label);
+  if (repo.latestLink && repo.storage.features.symlinks)
+    await repo.storage.link(`${backupsPath(repo.stanza)}/latest`, label);
   await updateArchiveInfo(repo, (info) => ({ ...info }), ctx);
   await repo.storage.remove(attemptPath(repo.stanza, label)).catch((error: unknown) => {
-    ctx.log.warn(`${repo.name}: unable to remove the attempt file of listed backup '${label}': ${toBackupError(error).message}`);
+    ctx.log.warn(
+      `${repo.name}: unable to remove the attempt file of listed backup '${label}': ${toBackupError(error).message}`,
+    );
   });
   await keepListed(repo, manifest, lease, ctx);
   return updated;
@@ -63,7 +78,8 @@ export async function finishBackup(repo: Repository, manifest: Manifest, { lease
 /** A process that slept may have overwritten our list with its older one before it noticed that it lost the lease. */
 async function keepListed(repo: Repository, manifest: Manifest, lease: Lease, ctx: Context): Promise<void> {
   const info = await loadBackupInfo(repo);
-  if (info.backups.some((entry) => entry.label === manifest.label) || !(await hasManifest(repo, manifest.label))) return;
+  if (info.backups.some((entry) => entry.label === manifest.label) || !(await hasManifest(repo, manifest.label)))
+    return;
   const update = async (now: BackupInfo): Promise<BackupInfo> => {
     await lease.check();
     return withEntries(now, [backupInfoEntryOf(manifest)]);
@@ -80,8 +96,18 @@ export function overwritesInOneStep({ storage }: Repository): boolean {
 }
 
 /** @throws lockAcquire (50) */
-async function removeStrays({ storage, stanza }: Repository, label: string, strays: readonly string[], lease: Lease): Promise<void> {
-  const own = new Set([attemptPath(stanza, label), manifestPath(stanza, label), copyOf(manifestPath(stanza, label)), expiredMarkPath(stanza, label)]);
+async function removeStrays(
+  { storage, stanza }: Repository,
+  label: string,
+  strays: readonly string[],
+  lease: Lease,
+): Promise<void> {
+  const own = new Set([
+    attemptPath(stanza, label),
+    manifestPath(stanza, label),
+    copyOf(manifestPath(stanza, label)),
+    expiredMarkPath(stanza, label),
+  ]);
   await removeInSteps(
     storage,
     strays.filter((path) => !own.has(path)),
@@ -89,7 +115,10 @@ async function removeStrays({ storage, stanza }: Repository, label: string, stra
   );
 }
 
-/** Removes files under the lease, which it checks before each step: another host may write the same names. @throws lockAcquire (50) */
+/**
+ * Removes files under the lease, which it checks before each step: another host may write the same names.
+ * @throws lockAcquire (50)
+ */
 export async function removeInSteps(storage: Storage, paths: readonly string[], lease: Lease): Promise<void> {
   for (let start = 0; start < paths.length; start += REMOVED_AT_ONCE) {
     await lease.check();
@@ -106,7 +135,13 @@ const REMOVED_AT_ONCE = 16;
  * backup write one directory, and its manifest may already be the other's. No other host lists the manifest of a lost
  * attempt; the next run on this host adopts the backup if it is complete.
  */
-async function requireStill(repo: Repository, manifest: Manifest, info: BackupInfo, { lease, pass }: Publication, ctx: Context): Promise<void> {
+async function requireStill(
+  repo: Repository,
+  manifest: Manifest,
+  info: BackupInfo,
+  { lease, pass }: Publication,
+  ctx: Context,
+): Promise<void> {
   try {
     await requireReferences(repo, manifest, info);
     await requireAttempt(repo, manifest.label, lease, pass);
@@ -117,7 +152,9 @@ async function requireStill(repo: Repository, manifest: Manifest, info: BackupIn
       for (const own of [path, copyOf(path), manifestHistoryPath(repo.stanza, manifest.label)]) {
         await repo.storage
           .remove(own)
-          .catch((failure: unknown) => ctx.log.warn(`${repo.name}: unable to remove '${own}': ${toBackupError(failure).message}`));
+          .catch((failure: unknown) =>
+            ctx.log.warn(`${repo.name}: unable to remove '${own}': ${toBackupError(failure).message}`),
+          );
       }
     }
     throw error;

@@ -46,10 +46,14 @@ const QUESTIONS_AT_ONCE = 16;
 export const MANIFEST_GONE = "its manifest is gone";
 
 /**
- * Writes nothing. @throws as loadBackupInfo; also when an unlisted manifest is unreadable, because its backup must not
- * be lost
+ * Writes nothing.
+ * @throws as loadBackupInfo; also when an unlisted manifest is unreadable, because its backup must not be lost
  */
-export async function loadReconstructedInfo(repo: Repository, lease: Pick<Lease, "domain">, ctx: Context): Promise<Reconstructed> {
+export async function loadReconstructedInfo(
+  repo: Repository,
+  lease: Pick<Lease, "domain">,
+  ctx: Context,
+): Promise<Reconstructed> {
   const loaded = await loadBackupInfo(repo);
   const labels = await listLabels(repo);
   const shown = new Set(labels);
@@ -67,8 +71,11 @@ export async function loadReconstructedInfo(repo: Repository, lease: Pick<Lease,
   for (const label of [...wanted].sort()) {
     const entry = listed.get(label);
     if (entry === undefined) {
-      const added = finished.has(label) ? await findAddable(repo, label, { ...loaded, backups: [...kept.values()] }, lease, ctx) : null;
-      if (typeof added === "string" && !shown.has(added) && (await hasManifest(repo, added))) doubts.push(hiddenText(added));
+      const added = finished.has(label)
+        ? await findAddable(repo, label, { ...loaded, backups: [...kept.values()] }, lease, ctx)
+        : null;
+      if (typeof added === "string" && !shown.has(added) && (await hasManifest(repo, added)))
+        doubts.push(hiddenText(added));
       if (added === null || typeof added === "string") continue;
       adopted.push(added);
       kept.set(label, added);
@@ -123,7 +130,9 @@ async function mend(repo: Repository, ctx: Context): Promise<void> {
     };
     await updateBackupInfo(repo, update, ctx);
   } catch (error) {
-    ctx.log.warn(`${repo.name}: unable to repair backup.info; the next backup or expire tries again: ${toBackupError(error).message}`);
+    ctx.log.warn(
+      `${repo.name}: unable to repair backup.info; the next backup or expire tries again: ${toBackupError(error).message}`,
+    );
   }
 }
 
@@ -135,7 +144,12 @@ export function withEntries(info: BackupInfo, entries: readonly BackupInfoEntry[
 }
 
 /** Lists adopted backups. Lost ones stay listed; expire removes them. */
-export async function saveAdopted(repo: Repository, lease: Lease, { adopted }: Reconstructed, ctx: Context): Promise<void> {
+export async function saveAdopted(
+  repo: Repository,
+  lease: Lease,
+  { adopted }: Reconstructed,
+  ctx: Context,
+): Promise<void> {
   if (adopted.length === 0) return;
   const update = async (info: BackupInfo): Promise<BackupInfo> => {
     await lease.check();

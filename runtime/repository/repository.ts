@@ -72,8 +72,15 @@ export async function openFile(repo: Repository, path: string, pass: string | nu
 const SEALED_WHOLE_SIZE_BYTES_MAX = 16 * 1024 * 1024;
 
 /** Writes a file atomically, encrypted when `pass` is given. */
-export async function writeFile(repo: Repository, path: string, plain: Uint8Array, pass: string | null, ctx: Pick<Context, "random">): Promise<void> {
-  if (pass === null || plain.length <= SEALED_WHOLE_SIZE_BYTES_MAX) return repo.storage.put(path, seal(plain, pass, ctx));
+export async function writeFile(
+  repo: Repository,
+  path: string,
+  plain: Uint8Array,
+  pass: string | null,
+  ctx: Pick<Context, "random">,
+): Promise<void> {
+  if (pass === null || plain.length <= SEALED_WHOLE_SIZE_BYTES_MAX)
+    return repo.storage.put(path, seal(plain, pass, ctx));
   await writeParts(repo, path, () => piecesOf(plain), pass, ctx);
 }
 
@@ -109,10 +116,15 @@ export async function writeParts(
 }
 
 function* piecesOf(plain: Uint8Array): Iterable<Uint8Array> {
-  for (let begin = 0; begin < plain.length; begin += LIMITS.chunkSizeBytes) yield plain.subarray(begin, begin + LIMITS.chunkSizeBytes);
+  for (let begin = 0; begin < plain.length; begin += LIMITS.chunkSizeBytes)
+    yield plain.subarray(begin, begin + LIMITS.chunkSizeBytes);
 }
 
-async function* sealInParts(plain: Iterable<Uint8Array>, pass: string | null, ctx: Pick<Context, "random">): ByteStream {
+async function* sealInParts(
+  plain: Iterable<Uint8Array>,
+  pass: string | null,
+  ctx: Pick<Context, "random">,
+): ByteStream {
   if (pass === null) return yield* plain;
   const encryptor = new Encryptor(pass, ctx.random.bytes(SALT_SIZE_BYTES));
   for (const part of plain) yield* encryptor.update(part);

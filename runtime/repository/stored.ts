@@ -30,7 +30,12 @@ export async function requireStored(repo: Repository, manifest: Manifest): Promi
   await mapParallel(expected.unseen(), QUESTIONS_AT_ONCE, async (path) => {
     const file = await repo.storage.stat(path);
     if (file !== null) expected.see(repo, path, file.sizeBytes);
-    else throw fail("fileMissing", `${repo.name}: '${path}' of backup '${manifest.label}' is gone`, { hint: HINT, repoIndex: repo.key, path });
+    else
+      throw fail("fileMissing", `${repo.name}: '${path}' of backup '${manifest.label}' is gone`, {
+        hint: HINT,
+        repoIndex: repo.key,
+        path,
+      });
   });
   return strays;
 }
@@ -158,7 +163,9 @@ export async function requireReferences(repo: Repository, manifest: Manifest, in
 }
 
 /** Labels of the backups that hold bytes of this one. */
-export function referencesOf(manifest: Pick<Manifest, "label" | "prior" | "references" | "files">): ReadonlySet<string> {
+export function referencesOf(
+  manifest: Pick<Manifest, "label" | "prior" | "references" | "files">,
+): ReadonlySet<string> {
   const labels = new Set(manifest.references);
   if (manifest.prior !== undefined) labels.add(manifest.prior);
   for (const file of manifest.files) if (file.reference !== undefined) labels.add(file.reference);

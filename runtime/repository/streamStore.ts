@@ -61,22 +61,42 @@ export async function putChunk(
 ): Promise<void> {
   const plain = Buffer.concat(wal);
   const compressType = repo.compress.type === "bz2" ? "none" : repo.compress.type;
-  const stored = await collect(compress(streamOf(plain), { ...repo.compress, type: compressType }), plain.length + OVERHEAD_BYTES);
-  const head = { ...expectedHead(chunk, origin.segmentSizeBytes), systemId: origin.systemId, sha1: sha1Hex(plain), compressType };
+  const stored = await collect(
+    compress(streamOf(plain), { ...repo.compress, type: compressType }),
+    plain.length + OVERHEAD_BYTES,
+  );
+  const head = {
+    ...expectedHead(chunk, origin.segmentSizeBytes),
+    systemId: origin.systemId,
+    sha1: sha1Hex(plain),
+    compressType,
+  };
   await writeFile(repo, pathOf(repo, archiveId, chunk), joinChunk(head, stored), pass, ctx);
 }
 
 /** A chunk's WAL. @throws fileMissing, fileInvalid, checksum, crypto */
-export async function readChunk(repo: Repository, { archiveId, pass }: StreamArchive, chunk: StreamChunk, origin: StreamOrigin): Promise<Uint8Array> {
+export async function readChunk(
+  repo: Repository,
+  { archiveId, pass }: StreamArchive,
+  chunk: StreamChunk,
+  origin: StreamOrigin,
+): Promise<Uint8Array> {
   const content = await readFile(repo, pathOf(repo, archiveId, chunk), pass);
   const head = parseChunkHead(content);
-  const wal = await collect(decompress(streamOf(content.subarray(CHUNK_HEAD_SIZE_BYTES)), head.compressType), chunk.end - chunk.begin);
+  const wal = await collect(
+    decompress(streamOf(content.subarray(CHUNK_HEAD_SIZE_BYTES)), head.compressType),
+    chunk.end - chunk.begin,
+  );
   checkChunk(chunk, head, wal, origin.systemId, origin.segmentSizeBytes);
   return wal;
 }
 
 /** Position after the last byte of a chunk, according to its header. @throws fileMissing, fileInvalid, crypto */
-export async function readChunkEnd(repo: Repository, { archiveId, pass }: StreamArchive, chunk: StreamChunk): Promise<bigint> {
+export async function readChunkEnd(
+  repo: Repository,
+  { archiveId, pass }: StreamArchive,
+  chunk: StreamChunk,
+): Promise<bigint> {
   const head = parseChunkHead(await readFile(repo, pathOf(repo, archiveId, chunk), pass));
   return head.lsn + BigInt(head.sizeBytes);
 }

@@ -36,7 +36,12 @@ export async function findWal(repo: Repository, archiveId: string, name: string)
 }
 
 /** All files in this WAL file's directory with names that begin with `prefix`. */
-export async function findBeside(repo: Repository, archiveId: string, name: string, prefix: string): Promise<StoredWal[]> {
+export async function findBeside(
+  repo: Repository,
+  archiveId: string,
+  name: string,
+  prefix: string,
+): Promise<StoredWal[]> {
   const files: StoredWal[] = [];
   for await (const entry of repo.storage.list(walDirectory(repo, archiveId, name), { namePrefix: prefix })) {
     const stored = storedWalOf(entry.path, entry.sizeBytes);
@@ -51,7 +56,9 @@ export async function findBeside(repo: Repository, archiveId: string, name: stri
  */
 export async function* listWal(repo: Repository, archiveId: string, directory?: string): AsyncIterable<StoredWal> {
   const root = archiveIdPath(repo.stanza, archiveId);
-  for await (const entry of repo.storage.list(directory === undefined ? root : `${root}/${directory}`, { recursive: true })) {
+  for await (const entry of repo.storage.list(directory === undefined ? root : `${root}/${directory}`, {
+    recursive: true,
+  })) {
     const stored = storedWalOf(entry.path, entry.sizeBytes);
     if (stored !== null) yield stored;
   }
@@ -59,7 +66,11 @@ export async function* listWal(repo: Repository, archiveId: string, directory?: 
 
 /** Archive ids (`15-1`) with a directory. */
 export function listArchiveIds(repo: Repository): Promise<string[]> {
-  return listNames(repo, archivePath(repo.stanza), (name, type) => type === "directory" && /^\d+(\.\d+)?-\d+$/.test(name));
+  return listNames(
+    repo,
+    archivePath(repo.stanza),
+    (name, type) => type === "directory" && /^\d+(\.\d+)?-\d+$/.test(name),
+  );
 }
 
 export interface WalToStore {
@@ -75,10 +86,15 @@ export interface WalToStore {
 
 /**
  * Stores one WAL file atomically; `salt` returns 8 random bytes, used when the archive is encrypted with `pass`. On
- * return the file is in the repository, and not in an empty directory under a lost mount. @throws pathMissing,
- * retryable, when the repository went away meanwhile, and the storage's errors
+ * return the file is in the repository, and not in an empty directory under a lost mount.
+ * @throws pathMissing, retryable, when the repository went away meanwhile, and the storage's errors
  */
-export async function putWal(repo: Repository, wal: WalToStore, pass: string | null, salt: () => Uint8Array): Promise<void> {
+export async function putWal(
+  repo: Repository,
+  wal: WalToStore,
+  pass: string | null,
+  salt: () => Uint8Array,
+): Promise<void> {
   const fileName = isSegment(wal.name) ? `${wal.name}-${wal.sha1}${extensionOf(wal.compressType)}` : wal.name;
   const open = pass === null ? wal.open : () => encrypt(wal.open(), pass, salt());
   await repo.storage.putStream(walPath(repo.stanza, wal.archiveId, fileName), open);
@@ -93,14 +109,27 @@ export async function makeDurable(repo: Repository, archiveId: string, fileName:
   if (!repo.storage.features.directories) return;
   const path = walPath(repo.stanza, archiveId, fileName);
   // The directories may be as new as the file.
-  const directories = [path.slice(0, path.lastIndexOf("/")), archiveIdPath(repo.stanza, archiveId), archivePath(repo.stanza)];
+  const directories = [
+    path.slice(0, path.lastIndexOf("/")),
+    archiveIdPath(repo.stanza, archiveId),
+    archivePath(repo.stanza),
+  ];
   for (const each of [path, ...directories]) await repo.storage.syncPath(each);
 }
 
 /** The plain content of a stored WAL file. */
-export async function openWal(repo: Repository, archiveId: string, stored: StoredWal, pass: string | null): Promise<ByteStream> {
+export async function openWal(
+  repo: Repository,
+  archiveId: string,
+  stored: StoredWal,
+  pass: string | null,
+): Promise<ByteStream> {
   const raw = await repo.storage.read(walPath(repo.stanza, archiveId, stored.fileName));
-  return unpack(raw, { cipherPass: pass, compressType: stored.sha1 === null ? "none" : typeOfName(stored.fileName), raw: false });
+  return unpack(raw, {
+    cipherPass: pass,
+    compressType: stored.sha1 === null ? "none" : typeOfName(stored.fileName),
+    raw: false,
+  });
 }
 
 function walDirectory(repo: Repository, archiveId: string, name: string): string {

@@ -14,21 +14,30 @@ import type { Storage } from "./storage";
 export type OpenDeps = S3Deps & KeySourceDeps & SessionDeps;
 
 /**
- * Does no I/O apart from reading the CA file: the first use shows an unreachable repository. @throws optionRequired,
- * optionInvalidValue
+ * Does no I/O apart from reading the CA file: the first use shows an unreachable repository.
+ * @throws optionRequired, optionInvalidValue
  */
 export function openStorage(repo: RepoConfig, deps: OpenDeps): Storage {
   const { random, signal } = deps;
   switch (repo.type) {
     case "posix":
-      return new PosixStorage({ root: repo.path, syncDirectories: true, symlinks: repo.symlink, hardLinks: true, random, signal });
+      return new PosixStorage({
+        root: repo.path,
+        syncDirectories: true,
+        symlinks: repo.symlink,
+        hardLinks: true,
+        random,
+        signal,
+      });
     case "cifs":
       return new PosixStorage({ root: repo.path, syncDirectories: false, symlinks: false, random, signal });
     case "s3":
-      if (repo.s3 === undefined) throw fail("optionRequired", `command requires option: repo${repo.key}-s3-bucket`, { repoIndex: repo.key });
+      if (repo.s3 === undefined)
+        throw fail("optionRequired", `command requires option: repo${repo.key}-s3-bucket`, { repoIndex: repo.key });
       return openS3(repo, repo.s3, deps);
     case "sftp":
-      if (repo.sftp === undefined) throw fail("optionRequired", `command requires option: repo${repo.key}-sftp-host`, { repoIndex: repo.key });
+      if (repo.sftp === undefined)
+        throw fail("optionRequired", `command requires option: repo${repo.key}-sftp-host`, { repoIndex: repo.key });
       return new SftpStorage({ ...repo.sftp, repoIndex: repo.key, root: repo.path }, deps);
   }
 }

@@ -13,12 +13,30 @@ import { type BackupError, fail } from "../base/errors";
 import { LIMITS } from "../base/limits";
 import { type Random, systemRandom } from "../base/random";
 import { temporaryName } from "../base/temporaryName";
-import { atomicCreate, atomicWrite, makeDirectories, NO_MORE_NAMES, syncDirectory, type WriteOptions, writeDirectly } from "../local/atomicWrite";
+import {
+  atomicCreate,
+  atomicWrite,
+  makeDirectories,
+  NO_MORE_NAMES,
+  syncDirectory,
+  type WriteOptions,
+  writeDirectly,
+} from "../local/atomicWrite";
 import { openFileWriter } from "../local/fileWriter";
 import { isMissing, systemCodeOf, systemError } from "../local/systemError";
 import { checkDirectoryPath, checkPath, joinPath } from "./paths";
 import { probePosix } from "./posixProbe";
-import type { BlockReader, BlockWriter, ByteRange, ListOptions, ObjectInfo, PutOptions, Storage, StorageFact, StorageFeatures } from "./storage";
+import type {
+  BlockReader,
+  BlockWriter,
+  ByteRange,
+  ListOptions,
+  ObjectInfo,
+  PutOptions,
+  Storage,
+  StorageFact,
+  StorageFeatures,
+} from "./storage";
 
 export interface PosixOptions {
   /** Absolute directory of the repository. */
@@ -85,7 +103,10 @@ export class PosixStorage implements Storage {
   async create(path: string, bytes: Uint8Array): Promise<boolean> {
     checkPath(path);
     this.#throwIfAborted(path);
-    return atomicCreate(this.#full(path), bytes, { syncDirectories: this.#options.syncDirectories, random: this.#random });
+    return atomicCreate(this.#full(path), bytes, {
+      syncDirectories: this.#options.syncDirectories,
+      random: this.#random,
+    });
   }
 
   async putStream(path: string, openSource: () => ByteStream, options: PutOptions = {}): Promise<void> {
@@ -160,7 +181,8 @@ export class PosixStorage implements Storage {
   async link(path: string, target: string): Promise<void> {
     checkPath(path);
     const full = this.#full(path);
-    if (!this.features.symlinks) throw fail("featureNotSupported", `unable to link '${full}': this storage has no symbolic links`, { path });
+    if (!this.features.symlinks)
+      throw fail("featureNotSupported", `unable to link '${full}': this storage has no symbolic links`, { path });
     const temporary = temporaryName(full, this.#random);
     try {
       await makeDirectories(dirname(full), this.#options.syncDirectories);
@@ -242,7 +264,8 @@ export class PosixStorage implements Storage {
 
   async *#list(path: string, namePrefix: string, recursive: boolean, depth: number): AsyncIterable<ObjectInfo> {
     const entries = (await this.#readdir(this.#full(path))).filter((entry) => entry.name.startsWith(namePrefix));
-    if (depth >= DEPTH_MAX) throw fail("pathOpen", `path '${this.#full(path)}' is more than ${DEPTH_MAX} directories deep`, { path });
+    if (depth >= DEPTH_MAX)
+      throw fail("pathOpen", `path '${this.#full(path)}' is more than ${DEPTH_MAX} directories deep`, { path });
     for (let first = 0; first < entries.length; first += STAT_BATCH) {
       this.#throwIfAborted(this.#full(path));
       const batch = entries.slice(first, first + STAT_BATCH).map((entry) => joinPath(path, entry.name));
@@ -274,7 +297,8 @@ export class PosixStorage implements Storage {
   }
 
   #openError(path: string, full: string, error: unknown): BackupError {
-    if (this.#isAbsent(error)) return fail("fileMissing", `unable to open missing file '${full}' for read`, { path, cause: error });
+    if (this.#isAbsent(error))
+      return fail("fileMissing", `unable to open missing file '${full}' for read`, { path, cause: error });
     return systemError("fileOpen", `open file '${full}' for read`, full, error);
   }
 
@@ -298,7 +322,12 @@ function infoOf(path: string, stats: Stats): ObjectInfo {
  * The next chunk, empty at the end. An error is a value, because a rejected promise without a listener ends the
  * process.
  */
-async function readChunk(handle: FileHandle, full: string, position: number, end: number): Promise<Uint8Array | BackupError> {
+async function readChunk(
+  handle: FileHandle,
+  full: string,
+  position: number,
+  end: number,
+): Promise<Uint8Array | BackupError> {
   const sizeBytes = Math.min(LIMITS.chunkSizeBytes, end - position);
   if (sizeBytes <= 0) return new Uint8Array(0);
   // Not from Node's pool and not reused: consumers keep chunks.

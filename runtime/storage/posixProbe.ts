@@ -11,9 +11,17 @@ export async function probePosix(root: string): Promise<StorageFact[]> {
   const [own, space] = [await lstat(root), await statfs(root)];
   const mount = await findMount(root);
   return [
-    { name: "owner", verdict: "ok", text: `user ${own.uid}, group ${own.gid}, mode ${(own.mode & 0o7777).toString(8).padStart(4, "0")}` },
+    {
+      name: "owner",
+      verdict: "ok",
+      text: `user ${own.uid}, group ${own.gid}, mode ${(own.mode & 0o7777).toString(8).padStart(4, "0")}`,
+    },
     mount === "/"
-      ? { name: "mount", verdict: "warn", text: "on the root file system: lost with this machine, and a full repository stops it" }
+      ? {
+          name: "mount",
+          verdict: "warn",
+          text: "on the root file system: lost with this machine, and a full repository stops it",
+        }
       : { name: "mount", verdict: "ok", text: `on the file system mounted at ${mount}` },
     spaceFact(space.bavail * space.bsize, space.blocks * space.bsize),
   ];

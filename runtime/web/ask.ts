@@ -1,4 +1,7 @@
-/** One question to a web service and its answer: key sources, notifications, the API server of Kubernetes. Buckets have their own client. */
+/**
+ * One question to a web service and its answer: key sources, notifications, the API server of Kubernetes. Buckets have
+ * their own client.
+ */
 import type { Agent } from "undici";
 import { concatBytes } from "../base/bytes";
 import { untilAborted } from "../base/clock";
@@ -38,7 +41,10 @@ export async function askWeb(question: WebQuestion, signal: AbortSignal): Promis
   try {
     return await Promise.race([exchange(question, agent, undici.request), aborted]);
   } catch (error) {
-    throw fail("hostConnect", error instanceof Error ? error.message : String(error), { cause: error, retryable: true });
+    throw fail("hostConnect", error instanceof Error ? error.message : String(error), {
+      cause: error,
+      retryable: true,
+    });
   } finally {
     ended.abort();
     aborted.catch(() => undefined);
@@ -46,9 +52,18 @@ export async function askWeb(question: WebQuestion, signal: AbortSignal): Promis
   }
 }
 
-async function exchange(question: WebQuestion, agent: Agent, request: typeof import("undici").request): Promise<WebAnswer> {
+async function exchange(
+  question: WebQuestion,
+  agent: Agent,
+  request: typeof import("undici").request,
+): Promise<WebAnswer> {
   const { method, url, headers, body, answerBytesMax = ANSWER_BYTES_MAX } = question;
-  const response = await request(url, { method, headers: { ...headers }, dispatcher: agent, ...(body === undefined ? {} : { body }) });
+  const response = await request(url, {
+    method,
+    headers: { ...headers },
+    dispatcher: agent,
+    ...(body === undefined ? {} : { body }),
+  });
   const parts: Uint8Array[] = [];
   let sizeBytes = 0;
   for await (const part of response.body as AsyncIterable<Uint8Array>) {

@@ -133,7 +133,8 @@ class WorkerPool implements JobPool {
       const hand = this.#findHand();
       if (hand === null) {
         if (this.#hands().every((candidate) => candidate.dead))
-          for (const { waiting } of this.#queue.splice(0)) waiting.reject(fail("assert", "all worker threads have died"));
+          for (const { waiting } of this.#queue.splice(0))
+            waiting.reject(fail("assert", "all worker threads have died"));
         return;
       }
       const { job, waiting } = this.#queue.shift() as { job: Job; waiting: Waiting };
@@ -196,7 +197,8 @@ const NEW_SPACE_BYTES = 16 * 1024 * 1024;
 function watchHeap(): PerformanceObserver {
   const watch = new PerformanceObserver(() => {
     const newSpace = getHeapSpaceStatistics().find((space) => space.space_name === "new_space");
-    if (newSpace !== undefined && newSpace.space_size >= NEW_SPACE_BYTES) setFlagsFromString("--semi-space-growth-factor=1");
+    if (newSpace !== undefined && newSpace.space_size >= NEW_SPACE_BYTES)
+      setFlagsFromString("--semi-space-growth-factor=1");
     if (getHeapStatistics().used_heap_size < LARGE_HEAP_BYTES) return;
     setFlagsFromString(`--heap-growing-percent=${GARBAGE_PERCENT}`);
     watch.disconnect();
@@ -206,7 +208,10 @@ function watchHeap(): PerformanceObserver {
 }
 
 function startThread(workerFile: string, start: WorkerStart): Thread {
-  const resourceLimits = { maxOldGenerationSizeMb: THREAD_HEAP_MIB_MAX, maxYoungGenerationSizeMb: THREAD_NEW_SPACE_MIB_MAX };
+  const resourceLimits = {
+    maxOldGenerationSizeMb: THREAD_HEAP_MIB_MAX,
+    maxYoungGenerationSizeMb: THREAD_NEW_SPACE_MIB_MAX,
+  };
   // A smaller start would only collect garbage while the thread starts, and long-lived objects remain anyway.
   setFlagsFromString(`--min-semi-space-size=${THREAD_NEW_SPACE_MIB_MAX / NEW_SPACE_PARTS}`);
   const worker = new Worker(workerFile, { workerData: pack(start), stdout: false, stderr: false, resourceLimits });

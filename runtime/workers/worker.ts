@@ -9,7 +9,12 @@ import type { FromWorker, ToWorker, WorkerStart } from "./pool";
 import { pack, unpack } from "./transfer";
 
 /** Runs until the pool closes it. `open` makes the repositories of a start message. */
-export function serveJobs(port: MessagePort, workerData: unknown, open: (start: WorkerStart) => readonly Repository[], ctx: Context): void {
+export function serveJobs(
+  port: MessagePort,
+  workerData: unknown,
+  open: (start: WorkerStart) => readonly Repository[],
+  ctx: Context,
+): void {
   const repos = open(unpack(workerData) as WorkerStart);
   const byKey = new Map(repos.map((repo) => [repo.key, repo]));
   const answer = (message: FromWorker, moved: ArrayBuffer[] = []): void => port.postMessage(message, moved);
@@ -21,7 +26,11 @@ export function serveJobs(port: MessagePort, workerData: unknown, open: (start: 
     const job = unpack(message.job) as Job;
     runJob(job, byKey, ctx).then(
       // Compressed WAL is transferred without a copy.
-      (value) => answer({ id: message.id, ok: true, value: pack(value) }, job.kind === "packWal" ? buffersOf(value as PackedWal) : []),
+      (value) =>
+        answer(
+          { id: message.id, ok: true, value: pack(value) },
+          job.kind === "packWal" ? buffersOf(value as PackedWal) : [],
+        ),
       (error: unknown) => answer({ id: message.id, ok: false, error: pack(toBackupError(error)) }),
     );
   });

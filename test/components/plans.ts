@@ -23,7 +23,11 @@ export const R2: RepositorySettings = {
     name: "r2",
     path: "/orders",
     encrypted: true,
-    s3: { bucket: "orders-backups", endpoint: "0123456789abcdef0123456789abcdef.r2.cloudflarestorage.com", region: "auto" },
+    s3: {
+      bucket: "orders-backups",
+      endpoint: "0123456789abcdef0123456789abcdef.r2.cloudflarestorage.com",
+      region: "auto",
+    },
   },
   keepDays: 90,
 };

@@ -14,7 +14,8 @@ export function topology(over: Partial<HostSettings> = {}, name = "ledger"): Top
 
 const CRONS = ["0 2 * * *", "30 2 * * 0", "0 3 1 * *", "0 */6 * * *", "15 4 * * 1-6"];
 const DAYS = [1, 7, 14, 60, 365];
-const optional = <T>(values: readonly T[]): fc.Arbitrary<T | undefined> => fc.option(fc.constantFrom(...values), { nil: undefined });
+const optional = <T>(values: readonly T[]): fc.Arbitrary<T | undefined> =>
+  fc.option(fc.constantFrom(...values), { nil: undefined });
 
 const repository: fc.Arbitrary<RepositorySettings> = fc
   .record({
@@ -34,7 +35,13 @@ const repository: fc.Arbitrary<RepositorySettings> = fc
     }),
   })
   .map(({ base, encrypted, facts, keepDays, keepFullCount, offSite, requireMount }) => ({
-    at: { ...base.at, encrypted, offSite, requireMount, s3: base.at.s3 === undefined ? undefined : { ...base.at.s3, facts } },
+    at: {
+      ...base.at,
+      encrypted,
+      offSite,
+      requireMount,
+      s3: base.at.s3 === undefined ? undefined : { ...base.at.s3, facts },
+    },
     ...(keepDays !== undefined ? { keepDays } : { keepFullCount }),
   }));
 
@@ -52,7 +59,10 @@ export const anyTopology: fc.Arbitrary<Topology> = fc
       repo2: fc.option(repository, { nil: undefined }),
       repo3: fc.option(repository, { nil: undefined }),
     }),
-    schedules: fc.record({ full: fc.option(schedule, { nil: undefined }), incr: fc.option(schedule, { nil: undefined }) }),
+    schedules: fc.record({
+      full: fc.option(schedule, { nil: undefined }),
+      incr: fc.option(schedule, { nil: undefined }),
+    }),
     engine: fc.constantFrom("runtime", "pgbackrest", "barman-cloud", "another"),
     acknowledge: optional([
       { mode: "all" },
@@ -61,7 +71,11 @@ export const anyTopology: fc.Arbitrary<Topology> = fc
       { mode: "named", repositories: ["repo1", "repo2"] },
     ]),
     archiveTimeoutSeconds: optional([0, 60, 300]),
-    objectives: fc.record({ rpoSeconds: optional([60, 300]), rtoMinutes: optional([10, 30]), pitrDays: optional(DAYS) }),
+    objectives: fc.record({
+      rpoSeconds: optional([60, 300]),
+      rtoMinutes: optional([10, 30]),
+      pitrDays: optional(DAYS),
+    }),
     drills: fc.option(
       fc.record({
         weekly: fc.record({
@@ -73,18 +87,28 @@ export const anyTopology: fc.Arbitrary<Topology> = fc
       }),
       { nil: undefined },
     ),
-    drillChecks: optional([{ heartbeat: { sql: "SELECT now()" } }, { assertions: [{ name: "a.b=c", sql: "SELECT true" }] }]),
+    drillChecks: optional([
+      { heartbeat: { sql: "SELECT now()" } },
+      { assertions: [{ name: "a.b=c", sql: "SELECT true" }] },
+    ]),
     silence: fc.constantFrom({}, { PB042: "soon" }, { PB042: "later", PB009: "no NAS yet" }),
     sizing: fc.constant({ databaseGiB: 100, walGiBPerDay: 2 }),
     snapshots: optional([{ zfs: {} }]),
-    volumeSnapshots: fc.option(fc.record({ online: fc.boolean(), cron: optional(CRONS), keepDays: optional(DAYS), keepCount: optional([1, 3]) }), {
-      nil: undefined,
-    }),
+    volumeSnapshots: fc.option(
+      fc.record({ online: fc.boolean(), cron: optional(CRONS), keepDays: optional(DAYS), keepCount: optional([1, 3]) }),
+      {
+        nil: undefined,
+      },
+    ),
   })
   .map(({ repositories, volumeSnapshots, ...over }) => {
-    const given = Object.fromEntries(Object.entries(repositories).flatMap(([name, each]) => (each === undefined ? [] : [[name, each] as const])));
+    const given = Object.fromEntries(
+      Object.entries(repositories).flatMap(([name, each]) => (each === undefined ? [] : [[name, each] as const])),
+    );
     const made = topology({ ...over, repositories: given });
-    return volumeSnapshots === undefined ? made : { ...made, databases: made.databases.map((database) => ({ ...database, volumeSnapshots })) };
+    return volumeSnapshots === undefined
+      ? made
+      : { ...made, databases: made.databases.map((database) => ({ ...database, volumeSnapshots })) };
   });
 
 /** The same with one leaf that is not known, by the place of the leaf. */

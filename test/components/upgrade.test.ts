@@ -1,10 +1,12 @@
 /**
- * A newer package over what an older one made: the objects of every engine, and the pods that the plugin makes of the runtime's, stay byte for
- * byte what they were, so that nothing is rolled until `followRuntime` asks for it. `test/vectors/kubernetes/v0.1.0.json` is what was made.
+ * A newer package over what an older one made: the objects of every engine, and the pods that the plugin makes of the
+ * runtime's, stay byte for byte what they were, so that nothing is rolled until `followRuntime` asks for it.
+ * `test/vectors/kubernetes/v0.1.0.json` is what was made.
  *
- * The newer package is simulated: another version number, another bundle, another image of Node, and this code. That the engine keeps the old
- * ConfigMap's name and data is simulated too (its state is given back as recorded); `test/engine/cnpg.test.ts` shows it on the real engine, with
- * a double of the provider. `PGBACKSTOP_WRITE_VECTORS=1` records again, which is right only while a version is not released.
+ * The newer package is simulated: another version number, another bundle, another image of Node, and this code. That
+ * the engine keeps the old ConfigMap's name and data is simulated too (its state is given back as recorded);
+ * `test/engine/cnpg.test.ts` shows it on the real engine, with a double of the provider. `PGBACKSTOP_WRITE_VECTORS=1`
+ * records again, which is right only while a version is not released.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -28,8 +30,16 @@ interface Package {
   readonly digest: string;
   readonly image: string;
 }
-const OLD: Package = { version: "0.1.0", digest: "0".repeat(64), image: "docker.io/library/node:24.0.0-slim@sha256:older" };
-const NEW: Package = { version: "9.9.9", digest: "1".repeat(64), image: "docker.io/library/node:26.0.0-slim@sha256:newer" };
+const OLD: Package = {
+  version: "0.1.0",
+  digest: "0".repeat(64),
+  image: "docker.io/library/node:24.0.0-slim@sha256:older",
+};
+const NEW: Package = {
+  version: "9.9.9",
+  digest: "1".repeat(64),
+  image: "docker.io/library/node:26.0.0-slim@sha256:newer",
+};
 const now = vi.hoisted(() => ({ version: "", digest: "", image: "" }));
 
 vi.mock("../../components/internal/runtimeBundle", () => ({
@@ -48,14 +58,21 @@ vi.mock("../../components/plan/cluster/images", async (original) => ({
   },
 }));
 
-const SILENCE = Object.fromEntries(["PB003", "PB006", "PB007", "PB009", "PB030", "PB042", "PB078", "PB095"].map((code) => [code, "a test"]));
+const SILENCE = Object.fromEntries(
+  ["PB003", "PB006", "PB007", "PB009", "PB030", "PB042", "PB078", "PB095"].map((code) => [code, "a test"]),
+);
 
 function location(name: string, encrypted = true): S3CompatibleRepository["target"] {
   return new S3CompatibleRepository(name, {
     endpoint: "s3.eu-central-003.backblazeb2.com",
     region: "eu-central-003",
     path: `/${name}`,
-    bucket: { existing: { name: "orders-pg", existingSecret: { name: "keys", accessKeyIdKey: "id", secretAccessKeyKey: "secret" } } },
+    bucket: {
+      existing: {
+        name: "orders-pg",
+        existingSecret: { name: "keys", accessKeyIdKey: "id", secretAccessKeyKey: "secret" },
+      },
+    },
     ...(encrypted ? { cipher: { passphrase: "only for this test" } } : {}),
   }).target;
 }
@@ -75,23 +92,46 @@ type Follow = Pick<ClusterBackupArgs, "followRuntime">;
 const PROGRAMS: Readonly<Record<string, (follow: Follow) => void>> = {
   plugin: (follow) => void new CnpgPlugin("pgbackstop", { ...follow }),
   runtime: (follow) =>
-    void new CnpgCluster("orders", { ...common(), ...follow, instances: 3, postgresVersion: 18, storageGiB: 50, walStorage: { sizeGiB: 5 } }),
+    void new CnpgCluster("orders", {
+      ...common(),
+      ...follow,
+      instances: 3,
+      postgresVersion: 18,
+      storageGiB: 50,
+      walStorage: { sizeGiB: 5 },
+    }),
   "runtime with snapshots": (follow) =>
-    void new CnpgCluster("orders", { ...common(), ...follow, storageGiB: 50, snapshots: { cron: "0 5 * * *", keepDays: 7 } }),
-  attached: (follow) => void new CnpgBackup("orders", { ...common(), ...follow, clusterName: "orders", operatorVersion: "1.30.0" }),
+    void new CnpgCluster("orders", {
+      ...common(),
+      ...follow,
+      storageGiB: 50,
+      snapshots: { cron: "0 5 * * *", keepDays: 7 },
+    }),
+  attached: (follow) =>
+    void new CnpgBackup("orders", { ...common(), ...follow, clusterName: "orders", operatorVersion: "1.30.0" }),
   pgbackrest: () => void new CnpgCluster("orders", { ...common({ engine: ClusterEngine.Pgbackrest }), storageGiB: 50 }),
   "barman-cloud": () =>
     void new CnpgCluster("orders", {
-      ...common({ engine: ClusterEngine.BarmanCloud, repositories: { repo1: { at: location("one", false), keepDays: 30 } } }),
+      ...common({
+        engine: ClusterEngine.BarmanCloud,
+        repositories: { repo1: { at: location("one", false), keepDays: 30 } },
+      }),
       storageGiB: 50,
     }),
-  volumeSnapshot: () => void new CnpgCluster("orders", { ...common({ engine: ClusterEngine.VolumeSnapshot, repositories: {} }), storageGiB: 50 }),
+  volumeSnapshot: () =>
+    void new CnpgCluster("orders", {
+      ...common({ engine: ClusterEngine.VolumeSnapshot, repositories: {} }),
+      storageGiB: 50,
+    }),
 };
 const FOLLOWING = ["plugin", "runtime", "runtime with snapshots", "attached"];
 
 type Recorded = Readonly<Record<string, readonly JsonObject[]>>;
 
-/** What `program` declares, without Secrets and the ConfigMap of the runtime. @param state of the latter, as the engine keeps it */
+/**
+ * What `program` declares, without Secrets and the ConfigMap of the runtime.
+ * @param state of the latter, as the engine keeps it
+ */
 async function declared(by: Package, program: () => void, state: Package | null): Promise<readonly JsonObject[]> {
   Object.assign(now, by);
   const result: JsonObject[] = [];
@@ -102,8 +142,12 @@ async function declared(by: Package, program: () => void, state: Package | null)
         const isRuntime = type.endsWith("v1:ConfigMap") && name.endsWith("-runtime");
         const object = plain(inputs as Value) as JsonObject & { readonly metadata: { readonly name: string } };
         if (type.startsWith("kubernetes:") && !isRuntime && !type.endsWith(":Secret")) result.push(object);
-        if (!isRuntime || state === null) return { id: name, state: type.endsWith(":SelfSignedCertificate") ? certificate() : (inputs as object) };
-        const kept = { metadata: { ...object.metadata, name: nameOf(object.metadata.name, state) }, data: { image: state.image } };
+        if (!isRuntime || state === null)
+          return { id: name, state: type.endsWith(":SelfSignedCertificate") ? certificate() : (inputs as object) };
+        const kept = {
+          metadata: { ...object.metadata, name: nameOf(object.metadata.name, state) },
+          data: { image: state.image },
+        };
         return { id: name, state: { ...(inputs as object), ...kept } };
       },
     },
@@ -128,7 +172,9 @@ function patchOf(objects: readonly JsonObject[] | undefined): string {
   const cluster = objects?.find(({ kind }) => kind === "Cluster");
   const parameters = cluster === undefined ? null : findOwnParameters(cluster);
   if (cluster === undefined || parameters === null) throw new Error("no cluster with the plugin");
-  return stableJson(sidecarPatch(cluster, pod(), "postgres", { mode: "instance", source: null, parameters, image: "of the plugin" }));
+  return stableJson(
+    sidecarPatch(cluster, pod(), "postgres", { mode: "instance", source: null, parameters, image: "of the plugin" }),
+  );
 }
 
 /** As if the newer package had made them. */
@@ -141,8 +187,12 @@ describe("updating a stack of 0.1.0", () => {
   beforeAll(async () => {
     if (process.env["PGBACKSTOP_WRITE_VECTORS"] === "1") {
       const objects: Record<string, readonly JsonObject[]> = {};
-      for (const [name, program] of Object.entries(PROGRAMS)) objects[name] = await declared(OLD, () => program({}), null);
-      writeFileSync(FILE, `${JSON.stringify({ objects, patch: JSON.parse(patchOf(objects["runtime"])) as Json }, null, 1)}\n`);
+      for (const [name, program] of Object.entries(PROGRAMS))
+        objects[name] = await declared(OLD, () => program({}), null);
+      writeFileSync(
+        FILE,
+        `${JSON.stringify({ objects, patch: JSON.parse(patchOf(objects["runtime"])) as Json }, null, 1)}\n`,
+      );
     }
     recorded = JSON.parse(readFileSync(FILE, "utf8")) as typeof recorded;
   });
@@ -172,7 +222,10 @@ describe("updating a stack of 0.1.0", () => {
   test("a job whose runtime nothing else uses follows at once, because that restarts nothing", async () => {
     const snapshots = { keepDays: 7 };
     const program = (): void =>
-      void new CnpgCluster("orders", { ...common({ engine: ClusterEngine.VolumeSnapshot, repositories: {}, snapshots }), storageGiB: 50 });
+      void new CnpgCluster("orders", {
+        ...common({ engine: ClusterEngine.VolumeSnapshot, repositories: {}, snapshots }),
+        storageGiB: 50,
+      });
     const [older, newer] = [await declared(OLD, program, null), await declared(NEW, program, null)];
     const changed = newer.filter((object, index) => JSON.stringify(object) !== JSON.stringify(older[index]));
     expect(changed.map(({ kind }) => kind)).toEqual(["CronJob"]);

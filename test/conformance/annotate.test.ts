@@ -1,4 +1,7 @@
-/** What docs/internals/versus-pgbackrest.md says of `annotate` over a plain and an encrypted repository, with stock and with ours. */
+/**
+ * What docs/internals/versus-pgbackrest.md says of `annotate` over a plain and an encrypted repository, with stock and
+ * with ours.
+ */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,11 +25,17 @@ beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), "annotate-"));
   mkdirSync(join(folder, "lock"));
   const at = (name: string): PosixStorage =>
-    new PosixStorage({ root: join(folder, name), syncDirectories: false, symlinks: true, signal: new AbortController().signal });
+    new PosixStorage({
+      root: join(folder, name),
+      syncDirectories: false,
+      symlinks: true,
+      signal: new AbortController().signal,
+    });
   plain = repository(1, { storage: at("repo1") });
   encrypted = repository(2, { storage: at("repo2"), pass: PASS });
   const backups = [{ label: LABEL, wal: [walName(3), walName(3)] as const }];
-  for (const repo of [plain, encrypted]) await makeStanza(repo, { versions: ["15"], backups, wal: { "15-1": [walName(3)] } });
+  for (const repo of [plain, encrypted])
+    await makeStanza(repo, { versions: ["15"], backups, wal: { "15-1": [walName(3)] } });
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -39,27 +48,30 @@ describe("annotate without --repo", () => {
   test.for([
     { version: "2.45", more: [] },
     { version: "2.60", more: ["--allow-root"] },
-  ] as const)("stock $version writes the plain repository's backup.info with the other repository's key", async ({ version, more }, context) => {
-    const stock = await stockOrSkip(context, version);
-    expect([head("backup.info"), head("backup.info.copy")]).toEqual(["[backres", "[backres"]);
-    const options = [
-      ...more,
-      "--no-config",
-      "--stanza=demo",
-      `--lock-path=${join(folder, "lock")}`,
-      "--log-level-file=off",
-      "--log-level-console=error",
-      `--repo1-path=${join(folder, "repo1")}`,
-      `--repo2-path=${join(folder, "repo2")}`,
-      "--repo2-cipher-type=aes-256-cbc",
-    ];
-    const env = { PGBACKREST_REPO2_CIPHER_PASS: PASS };
-    await stock.run([...options, `--set=${LABEL}`, "--annotation=by=stock", "annotate"], { env });
-    expect([head("backup.info"), head("backup.info.copy")]).toEqual(["Salted__", "Salted__"]);
-    await expect(loadBackupInfo(plain)).rejects.toThrow();
-    const expire = await stock.run([...options, "--repo=1", "--repo1-retention-full=1", "expire"], { env });
-    expect(expire.exitCode).not.toBe(0);
-  });
+  ] as const)(
+    "stock $version writes the plain repository's backup.info with the other repository's key",
+    async ({ version, more }, context) => {
+      const stock = await stockOrSkip(context, version);
+      expect([head("backup.info"), head("backup.info.copy")]).toEqual(["[backres", "[backres"]);
+      const options = [
+        ...more,
+        "--no-config",
+        "--stanza=demo",
+        `--lock-path=${join(folder, "lock")}`,
+        "--log-level-file=off",
+        "--log-level-console=error",
+        `--repo1-path=${join(folder, "repo1")}`,
+        `--repo2-path=${join(folder, "repo2")}`,
+        "--repo2-cipher-type=aes-256-cbc",
+      ];
+      const env = { PGBACKREST_REPO2_CIPHER_PASS: PASS };
+      await stock.run([...options, `--set=${LABEL}`, "--annotation=by=stock", "annotate"], { env });
+      expect([head("backup.info"), head("backup.info.copy")]).toEqual(["Salted__", "Salted__"]);
+      await expect(loadBackupInfo(plain)).rejects.toThrow();
+      const expire = await stock.run([...options, "--repo=1", "--repo1-retention-full=1", "expire"], { env });
+      expect(expire.exitCode).not.toBe(0);
+    },
+  );
 
   test("ours writes each repository with its own key", async () => {
     for (const repo of [plain, encrypted]) {

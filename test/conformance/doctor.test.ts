@@ -1,4 +1,6 @@
-/** `doctor` on every kind of storage: what works, what a key cannot do, what is dangerous; and that nothing of it stays. */
+/**
+ * `doctor` on every kind of storage: what works, what a key cannot do, what is dangerous; and that nothing of it stays.
+ */
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -21,22 +21,30 @@ describe("a bucket", async () => {
   let server: S3Server;
   beforeAll(async () => {
     server = await S3Server.create({ kind: "versitygw", versioning: true, users: true });
-    const body = '<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Status>Enabled</Status></VersioningConfiguration>';
+    const body =
+      '<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Status>Enabled</Status></VersioningConfiguration>';
     await callS3(server, { method: "PUT", bucket: server.bucket, query: { versioning: "" }, body });
   });
   afterAll(async () => server?.remove());
 
-  const open = (keys: Partial<NonNullable<RepoConfig["s3"]>> = {}): Storage => openStorage(s3Repo(server, { s3: keys }), deps);
+  const open = (keys: Partial<NonNullable<RepoConfig["s3"]>> = {}): Storage =>
+    openStorage(s3Repo(server, { s3: keys }), deps);
   const largeSizeBytes = 5 * KIB * KIB + KIB;
 
   /** Keys of a new user with this policy for the bucket. */
   async function keysOf(name: string, actions: readonly string[]): Promise<{ key: Secret; keySecret: Secret }> {
     const aws = liveAws(server);
     const resources = [`arn:aws:s3:::${server.bucket}`, `arn:aws:s3:::${server.bucket}/*`];
-    const policy = JSON.stringify({ Version: "2012-10-17", Statement: [{ Effect: "Allow", Action: actions, Resource: resources }] });
+    const policy = JSON.stringify({
+      Version: "2012-10-17",
+      Statement: [{ Effect: "Allow", Action: actions, Resource: resources }],
+    });
     await aws["aws:iam/user:User"]?.create?.({ name });
     await aws["aws:iam/userPolicy:UserPolicy"]?.create?.({ name: "rights", user: name, policy });
-    const made = (await aws["aws:iam/accessKey:AccessKey"]?.create?.({ user: name })) as { id: string; outputs: { secret: string } };
+    const made = (await aws["aws:iam/accessKey:AccessKey"]?.create?.({ user: name })) as {
+      id: string;
+      outputs: { secret: string };
+    };
     return { key: new Secret(made.id), keySecret: new Secret(made.outputs.secret) };
   }
 

@@ -41,7 +41,14 @@ describe("an SFTP account", async () => {
   test("on a server with every extension reports the directory's owner, the free space, and that it can delete", async () => {
     const folder = whole.makeFolder("repo");
     const result = await ask(whole, folder);
-    expect(verdicts(result)).toEqual([...ALL_GOOD, "ok owner", expect.stringMatching(/^(ok|warn) space$/), "ok sync", "ok replace", "warn delete"]);
+    expect(verdicts(result)).toEqual([
+      ...ALL_GOOD,
+      "ok owner",
+      expect.stringMatching(/^(ok|warn) space$/),
+      "ok sync",
+      "ok replace",
+      "warn delete",
+    ]);
     expect(textOf(result, "owner")).toMatch(/^user \d+, group \d+, mode 0750: this account's own$/);
     expect(textOf(result, "space")).toMatch(/^[0-9.]+ of [0-9.]+ GiB free$/);
     expect(Number(/of ([0-9.]+)/.exec(textOf(result, "space"))?.[1])).toBeGreaterThan(0);
@@ -53,7 +60,14 @@ describe("an SFTP account", async () => {
   test("on a server without extensions reports what is unknown and what the server cannot guarantee", async () => {
     const server = await start(["posix-rename", "fsync", "statvfs"]);
     const result = await ask(server, server.makeFolder("repo"));
-    expect(verdicts(result)).toEqual([...ALL_GOOD, "ok owner", "skip space", "warn sync", "warn replace", "warn delete"]);
+    expect(verdicts(result)).toEqual([
+      ...ALL_GOOD,
+      "ok owner",
+      "skip space",
+      "warn sync",
+      "warn replace",
+      "warn delete",
+    ]);
     expect(result.error).toBeNull();
   });
 
@@ -68,7 +82,13 @@ describe("an SFTP account", async () => {
   test("that cannot write is still checked for everything else", async () => {
     const server = await start(["write", "mkdir"]);
     const result = await ask(server, server.makeFolder("repo"));
-    expect(verdicts(result)).toEqual(["ok list", "fail write", "ok missing", "ok owner", expect.stringMatching(/^(ok|warn) space$/)]);
+    expect(verdicts(result)).toEqual([
+      "ok list",
+      "fail write",
+      "ok missing",
+      "ok owner",
+      expect.stringMatching(/^(ok|warn) space$/),
+    ]);
     expect(result.error?.exitCode).toBe(105);
   });
 

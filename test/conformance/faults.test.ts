@@ -19,14 +19,18 @@ const source = (): ByteStream => streamOf(utf8("new "), utf8("content"));
 
 describe("injected faults", () => {
   test("happen once each, in order, on their own paths", async () => {
-    storage.plan("read", { kind: "error", error: broken }, { times: 2 }).plan("read", { kind: "truncate", sizeBytes: 4 });
+    storage
+      .plan("read", { kind: "error", error: broken }, { times: 2 })
+      .plan("read", { kind: "truncate", sizeBytes: 4 });
     storage.plan("put", { kind: "error", error: broken }, { path: /^special$/ });
     await expect(read()).rejects.toBe(broken);
     await expect(read()).rejects.toBe(broken);
     expect(await read()).toBe("0123");
     expect(await read()).toBe("0123456789");
     await storage.put("other", utf8("x"));
-    expect(() => storage.verifyAllFaultsExercised()).toThrow("planned faults of 'memory' did not happen: put: error (met 0 times, 1 left)");
+    expect(() => storage.verifyAllFaultsExercised()).toThrow(
+      "planned faults of 'memory' did not happen: put: error (met 0 times, 1 left)",
+    );
     await expect(storage.put("special", utf8("x"))).rejects.toBe(broken);
     storage.verifyAllFaultsExercised();
     expect(storage.calls("read")).toEqual(["f", "f", "f", "f"]);
@@ -44,7 +48,9 @@ describe("injected faults", () => {
       })(),
     ).rejects.toBe(broken);
     expect(seen.join("")).toBe("012");
-    storage.plan("putStream", { kind: "break", sizeBytes: 5, error: broken }).plan("putStream", { kind: "truncate", sizeBytes: 5 });
+    storage
+      .plan("putStream", { kind: "break", sizeBytes: 5, error: broken })
+      .plan("putStream", { kind: "truncate", sizeBytes: 5 });
     await expect(storage.putStream("g", source)).rejects.toBe(broken);
     expect(memory.paths()).toEqual(["f"]);
     await storage.putStream("g", source);
@@ -53,7 +59,11 @@ describe("injected faults", () => {
   });
 
   test("report a false success, or lose the answer of a completed call", async () => {
-    storage.plan("put", { kind: "lie" }).plan("remove", { kind: "lie" }).plan("stat", { kind: "lie" }).plan("putStream", { kind: "lie" });
+    storage
+      .plan("put", { kind: "lie" })
+      .plan("remove", { kind: "lie" })
+      .plan("stat", { kind: "lie" })
+      .plan("putStream", { kind: "lie" });
     await storage.put("g", utf8("x"));
     await storage.remove("f");
     let drained = false;
@@ -114,7 +124,13 @@ test("a crash point lets the first writes happen and none after them", async () 
     expect(dying.writeCount).toBe(writeCount);
     if (writeCount === 1) {
       const dead = (what: string): string => `the process died before ${what}`;
-      expect(results).toEqual(["done", dead("remove of 'f'"), dead("stat of 'a'"), dead("putStream of 'b'"), dead("stat of 'b'")]);
+      expect(results).toEqual([
+        "done",
+        dead("remove of 'f'"),
+        dead("stat of 'a'"),
+        dead("putStream of 'b'"),
+        dead("stat of 'b'"),
+      ]);
     }
   }
 });

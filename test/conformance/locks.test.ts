@@ -26,14 +26,28 @@ describe.each([
       "--log-level-file=off",
     ];
     const expire = async (): Promise<{ exitCode: number; output: string }> => {
-      const { exitCode, stdout, stderr } = await stock.run([...options, "--log-level-console=info", "--repo1-retention-full=1", "expire"]);
+      const { exitCode, stdout, stderr } = await stock.run([
+        ...options,
+        "--log-level-console=info",
+        "--repo1-retention-full=1",
+        "expire",
+      ]);
       return { exitCode, output: stdout + stderr };
     };
     try {
-      const lock = acquireLock({ lockPath, stanza: "demo", kind: "backup", ...key, execId: `${process.pid}-0a1b2c3d`, pid: process.pid });
+      const lock = acquireLock({
+        lockPath,
+        stanza: "demo",
+        kind: "backup",
+        ...key,
+        execId: `${process.pid}-0a1b2c3d`,
+        pid: process.pid,
+      });
       const refused = await expire();
       expect(refused.exitCode).toBe(50);
-      expect(refused.output).toContain(`unable to acquire lock on file '${lock.path}': Resource temporarily unavailable`);
+      expect(refused.output).toContain(
+        `unable to acquire lock on file '${lock.path}': Resource temporarily unavailable`,
+      );
       lock.release();
       expect(existsSync(lock.path)).toBe(false);
       // Past the lock it finds that there is no repository yet.

@@ -1,6 +1,6 @@
 /**
- * What another account of the same host can do to this program: files that root would obey, links in the way of locks and logs, and stop files.
- * Each scene is real: root, PostgreSQL's account, and one that has no business here.
+ * What another account of the same host can do to this program: files that root would obey, links in the way of locks
+ * and logs, and stop files. Each scene is real: root, PostgreSQL's account, and one that has no business here.
  */
 import {
   chmodSync,
@@ -58,9 +58,23 @@ describe.skipIf(!isRoot())("another account of the host", () => {
     symlinkSync(target, path);
     lchownSync(path, owner.uid, owner.gid);
   };
-  const ours = (user: OsUser, args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<RunResult> => {
-    const config = file(join(folder, "pgbackrest.conf"), ROOT, `[global]\nrepo1-path=${join(folder, "repo")}\nlog-level-console=info\n`, 0o644);
-    return run(runtime.node, [runtime.file, `--config=${config}`, "--stanza=main", ...args], { user, cwd: "/", timeoutMs: 60_000, env });
+  const ours = (
+    user: OsUser,
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<RunResult> => {
+    const config = file(
+      join(folder, "pgbackrest.conf"),
+      ROOT,
+      `[global]\nrepo1-path=${join(folder, "repo")}\nlog-level-console=info\n`,
+      0o644,
+    );
+    return run(runtime.node, [runtime.file, `--config=${config}`, "--stanza=main", ...args], {
+      user,
+      cwd: "/",
+      timeoutMs: 60_000,
+      env,
+    });
   };
   /** A command that tells who ran it. */
   const proof = (): { readonly command: string[]; readonly path: string } => {
@@ -72,8 +86,14 @@ describe.skipIf(!isRoot())("another account of the host", () => {
   test("root is warned about files that the account could not use, unless root is intended", async () => {
     directory("repo", postgres);
     const warned = async (user: OsUser, ...args: string[]): Promise<boolean> =>
-      (await ours(user, [...args, "--repo1-retention-full=1", "expire"])).stdout.includes("expire runs as root, but account");
-    expect([await warned(ROOT), await warned(ROOT, "--allow-root"), await warned(postgres)]).toEqual([true, false, false]);
+      (await ours(user, [...args, "--repo1-retention-full=1", "expire"])).stdout.includes(
+        "expire runs as root, but account",
+      );
+    expect([await warned(ROOT), await warned(ROOT, "--allow-root"), await warned(postgres)]).toEqual([
+      true,
+      false,
+      false,
+    ]);
     directory("repo", ROOT);
     expect(await warned(ROOT)).toBe(false);
   });
@@ -137,9 +157,13 @@ describe.skipIf(!isRoot())("another account of the host", () => {
         },
       };
       file(`${data}.rollback.json`, postgres, JSON.stringify(planted));
-      const { exitCode, stdout } = await ours(ROOT, [`--pg1-path=${data}`, "rollback", "--snapshot=tank/pg@a", "--yes"], {
-        PATH: `${bin}:${process.env["PATH"] ?? ""}`,
-      });
+      const { exitCode, stdout } = await ours(
+        ROOT,
+        [`--pg1-path=${data}`, "rollback", "--snapshot=tank/pg@a", "--yes"],
+        {
+          PATH: `${bin}:${process.env["PATH"] ?? ""}`,
+        },
+      );
       expect(existsSync(path) ? `ran as ${readFileSync(path, "utf8")}` : "nothing ran").toBe("nothing ran");
       expect({ exitCode, stdout }).toEqual({
         exitCode: 88,
@@ -178,7 +202,10 @@ describe.skipIf(!isRoot())("another account of the host", () => {
       link(precious, join(locks, "main-backup.lock"), STRANGER);
       const { exitCode, stdout } = await ours(postgres, [`--lock-path=${locks}`, "--repo1-retention-full=1", "expire"]);
       expect(readFileSync(precious, "utf8")).toBe("precious\n");
-      expect({ exitCode, stdout }).toEqual({ exitCode: 88, stdout: expect.stringContaining("main-backup.lock' is a symbolic link") });
+      expect({ exitCode, stdout }).toEqual({
+        exitCode: 88,
+        stdout: expect.stringContaining("main-backup.lock' is a symbolic link"),
+      });
     });
 
     test("a planted stop file stops nothing", async () => {
@@ -190,7 +217,12 @@ describe.skipIf(!isRoot())("another account of the host", () => {
         const locks = directory(name, owner, mode);
         file(join(locks, "all.stop"), STRANGER, "", 0o644);
         // archive-push looks for the stop file first; without one it finds that there is no segment.
-        const { stdout } = await ours(postgres, [`--lock-path=${locks}`, `--pg1-path=${folder}`, "archive-push", "000000010000000000000001"]);
+        const { stdout } = await ours(postgres, [
+          `--lock-path=${locks}`,
+          `--pg1-path=${folder}`,
+          "archive-push",
+          "000000010000000000000001",
+        ]);
         expect({ name, stdout }).toEqual({ name, stdout: expect.not.stringContaining("stop file exists") });
       }
     });
@@ -200,7 +232,12 @@ describe.skipIf(!isRoot())("another account of the host", () => {
       for (const [index, owner] of [ROOT, postgres].entries()) {
         const locks = directory(`lock${index}`, ROOT, 0o1777);
         file(join(locks, "all.stop"), owner, "", 0o644);
-        const { exitCode } = await ours(postgres, [`--lock-path=${locks}`, `--pg1-path=${folder}`, "archive-push", "000000010000000000000001"]);
+        const { exitCode } = await ours(postgres, [
+          `--lock-path=${locks}`,
+          `--pg1-path=${folder}`,
+          "archive-push",
+          "000000010000000000000001",
+        ]);
         expect({ owner: owner.name, exitCode }).toEqual({ owner: owner.name, exitCode: 62 });
       }
     });

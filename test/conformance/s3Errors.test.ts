@@ -19,7 +19,11 @@ import { s3Repo } from "../harness/repositories";
 
 const MIB = 1024 * 1024;
 const opened: Storage[] = [];
-const open = (server: S3Server, s3: Partial<S3Config>, more: { ioTimeoutMs?: number; signal?: AbortSignal; offsetMs?: number } = {}): Storage => {
+const open = (
+  server: S3Server,
+  s3: Partial<S3Config>,
+  more: { ioTimeoutMs?: number; signal?: AbortSignal; offsetMs?: number } = {},
+): Storage => {
   const { offsetMs = 0 } = more;
   const storage = openStorage(s3Repo(server, { s3 }), {
     clock: { ...systemClock, nowMs: () => systemClock.nowMs() + offsetMs },
@@ -143,7 +147,9 @@ describe("TLS", () => {
     expect(await refusal(open(server, { storagePort: port }).put("f", utf8("x")))).toMatchObject({
       kind: "hostConnect",
       retryable: false,
-      message: expect.stringMatching(new RegExp(`^unable to connect to 'localhost:${port}': TLS failed: .*wrong version number`)),
+      message: expect.stringMatching(
+        new RegExp(`^unable to connect to 'localhost:${port}': TLS failed: .*wrong version number`),
+      ),
       hints: ["Check that host and port speak TLS 1.2 or newer."],
     });
     await new Promise((resolve) => plain.close(resolve));
@@ -152,7 +158,9 @@ describe("TLS", () => {
       kind: "hostConnect",
       retryable: true,
       message: expect.stringMatching(
-        new RegExp(`^unable to connect to 'localhost:${free}': \\[ECONNREFUSED\\] connect ECONNREFUSED .*\\(after [2-6] attempts\\)$`),
+        new RegExp(
+          `^unable to connect to 'localhost:${free}': \\[ECONNREFUSED\\] connect ECONNREFUSED .*\\(after [2-6] attempts\\)$`,
+        ),
       ),
       hints: ["Check repo2-s3-endpoint (and repo2-storage-host, -port if set), and the network."],
     });
@@ -169,7 +177,8 @@ describe.each(["s3rver", "versitygw"] as const)("%s", async (kind) => {
     server = await S3Server.create({ kind });
   });
   afterAll(() => server.remove());
-  const target = (doing: string): string => `unable to ${doing} 's3://pgbackstop/repo${doing === "list" ? "" : "/f"}': `;
+  const target = (doing: string): string =>
+    `unable to ${doing} 's3://pgbackstop/repo${doing === "list" ? "" : "/f"}': `;
 
   test("an unknown access key", async () => {
     for (const [doing, work] of routes(open(server, { key: new Secret("AKIAWRONG") }))) {
@@ -202,10 +211,11 @@ describe.each(["s3rver", "versitygw"] as const)("%s", async (kind) => {
         kind: "pathMissing",
         exitCode: 73,
         retryable: false,
-        message: `${target(doing).replace("pgbackstop", "no-such-bucket")}bucket 'no-such-bucket' does not exist at localhost`.replace(
-          ": bucket",
-          ": bucket",
-        ),
+        message:
+          `${target(doing).replace("pgbackstop", "no-such-bucket")}bucket 'no-such-bucket' does not exist at localhost`.replace(
+            ": bucket",
+            ": bucket",
+          ),
         hints: ["Check repo2-s3-bucket, repo2-s3-endpoint and repo2-s3-region, or create the bucket."],
       });
     }
@@ -216,7 +226,11 @@ describe.each(["s3rver", "versitygw"] as const)("%s", async (kind) => {
       kind: "access",
       retryable: false,
       message: expect.stringContaining(`${target("put")}[403] RequestTimeTooSkewed: `),
-      hints: [expect.stringMatching(/^The clock of this host and that of the service( \(.* GMT\))? differ too much: check NTP here\.$/)],
+      hints: [
+        expect.stringMatching(
+          /^The clock of this host and that of the service( \(.* GMT\))? differ too much: check NTP here\.$/,
+        ),
+      ],
     });
   });
 
@@ -233,7 +247,8 @@ describe.each(["s3rver", "versitygw"] as const)("%s", async (kind) => {
     await away.put("away", utf8("x"));
     await server.stop();
     try {
-      for (const [, work] of routes(away)) expect(await refusal(work())).toMatchObject({ kind: "hostConnect", retryable: true });
+      for (const [, work] of routes(away))
+        expect(await refusal(work())).toMatchObject({ kind: "hostConnect", retryable: true });
     } finally {
       await server.start();
     }
@@ -269,7 +284,11 @@ describe.each(["s3rver", "versitygw"] as const)("%s", async (kind) => {
     try {
       const put = storage.put("f", utf8("y"));
       setTimeout(() => controller.abort(), 100);
-      expect(await refusal(put)).toMatchObject({ kind: "term", exitCode: 63, message: "terminated while trying to put 's3://pgbackstop/repo/f'" });
+      expect(await refusal(put)).toMatchObject({
+        kind: "term",
+        exitCode: 63,
+        message: "terminated while trying to put 's3://pgbackstop/repo/f'",
+      });
     } finally {
       server.resume();
     }
@@ -302,7 +321,10 @@ describe.each(["s3rver", "versitygw"] as const)("%s", async (kind) => {
       await storage.put("big", bytes);
       await proxy.dropIdle();
       proxy.cutAfterDown = Array.from({ length: 50 }, () => 20_000);
-      expect(await refusal(storage.read("big").then((stream) => collect(stream, 10 * MIB)))).toMatchObject({ kind: "hostConnect", retryable: true });
+      expect(await refusal(storage.read("big").then((stream) => collect(stream, 10 * MIB)))).toMatchObject({
+        kind: "hostConnect",
+        retryable: true,
+      });
       proxy.cutAfterDown = [];
     });
 
@@ -319,7 +341,8 @@ describe.each(["s3rver", "versitygw"] as const)("%s", async (kind) => {
       expect(reads).toBe(1);
       const whole = await collect(await storage.read("parts"), 20 * MIB);
       expect(whole.length).toBe(17 * MIB);
-      for (let chunk = 0; chunk < 17; chunk++) expect(Buffer.compare(whole.subarray(chunk * MIB, (chunk + 1) * MIB), bytes.subarray(0, MIB))).toBe(0);
+      for (let chunk = 0; chunk < 17; chunk++)
+        expect(Buffer.compare(whole.subarray(chunk * MIB, (chunk + 1) * MIB), bytes.subarray(0, MIB))).toBe(0);
       await storage.remove("parts");
     });
 
@@ -340,7 +363,10 @@ describe.each(["s3rver", "versitygw"] as const)("%s", async (kind) => {
 
 /** Keys of unfinished uploads, asked with a signed request of the driver's own parts. */
 async function openUploads(server: S3Server): Promise<string[]> {
-  const signer = new Signer({ key: new Secret(server.accessKey), keySecret: new Secret(server.secretKey) }, server.region);
+  const signer = new Signer(
+    { key: new Secret(server.accessKey), keySecret: new Secret(server.secretKey) },
+    server.region,
+  );
   const path = `/${server.bucket}`;
   const signed = await signer.sign(
     { method: "GET", host: server.endpoint, path, query: { uploads: "" }, headers: {}, sha256Hex: SHA256_EMPTY },

@@ -1,6 +1,18 @@
-/** What users meet when an SFTP repository is set up wrong or breaks, on a real OpenSSH server: kinds, messages, and what is left behind. */
+/**
+ * What users meet when an SFTP repository is set up wrong or breaks, on a real OpenSSH server: kinds, messages, and
+ * what is left behind.
+ */
 import { createHash } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -38,15 +50,26 @@ describe("sftp errors", async () => {
   afterAll(() => server.remove());
 
   /** A storage in a new folder of the server, and that folder. */
-  const open = (sftp: Partial<SftpConfig> = {}, more: { ioTimeoutMs?: number; signal?: AbortSignal } = {}): { storage: Storage; root: string } => {
+  const open = (
+    sftp: Partial<SftpConfig> = {},
+    more: { ioTimeoutMs?: number; signal?: AbortSignal } = {},
+  ): { storage: Storage; root: string } => {
     const root = server.makeFolder(`repo${++folderCount}`);
     const { ioTimeoutMs = 10_000, signal = new AbortController().signal } = more;
-    const deps = { clock: systemClock, random: systemRandom, signal, ioTimeoutMs, readFile: (path: string) => readFileSync(path) };
+    const deps = {
+      clock: systemClock,
+      random: systemRandom,
+      signal,
+      ioTimeoutMs,
+      readFile: (path: string) => readFileSync(path),
+    };
     const storage = openStorage(sftpRepo(server, root, sftp), deps);
     opened.push(storage);
     return { storage, root };
   };
-  const refusal = async (work: Promise<unknown>): Promise<{ kind: string; exitCode: number; message: string; hints: string; retryable: boolean }> => {
+  const refusal = async (
+    work: Promise<unknown>,
+  ): Promise<{ kind: string; exitCode: number; message: string; hints: string; retryable: boolean }> => {
     const error: unknown = await work.then(
       () => new Error("it succeeded"),
       (thrown: unknown) => thrown,
@@ -62,7 +85,8 @@ describe("sftp errors", async () => {
     return bytes;
   };
   /** The one file that is being written. */
-  const temporaryOf = (folder: string): string => readdirSync(folder).find((name) => name.endsWith(".pgbackrest.tmp")) ?? "none";
+  const temporaryOf = (folder: string): string =>
+    readdirSync(folder).find((name) => name.endsWith(".pgbackrest.tmp")) ?? "none";
   const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
   /** The bytes in chunks, with something happening before the chunk at `atBytes`. */
   async function* streamWith(bytes: Buffer, atBytes: number, happen: () => Promise<void> | void): ByteStream {
@@ -74,7 +98,8 @@ describe("sftp errors", async () => {
 
   describe("the host's key", () => {
     const at = (): string => `${server.user.name}@${server.host}:${server.port}`;
-    const shown = (type: string): string => `SHA256:${Buffer.from(server.fingerprint(type), "hex").toString("base64").replaceAll("=", "")}`;
+    const shown = (type: string): string =>
+      `SHA256:${Buffer.from(server.fingerprint(type), "hex").toString("base64").replaceAll("=", "")}`;
     const fingerprint = (text: string, hashType: "sha256" | "md5" = "sha256"): Partial<SftpConfig> => ({
       hostKeyCheck: { type: "fingerprint", hashType, fingerprint: text },
     });
@@ -98,7 +123,8 @@ describe("sftp errors", async () => {
         kind: "service",
         exitCode: 101,
         message: `host key of '${at()}' [ecdsa-sha2-nistp256 ${server.fingerprint("ecdsa")}, ssh-ed25519 ${server.fingerprint("ed25519")}] and configured fingerprint (sha256) [${"ab".repeat(32)}] do not match`,
-        hints: "Someone may intercept the connection. If the server's key was changed on purpose, set the new fingerprint.",
+        hints:
+          "Someone may intercept the connection. If the server's key was changed on purpose, set the new fingerprint.",
         retryable: false,
       });
       expect((await refusal(open(fingerprint(server.fingerprint(), "md5")).storage.read("f"))).kind).toBe("service");
@@ -111,15 +137,21 @@ describe("sftp errors", async () => {
       expect(await open(knownHosts(`${server.host} ${server.hostKey("ed25519")}`)).storage.stat("f")).toBeNull();
       expect(await refusal(open(knownHosts(`other ${server.hostKey()}`)).storage.stat("f"))).toMatchObject({
         kind: "service",
-        message: expect.stringContaining(`host key of '${at()}' [ecdsa-sha2-nistp256 ${shown("ecdsa")}] is not in the files of known hosts`),
+        message: expect.stringContaining(
+          `host key of '${at()}' [ecdsa-sha2-nistp256 ${shown("ecdsa")}] is not in the files of known hosts`,
+        ),
         hints: expect.stringContaining(`ssh-keyscan -p ${server.port} ${server.host}`),
       });
       await server.makeKey("wrong", "ed25519");
       const wrong = readFileSync(join(server.folder, "wrong.pub"), "utf8").split(" ").slice(0, 2).join(" ");
       const mismatch = await refusal(open(knownHosts(`${name} ${wrong}`)).storage.stat("f"));
       expect(mismatch).toMatchObject({ kind: "service", exitCode: 101, retryable: false });
-      expect(mismatch.message).toMatch(/\[ssh-ed25519 SHA256:\S{43}\] and known hosts \[ssh-ed25519 SHA256:\S{43}\] do not match/);
-      expect((await refusal(open(knownHosts(`@revoked ${name} ${server.hostKey()}`)).storage.stat("f"))).message).toContain("known hosts [revoked ");
+      expect(mismatch.message).toMatch(
+        /\[ssh-ed25519 SHA256:\S{43}\] and known hosts \[ssh-ed25519 SHA256:\S{43}\] do not match/,
+      );
+      expect(
+        (await refusal(open(knownHosts(`@revoked ${name} ${server.hostKey()}`)).storage.stat("f"))).message,
+      ).toContain("known hosts [revoked ");
     });
 
     test("is not checked when checking is off", async () => {
@@ -145,10 +177,14 @@ describe("sftp errors", async () => {
       server.allow("locked");
       const without = await refusal(open({ privateKeyFile }).storage.read("f"));
       expect(without).toMatchObject({ kind: "crypto", hints: "is repo3-sftp-private-key-passphrase set and right?" });
-      const wrong = await refusal(open({ privateKeyFile, privateKeyPassphrase: new Secret("markerWrong") }).storage.read("f"));
+      const wrong = await refusal(
+        open({ privateKeyFile, privateKeyPassphrase: new Secret("markerWrong") }).storage.read("f"),
+      );
       expect(wrong).toMatchObject({ kind: "crypto", hints: without.hints });
       expect(JSON.stringify(wrong)).not.toContain("marker");
-      expect(await open({ privateKeyFile, privateKeyPassphrase: new Secret("markerPhrase") }).storage.stat("f")).toBeNull();
+      expect(
+        await open({ privateKeyFile, privateKeyPassphrase: new Secret("markerPhrase") }).storage.stat("f"),
+      ).toBeNull();
     });
   });
 
@@ -159,8 +195,17 @@ describe("sftp errors", async () => {
     async function drain(): Promise<void> {
       for await (const _ of storage.list("d"));
     }
-    for (const work of [storage.read("d/f"), storage.stat("d/f"), drain(), storage.put("d/g", utf8("x")), storage.remove("d/f")])
-      expect(await refusal(work)).toMatchObject({ kind: "access", message: expect.stringContaining("[3] Permission denied") });
+    for (const work of [
+      storage.read("d/f"),
+      storage.stat("d/f"),
+      drain(),
+      storage.put("d/g", utf8("x")),
+      storage.remove("d/f"),
+    ])
+      expect(await refusal(work)).toMatchObject({
+        kind: "access",
+        message: expect.stringContaining("[3] Permission denied"),
+      });
     chmodSync(join(root, "d"), 0o750);
     expect(readdirSync(join(root, "d"))).toEqual(["f"]);
   });
@@ -171,7 +216,10 @@ describe("sftp errors", async () => {
     symlinkSync("20261120-064059F", join(root, "backup", "latest"));
     const result: ObjectInfo[] = [];
     for await (const info of storage.list("backup")) result.push(info);
-    expect(result.find((info) => info.type === "link")).toMatchObject({ path: "backup/latest", destination: "20261120-064059F" });
+    expect(result.find((info) => info.type === "link")).toMatchObject({
+      path: "backup/latest",
+      destination: "20261120-064059F",
+    });
     await storage.removePath("backup/latest");
     expect(readdirSync(join(root, "backup"))).toEqual(["20261120-064059F"]);
   });
@@ -259,7 +307,8 @@ describe("sftp errors", async () => {
         cutAt = bytes;
         await storage.put("f", utf8(`content ${bytes}`));
         // Not every put has as many bytes of answers: the last cuts may not come to pass.
-        if (bytes < allBytes / 2) expect(cutAt, `cut after ${bytes} of ${allBytes} bytes`).toBe(Number.POSITIVE_INFINITY);
+        if (bytes < allBytes / 2)
+          expect(cutAt, `cut after ${bytes} of ${allBytes} bytes`).toBe(Number.POSITIVE_INFINITY);
         cutAt = Number.POSITIVE_INFINITY;
         expect(readFileSync(join(root, "f"), "utf8")).toBe(`content ${bytes}`);
         expect(readdirSync(root)).toEqual(["f"]);

@@ -1,4 +1,7 @@
-/** Who is believed to be a host, and who may sign in there: a real OpenSSH server, keys of every kind that ssh-keygen makes. */
+/**
+ * Who is believed to be a host, and who may sign in there: a real OpenSSH server, keys of every kind that ssh-keygen
+ * makes.
+ */
 import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -43,8 +46,10 @@ describe("the route to a host", async () => {
     jump: undefined,
     ...more,
   });
-  const open = (target: SshTarget): Promise<Client> => openSshClient(target, clients, async (path) => readFileSync(path, "utf8"));
-  const sha256 = (type: string): string => `SHA256:${Buffer.from(server.fingerprint(type), "hex").toString("base64").replaceAll("=", "")}`;
+  const open = (target: SshTarget): Promise<Client> =>
+    openSshClient(target, clients, async (path) => readFileSync(path, "utf8"));
+  const sha256 = (type: string): string =>
+    `SHA256:${Buffer.from(server.fingerprint(type), "hex").toString("base64").replaceAll("=", "")}`;
   const knownHosts = (text: string): string => {
     const file = join(server.folder, "known_hosts");
     writeFileSync(file, text);
@@ -68,13 +73,17 @@ describe("the route to a host", async () => {
   test("an unknown host is refused with the key that it showed, a changed one with both keys", async () => {
     const nowhere = knownHosts("");
     await expect(open(targetOf({ hostKeys: [], knownHostsFiles: [nowhere] }))).rejects.toThrow(
-      new RegExp(`^the key of ${server.host} is unknown \\(.*known_hosts do not list it; the host presented \\S+ SHA256:\\S+\\)`),
+      new RegExp(
+        `^the key of ${server.host} is unknown \\(.*known_hosts do not list it; the host presented \\S+ SHA256:\\S+\\)`,
+      ),
     );
     await expect(open(targetOf({ hostKeys: [other.hostKey()] }))).rejects.toThrow(
       /presented ssh-ed25519 SHA256:\S+ instead of the expected key ssh-ed25519 SHA256:/,
     );
     const revoked = knownHosts(`@revoked [${server.host}]:${server.port} ${server.hostKey()}\n`);
-    await expect(open(targetOf({ hostKeys: [], knownHostsFiles: [revoked] }))).rejects.toThrow("expected is revoked ssh-ed25519 SHA256:");
+    await expect(open(targetOf({ hostKeys: [], knownHostsFiles: [revoked] }))).rejects.toThrow(
+      "expected is revoked ssh-ed25519 SHA256:",
+    );
   });
 
   test("an encrypted key needs its passphrase, and no message contains either", async () => {
@@ -91,24 +100,37 @@ describe("the route to a host", async () => {
 
   test("an SSH agent signs in if no key is given", async () => {
     const socket = join(server.folder, "agent.sock");
-    const agent: Started = await start("ssh-agent", ["-D", "-a", socket], { logFile: join(server.folder, "agent.log") });
+    const agent: Started = await start("ssh-agent", ["-D", "-a", socket], {
+      logFile: join(server.folder, "agent.log"),
+    });
     try {
       await waitFor("the agent", 60_000, async () => {
-        const child = spawn("ssh-add", ["-q", server.clientKeyFile], { env: { ...process.env, SSH_AUTH_SOCK: socket }, stdio: "ignore" });
+        const child = spawn("ssh-add", ["-q", server.clientKeyFile], {
+          env: { ...process.env, SSH_AUTH_SOCK: socket },
+          stdio: "ignore",
+        });
         return (await new Promise((resolve) => child.on("close", resolve))) === 0 ? true : null;
       });
       await open(targetOf({ privateKey: undefined, agent: socket }));
     } finally {
       await agent.stop();
     }
-    await expect(open(targetOf({ privateKey: undefined }))).rejects.toThrow("set privateKey or privateKeyFile, or start an agent (SSH_AUTH_SOCK)");
+    await expect(open(targetOf({ privateKey: undefined }))).rejects.toThrow(
+      "set privateKey or privateKeyFile, or start an agent (SSH_AUTH_SOCK)",
+    );
   });
 
   test("a jump host proves its own key, and cannot vouch for the target", async () => {
     await open(targetOf({ jump: targetOf({}, other) }));
-    await expect(open(targetOf({ jump: targetOf({ hostKeys: [server.hostKey()] }, other) }))).rejects.toThrow("instead of the expected key");
-    await expect(open(targetOf({ hostKeys: [other.hostKey()], jump: targetOf({}, other) }))).rejects.toThrow("instead of the expected key");
-    await expect(open(targetOf({ port: 1, jump: targetOf({}, other) }))).rejects.toThrow("127.0.0.1 cannot connect to 127.0.0.1:1");
+    await expect(open(targetOf({ jump: targetOf({ hostKeys: [server.hostKey()] }, other) }))).rejects.toThrow(
+      "instead of the expected key",
+    );
+    await expect(open(targetOf({ hostKeys: [other.hostKey()], jump: targetOf({}, other) }))).rejects.toThrow(
+      "instead of the expected key",
+    );
+    await expect(open(targetOf({ port: 1, jump: targetOf({}, other) }))).rejects.toThrow(
+      "127.0.0.1 cannot connect to 127.0.0.1:1",
+    );
   });
 
   test("a refused login and a silent host are distinguished", async () => {

@@ -1,6 +1,6 @@
 /**
- * What every storage must do, whatever it stands on: the contract of runtime/storage/storage.ts as tests. Each driver runs it in
- * storage.test.ts; where drivers may differ, the table of capabilities there says so.
+ * What every storage must do, whatever it stands on: the contract of runtime/storage/storage.ts as tests. Each driver
+ * runs it in storage.test.ts; where drivers may differ, the table of capabilities there says so.
  */
 import { createHash } from "node:crypto";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -18,7 +18,10 @@ export interface StorageCase {
   readonly createsExclusively: boolean;
   /** Where a file can be replaced only while nobody else has; absent is nowhere. */
   readonly replaces?: boolean;
-  /** The server looks and then writes, so that two at once may both succeed: its conditions can be tried one after the other only. */
+  /**
+   * The server looks and then writes, so that two at once may both succeed: its conditions can be tried one after the
+   * other only.
+   */
   readonly looksThenWrites?: boolean;
   /** Objects in the listing that must not end after the first page. */
   readonly manyCount: number;
@@ -33,7 +36,8 @@ export function storageSuite(name: string, get: () => StorageCase): void {
     let folderCount = 0;
     /** A path of its own for each test: they share one storage. */
     const folder = (): string => `suite/f${++folderCount}`;
-    const text = async (path: string, range?: ByteRange): Promise<string> => textOf(await collect(await storage.read(path, range), MIB));
+    const text = async (path: string, range?: ByteRange): Promise<string> =>
+      textOf(await collect(await storage.read(path, range), MIB));
     const list = async (path: string, options?: ListOptions): Promise<string[]> => {
       const result: string[] = [];
       for await (const info of storage.list(path, options)) result.push(`${info.type} ${info.path}`);
@@ -83,7 +87,10 @@ export function storageSuite(name: string, get: () => StorageCase): void {
       const path = `${folder()}/f`;
       const other = await get().open();
       const gates: (() => void)[] = [];
-      const write = (client: Storage, content: string): { readonly began: Promise<void>; readonly ended: Promise<void> } => {
+      const write = (
+        client: Storage,
+        content: string,
+      ): { readonly began: Promise<void>; readonly ended: Promise<void> } => {
         const gate = new Promise<void>((resolve) => void gates.push(resolve));
         let resolveBegan = (): void => {};
         const began = new Promise<void>((resolve) => {
@@ -130,13 +137,17 @@ export function storageSuite(name: string, get: () => StorageCase): void {
 
     test("returns true to one of many concurrent creators, and keeps its bytes", async () => {
       const other = await get().open();
-      const creators = [storage.create?.bind(storage), other.create?.bind(other)].filter((create) => create !== undefined);
+      const creators = [storage.create?.bind(storage), other.create?.bind(other)].filter(
+        (create) => create !== undefined,
+      );
       if (creators.length === 0 || get().looksThenWrites === true) return;
       const at = folder();
       for (let round = 0; round < 5; round++) {
         const path = `${at}/${round}`;
         const texts = Array.from({ length: 8 }, (_, index) => `writer ${index} of round ${round}`);
-        const made = await Promise.all(texts.map(async (content, index) => creators[index % creators.length]?.(path, utf8(content))));
+        const made = await Promise.all(
+          texts.map(async (content, index) => creators[index % creators.length]?.(path, utf8(content))),
+        );
         expect(made.filter((isMade) => isMade === true)).toHaveLength(1);
         expect(await text(path)).toBe(texts[made.indexOf(true)]);
       }
@@ -216,7 +227,9 @@ export function storageSuite(name: string, get: () => StorageCase): void {
         await storage.put(`${at}/f`, utf8("x"));
         for (const path of [`${at}/g`, `${at}/d/g`, `${at}/f/g`, `${at}/F`, "missing"]) {
           await expect(storage.read(path)).rejects.toMatchObject({ kind: "fileMissing", exitCode: 55, path });
-          await expect(storage.read(path, { offsetBytes: 3, sizeBytes: 0 })).rejects.toMatchObject({ kind: "fileMissing" });
+          await expect(storage.read(path, { offsetBytes: 3, sizeBytes: 0 })).rejects.toMatchObject({
+            kind: "fileMissing",
+          });
         }
       });
 
@@ -258,7 +271,9 @@ export function storageSuite(name: string, get: () => StorageCase): void {
         for (const file of ["a", "b", "d/e", "d/f/g", "d.x"]) await storage.put(`${at}/${file}`, utf8(file));
         expect(await list(at)).toEqual([`directory ${at}/d`, `file ${at}/a`, `file ${at}/b`, `file ${at}/d.x`]);
         expect(await list(`${at}/d`)).toEqual([`directory ${at}/d/f`, `file ${at}/d/e`]);
-        expect(await list(at, { recursive: true })).toEqual(["a", "b", "d.x", "d/e", "d/f/g"].map((file) => `file ${at}/${file}`));
+        expect(await list(at, { recursive: true })).toEqual(
+          ["a", "b", "d.x", "d/e", "d/f/g"].map((file) => `file ${at}/${file}`),
+        );
       });
 
       test("starts at the root", async () => {
@@ -270,8 +285,16 @@ export function storageSuite(name: string, get: () => StorageCase): void {
       test("returns only names with the prefix", async () => {
         const at = folder();
         for (const file of ["0001-a", "0001-b", "0002-a", "0001x/y"]) await storage.put(`${at}/${file}`, utf8(file));
-        expect(await list(at, { namePrefix: "0001" })).toEqual([`directory ${at}/0001x`, `file ${at}/0001-a`, `file ${at}/0001-b`]);
-        expect(await list(at, { namePrefix: "0001", recursive: true })).toEqual([`file ${at}/0001-a`, `file ${at}/0001-b`, `file ${at}/0001x/y`]);
+        expect(await list(at, { namePrefix: "0001" })).toEqual([
+          `directory ${at}/0001x`,
+          `file ${at}/0001-a`,
+          `file ${at}/0001-b`,
+        ]);
+        expect(await list(at, { namePrefix: "0001", recursive: true })).toEqual([
+          `file ${at}/0001-a`,
+          `file ${at}/0001-b`,
+          `file ${at}/0001x/y`,
+        ]);
         expect(await list(at, { namePrefix: "9" })).toEqual([]);
       });
 
@@ -296,7 +319,10 @@ export function storageSuite(name: string, get: () => StorageCase): void {
       test("continues after the first page, and every listed file can be removed", async () => {
         const at = folder();
         const count = get().manyCount;
-        const names = Array.from({ length: count }, (_, index) => `${at}/d${index % 3}/${String(index).padStart(5, "0")}`);
+        const names = Array.from(
+          { length: count },
+          (_, index) => `${at}/d${index % 3}/${String(index).padStart(5, "0")}`,
+        );
         for (let first = 0; first < count; first += 32)
           await Promise.all(names.slice(first, first + 32).map((path) => storage.put(path, utf8(path))));
         expect(await list(at, { recursive: true })).toEqual(names.map((path) => `file ${path}`).sort());
@@ -331,7 +357,15 @@ export function storageSuite(name: string, get: () => StorageCase): void {
       test("of every size around the part size arrive complete", async () => {
         const at = folder();
         const { partSizeBytes } = get();
-        for (const sizeBytes of [0, 1, partSizeBytes - 1, partSizeBytes, partSizeBytes + 1, 2 * partSizeBytes, 3 * partSizeBytes + 12_345]) {
+        for (const sizeBytes of [
+          0,
+          1,
+          partSizeBytes - 1,
+          partSizeBytes,
+          partSizeBytes + 1,
+          2 * partSizeBytes,
+          3 * partSizeBytes + 12_345,
+        ]) {
           for (const atomic of [true, false]) {
             const path = `${at}/${sizeBytes}-${atomic}`;
             await storage.putStream(path, () => source(sizeBytes), { atomic });
@@ -353,7 +387,10 @@ export function storageSuite(name: string, get: () => StorageCase): void {
         const path = `${folder()}/f`;
         const { partSizeBytes } = get();
         await storage.putStream(path, () => source(2 * partSizeBytes));
-        const expected = (await collect(source(2 * partSizeBytes), 1024 * MIB)).subarray(partSizeBytes - 10, partSizeBytes + 10);
+        const expected = (await collect(source(2 * partSizeBytes), 1024 * MIB)).subarray(
+          partSizeBytes - 10,
+          partSizeBytes + 10,
+        );
         const result = await collect(await storage.read(path, { offsetBytes: partSizeBytes - 10, sizeBytes: 20 }), MIB);
         expect(Buffer.from(result)).toEqual(Buffer.from(expected));
       });
@@ -368,7 +405,8 @@ export function storageSuite(name: string, get: () => StorageCase): void {
             yield* source(sizeBytes);
             throw broken;
           };
-          for (const path of [`${at}/f`, `${at}/new`]) await expect(storage.putStream(path, failing)).rejects.toBe(broken);
+          for (const path of [`${at}/f`, `${at}/new`])
+            await expect(storage.putStream(path, failing)).rejects.toBe(broken);
         }
         expect(await text(`${at}/f`)).toBe("old");
         expect(await list(at, { recursive: true })).toEqual([`file ${at}/f`]);
@@ -378,7 +416,9 @@ export function storageSuite(name: string, get: () => StorageCase): void {
         const at = folder();
         const sizes = Array.from({ length: 16 }, (_, index) => index * 70_001);
         await Promise.all(sizes.map((sizeBytes) => storage.putStream(`${at}/${sizeBytes}`, () => source(sizeBytes))));
-        const digests = await Promise.all(sizes.map(async (sizeBytes) => digest(await storage.read(`${at}/${sizeBytes}`))));
+        const digests = await Promise.all(
+          sizes.map(async (sizeBytes) => digest(await storage.read(`${at}/${sizeBytes}`))),
+        );
         expect(digests).toEqual(await Promise.all(sizes.map((sizeBytes) => digest(source(sizeBytes)))));
       });
     });
@@ -408,13 +448,16 @@ export function storageSuite(name: string, get: () => StorageCase): void {
       await storage.makePath(`${at}/x/y`);
       await storage.syncPath(`${at}/x/y`);
       expect(await list(at)).toEqual(get().features.directories ? [`directory ${at}/x`] : []);
-      if (get().features.directories) expect(await storage.stat(`${at}/x/y`)).toMatchObject({ type: "directory", sizeBytes: 0 });
+      if (get().features.directories)
+        expect(await storage.stat(`${at}/x/y`)).toMatchObject({ type: "directory", sizeBytes: 0 });
     });
 
     test("replaces links if the storage has them", async () => {
       const at = folder();
       if (!get().features.symlinks) {
-        await expect(storage.link(`${at}/latest`, "20261120-064059F")).rejects.toMatchObject({ kind: "featureNotSupported" });
+        await expect(storage.link(`${at}/latest`, "20261120-064059F")).rejects.toMatchObject({
+          kind: "featureNotSupported",
+        });
         return;
       }
       await storage.link(`${at}/latest`, "20261120-064059F");

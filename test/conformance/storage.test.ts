@@ -1,4 +1,6 @@
-/** Every driver under the one suite. Drivers x capabilities is the table below; "not there" is an entry, never a gap. */
+/**
+ * Every driver under the one suite. Drivers x capabilities is the table below; "not there" is an entry, never a gap.
+ */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -104,7 +106,8 @@ describe.each(["s3rver", "versitygw"] as const)("s3 on %s", async (kind) => {
     createsExclusively: false,
     manyCount,
   }));
-  // Amazon's row makes the driver ask for them. versitygw's own row does not: of two that create at once both may succeed.
+  // Amazon's row makes the driver ask for them. versitygw's own row does not: of two that create at once both may
+  // succeed.
   if (kind === "versitygw") {
     storageSuite("conditional writes", () => ({
       features: OBJECT_STORE,
@@ -118,7 +121,8 @@ describe.each(["s3rver", "versitygw"] as const)("s3 on %s", async (kind) => {
   }
   storageSuite("host style at the root", () => ({
     features: OBJECT_STORE,
-    // Not every machine resolves names below localhost: the connection goes to localhost, Host header and signature name the bucket.
+    // Not every machine resolves names below localhost: the connection goes to localhost, Host header and signature
+    // name the bucket.
     open: () => open({ uriStyle: "host", endpoint: hostStyleEndpoint, storageHost: server.host }, "/"),
     partSizeBytes: 5 * MIB,
     createsExclusively: false,
@@ -129,7 +133,10 @@ describe.each(["s3rver", "versitygw"] as const)("s3 on %s", async (kind) => {
 /** Extensions of OpenSSH that other servers lack: the driver has another way then. */
 const EXTENSIONS = [
   { name: "with every extension", without: [] },
-  { name: "without posix-rename, fsync, statvfs and hardlink", without: ["posix-rename", "fsync", "statvfs", "limits", "hardlink"] },
+  {
+    name: "without posix-rename, fsync, statvfs and hardlink",
+    without: ["posix-rename", "fsync", "statvfs", "limits", "hardlink"],
+  },
 ];
 
 describe.each(EXTENSIONS)("sftp on OpenSSH $name", async ({ without }) => {

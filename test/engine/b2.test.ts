@@ -1,4 +1,7 @@
-/** `B2Repository` on the real engine, with Backblaze's native API played by a double: what is made, kept, changed, taken over and deleted. */
+/**
+ * `B2Repository` on the real engine, with Backblaze's native API played by a double: what is made, kept, changed, taken
+ * over and deleted.
+ */
 import { mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
@@ -16,7 +19,11 @@ import { findSecrets, holdsSecret } from "../harness/compare/secrets";
 type Package = typeof import("../../components/index");
 
 const NAME = "acme-orders-pg";
-const ARGS: B2RepositoryArgs = { bucket: { create: { name: NAME } }, immutableDays: 14, credentials: { create: { reader: true } } };
+const ARGS: B2RepositoryArgs = {
+  bucket: { create: { name: NAME } },
+  immutableDays: 14,
+  credentials: { create: { reader: true } },
+};
 const RULE = {
   fileNamePrefix: "",
   daysFromHidingToDeleting: 15,
@@ -35,7 +42,10 @@ beforeAll(async () => {
   const cli = await findPulumiCli();
   if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   server = await B2ServerDouble.start();
-  programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-b2-")), { cli, passphrase: "state passphrase of the test" });
+  programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-b2-")), {
+    cli,
+    passphrase: "state passphrase of the test",
+  });
   // The built package, as a user's program finds it: its dynamic resources are serialized as they are.
   built = createRequire(join(programFolder.folder, "program.cjs"))("pgbackstop") as Package;
   config = {
@@ -49,7 +59,11 @@ afterAll(async () => {
   await server?.stop();
 });
 
-async function open(args: B2RepositoryArgs = ARGS, opts: ComponentResourceOptions = {}, stackName = "prod"): Promise<Stack> {
+async function open(
+  args: B2RepositoryArgs = ARGS,
+  opts: ComponentResourceOptions = {},
+  stackName = "prod",
+): Promise<Stack> {
   const stack = await openStack(programFolder, stackName, async () => {
     const repository = new built.B2Repository("orders-b2", args, opts);
     return {
@@ -71,7 +85,9 @@ async function preview(stack: Stack, diff = false): Promise<{ text: string; chan
   return { text: stdout + stderr, changes: changeSummary };
 }
 
-async function up(stack: Stack): Promise<{ changes: object; text: string; outputs: Record<string, { value: unknown; secret: boolean }> }> {
+async function up(
+  stack: Stack,
+): Promise<{ changes: object; text: string; outputs: Record<string, { value: unknown; secret: boolean }> }> {
   const { outputs, stdout, stderr, summary } = await stack.up();
   printed.push(stdout, stderr);
   return { changes: summary.resourceChanges ?? {}, text: stdout, outputs };
@@ -141,7 +157,9 @@ test("a changed argument is one update in place; removing the lock is refused be
   expect((await up(stack)).changes).toEqual({ same: 4, update: 2 });
   expect(server.bucket(NAME).lifecycleRules).toEqual([{ ...RULE, daysFromHidingToDeleting: 60 }]);
   const { immutableDays: _days, ...unlocked } = ARGS;
-  expect(await failureOf((await open(unlocked)).preview(), printed)).toContain("Backblaze cannot disable a bucket's object lock");
+  expect(await failureOf((await open(unlocked)).preview(), printed)).toContain(
+    "Backblaze cannot disable a bucket's object lock",
+  );
 });
 
 test("a refresh shows a manual change, and the next update corrects it", async () => {
@@ -161,7 +179,9 @@ test("a refresh shows a manual change, and the next update corrects it", async (
 test("new keys are created before the old ones are deleted", async () => {
   const old = keyOf("writer").applicationKeyId;
   const count = server.calls.length;
-  const { changes, outputs } = await up(await open({ ...ARGS, credentials: { create: { reader: true, rotationTrigger: "2026-11" } } }));
+  const { changes, outputs } = await up(
+    await open({ ...ARGS, credentials: { create: { reader: true, rotationTrigger: "2026-11" } } }),
+  );
   expect(changes).toMatchObject({ replace: 2 });
   // Deletions go to version 4, which does not know such a key, then to version 3: two calls for each of the two.
   const operations = ["b2_create_key", "b2_create_key", ...Array<string>(4).fill("b2_delete_key")];
@@ -201,10 +221,19 @@ test("an existing bucket is refused unless it is adopted, and a destroy leaves i
   const photos = { ...RULE, fileNamePrefix: "photos/" };
   const bucket = server.addBucket({ bucketName: NAME, lifecycleRules: [photos], bucketInfo: { team: "shop" } });
   const args = { bucket: { create: { name: NAME } } };
-  expect(await failureOf((await open(args, {}, "other")).up(), printed)).toContain(`to use it set bucket: { existing: { name: "${NAME}" } }`);
-  const stack = await open({ bucket: { existing: { name: NAME } } }, { protect: false, retainOnDelete: false }, "other");
+  expect(await failureOf((await open(args, {}, "other")).up(), printed)).toContain(
+    `to use it set bucket: { existing: { name: "${NAME}" } }`,
+  );
+  const stack = await open(
+    { bucket: { existing: { name: NAME } } },
+    { protect: false, retainOnDelete: false },
+    "other",
+  );
   expect((await up(stack)).text).toContain(`took over bucket ${NAME}`);
-  expect(bucket.lifecycleRules).toEqual([photos, { ...RULE, fileNamePrefix: "pgbackrest/", daysFromHidingToDeleting: 14 }]);
+  expect(bucket.lifecycleRules).toEqual([
+    photos,
+    { ...RULE, fileNamePrefix: "pgbackrest/", daysFromHidingToDeleting: 14 },
+  ]);
   expect((await preview(stack)).changes).toEqual({ same: 5 });
   const destroyed = await stack.destroy();
   printed.push(destroyed.stdout);

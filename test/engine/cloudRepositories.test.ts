@@ -1,6 +1,7 @@
 /**
- * `S3Repository` and `R2Repository` on the real engine, with the providers played by doubles: what is made, kept, changed, taken over and
- * deleted. Amazon's bucket, versions, lock, policy, users and keys are real at versitygw, where every right is tried.
+ * `S3Repository` and `R2Repository` on the real engine, with the providers played by doubles: what is made, kept,
+ * changed, taken over and deleted. Amazon's bucket, versions, lock, policy, users and keys are real at versitygw, where
+ * every right is tried.
  */
 import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -74,7 +75,10 @@ beforeAll(async () => {
   server = await S3Server.create({ kind: "versitygw", versioning: true, users: true });
   aws = await ProviderDouble.start(AWS, { live: liveAws(server) });
   cloudflare = await ProviderDouble.start(CLOUDFLARE);
-  const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-cloud-")), { cli, passphrase: "state passphrase of the test" });
+  const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-cloud-")), {
+    cli,
+    passphrase: "state passphrase of the test",
+  });
   programFolder = { ...prepared, env: { ...prepared.env, ...engineEnvironment([aws, cloudflare]) } };
 });
 afterAll(async () => {
@@ -84,11 +88,24 @@ afterAll(async () => {
   rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
 });
 
-function openS3(args: S3RepositoryArgs = S3, opts: pulumi.ComponentResourceOptions = {}, stackName = "amazon"): Promise<Stack> {
+function openS3(
+  args: S3RepositoryArgs = S3,
+  opts: pulumi.ComponentResourceOptions = {},
+  stackName = "amazon",
+): Promise<Stack> {
   return openStack(programFolder, stackName, async () => {
     const repository = new S3Repository("orders-s3", args, opts);
-    const { location, monthlyCostUsd, pricesAsOf, readerCredentials, recoveryCredentials, restoreEndpoint, roleArn, target, writerPolicy } =
-      repository;
+    const {
+      location,
+      monthlyCostUsd,
+      pricesAsOf,
+      readerCredentials,
+      recoveryCredentials,
+      restoreEndpoint,
+      roleArn,
+      target,
+      writerPolicy,
+    } = repository;
     return {
       location,
       restoreEndpoint,
@@ -104,16 +121,26 @@ function openS3(args: S3RepositoryArgs = S3, opts: pulumi.ComponentResourceOptio
   });
 }
 
-function openR2(args: R2RepositoryArgs = R2, opts: pulumi.ComponentResourceOptions = {}, stackName = "cloudflare"): Promise<Stack> {
+function openR2(
+  args: R2RepositoryArgs = R2,
+  opts: pulumi.ComponentResourceOptions = {},
+  stackName = "cloudflare",
+): Promise<Stack> {
   return openStack(programFolder, stackName, async () => {
-    const { location, monthlyCostUsd, pricesAsOf, readerCredentials, restoreEndpoint, target } = new R2Repository("orders-r2", args, opts);
+    const { location, monthlyCostUsd, pricesAsOf, readerCredentials, restoreEndpoint, target } = new R2Repository(
+      "orders-r2",
+      args,
+      opts,
+    );
     const keys = { ...keyOutputs("writer", target.s3?.credentials), ...keyOutputs("reader", readerCredentials) };
     return { location, restoreEndpoint, monthlyCostUsd, pricesAsOf, target: target.s3, ...keys };
   });
 }
 
 function keyOutputs(role: string, credentials: S3Credentials | undefined): Record<string, unknown> {
-  return credentials === undefined ? {} : { [`${role}Id`]: credentials.accessKeyId, [`${role}Key`]: credentials.secretAccessKey };
+  return credentials === undefined
+    ? {}
+    : { [`${role}Id`]: credentials.accessKeyId, [`${role}Key`]: credentials.secretAccessKey };
 }
 
 async function preview(stack: Stack): Promise<{ text: string; changes: object }> {
@@ -139,7 +166,8 @@ async function destroy(stack: Stack): Promise<string> {
   return stdout;
 }
 
-const changesOf = (double: ProviderDouble, from: number): string[] => double.calls.slice(from).filter((call) => /^(create|update|delete)/.test(call));
+const changesOf = (double: ProviderDouble, from: number): string[] =>
+  double.calls.slice(from).filter((call) => /^(create|update|delete)/.test(call));
 
 function keysOf(changed: Changed, role: "writer" | "reader" | "recovery"): S3Keys {
   const [id, key] = [changed.outputs[`${role}Id`], changed.outputs[`${role}Key`]];
@@ -173,7 +201,12 @@ test("S3: an update creates bucket, settings and users; a second one changes not
   expect(made.changes).toEqual({ create: 18 });
   expect(aws.only(BUCKET).inputs).toEqual({ bucket: NAME, region: "eu-central-1", forceDestroy: false });
   expect(aws.only(LIFECYCLE).inputs["rules"]).toEqual([
-    { id: "pgbackstop-unfinished-uploads", status: "Enabled", filter: { prefix: "" }, abortIncompleteMultipartUpload: { daysAfterInitiation: 2 } },
+    {
+      id: "pgbackstop-unfinished-uploads",
+      status: "Enabled",
+      filter: { prefix: "" },
+      abortIncompleteMultipartUpload: { daysAfterInitiation: 2 },
+    },
     {
       id: "pgbackstop-replaced-versions",
       status: "Enabled",
@@ -188,11 +221,17 @@ test("S3: an update creates bucket, settings and users; a second one changes not
     ignorePublicAcls: true,
     restrictPublicBuckets: true,
   });
-  expect(textOf(aws.only("aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration").inputs["rules"])).toContain(
-    "AES256",
-  );
+  expect(
+    textOf(
+      aws.only("aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration").inputs[
+        "rules"
+      ],
+    ),
+  ).toContain("AES256");
   const order = changesOf(aws, 0);
-  expect(order.indexOf(`create ${LIFECYCLE}`)).toBeGreaterThan(order.indexOf("create aws:s3/bucketVersioning:BucketVersioning"));
+  expect(order.indexOf(`create ${LIFECYCLE}`)).toBeGreaterThan(
+    order.indexOf("create aws:s3/bucketVersioning:BucketVersioning"),
+  );
   const { outputs } = made;
   expect(outputs["restoreEndpoint"]?.value).toBe("https://s3.eu-central-1.amazonaws.com");
   expect([outputs["monthlyCostUsd"]?.value, outputs["pricesAsOf"]?.value]).toEqual([2.47, "2026-11-20"]);
@@ -204,7 +243,9 @@ test("S3: an update creates bucket, settings and users; a second one changes not
     keyType: "shared",
     facts: { versioning: true, undeleteDays: 14 },
   });
-  expect(textOf(aws.all("aws:iam/userPolicy:UserPolicy")[0]?.inputs["policy"])).toContain("arn:aws:s3:::acme-orders-pg/pgbackrest/*");
+  expect(textOf(aws.all("aws:iam/userPolicy:UserPolicy")[0]?.inputs["policy"])).toContain(
+    "arn:aws:s3:::acme-orders-pg/pgbackrest/*",
+  );
   expect((await up(await openS3())).changes).toEqual({ same: 18 });
 });
 
@@ -215,7 +256,12 @@ test("S3: the writer's key works, and cannot lose or change a version", async ()
   const first = await versionOf(key);
   expect(await statusOf(writer, { method: "PUT", key, body: "second" })).toBe(200);
   expect(await statusOf(writer, { method: "GET", key })).toBe(200);
-  expect(await statusOf(writer, { method: "GET", query: { "list-type": "2", prefix: "pgbackrest/backup/", delimiter: "/" } })).toBe(200);
+  expect(
+    await statusOf(writer, {
+      method: "GET",
+      query: { "list-type": "2", prefix: "pgbackrest/backup/", delimiter: "/" },
+    }),
+  ).toBe(200);
   // Nothing there is "not found", not "forbidden": stock stops at the latter.
   expect(await statusOf(writer, { method: "HEAD", key: "pgbackrest/archive/main/archive.info" })).toBe(404);
   expect(await statusOf(writer, { method: "DELETE", key })).toBe(204);
@@ -235,7 +281,11 @@ test("S3: the reader's key reads, including old versions, and writes nothing; th
   const key = "pgbackrest/backup/main/backup.info";
   const reader = keysOf(made, "reader");
   const recovery = keysOf(made, "recovery");
-  const listed = await askS3(server, { method: "GET", bucket: NAME, query: { versions: "", prefix: "pgbackrest/backup/" } }, reader);
+  const listed = await askS3(
+    server,
+    { method: "GET", bucket: NAME, query: { versions: "", prefix: "pgbackrest/backup/" } },
+    reader,
+  );
   expect(listed.status).toBe(200);
   const marker = /<DeleteMarker>.*?<VersionId>([^<]+)<\/VersionId>/s.exec(listed.text)?.[1] ?? "";
   const version = /<Version>.*?<VersionId>([^<]+)<\/VersionId>/s.exec(listed.text)?.[1] ?? "";
@@ -243,8 +293,18 @@ test("S3: the reader's key reads, including old versions, and writes nothing; th
   expect(await statusOf(reader, { method: "PUT", key, body: "x" })).toBe(403);
   expect(await statusOf(reader, { method: "DELETE", key })).toBe(403);
   expect(await statusOf(reader, { method: "DELETE", key, query: { versionId: version } })).toBe(403);
-  expect((await askS3(server, { method: "GET", bucket: NAME, key, query: { versionId: version } }, recovery)).text).toBe("second");
-  expect((await askS3(server, { method: "GET", bucket: NAME, query: { versions: "", prefix: "pgbackrest/backup/" } }, recovery)).status).toBe(200);
+  expect(
+    (await askS3(server, { method: "GET", bucket: NAME, key, query: { versionId: version } }, recovery)).text,
+  ).toBe("second");
+  expect(
+    (
+      await askS3(
+        server,
+        { method: "GET", bucket: NAME, query: { versions: "", prefix: "pgbackrest/backup/" } },
+        recovery,
+      )
+    ).status,
+  ).toBe(200);
   expect(await statusOf(recovery, { method: "DELETE", key, query: { versionId: marker } })).toBe(204);
   expect((await askS3(server, { method: "GET", bucket: NAME, key }, reader)).text).toBe("second");
 });
@@ -256,10 +316,14 @@ test("S3: a preview shows a new lock, and the update locks all later writes, for
   expect(text).toMatch(/noncurrentDays: 14 => 31/);
   const changed = await up(await openS3(locked));
   expect(changed.changes).toEqual({ same: 16, create: 1, update: 2 });
-  expect(changed.outputs["target"]?.value).toMatchObject({ facts: { undeleteDays: 31, immutableDays: 30, lockMode: "governance" } });
+  expect(changed.outputs["target"]?.value).toMatchObject({
+    facts: { undeleteDays: 31, immutableDays: 30, lockMode: "governance" },
+  });
   const key = "pgbackrest/archive/main/archive.info";
   expect(await statusOf(keysOf(changed, "writer"), { method: "PUT", key, body: "locked" })).toBe(200);
-  expect(await statusOf(keysOf(changed, "recovery"), { method: "DELETE", key, query: { versionId: await versionOf(key) } })).toBe(403);
+  expect(
+    await statusOf(keysOf(changed, "recovery"), { method: "DELETE", key, query: { versionId: await versionOf(key) } }),
+  ).toBe(403);
   // Days that are taken back lock nothing new, and leave what is locked.
   await up(await openS3({ ...S3, immutableDays: 0 }));
   expect(aws.only("aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration").inputs).toEqual({
@@ -272,7 +336,9 @@ test("S3: a preview shows a new lock, and the update locks all later writes, for
 const UNLOCKED: S3RepositoryArgs = { ...S3, immutableDays: 0 };
 
 test("S3: a refresh shows a manual change, and the next update corrects it", async () => {
-  aws.changeByHand(aws.only(LIFECYCLE), { rules: [{ id: "tidy", status: "Enabled", filter: {}, expiration: { days: 30 } }] });
+  aws.changeByHand(aws.only(LIFECYCLE), {
+    rules: [{ id: "tidy", status: "Enabled", filter: {}, expiration: { days: 30 } }],
+  });
   aws.deleteByHand(aws.only(POLICY));
   const stack = await openS3(UNLOCKED);
   const refreshed = await stack.refresh();
@@ -287,8 +353,16 @@ test("S3: a refresh shows a manual change, and the next update corrects it", asy
 test("S3: new keys are created before the old ones are deleted", async () => {
   const before = aws.calls.length;
   const old = keysOf(made, "writer");
-  const rotated = await up(await openS3({ ...UNLOCKED, credentials: { create: { reader: true, recovery: true, rotationTrigger: "2026-11" } } }));
-  expect(changesOf(aws, before)).toEqual([...Array<string>(3).fill(`create ${KEY}`), ...Array<string>(3).fill(`delete ${KEY}`)]);
+  const rotated = await up(
+    await openS3({
+      ...UNLOCKED,
+      credentials: { create: { reader: true, recovery: true, rotationTrigger: "2026-11" } },
+    }),
+  );
+  expect(changesOf(aws, before)).toEqual([
+    ...Array<string>(3).fill(`create ${KEY}`),
+    ...Array<string>(3).fill(`delete ${KEY}`),
+  ]);
   const key = "pgbackrest/backup/main/backup.info";
   expect(await statusOf(keysOf(rotated, "writer"), { method: "GET", key })).toBe(200);
   expect(await statusOf(old, { method: "GET", key })).toBe(403);
@@ -305,13 +379,18 @@ test("S3: a destroy is refused while the bucket is protected, and otherwise keep
   await destroy(stack);
   expect(aws.all(KEY)).toEqual([]);
   expect(aws.all().map(({ type }) => type)).toEqual(expect.arrayContaining([BUCKET, LIFECYCLE, POLICY]));
-  expect((await askS3(server, { method: "GET", bucket: NAME, key: "pgbackrest/backup/main/backup.info" })).text).toBe("second");
-  expect(await statusOf(keysOf(last, "writer"), { method: "GET", key: "pgbackrest/backup/main/backup.info" })).toBe(403);
+  expect((await askS3(server, { method: "GET", bucket: NAME, key: "pgbackrest/backup/main/backup.info" })).text).toBe(
+    "second",
+  );
+  expect(await statusOf(keysOf(last, "writer"), { method: "GET", key: "pgbackrest/backup/main/backup.info" })).toBe(
+    403,
+  );
 });
 
 test("S3: an existing bucket is adopted by import, keeps foreign settings, and survives every destroy", async () => {
   aws.changeByHand(aws.only(BUCKET), { tags: { team: "shop" } });
-  for (const { id, type } of aws.all().filter((held) => held.type !== BUCKET)) aws.deleteByHand({ type, id, inputs: {}, outputs: {} });
+  for (const { id, type } of aws.all().filter((held) => held.type !== BUCKET))
+    aws.deleteByHand({ type, id, inputs: {}, outputs: {} });
   const count = aws.calls.length;
   const args: S3RepositoryArgs = { region: "eu-central-1", bucket: { existing: { name: NAME, takeOver: true } } };
   const stack = await openS3(args, { protect: false, retainOnDelete: false }, "taken");
@@ -325,7 +404,10 @@ test("S3: an existing bucket is adopted by import, keeps foreign settings, and s
 });
 
 test("S3: without adoption only a user is created; the arguments state the bucket's features", async () => {
-  const args: S3RepositoryArgs = { region: "eu-central-1", bucket: { existing: { name: NAME, facts: { versioning: true, undeleteDays: 90 } } } };
+  const args: S3RepositoryArgs = {
+    region: "eu-central-1",
+    bucket: { existing: { name: NAME, facts: { versioning: true, undeleteDays: 90 } } },
+  };
   const stack = await openS3(args, {}, "shared");
   const { changes, outputs } = await up(stack);
   expect(changes).toEqual({ create: 6 });
@@ -336,7 +418,11 @@ test("S3: roles instead of keys: a service account's token, Pod Identity, the ma
   const oidcProviderArn = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/ABCDEF";
   const pod = { namespace: "db", serviceAccount: "orders" };
   const make = async (credentials: S3RepositoryArgs["credentials"]): Promise<Changed> => {
-    const stack = await openS3({ region: "eu-central-1", bucket: { existing: { name: NAME } }, ...(credentials && { credentials }) }, {}, "shared");
+    const stack = await openS3(
+      { region: "eu-central-1", bucket: { existing: { name: NAME } }, ...(credentials && { credentials }) },
+      {},
+      "shared",
+    );
     return up(stack);
   };
   const irsa = await make({ role: { irsa: { oidcProviderArn, ...pod } } });
@@ -344,42 +430,74 @@ test("S3: roles instead of keys: a service account's token, Pod Identity, the ma
   expect(irsa.outputs["writer"]?.value).toBeUndefined();
   expect(irsa.outputs["roleArn"]?.value).toBe(aws.only("aws:iam/role:Role").outputs["arn"]);
   expect(textOf(aws.only("aws:iam/role:Role").inputs["assumeRolePolicy"])).toContain("system:serviceaccount:db:orders");
-  expect((await make({ role: { podIdentity: { clusterName: "prod", ...pod } } })).outputs["target"]?.value).toMatchObject({ keyType: "pod-id" });
-  expect(aws.only("aws:eks/podIdentityAssociation:PodIdentityAssociation").inputs).toMatchObject({ clusterName: "prod", ...pod });
+  expect(
+    (await make({ role: { podIdentity: { clusterName: "prod", ...pod } } })).outputs["target"]?.value,
+  ).toMatchObject({ keyType: "pod-id" });
+  expect(aws.only("aws:eks/podIdentityAssociation:PodIdentityAssociation").inputs).toMatchObject({
+    clusterName: "prod",
+    ...pod,
+  });
   const machine = await make({ instanceRole: { roleName: "db-host" } });
   expect(machine.outputs["target"]?.value).toMatchObject({ keyType: "auto" });
   expect(aws.all("aws:iam/role:Role")).toEqual([]);
-  expect(aws.only("aws:iam/rolePolicy:RolePolicy").inputs).toMatchObject({ role: "db-host", policy: machine.outputs["writerPolicy"]?.value });
+  expect(aws.only("aws:iam/rolePolicy:RolePolicy").inputs).toMatchObject({
+    role: "db-host",
+    policy: machine.outputs["writerPolicy"]?.value,
+  });
 });
 
 test("R2: an update creates bucket, rules and tokens for that bucket alone; a second one changes nothing", async () => {
   const { changes, outputs } = await up(await openR2());
   expect(changes).toEqual({ create: 7 });
-  expect(cloudflare.only(R2_BUCKET).inputs).toEqual({ accountId: ACCOUNT, name: NAME, jurisdiction: "eu", location: "weur" });
+  expect(cloudflare.only(R2_BUCKET).inputs).toEqual({
+    accountId: ACCOUNT,
+    name: NAME,
+    jurisdiction: "eu",
+    location: "weur",
+  });
   expect(cloudflare.only(R2_LIFECYCLE).inputs).toMatchObject({
     jurisdiction: "eu",
     rules: [
-      { id: "Default Multipart Abort Rule", abortMultipartUploadsTransition: { condition: { type: "Age", maxAge: 604_800 } } },
-      { id: "pgbackstop-unfinished-uploads", abortMultipartUploadsTransition: { condition: { type: "Age", maxAge: 172_800 } } },
+      {
+        id: "Default Multipart Abort Rule",
+        abortMultipartUploadsTransition: { condition: { type: "Age", maxAge: 604_800 } },
+      },
+      {
+        id: "pgbackstop-unfinished-uploads",
+        abortMultipartUploadsTransition: { condition: { type: "Age", maxAge: 172_800 } },
+      },
     ],
   });
-  const [writer, reader] = cloudflare.all(TOKEN).toSorted((left) => (textOf(left.inputs["name"]).endsWith("writer") ? -1 : 1));
+  const [writer, reader] = cloudflare
+    .all(TOKEN)
+    .toSorted((left) => (textOf(left.inputs["name"]).endsWith("writer") ? -1 : 1));
   const resources = `{"com.cloudflare.edge.r2.bucket.${ACCOUNT}_eu_${NAME}":"*"}`;
-  expect(writer?.inputs["policies"]).toEqual([{ effect: "allow", permissionGroups: [{ id: "2efd5506f9c8494dacb1fa10a3e7d5b6" }], resources }]);
-  expect(reader?.inputs["policies"]).toEqual([{ effect: "allow", permissionGroups: [{ id: "6a018a9f2fc74eb6b293b0c548f38b39" }], resources }]);
+  expect(writer?.inputs["policies"]).toEqual([
+    { effect: "allow", permissionGroups: [{ id: "2efd5506f9c8494dacb1fa10a3e7d5b6" }], resources },
+  ]);
+  expect(reader?.inputs["policies"]).toEqual([
+    { effect: "allow", permissionGroups: [{ id: "6a018a9f2fc74eb6b293b0c548f38b39" }], resources },
+  ]);
   const secretAccessKey = createHash("sha256").update(textOf(writer?.outputs["value"])).digest("hex");
   expect([outputs["writerId"], outputs["writerKey"]]).toEqual([
     { value: writer?.id, secret: true },
     { value: secretAccessKey, secret: true },
   ]);
-  expect(outputs["target"]?.value).toMatchObject({ region: "auto", uriStyle: "path", quirks: "r2", facts: { versioning: false } });
+  expect(outputs["target"]?.value).toMatchObject({
+    region: "auto",
+    uriStyle: "path",
+    quirks: "r2",
+    facts: { versioning: false },
+  });
   expect(outputs["restoreEndpoint"]?.value).toBe(`https://${ACCOUNT}.eu.r2.cloudflarestorage.com`);
   expect([outputs["monthlyCostUsd"]?.value, outputs["pricesAsOf"]?.value]).toEqual([1.46, "2026-11-20"]);
   expect((await up(await openR2())).changes).toEqual({ same: 7 });
 });
 
 test("R2: a refresh shows a rule that deletes, and an update removes it; new tokens come before the old ones go", async () => {
-  cloudflare.changeByHand(cloudflare.only(R2_LIFECYCLE), { rules: [{ id: "tidy", enabled: true, deleteObjectsTransition: {} }] });
+  cloudflare.changeByHand(cloudflare.only(R2_LIFECYCLE), {
+    rules: [{ id: "tidy", enabled: true, deleteObjectsTransition: {} }],
+  });
   const stack = await openR2();
   const refreshed = await stack.refresh();
   printed.push(refreshed.stdout);
@@ -422,12 +540,21 @@ test("no finding contains a secret name or prefix, even if it is the fault", asy
     failureOf((await openStack(programFolder, "secretive", async () => void program())).preview(), printed);
   const host = await failing(() => {
     const credentials = { accessKeyId: "id", secretAccessKey: "key" };
-    const lab = new S3CompatibleRepository("lab", { ...location_, bucket: { existing: { name: pulumi.secret("Planted_Bucket"), credentials } } });
-    new PostgresHost("ledger", { connection: { local: {} }, dataDirectory: "/data", repositories: { repo1: { at: lab.target, keepDays: 7 } } });
+    const lab = new S3CompatibleRepository("lab", {
+      ...location_,
+      bucket: { existing: { name: pulumi.secret("Planted_Bucket"), credentials } },
+    });
+    new PostgresHost("ledger", {
+      connection: { local: {} },
+      dataDirectory: "/data",
+      repositories: { repo1: { at: lab.target, keepDays: 7 } },
+    });
   });
   expect(host).toContain("PB020 repositories.repo1.at.s3.bucket: the value is secret, so this shows only the rule");
   const { bucket, region } = S3;
-  const prefix = await failing(() => new S3Repository("orders-s3", { bucket, region, path: pulumi.secret("planted-prefix/") }));
+  const prefix = await failing(
+    () => new S3Repository("orders-s3", { bucket, region, path: pulumi.secret("planted-prefix/") }),
+  );
   expect(prefix).toContain("PB020 path: the value is secret, so this shows only the rule");
 });
 

@@ -1,6 +1,7 @@
 /**
- * The components for CloudNativePG on the real engine, with a double of the provider of Kubernetes: what a preview shows, what is made, what a
- * second update changes, what a new version of the package moves, and what is refused before anything is made.
+ * The components for CloudNativePG on the real engine, with a double of the provider of Kubernetes: what a preview
+ * shows, what is made, what a second update changes, what a new version of the package moves, and what is refused
+ * before anything is made.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -42,7 +43,10 @@ beforeAll(async () => {
   const cli = await findPulumiCli();
   if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   kubernetes = await ProviderDouble.start(KUBERNETES);
-  const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-cnpg-")), { cli, passphrase: "only for this test" });
+  const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-cnpg-")), {
+    cli,
+    passphrase: "only for this test",
+  });
   programFolder = { ...prepared, env: { ...prepared.env, ...engineEnvironment([kubernetes]) } };
 });
 afterAll(() => {
@@ -82,7 +86,12 @@ function openOrders(over: Partial<CnpgClusterArgs> = {}, keepDays = 14): Promise
       },
       { protect: false },
     );
-    return { writeHost: orders.writeHost, topology: orders.topology, schedules: orders.scheduleNames, end: plugin.certificatesEnd };
+    return {
+      writeHost: orders.writeHost,
+      topology: orders.topology,
+      schedules: orders.scheduleNames,
+      end: plugin.certificatesEnd,
+    };
   });
 }
 
@@ -120,7 +129,13 @@ test("an update creates the cluster, and a second one changes nothing", async ()
   printed.push(stdout);
   expect(outputs["writeHost"]?.value).toBe("orders-rw.orders.svc");
   expect(outputs["schedules"]?.value).toEqual(["orders-full", "orders-incr"]);
-  expect(new Set(kubernetes.all().map(({ id, type }) => `${type.replace(/^kubernetes:/, "")} ${id.replace(/[0-9a-f]{12}$/, "HASH")}`))).toEqual(
+  expect(
+    new Set(
+      kubernetes
+        .all()
+        .map(({ id, type }) => `${type.replace(/^kubernetes:/, "")} ${id.replace(/[0-9a-f]{12}$/, "HASH")}`),
+    ),
+  ).toEqual(
     new Set([
       "core/v1:ConfigMap cnpg-system/pgbackstop-runtime-HASH",
       "core/v1:Secret cnpg-system/pgbackstop-server-tls",
@@ -153,8 +168,12 @@ test("an update creates the cluster, and a second one changes nothing", async ()
   });
   const { "runtime.cjs.gz": packed } = (bundle?.inputs["binaryData"] ?? {}) as Values;
   expect(gunzipSync(Buffer.from(textOf(packed), "base64")).length).toBeGreaterThan(1_000_000);
-  expect(textOf(kubernetes.find(CONFIG_MAP, "orders/orders-pgbackstop")?.inputs["data"])).toContain("repo2-retention-full=90");
-  expect(kubernetes.find(SECRET, "orders/orders-repo1")?.inputs["stringData"]).toMatchObject({ ACCESS_KEY_ID: MARKERS.accessKeyId });
+  expect(textOf(kubernetes.find(CONFIG_MAP, "orders/orders-pgbackstop")?.inputs["data"])).toContain(
+    "repo2-retention-full=90",
+  );
+  expect(kubernetes.find(SECRET, "orders/orders-repo1")?.inputs["stringData"]).toMatchObject({
+    ACCESS_KEY_ID: MARKERS.accessKeyId,
+  });
   expect(specOf(SCHEDULE, "orders/orders-full")).toMatchObject({ schedule: "0 0 3 * * 0", immediate: true });
 
   const again = await (await openOrders()).up();
@@ -164,23 +183,36 @@ test("an update creates the cluster, and a second one changes nothing", async ()
 test("a changed retention changes one ConfigMap, and no part of a pod", async () => {
   const before = kubernetes.calls.length;
   await (await openOrders({}, 21)).up();
-  expect(kubernetes.calls.slice(before).filter((call) => /^(create|update|delete) /.test(call))).toEqual([`update ${CONFIG_MAP}`]);
-  expect(textOf(kubernetes.find(CONFIG_MAP, "orders/orders-pgbackstop")?.inputs["data"])).toContain("repo1-retention-full=21");
+  expect(kubernetes.calls.slice(before).filter((call) => /^(create|update|delete) /.test(call))).toEqual([
+    `update ${CONFIG_MAP}`,
+  ]);
+  expect(textOf(kubernetes.find(CONFIG_MAP, "orders/orders-pgbackstop")?.inputs["data"])).toContain(
+    "repo1-retention-full=21",
+  );
 });
 
 test("a newer package's runtime arrives on request, and not before", async () => {
   const bundle = kubernetes.all(CONFIG_MAP).find(({ id }) => id.startsWith("orders/orders-runtime-"));
   if (bundle === undefined) throw new Error("no runtime");
   // As an older package made it: another name, other bytes, another image.
-  const older = { ...bundle.inputs, metadata: { name: "orders-runtime-000000000000", namespace: "orders" }, data: { image: "node:older" } };
+  const older = {
+    ...bundle.inputs,
+    metadata: { name: "orders-runtime-000000000000", namespace: "orders" },
+    data: { image: "node:older" },
+  };
   const state = await (await openOrders({}, 21)).exportStack();
-  const { resources } = state.deployment as { resources: { urn: string; id?: string; inputs?: object; outputs?: object }[] };
+  const { resources } = state.deployment as {
+    resources: { urn: string; id?: string; inputs?: object; outputs?: object }[];
+  };
   const row = resources.find(({ urn }) => urn.endsWith("::orders-runtime"));
   const cluster = resources.find(({ urn }) => urn.endsWith("::orders-cluster"));
   if (row === undefined || cluster === undefined) throw new Error("not in the state");
   const asOlder = (text: string): string =>
-    text.replaceAll(bundle.id.slice("orders/".length), "orders-runtime-000000000000").replaceAll(NODE_IMAGE, "node:older");
-  for (const resource of [row, cluster]) Object.assign(resource, JSON.parse(asOlder(JSON.stringify(resource))) as object);
+    text
+      .replaceAll(bundle.id.slice("orders/".length), "orders-runtime-000000000000")
+      .replaceAll(NODE_IMAGE, "node:older");
+  for (const resource of [row, cluster])
+    Object.assign(resource, JSON.parse(asOlder(JSON.stringify(resource))) as object);
   await (await openOrders({}, 21)).importStack(state);
   kubernetes.changeByHand({ ...bundle, id: "orders/orders-runtime-000000000000" }, older);
 
@@ -199,7 +231,12 @@ function openWatched(maxRepositoryGB: number): Promise<Stack> {
       {
         namespace: "ledger",
         storageGiB: 50,
-        repositories: { repo1: { at: bucket("ledger-b2", "s3.eu-central-003.backblazeb2.com", "eu-central-003", key).target, keepDays: 14 } },
+        repositories: {
+          repo1: {
+            at: bucket("ledger-b2", "s3.eu-central-003.backblazeb2.com", "eu-central-003", key).target,
+            keepDays: 14,
+          },
+        },
         schedules: { full: { cron: "0 3 * * *" } },
         drills: { monthly: { cron: "0 5 1 * *" } },
         objectives: { rpoSeconds: 300, rtoMinutes: 30, maxRepositoryGB },
@@ -220,7 +257,11 @@ function openWatched(maxRepositoryGB: number): Promise<Stack> {
 /** Of a rule in the object, by its name: what it asks. */
 function rulesOf(spec: Values): Map<string, string> {
   const groups = spec["groups"] as { rules: { alert: string; expr: string; labels?: object }[] }[];
-  return new Map(groups.flatMap(({ rules }) => rules).map(({ alert, expr, labels }) => [`${alert} ${JSON.stringify(labels ?? {})}`, expr]));
+  return new Map(
+    groups
+      .flatMap(({ rules }) => rules)
+      .map(({ alert, expr, labels }) => [`${alert} ${JSON.stringify(labels ?? {})}`, expr]),
+  );
 }
 
 test("one update creates its monitoring: scrape targets, rules, a dashboard; a second one changes nothing", async () => {
@@ -275,7 +316,12 @@ function openMove(image: string, until: MigrationStage): Promise<Stack> {
 
 test("a migration accepts a corrected image until its applications use the target, and none afterwards", async () => {
   const jobs = (): string[] =>
-    kubernetes.all(JOB).map(({ id, inputs }) => `${id.replace(/-[0-9a-f]{8}$/, "")} ${/postgresql:\w+/.exec(textOf(inputs["spec"]))?.[0] ?? ""}`);
+    kubernetes
+      .all(JOB)
+      .map(
+        ({ id, inputs }) =>
+          `${id.replace(/-[0-9a-f]{8}$/, "")} ${/postgresql:\w+/.exec(textOf(inputs["spec"]))?.[0] ?? ""}`,
+      );
   const up = async (image: string, until: MigrationStage): Promise<string[]> => {
     const before = kubernetes.calls.length;
     printed.push((await (await openMove(image, until)).up()).stdout);

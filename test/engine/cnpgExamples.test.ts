@@ -1,6 +1,7 @@
 /**
- * The examples for CloudNativePG on the real engine, with a double of Kubernetes' provider: their previews find nothing wrong, and what they
- * make is what the published YAML meant, apart from its mistakes, each of which is named here. The migration was published nowhere.
+ * The examples for CloudNativePG on the real engine, with a double of Kubernetes' provider: their previews find nothing
+ * wrong, and what they make is what the published YAML meant, apart from its mistakes, each of which is named here. The
+ * migration was published nowhere.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,7 +15,12 @@ import type { ClusterOutputs, ProgramSettings } from "../../examples/cnpg-b2-r2/
 import type { MinioOutputs, MinioSettings } from "../../examples/cnpg-barman-minio/program";
 import type { MoveOutputs, MoveSettings } from "../../examples/migration/program";
 import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
-import { loadExample, openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import {
+  loadExample,
+  openStack,
+  prepareProgramFolder,
+  type ProgramFolder,
+} from "../../tools/parts/pulumi/pulumiEngine";
 import { CLUSTER, FINAL_BACKUPS, MINIO, REPOSITORY } from "../components/plan/manifests/seeds";
 import { engineEnvironment, ProviderDouble } from "../harness/doubles/providerDouble";
 import { KUBERNETES } from "../harness/doubles/providerSchemas";
@@ -28,7 +34,10 @@ beforeAll(async () => {
   const cli = await findPulumiCli();
   if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   kubernetes = await ProviderDouble.start(KUBERNETES);
-  const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-cnpgx-")), { cli, passphrase: "only for this test" });
+  const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-cnpgx-")), {
+    cli,
+    passphrase: "only for this test",
+  });
   programFolder = { ...prepared, env: { ...prepared.env, ...engineEnvironment([kubernetes]) } };
 });
 afterAll(() => {
@@ -39,7 +48,9 @@ afterAll(() => {
 /** Objects of a namespace by `Kind name`, without what this package notes down for itself. */
 function objectsOf(namespace: string): Map<string, Values> {
   const result = kubernetes.all().filter(({ id }) => id.startsWith(`${namespace}/`));
-  return new Map(result.map(({ id, inputs }) => [`${textOf(inputs["kind"])} ${id.slice(namespace.length + 1)}`, inputs]));
+  return new Map(
+    result.map(({ id, inputs }) => [`${textOf(inputs["kind"])} ${id.slice(namespace.length + 1)}`, inputs]),
+  );
 }
 
 function specOf(objects: ReadonlyMap<string, Values>, name: string): Values {
@@ -51,18 +62,24 @@ function specOf(objects: ReadonlyMap<string, Values>, name: string): Values {
 const SETTINGS: ProgramSettings = {
   accountId: "0123456789abcdef0123456789abcdef",
   buckets: { immich: "nerdz-postgres-immich", others: "nerdz-postgres-cluster" },
-  immichImage: "ghcr.io/tensorchord/cloudnative-vectorchord:18-1.0.0@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+  immichImage:
+    "ghcr.io/tensorchord/cloudnative-vectorchord:18-1.0.0@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
 };
 
 /** A field, what was published, what is made in its place, and why. */
 type Correction = readonly [fields: readonly string[], published: unknown, ours: unknown, why: string];
 
 function asDifferences(corrections: readonly Correction[]): Record<string, Difference> {
-  return Object.fromEntries(corrections.flatMap(([fields, published, ours]) => fields.map((field) => [field, [published, ours] as const])));
+  return Object.fromEntries(
+    corrections.flatMap(([fields, published, ours]) => fields.map((field) => [field, [published, ours] as const])),
+  );
 }
 
 /** The object that stands in the place of a published one. */
-function placed(objects: ReadonlyMap<string, Values>, renamed: Readonly<Record<string, string>>): { ours: (kind: string, name: string) => Values } {
+function placed(
+  objects: ReadonlyMap<string, Values>,
+  renamed: Readonly<Record<string, string>>,
+): { ours: (kind: string, name: string) => Values } {
   return {
     ours: (kind, name) => {
       const result = objects.get(`${kind} ${renamed[name] ?? name}`);
@@ -90,7 +107,9 @@ const REPOSITORIES = ["immich", "cluster"].map((short) => `Repository postgres18
 const DAILY = ["b2", "r2"].map((short) => `ScheduledBackup postgres18-immich-daily-${short}`);
 const MAIN = "Cluster postgres18-cluster";
 const KEYS = "ExternalSecret cnpg-secret";
-const EACH_REPOSITORY = REPOSITORIES.flatMap((name) => [0, 1].map((index) => `${name} spec.repoConfiguration.s3Repositories.${index}`));
+const EACH_REPOSITORY = REPOSITORIES.flatMap((name) =>
+  [0, 1].map((index) => `${name} spec.repoConfiguration.s3Repositories.${index}`),
+);
 const MANAGED = "metadata.labels.app.kubernetes.io/managed-by";
 
 /** All that differs from `test/vectors/published/cnpg-b2-r2.yaml`. */
@@ -99,11 +118,26 @@ const DALIBO_CORRECTIONS: readonly Correction[] = [
     const kind = there.endsWith("-repository") ? "Repository" : "ScheduledBackup";
     return [[`${kind} ${there} metadata.name`], there, here, "named after the cluster, the kind and the repository"];
   }),
-  [[`${MAIN} spec.plugins.pgbackrest.dalibo.com.parameters.repositoryRef`], "postgres18-cluster-repository", "postgres18-cluster-stanza", "the same"],
-  [[...REPOSITORIES, ...DAILY, MAIN, "Pooler postgres18-cluster-pooler"].map((name) => `${name} ${MANAGED}`), undefined, "pgbackstop", "who made it"],
+  [
+    [`${MAIN} spec.plugins.pgbackrest.dalibo.com.parameters.repositoryRef`],
+    "postgres18-cluster-repository",
+    "postgres18-cluster-stanza",
+    "the same",
+  ],
+  [
+    [...REPOSITORIES, ...DAILY, MAIN, "Pooler postgres18-cluster-pooler"].map((name) => `${name} ${MANAGED}`),
+    undefined,
+    "pgbackstop",
+    "who made it",
+  ],
   [[`${DAILY[0]} spec.schedule`], "0 3 * * *", "0 0 3 * * *", "PB070: five fields ran every hour"],
   [[`${DAILY[1]} spec.schedule`], "0 4 * * *", "0 0 4 * * *", "PB070: five fields ran every hour"],
-  [DAILY.map((name) => `${name} spec.pluginConfiguration.parameters.backupType`), undefined, "full", "said, and not left to the plugin"],
+  [
+    DAILY.map((name) => `${name} spec.pluginConfiguration.parameters.backupType`),
+    undefined,
+    "full",
+    "said, and not left to the plugin",
+  ],
   [
     REPOSITORIES.map((name) => `${name} spec.repoConfiguration.archive.pushQueueMax`),
     "1GiB",
@@ -111,8 +145,18 @@ const DALIBO_CORRECTIONS: readonly Correction[] = [
     "PB079: WAL was thrown away for both buckets",
   ],
   [EACH_REPOSITORY.map((where) => `${where}.verifyTLS`), undefined, true, "PB088: certificates are checked"],
-  [EACH_REPOSITORY.map((where) => `${where}.uriStyle`), undefined, "path", "as both vendors take it whatever the bucket is called"],
-  [[`${MAIN} spec.plugins.pgbackrest.dalibo.com.isWALArchiver`], undefined, true, "PB074: without its sidecar WAL counted as archived"],
+  [
+    EACH_REPOSITORY.map((where) => `${where}.uriStyle`),
+    undefined,
+    "path",
+    "as both vendors take it whatever the bucket is called",
+  ],
+  [
+    [`${MAIN} spec.plugins.pgbackrest.dalibo.com.isWALArchiver`],
+    undefined,
+    true,
+    "PB074: without its sidecar WAL counted as archived",
+  ],
   [[`${MAIN} spec.backup.target`], undefined, "primary", "PB050: what asks for no target gets the primary too"],
   [[`${MAIN} spec.enableSuperuserAccess`], undefined, false, "CloudNativePG's default, said"],
   [
@@ -134,19 +178,41 @@ const OF_STORE = `${STORE} spec.instanceSidecarConfiguration.env`;
 const APP = "Cluster unnamed";
 const NIGHTLY = "ScheduledBackup app-db-backup";
 
-/** All that differs from `test/vectors/published/cnpg-barman-minio.yaml`, whose Cluster is a fragment without a name. */
+/**
+ * All that differs from `test/vectors/published/cnpg-barman-minio.yaml`, whose Cluster is a fragment without a name.
+ */
 const MINIO_CORRECTIONS: readonly Correction[] = [
   [[`${STORE} metadata.name`], "app-minio-store", "app-db-store", "named after the cluster"],
-  [[`${APP} spec.plugins.barman-cloud.cloudnative-pg.io.parameters.barmanObjectName`], "app-minio-store", "app-db-store", "the same"],
+  [
+    [`${APP} spec.plugins.barman-cloud.cloudnative-pg.io.parameters.barmanObjectName`],
+    "app-minio-store",
+    "app-db-store",
+    "the same",
+  ],
   [[`${NIGHTLY} metadata.name`], "app-db-backup", "app-db-full", "named after the kind of backup"],
   [[STORE, APP, NIGHTLY].map((name) => `${name} ${MANAGED}`), undefined, "pgbackstop", "who made it"],
   [[`${NIGHTLY} spec.schedule`], "0 3 * * *", "0 0 3 * * *", "PB070: five fields ran every hour"],
   [[`${NIGHTLY} spec.immediate`], undefined, false, "CloudNativePG's default, said"],
-  [[`${NIGHTLY} spec.target`, `${APP} spec.backup.target`], undefined, "prefer-standby", "CloudNativePG's default, said"],
+  [
+    [`${NIGHTLY} spec.target`, `${APP} spec.backup.target`],
+    undefined,
+    "prefer-standby",
+    "CloudNativePG's default, said",
+  ],
   [[`${STORE} spec.retentionPolicy`], undefined, "30d", "PB006: kept for ever"],
   [[`${STORE} spec.configuration.wal.compression`], undefined, "zstd", "WAL was stored as it is"],
-  [[`${STORE} spec.configuration.s3Credentials.region.name`], undefined, "longhorn-minio-credentials", "in the Secret, and nobody named it"],
-  [[`${STORE} spec.configuration.s3Credentials.region.key`], undefined, "AWS_REGION", "in the Secret, and nobody named it"],
+  [
+    [`${STORE} spec.configuration.s3Credentials.region.name`],
+    undefined,
+    "longhorn-minio-credentials",
+    "in the Secret, and nobody named it",
+  ],
+  [
+    [`${STORE} spec.configuration.s3Credentials.region.key`],
+    undefined,
+    "AWS_REGION",
+    "in the Secret, and nobody named it",
+  ],
   ...Object.entries({
     AWS_DEFAULT_REGION: ["us-west-1", "for programs that ask for it beside the Secret"],
     AWS_REQUEST_CHECKSUM_CALCULATION: ["when_required", "PB077: what S3-compatible servers have refused"],
@@ -164,8 +230,13 @@ const MINIO_CORRECTIONS: readonly Correction[] = [
 ];
 
 test("B2 and R2 with Dalibo's plugin: the published set-up without its mistakes", async () => {
-  const { program } = await loadExample<{ program: (settings: ProgramSettings) => ClusterOutputs }>(programFolder, "cnpg-b2-r2");
-  const stack = await openStack(programFolder, "dalibo", async () => program({ ...SETTINGS, engine: "pgbackrest", stanzaKind: "Repository" }));
+  const { program } = await loadExample<{ program: (settings: ProgramSettings) => ClusterOutputs }>(
+    programFolder,
+    "cnpg-b2-r2",
+  );
+  const stack = await openStack(programFolder, "dalibo", async () =>
+    program({ ...SETTINGS, engine: "pgbackrest", stanzaKind: "Repository" }),
+  );
   await stack.up();
   const objects = objectsOf("database");
   const published = REPOSITORY["spec"] as { repoConfiguration: { s3Repositories: readonly object[] } };
@@ -189,7 +260,9 @@ test("B2 and R2 with Dalibo's plugin: the published set-up without its mistakes"
   expect(specOf(objects, "Cluster postgres18-immich")).toMatchObject({
     ...(CLUSTER["spec"] as object),
     // Without isWALArchiver a missing sidecar would count WAL as archived (PB074).
-    plugins: [{ name: "pgbackrest.dalibo.com", isWALArchiver: true, parameters: { repositoryRef: "postgres18-immich-stanza" } }],
+    plugins: [
+      { name: "pgbackrest.dalibo.com", isWALArchiver: true, parameters: { repositoryRef: "postgres18-immich-stanza" } },
+    ],
   });
   for (const [index, short] of ["repo1", "repo2"].entries()) {
     const { schedule: _schedule, ...meant } = (FINAL_BACKUPS[index]?.["spec"] ?? {}) as Values;
@@ -198,7 +271,10 @@ test("B2 and R2 with Dalibo's plugin: the published set-up without its mistakes"
       // Five fields ran every hour (PB070).
       schedule: `0 0 ${3 + index} * * *`,
       cluster: { name: "postgres18-immich" },
-      pluginConfiguration: { name: "pgbackrest.dalibo.com", parameters: { backupType: "full", selectedRepository: String(index + 1) } },
+      pluginConfiguration: {
+        name: "pgbackrest.dalibo.com",
+        parameters: { backupType: "full", selectedRepository: String(index + 1) },
+      },
     });
   }
   expect(specOf(objects, "Pooler postgres18-cluster-pooler")).toEqual({
@@ -214,14 +290,21 @@ test("B2 and R2 with Dalibo's plugin: the published set-up without its mistakes"
     bootstrap: { initdb: { database: "postgres", owner: "postgres" } },
   });
   const { ours } = placed(objects, RENAMED);
-  expect(differencesOf(publishedObjects("cnpg-b2-r2", IMMICH_PLACEHOLDERS), ours)).toEqual(asDifferences(DALIBO_CORRECTIONS));
+  expect(differencesOf(publishedObjects("cnpg-b2-r2", IMMICH_PLACEHOLDERS), ours)).toEqual(
+    asDifferences(DALIBO_CORRECTIONS),
+  );
   // What is left is said of the old kind alone, which has no field for a passphrase.
   expect(new Set(checkManifests([...objects.values()]).map(({ code }) => code))).toEqual(new Set(["PB007", "PB089"]));
 });
 
 test("B2 and R2 with our plugin: one schedule, both buckets, and no finding", async () => {
-  const { program } = await loadExample<{ program: (settings: ProgramSettings) => ClusterOutputs }>(programFolder, "cnpg-b2-r2");
-  const { stdout, changeSummary } = await (await openStack(programFolder, "runtime", async () => program(SETTINGS))).preview({ diff: true });
+  const { program } = await loadExample<{ program: (settings: ProgramSettings) => ClusterOutputs }>(
+    programFolder,
+    "cnpg-b2-r2",
+  );
+  const { stdout, changeSummary } = await (
+    await openStack(programFolder, "runtime", async () => program(SETTINGS))
+  ).preview({ diff: true });
   expect(Object.keys(changeSummary)).toEqual(["create"]);
   expect(stdout).not.toMatch(/PB\d{3} /);
   for (const text of [
@@ -234,19 +317,28 @@ test("B2 and R2 with our plugin: one schedule, both buckets, and no finding", as
 });
 
 test("Barman over MinIO: the published set-up without its mistakes", async () => {
-  const { program } = await loadExample<{ program: (settings: MinioSettings) => MinioOutputs }>(programFolder, "cnpg-barman-minio");
-  const stack = await openStack(programFolder, "minio", async () => program({ app: "app", namespace: "app", clusterName: "app-db" }));
+  const { program } = await loadExample<{ program: (settings: MinioSettings) => MinioOutputs }>(
+    programFolder,
+    "cnpg-barman-minio",
+  );
+  const stack = await openStack(programFolder, "minio", async () =>
+    program({ app: "app", namespace: "app", clusterName: "app-db" }),
+  );
   const { stdout } = await stack.up();
   expect(stdout).not.toMatch(/(error|warning): /);
   const objects = objectsOf("app");
   const [store, cluster, schedule] = MINIO.map((object) => object["spec"] as Values);
-  if (store === undefined || cluster === undefined || schedule === undefined) throw new Error("three objects were published");
+  if (store === undefined || cluster === undefined || schedule === undefined)
+    throw new Error("three objects were published");
   const { s3Credentials, ...configuration } = store["configuration"] as Values;
   expect(specOf(objects, "ObjectStore app-db-store")).toMatchObject({
     configuration: {
       ...configuration,
       // The region was in the Secret, and nobody named it.
-      s3Credentials: { ...(s3Credentials as Values), region: { name: "longhorn-minio-credentials", key: "AWS_REGION" } },
+      s3Credentials: {
+        ...(s3Credentials as Values),
+        region: { name: "longhorn-minio-credentials", key: "AWS_REGION" },
+      },
     },
     // Kept for ever (PB006).
     retentionPolicy: "30d",
@@ -260,7 +352,11 @@ test("Barman over MinIO: the published set-up without its mistakes", async () =>
     target: "prefer-standby",
     immediate: false,
   });
-  const { ours } = placed(objects, { "app-minio-store": "app-db-store", "app-db-backup": "app-db-full", unnamed: "app-db" });
+  const { ours } = placed(objects, {
+    "app-minio-store": "app-db-store",
+    "app-db-backup": "app-db-full",
+    unnamed: "app-db",
+  });
   const args = { "<app>": "app", "<namespace>": "app", "<cluster-name>": "app-db" };
   expect(differencesOf(publishedObjects("cnpg-barman-minio", args), ours)).toEqual(asDifferences(MINIO_CORRECTIONS));
   // One bucket, and it is MinIO's own to encrypt.
@@ -268,7 +364,10 @@ test("Barman over MinIO: the published set-up without its mistakes", async () =>
 });
 
 test("an existing cluster gets its archiver last, and a copy starts at a point in time", async () => {
-  const { program } = await loadExample<{ program: (settings: AttachSettings) => AttachOutputs }>(programFolder, "cnpg-attach");
+  const { program } = await loadExample<{ program: (settings: AttachSettings) => AttachOutputs }>(
+    programFolder,
+    "cnpg-attach",
+  );
   const keys = { accessKeyId: "id", secretAccessKey: "secret" };
   const before = kubernetes.calls.length;
   const open = (restoreTo?: string) =>
@@ -276,25 +375,36 @@ test("an existing cluster gets its archiver last, and a copy starts at a point i
       program({ namespace: "db", clusterName: "legacy", keys, ...(restoreTo === undefined ? {} : { restoreTo }) }),
     );
   await (await open()).up();
-  const made = kubernetes.calls.slice(before).flatMap((call) => /^create kubernetes:(?:[^:]+):(\w+)$/.exec(call)?.[1] ?? []);
+  const made = kubernetes.calls
+    .slice(before)
+    .flatMap((call) => /^create kubernetes:(?:[^:]+):(\w+)$/.exec(call)?.[1] ?? []);
   expect(made.indexOf("ClusterPatch")).toBeGreaterThan(made.lastIndexOf("ConfigMap"));
   expect(made.indexOf("ClusterPatch")).toBeGreaterThan(made.indexOf("Service"));
   expect(made.indexOf("ScheduledBackup")).toBeGreaterThan(made.indexOf("ClusterPatch"));
   const attached = specOf(objectsOf("db"), "Cluster legacy");
-  expect(attached).toMatchObject({ plugins: [{ name: "pgbackstop", isWALArchiver: true }], backup: { target: "prefer-standby" } });
+  expect(attached).toMatchObject({
+    plugins: [{ name: "pgbackstop", isWALArchiver: true }],
+    backup: { target: "prefer-standby" },
+  });
   expect(Object.keys(attached).sort()).toEqual(["backup", "plugins"]);
 
   await (await open("2026-11-20T06:40:59Z")).up();
   expect(specOf(objectsOf("db"), "Cluster legacy-then")).toMatchObject({
     bootstrap: { recovery: { source: "source", recoveryTarget: { targetTime: "2026-11-20T06:40:59Z" } } },
     externalClusters: [
-      { name: "source", plugin: { name: "pgbackstop", parameters: { stanza: "legacy", configMap: "legacy-then-source-pgbackstop" } } },
+      {
+        name: "source",
+        plugin: { name: "pgbackstop", parameters: { stanza: "legacy", configMap: "legacy-then-source-pgbackstop" } },
+      },
     ],
   });
 });
 
 test("an existing server moves into a cluster: the preview has each step of the stage, and no finding", async () => {
-  const { program } = await loadExample<{ program: (settings: MoveSettings) => MoveOutputs }>(programFolder, "migration");
+  const { program } = await loadExample<{ program: (settings: MoveSettings) => MoveOutputs }>(
+    programFolder,
+    "migration",
+  );
   const secret = "never-to-be-seen-0123456789";
   const settings: MoveSettings = {
     oldAddress: "db.example.net",
@@ -304,12 +414,27 @@ test("an existing server moves into a cluster: the preview has each step of the 
     keys: { accessKeyId: "0123456789abcdef", secretAccessKey: secret },
     until: "retire",
   };
-  const { stdout, changeSummary } = await (await openStack(programFolder, "move", async () => program(settings))).preview({ diff: true });
+  const { stdout, changeSummary } = await (
+    await openStack(programFolder, "move", async () => program(settings))
+  ).preview({ diff: true });
   expect(Object.keys(changeSummary)).toEqual(["create"]);
-  for (const role of ["plan", "stop-workloads", "copy", "verify", "repoint-secrets", "start-workloads", "first-drill", "finish"])
+  for (const role of [
+    "plan",
+    "stop-workloads",
+    "copy",
+    "verify",
+    "repoint-secrets",
+    "start-workloads",
+    "first-drill",
+    "finish",
+  ])
     expect(stdout).toContain(`"to-cluster-${role}"`);
-  expect(stdout).toContain("remember the replicas of Deployment shop/web; suspend, and wait for the runs of CronJob shop/invoices");
-  expect(stdout).toContain("host=db.example.net user=postgres sslmode=verify-full sslrootcert=/pgbackstop/servers/from-ca.pem");
+  expect(stdout).toContain(
+    "remember the replicas of Deployment shop/web; suspend, and wait for the runs of CronJob shop/invoices",
+  );
+  expect(stdout).toContain(
+    "host=db.example.net user=postgres sslmode=verify-full sslrootcert=/pgbackstop/servers/from-ca.pem",
+  );
   expect(stdout).not.toMatch(/PB\d{3} /);
   expect(stdout).not.toContain(secret);
 });

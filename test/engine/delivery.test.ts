@@ -1,5 +1,6 @@
 /**
- * Keys on their way into Kubernetes, on the real engine with a double of its provider, and one-shot backups of this machine.
+ * Keys on their way into Kubernetes, on the real engine with a double of its provider, and one-shot backups of this
+ * machine.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
@@ -20,7 +21,11 @@ import { textOf } from "../harness/doubles/providerValues";
 
 const SECRET = "kubernetes:core/v1:Secret";
 const EXTERNAL = "kubernetes:external-secrets.io/v1:ExternalSecret";
-const MARKERS = { accessKeyId: "marker-access-key-id-41", secretAccessKey: "marker-secret-access-key-42", passphrase: "marker-passphrase-43" };
+const MARKERS = {
+  accessKeyId: "marker-access-key-id-41",
+  secretAccessKey: "marker-secret-access-key-42",
+  passphrase: "marker-passphrase-43",
+};
 
 const TRIGGER = "marker-of-a-trigger-91";
 
@@ -32,7 +37,10 @@ beforeAll(async () => {
   const cli = await findPulumiCli();
   if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   kubernetes = await ProviderDouble.start(KUBERNETES);
-  const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-")), { cli, passphrase: "only for this test" });
+  const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-")), {
+    cli,
+    passphrase: "only for this test",
+  });
   programFolder = { ...prepared, env: { ...prepared.env, ...engineEnvironment([kubernetes]) } };
 });
 afterAll(() => {
@@ -52,7 +60,10 @@ function openSecrets(secretAccessKey = MARKERS.secretAccessKey): Promise<Stack> 
     const store = { name: "onepassword-connect" };
     const external = new RepositorySecret("orders-r2", {
       namespace: "orders",
-      external: { store, keys: { accessKeyId: { key: "r2/credentials/id" }, secretAccessKey: { key: "r2/credentials/key" } } },
+      external: {
+        store,
+        keys: { accessKeyId: { key: "r2/credentials/id" }, secretAccessKey: { key: "r2/credentials/key" } },
+      },
     });
     const shared = new SharedExternalSecret("cnpg-secret", {
       namespace: "database",
@@ -62,12 +73,19 @@ function openSecrets(secretAccessKey = MARKERS.secretAccessKey): Promise<Stack> 
           accessKeyId: { key: "backblaze", property: "ID", secretKey: "b2-access-key-id" },
           secretAccessKey: { key: "backblaze", property: "KEY" },
         },
-        r2: { accessKeyId: { key: "cloudflare", property: "ID" }, secretAccessKey: { key: "cloudflare", property: "KEY" } },
+        r2: {
+          accessKeyId: { key: "cloudflare", property: "ID" },
+          secretAccessKey: { key: "cloudflare", property: "KEY" },
+        },
       },
     });
     const minio = new RepositorySecret("minio", {
       namespace: "apps",
-      existing: { name: "longhorn-minio-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" },
+      existing: {
+        name: "longhorn-minio-credentials",
+        accessKeyIdKey: "AWS_ACCESS_KEY_ID",
+        secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY",
+      },
     });
     return { own: own.ref, external: external.ref, shared: shared.refs, minio: minio.ref };
   });
@@ -86,7 +104,11 @@ const REFS = {
     b2: { name: "cnpg-secret", accessKeyIdKey: "b2-access-key-id", secretAccessKeyKey: "b2-ACCESS_SECRET_KEY" },
     r2: { name: "cnpg-secret", accessKeyIdKey: "r2-ACCESS_KEY_ID", secretAccessKeyKey: "r2-ACCESS_SECRET_KEY" },
   },
-  minio: { name: "longhorn-minio-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" },
+  minio: {
+    name: "longhorn-minio-credentials",
+    accessKeyIdKey: "AWS_ACCESS_KEY_ID",
+    secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY",
+  },
 };
 
 test("Secrets and ExternalSecrets are created once, changed in place, and the preview knows their references", async () => {
@@ -96,7 +118,9 @@ test("Secrets and ExternalSecrets are created once, changed in place, and the pr
   for (const name of ["orders-b2", "cnpg-secret", "longhorn-minio-credentials"]) expect(shown.stdout).toContain(name);
   const { outputs, stdout } = await first.up();
   printed.push(stdout, JSON.stringify(outputs));
-  expect(Object.fromEntries(Object.entries(outputs).map(([name, output]) => [name, output.value as unknown]))).toEqual(REFS);
+  expect(Object.fromEntries(Object.entries(outputs).map(([name, output]) => [name, output.value as unknown]))).toEqual(
+    REFS,
+  );
   expect(kubernetes.only(SECRET)).toMatchObject({
     id: "orders/orders-b2",
     inputs: {

@@ -1,6 +1,7 @@
 /**
- * Proof per destination on the real engine: a second bucket that gets WAL but no full backup cannot be overlooked, is mended by an update, and
- * keeps its passphrase. The published situation: "R2: WAL archives were in both. Full backup was only in B2."
+ * Proof per destination on the real engine: a second bucket that gets WAL but no full backup cannot be overlooked, is
+ * mended by an update, and keeps its passphrase. The published situation: "R2: WAL archives were in both. Full backup
+ * was only in B2."
  */
 import { rmSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -36,7 +37,13 @@ interface Wanted {
   readonly backupNow?: boolean;
 }
 
-function open({ second = true, firstBackup = true, passphrase = PASSPHRASE, keyName = "key", backupNow = false }: Wanted): Promise<Stack> {
+function open({
+  second = true,
+  firstBackup = true,
+  passphrase = PASSPHRASE,
+  keyName = "key",
+  backupNow = false,
+}: Wanted): Promise<Stack> {
   const { BackupNow, CipherPassphrase, PosixRepository, PostgresHost, S3CompatibleRepository, UriStyle } = pgbackstop;
   const { bucket, dataDirectory, host: own } = host.settings();
   return openStack(host.programFolder, "destinations", async () => {
@@ -56,13 +63,22 @@ function open({ second = true, firstBackup = true, passphrase = PASSPHRASE, keyN
     const database = new PostgresHost("db", {
       connection: { local: {} },
       dataDirectory,
-      repositories: { repo1: { at: nas.target, keepDays: 7 }, ...(second ? { repo2: { at: remote.target, keepDays: 60 } } : {}) },
+      repositories: {
+        repo1: { at: nas.target, keepDays: 7 },
+        ...(second ? { repo2: { at: remote.target, keepDays: 60 } } : {}),
+      },
       schedules: { full: { cron: "30 2 * * 0" } },
       ...own,
       firstBackup,
     });
-    const now = backupNow ? new BackupNow("now", { host: database.access, repositories: ["repo2"], triggers: ["v1"] }) : undefined;
-    return { destinations: database.destinations, firstBackup: database.firstBackup, ...(now === undefined ? {} : { label: now.label }) };
+    const now = backupNow
+      ? new BackupNow("now", { host: database.access, repositories: ["repo2"], triggers: ["v1"] })
+      : undefined;
+    return {
+      destinations: database.destinations,
+      firstBackup: database.firstBackup,
+      ...(now === undefined ? {} : { label: now.label }),
+    };
   });
 }
 
@@ -72,24 +88,41 @@ interface Row {
   readonly newestWal: { readonly name: string; readonly storedAt: string } | null;
 }
 
-async function up(wanted: Wanted): Promise<{ text: string; rows: Row[]; firstBackup: unknown; label: unknown; changes: object }> {
+async function up(
+  wanted: Wanted,
+): Promise<{ text: string; rows: Row[]; firstBackup: unknown; label: unknown; changes: object }> {
   const { outputs, stdout, summary } = await (await open(wanted)).up();
   printed.push(stdout);
   const rows = JSON.parse(String(outputs["destinations"]?.value)) as Row[];
-  return { text: stdout, rows, firstBackup: outputs["firstBackup"]?.value, label: outputs["label"]?.value, changes: summary.resourceChanges ?? {} };
+  return {
+    text: stdout,
+    rows,
+    firstBackup: outputs["firstBackup"]?.value,
+    label: outputs["label"]?.value,
+    changes: summary.resourceChanges ?? {},
+  };
 }
 
 /** What the host's resource has as its output now. */
 function rowsOfState({ deployment }: { readonly deployment: unknown }): Row[] {
-  const { resources } = deployment as { readonly resources: readonly { readonly type: string; readonly outputs?: Record<string, unknown> }[] };
+  const { resources } = deployment as {
+    readonly resources: readonly { readonly type: string; readonly outputs?: Record<string, unknown> }[];
+  };
   const result = resources.find(({ type }) => type.endsWith("HostState"));
-  return JSON.parse(String((result?.outputs?.["status"] as { destinations?: string } | undefined)?.destinations)) as Row[];
+  return JSON.parse(
+    String((result?.outputs?.["status"] as { destinations?: string } | undefined)?.destinations),
+  ) as Row[];
 }
 
 /** `check` as somebody runs it on the host. */
 async function check(): Promise<{ exitCode: number; text: string }> {
   const argv = [host.path("lib", "runtime.cjs"), `--config=${host.path("etc", "pgbackrest.conf")}`];
-  const args = [`--config-include-path=${host.path("etc", "conf.d")}`, "--stanza=main", "--log-level-console=info", "check"];
+  const args = [
+    `--config-include-path=${host.path("etc", "conf.d")}`,
+    "--stanza=main",
+    "--log-level-console=info",
+    "check",
+  ];
   const { exitCode, stdout, stderr } = await run(host.nodePath, [...argv, ...args], { user: host.cluster.user });
   return { exitCode, text: stdout + stderr };
 }
@@ -112,11 +145,19 @@ test("an update reports what it read from each repository, and warns about a new
 test("a second repository with WAL and no full backup is reported loudly, and fails the check on the host", async () => {
   const { rows, text } = await up({ firstBackup: false });
   expect(text).toContain("WARN: repo2: NO FULL BACKUP, newest WAL 0");
-  expect(text).toContain("WARN: repo2 holds no full backup: nothing can be restored from there; set firstBackup, or take one with");
+  expect(text).toContain(
+    "WARN: repo2 holds no full backup: nothing can be restored from there; set firstBackup, or take one with",
+  );
   expect(rows[0]?.newestFull).not.toBeNull();
-  expect(rows[1]).toMatchObject({ repository: "repo2", newestFull: null, newestWal: { name: expect.stringMatching(/^[0-9A-F]{24}$/) } });
+  expect(rows[1]).toMatchObject({
+    repository: "repo2",
+    newestFull: null,
+    newestWal: { name: expect.stringMatching(/^[0-9A-F]{24}$/) },
+  });
   const { exitCode, text: printed } = await check();
-  expect(printed).toContain("repo2: [BackupSetInvalidError] no full backup: nothing can be restored from this repository");
+  expect(printed).toContain(
+    "repo2: [BackupSetInvalidError] no full backup: nothing can be restored from this repository",
+  );
   expect(printed).toContain(`repo1: newest full backup ${rows[0]?.newestFull?.label}`);
   expect(exitCode).toBe(104);
 });
@@ -159,7 +200,10 @@ test("another passphrase is refused: in the preview if it is known, otherwise be
   const changed = await failureOf((await open({ backupNow: true, passphrase: OTHER })).preview(), printed);
   expect(changed).toContain("a passphrase cannot be changed in place");
   expect(changed).toContain("a new passphrase needs a new repository");
-  const renamed = await failureOf((await open({ backupNow: true, passphrase: OTHER, keyName: "renamed" })).up(), printed);
+  const renamed = await failureOf(
+    (await open({ backupNow: true, passphrase: OTHER, keyName: "renamed" })).up(),
+    printed,
+  );
   expect(renamed).toMatch(/repo2: the passphrase of s3:\/\/\S+ at \S+ is not the one that encrypts its backups/);
   expect(host.fingerprint()).toEqual(before);
 });
@@ -167,6 +211,7 @@ test("another passphrase is refused: in the preview if it is known, otherwise be
 test("neither output nor state contains a passphrase, a fingerprint or a key", () => {
   for (const text of [stateTexts(host.programFolder.folder).join("\n"), printed.join("\n")]) {
     expect(text.length).toBeGreaterThan(1000);
-    for (const marker of [PASSPHRASE, OTHER, host.s3.secretKey, "scrypt:", "sha256:none"]) expect(text.includes(marker), marker).toBe(false);
+    for (const marker of [PASSPHRASE, OTHER, host.s3.secretKey, "scrypt:", "sha256:none"])
+      expect(text.includes(marker), marker).toBe(false);
   }
 });

@@ -1,4 +1,7 @@
-/** The programs of the published set-ups on the real engine: what a preview shows, and that it has nothing to say against them. */
+/**
+ * The programs of the published set-ups on the real engine: what a preview shows, and that it has nothing to say
+ * against them.
+ */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,7 +11,12 @@ import type { B2Outputs, B2Settings } from "../../examples/vps-b2/program";
 import type { NasR2Outputs, NasR2Settings } from "../../examples/vps-nas-r2/program";
 import { ensureNode } from "../../tools/parts/nodeBinary";
 import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
-import { loadExample, openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import {
+  loadExample,
+  openStack,
+  prepareProgramFolder,
+  type ProgramFolder,
+} from "../../tools/parts/pulumi/pulumiEngine";
 import { B2ServerDouble } from "../harness/doubles/b2Server";
 
 const SECRET = "never-to-be-seen-0123456789";
@@ -20,7 +28,10 @@ let server: B2ServerDouble;
 beforeAll(async () => {
   const cli = await findPulumiCli();
   if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
-  programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-examples-")), { cli, passphrase: "state passphrase of the test" });
+  programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-examples-")), {
+    cli,
+    passphrase: "state passphrase of the test",
+  });
   server = await B2ServerDouble.start();
 });
 afterAll(async () => {
@@ -29,7 +40,10 @@ afterAll(async () => {
 });
 
 test("NAS and R2: files, timers and an encrypted second repository, and no finding", async () => {
-  const { program } = await loadExample<{ program: (settings: NasR2Settings) => NasR2Outputs }>(programFolder, "vps-nas-r2");
+  const { program } = await loadExample<{ program: (settings: NasR2Settings) => NasR2Outputs }>(
+    programFolder,
+    "vps-nas-r2",
+  );
   const settings: NasR2Settings = {
     accountId: "21ee32956d11b5baf662d186bd0b4ab4",
     bucket: "nix-homelab-prod-servers",
@@ -37,10 +51,14 @@ test("NAS and R2: files, timers and an encrypted second repository, and no findi
     secretAccessKey: SECRET,
     host: { nodePath: await ensureNode() },
   };
-  const { stdout } = await (await openStack(programFolder, "nas-r2", async () => program(settings))).preview({ diff: true });
-  for (const location of ["/mnt/nas-backup/pgbackrest", "s3://nix-homelab-prod-servers/forge/pgbackrest"]) expect(stdout).toContain(`"${location}"`);
+  const { stdout } = await (await openStack(programFolder, "nas-r2", async () => program(settings))).preview({
+    diff: true,
+  });
+  for (const location of ["/mnt/nas-backup/pgbackrest", "s3://nix-homelab-prod-servers/forge/pgbackrest"])
+    expect(stdout).toContain(`"${location}"`);
   expect(stdout).toMatch(/provider *: "r2"/);
-  for (const type of ["full", "diff", "incr"]) expect(stdout).toContain(`/etc/systemd/system/pgbackstop-main-${type}.timer`);
+  for (const type of ["full", "diff", "incr"])
+    expect(stdout).toContain(`/etc/systemd/system/pgbackstop-main-${type}.timer`);
   expect(stdout).toContain("archive_timeout");
   expect(stdout).not.toMatch(/PB\d{3} /);
   expect(stdout).not.toContain(SECRET);
@@ -70,7 +88,10 @@ test("a backup host and B2: the bucket and its key are included, and there is no
 });
 
 test("a sidecar for a few tables: the backups are the same with and without it, and there is no finding", async () => {
-  const { program } = await loadExample<{ program: (settings: SidecarSettings) => SidecarOutputs }>(programFolder, "logical-sidecar");
+  const { program } = await loadExample<{ program: (settings: SidecarSettings) => SidecarOutputs }>(
+    programFolder,
+    "logical-sidecar",
+  );
   const settings: SidecarSettings = {
     directory: "/mnt/nas/pgbackrest",
     endpoint: "s3.eu-central-003.backblazeb2.com",
@@ -80,7 +101,9 @@ test("a sidecar for a few tables: the backups are the same with and without it, 
     sourceAddress: "db.example.net",
     host: { nodePath: await ensureNode() },
   };
-  const { stdout } = await (await openStack(programFolder, "sidecar", async () => program(settings))).preview({ diff: true });
+  const { stdout } = await (await openStack(programFolder, "sidecar", async () => program(settings))).preview({
+    diff: true,
+  });
   for (const location of ["/mnt/nas/pgbackrest", "s3://acme-shop-pg/shop"]) expect(stdout).toContain(`"${location}"`);
   expect(stdout).toContain("max_slot_wal_keep_size = '4096MB'");
   expect(stdout).not.toMatch(/PB\d{3} /);

@@ -1,4 +1,7 @@
-/** `PostgresHost` on the real engine: PostgreSQL 18, a directory and a bucket as repositories, the runtime of this package. */
+/**
+ * `PostgresHost` on the real engine: PostgreSQL 18, a directory and a bucket as repositories, the runtime of this
+ * package.
+ */
 import { spawn } from "node:child_process";
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -24,7 +27,10 @@ const printed: string[] = [];
 beforeAll(async () => {
   host = await LocalHost.create();
   await host.cluster.alterSystem({ archive_command: PREVIOUS_COMMAND });
-  ({ program } = await loadExample<{ program: (settings: LocalSettings) => LocalOutputs }>(host.programFolder, "local"));
+  ({ program } = await loadExample<{ program: (settings: LocalSettings) => LocalOutputs }>(
+    host.programFolder,
+    "local",
+  ));
 });
 afterAll(() => host?.remove());
 
@@ -42,7 +48,8 @@ async function preview(
     diff,
     onEvent: (event) => {
       const metadata = event.resourcePreEvent?.metadata;
-      if (metadata?.type.endsWith("HostState") === true) files = (metadata.new?.inputs["files"] as object | undefined) ?? {};
+      if (metadata?.type.endsWith("HostState") === true)
+        files = (metadata.new?.inputs["files"] as object | undefined) ?? {};
     },
   });
   printed.push(stdout, stderr, JSON.stringify(files));
@@ -53,7 +60,9 @@ async function preview(
 async function up(stack: Stack): Promise<{ text: string; changes: object; outputs: Record<string, unknown> }> {
   const result = await stack.up();
   printed.push(result.stdout);
-  const outputs = Object.fromEntries(Object.entries(result.outputs).map(([name, output]) => [name, output.value as unknown]));
+  const outputs = Object.fromEntries(
+    Object.entries(result.outputs).map(([name, output]) => [name, output.value as unknown]),
+  );
   return { text: result.stdout, changes: result.summary.resourceChanges ?? {}, outputs };
 }
 
@@ -63,7 +72,13 @@ function expectAll(text: string, parts: readonly string[]): void {
 }
 
 async function info(): Promise<{ backup: { label: string; database: { "repo-key": number } }[] }[]> {
-  const argv = [host.path("lib", "runtime.cjs"), `--config-path=${host.path("etc")}`, "--stanza=main", "--output=json", "info"];
+  const argv = [
+    host.path("lib", "runtime.cjs"),
+    `--config-path=${host.path("etc")}`,
+    "--stanza=main",
+    "--output=json",
+    "info",
+  ];
   const { stdout, exitCode } = await run(host.nodePath, argv, { user: host.cluster.user });
   expect(exitCode).toBe(0);
   return JSON.parse(stdout) as { backup: { label: string; database: { "repo-key": number } }[] }[];
@@ -72,8 +87,15 @@ async function info(): Promise<{ backup: { label: string; database: { "repo-key"
 test("a preview on an empty host shows every file with its text, secrets hidden, and touches nothing", async () => {
   const { text, changes, files } = await preview(await open(), true);
   expect(changes).toEqual({ create: 7 });
-  expectAll(text, [host.path("etc", "pgbackrest.conf"), 'archive_mode   : "on"', 'location     : "s3://pgbackstop/pgbackrest"']);
-  const shown = Object.entries(files).map(([path, file]): [string, string] => [path.slice(host.folder.length + 1), file.text]);
+  expectAll(text, [
+    host.path("etc", "pgbackrest.conf"),
+    'archive_mode   : "on"',
+    'location     : "s3://pgbackstop/pgbackrest"',
+  ]);
+  const shown = Object.entries(files).map(([path, file]): [string, string] => [
+    path.slice(host.folder.length + 1),
+    file.text,
+  ]);
   const texts = Object.fromEntries(shown);
   expect(Object.keys(texts).sort()).toEqual([
     "etc/conf.d/repo2-credentials.conf",
@@ -108,7 +130,9 @@ test("an update brings files, settings, stanza and one backup into both reposito
   const credentials = statSync(host.path("etc", "conf.d", "repo2-credentials.conf"));
   expect([credentials.mode & 0o7777, credentials.uid]).toEqual([0o600, host.cluster.user.uid]);
   expect(statSync(host.path("etc", "conf.d")).mode & 0o7777).toBe(0o700);
-  expect(readFileSync(host.path("etc", "conf.d", "repo2-credentials.conf"), "utf8")).toContain(`repo2-cipher-pass=${passphrase}`);
+  expect(readFileSync(host.path("etc", "conf.d", "repo2-credentials.conf"), "utf8")).toContain(
+    `repo2-cipher-pass=${passphrase}`,
+  );
   expect(JSON.parse(String(outputs.topology))).toMatchObject({
     version: 1,
     repositories: [
@@ -198,7 +222,8 @@ test("an update that fails half-way says why, keeps its state, and the next one 
 test("two updates of one host exclude each other", async () => {
   // Longer than any update waits, on any machine.
   const holder = spawn("flock", ["--no-fork", host.path("etc"), "sleep", "600"]);
-  const isFree = async (): Promise<boolean> => (await run("flock", ["--nonblock", host.path("etc"), "true"])).exitCode === 0;
+  const isFree = async (): Promise<boolean> =>
+    (await run("flock", ["--nonblock", host.path("etc"), "true"])).exitCode === 0;
   await expect.poll(isFree, { timeout: 60_000 }).toBe(false);
   const failure = await (await open(host.settings({ processMax: 4 }))).up().then(
     () => "no error",
@@ -209,7 +234,10 @@ test("two updates of one host exclude each other", async () => {
 });
 
 test("all mistakes in the arguments are reported at once", async () => {
-  const settings = { ...host.settings({ schedules: { full: { cron: "0 3 * *" } }, stanza: "no good" }), nasPath: "relative" };
+  const settings = {
+    ...host.settings({ schedules: { full: { cron: "0 3 * *" } }, stanza: "no good" }),
+    nasPath: "relative",
+  };
   const failure = await (await open(settings)).preview().then(
     () => "no error",
     (error: unknown) => String(error),
@@ -220,17 +248,27 @@ test("all mistakes in the arguments are reported at once", async () => {
 /** Stopped and started by others too: a child of this process would be missed. */
 async function pgCtl(...args: readonly string[]): Promise<void> {
   const { binaries, dataPath, port, socketPath, user } = host.cluster;
-  const options = ["-o", `-c unix_socket_directories=${socketPath} -c port=${port} -c listen_addresses=`, "-l", host.path("server.log")];
-  await runOk(join(binaries.folder, "pg_ctl"), [...args, "-D", dataPath, "-w", ...(args[0] === "start" ? options : [])], {
-    user,
-    cwd: host.folder,
-  });
+  const options = [
+    "-o",
+    `-c unix_socket_directories=${socketPath} -c port=${port} -c listen_addresses=`,
+    "-l",
+    host.path("server.log"),
+  ];
+  await runOk(
+    join(binaries.folder, "pg_ctl"),
+    [...args, "-D", dataPath, "-w", ...(args[0] === "start" ? options : [])],
+    {
+      user,
+      cwd: host.folder,
+    },
+  );
 }
 
 test("the runbook of this machine, command by command, ends with every row and fully readable repositories", async () => {
   const { cluster } = host;
   const { outputs } = await up(await open());
-  const { scenarios } = runbookOf(JSON.parse(String(outputs["topology"])) as Topology) ?? expect.fail("there is no runbook");
+  const { scenarios } =
+    runbookOf(JSON.parse(String(outputs["topology"])) as Topology) ?? expect.fail("there is no runbook");
   /** What the commands print. There is no sudo in between: what it would lead to is started as that account. */
   const carryOut = async (id: string, args: Readonly<Record<string, string>> = {}): Promise<string> => {
     const { steps } = scenarios.find((one) => one.id === id) ?? expect.fail(`there is no ${id}`);
@@ -240,7 +278,9 @@ test("the runbook of this machine, command by command, ends with every row and f
       const [, account, rest = line] = /^sudo (?:-u (\S+) )?(.*)$/.exec(line) ?? [];
       if (line === "pulumi up") await up(await open());
       else {
-        const options = line.startsWith("pulumi ") ? { env: host.programFolder.env, cwd: host.programFolder.folder } : { cwd: "/" };
+        const options = line.startsWith("pulumi ")
+          ? { env: host.programFolder.env, cwd: host.programFolder.folder }
+          : { cwd: "/" };
         const user = account === undefined ? {} : { user: cluster.user };
         const ended = await run("sh", ["-c", / recover/.test(rest) ? `${rest} --yes` : rest], { ...options, ...user });
         expect([line, ended.exitCode, ended.exitCode === 0 ? "" : ended.stdout + ended.stderr]).toEqual([line, 0, ""]);
@@ -289,7 +329,9 @@ test("the state, the engine's output, the topology, the readable files and the l
     for (const [name, secret] of Object.entries(secrets)) {
       expect(secret.length).toBeGreaterThan(15);
       expect(text.includes(secret), `${name} in ${programFolder}`).toBe(false);
-      expect(text.includes(Buffer.from(secret).toString("base64")), `${name} as base64 in ${programFolder}`).toBe(false);
+      expect(text.includes(Buffer.from(secret).toString("base64")), `${name} as base64 in ${programFolder}`).toBe(
+        false,
+      );
     }
   }
 });
@@ -302,9 +344,11 @@ test("a destroy restores the settings, removes the files, and leaves both reposi
   expect(await host.cluster.value("SHOW archive_mode")).toBe("off");
   const autoConf = readFileSync(join(host.cluster.dataPath, "postgresql.auto.conf"), "utf8");
   expect(autoConf).not.toContain("archive_mode");
-  expect(await host.cluster.value("SELECT setting FROM pg_file_settings WHERE name = 'archive_command' ORDER BY seqno DESC LIMIT 1")).toBe(
-    PREVIOUS_COMMAND,
-  );
+  expect(
+    await host.cluster.value(
+      "SELECT setting FROM pg_file_settings WHERE name = 'archive_command' ORDER BY seqno DESC LIMIT 1",
+    ),
+  ).toBe(PREVIOUS_COMMAND);
   for (const name of ["etc", "lib", "units"]) expect(existsSync(host.path(name)), name).toBe(false);
   expect(readdirSync(host.path("nas", "backup", "main"))).toContain("backup.info");
   expect(existsSync(join(host.s3.bucketPath, "pgbackrest", "backup", "main"))).toBe(true);

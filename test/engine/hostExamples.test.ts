@@ -1,6 +1,6 @@
 /**
- * The examples for hosts with stock pgBackRest as their engine, beside the configurations that they were made from: every option, setting and
- * schedule that is different, and why. docs/internals/lessons.md tells the same.
+ * The examples for hosts with stock pgBackRest as their engine, beside the configurations that they were made from:
+ * every option, setting and schedule that is different, and why. docs/internals/lessons.md tells the same.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,10 +10,23 @@ import type { B2Outputs, B2Settings } from "../../examples/vps-b2/program";
 import type { NasR2Outputs, NasR2Settings } from "../../examples/vps-nas-r2/program";
 import { ensureNode } from "../../tools/parts/nodeBinary";
 import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
-import { loadExample, openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import {
+  loadExample,
+  openStack,
+  prepareProgramFolder,
+  type ProgramFolder,
+} from "../../tools/parts/pulumi/pulumiEngine";
 import { B2ServerDouble } from "../harness/doubles/b2Server";
 import type { Difference } from "../harness/compare/published";
-import { type DeclaredHost, linesOf, mapDifferences, optionsOf, previewHost, publishedText, settingsOf } from "../harness/compare/publishedHost";
+import {
+  type DeclaredHost,
+  linesOf,
+  mapDifferences,
+  optionsOf,
+  previewHost,
+  publishedText,
+  settingsOf,
+} from "../harness/compare/publishedHost";
 
 const HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl backup";
 
@@ -25,7 +38,10 @@ let server: B2ServerDouble;
 beforeAll(async () => {
   const cli = await findPulumiCli();
   if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
-  programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-hostx-")), { cli, passphrase: "state passphrase of the test" });
+  programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-hostx-")), {
+    cli,
+    passphrase: "state passphrase of the test",
+  });
   server = await B2ServerDouble.start();
 });
 afterAll(async () => {
@@ -34,7 +50,10 @@ afterAll(async () => {
 });
 
 async function nasR2(): Promise<{ host: DeclaredHost; printed: string }> {
-  const { program } = await loadExample<{ program: (settings: NasR2Settings) => NasR2Outputs }>(programFolder, "vps-nas-r2");
+  const { program } = await loadExample<{ program: (settings: NasR2Settings) => NasR2Outputs }>(
+    programFolder,
+    "vps-nas-r2",
+  );
   const settings: NasR2Settings = {
     accountId: "21ee32956d11b5baf662d186bd0b4ab4",
     bucket: "nix-homelab-prod-servers",
@@ -67,7 +86,11 @@ async function b2(): Promise<{ host: DeclaredHost; printed: string }> {
 type Correction = readonly [names: string, published: string | undefined, ours: string | undefined, why: string];
 
 function asDifferences(corrections: readonly Correction[]): Record<string, Difference> {
-  return Object.fromEntries(corrections.flatMap(([names, published, ours]) => names.split(" ").map((name) => [name, [published, ours] as const])));
+  return Object.fromEntries(
+    corrections.flatMap(([names, published, ours]) =>
+      names.split(" ").map((name) => [name, [published, ours] as const]),
+    ),
+  );
 }
 
 /** By the section, which is the same in both. */
@@ -81,19 +104,34 @@ function confDifferences(published: string, host: DeclaredHost, stanza: string):
 
 /** What neither text says and ours does, in both examples. */
 const CORRECTIONS: readonly Correction[] = [
-  ["lock-path", undefined, "/var/spool/pgbackrest/lock", "stock's default lies in /tmp, where every account may be first"],
+  [
+    "lock-path",
+    undefined,
+    "/var/spool/pgbackrest/lock",
+    "stock's default lies in /tmp, where every account may be first",
+  ],
   ["log-path", undefined, "/var/log/pgbackrest", "stock's default, said"],
   ["spool-path", undefined, "/var/spool/pgbackrest", "stock's default, said"],
   ["start-fast", undefined, "y", "a backup begins at once, and not with the next checkpoint"],
   ["repo2-bundle", undefined, "y", "fewer requests, as the text advises further down, and does not do"],
   ["repo2-s3-uri-style", undefined, "path", "as the vendor takes it whatever the bucket is called"],
   ["repo2-storage-port", undefined, "443", "stock's default, said"],
-  ["repo2-storage-upload-chunk-size", undefined, "16MiB", "equal parts, which R2 demands, for larger files than with 5 MiB"],
+  [
+    "repo2-storage-upload-chunk-size",
+    undefined,
+    "16MiB",
+    "equal parts, which R2 demands, for larger files than with 5 MiB",
+  ],
 ];
 
 const NAS_R2: readonly Correction[] = [
   ...CORRECTIONS,
-  ["delta", "y", undefined, "every backup would read all files again; stock turns it on by itself where a clock or a prior backup is in doubt"],
+  [
+    "delta",
+    "y",
+    undefined,
+    "every backup would read all files again; stock turns it on by itself where a clock or a prior backup is in doubt",
+  ],
   ["repo1-type", undefined, "posix", "stock's default, said"],
   [
     "repo1-retention-full-type repo2-retention-full-type",
@@ -107,7 +145,13 @@ const NAS_R2: readonly Correction[] = [
 
 const NAS_R2_SCHEDULES = [
   ["Full", "Daily @ 2 AM", "full", "*-*-* 02:00:00 UTC", "the same, with its zone"],
-  ["Incremental", "Hourly", "incr", "*-*-* 00..01,03..23:30:00 UTC", "PB027: on the hour it met the other two, and one of them failed"],
+  [
+    "Incremental",
+    "Hourly",
+    "incr",
+    "*-*-* 00..01,03..23:30:00 UTC",
+    "PB027: on the hour it met the other two, and one of them failed",
+  ],
   ["Differential", "Every 6 hours", "diff", "*-*-* 08,14,20:15:00 UTC", "PB027: at 2 there is a full one"],
 ] as const;
 
@@ -125,7 +169,9 @@ test("a NAS and R2: every difference from the published configuration, option by
       ["archive_timeout", "300", "230s", "PB039: a push and one retry belong to the five minutes"],
     ]),
   );
-  const rows = [...publishedText("vps-nas-r2.schedules").matchAll(/^\| (\w+) \| ([^|]+?) \| (?!Retention)/gm)].map(([, kind, text]) => [kind, text]);
+  const rows = [...publishedText("vps-nas-r2.schedules").matchAll(/^\| (\w+) \| ([^|]+?) \| (?!Retention)/gm)].map(
+    ([, kind, text]) => [kind, text],
+  );
   expect(rows).toEqual(NAS_R2_SCHEDULES.map(([kind, text]) => [kind, text]));
   for (const [, , type, calendar] of NAS_R2_SCHEDULES) {
     expect(linesOf(host, `pgbackstop-main-${type}.timer`, "OnCalendar")).toEqual([calendar]);
@@ -138,17 +184,32 @@ test("a NAS and R2: every difference from the published configuration, option by
 
 const B2: readonly Correction[] = [
   ...CORRECTIONS,
-  ["log-level-console", "info", undefined, "the units say so; in the file it is two lines of PostgreSQL's log for each segment"],
+  [
+    "log-level-console",
+    "info",
+    undefined,
+    "the units say so; in the file it is two lines of PostgreSQL's log for each segment",
+  ],
   ["log-level-file", "detail", undefined, "one line for each file of the database; stock's default tells of each run"],
   ["pg1-user", "postgres", undefined, "the account that it runs as"],
-  ["repo1-path", "/var/lib/pgbackrest", "/srv/pgbackrest/pg-cluster", "PB097: the directory was on the database's own machine"],
+  [
+    "repo1-path",
+    "/var/lib/pgbackrest",
+    "/srv/pgbackrest/pg-cluster",
+    "PB097: the directory was on the database's own machine",
+  ],
   ["repo1-type", undefined, "sftp", "the backup host that the text asks for"],
   ["repo1-sftp-host", undefined, "backup.example.net", "the same"],
   ["repo1-sftp-host-port", undefined, "22", "the same"],
   ["repo1-sftp-host-user", undefined, "pgbackrest", "the same"],
   ["repo1-sftp-host-key-hash-type", undefined, "sha256", "a known host"],
   ["repo1-sftp-host-key-check-type", undefined, "fingerprint", "a known host"],
-  ["repo1-sftp-host-fingerprint", undefined, "f83898df0bef57a4ee24985ba598ac17fccb0c0d333cc4af1dd92be14bc23aa5", "a known host"],
+  [
+    "repo1-sftp-host-fingerprint",
+    undefined,
+    "f83898df0bef57a4ee24985ba598ac17fccb0c0d333cc4af1dd92be14bc23aa5",
+    "a known host",
+  ],
   ["repo1-sftp-private-key-file", undefined, "/etc/pgbackrest/conf.d/repo1-sftp.key", "the same"],
   ["repo1-bundle", undefined, "y", "fewer round trips"],
   ["repo1-cipher-type", undefined, "aes-256-cbc", "another machine is another owner"],
@@ -157,7 +218,12 @@ const B2: readonly Correction[] = [
   ["repo2-s3-region", "us-east-005", "test-central-009", "told by the account"],
   ["repo2-s3-key", "AKIA...", undefined, "in conf.d, secret in the state"],
   ["repo2-s3-key-secret", "SECRET...", undefined, "in conf.d, secret in the state"],
-  ["repo2-cipher-pass", "GENERATE-A-LONG-RANDOM-PASSPHRASE-HERE", undefined, "in conf.d, secret in the state, and really generated"],
+  [
+    "repo2-cipher-pass",
+    "GENERATE-A-LONG-RANDOM-PASSPHRASE-HERE",
+    undefined,
+    "in conf.d, secret in the state, and really generated",
+  ],
 ];
 
 const B2_CRONTAB = [
@@ -172,17 +238,28 @@ test("an encrypted bucket at B2: every difference from the published configurati
   // A secret of the engine comes as an object in the place of its text.
   const secrets = Object.entries(host.files).filter(([path]) => path.startsWith("/etc/pgbackrest/conf.d/"));
   expect(secrets.map(([path, { mode, owner, text }]) => `${path} ${mode} ${owner} ${typeof text}`)).toEqual(
-    ["repo1-credentials.conf", "repo1-sftp.key", "repo2-credentials.conf"].map((name) => `/etc/pgbackrest/conf.d/${name} 0640 shared object`),
+    ["repo1-credentials.conf", "repo1-sftp.key", "repo2-credentials.conf"].map(
+      (name) => `/etc/pgbackrest/conf.d/${name} 0640 shared object`,
+    ),
   );
-  expect(mapDifferences(settingsOf(publishedText("vps-b2.postgresql.conf")), new Map(Object.entries(host.settings)))).toEqual(
+  expect(
+    mapDifferences(settingsOf(publishedText("vps-b2.postgresql.conf")), new Map(Object.entries(host.settings))),
+  ).toEqual(
     asDifferences([
-      ["archive_timeout", undefined, "230s", "PB038: five minutes were promised, and nothing made a quiet database send its WAL"],
+      [
+        "archive_timeout",
+        undefined,
+        "230s",
+        "PB038: five minutes were promised, and nothing made a quiet database send its WAL",
+      ],
       ["max_wal_senders", "10", undefined, "PostgreSQL's default"],
       ["wal_level", "replica", undefined, "PostgreSQL's default; an update refuses a server that is below it"],
     ]),
   );
   const lines = [
-    ...publishedText("vps-b2.crontab").matchAll(/^(\S+ \S+ \S+ \S+ \S+) postgres pgbackrest --stanza=pg-cluster --type=(\w+) backup$/gm),
+    ...publishedText("vps-b2.crontab").matchAll(
+      /^(\S+ \S+ \S+ \S+ \S+) postgres pgbackrest --stanza=pg-cluster --type=(\w+) backup$/gm,
+    ),
   ];
   expect(lines.map(([, cron, type]) => [cron, type])).toEqual(B2_CRONTAB.map(([cron, type]) => [cron, type]));
   for (const [, type, calendar] of B2_CRONTAB) {

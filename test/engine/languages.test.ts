@@ -1,8 +1,10 @@
 /**
- * Components for programs in other languages, on the real engine: the engine starts `plugin/` of this package and asks it for them. The program
- * here knows nothing but tokens, as one in Python, Go or YAML does: what it gets from a component and gives to the next one are outputs.
+ * Components for programs in other languages, on the real engine: the engine starts `plugin/` of this package and asks
+ * it for them. The program here knows nothing but tokens, as one in Python, Go or YAML does: what it gets from a
+ * component and gives to the next one are outputs.
  *
- * The plugin is started by the official language host for Node.js where it is installed, otherwise by a double (languageHostDouble.ts).
+ * The plugin is started by the official language host for Node.js where it is installed, otherwise by a double
+ * (languageHostDouble.ts).
  */
 import { readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
@@ -24,14 +26,23 @@ beforeAll(async () => {
   writePackageSchema();
   const language = join(host.programFolder.folder, "language");
   if ((await findPulumiCli())?.hasLanguageHost !== true) await installLanguageHost(language, host.nodePath);
-  programFolder = { ...host.programFolder, env: { ...host.programFolder.env, PATH: [language, host.programFolder.env["PATH"]].join(delimiter) } };
+  programFolder = {
+    ...host.programFolder,
+    env: { ...host.programFolder.env, PATH: [language, host.programFolder.env["PATH"]].join(delimiter) },
+  };
 });
 afterAll(() => host?.remove());
 
 /** A component as the SDK that is generated for a language declares it. */
 class Foreign extends pulumi.ComponentResource {
   constructor(className: string, name: string, inputs: pulumi.Inputs, outputs: readonly string[]) {
-    super(`pgbackstop:index:${className}`, name, { ...inputs, ...Object.fromEntries(outputs.map((key) => [key, undefined])) }, {}, true);
+    super(
+      `pgbackstop:index:${className}`,
+      name,
+      { ...inputs, ...Object.fromEntries(outputs.map((key) => [key, undefined])) },
+      {},
+      true,
+    );
   }
 
   output(key: string): pulumi.Output<unknown> {
@@ -48,11 +59,24 @@ function open(declare: () => Record<string, unknown>): Promise<Stack> {
 function program(keepDays: unknown = 7): Record<string, unknown> {
   const { dataDirectory, nasPath, host: machine } = host.settings();
   const key = new Foreign("CipherPassphrase", "key", {}, ["ref", "passphrase"]);
-  const nas = new Foreign("PosixRepository", "nas", { path: nasPath, cipher: key.output("ref") }, ["target", "location"]);
+  const nas = new Foreign("PosixRepository", "nas", { path: nasPath, cipher: key.output("ref") }, [
+    "target",
+    "location",
+  ]);
   const repositories = { repo1: { at: nas.output("target"), keepDays } };
-  const args = { connection: { local: {} }, dataDirectory, repositories, schedules: { full: { cron: "30 2 * * *" } }, ...machine };
+  const args = {
+    connection: { local: {} },
+    dataDirectory,
+    repositories,
+    schedules: { full: { cron: "30 2 * * *" } },
+    ...machine,
+  };
   const database = new Foreign("PostgresHost", "db", args, ["firstBackup", "destinations", "topology"]);
-  return { location: nas.output("location"), firstBackup: database.output("firstBackup"), topology: database.output("topology") };
+  return {
+    location: nas.output("location"),
+    firstBackup: database.output("firstBackup"),
+    topology: database.output("topology"),
+  };
 }
 
 test("a first preview shows the known values, and says which ones the update decides", async () => {
@@ -68,15 +92,23 @@ test("an update creates the same as in TypeScript, and a second one changes noth
   expect(summary.resourceChanges).toEqual({ create: 6 });
   expect(outputs["location"]).toMatchObject({ value: host.nasPath });
   expect(outputs["firstBackup"]).toMatchObject({ value: "taken" });
-  expect(readFileSync(host.path("etc", "conf.d", "repo1-credentials.conf"), "utf8")).toMatch(/repo1-cipher-pass=\S{64}/);
+  expect(readFileSync(host.path("etc", "conf.d", "repo1-credentials.conf"), "utf8")).toMatch(
+    /repo1-cipher-pass=\S{64}/,
+  );
   // The target has a passphrase in it, and is secret as a whole: so is what comes from it.
   expect(outputs["topology"]).toMatchObject({ secret: true });
-  expect(JSON.parse(String(outputs["topology"]?.value))).toMatchObject({ repositories: [{ location: host.nasPath, encrypted: true, keepDays: 7 }] });
+  expect(JSON.parse(String(outputs["topology"]?.value))).toMatchObject({
+    repositories: [{ location: host.nasPath, encrypted: true, keepDays: 7 }],
+  });
   expect((await stack.up()).summary.resourceChanges).toEqual({ same: 6 });
 });
 
 test("mistakes are reported as in TypeScript, and so is an unknown argument", async () => {
-  expect(await failureOf(open(() => program(0)).then((stack) => stack.preview()))).toContain("repositories.repo1.keepDays");
-  const misspelt = (): Record<string, unknown> => ({ nas: new Foreign("PosixRepository", "nas", { pth: "/mnt" }, []).urn });
+  expect(await failureOf(open(() => program(0)).then((stack) => stack.preview()))).toContain(
+    "repositories.repo1.keepDays",
+  );
+  const misspelt = (): Record<string, unknown> => ({
+    nas: new Foreign("PosixRepository", "nas", { pth: "/mnt" }, []).urn,
+  });
   expect(await failureOf(open(misspelt).then((stack) => stack.preview()))).toContain("there is no argument pth");
 });

@@ -1,6 +1,7 @@
 /**
- * The components' part of `npm run test:live` on the real engine, with the providers played by doubles: buckets and keys are made, used and
- * destroyed, and nothing is left. Amazon's bucket and users are real at versitygw: the backup goes there with the key that was made.
+ * The components' part of `npm run test:live` on the real engine, with the providers played by doubles: buckets and
+ * keys are made, used and destroyed, and nothing is left. Amazon's bucket and users are real at versitygw: the backup
+ * goes there with the key that was made.
  */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { runLive } from "../../tools/live/run";
@@ -38,7 +39,8 @@ test("with management keys, components create buckets and keys, a backup uses th
   const lines: string[] = [];
   const code = await runLive(environment, (line) => lines.push(line), {
     engine: engineEnvironment([aws]),
-    reach: (access) => (access.name === "AWS" ? { ...access, endpoint: s3.host, port: s3.port, caFile: s3.caFile } : null),
+    reach: (access) =>
+      access.name === "AWS" ? { ...access, endpoint: s3.host, port: s3.port, caFile: s3.caFile } : null,
   });
   const text = lines.join("\n");
   expect(text).not.toContain("FAILED");

@@ -1,4 +1,7 @@
-/** One machine for the engine tests: PostgreSQL, a bucket, a folder for everything that a host gets, and a program folder for the engine. */
+/**
+ * One machine for the engine tests: PostgreSQL, a bucket, a folder for everything that a host gets, and a program
+ * folder for the engine.
+ */
 import { existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -21,7 +24,13 @@ export class LocalHost {
   #restarts = 0;
   readonly #timer: NodeJS.Timeout;
 
-  private constructor(cluster: TestCluster, s3: S3Server, folder: string, programFolder: ProgramFolder, nodePath: string) {
+  private constructor(
+    cluster: TestCluster,
+    s3: S3Server,
+    folder: string,
+    programFolder: ProgramFolder,
+    nodePath: string,
+  ) {
     this.cluster = cluster;
     this.s3 = s3;
     this.folder = folder;
@@ -30,15 +39,30 @@ export class LocalHost {
     this.#timer = setInterval(() => void this.#serveRestart(), 100);
   }
 
-  /** @param settings of PostgreSQL, before anything of ours is there. @param binaries default: PostgreSQL 18, without client programs */
-  static async create(settings: Readonly<Record<string, string | number | boolean>> = {}, binaries?: PostgresBinaries): Promise<LocalHost> {
+  /**
+   * @param settings of PostgreSQL, before anything of ours is there.
+   * @param binaries default: PostgreSQL 18, without client programs
+   */
+  static async create(
+    settings: Readonly<Record<string, string | number | boolean>> = {},
+    binaries?: PostgresBinaries,
+  ): Promise<LocalHost> {
     const cli = await findPulumiCli();
     if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
     const cluster = await TestCluster.create({ binaries: binaries ?? (await ensurePostgres()), settings });
     const s3 = await S3Server.create({ kind: "s3rver" });
-    const programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-engine-")), { cli, passphrase: "state passphrase of the test" });
+    const programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-engine-")), {
+      cli,
+      passphrase: "state passphrase of the test",
+    });
     await cluster.start();
-    return new LocalHost(cluster, s3, makeUserFolder("pgb-host-"), programFolder, reachable(await ensureNode(), cluster.user));
+    return new LocalHost(
+      cluster,
+      s3,
+      makeUserFolder("pgb-host-"),
+      programFolder,
+      reachable(await ensureNode(), cluster.user),
+    );
   }
 
   get nasPath(): string {
@@ -83,7 +107,13 @@ export class LocalHost {
           log: this.path("log"),
         },
         allowRestart: true,
-        restartCommand: ["/bin/sh", "-c", 'touch "$1" && while [ -e "$1" ]; do sleep 0.1; done', "sh", this.path("restart-wanted")],
+        restartCommand: [
+          "/bin/sh",
+          "-c",
+          'touch "$1" && while [ -e "$1" ]; do sleep 0.1; done',
+          "sh",
+          this.path("restart-wanted"),
+        ],
         ...host,
       },
     };

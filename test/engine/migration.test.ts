@@ -1,6 +1,7 @@
 /**
- * `Migration` on the real engine: two databases go from one PostgreSQL into that of a `PostgresHost` by updates, stage after stage; what is in the way,
- * what was tampered with and a drill that cannot be made each fail the update, and nothing is done twice.
+ * `Migration` on the real engine: two databases go from one PostgreSQL into that of a `PostgresHost` by updates, stage
+ * after stage; what is in the way, what was tampered with and a drill that cannot be made each fail the update, and
+ * nothing is done twice.
  */
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -55,7 +56,9 @@ beforeAll(async () => {
   const access = join(old.dataPath, "pg_hba.conf");
   writeFileSync(access, `local all mover scram-sha-256\n${readFileSync(access, "utf8")}`);
   await old.start();
-  await old.sql(`CREATE ROLE mover SUPERUSER LOGIN PASSWORD '${PASSWORD}'; CREATE ROLE shopkeeper LOGIN PASSWORD '${ROLE_PASSWORD}'`);
+  await old.sql(
+    `CREATE ROLE mover SUPERUSER LOGIN PASSWORD '${PASSWORD}'; CREATE ROLE shopkeeper LOGIN PASSWORD '${ROLE_PASSWORD}'`,
+  );
   for (const name of ["shop", "ledger"]) {
     await old.sql(`CREATE DATABASE ${name} OWNER shopkeeper`);
     await old.sql(
@@ -81,7 +84,12 @@ function open(migration: Partial<MigrationArgs> | null): Promise<Stack> {
       endpoint: bucket.endpoint,
       region: bucket.region,
       uriStyle: "path",
-      bucket: { existing: { name: bucket.name, credentials: { accessKeyId: bucket.accessKeyId, secretAccessKey: bucket.secretAccessKey } } },
+      bucket: {
+        existing: {
+          name: bucket.name,
+          credentials: { accessKeyId: bucket.accessKeyId, secretAccessKey: bucket.secretAccessKey },
+        },
+      },
       ...(bucket.port === undefined ? {} : { port: bucket.port }),
       ...(bucket.caFile === undefined ? {} : { caFile: bucket.caFile }),
       cipher: { passphrase: "planted-passphrase" },
@@ -93,7 +101,9 @@ function open(migration: Partial<MigrationArgs> | null): Promise<Stack> {
       ...settings,
     });
     if (migration === null) return {};
-    const { secret } = createRequire(join(host.programFolder.folder, "program.cjs"))("@pulumi/pulumi") as typeof import("@pulumi/pulumi");
+    const { secret } = createRequire(join(host.programFolder.folder, "program.cjs"))(
+      "@pulumi/pulumi",
+    ) as typeof import("@pulumi/pulumi");
     const { mayRetireSource, reports, steps } = new built.Migration("move", {
       source: { address: old.socketPath, user: "mover", password: secret(PASSWORD) },
       target: { host: made.access },
@@ -115,7 +125,9 @@ interface Updated {
 async function up(migration: Partial<MigrationArgs>): Promise<Updated> {
   const result = await (await open(migration)).up();
   printed.push(result.stdout, result.stderr);
-  const outputs = Object.fromEntries(Object.entries(result.outputs).map(([name, output]) => [name, output.value as unknown]));
+  const outputs = Object.fromEntries(
+    Object.entries(result.outputs).map(([name, output]) => [name, output.value as unknown]),
+  );
   printed.push(JSON.stringify(outputs));
   return { changes: result.summary.resourceChanges ?? {}, ...outputs } as Updated;
 }
@@ -127,16 +139,27 @@ async function failed(migration: Partial<MigrationArgs>): Promise<string> {
 }
 
 const namesIn = (cluster: TestCluster): Promise<string> =>
-  cluster.value("SELECT coalesce(string_agg(datname, ',' ORDER BY datname), '') FROM pg_database WHERE datname !~ '^(postgres|template.)$'");
+  cluster.value(
+    "SELECT coalesce(string_agg(datname, ',' ORDER BY datname), '') FROM pg_database WHERE datname !~ '^(postgres|template.)$'",
+  );
 const guarded = (): Promise<string> =>
   old.value(
     "SELECT count(*) FROM pg_db_role_setting s, unnest(setconfig) c WHERE c LIKE 'pgbackstop.guard=%' OR c = 'default_transaction_read_only=on'",
   );
 /** How often somebody has asked either server for something. */
 const asked = (): number =>
-  [old, host.cluster].map(({ logFile }) => readFileSync(logFile, "utf8").split(/LOG: {2}(?:statement|execute)/).length).reduce((a, b) => a + b);
+  [old, host.cluster]
+    .map(({ logFile }) => readFileSync(logFile, "utf8").split(/LOG: {2}(?:statement|execute)/).length)
+    .reduce((a, b) => a + b);
 const finish = async (): Promise<{ readonly code: number | null; readonly missing: readonly string[] }> => {
-  const argv = [host.path("lib", "runtime.cjs"), `--config-path=${host.path("etc")}`, "--stanza=main", "--output=json", "migrate", "finish"];
+  const argv = [
+    host.path("lib", "runtime.cjs"),
+    `--config-path=${host.path("etc")}`,
+    "--stanza=main",
+    "--output=json",
+    "migrate",
+    "finish",
+  ];
   const { exitCode, stdout } = await run(host.nodePath, argv, { user: host.cluster.user });
   return { code: exitCode, missing: (JSON.parse(stdout) as { missing: string[] }).missing };
 };
@@ -147,7 +170,8 @@ test("a preview shows each step of the migration, and contacts neither server", 
   const stack = await open({ until: "retire" });
   const { stdout, changeSummary } = await stack.preview();
   printed.push(stdout);
-  for (const step of ["plan", "copy", "verify", "first-backup", "first-drill", "finish"]) expect(stdout).toContain(`move-${step}`);
+  for (const step of ["plan", "copy", "verify", "first-backup", "first-drill", "finish"])
+    expect(stdout).toContain(`move-${step}`);
   expect(stdout).toContain("make the source read-only, copy roles and databases");
   expect(changeSummary).toMatchObject({ create: 8 });
   expect(asked()).toBe(before);
@@ -182,7 +206,9 @@ test("an update copies and compares, and returns both results as outputs", async
   ]);
   expect(mayRetireSource).toBe(false);
   expect(await namesIn(host.cluster)).toBe("ledger,shop");
-  expect(await host.cluster.value("SELECT rolpassword LIKE 'SCRAM%' FROM pg_authid WHERE rolname = 'shopkeeper'")).toBe("true");
+  expect(await host.cluster.value("SELECT rolpassword LIKE 'SCRAM%' FROM pg_authid WHERE rolname = 'shopkeeper'")).toBe(
+    "true",
+  );
   await expect(old.sql("CREATE TABLE late (x int)", [], "shop")).rejects.toThrow("read-only");
 });
 
@@ -231,7 +257,10 @@ test("the source may go only after a backup in each repository, and after a dril
 
 test("the return restores the source as it was", async () => {
   const { reports, steps } = await up({ until: "release" });
-  expect([steps.length, JSON.parse(reports["release"] ?? "")]).toEqual([1, { version: 1, released: ["ledger", "shop"] }]);
+  expect([steps.length, JSON.parse(reports["release"] ?? "")]).toEqual([
+    1,
+    { version: 1, released: ["ledger", "shop"] },
+  ]);
   expect(await guarded()).toBe("0");
   await old.sql("CREATE TABLE late (x int)", [], "shop");
 });
@@ -244,7 +273,8 @@ test("neither the state, nor the engine's output, nor the host contains a passwo
   };
   for (const [programFolder, text] of Object.entries(locations)) {
     expect(text.length, programFolder).toBeGreaterThan(0);
-    for (const arg of [PASSWORD, ROLE_PASSWORD, "SCRAM-SHA-256$"]) expect(text.includes(arg), `${arg} in ${programFolder}`).toBe(false);
+    for (const arg of [PASSWORD, ROLE_PASSWORD, "SCRAM-SHA-256$"])
+      expect(text.includes(arg), `${arg} in ${programFolder}`).toBe(false);
   }
   expect(filesLeft().filter((text) => text.includes(PASSWORD))).toEqual([]);
 });

@@ -1,4 +1,7 @@
-/** The policy pack on the real engine: a stack of somebody else's objects is stopped at preview, named, and let through when mended. */
+/**
+ * The policy pack on the real engine: a stack of somebody else's objects is stopped at preview, named, and let through
+ * when mended.
+ */
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
@@ -33,7 +36,10 @@ beforeAll(async () => {
   if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   const resources = Object.fromEntries(TYPES.map((type) => [type, OBJECT]));
   kubernetes = await ProviderDouble.start({ name: "kubernetes", version: "4.0.0", resources });
-  const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-policy-")), { cli, passphrase: "only for this test" });
+  const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-policy-")), {
+    cli,
+    passphrase: "only for this test",
+  });
   const programs = join(prepared.folder, "programs");
   mkdirSync(programs);
   writeFileSync(join(programs, "pulumi-analyzer-policy-nodejs"), ANALYZER);
@@ -56,16 +62,24 @@ async function preview(objects: readonly Record<string, unknown>[]): Promise<str
     for (const { apiVersion, kind, ...props } of objects) {
       const { name } = props["metadata"] as { name: string };
       const version = String(apiVersion);
-      new Declared(`kubernetes:${version.includes("/") ? version : `core/${version}`}:${String(kind)}`, name, { apiVersion, kind, ...props });
+      new Declared(`kubernetes:${version.includes("/") ? version : `core/${version}`}:${String(kind)}`, name, {
+        apiVersion,
+        kind,
+        ...props,
+      });
     }
   });
-  const { stdout, stderr } = await stack.preview({ policyPacks: [pack] }).catch((error: unknown) => ({ stdout: String(error), stderr: "" }));
+  const { stdout, stderr } = await stack
+    .preview({ policyPacks: [pack] })
+    .catch((error: unknown) => ({ stdout: String(error), stderr: "" }));
   return stdout + stderr;
 }
 
 test("mistakes stop the preview with their codes and remedies", async () => {
   const text = await preview([seeds.SERVICE, ...seeds.FINAL_BACKUPS]);
-  expect(text).toMatch(/\[mandatory\] +PB070 +\(kubernetes:postgresql\.cnpg\.io\/v1:ScheduledBackup: immich18-daily-b2\)/);
+  expect(text).toMatch(
+    /\[mandatory\] +PB070 +\(kubernetes:postgresql\.cnpg\.io\/v1:ScheduledBackup: immich18-daily-b2\)/,
+  );
   expect(text).toContain("it runs 24 times a day, at minute 3 of every hour; put the seconds first");
   expect(text).toContain("PB052 Service database/pgbackrest metadata.name");
   expect(text).toContain("preview failed");

@@ -1,4 +1,7 @@
-/** The doubles of cloud providers on the real engine: plans, secrets, replacements, drift, failures, and a bucket at a real S3 server. */
+/**
+ * The doubles of cloud providers on the real engine: plans, secrets, replacements, drift, failures, and a bucket at a
+ * real S3 server.
+ */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -36,7 +39,10 @@ beforeAll(async () => {
   server = await S3Server.create({ kind: await s3Kind() });
   aws = await ProviderDouble.start(AWS, { live: { [BUCKET]: liveBucket(server, "bucket") } });
   cloudflare = await ProviderDouble.start(CLOUDFLARE);
-  const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-")), { cli, passphrase: "only for this test" });
+  const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-")), {
+    cli,
+    passphrase: "only for this test",
+  });
   programFolder = { ...prepared, env: { ...prepared.env, ...engineEnvironment([aws, cloudflare]) } };
 });
 afterAll(async () => {
@@ -73,10 +79,15 @@ function open(wanted: Wanted): Promise<Stack> {
       { ...(wanted.bucket === undefined ? {} : { bucket: wanted.bucket }), tags: wanted.tags, ...wanted.more },
       ["arn"],
     );
-    declare(VERSIONING, "versions", { bucket: bucket["bucket"] ?? bucket.id, versioningConfiguration: { status: "Enabled" } });
+    declare(VERSIONING, "versions", {
+      bucket: bucket["bucket"] ?? bucket.id,
+      versioningConfiguration: { status: "Enabled" },
+    });
     const user = declare(USER, "writer", { name: "writer" }, ["arn"]);
     const key = declare(KEY, "key", { user: user["name"] }, ["secret"]);
-    const token = declare(TOKEN, "token", { accountId: "0123", name: pulumi.secret("named in secret"), policies: [] }, ["value"]);
+    const token = declare(TOKEN, "token", { accountId: "0123", name: pulumi.secret("named in secret"), policies: [] }, [
+      "value",
+    ]);
     return { bucketArn: bucket["arn"], keyId: key.id, secret: key["secret"], token: token["value"] };
   });
 }
@@ -107,7 +118,13 @@ test("an update creates the resources; secrets are secret in outputs and state, 
     expect(stateTexts(programFolder.folder).join("\n")).not.toContain(marker);
   }
   // What ours writes lands in the bucket that the program declared.
-  const deps = { clock: systemClock, random: systemRandom, signal: new AbortController().signal, ioTimeoutMs: 10_000, readFile: readFileSync };
+  const deps = {
+    clock: systemClock,
+    random: systemRandom,
+    signal: new AbortController().signal,
+    ioTimeoutMs: 10_000,
+    readFile: readFileSync,
+  };
   const storage = openStorage(s3Repo(server, { s3: { bucket: bucket.id } }), deps);
   await storage.put("proof", Buffer.from("stored"));
   expect((await storage.stat("proof"))?.sizeBytes).toBe(6);
@@ -168,5 +185,7 @@ test("a destroy deletes everything", async () => {
 test("a planned fault that did not happen fails the test that planned it", async () => {
   const idle = await ProviderDouble.start(AWS);
   idle.plan("create", { type: BUCKET, message: "BucketAlreadyExists" });
-  expect(() => idle.stop()).toThrow(`planned faults of provider 'aws' did not happen: create ${BUCKET}: BucketAlreadyExists`);
+  expect(() => idle.stop()).toThrow(
+    `planned faults of provider 'aws' did not happen: create ${BUCKET}: BucketAlreadyExists`,
+  );
 });

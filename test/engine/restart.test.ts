@@ -1,4 +1,7 @@
-/** A host whose PostgreSQL may not be restarted by an update: what is done at once, what waits, and what the user is told. */
+/**
+ * A host whose PostgreSQL may not be restarted by an update: what is done at once, what waits, and what the user is
+ * told.
+ */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { LocalOutputs, LocalSettings } from "../../examples/local/program";
 import { loadExample, openStack } from "../../tools/parts/pulumi/pulumiEngine";
@@ -9,7 +12,10 @@ let program: (settings: LocalSettings) => LocalOutputs;
 
 beforeAll(async () => {
   host = await LocalHost.create();
-  ({ program } = await loadExample<{ program: (settings: LocalSettings) => LocalOutputs }>(host.programFolder, "local"));
+  ({ program } = await loadExample<{ program: (settings: LocalSettings) => LocalOutputs }>(
+    host.programFolder,
+    "local",
+  ));
 });
 afterAll(() => host?.remove());
 
@@ -38,7 +44,9 @@ test("without allowRestart the update waits for the user's restart, and the next
 
 test("the program of Pulumi.yaml does the same, with the stack's configuration", async () => {
   const { bucket, dataDirectory, nasPath } = host.settings();
-  const stack = await openStack(host.programFolder, "configured", () => loadExample<LocalOutputs>(host.programFolder, "local", "index"));
+  const stack = await openStack(host.programFolder, "configured", () =>
+    loadExample<LocalOutputs>(host.programFolder, "local", "index"),
+  );
   const { name, endpoint, region, port, caFile } = bucket;
   const plain = { dataDirectory, nasPath, bucket: name, endpoint, region, port, caFile, nodePath: host.nodePath };
   for (const [key, value] of Object.entries(plain)) await stack.setConfig(key, { value: String(value) });

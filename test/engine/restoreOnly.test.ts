@@ -1,6 +1,6 @@
 /**
- * A host that only restores, on the real engine and with a reader's key that a real S3 server knows as such: it restores what another host backed
- * up, writes nothing into the bucket, and could not.
+ * A host that only restores, on the real engine and with a reader's key that a real S3 server knows as such: it
+ * restores what another host backed up, writes nothing into the bucket, and could not.
  */
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -37,7 +37,10 @@ beforeAll(async () => {
   await aws["aws:iam/user:User"]?.create?.({ name: "reader" });
   const policy = accessPolicy("reader", { bucketArn: `arn:aws:s3:::${server.bucket}`, path: PATH });
   await aws["aws:iam/userPolicy:UserPolicy"]?.create?.({ name: "rights", user: "reader", policy });
-  const made = (await aws["aws:iam/accessKey:AccessKey"]?.create?.({ user: "reader" })) as { id: string; outputs: { secret: string } };
+  const made = (await aws["aws:iam/accessKey:AccessKey"]?.create?.({ user: "reader" })) as {
+    id: string;
+    outputs: { secret: string };
+  };
   reader = { accessKeyId: made.id, secretAccessKey: made.outputs.secret };
 });
 afterAll(async () => {
@@ -61,7 +64,12 @@ function repository(): InstanceType<Package["S3CompatibleRepository"]> {
 function openSource(): Promise<Stack> {
   return openStack(host.programFolder, "source", async () => {
     const repositories = { repo1: { at: repository().target, keepDays: 7 } };
-    new built.PostgresHost("ledger", { connection: { local: {} }, dataDirectory: host.cluster.dataPath, repositories, ...host.settings().host });
+    new built.PostgresHost("ledger", {
+      connection: { local: {} },
+      dataDirectory: host.cluster.dataPath,
+      repositories,
+      ...host.settings().host,
+    });
   });
 }
 
@@ -103,7 +111,11 @@ test("it restores with the reader's key another host's backups, and writes nothi
   const segment = await host.cluster.value("SELECT pg_walfile_name(pg_create_restore_point('replayed'))");
   await host.cluster.switchWal();
   const expected = await host.cluster.tableChecksums();
-  await host.cluster.waitForValue(`SELECT (last_archived_wal >= '${segment}')::text FROM pg_stat_archiver`, "true", 300_000);
+  await host.cluster.waitForValue(
+    `SELECT (last_archived_wal >= '${segment}')::text FROM pg_stat_archiver`,
+    "true",
+    300_000,
+  );
   await host.cluster.stop();
   const before = await versions();
 
@@ -115,7 +127,9 @@ test("it restores with the reader's key another host's backups, and writes nothi
   expect([outputs["firstBackup"]?.value, outputs["topology"]?.value]).toEqual(["off", ""]);
   expect((await stack.up()).summary.resourceChanges).toEqual({ same: 4 });
   expect((await stack.refresh()).summary.resourceChanges).toEqual({ same: 4 });
-  expect(readFileSync(host.path("restoring", "config", "conf.d", "repo1-credentials.conf"), "utf8")).toContain(reader.accessKeyId);
+  expect(readFileSync(host.path("restoring", "config", "conf.d", "repo1-credentials.conf"), "utf8")).toContain(
+    reader.accessKeyId,
+  );
   expect(existsSync(host.path("restoring", "units"))).toBe(false);
 
   const command = String(outputs["restoreCommand"]?.value);

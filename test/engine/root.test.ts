@@ -1,6 +1,7 @@
 /**
- * `pulumi up` at the root of the repository, as somebody with an official Pulumi runs it: Pulumi.yaml, the program in TypeScript, the stack's
- * configuration, the real engine, and its language host: the official one where it is installed, otherwise a double (languageHostDouble.ts).
+ * `pulumi up` at the root of the repository, as somebody with an official Pulumi runs it: Pulumi.yaml, the program in
+ * TypeScript, the stack's configuration, the real engine, and its language host: the official one where it is
+ * installed, otherwise a double (languageHostDouble.ts).
  */
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -30,7 +31,8 @@ beforeAll(async () => {
   root = mkdtempSync(join(tmpdir(), "pgb-root-"));
   for (const name of COPIED) cpSync(join(projectFolder(), name), join(root, name), { recursive: true });
   mkdirSync(join(root, "node_modules"));
-  for (const name of INSTALLED) symlinkSync(join(projectFolder(), "node_modules", name), join(root, "node_modules", name));
+  for (const name of INSTALLED)
+    symlinkSync(join(projectFolder(), "node_modules", name), join(root, "node_modules", name));
   // As the build leaves it: the engine's process for dynamic resources finds this package by its name.
   symlinkSync("..", join(root, "node_modules", "pgbackstop"));
   const official = (await findPulumiCli())?.hasLanguageHost === true;
@@ -67,11 +69,13 @@ async function configure(settings: LocalSettings): Promise<void> {
     caFile,
     host: JSON.stringify(differing),
   };
-  const shown = Object.entries({ ...plain, protect: settings.protect }).flatMap(([key, value]) => ["--plaintext", `${key}=${String(value)}`]);
-  const secret = Object.entries({ accessKeyId: host.s3.accessKey, secretAccessKey: host.s3.secretKey }).flatMap(([key, value]) => [
-    "--secret",
-    `${key}=${value}`,
+  const shown = Object.entries({ ...plain, protect: settings.protect }).flatMap(([key, value]) => [
+    "--plaintext",
+    `${key}=${String(value)}`,
   ]);
+  const secret = Object.entries({ accessKeyId: host.s3.accessKey, secretAccessKey: host.s3.secretKey }).flatMap(
+    ([key, value]) => ["--secret", `${key}=${value}`],
+  );
   await pulumi("config", "set-all", ...shown, ...secret);
 }
 
@@ -85,7 +89,10 @@ function namesOf(urns: readonly string[]): string[] {
 }
 
 async function inlineResources(settings: LocalSettings): Promise<string[]> {
-  const { program } = await loadExample<{ program: (settings: LocalSettings) => LocalOutputs }>(host.programFolder, "local");
+  const { program } = await loadExample<{ program: (settings: LocalSettings) => LocalOutputs }>(
+    host.programFolder,
+    "local",
+  );
   const stack = await openStack(host.programFolder, "inline", async () => program(settings));
   const urns: string[] = [];
   await stack.preview({
@@ -107,7 +114,12 @@ test("up creates what the inline program creates, a second one changes nothing, 
   const made = namesOf((exported.deployment.resources ?? []).map(({ urn }) => urn));
   expect(made).toEqual(await inlineResources(settings));
   const outputs = JSON.parse(await pulumi("stack", "output", "--json")) as Record<string, unknown>;
-  expect(outputs).toMatchObject({ firstBackup: "taken", pendingRestart: false, timersEnabled: false, passphrase: "[secret]" });
+  expect(outputs).toMatchObject({
+    firstBackup: "taken",
+    pendingRestart: false,
+    timersEnabled: false,
+    passphrase: "[secret]",
+  });
   expect(host.restarts).toBe(1);
   expect(await host.cluster.value("SHOW archive_mode")).toBe("on");
 

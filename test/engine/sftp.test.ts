@@ -1,4 +1,7 @@
-/** `SftpRepository` on the real engine, with a real SSH server: its key reaches the host and nobody else, and backups reach the server. */
+/**
+ * `SftpRepository` on the real engine, with a real SSH server: its key reaches the host and nobody else, and backups
+ * reach the server.
+ */
 import { chmodSync, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -32,9 +35,9 @@ test("up, a second up, drift, a wrong host key and destroy", async (context) => 
   const marker = privateKey.split("\n")[2] ?? "";
   const directory = join(box.folder, "backups");
   // By its name, as a program has it: the built package.
-  const { CipherPassphrase, PostgresHost, SftpRepository } = createRequire(join(machine.programFolder.folder, "program.cjs"))(
-    "pgbackstop",
-  ) as typeof Package;
+  const { CipherPassphrase, PostgresHost, SftpRepository } = createRequire(
+    join(machine.programFolder.folder, "program.cjs"),
+  )("pgbackstop") as typeof Package;
   const program =
     (hostKey: string): PulumiFn =>
     async () => {
@@ -79,5 +82,6 @@ test("up, a second up, drift, a wrong host key and destroy", async (context) => 
   expect(existsSync(keyFile)).toBe(false);
   expect(readdirSync(join(directory, "backup", "main"))).toContain("backup.info");
   const states = stateTexts(machine.programFolder.folder);
-  for (const text of [...states, first.stdout, second.stdout, wrong, gone.stdout]) expect(text.includes(marker)).toBe(false);
+  for (const text of [...states, first.stdout, second.stdout, wrong, gone.stdout])
+    expect(text.includes(marker)).toBe(false);
 });

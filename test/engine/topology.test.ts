@@ -1,8 +1,17 @@
 /**
- * `pgbackstop topology` on what the real engine writes: a preview of a changed stack, stack exports, values that are not known yet, secrets;
- * and the workflows of examples/ci with the real commands, where forges are stood in for.
+ * `pgbackstop topology` on what the real engine writes: a preview of a changed stack, stack exports, values that are
+ * not known yet, secrets; and the workflows of examples/ci with the real commands, where forges are stood in for.
  */
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -56,17 +65,31 @@ beforeAll(async () => {
   const cli = await findPulumiCli();
   if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   nodePath = await ensureNode();
-  programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-topology-")), { cli, passphrase: "only for this test" });
+  programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-topology-")), {
+    cli,
+    passphrase: "only for this test",
+  });
   const language = join(programFolder.folder, "node_modules", "language");
   await installLanguageHost(language, nodePath);
   mkdirSync(join(programFolder.folder, "node_modules", ".bin"));
-  symlinkSync(join(projectFolder(), "dist", "components", "bin", "pgbackstop.js"), join(programFolder.folder, "node_modules", ".bin", "pgbackstop"));
+  symlinkSync(
+    join(projectFolder(), "dist", "components", "bin", "pgbackstop.js"),
+    join(programFolder.folder, "node_modules", ".bin", "pgbackstop"),
+  );
   chmodSync(join(projectFolder(), "dist", "components", "bin", "pgbackstop.js"), 0o755);
   env = {
     ...programFolder.env,
-    PATH: [join(programFolder.folder, "stubs"), language, join(programFolder.folder, "cli", "bin"), programFolder.env.PATH].join(delimiter),
+    PATH: [
+      join(programFolder.folder, "stubs"),
+      language,
+      join(programFolder.folder, "cli", "bin"),
+      programFolder.env.PATH,
+    ].join(delimiter),
   };
-  writeFileSync(file("Pulumi.yaml"), "name: shop\nruntime:\n  name: nodejs\n  options: { typescript: false }\nmain: program.cjs\n");
+  writeFileSync(
+    file("Pulumi.yaml"),
+    "name: shop\nruntime:\n  name: nodejs\n  options: { typescript: false }\nmain: program.cjs\n",
+  );
   writeFileSync(file("package.json"), '{ "private": true }\n');
   await pulumi(BEFORE, "stack", "init", "prod");
   // The components alone: nothing of a host is touched.
@@ -82,20 +105,31 @@ const file = (name: string): string => join(programFolder.folder, name);
 
 async function pulumi(program: string, ...args: string[]): Promise<RunResult> {
   writeFileSync(file("program.cjs"), program);
-  return run(file("cli/bin/pulumi"), [...args, "--non-interactive", "--color=never"], { cwd: programFolder.folder, env });
+  return run(file("cli/bin/pulumi"), [...args, "--non-interactive", "--color=never"], {
+    cwd: programFolder.folder,
+    env,
+  });
 }
 
 async function topology(...args: string[]): Promise<RunResult> {
-  const result = await run(nodePath, [join(projectFolder(), "dist", "components", "bin", "pgbackstop.js"), "topology", ...args], {
-    cwd: programFolder.folder,
-  });
+  const result = await run(
+    nodePath,
+    [join(projectFolder(), "dist", "components", "bin", "pgbackstop.js"), "topology", ...args],
+    {
+      cwd: programFolder.folder,
+    },
+  );
   printed.push(result.stdout, result.stderr);
   return result;
 }
 
 interface Printed {
   readonly summary: Record<string, number>;
-  readonly databases: readonly { readonly name: string; readonly copiesBefore: string | null; readonly copiesAfter: string | null }[];
+  readonly databases: readonly {
+    readonly name: string;
+    readonly copiesBefore: string | null;
+    readonly copiesAfter: string | null;
+  }[];
   readonly changes: readonly {
     readonly database: string;
     readonly path: string;
@@ -110,7 +144,8 @@ test("a preview of a changed stack: weakened, strengthened, acknowledged, unknow
   expect(exitCode).toBe(1);
   const reported = JSON.parse(stdout) as Printed;
   const lines = reported.changes.map(
-    ({ after, database, effect, path, uncertain }) => `${database} ${uncertain ? "uncertain" : effect} ${path}: ${after}`,
+    ({ after, database, effect, path, uncertain }) =>
+      `${database} ${uncertain ? "uncertain" : effect} ${path}: ${after}`,
   );
   expect(lines).toEqual([
     "audit strengthened database: 2-1-0+",
@@ -147,8 +182,14 @@ test("a failed preview, a missing file and wrong arguments are reported, with ex
     stdout: "",
     stderr: expect.stringContaining("the preview failed") as string,
   });
-  expect(await topology("diff", "gone.json")).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("unable to read gone.json") as string });
-  expect(await topology("diff", "before.json")).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("shows one state") as string });
+  expect(await topology("diff", "gone.json")).toMatchObject({
+    exitCode: 2,
+    stderr: expect.stringContaining("unable to read gone.json") as string,
+  });
+  expect(await topology("diff", "before.json")).toMatchObject({
+    exitCode: 2,
+    stderr: expect.stringContaining("shows one state") as string,
+  });
   expect(await topology("diff", "preview.json", "--format=pdf")).toMatchObject({
     exitCode: 2,
     stderr: expect.stringContaining("found 'pdf'") as string,
@@ -157,11 +198,17 @@ test("a failed preview, a missing file and wrong arguments are reported, with ex
 });
 
 interface Workflow {
-  readonly jobs: { readonly topology: { readonly steps: readonly { readonly name?: string; readonly run?: string; readonly if?: string }[] } };
+  readonly jobs: {
+    readonly topology: {
+      readonly steps: readonly { readonly name?: string; readonly run?: string; readonly if?: string }[];
+    };
+  };
 }
 
 function loadYaml(name: string): unknown {
-  const yaml = createRequire(createRequire(__filename).resolve("@pulumi/pulumi"))("js-yaml") as { load(text: string): unknown };
+  const yaml = createRequire(createRequire(__filename).resolve("@pulumi/pulumi"))("js-yaml") as {
+    load(text: string): unknown;
+  };
   return yaml.load(readFileSync(join(projectFolder(), "examples", "ci", name), "utf8"));
 }
 
@@ -169,9 +216,13 @@ test("the workflow for GitHub previews, compares, comments once, and fails at th
   const { steps } = (loadYaml("github-actions.yml") as Workflow).jobs.topology;
   const script = (name: string): string => steps.find((step) => step.name === name)?.run ?? "exit 99";
   mkdirSync(file("stubs"));
-  writeFileSync(file("stubs/gh"), `#!/bin/sh\necho "$*" >> ${file("gh.log")}\ncase "$*" in *--paginate*) cat ${file("comments")};; esac\n`, {
-    mode: 0o755,
-  });
+  writeFileSync(
+    file("stubs/gh"),
+    `#!/bin/sh\necho "$*" >> ${file("gh.log")}\ncase "$*" in *--paginate*) cat ${file("comments")};; esac\n`,
+    {
+      mode: 0o755,
+    },
+  );
   writeFileSync(file("comments"), "");
   writeFileSync(file("program.cjs"), AFTER);
   const temp = join(programFolder.folder, "runner");
@@ -185,7 +236,10 @@ test("the workflow for GitHub previews, compares, comments once, and fails at th
     NUMBER: "7",
   };
   const play = (name: string): Promise<RunResult> =>
-    run("bash", ["-e", "-o", "pipefail", "-c", script(name)], { cwd: programFolder.folder, env: { ...env, ...variables } });
+    run("bash", ["-e", "-o", "pipefail", "-c", script(name)], {
+      cwd: programFolder.folder,
+      env: { ...env, ...variables },
+    });
   for (const name of ["Preview", "Compare", "Comment"]) expect(await play(name), name).toMatchObject({ exitCode: 0 });
   expect(readFileSync(variables.GITHUB_OUTPUT, "utf8")).toBe("code=1\n");
   expect(readFileSync(variables.GITHUB_STEP_SUMMARY, "utf8")).toContain("▼ Backup topology: 1 weakened");
@@ -213,7 +267,9 @@ test("the job for GitLab does the same with a note", async () => {
       requests.push(
         `${request.method ?? ""} ${request.url ?? ""} ${request.headers["private-token"] === "token" ? "signed" : ""} ${(new URLSearchParams(body).get("body") ?? "").slice(0, 33)}`,
       );
-      response.end(JSON.stringify(requests.length > 2 ? [{ id: 12, body: "<!-- pgbackstop topology diff -->\nold" }] : []));
+      response.end(
+        JSON.stringify(requests.length > 2 ? [{ id: 12, body: "<!-- pgbackstop topology diff -->\nold" }] : []),
+      );
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -227,8 +283,12 @@ test("the job for GitLab does the same with a note", async () => {
   // The preview is the one of above: its line is the same command.
   const [preview, ...rest] = script;
   expect(preview).toBe('pulumi preview --json --non-interactive --stack "$PULUMI_STACK" > preview.json');
-  const play = (): Promise<RunResult> => run("bash", ["-e", "-c", rest.join("\n")], { cwd: programFolder.folder, env: { ...env, ...variables } });
-  expect(await play()).toMatchObject({ exitCode: 1, stdout: expect.stringContaining("the backups get weaker") as string });
+  const play = (): Promise<RunResult> =>
+    run("bash", ["-e", "-c", rest.join("\n")], { cwd: programFolder.folder, env: { ...env, ...variables } });
+  expect(await play()).toMatchObject({
+    exitCode: 1,
+    stdout: expect.stringContaining("the backups get weaker") as string,
+  });
   expect(await play()).toMatchObject({ exitCode: 1 });
   server.close();
   const mark = "<!-- pgbackstop topology diff -->";
@@ -249,7 +309,8 @@ test("neither output nor files contain a secret", async () => {
   const plain = await pulumi(AFTER, "stack", "export", "--show-secrets");
   expect(plain.stdout).toContain("planted-bucket");
   writeFileSync(file("plain.json"), plain.stdout);
-  for (const format of ["markdown", "json", "html", "svg"]) await topology("diff", "plain.json", "preview.json", `--format=${format}`);
+  for (const format of ["markdown", "json", "html", "svg"])
+    await topology("diff", "plain.json", "preview.json", `--format=${format}`);
   expect(printed.join("\n").length).toBeGreaterThan(10_000);
   for (const secret of SECRETS) expect(printed.join("\n").includes(secret), secret).toBe(false);
 });

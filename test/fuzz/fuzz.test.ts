@@ -1,7 +1,9 @@
 /**
- * Every parser that reads bytes from outside, under mutated inputs: it gives a value or an error of its own kinds, soon and with little memory.
+ * Every parser that reads bytes from outside, under mutated inputs: it gives a value or an error of its own kinds, soon
+ * and with little memory.
  *
- * `PGBACKSTOP_LONG=1` runs each a hundred times as long, with coverage all the way; `PGBACKSTOP_SEED=<number>` is another beginning. A finding prints its input.
+ * `PGBACKSTOP_LONG=1` runs each a hundred times as long, with coverage all the way; `PGBACKSTOP_SEED=<number>` is
+ * another beginning. A finding prints its input.
  */
 import { expect, it } from "vitest";
 import { temporaryFolder } from "../runtime/repository/support";
@@ -18,12 +20,17 @@ const names = localTargets(temporaryFolder()).map((target) => target.name);
 
 async function check(target: Target): Promise<void> {
   const runs = Math.ceil(RUNS * (target.share ?? 1));
-  const { findings, features, accepted, kept } = await fuzz(target, SEED, { runs, takesMax: RUNS > 512 ? Number.POSITIVE_INFINITY : TAKES_MAX });
+  const { findings, features, accepted, kept } = await fuzz(target, SEED, {
+    runs,
+    takesMax: RUNS > 512 ? Number.POSITIVE_INFINITY : TAKES_MAX,
+  });
   if (RUNS > 512)
     process.stdout.write(
       `${target.name}: ${runs} runs, ${features} features, ${kept} inputs kept, ${accepted} accepted, ${findings.length} findings\n`,
     );
-  const reported = findings.map(({ message, input }) => `${message}\ninput (base64): ${Buffer.from(input).toString("base64")}`);
+  const reported = findings.map(
+    ({ message, input }) => `${message}\ninput (base64): ${Buffer.from(input).toString("base64")}`,
+  );
   expect(reported).toEqual([]);
 }
 

@@ -1,8 +1,10 @@
 /**
- * A small coverage-guided fuzzer: mutates inputs, and keeps those that reach code, or a count of passes through it, that none before them has.
+ * A small coverage-guided fuzzer: mutates inputs, and keeps those that reach code, or a count of passes through it,
+ * that none before them has.
  *
- * V8 counts (`Profiler.takePreciseCoverage` of node:inspector), so that sources run as they are. A take costs a millisecond, so inputs run in
- * batches, and a batch that found something is searched by halves. Random numbers come from a seed and the number of runs is fixed.
+ * V8 counts (`Profiler.takePreciseCoverage` of node:inspector), so that sources run as they are. A take costs a
+ * millisecond, so inputs run in batches, and a batch that found something is searched by halves. Random numbers come
+ * from a seed and the number of runs is fixed.
  */
 import { Session } from "node:inspector";
 import { Worker } from "node:worker_threads";
@@ -65,7 +67,11 @@ export async function fuzz(
     const outcome = await runOnce(target, input, watchdog);
     if (outcome === null) accepted++;
     if (typeof outcome !== "string" || findings.has(kindOf(outcome)) || findings.size >= FINDINGS_MAX) return;
-    findings.set(kindOf(outcome), { target: target.name, message: outcome, input: await smaller(target, input, outcome, watchdog) });
+    findings.set(kindOf(outcome), {
+      target: target.name,
+      message: outcome,
+      input: await smaller(target, input, outcome, watchdog),
+    });
   };
   const keepNew = async (inputs: readonly Uint8Array[]): Promise<void> => {
     for (const input of inputs) {
@@ -156,7 +162,8 @@ export function randomOf(seed: number): Random {
 }
 
 const INTERESTING = [
-  0, 1, 2, 3, 4, 7, 8, 16, 24, 32, 64, 100, 127, 128, 255, 256, 512, 1000, 4096, 8191, 8192, 32767, 32768, 65535, 65536, 0x7fffffff,
+  0, 1, 2, 3, 4, 7, 8, 16, 24, 32, 64, 100, 127, 128, 255, 256, 512, 1000, 4096, 8191, 8192, 32767, 32768, 65535, 65536,
+  0x7fffffff,
 ];
 const INTERESTING_ALL = [...INTERESTING, 0x80000000, 0xffffffff, 0xfffffffe, 0x10000000];
 
@@ -169,10 +176,16 @@ function mutated(corpus: readonly Uint8Array[], target: Target, random: Random):
   return target.repair?.(bytes) ?? bytes;
 }
 
-function changed(bytes: Uint8Array, corpus: readonly Uint8Array[], tokens: readonly (string | Uint8Array)[], random: Random): Uint8Array {
+function changed(
+  bytes: Uint8Array,
+  corpus: readonly Uint8Array[],
+  tokens: readonly (string | Uint8Array)[],
+  random: Random,
+): Uint8Array {
   const at = random(bytes.length + 1);
   const length = 1 + random(random(4) === 0 ? bytes.length + 1 : 8);
-  const insert = (piece: Uint8Array, replaced: number): Uint8Array => Buffer.concat([bytes.subarray(0, at), piece, bytes.subarray(at + replaced)]);
+  const insert = (piece: Uint8Array, replaced: number): Uint8Array =>
+    Buffer.concat([bytes.subarray(0, at), piece, bytes.subarray(at + replaced)]);
   switch (random(9)) {
     case 0:
       if (at < bytes.length) bytes[at] = (bytes[at] as number) ^ (1 << random(8));
@@ -190,7 +203,10 @@ function changed(bytes: Uint8Array, corpus: readonly Uint8Array[], tokens: reado
         random(2) * length,
       );
     case 5:
-      return insert(numberOf(INTERESTING_ALL[random(INTERESTING_ALL.length)] as number, random), random(3) === 0 ? 0 : 1 << random(4));
+      return insert(
+        numberOf(INTERESTING_ALL[random(INTERESTING_ALL.length)] as number, random),
+        random(3) === 0 ? 0 : 1 << random(4),
+      );
     case 6: {
       const other = corpus[random(corpus.length)] ?? bytes;
       const begin = random(other.length + 1);
@@ -202,7 +218,10 @@ function changed(bytes: Uint8Array, corpus: readonly Uint8Array[], tokens: reado
     }
     default:
       // A run of the same, as it makes depth and length.
-      return insert(Buffer.concat(Array.from({ length: 1 + random(200) }, () => bytes.subarray(at, at + Math.min(length, 8)))), 0);
+      return insert(
+        Buffer.concat(Array.from({ length: 1 + random(200) }, () => bytes.subarray(at, at + Math.min(length, 8)))),
+        0,
+      );
   }
 }
 
@@ -222,12 +241,14 @@ function numberOf(value: number, random: Random): Uint8Array {
 interface ScriptCoverage {
   readonly scriptId: string;
   readonly url: string;
-  readonly functions: readonly { readonly ranges: readonly { readonly startOffset: number; readonly endOffset: number; readonly count: number }[] }[];
+  readonly functions: readonly {
+    readonly ranges: readonly { readonly startOffset: number; readonly endOffset: number; readonly count: number }[];
+  }[];
 }
 
 /**
- * Begins with this module and never ends: V8 counts the blocks of a function only when it was compiled while it counts, and it compiles a
- * function at its first call. So this file is imported before the parsers are called.
+ * Begins with this module and never ends: V8 counts the blocks of a function only when it was compiled while it counts,
+ * and it compiles a function at its first call. So this file is imported before the parsers are called.
  */
 const session = new Session();
 session.connect();

@@ -5,7 +5,12 @@ import { gzipSync } from "node:zlib";
 import { parseCron } from "../../components/plan/schedule/schedule";
 import { concatBytes, textOf, utf8 } from "../../runtime/base/bytes";
 import { type BackupError, isError } from "../../runtime/base/errors";
-import { findOwnParameters, findReplicaParameters, findSourceParameters, parseObject } from "../../runtime/cnpg/kubernetes/clusterObject";
+import {
+  findOwnParameters,
+  findReplicaParameters,
+  findSourceParameters,
+  parseObject,
+} from "../../runtime/cnpg/kubernetes/clusterObject";
 import { serviceOf } from "../../runtime/cnpg/grpc/protocol";
 import { parseIni } from "../../runtime/config/ini";
 import { parseSettings } from "../../runtime/config/settings";
@@ -14,8 +19,20 @@ import { parseBackupInfo, renderBackupInfo } from "../../runtime/format/reposito
 import { parseBlockMap, renderBlockMap } from "../../runtime/format/repository/blockMap";
 import type { Pieces } from "../../runtime/format/codec/codec";
 import { decryptBytes, encryptBytes } from "../../runtime/format/codec/cipher";
-import { type CompressType, compressBytes, createDecompressor, decompressBytes, decompressInto } from "../../runtime/format/codec/compress";
-import { isInvalidDatabase, parseClassRow, parseFileMap, parseNamedRow, rowsOf } from "../../runtime/format/page/heapPage";
+import {
+  type CompressType,
+  compressBytes,
+  createDecompressor,
+  decompressBytes,
+  decompressInto,
+} from "../../runtime/format/codec/compress";
+import {
+  isInvalidDatabase,
+  parseClassRow,
+  parseFileMap,
+  parseNamedRow,
+  rowsOf,
+} from "../../runtime/format/page/heapPage";
 import { parseInfo } from "../../runtime/format/repository/infoFile";
 import { parseJson, renderJson } from "../../runtime/format/repository/json";
 import { fullLabelOf, isLabel, labelType } from "../../runtime/format/repository/label";
@@ -33,7 +50,13 @@ import { parseManifest, renderManifest } from "../../runtime/format/repository/m
 import { imageOf, invalidateCheckpoint, parsePgControl } from "../../runtime/format/page/pgControl";
 import { decompressPglz } from "../../runtime/format/page/pglz";
 import { backupPath, walPath } from "../../runtime/format/repository/repoPath";
-import { chunkFileName, joinChunk, parseChunkHead, parseChunkName, renderChunkHead } from "../../runtime/format/wal/streamChunk";
+import {
+  chunkFileName,
+  joinChunk,
+  parseChunkHead,
+  parseChunkName,
+  renderChunkHead,
+} from "../../runtime/format/wal/streamChunk";
 import { openSuperBlock, packSuperBlock } from "../../runtime/format/repository/superBlock";
 import { parseHistory } from "../../runtime/format/wal/timeline";
 import { checkpointOf, isCheckpoint } from "../../runtime/format/wal/walCheckpoint";
@@ -41,7 +64,13 @@ import { parseWalHeader } from "../../runtime/format/wal/walHeader";
 import { insertedColumns, parseRowChange, updatedColumns } from "../../runtime/format/wal/walHeap";
 import { type WalRecord, WalReader } from "../../runtime/format/wal/walReader";
 import { pageOf, parseRecord } from "../../runtime/format/wal/walRecord";
-import { nextSegment, parseArchivedName, parseLsn, parseWalName, segmentRange } from "../../runtime/format/wal/walSegment";
+import {
+  nextSegment,
+  parseArchivedName,
+  parseLsn,
+  parseWalName,
+  segmentRange,
+} from "../../runtime/format/wal/walSegment";
 import { parseTransactionEnd } from "../../runtime/format/wal/walTransaction";
 import { findLockHolder } from "../../runtime/local/lockFile";
 import { loadRuns } from "../../runtime/local/runRecords";
@@ -52,7 +81,13 @@ import { parseAttempt, renderAttempt } from "../../runtime/format/repository/att
 import { parseDrill, parseDrillFileName, renderDrill } from "../../runtime/operations/drill/record";
 import { parseGuard, parseMigration } from "../../runtime/operations/migrate/marks";
 import { findServerFiles } from "../../runtime/operations/shared/serverFiles";
-import { describeKey, fingerprintOf, findFingerprint, keyTypeOf, listKnownKeys } from "../../runtime/storage/sftp/hostKey";
+import {
+  describeKey,
+  fingerprintOf,
+  findFingerprint,
+  keyTypeOf,
+  listKnownKeys,
+} from "../../runtime/storage/sftp/hostKey";
 import { parseXml } from "../../runtime/storage/s3/xml";
 import { MemoryStorage } from "../harness/doubles/storages";
 import { BLOCK_VECTORS, blockVector } from "../runtime/format/blockVectors";
@@ -61,8 +96,10 @@ import { repository } from "../runtime/repository/support";
 import type { Target } from "./fuzzer";
 
 const same = (left: unknown, right: unknown, what: string): void => {
-  const text = (value: unknown): string => JSON.stringify(value, (_key, inner: unknown) => (typeof inner === "bigint" ? `${inner}n` : inner)) ?? "";
-  if (text(left) !== text(right)) throw new Error(`${what}: ${text(left).slice(0, 300)} and ${text(right).slice(0, 300)}`);
+  const text = (value: unknown): string =>
+    JSON.stringify(value, (_key, inner: unknown) => (typeof inner === "bigint" ? `${inner}n` : inner)) ?? "";
+  if (text(left) !== text(right))
+    throw new Error(`${what}: ${text(left).slice(0, 300)} and ${text(right).slice(0, 300)}`);
 };
 const json = (value: unknown): Uint8Array => utf8(JSON.stringify(value));
 
@@ -72,8 +109,10 @@ function checksummed(bytes: Uint8Array): Uint8Array {
   try {
     parseInfo(text, "m");
   } catch (error) {
-    const [, actual, expected] = /actual '([0-9a-f]{40})' but expected '([^']*)'/.exec(error instanceof Error ? error.message : "") ?? [];
-    if (actual !== undefined && expected !== undefined && expected !== "") return utf8(text.replaceAll(expected, actual));
+    const [, actual, expected] =
+      /actual '([0-9a-f]{40})' but expected '([^']*)'/.exec(error instanceof Error ? error.message : "") ?? [];
+    if (actual !== undefined && expected !== undefined && expected !== "")
+      return utf8(text.replaceAll(expected, actual));
   }
   return bytes;
 }
@@ -97,7 +136,8 @@ function short(path: string, keepRows: number): Uint8Array {
     counts.set(group, (counts.get(group) ?? 0) + 1);
     if ((counts.get(group) ?? 0) > keepRows) return false;
     const name = line.slice(0, line.indexOf("="));
-    for (let slash = name.lastIndexOf("/"); slash > 0; slash = name.lastIndexOf("/", slash - 1)) kept.add(name.slice(0, slash));
+    for (let slash = name.lastIndexOf("/"); slash > 0; slash = name.lastIndexOf("/", slash - 1))
+      kept.add(name.slice(0, slash));
     return true;
   };
   const few = lines.filter(isKept);
@@ -123,7 +163,11 @@ const INFO_KINDS = ["format", "checksum"] as const;
 const infoTargets: Target[] = [
   {
     name: "manifest",
-    seeds: [short("v2.45/plain/incr.backup.manifest", 3), short("v2.60/block-lz4/incr.manifest.gz", 4), short("v2.45/plain/full.manifest.gz", 2)],
+    seeds: [
+      short("v2.45/plain/incr.backup.manifest", 3),
+      short("v2.60/block-lz4/incr.manifest.gz", 4),
+      short("v2.45/plain/full.manifest.gz", 2),
+    ],
     tokens: INFO_TOKENS,
     kinds: INFO_KINDS,
     repair: checksummed,
@@ -140,7 +184,11 @@ const infoTargets: Target[] = [
     repair: checksummed,
     run: (bytes) => {
       const info = parseBackupInfo(textOf(bytes), "m");
-      same(parseBackupInfo(renderBackupInfo(info), "again").backups.length, info.backups.length, "a backup.info that was written again");
+      same(
+        parseBackupInfo(renderBackupInfo(info), "again").backups.length,
+        info.backups.length,
+        "a backup.info that was written again",
+      );
     },
   },
   {
@@ -151,7 +199,11 @@ const infoTargets: Target[] = [
     repair: checksummed,
     run: (bytes) => {
       const info = parseArchiveInfo(textOf(bytes), "m");
-      same(parseArchiveInfo(renderArchiveInfo(info), "again").history, info.history, "an archive.info that was written again");
+      same(
+        parseArchiveInfo(renderArchiveInfo(info), "again").history,
+        info.history,
+        "an archive.info that was written again",
+      );
     },
   },
   {
@@ -184,7 +236,8 @@ async function unpack(type: CompressType, bytes: Uint8Array, raw: boolean): Prom
   const whole = await attempt(() => decompressBytes(bytes, type, UNPACKED_MAX, raw));
   const into = await attempt(() => decompressInto(bytes, type, new Uint8Array(UNPACKED_MAX + 1), raw));
   const pieces = await attempt(() => inPieces(bytes, type, raw));
-  // zlib and libzstd let pass in one piece what they refuse in several, and the other way round; checksums of files judge that.
+  // zlib and libzstd let pass in one piece what they refuse in several, and the other way round; checksums of files
+  // judge that.
   if (!(whole instanceof Uint8Array)) throw whole;
   if (pieces instanceof Uint8Array) same(Buffer.compare(whole, pieces), 0, "the content whole and in pieces");
   if (into instanceof Uint8Array) same(Buffer.compare(whole, into), 0, "the content whole and in kept memory");
@@ -205,7 +258,8 @@ async function inPieces(bytes: Uint8Array, type: CompressType, raw: boolean): Pr
     }
   };
   try {
-    for (let at = 0; at < bytes.length; at += PIECE_SIZE_BYTES) await take(codec.update(bytes.subarray(at, at + PIECE_SIZE_BYTES)));
+    for (let at = 0; at < bytes.length; at += PIECE_SIZE_BYTES)
+      await take(codec.update(bytes.subarray(at, at + PIECE_SIZE_BYTES)));
     await take(codec.finish());
   } catch (error) {
     // The limit is the caller's in a stream.
@@ -227,7 +281,12 @@ const codecTargets: Target[] = [
       (raw): Target => ({
         name: `${type}${raw ? " raw" : ""}`,
         seeds: [...SAMPLES, Buffer.alloc(100_000)].map((sample) => compressBytes(sample, { type, level: 1 }, raw)),
-        tokens: [Buffer.from("28b52ffd", "hex"), Buffer.from("04224d18", "hex"), Buffer.from("1f8b08", "hex"), Buffer.from("502a4d18", "hex")],
+        tokens: [
+          Buffer.from("28b52ffd", "hex"),
+          Buffer.from("04224d18", "hex"),
+          Buffer.from("1f8b08", "hex"),
+          Buffer.from("502a4d18", "hex"),
+        ],
         kinds: ["format"],
         run: (bytes) => unpack(type, bytes, raw),
       }),
@@ -260,7 +319,10 @@ const codecTargets: Target[] = [
   },
   {
     name: "encrypted",
-    seeds: [encryptBytes(sampleBytes(100), "pass", Buffer.alloc(8, 1)), encryptBytes(sampleBytes(0), "pass", Buffer.alloc(8, 1), true)],
+    seeds: [
+      encryptBytes(sampleBytes(100), "pass", Buffer.alloc(8, 1)),
+      encryptBytes(sampleBytes(0), "pass", Buffer.alloc(8, 1), true),
+    ],
     tokens: ["Salted__"],
     kinds: ["crypto"],
     run: (bytes) => {
@@ -274,7 +336,15 @@ const codecTargets: Target[] = [
       kinds: ["format"],
       run: (bytes) => {
         for (const sizeBytes of [1, 40, 900, 3000])
-          decompressEach(() => openSuperBlock(bytes, { sizeBytes }, { cipherPass: null, compressType: type }, "s", new Uint8Array(sizeBytes + 1)));
+          decompressEach(() =>
+            openSuperBlock(
+              bytes,
+              { sizeBytes },
+              { cipherPass: null, compressType: type },
+              "s",
+              new Uint8Array(sizeBytes + 1),
+            ),
+          );
       },
     }),
   ),
@@ -299,7 +369,14 @@ function decompressEach(work: () => unknown, kind: "format" | "crypto" = "format
   }
 }
 
-const term = { term: 3, token: "a".repeat(32), domain: "h", holder: { host: "h", pid: 1, verb: "backup" }, beat: 2, state: "held" } as const;
+const term = {
+  term: 3,
+  token: "a".repeat(32),
+  domain: "h",
+  holder: { host: "h", pid: 1, verb: "backup" },
+  beat: 2,
+  state: "held",
+} as const;
 
 const leaseTarget: Target = {
   name: "lease",
@@ -333,7 +410,8 @@ function segmentOf(pages: Uint8Array): Uint8Array {
 }
 
 const WAL_MAJORS = [15, 17, 18] as const;
-const walPages = (major: number): Uint8Array => Buffer.from(vectorText0(`wal/pg${major}.segment.gz`)).subarray(0, 3 * 8192);
+const walPages = (major: number): Uint8Array =>
+  Buffer.from(vectorText0(`wal/pg${major}.segment.gz`)).subarray(0, 3 * 8192);
 
 function vectorText0(path: string): Uint8Array {
   return decompressBytes(vectorBytes(path), "gz", 64 * 1024 * 1024);
@@ -390,7 +468,8 @@ export const WAL_TARGETS: readonly Target[] = [
       const reader = new WalReader();
       const segment = segmentOf(bytes);
       for (let times = 0; times < 2; times++)
-        for (const record of reader.read(segment)) if (record.bytes.length < 24) throw new Error("a record without its header");
+        for (const record of reader.read(segment))
+          if (record.bytes.length < 24) throw new Error("a record without its header");
     },
   },
   {
@@ -412,7 +491,11 @@ export const WAL_TARGETS: readonly Target[] = [
   },
   {
     name: "pages",
-    seeds: [Buffer.alloc(8192), sampleBytes(8192), Buffer.from(`${"00".repeat(12)}2000${"00".repeat(10)}2000800030804000`.padEnd(512, "1"), "hex")],
+    seeds: [
+      Buffer.alloc(8192),
+      sampleBytes(8192),
+      Buffer.from(`${"00".repeat(12)}2000${"00".repeat(10)}2000800030804000`.padEnd(512, "1"), "hex"),
+    ],
     kinds: ["format"],
     sizeBytesMax: 8192,
     run: (bytes) => {
@@ -446,7 +529,12 @@ export const WAL_TARGETS: readonly Target[] = [
     kinds: ["format"],
     run: (bytes) => {
       const name = textOf(bytes);
-      const names = [parseWalName(name), parseArchivedName(name), parseChunkName(name), isLabel(name) ? labelType(fullLabelOf(name)) : null];
+      const names = [
+        parseWalName(name),
+        parseArchivedName(name),
+        parseChunkName(name),
+        isLabel(name) ? labelType(fullLabelOf(name)) : null,
+      ];
       if (names.some((each) => each !== null)) {
         // What is taken for a name is one: it stands in paths.
         if (!/^[0-9A-Za-z._-]+$/.test(name) || name.includes("..")) throw new Error(`'${name}' was taken for a name`);
@@ -462,7 +550,10 @@ export const WAL_TARGETS: readonly Target[] = [
   },
   {
     name: "timeline history",
-    seeds: [utf8("1\t0/5000000\tno recovery target specified\n"), utf8("# c\n1\t0/1\tx\n\n2  A/FFFFFFFF  before 2026\n")],
+    seeds: [
+      utf8("1\t0/5000000\tno recovery target specified\n"),
+      utf8("# c\n1\t0/1\tx\n\n2  A/FFFFFFFF  before 2026\n"),
+    ],
     tokens: ["\t", "FFFFFFFF/FFFFFFFF", "4294967295", "\n", "#"],
     kinds: ["format"],
     run: (bytes) => void parseHistory(textOf(bytes)),
@@ -470,13 +561,27 @@ export const WAL_TARGETS: readonly Target[] = [
   {
     name: "streamed chunk",
     seeds: [
-      joinChunk({ systemId: 7n, timeline: 1, lsn: 1n << 40n, sizeBytes: 8, sha1: "a".repeat(40), compressType: "zst" }, sampleBytes(8)),
-      renderChunkHead({ systemId: 2n ** 64n - 1n, timeline: 2 ** 32 - 1, lsn: 0n, sizeBytes: 0, sha1: "0".repeat(40), compressType: "none" }),
+      joinChunk(
+        { systemId: 7n, timeline: 1, lsn: 1n << 40n, sizeBytes: 8, sha1: "a".repeat(40), compressType: "zst" },
+        sampleBytes(8),
+      ),
+      renderChunkHead({
+        systemId: 2n ** 64n - 1n,
+        timeline: 2 ** 32 - 1,
+        lsn: 0n,
+        sizeBytes: 0,
+        sha1: "0".repeat(40),
+        compressType: "none",
+      }),
     ],
     kinds: ["fileInvalid"],
     run: (bytes) => {
       const head = parseChunkHead(bytes);
-      same(Buffer.from(renderChunkHead(head)).equals(bytes.subarray(0, renderChunkHead(head).length)), true, "a chunk's head");
+      same(
+        Buffer.from(renderChunkHead(head)).equals(bytes.subarray(0, renderChunkHead(head).length)),
+        true,
+        "a chunk's head",
+      );
     },
   },
 ];
@@ -496,9 +601,23 @@ export function localTargets(folder: string): readonly Target[] {
     error: location("archive/demo/in/000000010000000000000013.error"),
   };
   const cluster = {
-    spec: { plugins: [{ name: "pgbackstop.dev", parameters: { a: "b" } }], replica: { source: "x" }, externalClusters: [{ name: "x" }] },
+    spec: {
+      plugins: [{ name: "pgbackstop.dev", parameters: { a: "b" } }],
+      replica: { source: "x" },
+      externalClusters: [{ name: "x" }],
+    },
   };
-  const drill = { version: 1, id: "x", repo: 1, startedAtS: 1, ok: true, pick: "newest", failures: [], phases: [], checks: [] };
+  const drill = {
+    version: 1,
+    id: "x",
+    repo: 1,
+    startedAtS: 1,
+    ok: true,
+    pick: "newest",
+    failures: [],
+    phases: [],
+    checks: [],
+  };
   return [
     {
       name: "lock file",
@@ -513,7 +632,14 @@ export function localTargets(folder: string): readonly Target[] {
     {
       name: "records of the spool",
       seeds: [
-        json({ version: 1, command: "backup", endedAtS: 1, exitCode: 0, repos: { 1: { ok: true, endedAtS: 1 } }, succeededAtS: null }),
+        json({
+          version: 1,
+          command: "backup",
+          endedAtS: 1,
+          exitCode: 0,
+          repos: { 1: { ok: true, endedAtS: 1 } },
+          succeededAtS: null,
+        }),
         json({ version: 1, repos: [] }),
       ],
       tokens: ['"repos":', "[null]", "null", "{}", '"version":1'],
@@ -527,17 +653,27 @@ export function localTargets(folder: string): readonly Target[] {
     },
     {
       name: "status of the spool",
-      seeds: [vectorBytes("v2.45/spool/00000001000000000000001A.ok"), vectorBytes("v2.45/spool/00000001000000000000001B.error"), utf8("0\nwarning")],
+      seeds: [
+        vectorBytes("v2.45/spool/00000001000000000000001A.ok"),
+        vectorBytes("v2.45/spool/00000001000000000000001B.error"),
+        utf8("0\nwarning"),
+      ],
       kinds: ["format"],
       run: async (bytes) => {
         writeFileSync(paths.ok, bytes);
         writeFileSync(paths.error, bytes);
-        for (const queue of ["out", "in"] as const) await stockSpool(folder, "demo", queue).findStatus("000000010000000000000013");
+        for (const queue of ["out", "in"] as const)
+          await stockSpool(folder, "demo", queue).findStatus("000000010000000000000013");
       },
     },
     {
       name: "server files",
-      seeds: [json({ version: 1, files: [{ path: "/etc/a", mode: "0600", user: "x", group: null, modifiedAtS: 1, content: "YQ==" }] })],
+      seeds: [
+        json({
+          version: 1,
+          files: [{ path: "/etc/a", mode: "0600", user: "x", group: null, modifiedAtS: 1, content: "YQ==" }],
+        }),
+      ],
       tokens: ["/../", '"path":"', "null", "[", "{}", "1e999"],
       kinds: ["format", "jsonFormat"],
       run: async (bytes) => {
@@ -545,7 +681,8 @@ export function localTargets(folder: string): readonly Target[] {
         const label = "20261120-065325F";
         await storage.put(`pgbackstop/demo/${label}/server-files.json.gz`, gzipSync(bytes, { level: 1 }));
         for (const { path } of (await findServerFiles(repository(1, { storage }), { label })) ?? [])
-          if (!path.startsWith("/") || path.split("/").includes("..") || path.includes("\0")) throw new Error(`a server's file '${path}'`);
+          if (!path.startsWith("/") || path.split("/").includes("..") || path.includes("\0"))
+            throw new Error(`a server's file '${path}'`);
       },
     },
     {
@@ -557,7 +694,13 @@ export function localTargets(folder: string): readonly Target[] {
           token: "00",
           term: 1,
           domain: "d",
-          source: { systemId: 7, timeline: 1, dataDirectory: "/d", controlFile: "1", standby: { dataDirectory: "/s", controlFile: "2" } },
+          source: {
+            systemId: 7,
+            timeline: 1,
+            dataDirectory: "/d",
+            controlFile: "1",
+            standby: { dataDirectory: "/s", controlFile: "2" },
+          },
         }),
       ],
       tokens: ['"systemId":1.5', '"timeline":1e999', '"term":1e999', "null", "[]", "{}"],
@@ -578,7 +721,8 @@ export function localTargets(folder: string): readonly Target[] {
       seeds: [json({ guardAtS: 1 }), utf8("[]"), utf8("1")],
       kinds: [],
       run: (bytes) => {
-        for (const mark of [parseGuard(textOf(bytes)), parseMigration(textOf(bytes))]) if (mark !== null) Object.keys(mark);
+        for (const mark of [parseGuard(textOf(bytes)), parseMigration(textOf(bytes))])
+          if (mark !== null) Object.keys(mark);
       },
     },
     {
@@ -604,7 +748,10 @@ export function localTargets(folder: string): readonly Target[] {
     },
     {
       name: "pgbackstop.json",
-      seeds: [json({ acknowledge: { mode: "any" }, repos: { 1: { compressType: "zst" } }, stream: { intervalSeconds: 5 } }), utf8("{}")],
+      seeds: [
+        json({ acknowledge: { mode: "any" }, repos: { 1: { compressType: "zst" } }, stream: { intervalSeconds: 5 } }),
+        utf8("{}"),
+      ],
       tokens: ["null", "[]", "{}", '"repos":{"1":', '"__proto__":{}', "-1", "1e99"],
       kinds: ["config"],
       run: (bytes) => void parseSettings(textOf(bytes), "pgbackstop.json"),
@@ -619,10 +766,26 @@ export function localTargets(folder: string): readonly Target[] {
     {
       name: "XML",
       seeds: [
-        utf8('<?xml version="1.0"?><ListBucketResult xmlns="x"><Contents><Key>a&amp;b</Key><Size>1</Size></Contents></ListBucketResult>'),
+        utf8(
+          '<?xml version="1.0"?><ListBucketResult xmlns="x"><Contents><Key>a&amp;b</Key><Size>1</Size></Contents></ListBucketResult>',
+        ),
         utf8("<a><![CDATA[x]]><!-- c --><b c='d'/>&#x10ffff;</a>"),
       ],
-      tokens: ["<a>", "</a>", "<a/>", "&#", "&#xD800;", "<![CDATA[", "]]>", "<!--", "-->", "<!DOCTYPE", "<?", '="', "='"],
+      tokens: [
+        "<a>",
+        "</a>",
+        "<a/>",
+        "&#",
+        "&#xD800;",
+        "<![CDATA[",
+        "]]>",
+        "<!--",
+        "-->",
+        "<!DOCTYPE",
+        "<?",
+        '="',
+        "='",
+      ],
       kinds: ["format"],
       run: (bytes) => void parseXml(textOf(bytes)),
     },
@@ -654,14 +817,21 @@ export function localTargets(folder: string): readonly Target[] {
         const parsed = parseCron(textOf(bytes));
         if (
           parsed.ok &&
-          [parsed.cron.minutes, parsed.cron.hours].some((values) => values.length === 0 || values.some((value) => value < 0 || value > 59))
+          [parsed.cron.minutes, parsed.cron.hours].some(
+            (values) => values.length === 0 || values.some((value) => value < 0 || value > 59),
+          )
         )
           throw new Error("an invalid time");
       },
     },
     {
       name: "Cluster of CloudNativePG",
-      seeds: [json(cluster), json({ spec: { bootstrap: { recovery: { source: "x" } }, externalClusters: [{ name: "x", plugin: { name: "y" } }] } })],
+      seeds: [
+        json(cluster),
+        json({
+          spec: { bootstrap: { recovery: { source: "x" } }, externalClusters: [{ name: "x", plugin: { name: "y" } }] },
+        }),
+      ],
       tokens: ["null", "[]", "{}", '"name":', "[[", '"parameters":', '"plugin":'],
       kinds: ["format"],
       run: (bytes) => {
@@ -673,7 +843,11 @@ export function localTargets(folder: string): readonly Target[] {
     },
     {
       name: "messages of gRPC",
-      seeds: [Buffer.from("0a036162631204deadbeef", "hex"), new Uint8Array(0), Buffer.concat([Buffer.from([0x0a, 20]), json({ a: 1 })])],
+      seeds: [
+        Buffer.from("0a036162631204deadbeef", "hex"),
+        new Uint8Array(0),
+        Buffer.concat([Buffer.from([0x0a, 20]), json({ a: 1 })]),
+      ],
       kinds: [],
       run: (bytes) => {
         for (const service of ["wal", "backup", "lifecycle", "reconciler", "restoreJob", "metrics"] as const) {

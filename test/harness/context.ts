@@ -1,4 +1,6 @@
-/** A Context for tests: a clock that only moves when told or slept on, repeatable randomness, and a log that is kept. */
+/**
+ * A Context for tests: a clock that only moves when told or slept on, repeatable randomness, and a log that is kept.
+ */
 import type { Clock } from "../../runtime/base/clock";
 import type { Context } from "../../runtime/base/context";
 import { type BackupError, fail } from "../../runtime/base/errors";
@@ -25,7 +27,9 @@ export const TEST_TIME_MS = Date.UTC(2026, 10, 20, 6, 40, 59);
 /** A context that starts at 2026-11-20 06:40:59 UTC unless told otherwise. */
 export function testContext(options?: { readonly startedAtMs?: number; readonly seed?: number }): TestContext;
 export function testContext<C extends Clock>(options: { readonly clock: C; readonly seed?: number }): TestContext<C>;
-export function testContext(options: { readonly startedAtMs?: number; readonly seed?: number; readonly clock?: Clock } = {}): TestContext<Clock> {
+export function testContext(
+  options: { readonly startedAtMs?: number; readonly seed?: number; readonly clock?: Clock } = {},
+): TestContext<Clock> {
   const controller = new AbortController();
   const lines: LogLine[] = [];
   return {
@@ -69,7 +73,10 @@ export class ManualClock implements Clock {
   }
 }
 
-/** Time stands still until {@link HeldClock.advance}: sleepers wait for it, so nothing happens before its time. For races and deadlines. */
+/**
+ * Time stands still until {@link HeldClock.advance}: sleepers wait for it, so nothing happens before its time. For
+ * races and deadlines.
+ */
 export class HeldClock implements Clock {
   #nowMs: number;
   #sleepers: { readonly dueMs: number; readonly wake: () => void }[] = [];
@@ -107,7 +114,10 @@ export class HeldClock implements Clock {
     });
   }
 
-  /** Moves time on, waking each sleeper at its own moment; who is awake gets turns to work (and to sleep again) in between. */
+  /**
+   * Moves time on, waking each sleeper at its own moment; who is awake gets turns to work (and to sleep again) in
+   * between.
+   */
   async advance(durationMs: number): Promise<void> {
     const endMs = this.#nowMs + durationMs;
     for (;;) {

@@ -20,8 +20,22 @@ export const deps: OpenDeps = {
 export const GOOD = ["list", "write", "read", "range", "overwrite", "large", "broken-write", "remove", "missing"];
 
 export async function doctor(storage: Storage, largeSizeBytes = 64 * 1024): Promise<Diagnosis> {
-  const config = { stanza: "main", key: 1, name: "repo1", cipherType: "none", cipherPass: null, bundle: null, block: null } as const;
-  const repo = { ...config, storage, compress: { type: "none", level: 0 }, hardLinks: false, latestLink: false } as const;
+  const config = {
+    stanza: "main",
+    key: 1,
+    name: "repo1",
+    cipherType: "none",
+    cipherPass: null,
+    bundle: null,
+    block: null,
+  } as const;
+  const repo = {
+    ...config,
+    storage,
+    compress: { type: "none", level: 0 },
+    hardLinks: false,
+    latestLink: false,
+  } as const;
   return diagnose(repo, { scratch: `pgbackstop-doctor-${runs++}`, largeSizeBytes }, testContext());
 }
 

@@ -1,7 +1,9 @@
 /**
- * Repositories made without a server: info files, manifests and WAL names as a stanza has them after months, in the time of a few writes.
+ * Repositories made without a server: info files, manifests and WAL names as a stanza has them after months, in the
+ * time of a few writes.
  *
- * The content of WAL files and data files is of no use; what decides what is kept (labels, times, WAL ranges, histories) is true. Stock reads it.
+ * The content of WAL files and data files is of no use; what decides what is kept (labels, times, WAL ranges,
+ * histories) is true. Stock reads it.
  */
 import { testContext } from "./context";
 import type { BackupHistoryEntry, BackupInfo } from "../../runtime/format/repository/backupInfo";
@@ -32,7 +34,10 @@ export interface MadeStanza {
   /** PostgreSQL versions by history id, from 1; the last one is current. */
   readonly versions: readonly string[];
   readonly backups: readonly MadeBackup[];
-  /** Files below the archive id's directory, by archive id: segments (a checksum is added) and whatever else as it is named. */
+  /**
+   * Files below the archive id's directory, by archive id: segments (a checksum is added) and whatever else as it is
+   * named.
+   */
   readonly wal: Readonly<Record<string, readonly string[]>>;
 }
 
@@ -45,12 +50,28 @@ const SHA1 = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
 export async function makeStanza(repo: Repository, stanza: MadeStanza): Promise<void> {
   const ctx = testContext();
   const history = stanza.versions.map((pgVersion, index): BackupHistoryEntry => {
-    return { id: index + 1, systemId: SYSTEM_ID + BigInt(index), pgVersion, catalogVersion: 202209061, controlVersion: 1300 };
+    return {
+      id: index + 1,
+      systemId: SYSTEM_ID + BigInt(index),
+      pgVersion,
+      catalogVersion: 202209061,
+      controlVersion: 1300,
+    };
   });
-  const info: BackupInfo = { backrestVersion: BACKREST_VERSION, currentId: history.length, history, backups: [], other: [] };
+  const info: BackupInfo = {
+    backrestVersion: BACKREST_VERSION,
+    currentId: history.length,
+    history,
+    backups: [],
+    other: [],
+  };
   const cipherPass = repo.cipherPass === null ? {} : { cipherPass: "sub-passphrase" };
   await saveBackupInfo(repo, { ...info, ...cipherPass }, ctx);
-  await saveArchiveInfo(repo, { backrestVersion: BACKREST_VERSION, currentId: history.length, history, other: [], ...cipherPass }, ctx);
+  await saveArchiveInfo(
+    repo,
+    { backrestVersion: BACKREST_VERSION, currentId: history.length, history, other: [], ...cipherPass },
+    ctx,
+  );
   for (const backup of stanza.backups) {
     const manifest = manifestOf(backup, history);
     const pass = repo.cipherPass === null ? null : "sub-passphrase";
@@ -63,8 +84,13 @@ export async function makeStanza(repo: Repository, stanza: MadeStanza): Promise<
       const isSegment = /^[0-9A-F]{24}(\.partial)?$/.test(name);
       const directory = /^[0-9A-F]{24}/.test(name) ? `${name.slice(0, 16)}/` : "";
       // What a history file names is checked; the content of segments is nobody's business here.
-      const bytes = name.endsWith(".history") ? Buffer.from("1\t0/5000000\tno recovery target specified\n") : new Uint8Array(0);
-      await repo.storage.put(`archive/${repo.stanza}/${archiveId}/${directory}${name}${isSegment ? `-${SHA1}` : ""}`, bytes);
+      const bytes = name.endsWith(".history")
+        ? Buffer.from("1\t0/5000000\tno recovery target specified\n")
+        : new Uint8Array(0);
+      await repo.storage.put(
+        `archive/${repo.stanza}/${archiveId}/${directory}${name}${isSegment ? `-${SHA1}` : ""}`,
+        bytes,
+      );
     }
   }
 }
@@ -76,7 +102,11 @@ export async function putBackup(repo: Repository, manifest: Manifest, pass: stri
   await writeFile(repo, manifestHistoryPath(repo.stanza, manifest.label), packed, pass, ctx);
   const info = await loadBackupInfo(repo);
   const backups = [...info.backups.filter((entry) => entry.label !== manifest.label), backupInfoEntryOf(manifest)];
-  await saveBackupInfo(repo, { ...info, backups: backups.sort((left, right) => (left.label < right.label ? -1 : 1)) }, ctx);
+  await saveBackupInfo(
+    repo,
+    { ...info, backups: backups.sort((left, right) => (left.label < right.label ? -1 : 1)) },
+    ctx,
+  );
 }
 
 /** The row that backup.info would have for `backup`. */
@@ -104,9 +134,16 @@ function manifestOf(backup: MadeBackup, history: readonly BackupHistoryEntry[]):
     stoppedAtS: backup.stoppedAtS ?? timeOf(own) + 60,
     startedAtS: timeOf(own),
     copyStartedAtS: timeOf(own),
-    pg: { ...golden.pg, id: backup.dbId ?? 1, ...(pg === undefined ? {} : { version: pg.pgVersion, systemId: pg.systemId }) },
+    pg: {
+      ...golden.pg,
+      id: backup.dbId ?? 1,
+      ...(pg === undefined ? {} : { version: pg.pgVersion, systemId: pg.systemId }),
+    },
     options: { ...golden.options, online: backup.wal !== null, compressType: "none" },
-    files: file === undefined ? [] : [{ ...file, sizeRepoBytes: file.sizeBytes, ...(backup.pageErrors === true ? { checksumPage: false } : {}) }],
+    files:
+      file === undefined
+        ? []
+        : [{ ...file, sizeRepoBytes: file.sizeBytes, ...(backup.pageErrors === true ? { checksumPage: false } : {}) }],
   };
 }
 

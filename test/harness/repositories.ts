@@ -24,7 +24,10 @@ export function posixRepo(path: string, more: Partial<RepoConfig> = {}): RepoCon
 }
 
 /** A repository in the server's bucket. */
-export function s3Repo(server: S3Server, more: { readonly path?: string; readonly key?: number; readonly s3?: Partial<S3Config> } = {}): RepoConfig {
+export function s3Repo(
+  server: S3Server,
+  more: { readonly path?: string; readonly key?: number; readonly s3?: Partial<S3Config> } = {},
+): RepoConfig {
   const s3: S3Config = {
     bucket: server.bucket,
     endpoint: server.host,

@@ -1,8 +1,10 @@
 /**
- * Where the programs of a lab run: on this machine's loopback, or in network, mount and process namespaces of their own.
+ * Where the programs of a lab run: on this machine's loopback, or in network, mount and process namespaces of their
+ * own.
  *
- * The namespaces hang on one process. When that ends, in whatever way this process ends too, the kernel ends every process in them and
- * takes their mounts, links and network namespaces away: nothing can be left behind, and nothing of it is seen outside.
+ * The namespaces hang on one process. When that ends, in whatever way this process ends too, the kernel ends every
+ * process in them and takes their mounts, links and network namespaces away: nothing can be left behind, and nothing of
+ * it is seen outside.
  */
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -17,7 +19,12 @@ export interface TestNetwork {
   readonly logFolder: string;
   run(command: string, args: readonly string[], options?: RunOptions): Promise<RunResult>;
   /** Starts a server with the log `NAME.log`. */
-  start(name: string, command: string, args: readonly string[], env?: Readonly<Record<string, string>>): Promise<Started>;
+  start(
+    name: string,
+    command: string,
+    args: readonly string[],
+    env?: Readonly<Record<string, string>>,
+  ): Promise<Started>;
   /** Ends every server. */
   stop(): Promise<void>;
 }
@@ -64,10 +71,14 @@ export async function namespaceNetwork(runFolder: string, logFolder: string): Pr
   ].join("\n");
   mkdirSync(runFolder, { recursive: true });
   const namespaces = ["--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child=SIGKILL"];
-  const anchor = await start("setpriv", ["--pdeathsig", "KILL", "unshare", ...namespaces, "sh", "-c", script, "sh", ready], {
-    logFile: join(logFolder, "namespaces.log"),
-    stopSignal: "SIGKILL",
-  });
+  const anchor = await start(
+    "setpriv",
+    ["--pdeathsig", "KILL", "unshare", ...namespaces, "sh", "-c", script, "sh", ready],
+    {
+      logFile: join(logFolder, "namespaces.log"),
+      stopSignal: "SIGKILL",
+    },
+  );
   await waitFor("namespaces", NAMESPACES_MS, async () => {
     if (!anchor.isRunning()) throw new Error(`unable to make namespaces: ${anchor.log().trim()}`);
     return existsSync(ready) ? true : null;
@@ -82,7 +93,8 @@ export async function namespaceNetwork(runFolder: string, logFolder: string): Pr
     pid: Number(inside),
     logFolder,
     run: (command, args, options) => run(...enter(command, args), options),
-    start: (name, command, args, env = {}) => start(...enter(command, args), { logFile: join(logFolder, `${name}.log`), env, stopSignal: "SIGKILL" }),
+    start: (name, command, args, env = {}) =>
+      start(...enter(command, args), { logFile: join(logFolder, `${name}.log`), env, stopSignal: "SIGKILL" }),
     stop: async () => void (await anchor.stop("SIGKILL")),
   };
 }

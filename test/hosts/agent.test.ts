@@ -1,6 +1,6 @@
 /**
- * What `PostgresHost` lays down, at work on a booted Debian 12: units, secrets, the agent and the launcher. One repository is a directory of the
- * host, the other one an S3 server behind its network cable.
+ * What `PostgresHost` lays down, at work on a booted Debian 12: units, secrets, the agent and the launcher. One
+ * repository is a directory of the host, the other one an S3 server behind its network cable.
  */
 import { createHmac, randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -40,7 +40,10 @@ const NOTICE = `pgbackstop-main-failed@${VERIFY}.service`;
 const SECRETS = "/run/secrets";
 const CLUSTER_UNIT = "postgresql@15-main";
 const METRICS = "127.0.0.1:9854";
-/** WAL segments that are written while the bucket is away: half an hour of them at the host's archive_timeout of a minute. */
+/**
+ * WAL segments that are written while the bucket is away: half an hour of them at the host's archive_timeout of a
+ * minute.
+ */
 const BACKLOG = 30;
 const STREAM_INTERVAL_SECONDS = 2;
 /** Of a machine that does other things too: an upload, and the kill's taking effect. */
@@ -53,7 +56,10 @@ describe("files and units on a host", async () => {
   const parts = await hostParts("the agent on a host", ["bookworm"]);
   const cli = await findPulumiCli();
   if (parts === null || cli === null) {
-    test.skip(cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing", () => undefined);
+    test.skip(
+      cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing",
+      () => undefined,
+    );
     return;
   }
   const passphrase = `marker-${randomBytes(24).toString("hex")}`;
@@ -81,9 +87,16 @@ describe("files and units on a host", async () => {
       input: readFileSync(server.caFile),
     });
     // Of the overlay's upper layer alone, as it is on a disk: other directories cannot be renamed.
-    await host.runOk(["sh", "-c", `systemctl stop ${CLUSTER_UNIT} && cp -a ${DATA} ${DATA}.new && rm -r ${DATA} && mv ${DATA}.new ${DATA}`]);
+    await host.runOk([
+      "sh",
+      "-c",
+      `systemctl stop ${CLUSTER_UNIT} && cp -a ${DATA} ${DATA}.new && rm -r ${DATA} && mv ${DATA}.new ${DATA}`,
+    ]);
     await host.runOk(["systemctl", "start", CLUSTER_UNIT]);
-    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-agent-")), { cli, passphrase: "state passphrase of the test" });
+    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-agent-")), {
+      cli,
+      passphrase: "state passphrase of the test",
+    });
   });
   afterAll(async () => {
     await host?.stop();
@@ -114,17 +127,23 @@ describe("files and units on a host", async () => {
         ...(isOnHost ? {} : { cipher: { passphrase } }),
       });
       const db = new PostgresHost("db", {
-        connection: { ssh: { ...host.ssh, user: "deploy", hostKeys: [...host.hostKeys], privateKey: host.keys.deploy } },
+        connection: {
+          ssh: { ...host.ssh, user: "deploy", hostKeys: [...host.hostKeys], privateKey: host.keys.deploy },
+        },
         dataDirectory: DATA,
         repositories: {
           repo1: { at: new PosixRepository("first", { path: "/srv/first" }).target, keepDays },
           repo2: {
             at: bucket.target,
             keepDays: 60,
-            ...(isOnHost ? { secretFiles: { options: `${SECRETS}/r2.conf`, passphrase: `${SECRETS}/r2-passphrase` } } : {}),
+            ...(isOnHost
+              ? { secretFiles: { options: `${SECRETS}/r2.conf`, passphrase: `${SECRETS}/r2-passphrase` } }
+              : {}),
           },
         },
-        notify: { targets: [{ type: NotifyType.Webhook, url: pulumi.secret(hookUrl), hmacSecret: pulumi.secret(hmacSecret) }] },
+        notify: {
+          targets: [{ type: NotifyType.Webhook, url: pulumi.secret(hookUrl), hmacSecret: pulumi.secret(hmacSecret) }],
+        },
         restartCommand: ["systemctl", "restart", CLUSTER_UNIT],
         ...(isLost
           ? { restoreOnly: true }
@@ -145,10 +164,14 @@ describe("files and units on a host", async () => {
     return Object.fromEntries(Object.entries(outputs).map(([name, { value }]) => [name, value as unknown]));
   };
   const sql = async (text: string): Promise<string> =>
-    (await host.runOk(["runuser", "-u", "postgres", "--", "psql", "-AtqX", "-v", "ON_ERROR_STOP=1"], { input: text })).trim();
+    (
+      await host.runOk(["runuser", "-u", "postgres", "--", "psql", "-AtqX", "-v", "ON_ERROR_STOP=1"], { input: text })
+    ).trim();
   const shell = (text: string): Promise<string> => host.runOk(["sh", "-c", text]);
   const waitForArchive = (): Promise<true> =>
-    waitFor("the archive", 120_000, async () => ((await shell(`ls ${DATA}/pg_wal/archive_status`)).includes(".ready") ? null : true));
+    waitFor("the archive", 120_000, async () =>
+      (await shell(`ls ${DATA}/pg_wal/archive_status`)).includes(".ready") ? null : true,
+    );
   /** One segment each, with rows that a restore has to bring back. */
   const writeSegments = (count: number): Promise<string> =>
     sql(`${"INSERT INTO ledger DEFAULT VALUES; SELECT pg_switch_wal() IS NULL;\n".repeat(count)}`);
@@ -158,7 +181,8 @@ describe("files and units on a host", async () => {
       environments: "cat /proc/[0-9]*/environ",
       journal: "journalctl --no-pager -o verbose",
       units: `systemctl cat 'pgbackstop-*'; systemctl show '${AGENT}*'`,
-      files: "cat /usr/local/bin/pgbackstop /etc/pgbackstop/*.conf /etc/pgbackstop/*.json /var/log/pgbackrest/* /var/log/postgresql/* 2>/dev/null",
+      files:
+        "cat /usr/local/bin/pgbackstop /etc/pgbackstop/*.conf /etc/pgbackstop/*.json /var/log/pgbackrest/* /var/log/postgresql/* 2>/dev/null",
       server: `cat ${DATA}/postgresql.auto.conf; find /tmp /var/spool /run/pgbackstop -type f -exec cat {} +`,
     };
     for (const [name, command] of Object.entries(locations)) {
@@ -175,9 +199,14 @@ describe("files and units on a host", async () => {
   test("one update brings the agent, its socket and the first backups", async () => {
     const outputs = await up();
     topology = String(outputs["topology"]);
-    expect(outputs).toMatchObject({ firstBackup: "taken", restoreCommand: "/usr/local/bin/pgbackstop --delta restore" });
+    expect(outputs).toMatchObject({
+      firstBackup: "taken",
+      restoreCommand: "/usr/local/bin/pgbackstop --delta restore",
+    });
     expect((await shell(`systemctl is-active ${AGENT}.socket ${AGENT}.service`)).trim()).toBe("active\nactive");
-    expect(await sql("SHOW archive_command")).toBe("/usr/local/lib/pgbackstop/pgbackrest-client /run/pgbackstop/main.sock archive-push %p");
+    expect(await sql("SHOW archive_command")).toBe(
+      "/usr/local/lib/pgbackstop/pgbackrest-client /run/pgbackstop/main.sock archive-push %p",
+    );
     expect(await shell("stat -c '%U %a' /run/pgbackstop/main.sock")).toBe("postgres 600\n");
     await sql("CREATE TABLE ledger (id bigserial PRIMARY KEY, at timestamptz DEFAULT now())");
   });
@@ -209,7 +238,15 @@ describe("files and units on a host", async () => {
       expect([read.exitCode === 0, holdsSecret(read.stdout, secrets)]).toEqual([false, false]);
     }
     for (const account of ["deploy", "nosudo"] as const) {
-      const read = await host.run(["runuser", "-u", account, "--", "sh", "-c", "cat /run/credentials/*/*; cat /proc/*/environ"]);
+      const read = await host.run([
+        "runuser",
+        "-u",
+        account,
+        "--",
+        "sh",
+        "-c",
+        "cat /run/credentials/*/*; cat /proc/*/environ",
+      ]);
       expect(holdsSecret(read.stdout, secrets)).toBe(false);
       const refused = await runOverSsh(host, account, "/usr/local/bin/pgbackstop info");
       expect(refused).toMatchObject({ exitCode: 41, stdout: "" });
@@ -221,21 +258,35 @@ describe("files and units on a host", async () => {
 
   test("systemd reports no fault in the units, and rates each of them as well protected", async () => {
     const names = (await shell("cd /etc/systemd/system; ls -d pgbackstop-*")).trim().split("\n");
-    const verified = await host.run(["sh", "-c", "cd /etc/systemd/system; systemd-analyze verify --man=no pgbackstop-* 2>&1"]);
+    const verified = await host.run([
+      "sh",
+      "-c",
+      "cd /etc/systemd/system; systemd-analyze verify --man=no pgbackstop-* 2>&1",
+    ]);
     expect(verified).toMatchObject({ exitCode: 0, stdout: "" });
     for (const name of names.filter((unit) => unit.endsWith(".service"))) {
-      const printed = await host.run(["systemd-analyze", "security", "--no-pager", "--offline=true", `/etc/systemd/system/${name}`]);
+      const printed = await host.run([
+        "systemd-analyze",
+        "security",
+        "--no-pager",
+        "--offline=true",
+        `/etc/systemd/system/${name}`,
+      ]);
       const score = /exposure level for \S+: ([0-9.]+)/.exec(printed.stdout)?.[1];
       console.log(`${host.suite} ${name}: ${score}`);
       expect([name, Number(score) <= 2]).toEqual([name, true]);
     }
-    const calendars = (await shell("sed -n 's/^OnCalendar=//p' /etc/systemd/system/pgbackstop-*.timer")).trim().split("\n");
+    const calendars = (await shell("sed -n 's/^OnCalendar=//p' /etc/systemd/system/pgbackstop-*.timer"))
+      .trim()
+      .split("\n");
     for (const calendar of calendars) await host.runOk(["systemd-analyze", "calendar", calendar]);
     expect(calendars.length).toBeGreaterThan(0);
   });
 
   test("root's command has the keys while it runs, and passes on arguments, streams and exit codes", async () => {
-    const info = JSON.parse(await host.runOk(["/usr/local/bin/pgbackstop", "info", "--output=json"])) as { repo: unknown[] }[];
+    const info = JSON.parse(await host.runOk(["/usr/local/bin/pgbackstop", "info", "--output=json"])) as {
+      repo: unknown[];
+    }[];
     expect(info[0]?.repo).toHaveLength(2);
     expect(await host.runOk(["/usr/local/bin/pgbackstop", "status"])).toMatch(/^ +next runs +.*\bfull in /m);
     expect(await runOverSsh(host, "deploy", "sudo -n pgbackstop check --no-full-check")).toMatchObject({ exitCode: 0 });
@@ -252,10 +303,16 @@ describe("files and units on a host", async () => {
        printf '[Timer]\\nOnCalendar=\\nOnCalendar=*-*-* *:*:0/2\\n' > /run/systemd/system/pgbackstop-main-full.timer.d/short.conf
        systemctl daemon-reload; systemctl restart pgbackstop-main-full.timer`,
     );
-    await waitFor("the timer", 180_000, async () => ((await shell("ls -d /srv/first/backup/main/*F | wc -l")).trim() === before ? null : true));
-    await shell("rm -r /run/systemd/system/pgbackstop-main-full.timer.d; systemctl daemon-reload; systemctl restart pgbackstop-main-full.timer");
+    await waitFor("the timer", 180_000, async () =>
+      (await shell("ls -d /srv/first/backup/main/*F | wc -l")).trim() === before ? null : true,
+    );
+    await shell(
+      "rm -r /run/systemd/system/pgbackstop-main-full.timer.d; systemctl daemon-reload; systemctl restart pgbackstop-main-full.timer",
+    );
     await waitFor("its end", 180_000, async () =>
-      (await host.run(["systemctl", "is-active", "pgbackstop-main-full.service"])).stdout.includes("activating") ? null : true,
+      (await host.run(["systemctl", "is-active", "pgbackstop-main-full.service"])).stdout.includes("activating")
+        ? null
+        : true,
     );
     expect((await shell("systemctl show -p Result --value pgbackstop-main-full.service")).trim()).toBe("success");
   });
@@ -286,7 +343,9 @@ describe("files and units on a host", async () => {
     expect(await shell(`systemctl show -p MainPID --value ${AGENT}.service`)).not.toBe(pid);
     expect(await sql("SELECT failed_count FROM pg_stat_archiver")).toBe("0");
     // Two of its queues would take each other's files away.
-    expect(await shell(`journalctl --sync; journalctl --no-pager -u ${AGENT}.service | grep -c FileMoveError || true`)).toBe("0\n");
+    expect(
+      await shell(`journalctl --sync; journalctl --no-pager -u ${AGENT}.service | grep -c FileMoveError || true`),
+    ).toBe("0\n");
   });
 
   test("everything starts again after a reboot", async () => {
@@ -297,9 +356,11 @@ describe("files and units on a host", async () => {
     );
     await writeSegments(2);
     await waitForArchive();
-    expect((await shell(`systemctl is-enabled ${AGENT}.socket pgbackstop-main-full.timer; systemctl --failed --no-legend`)).trim()).toBe(
-      "enabled\nenabled",
-    );
+    expect(
+      (
+        await shell(`systemctl is-enabled ${AGENT}.socket pgbackstop-main-full.timer; systemctl --failed --no-legend`)
+      ).trim(),
+    ).toBe("enabled\nenabled");
   });
 
   test("WAL written while the bucket is unreachable waits, and arrives without help afterwards", async () => {
@@ -310,7 +371,9 @@ describe("files and units on a host", async () => {
     const beganAt = performance.now();
     await host.restoreNetwork();
     await waitForArchive();
-    console.log(`${waiting} segments caught up in ${Math.round(performance.now() - beganAt)} ms after the cable was back`);
+    console.log(
+      `${waiting} segments caught up in ${Math.round(performance.now() - beganAt)} ms after the cable was back`,
+    );
     const verified = await host.run(["/usr/local/bin/pgbackstop", "--log-level-console=info", "verify"]);
     expect([verified.exitCode, verified.stdout.includes("missing")]).toEqual([0, false]);
   });
@@ -321,16 +384,21 @@ describe("files and units on a host", async () => {
     return shell(`systemctl show -p Result -p ExecMainStatus ${VERIFY}`);
   };
   const reported = (): RecordedRequest[] => hooks.requests.filter(({ body }) => body.includes(VERIFY));
-  const eventsOf = (requests: readonly RecordedRequest[]): string[] => requests.map(({ body }) => (JSON.parse(body) as { event: string }).event);
+  const eventsOf = (requests: readonly RecordedRequest[]): string[] =>
+    requests.map(({ body }) => (JSON.parse(body) as { event: string }).event);
   const failures = (): RecordedRequest[] => reported().filter((request) => eventsOf([request])[0] === "failure");
 
   test("start and end of a run are notified, in this order and with one run id", async () => {
     const before = reported().length;
     await shell(`systemctl start ${VERIFY}`);
-    await waitFor("the end", 180_000, async () => (eventsOf(reported().slice(before)).includes("success") ? true : null));
+    await waitFor("the end", 180_000, async () =>
+      eventsOf(reported().slice(before)).includes("success") ? true : null,
+    );
     const notices = reported().slice(before);
     expect(eventsOf(notices)).toEqual(["start", "success"]);
-    const runs = notices.map(({ body }) => (JSON.parse(body) as { unitFacts: { invocationId: string } }).unitFacts.invocationId);
+    const runs = notices.map(
+      ({ body }) => (JSON.parse(body) as { unitFacts: { invocationId: string } }).unitFacts.invocationId,
+    );
     expect(runs[0]).toMatch(/^[0-9a-f]{32}$/);
     expect(runs[1]).toBe(runs[0]);
     expect(runs[0]).toBe((await shell(`systemctl show -p InvocationID --value ${VERIFY}`)).trim());
@@ -340,7 +408,11 @@ describe("files and units on a host", async () => {
     const failuresBefore = failures().length;
     const failed = await failVerify();
     expect(failed).toMatch(/^Result=exit-code\nExecMainStatus=[1-9]\d*\n$/);
-    const { body, headers, method, path } = await waitFor("the notice", 180_000, async () => failures()[failuresBefore] ?? null);
+    const { body, headers, method, path } = await waitFor(
+      "the notice",
+      180_000,
+      async () => failures()[failuresBefore] ?? null,
+    );
     expect([method, path]).toEqual(["POST", `/${hookPath}`]);
     const status = /ExecMainStatus=(\d+)/.exec(failed)?.[1];
     expect(JSON.parse(body)).toMatchObject({
@@ -353,7 +425,9 @@ describe("files and units on a host", async () => {
     });
     const stamp = String(headers["x-pgbackstop-timestamp"]);
     expect(Math.abs(Date.now() / 1000 - Number(stamp))).toBeLessThan(60);
-    expect(headers["x-pgbackstop-signature"]).toBe(`sha256=${createHmac("sha256", hmacSecret).update(`${stamp}.${body}`).digest("hex")}`);
+    expect(headers["x-pgbackstop-signature"]).toBe(
+      `sha256=${createHmac("sha256", hmacSecret).update(`${stamp}.${body}`).digest("hex")}`,
+    );
     expect(holdsSecret(body, secrets)).toBe(false);
     const beganAt = await shell("date '+%s'");
     // It has to have heard that its notice arrived.
@@ -363,7 +437,9 @@ describe("files and units on a host", async () => {
     expect(failures()).toHaveLength(failuresBefore + 1);
     await hooks.close();
     expect(await failVerify()).toBe(failed);
-    await waitFor("its end", 300_000, async () => ((await host.run(["systemctl", "is-active", NOTICE])).stdout === "failed\n" ? true : null));
+    await waitFor("its end", 300_000, async () =>
+      (await host.run(["systemctl", "is-active", NOTICE])).stdout === "failed\n" ? true : null,
+    );
     expect((await shell(`systemctl show -p ExecMainStatus --value ${NOTICE}`)).trim()).toBe("104");
     expect(await shell(`journalctl --sync; journalctl --no-pager -u ${NOTICE} --since=@${beganAt.trim()}`)).toMatch(
       /1 of 1 notification\(s\) were not delivered/,
@@ -382,7 +458,10 @@ describe("files and units on a host", async () => {
   const bringSecrets = async (generation: number, secretKey: string): Promise<void> => {
     const folder = `/run/secrets.d/${generation}`;
     await shell(`install -d -m 0751 ${folder}`);
-    const files = { "r2.conf": `[global]\nrepo2-s3-key=${server.accessKey}\nrepo2-s3-key-secret=${secretKey}\n`, "r2-passphrase": passphrase };
+    const files = {
+      "r2.conf": `[global]\nrepo2-s3-key=${server.accessKey}\nrepo2-s3-key-secret=${secretKey}\n`,
+      "r2-passphrase": passphrase,
+    };
     for (const [name, text] of Object.entries(files)) {
       await host.runOk(["sh", "-c", `umask 377; cat > ${folder}/${name}`], { input: text });
     }
@@ -398,11 +477,15 @@ describe("files and units on a host", async () => {
     // The passphrase is the one that it was: the backups are seen, and no first one is missed.
     expect(await backupsInBucket()).toBe(before);
     expect(await shell("ls /etc/pgbackstop/credentials")).toBe("notify.json\n");
-    expect(await shell(`stat -L -c '%U %a %n' ${SECRETS}/*`)).toBe(`root 400 ${SECRETS}/r2-passphrase\nroot 400 ${SECRETS}/r2.conf\n`);
-    await expectNowhere();
-    expect(await shell(`grep -rlF -e ${passphrase} -e ${server.secretKey} /etc /usr/local /var/log /var/spool /var/lib/node_exporter || true`)).toBe(
-      "",
+    expect(await shell(`stat -L -c '%U %a %n' ${SECRETS}/*`)).toBe(
+      `root 400 ${SECRETS}/r2-passphrase\nroot 400 ${SECRETS}/r2.conf\n`,
     );
+    await expectNowhere();
+    expect(
+      await shell(
+        `grep -rlF -e ${passphrase} -e ${server.secretKey} /etc /usr/local /var/log /var/spool /var/lib/node_exporter || true`,
+      ),
+    ).toBe("");
     await writeSegments(2);
     await waitForArchive();
     await host.runOk(["systemctl", "start", "pgbackstop-main-full.service"]);
@@ -414,7 +497,9 @@ describe("files and units on a host", async () => {
     await host.runOk(["systemctl", "restart", `${AGENT}.service`]);
     await sql("SELECT pg_stat_reset_shared('archiver')");
     await writeSegments(1);
-    await waitFor("its refusal", 180_000, async () => (Number(await sql("SELECT failed_count FROM pg_stat_archiver")) > 0 ? true : null));
+    await waitFor("its refusal", 180_000, async () =>
+      Number(await sql("SELECT failed_count FROM pg_stat_archiver")) > 0 ? true : null,
+    );
     await shell(`rm ${SECRETS}`);
     expect((await host.run(["systemctl", "restart", `${AGENT}.service`])).exitCode).not.toBe(0);
     // PostgreSQL calls again and again, and each call starts it again: only between two of them is there a status.
@@ -455,7 +540,13 @@ describe("files and units on a host", async () => {
         .map(([name, value]) => `${name}=${value}\n`)
         .join("")}`,
     );
-    const args = [`--config=${file}`, "--allow-root", "--stanza=main", "--log-level-file=off", "--log-level-console=info"];
+    const args = [
+      `--config=${file}`,
+      "--allow-root",
+      "--stanza=main",
+      "--log-level-file=off",
+      "--log-level-console=info",
+    ];
     const printed = await stock.pgbackrest.runOk([...args, "--output=text", "--verbose", "verify"]);
     expect(printed).toMatch(/status: ok/);
     expect(printed).not.toMatch(/missing: [1-9]|checksum invalid: [1-9]|size invalid: [1-9]|other: [1-9]/);
@@ -479,11 +570,19 @@ describe("files and units on a host", async () => {
   test("streaming, enabled here, restores transactions committed seconds before the server died with its disk", async () => {
     streamed = true;
     topology = String((await up(9, true))["topology"]);
-    const printed = await host.runOk(["systemd-analyze", "security", "--no-pager", "--offline=true", `/etc/systemd/system/${AGENT}.service`]);
+    const printed = await host.runOk([
+      "systemd-analyze",
+      "security",
+      "--no-pager",
+      "--offline=true",
+      `/etc/systemd/system/${AGENT}.service`,
+    ]);
     const score = Number(/exposure level for \S+: ([0-9.]+)/.exec(printed)?.[1]);
     console.log(`${host.suite} ${AGENT}.service with streaming: ${score}`);
     expect(score).toBeLessThanOrEqual(2);
-    await sql("CREATE TABLE beats (at timestamptz PRIMARY KEY DEFAULT clock_timestamp()); INSERT INTO beats DEFAULT VALUES");
+    await sql(
+      "CREATE TABLE beats (at timestamptz PRIMARY KEY DEFAULT clock_timestamp()); INSERT INTO beats DEFAULT VALUES",
+    );
     const lsn = await sql("SELECT pg_current_wal_flush_lsn() - '0/0'");
     await waitFor("the stream into both repositories", 120_000, async () => {
       const { stdout } = await host.run(["/usr/local/bin/pgbackstop", "status", "--output=json"]);
@@ -503,14 +602,18 @@ describe("files and units on a host", async () => {
       "while psql -qX -c 'INSERT INTO beats DEFAULT VALUES'; do sleep 0.1; done",
     ]);
     await shell("sleep 6");
-    const killedAt = Number(await shell(`systemctl kill --signal=KILL ${CLUSTER_UNIT} ${AGENT}.service; date '+%s.%N'`));
+    const killedAt = Number(
+      await shell(`systemctl kill --signal=KILL ${CLUSTER_UNIT} ${AGENT}.service; date '+%s.%N'`),
+    );
     await empty(DATA);
     await beating;
     await shell(`systemctl stop ${CLUSTER_UNIT}; systemctl reset-failed ${CLUSTER_UNIT} || true`);
     await host.runOk(["/usr/local/bin/pgbackstop", "--repo=2", "restore"]);
     await host.runOk(["systemctl", "start", CLUSTER_UNIT]);
     await waitForRecovery(sql);
-    const [count = 0, last = 0] = (await sql("SELECT count(*), extract(epoch FROM max(at)) FROM beats")).split("|").map(Number);
+    const [count = 0, last = 0] = (await sql("SELECT count(*), extract(epoch FROM max(at)) FROM beats"))
+      .split("|")
+      .map(Number);
     console.log(`${count} beats came back, the last one ${(killedAt - last).toFixed(1)} s before the kill`);
     expect(killedAt - last).toBeLessThan(STREAM_INTERVAL_SECONDS + STREAM_SLACK_SECONDS);
     expect(count).toBeGreaterThan(1);
@@ -520,7 +623,8 @@ describe("files and units on a host", async () => {
   });
 
   const scenarioOf = (id: string): RunbookScenario =>
-    runbookOf(JSON.parse(topology) as Topology)?.scenarios.find((one) => one.id === id) ?? expect.fail(`there is no ${id}`);
+    runbookOf(JSON.parse(topology) as Topology)?.scenarios.find((one) => one.id === id) ??
+    expect.fail(`there is no ${id}`);
   /** As the account of an operator, who says yes. */
   const carryOut = async (scenario: RunbookScenario, args: Readonly<Record<string, string>> = {}): Promise<void> => {
     for (const command of scenario.steps.flatMap(({ commands }) => commands)) {
@@ -528,8 +632,16 @@ describe("files and units on a host", async () => {
       if (command === "pulumi up") continue;
       const line = Object.entries(args).reduce((text, [arg, value]) => text.replaceAll(`<${arg}>`, value), command);
       expect(line).not.toMatch(/<[A-Z]+>/);
-      const printed = await runOverSsh(host, "deploy", / (recover|extract-table) /.test(`${line} `) ? `${line} --yes` : line);
-      expect([line, printed.exitCode, printed.exitCode === 0 ? "" : printed.stdout + printed.stderr]).toEqual([line, 0, ""]);
+      const printed = await runOverSsh(
+        host,
+        "deploy",
+        / (recover|extract-table) /.test(`${line} `) ? `${line} --yes` : line,
+      );
+      expect([line, printed.exitCode, printed.exitCode === 0 ? "" : printed.stdout + printed.stderr]).toEqual([
+        line,
+        0,
+        "",
+      ]);
     }
   };
 
@@ -549,10 +661,13 @@ describe("files and units on a host", async () => {
   });
 
   test("the runbook's scenario of a table: the commands that find prints restore it in place, and nothing else changes", async () => {
-    await sql("CREATE TABLE goods AS SELECT id, md5(id::text) AS name FROM generate_series(1, 1000) id; DELETE FROM goods WHERE id > 10");
+    await sql(
+      "CREATE TABLE goods AS SELECT id, md5(id::text) AS name FROM generate_series(1, 1000) id; DELETE FROM goods WHERE id > 10",
+    );
     const rows = await rowCount();
     const printed = await runOverSsh(host, "deploy", "sudo pgbackstop find --table=goods");
-    const target = /^ {2}just before it: (.*)$/m.exec(printed.stdout)?.[1] ?? expect.fail(printed.stdout + printed.stderr);
+    const target =
+      /^ {2}just before it: (.*)$/m.exec(printed.stdout)?.[1] ?? expect.fail(printed.stdout + printed.stderr);
     await carryOut(scenarioOf("table"), { DATABASE: "postgres", SCHEMA: "public", TABLE: "goods", TARGET: target });
     expect(await sql("SELECT count(*) FROM goods")).toBe("1000");
     expect(await rowCount()).toBe(rows);
@@ -573,47 +688,55 @@ describe("files and units on a host", async () => {
     expect(info[0]?.backup.filter(({ database }) => database["repo-key"] === 1).length).toBeGreaterThan(0);
   });
 
-  test.runIf(LONG)("the runbook's scenario of a lost host, command by command, ends with every row on a new machine that has backups", async () => {
-    await writeSegments(1);
-    await waitForArchive();
-    const rows = await rowCount();
-    // What a machine takes with it: a repository on its own disk too. A new one comes with what Debian's package makes.
-    await shell(
-      `systemctl disable --now pgbackstop-main-agent.socket; systemctl stop 'pgbackstop-*' ${CLUSTER_UNIT} || true
+  test.runIf(LONG)(
+    "the runbook's scenario of a lost host, command by command, ends with every row on a new machine that has backups",
+    async () => {
+      await writeSegments(1);
+      await waitForArchive();
+      const rows = await rowCount();
+      // What a machine takes with it: a repository on its own disk too. A new one comes with what Debian's package
+      // makes.
+      await shell(
+        `systemctl disable --now pgbackstop-main-agent.socket; systemctl stop 'pgbackstop-*' ${CLUSTER_UNIT} || true
        rm -rf /etc/pgbackstop /usr/local/bin/pgbackstop /usr/local/lib/pgbackstop /etc/systemd/system/pgbackstop-* /etc/systemd/system/*.wants/pgbackstop-*
        rm -rf /var/log/pgbackrest /var/spool/pgbackrest /run/pgbackstop ${DATA}* /etc/postgresql/15/main
        find /srv/first -mindepth 1 -delete
        systemctl daemon-reload; systemctl reset-failed; pg_createcluster 15 main >/dev/null; systemctl start ${CLUSTER_UNIT}`,
-    );
-    const { steps } = scenarioOf("host-lost");
-    const isRestoring = [true, false];
-    let printedLast = "";
-    for (const command of steps.flatMap(({ commands }) => commands)) {
-      if (command === "pulumi up") {
-        await up(7, false, isRestoring.shift());
-      } else if (command.startsWith("pulumi ")) {
-        const line = command.replace("<URN>", /urn:\S+/.exec(printedLast)?.[0] ?? "");
-        const printed = await run("sh", ["-c", line.startsWith("pulumi state") ? `${line} --yes` : line], {
-          env: programFolder.env,
-          cwd: programFolder.folder,
-        });
-        expect([line, printed.exitCode, printed.exitCode === 0 ? "" : printed.stdout + printed.stderr]).toEqual([line, 0, ""]);
-        printedLast = printed.stdout;
-      } else {
-        const isRecover = / recover/.test(command);
-        const printed = await runOverSsh(host, "deploy", isRecover ? `${command} --yes` : command);
-        const isRight = isRecover
-          ? [103, 104].includes(printed.exitCode ?? 0) && printed.stdout.includes("is open, on timeline")
-          : printed.exitCode === 0;
-        expect([command, isRight, isRight ? "" : printed.stdout + printed.stderr]).toEqual([command, true, ""]);
+      );
+      const { steps } = scenarioOf("host-lost");
+      const isRestoring = [true, false];
+      let printedLast = "";
+      for (const command of steps.flatMap(({ commands }) => commands)) {
+        if (command === "pulumi up") {
+          await up(7, false, isRestoring.shift());
+        } else if (command.startsWith("pulumi ")) {
+          const line = command.replace("<URN>", /urn:\S+/.exec(printedLast)?.[0] ?? "");
+          const printed = await run("sh", ["-c", line.startsWith("pulumi state") ? `${line} --yes` : line], {
+            env: programFolder.env,
+            cwd: programFolder.folder,
+          });
+          expect([line, printed.exitCode, printed.exitCode === 0 ? "" : printed.stdout + printed.stderr]).toEqual([
+            line,
+            0,
+            "",
+          ]);
+          printedLast = printed.stdout;
+        } else {
+          const isRecover = / recover/.test(command);
+          const printed = await runOverSsh(host, "deploy", isRecover ? `${command} --yes` : command);
+          const isRight = isRecover
+            ? [103, 104].includes(printed.exitCode ?? 0) && printed.stdout.includes("is open, on timeline")
+            : printed.exitCode === 0;
+          expect([command, isRight, isRight ? "" : printed.stdout + printed.stderr]).toEqual([command, true, ""]);
+        }
       }
-    }
-    expect(await sql("SELECT pg_is_in_recovery()")).toBe("f");
-    expect(await rowCount()).toBe(rows);
-    expect(await shell("ls /srv/first/backup/main")).toContain("backup.info");
-    await writeSegments(1);
-    await waitForArchive();
-  });
+      expect(await sql("SELECT pg_is_in_recovery()")).toBe("f");
+      expect(await rowCount()).toBe(rows);
+      expect(await shell("ls /srv/first/backup/main")).toContain("backup.info");
+      await writeSegments(1);
+      await waitForArchive();
+    },
+  );
 
   test("destroying it leaves PostgreSQL and the repositories, and no secret", async () => {
     const stack = await open(9, true);

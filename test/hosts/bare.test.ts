@@ -1,7 +1,7 @@
 /**
- * From a Debian 12 or 13 with nothing but systemd and sshd to a first backup in both repositories by one update: PostgreSQL from Debian's own archive,
- * through a proxy that keeps its packages, and Node.js over the connection. Then Node.js by the host itself, from a server of the test's; nodejs.org and
- * apt.postgresql.org cannot be reached here.
+ * From a Debian 12 or 13 with nothing but systemd and sshd to a first backup in both repositories by one update:
+ * PostgreSQL from Debian's own archive, through a proxy that keeps its packages, and Node.js over the connection. Then
+ * Node.js by the host itself, from a server of the test's; nodejs.org and apt.postgresql.org cannot be reached here.
  */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -32,7 +32,12 @@ const LIB = "/usr/local/lib/pgbackstop";
 const STATE_PASSPHRASE = "state passphrase of the test";
 
 /** A program with one host that has nothing but Debian; `over` is declared in the place of what it is otherwise. */
-function openBare(programFolder: ProgramFolder, host: DebianHost, version: number, over: Partial<PostgresHostArgs> = {}): Promise<Stack> {
+function openBare(
+  programFolder: ProgramFolder,
+  host: DebianHost,
+  version: number,
+  over: Partial<PostgresHostArgs> = {},
+): Promise<Stack> {
   return openStack(programFolder, "bare", async () => {
     const at = (path: string) => new PosixRepository(path.slice(5), { path }).target;
     const db = new PostgresHost("db", {
@@ -48,11 +53,16 @@ function openBare(programFolder: ProgramFolder, host: DebianHost, version: numbe
   });
 }
 
-const psql = (host: DebianHost, sql: string): Promise<string> => host.runOk(["runuser", "-u", "postgres", "--", "psql", "-Atc", sql]);
+const psql = (host: DebianHost, sql: string): Promise<string> =>
+  host.runOk(["runuser", "-u", "postgres", "--", "psql", "-Atc", sql]);
 
 /** Everything that an update may have written, but packages, clusters and repositories. */
 const traces = (host: DebianHost): Promise<string> =>
-  host.runOk(["sh", "-c", `find /etc/pgbackstop ${LIB} /etc/systemd/system/pgbackstop* -exec stat -c '%n %i %y %a %U' {} + 2>/dev/null | sort`]);
+  host.runOk([
+    "sh",
+    "-c",
+    `find /etc/pgbackstop ${LIB} /etc/systemd/system/pgbackstop* -exec stat -c '%n %i %y %a %U' {} + 2>/dev/null | sort`,
+  ]);
 
 /** From nothing to a backup in both repositories by one update, after which another one finds nothing to do. */
 async function checkFirstUpdate(stack: Stack, host: DebianHost, version: number, title: string): Promise<void> {
@@ -63,9 +73,9 @@ async function checkFirstUpdate(stack: Stack, host: DebianHost, version: number,
   expect(await psql(host, "show server_version")).toMatch(new RegExp(`^${version}\\.`));
   expect(await psql(host, "show data_checksums")).toBe("on\n");
   expect(await psql(host, "show data_directory")).toBe(`/srv/pg/${version}\n`);
-  expect(await host.runOk(["sh", "-c", "ls /etc/apt/sources.list.d /etc/postgresql-common/createcluster.d /etc/pgbackstop"])).not.toMatch(
-    /pgdg|unfinished|pgbackstop\.conf/,
-  );
+  expect(
+    await host.runOk(["sh", "-c", "ls /etc/apt/sources.list.d /etc/postgresql-common/createcluster.d /etc/pgbackstop"]),
+  ).not.toMatch(/pgdg|unfinished|pgbackstop\.conf/);
   const before = await traces(host);
   const { summary } = await stack.up({ refresh: true });
   expect(Object.keys(summary.resourceChanges ?? {})).toEqual(["same"]);
@@ -76,7 +86,10 @@ describe("a bare Debian 12", async () => {
   const parts = await hostParts("a bare Debian 12", ["bookworm-bare"]);
   const cli = await findPulumiCli();
   if (parts === null || cli === null) {
-    test.skip(cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing", () => undefined);
+    test.skip(
+      cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing",
+      () => undefined,
+    );
     return;
   }
   test("has backups in both repositories after one update, and the next one has nothing to do", async () => {
@@ -99,7 +112,10 @@ describe("a bare host", async () => {
   const parts = await hostParts("a bare host", ["trixie-bare"]);
   const cli = await findPulumiCli();
   if (parts === null || cli === null) {
-    test.skip(cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing", () => undefined);
+    test.skip(
+      cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing",
+      () => undefined,
+    );
     return;
   }
   let host: DebianHost;
@@ -112,9 +128,18 @@ describe("a bare host", async () => {
     host = await startDebianHost(parts, { suite: "trixie-bare", name: "bare", node: false });
     packages = await startPackageProxy();
     await packages.allow(host);
-    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-bare-")), { cli, passphrase: STATE_PASSPHRASE });
+    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-bare-")), {
+      cli,
+      passphrase: STATE_PASSPHRASE,
+    });
     const route = { ...host.ssh, user: "deploy", sudo: true, hostKeys: host.hostKeys, knownHostsFiles: [] };
-    connection = await connectOverSsh({ ...route, privateKey: host.keys.deploy, passphrase: undefined, agent: undefined, jump: undefined });
+    connection = await connectOverSsh({
+      ...route,
+      privateKey: host.keys.deploy,
+      passphrase: undefined,
+      agent: undefined,
+      jump: undefined,
+    });
   });
   afterAll(async () => {
     await connection?.close();
@@ -159,7 +184,8 @@ describe("a bare host", async () => {
       if (input === undefined) throw new Error(findings.map(({ message }) => message).join(", "));
       return input;
     };
-    const bring = (input: NodeInput): Promise<string[]> => bringNode(connection, input, "x86_64", connection.login, report);
+    const bring = (input: NodeInput): Promise<string[]> =>
+      bringNode(connection, input, "x86_64", connection.login, report);
     const left = (): Promise<string> => host.runOk(["ls", "-A", LIB]);
 
     test("with its own programs, and only the intended release", async () => {
@@ -167,8 +193,12 @@ describe("a bare host", async () => {
       served.set("/node.tar.gz", tarball);
       const url = `${address}/node.tar.gz`;
       const good = chosen({ url, sha256: sumOf(tarball) });
-      await expect(bring(chosen({ url, sha256: "0".repeat(64) }))).rejects.toThrow(/(hash|Hash|SHA-256)[\s\S]*send one over the connection/);
-      await expect(bring(chosen({ url: `${address}/none`, sha256: "0".repeat(64) }))).rejects.toThrow(/404[\s\S]*node: \{ upload/);
+      await expect(bring(chosen({ url, sha256: "0".repeat(64) }))).rejects.toThrow(
+        /(hash|Hash|SHA-256)[\s\S]*send one over the connection/,
+      );
+      await expect(bring(chosen({ url: `${address}/none`, sha256: "0".repeat(64) }))).rejects.toThrow(
+        /404[\s\S]*node: \{ upload/,
+      );
       expect(await left()).toBe("");
       expect(await bring(good)).toEqual([good.path]);
       expect(await host.runOk([good.path, "--version"])).toBe("v24.16.0\n");
@@ -179,9 +209,17 @@ describe("a bare host", async () => {
     test("as a link to a suitable existing one; otherwise from nodejs.org, which the message names if it is unreachable", async () => {
       const { input } = chooseNode({}, LIB);
       if (input === undefined) throw new Error("nothing is brought");
-      await expect(bring(input)).rejects.toThrow(/download Node\.js from https:\/\/nodejs\.org\/dist\/v24[\s\S]*node: \{ upload/);
-      await expect(bringNode(connection, input, "riscv64", connection.login, report)).rejects.toThrow("there is no Node.js to download for riscv64");
-      await host.runOk(["sh", "-c", "printf '#!/bin/sh\\necho v18.19.0\\n' > /usr/local/bin/node; chmod 755 /usr/local/bin/node"]);
+      await expect(bring(input)).rejects.toThrow(
+        /download Node\.js from https:\/\/nodejs\.org\/dist\/v24[\s\S]*node: \{ upload/,
+      );
+      await expect(bringNode(connection, input, "riscv64", connection.login, report)).rejects.toThrow(
+        "there is no Node.js to download for riscv64",
+      );
+      await host.runOk([
+        "sh",
+        "-c",
+        "printf '#!/bin/sh\\necho v18.19.0\\n' > /usr/local/bin/node; chmod 755 /usr/local/bin/node",
+      ]);
       await host.runOk(["sh", "-c", "printf '#!/bin/sh\\necho v22.15.1\\n' > /usr/bin/node; chmod 755 /usr/bin/node"]);
       expect(await bring(input)).toEqual([`${LIB}/node`]);
       expect(await host.runOk(["readlink", `${LIB}/node`])).toBe("/usr/bin/node\n");
@@ -195,18 +233,30 @@ describe("a bare host", async () => {
       );
       const [path, upload] = [`${LIB}/node-cut`, input.upload];
       if (upload === undefined) throw new Error("nothing is sent");
-      await expect(bring({ path, look: [], file: path, upload: { ...upload, sha256: "1".repeat(64) } })).rejects.toThrow(
-        "has another SHA-256 than 1111",
-      );
+      await expect(
+        bring({ path, look: [], file: path, upload: { ...upload, sha256: "1".repeat(64) } }),
+      ).rejects.toThrow("has another SHA-256 than 1111");
       expect(await left()).toBe("");
     });
   });
 
   test("with an unknown distribution is shown the known ones, and nothing is installed", async () => {
-    const facts = await readState(connection, { user: "postgres", paths: [], mounts: [], units: [], dataDirectory: DATA, ask: {} });
-    const stranger = { ...facts, osRelease: 'ID=fedora\nVERSION_ID=42\nPRETTY_NAME="Fedora Linux 42 (Server Edition)"\n' };
+    const facts = await readState(connection, {
+      user: "postgres",
+      paths: [],
+      mounts: [],
+      units: [],
+      dataDirectory: DATA,
+      ask: {},
+    });
+    const stranger = {
+      ...facts,
+      osRelease: 'ID=fedora\nVERSION_ID=42\nPRETTY_NAME="Fedora Linux 42 (Server Edition)"\n',
+    };
     const config = { user: "postgres", dataDirectory: DATA, config: "/etc/pgbackstop" };
-    await expect(bringPostgres(connection, { version: 17, install: true, port: 5432 }, config, stranger, report)).rejects.toThrow(
+    await expect(
+      bringPostgres(connection, { version: 17, install: true, port: 5432 }, config, stranger, report),
+    ).rejects.toThrow(
       "pgbackstop does not install PostgreSQL on Fedora Linux 42 (Server Edition) (127.0.0.1): Debian 12 and 13 and Ubuntu 22.04 and 24.04 are supported",
     );
     expect((await host.run(["id", "postgres"])).exitCode).toBe(1);
@@ -218,12 +268,24 @@ describe("a bare host", async () => {
   });
 
   test("has units that systemd rates as well protected", async () => {
-    const names = (await host.runOk(["sh", "-c", "cd /etc/systemd/system; ls -d pgbackstop-*.service"])).trim().split("\n");
+    const names = (await host.runOk(["sh", "-c", "cd /etc/systemd/system; ls -d pgbackstop-*.service"]))
+      .trim()
+      .split("\n");
     expect(names.length).toBeGreaterThan(2);
-    const verified = await host.run(["sh", "-c", "cd /etc/systemd/system; systemd-analyze verify --man=no pgbackstop-* 2>&1"]);
+    const verified = await host.run([
+      "sh",
+      "-c",
+      "cd /etc/systemd/system; systemd-analyze verify --man=no pgbackstop-* 2>&1",
+    ]);
     expect(verified).toMatchObject({ exitCode: 0, stdout: "" });
     for (const name of names) {
-      const { stdout } = await host.run(["systemd-analyze", "security", "--no-pager", "--offline=true", `/etc/systemd/system/${name}`]);
+      const { stdout } = await host.run([
+        "systemd-analyze",
+        "security",
+        "--no-pager",
+        "--offline=true",
+        `/etc/systemd/system/${name}`,
+      ]);
       const score = /exposure level for \S+: ([0-9.]+)/.exec(stdout)?.[1];
       console.log(`${host.suite} ${name}: ${score}`);
       expect([name, Number(score) <= 2]).toEqual([name, true]);
@@ -232,13 +294,19 @@ describe("a bare host", async () => {
 
   test("is refused another major version than its own", async () => {
     const stack = await open({ postgres: { version: 18, install: true } });
-    await expect(stack.up()).rejects.toThrow(`${DATA} on 127.0.0.1 holds a cluster of PostgreSQL 17, but 18 is declared: set postgres.version to 17`);
+    await expect(stack.up()).rejects.toThrow(
+      `${DATA} on 127.0.0.1 holds a cluster of PostgreSQL 17, but 18 is declared: set postgres.version to 17`,
+    );
   });
 
   test("with a modified Node.js gets the right one back", async () => {
     const path = (await host.runOk(["sh", "-c", `echo ${LIB}/node-*`])).trim();
     // As another file: the agent runs the one that is there.
-    await host.runOk(["sh", "-c", `printf '#!/bin/sh\\necho v24.16.0\\n' > ${path}.new && chmod 755 ${path}.new && mv ${path}.new ${path}`]);
+    await host.runOk([
+      "sh",
+      "-c",
+      `printf '#!/bin/sh\\necho v24.16.0\\n' > ${path}.new && chmod 755 ${path}.new && mv ${path}.new ${path}`,
+    ]);
     const stack = await open();
     const { stdout } = await stack.refresh();
     expect(stdout).toContain("changed by hand: Node.js: ");
@@ -252,6 +320,8 @@ describe("a bare host", async () => {
     expect(await traces(host)).toBe("");
     await host.reboot();
     expect(await psql(host, "show archive_mode")).toBe("off\n");
-    expect((await host.runOk(["sh", "-c", "ls /srv/first/backup/main /srv/second/backup/main"])).match(/\d{8}-\d{6}F/g)).toHaveLength(2);
+    expect(
+      (await host.runOk(["sh", "-c", "ls /srv/first/backup/main /srv/second/backup/main"])).match(/\d{8}-\d{6}F/g),
+    ).toHaveLength(2);
   });
 });

@@ -38,7 +38,9 @@ describe("Debian hosts", async () => {
   describe.each(SUITES)("of %s", (suite) => {
     test("is that Debian, with no failed unit", async () => {
       const host = hostOf(suite);
-      expect(await host.runOk(["sh", "-c", ". /etc/os-release; echo $VERSION_CODENAME; cat /etc/hostname"])).toBe(`${suite}\ndb-${suite}\n`);
+      expect(await host.runOk(["sh", "-c", ". /etc/os-release; echo $VERSION_CODENAME; cat /etc/hostname"])).toBe(
+        `${suite}\ndb-${suite}\n`,
+      );
       expect(await host.runOk(["systemctl", "--failed", "--no-legend"])).toBe("");
       expect((await host.runOk(["ps", "-o", "comm=", "-p", "1"])).trim()).toBe("systemd");
     });
@@ -46,17 +48,38 @@ describe("Debian hosts", async () => {
     test("accepts its accounts over SSH, with the host keys that were known in advance", async () => {
       const host = hostOf(suite);
       expect(await runOverSsh(host, "root", "id -u")).toMatchObject({ exitCode: 0, stdout: "0\n" });
-      expect(await runOverSsh(host, "deploy", "id -un && sudo -n id -un")).toMatchObject({ exitCode: 0, stdout: "deploy\nroot\n" });
-      expect(await runOverSsh(host, "nosudo", "id -un && sudo -n id -un")).toMatchObject({ exitCode: 1, stdout: "nosudo\n" });
+      expect(await runOverSsh(host, "deploy", "id -un && sudo -n id -un")).toMatchObject({
+        exitCode: 0,
+        stdout: "deploy\nroot\n",
+      });
+      expect(await runOverSsh(host, "nosudo", "id -un && sudo -n id -un")).toMatchObject({
+        exitCode: 1,
+        stdout: "nosudo\n",
+      });
       await expect(runOverSsh({ ...host, hostKeys: [] }, "root", "true")).rejects.toThrow("Host denied");
-      await expect(runOverSsh({ ...host, keys: { ...host.keys, root: host.keys.deploy } }, "root", "true")).rejects.toThrow("authentication");
+      await expect(
+        runOverSsh({ ...host, keys: { ...host.keys, root: host.keys.deploy } }, "root", "true"),
+      ).rejects.toThrow("authentication");
     });
 
     test("has a PostgreSQL that answers, and its own cluster", async () => {
-      const sql = "SELECT current_setting('server_version_num')::int / 10000, system_identifier FROM pg_control_system()";
-      const [major, systemId] = (await hostOf(suite).runOk(["runuser", "-u", "postgres", "--", "psql", "-AtF,", "-c", sql])).trim().split(",");
+      const sql =
+        "SELECT current_setting('server_version_num')::int / 10000, system_identifier FROM pg_control_system()";
+      const [major, systemId] = (
+        await hostOf(suite).runOk(["runuser", "-u", "postgres", "--", "psql", "-AtF,", "-c", sql])
+      )
+        .trim()
+        .split(",");
       expect(major).toBe(POSTGRES_MAJOR[suite]);
-      const onDisk = await hostOf(suite).runOk(["runuser", "-u", "postgres", "--", "sh", "-c", "cd /; pg_lsclusters -h"]);
+      const onDisk = await hostOf(suite).runOk([
+        "runuser",
+        "-u",
+        "postgres",
+        "--",
+        "sh",
+        "-c",
+        "cd /; pg_lsclusters -h",
+      ]);
       expect(onDisk).toMatch(new RegExp(`^${major} +main +5432 +online`));
       expect(systemId).toMatch(/^\d{19}$/);
     });
@@ -64,10 +87,16 @@ describe("Debian hosts", async () => {
     test("fires a timer", async () => {
       const host = hostOf(suite);
       await putFile(host, "/etc/systemd/system/tick.service", "[Service]\nType=oneshot\nExecStart=touch /run/ticked\n");
-      await putFile(host, "/etc/systemd/system/tick.timer", "[Timer]\nOnCalendar=*-*-* *:*:0/2 Europe/Berlin\nAccuracySec=100ms\n");
+      await putFile(
+        host,
+        "/etc/systemd/system/tick.timer",
+        "[Timer]\nOnCalendar=*-*-* *:*:0/2 Europe/Berlin\nAccuracySec=100ms\n",
+      );
       await host.runOk(["systemctl", "daemon-reload"]);
       await host.runOk(["systemctl", "start", "tick.timer"]);
-      await waitFor("the timer", 60_000, async () => ((await host.run(["test", "-e", "/run/ticked"])).exitCode === 0 ? true : null));
+      await waitFor("the timer", 60_000, async () =>
+        (await host.run(["test", "-e", "/run/ticked"])).exitCode === 0 ? true : null,
+      );
       await host.runOk(["systemctl", "stop", "tick.timer"]);
     });
 
@@ -78,7 +107,16 @@ describe("Debian hosts", async () => {
       expect(ended).toMatchObject({ exitCode: 7, stdout: "nosudo\n" });
       await putFile(host, "/etc/credential", "to be kept");
       await host.runOk(["chmod", "600", "/etc/credential"]);
-      const credential = [...unit, "-p", "User=nosudo", "-p", "LoadCredential=key:/etc/credential", "sh", "-c", 'cat "$CREDENTIALS_DIRECTORY/key"'];
+      const credential = [
+        ...unit,
+        "-p",
+        "User=nosudo",
+        "-p",
+        "LoadCredential=key:/etc/credential",
+        "sh",
+        "-c",
+        'cat "$CREDENTIALS_DIRECTORY/key"',
+      ];
       expect(await host.runOk(credential)).toBe("to be kept");
       expect((await host.run(["runuser", "-u", "nosudo", "--", "cat", "/etc/credential"])).exitCode).toBe(1);
     });
@@ -94,7 +132,9 @@ describe("Debian hosts", async () => {
       expect((await host.run(reachSsh(other))).exitCode).not.toBe(0);
       expect(await runOverSsh(other, "root", "true")).toMatchObject({ exitCode: 0 });
       await host.restoreNetwork();
-      await waitFor("the network", 60_000, async () => ((await host.run(reachSsh(other))).exitCode === 0 ? true : null));
+      await waitFor("the network", 60_000, async () =>
+        (await host.run(reachSsh(other))).exitCode === 0 ? true : null,
+      );
       expect(await runOverSsh(host, "root", "true")).toMatchObject({ exitCode: 0 });
     });
 
@@ -116,7 +156,15 @@ describe("Debian hosts", async () => {
   test("are different clusters", async () => {
     const ids = await Promise.all(
       [...hosts.values()].map((host) =>
-        host.runOk(["runuser", "-u", "postgres", "--", "psql", "-Atc", "SELECT system_identifier FROM pg_control_system()"]),
+        host.runOk([
+          "runuser",
+          "-u",
+          "postgres",
+          "--",
+          "psql",
+          "-Atc",
+          "SELECT system_identifier FROM pg_control_system()",
+        ]),
       ),
     );
     expect(new Set(ids).size).toBe(SUITES.length);
@@ -159,7 +207,13 @@ async function putFile(host: DebianHost, path: string, text: string): Promise<vo
 
 /** A command that ends with 0 when sshd of another host answers. */
 function reachSsh(other: DebianHost): readonly string[] {
-  return ["timeout", "2", "bash", "-c", `exec 3<>/dev/tcp/${other.address}/22; read -r line <&3; [[ $line == SSH-2.0* ]]`];
+  return [
+    "timeout",
+    "2",
+    "bash",
+    "-c",
+    `exec 3<>/dev/tcp/${other.address}/22; read -r line <&3; [[ $line == SSH-2.0* ]]`,
+  ];
 }
 
 async function bootOf(host: DebianHost): Promise<string> {
@@ -174,7 +228,9 @@ async function stateOf(host: DebianHost): Promise<string> {
 }
 
 function groupsOfThisProcess(): readonly string[] {
-  return controlGroupRoots().flatMap((root) => readdirSync(root).filter((name) => name.startsWith(`pgbackstop-host-${process.pid}-`)));
+  return controlGroupRoots().flatMap((root) =>
+    readdirSync(root).filter((name) => name.startsWith(`pgbackstop-host-${process.pid}-`)),
+  );
 }
 
 async function listen(): Promise<Server> {

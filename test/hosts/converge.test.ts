@@ -1,15 +1,28 @@
 /**
- * Convergence of a real host over SSH at its worst: cut at each of its steps, mistaken about the host, and beside others of its kind; and how long
- * it takes when nothing is to be done. Without the engine: what that adds is shown by the tests beside this one.
+ * Convergence of a real host over SSH at its worst: cut at each of its steps, mistaken about the host, and beside
+ * others of its kind; and how long it takes when nothing is to be done. Without the engine: what that adds is shown by
+ * the tests beside this one.
  */
 import { createServer, type Server, type Socket, connect as connectSocket } from "node:net";
 import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { desiredOf } from "../../components/dynamic/host";
-import { deferredInputs, plainInputs, renderDeferredFiles, renderPlainFiles } from "../../components/databases/hostFiles";
+import {
+  deferredInputs,
+  plainInputs,
+  renderDeferredFiles,
+  renderPlainFiles,
+} from "../../components/databases/hostFiles";
 import type { Connection } from "../../components/host/connection";
-import { convergeHost, emptyOutcome, type HostOutcome, PartlyApplied, readHost, removeHost } from "../../components/host/converge";
+import {
+  convergeHost,
+  emptyOutcome,
+  type HostOutcome,
+  PartlyApplied,
+  readHost,
+  removeHost,
+} from "../../components/host/converge";
 import { chooseNode } from "../../components/host/nodeChoice";
 import { connectOverSsh } from "../../components/host/ssh/sshConnection";
 import { loadArchiveClient, runtimeBundleSha256 } from "../../components/internal/runtimeBundle";
@@ -48,8 +61,21 @@ describe("a host behind SSH", async () => {
   });
 
   const reach = (): Promise<Connection> => {
-    const route = { host: "127.0.0.1", port: wire.port, user: "deploy", sudo: true, hostKeys: host.hostKeys, knownHostsFiles: [] };
-    return connectOverSsh({ ...route, privateKey: host.keys.deploy, passphrase: undefined, agent: undefined, jump: undefined });
+    const route = {
+      host: "127.0.0.1",
+      port: wire.port,
+      user: "deploy",
+      sudo: true,
+      hostKeys: host.hostKeys,
+      knownHostsFiles: [],
+    };
+    return connectOverSsh({
+      ...route,
+      privateKey: host.keys.deploy,
+      passphrase: undefined,
+      agent: undefined,
+      jump: undefined,
+    });
   };
   const withHost = async <T>(work: (connection: Connection) => Promise<T>): Promise<T> => {
     const connection = await reach();
@@ -65,7 +91,10 @@ describe("a host behind SSH", async () => {
     const settings: HostSettings = {
       connection: { ssh: {} },
       dataDirectory: DATA,
-      repositories: { repo1: { ...at("/srv/first", "first"), keepDays: 7 }, repo2: { ...at("/srv/second", "second"), keepDays: 30 } },
+      repositories: {
+        repo1: { ...at("/srv/first", "first"), keepDays: 7 },
+        repo2: { ...at("/srv/second", "second"), keepDays: 30 },
+      },
       schedules: { full: { cron: "0 3 * * 0" } },
       allowRestart: true,
       restartCommand: ["systemctl", "restart", "postgresql@17-main"],
@@ -79,9 +108,14 @@ describe("a host behind SSH", async () => {
       path,
       { mode, owner, text, secret: false },
     ]);
-    const client = [hostPaths(plan.directories).client, { mode: "0755", owner: "admin", text: loadArchiveClient(), secret: false }];
+    const client = [
+      hostPaths(plan.directories).client,
+      { mode: "0755", owner: "admin", text: loadArchiveClient(), secret: false },
+    ];
     return desiredOf({
-      connection: { ssh: { host: "127.0.0.1", port: 22, user: "deploy", sudo: true, hostKeys: [], knownHostsFiles: [] } },
+      connection: {
+        ssh: { host: "127.0.0.1", port: 22, user: "deploy", sudo: true, hostKeys: [], knownHostsFiles: [] },
+      },
       dataDirectory,
       desired: { ...plain.desired, directories: { ...plain.desired.directories, ...overdue } },
       files: Object.fromEntries([...files, client]) as never,
@@ -101,10 +135,18 @@ describe("a host behind SSH", async () => {
   /** As it was before the first update, but for what is never removed. */
   const reset = async (desired: Desired): Promise<void> => {
     const facts = Object.fromEntries(desired.files.map(({ path }) => [path, "missing"]));
-    const before = await withHost(async (connection) => readHost(connection, desired, emptyOutcome(), owners(desired), report));
+    const before = await withHost(async (connection) =>
+      readHost(connection, desired, emptyOutcome(), owners(desired), report),
+    );
     const made = desired.directoriesToMake.map(({ path }) => path).filter((path) => path.includes("pgbackstop"));
     const previous = { archive_mode: null, archive_command: null };
-    const all = { ...before, fileFacts: facts, madeDirectories: made, nodePaths: [`${LIB}/node`], previousSettings: previous };
+    const all = {
+      ...before,
+      fileFacts: facts,
+      madeDirectories: made,
+      nodePaths: [`${LIB}/node`],
+      previousSettings: previous,
+    };
     await withHost((connection) => removeHost(connection, desired, all, report));
     await host.runOk(["systemctl", "restart", "postgresql@17-main"]);
     await host.runOk(["sh", "-c", "umount /srv/second 2>/dev/null; rm -rf /srv/first /srv/second"]);
@@ -183,7 +225,11 @@ describe("a host behind SSH", async () => {
     });
 
     test("a full repository fails the update, which continues when there is space", async () => {
-      await host.runOk(["sh", "-c", "mkdir -p /srv/second && mount -t tmpfs -o size=4k,mode=755 full /srv/second && chown postgres /srv/second"]);
+      await host.runOk([
+        "sh",
+        "-c",
+        "mkdir -p /srv/second && mount -t tmpfs -o size=4k,mode=755 full /srv/second && chown postgres /srv/second",
+      ]);
       try {
         const failure = await failureOf(converge(declared()));
         expect(failure).toBeInstanceOf(PartlyApplied);
@@ -266,7 +312,9 @@ describe("a host behind SSH", async () => {
       const before = await traces();
       expect(await converge(desired, outcome)).toMatchObject({ ready: true });
       expect(await traces()).toBe(before);
-      expect(await host.runOk(["sh", "-c", `find ${LIB} /etc/pgbackstop`])).not.toMatch(/\.pgbackstop\.|\.node\.|\.new/);
+      expect(await host.runOk(["sh", "-c", `find ${LIB} /etc/pgbackstop`])).not.toMatch(
+        /\.pgbackstop\.|\.node\.|\.new/,
+      );
     };
   });
 
@@ -274,7 +322,8 @@ describe("a host behind SSH", async () => {
     await reset(declared());
     const results = await Promise.allSettled([converge(declared()), converge(declared())]);
     const failed = results.flatMap((result) => (result.status === "rejected" ? [String(result.reason)] : []));
-    for (const text of failed) expect(text).toContain("another update of /etc/pgbackstop is running on 127.0.0.1: try again when it is done");
+    for (const text of failed)
+      expect(text).toContain("another update of /etc/pgbackstop is running on 127.0.0.1: try again when it is done");
     expect(failed.length).toBeLessThan(2);
   });
 

@@ -1,6 +1,7 @@
 /**
- * Fire drills as `PostgresHost` and `FireDrill` declare them, made by systemd: on a booted Debian 12 beside production, and on a second one that has
- * nothing but the keys. Each planted fault is found by the unit's own run, and told by all the ways that there are.
+ * Fire drills as `PostgresHost` and `FireDrill` declare them, made by systemd: on a booted Debian 12 beside production,
+ * and on a second one that has nothing but the keys. Each planted fault is found by the unit's own run, and told by all
+ * the ways that there are.
  */
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -45,7 +46,10 @@ describe("fire drills on a host", async () => {
   const parts = await hostParts("fire drills on a host", ["bookworm"]);
   const cli = await findPulumiCli();
   if (parts === null || cli === null) {
-    test.skip(cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing", () => undefined);
+    test.skip(
+      cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing",
+      () => undefined,
+    );
     return;
   }
   const passphrase = `marker-${randomBytes(24).toString("hex")}`;
@@ -75,7 +79,10 @@ describe("fire drills on a host", async () => {
       });
     }
     await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", FIRST]);
-    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-drill-")), { cli, passphrase: "state passphrase of the test" });
+    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-drill-")), {
+      cli,
+      passphrase: "state passphrase of the test",
+    });
   });
   afterAll(async () => {
     await far?.stop();
@@ -86,11 +93,18 @@ describe("fire drills on a host", async () => {
     if (programFolder !== undefined) rmSync(programFolder.folder, { recursive: true, force: true });
   });
 
-  const reach = (to: DebianHost) => ({ ssh: { ...to.ssh, user: "deploy", hostKeys: [...to.hostKeys], privateKey: to.keys.deploy } });
+  const reach = (to: DebianHost) => ({
+    ssh: { ...to.ssh, user: "deploy", hostKeys: [...to.hostKeys], privateKey: to.keys.deploy },
+  });
   const open = (isDrilledElsewhere = true): Promise<Stack> =>
     openStack(programFolder, "drill", async () => {
       const { target } = new S3CompatibleRepository("bucket", {
-        bucket: { existing: { name: server.bucket, credentials: { accessKeyId: server.accessKey, secretAccessKey: server.secretKey } } },
+        bucket: {
+          existing: {
+            name: server.bucket,
+            credentials: { accessKeyId: server.accessKey, secretAccessKey: server.secretKey },
+          },
+        },
         endpoint: SERVER_NAME,
         port: server.port,
         region: server.region,
@@ -121,7 +135,11 @@ describe("fire drills on a host", async () => {
           bucket: { ...newest, from: "repo2", level: DrillLevel.Quick },
           away: { ...newest, from: "repo2", level: DrillLevel.Standard, elsewhere: true },
         },
-        notify: { targets: [{ type: NotifyType.Webhook, url: pulumi.secret(hookUrl), events: [NotifyEvent.Failure, NotifyEvent.Drill] }] },
+        notify: {
+          targets: [
+            { type: NotifyType.Webhook, url: pulumi.secret(hookUrl), events: [NotifyEvent.Failure, NotifyEvent.Drill] },
+          ],
+        },
         allowRestart: true,
         restartCommand: ["systemctl", "restart", CLUSTER_UNIT],
       });
@@ -132,7 +150,15 @@ describe("fire drills on a host", async () => {
           of: db.drilled,
           connection: reach(far),
           repositories: { repo2: { at: target } },
-          notify: { targets: [{ type: NotifyType.Webhook, url: pulumi.secret(hookUrl), events: [NotifyEvent.Failure, NotifyEvent.Drill] }] },
+          notify: {
+            targets: [
+              {
+                type: NotifyType.Webhook,
+                url: pulumi.secret(hookUrl),
+                events: [NotifyEvent.Failure, NotifyEvent.Drill],
+              },
+            ],
+          },
         },
         { dependsOn: db },
       );
@@ -140,15 +166,21 @@ describe("fire drills on a host", async () => {
     });
   const shell = (text: string, on = host): Promise<string> => on.runOk(["sh", "-c", text]);
   const sql = async (text: string): Promise<string> =>
-    (await host.runOk(["runuser", "-u", "postgres", "--", "psql", "-AtqX", "-v", "ON_ERROR_STOP=1"], { input: text })).trim();
+    (
+      await host.runOk(["runuser", "-u", "postgres", "--", "psql", "-AtqX", "-v", "ON_ERROR_STOP=1"], { input: text })
+    ).trim();
   const archived = async (): Promise<void> => {
     await sql("SELECT pg_switch_wal()");
-    await waitFor("the archive", 120_000, async () => ((await shell(`ls ${DATA}/pg_wal/archive_status`)).includes(".ready") ? null : true));
+    await waitFor("the archive", 120_000, async () =>
+      (await shell(`ls ${DATA}/pg_wal/archive_status`)).includes(".ready") ? null : true,
+    );
   };
   const newestRecord = async (on = host): Promise<DrillRecord> =>
     JSON.parse(await shell(`cat ${SPOOLED}/$(ls ${SPOOLED} | tail -n 1)`, on)) as DrillRecord;
   /** Of the webhook: what was told of a unit since it was last asked. */
-  const takeMessages = (unit: string): { readonly event: string; readonly ok: boolean; readonly lines: readonly string[] }[] =>
+  const takeMessages = (
+    unit: string,
+  ): { readonly event: string; readonly ok: boolean; readonly lines: readonly string[] }[] =>
     hooks.requests.splice(0).flatMap(({ body }) => (body.includes(`"${unit}"`) ? [JSON.parse(body) as never] : []));
   const metric = async (name: string, key: number, on = host): Promise<number> => {
     const line = (await shell(`cat ${METRICS} 2>/dev/null || true`, on))
@@ -160,7 +192,11 @@ describe("fire drills on a host", async () => {
   const drill = async (
     name: string,
     on = host,
-  ): Promise<{ readonly code: number; readonly record: DrillRecord; readonly messages: ReturnType<typeof takeMessages> }> => {
+  ): Promise<{
+    readonly code: number;
+    readonly record: DrillRecord;
+    readonly messages: ReturnType<typeof takeMessages>;
+  }> => {
     const unit = unitOf(name);
     hooks.requests.splice(0);
     const before = (await on.run(["sh", "-c", `ls ${SPOOLED} | wc -l`])).stdout.trim();
@@ -175,19 +211,38 @@ describe("fire drills on a host", async () => {
     await waitFor("its metrics", 180_000, async () =>
       (await metric("pgbackstop_drill_timestamp_seconds", record.repo, on)) === record.endedAtS ? true : null,
     );
-    await waitFor("its end", 180_000, async () => ((await shell("systemctl list-jobs --no-legend 'pgbackstop-*'", on)) === "" ? true : null));
+    await waitFor("its end", 180_000, async () =>
+      (await shell("systemctl list-jobs --no-legend 'pgbackstop-*'", on)) === "" ? true : null,
+    );
     await on.run(["systemctl", "reset-failed"]);
     return { code, record, messages: takeMessages(unit) };
   };
   const leftOvers = async (path: string, on = host): Promise<string> =>
-    (await shell(`find ${path} -mindepth 1 -maxdepth 1 -name 'main-*'; pgrep -af '^/usr/lib/postgresql/.* -D ${path}/' || true`, on)).trim();
+    (
+      await shell(
+        `find ${path} -mindepth 1 -maxdepth 1 -name 'main-*'; pgrep -af '^/usr/lib/postgresql/.* -D ${path}/' || true`,
+        on,
+      )
+    ).trim();
   /** A fault is found by the unit itself, and said in every place. */
-  const expectDetected = async (name: string, key: number, where: string, codes: readonly number[]): Promise<DrillRecord> => {
+  const expectDetected = async (
+    name: string,
+    key: number,
+    where: string,
+    codes: readonly number[],
+  ): Promise<DrillRecord> => {
     const { code, record, messages } = await drill(name);
-    expect([record.repo, record.ok, record.failures[0]?.where, codes.includes(code)]).toEqual([key, false, where, true]);
+    expect([record.repo, record.ok, record.failures[0]?.where, codes.includes(code)]).toEqual([
+      key,
+      false,
+      where,
+      true,
+    ]);
     expect(record.failures[0]?.code).toBe(code);
     expect(messages.map(({ event, ok }) => `${event} ${ok}`).sort()).toEqual(["drill false", "failure false"]);
-    expect(messages.find(({ event }) => event === "drill")?.lines).toContain(`failed: ${where}, ${record.failures[0]?.error} (${code})`);
+    expect(messages.find(({ event }) => event === "drill")?.lines).toContain(
+      `failed: ${where}, ${record.failures[0]?.error} (${code})`,
+    );
     expect(await metric("pgbackstop_drill_ok", key)).toBe(0);
     expect(await leftOvers(BESIDE)).toBe("");
     return record;
@@ -212,7 +267,10 @@ describe("fire drills on a host", async () => {
     printed.push(stdout);
     expect(stdout).not.toContain("PB140");
     drillCommand = String(outputs["drillCommand"]?.value);
-    const topology = JSON.parse(String(outputs["topology"]?.value)) as { drills: { name: string; elsewhere?: boolean }[]; drillChecks: object };
+    const topology = JSON.parse(String(outputs["topology"]?.value)) as {
+      drills: { name: string; elsewhere?: boolean }[];
+      drillChecks: object;
+    };
     expect(topology.drills.map(({ elsewhere = false, name }) => [name, elsewhere])).toEqual([
       ["weekly", false],
       ["quick", false],
@@ -221,7 +279,9 @@ describe("fire drills on a host", async () => {
     ]);
     expect(topology.drillChecks).toEqual({ heartbeat: true, assertions: ["the heart beats"] });
     expect((await shell("systemctl list-timers --all --no-legend 'pgbackstop-main-drill-*' | wc -l")).trim()).toBe("3");
-    expect((await shell("systemctl list-timers --all --no-legend 'pgbackstop-main-drill-*' | wc -l", far)).trim()).toBe("1");
+    expect((await shell("systemctl list-timers --all --no-legend 'pgbackstop-main-drill-*' | wc -l", far)).trim()).toBe(
+      "1",
+    );
     expect(await shell(`stat -c '%U %a' ${BESIDE}`)).toBe("postgres 700\n");
     await sql("CREATE TABLE beat (at timestamptz); CREATE TABLE ledger (id bigserial PRIMARY KEY, text text)");
     await sql("INSERT INTO ledger (text) SELECT repeat(md5(i::text), 8) FROM generate_series(1, 20000) i");
@@ -232,10 +292,22 @@ describe("fire drills on a host", async () => {
     ["production", () => host],
     ["the other host", () => far],
   ])("systemd reports no fault in the units of %s, and rates them as well protected", async (_where, of) => {
-    const verified = await of().run(["sh", "-c", "cd /etc/systemd/system; systemd-analyze verify --man=no pgbackstop-* 2>&1"]);
+    const verified = await of().run([
+      "sh",
+      "-c",
+      "cd /etc/systemd/system; systemd-analyze verify --man=no pgbackstop-* 2>&1",
+    ]);
     expect(verified).toMatchObject({ exitCode: 0, stdout: "" });
-    for (const name of (await shell("cd /etc/systemd/system; ls -d pgbackstop-*drill*.service", of())).trim().split("\n")) {
-      const printed = await of().run(["systemd-analyze", "security", "--no-pager", "--offline=true", `/etc/systemd/system/${name}`]);
+    for (const name of (await shell("cd /etc/systemd/system; ls -d pgbackstop-*drill*.service", of()))
+      .trim()
+      .split("\n")) {
+      const printed = await of().run([
+        "systemd-analyze",
+        "security",
+        "--no-pager",
+        "--offline=true",
+        `/etc/systemd/system/${name}`,
+      ]);
       const score = /exposure level for \S+: ([0-9.]+)/.exec(printed.stdout)?.[1];
       console.log(`${name}: ${score}`);
       expect([name, Number(score) <= 2]).toEqual([name, true]);
@@ -249,8 +321,11 @@ describe("fire drills on a host", async () => {
     await sql("SELECT pg_stat_reset_shared('archiver')");
     const agent = await shell("systemctl show -p MainPID --value pgbackstop-main-agent.service");
     // Long enough for a tenth of it to be more than what a look at the clock costs.
-    await waitFor("the heart to have stood still", 60_000, async () => (Number(await shell("date +%s.%N")) - beatS > 6 ? true : null));
-    // When the last knock began that nobody answered, and when the first one was answered: on a busy machine much lies between them.
+    await waitFor("the heart to have stood still", 60_000, async () =>
+      Number(await shell("date +%s.%N")) - beatS > 6 ? true : null,
+    );
+    // When the last knock began that nobody answered, and when the first one was answered: on a busy machine much lies
+    // between them.
     const knocked = shell(
       `for each in $(seq 10000); do
          read -r began rest < /proc/uptime
@@ -267,7 +342,9 @@ describe("fire drills on a host", async () => {
        systemctl daemon-reload; systemctl restart pgbackstop-main-drill-weekly.timer`,
     );
     const started = await waitFor("the timer", 180_000, async () => {
-      const lines = await shell(`systemctl show -p ExecMainStartTimestampMonotonic --value ${unit}; cut -d ' ' -f 1 /proc/uptime; date +%s.%N`);
+      const lines = await shell(
+        `systemctl show -p ExecMainStartTimestampMonotonic --value ${unit}; cut -d ' ' -f 1 /proc/uptime; date +%s.%N`,
+      );
       const [atUs = 0, uptimeS = 0, nowS = 0] = lines.trim().split("\n").map(Number);
       return atUs === 0 ? null : { uptimeS: atUs / 1e6, atS: nowS - (uptimeS - atUs / 1e6) };
     });
@@ -279,12 +356,26 @@ describe("fire drills on a host", async () => {
       .split(" ")
       .map((uptimeS) => Math.round((Number(uptimeS) - started.uptimeS) * 1000));
     const segments = sql("INSERT INTO ledger (text) VALUES ('meanwhile'); SELECT pg_switch_wal();");
-    await waitFor("its end", 300_000, async () => ((await host.run(["systemctl", "is-active", unit])).stdout.includes("activating") ? null : true));
+    await waitFor("its end", 300_000, async () =>
+      (await host.run(["systemctl", "is-active", unit])).stdout.includes("activating") ? null : true,
+    );
     const record = await newestRecord();
-    expect([record.failures, record.ok, record.repo, record.pick, record.level]).toEqual([[], true, 1, "newest", "thorough"]);
-    expect(isWithinTenth(record.rtoMs ?? 0, stopwatchMs), `RTO ${record.rtoMs} ms, stopwatch ${stopwatchMs.join(" to ")} ms`).toBe(true);
+    expect([record.failures, record.ok, record.repo, record.pick, record.level]).toEqual([
+      [],
+      true,
+      1,
+      "newest",
+      "thorough",
+    ]);
+    expect(
+      isWithinTenth(record.rtoMs ?? 0, stopwatchMs),
+      `RTO ${record.rtoMs} ms, stopwatch ${stopwatchMs.join(" to ")} ms`,
+    ).toBe(true);
     const lostMs = (started.atS - beatS) * 1000;
-    expect(isWithinTenth((record.rpo?.seconds ?? 0) * 1000, [lostMs]), `RPO ${record.rpo?.seconds} s, stopwatch ${lostMs} ms`).toBe(true);
+    expect(
+      isWithinTenth((record.rpo?.seconds ?? 0) * 1000, [lostMs]),
+      `RPO ${record.rpo?.seconds} s, stopwatch ${lostMs} ms`,
+    ).toBe(true);
     expect([record.rpo?.method, record.objectives]).toEqual([
       "heartbeat",
       { rtoSeconds: 600, rpoSeconds: 3600, backupAgeSeconds: (7 * 24 + 1) * 3600 },
@@ -300,8 +391,12 @@ describe("fire drills on a host", async () => {
       await shell("systemctl show -p MainPID --value pgbackstop-main-agent.service"),
       await sql("SELECT failed_count FROM pg_stat_archiver"),
     ]).toEqual([agent, "0"]);
-    await waitFor("its message", 180_000, async () => (hooks.requests.some(({ body }) => body.includes('"event":"drill"')) ? true : null));
-    await waitFor("its metrics", 180_000, async () => ((await metric("pgbackstop_drill_timestamp_seconds", 1)) === record.endedAtS ? true : null));
+    await waitFor("its message", 180_000, async () =>
+      hooks.requests.some(({ body }) => body.includes('"event":"drill"')) ? true : null,
+    );
+    await waitFor("its metrics", 180_000, async () =>
+      (await metric("pgbackstop_drill_timestamp_seconds", 1)) === record.endedAtS ? true : null,
+    );
     const messages = takeMessages(unit);
     expect(messages.map(({ event, ok }) => [event, ok])).toContainEqual(["drill", true]);
     expect(messages.find(({ event }) => event === "drill")?.lines.join("\n")).toMatch(
@@ -309,7 +404,9 @@ describe("fire drills on a host", async () => {
     );
     expect(await metric("pgbackstop_drill_ok", 1)).toBe(1);
     expect(await metric("pgbackstop_drill_rto_seconds", 1)).toBeCloseTo((record.rtoMs ?? 0) / 1000, 3);
-    expect(JSON.parse(await shell(`cat ${FIRST}/pgbackstop/main/drills/${record.id}-repo1-newest.json`))).toEqual(record);
+    expect(JSON.parse(await shell(`cat ${FIRST}/pgbackstop/main/drills/${record.id}-repo1-newest.json`))).toEqual(
+      record,
+    );
     expect(await leftOvers(BESIDE)).toBe("");
   });
 
@@ -317,7 +414,9 @@ describe("fire drills on a host", async () => {
     const printed = await host.run(["/usr/local/bin/pgbackstop", "drill", "--name=bucket"]);
     expect([printed.exitCode, /^main: drill \S+ of repo2: passed$/m.test(printed.stdout)]).toEqual([0, true]);
     const several = await host.run(["/usr/local/bin/pgbackstop", "drill", "--now"]);
-    expect([several.exitCode, (several.stdout + several.stderr).includes("name one of weekly, quick, bucket")]).toEqual([37, true]);
+    expect([several.exitCode, (several.stdout + several.stderr).includes("name one of weekly, quick, bucket")]).toEqual(
+      [37, true],
+    );
     expect((await host.run(["/usr/local/bin/pgbackstop", "drill", "--name=away"])).exitCode).toBe(32);
   });
 
@@ -330,8 +429,12 @@ describe("fire drills on a host", async () => {
     expect(messages.map(({ event }) => event)).toEqual(["drill"]);
     expect(await leftOvers(AWAY, far)).toBe("");
     // The keys are root's, lent by systemd for as long as a drill takes; there is no agent that would have them always.
-    expect(await shell("stat -c '%U %a' /etc/pgbackstop/credentials /etc/pgbackstop/credentials/*", far)).toBe("root 700\nroot 600\nroot 600\n");
-    expect(await shell("ls /etc/pgbackstop/conf.d /etc/systemd/system/pgbackstop-main-agent* 2>/dev/null || true", far)).toBe("");
+    expect(await shell("stat -c '%U %a' /etc/pgbackstop/credentials /etc/pgbackstop/credentials/*", far)).toBe(
+      "root 700\nroot 600\nroot 600\n",
+    );
+    expect(
+      await shell("ls /etc/pgbackstop/conf.d /etc/systemd/system/pgbackstop-main-agent* 2>/dev/null || true", far),
+    ).toBe("");
     expect(record.objectives).toEqual({ rtoSeconds: 600, rpoSeconds: 3600, backupAgeSeconds: (7 * 24 + 1) * 3600 });
     // Standard output is the document alone, for `measured` of a Runbook.
     const byHand = await far.run(["sh", "-c", `${drillCommand} --output=json`]);
@@ -410,10 +513,14 @@ describe("fire drills on a host", async () => {
     await archived();
     const plant = `mv ${FIRST} ${FIRST}.full; install -d -o postgres -m 0750 ${FIRST}; 
       for each in 1 2 3 4 5 6 7 8 9; do /usr/local/bin/pgbackstop stanza-create && break; sleep 1; done`;
-    await withFault(plant, `rm -r ${FIRST} || rm -r ${FIRST}; mv ${FIRST}.full ${FIRST}; /usr/local/bin/pgbackstop heal`, async () => {
-      const record = await expectDetected("quick", 1, "choose", [75]);
-      expect(record.failures[0]?.message).toBe("repo1 has no backup: nothing can be restored from it");
-    });
+    await withFault(
+      plant,
+      `rm -r ${FIRST} || rm -r ${FIRST}; mv ${FIRST}.full ${FIRST}; /usr/local/bin/pgbackstop heal`,
+      async () => {
+        const record = await expectDetected("quick", 1, "choose", [75]);
+        expect(record.failures[0]?.message).toBe("repo1 has no backup: nothing can be restored from it");
+      },
+    );
   });
 
   test("a migration moves a database into it with its own launcher, and stops and starts the units that use it", async () => {
@@ -427,14 +534,27 @@ describe("fire drills on a host", async () => {
     );
     const there = `host=127.0.0.1 port=5433 user=mover password=${password}`;
     const onOld = async (text: string, database = "postgres"): Promise<string> =>
-      (await host.runOk(["psql", `${there} dbname=${database}`, "-AtqX", "-v", "ON_ERROR_STOP=1"], { input: text })).trim();
+      (
+        await host.runOk(["psql", `${there} dbname=${database}`, "-AtqX", "-v", "ON_ERROR_STOP=1"], { input: text })
+      ).trim();
     await onOld("CREATE ROLE postgres SUPERUSER; CREATE DATABASE shop");
     await onOld("CREATE TABLE goods AS SELECT i, md5(i::text) FROM generate_series(1, 1000) i", "shop");
     await sql("CREATE ROLE mover SUPERUSER; INSERT INTO beat VALUES (clock_timestamp())");
-    const access = { connection: reach(host), user: "root", databaseUser: "postgres", runtimeArgv: ["/usr/local/bin/pgbackstop"] };
+    const access = {
+      connection: reach(host),
+      user: "root",
+      databaseUser: "postgres",
+      runtimeArgv: ["/usr/local/bin/pgbackstop"],
+    };
     const stack = await openStack(programFolder, "move", async () => {
       const { mayRetireSource, reports } = new Migration("move", {
-        source: { address: "127.0.0.1", port: 5433, user: "mover", sslMode: MigrationSslMode.Disable, password: pulumi.secret(password) },
+        source: {
+          address: "127.0.0.1",
+          port: 5433,
+          user: "mover",
+          sslMode: MigrationSslMode.Disable,
+          password: pulumi.secret(password),
+        },
         target: { host: access },
         units: [{ host: access, names: ["shop.service"] }],
         databases: ["shop"],
@@ -447,15 +567,27 @@ describe("fire drills on a host", async () => {
     const { outputs, stdout } = await stack.up();
     printed.push(stdout);
     const reports = outputs["reports"]?.value as Record<string, string>;
-    expect(JSON.parse(reports["verify"] ?? "")).toMatchObject({ ok: true, guarded: true, databases: [{ name: "shop", rows: 1000 }] });
-    expect([outputs["mayRetireSource"]?.value, JSON.parse(reports["finish"] ?? "")]).toMatchObject([true, { missing: [], databases: 1 }]);
+    expect(JSON.parse(reports["verify"] ?? "")).toMatchObject({
+      ok: true,
+      guarded: true,
+      databases: [{ name: "shop", rows: 1000 }],
+    });
+    expect([outputs["mayRetireSource"]?.value, JSON.parse(reports["finish"] ?? "")]).toMatchObject([
+      true,
+      { missing: [], databases: 1 },
+    ]);
     const journal = await shell(`journalctl --sync; journalctl -u shop.service --since=@${since.trim()} -o cat`);
-    expect([journal.match(/Stopped/g)?.length, await shell("systemctl is-active shop.service")]).toEqual([1, "active\n"]);
+    expect([journal.match(/Stopped/g)?.length, await shell("systemctl is-active shop.service")]).toEqual([
+      1,
+      "active\n",
+    ]);
     const locations = [
       stdout,
       ...stateTexts(programFolder.folder),
       // From then on: what made the old server had it on its command line.
-      await shell(`journalctl --no-pager -o verbose --since=@${since.trim()}; cat /dev/shm/* /tmp/pgb* 2>/dev/null || true`),
+      await shell(
+        `journalctl --no-pager -o verbose --since=@${since.trim()}; cat /dev/shm/* /tmp/pgb* 2>/dev/null || true`,
+      ),
     ];
     expect(locations.some((text) => text.includes(password))).toBe(false);
     expect(await shell("ls -d /dev/shm/pgbackstop* /tmp/pgbackstop* 2>/dev/null || true")).toBe("");
@@ -469,12 +601,16 @@ describe("fire drills on a host", async () => {
     await expectNowhere(host);
     const { stdout } = await (await open()).destroy();
     printed.push(stdout);
-    for (const each of [host, far]) expect(await shell("ls -d /etc/systemd/system/pgbackstop* /etc/pgbackstop 2>/dev/null || true", each)).toBe("");
+    for (const each of [host, far])
+      expect(await shell("ls -d /etc/systemd/system/pgbackstop* /etc/pgbackstop 2>/dev/null || true", each)).toBe("");
     expect([...printed, ...stateTexts(programFolder.folder)].some((text) => holdsSecret(text, secrets))).toBe(false);
   });
 });
 
-/** A tenth, or what a busy machine's scheduler takes from either clock. @param measured one time, or the two between which it was */
+/**
+ * A tenth, or what a busy machine's scheduler takes from either clock.
+ * @param measured one time, or the two between which it was
+ */
 function isWithinTenth(messages: number, measured: readonly number[]): boolean {
   const [least, most] = [Math.min(...measured), Math.max(...measured)];
   return messages >= least - Math.max(least / 10, 500) && messages <= most + Math.max(most / 10, 500);

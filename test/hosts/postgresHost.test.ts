@@ -1,6 +1,7 @@
 /**
- * `PostgresHost` over SSH on the real engine: a Debian with its own PostgreSQL, a login that becomes root by sudo, and everything that an update
- * lays down there. Both repositories are directories of the host: other places are other tests'.
+ * `PostgresHost` over SSH on the real engine: a Debian with its own PostgreSQL, a login that becomes root by sudo, and
+ * everything that an update lays down there. Both repositories are directories of the host: other places are other
+ * tests'.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -23,7 +24,10 @@ describe("a host behind SSH", async () => {
   const parts = await hostParts("PostgresHost over SSH", ["trixie"]);
   const cli = await findPulumiCli();
   if (parts === null || cli === null) {
-    test.skip(cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing", () => undefined);
+    test.skip(
+      cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing",
+      () => undefined,
+    );
     return;
   }
   let host: DebianHost;
@@ -33,7 +37,10 @@ describe("a host behind SSH", async () => {
   beforeAll(async () => {
     host = await startDebianHost(parts, { suite: "trixie", name: "over-ssh" });
     await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", "/srv/first", "/srv/second"]);
-    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-hosts-")), { cli, passphrase: "state passphrase of the test" });
+    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-hosts-")), {
+      cli,
+      passphrase: "state passphrase of the test",
+    });
   });
   afterAll(async () => {
     await host?.stop();
@@ -80,7 +87,11 @@ describe("a host behind SSH", async () => {
 
   test.each([
     ["with another key", () => ({ hostKeys: [`SHA256:${"A".repeat(43)}`] }), "instead of the expected key "],
-    ["with an unknown key", () => ({ hostKeys: [], knownHostsFiles: ["/nowhere"] }), "is unknown (/nowhere do not list it; the host presented "],
+    [
+      "with an unknown key",
+      () => ({ hostKeys: [], knownHostsFiles: ["/nowhere"] }),
+      "is unknown (/nowhere do not list it; the host presented ",
+    ],
     [
       "where the login may not become root",
       () => ({ user: "nosudo", privateKey: host.keys.nosudo }),
@@ -99,7 +110,9 @@ describe("a host behind SSH", async () => {
     const { outputs } = await up(await open(reach()));
     expect(outputs).toMatchObject({ firstBackup: "taken", pendingRestart: false, timersEnabled: true });
     expect(String(outputs["destinations"]).match(/"label":"\d{8}-\d{6}F"/g)).toHaveLength(2);
-    expect(await host.runOk(["systemctl", "list-timers", "--no-legend", "--all"])).toContain("pgbackstop-main-full.timer");
+    expect(await host.runOk(["systemctl", "list-timers", "--no-legend", "--all"])).toContain(
+      "pgbackstop-main-full.timer",
+    );
     expect(await host.runOk(["runuser", "-u", "postgres", "--", "psql", "-Atc", "show archive_mode"])).toBe("on\n");
   });
 
@@ -144,7 +157,9 @@ describe("a host behind SSH", async () => {
     const now = (trigger: string, repositories: string[]): Promise<Stack> =>
       openStack(programFolder, "over-ssh", async () => {
         const db = program(reach(), 9);
-        return { label: new BackupNow("now", { host: db.access, type: "incr", repositories, triggers: [trigger] }).label };
+        return {
+          label: new BackupNow("now", { host: db.access, type: "incr", repositories, triggers: [trigger] }).label,
+        };
       });
     const taken = await up(await now("v1", ["repo2"]));
     const label = String(taken.outputs["label"]);
@@ -165,7 +180,8 @@ describe("a host behind SSH", async () => {
     const { stdout } = await stack.destroy();
     printed.push(stdout);
     expect(
-      (await host.runOk(["sh", "-c", "ls /srv/first/backup/main /srv/second/backup/main"])).match(/\d{8}-\d{6}F/g)?.length,
+      (await host.runOk(["sh", "-c", "ls /srv/first/backup/main /srv/second/backup/main"])).match(/\d{8}-\d{6}F/g)
+        ?.length,
     ).toBeGreaterThanOrEqual(2);
     expect(await host.runOk(["runuser", "-u", "postgres", "--", "psql", "-Atc", "select 1"])).toBe("1\n");
     expect(await files()).toBe("");

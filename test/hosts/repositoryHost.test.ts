@@ -1,6 +1,7 @@
 /**
- * `RepositoryHost` on the real engine: a Debian 12 keeps a repository of the PostgreSQL of a Debian 13 over its own sshd. What its account can and
- * cannot do there is tried with its key. `StandbyHost` makes a second cluster of that Debian 13 a standby out of this repository, by the reader's key.
+ * `RepositoryHost` on the real engine: a Debian 12 keeps a repository of the PostgreSQL of a Debian 13 over its own
+ * sshd. What its account can and cannot do there is tried with its key. `StandbyHost` makes a second cluster of that
+ * Debian 13 a standby out of this repository, by the reader's key.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -48,7 +49,10 @@ describe("a backup host", async () => {
   const parts = await hostParts("RepositoryHost", ["trixie", "bookworm-bare"]);
   const cli = await findPulumiCli();
   if (parts === null || cli === null) {
-    test.skip(cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing", () => undefined);
+    test.skip(
+      cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing",
+      () => undefined,
+    );
     return;
   }
   let network: HostNetwork;
@@ -63,7 +67,10 @@ describe("a backup host", async () => {
     network = await startHostNetwork("repository-host");
     vault = await startDebianHost(parts, { suite: "bookworm-bare", name: "vault", network, node: false });
     db = await startDebianHost(parts, { suite: "trixie", name: "db", network });
-    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-vault-")), { cli, passphrase: "state passphrase of the test" });
+    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-vault-")), {
+      cli,
+      passphrase: "state passphrase of the test",
+    });
   });
   afterAll(async () => {
     await db?.stop();
@@ -92,7 +99,10 @@ describe("a backup host", async () => {
       const database = new PostgresHost("db", {
         connection: reach(db),
         dataDirectory: DATA,
-        repositories: { repo1: { at: new PosixRepository("near", { path: "/srv/near" }).target, keepDays: 30 }, repo2: { ...far, keepDays: 30 } },
+        repositories: {
+          repo1: { at: new PosixRepository("near", { path: "/srv/near" }).target, keepDays: 30 },
+          repo2: { ...far, keepDays: 30 },
+        },
         schedules: { full: { cron: "0 3 * * 0" } },
         allowRestart: true,
         restartCommand: ["systemctl", "restart", "postgresql@17-main"],
@@ -110,14 +120,17 @@ describe("a backup host", async () => {
             node: { upload: process.execPath },
           })
         : null;
-      const now = trigger === "" ? null : new BackupNow("now", { host: database.access, type: "incr", triggers: [trigger] });
+      const now =
+        trigger === "" ? null : new BackupNow("now", { host: database.access, type: "incr", triggers: [trigger] });
       return {
         destinations: database.destinations,
         restoreCommand: database.restoreCommand,
         hostKey: host.hostKey,
         writer: at.sftp.privateKey ?? "",
         reader: reader.sftp?.privateKey ?? "",
-        ...(follower === null ? {} : { standbyCommand: follower.restoreCommand, standbyDestinations: follower.destinations }),
+        ...(follower === null
+          ? {}
+          : { standbyCommand: follower.restoreCommand, standbyDestinations: follower.destinations }),
         ...(now === null ? {} : { label: now.label }),
       };
     });
@@ -137,15 +150,25 @@ describe("a backup host", async () => {
     db.runOk(["runuser", "-u", "postgres", "--", "psql", "-p", String(port), "-AtXc", query]);
   /** Everything that a StandbyHost may have written, and what it may have changed of the cluster. */
   const standbyState = (): Promise<string> => {
-    const locations = [...Object.values(STANDBY_DIRECTORIES), "/etc/systemd/system", "/etc/postgresql", `${STANDBY_DATA}/postgresql.auto.conf`];
+    const locations = [
+      ...Object.values(STANDBY_DIRECTORIES),
+      "/etc/systemd/system",
+      "/etc/postgresql",
+      `${STANDBY_DATA}/postgresql.auto.conf`,
+    ];
     return db.runOk(["sh", "-c", `find ${locations.join(" ")} -exec stat -c '%n %i %Y %a %U' {} + 2>/dev/null | sort`]);
   };
   const isStreaming = (): Promise<true | null> =>
-    sql("SELECT state FROM pg_stat_replication WHERE usename = 'replicator'").then((printed) => (printed === "streaming\n" ? true : null));
+    sql("SELECT state FROM pg_stat_replication WHERE usename = 'replicator'").then((printed) =>
+      printed === "streaming\n" ? true : null,
+    );
   const signIn = <T>(work: (client: Client) => Promise<T>, reader = false): Promise<T> =>
     connected(vault, reader ? `${ACCOUNT}-r` : ACCOUNT, keys[reader ? "reader" : "writer"] ?? "", work);
   /** `done`, or what an SFTP request of the account is refused with. */
-  const tryRequest = (request: (sftp: SFTPWrapper, answer: (error?: Error | null) => void) => void, reader = false): Promise<string> =>
+  const tryRequest = (
+    request: (sftp: SFTPWrapper, answer: (error?: Error | null) => void) => void,
+    reader = false,
+  ): Promise<string> =>
     signIn(
       (client) =>
         new Promise((resolve, reject) =>
@@ -175,18 +198,30 @@ describe("a backup host", async () => {
 
   test("gives its account no shell, no terminal, no ports, and nothing outside its directory", async () => {
     expect(await signIn((client) => runIn(client, "id"))).not.toContain("uid=");
-    expect(await signIn((client) => refusal((done) => client.shell((error) => done(error))))).toMatch(/PTY|request|Unable/i);
-    expect(await signIn((client) => refusal((done) => client.forwardOut("127.0.0.1", 0, "127.0.0.1", 22, (error) => done(error))))).toMatch(
-      /Prohibited|failed|open/i,
+    expect(await signIn((client) => refusal((done) => client.shell((error) => done(error))))).toMatch(
+      /PTY|request|Unable/i,
     );
-    expect(await signIn((client) => refusal((done) => client.forwardIn("127.0.0.1", 2222, (error) => done(error))))).toMatch(/Unable/i);
     expect(
-      await tryRequest((sftp, done) => sftp.readdir("/../..", (error, list) => done(error ?? new Error(list.map((each) => each.filename).join())))),
+      await signIn((client) =>
+        refusal((done) => client.forwardOut("127.0.0.1", 0, "127.0.0.1", 22, (error) => done(error))),
+      ),
+    ).toMatch(/Prohibited|failed|open/i);
+    expect(
+      await signIn((client) => refusal((done) => client.forwardIn("127.0.0.1", 2222, (error) => done(error)))),
+    ).toMatch(/Unable/i);
+    expect(
+      await tryRequest((sftp, done) =>
+        sftp.readdir("/../..", (error, list) => done(error ?? new Error(list.map((each) => each.filename).join()))),
+      ),
     ).toBe("repository");
-    expect(await tryRequest((sftp, done) => sftp.stat("/etc/passwd", (error) => done(error)))).toContain("No such file");
+    expect(await tryRequest((sftp, done) => sftp.stat("/etc/passwd", (error) => done(error)))).toContain(
+      "No such file",
+    );
     expect(await tryRequest((sftp, done) => sftp.mkdir("/mine", done))).toContain("Permission denied");
     expect(await tryRequest((sftp, done) => sftp.symlink("/../../etc/passwd", "/repository/link", done))).toBe("done");
-    expect(await tryRequest((sftp, done) => sftp.readFile("/repository/link", (error) => done(error)))).toContain("No such file");
+    expect(await tryRequest((sftp, done) => sftp.readFile("/repository/link", (error) => done(error)))).toContain(
+      "No such file",
+    );
     expect(await tryRequest((sftp, done) => sftp.unlink("/repository/link", done))).toBe("done");
   });
 
@@ -194,8 +229,12 @@ describe("a backup host", async () => {
     const read = (sftp: SFTPWrapper, done: (error?: Error | null) => void): void =>
       sftp.readFile("/repository/backup/main/backup.info", (error) => done(error));
     expect(await tryRequest(read, true)).toBe("done");
-    expect(await tryRequest((sftp, done) => sftp.writeFile("/repository/new", "x", (error) => done(error)), true)).toContain("Permission denied");
-    expect(await tryRequest((sftp, done) => sftp.unlink("/repository/backup/main/backup.info", done), true)).toContain("Permission denied");
+    expect(
+      await tryRequest((sftp, done) => sftp.writeFile("/repository/new", "x", (error) => done(error)), true),
+    ).toContain("Permission denied");
+    expect(await tryRequest((sftp, done) => sftp.unlink("/repository/backup/main/backup.info", done), true)).toContain(
+      "Permission denied",
+    );
   });
 
   test("protects stored files from the account's own key for the given days, and accepts new backups meanwhile", async () => {
@@ -203,13 +242,15 @@ describe("a backup host", async () => {
     const manifest = `/repository/backup/main/${label}/backup.manifest`;
     await vault.runOk(["systemctl", "start", "pgbackstop-seal-orders.service"]);
     expect(await tryRequest((sftp, done) => sftp.unlink(manifest, done))).toContain("Permission denied");
-    expect(await tryRequest((sftp, done) => sftp.writeFile(manifest, "junk", (error) => done(error)))).toContain("Permission denied");
-    expect(await tryRequest((sftp, done) => sftp.ext_openssh_rename("/repository/backup/main/backup.info", manifest, done))).toContain(
+    expect(await tryRequest((sftp, done) => sftp.writeFile(manifest, "junk", (error) => done(error)))).toContain(
       "Permission denied",
     );
-    expect(await tryRequest((sftp, done) => sftp.rename(`/repository/backup/main/${label}`, "/repository/elsewhere", done))).toContain(
-      "Permission denied",
-    );
+    expect(
+      await tryRequest((sftp, done) => sftp.ext_openssh_rename("/repository/backup/main/backup.info", manifest, done)),
+    ).toContain("Permission denied");
+    expect(
+      await tryRequest((sftp, done) => sftp.rename(`/repository/backup/main/${label}`, "/repository/elsewhere", done)),
+    ).toContain("Permission denied");
     expect(await tryRequest((sftp, done) => sftp.chmod(manifest, 0o777, done))).toContain("Permission denied");
     await sql("CREATE TABLE kept AS SELECT 'in the vault' AS words");
     // From here on the host's own copy of the key signs in: the update takes away the one that it brought.
@@ -239,7 +280,11 @@ describe("a backup host", async () => {
   test("serves a standby: configuration and program by one update, its command, and then it streams", async () => {
     await sql("CREATE ROLE replicator LOGIN REPLICATION PASSWORD 'follows'");
     await sql("SELECT pg_create_physical_replication_slot('standby')");
-    await db.runOk(["sh", "-c", `umask 077; echo '127.0.0.1:5432:replication:replicator:follows' > ${PASSFILE}; chown postgres: ${PASSFILE}`]);
+    await db.runOk([
+      "sh",
+      "-c",
+      `umask 077; echo '127.0.0.1:5432:replication:replicator:follows' > ${PASSFILE}; chown postgres: ${PASSFILE}`,
+    ]);
     // As an administrator has Debian make the place of a second server; what is in it has to come from the repository.
     await db.runOk(["pg_createcluster", "17", "standby", "--port", String(STANDBY_PORT)]);
     await db.runOk(["sh", "-c", `rm -rf ${STANDBY_DATA}/*`]);
@@ -263,15 +308,17 @@ describe("a backup host", async () => {
     await waitFor("connections", STREAM_MS, async () =>
       (await sql("SELECT pg_is_in_recovery()", STANDBY_PORT).catch(() => "")) === "t\n" ? true : null,
     );
-    const restored = [...(await db.runOk(["cat", STANDBY_LOG])).matchAll(/restored log file "([0-9A-F]{24})" from archive/g)].map(
-      (match) => match[1],
-    );
+    const restored = [
+      ...(await db.runOk(["cat", STANDBY_LOG])).matchAll(/restored log file "([0-9A-F]{24})" from archive/g),
+    ].map((match) => match[1]);
     const held = await sql("SELECT name FROM pg_ls_waldir()");
     expect(restored.filter((name) => name !== undefined && !held.includes(name)).length).toBeGreaterThan(0);
     expect(await sql("SELECT active FROM pg_replication_slots WHERE slot_name = 'standby'")).toBe("t\n");
     await sql("INSERT INTO kept SELECT 'over the stream'");
     await waitFor("the row", STREAM_MS, async () =>
-      (await sql("SELECT words FROM kept", STANDBY_PORT)) === "in the vault\nafter the backup\nover the stream\n" ? true : null,
+      (await sql("SELECT words FROM kept", STANDBY_PORT)) === "in the vault\nafter the backup\nover the stream\n"
+        ? true
+        : null,
     );
   });
 
@@ -285,7 +332,9 @@ describe("a backup host", async () => {
     await db.runOk(["systemctl", "restart", "postgresql@17-main"]);
     await waitFor("streaming", STREAM_MS, isStreaming);
     await sql("INSERT INTO kept SELECT 'by itself'");
-    await waitFor("the row", STREAM_MS, async () => ((await sql("SELECT words FROM kept", STANDBY_PORT)).endsWith("by itself\n") ? true : null));
+    await waitFor("the row", STREAM_MS, async () =>
+      (await sql("SELECT words FROM kept", STANDBY_PORT)).endsWith("by itself\n") ? true : null,
+    );
     expect(await db.runOk(["head", "-n1", `${STANDBY_DATA}/postmaster.pid`])).toBe(begun);
   });
 
@@ -312,9 +361,15 @@ describe("a backup host", async () => {
   test("keeps every backup when it is destroyed, and admits only its administrator", async () => {
     await (await open("v1")).destroy();
     expect(await vault.runOk(["ls", `${KEPT}/backup/main`])).toMatch(/\d{8}-\d{6}F/);
-    expect((await vault.run(["sh", "-c", "ls /etc/ssh/sshd_config.d /etc/ssh/pgbackstop /etc/systemd/system | grep pgbackstop"])).stdout).not.toMatch(
-      /60-pgbackstop|pgbackstop-orders|seal/,
-    );
+    expect(
+      (
+        await vault.run([
+          "sh",
+          "-c",
+          "ls /etc/ssh/sshd_config.d /etc/ssh/pgbackstop /etc/systemd/system | grep pgbackstop",
+        ])
+      ).stdout,
+    ).not.toMatch(/60-pgbackstop|pgbackstop-orders|seal/);
     await expect(signIn(async () => "in")).rejects.toThrow("authentication");
     expect(await runOverSsh(vault, "deploy", "sudo -n id -un")).toMatchObject({ stdout: "root\n" });
     const marker = (keys["writer"] ?? "").split("\n")[2] ?? "";
@@ -323,7 +378,12 @@ describe("a backup host", async () => {
   });
 });
 
-function connected<T>(host: DebianHost, username: string, privateKey: string, work: (client: Client) => Promise<T>): Promise<T> {
+function connected<T>(
+  host: DebianHost,
+  username: string,
+  privateKey: string,
+  work: (client: Client) => Promise<T>,
+): Promise<T> {
   const known = host.hostKeys.map((key) => key.split(" ")[1]);
   return new Promise((resolve, reject) => {
     const client = new Client();
@@ -333,7 +393,12 @@ function connected<T>(host: DebianHost, username: string, privateKey: string, wo
         .then(resolve, reject)
         .finally(() => client.end());
     });
-    client.connect({ ...host.ssh, username, privateKey, hostVerifier: (key: Buffer) => known.includes(key.toString("base64")) });
+    client.connect({
+      ...host.ssh,
+      username,
+      privateKey,
+      hostVerifier: (key: Buffer) => known.includes(key.toString("base64")),
+    });
   });
 }
 

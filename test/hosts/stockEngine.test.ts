@@ -1,7 +1,7 @@
 /**
- * Stock pgBackRest as the engine of a host, on the real engine over SSH: Debian 12 with its PostgreSQL 15 and its pgBackRest 2.45. One update
- * from nothing to a backup in each repository; what operators type, as they type it; then the host moves to the runtime and back while
- * PostgreSQL is written to, and loses nothing.
+ * Stock pgBackRest as the engine of a host, on the real engine over SSH: Debian 12 with its PostgreSQL 15 and its
+ * pgBackRest 2.45. One update from nothing to a backup in each repository; what operators type, as they type it; then
+ * the host moves to the runtime and back while PostgreSQL is written to, and loses nothing.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -24,7 +24,8 @@ import { waitForRecovery } from "../harness/hosts/recovery";
 const DATA = "/var/lib/postgresql/15/main";
 const FOLDERS = ["/srv/first", "/srv/second"] as const;
 /** As Debian's package brings it: the update's own configuration comes before it. */
-const OF_THE_PACKAGE = "[global]\\nrepo1-path=/var/lib/pgbackrest\\n\\n#[main]\\n#pg1-path=/var/lib/postgresql/15/main\\n";
+const OF_THE_PACKAGE =
+  "[global]\\nrepo1-path=/var/lib/pgbackrest\\n\\n#[main]\\n#pg1-path=/var/lib/postgresql/15/main\\n";
 
 /** 900 rows a turn, a new segment every fourth; a turn that was committed is counted. */
 const LOAD = `i=0
@@ -41,7 +42,10 @@ describe("stock pgBackRest as the engine of a host", async () => {
   const cli = await findPulumiCli();
   const result = await findStockPgbackrest("2.45");
   if (parts === null || cli === null || "missing" in result) {
-    test.skip(cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing", () => undefined);
+    test.skip(
+      cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing",
+      () => undefined,
+    );
     return;
   }
   const { pgbackrest: stock } = result;
@@ -53,9 +57,16 @@ describe("stock pgBackRest as the engine of a host", async () => {
     await host.runOk(["sh", "-c", `printf '${OF_THE_PACKAGE}' > /etc/pgbackrest.conf`]);
     await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", ...FOLDERS]);
     // Of the overlay's upper layer alone, as it is on a disk: other directories cannot be renamed.
-    await host.runOk(["sh", "-c", `systemctl stop postgresql@15-main && cp -a ${DATA} ${DATA}.new && rm -r ${DATA} && mv ${DATA}.new ${DATA}`]);
+    await host.runOk([
+      "sh",
+      "-c",
+      `systemctl stop postgresql@15-main && cp -a ${DATA} ${DATA}.new && rm -r ${DATA} && mv ${DATA}.new ${DATA}`,
+    ]);
     await host.runOk(["systemctl", "start", "postgresql@15-main"]);
-    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-stock-")), { cli, passphrase: "state passphrase of the test" });
+    programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-stock-")), {
+      cli,
+      passphrase: "state passphrase of the test",
+    });
   });
   afterAll(async () => {
     await host?.stop();
@@ -68,10 +79,15 @@ describe("stock pgBackRest as the engine of a host", async () => {
       const first = new PosixRepository("first", { path: FOLDERS[0] });
       const second = new PosixRepository("second", { path: FOLDERS[1], cipher: key.ref });
       const { destinations, firstBackup, restoreCommand } = new PostgresHost("db", {
-        connection: { ssh: { ...host.ssh, user: "deploy", hostKeys: [...host.hostKeys], privateKey: host.keys.deploy } },
+        connection: {
+          ssh: { ...host.ssh, user: "deploy", hostKeys: [...host.hostKeys], privateKey: host.keys.deploy },
+        },
         dataDirectory: DATA,
         engine,
-        repositories: { repo1: { at: first.target, keepFullCount: 2, keepDiffCount: 3 }, repo2: { at: second.target, keepDays: 30 } },
+        repositories: {
+          repo1: { at: first.target, keepFullCount: 2, keepDiffCount: 3 },
+          repo2: { at: second.target, keepDays: 30 },
+        },
         // Far enough away never to begin by themselves here.
         schedules: { full: { cron: "0 3 29 2 *" }, incr: { cron: "30 3 29 2 *" } },
         allowRestart: true,
@@ -90,7 +106,8 @@ describe("stock pgBackRest as the engine of a host", async () => {
     };
   };
   const shell = (line: string): Promise<string> => host.runOk(["sh", "-c", line]);
-  const sql = async (query: string): Promise<string> => (await host.runOk(["runuser", "-u", "postgres", "--", "psql", "-Atqc", query])).trim();
+  const sql = async (query: string): Promise<string> =>
+    (await host.runOk(["runuser", "-u", "postgres", "--", "psql", "-Atqc", query])).trim();
   const asPostgres = (...args: string[]): Promise<string> => host.runOk(["sudo", "-u", "postgres", ...args]);
   const files = (): Promise<string> =>
     shell(
@@ -112,7 +129,9 @@ describe("stock pgBackRest as the engine of a host", async () => {
   test("a version that does not support the declaration is refused before anything is created", async () => {
     const blocks = { at: { name: "first", path: FOLDERS[0] }, keepDays: 7, bundle: true, blockIncremental: true };
     const stack = await open("pgbackrest", { repositories: { repo1: blocks } });
-    expect(await failureOf(stack.up())).toContain("PB048 repositories.repo1: with pgBackRest 2.45 block increments came with 2.46");
+    expect(await failureOf(stack.up())).toContain(
+      "PB048 repositories.repo1: with pgBackRest 2.45 block increments came with 2.46",
+    );
     expect(await files()).toBe("");
     await stack.destroy();
   });
@@ -121,14 +140,21 @@ describe("stock pgBackRest as the engine of a host", async () => {
     const { outputs, text } = await up(await open("pgbackrest"));
     expect(outputs).toMatchObject({ firstBackup: "taken", restoreCommand: "pgbackrest --stanza=main --delta restore" });
     expect(text).toContain("taking the first backup");
-    const destinations = JSON.parse(String(outputs["destinations"])) as { newestFull: { label: string } | null; newestWal: object | null }[];
+    const destinations = JSON.parse(String(outputs["destinations"])) as {
+      newestFull: { label: string } | null;
+      newestWal: object | null;
+    }[];
     expect(destinations.map(({ newestFull, newestWal }) => [newestFull !== null, newestWal !== null])).toEqual([
       [true, true],
       [true, true],
     ]);
     expect([(await labels(1)).length, (await labels(2)).length]).toEqual([1, 1]);
     expect(await sql("show archive_command")).toBe("pgbackrest --stanza=main archive-push %p");
-    expect(await shell("stat -c '%a %U:%G %n' /etc/pgbackrest/pgbackrest.conf /etc/pgbackrest/conf.d /etc/pgbackrest/conf.d/*")).toBe(
+    expect(
+      await shell(
+        "stat -c '%a %U:%G %n' /etc/pgbackrest/pgbackrest.conf /etc/pgbackrest/conf.d /etc/pgbackrest/conf.d/*",
+      ),
+    ).toBe(
       [
         "640 root:postgres /etc/pgbackrest/pgbackrest.conf",
         "750 root:postgres /etc/pgbackrest/conf.d",
@@ -136,9 +162,14 @@ describe("stock pgBackRest as the engine of a host", async () => {
         "",
       ].join("\n"),
     );
-    expect((await host.run(["runuser", "-u", "deploy", "--", "cat", "/etc/pgbackrest/conf.d/repo2-credentials.conf"])).exitCode).toBe(1);
+    expect(
+      (await host.run(["runuser", "-u", "deploy", "--", "cat", "/etc/pgbackrest/conf.d/repo2-credentials.conf"]))
+        .exitCode,
+    ).toBe(1);
     expect(await shell("systemctl list-timers --no-legend --all")).toMatch(/pgbackstop-main-full\.timer/);
-    expect((await host.run(["systemd-analyze", "verify", "/etc/systemd/system/pgbackstop-main-full.service"])).stderr).toBe("");
+    expect(
+      (await host.run(["systemd-analyze", "verify", "/etc/systemd/system/pgbackstop-main-full.service"])).stderr,
+    ).toBe("");
   });
 
   test("a second update writes nothing", async () => {
@@ -149,7 +180,9 @@ describe("stock pgBackRest as the engine of a host", async () => {
   });
 
   test("a refresh shows a manual change, and an update repairs it", async () => {
-    await shell("sed -i s/archive-push/archive-puhs/ /etc/pgbackrest/pgbackrest.conf; chmod 644 /etc/pgbackrest/conf.d/repo2-credentials.conf");
+    await shell(
+      "sed -i s/archive-push/archive-puhs/ /etc/pgbackrest/pgbackrest.conf; chmod 644 /etc/pgbackrest/conf.d/repo2-credentials.conf",
+    );
     const stack = await open("pgbackrest");
     const { stdout } = await stack.refresh();
     expect(stdout).toContain("/etc/pgbackrest/conf.d/repo2-credentials.conf: mode 0640 → 0644");
@@ -163,8 +196,11 @@ describe("stock pgBackRest as the engine of a host", async () => {
     await asPostgres("pgbackrest", "--stanza=main", "--repo=2", "info");
     await asPostgres("pgbackrest", "--stanza=main", "check");
     // What the runtime does beside it.
-    for (const task of ["metrics", "verify"]) await host.runOk(["systemctl", "start", `pgbackstop-main-${task}.service`]);
-    expect(await shell("cat /var/lib/node_exporter/textfile_collector/pgbackstop-main.prom")).toMatch(/repo_key="1"[\s\S]*repo_key="2"/);
+    for (const task of ["metrics", "verify"])
+      await host.runOk(["systemctl", "start", `pgbackstop-main-${task}.service`]);
+    expect(await shell("cat /var/lib/node_exporter/textfile_collector/pgbackstop-main.prom")).toMatch(
+      /repo_key="1"[\s\S]*repo_key="2"/,
+    );
     await host.runOk(["systemctl", "start", "pgbackstop-main-incr.service"]);
     expect([(await labels(1)).at(-1), (await labels(2)).at(-1)].map((label) => label?.at(-1))).toEqual(["I", "I"]);
   });
@@ -176,7 +212,9 @@ describe("stock pgBackRest as the engine of a host", async () => {
     await shell(`chmod 750 ${FOLDERS[0]}/backup/main`);
     expect(exitCode).not.toBe(0);
     expect((await labels(2)).length).toBe(before.length + 1);
-    expect(await shell("journalctl --sync; journalctl -u pgbackstop-main-incr --no-pager | grep pgbackrest-each")).toMatch(/repo1: exit code \d+/);
+    expect(
+      await shell("journalctl --sync; journalctl -u pgbackstop-main-incr --no-pager | grep pgbackrest-each"),
+    ).toMatch(/repo1: exit code \d+/);
     await host.runOk(["systemctl", "reset-failed"]);
   });
 
@@ -211,7 +249,8 @@ describe("stock pgBackRest as the engine of a host", async () => {
     const full = await labels(1);
     await host.runOk(["sh", "-c", "cat > /tmp/load.sh"], { input: LOAD });
     await host.runOk(["systemd-run", "--quiet", "--unit=load", "-p", "User=postgres", "sh", "/tmp/load.sh"]);
-    const written = async (): Promise<number> => Number(await shell("cat /var/lib/postgresql/done 2>/dev/null || echo 0"));
+    const written = async (): Promise<number> =>
+      Number(await shell("cat /var/lib/postgresql/done 2>/dev/null || echo 0"));
     const moreWritten = async (): Promise<void> => {
       const before = await written();
       await waitFor("more rows", 120_000, async () => ((await written()) > before + 3 ? true : null));
@@ -250,7 +289,15 @@ describe("stock pgBackRest as the engine of a host", async () => {
       expect(stored).toContain(last);
       expect(gapsIn(stored)).toEqual([]);
       expect(
-        await asPostgres("pgbackrest", "--stanza=main", `--repo=${key}`, "--log-level-console=info", "--output=text", "--verbose", "verify"),
+        await asPostgres(
+          "pgbackrest",
+          "--stanza=main",
+          `--repo=${key}`,
+          "--log-level-console=info",
+          "--output=text",
+          "--verbose",
+          "verify",
+        ),
       ).toMatch(/status: ok\b/);
       expect(await restoredRows(key)).toBe(rows);
     }
@@ -261,13 +308,23 @@ describe("stock pgBackRest as the engine of a host", async () => {
   async function restoredRows(key: 1 | 2): Promise<string> {
     const target = `/var/lib/postgresql/restored-${key}`;
     await host.runOk(["install", "-d", "-o", "postgres", "-m", "0700", target]);
-    await asPostgres("pgbackrest", "--stanza=main", `--repo=${key}`, `--pg1-path=${target}`, "--archive-mode=off", "restore");
-    const program = (args: string): string => `runuser -u postgres -- /usr/lib/postgresql/15/bin/pg_ctl -D ${target} -w -t 120 ${args}`;
-    const locations = "-c config_file=/etc/postgresql/15/main/postgresql.conf -c hba_file=/etc/postgresql/15/main/pg_hba.conf";
+    await asPostgres(
+      "pgbackrest",
+      "--stanza=main",
+      `--repo=${key}`,
+      `--pg1-path=${target}`,
+      "--archive-mode=off",
+      "restore",
+    );
+    const program = (args: string): string =>
+      `runuser -u postgres -- /usr/lib/postgresql/15/bin/pg_ctl -D ${target} -w -t 120 ${args}`;
+    const locations =
+      "-c config_file=/etc/postgresql/15/main/postgresql.conf -c hba_file=/etc/postgresql/15/main/pg_hba.conf";
     await shell(
       `${program(`-l /tmp/restored-${key}.log -o '${locations} -c data_directory=${target} -c port=5500 -c external_pid_file='`)} start >/dev/null`,
     );
-    const query = (text: string): Promise<string> => shell(`runuser -u postgres -- psql -p 5500 -Atqc '${text}'`).then((answer) => answer.trim());
+    const query = (text: string): Promise<string> =>
+      shell(`runuser -u postgres -- psql -p 5500 -Atqc '${text}'`).then((answer) => answer.trim());
     await waitForRecovery(query);
     const rows = await query("select count(*) from load");
     await shell(`${program("-m immediate")} stop >/dev/null; rm -rf ${target}`);
@@ -286,7 +343,8 @@ describe("stock pgBackRest as the engine of a host", async () => {
 
 /** Segments that are missing between the first and the last of each timeline. */
 function gapsIn(names: readonly string[]): string[] {
-  const order = (name: string): number => Number.parseInt(name.slice(8, 16), 16) * 256 + Number.parseInt(name.slice(16), 16);
+  const order = (name: string): number =>
+    Number.parseInt(name.slice(8, 16), 16) * 256 + Number.parseInt(name.slice(16), 16);
   return names.filter((name, index) => {
     const next = names[index + 1];
     return next !== undefined && next.startsWith(name.slice(0, 8)) && order(next) !== order(name) + 1;

@@ -1,4 +1,7 @@
-/** The benchmarks with little data: they must go on working, their figures mean nothing here. `PGBACKSTOP_LONG=1` runs all of them. */
+/**
+ * The benchmarks with little data: they must go on working, their figures mean nothing here. `PGBACKSTOP_LONG=1` runs
+ * all of them.
+ */
 import { describe, expect, test } from "vitest";
 import { blocksBench } from "../../tools/bench/blocks";
 import type { Report } from "../../tools/bench/document";
@@ -19,7 +22,10 @@ describe("the benchmarks", async () => {
   const quiet = createProgress({ write: () => undefined });
 
   test("mixed data: both programs use the same data and restore the same cluster", async () => {
-    const report = await mixedBench({ sizeMb: 16, rounds: 1, compressType: "gz", segmentCount: 2, profile: false }, quiet);
+    const report = await mixedBench(
+      { sizeMb: 16, rounds: 1, compressType: "gz", segmentCount: 2, profile: false },
+      quiet,
+    );
     expectTable(report, 18);
     expect(report?.facts.at(-1)).toMatch(/back: [0-9a-f]{40}$/);
   });
@@ -54,6 +60,8 @@ function expectTable(report: Report | null, rowCount: number): void {
   expect(rows[0]).toMatch(/^\| measure \| stock 2\.60\.\d+ \| pgbackstop \| ratio \| lowest – highest \| target \|$/);
   expect(rows).toHaveLength(rowCount + 2);
   for (const row of rows.slice(2)) {
-    expect(row).toMatch(/^\| [^|]+ \| \d+(\.\d+)? \| \d+(\.\d+)? \| \d+\.\d\d \| \d+\.\d\d – \d+\.\d\d \| (≤ [\d.]+|ours ≤ \d+)? ?\|$/);
+    expect(row).toMatch(
+      /^\| [^|]+ \| \d+(\.\d+)? \| \d+(\.\d+)? \| \d+\.\d\d \| \d+\.\d\d – \d+\.\d\d \| (≤ [\d.]+|ours ≤ \d+)? ?\|$/,
+    );
   }
 }

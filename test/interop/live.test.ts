@@ -1,4 +1,7 @@
-/** `npm run test:live` against servers of this machine in the place of real accounts: what it runs, what it leaves, and what it says of the rest. */
+/**
+ * `npm run test:live` against servers of this machine in the place of real accounts: what it runs, what it leaves, and
+ * what it says of the rest.
+ */
 import { readdirSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { runLive } from "../../tools/live/run";
@@ -33,14 +36,34 @@ describe("an account's bucket", async () => {
 
   function environment(prefix: string, over: Readonly<Record<string, string>> = {}): Record<string, string> {
     const { accessKey, bucket, caFile, host, port, region, secretKey } = server;
-    const args = { BUCKET: bucket, ENDPOINT: host, PORT: String(port), REGION: region, KEY_ID: accessKey, KEY: secretKey, CA_FILE: caFile, ...over };
+    const args = {
+      BUCKET: bucket,
+      ENDPOINT: host,
+      PORT: String(port),
+      REGION: region,
+      KEY_ID: accessKey,
+      KEY: secretKey,
+      CA_FILE: caFile,
+      ...over,
+    };
     return Object.fromEntries(Object.entries(args).map(([arg, value]) => [`${prefix}_${arg}`, value]));
   }
 
   test("doctor, backups, WAL, verify, an equal restore, and nothing left; another account's wrong key fails alone", async () => {
-    const { code, lines, text } = await live({ ...environment("R2"), ...environment("B2", { KEY: "wrong-planted-key" }) });
+    const { code, lines, text } = await live({
+      ...environment("R2"),
+      ...environment("B2", { KEY: "wrong-planted-key" }),
+    });
     expect(text).toContain("PASSED R2: doctor, backup, WAL, verify and restore");
-    for (const done of ["stanza-create", "backup --type=full", "backup --type=incr", "check", "verify", "compare: ", "cleanup: nothing is left"]) {
+    for (const done of [
+      "stanza-create",
+      "backup --type=full",
+      "backup --type=incr",
+      "check",
+      "verify",
+      "compare: ",
+      "cleanup: nothing is left",
+    ]) {
       expect(text).toContain(`  ok   ${done}`);
     }
     expect(text).toContain("  ok   missing: a missing file is reported as missing");
@@ -49,7 +72,9 @@ describe("an account's bucket", async () => {
       "NOT RUN B2: up, second up, backup with the keys that were made, destroy: B2_APPLICATION_KEY_ID, B2_APPLICATION_KEY not set",
     );
     expect([code, lines.at(-1)]).toEqual([1, "1 passed, 1 failed"]);
-    expect(readdirSync(server.bucketPath, { recursive: true, encoding: "utf8" }).filter((name) => name.includes("live"))).toEqual([]);
+    expect(
+      readdirSync(server.bucketPath, { recursive: true, encoding: "utf8" }).filter((name) => name.includes("live")),
+    ).toEqual([]);
     expect(holdsSecret(text, [server.secretKey, "wrong-planted-key"])).toBe(false);
   });
 });

@@ -1,10 +1,21 @@
 /**
- * Memory does not follow the size of the data: a relation of 2 GiB (sparse, so that reading it costs no disk) and 256 MiB of incompressible
- * bytes go into two repositories at once, the peak of the process stays below 300 MiB; so does a restore. It follows the number of files only,
- * also with two repositories: 20,000 small ones, 200,000 with `PGBACKSTOP_LONG=1`.
+ * Memory does not follow the size of the data: a relation of 2 GiB (sparse, so that reading it costs no disk) and 256
+ * MiB of incompressible bytes go into two repositories at once, the peak of the process stays below 300 MiB; so does a
+ * restore. It follows the number of files only, also with two repositories: 20,000 small ones, 200,000 with
+ * `PGBACKSTOP_LONG=1`.
  */
 import { randomBytes } from "node:crypto";
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { sleep, start } from "../../tools/parts/process";
@@ -64,7 +75,11 @@ describe("memory for files", async () => {
     return;
   }
   test(`${title}, backed up in full and again, verified, shown, restored and expired`, async (context) => {
-    const repos = [false, true].map((encrypted) => ({ compressType: "zst" as const, encrypted, options: { bundle: "y" } }));
+    const repos = [false, true].map((encrypted) => ({
+      compressType: "zst" as const,
+      encrypted,
+      options: { bundle: "y" },
+    }));
     const bed = await TestBed.create({ binaries: parts.binaries, repos });
     context.onTestFinished(() => bed.remove());
     await bed.cluster.start();
@@ -129,7 +144,11 @@ interface Measured {
 async function measured(bed: TestBed, args: readonly string[]): Promise<Measured> {
   const logFile = join(bed.folder, "log", `measured-${args[0]}.log`);
   const startedAtMs = performance.now();
-  const process = await start(bed.runtime.node, bed.oursCommand(args), { user: bed.cluster.user, cwd: bed.folder, logFile });
+  const process = await start(bed.runtime.node, bed.oursCommand(args), {
+    user: bed.cluster.user,
+    cwd: bed.folder,
+    logFile,
+  });
   let peakKib = 0;
   while (process.isRunning()) {
     peakKib = Math.max(peakKib, highWaterKib(process.pid));

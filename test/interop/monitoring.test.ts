@@ -1,6 +1,6 @@
 /**
- * The alert rules in Prometheus' own `promtool`: each failure fires what it should, and nothing else; and what `metrics` prints of repositories
- * that stock and we have made is what Prometheus reads, and what stock's `info` says.
+ * The alert rules in Prometheus' own `promtool`: each failure fires what it should, and nothing else; and what
+ * `metrics` prints of repositories that stock and we have made is what Prometheus reads, and what stock's `info` says.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -135,7 +135,10 @@ const CASES: readonly Case[] = [
   {
     what: "the timer is dead: the textfile tells the same forever",
     series: Object.fromEntries(
-      Object.entries(host()).map(([name, text]) => [name, /timestamp_seconds/.test(name) && !/drill/.test(name) ? still(0) : text]),
+      Object.entries(host()).map(([name, text]) => [
+        name,
+        /timestamp_seconds/.test(name) && !/drill/.test(name) ? still(0) : text,
+      ]),
     ),
     at: 30,
     firing: ["PgbackstopMetricsStale"],
@@ -201,7 +204,13 @@ describe("promtool", () => {
     const promtool = await promtoolOrSkip(context);
     const folder = temporaryFolder();
     const file = join(folder, "rules.yml");
-    writeFileSync(file, renderAlertFile([groupOf(DRILLED, { repositoryBytesMax: 1, runbookUrl: "https://example.org" }), groupOf(topology())]));
+    writeFileSync(
+      file,
+      renderAlertFile([
+        groupOf(DRILLED, { repositoryBytesMax: 1, runbookUrl: "https://example.org" }),
+        groupOf(topology()),
+      ]),
+    );
     const { exitCode, stderr, stdout } = await run(promtool, ["check", "rules", file]);
     expect(`${stdout}${stderr}`).toMatch(/SUCCESS: \d+ rules found/);
     expect(`${stdout}${stderr}`).not.toContain("duplicate");
@@ -214,7 +223,10 @@ describe("promtool", () => {
     const group = groupOf(DRILLED);
     writeFileSync(join(folder, "rules.yml"), renderAlertFile([group]));
     const tests = CASES.map((each) => testOf(group, each, each.at));
-    writeFileSync(join(folder, "tests.json"), JSON.stringify({ rule_files: ["rules.yml"], evaluation_interval: `${STEP}m`, tests }));
+    writeFileSync(
+      join(folder, "tests.json"),
+      JSON.stringify({ rule_files: ["rules.yml"], evaluation_interval: `${STEP}m`, tests }),
+    );
     const { exitCode, stderr, stdout } = await run(promtool, ["test", "rules", join(folder, "tests.json")]);
     expect(`${stdout}${stderr}`).toContain("SUCCESS");
     expect(exitCode).toBe(0);
@@ -226,12 +238,17 @@ describe("promtool", () => {
     const { name, rules } = groupOf(DRILLED);
     const group = { name, rules: rules.filter(({ alert }) => alert.startsWith("PgbackstopDrill")) };
     writeFileSync(join(folder, "rules.yml"), renderAlertFile([group]));
-    const series = { 'pgbackstop_drill_success_timestamp_seconds{stanza="main",repo_key="2"}': `0x${(240 * HOUR) / STEP}` };
+    const series = {
+      'pgbackstop_drill_success_timestamp_seconds{stanza="main",repo_key="2"}': `0x${(240 * HOUR) / STEP}`,
+    };
     const overdue = { what: "late", series, at: 220 * HOUR, firing: ["PgbackstopDrillTooOld 2"] };
     // Eight days are allowed, and an hour to be sure.
     const early = { what: "not yet", series, at: 192 * HOUR, firing: [] };
     const tests = [early, overdue].map((each) => testOf(group, each, each.at));
-    writeFileSync(join(folder, "tests.json"), JSON.stringify({ rule_files: ["rules.yml"], evaluation_interval: `${STEP}m`, tests }));
+    writeFileSync(
+      join(folder, "tests.json"),
+      JSON.stringify({ rule_files: ["rules.yml"], evaluation_interval: `${STEP}m`, tests }),
+    );
     const { stderr, stdout } = await run(promtool, ["test", "rules", join(folder, "tests.json")]);
     expect(`${stdout}${stderr}`).toContain("SUCCESS");
   });
@@ -240,17 +257,24 @@ describe("promtool", () => {
     const promtool = await promtoolOrSkip(context);
     const { name, rules } = groupOf(STREAMED);
     const group = { name, rules: rules.filter(({ alert }) => alert.startsWith("PgbackstopStream")) };
-    // Twice ten seconds for an upload, five for the interval and ten for the pause after a failure, is less than a minute.
+    // Twice ten seconds for an upload, five for the interval and ten for the pause after a failure, is less than a
+    // minute.
     expect(group.rules.map(({ expr }) => expr).filter((expr) => expr.endsWith(" > 60"))).toHaveLength(2);
     const collected = 'pgbackstop_collected_timestamp_seconds{stanza="main",instance="db1"}';
-    const stream = (key: number): string => `pgbackstop_repo_stream_timestamp_seconds{stanza="main",repo_key="${key}",instance="db1"}`;
+    const stream = (key: number): string =>
+      `pgbackstop_repo_stream_timestamp_seconds{stanza="main",repo_key="${key}",instance="db1"}`;
     const of = (what: string, series: Record<string, string>, at: number, firing: readonly string[]): object => {
       const made = testOf(group, { what, series, at, firing }, at) as {
-        alert_rule_test: { exp_alerts: { exp_labels: Record<string, string>; exp_annotations: Record<string, string> }[] }[];
+        alert_rule_test: {
+          exp_alerts: { exp_labels: Record<string, string>; exp_annotations: Record<string, string> }[];
+        }[];
       };
       for (const { exp_alerts: alerts } of made.alert_rule_test)
         for (const alert of alerts) {
-          if (alert.exp_labels["alertname"] === undefined && !/nothing is streamed/.test(alert.exp_annotations["summary"] ?? "")) {
+          if (
+            alert.exp_labels["alertname"] === undefined &&
+            !/nothing is streamed/.test(alert.exp_annotations["summary"] ?? "")
+          ) {
             alert.exp_labels["instance"] = "db1";
             alert.exp_annotations["summary"] = (alert.exp_annotations["summary"] ?? "").replace(/for $/, "for 30m 0s");
           }
@@ -260,8 +284,12 @@ describe("promtool", () => {
     const tests = [
       // A file that a timer writes every five minutes, thirty seconds behind.
       of("well", { [collected]: `0+300x40`, [stream(1)]: `-30+300x40`, [stream(2)]: `-30+300x40` }, 30, []),
-      of("repo2 stands still", { [collected]: `0+300x40`, [stream(1)]: `0+300x40`, [stream(2)]: `0x40` }, 30, ["PgbackstopStreamBehind 2"]),
-      of("nothing was ever streamed into repo1", { [collected]: `0+300x40`, [stream(2)]: `0+300x40` }, 30, ["PgbackstopStreamMissing 1"]),
+      of("repo2 stands still", { [collected]: `0+300x40`, [stream(1)]: `0+300x40`, [stream(2)]: `0x40` }, 30, [
+        "PgbackstopStreamBehind 2",
+      ]),
+      of("nothing was ever streamed into repo1", { [collected]: `0+300x40`, [stream(2)]: `0+300x40` }, 30, [
+        "PgbackstopStreamMissing 1",
+      ]),
       of("the file is old", { [collected]: `0x40`, [stream(1)]: `0x40`, [stream(2)]: `0x40` }, 60, []),
     ];
     const { exitCode, stderr, stdout } = await promtoolTest(promtool, group, ...tests);
@@ -285,9 +313,11 @@ function testOf(group: AlertGroup, { firing, series, what }: Case, atMinutes: nu
         .map((text) => {
           const [, key, type] = text.split(" ");
           const rule = group.rules.find(
-            ({ alert, labels }) => alert === alertname && (labels["repo_key"] ?? key) === key && labels["backup_type"] === type,
+            ({ alert, labels }) =>
+              alert === alertname && (labels["repo_key"] ?? key) === key && labels["backup_type"] === type,
           );
-          const extra = { PgbackstopRunFailed: { command: "backup" }, PgbackstopRpoMissed: { method: "commit" } }[alertname] ?? {};
+          const extra =
+            { PgbackstopRunFailed: { command: "backup" }, PgbackstopRpoMissed: { method: "commit" } }[alertname] ?? {};
           return {
             exp_labels: { stanza: "main", ...(key === undefined ? {} : { repo_key: key }), ...rule?.labels, ...extra },
             exp_annotations: annotationsOf(rule, series, key),
@@ -305,7 +335,9 @@ function annotationsOf(
 ): Record<string, string> {
   const name = /(pgback[a-z_]+)/.exec(rule?.expr ?? "")?.[1] ?? "";
   const values =
-    Object.entries(series).find(([text]) => text.startsWith(name) && (key === undefined || text.includes(`repo_key="${key}"`)))?.[1] ?? "";
+    Object.entries(series).find(
+      ([text]) => text.startsWith(name) && (key === undefined || text.includes(`repo_key="${key}"`)),
+    )?.[1] ?? "";
   const value = values.split(" ").at(-1)?.split(/[x+]/)[0] ?? "";
   const spoken: Readonly<Record<string, string>> = { "1801": "30m 1s", "301": "5m 1s" };
   return Object.fromEntries(
@@ -323,7 +355,9 @@ function annotationsOf(
 /** Of one scrape: each sample's value by its text. */
 function valuesOf(text: string): Map<string, number> {
   const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
-  return new Map(lines.map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ") + 1))]));
+  return new Map(
+    lines.map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ") + 1))]),
+  );
 }
 
 describe("metrics of real repositories", async () => {
@@ -342,7 +376,13 @@ describe("metrics of real repositories", async () => {
     return { atS, text: (await bed.oursOk(["metrics"], config === undefined ? {} : { config })).stdout };
   };
   const drill = (config?: string): Promise<unknown> => {
-    const args = [`--drill-path=${join(bed.folder, "drill")}`, `--bin-path=${binaries.folder}`, "--repo=1", "--pick=newest", "--level=quick"];
+    const args = [
+      `--drill-path=${join(bed.folder, "drill")}`,
+      `--bin-path=${binaries.folder}`,
+      "--repo=1",
+      "--pick=newest",
+      "--level=quick",
+    ];
     return bed.oursOk(["drill", ...args], config === undefined ? {} : { config });
   };
   const ownedFolder = (name: string): string => {
@@ -351,11 +391,17 @@ describe("metrics of real repositories", async () => {
     giveTo(path, bed.cluster.user);
     return path;
   };
-  /** A configuration with a copy of one repository, for a fault to be planted in, and with what runs have left so far nowhere. */
+  /**
+   * A configuration with a copy of one repository, for a fault to be planted in, and with what runs have left so far
+   * nowhere.
+   */
   const copyOf = async (key: number, name: string): Promise<{ readonly config: string; readonly path: string }> => {
     const path = join(bed.folder, name);
     await runOk("cp", ["-a", bed.repoPath(key), path]);
-    return { path, config: bed.variant(name, { global: { [`repo${key}-path`]: path, "spool-path": ownedFolder(`${name}-spool`) } }) };
+    return {
+      path,
+      config: bed.variant(name, { global: { [`repo${key}-path`]: path, "spool-path": ownedFolder(`${name}-spool`) } }),
+    };
   };
 
   beforeAll(async () => {
@@ -393,7 +439,9 @@ describe("metrics of real repositories", async () => {
     expect(expected.size).toBeGreaterThan(50);
     // Nothing of these names that stock does not know.
     const families = new Set([...expected.keys()].map((sample) => sample.split("{")[0]));
-    expect([...values.keys()].filter((sample) => families.has(sample.split("{")[0]) && !expected.has(sample))).toEqual([]);
+    expect([...values.keys()].filter((sample) => families.has(sample.split("{")[0]) && !expected.has(sample))).toEqual(
+      [],
+    );
 
     const promtool = await promtoolOrSkip(context);
     const checked = await run(promtool, ["check", "metrics"], { input: text });
@@ -411,8 +459,13 @@ describe("metrics of real repositories", async () => {
     well = await scrape();
     expect(await firingIn(promtool, well)).toEqual([]);
     const strict = groupOf({ ...DECLARED, objectives: { ...DECLARED.objectives, rtoMinutes: 0.01, rpoSeconds: 0.01 } });
-    expect(await firingIn(promtool, well, { group: strict })).toEqual(["PgbackstopRpoMissed 1", "PgbackstopRtoMissed 1"]);
-    expect(await firingIn(promtool, well, { afterS: 26 * HOUR_S })).toEqual(both((key) => [`BackupTooOld ${key} full`, `BackupTooOld ${key} incr`]));
+    expect(await firingIn(promtool, well, { group: strict })).toEqual([
+      "PgbackstopRpoMissed 1",
+      "PgbackstopRtoMissed 1",
+    ]);
+    expect(await firingIn(promtool, well, { afterS: 26 * HOUR_S })).toEqual(
+      both((key) => [`BackupTooOld ${key} full`, `BackupTooOld ${key} incr`]),
+    );
     expect(await firingIn(promtool, well, { afterS: 10 * 24 * HOUR_S })).toContain("PgbackstopDrillTooOld 1");
   });
 
@@ -436,7 +489,11 @@ describe("metrics of real repositories", async () => {
     expect((await bed.ours(["verify", "--output=none"], { config })).exitCode).not.toBe(0);
     await expect(drill(config)).rejects.toThrow();
     const failed = ["PgbackstopRunFailed", "PgbackstopRunFailed"];
-    expect(await firingIn(promtool, await scrape(config))).toEqual(["PgbackstopDrillFailed 1", ...failed, "PgbackstopVerifyFailed 1"]);
+    expect(await firingIn(promtool, await scrape(config))).toEqual([
+      "PgbackstopDrillFailed 1",
+      ...failed,
+      "PgbackstopVerifyFailed 1",
+    ]);
   });
 
   test("fire for a gap in the WAL, for a wrong passphrase, for an empty and for a lost repository", async (context) => {
@@ -491,14 +548,23 @@ describe("metrics of real repositories", async () => {
     await bed.archiveAll();
     const fresh = await scrape();
     const forgotten = { afterS: 26 * HOUR_S, since: well };
-    expect(await firingIn(promtool, fresh, forgotten)).toEqual(["PgbackstopBackupTooOld 2 full", "PgbackstopBackupTooOld 2 incr"]);
+    expect(await firingIn(promtool, fresh, forgotten)).toEqual([
+      "PgbackstopBackupTooOld 2 full",
+      "PgbackstopBackupTooOld 2 incr",
+    ]);
   });
 
   test("give every panel of the dashboard data to draw", async (context) => {
     const promtool = await promtoolOrSkip(context);
-    const { panels } = dashboardOf([DECLARED]) as { panels: readonly { title: string; targets?: readonly { expr: string }[] }[] };
-    const exprs = panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr.replaceAll(/\$(stanza|repo_key)/g, ".*")));
-    const drawn = new Set((await Promise.all([well, waiting, missing].map((each) => answeredIn(promtool, exprs, each)))).flat());
+    const { panels } = dashboardOf([DECLARED]) as {
+      panels: readonly { title: string; targets?: readonly { expr: string }[] }[];
+    };
+    const exprs = panels.flatMap(({ targets = [] }) =>
+      targets.map(({ expr }) => expr.replaceAll(/\$(stanza|repo_key)/g, ".*")),
+    );
+    const drawn = new Set(
+      (await Promise.all([well, waiting, missing].map((each) => answeredIn(promtool, exprs, each)))).flat(),
+    );
     // What only queues of an agent and sidecars know.
     expect(exprs.filter((expr) => !drawn.has(expr) && !expr.includes("pgbackstop_repo_wal_waiting_files"))).toEqual([]);
     expect(exprs.length).toBeGreaterThan(20);
@@ -520,7 +586,10 @@ interface ScrapeOptions {
   readonly isStill?: boolean;
 }
 
-/** A recorded scrape as promtool's series: its moments as far from promtool's beginning as they were from the scrape; that of the gathering goes on. */
+/**
+ * A recorded scrape as promtool's series: its moments as far from promtool's beginning as they were from the scrape;
+ * that of the gathering goes on.
+ */
 function seriesOf(
   { atS, text }: Scrape,
   { isStill = false, afterS = 0, since }: ScrapeOptions,
@@ -533,7 +602,10 @@ function seriesOf(
   });
 }
 
-/** Alerts that fire after an hour and a half of a recorded state, as `name repo_key backup_type`; promtool tells them where none is expected. */
+/**
+ * Alerts that fire after an hour and a half of a recorded state, as `name repo_key backup_type`; promtool tells them
+ * where none is expected.
+ */
 async function firingIn(promtool: string, scraped: Scrape, options: ScrapeOptions = {}): Promise<string[]> {
   const { group = groupOf(DECLARED) } = options;
   const names = [...new Set(group.rules.map(({ alert }) => alert))];
@@ -546,7 +618,9 @@ async function firingIn(promtool: string, scraped: Scrape, options: ScrapeOption
   const labels = [...`${stdout}${stderr}`.matchAll(/Labels:\{([^}]*)\}/g)].map(([, args]) => args ?? "");
   const labelOf = (args: string, label: string): string => new RegExp(`${label}="([^"]*)"`).exec(args)?.[1] ?? "";
   return labels
-    .map((args) => [labelOf(args, "alertname"), labelOf(args, "repo_key"), labelOf(args, "backup_type")].join(" ").trim())
+    .map((args) =>
+      [labelOf(args, "alertname"), labelOf(args, "repo_key"), labelOf(args, "backup_type")].join(" ").trim(),
+    )
     .sort((a, b) => (a < b ? -1 : 1));
 }
 
@@ -557,7 +631,9 @@ async function answeredIn(promtool: string, exprs: readonly string[], scraped: S
     input_series: seriesOf(scraped, {}),
     promql_expr_test: exprs.map((expr) => ({ expr, eval_time: `${LOOK_MINUTES}m`, exp_samples: [] })),
   });
-  const answered = [...`${stdout}${stderr}`.matchAll(/expr: ("(?:[^"\\]|\\.)*"), time/g)].map(([, expr = ""]) => JSON.parse(expr) as string);
+  const answered = [...`${stdout}${stderr}`.matchAll(/expr: ("(?:[^"\\]|\\.)*"), time/g)].map(
+    ([, expr = ""]) => JSON.parse(expr) as string,
+  );
   expect(`${stdout}${stderr}`).not.toMatch(/parse error/i);
   return answered;
 }
@@ -580,6 +656,9 @@ async function promtoolTest(
 ): Promise<{ exitCode: number | null; stdout: string; stderr: string }> {
   const folder = temporaryFolder();
   writeFileSync(join(folder, "rules.yml"), renderAlertFile(group.rules.length === 0 ? [] : [group]));
-  writeFileSync(join(folder, "tests.json"), JSON.stringify({ rule_files: ["rules.yml"], evaluation_interval: `${STEP}m`, tests: asked }));
+  writeFileSync(
+    join(folder, "tests.json"),
+    JSON.stringify({ rule_files: ["rules.yml"], evaluation_interval: `${STEP}m`, tests: asked }),
+  );
   return run(promtool, ["test", "rules", join(folder, "tests.json")]);
 }

@@ -1,4 +1,7 @@
-/** The module that `pgbackstop render --format=nixos` writes, read by Nix itself: every text must come out as the plan has it. */
+/**
+ * The module that `pgbackstop render --format=nixos` writes, read by Nix itself: every text must come out as the plan
+ * has it.
+ */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -37,13 +40,22 @@ test("every text of a module equals what an update over SSH writes", async (cont
   }
   // Signs that mean something to Nix: they must come out as they went in.
   const socketDirectory = "/run/it is ~postgres";
-  const made = plan({ socketDirectory, repositories: { repo1: BUCKET }, directories: { ...NIXOS_DIRECTORIES, spool: "/var/spool/a b" } });
+  const made = plan({
+    socketDirectory,
+    repositories: { repo1: BUCKET },
+    directories: { ...NIXOS_DIRECTORIES, spool: "/var/spool/a b" },
+  });
   const folder = mkdtempSync(join(tmpdir(), "pgb-nix-"));
   try {
-    writeFileSync(join(folder, "module.nix"), renderNixos(made, { secretsDirectory: "/run/secrets/pg", installNode: true }));
+    writeFileSync(
+      join(folder, "module.nix"),
+      renderNixos(made, { secretsDirectory: "/run/secrets/pg", installNode: true }),
+    );
     writeFileSync(join(folder, "pgbackrest-client"), "#!/usr/bin/perl\nuse Socket;\n");
     writeFileSync(join(folder, "evaluate.nix"), EVALUATE);
-    const module = JSON.parse(await nix.evaluate(join(folder, "evaluate.nix"), { file: join(folder, "module.nix") }, folder)) as Module;
+    const module = JSON.parse(
+      await nix.evaluate(join(folder, "evaluate.nix"), { file: join(folder, "module.nix") }, folder),
+    ) as Module;
     const { files, settings, units } = hostParts(made);
     for (const { mode, path, text } of files) {
       const shown = module.etc[path.slice("/etc/".length)];

@@ -54,10 +54,15 @@ describe("clusters", () => {
     const binaries = await postgresOrSkip(context, 18);
     const ids: string[] = [];
     for (const segmentSizeMb of [16, 1, 1]) {
-      const cluster = await TestCluster.create({ binaries, initdbArgs: segmentSizeMb === 16 ? [] : [`--wal-segsize=${segmentSizeMb}`] });
+      const cluster = await TestCluster.create({
+        binaries,
+        initdbArgs: segmentSizeMb === 16 ? [] : [`--wal-segsize=${segmentSizeMb}`],
+      });
       removals.push(() => cluster.remove());
       await cluster.start();
-      const [row] = await cluster.sql("SELECT system_identifier::text AS id, current_setting('wal_segment_size') AS size FROM pg_control_system()");
+      const [row] = await cluster.sql(
+        "SELECT system_identifier::text AS id, current_setting('wal_segment_size') AS size FROM pg_control_system()",
+      );
       expect(row?.["size"]).toBe(`${segmentSizeMb}MB`);
       ids.push(String(row?.["id"]));
       // The next start reads the WAL that the copy came with.
@@ -100,8 +105,19 @@ async function setUp(stock: StockPgbackrest, binaries: PostgresBinaries, server:
     path: "/repo",
     "retention-full": "2",
   });
-  const global = [...repository.map(([name, value]) => `repo1-${name}=${value}`), ...paths, "log-level-console=warn", "start-fast=y", "io-timeout=5"];
-  const pg = [`pg1-path=${cluster.dataPath}`, `pg1-socket-path=${cluster.socketPath}`, `pg1-port=${cluster.port}`, `pg1-user=${cluster.superuser}`];
+  const global = [
+    ...repository.map(([name, value]) => `repo1-${name}=${value}`),
+    ...paths,
+    "log-level-console=warn",
+    "start-fast=y",
+    "io-timeout=5",
+  ];
+  const pg = [
+    `pg1-path=${cluster.dataPath}`,
+    `pg1-socket-path=${cluster.socketPath}`,
+    `pg1-port=${cluster.port}`,
+    `pg1-user=${cluster.superuser}`,
+  ];
   writeFileSync(configFile, `[global]\n${global.join("\n")}\n\n[main]\n${pg.join("\n")}\n`);
   await cluster.start();
   return { stock, cluster, server, args: [`--config=${configFile}`, "--stanza=main"] };
@@ -125,10 +141,14 @@ describe("stock pgBackRest", () => {
 
       await server.stop();
       const unreachable = await stock.run([...args, "info"], user);
-      expect(`${unreachable.exitCode} ${unreachable.stdout}${unreachable.stderr}`).toMatch(/HostConnectError|Connection refused/);
+      expect(`${unreachable.exitCode} ${unreachable.stdout}${unreachable.stderr}`).toMatch(
+        /HostConnectError|Connection refused/,
+      );
 
       await server.start();
-      const info = JSON.parse(await stock.runOk([...args, "--output=json", "info"], user)) as { backup: { type: string }[] }[];
+      const info = JSON.parse(await stock.runOk([...args, "--output=json", "info"], user)) as {
+        backup: { type: string }[];
+      }[];
       expect(info[0]?.backup.map((backup) => backup.type)).toEqual(["full"]);
     });
   }

@@ -1,6 +1,7 @@
 /**
- * A repository on an SFTP server beside one in a directory: one backup into both, WAL into both, an outage that is counted and healed, and
- * stock 2.60 that reads, verifies, extends and restores what ours wrote there, over SFTP and in the server's own directory.
+ * A repository on an SFTP server beside one in a directory: one backup into both, WAL into both, an outage that is
+ * counted and healed, and stock 2.60 that reads, verifies, extends and restores what ours wrote there, over SFTP and in
+ * the server's own directory.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -32,13 +33,19 @@ describe("a repository on an SFTP server", async () => {
 
   const missingCounts = async (): Promise<unknown[]> =>
     parseInfo((await bed.oursOk(["info", "--output=json"])).stdout).repo.map((repo) => repo["wal-debt"] ?? 0);
-  const archived = async (): Promise<number> => Number(await bed.cluster.value("SELECT archived_count FROM pg_stat_archiver"));
+  const archived = async (): Promise<number> =>
+    Number(await bed.cluster.value("SELECT archived_count FROM pg_stat_archiver"));
 
   beforeAll(async () => {
     server = await SftpServer.create();
     const key = await server.makeKey("locked", "rsa", "markerPhrase");
     server.allow("locked");
-    const options = { "sftp-private-key-file": key, "sftp-private-key-passphrase": "markerPhrase", bundle: "y", block: "y" };
+    const options = {
+      "sftp-private-key-file": key,
+      "sftp-private-key-passphrase": "markerPhrase",
+      bundle: "y",
+      block: "y",
+    };
     bed = await TestBed.create({
       binaries: parts.binaries,
       repos: [{ compressType: "zst" }, { sftp: server, encrypted: true, compressType: "gz", options }],
@@ -78,7 +85,9 @@ describe("a repository on an SFTP server", async () => {
     await server.stop();
     const before = await archived();
     await writeSegments(bed, SEGMENTS);
-    await waitFor("acknowledgement of all segments", 180_000, async () => ((await archived()) >= before + SEGMENTS ? true : null));
+    await waitFor("acknowledgement of all segments", 180_000, async () =>
+      (await archived()) >= before + SEGMENTS ? true : null,
+    );
     expect(await bed.cluster.value("SELECT failed_count FROM pg_stat_archiver")).toBe("0");
     expect(await missingCounts()).toEqual([0, SEGMENTS]);
     await server.start();
@@ -99,7 +108,10 @@ describe("a repository on an SFTP server", async () => {
 
   test("shows no secret, and is refused when its server is another one", async () => {
     const config = bed.variant("wrong", { global: { "repo2-sftp-host-fingerprint": "ab".repeat(32) } });
-    for (const result of [await bed.ours(["verify", "--repo=2"], { config }), await bed.stock(stock, ["verify", "--repo=2"], { config })]) {
+    for (const result of [
+      await bed.ours(["verify", "--repo=2"], { config }),
+      await bed.stock(stock, ["verify", "--repo=2"], { config }),
+    ]) {
       expect(result.exitCode).toBe(101);
       expect(result.stdout).toContain(server.fingerprint("ecdsa"));
       expect(result.stdout).toContain("ab".repeat(32));

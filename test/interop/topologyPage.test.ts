@@ -1,4 +1,7 @@
-/** The page of a comparison in a real browser, without a network: light and dark by the reader's mode. Skipped loudly where there is none. */
+/**
+ * The page of a comparison in a real browser, without a network: light and dark by the reader's mode. Skipped loudly
+ * where there is none.
+ */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -24,7 +27,13 @@ describe("the page in a browser", async () => {
 
   const shoot = async (name: string, isDark: boolean): Promise<Buffer> => {
     const out = join(folder, "shot.png");
-    const options = ["--headless", "--no-sandbox", "--disable-gpu", `--user-data-dir=${join(folder, "profile")}`, "--window-size=1180,900"];
+    const options = [
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      `--user-data-dir=${join(folder, "profile")}`,
+      "--window-size=1180,900",
+    ];
     const mode = `--blink-settings=preferredColorScheme=${isDark ? 0 : 1}`;
     const offline = ["--host-resolver-rules=MAP * ~NOTFOUND", `--screenshot=${out}`, `file://${join(folder, name)}`];
     const { exitCode, stderr } = await run(browser, [...options, mode, ...offline], { timeoutMs: 60_000 });
@@ -54,7 +63,8 @@ describe("the page in a browser", async () => {
 function firstPixel(png: Buffer): string {
   const parts: Buffer[] = [];
   for (let offset = 8; offset < png.length; offset += 12 + png.readUInt32BE(offset)) {
-    if (png.toString("latin1", offset + 4, offset + 8) === "IDAT") parts.push(png.subarray(offset + 8, offset + 8 + png.readUInt32BE(offset)));
+    if (png.toString("latin1", offset + 4, offset + 8) === "IDAT")
+      parts.push(png.subarray(offset + 8, offset + 8 + png.readUInt32BE(offset)));
   }
   return inflateSync(Buffer.concat(parts)).subarray(1, 4).toString("hex");
 }

@@ -1,6 +1,7 @@
 /**
- * A real API server with the real definitions of CloudNativePG, of Barman's plugin and of the External Secrets Operator takes every object
- * that components declare, by strict validation, and refuses the same objects with a field that nobody knows.
+ * A real API server with the real definitions of CloudNativePG, of Barman's plugin and of the External Secrets Operator
+ * takes every object that components declare, by strict validation, and refuses the same objects with a field that
+ * nobody knows.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { RepositorySecret } from "../../components/credentials/repositorySecret";
@@ -46,13 +47,20 @@ describe("a real API server", async () => {
   let server: ApiServer;
   beforeAll(async () => {
     server = await startApiServer(parts);
-    await server.define(["cnpg", "barman-cloud", "external-secrets"], [...daliboDefinitions("stanza"), ...daliboDefinitions("repository")]);
+    await server.define(
+      ["cnpg", "barman-cloud", "external-secrets"],
+      [...daliboDefinitions("stanza"), ...daliboDefinitions("repository")],
+    );
   });
   afterAll(() => server?.stop());
 
   test("accepts the Secrets and ExternalSecrets of repositories", async () => {
     const objects = await renderedObjects(credentials);
-    expect(objects.map((object) => (object as { kind: string }).kind).sort()).toEqual(["ExternalSecret", "ExternalSecret", "Secret"]);
+    expect(objects.map((object) => (object as { kind: string }).kind).sort()).toEqual([
+      "ExternalSecret",
+      "ExternalSecret",
+      "Secret",
+    ]);
     expect(await server.kubectl.refusal(objects)).toBe("");
     const stored = await server.kubectl.apply(objects);
     expect(stored.map(({ metadata }) => metadata.name).sort()).toEqual(["cnpg-secret", "orders-b2", "orders-r2"]);
@@ -61,8 +69,11 @@ describe("a real API server", async () => {
   test("refuses each of them with an unknown field", async () => {
     for (const object of await renderedObjects(credentials)) {
       const { spec = {}, ...rest } = object as { spec?: object };
-      const wrong = "stringData" in rest ? { ...rest, stringdata: {} } : { ...rest, spec: { ...spec, refreshIntervall: "1h" } };
-      expect(await server.kubectl.refusal([wrong])).toMatch(/\.(stringdata|spec\.refreshIntervall): field not declared in schema/);
+      const wrong =
+        "stringData" in rest ? { ...rest, stringdata: {} } : { ...rest, spec: { ...spec, refreshIntervall: "1h" } };
+      expect(await server.kubectl.refusal([wrong])).toMatch(
+        /\.(stringdata|spec\.refreshIntervall): field not declared in schema/,
+      );
     }
   });
 
@@ -79,9 +90,18 @@ describe("a real API server", async () => {
       metadata: { name: "b2", namespace: "default" },
       spec: { configuration: { destinationPath: "s3://orders/", ...configuration } },
     });
-    expect(await server.kubectl.refusal([cluster({ name: "toy.example", isWALArchiver: true }), store({ wal: { compression: "gzip" } })])).toBe("");
-    expect(await server.kubectl.refusal([cluster({ name: "toy.example", isWalArchiver: true })])).toContain(".spec.plugins[0].isWalArchiver");
-    expect(await server.kubectl.refusal([store({ wal: { compresion: "gzip" } })])).toContain(".spec.configuration.wal.compresion");
+    expect(
+      await server.kubectl.refusal([
+        cluster({ name: "toy.example", isWALArchiver: true }),
+        store({ wal: { compression: "gzip" } }),
+      ]),
+    ).toBe("");
+    expect(await server.kubectl.refusal([cluster({ name: "toy.example", isWalArchiver: true })])).toContain(
+      ".spec.plugins[0].isWalArchiver",
+    );
+    expect(await server.kubectl.refusal([store({ wal: { compresion: "gzip" } })])).toContain(
+      ".spec.configuration.wal.compresion",
+    );
     expect(await server.kubectl.refusal([store({ wal: { compression: "zip" } })])).toContain("Unsupported value");
   });
 

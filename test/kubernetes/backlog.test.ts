@@ -1,6 +1,7 @@
 /**
- * 300 segments that waited for an S3 server which was away, until the last one is stored: Barman's sidecar and ours, one after the other, into the
- * same server. Each segment holds 1 MiB of text. A measurement, not a promise: `PGBACKSTOP_LONG=1` runs it and prints segments per second.
+ * 300 segments that waited for an S3 server which was away, until the last one is stored: Barman's sidecar and ours,
+ * one after the other, into the same server. Each segment holds 1 MiB of text. A measurement, not a promise:
+ * `PGBACKSTOP_LONG=1` runs it and prints segments per second.
  */
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -77,10 +78,16 @@ describe.skipIf(!LONG)("a backlog of WAL", { timeout: ENGINE_MS }, async () => {
     await lab.kubectl.waitForCondition(CLUSTERS, name, "Ready");
     await lab.kubectl.waitForCondition(CLUSTERS, name, "ContinuousArchiving");
     await server.stop();
-    const fill = "select pg_logical_emit_message(false, 'fill', string_agg(md5(i::text || random()), '')) from generate_series(1, 32768) i";
+    const fill =
+      "select pg_logical_emit_message(false, 'fill', string_agg(md5(i::text || random()), '')) from generate_series(1, 32768) i";
     const names: string[] = [];
     for (let segment = 0; segment < SEGMENTS; segment += 20) {
-      const batch = Array.from({ length: 20 }, () => ["-c", fill, "-c", "select pg_walfile_name(pg_switch_wal())"]).flat();
+      const batch = Array.from({ length: 20 }, () => [
+        "-c",
+        fill,
+        "-c",
+        "select pg_walfile_name(pg_switch_wal())",
+      ]).flat();
       const result = await lab.kubectl.exec(`${name}-1`, "postgres", ["psql", "-XAtqd", "app", ...batch]);
       names.push(...result.stdout.split("\n").filter((line) => /^[0-9A-F]{24}$/.test(line)));
     }
@@ -90,7 +97,12 @@ describe.skipIf(!LONG)("a backlog of WAL", { timeout: ENGINE_MS }, async () => {
     const isBegun = (): boolean => stored(name).some((segment) => !before.has(segment));
     await expect.poll(isBegun, { timeout: 180_000, interval: 100 }).toBe(true);
     const beganAtMs = performance.now();
-    await expect.poll(() => new Set([...before, ...stored(name)]).size - before.size >= SEGMENTS, { timeout: ENGINE_MS, interval: 250 }).toBe(true);
+    await expect
+      .poll(() => new Set([...before, ...stored(name)]).size - before.size >= SEGMENTS, {
+        timeout: ENGINE_MS,
+        interval: 250,
+      })
+      .toBe(true);
     rates[engine] = SEGMENTS / ((performance.now() - beganAtMs) / 1000);
     expect(stored(name)).toEqual(expect.arrayContaining(names));
   });

@@ -1,6 +1,7 @@
 /**
- * A backup of a cluster as part of an update, on the real provider of Kubernetes and a real API server; the operator is a double that ends each
- * Backup at once. The provider cannot be had from a package registry: the tests are skipped where it is not on PATH.
+ * A backup of a cluster as part of an update, on the real provider of Kubernetes and a real API server; the operator is
+ * a double that ends each Backup at once. The provider cannot be had from a package registry: the tests are skipped
+ * where it is not on PATH.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -32,7 +33,9 @@ async function findParts(title: string): Promise<{ api: ApiServerParts; cli: Pul
   const cli = await findPulumiCli();
   if (cli === null) return loud(title, "there is no Pulumi CLI: npm test -- --all builds it");
   const provider = await findOnPath("pulumi-resource-kubernetes");
-  return provider === null ? loud(title, "pulumi-resource-kubernetes is not on PATH: Pulumi's releases have it") : { api, cli, provider };
+  return provider === null
+    ? loud(title, "pulumi-resource-kubernetes is not on PATH: Pulumi's releases have it")
+    : { api, cli, provider };
 }
 
 describe("a cluster's backup as part of an update", async () => {
@@ -50,12 +53,26 @@ describe("a cluster's backup as part of an update", async () => {
 
   /** What is gone meanwhile is nobody's affair any more. */
   const patch = (name: string, change: object, ...more: string[]): Promise<RunResult> =>
-    server.kubectl.run(["-n", NAMESPACE, "patch", "backup", name, "--type=merge", "-p", JSON.stringify(change), ...more]);
+    server.kubectl.run([
+      "-n",
+      NAMESPACE,
+      "patch",
+      "backup",
+      name,
+      "--type=merge",
+      "-p",
+      JSON.stringify(change),
+      ...more,
+    ]);
 
-  /** What CloudNativePG does with a Backup and the garbage collector with a deleted one, in so far as it counts here. */
+  /**
+   * What CloudNativePG does with a Backup and the garbage collector with a deleted one, in so far as it counts here.
+   */
   async function endBackups(): Promise<void> {
     while (!ended.signal.aborted) {
-      const list = JSON.parse(await server.kubectl.runOk(["get", "backups.postgresql.cnpg.io", "-A", "-o", "json"])) as { items: BackupObject[] };
+      const list = JSON.parse(
+        await server.kubectl.runOk(["get", "backups.postgresql.cnpg.io", "-A", "-o", "json"]),
+      ) as { items: BackupObject[] };
       for (const { metadata, status } of list.items) {
         if (metadata["deletionTimestamp"] !== undefined) await patch(metadata.name, { metadata: { finalizers: null } });
         else if (status?.phase === undefined) await patch(metadata.name, { status: outcome }, "--subresource=status");
@@ -68,7 +85,10 @@ describe("a cluster's backup as part of an update", async () => {
     server = await startApiServer(api, "backup-now");
     await server.define(["cnpg"]);
     await server.kubectl.apply([{ apiVersion: "v1", kind: "Namespace", metadata: { name: NAMESPACE } }]);
-    const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-now-")), { cli, passphrase: "only for this test" });
+    const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-now-")), {
+      cli,
+      passphrase: "only for this test",
+    });
     const path = [prepared.env["PATH"], dirname(provider)].join(delimiter);
     programFolder = { ...prepared, env: { ...prepared.env, PATH: path, KUBECONFIG: server.kubeconfig } };
     operator = endBackups();
@@ -82,7 +102,11 @@ describe("a cluster's backup as part of an update", async () => {
 
   function openBackup(version: string): Promise<Stack> {
     return openStack(programFolder, "now", async () => {
-      const spec = { cluster: { name: "orders" }, method: "plugin", pluginConfiguration: { name: "pgbackstop.example.net" } };
+      const spec = {
+        cluster: { name: "orders" },
+        method: "plugin",
+        pluginConfiguration: { name: "pgbackstop.example.net" },
+      };
       const cluster = { namespace: NAMESPACE, clusterName: "orders", backups: { full: [spec] } };
       return { label: new BackupNow("before", { cluster, triggers: [version] }).label };
     });

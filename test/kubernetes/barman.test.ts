@@ -1,6 +1,7 @@
 /**
- * Engine "barman-cloud" with the real plugin, and the way from it to the engine of this package: docs/kubernetes.md, "Moving to another
- * engine", on a cluster of two instances that is written to all the time. WAL of Barman's store and of ours is looked at as files.
+ * Engine "barman-cloud" with the real plugin, and the way from it to the engine of this package: docs/kubernetes.md,
+ * "Moving to another engine", on a cluster of two instances that is written to all the time. WAL of Barman's store and
+ * of ours is looked at as files.
  */
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,7 +17,14 @@ import type { Topology } from "../../components/plan/topology/topology";
 import { runOk } from "../../tools/parts/process";
 import type { S3Server } from "../../tools/parts/servers/s3Server";
 import { installBarman } from "../harness/kubernetes/barman";
-import { backupResult, CLUSTERS, endedBackup, endSegment, installPlugin, sqlIn } from "../harness/kubernetes/clusterCalls";
+import {
+  backupResult,
+  CLUSTERS,
+  endedBackup,
+  endSegment,
+  installPlugin,
+  sqlIn,
+} from "../harness/kubernetes/clusterCalls";
 import { barmanImages } from "../harness/kubernetes/images";
 import { conditionOf, type KubernetesObject } from "../harness/kubernetes/kubectl";
 import { type Lab, OPERATOR_NAMESPACE, startLab } from "../harness/kubernetes/lab";
@@ -51,7 +59,9 @@ describe("a cluster with Barman's plugin", async () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  const barmanRepositories = (path: string): CnpgClusterArgs["repositories"] => ({ repo1: repositoryIn(old, path, 30) });
+  const barmanRepositories = (path: string): CnpgClusterArgs["repositories"] => ({
+    repo1: repositoryIn(old, path, 30),
+  });
   const silence = (engine: CnpgClusterArgs["engine"]): Record<string, string> =>
     engine === "runtime"
       ? { PB007: "no encryption here", PB030: "no off-site copy here", PB042: "no drill here" }
@@ -68,7 +78,8 @@ describe("a cluster with Barman's plugin", async () => {
     silence: silence(over.engine),
     ...over,
   });
-  const orders = (over: Partial<CnpgClusterArgs> = {}): CnpgCluster => new CnpgCluster("orders", common({ instances: 2, ...over }));
+  const orders = (over: Partial<CnpgClusterArgs> = {}): CnpgCluster =>
+    new CnpgCluster("orders", common({ instances: 2, ...over }));
   const apply = async (program: () => void): Promise<KubernetesObject[]> => {
     const objects = (await renderedObjects(program)) as KubernetesObject[];
     await lab.kubectl.apply(objects);
@@ -96,7 +107,9 @@ describe("a cluster with Barman's plugin", async () => {
   const carryOut = async (id: string): Promise<void> => {
     let topology = "";
     await renderedObjects(() => void orders().topology.apply((text) => (topology = text)));
-    const { steps } = runbookOf(JSON.parse(topology) as Topology)?.scenarios.find((one) => one.id === id) ?? expect.fail(`there is no ${id}`);
+    const { steps } =
+      runbookOf(JSON.parse(topology) as Topology)?.scenarios.find((one) => one.id === id) ??
+      expect.fail(`there is no ${id}`);
     let text = "";
     for (const { commands, language } of steps.filter(({ isOptional }) => isOptional !== true)) {
       if (language === "ts") text = commands.join("\n").replace("at: other.target", "at: other.target, ca");
@@ -106,12 +119,18 @@ describe("a cluster with Barman's plugin", async () => {
             await apply(() => {
               const { at: target, ca } = repositoryIn(old, "/restored", 30);
               const args = { CnpgRestore, orders: orders(), other: { target }, ca };
-              (runInThisContext(`({ ${Object.keys(args).join(", ")} }) => { ${text} }`) as (given: typeof args) => void)(args);
+              (
+                runInThisContext(`({ ${Object.keys(args).join(", ")} }) => { ${text} }`) as (given: typeof args) => void
+              )(args);
             });
             continue;
           }
           const output = await lab.shell(command, { timeoutMs: 400_000 });
-          expect([command, output.exitCode, output.exitCode === 0 ? "" : output.stdout + output.stderr]).toEqual([command, 0, ""]);
+          expect([command, output.exitCode, output.exitCode === 0 ? "" : output.stdout + output.stderr]).toEqual([
+            command,
+            0,
+            "",
+          ]);
         }
     }
   };
@@ -141,8 +160,15 @@ describe("a cluster with Barman's plugin", async () => {
     const acknowledged: number[] = [];
     let oldBackup = "";
     let lastOfBarman = "";
-    /** A moment soon after the new archive has its first WAL, what was confirmed before it, and the segment with a commit behind it. */
-    let window: { readonly time: string; readonly acknowledged: readonly number[]; readonly end: string } = { time: "", acknowledged: [], end: "" };
+    /**
+     * A moment soon after the new archive has its first WAL, what was confirmed before it, and the segment with a
+     * commit behind it.
+     */
+    let window: { readonly time: string; readonly acknowledged: readonly number[]; readonly end: string } = {
+      time: "",
+      acknowledged: [],
+      end: "",
+    };
     let stopLoad = async (): Promise<void> => {};
     const primary = async (): Promise<string> =>
       (await lab.kubectl.find<{ status: { currentPrimary: string } }>(CLUSTERS, "orders"))?.status.currentPrimary ?? "";
@@ -200,13 +226,18 @@ describe("a cluster with Barman's plugin", async () => {
       window = { time, acknowledged: known, end };
       await lab.kubectl.waitForCondition(CLUSTERS, "orders", "Ready");
       await lab.kubectl.waitForCondition(CLUSTERS, "orders", "ContinuousArchiving");
-      const pods = await lab.kubectl.list<{ metadata: { name: string }; spec: { initContainers: { name: string }[] } }>("pods", "default");
+      const pods = await lab.kubectl.list<{ metadata: { name: string }; spec: { initContainers: { name: string }[] } }>(
+        "pods",
+        "default",
+      );
       const sidecars = pods
         .filter(({ metadata }) => /^orders-\d+$/.test(metadata.name))
         .map(({ spec }) => spec.initContainers.map(({ name }) => name).filter((name) => name.startsWith("plugin-")));
       expect(sidecars).toEqual([["plugin-pgbackstop"], ["plugin-pgbackstop"]]);
       for (const server of [first, second])
-        await expect.poll(() => gapsIn([...barmanSegments(), ...segmentsHeld(server)], oldBackup), { timeout: 60_000 }).toEqual([]);
+        await expect
+          .poll(() => gapsIn([...barmanSegments(), ...segmentsHeld(server)], oldBackup), { timeout: 60_000 })
+          .toEqual([]);
     });
 
     test("and recovers every commit between the switch and the first full backup: from the old backup, with the WAL of both", async () => {
@@ -219,15 +250,31 @@ describe("a cluster with Barman's plugin", async () => {
         const got = await lab.kubectl.exec(pod, "plugin-pgbackstop", ["sh", "-c", get]);
         expect(got.exitCode, got.stderr).toBe(0);
         writeFileSync(join(folder, name), gunzipSync(Buffer.from(got.stdout, "base64")));
-        const to = ["--endpoint-url", `https://${old.endpoint}`, "--cloud-provider", "aws-s3", `s3://${old.bucket}/barman`, "orders"];
-        const env = { AWS_ACCESS_KEY_ID: old.accessKey, AWS_SECRET_ACCESS_KEY: old.secretKey, AWS_CA_BUNDLE: old.caFile };
+        const to = [
+          "--endpoint-url",
+          `https://${old.endpoint}`,
+          "--cloud-provider",
+          "aws-s3",
+          `s3://${old.bucket}/barman`,
+          "orders",
+        ];
+        const env = {
+          AWS_ACCESS_KEY_ID: old.accessKey,
+          AWS_SECRET_ACCESS_KEY: old.secretKey,
+          AWS_CA_BUNDLE: old.caFile,
+        };
         const path = `${parts.barman.programs}:${process.env.PATH ?? ""}`;
-        await runOk(join(parts.barman.programs, "barman-cloud-wal-archive"), [...to, join(folder, name)], { env: { ...env, PATH: path } });
+        await runOk(join(parts.barman.programs, "barman-cloud-wal-archive"), [...to, join(folder, name)], {
+          env: { ...env, PATH: path },
+        });
       }
       await apply(() => {
         const from = { engine: "barman-cloud", stanza: "orders", repositories: barmanRepositories("/barman") } as const;
         const source = { ...from, target: { time: window.time } };
-        void new CnpgRestore("between", { ...common({ engine: "runtime", repositories: ourRepositories("/between") }), source });
+        void new CnpgRestore("between", {
+          ...common({ engine: "runtime", repositories: ourRepositories("/between") }),
+          source,
+        });
       });
       await lab.kubectl.waitForCondition(CLUSTERS, "between", "Ready");
       const ids = await salesOf("between-1");
@@ -236,7 +283,8 @@ describe("a cluster with Barman's plugin", async () => {
     });
 
     test("and takes the first full backups without help", async () => {
-      for (const server of [first, second]) await expect.poll(() => fullBackupsOf(server), { timeout: 240_000, interval: 500 }).toHaveLength(1);
+      for (const server of [first, second])
+        await expect.poll(() => fullBackupsOf(server), { timeout: 240_000, interval: 500 }).toHaveLength(1);
       // Barman has got nothing any more but what the test before this one brought there, and nothing of it was removed.
       expect(barmanSegments().at(-1)).toBe(window.end);
       expect(barmanSegments()).toContain(oldBackup);
@@ -246,11 +294,15 @@ describe("a cluster with Barman's plugin", async () => {
       await stopLoad();
       const pod = await primary();
       const last = await endSegment(lab, pod);
-      for (const server of [first, second]) await expect.poll(() => segmentsHeld(server), { timeout: 180_000 }).toContain(last);
+      for (const server of [first, second])
+        await expect.poll(() => segmentsHeld(server), { timeout: 180_000 }).toContain(last);
       expect(gapsIn([...barmanSegments(), ...segmentsHeld(first)], oldBackup)).toEqual([]);
       await apply(() => {
         const source = { stanza: "orders", repositories: ourRepositories("/ours"), from: ["repo3"] };
-        void new CnpgRestore("moved", { ...common({ engine: "runtime", repositories: ourRepositories("/moved") }), source });
+        void new CnpgRestore("moved", {
+          ...common({ engine: "runtime", repositories: ourRepositories("/moved") }),
+          source,
+        });
       });
       await lab.kubectl.waitForCondition(CLUSTERS, "moved", "Ready");
       expect(await sql("moved-1", sum)).toBe(await sql(pod, sum));
@@ -261,13 +313,22 @@ describe("a cluster with Barman's plugin", async () => {
     test("and moves back, with a full backup by Barman at once", async () => {
       const held = new Set(segmentsHeld(first));
       await apply(() => orders());
-      const isBarmans = async (): Promise<boolean> => barmanSegments().some((name) => !held.has(name) && name > lastOfBarman);
+      const isBarmans = async (): Promise<boolean> =>
+        barmanSegments().some((name) => !held.has(name) && name > lastOfBarman);
       await expect.poll(isBarmans, { timeout: 240_000 }).toBe(true);
       await lab.kubectl.waitForCondition(CLUSTERS, "orders", "Ready");
       const result = await lab.kubectl.find(CLUSTERS, "orders");
       expect(conditionOf(result ?? {}, "ContinuousArchiving")?.status).toBe("True");
-      const backup = { apiVersion: "postgresql.cnpg.io/v1", kind: "Backup", metadata: { name: "back", namespace: "default" } };
-      const spec = { cluster: { name: "orders" }, method: "plugin", pluginConfiguration: { name: "barman-cloud.cloudnative-pg.io" } };
+      const backup = {
+        apiVersion: "postgresql.cnpg.io/v1",
+        kind: "Backup",
+        metadata: { name: "back", namespace: "default" },
+      };
+      const spec = {
+        cluster: { name: "orders" },
+        method: "plugin",
+        pluginConfiguration: { name: "barman-cloud.cloudnative-pg.io" },
+      };
       await lab.kubectl.apply([{ ...backup, spec }]);
       expect((await backupResult(lab, "back")).error).toBeUndefined();
       expect(gapsIn([...barmanSegments(), ...segmentsHeld(first)], oldBackup)).toEqual([]);
@@ -277,9 +338,11 @@ describe("a cluster with Barman's plugin", async () => {
 
 /** What lacks between `from` and the newest segment, whatever their timelines: segments of 16 MiB, 256 in one log. */
 function gapsIn(segments: readonly string[], from: string): string[] {
-  const numberOf = (name: string): number => Number.parseInt(name.slice(8, 16), 16) * 256 + Number.parseInt(name.slice(16), 16);
+  const numberOf = (name: string): number =>
+    Number.parseInt(name.slice(8, 16), 16) * 256 + Number.parseInt(name.slice(16), 16);
   const there = new Set(segments.map(numberOf));
   const result: string[] = [];
-  for (let number = numberOf(from); number <= Math.max(...there); number++) if (!there.has(number)) result.push(number.toString(16));
+  for (let number = numberOf(from); number <= Math.max(...there); number++)
+    if (!there.has(number)) result.push(number.toString(16));
   return result;
 }

@@ -1,6 +1,6 @@
 /**
- * CloudNativePG in the lab, without any plugin: a cluster becomes ready, PostgreSQL answers over exec, the operator's webhooks judge, and the
- * double of the kubelet does what other tests take from it.
+ * CloudNativePG in the lab, without any plugin: a cluster becomes ready, PostgreSQL answers over exec, the operator's
+ * webhooks judge, and the double of the kubelet does what other tests take from it.
  */
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -71,7 +71,9 @@ describe("CloudNativePG", async () => {
       { name: "a.example", isWALArchiver: true },
       { name: "b.example", isWALArchiver: true },
     ];
-    expect(await lab.kubectl.refusal([cluster("two", { plugins: archivers })])).toContain("Cannot enable more than one WAL archiver plugin");
+    expect(await lab.kubectl.refusal([cluster("two", { plugins: archivers })])).toContain(
+      "Cannot enable more than one WAL archiver plugin",
+    );
     expect(await lab.kubectl.refusal([backup("0 0 3 * * *")])).toBe("");
     // Taken, and read as every hour at minute 3.
     expect(await lab.kubectl.refusal([backup("0 3 * * *")])).toContain("Warning:");
@@ -81,7 +83,12 @@ describe("CloudNativePG", async () => {
   test("the kubelet's double runs sidecars, renews secrets, and lets pods reach a server of the test", async () => {
     const address = await lab.expose("outside", (outside.address() as AddressInfo).port);
     const url = `http://${address}:${(outside.address() as AddressInfo).port}/`;
-    const secret = (text: string): object => ({ apiVersion: "v1", kind: "Secret", metadata: metadata("words"), stringData: { answer: text } });
+    const secret = (text: string): object => ({
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: metadata("words"),
+      stringData: { answer: text },
+    });
     const program = `process.on("SIGTERM", () => process.exit(0)); fetch("${url}").then((r) => r.text()).then((t) => { console.log(t); setInterval(() => 0, 1000); })`;
     await lab.kubectl.apply([
       secret("first"),
@@ -115,8 +122,11 @@ describe("CloudNativePG", async () => {
       },
     ]);
     await lab.kubectl.waitForCondition("pods", "reader", "Ready");
-    const shell = async (script: string): Promise<string> => (await lab.kubectl.exec("reader", "main", ["sh", "-c", script])).stdout.trim();
-    expect(await shell("id -u; cat /words/word; echo; touch /tmp/nothing 2>/dev/null || echo closed")).toBe("26\nfirst\nclosed");
+    const shell = async (script: string): Promise<string> =>
+      (await lab.kubectl.exec("reader", "main", ["sh", "-c", script])).stdout.trim();
+    expect(await shell("id -u; cat /words/word; echo; touch /tmp/nothing 2>/dev/null || echo closed")).toBe(
+      "26\nfirst\nclosed",
+    );
     await expect.poll(() => lab.kubectl.logs("reader", "sidecar"), { timeout: 60_000 }).toContain("from outside");
     await lab.kubectl.apply([secret("second")]);
     await expect.poll(() => shell("cat /words/word"), { timeout: 120_000 }).toBe("second");

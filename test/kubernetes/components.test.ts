@@ -1,6 +1,6 @@
 /**
- * A real API server with the real definitions takes every object that the components for CloudNativePG declare, for each engine, by strict
- * validation; Dalibo's definitions are doubles.
+ * A real API server with the real definitions takes every object that the components for CloudNativePG declare, for
+ * each engine, by strict validation; Dalibo's definitions are doubles.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ClusterBackupArgs, CnpgClusterArgs } from "../../components/databases/cnpgArgs";
@@ -19,12 +19,25 @@ import { apiServerParts } from "../harness/kubernetes/parts";
 import { renderedObjects } from "../harness/kubernetes/rendered";
 
 const KEYS = { accessKeyId: "id", secretAccessKey: "secret" };
-const SILENCE = { PB042: "a test", PB078: "a test", PB003: "a test", PB007: "a test", PB009: "a test", PB030: "a test" };
+const SILENCE = {
+  PB042: "a test",
+  PB078: "a test",
+  PB003: "a test",
+  PB007: "a test",
+  PB009: "a test",
+  PB030: "a test",
+};
 
 function bucket(name: string, over: { cipher?: boolean; existing?: boolean } = {}): S3CompatibleRepository {
   const existing =
     over.existing === true
-      ? { existingSecret: { name: "cnpg-secret", accessKeyIdKey: "b2-access-key-id", secretAccessKeyKey: "b2-secret-access-key" } }
+      ? {
+          existingSecret: {
+            name: "cnpg-secret",
+            accessKeyIdKey: "b2-access-key-id",
+            secretAccessKeyKey: "b2-secret-access-key",
+          },
+        }
       : { credentials: KEYS };
   return new S3CompatibleRepository(name, {
     endpoint: "s3.eu-central-003.backblazeb2.com",
@@ -41,8 +54,18 @@ const WIDE: Partial<CnpgClusterArgs> = {
   tablespaces: { hot: { sizeGiB: 5, owner: "app" }, slow: { sizeGiB: 50, storageClass: "slow", temporary: true } },
   parameters: { shared_buffers: "256MB" },
   sharedPreloadLibraries: ["vchord.so"],
-  extensions: { vchord: { image: "ghcr.io/tensorchord/vchord-scratch:pg18-v1.0.0", libraryPath: ["lib"], controlPath: ["share"] } },
-  roles: { reader: { login: true, inRoles: ["pg_monitor"], passwordSecret: "reader", connectionLimit: 5, validUntil: "2027-01-01T00:00:00Z" } },
+  extensions: {
+    vchord: { image: "ghcr.io/tensorchord/vchord-scratch:pg18-v1.0.0", libraryPath: ["lib"], controlPath: ["share"] },
+  },
+  roles: {
+    reader: {
+      login: true,
+      inRoles: ["pg_monitor"],
+      passwordSecret: "reader",
+      connectionLimit: 5,
+      validUntil: "2027-01-01T00:00:00Z",
+    },
+  },
   bootstrap: {
     initdb: {
       database: "immich",
@@ -65,7 +88,14 @@ const WIDE: Partial<CnpgClusterArgs> = {
     disableDefaultQueries: true,
   },
   resources: { cpu: "500m", memory: "1Gi", memoryLimit: "2Gi" },
-  snapshots: { className: "csi", online: true, cron: "0 5 * * *", tablespaceClassNames: { hot: "csi" }, ownerReference: "backup", keepDays: 7 },
+  snapshots: {
+    className: "csi",
+    online: true,
+    cron: "0 5 * * *",
+    tablespaceClassNames: { hot: "csi" },
+    ownerReference: "backup",
+    keepDays: 7,
+  },
   objectives: { rpoSeconds: 60 },
   labels: { team: "db" },
   annotations: { "example.net/team": "db" },
@@ -74,7 +104,10 @@ const WIDE: Partial<CnpgClusterArgs> = {
 function common(over: Partial<ClusterBackupArgs> = {}): ClusterBackupArgs {
   return {
     namespace: "default",
-    repositories: { repo1: { at: bucket("one").target, keepDays: 14 }, repo2: { at: bucket("two", { existing: true }).target, keepFullCount: 4 } },
+    repositories: {
+      repo1: { at: bucket("one").target, keepDays: 14 },
+      repo2: { at: bucket("two", { existing: true }).target, keepFullCount: 4 },
+    },
     schedules: { full: { cron: "0 3 * * 0" }, incr: { cron: "0 3 * * 1-6", ownerReference: "cluster" } },
     silence: SILENCE,
     ...over,
@@ -84,7 +117,8 @@ function common(over: Partial<ClusterBackupArgs> = {}): ClusterBackupArgs {
 /** By what it is: the program whose objects are sent. */
 const PROGRAMS: Readonly<Record<string, () => void>> = {
   "the plugin": () => void new CnpgPlugin("pgbackstop", { operatorNamespace: "default" }),
-  "Dalibo's plugin on the operator's side": () => void new CnpgPlugin("dalibo", { operatorNamespace: "default", engine: "pgbackrest" }),
+  "Dalibo's plugin on the operator's side": () =>
+    void new CnpgPlugin("dalibo", { operatorNamespace: "default", engine: "pgbackrest" }),
   "a cluster with everything": () => void new CnpgCluster("orders", { ...common(), ...WIDE, storageGiB: 50 }),
   "an import": () =>
     void new CnpgCluster("imported", {
@@ -114,7 +148,10 @@ const PROGRAMS: Readonly<Record<string, () => void>> = {
       },
     }),
   "Dalibo's plugin": () =>
-    void new CnpgCluster("dalibo", { ...common({ engine: "pgbackrest", schedules: { full: { cron: "0 3 * * *" } } }), storageGiB: 5 }),
+    void new CnpgCluster("dalibo", {
+      ...common({ engine: "pgbackrest", schedules: { full: { cron: "0 3 * * *" } } }),
+      storageGiB: 5,
+    }),
   "Dalibo's plugin before its version 0.0.1": () =>
     void new CnpgCluster("older", {
       ...common({
@@ -132,14 +169,25 @@ const PROGRAMS: Readonly<Record<string, () => void>> = {
     void new CnpgCluster("barman", {
       ...common({
         engine: "barman-cloud",
-        repositories: { repo1: { at: bucket("barman", { cipher: false }).target, keepDays: 30, ca: { name: "minio-ca", key: "ca.crt" } } },
+        repositories: {
+          repo1: {
+            at: bucket("barman", { cipher: false }).target,
+            keepDays: 30,
+            ca: { name: "minio-ca", key: "ca.crt" },
+          },
+        },
         schedules: { full: { cron: "0 3 * * *" } },
       }),
       storageGiB: 5,
     }),
   "the monitoring of two clusters and a host": () => {
     const orders = new CnpgCluster("watched", { ...common(), storageGiB: 5 });
-    const again = new CnpgBackup("watched", { ...common(), clusterName: "other", instances: 2, operatorVersion: "1.30.0" });
+    const again = new CnpgBackup("watched", {
+      ...common(),
+      clusterName: "other",
+      instances: 2,
+      operatorVersion: "1.30.0",
+    });
     const host = JSON.stringify(topologyOf(resolveHost("watched", settings(), "/usr/bin/node")));
     void new Monitoring("backups", {
       topologies: [orders.topology, again.topology, host],
@@ -152,7 +200,12 @@ const PROGRAMS: Readonly<Record<string, () => void>> = {
   },
   "snapshots alone": () =>
     void new CnpgCluster("snapshots", {
-      ...common({ engine: "volumeSnapshot", repositories: {}, schedules: { full: { cron: "0 3 * * *" } }, snapshots: { className: "csi" } }),
+      ...common({
+        engine: "volumeSnapshot",
+        repositories: {},
+        schedules: { full: { cron: "0 3 * * *" } },
+        snapshots: { className: "csi" },
+      }),
       storageGiB: 5,
     }),
 };
@@ -166,7 +219,10 @@ describe("a real API server", async () => {
   let server: ApiServer;
   beforeAll(async () => {
     server = await startApiServer(parts, "components");
-    await server.define(["cnpg", "barman-cloud", "prometheus"], [...daliboDefinitions("stanza"), ...daliboDefinitions("repository")]);
+    await server.define(
+      ["cnpg", "barman-cloud", "prometheus"],
+      [...daliboDefinitions("stanza"), ...daliboDefinitions("repository")],
+    );
   });
   afterAll(() => server?.stop());
 
@@ -187,8 +243,14 @@ describe("a real API server", async () => {
           operatorVersion: "1.30.0",
         }),
     );
-    expect(objects.map((object) => (object as { kind: string }).kind)).toEqual(expect.arrayContaining(["PodMonitor", "PrometheusRule"]));
-    const cluster = { apiVersion: "postgresql.cnpg.io/v1", kind: "Cluster", metadata: { name: "legacy", namespace: "default" } };
+    expect(objects.map((object) => (object as { kind: string }).kind)).toEqual(
+      expect.arrayContaining(["PodMonitor", "PrometheusRule"]),
+    );
+    const cluster = {
+      apiVersion: "postgresql.cnpg.io/v1",
+      kind: "Cluster",
+      metadata: { name: "legacy", namespace: "default" },
+    };
     await server.kubectl.apply([{ ...cluster, spec: { instances: 2, storage: { size: "1Gi" } } }]);
     expect(await server.kubectl.refusal(objects)).toBe("");
     for (const object of objects) {

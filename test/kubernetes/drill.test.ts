@@ -1,6 +1,7 @@
 /**
- * Fire drills of a cluster, as its components declare them, in a Kubernetes with the real operator and PostgreSQL: a throw-away Cluster is restored,
- * checked, timed and removed. A stopwatch outside confirms what a healthy one measures; what is planted is found.
+ * Fire drills of a cluster, as its components declare them, in a Kubernetes with the real operator and PostgreSQL: a
+ * throw-away Cluster is restored, checked, timed and removed. A stopwatch outside confirms what a healthy one measures;
+ * what is planted is found.
  */
 import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -84,7 +85,14 @@ describe("drills of a cluster", async () => {
       { type: "healthchecks", url: `${at}/ping/${ADDRESS}`, units: [HEALTHY] },
     ];
     const metadata = { name: "whom", namespace: "default" };
-    await lab.kubectl.apply([{ apiVersion: "v1", kind: "Secret", metadata, stringData: { "notify.json": JSON.stringify({ version: 1, targets }) } }]);
+    await lab.kubectl.apply([
+      {
+        apiVersion: "v1",
+        kind: "Secret",
+        metadata,
+        stringData: { "notify.json": JSON.stringify({ version: 1, targets }) },
+      },
+    ]);
   };
   interface Message {
     readonly event: string;
@@ -94,10 +102,16 @@ describe("drills of a cluster", async () => {
     readonly lines: readonly string[];
   }
   /** What was told since it was last asked, of one drill. */
-  const takeMessages = (drill: string): { readonly messages: readonly Message[]; readonly pings: readonly string[] } => {
+  const takeMessages = (
+    drill: string,
+  ): { readonly messages: readonly Message[]; readonly pings: readonly string[] } => {
     const taken = hooks.requests.splice(0);
-    const messages = taken.flatMap(({ body, path }) => (path.startsWith("/hook/") ? [JSON.parse(body) as Message] : []));
-    const pings = taken.flatMap(({ path }) => (path.startsWith("/ping/") ? [path.slice(`/ping/${ADDRESS}`.length)] : []));
+    const messages = taken.flatMap(({ body, path }) =>
+      path.startsWith("/hook/") ? [JSON.parse(body) as Message] : [],
+    );
+    const pings = taken.flatMap(({ path }) =>
+      path.startsWith("/ping/") ? [path.slice(`/ping/${ADDRESS}`.length)] : [],
+    );
     return { messages: messages.filter(({ unit }) => unit === `orders-drill-${drill}`), pings };
   };
 
@@ -111,9 +125,9 @@ describe("drills of a cluster", async () => {
   const startJob = (drill: string, job: string): Promise<string> =>
     lab.kubectl.runOk(["create", "job", "-n", "default", `--from=cronjob/orders-drill-${drill}`, job]);
   const podOf = async (job: string): Promise<string | undefined> =>
-    (await lab.kubectl.list<KubernetesObject & { metadata: { labels?: Record<string, string> } }>("pods", "default")).find(
-      ({ metadata }) => metadata.labels?.["batch.kubernetes.io/job-name"] === job,
-    )?.metadata.name;
+    (
+      await lab.kubectl.list<KubernetesObject & { metadata: { labels?: Record<string, string> } }>("pods", "default")
+    ).find(({ metadata }) => metadata.labels?.["batch.kubernetes.io/job-name"] === job)?.metadata.name;
   const logFile = (pod: string): string => join(lab.logFolder, "pods", `default_${pod}_drill.log`);
   const endOf = async (job: string, repo: number): Promise<Ended> => {
     const ended = await lab.kubectl.waitUntil(
@@ -130,7 +144,10 @@ describe("drills of a cluster", async () => {
     let text = "";
     // A sidecar that has just been given another Secret starts again.
     const isRead = async (): Promise<boolean> => {
-      const names = (await stack.verb("orders-1", "repo-ls", `--repo=${repo}`, directory)).stdout.trim().split("\n").sort();
+      const names = (await stack.verb("orders-1", "repo-ls", `--repo=${repo}`, directory)).stdout
+        .trim()
+        .split("\n")
+        .sort();
       const got = await stack.verb("orders-1", "repo-get", `--repo=${repo}`, `${directory}/${names.at(-1)}`);
       text = got.stdout;
       return got.exitCode === 0 && text.endsWith("}\n");
@@ -145,8 +162,11 @@ describe("drills of a cluster", async () => {
   const leftOf = async (cluster: string): Promise<string[]> => {
     const result = await Promise.all(
       [CLUSTERS, "pods", "persistentvolumeclaims", "jobs", "secrets"].map(async (kind) =>
-        (await lab.kubectl.list<KubernetesObject & { metadata: { labels?: Record<string, string> } }>(kind, "default")).filter(
-          ({ metadata }) => metadata.labels?.["cnpg.io/cluster"] === cluster || (kind === CLUSTERS && metadata.name === cluster),
+        (
+          await lab.kubectl.list<KubernetesObject & { metadata: { labels?: Record<string, string> } }>(kind, "default")
+        ).filter(
+          ({ metadata }) =>
+            metadata.labels?.["cnpg.io/cluster"] === cluster || (kind === CLUSTERS && metadata.name === cluster),
         ),
       ),
     );
@@ -158,10 +178,14 @@ describe("drills of a cluster", async () => {
     const script = `until pg_isready -q -t 1 -h ${HEALTHY}-rw; do sleep 0.05; done; echo "accepted $EPOCHREALTIME"`;
     const container = { name: "main", image: POSTGRES_IMAGE, command: ["bash", "-c", script] };
     const spec = { restartPolicy: "Never", securityContext: { runAsUser: 26 }, containers: [container] };
-    return lab.kubectl.apply([{ apiVersion: "v1", kind: "Pod", metadata: { name: "stopwatch", namespace: "default" }, spec }]);
+    return lab.kubectl.apply([
+      { apiVersion: "v1", kind: "Pod", metadata: { name: "stopwatch", namespace: "default" }, spec },
+    ]);
   };
   const acceptedMs = (): number =>
-    Number(/^accepted (\S+)$/m.exec(readFileSync(join(lab.logFolder, "pods", "default_stopwatch_main.log"), "utf8"))?.[1]) * 1000;
+    Number(
+      /^accepted (\S+)$/m.exec(readFileSync(join(lab.logFolder, "pods", "default_stopwatch_main.log"), "utf8"))?.[1],
+    ) * 1000;
 
   test("a healthy one measures the same RTO and RPO as an external stopwatch, and leaves nothing", async () => {
     expect((await stack.firstBackup("orders")).error).toBeUndefined();
@@ -181,14 +205,30 @@ describe("drills of a cluster", async () => {
     expect(throwAway.spec).toMatchObject({ instances: 1, enablePDB: false, storage: { size: "1Gi" } });
     expect(throwAway.spec["plugins"]).toBeUndefined();
     expect(throwAway.spec["backup"]).toBeUndefined();
-    expect(throwAway.metadata["ownerReferences"]).toEqual([expect.objectContaining({ kind: "Job", name: "healthy-1" })]);
+    expect(throwAway.metadata["ownerReferences"]).toEqual([
+      expect.objectContaining({ kind: "Job", name: "healthy-1" }),
+    ]);
 
     const { log, ok, record } = await endOf("healthy-1", 1);
     expect(record.failures).toEqual([]);
     expect([record.ok, ok]).toEqual([true, true]);
     expect(log).toMatch(/drill \S+ of repo2: passed/);
-    expect(record).toMatchObject({ repo: 2, pick: "newest", level: "thorough", target: null, rpo: { method: "heartbeat" } });
-    expect(record.phases.map(({ name }) => name)).toEqual(["choose", "create", "restore", "recovery", "start", "checks", "delete"]);
+    expect(record).toMatchObject({
+      repo: 2,
+      pick: "newest",
+      level: "thorough",
+      target: null,
+      rpo: { method: "heartbeat" },
+    });
+    expect(record.phases.map(({ name }) => name)).toEqual([
+      "choose",
+      "create",
+      "restore",
+      "recovery",
+      "start",
+      "checks",
+      "delete",
+    ]);
     expect(record.checks.map(({ name, verdict }) => `${name} ${verdict}`)).toEqual([
       "recovery ok",
       "collations ok",
@@ -198,9 +238,13 @@ describe("drills of a cluster", async () => {
       "dump ok",
       "checksums ok",
     ]);
-    // The program begins after its container (the log's file) and before its first line: a busy machine takes its time in between.
+    // The program begins after its container (the log's file) and before its first line: a busy machine takes its time
+    // in between.
     const file = logFile((await podOf("healthy-1")) ?? "");
-    const began = [statSync(file).birthtimeMs, Date.parse(`${readFileSync(file, "utf8").slice(0, 23).replace(" ", "T")}Z`)] as const;
+    const began = [
+      statSync(file).birthtimeMs,
+      Date.parse(`${readFileSync(file, "utf8").slice(0, 23).replace(" ", "T")}Z`),
+    ] as const;
     expect(
       measuredWithinTenth(
         record.rtoMs ?? 0,
@@ -221,7 +265,10 @@ describe("drills of a cluster", async () => {
       "success true default/orders",
     ]);
     expect(messages[0]?.event).toBe("start");
-    expect(pings).toEqual([expect.stringMatching(/^\/start\?rid=[0-9a-f-]{36}$/), expect.stringMatching(/^\?rid=[0-9a-f-]{36}$/)]);
+    expect(pings).toEqual([
+      expect.stringMatching(/^\/start\?rid=[0-9a-f-]{36}$/),
+      expect.stringMatching(/^\?rid=[0-9a-f-]{36}$/),
+    ]);
     expect(log).not.toContain(ADDRESS);
     // In both histories, and nothing of the throw-away's own in either archive.
     expect((await newestRecord(2)).id).toBe(record.id);
@@ -231,7 +278,16 @@ describe("drills of a cluster", async () => {
 
   test("its account has the rights that a drill needs, by object name if Kubernetes supports that", async () => {
     const may = async (...args: readonly string[]): Promise<boolean> =>
-      (await lab.kubectl.run(["auth", "can-i", ...args, "-n", "default", "--as=system:serviceaccount:default:orders-drill"])).stdout.trim() === "yes";
+      (
+        await lab.kubectl.run([
+          "auth",
+          "can-i",
+          ...args,
+          "-n",
+          "default",
+          "--as=system:serviceaccount:default:orders-drill",
+        ])
+      ).stdout.trim() === "yes";
     for (const args of [
       ["create", CLUSTERS],
       ["delete", `${CLUSTERS}/${HEALTHY}`],
@@ -261,11 +317,19 @@ describe("drills of a cluster", async () => {
     expect((await lab.shell(["job=healthy-1", lines.at(-1)].join("\n"))).exitCode).toBe(0);
     const { ok, record } = await endOf("small-1", 1);
     expect(ok).toBe(false);
-    expect(record.failures).toEqual([expect.objectContaining({ where: "choose", code: 122, message: expect.stringContaining("allowed are") })]);
+    expect(record.failures).toEqual([
+      expect.objectContaining({ where: "choose", code: 122, message: expect.stringContaining("allowed are") }),
+    ]);
     expect(record.phases.map(({ name }) => name)).not.toContain("restore");
     const { messages, pings } = takeMessages("small");
-    expect(messages.map((message) => `${message.event} ${message.ok}`).sort()).toEqual(["drill false", "failure false", "start true"]);
-    expect(messages.find(({ event }) => event === "failure")?.lines).toContain("log: kubectl logs -n default job/small-1");
+    expect(messages.map((message) => `${message.event} ${message.ok}`).sort()).toEqual([
+      "drill false",
+      "failure false",
+      "start true",
+    ]);
+    expect(messages.find(({ event }) => event === "failure")?.lines).toContain(
+      "log: kubectl logs -n default job/small-1",
+    );
     // Somebody else's business.
     expect(pings).toEqual([]);
   });
@@ -281,7 +345,10 @@ describe("drills of a cluster", async () => {
     await startJob("turns", "turns-2");
     const left = await lab.kubectl.waitUntil({ kind: CLUSTERS, name: "orders-drill-turns" }, () => true);
     await lab.signal((await podOf("turns-2")) ?? "", "drill", "SIGKILL");
-    await lab.kubectl.waitUntil({ kind: CLUSTERS, name: "orders-drill-turns" }, ({ metadata }) => metadata["uid"] !== left.metadata["uid"]);
+    await lab.kubectl.waitUntil(
+      { kind: CLUSTERS, name: "orders-drill-turns" },
+      ({ metadata }) => metadata["uid"] !== left.metadata["uid"],
+    );
     const { ok, record } = await endOf("turns-2", 1);
     expect([ok, record.failures]).toEqual([true, []]);
     expect(await leftOf("orders-drill-turns")).toEqual([]);
@@ -334,10 +401,13 @@ describe("drills of a cluster", async () => {
   test("its metrics are those of the cluster, on CloudNativePG's own endpoint", async () => {
     // A sidecar that starts again reads the history at once.
     await lab.signal("orders-1", "plugin-pgbackstop", "SIGKILL");
-    const scrape = "fetch('http://localhost:9187/metrics').then((answer) => answer.text()).then((text) => console.log(text))";
+    const scrape =
+      "fetch('http://localhost:9187/metrics').then((answer) => answer.text()).then((text) => console.log(text))";
     const drills = async (): Promise<string[]> => {
       const { stdout } = await lab.kubectl.exec("orders-1", "plugin-pgbackstop", ["node", "-e", scrape]);
-      return [...stdout.matchAll(/^pgbackstop_drill_ok\{[^}]*repo_key="([12])"[^}]*\} (\S+)$/gm)].map(([, repo, ok]) => `repo${repo} ${ok}`).sort();
+      return [...stdout.matchAll(/^pgbackstop_drill_ok\{[^}]*repo_key="([12])"[^}]*\} (\S+)$/gm)]
+        .map(([, repo, ok]) => `repo${repo} ${ok}`)
+        .sort();
     };
     await expect.poll(drills, { timeout: 180_000, interval: 1000 }).toEqual(["repo1 0", "repo2 0"]);
   });
@@ -347,9 +417,21 @@ describe("drills of a cluster", async () => {
       (each) => atob((each as { data?: Record<string, string> }).data?.["ENCRYPTION_PASS"] ?? "") === PASSPHRASE,
     );
     const patch = JSON.stringify({ stringData: { ENCRYPTION_PASS: "not this one" } });
-    await lab.kubectl.runOk(["patch", "secret", secret?.metadata.name ?? "", "-n", "default", "--type=merge", "-p", patch]);
+    await lab.kubectl.runOk([
+      "patch",
+      "secret",
+      secret?.metadata.name ?? "",
+      "-n",
+      "default",
+      "--type=merge",
+      "-p",
+      patch,
+    ]);
     const wrong = await drill("healthy", "healthy-3");
-    expect([wrong.ok, wrong.record.failures]).toEqual([false, [expect.objectContaining({ where: "choose", error: "CryptoError", code: 95 })]]);
+    expect([wrong.ok, wrong.record.failures]).toEqual([
+      false,
+      [expect.objectContaining({ where: "choose", error: "CryptoError", code: 95 })],
+    ]);
     // What is archived meanwhile may come between.
     rmSync(join(stack.first.bucketPath, "orders"), { recursive: true, maxRetries: 10 });
     await startJob("faults", "faults-2");
@@ -359,7 +441,10 @@ describe("drills of a cluster", async () => {
   });
 });
 
-/** Within a tenth of what was measured, from the least to the most that it may have been; or what a scheduler takes from either clock. */
+/**
+ * Within a tenth of what was measured, from the least to the most that it may have been; or what a scheduler takes from
+ * either clock.
+ */
 function measuredWithinTenth(reportedMs: number, measuredMs: readonly number[]): string {
   const [least, most] = [Math.min(...measuredMs), Math.max(...measuredMs)];
   const isNear = reportedMs >= least - Math.max(least / 10, 300) && reportedMs <= most + Math.max(most / 10, 300);

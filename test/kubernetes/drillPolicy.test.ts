@@ -1,6 +1,6 @@
 /**
- * A real API server holds the account of a cluster's drills to what its policy says: the Cluster that a drill makes is created, and the same one
- * with another image, another Secret or anything else in its pods is not.
+ * A real API server holds the account of a cluster's drills to what its policy says: the Cluster that a drill makes is
+ * created, and the same one with another image, another Secret or anything else in its pods is not.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { renderCluster } from "../../components/render/kubernetes/clusterObjects";
@@ -29,7 +29,9 @@ const OF_PRODUCTION = {
     env: [{ name: "TOKEN", valueFrom: { secretKeyRef: { name: "orders-token", key: "token" } } }],
     certificates: { serverCASecret: "orders-own-ca", serverTLSSecret: "orders-own-tls" },
     imagePullSecrets: [{ name: "registry" }],
-    postgresql: { ldap: { server: "ldap.example.net", bindSearchAuth: { bindPassword: { name: "ldap", key: "password" } } } },
+    postgresql: {
+      ldap: { server: "ldap.example.net", bindSearchAuth: { bindPassword: { name: "ldap", key: "password" } } },
+    },
     storage: { pvcTemplate: { volumeMode: "Filesystem" } },
     monitoring: { customQueriesSecret: [{ name: "own-queries", key: "queries" }] },
     logLevel: "debug",
@@ -51,7 +53,10 @@ const thrownAway = (): JsonObject =>
     resources: { "requests.cpu": "500m" },
   });
 
-/** As CloudNativePG's webhook hands it on (`api/v1/cluster_defaults.go` of 1.30), with a plugin that the operator adds to every Cluster. */
+/**
+ * As CloudNativePG's webhook hands it on (`api/v1/cluster_defaults.go` of 1.30), with a plugin that the operator adds
+ * to every Cluster.
+ */
 const FILLED_IN = {
   spec: {
     bootstrap: { recovery: { database: "app", owner: "app" } },
@@ -62,13 +67,17 @@ const FILLED_IN = {
       customQueriesSecret: [{ name: "own-queries", key: "queries" }],
     },
     probes: { liveness: { isolationCheck: { enabled: true, requestTimeout: 1000, connectionTimeout: 1000 } } },
-    replicationSlots: { highAvailability: { enabled: true, slotPrefix: "_cnpg_" }, synchronizeReplicas: { enabled: true } },
+    replicationSlots: {
+      highAvailability: { enabled: true, slotPrefix: "_cnpg_" },
+      synchronizeReplicas: { enabled: true },
+    },
   },
 };
 
 const secret = { name: "of-somebody-else", key: "key" };
 const volume = { size: "50Gi", pvcTemplate: { dataSource: { kind: "PersistentVolumeClaim", name: "orders-1" } } };
-const { plugin } = (thrownAway()["spec"] as { externalClusters: [{ plugin: { name: string; parameters: object } }] }).externalClusters[0];
+const { plugin } = (thrownAway()["spec"] as { externalClusters: [{ plugin: { name: string; parameters: object } }] })
+  .externalClusters[0];
 const sourceWith = (parameters: object): object => ({
   externalClusters: [{ name: "source", plugin: { ...plugin, parameters: { ...plugin.parameters, ...parameters } } }],
 });
@@ -76,19 +85,48 @@ const sourceWith = (parameters: object): object => ({
 /** What is laid over the Cluster of a drill, and the words with which it is refused. */
 const REFUSED: readonly (readonly [what: string, over: object, pattern: RegExp])[] = [
   ["another name", { metadata: { name: "orders-2" } }, /makes Clusters of these names/],
-  ["an annotation that changes pods", { metadata: { annotations: { "cnpg.io/podPatch": "[]" } } }, /without annotations/],
+  [
+    "an annotation that changes pods",
+    { metadata: { annotations: { "cnpg.io/podPatch": "[]" } } },
+    /without annotations/,
+  ],
   ["another image", { spec: { imageName: "registry.example.net/own:18" } }, /image, pods and volumes as production's/],
   [
     "no image",
-    { spec: { imageName: null, imageCatalogRef: { kind: "ImageCatalog", name: "own", major: 18, apiGroup: "postgresql.cnpg.io" } } },
+    {
+      spec: {
+        imageName: null,
+        imageCatalogRef: { kind: "ImageCatalog", name: "own", major: 18, apiGroup: "postgresql.cnpg.io" },
+      },
+    },
     /image, pods/,
   ],
   ["a superuser's Secret", { spec: { superuserSecret: { name: "of-somebody-else" } } }, /none of its Secrets/],
-  ["production's own superuser's Secret", { spec: { superuserSecret: OF_PRODUCTION.spec.superuserSecret } }, /none of its Secrets/],
-  ["files out of Secrets", { spec: { projectedVolumeTemplate: { sources: [{ secret: { name: "of-somebody-else" } }] } } }, /none of its Secrets/],
-  ["production's own files out of Secrets", { spec: { projectedVolumeTemplate: OF_PRODUCTION.spec.projectedVolumeTemplate } }, /none of its Secrets/],
-  ["a variable out of a Secret", { spec: { env: [{ name: "KEY", valueFrom: { secretKeyRef: secret } }] } }, /none of its Secrets/],
-  ["all variables of a Secret", { spec: { envFrom: [{ secretRef: { name: "of-somebody-else" } }] } }, /none of its Secrets/],
+  [
+    "production's own superuser's Secret",
+    { spec: { superuserSecret: OF_PRODUCTION.spec.superuserSecret } },
+    /none of its Secrets/,
+  ],
+  [
+    "files out of Secrets",
+    { spec: { projectedVolumeTemplate: { sources: [{ secret: { name: "of-somebody-else" } }] } } },
+    /none of its Secrets/,
+  ],
+  [
+    "production's own files out of Secrets",
+    { spec: { projectedVolumeTemplate: OF_PRODUCTION.spec.projectedVolumeTemplate } },
+    /none of its Secrets/,
+  ],
+  [
+    "a variable out of a Secret",
+    { spec: { env: [{ name: "KEY", valueFrom: { secretKeyRef: secret } }] } },
+    /none of its Secrets/,
+  ],
+  [
+    "all variables of a Secret",
+    { spec: { envFrom: [{ secretRef: { name: "of-somebody-else" } }] } },
+    /none of its Secrets/,
+  ],
   [
     "a role with a password",
     { spec: { managed: { roles: [{ name: "app", passwordSecret: { name: "of-somebody-else" } }] } } },
@@ -97,18 +135,39 @@ const REFUSED: readonly (readonly [what: string, over: object, pattern: RegExp])
   ["production's certificates", { spec: { certificates: OF_PRODUCTION.spec.certificates } }, /none of its Secrets/],
   [
     "an archive of its own",
-    { spec: { backup: { barmanObjectStore: { destinationPath: "s3://own/", s3Credentials: { accessKeyId: secret, secretAccessKey: secret } } } } },
+    {
+      spec: {
+        backup: {
+          barmanObjectStore: {
+            destinationPath: "s3://own/",
+            s3Credentials: { accessKeyId: secret, secretAccessKey: secret },
+          },
+        },
+      },
+    },
     /none of its Secrets/,
   ],
   ["another account", { spec: { serviceAccountName: "admin" } }, /none of its Secrets/],
   ["a Secret to pull images with", { spec: { imagePullSecrets: [{ name: "of-somebody-else" }] } }, /image, pods/],
   ["another user", { spec: { postgresUID: 0 } }, /image, pods/],
   ["a security context", { spec: { securityContext: { privileged: true } } }, /image, pods/],
-  ["a database of its own with a Secret", { spec: { bootstrap: { initdb: { secret: { name: "of-somebody-else" } } } } }, /recovered from the source/],
-  ["a recovery with a Secret", { spec: { bootstrap: { recovery: { secret: { name: "of-somebody-else" } } } } }, /recovered from the source/],
+  [
+    "a database of its own with a Secret",
+    { spec: { bootstrap: { initdb: { secret: { name: "of-somebody-else" } } } } },
+    /recovered from the source/,
+  ],
+  [
+    "a recovery with a Secret",
+    { spec: { bootstrap: { recovery: { secret: { name: "of-somebody-else" } } } } },
+    /recovered from the source/,
+  ],
   [
     "the volumes of others",
-    { spec: { bootstrap: { recovery: { volumeSnapshots: { storage: { kind: "PersistentVolumeClaim", name: "orders-1" } } } } } },
+    {
+      spec: {
+        bootstrap: { recovery: { volumeSnapshots: { storage: { kind: "PersistentVolumeClaim", name: "orders-1" } } } },
+      },
+    },
     /recovered from the source/,
   ],
   [
@@ -130,15 +189,31 @@ const REFUSED: readonly (readonly [what: string, over: object, pattern: RegExp])
   ],
   ["a copy of production's volume", { spec: { storage: volume } }, /volumes of a drill/],
   ["a copy of production's volume for WAL", { spec: { walStorage: volume } }, /volumes of a drill/],
-  ["a copy of production's volume for a tablespace", { spec: { tablespaces: [{ name: "hot", storage: volume }] } }, /volumes of a drill/],
-  ["a tablespace that production has not", { spec: { tablespaces: [{ name: "cold", storage: { size: "1Gi" } }] } }, /volumes of a drill/],
+  [
+    "a copy of production's volume for a tablespace",
+    { spec: { tablespaces: [{ name: "hot", storage: volume }] } },
+    /volumes of a drill/,
+  ],
+  [
+    "a tablespace that production has not",
+    { spec: { tablespaces: [{ name: "cold", storage: { size: "1Gi" } }] } },
+    /volumes of a drill/,
+  ],
   [
     "an extension of another image",
     { spec: { postgresql: { extensions: [{ name: "vector", image: { reference: "registry.example.net/own" } }] } } },
     /extensions of production's/,
   ],
-  ["production's password for LDAP", { spec: { postgresql: { ldap: OF_PRODUCTION.spec.postgresql.ldap } } }, /extensions of production's/],
-  ["queries out of another Secret", { spec: { monitoring: { customQueriesSecret: [secret] } } }, /no other Secret of queries/],
+  [
+    "production's password for LDAP",
+    { spec: { postgresql: { ldap: OF_PRODUCTION.spec.postgresql.ldap } } },
+    /extensions of production's/,
+  ],
+  [
+    "queries out of another Secret",
+    { spec: { monitoring: { customQueriesSecret: [secret] } } },
+    /no other Secret of queries/,
+  ],
 ];
 
 describe("the account of a cluster's drills", async () => {
@@ -151,17 +226,22 @@ describe("the account of a cluster's drills", async () => {
   /** What the account is told; nothing is stored. */
   const refusal = async (object: unknown, namespace = "orders"): Promise<string> => {
     const as = ["--as=system:serviceaccount:orders:orders-drill", "--dry-run=server", "--validate=strict"];
-    const { stderr } = await server.kubectl.run(["create", "-n", namespace, ...as, "-f", "-"], { input: JSON.stringify(object) });
+    const { stderr } = await server.kubectl.run(["create", "-n", namespace, ...as, "-f", "-"], {
+      input: JSON.stringify(object),
+    });
     return stderr.trim();
   };
-  const own = (over: object): object => mergeOver(thrownAway(), mergeOver({ metadata: { namespace: "orders" } }, over)) as object;
+  const own = (over: object): object =>
+    mergeOver(thrownAway(), mergeOver({ metadata: { namespace: "orders" } }, over)) as object;
 
   beforeAll(async () => {
     server = await startApiServer(parts, "drill-policy");
     await server.define(["cnpg"]);
     await server.kubectl.apply([{ apiVersion: "v1", kind: "Namespace", metadata: { name: "orders" } }, production()]);
     const drills = rendered().filter(({ role }) =>
-      ["scope", "scope-binding", "policy", "policy-binding", "account", "role", "binding"].includes(role.replace(/^drill-/, "")),
+      ["scope", "scope-binding", "policy", "policy-binding", "account", "role", "binding"].includes(
+        role.replace(/^drill-/, ""),
+      ),
     );
     await server.kubectl.apply(drills.map(({ manifest }) => manifest));
     // The server takes a policy up some moments later.
@@ -203,7 +283,11 @@ describe("the account of a cluster's drills", async () => {
       await sleep(200);
     }
     expect(await refusal(own({}))).toMatch(/image, pods and volumes as production's/);
-    expect(await server.kubectl.refusal([own({ metadata: { name: "another" }, spec: { imageName: "registry.example.net/own:18" } })])).toBe("");
+    expect(
+      await server.kubectl.refusal([
+        own({ metadata: { name: "another" }, spec: { imageName: "registry.example.net/own:18" } }),
+      ]),
+    ).toBe("");
   });
 
   test("names its Cluster: a name that the API server makes is refused", async () => {

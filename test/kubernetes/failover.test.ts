@@ -1,8 +1,9 @@
 /**
- * Failovers under write load, with the real operator and PostgreSQL: a primary whose node loses power, once with its disk and while no
- * repository can be reached, once with synchronous replication. A client notes every commit that was acknowledged; a new cluster out of the second
- * repository alone must have them, but for those that never left the dead primary. With `any`, what one repository lacked when the primary died
- * with its disk is copied from the other one. Then two ends of a sidecar: in order while a repository does not answer, and by its liveness probe.
+ * Failovers under write load, with the real operator and PostgreSQL: a primary whose node loses power, once with its
+ * disk and while no repository can be reached, once with synchronous replication. A client notes every commit that was
+ * acknowledged; a new cluster out of the second repository alone must have them, but for those that never left the dead
+ * primary. With `any`, what one repository lacked when the primary died with its disk is copied from the other one.
+ * Then two ends of a sidecar: in order while a repository does not answer, and by its liveness probe.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -47,7 +48,13 @@ describe("a failover under write load", async () => {
     const overrides = { cluster: { spec: { postgresql: { synchronous: { method: "any", number: 1 } } } } };
     // Replication that hangs is not given up before the test has killed what hangs.
     const parameters = { shared_buffers: "32MB", wal_sender_timeout: "5min", wal_receiver_timeout: "5min" };
-    void new CnpgCluster("orders", { ...stack.common("/orders"), storageGiB: 1, instances: 2, parameters, ...(synchronous ? { overrides } : {}) });
+    void new CnpgCluster("orders", {
+      ...stack.common("/orders"),
+      storageGiB: 1,
+      instances: 2,
+      parameters,
+      ...(synchronous ? { overrides } : {}),
+    });
   };
   const oneIsEnough = (path: string): ClusterBackupArgs => {
     const common = stack.common(path);
@@ -58,8 +65,10 @@ describe("a failover under write load", async () => {
     const before = acks().length;
     await expect.poll(() => acks().length, { timeout: 300_000 }).toBeGreaterThanOrEqual(before + count);
   };
-  const idsOn = async (pod: string): Promise<ReadonlySet<number>> => new Set((await stack.sql(pod, "select id from load")).split("\n").map(Number));
-  const segmentNow = (pod: string): Promise<string> => stack.sql(pod, "select pg_walfile_name(pg_current_wal_insert_lsn())");
+  const idsOn = async (pod: string): Promise<ReadonlySet<number>> =>
+    new Set((await stack.sql(pod, "select id from load")).split("\n").map(Number));
+  const segmentNow = (pod: string): Promise<string> =>
+    stack.sql(pod, "select pg_walfile_name(pg_current_wal_insert_lsn())");
   /** Nothing more reaches the standby, and nobody notices. */
   const freezeReplication = async (pod: string): Promise<void> => {
     const sender = "select pid from pg_stat_replication where application_name like 'orders-%' and state = 'streaming'";
@@ -69,16 +78,24 @@ describe("a failover under write load", async () => {
   };
   /** Another one than `dead`, when it takes commits. */
   const awaitPromotion = async (dead: string, name = "orders"): Promise<string> => {
-    const primaryOf = (object: object): string => (object as { status?: { currentPrimary?: string } }).status?.currentPrimary ?? dead;
-    const promoted = primaryOf(await stack.lab.kubectl.waitUntil({ kind: CLUSTERS, name }, (object) => primaryOf(object) !== dead));
-    await expect.poll(() => stack.sql(promoted, "select pg_is_in_recovery()").catch(String), { timeout: 180_000 }).toBe("f");
+    const primaryOf = (object: object): string =>
+      (object as { status?: { currentPrimary?: string } }).status?.currentPrimary ?? dead;
+    const promoted = primaryOf(
+      await stack.lab.kubectl.waitUntil({ kind: CLUSTERS, name }, (object) => primaryOf(object) !== dead),
+    );
+    await expect
+      .poll(() => stack.sql(promoted, "select pg_is_in_recovery()").catch(String), { timeout: 180_000 })
+      .toBe("f");
     return promoted;
   };
-  const uidOf = async (pod: string): Promise<unknown> => (await stack.lab.kubectl.find<{ metadata: { uid: string } }>("pods", pod))?.metadata.uid;
+  const uidOf = async (pod: string): Promise<unknown> =>
+    (await stack.lab.kubectl.find<{ metadata: { uid: string } }>("pods", pod))?.metadata.uid;
   /** When a segment of `restored` was there as a whole. */
   const storedAtMs = (server: S3Server, segment: string): number => {
     const archive = join(server.bucketPath, "restored", "archive");
-    const file = readdirSync(archive, { recursive: true, encoding: "utf8" }).find((path) => path.includes(`/${segment}-`));
+    const file = readdirSync(archive, { recursive: true, encoding: "utf8" }).find((path) =>
+      path.includes(`/${segment}-`),
+    );
     return statSync(join(archive, file ?? segment)).mtimeMs;
   };
   const verifyBoth = async (): Promise<void> => {
@@ -108,7 +125,8 @@ describe("a failover under write load", async () => {
   test("a primary that dies with its disk, while no repository is reachable, loses only unreplicated data", async () => {
     await stack.first.stop();
     await stack.second.stop();
-    const waiting = (): Promise<string> => stack.sql("orders-1", "select count(*) from pg_ls_archive_statusdir() where name like '%.ready'");
+    const waiting = (): Promise<string> =>
+      stack.sql("orders-1", "select count(*) from pg_ls_archive_statusdir() where name like '%.ready'");
     await expect.poll(async () => Number(await waiting()), { timeout: 180_000 }).toBeGreaterThanOrEqual(2);
     // Before it: what is acknowledged on a busy machine until its end is told was never sent.
     const replicated = acks();
@@ -123,8 +141,11 @@ describe("a failover under write load", async () => {
     const before = acks().filter((id) => sessionOf(id) === sessionOf(replicated.at(-1) ?? 0));
     const kept = await idsOn(primary);
     lost = before.filter((id) => !kept.has(id));
-    note(`${before.length} commits were acknowledged by the dead primary, ${lost.length} of them were never replicated`);
-    // The tail of what the dead one acknowledged, and nothing from before replication hung (but for what was on its way just then).
+    note(
+      `${before.length} commits were acknowledged by the dead primary, ${lost.length} of them were never replicated`,
+    );
+    // The tail of what the dead one acknowledged, and nothing from before replication hung (but for what was on its way
+    // just then).
     expect(lost.length).toBeGreaterThan(0);
     expect(lost).toEqual(before.slice(-lost.length));
     expect(lost.filter((id) => replicated.slice(0, -20).includes(id))).toEqual([]);
@@ -158,7 +179,8 @@ describe("a failover under write load", async () => {
       await stack.sql("ledger-1", `insert into entries values (${id})`);
       lacked.push(await stack.endSegment("ledger-1"));
     }
-    for (const segment of lacked) await expect.poll(() => stack.segmentsOf(stack.first, "ledger"), { timeout: 180_000 }).toContain(segment);
+    for (const segment of lacked)
+      await expect.poll(() => stack.segmentsOf(stack.first, "ledger"), { timeout: 180_000 }).toContain(segment);
     // A standby removes what is older than the last checkpoint that its primary sent it.
     const keptByStandby = async (): Promise<readonly string[]> => {
       await stack.sql("ledger-1", "checkpoint");
@@ -182,7 +204,8 @@ describe("a failover under write load", async () => {
       const { status } = object as { status?: { readyInstances?: number } };
       return status?.readyInstances === 2;
     });
-    const state = (): Promise<string> => stack.sql(primary, "select string_agg(sync_state, ',') from pg_stat_replication").catch(String);
+    const state = (): Promise<string> =>
+      stack.sql(primary, "select string_agg(sync_state, ',') from pg_stat_replication").catch(String);
     await expect.poll(state, { timeout: 180_000 }).toBe("quorum");
     await moreAcks(20);
     await freezeReplication(primary);
@@ -216,7 +239,9 @@ describe("a failover under write load", async () => {
     const live = await idsOn(primary);
     const gone = new Set(lost);
     const wanted = marker.filter((id) => !gone.has(id));
-    note(`${wanted.length} commits acknowledged until the restore began, ${restored.size} rows restored, ${acks().length} acknowledged by now`);
+    note(
+      `${wanted.length} commits acknowledged until the restore began, ${restored.size} rows restored, ${acks().length} acknowledged by now`,
+    );
     expect(wanted.filter((id) => !restored.has(id))).toEqual([]);
     // Nothing that the dead one took with it, and nothing that the living one does not have.
     expect([...restored].filter((id) => !live.has(id))).toEqual([]);
@@ -228,23 +253,44 @@ describe("a failover under write load", async () => {
     const stock = await findStockPgbackrest("2.60");
     if ("missing" in stock) return context.skip(stock.missing);
     const keys = (key: number, server: S3Server): string[] =>
-      Object.entries({ ...server.repositoryOptions(), path: "/orders" }).map(([name, value]) => `repo${key}-${name}=${value}`);
+      Object.entries({ ...server.repositoryOptions(), path: "/orders" }).map(
+        ([name, value]) => `repo${key}-${name}=${value}`,
+      );
     const cipher = ["repo2-cipher-type=aes-256-cbc", `repo2-cipher-pass=${PASSPHRASE}`];
-    const lines = ["[global]", ...keys(1, stack.first), ...keys(2, stack.second), ...cipher, "log-level-file=off", `lock-path=${folder}`];
+    const lines = [
+      "[global]",
+      ...keys(1, stack.first),
+      ...keys(2, stack.second),
+      ...cipher,
+      "log-level-file=off",
+      `lock-path=${folder}`,
+    ];
     const conf = join(folder, "stock.conf");
     writeFileSync(conf, `${[...lines, "[orders]", `pg1-path=${folder}`].join("\n")}\n`, { mode: 0o600 });
     for (const key of ["1", "2"]) {
-      const args = [`--config=${conf}`, "--allow-root", "--stanza=orders", `--repo=${key}`, "verify", "--output=text", "--verbose"];
+      const args = [
+        `--config=${conf}`,
+        "--allow-root",
+        "--stanza=orders",
+        `--repo=${key}`,
+        "verify",
+        "--output=text",
+        "--verbose",
+      ];
       const verified = await stock.pgbackrest.run(args);
       expect(`${verified.stdout}${verified.stderr}`).toContain("status: ok");
-      const labels = readdirSync(join(stack.first.bucketPath, "orders/backup/orders")).filter((name) => /^\d{8}-\d{6}F/.test(name));
+      const labels = readdirSync(join(stack.first.bucketPath, "orders/backup/orders")).filter((name) =>
+        /^\d{8}-\d{6}F/.test(name),
+      );
       expect(verified.stdout.match(/status: valid/g)?.length).toBe(labels.length);
     }
   });
 
   test("with policy any, the promoted server copies the missing WAL from the other repository", async () => {
     // Five minutes after its first archived file, most of which are over.
-    await expect.poll(() => stack.segmentsOf(stack.second, "ledger"), { timeout: 480_000, interval: 2000 }).toEqual(expect.arrayContaining(lacked));
+    await expect
+      .poll(() => stack.segmentsOf(stack.second, "ledger"), { timeout: 480_000, interval: 2000 })
+      .toEqual(expect.arrayContaining(lacked));
     expect(await stack.verb("ledger-2", "verify", "--repo=2")).toMatchObject({ exitCode: 0 });
   });
 
@@ -255,7 +301,8 @@ describe("a failover under write load", async () => {
     const last = await segmentNow("restored-1");
     const before = await uidOf("restored-1");
     stack.first.pause();
-    const whole = (): string => readFileSync(join(stack.lab.logFolder, "pods", "default_restored-1_plugin-pgbackstop.log"), "utf8");
+    const whole = (): string =>
+      readFileSync(join(stack.lab.logFolder, "pods", "default_restored-1_plugin-pgbackstop.log"), "utf8");
     const began = whole().length;
     const log = (): string => whole().slice(began);
     await stack.lab.kubectl.runOk(["delete", "pod", "restored-1", "-n", "default", "--wait=false"]);
@@ -270,12 +317,16 @@ describe("a failover under write load", async () => {
     await expect.poll(log, { timeout: 180_000 }).toContain("cnpg-instance command end: completed successfully");
     const endedAtMs = Date.parse(`${/^(\S+ \S+) .*cnpg-instance command end/m.exec(log())?.[1]}Z`);
     expect(storedAtMs(stack.first, last)).toBeLessThanOrEqual(endedAtMs);
-    await expect.poll(() => stack.sql("restored-1", "select count(*) from load where id = 0").catch(String), { timeout: 180_000 }).toBe("1");
+    await expect
+      .poll(() => stack.sql("restored-1", "select count(*) from load where id = 0").catch(String), { timeout: 180_000 })
+      .toBe("1");
   });
 
   test("a hanging sidecar is restarted, and waiting WAL is archived", async () => {
     const restarts = async (): Promise<number> => {
-      const pod = await stack.lab.kubectl.find<{ status: { initContainerStatuses: { name: string; restartCount: number }[] } }>("pods", "restored-1");
+      const pod = await stack.lab.kubectl.find<{
+        status: { initContainerStatuses: { name: string; restartCount: number }[] };
+      }>("pods", "restored-1");
       return pod?.status.initContainerStatuses.find(({ name }) => name === "plugin-pgbackstop")?.restartCount ?? 0;
     };
     const before = await restarts();

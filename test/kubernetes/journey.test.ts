@@ -1,6 +1,7 @@
 /**
- * A user's stack in a Kubernetes with the real operator and PostgreSQL: what the components declare is applied as it is, from the plugin to a
- * restored cluster, with WAL and a tablespace on volumes of their own. A Cluster that others made gets its backups while it runs.
+ * A user's stack in a Kubernetes with the real operator and PostgreSQL: what the components declare is applied as it
+ * is, from the plugin to a restored cluster, with WAL and a tablespace on volumes of their own. A Cluster that others
+ * made gets its backups while it runs.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -73,9 +74,12 @@ describe("a stack of the components", async () => {
     expect(info.stderr).toBe("");
     expect(info.stdout).toContain("status: ok");
     expect(info.stdout).toMatch(/repo1: none\n\s+repo2: aes-256-cbc/);
-    const args = /^orders: all is well\n {2}repo1 {2}s3:.*\n {4}newest backup {2}\d{8}-\d{6}F \(full\), \d+ (seconds|minutes) ago\n/;
+    const args =
+      /^orders: all is well\n {2}repo1 {2}s3:.*\n {4}newest backup {2}\d{8}-\d{6}F \(full\), \d+ (seconds|minutes) ago\n/;
     const status = (): Promise<RunResult> => command("status");
-    await expect.poll(status, { timeout: 60_000, interval: 1000 }).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(args) });
+    await expect
+      .poll(status, { timeout: 60_000, interval: 1000 })
+      .toMatchObject({ exitCode: 0, stdout: expect.stringMatching(args) });
     expect(await command("verify", "--repo=2")).toMatchObject({ exitCode: 0 });
     const check = await command("check");
     expect(`${check.stdout}${check.stderr}`).not.toContain("ERROR");
@@ -84,15 +88,20 @@ describe("a stack of the components", async () => {
 
   test("changes nothing when it is applied again, and restarts nothing for a changed retention", async () => {
     const before = await podsOf("orders");
-    const generation = async (): Promise<unknown> => (await lab.kubectl.find(CLUSTERS, "orders"))?.metadata["generation"];
+    const generation = async (): Promise<unknown> =>
+      (await lab.kubectl.find(CLUSTERS, "orders"))?.metadata["generation"];
     const was = await generation();
     const again = (await renderedObjects(() => void orders())) as KubernetesObject[];
     await lab.kubectl.apply(again);
     expect(await generation()).toBe(was);
     const kept7Days = (): ClusterBackupArgs["repositories"] =>
-      Object.fromEntries(Object.entries(stack.repositoriesAt("/orders")).map(([key, location]) => [key, { ...location, keepDays: 7 }]));
+      Object.fromEntries(
+        Object.entries(stack.repositoriesAt("/orders")).map(([key, location]) => [key, { ...location, keepDays: 7 }]),
+      );
     const other = (await renderedObjects(() => void orders({ repositories: kept7Days() }))) as KubernetesObject[];
-    const changed = other.filter((object, index) => JSON.stringify(object) !== JSON.stringify(again[index])).map(({ kind }) => kind);
+    const changed = other
+      .filter((object, index) => JSON.stringify(object) !== JSON.stringify(again[index]))
+      .map(({ kind }) => kind);
     expect(changed).toEqual(["ConfigMap"]);
     await lab.kubectl.apply(other);
     expect(await generation()).toBe(was);
@@ -100,9 +109,14 @@ describe("a stack of the components", async () => {
   });
 
   test("takes a backup when an update requests one", async () => {
-    const program = (): BackupNow => new BackupNow("before-v2", { cluster: orders().access, type: "incr", triggers: ["v2"] });
-    const backups = ((await renderedObjects(() => void program())) as KubernetesObject[]).filter(({ kind }) => kind === "Backup");
-    expect(backups.map(({ metadata }) => metadata.name)).toEqual([expect.stringMatching(/^orders-before-v2-backup-[0-9a-f]{8}$/)]);
+    const program = (): BackupNow =>
+      new BackupNow("before-v2", { cluster: orders().access, type: "incr", triggers: ["v2"] });
+    const backups = ((await renderedObjects(() => void program())) as KubernetesObject[]).filter(
+      ({ kind }) => kind === "Backup",
+    );
+    expect(backups.map(({ metadata }) => metadata.name)).toEqual([
+      expect.stringMatching(/^orders-before-v2-backup-[0-9a-f]{8}$/),
+    ]);
     await lab.kubectl.apply(backups);
     const status = await backupResult(lab, backups[0]?.metadata.name ?? "");
     expect(status.error).toBeUndefined();
@@ -113,18 +127,26 @@ describe("a stack of the components", async () => {
     const labels = (server: S3Server): string[] =>
       readdirSync(join(server.bucketPath, "orders/backup/orders")).filter((name) => /^\d{8}-\d{6}F/.test(name));
     const before = labels(stack.first);
-    // The other retention just now has reached the pod or is about to: its sidecar starts again when the backup by hand has ended, not before.
-    // PostgreSQL spreads the checkpoint of a backup that does not hurry over minutes, so long as there is something to write.
-    await sql("orders-1", "create table ballast as select g as id, repeat('x', 900) as filler from generate_series(1, 20000) g");
+    // The other retention just now has reached the pod or is about to: its sidecar starts again when the backup by hand
+    // has ended, not before. PostgreSQL spreads the checkpoint of a backup that does not hurry over minutes, so long as
+    // there is something to write.
+    await sql(
+      "orders-1",
+      "create table ballast as select g as id, repeat('x', 900) as filler from generate_series(1, 20000) g",
+    );
     const onPrimary = stack.verb("orders-1", "backup", "--type=full", "--start-fast=n");
     const leases = join(stack.first.bucketPath, "orders/pgbackstop/orders/lease");
-    const isHeld = (): boolean => readdirSync(leases).some((name) => /"state":"held"/.test(readFileSync(join(leases, name), "utf8")));
+    const isHeld = (): boolean =>
+      readdirSync(leases).some((name) => /"state":"held"/.test(readFileSync(join(leases, name), "utf8")));
     await expect.poll(isHeld, { timeout: 60_000 }).toBe(true);
 
-    const objects = await renderedObjects(() => void new BackupNow("beside", { cluster: orders().access, type: "incr" }));
+    const objects = await renderedObjects(
+      () => void new BackupNow("beside", { cluster: orders().access, type: "incr" }),
+    );
     const asked = (objects as KubernetesObject[]).find(({ kind }) => kind === "Backup") as KubernetesObject;
     await lab.kubectl.apply([asked]);
-    const log = (): string => readFileSync(join(lab.logFolder, "pods", "default_orders-2_plugin-pgbackstop.log"), "utf8");
+    const log = (): string =>
+      readFileSync(join(lab.logFolder, "pods", "default_orders-2_plugin-pgbackstop.log"), "utf8");
     await expect.poll(log, { timeout: 120_000 }).toContain("another process uses a repository");
     expect(isHeld()).toBe(true);
     await sql("orders-1", "checkpoint");
@@ -142,7 +164,9 @@ describe("a stack of the components", async () => {
     expect(made[1]?.startsWith(`${made[0]}_`)).toBe(true);
     expect(status.pluginMetadata?.["repo2"]).toBe(status.pluginMetadata?.["repo1"]);
     // A verb that only reads ends with its sidecar, which may start again just now.
-    await expect.poll(() => stack.verb("orders-2", "verify"), { timeout: 120_000, interval: 1000 }).toMatchObject({ exitCode: 0 });
+    await expect
+      .poll(() => stack.verb("orders-2", "verify"), { timeout: 120_000, interval: 1000 })
+      .toMatchObject({ exitCode: 0 });
   });
 
   test("is added to an existing running Cluster, whose instance is replaced", async () => {
@@ -165,17 +189,24 @@ describe("a stack of the components", async () => {
 
     const attached = (): CnpgBackup => new CnpgBackup("legacy", { ...stack.common("/legacy"), clusterName: "legacy" });
     await lab.kubectl.apply(await renderedObjects(() => void attached()), { fieldManager: "pulumi", force: true });
-    await expect.poll(() => podsOf("legacy"), { timeout: 180_000, interval: 500 }).toEqual([expect.not.stringContaining(before[0] ?? "")]);
+    await expect
+      .poll(() => podsOf("legacy"), { timeout: 180_000, interval: 500 })
+      .toEqual([expect.not.stringContaining(before[0] ?? "")]);
   });
 
   test("reports each repository's recovery window on CloudNativePG's own endpoint", async () => {
-    const scrape = "fetch('http://localhost:9187/metrics').then((answer) => answer.text()).then((text) => console.log(text))";
+    const scrape =
+      "fetch('http://localhost:9187/metrics').then((answer) => answer.text()).then((text) => console.log(text))";
     const window = async (): Promise<Record<string, number>> => {
       const { stdout } = await lab.kubectl.exec("orders-1", "plugin-pgbackstop", ["node", "-e", scrape]);
-      const lines = stdout.matchAll(/^pgbackstop_recovery_window_(start|end)_timestamp_seconds\{[^}]*repo_key="([12])"[^}]*\} (\S+)$/gm);
+      const lines = stdout.matchAll(
+        /^pgbackstop_recovery_window_(start|end)_timestamp_seconds\{[^}]*repo_key="([12])"[^}]*\} (\S+)$/gm,
+      );
       return Object.fromEntries([...lines].map(([, end, repoIndex, value]) => [`${end} ${repoIndex}`, Number(value)]));
     };
-    await expect.poll(async () => Object.keys(await window()).sort(), { timeout: 180_000 }).toEqual(["end 1", "end 2", "start 1", "start 2"]);
+    await expect
+      .poll(async () => Object.keys(await window()).sort(), { timeout: 180_000 })
+      .toEqual(["end 1", "end 2", "start 1", "start 2"]);
     const ends = await window();
     const nowS = Date.now() / 1000;
     for (const repoIndex of ["1", "2"]) {
@@ -196,17 +227,24 @@ describe("a stack of the components", async () => {
 
     const restored = (): CnpgRestore => {
       const { like, source } = orders();
-      return new CnpgRestore("restored", { ...stack.common("/restored"), ...like, source: { ...source, from: ["repo2"], target: { time } } });
+      return new CnpgRestore("restored", {
+        ...stack.common("/restored"),
+        ...like,
+        source: { ...source, from: ["repo2"], target: { time } },
+      });
     };
     await stack.declare(() => restored());
     await lab.kubectl.waitForCondition(CLUSTERS, "restored", "Ready");
     expect(await sql("restored-1", sum)).toBe(before);
-    expect(await sql("restored-1", "select spcname from pg_tablespace t join pg_class c on c.reltablespace = t.oid where relname = 'goods'")).toBe(
-      "hot",
-    );
-    expect((await lab.kubectl.exec("restored-1", "postgres", ["sh", "-c", "readlink -f $PGDATA/pg_wal"])).stdout).toContain(
-      "/var/lib/postgresql/wal",
-    );
+    expect(
+      await sql(
+        "restored-1",
+        "select spcname from pg_tablespace t join pg_class c on c.reltablespace = t.oid where relname = 'goods'",
+      ),
+    ).toBe("hot");
+    expect(
+      (await lab.kubectl.exec("restored-1", "postgres", ["sh", "-c", "readlink -f $PGDATA/pg_wal"])).stdout,
+    ).toContain("/var/lib/postgresql/wal");
     const status = await stack.firstBackup("restored");
     expect(status.error).toBeUndefined();
     expect(status.pluginMetadata?.["type"]).toBe("full");
@@ -223,7 +261,9 @@ describe("a stack of the components", async () => {
     await stack.declare(() => follower(true));
     await lab.kubectl.waitForCondition(CLUSTERS, "follower", "Ready");
     // CloudNativePG restarts a new instance once more when it has its settings.
-    await expect.poll(() => sql("follower-1", "select pg_is_in_recovery()").catch(String), { timeout: 180_000 }).toBe("t");
+    await expect
+      .poll(() => sql("follower-1", "select pg_is_in_recovery()").catch(String), { timeout: 180_000 })
+      .toBe("t");
     await sql("orders-1", "insert into goods select g, md5(g::text) from generate_series(10001, 12000) g");
     const before = await sql("orders-1", sum);
     const last = await stack.endSegment("orders-1");
@@ -236,7 +276,9 @@ describe("a stack of the components", async () => {
 
     const pods = await podsOf("follower");
     await stack.declare(() => follower(false));
-    await expect.poll(() => sql("follower-1", "select pg_is_in_recovery()").catch(String), { timeout: 180_000 }).toBe("f");
+    await expect
+      .poll(() => sql("follower-1", "select pg_is_in_recovery()").catch(String), { timeout: 180_000 })
+      .toBe("f");
     // In the same pod PostgreSQL starts once more: only a replica cluster has archive_mode = always.
     const written = "insert into goods values (20001, 'after the promotion') on conflict do nothing returning id";
     await expect.poll(() => sql("follower-1", written).catch(String), { timeout: 180_000 }).toContain("20001");
@@ -255,7 +297,11 @@ describe("a stack of the components", async () => {
     await expect.poll(backups, { timeout: 240_000, interval: 1000 }).toBe(2);
     expect(await info()).toMatch(/repo1: [^]*full backup: (\d{8}-\d{6}F)/);
     await lab.kubectl.waitForCondition(CLUSTERS, "legacy", "ContinuousArchiving");
-    expect(await lab.kubectl.list(BACKUPS, "default").then((all) => all.filter(({ metadata }) => metadata.name.startsWith("legacy")))).toEqual([]);
+    expect(
+      await lab.kubectl
+        .list(BACKUPS, "default")
+        .then((all) => all.filter(({ metadata }) => metadata.name.startsWith("legacy"))),
+    ).toEqual([]);
     expect(await sql("legacy-1", "select count(*) from goods")).toBe("100");
     expect(segmentsOf(stack.first, "legacy").length).toBeGreaterThan(0);
     expect(segmentsOf(stack.second, "legacy").length).toBeGreaterThan(0);
@@ -273,7 +319,9 @@ describe("a stack of the components", async () => {
     await lab.kubectl.waitForCondition(CLUSTERS, "legacy", "cnpg.io/hibernation");
     await expect.poll(() => podsOf("legacy"), { timeout: 120_000 }).toEqual([]);
     await annotate("off");
-    await expect.poll(() => sql("legacy-1", "select count(*) from goods").catch(String), { timeout: 240_000 }).toBe("101");
+    await expect
+      .poll(() => sql("legacy-1", "select count(*) from goods").catch(String), { timeout: 240_000 })
+      .toBe("101");
   });
 
   describe("bad input", () => {
@@ -282,10 +330,19 @@ describe("a stack of the components", async () => {
         const { status } = object as { status?: object };
         return JSON.stringify(status ?? {}).includes(args);
       });
-      return conditionOf(cluster, "ContinuousArchiving")?.message ?? (cluster as { status?: { phaseReason?: string } }).status?.phaseReason ?? "";
+      return (
+        conditionOf(cluster, "ContinuousArchiving")?.message ??
+        (cluster as { status?: { phaseReason?: string } }).status?.phaseReason ??
+        ""
+      );
     };
     const one = (name: string, over: Partial<CnpgClusterArgs> = {}): CnpgCluster =>
-      new CnpgCluster(name, { ...stack.common(`/${name}`), storageGiB: 1, parameters: { shared_buffers: "32MB" }, ...over });
+      new CnpgCluster(name, {
+        ...stack.common(`/${name}`),
+        storageGiB: 1,
+        parameters: { shared_buffers: "32MB" },
+        ...over,
+      });
     const clusterOf = (objects: readonly object[]): KubernetesObject =>
       (objects as KubernetesObject[]).find(({ kind }) => kind === "Cluster") as KubernetesObject;
 
@@ -302,21 +359,31 @@ describe("a stack of the components", async () => {
 
     test("a backup into it on an update's request fails, and fails the update with its own error", async () => {
       await lab.kubectl.waitForCondition(CLUSTERS, "nowhere", "Ready");
-      const program = (): BackupNow => new BackupNow("before-v3", { cluster: one("nowhere", { repositories: missing() }).access });
-      const asked = ((await renderedObjects(() => void program())) as KubernetesObject[]).find(({ kind }) => kind === "Backup") as KubernetesObject;
+      const program = (): BackupNow =>
+        new BackupNow("before-v3", { cluster: one("nowhere", { repositories: missing() }).access });
+      const asked = ((await renderedObjects(() => void program())) as KubernetesObject[]).find(
+        ({ kind }) => kind === "Backup",
+      ) as KubernetesObject;
       await lab.kubectl.apply([asked]);
       const backup = asked.metadata.name;
       const { phase = "", error = "" } = await backupResult(lab, backup);
-      expect((asked.metadata["annotations"] as Record<string, string>)["pulumi.com/waitFor"]).toContain(`@.phase == '${phase}'`);
+      expect((asked.metadata["annotations"] as Record<string, string>)["pulumi.com/waitFor"]).toContain(
+        `@.phase == '${phase}'`,
+      );
       const end = backupEndCreate({ namespace: "default", backup, uid: "", phase, error, backupId: "" });
       await expect(end).rejects.toThrow(/has not completed \(failed\): [^]*bucket 'missing' does not exist/);
     });
 
     test("the Cluster's status names an unknown parameter", async () => {
-      const objects = await renderedObjects(() => one("unknown", { overrides: { cluster: { spec: { plugins: null } } } }));
+      const objects = await renderedObjects(() =>
+        one("unknown", { overrides: { cluster: { spec: { plugins: null } } } }),
+      );
       const cluster = clusterOf(objects);
       const plugins = [{ name: "pgbackstop", isWALArchiver: true, parameters: { confMap: "a" } }];
-      await lab.kubectl.apply([...objects.filter((object) => object !== cluster), { ...cluster, spec: { ...(cluster["spec"] as object), plugins } }]);
+      await lab.kubectl.apply([
+        ...objects.filter((object) => object !== cluster),
+        { ...cluster, spec: { ...(cluster["spec"] as object), plugins } },
+      ]);
       expect(await message("unknown", "confMap")).toMatch(/plugin parameter 'confMap' is unknown/);
     });
 

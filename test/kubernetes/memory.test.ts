@@ -1,6 +1,7 @@
 /**
- * How much memory a sidecar needs while it takes a backup: its own process and that of the backup, in proportional memory, looked at ten times a
- * second. `PGBACKSTOP_LONG=1` backs up 2 GB, with one worker and with two; otherwise it is 200 MB with one, which shows that it can be measured.
+ * How much memory a sidecar needs while it takes a backup: its own process and that of the backup, in proportional
+ * memory, looked at ten times a second. `PGBACKSTOP_LONG=1` backs up 2 GB, with one worker and with two; otherwise it
+ * is 200 MB with one, which shows that it can be measured.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -25,37 +26,45 @@ describe("a sidecar's memory", async () => {
   });
   afterAll(() => stack?.stop());
 
-  test.each(LONG ? [1, 2] : [1])("stays below its limit while a backup goes into both repositories, with processMax %i", async (processMax) => {
-    const name = `big${processMax}`;
-    const sized = { storageGiB: 10, parameters: { max_wal_size: "4GB" }, processMax };
-    await stack.declare(() => new CnpgCluster(name, { ...stack.common(`/${name}`), ...sized }));
-    await stack.lab.kubectl.waitForCondition(CLUSTERS, name, "Ready");
-    expect((await stack.firstBackup(name)).error).toBeUndefined();
-    const pod = `${name}-1`;
-    await stack.sql(pod, `create table filler as select g as id, repeat(md5(g::text), 8) as text from generate_series(1, ${ROWS}) g`);
-    await stack.awaitSegment(name, await stack.endSegment(pod));
+  test.each(LONG ? [1, 2] : [1])(
+    "stays below its limit while a backup goes into both repositories, with processMax %i",
+    async (processMax) => {
+      const name = `big${processMax}`;
+      const sized = { storageGiB: 10, parameters: { max_wal_size: "4GB" }, processMax };
+      await stack.declare(() => new CnpgCluster(name, { ...stack.common(`/${name}`), ...sized }));
+      await stack.lab.kubectl.waitForCondition(CLUSTERS, name, "Ready");
+      expect((await stack.firstBackup(name)).error).toBeUndefined();
+      const pod = `${name}-1`;
+      await stack.sql(
+        pod,
+        `create table filler as select g as id, repeat(md5(g::text), 8) as text from generate_series(1, ${ROWS}) g`,
+      );
+      await stack.awaitSegment(name, await stack.endSegment(pod));
 
-    const peak = watchMemory(name);
-    const beganAtMs = performance.now();
-    const object = {
-      apiVersion: "postgresql.cnpg.io/v1",
-      kind: "Backup",
-      metadata: { name: `${name}-full`, namespace: "default" },
-      spec: {
-        cluster: { name },
-        method: "plugin",
-        pluginConfiguration: { name: "pgbackstop", parameters: { type: "full" } },
-      },
-    };
-    await stack.lab.kubectl.apply([object]);
-    const status = await backupResult(stack.lab, object.metadata.name);
-    const sizeMiB = peak.stop();
-    expect(status.error).toBeUndefined();
-    const elapsedS = (performance.now() - beganAtMs) / 1000;
-    process.stdout.write(`    sidecar and backup with processMax ${processMax}: ${sizeMiB.toFixed(0)} MiB at most, ${elapsedS.toFixed(0)} s\n`);
-    expect(sizeMiB).toBeGreaterThan(30);
-    expect(sizeMiB).toBeLessThan(SIZE_MIB_MAX[processMax] ?? 0);
-  });
+      const peak = watchMemory(name);
+      const beganAtMs = performance.now();
+      const object = {
+        apiVersion: "postgresql.cnpg.io/v1",
+        kind: "Backup",
+        metadata: { name: `${name}-full`, namespace: "default" },
+        spec: {
+          cluster: { name },
+          method: "plugin",
+          pluginConfiguration: { name: "pgbackstop", parameters: { type: "full" } },
+        },
+      };
+      await stack.lab.kubectl.apply([object]);
+      const status = await backupResult(stack.lab, object.metadata.name);
+      const sizeMiB = peak.stop();
+      expect(status.error).toBeUndefined();
+      const elapsedS = (performance.now() - beganAtMs) / 1000;
+      process.stdout.write(
+        `    sidecar and backup with processMax ${processMax}: ${sizeMiB.toFixed(0)} MiB at most, ${elapsedS.toFixed(0)} s\n`,
+      );
+      expect(sizeMiB).toBeGreaterThan(30);
+      expect(sizeMiB).toBeLessThan(SIZE_MIB_MAX[processMax] ?? 0);
+    },
+  );
 });
 
 /** Of everything that runs the runtime for a cluster. */

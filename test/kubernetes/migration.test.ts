@@ -1,10 +1,11 @@
 /**
- * `Migration` into a cluster, as its component declares it, in a Kubernetes with the real operator and PostgreSQL: a plain server's databases go into
- * the cluster by Jobs, an application is stopped, led elsewhere and started, a target that was tampered with fails its step, and the source can be removed
- * after a backup in each repository and a drill.
+ * `Migration` into a cluster, as its component declares it, in a Kubernetes with the real operator and PostgreSQL: a
+ * plain server's databases go into the cluster by Jobs, an application is stopped, led elsewhere and started, a target
+ * that was tampered with fails its step, and the source can be removed after a backup in each repository and a drill.
  *
- * The engine is a **double** here: it applies what is declared, one step after the other, and creates a failed Job again, as the provider of
- * Kubernetes does with `pulumi.com/replaceUnready`. The engine itself moves databases in test/engine/migration.test.ts.
+ * The engine is a **double** here: it applies what is declared, one step after the other, and creates a failed Job
+ * again, as the provider of Kubernetes does with `pulumi.com/replaceUnready`. The engine itself moves databases in
+ * test/engine/migration.test.ts.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
@@ -74,7 +75,19 @@ describe("a migration into a cluster", async () => {
   };
   const sql = (text: string, database = "shop"): Promise<string> => stack.sql("orders-1", text, database);
   const sqlOld = async (text: string, database = "shop"): Promise<string> => {
-    const args = ["env", `PGPASSWORD=${PASSWORD}`, "psql", "-XAtd", database, "-h", "/tmp", "-U", "postgres", "-c", text];
+    const args = [
+      "env",
+      `PGPASSWORD=${PASSWORD}`,
+      "psql",
+      "-XAtd",
+      database,
+      "-h",
+      "/tmp",
+      "-U",
+      "postgres",
+      "-c",
+      text,
+    ];
     const { exitCode, stderr, stdout } = await lab.kubectl.exec("legacy", "main", args);
     if (exitCode !== 0) throw new Error(stderr);
     return stdout.trim();
@@ -91,15 +104,21 @@ describe("a migration into a cluster", async () => {
     return Object.fromEntries(Object.entries(data).map(([key, value]) => [key, atob(value)]));
   };
   const report = async <T>(verb: string): Promise<T> =>
-    JSON.parse((await lab.kubectl.find<{ data?: { report?: string } }>("configmap", `move-report-${verb}`))?.data?.report ?? "null") as T;
+    JSON.parse(
+      (await lab.kubectl.find<{ data?: { report?: string } }>("configmap", `move-report-${verb}`))?.data?.report ??
+        "null",
+    ) as T;
 
   /** Of a stage: what the cluster is made of, and of the migration what lies around and its steps in their order. */
   const objectsOf = async (
     until: MigrationStage,
   ): Promise<{ readonly cluster: readonly KubernetesObject[]; readonly move: readonly KubernetesObject[] }> => {
     // What is only read has no kind here.
-    const objects = ((await renderedObjects(() => program(until))) as KubernetesObject[]).filter(({ kind }) => kind !== undefined);
-    const isOfMigration = ({ metadata }: KubernetesObject): boolean => metadata.name.startsWith("move") || metadata.name.startsWith("orders-move");
+    const objects = ((await renderedObjects(() => program(until))) as KubernetesObject[]).filter(
+      ({ kind }) => kind !== undefined,
+    );
+    const isOfMigration = ({ metadata }: KubernetesObject): boolean =>
+      metadata.name.startsWith("move") || metadata.name.startsWith("orders-move");
     return { cluster: objects.filter((object) => !isOfMigration(object)), move: objects.filter(isOfMigration) };
   };
   const isStep = ({ kind }: KubernetesObject): boolean => kind === "Job" || kind === "Backup";
@@ -111,7 +130,10 @@ describe("a migration into a cluster", async () => {
     );
     return conditionOf(ended, "Complete")?.status === "True" ? "Complete" : "Failed";
   };
-  /** Applies what is not there yet, as an update does; ends with the step that fails, or after `last`. Tells the steps that it has made. */
+  /**
+   * Applies what is not there yet, as an update does; ends with the step that fails, or after `last`. Tells the steps
+   * that it has made.
+   */
   const up = async (until: MigrationStage, last?: string): Promise<readonly string[]> => {
     const objects = (await objectsOf(until)).move;
     await lab.kubectl.apply(objects.filter((object) => !isStep(object)));
@@ -119,7 +141,8 @@ describe("a migration into a cluster", async () => {
     for (const step of objects.filter(isStep)) {
       const { name } = step.metadata;
       const result = await lab.kubectl.find(step.kind === "Job" ? "jobs" : BACKUPS, name);
-      if (result !== null && conditionOf(result, "Failed")?.status === "True") await lab.kubectl.runOk(["delete", "job", name, "-n", "default"]);
+      if (result !== null && conditionOf(result, "Failed")?.status === "True")
+        await lab.kubectl.runOk(["delete", "job", name, "-n", "default"]);
       else if (result !== null) continue;
       await lab.kubectl.apply([step]);
       const end = step.kind === "Job" ? await jobEnd(name) : (await backupResult(lab, name)).phase;
@@ -135,30 +158,52 @@ describe("a migration into a cluster", async () => {
     const metadata = (name: string): object => ({ name, namespace: "default", labels: { app: name } });
     const secret = { apiVersion: "v1", kind: "Secret" };
     const postgres = { name: "main", image: POSTGRES_IMAGE, securityContext: { runAsUser: 26 } };
-    const fromSecret = (name: string, of: string, key: string): object => ({ name, valueFrom: { secretKeyRef: { name: of, key } } });
+    const fromSecret = (name: string, of: string, key: string): object => ({
+      name,
+      valueFrom: { secretKeyRef: { name: of, key } },
+    });
     const env = [fromSecret("PGHOST", "web-database", "host"), fromSecret("PGPASSWORD", "web-database", "password")];
-    const pod = { terminationGracePeriodSeconds: 1, containers: [{ ...postgres, command: ["bash", "-c", APPLICATION], env }] };
+    const pod = {
+      terminationGracePeriodSeconds: 1,
+      containers: [{ ...postgres, command: ["bash", "-c", APPLICATION], env }],
+    };
     await lab.kubectl.apply([
       { ...secret, metadata: metadata("legacy"), stringData: { password: PASSWORD } },
       { ...secret, metadata: metadata("web-database"), stringData: { host: "legacy", password: "of a shopkeeper" } },
-      { apiVersion: "v1", kind: "Service", metadata: metadata("legacy"), spec: { selector: { app: "legacy" }, ports: [{ port: 5432 }] } },
+      {
+        apiVersion: "v1",
+        kind: "Service",
+        metadata: metadata("legacy"),
+        spec: { selector: { app: "legacy" }, ports: [{ port: 5432 }] },
+      },
       {
         apiVersion: "v1",
         kind: "Pod",
         metadata: metadata("legacy"),
-        spec: { containers: [{ ...postgres, command: ["bash", "-c", OLD_SERVER], env: [fromSecret("PGPASSWORD", "legacy", "password")] }] },
+        spec: {
+          containers: [
+            { ...postgres, command: ["bash", "-c", OLD_SERVER], env: [fromSecret("PGPASSWORD", "legacy", "password")] },
+          ],
+        },
       },
       {
         apiVersion: "apps/v1",
         kind: "Deployment",
         metadata: metadata("web"),
-        spec: { replicas: 2, selector: { matchLabels: { app: "web" } }, template: { metadata: { labels: { app: "web" } }, spec: pod } },
+        spec: {
+          replicas: 2,
+          selector: { matchLabels: { app: "web" } },
+          template: { metadata: { labels: { app: "web" } }, spec: pod },
+        },
       },
       {
         apiVersion: "batch/v1",
         kind: "CronJob",
         metadata: metadata("nightly"),
-        spec: { schedule: "0 0 31 2 *", jobTemplate: { spec: { template: { spec: { ...pod, restartPolicy: "Never" } } } } },
+        spec: {
+          schedule: "0 0 31 2 *",
+          jobTemplate: { spec: { template: { spec: { ...pod, restartPolicy: "Never" } } } },
+        },
       },
     ]);
     await lab.kubectl.apply((await objectsOf("plan")).cluster);
@@ -171,9 +216,14 @@ describe("a migration into a cluster", async () => {
     await expect.poll(() => sqlOld(connected, "postgres").catch(String), { timeout: 120_000 }).toBe("2");
     expect(await up("plan")).toEqual(["move-plan"]);
     const plan = await report<MigrationPlan>("plan");
-    expect([plan.refusals, plan.databases.map(({ name }) => name).sort(), plan.roles]).toEqual([[], ["ledger", "shop"], ["shopkeeper"]]);
+    expect([plan.refusals, plan.databases.map(({ name }) => name).sort(), plan.roles]).toEqual([
+      [],
+      ["ledger", "shop"],
+      ["shopkeeper"],
+    ]);
     expect(plan.clients).toHaveLength(2);
-    for (const client of plan.clients) expect(client).toMatchObject({ database: "shop", user: "shopkeeper", application: "web", count: 1 });
+    for (const client of plan.clients)
+      expect(client).toMatchObject({ database: "shop", user: "shopkeeper", application: "web", count: 1 });
     expect(await web()).toEqual({ replicas: 2, pods: 2 });
   });
 
@@ -203,7 +253,12 @@ describe("a migration into a cluster", async () => {
 
   test("the source can be removed after a backup in each repository, and a drill", async () => {
     expect(await up("retire")).toEqual([expect.stringMatching(/move-first-backup/), "move-first-drill", "move-finish"]);
-    expect(await report("finish")).toMatchObject({ mayRetireSource: true, missing: [], databases: 2, backups: [{ repo: 1 }, { repo: 2 }] });
+    expect(await report("finish")).toMatchObject({
+      mayRetireSource: true,
+      missing: [],
+      databases: 2,
+      backups: [{ repo: 1 }, { repo: 2 }],
+    });
   });
 
   test("the return restores the source and the Secret", async () => {
@@ -214,7 +269,9 @@ describe("a migration into a cluster", async () => {
 
   test("its account has these rights and no others", async () => {
     const may = async (...args: readonly string[]): Promise<string> =>
-      (await lab.kubectl.run(["auth", "can-i", ...args, "-n", "default", "--as=system:serviceaccount:default:move"])).stdout.trim();
+      (
+        await lab.kubectl.run(["auth", "can-i", ...args, "-n", "default", "--as=system:serviceaccount:default:move"])
+      ).stdout.trim();
     for (const args of [
       ["get", "deployments/web"],
       ["patch", "deployments/web", "--subresource=scale"],
@@ -232,7 +289,9 @@ describe("a migration into a cluster", async () => {
       ["patch", "cronjobs/weekly"],
     ])
       expect([args, await may(...args)]).toEqual([args, "no"]);
-    const texts = JSON.stringify(await lab.kubectl.list("configmaps", "default")) + JSON.stringify(await lab.kubectl.list("jobs", "default"));
+    const texts =
+      JSON.stringify(await lab.kubectl.list("configmaps", "default")) +
+      JSON.stringify(await lab.kubectl.list("jobs", "default"));
     for (const secret of [PASSWORD, "of a shopkeeper"]) expect(texts.includes(secret)).toBe(false);
   });
 });

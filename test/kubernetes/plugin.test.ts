@@ -1,6 +1,7 @@
 /**
- * The plugin in a Kubernetes with the real operator and PostgreSQL: a cluster of two instances whose WAL and backups go to two S3 servers, one
- * of them encrypted. One server dies and comes back, certificates change, and a new cluster recovers to a time from the second repository alone.
+ * The plugin in a Kubernetes with the real operator and PostgreSQL: a cluster of two instances whose WAL and backups go
+ * to two S3 servers, one of them encrypted. One server dies and comes back, certificates change, and a new cluster
+ * recovers to a time from the second repository alone.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -37,7 +38,8 @@ describe("the plugin of CloudNativePG", async () => {
 
   beforeAll(async () => {
     const kind = await s3Kind();
-    const serverOf = (name: string): Promise<S3Server> => S3Server.create({ kind, bucket: name, moreNames: [`${name}.default.svc`] });
+    const serverOf = (name: string): Promise<S3Server> =>
+      S3Server.create({ kind, bucket: name, moreNames: [`${name}.default.svc`] });
     [first, second] = await Promise.all([serverOf("first"), serverOf("second")]);
     lab = await startLab(parts, { name: "plugin" });
     await lab.expose("first", first.port);
@@ -81,7 +83,10 @@ describe("the plugin of CloudNativePG", async () => {
     metadata: metadata(name),
     stringData: { ACCESS_KEY_ID: server.accessKey, ACCESS_SECRET_KEY: server.secretKey, ...more },
   });
-  const plugin = (parameters: object): object => ({ name: "pgbackstop", parameters: { bundle: RUNTIME_MAP, ...parameters } });
+  const plugin = (parameters: object): object => ({
+    name: "pgbackstop",
+    parameters: { bundle: RUNTIME_MAP, ...parameters },
+  });
   const both = { configMap: "both", repo1Secret: "first", repo2Secret: "second" };
   const cluster = (name: string, more: object = {}): object => ({
     apiVersion: CNPG,
@@ -105,7 +110,12 @@ describe("the plugin of CloudNativePG", async () => {
     return result.stdout.trim();
   };
   const backup = async (name: string, more: object): Promise<BackupFields> => {
-    const spec = { method: "plugin", cluster: { name: "orders" }, pluginConfiguration: { name: "pgbackstop" }, ...more };
+    const spec = {
+      method: "plugin",
+      cluster: { name: "orders" },
+      pluginConfiguration: { name: "pgbackstop" },
+      ...more,
+    };
     await lab.kubectl.apply([{ apiVersion: CNPG, kind: "Backup", metadata: metadata(name), spec }]);
     return (await backupResult(lab, name)) as BackupFields;
   };
@@ -114,7 +124,8 @@ describe("the plugin of CloudNativePG", async () => {
     readdirSync(join(server.bucketPath, "repo", "archive", "orders"), { recursive: true, encoding: "utf8" })
       .flatMap((path) => /([0-9A-F]{24})-[0-9a-f]{40}/.exec(path)?.[1] ?? [])
       .sort();
-  const fill = (from: number, to: number): string => `insert into goods select g, md5(g::text) from generate_series(${from}, ${to}) g`;
+  const fill = (from: number, to: number): string =>
+    `insert into goods select g, md5(g::text) from generate_series(${from}, ${to}) g`;
 
   test("archives a cluster's WAL into both repositories, with one sidecar a pod", async () => {
     await lab.kubectl.apply([
@@ -128,25 +139,39 @@ describe("the plugin of CloudNativePG", async () => {
     await lab.kubectl.waitForCondition(CLUSTERS, "orders", "ContinuousArchiving");
     await sql("orders-1", "create table goods (id int primary key, name text)");
     await sql("orders-1", fill(1, 5000));
-    const pods = await lab.kubectl.list<KubernetesObject & { spec: { initContainers: { name: string }[] } }>("pods", "default");
+    const pods = await lab.kubectl.list<KubernetesObject & { spec: { initContainers: { name: string }[] } }>(
+      "pods",
+      "default",
+    );
     // Those of the Jobs that made the instances go some time later.
     const instances = pods.filter(({ metadata }) => /^orders-\d+$/.test(metadata.name));
-    const counts = instances.map(({ spec }) => spec.initContainers.filter(({ name }) => name === "plugin-pgbackstop").length);
+    const counts = instances.map(
+      ({ spec }) => spec.initContainers.filter(({ name }) => name === "plugin-pgbackstop").length,
+    );
     expect(counts).toEqual([1, 1]);
     // What the operator made out of EVALUATE needs no change when the pod is made.
     const log = await lab.kubectl.runOk(["logs", "-n", OPERATOR_NAMESPACE, `deployment/${PLUGIN_SERVICE}`]);
     expect(log).toContain("TYPE_EVALUATE Pod orders-1");
     expect(log).not.toContain("TYPE_CREATE Pod");
-    // `archive_timeout` closes a segment every 5 seconds: only those of one moment can be asked for in the other repository.
+    // `archive_timeout` closes a segment every 5 seconds: only those of one moment can be asked for in the other
+    // repository.
     const atOnce = segmentsOf(second);
     expect(atOnce.length).toBeGreaterThan(0);
     await expect.poll(() => segmentsOf(first), { timeout: 60_000 }).toEqual(expect.arrayContaining(atOnce));
   });
 
   test("takes backups from the primary and from a standby into both repositories", async () => {
-    const full = await backup("full", { target: "primary", pluginConfiguration: { name: "pgbackstop", parameters: { type: "full" } } });
+    const full = await backup("full", {
+      target: "primary",
+      pluginConfiguration: { name: "pgbackstop", parameters: { type: "full" } },
+    });
     expect(full.error).toBeUndefined();
-    expect(full).toMatchObject({ phase: "completed", instanceID: { podName: "orders-1" }, online: true, majorVersion: 18 });
+    expect(full).toMatchObject({
+      phase: "completed",
+      instanceID: { podName: "orders-1" },
+      online: true,
+      majorVersion: 18,
+    });
     const label = String(full["backupId"]);
     expect(label).toMatch(/^\d{8}-\d{6}F$/);
     expect(full["pluginMetadata"]).toMatchObject({ type: "full", repo1: label, repo2: label });
@@ -156,7 +181,10 @@ describe("the plugin of CloudNativePG", async () => {
     expect(standby.error).toBeUndefined();
     expect(standby).toMatchObject({ phase: "completed", instanceID: { podName: "orders-2" } });
     expect(standby["pluginMetadata"]).toMatchObject({ type: "incr" });
-    const wrong = await backup("wrong", { target: "primary", pluginConfiguration: { name: "pgbackstop", parameters: { typ: "full" } } });
+    const wrong = await backup("wrong", {
+      target: "primary",
+      pluginConfiguration: { name: "pgbackstop", parameters: { typ: "full" } },
+    });
     expect(wrong.error).toContain("backup parameter 'typ' is unknown");
   });
 
@@ -166,24 +194,32 @@ describe("the plugin of CloudNativePG", async () => {
       await sql("orders-1", fill(turn * 10_000, turn * 10_000 + 999));
       await sql("orders-1", "select pg_switch_wal()");
     }
-    const waiting = (): Promise<string> => sql("orders-1", "select count(*) from pg_ls_archive_statusdir() where name like '%.ready'");
+    const waiting = (): Promise<string> =>
+      sql("orders-1", "select count(*) from pg_ls_archive_statusdir() where name like '%.ready'");
     await expect.poll(waiting, { timeout: 120_000 }).toBe("0");
     const result = await lab.kubectl.find(CLUSTERS, "orders");
     expect(conditionOf(result ?? {}, "ContinuousArchiving")?.status).toBe("True");
-    await expect.poll(() => segmentsOf(second).length - segmentsOf(first).length, { timeout: 60_000 }).toBeGreaterThanOrEqual(4);
+    await expect
+      .poll(() => segmentsOf(second).length - segmentsOf(first).length, { timeout: 60_000 })
+      .toBeGreaterThanOrEqual(4);
     await first.start();
-    await expect.poll(() => segmentsOf(second).filter((name) => !segmentsOf(first).includes(name)), { timeout: 120_000 }).toEqual([]);
+    await expect
+      .poll(() => segmentsOf(second).filter((name) => !segmentsOf(first).includes(name)), { timeout: 120_000 })
+      .toEqual([]);
   });
 
   test("has a sidecar that is restarted when its socket is gone", async () => {
     const restarts = async (): Promise<number> => {
-      const pod = await lab.kubectl.find<{ status: { initContainerStatuses: { name: string; restartCount: number }[] } }>("pods", "orders-2");
+      const pod = await lab.kubectl.find<{
+        status: { initContainerStatuses: { name: string; restartCount: number }[] };
+      }>("pods", "orders-2");
       return pod?.status.initContainerStatuses.find(({ name }) => name === "plugin-pgbackstop")?.restartCount ?? 0;
     };
     const before = await restarts();
     await lab.kubectl.exec("orders-2", "postgres", ["rm", "/plugins/pgbackstop"]);
     await expect.poll(restarts, { timeout: 240_000, interval: 1000 }).toBeGreaterThan(before);
-    const back = async (): Promise<number> => (await lab.kubectl.exec("orders-2", "postgres", ["test", "-S", "/plugins/pgbackstop"])).exitCode ?? 1;
+    const back = async (): Promise<number> =>
+      (await lab.kubectl.exec("orders-2", "postgres", ["test", "-S", "/plugins/pgbackstop"])).exitCode ?? 1;
     await expect.poll(back, { timeout: 180_000 }).toBe(0);
   });
 
@@ -201,29 +237,39 @@ describe("the plugin of CloudNativePG", async () => {
       }
     })();
     await expect.poll(() => acknowledged, { timeout: 120_000 }).toBeGreaterThan(1_000_003);
-    await expect.poll(() => sql("orders-2", "select count(*) from goods where id = 1000003").catch(String), { timeout: 120_000 }).toBe("1");
+    await expect
+      .poll(() => sql("orders-2", "select count(*) from goods where id = 1000003").catch(String), { timeout: 120_000 })
+      .toBe("1");
     await lab.kubectl.runOk(["delete", "pod", "orders-1", "--grace-period=1", "--wait=false"]);
-    const isPromoted = (object: object): boolean => (object as { status?: { currentPrimary?: string } }).status?.currentPrimary === "orders-2";
+    const isPromoted = (object: object): boolean =>
+      (object as { status?: { currentPrimary?: string } }).status?.currentPrimary === "orders-2";
     await lab.kubectl.waitUntil({ kind: CLUSTERS, name: "orders" }, isPromoted);
     ended = true;
     await writing;
     primary = "orders-2";
     await expect.poll(() => sql(primary, "select pg_is_in_recovery()").catch(String), { timeout: 120_000 }).toBe("f");
-    // Replication is asynchronous: the last commits may be lost with the old primary. What the new one has must be in the archive; the next test recovers it.
+    // Replication is asynchronous: the last commits may be lost with the old primary. What the new one has must be in
+    // the archive; the next test recovers it.
     const kept = Number(await sql(primary, "select max(id) from goods"));
     expect(kept).toBeGreaterThanOrEqual(1_000_003);
     await expect.poll(() => endSegment(lab, primary).catch(String), { timeout: 60_000 }).toMatch(/^[0-9A-F]{24}$/);
-    await expect.poll(() => segmentsOf(second).some((name) => name.startsWith("00000002")), { timeout: 180_000 }).toBe(true);
+    await expect
+      .poll(() => segmentsOf(second).some((name) => name.startsWith("00000002")), { timeout: 180_000 })
+      .toBe(true);
   });
 
   test("recovers a new cluster to a time from the second repository alone, under new certificates", async () => {
-    const log = (): Promise<string> => lab.kubectl.runOk(["logs", "-n", OPERATOR_NAMESPACE, `deployment/${PLUGIN_SERVICE}`]);
+    const log = (): Promise<string> =>
+      lab.kubectl.runOk(["logs", "-n", OPERATOR_NAMESPACE, `deployment/${PLUGIN_SERVICE}`]);
     await lab.kubectl.apply(await certificates(), { force: true });
     await expect.poll(log, { timeout: 120_000 }).toContain("certificates were renewed");
 
     const before = await sql(primary, "select count(*) || md5(string_agg(id || name, ',' order by id)) from goods");
     await sql(primary, "select pg_sleep(1.1)");
-    const targetTime = await sql(primary, "select to_char(now() at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00'");
+    const targetTime = await sql(
+      primary,
+      "select to_char(now() at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00'",
+    );
     await sql(primary, "select pg_sleep(1.1)");
     await sql(primary, "delete from goods where id > 100");
     const last = await endSegment(lab, primary);
@@ -238,13 +284,17 @@ describe("the plugin of CloudNativePG", async () => {
       }),
     ]);
     await lab.kubectl.waitForCondition(CLUSTERS, "copy", "Ready");
-    expect(await sql("copy-1", "select count(*) || md5(string_agg(id || name, ',' order by id)) from goods")).toBe(before);
+    expect(await sql("copy-1", "select count(*) || md5(string_agg(id || name, ',' order by id)) from goods")).toBe(
+      before,
+    );
     expect(await sql("copy-1", "select pg_is_in_recovery()")).toBe("f");
     await lab.kubectl.waitForCondition(CLUSTERS, "copy", "ContinuousArchiving");
   });
 
   test("refuses the archive of another cluster", async () => {
-    await lab.kubectl.apply([cluster("wrong", { plugins: [{ ...plugin({ ...both, stanza: "orders" }), isWALArchiver: true }] })]);
+    await lab.kubectl.apply([
+      cluster("wrong", { plugins: [{ ...plugin({ ...both, stanza: "orders" }), isWALArchiver: true }] }),
+    ]);
     const refused = await lab.kubectl.waitUntil({ kind: CLUSTERS, name: "wrong" }, (object) => {
       const condition = conditionOf(object, "ContinuousArchiving");
       return condition?.status === "False" && (condition.message ?? "").includes("do not match repo");
@@ -267,7 +317,11 @@ describe("the plugin of CloudNativePG", async () => {
       encrypted,
       `repo2-cipher-pass=${PASSPHRASE}`,
     ];
-    writeFileSync(conf, `${[...lines, "log-level-file=off", `lock-path=${folder}`, "[orders]", `pg1-path=${folder}`].join("\n")}\n`, { mode: 0o600 });
+    writeFileSync(
+      conf,
+      `${[...lines, "log-level-file=off", `lock-path=${folder}`, "[orders]", `pg1-path=${folder}`].join("\n")}\n`,
+      { mode: 0o600 },
+    );
     for (const key of ["1", "2"]) {
       const verified = await stock.pgbackrest.run([
         `--config=${conf}`,

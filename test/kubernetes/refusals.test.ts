@@ -1,6 +1,7 @@
 /**
- * What is wrong is told at the earliest place that can know it, in words that say what to do: with the real API server, operator and
- * PostgreSQL, and with the way out where there is one. And a cluster that gets another name and keeps its archive.
+ * What is wrong is told at the earliest place that can know it, in words that say what to do: with the real API server,
+ * operator and PostgreSQL, and with the way out where there is one. And a cluster that gets another name and keeps its
+ * archive.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ClusterBackupArgs, CnpgClusterArgs } from "../../components/databases/cnpgArgs";
@@ -18,7 +19,11 @@ interface ClusterObject extends KubernetesObject {
   readonly spec: { readonly plugins: readonly object[]; readonly backup: object };
 }
 
-const OTHER_ARCHIVER = { name: "barman-cloud.cloudnative-pg.io", isWALArchiver: true, parameters: { barmanObjectName: "store" } };
+const OTHER_ARCHIVER = {
+  name: "barman-cloud.cloudnative-pg.io",
+  isWALArchiver: true,
+  parameters: { barmanObjectName: "store" },
+};
 
 describe("refusals", async () => {
   const parts = await labParts("refusals in the lab");
@@ -56,12 +61,15 @@ describe("refusals", async () => {
   const refusalOf = (object: object, spec: object): Promise<string> =>
     stack.lab.kubectl.refusal([{ ...object, spec: { ...(object as { spec: object }).spec, ...spec } }]);
   const archivingOf = async (name: string, args: string): Promise<string> => {
-    const isReported = (object: object): boolean => (conditionOf(object, "ContinuousArchiving")?.message ?? "").includes(args);
+    const isReported = (object: object): boolean =>
+      (conditionOf(object, "ContinuousArchiving")?.message ?? "").includes(args);
     const cluster = await stack.lab.kubectl.waitUntil({ kind: CLUSTERS, name }, isReported);
     return conditionOf(cluster, "ContinuousArchiving")?.message ?? "";
   };
-  const isArchiving = (name: string): Promise<unknown> => stack.lab.kubectl.waitForCondition(CLUSTERS, name, "ContinuousArchiving");
-  const remove = (name: string): Promise<unknown> => stack.lab.kubectl.runOk(["delete", CLUSTERS, name, "-n", "default", "--wait=false"]);
+  const isArchiving = (name: string): Promise<unknown> =>
+    stack.lab.kubectl.waitForCondition(CLUSTERS, name, "ContinuousArchiving");
+  const remove = (name: string): Promise<unknown> =>
+    stack.lab.kubectl.runOk(["delete", CLUSTERS, name, "-n", "default", "--wait=false"]);
 
   test("the Cluster reports a plugin in another namespace than the operator's, and continues once it is moved", async () => {
     await stack.declare(() => one("orders"));
@@ -95,8 +103,12 @@ describe("refusals", async () => {
       'The ScheduledBackup "two-full" is invalid: spec.schedule: Invalid value: "0 3 * * 0": Beginning of range (0) below minimum (1): 0',
     );
     // Taken, and read as every hour at minute 3.
-    expect(await refusalOf(schedule, { schedule: "0 3 * * *" })).toMatch(/^Warning: Schedule parameter may not have the right number of arguments/);
-    await expect(renderedObjects(() => void one("two", { schedules: { full: { cron: "0 0 3 * * 0" } } }))).rejects.toThrow(
+    expect(await refusalOf(schedule, { schedule: "0 3 * * *" })).toMatch(
+      /^Warning: Schedule parameter may not have the right number of arguments/,
+    );
+    await expect(
+      renderedObjects(() => void one("two", { schedules: { full: { cron: "0 0 3 * * 0" } } })),
+    ).rejects.toThrow(
       'PB011 schedules.full.cron: "0 0 3 * * 0" has 6 fields, not the five of minute, hour, day of month, month, day of week; write five fields: without the seconds "0 3 * * 0"; rendering adds the sixth for CloudNativePG',
     );
   });
@@ -104,13 +116,19 @@ describe("refusals", async () => {
   test("the Cluster's condition reports a wrong key, with the option to check", async () => {
     const { accessKey } = stack.first;
     await stack.declare(() =>
-      one("wrongkey", { repositories: withFirst("wrongkey", { credentials: { accessKeyId: accessKey, secretAccessKey: "wrong" } }) }),
+      one("wrongkey", {
+        repositories: withFirst("wrongkey", { credentials: { accessKeyId: accessKey, secretAccessKey: "wrong" } }),
+      }),
     );
     const printed = await archivingOf("wrongkey", "repo1: [AccessError]");
     expect(printed).toMatch(/\[403\] SignatureDoesNotMatch/);
-    expect(printed).toMatch(/\nHINT: The secret does not match the access key: check repo1-s3-key-secret, then repo1-s3-region\.$/);
+    expect(printed).toMatch(
+      /\nHINT: The secret does not match the access key: check repo1-s3-key-secret, then repo1-s3-region\.$/,
+    );
     // The other one has it already.
-    await expect.poll(() => stack.segmentsOf(stack.second, "wrongkey"), { timeout: 60_000 }).toContain("000000010000000000000001");
+    await expect
+      .poll(() => stack.segmentsOf(stack.second, "wrongkey"), { timeout: 60_000 })
+      .toContain("000000010000000000000001");
     await remove("wrongkey");
   });
 
@@ -122,7 +140,12 @@ describe("refusals", async () => {
     expect(printed).toContain("OptionRequiredError: cnpg-instance command requires option: repo1-s3-key");
     const { accessKey, secretKey } = stack.first;
     await stack.lab.kubectl.apply([
-      { apiVersion: "v1", kind: "Secret", metadata: { name: "nobody", namespace: "default" }, stringData: { id: accessKey, key: secretKey } },
+      {
+        apiVersion: "v1",
+        kind: "Secret",
+        metadata: { name: "nobody", namespace: "default" },
+        stringData: { id: accessKey, key: secretKey },
+      },
     ]);
   });
 
@@ -132,14 +155,21 @@ describe("refusals", async () => {
         ...stack.common("/copies"),
         ...small,
         ...over,
-        source: { stanza: "orders", repositories: stack.repositoriesAt("/orders"), ...(time === undefined ? {} : { target: { time } }) },
+        source: {
+          stanza: "orders",
+          repositories: stack.repositoriesAt("/orders"),
+          ...(time === undefined ? {} : { target: { time } }),
+        },
       });
 
     test("of two recovered from one archive, the second is refused in a repository where the first took the timeline", async () => {
       expect((await stack.firstBackup("orders")).error).toBeUndefined();
       await stack.sql("orders-1", "create table goods as select generate_series(1, 1000) as id");
       await stack.sql("orders-1", "select pg_sleep(1.1)");
-      const time = await stack.sql("orders-1", `select to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`);
+      const time = await stack.sql(
+        "orders-1",
+        `select to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`,
+      );
       await stack.sql("orders-1", "select pg_sleep(1.1)");
       await stack.sql("orders-1", "insert into goods values (1001)");
       const check = await stack.verb("orders-1", "check");
@@ -153,7 +183,9 @@ describe("refusals", async () => {
       );
       // Nothing of it went ahead of that answer: the archive is the first one's alone.
       const own = new Set((await stack.sql("copy-1", "select name from pg_ls_waldir()")).split("\n"));
-      expect(stack.segmentsOf(stack.second, "copies").filter((name) => !before.includes(name) && !own.has(name))).toEqual([]);
+      expect(
+        stack.segmentsOf(stack.second, "copies").filter((name) => !before.includes(name) && !own.has(name)),
+      ).toEqual([]);
       expect((await stack.verb("copy-1", "verify", "--repo=2")).exitCode).toBe(0);
       await remove("copy");
       await remove("twin");
@@ -169,13 +201,23 @@ describe("refusals", async () => {
 
   test("a missing Secret is used as soon as it exists", async () => {
     await isArchiving("nosecret");
-    await expect.poll(() => stack.segmentsOf(stack.first, "nosecret"), { timeout: 60_000 }).toContain("000000010000000000000001");
+    await expect
+      .poll(() => stack.segmentsOf(stack.first, "nosecret"), { timeout: 60_000 })
+      .toContain("000000010000000000000001");
     await remove("nosecret");
   });
 
   test("a renamed cluster continues its archive on a new timeline", async () => {
     const annotate = (arg: string): Promise<string> =>
-      stack.lab.kubectl.runOk(["annotate", CLUSTERS, "orders", "-n", "default", "--overwrite", `cnpg.io/hibernation=${arg}`]);
+      stack.lab.kubectl.runOk([
+        "annotate",
+        CLUSTERS,
+        "orders",
+        "-n",
+        "default",
+        "--overwrite",
+        `cnpg.io/hibernation=${arg}`,
+      ]);
     await stack.sql("orders-1", "insert into goods values (1002)");
     expect((await stack.verb("orders-1", "check")).exitCode).toBe(0);
     await annotate("on");
@@ -198,9 +240,11 @@ describe("refusals", async () => {
     // On a busy machine the sidecar may have taken one of its own where a schedule's came late.
     expect(info.stdout.match(/full backup: /g)?.length).toBeGreaterThanOrEqual(2);
     expect(info.stdout).toMatch(/wal archive min\/max \(18\): 0{7}1[0-9A-F]{16}\/0{7}2[0-9A-F]{16}/);
-    for (const key of ["1", "2"]) expect(await stack.verb("shop-1", "verify", `--repo=${key}`)).toMatchObject({ exitCode: 0 });
+    for (const key of ["1", "2"])
+      expect(await stack.verb("shop-1", "verify", `--repo=${key}`)).toMatchObject({ exitCode: 0 });
     // Applied again, as every update does, it stays as it is.
-    const generation = async (): Promise<unknown> => (await stack.lab.kubectl.find(CLUSTERS, "shop"))?.metadata["generation"];
+    const generation = async (): Promise<unknown> =>
+      (await stack.lab.kubectl.find(CLUSTERS, "shop"))?.metadata["generation"];
     const was = await generation();
     await stack.declare(shop);
     expect(await generation()).toBe(was);

@@ -1,7 +1,8 @@
 /**
- * Old volume snapshots are removed by a real kube-apiserver's rules: the objects that components declare are taken strictly, the account's Role
- * suffices for the program and allows nothing else, and a Job of the CronJob does it in the lab. Backups and VolumeSnapshots are written as
- * CloudNativePG writes them (`harness/kubernetes/snapshotObjects.ts`): there is no storage here that takes any.
+ * Old volume snapshots are removed by a real kube-apiserver's rules: the objects that components declare are taken
+ * strictly, the account's Role suffices for the program and allows nothing else, and a Job of the CronJob does it in
+ * the lab. Backups and VolumeSnapshots are written as CloudNativePG writes them
+ * (`harness/kubernetes/snapshotObjects.ts`): there is no storage here that takes any.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -23,7 +24,14 @@ import { findRuntime, type RuntimeProgram } from "../harness/real/runtimeCli";
 
 const BACKUPS = "backups.postgresql.cnpg.io";
 const SNAPSHOTS = "volumesnapshots.snapshot.storage.k8s.io";
-const SILENCE = { PB095: "only snapshots here", PB003: "one copy", PB007: "a test", PB009: "one copy", PB030: "one copy", PB042: "no drill" };
+const SILENCE = {
+  PB095: "only snapshots here",
+  PB003: "one copy",
+  PB007: "a test",
+  PB009: "one copy",
+  PB030: "one copy",
+  PB042: "no drill",
+};
 const DAY_MS = 86_400_000;
 
 /** A cluster with nothing but snapshots: all that it needs is in `snapshots`. */
@@ -67,8 +75,12 @@ async function namesOf(kubectl: Kubectl, kind: string): Promise<string[]> {
 }
 
 function containerOf(objects: readonly object[]): { readonly args: readonly string[] } {
-  const cron = objects.find((object) => (object as KubernetesObject).kind === "CronJob") as KubernetesObject | undefined;
-  const spec = cron?.["spec"] as { jobTemplate: { spec: { template: { spec: { containers: [{ args: string[] }] } } } } };
+  const cron = objects.find((object) => (object as KubernetesObject).kind === "CronJob") as
+    | KubernetesObject
+    | undefined;
+  const spec = cron?.["spec"] as {
+    jobTemplate: { spec: { template: { spec: { containers: [{ args: string[] }] } } } };
+  };
   return spec.jobTemplate.spec.template.spec.containers[0];
 }
 
@@ -89,7 +101,9 @@ describe("a real API server", async () => {
     objects = await renderedObjects(() => orders({ keepDays: 7, keepCount: 2 }));
     await server.kubectl.apply(objects);
     account = mkdtempSync(join(tmpdir(), "pgbk-account-"));
-    writeFileSync(join(account, "token"), await server.kubectl.runOk(["create", "token", "orders-expire"]), { mode: 0o600 });
+    writeFileSync(join(account, "token"), await server.kubectl.runOk(["create", "token", "orders-expire"]), {
+      mode: 0o600,
+    });
     writeFileSync(join(account, "ca.crt"), readFileSync(server.caFile));
     writeFileSync(join(account, "namespace"), "default");
   });
@@ -104,10 +118,14 @@ describe("a real API server", async () => {
     const args = containerOf(objects).args.map((arg) =>
       arg.replace("$(KUBERNETES_SERVICE_HOST)", hostname).replace("$(KUBERNETES_SERVICE_PORT)", port),
     );
-    return run(program.node, [program.file, `--kubernetes-account-path=${account}`, ...more, ...args], { timeoutMs: 60_000 });
+    return run(program.node, [program.file, `--kubernetes-account-path=${account}`, ...more, ...args], {
+      timeoutMs: 60_000,
+    });
   };
   const may = async (...args: readonly string[]): Promise<boolean> =>
-    (await server.kubectl.run(["auth", "can-i", ...args, "--as=system:serviceaccount:default:orders-expire"])).stdout.trim() === "yes";
+    (
+      await server.kubectl.run(["auth", "can-i", ...args, "--as=system:serviceaccount:default:orders-expire"])
+    ).stdout.trim() === "yes";
 
   test("accepts the components' objects, alone, beside an archiver, and beside an existing Cluster, and no unknown field", async () => {
     const at = (): CnpgClusterArgs["repositories"] => ({
@@ -123,8 +141,21 @@ describe("a real API server", async () => {
     const common = { namespace: "default", schedules: { full: { cron: "0 3 * * 0" } }, silence: SILENCE };
     const snapshots = { cron: "0 5 * * *", keepCount: 3 };
     const programs = [
-      () => void new CnpgCluster("beside", { ...common, storageGiB: 1, repositories: at(), snapshots: { ...snapshots, ownerReference: "backup" } }),
-      () => void new CnpgBackup("legacy", { ...common, clusterName: "legacy", operatorVersion: "1.30.0", repositories: at(), snapshots }),
+      () =>
+        void new CnpgCluster("beside", {
+          ...common,
+          storageGiB: 1,
+          repositories: at(),
+          snapshots: { ...snapshots, ownerReference: "backup" },
+        }),
+      () =>
+        void new CnpgBackup("legacy", {
+          ...common,
+          clusterName: "legacy",
+          operatorVersion: "1.30.0",
+          repositories: at(),
+          snapshots,
+        }),
     ];
     for (const declare of programs) {
       const declared = await renderedObjects(declare);
@@ -132,15 +163,20 @@ describe("a real API server", async () => {
         expect.arrayContaining(["ServiceAccount", "Role", "RoleBinding", "CronJob"]),
       );
       const plain = declared.filter(
-        (object) => (object as KubernetesObject).kind !== "Cluster" || !JSON.stringify(object).includes("patchFieldManager"),
+        (object) =>
+          (object as KubernetesObject).kind !== "Cluster" || !JSON.stringify(object).includes("patchFieldManager"),
       );
       expect(await server.kubectl.refusal(plain)).toBe("");
     }
     for (const object of objects) {
       const { kind, spec } = object as KubernetesObject & { spec?: { jobTemplate: object } };
       if (kind !== "CronJob" || spec === undefined) continue;
-      expect(await server.kubectl.refusal([{ ...object, spec: { ...spec, timezone: "UTC" } }])).toContain("spec.timezone");
-      expect(await server.kubectl.refusal([{ ...object, spec: { ...spec, timeZone: "Europe/Nowhere" } }])).toContain("timeZone");
+      expect(await server.kubectl.refusal([{ ...object, spec: { ...spec, timezone: "UTC" } }])).toContain(
+        "spec.timezone",
+      );
+      expect(await server.kubectl.refusal([{ ...object, spec: { ...spec, timeZone: "Europe/Nowhere" } }])).toContain(
+        "timeZone",
+      );
     }
   });
 
@@ -149,7 +185,8 @@ describe("a real API server", async () => {
       expect([kind, await may("list", kind), await may("delete", kind)]).toEqual([kind, true, true]);
       for (const verb of ["create", "update", "patch", "watch", "deletecollection"])
         expect([kind, verb, await may(verb, kind)]).toEqual([kind, verb, false]);
-      for (const verb of ["list", "delete"]) expect([kind, verb, await may(verb, kind, "-n", "kube-system")]).toEqual([kind, verb, false]);
+      for (const verb of ["list", "delete"])
+        expect([kind, verb, await may(verb, kind, "-n", "kube-system")]).toEqual([kind, verb, false]);
     }
     for (const kind of [
       "secrets",
@@ -159,7 +196,8 @@ describe("a real API server", async () => {
       "clusters.postgresql.cnpg.io",
       "volumesnapshotcontents.snapshot.storage.k8s.io",
     ]) {
-      for (const verb of ["get", "list", "delete", "create"]) expect([kind, verb, await may(verb, kind)]).toEqual([kind, verb, false]);
+      for (const verb of ["get", "list", "delete", "create"])
+        expect([kind, verb, await may(verb, kind)]).toEqual([kind, verb, false]);
     }
   });
 
@@ -171,7 +209,10 @@ describe("a real API server", async () => {
     const kept = [await stored(0.5, { phase: "running" }), await stored(1), await stored(8)];
     const gone = [await stored(9), await stored(10, { phase: "failed" })];
     const owned = await stored(20, { owner: "backup" });
-    const others = [await stored(30, { schedule: "invoices-full", cluster: "invoices" }), await stored(30, { schedule: "by-hand" })];
+    const others = [
+      await stored(30, { schedule: "invoices-full", cluster: "invoices" }),
+      await stored(30, { schedule: "by-hand" }),
+    ];
     const all = [await namesOf(kubectl, BACKUPS), await namesOf(kubectl, SNAPSHOTS)];
 
     const dry = await expire("--dry-run");
@@ -206,7 +247,9 @@ describe("a real API server", async () => {
     const name = await store(kubectl, { schedule: "orders-full", at: daysAgo(40), volumes: ["tbs-hot", "wal"] });
     const refused = await expire();
     expect(refused.exitCode).toBe(104);
-    expect(refused.stdout).toMatch(new RegExp(`ERROR: \\[105\\]: ${name}: unable to delete volumesnapshots ${name}: 403 .*cannot delete resource`));
+    expect(refused.stdout).toMatch(
+      new RegExp(`ERROR: \\[105\\]: ${name}: unable to delete volumesnapshots ${name}: 403 .*cannot delete resource`),
+    );
     expect(await namesOf(kubectl, BACKUPS)).not.toContain(name);
     expect((await namesOf(kubectl, SNAPSHOTS)).filter((each) => each.startsWith(name))).toHaveLength(3);
     await kubectl.apply(
@@ -221,28 +264,63 @@ describe("a real API server", async () => {
 
   test("is read page by page", async () => {
     const { kubectl } = server;
-    const taken = Array.from({ length: 60 }, (_, index) => takenSnapshot({ schedule: "orders-full", at: daysAgo(100 + index) }));
-    await kubectl.apply(taken.flatMap(({ snapshots }) => snapshots.map((snapshot) => without(snapshot, "uid", "creationTimestamp"))));
+    const taken = Array.from({ length: 60 }, (_, index) =>
+      takenSnapshot({ schedule: "orders-full", at: daysAgo(100 + index) }),
+    );
+    await kubectl.apply(
+      taken.flatMap(({ snapshots }) => snapshots.map((snapshot) => without(snapshot, "uid", "creationTimestamp"))),
+    );
     const result = await expire();
     expect(result.stdout).toMatch(/3 kept, 6[0-2] removed/);
-    expect((await namesOf(kubectl, SNAPSHOTS)).filter((name) => taken.some(({ backup }) => backup.metadata.name === name))).toEqual([]);
+    expect(
+      (await namesOf(kubectl, SNAPSHOTS)).filter((name) => taken.some(({ backup }) => backup.metadata.name === name)),
+    ).toEqual([]);
   });
 
   test("that is down, or another one, ends it with the reason", async () => {
-    const args = ["--snapshot-cluster=orders", "--snapshot-schedule=orders-full", "--snapshot-keep-days=7", "--log-level-file=off", "cnpg-expire"];
-    const call = (...more: readonly string[]): Promise<RunResult> => run(program.node, [program.file, ...more, ...args], { timeoutMs: 60_000 });
+    const args = [
+      "--snapshot-cluster=orders",
+      "--snapshot-schedule=orders-full",
+      "--snapshot-keep-days=7",
+      "--log-level-file=off",
+      "cnpg-expire",
+    ];
+    const call = (...more: readonly string[]): Promise<RunResult> =>
+      run(program.node, [program.file, ...more, ...args], { timeoutMs: 60_000 });
     const { hostname, port } = new URL(server.url);
-    const away = await call(`--kubernetes-account-path=${account}`, "--kubernetes-host=127.0.0.1", "--kubernetes-port=1");
-    expect([away.exitCode, away.stdout]).toEqual([49, expect.stringContaining("unable to reach the API server at 127.0.0.1:1")]);
-    const nobody = await call("--kubernetes-account-path=/nowhere", `--kubernetes-host=${hostname}`, `--kubernetes-port=${port}`);
+    const away = await call(
+      `--kubernetes-account-path=${account}`,
+      "--kubernetes-host=127.0.0.1",
+      "--kubernetes-port=1",
+    );
+    expect([away.exitCode, away.stdout]).toEqual([
+      49,
+      expect.stringContaining("unable to reach the API server at 127.0.0.1:1"),
+    ]);
+    const nobody = await call(
+      "--kubernetes-account-path=/nowhere",
+      `--kubernetes-host=${hostname}`,
+      `--kubernetes-port=${port}`,
+    );
     expect([nobody.exitCode, nobody.stdout]).toEqual([41, expect.stringContaining("automountServiceAccountToken")]);
     const stranger = join(account, "stranger");
     mkdirSync(stranger);
-    for (const [name, text] of Object.entries({ token: "not a token", "ca.crt": readFileSync(server.caFile), namespace: "default" })) {
+    for (const [name, text] of Object.entries({
+      token: "not a token",
+      "ca.crt": readFileSync(server.caFile),
+      namespace: "default",
+    })) {
       writeFileSync(join(stranger, name), text);
     }
-    const refused = await call(`--kubernetes-account-path=${stranger}`, `--kubernetes-host=${hostname}`, `--kubernetes-port=${port}`);
-    expect([refused.exitCode, refused.stdout]).toEqual([105, expect.stringContaining("unable to list volumesnapshots: 401")]);
+    const refused = await call(
+      `--kubernetes-account-path=${stranger}`,
+      `--kubernetes-host=${hostname}`,
+      `--kubernetes-port=${port}`,
+    );
+    expect([refused.exitCode, refused.stdout]).toEqual([
+      105,
+      expect.stringContaining("unable to list volumesnapshots: 401"),
+    ]);
   });
 });
 
@@ -259,7 +337,13 @@ describe("a Job of the CronJob", async () => {
     lab = await startLab(parts, { name: "snapshots", operator: false });
     const definitions = [parts.manifests.definitions.cnpg, parts.manifests.definitions.snapshots];
     await lab.kubectl.applyFiles(...definitions);
-    await lab.kubectl.runOk(["wait", "--for=condition=Established", "--timeout=60s", "customresourcedefinitions", "--all"]);
+    await lab.kubectl.runOk([
+      "wait",
+      "--for=condition=Established",
+      "--timeout=60s",
+      "customresourcedefinitions",
+      "--all",
+    ]);
   });
   afterAll(async () => {
     await lab?.stop();
@@ -272,17 +356,31 @@ describe("a Job of the CronJob", async () => {
     await lab.expose("hooks", port);
     const targets = [{ type: "webhook", url: `http://hooks.default.svc:${port}/` }];
     const stringData = { "notify.json": JSON.stringify({ targets }) };
-    await kubectl.apply([{ apiVersion: "v1", kind: "Secret", metadata: { name: "whom", namespace: "default" }, stringData }]);
+    await kubectl.apply([
+      { apiVersion: "v1", kind: "Secret", metadata: { name: "whom", namespace: "default" }, stringData },
+    ]);
     await kubectl.apply(await renderedObjects(() => orders({ keepCount: 1, ownerReference: "backup" }, "whom")));
     const names: string[] = [];
     for (const days of [1, 2, 3]) {
-      names.push(await store(kubectl, { schedule: "orders-full", at: daysAgo(days), volumes: ["wal"], owner: days === 3 ? "none" : "backup" }));
+      names.push(
+        await store(kubectl, {
+          schedule: "orders-full",
+          at: daysAgo(days),
+          volumes: ["wal"],
+          owner: days === 3 ? "none" : "backup",
+        }),
+      );
     }
     await kubectl.runOk(["create", "job", "--from=cronjob/orders-expire", "now"]);
     await kubectl.waitForCondition("jobs", "now", "Complete", { timeoutMs: 240_000 });
     expect(await namesOf(kubectl, BACKUPS)).toEqual([names[0]]);
-    const printed = hooks.requests.map(({ body }) => JSON.parse(body) as { readonly event: string; readonly unit: string });
-    expect(printed.map(({ event, unit }) => `${event} ${unit}`)).toEqual(["start orders-expire", "success orders-expire"]);
+    const printed = hooks.requests.map(
+      ({ body }) => JSON.parse(body) as { readonly event: string; readonly unit: string },
+    );
+    expect(printed.map(({ event, unit }) => `${event} ${unit}`)).toEqual([
+      "start orders-expire",
+      "success orders-expire",
+    ]);
     await expect.poll(() => namesOf(kubectl, SNAPSHOTS), { timeout: 240_000 }).toEqual([names[0], `${names[0]}-wal`]);
   });
 });

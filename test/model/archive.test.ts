@@ -1,7 +1,8 @@
 /**
- * A model of the archive: segments are finished, repositories go down, fill up, come back and are healed, PostgreSQL recycles what was
- * acknowledged. Whatever the order: what is acknowledged can be fetched, no repository ever holds wrong bytes, the debt is exactly what is
- * lacking, and after everything is back and healed all repositories hold the same.
+ * A model of the archive: segments are finished, repositories go down, fill up, come back and are healed, PostgreSQL
+ * recycles what was acknowledged. Whatever the order: what is acknowledged can be fetched, no repository ever holds
+ * wrong bytes, the debt is exactly what is lacking, and after everything is back and healed all repositories hold the
+ * same.
  *
  * `PGBACKSTOP_LONG=1` runs more; fast-check prints the seed and the path of a failure.
  */
@@ -41,7 +42,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.constant<Step>({ kind: "heal" }) },
   {
     weight: 4,
-    arbitrary: fc.record({ kind: fc.constantFrom("down" as const, "up" as const, "full" as const, "torn" as const, "lost" as const), key }),
+    arbitrary: fc.record({
+      kind: fc.constantFrom("down" as const, "up" as const, "full" as const, "torn" as const, "lost" as const),
+      key,
+    }),
   },
 );
 const policy: fc.Arbitrary<AcknowledgePolicy> = fc.oneof(
@@ -114,7 +118,10 @@ class World {
       case "torn":
         return void this.storageOf(one.key).plan("putStream", { kind: "break", sizeBytes: 10, error: FULL });
       case "lost":
-        return void this.storageOf(one.key).plan("putStream", { kind: "errorAfter", error: fail("hostConnect", "the answer was lost") });
+        return void this.storageOf(one.key).plan("putStream", {
+          kind: "errorAfter",
+          error: fail("hostConnect", "the answer was lost"),
+        });
     }
   }
 
@@ -122,7 +129,15 @@ class World {
     const [name] = this.ready();
     if (name === undefined) return;
     const { walDirectory, policy: acknowledge } = this;
-    const options = { walDirectory, walName: name, cluster: CLUSTER, headerCheck: true, acknowledge, graceMs: 5000, timeoutMs: 60_000 };
+    const options = {
+      walDirectory,
+      walName: name,
+      cluster: CLUSTER,
+      headerCheck: true,
+      acknowledge,
+      graceMs: 5000,
+      timeoutMs: 60_000,
+    };
     const outcome = await this.ctx.clock.until(archivePush(this.repos, this.missingWal, options, this.ctx));
     if (!outcome.accepted) return expect(outcome.error).not.toBeNull();
     this.acknowledged.add(name);
@@ -134,7 +149,13 @@ class World {
   }
 
   async heal(): Promise<void> {
-    const results = await heal(this.repos, this.missingWal, CLUSTER, { prepare: async () => null, listReady: async () => this.ready() }, this.ctx);
+    const results = await heal(
+      this.repos,
+      this.missingWal,
+      CLUSTER,
+      { prepare: async () => null, listReady: async () => this.ready() },
+      this.ctx,
+    );
     if (this.troubled.size > 0) return;
     for (const result of results) expect(result).toMatchObject({ ok: true, value: { unhealed: [] } });
   }
@@ -167,7 +188,9 @@ class World {
     for (const repo of this.repos) expect(await readable(repo)).toEqual(everything);
     const destination = join(this.folder, "fetched");
     for (const [no, name] of everything.entries()) {
-      expect(await this.ctx.clock.until(archiveGet(this.repos, { walName: name, destination, cluster: CLUSTER }, this.ctx))).toBe(true);
+      expect(
+        await this.ctx.clock.until(archiveGet(this.repos, { walName: name, destination, cluster: CLUSTER }, this.ctx)),
+      ).toBe(true);
       expect(sha1Hex(readFileSync(destination))).toBe(sha1Hex(walBytes(no + 1)));
     }
   }

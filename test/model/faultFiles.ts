@@ -16,7 +16,8 @@ export type DamagedPart = "any" | "segment" | "backup";
 /** Files that are not empty, in the order of their names. */
 export async function listFiles(storage: Storage): Promise<string[]> {
   const files: string[] = [];
-  for await (const entry of storage.list("", { recursive: true })) if (entry.type === "file" && entry.sizeBytes > 0) files.push(entry.path);
+  for await (const entry of storage.list("", { recursive: true }))
+    if (entry.type === "file" && entry.sizeBytes > 0) files.push(entry.path);
   return files.sort();
 }
 
@@ -41,8 +42,12 @@ export async function findVictim(storage: Storage, part: DamagedPart, pick: numb
 /** Of a backup whose manifest is not there yet; null when there is no such backup. */
 export async function findOfAttempt(storage: Storage, pick: number): Promise<string | null> {
   const files = await listFiles(storage);
-  const finished = new Set(files.filter((path) => path.endsWith("/backup.manifest")).map((path) => OF_BACKUP.exec(path)?.[1]));
-  const left = files.filter((path) => !MANIFEST.test(path) && OF_BACKUP.test(path) && !finished.has(OF_BACKUP.exec(path)?.[1]));
+  const finished = new Set(
+    files.filter((path) => path.endsWith("/backup.manifest")).map((path) => OF_BACKUP.exec(path)?.[1]),
+  );
+  const left = files.filter(
+    (path) => !MANIFEST.test(path) && OF_BACKUP.test(path) && !finished.has(OF_BACKUP.exec(path)?.[1]),
+  );
   return left[pick % left.length] ?? null;
 }
 

@@ -1,15 +1,17 @@
 /**
- * Writes, backups of every kind, expire, heal, sync, restores, and everything that can go wrong meanwhile, in any order: repositories down,
- * full, slow, tearing writes, losing answers, giving damaged bytes, an S3 server that refuses or throttles, clocks that step, and processes
- * that die between or within any of their writes, with and without the power.
+ * Writes, backups of every kind, expire, heal, sync, restores, and everything that can go wrong meanwhile, in any
+ * order: repositories down, full, slow, tearing writes, losing answers, giving damaged bytes, an S3 server that refuses
+ * or throttles, clocks that step, and processes that die between or within any of their writes, with and without the
+ * power.
  *
- * At every moment: acknowledged WAL is in as many repositories as the policy asks for, and what one lacks is its recorded debt; every backup
- * that backup.info lists is whole and restores to what the cluster was; a damaged file is told by verify or changes nothing; archive-get
- * never gives wrong bytes and never says "not found" for what was acknowledged; a restore that did not end cannot be started. After heal all
- * repositories agree and verify finds nothing.
+ * At every moment: acknowledged WAL is in as many repositories as the policy asks for, and what one lacks is its
+ * recorded debt; every backup that backup.info lists is whole and restores to what the cluster was; a damaged file is
+ * told by verify or changes nothing; archive-get never gives wrong bytes and never says "not found" for what was
+ * acknowledged; a restore that did not end cannot be started. After heal all repositories agree and verify finds
+ * nothing.
  *
- * fast-check prints seed and path of a failure. `PGBACKSTOP_LONG=1` runs for `PGBACKSTOP_MODEL_MINUTES` (default 5) from `PGBACKSTOP_SEED` on,
- * prints its counts as it goes, and fails when a kind of step or fault never happened.
+ * fast-check prints seed and path of a failure. `PGBACKSTOP_LONG=1` runs for `PGBACKSTOP_MODEL_MINUTES` (default 5)
+ * from `PGBACKSTOP_SEED` on, prints its counts as it goes, and fails when a kind of step or fault never happened.
  */
 import { stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -123,7 +125,10 @@ async function take(world: FaultWorld, one: Step, s3: S3Bucket | null): Promise<
   }
 }
 
-type Trouble = Extract<Step, { kind: "up" | "down" | "slow" | "torn" | "lost" | "locked" | "full" | "corrupt" | "outage" }>;
+type Trouble = Extract<
+  Step,
+  { kind: "up" | "down" | "slow" | "torn" | "lost" | "locked" | "full" | "corrupt" | "outage" }
+>;
 
 /** Of one repository, or its end. */
 async function trouble(world: FaultWorld, one: Trouble, s3: S3Bucket | null): Promise<void> {
@@ -152,7 +157,10 @@ async function trouble(world: FaultWorld, one: Trouble, s3: S3Bucket | null): Pr
   }
 }
 
-/** A damaged file is told, or it was of no consequence: every backup of the repository restores and every WAL file is right all the same. */
+/**
+ * A damaged file is told, or it was of no consequence: every backup of the repository restores and every WAL file is
+ * right all the same.
+ */
 async function look(world: FaultWorld, repoIndex: Key, what: Damage): Promise<void> {
   await world.withDamage(repoIndex, what, async (path) => {
     const [repo] = world.bare().filter((candidate) => candidate.key === repoIndex);
@@ -169,14 +177,19 @@ async function look(world: FaultWorld, repoIndex: Key, what: Damage): Promise<vo
     await world.checkWal(true).catch((error: unknown) => {
       throw new Error(`verify overlooked the damage of ${path}`, { cause: error });
     });
-    for (const each of await world.labels(repo)) expect(await world.restore([repo], each), `damage of ${path} that verify overlooked`).toBe(each);
+    for (const each of await world.labels(repo))
+      expect(await world.restore([repo], each), `damage of ${path} that verify overlooked`).toBe(each);
   });
 }
 
 /** What kind of file of a repository it is. */
 function kindOf(path: string): string {
   if (path.startsWith("archive/"))
-    return /\.(backup|history)$/.test(path) ? "a history file" : path.includes("archive.info") ? "archive.info or its copy" : "a segment";
+    return /\.(backup|history)$/.test(path)
+      ? "a history file"
+      : path.includes("archive.info")
+        ? "archive.info or its copy"
+        : "a segment";
   const name = path.slice(path.lastIndexOf("/") + 1);
   if (path.includes("/backup.history/")) return "an old manifest";
   return name.startsWith("backup.") ? name : "a file of a backup";
@@ -194,7 +207,9 @@ async function fetch(world: FaultWorld, pick: number | null): Promise<void> {
 }
 
 function print(text: string): void {
-  const counts = [...TALLY].sort(([left], [right]) => (left < right ? -1 : 1)).map(([name, count]) => `${name} ${count}`);
+  const counts = [...TALLY]
+    .sort(([left], [right]) => (left < right ? -1 : 1))
+    .map(([name, count]) => `${name} ${count}`);
   process.stdout.write(`fault model: ${text}\n  ${counts.join(", ")}\n`);
 }
 
@@ -240,13 +255,16 @@ describe("random faults", () => {
         const hasS3 = seed % S3_EVERY === 0;
         const details = await fc.check(property(hasS3), { numRuns: 1, seed, endOnFailure: true });
         if (hasS3) withS3++;
-        if (details.failed) failures.push(`seed ${seed}: ${reasonOf(details.errorInstance)}\n${fc.stringify(details.counterexample)}`);
+        if (details.failed)
+          failures.push(`seed ${seed}: ${reasonOf(details.errorInstance)}\n${fc.stringify(details.counterexample)}`);
         if (details.failed || seed % 20 === 0)
           print(`${seed - SEED + 1} seeds, ${failures.length} failures${details.failed ? `\n${failures.at(-1)}` : ""}`);
       }
       for (const [name, count] of s3.met) tally(`met S3 ${name}`, count);
       const never = [...KINDS, ...FAULTS].filter((name) => !TALLY.has(name));
-      print(`ran ${seed - SEED} worlds (seeds ${SEED} to ${seed - 1}), ${withS3} with S3, in ${MINUTES} minutes: ${failures.length} failures`);
+      print(
+        `ran ${seed - SEED} worlds (seeds ${SEED} to ${seed - 1}), ${withS3} with S3, in ${MINUTES} minutes: ${failures.length} failures`,
+      );
       const seldom = OFTEN.filter((name) => (TALLY.get(name) ?? 0) < OFTEN_MIN);
       expect(failures).toEqual([]);
       expect(never, "what never happened").toEqual([]);

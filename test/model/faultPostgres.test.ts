@@ -1,7 +1,8 @@
 /**
- * The fault model on a real PostgreSQL: one writer counts up, a row a transaction, and knows the LSN behind each; repositories in a directory
- * and on an S3 server come and go, backups of every kind are taken and killed, debts are healed. Whenever a restore to one of
- * these LSNs opens, it holds exactly the rows up to there; without an outage it must open.
+ * The fault model on a real PostgreSQL: one writer counts up, a row a transaction, and knows the LSN behind each;
+ * repositories in a directory and on an S3 server come and go, backups of every kind are taken and killed, debts are
+ * healed. Whenever a restore to one of these LSNs opens, it holds exactly the rows up to there; without an outage it
+ * must open.
  *
  * `PGBACKSTOP_LONG=1` goes on for `PGBACKSTOP_MODEL_MINUTES` (default 5), `PGBACKSTOP_SEED` repeats a run.
  */
@@ -65,7 +66,9 @@ describe("a counting writer", async () => {
     await backup("full", false);
   });
   afterAll(async () => {
-    process.stdout.write(`fault model on PostgreSQL: seed ${SEED}, ${[...tally].map(([name, times]) => `${name} ${times}`).join(", ")}\n`);
+    process.stdout.write(
+      `fault model on PostgreSQL: seed ${SEED}, ${[...tally].map(([name, times]) => `${name} ${times}`).join(", ")}\n`,
+    );
     await bed?.remove();
     await server?.remove();
   });
@@ -101,7 +104,11 @@ describe("a counting writer", async () => {
   async function backup(type: string, isKilled: boolean): Promise<void> {
     if (isKilled) {
       const logFile = join(bed.folder, "log", "killed.log");
-      const one = await start(bed.runtime.node, bed.oursCommand(["backup", `--type=${type}`]), { user: bed.cluster.user, cwd: bed.folder, logFile });
+      const one = await start(bed.runtime.node, bed.oursCommand(["backup", `--type=${type}`]), {
+        user: bed.cluster.user,
+        cwd: bed.folder,
+        logFile,
+      });
       await Promise.race([sleep(draw(3000)), one.exited]);
       count((await one.stop("SIGKILL")) === 0 ? "backups" : "backups killed");
     } else {
@@ -152,11 +159,14 @@ describe("a counting writer", async () => {
         await restored.start({}, { timeoutMs: 120_000 });
         await restored.waitForValue("SELECT pg_is_in_recovery()", "false", 120_000);
       } catch (error) {
-        if (mustOpen) throw new Error(`restore to row ${row}: ${String(error)}\n${restored.logTail()}`, { cause: error });
+        if (mustOpen)
+          throw new Error(`restore to row ${row}: ${String(error)}\n${restored.logTail()}`, { cause: error });
         await restored.remove();
         return count("recoveries stopped");
       }
-      expect(await restored.sql("SELECT count(*)::int AS rows, max(id) AS last FROM counted")).toEqual([{ rows: row, last: row }]);
+      expect(await restored.sql("SELECT count(*)::int AS rows, max(id) AS last FROM counted")).toEqual([
+        { rows: row, last: row },
+      ]);
       count("restores");
       await restored.remove();
     } finally {
@@ -176,7 +186,9 @@ describe("a counting writer", async () => {
   }
 
   test(
-    IS_LONG ? `keeps every acknowledged row for ${MINUTES} minutes` : `keeps every acknowledged row over ${STEPS} steps`,
+    IS_LONG
+      ? `keeps every acknowledged row for ${MINUTES} minutes`
+      : `keeps every acknowledged row over ${STEPS} steps`,
     async () => {
       const endMs = performance.now() + MINUTES * 60_000;
       for (let no = 0; IS_LONG ? performance.now() < endMs : no < STEPS; no++) await step();

@@ -1,8 +1,10 @@
 /**
- * What can happen in a world of the fault model, drawn by fast-check: single steps in any order, a past that some worlds have, and scenes.
+ * What can happen in a world of the fault model, drawn by fast-check: single steps in any order, a past that some
+ * worlds have, and scenes.
  *
- * A scene is a few steps that lead to a moment which steps in any order hardly ever reach: a repository that lacks a backup which another one
- * has, an attempt whose bytes went bad before it is resumed, WAL that only a damaged or an absent repository holds.
+ * A scene is a few steps that lead to a moment which steps in any order hardly ever reach: a repository that lacks a
+ * backup which another one has, an attempt whose bytes went bad before it is resumed, WAL that only a damaged or an
+ * absent repository holds.
  */
 import { fc } from "../harness/properties";
 import type { BackupType } from "../../runtime/format/repository/label";
@@ -48,13 +50,22 @@ const even = (max: number): fc.Arbitrary<number> => fc.noBias(fc.nat(max));
 const key = fc.constantFrom(...KEYS);
 /** A policy of one repository, or of all. */
 const keys: fc.Arbitrary<Key[]> = fc.oneof(fc.constant<Key[]>([...KEYS]), fc.tuple(key));
-const locked: fc.Arbitrary<{ key: Key; afterCalls: number } | null> = fc.option(fc.record({ key, afterCalls: even(50) }), { freq: 2 });
+const locked: fc.Arbitrary<{ key: Key; afterCalls: number } | null> = fc.option(
+  fc.record({ key, afterCalls: even(50) }),
+  { freq: 2 },
+);
 const type = fc.constantFrom<BackupType>("full", "diff", "incr");
 /** Mostly one pass into all repositories. */
-const into: fc.Arbitrary<Key[]> = fc.oneof({ weight: 4, arbitrary: fc.constant<Key[]>([...KEYS]) }, { weight: 1, arbitrary: fc.tuple(key) });
+const into: fc.Arbitrary<Key[]> = fc.oneof(
+  { weight: 4, arbitrary: fc.constant<Key[]>([...KEYS]) },
+  { weight: 1, arbitrary: fc.tuple(key) },
+);
 const afterCalls = fc.oneof(fc.constant(0), even(120));
 const reads: fc.Arbitrary<number | null> = fc.option(even(30), { freq: 2 });
-const damage: fc.Arbitrary<Damage> = fc.record({ kind: fc.constantFrom("flip" as const, "cut" as const), pick: even(1_000_000) });
+const damage: fc.Arbitrary<Damage> = fc.record({
+  kind: fc.constantFrom("flip" as const, "cut" as const),
+  pick: even(1_000_000),
+});
 
 /** Of an operation with about so many writes, and so many of them at heart. */
 function death(writes: number, atHeart: number): fc.Arbitrary<Death | null> {
@@ -69,7 +80,10 @@ function death(writes: number, atHeart: number): fc.Arbitrary<Death | null> {
 function stepOf(hasS3: boolean): fc.Arbitrary<Step> {
   const kind = <K extends Step["kind"]>(name: K): fc.Arbitrary<K> => fc.constant(name);
   const choices: { weight: number; arbitrary: fc.Arbitrary<Step> }[] = [
-    { weight: 6, arbitrary: fc.record({ kind: kind("wal"), count: fc.integer({ min: 0, max: 3 }), death: death(12, 3) }) },
+    {
+      weight: 6,
+      arbitrary: fc.record({ kind: kind("wal"), count: fc.integer({ min: 0, max: 3 }), death: death(12, 3) }),
+    },
     { weight: 5, arbitrary: fc.record({ kind: kind("write"), seed: even(100_000) }) },
     { weight: 2, arbitrary: fc.record({ kind: kind("checkpoint") }) },
     { weight: 1, arbitrary: fc.record({ kind: kind("promote") }) },
@@ -77,7 +91,10 @@ function stepOf(hasS3: boolean): fc.Arbitrary<Step> {
       weight: 6,
       arbitrary: fc.record({ kind: kind("backup"), type, keys: into, death: death(150, 24), locked }),
     },
-    { weight: 4, arbitrary: fc.record({ kind: kind("expire"), keys, full: fc.integer({ min: 1, max: 2 }), death: death(10, 8) }) },
+    {
+      weight: 4,
+      arbitrary: fc.record({ kind: kind("expire"), keys, full: fc.integer({ min: 1, max: 2 }), death: death(10, 8) }),
+    },
     { weight: 2, arbitrary: fc.record({ kind: kind("heal"), death: death(6, 2) }) },
     {
       weight: 3,
@@ -88,14 +105,29 @@ function stepOf(hasS3: boolean): fc.Arbitrary<Step> {
     { weight: 3, arbitrary: fc.record({ kind: kind("up"), key }) },
     {
       weight: 4,
-      arbitrary: fc.record({ kind: fc.constantFrom("down" as const, "slow" as const, "torn" as const, "lost" as const), key, afterCalls }),
+      arbitrary: fc.record({
+        kind: fc.constantFrom("down" as const, "slow" as const, "torn" as const, "lost" as const),
+        key,
+        afterCalls,
+      }),
     },
     { weight: 2, arbitrary: fc.record({ kind: kind("locked"), key, afterCalls }) },
     { weight: 1, arbitrary: fc.record({ kind: kind("full"), key, afterCalls, freeBytes: even(300_000) }) },
-    { weight: 1, arbitrary: fc.record({ kind: kind("corrupt"), key, damage, part: fc.constantFrom<DamagedPart>("any", "segment", "backup") }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        kind: kind("corrupt"),
+        key,
+        damage,
+        part: fc.constantFrom<DamagedPart>("any", "segment", "backup"),
+      }),
+    },
     { weight: 2, arbitrary: fc.record({ kind: kind("damage"), key, damage }) },
     { weight: 1, arbitrary: fc.record({ kind: kind("spoil"), key, damage }) },
-    { weight: 2, arbitrary: fc.record({ kind: kind("clock"), stepMs: fc.noBias(fc.integer({ min: -7_200_000, max: 7_200_000 })) }) },
+    {
+      weight: 2,
+      arbitrary: fc.record({ kind: kind("clock"), stepMs: fc.noBias(fc.integer({ min: -7_200_000, max: 7_200_000 })) }),
+    },
     { weight: 3, arbitrary: fc.record({ kind: kind("restore"), pick: even(1_000_000), readsLeft: reads }) },
     { weight: 2, arbitrary: fc.record({ kind: kind("fetch"), pick: even(1_000_000) }) },
   ];
@@ -125,13 +157,19 @@ const order = fc.shuffledSubarray([...KEYS], { minLength: KEYS.length, maxLength
 /** A run that dies, or not: half of them. */
 const halfDead = (writes: number): fc.Arbitrary<Death | null> =>
   fc.option(
-    fc.record({ after: even(writes), isAtHeart: fc.constant(false), leaves: fc.constantFrom("nothing", "half", "all"), powerLost: fc.boolean() }),
+    fc.record({
+      after: even(writes),
+      isAtHeart: fc.constant(false),
+      leaves: fc.constantFrom("nothing", "half", "all"),
+      powerLost: fc.boolean(),
+    }),
     { freq: 2 },
   );
 
 /**
- * A backup that one repository has and another one lacks is synced, sometimes from damaged bytes, sometimes by a run that dies and one after
- * it. Often from the repository without compression: nothing but their checksum guards its bytes.
+ * A backup that one repository has and another one lacks is synced, sometimes from damaged bytes, sometimes by a run
+ * that dies and one after it. Often from the repository without compression: nothing but their checksum guards its
+ * bytes.
  */
 const lackingBackup: fc.Arbitrary<Step[]> = fc
   .record({
@@ -178,7 +216,14 @@ const damagedRecords: fc.Arbitrary<Step[]> = fc
     { kind: "wal", count: 1, death: null },
     { kind: "checkpoint" },
     up(behind),
-    ...damages.map((each, index): Step => ({ kind: "corrupt", key: index === 0 ? 1 : behind === 2 ? 3 : 2, damage: each, part: "segment" })),
+    ...damages.map(
+      (each, index): Step => ({
+        kind: "corrupt",
+        key: index === 0 ? 1 : behind === 2 ? 3 : 2,
+        damage: each,
+        part: "segment",
+      }),
+    ),
     { kind: "heal", death: null },
   ]);
 
@@ -213,5 +258,7 @@ const SCENARIO_EVERY = 9;
 export const stepsOf = (hasS3: boolean): fc.Arbitrary<Step[]> => {
   const single = stepOf(hasS3).map((step) => [step]);
   const next = fc.oneof({ weight: SCENARIO_EVERY - 1, arbitrary: single }, { weight: 1, arbitrary: scenario });
-  return fc.tuple(past, fc.array(next, { minLength: 8, maxLength: 30, size: "max" })).map(([before, then]) => [...before, ...then.flat()]);
+  return fc
+    .tuple(past, fc.array(next, { minLength: 8, maxLength: 30, size: "max" }))
+    .map(([before, then]) => [...before, ...then.flat()]);
 };

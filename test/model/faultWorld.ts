@@ -1,8 +1,9 @@
 /**
  * A cluster, its archiver and three repositories, of which the model knows what must be true whatever happens to them.
  *
- * Operations are the runtime's own, over real drivers (a directory, an object store in memory or a real S3 server), each in a {@link Mortal}
- * process and through each repository's {@link Weather}. What must be true is looked up below all faults.
+ * Operations are the runtime's own, over real drivers (a directory, an object store in memory or a real S3 server),
+ * each in a {@link Mortal} process and through each repository's {@link Weather}. What must be true is looked up below
+ * all faults.
  */
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -125,7 +126,11 @@ export class FaultWorld {
       [
         2,
         inBucket ?? { bare: second, faced: second },
-        { compress: { type: "zst", level: 1 }, bundle: { sizeBytes: 65_536, limitBytes: 16_384 }, block: BLOCK_DEFAULTS },
+        {
+          compress: { type: "zst", level: 1 },
+          bundle: { sizeBytes: 65_536, limitBytes: 16_384 },
+          block: BLOCK_DEFAULTS,
+        },
       ],
     ];
     const third = memory();
@@ -173,7 +178,10 @@ export class FaultWorld {
     this.cluster.checkpoint(this.acknowledged);
   }
 
-  /** The archiver: oldest first, each file until it is acknowledged; it gives up after three failures. True when nothing is left. */
+  /**
+   * The archiver: oldest first, each file until it is acknowledged; it gives up after three failures. True when nothing
+   * is left.
+   */
   async archive(death: Death | null = null): Promise<boolean> {
     return this.#until(this.#archive(death));
   }
@@ -223,14 +231,22 @@ export class FaultWorld {
   // What the operator does
 
   /** One pass into the repositories of `keys`. */
-  async backup(type: BackupType, death: Death | null, keys: readonly Key[] = KEYS): Promise<readonly RepoResult<BackupDone>[]> {
+  async backup(
+    type: BackupType,
+    death: Death | null,
+    keys: readonly Key[] = KEYS,
+  ): Promise<readonly RepoResult<BackupDone>[]> {
     const mortal = new Mortal(death);
     const repos = this.#repos(mortal).filter((repo) => keys.includes(repo.key as Key));
     const snapshot = this.cluster.snapshot();
     const deps = {
       lease: async () => testLease(),
       servers: [
-        { key: 1, dataDirectory: this.cluster.dataDirectory, connect: async () => this.cluster.session(() => this.#archive(null), this.ctx) },
+        {
+          key: 1,
+          dataDirectory: this.cluster.dataDirectory,
+          connect: async () => this.cluster.session(() => this.#archive(null), this.ctx),
+        },
       ],
       pool: inlinePool(new Map(repos.map((repo) => [repo.key, repo])), this.ctx, 2),
       users: USERS,
@@ -247,7 +263,8 @@ export class FaultWorld {
     let results: readonly RepoResult<BackupDone>[] = [];
     try {
       results = (await this.#until(backup(repos, deps, options, this.ctx))).results;
-      for (const result of results) if (!result.ok) this.#requireExcuse(result.error, mortal, "backup", result.repoIndex);
+      for (const result of results)
+        if (!result.ok) this.#requireExcuse(result.error, mortal, "backup", result.repoIndex);
     } catch (error) {
       this.#requireExcuse(error, mortal, "backup");
     } finally {
@@ -255,7 +272,9 @@ export class FaultWorld {
     }
     await this.#attribute(() => snapshot);
     if (mortal.dead) this.count("backups killed");
-    else for (const result of results) this.count(result.ok ? `${result.value.manifest.type} backups` : "backups failed in a repository");
+    else
+      for (const result of results)
+        this.count(result.ok ? `${result.value.manifest.type} backups` : "backups failed in a repository");
     return mortal.dead ? [] : results;
   }
 
@@ -274,13 +293,18 @@ export class FaultWorld {
   async sync(from: Key, to: Key, scope: SyncScope, death: Death | null): Promise<void> {
     const mortal = new Mortal(death);
     const repos = this.#repos(mortal);
-    const [source, target] = [from, to].map((key) => required(repos.find((repo) => repo.key === key))) as [Repository, Repository];
+    const [source, target] = [from, to].map((key) => required(repos.find((repo) => repo.key === key))) as [
+      Repository,
+      Repository,
+    ];
     const isCalm = !this.troubled.has(from) && !this.troubled.has(to);
     const wanted = await this.labels(required(this.#bare.get(from)));
     const held = new Set(await this.labels(required(this.#bare.get(to))));
     const pool = inlinePool(new Map([source, target].map((repo) => [repo.key, repo])), this.ctx, 2);
     try {
-      const { labels, problems } = await this.#until(sync(source, target, pool, { scope, dryRun: false, lease: testLease() }, this.ctx));
+      const { labels, problems } = await this.#until(
+        sync(source, target, pool, { scope, dryRun: false, lease: testLease() }, this.ctx),
+      );
       this.count(mortal.dead ? "syncs killed" : "syncs");
       if (labels.length > 0) this.count("backups copied by sync", labels.length);
       if (isCalm && !mortal.dead) {
@@ -299,7 +323,8 @@ export class FaultWorld {
     await this.#attribute((label) => required(this.#snapshots.get(`${from}:${label}`)));
     // Checksums of stored bytes say nothing of what was stored: only a restore does.
     const receiver = required(this.#bare.get(to));
-    for (const label of await this.labels(receiver)) if (!held.has(label)) expect(await this.restore([receiver], label)).toBe(label);
+    for (const label of await this.labels(receiver))
+      if (!held.has(label)) expect(await this.restore([receiver], label)).toBe(label);
   }
 
   async expire(keys: readonly Key[], fullCount: number, death: Death | null): Promise<void> {
@@ -307,7 +332,15 @@ export class FaultWorld {
     for (const repo of this.#repos(mortal).filter(({ key }) => keys.includes(key as Key))) {
       try {
         const retention = { full: fullCount, fullType: "count" as const, archiveType: "full" as const };
-        await this.#until(expireRepository(repo, retention, { oldest: false, refusePageErrors: true, dryRun: false }, testLease(), this.ctx));
+        await this.#until(
+          expireRepository(
+            repo,
+            retention,
+            { oldest: false, refusePageErrors: true, dryRun: false },
+            testLease(),
+            this.ctx,
+          ),
+        );
       } catch (error) {
         this.#requireExcuse(error, mortal, "expire", repo.key);
       }
@@ -320,14 +353,18 @@ export class FaultWorld {
     const mortal = new Mortal(death);
     const local = openLocalWal(this.cluster.walDirectory, CLUSTER, true);
     try {
-      const results = await this.#until(heal(this.#repos(mortal), mortal.missingWal(this.#missingWal), CLUSTER, local, this.ctx));
+      const results = await this.#until(
+        heal(this.#repos(mortal), mortal.missingWal(this.#missingWal), CLUSTER, local, this.ctx),
+      );
       this.count(mortal.dead ? "heals killed" : "heals");
       if (mortal.dead || this.troubled.size > 0) return;
       this.count("heals without trouble");
       for (const result of results) {
         if (!result.ok) throw result.error;
-        // What nobody has any more stays a debt: retention gave it up in the others while this one was away, or has no backup yet.
-        for (const line of result.value.unhealed) expect(await this.#isGivenUpElsewhere(line.split(":")[0] ?? "", result.repoIndex), line).toBe(true);
+        // What nobody has any more stays a debt: retention gave it up in the others while this one was away, or has no
+        // backup yet.
+        for (const line of result.value.unhealed)
+          expect(await this.#isGivenUpElsewhere(line.split(":")[0] ?? "", result.repoIndex), line).toBe(true);
       }
       await this.checkAgreement();
     } catch (error) {
@@ -348,8 +385,9 @@ export class FaultWorld {
   }
 
   /**
-   * Restores a backup and fetches the WAL behind it up to some segment, as a restore to a point in time does; the process may die at a read.
-   * What is left behind must not look like a cluster, and a restore with `--delta` over it must be exact.
+   * Restores a backup and fetches the WAL behind it up to some segment, as a restore to a point in time does; the
+   * process may die at a read. What is left behind must not look like a cluster, and a restore with `--delta` over it
+   * must be exact.
    */
   async restoreToPoint(pick: number, readsLeft: number | null): Promise<void> {
     const mortal = readsLeft === null ? new Mortal() : Mortal.reading(readsLeft);
@@ -370,7 +408,9 @@ export class FaultWorld {
         if (hasEnded) return this.count("recoveries stopped");
         this.count(mortal.dead ? "restores killed" : "restores refused");
         // Without it nobody can start what is only there in part.
-        expect(existsSync(join(target, "global", "pg_control")), "pg_control of a restore that did not end").toBe(false);
+        expect(existsSync(join(target, "global", "pg_control")), "pg_control of a restore that did not end").toBe(
+          false,
+        );
         await this.#restoreInto(target, this.bare(), { ...choice, delta: true });
         this.count("restores over what a failed one left");
       }
@@ -413,7 +453,9 @@ export class FaultWorld {
       const answer = await this.fetch(name, repos);
       if (answer === "found") this.count("segments replayed");
       else if (answer === "absent")
-        expect(await this.#isGivenUpElsewhere(name, repoIndex), `recovery from ${label} does not find ${name}`).toBe(true);
+        expect(await this.#isGivenUpElsewhere(name, repoIndex), `recovery from ${label} does not find ${name}`).toBe(
+          true,
+        );
       else throw answer;
     }
   }
@@ -422,9 +464,16 @@ export class FaultWorld {
   async #restoreInto(
     dataDirectory: string,
     repos: readonly Repository[],
-    { set, targetTimeS, delta }: { readonly set?: string | undefined; readonly targetTimeS?: number; readonly delta: boolean },
+    {
+      set,
+      targetTimeS,
+      delta,
+    }: { readonly set?: string | undefined; readonly targetTimeS?: number; readonly delta: boolean },
   ): Promise<{ repoIndex: number; label: string }> {
-    const target = targetTimeS === undefined ? undefined : new Date(targetTimeS * 1000).toISOString().replace("T", " ").replace(".000", "");
+    const target =
+      targetTimeS === undefined
+        ? undefined
+        : new Date(targetTimeS * 1000).toISOString().replace("T", " ").replace(".000", "");
     const options = {
       dataDirectory,
       tablespaceMap: {},
@@ -453,19 +502,28 @@ export class FaultWorld {
     const pool = inlinePool(new Map(repos.map((repo) => [repo.key, repo])), this.ctx, 2);
     const { repoIndex, label } = await this.#until(restore(repos, { pool, users: USERS }, options, this.ctx));
     const expected = required(this.#snapshots.get(`${repoIndex}:${label}`));
-    expect(Object.fromEntries(snapshotOf(dataDirectory)), `restore of ${label} from repo${repoIndex}`).toEqual(Object.fromEntries(expected));
+    expect(Object.fromEntries(snapshotOf(dataDirectory)), `restore of ${label} from repo${repoIndex}`).toEqual(
+      Object.fromEntries(expected),
+    );
     expect(existsSync(join(dataDirectory, "global", "pg_control"))).toBe(true);
     this.count("restores");
     return { repoIndex, label };
   }
 
   /** What archive-get gives for a WAL file: true content, "not found", or the error that says it cannot tell. */
-  async fetch(walFile: string, repos: readonly Repository[] = this.#repos(new Mortal())): Promise<"found" | "absent" | BackupError> {
+  async fetch(
+    walFile: string,
+    repos: readonly Repository[] = this.#repos(new Mortal()),
+  ): Promise<"found" | "absent" | BackupError> {
     const destination = join(this.folder, "fetched");
     try {
-      const isFetched = await this.#until(archiveGet(repos, { walName: walFile, destination, cluster: CLUSTER }, this.ctx));
+      const isFetched = await this.#until(
+        archiveGet(repos, { walName: walFile, destination, cluster: CLUSTER }, this.ctx),
+      );
       if (!isFetched) return "absent";
-      expect(sha1Hex(readFileSync(destination)), `content of ${walFile}`).toBe(sha1Hex(required(this.cluster.wal.get(walFile))()));
+      expect(sha1Hex(readFileSync(destination)), `content of ${walFile}`).toBe(
+        sha1Hex(required(this.cluster.wal.get(walFile))()),
+      );
       return "found";
     } catch (error) {
       if (!isError(error)) throw error;
@@ -473,7 +531,9 @@ export class FaultWorld {
     }
   }
 
-  /** Files that were found whole and were not written since are taken at their word, unless everything is read `afresh`. */
+  /**
+   * Files that were found whole and were not written since are taken at their word, unless everything is read `afresh`.
+   */
   verify(repo: Repository, afresh = false): Promise<Verdict> {
     const pool = inlinePool(new Map([[repo.key, repo]]), this.ctx, 2);
     if (afresh) return this.#until(verify(repo, pool, WAL_SIZE_BYTES, this.ctx));
@@ -495,7 +555,10 @@ export class FaultWorld {
 
   // What must be true
 
-  /** Acknowledged WAL that retention does not give up is in as many repositories as the policy asks for; what one lacks is its debt. */
+  /**
+   * Acknowledged WAL that retention does not give up is in as many repositories as the policy asks for; what one lacks
+   * is its debt.
+   */
   async checkWal(afresh = false): Promise<void> {
     if (afresh) this.#seen.clear();
     const holding = new Map<string, Set<number>>();
@@ -508,7 +571,11 @@ export class FaultWorld {
         // Older than its oldest backup: retention has removed it, or will.
         const isGivenUp = neededFrom !== null && name < neededFrom;
         if (isIn || isGivenUp) holding.set(name, (holding.get(name) ?? new Set()).add(repo.key));
-        else expect(missing.has(name) || (await this.#isLetGo(name, repo)), `${repo.name} lacks ${name} and does not owe it`).toBe(true);
+        else
+          expect(
+            missing.has(name) || (await this.#isLetGo(name, repo)),
+            `${repo.name} lacks ${name} and does not owe it`,
+          ).toBe(true);
       }
     }
     for (const name of this.acknowledged) {
@@ -521,26 +588,32 @@ export class FaultWorld {
   async checkRepositories(afresh = false): Promise<void> {
     for (const repo of this.bare()) {
       const verdict = await this.verify(repo, afresh);
-      for (const one of verdict.backups) expect(one.status, `${repo.name} ${one.label}: ${verdict.problems.join("; ")}`).toBe("valid");
+      for (const one of verdict.backups)
+        expect(one.status, `${repo.name} ${one.label}: ${verdict.problems.join("; ")}`).toBe("valid");
       const missing = new Set(this.#missingWal.list(repo.key));
       const held = await this.#heldBy(repo);
       for (const { label, archiveStart, archiveStop } of (await loadBackupInfo(repo)).backups) {
         for (const name of this.cluster.wal.keys()) {
           const isNeeded = /^[0-9A-F]{24}$/.test(name) && name >= (archiveStart ?? "") && name <= (archiveStop ?? "");
-          if (isNeeded) expect(held.has(name), `${label} in ${repo.name} cannot become consistent without ${name}`).toBe(true);
+          if (isNeeded)
+            expect(held.has(name), `${label} in ${repo.name} cannot become consistent without ${name}`).toBe(true);
         }
       }
       for (const archive of verdict.archives) {
         expect(archive.counts.valid, `${repo.name}: ${verdict.problems.join("; ")}`).toBe(archive.counts.total);
         for (const [first, last] of archive.gaps) {
           const lacking = [...this.acknowledged].filter((name) => name >= first && name <= last && !missing.has(name));
-          for (const name of lacking) expect(await this.#isLetGo(name, repo), `${repo.name}: gap from ${first} to ${last}`).toBe(true);
+          for (const name of lacking)
+            expect(await this.#isLetGo(name, repo), `${repo.name}: gap from ${first} to ${last}`).toBe(true);
         }
       }
     }
   }
 
-  /** A stored file that is damaged from now on for each reader. Its damage must be told by checksums: not of a file that has none. */
+  /**
+   * A stored file that is damaged from now on for each reader. Its damage must be told by checksums: not of a file that
+   * has none.
+   */
   async damage(key: Key, damage: Damage, part: DamagedPart): Promise<void> {
     const path = await findVictim(this.#storageOf(key), part, damage.pick);
     if (path !== null) this.weather(key).damage(path, damage);
@@ -600,7 +673,10 @@ export class FaultWorld {
     }
   }
 
-  /** After heal: each repository holds all that was acknowledged from its oldest backup on, and verify finds nothing wrong in any. */
+  /**
+   * After heal: each repository holds all that was acknowledged from its oldest backup on, and verify finds nothing
+   * wrong in any.
+   */
   async checkAgreement(afresh = false): Promise<void> {
     await this.checkRepositories(afresh);
     const isArchived = (await listReady(this.cluster.walDirectory, 1)).length === 0;
@@ -609,8 +685,10 @@ export class FaultWorld {
       const from = await this.neededFrom(repo);
       const held = await this.#heldBy(repo);
       const lacking = from === null ? [] : [...this.acknowledged].filter((name) => name >= from && !held.has(name));
-      for (const name of lacking) expect(await this.#isGivenUpElsewhere(name, repo.key), `${repo.name} lacks ${name} after heal`).toBe(true);
-      if (lacking.length === 0 && missing.length === 0 && isArchived) expect((await this.verify(repo)).problems).toEqual([]);
+      for (const name of lacking)
+        expect(await this.#isGivenUpElsewhere(name, repo.key), `${repo.name} lacks ${name} after heal`).toBe(true);
+      if (lacking.length === 0 && missing.length === 0 && isArchived)
+        expect((await this.verify(repo)).problems).toEqual([]);
     }
   }
 
@@ -620,7 +698,10 @@ export class FaultWorld {
     return backups.flatMap((entry) => (entry.archiveStart === null ? [] : [entry.archiveStart])).sort()[0] ?? null;
   }
 
-  /** Heal gives up missing WAL that no repository holds any more, because the others' retention was quicker, once a newer backup does without it. */
+  /**
+   * Heal gives up missing WAL that no repository holds any more, because the others' retention was quicker, once a
+   * newer backup does without it.
+   */
   async #isLetGo(name: string, repo: Repository): Promise<boolean> {
     const { backups } = await loadBackupInfo(repo);
     if (!backups.some(({ archiveStart }) => archiveStart !== null && archiveStart > name)) return false;
@@ -691,7 +772,11 @@ export class FaultWorld {
     if (repoIndex === undefined ? this.troubled.size > 0 : this.troubled.has(repoIndex as Key)) return;
     if (this.clock.skewMs < 0 && what === "backup") return;
     // PostgreSQL went on when the policy was satisfied, before this repository had the segment: it owes it.
-    if (what === "backup" && isError(error, "archiveTimeout") && this.#missingWal.list(repoIndex ?? 0).some((name) => error.message.includes(name)))
+    if (
+      what === "backup" &&
+      isError(error, "archiveTimeout") &&
+      this.#missingWal.list(repoIndex ?? 0).some((name) => error.message.includes(name))
+    )
       return;
     // A repository that could not get the segments fails with the archiver of another one's trouble under policy all.
     if (what === "backup" && isError(error, "archiveTimeout") && this.troubled.size > 0) return;

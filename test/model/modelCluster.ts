@@ -1,6 +1,7 @@
 /**
- * The cluster of the fault model: a directory with relations that change and WAL segments that are finished and wait for the archive. It knows
- * the true content of every WAL file and of the relations at any moment that it was asked about.
+ * The cluster of the fault model: a directory with relations that change and WAL segments that are finished and wait
+ * for the archive. It knows the true content of every WAL file and of the relations at any moment that it was asked
+ * about.
  */
 import { existsSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -68,7 +69,8 @@ export class ModelCluster {
 
   /** PostgreSQL removes what was acknowledged: from then on only the repositories have it. */
   checkpoint(acknowledged: ReadonlySet<string>): void {
-    for (const name of readdirSync(this.walDirectory)) if (acknowledged.has(name)) rmSync(join(this.walDirectory, name));
+    for (const name of readdirSync(this.walDirectory))
+      if (acknowledged.has(name)) rmSync(join(this.walDirectory, name));
   }
 
   snapshot(): Snapshot {
@@ -77,7 +79,9 @@ export class ModelCluster {
 
   /** What recovery from `archiveStart` reads, in its order: each segment once, on the timeline that continued. */
   segmentsFrom(archiveStart: string): string[] {
-    const segments = [...this.wal.keys()].filter((name) => /^[0-9A-F]{24}$/.test(name) && name.slice(8) >= archiveStart.slice(8));
+    const segments = [...this.wal.keys()].filter(
+      (name) => /^[0-9A-F]{24}$/.test(name) && name.slice(8) >= archiveStart.slice(8),
+    );
     return segments.sort((left, right) => (left.slice(8) < right.slice(8) ? -1 : 1));
   }
 
@@ -101,7 +105,12 @@ export class ModelCluster {
         return { lsn: this.#lsn(40n), walName: startName };
       },
       stopBackup: async () => {
-        const stop = { lsn: this.#lsn(80n), walName: current(), backupLabel: "START WAL LOCATION: 0/300028\n", tablespaceMap: "" };
+        const stop = {
+          lsn: this.#lsn(80n),
+          walName: current(),
+          backupLabel: "START WAL LOCATION: 0/300028\n",
+          tablespaceMap: "",
+        };
         const history = Buffer.from(labelText(startName));
         this.finishSegment();
         this.#addWal(`${startName}.00000028.backup`, () => history);

@@ -1,16 +1,26 @@
 /**
- * A process that can die between any two of its writes, and within one: between opening a file, each of its pieces, its sync and its rename.
+ * A process that can die between any two of its writes, and within one: between opening a file, each of its pieces, its
+ * sync and its rename.
  *
- * Every operation of the model runs in a process of its own: storages and debt come wrapped by it. At its end, or death, nothing that it
- * left running reaches the storages any more. What death leaves behind is what the storage's own rules allow: a file written in place may be
- * there in part, an atomic one as a temporary file, a removal of a directory may be half done; what was done may never have been heard of.
- * With the power gone too, names that were not synced are lost.
+ * Every operation of the model runs in a process of its own: storages and debt come wrapped by it. At its end, or
+ * death, nothing that it left running reaches the storages any more. What death leaves behind is what the storage's own
+ * rules allow: a file written in place may be there in part, an atomic one as a temporary file, a removal of a
+ * directory may be half done; what was done may never have been heard of. With the power gone too, names that were not
+ * synced are lost.
  */
 import { type ByteStream, streamOf } from "../../runtime/base/bytes";
 import { type BackupError, fail, isError } from "../../runtime/base/errors";
 import { TEMP_SUFFIX } from "../../runtime/base/temporaryName";
 import type { MissingWalStore } from "../../runtime/local/missingWal";
-import type { BlockReader, BlockWriter, ByteRange, ListOptions, ObjectInfo, PutOptions, Storage } from "../../runtime/storage/storage";
+import type {
+  BlockReader,
+  BlockWriter,
+  ByteRange,
+  ListOptions,
+  ObjectInfo,
+  PutOptions,
+  Storage,
+} from "../../runtime/storage/storage";
 
 /** When and how a process dies. */
 export interface Death {
@@ -155,7 +165,8 @@ class MortalStorage implements Storage {
     // Also of a process that came to its end: what it said is done must have been on the disk.
     if (this.#mortal.death?.powerLost !== true) return;
     // Not all of them: a disk may have been faster with some.
-    for (const [index, path] of [...this.#unsynced].entries()) if (index % 3 !== 0) await this.#inner.remove(path).catch(quietly);
+    for (const [index, path] of [...this.#unsynced].entries())
+      if (index % 3 !== 0) await this.#inner.remove(path).catch(quietly);
   }
 
   async stat(path: string): Promise<ObjectInfo | null> {
@@ -256,7 +267,9 @@ class MortalStorage implements Storage {
   async #openWriter(path: string): Promise<BlockWriter> {
     const mortal = this.#mortal;
     if (!mortal.spend(`open ${path}`)) throw gone(`open ${path}`);
-    const inner = await mortal.track(this.#inner.openWriter?.(path) ?? Promise.reject(new Error("the driver has no writers")));
+    const inner = await mortal.track(
+      this.#inner.openWriter?.(path) ?? Promise.reject(new Error("the driver has no writers")),
+    );
     this.#open.set(path, inner);
     this.#unsynced.add(path);
     return {
@@ -288,7 +301,8 @@ class MortalStorage implements Storage {
   }
 
   #noteSynced(directory: string): void {
-    for (const file of this.#unsynced) if (file.slice(0, file.lastIndexOf("/")) === directory) this.#unsynced.delete(file);
+    for (const file of this.#unsynced)
+      if (file.slice(0, file.lastIndexOf("/")) === directory) this.#unsynced.delete(file);
   }
 
   #isDirect(options: PutOptions | undefined): boolean {
@@ -298,7 +312,9 @@ class MortalStorage implements Storage {
   /** What a cut-off write leaves where directories are: a part under the name itself, or under the temporary one. */
   async #leave(path: string, bytes: Uint8Array, options: PutOptions | undefined): Promise<void> {
     if (!this.features.directories) return;
-    await this.#inner.putStream(this.#isDirect(options) ? path : `${path}${TEMP_SUFFIX}`, () => streamOf(bytes), { atomic: false });
+    await this.#inner.putStream(this.#isDirect(options) ? path : `${path}${TEMP_SUFFIX}`, () => streamOf(bytes), {
+      atomic: false,
+    });
     if (this.#isDirect(options)) this.#unsynced.add(path);
   }
 

@@ -1,8 +1,9 @@
 /**
- * A real S3 server behind a door that the model can shut: connections refused, 500 and 503, answers torn or lost or late.
+ * A real S3 server behind a door that the model can shut: connections refused, 500 and 503, answers torn or lost or
+ * late.
  *
- * The door is a plain HTTP server in front of the real one; what passes is untouched, signatures included. The storage's pauses between tries
- * are a twentieth of real ones, so that an outage costs moments.
+ * The door is a plain HTTP server in front of the real one; what passes is untouched, signatures included. The
+ * storage's pauses between tries are a twentieth of real ones, so that an outage costs moments.
  */
 import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";

@@ -1,9 +1,11 @@
 /**
- * What can happen between a process and a repository: it is away, slow, full, tears writes, loses answers, or gives damaged bytes.
+ * What can happen between a process and a repository: it is away, slow, full, tears writes, loses answers, or gives
+ * damaged bytes.
  *
- * Faults are turned on and hold until {@link Weather.calm}, or for a number of calls; {@link Weather.met} counts those that really met a call.
- * Damage lies over the true bytes: who reads through here gets a flipped bit or a file cut short until the file is written again or the weather is calm
- * again, while the model looks below it at the truth. The space that is left ends in the middle of a write, in the driver's own hands.
+ * Faults are turned on and hold until {@link Weather.calm}, or for a number of calls; {@link Weather.met} counts those
+ * that really met a call. Damage lies over the true bytes: who reads through here gets a flipped bit or a file cut
+ * short until the file is written again or the weather is calm again, while the model looks below it at the truth. The
+ * space that is left ends in the middle of a write, in the driver's own hands.
  */
 import { type ByteStream, collect, streamOf } from "../../runtime/base/bytes";
 import type { Clock } from "../../runtime/base/clock";
@@ -155,7 +157,8 @@ export class Weather implements Storage {
 
   async removePath(path: string): Promise<void> {
     await this.#change(path, () => this.#inner.removePath(path));
-    for (const damagedPath of this.#damages.keys()) if (damagedPath.startsWith(`${path}/`)) this.#damages.delete(damagedPath);
+    for (const damagedPath of this.#damages.keys())
+      if (damagedPath.startsWith(`${path}/`)) this.#damages.delete(damagedPath);
   }
 
   async makePath(path: string): Promise<void> {
@@ -221,11 +224,17 @@ export class Weather implements Storage {
   }
 
   /** A write whose bytes may end early. */
-  async #write(path: string, open: () => ByteStream, options: PutOptions | undefined, run: () => Promise<void>): Promise<void> {
+  async #write(
+    path: string,
+    open: () => ByteStream,
+    options: PutOptions | undefined,
+    run: () => Promise<void>,
+  ): Promise<void> {
     await this.#enter("slow");
     if (this.#isArchiveLocked && path.startsWith("archive/")) throw this.#met("locked", LOCKED);
     this.#damages.delete(path);
-    if (this.#take("torn")) return this.#run(() => this.#inner.putStream(path, () => cut(open(), TORN_AFTER_BYTES, TORN), options));
+    if (this.#take("torn"))
+      return this.#run(() => this.#inner.putStream(path, () => cut(open(), TORN_AFTER_BYTES, TORN), options));
     if (this.#freeBytes === null) await this.#run(run);
     else await this.#run(() => this.#inner.putStream(path, () => this.#limited(open()), options));
     if (this.#take("lost")) throw LOST;

@@ -1,6 +1,6 @@
 /**
- * The packed archive in a project that is not ours: installed by npm, compiled against its declarations, run on the real engine. Here
- * dynamic providers load by the name of the package for real.
+ * The packed archive in a project that is not ours: installed by npm, compiled against its declarations, run on the
+ * real engine. Here dynamic providers load by the name of the package for real.
  */
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -50,12 +50,21 @@ let aws: ProviderDouble;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "pgb-foreign-"));
   const tarball = await packTarball(createProgress(), folder);
-  const own = JSON.parse(readFileSync(join(projectFolder(), "package.json"), "utf8")) as { devDependencies: Record<string, string> };
+  const own = JSON.parse(readFileSync(join(projectFolder(), "package.json"), "utf8")) as {
+    devDependencies: Record<string, string>;
+  };
   const dependencies = { "@pulumi/pulumi": "^3.270.0", pgbackstop: `file:${basename(tarball)}` };
-  const devDependencies = { typescript: own.devDependencies["typescript"], "@types/node": own.devDependencies["@types/node"] };
-  writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "acme-platform", private: true, dependencies, devDependencies }));
+  const devDependencies = {
+    typescript: own.devDependencies["typescript"],
+    "@types/node": own.devDependencies["@types/node"],
+  };
+  writeFileSync(
+    join(folder, "package.json"),
+    JSON.stringify({ name: "acme-platform", private: true, dependencies, devDependencies }),
+  );
   await runOk("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: folder });
-  for (const name of ["program.ts", "run.ts"]) copyFileSync(join(projectFolder(), "test", "package", "foreign", name), join(folder, name));
+  for (const name of ["program.ts", "run.ts"])
+    copyFileSync(join(projectFolder(), "test", "package", "foreign", name), join(folder, name));
   writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: STRICT, files: ["run.ts"] }));
 
   host = await LocalHost.create();
@@ -98,7 +107,10 @@ test("the package installs one copy of everything, and no more than it states", 
   const files = (
     await runOk("tar", [
       "-tzf",
-      join(folder, basename(JSON.parse(readFileSync(join(folder, "package.json"), "utf8")).dependencies.pgbackstop.slice(5))),
+      join(
+        folder,
+        basename(JSON.parse(readFileSync(join(folder, "package.json"), "utf8")).dependencies.pgbackstop.slice(5)),
+      ),
     ])
   )
     .trim()
@@ -108,7 +120,12 @@ test("the package installs one copy of everything, and no more than it states", 
   expect(files).toContain("package/dist/schema.json");
   expect(files).toContain("package/docs/troubleshooting.md");
   expect(
-    files.filter((file) => !/^package\/(dist\/|plugin\/|package\.json$|LICENSE$|README\.md$|CHANGELOG\.md$|docs\/troubleshooting\.md$)/.test(file)),
+    files.filter(
+      (file) =>
+        !/^package\/(dist\/|plugin\/|package\.json$|LICENSE$|README\.md$|CHANGELOG\.md$|docs\/troubleshooting\.md$)/.test(
+          file,
+        ),
+    ),
   ).toEqual([]);
   expect(existsSync(join(folder, "node_modules", "pgbackstop", "node_modules"))).toBe(false);
 });
@@ -118,10 +135,17 @@ test("a strict project compiles against its declarations, and mistakes are compi
   const compiled = await run(process.execPath, [tsc, "-p", "."], { cwd: folder });
   expect(compiled.stdout).toBe("");
   expect(compiled.exitCode).toBe(0);
-  writeFileSync(join(folder, "wrong.ts"), 'import { PosixRepository } from "pgbackstop";\nnew PosixRepository("x", { pth: "/mnt" });\n');
-  const wrong = await run(process.execPath, [tsc, "--noEmit", "--ignoreConfig", "--module", "node16", "--strict", "--types", "node", "wrong.ts"], {
-    cwd: folder,
-  });
+  writeFileSync(
+    join(folder, "wrong.ts"),
+    'import { PosixRepository } from "pgbackstop";\nnew PosixRepository("x", { pth: "/mnt" });\n',
+  );
+  const wrong = await run(
+    process.execPath,
+    [tsc, "--noEmit", "--ignoreConfig", "--module", "node16", "--strict", "--types", "node", "wrong.ts"],
+    {
+      cwd: folder,
+    },
+  );
   expect(wrong.stdout).toContain("'pth' does not exist in type 'PosixRepositoryArgs'");
 });
 
@@ -132,7 +156,8 @@ test("a preview shows known values and marks the others", async () => {
   // The path of the share is unknown, the rest of the topology is not.
   expect(stdout).toMatch(/location\s*: \[?(output<string>|unknown)/);
   expect(stdout).toMatch(/location\s*: "s3:\/\/acme-backups\/pgbackrest"/);
-  for (const code of ["PB006 repositories.repo2", "PB012 schedules", "PB021 acknowledge.mode"]) expect(stderr).toContain(code);
+  for (const code of ["PB006 repositories.repo2", "PB012 schedules", "PB021 acknowledge.mode"])
+    expect(stderr).toContain(code);
 });
 
 test("up and destroy work there; the passphrase is protected until the program says otherwise", async () => {

@@ -1,8 +1,8 @@
 /**
  * A bucket that several processes share, and how one process sees it: every call is a step of the engine.
  *
- * A put, a removal and an exclusive creation happen in one moment. The removal of a path lists first and then deletes in batches, as object
- * stores do, so that others can come in between.
+ * A put, a removal and an exclusive creation happen in one moment. The removal of a path lists first and then deletes
+ * in batches, as object stores do, so that others can come in between.
  */
 import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
@@ -70,8 +70,8 @@ export class Bucket {
 }
 
 /**
- * What a write may ask for: `versions` as Amazon S3, `creation` (only if there is no file) as a directory, `none` as an old clone of S3: there nobody can
- * know whether a file was there before.
+ * What a write may ask for: `versions` as Amazon S3, `creation` (only if there is no file) as a directory, `none` as an
+ * old clone of S3: there nobody can know whether a file was there before.
  */
 export type Conditions = "versions" | "creation" | "none";
 
@@ -102,8 +102,11 @@ export class SimStorage implements Storage {
 
   async *list(path: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {
     const depth = options.recursive === true ? "all of " : "";
-    yield* await this.#call("list", `${depth}${path}${options.namePrefix === undefined ? "" : `/${options.namePrefix}*`}`, "list", (hide) =>
-      this.#listNow(path, options, hide),
+    yield* await this.#call(
+      "list",
+      `${depth}${path}${options.namePrefix === undefined ? "" : `/${options.namePrefix}*`}`,
+      "list",
+      (hide) => this.#listNow(path, options, hide),
     );
   }
 
@@ -123,7 +126,9 @@ export class SimStorage implements Storage {
     const sorted = [...names].sort();
     const hidden = hide === null ? undefined : sorted[hide % Math.max(1, sorted.length)];
     const listed = [...result.values()].sort((left, right) => (left.path < right.path ? -1 : 1));
-    return hidden === undefined ? listed : listed.filter((entry) => entry.path !== hidden && !entry.path.startsWith(`${hidden}/`));
+    return hidden === undefined
+      ? listed
+      : listed.filter((entry) => entry.path !== hidden && !entry.path.startsWith(`${hidden}/`));
   }
 
   async read(path: string, range?: ByteRange): Promise<ByteStream> {
@@ -152,7 +157,9 @@ export class SimStorage implements Storage {
   }
 
   async removePath(path: string): Promise<void> {
-    const all = await this.#call("list", `for removal ${path}`, "list", (hide) => this.#listNow(path, { recursive: true }, hide));
+    const all = await this.#call("list", `for removal ${path}`, "list", (hide) =>
+      this.#listNow(path, { recursive: true }, hide),
+    );
     for (let first = 0; first < all.length; first += REMOVED_AT_ONCE) {
       const batch = all.slice(first, first + REMOVED_AT_ONCE);
       await this.#call("remove", `${batch.length} files of ${path}`, "write", () => {

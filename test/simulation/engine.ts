@@ -1,9 +1,10 @@
 /**
- * One event loop for several processes: each storage call and each sleep of theirs is a step, and somebody else decides which comes next.
+ * One event loop for several processes: each storage call and each sleep of theirs is a step, and somebody else decides
+ * which comes next.
  *
- * Without a word from the {@link Chooser} a process goes on until it sleeps or ends, then the next one; time moves when nobody has a call
- * under way. The chooser may let another one go first, and make a call, a process or a clock go wrong. There is no real time and no real
- * randomness, so the same choices give the same steps.
+ * Without a word from the {@link Chooser} a process goes on until it sleeps or ends, then the next one; time moves when
+ * nobody has a call under way. The chooser may let another one go first, and make a call, a process or a clock go
+ * wrong. There is no real time and no real randomness, so the same choices give the same steps.
  */
 import type { Clock } from "../../runtime/base/clock";
 import { fail } from "../../runtime/base/errors";
@@ -141,7 +142,15 @@ export class Life {
   call<T>(text: string, kind: Call["kind"], apply: (hide: number | null) => T): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (!this.isAlive) return;
-      this.#process.calls.push({ text, kind, apply, resolve: (value) => resolve(value as T), reject, dueMs: 0, issuedAtMs: this.#engine.nowMs });
+      this.#process.calls.push({
+        text,
+        kind,
+        apply,
+        resolve: (value) => resolve(value as T),
+        reject,
+        dueMs: 0,
+        issuedAtMs: this.#engine.nowMs,
+      });
     });
   }
 
@@ -188,7 +197,10 @@ export interface Ending {
 export class Engine {
   nowMs = STARTED_AT_MS;
   steps = 0;
-  /** The last step was a call that its process sent so long ago that another one may have taken its place, or that nobody waits for. */
+  /**
+   * The last step was a call that its process sent so long ago that another one may have taken its place, or that
+   * nobody waits for.
+   */
   isOverdue = false;
   readonly processes: readonly SimProcess[];
   readonly #hooks: EngineHooks;
@@ -205,7 +217,10 @@ export class Engine {
     this.#hooks = hooks;
   }
 
-  /** Until every verb has ended, something is wrong, or there were `stepsMax` steps. @throws Error when nothing can go on */
+  /**
+   * Until every verb has ended, something is wrong, or there were `stepsMax` steps.
+   * @throws Error when nothing can go on
+   */
   async run(stepsMax: number): Promise<Ending> {
     for (;;) {
       await idle();
@@ -253,7 +268,12 @@ export class Engine {
     this.note(process.name, "begin", () => verb);
     this.#hooks.start(new Life(this, process), verb).then(
       (text) => void this.#ended.push({ process, incarnation, text }),
-      (error: unknown) => void this.#ended.push({ process, incarnation, text: `the model failed: ${String((error as Error).stack ?? error)}` }),
+      (error: unknown) =>
+        void this.#ended.push({
+          process,
+          incarnation,
+          text: `the model failed: ${String((error as Error).stack ?? error)}`,
+        }),
     );
   }
 
@@ -262,7 +282,8 @@ export class Engine {
     const size = this.processes.length;
     for (let ahead = 0; ahead < size; ahead++) {
       const process = this.processes[(this.#current + ahead) % size];
-      if (process === undefined || !process.isReady || !process.calls.some((call) => call.dueMs <= this.nowMs)) continue;
+      if (process === undefined || !process.isReady || !process.calls.some((call) => call.dueMs <= this.nowMs))
+        continue;
       this.#current = (this.#current + ahead) % size;
       return process;
     }
@@ -280,7 +301,9 @@ export class Engine {
         this.#begin(process);
         return true;
       }
-      const due = process.sleeps.filter((sleep) => sleep.dueMs <= this.nowMs).sort((left, right) => left.dueMs - right.dueMs)[0];
+      const due = process.sleeps
+        .filter((sleep) => sleep.dueMs <= this.nowMs)
+        .sort((left, right) => left.dueMs - right.dueMs)[0];
       if (due === undefined) continue;
       due.wake();
       return true;
@@ -362,7 +385,8 @@ export class Engine {
       else process.pausedUntilMs = this.nowMs + fault.ms;
     } else if (fault.kind === "kill") {
       const writes = fault.landMs === null ? [] : process.calls.filter(({ kind }) => kind === "write");
-      for (const write of writes) this.#orphans.push({ dueMs: this.nowMs + (fault.landMs ?? 0), who: process.name, call: write });
+      for (const write of writes)
+        this.#orphans.push({ dueMs: this.nowMs + (fault.landMs ?? 0), who: process.name, call: write });
       this.#leave(process, RESTART_MS);
     } else if (fault.kind === "jump") {
       process.skewMs += fault.ms;
@@ -400,7 +424,9 @@ export function faultText(fault: Fault): string {
   }
 }
 
-/** All that can be done without a step is done: nothing here waits for a disk, so one turn of the event loop is enough. */
+/**
+ * All that can be done without a step is done: nothing here waits for a disk, so one turn of the event loop is enough.
+ */
 function idle(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

@@ -1,7 +1,9 @@
 /**
- * Data directories in memory, below `/sim/`: what the runtime reads of them it reads at once, so that the same seed gives the same schedule.
+ * Data directories in memory, below `/sim/`: what the runtime reads of them it reads at once, so that the same seed
+ * gives the same schedule.
  *
- * A test file puts {@link overFiles} and {@link overPromises} in the place of `node:fs` and `node:fs/promises`. Every other path is the machine's.
+ * A test file puts {@link overFiles} and {@link overPromises} in the place of `node:fs` and `node:fs/promises`. Every
+ * other path is the machine's.
  */
 import type * as fs from "node:fs";
 import type * as promises from "node:fs/promises";
@@ -120,14 +122,18 @@ function readAt(descriptor: number, target: Uint8Array, offset: number, length: 
 /** `node:fs` with our files in it. */
 export function overFiles(real: typeof fs): object {
   const mine = {
-    lstatSync: (path: string, options?: StatOptions) => (isOurs(path) ? look(path, options) : real.lstatSync(path, options)),
-    statSync: (path: string, options?: StatOptions) => (isOurs(path) ? look(path, options) : real.statSync(path, options)),
-    openSync: (path: string, ...rest: [fs.OpenMode, fs.Mode?]) => (isOurs(path) ? openDescriptor(path) : real.openSync(path, ...rest)),
+    lstatSync: (path: string, options?: StatOptions) =>
+      isOurs(path) ? look(path, options) : real.lstatSync(path, options),
+    statSync: (path: string, options?: StatOptions) =>
+      isOurs(path) ? look(path, options) : real.statSync(path, options),
+    openSync: (path: string, ...rest: [fs.OpenMode, fs.Mode?]) =>
+      isOurs(path) ? openDescriptor(path) : real.openSync(path, ...rest),
     readSync: (descriptor: number, target: Uint8Array, offset: number, length: number, position: number) =>
       descriptor > FIRST_DESCRIPTOR
         ? readAt(descriptor, target, offset, length, position)
         : real.readSync(descriptor, target, offset, length, position),
-    closeSync: (descriptor: number) => (descriptor > FIRST_DESCRIPTOR ? void opened.delete(descriptor) : real.closeSync(descriptor)),
+    closeSync: (descriptor: number) =>
+      descriptor > FIRST_DESCRIPTOR ? void opened.delete(descriptor) : real.closeSync(descriptor),
   };
   return { ...real, ...mine, default: { ...real, ...mine } };
 }
@@ -135,8 +141,10 @@ export function overFiles(real: typeof fs): object {
 /** `node:fs/promises` with our files in it. */
 export function overPromises(real: typeof promises): object {
   const mine = {
-    stat: async (path: string, options?: StatOptions) => (isOurs(path) ? look(path, options) : real.stat(path, options)),
-    lstat: async (path: string, options?: StatOptions) => (isOurs(path) ? look(path, options) : real.lstat(path, options)),
+    stat: async (path: string, options?: StatOptions) =>
+      isOurs(path) ? look(path, options) : real.stat(path, options),
+    lstat: async (path: string, options?: StatOptions) =>
+      isOurs(path) ? look(path, options) : real.lstat(path, options),
     readdir: async (path: string) => {
       if (!isOurs(path)) return real.readdir(path);
       const names = tree.get(path);

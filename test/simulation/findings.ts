@@ -1,4 +1,7 @@
-/** What once went wrong with several writers, and where the simulation finds it when what guards against it is switched off. */
+/**
+ * What once went wrong with several writers, and where the simulation finds it when what guards against it is switched
+ * off.
+ */
 import type { FaultKind } from "./engine";
 import type { Guard } from "./weak";
 import type { Scenario } from "./host";
@@ -54,7 +57,13 @@ export const FINDINGS: readonly Finding[] = [
   },
   {
     title: "a resumed backup keeps another server's bytes",
-    scenario: { ...base, name: "resume elsewhere", writers: { a: ["full"], b: ["wait 300", "full"] }, standbysOnly: true, relationCount: 24 },
+    scenario: {
+      ...base,
+      name: "resume elsewhere",
+      writers: { a: ["full"], b: ["wait 300", "full"] },
+      standbysOnly: true,
+      relationCount: 24,
+    },
     kinds: ["kill"],
     off: ["source"],
     breaks: /its files are those of no server at no moment/,

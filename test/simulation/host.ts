@@ -21,7 +21,10 @@ export interface Scenario {
   readonly past: readonly string[];
   /** Verbs of each writer, by its name. */
   readonly writers: Readonly<Record<string, readonly string[]>>;
-  /** False: the first writer's server is the primary. All others are standbys, and no primary can be reached from their hosts. */
+  /**
+   * False: the first writer's server is the primary. All others are standbys, and no primary can be reached from their
+   * hosts.
+   */
   readonly standbysOnly: boolean;
   /** Of the storage; absent is `versions`. */
   readonly conditions?: Conditions;
@@ -87,7 +90,10 @@ export class Host {
     this.walDirectory = `${this.dataDirectory}/pg_wal`;
     this.#world = world;
     this.#inode = 1000 * (index + 1);
-    this.#relations = Array.from({ length: world.scenario.relationCount ?? RELATIONS }, (_, no) => `base/5/${FIRST_RELATION + no}`);
+    this.#relations = Array.from(
+      { length: world.scenario.relationCount ?? RELATIONS },
+      (_, no) => `base/5/${FIRST_RELATION + no}`,
+    );
     makeDirectory(`${this.walDirectory}/archive_status`);
     this.#write("PG_VERSION", "15\n", PAST_WRITTEN_S);
     this.#write("global/pg_control", CONTROL_IMAGE, PAST_WRITTEN_S);
@@ -112,7 +118,12 @@ export class Host {
   finishSegment(no: number): string {
     this.events.push({ kind: "segment", no, isAcknowledged: true });
     const name = walName(no);
-    writeFile(`${this.walDirectory}/${name}`, walBytes(no).subarray(0, WAL_SIZE_BYTES), PAST_WRITTEN_S, this.#inode + no);
+    writeFile(
+      `${this.walDirectory}/${name}`,
+      walBytes(no).subarray(0, WAL_SIZE_BYTES),
+      PAST_WRITTEN_S,
+      this.#inode + no,
+    );
     writeFile(`${this.walDirectory}/archive_status/${name}.ready`, "", PAST_WRITTEN_S, this.#inode + no);
     return name;
   }
@@ -134,7 +145,12 @@ export class Host {
       listTablespaces: async () => [],
       currentWalName: async () => walName(world.walNo),
       startBackup: async () => ({ lsn: `0/${world.walNo}00028`, walName: walName(world.walNo) }),
-      stopBackup: async () => ({ lsn: `0/${world.walNo}00100`, walName: walName(world.walNo), backupLabel: `${this.name}\n`, tablespaceMap: "" }),
+      stopBackup: async () => ({
+        lsn: `0/${world.walNo}00100`,
+        walName: walName(world.walNo),
+        backupLabel: `${this.name}\n`,
+        tablespaceMap: "",
+      }),
     };
     return { ...base, ...own } as typeof base;
   }
@@ -150,7 +166,9 @@ export class Host {
   }
 
   #remember(): void {
-    const sha1s = this.#relations.map((name) => [`pg_data/${name}`, sha1Of(contentOf(`${this.dataDirectory}/${name}`))] as const);
+    const sha1s = this.#relations.map(
+      (name) => [`pg_data/${name}`, sha1Of(contentOf(`${this.dataDirectory}/${name}`))] as const,
+    );
     this.#world.moments.push({ server: this.name, sha1s: new Map(sha1s) });
   }
 }

@@ -14,12 +14,28 @@ export const SCENARIOS: readonly Scenario[] = [
     conditions: "none",
   },
   { ...base, name: "two fulls in a directory", writers: { a: ["full"], b: ["full"] }, conditions: "creation" },
-  { ...base, name: "incr beside expire in a directory", past: ["full"], writers: { a: ["incr"], b: ["full+expire 1"] }, conditions: "creation" },
+  {
+    ...base,
+    name: "incr beside expire in a directory",
+    past: ["full"],
+    writers: { a: ["incr"], b: ["full+expire 1"] },
+    conditions: "creation",
+  },
   { ...base, name: "incr beside full", past: ["full"], writers: { a: ["full"], b: ["incr"] } },
   { ...base, name: "incr beside expire", past: ["full"], writers: { a: ["incr"], b: ["full+expire 1"] } },
-  { ...base, name: "two expires", past: ["full", "full", "incr"], writers: { a: ["expire 1"], b: ["expire 1", "incr"] } },
+  {
+    ...base,
+    name: "two expires",
+    past: ["full", "full", "incr"],
+    writers: { a: ["expire 1"], b: ["expire 1", "incr"] },
+  },
   { ...base, name: "resume elsewhere", writers: { a: ["full"], b: ["wait 300", "full"] }, standbysOnly: true },
-  { ...base, name: "resume at home", past: ["full"], writers: { a: ["full", "change", "full"], b: ["wait 1", "incr"] } },
+  {
+    ...base,
+    name: "resume at home",
+    past: ["full"],
+    writers: { a: ["full", "change", "full"], b: ["wait 1", "incr"] },
+  },
   { ...base, name: "expire alone", past: ["full", "incr"], writers: { a: ["expire 2"] } },
   { ...base, name: "incr alone", past: ["full", "incr"], writers: { a: ["incr", "incr"] } },
   { ...base, name: "notes beside a full", past: ["full"], writers: { a: ["full"], b: ["annotate", "annotate"] } },
@@ -43,9 +59,20 @@ export const SCENARIOS: readonly Scenario[] = [
 /** What once broke at one pause: every place of it is tried in each run. */
 export const PAUSED: readonly Scenario[] = [
   // One label for two hosts: what the loser removes may be the winner's.
-  { ...base, name: "two syncs", repoCount: 2, past: ["full@1", "incr@1"], writers: { a: ["sync 1 2"], b: ["sync 1 2"] } },
+  {
+    ...base,
+    name: "two syncs",
+    repoCount: 2,
+    past: ["full@1", "incr@1"],
+    writers: { a: ["sync 1 2"], b: ["sync 1 2"] },
+  },
   // An expired backup that is not removed yet must not be listed again.
-  { ...base, name: "incr beside a sleeping expire", past: ["full", "full"], writers: { a: ["expire 1"], b: ["wait 1", "incr"] } },
+  {
+    ...base,
+    name: "incr beside a sleeping expire",
+    past: ["full", "full"],
+    writers: { a: ["expire 1"], b: ["wait 1", "incr"] },
+  },
 ];
 
 /** As much at once as there may be. */

@@ -1,6 +1,6 @@
 /**
- * Looks for a schedule that breaks a promise: at random by a seed, or systematically with one or two disturbances at every step; and makes
- * what it finds as small as it can.
+ * Looks for a schedule that breaks a promise: at random by a seed, or systematically with one or two disturbances at
+ * every step; and makes what it finds as small as it can.
  */
 import type { Candidate, Choice, Chooser, Fault, FaultKind } from "./engine";
 import { faultText, type TraceLine } from "./engine";
@@ -71,7 +71,10 @@ export class Replay implements Chooser {
 
 const HOUR_MS = 3_600_000;
 const PAUSES_MS = [null, null, HOUR_MS, HOUR_MS, 5000, 150_000];
-/** A request does not outlive its driver's time limits, which are shorter than the time after which a holder counts as dead. */
+/**
+ * A request does not outlive its driver's time limits, which are shorter than the time after which a holder counts as
+ * dead.
+ */
 const DELAYS_MS = [20, 500, 5000, 60_000];
 /** A server ends what it has heard in full; the next program of the same host begins later. */
 const LANDING_MS = [20, 500, 1500];
@@ -149,7 +152,12 @@ function randomOf(seed: number): () => number {
   };
 }
 
-export async function play(scenario: Scenario, chooser: Chooser, off: readonly Guard[], isTraced = false): Promise<Outcome> {
+export async function play(
+  scenario: Scenario,
+  chooser: Chooser,
+  off: readonly Guard[],
+  isTraced = false,
+): Promise<Outcome> {
   return new World(scenario, off).play(chooser, isTraced);
 }
 
@@ -169,14 +177,22 @@ export async function tryRandom(
   return outcome.violation === null ? null : shrink(scenario, chooser.choices, off);
 }
 
-/** At every step of every writer one disturbance, and (`depth` 2) at every later step another; ends with the first that breaks a promise. */
+/**
+ * At every step of every writer one disturbance, and (`depth` 2) at every later step another; ends with the first that
+ * breaks a promise.
+ */
 export async function trySystematic(
   scenario: Scenario,
   off: readonly Guard[],
   figures: Figures,
-  { depth, stride = 1, kinds = ALL_KINDS }: { readonly depth: 1 | 2; readonly stride?: number; readonly kinds?: readonly FaultKind[] },
+  {
+    depth,
+    stride = 1,
+    kinds = ALL_KINDS,
+  }: { readonly depth: 1 | 2; readonly stride?: number; readonly kinds?: readonly FaultKind[] },
 ): Promise<Violation | null> {
-  const choicesOf = (choices: readonly Choice[]): ReturnType<typeof findChoices> => findChoices(scenario, choices, kinds, off, figures);
+  const choicesOf = (choices: readonly Choice[]): ReturnType<typeof findChoices> =>
+    findChoices(scenario, choices, kinds, off, figures);
   const first = await choicesOf([]);
   if (first.violation !== null) return shrink(scenario, [], off);
   for (const one of first.candidates) {
@@ -192,7 +208,9 @@ export async function trySystematic(
   return null;
 }
 
-/** Disturbances at `depth` places, each anywhere after the one before: what neither one place nor plain chance reaches. */
+/**
+ * Disturbances at `depth` places, each anywhere after the one before: what neither one place nor plain chance reaches.
+ */
 export async function tryChoices(
   scenario: Scenario,
   seed: number,
@@ -248,7 +266,9 @@ function faultsFor(call: "read" | "list" | "write"): Fault[] {
 }
 
 /** One schedule that was printed, with every step of it. @throws SyntaxError */
-export async function replayText(schedule: string): Promise<{ readonly text: string; readonly violation: string | null }> {
+export async function replayText(
+  schedule: string,
+): Promise<{ readonly text: string; readonly violation: string | null }> {
   const { scenario, choices } = JSON.parse(schedule) as { scenario: Scenario; choices: Choice[] };
   const { trace, violation } = await play(scenario, new Replay(choices), [], true);
   return { text: [...trace.map((line) => lineText(line)), `VIOLATION: ${violation ?? "none"}`].join("\n"), violation };
@@ -294,12 +314,20 @@ export async function shrink(scenario: Scenario, all: readonly Choice[], off: re
     }
   }
   const outcome = await play(least, new Replay(best), off, true);
-  return { scenario: least, violation: outcome.violation ?? "(not again)", choices: best, schedule: scheduleText(least, best, outcome) };
+  return {
+    scenario: least,
+    violation: outcome.violation ?? "(not again)",
+    choices: best,
+    schedule: scheduleText(least, best, outcome),
+  };
 }
 
 function milder(fault: Fault): Fault[] {
   if (fault.kind === "pause" && fault.ms !== null)
-    return [{ kind: "pause", ms: null }, ...[5000, 150_000].filter((ms) => ms < (fault.ms ?? 0)).map((ms): Fault => ({ kind: "pause", ms }))];
+    return [
+      { kind: "pause", ms: null },
+      ...[5000, 150_000].filter((ms) => ms < (fault.ms ?? 0)).map((ms): Fault => ({ kind: "pause", ms })),
+    ];
   if (fault.kind === "kill" && fault.landMs !== null) return [{ kind: "kill", landMs: null }];
   return [];
 }
@@ -309,7 +337,8 @@ function scheduleText(scenario: Scenario, choices: readonly Choice[], outcome: O
   const lines: string[] = [];
   let run: { who: string; steps: string[] } | null = null;
   const flush = (): void => {
-    if (run !== null && run.steps.length > 0) lines.push(`${run.who}: ${run.steps.length} step(s), the last: ${run.steps.at(-1)}`);
+    if (run !== null && run.steps.length > 0)
+      lines.push(`${run.who}: ${run.steps.length} step(s), the last: ${run.steps.at(-1)}`);
     run = null;
   };
   for (const line of outcome.trace) {

@@ -1,18 +1,34 @@
 /**
- * Several writers over the same repositories, in every order that a seed or a place of a disturbance stands for; see engine.ts, truth.ts.
+ * Several writers over the same repositories, in every order that a seed or a place of a disturbance stands for; see
+ * engine.ts, truth.ts.
  *
- * `PGBACKSTOP_SEED=<number>` begins elsewhere; `PGBACKSTOP_SIMULATION_STEPS=<number>` says how long, `PGBACKSTOP_LONG=1` makes it ten million;
- * `PGBACKSTOP_SCHEDULE='<what a failure printed>'` plays that one again, every step of it.
+ * `PGBACKSTOP_SEED=<number>` begins elsewhere; `PGBACKSTOP_SIMULATION_STEPS=<number>` says how long,
+ * `PGBACKSTOP_LONG=1` makes it ten million; `PGBACKSTOP_SCHEDULE='<what a failure printed>'` plays that one again,
+ * every step of it.
  */
 import { describe, expect, it, vi } from "vitest";
 import { FINDINGS } from "./findings";
 import type { Conditions } from "./bucket";
 import { CROWDS, PAUSED, SCENARIOS } from "./scenarios";
-import { Figures, type Violation, play, RandomChooser, Replay, replayText, tryChoices, tryRandom, trySystematic, ALL_KINDS } from "./search";
+import {
+  Figures,
+  type Violation,
+  play,
+  RandomChooser,
+  Replay,
+  replayText,
+  tryChoices,
+  tryRandom,
+  trySystematic,
+  ALL_KINDS,
+} from "./search";
 
 vi.mock("node:fs", async (original) => (await import("./files.js")).overFiles(await original()));
 vi.mock("node:fs/promises", async (original) => (await import("./files.js")).overPromises(await original()));
-vi.mock("node:timers/promises", async (original) => ({ ...(await original<object>()), setImmediate: async () => undefined }));
+vi.mock("node:timers/promises", async (original) => ({
+  ...(await original<object>()),
+  setImmediate: async () => undefined,
+}));
 // In Node's thread pool it would end at a moment of its own.
 vi.mock("node:zlib", async (original) => {
   const real = await original<typeof import("node:zlib")>();
@@ -94,12 +110,16 @@ describe("without its guard, the simulation detects that", () => {
 });
 
 describe("every promise holds", () => {
-  it.runIf(IS_LONG).each([...SCENARIOS, ...PAUSED])("in '$name' with a disturbance at every point", { timeout: TIMEOUT_MS }, async (scenario) => {
-    const figures = new Figures();
-    const result = await trySystematic(scenario, [], figures, { depth: 1 });
-    print(`'${scenario.name}' at every place: ${figures.text()}`);
-    expect(result?.schedule ?? null).toBeNull();
-  });
+  it.runIf(IS_LONG).each([...SCENARIOS, ...PAUSED])(
+    "in '$name' with a disturbance at every point",
+    { timeout: TIMEOUT_MS },
+    async (scenario) => {
+      const figures = new Figures();
+      const result = await trySystematic(scenario, [], figures, { depth: 1 });
+      print(`'${scenario.name}' at every place: ${figures.text()}`);
+      expect(result?.schedule ?? null).toBeNull();
+    },
+  );
 
   it.each(PAUSED)("in '$name' with a pause at every point", { timeout: TIMEOUT_MS }, async (scenario) => {
     const result = await trySystematic(scenario, [], new Figures(), { depth: 1, kinds: ["pause"] });

@@ -1,8 +1,10 @@
 /**
- * What must be true of the repositories at every moment, looked up below all faults and with nothing of the runtime but its parsers.
+ * What must be true of the repositories at every moment, looked up below all faults and with nothing of the runtime but
+ * its parsers.
  *
- * A backup that is listed restores to the bytes that one server had at one moment. One that was listed once stays whole for as long as
- * retention keeps it, counted by the backups that were ever listed. Acknowledged WAL is where the policy says, or is recorded as missing.
+ * A backup that is listed restores to the bytes that one server had at one moment. One that was listed once stays whole
+ * for as long as retention keeps it, counted by the backups that were ever listed. Acknowledged WAL is where the policy
+ * says, or is recorded as missing.
  */
 import { type BackupInfo, parseBackupInfo } from "../../runtime/format/repository/backupInfo";
 import { fullLabelOf } from "../../runtime/format/repository/label";
@@ -75,8 +77,9 @@ export class Truth {
   }
 
   /**
-   * Text of what must not be, or null. Looks only at what changed since it was last asked. A list of backups that landed late may be an old one: where the
-   * storage has no versions, no process can keep that from happening between its last check and its call. Then what is listed counts again when a later writer has been there.
+   * Text of what must not be, or null. Looks only at what changed since it was last asked. A list of backups that
+   * landed late may be an old one: where the storage has no versions, no process can keep that from happening between
+   * its last check and its call. Then what is listed counts again when a later writer has been there.
    */
   check(isOverdue = false): string | null {
     for (const bucket of this.#buckets) {
@@ -102,7 +105,8 @@ export class Truth {
     if (was !== null) return was;
     if (this.#published.get(repoIndex)?.has(label) === true) return null;
     const bucket = this.#buckets.find(({ key }) => key === repoIndex);
-    if (this.#excusedLists.has(repoIndex) && bucket !== undefined && this.#problemOf(bucket, label) === null) return null;
+    if (this.#excusedLists.has(repoIndex) && bucket !== undefined && this.#problemOf(bucket, label) === null)
+      return null;
     return `repo${repoIndex}: ${label} ended with exit 0 and was never listed and whole`;
   }
 
@@ -119,7 +123,8 @@ export class Truth {
     for (const bucket of this.#buckets) {
       const listed = new Set(this.#list(bucket)?.backups.map(({ label }) => label));
       for (const label of this.#kept(bucket.key))
-        if (!listed.has(label) && this.#isReported(bucket, label)) return `repo${bucket.key}: ${label} is whole, kept and not listed at the end`;
+        if (!listed.has(label) && this.#isReported(bucket, label))
+          return `repo${bucket.key}: ${label} is whole, kept and not listed at the end`;
     }
     return null;
   }
@@ -181,7 +186,8 @@ export class Truth {
     const file = bucket.files.get(manifestPath(STANZA, label));
     if (file === undefined) return "it has no manifest";
     const proof = this.#proofs.get(id);
-    if (proof?.manifest === file && proof.files.every(([path, stored]) => bucket.files.get(path) === stored)) return null;
+    if (proof?.manifest === file && proof.files.every(([path, stored]) => bucket.files.get(path) === stored))
+      return null;
     let known = this.#manifests.get(id);
     if (known?.file !== file) {
       known = { file, value: parseManifest(Buffer.from(file.bytes).toString(), label) };
@@ -208,9 +214,12 @@ export class Truth {
       if (sha1 !== file.sha1) return `'${path}' has other bytes than the manifest says`;
       if (RELATION.test(file.name)) sha1s.set(file.name, sha1);
     }
-    if (missing.length > 0) return `${missing.length} of ${manifest.files.length} files are missing, '${missing[0]}' first`;
+    if (missing.length > 0)
+      return `${missing.length} of ${manifest.files.length} files are missing, '${missing[0]}' first`;
     if (this.#moments.some((state) => isEqual(state.sha1s, sha1s))) return null;
-    const origins = [...sha1s].map(([name, sha1]) => `${name.slice(name.lastIndexOf("/") + 1)}: ${this.#originOf(name, sha1)}`);
+    const origins = [...sha1s].map(
+      ([name, sha1]) => `${name.slice(name.lastIndexOf("/") + 1)}: ${this.#originOf(name, sha1)}`,
+    );
     return `its files are those of no server at no moment (${origins.join(", ")})`;
   }
 
@@ -220,7 +229,9 @@ export class Truth {
 
   /** The first segment that a backup needs which retention keeps. */
   #neededFrom(bucket: Bucket): string {
-    const starts = this.#kept(bucket.key).flatMap((label) => this.#manifests.get(`${bucket.key}:${label}`)?.value.archiveStart ?? []);
+    const starts = this.#kept(bucket.key).flatMap(
+      (label) => this.#manifests.get(`${bucket.key}:${label}`)?.value.archiveStart ?? [],
+    );
     return starts.sort()[0] ?? "";
   }
 
@@ -229,7 +240,9 @@ export class Truth {
     const neededFrom = this.retention.has(bucket.key) ? this.#neededFrom(bucket) : "";
     for (const [name, sha1] of this.acknowledged) {
       if (name < neededFrom) continue;
-      const held = [...bucket.files].filter(([path]) => path.startsWith(`archive/${STANZA}/`) && path.includes(`/${name}`));
+      const held = [...bucket.files].filter(
+        ([path]) => path.startsWith(`archive/${STANZA}/`) && path.includes(`/${name}`),
+      );
       if (held.some(([, file]) => sha1OfStored(file) === sha1)) continue;
       if (held.length > 0) return `acknowledged ${name} has other bytes`;
       if (this.#excused.has(`${bucket.key}:${name}`) || this.isMissing(bucket.key, name)) continue;

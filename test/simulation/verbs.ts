@@ -1,4 +1,7 @@
-/** The verbs of the simulation as the commands do them: what a program takes before it begins, and which operation it calls. */
+/**
+ * The verbs of the simulation as the commands do them: what a program takes before it begins, and which operation it
+ * calls.
+ */
 import type { AcknowledgePolicy } from "../../runtime/operations/archivePush/acknowledge";
 import { annotate } from "../../runtime/operations/shared/annotate";
 import { archivePush } from "../../runtime/operations/archivePush/archivePush";
@@ -26,9 +29,9 @@ const GRACE_MS = 5000;
 const ACKNOWLEDGE: AcknowledgePolicy = { mode: "any", repoIndexes: [] };
 
 /**
- * `full`, `diff`, `incr`, `full@1` (one repository), `full+expire 1` (as with expire-auto), `expire 1`, `sync 1 2`, `push`, `agent 60`
- * (PostgreSQL asks so long after the segment was ready), `recreate@1` (the repository is lost and made again), `heal`, `upgrade`, `annotate`,
- * `change`, `wait 60`. Returns what is to be said of it.
+ * `full`, `diff`, `incr`, `full@1` (one repository), `full+expire 1` (as with expire-auto), `expire 1`, `sync 1 2`,
+ * `push`, `agent 60` (PostgreSQL asks so long after the segment was ready), `recreate@1` (the repository is lost and
+ * made again), `heal`, `upgrade`, `annotate`, `change`, `wait 60`. Returns what is to be said of it.
  */
 export async function verbs(text: string, bare: BareStage): Promise<string> {
   const { host, ctx } = bare;
@@ -106,11 +109,18 @@ async function takeBackup(
   type: BackupType,
   fullCount: number | null,
 ): Promise<string> {
-  const deps = { lease: leaseOf, servers: [host.candidate(ctx)], pool: poolOf(repos, ctx), users: FACTS.users, onProgress: () => {} };
+  const deps = {
+    lease: leaseOf,
+    servers: [host.candidate(ctx)],
+    pool: poolOf(repos, ctx),
+    users: FACTS.users,
+    onProgress: () => {},
+  };
   const { results } = await backup(repos, deps, { ...BACKUP_OPTIONS, type }, ctx);
   for (const result of results) if (result.ok) world.done(result.repoIndex, result.value.label);
   if (fullCount !== null)
-    for (const repo of repos) await expireOne({ ctx, leaseOf }, repo, fullCount).catch((error: Error) => ctx.log.warn(error.message));
+    for (const repo of repos)
+      await expireOne({ ctx, leaseOf }, repo, fullCount).catch((error: Error) => ctx.log.warn(error.message));
   const error = combinedError("backup", results);
   if (error !== null) throw error;
   return results.map((result) => (result.ok ? result.value.label : "")).join(" ");
@@ -121,9 +131,19 @@ async function expireAll(stage: Stage, repos: readonly Repository[], fullCount: 
   return "";
 }
 
-async function expireOne({ ctx, leaseOf }: Pick<Stage, "ctx" | "leaseOf">, repo: Repository, fullCount: number): Promise<void> {
+async function expireOne(
+  { ctx, leaseOf }: Pick<Stage, "ctx" | "leaseOf">,
+  repo: Repository,
+  fullCount: number,
+): Promise<void> {
   const retention = { full: fullCount, fullType: "count" as const, archiveType: "full" as const };
-  await expireRepository(repo, retention, { oldest: false, refusePageErrors: true, dryRun: false }, await leaseOf(repo), ctx);
+  await expireRepository(
+    repo,
+    retention,
+    { oldest: false, refusePageErrors: true, dryRun: false },
+    await leaseOf(repo),
+    ctx,
+  );
 }
 
 async function syncAll({ ctx, repositories, world, leaseOf }: Stage, from: number, to: number): Promise<string> {
@@ -142,7 +162,11 @@ async function syncAll({ ctx, repositories, world, leaseOf }: Stage, from: numbe
   return labels.join(" ");
 }
 
-async function pushByAgent({ ctx, host, world }: Stage, repos: readonly Repository[], seconds: number): Promise<string> {
+async function pushByAgent(
+  { ctx, host, world }: Stage,
+  repos: readonly Repository[],
+  seconds: number,
+): Promise<string> {
   const { walDirectory } = host;
   const options = { walDirectory, cluster: FACTS.cluster, headerCheck: true, processMax: 1, graceMs: GRACE_MS };
   const queue = new PushQueue(repos, host.missingWal, options, null, ctx);
@@ -156,7 +180,11 @@ async function pushByAgent({ ctx, host, world }: Stage, repos: readonly Reposito
 }
 
 /** A disk or bucket is replaced by an empty one. */
-async function recreate({ ctx, life, world }: Stage, repos: readonly Repository[], keys: readonly number[]): Promise<string> {
+async function recreate(
+  { ctx, life, world }: Stage,
+  repos: readonly Repository[],
+  keys: readonly number[],
+): Promise<string> {
   const lost = world.buckets.filter(({ key }) => keys.includes(key));
   await life.call(`replace repo${keys.join()} by an empty one`, "write", () => {
     for (const bucket of lost) {
@@ -185,7 +213,9 @@ async function push({ ctx, host, world }: Stage, repos: readonly Repository[]): 
 }
 
 async function healAll({ ctx, host }: Stage, repos: readonly Repository[]): Promise<string> {
-  return throwFirst(await heal(repos, host.missingWal, FACTS.cluster, openLocalWal(host.walDirectory, FACTS.cluster, true), ctx));
+  return throwFirst(
+    await heal(repos, host.missingWal, FACTS.cluster, openLocalWal(host.walDirectory, FACTS.cluster, true), ctx),
+  );
 }
 
 function throwFirst(results: readonly { readonly ok: boolean; readonly error?: Error }[]): string {

@@ -1,5 +1,6 @@
 /**
- * Guards as they were before there were several writers: the simulation must find what each of them is for when it is switched off.
+ * Guards as they were before there were several writers: the simulation must find what each of them is for when it is
+ * switched off.
  *
  * A test file puts these in the place of the runtime's own modules; which one is off is decided run by run.
  */
@@ -14,8 +15,8 @@ import type { Reconstructed } from "../../runtime/repository/reconstruct";
 import { type Repository, writeFile } from "../../runtime/repository/repository";
 
 /**
- * `lease`: everybody has it; `publish`: nothing is looked at; `listing`: one listing is believed; `source`: every server counts as the same;
- * `memory`: what the agent once stored is there for ever.
+ * `lease`: everybody has it; `publish`: nothing is looked at; `listing`: one listing is believed; `source`: every
+ * server counts as the same; `memory`: what the agent once stored is there for ever.
  */
 export type Guard = "lease" | "publish" | "listing" | "source" | "memory";
 
@@ -32,12 +33,21 @@ export function isOff(guard: Guard): boolean {
 type Function<A extends unknown[], R> = (...args: A) => R;
 
 /** Calls `weak` while the guard is off, else what the runtime has. */
-export function unlessOff<A extends unknown[], R>(guard: Guard, real: Function<A, R>, weak: Function<A, R>): Function<A, R> {
+export function unlessOff<A extends unknown[], R>(
+  guard: Guard,
+  real: Function<A, R>,
+  weak: Function<A, R>,
+): Function<A, R> {
   return (...args) => (isOff(guard) ? weak : real)(...args);
 }
 
 /** Lists a backup, whatever has become of it. */
-export async function finishUnseen(repo: Repository, manifest: Manifest, { pass }: Publication, ctx: Context): Promise<BackupInfo> {
+export async function finishUnseen(
+  repo: Repository,
+  manifest: Manifest,
+  { pass }: Publication,
+  ctx: Context,
+): Promise<BackupInfo> {
   const packed = await saveManifest(repo, manifest, pass, ctx);
   await writeFile(repo, manifestHistoryPath(repo.stanza, manifest.label), packed, pass, ctx);
   const info = await loadBackupInfo(repo);

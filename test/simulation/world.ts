@@ -1,8 +1,9 @@
 /**
- * Several hosts, each with a server of the same cluster, over shared buckets: what a scenario says they do, done by the runtime's own operations.
+ * Several hosts, each with a server of the same cluster, over shared buckets: what a scenario says they do, done by the
+ * runtime's own operations.
  *
- * Servers have files of the same names, sizes and times, and other bytes in them, as a standby has. Every host has its own lock folder, so
- * nothing but the repositories stands between two hosts.
+ * Servers have files of the same names, sizes and times, and other bytes in them, as a standby has. Every host has its
+ * own lock folder, so nothing but the repositories stands between two hosts.
  */
 import type { Context } from "../../runtime/base/context";
 import { toBackupError } from "../../runtime/base/errors";
@@ -67,8 +68,10 @@ export class World implements Shared {
     const hasVersions = (scenario.conditions ?? "versions") === "versions" && !off.includes("publish");
     this.truth = new Truth(this.buckets, this.moments, hasVersions);
     const names = [...Object.keys(scenario.writers), "z"];
-    for (const [index, name] of names.entries()) this.#hosts.set(name, new Host(name, index > 0 || scenario.standbysOnly, this, index));
-    this.truth.isMissing = (repoIndex, walFile) => [...this.#hosts.values()].some(({ missingWal }) => missingWal.list(repoIndex).includes(walFile));
+    for (const [index, name] of names.entries())
+      this.#hosts.set(name, new Host(name, index > 0 || scenario.standbysOnly, this, index));
+    this.truth.isMissing = (repoIndex, walFile) =>
+      [...this.#hosts.values()].some(({ missingWal }) => missingWal.list(repoIndex).includes(walFile));
   }
 
   /** The past, the writers as `chooser` disturbs them, and then a writer that finds everything quiet. */
@@ -77,7 +80,9 @@ export class World implements Shared {
     const before = await this.#recall(quiet);
     const keeps = keptCount(this.scenario);
     for (const { key } of this.buckets) if (keeps !== null) this.truth.retention.set(key, keeps);
-    const writers = Object.entries(this.scenario.writers).map(([name, all], index) => new SimProcess(name, all, before.nowMs + 5000 + index));
+    const writers = Object.entries(this.scenario.writers).map(
+      ([name, all], index) => new SimProcess(name, all, before.nowMs + 5000 + index),
+    );
     const main = await this.#run(writers, chooser, before.nowMs + 5000, isTraced);
     const ends = [...this.ends];
     const { staleLists } = this.truth;
@@ -118,17 +123,33 @@ export class World implements Shared {
       this.walNo = known.walNo;
       return known;
     }
-    const { violation, nowMs } = await this.#run([new SimProcess(first, ["create", ...past], STARTED_AT_MS)], quiet, STARTED_AT_MS, false);
+    const { violation, nowMs } = await this.#run(
+      [new SimProcess(first, ["create", ...past], STARTED_AT_MS)],
+      quiet,
+      STARTED_AT_MS,
+      false,
+    );
     const failed = violation ?? this.ends.find((end) => !end.includes(": ok"));
     if (failed !== undefined) throw new Error(`the past of '${name}': ${failed}`);
     this.ends.length = 0;
     const files = this.buckets.map((bucket) => new Map(bucket.files));
-    const made = { nowMs, walNo: this.walNo, files, acknowledged: new Map(this.truth.acknowledged), events: [...host.events] };
+    const made = {
+      nowMs,
+      walNo: this.walNo,
+      files,
+      acknowledged: new Map(this.truth.acknowledged),
+      events: [...host.events],
+    };
     pasts.set(key, made);
     return made;
   }
 
-  async #run(processes: readonly SimProcess[], chooser: Chooser, nowMs: number, isTraced: boolean): Promise<Ending & { nowMs: number }> {
+  async #run(
+    processes: readonly SimProcess[],
+    chooser: Chooser,
+    nowMs: number,
+    isTraced: boolean,
+  ): Promise<Ending & { nowMs: number }> {
     const engine: Engine = new Engine(processes, chooser, {
       start: (life, verb) => this.#start(life, verb, engine),
       check: () => this.#check(engine.isOverdue),
@@ -158,11 +179,18 @@ export class World implements Shared {
       debug: () => {},
       trace: () => {},
     };
-    const ctx: Context = { clock: life.clock, random: seededRandom(1 + 7919 * ++this.#lives), log, signal: new AbortController().signal };
+    const ctx: Context = {
+      clock: life.clock,
+      random: seededRandom(1 + 7919 * ++this.#lives),
+      log,
+      signal: new AbortController().signal,
+    };
     const repositories = (keys: readonly number[]): Repository[] =>
       this.buckets
         .filter(({ key }) => keys.includes(key))
-        .map((bucket) => repository(bucket.key, { storage: new SimStorage(bucket, life, this.scenario.conditions ?? "versions") }));
+        .map((bucket) =>
+          repository(bucket.key, { storage: new SimStorage(bucket, life, this.scenario.conditions ?? "versions") }),
+        );
     let text: string;
     try {
       text = `ok ${await verbs(verb, { life, ctx, host, world: this, repositories })}`.trimEnd();
@@ -186,6 +214,8 @@ export class World implements Shared {
 
 /** Full backups that the least generous of the writers keeps; null when nobody expires any. */
 function keptCount({ writers }: Scenario): number | null {
-  const counts = Object.values(writers).flatMap((all) => all.flatMap((verb) => /expire(?:@\d)? (\d+)$/.exec(verb)?.[1] ?? []));
+  const counts = Object.values(writers).flatMap((all) =>
+    all.flatMap((verb) => /expire(?:@\d)? (\d+)$/.exec(verb)?.[1] ?? []),
+  );
   return counts.length === 0 ? null : Math.min(...counts.map(Number));
 }

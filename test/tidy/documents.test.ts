@@ -23,7 +23,8 @@ describe("documents", () => {
 
   test("an anchor leads to a heading, by the name that GitHub gives it", () => {
     const b = "# B\n## `--type`, twice: ü\n## Same\n## Same\n```\n## code\n```\n";
-    const text = "# T\n## Here\n[1](b.md#--type-twice-ü) [2](b.md#same-1) [3](#here) [4](b.md#code) [5](#there) [6](b.md#same-2)\n";
+    const text =
+      "# T\n## Here\n[1](b.md#--type-twice-ü) [2](b.md#same-1) [3](#here) [4](b.md#code) [5](#there) [6](b.md#same-2)\n";
     expect(checkDocument({ path: "A.md", text }, (path) => (path === "b.md" ? b : null))).toEqual([
       "A.md: b.md has no heading #code",
       "A.md: A.md has no heading #there",
@@ -35,7 +36,8 @@ describe("documents", () => {
 describe("citations", () => {
   test("name existing sections", () => {
     const specification = "# S\n## 3. Files\n### 3.1 Checksum\n## 4. Keys\n";
-    const text = '/** ("pgbackrest-format" 3.1 and 4).\n * Also "pgbackrest-format"\n * 3.2, 4, step 9; "pgbackrest-format" 5). */';
+    const text =
+      '/** ("pgbackrest-format" 3.1 and 4).\n * Also "pgbackrest-format"\n * 3.2, 4, step 9; "pgbackrest-format" 5). */';
     expect(checkCitations({ path: "a.ts", text }, specification)).toEqual([
       'a.ts: "pgbackrest-format" has no section 3.2',
       'a.ts: "pgbackrest-format" has no section 5',

@@ -12,7 +12,8 @@ export function checkDocument(file: TextFile, read: (path: string) => string | n
     const target = link === "" ? file.path : resolve(file.path, link);
     const text = link === "" ? file.text : read(target);
     if (text === null) result.push(`${file.path}: the link to ${link} leads nowhere`);
-    else if (anchor !== undefined && !anchorsOf(text).has(anchor)) result.push(`${file.path}: ${target} has no heading #${anchor}`);
+    else if (anchor !== undefined && !anchorsOf(text).has(anchor))
+      result.push(`${file.path}: ${target} has no heading #${anchor}`);
   }
   return result;
 }
@@ -21,11 +22,12 @@ export function checkDocument(file: TextFile, read: (path: string) => string | n
 export function checkCitations(file: TextFile, specification: string): string[] {
   const sections = new Set([...specification.matchAll(/^#{2,3} (\d+(?:\.\d+)?)\.? /gm)].map(([, number]) => number));
   const flat = file.text.replace(/\s*\n\s*(?:\*(?!\/)|\/\/)?\s*/g, " ");
-  return [...flat.matchAll(/"pgbackrest-format",? (\d+(?:\.\d+)?(?:(?:, | and )\d+(?:\.\d+)?)*)/g)].flatMap(([, list = ""]) =>
-    list
-      .split(/, | and /)
-      .filter((number) => !sections.has(number))
-      .map((number) => `${file.path}: "pgbackrest-format" has no section ${number}`),
+  return [...flat.matchAll(/"pgbackrest-format",? (\d+(?:\.\d+)?(?:(?:, | and )\d+(?:\.\d+)?)*)/g)].flatMap(
+    ([, list = ""]) =>
+      list
+        .split(/, | and /)
+        .filter((number) => !sections.has(number))
+        .map((number) => `${file.path}: "pgbackrest-format" has no section ${number}`),
   );
 }
 

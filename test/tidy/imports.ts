@@ -29,7 +29,16 @@ interface Room {
   readonly bannedBuiltins?: readonly string[];
 }
 
-const OUTSIDE_WORLD = ["node:fs", "node:fs/promises", "node:net", "node:tls", "node:http", "node:https", "node:child_process", "node:worker_threads"];
+const OUTSIDE_WORLD = [
+  "node:fs",
+  "node:fs/promises",
+  "node:net",
+  "node:tls",
+  "node:http",
+  "node:https",
+  "node:child_process",
+  "node:worker_threads",
+];
 /** What everything that a user starts is made of. */
 const COMMAND_ROOMS = [
   "runtime/base",
@@ -53,7 +62,8 @@ export const ROOMS: readonly Room[] = [
   },
   {
     prefix: "runtime/format",
-    about: "pgBackRest's repository format and PostgreSQL's files as pure functions: info files, manifests, codecs, WAL, pages",
+    about:
+      "pgBackRest's repository format and PostgreSQL's files as pure functions: info files, manifests, codecs, WAL, pages",
     mayImport: ["runtime/base"],
     bannedBuiltins: [...OUTSIDE_WORLD, "node:os", "node:timers"],
   },
@@ -78,7 +88,13 @@ export const ROOMS: readonly Room[] = [
   },
   {
     prefix: "runtime/storage/posix",
-    mayImport: ["runtime/base", "runtime/local", "runtime/storage/storage", "runtime/storage/paths", "runtime/storage/posixProbe"],
+    mayImport: [
+      "runtime/base",
+      "runtime/local",
+      "runtime/storage/storage",
+      "runtime/storage/paths",
+      "runtime/storage/posixProbe",
+    ],
   },
   { prefix: "runtime/storage/open", mayImport: ["runtime/base", "runtime/config", "runtime/storage"] },
   {
@@ -95,7 +111,14 @@ export const ROOMS: readonly Room[] = [
   {
     prefix: "runtime/operations",
     about: "what the verbs do, one folder each: backup, restore, archive-push, expire, verify, …",
-    mayImport: ["runtime/base", "runtime/format", "runtime/local", "runtime/repository", "runtime/postgres", "runtime/storage/storage"],
+    mayImport: [
+      "runtime/base",
+      "runtime/format",
+      "runtime/local",
+      "runtime/repository",
+      "runtime/postgres",
+      "runtime/storage/storage",
+    ],
     mayImportTypes: ["runtime/config/types"],
   },
   {
@@ -117,7 +140,8 @@ export const ROOMS: readonly Room[] = [
     ],
     mayImportTypes: ["runtime/commands/host", "runtime/config/types"],
   },
-  // What is sent to others when something has happened: nothing of repositories, and nothing that could hold a secret of theirs.
+  // What is sent to others when something has happened: nothing of repositories, and nothing that could hold a secret
+  // of theirs.
   {
     prefix: "runtime/notify",
     about: "notices by e-mail, ntfy, Alertmanager and webhook",
@@ -131,8 +155,12 @@ export const ROOMS: readonly Room[] = [
     mayImportTypes: ["runtime/format"],
   },
   // Names the file of each command.
-  { prefix: "runtime/commands/table", mayImport: ["runtime/agent", "runtime/cnpg", "runtime/commands", "runtime/config/commands"] },
-  // The WAL of one cluster in a process that goes on serving: what the agent and the plugin of CloudNativePG have in common.
+  {
+    prefix: "runtime/commands/table",
+    mayImport: ["runtime/agent", "runtime/cnpg", "runtime/commands", "runtime/config/commands"],
+  },
+  // The WAL of one cluster in a process that goes on serving: what the agent and the plugin of CloudNativePG have in
+  // common.
   {
     prefix: "runtime/archiver",
     about: "archives the WAL of one cluster in a process that keeps running: the agent or the sidecar",
@@ -142,7 +170,13 @@ export const ROOMS: readonly Room[] = [
   {
     prefix: "runtime/agent",
     about: "the agent of a host: answers `archive_command` and `restore_command`, serves metrics",
-    mayImport: ["runtime/archiver", "runtime/base", "runtime/operations", "runtime/metrics", "runtime/format/wal/walSegment"],
+    mayImport: [
+      "runtime/archiver",
+      "runtime/base",
+      "runtime/operations",
+      "runtime/metrics",
+      "runtime/format/wal/walSegment",
+    ],
     mayImportTypes: ["runtime/commands/host"],
   },
   {
@@ -190,7 +224,13 @@ export const ROOMS: readonly Room[] = [
   {
     prefix: "components/plan",
     about: "pure functions from arguments to plans, findings, topologies and runbooks",
-    mayImport: ["runtime/cnpg/names", "runtime/config", "runtime/notify/events", "runtime/storage/s3/quirks", "runtime/storage/sftp/hostKey"],
+    mayImport: [
+      "runtime/cnpg/names",
+      "runtime/config",
+      "runtime/notify/events",
+      "runtime/storage/s3/quirks",
+      "runtime/storage/sftp/hostKey",
+    ],
     // Settings are the arguments as plain values.
     mayImportTypes: ["components/databases", "components/drills", "components/repositories"],
     bannedBuiltins: [...OUTSIDE_WORLD, "node:os"],
@@ -212,16 +252,35 @@ export const ROOMS: readonly Room[] = [
   // Hosts show the same keys, whether they keep a repository or PostgreSQL.
   {
     prefix: "components/host/ssh",
-    mayImport: ["components", "runtime/storage/sftp/handshake", "runtime/storage/sftp/hostKey", "runtime/storage/sftp/privateKey"],
+    mayImport: [
+      "components",
+      "runtime/storage/sftp/handshake",
+      "runtime/storage/sftp/hostKey",
+      "runtime/storage/sftp/privateKey",
+    ],
     packages: ["ssh2"],
   },
   { prefix: "components/dynamic/x509", mayImport: [], packages: ["@peculiar/x509", "reflect-metadata"] },
   // Files of GitOps are YAML.
   { prefix: "components/bin/render", mayImport: ["components"], packages: ["js-yaml"] },
   // The one place that names the large packages of clouds, so that they are loaded only when they are needed.
-  { prefix: "components/internal/cloudPackages", mayImport: [], packages: ["@pulumi/pulumi", "@pulumi/aws", "@pulumi/cloudflare"] },
-  { prefix: "components/policy", about: "the policy pack", mayImport: ["components/plan"], packages: ["@pulumi/policy"] },
-  { prefix: "examples", about: "programs that users start from", mayImport: [], packages: ["@pulumi/pulumi", "pgbackstop"] },
+  {
+    prefix: "components/internal/cloudPackages",
+    mayImport: [],
+    packages: ["@pulumi/pulumi", "@pulumi/aws", "@pulumi/cloudflare"],
+  },
+  {
+    prefix: "components/policy",
+    about: "the policy pack",
+    mayImport: ["components/plan"],
+    packages: ["@pulumi/policy"],
+  },
+  {
+    prefix: "examples",
+    about: "programs that users start from",
+    mayImport: [],
+    packages: ["@pulumi/pulumi", "pgbackstop"],
+  },
   {
     prefix: "tools",
     about: "build, checks, benchmarks, demo, and the real programs that tests use",
@@ -242,7 +301,12 @@ export function importsOf(source: Source, root: string): Import[] {
   const result: Import[] = [];
   const add = (node: ts.Node, specifier: ts.Node | undefined, typeOnly: boolean): void => {
     if (specifier === undefined || !ts.isStringLiteralLike(specifier)) return;
-    result.push({ from: source.path, position: positionOf(source, node), typeOnly, ...resolveImport(source.path, specifier.text, root) });
+    result.push({
+      from: source.path,
+      position: positionOf(source, node),
+      typeOnly,
+      ...resolveImport(source.path, specifier.text, root),
+    });
   };
   walk(source, (node) => {
     if (ts.isImportDeclaration(node)) add(node, node.moduleSpecifier, isTypeImport(node));
@@ -263,7 +327,10 @@ export function checkImports(imports: readonly Import[]): string[] {
   });
 }
 
-/** Groups of files that import each other, directly or through others, types included: the strongly connected components (Tarjan 1972). */
+/**
+ * Groups of files that import each other, directly or through others, types included: the strongly connected components
+ * (Tarjan 1972).
+ */
 export function findCircles(imports: readonly Import[]): string[][] {
   const graph = new Map<string, string[]>();
   for (const { from, kind, to } of imports) {
@@ -279,7 +346,10 @@ export function findCircles(imports: readonly Import[]): string[][] {
     order.set(file, position);
     open.push(file);
     const next = graph.get(file) ?? [];
-    const low = Math.min(position, ...next.map((to) => (order.has(to) ? (open.includes(to) ? (order.get(to) ?? position) : position) : visit(to))));
+    const low = Math.min(
+      position,
+      ...next.map((to) => (order.has(to) ? (open.includes(to) ? (order.get(to) ?? position) : position) : visit(to))),
+    );
     if (low < position) return low;
     const group = open.splice(open.indexOf(file));
     if (group.length > 1 || next.includes(file)) circles.push(group.sort());
@@ -299,7 +369,8 @@ export function checkTable(imports: readonly Import[], paths: readonly string[])
     if (all === undefined) return [`${room.prefix}: the room is empty`];
     const own = all.filter((each) => !isWithin(each.to, room.prefix));
     const types = own.filter((each) => each.typeOnly && !room.mayImport.some((prefix) => isWithin(each.to, prefix)));
-    const isUnused = (entry: string, among: readonly Import[]): boolean => entry !== "*" && !among.some((each) => isWithin(each.to, entry));
+    const isUnused = (entry: string, among: readonly Import[]): boolean =>
+      entry !== "*" && !among.some((each) => isWithin(each.to, entry));
     return [
       ...[...room.mayImport, ...(room.packages ?? [])].filter((entry) => isUnused(entry, own)),
       ...(room.mayImportTypes ?? []).filter((entry) => isUnused(entry, types)),
@@ -321,7 +392,8 @@ function refusal(room: Room, each: Import): string | null {
   }
   if (isWithin(each.to, room.prefix)) return null;
   if (room.mayImport.some((prefix) => isWithin(each.to, prefix))) return null;
-  if ((room.mayImportTypes ?? []).some((prefix) => isWithin(each.to, prefix))) return each.typeOnly ? null : " but for its types";
+  if ((room.mayImportTypes ?? []).some((prefix) => isWithin(each.to, prefix)))
+    return each.typeOnly ? null : " but for its types";
   return "";
 }
 
@@ -340,12 +412,18 @@ function isTypeImport(node: ts.ImportDeclaration): boolean {
   if (clause.phaseModifier === ts.SyntaxKind.TypeKeyword) return true;
   const bindings = clause.namedBindings;
   return (
-    clause.name === undefined && bindings !== undefined && ts.isNamedImports(bindings) && bindings.elements.every((element) => element.isTypeOnly)
+    clause.name === undefined &&
+    bindings !== undefined &&
+    ts.isNamedImports(bindings) &&
+    bindings.elements.every((element) => element.isTypeOnly)
   );
 }
 
 function isLoad(node: ts.CallExpression): boolean {
-  return node.expression.kind === ts.SyntaxKind.ImportKeyword || (ts.isIdentifier(node.expression) && node.expression.text === "require");
+  return (
+    node.expression.kind === ts.SyntaxKind.ImportKeyword ||
+    (ts.isIdentifier(node.expression) && node.expression.text === "require")
+  );
 }
 
 function resolveImport(from: string, specifier: string, root: string): { to: string; kind: Import["kind"] } {

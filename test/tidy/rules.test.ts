@@ -43,7 +43,9 @@ describe("banned words", () => {
   });
 
   test("words in comments and texts are allowed", () => {
-    expect(checkBans(sourceOf("runtime/operations/x.ts", '// console.log(Date.now())\nconst text = "any console.log";\n'))).toEqual([]);
+    expect(
+      checkBans(sourceOf("runtime/operations/x.ts", '// console.log(Date.now())\nconst text = "any console.log";\n')),
+    ).toEqual([]);
   });
 
   test("a word's own file may use it", () => {
@@ -60,12 +62,16 @@ describe("lengths", () => {
   const lines = (count: number): string => "x;\n".repeat(count);
 
   test("a source of 701 lines is too long, one of 700 is not", () => {
-    expect(checkFileLength({ path: "runtime/x.ts", text: lines(701) })).toEqual(["runtime/x.ts: 701 lines, the limit is 700"]);
+    expect(checkFileLength({ path: "runtime/x.ts", text: lines(701) })).toEqual([
+      "runtime/x.ts: 701 lines, the limit is 700",
+    ]);
     expect(checkFileLength({ path: "runtime/x.ts", text: lines(700) })).toEqual([]);
   });
 
   test("a test of 1001 lines is too long, one of 1000 is not", () => {
-    expect(checkFileLength({ path: "test/x.test.ts", text: lines(1001) })).toEqual(["test/x.test.ts: 1001 lines, the limit is 1000"]);
+    expect(checkFileLength({ path: "test/x.test.ts", text: lines(1001) })).toEqual([
+      "test/x.test.ts: 1001 lines, the limit is 1000",
+    ]);
     expect(checkFileLength({ path: "test/x.test.ts", text: lines(1000) })).toEqual([]);
   });
 
@@ -74,7 +80,10 @@ describe("lengths", () => {
   });
 
   test("a function of 71 lines is too long unless it is listed with its length", () => {
-    const source = sourceOf("runtime/x.ts", `function long() {\n${lines(69)}}\nconst short = () => {\n${lines(68)}};\n`);
+    const source = sourceOf(
+      "runtime/x.ts",
+      `function long() {\n${lines(69)}}\nconst short = () => {\n${lines(68)}};\n`,
+    );
     expect(checkFunctionLength(source, {})).toEqual(["runtime/x.ts:1: long has 71 lines, the limit is 70"]);
     expect(checkFunctionLength(source, { "runtime/x.ts#long": 71 })).toEqual([]);
     expect(checkFunctionLength(source, { "runtime/x.ts#long": 70 })).toHaveLength(1);
@@ -99,7 +108,8 @@ describe("paths", () => {
   const ends = pathEnds(["runtime/base/clock.ts", "test/a.test.ts"]);
 
   test("in comments and documents are ends of a project's path", () => {
-    const text = '/** As base/clock.ts and ../base/clock.ts have it, not base/watch.ts. */\n  // see test/b.test.ts\nconst x = "no.ts";\n';
+    const text =
+      '/** As base/clock.ts and ../base/clock.ts have it, not base/watch.ts. */\n  // see test/b.test.ts\nconst x = "no.ts";\n';
     expect(checkPaths({ path: "runtime/x.ts", text }, ends)).toEqual([
       "runtime/x.ts:1: base/watch.ts is not in the project",
       "runtime/x.ts:2: test/b.test.ts is not in the project",
@@ -122,16 +132,17 @@ describe("paths", () => {
 describe("texts", () => {
   test("a note to do needs a number", () => {
     const note = ["TO", "DO"].join("");
-    expect(checkNotes({ path: "a.ts", text: `x\n// ${note}: later\n` })).toEqual([`a.ts:2: a note without an issue number: // ${note}: later`]);
+    expect(checkNotes({ path: "a.ts", text: `x\n// ${note}: later\n` })).toEqual([
+      `a.ts:2: a note without an issue number: // ${note}: later`,
+    ]);
     expect(checkNotes({ path: "a.ts", text: `// ${note} #12: later\n` })).toEqual([]);
   });
 
   test("registry hosts and machine paths are detected", () => {
     const host = ["registry", "npmjs", "org"].join(".");
     const path = ["", "work", "main"].join("/");
-    expect(checkPrivateNames({ path: "a.md", text: `https://${host}/x\n${path}/x\nhttps://example.com/work/x\n` })).toEqual([
-      `a.md:1: ${host} does not belong into the project`,
-      `a.md:2: ${path} does not belong into the project`,
-    ]);
+    expect(
+      checkPrivateNames({ path: "a.md", text: `https://${host}/x\n${path}/x\nhttps://example.com/work/x\n` }),
+    ).toEqual([`a.md:1: ${host} does not belong into the project`, `a.md:2: ${path} does not belong into the project`]);
   });
 });

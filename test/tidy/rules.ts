@@ -1,4 +1,7 @@
-/** The project's own rules about single files: banned words with their replacement, lengths, documents, private names of machines. */
+/**
+ * The project's own rules about single files: banned words with their replacement, lengths, documents, private names of
+ * machines.
+ */
 import ts from "typescript";
 import { positionOf, type Source, type TextFile, walk } from "./sources";
 
@@ -20,7 +23,13 @@ const MAIN = "runtime/main.ts";
 const CLOCK = "runtime/base/clock.ts";
 
 export const BANS: readonly Ban[] = [
-  { text: "Date.now", instead: "ctx.clock.nowMs()", where: PURE, except: [CLOCK], matches: (node) => isMember(node, "Date", "now") },
+  {
+    text: "Date.now",
+    instead: "ctx.clock.nowMs()",
+    where: PURE,
+    except: [CLOCK],
+    matches: (node) => isMember(node, "Date", "now"),
+  },
   { text: "new Date()", instead: "new Date(ctx.clock.nowMs())", where: PURE, except: [CLOCK], matches: isDateOfNow },
   {
     text: "performance.now",
@@ -36,16 +45,76 @@ export const BANS: readonly Ban[] = [
     except: [MAIN, "components/bin/"],
     matches: (node) => isMember(node, "console"),
   },
-  { text: "process.env", instead: "config", where: PURE, except: [MAIN], matches: (node) => isMember(node, "process", "env") },
-  { text: "process.argv", instead: "arguments passed by main", where: PURE, except: [MAIN], matches: (node) => isMember(node, "process", "argv") },
-  { text: "process.exit", instead: "an error of a kind", where: PURE, except: [MAIN], matches: (node) => isMember(node, "process", "exit") },
-  { text: "process.on", instead: "ctx.signal", where: PURE, except: [MAIN], matches: (node) => isMember(node, "process", "on") },
-  { text: "Math.random", instead: "ctx.random", where: [...PRODUCT, "tools"], except: [], matches: (node) => isMember(node, "Math", "random") },
-  { text: "new Promise(setTimeout)", instead: "ctx.clock.sleep", where: PURE, except: [CLOCK, MAIN], matches: (node) => isCall(node, "setTimeout") },
-  { text: "setInterval", instead: "a loop over ctx.clock.sleep", where: PURE, except: [MAIN], matches: (node) => isCall(node, "setInterval") },
-  { text: "fetch", instead: "the storage driver's client", where: PURE, except: [], matches: (node) => isCall(node, "fetch") },
-  { text: "any", instead: "unknown and a check", where: EVERYWHERE, except: [], matches: (node) => node.kind === ts.SyntaxKind.AnyKeyword },
-  { text: "as unknown as", instead: "a check or a better type", where: EVERYWHERE, except: [], matches: isDoubleAssertion },
+  {
+    text: "process.env",
+    instead: "config",
+    where: PURE,
+    except: [MAIN],
+    matches: (node) => isMember(node, "process", "env"),
+  },
+  {
+    text: "process.argv",
+    instead: "arguments passed by main",
+    where: PURE,
+    except: [MAIN],
+    matches: (node) => isMember(node, "process", "argv"),
+  },
+  {
+    text: "process.exit",
+    instead: "an error of a kind",
+    where: PURE,
+    except: [MAIN],
+    matches: (node) => isMember(node, "process", "exit"),
+  },
+  {
+    text: "process.on",
+    instead: "ctx.signal",
+    where: PURE,
+    except: [MAIN],
+    matches: (node) => isMember(node, "process", "on"),
+  },
+  {
+    text: "Math.random",
+    instead: "ctx.random",
+    where: [...PRODUCT, "tools"],
+    except: [],
+    matches: (node) => isMember(node, "Math", "random"),
+  },
+  {
+    text: "new Promise(setTimeout)",
+    instead: "ctx.clock.sleep",
+    where: PURE,
+    except: [CLOCK, MAIN],
+    matches: (node) => isCall(node, "setTimeout"),
+  },
+  {
+    text: "setInterval",
+    instead: "a loop over ctx.clock.sleep",
+    where: PURE,
+    except: [MAIN],
+    matches: (node) => isCall(node, "setInterval"),
+  },
+  {
+    text: "fetch",
+    instead: "the storage driver's client",
+    where: PURE,
+    except: [],
+    matches: (node) => isCall(node, "fetch"),
+  },
+  {
+    text: "any",
+    instead: "unknown and a check",
+    where: EVERYWHERE,
+    except: [],
+    matches: (node) => node.kind === ts.SyntaxKind.AnyKeyword,
+  },
+  {
+    text: "as unknown as",
+    instead: "a check or a better type",
+    where: EVERYWHERE,
+    except: [],
+    matches: isDoubleAssertion,
+  },
   { text: "export default", instead: "a named export", where: EVERYWHERE, except: [], matches: isDefaultExport },
   { text: "enum", instead: "const X = {…} as const", where: EVERYWHERE, except: [], matches: ts.isEnumDeclaration },
   {
@@ -53,7 +122,10 @@ export const BANS: readonly Ban[] = [
     instead: "test/harness/properties.ts, which fixes the seed",
     where: EVERYWHERE,
     except: ["test/harness/properties.ts"],
-    matches: (node) => ts.isImportDeclaration(node) && ts.isStringLiteral(node.moduleSpecifier) && node.moduleSpecifier.text === "fast-check",
+    matches: (node) =>
+      ts.isImportDeclaration(node) &&
+      ts.isStringLiteral(node.moduleSpecifier) &&
+      node.moduleSpecifier.text === "fast-check",
   },
   { text: "namespace", instead: "a file", where: EVERYWHERE, except: [], matches: isNamespace },
 ];
@@ -65,10 +137,13 @@ function isNamespace(node: ts.Node): boolean {
 
 /** Uses of banned words. */
 export function checkBans(source: Source): string[] {
-  const bans = BANS.filter((ban) => startsWithAny(source.path, ban.where.map(asFolder)) && !startsWithAny(source.path, ban.except));
+  const bans = BANS.filter(
+    (ban) => startsWithAny(source.path, ban.where.map(asFolder)) && !startsWithAny(source.path, ban.except),
+  );
   const result: string[] = [];
   walk(source, (node) => {
-    for (const ban of bans) if (ban.matches(node)) result.push(`${positionOf(source, node)}: ${ban.text} is banned, use ${ban.instead}`);
+    for (const ban of bans)
+      if (ban.matches(node)) result.push(`${positionOf(source, node)}: ${ban.text} is banned, use ${ban.instead}`);
   });
   return result;
 }
@@ -82,7 +157,9 @@ export const FUNCTION_LINES_MAX = 70;
 export function checkFileLength(file: TextFile): string[] {
   const limit = file.path.startsWith("test/") ? TEST_LINES_MAX : SOURCE_LINES_MAX;
   const lineCount = file.text.split("\n").length - 1;
-  return TABLES.includes(file.path) || lineCount <= limit ? [] : [`${file.path}: ${lineCount} lines, the limit is ${limit}`];
+  return TABLES.includes(file.path) || lineCount <= limit
+    ? []
+    : [`${file.path}: ${lineCount} lines, the limit is ${limit}`];
 }
 
 /** Folders whose files may be called like a file elsewhere, each with the reason. */
@@ -122,7 +199,9 @@ export function checkFunctionLength(source: Source, allowed: Readonly<Record<str
     const lineCount = lineOf(node.getEnd()) - lineOf(node.getStart(source.tree)) + 1;
     const key = `${source.path}#${functionName(node)}`;
     if (lineCount > (allowed[key] ?? FUNCTION_LINES_MAX)) {
-      result.push(`${positionOf(source, node)}: ${functionName(node)} has ${lineCount} lines, the limit is ${allowed[key] ?? FUNCTION_LINES_MAX}`);
+      result.push(
+        `${positionOf(source, node)}: ${functionName(node)} has ${lineCount} lines, the limit is ${allowed[key] ?? FUNCTION_LINES_MAX}`,
+      );
     }
   });
   return result;
@@ -161,7 +240,9 @@ const MACHINE_PATHS = [
 
 /** Sources that a document or a line of comment names and that are not there. A name is the end of a path. */
 export function checkPaths(file: TextFile, ends: ReadonlySet<string>): string[] {
-  const lines = file.text.split("\n").map((line) => (file.path.endsWith(".md") || /^\s*(\/\*|\*|\/\/)/.test(line) ? line : ""));
+  const lines = file.text
+    .split("\n")
+    .map((line) => (file.path.endsWith(".md") || /^\s*(\/\*|\*|\/\/)/.test(line) ? line : ""));
   return lines.flatMap((line, position) =>
     [...line.matchAll(/(?<![\w./<@$*{-])(?:\.{1,2}\/)*((?:[\w.-]+\/)*\w[\w.-]*\.(?:ts|mjs))(?![\w/])/g)]
       .filter(([, path = ""]) => !ends.has(path))
@@ -169,7 +250,10 @@ export function checkPaths(file: TextFile, ends: ReadonlySet<string>): string[] 
   );
 }
 
-/** Paths of the project that the lists of a tool or a configuration name: each pattern as far as it names a folder must lead somewhere. */
+/**
+ * Paths of the project that the lists of a tool or a configuration name: each pattern as far as it names a folder must
+ * lead somewhere.
+ */
 export function checkListed(file: TextFile, exists: (path: string) => boolean): string[] {
   const rooms = EVERYWHERE.join("|");
   return [...file.text.matchAll(new RegExp(`"!?(?:\\./)?((?:${rooms})/[^"\\s$]*?)!?"`, "g"))]
@@ -203,7 +287,8 @@ function linesMatching(file: TextFile, pattern: RegExp, textOf: (line: string, m
 }
 
 function isMember(node: ts.Node, object: string, property?: string): boolean {
-  if (!ts.isPropertyAccessExpression(node) || !ts.isIdentifier(node.expression) || node.expression.text !== object) return false;
+  if (!ts.isPropertyAccessExpression(node) || !ts.isIdentifier(node.expression) || node.expression.text !== object)
+    return false;
   return property === undefined || node.name.text === property;
 }
 
@@ -212,16 +297,28 @@ function isCall(node: ts.Node, name: string): boolean {
 }
 
 function isDateOfNow(node: ts.Node): boolean {
-  return ts.isNewExpression(node) && ts.isIdentifier(node.expression) && node.expression.text === "Date" && (node.arguments?.length ?? 0) === 0;
+  return (
+    ts.isNewExpression(node) &&
+    ts.isIdentifier(node.expression) &&
+    node.expression.text === "Date" &&
+    (node.arguments?.length ?? 0) === 0
+  );
 }
 
 function isDoubleAssertion(node: ts.Node): boolean {
-  return ts.isAsExpression(node) && ts.isAsExpression(node.expression) && node.expression.type.kind === ts.SyntaxKind.UnknownKeyword;
+  return (
+    ts.isAsExpression(node) &&
+    ts.isAsExpression(node.expression) &&
+    node.expression.type.kind === ts.SyntaxKind.UnknownKeyword
+  );
 }
 
 function isDefaultExport(node: ts.Node): boolean {
   if (ts.isExportAssignment(node)) return true;
-  return ts.canHaveModifiers(node) && (ts.getModifiers(node) ?? []).some((modifier) => modifier.kind === ts.SyntaxKind.DefaultKeyword);
+  return (
+    ts.canHaveModifiers(node) &&
+    (ts.getModifiers(node) ?? []).some((modifier) => modifier.kind === ts.SyntaxKind.DefaultKeyword)
+  );
 }
 
 function functionName(node: ts.SignatureDeclaration): string {

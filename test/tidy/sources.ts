@@ -16,7 +16,8 @@ export interface TextFile {
 }
 
 const SKIPPED_FOLDERS = new Set(["node_modules", "dist", ".git", ".pulumi", "coverage", "vectors"]);
-const TEXT_NAME = /\.(ts|as|mts|cts|mjs|cjs|js|json|md|yaml|yml|sh|txt|mod|sum)$|^(run|LICENSE|\.npmrc|\.gitignore|\.oxlintrc\.json)$/;
+const TEXT_NAME =
+  /\.(ts|as|mts|cts|mjs|cjs|js|json|md|yaml|yml|sh|txt|mod|sum)$|^(run|LICENSE|\.npmrc|\.gitignore|\.oxlintrc\.json)$/;
 
 /** A source from text, for the files of the project and for the rules' own cases. */
 export function sourceOf(path: string, text: string): Source {

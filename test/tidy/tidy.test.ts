@@ -48,7 +48,11 @@ describe("the house", () => {
   test("lists name only existing things", () => {
     const lists = files.filter(({ path }) => path.startsWith("tools/") || !/\/|\.md$/.test(path));
     expect(lists.flatMap((file) => checkListed(file, (path) => isThere(path) || isThere(`${path}.ts`)))).toEqual([]);
-    const listed = [...listedPaths(), ...Object.keys(LONG_FUNCTIONS).map((key) => key.split("#")[0] ?? ""), ...GENERATED];
+    const listed = [
+      ...listedPaths(),
+      ...Object.keys(LONG_FUNCTIONS).map((key) => key.split("#")[0] ?? ""),
+      ...GENERATED,
+    ];
     expect(listed.filter((path) => !isThere(path))).toEqual([]);
   });
 
@@ -62,7 +66,9 @@ describe("the house", () => {
 
   test("every test file belongs to a tier", () => {
     const tests = paths.filter((path) => path.endsWith(".test.ts"));
-    const lost = tests.filter((path) => !TIERS.some((tier) => tier.folders.some((folder) => path.startsWith(`${folder}/`))));
+    const lost = tests.filter(
+      (path) => !TIERS.some((tier) => tier.folders.some((folder) => path.startsWith(`${folder}/`))),
+    );
     expect(lost).toEqual([]);
     expect(tests.length).toBeGreaterThan(0);
   });
@@ -74,7 +80,9 @@ describe("every file", () => {
   });
 
   test("stays below the limit of lines", () => {
-    expect(files.filter((file) => file.path.endsWith(".ts") || file.path.endsWith(".mjs")).flatMap(checkFileLength)).toEqual([]);
+    expect(
+      files.filter((file) => file.path.endsWith(".ts") || file.path.endsWith(".mjs")).flatMap(checkFileLength),
+    ).toEqual([]);
   });
 
   test("has functions that fit on a screen", () => {
@@ -102,7 +110,9 @@ describe("every file", () => {
 
   test("names no missing source", () => {
     const ends = pathEnds(files.map((file) => file.path));
-    expect(files.filter((file) => /\.(ts|mjs|as|md)$/.test(file.path)).flatMap((file) => checkPaths(file, ends))).toEqual([]);
+    expect(
+      files.filter((file) => /\.(ts|mjs|as|md)$/.test(file.path)).flatMap((file) => checkPaths(file, ends)),
+    ).toEqual([]);
   });
 
   test("names no package registry and no machine's path", () => {
@@ -123,7 +133,11 @@ describe("every document", () => {
 
 test("docs/internals/repository-format.md has every section that the code cites", () => {
   const specification = readFileSync(join(root, "docs", "internals", "repository-format.md"), "utf8");
-  expect(sources.filter(({ path }) => !path.startsWith("test/tidy/")).flatMap((source) => checkCitations(source, specification))).toEqual([]);
+  expect(
+    sources
+      .filter(({ path }) => !path.startsWith("test/tidy/"))
+      .flatMap((source) => checkCitations(source, specification)),
+  ).toEqual([]);
 });
 
 test("docs/architecture.md shows the house plan", async () => {

@@ -20,7 +20,10 @@ test("the last column of the glossary holds the retired words", () => {
 });
 
 test("a declared name with a retired word is refused, a use of it and other names are not", () => {
-  const source = sourceOf("runtime/x.ts", "const repoKeyList = [1];\nconst repo = { key: scenery };\ninterface SftpScene {}\nuse(scene.repoKey);\n");
+  const source = sourceOf(
+    "runtime/x.ts",
+    "const repoKeyList = [1];\nconst repo = { key: scenery };\ninterface SftpScene {}\nuse(scene.repoKey);\n",
+  );
   expect(checkRetiredNames(source, retiredWords(GLOSSARY))).toEqual([
     "runtime/x.ts:1: repoKeyList has the retired word 'repo key': say repository index",
     "runtime/x.ts:3: SftpScene has the retired word 'scene': say context",
@@ -28,8 +31,15 @@ test("a declared name with a retired word is refused, a use of it and other name
 });
 
 test("stiff phrases and retired jargon are refused in every line", () => {
-  const text = ["// It starts a" + "new.", "// The repository o" + "wes a segment.", "// The repository is behind."].join("\n");
-  expect(checkPhrases({ path: "runtime/x.ts", text }).map((problem) => problem.split(": ")[0])).toEqual(["runtime/x.ts:1", "runtime/x.ts:2"]);
+  const text = [
+    "// It starts a" + "new.",
+    "// The repository o" + "wes a segment.",
+    "// The repository is behind.",
+  ].join("\n");
+  expect(checkPhrases({ path: "runtime/x.ts", text }).map((problem) => problem.split(": ")[0])).toEqual([
+    "runtime/x.ts:1",
+    "runtime/x.ts:2",
+  ]);
 });
 
 test("a wide comment is refused, a wide string is not", () => {

@@ -1,4 +1,6 @@
-/** Rules for words: the names that docs/glossary.md retires, phrases that read as translated, and the width of lines. */
+/**
+ * Rules for words: the names that docs/glossary.md retires, phrases that read as translated, and the width of lines.
+ */
 import ts from "typescript";
 import { positionOf, type Source, type TextFile, walk } from "./sources";
 
@@ -26,7 +28,8 @@ const PUBLIC_NAMES: ReadonlySet<string> = new Set([
 ]);
 
 /** Phrases that a reader has to read twice. A pattern, so that this file does not hold them. */
-const STIFF = /\b(a[n]ew|whoe[v]er|(?<!there )(is|are) no[n]e|that wh[i]ch|lets? g[o] of|g[o](es|ne) on with|of its o[w]n accord)\b/i;
+const STIFF =
+  /\b(a[n]ew|whoe[v]er|(?<!there )(is|are) no[n]e|that wh[i]ch|lets? g[o] of|g[o](es|ne) on with|of its o[w]n accord)\b/i;
 /** Jargon that is refused in the product's sentences too, not only in names; in quotes it is a file or a key. */
 const JARGON = /(?<!["'`/=.-])\b(de[b]ts?|ow(es|ed|ing)|la[n]es?)\b(?!["'`/=])/i;
 const SPEAKING = /^(runtime|components|tools|examples|docs(?!\/internals\/repository-format))\b/;
@@ -57,9 +60,13 @@ export function checkRetiredNames(source: Source, retired: readonly RetiredWord[
   walk(source, (node) => {
     if (!ts.isIdentifier(node) || !isDeclared(node) || PUBLIC_NAMES.has(node.text)) return;
     const parts = partsOf(node.text);
-    const word = retired.find((candidate) => parts.some((_, start) => candidate.parts.every((part, at) => isForm(parts[start + at], part))));
+    const word = retired.find((candidate) =>
+      parts.some((_, start) => candidate.parts.every((part, at) => isForm(parts[start + at], part))),
+    );
     if (word === undefined) return;
-    problems.push(`${positionOf(source, node)}: ${node.text} has the retired word '${word.parts.join(" ")}': say ${word.term}`);
+    problems.push(
+      `${positionOf(source, node)}: ${node.text} has the retired word '${word.parts.join(" ")}': say ${word.term}`,
+    );
   });
   return problems;
 }
@@ -69,7 +76,9 @@ export function checkPhrases(file: TextFile): string[] {
   if (DEPLOYED.has(file.path)) return [];
   return linesOf(file).flatMap(([line, number]) => {
     const phrase = STIFF.exec(line)?.[0] ?? (SPEAKING.test(file.path) ? JARGON.exec(line)?.[0] : undefined);
-    return phrase === undefined ? [] : [`${file.path}:${number}: '${phrase}': use plain words, and those of docs/glossary.md`];
+    return phrase === undefined
+      ? []
+      : [`${file.path}:${number}: '${phrase}': use plain words, and those of docs/glossary.md`];
   });
 }
 
@@ -84,7 +93,11 @@ export function checkWidth(file: TextFile): string[] {
 function isDeclared(node: ts.Identifier): boolean {
   const { parent } = node;
   return (
-    "name" in parent && parent.name === node && !ts.isPropertyAccessExpression(parent) && !ts.isImportSpecifier(parent) && !ts.isMetaProperty(parent)
+    "name" in parent &&
+    parent.name === node &&
+    !ts.isPropertyAccessExpression(parent) &&
+    !ts.isImportSpecifier(parent) &&
+    !ts.isMetaProperty(parent)
   );
 }
 

@@ -1,4 +1,7 @@
-/** docs/internals/claims.md names only files, and tests in them, that exist; every document is among those that it speaks of. */
+/**
+ * docs/internals/claims.md names only files, and tests in them, that exist; every document is among those that it
+ * speaks of.
+ */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -16,7 +19,9 @@ interface Named {
 /** `path` in backticks, each followed by `: "how a test begins", "another"`. */
 function namedBy(text: string): Named[] {
   const named: Named[] = [];
-  for (const match of text.matchAll(/`((?:test|runtime|tools|docs|components|examples)\/[^`\s]+)`((?::\s|,\s)?(?:"[^"]+"(?:,\s(?="))?)*)/g)) {
+  for (const match of text.matchAll(
+    /`((?:test|runtime|tools|docs|components|examples)\/[^`\s]+)`((?::\s|,\s)?(?:"[^"]+"(?:,\s(?="))?)*)/g,
+  )) {
     const file = match[1] ?? "";
     named.push({ file, title: null });
     for (const title of (match[2] ?? "").matchAll(/"([^"]+)"/g)) named.push({ file, title: title[1] ?? "" });
@@ -47,7 +52,13 @@ test("the check detects what is gone", () => {
 test("every row of promises names something, and every document is mentioned", () => {
   const promises = CLAIMS.split("\n").filter((line) => /^\| .* \| shown \|/.test(line));
   expect(promises.filter((line) => namedBy(line).length === 0 && !/demo|on s3rver/.test(line))).toEqual([]);
-  const documents = readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" }).filter((path) => path.endsWith(".md"));
-  const spokenOf = new Set(["README.md", "internals/claims.md", ...namedBy(CLAIMS).map(({ file }) => file.replace(/^docs\//, ""))]);
+  const documents = readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" }).filter((path) =>
+    path.endsWith(".md"),
+  );
+  const spokenOf = new Set([
+    "README.md",
+    "internals/claims.md",
+    ...namedBy(CLAIMS).map(({ file }) => file.replace(/^docs\//, "")),
+  ]);
   expect(documents.filter((path) => !spokenOf.has(path))).toEqual([]);
 });

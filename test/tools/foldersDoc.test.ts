@@ -3,7 +3,8 @@ import { expect, test } from "vitest";
 import { renderFolders, withFolders } from "../../tools/foldersDoc";
 
 const freeBytes = (prefix: string, mayImport: readonly string[]) => ({ prefix, about: `about ${prefix}`, mayImport });
-const arrows = (...folders: Parameters<typeof renderFolders>[0]): string[] => renderFolders(folders).match(/\S+ -\.?->? \S+/g) ?? [];
+const arrows = (...folders: Parameters<typeof renderFolders>[0]): string[] =>
+  renderFolders(folders).match(/\S+ -\.?->? \S+/g) ?? [];
 
 test("arrows that others imply are omitted, also those to single files", () => {
   const [base, middle] = [freeBytes("runtime/base", []), freeBytes("runtime/middle", ["runtime/base"])];
@@ -14,10 +15,13 @@ test("arrows that others imply are omitted, also those to single files", () => {
 });
 
 test("arrows to single files are dotted, and a room opens the rooms below it", () => {
-  expect(arrows(freeBytes("runtime/a", []), freeBytes("components", ["runtime/a/x", "runtime/a/y"]), freeBytes("components/plan", []))).toEqual([
-    "components --> components_plan",
-    "components -.-> runtime_a",
-  ]);
+  expect(
+    arrows(
+      freeBytes("runtime/a", []),
+      freeBytes("components", ["runtime/a/x", "runtime/a/y"]),
+      freeBytes("components/plan", []),
+    ),
+  ).toEqual(["components --> components_plan", "components -.-> runtime_a"]);
 });
 
 test("rooms that may import nearly everything are listed, not drawn", () => {

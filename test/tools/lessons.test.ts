@@ -1,4 +1,7 @@
-/** docs/internals/lessons.md: every row names what answers it, and every code, file and title of a test that it names exists. */
+/**
+ * docs/internals/lessons.md: every row names what answers it, and every code, file and title of a test that it names
+ * exists.
+ */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -19,7 +22,13 @@ function rowsOf(text: string): Row[] {
       .split("|")
       .slice(1, -1)
       .map((cell) => cell.trim());
-    if (lesson === undefined || answer === undefined || where === undefined || /^(-+|lesson|warning|advice)$/.test(lesson)) return [];
+    if (
+      lesson === undefined ||
+      answer === undefined ||
+      where === undefined ||
+      /^(-+|lesson|warning|advice)$/.test(lesson)
+    )
+      return [];
     return [{ lesson, answer, where }];
   });
 }

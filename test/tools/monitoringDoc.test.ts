@@ -10,7 +10,8 @@ const reference = readFileSync(join(projectFolder(), "docs", "reference", "metri
 
 test("describes every metric of ours, and no other", () => {
   const own = DEFINITIONS.map(({ name }) => name).filter((name) => name.startsWith("pgbackstop_"));
-  const reported = (page: string): Set<string> => new Set([...page.matchAll(/`(pgbackstop_[a-z_]*[a-z])`/g)].map(([, name = ""]) => name));
+  const reported = (page: string): Set<string> =>
+    new Set([...page.matchAll(/`(pgbackstop_[a-z_]*[a-z])`/g)].map(([, name = ""]) => name));
   expect(reported(reference)).toEqual(new Set(own));
   expect([...reported(text)].filter((name) => !own.includes(name))).toEqual([]);
 });
@@ -21,7 +22,10 @@ test("the labels of its table are those of the metrics", () => {
     const [, names = "", labels = ""] = row.split("|");
     const own = [...labels.matchAll(/`([a-z_]+)`/g)].map(([, label]) => label).filter((label) => label !== "stanza");
     for (const [, name] of names.matchAll(/`(pgbackstop_[a-z_]+)`/g)) {
-      expect([name, DEFINITIONS.find((definition) => definition.name === name)?.labels.filter((label) => label !== "stanza")]).toEqual([name, own]);
+      expect([
+        name,
+        DEFINITIONS.find((definition) => definition.name === name)?.labels.filter((label) => label !== "stanza"),
+      ]).toEqual([name, own]);
     }
   }
   expect(rows.length).toBeGreaterThan(20);
@@ -29,7 +33,14 @@ test("the labels of its table are those of the metrics", () => {
 
 test("its file of targets is one", () => {
   const json = /```json\n([\s\S]*?)```/.exec(text)?.[1] ?? "";
-  expect(parseTargets(json, "notify.json").map(({ type }) => type)).toEqual(["healthchecks", "slack", "ntfy", "alertmanager", "webhook", "email"]);
+  expect(parseTargets(json, "notify.json").map(({ type }) => type)).toEqual([
+    "healthchecks",
+    "slack",
+    "ntfy",
+    "alertmanager",
+    "webhook",
+    "email",
+  ]);
 });
 
 test("every name of a published set-up is mapped to something that exists", () => {
@@ -48,7 +59,10 @@ test("every name of a published set-up is mapped to something that exists", () =
   ];
   const known = new Set(DEFINITIONS.map(({ name }) => name));
   for (const name of published) {
-    const here = text.split("\n").flatMap((line) => (line.split("|")[1]?.includes(name) === true ? [line.split("|")[2] ?? ""] : []))[0] ?? "";
+    const here =
+      text
+        .split("\n")
+        .flatMap((line) => (line.split("|")[1]?.includes(name) === true ? [line.split("|")[2] ?? ""] : []))[0] ?? "";
     expect([name, here.trim()]).not.toEqual([name, ""]);
     for (const [, metric = ""] of here.matchAll(/\b(pgback(?:rest|stop)_[a-z_]+)/g))
       expect([name, metric, known.has(metric)]).toEqual([name, metric, true]);

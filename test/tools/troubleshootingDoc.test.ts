@@ -10,7 +10,9 @@ const ROOT = projectFolder();
 const GUIDE = readGuide();
 const REPRODUCED_BY = "test/interop/faults/troubleshooting.test.ts";
 
-/** No error of the program leads there: PostgreSQL's own log does, an alert, another program, or a look at the numbers. */
+/**
+ * No error of the program leads there: PostgreSQL's own log does, an alert, another program, or a look at the numbers.
+ */
 const REACHED_OTHERWISE = [
   "pg-wal-full",
   "wal-dropped",
@@ -43,12 +45,15 @@ function missingOf({ anchor, labels, quotes, shownBy }: GuideEntry): string[] {
   const texts = shownBy.map(({ file, titles }) => {
     const text = existsSync(join(ROOT, file)) ? readFileSync(join(ROOT, file), "utf8") : null;
     if (text === null) wrong.push(line(`${file} is gone`));
-    else wrong.push(...titles.filter((title) => !text.includes(title)).map((title) => line(`${file} has no "${title}"`)));
+    else
+      wrong.push(...titles.filter((title) => !text.includes(title)).map((title) => line(`${file} has no "${title}"`)));
     return text ?? "";
   });
   if (shownBy.some(({ file }) => file === REPRODUCED_BY)) return wrong;
   const printed = [SOURCES, ...texts].join("\n");
-  const unknown = quotes.filter(({ by }) => by === "text").flatMap(({ text }) => fragmentsOf(text).filter((fragment) => !knows(printed, fragment)));
+  const unknown = quotes
+    .filter(({ by }) => by === "text")
+    .flatMap(({ text }) => fragmentsOf(text).filter((fragment) => !knows(printed, fragment)));
   return [...wrong, ...unknown.map((fragment) => line(`nobody says "${fragment}"`))];
 }
 
@@ -67,18 +72,23 @@ test("every entry is complete, and its tests exist", () => {
 test("every pointer leads to an entry, and every entry is reachable", () => {
   const anchors = GUIDE.map(({ anchor }) => anchor);
   expect(TROUBLESHOOTING_ANCHORS.filter((anchor) => !anchors.includes(anchor))).toEqual([]);
-  const others = GUIDE.filter(({ anchor, section }) => section !== "CloudNativePG" && !TROUBLESHOOTING_ANCHORS.includes(anchor));
+  const others = GUIDE.filter(
+    ({ anchor, section }) => section !== "CloudNativePG" && !TROUBLESHOOTING_ANCHORS.includes(anchor),
+  );
   expect(others.map(({ anchor }) => anchor).sort()).toEqual([...REACHED_OTHERWISE].sort());
 });
 
 test("links within the guide lead to entries", () => {
   const text = readFileSync(join(ROOT, "docs", "troubleshooting.md"), "utf8");
   const anchors = new Set(GUIDE.map(({ anchor }) => anchor));
-  expect([...text.matchAll(/\]\(#([^)]+)\)/g)].map(([, anchor = ""]) => anchor).filter((anchor) => !anchors.has(anchor))).toEqual([]);
+  expect(
+    [...text.matchAll(/\]\(#([^)]+)\)/g)].map(([, anchor = ""]) => anchor).filter((anchor) => !anchors.has(anchor)),
+  ).toEqual([]);
 });
 
 test("the check detects what is missing", () => {
-  const entry = '## A\n### a-b\n**Symptom.** x\n```text\n[055]: never said by anybody <x>\n```\n**Fix.** y\n**Shown by** `nowhere.ts`: "t"\n';
+  const entry =
+    '## A\n### a-b\n**Symptom.** x\n```text\n[055]: never said by anybody <x>\n```\n**Fix.** y\n**Shown by** `nowhere.ts`: "t"\n';
   expect(parseGuide(entry).flatMap(missingOf)).toEqual([
     "a-b: has Symptom,Fix,Shown by",
     "a-b: nowhere.ts is gone",

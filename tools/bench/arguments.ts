@@ -10,7 +10,13 @@ import { parseArgs } from "node:util";
 export class UsageError extends Error {}
 
 type Default = number | false | readonly string[];
-type Value<D extends Default> = D extends number ? number : D extends false ? boolean : D extends readonly (infer Item)[] ? Item : never;
+type Value<D extends Default> = D extends number
+  ? number
+  : D extends false
+    ? boolean
+    : D extends readonly (infer Item)[]
+      ? Item
+      : never;
 
 /** @throws UsageError */
 export function readArguments<const T extends Readonly<Record<string, Default>>>(
@@ -18,7 +24,8 @@ export function readArguments<const T extends Readonly<Record<string, Default>>>
   defaults: T,
 ): { readonly [K in keyof T]: Value<T[K]> } {
   const values: Record<string, number | boolean | string> = {};
-  for (const [name, value] of Object.entries(defaults)) values[name] = typeof value === "object" ? (value[0] ?? "") : value;
+  for (const [name, value] of Object.entries(defaults))
+    values[name] = typeof value === "object" ? (value[0] ?? "") : value;
   const options = Object.fromEntries(
     Object.entries(defaults).map(([name, value]) => [name, { type: value === false ? "boolean" : "string" } as const]),
   );
@@ -26,7 +33,8 @@ export function readArguments<const T extends Readonly<Record<string, Default>>>
     const kind = token.kind === "option" && Object.hasOwn(defaults, token.name) ? defaults[token.name] : undefined;
     if (token.kind !== "option" || kind === undefined)
       throw new UsageError(`unknown argument '${argv[token.index] ?? ""}': use ${usageOf(defaults)}`);
-    if (kind === false && token.value !== undefined) throw new UsageError(`--${token.name} takes no value: '${argv[token.index] ?? ""}'`);
+    if (kind === false && token.value !== undefined)
+      throw new UsageError(`--${token.name} takes no value: '${argv[token.index] ?? ""}'`);
     values[token.name] = kind === false ? true : valueOf(token.name, kind, token.value);
   }
   return values as { readonly [K in keyof T]: Value<T[K]> };
@@ -42,6 +50,8 @@ function valueOf(name: string, kind: number | readonly string[], text: string | 
 /** `--rounds=5 --compress=zst|gz --write`. */
 function usageOf(defaults: Readonly<Record<string, Default>>): string {
   return Object.entries(defaults)
-    .map(([name, value]) => (value === false ? `--${name}` : `--${name}=${typeof value === "number" ? value : value.join("|")}`))
+    .map(([name, value]) =>
+      value === false ? `--${name}` : `--${name}=${typeof value === "number" ? value : value.join("|")}`,
+    )
     .join(" ");
 }

@@ -76,7 +76,10 @@ export async function besideStock<B extends { remove(): Promise<void> }, T>(
 
 /** The runtime that is measured, in a folder; another bundle than the build's, as in the tests. */
 export function copyRuntime(folder: string): void {
-  copyFileSync(process.env["PGBACKSTOP_RUNTIME"] ?? join(projectFolder(), "dist", "runtime.cjs"), join(folder, "runtime.cjs"));
+  copyFileSync(
+    process.env["PGBACKSTOP_RUNTIME"] ?? join(projectFolder(), "dist", "runtime.cjs"),
+    join(folder, "runtime.cjs"),
+  );
 }
 
 /** Lines about the machine and the parts for the document. */
@@ -206,7 +209,9 @@ export class Bed {
       "repo2-cipher-pass=benchmark",
       "repo1-retention-full=9",
       "repo2-retention-full=9",
-      ...REPO_INDEXES.flatMap((key) => Object.entries(repoOptions).map(([name, value]) => `repo${key}-${name}=${value}`)),
+      ...REPO_INDEXES.flatMap((key) =>
+        Object.entries(repoOptions).map(([name, value]) => `repo${key}-${name}=${value}`),
+      ),
       `compress-type=${compressType}`,
       `compress-level=${LEVELS[compressType]}`,
       "process-max=2",
@@ -220,9 +225,14 @@ export class Bed {
   }
 
   /** Runs one command of one program, after a sync of earlier writes. */
-  async run(program: Program, args: readonly string[], options: { readonly sync?: boolean; readonly sampleMs?: number } = {}): Promise<Cost> {
+  async run(
+    program: Program,
+    args: readonly string[],
+    options: { readonly sync?: boolean; readonly sampleMs?: number } = {},
+  ): Promise<Cost> {
     if (options.sync ?? true) await runOk("sync", []);
-    const argv = program === "ours" ? [reachable(process.execPath), join(this.folder, "runtime.cjs")] : [this.parts.stock.path];
+    const argv =
+      program === "ours" ? [reachable(process.execPath), join(this.folder, "runtime.cjs")] : [this.parts.stock.path];
     const sampleMs = options.sampleMs ?? this.options.sampleMs ?? SAMPLE_MS;
     return this.#measure(program, [...argv, ...this.#common(program), ...args], sampleMs);
   }
@@ -280,7 +290,11 @@ export class Bed {
   /**
    * Restores into an empty directory, or with `delta` onto the previous restore, and returns the hash of the relations.
    */
-  async restore(program: Program, repo: number, { delta = false } = {}): Promise<{ readonly cost: Cost; readonly hash: string }> {
+  async restore(
+    program: Program,
+    repo: number,
+    { delta = false } = {},
+  ): Promise<{ readonly cost: Cost; readonly hash: string }> {
     const cost = await this.run(program, this.#restoreArgs(program, repo, delta));
     return { cost, hash: await hashOf(join(this.#restored(program), "base")) };
   }

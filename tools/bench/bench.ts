@@ -16,7 +16,13 @@ import { walMain } from "./wal";
 
 type Bench = (argv: readonly string[], progress: Progress) => Promise<unknown>;
 
-const BENCHES: Readonly<Record<string, Bench>> = { files: filesMain, blocks: blocksMain, memory: memoryMain, wal: walMain, topology: topologyMain };
+const BENCHES: Readonly<Record<string, Bench>> = {
+  files: filesMain,
+  blocks: blocksMain,
+  memory: memoryMain,
+  wal: walMain,
+  topology: topologyMain,
+};
 
 const HELP = `npm run bench -- [NAME] [options]: pgbackstop beside stock pgBackRest 2.60, on the same data, in one run
 
@@ -65,6 +71,9 @@ function benchOf(argv: readonly string[]): (progress: Progress) => Promise<unkno
     };
   }
   const bench = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
-  if (bench === undefined) throw new UsageError(`there is no bench '${name}': use all, ${Object.keys(BENCHES).join(", ")}, or none for mixed data`);
+  if (bench === undefined)
+    throw new UsageError(
+      `there is no bench '${name}': use all, ${Object.keys(BENCHES).join(", ")}, or none for mixed data`,
+    );
   return (progress) => bench(args, progress);
 }

@@ -44,7 +44,10 @@ const ROWS: readonly Row[] = [
 
 export async function blocksMain(argv: readonly string[], progress: Progress): Promise<void> {
   const options = readArguments(argv, { size: 2048, rounds: 5, write: false, profile: false });
-  const report = await blocksBench({ sizeMb: options.size, rounds: options.rounds, profile: options.profile }, progress);
+  const report = await blocksBench(
+    { sizeMb: options.size, rounds: options.rounds, profile: options.profile },
+    progress,
+  );
   if (report === null) return;
   publish(
     {
@@ -151,7 +154,8 @@ async function changePages(bed: Bed, seed: number): Promise<Changes> {
   await cluster.sql("CHECKPOINT");
   const changes = countPages(join(cluster.dataPath, "base"), before);
   const off = Math.abs(changes.changedCount / changes.pageCount / CHANGED_SHARE - 1);
-  if (off > CHANGED_SHARE_OFF_MAX) throw new Error(`${changes.changedCount} of ${changes.pageCount} pages changed, which is not about 1 %`);
+  if (off > CHANGED_SHARE_OFF_MAX)
+    throw new Error(`${changes.changedCount} of ${changes.pageCount} pages changed, which is not about 1 %`);
   return changes;
 }
 

@@ -32,7 +32,10 @@ const NOTES_MARK = "<!-- notes -->";
 
 /** Prints the report; writes the document if `write` is set. */
 export function publish(frame: DocumentFrame, report: Report, write: boolean): void {
-  const missed = report.missed.length === 0 ? "every target is reached" : `not reached:\n${report.missed.map((row) => `- ${row}`).join("\n")}`;
+  const missed =
+    report.missed.length === 0
+      ? "every target is reached"
+      : `not reached:\n${report.missed.map((row) => `- ${row}`).join("\n")}`;
   const profile = report.profiles.length === 0 ? "" : `\n${profileText(report.profiles)}\n`;
   process.stdout.write(`\n${report.table}\n\n${list(report.facts)}\n${profile}\n${frame.command}: ${missed}\n`);
   if (write) writeDocument(frame, report);
@@ -43,7 +46,15 @@ function writeDocument(frame: DocumentFrame, report: Report): void {
   const old = existsSync(path) ? readFileSync(path, "utf8") : "";
   const notes = old.includes(NOTES_MARK) ? old.slice(old.indexOf(NOTES_MARK)) : `${NOTES_MARK}\n`;
   const intro = `\`${frame.command} --write\` measured this. ${frame.before}`;
-  const parts = [`# ${frame.title}`, intro, list(report.facts), report.table, frame.after, profileSection(frame, report, old), notes.trimEnd()];
+  const parts = [
+    `# ${frame.title}`,
+    intro,
+    list(report.facts),
+    report.table,
+    frame.after,
+    profileSection(frame, report, old),
+    notes.trimEnd(),
+  ];
   writeFileSync(path, `${parts.filter((part) => part !== "").join("\n\n")}\n`);
 }
 

@@ -49,23 +49,30 @@ export class Figures {
 
   /** The table as Markdown, and a text for each row that misses its target. */
   table(rows: readonly Row[], stockName: string): { readonly text: string; readonly missed: readonly string[] } {
-    const lines = [`| measure | ${stockName} | pgbackstop | ratio | lowest – highest | target |`, "| --- | ---: | ---: | ---: | ---: | ---: |"];
+    const lines = [
+      `| measure | ${stockName} | pgbackstop | ratio | lowest – highest | target |`,
+      "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ];
     const missed: string[] = [];
     for (const { title, key, digits, ratioMax, oursMax } of rows) {
       const [stock, ours] = [this.median(key, "stock"), this.median(key, "ours")];
       const ratios = this.#ratios(key);
       const target = oursMax !== undefined ? `ours ≤ ${oursMax}` : ratioMax !== undefined ? `≤ ${ratioMax}` : "";
       const spread = `${Math.min(...ratios).toFixed(2)} – ${Math.max(...ratios).toFixed(2)}`;
-      lines.push(`| ${title} | ${stock.toFixed(digits)} | ${ours.toFixed(digits)} | ${this.ratio(key).toFixed(2)} | ${spread} | ${target} |`);
+      lines.push(
+        `| ${title} | ${stock.toFixed(digits)} | ${ours.toFixed(digits)} | ${this.ratio(key).toFixed(2)} | ${spread} | ${target} |`,
+      );
       if (oursMax !== undefined && ours > oursMax) missed.push(`${title} ${ours.toFixed(digits)} (${target})`);
-      if (ratioMax !== undefined && this.ratio(key) > ratioMax) missed.push(`${title} ${this.ratio(key).toFixed(3)} (${target})`);
+      if (ratioMax !== undefined && this.ratio(key) > ratioMax)
+        missed.push(`${title} ${this.ratio(key).toFixed(3)} (${target})`);
     }
     return { text: lines.join("\n"), missed };
   }
 
   #of(key: string): Readonly<Record<Program, readonly number[]>> {
     const values = this.#values.get(key);
-    if (values === undefined || values.stock.length === 0 || values.stock.length !== values.ours.length) throw new Error(`no pairs of '${key}'`);
+    if (values === undefined || values.stock.length === 0 || values.stock.length !== values.ours.length)
+      throw new Error(`no pairs of '${key}'`);
     return values;
   }
 

@@ -40,7 +40,10 @@ const ROWS: readonly Row[] = [
 
 export async function filesMain(argv: readonly string[], progress: Progress): Promise<void> {
   const options = readArguments(argv, { files: 20_000, rounds: 5, write: false, profile: false });
-  const report = await filesBench({ fileCount: options.files, rounds: options.rounds, profile: options.profile }, progress);
+  const report = await filesBench(
+    { fileCount: options.files, rounds: options.rounds, profile: options.profile },
+    progress,
+  );
   if (report === null) return;
   publish(
     {
@@ -49,7 +52,8 @@ export async function filesMain(argv: readonly string[], progress: Progress): Pr
       command: "npm run bench -- files",
       before:
         "A ratio below 1 means less than stock; it is the median of the ratios of pairs\nthat ran one directly after the other, beside it the lowest and the highest.",
-      after: "Into both repositories stock takes one backup after the other; the two are added up, for memory the larger one counts.",
+      after:
+        "Into both repositories stock takes one backup after the other; the two are added up, for memory the larger one counts.",
     },
     report,
     options.write,

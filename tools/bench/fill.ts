@@ -25,10 +25,18 @@ const SMALL_ROWS = { least: 50, span: 350 };
 export function mixedData(sizeMb: number, { spareSpace = false } = {}): Fill {
   return async (cluster, note) => {
     const batchMb = Math.min(sizeMb, 64);
-    const [documentsWith, readingsWith] = spareSpace ? [" WITH (fillfactor = 75)", " WITH (fillfactor = 95)"] : ["", ""];
-    await cluster.sql(`CREATE TABLE documents (id bigint, body text)${documentsWith}; ALTER TABLE documents ALTER body SET STORAGE EXTERNAL`);
-    await cluster.sql(`CREATE TABLE readings (id bigint PRIMARY KEY, sensor int, at timestamptz, value double precision)${readingsWith}`);
-    await cluster.sql("CREATE TABLE blobs (id bigint, content text); ALTER TABLE blobs ALTER content SET STORAGE EXTERNAL");
+    const [documentsWith, readingsWith] = spareSpace
+      ? [" WITH (fillfactor = 75)", " WITH (fillfactor = 95)"]
+      : ["", ""];
+    await cluster.sql(
+      `CREATE TABLE documents (id bigint, body text)${documentsWith}; ALTER TABLE documents ALTER body SET STORAGE EXTERNAL`,
+    );
+    await cluster.sql(
+      `CREATE TABLE readings (id bigint PRIMARY KEY, sensor int, at timestamptz, value double precision)${readingsWith}`,
+    );
+    await cluster.sql(
+      "CREATE TABLE blobs (id bigint, content text); ALTER TABLE blobs ALTER content SET STORAGE EXTERNAL",
+    );
     await cluster.sql("SELECT setseed(0.5)");
     for (let doneMb = 0; doneMb < sizeMb; doneMb += batchMb) {
       note(`${doneMb} of ${sizeMb} MB`);

@@ -51,7 +51,8 @@ export async function memoryMain(argv: readonly string[], progress: Progress): P
       file: "benchmarks-memory.md",
       title: "Benchmarks: memory",
       command: "npm run bench -- memory",
-      before: "It is the highest sum over all processes of a command, shared pages counted once,\nlooked at every 50 ms.",
+      before:
+        "It is the highest sum over all processes of a command, shared pages counted once,\nlooked at every 50 ms.",
       after:
         "Ours writes both repositories in one run and verifies both, stock one repository. Between the full and the incr backup nothing changes; verify reads\nboth backups. The relation and the small files (one page each) are valid pages, no two alike, half of their bytes hardly compress.",
     },
@@ -88,14 +89,18 @@ export function memoryBench(options: MemoryOptions, progress: Progress): Promise
     await removeRelation(bed.cluster);
     const counts = [Math.ceil(fileCount / 4), Math.ceil(fileCount / 2), fileCount];
     for (const [index, count] of counts.entries()) {
-      await progress.step(`${count} small files`, () => writeSmallFiles(bed.cluster, (counts[index - 1] ?? 0) + 1, count));
+      await progress.step(`${count} small files`, () =>
+        writeSmallFiles(bed.cluster, (counts[index - 1] ?? 0) + 1, count),
+      );
       await play(`files${index}`);
     }
     const rows = WORKS.map((work) => rowOf(work, "relation", `one relation of ${sizeMb} MiB`, RELATION_MIB_MAX));
     // Keeps growing series together.
     for (const work of WORKS) {
       for (const [index, count] of counts.entries()) {
-        rows.push(rowOf(work, `files${index}`, `${count} small files`, index === counts.length - 1 ? FILES_MIB_MAX : undefined));
+        rows.push(
+          rowOf(work, `files${index}`, `${count} small files`, index === counts.length - 1 ? FILES_MIB_MAX : undefined),
+        );
       }
     }
     const linear = WORKS.map((work) => growthOf(figures, work, counts));
@@ -163,9 +168,12 @@ class Archive {
     const from = this.#from ?? "";
     const current = await this.#current();
     const folder = join(cluster.dataPath, "pg_wal");
-    const finished = readdirSync(folder).filter((name) => /^[0-9A-F]{24}$/.test(name) && name >= from && name < current);
+    const finished = readdirSync(folder).filter(
+      (name) => /^[0-9A-F]{24}$/.test(name) && name >= from && name < current,
+    );
     for (const program of PROGRAMS) {
-      for (const name of finished.sort()) await this.#bed.run(program, ["archive-push", join(folder, name)], { sync: false, sampleMs: 0 });
+      for (const name of finished.sort())
+        await this.#bed.run(program, ["archive-push", join(folder, name)], { sync: false, sampleMs: 0 });
     }
     this.#from = current;
   }
@@ -177,7 +185,11 @@ class Archive {
 }
 
 /** Cost of each further file in two steps to the whole number, and the peak predicted from the first step. */
-function growthOf(figures: Figures, { key, title }: Work, counts: readonly number[]): { readonly fact: string; readonly missed: readonly string[] } {
+function growthOf(
+  figures: Figures,
+  { key, title }: Work,
+  counts: readonly number[],
+): { readonly fact: string; readonly missed: readonly string[] } {
   const [quarter = 0, half = 0, all = 0] = counts;
   const peaks = counts.map((_, index) => figures.median(`files${index} ${key} memory`, "ours"));
   const [atQuarter = 0, atHalf = 0, atAll = 0] = peaks;

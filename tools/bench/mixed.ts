@@ -47,8 +47,21 @@ const ROWS: readonly Row[] = [
 ];
 
 export async function mixedMain(argv: readonly string[], progress: Progress): Promise<void> {
-  const given = readArguments(argv, { size: 2048, rounds: 5, segments: 8, compress: ["zst", "gz"], write: false, profile: false });
-  const options = { sizeMb: given.size, rounds: given.rounds, segmentCount: given.segments, compressType: given.compress, profile: given.profile };
+  const given = readArguments(argv, {
+    size: 2048,
+    rounds: 5,
+    segments: 8,
+    compress: ["zst", "gz"],
+    write: false,
+    profile: false,
+  });
+  const options = {
+    sizeMb: given.size,
+    rounds: given.rounds,
+    segmentCount: given.segments,
+    compressType: given.compress,
+    profile: given.profile,
+  };
   const report = await mixedBench(options, progress);
   if (report === null) return;
   publish(
@@ -105,7 +118,10 @@ function stepsOf(bed: Bed, figures: Figures, hashes: Hashes): readonly Step[] {
     { title: "restore from repo2", play: (program) => restore(program, 2) },
     { title: "restore from repo1", play: (program) => restore(program, 1) },
     { title: "restore --delta", play: (program) => restore(program, 1, { delta: true }) },
-    { title: "backup into one", play: async (program) => figures.addCost("one", program, await bed.backup(program, "full", 1)) },
+    {
+      title: "backup into one",
+      play: async (program) => figures.addCost("one", program, await bed.backup(program, "full", 1)),
+    },
     { title: "archive-push, one by one", play: (program) => pushOneByOne(bed, program, figures) },
     { title: "archive-push, all waiting", play: (program) => pushAll(bed, program, figures) },
   ];

@@ -65,7 +65,10 @@ export async function readableRuntime(outfile: string): Promise<void> {
 /** Adds up the profiles in `folder` of a run of `runtime`. @throws Error if there is none */
 export function readProfile(folder: string, runtime: string): Profile {
   const locationOf = locationsOf(runtime);
-  const selfUs = new Map<string, { readonly name: string; readonly location: string; readonly thread: Thread; us: number }>();
+  const selfUs = new Map<
+    string,
+    { readonly name: string; readonly location: string; readonly thread: Thread; us: number }
+  >();
   const busyS = { main: 0, worker: 0 };
   const files = readdirSync(folder).filter((name) => name.endsWith(".cpuprofile"));
   if (files.length === 0) throw new Error(`no profile was left in ${folder}`);
@@ -88,7 +91,9 @@ export function readProfile(folder: string, runtime: string): Profile {
       busyS[thread] += us / US_PER_S;
     });
   }
-  const lines = [...selfUs.values()].sort((left, right) => right.us - left.us).map(({ us, ...line }) => ({ ...line, selfS: us / US_PER_S }));
+  const lines = [...selfUs.values()]
+    .sort((left, right) => right.us - left.us)
+    .map(({ us, ...line }) => ({ ...line, selfS: us / US_PER_S }));
   return { lines, busyS, workerCount: new Set(files.map((file) => file.split(".")[4])).size - 1 };
 }
 
@@ -102,7 +107,13 @@ export function profileText(profiles: readonly TitledProfile[]): string {
         const share = ((selfS / totalS) * 100).toFixed(1);
         return `| \`${name}\` | ${location} | ${thread} | ${selfS.toFixed(2)} | ${share} % |`;
       });
-      return [head, "", "| function | where | thread | self, s | share |", "| --- | --- | --- | ---: | ---: |", ...rows].join("\n");
+      return [
+        head,
+        "",
+        "| function | where | thread | self, s | share |",
+        "| --- | --- | --- | ---: | ---: |",
+        ...rows,
+      ].join("\n");
     })
     .join("\n\n");
 }

@@ -37,7 +37,8 @@ export class Hashes {
 
   /** The hash of each name, in order. @throws Error if restores of the same data differ */
   all(): string[] {
-    for (const [name, hashes] of this.#byName) if (hashes.size !== 1) throw new Error(`restores of ${name} differ: ${[...hashes].join(", ")}`);
+    for (const [name, hashes] of this.#byName)
+      if (hashes.size !== 1) throw new Error(`restores of ${name} differ: ${[...hashes].join(", ")}`);
     return [...this.#byName.values()].flatMap((hashes) => [...hashes]);
   }
 }

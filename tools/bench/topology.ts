@@ -1,7 +1,7 @@
 /**
- * `npm run bench -- topology`: the cost of topologies. It measures the comparison of two stacks with `pgbackstop
- * topology diff`, from process start to end, and the preview of a stack of databases beside the bare engine's preview
- * of as many empty components.
+ * `npm run bench -- topology`: the cost of topologies. It measures the comparison of two stacks with
+ * `pgbackstop topology diff`, from process start to end, and the preview of a stack of databases beside the bare
+ * engine's preview of as many empty components.
  *
  * Both stacks of a pair have at least one dynamic resource (a passphrase), so that both include the start of the
  * engine's process for those.
@@ -58,7 +58,10 @@ export async function topologyBench(options: TopologyOptions, progress: Progress
   try {
     const diffS = await progress.step("comparisons", () => timeDiffs(folder, options));
     const cli = await findPulumiCli();
-    const previews = cli === null ? null : await timePreviews(await prepareProgramFolder(folder, { cli, passphrase: "bench" }), options, progress);
+    const previews =
+      cli === null
+        ? null
+        : await timePreviews(await prepareProgramFolder(folder, { cli, passphrase: "bench" }), options, progress);
     return reportOf(options, diffS, previews);
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -86,7 +89,8 @@ function reportOf({ databases, rounds }: TopologyOptions, diffS: readonly number
   add(`diff of two stacks of ${stack}, with page and Markdown`, diffS, DIFF_S_MAX);
   if (previews !== null) {
     const { bareS, emptyS, oursS, resources } = previews;
-    const beyondBare = (values: readonly number[]): number[] => values.map((value, index) => value - (bareS[index] ?? 0));
+    const beyondBare = (values: readonly number[]): number[] =>
+      values.map((value, index) => value - (bareS[index] ?? 0));
     add(`preview of ${resources} empty components`, bareS);
     add(`the same, ${databases} of them dynamic resources without any of our code`, emptyS);
     add(`preview of ${stack} (${resources} resources)`, oursS);
@@ -107,7 +111,10 @@ async function timeDiffs(folder: string, { databases, rounds }: TopologyOptions)
   writeFileSync(after, exportOf(databases, REPOSITORIES - 1, 30));
   const node = await ensureNode();
   const command = join(projectFolder(), "dist", "components", "bin", "pgbackstop.js");
-  const outputs = ["markdown", "html"].flatMap((format) => [`--format=${format}`, `--output=${join(folder, `diff.${format}`)}`]);
+  const outputs = ["markdown", "html"].flatMap((format) => [
+    `--format=${format}`,
+    `--output=${join(folder, `diff.${format}`)}`,
+  ]);
   const times: number[] = [];
   for (let round = 0; round < rounds; round++) {
     const start = performance.now();
@@ -123,12 +130,23 @@ function exportOf(databases: number, repositoryCount: number, keepDays: number):
   const resources = Array.from({ length: databases }, (_, index) => {
     const name = `database-${index + 1}`;
     const repositories = Array.from({ length: repositoryCount }, (_unused, number) => {
-      const s3 = { bucket: `${name}-${number}`, endpoint: "s3.eu-central-003.backblazeb2.com", region: "eu-central-003" };
+      const s3 = {
+        bucket: `${name}-${number}`,
+        endpoint: "s3.eu-central-003.backblazeb2.com",
+        region: "eu-central-003",
+      };
       return [`repo${number + 1}`, { at: { name, path: `/${name}`, encrypted: true, s3 }, keepDays }] as const;
     });
     const schedules = { full: { cron: "30 2 * * 0" }, incr: { cron: "30 2 * * 1-6" } };
-    const settings = { dataDirectory: "/srv/pg", connection: { local: {} }, repositories: Object.fromEntries(repositories), schedules };
-    const topology = topologyOf(resolveHost(name, { ...settings, sizing: { databaseGiB: 100, walGiBPerDay: 2 } }, "/usr/bin/node"));
+    const settings = {
+      dataDirectory: "/srv/pg",
+      connection: { local: {} },
+      repositories: Object.fromEntries(repositories),
+      schedules,
+    };
+    const topology = topologyOf(
+      resolveHost(name, { ...settings, sizing: { databaseGiB: 100, walGiBPerDay: 2 } }, "/usr/bin/node"),
+    );
     const type = "pgbackstop:index:PostgresHost";
     return { urn: `urn:pulumi:prod::shop::${type}::${name}`, type, custom: false, inputs: { topology } };
   });
@@ -145,7 +163,11 @@ function mapStacksAsPulumi(load: NodeJS.Require): void {
   createRequire(load.resolve("@pulumi/pulumi"))("source-map-support/register");
 }
 
-async function timePreviews(programFolder: ProgramFolder, { databases, rounds }: TopologyOptions, progress: Progress): Promise<Previews> {
+async function timePreviews(
+  programFolder: ProgramFolder,
+  { databases, rounds }: TopologyOptions,
+  progress: Progress,
+): Promise<Previews> {
   const load = createRequire(join(programFolder.folder, "program.cjs"));
   mapStacksAsPulumi(load);
   const pulumi = load("@pulumi/pulumi") as typeof Pulumi;
@@ -157,7 +179,10 @@ async function timePreviews(programFolder: ProgramFolder, { databases, rounds }:
         const path = `/mnt/nas${at}/${index}`;
         return [
           `repo${at + 1}`,
-          { at: new PosixRepository(`${index}-${at}`, { path, requireMount: true, cipher: key.ref }).target, keepDays: 30 },
+          {
+            at: new PosixRepository(`${index}-${at}`, { path, requireMount: true, cipher: key.ref }).target,
+            keepDays: 30,
+          },
         ] as const;
       });
       const schedules = { full: { cron: "30 2 * * 0" }, incr: { cron: "30 2 * * 1-6" } };

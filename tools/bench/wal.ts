@@ -8,7 +8,16 @@
  * programs alternates by round. Ours acknowledges by policy `all`, like stock. `--only` skips the other measures,
  * `--profile` profiles the agent's threads in a run of ours that is not counted.
  */
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { projectFolder } from "../parts/cache";
 import { findVersitygw } from "../parts/kubernetes/goTools";
@@ -55,16 +64,28 @@ const ROWS_PER_SEGMENT = 12_000;
 
 /** Prints the table; `--write` puts it into docs/internals/benchmarks-wal.md and keeps the notes there. */
 export async function walMain(argv: readonly string[], progress: Progress): Promise<void> {
-  const given = readArguments(argv, { segments: 300, rounds: 5, latency: 20, "process-max": 4, only: MEASURES, profile: false, write: false });
+  const given = readArguments(argv, {
+    segments: 300,
+    rounds: 5,
+    latency: 20,
+    "process-max": 4,
+    only: MEASURES,
+    profile: false,
+    write: false,
+  });
   const { segments, rounds, latency, only, profile } = given;
-  const report = await walBench({ segmentCount: segments, rounds, latencyMs: latency, processMax: given["process-max"], only, profile }, progress);
+  const report = await walBench(
+    { segmentCount: segments, rounds, latencyMs: latency, processMax: given["process-max"], only, profile },
+    progress,
+  );
   if (report === null) return;
   publish(
     {
       file: "benchmarks-wal.md",
       title: "WAL benchmarks",
       command: "npm run bench -- wal",
-      before: "It is ours through the agent beside stock's `archive-async`. A ratio below 1 is faster; it is the median of the ratios of pairs.",
+      before:
+        "It is ours through the agent beside stock's `archive-async`. A ratio below 1 is faster; it is the median of the ratios of pairs.",
       after: "",
     },
     report,
@@ -75,12 +96,15 @@ export async function walMain(argv: readonly string[], progress: Progress): Prom
 /** Null, after a loud line, if there is nothing to compare with. @throws Error if either program fails */
 async function walBench(options: WalBenchOptions, progress: Progress): Promise<Report | null> {
   const kind = (await findVersitygw()) === null ? "s3rver" : "versitygw";
-  const create = (parts: Parts, note: (text: string) => void): Promise<WalBed> => WalBed.create(parts, options, kind, note);
+  const create = (parts: Parts, note: (text: string) => void): Promise<WalBed> =>
+    WalBed.create(parts, options, kind, note);
   return besideStock(`${options.segmentCount} WAL segments`, progress, create, async (bed) => {
     const figures: Record<Program, Figures> = { stock: noFigures(), ours: noFigures() };
     for (let round = 1; round <= options.rounds; round++) {
       for (const program of round % 2 === 1 ? PROGRAMS : [...PROGRAMS].reverse()) {
-        await progress.step(`round ${round} of ${options.rounds}: ${program}`, (note) => bed.play(program, figures[program], note));
+        await progress.step(`round ${round} of ${options.rounds}: ${program}`, (note) =>
+          bed.play(program, figures[program], note),
+        );
       }
     }
     const profiles = options.profile ? await progress.step("profile", (note) => bed.profile(note)) : [];
@@ -102,7 +126,14 @@ class WalBed {
   #segments: string[] = [];
   #profiling = false;
 
-  private constructor(cluster: TestCluster, parts: Parts, folder: string, options: WalBenchOptions, server: S3Server, proxy: DelayProxy) {
+  private constructor(
+    cluster: TestCluster,
+    parts: Parts,
+    folder: string,
+    options: WalBenchOptions,
+    server: S3Server,
+    proxy: DelayProxy,
+  ) {
     this.cluster = cluster;
     this.parts = parts;
     this.#folder = folder;
@@ -111,14 +142,25 @@ class WalBed {
     this.#proxy = proxy;
   }
 
-  static async create(parts: Parts, options: WalBenchOptions, kind: "s3rver" | "versitygw", note: (text: string) => void): Promise<WalBed> {
+  static async create(
+    parts: Parts,
+    options: WalBenchOptions,
+    kind: "s3rver" | "versitygw",
+    note: (text: string) => void,
+  ): Promise<WalBed> {
     const folder = makeUserFolder("pgb-wal-");
     const server = await S3Server.create({ kind });
     const proxy = await startDelayProxy(server.port, options.latencyMs);
     const cluster = await TestCluster.create({
       binaries: parts.binaries,
       folder: join(folder, "pg"),
-      settings: { archive_mode: "on", archive_command: "false # pgbackrest", autovacuum: "off", max_wal_size: "64GB", checkpoint_timeout: "1h" },
+      settings: {
+        archive_mode: "on",
+        archive_command: "false # pgbackrest",
+        autovacuum: "off",
+        max_wal_size: "64GB",
+        checkpoint_timeout: "1h",
+      },
     });
     const bed = new WalBed(cluster, parts, folder, options, server, proxy);
     copyRuntime(folder);
@@ -145,10 +187,10 @@ class WalBed {
     try {
       for (let no = 0; no < this.#options.segmentCount; no++) {
         if (no % 25 === 0) note(`segment ${no}`);
-        await client.query("INSERT INTO t SELECT g, md5(g::text) || md5((g * $1)::text) FROM generate_series(1, $2::int) g", [
-          no + 1,
-          ROWS_PER_SEGMENT,
-        ]);
+        await client.query(
+          "INSERT INTO t SELECT g, md5(g::text) || md5((g * $1)::text) FROM generate_series(1, $2::int) g",
+          [no + 1, ROWS_PER_SEGMENT],
+        );
         await client.query("SELECT pg_switch_wal()");
       }
     } finally {
@@ -199,7 +241,8 @@ class WalBed {
   }
 
   #argv(name: string, program: Program): string[] {
-    const own = program === "ours" ? [reachable(process.execPath), join(this.#folder, "runtime.cjs")] : [this.parts.stock.path];
+    const own =
+      program === "ours" ? [reachable(process.execPath), join(this.#folder, "runtime.cjs")] : [this.parts.stock.path];
     return [...own, `--config=${join(this.#folder, `${name}.conf`)}`, `--stanza=${STANZA}`];
   }
 
@@ -245,7 +288,9 @@ class WalBed {
     const agent = program === "ours" ? await this.#startAgent("ours") : null;
     try {
       const command =
-        program === "ours" ? `${this.#client} ${this.#socket("ours")} archive-push` : `${this.#argv(program, program).join(" ")} archive-push`;
+        program === "ours"
+          ? `${this.#client} ${this.#socket("ours")} archive-push`
+          : `${this.#argv(program, program).join(" ")} archive-push`;
       const machineCpuS = machineSeconds();
       const agentCpuS = agent === null ? 0 : processSeconds(agent.pid);
       figures.pushS.push(await this.#pushAll(command));
@@ -263,7 +308,8 @@ class WalBed {
   async #emptyArchive(program: Program): Promise<void> {
     for (const key of [1, 2]) {
       const archive = join(this.#server.bucketPath, `${program}${key}`, "archive", STANZA);
-      for (const name of readdirSync(archive)) if (!name.startsWith("archive.info")) rmSync(join(archive, name), { recursive: true });
+      for (const name of readdirSync(archive))
+        if (!name.startsWith("archive.info")) rmSync(join(archive, name), { recursive: true });
     }
     rmSync(join(this.#folder, program, "spool"), { recursive: true });
     mkdirSync(join(this.#folder, program, "spool"));
@@ -291,7 +337,8 @@ class WalBed {
     for (const name of names) renameSync(join(this.#status, `${name}.done`), join(this.#status, `${name}.ready`));
     for (const name of names) {
       // Left over by its background process.
-      if (program === "stock") writeFileSync(join(this.#folder, "stock", "spool", "archive", STANZA, "out", `${name}.ok`), "");
+      if (program === "stock")
+        writeFileSync(join(this.#folder, "stock", "spool", "archive", STANZA, "out", `${name}.ok`), "");
     }
     // The agent has forgotten earlier acknowledgements: it looks, and finds them stored.
     if (program === "ours") await sleep(3000);
@@ -331,7 +378,10 @@ class WalBed {
     const agent = await start(command, [...argv, `--agent-socket=${this.#socket(name)}`, "agent"], options);
     await waitFor("the agent", 30_000, async () => {
       if (!agent.isRunning()) throw new Error(`the agent ended\n${readFileSync(options.logFile, "utf8").slice(-2000)}`);
-      const asked = await run(this.#client, [this.#socket(name), "status"], { user: this.cluster.user, cwd: this.#folder });
+      const asked = await run(this.#client, [this.#socket(name), "status"], {
+        user: this.cluster.user,
+        cwd: this.#folder,
+      });
       return asked.exitCode === 0 ? true : null;
     });
     // It runs permanently on a host, so its start is not measured.
@@ -373,7 +423,12 @@ class WalBed {
   }
 }
 
-function reportOf(bed: WalBed, options: WalBenchOptions, figures: Record<Program, Figures>, kind: string): Omit<Report, "profiles"> {
+function reportOf(
+  bed: WalBed,
+  options: WalBenchOptions,
+  figures: Record<Program, Figures>,
+  kind: string,
+): Omit<Report, "profiles"> {
   const rows: [string, (figures: Figures) => readonly number[], number, number][] = [
     [`${bed.segments.length} segments waiting, until the last one is acknowledged: wall, s`, (of) => of.pushS, 1, 0.8],
     ["one archive_command call, segment pushed already: wall, ms", (of) => of.callMs, 0, 1],

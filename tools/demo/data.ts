@@ -21,7 +21,11 @@ export function fillSteps(cluster: TestCluster, folder: string, rows: number): F
   const documents = Math.max(10, Math.round(rows / 60));
   const objects = Math.max(4, Math.round(rows / 50_000));
   return [
-    { title: "tablespace", database: "postgres", sql: `CREATE TABLESPACE archive_space LOCATION '${tablespace.replaceAll("'", "''")}'` },
+    {
+      title: "tablespace",
+      database: "postgres",
+      sql: `CREATE TABLESPACE archive_space LOCATION '${tablespace.replaceAll("'", "''")}'`,
+    },
     { title: "databases", database: "postgres", sql: "CREATE DATABASE shop" },
     {
       title: "LATIN1 database",

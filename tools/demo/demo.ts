@@ -31,7 +31,9 @@ async function demo(): Promise<void> {
   const beganAtMs = performance.now();
   const progress = createProgress();
   const disk = formatBytes(rows * DISK_BYTES_PER_ROW);
-  progress.line(`pgbackstop demo: one PostgreSQL, two verified repositories (${rows.toLocaleString("en")} rows, needs about ${disk} of disk)`);
+  progress.line(
+    `pgbackstop demo: one PostgreSQL, two verified repositories (${rows.toLocaleString("en")} rows, needs about ${disk} of disk)`,
+  );
   const folder = makeUserFolder("pgbackstop-demo-");
   chmodSync(folder, 0o755);
   if (!keep) onEnd(() => rmSync(folder, { recursive: true, force: true }));
@@ -49,7 +51,9 @@ async function demo(): Promise<void> {
 
   progress.line("\n2. A PostgreSQL with data, and an S3 server");
   const server = await startWithData(progress, binaries, join(folder, "postgres"), rows);
-  const bucket = await progress.step("S3 server over TLS", () => S3Server.create({ kind: "s3rver", folder: join(folder, "s3") }));
+  const bucket = await progress.step("S3 server over TLS", () =>
+    S3Server.create({ kind: "s3rver", folder: join(folder, "s3") }),
+  );
   onEnd(() => bucket.stop());
   const cli = await engine;
 
@@ -79,13 +83,21 @@ async function demo(): Promise<void> {
 }
 
 function parseOptions(): { readonly rows: number; readonly keep: boolean } {
-  const { values } = parseArgs({ options: { rows: { type: "string", default: "1000000" }, keep: { type: "boolean", default: false } } });
+  const { values } = parseArgs({
+    options: { rows: { type: "string", default: "1000000" }, keep: { type: "boolean", default: false } },
+  });
   const rows = Number(values.rows.replaceAll("_", ""));
-  if (!Number.isInteger(rows) || rows < 1000) throw new Error(`--rows=${values.rows}: give a whole number of at least 1000`);
+  if (!Number.isInteger(rows) || rows < 1000)
+    throw new Error(`--rows=${values.rows}: give a whole number of at least 1000`);
   return { rows, keep: values.keep };
 }
 
-async function startWithData(progress: Progress, binaries: PostgresBinaries, folder: string, rows: number): Promise<DemoServer> {
+async function startWithData(
+  progress: Progress,
+  binaries: PostgresBinaries,
+  folder: string,
+  rows: number,
+): Promise<DemoServer> {
   const server = await progress.step("initdb and start", () => startServer(binaries, folder));
   for (const step of fillSteps(server.cluster, folder, rows)) {
     await progress.step(step.title, () => server.cluster.sql(step.sql, [], step.database));
@@ -108,10 +120,17 @@ async function upTwice(progress: Progress, stack: Stack): Promise<void> {
     );
     return result;
   });
-  if (Object.keys(changes).some((op) => op !== "same")) throw new Error(`a second up must change nothing, but it did: ${JSON.stringify(changes)}`);
+  if (Object.keys(changes).some((op) => op !== "same"))
+    throw new Error(`a second up must change nothing, but it did: ${JSON.stringify(changes)}`);
 }
 
-async function takeDown(progress: Progress, stack: Stack, server: DemoServer, bucket: S3Server, folder: string): Promise<void> {
+async function takeDown(
+  progress: Progress,
+  stack: Stack,
+  server: DemoServer,
+  bucket: S3Server,
+  folder: string,
+): Promise<void> {
   await progress.step("pulumi destroy", (note) => destroy(stack, note));
   const after = await server.cluster.value("SELECT current_setting('archive_command')");
   const setting = after === "" || after === "(disabled)" ? "its default" : `'${after}'`;
@@ -183,7 +202,9 @@ async function main(): Promise<void> {
   try {
     await demo();
   } catch (error) {
-    process.stderr.write(`\nThe demo failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    process.stderr.write(
+      `\nThe demo failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    );
     process.exitCode = 1;
   }
   await cleanUp();

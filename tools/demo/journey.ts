@@ -31,7 +31,12 @@ export async function archiveMore(progress: Progress, cluster: TestCluster, runt
   });
 }
 
-export async function outageAndHealing(progress: Progress, cluster: TestCluster, runtime: Runtime, bucket: S3Server): Promise<Outage> {
+export async function outageAndHealing(
+  progress: Progress,
+  cluster: TestCluster,
+  runtime: Runtime,
+  bucket: S3Server,
+): Promise<Outage> {
   await progress.step("the S3 server stops", () => bucket.stop());
   const last = await progress.step(`rows and ${OUTAGE_SEGMENTS} switches of WAL meanwhile`, async () => {
     let segment = "";
@@ -48,7 +53,11 @@ export async function outageAndHealing(progress: Progress, cluster: TestCluster,
   });
   const missingWalCount = await progress.step("repo2's missing WAL is counted", async (note) => {
     // PostgreSQL archives one segment after the other; each answer records what repo2 lacks.
-    await cluster.waitForValue("SELECT (last_archived_wal >= $q$SEGMENT$q$)::text FROM pg_stat_archiver".replace("SEGMENT", last), "true", WAIT_MS);
+    await cluster.waitForValue(
+      "SELECT (last_archived_wal >= $q$SEGMENT$q$)::text FROM pg_stat_archiver".replace("SEGMENT", last),
+      "true",
+      WAIT_MS,
+    );
     const repo2 = (await runtime.state()).find((repo) => repo.key === 2);
     note(`${repo2?.missingWalCount} segment(s) acknowledged that repo2 lacks`);
     return repo2?.missingWalCount ?? 0;
@@ -66,7 +75,8 @@ export async function outageAndHealing(progress: Progress, cluster: TestCluster,
         note(`no missing WAL after ${run} run(s), both repositories hold the same WAL`);
         return (performance.now() - beganAtMs) / 1000;
       }
-      if (run === HEAL_RUNS_MAX) throw new Error(`after ${run} runs of heal WAL is still missing: ${JSON.stringify(behind)}`);
+      if (run === HEAL_RUNS_MAX)
+        throw new Error(`after ${run} runs of heal WAL is still missing: ${JSON.stringify(behind)}`);
       await sleep(1000);
     }
   });
@@ -83,11 +93,16 @@ function holds(repo: RepositoryState, segment: string): boolean {
   return repo.walMax !== null && repo.walMax >= segment;
 }
 
-async function waitUntil(runtime: Runtime, isThere: (repos: readonly RepositoryState[]) => boolean, only: readonly string[] = []): Promise<number> {
+async function waitUntil(
+  runtime: Runtime,
+  isThere: (repos: readonly RepositoryState[]) => boolean,
+  only: readonly string[] = [],
+): Promise<number> {
   const beganAtMs = performance.now();
   for (;;) {
     if (isThere(await runtime.state(only))) return (performance.now() - beganAtMs) / 1000;
-    if (performance.now() - beganAtMs > WAIT_MS) throw new Error(`missing after ${WAIT_MS / 1000} s: ${JSON.stringify(await runtime.state())}`);
+    if (performance.now() - beganAtMs > WAIT_MS)
+      throw new Error(`missing after ${WAIT_MS / 1000} s: ${JSON.stringify(await runtime.state())}`);
     await sleep(200);
   }
 }

@@ -43,7 +43,9 @@ export async function printTable(
     `  outage: repo1 was current ${outage.repo1LagSeconds.toFixed(1)} s after ${outage.segments} segments; repo2 lacked ${outage.missingWalCount}, healed in ${outage.healSeconds.toFixed(1)} s`,
   );
   progress.line(`  worst-case RPO: ${RPO_TEXT}`);
-  progress.line(`  stock pgBackRest reads the same repositories:\n    pgbackrest --config-path=${join(runtime.folder, "etc")} --stanza=demo info`);
+  progress.line(
+    `  stock pgBackRest reads the same repositories:\n    pgbackrest --config-path=${join(runtime.folder, "etc")} --stanza=demo info`,
+  );
 }
 
 /** For `--keep`: what to call and what to look at. */

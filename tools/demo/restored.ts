@@ -15,7 +15,12 @@ export interface Restored {
   readonly rtoSeconds: number;
 }
 
-export async function restoreAndCompare(progress: Progress, source: TestCluster, runtime: Runtime, folder: string): Promise<Restored> {
+export async function restoreAndCompare(
+  progress: Progress,
+  source: TestCluster,
+  runtime: Runtime,
+  folder: string,
+): Promise<Restored> {
   mkdirSync(folder, { recursive: true });
   giveTo(folder, source.user);
   const data = join(folder, "data");

@@ -24,7 +24,11 @@ export interface BackupState {
 }
 
 interface InfoJson {
-  readonly archive: readonly { readonly database: { readonly "repo-key": number }; readonly max: string | null; readonly min: string | null }[];
+  readonly archive: readonly {
+    readonly database: { readonly "repo-key": number };
+    readonly max: string | null;
+    readonly min: string | null;
+  }[];
   readonly backup: readonly {
     readonly archive: { readonly start: string; readonly stop: string };
     readonly database: { readonly "repo-key": number };
@@ -32,7 +36,11 @@ interface InfoJson {
     readonly label: string;
     readonly timestamp: { readonly start: number; readonly stop: number };
   }[];
-  readonly repo: readonly { readonly key: number; readonly status: { readonly code: number }; readonly "wal-debt"?: number }[];
+  readonly repo: readonly {
+    readonly key: number;
+    readonly status: { readonly code: number };
+    readonly "wal-debt"?: number;
+  }[];
 }
 
 export class Runtime {
@@ -48,18 +56,29 @@ export class Runtime {
 
   /** The arguments of a call, for people to copy. */
   argv(args: readonly string[]): string[] {
-    return [this.#nodePath, join(this.folder, "lib", "runtime.cjs"), `--config-path=${join(this.folder, "etc")}`, "--stanza=demo", ...args];
+    return [
+      this.#nodePath,
+      join(this.folder, "lib", "runtime.cjs"),
+      `--config-path=${join(this.folder, "etc")}`,
+      "--stanza=demo",
+      ...args,
+    ];
   }
 
   call(args: readonly string[], onLine?: (line: string) => void): Promise<RunResult> {
     const [program = "", ...argv] = this.argv(args);
-    return run(program, argv, { user: this.#cluster.user, cwd: this.folder, ...(onLine === undefined ? {} : { onLine }) });
+    return run(program, argv, {
+      user: this.#cluster.user,
+      cwd: this.folder,
+      ...(onLine === undefined ? {} : { onLine }),
+    });
   }
 
   /** @throws Error with the output if the exit code is not 0 */
   async callOk(args: readonly string[], onLine?: (line: string) => void): Promise<string> {
     const result = await this.call(args, onLine);
-    if (result.exitCode !== 0) throw new Error(`${args.join(" ")}: exit code ${result.exitCode}\n${result.stdout}${result.stderr}`);
+    if (result.exitCode !== 0)
+      throw new Error(`${args.join(" ")}: exit code ${result.exitCode}\n${result.stdout}${result.stderr}`);
     return result.stdout;
   }
 

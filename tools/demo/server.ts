@@ -20,7 +20,11 @@ export async function startServer(binaries: PostgresBinaries, folder: string): P
     folder,
     settings: { max_wal_size: "4GB", shared_buffers: "128MB", maintenance_work_mem: "128MB" },
   });
-  const settings = [`unix_socket_directories = '${cluster.socketPath}'`, `port = ${cluster.port}`, "log_destination = 'stderr'"];
+  const settings = [
+    `unix_socket_directories = '${cluster.socketPath}'`,
+    `port = ${cluster.port}`,
+    "log_destination = 'stderr'",
+  ];
   appendFileSync(join(cluster.dataPath, "postgresql.conf"), `${settings.join("\n")}\n`);
   const control = pgControl(cluster);
   await runOk("/bin/sh", ["-c", control("start")], { user: cluster.user, cwd: folder });
@@ -36,7 +40,8 @@ export async function startServer(binaries: PostgresBinaries, folder: string): P
  */
 function pgControl(cluster: TestCluster): (action: string) => string {
   const program = join(cluster.binaries.folder, "pg_ctl");
-  return (action) => `${quoted(program)} -D ${quoted(cluster.dataPath)} -l ${quoted(cluster.logFile)} -w -t 120 ${action} >/dev/null 2>&1 </dev/null`;
+  return (action) =>
+    `${quoted(program)} -D ${quoted(cluster.dataPath)} -l ${quoted(cluster.logFile)} -w -t 120 ${action} >/dev/null 2>&1 </dev/null`;
 }
 
 /** pg_ctl refuses to run as root, so the shell changes the account first. */

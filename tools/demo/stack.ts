@@ -1,4 +1,6 @@
-/** The demo's stack: `examples/local` through the Automation API with the real engine, state in the demo's own folder. */
+/**
+ * The demo's stack: `examples/local` through the Automation API with the real engine, state in the demo's own folder.
+ */
 import { mkdirSync } from "node:fs";
 import type { Stack } from "@pulumi/pulumi/automation";
 import type { LocalOutputs, LocalSettings } from "../../examples/local/program";
@@ -30,7 +32,9 @@ export async function up(stack: Stack, print: Print): Promise<Record<string, unk
   });
   const changes = Object.entries(result.summary.resourceChanges ?? {}).map(([op, count]) => `${count} ${op}`);
   print(changes.join(", "));
-  return Object.fromEntries(Object.entries(result.outputs).map(([name, output]) => [name, output.secret ? "[secret]" : output.value]));
+  return Object.fromEntries(
+    Object.entries(result.outputs).map(([name, output]) => [name, output.secret ? "[secret]" : output.value]),
+  );
 }
 
 /** The runtime's progress line as a bar: `copied 70.2MB of 74.2MB (94.66%), 8.3MB/s`. */
@@ -55,7 +59,8 @@ export async function destroy(stack: Stack, print: Print): Promise<void> {
   await stack.destroy({
     onEvent: (event) => {
       const done = event.resOutputsEvent?.metadata;
-      if (done?.op === "delete" && done.type !== "pulumi:pulumi:Stack") print(`delete ${done.type.split(":").at(-1)} ${nameOf(done.urn)}`);
+      if (done?.op === "delete" && done.type !== "pulumi:pulumi:Stack")
+        print(`delete ${done.type.split(":").at(-1)} ${nameOf(done.urn)}`);
     },
   });
 }

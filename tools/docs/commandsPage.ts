@@ -5,7 +5,9 @@ import { document, sentence, table } from "./markdown";
 import { defaultsOf, nameOf } from "./optionsPage";
 
 /** Verbs that `recover` and Kubernetes objects start, not users. */
-const INTERNAL: readonly CommandName[] = COMMANDS.filter((command) => command.startsWith("cnpg-") || command === "recover-step");
+const INTERNAL: readonly CommandName[] = COMMANDS.filter(
+  (command) => command.startsWith("cnpg-") || command === "recover-step",
+);
 
 export function renderCommands(): string {
   const verbs = COMMANDS.filter((command) => !INTERNAL.includes(command));
@@ -31,9 +33,16 @@ export function renderCommands(): string {
 
 function sectionOf(command: CommandName): readonly string[] {
   const rows = OPTIONS.filter((row) => isOwn(row) && row.commands.includes(command));
-  return ["", `## ${command}`, "", sentence(COMMAND_TABLE[command].doc), "", "```text", `pgbackstop [options] ${usageOf(command)}`, "```"].concat(
-    rows.length === 0 ? [] : ["", rowsOf(rows, command)],
-  );
+  return [
+    "",
+    `## ${command}`,
+    "",
+    sentence(COMMAND_TABLE[command].doc),
+    "",
+    "```text",
+    `pgbackstop [options] ${usageOf(command)}`,
+    "```",
+  ].concat(rows.length === 0 ? [] : ["", rowsOf(rows, command)]);
 }
 
 function usageOf(command: CommandName): string {

@@ -85,18 +85,33 @@ function describe(symbol: ts.Symbol, checker: ts.TypeChecker, folder: string): r
         .fileName.slice(folder.length + 1)
         .split("/")[0] ?? "";
     const outputs = declaration.members.filter(ts.isPropertyDeclaration).filter(isPublic);
-    return [{ kind: "component", name, folderName, doc, args: argsOf(declaration), outputs: outputs.flatMap((member) => fieldOf(member, checker)) }];
+    return [
+      {
+        kind: "component",
+        name,
+        folderName,
+        doc,
+        args: argsOf(declaration),
+        outputs: outputs.flatMap((member) => fieldOf(member, checker)),
+      },
+    ];
   }
   if (ts.isVariableDeclaration(declaration)) {
     const type = checker.getTypeOfSymbol(symbol);
     const values = type.getProperties().map((property) => {
       const value = checker.getTypeOfSymbol(property);
-      return { key: property.name, value: value.isStringLiteral() ? value.value : checker.typeToString(value), doc: docOf(property, checker) };
+      return {
+        key: property.name,
+        value: value.isStringLiteral() ? value.value : checker.typeToString(value),
+        doc: docOf(property, checker),
+      };
     });
     return [{ kind: "choice", name, doc, values }];
   }
   const properties = checker.getDeclaredTypeOfSymbol(symbol).getProperties();
-  const fields = properties.flatMap((property) => property.declarations?.slice(0, 1) ?? []).flatMap((member) => fieldOf(member, checker));
+  const fields = properties
+    .flatMap((property) => property.declarations?.slice(0, 1) ?? [])
+    .flatMap((member) => fieldOf(member, checker));
   return [{ kind: "fields", name, doc, fields }];
 }
 
@@ -106,7 +121,11 @@ function argsOf(declaration: ts.ClassDeclaration): string {
 }
 
 function isPublic(member: ts.PropertyDeclaration): boolean {
-  const hidden: readonly ts.SyntaxKind[] = [ts.SyntaxKind.PrivateKeyword, ts.SyntaxKind.ProtectedKeyword, ts.SyntaxKind.StaticKeyword];
+  const hidden: readonly ts.SyntaxKind[] = [
+    ts.SyntaxKind.PrivateKeyword,
+    ts.SyntaxKind.ProtectedKeyword,
+    ts.SyntaxKind.StaticKeyword,
+  ];
   return !ts.isPrivateIdentifier(member.name) && !(member.modifiers ?? []).some(({ kind }) => hidden.includes(kind));
 }
 
@@ -115,7 +134,8 @@ function fieldOf(member: ts.Declaration, checker: ts.TypeChecker): readonly Fiel
   const symbol = checker.getSymbolAtLocation(member.name);
   if (symbol === undefined) return [];
   const tags = symbol.getJsDocTags(checker);
-  const textsOf = (name: string): string[] => tags.filter((tag) => tag.name === name).map((tag) => plain(ts.displayPartsToString(tag.text)));
+  const textsOf = (name: string): string[] =>
+    tags.filter((tag) => tag.name === name).map((tag) => plain(ts.displayPartsToString(tag.text)));
   return [
     {
       name: member.name.getText(),

@@ -1,6 +1,13 @@
 /** docs/reference/components.md and types.md: arguments, outputs and their types, from the docstrings. */
 import { projectFolder } from "../parts/cache";
-import { type ChoiceType, type ComponentType, type Field, type FieldsType, type PublicType, readPublicTypes } from "./componentTypes";
+import {
+  type ChoiceType,
+  type ComponentType,
+  type Field,
+  type FieldsType,
+  type PublicType,
+  readPublicTypes,
+} from "./componentTypes";
 import { document, table } from "./markdown";
 
 /** Components by the folder of their source, in the order of the page. */
@@ -31,7 +38,9 @@ export function renderComponents(): string {
   const sections = GROUPS.flatMap(([folderName, title]) => [
     "",
     `## ${title}`,
-    ...components.filter((component) => component.folderName === folderName).flatMap((component) => componentText(component, types)),
+    ...components
+      .filter((component) => component.folderName === folderName)
+      .flatMap((component) => componentText(component, types)),
   ]);
   return document(
     "# Components",
@@ -41,7 +50,9 @@ export function renderComponents(): string {
     "`npm run docs` makes this page from the docstrings of `components/`.",
     "",
     ...GROUPS.map(([folderName, title]) => {
-      const names = components.filter((component) => component.folderName === folderName).map(({ name }) => `[${name}](#${name.toLowerCase()})`);
+      const names = components
+        .filter((component) => component.folderName === folderName)
+        .map(({ name }) => `[${name}](#${name.toLowerCase()})`);
       return `- ${title}: ${names.join(", ")}`;
     }),
     ...sections,
@@ -60,7 +71,14 @@ export function renderTypes(): string {
     ...sorted.flatMap((type) => {
       if (type.kind === "component") return [];
       if (type.doc === "") throw new Error(`${type.name} has no docstring`);
-      return ["", `## ${type.name}`, "", type.doc, "", type.kind === "fields" ? fieldsTable(type, types, "types.md") : choiceText(type)];
+      return [
+        "",
+        `## ${type.name}`,
+        "",
+        type.doc,
+        "",
+        type.kind === "fields" ? fieldsTable(type, types, "types.md") : choiceText(type),
+      ];
     }),
   );
 }
@@ -73,7 +91,9 @@ function componentText(component: ComponentType, types: readonly PublicType[]): 
     "",
     component.doc,
     "",
-    ...(args === undefined || args.fields.length === 0 ? ["It takes no arguments.", ""] : [fieldsTable(args, types, "components.md"), ""]),
+    ...(args === undefined || args.fields.length === 0
+      ? ["It takes no arguments.", ""]
+      : [fieldsTable(args, types, "components.md"), ""]),
     component.outputs.length === 0 ? "It has no outputs." : outputsTable(component.outputs, types),
   ];
 }
@@ -84,7 +104,12 @@ function fieldsTable(type: FieldsType, types: readonly PublicType[], page: Page)
   if (fields.length === 0) return "It has no fields.";
   return table(
     [page === "types.md" ? "field" : "argument", "type", "default", "what"],
-    fields.map((field) => [`\`${field.name}\``, linked(field.type, types, page), defaultOf(field), textOf(field, types)]),
+    fields.map((field) => [
+      `\`${field.name}\``,
+      linked(field.type, types, page),
+      defaultOf(field),
+      textOf(field, types),
+    ]),
   );
 }
 
@@ -108,7 +133,8 @@ function choiceText({ name, values }: ChoiceType): string {
 }
 
 function defaultOf({ fallback, optional }: Field): string {
-  if (fallback !== null) return /^("[^"]*"|[\d.]+|\[.*\]|\{.*\}|true|false)$/.test(fallback) ? `\`${fallback}\`` : fallback;
+  if (fallback !== null)
+    return /^("[^"]*"|[\d.]+|\[.*\]|\{.*\}|true|false)$/.test(fallback) ? `\`${fallback}\`` : fallback;
   return optional ? "" : "required";
 }
 
@@ -132,7 +158,10 @@ function linked(type: string, types: readonly PublicType[], page: Page): string 
 }
 
 /** Where a name is described: arguments of a component with the component. */
-function pagesOf(name: string, types: readonly PublicType[]): readonly { readonly page: Page; readonly name: string }[] {
+function pagesOf(
+  name: string,
+  types: readonly PublicType[],
+): readonly { readonly page: Page; readonly name: string }[] {
   const component = types.find((type) => type.kind === "component" && (type.name === name || type.args === name));
   if (component !== undefined) return [{ page: "components.md", name: component.name }];
   return types.some((type) => type.name === name) ? [{ page: "types.md", name }] : [];

@@ -1,6 +1,6 @@
 /**
- * docs/reference/options.md, from the option table: what each option of pgBackRest does here, or why it does nothing.
- * A row that is not acted on needs a reason below.
+ * docs/reference/options.md, from the option table: what each option of pgBackRest does here, or why it does nothing. A
+ * row that is not acted on needs a reason below.
  */
 import { OPTIONS, type OptionRow } from "../../runtime/config/options";
 import { COMMANDS, type CommandName } from "../../runtime/config/commands";
@@ -12,7 +12,10 @@ const REASONS: readonly (readonly [prefix: string, reason: string])[] = [
   ["beta", "there are no features behind it"],
   ["cmd-ssh", "no connection to another host is opened: each host runs the program itself"],
   ["compress-level-network", "nothing is compressed for a connection between hosts"],
-  ["job-retry", "each request retries by itself within io-timeout, and a damaged copy is replaced by another repository's"],
+  [
+    "job-retry",
+    "each request retries by itself within io-timeout, and a damaged copy is replaced by another repository's",
+  ],
   ["log-subprocess", "workers are threads; they write into the one log"],
   ["pg-host", "the command runs on the cluster's host; a configured host other than this one fails"],
   ["pg-version-force", "the version is read from pg_control; forks that tell another one are not supported"],
@@ -20,7 +23,10 @@ const REASONS: readonly (readonly [prefix: string, reason: string])[] = [
   ["repo-azure-", "there is no driver for Azure; use posix, cifs, s3 or sftp"],
   ["repo-block", "not acted on: files are written whole; block incremental backups of stock are read"],
   ["repo-gcs-", "there is no driver of its own for Google's store; its S3 interface works with repo-type=s3"],
-  ["repo-host", "the command runs where the repository can be reached as a directory or bucket; a configured host fails"],
+  [
+    "repo-host",
+    "the command runs where the repository can be reached as a directory or bucket; a configured host fails",
+  ],
   ["repo-s3-requester-pays", "requests are made as the bucket's owner makes them"],
   ["repo-s3-service", "requests are signed for the service s3"],
   ["repo-s3-role", "only with repo-s3-key-type=auto"],
@@ -46,7 +52,9 @@ export const NOT_TAKEN: readonly (readonly [command: string, prefix: string, rea
 
 /** Null if no reason is listed. */
 export function findReason(row: OptionRow): string | null {
-  const reason = REASONS.find(([prefix]) => row.name === prefix || (prefix.length > 2 && row.name.startsWith(prefix)))?.[1];
+  const reason = REASONS.find(
+    ([prefix]) => row.name === prefix || (prefix.length > 2 && row.name.startsWith(prefix)),
+  )?.[1];
   return reason ?? row.refused ?? null;
 }
 
@@ -86,7 +94,10 @@ export function renderOptions(): string {
     "",
     "Ignoring these would be dangerous: a command that they concern fails with 67 when they are set.",
     "",
-    table(["option", "what to do instead"], [...refused.map((row) => [`\`${nameOf(row)}\``, row.refused ?? ""]), ...refusedValues]),
+    table(
+      ["option", "what to do instead"],
+      [...refused.map((row) => [`\`${nameOf(row)}\``, row.refused ?? ""]), ...refusedValues],
+    ),
     "",
     "## Not taken by a command",
     "",
@@ -110,7 +121,8 @@ function actedTable(rows: readonly OptionRow[]): string {
 export function defaultsOf(row: OptionRow, command?: CommandName): string {
   const rules = command === undefined ? Object.values(row.forCommand ?? {}) : [row.forCommand?.[command] ?? {}];
   const own = rules.flatMap((rule) => rule.default ?? []);
-  const all = command !== undefined && own.length > 0 ? own : [...(row.default === undefined ? [] : [row.default]), ...own];
+  const all =
+    command !== undefined && own.length > 0 ? own : [...(row.default === undefined ? [] : [row.default]), ...own];
   return [...new Set(all)].map((value) => `\`${value}\``).join(", ");
 }
 
@@ -123,5 +135,7 @@ function commandsOf(row: OptionRow): string {
   const working = COMMANDS.filter((command) => command !== "help" && command !== "version");
   const missing = working.filter((command) => !row.commands.includes(command));
   if (missing.length === 0) return "all";
-  return missing.length <= 4 ? `all but ${missing.join(", ")}` : COMMANDS.filter((command) => row.commands.includes(command)).join(", ");
+  return missing.length <= 4
+    ? `all but ${missing.join(", ")}`
+    : COMMANDS.filter((command) => row.commands.includes(command)).join(", ");
 }

@@ -47,14 +47,19 @@ export function checkSnippets(root: string, snippets: readonly Snippet[]): reado
   const options = { ...STRICT, paths: { pgbackstop: [entry] } };
   const files = new Map(snippets.map((snippet, position) => [join(root, "docs", `snippet-${position}.ts`), snippet]));
   const host = ts.createCompilerHost(options, true);
-  const names = { pgbackstop: exportsOf(entry), [join(root, CONTEXT.replace(/\.ts$/, ""))]: exportsOf(join(root, CONTEXT)) };
+  const names = {
+    pgbackstop: exportsOf(entry),
+    [join(root, CONTEXT.replace(/\.ts$/, ""))]: exportsOf(join(root, CONTEXT)),
+  };
   const { fileExists, readFile, getSourceFile } = host;
   const textOf = (snippet: Snippet): string => `${importsFor(snippet, names)}\n${snippet.text}`;
   host.fileExists = (file) => files.has(file) || fileExists(file);
   host.readFile = (file) => readFile(file);
   host.getSourceFile = (file, target, ...rest) => {
     const snippet = files.get(file);
-    return snippet === undefined ? getSourceFile(file, target, ...rest) : ts.createSourceFile(file, textOf(snippet), target, true);
+    return snippet === undefined
+      ? getSourceFile(file, target, ...rest)
+      : ts.createSourceFile(file, textOf(snippet), target, true);
   };
   const program = ts.createProgram([...files.keys()], options, host);
   return [...files].flatMap(([file, snippet]) =>

@@ -28,15 +28,25 @@ const PATH = "/pgbackrest";
 const B2_API = "https://api.backblazeb2.com";
 
 /** @throws Error for the failure, after destroying what was created as far as possible */
-export async function tryComponents({ prefix }: Account, environment: Environment, print: Print, options: ComponentOptions = {}): Promise<void> {
+export async function tryComponents(
+  { prefix }: Account,
+  environment: Environment,
+  print: Print,
+  options: ComponentOptions = {},
+): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "pgb-live-stack-"));
   try {
-    const prepared = await prepareProgramFolder(folder, { cli: await ensurePulumiCli(print), passphrase: randomBytes(16).toString("hex") });
+    const prepared = await prepareProgramFolder(folder, {
+      cli: await ensurePulumiCli(print),
+      passphrase: randomBytes(16).toString("hex"),
+    });
     // In this command it means the bucket's S3 interface, in the component the native API.
     const env = { ...prepared.env, ...managementOf(environment), ...options.engine };
     const built = createRequire(join(folder, "program.cjs"))("pgbackstop") as Package;
     const name = `pgbackstop-live-${randomBytes(6).toString("hex")}`;
-    const stack = await openStack({ folder, env }, "live", async () => outputsOf(declare(built, prefix, name, environment)));
+    const stack = await openStack({ folder, env }, "live", async () =>
+      outputsOf(declare(built, prefix, name, environment)),
+    );
     await stack.setAllConfig(configOf(prefix, environment));
     print(`${prefix}: bucket ${name}`);
     await tryStack(prefix, name, stack, print, options);
@@ -45,13 +55,20 @@ export async function tryComponents({ prefix }: Account, environment: Environmen
   }
 }
 
-async function tryStack(prefix: string, name: string, stack: Stack, print: Print, { reach }: ComponentOptions): Promise<void> {
+async function tryStack(
+  prefix: string,
+  name: string,
+  stack: Stack,
+  print: Print,
+  { reach }: ComponentOptions,
+): Promise<void> {
   let isDone = false;
   try {
     const { outputs, summary } = await stack.up();
     print(`  ok   up: ${JSON.stringify(summary.resourceChanges)}`);
     const again = (await stack.up()).summary.resourceChanges ?? {};
-    if (Object.keys(again).join() !== "same") throw new Error(`a second up changes something: ${JSON.stringify(again)}`);
+    if (Object.keys(again).join() !== "same")
+      throw new Error(`a second up changes something: ${JSON.stringify(again)}`);
     print(`  ok   second up: ${JSON.stringify(again)}`);
     const access = accessOf(prefix, outputs);
     const reached = reach === undefined ? access : reach(access);
@@ -74,13 +91,22 @@ function declare(built: Package, prefix: Account["prefix"], name: string, enviro
   const opts = { protect: false, retainOnDelete: false };
   const credentials = { create: { reader: true } };
   const cipher = { passphrase: randomBytes(32).toString("hex") };
-  if (prefix === "B2") return new built.B2Repository("live", { bucket: { create: { name, forceDestroy: true } }, credentials, cipher }, opts);
+  if (prefix === "B2")
+    return new built.B2Repository(
+      "live",
+      { bucket: { create: { name, forceDestroy: true } }, credentials, cipher },
+      opts,
+    );
   if (prefix === "R2") {
     const accountId = environment["CLOUDFLARE_ACCOUNT_ID"] ?? "";
     return new built.R2Repository("live", { accountId, bucket: { create: { name } }, credentials, cipher }, opts);
   }
   const region = environment["AWS_REGION"] ?? "";
-  return new built.S3Repository("live", { region, bucket: { create: { name, forceDestroy: true } }, credentials, cipher }, opts);
+  return new built.S3Repository(
+    "live",
+    { region, bucket: { create: { name, forceDestroy: true } }, credentials, cipher },
+    opts,
+  );
 }
 
 function outputsOf({ target }: Repository): Record<string, unknown> {
@@ -107,7 +133,13 @@ function accessOf(prefix: string, outputs: Readonly<Record<string, { readonly va
 
 /** Credentials for the engine's processes, which inherit the rest of the environment. */
 function managementOf(environment: Environment): Record<string, string> {
-  const names = ["CLOUDFLARE_API_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION"];
+  const names = [
+    "CLOUDFLARE_API_TOKEN",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+  ];
   const given = names.flatMap((name): [string, string][] => {
     const value = environment[name];
     return value === undefined ? [] : [[name, value]];
@@ -116,7 +148,10 @@ function managementOf(environment: Environment): Record<string, string> {
 }
 
 /** Configuration overrides the environment, whose B2_ENDPOINT means another interface here. */
-function configOf(prefix: Account["prefix"], environment: Environment): Record<string, { value: string; secret?: boolean }> {
+function configOf(
+  prefix: Account["prefix"],
+  environment: Environment,
+): Record<string, { value: string; secret?: boolean }> {
   if (prefix !== "B2") return {};
   return {
     "b2:applicationKeyId": { value: environment["B2_APPLICATION_KEY_ID"] ?? "", secret: true },

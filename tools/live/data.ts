@@ -85,8 +85,18 @@ function writeBucketConfig(folder: string, access: BucketAccess, prefix: string,
     "repo1-s3-key": access.keyId,
     "repo1-s3-key-secret": access.key,
   };
-  const stanza = { "pg1-path": source.dataPath, "pg1-socket-path": source.socketPath, "pg1-port": String(source.port), "pg1-user": source.superuser };
-  writeConfig(join(folder, "config"), STANZA, { global, stanza, settings: { version: 1, acknowledge: "all" } }, source.user);
+  const stanza = {
+    "pg1-path": source.dataPath,
+    "pg1-socket-path": source.socketPath,
+    "pg1-port": String(source.port),
+    "pg1-user": source.superuser,
+  };
+  writeConfig(
+    join(folder, "config"),
+    STANZA,
+    { global, stanza, settings: { version: 1, acknowledge: "all" } },
+    source.user,
+  );
 }
 
 async function backUp(host: LiveHost): Promise<void> {
@@ -134,14 +144,21 @@ async function cleanUp(host: LiveHost): Promise<void> {
   );
 }
 
-async function call(host: LiveHost, args: readonly string[], options: { readonly shown?: boolean } = {}): Promise<string> {
+async function call(
+  host: LiveHost,
+  args: readonly string[],
+  options: { readonly shown?: boolean } = {},
+): Promise<string> {
   const { folder, print, runtime, source } = host;
   const argv = [runtime.file, `--config-path=${join(folder, "config")}`, `--stanza=${STANZA}`, ...args];
   const beganAtMs = performance.now();
   const { exitCode, stderr, stdout } = await run(runtime.node, argv, { user: source.user, cwd: folder });
   const what = args.find((argument) => !argument.startsWith("--")) ?? "";
   if (options.shown === true) print(stdout.trimEnd());
-  if (exitCode !== 0) throw new Error(`${what}: exit code ${exitCode}\n${options.shown === true ? "" : stdout}${stderr}`);
-  print(`  ok   ${args.filter((argument) => !argument.includes(folder)).join(" ")} (${((performance.now() - beganAtMs) / 1000).toFixed(1)} s)`);
+  if (exitCode !== 0)
+    throw new Error(`${what}: exit code ${exitCode}\n${options.shown === true ? "" : stdout}${stderr}`);
+  print(
+    `  ok   ${args.filter((argument) => !argument.includes(folder)).join(" ")} (${((performance.now() - beganAtMs) / 1000).toFixed(1)} s)`,
+  );
   return stdout;
 }

@@ -20,16 +20,25 @@ export async function runLive(environment: Environment, print: Print, options: C
   for (const account of ACCOUNTS) {
     const access = findBucketAccess(account, environment);
     if (access === null)
-      skip(print, `${account.prefix}: doctor, backup, WAL, verify and restore`, bucketVariables(account), environment, account.howTo);
+      skip(
+        print,
+        `${account.prefix}: doctor, backup, WAL, verify and restore`,
+        bucketVariables(account),
+        environment,
+        account.howTo,
+      );
     else await attempt(`${account.prefix}: doctor, backup, WAL, verify and restore`, () => tryData(access, print));
     await components(account);
   }
-  print(tried === 0 ? "NOTHING WAS TESTED: no account is in the environment" : `${tried - failed} passed, ${failed} failed`);
+  print(
+    tried === 0 ? "NOTHING WAS TESTED: no account is in the environment" : `${tried - failed} passed, ${failed} failed`,
+  );
   return failed === 0 ? 0 : 1;
 
   async function components(account: Account): Promise<void> {
     const what = `${account.prefix}: up, second up, backup with the keys that were made, destroy`;
-    if (missingOf(environment, account.management).length > 0) skip(print, what, account.management, environment, account.managementHowTo);
+    if (missingOf(environment, account.management).length > 0)
+      skip(print, what, account.management, environment, account.managementHowTo);
     else await attempt(what, () => tryComponents(account, environment, print, options));
   }
 }

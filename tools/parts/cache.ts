@@ -5,7 +5,16 @@
  * A cache entry is made in a scratch folder beside its path and renamed when complete, under a lock. So every entry is
  * whole, and two concurrent runs do the work once.
  */
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { sleep } from "./process";
@@ -14,14 +23,16 @@ import { isReachable, isRoot, SHARED_FOLDER, serverUser } from "./users";
 export function projectFolder(): string {
   for (let folder = __dirname; ; folder = dirname(folder)) {
     const file = join(folder, "package.json");
-    if (existsSync(file) && (JSON.parse(readFileSync(file, "utf8")) as { name?: string }).name === "pgbackstop") return folder;
+    if (existsSync(file) && (JSON.parse(readFileSync(file, "utf8")) as { name?: string }).name === "pgbackstop")
+      return folder;
     if (folder === dirname(folder)) throw new Error(`no package.json of pgbackstop above ${__dirname}`);
   }
 }
 
 /** `$PGBACKSTOP_CACHE`, else `$XDG_CACHE_HOME/pgbackstop`, else `~/.cache/pgbackstop`; made when missing. */
 export function cacheFolder(): string {
-  const folder = process.env.PGBACKSTOP_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "pgbackstop");
+  const folder =
+    process.env.PGBACKSTOP_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "pgbackstop");
   mkdirSync(folder, { recursive: true });
   return folder;
 }

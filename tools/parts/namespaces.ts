@@ -5,7 +5,8 @@ const TOOLS = ["unshare", "nsenter", "setpriv", "ip", "mount", "chroot", "bash"]
 
 /** Why not, or null. @param what subject and verb of the reason: `pods need` */
 export async function findNamespaceObstacle(what: string): Promise<string | null> {
-  if (process.platform !== "linux" || process.arch !== "x64") return `${what} Linux on x64, not ${process.platform} on ${process.arch}`;
+  if (process.platform !== "linux" || process.arch !== "x64")
+    return `${what} Linux on x64, not ${process.platform} on ${process.arch}`;
   if (process.getuid?.() !== 0) return `${what} root (namespaces, mounts)`;
   for (const tool of TOOLS) if ((await findOnPath(tool)) === null) return `${what} ${tool}, which is not on PATH`;
   const script = [
@@ -20,5 +21,7 @@ export async function findNamespaceObstacle(what: string): Promise<string | null
     "chroot --userspec=26:26 --groups=26 / true",
   ].join("\n");
   const result = await run("unshare", ["--net", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", script]);
-  return result.exitCode === 0 ? null : `this machine does not allow namespaces and mounts: ${result.stderr.trim().split("\n")[0] ?? ""}`;
+  return result.exitCode === 0
+    ? null
+    : `this machine does not allow namespaces and mounts: ${result.stderr.trim().split("\n")[0] ?? ""}`;
 }

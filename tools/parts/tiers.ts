@@ -6,7 +6,10 @@ import { availableParallelism } from "node:os";
 export interface Tier {
   readonly name: "unit" | "data" | "engine" | "package" | "hosts" | "kubernetes";
   readonly folders: readonly string[];
-  /** Queues run at the same time: one computes, the other mostly waits for machines and pods. Tiers of a queue run in sequence. */
+  /**
+   * Queues run at the same time: one computes, the other mostly waits for machines and pods. Tiers of a queue run in
+   * sequence.
+   */
   readonly queue: "compute" | "wait";
   /** Files that run at the same time. */
   readonly filesAtOnce: number;
@@ -41,7 +44,11 @@ export const TIERS: readonly Tier[] = [
     queue: "compute",
     filesAtOnce: 2,
     alone: ["test/interop/faults/isolation.test.ts", "test/interop/bench.test.ts"],
-    quick: ["test/conformance/storage.test.ts", "test/interop/stock/stockReadsOurs.test.ts", "test/interop/stock/weReadStock.test.ts"],
+    quick: [
+      "test/conformance/storage.test.ts",
+      "test/interop/stock/stockReadsOurs.test.ts",
+      "test/interop/stock/weReadStock.test.ts",
+    ],
     inMemory: true,
     testTimeoutMs: 300_000,
     about: "PostgreSQL, stock pgbackrest, S3 servers",

@@ -85,7 +85,10 @@ export function reachable(path: string, user: OsUser = serverUser()): string {
   const real = realpathSync(path);
   if (!isRoot() || isReachable(real, user)) return path;
   const info = statSync(real);
-  const key = createHash("sha256").update(`${real}\n${info.mtimeMs}\n${info.size}\n${info.ino}`).digest("hex").slice(0, 16);
+  const key = createHash("sha256")
+    .update(`${real}\n${info.mtimeMs}\n${info.size}\n${info.ino}`)
+    .digest("hex")
+    .slice(0, 16);
   const copy = join(SHARED_FOLDER, key, basename(real));
   if (existsSync(copy)) return copy;
   mkdirSync(SHARED_FOLDER, { recursive: true, mode: 0o755 });
@@ -119,7 +122,10 @@ function allows(path: string, user: OsUser, wanted: number): boolean {
 
 function groupName(gid: number): string {
   const groups = existsSync("/etc/group") ? readFileSync("/etc/group", "utf8").split("\n") : [];
-  return groups.map((line) => line.split(":")).find((fields) => Number(fields[2]) === gid && fields[0] !== "")?.[0] ?? String(gid);
+  return (
+    groups.map((line) => line.split(":")).find((fields) => Number(fields[2]) === gid && fields[0] !== "")?.[0] ??
+    String(gid)
+  );
 }
 
 /** Makes `path` and everything below readable for everyone (folders and programs executable). */

@@ -40,7 +40,10 @@ export interface Plan {
  */
 export function parseArguments(argv: readonly string[], root: string, exists: (path: string) => boolean): TestRequest {
   const tierNames = argv.filter((_, position) => argv[position - 1] === "--tier");
-  const paths = argv.filter((argument, position) => !argument.startsWith("-") && argv[position - 1] !== "--tier" && exists(resolve(root, argument)));
+  const paths = argv.filter(
+    (argument, position) =>
+      !argument.startsWith("-") && argv[position - 1] !== "--tier" && exists(resolve(root, argument)),
+  );
   const own = new Set(["--all", "--serial", "--tier", ...tierNames, ...paths]);
   return {
     tierNames,
@@ -59,13 +62,19 @@ export function planRuns(request: TestRequest, tiers: readonly Tier[]): Plan {
       (request.paths.length === 0 || request.paths.some((path) => has(tier, path))),
   );
   if (wanted.length === 0)
-    throw new Error(`no tier has ${[...request.paths, ...request.tierNames].join(" ")}: tiers are ${tiers.map((tier) => tier.name).join(", ")}`);
+    throw new Error(
+      `no tier has ${[...request.paths, ...request.tierNames].join(" ")}: tiers are ${tiers.map((tier) => tier.name).join(", ")}`,
+    );
   // Vitest options (a test's name, for example) apply to all tests.
   const quick = !request.all && request.tierNames.length + request.paths.length + request.vitestArgs.length === 0;
-  const queues = ["compute", "wait"].map((queue) => wanted.filter((tier) => tier.queue === queue)).filter((queue) => queue.length > 0);
+  const queues = ["compute", "wait"]
+    .map((queue) => wanted.filter((tier) => tier.queue === queue))
+    .filter((queue) => queue.length > 0);
   const together = (tier: Tier): TestRun => runOf(tier, false, request, quick);
-  const alone = (tier: Tier): readonly TestRun[] => (tier.alone === undefined ? [] : [runOf(tier, true, request, quick)]);
-  if (request.serial || queues.length === 1) return { queues: [wanted.flatMap((tier) => [together(tier), ...alone(tier)])], afterwards: [], quick };
+  const alone = (tier: Tier): readonly TestRun[] =>
+    tier.alone === undefined ? [] : [runOf(tier, true, request, quick)];
+  if (request.serial || queues.length === 1)
+    return { queues: [wanted.flatMap((tier) => [together(tier), ...alone(tier)])], afterwards: [], quick };
   return { queues: queues.map((queue) => queue.map(together)), afterwards: wanted.flatMap(alone), quick };
 }
 

@@ -59,7 +59,9 @@ export function startParts(tiers: readonly Tier[], all: boolean, progress: Progr
   const builds = { versitygw: pending("versitygw"), pulumi: pending("pulumi"), kubernetes: pending("Kubernetes") };
   const parts = fetchParts(needs);
   // In sequence, because they would wait for each other's apt lock anyway.
-  const hostParts = parts.then(async () => void (needs("hosts") && (await findHostParts(HOST_SYSTEMS)))).catch(() => undefined);
+  const hostParts = parts
+    .then(async () => void (needs("hosts") && (await findHostParts(HOST_SYSTEMS))))
+    .catch(() => undefined);
   const kubernetesParts = needs("kubernetes") ? hostParts.then(fetchKubernetesParts).catch(() => undefined) : hostParts;
   void startBuilds(builds, all, needs);
   return { ...builds, progress, parts, hostParts, kubernetesParts, startedAtMs };
@@ -73,14 +75,23 @@ async function fetchParts(needs: (name: Tier["name"]) => boolean): Promise<void>
   const works = [
     ...((["data", "engine", "package"] as const).some(needs) ? [ensurePostgres] : []),
     ...(needs("data")
-      ? [() => findPostgres(15), () => findPostgres(17), ...STOCK_VERSIONS.map((version) => () => findStockPgbackrest(version)), findSshd]
+      ? [
+          () => findPostgres(15),
+          () => findPostgres(17),
+          ...STOCK_VERSIONS.map((version) => () => findStockPgbackrest(version)),
+          findSshd,
+        ]
       : []),
   ];
   for (const work of works) await work().catch(() => null);
 }
 
 /** Starts missing slow builds in sequence (each uses all cores). */
-async function startBuilds({ versitygw, pulumi, kubernetes }: BackgroundBuilds, all: boolean, needs: (name: Tier["name"]) => boolean): Promise<void> {
+async function startBuilds(
+  { versitygw, pulumi, kubernetes }: BackgroundBuilds,
+  all: boolean,
+  needs: (name: Tier["name"]) => boolean,
+): Promise<void> {
   const one = async (
     target: BackgroundBuild,
     find: () => Promise<unknown>,
@@ -147,7 +158,8 @@ export async function makeReady(tier: Tier, ready: Ready): Promise<string | null
   if (tier.name === "data") await makeDataReady(ready);
   if (!tier.needsPulumi) return null;
   const missing = await waitForBuild(ready.pulumi, ready);
-  if (missing === null) await ready.progress.step("Pulumi CLI", async (note) => note((await findPulumiCli())?.version ?? "gone"));
+  if (missing === null)
+    await ready.progress.step("Pulumi CLI", async (note) => note((await findPulumiCli())?.version ?? "gone"));
   return missing;
 }
 
@@ -189,9 +201,11 @@ async function makeKubernetesReady(ready: Ready): Promise<string | null> {
   const apiServer = await findApiServerParts();
   if ("missing" in apiServer) return buildFailure ?? apiServer.missing;
   const lab = await findLabParts();
-  if ("missing" in lab) ready.progress.loud(`tests with pods of Kubernetes are skipped: ${buildFailure ?? lab.missing}`);
+  if ("missing" in lab)
+    ready.progress.loud(`tests with pods of Kubernetes are skipped: ${buildFailure ?? lab.missing}`);
   const barman = await findBarmanParts();
-  if (!("missing" in lab) && "missing" in barman) ready.progress.loud(`tests with Barman's plugin are skipped: ${buildFailure ?? barman.missing}`);
+  if (!("missing" in lab) && "missing" in barman)
+    ready.progress.loud(`tests with Barman's plugin are skipped: ${buildFailure ?? barman.missing}`);
   return null;
 }
 
@@ -204,6 +218,7 @@ async function waitForBuild(target: BackgroundBuild, ready: Ready): Promise<stri
       }
     });
   }
-  if (target.state === "pending") return `the build of ${target.name} was not ready in ${BUILD_DEADLINE_MS / 60_000} minutes`;
+  if (target.state === "pending")
+    return `the build of ${target.name} was not ready in ${BUILD_DEADLINE_MS / 60_000} minutes`;
   return target.state === "ready" ? null : `${target.name}: ${target.note}`;
 }

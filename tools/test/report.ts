@@ -47,19 +47,33 @@ export interface JsonReport {
     readonly endTime: number;
     /** Error of a file that failed to load. */
     readonly message: string;
-    readonly assertionResults: readonly { readonly status: string; readonly fullName: string; readonly failureMessages: readonly string[] }[];
+    readonly assertionResults: readonly {
+      readonly status: string;
+      readonly fullName: string;
+      readonly failureMessages: readonly string[];
+    }[];
   }[];
 }
 
 /**
  * The result of a run. Never green by accident: `report` is null if the runner left none. Paths are relative to `root`.
  */
-export function readReport(title: string, report: JsonReport | null, exitCode: number, root: string): Omit<RunResult, "seconds"> {
-  const broken = (failures: string): Pick<RunResult, "failed" | "failures"> => ({ failed: 1, failures: [`${title}: ${failures}`] });
+export function readReport(
+  title: string,
+  report: JsonReport | null,
+  exitCode: number,
+  root: string,
+): Omit<RunResult, "seconds"> {
+  const broken = (failures: string): Pick<RunResult, "failed" | "failures"> => ({
+    failed: 1,
+    failures: [`${title}: ${failures}`],
+  });
   if (report === null) return { ...NOTHING, ...broken(`the runner ended with ${exitCode} and without a report`) };
   const result = { ...countTests(report), failures: listFailures(report, root), files: listFiles(report, root) };
   // The runner crashed, or an error occurred outside any test.
-  return exitCode === 0 || result.failed > 0 ? result : { ...result, ...broken(`the runner ended with ${exitCode}, and no test of it failed`) };
+  return exitCode === 0 || result.failed > 0
+    ? result
+    : { ...result, ...broken(`the runner ended with ${exitCode}, and no test of it failed`) };
 }
 
 /** Two runs of one tier as one. */
@@ -101,7 +115,10 @@ function numbers(counts: Counts): string[] {
 }
 
 function listFiles({ testResults }: JsonReport, root: string): readonly TestFile[] {
-  return testResults.map((file) => ({ path: relative(root, file.name), seconds: (file.endTime - file.startTime) / 1000 }));
+  return testResults.map((file) => ({
+    path: relative(root, file.name),
+    seconds: (file.endTime - file.startTime) / 1000,
+  }));
 }
 
 /**
@@ -126,5 +143,9 @@ function countTests(report: JsonReport): Counts {
   const broken = report.testResults.filter(
     (file) => file.status === "failed" && !file.assertionResults.some((test) => test.status === "failed"),
   ).length;
-  return { passed: report.numPassedTests, failed: report.numFailedTests + broken, skipped: report.numPendingTests + report.numTodoTests };
+  return {
+    passed: report.numPassedTests,
+    failed: report.numFailedTests + broken,
+    skipped: report.numPendingTests + report.numTodoTests,
+  };
 }

@@ -15,7 +15,15 @@ import { TIERS, type Tier } from "../parts/tiers";
 import { makeMemoryFolder } from "./memoryFolder";
 import { filesOf, parseArguments, type Plan, planRuns, type TestRun, type TestRequest } from "./plan";
 import { makeReady, startParts } from "./ready";
-import { addResults, formatReport, type JsonReport, NOTHING, readReport, type RunResult, type TierResult } from "./report";
+import {
+  addResults,
+  formatReport,
+  type JsonReport,
+  NOTHING,
+  readReport,
+  type RunResult,
+  type TierResult,
+} from "./report";
 
 /** Memory that two parallel queues need. */
 const QUEUES_MEMORY_BYTES = 7_000_000_000;
@@ -40,7 +48,11 @@ async function main(): Promise<number> {
   const startedAtMs = performance.now();
   const progress = createProgress();
   const { all, serial, ...given } = parseArguments(process.argv.slice(2), projectFolder(), existsSync);
-  const request = { ...given, all: all || process.env.CI === "true", serial: serial || totalmem() < QUEUES_MEMORY_BYTES };
+  const request = {
+    ...given,
+    all: all || process.env.CI === "true",
+    serial: serial || totalmem() < QUEUES_MEMORY_BYTES,
+  };
   const plan = planRuns(request, TIERS);
   const isBuilt = await tryBuild(progress);
   const unbuilt: TierResult = { ...NOTHING, name: "build", failed: 1, seconds: seconds(startedAtMs), about: "dist/" };
@@ -75,7 +87,10 @@ async function runPlan(
   findMissing: FindMissing,
 ): Promise<readonly TierResult[]> {
   const results = new Map<Tier, RunResult>();
-  const runAll = async (runs: readonly TestRun[], onLine: ((name: string) => (line: string) => void) | null): Promise<void> => {
+  const runAll = async (
+    runs: readonly TestRun[],
+    onLine: ((name: string) => (line: string) => void) | null,
+  ): Promise<void> => {
     for (const run of runs) {
       // After Ctrl-C a runner ends normally, but the next one must not start.
       if (isEnding()) return;
@@ -124,7 +139,11 @@ async function runVitest(
   const exitCode = await runInherited(
     process.execPath,
     [vitest, "run", `--project=${project}`, "--passWithNoTests", ...reporters, ...paths, ...request.vitestArgs],
-    { cwd: root, env: { ...QUIET, ...(memory === null ? {} : { TMPDIR: memory }) }, ...(onLine === undefined ? {} : { onLine }) },
+    {
+      cwd: root,
+      env: { ...QUIET, ...(memory === null ? {} : { TMPDIR: memory }) },
+      ...(onLine === undefined ? {} : { onLine }),
+    },
   );
   const report = existsSync(reportFile) ? (JSON.parse(readFileSync(reportFile, "utf8")) as JsonReport) : null;
   rmSync(reportFile, { force: true });
@@ -133,7 +152,9 @@ async function runVitest(
 
 function countFiles(run: TestRun): number {
   const root = projectFolder();
-  const files = readdirSync(join(root, "test"), { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".test.ts"));
+  const files = readdirSync(join(root, "test"), { recursive: true, encoding: "utf8" }).filter((file) =>
+    file.endsWith(".test.ts"),
+  );
   return filesOf(
     run,
     files.map((file) => `test/${file}`),

@@ -21,7 +21,11 @@ export async function openSshClient(target: SshTarget, clients: Client[], readTe
     const sock = target.jump === undefined ? undefined : await throughJump(target.jump, target, clients, readText);
     const client = new Client();
     clients.push(client);
-    return { client, to: sock === undefined ? { host: target.host, port: target.port } : { sock }, method: methodOf(target) };
+    return {
+      client,
+      to: sock === undefined ? { host: target.host, port: target.port } : { sock },
+      method: methodOf(target),
+    };
   };
   const outcome = await shakeHands(start, {
     keyTypes: isByFingerprint || known.length === 0 ? null : known.map((key) => key.type),
@@ -39,7 +43,10 @@ async function throughJump(jump: SshTarget, target: SshTarget, clients: Client[]
   return new Promise((resolve, reject) => {
     client.forwardOut("127.0.0.1", 0, target.host, target.port, (error, channel) => {
       if (error === undefined) resolve(channel);
-      else reject(new Error(`${jump.host} cannot connect to ${target.host}:${target.port}: ${error.message}`, { cause: error }));
+      else
+        reject(
+          new Error(`${jump.host} cannot connect to ${target.host}:${target.port}: ${error.message}`, { cause: error }),
+        );
     });
   });
 }
@@ -48,16 +55,23 @@ function methodOf(target: SshTarget): AnyAuthMethod {
   const { agent, host, passphrase, privateKey, user } = target;
   if (privateKey === undefined) {
     if (agent === undefined) {
-      throw new Error(`there is no key for ${user} on ${host}: set privateKey or privateKeyFile, or start an agent (SSH_AUTH_SOCK) that has one`);
+      throw new Error(
+        `there is no key for ${user} on ${host}: set privateKey or privateKeyFile, or start an agent (SSH_AUTH_SOCK) that has one`,
+      );
     }
     return { type: "agent", username: user, agent };
   }
   const key = privateKeyOf(utils.parseKey(privateKey, passphrase));
   if (!("reason" in key)) return { type: "publickey", username: user, key };
-  throw new Error(`the key for ${user} on ${host} cannot be used: ${key.reason}${key.isLocked ? ": set passphrase" : ""}`);
+  throw new Error(
+    `the key for ${user} on ${host} cannot be used: ${key.reason}${key.isLocked ? ": set passphrase" : ""}`,
+  );
 }
 
-async function loadKnown({ host, hostKeys, knownHostsFiles, port }: SshTarget, readText: ReadText): Promise<KnownKey[]> {
+async function loadKnown(
+  { host, hostKeys, knownHostsFiles, port }: SshTarget,
+  readText: ReadText,
+): Promise<KnownKey[]> {
   if (hostKeys.length > 0) {
     return hostKeys.flatMap((key) => {
       const [type = "", base64 = ""] = key.trim().split(/\s+/);
@@ -69,7 +83,10 @@ async function loadKnown({ host, hostKeys, knownHostsFiles, port }: SshTarget, r
     knownHostsFiles.map((file) =>
       readText(expandHome(file)).catch((error: unknown) => {
         if (error instanceof Error && "code" in error && error.code === "ENOENT") return "";
-        throw new Error(`unable to read known hosts ${file}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+        throw new Error(
+          `unable to read known hosts ${file}: ${error instanceof Error ? error.message : String(error)}`,
+          { cause: error },
+        );
       }),
     ),
   );
@@ -83,7 +100,11 @@ function isExpected(shown: Buffer, { hostKeys }: SshTarget, known: readonly Know
   return same.length > 0 || hostKeys.some((key) => key.trim().replace(/=+$/, "") === fingerprint);
 }
 
-function wrongHostKey({ host, hostKeys, knownHostsFiles, port }: SshTarget, known: readonly KnownKey[], seen: readonly Buffer[]): Error {
+function wrongHostKey(
+  { host, hostKeys, knownHostsFiles, port }: SshTarget,
+  known: readonly KnownKey[],
+  seen: readonly Buffer[],
+): Error {
   const shown = seen.length === 0 ? "no key of an expected type" : seen.map(describeKey).join(", ");
   if (hostKeys.length === 0 && known.length === 0) {
     const files = knownHostsFiles.join(", ");
@@ -104,9 +125,12 @@ function wrongHostKey({ host, hostKeys, knownHostsFiles, port }: SshTarget, know
 
 function connectError({ host, port, user }: SshTarget, error: Error & { readonly level?: string }): Error {
   if (error.level === "client-authentication") {
-    return new Error(`${host} does not let ${user} sign in: ${error.message}: add the public half of the key to authorized_keys of ${user} there`, {
-      cause: error,
-    });
+    return new Error(
+      `${host} does not let ${user} sign in: ${error.message}: add the public half of the key to authorized_keys of ${user} there`,
+      {
+        cause: error,
+      },
+    );
   }
   return new Error(`unable to connect to ${host}:${port}: ${error.message}`, { cause: error });
 }

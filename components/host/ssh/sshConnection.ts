@@ -10,7 +10,15 @@ import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import type { Client, ClientChannel } from "ssh2";
 import { shellArgument } from "../../plan/host/hostCommand";
-import { type Account, argvAs, type Connection, EXEC_LIMITS, type ExecOptions, type ExecResult, type HeldCommand } from "../connection";
+import {
+  type Account,
+  argvAs,
+  type Connection,
+  EXEC_LIMITS,
+  type ExecOptions,
+  type ExecResult,
+  type HeldCommand,
+} from "../connection";
 import { openSshClient } from "./sshClient";
 import type { SshTarget } from "./sshTarget";
 
@@ -20,8 +28,8 @@ const ROOT: Account = { name: "root", uid: 0, gid: 0 };
 const NOT_STARTED = [126, 127];
 
 /**
- * Connects and signs in. @throws Error with fact and remedy: no answer, wrong host key, sign-in refused, sudo needs a
- * password
+ * Connects and signs in.
+ * @throws Error with fact and remedy: no answer, wrong host key, sign-in refused, sudo needs a password
  */
 export async function connectOverSsh(target: SshTarget): Promise<Connection> {
   const clients: Client[] = [];
@@ -75,7 +83,10 @@ class SshShell {
     });
   }
 
-  async execute(argv: readonly string[], { onLine, stdin, timeoutMs = EXEC_LIMITS.timeoutMs }: ExecOptions): Promise<ExecResult> {
+  async execute(
+    argv: readonly string[],
+    { onLine, stdin, timeoutMs = EXEC_LIMITS.timeoutMs }: ExecOptions,
+  ): Promise<ExecResult> {
     const output = { stdout: "", stderr: "" };
     let tooMuch = false;
     const ended = this.#run(argv, timeoutMs, (channel) => {
@@ -96,7 +107,8 @@ class SshShell {
       if (tooMuch) return null;
       throw error;
     });
-    if (tooMuch || exitCode === null) throw new Error(`${argv[0]} printed more than ${EXEC_LIMITS.outputCharsMax} characters`);
+    if (tooMuch || exitCode === null)
+      throw new Error(`${argv[0]} printed more than ${EXEC_LIMITS.outputCharsMax} characters`);
     if (NOT_STARTED.includes(exitCode) && output.stderr.includes(`${argv[0]}`))
       throw new Error(`unable to start ${argv[0]}: ${output.stderr.trim()}`);
     return { exitCode, ...output };
@@ -132,7 +144,10 @@ class SshShell {
     return new Promise((resolve, reject) => {
       if (this.#lost !== null) return reject(this.#lostError(argv));
       this.#client.exec(commandLine(argv, this.#target, timeoutMs), (error, channel) => {
-        if (error !== undefined) return reject(new Error(`unable to start ${argv[0]} on ${this.#target.host}: ${error.message}`, { cause: error }));
+        if (error !== undefined)
+          return reject(
+            new Error(`unable to start ${argv[0]} on ${this.#target.host}: ${error.message}`, { cause: error }),
+          );
         let exitCode: number | null = null;
         channel.on("exit", (code: number | null, signal?: string) => {
           exitCode = code ?? 128 + (SIGNALS[signal ?? ""] ?? 0);
@@ -147,17 +162,37 @@ class SshShell {
 
   #lostError(argv: readonly string[]): Error {
     const reason = this.#lost?.message ?? "no exit code came back";
-    return new Error(`the connection to ${this.#target.host} was lost while ${argv[0]} ran (${reason}): run the update again to continue`);
+    return new Error(
+      `the connection to ${this.#target.host} was lost while ${argv[0]} ran (${reason}): run the update again to continue`,
+    );
   }
 }
 
 /** Signal numbers (POSIX) by their SSH names (RFC 4254). */
-const SIGNALS: Readonly<Record<string, number>> = { HUP: 1, INT: 2, QUIT: 3, ABRT: 6, KILL: 9, SEGV: 11, PIPE: 13, ALRM: 14, TERM: 15 };
+const SIGNALS: Readonly<Record<string, number>> = {
+  HUP: 1,
+  INT: 2,
+  QUIT: 3,
+  ABRT: 6,
+  KILL: 9,
+  SEGV: 11,
+  PIPE: 13,
+  ALRM: 14,
+  TERM: 15,
+};
 
 /** One line for any login shell. */
 function commandLine(argv: readonly string[], { sudo, user }: SshTarget, timeoutMs: number | null): string {
   const limited =
-    timeoutMs === null ? argv : ["timeout", "--preserve-status", `--kill-after=${EXEC_LIMITS.killAfterMs / 1000}`, `${timeoutMs / 1000}`, ...argv];
+    timeoutMs === null
+      ? argv
+      : [
+          "timeout",
+          "--preserve-status",
+          `--kill-after=${EXEC_LIMITS.killAfterMs / 1000}`,
+          `${timeoutMs / 1000}`,
+          ...argv,
+        ];
   const raised = sudo && user !== ROOT.name ? ["sudo", "-n", "--", ...limited] : limited;
   const script = `cd / && exec env -i PATH=${PATH} LANG=C.UTF-8 HOME="$HOME" ${raised.map(shellArgument).join(" ")}`;
   return `/bin/sh -c ${shellArgument(script)}`;

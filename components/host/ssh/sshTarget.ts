@@ -41,10 +41,15 @@ export interface TargetAccess {
 }
 
 /** @param signIn of the host, then of the jump hosts. @throws Error for an unreadable key file */
-export async function loadTarget(input: SshInput, signIn: readonly SignInInput[], access: TargetAccess): Promise<SshTarget> {
+export async function loadTarget(
+  input: SshInput,
+  signIn: readonly SignInInput[],
+  access: TargetAccess,
+): Promise<SshTarget> {
   const { agent, jump, privateKeyFile, ...common } = input;
   const [own = {}, ...others] = signIn;
-  const privateKey = own.privateKey ?? (privateKeyFile === undefined ? undefined : await readKey(privateKeyFile, access));
+  const privateKey =
+    own.privateKey ?? (privateKeyFile === undefined ? undefined : await readKey(privateKeyFile, access));
   return {
     ...common,
     privateKey,
@@ -58,6 +63,9 @@ async function readKey(file: string, { readText }: TargetAccess): Promise<string
   try {
     return await readText(expandHome(file));
   } catch (error) {
-    throw new Error(`unable to read the private key ${file}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new Error(
+      `unable to read the private key ${file}: ${error instanceof Error ? error.message : String(error)}`,
+      { cause: error },
+    );
   }
 }

@@ -19,7 +19,9 @@ export function drillRules(writer: Writer, topology: Topology): AlertRule[] {
       const gapMinutes = longestGapMinutes([drill]);
       return gapMinutes === null || !names.includes(name) ? [] : [gapMinutes * names.length];
     });
-    return gaps.length === 0 ? [] : repositoryRules(writer.about({ repo_key: String(key) }), `repo${key}`, Math.min(...gaps));
+    return gaps.length === 0
+      ? []
+      : repositoryRules(writer.about({ repo_key: String(key) }), `repo${key}`, Math.min(...gaps));
   });
 }
 

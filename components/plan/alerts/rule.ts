@@ -8,7 +8,8 @@ export interface AlertOptions {
   /** URL of the troubleshooting guide; `#` and the alert's name in lower case are appended. */
   readonly runbookUrl?: string;
   /**
-   * Limit of one repository. @default `objectives.maxRepositoryGB`, else 1.5 times the estimate if the topology has
+   * Limit of one repository.
+   * @default `objectives.maxRepositoryGB`, else 1.5 times the estimate if the topology has
    * `sizing`
    */
   readonly repositoryBytesMax?: number;
@@ -41,8 +42,14 @@ export class Writer {
     this.database = database;
     this.#options = options;
     this.#about = about;
-    const own = { stanza: database.stanza, ...(database.kind === "cnpg" ? { namespace: database.namespace ?? "" } : {}) };
-    this.#matchers = [...Object.entries(own).map(([name, value]) => matcher(name, value)), ...(options.selector ? [options.selector] : [])].join(",");
+    const own = {
+      stanza: database.stanza,
+      ...(database.kind === "cnpg" ? { namespace: database.namespace ?? "" } : {}),
+    };
+    this.#matchers = [
+      ...Object.entries(own).map(([name, value]) => matcher(name, value)),
+      ...(options.selector ? [options.selector] : []),
+    ].join(",");
   }
 
   get options(): AlertOptions {

@@ -15,7 +15,10 @@ const STREAMED = "pgbackstop_repo_stream_timestamp_seconds";
 
 export function streamRules(writer: Writer, { databases, repositories }: Topology): AlertRule[] {
   const intervalSeconds = databases[0]?.streamIntervalSeconds;
-  const worst = intervalSeconds === undefined ? null : worstCaseRpo({ archiveTimeoutSeconds: undefined, streamIntervalSeconds: intervalSeconds });
+  const worst =
+    intervalSeconds === undefined
+      ? null
+      : worstCaseRpo({ archiveTimeoutSeconds: undefined, streamIntervalSeconds: intervalSeconds });
   if (worst === null) return [];
   const limitS = Math.max(AGE_S_MIN, WORST_CASES * worst.totalSeconds);
   return repositories.flatMap(({ key }) => {

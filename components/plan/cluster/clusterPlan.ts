@@ -108,8 +108,14 @@ export function resolveDefinition(database: ClusterDatabasePlan, settings: Decla
   return {
     postgresVersion,
     image: settings.image ?? (imageCatalog === undefined ? findPostgresImage(postgresVersion)?.image : undefined),
-    imageCatalog: imageCatalog === undefined ? undefined : { name: imageCatalog.name, kind: imageCatalog.kind ?? "ClusterImageCatalog" },
-    storage: database.storageGiB === undefined ? undefined : { sizeGiB: database.storageGiB, storageClass: settings.storageClass },
+    imageCatalog:
+      imageCatalog === undefined
+        ? undefined
+        : { name: imageCatalog.name, kind: imageCatalog.kind ?? "ClusterImageCatalog" },
+    storage:
+      database.storageGiB === undefined
+        ? undefined
+        : { sizeGiB: database.storageGiB, storageClass: settings.storageClass },
     walStorage: settings.walStorage,
     tablespaces: settings.tablespaces ?? {},
     parameters: settings.parameters ?? {},
@@ -117,7 +123,8 @@ export function resolveDefinition(database: ClusterDatabasePlan, settings: Decla
     extensions: settings.extensions ?? {},
     roles: settings.roles ?? {},
     bootstrap: settings.bootstrap ?? {},
-    replica: settings.replica === undefined ? undefined : { ...settings.replica, enabled: settings.replica.enabled ?? true },
+    replica:
+      settings.replica === undefined ? undefined : { ...settings.replica, enabled: settings.replica.enabled ?? true },
     poolers: Object.entries(settings.poolers ?? {}).map(([name, pooler]) => resolvePooler(name, pooler)),
     monitors: {
       podMonitor: monitoring.podMonitor ?? false,
@@ -129,7 +136,11 @@ export function resolveDefinition(database: ClusterDatabasePlan, settings: Decla
     customQueries: monitoring.customQueries ?? [],
     disableDefaultQueries: monitoring.disableDefaultQueries ?? false,
     resources: settings.resources ?? {},
-    sidecar: { image: NODE_IMAGE, memory: sidecar.memory ?? sidecarMemory(processMax), cpu: sidecar.cpu ?? SIDECAR_CPU },
+    sidecar: {
+      image: NODE_IMAGE,
+      memory: sidecar.memory ?? sidecarMemory(processMax),
+      cpu: sidecar.cpu ?? SIDECAR_CPU,
+    },
     processMax,
     superuserAccess: settings.superuserAccess ?? false,
     labels: settings.labels ?? {},

@@ -75,7 +75,9 @@ export interface DeclaredCluster
   readonly serviceNames?: readonly string[] | undefined;
   readonly bootstrap?: BootstrapSettings | undefined;
   readonly drills?: Readonly<Record<string, DrillSettings & ClusterDrillSettings>> | undefined;
-  readonly schedules?: { readonly full?: FullSchedule; readonly diff?: FullSchedule; readonly incr?: FullSchedule } | undefined;
+  readonly schedules?:
+    | { readonly full?: FullSchedule; readonly diff?: FullSchedule; readonly incr?: FullSchedule }
+    | undefined;
   readonly overrides?: { readonly cluster?: object | undefined } | undefined;
 }
 

@@ -19,8 +19,12 @@ export const POSTGRES_IMAGES: readonly PostgresImage[] = [
   postgres(14, "14.24", "202608310817", "19fdf3596c337c9ae3725dbcec345e85f64e3097b1e0e375575bc6d53c3e4497"),
 ];
 
-/** Node.js 24 on Debian, for the plugin and its sidecars: the bundle comes from a ConfigMap, so that no image of ours is needed. */
-export const NODE_IMAGE = "docker.io/library/node:24-slim@sha256:a9f5f7c91a432850b2a8a7797adf5eadb6c733ceed61167806cee7ea7fbc29df";
+/**
+ * Node.js 24 on Debian, for the plugin and its sidecars: the bundle comes from a ConfigMap, so that no image of ours is
+ * needed.
+ */
+export const NODE_IMAGE =
+  "docker.io/library/node:24-slim@sha256:a9f5f7c91a432850b2a8a7797adf5eadb6c733ceed61167806cee7ea7fbc29df";
 
 const DALIBO_VERSION = "0.0.3";
 /** By plugin version, as its manifest names them. */
@@ -43,5 +47,9 @@ export function majorOf(image: string): number | null {
 }
 
 function postgres(major: number, version: string, built: string, digest: string): PostgresImage {
-  return { major, version, image: `ghcr.io/cloudnative-pg/postgresql:${version}-${built}-standard-trixie@sha256:${digest}` };
+  return {
+    major,
+    version,
+    image: `ghcr.io/cloudnative-pg/postgresql:${version}-${built}-standard-trixie@sha256:${digest}`,
+  };
 }

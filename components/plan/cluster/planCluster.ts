@@ -15,7 +15,10 @@ import { snapshotPlanOf } from "./snapshotPlan";
 /** @param name of the component */
 export function planCluster(name: string, declared: DeclaredCluster): ClusterPlan {
   const { schedules = {}, snapshots } = declared;
-  const base = resolveClusterDatabase(name, { ...declared, backupTarget: declared.backupTarget ?? targetOf(declared.engine) });
+  const base = resolveClusterDatabase(name, {
+    ...declared,
+    backupTarget: declared.backupTarget ?? targetOf(declared.engine),
+  });
   const volumeSnapshots = snapshotPlanOf(base.engine, snapshots);
   const database = volumeSnapshots === null ? base : { ...base, volumeSnapshots };
   const recovery = declared.bootstrap?.recovery;
@@ -32,7 +35,10 @@ export function checkClusterPlan(resolved: ClusterPlan, attached: boolean): Find
   return checkCluster(resolved.database, checkClusterDefinition(resolved, attached));
 }
 
-function resolveSource(database: ClusterDatabasePlan, { engine, from, repositories, stanza }: RecoverySettings): SourcePlan {
+function resolveSource(
+  database: ClusterDatabasePlan,
+  { engine, from, repositories, stanza }: RecoverySettings,
+): SourcePlan {
   const source = resolveClusterDatabase(database.name, {
     namespace: database.namespace,
     clusterName: `${database.cluster}-source`,

@@ -26,7 +26,10 @@ export function snapshotPlanOf(engine: string, settings: SnapshotSettings | unde
 }
 
 /** Names of the ScheduledBackups that take snapshots. */
-export function snapshotScheduleNames({ cluster, engine, schedules }: Snapshooter, settings: SnapshotSettings | undefined): string[] {
+export function snapshotScheduleNames(
+  { cluster, engine, schedules }: Snapshooter,
+  settings: SnapshotSettings | undefined,
+): string[] {
   if (engineOf(engine).snapshots) return schedules.map(({ name }) => `${cluster}-${name}`);
   return settings?.cron === undefined ? [] : [`${cluster}-${SNAPSHOT_SCHEDULE}`];
 }

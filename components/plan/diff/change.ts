@@ -57,7 +57,14 @@ export function collector(database: string, changes: Change[]): Collector {
     rank: (path, before, after, rankOf, sentence) => {
       if (before === after || hidden(path, before, after)) return;
       const step = Math.sign(rankOf(after) - rankOf(before));
-      push(path, before, after, step > 0 ? "strengthened" : step < 0 ? "weakened" : "neutral", false, sentence(after, before));
+      push(
+        path,
+        before,
+        after,
+        step > 0 ? "strengthened" : step < 0 ? "weakened" : "neutral",
+        false,
+        sentence(after, before),
+      );
     },
     plain: (path, before, after, sentence) => {
       if (before === after || hidden(path, before, after)) return;

@@ -23,7 +23,8 @@ export function countCopies(topology: Topology): CopyCounts {
   const known = new Set(full.map(({ failureDomain }) => failureDomain).filter((domain) => !isHidden(domain))).size;
   const offSite = full.filter((repository) => repository.offSite === true).length;
   const perhaps = full.filter(
-    (repository) => isHidden(repository.offSite) || (repository.offSite === undefined && isHidden(repository.failureDomain)),
+    (repository) =>
+      isHidden(repository.offSite) || (repository.offSite === undefined && isHidden(repository.failureDomain)),
   );
   return {
     copies: { min: 1 + full.length, max: 1 + full.length },
@@ -40,6 +41,8 @@ export function copyCountsText({ copies, providers, offSite }: CopyCounts): stri
 /** Repositories that get scheduled full backups; all of them if nothing is scheduled. */
 export function repositoriesWithFulls({ repositories, schedules }: Topology): readonly RepositoryNode[] {
   if (schedules.length === 0) return repositories;
-  const keys = new Set(schedules.filter((schedule) => schedule.type === "full").flatMap((schedule) => schedule.repoKeys));
+  const keys = new Set(
+    schedules.filter((schedule) => schedule.type === "full").flatMap((schedule) => schedule.repoKeys),
+  );
   return repositories.filter((repository) => keys.has(repository.key));
 }

@@ -59,9 +59,15 @@ function diffNode(to: Collector, before: Topology, after: Topology): void {
   }
   diffEngine(to, old.engine, now.engine);
   const fields = ["kind", "engineVersion", "reachedBy", "dataDirectory", "namespace", "cluster", "instances"] as const;
-  for (const field of fields) to.plain(field, old[field] ?? null, now[field] ?? null, (value) => `${field} is ${valueText(value)}`);
+  for (const field of fields)
+    to.plain(field, old[field] ?? null, now[field] ?? null, (value) => `${field} is ${valueText(value)}`);
   const snapshots = [old.snapshots, now.snapshots].map((kinds) => kinds?.join(", ") ?? null);
-  to.plain("snapshots", snapshots[0] ?? null, snapshots[1] ?? null, (value) => `snapshots beside the backups: ${valueText(value)}`);
+  to.plain(
+    "snapshots",
+    snapshots[0] ?? null,
+    snapshots[1] ?? null,
+    (value) => `snapshots beside the backups: ${valueText(value)}`,
+  );
 }
 
 /** Judged by the capabilities lost and gained; unknown engines cannot be judged. */
@@ -74,7 +80,10 @@ function diffEngine(to: Collector, before: string, after: string): void {
   const [couldDo, canDo] = [abilitiesOf(old), abilitiesOf(now)];
   const lost = couldDo.filter((ability) => !canDo.includes(ability));
   const gained = canDo.filter((ability) => !couldDo.includes(ability));
-  const parts = [lost.length > 0 ? `can no longer: ${lost.join(", ")}` : "", gained.length > 0 ? `now can: ${gained.join(", ")}` : ""];
+  const parts = [
+    lost.length > 0 ? `can no longer: ${lost.join(", ")}` : "",
+    gained.length > 0 ? `now can: ${gained.join(", ")}` : "",
+  ];
   const text = `${now.title} instead of ${old.title}; ${parts.filter((part) => part !== "").join("; ")}`;
   to.rank(
     "engine",
@@ -97,7 +106,10 @@ function abilitiesOf(row: EngineRow): string[] {
     [row.acknowledges, "acknowledge WAL by policy"],
     [row.blockIncremental, "store changed blocks only"],
   ];
-  return [...flags.flatMap(([able, text]) => (able ? [text] : [])), ...row.backupTypes.map((type) => `take ${type} backups`)];
+  return [
+    ...flags.flatMap(([able, text]) => (able ? [text] : [])),
+    ...row.backupTypes.map((type) => `take ${type} backups`),
+  ];
 }
 
 /** Strongest first: all repositories hold the segment, the named ones hold it, one holds it. */
@@ -121,7 +133,9 @@ function diffPromises(to: Collector, { objectives: old }: Topology, { objectives
   const shorter = (value: Value): number => (value === null ? Number.NEGATIVE_INFINITY : -Number(value));
   const longer = (value: Value): number => Number(value ?? 0);
   to.rank("worstCaseRpoSeconds", old.worstCaseRpoSeconds ?? null, now.worstCaseRpoSeconds ?? null, shorter, (value) =>
-    value === null ? "nothing limits how far the repositories lag behind the database" : `losing the host loses at most ${value} s of commits`,
+    value === null
+      ? "nothing limits how far the repositories lag behind the database"
+      : `losing the host loses at most ${value} s of commits`,
   );
   to.rank("objectives.rpoSeconds", old.rpoSeconds ?? null, now.rpoSeconds ?? null, shorter, (value) =>
     value === null ? "no recovery point objective" : `the recovery point objective is ${value} s`,
@@ -133,7 +147,9 @@ function diffPromises(to: Collector, { objectives: old }: Topology, { objectives
     value === null ? "no recovery window objective" : `the recovery window objective is ${value} days`,
   );
   to.plain("objectives.maxRepositoryGB", old.maxRepositoryGB ?? null, now.maxRepositoryGB ?? null, (value) =>
-    value === null ? "no limit for the size of a repository" : `the limit for the size of a repository is ${valueText(value)} GB`,
+    value === null
+      ? "no limit for the size of a repository"
+      : `the limit for the size of a repository is ${valueText(value)} GB`,
   );
 }
 
@@ -148,13 +164,35 @@ function diffSchedules(to: Collector, before: Topology, after: Topology): void {
       continue;
     }
     diffRate(to, `${path}.cron`, `${now.type} backups`, old.cron, now.cron);
-    to.plain(`${path}.timeZone`, old.timeZone, now.timeZone, (value) => `${name} runs in time zone ${valueText(value)}`);
-    to.plain(`${path}.jitterSeconds`, old.jitterSeconds, now.jitterSeconds, (value) => `${name} starts up to ${valueText(value)} s late`);
-    to.plain(`${path}.deadlineSeconds`, old.deadlineSeconds, now.deadlineSeconds, (value) => `${name} is stopped after ${valueText(value)} s`);
+    to.plain(
+      `${path}.timeZone`,
+      old.timeZone,
+      now.timeZone,
+      (value) => `${name} runs in time zone ${valueText(value)}`,
+    );
+    to.plain(
+      `${path}.jitterSeconds`,
+      old.jitterSeconds,
+      now.jitterSeconds,
+      (value) => `${name} starts up to ${valueText(value)} s late`,
+    );
+    to.plain(
+      `${path}.deadlineSeconds`,
+      old.deadlineSeconds,
+      now.deadlineSeconds,
+      (value) => `${name} is stopped after ${valueText(value)} s`,
+    );
     diffKeys(to, `${path}.repositories`, `${now.type} backups`, [old.repoKeys, before], [now.repoKeys, after]);
   }
   for (const [name, now] of news) {
-    if (!olds.has(name)) to.add(`schedules.${name}`, null, scheduleText(now), "strengthened", `new ${now.type} backups: ${scheduleText(now)}`);
+    if (!olds.has(name))
+      to.add(
+        `schedules.${name}`,
+        null,
+        scheduleText(now),
+        "strengthened",
+        `new ${now.type} backups: ${scheduleText(now)}`,
+      );
   }
 }
 
@@ -165,13 +203,29 @@ function diffDrills(to: Collector, before: Topology, after: Topology): void {
     const now = news.get(name);
     const path = `drills.${name}`;
     if (now === undefined) {
-      to.add(path, drillText(old), "removed", "weakened", `the drill ${name} no longer proves restores from ${sourceText(old)}`);
+      to.add(
+        path,
+        drillText(old),
+        "removed",
+        "weakened",
+        `the drill ${name} no longer proves restores from ${sourceText(old)}`,
+      );
       continue;
     }
     diffRate(to, `${path}.cron`, `the drill ${name}`, old.cron, now.cron);
-    to.plain(`${path}.timeZone`, old.timeZone, now.timeZone, (value) => `${name} runs in time zone ${valueText(value)}`);
+    to.plain(
+      `${path}.timeZone`,
+      old.timeZone,
+      now.timeZone,
+      (value) => `${name} runs in time zone ${valueText(value)}`,
+    );
     diffSource(to, path, [old, before], [now, after]);
-    to.plain(`${path}.pick`, old.pick ?? null, now.pick ?? null, (value) => `the drill ${name} restores ${pickText(value)}`);
+    to.plain(
+      `${path}.pick`,
+      old.pick ?? null,
+      now.pick ?? null,
+      (value) => `the drill ${name} restores ${pickText(value)}`,
+    );
     const depth = (value: Value): number => DRILL_LEVELS.indexOf(value === null ? "thorough" : String(value));
     to.rank(`${path}.level`, old.level ?? null, now.level ?? null, depth, (value) =>
       value === null ? `the drill ${name} checks everything` : `the drill ${name} checks at level ${valueText(value)}`,
@@ -180,7 +234,9 @@ function diffDrills(to: Collector, before: Topology, after: Topology): void {
       value === true ? `the drill ${name} is made on another machine` : `the drill ${name} is made beside the database`,
     );
     to.plain(`${path}.maxGiB`, old.maxGiB ?? null, now.maxGiB ?? null, (value) =>
-      value === null ? `the drill ${name} may restore any amount` : `the drill ${name} may restore ${valueText(value)} GiB`,
+      value === null
+        ? `the drill ${name} may restore any amount`
+        : `the drill ${name} may restore ${valueText(value)} GiB`,
     );
     const limit = (value: Value): number => (value === null ? Number.NEGATIVE_INFINITY : -Number(value));
     to.rank(`${path}.maxMinutes`, old.maxMinutes ?? null, now.maxMinutes ?? null, limit, (value) =>
@@ -189,17 +245,34 @@ function diffDrills(to: Collector, before: Topology, after: Topology): void {
   }
   for (const [name, now] of news) {
     if (!olds.has(name))
-      to.add(`drills.${name}`, null, drillText(now), "strengthened", `the drill ${name} restores from ${sourceText(now)}: ${drillText(now)}`);
+      to.add(
+        `drills.${name}`,
+        null,
+        drillText(now),
+        "strengthened",
+        `the drill ${name} restores from ${sourceText(now)}: ${drillText(now)}`,
+      );
   }
 }
 
 /** Another repository is neutral; losing one is weaker. */
 function diffSource(to: Collector, path: string, [old, before]: Drilled, [now, after]: Drilled): void {
   if (old.from !== undefined && now.from !== undefined)
-    return to.plain(`${path}.from`, old.from, now.from, (value) => `the drill ${now.name} restores from ${valueText(value)}`);
+    return to.plain(
+      `${path}.from`,
+      old.from,
+      now.from,
+      (value) => `the drill ${now.name} restores from ${valueText(value)}`,
+    );
   const keys = (drill: DrillPlan, { repositories }: Topology): number[] =>
     drilledRepositories(drill, repositories).map((name) => findRepoIndex(name) ?? 0);
-  diffKeys(to, `${path}.repositories`, `restores by the drill ${now.name}`, [keys(old, before), before], [keys(now, after), after]);
+  diffKeys(
+    to,
+    `${path}.repositories`,
+    `restores by the drill ${now.name}`,
+    [keys(old, before), before],
+    [keys(now, after), after],
+  );
 }
 
 type Drilled = readonly [drill: DrillPlan, topology: Topology];
@@ -209,9 +282,11 @@ function diffDrillChecks(to: Collector, before: DrillChecksNode = NO_CHECKS, aft
     value ? "drills measure the loss by a heartbeat" : "drills measure the loss by the last commit only",
   );
   for (const name of before.assertions)
-    if (!after.assertions.includes(name)) to.add(`drillChecks.${name}`, "asked", "removed", "weakened", `drills no longer check whether ${name}`);
+    if (!after.assertions.includes(name))
+      to.add(`drillChecks.${name}`, "asked", "removed", "weakened", `drills no longer check whether ${name}`);
   for (const name of after.assertions)
-    if (!before.assertions.includes(name)) to.add(`drillChecks.${name}`, null, "asked", "strengthened", `drills check whether ${name}`);
+    if (!before.assertions.includes(name))
+      to.add(`drillChecks.${name}`, null, "asked", "strengthened", `drills check whether ${name}`);
 }
 
 const NO_CHECKS: DrillChecksNode = { heartbeat: false, assertions: [] };
@@ -221,9 +296,16 @@ function diffSilenced(to: Collector, before: Topology, after: Topology): void {
   const news = new Map(after.silenced.map(({ code, reason }) => [code, reason]));
   for (const [code, reason] of news) {
     if (!olds.has(code)) to.add(`silence.${code}`, null, "silenced", "weakened", `${code} is now silenced: ${reason}`);
-    else to.plain(`silence.${code}`, olds.get(code) ?? null, reason, (value) => `${code} is silenced for another reason: ${valueText(value)}`);
+    else
+      to.plain(
+        `silence.${code}`,
+        olds.get(code) ?? null,
+        reason,
+        (value) => `${code} is silenced for another reason: ${valueText(value)}`,
+      );
   }
-  for (const code of olds.keys()) if (!news.has(code)) to.add(`silence.${code}`, "silenced", null, "strengthened", `${code} is no longer silenced`);
+  for (const code of olds.keys())
+    if (!news.has(code)) to.add(`silence.${code}`, "silenced", null, "strengthened", `${code} is no longer silenced`);
 }
 
 /** Less often is weaker; other hours at the same rate are neutral. */
@@ -237,7 +319,9 @@ function diffRate(to: Collector, path: string, what: string, before: string, aft
     after,
     (value) => (same ? 0 : value === after ? now : old),
     () =>
-      same ? `${what}: ${after} instead of ${before}, as often as before` : `${what}: ${rateText(now)} (${after}), was ${rateText(old)} (${before})`,
+      same
+        ? `${what}: ${after} instead of ${before}, as often as before`
+        : `${what}: ${rateText(now)} (${after}), was ${rateText(old)} (${before})`,
   );
 }
 
@@ -247,7 +331,9 @@ function diffKeys(to: Collector, path: string, what: string, [olds, before]: Rea
     if (!before.repositories.some((repository) => repository.name === name)) continue;
     const [was, is] = [olds.includes(key), news.includes(key)];
     if (was === is) continue;
-    to.rank(`${path}.${name}`, was, is, Number, (value) => (value ? `${what} go to ${name}` : `${what} no longer go to ${name}`));
+    to.rank(`${path}.${name}`, was, is, Number, (value) =>
+      value ? `${what} go to ${name}` : `${what} no longer go to ${name}`,
+    );
   }
 }
 

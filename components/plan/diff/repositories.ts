@@ -13,10 +13,18 @@ export function diffRepositories(to: Collector, before: Topology, after: Topolog
   for (const [name, old] of olds) {
     const now = news.get(name);
     if (now !== undefined) diffRepository(to, `repositories.${name}`, [old, before], [now, after]);
-    else to.add(`repositories.${name}`, locationText(old), "removed", "weakened", `${name} (${locationText(old)}) no longer gets anything`);
+    else
+      to.add(
+        `repositories.${name}`,
+        locationText(old),
+        "removed",
+        "weakened",
+        `${name} (${locationText(old)}) no longer gets anything`,
+      );
   }
   for (const [name, now] of news) {
-    if (!olds.has(name)) to.add(`repositories.${name}`, null, locationText(now), "strengthened", `${name} (${locationText(now)}) is new`);
+    if (!olds.has(name))
+      to.add(`repositories.${name}`, null, locationText(now), "strengthened", `${name} (${locationText(now)}) is new`);
   }
 }
 
@@ -35,9 +43,12 @@ export function windowDays(repository: RepositoryNode, topology: Topology): numb
 
 /** `keeps 14 days`, `keeps 4 full backups`, `keeps everything`. */
 export function retentionText({ keepDays, keepFullCount }: RepositoryNode): string {
-  if (keepDays !== undefined) return isHidden(keepDays) ? `keeps days: ${valueText(keepDays)}` : `keeps ${count(keepDays, "day")}`;
+  if (keepDays !== undefined)
+    return isHidden(keepDays) ? `keeps days: ${valueText(keepDays)}` : `keeps ${count(keepDays, "day")}`;
   if (keepFullCount === undefined) return "keeps everything";
-  return isHidden(keepFullCount) ? `keeps full backups: ${valueText(keepFullCount)}` : `keeps ${count(keepFullCount, "full backup")}`;
+  return isHidden(keepFullCount)
+    ? `keeps full backups: ${valueText(keepFullCount)}`
+    : `keeps ${count(keepFullCount, "full backup")}`;
 }
 
 /** `1 day`, `14 days`. */
@@ -58,7 +69,12 @@ function diffRepository(to: Collector, path: string, [old, before]: Side, [now, 
   }
   to.plain(`${path}.provider`, old.provider, now.provider, (value) => `${name} is kept by ${valueText(value)}`);
   if (old.provider === now.provider) {
-    to.plain(`${path}.failureDomain`, old.failureDomain, now.failureDomain, (value) => `${name} is lost together with ${valueText(value)}`);
+    to.plain(
+      `${path}.failureDomain`,
+      old.failureDomain,
+      now.failureDomain,
+      (value) => `${name} is lost together with ${valueText(value)}`,
+    );
   }
   to.rank(
     `${path}.offSite`,
@@ -67,12 +83,25 @@ function diffRepository(to: Collector, path: string, [old, before]: Side, [now, 
     yes,
     (value) => `${name} is ${value === true ? "" : "not known to be "}off-site`,
   );
-  to.rank(`${path}.encrypted`, old.encrypted, now.encrypted, yes, (value) => `${name} is ${value ? "" : "no longer "}encrypted`);
+  to.rank(
+    `${path}.encrypted`,
+    old.encrypted,
+    now.encrypted,
+    yes,
+    (value) => `${name} is ${value ? "" : "no longer "}encrypted`,
+  );
   to.rank(`${path}.requireMount`, known(old.requireMount), known(now.requireMount), yes, (value) =>
-    value === true ? `${name} is written only while its file system is mounted` : `${name} is written even while its file system is not mounted`,
+    value === true
+      ? `${name} is written only while its file system is mounted`
+      : `${name} is written even while its file system is not mounted`,
   );
   const compress = ({ compressLevel, compressType }: RepositoryNode): string => `${compressType} ${compressLevel}`;
-  to.plain(`${path}.compress`, compress(old), compress(now), (value) => `${name} is compressed with ${valueText(value)}`);
+  to.plain(
+    `${path}.compress`,
+    compress(old),
+    compress(now),
+    (value) => `${name} is compressed with ${valueText(value)}`,
+  );
   diffRetention(to, path, [old, before], [now, after]);
   diffBucket(to, path, old, now);
 }
@@ -86,7 +115,9 @@ function movedText(name: string, before: Topology, after: Topology): string {
 
 /** The same location in another program's layout: nothing reads or removes the old files. */
 function diffFormat(to: Collector, path: string, [old, before]: Side, [now, after]: Side): void {
-  const [was = null, is = null] = [before, after].map(({ databases: [database] }) => findEngine(database?.engine ?? "")?.format);
+  const [was = null, is = null] = [before, after].map(
+    ({ databases: [database] }) => findEngine(database?.engine ?? "")?.format,
+  );
   if (was === null || is === null || was === is || old.location !== now.location || isHidden(now.location)) return;
   const text = `${now.name} starts from scratch at the same location, in the format of ${is}: nothing maintains what ${was} wrote there any more, and it takes up space`;
   to.add(`${path}.format`, was, is, "weakened", text);
@@ -99,21 +130,37 @@ function diffRetention(to: Collector, path: string, [old, before]: Side, [now, a
   const changed = oldDays !== newDays || oldFulls !== newFulls;
   const isSwitch = (oldDays === null) !== (newDays === null) || (oldFulls === null) !== (newFulls === null);
   if (changed && !isSwitch) {
-    const text = (): string => `${now.name} ${retentionText(now)}, ${retentionText(old).replace("keeps", "kept")} before`;
+    const text = (): string =>
+      `${now.name} ${retentionText(now)}, ${retentionText(old).replace("keeps", "kept")} before`;
     to.rank(`${path}.keepDays`, oldDays, newDays, Number, text);
     to.rank(`${path}.keepFullCount`, oldFulls, newFulls, Number, text);
-    if (Math.sign(compareWindows(windows)) === Math.sign(Number(newDays ?? newFulls) - Number(oldDays ?? oldFulls))) return;
+    if (Math.sign(compareWindows(windows)) === Math.sign(Number(newDays ?? newFulls) - Number(oldDays ?? oldFulls)))
+      return;
   }
   const texts = isSwitch ? [retentionText(old), retentionText(now)] : windows.map(windowText);
   const field = isSwitch ? "retention" : "window";
-  if (isSwitch && (windows[0] === null || windows[1] === null || [oldDays, oldFulls, newDays, newFulls].some(isHidden))) {
-    to.uncertain(`${path}.${field}`, texts[0] ?? null, texts[1] ?? null, `${now.name} ${retentionText(now)}: the length of its window is unknown`);
+  if (
+    isSwitch &&
+    (windows[0] === null || windows[1] === null || [oldDays, oldFulls, newDays, newFulls].some(isHidden))
+  ) {
+    to.uncertain(
+      `${path}.${field}`,
+      texts[0] ?? null,
+      texts[1] ?? null,
+      `${now.name} ${retentionText(now)}: the length of its window is unknown`,
+    );
     return;
   }
   const step = compareWindows(windows);
   if (step === 0 && !isSwitch) return;
   const text = `${now.name} reaches back at least ${windowText(windows[1])}, was ${windowText(windows[0])}`;
-  to.add(`${path}.${field}`, texts[0] ?? null, texts[1] ?? null, step > 0 ? "strengthened" : step < 0 ? "weakened" : "neutral", text);
+  to.add(
+    `${path}.${field}`,
+    texts[0] ?? null,
+    texts[1] ?? null,
+    step > 0 ? "strengthened" : step < 0 ? "weakened" : "neutral",
+    text,
+  );
 }
 
 /** Above zero if the second one is longer; zero if either is unknown. */
@@ -129,19 +176,34 @@ function windowText(days: number | null): string {
 }
 
 /** Protection by the bucket. What is no longer declared no longer counts as protection. */
-function diffBucket(to: Collector, path: string, { bucket: old = {} }: RepositoryNode, { bucket: now = {}, name }: RepositoryNode): void {
+function diffBucket(
+  to: Collector,
+  path: string,
+  { bucket: old = {} }: RepositoryNode,
+  { bucket: now = {}, name }: RepositoryNode,
+): void {
   const at = (field: string): string => `${path}.bucket.${field}`;
   const amount = (value: Value): number => Number(value ?? 0);
   to.rank(at("versioning"), known(old.versioning), known(now.versioning), yes, (value) =>
     value === true ? `the bucket of ${name} keeps versions` : `the bucket of ${name} is not known to keep versions`,
   );
   to.rank(at("immutableDays"), known(old.immutableDays), known(now.immutableDays), amount, (value) =>
-    value === null ? `objects in ${name} are no longer locked` : `objects in ${name} are locked for ${count(amount(value), "day")}`,
+    value === null
+      ? `objects in ${name} are no longer locked`
+      : `objects in ${name} are locked for ${count(amount(value), "day")}`,
   );
   const lock = (value: Value): number => LOCK_MODES.indexOf(String(value ?? "").toLowerCase());
-  to.rank(at("lockMode"), known(old.lockMode), known(now.lockMode), lock, (value) => `the lock of ${name} is ${valueText(value)}`);
+  to.rank(
+    at("lockMode"),
+    known(old.lockMode),
+    known(now.lockMode),
+    lock,
+    (value) => `the lock of ${name} is ${valueText(value)}`,
+  );
   to.rank(at("undeleteDays"), known(old.undeleteDays), known(now.undeleteDays), amount, (value) =>
-    value === null ? `deleted objects in ${name} are gone` : `deleted objects in ${name} can be restored for ${count(amount(value), "day")}`,
+    value === null
+      ? `deleted objects in ${name} are gone`
+      : `deleted objects in ${name} can be restored for ${count(amount(value), "day")}`,
   );
   const age = (value: Value): number => (value === null ? Number.POSITIVE_INFINITY : Number(value));
   to.rank(at("expireLiveDays"), known(old.expireLiveDays), known(now.expireLiveDays), age, (value) =>
@@ -149,12 +211,19 @@ function diffBucket(to: Collector, path: string, { bucket: old = {} }: Repositor
       ? `no rule of the bucket of ${name} removes live files`
       : `rules of the bucket of ${name} remove live files after ${count(age(value), "day")}`,
   );
-  to.plain(at("storageClass"), known(old.storageClass), known(now.storageClass), (value) => `the storage class of ${name} is ${valueText(value)}`);
+  to.plain(
+    at("storageClass"),
+    known(old.storageClass),
+    known(now.storageClass),
+    (value) => `the storage class of ${name} is ${valueText(value)}`,
+  );
 }
 
 /** `s3://bucket/path at Backblaze B2`. */
 function locationText({ failureDomain, location }: RepositoryNode): string {
-  return isHidden(failureDomain) || isHidden(location) || location.startsWith("/") ? valueText(location) : `${location} at ${failureDomain}`;
+  return isHidden(failureDomain) || isHidden(location) || location.startsWith("/")
+    ? valueText(location)
+    : `${location} at ${failureDomain}`;
 }
 
 function known<T extends Value>(value: T | undefined): T | null {

@@ -12,9 +12,23 @@ export function diffSnapshots(to: Collector, old: Snapshots, now: Snapshots): vo
     return;
   }
   const rate = (cron: string | null): number => (cron === null ? 0 : textRunsPerDay(cron));
-  to.rank("snapshots.cron", old.cron ?? null, now.cron ?? null, rate, (cron) => `snapshots are taken: ${valueText(cron)}`);
-  to.plain("snapshots.online", old.online ?? true, now.online ?? true, (value) => `snapshots are ${value === true ? "hot" : "cold"}`);
-  const texts = { keepDays: "days that every snapshot is kept", keepCount: "snapshots that are kept at any age" } as const;
+  to.rank(
+    "snapshots.cron",
+    old.cron ?? null,
+    now.cron ?? null,
+    rate,
+    (cron) => `snapshots are taken: ${valueText(cron)}`,
+  );
+  to.plain(
+    "snapshots.online",
+    old.online ?? true,
+    now.online ?? true,
+    (value) => `snapshots are ${value === true ? "hot" : "cold"}`,
+  );
+  const texts = {
+    keepDays: "days that every snapshot is kept",
+    keepCount: "snapshots that are kept at any age",
+  } as const;
   for (const field of ["keepDays", "keepCount"] as const) {
     const [was, is] = [old[field] ?? null, now[field] ?? null];
     // If both are left out there is no limit; if only one is, it counts as zero.

@@ -107,14 +107,19 @@ export interface StockLimit extends VersionRange {
 /** In the order of the repositories. */
 export function stockLimits(repositories: readonly RepositoryPlan[]): StockLimit[] {
   return repositories.flatMap((repository) =>
-    ROWS.filter((row) => row.concerns(repository)).map(({ concerns: _concerns, ...row }) => ({ ...row, path: `repositories.${repository.name}` })),
+    ROWS.filter((row) => row.concerns(repository)).map(({ concerns: _concerns, ...row }) => ({
+      ...row,
+      path: `repositories.${repository.name}`,
+    })),
   );
 }
 
 /** True when `version` is known and in the range. */
 export function isInRange({ from, before }: VersionRange, version: string): boolean {
   return (
-    compareVersions(version, "0") !== null && !(from !== undefined && isOlder(version, from)) && (before === undefined || isOlder(version, before))
+    compareVersions(version, "0") !== null &&
+    !(from !== undefined && isOlder(version, from)) &&
+    (before === undefined || isOlder(version, before))
   );
 }
 
@@ -131,5 +136,7 @@ const POSTGRES_SINCE: readonly (readonly [major: number, since: string])[] = [
 /** Null if `version` supports that major version. */
 export function postgresLimit(version: string, major: number): string | null {
   const since = POSTGRES_SINCE.find(([known]) => known === major)?.[1];
-  return since !== undefined && isOlder(version, since) ? `pgBackRest supports PostgreSQL ${major} from ${since} on` : null;
+  return since !== undefined && isOlder(version, since)
+    ? `pgBackRest supports PostgreSQL ${major} from ${since} on`
+    : null;
 }

@@ -90,6 +90,9 @@ export function shellArgument(argument: string): string {
  * which can read the keys there.
  */
 export function operatorCommand(plan: HostPlan): string {
-  if (hasLauncher(plan)) return plan.directories.bin === DEFAULTS.directories.bin ? OPERATOR_COMMAND : `sudo ${shellArgument(launcherPath(plan))}`;
+  if (hasLauncher(plan))
+    return plan.directories.bin === DEFAULTS.directories.bin
+      ? OPERATOR_COMMAND
+      : `sudo ${shellArgument(launcherPath(plan))}`;
   return ["sudo", "-u", plan.user, ...runtimeArgv(plan)].map(shellArgument).join(" ");
 }

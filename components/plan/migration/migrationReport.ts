@@ -25,11 +25,15 @@ export function reportProblems(answer: string): string[] {
   const differences = report.differences ?? [];
   const lines = [
     ...(report.refusals ?? []).map(({ fact, rule, wayOut }) => `${fact} (${rule}): ${wayOut}`),
-    ...differences.map(({ database, kind, name, text }) => `${database ?? "cluster"}: ${kind ?? ""} ${name ?? ""}: ${text ?? ""}`),
+    ...differences.map(
+      ({ database, kind, name, text }) => `${database ?? "cluster"}: ${kind ?? ""} ${name ?? ""}: ${text ?? ""}`,
+    ),
     ...(report.missing ?? []),
   ];
   const count = Math.max(lines.length, report.differenceCount ?? 0);
-  return count > LINES_MAX ? [...lines.slice(0, LINES_MAX), `and ${count - LINES_MAX} more: they are in the report`] : lines;
+  return count > LINES_MAX
+    ? [...lines.slice(0, LINES_MAX), `and ${count - LINES_MAX} more: they are in the report`]
+    : lines;
 }
 
 /** Of `finish`; false for any other answer. */

@@ -37,20 +37,40 @@ export function checkMigration(settings: MigrationSettings): MigrationFinding[] 
   return findings;
 }
 
-function checkServer(side: "source" | "target", server: ServerSettings, settings: MigrationSettings, report: Report): void {
+function checkServer(
+  side: "source" | "target",
+  server: ServerSettings,
+  settings: MigrationSettings,
+  report: Report,
+): void {
   checkRoute(side, server, settings, report);
   checkParameters(side, server, report);
 }
 
 /** How the migration's machine or namespace reaches this server. */
-function checkRoute(side: "source" | "target", server: ServerSettings, settings: MigrationSettings, report: Report): void {
+function checkRoute(
+  side: "source" | "target",
+  server: ServerSettings,
+  settings: MigrationSettings,
+  report: Report,
+): void {
   const runner = runnerOf(settings);
   const runnerKind = runner === null ? null : settings[runner].kind;
   if (server.kind === "host" && runner === side && !server.hasRuntime)
-    report(`${side}.host`, "the engine of the host is stock pgBackRest", "stock has no verb migrate", "run the migration from the other side");
+    report(
+      `${side}.host`,
+      "the engine of the host is stock pgBackRest",
+      "stock has no verb migrate",
+      "run the migration from the other side",
+    );
   const isFar = server.kind === "server" || (runner !== side && (server.kind === "host" || runnerKind === "host"));
   if (runnerKind === "host" && server.isInSecret)
-    report(`${side}.passwordSecret`, "the migration runs on a host", "only a Job can read Kubernetes Secrets", "give password and ca as values");
+    report(
+      `${side}.passwordSecret`,
+      "the migration runs on a host",
+      "only a Job can read Kubernetes Secrets",
+      "give password and ca as values",
+    );
   if (server.lacksSuperuser === true)
     report(
       `${side}.cluster`,
@@ -78,12 +98,27 @@ function checkParameters(side: "source" | "target", server: ServerSettings, repo
   if (server.port !== undefined && !(Number.isInteger(server.port) && server.port > 0 && server.port <= PORT_MAX))
     report(`${side}.port`, `${server.port} is not a port`, `ports are 1 to ${PORT_MAX}`, "leave it out for 5432");
   if (server.sslMode !== undefined && !SSL_MODES.includes(server.sslMode))
-    report(`${side}.sslMode`, `"${server.sslMode}" is not one of libpq's modes`, `modes are ${SSL_MODES.join(", ")}`, "leave it out for the default");
+    report(
+      `${side}.sslMode`,
+      `"${server.sslMode}" is not one of libpq's modes`,
+      `modes are ${SSL_MODES.join(", ")}`,
+      "leave it out for the default",
+    );
   if (server.sslMode?.startsWith("verify") === true && !server.hasCa)
-    report(`${side}.ca`, `${server.sslMode} without a CA certificate`, "verifying a name needs a CA", "give ca or caSecret");
+    report(
+      `${side}.ca`,
+      `${server.sslMode} without a CA certificate`,
+      "verifying a name needs a CA",
+      "give ca or caSecret",
+    );
   for (const name of ["address", "user", "database"] as const)
     if (server[name] !== undefined && (server[name] === "" || LINE_END.test(server[name])))
-      report(`${side}.${name}`, "it is empty or has a line end", "it is a value inside an option", "write it in one line, or leave it out");
+      report(
+        `${side}.${name}`,
+        "it is empty or has a line end",
+        "it is a value inside an option",
+        "write it in one line, or leave it out",
+      );
 }
 
 function checkName({ hasNamespace, name }: MigrationSettings, report: Report): void {
@@ -116,17 +151,38 @@ function checkApplications(settings: MigrationSettings, report: Report): void {
     if (name === "") report(`workloads[${index}].name`, "it is empty", "a workload is named", "name it");
   }
   for (const path of repeated(workloads.map(({ kind, name, namespace }) => `${namespace ?? ""}/${kind}/${name}`)))
-    report("workloads", `${path.slice(1)} is listed twice`, "the migration remembers its replicas once", "name it once");
+    report(
+      "workloads",
+      `${path.slice(1)} is listed twice`,
+      "the migration remembers its replicas once",
+      "name it once",
+    );
   for (const [index, { keys }] of secrets.entries())
     if (keys.length === 0)
-      report(`secrets[${index}].values`, "it is empty", "an entry lists the keys of a Secret that change", "give the keys with their new values");
+      report(
+        `secrets[${index}].values`,
+        "it is empty",
+        "an entry lists the keys of a Secret that change",
+        "give the keys with their new values",
+      );
   for (const path of repeated(secrets.map(({ name, namespace }) => `${namespace ?? ""}/${name}`)))
-    report("secrets", `${path.replace(/^\//, "")} is listed twice`, "the migration remembers its old values once", "put all keys into one entry");
+    report(
+      "secrets",
+      `${path.replace(/^\//, "")} is listed twice`,
+      "the migration remembers its old values once",
+      "put all keys into one entry",
+    );
   for (const [index, names] of units.entries()) {
-    if (names.length === 0) report(`units[${index}].names`, "it is empty", "an entry lists the units of a host that stop", "name them");
+    if (names.length === 0)
+      report(`units[${index}].names`, "it is empty", "an entry lists the units of a host that stop", "name them");
     for (const unit of names)
       if (!UNIT.test(unit))
-        report(`units[${index}].names`, `"${unit}" is not a unit name`, "patterns and options are not allowed", "write it in full: shop.service");
+        report(
+          `units[${index}].names`,
+          `"${unit}" is not a unit name`,
+          "patterns and options are not allowed",
+          "write it in full: shop.service",
+        );
   }
 }
 
@@ -134,7 +190,12 @@ function checkApplications(settings: MigrationSettings, report: Report): void {
 function checkRetire(settings: MigrationSettings, report: Report): void {
   const { drill, drills, target, until } = settings;
   if (target.kind === "cluster" && drill !== undefined && !drills.includes(drill))
-    report("drill", `the target declares no drill '${drill}'`, "a drill runs as declared", `declared are: ${drills.join(", ") || "none"}`);
+    report(
+      "drill",
+      `the target declares no drill '${drill}'`,
+      "a drill runs as declared",
+      `declared are: ${drills.join(", ") || "none"}`,
+    );
   if (target.kind !== "cluster" && drill !== undefined)
     report("drill", "the target is not a cluster", "a drill of a host needs no declaration", "leave it out");
   if (until !== "retire") return;
@@ -153,7 +214,12 @@ function checkRetire(settings: MigrationSettings, report: Report): void {
       "leave namespace out",
     );
   if (target.kind === "cluster" && !target.hasRuntime)
-    report("until", "the engine of the target is not runtime", "the last stage checks backups and drills of this package", "stop at switch");
+    report(
+      "until",
+      "the engine of the target is not runtime",
+      "the last stage checks backups and drills of this package",
+      "stop at switch",
+    );
   if (target.kind === "cluster" && target.hasRuntime && drill === undefined)
     report(
       "drill",
@@ -168,18 +234,38 @@ function checkValues(settings: MigrationSettings, report: Report): void {
   for (const [path, names] of Object.entries({ databases, excludedDatabases, keepRoles }))
     for (const name of names)
       if (name === "" || LINE_END.test(name))
-        report(path, "a name is empty or has a line end", "each is a value inside an option", "write it as it is in the source");
+        report(
+          path,
+          "a name is empty or has a line end",
+          "each is a value inside an option",
+          "write it as it is in the source",
+        );
   for (const name of databases)
     if (excludedDatabases.includes(name))
-      report("excludedDatabases", `'${name}' is in databases too`, "a database is either copied or excluded", "name it in one of them");
+      report(
+        "excludedDatabases",
+        `'${name}' is in databases too`,
+        "a database is either copied or excluded",
+        "name it in one of them",
+      );
   if (!(Number.isInteger(processMax) && processMax >= 1 && processMax <= PROCESS_MAX))
-    report("processMax", `${processMax} is not a number of databases`, `1 to ${PROCESS_MAX} are copied at a time`, "leave it out for 2");
+    report(
+      "processMax",
+      `${processMax} is not a number of databases`,
+      `1 to ${PROCESS_MAX} are copied at a time`,
+      "leave it out for 2",
+    );
   if (binDirectory === undefined) return;
   const runner = runnerOf(settings);
   if (runner === null || settings[runner].kind !== "host")
     report("binDirectory", "the migration runs in a Job", "a Job uses the programs of its image", "set image instead");
   if (!binDirectory.startsWith("/") || LINE_END.test(binDirectory))
-    report("binDirectory", `"${binDirectory}" is not an absolute path`, "it is a directory of the host", "begin it with /, or leave it out");
+    report(
+      "binDirectory",
+      `"${binDirectory}" is not an absolute path`,
+      "it is a directory of the host",
+      "begin it with /, or leave it out",
+    );
 }
 
 function repeated(names: readonly string[]): string[] {

@@ -144,7 +144,8 @@ function retireSteps(settings: MigrationSettings): MigrationStep[] {
     {
       role: "first-drill",
       action: "drill",
-      text: target.kind === "cluster" ? `run the target's drill '${drill}'` : "run a drill with the target's newest backup",
+      text:
+        target.kind === "cluster" ? `run the target's drill '${drill}'` : "run a drill with the target's newest backup",
     },
     migrate("finish", "say whether the source may be removed"),
   ];
@@ -181,16 +182,26 @@ const WORKLOAD_TEXTS = {
 function workloadSteps({ workloads }: MigrationSettings, verb: "start" | "stop", suffix: string): MigrationStep[] {
   const named = (isCron: boolean): string[] => {
     const chosen = workloads.filter(({ kind }) => (kind === "CronJob") === isCron);
-    const names = chosen.map(({ kind, name, namespace }) => `${kind} ${namespace === undefined ? "" : `${namespace}/`}${name}`);
+    const names = chosen.map(
+      ({ kind, name, namespace }) => `${kind} ${namespace === undefined ? "" : `${namespace}/`}${name}`,
+    );
     return names.length === 0 ? [] : [`${WORKLOAD_TEXTS[verb][isCron ? "cron" : "scaled"]} ${names.join(", ")}`];
   };
   if (workloads.length === 0) return [];
-  return [{ role: `${verb}-workloads${suffix}`, action: `${verb}-workloads`, text: [...named(false), ...named(true)].join("; ") }];
+  return [
+    {
+      role: `${verb}-workloads${suffix}`,
+      action: `${verb}-workloads`,
+      text: [...named(false), ...named(true)].join("; "),
+    },
+  ];
 }
 
 function secretSteps({ secrets }: MigrationSettings, verb: "repoint" | "restore", what: string): MigrationStep[] {
   if (secrets.length === 0) return [];
-  const named = secrets.map(({ keys, name, namespace }) => `${namespace === undefined ? "" : `${namespace}/`}${name} (${keys.join(", ")})`);
+  const named = secrets.map(
+    ({ keys, name, namespace }) => `${namespace === undefined ? "" : `${namespace}/`}${name} (${keys.join(", ")})`,
+  );
   return [{ role: `${verb}-secrets`, action: `${verb}-secrets`, text: `${what} Secret ${named.join(", ")}` }];
 }
 
@@ -242,7 +253,12 @@ export function binPathArgs({ binDirectory }: Pick<MigrationSettings, "binDirect
   return binDirectory === undefined ? [] : [`--bin-path=${binDirectory}`];
 }
 
-function serverArgs(option: "from" | "to", { address, settings }: KnownServer, files: { password: string; ca: string }, directory: string): string[] {
+function serverArgs(
+  option: "from" | "to",
+  { address, settings }: KnownServer,
+  files: { password: string; ca: string },
+  directory: string,
+): string[] {
   if (address === undefined) return [];
   const isSocket = address.startsWith("/");
   const parameters: Record<string, string | undefined> = {
@@ -253,8 +269,13 @@ function serverArgs(option: "from" | "to", { address, settings }: KnownServer, f
     sslmode: isSocket ? settings.sslMode : (settings.sslMode ?? (settings.hasCa ? "verify-full" : "require")),
     sslrootcert: settings.hasCa ? `${directory}/${files.ca}` : undefined,
   };
-  const text = Object.entries(parameters).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${libpqValue(value)}`]));
-  return [`--${option}-server=${text.join(" ")}`, ...(settings.hasPassword ? [`--${option}-password-file=${directory}/${files.password}`] : [])];
+  const text = Object.entries(parameters).flatMap(([name, value]) =>
+    value === undefined ? [] : [`${name}=${libpqValue(value)}`],
+  );
+  return [
+    `--${option}-server=${text.join(" ")}`,
+    ...(settings.hasPassword ? [`--${option}-password-file=${directory}/${files.password}`] : []),
+  ];
 }
 
 /** Quoted for libpq. */

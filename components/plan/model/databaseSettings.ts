@@ -46,11 +46,14 @@ export interface NotifySettings {
 /** Common to hosts and clusters. */
 type Common = keyof PostgresHostArgs & keyof ClusterBackupArgs;
 
-export interface DatabaseSettings extends Omit<Plain<Pick<PostgresHostArgs, Common>>, "repositories" | "monitoring" | "processMax"> {
+export interface DatabaseSettings
+  extends Omit<Plain<Pick<PostgresHostArgs, Common>>, "repositories" | "monitoring" | "processMax"> {
   readonly repositories: Readonly<Record<string, RepositorySettings>>;
 }
 
-export interface HostSettings extends DatabaseSettings, Omit<Plain<PostgresHostArgs>, HostOnly | Exclude<Common, "monitoring" | "processMax">> {
+export interface HostSettings
+  extends DatabaseSettings,
+    Omit<Plain<PostgresHostArgs>, HostOnly | Exclude<Common, "monitoring" | "processMax">> {
   readonly connection: { readonly local?: object | undefined; readonly ssh?: object | undefined };
   readonly maintenance?: MaintenanceSettings | undefined;
   /** The targets of notifications are secret and never come here. */

@@ -55,7 +55,11 @@ export const DEFAULTS = {
 } as const;
 
 /** Administrators' unit folders that systemd loads. */
-export const SYSTEMD_DIRECTORIES: readonly string[] = ["/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system"];
+export const SYSTEMD_DIRECTORIES: readonly string[] = [
+  "/etc/systemd/system",
+  "/run/systemd/system",
+  "/usr/local/lib/systemd/system",
+];
 
 export const COMPRESS_TYPES: readonly CompressType[] = ["none", "gz", "lz4", "zst"];
 

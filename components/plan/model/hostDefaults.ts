@@ -16,6 +16,9 @@ export const HOST_DEFAULTS = {
 export type HostDefaults = { readonly [Key in keyof typeof HOST_DEFAULTS]: Exclude<HostSettings[Key], undefined> };
 
 export function withDefaults(settings: HostSettings): HostDefaults {
-  const given = Object.entries(HOST_DEFAULTS).map(([name, value]) => [name, settings[name as keyof HostDefaults] ?? value]);
+  const given = Object.entries(HOST_DEFAULTS).map(([name, value]) => [
+    name,
+    settings[name as keyof HostDefaults] ?? value,
+  ]);
   return Object.fromEntries(given) as HostDefaults;
 }

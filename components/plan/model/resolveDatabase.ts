@@ -9,7 +9,15 @@ import { DEFAULTS, defaultLevel, findRepoIndex, SYSTEMD_DIRECTORIES } from "./de
 import { withDefaults } from "./hostDefaults";
 import { resolveDrill, resolveDrillChecks } from "../schedule/declaredDrills";
 import { archiveTimeoutFor, streamedTimeout } from "../schedule/objectives";
-import type { AcknowledgePlan, ClusterDatabasePlan, DatabasePlan, Directories, HostPlan, Sizing, TaskPlan } from "./plan";
+import type {
+  AcknowledgePlan,
+  ClusterDatabasePlan,
+  DatabasePlan,
+  Directories,
+  HostPlan,
+  Sizing,
+  TaskPlan,
+} from "./plan";
 import { OPTIONS_FILE } from "../repositories/repositoryType";
 import { kindOf, type RepositoryPlan, SECRET_FILE_OPTIONS, typeOf } from "../repositories/repositoryTypes";
 import { BACKUP_TYPES, type Schedule } from "../schedule/schedule";
@@ -33,11 +41,15 @@ export function resolveHost(name: string, settings: HostSettings, defaultNodePat
   const { drillsOnly, restoreOnly } = given;
   // A restore that is kept needs the keys for PostgreSQL's own account, which fetches WAL.
   const lends = !restoreOnly || drillsOnly;
-  const agent = settings.agent ?? (engineOf(database.engine).own && lends && SYSTEMD_DIRECTORIES.includes(directories.units));
+  const agent =
+    settings.agent ?? (engineOf(database.engine).own && lends && SYSTEMD_DIRECTORIES.includes(directories.units));
   // The agent serves these already; a file would count them twice.
-  const usual = (["expire", "verify", "heal", "metrics"] as const).filter((task) => task !== "metrics" || settings.monitoring?.listen === undefined);
+  const usual = (["expire", "verify", "heal", "metrics"] as const).filter(
+    (task) => task !== "metrics" || settings.monitoring?.listen === undefined,
+  );
   // Beside stock the runtime only reads. Stock expires its own backups, after each backup.
-  const stream = settings.streaming === undefined ? null : (settings.streaming.intervalSeconds ?? DEFAULTS.streamIntervalSeconds);
+  const stream =
+    settings.streaming === undefined ? null : (settings.streaming.intervalSeconds ?? DEFAULTS.streamIntervalSeconds);
   const timeout = settings.archiveTimeoutSeconds ?? streamedTimeout(database.archiveTimeoutSeconds);
   const reads = engineOf(database.engine).stock && !restoreOnly && SYSTEMD_DIRECTORIES.includes(directories.units);
   return {
@@ -52,14 +64,20 @@ export function resolveHost(name: string, settings: HostSettings, defaultNodePat
     databaseUser: settings.databaseUser,
     connections: namesOf(settings.connection),
     directories,
-    maintenance: resolveMaintenance(settings.maintenance ?? {}, drillsOnly ? ["metrics"] : agent ? usual : reads ? ["verify", "metrics"] : []),
+    maintenance: resolveMaintenance(
+      settings.maintenance ?? {},
+      drillsOnly ? ["metrics"] : agent ? usual : reads ? ["verify", "metrics"] : [],
+    ),
     notifies: settings.notify !== undefined,
     notices: resolveNotices(settings.notify ?? {}),
     metricsListen: settings.monitoring?.listen,
     notifyFile: settings.notify?.existingFile,
     agent,
     nodePath: settings.nodePath ?? defaultNodePath,
-    postgres: settings.postgres === undefined ? undefined : { version: settings.postgres.version, install: settings.postgres.install ?? false },
+    postgres:
+      settings.postgres === undefined
+        ? undefined
+        : { version: settings.postgres.version, install: settings.postgres.install ?? false },
     firstBackup: settings.firstBackup ?? (DEFAULTS.firstBackup && !restoreOnly),
     snapshots: namesOf(settings.snapshots ?? {}),
   };
@@ -204,7 +222,11 @@ function resolveNotices({ existingFile, targets = [] }: NotifySettings): HostPla
 
 function resolveAcknowledge(settings: DatabaseSettings["acknowledge"]): AcknowledgePlan {
   const repositories = settings?.repositories ?? [];
-  return { mode: settings?.mode ?? DEFAULTS.acknowledge, repositories, repoIndexes: repositories.map((name) => findRepoIndex(name) ?? 0) };
+  return {
+    mode: settings?.mode ?? DEFAULTS.acknowledge,
+    repositories,
+    repoIndexes: repositories.map((name) => findRepoIndex(name) ?? 0),
+  };
 }
 
 function resolveSizing(sizing: SizingSettings | undefined): Sizing | undefined {

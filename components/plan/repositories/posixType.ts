@@ -33,7 +33,13 @@ export const posix: RepositoryType<TargetBase, RepositoryBase> = {
   keyFile: () => null,
 
   checkAddress(repository, path, dataDirectory) {
-    if (isUnknown(repository.path) || dataDirectory === undefined || isUnknown(dataDirectory) || !isBelow(repository.path, dataDirectory)) return [];
+    if (
+      isUnknown(repository.path) ||
+      dataDirectory === undefined ||
+      isUnknown(dataDirectory) ||
+      !isBelow(repository.path, dataDirectory)
+    )
+      return [];
     const fact = `"${repository.path}" lies in the data directory "${dataDirectory}": it would be lost with it`;
     return [finding("PB019", `${path}.at.path`, fact, "choose another disk or host")];
   },

@@ -112,14 +112,15 @@ export interface RepositoryType<Target extends TargetBase, Repository extends Re
   /** Options of `pgbackrest.conf` after those of every type. @param directory of the secrets on the host */
   confOptions(repository: Repository, directory: string): readonly ConfOption[];
   /**
-   * The option whose value is a file with a secret, and that file; null without one. @param directory of the secrets on
-   * the host
+   * The option whose value is a file with a secret, and that file; null without one.
+   * @param directory of the secrets on the host
    */
   keyFile(repository: Repository, directory: string): { readonly option: string; readonly path: string } | null;
 
   /**
-   * Checks the address. @param path `repositories.repo1` @param dataDirectory PostgreSQL's, if it is on the same
-   * machine
+   * Checks the address.
+   * @param path `repositories.repo1`
+   * @param dataDirectory PostgreSQL's, if it is on the same machine
    */
   checkAddress(repository: Repository, path: string, dataDirectory: string | undefined): Finding[];
   checkKeys(repository: Repository, path: string, database: "host" | "cnpg"): Finding[];

@@ -37,6 +37,8 @@ export function typeOf(repository: Pick<RepositoryPlan, "kind">): RepositoryType
 }
 
 /** Works with and without the secrets. */
-export function kindOf(target: Readonly<Partial<Record<Exclude<RepositoryKind, "posix">, object | undefined>>>): RepositoryKind {
+export function kindOf(
+  target: Readonly<Partial<Record<Exclude<RepositoryKind, "posix">, object | undefined>>>,
+): RepositoryKind {
   return REPOSITORY_KINDS.find((kind) => kind !== "posix" && target[kind] !== undefined) ?? "posix";
 }

@@ -48,7 +48,10 @@ export const s3: RepositoryType<Target, Repository> = {
   secretFiles: { accessKeyId: "s3-key", secretAccessKey: "s3-key-secret", sessionToken: "s3-token" },
 
   open(target) {
-    const { credentials, existingSecret, ...bucket } = target.s3 ?? { credentials: undefined, existingSecret: undefined };
+    const { credentials, existingSecret, ...bucket } = target.s3 ?? {
+      credentials: undefined,
+      existingSecret: undefined,
+    };
     return {
       s3: { ...bucket, hasKeys: credentials !== undefined, hasExistingSecret: existingSecret !== undefined },
       ...(existingSecret?.passphraseKey === undefined ? {} : { encrypted: true }),
@@ -56,7 +59,11 @@ export const s3: RepositoryType<Target, Repository> = {
   },
   secrets(target) {
     const credentials = target.s3?.credentials;
-    return { "s3-key": credentials?.accessKeyId, "s3-key-secret": credentials?.secretAccessKey, "s3-token": credentials?.sessionToken };
+    return {
+      "s3-key": credentials?.accessKeyId,
+      "s3-key-secret": credentials?.secretAccessKey,
+      "s3-token": credentials?.sessionToken,
+    };
   },
   secretText: () => null,
 
@@ -96,13 +103,23 @@ export const s3: RepositoryType<Target, Repository> = {
 
   checkAddress({ path: prefix, s3: { bucket, endpoint, port } }, path) {
     const findings: Finding[] = [];
-    const wrong = (field: string, fact: string, hint = ""): void => void findings.push(finding("PB020", `${path}.at.${field}`, fact, hint));
+    const wrong = (field: string, fact: string, hint = ""): void =>
+      void findings.push(finding("PB020", `${path}.at.${field}`, fact, hint));
     if (!isUnknown(endpoint) && !/^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(endpoint))
-      wrong("s3.endpoint", `"${endpoint}" is not a host name`, 'leave out "https://", the port (an argument of its own) and any path');
+      wrong(
+        "s3.endpoint",
+        `"${endpoint}" is not a host name`,
+        'leave out "https://", the port (an argument of its own) and any path',
+      );
     if (!isUnknown(bucket) && !/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(bucket))
       wrong("s3.bucket", `"${bucket}" is not a bucket name: use 3 to 63 lower-case letters, digits, dots and hyphens`);
     if (!isUnknown(port) && !isWithin(port, 1, 65535)) wrong("s3.port", `${port} is not a port: 1 to 65535`);
-    if (prefix === "/") wrong("path", "the prefix covers the whole bucket, including objects of others", 'set a prefix such as "/pgbackrest"');
+    if (prefix === "/")
+      wrong(
+        "path",
+        "the prefix covers the whole bucket, including objects of others",
+        'set a prefix such as "/pgbackrest"',
+      );
     return findings;
   },
   checkKeys({ s3: bucket, secretFiles }, path, database) {
@@ -149,7 +166,9 @@ function checkGivenKeys({ keyType, hasKeys, hasExistingSecret }: S3Plan, path: s
   if (keyType === "shared") {
     if (hasKeys !== false || hasExistingSecret) return [];
     const hint = "set credentials, existingSecret in Kubernetes, or keyType of a role";
-    return [finding("PB063", `${path}.credentials`, 'key type "shared" signs with an access key, and none is given', hint)];
+    return [
+      finding("PB063", `${path}.credentials`, 'key type "shared" signs with an access key, and none is given', hint),
+    ];
   }
   if (hasKeys !== true && !hasExistingSecret) return [];
   const field = hasKeys === true ? "credentials" : "existingSecret";

@@ -42,11 +42,17 @@ export const sftp: RepositoryType<Target, Repository> = {
   secretFiles: { privateKey: KEY_OPTION, privateKeyPassphrase: "sftp-private-key-passphrase" },
 
   open(target) {
-    const { privateKey, privateKeyPassphrase, ...server } = target.sftp ?? { privateKey: undefined, privateKeyPassphrase: undefined };
-    return { sftp: { ...server, hasKey: privateKey !== undefined, hasKeyPassphrase: privateKeyPassphrase !== undefined } };
+    const { privateKey, privateKeyPassphrase, ...server } = target.sftp ?? {
+      privateKey: undefined,
+      privateKeyPassphrase: undefined,
+    };
+    return {
+      sftp: { ...server, hasKey: privateKey !== undefined, hasKeyPassphrase: privateKeyPassphrase !== undefined },
+    };
   },
   secrets: (target) => ({ "sftp-private-key-passphrase": target.sftp?.privateKeyPassphrase }),
-  secretText: ({ sftp: location }) => (location?.privateKey === undefined ? null : { fileName: KEY_FILE, text: location.privateKey }),
+  secretText: ({ sftp: location }) =>
+    location?.privateKey === undefined ? null : { fileName: KEY_FILE, text: location.privateKey },
 
   resolve: ({ sftp: server }): Pick<Repository, "sftp"> => ({
     sftp: {
@@ -60,7 +66,13 @@ export const sftp: RepositoryType<Target, Repository> = {
     },
   }),
   /** Own servers fail one by one, and only the user knows their site. */
-  site: ({ offSite, sftp: { host } }) => ({ provider: "sftp", title: "SFTP server", failureDomain: host, offSite, thirdParty: true }),
+  site: ({ offSite, sftp: { host } }) => ({
+    provider: "sftp",
+    title: "SFTP server",
+    failureDomain: host,
+    offSite,
+    thirdParty: true,
+  }),
   bringsKeys: (target) => target.sftp.hasKeyPassphrase === true,
 
   location: ({ path, sftp: { host, user } }) => `sftp://${user}@${host}${path}`,
@@ -83,17 +95,29 @@ export const sftp: RepositoryType<Target, Repository> = {
 
   checkAddress({ path: directory, sftp: server }, path) {
     const findings: Finding[] = [];
-    const wrong = (field: string, fact: string, hint = ""): void => void findings.push(finding("PB020", `${path}.at.${field}`, fact, hint));
+    const wrong = (field: string, fact: string, hint = ""): void =>
+      void findings.push(finding("PB020", `${path}.at.${field}`, fact, hint));
     if (!isUnknown(server.host) && !/^[A-Za-z0-9:]([A-Za-z0-9.:-]*[A-Za-z0-9])?$/.test(server.host))
-      wrong("host", `"${server.host}" is not a host name`, "leave out the user and the port (arguments of their own) and any path");
-    if (!isUnknown(server.user) && !/^[^\s@:/]+$/.test(server.user)) wrong("user", `"${server.user}" is not an account name`);
-    if (!isUnknown(server.port) && !isWithin(server.port, 1, 65535)) wrong("port", `${server.port} is not a port: 1 to 65535`);
+      wrong(
+        "host",
+        `"${server.host}" is not a host name`,
+        "leave out the user and the port (arguments of their own) and any path",
+      );
+    if (!isUnknown(server.user) && !/^[^\s@:/]+$/.test(server.user))
+      wrong("user", `"${server.user}" is not an account name`);
+    if (!isUnknown(server.port) && !isWithin(server.port, 1, 65535))
+      wrong("port", `${server.port} is not a port: 1 to 65535`);
     if (!isUnknown(directory) && !directory.startsWith("/")) wrong("path", `"${directory}" is not an absolute path`);
     return [...findings, ...checkHostKey(server, path)];
   },
   /** A file of options may name the key, and nothing here reads it. */
   checkKeys({ name, secretFiles = {}, sftp: { hasKey, host, user } }, path, database) {
-    if (database !== "host" || hasKey !== false || [KEY_OPTION, OPTIONS_FILE].some((each) => `${name}-${each}` in secretFiles)) return [];
+    if (
+      database !== "host" ||
+      hasKey !== false ||
+      [KEY_OPTION, OPTIONS_FILE].some((each) => `${name}-${each}` in secretFiles)
+    )
+      return [];
     const fact = `${user} signs in to ${host} with a private key, and none is given`;
     const hint = "set privateKey, or secretFiles.privateKey if the host already has it";
     return [finding("PB104", `${path}.at.sftp.privateKey`, fact, hint)];
@@ -103,28 +127,38 @@ export const sftp: RepositoryType<Target, Repository> = {
     const fact = "the repository has a private key too: it is unclear which of them signs in";
     return [finding("PB103", `${path}.privateKey`, fact, "remove one of them")];
   },
-  checkPod: (_repository, path) => [
-    finding("PB044", `${path}.at`, "this version cannot provide an SFTP key to a pod", "use a bucket, or a PersistentVolumeClaim"),
-  ],
+  checkPod: (_repository, path) => {
+    const fact = "this version cannot provide an SFTP key to a pod";
+    return [finding("PB044", `${path}.at`, fact, "use a bucket, or a PersistentVolumeClaim")];
+  },
 };
 
 /**
  * Beside the credentials, where pgBackRest reads only `.conf` files unasked. Null if a file of options names the key.
  */
-function keyFile({ name, secretFiles = {}, sftp: { hasKey } }: Repository, directory: string): ReturnType<typeof sftp.keyFile> {
+function keyFile(
+  { name, secretFiles = {}, sftp: { hasKey } }: Repository,
+  directory: string,
+): ReturnType<typeof sftp.keyFile> {
   const path = secretFiles[`${name}-${KEY_OPTION}`] ?? (hasKey === false ? null : `${directory}/${name}-${KEY_FILE}`);
   return path === null ? null : { option: KEY_OPTION, path };
 }
 
 function checkHostKey({ fingerprint, hostKeyFields }: SftpPlan, path: string): Finding[] {
   if (hostKeyFields.length !== 1) {
-    const given = hostKeyFields.length === 0 ? "neither hostKey nor hostFingerprint is set" : "hostKey and hostFingerprint are both set";
+    const given =
+      hostKeyFields.length === 0
+        ? "neither hostKey nor hostFingerprint is set"
+        : "hostKey and hostFingerprint are both set";
     const hint = "set hostKey to the line of ssh_host_ecdsa_key.pub on the server";
     return [finding("PB020", `${path}.at.hostKey`, `${given}: one of them must identify the server`, hint)];
   }
   if (isUnknown(fingerprint) || /^[0-9a-f]{64}$/.test(fingerprint)) return [];
   const [field = ""] = hostKeyFields;
-  const form = field === "hostKey" ? 'a public key such as "ecdsa-sha2-nistp256 AAAA…"' : 'a SHA-256 such as "SHA256:…" of ssh-keygen -l';
+  const form =
+    field === "hostKey"
+      ? 'a public key such as "ecdsa-sha2-nistp256 AAAA…"'
+      : 'a SHA-256 such as "SHA256:…" of ssh-keygen -l';
   // Not quoted: the user may have pasted the private key here.
   return [finding("PB020", `${path}.at.${field}`, `the value is not ${form}`, "")];
 }

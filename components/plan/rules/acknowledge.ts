@@ -14,14 +14,18 @@ export function checkAcknowledge({ acknowledge, repositories }: DatabasePlan): F
     const fact = 'names of repositories and mode "named" go together';
     return [finding("PB017", "acknowledge.repositories", fact, 'set mode "named" with at least one repository')];
   }
-  const missing = acknowledge.repositories.filter((name) => !repositories.some((repository) => repository.name === name));
+  const missing = acknowledge.repositories.filter(
+    (name) => !repositories.some((repository) => repository.name === name),
+  );
   if (missing.length > 0) {
     const hint = `use names from ${repositories.map(({ name }) => name).join(", ")}`;
-    return [finding("PB017", "acknowledge.repositories", `${missing.join(", ")} is not a repository of this host`, hint)];
+    const fact = `${missing.join(", ")} is not a repository of this host`;
+    return [finding("PB017", "acknowledge.repositories", fact, hint)];
   }
   if (acknowledge.mode === "any" && repositories.length > 1) {
     const fact = 'with "any" PostgreSQL may remove a segment that only one repository holds';
-    return [finding("PB021", "acknowledge.mode", fact, 'watch the missing WAL that info reports and run heal, or use "all"')];
+    const hint = 'watch the missing WAL that info reports and run heal, or use "all"';
+    return [finding("PB021", "acknowledge.mode", fact, hint)];
   }
   return [];
 }

@@ -61,9 +61,13 @@ function checkR2Rules(resource: CloudResource): Finding[] {
     const seconds = numberAt(rule, "deleteObjectsTransition", "condition", "maxAge");
     const ends = hasField(rule, "deleteObjectsTransition", "condition");
     // R2 has only one other class, so a rule without a class name means that one.
-    const moves = listAt(rule, "storageClassTransitions").map((item) => textAt(item, "storageClass") ?? "InfrequentAccess");
+    const moves = listAt(rule, "storageClassTransitions").map(
+      (item) => textAt(item, "storageClass") ?? "InfrequentAccess",
+    );
     return [
-      ...(ends ? [expiring(`${path}.deleteObjectsTransition`, seconds === null ? null : Math.floor(seconds / 86400))] : []),
+      ...(ends
+        ? [expiring(`${path}.deleteObjectsTransition`, seconds === null ? null : Math.floor(seconds / 86400))]
+        : []),
       ...moving(`${path}.storageClassTransitions`, moves),
     ];
   });
@@ -96,11 +100,15 @@ function checkR2Lock(resource: CloudResource): Finding[] {
 
 function checkAcl(resource: CloudResource): Finding[] {
   const acl = textAt(resource.properties, "acl");
-  return acl !== null && PUBLIC_ACLS.includes(acl) ? [open(`${resource.name} acl`, `the bucket is ${acl}: anyone can read the backups`)] : [];
+  return acl !== null && PUBLIC_ACLS.includes(acl)
+    ? [open(`${resource.name} acl`, `the bucket is ${acl}: anyone can read the backups`)]
+    : [];
 }
 
 function checkPublicAccessBlock(resource: CloudResource): Finding[] {
-  const missing = BLOCKS.filter((name) => valueAt(resource.properties, name) === false || !hasField(resource.properties, name));
+  const missing = BLOCKS.filter(
+    (name) => valueAt(resource.properties, name) === false || !hasField(resource.properties, name),
+  );
   if (missing.length === 0) return [];
   return [
     open(

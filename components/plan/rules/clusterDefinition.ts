@@ -107,7 +107,8 @@ function checkImage({ database, definition }: ClusterPlan): Finding[] {
 /** Older operators start a switchover to an instance that cannot have the archiver's sidecar yet, and wait forever. */
 function checkAttachment({ database }: ClusterPlan): Finding[] {
   const { operatorVersion } = database;
-  if (operatorVersion === undefined || isUnknown(operatorVersion) || !isOlder(operatorVersion, ATTACH_VERSION)) return [];
+  if (operatorVersion === undefined || isUnknown(operatorVersion) || !isOlder(operatorVersion, ATTACH_VERSION))
+    return [];
   const fact = `operator ${operatorVersion} cannot add an archiver to a running cluster: its switchover waits forever for WAL to be archived (cloudnative-pg#10981)`;
   return [finding("PB112", "operatorVersion", fact, `update the operator to ${ATTACH_VERSION} or newer first`)];
 }
@@ -118,7 +119,10 @@ function checkParameters({ definition }: ClusterPlan): Finding[] {
     .flatMap((name) => {
       const argument = FIXED_PARAMETERS[name];
       if (argument === undefined) return [];
-      const fact = argument === "" ? `${name} belongs to CloudNativePG, which refuses the cluster` : `${name} is decided by ${argument}`;
+      const fact =
+        argument === ""
+          ? `${name} belongs to CloudNativePG, which refuses the cluster`
+          : `${name} is decided by ${argument}`;
       return [finding("PB113", `parameters.${name}`, fact, argument === "" ? "remove it" : `set ${argument}`)];
     });
 }
@@ -154,11 +158,14 @@ function checkBootstrap({ database, definition, source }: ClusterPlan): Finding[
  */
 function checkOverwrite(plan: ClusterDatabasePlan, source: SourcePlan | null, isContinued: boolean): Finding[] {
   const shared =
-    source === null || source.database.stanza !== plan.stanza ? [] : plan.repositories.filter((repository) => isAmong(repository, source.database));
+    source === null || source.database.stanza !== plan.stanza
+      ? []
+      : plan.repositories.filter((repository) => isAmong(repository, source.database));
   if (!isContinued) {
     return shared.map((repository) => {
       const fact = `${typeOf(repository).location(repository)} with stanza "${plan.stanza}" is the archive that the cluster is restored from`;
-      const hint = "choose another path or stanza to keep the old cluster's backups; set continueArchive only if that cluster is gone for good";
+      const hint =
+        "choose another path or stanza to keep the old cluster's backups; set continueArchive only if that cluster is gone for good";
       return finding("PB114", `repositories.${repository.name}`, fact, hint);
     });
   }
@@ -181,7 +188,14 @@ function checkReplica({ bootstrap: { recovery }, replica }: ClusterDefinition): 
   if (replica === undefined) return [];
   const remedy = "set bootstrap.recovery to the stanza and repositories of the cluster that it follows";
   if (recovery === undefined)
-    return [finding("PB114", "replica", "a replica cluster starts from the archive that it follows, and none is named", remedy)];
+    return [
+      finding(
+        "PB114",
+        "replica",
+        "a replica cluster starts from the archive that it follows, and none is named",
+        remedy,
+      ),
+    ];
   if (recovery.repositories === undefined || Object.keys(recovery.repositories).length === 0)
     return [finding("PB114", "replica", "a replica cluster cannot follow a snapshot alone", remedy)];
   if (!replica.enabled || recovery.target === undefined) return [];
@@ -206,7 +220,10 @@ function checkImport({ import: imported, initdb }: BootstrapSettings): Finding[]
     const hint = "leave roles out, or use type monolith";
     findings.push(finding("PB114", `${path}.roles`, "type microservice takes no roles", hint));
   }
-  if (type === "monolith" && (databases.length === 0 || postImportSql !== undefined || initdb?.database !== undefined)) {
+  if (
+    type === "monolith" &&
+    (databases.length === 0 || postImportSql !== undefined || initdb?.database !== undefined)
+  ) {
     const fact = databases.length === 0 ? "no database is named" : "type monolith has no application database";
     const hint = 'name databases, or ["*"], and leave initdb.database and postImportSql out';
     findings.push(finding("PB114", path, fact, hint));
@@ -216,7 +233,9 @@ function checkImport({ import: imported, initdb }: BootstrapSettings): Finding[]
 
 function checkTarget(target: RecoveryTargetSettings, fromSnapshot: boolean): Finding[] {
   const { immediate, lsn, restorePoint, time, xid } = target;
-  const given = Object.entries({ immediate, lsn, restorePoint, time, xid }).flatMap(([name, value]) => (value === undefined ? [] : [name]));
+  const given = Object.entries({ immediate, lsn, restorePoint, time, xid }).flatMap(([name, value]) =>
+    value === undefined ? [] : [name],
+  );
   const path = "bootstrap.recovery.target";
   if (given.length > 1) {
     const fact = `${given.join(" and ")} are given: recovery stops at one target`;
@@ -244,7 +263,14 @@ function checkRepositories({ database, definition }: ClusterPlan): Finding[] {
     const path = `repositories.${repository.name}`;
     if (!engine.own && repository.kind !== "s3") {
       return engine.kinds.includes(repository.kind)
-        ? [finding("PB044", `${path}.at`, `${database.engine} on CloudNativePG writes to buckets only`, 'use engine "runtime"')]
+        ? [
+            finding(
+              "PB044",
+              `${path}.at`,
+              `${database.engine} on CloudNativePG writes to buckets only`,
+              'use engine "runtime"',
+            ),
+          ]
         : [];
     }
     const findings = typeOf(repository).checkPod(repository, path);
@@ -277,7 +303,11 @@ function checkSchedules({ database, schedules }: ClusterPlan): Finding[] {
     if (schedule.deadlineSeconds !== DEFAULTS.deadlineSeconds) {
       findings.push(finding("PB044", `${path}.deadlineSeconds`, "CloudNativePG never stops a backup", "leave it out"));
     }
-    if (engineOf(database.engine).own && schedule.repositories.length < names.length && schedule.repoKeys.every((key) => key > 0)) {
+    if (
+      engineOf(database.engine).own &&
+      schedule.repositories.length < names.length &&
+      schedule.repoKeys.every((key) => key > 0)
+    ) {
       const fact = `${schedule.repositories.join(" and ")} are some of ${names.length} repositories: one run of the plugin reaches all of them`;
       findings.push(finding("PB069", `${path}.repositories`, fact, "leave repositories out"));
     }
@@ -307,7 +337,8 @@ function checkSnapshots({ database, schedules, definition }: ClusterPlan): Findi
   const findings: Finding[] = [];
   const isEngine = engineOf(database.engine).snapshots;
   if (isEngine) {
-    const fact = "volume snapshots without a WAL archive: only the times of the snapshots can be restored, later changes are lost";
+    const fact =
+      "volume snapshots without a WAL archive: only the times of the snapshots can be restored, later changes are lost";
     findings.push(finding("PB095", "engine", fact, 'use engine "runtime" with snapshots beside it'));
   }
   if (snapshots === undefined) return findings;
@@ -317,10 +348,13 @@ function checkSnapshots({ database, schedules, definition }: ClusterPlan): Findi
     if (!parsed.ok) findings.push(finding("PB011", "snapshots.cron", parsed.reason, 'write for instance "0 5 * * *"'));
   }
   if (isEngine && cron !== undefined) {
-    findings.push(finding("PB115", "snapshots.cron", "engine volumeSnapshot takes snapshots by schedules", "use schedules.full"));
+    findings.push(
+      finding("PB115", "snapshots.cron", "engine volumeSnapshot takes snapshots by schedules", "use schedules.full"),
+    );
   }
   const isOfPrimary =
-    database.backupTarget === "primary" || (isEngine && Object.values(schedules).some((schedule) => schedule?.target === "primary"));
+    database.backupTarget === "primary" ||
+    (isEngine && Object.values(schedules).some((schedule) => schedule?.target === "primary"));
   const stopsDatabase = online === false && (isOfPrimary || (!isUnknown(database.instances) && database.instances < 2));
   if (!stopsDatabase) return findings;
   const fact = `a cold snapshot of ${database.instances < 2 ? "the only instance" : "the primary"} shuts the database down until it ends`;

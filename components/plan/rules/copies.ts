@@ -23,7 +23,9 @@ export function checkCopies(plan: DatabasePlan): Finding[] {
   if (sites.length === 0 || sites.some((site) => site.offSite === true || isUnknown(site.failureDomain))) return [];
   const sure = sites.every((site) => site.offSite === false);
   const fact = `${sure ? "no full backup leaves the site" : "no repository with full backups is known to be off-site"}: a fire destroys the database and its backups (this is ${text}; aim for 3-2-1)`;
-  const hint = sure ? "add a vendor's bucket, or a host at another site" : "set offSite on the repository that is off-site, or add one that is";
+  const hint = sure
+    ? "add a vendor's bucket, or a host at another site"
+    : "set offSite on the repository that is off-site, or add one that is";
   return [finding("PB030", "repositories", fact, hint)];
 }
 

@@ -22,7 +22,8 @@ function checkSecretFiles(repository: RepositoryPlan, hasAgent: boolean): Findin
     return [finding("PB103", path, fact, "leave agent out on a host with systemd, or give credentials and cipher")];
   }
   const options = Object.keys(secretFiles).map((credential) => credential.slice(`${name}-`.length));
-  if (options.length === 0) return [finding("PB103", path, "it names no file", "name options, or accessKeyId and secretAccessKey")];
+  if (options.length === 0)
+    return [finding("PB103", path, "it names no file", "name options, or accessKeyId and secretAccessKey")];
   const findings = typeOf(repository).checkSecretFiles(repository, path, options);
   if (findings.length > 0) return findings;
   if (writesSecrets && options.includes("cipher-pass")) {
@@ -31,5 +32,6 @@ function checkSecretFiles(repository: RepositoryPlan, hasAgent: boolean): Findin
   }
   const halves = ["s3-key", "s3-key-secret"].filter((option) => options.includes(option));
   if (halves.length !== 1) return [];
-  return [finding("PB103", path, "only one of accessKeyId and secretAccessKey is given: signing needs both", "give both")];
+  const fact = "only one of accessKeyId and secretAccessKey is given: signing needs both";
+  return [finding("PB103", path, fact, "give both")];
 }

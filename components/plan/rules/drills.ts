@@ -15,7 +15,12 @@ export function checkDrills(plan: DatabasePlan): Finding[] {
 
 function checkDrill(drill: DrillPlan, plan: DatabasePlan): Finding[] {
   const path = `drills.${drill.name}`;
-  return [...checkTime(drill, path), ...checkSource(drill, plan, path), ...checkChoice(drill, path), ...checkBounds(drill, plan, path)];
+  return [
+    ...checkTime(drill, path),
+    ...checkSource(drill, plan, path),
+    ...checkChoice(drill, path),
+    ...checkBounds(drill, plan, path),
+  ];
 }
 
 function checkTime({ cron, name, timeZone }: DrillPlan, path: string): Finding[] {
@@ -23,9 +28,20 @@ function checkTime({ cron, name, timeZone }: DrillPlan, path: string): Finding[]
   return [
     ...(isDrillName(name)
       ? []
-      : [finding("PB040", path, `"${name}" cannot be part of a unit's name`, "use up to 40 lower-case letters, digits and hyphens")]),
-    ...(parsed.ok ? [] : [finding("PB011", `${path}.cron`, parsed.reason, 'write for instance "0 5 * * 6" for Saturdays at 05:00')]),
-    ...(isTimeZone(timeZone) ? [] : [finding("PB011", `${path}.timeZone`, `"${timeZone}" is not a time zone name`, "use UTC")]),
+      : [
+          finding(
+            "PB040",
+            path,
+            `"${name}" cannot be part of a unit's name`,
+            "use up to 40 lower-case letters, digits and hyphens",
+          ),
+        ]),
+    ...(parsed.ok
+      ? []
+      : [finding("PB011", `${path}.cron`, parsed.reason, 'write for instance "0 5 * * 6" for Saturdays at 05:00')]),
+    ...(isTimeZone(timeZone)
+      ? []
+      : [finding("PB011", `${path}.timeZone`, `"${timeZone}" is not a time zone name`, "use UTC")]),
   ];
 }
 
@@ -54,11 +70,22 @@ function checkChoice({ level, pick }: DrillPlan, path: string): Finding[] {
   const check = (name: string, value: string | undefined, allowed: readonly string[]): Finding[] =>
     value === undefined || allowed.includes(value)
       ? []
-      : [finding("PB040", `${path}.${name}`, `"${value}" is not a ${name} of a drill`, `use one of ${allowed.join(", ")}`)];
+      : [
+          finding(
+            "PB040",
+            `${path}.${name}`,
+            `"${value}" is not a ${name} of a drill`,
+            `use one of ${allowed.join(", ")}`,
+          ),
+        ];
   return [...check("pick", pick, DRILL_PICKS), ...check("level", level, DRILL_LEVELS)];
 }
 
-function checkBounds({ maxGiB, maxMinutes }: DrillPlan, { objectives: { rtoMinutes } }: DatabasePlan, path: string): Finding[] {
+function checkBounds(
+  { maxGiB, maxMinutes }: DrillPlan,
+  { objectives: { rtoMinutes } }: DatabasePlan,
+  path: string,
+): Finding[] {
   const findings: Finding[] = [];
   if (maxMinutes !== undefined && !(Number.isInteger(maxMinutes) && isWithin(maxMinutes, 1, MINUTES_MAX)))
     findings.push(finding("PB037", `${path}.maxMinutes`, `${maxMinutes} is outside 1 to ${MINUTES_MAX}`, ""));
@@ -84,20 +111,34 @@ function checkAsked({ drillChecks: { assertions, backupAgeHours, heartbeat } }: 
       ? []
       : [finding("PB037", "drillChecks.backupAgeHours", `${backupAgeHours} is outside 0 to ${HOURS_MAX}`, "")]),
     ...asked.flatMap(({ database, name, path, sql }) => [
-      ...(isLine(name) ? [] : [finding("PB040", `${path}.name`, "it is not a text of one line", "describe in one line what must be true")]),
-      ...(database === undefined || isLine(database) ? [] : [finding("PB040", `${path}.database`, "it is not a database name", "")]),
+      ...(isLine(name)
+        ? []
+        : [finding("PB040", `${path}.name`, "it is not a text of one line", "describe in one line what must be true")]),
+      ...(database === undefined || isLine(database)
+        ? []
+        : [finding("PB040", `${path}.database`, "it is not a database name", "")]),
       ...(sql.trim() === ""
-        ? [finding("PB040", `${path}.sql`, "there is no statement", 'write for instance "SELECT count(*) > 0 FROM orders"')]
+        ? [
+            finding(
+              "PB040",
+              `${path}.sql`,
+              "there is no statement",
+              'write for instance "SELECT count(*) > 0 FROM orders"',
+            ),
+          ]
         : []),
     ]),
-    ...twice.map(({ name }) => finding("PB040", "drillChecks.assertions", `"${name}" is declared twice`, "give each its own name")),
+    ...twice.map(({ name }) =>
+      finding("PB040", "drillChecks.assertions", `"${name}" is declared twice`, "give each its own name"),
+    ),
   ];
 }
 
 /** @param names of drills that are declared as made elsewhere but that nothing in the program makes */
 export function checkUndrilled(names: readonly string[]): Finding[] {
   return names.map((name) => {
-    const fact = "no FireDrill of this program makes it: the topology and its alert expect the drill, but nothing is restored";
+    const fact =
+      "no FireDrill of this program makes it: the topology and its alert expect the drill, but nothing is restored";
     const hint = 'declare one: new FireDrill("…", { of: <this>.drilled, … }); or silence this if another stack has it';
     return finding("PB140", `drills.${name}.elsewhere`, fact, hint);
   });

@@ -40,7 +40,8 @@ export function checkClusterEngine(plan: ClusterDatabasePlan): Finding[] {
   }
   if (!isUnknown(plan.instances) && !(Number.isInteger(plan.instances) && plan.instances >= 1)) {
     const fact = `${plan.instances} instances: CloudNativePG requires at least 1`;
-    findings.push(finding("PB096", "instances", fact, 'to stop a cluster, set the annotation cnpg.io/hibernation: "on"'));
+    const hint = 'to stop a cluster, set the annotation cnpg.io/hibernation: "on"';
+    findings.push(finding("PB096", "instances", fact, hint));
   }
   if (row !== null && !row.own) {
     const drilled = plan.drills.filter(({ elsewhere }) => elsewhere !== true);
@@ -119,10 +120,13 @@ function checkRunsPerRepository({ schedules }: DatabasePlan, row: EngineRow): Fi
       const path = `schedules.${schedule.name}`;
       if (cron === null) {
         const fact = `${row.title} needs a separate run for repo${key}, and "${schedule.cron}" cannot be moved by ${minutes} minutes`;
-        const hint = 'use a cron with single hours and minutes, or engine "runtime", which reaches all repositories in one pass';
+        const hint =
+          'use a cron with single hours and minutes, or engine "runtime", which reaches all repositories in one pass';
         return [finding("PB047", path, fact, hint)];
       }
-      const other = schedules.find((candidate) => candidate.name !== schedule.name && firstMeeting({ ...schedule, cron }, candidate) !== null);
+      const other = schedules.find(
+        (candidate) => candidate.name !== schedule.name && firstMeeting({ ...schedule, cron }, candidate) !== null,
+      );
       if (other === undefined) return [];
       const fact = `the run for repo${key}, ${minutes} minutes later ("${cron}"), coincides with schedules.${other.name}: one of them fails`;
       return [finding("PB047", path, fact, 'move one of the two, or use engine "runtime"')];
@@ -151,7 +155,9 @@ function checkStockVersion({ engineVersion, repositories }: DatabasePlan): Findi
 function checkStockOnHost({ repositories }: DatabasePlan): Finding[] {
   const [first, ...others] = repositories;
   if (first === undefined || others.length === 0) return [];
-  const different = others.find(({ compressType, compressLevel }) => compressType !== first.compressType || compressLevel !== first.compressLevel);
+  const different = others.find(
+    ({ compressType, compressLevel }) => compressType !== first.compressType || compressLevel !== first.compressLevel,
+  );
   const findings: Finding[] = [];
   if (different !== undefined) {
     const fact = `stock pgBackRest uses one compression for all repositories: ${different.name} would get ${first.compressType} at level ${first.compressLevel}`;
@@ -159,6 +165,7 @@ function checkStockOnHost({ repositories }: DatabasePlan): Finding[] {
     findings.push(finding("PB044", `repositories.${different.name}.compress`, fact, hint));
   }
   const fact = `stock pgBackRest archives a segment to all of ${repositories.length} repositories or to none: while one of them is down, WAL piles up in pg_wal, and backups to the others fail with [082]`;
-  findings.push(finding("PB121", "engine", fact, 'watch pg_wal, or use engine "runtime", which keeps archiving to the others'));
+  const hint = 'watch pg_wal, or use engine "runtime", which keeps archiving to the others';
+  findings.push(finding("PB121", "engine", fact, hint));
   return findings;
 }

@@ -35,7 +35,8 @@ function checkListen({ agent, metricsListen }: HostPlan): Finding[] {
   if (metricsListen === undefined || isUnknown(metricsListen)) return [];
   const path = "monitoring.listen";
   const port = Number(/^(?:\[[0-9A-Fa-f:]+\]|[^\s:[\]]+):(\d{1,5})$/.exec(metricsListen)?.[1]);
-  if (!(port >= 1 && port <= 65_535)) return [finding("PB130", path, `"${metricsListen}" is not an address with a port`, 'write "127.0.0.1:9854"')];
+  if (!(port >= 1 && port <= 65_535))
+    return [finding("PB130", path, `"${metricsListen}" is not an address with a port`, 'write "127.0.0.1:9854"')];
   if (agent) return [];
   const hint = "leave it out: maintenance.metrics writes them as a file";
   return [finding("PB130", path, "there is no agent to serve metrics", hint)];
@@ -59,7 +60,9 @@ function checkStreaming({ agent, streamIntervalSeconds }: HostPlan): Finding[] {
 function checkTask(task: TaskPlan): Finding[] {
   const path = `maintenance.${task.name}`;
   const { samplePercent = 100 } = task;
-  const sample = isWithin(samplePercent, 1, 100) ? [] : [finding("PB014", `${path}.samplePercent`, `${samplePercent} is outside 1 to 100`, "")];
+  const sample = isWithin(samplePercent, 1, 100)
+    ? []
+    : [finding("PB014", `${path}.samplePercent`, `${samplePercent} is outside 1 to 100`, "")];
   return [...checkTime(task, path), ...sample];
 }
 
@@ -78,9 +81,14 @@ function checkIdentity(plan: HostPlan): Finding[] {
     const fact = `"${plan.user}" cannot be PostgreSQL's account: the server refuses to run as root`;
     findings.push(finding("PB022", "user", fact, 'set the account that owns dataDirectory, usually "postgres"'));
   }
-  if (!isUnknown(plan.port) && !isWithin(plan.port, 1, 65535)) findings.push(finding("PB014", "port", `${plan.port} is not a port: 1 to 65535`, ""));
-  if (!isWithin(plan.processMax, 1, 999)) findings.push(finding("PB014", "processMax", `${plan.processMax} is outside 1 to 999`, ""));
-  if (plan.postgres !== undefined && !(Number.isInteger(plan.postgres.version) && isWithin(plan.postgres.version, 10, 99))) {
+  if (!isUnknown(plan.port) && !isWithin(plan.port, 1, 65535))
+    findings.push(finding("PB014", "port", `${plan.port} is not a port: 1 to 65535`, ""));
+  if (!isWithin(plan.processMax, 1, 999))
+    findings.push(finding("PB014", "processMax", `${plan.processMax} is outside 1 to 999`, ""));
+  if (
+    plan.postgres !== undefined &&
+    !(Number.isInteger(plan.postgres.version) && isWithin(plan.postgres.version, 10, 99))
+  ) {
     const fact = `${plan.postgres.version} is not a major version of PostgreSQL`;
     findings.push(finding("PB014", "postgres.version", fact, "write a whole number, such as 17"));
   }
@@ -108,12 +116,21 @@ function checkPaths(plan: HostPlan): Finding[] {
     ...plan.repositories.flatMap((repository): [string, string | undefined][] => [
       [`repositories.${repository.name}.at.path`, repository.path],
       [`repositories.${repository.name}.at.s3.caFile`, repository.s3?.caFile],
-      ...Object.entries(repository.secretFiles ?? {}).map(([, file]): [string, string] => [`repositories.${repository.name}.secretFiles`, file]),
+      ...Object.entries(repository.secretFiles ?? {}).map(([, file]): [string, string] => [
+        `repositories.${repository.name}.secretFiles`,
+        file,
+      ]),
     ]),
   ];
   return paths.flatMap(([argument, path]) => {
     if (path === undefined || isUnknown(path)) return [];
-    if (PATH_CHARACTERS.test(path) && path.trim() === path && !/\/\.\.?(\/|$)/.test(path) && (path === "/" || !path.endsWith("/"))) return [];
+    if (
+      PATH_CHARACTERS.test(path) &&
+      path.trim() === path &&
+      !/\/\.\.?(\/|$)/.test(path) &&
+      (path === "/" || !path.endsWith("/"))
+    )
+      return [];
     const fact = `"${path}" is not usable as a path: it must be absolute, without "." or ".." parts or a trailing slash, and consist of letters, digits, blanks and _ . , : @ + = ~ -`;
     return [finding("PB014", argument, fact, "move the directory, or link to it under another name")];
   });

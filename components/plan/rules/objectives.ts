@@ -13,7 +13,8 @@ function checkValues({ archiveTimeoutSeconds, objectives, sizing }: DatabasePlan
   const findings: Finding[] = [];
   const { maxRepositoryGB, pitrDays, rpoSeconds, rtoMinutes } = objectives;
   const check = (name: string, value: number | undefined, max: number): void => {
-    if (value !== undefined && !isWithin(value, 1, max)) findings.push(finding("PB037", name, `${value} is outside 1 to ${max}`, ""));
+    if (value !== undefined && !isWithin(value, 1, max))
+      findings.push(finding("PB037", name, `${value} is outside 1 to ${max}`, ""));
   };
   check("objectives.rpoSeconds", rpoSeconds, 7 * 86400);
   check("objectives.rtoMinutes", rtoMinutes, 30 * 1440);
@@ -24,7 +25,8 @@ function checkValues({ archiveTimeoutSeconds, objectives, sizing }: DatabasePlan
     findings.push(finding("PB037", "archiveTimeoutSeconds", fact, "set whole seconds, for instance 60"));
   }
   for (const [name, value] of Object.entries(sizing ?? {})) {
-    if (!(typeof value === "number" && value >= 0 && value < 1e9)) findings.push(finding("PB037", `sizing.${name}`, `${value} is not an amount`, ""));
+    if (!(typeof value === "number" && value >= 0 && value < 1e9))
+      findings.push(finding("PB037", `sizing.${name}`, `${value} is not an amount`, ""));
   }
   return findings;
 }
@@ -33,7 +35,8 @@ function checkRpo(plan: DatabasePlan): Finding[] {
   const { rpoSeconds } = plan.objectives;
   const worst = worstCaseRpo(plan);
   if (worst === null) {
-    const fact = "nothing limits the age of a WAL segment that does not fill: on a quiet database, hours of commits exist on this machine only";
+    const fact =
+      "nothing limits the age of a WAL segment that does not fill: on a quiet database, hours of commits exist on this machine only";
     const hint = "set objectives.rpoSeconds, or archiveTimeoutSeconds: 60";
     return [finding(rpoSeconds === undefined ? "PB038" : "PB039", "archiveTimeoutSeconds", fact, hint)];
   }

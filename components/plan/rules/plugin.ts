@@ -3,7 +3,13 @@ import { type Finding, finding } from "../findings/findings";
 
 const NAME = /^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/;
 
-export function checkPlugin({ replicas, serviceName }: { readonly serviceName: string; readonly replicas: number }): Finding[] {
+export function checkPlugin({
+  replicas,
+  serviceName,
+}: {
+  readonly serviceName: string;
+  readonly replicas: number;
+}): Finding[] {
   const findings: Finding[] = [];
   if (!NAME.test(serviceName)) {
     const fact = `"${serviceName}" is not a name for a Service`;

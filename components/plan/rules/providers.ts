@@ -30,13 +30,20 @@ export function checkProviders({ engine, repositories }: DatabasePlan): Finding[
     const { s3 } = repository;
     if (s3 === undefined || isUnknown(s3.endpoint)) return [];
     const path = `repositories.${repository.name}.at`;
-    return [...checkService(s3, path), ...checkAddress(s3, path), ...checkStyle(s3, path, engine), ...checkBucket(s3, path)];
+    return [
+      ...checkService(s3, path),
+      ...checkAddress(s3, path),
+      ...checkStyle(s3, path, engine),
+      ...checkBucket(s3, path),
+    ];
   });
 }
 
 function checkService({ endpoint }: S3Plan, path: string): Finding[] {
   const service = OTHER_SERVICES.find(({ pattern }) => pattern.test(endpoint.toLowerCase()));
-  return service === undefined ? [] : [finding("PB053", `${path}.s3.endpoint`, `${service.name} is not supported`, service.hint)];
+  return service === undefined
+    ? []
+    : [finding("PB053", `${path}.s3.endpoint`, `${service.name} is not supported`, service.hint)];
 }
 
 function checkAddress(s3: S3Plan, path: string): Finding[] {
@@ -75,7 +82,8 @@ function checkStyle(s3: S3Plan, path: string, engine: string): Finding[] {
   }
   if (!isUnknown(s3.bucket) && s3.bucket.includes(".")) {
     const fact = `the dots of bucket "${s3.bucket}" are levels of a host name that no wildcard certificate covers`;
-    findings.push(finding("PB057", `${path}.s3.uriStyle`, fact, 'set uriStyle: "path", or choose a bucket without dots'));
+    const hint = 'set uriStyle: "path", or choose a bucket without dots';
+    findings.push(finding("PB057", `${path}.s3.uriStyle`, fact, hint));
   }
   return findings;
 }

@@ -11,11 +11,17 @@ import { isBelow, isWithin } from "./values";
 const RETENTION_MAX = 9999999;
 
 /** @param dataDirectory PostgreSQL's, if it is on the same machine */
-export function checkRepositories({ engine, repositories }: DatabasePlan, dataDirectory: string | undefined): Finding[] {
+export function checkRepositories(
+  { engine, repositories }: DatabasePlan,
+  dataDirectory: string | undefined,
+): Finding[] {
   const row = findEngine(engine);
   return [
     ...checkRepositoryCount(repositories, row),
-    ...repositories.flatMap((repository) => [...checkRepository(repository, dataDirectory), ...checkEncryption(repository, row)]),
+    ...repositories.flatMap((repository) => [
+      ...checkRepository(repository, dataDirectory),
+      ...checkEncryption(repository, row),
+    ]),
     ...checkSharedLocations(repositories),
   ];
 }
@@ -86,7 +92,12 @@ function checkRetention({ keepDiffCount, keepFullCount, keepDays }: RepositoryPl
 function checkSharedLocations(repositories: readonly RepositoryPlan[]): Finding[] {
   return repositories.flatMap((repository, index) =>
     repositories.slice(0, index).flatMap((other) => {
-      if (addressOf(repository) !== addressOf(other) || isUnknown(addressOf(repository)) || isUnknown(repository.path) || isUnknown(other.path))
+      if (
+        addressOf(repository) !== addressOf(other) ||
+        isUnknown(addressOf(repository)) ||
+        isUnknown(repository.path) ||
+        isUnknown(other.path)
+      )
         return [];
       if (!isBelow(repository.path, other.path) && !isBelow(other.path, repository.path)) return [];
       const location = typeOf(repository).location(repository);
@@ -94,7 +105,14 @@ function checkSharedLocations(repositories: readonly RepositoryPlan[]): Finding[
         repository.path === other.path
           ? `"${location}" is also the location of ${other.name}`
           : `"${location}" and "${typeOf(other).location(other)}" of ${other.name} are one inside the other`;
-      return [finding("PB008", `repositories.${repository.name}.at`, `${fact}: each repository needs its own`, "choose another path or bucket")];
+      return [
+        finding(
+          "PB008",
+          `repositories.${repository.name}.at`,
+          `${fact}: each repository needs its own`,
+          "choose another path or bucket",
+        ),
+      ];
     }),
   );
 }

@@ -39,7 +39,10 @@ function checkWindow(repository: RepositoryPlan, { objectives, schedules }: Data
   const name = repository.keepDays === undefined ? "keepFullCount" : "keepDays";
   const value = repository.keepDays ?? repository.keepFullCount;
   const fact = `${value} ${name === "keepDays" ? "days" : "full backups at the scheduled interval"} give a window of ${days} days in the worst case, but objectives.pitrDays is ${pitrDays}`;
-  const hint = name === "keepDays" ? `set keepDays: ${pitrDays}` : `set keepDays: ${pitrDays} instead, which meets the objective with any schedule`;
+  const hint =
+    name === "keepDays"
+      ? `set keepDays: ${pitrDays}`
+      : `set keepDays: ${pitrDays} instead, which meets the objective with any schedule`;
   return [finding("PB032", `repositories.${repository.name}.${name}`, fact, hint)];
 }
 
@@ -54,7 +57,14 @@ function checkSingleFull({ keepFullCount, name }: RepositoryPlan): Finding[] {
 function checkLocks(repository: RepositoryPlan): Finding[] {
   const lockedDays = repository.s3?.facts.immutableDays;
   const { keepDays, name } = repository;
-  if (lockedDays === undefined || lockedDays <= 0 || isUnknown(lockedDays) || keepDays === undefined || isUnknown(keepDays)) return [];
+  if (
+    lockedDays === undefined ||
+    lockedDays <= 0 ||
+    isUnknown(lockedDays) ||
+    keepDays === undefined ||
+    isUnknown(keepDays)
+  )
+    return [];
   const path = `repositories.${name}`;
   if (keepDays > lockedDays) {
     const fact = `backups are kept for ${keepDays} days but locked for ${lockedDays}: anyone who may remove versions can remove the older ones`;
@@ -71,7 +81,8 @@ function checkLocks(repository: RepositoryPlan): Finding[] {
 /** On a versioned bucket, only the undelete window protects against a stolen writer key. */
 function checkVersions({ name, s3 }: RepositoryPlan): Finding[] {
   const { immutableDays, undeleteDays, versioning } = s3?.facts ?? {};
-  if (versioning !== true || undeleteDays === undefined || isUnknown(undeleteDays) || undeleteDays >= UNDELETE_DAYS_MIN) return [];
+  if (versioning !== true || undeleteDays === undefined || isUnknown(undeleteDays) || undeleteDays >= UNDELETE_DAYS_MIN)
+    return [];
   if (immutableDays !== undefined && immutableDays >= UNDELETE_DAYS_MIN) return [];
   const fact = `deleted or overwritten objects are gone after ${undeleteDays} days: an attack must be noticed sooner`;
   return [finding("PB036", `repositories.${name}.at`, fact, `set undeleteDays: 14 (at least ${UNDELETE_DAYS_MIN})`)];

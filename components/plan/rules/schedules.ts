@@ -3,7 +3,14 @@ import { repositoriesWithFulls } from "../storage/copies";
 import { findRepoIndex } from "../model/defaults";
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
-import { type CalendarMinute, firstMeeting, isTimeZone, parseCron, type RunTime, type Schedule } from "../schedule/schedule";
+import {
+  type CalendarMinute,
+  firstMeeting,
+  isTimeZone,
+  parseCron,
+  type RunTime,
+  type Schedule,
+} from "../schedule/schedule";
 import { isWithin } from "./values";
 
 const DAY_NAMES = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
@@ -30,7 +37,8 @@ export function checkTime(schedule: RunTime, path: string): Finding[] {
   if (!isWithin(schedule.jitterSeconds, 0, 86400))
     findings.push(finding("PB023", `${path}.jitterSeconds`, `${schedule.jitterSeconds} is outside 0 to 86400`, ""));
   if (!isWithin(schedule.deadlineSeconds, 60, 604800)) {
-    findings.push(finding("PB023", `${path}.deadlineSeconds`, `${schedule.deadlineSeconds} is outside 60 to 604800`, ""));
+    const fact = `${schedule.deadlineSeconds} is outside 60 to 604800`;
+    findings.push(finding("PB023", `${path}.deadlineSeconds`, fact, ""));
   }
   return findings;
 }
@@ -39,9 +47,14 @@ function checkSchedule(schedule: Schedule, plan: DatabasePlan): Finding[] {
   const path = `schedules.${schedule.name}`;
   const findings = checkTime(schedule, path);
   const names = plan.repositories.map((repository) => repository.name);
-  const strangers = schedule.repositories.filter((name) => !names.includes(name) && (findRepoIndex(name) === null || !names.includes(name)));
+  const strangers = schedule.repositories.filter(
+    (name) => !names.includes(name) && (findRepoIndex(name) === null || !names.includes(name)),
+  );
   if (names.length > 0 && (strangers.length > 0 || schedule.repoKeys.length === 0)) {
-    const fact = strangers.length > 0 ? `${strangers.join(", ")} is not a repository of this database` : "the list of repositories is empty";
+    const fact =
+      strangers.length > 0
+        ? `${strangers.join(", ")} is not a repository of this database`
+        : "the list of repositories is empty";
     const hint = `use names from ${names.join(", ")}, or leave it out for all`;
     findings.push(finding("PB026", `${path}.repositories`, fact, hint));
   } else if (plan.kind === "host" && schedule.repoKeys.length > 1 && schedule.repoKeys.length < names.length) {
@@ -81,7 +94,9 @@ function checkCoverage(plan: DatabasePlan): Finding[] {
   const full = new Set(repositoriesWithFulls(plan).map((repository) => repository.key));
   return plan.repositories.flatMap((repository) => {
     if (repository.key === 0 || full.has(repository.key)) return [];
-    const scheduled = plan.schedules.filter((schedule) => schedule.repoKeys.includes(repository.key)).map((schedule) => schedule.name);
+    const scheduled = plan.schedules
+      .filter((schedule) => schedule.repoKeys.includes(repository.key))
+      .map((schedule) => schedule.name);
     if (scheduled.length === 0) {
       const fact = "no schedule sends a backup there, and WAL alone restores nothing";
       const hint = `add ${repository.name} to schedules.full.repositories, or leave that out to send full backups to all repositories`;

@@ -19,8 +19,10 @@ export function checkSilence({ silence }: DatabasePlan, findings: readonly Findi
       const hint = "use the code that the log names, such as PB009";
       return [finding("PB024", path, `"${code}" is not the code of a finding`, hint)];
     }
-    if (rule.severity === "error") return [finding("PB024", path, `${code} is an error: it cannot be silenced`, "fix what it names")];
-    if (!isReason(reason)) return [finding("PB024", path, `${code} is silenced without a reason`, "write why it is acceptable here")];
+    if (rule.severity === "error")
+      return [finding("PB024", path, `${code} is an error: it cannot be silenced`, "fix what it names")];
+    if (!isReason(reason))
+      return [finding("PB024", path, `${code} is silenced without a reason`, "write why it is acceptable here")];
     if (DEFERRED_CODES.includes(code) || findings.some((finding) => finding.code === code)) return [];
     const hint = "remove it, so that the finding shows when the problem returns";
     return [finding("PB025", path, `${code} is silenced but does not apply`, hint)];

@@ -4,7 +4,17 @@
  */
 import type { RunbookScenario, RunbookStep } from "./runbookDocument";
 import type { RepositoryNode } from "../topology/topology";
-import { backupNow, type ClusterTarget, condition, inPostgres, isOurs, look, proof, verb, waitReady } from "./clusterTarget";
+import {
+  backupNow,
+  type ClusterTarget,
+  condition,
+  inPostgres,
+  isOurs,
+  look,
+  proof,
+  verb,
+  waitReady,
+} from "./clusterTarget";
 import { lostAnswer, repositoryText } from "./order";
 
 export function failover(target: ClusterTarget): RunbookScenario {
@@ -63,10 +73,17 @@ export function archivingFails(target: ClusterTarget): RunbookScenario {
     when: "The alert says so, or the volume of the WAL fills up. No data are lost yet: PostgreSQL keeps every segment until it is archived. Never delete files in pg_wal.",
     steps: [
       { text: "See why: the operator keeps the last error.", commands: [condition(target, "ContinuousArchiving")] },
-      ...(isOurs(target) ? [{ text: "See which repository it is, and which WAL it lacks.", commands: [verb(target, "status")] }] : []),
+      ...(isOurs(target)
+        ? [{ text: "See which repository it is, and which WAL it lacks.", commands: [verb(target, "status")] }]
+        : []),
       {
         text: "See how many segments wait, and how much space is left for them.",
-        commands: [inPostgres(target, "sh -c 'ls $PGDATA/pg_wal/archive_status | grep -c ready$; df -h $PGDATA $PGDATA/pg_wal/'")],
+        commands: [
+          inPostgres(
+            target,
+            "sh -c 'ls $PGDATA/pg_wal/archive_status | grep -c ready$; df -h $PGDATA $PGDATA/pg_wal/'",
+          ),
+        ],
       },
       {
         text: "If space gets short, enlarge the volume first (storageGiB or walStorage in the program; the storage class must allow it).",
@@ -98,16 +115,22 @@ export function archivingFails(target: ClusterTarget): RunbookScenario {
 
 export function asleep(target: ClusterTarget): RunbookScenario {
   const { cluster, namespace } = target;
-  const annotate = (state: string): string => `kubectl annotate -n ${namespace} cluster ${cluster} --overwrite cnpg.io/hibernation=${state}`;
+  const annotate = (state: string): string =>
+    `kubectl annotate -n ${namespace} cluster ${cluster} --overwrite cnpg.io/hibernation=${state}`;
   return {
     id: "asleep",
     title: "Hibernate it, and wake it",
     when: "To prevent writes during an investigation, or to save cost for a while. Its volumes stay; its pods go.",
     steps: [
-      ...(isOurs(target) ? [{ text: "First bring the newest WAL into every repository.", commands: [verb(target, "check")] }] : []),
+      ...(isOurs(target)
+        ? [{ text: "First bring the newest WAL into every repository.", commands: [verb(target, "check")] }]
+        : []),
       {
         text: "Hibernate it.",
-        commands: [annotate("on"), `kubectl wait -n ${namespace} --for=condition=cnpg.io/hibernation --timeout=10m cluster/${cluster}`],
+        commands: [
+          annotate("on"),
+          `kubectl wait -n ${namespace} --for=condition=cnpg.io/hibernation --timeout=10m cluster/${cluster}`,
+        ],
       },
       { text: "Wake it.", commands: [annotate("off")] },
       {
@@ -119,23 +142,38 @@ export function asleep(target: ClusterTarget): RunbookScenario {
   };
 }
 
-export function repositoryLost(target: ClusterTarget, repository: RepositoryNode, all: readonly RepositoryNode[]): RunbookScenario {
+export function repositoryLost(
+  target: ClusterTarget,
+  repository: RepositoryNode,
+  all: readonly RepositoryNode[],
+): RunbookScenario {
   const others = all.filter(({ key }) => key !== repository.key);
   const [other] = others;
   const has =
-    other === undefined ? "No other repository has its backups." : `Until then ${others.map(({ name }) => name).join(" and ")} alone can restore.`;
+    other === undefined
+      ? "No other repository has its backups."
+      : `Until then ${others.map(({ name }) => name).join(" and ")} alone can restore.`;
   return {
     id: lostAnswer(repository).scenario,
     title: `${repositoryText(repository)} is lost`,
     when: `The cluster is well; its backups there are not. ${has}`,
     steps: [
-      { text: "Repair the storage, or declare another location under the same key in the program.", commands: ["pulumi up"] },
-      ...(isOurs(target) ? fillAgain(target, repository, other) : [{ text: "Take a full backup into it.", commands: [backupNow(target)] }]),
+      {
+        text: "Repair the storage, or declare another location under the same key in the program.",
+        commands: ["pulumi up"],
+      },
+      ...(isOurs(target)
+        ? fillAgain(target, repository, other)
+        : [{ text: "Take a full backup into it.", commands: [backupNow(target)] }]),
     ],
   };
 }
 
-function fillAgain(target: ClusterTarget, repository: RepositoryNode, other: RepositoryNode | undefined): RunbookStep[] {
+function fillAgain(
+  target: ClusterTarget,
+  repository: RepositoryNode,
+  other: RepositoryNode | undefined,
+): RunbookStep[] {
   const fill =
     other === undefined
       ? { text: "Take a full backup into it.", commands: [verb(target, `backup --type=full --repo=${repository.key}`)] }
@@ -185,7 +223,11 @@ export function keysLost(target: ClusterTarget, repositories: readonly Repositor
 function firstOfNew(target: ClusterTarget): RunbookStep[] {
   if (!isOurs(target))
     return [
-      { text: "Then, when all instances are well again, take a full backup.", isOptional: true, commands: [waitReady(target), backupNow(target)] },
+      {
+        text: "Then, when all instances are well again, take a full backup.",
+        isOptional: true,
+        commands: [waitReady(target), backupNow(target)],
+      },
     ];
   return [
     {

@@ -19,7 +19,14 @@ export function pointInTime(target: ClusterTarget, repositories: readonly Reposi
     id: "time",
     title: "A new cluster from a point in time",
     when: `Data are wrong, and everything after the chosen time may be lost. Choose the time just before the first wrong transaction, in UTC. Restores from ${repositories.map(({ name }) => name).join(", then ")}.`,
-    steps: [look(target), ...seek(target, ""), STOP_WRITING, ...made(target, ', target: { time: "<TIME>" }'), lead(target), farewell(target)],
+    steps: [
+      look(target),
+      ...seek(target, ""),
+      STOP_WRITING,
+      ...made(target, ', target: { time: "<TIME>" }'),
+      lead(target),
+      farewell(target),
+    ],
   };
 }
 
@@ -41,7 +48,10 @@ export function snapshot(target: ClusterTarget, repositories: readonly Repositor
         ? "There is no archive: only the state of a snapshot can be restored, and nothing after it."
         : "Copying from a repository would take too long, and the storage of the cluster is well. WAL after the snapshot comes from the repositories.",
     steps: [
-      { text: "Choose the snapshot.", commands: [`kubectl get -n ${target.namespace} volumesnapshot -l cnpg.io/cluster=${target.cluster}`] },
+      {
+        text: "Choose the snapshot.",
+        commands: [`kubectl get -n ${target.namespace} volumesnapshot -l cnpg.io/cluster=${target.cluster}`],
+      },
       ...made(target, ', snapshot: { storage: "<SNAPSHOT>" }', repositories.length > 0),
       lead(target),
       farewell(target),
@@ -64,7 +74,12 @@ export function table(target: ClusterTarget): RunbookScenario {
       ...made(target, ', target: { time: "<TIME>" }'),
       {
         text: "In the new cluster, move the table into a separate schema: indexes, constraints and sequences move with it.",
-        commands: [inPostgres(restored, psql(`-c "create schema recovered" -c "alter table <SCHEMA>.<TABLE> set schema recovered"`))],
+        commands: [
+          inPostgres(
+            restored,
+            psql(`-c "create schema recovered" -c "alter table <SCHEMA>.<TABLE> set schema recovered"`),
+          ),
+        ],
       },
       {
         text: "Copy the schema through a file, so that an incomplete copy is never used. It does not touch production's own tables.",
@@ -73,7 +88,10 @@ export function table(target: ClusterTarget): RunbookScenario {
           `${inPostgres(target, psql("-q --single-transaction"), "-i ")} < recovered.sql`,
         ],
       },
-      { text: "Compare: the same two numbers on both sides.", commands: [inPostgres(restored, compare), inPostgres(target, compare)] },
+      {
+        text: "Compare: the same two numbers on both sides.",
+        commands: [inPostgres(restored, compare), inPostgres(target, compare)],
+      },
       {
         text: "If production has lost the table, move it into its schema.",
         isOptional: true,
@@ -85,14 +103,20 @@ export function table(target: ClusterTarget): RunbookScenario {
         commands: [
           inPostgres(
             target,
-            psql('-c "insert into <SCHEMA>.<TABLE> overriding system value select * from recovered.<TABLE> on conflict do nothing"'),
+            psql(
+              '-c "insert into <SCHEMA>.<TABLE> overriding system value select * from recovered.<TABLE> on conflict do nothing"',
+            ),
           ),
         ],
       },
       {
         text: `Clean up: the schema in production, then CnpgRestore ${restored.cluster} in the program (it is protected: the first command allows it).`,
         isOptional: true,
-        commands: [inPostgres(target, psql('-c "drop schema recovered cascade"')), "pulumi state unprotect <URN>", "pulumi up"],
+        commands: [
+          inPostgres(target, psql('-c "drop schema recovered cascade"')),
+          "pulumi state unprotect <URN>",
+          "pulumi up",
+        ],
       },
     ],
   };
@@ -113,14 +137,19 @@ export function namespaceLost(target: ClusterTarget, repositories: readonly Repo
         isOptional: true,
         commands: ["kubectl get deployment -A -l app.kubernetes.io/name=cloudnative-pg"],
       },
-      { text: "Create the namespace again, if the stack does not.", commands: [`kubectl create namespace ${namespace}`] },
+      {
+        text: "Create the namespace again, if the stack does not.",
+        commands: [`kubectl create namespace ${namespace}`],
+      },
       { text: "The state of the stack still lists the lost resources: refresh it.", commands: ["pulumi refresh"] },
       {
         text:
           `In the program, replace ${old} by this: otherwise ${isAttached ? "the update would look for a cluster that is gone" : "the update would create an empty cluster"}. ${args} are its ` +
           `arguments${isAttached ? ", without clusterName and with storageGiB, image, libraries and parameters of the old manifest" : ""}, ` +
           `kept in a constant. ${OTHER(cluster)}` +
-          (repositories.length > 1 ? ` If one of the repositories is lost too, name the others in source: from: ["${repositories[1]?.name}"].` : ""),
+          (repositories.length > 1
+            ? ` If one of the repositories is lost too, name the others in source: from: ["${repositories[1]?.name}"].`
+            : ""),
         language: "ts",
         commands: [
           `new CnpgRestore("${cluster}-restored", {`,
@@ -153,7 +182,10 @@ function seek(target: ClusterTarget, args: string): RunbookStep[] {
   ];
 }
 
-const STOP_WRITING: RunbookStep = { text: "Stop all writers: the new cluster will lack every transaction after the chosen time.", commands: [] };
+const STOP_WRITING: RunbookStep = {
+  text: "Stop all writers: the new cluster will lack every transaction after the chosen time.",
+  commands: [],
+};
 
 /** From the program to a new cluster with backups. */
 function made(target: ClusterTarget, source: string, hasArchive = true): RunbookStep[] {
@@ -213,7 +245,10 @@ function awaited(target: ClusterTarget, hasArchive: boolean): RunbookStep[] {
 }
 
 function lead(target: ClusterTarget, more = ""): RunbookStep {
-  return { text: `Point the applications to ${restoredTarget(target).cluster}-rw.${target.namespace}.svc.${more}`, commands: [] };
+  return {
+    text: `Point the applications to ${restoredTarget(target).cluster}-rw.${target.namespace}.svc.${more}`,
+    commands: [],
+  };
 }
 
 /** Hibernation prevents accidental writes and keeps the data. */

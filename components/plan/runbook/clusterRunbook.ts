@@ -13,7 +13,11 @@ import { lostAnswer } from "./order";
 type ClusterRunbook = Pick<DatabaseRunbook, "what" | "where" | "decisions" | "measuredBy" | "scenarios" | "keys">;
 
 /** @param repositories with full backups, in the order to try */
-export function clusterScenarios(database: DatabaseNode, repositories: readonly RepositoryNode[], topology: Topology): ClusterRunbook {
+export function clusterScenarios(
+  database: DatabaseNode,
+  repositories: readonly RepositoryNode[],
+  topology: Topology,
+): ClusterRunbook {
   const target = targetOf(database, topology);
   const [first, ...others] = repositories;
   const hasSnapshots = engineOf(database.engine).snapshots || database.volumeSnapshots !== undefined;
@@ -30,7 +34,12 @@ export function clusterScenarios(database: DatabaseNode, repositories: readonly 
       ...(target.instances > 1 ? [instanceLost(target)] : []),
       ...(first === undefined
         ? []
-        : [latest(target, repositories), namespaceLost(target, repositories), pointInTime(target, repositories), table(target)]),
+        : [
+            latest(target, repositories),
+            namespaceLost(target, repositories),
+            pointInTime(target, repositories),
+            table(target),
+          ]),
       ...(hasSnapshots ? [snapshot(target, repositories)] : []),
       ...others.map((repository) => fromRepository(target, repository)),
       ...(first === undefined ? [] : [archivingFails(target)]),
@@ -58,12 +67,20 @@ function decisions(target: ClusterTarget, repositories: readonly RepositoryNode[
       answers: [
         { answer: "yes: its volumes, or the Cluster object; the namespace is there", scenario: "latest" },
         { answer: "yes, and the namespace or Kubernetes too", scenario: "namespace-lost" },
-        ...(second === undefined ? [] : [{ answer: "yes, and the first repository is lost or damaged too", scenario: `repository-${second.key}` }]),
+        ...(second === undefined
+          ? []
+          : [{ answer: "yes, and the first repository is lost or damaged too", scenario: `repository-${second.key}` }]),
       ],
     },
-    { question: "Is the cluster well, but archiving fails or WAL fills its volume?", answers: [{ answer: "yes", scenario: "archiving" }] },
+    {
+      question: "Is the cluster well, but archiving fails or WAL fills its volume?",
+      answers: [{ answer: "yes", scenario: "archiving" }],
+    },
     { question: "Is a repository lost, while the cluster is well?", answers: repositories.map(lostAnswer) },
-    { question: "Is a key or a passphrase lost, or known to others?", answers: [{ answer: "yes", scenario: "keys-lost" }] },
+    {
+      question: "Is a key or a passphrase lost, or known to others?",
+      answers: [{ answer: "yes", scenario: "keys-lost" }],
+    },
     { question: "Must it stop during an investigation?", answers: [{ answer: "yes", scenario: "asleep" }] },
   ];
 }

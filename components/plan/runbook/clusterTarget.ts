@@ -18,7 +18,15 @@ export interface ClusterTarget {
 
 export function targetOf(database: DatabaseNode, { schedules }: Pick<Topology, "schedules">): ClusterTarget {
   const { attached = false, cluster = "", engine, instances = 1, namespace = "", stanza } = database;
-  return { cluster, engine, instances, isAttached: attached, namespace, stanza, fullCron: schedules.find(({ type }) => type === "full")?.cron };
+  return {
+    cluster,
+    engine,
+    instances,
+    isAttached: attached,
+    namespace,
+    stanza,
+    fullCron: schedules.find(({ type }) => type === "full")?.cron,
+  };
 }
 
 /** Only the runtime has a command line in pods. */
@@ -51,7 +59,10 @@ export function look(target: ClusterTarget): RunbookStep {
     text: isOurs(target)
       ? "See the state: instances, backups, the recovery window of each repository, and what needs attention."
       : "See the state: instances and backups.",
-    commands: [`kubectl get -n ${namespace} cluster,backup,pod -l cnpg.io/cluster=${cluster}`, ...(isOurs(target) ? [verb(target, "status")] : [])],
+    commands: [
+      `kubectl get -n ${namespace} cluster,backup,pod -l cnpg.io/cluster=${cluster}`,
+      ...(isOurs(target) ? [verb(target, "status")] : []),
+    ],
   };
 }
 
@@ -59,16 +70,25 @@ export function look(target: ClusterTarget): RunbookStep {
 export function backupNow({ cluster, engine, namespace }: ClusterTarget): string {
   const { plugin } = engineOf(engine);
   const { fullBackup: parameters, name } = plugin ?? { name: "" };
-  const method = plugin === null ? { method: "volumeSnapshot" } : { method: "plugin", pluginConfiguration: { name, ...given({ parameters }) } };
+  const method =
+    plugin === null
+      ? { method: "volumeSnapshot" }
+      : { method: "plugin", pluginConfiguration: { name, ...given({ parameters }) } };
   // On a quiet cluster a backup from a standby would wait for the end of the current segment.
   const spec = { cluster: { name: cluster }, target: "primary", ...method };
-  const backup = { apiVersion: "postgresql.cnpg.io/v1", kind: "Backup", metadata: { generateName: `${cluster}-now-`, namespace }, spec };
+  const backup = {
+    apiVersion: "postgresql.cnpg.io/v1",
+    kind: "Backup",
+    metadata: { generateName: `${cluster}-now-`, namespace },
+    spec,
+  };
   return `echo '${JSON.stringify(backup)}' | kubectl create -f -`;
 }
 
 /** The last step of every change to a cluster. */
 export function proof(target: ClusterTarget): RunbookStep {
-  if (isOurs(target)) return { text: "Prove that it archives into every repository.", commands: [verb(target, "check")] };
+  if (isOurs(target))
+    return { text: "Prove that it archives into every repository.", commands: [verb(target, "check")] };
   return { text: "Prove that it archives.", commands: [condition(target, "ContinuousArchiving")] };
 }
 

@@ -22,9 +22,13 @@ import { isUnknown } from "../model/unknown";
  */
 export function runbookOf(topology: Topology, measured: Measured | null = null): DatabaseRunbook | null {
   const [database] = topology.databases;
-  if (database === undefined || [database.name, database.stanza, database.namespace, database.cluster].some(isUnknown)) return null;
+  if (database === undefined || [database.name, database.stanza, database.namespace, database.cluster].some(isUnknown))
+    return null;
   const repositories = byReach(topology);
-  const own = database.kind === "host" ? hostScenarios(database, repositories) : clusterScenarios(database, repositories, topology);
+  const own =
+    database.kind === "host"
+      ? hostScenarios(database, repositories)
+      : clusterScenarios(database, repositories, topology);
   return {
     name: database.name,
     state: createHash("sha256")
@@ -41,23 +45,31 @@ export function runbookOf(topology: Topology, measured: Measured | null = null):
   };
 }
 
-function drillCommand({ elsewhere, name }: Topology["drills"][number], { cluster, command, kind, namespace }: DatabaseNode): string {
+function drillCommand(
+  { elsewhere, name }: Topology["drills"][number],
+  { cluster, command, kind, namespace }: DatabaseNode,
+): string {
   if (elsewhere === true) return `${OPERATOR_COMMAND} drill --name=${name}   # on the host that its FireDrill declares`;
-  if (kind === "host") return `${command === undefined || isUnknown(command) ? OPERATOR_COMMAND : command} drill --name=${name}`;
+  if (kind === "host")
+    return `${command === undefined || isUnknown(command) ? OPERATOR_COMMAND : command} drill --name=${name}`;
   const job = shellArgument(drillName(String(cluster), name));
   return `kubectl create job -n ${shellArgument(String(namespace))} --from=cronjob/${job} ${job}-now`;
 }
 
 function objectivesOf({ databases, drills, objectives }: Topology): string[] {
   const { pitrDays, rpoSeconds, rtoMinutes, worstCaseRpoSeconds } = objectives;
-  const waits = databases.some(({ streamIntervalSeconds }) => streamIntervalSeconds !== undefined) ? "streamed WAL" : "archive_timeout";
+  const waits = databases.some(({ streamIntervalSeconds }) => streamIntervalSeconds !== undefined)
+    ? "streamed WAL"
+    : "archive_timeout";
   return [
     rpoSeconds === undefined ? "RPO: not declared" : `RPO declared: commits of at most ${rpoSeconds} s may be lost`,
     worstCaseRpoSeconds === undefined
       ? "RPO by configuration: not limited (no archive_timeout)"
       : `RPO by configuration, worst case: ${worstCaseRpoSeconds} s (${waits}, one push and one retry)`,
     rtoMinutes === undefined ? "RTO: not declared" : `RTO declared: ${rtoMinutes} minutes`,
-    ...(pitrDays === undefined ? [] : [`any point in time of the last ${pitrDays} days must be restorable from every repository`]),
+    ...(pitrDays === undefined
+      ? []
+      : [`any point in time of the last ${pitrDays} days must be restorable from every repository`]),
     drills.length === 0
       ? "no drills: nobody knows how long a restore takes"
       : `drilled: ${drills.map((drill) => `${drill.name} (${drill.cron}, from ${drillSourceText(drill)})`).join("; ")}`,

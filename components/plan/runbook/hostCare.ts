@@ -5,15 +5,28 @@ import { shellArgument } from "../host/hostCommand";
 import type { DatabaseNode, RepositoryNode } from "../topology/topology";
 import { lostAnswer, repositoryText } from "./order";
 
-export function archivingFails(program: string, { command, dataDirectory, engine, stanza }: DatabaseNode): RunbookScenario {
+export function archivingFails(
+  program: string,
+  { command, dataDirectory, engine, stanza }: DatabaseNode,
+): RunbookScenario {
   const hasAgent = engineOf(engine).own && command?.includes("runtime.cjs") !== true;
   return {
     id: "archiving",
     title: "Archiving fails",
     when: "The alert says so, or the disk of the WAL fills up. No data are lost yet: PostgreSQL keeps every segment until it is archived. Never delete files in pg_wal.",
     steps: [
-      { text: "See which repository it is, which WAL it lacks, and how many segments wait.", commands: [`${program} status`] },
-      ...(hasAgent ? [{ text: "See the agent's log.", commands: [`sudo journalctl --no-pager -n 50 -u pgbackstop-${stanza}-agent.service`] }] : []),
+      {
+        text: "See which repository it is, which WAL it lacks, and how many segments wait.",
+        commands: [`${program} status`],
+      },
+      ...(hasAgent
+        ? [
+            {
+              text: "See the agent's log.",
+              commands: [`sudo journalctl --no-pager -n 50 -u pgbackstop-${stanza}-agent.service`],
+            },
+          ]
+        : []),
       {
         text: "See how much space is left. If it gets short, free space on that disk, but not in the data directory.",
         commands: [`sudo df -h ${shellArgument(String(dataDirectory))}`],
@@ -30,18 +43,32 @@ export function archivingFails(program: string, { command, dataDirectory, engine
   };
 }
 
-export function repositoryLost(program: string, repository: RepositoryNode, all: readonly RepositoryNode[]): RunbookScenario {
+export function repositoryLost(
+  program: string,
+  repository: RepositoryNode,
+  all: readonly RepositoryNode[],
+): RunbookScenario {
   const others = all.filter(({ key }) => key !== repository.key);
   const has =
-    others.length === 0 ? "No other repository has its backups." : `Until then ${others.map(({ name }) => name).join(" and ")} alone can restore.`;
+    others.length === 0
+      ? "No other repository has its backups."
+      : `Until then ${others.map(({ name }) => name).join(" and ")} alone can restore.`;
   return {
     id: lostAnswer(repository).scenario,
     title: `${repositoryText(repository)} is lost`,
     when: `The database is well; its backups there are not. ${has}`,
     steps: [
-      { text: "Repair the storage, or declare another location under the same key in the program.", commands: ["pulumi up"] },
+      {
+        text: "Repair the storage, or declare another location under the same key in the program.",
+        commands: ["pulumi up"],
+      },
       ...(others[0] === undefined
-        ? [{ text: "Take a full backup into it.", commands: [`${program} backup --type=full --repo=${repository.key}`] }]
+        ? [
+            {
+              text: "Take a full backup into it.",
+              commands: [`${program} backup --type=full --repo=${repository.key}`],
+            },
+          ]
         : [
             {
               text: `Copy backups and WAL from ${others[0].name}, so that it reaches back as far.`,
@@ -53,7 +80,11 @@ export function repositoryLost(program: string, repository: RepositoryNode, all:
   };
 }
 
-export function keysLost(program: string, { keysIn }: DatabaseNode, repositories: readonly RepositoryNode[]): RunbookScenario {
+export function keysLost(
+  program: string,
+  { keysIn }: DatabaseNode,
+  repositories: readonly RepositoryNode[],
+): RunbookScenario {
   const encrypted = repositories.filter((repository) => repository.encrypted).map(({ name }) => name);
   return {
     id: "keys-lost",

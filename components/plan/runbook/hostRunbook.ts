@@ -57,7 +57,9 @@ function decisions(database: DatabaseNode, repositories: readonly RepositoryNode
       answers: [
         { answer: "yes, and the time is known: go back to just before it", scenario: "time" },
         { answer: "yes, in a table or two, and everything else must stay", scenario: "table" },
-        ...(hasZfs(database) ? [{ answer: "yes, minutes ago, and everything since may be lost", scenario: "snapshot" }] : []),
+        ...(hasZfs(database)
+          ? [{ answer: "yes, minutes ago, and everything since may be lost", scenario: "snapshot" }]
+          : []),
         { answer: "yes, and the state of an old backup is wanted", scenario: "set" },
       ],
     },
@@ -65,12 +67,20 @@ function decisions(database: DatabaseNode, repositories: readonly RepositoryNode
       question: "Are data damaged or gone (disk, file system, deleted directory)?",
       answers: [
         { answer: "yes: restore the newest state", scenario: "latest" },
-        ...(second === undefined ? [] : [{ answer: "yes, and the first repository is lost or damaged too", scenario: `repository-${second.key}` }]),
+        ...(second === undefined
+          ? []
+          : [{ answer: "yes, and the first repository is lost or damaged too", scenario: `repository-${second.key}` }]),
       ],
     },
-    { question: "Is the database well, but archiving fails or WAL fills the disk?", answers: [{ answer: "yes", scenario: "archiving" }] },
+    {
+      question: "Is the database well, but archiving fails or WAL fills the disk?",
+      answers: [{ answer: "yes", scenario: "archiving" }],
+    },
     { question: "Is a repository lost, while the database is well?", answers: repositories.map(lostAnswer) },
-    { question: "Is a key or a passphrase lost, or known to others?", answers: [{ answer: "yes", scenario: "keys-lost" }] },
+    {
+      question: "Is a key or a passphrase lost, or known to others?",
+      answers: [{ answer: "yes", scenario: "keys-lost" }],
+    },
   ];
 }
 
@@ -85,7 +95,10 @@ function look(program: string): RunbookStep {
 function after(program: string): RunbookStep[] {
   return [
     { text: "Prove that it archives into every repository again.", commands: [`${program} check`] },
-    { text: "Take a full backup: the recovered database writes a new timeline.", commands: [`${program} backup --type=full`] },
+    {
+      text: "Take a full backup: the recovered database writes a new timeline.",
+      commands: [`${program} backup --type=full`],
+    },
     { text: "Verify everything that is stored.", commands: [`${program} verify`] },
   ];
 }
@@ -123,7 +136,10 @@ function pointInTime(program: string): RunbookScenario {
         isOptional: true,
         commands: [`${program} find`],
       },
-      { text: "Stop all writers: the recovered database will lack every transaction after the chosen time.", commands: [] },
+      {
+        text: "Stop all writers: the recovered database will lack every transaction after the chosen time.",
+        commands: [],
+      },
       recovery(program, 'recover --type=time --target="<TIME>"'),
       ...after(program),
     ],
@@ -138,7 +154,10 @@ function table(program: string): RunbookScenario {
     when: "A table was dropped, or rows of it were deleted or changed, and everything else written since must stay. Production continues meanwhile.",
     steps: [
       look(program),
-      { text: "Archive pending WAL: a time is restorable once its WAL is in a repository.", commands: [`${program} check`] },
+      {
+        text: "Archive pending WAL: a time is restorable once its WAL is in a repository.",
+        commands: [`${program} check`],
+      },
       {
         text:
           "Find the transaction: this lists those of the last hour that destroyed part of the table (--from and --to for another span). What stands behind just before it " +
@@ -169,7 +188,11 @@ function namedSet(program: string): RunbookScenario {
     id: "set",
     title: "Restore one backup by its label",
     when: "Restores an old backup: the state at its end, and everything archived since, unless you add a target time.",
-    steps: [{ text: "Choose the label.", commands: [`${program} info`] }, recovery(program, "recover --set=<LABEL>"), ...after(program)],
+    steps: [
+      { text: "Choose the label.", commands: [`${program} info`] },
+      recovery(program, "recover --set=<LABEL>"),
+      ...after(program),
+    ],
   };
 }
 
@@ -189,7 +212,11 @@ function snapshot(program: string): RunbookScenario {
   };
 }
 
-function hostLost(program: string, { dataDirectory, name }: DatabaseNode, repositories: readonly RepositoryNode[]): RunbookScenario {
+function hostLost(
+  program: string,
+  { dataDirectory, name }: DatabaseNode,
+  repositories: readonly RepositoryNode[],
+): RunbookScenario {
   const lost = repositories.filter(({ failureDomain }) => failureDomain === OF_THE_HOST);
   const [left] = repositories.filter((repository) => !lost.includes(repository));
   // Without this a recovery would wait forever beside an empty repository.
@@ -207,7 +234,10 @@ function hostLost(program: string, { dataDirectory, name }: DatabaseNode, reposi
       {
         text: "If the installation created an empty cluster there: stop it, and rename its directory.",
         isOptional: true,
-        commands: ["sudo systemctl stop 'postgresql*'", `sudo mv ${directory} ${shellArgument(`${String(dataDirectory)}.empty`)}`],
+        commands: [
+          "sudo systemctl stop 'postgresql*'",
+          `sudo mv ${directory} ${shellArgument(`${String(dataDirectory)}.empty`)}`,
+        ],
       },
       {
         text: `Remove the lost machine from the stack's state: otherwise the update tries to tidy up there, and fails. The first command prints the address (URN) for the second one: it ends in ::${name}-host.`,
@@ -236,7 +266,10 @@ function hostLost(program: string, { dataDirectory, name }: DatabaseNode, reposi
 }
 
 function keysOf({ keysIn }: DatabaseNode, { encrypted, keyFiles, kind, name }: RepositoryNode): string[] {
-  const onHost = keyFiles === undefined ? `on the host below ${keysIn ?? "/etc/pgbackstop"}` : `on the host in ${keyFiles.join(", ")}`;
+  const onHost =
+    keyFiles === undefined
+      ? `on the host below ${keysIn ?? "/etc/pgbackstop"}`
+      : `on the host in ${keyFiles.join(", ")}`;
   const source = keyFiles === undefined ? "the configuration of the stack" : "the source of these files";
   return [
     ...(kind === "posix" ? [] : [`${name}: the key of the service is in ${source}, and ${onHost}`]),

@@ -44,9 +44,13 @@ export function parseMeasured(text: string): Measured {
   if (!isRecord(value)) throw new MeasuredError("this JSON is not an object");
   const { repos, stanza, version } = value;
   if (typeof stanza !== "string" || typeof version !== "number")
-    throw new MeasuredError("this JSON is neither of pgbackstop status --output=json nor of pgbackstop drill --output=json");
+    throw new MeasuredError(
+      "this JSON is neither of pgbackstop status --output=json nor of pgbackstop drill --output=json",
+    );
   if (version !== 1)
-    throw new MeasuredError(`version ${version} of the measurements is unknown, only 1 is supported: use the pgbackstop that wrote it`);
+    throw new MeasuredError(
+      `version ${version} of the measurements is unknown, only 1 is supported: use the pgbackstop that wrote it`,
+    );
   const rows = Array.isArray(repos) ? repos.flatMap(statusRow) : [drillRow(value)];
   return { stanza, repositories: rows };
 }
@@ -56,20 +60,29 @@ export function joinMeasured(all: readonly Measured[]): Measured | null {
   const [first] = all;
   if (first === undefined) return null;
   const newest = new Map<number, MeasuredRepository>();
-  for (const one of all.flatMap(({ repositories }) => repositories).toSorted((left, right) => left.endedAtS - right.endedAtS)) {
+  for (const one of all
+    .flatMap(({ repositories }) => repositories)
+    .toSorted((left, right) => left.endedAtS - right.endedAtS)) {
     newest.set(one.key, { ...one, rpo: one.rpo ?? newest.get(one.key)?.rpo ?? null });
   }
   return { stanza: first.stanza, repositories: [...newest.values()] };
 }
 
 /** A line for each repository, also for one that was never drilled. */
-export function measuredRows(measured: Measured, repositories: readonly RepositoryNode[], objectives: ObjectivesNode): MeasuredRow[] {
+export function measuredRows(
+  measured: Measured,
+  repositories: readonly RepositoryNode[],
+  objectives: ObjectivesNode,
+): MeasuredRow[] {
   const { rpoSeconds, rtoMinutes } = objectives;
   return repositories.map(({ key, name }): MeasuredRow => {
     const one = measured.repositories.find((each) => each.key === key);
     if (one === undefined) return { repository: name, drill: "never", rto: "not known", rpo: "not known" };
     const { endedAtS, ok, rpo, rtoMs } = one;
-    const rto = rtoMs === null ? "it did not open" : against(rtoMs / 1000, rtoMinutes === undefined ? undefined : rtoMinutes * 60);
+    const rto =
+      rtoMs === null
+        ? "it did not open"
+        : against(rtoMs / 1000, rtoMinutes === undefined ? undefined : rtoMinutes * 60);
     const lost =
       rpo === null
         ? "not measured"
@@ -104,7 +117,15 @@ function statusRow(value: unknown): MeasuredRepository[] {
   const { drill, key } = value;
   if (drill === null || drill === undefined) return [];
   if (!isRecord(drill) || !isTime(drill["ended"])) throw new MeasuredError(`the drill of repo${key} has no time`);
-  return [{ key, ok: drill["ok"] === true, endedAtS: drill["ended"], rtoMs: numberOf(drill["rtoMs"]), rpo: rpoOf(drill["rpo"], drill["ended"]) }];
+  return [
+    {
+      key,
+      ok: drill["ok"] === true,
+      endedAtS: drill["ended"],
+      rtoMs: numberOf(drill["rtoMs"]),
+      rpo: rpoOf(drill["rpo"], drill["ended"]),
+    },
+  ];
 }
 
 function drillRow({ endedAtS, ok, repo, rpo, rtoMs }: Readonly<Record<string, unknown>>): MeasuredRepository {
@@ -116,7 +137,9 @@ function rpoOf(value: unknown, drilledAtS: number): MeasuredRepository["rpo"] {
   if (!isRecord(value)) return null;
   const seconds = numberOf(value["seconds"]);
   const method = value["method"];
-  return seconds === null || typeof method !== "string" ? null : { seconds, method, endedAtS: isTime(value["ended"]) ? value["ended"] : drilledAtS };
+  return seconds === null || typeof method !== "string"
+    ? null
+    : { seconds, method, endedAtS: isTime(value["ended"]) ? value["ended"] : drilledAtS };
 }
 
 function isKey(value: unknown): value is number {

@@ -8,7 +8,9 @@ export function byReach(topology: Topology): RepositoryNode[] {
   const full = repositoriesWithFulls(topology);
   // No schedule of full backups: they may exist anyway, taken by hand or by the first update.
   const all = full.length === 0 ? topology.repositories : full;
-  return all.toSorted((left, right) => Number(left.offSite === true) - Number(right.offSite === true) || left.key - right.key);
+  return all.toSorted(
+    (left, right) => Number(left.offSite === true) - Number(right.offSite === true) || left.key - right.key,
+  );
 }
 
 /** `repo2 (s3://bucket/path, off-site)`. */

@@ -2,7 +2,8 @@
 import type { Placeholder, RunbookScenario } from "./runbookDocument";
 
 const TEXTS: Readonly<Record<string, string>> = {
-  TARGET: "options that find prints after just before it: --type=xid --target=48213 --target-exclusive --set=20261120-020000F",
+  TARGET:
+    "options that find prints after just before it: --type=xid --target=48213 --target-exclusive --set=20261120-020000F",
   LABEL: "a backup, as the command before it prints it: 20261120-020000F",
   SNAPSHOT: "a snapshot, as the command before it prints it",
   POD: "a pod, as the command before it prints it: orders-2",
@@ -19,8 +20,13 @@ const TIMES = { host: "2026-11-20 14:29:59+00", cnpg: "2026-11-20T14:29:59Z" } a
 
 /** Those that the scenarios use, in order of first use. */
 export function placeholdersOf(kind: keyof typeof TIMES, scenarios: readonly RunbookScenario[]): Placeholder[] {
-  const texts: Readonly<Record<string, string>> = { TIME: `just before the first wrong transaction, with its time zone: ${TIMES[kind]}`, ...TEXTS };
+  const texts: Readonly<Record<string, string>> = {
+    TIME: `just before the first wrong transaction, with its time zone: ${TIMES[kind]}`,
+    ...TEXTS,
+  };
   const commands = scenarios.flatMap(({ steps }) => steps).flatMap((step) => step.commands);
-  const names = new Set(commands.flatMap((command) => [...command.matchAll(/<([A-Z]+)>/g)].map(([, name]) => name ?? "")));
+  const names = new Set(
+    commands.flatMap((command) => [...command.matchAll(/<([A-Z]+)>/g)].map(([, name]) => name ?? "")),
+  );
   return [...names].flatMap((name) => (texts[name] === undefined ? [] : [{ name: `<${name}>`, text: texts[name] }]));
 }

@@ -28,7 +28,11 @@ export function resolveDrill(name: string, drill: DrillSettings): DrillPlan {
   };
 }
 
-export function resolveDrillChecks({ assertions = [], backupAgeHours, heartbeat }: DrillChecksSettings): DrillChecksPlan {
+export function resolveDrillChecks({
+  assertions = [],
+  backupAgeHours,
+  heartbeat,
+}: DrillChecksSettings): DrillChecksPlan {
   return {
     heartbeat: heartbeat === undefined ? undefined : statement(heartbeat),
     assertions: assertions.map(({ name, ...asked }) => ({ name, ...statement(asked) })),
@@ -41,7 +45,10 @@ function statement({ database, sql }: DrillStatementSettings): DrillStatement {
 }
 
 /** The declared repositories that a drill restores from: one, or several in turn. */
-export function drilledRepositories(drill: Pick<DrillPlan, "from" | "repositories">, repositories: readonly { readonly name: string }[]): string[] {
+export function drilledRepositories(
+  drill: Pick<DrillPlan, "from" | "repositories">,
+  repositories: readonly { readonly name: string }[],
+): string[] {
   const wanted = drill.from === undefined ? drill.repositories : [drill.from];
   return repositories.map(({ name }) => name).filter((name) => wanted === undefined || wanted.includes(name));
 }
@@ -61,7 +68,10 @@ export function ownDrills({ drills }: Pick<HostPlan, "drills">): readonly DrillP
  * Directory that a host's drill restores below. Beside the data directory: that file system is large enough for the
  * database and as fast as a real restore's target, so the measured time is realistic.
  */
-export function drillPath({ path }: Pick<DrillPlan, "path">, { dataDirectory }: Pick<HostPlan, "dataDirectory">): string {
+export function drillPath(
+  { path }: Pick<DrillPlan, "path">,
+  { dataDirectory }: Pick<HostPlan, "dataDirectory">,
+): string {
   return path ?? `${dataDirectory}-drill`;
 }
 

@@ -18,7 +18,8 @@ export function expectFullWithin(
   const schedule = plan.schedules.find((row) => row.type === "full" && row.repositories.includes(repository.name));
   const parsed = schedule === undefined ? null : parseCron(schedule.cron);
   const gapDays = parsed?.ok === true ? longestGapDays(parsed.cron) : null;
-  if (schedule === undefined || gapDays === null || !isTimeZone(schedule.timeZone)) return plan.firstBackup ? "ever" : undefined;
+  if (schedule === undefined || gapDays === null || !isTimeZone(schedule.timeZone))
+    return plan.firstBackup ? "ever" : undefined;
   return gapDays * DAY_S + schedule.jitterSeconds + schedule.deadlineSeconds + SLACK_S;
 }
 
@@ -27,7 +28,9 @@ const GRACE_S = 3600;
 const DURATION_S = 1800;
 
 /** Age at which these schedules' backups are late; null if they make none. */
-export function ageLimit(schedules: readonly Schedule[]): { readonly limitS: number; readonly gapMinutes: number } | null {
+export function ageLimit(
+  schedules: readonly Schedule[],
+): { readonly limitS: number; readonly gapMinutes: number } | null {
   const gapMinutes = longestGapMinutes(schedules);
   if (gapMinutes === null) return null;
   const jitterS = Math.max(...schedules.map(({ jitterSeconds }) => jitterSeconds));
@@ -36,6 +39,10 @@ export function ageLimit(schedules: readonly Schedule[]): { readonly limitS: num
 }
 
 /** Maximum age of the newest backup of any type; undefined if no schedule makes one. */
-export function expectBackupWithin({ schedules }: Pick<DatabasePlan, "schedules">, { name }: Pick<RepositoryPlan, "name">): number | undefined {
-  return ageLimit(schedules.filter(({ repositories, timeZone }) => repositories.includes(name) && isTimeZone(timeZone)))?.limitS;
+export function expectBackupWithin(
+  { schedules }: Pick<DatabasePlan, "schedules">,
+  { name }: Pick<RepositoryPlan, "name">,
+): number | undefined {
+  return ageLimit(schedules.filter(({ repositories, timeZone }) => repositories.includes(name) && isTimeZone(timeZone)))
+    ?.limitS;
 }

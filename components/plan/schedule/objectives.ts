@@ -41,7 +41,13 @@ export function worstCaseRpo({
   if (streamIntervalSeconds !== undefined) {
     const retrySeconds = Math.max(streamIntervalSeconds, RECONNECT_SECONDS);
     const totalSeconds = streamIntervalSeconds + PUSH_SECONDS + retrySeconds;
-    return { waitSeconds: streamIntervalSeconds, waitsFor: "streaming", pushSeconds: PUSH_SECONDS, retrySeconds, totalSeconds };
+    return {
+      waitSeconds: streamIntervalSeconds,
+      waitsFor: "streaming",
+      pushSeconds: PUSH_SECONDS,
+      retrySeconds,
+      totalSeconds,
+    };
   }
   if (archiveTimeoutSeconds === undefined || archiveTimeoutSeconds <= 0) return null;
   return {
@@ -61,5 +67,7 @@ export function archiveTimeoutFor(rpoSeconds: number | undefined): number | unde
 
 /** The same if streaming already meets the objective. */
 export function streamedTimeout(archiveTimeoutSeconds: number | undefined): number | undefined {
-  return archiveTimeoutSeconds === undefined ? undefined : Math.max(archiveTimeoutSeconds, STREAMED_TIMEOUT_MIN_SECONDS);
+  return archiveTimeoutSeconds === undefined
+    ? undefined
+    : Math.max(archiveTimeoutSeconds, STREAMED_TIMEOUT_MIN_SECONDS);
 }

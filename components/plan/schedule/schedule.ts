@@ -1,10 +1,11 @@
 /**
  * Five-field cron plus a time zone: parsed, checked, asked for its next run, and turned into systemd's OnCalendar.
  *
- * Fields are minute, hour, day of month, month, day of week; each is `*`, a number, a range, a list of those, with an optional step; months
- * and days also by their English three-letter names; Sunday is 0 or 7. When both day fields are restricted, cron runs on days that match
- * either of them; a field that begins with `*` counts as unrestricted, even `*` with a step (rules of cronie and Vixie cron). systemd always demands both,
- * so such a schedule becomes two OnCalendar lines.
+ * Fields are minute, hour, day of month, month, day of week; each is `*`, a number, a range, a list of those, with an
+ * optional step; months and days also by their English three-letter names; Sunday is 0 or 7. When both day fields are
+ * restricted, cron runs on days that match either of them; a field that begins with `*` counts as unrestricted, even
+ * `*` with a step (rules of cronie and Vixie cron). systemd always demands both, so such a schedule becomes two
+ * OnCalendar lines.
  */
 export const BACKUP_TYPES = ["full", "diff", "incr"] as const;
 export type BackupType = (typeof BACKUP_TYPES)[number];
@@ -71,7 +72,9 @@ const MEETING_DAYS = 373;
 const RATE_DAYS = 728;
 
 /** The parsed schedule, or the error. Pure. */
-export function parseCron(text: string): { readonly ok: true; readonly cron: Cron } | { readonly ok: false; readonly reason: string } {
+export function parseCron(
+  text: string,
+): { readonly ok: true; readonly cron: Cron } | { readonly ok: false; readonly reason: string } {
   const fields = text.trim().split(/\s+/);
   if (fields.length !== 5) {
     return {
@@ -145,7 +148,8 @@ export function nextRun(cron: Cron, from: CalendarMinute): CalendarMinute | null
 export function firstMeeting(left: Schedule, right: Schedule): CalendarMinute | null {
   const [a, b] = [parseCron(left.cron), parseCron(right.cron)];
   if (!a.ok || !b.ok) return null;
-  const hourMinutes = (cron: Cron): number[] => cron.hours.flatMap((hour) => cron.minutes.map((minute) => hour * 60 + minute));
+  const hourMinutes = (cron: Cron): number[] =>
+    cron.hours.flatMap((hour) => cron.minutes.map((minute) => hour * 60 + minute));
   const wanted = new Set(hourMinutes(b.cron));
   const times = hourMinutes(a.cron);
   const convert = left.timeZone === right.timeZone ? null : zoneConverter(left.timeZone, right.timeZone);
@@ -188,7 +192,10 @@ function offsetMs(timeMs: number, format: Intl.DateTimeFormat | null): number {
   if (format === null) return 0;
   const parts = format.formatToParts(timeMs);
   const value = (type: string): number => Number(parts.find((part) => part.type === type)?.value ?? 0);
-  return Date.UTC(value("year"), value("month") - 1, value("day"), value("hour"), value("minute")) - Math.floor(timeMs / 60_000) * 60_000;
+  return (
+    Date.UTC(value("year"), value("month") - 1, value("day"), value("hour"), value("minute")) -
+    Math.floor(timeMs / 60_000) * 60_000
+  );
 }
 
 function formatOf(timeZone: string): Intl.DateTimeFormat | null {
@@ -262,7 +269,9 @@ function longestGapOfZone(schedules: readonly Pick<Schedule, "cron">[]): number 
   for (let day = 0; day < RATE_DAYS; day++) {
     const date = new Date(first + day * 86_400_000);
     const running = crons.filter((cron) => runsOn(cron, date));
-    const times = running.flatMap((cron) => cron.hours.flatMap((hour) => cron.minutes.map((minute) => hour * 60 + minute)));
+    const times = running.flatMap((cron) =>
+      cron.hours.flatMap((hour) => cron.minutes.map((minute) => hour * 60 + minute)),
+    );
     for (const time of ascending(times)) {
       const at = day * 1440 + time;
       if (last !== null) longest = Math.max(longest ?? 0, at - last);
@@ -284,7 +293,8 @@ export function toOnCalendar(cron: Cron, timeZone: string): string[] {
   const month = valuesText(cron.months, FIELDS[3], two);
   const days = daysText(cron.daysOfWeek);
   const dates = valuesText(cron.daysOfMonth, FIELDS[2], two);
-  const line = (weekdays: string, monthDays: string): string => `${weekdays}*-${month}-${monthDays} ${time} ${timeZone}`;
+  const line = (weekdays: string, monthDays: string): string =>
+    `${weekdays}*-${month}-${monthDays} ${time} ${timeZone}`;
   return cron.anyDayField ? [line("", dates), line(days, "*")] : [line(days, dates)];
 }
 
@@ -303,7 +313,14 @@ function parseField(text: string, field: Field): readonly number[] | string {
     if (match === null) return `${field.name} "${text}" is not *, a number, a range, a list or a step of those`;
     const [, base, firstText, lastText, stepText] = match;
     const first = base === "*" ? field.min : valueOf(firstText ?? "", field);
-    const last = base === "*" ? field.max : lastText !== undefined ? valueOf(lastText, field) : stepText !== undefined ? field.max : first;
+    const last =
+      base === "*"
+        ? field.max
+        : lastText !== undefined
+          ? valueOf(lastText, field)
+          : stepText !== undefined
+            ? field.max
+            : first;
     const step = stepText === undefined ? 1 : Number(stepText);
     if (first === null || last === null) return `${field.name} "${part}" is outside ${field.min} to ${field.max}`;
     if (first > last) return `${field.name} "${part}" ends before it begins`;

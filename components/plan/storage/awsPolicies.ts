@@ -30,7 +30,14 @@ interface Statement {
 const OBJECT_ACTIONS: Readonly<Record<PolicyRole, readonly string[]>> = {
   writer: ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"],
   reader: ["s3:GetObject", "s3:GetObjectVersion"],
-  recovery: ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload"],
+  recovery: [
+    "s3:GetObject",
+    "s3:GetObjectVersion",
+    "s3:PutObject",
+    "s3:DeleteObject",
+    "s3:DeleteObjectVersion",
+    "s3:AbortMultipartUpload",
+  ],
 };
 
 /** Versions show a repository as it was before an attack; the writer does not need them. */
@@ -54,14 +61,20 @@ export function accessPolicy(role: PolicyRole, { bucketArn, path, kmsKeyArn }: P
       ? [{ Sid: "List", ...list }]
       : [
           // Only the first level of the root: the bucket may hold others' objects.
-          { Sid: "ListRoot", ...list, Condition: { StringEquals: { "s3:prefix": ["", prefix], "s3:delimiter": ["/"] } } },
+          {
+            Sid: "ListRoot",
+            ...list,
+            Condition: { StringEquals: { "s3:prefix": ["", prefix], "s3:delimiter": ["/"] } },
+          },
           { Sid: "ListRepository", ...list, Condition: { StringLike: { "s3:prefix": [`${prefix}/*`] } } },
         ];
   const objects = `${bucketArn}/${prefix === "" ? "*" : `${prefix}/*`}`;
   return policyText([
     ...lists,
     { Sid: "Objects", Effect: "Allow", Action: OBJECT_ACTIONS[role], Resource: objects },
-    ...(kmsKeyArn === undefined ? [] : [{ Sid: "Key", Effect: "Allow", Action: KEY_ACTIONS[role], Resource: kmsKeyArn } as const]),
+    ...(kmsKeyArn === undefined
+      ? []
+      : [{ Sid: "Key", Effect: "Allow", Action: KEY_ACTIONS[role], Resource: kmsKeyArn } as const]),
   ]);
 }
 
@@ -103,7 +116,9 @@ export function irsaTrustPolicy(oidcProviderArn: string, { namespace, serviceAcc
 /** Trust policy for EKS Pod Identity; the association names the account. JSON text. */
 export function podIdentityTrustPolicy(): string {
   const principal = { Service: "pods.eks.amazonaws.com" };
-  return policyText([{ Sid: "PodIdentity", Effect: "Allow", Principal: principal, Action: ["sts:AssumeRole", "sts:TagSession"] }]);
+  return policyText([
+    { Sid: "PodIdentity", Effect: "Allow", Principal: principal, Action: ["sts:AssumeRole", "sts:TagSession"] },
+  ]);
 }
 
 export function bucketArnOf(bucket: string, region: string): string {

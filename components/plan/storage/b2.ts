@@ -49,7 +49,15 @@ export const B2_CAPABILITIES = {
   /** Restores, drills, `info`, `verify`, also as of a time before an attack. */
   reader: ["listBuckets", "listFiles", "readFiles"],
   /** Repairs a bucket after an attack: deletes what hides good versions. It cannot end a lock. */
-  recovery: ["listBuckets", "listFiles", "readFiles", "writeFiles", "deleteFiles", "readBucketRetentions", "readFileRetentions"],
+  recovery: [
+    "listBuckets",
+    "listFiles",
+    "readFiles",
+    "writeFiles",
+    "deleteFiles",
+    "readBucketRetentions",
+    "readFileRetentions",
+  ],
 } as const;
 
 /** The complete plan; {@link checkB2} checks it. */
@@ -81,9 +89,13 @@ export function checkB2(settings: B2Settings): Finding[] {
 }
 
 function checkName({ bucket }: B2Settings): Finding[] {
-  const [choice, chosen] = bucket.create === undefined ? (["existing", bucket.existing] as const) : (["create", bucket.create] as const);
+  const [choice, chosen] =
+    bucket.create === undefined ? (["existing", bucket.existing] as const) : (["create", bucket.create] as const);
   if (chosen === undefined || isUnknown(chosen.name)) return [];
-  const isName = /^[a-z0-9][a-z0-9.-]{4,61}[a-z0-9]$/.test(chosen.name) && !chosen.name.includes("..") && !chosen.name.startsWith("b2-");
+  const isName =
+    /^[a-z0-9][a-z0-9.-]{4,61}[a-z0-9]$/.test(chosen.name) &&
+    !chosen.name.includes("..") &&
+    !chosen.name.startsWith("b2-");
   if (isName && !/^[0-9.]+$/.test(chosen.name)) return [];
   const fact = `"${chosen.name}" is not a bucket name: Backblaze allows 6 to 63 lower-case letters, digits, dots and hyphens, not starting with b2-`;
   return [finding("PB020", `bucket.${choice}.name`, fact, "choose a name that no other customer has")];

@@ -29,7 +29,12 @@ export function chosen(alternatives: Readonly<Record<string, unknown>>): string[
 }
 
 /** Exactly one of the alternatives. @param what follows "says" */
-export function checkChoice(path: string, alternatives: Readonly<Record<string, unknown>>, what: string, hint: string): Finding[] {
+export function checkChoice(
+  path: string,
+  alternatives: Readonly<Record<string, unknown>>,
+  what: string,
+  hint: string,
+): Finding[] {
   if (chosen(alternatives).length === 1) return [];
   const names = Object.keys(alternatives);
   const list = `${names.slice(0, -1).join(", ")} and ${names.at(-1) ?? ""}`;
@@ -97,5 +102,7 @@ function checkDetection(settings: LockSettings): Finding[] {
   };
   const undeleteDays = undeleteDaysOf(settings);
   if (undeleteDays < DETECTION_DAYS) return short("undeleteDays", undeleteDays);
-  return immutableDays !== undefined && immutableDays > 0 && immutableDays < DETECTION_DAYS ? short("immutableDays", immutableDays) : [];
+  return immutableDays !== undefined && immutableDays > 0 && immutableDays < DETECTION_DAYS
+    ? short("immutableDays", immutableDays)
+    : [];
 }

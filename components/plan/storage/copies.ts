@@ -30,9 +30,14 @@ export function copiesOf(plan: Pick<DatabasePlan, "repositories" | "schedules">)
 }
 
 /** Repositories with scheduled full backups; all of them if nothing is scheduled (manual backups go to all). */
-export function repositoriesWithFulls({ repositories, schedules }: Pick<DatabasePlan, "repositories" | "schedules">): RepositoryPlan[] {
+export function repositoriesWithFulls({
+  repositories,
+  schedules,
+}: Pick<DatabasePlan, "repositories" | "schedules">): RepositoryPlan[] {
   if (schedules.length === 0) return [...repositories];
-  const keys = new Set(schedules.filter((schedule) => schedule.type === "full").flatMap((schedule) => schedule.repoKeys));
+  const keys = new Set(
+    schedules.filter((schedule) => schedule.type === "full").flatMap((schedule) => schedule.repoKeys),
+  );
   return repositories.filter((repository) => keys.has(repository.key));
 }
 

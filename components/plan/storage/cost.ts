@@ -31,14 +31,21 @@ const WRITES_PER_GIB = 80;
 const UNLIMITED_DAYS = 365;
 
 /** Null without `sizing`, for directories, and for providers without a price. */
-export function estimateRepository(repository: RepositoryPlan, plan: Pick<DatabasePlan, "sizing" | "schedules">): CostEstimate | null {
+export function estimateRepository(
+  repository: RepositoryPlan,
+  plan: Pick<DatabasePlan, "sizing" | "schedules">,
+): CostEstimate | null {
   const { sizing } = plan;
   const row = findPrice(repository);
   if (sizing === undefined || row === null || !isComputable(repository, sizing)) return null;
   const schedules = plan.schedules.filter((schedule) => schedule.repoKeys.includes(repository.key));
   const amounts = amountsOf(repository, sizing, schedules);
   const storedGb = amounts.storedGib * BYTES_RATIO;
-  const billedGb = Math.max(storedGb + amounts.earlyDeletedGib(row.minimumDays) * BYTES_RATIO - row.freeGb, row.minimumGb - row.freeGb, 0);
+  const billedGb = Math.max(
+    storedGb + amounts.earlyDeletedGib(row.minimumDays) * BYTES_RATIO - row.freeGb,
+    row.minimumGb - row.freeGb,
+    0,
+  );
   const writes = Math.max(amounts.writesPerMonth - row.freeWrites, 0);
   const restoreGb = amounts.restoreGib * BYTES_RATIO;
   const paidEgressGb = Math.max(restoreGb - row.freeEgressGb - row.freeEgressTimesStored * storedGb, 0);
@@ -59,10 +66,14 @@ export interface StorageCost {
 }
 
 /**
- * Null without an amount, and for providers and classes without a price. @param storedGib average amount, old versions
- * included
+ * Null without an amount, and for providers and classes without a price.
+ * @param storedGib average amount, old versions included
  */
-export function estimateStorage(provider: string, storageClass: string | undefined, storedGib: number | undefined): StorageCost | null {
+export function estimateStorage(
+  provider: string,
+  storageClass: string | undefined,
+  storedGib: number | undefined,
+): StorageCost | null {
   const row = findRow(provider, storageClass);
   if (row === null || storedGib === undefined) return null;
   const billedGb = Math.max(storedGib * BYTES_RATIO - row.freeGb, row.minimumGb - row.freeGb, 0);
@@ -82,7 +93,9 @@ function amountsOf(repository: RepositoryPlan, sizing: Sizing, schedules: readon
   const changed = sizing.changedGiBPerDay * sizing.compressedTo;
   const wal = sizing.walGiBPerDay * sizing.compressedTo;
   const perDay = (type: BackupType): number =>
-    schedules.filter((schedule) => schedule.type === type).reduce((sum, schedule) => sum + textRunsPerDay(schedule.cron), 0);
+    schedules
+      .filter((schedule) => schedule.type === type)
+      .reduce((sum, schedule) => sum + textRunsPerDay(schedule.cron), 0);
   const [fulls, diffs, incrs] = [perDay("full"), perDay("diff"), perDay("incr")];
   const fullEveryDays = fulls > 0 ? 1 / fulls : UNLIMITED_DAYS;
   // A set expires only when the next one covers the window, so one more interval is kept.
@@ -100,7 +113,9 @@ function amountsOf(repository: RepositoryPlan, sizing: Sizing, schedules: readon
   const afterwardsDays = Math.max(repository.s3?.facts.undeleteDays ?? 0, repository.s3?.facts.immutableDays ?? 0);
   return {
     storedGib: kept + perDayGib * afterwardsDays,
-    writesPerMonth: DAYS_PER_MONTH * (sizing.walGiBPerDay * SEGMENTS_PER_GIB * CALLS_PER_SEGMENT + (perDayGib - wal) * WRITES_PER_GIB),
+    writesPerMonth:
+      DAYS_PER_MONTH *
+      (sizing.walGiBPerDay * SEGMENTS_PER_GIB * CALLS_PER_SEGMENT + (perDayGib - wal) * WRITES_PER_GIB),
     restoreGib: full + wal,
     earlyDeletedGib: (days) => perDayGib * Math.max(days - windowDays - afterwardsDays, 0),
   };
@@ -116,9 +131,14 @@ function findRow(provider: string, storageClass = "standard"): PriceRow | null {
 
 function isComputable(repository: RepositoryPlan, sizing: Sizing): boolean {
   const { databaseGiB, walGiBPerDay, changedGiBPerDay, compressedTo } = sizing;
-  return [databaseGiB, walGiBPerDay, changedGiBPerDay, compressedTo, repository.keepDays ?? 0, repository.keepFullCount ?? 0].every(
-    (value) => !isUnknown(value) && Number.isFinite(value),
-  );
+  return [
+    databaseGiB,
+    walGiBPerDay,
+    changedGiBPerDay,
+    compressedTo,
+    repository.keepDays ?? 0,
+    repository.keepFullCount ?? 0,
+  ].every((value) => !isUnknown(value) && Number.isFinite(value));
 }
 
 function round(value: number, digits: number): number {

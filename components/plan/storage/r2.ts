@@ -1,5 +1,12 @@
 /** A repository in a Cloudflare R2 bucket as plain values: addresses, the desired bucket and keys, and checks. Pure. */
-import { CANCEL_UNFINISHED_DAYS, checkChoice, checkCredentialsChoice, checkKeyPrefix, checkStored, type CredentialsSettings } from "./bucketChecks";
+import {
+  CANCEL_UNFINISHED_DAYS,
+  checkChoice,
+  checkCredentialsChoice,
+  checkKeyPrefix,
+  checkStored,
+  type CredentialsSettings,
+} from "./bucketChecks";
 import { DEFAULTS } from "../model/defaults";
 import { type Finding, finding } from "../findings/findings";
 import { isUnknown } from "../model/unknown";
@@ -50,7 +57,10 @@ export function r2Rules(): readonly R2LifecycleRule[] {
     conditions: { prefix: "" },
     abortMultipartUploadsTransition: { condition: { type: "Age", maxAge: days * DAY_SECONDS } },
   });
-  return [abortAfter("Default Multipart Abort Rule", 7), abortAfter("pgbackstop-unfinished-uploads", CANCEL_UNFINISHED_DAYS)];
+  return [
+    abortAfter("Default Multipart Abort Rule", 7),
+    abortAfter("pgbackstop-unfinished-uploads", CANCEL_UNFINISHED_DAYS),
+  ];
 }
 
 /** Host name of an account's S3 interface. A jurisdiction's buckets are visible on its own host only. */
@@ -72,7 +82,12 @@ export function checkR2(settings: R2Settings): Finding[] {
   }
   findings.push(...checkValue("jurisdiction", jurisdiction, R2_JURISDICTIONS));
   findings.push(
-    ...checkChoice("bucket", { create: bucket.create, existing: bucket.existing }, "which bucket it is", 'set bucket: { create: { name: "…" } }'),
+    ...checkChoice(
+      "bucket",
+      { create: bucket.create, existing: bucket.existing },
+      "which bucket it is",
+      'set bucket: { create: { name: "…" } }',
+    ),
   );
   findings.push(...checkName(settings), ...checkValue("bucket.create.location", bucket.create?.location, R2_LOCATIONS));
   findings.push(...checkKeyPrefix(settings.path ?? DEFAULTS.repositoryPath));

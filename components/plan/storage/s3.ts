@@ -115,13 +115,22 @@ export function checkS3Repository(settings: S3RepositorySettings): Finding[] {
 
 /** Amazon's rules for names ("General purpose bucket naming rules"). */
 function checkName({ bucket }: S3RepositorySettings): Finding[] {
-  const [choice, { name = "" } = {}] = bucket.create === undefined ? (["existing", bucket.existing] as const) : (["create", bucket.create] as const);
+  const [choice, { name = "" } = {}] =
+    bucket.create === undefined ? (["existing", bucket.existing] as const) : (["create", bucket.create] as const);
   if (isUnknown(name)) {
     if (choice !== "existing" || bucket.existing?.takeOver !== true) return [];
-    return [finding("PB082", "bucket.existing.name", "taking over a bucket needs its name, which is not known yet", "write the name as plain text")];
+    return [
+      finding(
+        "PB082",
+        "bucket.existing.name",
+        "taking over a bucket needs its name, which is not known yet",
+        "write the name as plain text",
+      ),
+    ];
   }
   if (name === "" && bucket.create === undefined && bucket.existing === undefined) return [];
-  const isName = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(name) && !name.includes("..") && !/^[0-9]+(\.[0-9]+){3}$/.test(name);
+  const isName =
+    /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(name) && !name.includes("..") && !/^[0-9]+(\.[0-9]+){3}$/.test(name);
   const isReserved = /^(xn--|sthree-|amzn-s3-demo-)|(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)$/.test(name);
   if (isName && !isReserved) return [];
   const fact = `"${name}" is not a bucket name: Amazon allows 3 to 63 lower-case letters, digits, dots and hyphens, and reserves some prefixes and suffixes`;
@@ -137,11 +146,27 @@ function checkCredentials(credentials: S3CredentialsSettings | undefined): Findi
   if (credentials === undefined) return [];
   const { create, role, instanceRole, keys, existingSecret } = credentials;
   const choices = { create, role, instanceRole, keys, existingSecret };
-  const findings = checkChoice("credentials", choices, "how databases sign in", "leave credentials out to have a key made");
+  const findings = checkChoice(
+    "credentials",
+    choices,
+    "how databases sign in",
+    "leave credentials out to have a key made",
+  );
   if (role === undefined) return findings;
   const { irsa, podIdentity } = role;
-  findings.push(...checkChoice("credentials.role", { irsa, podIdentity }, "how pods get the role", "prefer Pod Identity, the newer one"));
-  if (irsa === undefined || isUnknown(irsa.oidcProviderArn) || /^arn:aws[a-z-]*:iam::[0-9]{12}:oidc-provider\/.+/.test(irsa.oidcProviderArn))
+  findings.push(
+    ...checkChoice(
+      "credentials.role",
+      { irsa, podIdentity },
+      "how pods get the role",
+      "prefer Pod Identity, the newer one",
+    ),
+  );
+  if (
+    irsa === undefined ||
+    isUnknown(irsa.oidcProviderArn) ||
+    /^arn:aws[a-z-]*:iam::[0-9]{12}:oidc-provider\/.+/.test(irsa.oidcProviderArn)
+  )
     return findings;
   const fact = `"${irsa.oidcProviderArn}" is not an ARN of an OIDC provider`;
   const hint = 'it looks like "arn:aws:iam::123456789012:oidc-provider/oidc.eks.…"';
@@ -150,7 +175,12 @@ function checkCredentials(credentials: S3CredentialsSettings | undefined): Findi
 }
 
 function checkKmsKey(kmsKeyArn: string | undefined): Finding[] {
-  if (kmsKeyArn === undefined || isUnknown(kmsKeyArn) || /^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key\/.+/.test(kmsKeyArn)) return [];
+  if (
+    kmsKeyArn === undefined ||
+    isUnknown(kmsKeyArn) ||
+    /^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key\/.+/.test(kmsKeyArn)
+  )
+    return [];
   const fact = `"${kmsKeyArn}" is not an ARN of a key; an alias does not work, because policies name keys`;
   return [finding("PB020", "kmsKeyArn", fact, 'it looks like "arn:aws:kms:eu-central-1:123456789012:key/…"')];
 }

@@ -1,7 +1,7 @@
 /**
- * Reads topologies from files of CI: `pulumi preview --json`, `pulumi stack export`, a document saved by `pgbackstop
- * topology show`, or a component's output `topology`, recognized by their shape. Pure; reads nothing but topologies and
- * findings.
+ * Reads topologies from files of CI: `pulumi preview --json`, `pulumi stack export`, a document saved by
+ * `pgbackstop topology show`, or a component's output `topology`, recognized by their shape. Pure; reads nothing but
+ * topologies and findings.
  *
  * The engine writes unknown values as fixed UUIDs. It writes secrets as `[secret]` (previews) or as an object with a
  * fixed signature, encrypted or with --show-secrets in plain text (exports). Both become markers of unknown.ts here, so
@@ -55,10 +55,13 @@ export function parseStackFile(text: string): StackFile {
   const deployment = document["deployment"];
   if (isRecord(deployment)) {
     if (document["version"] !== 3 && document["version"] !== 4)
-      throw new StackFileError(`a stack export of version ${String(document["version"])} is not supported: only 3 and 4 are`);
+      throw new StackFileError(
+        `a stack export of version ${String(document["version"])} is not supported: only 3 and 4 are`,
+      );
     const manifest = deployment["manifest"];
     const time = isRecord(manifest) ? manifest["time"] : undefined;
-    const madeAt = typeof time === "string" && Number.isFinite(Date.parse(time)) ? { madeAt: new Date(time).toISOString() } : {};
+    const madeAt =
+      typeof time === "string" && Number.isFinite(Date.parse(time)) ? { madeAt: new Date(time).toISOString() } : {};
     return { ...fromResources(Array.isArray(deployment["resources"]) ? deployment["resources"] : []), ...madeAt };
   }
   if (isRecord(document["topologies"])) {
@@ -70,7 +73,12 @@ export function parseStackFile(text: string): StackFile {
   }
   if (Array.isArray(document["databases"]) && Array.isArray(document["repositories"])) {
     const topology = readTopology(document, "the topology");
-    return { kind: "topology", before: null, after: new Map([[topology?.databases[0]?.name ?? "", topology]]), findings: [] };
+    return {
+      kind: "topology",
+      before: null,
+      after: new Map([[topology?.databases[0]?.name ?? "", topology]]),
+      findings: [],
+    };
   }
   throw new StackFileError("this JSON is not a pulumi preview --json, a pulumi stack export or a saved topology");
 }
@@ -127,7 +135,9 @@ function fromResources(resources: readonly unknown[]): StackFile {
     return after === undefined ? [] : [{ urn: String(resource["urn"]), before: undefined, after }];
   });
   const names = namesOf(entries.map(({ urn }) => urn));
-  const after = new Map(entries.map((each) => [names.get(each.urn) ?? "", readTopology(each.after, names.get(each.urn) ?? "")] as const));
+  const after = new Map(
+    entries.map((each) => [names.get(each.urn) ?? "", readTopology(each.after, names.get(each.urn) ?? "")] as const),
+  );
   return { kind: "export", before: null, after, findings: [] };
 }
 
@@ -166,9 +176,11 @@ function readTopology(value: unknown, name: string): Topology | null {
   // An unknown list hides too much for any comparison.
   if (LISTS.some((list) => typeof marked[list] === "string")) return null;
   const missing = LISTS.find((list) => !Array.isArray(marked[list]) || !marked[list].every(isRecord));
-  if (missing !== undefined) throw new StackFileError(`${name}: "${missing}" is not a list of objects, so this is not a topology`);
+  if (missing !== undefined)
+    throw new StackFileError(`${name}: "${missing}" is not a list of objects, so this is not a topology`);
   const topology = marked as object as Topology;
-  if (topology.databases.length !== 1) throw new StackFileError(`${name}: a topology has one database, this one has ${topology.databases.length}`);
+  if (topology.databases.length !== 1)
+    throw new StackFileError(`${name}: a topology has one database, this one has ${topology.databases.length}`);
   const wrong = problemOf(topology);
   if (wrong !== null) throw new StackFileError(`${name}: ${wrong}, so this is not a topology`);
   return { ...topology, objectives: isRecord(topology.objectives) ? topology.objectives : {} };
@@ -177,7 +189,8 @@ function readTopology(value: unknown, name: string): Topology | null {
 /** Checks what would break a comparison; unknown fields are ignored. */
 function problemOf({ acknowledged, drills, flows, repositories, schedules, silenced }: Topology): string | null {
   const keysOf = (keys: unknown): boolean => Array.isArray(keys) && keys.every(Number.isInteger);
-  const isNode = ({ key, location, name }: RepositoryNode): boolean => findRepoIndex(name) === key && typeof location === "string";
+  const isNode = ({ key, location, name }: RepositoryNode): boolean =>
+    findRepoIndex(name) === key && typeof location === "string";
   if (!repositories.every(isNode)) return "a repository has no name such as repo1 with its key, or no location";
   if (!schedules.every(({ cron, name, repoKeys, type }) => [cron, name, type].every(isText) && keysOf(repoKeys)))
     return "a schedule has no name, cron, type or keys";
@@ -185,13 +198,17 @@ function problemOf({ acknowledged, drills, flows, repositories, schedules, silen
   if (!drills.every(({ cron, name }) => isText(cron) && isText(name))) return "a drill has no name or cron";
   if (!drills.every(({ from, repositories: some }) => isSource(from, some))) return "a drill has an invalid repository";
   const entries = acknowledged ?? [];
-  if (!Array.isArray(entries) || ![...entries, ...silenced].every((entry) => isRecord(entry) && isText(entry.reason))) return "a reason is missing";
+  if (!Array.isArray(entries) || ![...entries, ...silenced].every((entry) => isRecord(entry) && isText(entry.reason)))
+    return "a reason is missing";
   return null;
 }
 
 /** One, several, or neither, which means all in turn. */
 function isSource(from: unknown, repositories: unknown): boolean {
-  return (from === undefined || isText(from)) && (repositories === undefined || (Array.isArray(repositories) && repositories.every(isText)));
+  return (
+    (from === undefined || isText(from)) &&
+    (repositories === undefined || (Array.isArray(repositories) && repositories.every(isText)))
+  );
 }
 
 function isText(value: unknown): value is string {
@@ -200,12 +217,15 @@ function isText(value: unknown): value is string {
 
 function checkVersion(version: unknown, name: string): void {
   if (version === 1) return;
-  throw new StackFileError(`${name}: version ${String(version)} of the topology is unknown, only 1 is supported: use the pgbackstop that wrote it`);
+  throw new StackFileError(
+    `${name}: version ${String(version)} of the topology is unknown, only 1 is supported: use the pgbackstop that wrote it`,
+  );
 }
 
 /** Replaces what the engine hides by markers of unknown.ts. */
 function withMarkers(value: unknown): unknown {
-  if (typeof value === "string") return value === "[secret]" ? SECRET_MARKER : isEnginesUnknown(value) ? unknownMarker(0) : value;
+  if (typeof value === "string")
+    return value === "[secret]" ? SECRET_MARKER : isEnginesUnknown(value) ? unknownMarker(0) : value;
   if (Array.isArray(value)) return value.map(withMarkers);
   if (!isRecord(value)) return value;
   if (SECRET_SIGNATURE in value) return SECRET_MARKER;

@@ -131,7 +131,14 @@ export function topologyOf(plan: HostPlan | ClusterDatabasePlan, isAttached = fa
     repositories: plan.repositories.map((repository) => repositoryNode(repository, plan)),
     flows: [
       { kind: "wal", from: plan.name, toRepoKeys, acknowledge },
-      ...plan.schedules.map((schedule): Flow => ({ kind: "backup", from: plan.name, toRepoKeys: schedule.repoKeys, schedule: schedule.name })),
+      ...plan.schedules.map(
+        (schedule): Flow => ({
+          kind: "backup",
+          from: plan.name,
+          toRepoKeys: schedule.repoKeys,
+          schedule: schedule.name,
+        }),
+      ),
     ],
     schedules: plan.schedules,
     objectives: given({ ...plan.objectives, worstCaseRpoSeconds: worst?.totalSeconds }),
@@ -158,10 +165,22 @@ export function renderTopology(topology: Topology): string {
 }
 
 function databaseNode(plan: HostPlan | ClusterDatabasePlan): DatabaseNode {
-  const common = { name: plan.name, kind: plan.kind, engine: plan.engine, ...given({ engineVersion: plan.engineVersion }), stanza: plan.stanza };
+  const common = {
+    name: plan.name,
+    kind: plan.kind,
+    engine: plan.engine,
+    ...given({ engineVersion: plan.engineVersion }),
+    stanza: plan.stanza,
+  };
   if (plan.kind === "cnpg") {
     const { cluster, instances, namespace, volumeSnapshots } = plan;
-    return { ...common, namespace, cluster, instances, ...(volumeSnapshots === undefined ? {} : { volumeSnapshots: given(volumeSnapshots) }) };
+    return {
+      ...common,
+      namespace,
+      cluster,
+      instances,
+      ...(volumeSnapshots === undefined ? {} : { volumeSnapshots: given(volumeSnapshots) }),
+    };
   }
   const command = operatorCommand(plan);
   return {

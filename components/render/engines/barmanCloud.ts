@@ -11,7 +11,13 @@ import type { S3Plan } from "../../plan/repositories/s3Type";
 import { BARMAN } from "../../plan/rules/manifests/plugins";
 import { given } from "../../plan/model/given";
 import { MANAGED_BY, type RenderedObject } from "../kubernetes/objects";
-import { type ClusterEngine, type EngineContext, type EngineParts, type PluginEntry, scheduleOptionsOf } from "./engine";
+import {
+  type ClusterEngine,
+  type EngineContext,
+  type EngineParts,
+  type PluginEntry,
+  scheduleOptionsOf,
+} from "./engine";
 
 /** Providers that have refused the checksums which newer Amazon libraries send by default. */
 const WITHOUT_CHECKSUMS = ["b2", "r2"];
@@ -27,7 +33,10 @@ export const barmanCloud: ClusterEngine = {
   render: renderBarman,
   source: (context) => {
     const { cluster, repositories } = context.database;
-    return { plugin: barmanSource(context, cluster), objects: repositories.slice(0, 1).map((first) => objectStore(context, first, cluster)) };
+    return {
+      plugin: barmanSource(context, cluster),
+      objects: repositories.slice(0, 1).map((first) => objectStore(context, first, cluster)),
+    };
   },
 };
 
@@ -35,9 +44,17 @@ export const barmanCloud: ClusterEngine = {
 function renderBarman(context: EngineContext): EngineParts {
   const { database } = context;
   return {
-    plugins: [{ name: context.pluginName ?? BARMAN, isWALArchiver: true, parameters: parametersOf(database, objectStoreName(database)) }],
+    plugins: [
+      {
+        name: context.pluginName ?? BARMAN,
+        isWALArchiver: true,
+        parameters: parametersOf(database, objectStoreName(database)),
+      },
+    ],
     backup: { target: database.backupTarget },
-    objects: database.repositories.slice(0, 1).map((repository) => objectStore(context, repository, objectStoreName(database))),
+    objects: database.repositories
+      .slice(0, 1)
+      .map((repository) => objectStore(context, repository, objectStoreName(database))),
     runs: database.schedules.map((schedule) => ({
       ...scheduleOptionsOf(context, schedule.name),
       suffix: schedule.name,
@@ -99,7 +116,12 @@ function endpointUrl({ endpoint, port }: S3Plan): string {
 /** The region comes from a Secret, if one holds it, or from the environment. */
 function credentialsOf({ keyType }: S3Plan, keys: SecretKeysSettings): object {
   if (keyType !== "shared") return { inheritFromIAMRole: true };
-  return given({ accessKeyId: keys.accessKeyId, secretAccessKey: keys.secretAccessKey, sessionToken: keys.sessionToken, region: keys.region });
+  return given({
+    accessKeyId: keys.accessKeyId,
+    secretAccessKey: keys.secretAccessKey,
+    sessionToken: keys.sessionToken,
+    region: keys.region,
+  });
 }
 
 /**

@@ -67,7 +67,10 @@ export interface ClusterEngine {
 }
 
 /** What a schedule is beyond its time, with every default. */
-export function scheduleOptionsOf({ database, schedules }: EngineContext, name: string): Omit<BackupRun, "suffix" | "cron" | "method"> {
+export function scheduleOptionsOf(
+  { database, schedules }: EngineContext,
+  name: string,
+): Omit<BackupRun, "suffix" | "cron" | "method"> {
   const own = schedules[name] ?? {};
   return {
     target: own.target ?? database.backupTarget,

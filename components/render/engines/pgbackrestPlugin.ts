@@ -13,20 +13,36 @@ import { DALIBO } from "../../plan/rules/manifests/plugins";
 import { type Schedule, shiftCron } from "../../plan/schedule/schedule";
 import { given } from "../../plan/model/given";
 import { MANAGED_BY, type RenderedObject } from "../kubernetes/objects";
-import { type ClusterEngine, type BackupRun, type EngineContext, type EngineParts, type PluginEntry, scheduleOptionsOf } from "./engine";
+import {
+  type ClusterEngine,
+  type BackupRun,
+  type EngineContext,
+  type EngineParts,
+  type PluginEntry,
+  scheduleOptionsOf,
+} from "./engine";
 
 const GROUP = "pgbackrest.dalibo.com/v1";
 
 export const pgbackrestPlugin: ClusterEngine = {
   render: renderPgbackrestPlugin,
-  source: (context) => ({ plugin: pgbackrestSource(context, context.database.cluster), objects: [stanzaObject(context, context.database.cluster)] }),
+  source: (context) => ({
+    plugin: pgbackrestSource(context, context.database.cluster),
+    objects: [stanzaObject(context, context.database.cluster)],
+  }),
 };
 
 /** Everything that the engine brings into the namespace of the cluster. */
 function renderPgbackrestPlugin(context: EngineContext): EngineParts {
   const { database } = context;
   return {
-    plugins: [{ name: context.pluginName ?? DALIBO, isWALArchiver: true, parameters: referenceOf(context, stanzaName(database)) }],
+    plugins: [
+      {
+        name: context.pluginName ?? DALIBO,
+        isWALArchiver: true,
+        parameters: referenceOf(context, stanzaName(database)),
+      },
+    ],
     backup: { target: "primary" },
     objects: [stanzaObject(context, stanzaName(database))],
     runs: database.schedules.flatMap((schedule) => runsOf(context, schedule)),
@@ -47,7 +63,9 @@ function stanzaName({ cluster }: Pick<ClusterDatabasePlan, "cluster">): string {
 function stanzaObject(context: EngineContext, name: string): RenderedObject {
   const { database, secrets } = context;
   const isOld = context.definition.stanzaKind === "Repository";
-  const s3Repositories = database.repositories.map((repository) => repositoryOf(repository, secrets[repository.name] ?? {}, isOld));
+  const s3Repositories = database.repositories.map((repository) =>
+    repositoryOf(repository, secrets[repository.name] ?? {}, isOld),
+  );
   // Beyond pushQueueMax the plugin drops its queued WAL for all repositories, so no limit is set.
   const archive = { async: true };
   const manifest = {
@@ -57,7 +75,11 @@ function stanzaObject(context: EngineContext, name: string): RenderedObject {
   if (isOld) {
     return {
       role: "stanza",
-      manifest: { ...manifest, kind: "Repository", spec: { repoConfiguration: { stanza: database.stanza, archive, s3Repositories } } },
+      manifest: {
+        ...manifest,
+        kind: "Repository",
+        spec: { repoConfiguration: { stanza: database.stanza, archive, s3Repositories } },
+      },
     };
   }
   const variables = Object.fromEntries(database.repositories.flatMap(variablesOf));
@@ -92,12 +114,17 @@ function repositoryOf(
     // Version 0.0.3 turns it off by default.
     verifyTLS: true,
     retentionPolicy:
-      retention === undefined ? undefined : given({ full: retention, fullType: keepDays === undefined ? "count" : "time", diff: keepDiffCount }),
+      retention === undefined
+        ? undefined
+        : given({ full: retention, fullType: keepDays === undefined ? "count" : "time", diff: keepDiffCount }),
     secretRef:
       keys.accessKeyId === undefined || keys.secretAccessKey === undefined
         ? undefined
         : { accessKeyId: keys.accessKeyId, secretAccessKey: keys.secretAccessKey },
-    cipherConfig: !encrypted || isOld || keys.passphrase === undefined ? undefined : { type: "aes-256-cbc", encryptionPass: keys.passphrase },
+    cipherConfig:
+      !encrypted || isOld || keys.passphrase === undefined
+        ? undefined
+        : { type: "aes-256-cbc", encryptionPass: keys.passphrase },
   });
 }
 
@@ -112,7 +139,12 @@ function variablesOf({ blockIncremental, bundle, s3 }: RepositoryPlan, index: nu
 }
 
 function compressOf(repository: RepositoryPlan | undefined): object | undefined {
-  if (repository === undefined || findCompressType(repository.compressType) === null || repository.compressType === "none") return undefined;
+  if (
+    repository === undefined ||
+    findCompressType(repository.compressType) === null ||
+    repository.compressType === "none"
+  )
+    return undefined;
   return { type: repository.compressType, level: repository.compressLevel };
 }
 
@@ -133,7 +165,10 @@ function runsOf(context: EngineContext, schedule: Schedule): BackupRun[] {
       method: "plugin" as const,
       pluginConfiguration: {
         name: DALIBO,
-        parameters: { backupType: schedule.type, selectedRepository: String(database.repositories.indexOf(repository) + 1) },
+        parameters: {
+          backupType: schedule.type,
+          selectedRepository: String(database.repositories.indexOf(repository) + 1),
+        },
       },
     };
   });

@@ -15,7 +15,14 @@ import { MANAGED_BY, type RenderedObject, sortedEntries } from "../kubernetes/ob
 import { SECRET_KEYS } from "../kubernetes/secrets";
 import { renderPgbackrestConf } from "../host/pgbackrestConf";
 import { renderSettingsFile } from "../host/settingsFile";
-import { type ClusterEngine, type BackupRun, type EngineContext, type EngineParts, type PluginEntry, scheduleOptionsOf } from "./engine";
+import {
+  type ClusterEngine,
+  type BackupRun,
+  type EngineContext,
+  type EngineParts,
+  type PluginEntry,
+  scheduleOptionsOf,
+} from "./engine";
 
 /** CloudNativePG's layout of every pod, with any version of PostgreSQL. */
 const PGDATA = "/var/lib/postgresql/data/pgdata";
@@ -44,7 +51,11 @@ function renderRuntime(context: EngineContext): EngineParts {
   const { database } = context;
   return {
     plugins: [
-      { name: context.pluginName ?? PLUGIN_NAME, isWALArchiver: true, parameters: runtimeParameters(context, configMapName(database.cluster)) },
+      {
+        name: context.pluginName ?? PLUGIN_NAME,
+        isWALArchiver: true,
+        parameters: runtimeParameters(context, configMapName(database.cluster)),
+      },
     ],
     backup: { target: database.backupTarget },
     objects: [configObject(context, configMapName(database.cluster))],
@@ -97,12 +108,17 @@ export function configObject(context: EngineContext, name: string): RenderedObje
       apiVersion: "v1",
       kind: "ConfigMap",
       metadata: { name, namespace: database.namespace, labels: { ...MANAGED_BY, "cnpg.io/cluster": database.cluster } },
-      data: context.isOutline ? {} : { "pgbackrest.conf": renderPgbackrestConf(view), "pgbackstop.json": renderSettingsFile(view) },
+      data: context.isOutline
+        ? {}
+        : { "pgbackrest.conf": renderPgbackrestConf(view), "pgbackstop.json": renderSettingsFile(view) },
     },
   };
 }
 
-function runtimeParameters({ database, runtime, secrets, definition }: EngineContext, configMap: string): Record<string, string> {
+function runtimeParameters(
+  { database, runtime, secrets, definition }: EngineContext,
+  configMap: string,
+): Record<string, string> {
   const claims = claimNames(database);
   const parameters: Record<string, string> = {
     stanza: database.stanza,
@@ -113,7 +129,9 @@ function runtimeParameters({ database, runtime, secrets, definition }: EngineCon
     memoryRequest: definition.sidecar.memory,
     memoryLimit: definition.sidecar.memory,
     ...(claims.length === 0 ? {} : { claims: claims.join(",") }),
-    ...Object.fromEntries(database.repositories.flatMap((repository) => secretParameters(repository.name, secrets[repository.name] ?? {}))),
+    ...Object.fromEntries(
+      database.repositories.flatMap((repository) => secretParameters(repository.name, secrets[repository.name] ?? {})),
+    ),
   };
   return Object.fromEntries(sortedEntries(parameters));
 }
@@ -130,7 +148,9 @@ function secretParameters(name: string, keys: SecretKeysSettings): [string, stri
 }
 
 /** A repository's keys as files, with the source of each. */
-export function secretFiles(keys: SecretKeysSettings): readonly { readonly file: string; readonly name: string; readonly key: string }[] {
+export function secretFiles(
+  keys: SecretKeysSettings,
+): readonly { readonly file: string; readonly name: string; readonly key: string }[] {
   return Object.entries(SECRET_FILES).flatMap(([part, file]) => {
     const ref = keys[part as keyof SecretKeysSettings];
     return ref === undefined ? [] : [{ file, ...ref }];

@@ -20,7 +20,12 @@ export function renderSnapshots(context: EngineContext): EngineParts {
     online,
     snapshotOwnerReference: snapshots.ownerReference ?? "none",
   });
-  return { plugins: [], backup: { target: database.backupTarget, volumeSnapshot }, objects: [], runs: runsOf(context, online) };
+  return {
+    plugins: [],
+    backup: { target: database.backupTarget, volumeSnapshot },
+    objects: [],
+    runs: runsOf(context, online),
+  };
 }
 
 /** The plan's own schedules if snapshots are the engine, a separate one beside another engine. */

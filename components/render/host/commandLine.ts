@@ -35,7 +35,9 @@ function clientCommand(plan: Pick<HostPlan, "directories" | "stanza">): string {
 /** One argument of ExecStart, with quotes, `%` specifiers and `$` variables of systemd.service(5) escaped. */
 export function systemdArgument(argument: string): string {
   const literal = doublePercent(argument).replaceAll("$", "$$$$");
-  return /^[A-Za-z0-9_@+=:,.%$/-]+$/.test(literal) ? literal : `"${literal.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
+  return /^[A-Za-z0-9_@+=:,.%$/-]+$/.test(literal)
+    ? literal
+    : `"${literal.replaceAll("\\", "\\\\").replaceAll('"', '\\"')}"`;
 }
 
 /** `%` begins a placeholder in archive_command and in units. */

@@ -20,7 +20,11 @@ export function launcherFile(plan: HostPlan): HostFile | null {
   const file = { path: launcherPath(plan), mode: "0755", owner: "admin" } as const;
   if (plan.agent) return { ...file, text: launcherText(plan), deferred: true };
   const what = `# Runs a verb of the backup program for stanza ${plan.stanza} as PostgreSQL's account. This host only restores.`;
-  return { ...file, text: accountLauncherText(plan, what, `set -- ${runtimeArgv(plan).map(shellArgument).join(" ")} "$@"`), deferred: false };
+  return {
+    ...file,
+    text: accountLauncherText(plan, what, `set -- ${runtimeArgv(plan).map(shellArgument).join(" ")} "$@"`),
+    deferred: false,
+  };
 }
 
 /**

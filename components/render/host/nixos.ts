@@ -25,7 +25,11 @@ export interface NixosOptions {
 }
 
 /** Default directories on NixOS: below /etc, which its own generations write. */
-export const NIXOS_DIRECTORIES = { config: "/etc/pgbackstop", lib: "/etc/pgbackstop/lib", bin: "/etc/pgbackstop/bin" } as const;
+export const NIXOS_DIRECTORIES = {
+  config: "/etc/pgbackstop",
+  lib: "/etc/pgbackstop/lib",
+  bin: "/etc/pgbackstop/bin",
+} as const;
 export const NIXOS_NODE_PATH = "/run/current-system/sw/bin/node";
 export const NIXOS_SECRETS = "/run/secrets/pgbackstop";
 
@@ -70,11 +74,18 @@ export function renderNixos(declared: HostPlan, { installNode, secretsDirectory 
     "  };",
     "",
     "  systemd.tmpfiles.rules = [",
-    ...directoriesOf(plan).map((path) => `    ${nixString(`d ${tmpfilesArgument(path)} 0750 ${plan.user} ${plan.user} -`)}`),
+    ...directoriesOf(plan).map(
+      (path) => `    ${nixString(`d ${tmpfilesArgument(path)} 0750 ${plan.user} ${plan.user} -`)}`,
+    ),
     "  ];",
     ...(plan.restoreOnly || Object.keys(settings).length === 0
       ? []
-      : ["", "  services.postgresql.settings = {", ...Object.entries(settings).map(([name, value]) => `    ${name} = ${nixString(value)};`), "  };"]),
+      : [
+          "",
+          "  services.postgresql.settings = {",
+          ...Object.entries(settings).map(([name, value]) => `    ${name} = ${nixString(value)};`),
+          "  };",
+        ]),
     "}",
     "",
   ].join("\n");
@@ -144,7 +155,9 @@ function secretComments(plan: HostPlan, secretsDirectory: string): string[] {
 }
 
 function directoriesOf(plan: HostPlan): string[] {
-  const repositories = plan.repositories.filter(({ kind, requireMount }) => kind === "posix" && !requireMount).map(({ path }) => path);
+  const repositories = plan.repositories
+    .filter(({ kind, requireMount }) => kind === "posix" && !requireMount)
+    .map(({ path }) => path);
   const drilled = [...new Set(ownDrills(plan).map((drill) => drillPath(drill, plan)))];
   return [...ownDirectories(plan.directories), ...drilled, ...(plan.restoreOnly ? [] : repositories)];
 }
@@ -167,5 +180,9 @@ function nixString(text: string): string {
 /** Lines between two pairs of single quotes, indented; Nix removes the common indentation. */
 function nixText(text: string): string {
   const lines = text.replaceAll("''", "'''").replaceAll("${", "''${").split("\n");
-  return ["''", ...lines.slice(0, -1).map((line) => (line === "" ? "" : `        ${line}`)), `        ${lines.at(-1) ?? ""}''`].join("\n");
+  return [
+    "''",
+    ...lines.slice(0, -1).map((line) => (line === "" ? "" : `        ${line}`)),
+    `        ${lines.at(-1) ?? ""}''`,
+  ].join("\n");
 }

@@ -28,7 +28,10 @@ export interface NixosFile {
 const REMEDY = "keep it on the host, in secretsDirectory (sops-nix, agenix); for encryption write encrypted: true";
 
 /** Null instead of a text on errors. */
-export function renderNixosHost(name: string, host: FileHost): { readonly text: string | null; readonly findings: readonly Finding[] } {
+export function renderNixosHost(
+  name: string,
+  host: FileHost,
+): { readonly text: string | null; readonly findings: readonly Finding[] } {
   const secrets = secretsIn(host, `hosts.${name}`, REMEDY);
   if (secrets.length > 0) return { text: null, findings: secrets };
   const { nodePath, repositories = {}, secretsDirectory = NIXOS_SECRETS, ...others } = host;
@@ -37,10 +40,15 @@ export function renderNixosHost(name: string, host: FileHost): { readonly text: 
     // The system itself applies it, so this is the local machine.
     connection: { local: {} },
     directories: { ...NIXOS_DIRECTORIES, ...others.directories },
-    repositories: Object.fromEntries(Object.entries(repositories).map(([key, repository]) => [key, settingsOf(key, repository)])),
+    repositories: Object.fromEntries(
+      Object.entries(repositories).map(([key, repository]) => [key, settingsOf(key, repository)]),
+    ),
   };
   const plan = resolveHost(name, { ...settings, ...given({ nodePath }) }, NIXOS_NODE_PATH);
-  const findings = [...checkHost(plan), ...checkNixos(plan)].map((finding) => ({ ...finding, path: `hosts.${name}.${finding.path}` }));
+  const findings = [...checkHost(plan), ...checkNixos(plan)].map((finding) => ({
+    ...finding,
+    path: `hosts.${name}.${finding.path}`,
+  }));
   if (findings.some(({ severity }) => severity === "error")) return { text: null, findings };
   return { text: renderNixos(plan, { secretsDirectory, installNode: nodePath === undefined }), findings };
 }

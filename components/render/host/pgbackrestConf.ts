@@ -16,7 +16,15 @@ const COMMENT = "Written by pgbackstop: changes made here by hand are undone by 
 /** Content of the file, wherever PostgreSQL runs. */
 export type ConfPlan = Pick<
   HostPlan,
-  "agent" | "stanza" | "repositories" | "directories" | "processMax" | "dataDirectory" | "port" | "socketDirectory" | "databaseUser"
+  | "agent"
+  | "stanza"
+  | "repositories"
+  | "directories"
+  | "processMax"
+  | "dataDirectory"
+  | "port"
+  | "socketDirectory"
+  | "databaseUser"
 > &
   Partial<Pick<HostPlan, "drillsOnly">>;
 
@@ -46,7 +54,12 @@ export function confSections(plan: ConfPlan): ConfSection[] {
     },
     // A cluster restored here requests WAL from the agent, which has the keys.
     ...(plan.agent && plan.drillsOnly !== true
-      ? [{ name: "global:restore", options: [{ name: "recovery-option", value: `restore_command=${restoreCommand(plan)}` }] }]
+      ? [
+          {
+            name: "global:restore",
+            options: [{ name: "recovery-option", value: `restore_command=${restoreCommand(plan)}` }],
+          },
+        ]
       : []),
     {
       name: plan.stanza,
@@ -62,7 +75,9 @@ export function confSections(plan: ConfPlan): ConfSection[] {
 
 function compressOptions(repository: RepositoryPlan): Option[] {
   const type: Option = { name: "compress-type", value: repository.compressType };
-  return repository.compressType === "none" ? [type] : [type, { name: "compress-level", value: repository.compressLevel }];
+  return repository.compressType === "none"
+    ? [type]
+    : [type, { name: "compress-level", value: repository.compressLevel }];
 }
 
 function repositoryOptions(layout: SecretLayout, repository: RepositoryPlan): Option[] {
@@ -86,8 +101,11 @@ function retentionOptions(
   option: (name: string, value: Option["value"]) => Option,
 ): Option[] {
   const diff = keepDiffCount === undefined ? [] : [option("retention-diff", keepDiffCount)];
-  if (keepDays !== undefined) return [...diff, option("retention-full", keepDays), option("retention-full-type", "time")];
-  return keepFullCount === undefined ? diff : [...diff, option("retention-full", keepFullCount), option("retention-full-type", "count")];
+  if (keepDays !== undefined)
+    return [...diff, option("retention-full", keepDays), option("retention-full-type", "time")];
+  return keepFullCount === undefined
+    ? diff
+    : [...diff, option("retention-full", keepFullCount), option("retention-full-type", "count")];
 }
 
 function optional(name: string, value: string | undefined): Option[] {

@@ -25,7 +25,13 @@ export function notifyPath(layout: SecretLayout): string {
 }
 
 /** A stanza's file for the textfile collector. */
-export function metricsFile({ directories, stanza }: { readonly directories: { readonly metrics: string }; readonly stanza: string }): string {
+export function metricsFile({
+  directories,
+  stanza,
+}: {
+  readonly directories: { readonly metrics: string };
+  readonly stanza: string;
+}): string {
   return `${directories.metrics}/pgbackstop-${stanza}.prom`;
 }
 

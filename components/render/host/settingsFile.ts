@@ -10,7 +10,10 @@ import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 import { given } from "../../plan/model/given";
 
 /** Content of the file, wherever PostgreSQL runs. */
-type SettingsPlan = Pick<HostPlan, "streamIntervalSeconds" | "acknowledge" | "repositories" | "schedules" | "firstBackup"> & {
+type SettingsPlan = Pick<
+  HostPlan,
+  "streamIntervalSeconds" | "acknowledge" | "repositories" | "schedules" | "firstBackup"
+> & {
   /** Left out if no drill reads the file: then changes do not restart the cluster's sidecar. */
   readonly drilled?: Pick<HostPlan, "drillChecks" | "drills" | "objectives">;
   /** True in a cluster, where nobody else takes the first backup. */
@@ -31,11 +34,16 @@ export function settingsOf(plan: SettingsPlan): SettingsFile {
     ...(plan.sidecarTakesFirst === true ? { firstBackup: true } : {}),
     ...(plan.streamIntervalSeconds === undefined ? {} : { stream: { intervalSeconds: plan.streamIntervalSeconds } }),
     ...(plan.drilled === undefined ? {} : drillOf(plan.drilled)),
-    repos: Object.fromEntries(plan.repositories.map((repository) => [repository.name, repositorySettings(plan, repository)])),
+    repos: Object.fromEntries(
+      plan.repositories.map((repository) => [repository.name, repositorySettings(plan, repository)]),
+    ),
   };
 }
 
-function repositorySettings(plan: SettingsPlan, repository: RepositoryPlan): RepoSettings & { readonly compressType: CompressType } {
+function repositorySettings(
+  plan: SettingsPlan,
+  repository: RepositoryPlan,
+): RepoSettings & { readonly compressType: CompressType } {
   const quirks = repository.s3?.quirks;
   const compressType = findCompressType(repository.compressType);
   const expectFullWithinS = expectFullWithin(plan, repository);
@@ -49,7 +57,11 @@ function repositorySettings(plan: SettingsPlan, repository: RepositoryPlan): Rep
 }
 
 /** Objectives and checks of every drill, and the drills of this host. */
-function drillOf({ drillChecks, drills, objectives: { rpoSeconds, rtoMinutes } }: NonNullable<SettingsPlan["drilled"]>): Pick<SettingsFile, "drill"> {
+function drillOf({
+  drillChecks,
+  drills,
+  objectives: { rpoSeconds, rtoMinutes },
+}: NonNullable<SettingsPlan["drilled"]>): Pick<SettingsFile, "drill"> {
   const { assertions, backupAgeHours, heartbeat } = drillChecks;
   const objectives = {
     ...(rtoMinutes === undefined ? {} : { rtoSeconds: rtoMinutes * 60 }),
@@ -72,6 +84,13 @@ const GIB = 1024 ** 3;
 
 function declaredOf({ from, level, maxGiB, maxMinutes, path, pick, repositories }: DrillPlan): SettingsFileDrill {
   const repos = from === undefined ? repositories : [from];
-  const values = { repos, pick, level, maxMinutes, maxBytes: maxGiB === undefined ? undefined : Math.ceil(maxGiB * GIB), path };
+  const values = {
+    repos,
+    pick,
+    level,
+    maxMinutes,
+    maxBytes: maxGiB === undefined ? undefined : Math.ceil(maxGiB * GIB),
+    path,
+  };
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as SettingsFileDrill;
 }

@@ -17,8 +17,8 @@ export interface PrimaryPlan {
 }
 
 /**
- * A shell line that creates or renews the data directory of a standby. @param primary null for a standby that reads
- * only the archive
+ * A shell line that creates or renews the data directory of a standby.
+ * @param primary null for a standby that reads only the archive
  */
 export function standbyCommand(argv: readonly string[], primary: PrimaryPlan | null): string {
   const options = primary === null ? [] : recoveryOptions(primary).map((option) => `--recovery-option=${option}`);
@@ -69,7 +69,9 @@ export function patroniBootstrap(argv: readonly string[]): string {
 
 function recoveryOptions({ host, passfile, port, slot, sslmode, user }: PrimaryPlan): string[] {
   const parts = { host, port: String(port), user, passfile, sslmode };
-  const quoted = Object.entries(parts).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${conninfoValue(value)}`]));
+  const quoted = Object.entries(parts).flatMap(([name, value]) =>
+    value === undefined ? [] : [`${name}=${conninfoValue(value)}`],
+  );
   return [`primary_conninfo=${quoted.join(" ")}`, ...(slot === undefined ? [] : [`primary_slot_name=${slot}`])];
 }
 

@@ -11,7 +11,9 @@ type Placed = Pick<HostPlan, "directories" | "pgbackrestPath" | "stanza">;
 export function stockArgv(plan: Placed): string[] {
   const paths = hostPaths(plan.directories);
   const isAtHome = plan.directories.config === DEFAULTS.stockConfig;
-  const configArgs = isAtHome ? [] : [`--config=${paths.conf}`, `--config-include-path=${secretsDirectory({ ...plan, agent: false })}`];
+  const configArgs = isAtHome
+    ? []
+    : [`--config=${paths.conf}`, `--config-include-path=${secretsDirectory({ ...plan, agent: false })}`];
   return [plan.pgbackrestPath, ...configArgs, `--stanza=${plan.stanza}`];
 }
 
@@ -33,8 +35,8 @@ export function stockEachArgv(plan: Placed, repoIndexes: readonly number[]): str
 }
 
 /**
- * A command line that restores the newest state. @param restoreOnly a cluster restored with a reader's key must not
- * archive with it
+ * A command line that restores the newest state.
+ * @param restoreOnly a cluster restored with a reader's key must not archive with it
  */
 export function stockRestoreArgv(plan: Placed, restoreOnly: boolean): string[] {
   const [program, ...options] = stockArgv(plan);

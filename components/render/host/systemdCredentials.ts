@@ -23,7 +23,9 @@ export function hostCredentials(plan: HostPlan): HostCredential[] {
   if (!plan.agent) return [];
   const { credentialsDirectory } = plan;
   const placed = writtenCredentials(plan);
-  return credentialsDirectory === undefined ? placed : placed.map(({ id }) => ({ id, path: `${credentialsDirectory}/${id}` }));
+  return credentialsDirectory === undefined
+    ? placed
+    : placed.map(({ id }) => ({ id, path: `${credentialsDirectory}/${id}` }));
 }
 
 function writtenCredentials(plan: HostPlan): HostCredential[] {
@@ -48,13 +50,20 @@ export function credentialLines(plan: HostPlan): string[] {
 export function notifyLines(plan: HostPlan): string[] {
   if (!plan.agent) return [];
   const { credentialsDirectory } = plan;
-  const path = credentialsDirectory === undefined ? (plan.notifyFile ?? notifyPath(plan)) : `${credentialsDirectory}/${NOTIFY_CREDENTIAL}`;
+  const path =
+    credentialsDirectory === undefined
+      ? (plan.notifyFile ?? notifyPath(plan))
+      : `${credentialsDirectory}/${NOTIFY_CREDENTIAL}`;
   return [`LoadCredential=${NOTIFY_CREDENTIAL}:${path.replaceAll("%", "%%")}`];
 }
 
 /** The notifying verb's arguments. */
 export function notifyArgs(plan: HostPlan, event: string): string[] {
-  return ["notify", `--event=${event}`, ...(plan.agent ? [] : [`--notify-file=${plan.notifyFile ?? notifyPath(plan)}`])];
+  return [
+    "notify",
+    `--event=${event}`,
+    ...(plan.agent ? [] : [`--notify-file=${plan.notifyFile ?? notifyPath(plan)}`]),
+  ];
 }
 
 /** Program and options for an `ExecStart=`: with the secrets, whatever their location. */

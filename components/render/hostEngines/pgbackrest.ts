@@ -12,7 +12,13 @@ import { hostPaths, launcherPath } from "../../plan/host/hostCommand";
 import { postgresSettings } from "../host/archiveSettings";
 import { renderPgbackrestConf } from "../host/pgbackrestConf";
 import { renderSettingsFile } from "../host/settingsFile";
-import { stockArchiveCommand, stockEachArgv, stockEachPath, stockLauncherText, stockRestoreArgv } from "../host/stockCommand";
+import {
+  stockArchiveCommand,
+  stockEachArgv,
+  stockEachPath,
+  stockLauncherText,
+  stockRestoreArgv,
+} from "../host/stockCommand";
 import { backupUnits } from "../units/backupUnits";
 import { drillUnits } from "../units/drillUnits";
 import { failedUnits } from "../units/failedUnits";
@@ -64,7 +70,13 @@ export function stockParts(plan: HostPlan): HostParts {
   const paths = hostPaths(plan.directories);
   return {
     files: [
-      { path: paths.settings, mode: "0644", owner: "admin", text: renderSettingsFile({ ...plan, drilled: plan }), deferred: false },
+      {
+        path: paths.settings,
+        mode: "0644",
+        owner: "admin",
+        text: renderSettingsFile({ ...plan, drilled: plan }),
+        deferred: false,
+      },
       { path: stockEachPath(plan), mode: "0755", owner: "admin", text: EACH, deferred: false },
       { path: launcherPath(plan), mode: "0755", owner: "admin", text: stockLauncherText(plan), deferred: false },
       {

@@ -30,7 +30,13 @@ function runtimeParts(plan: HostPlan): HostParts {
   const launcher = launcherFile(plan);
   return {
     files: [
-      { path: paths.settings, mode: "0644", owner: "admin", text: renderSettingsFile({ ...plan, drilled: plan }), deferred: false },
+      {
+        path: paths.settings,
+        mode: "0644",
+        owner: "admin",
+        text: renderSettingsFile({ ...plan, drilled: plan }),
+        deferred: false,
+      },
       {
         path: paths.conf,
         mode: "0644",
@@ -43,7 +49,14 @@ function runtimeParts(plan: HostPlan): HostParts {
       },
       ...(launcher === null ? [] : [launcher]),
     ],
-    units: [...agentUnits(plan), ...backupUnits(plan), ...maintenanceUnits(plan), ...drillUnits(plan), ...failedUnits(plan), ...eventUnits(plan)],
+    units: [
+      ...agentUnits(plan),
+      ...backupUnits(plan),
+      ...maintenanceUnits(plan),
+      ...drillUnits(plan),
+      ...failedUnits(plan),
+      ...eventUnits(plan),
+    ],
     settings: postgresSettings(plan),
   };
 }

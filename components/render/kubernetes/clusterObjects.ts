@@ -4,7 +4,13 @@
  * CloudNativePG 1.30.
  */
 import type { ClusterDefinition, PoolerPlan } from "../../plan/cluster/clusterPlan";
-import type { ImportSettings, RecoverySettings, RoleSettings, SnapshotSourceSettings, StorageSettings } from "../../plan/cluster/declaredCluster";
+import type {
+  ImportSettings,
+  RecoverySettings,
+  RoleSettings,
+  SnapshotSourceSettings,
+  StorageSettings,
+} from "../../plan/cluster/declaredCluster";
 import { DEFAULTS } from "../../plan/model/defaults";
 import { engineOf, findEngine } from "../../plan/engines/engines";
 import type { BackupType } from "../../plan/schedule/schedule";
@@ -60,7 +66,10 @@ export function renderAttachment(context: EngineContext): RenderedObject[] {
     spec: given({
       plugins: parts.plugins.length === 0 ? undefined : parts.plugins,
       backup: parts.backup,
-      postgresql: archiveTimeout(context) === undefined ? undefined : { parameters: { archive_timeout: archiveTimeout(context) } },
+      postgresql:
+        archiveTimeout(context) === undefined
+          ? undefined
+          : { parameters: { archive_timeout: archiveTimeout(context) } },
     }),
   };
   // Instances restart now, which would end a Backup: the sidecar takes the first one.
@@ -94,12 +103,19 @@ function clusterManifest(context: EngineContext, parts: EngineParts, source: Rec
     walStorage: definition.walStorage === undefined ? undefined : storageSpec(definition.walStorage),
     tablespaces: filled(
       sortedEntries(definition.tablespaces).map(([name, { owner, temporary, ...storage }]) =>
-        given({ name, owner: owner === undefined ? undefined : { name: owner }, temporary, storage: storageSpec(storage) }),
+        given({
+          name,
+          owner: owner === undefined ? undefined : { name: owner },
+          temporary,
+          storage: storageSpec(storage),
+        }),
       ),
     ),
     postgresql: postgresqlSpec(context),
     managed:
-      Object.keys(definition.roles).length === 0 ? undefined : { roles: sortedEntries(definition.roles).map(([name, role]) => roleSpec(name, role)) },
+      Object.keys(definition.roles).length === 0
+        ? undefined
+        : { roles: sortedEntries(definition.roles).map(([name, role]) => roleSpec(name, role)) },
     bootstrap: bootstrapSpec(definition, source),
     replica: replicaSpec(definition),
     externalClusters: externalClusters(definition, source),
@@ -127,9 +143,18 @@ function postgresqlSpec(context: EngineContext): object | undefined {
   const timeout = archiveTimeout(context);
   const parameters = sorted({ ...definition.parameters, ...given({ archive_timeout: timeout }) });
   const extensions = sortedEntries(definition.extensions).map(([name, { controlPath, image, libraryPath }]) =>
-    given({ name, image: { reference: image }, extension_control_path: controlPath, dynamic_library_path: libraryPath }),
+    given({
+      name,
+      image: { reference: image },
+      extension_control_path: controlPath,
+      dynamic_library_path: libraryPath,
+    }),
   );
-  const spec = given({ parameters, shared_preload_libraries: filled(definition.sharedPreloadLibraries), extensions: filled(extensions) });
+  const spec = given({
+    parameters,
+    shared_preload_libraries: filled(definition.sharedPreloadLibraries),
+    extensions: filled(extensions),
+  });
   return Object.keys(spec).length === 0 ? undefined : spec;
 }
 
@@ -145,7 +170,11 @@ function storageSpec({ sizeGiB, storageClass }: StorageSettings): object {
 
 function roleSpec(name: string, role: RoleSettings): object {
   const { passwordSecret, ...attributes } = role;
-  return given({ name, ...attributes, passwordSecret: passwordSecret === undefined ? undefined : { name: passwordSecret } });
+  return given({
+    name,
+    ...attributes,
+    passwordSecret: passwordSecret === undefined ? undefined : { name: passwordSecret },
+  });
 }
 
 function bootstrapSpec({ bootstrap }: ClusterDefinition, source: RecoverySource | null): object | undefined {
@@ -168,7 +197,14 @@ function initdbSpec(initdb: NonNullable<ClusterDefinition["bootstrap"]["initdb"]
 }
 
 function importSpec({ databases, postImportSql, roles, schemaOnly, type }: ImportSettings): object {
-  return given({ type, databases, roles, schemaOnly, source: { externalCluster: SOURCE_NAME }, postImportApplicationSQL: postImportSql });
+  return given({
+    type,
+    databases,
+    roles,
+    schemaOnly,
+    source: { externalCluster: SOURCE_NAME },
+    postImportApplicationSQL: postImportSql,
+  });
 }
 
 function recoverySpec(recovery: RecoverySettings, source: RecoverySource | null): object {
@@ -205,12 +241,18 @@ function snapshotSource({ storage, tablespaces, walStorage }: SnapshotSourceSett
     storage: reference(storage),
     walStorage: walStorage === undefined ? undefined : reference(walStorage),
     tablespaceStorage:
-      tablespaces === undefined ? undefined : Object.fromEntries(sortedEntries(tablespaces).map(([name, snapshot]) => [name, reference(snapshot)])),
+      tablespaces === undefined
+        ? undefined
+        : Object.fromEntries(sortedEntries(tablespaces).map(([name, snapshot]) => [name, reference(snapshot)])),
   });
 }
 
-function externalClusters({ bootstrap }: ClusterDefinition, source: RecoverySource | null): readonly object[] | undefined {
-  if (source !== null) return [{ name: SOURCE_NAME, plugin: { name: source.plugin.name, parameters: source.plugin.parameters } }];
+function externalClusters(
+  { bootstrap }: ClusterDefinition,
+  source: RecoverySource | null,
+): readonly object[] | undefined {
+  if (source !== null)
+    return [{ name: SOURCE_NAME, plugin: { name: source.plugin.name, parameters: source.plugin.parameters } }];
   const imported = bootstrap.import;
   if (imported === undefined) return undefined;
   const { database, host, passwordSecret, port, sslMode, user } = imported;
@@ -271,17 +313,31 @@ export type BackupSpec = Record<string, unknown>;
  */
 export function oneShotBackups(context: EngineContext): Record<string, BackupSpec[]> {
   const kinds = findEngine(context.database.engine)?.backupTypes ?? [];
-  return Object.fromEntries(kinds.map((type) => [type, runsOnce(context, type).map((run) => backupSpec(context, run))]));
+  return Object.fromEntries(
+    kinds.map((type) => [type, runsOnce(context, type).map((run) => backupSpec(context, run))]),
+  );
 }
 
 function runsOnce(context: EngineContext, type: BackupType): readonly BackupRun[] {
   const repositories = context.database.repositories.map(({ name }) => name);
-  const once = { name: type, type, cron: "0 0 * * *", timeZone: "UTC", repoKeys: [], repositories, jitterSeconds: 0, deadlineSeconds: 0 };
+  const once = {
+    name: type,
+    type,
+    cron: "0 0 * * *",
+    timeZone: "UTC",
+    repoKeys: [],
+    repositories,
+    jitterSeconds: 0,
+    deadlineSeconds: 0,
+  };
   return renderEngine({ ...context, schedules: {}, database: { ...context.database, schedules: [once] } }).runs;
 }
 
 /** Common fields of a Backup and a ScheduledBackup. */
-function backupSpec({ database }: Pick<EngineContext, "database">, { method, pluginConfiguration, target, online }: BackupRun): BackupSpec {
+function backupSpec(
+  { database }: Pick<EngineContext, "database">,
+  { method, pluginConfiguration, target, online }: BackupRun,
+): BackupSpec {
   return given({ cluster: { name: database.cluster }, method, pluginConfiguration, target, online });
 }
 

@@ -33,7 +33,11 @@ export function programContainer({ args, cpu, image, memory, name, volumeMounts 
       runAsNonRoot: true,
       capabilities: { drop: ["ALL"] },
     },
-    volumeMounts: [{ name: "bundle", mountPath: PATHS.bundle, readOnly: true }, ...volumeMounts, { name: "run", mountPath: PATHS.run }],
+    volumeMounts: [
+      { name: "bundle", mountPath: PATHS.bundle, readOnly: true },
+      ...volumeMounts,
+      { name: "run", mountPath: PATHS.run },
+    ],
   };
 }
 

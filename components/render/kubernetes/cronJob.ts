@@ -33,10 +33,23 @@ export interface ScheduledJob {
 /** @param role of the CronJob among the objects of its cluster */
 export function renderCronJob(context: EngineContext, role: string, scheduled: ScheduledJob): RenderedObject {
   const { database, runtime, definition } = context;
-  const { account, container, cron, deadlineSeconds, env = [], job = {}, name, options, timeZone, verb, volumes = [] } = scheduled;
+  const {
+    account,
+    container,
+    cron,
+    deadlineSeconds,
+    env = [],
+    job = {},
+    name,
+    options,
+    timeZone,
+    verb,
+    volumes = [],
+  } = scheduled;
   const { notifySecret } = definition;
   const mount = { name: "notify", mountPath: PATHS.notify, readOnly: true };
-  const notifyArgs = notifySecret === undefined ? [] : [`--notify-file=${PATHS.notify}/${NOTIFY_FILE}`, `--unit=${name}`];
+  const notifyArgs =
+    notifySecret === undefined ? [] : [`--notify-file=${PATHS.notify}/${NOTIFY_FILE}`, `--unit=${name}`];
   const program = programContainer({
     ...container,
     image: runtime.image,
@@ -53,7 +66,8 @@ export function renderCronJob(context: EngineContext, role: string, scheduled: S
     volumeMounts: [...(container.volumeMounts ?? []), ...(notifySecret === undefined ? [] : [mount])],
   });
   // Without the Secret a run continues and nobody is notified.
-  const whom = notifySecret === undefined ? [] : [{ name: "notify", secret: { secretName: notifySecret, optional: true } }];
+  const whom =
+    notifySecret === undefined ? [] : [{ name: "notify", secret: { secretName: notifySecret, optional: true } }];
   const labels = { ...MANAGED_BY, "app.kubernetes.io/name": name };
   const pod = {
     restartPolicy: "Never",
@@ -73,10 +87,23 @@ export function renderCronJob(context: EngineContext, role: string, scheduled: S
     failedJobsHistoryLimit: 1,
     jobTemplate: {
       metadata: { labels: MANAGED_BY },
-      spec: { backoffLimit: 2, ...job, activeDeadlineSeconds: deadlineSeconds, template: { metadata: { labels }, spec: pod } },
+      spec: {
+        backoffLimit: 2,
+        ...job,
+        activeDeadlineSeconds: deadlineSeconds,
+        template: { metadata: { labels }, spec: pod },
+      },
     },
   };
-  return { role, manifest: { apiVersion: "batch/v1", kind: "CronJob", metadata: { name, namespace: database.namespace, labels }, spec } };
+  return {
+    role,
+    manifest: {
+      apiVersion: "batch/v1",
+      kind: "CronJob",
+      metadata: { name, namespace: database.namespace, labels },
+      spec,
+    },
+  };
 }
 
 /** Identifies a pod's Job, for its objects and notifications. */
@@ -90,14 +117,25 @@ function identity(): object[] {
 }
 
 /** ServiceAccount, Role and RoleBinding of one name. @param role prefix of their roles */
-export function renderAccount({ database }: EngineContext, role: string, name: string, rules: readonly object[]): RenderedObject[] {
+export function renderAccount(
+  { database }: EngineContext,
+  role: string,
+  name: string,
+  rules: readonly object[],
+): RenderedObject[] {
   const { namespace } = database;
   const metadata = { name, namespace, labels: { ...MANAGED_BY, "app.kubernetes.io/name": name } };
   const rbac = { apiVersion: "rbac.authorization.k8s.io/v1", metadata };
   const roleRef = { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name };
   return [
-    { role: `${role}-account`, manifest: { apiVersion: "v1", kind: "ServiceAccount", metadata, automountServiceAccountToken: false } },
+    {
+      role: `${role}-account`,
+      manifest: { apiVersion: "v1", kind: "ServiceAccount", metadata, automountServiceAccountToken: false },
+    },
     { role: `${role}-role`, manifest: { ...rbac, kind: "Role", rules } },
-    { role: `${role}-binding`, manifest: { ...rbac, kind: "RoleBinding", roleRef, subjects: [{ kind: "ServiceAccount", name, namespace }] } },
+    {
+      role: `${role}-binding`,
+      manifest: { ...rbac, kind: "RoleBinding", roleRef, subjects: [{ kind: "ServiceAccount", name, namespace }] },
+    },
   ];
 }

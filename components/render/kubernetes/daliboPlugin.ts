@@ -14,7 +14,11 @@ const WATCH = ["get", "list", "watch"];
 const USER = 10001;
 
 /** In the order of creation. One replica works at a time: it holds a lease. */
-export function renderDalibo({ namespace, serviceName, replicas }: Pick<PluginPlan, "namespace" | "serviceName" | "replicas">): RenderedObject[] {
+export function renderDalibo({
+  namespace,
+  serviceName,
+  replicas,
+}: Pick<PluginPlan, "namespace" | "serviceName" | "replicas">): RenderedObject[] {
   const selector = { "app.kubernetes.io/name": serviceName };
   const labels = { ...selector, ...MANAGED_BY };
   const metadata = { name: serviceName, namespace, labels };
@@ -71,7 +75,11 @@ function podSpec(serviceName: string): object {
         ],
         ports: [{ name: "grpc", containerPort: PLUGIN_PORT, protocol: "TCP" }],
         readinessProbe: { tcpSocket: { port: PLUGIN_PORT }, periodSeconds: 10 },
-        securityContext: { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ["ALL"] } },
+        securityContext: {
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ["ALL"] },
+        },
         volumeMounts: [
           { name: "server", mountPath: "/server", readOnly: true },
           { name: "client", mountPath: "/client", readOnly: true },
@@ -94,14 +102,26 @@ const RULES = [
     resources: ["pluginconfigs", "stanzas"],
     verbs: ["create", "delete", "patch", "update", ...WATCH],
   },
-  { apiGroups: ["pgbackrest.dalibo.com"], resources: ["pluginconfigs/finalizers", "stanzas/finalizers"], verbs: ["update"] },
-  { apiGroups: ["pgbackrest.dalibo.com"], resources: ["pluginconfigs/status", "stanzas/status"], verbs: ["get", "patch", "update"] },
+  {
+    apiGroups: ["pgbackrest.dalibo.com"],
+    resources: ["pluginconfigs/finalizers", "stanzas/finalizers"],
+    verbs: ["update"],
+  },
+  {
+    apiGroups: ["pgbackrest.dalibo.com"],
+    resources: ["pluginconfigs/status", "stanzas/status"],
+    verbs: ["get", "patch", "update"],
+  },
   { apiGroups: ["postgresql.cnpg.io"], resources: ["backups"], verbs: WATCH },
   { apiGroups: ["postgresql.cnpg.io"], resources: ["clusters"], verbs: ["get"] },
   { apiGroups: ["postgresql.cnpg.io"], resources: ["clusters/finalizers"], verbs: ["update"] },
   { apiGroups: [RBAC], resources: ["roles", "rolebindings"], verbs: ["create", "patch", "update", ...WATCH] },
 ];
 const LEASE_RULES = [
-  { apiGroups: ["coordination.k8s.io"], resources: ["leases"], verbs: ["create", "delete", "patch", "update", ...WATCH] },
+  {
+    apiGroups: ["coordination.k8s.io"],
+    resources: ["leases"],
+    verbs: ["create", "delete", "patch", "update", ...WATCH],
+  },
   { apiGroups: [""], resources: ["events"], verbs: ["create", "patch"] },
 ];

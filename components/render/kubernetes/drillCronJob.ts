@@ -30,14 +30,20 @@ const SETTINGS_FILE = "pgbackstop.json";
 /** Empty without a drill that the engine can make; rules refuse the others. */
 export function renderDrills(context: EngineContext): RenderedObject[] {
   const { database, definition } = context;
-  const drills = database.drills.filter(({ elsewhere }) => elsewhere !== true).toSorted((left, right) => (left.name < right.name ? -1 : 1));
+  const drills = database.drills
+    .filter(({ elsewhere }) => elsewhere !== true)
+    .toSorted((left, right) => (left.name < right.name ? -1 : 1));
   if (drills.length === 0 || !engineOf(database.engine).own) return [];
   const account = `${database.cluster}-drill`;
   const names = drills.map(({ name }) => drillName(database.cluster, name));
   const settings = {
     apiVersion: "v1",
     kind: "ConfigMap",
-    metadata: { name: settingsName(context), namespace: database.namespace, labels: { ...MANAGED_BY, "app.kubernetes.io/name": account } },
+    metadata: {
+      name: settingsName(context),
+      namespace: database.namespace,
+      labels: { ...MANAGED_BY, "app.kubernetes.io/name": account },
+    },
     data: context.isOutline ? {} : { [SETTINGS_FILE]: settingsText(context) },
   };
   return [
@@ -55,8 +61,18 @@ function rulesFor(cluster: string, names: readonly string[]): object[] {
     { ...clusters, verbs: ["create"] },
     { ...clusters, resourceNames: [cluster, ...names], verbs: ["get"] },
     { ...clusters, resourceNames: names, verbs: ["delete"] },
-    { apiGroups: ["batch"], resources: ["jobs"], resourceNames: names.map((name) => `${name}-1-full-recovery`), verbs: ["get"] },
-    { apiGroups: [""], resources: ["secrets"], resourceNames: names.flatMap((name) => [`${name}-superuser`, `${name}-ca`]), verbs: ["get"] },
+    {
+      apiGroups: ["batch"],
+      resources: ["jobs"],
+      resourceNames: names.map((name) => `${name}-1-full-recovery`),
+      verbs: ["get"],
+    },
+    {
+      apiGroups: [""],
+      resources: ["secrets"],
+      resourceNames: names.flatMap((name) => [`${name}-superuser`, `${name}-ca`]),
+      verbs: ["get"],
+    },
     { apiGroups: [""], resources: ["events"], verbs: ["list"] },
   ];
 }
@@ -114,8 +130,15 @@ function optionsOf({ database, definition }: EngineContext, drill: DrillPlan, na
 }
 
 function resourceArgs({ cpu, cpuLimit, memory, memoryLimit }: ResourcesSettings): string[] {
-  const quantities = { "requests.cpu": cpu, "requests.memory": memory, "limits.cpu": cpuLimit, "limits.memory": memoryLimit };
-  return Object.entries(quantities).flatMap(([name, quantity]) => (quantity === undefined ? [] : [`--drill-resource=${name}=${quantity}`]));
+  const quantities = {
+    "requests.cpu": cpu,
+    "requests.memory": memory,
+    "limits.cpu": cpuLimit,
+    "limits.memory": memoryLimit,
+  };
+  return Object.entries(quantities).flatMap(([name, quantity]) =>
+    quantity === undefined ? [] : [`--drill-resource=${name}=${quantity}`],
+  );
 }
 
 /** Name, mount path, source, and whether it is read-only. */
@@ -130,7 +153,11 @@ export interface RepositoryParts {
 
 export function repositoryParts(context: EngineContext): RepositoryParts {
   const { mounts, volumes } = mounted(repositoryEntries(context));
-  return { args: [`--config=${PATHS.config}/pgbackrest.conf`, `--stanza=${context.database.stanza}`], volumeMounts: mounts, volumes };
+  return {
+    args: [`--config=${PATHS.config}/pgbackrest.conf`, `--stanza=${context.database.stanza}`],
+    volumeMounts: mounts,
+    volumes,
+  };
 }
 
 /**
@@ -142,7 +169,11 @@ export function drillJobs(context: EngineContext): Record<string, object> {
   return Object.fromEntries(
     made.map((drill) => {
       const scheduled = jobOf(context, drill, `${context.database.cluster}-drill`);
-      const once = { ...scheduled, options: ["--pick=newest", ...scheduled.options], job: { ...scheduled.job, ttlSecondsAfterFinished: undefined } };
+      const once = {
+        ...scheduled,
+        options: ["--pick=newest", ...scheduled.options],
+        job: { ...scheduled.job, ttlSecondsAfterFinished: undefined },
+      };
       const { spec } = renderCronJob(context, `drill-${drill.name}`, once).manifest as {
         readonly spec?: { readonly jobTemplate?: { readonly spec?: object } };
       };
@@ -152,13 +183,21 @@ export function drillJobs(context: EngineContext): Record<string, object> {
 }
 
 /** Configuration and keys as in a sidecar, and credentials for production if it exists. */
-function volumesOf(context: EngineContext): { readonly mounts: readonly object[]; readonly volumes: readonly object[] } {
+function volumesOf(context: EngineContext): {
+  readonly mounts: readonly object[];
+  readonly volumes: readonly object[];
+} {
   const { database, definition } = context;
   const [config, ...keys] = repositoryEntries(context);
   return mounted([
     ...(config === undefined ? [] : [config]),
     ["drill", PATHS.drill, { configMap: { name: settingsName(context) } }, true],
-    ["production", PATHS.production, { projected: { sources: productionSources(database.cluster, definition.bootstrap.initdb?.ownerSecret) } }, true],
+    [
+      "production",
+      PATHS.production,
+      { projected: { sources: productionSources(database.cluster, definition.bootstrap.initdb?.ownerSecret) } },
+      true,
+    ],
     ...keys,
   ]);
 }
@@ -174,14 +213,24 @@ function repositoryEntries({ database, secrets }: EngineContext): Entry[] {
       return sources.length === 0 ? [] : [[name, `${PATHS.secrets}/${name}`, { projected: { sources } }, true]];
     }),
     ...claimNames(database).map(
-      (claim, index): Entry => [`claim-${index}`, `${PATHS.claims}/${claim}`, { persistentVolumeClaim: { claimName: claim } }, false],
+      (claim, index): Entry => [
+        `claim-${index}`,
+        `${PATHS.claims}/${claim}`,
+        { persistentVolumeClaim: { claimName: claim } },
+        false,
+      ],
     ),
   ];
 }
 
-function mounted(entries: readonly Entry[]): { readonly mounts: readonly object[]; readonly volumes: readonly object[] } {
+function mounted(entries: readonly Entry[]): {
+  readonly mounts: readonly object[];
+  readonly volumes: readonly object[];
+} {
   return {
-    mounts: entries.map(([name, mountPath, , readOnly]) => given({ name, mountPath, readOnly: readOnly ? true : undefined })),
+    mounts: entries.map(([name, mountPath, , readOnly]) =>
+      given({ name, mountPath, readOnly: readOnly ? true : undefined }),
+    ),
     volumes: entries.map(([name, , source]) => ({ name, ...source })),
   };
 }
@@ -193,7 +242,13 @@ function mounted(entries: readonly Entry[]): { readonly mounts: readonly object[
 function productionSources(cluster: string, ownerSecret: string | undefined): readonly object[] {
   const item = (key: string): object => ({ key, path: key });
   return [
-    { secret: { name: ownerSecret ?? `${cluster}-app`, items: ["username", "password", "dbname"].map(item), optional: true } },
+    {
+      secret: {
+        name: ownerSecret ?? `${cluster}-app`,
+        items: ["username", "password", "dbname"].map(item),
+        optional: true,
+      },
+    },
     { secret: { name: `${cluster}-ca`, items: [item("ca.crt")], optional: true } },
   ];
 }

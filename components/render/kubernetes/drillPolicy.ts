@@ -45,7 +45,17 @@ const FREE = [
  * Of `spec`: forbidden even with production's values. They name production's Secrets, archive in its name, or inject
  * into a pod.
  */
-const NEVER = ["backup", "certificates", "env", "envFrom", "managed", "projectedVolumeTemplate", "replica", "serviceAccountName", "superuserSecret"];
+const NEVER = [
+  "backup",
+  "certificates",
+  "env",
+  "envFrom",
+  "managed",
+  "projectedVolumeTemplate",
+  "replica",
+  "serviceAccountName",
+  "superuserSecret",
+];
 const FREE_OF_RECOVERY = ["database", "owner", "recoveryTarget", "source"];
 const FREE_OF_POSTGRESQL = ["parameters", "shared_preload_libraries", "syncReplicaElectionConstraint"];
 const FREE_OF_STORAGE = ["resizeInUseVolumes", "size"];
@@ -58,8 +68,15 @@ const FREE_OF_PLUGIN = ["newestWal", "repo"];
  * of everybody when there is none: so it matches the names of the drills only.
  * @param names of the drills' Clusters
  */
-export function renderDrillPolicy({ cluster, namespace }: ClusterDatabasePlan, account: string, names: readonly string[]): RenderedObject[] {
-  const isAccount = { name: "drill-account", expression: `request.userInfo.username == 'system:serviceaccount:${namespace}:${account}'` };
+export function renderDrillPolicy(
+  { cluster, namespace }: ClusterDatabasePlan,
+  account: string,
+  names: readonly string[],
+): RenderedObject[] {
+  const isAccount = {
+    name: "drill-account",
+    expression: `request.userInfo.username == 'system:serviceaccount:${namespace}:${account}'`,
+  };
   const clusters = { apiGroups: ["postgresql.cnpg.io"], apiVersions: ["*"], resources: ["clusters"] };
   const common = { failurePolicy: "Fail", matchConditions: [isAccount] };
   const scope = {
@@ -86,7 +103,13 @@ export function renderDrillPolicy({ cluster, namespace }: ClusterDatabasePlan, a
   ];
 }
 
-function policyWithBinding(role: string, name: string, account: string, spec: object, binding: object): RenderedObject[] {
+function policyWithBinding(
+  role: string,
+  name: string,
+  account: string,
+  spec: object,
+  binding: object,
+): RenderedObject[] {
   const api = { apiVersion: "admissionregistration.k8s.io/v1" };
   const metadata = { name, labels: { ...MANAGED_BY, "app.kubernetes.io/name": account } };
   const bound = { policyName: name, ...binding, validationActions: ["Deny"] };

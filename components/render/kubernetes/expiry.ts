@@ -27,9 +27,16 @@ export function renderExpiry(context: EngineContext): RenderedObject[] {
   const { snapshots } = definition;
   if (snapshots === undefined || !expiresSnapshots(database, snapshots)) return [];
   const name = expiryName(database.cluster);
-  const rights = (group: string, resource: string): object => ({ apiGroups: [group], resources: [resource], verbs: ["list", "delete"] });
+  const rights = (group: string, resource: string): object => ({
+    apiGroups: [group],
+    resources: [resource],
+    verbs: ["list", "delete"],
+  });
   return [
-    ...renderAccount(context, "expiry", name, [rights("postgresql.cnpg.io", "backups"), rights("snapshot.storage.k8s.io", "volumesnapshots")]),
+    ...renderAccount(context, "expiry", name, [
+      rights("postgresql.cnpg.io", "backups"),
+      rights("snapshot.storage.k8s.io", "volumesnapshots"),
+    ]),
     renderCronJob(context, "expiry", {
       name,
       account: name,

@@ -30,7 +30,9 @@ export interface FileRepository extends Omit<RepositorySettings, "at"> {
   readonly ca?: KeyRefSettings;
 }
 
-type FileCluster = Omit<DeclaredCluster, "repositories"> & { readonly repositories?: Readonly<Record<string, FileRepository>> };
+type FileCluster = Omit<DeclaredCluster, "repositories"> & {
+  readonly repositories?: Readonly<Record<string, FileRepository>>;
+};
 
 /** The input of `pgbackstop render`. */
 export interface GitopsFile {
@@ -65,36 +67,72 @@ export function renderGitops(file: GitopsFile, bundle: RuntimeBundle, withRuntim
   if (secrets.length > 0) return { manifests: [], findings: secrets };
   const made = [
     ...(file.plugin === undefined ? [] : [pluginOf(file.plugin, bundle, withRuntime)]),
-    ...Object.entries(file.clusters ?? {}).map(([name, cluster]) => clusterOf(`clusters.${name}`, name, cluster, false, bundle, withRuntime)),
-    ...Object.entries(file.attach ?? {}).map(([name, cluster]) => clusterOf(`attach.${name}`, name, cluster, true, bundle, withRuntime)),
+    ...Object.entries(file.clusters ?? {}).map(([name, cluster]) =>
+      clusterOf(`clusters.${name}`, name, cluster, false, bundle, withRuntime),
+    ),
+    ...Object.entries(file.attach ?? {}).map(([name, cluster]) =>
+      clusterOf(`attach.${name}`, name, cluster, true, bundle, withRuntime),
+    ),
   ];
   const findings = made.flatMap((each) => each.findings);
   const isWrong = findings.some(({ severity }) => severity === "error");
   return { manifests: isWrong ? [] : made.flatMap((each) => each.manifests), findings };
 }
 
-function pluginOf(plugin: NonNullable<GitopsFile["plugin"]>, bundle: RuntimeBundle, withRuntime: boolean): GitopsResult {
+function pluginOf(
+  plugin: NonNullable<GitopsFile["plugin"]>,
+  bundle: RuntimeBundle,
+  withRuntime: boolean,
+): GitopsResult {
   const namespace = plugin.operatorNamespace ?? PLUGIN_DEFAULTS.namespace;
   const serviceName = plugin.serviceName ?? PLUGIN_DEFAULTS.serviceName;
   const replicas = plugin.replicas ?? PLUGIN_DEFAULTS.replicas;
-  const findings = checkPlugin({ serviceName, replicas }).map((finding) => ({ ...finding, path: `plugin.${finding.path}` }));
+  const findings = checkPlugin({ serviceName, replicas }).map((finding) => ({
+    ...finding,
+    path: `plugin.${finding.path}`,
+  }));
   const runtime = bundleConfigMap(serviceName, namespace, bundle);
   const { cpu, memory } = PLUGIN_DEFAULTS;
-  const plan = { namespace, serviceName, replicas, image: plugin.image ?? NODE_IMAGE, configMap: runtime.metadata.name, memory, cpu };
-  const objects = [...(plugin.certManager === true ? certificateObjects(plan) : []), ...renderPlugin(plan)].map(canonical);
+  const plan = {
+    namespace,
+    serviceName,
+    replicas,
+    image: plugin.image ?? NODE_IMAGE,
+    configMap: runtime.metadata.name,
+    memory,
+    cpu,
+  };
+  const objects = [...(plugin.certManager === true ? certificateObjects(plan) : []), ...renderPlugin(plan)].map(
+    canonical,
+  );
   return { manifests: [...(withRuntime ? [runtime] : []), ...objects.map(({ manifest }) => manifest)], findings };
 }
 
-function clusterOf(path: string, name: string, file: FileCluster, attached: boolean, bundle: RuntimeBundle, withRuntime: boolean): GitopsResult {
+function clusterOf(
+  path: string,
+  name: string,
+  file: FileCluster,
+  attached: boolean,
+  bundle: RuntimeBundle,
+  withRuntime: boolean,
+): GitopsResult {
   const recovery = file.bootstrap?.recovery;
   const resolved = planCluster(name, {
     ...file,
     repositories: settingsOf(file.repositories ?? {}),
     ...(recovery === undefined
       ? {}
-      : { bootstrap: { ...file.bootstrap, recovery: { ...recovery, repositories: settingsOf(recovery.repositories as Repositories) } } }),
+      : {
+          bootstrap: {
+            ...file.bootstrap,
+            recovery: { ...recovery, repositories: settingsOf(recovery.repositories as Repositories) },
+          },
+        }),
   });
-  const findings = checkClusterPlan(resolved, attached).map((finding) => ({ ...finding, path: `${path}.${finding.path}` }));
+  const findings = checkClusterPlan(resolved, attached).map((finding) => ({
+    ...finding,
+    path: `${path}.${finding.path}`,
+  }));
   if (findings.some(({ severity }) => severity === "error")) return { manifests: [], findings };
   const { database, schedules, definition, source } = resolved;
   const runtime = bundleConfigMap(database.cluster, database.namespace, bundle);
@@ -106,26 +144,36 @@ function clusterOf(path: string, name: string, file: FileCluster, attached: bool
     runtime: { configMap: runtime.metadata.name, image: NODE_IMAGE },
     isOutline: false,
   };
-  const from = source === null ? null : recoverySource({ ...context, secrets: secretsOf((recovery?.repositories ?? {}) as Repositories) }, source);
+  const from =
+    source === null
+      ? null
+      : recoverySource({ ...context, secrets: secretsOf((recovery?.repositories ?? {}) as Repositories) }, source);
   const objects = attached ? renderAttachment(context) : renderCluster(context, from);
   const isRuntime = runsInPods(resolved) || expiresSnapshots(database, definition.snapshots);
-  return { manifests: [...(withRuntime && isRuntime ? [runtime] : []), ...objects.map(({ manifest }) => manifest)], findings };
+  return {
+    manifests: [...(withRuntime && isRuntime ? [runtime] : []), ...objects.map(({ manifest }) => manifest)],
+    findings,
+  };
 }
 
 type Repositories = Readonly<Record<string, FileRepository>>;
 
 function settingsOf(repositories: Repositories): Record<string, RepositorySettings> {
-  const entries = Object.entries(repositories).map(([key, { at, ca: _ca, ...repository }]): [string, RepositorySettings] => {
-    const { s3, ...others } = at;
-    const { existingSecret, ...location } = s3 ?? { existingSecret: undefined };
-    const target: TargetSettings = {
-      ...others,
-      name: key,
-      encrypted: existingSecret?.passphraseKey !== undefined,
-      ...(s3 === undefined ? {} : { s3: { ...(location as typeof s3), hasKeys: false, hasExistingSecret: existingSecret !== undefined } }),
-    };
-    return [key, { ...repository, at: target }];
-  });
+  const entries = Object.entries(repositories).map(
+    ([key, { at, ca: _ca, ...repository }]): [string, RepositorySettings] => {
+      const { s3, ...others } = at;
+      const { existingSecret, ...location } = s3 ?? { existingSecret: undefined };
+      const target: TargetSettings = {
+        ...others,
+        name: key,
+        encrypted: existingSecret?.passphraseKey !== undefined,
+        ...(s3 === undefined
+          ? {}
+          : { s3: { ...(location as typeof s3), hasKeys: false, hasExistingSecret: existingSecret !== undefined } }),
+      };
+      return [key, { ...repository, at: target }];
+    },
+  );
   return Object.fromEntries(entries);
 }
 

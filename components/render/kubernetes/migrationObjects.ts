@@ -20,7 +20,12 @@ const MEMORY = "384Mi";
 const COPY_MEMORY = "1Gi";
 const STEPS_FILE = "steps.json";
 const SCALED_KINDS = { Deployment: "deployments", StatefulSet: "statefulsets" } as const;
-const VERBS = { "stop-workloads": "stop", "start-workloads": "start", "repoint-secrets": "repoint", "restore-secrets": "restore" } as const;
+const VERBS = {
+  "stop-workloads": "stop",
+  "start-workloads": "start",
+  "repoint-secrets": "repoint",
+  "restore-secrets": "restore",
+} as const;
 
 /** Objects that exist, or come with the component. */
 export interface MigrationObjects {
@@ -124,7 +129,12 @@ export function renderMigrateJob(
     memory: COPY_MEMORY,
     name: "migrate",
     image: objects.postgresImage,
-    args: [`--lock-path=${PATHS.run}/lock`, `--spool-path=${PATHS.run}/spool`, "--log-level-file=off", ...(repositories?.args ?? [])],
+    args: [
+      `--lock-path=${PATHS.run}/lock`,
+      `--spool-path=${PATHS.run}/spool`,
+      "--log-level-file=off",
+      ...(repositories?.args ?? []),
+    ],
     volumeMounts: [
       { name: "words", mountPath: PATHS.args, readOnly: true },
       { name: "servers", mountPath: PATHS.servers, readOnly: true },
@@ -262,7 +272,8 @@ function rights(objects: MigrationObjects, namespace: string | undefined, verbs:
     ...secrets.filter((secret) => secret.namespace === namespace).map((secret) => secret.name),
     ...(namespace === undefined ? [own.record] : []),
   ];
-  const namesOf = (kind: string): string[] => here.filter((workload) => workload.kind === kind).map((workload) => workload.name);
+  const namesOf = (kind: string): string[] =>
+    here.filter((workload) => workload.kind === kind).map((workload) => workload.name);
   const cronJobs = namesOf("CronJob");
   const rules = [
     ...Object.entries(SCALED_KINDS).flatMap(([kind, plural]) => {
@@ -280,10 +291,19 @@ function rights(objects: MigrationObjects, namespace: string | undefined, verbs:
           { apiGroups: ["batch"], resources: ["cronjobs"], resourceNames: cronJobs, verbs: ["get", "patch"] },
           { apiGroups: ["batch"], resources: ["jobs"], verbs: ["list"] },
         ]),
-    ...(secretNames.length === 0 ? [] : [{ apiGroups: [""], resources: ["secrets"], resourceNames: secretNames, verbs: ["get", "patch"] }]),
+    ...(secretNames.length === 0
+      ? []
+      : [{ apiGroups: [""], resources: ["secrets"], resourceNames: secretNames, verbs: ["get", "patch"] }]),
     ...(namespace !== undefined || verbs.length === 0
       ? []
-      : [{ apiGroups: [""], resources: ["configmaps"], resourceNames: verbs.map((verb) => `${own.report}-${verb}`), verbs: ["get", "patch"] }]),
+      : [
+          {
+            apiGroups: [""],
+            resources: ["configmaps"],
+            resourceNames: verbs.map((verb) => `${own.report}-${verb}`),
+            verbs: ["get", "patch"],
+          },
+        ]),
   ];
   const metadata = metadataOf(namespace === undefined ? objects : { ...objects, namespace }, name);
   const suffix = namespace === undefined ? "" : `-${namespace}`;

@@ -32,7 +32,10 @@ function podMonitorOf({ database, definition }: EngineContext): RenderedObject {
 function prometheusRuleOf({ database, definition }: EngineContext): RenderedObject {
   const { alertLabels, labels, runbookUrl } = definition.monitors;
   const group = alertGroupOf(topologyOf(database), { labels: alertLabels, ...given({ runbookUrl }) });
-  const { metadata, ...rule } = prometheusRule(group === null ? [] : [group], metadataOf(`${database.cluster}-backups`, database, labels));
+  const { metadata, ...rule } = prometheusRule(
+    group === null ? [] : [group],
+    metadataOf(`${database.cluster}-backups`, database, labels),
+  );
   return { role: "prometheus-rule", manifest: { ...rule, metadata } };
 }
 

@@ -39,12 +39,17 @@ export function sorted<T>(values: Readonly<Record<string, T>> | undefined): Reco
 /** The object with all keys sorted: equal arguments give equal bytes, in any order. */
 export function canonical({ role, manifest }: RenderedObject): RenderedObject {
   const { apiVersion, kind, metadata, ...fields } = manifest;
-  return { role, manifest: { apiVersion, kind, metadata: inOrder(metadata) as Metadata, ...(inOrder(fields) as object) } };
+  return {
+    role,
+    manifest: { apiVersion, kind, metadata: inOrder(metadata) as Metadata, ...(inOrder(fields) as object) },
+  };
 }
 
 function inOrder(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(inOrder);
-  return isPlainObject(value) ? Object.fromEntries(sortedEntries(value).map(([key, item]) => [key, inOrder(item)])) : value;
+  return isPlainObject(value)
+    ? Object.fromEntries(sortedEntries(value).map(([key, item]) => [key, inOrder(item)]))
+    : value;
 }
 
 /** Applies `over` to `base`: objects are merged field by field, null removes a field, any other value replaces it. */

@@ -22,7 +22,10 @@ export interface PluginPlan {
 }
 
 /** Certificates as Secrets of type kubernetes.io/tls. */
-export function certificateSecrets({ serviceName }: Pick<PluginPlan, "serviceName">): { readonly server: string; readonly client: string } {
+export function certificateSecrets({ serviceName }: Pick<PluginPlan, "serviceName">): {
+  readonly server: string;
+  readonly client: string;
+} {
   return { server: `${serviceName}-server-tls`, client: `${serviceName}-client-tls` };
 }
 
@@ -74,7 +77,10 @@ export function renderPlugin(plan: PluginPlan): RenderedObject[] {
   return [
     // It has no rights: hooks only read their input. Without its own account a pod would use the namespace's default
     // one.
-    { role: "service-account", manifest: { apiVersion: "v1", kind: "ServiceAccount", metadata, automountServiceAccountToken: false } },
+    {
+      role: "service-account",
+      manifest: { apiVersion: "v1", kind: "ServiceAccount", metadata, automountServiceAccountToken: false },
+    },
     {
       role: "deployment",
       manifest: {
@@ -107,8 +113,8 @@ export function renderPlugin(plan: PluginPlan): RenderedObject[] {
 }
 
 /**
- * The operator finds a plugin by it, its port, and the certificates of both sides. @param pluginName as Clusters write
- * it
+ * The operator finds a plugin by it, its port, and the certificates of both sides.
+ * @param pluginName as Clusters write it
  */
 export function pluginService(
   { namespace, serviceName }: Pick<PluginPlan, "namespace" | "serviceName">,
@@ -145,7 +151,12 @@ function podSpec(plan: PluginPlan, selector: Readonly<Record<string, string>>): 
     securityContext: PROGRAM_SECURITY,
     // On two nodes if there are two.
     topologySpreadConstraints: [
-      { maxSkew: 1, topologyKey: "kubernetes.io/hostname", whenUnsatisfiable: "ScheduleAnyway", labelSelector: { matchLabels: selector } },
+      {
+        maxSkew: 1,
+        topologyKey: "kubernetes.io/hostname",
+        whenUnsatisfiable: "ScheduleAnyway",
+        labelSelector: { matchLabels: selector },
+      },
     ],
     containers: [
       {
@@ -177,11 +188,20 @@ function podSpec(plan: PluginPlan, selector: Readonly<Record<string, string>>): 
       // Only the pod's group may read it.
       { name: "server", secret: { secretName: secrets.server, defaultMode: 0o440 } },
       // The plugin must not see the operator's key.
-      { name: "client", secret: { secretName: secrets.client, defaultMode: 0o440, items: [{ key: "tls.crt", path: "tls.crt" }] } },
+      {
+        name: "client",
+        secret: { secretName: secrets.client, defaultMode: 0o440, items: [{ key: "tls.crt", path: "tls.crt" }] },
+      },
     ]),
     terminationGracePeriodSeconds: 30,
   };
 }
 
 /** Number of replicas, and resources of each. */
-export const PLUGIN_DEFAULTS = { serviceName: "pgbackstop", namespace: "cnpg-system", replicas: 2, memory: "192Mi", cpu: "50m" } as const;
+export const PLUGIN_DEFAULTS = {
+  serviceName: "pgbackstop",
+  namespace: "cnpg-system",
+  replicas: 2,
+  memory: "192Mi",
+  cpu: "50m",
+} as const;

@@ -29,7 +29,10 @@ export interface SecretNames<T> {
 }
 
 /** Each part with its Secret and key. @param hasKeys false for a Secret that holds a passphrase only */
-export function secretKeysOf<T>(ref: SecretNames<T>, hasKeys: boolean): Partial<Record<SecretPart, { name: T; key: string }>> {
+export function secretKeysOf<T>(
+  ref: SecretNames<T>,
+  hasKeys: boolean,
+): Partial<Record<SecretPart, { name: T; key: string }>> {
   const keys: Record<SecretPart, string | undefined> = {
     accessKeyId: hasKeys ? (ref.accessKeyIdKey ?? SECRET_KEYS.accessKeyId) : undefined,
     secretAccessKey: hasKeys ? (ref.secretAccessKeyKey ?? SECRET_KEYS.secretAccessKey) : undefined,
@@ -37,7 +40,9 @@ export function secretKeysOf<T>(ref: SecretNames<T>, hasKeys: boolean): Partial<
     passphrase: ref.passphraseKey,
     region: ref.regionKey,
   };
-  return Object.fromEntries(SECRET_PARTS.flatMap((part) => (keys[part] === undefined ? [] : [[part, { name: ref.name, key: keys[part] }]])));
+  return Object.fromEntries(
+    SECRET_PARTS.flatMap((part) => (keys[part] === undefined ? [] : [[part, { name: ref.name, key: keys[part] }]])),
+  );
 }
 
 /** With this label CloudNativePG and its plugins read a changed Secret again. */
@@ -51,12 +56,21 @@ export interface SecretMetadata<T> {
 }
 
 /** `v1/Secret` with `stringData`, which Pulumi's provider keeps secret. Undefined parts are left out. */
-export function renderSecret<T>(metadata: SecretMetadata<T>, parts: Readonly<Partial<Record<SecretPart, T | undefined>>>) {
+export function renderSecret<T>(
+  metadata: SecretMetadata<T>,
+  parts: Readonly<Partial<Record<SecretPart, T | undefined>>>,
+) {
   const entries = SECRET_PARTS.flatMap((part): [string, T][] => {
     const value = parts[part];
     return value === undefined ? [] : [[SECRET_KEYS[part], value]];
   });
-  return { apiVersion: "v1", kind: "Secret", metadata: metadataOf(metadata), type: "Opaque", stringData: Object.fromEntries(entries) };
+  return {
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: metadataOf(metadata),
+    type: "Opaque",
+    stringData: Object.fromEntries(entries),
+  };
 }
 
 /** One key of the Secret, and its location in the store. */
@@ -80,7 +94,11 @@ export interface ExternalSource<T> {
 }
 
 /** `external-secrets.io/v1/ExternalSecret` whose Secret has its name. */
-export function renderExternalSecret<T>(metadata: SecretMetadata<T>, source: ExternalSource<T>, keys: readonly ExternalKey<T>[]) {
+export function renderExternalSecret<T>(
+  metadata: SecretMetadata<T>,
+  source: ExternalSource<T>,
+  keys: readonly ExternalKey<T>[],
+) {
   const { storeName, storeKind, refreshIntervalSeconds, creationPolicy, deletionPolicy } = source;
   return {
     apiVersion: "external-secrets.io/v1",

@@ -11,7 +11,14 @@ export function toSixFields(cron: string): string {
   const parsed = parseCron(cron);
   if (!parsed.ok) throw new Error(parsed.reason);
   const [minute = "", hour = "", dayOfMonth = "", month = "", dayOfWeek = ""] = cron.trim().split(/\s+/);
-  return ["0", minute, hour, dayField(dayOfMonth, parsed.cron.daysOfMonth, 31), month, dayField(dayOfWeek, parsed.cron.daysOfWeek, 7)].join(" ");
+  return [
+    "0",
+    minute,
+    hour,
+    dayField(dayOfMonth, parsed.cron.daysOfMonth, 31),
+    month,
+    dayField(dayOfWeek, parsed.cron.daysOfWeek, 7),
+  ].join(" ");
 }
 
 /**

@@ -8,8 +8,13 @@ import type { RenderedObject } from "./objects";
 /** @param context with the Secrets of the source's own repositories @returns null if it begins with a snapshot alone */
 export function recoverySource(context: EngineContext, source: SourcePlan): RecoverySource | null {
   // The recovery knows only named repositories: it reads no other one.
-  const named = source.from.flatMap((name) => source.database.repositories.filter((repository) => repository.name === name));
-  const database = { ...source.database, repositories: named.length === 0 ? source.database.repositories : inKeyOrder(named) };
+  const named = source.from.flatMap((name) =>
+    source.database.repositories.filter((repository) => repository.name === name),
+  );
+  const database = {
+    ...source.database,
+    repositories: named.length === 0 ? source.database.repositories : inKeyOrder(named),
+  };
   if (database.repositories.length === 0) return null;
   const { objects, plugin } = renderSource({ ...context, database });
   return { plugin, objects: objects.map(asSource) };

@@ -51,7 +51,14 @@ export function dashboardOf(topologies: readonly Topology[], title = "PostgreSQL
   let y = 0;
   let id = 0;
   for (const [row, members] of rowsOf(topologies)) {
-    panels.push({ id: ++id, type: "row", title: row, collapsed: false, panels: [], gridPos: { h: 1, w: WIDTH, x: 0, y: y++ } });
+    panels.push({
+      id: ++id,
+      type: "row",
+      title: row,
+      collapsed: false,
+      panels: [],
+      gridPos: { h: 1, w: WIDTH, x: 0, y: y++ },
+    });
     let x = 0;
     let height = 0;
     for (const panel of members) {
@@ -78,7 +85,13 @@ export function dashboardOf(topologies: readonly Topology[], title = "PostgreSQL
     refresh: "1m",
     time: { from: "now-7d", to: "now" },
     timezone: "browser",
-    templating: { list: [dataSource(), variable("stanza", "pgbackstop_repo_up"), variable("repo_key", `pgbackstop_repo_up{${OF_STANZA}}`)] },
+    templating: {
+      list: [
+        dataSource(),
+        variable("stanza", "pgbackstop_repo_up"),
+        variable("repo_key", `pgbackstop_repo_up{${OF_STANZA}}`),
+      ],
+    },
     annotations: { list: [] },
     links: [],
     panels,
@@ -105,7 +118,9 @@ function limitsOf(topologies: readonly Topology[]): Limits {
   };
   const ageOf = (type: (typeof TYPES)[number]): number =>
     strictest(
-      topologies.flatMap((topology) => topology.repositories.map(({ key }) => backupAgeLimit(topology, key, type)?.limitS)),
+      topologies.flatMap((topology) =>
+        topology.repositories.map(({ key }) => backupAgeLimit(topology, key, type)?.limitS),
+      ),
       90_000,
     );
   return {
@@ -175,7 +190,12 @@ function statePanels({ ageS, scheduled }: Limits): readonly Panel[] {
       kind: "stat",
       unit: "s",
       width: 8,
-      targets: [{ expr: `time() - min by (stanza, repo_key) (pgbackstop_recovery_window_start_timestamp_seconds{${OF}})`, legend: REPO }],
+      targets: [
+        {
+          expr: `time() - min by (stanza, repo_key) (pgbackstop_recovery_window_start_timestamp_seconds{${OF}})`,
+          legend: REPO,
+        },
+      ],
     },
     {
       title: "Age of the metrics",
@@ -184,7 +204,10 @@ function statePanels({ ageS, scheduled }: Limits): readonly Panel[] {
       unit: "s",
       width: 8,
       targets: [
-        { expr: `time() - max by (stanza, instance) (pgbackstop_collected_timestamp_seconds{${OF_STANZA}})`, legend: "{{stanza}} {{instance}}" },
+        {
+          expr: `time() - max by (stanza, instance) (pgbackstop_collected_timestamp_seconds{${OF_STANZA}})`,
+          legend: "{{stanza}} {{instance}}",
+        },
       ],
       steps: above(900),
     },
@@ -193,7 +216,9 @@ function statePanels({ ageS, scheduled }: Limits): readonly Panel[] {
       kind: "stat",
       unit: "none",
       width: 8,
-      targets: [{ expr: `max by (stanza, command) (pgbackstop_run_exit_code{${OF_STANZA}})`, legend: "{{stanza}} {{command}}" }],
+      targets: [
+        { expr: `max by (stanza, command) (pgbackstop_run_exit_code{${OF_STANZA}})`, legend: "{{stanza}} {{command}}" },
+      ],
       steps: BAD_ABOVE_0,
     },
   ];
@@ -215,7 +240,12 @@ function walPanels({ rpoS }: Limits): readonly Panel[] {
       kind: "timeseries",
       unit: "s",
       width: 12,
-      targets: [{ expr: `time() - max by (stanza, repo_key) (pgbackstop_repo_wal_last_archived_timestamp_seconds{${OF}})`, legend: REPO }],
+      targets: [
+        {
+          expr: `time() - max by (stanza, repo_key) (pgbackstop_repo_wal_last_archived_timestamp_seconds{${OF}})`,
+          legend: REPO,
+        },
+      ],
     },
     {
       title: "Missing, dropped and owed",
@@ -262,14 +292,24 @@ const SIZE_PANELS: readonly Panel[] = [
     kind: "timeseries",
     unit: "s",
     width: 8,
-    targets: [{ expr: `max by (stanza, repo_key, backup_type) (pgbackrest_backup_duration_seconds{${OF}})`, legend: `{{backup_type}} ${REPO}` }],
+    targets: [
+      {
+        expr: `max by (stanza, repo_key, backup_type) (pgbackrest_backup_duration_seconds{${OF}})`,
+        legend: `{{backup_type}} ${REPO}`,
+      },
+    ],
   },
   {
     title: "Number of backups",
     kind: "timeseries",
     unit: "short",
     width: 12,
-    targets: [{ expr: `max by (stanza, repo_key, backup_type) (pgbackstop_repo_backups{${OF}})`, legend: `{{backup_type}} ${REPO}` }],
+    targets: [
+      {
+        expr: `max by (stanza, repo_key, backup_type) (pgbackstop_repo_backups{${OF}})`,
+        legend: `{{backup_type}} ${REPO}`,
+      },
+    ],
   },
   {
     title: "Unreadable, damaged, not verified",
@@ -278,7 +318,10 @@ const SIZE_PANELS: readonly Panel[] = [
     width: 12,
     targets: [
       { expr: `1 - min by (stanza, repo_key) (pgbackstop_repo_up{${OF}})`, legend: `cannot be read ${REPO}` },
-      { expr: `sum by (stanza, repo_key) (pgbackrest_backup_error_status{${OF}})`, legend: `backups with damaged pages ${REPO}` },
+      {
+        expr: `sum by (stanza, repo_key) (pgbackrest_backup_error_status{${OF}})`,
+        legend: `backups with damaged pages ${REPO}`,
+      },
       { expr: `1 - max by (stanza, repo_key) (pgbackstop_verify_ok{${OF}})`, legend: `verify failed ${REPO}` },
     ],
     steps: BAD_ABOVE_0,
@@ -317,7 +360,12 @@ function drillPanels({ rpoS, rtoS }: Limits): readonly Panel[] {
       kind: "stat",
       unit: "s",
       width: 6,
-      targets: [{ expr: `max by (stanza, repo_key, method) (pgbackstop_drill_rpo_seconds{${OF}})`, legend: `${REPO} by {{method}}` }],
+      targets: [
+        {
+          expr: `max by (stanza, repo_key, method) (pgbackstop_drill_rpo_seconds{${OF}})`,
+          legend: `${REPO} by {{method}}`,
+        },
+      ],
       steps: above(rpoS),
     },
     {
@@ -325,7 +373,12 @@ function drillPanels({ rpoS, rtoS }: Limits): readonly Panel[] {
       kind: "timeseries",
       unit: "s",
       width: 24,
-      targets: [{ expr: `max by (stanza, repo_key, phase) (pgbackstop_drill_phase_seconds{${OF}})`, legend: `{{phase}} ${REPO}` }],
+      targets: [
+        {
+          expr: `max by (stanza, repo_key, phase) (pgbackstop_drill_phase_seconds{${OF}})`,
+          legend: `{{phase}} ${REPO}`,
+        },
+      ],
     },
   ];
 }
@@ -356,13 +409,22 @@ function panelOf(panel: Panel, id: number, gridPos: object): object {
       };
     }),
     options:
-      kind === "stat" ? stat : { legend: { displayMode: "list", placement: "bottom", showLegend: true }, tooltip: { mode: "multi", sort: "desc" } },
+      kind === "stat"
+        ? stat
+        : {
+            legend: { displayMode: "list", placement: "bottom", showLegend: true },
+            tooltip: { mode: "multi", sort: "desc" },
+          },
     fieldConfig: {
       defaults: {
         unit,
-        ...(missing === undefined ? {} : { mappings: [{ type: "value", options: { "-1": { ...missing, index: 0 } } }] }),
+        ...(missing === undefined
+          ? {}
+          : { mappings: [{ type: "value", options: { "-1": { ...missing, index: 0 } } }] }),
         ...(unit === "short" ? { decimals: 0 } : {}),
-        ...(kind === "timeseries" ? { min: 0, custom: { thresholdsStyle: { mode: steps === undefined ? "off" : "dashed" } } } : {}),
+        ...(kind === "timeseries"
+          ? { min: 0, custom: { thresholdsStyle: { mode: steps === undefined ? "off" : "dashed" } } }
+          : {}),
         color: { mode: kind === "stat" ? "thresholds" : "palette-classic" },
         thresholds: { mode: "absolute", steps: (steps ?? [[GOOD, null]]).map(([color, value]) => ({ color, value })) },
       },
@@ -374,7 +436,16 @@ function panelOf(panel: Panel, id: number, gridPos: object): object {
 const SOURCE = { type: "prometheus", uid: "${datasource}" };
 
 function dataSource(): object {
-  return { name: "datasource", label: "Data source", type: "datasource", query: "prometheus", current: {}, hide: 0, includeAll: false, multi: false };
+  return {
+    name: "datasource",
+    label: "Data source",
+    type: "datasource",
+    query: "prometheus",
+    current: {},
+    hide: 0,
+    includeAll: false,
+    multi: false,
+  };
 }
 
 function variable(name: string, series: string): object {

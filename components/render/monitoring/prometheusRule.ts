@@ -25,7 +25,10 @@ export function prometheusRule(groups: readonly AlertGroup[], { labels, name, na
 }
 
 /** The object as YAML. */
-export function renderPrometheusRule(groups: readonly AlertGroup[], { labels, name, namespace }: PrometheusRuleMetadata): string {
+export function renderPrometheusRule(
+  groups: readonly AlertGroup[],
+  { labels, name, namespace }: PrometheusRuleMetadata,
+): string {
   return [
     "apiVersion: monitoring.coreos.com/v1",
     "kind: PrometheusRule",
@@ -57,7 +60,9 @@ function groupLines(groups: readonly AlertGroup[], indent: string): string[] {
 
 function mapLines(name: string, values: Readonly<Record<string, string>>, indent: string): string[] {
   const entries = Object.entries(values);
-  return entries.length === 0 ? [] : [`${indent}${name}:`, ...entries.map(([key, value]) => `${indent}  ${quoted(key)}: ${quoted(value)}`)];
+  return entries.length === 0
+    ? []
+    : [`${indent}${name}:`, ...entries.map(([key, value]) => `${indent}  ${quoted(key)}: ${quoted(value)}`)];
 }
 
 function quoted(text: string): string {

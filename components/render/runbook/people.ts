@@ -41,17 +41,34 @@ export const GLOSSARY: readonly (readonly [term: string, text: string])[] = [
 ];
 
 /** Role, its task, its holder; null without one. */
-export function rolesOf({ roles }: RunbookPeople): { readonly role: string; readonly does: string; readonly who: string | null }[] {
+export function rolesOf({
+  roles,
+}: RunbookPeople): { readonly role: string; readonly does: string; readonly who: string | null }[] {
   const names = [...new Set([...Object.keys(ROLES), ...Object.keys(roles)])];
   return names.map((role) => ({ role, does: ROLES[role] ?? "", who: roles[role] ?? null }));
 }
 
 /** Time and content of messages. */
-export function messagesOf({ externalMinutes, internalMinutes }: RunbookPeople): readonly (readonly [when: string, what: string])[] {
+export function messagesOf({
+  externalMinutes,
+  internalMinutes,
+}: RunbookPeople): readonly (readonly [when: string, what: string])[] {
   return [
-    ["at once, internal and external", "what does not work, since when, who is Incident Lead, and when the next message comes"],
-    [`every ${internalMinutes} minutes, internal`, "the scenario, the current step, the remaining steps, and what is not known"],
-    [`every ${externalMinutes} minutes, external`, "what works and what does not, and when the next message comes; do not guess the end"],
-    ["when it is over", "how long it was down, which commits are lost (all after the restored point in time), and when the report comes"],
+    [
+      "at once, internal and external",
+      "what does not work, since when, who is Incident Lead, and when the next message comes",
+    ],
+    [
+      `every ${internalMinutes} minutes, internal`,
+      "the scenario, the current step, the remaining steps, and what is not known",
+    ],
+    [
+      `every ${externalMinutes} minutes, external`,
+      "what works and what does not, and when the next message comes; do not guess the end",
+    ],
+    [
+      "when it is over",
+      "how long it was down, which commits are lost (all after the restored point in time), and when the report comes",
+    ],
   ];
 }

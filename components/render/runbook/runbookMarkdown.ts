@@ -11,14 +11,18 @@ export function renderRunbook(databases: readonly DatabaseRunbook[], people: Run
     "# Recovery runbook\n",
     `${cell(origin)} Commands are complete except for the words in angle brackets, which each database's section explains.\n`,
     peopleText(people),
-    ...(databases.length > 1 ? [`Databases: ${databases.map(({ name }) => `[${cell(name)}](#${anchor(name)})`).join(", ")}\n`] : []),
+    ...(databases.length > 1
+      ? [`Databases: ${databases.map(({ name }) => `[${cell(name)}](#${anchor(name)})`).join(", ")}\n`]
+      : []),
     ...databases.map(databaseText),
   ];
   return parts.join("\n");
 }
 
 function peopleText(people: RunbookPeople): string {
-  const rows = rolesOf(people).map(({ does, role, who }) => `| ${cell(role)} | ${cell(does)} | ${cell(who ?? "(nobody is named)")} |`);
+  const rows = rolesOf(people).map(
+    ({ does, role, who }) => `| ${cell(role)} | ${cell(does)} | ${cell(who ?? "(nobody is named)")} |`,
+  );
   const messages = messagesOf(people).map(([when, what]) => `| ${when} | ${what} |`);
   return [
     `## First\n\n${FIRST_STEPS.map((text) => `1. ${text}`).join("\n")}\n`,
@@ -34,13 +38,19 @@ function databaseText(database: DatabaseRunbook): string {
   const titles = new Map(scenarios.map(({ id, title }, index) => [id, `${index + 1}. ${title}`]));
   const tree = decisions.map(({ answers, question }) => {
     const lines = answers.map(
-      ({ answer, scenario }) => `   - ${answer} → [${cell(titles.get(scenario) ?? scenario)}](#${anchor(`${name} ${scenario}`)})`,
+      ({ answer, scenario }) =>
+        `   - ${answer} → [${cell(titles.get(scenario) ?? scenario)}](#${anchor(`${name} ${scenario}`)})`,
     );
     return `1. ${question}\n${lines.join("\n")}`;
   });
   const rows = repositories.map((repository) => {
     const { encrypted, failureDomain, location, offSite } = repository;
-    const cells = [repository.name, valueText(location), valueText(failureDomain), offSite === true ? "yes" : offSite === false ? "no" : "unknown"];
+    const cells = [
+      repository.name,
+      valueText(location),
+      valueText(failureDomain),
+      offSite === true ? "yes" : offSite === false ? "no" : "unknown",
+    ];
     return `| ${[...cells, encrypted ? "yes" : "no", retentionText(repository)].map(cell).join(" | ")} |`;
   });
   return [
@@ -59,7 +69,9 @@ function databaseText(database: DatabaseRunbook): string {
 
 /** Always with its time: an old measurement says nothing about today. */
 function measuredText({ drilledBy, measured, measuredBy }: DatabaseRunbook): string {
-  const rows = (measured ?? []).map(({ drill, repository, rpo, rto }) => `| ${[repository, drill, rto, rpo].map(cell).join(" | ")} |`);
+  const rows = (measured ?? []).map(
+    ({ drill, repository, rpo, rto }) => `| ${[repository, drill, rto, rpo].map(cell).join(" | ")} |`,
+  );
   const table = `| | last drill | open again after (RTO) | lost (RPO) |\n| --- | --- | --- | --- |\n${rows.join("\n")}\n`;
   const today = measuredBy === null ? "" : `\n\n\`\`\`sh\n${measuredBy}\n\`\`\``;
   const drillText = drilledBy.length === 0 ? "" : `\n\n${DRILLED_LEAD}\n\n\`\`\`sh\n${drilledBy.join("\n")}\n\`\`\``;
@@ -74,7 +86,9 @@ export function measuredLead(isGiven: boolean, measuredBy: string | null): strin
     return isGiven
       ? "This package cannot measure with this engine: these figures come from elsewhere."
       : "Nothing was measured: this package has no drills for this engine. Time a restore by hand, and write it here.";
-  return isGiven ? "As of those times. The newest figures:" : "No figures were given. The last drill of each repository, with its RTO and RPO:";
+  return isGiven
+    ? "As of those times. The newest figures:"
+    : "No figures were given. The last drill of each repository, with its RTO and RPO:";
 }
 
 function placeholderTexts({ placeholders }: DatabaseRunbook): string[] {

@@ -10,7 +10,11 @@ import { anchor, DRILLED_LEAD, measuredLead } from "./runbookMarkdown";
 import { FIRST_STEPS, GLOSSARY, messagesOf, rolesOf, type RunbookPeople } from "./people";
 
 /** The complete document. @param origin a sentence that names the stack's state */
-export function renderRunbookPage(databases: readonly DatabaseRunbook[], people: RunbookPeople, origin: string): string {
+export function renderRunbookPage(
+  databases: readonly DatabaseRunbook[],
+  people: RunbookPeople,
+  origin: string,
+): string {
   const links = databases.map(({ name }) => `<a href="#${anchor(name)}">${escapeText(name)}</a>`);
   return `<!doctype html>
 <html lang="en">
@@ -65,7 +69,13 @@ function databaseSection(database: DatabaseRunbook): string {
   const rows = repositories.map((repository) => {
     const { encrypted, failureDomain, location, offSite } = repository;
     const far = offSite === true ? "yes" : offSite === false ? "no" : "unknown";
-    return row(repository.name, [valueText(location), valueText(failureDomain), far, encrypted ? "yes" : "no", retentionText(repository)]);
+    return row(repository.name, [
+      valueText(location),
+      valueText(failureDomain),
+      far,
+      encrypted ? "yes" : "no",
+      retentionText(repository),
+    ]);
   });
   return `<section class="database" id="${anchor(name)}"><h2>${escapeText(name)}</h2>
 <p>${escapeText(what)}. State of this runbook: <code>${state}</code>.</p>
@@ -117,7 +127,9 @@ function stepItem({ commands, isOptional, isRepeated, language, text }: RunbookS
  */
 function commandBlock(commands: readonly string[], language: RunbookStep["language"] = "sh"): string {
   if (language === "ts") return `<pre>${commands.map(escapeText).join("\n")}</pre>`;
-  const lines = commands.map((command) => `<code>${command.replace(/[^ ]+/g, (argument) => `<span>${escapeText(argument)}</span>`)}</code>`);
+  const lines = commands.map(
+    (command) => `<code>${command.replace(/[^ ]+/g, (argument) => `<span>${escapeText(argument)}</span>`)}</code>`,
+  );
   return `<pre class="sh">${lines.join("\n")}</pre>`;
 }
 
@@ -129,7 +141,8 @@ ${rows.join("\n")}
 
 function row(first: string, rest: readonly string[], lastClass = ""): string {
   const cells = rest.map(
-    (text, index) => `<td${lastClass !== "" && index === rest.length - 1 ? ` class="${lastClass}"` : ""}>${escapeText(text)}</td>`,
+    (text, index) =>
+      `<td${lastClass !== "" && index === rest.length - 1 ? ` class="${lastClass}"` : ""}>${escapeText(text)}</td>`,
   );
   return `<tr><th scope="row">${escapeText(first)}</th>${cells.join("")}</tr>`;
 }

@@ -46,7 +46,12 @@ export function bandsOf(before: TopologySet, after: TopologySet, changes: readon
   const names = [...new Set([...before.keys(), ...after.keys()])].sort();
   const byName = new Map<string, Change[]>(names.map((name) => [name, []]));
   for (const change of changes) byName.get(change.database)?.push(change);
-  return names.map((name) => ({ name, before: before.get(name), after: after.get(name), changes: byName.get(name) ?? [] }));
+  return names.map((name) => ({
+    name,
+    before: before.get(name),
+    after: after.get(name),
+    changes: byName.get(name) ?? [],
+  }));
 }
 
 /** A complete SVG document with the bands stacked. */
@@ -70,7 +75,12 @@ export function renderBand(band: Band): string {
 
 /** Escapes text for XML and HTML. */
 export function escapeText(text: string): string {
-  return oneLine(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/"/g, "&quot;").replace(/'/g, "&#39;");
+  return oneLine(text)
+    .replace(/&/g, "&amp;")
+    .replace(/</g, "&lt;")
+    .replace(/>/g, "&gt;")
+    .replace(/"/g, "&quot;")
+    .replace(/'/g, "&#39;");
 }
 
 function frame(title: string, height: number, text: string, style: string): string {
@@ -93,7 +103,14 @@ function drawBand(band: Band): { height: number; text: string } {
     const y = BAND_MARGIN + index * ROW_HEIGHT + ROW_HEIGHT / 2;
     const { now, old, status } = row;
     const node = now ?? old;
-    const repository = drawBox(REPOSITORY.x, y - REPOSITORY.height / 2, REPOSITORY, status, node.name, repositoryLines(node));
+    const repository = drawBox(
+      REPOSITORY.x,
+      y - REPOSITORY.height / 2,
+      REPOSITORY,
+      status,
+      node.name,
+      repositoryLines(node),
+    );
     return `${drawArrow(middle, y, row)}${repository}`;
   });
   return { height, text: `${parts.join("\n")}\n${box}` };
@@ -117,12 +134,15 @@ function rowsOf({ after, before, changes }: Band): Row[] {
     .map(({ now, old }) => {
       const { name } = old;
       const isNew = before?.repositories.every((repository) => repository.name !== name) ?? before === undefined;
-      const own = changes.filter(({ path }) => path === `repositories.${name}` || path.startsWith(`repositories.${name}.`));
+      const own = changes.filter(
+        ({ path }) => path === `repositories.${name}` || path.startsWith(`repositories.${name}.`),
+      );
       const travelling = changes
         .filter(({ path }) => path === "acknowledge" || /^(schedules|wal)\./.test(path))
         .filter(({ path }) => !/\.repo[0-9]+$/.test(path) || path.endsWith(`.${name}`));
       // If one side is unknown as a whole, additions and removals are uncertain.
-      const fixed: Status | null = before === null || after === null ? "uncertain" : now === undefined ? "removed" : isNew ? "added" : null;
+      const fixed: Status | null =
+        before === null || after === null ? "uncertain" : now === undefined ? "removed" : isNew ? "added" : null;
       const topology = now === undefined ? before : after;
       return {
         old,
@@ -138,7 +158,9 @@ function rowsOf({ after, before, changes }: Band): Row[] {
 function statusOfDatabase({ after, before, changes }: Band): Status {
   if (before === undefined) return "added";
   if (after === undefined) return "removed";
-  return worst(changes.filter(({ path }) => !path.startsWith("repositories.") && !/^(schedules|wal)\..*\.repo[0-9]+$/.test(path)));
+  return worst(
+    changes.filter(({ path }) => !path.startsWith("repositories.") && !/^(schedules|wal)\..*\.repo[0-9]+$/.test(path)),
+  );
 }
 
 function worst(changes: readonly Change[]): Status {
@@ -154,7 +176,9 @@ function worst(changes: readonly Change[]): Status {
 function databaseLines({ databases: [node], objectives }: Topology): string[] {
   if (node === undefined) return [];
   const where =
-    node.kind === "host" ? `stanza ${valueText(node.stanza)} on a host` : `cluster ${valueText(node.cluster)} in ${valueText(node.namespace)}`;
+    node.kind === "host"
+      ? `stanza ${valueText(node.stanza)} on a host`
+      : `cluster ${valueText(node.cluster)} in ${valueText(node.namespace)}`;
   return [where, `engine ${valueText(node.engine)}`, rpoText(objectives.worstCaseRpoSeconds)];
 }
 
@@ -176,7 +200,9 @@ function repositoryLines({ bucket, encrypted, failureDomain, location, offSite }
 function travelText(topology: Topology, { key }: RepositoryNode): string {
   const schedules = topology.schedules.filter((schedule) => schedule.repoKeys.includes(key));
   const zones = [...new Set(schedules.map(({ timeZone }) => valueText(timeZone)))];
-  const texts = schedules.map(({ cron, name, timeZone }) => `${name} ${valueText(cron)}${zones.length > 1 ? ` ${valueText(timeZone)}` : ""}`);
+  const texts = schedules.map(
+    ({ cron, name, timeZone }) => `${name} ${valueText(cron)}${zones.length > 1 ? ` ${valueText(timeZone)}` : ""}`,
+  );
   const fulls = repositoriesWithFulls(topology).some((repository) => repository.key === key);
   const by = schedules.length === 0 && fulls ? ["backups by hand"] : [...texts, ...(fulls ? [] : ["no full backup"])];
   return `${["WAL", ...by].join(" · ")}${zones.length === 1 && zones[0] !== "UTC" ? ` (${zones[0] ?? ""})` : ""}`;
@@ -185,10 +211,20 @@ function travelText(topology: Topology, { key }: RepositoryNode): string {
 function keptText({ objectives }: Topology, old: RepositoryNode, now: RepositoryNode | undefined): string {
   const [was, is] = [retentionText(old), retentionText(now ?? old)];
   const keeps = was === is ? is : `${is} (${was.replace("keeps", "kept")})`;
-  const rpo = objectives.worstCaseRpoSeconds === undefined ? "RPO unlimited" : `RPO ${valueText(objectives.worstCaseRpoSeconds)} s`;
-  const costs = [old, now ?? old].map(({ cost }) => (cost === undefined || isHidden(cost.perMonth) ? null : cost.perMonth));
+  const rpo =
+    objectives.worstCaseRpoSeconds === undefined
+      ? "RPO unlimited"
+      : `RPO ${valueText(objectives.worstCaseRpoSeconds)} s`;
+  const costs = [old, now ?? old].map(({ cost }) =>
+    cost === undefined || isHidden(cost.perMonth) ? null : cost.perMonth,
+  );
   const [before = null, after = null] = costs;
-  const cost = before === after ? (after === null ? [] : [`${costText(after)}/month`]) : [`${costText(before)} → ${costText(after)}/month`];
+  const cost =
+    before === after
+      ? after === null
+        ? []
+        : [`${costText(after)}/month`]
+      : [`${costText(before)} → ${costText(after)}/month`];
   return [keeps, rpo, ...cost].join(" · ");
 }
 
@@ -202,10 +238,14 @@ function drawBox(
 ): string {
   const mark = MARKS[status];
   const step = lines.length > 2 ? 19 : 21;
-  const shown = lines.map((line, index) => drawText(x + 12, y + 41 + index * step - (lines.length > 2 ? 2 : 0), size.width - 24, line, "small"));
+  const shown = lines.map((line, index) =>
+    drawText(x + 12, y + 41 + index * step - (lines.length > 2 ? 2 : 0), size.width - 24, line, "small"),
+  );
   const nameWidth = size.width - 24 - mark.length * CHARACTER_WIDTH;
   return `<g class="${status}"><rect class="box" x="${x}" y="${y}" width="${size.width}" height="${size.height}" rx="8"/>${drawText(x + 12, y + 21, nameWidth, name, "name")}${
-    mark === "" ? "" : `<text class="mark" x="${x + size.width - 12}" y="${y + 21}" text-anchor="end">${escapeText(mark)}</text>`
+    mark === ""
+      ? ""
+      : `<text class="mark" x="${x + size.width - 12}" y="${y + 21}" text-anchor="end">${escapeText(mark)}</text>`
   }${shown.join("")}</g>`;
 }
 
@@ -226,7 +266,9 @@ function drawText(x: number, y: number, width: number, text: string, name: strin
 function describe(band: Band): string {
   const rows = rowsOf(band).map(({ above, arrow, below, now, old, status }) => {
     const node = now ?? old;
-    const marks = [...new Set([MARKS[status], MARKS[arrow]])].filter((mark) => mark !== "").map((mark) => mark.slice(2));
+    const marks = [...new Set([MARKS[status], MARKS[arrow]])]
+      .filter((mark) => mark !== "")
+      .map((mark) => mark.slice(2));
     return `${node.name}${marks.length === 0 ? "" : ` (${marks.join(", ")})`}: ${above}; ${below}; ${repositoryLines(node).join(", ")}`;
   });
   return `Database ${band.name}. ${rows.join(". ")}`;
@@ -235,8 +277,10 @@ function describe(band: Band): string {
 const STATUSES = Object.keys(MARKS) as Status[];
 const ARROWS = `<defs>${STATUSES.map((status) => `<marker id="tip-${status}" class="${status}" viewBox="0 0 10 10" refX="8" refY="5" markerWidth="9" markerHeight="9" markerUnits="userSpaceOnUse" orient="auto"><path class="tip" d="M0 0L10 5L0 10z"/></marker>`).join("")}</defs>`;
 
-const LIGHT = "--ground:#ffffff;--box:#f6f8fa;--ink:#1f2328;--dim:#4b535d;--line:#8c959f;--weak:#b3261e;--strong:#1a7f37;--open:#7d4e00";
-const DARK = "--ground:#0d1117;--box:#161b22;--ink:#e6edf3;--dim:#a9b4c0;--line:#6e7681;--weak:#ff7b72;--strong:#56d364;--open:#e3b341";
+const LIGHT =
+  "--ground:#ffffff;--box:#f6f8fa;--ink:#1f2328;--dim:#4b535d;--line:#8c959f;--weak:#b3261e;--strong:#1a7f37;--open:#7d4e00";
+const DARK =
+  "--ground:#0d1117;--box:#161b22;--ink:#e6edf3;--dim:#a9b4c0;--line:#6e7681;--weak:#ff7b72;--strong:#56d364;--open:#e3b341";
 
 /** Light and dark, and light on paper. The page uses the same colours. */
 export const PICTURE_STYLE = `:root{${LIGHT};color-scheme:light dark}

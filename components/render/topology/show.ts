@@ -19,13 +19,15 @@ export function renderShown(set: TopologySet): string {
 
 function database(topology: Topology): string {
   const { databases, drills, objectives, repositories, schedules } = topology;
-  const rpo = objectives.worstCaseRpoSeconds === undefined ? "not limited" : `${valueText(objectives.worstCaseRpoSeconds)} s`;
+  const rpo =
+    objectives.worstCaseRpoSeconds === undefined ? "not limited" : `${valueText(objectives.worstCaseRpoSeconds)} s`;
   const facts = [
     `copies-places-off-site: **${copyCountsText(countCopies(topology))}**`,
     `worst case RPO: ${rpo}`,
     `estimated cost a month: ${costText(monthlyCost(topology))}`,
     ...schedules.map(
-      (schedule) => `${cell(schedule.name)}: ${cell(scheduleText(schedule))} to ${schedule.repoKeys.map((key) => `repo${key}`).join(", ")}`,
+      (schedule) =>
+        `${cell(schedule.name)}: ${cell(scheduleText(schedule))} to ${schedule.repoKeys.map((key) => `repo${key}`).join(", ")}`,
     ),
     ...databases.flatMap(({ volumeSnapshots }) =>
       volumeSnapshots === undefined ? [] : [`volume snapshots: ${cell(snapshotsText(volumeSnapshots))}`],
@@ -35,7 +37,12 @@ function database(topology: Topology): string {
   const rows = repositories.map((repository) => {
     const { encrypted, failureDomain, location, name, offSite } = repository;
     const cost = repository.cost === undefined ? null : repository.cost.perMonth;
-    const cells = [name, valueText(location), valueText(failureDomain), offSite === undefined ? "unknown" : offSite ? "yes" : "no"];
+    const cells = [
+      name,
+      valueText(location),
+      valueText(failureDomain),
+      offSite === undefined ? "unknown" : offSite ? "yes" : "no",
+    ];
     return `| ${[...cells, encrypted ? "yes" : "no", retentionText(repository), costText(cost)].map(cell).join(" | ")} |`;
   });
   const table = [
@@ -47,7 +54,10 @@ function database(topology: Topology): string {
 }
 
 function snapshotsText({ cron, keepCount, keepDays, online }: Partial<SnapshotPlan>): string {
-  const kept = [...(keepDays === undefined ? [] : [count(keepDays, "day")]), ...(keepCount === undefined ? [] : [`the newest ${keepCount}`])];
+  const kept = [
+    ...(keepDays === undefined ? [] : [count(keepDays, "day")]),
+    ...(keepCount === undefined ? [] : [`the newest ${keepCount}`]),
+  ];
   return [
     ...(cron === undefined ? [] : [cron]),
     online === false ? "cold" : "hot",

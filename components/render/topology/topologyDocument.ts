@@ -22,6 +22,7 @@ export function renderDiffDocument(diff: TopologyDiff, findings: readonly Logged
  */
 export function renderTopologyDocument(set: TopologySet): string {
   const topologies = Object.fromEntries([...set].sort(([left], [right]) => (left < right ? -1 : 1)));
-  const shown = (_key: string, value: unknown): unknown => (isSecret(value) ? "[secret]" : isUnknown(value) ? "[unknown]" : value);
+  const shown = (_key: string, value: unknown): unknown =>
+    isSecret(value) ? "[secret]" : isUnknown(value) ? "[unknown]" : value;
   return `${JSON.stringify({ version: 1, topologies }, shown, 2)}\n`;
 }

@@ -38,7 +38,14 @@ export function headline(diff: TopologyDiff): string {
 /** Ends with a newline. */
 export function renderMarkdown(diff: TopologyDiff, findings: readonly LoggedFinding[]): string {
   const head = `${MARKDOWN_MARK}\n### ${weakenedOf(diff).length > 0 ? "▼ " : ""}Backup topology: ${headline(diff)}\n`;
-  const blocks = [head, summaryTable(diff), changesTable(diff), acknowledgeHelp(diff), unusedText(diff), findingsText(findings)];
+  const blocks = [
+    head,
+    summaryTable(diff),
+    changesTable(diff),
+    acknowledgeHelp(diff),
+    unusedText(diff),
+    findingsText(findings),
+  ];
   const text = `${blocks.filter((block) => block !== "").join("\n")}`;
   return text.length <= MARKDOWN_CHARACTERS_MAX ? text : `${head}\n${shortened(diff)}`;
 }
@@ -46,7 +53,15 @@ export function renderMarkdown(diff: TopologyDiff, findings: readonly LoggedFind
 /** Changes that need a decision come first. */
 export function inOrder(changes: readonly Change[]): Change[] {
   const rank = (change: Change): number =>
-    change.effect === "weakened" ? (change.acknowledged === undefined ? 0 : 1) : change.uncertain ? 2 : change.effect === "strengthened" ? 3 : 4;
+    change.effect === "weakened"
+      ? change.acknowledged === undefined
+        ? 0
+        : 1
+      : change.uncertain
+        ? 2
+        : change.effect === "strengthened"
+          ? 3
+          : 4;
   return [...changes].sort((left, right) => rank(left) - rank(right));
 }
 
@@ -60,9 +75,13 @@ function summaryTable({ changes, databases }: TopologyDiff): string {
   const changed = new Set(changes.map((change) => change.database));
   const shown = databases.filter(({ name }) => changed.has(name));
   const rest = databases.length - shown.length;
-  const lines = shown.map((database) => `| ${[cell(database.name), copiesCell(database), costCell(database)].join(" | ")} |`);
+  const lines = shown.map(
+    (database) => `| ${[cell(database.name), copiesCell(database), costCell(database)].join(" | ")} |`,
+  );
   const same =
-    rest === 0 ? "" : `\n${rest} ${shown.length === 0 ? "" : "more "}${rest === 1 ? "database is unchanged" : "databases are unchanged"}.\n`;
+    rest === 0
+      ? ""
+      : `\n${rest} ${shown.length === 0 ? "" : "more "}${rest === 1 ? "database is unchanged" : "databases are unchanged"}.\n`;
   if (shown.length === 0) return same.trimStart();
   return `| database | copies-places-off-site | estimated cost a month |\n| --- | --- | --- |\n${lines.join("\n")}\n${same}`;
 }
@@ -95,7 +114,9 @@ function acknowledgeHelp(diff: TopologyDiff): string {
   const lines = databases.flatMap((database) => [
     `// ${oneLine(database)}`,
     "acknowledgeWeaker: {",
-    ...weakened.filter((change) => change.database === database).map((change) => `  ${JSON.stringify(oneLine(change.acknowledgeAs))}: "why",`),
+    ...weakened
+      .filter((change) => change.database === database)
+      .map((change) => `  ${JSON.stringify(oneLine(change.acknowledgeAs))}: "why",`),
     "},",
   ]);
   const removed = weakened.some((change) => change.path === "database")
@@ -113,7 +134,8 @@ function unusedText({ unused }: TopologyDiff): string {
 function findingsText(findings: readonly LoggedFinding[]): string {
   if (findings.length === 0) return "";
   const lines = findings.map(
-    ({ code, database, message, path }) => `- ${cell(database)}: ${code} ${cell(path)}${message === undefined ? "" : `: ${cell(message)}`}`,
+    ({ code, database, message, path }) =>
+      `- ${cell(database)}: ${code} ${cell(path)}${message === undefined ? "" : `: ${cell(message)}`}`,
   );
   return `<details><summary>${findings.length} ${findings.length === 1 ? "finding" : "findings"} of the preview</summary>\n\n${lines.join("\n")}\n\n</details>\n`;
 }
@@ -146,7 +168,9 @@ export function cell(text: string): string {
 /** Removes control characters and those that change the text direction. */
 export function oneLine(text: string): string {
   // oxlint-disable-next-line no-control-regex
-  return text.replace(/\s+/g, " ").replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g, "�");
+  return text
+    .replace(/\s+/g, " ")
+    .replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g, "�");
 }
 
 /** A code fence that the text cannot close. */

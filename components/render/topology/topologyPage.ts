@@ -67,7 +67,9 @@ function copiesText({ copiesAfter, copiesBefore }: DatabaseSummary): string {
 }
 
 function moneyText({ costAfter, costBefore }: DatabaseSummary): string {
-  return escapeText(costBefore === costAfter ? costText(costAfter) : `${costText(costBefore)} → ${costText(costAfter)}`);
+  return escapeText(
+    costBefore === costAfter ? costText(costAfter) : `${costText(costBefore)} → ${costText(costAfter)}`,
+  );
 }
 
 function section(band: Band, index: number, summary: DatabaseSummary | undefined, compares: boolean): string {
@@ -97,7 +99,9 @@ function classOf({ acknowledged, effect, uncertain }: Change): string {
 
 function unusedList({ unused }: TopologyDiff): string {
   if (unused.length === 0) return "";
-  const items = unused.map(({ change, database }) => `<li>${escapeText(database)} <code>${escapeText(change)}</code></li>`);
+  const items = unused.map(
+    ({ change, database }) => `<li>${escapeText(database)} <code>${escapeText(change)}</code></li>`,
+  );
   return `<section><h2>Entries of acknowledgeWeaker that match no change</h2><ul>\n${items.join("\n")}\n</ul></section>\n`;
 }
 

@@ -13,7 +13,8 @@ import type { Unit } from "./unit";
  */
 export function backupUnits(plan: HostPlan, argsOf?: (schedule: Schedule) => readonly string[]): Unit[] {
   return plan.schedules.flatMap((time) => {
-    const command = argsOf === undefined ? unitCommand(plan, runtimeArgs(plan, time)) : argsOf(time).map(systemdArgument).join(" ");
+    const command =
+      argsOf === undefined ? unitCommand(plan, runtimeArgs(plan, time)) : argsOf(time).map(systemdArgument).join(" ");
     return jobUnits(plan, { command, title: `${time.type} backup`, time });
   });
 }

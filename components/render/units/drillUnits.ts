@@ -38,7 +38,9 @@ function unitsOf(plan: HostPlan, drill: DrillPlan): Unit[] {
     },
     writes: [path],
     isDrill: true,
-    afterwards: plan.maintenance.some(({ name }) => name === "metrics") ? [`${unitName(plan.stanza, "metrics")}.service`] : [],
+    afterwards: plan.maintenance.some(({ name }) => name === "metrics")
+      ? [`${unitName(plan.stanza, "metrics")}.service`]
+      : [],
     lines: [
       `TimeoutStopSec=${REMOVAL_S}`,
       // The drill itself stops its server, and removes it.

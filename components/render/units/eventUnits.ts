@@ -60,7 +60,10 @@ export function afterStart(plan: HostPlan): string[] {
 }
 
 function isWanted(plan: HostPlan, event: UnitEvent, unit: string): boolean {
-  return isLoaded(plan) && plan.notices.some(({ events, units }) => events.includes(event) && (units.length === 0 || units.includes(unit)));
+  return (
+    isLoaded(plan) &&
+    plan.notices.some(({ events, units }) => events.includes(event) && (units.length === 0 || units.includes(unit)))
+  );
 }
 
 function isLoaded({ directories }: HostPlan): boolean {

@@ -50,14 +50,18 @@ export function hardening(plan: HostPlan, { writesData = false, writes = [], sta
   // continue to write to it.
   const holds = staysUp && plan.repositories.some(({ kind }) => kind === "posix");
   if (holds) return [...HARDENING, "ProtectSystem=full", ...home];
-  const paths = [...writablePaths(plan), ...(writesData ? [plan.dataDirectory] : []), ...writes].map((path) => systemdArgument(`-${path}`));
+  const paths = [...writablePaths(plan), ...(writesData ? [plan.dataDirectory] : []), ...writes].map((path) =>
+    systemdArgument(`-${path}`),
+  );
   return [...HARDENING, "ProtectSystem=strict", ...home, `ReadWritePaths=${paths.join(" ")}`];
 }
 
 /** Paths that the unit writes to. The parent of the lock directory, because boots remove one in /tmp or /run. */
 function writablePaths(plan: HostPlan): string[] {
   const { lock, log, spool } = plan.directories;
-  const repositories = plan.repositories.filter((repository) => repository.kind === "posix").map((repository) => repository.path);
+  const repositories = plan.repositories
+    .filter((repository) => repository.kind === "posix")
+    .map((repository) => repository.path);
   return [...new Set([parentOf(lock), log, spool, ...repositories])];
 }
 

@@ -13,7 +13,10 @@ export function maintenanceUnits(plan: HostPlan): Unit[] {
   });
 }
 
-type JobOf = (plan: HostPlan, task: TaskPlan) => Omit<Parameters<typeof jobUnits>[1], "command" | "time"> & { readonly args: readonly string[] };
+type JobOf = (
+  plan: HostPlan,
+  task: TaskPlan,
+) => Omit<Parameters<typeof jobUnits>[1], "command" | "time"> & { readonly args: readonly string[] };
 
 const JOBS: Readonly<Record<TaskPlan["name"], JobOf>> = {
   expire: () => ({ args: ["expire"], title: "expiry", mayYield: true }),

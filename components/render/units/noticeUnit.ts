@@ -38,5 +38,8 @@ export function noticeUnit(plan: HostPlan, name: string, { after, lines, timeout
 
 /** `[Service]` lines: the verb, by `ExecStart=` or `ExecStart=-`, and the file of notification targets. */
 export function noticeLines(plan: HostPlan, event: string, directive: string): string[] {
-  return [`${directive}${unitCommand({ ...plan, repositories: [] }, notifyArgs(plan, event))} --unit=%i`, ...notifyLines(plan)];
+  return [
+    `${directive}${unitCommand({ ...plan, repositories: [] }, notifyArgs(plan, event))} --unit=%i`,
+    ...notifyLines(plan),
+  ];
 }

@@ -10,7 +10,15 @@
 import { fail } from "../../base/errors";
 import type { Picked } from "../../operations/drill/drillPlan";
 import { librariesIn } from "../../operations/drill/neutral";
-import { at, findOwnParameters, isObject, type Json, type JsonObject, listAt, textAt } from "../kubernetes/clusterObject";
+import {
+  at,
+  findOwnParameters,
+  isObject,
+  type Json,
+  type JsonObject,
+  listAt,
+  textAt,
+} from "../kubernetes/clusterObject";
 import { PLUGIN_NAME } from "../names";
 
 export interface ThrowAwayRequest {
@@ -78,7 +86,17 @@ const PARAMETERS_TAKEN_OVER = [
   "work_mem",
 ];
 /** Schedulers, replication, and libraries that send or fetch on their own. */
-const ACTING_LIBRARIES = ["bdr", "pg_cron", "pg_failover_slots", "pg_net", "pg_partman_bgw", "pgl_ddl_deploy", "pglogical", "spock", "wal2mongo"];
+const ACTING_LIBRARIES = [
+  "bdr",
+  "pg_cron",
+  "pg_failover_slots",
+  "pg_net",
+  "pg_partman_bgw",
+  "pgl_ddl_deploy",
+  "pglogical",
+  "spock",
+  "wal2mongo",
+];
 
 /** @throws optionInvalid if this plugin does not recover production */
 export function throwAwayCluster(production: JsonObject, request: ThrowAwayRequest): JsonObject {
@@ -96,11 +114,25 @@ export function throwAwayCluster(production: JsonObject, request: ThrowAwayReque
     kind: "Cluster",
     metadata: {
       name,
-      labels: { "app.kubernetes.io/managed-by": "pgbackstop", [DRILL_LABEL]: textAt(production, "metadata", "name") ?? "" },
+      labels: {
+        "app.kubernetes.io/managed-by": "pgbackstop",
+        [DRILL_LABEL]: textAt(production, "metadata", "name") ?? "",
+      },
       annotations: { [DRILL_ID]: drillId, [DRILL_UNTIL]: new Date(untilMs).toISOString() },
       ...(job === null
         ? {}
-        : { ownerReferences: [{ apiVersion: "batch/v1", kind: "Job", name: job.name, uid: job.uid, controller: false, blockOwnerDeletion: false }] }),
+        : {
+            ownerReferences: [
+              {
+                apiVersion: "batch/v1",
+                kind: "Job",
+                name: job.name,
+                uid: job.uid,
+                controller: false,
+                blockOwnerDeletion: false,
+              },
+            ],
+          }),
     },
     spec: {
       ...taken(spec, TAKEN_OVER),
@@ -188,12 +220,17 @@ function resourcesOf(spec: Json | undefined, own: Readonly<Record<string, string
 
 function postgresqlOf(spec: Json | undefined, major: number): JsonObject {
   const postgresql = at(spec, "postgresql");
-  const names = listAt(postgresql, "shared_preload_libraries").flatMap((name) => (typeof name === "string" ? librariesIn(name) : []));
+  const names = listAt(postgresql, "shared_preload_libraries").flatMap((name) =>
+    typeof name === "string" ? librariesIn(name) : [],
+  );
   const libraries = names.filter((name) => !ACTING_LIBRARIES.includes(name.replace(/^.*\//, "")));
   return {
     ...taken(postgresql, ["extensions"]),
     ...(libraries.length === 0 ? {} : { shared_preload_libraries: libraries }),
-    parameters: { ...taken(at(postgresql, "parameters"), PARAMETERS_TAKEN_OVER), ...neutralParameters(libraries, major) },
+    parameters: {
+      ...taken(at(postgresql, "parameters"), PARAMETERS_TAKEN_OVER),
+      ...neutralParameters(libraries, major),
+    },
   };
 }
 

@@ -33,7 +33,17 @@ import { drillText } from "../../operations/drill/drillReport";
 import { Session } from "../../postgres/session";
 import type { Repository } from "../../repository/repository";
 import { throwAwayCluster } from "./drillCluster";
-import { awaitConnection, awaitReady, clearName, CLUSTERS, type MadeCluster, makeCluster, removeCluster, stateOf, type ThrowAway } from "./drillRun";
+import {
+  awaitConnection,
+  awaitReady,
+  clearName,
+  CLUSTERS,
+  type MadeCluster,
+  makeCluster,
+  removeCluster,
+  stateOf,
+  type ThrowAway,
+} from "./drillRun";
 import { checkRelations, checkSums, dumpAll, findReplayed } from "./drillSql";
 import { type KubernetesApi, openKubernetes } from "../kubernetes/kubernetesApi";
 import { notifyOfJob } from "../kubernetes/jobNotice";
@@ -72,9 +82,14 @@ export const clusterDrillCommand: Command = async (host) => {
 };
 
 /**
- * Uses an application's Secret: counting rows in production needs no more rights. @throws dbConnect without a Secret
+ * Uses an application's Secret: counting rows in production needs no more rights.
+ * @throws dbConnect without a Secret
  */
-async function openProduction({ config, readFile }: Invocation & MachineAccess, api: KubernetesApi, database: string | undefined): Promise<Session> {
+async function openProduction(
+  { config, readFile }: Invocation & MachineAccess,
+  api: KubernetesApi,
+  database: string | undefined,
+): Promise<Session> {
   const { cluster = "", secretPath } = config.clusterDrill;
   const text = async (name: string): Promise<string> => {
     const bytes = secretPath === undefined ? null : await readFile(`${secretPath}/${name}`);
@@ -108,14 +123,22 @@ class ClusterDrill {
   readonly #ctx: Context;
   readonly #journal: DrillJournal;
 
-  constructor(deps: ClusterDrillDeps, asked: AskedDrill, { config, process }: Invocation & ProgramAccess, ctx: Context) {
+  constructor(
+    deps: ClusterDrillDeps,
+    asked: AskedDrill,
+    { config, process }: Invocation & ProgramAccess,
+    ctx: Context,
+  ) {
     this.#deps = deps;
     this.#asked = asked;
     this.#config = config;
     this.#ctx = ctx;
     const { settings, stanza = "" } = config;
     const { beganMs } = process;
-    this.#journal = new DrillJournal({ stanza, level: asked.level, objectivesOf: (key) => objectivesOf(settings, key), beganMs }, ctx);
+    this.#journal = new DrillJournal(
+      { stanza, level: asked.level, objectivesOf: (key) => objectivesOf(settings, key), beganMs },
+      ctx,
+    );
   }
 
   record(): DrillRecord {
@@ -142,7 +165,10 @@ class ClusterDrill {
       await this.#check(chosen, server, await asked, ctx);
     } catch (error) {
       const state = made === null || !enough.aborted ? "" : await stateOf(this.#deps.api, made);
-      journal.fail(journal.phase, enough.aborted && !this.#ctx.signal.aborted ? this.#tooLong(state) : toBackupError(error));
+      journal.fail(
+        journal.phase,
+        enough.aborted && !this.#ctx.signal.aborted ? this.#tooLong(state) : toBackupError(error),
+      );
     }
     journal.next("delete");
     await this.#remove(made);
@@ -155,7 +181,8 @@ class ClusterDrill {
     const { api } = this.#deps;
     const { cluster = "", job, jobUid, name = "", resources } = this.#config.clusterDrill;
     const production = await api.find(CLUSTERS, cluster);
-    if (production === null) throw fail("optionInvalidValue", `there is no Cluster '${cluster}' in namespace '${api.namespace}'`);
+    if (production === null)
+      throw fail("optionInvalidValue", `there is no Cluster '${cluster}' in namespace '${api.namespace}'`);
     const version = info.history.find(({ id }) => id === picked.backup.dbId)?.pgVersion ?? "";
     const request = {
       name,
@@ -194,13 +221,26 @@ class ClusterDrill {
     }
   }
 
-  async #measureRpo({ picked }: Chosen, server: ThrowAway, production: ProductionFacts | null, replayed: Replayed, ctx: Context): Promise<void> {
+  async #measureRpo(
+    { picked }: Chosen,
+    server: ThrowAway,
+    production: ProductionFacts | null,
+    replayed: Replayed,
+    ctx: Context,
+  ): Promise<void> {
     if (picked.type !== "default") return;
     const heartbeat = this.#config.settings.drill?.heartbeat;
     const faultAtS = this.#journal.beganAtMs / 1000;
     const connect = (database?: string): Promise<Session> => server.connect(database);
     try {
-      this.#journal.rpo = await measureRpo({ faultAtS, backupStoppedAtS: picked.backup.stoppedAtS, production, heartbeat, replayed, connect });
+      this.#journal.rpo = await measureRpo({
+        faultAtS,
+        backupStoppedAtS: picked.backup.stoppedAtS,
+        production,
+        heartbeat,
+        replayed,
+        connect,
+      });
     } catch (error) {
       // The heartbeat's statement: the other checks are still worth making.
       ctx.signal.throwIfAborted();
@@ -228,12 +268,18 @@ class ClusterDrill {
     const looks: [string, () => Promise<Outcome>][] = [
       ["recovery", async () => ofRecovery()],
       ["collations", () => checkCollations({ control: { pgVersion: version }, session })],
-      ["production", () => checkProduction({ lostWalBytes, production: isWhole ? (production?.counts ?? null) : null, server, session })],
+      [
+        "production",
+        () =>
+          checkProduction({ lostWalBytes, production: isWhole ? (production?.counts ?? null) : null, server, session }),
+      ],
       ...(settings.drill?.assertions ?? []).map((assertion): [string, () => Promise<Outcome>] => [
         `assertion:${assertion.name}`,
         () => checkAssertion(assertion, { server }),
       ]),
-      ...(level === "quick" ? [] : ([["amcheck", () => checkRelations(server, ctx)]] as [string, () => Promise<Outcome>][])),
+      ...(level === "quick"
+        ? []
+        : ([["amcheck", () => checkRelations(server, ctx)]] as [string, () => Promise<Outcome>][])),
       ...(level === "thorough" ? ([["dump", () => dumpAll(server, ctx)]] as [string, () => Promise<Outcome>][]) : []),
       ...(level === "quick" ? [] : ([["checksums", () => checkSums(server)]] as [string, () => Promise<Outcome>][])),
     ];
@@ -256,6 +302,8 @@ class ClusterDrill {
 
   #tooLong(state: string): BackupError {
     const last = state === "" ? "" : `; the throw-away Cluster: ${state}`;
-    return fail("runtime", `the drill took longer than ${this.#asked.maxMinutes} minutes${last}`, { hint: "Allow more with --max-minutes." });
+    return fail("runtime", `the drill took longer than ${this.#asked.maxMinutes} minutes${last}`, {
+      hint: "Allow more with --max-minutes.",
+    });
   }
 }

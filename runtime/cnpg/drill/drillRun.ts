@@ -31,21 +31,35 @@ export interface MadeCluster {
 }
 
 /**
- * Removes a former drill's Cluster of this name. @throws lockAcquire (50) if another Job's drill may still run;
- * optionInvalidValue for a Cluster that is not a drill's
+ * Removes a former drill's Cluster of this name.
+ * @throws lockAcquire (50) if another Job's drill may still run; optionInvalidValue for a Cluster that is not a drill's
  */
-export async function clearName(api: KubernetesApi, name: string, production: string, jobUid: string | undefined, ctx: Context): Promise<void> {
+export async function clearName(
+  api: KubernetesApi,
+  name: string,
+  production: string,
+  jobUid: string | undefined,
+  ctx: Context,
+): Promise<void> {
   const existing = await api.find(CLUSTERS, name);
   if (existing === null) return;
   const left = readThrowAway(existing);
   if (left === null || left.of !== production)
-    throw fail("optionInvalidValue", `Cluster '${name}' exists and does not belong to a drill of '${production}': it was not changed`, {
-      hint: "Give the drill another name.",
-    });
+    throw fail(
+      "optionInvalidValue",
+      `Cluster '${name}' exists and does not belong to a drill of '${production}': it was not changed`,
+      {
+        hint: "Give the drill another name.",
+      },
+    );
   if (left.jobUid !== jobUid && ctx.clock.nowMs() < left.untilMs)
-    throw fail("lockAcquire", `another drill of this name may still run: Cluster '${name}' exists until ${new Date(left.untilMs).toISOString()}`, {
-      hint: `If its pod is gone, run kubectl delete cluster ${name}.`,
-    });
+    throw fail(
+      "lockAcquire",
+      `another drill of this name may still run: Cluster '${name}' exists until ${new Date(left.untilMs).toISOString()}`,
+      {
+        hint: `If its pod is gone, run kubectl delete cluster ${name}.`,
+      },
+    );
   ctx.log.info(`removing leftovers of a killed drill: Cluster ${name}`);
   await removeCluster(api, { name, uid: left.uid }, REMOVE_MS, ctx);
 }
@@ -56,7 +70,12 @@ export async function makeCluster(api: KubernetesApi, object: JsonObject): Promi
 }
 
 /** Removes pods and volumes first, the Cluster last. @throws pathRemove if it still exists at the end */
-export async function removeCluster(api: KubernetesApi, made: MadeCluster, waitMs: number, ctx: Context): Promise<void> {
+export async function removeCluster(
+  api: KubernetesApi,
+  made: MadeCluster,
+  waitMs: number,
+  ctx: Context,
+): Promise<void> {
   await api.remove(CLUSTERS, made, "Foreground");
   const endMs = ctx.clock.monotonicMs() + waitMs;
   for (;;) {
@@ -77,10 +96,15 @@ interface Seen {
 }
 
 /**
- * Waits until the recovery ends, with its phases in the journal, and then for the first connection. @throws the
- * restore's own error; runtime if PostgreSQL did not recover
+ * Waits until the recovery ends, with its phases in the journal, and then for the first connection.
+ * @throws the restore's own error; runtime if PostgreSQL did not recover
  */
-export async function awaitConnection(api: KubernetesApi, made: MadeCluster, journal: DrillJournal, ctx: Context): Promise<ThrowAway> {
+export async function awaitConnection(
+  api: KubernetesApi,
+  made: MadeCluster,
+  journal: DrillJournal,
+  ctx: Context,
+): Promise<ThrowAway> {
   let wasThere = false;
   let outcome: RestoreOutcome | null = null;
   for (;;) {
@@ -110,19 +134,30 @@ function judgeJob(failedCount: number, outcome: RestoreOutcome | null, { name }:
     throw fail(kindOfText(outcome.message) ?? "command", outcome.message);
   }
   if (failedCount >= FAILED_PODS_MAX)
-    throw fail("runtime", `PostgreSQL could not recover: ${failedCount} pods of the job '${name}${JOB_SUFFIX}' have failed`, {
-      hint: "WAL before the target may be missing or damaged. pgbackstop verify shows the gap.",
-    });
+    throw fail(
+      "runtime",
+      `PostgreSQL could not recover: ${failedCount} pods of the job '${name}${JOB_SUFFIX}' have failed`,
+      {
+        hint: "WAL before the target may be missing or damaged. pgbackstop verify shows the gap.",
+      },
+    );
 }
 
 async function connectFirst(api: KubernetesApi, made: MadeCluster, ctx: Context): Promise<ThrowAway> {
   for (;;) {
     try {
-      const [login, authority] = [await api.find(SECRETS, `${made.name}-superuser`), await api.find(SECRETS, `${made.name}-ca`)];
+      const [login, authority] = [
+        await api.find(SECRETS, `${made.name}-superuser`),
+        await api.find(SECRETS, `${made.name}-ca`),
+      ];
       const password = secretText(login, "password");
       const caPem = secretText(authority, "ca.crt");
       if (password !== undefined && caPem !== undefined) {
-        const server = new ThrowAway({ host: `${made.name}-rw.${api.namespace}.svc`, password: new Secret(password), caPem });
+        const server = new ThrowAway({
+          host: `${made.name}-rw.${api.namespace}.svc`,
+          password: new Secret(password),
+          caPem,
+        });
         const session = await server.connect();
         await session.close();
         return server;
@@ -139,7 +174,9 @@ async function connectFirst(api: KubernetesApi, made: MadeCluster, ctx: Context)
 export async function awaitReady(api: KubernetesApi, { name }: MadeCluster, ctx: Context): Promise<void> {
   for (;;) {
     const cluster = await api.find(CLUSTERS, name).catch((error: unknown) => unlessRetryable(error, null));
-    const ready = listAt(cluster ?? undefined, "status", "conditions").find((condition) => textAt(condition, "type") === "Ready");
+    const ready = listAt(cluster ?? undefined, "status", "conditions").find(
+      (condition) => textAt(condition, "type") === "Ready",
+    );
     if (textAt(ready, "status") === "True") return;
     await ctx.clock.sleep(POLL_MS, ctx.signal);
   }

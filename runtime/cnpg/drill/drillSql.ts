@@ -42,7 +42,9 @@ export async function findReplayed(session: Session, major: number, ctx: Context
 }
 
 export async function segmentSizeOfServer(session: Session): Promise<number> {
-  const { rows } = await session.query("select setting::int8::text as size from pg_settings where name = 'wal_segment_size'");
+  const { rows } = await session.query(
+    "select setting::int8::text as size from pg_settings where name = 'wal_segment_size'",
+  );
   return Number((rows[0] as { size: string }).size);
 }
 
@@ -53,7 +55,12 @@ export function endOfHistory(text: string): bigint | null {
   return position === undefined ? null : parseLsn(position);
 }
 
-async function findLastCommit(session: Session, schema: string, end: bigint, sizeBytes: number): Promise<number | null> {
+async function findLastCommit(
+  session: Session,
+  schema: string,
+  end: bigint,
+  sizeBytes: number,
+): Promise<number | null> {
   await session.query("set timezone = 'UTC'");
   let to = end;
   for (let turn = 0; turn < SEGMENTS_BACK_MAX && to > 0n; turn++) {
@@ -121,7 +128,10 @@ export async function checkRelations(server: DrilledServer, ctx: Context): Promi
     if ((rows[0] as { version: number }).version < 140_000) return;
     for (const { name, oid } of await list(session, TABLES)) {
       ctx.signal.throwIfAborted();
-      const wrong = await session.query(`select blkno::text || ': ' || msg as text from ${schema}.verify_heapam($1::regclass) limit 3`, [oid]);
+      const wrong = await session.query(
+        `select blkno::text || ': ' || msg as text from ${schema}.verify_heapam($1::regclass) limit 3`,
+        [oid],
+      );
       for (const { text } of wrong.rows as { text: string }[]) note(name, `block ${text}`);
     }
   });
@@ -156,7 +166,9 @@ export async function dumpAll(server: DrilledServer, ctx: Context): Promise<Outc
     for (const { name } of await list(session, DUMPED)) {
       ctx.signal.throwIfAborted();
       try {
-        const { rowCount: read } = await session.query(`copy (select * from only ${name}) to stdout with (format binary)`);
+        const { rowCount: read } = await session.query(
+          `copy (select * from only ${name}) to stdout with (format binary)`,
+        );
         rowCount += read ?? 0;
       } catch (error) {
         ctx.signal.throwIfAborted();
@@ -185,11 +197,17 @@ export async function checkSums(server: DrilledServer): Promise<Outcome> {
 }
 
 /** The number of databases. */
-async function inEachDatabase(server: DrilledServer, ctx: Context, work: (session: Session, database: string) => Promise<void>): Promise<number> {
+async function inEachDatabase(
+  server: DrilledServer,
+  ctx: Context,
+  work: (session: Session, database: string) => Promise<void>,
+): Promise<number> {
   const first = await server.connect();
   let names: { datname: string }[];
   try {
-    names = (await first.query("select datname from pg_database where datallowconn and not datistemplate order by datname")).rows;
+    names = (
+      await first.query("select datname from pg_database where datallowconn and not datistemplate order by datname")
+    ).rows;
   } finally {
     await first.close();
   }
@@ -212,7 +230,10 @@ function serverMessage(error: unknown): string {
 }
 
 function firstOf(lines: readonly string[]): string[] {
-  return [...lines.slice(0, DETAILS_MAX), ...(lines.length > DETAILS_MAX ? [`and ${lines.length - DETAILS_MAX} more`] : [])];
+  return [
+    ...lines.slice(0, DETAILS_MAX),
+    ...(lines.length > DETAILS_MAX ? [`and ${lines.length - DETAILS_MAX} more`] : []),
+  ];
 }
 
 function quoted(name: string): string {

@@ -27,12 +27,24 @@ export interface PluginServer {
 const SOCKET_MODE = 0o660;
 /** A Cluster with a long status; the default is 4 MiB. */
 const REQUEST_SIZE_BYTES_MAX = 16 * 1024 * 1024;
-const UNLOGGED = new Set(["GetPluginMetadata", "GetPluginCapabilities", "GetCapabilities", "Probe", "Define", "Collect"]);
+const UNLOGGED = new Set([
+  "GetPluginMetadata",
+  "GetPluginCapabilities",
+  "GetCapabilities",
+  "Probe",
+  "Define",
+  "Collect",
+]);
 
 /** Replaces a socket that a killed container left at the path. @throws fileOpen (41) */
-export async function servePluginSocket(path: string, services: readonly PluginService[], ctx: Context): Promise<PluginServer> {
+export async function servePluginSocket(
+  path: string,
+  services: readonly PluginService[],
+  ctx: Context,
+): Promise<PluginServer> {
   const there = await lstat(path).catch(() => null);
-  if (there !== null && !there.isSocket()) throw fail("fileOpen", `unable to listen on '${path}': it already exists and is not a socket`, { path });
+  if (there !== null && !there.isSocket())
+    throw fail("fileOpen", `unable to listen on '${path}': it already exists and is not a socket`, { path });
   await rm(path, { force: true });
   const server = await bind(`unix:${path}`, grpc.ServerCredentials.createInsecure(), services, ctx);
   await chmod(path, SOCKET_MODE);
@@ -55,10 +67,20 @@ export async function servePluginPort(
   return { close: (signal) => shutDown(server, signal) };
 }
 
-async function bind(address: string, credentials: grpc.ServerCredentials, services: readonly PluginService[], ctx: Context): Promise<grpc.Server> {
-  const server = new grpc.Server({ "grpc.max_receive_message_length": REQUEST_SIZE_BYTES_MAX, "grpc.enable_channelz": 0 });
+async function bind(
+  address: string,
+  credentials: grpc.ServerCredentials,
+  services: readonly PluginService[],
+  ctx: Context,
+): Promise<grpc.Server> {
+  const server = new grpc.Server({
+    "grpc.max_receive_message_length": REQUEST_SIZE_BYTES_MAX,
+    "grpc.enable_channelz": 0,
+  });
   for (const { name, methods } of services) {
-    const handlers = Object.entries(methods).map(([method, answer]) => [method, handlerOf(`${name}.${method}`, method, answer, ctx)] as const);
+    const handlers = Object.entries(methods).map(
+      ([method, answer]) => [method, handlerOf(`${name}.${method}`, method, answer, ctx)] as const,
+    );
     server.addService(serviceOf(name), Object.fromEntries(handlers));
   }
   await new Promise<void>((resolve, reject) => {
@@ -78,7 +100,8 @@ function handlerOf(title: string, method: string, answer: Method, ctx: Context):
     const beganAtMs = ctx.clock.monotonicMs();
     try {
       const message = await answer(request as never, gone);
-      if (!UNLOGGED.has(method)) ctx.log.debug(`${title} answered (${Math.round(ctx.clock.monotonicMs() - beganAtMs)}ms)`);
+      if (!UNLOGGED.has(method))
+        ctx.log.debug(`${title} answered (${Math.round(ctx.clock.monotonicMs() - beganAtMs)}ms)`);
       return { message, error: null };
     } catch (error) {
       return { message: null, error: refusalOf(error, ctx) };
@@ -103,8 +126,10 @@ function handlerOf(title: string, method: string, answer: Method, ctx: Context):
 
 function refusalOf(thrown: unknown, ctx: Context): grpc.ServerErrorResponse {
   // A waiting standby asks every few seconds: no error.
-  if (thrown instanceof NotFound) return Object.assign(new Error(thrown.message), { code: grpc.status.NOT_FOUND, details: thrown.message });
-  if (thrown instanceof NotYet) return Object.assign(new Error(thrown.message), { code: grpc.status.UNAVAILABLE, details: thrown.message });
+  if (thrown instanceof NotFound)
+    return Object.assign(new Error(thrown.message), { code: grpc.status.NOT_FOUND, details: thrown.message });
+  if (thrown instanceof NotYet)
+    return Object.assign(new Error(thrown.message), { code: grpc.status.UNAVAILABLE, details: thrown.message });
   const error = toBackupError(thrown);
   ctx.log.error(error);
   const details = [error.message, ...error.hints.map((hint) => `HINT: ${hint}`)].join("\n");

@@ -32,7 +32,10 @@ export type ServiceName = keyof typeof SERVICES;
 const FORMS = { keepCase: true, longs: Number, enums: String, defaults: true, arrays: true, oneofs: true };
 
 const FILES = [identity, operator, operatorLifecycle, reconciler, wal, backup, restoreJob, postgres, metrics];
-const DEFINITIONS: Readonly<Record<string, ServiceDefinition>> = Object.assign({}, ...FILES.map((file) => fromJSON(file, FORMS)));
+const DEFINITIONS: Readonly<Record<string, ServiceDefinition>> = Object.assign(
+  {},
+  ...FILES.map((file) => fromJSON(file, FORMS)),
+);
 
 export function serviceOf(name: ServiceName): ServiceDefinition {
   return DEFINITIONS[SERVICES[name]] as ServiceDefinition;

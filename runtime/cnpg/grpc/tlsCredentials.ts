@@ -11,7 +11,14 @@
 import { X509Certificate, createPrivateKey } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import type { SecureContextOptions } from "node:tls";
-import { ResponderBuilder, ServerCredentials, ServerInterceptingCall, type ServerInterceptor, ServerListenerBuilder, status } from "@grpc/grpc-js";
+import {
+  ResponderBuilder,
+  ServerCredentials,
+  ServerInterceptingCall,
+  type ServerInterceptor,
+  ServerListenerBuilder,
+  status,
+} from "@grpc/grpc-js";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
 
@@ -59,7 +66,9 @@ export class RotatingCredentials extends ServerCredentials {
     const shown = call.getAuthContext().sslPeerCertificate?.raw;
     const isPinned = shown !== undefined && this.#now.pinned.some((certificate) => certificate.equals(shown));
     const details = "the caller's certificate is not the operator's: tls.crt of the plugin's client Secret";
-    const refusing = new ServerListenerBuilder().withOnReceiveMetadata(() => call.sendStatus({ code: status.UNAUTHENTICATED, details })).build();
+    const refusing = new ServerListenerBuilder()
+      .withOnReceiveMetadata(() => call.sendStatus({ code: status.UNAUTHENTICATED, details }))
+      .build();
     const responder = new ResponderBuilder().withStart((next) => (isPinned ? next() : next(refusing))).build();
     return new ServerInterceptingCall(call, responder);
   };
@@ -95,12 +104,22 @@ async function load({ serverPath, clientPath }: CertificatePaths): Promise<Certi
   const shown = await read(`${clientPath}/tls.crt`);
   const authority = await readFile(`${clientPath}/ca.crt`).catch(() => null);
   try {
-    if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))) throw new Error("tls.key is not the key of tls.crt");
-    return { cert, key, ca: authority === null ? [shown] : [shown, authority], pinned: pinnedOf(shown.toString("latin1")) };
+    if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(key)))
+      throw new Error("tls.key is not the key of tls.crt");
+    return {
+      cert,
+      key,
+      ca: authority === null ? [shown] : [shown, authority],
+      pinned: pinnedOf(shown.toString("latin1")),
+    };
   } catch (error) {
-    throw fail("fileInvalid", `the certificates in '${serverPath}' and '${clientPath}' cannot be used: ${toBackupError(error).message}`, {
-      cause: error,
-    });
+    throw fail(
+      "fileInvalid",
+      `the certificates in '${serverPath}' and '${clientPath}' cannot be used: ${toBackupError(error).message}`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 
@@ -109,7 +128,9 @@ async function load({ serverPath, clientPath }: CertificatePaths): Promise<Certi
  * @throws Error without a certificate, or with an unreadable one
  */
 function pinnedOf(shown: string): Buffer[] {
-  const certificates = (shown.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? []).map((pem) => new X509Certificate(pem));
+  const certificates = (shown.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? []).map(
+    (pem) => new X509Certificate(pem),
+  );
   if (certificates.length === 0) throw new Error("the caller's tls.crt holds no certificate");
   return certificates.filter((certificate, index) => index === 0 || !certificate.ca).map(({ raw }) => raw);
 }

@@ -47,7 +47,8 @@ export function findOwnParameters(cluster: JsonObject): Parameters | null {
 
 /** Parameters of the external cluster that this one recovers from or follows; null if that does not use this plugin. */
 export function findSourceParameters(cluster: JsonObject): Parameters | null {
-  const source = textAt(cluster, "spec", "bootstrap", "recovery", "source") ?? textAt(cluster, "spec", "replica", "source");
+  const source =
+    textAt(cluster, "spec", "bootstrap", "recovery", "source") ?? textAt(cluster, "spec", "replica", "source");
   return externalParameters(cluster, source);
 }
 
@@ -59,7 +60,10 @@ export function findReplicaParameters(cluster: JsonObject): Parameters | null {
   return externalParameters(cluster, textAt(cluster, "spec", "replica", "source"));
 }
 
-/** True for a replica cluster: its primary is a standby of another cluster. As CloudNativePG 1.30 decides it (`Cluster.IsReplica`). */
+/**
+ * True for a replica cluster: its primary is a standby of another cluster. As CloudNativePG 1.30 decides it
+ * (`Cluster.IsReplica`).
+ */
 export function isReplica(cluster: JsonObject): boolean {
   const replica = at(cluster, "spec", "replica");
   if (!isObject(replica)) return false;
@@ -69,7 +73,9 @@ export function isReplica(cluster: JsonObject): boolean {
 }
 
 function externalParameters(cluster: JsonObject, name: string | undefined): Parameters | null {
-  const external = listAt(cluster, "spec", "externalClusters").find((entry) => name !== undefined && textAt(entry, "name") === name);
+  const external = listAt(cluster, "spec", "externalClusters").find(
+    (entry) => name !== undefined && textAt(entry, "name") === name,
+  );
   const plugin = at(external, "plugin");
   return textAt(plugin, "name") === PLUGIN_NAME ? parametersOf(plugin) : null;
 }
@@ -77,5 +83,7 @@ function externalParameters(cluster: JsonObject, name: string | undefined): Para
 function parametersOf(entry: Json | undefined): Parameters {
   const field = at(entry, "parameters");
   if (!isObject(field)) return {};
-  return Object.fromEntries(Object.entries(field).flatMap(([name, value]) => (typeof value === "string" ? [[name, value]] : [])));
+  return Object.fromEntries(
+    Object.entries(field).flatMap(([name, value]) => (typeof value === "string" ? [[name, value]] : [])),
+  );
 }

@@ -20,17 +20,27 @@ export interface JobEnd {
 }
 
 /** @param cluster whose Job this is. @returns the work's exit code; @throws the work's error */
-export async function notifyOfJob(host: Invocation & MachineAccess, cluster: string, ctx: Context, work: () => Promise<JobEnd>): Promise<number> {
+export async function notifyOfJob(
+  host: Invocation & MachineAccess,
+  cluster: string,
+  ctx: Context,
+  work: () => Promise<JobEnd>,
+): Promise<number> {
   const targets = await loadTargets(host, ctx);
   const notify = (event: NotifyEvent, code: number, record?: DrillRecord): Promise<void> =>
     // The Job got the signal to end: its owner knows and waits.
-    targets.length === 0 || ctx.signal.aborted ? Promise.resolve() : send(host, cluster, targets, { event, code, record }, ctx);
+    targets.length === 0 || ctx.signal.aborted
+      ? Promise.resolve()
+      : send(host, cluster, targets, { event, code, record }, ctx);
   const begun = notify("start", 0);
   try {
     const { code, record } = await work();
     // An end reported before the beginning would look like a Job that never ends.
     await begun;
-    await Promise.all([notify(code === 0 ? "success" : "failure", code), ...(record === undefined ? [] : [notify("drill", code, record)])]);
+    await Promise.all([
+      notify(code === 0 ? "success" : "failure", code),
+      ...(record === undefined ? [] : [notify("drill", code, record)]),
+    ]);
     return code;
   } catch (error) {
     await begun;
@@ -40,7 +50,10 @@ export async function notifyOfJob(host: Invocation & MachineAccess, cluster: str
 }
 
 /** Empty without targets or with an unusable Secret. */
-async function loadTargets({ config, readFile }: Invocation & MachineAccess, ctx: Context): Promise<readonly NotifyTarget[]> {
+async function loadTargets(
+  { config, readFile }: Invocation & MachineAccess,
+  ctx: Context,
+): Promise<readonly NotifyTarget[]> {
   const path = config.monitoring.notifyFile;
   if (path === undefined) return [];
   try {
@@ -74,7 +87,11 @@ async function send(
     // The same for every run: a success closes the alert of a failure.
     host: namespace === "" ? cluster : `${namespace}/${cluster}`,
     unit: config.monitoring.unit ?? "",
-    facts: { result: code === 0 ? "success" : "exit-code", status: String(code), invocationId: uid.replaceAll("-", "") },
+    facts: {
+      result: code === 0 ? "success" : "exit-code",
+      status: String(code),
+      invocationId: uid.replaceAll("-", ""),
+    },
     whereToLook: job === "" ? [] : [`log: kubectl logs ${namespace === "" ? "" : `-n ${namespace} `}job/${job}`],
     drill: record === undefined ? null : drillNotice(record),
     atMs: ctx.clock.nowMs(),

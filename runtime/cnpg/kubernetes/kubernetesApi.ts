@@ -34,25 +34,36 @@ export interface Listed<T> {
 export interface KubernetesApi {
   readonly namespace: string;
   /**
-   * All objects, read one by one: pages may be large. @param fields as `involvedObject.uid=…` @throws access,
-   * hostConnect, service, format
+   * All objects, read one by one: pages may be large.
+   * @param fields as `involvedObject.uid=…`
+   * @throws access, hostConnect, service, format
    */
-  list<T>(collection: Collection, selector: string | null, read: (object: Json) => T, fields?: string): Promise<Listed<T>>;
+  list<T>(
+    collection: Collection,
+    selector: string | null,
+    read: (object: Json) => T,
+    fields?: string,
+  ): Promise<Listed<T>>;
   /** Null if no object has that name. @throws access, hostConnect, service, format */
   find(collection: Collection, name: string): Promise<JsonObject | null>;
   /** Returns the object as the server stored it. @throws access, hostConnect, service with the refusal, format */
   create(collection: Collection, object: JsonObject): Promise<JsonObject>;
   /**
    * Merges fields into the object (RFC 7386); null removes one. With `metadata.resourceVersion` it returns false if the
-   * object has changed since. @throws access, hostConnect, service with the refusal
+   * object has changed since.
+   * @throws access, hostConnect, service with the refusal
    */
   patch(collection: Collection, name: string, fields: JsonObject): Promise<boolean>;
   /**
    * Removes this object and no other one of the same name. The server collects its dependents afterwards, or with
-   * `Foreground` before, and keeps the object until then. A removed object is no error. @throws access, hostConnect,
-   * service
+   * `Foreground` before, and keeps the object until then. A removed object is no error.
+   * @throws access, hostConnect, service
    */
-  remove(collection: Collection, object: { readonly name: string; readonly uid: string }, propagation?: "Background" | "Foreground"): Promise<void>;
+  remove(
+    collection: Collection,
+    object: { readonly name: string; readonly uid: string },
+    propagation?: "Background" | "Foreground",
+  ): Promise<void>;
 }
 
 /** A snapshot's annotation holds the whole Cluster, up to 256 KiB: a page must fit into a small pod's memory. */
@@ -60,8 +71,13 @@ const PAGE_COUNT = 50;
 const TIMEOUT_MS = 30_000;
 
 /** @throws fileOpen if the pod has no account */
-export async function openKubernetes({ accountPath, host, port }: KubernetesAccess, signal: AbortSignal): Promise<KubernetesApi> {
-  const [token, ca, namespace] = await Promise.all(["token", "ca.crt", "namespace"].map((name) => readAccountFile(`${accountPath}/${name}`)));
+export async function openKubernetes(
+  { accountPath, host, port }: KubernetesAccess,
+  signal: AbortSignal,
+): Promise<KubernetesApi> {
+  const [token, ca, namespace] = await Promise.all(
+    ["token", "ca.crt", "namespace"].map((name) => readAccountFile(`${accountPath}/${name}`)),
+  );
   const call = caller({ accountPath, host, port }, ca ?? "", token ?? "", signal);
   const pathOf = ({ api, plural, namespace: other = namespace ?? "" }: Collection): string =>
     `/${api.includes("/") ? "apis" : "api"}/${api}/namespaces/${encodeURIComponent(other)}/${plural}`;
@@ -95,7 +111,8 @@ export async function openKubernetes({ accountPath, host, port }: KubernetesAcce
     },
     async create(collection, object) {
       const answer = await call("POST", pathOf(collection), object);
-      if (answer.status !== 201) throw refusal(`create ${collection.plural} ${textAt(object, "metadata", "name") ?? ""}`, answer);
+      if (answer.status !== 201)
+        throw refusal(`create ${collection.plural} ${textAt(object, "metadata", "name") ?? ""}`, answer);
       return parseObject(answer.body, collection.plural);
     },
     async patch(collection, name, fields) {
@@ -125,10 +142,18 @@ function caller({ host, port }: KubernetesAccess, ca: string, token: string, sig
   const authority = `${host.includes(":") ? `[${host}]` : host}:${port}`;
   return async (method, path, body) => {
     const type = method === "PATCH" ? "application/merge-patch+json" : "application/json";
-    const common = { method, url: `https://${authority}${path}`, ca: [ca], idleMs: TIMEOUT_MS, answerBytesMax: Number.POSITIVE_INFINITY };
+    const common = {
+      method,
+      url: `https://${authority}${path}`,
+      ca: [ca],
+      idleMs: TIMEOUT_MS,
+      answerBytesMax: Number.POSITIVE_INFINITY,
+    };
     const headers = { authorization: `Bearer ${token}`, accept: "application/json" };
     const question =
-      body === undefined ? { ...common, headers } : { ...common, headers: { ...headers, "content-type": type }, body: JSON.stringify(body) };
+      body === undefined
+        ? { ...common, headers }
+        : { ...common, headers: { ...headers, "content-type": type }, body: JSON.stringify(body) };
     const answer = await askWeb(question, signal).catch((error: unknown) => {
       throw fail("hostConnect", `unable to reach the API server at ${host}:${port}: ${toBackupError(error).message}`);
     });
@@ -146,7 +171,9 @@ function refusal(what: string, { body, status }: Answer): BackupError {
   } catch {
     // Not from the API server: only the status is known.
   }
-  return fail(kind, `unable to ${what}: ${status}${message === "" ? "" : ` ${message}`}`, { retryable: kind === "service" });
+  return fail(kind, `unable to ${what}: ${status}${message === "" ? "" : ` ${message}`}`, {
+    retryable: kind === "service",
+  });
 }
 
 async function readAccountFile(path: string): Promise<string> {

@@ -121,7 +121,8 @@ async function startWorkloads(work: Work, moved: boolean): Promise<void> {
   const { record } = await loadRecord(api, file);
   for (const workload of file.workloads) {
     const count = record.replicas[workloadKey(workload)];
-    if (count === undefined) ctx.log.info(`${workload.kind} ${workload.name} was not stopped by this migration: not changed`);
+    if (count === undefined)
+      ctx.log.info(`${workload.kind} ${workload.name} was not stopped by this migration: not changed`);
     else await scale(work, workload, count);
   }
   await remember(work, (now) => ({ ...now, replicas: {}, moved }));
@@ -134,7 +135,9 @@ async function repointSecrets(work: Work): Promise<void> {
     for (const [key, name] of Object.entries(secret.keys))
       values.set(key, Buffer.from(await loadFile(readFile, `${PATHS.values}/${name}`)).toString("base64"));
     await change(api, inNamespace(SECRETS, secret.namespace), secret.name, async (object) => {
-      const old = [...values.keys()].map((key) => [secretKey(secret, key), textAt(object, "data", key) ?? null] as const);
+      const old = [...values.keys()].map(
+        (key) => [secretKey(secret, key), textAt(object, "data", key) ?? null] as const,
+      );
       await remember(work, (record) => ({ ...record, secrets: { ...Object.fromEntries(old), ...record.secrets } }));
       return { data: Object.fromEntries(values) };
     });
@@ -185,7 +188,10 @@ async function loadWorkload({ api }: Work, workload: Workload): Promise<JsonObje
 async function load(api: KubernetesApi, collection: Collection, name: string): Promise<JsonObject> {
   const object = await api.find(collection, name);
   if (object === null)
-    throw fail("fileMissing", `${name} does not exist among ${collection.plural} of namespace ${collection.namespace ?? api.namespace}`);
+    throw fail(
+      "fileMissing",
+      `${name} does not exist among ${collection.plural} of namespace ${collection.namespace ?? api.namespace}`,
+    );
   return object;
 }
 
@@ -210,11 +216,15 @@ async function awaitStopped(work: Work, workload: Workload): Promise<void> {
     quietLooks = isSeen && left === 0 ? quietLooks + 1 : 0;
     if (quietLooks >= (isCron ? QUIET_LOOKS : 1)) return;
     if (ctx.clock.monotonicMs() >= end)
-      throw fail("service", `${workload.kind} ${workload.name} still has ${left} ${isCron ? "runs" : "pods"} after ${STOP_MS / 60_000} minutes`, {
-        hint: isCron
-          ? "List them with kubectl get jobs. Wait for their end or delete them, then run the update again."
-          : "Check kubectl get pods. If an autoscaler or GitOps scales it up again, suspend that.",
-      });
+      throw fail(
+        "service",
+        `${workload.kind} ${workload.name} still has ${left} ${isCron ? "runs" : "pods"} after ${STOP_MS / 60_000} minutes`,
+        {
+          hint: isCron
+            ? "List them with kubectl get jobs. Wait for their end or delete them, then run the update again."
+            : "Check kubectl get pods. If an autoscaler or GitOps scales it up again, suspend that.",
+        },
+      );
     await ctx.clock.sleep(PAUSE_MS, ctx.signal);
   }
 }
@@ -228,22 +238,34 @@ interface Left {
 async function podsLeft(work: Work, workload: Workload): Promise<Left> {
   const object = await loadWorkload(work, workload);
   const selector = selectorOf(object);
-  const isSeen = Number(at(object, "status", "observedGeneration") ?? 0) >= Number(at(object, "metadata", "generation") ?? 0);
+  const isSeen =
+    Number(at(object, "status", "observedGeneration") ?? 0) >= Number(at(object, "metadata", "generation") ?? 0);
   const replicas = Number(at(object, "status", "replicas") ?? 0);
   const pods =
     selector === null
       ? []
-      : (await work.api.list(inNamespace(PODS, workload.namespace), selector, (pod) => textAt(pod, "status", "phase") ?? "Unknown")).items;
-  return { isSeen, left: Math.max(replicas, pods.filter((phase) => phase !== "Succeeded" && phase !== "Failed").length) };
+      : (
+          await work.api.list(
+            inNamespace(PODS, workload.namespace),
+            selector,
+            (pod) => textAt(pod, "status", "phase") ?? "Unknown",
+          )
+        ).items;
+  return {
+    isSeen,
+    left: Math.max(replicas, pods.filter((phase) => phase !== "Succeeded" && phase !== "Failed").length),
+  };
 }
 
 /** Its unfinished Jobs, including manual ones. */
 async function runsLeft(work: Work, workload: Workload): Promise<Left> {
   const uid = textAt(await loadWorkload(work, workload), "metadata", "uid");
   const isLeft = (job: Json): boolean => {
-    const isOwn = uid !== undefined && listAt(job, "metadata", "ownerReferences").some((owner) => textAt(owner, "uid") === uid);
+    const isOwn =
+      uid !== undefined && listAt(job, "metadata", "ownerReferences").some((owner) => textAt(owner, "uid") === uid);
     const hasEnded = listAt(job, "status", "conditions").some(
-      (condition) => ["Complete", "Failed"].includes(textAt(condition, "type") ?? "") && textAt(condition, "status") === "True",
+      (condition) =>
+        ["Complete", "Failed"].includes(textAt(condition, "type") ?? "") && textAt(condition, "status") === "True",
     );
     return isOwn && (!hasEnded || Number(at(job, "status", "active") ?? 0) > 0);
   };
@@ -251,7 +273,10 @@ async function runsLeft(work: Work, workload: Workload): Promise<Left> {
   return { isSeen: true, left: items.filter(Boolean).length };
 }
 
-async function loadRecord(api: KubernetesApi, { record }: MigrationFile): Promise<{ readonly record: MigrationRecord; readonly object: JsonObject }> {
+async function loadRecord(
+  api: KubernetesApi,
+  { record }: MigrationFile,
+): Promise<{ readonly record: MigrationRecord; readonly object: JsonObject }> {
   const object = await load(api, SECRETS, record);
   const text = textAt(object, "data", RECORD_KEY);
   return { object, record: parseRecord(text === undefined ? undefined : Buffer.from(text, "base64").toString("utf8")) };

@@ -43,8 +43,14 @@ export interface MigrationRecord {
 export function parseMigrationFile(bytes: Uint8Array): MigrationFile {
   const file = parseObject(bytes, "file of a migration");
   const [record, report] = [textAt(file, "record"), textAt(file, "report")];
-  if (record === undefined || report === undefined) throw fail("format", "the file of a migration has neither a record nor reports");
-  return { record, report, workloads: listAt(file, "workloads").map(workloadOf), secrets: listAt(file, "secrets").map(secretOf) };
+  if (record === undefined || report === undefined)
+    throw fail("format", "the file of a migration has neither a record nor reports");
+  return {
+    record,
+    report,
+    workloads: listAt(file, "workloads").map(workloadOf),
+    secrets: listAt(file, "secrets").map(secretOf),
+  };
 }
 
 /** Empty if nothing is recorded yet. @throws format if another program wrote it: then nothing is changed */
@@ -52,10 +58,13 @@ export function parseRecord(text: string | undefined): MigrationRecord {
   if (text === undefined) return { replicas: {}, secrets: {}, moved: false };
   const value = parseObject(Buffer.from(text), "record of a migration");
   const [replicas, secrets] = [at(value, "replicas"), at(value, "secrets")];
-  if (!isObject(replicas) || !isObject(secrets)) throw fail("format", "the record of a migration was not written by this program");
+  if (!isObject(replicas) || !isObject(secrets))
+    throw fail("format", "the record of a migration was not written by this program");
   return {
     replicas: Object.fromEntries(Object.entries(replicas).map(([key, count]) => [key, replicasOf(count)])),
-    secrets: Object.fromEntries(Object.entries(secrets).map(([key, old]) => [key, typeof old === "string" ? old : null])),
+    secrets: Object.fromEntries(
+      Object.entries(secrets).map(([key, old]) => [key, typeof old === "string" ? old : null]),
+    ),
     moved: at(value, "moved") === true,
   };
 }
@@ -81,7 +90,10 @@ export function boundReport(text: string, sizeBytesMax: number): string {
   if (Buffer.byteLength(text) <= sizeBytesMax) return text;
   const report = parseObject(Buffer.from(text), "report");
   for (let count = LIST_COUNT_MAX; count >= 1; count = Math.floor(count / 4)) {
-    const cut = Object.entries(report).map(([name, value]): [string, Json] => [name, Array.isArray(value) ? (value.slice(0, count) as Json) : value]);
+    const cut = Object.entries(report).map(([name, value]): [string, Json] => [
+      name,
+      Array.isArray(value) ? (value.slice(0, count) as Json) : value,
+    ]);
     const shorter = JSON.stringify({ ...Object.fromEntries(cut), truncated: true });
     if (Buffer.byteLength(shorter) <= sizeBytesMax) return shorter;
   }
@@ -94,14 +106,22 @@ function workloadOf(value: Json): Workload {
   const [givenKind, name] = [textAt(value, "kind"), textAt(value, "name")];
   const kind = WORKLOAD_KINDS.find((known) => known === givenKind);
   if (kind === undefined || name === undefined)
-    throw fail("format", `the file of a migration has a workload '${givenKind ?? ""} ${name ?? ""}' that cannot be stopped`);
+    throw fail(
+      "format",
+      `the file of a migration has a workload '${givenKind ?? ""} ${name ?? ""}' that cannot be stopped`,
+    );
   return { kind, name, namespace: textAt(value, "namespace") };
 }
 
 function secretOf(value: Json): ChangedSecret {
   const [name, keys] = [textAt(value, "name"), at(value, "keys")];
-  if (name === undefined || !isObject(keys)) throw fail("format", "the file of a migration has a Secret without a name or keys");
-  return { name, namespace: textAt(value, "namespace"), keys: Object.fromEntries(Object.keys(keys).map((key) => [key, textAt(keys, key) ?? ""])) };
+  if (name === undefined || !isObject(keys))
+    throw fail("format", "the file of a migration has a Secret without a name or keys");
+  return {
+    name,
+    namespace: textAt(value, "namespace"),
+    keys: Object.fromEntries(Object.keys(keys).map((key) => [key, textAt(keys, key) ?? ""])),
+  };
 }
 
 function replicasOf(count: Json): number {

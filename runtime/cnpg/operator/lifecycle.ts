@@ -36,7 +36,9 @@ export function lifecycleService(image: string | undefined, ctx: Context): Plugi
         const wanted = findSidecarRequest(cluster, object, operation, image);
         const operations = wanted === null ? [] : sidecarPatch(cluster, object, wanted.mainName, wanted.request);
         if (operations.length > 0)
-          ctx.log.detail(`${operation} ${textAt(object, "kind")} ${textAt(object, "metadata", "name")}: ${operations.length} changes`);
+          ctx.log.detail(
+            `${operation} ${textAt(object, "kind")} ${textAt(object, "metadata", "name")}: ${operations.length} changes`,
+          );
         return patchAnswer(operations, stableJson(operations));
       },
     },
@@ -61,7 +63,9 @@ function findSidecarRequest(
   const source = findReplicaParameters(cluster);
   if (parameters !== null) return { mainName: "postgres", request: { mode: "instance", parameters, source, image } };
   // It has no archive of its own: it only reads the source's.
-  return source === null ? null : { mainName: "postgres", request: { mode: "follow", parameters: source, source: null, image } };
+  return source === null
+    ? null
+    : { mainName: "postgres", request: { mode: "follow", parameters: source, source: null, image } };
 }
 
 /** Matches the end of the label's name: forks of the operator use another domain. */

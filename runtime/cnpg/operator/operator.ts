@@ -14,7 +14,12 @@ export const operatorCommand: Command = async ({ config, ctx }) => {
   const own = { ...ctx, signal: new AbortController().signal };
   const credentials = await openCredentials({ serverPath, clientPath });
   // Without the sidecar's capability: with it a silent sidecar would prevent the promotion of an instance.
-  const server = await servePluginPort(listen, credentials, [identityService(["LIFECYCLE_SERVICE"]), lifecycleService(image, own)], own);
+  const server = await servePluginPort(
+    listen,
+    credentials,
+    [identityService(["LIFECYCLE_SERVICE"]), lifecycleService(image, own)],
+    own,
+  );
   ctx.log.info(`plugin listens on ${listen}`);
   const ending = new AbortController();
   const watching = credentials.watch(own, ending.signal);

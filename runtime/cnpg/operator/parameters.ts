@@ -65,7 +65,10 @@ const OBJECT_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
 const FULL_EVERY_DAYS = 7;
 
 /** @throws optionInvalid, optionInvalidValue, optionRequired, with the parameter's name */
-export function readParameters(given: Parameters, defaults: { readonly clusterName: string; readonly image: string | undefined }): PluginParameters {
+export function readParameters(
+  given: Parameters,
+  defaults: { readonly clusterName: string; readonly image: string | undefined },
+): PluginParameters {
   for (const name of Object.keys(given).sort()) {
     if (KNOWN.includes(name) || REPO_SECRET.test(name)) continue;
     throw fail("optionInvalid", `plugin parameter '${name}' is unknown`, {
@@ -75,7 +78,8 @@ export function readParameters(given: Parameters, defaults: { readonly clusterNa
   const image = given["image"] ?? defaults.image;
   if (image === undefined || image === "") throw required("image", "an image of Node by its digest");
   const resources = { requests: {} as Record<string, string>, limits: {} as Record<string, string> };
-  for (const [name, [kind, resource]] of Object.entries(RESOURCES)) if (given[name] !== undefined) resources[kind][resource] = given[name];
+  for (const [name, [kind, resource]] of Object.entries(RESOURCES))
+    if (given[name] !== undefined) resources[kind][resource] = given[name];
   return {
     stanza: stanzaOf(given["stanza"] ?? defaults.clusterName),
     configMap: objectName(given, "configMap", "a ConfigMap with pgbackrest.conf"),
@@ -109,7 +113,8 @@ function secretsOf(given: Parameters): readonly RepoSecret[] {
 function filesOf(name: string, text: string): { file: string; name: string; key: string }[] {
   const files = text.split(",").map((entry) => {
     const [, file = "", secret = "", key = ""] = SECRET_KEY.exec(entry.trim()) ?? [];
-    if (["", ".", ".."].includes(file) || !OBJECT_NAME.test(secret)) throw invalid(name, text, "FILE=secret/key, with commas between them");
+    if (["", ".", ".."].includes(file) || !OBJECT_NAME.test(secret))
+      throw invalid(name, text, "FILE=secret/key, with commas between them");
     return { file, name: secret, key };
   });
   const twice = files.find(({ file }, index) => files.findIndex((other) => other.file === file) !== index);
@@ -127,7 +132,8 @@ export function backupTypeOf(name: string, text: string): RequestedBackupType {
 /** `name,name`, sorted. */
 function claimsOf(text: string): readonly string[] {
   const names = text.split(",").flatMap((name) => (name.trim() === "" ? [] : [name.trim()]));
-  for (const name of names) if (!OBJECT_NAME.test(name)) throw invalid("claims", text, "names of claims, with commas between them");
+  for (const name of names)
+    if (!OBJECT_NAME.test(name)) throw invalid("claims", text, "names of claims, with commas between them");
   return [...new Set(names)].sort();
 }
 

@@ -8,7 +8,16 @@
  */
 import { fail } from "../../base/errors";
 import { at, isObject, type Json, type JsonObject, listAt, type Parameters, textAt } from "../kubernetes/clusterObject";
-import { HEARTBEAT_AGE_MAX_S, HEARTBEAT_FILE, PATHS, PLUGIN_NAME, SIDECAR_NAME, SOCKET_DIRECTORY, SOURCE_PATHS, START } from "../names";
+import {
+  HEARTBEAT_AGE_MAX_S,
+  HEARTBEAT_FILE,
+  PATHS,
+  PLUGIN_NAME,
+  SIDECAR_NAME,
+  SOCKET_DIRECTORY,
+  SOURCE_PATHS,
+  START,
+} from "../names";
 import { type PluginParameters, type RepoSecret, readParameters } from "./parameters";
 
 export interface PatchOperation {
@@ -36,15 +45,22 @@ const DATA_DIRECTORY = "/var/lib/postgresql/data/pgdata";
 const WAL_MOUNT = "/var/lib/postgresql/wal";
 
 /**
- * `object` is a Pod or a Job; `mainName` its main container. @throws format, and the errors of {@link readParameters}
+ * `object` is a Pod or a Job; `mainName` its main container.
+ * @throws format, and the errors of {@link readParameters}
  */
-export function sidecarPatch(cluster: JsonObject, object: JsonObject, mainName: string, request: SidecarRequest): PatchOperation[] {
+export function sidecarPatch(
+  cluster: JsonObject,
+  object: JsonObject,
+  mainName: string,
+  request: SidecarRequest,
+): PatchOperation[] {
   const isJob = textAt(object, "kind") === "Job";
   const path = isJob ? "/spec/template/spec" : "/spec";
   const pod = isJob ? at(object, "spec", "template", "spec") : at(object, "spec");
   const main = listAt(pod, "containers").findIndex((container) => textAt(container, "name") === mainName);
   const mainContainer = listAt(pod, "containers")[main];
-  if (!isObject(pod) || !isObject(mainContainer)) throw fail("format", `the ${isJob ? "job" : "pod"} has no container '${mainName}'`);
+  if (!isObject(pod) || !isObject(mainContainer))
+    throw fail("format", `the ${isJob ? "job" : "pod"} has no container '${mainName}'`);
   const name = textAt(cluster, "metadata", "name") ?? "";
   const defaults = { clusterName: name, image: request.image };
   const parameters = readParameters(request.parameters, defaults);
@@ -83,7 +99,9 @@ function putAll(path: string, list: Json | undefined, wanted: readonly JsonObjec
     if (position === -1) return [{ op: "add", path: `${path}/-`, value }];
     // Another plugin may have added the socket directory: any volume of that name will do.
     const isShared = value["name"] === PLUGINS_VOLUME;
-    return isShared || stableJson(list[position] as Json) === stableJson(value) ? [] : [{ op: "replace", path: `${path}/${position}`, value }];
+    return isShared || stableJson(list[position] as Json) === stableJson(value)
+      ? []
+      : [{ op: "replace", path: `${path}/${position}`, value }];
   });
 }
 
@@ -98,7 +116,10 @@ function mounted(name: string, volume: JsonObject, mountPath: string, readOnly =
 }
 
 function ownVolumes(bundle: string): MountedVolume[] {
-  return [mounted("pgbackstop-run", { emptyDir: {} }, PATHS.run, false), mounted("pgbackstop-bundle", { configMap: { name: bundle } }, PATHS.bundle)];
+  return [
+    mounted("pgbackstop-run", { emptyDir: {} }, PATHS.run, false),
+    mounted("pgbackstop-bundle", { configMap: { name: bundle } }, PATHS.bundle),
+  ];
 }
 
 interface FilePaths {
@@ -112,13 +133,22 @@ function filesOf(prefix: string, parameters: PluginParameters, paths: FilePaths,
   const { configMap, secretConf, secrets } = parameters;
   return [
     mounted(`${prefix}-config`, { configMap: { name: configMap } }, paths.config),
-    ...secrets.map((secret) => mounted(`${prefix}-${secret.repo}`, secretVolume(secret, isOptional), `${paths.secrets}/${secret.repo}`)),
-    ...(secretConf === undefined ? [] : [mounted(`${prefix}-conf`, { secret: { secretName: secretConf } }, paths.include)]),
+    ...secrets.map((secret) =>
+      mounted(`${prefix}-${secret.repo}`, secretVolume(secret, isOptional), `${paths.secrets}/${secret.repo}`),
+    ),
+    ...(secretConf === undefined
+      ? []
+      : [mounted(`${prefix}-conf`, { secret: { secretName: secretConf } }, paths.include)]),
   ];
 }
 
 function claimVolume(claim: string, index: number): MountedVolume {
-  return mounted(`pgbackstop-claim-${index}`, { persistentVolumeClaim: { claimName: claim } }, `${PATHS.claims}/${claim}`, false);
+  return mounted(
+    `pgbackstop-claim-${index}`,
+    { persistentVolumeClaim: { claimName: claim } },
+    `${PATHS.claims}/${claim}`,
+    false,
+  );
 }
 
 /**
@@ -130,7 +160,11 @@ function secretVolume(secret: RepoSecret, isOptional: boolean): JsonObject {
   if (secret.files === undefined) return { secret: { secretName: secret.name, ...optional } };
   const names = [...new Set(secret.files.map((file) => file.name))].sort();
   const sources = names.map((each) => ({
-    secret: { name: each, items: secret.files.filter((file) => file.name === each).map(({ file, key }) => ({ key, path: file })), ...optional },
+    secret: {
+      name: each,
+      items: secret.files.filter((file) => file.name === each).map(({ file, key }) => ({ key, path: file })),
+      ...optional,
+    },
   }));
   return { projected: { sources } };
 }
@@ -167,7 +201,12 @@ function sidecarOf(cluster: JsonObject, main: JsonObject, own: readonly JsonObje
       timeoutSeconds: 5,
     },
     // A frozen process keeps its socket: only the time of its last answer shows it. The probe does not start Node.
-    livenessProbe: { exec: { command: ["/bin/sh", "-c", IS_ALIVE] }, periodSeconds: 10, failureThreshold: 2, timeoutSeconds: 5 },
+    livenessProbe: {
+      exec: { command: ["/bin/sh", "-c", IS_ALIVE] },
+      periodSeconds: 10,
+      failureThreshold: 2,
+      timeoutSeconds: 5,
+    },
     // Always present: the operator adds an empty one, and the container would differ.
     resources,
     securityContext: {
@@ -203,10 +242,16 @@ function argumentsOf(main: JsonObject, mounts: readonly Json[], { mode, paramete
       "value",
     );
   // The record of missing WAL must outlive the pod: on the WAL volume if there is one.
-  const durable = mounts.some((mount) => textAt(mount, "mountPath") === WAL_MOUNT) ? WAL_MOUNT : "/var/lib/postgresql/data";
+  const durable = mounts.some((mount) => textAt(mount, "mountPath") === WAL_MOUNT)
+    ? WAL_MOUNT
+    : "/var/lib/postgresql/data";
   const session =
     mode === "instance"
-      ? ["--pg1-user=postgres", `--pg1-socket-path=${variable("PGHOST") ?? "/controller/run"}`, `--pg1-port=${variable("PGPORT") ?? "5432"}`]
+      ? [
+          "--pg1-user=postgres",
+          `--pg1-socket-path=${variable("PGHOST") ?? "/controller/run"}`,
+          `--pg1-port=${variable("PGPORT") ?? "5432"}`,
+        ]
       : [];
   const watched = [...WATCHED, ...(source === null ? [] : SOURCE_WATCHED)];
   return [

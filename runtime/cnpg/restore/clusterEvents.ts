@@ -54,7 +54,10 @@ export async function createRestoreEvent(
 }
 
 /** The latest Event about a Cluster's restore; null without one. */
-export async function findRestoreOutcome(api: Pick<KubernetesApi, "list">, uid: string): Promise<RestoreOutcome | null> {
+export async function findRestoreOutcome(
+  api: Pick<KubernetesApi, "list">,
+  uid: string,
+): Promise<RestoreOutcome | null> {
   const { items } = await api.list(EVENTS, null, readEvent, `involvedObject.uid=${uid}`);
   const own = items.filter(({ reason }) => reason === RESTORED || reason === FAILED);
   const restored = own.find(({ reason }) => reason === RESTORED);
@@ -74,7 +77,9 @@ export function kindOfText(text: string): ErrorKind | null {
 }
 
 /** Failed pods of a recovery job, and whether one succeeded; null without the job. */
-export function jobState(job: JsonObject | null): { readonly isDone: boolean; readonly failedCount: number; readonly isActive: boolean } | null {
+export function jobState(
+  job: JsonObject | null,
+): { readonly isDone: boolean; readonly failedCount: number; readonly isActive: boolean } | null {
   if (job === null) return null;
   const count = (field: string): number => {
     const value = at(job, "status", field);

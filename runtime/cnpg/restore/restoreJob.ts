@@ -50,16 +50,22 @@ export function restoreJobService(parts: RestoreJobParts, ctx: Context): PluginS
         await removeRecovery(parts.dataDirectory);
         if (at(cluster, "spec", "walStorage") !== undefined) await linkWal(parts.dataDirectory, WAL_DIRECTORY);
         const seconds = ((ctx.clock.monotonicMs() - beganMs) / 1000).toFixed(1);
-        await parts.report(cluster, { ok: true, message: `the data directory was restored in ${seconds} s; recovery begins` });
-        return { restore_config: `recovery_target_action = promote\nrestore_command = '${RESTORE_COMMAND}'\n`, envs: [] };
+        await parts.report(cluster, {
+          ok: true,
+          message: `the data directory was restored in ${seconds} s; recovery begins`,
+        });
+        return {
+          restore_config: `recovery_target_action = promote\nrestore_command = '${RESTORE_COMMAND}'\n`,
+          envs: [],
+        };
       },
     },
   };
 }
 
 /**
- * The backup that `spec.bootstrap.recovery.recoveryTarget` selects. Pure. @throws optionInvalid for targets that need a
- * backup by name
+ * The backup that `spec.bootstrap.recovery.recoveryTarget` selects. Pure.
+ * @throws optionInvalid for targets that need a backup by name
  */
 export function restoreArgs(cluster: JsonObject): string[] {
   const target = at(cluster, "spec", "bootstrap", "recovery", "recoveryTarget");
@@ -86,16 +92,20 @@ export function restoreArgs(cluster: JsonObject): string[] {
       `recoveryTarget.${needsSet ?? "targetImmediate"} needs recoveryTarget.backupID, because this target does not determine the backup`,
     );
   }
-  if (at(target, "targetImmediate") === true) return ["restore", "--type=immediate", "--target-action=promote", ...common];
+  if (at(target, "targetImmediate") === true)
+    return ["restore", "--type=immediate", "--target-action=promote", ...common];
   return ["restore", ...along, ...common];
 }
 
 /** CloudNativePG accepts RFC 3339 and more; a time without a zone is UTC there. */
 function timeOf(text: string): string {
-  return /([zZ]|[+-]\d{2}(:?\d{2})?)$/.test(text.replace(/^\d{4}-\d{2}-\d{2}/, "")) ? text.replace(/[zZ]$/, "+00") : `${text}+00`;
+  return /([zZ]|[+-]\d{2}(:?\d{2})?)$/.test(text.replace(/^\d{4}-\d{2}-\d{2}/, ""))
+    ? text.replace(/[zZ]$/, "+00")
+    : `${text}+00`;
 }
 
-const RECOVERY_SETTING = /^[ \t]*(restore_command|recovery_\w+|archive_cleanup_command|primary_conninfo|primary_slot_name)\b/i;
+const RECOVERY_SETTING =
+  /^[ \t]*(restore_command|recovery_\w+|archive_cleanup_command|primary_conninfo|primary_slot_name)\b/i;
 
 /** Settings and signals of an earlier recovery: the operator writes its own. */
 async function removeRecovery(dataDirectory: string): Promise<void> {

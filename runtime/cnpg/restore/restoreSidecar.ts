@@ -26,7 +26,8 @@ export const restoreJobCommand: Command = async (host) => {
         {
           dataDirectory,
           run: runOwn(host),
-          report: (cluster, outcome) => createRestoreEvent(() => openKubernetes(config.kubernetes, own.signal), cluster, outcome, own),
+          report: (cluster, outcome) =>
+            createRestoreEvent(() => openKubernetes(config.kubernetes, own.signal), cluster, outcome, own),
         },
         ctx,
       ),

@@ -63,7 +63,8 @@ export function backupService(parts: BackupParts, ctx: Context): PluginService &
         running.set(uid, ongoing);
         ongoing.callerCount++;
         const leave = (): void => {
-          if (--ongoing.callerCount === 0) ongoing.abort.abort(fail("term", "the caller no longer waits for this backup"));
+          if (--ongoing.callerCount === 0)
+            ongoing.abort.abort(fail("term", "the caller no longer waits for this backup"));
         };
         gone.addEventListener("abort", leave, { once: true });
         try {
@@ -86,7 +87,12 @@ function begin(parts: BackupParts, request: BackupRequest, uid: string, ctx: Con
   return { result, abort, callerCount: 0 };
 }
 
-async function takeBackup(parts: BackupParts, request: BackupRequest, uid: string, ctx: Context): Promise<BackupResult> {
+async function takeBackup(
+  parts: BackupParts,
+  request: BackupRequest,
+  uid: string,
+  ctx: Context,
+): Promise<BackupResult> {
   const wanted = wantedBackup(request);
   await Promise.race([parts.settled(), untilAborted(ctx.signal)]);
   const standby = await parts.isStandby();
@@ -96,15 +102,25 @@ async function takeBackup(parts: BackupParts, request: BackupRequest, uid: strin
     const before = await listBackups(parts.repos);
     const done = resultOf(before, uid, parts);
     if (done !== null) return done;
-    const type = wanted.type === "auto" ? typeByPolicy(before, wanted.fullEveryDays, ctx.clock.nowMs() / 1000) : wanted.type;
-    ctx.log.info(`backup ${uid}: ${type}${wanted.type === "auto" ? " by policy" : ""}, from ${standby ? "this standby" : "the primary"}`);
+    const type =
+      wanted.type === "auto" ? typeByPolicy(before, wanted.fullEveryDays, ctx.clock.nowMs() / 1000) : wanted.type;
+    ctx.log.info(
+      `backup ${uid}: ${type}${wanted.type === "auto" ? " by policy" : ""}, from ${standby ? "this standby" : "the primary"}`,
+    );
     const patience = standby ? [`--archive-timeout=${standbyTimeoutS(request, parts.archiveTimeoutMs)}`] : [];
-    const args = [`--type=${type}`, `--backup-standby=${standby ? "y" : "n"}`, ...patience, `--annotation=${BACKUP_UID_NOTE}=${uid}`];
+    const args = [
+      `--type=${type}`,
+      `--backup-standby=${standby ? "y" : "n"}`,
+      ...patience,
+      `--annotation=${BACKUP_UID_NOTE}=${uid}`,
+    ];
     const { exitCode, output } = await runInto(parts, attempt === 1 ? null : lackingOf(before, uid), args, ctx);
     if (exitCode === 0) break;
     if (!isBusyElsewhere(exitCode, output) || ctx.clock.monotonicMs() >= endMs)
       throw fail("command", messageOf(output) || `the backup ended with code ${exitCode}`);
-    ctx.log.info(`backup ${uid}: another process uses a repository, retrying in ${BUSY_PAUSE_MS / 1000} s: ${messageOf(output)}`);
+    ctx.log.info(
+      `backup ${uid}: another process uses a repository, retrying in ${BUSY_PAUSE_MS / 1000} s: ${messageOf(output)}`,
+    );
     await ctx.clock.sleep(BUSY_PAUSE_MS, ctx.signal);
   }
   const result = resultOf(await listBackups(parts.repos), uid, parts);
@@ -134,7 +150,9 @@ async function runInto(
 
 /** Repositories that an earlier attempt left out; null for all of them. */
 function lackingOf(backups: readonly Backups[], uid: string): readonly number[] | null {
-  const lacking = backups.filter((result) => !result.ok || !result.value.some((entry) => entry.annotations?.[BACKUP_UID_NOTE] === uid));
+  const lacking = backups.filter(
+    (result) => !result.ok || !result.value.some((entry) => entry.annotations?.[BACKUP_UID_NOTE] === uid),
+  );
   return lacking.length === backups.length ? null : lacking.map((result) => result.repoIndex);
 }
 
@@ -144,12 +162,20 @@ function isBusyElsewhere(exitCode: number, output: string): boolean {
 }
 
 /** @throws optionInvalid, optionInvalidValue */
-function wantedBackup({ cluster_definition, parameters }: BackupRequest): { readonly type: RequestedBackupType; readonly fullEveryDays: number } {
+function wantedBackup({ cluster_definition, parameters }: BackupRequest): {
+  readonly type: RequestedBackupType;
+  readonly fullEveryDays: number;
+} {
   const unknown = Object.keys(parameters).find((name) => !PARAMETERS.includes(name));
   if (unknown !== undefined)
-    throw fail("optionInvalid", `backup parameter '${unknown}' is unknown`, { hint: `parameters are ${PARAMETERS.join(", ")}.` });
+    throw fail("optionInvalid", `backup parameter '${unknown}' is unknown`, {
+      hint: `parameters are ${PARAMETERS.join(", ")}.`,
+    });
   const cluster = parseObject(cluster_definition, "cluster");
-  const own = readParameters(findOwnParameters(cluster) ?? {}, { clusterName: textAt(cluster, "metadata", "name") ?? "", image: "-" });
+  const own = readParameters(findOwnParameters(cluster) ?? {}, {
+    clusterName: textAt(cluster, "metadata", "name") ?? "",
+    image: "-",
+  });
   const type = parameters["type"];
   return { type: type === undefined ? own.backupType : backupTypeOf("type", type), fullEveryDays: own.fullEveryDays };
 }
@@ -159,9 +185,13 @@ function wantedBackup({ cluster_definition, parameters }: BackupRequest): { read
  * five minutes here.
  */
 function standbyTimeoutS({ cluster_definition }: BackupRequest, archiveTimeoutMs: number): number {
-  const setting = textAt(parseObject(cluster_definition, "cluster"), "spec", "postgresql", "parameters", "archive_timeout") ?? "5min";
+  const setting =
+    textAt(parseObject(cluster_definition, "cluster"), "spec", "postgresql", "parameters", "archive_timeout") ?? "5min";
   const [, count = "5", unit = "s"] = /^(\d+)\s*(ms|s|min|h|d)?$/.exec(setting.trim()) ?? ["", "5", "min"];
-  return Math.max(Math.ceil(archiveTimeoutMs / 1000), Math.ceil(Number(count) * (UNITS_S[unit] ?? 1)) + STANDBY_MARGIN_S);
+  return Math.max(
+    Math.ceil(archiveTimeoutMs / 1000),
+    Math.ceil(Number(count) * (UNITS_S[unit] ?? 1)) + STANDBY_MARGIN_S,
+  );
 }
 
 /** Units of time in PostgreSQL's configuration. */
@@ -183,7 +213,9 @@ export function typeByPolicy(backups: readonly Backups[], fullEveryDays: number,
 function resultOf(backups: readonly Backups[], uid: string, { instanceId }: BackupParts): BackupResult | null {
   const error = combinedError("backup", backups);
   const entries = backups.flatMap((result) => {
-    const entry = result.ok ? result.value.find((candidate) => candidate.annotations?.[BACKUP_UID_NOTE] === uid) : undefined;
+    const entry = result.ok
+      ? result.value.find((candidate) => candidate.annotations?.[BACKUP_UID_NOTE] === uid)
+      : undefined;
     return entry === undefined ? [] : [{ repoIndex: result.repoIndex, entry }];
   });
   if (entries.length < backups.length) {

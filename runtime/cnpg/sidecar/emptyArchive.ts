@@ -22,7 +22,11 @@ const CHECK_FILE = ".check-empty-wal-archive";
 const SKIP_ANNOTATION = "cnpg.io/skipEmptyWalArchiveCheck";
 
 /** The caller's flag has priority; callers before 0.6 leave it to the file and the annotation. */
-export async function isCheckWanted(asked: boolean | undefined, cluster: JsonObject, dataDirectory: string): Promise<boolean> {
+export async function isCheckWanted(
+  asked: boolean | undefined,
+  cluster: JsonObject,
+  dataDirectory: string,
+): Promise<boolean> {
   if (asked !== undefined) return asked;
   if (textAt(cluster, "metadata", "annotations", SKIP_ANNOTATION) === "enabled") return false;
   return access(`${dataDirectory}/${CHECK_FILE}`).then(
@@ -78,17 +82,22 @@ export async function requireOwnTimeline(repos: readonly Repository[], own: OwnT
   await Promise.all(
     repos.map(async (repo) => {
       const stored = await findHistory(repo, own.cluster, history).catch((error: unknown) => {
-        if (!isError(error, "fileMissing")) ctx.log.debug(`${repo.name}: unable to compare ${history}: ${toBackupError(error).message}`);
+        if (!isError(error, "fileMissing"))
+          ctx.log.debug(`${repo.name}: unable to compare ${history}: ${toBackupError(error).message}`);
         return null;
       });
       if (stored === null || stored === local) return;
-      throw fail("archiveDuplicate", `${repo.name} already holds ${history} of another recovery of stanza '${repo.stanza}'`, {
-        hint: [
-          "Two clusters recovered from one archive must not both archive there.",
-          "Give this cluster its own stanza: the plugin parameter 'stanza' in spec.plugins.",
-        ],
-        repoIndex: repo.key,
-      });
+      throw fail(
+        "archiveDuplicate",
+        `${repo.name} already holds ${history} of another recovery of stanza '${repo.stanza}'`,
+        {
+          hint: [
+            "Two clusters recovered from one archive must not both archive there.",
+            "Give this cluster its own stanza: the plugin parameter 'stanza' in spec.plugins.",
+          ],
+          repoIndex: repo.key,
+        },
+      );
     }),
   );
 }

@@ -63,7 +63,9 @@ export class FirstBackups {
   /** An unreadable repository may have one: it is checked again. */
   async #look(): Promise<{ readonly lacking: readonly number[]; readonly unknown: number }> {
     const results = await listBackups(this.#parts.repos);
-    const lacking = results.flatMap((result) => (result.ok && newestFullOf(result.value) === null ? [result.repoIndex] : []));
+    const lacking = results.flatMap((result) =>
+      result.ok && newestFullOf(result.value) === null ? [result.repoIndex] : [],
+    );
     return { lacking, unknown: results.filter((result) => !result.ok).length };
   }
 

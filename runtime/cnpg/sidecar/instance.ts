@@ -41,7 +41,10 @@ export const instanceCommand: Command = async (host) => {
       () => false,
     );
   const walSegmentSizeBytes = async (): Promise<number> => (await host.loadControl()).walSegmentSizeBytes;
-  /** By a backup that was asked for, by the sidecar's own first one, or by one by hand in this container: all of them end with it. */
+  /**
+   * By a backup that was asked for, by the sidecar's own first one, or by one by hand in this container: all of them
+   * end with it.
+   */
   const isBusy = (): boolean => backups.isBusy() || host.lockState("backup").held;
   const healing = new TimedHeal({
     repos,
@@ -50,14 +53,25 @@ export const instanceCommand: Command = async (host) => {
     heal: (copiesMax, signal) => wal.healWhole(copiesMax, signal),
     walSegmentSizeBytes,
   });
-  const metrics = new MetricSource({ repos, workers: () => wal.status(), gaps: () => healing.gaps(), walSegmentSizeBytes });
+  const metrics = new MetricSource({
+    repos,
+    workers: () => wal.status(),
+    gaps: () => healing.gaps(),
+    walSegmentSizeBytes,
+  });
   const ending = new AbortController();
   const healed = healing.runForever(own, ending.signal);
   const refreshing = metrics.refreshForever(own, ending.signal);
-  const prepare = async ({ cluster_definition, check_empty_wal_archive }: WalArchiveRequest, walName: string): Promise<void> => {
+  const prepare = async (
+    { cluster_definition, check_empty_wal_archive }: WalArchiveRequest,
+    walName: string,
+  ): Promise<void> => {
     await stanzas.prepare();
     // Checks each promotion: a second cluster in this archive shows when both take one timeline.
-    if (isHistory(walName) || (await isCheckWanted(check_empty_wal_archive, parseObject(cluster_definition, "cluster"), host.dataDirectory))) {
+    if (
+      isHistory(walName) ||
+      (await isCheckWanted(check_empty_wal_archive, parseObject(cluster_definition, "cluster"), host.dataDirectory))
+    ) {
       const { pgVersion: version, systemId } = await host.loadControl();
       await requireOwnTimeline(repos, { cluster: { version, systemId }, walDirectory: wal.walDirectory, walName }, own);
     }
@@ -69,15 +83,22 @@ export const instanceCommand: Command = async (host) => {
     repos: config.settings.firstBackup === true ? repos : [],
     isStandby,
     isBusy,
-    backup: (repoIndex, signal) => run(["backup", "--type=incr", ...(repoIndex === null ? [] : [`--repo=${repoIndex}`])], signal, () => {}),
+    backup: (repoIndex, signal) =>
+      run(["backup", "--type=incr", ...(repoIndex === null ? [] : [`--repo=${repoIndex}`])], signal, () => {}),
   });
   const settled = (): Promise<void> => first.settled();
-  const backups = backupService({ repos, instanceId, archiveTimeoutMs: config.archive.timeoutMs, run, isStandby, settled }, ctx);
+  const backups = backupService(
+    { repos, instanceId, archiveTimeoutMs: config.archive.timeoutMs, run, isStandby, settled },
+    ctx,
+  );
   const beginning = first.takeThem(own, ending.signal);
   const expire = (signal: AbortSignal): Promise<number> => run(["expire"], signal, () => {});
-  const isKept = config.repos.some(({ retentionFull, retentionArchive }) => retentionFull !== undefined || retentionArchive !== undefined);
+  const isKept = config.repos.some(
+    ({ retentionFull, retentionArchive }) => retentionFull !== undefined || retentionArchive !== undefined,
+  );
   const expiring = isKept ? expireForever({ isStandby, isBusy, expire }, own, ending.signal) : null;
-  for (const name of removeLeftFiles(wal.walDirectory)) ctx.log.info(`removed ${name}, which a killed sidecar had left in pg_wal`);
+  for (const name of removeLeftFiles(wal.walDirectory))
+    ctx.log.info(`removed ${name}, which a killed sidecar had left in pg_wal`);
   return serveSidecar(host, {
     services: [
       identityService(["WAL_SERVICE", "BACKUP_SERVICE", "METRICS"]),

@@ -70,9 +70,11 @@ export class MetricSource {
       this.#walSegmentSizeBytes = await this.#parts.walSegmentSizeBytes().catch(() => WAL_SEGMENT_SIZE_BYTES);
       this.#backups = await listBackups(this.#parts.repos).catch(unknown);
       const isKnown = this.#wal.length > 0 && this.#wal.every((result) => result.ok && result.value !== null);
-      if (turn % WAL_TURNS === 0 || !isKnown) this.#wal = await perRepo(this.#parts.repos, findNewestWal).catch(unknown);
+      if (turn % WAL_TURNS === 0 || !isKnown)
+        this.#wal = await perRepo(this.#parts.repos, findNewestWal).catch(unknown);
       // A job elsewhere runs drills: its records are in the repositories.
-      if (turn % WAL_TURNS === 0) this.#drills = await loadDrillHistory(this.#parts.repos, quiet, this.#drills).catch(() => this.#drills);
+      if (turn % WAL_TURNS === 0)
+        this.#drills = await loadDrillHistory(this.#parts.repos, quiet, this.#drills).catch(() => this.#drills);
       await ctx.clock.sleep(REFRESH_MS, signal).catch(() => {});
     }
   }
@@ -97,6 +99,10 @@ export class MetricSource {
       ...drillSamples(stanza, this.#drills),
     ];
     const labelsOf = new Map(SERVED.map(({ labels, name }) => [name, labels]));
-    return samples.map(({ labels, name, value }) => ({ name, value, labels: (labelsOf.get(name) ?? []).map((label) => labels[label] ?? "") }));
+    return samples.map(({ labels, name, value }) => ({
+      name,
+      value,
+      labels: (labelsOf.get(name) ?? []).map((label) => labels[label] ?? ""),
+    }));
   }
 }

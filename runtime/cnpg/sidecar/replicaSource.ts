@@ -27,6 +27,10 @@ export function openSource(host: Invocation & ClusterAccess & ProgramAccess, sta
       "cnpg-restore",
     ],
     secretsPath: SOURCE_PATHS.secrets,
-    moved: { [PATHS.config]: SOURCE_PATHS.config, [PATHS.include]: SOURCE_PATHS.include, [PATHS.secrets]: SOURCE_PATHS.secrets },
+    moved: {
+      [PATHS.config]: SOURCE_PATHS.config,
+      [PATHS.include]: SOURCE_PATHS.include,
+      [PATHS.secrets]: SOURCE_PATHS.secrets,
+    },
   });
 }

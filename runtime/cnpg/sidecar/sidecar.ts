@@ -46,7 +46,12 @@ export async function serveSidecar(host: Invocation & ProgramAccess, { services,
 
 /** The sidecar itself does not need it. */
 async function leaveLauncher({ config, ctx, ownCommand }: Invocation & ProgramAccess, file: string): Promise<void> {
-  const options = [...config.carriedOptions, `--stanza=${config.stanza ?? ""}`, "--log-level-file=off", "--target-form=cluster"];
+  const options = [
+    ...config.carriedOptions,
+    `--stanza=${config.stanza ?? ""}`,
+    "--log-level-file=off",
+    "--target-form=cluster",
+  ];
   await writeLauncher(file, launcherText(ownCommand, options)).catch((error: unknown) =>
     ctx.log.warn(`unable to write '${file}': ${toBackupError(error).message}`),
   );
@@ -60,5 +65,6 @@ export function runOwn(
   host: Invocation & ProgramAccess,
 ): (args: readonly string[], signal: AbortSignal, onOutput: (text: string) => void) => Promise<number> {
   const { carriedOptions, stanza } = host.config;
-  return (args, signal, onOutput) => host.runSelf([...carriedOptions, `--stanza=${stanza ?? ""}`, ...LOG_ARGS, ...args], signal, onOutput);
+  return (args, signal, onOutput) =>
+    host.runSelf([...carriedOptions, `--stanza=${stanza ?? ""}`, ...LOG_ARGS, ...args], signal, onOutput);
 }

@@ -15,9 +15,17 @@ export function launcherText(program: readonly string[], options: readonly strin
   const variables = options.flatMap((arg) => {
     const [, no, name = "", , value] = /^--(no-)?([a-z0-9-]+)(=(.*))?$/s.exec(arg) ?? [];
     if (name === "" || name.startsWith("reset-")) return [];
-    return [`export PGBACKREST_${name.toUpperCase().replaceAll("-", "_")}=${shellQuote(value ?? (no === undefined ? "y" : "n"))}`];
+    return [
+      `export PGBACKREST_${name.toUpperCase().replaceAll("-", "_")}=${shellQuote(value ?? (no === undefined ? "y" : "n"))}`,
+    ];
   });
-  return ["#!/bin/sh", "# Written by the sidecar at its start.", ...variables, `exec ${program.map(shellQuote).join(" ")} "$@"`, ""].join("\n");
+  return [
+    "#!/bin/sh",
+    "# Written by the sidecar at its start.",
+    ...variables,
+    `exec ${program.map(shellQuote).join(" ")} "$@"`,
+    "",
+  ].join("\n");
 }
 
 /** Another process may be starting it: it gets the old script or the new one. */

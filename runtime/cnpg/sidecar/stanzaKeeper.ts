@@ -37,7 +37,9 @@ export class StanzaKeeper {
     const open = this.#host.repositories().filter((repo) => !this.#ready.has(repo.key));
     if (open.length === 0) return;
     const nowMs = this.#ctx.clock.monotonicMs();
-    const due = open.filter((repo) => !this.#running.has(repo.key) && nowMs - (this.#triedAtMs.get(repo.key) ?? -PAUSE_MS) >= PAUSE_MS);
+    const due = open.filter(
+      (repo) => !this.#running.has(repo.key) && nowMs - (this.#triedAtMs.get(repo.key) ?? -PAUSE_MS) >= PAUSE_MS,
+    );
     const firsts = due.map((repo) => {
       const first = this.#try(repo).finally(() => this.#running.delete(repo.key));
       this.#running.set(repo.key, first);
@@ -46,7 +48,10 @@ export class StanzaKeeper {
     });
     if (firsts.length === 0) return;
     const done = new AbortController();
-    await Promise.race([Promise.all(firsts), this.#ctx.clock.sleep(FIRST_WAIT_MS, AbortSignal.any([this.#ctx.signal, done.signal])).catch(() => {})]);
+    await Promise.race([
+      Promise.all(firsts),
+      this.#ctx.clock.sleep(FIRST_WAIT_MS, AbortSignal.any([this.#ctx.signal, done.signal])).catch(() => {}),
+    ]);
     done.abort();
   }
 

@@ -28,7 +28,8 @@ export async function expireForever(parts: TimedExpireParts, ctx: Context, signa
     try {
       if (parts.isBusy() || (await parts.isStandby())) continue;
       const exitCode = await parts.expire(signal);
-      if (exitCode !== 0 && !signal.aborted) ctx.log.warn(`retention by time: expire failed with exit code ${exitCode}, retrying in six hours`);
+      if (exitCode !== 0 && !signal.aborted)
+        ctx.log.warn(`retention by time: expire failed with exit code ${exitCode}, retrying in six hours`);
     } catch (error) {
       ctx.log.warn(`retention by time: ${toBackupError(error).message}`);
     }

@@ -59,7 +59,8 @@ export class TimedHeal {
         dueAtMs = null;
         this.#gaps = new Map();
       } else if (dueAtMs === null) dueAtMs = nowMs + FIRST_MS;
-      else if (nowMs >= dueAtMs && !this.#parts.isBusy()) dueAtMs = nowMs + ((await this.#run(ctx, signal)) ? PAUSE_MS : AGAIN_MS);
+      else if (nowMs >= dueAtMs && !this.#parts.isBusy())
+        dueAtMs = nowMs + ((await this.#run(ctx, signal)) ? PAUSE_MS : AGAIN_MS);
     }
   }
 
@@ -73,10 +74,12 @@ export class TimedHeal {
   async #heal(ctx: Context, signal: AbortSignal): Promise<boolean> {
     try {
       const results = await this.#parts.heal(COPIES_MAX, signal);
-      for (const result of results) if (!result.ok) ctx.log.warn(`unable to compare WAL: ${repoErrorLine(result.repoIndex, result.error)}`);
+      for (const result of results)
+        if (!result.ok) ctx.log.warn(`unable to compare WAL: ${repoErrorLine(result.repoIndex, result.error)}`);
       return results.every((result) => result.ok && result.value.copied < COPIES_MAX);
     } catch (error) {
-      if (!signal.aborted) ctx.log.warn(`unable to compare the WAL of the repositories: ${toBackupError(error).message}`);
+      if (!signal.aborted)
+        ctx.log.warn(`unable to compare the WAL of the repositories: ${toBackupError(error).message}`);
       return false;
     }
   }
@@ -91,7 +94,11 @@ export class TimedHeal {
         return surveyWal(repo, own?.value ?? [], walSegmentSizeBytes);
       });
       // An unreadable repository has no number, not an old one.
-      this.#gaps = new Map(surveys.flatMap((each) => (each.ok && each.value !== null ? [[each.repoIndex, each.value.gapCount] as const] : [])));
+      this.#gaps = new Map(
+        surveys.flatMap((each) =>
+          each.ok && each.value !== null ? [[each.repoIndex, each.value.gapCount] as const] : [],
+        ),
+      );
     } catch (error) {
       ctx.log.debug(`unable to count missing WAL: ${toBackupError(error).message}`);
     }

@@ -57,7 +57,12 @@ interface Experience {
 }
 
 export function walService(parts: WalParts, ctx: Context): PluginService {
-  const experience: Experience = { beganAtMs: ctx.clock.monotonicMs(), isSilent: false, hasStanza: false, isReported: false };
+  const experience: Experience = {
+    beganAtMs: ctx.clock.monotonicMs(),
+    isSilent: false,
+    hasStanza: false,
+    isReported: false,
+  };
   return {
     name: "wal",
     methods: {
@@ -72,7 +77,8 @@ async function archive({ dataDirectory, push }: WalParts, request: WalArchiveReq
   if (push === null) throw fail("featureNotSupported", "this instance does not archive");
   const path = pathIn(dataDirectory, request.source_file_name);
   const walName = path.slice(path.lastIndexOf("/") + 1);
-  if (dirname(path) !== push.wal.walDirectory) throw fail("optionInvalidValue", `'${path}' is not in '${push.wal.walDirectory}'`);
+  if (dirname(path) !== push.wal.walDirectory)
+    throw fail("optionInvalidValue", `'${path}' is not in '${push.wal.walDirectory}'`);
   await push.prepare(request, walName);
   const { answer, warnings } = await push.wal.push(walName);
   if (answer.error !== null) throw answer.error;
@@ -88,18 +94,29 @@ async function archive({ dataDirectory, push }: WalParts, request: WalArchiveReq
 }
 
 /** @throws NotFound if every repository answered that it lacks the file; NotYet if the stanza does not exist yet */
-async function restore(parts: WalParts, request: WalRestoreRequest, experience: Experience, signal: AbortSignal, ctx: Context): Promise<object> {
+async function restore(
+  parts: WalParts,
+  request: WalRestoreRequest,
+  experience: Experience,
+  signal: AbortSignal,
+  ctx: Context,
+): Promise<object> {
   const { source_wal_name: walName } = request;
   if (!WAL_NAME.test(walName)) throw fail("optionInvalidValue", `'${walName}' is not the name of a WAL file`);
   const { newestWal = null } = parts;
-  if (newestWal !== null && walName > newestWal) throw new NotFound(`${walName} is newer than ${newestWal}, where this recovery ends`);
+  if (newestWal !== null && walName > newestWal)
+    throw new NotFound(`${walName} is newer than ${newestWal}, where this recovery ends`);
   const destination = pathIn(parts.dataDirectory, request.destination_file_name);
   // Uses its own name until the file is complete and still wanted: the caller may request another file at the same
   // path.
   const fetched = `${destination}.pgbackstop-${Buffer.from(ctx.random.bytes(4)).toString("hex")}`;
   const { isJob } = parts;
   const mayLackStanza = !isJob && !experience.hasStanza && ctx.clock.monotonicMs() - experience.beganAtMs < STANZA_MS;
-  const options: GetOptions = { ahead: request.mode !== "MODE_REWIND", timeoutMs: isJob ? RECOVERY_DOUBT_MS : STANDBY_DOUBT_MS, mayLackStanza };
+  const options: GetOptions = {
+    ahead: request.mode !== "MODE_REWIND",
+    timeoutMs: isJob ? RECOVERY_DOUBT_MS : STANDBY_DOUBT_MS,
+    mayLackStanza,
+  };
   const get = parts.gets(request).get(walName, fetched, options);
   noteAnswer(get, experience);
   const answerMs = isJob ? RECOVERY_DOUBT_MS : experience.isSilent ? STANDBY_SILENCE_MS : STANDBY_ANSWER_MS;
@@ -112,7 +129,8 @@ async function restore(parts: WalParts, request: WalRestoreRequest, experience: 
   } catch (error) {
     void removeWhenDone(get, fetched);
     if (!mayLackStanza || !lacksStanza(error)) throw error;
-    if (!experience.isReported) ctx.log.info("the archive does not exist yet: the primary creates it with its first WAL");
+    if (!experience.isReported)
+      ctx.log.info("the archive does not exist yet: the primary creates it with its first WAL");
     experience.isReported = true;
     throw new NotYet(`${walName}: the archive does not exist yet`);
   }
@@ -136,8 +154,8 @@ async function removeWhenDone(fetching: Promise<boolean>, path: string): Promise
 }
 
 /**
- * The result of `promise`, if it comes in time and the caller still waits. @throws archiveTimeout (82), retryable; term
- * (63)
+ * The result of `promise`, if it comes in time and the caller still waits.
+ * @throws archiveTimeout (82), retryable; term (63)
  */
 async function before<T>(
   promise: Promise<T>,

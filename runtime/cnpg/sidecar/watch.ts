@@ -13,7 +13,12 @@ const LOOK_MS = 10_000;
  * Resolves when the directories' content has changed since the call and `isBusy` is false; rejects when `signal`
  * aborts.
  */
-export async function untilChanged(directories: readonly string[], isBusy: () => boolean, ctx: Context, signal: AbortSignal): Promise<void> {
+export async function untilChanged(
+  directories: readonly string[],
+  isBusy: () => boolean,
+  ctx: Context,
+  signal: AbortSignal,
+): Promise<void> {
   const first = await contentOf(directories);
   for (let last = first; ; ) {
     await ctx.clock.sleep(LOOK_MS, signal);

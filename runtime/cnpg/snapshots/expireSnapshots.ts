@@ -40,18 +40,28 @@ export const expireSnapshotsCommand: Command = async (host) => {
 };
 
 /** Deletes objects. @throws command if one could not be removed, after the others; the API's errors of its lists */
-export async function expireSnapshots(api: Pick<KubernetesApi, "list" | "remove">, policy: SnapshotPolicy, ctx: Context): Promise<void> {
+export async function expireSnapshots(
+  api: Pick<KubernetesApi, "list" | "remove">,
+  policy: SnapshotPolicy,
+  ctx: Context,
+): Promise<void> {
   // Snapshots first: a Backup exists before its snapshots, so none of them seems to have lost its Backup.
   const snapshots = await api.list(SNAPSHOTS, `cnpg.io/cluster=${policy.cluster}`, readSnapshot);
   const backups = await api.list(BACKUPS, null, readBackup);
   // Of two clocks, the one that keeps more.
   const nowMs = Math.min(ctx.clock.nowMs(), snapshots.serverMs ?? Number.POSITIVE_INFINITY);
-  const verdicts = judgeSnapshots(groupSnapshots(snapshots.items, backups.items, policy.cluster, policy.schedules), policy, nowMs);
+  const verdicts = judgeSnapshots(
+    groupSnapshots(snapshots.items, backups.items, policy.cluster, policy.schedules),
+    policy,
+    nowMs,
+  );
 
   let failed = 0;
   for (const { group, reason, remove } of verdicts) {
     const mark = policy.dryRun ? "[DRY-RUN] " : "";
-    ctx.log.info(remove ? `${mark}remove ${group.name} (${partsText(group)}): ${reason}` : `${mark}keep ${group.name}: ${reason}`);
+    ctx.log.info(
+      remove ? `${mark}remove ${group.name} (${partsText(group)}): ${reason}` : `${mark}keep ${group.name}: ${reason}`,
+    );
     if (remove && !policy.dryRun && !(await removeGroup(api, group, ctx))) failed += 1;
   }
   const removing = verdicts.filter(({ remove }) => remove).length;
@@ -60,7 +70,11 @@ export async function expireSnapshots(api: Pick<KubernetesApi, "list" | "remove"
 }
 
 /** False if a part of it still exists; errors are logged. */
-async function removeGroup(api: Pick<KubernetesApi, "remove">, { backup, name, snapshots }: ObjectGroup, ctx: Context): Promise<boolean> {
+async function removeGroup(
+  api: Pick<KubernetesApi, "remove">,
+  { backup, name, snapshots }: ObjectGroup,
+  ctx: Context,
+): Promise<boolean> {
   const attempt = async (collection: Collection, object: ObjectRef): Promise<boolean> => {
     try {
       await api.remove(collection, object);

@@ -60,8 +60,13 @@ export function readBackup(object: Json): BackupFacts {
     cluster: textAt(object, "spec", "cluster", "name"),
     schedule: textAt(object, "metadata", "labels", "cnpg.io/scheduled-backup"),
     phase: textAt(object, "status", "phase"),
-    atMs: timeOf(object, textAt(object, "status", "stoppedAt") ?? textAt(object, "status", "reconciliationTerminatedAt")),
-    elements: listAt(object, "status", "snapshotBackupStatus", "elements").flatMap((element) => textAt(element, "name") ?? []),
+    atMs: timeOf(
+      object,
+      textAt(object, "status", "stoppedAt") ?? textAt(object, "status", "reconciliationTerminatedAt"),
+    ),
+    elements: listAt(object, "status", "snapshotBackupStatus", "elements").flatMap(
+      (element) => textAt(element, "name") ?? [],
+    ),
   };
 }
 
@@ -94,7 +99,9 @@ export function groupSnapshots(
     backup.method === "volumeSnapshot" && backup.cluster === cluster && schedules.includes(backup.schedule ?? "");
   const known = new Set(backups.map(({ name }) => name));
   const orphans = [...new Set(snapshots.flatMap(({ backupName }) => backupName ?? []))].filter(
-    (name) => !known.has(name) && schedules.some((schedule) => name.startsWith(`${schedule}-`) && /^\d{14}$/.test(name.slice(schedule.length + 1))),
+    (name) =>
+      !known.has(name) &&
+      schedules.some((schedule) => name.startsWith(`${schedule}-`) && /^\d{14}$/.test(name.slice(schedule.length + 1))),
   );
   const ofBackup = (name: string): SnapshotFacts[] => snapshots.filter(({ backupName }) => backupName === name);
   return [
@@ -108,7 +115,8 @@ function groupOf(backup: BackupFacts, all: readonly SnapshotFacts[]): ObjectGrou
   const names = new Set(there.map(({ name }) => name));
   const isWhole = there.some(({ isData }) => isData) && backup.elements.every((name) => names.has(name));
   const { atMs, name, phase = "" } = backup;
-  const state: GroupState = phase === "completed" ? (isWhole ? "whole" : "unusable") : FAILED_PHASES.includes(phase) ? "unusable" : "running";
+  const state: GroupState =
+    phase === "completed" ? (isWhole ? "whole" : "unusable") : FAILED_PHASES.includes(phase) ? "unusable" : "running";
   // The server collects the snapshots that it owns.
   const others = there.filter(({ ownerUids }) => !ownerUids.includes(backup.uid));
   return { name, state, atMs, backup: { name, uid: backup.uid }, snapshots: dataFirst(others) };
@@ -129,13 +137,16 @@ function orphanOf(name: string, all: readonly SnapshotFacts[]): ObjectGroup {
 
 function dataFirst(snapshots: readonly SnapshotFacts[]): ObjectRef[] {
   const rank = ({ isData }: SnapshotFacts): number => (isData ? 0 : 1);
-  return snapshots.toSorted((left, right) => rank(left) - rank(right) || (left.name < right.name ? -1 : 1)).map(({ name, uid }) => ({ name, uid }));
+  return snapshots
+    .toSorted((left, right) => rank(left) - rank(right) || (left.name < right.name ? -1 : 1))
+    .map(({ name, uid }) => ({ name, uid }));
 }
 
 function refOf(object: Json): ObjectRef {
   const name = textAt(object, "metadata", "name");
   const uid = textAt(object, "metadata", "uid");
-  if (name === undefined || uid === undefined) throw fail("format", "the API server sent an object without a name or a uid");
+  if (name === undefined || uid === undefined)
+    throw fail("format", "the API server sent an object without a name or a uid");
   return { name, uid };
 }
 

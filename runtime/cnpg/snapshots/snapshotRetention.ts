@@ -37,7 +37,11 @@ const DAY_MS = 24 * 60 * 60 * 1000;
  * Newest first. Nothing is removed while no group is whole: the rest of an unusable one may be all there is.
  * @param nowMs a clock that is behind keeps more, one that is ahead removes too early
  */
-export function judgeSnapshots<Group extends SnapshotGroup>(groups: readonly Group[], keep: SnapshotKeep, nowMs: number): Verdict<Group>[] {
+export function judgeSnapshots<Group extends SnapshotGroup>(
+  groups: readonly Group[],
+  keep: SnapshotKeep,
+  nowMs: number,
+): Verdict<Group>[] {
   const ordered = groups.toSorted((left, right) => right.atMs - left.atMs || (left.name < right.name ? 1 : -1));
   const wholes = ordered.filter(({ state }) => state === "whole");
   const keepCount = Math.max(1, keep.keepCount ?? 1);
@@ -52,7 +56,8 @@ export function judgeSnapshots<Group extends SnapshotGroup>(groups: readonly Gro
     if (group.state === "running") return verdict(false, "not finished");
     if (isYoung(group)) return verdict(false, `younger than ${days}`);
     const isOver = keep.keepDays === undefined ? "" : `older than ${days}, and `;
-    if (group.state === "whole") return newest.has(group) ? verdict(false, newestText) : verdict(true, `${isOver}not ${newestText}`);
+    if (group.state === "whole")
+      return newest.has(group) ? verdict(false, newestText) : verdict(true, `${isOver}not ${newestText}`);
     if (wholes.length === 0) return verdict(false, "nothing can be restored from it, but it is the only one");
     // Without days, a failed group is kept until every kept whole group is newer.
     if (keep.keepDays === undefined && group.atMs >= oldestKeptMs)

@@ -24,10 +24,13 @@ export const annotateCommand: Command = async (host) => {
     } catch (thrown) {
       const error = toBackupError(thrown);
       errors.push(error);
-      ctx.log.error(fail(error.kind, `${repo.name}: ${error.message}`, { hint: error.hints, repoIndex: repo.key, cause: thrown }));
+      ctx.log.error(
+        fail(error.kind, `${repo.name}: ${error.message}`, { hint: error.hints, repoIndex: repo.key, cause: thrown }),
+      );
     }
   }
-  if (errors.length > 0) throw fail("command", `annotate command encountered ${errors.length} error(s), check the log file for details`);
+  if (errors.length > 0)
+    throw fail("command", `annotate command encountered ${errors.length} error(s), check the log file for details`);
   if (!isAnnotated) throw fail("backupSetInvalid", "no backup set to annotate found");
   return 0;
 };

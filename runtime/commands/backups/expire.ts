@@ -17,7 +17,8 @@ export const expireCommand: Command = async (host) => {
   const { errors, hasSet } = await expireEach(host, repos, request);
   if (!hasSet && errors.length === 0)
     ctx.log.warn(`backup ${request.set} does not exist\nHINT: run the info command and confirm the backup is listed`);
-  if (errors.length > 0) throw fail("command", `expire command encountered ${errors.length} error(s), check the log file for details`);
+  if (errors.length > 0)
+    throw fail("command", `expire command encountered ${errors.length} error(s), check the log file for details`);
   return 0;
 };
 
@@ -29,7 +30,8 @@ export async function expireAfterBackup(host: Invocation & RepositoryAccess): Pr
     if (!(await host.leases.isBusy(repo))) repos.push(repo);
   }
   const { errors } = await expireEach(host, repos, { oldest: false, refusePageErrors: true, dryRun: false });
-  if (errors.length > 0) host.ctx.log.warn("the backup is complete, but removing expired backups failed: fix the cause, then run expire");
+  if (errors.length > 0)
+    host.ctx.log.warn("the backup is complete, but removing expired backups failed: fix the cause, then run expire");
 }
 
 async function expireEach(
@@ -50,7 +52,9 @@ async function expireEach(
     } catch (thrown) {
       const error = toBackupError(thrown);
       errors.push(error);
-      ctx.log.error(fail(error.kind, `${repo.name}: ${error.message}`, { hint: error.hints, repoIndex: repo.key, cause: thrown }));
+      ctx.log.error(
+        fail(error.kind, `${repo.name}: ${error.message}`, { hint: error.hints, repoIndex: repo.key, cause: thrown }),
+      );
     }
   }
   return { errors, hasSet };
@@ -71,7 +75,14 @@ function requestOf({ checksumPageError, dryRun, expire, set }: Config): ExpireRe
 }
 
 function retentionOf(repo: RepoConfig): Retention {
-  const { retentionFull, retentionFullType, retentionDiff, retentionArchive, retentionArchiveType, retentionHistoryDays } = repo;
+  const {
+    retentionFull,
+    retentionFullType,
+    retentionDiff,
+    retentionArchive,
+    retentionArchiveType,
+    retentionHistoryDays,
+  } = repo;
   return {
     ...(retentionFull === undefined ? {} : { full: retentionFull }),
     fullType: retentionFullType,

@@ -10,7 +10,11 @@ export const repoLsCommand: Command = async (host) => {
   if (config.params.length > 1) throw fail("paramInvalid", "only one path may be specified");
   const { repo, basePath } = firstRepo(host);
   const path = repoPathOf(config.params[0] ?? "", basePath);
-  const files = await listFiles(repo, path, { filter: filterOf(config.files.filter), recurse: config.files.recurse, sort: config.files.sort });
+  const files = await listFiles(repo, path, {
+    filter: filterOf(config.files.filter),
+    recurse: config.files.recurse,
+    sort: config.files.sort,
+  });
   if (config.output === "json") {
     host.print(`${renderJson(Object.fromEntries(files.map((file) => [file.name, fileJson(file)])))}\n`);
     return 0;
@@ -27,7 +31,8 @@ export const repoGetCommand: Command = async (host) => {
   if (path === undefined || config.params.length > 1) throw fail("paramRequired", "source file required");
   const { repo, basePath } = firstRepo(host);
   try {
-    for await (const chunk of await openRepoFile(repo, repoPathOf(path, basePath), config.files.raw)) await host.printBytes(chunk);
+    for await (const chunk of await openRepoFile(repo, repoPathOf(path, basePath), config.files.raw))
+      await host.printBytes(chunk);
     return 0;
   } catch (error) {
     if (config.files.ignoreMissing && isError(error, "fileMissing")) return 1;
@@ -38,7 +43,8 @@ export const repoGetCommand: Command = async (host) => {
 function firstRepo(host: Invocation & RepositoryAccess): { readonly repo: Repository; readonly basePath: string } {
   const [repo] = host.repositories();
   const settings = host.config.repos.find((candidate) => candidate.key === repo?.key);
-  if (repo === undefined || settings === undefined) throw fail("optionRequired", `${host.config.command} command requires option: repo1-path`);
+  if (repo === undefined || settings === undefined)
+    throw fail("optionRequired", `${host.config.command} command requires option: repo1-path`);
   return { repo, basePath: settings.path };
 }
 

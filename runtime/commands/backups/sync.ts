@@ -12,14 +12,16 @@ export const syncCommand: Command = async (host) => {
   const { config, ctx } = host;
   const from = repoOf(host, "from-repo", config.sync.fromRepoKey);
   const to = repoOf(host, "to-repo", config.sync.toRepoKey);
-  if (from === to) throw fail("optionInvalidValue", `'${to.key}' is not allowed for 'to-repo' option: it is the source of the copy`);
+  if (from === to)
+    throw fail("optionInvalidValue", `'${to.key}' is not allowed for 'to-repo' option: it is the source of the copy`);
   host.requireStarted();
   host.lock("backup", [from, to]);
   const options = { scope: scopeOf(config), dryRun: config.dryRun };
   // The source is only read. The first sync creates the target's stanza.
   const lease = config.dryRun ? NO_LEASE : await host.leases.take(to, () => loadBackupInfo(from));
   const { labels, walCount, problems } = await sync(from, to, host.pool(), { ...options, lease }, ctx);
-  if (labels.length === 0 && walCount === 0 && problems.length === 0) ctx.log.info(`${to.name}: nothing is missing from ${from.name}`);
+  if (labels.length === 0 && walCount === 0 && problems.length === 0)
+    ctx.log.info(`${to.name}: nothing is missing from ${from.name}`);
   if (problems.length > 0) throw fail("command", ["sync could not copy everything:", ...problems].join("\n"));
   return 0;
 };

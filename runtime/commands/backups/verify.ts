@@ -30,7 +30,11 @@ export const verifyCommand: Command = async (host) => {
   // Sequential: each repository gets the whole pool, and the report reads in order.
   for (const repo of host.repositories()) {
     try {
-      results.push({ repoIndex: repo.key, ok: true, value: await verify(repo, host.pool(), walSegmentSizeBytes, ctx, options) });
+      results.push({
+        repoIndex: repo.key,
+        ok: true,
+        value: await verify(repo, host.pool(), walSegmentSizeBytes, ctx, options),
+      });
     } catch (error) {
       results.push({ repoIndex: repo.key, ok: false, error: toBackupError(error) });
     }
@@ -44,7 +48,9 @@ export const verifyCommand: Command = async (host) => {
   if (config.output === "json") host.print(`${renderJson(verdictsJson(config.stanza ?? "", results))}\n`);
   else if (config.output !== "none") {
     const text = results.map((result) =>
-      result.ok ? verdictText(config.stanza ?? "", result.value, config.verify.verbose) : errorText(result.repoIndex, result.error),
+      result.ok
+        ? verdictText(config.stanza ?? "", result.value, config.verify.verbose)
+        : errorText(result.repoIndex, result.error),
     );
     host.print(text.join(""));
   }
@@ -63,21 +69,28 @@ export const verifyCommand: Command = async (host) => {
 /** For metrics; a run records its own end. A verified `--set` says nothing about other backups. */
 async function rememberVerdicts({ config, ctx }: Invocation, results: readonly RepoResult<Verdict>[]): Promise<void> {
   const endedAtS = Math.floor(ctx.clock.nowMs() / 1000);
-  const repos = Object.fromEntries(results.map((result) => [String(result.repoIndex), { ok: result.ok && result.value.ok, endedAtS }]));
+  const repos = Object.fromEntries(
+    results.map((result) => [String(result.repoIndex), { ok: result.ok && result.value.ok, endedAtS }]),
+  );
   const exitCode = Object.values(repos).every(({ ok }) => ok) ? 0 : ERRORS.checksum;
-  await saveRun(config.spoolPath, config.stanza ?? "", { command: "verify", endedAtS, exitCode, repos }).catch((error: unknown) =>
-    ctx.log.debug(`unable to record the verdicts: ${toBackupError(error).message}`),
+  await saveRun(config.spoolPath, config.stanza ?? "", { command: "verify", endedAtS, exitCode, repos }).catch(
+    (error: unknown) => ctx.log.debug(`unable to record the verdicts: ${toBackupError(error).message}`),
   );
 }
 
 /** Histories and backup labels carry no checksum: if two repositories differ, both are in doubt. */
 function compareNamed(results: RepoResult<Verdict>[]): void {
-  const named = new Map(results.flatMap((result) => (result.ok ? [[result.repoIndex, result.value.named] as const] : [])));
+  const named = new Map(
+    results.flatMap((result) => (result.ok ? [[result.repoIndex, result.value.named] as const] : [])),
+  );
   const differing = differingNames(named);
   for (const [position, result] of results.entries()) {
     const own = differing.filter(({ repoIndexes }) => repoIndexes.includes(result.repoIndex)).map(({ text }) => text);
     if (!result.ok || own.length === 0) continue;
-    results[position] = { ...result, value: { ...result.value, ok: false, problems: [...result.value.problems, ...own] } };
+    results[position] = {
+      ...result,
+      value: { ...result.value, ok: false, problems: [...result.value.problems, ...own] },
+    };
   }
 }
 
@@ -90,7 +103,10 @@ function verdictText(stanza: string, verdict: Verdict, verbose: boolean): string
   const lines = [`stanza: ${stanza}`, `repo: ${verdict.repoIndex}`, `status: ${verdict.ok ? "ok" : "error"}`];
   for (const { archiveId, counts, gaps } of verdict.archives) {
     if (!verbose && counts.valid === counts.total && gaps.length === 0) continue;
-    lines.push(`  archiveId: ${archiveId}, total WAL checked: ${counts.total}, total valid WAL: ${counts.valid}`, ...countsLine(counts, verbose));
+    lines.push(
+      `  archiveId: ${archiveId}, total WAL checked: ${counts.total}, total valid WAL: ${counts.valid}`,
+      ...countsLine(counts, verbose),
+    );
     for (const [first, last] of gaps) lines.push(`    WAL gap: ${first} to ${last}`);
   }
   for (const { label, status, counts } of verdict.backups) {
@@ -101,7 +117,8 @@ function verdictText(stanza: string, verdict: Verdict, verbose: boolean): string
     );
   }
   const { total, valid } = verdict.stream;
-  if (total > 0 && (verbose || valid < total)) lines.push(`  streamed WAL, total pieces checked: ${total}, total valid pieces: ${valid}`);
+  if (total > 0 && (verbose || valid < total))
+    lines.push(`  streamed WAL, total pieces checked: ${total}, total valid pieces: ${valid}`);
   return `${lines.join("\n")}\n`;
 }
 
@@ -122,7 +139,8 @@ function countsLine(counts: VerifyCounts, verbose: boolean): string[] {
  */
 function verdictsJson(stanza: string, results: readonly RepoResult<Verdict>[]): JsonValue {
   const repos = results.map((result): JsonValue => {
-    if (!result.ok) return { key: result.repoIndex, status: "error", error: `[${result.error.name}] ${result.error.message}` };
+    if (!result.ok)
+      return { key: result.repoIndex, status: "error", error: `[${result.error.name}] ${result.error.message}` };
     const { repoIndex, ok, archives, backups, problems, orphans, stream } = result.value;
     return {
       key: repoIndex,

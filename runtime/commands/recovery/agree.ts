@@ -15,7 +15,11 @@ export function refused(host: Terminal, verb: string): number {
     host.print("Nothing was changed.\n");
     return 0;
   }
-  throw fail("optionRequired", `${verb} changes the data directory and needs confirmation, but there is no terminal: nothing was changed`, {
-    hint: "Read the plan above. --yes confirms it, --dry-run only shows it.",
-  });
+  throw fail(
+    "optionRequired",
+    `${verb} changes the data directory and needs confirmation, but there is no terminal: nothing was changed`,
+    {
+      hint: "Read the plan above. --yes confirms it, --dry-run only shows it.",
+    },
+  );
 }

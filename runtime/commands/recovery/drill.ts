@@ -20,7 +20,9 @@ export const drillCommand: Command = async (host) => {
   // A log would break the JSON on standard output.
   const ctx = config.output === "json" ? { ...host.ctx, log: silentLog } : host.ctx;
   if (host.self.uid === 0)
-    throw fail("runtime", "a drill cannot run as root, because PostgreSQL refuses root", { hint: "Run it as PostgreSQL's account." });
+    throw fail("runtime", "a drill cannot run as root, because PostgreSQL refuses root", {
+      hint: "Run it as PostgreSQL's account.",
+    });
   const asked = askedDrill(config.settings, config.drill);
   const path = drillPathOf(host, asked);
   await prepareRoot(path);
@@ -80,19 +82,31 @@ function makeDrill(host: CommandHost, asked: AskedDrill, path: string, ctx: Cont
 /** The file system of the data directory most likely has space for a copy. */
 export function drillPathOf({ config }: Invocation, asked: Pick<AskedDrill, "path">): string {
   const [pg] = config.pgs;
-  const path = config.drill.path ?? asked.path ?? (pg === undefined ? undefined : `${pg.path.replace(/\/+$/, "")}-drill`);
-  if (path === undefined) throw fail("optionRequired", "drill command requires option: drill-path", { hint: "Its default needs pg1-path." });
+  const path =
+    config.drill.path ?? asked.path ?? (pg === undefined ? undefined : `${pg.path.replace(/\/+$/, "")}-drill`);
+  if (path === undefined)
+    throw fail("optionRequired", "drill command requires option: drill-path", { hint: "Its default needs pg1-path." });
   const inside = config.pgs.find((each) => `${path}/`.startsWith(`${each.path.replace(/\/+$/, "")}/`));
   if (inside !== undefined)
-    throw fail("optionInvalidValue", `'${path}' is not valid for 'drill-path' option: it is in the data directory '${inside.path}'`, {
-      hint: "Choose a directory beside it.",
-    });
+    throw fail(
+      "optionInvalidValue",
+      `'${path}' is not valid for 'drill-path' option: it is in the data directory '${inside.path}'`,
+      {
+        hint: "Choose a directory beside it.",
+      },
+    );
   return path.length > 1 ? path.replace(/\/+$/, "") : path;
 }
 
 /** From one repository, or from all when none is named; at this process's clock, without production's spool. */
-export function restoreCommandLine({ config, ownCommand }: Invocation & ProgramAccess, repoIndex: number | undefined, dataDirectory: string): string {
-  const carried = config.carriedOptions.filter((arg) => !/^--(pg1-path|repo|archive-async|no-archive-async|log-level-file)(=|$)/.test(arg));
+export function restoreCommandLine(
+  { config, ownCommand }: Invocation & ProgramAccess,
+  repoIndex: number | undefined,
+  dataDirectory: string,
+): string {
+  const carried = config.carriedOptions.filter(
+    (arg) => !/^--(pg1-path|repo|archive-async|no-archive-async|log-level-file)(=|$)/.test(arg),
+  );
   const own = [
     `--pg1-path=${dataDirectory}`,
     ...(repoIndex === undefined ? [] : [`--repo=${repoIndex}`]),

@@ -16,13 +16,19 @@ export const extractTableCommand: Command = async (host) => {
   const { config, ctx } = host;
   const { stanza = "" } = config;
   if (host.self.uid === 0)
-    throw fail("runtime", "extract-table cannot run as root, because PostgreSQL refuses root", { hint: "Run it as PostgreSQL's account." });
+    throw fail("runtime", "extract-table cannot run as root, because PostgreSQL refuses root", {
+      hint: "Run it as PostgreSQL's account.",
+    });
   const root = drillPathOf(host, {});
   const options = optionsOf(host, root);
   if (options.swap && !config.recover.yes && !config.dryRun && !host.isInteractive)
-    throw fail("optionRequired", "extract-table --swap changes production and needs confirmation, but there is no terminal: nothing was changed", {
-      hint: "--yes confirms the swap; it still requires that the copied rows are identical to those of the backup.",
-    });
+    throw fail(
+      "optionRequired",
+      "extract-table --swap changes production and needs confirmation, but there is no terminal: nothing was changed",
+      {
+        hint: "--yes confirms the swap; it still requires that the copied rows are identical to those of the backup.",
+      },
+    );
   await prepareRoot(root);
   const { execId, pid } = host.process;
   // Drills use the same directory and port, and clean up.
@@ -63,11 +69,18 @@ function optionsOf({ config, ctx, self, users }: Invocation & MachineAccess, roo
     });
   const wanted = table === undefined ? { schema: schema ?? "", table: null } : parseTableName(table);
   if (toFile !== undefined && (swap || as !== undefined))
-    throw fail("optionInvalid", "option 'to-file' is not valid together with 'swap' or 'as': --to-file does not change production");
+    throw fail(
+      "optionInvalid",
+      "option 'to-file' is not valid together with 'swap' or 'as': --to-file does not change production",
+    );
   const restored = as ?? `${wanted.schema}_restored`;
   if (restored === wanted.schema)
-    throw fail("optionInvalidValue", `'${restored}' is not valid for 'as' option: the current version is in that schema`);
-  if (restored.startsWith("pg_") || Buffer.byteLength(restored) > 63) throw fail("optionInvalidValue", `'${restored}' is not valid for 'as' option`);
+    throw fail(
+      "optionInvalidValue",
+      `'${restored}' is not valid for 'as' option: the current version is in that schema`,
+    );
+  if (restored.startsWith("pg_") || Buffer.byteLength(restored) > 63)
+    throw fail("optionInvalidValue", `'${restored}' is not valid for 'as' option`);
   const nowMs = ctx.clock.nowMs();
   const stamp = new Date(nowMs).toISOString().slice(0, 19).replaceAll(/[-:T]/g, "");
   const [pg] = config.pgs;

@@ -26,7 +26,8 @@ function optionsOf({ config, ctx }: Invocation): FindOptions {
   const nowUs = BigInt(Math.ceil(ctx.clock.nowMs())) * 1000n;
   const toUs = own.to === undefined ? nowUs : timeUs("to", own.to, nowUs);
   const fromUs = own.from === undefined ? toUs - HOUR_US : timeUs("from", own.from, toUs);
-  if (fromUs > toUs) throw fail("optionInvalidValue", `'${own.from}' is not valid for 'from' option: it is after the end`);
+  if (fromUs > toUs)
+    throw fail("optionInvalidValue", `'${own.from}' is not valid for 'from' option: it is after the end`);
   const [pg] = pgs;
   const walDirectory = pg === undefined ? null : `${pg.path.replace(/\/+$/, "")}/pg_wal`;
   const { database, kind, limit, timeline } = own;

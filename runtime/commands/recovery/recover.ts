@@ -9,10 +9,23 @@ import { fail } from "../../base/errors";
 import { resolveTrusted } from "../../local/trust";
 import { type ServerControl, serverControl } from "../../operations/recover/control";
 import { accountOf, freeBytesAt, type HostFacts, loadHostFacts } from "../../operations/recover/hostFacts";
-import { type Journal, readJournal, recoverJournal, remember, serverLogPath, serverMemory } from "../../operations/recover/recoveryJournal";
+import {
+  type Journal,
+  readJournal,
+  recoverJournal,
+  remember,
+  serverLogPath,
+  serverMemory,
+} from "../../operations/recover/recoveryJournal";
 import type { JournalFile } from "../../operations/recover/journalFile";
 import { requireOwned, requireRights } from "../../operations/recover/moves";
-import { type LiveServer, planRecover, planText, type PlanInput, type RecoverRequest } from "../../operations/recover/recoverPlan";
+import {
+  type LiveServer,
+  planRecover,
+  planText,
+  type PlanInput,
+  type RecoverRequest,
+} from "../../operations/recover/recoverPlan";
 import { type Begun, goOn, requireOk, type RecoverTools, undo } from "../../operations/recover/recover";
 import type { RecoverSource } from "../../operations/recover/recoverSource";
 import { agreed, refused } from "./agree";
@@ -52,8 +65,14 @@ async function begin(host: CommandHost, facts: HostFacts, file: JournalFile): Pr
   const account = accountOf(facts, host.users.findUid, host.users.findGid);
   const tools = toolsOf(host, account);
   const request = requestOf(host);
-  const answer = requireOk("recover-step plan", await tools.self(["recover-step", "plan", ...requestArgs(request)], ctx.signal));
-  const { live, source } = JSON.parse(answer.stdout) as { readonly live: LiveServer | null; readonly source: RecoverSource };
+  const answer = requireOk(
+    "recover-step plan",
+    await tools.self(["recover-step", "plan", ...requestArgs(request)], ctx.signal),
+  );
+  const { live, source } = JSON.parse(answer.stdout) as {
+    readonly live: LiveServer | null;
+    readonly source: RecoverSource;
+  };
   const control = controlOf(host, facts);
   const nowMs = ctx.clock.nowMs();
   const input: PlanInput = {
@@ -62,7 +81,9 @@ async function begin(host: CommandHost, facts: HostFacts, file: JournalFile): Pr
     source,
     live,
     control,
-    freeSpace: await Promise.all(source.targets.map(({ name, path }) => freeBytesAt(name === "pg_data" ? dirname(facts.dataDirectory) : path))),
+    freeSpace: await Promise.all(
+      source.targets.map(({ name, path }) => freeBytesAt(name === "pg_data" ? dirname(facts.dataDirectory) : path)),
+    ),
     finishWal: config.recover.finishWal,
     running: (["backup", "restore"] as const).find((kind) => host.isLocked(kind)) ?? null,
     nowS: Math.floor(nowMs / 1000),
@@ -115,13 +136,17 @@ async function goOnWith(host: CommandHost, begun: Begun): Promise<number> {
   const { file, journal } = begun;
   const began = `a recovery from backup ${journal.label} was started ${formatLocalSeconds(journal.startedAtS * 1000)} and is not finished (${file.path})`;
   const isAnother =
-    config.set !== undefined && config.set !== "latest" ? config.set !== journal.label : config.restore.target !== journal.request.target;
+    config.set !== undefined && config.set !== "latest"
+      ? config.set !== journal.label
+      : config.restore.target !== journal.request.target;
   if (isAnother && (config.restore.target !== undefined || config.set !== undefined)) {
     throw fail("optionInvalid", `${began}; its target cannot be changed`, {
       hint: "Run recover without a target to continue. To use another target, run recover --undo first.",
     });
   }
-  host.print(`${began}.\nIts next step: ${journal.phase}. To restore the old data instead: pgbackstop recover --undo\n`);
+  host.print(
+    `${began}.\nIts next step: ${journal.phase}. To restore the old data instead: pgbackstop recover --undo\n`,
+  );
   if (config.dryRun) return 0;
   if (!(await agreed(host, "Continue?"))) return refused(host, "recover");
   const mine = { ...journal, pid: host.process.pid };
@@ -143,7 +168,10 @@ async function run(host: Invocation & Terminal, begun: Begun, tools: RecoverTool
     "Next, take a backup:   pgbackstop backup --type=full   (the new timeline has no backup yet)",
     ...(data === undefined
       ? []
-      : ["When the data are right and that backup is done, remove the old data by hand:", ...journal.moves.map(({ to }) => `     rm -rf ${to}`)]),
+      : [
+          "When the data are right and that backup is done, remove the old data by hand:",
+          ...journal.moves.map(({ to }) => `     rm -rf ${to}`),
+        ]),
     ...(checkCode === 0 ? [] : ["! Not every repository gets WAL: see above, and run pgbackstop check"]),
   ];
   host.print(`${lines.join("\n")}\n`);
@@ -159,7 +187,9 @@ function nothingToUndo(file: JournalFile): never {
 async function undoRecovery(host: CommandHost, begun: Begun): Promise<number> {
   const { control, journal } = begun;
   if (journal.moves.length === 0) {
-    throw fail("fileMissing", "there is nothing to undo: there were no old data", { hint: "Run recover to continue the recovery." });
+    throw fail("fileMissing", "there is nothing to undo: there were no old data", {
+      hint: "Run recover to continue the recovery.",
+    });
   }
   host.print(
     [
@@ -176,7 +206,11 @@ async function undoRecovery(host: CommandHost, begun: Begun): Promise<number> {
   );
   if (host.config.dryRun) return 0;
   if (!(await agreed(host, "Restore the old data?"))) return refused(host, "recover --undo");
-  const { kept, opened } = await undo({ ...begun, journal: { ...journal, pid: host.process.pid } }, toolsOf(host, journal.account), host.ctx);
+  const { kept, opened } = await undo(
+    { ...begun, journal: { ...journal, pid: host.process.pid } },
+    toolsOf(host, journal.account),
+    host.ctx,
+  );
   const lines = [
     `The server of ${journal.dataDirectory} is open with the old data, on timeline ${opened.timeline}.`,
     ...(kept.length === 0 ? [] : ["The recovered data:", ...kept.map((path) => `     ${path}`)]),
@@ -191,7 +225,9 @@ async function requireAlone(host: ProgramAccess & MachineAccess, journal: Journa
   if (journal.phase === "done" || journal.pid === host.process.pid) return;
   const commandLine = await host.readFile(`/proc/${journal.pid}/cmdline`).catch(() => null);
   if (commandLine === null || !Buffer.from(commandLine).toString("latin1").split("\0").includes("recover")) return;
-  throw fail("lockAcquire", `another recover works on '${journal.dataDirectory}' (pid ${journal.pid})`, { hint: "Wait for its end." });
+  throw fail("lockAcquire", `another recover works on '${journal.dataDirectory}' (pid ${journal.pid})`, {
+    hint: "Wait for its end.",
+  });
 }
 
 function requestOf({ config }: Invocation): RecoverRequest {
@@ -203,7 +239,15 @@ function requestOf({ config }: Invocation): RecoverRequest {
   return { stanza: config.stanza ?? "", type, target, targetAction, targetExclusive, targetTimeline, repoIndex, set };
 }
 
-function requestArgs({ repoIndex, set, target, targetAction, targetExclusive, targetTimeline, type }: RecoverRequest): string[] {
+function requestArgs({
+  repoIndex,
+  set,
+  target,
+  targetAction,
+  targetExclusive,
+  targetTimeline,
+  type,
+}: RecoverRequest): string[] {
   return [
     `--type=${type}`,
     ...(target === undefined ? [] : [`--target=${target}`]),

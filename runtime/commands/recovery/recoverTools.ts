@@ -17,7 +17,9 @@ const LOG_ARGS = ["--log-format=json", "--log-level-console=off", "--log-level-s
 export function toolsOf(host: CommandHost, account: Owner): RecoverTools {
   const { config, ctx, ownCommand, self } = host;
   const isRoot = self.uid === 0;
-  const asAccount = isRoot ? ["setpriv", `--reuid=${account.uid}`, `--regid=${account.gid}`, "--init-groups", "--"] : [];
+  const asAccount = isRoot
+    ? ["setpriv", `--reuid=${account.uid}`, `--regid=${account.gid}`, "--init-groups", "--"]
+    : [];
   const carried = config.carriedOptions.filter((arg) => !arg.startsWith("--repo="));
   const stanza = `--stanza=${config.stanza ?? ""}`;
   const launcher = config.recover.launcher ?? (carried.some((arg) => LENT_ARG.test(arg)) ? LAUNCHER : undefined);
@@ -29,13 +31,20 @@ export function toolsOf(host: CommandHost, account: Owner): RecoverTools {
     asAccount: (work) => actAs(account, work),
     archiveGet: archiveGetOf(host, [...carried, stanza]),
     program: (args, needsAccount) =>
-      host.program([...(needsAccount ? asAccount : []), ...args], { signal: ctx.signal, onLine: (line) => ctx.log.detail(line) }),
+      host.program([...(needsAccount ? asAccount : []), ...args], {
+        signal: ctx.signal,
+        onLine: (line) => ctx.log.detail(line),
+      }),
     self: async (args, signal) => {
       let error: BackupError | undefined;
       const onLine = (line: string): void => {
         error = relay(line, host) ?? error;
       };
-      const ended = await host.program([...program, ...args, ...LOG_ARGS], { signal, onErrorLine: onLine, isOwn: true });
+      const ended = await host.program([...program, ...args, ...LOG_ARGS], {
+        signal,
+        onErrorLine: onLine,
+        isOwn: true,
+      });
       return { ...ended, ...(error === undefined ? {} : { error }) };
     },
   };
@@ -69,7 +78,8 @@ function relay(text: string, { ctx: { log } }: Invocation): BackupError | null {
     return null;
   }
   const message = line.text ?? "";
-  if (line.level === "error" || line.level === "assert") return fail(kindOf(line.code), message, { hint: line.hints ?? [] });
+  if (line.level === "error" || line.level === "assert")
+    return fail(kindOf(line.code), message, { hint: line.hints ?? [] });
   if (line.level === "warn") log.warn(message);
   else if (!/ command (begin|end)/.test(message)) log.info(message);
   return null;

@@ -10,7 +10,12 @@ import { accountOf, type HostFacts, loadHostFacts } from "../../operations/recov
 import { remember, serverLogPath, serverMemory } from "../../operations/recover/recoveryJournal";
 import { JournalFile } from "../../operations/recover/journalFile";
 import { planRollback, type RollbackInput, rollbackText } from "../../operations/rollback/rollbackPlan";
-import { type BegunRollback, readRollbackJournal, type RollbackJournal, rollBack } from "../../operations/rollback/rollback";
+import {
+  type BegunRollback,
+  readRollbackJournal,
+  type RollbackJournal,
+  rollBack,
+} from "../../operations/rollback/rollback";
 import { Zfs } from "../../operations/rollback/zfs";
 import { agreed, refused } from "./agree";
 import type { ClusterAccess, Command, CommandHost, Invocation } from "../host";
@@ -35,7 +40,8 @@ export const rollbackCommand: Command = async (host) => {
   const ready = begun ?? (await plan(host, snapshot, name, zfs));
   const { journal } = ready;
   if (config.dryRun) return 0;
-  if (!(await agreed(host, begun === null ? "Roll back as planned?" : "Continue the unfinished rollback?"))) return refused(host, "rollback");
+  if (!(await agreed(host, begun === null ? "Roll back as planned?" : "Continue the unfinished rollback?")))
+    return refused(host, "rollback");
   const tools = toolsOf(host, journal.account);
   const opened = await rollBack(ready, zfs, tools, ctx);
   const check = await tools.self(["check", "--no-full-check"], ctx.signal);
@@ -63,7 +69,11 @@ export const rollbackCommand: Command = async (host) => {
  */
 async function findJournal(host: Invocation & ClusterAccess, dataset: string, zfs: Zfs): Promise<BegunRollback | null> {
   const directories = (await zfs.exists(dataset)) ? [(await zfs.dataset(dataset)).mountPoint] : [];
-  for (let directory = host.dataDirectory; directory.length > 1; directory = directory.slice(0, Math.max(1, directory.lastIndexOf("/"))))
+  for (
+    let directory = host.dataDirectory;
+    directory.length > 1;
+    directory = directory.slice(0, Math.max(1, directory.lastIndexOf("/")))
+  )
     directories.push(directory);
   for (const directory of directories) {
     const file = journalOf(dataset, directory);

@@ -39,7 +39,8 @@ export const checkCommand: Command = async (host) => {
     if (result.value.fullError !== null) ctx.log.warn(repoErrorLine(result.repoIndex, result.value.fullError));
   }
   const streamError = config.settings.stream === undefined ? null : await checkStream(host);
-  const error = policyError("check", results, config.settings.acknowledge) ?? combinedError("check", withFullErrors(results));
+  const error =
+    policyError("check", results, config.settings.acknowledge) ?? combinedError("check", withFullErrors(results));
   if (error !== null) throw error;
   // With `--no-full-check` only archiving matters.
   if (streamError !== null && config.check.full) throw streamError;
@@ -56,7 +57,8 @@ async function checkStream(host: Invocation & ClusterAccess): Promise<BackupErro
   if (error !== null || inRecovery) return error;
   if (agentCount > 1) host.ctx.log.warn(`${agentCount} agents receive WAL from this server: one per stanza is enough`);
   // An update of the host checks before it starts the agent.
-  else if (agentCount === 0 && host.config.check.full) host.ctx.log.warn("no agent receives WAL from this server: check its unit");
+  else if (agentCount === 0 && host.config.check.full)
+    host.ctx.log.warn("no agent receives WAL from this server: check its unit");
   else if (agentCount === 0) host.ctx.log.info("WAL can be streamed from this server");
   else host.ctx.log.info("the agent receives WAL from this server");
   return null;

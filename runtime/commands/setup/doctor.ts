@@ -26,7 +26,9 @@ export const doctorCommand: Command = async (host) => {
   if (config.output === "json") host.print(`${renderJson({ version: 1, repos: diagnoses.map(diagnosisJson) })}\n`);
   const results = diagnoses.map(
     (value): RepoResult<Diagnosis> =>
-      value.error === null ? { repoIndex: value.repoIndex, ok: true, value } : { repoIndex: value.repoIndex, ok: false, error: value.error },
+      value.error === null
+        ? { repoIndex: value.repoIndex, ok: true, value }
+        : { repoIndex: value.repoIndex, ok: false, error: value.error },
   );
   const error = combinedError("doctor", results);
   if (error !== null) throw error;
@@ -46,5 +48,10 @@ function diagnosisText({ facts, name, repoIndex }: Diagnosis): string {
 
 /** `{"key","name","ok","facts":[{"name","verdict","text"}]}`. */
 function diagnosisJson({ error, facts, name, repoIndex }: Diagnosis): JsonValue {
-  return { key: repoIndex, name, ok: error === null, facts: facts.map((fact) => ({ name: fact.name, verdict: fact.verdict, text: fact.text })) };
+  return {
+    key: repoIndex,
+    name,
+    ok: error === null,
+    facts: facts.map((fact) => ({ name: fact.name, verdict: fact.verdict, text: fact.text })),
+  };
 }

@@ -9,7 +9,14 @@ import { fail } from "../../base/errors";
 import type { Session } from "../../postgres/session";
 import type { Command } from "../host";
 
-const SETTINGS = ["archive_command", "archive_library", "archive_mode", "archive_timeout", "max_wal_senders", "wal_level"];
+const SETTINGS = [
+  "archive_command",
+  "archive_library",
+  "archive_mode",
+  "archive_timeout",
+  "max_wal_senders",
+  "wal_level",
+];
 const RELOAD_PAUSE_MS = 20;
 /** After that the server's current values are reported. */
 const RELOAD_MS = 30_000;
@@ -32,12 +39,14 @@ async function reload(session: Session, ctx: Context): Promise<void> {
   const beforeMs = await session.configurationReadMs();
   await session.reload();
   const endMs = ctx.clock.monotonicMs() + RELOAD_MS;
-  while ((await session.configurationReadMs()) === beforeMs && ctx.clock.monotonicMs() < endMs) await ctx.clock.sleep(RELOAD_PAUSE_MS, ctx.signal);
+  while ((await session.configurationReadMs()) === beforeMs && ctx.clock.monotonicMs() < endMs)
+    await ctx.clock.sleep(RELOAD_PAUSE_MS, ctx.signal);
 }
 
 function parseChange(change: string): [string, string | null] {
   const equals = change.indexOf("=");
-  if (equals <= 0) throw fail("paramInvalid", `'${change}' is not a setting`, { hint: "Write name=value, or name= to reset it." });
+  if (equals <= 0)
+    throw fail("paramInvalid", `'${change}' is not a setting`, { hint: "Write name=value, or name= to reset it." });
   const value = change.slice(equals + 1);
   return [change.slice(0, equals), value === "" ? null : value];
 }

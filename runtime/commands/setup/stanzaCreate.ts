@@ -10,13 +10,17 @@ export const stanzaCreateCommand: Command = async (host) => {
   const repos = host.repositories();
   const control = await host.loadControl();
   const checked = await checkStanzas(repos, control, host.ctx);
-  const missing = repos.filter((repo) => checked.some((result) => result.repoIndex === repo.key && result.ok && !result.value));
+  const missing = repos.filter((repo) =>
+    checked.some((result) => result.repoIndex === repo.key && result.ok && !result.value),
+  );
   const results: RepoResult<unknown>[] = checked.filter((result) => !result.ok || result.value);
   if (missing.length > 0) {
     host.lock("archive", missing);
     host.lock("backup", missing);
     const nothing = async (): Promise<void> => {};
-    results.push(...(await withLeases(missing, host.leases, nothing, (leased) => stanzaCreate(leased, control, host.ctx))));
+    results.push(
+      ...(await withLeases(missing, host.leases, nothing, (leased) => stanzaCreate(leased, control, host.ctx))),
+    );
   }
   const error = combinedError(
     "stanza-create",

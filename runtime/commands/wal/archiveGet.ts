@@ -65,7 +65,13 @@ async function get(host: CommandHost): Promise<number> {
       // After a crash of the machine PostgreSQL gets files of the queue unchecked.
       const fetch = (from: Candidate, path: string): Promise<void> => fetchTo(from, path, true);
       const parts = { cluster, segmentSizeBytes, queueSizeBytesMax, processMax: config.processMax, fetch };
-      await getSpool(spool, new Prefetcher(repos, spool, parts, ctx), options, (name, path) => ask(name, path, fetch), ctx);
+      await getSpool(
+        spool,
+        new Prefetcher(repos, spool, parts, ctx),
+        options,
+        (name, path) => ask(name, path, fetch),
+        ctx,
+      );
       return 0;
     }
     const background = { isRunning: () => host.isLocked("archive"), start: () => host.startBackground() };
@@ -76,10 +82,15 @@ async function get(host: CommandHost): Promise<number> {
 }
 
 /** @throws paramRequired (37) */
-function paramsOf({ config, workingDirectory }: Invocation & MachineAccess): { readonly walName: string; readonly absolute: string } {
+function paramsOf({ config, workingDirectory }: Invocation & MachineAccess): {
+  readonly walName: string;
+  readonly absolute: string;
+} {
   const [walName, destination] = config.params;
   if (config.params.length !== 2 || walName === undefined || destination === undefined) {
-    throw fail("paramRequired", "WAL segment to get and path to copy it to are required", { hint: "restore_command passes them as %f and %p." });
+    throw fail("paramRequired", "WAL segment to get and path to copy it to are required", {
+      hint: "restore_command passes them as %f and %p.",
+    });
   }
   return { walName, absolute: isAbsolute(destination) ? destination : `${workingDirectory}/${destination}` };
 }

@@ -15,7 +15,15 @@ import { PushQueue } from "../../operations/archivePush/pushQueue";
 import { listReady } from "../../postgres/archiveStatus";
 import { repoErrorLine } from "../../operations/shared/results";
 import { pushSpool, pushThroughSpool } from "../../operations/archivePush/spoolPush";
-import type { ClusterAccess, Command, CommandHost, Invocation, LockAccess, ProgramAccess, RepositoryAccess } from "../host";
+import type {
+  ClusterAccess,
+  Command,
+  CommandHost,
+  Invocation,
+  LockAccess,
+  ProgramAccess,
+  RepositoryAccess,
+} from "../host";
 
 /** How long a slow repository may continue once the policy is satisfied, before it counts as behind. */
 const GRACE_MS = 5000;
@@ -68,7 +76,12 @@ async function pushNow(host: CommandHost, { walDirectory, walName }: WalPath): P
     ctx,
   );
   if (outcome.error !== null) {
-    const options = { walDirectory, walName, cluster: cluster ?? UNKNOWN_CLUSTER, queueSizeBytesMax: config.archive.pushQueueSizeBytesMax };
+    const options = {
+      walDirectory,
+      walName,
+      cluster: cluster ?? UNKNOWN_CLUSTER,
+      queueSizeBytesMax: config.archive.pushQueueSizeBytesMax,
+    };
     if ((await dropWhenFull(outcome.results, missingWal, options, ctx)) === null) throw outcome.error;
     return 0;
   }
@@ -78,7 +91,9 @@ async function pushNow(host: CommandHost, { walDirectory, walName }: WalPath): P
       ctx.log.warn(
         `${repoErrorLine(result.repoIndex, result.error)}\nrepo${result.repoIndex} lacks ${walName}: run pgbackstop heal when the repository is available`,
       );
-  ctx.log.info(`pushed WAL file '${walName}' to the archive${outcome.aheadCount > 0 ? ` and ${outcome.aheadCount} more ahead` : ""}`);
+  ctx.log.info(
+    `pushed WAL file '${walName}' to the archive${outcome.aheadCount > 0 ? ` and ${outcome.aheadCount} more ahead` : ""}`,
+  );
   return 0;
 }
 
@@ -92,7 +107,13 @@ async function sendInherited(
   const { pgVersion: version, systemId, walSegmentSizeBytes } = await host.loadControl();
   const cluster = { version, systemId };
   const local = openLocalWal(walDirectory, cluster, config.archive.headerCheck);
-  const parts = { repos: host.repositories(), missingWal: host.missingWal(), cluster, walDirectory, walSegmentSizeBytes };
+  const parts = {
+    repos: host.repositories(),
+    missingWal: host.missingWal(),
+    cluster,
+    walDirectory,
+    walSegmentSizeBytes,
+  };
   await settleInherited(walName, { ...parts, local, timeoutMs: config.archive.timeoutMs, mayWrite }, ctx);
 }
 
@@ -116,7 +137,13 @@ async function pushInBackground(host: CommandHost, { walDirectory }: WalPath): P
     const { archive, processMax } = config;
     const { headerCheck } = archive;
     const missingWal = host.missingWal();
-    const queue = new PushQueue(repos, missingWal, { walDirectory, cluster, headerCheck, processMax, graceMs: GRACE_MS }, null, ctx);
+    const queue = new PushQueue(
+      repos,
+      missingWal,
+      { walDirectory, cluster, headerCheck, processMax, graceMs: GRACE_MS },
+      null,
+      ctx,
+    );
     const queueSizeBytesMax = config.archive.pushQueueSizeBytesMax;
     const options = {
       walDirectory,
@@ -126,7 +153,9 @@ async function pushInBackground(host: CommandHost, { walDirectory }: WalPath): P
       drop: (walName: string, results: Parameters<typeof dropWhenFull>[0]) =>
         dropWhenFull(results, missingWal, { walDirectory, walName, cluster, queueSizeBytesMax }, ctx),
     };
-    const histories = (await listReady(walDirectory, Number.POSITIVE_INFINITY)).filter((name) => name.endsWith(".history"));
+    const histories = (await listReady(walDirectory, Number.POSITIVE_INFINITY)).filter((name) =>
+      name.endsWith(".history"),
+    );
     await pushSpool(spool, queue, options, ctx);
     await queue.close(AbortSignal.abort());
     for (const walName of histories) await sendInherited(host, { walDirectory, walName }, () => true);
@@ -153,9 +182,13 @@ function lockArchive(host: RepositoryAccess & LockAccess, ctx: Context): boolean
 function absoluteWalPath(path: string, dataDirectory: string, workingDirectory: string): string {
   if (isAbsolute(path)) return path;
   if (workingDirectory !== dataDirectory) {
-    throw fail("optionInvalidValue", `PostgreSQL working directory '${workingDirectory}' is not the same as option pg1-path '${dataDirectory}'`, {
-      hint: "Is pg1-path the data directory of the cluster that archives here?",
-    });
+    throw fail(
+      "optionInvalidValue",
+      `PostgreSQL working directory '${workingDirectory}' is not the same as option pg1-path '${dataDirectory}'`,
+      {
+        hint: "Is pg1-path the data directory of the cluster that archives here?",
+      },
+    );
   }
   return `${dataDirectory}/${path}`;
 }

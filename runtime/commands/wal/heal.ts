@@ -28,7 +28,9 @@ export const healCommand: Command = async (host) => {
   }
   const error = combinedError("heal", results);
   if (error !== null) throw error;
-  const lost = results.flatMap((result) => (result.ok ? result.value.unhealed.map((line) => `repo${result.repoIndex}: ${line}`) : []));
+  const lost = results.flatMap((result) =>
+    result.ok ? result.value.unhealed.map((line) => `repo${result.repoIndex}: ${line}`) : [],
+  );
   if (lost.length > 0)
     throw fail("command", ["heal could not copy every WAL file:", ...lost].join("\n"), {
       hint: "Take a new backup, which does not need the missing segments; heal then stops looking for them.",

@@ -8,8 +8,20 @@ import { fail } from "../../base/errors";
 import type { RepoResult } from "../../base/parallel";
 import { renderJson } from "../../format/repository/json";
 import type { Config } from "../../config/types";
-import { type Destination, destinationLine, destinationsJson, listDestinations } from "../../operations/info/destinations";
-import { collectInfo, type InfoReport, InfoStatus, infoJson, listStanzas, progressJson } from "../../operations/info/info";
+import {
+  type Destination,
+  destinationLine,
+  destinationsJson,
+  listDestinations,
+} from "../../operations/info/destinations";
+import {
+  collectInfo,
+  type InfoReport,
+  InfoStatus,
+  infoJson,
+  listStanzas,
+  progressJson,
+} from "../../operations/info/info";
 import { infoText, progressText } from "../../operations/info/infoText";
 import { policyError } from "../../operations/shared/results";
 import type { Command, Invocation, LockAccess, RepositoryAccess, Terminal } from "../host";
@@ -17,22 +29,31 @@ import type { Command, Invocation, LockAccess, RepositoryAccess, Terminal } from
 export const infoCommand: Command = async (host) => {
   const { config } = host;
   if (config.set !== undefined && config.info.detailLevel !== "full") {
-    throw fail("optionInvalid", `option 'set' cannot be used with option 'detail-level' = '${config.info.detailLevel}'`);
+    throw fail(
+      "optionInvalid",
+      `option 'set' cannot be used with option 'detail-level' = '${config.info.detailLevel}'`,
+    );
   }
   const stanzas = config.stanza === undefined ? await listStanzas(host.repositories()) : [config.stanza];
   if (config.info.detailLevel === "destinations") return printDestinations(host, stanzas);
   const reports: InfoReport[] = [];
   for (const stanza of stanzas) reports.push(await reportOf(host, stanza));
   host.print(config.output === "json" ? jsonOf(config.info, reports) : textOf(config.info, reports));
-  const codes = reports.map((report) => policyError("info", troubles(report), config.settings.acknowledge)?.exitCode ?? 0);
+  const codes = reports.map(
+    (report) => policyError("info", troubles(report), config.settings.acknowledge)?.exitCode ?? 0,
+  );
   return codes.find((code) => code !== 0) ?? 0;
 };
 
 /** `check` judges a repository without a full backup. */
-async function printDestinations(host: Invocation & RepositoryAccess & Terminal, stanzas: readonly string[]): Promise<number> {
+async function printDestinations(
+  host: Invocation & RepositoryAccess & Terminal,
+  stanzas: readonly string[],
+): Promise<number> {
   const { config } = host;
   const answers: { readonly stanza: string; readonly results: RepoResult<Destination>[] }[] = [];
-  for (const stanza of stanzas) answers.push({ stanza, results: await listDestinations(host.repositories().map((repo) => ({ ...repo, stanza }))) });
+  for (const stanza of stanzas)
+    answers.push({ stanza, results: await listDestinations(host.repositories().map((repo) => ({ ...repo, stanza }))) });
   const text = answers.map(({ stanza, results }) =>
     [`stanza: ${stanza}`, ...results.map((result) => `    ${destinationLine(result)}`), ""].join("\n"),
   );
@@ -66,8 +87,14 @@ function troubles({ repos, stanza }: InfoReport): RepoResult<null>[] {
   const known = repos.some((repo) => repo.info !== null);
   return repos.map(({ key, error, info, status, droppedCount }): RepoResult<null> => {
     if (error !== null) return { repoIndex: key, ok: false, error };
-    if (droppedCount > 0) return { repoIndex: key, ok: false, error: fail("fileMissing", "WAL was dropped", { repoIndex: key }) };
-    if (info !== null || !known || status.code === InfoStatus.missingBackup.code) return { repoIndex: key, ok: true, value: null };
-    return { repoIndex: key, ok: false, error: fail("fileMissing", `stanza '${stanza}': ${status.message}`, { repoIndex: key }) };
+    if (droppedCount > 0)
+      return { repoIndex: key, ok: false, error: fail("fileMissing", "WAL was dropped", { repoIndex: key }) };
+    if (info !== null || !known || status.code === InfoStatus.missingBackup.code)
+      return { repoIndex: key, ok: true, value: null };
+    return {
+      repoIndex: key,
+      ok: false,
+      error: fail("fileMissing", `stanza '${stanza}': ${status.message}`, { repoIndex: key }),
+    };
   });
 }

@@ -27,31 +27,45 @@ export const notifyCommand: Command = async (host) => {
     host: hostName,
     unit: name,
     // With a unit of its own for this process, only systemd knows the unit that is meant.
-    facts: monitored?.facts ?? (name === "" ? null : await host.machine.showUnit(name)) ?? (event === "failure" ? null : ownUnit(environment)),
-    drill: event === "drill" ? await newestDrill(config, name === "" ? 0 : ctx.clock.nowMs() / 1000 - JUST_ENDED_S) : null,
+    facts:
+      monitored?.facts ??
+      (name === "" ? null : await host.machine.showUnit(name)) ??
+      (event === "failure" ? null : ownUnit(environment)),
+    drill:
+      event === "drill" ? await newestDrill(config, name === "" ? 0 : ctx.clock.nowMs() / 1000 - JUST_ENDED_S) : null,
     atMs: ctx.clock.nowMs(),
   });
   const deliveries = await deliver(targets, notification, { readFile: (path) => host.readFile(path) }, ctx);
-  for (const { error, target } of deliveries) if (error === null) ctx.log.info(`${target}: sent '${notification.title}'`);
-  const failed = deliveries.flatMap(({ error, target }) => (error === null ? [] : [`${target}: [${error.name}] ${error.message}`]));
+  for (const { error, target } of deliveries)
+    if (error === null) ctx.log.info(`${target}: sent '${notification.title}'`);
+  const failed = deliveries.flatMap(({ error, target }) =>
+    error === null ? [] : [`${target}: [${error.name}] ${error.message}`],
+  );
   if (deliveries.length === 0) ctx.log.info(`no target subscribes to '${event}'${name === "" ? "" : ` of ${name}`}`);
   if (failed.length === 0) return 0;
-  throw fail("command", `${failed.length} of ${deliveries.length} notification(s) were not delivered:\n${failed.join("\n")}`, {
-    hint: "Test every target: pgbackstop notify --event=test",
-  });
+  throw fail(
+    "command",
+    `${failed.length} of ${deliveries.length} notification(s) were not delivered:\n${failed.join("\n")}`,
+    {
+      hint: "Test every target: pgbackstop notify --event=test",
+    },
+  );
 };
 
 /** @throws fileMissing (55), config (27), optionRequired (37) without a location to look at */
 async function loadTargets(host: Invocation & MachineAccess): Promise<readonly NotifyTarget[]> {
   const credentialsDirectory = host.machine.environment["CREDENTIALS_DIRECTORY"];
-  const path = host.config.monitoring.notifyFile ?? (credentialsDirectory === undefined ? undefined : `${credentialsDirectory}/notify.json`);
+  const path =
+    host.config.monitoring.notifyFile ??
+    (credentialsDirectory === undefined ? undefined : `${credentialsDirectory}/notify.json`);
   if (path === undefined) {
     throw fail("optionRequired", "notify command requires option: notify-file", {
       hint: "A unit with LoadCredential=notify.json does not need it.",
     });
   }
   const bytes = await host.readFile(path);
-  if (bytes === null) throw fail("fileMissing", `missing notify file '${path}'`, { path, hint: "docs/monitoring.md has an example." });
+  if (bytes === null)
+    throw fail("fileMissing", `missing notify file '${path}'`, { path, hint: "docs/monitoring.md has an example." });
   return parseTargets(Buffer.from(bytes).toString("utf8"), path);
 }
 

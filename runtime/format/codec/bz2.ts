@@ -79,7 +79,11 @@ export class Bz2Decompressor {
 
   /** True when this many bytes can be read, or fewer at the end of the input. */
   #gather(sizeBytes: number, isLast: boolean): boolean {
-    if (this.#bits.leftBytes < sizeBytes && this.#waitingBytes > 0 && (isLast || this.#bits.leftBytes + this.#waitingBytes >= sizeBytes)) {
+    if (
+      this.#bits.leftBytes < sizeBytes &&
+      this.#waitingBytes > 0 &&
+      (isLast || this.#bits.leftBytes + this.#waitingBytes >= sizeBytes)
+    ) {
       this.#bits = this.#bits.with(this.#waiting);
       this.#waiting = [];
       this.#waitingBytes = 0;
@@ -112,8 +116,8 @@ function readLevel(bits: BitReader): number {
 }
 
 /**
- * Reads bits from the most significant one of each byte. After the end of the last chunk it returns zeros, which
- * {@link requireReal} detects.
+ * Reads bits from the most significant one of each byte. After the end of the last chunk it returns zeros, which {@link
+ * requireReal} detects.
  */
 class BitReader {
   readonly #bytes: Uint8Array;
@@ -132,7 +136,9 @@ class BitReader {
 
   /** The unread bits, followed by `more`. */
   with(more: readonly Uint8Array[]): BitReader {
-    const next = new BitReader(concatBytes([this.#bytes.subarray(Math.min(this.#position, this.#bytes.length)), ...more]));
+    const next = new BitReader(
+      concatBytes([this.#bytes.subarray(Math.min(this.#position, this.#bytes.length)), ...more]),
+    );
     next.#held = this.#held;
     next.#heldBits = this.#heldBits;
     return next;
@@ -226,7 +232,13 @@ class BlockDecoder {
   }
 
   /** Undoes Huffman codes, run lengths and move-to-front; returns the number of bytes. */
-  #readSymbols(bits: BitReader, values: Uint8Array, tables: readonly CodeTable[], selectorCount: number, counts: Uint32Array): number {
+  #readSymbols(
+    bits: BitReader,
+    values: Uint8Array,
+    tables: readonly CodeTable[],
+    selectorCount: number,
+    counts: Uint32Array,
+  ): number {
     const links = this.#links;
     const order = Uint8Array.from(values);
     const endSymbol = values.length + 1;
@@ -277,8 +289,8 @@ class BlockDecoder {
 }
 
 /**
- * Follows the links and expands the outer runs: four equal bytes, then a repeat count. @throws format when the checksum
- * differs
+ * Follows the links and expands the outer runs: four equal bytes, then a repeat count.
+ * @throws format when the checksum differs
  */
 function* unfold(links: Uint32Array, origin: number, sizeBytes: number, expectedCrc: number): Iterable<Uint8Array> {
   let crc = 0xffffffff;

@@ -139,7 +139,10 @@ function deriveKey(pass: string, salt: Uint8Array): { key: Uint8Array; iv: Uint8
     digests.push(previous);
   }
   const material = concatBytes(digests);
-  return { key: material.subarray(0, KEY_SIZE_BYTES), iv: material.subarray(KEY_SIZE_BYTES, KEY_SIZE_BYTES + IV_SIZE_BYTES) };
+  return {
+    key: material.subarray(0, KEY_SIZE_BYTES),
+    iv: material.subarray(KEY_SIZE_BYTES, KEY_SIZE_BYTES + IV_SIZE_BYTES),
+  };
 }
 
 function headSizeBytes(raw: boolean): number {
@@ -168,7 +171,9 @@ function headMissing(head: Uint8Array): BackupError {
 /** In pieces of at most one chunk, so that a large input makes no large output. */
 function* transformed(cipher: Cipheriv | Decipheriv, chunk: Uint8Array): Iterable<Uint8Array> {
   for (let begin = 0; begin < chunk.length; begin += LIMITS.chunkSizeBytes) {
-    const piece = cipher.update(chunk.length <= LIMITS.chunkSizeBytes ? chunk : chunk.subarray(begin, begin + LIMITS.chunkSizeBytes));
+    const piece = cipher.update(
+      chunk.length <= LIMITS.chunkSizeBytes ? chunk : chunk.subarray(begin, begin + LIMITS.chunkSizeBytes),
+    );
     if (piece.length > 0) yield piece;
   }
 }
@@ -183,5 +188,8 @@ function finish(decipher: Decipheriv): Uint8Array {
 
 /** The error of a wrong passphrase: invalid padding, or once in 256 times valid padding after noise. */
 export function wrongPassphrase(cause?: unknown): BackupError {
-  return fail("crypto", "unable to flush: wrong passphrase, or the content is damaged or cut short", { cause, hint: PASS_HINT });
+  return fail("crypto", "unable to flush: wrong passphrase, or the content is damaged or cut short", {
+    cause,
+    hint: PASS_HINT,
+  });
 }

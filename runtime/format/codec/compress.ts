@@ -73,7 +73,8 @@ export function compress(source: ByteStream, spec: CompressSpec, raw = false): B
 
 /**
  * The original content. gz works in Node's thread pool, zst in the calling thread: Node's stream may mistake the end of
- * any frame for the end of the content (see zstFrameEnds). @throws format when the content is damaged or ends early.
+ * any frame for the end of the content (see zstFrameEnds).
+ * @throws format when the content is damaged or ends early.
  */
 export function decompress(source: ByteStream, type: CompressType, raw = false): ByteStream {
   if (type === "none") return source;
@@ -107,7 +108,9 @@ export function createDecompressor(type: CompressType, raw = false): Codec {
     case "gz":
     case "zst":
       if (handlesWork()) return new KeptDecompressor(type, raw);
-      return type === "gz" ? zlibCodec(decompressorOptions(type, raw)) : new ZstFramewiseCodec(decompressorOptions(type, raw));
+      return type === "gz"
+        ? zlibCodec(decompressorOptions(type, raw))
+        : new ZstFramewiseCodec(decompressorOptions(type, raw));
     case "lz4":
       return new Lz4Decompressor();
     case "bz2":
@@ -173,7 +176,9 @@ export function compressBytes(bytes: Uint8Array, spec: CompressSpec, raw = false
       return raw ? deflateSync(bytes, options) : gzipSync(bytes, options);
     }
     case "zst":
-      return level <= FRAMED_LEVEL_MAX ? zstFrames(bytes, level) : zstdCompressSync(bytes, { params: zstParams(level) });
+      return level <= FRAMED_LEVEL_MAX
+        ? zstFrames(bytes, level)
+        : zstdCompressSync(bytes, { params: zstParams(level) });
     case "lz4":
       return compressLz4Bytes(bytes, level, !raw);
     case "bz2":
@@ -211,9 +216,11 @@ const keptDecompressors = new Map<string, WholeDecompressor>();
  */
 export function decompressInto(bytes: Uint8Array, type: CompressType, target: Uint8Array, raw = false): Uint8Array {
   // A reused decompressor accepts empty input, which is not valid content.
-  if ((type !== "gz" && type !== "zst") || bytes.length === 0 || !handlesWork()) return decompressBytes(bytes, type, target.length - 1, raw);
+  if ((type !== "gz" && type !== "zst") || bytes.length === 0 || !handlesWork())
+    return decompressBytes(bytes, type, target.length - 1, raw);
   const key = `${type} ${raw}`;
-  const decompressor = keptDecompressors.get(key) ?? new WholeDecompressor(decompressorOptions(type, raw), type === "zst");
+  const decompressor =
+    keptDecompressors.get(key) ?? new WholeDecompressor(decompressorOptions(type, raw), type === "zst");
   // Removed while it works, so that a failed one is not reused.
   keptDecompressors.delete(key);
   let sizeBytes: number | null = null;
@@ -222,7 +229,8 @@ export function decompressInto(bytes: Uint8Array, type: CompressType, target: Ui
   } finally {
     if (sizeBytes === null) decompressor.close();
   }
-  if (sizeBytes === null) throw fail("format", `${type} content is damaged or cut short: it is longer than ${target.length - 1} bytes`);
+  if (sizeBytes === null)
+    throw fail("format", `${type} content is damaged or cut short: it is longer than ${target.length - 1} bytes`);
   keptDecompressors.set(key, decompressor);
   return target.subarray(0, sizeBytes);
 }
@@ -260,7 +268,8 @@ export function levelRange(type: CompressType): { readonly min: number; readonly
 function compressorOptions(type: "gz" | "zst", level: number, raw: boolean, chunkSize?: number): ZlibCodecOptions {
   const mapError = codecError(type);
   const size = chunkSize === undefined ? {} : { chunkSize };
-  if (type === "zst") return { create: () => createZstdCompress({ ...size, params: zstParams(level) }), ...ZST_FLAGS, mapError };
+  if (type === "zst")
+    return { create: () => createZstdCompress({ ...size, params: zstParams(level) }), ...ZST_FLAGS, mapError };
   const options = { ...size, level, memLevel: GZ_MEM_LEVEL };
   return { create: () => (raw ? createDeflate(options) : createGzip(options)), ...GZ_FLAGS, mapError };
 }
@@ -279,8 +288,14 @@ function zstParams(level: number): Record<number, number> {
 function codecError(type: CompressType): (error: unknown) => unknown {
   return (error) => {
     const code = error instanceof Error && "code" in error ? String(error.code) : "";
-    const ours = code.startsWith("Z_") || code.startsWith("ZSTD_") || code.startsWith("ERR_ZSTD") || code === "ERR_BUFFER_TOO_LARGE";
-    return ours ? fail("format", `${type} content is damaged or cut short: ${(error as Error).message}`, { cause: error }) : error;
+    const ours =
+      code.startsWith("Z_") ||
+      code.startsWith("ZSTD_") ||
+      code.startsWith("ERR_ZSTD") ||
+      code === "ERR_BUFFER_TOO_LARGE";
+    return ours
+      ? fail("format", `${type} content is damaged or cut short: ${(error as Error).message}`, { cause: error })
+      : error;
   };
 }
 

@@ -20,7 +20,16 @@ function makeTables(): readonly Int32Array[] {
   return tables;
 }
 
-const [T0, T1, T2, T3, T4, T5, T6, T7] = TABLES as [Int32Array, Int32Array, Int32Array, Int32Array, Int32Array, Int32Array, Int32Array, Int32Array];
+const [T0, T1, T2, T3, T4, T5, T6, T7] = TABLES as [
+  Int32Array,
+  Int32Array,
+  Int32Array,
+  Int32Array,
+  Int32Array,
+  Int32Array,
+  Int32Array,
+  Int32Array,
+];
 
 /** Checksum of the concatenated parts. Unsigned. */
 export function crc32c(...parts: readonly Uint8Array[]): number {
@@ -31,7 +40,12 @@ function add(before: number, bytes: Uint8Array): number {
   let crc = before;
   let at = 0;
   for (const end = bytes.length - 7; at < end; at += 8) {
-    const low = crc ^ byteAt(bytes, at) ^ (byteAt(bytes, at + 1) << 8) ^ (byteAt(bytes, at + 2) << 16) ^ (byteAt(bytes, at + 3) << 24);
+    const low =
+      crc ^
+      byteAt(bytes, at) ^
+      (byteAt(bytes, at + 1) << 8) ^
+      (byteAt(bytes, at + 2) << 16) ^
+      (byteAt(bytes, at + 3) << 24);
     crc =
       (T7[low & 0xff] as number) ^
       (T6[(low >>> 8) & 0xff] as number) ^

@@ -189,7 +189,8 @@ class FrameWriter {
   /** Call it when the source was moved by `distance` towards its start. */
   slide(distance: number): void {
     const table = this.#table;
-    for (let index = 0; index < table.length; index++) table[index] = Math.max((table[index] as number) - distance, NO_POSITION);
+    for (let index = 0; index < table.length; index++)
+      table[index] = Math.max((table[index] as number) - distance, NO_POSITION);
   }
 
   /** Writes one block at `target[used]` and returns where it ends. */
@@ -221,12 +222,14 @@ class FrameWriter {
       }
       let length = MATCH_MIN;
       const lengthMax = matchEnd - position;
-      while (length + 4 <= lengthMax && view.getInt32(position + length, true) === view.getInt32(match + length, true)) length += 4;
+      while (length + 4 <= lengthMax && view.getInt32(position + length, true) === view.getInt32(match + length, true))
+        length += 4;
       while (length < lengthMax && source[position + length] === source[match + length]) length++;
       output = writeSequence(source, anchor, position, position - match, length - MATCH_MIN, target, output);
       position += length;
       anchor = position;
-      if (position <= findEnd) table[Math.imul(view.getInt32(position - 2, true), -1640531535) >>> hashShift] = position - 2;
+      if (position <= findEnd)
+        table[Math.imul(view.getInt32(position - 2, true), -1640531535) >>> hashShift] = position - 2;
     }
     return writeSequence(source, anchor, end, 0, 0, target, output);
   }
@@ -326,7 +329,8 @@ class FrameReader {
     const size = readUInt32(input, position);
     if (size === 0) return this.#head.content === null ? 4 : 8;
     const dataSize = (size & ~STORED_BIT) >>> 0;
-    if (dataSize > this.#head.blockSizeMax) throw damaged(`block of ${dataSize} bytes is larger than ${this.#head.blockSizeMax}`);
+    if (dataSize > this.#head.blockSizeMax)
+      throw damaged(`block of ${dataSize} bytes is larger than ${this.#head.blockSizeMax}`);
     return 4 + dataSize + (this.#head.blockChecksum ? 4 : 0);
   }
 
@@ -375,7 +379,12 @@ function parseHead(head: Uint8Array): FrameHead {
   if (readUInt32(head, 0) !== MAGIC) throw damaged("no LZ4 frame");
   const flags = head[4] as number;
   const sizeCode = ((head[5] as number) >>> 4) & 0x7;
-  if ((flags & 0xc0) !== FLAG_VERSION || (flags & FLAG_RESERVED) !== 0 || ((head[5] as number) & 0x8f) !== 0 || sizeCode < 4) {
+  if (
+    (flags & 0xc0) !== FLAG_VERSION ||
+    (flags & FLAG_RESERVED) !== 0 ||
+    ((head[5] as number) & 0x8f) !== 0 ||
+    sizeCode < 4
+  ) {
     throw damaged(`unknown frame flags ${flags.toString(16)} ${(head[5] as number).toString(16)}`);
   }
   if ((flags & FLAG_DICTIONARY) !== 0) throw damaged("frames with a dictionary are not supported");
@@ -394,7 +403,14 @@ function parseHead(head: Uint8Array): FrameHead {
  * Decodes `source[begin, end)` to `target[used]`, with matches back to the target's start; returns the end of the
  * content.
  */
-function decodeBlock(source: Uint8Array, begin: number, end: number, target: Uint8Array, used: number, limit: number): number {
+function decodeBlock(
+  source: Uint8Array,
+  begin: number,
+  end: number,
+  target: Uint8Array,
+  used: number,
+  limit: number,
+): number {
   let input = begin;
   let output = used;
   while (input < end) {
@@ -442,12 +458,14 @@ function decodeBlock(source: Uint8Array, begin: number, end: number, target: Uin
 
 function readUInt32(bytes: Uint8Array, position: number): number {
   assert(position + 4 <= bytes.length, "read beyond the end of a buffer");
-  const low = (bytes[position] as number) | ((bytes[position + 1] as number) << 8) | ((bytes[position + 2] as number) << 16);
+  const low =
+    (bytes[position] as number) | ((bytes[position + 1] as number) << 8) | ((bytes[position + 2] as number) << 16);
   return (low | ((bytes[position + 3] as number) << 24)) >>> 0;
 }
 
 function checkSum(what: string, actual: number, expected: number): void {
-  if (actual !== expected) throw damaged(`${what} checksum is ${actual.toString(16)} instead of ${expected.toString(16)}`);
+  if (actual !== expected)
+    throw damaged(`${what} checksum is ${actual.toString(16)} instead of ${expected.toString(16)}`);
 }
 
 function damaged(text: string): BackupError {

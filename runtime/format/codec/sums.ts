@@ -10,7 +10,14 @@ import { SUMS_WASM } from "./sumsWasm";
 
 interface SumsExports {
   readonly memory: WasmMemory;
-  findBadPage(pages: number, pageSizeBytes: number, index: number, count: number, headerCheck: boolean, blockNo: number): number;
+  findBadPage(
+    pages: number,
+    pageSizeBytes: number,
+    index: number,
+    count: number,
+    headerCheck: boolean,
+    blockNo: number,
+  ): number;
   pageChecksum(page: number, pageSizeBytes: number, blockNo: number): number;
   hashBlocks(bytes: number, sizeBytes: number, blockSizeBytes: number, digests: number): void;
 }
@@ -65,7 +72,8 @@ export function badPagesOf(pages: Uint8Array, { pageSizeBytes, headerCheck, bloc
     const begin = first * pageSizeBytes;
     const { wasm, at } = locate(pages.subarray(begin, begin + COPY_SIZE_BYTES));
     const count = Math.min(pagesAtOnce, (pages.length - begin) / pageSizeBytes);
-    const nextBad = (index: number): number => wasm.findBadPage(at, pageSizeBytes, index, count, headerCheck, blockNo + first);
+    const nextBad = (index: number): number =>
+      wasm.findBadPage(at, pageSizeBytes, index, count, headerCheck, blockNo + first);
     for (let index = nextBad(0); index < count; index = nextBad(index + 1)) bad.push(first + index);
   }
   return bad;
@@ -86,7 +94,11 @@ export function blockDigests(bytes: Uint8Array, blockSizeBytes: number, digestSi
     const some = bytes.subarray(first * blockSizeBytes, (first + blocksAtOnce) * blockSizeBytes);
     const { wasm, at } = locate(some);
     wasm.hashBlocks(at, some.length, blockSizeBytes, DIGESTS_AT);
-    const made = new Uint8Array(wasm.memory.buffer, DIGESTS_AT, Math.min(blocksAtOnce, count - first) * DIGEST_SIZE_BYTES);
+    const made = new Uint8Array(
+      wasm.memory.buffer,
+      DIGESTS_AT,
+      Math.min(blocksAtOnce, count - first) * DIGEST_SIZE_BYTES,
+    );
     for (let index = 0, from = 0; from < made.length; index++, from += DIGEST_SIZE_BYTES) {
       const to = (first + index) * digestSizeBytes;
       for (let byte = 0; byte < digestSizeBytes; byte++) digests[to + byte] = made[from + byte] as number;

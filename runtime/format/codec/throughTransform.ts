@@ -8,7 +8,11 @@ import type { Transform } from "node:stream";
 import type { ByteStream } from "../../base/bytes";
 
 /** `mapError` converts the transform's own errors; those of the source pass unchanged. */
-export async function* throughTransform(source: ByteStream, create: () => Transform, mapError: (error: unknown) => unknown): ByteStream {
+export async function* throughTransform(
+  source: ByteStream,
+  create: () => Transform,
+  mapError: (error: unknown) => unknown,
+): ByteStream {
   const transform = create();
   const pump = feed(source, transform);
   try {

@@ -43,7 +43,8 @@ export class XxHash32 {
   /** Unsigned, of all bytes so far. */
   digest(): number {
     const [accumulator1 = 0, accumulator2 = 0, accumulator3 = 0, accumulator4 = 0] = this.#accumulators;
-    const mixed = rotate(accumulator1, 1) + rotate(accumulator2, 7) + rotate(accumulator3, 12) + rotate(accumulator4, 18);
+    const mixed =
+      rotate(accumulator1, 1) + rotate(accumulator2, 7) + rotate(accumulator3, 12) + rotate(accumulator4, 18);
     let hash = ((this.#sizeBytes >= STRIPE_SIZE_BYTES ? mixed : PRIME_5) + (this.#sizeBytes % 0x1_0000_0000)) | 0;
     const view = new DataView(this.#rest.buffer);
     let position = 0;

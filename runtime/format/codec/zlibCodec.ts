@@ -86,7 +86,8 @@ class OpenHandle {
     this.#stream = create();
     const handle: unknown = Reflect.get(this.#stream, "_handle");
     const state: unknown = Reflect.get(this.#stream, "_writeState");
-    if (!isHandle(handle) || !(state instanceof Uint32Array) || state.length < 2) throw new Error("this version of Node.js has no codec handle");
+    if (!isHandle(handle) || !(state instanceof Uint32Array) || state.length < 2)
+      throw new Error("this version of Node.js has no codec handle");
     const onError = (message: string, errno: number, code: string): void => {
       this.#error = Object.assign(new Error(message), { errno, code });
     };
@@ -103,7 +104,15 @@ class OpenHandle {
     output: Uint8Array,
     outputOffset: number,
   ): { readonly freeBytes: number; readonly left: number } {
-    this.#handle.writeSync(flag, input, input.length - inputLeft, inputLeft, output, outputOffset, output.length - outputOffset);
+    this.#handle.writeSync(
+      flag,
+      input,
+      input.length - inputLeft,
+      inputLeft,
+      output,
+      outputOffset,
+      output.length - outputOffset,
+    );
     if (this.#error !== undefined) throw this.#mapError(this.#error);
     return { freeBytes: this.#state[0] as number, left: this.#state[1] as number };
   }

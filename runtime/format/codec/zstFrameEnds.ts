@@ -76,7 +76,10 @@ export class ZstFrameEnds {
     const contentSizeBytes = sizeFlag === 0 && isSingleSegment ? 1 : (CONTENT_SIZE_SIZES_BYTES[sizeFlag] ?? 0);
     this.#hasChecksum = (descriptor & 0x04) !== 0;
     this.#state = "block";
-    this.#skip((isSingleSegment ? 0 : 1) + (DICTIONARY_ID_SIZES_BYTES[descriptor & 0x03] ?? 0) + contentSizeBytes, false);
+    this.#skip(
+      (isSingleSegment ? 0 : 1) + (DICTIONARY_ID_SIZES_BYTES[descriptor & 0x03] ?? 0) + contentSizeBytes,
+      false,
+    );
   }
 
   #readBlockHead(): void {
@@ -147,7 +150,8 @@ export class ZstFramewiseCodec implements Codec {
 }
 
 /**
- * The content of all frames in `bytes`. @throws Node's error when they are damaged or unpack to more than `limitBytes`
+ * The content of all frames in `bytes`.
+ * @throws Node's error when they are damaged or unpack to more than `limitBytes`
  */
 export function unpackZstFrames(bytes: Uint8Array, limitBytes: number): Uint8Array {
   const ends = new ZstFrameEnds();
@@ -158,7 +162,8 @@ export function unpackZstFrames(bytes: Uint8Array, limitBytes: number): Uint8Arr
     const content = zstdDecompressSync(bytes.subarray(begin, end), { maxOutputLength: Math.max(leftBytes, 1) });
     contents.push(content);
     leftBytes -= content.length;
-    if (leftBytes < 0) throw Object.assign(new RangeError(`content of more than ${limitBytes} bytes`), { code: "ERR_BUFFER_TOO_LARGE" });
+    if (leftBytes < 0)
+      throw Object.assign(new RangeError(`content of more than ${limitBytes} bytes`), { code: "ERR_BUFFER_TOO_LARGE" });
     if (end === 0) break;
     begin = end;
   }

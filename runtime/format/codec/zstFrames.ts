@@ -4,8 +4,8 @@
  * In a single frame of a large file the library matches against a window that wraps around in a buffer, its slow path.
  * A frame whose content is given at once takes the fast path, without a copy. RFC 8878 allows consecutive frames, and
  * stock reads them as one file (shown by the interop tests with 2.45, 2.55 and 2.60). Repetitions more than 1 MiB apart
- * are not found: on mixed data no size was lost at level 3, whose window is 2 MiB. Levels above
- * {@link FRAMED_LEVEL_MAX} are for users who want a large window, and stay one frame.
+ * are not found: on mixed data no size was lost at level 3, whose window is 2 MiB. Levels above {@link
+ * FRAMED_LEVEL_MAX} are for users who want a large window, and stay one frame.
  */
 import { promisify } from "node:util";
 import { constants, createZstdCompress, zstdCompress, zstdCompressSync, type ZstdOptions } from "node:zlib";
@@ -38,7 +38,8 @@ export function zstFrames(bytes: Uint8Array, level: number): Uint8Array {
 const keptHandles = new Map<number, HandleCodec>();
 
 function zstFrame(content: Uint8Array, level: number): Uint8Array {
-  if (!handlesWork()) return zstdCompressSync(content, { chunkSize: outputSizeBytes(content.length), params: paramsOf(level) });
+  if (!handlesWork())
+    return zstdCompressSync(content, { chunkSize: outputSizeBytes(content.length), params: paramsOf(level) });
   const kept = keptHandles.get(level);
   // Removed while it works, so that a failed one is not reused.
   keptHandles.delete(level);

@@ -34,7 +34,8 @@ export function rowsOf(page: Uint8Array): PageRow[] {
     const item = view.getUint32(at, true);
     const begin = item & 0x7fff;
     const sizeBytes = item >>> 17;
-    if (((item >>> 15) & 3) !== ITEM_NORMAL || sizeBytes < TUPLE_HEADER_SIZE_BYTES || begin + sizeBytes > page.length) continue;
+    if (((item >>> 15) & 3) !== ITEM_NORMAL || sizeBytes < TUPLE_HEADER_SIZE_BYTES || begin + sizeBytes > page.length)
+      continue;
     const columnsAt = view.getUint8(begin + COLUMNS_OFFSET);
     if (columnsAt < TUPLE_HEADER_SIZE_BYTES || columnsAt > sizeBytes) continue;
     const mask = view.getUint16(begin + INFOMASK_OFFSET, true);
@@ -85,7 +86,10 @@ export function parseClassRow(columns: Uint8Array, major: number): ClassRow | nu
 /** A row of pg_namespace or pg_database, both of which begin with oid and name; null when it is too short. */
 export function parseNamedRow(columns: Uint8Array): NamedRow | null {
   if (columns.length < 4 + NAME_SIZE_BYTES) return null;
-  return { oid: new DataView(columns.buffer, columns.byteOffset, columns.byteLength).getUint32(0, true), name: nameAt(columns, 4) };
+  return {
+    oid: new DataView(columns.buffer, columns.byteOffset, columns.byteLength).getUint32(0, true),
+    name: nameAt(columns, 4),
+  };
 }
 
 /** DROP DATABASE first sets the connection limit to -2 (PostgreSQL "catalog/pg_database.h"). */
@@ -113,6 +117,7 @@ export function parseFileMap(bytes: Uint8Array): ReadonlyMap<number, number> {
   const files = new Map<number, number>();
   if (bytes.length < 8 || view.getUint32(0, true) !== MAP_MAGIC) return files;
   const count = Math.min(view.getInt32(4, true), MAP_ENTRIES_MAX, Math.floor((bytes.length - 8) / 8));
-  for (let index = 0; index < count; index++) files.set(view.getUint32(8 + index * 8, true), view.getUint32(12 + index * 8, true));
+  for (let index = 0; index < count; index++)
+    files.set(view.getUint32(8 + index * 8, true), view.getUint32(12 + index * 8, true));
   return files;
 }

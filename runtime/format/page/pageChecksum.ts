@@ -67,7 +67,10 @@ export class PageChecker {
 
   constructor(options: PageCheckerOptions) {
     const { pageSizeBytes, segmentNo } = options;
-    assert(pageSizeBytes >= 1024 && pageSizeBytes <= 32_768 && (pageSizeBytes & (pageSizeBytes - 1)) === 0, `page size ${pageSizeBytes}`);
+    assert(
+      pageSizeBytes >= 1024 && pageSizeBytes <= 32_768 && (pageSizeBytes & (pageSizeBytes - 1)) === 0,
+      `page size ${pageSizeBytes}`,
+    );
     this.#pageSize = pageSizeBytes;
     this.#headerCheck = options.headerCheck;
     this.#firstBlockNo = segmentNo * (RELATION_SEGMENT_BYTES / pageSizeBytes);
@@ -142,7 +145,10 @@ export function pageSegmentOf(name: string): { readonly segmentNo: number } | nu
   const slash = name.lastIndexOf("/");
   const directory = name.slice(0, slash);
   const base = name.slice(slash + 1);
-  const checked = /^pg_data\/base\/\d+$/.test(directory) || directory === "pg_data/global" || /^pg_tblspc\/\d+\/PG_[^/]+\/\d+$/.test(directory);
+  const checked =
+    /^pg_data\/base\/\d+$/.test(directory) ||
+    directory === "pg_data/global" ||
+    /^pg_tblspc\/\d+\/PG_[^/]+\/\d+$/.test(directory);
   if (!checked || base === "pg_filenode.map" || base === "PG_VERSION" || base === "pg_control") return null;
   const segment = /^\d+(?:_[a-z]+)?\.(\d+)$/.exec(base);
   return { segmentNo: segment === null ? 0 : Number(segment[1]) };

@@ -61,17 +61,29 @@ const LAYOUTS: readonly Layout[] = (
     ["17", 1700, 202406281, 40, 48, 216, 228, 252, 288],
     ["18", 1800, 202506291, 40, 48, 216, 228, 252, 292],
   ] as const
-).map(([pgVersion, controlVersion, catalogVersion, redoOffset, timelineOffset, pageSizeOffset, segmentSizeOffset, checksumsOffset, crcOffset]) => ({
-  pgVersion,
-  controlVersion,
-  catalogVersion,
-  redoOffset,
-  timelineOffset,
-  pageSizeOffset,
-  segmentSizeOffset,
-  checksumsOffset,
-  crcOffset,
-}));
+).map(
+  ([
+    pgVersion,
+    controlVersion,
+    catalogVersion,
+    redoOffset,
+    timelineOffset,
+    pageSizeOffset,
+    segmentSizeOffset,
+    checksumsOffset,
+    crcOffset,
+  ]) => ({
+    pgVersion,
+    controlVersion,
+    catalogVersion,
+    redoOffset,
+    timelineOffset,
+    pageSizeOffset,
+    segmentSizeOffset,
+    checksumsOffset,
+    crcOffset,
+  }),
+);
 
 /** @throws fileInvalid, versionNotSupported, checksum, format (sizes out of range) */
 export function parsePgControl(first512: Uint8Array): PgControl {
@@ -123,11 +135,17 @@ export function imageOf(first512: Uint8Array): Uint8Array {
 function layoutOf(view: DataView): Layout {
   const controlVersion = view.getUint32(8, true);
   const catalogVersion = view.getUint32(12, true);
-  const layout = LAYOUTS.find((candidate) => candidate.controlVersion === controlVersion && candidate.catalogVersion === catalogVersion);
+  const layout = LAYOUTS.find(
+    (candidate) => candidate.controlVersion === controlVersion && candidate.catalogVersion === catalogVersion,
+  );
   if (layout === undefined) {
-    throw fail("versionNotSupported", `unexpected control version = ${controlVersion} and catalog version = ${catalogVersion}`, {
-      hint: `Is this version of PostgreSQL supported? Known are ${LAYOUTS[0]?.pgVersion} to ${LAYOUTS.at(-1)?.pgVersion}.`,
-    });
+    throw fail(
+      "versionNotSupported",
+      `unexpected control version = ${controlVersion} and catalog version = ${catalogVersion}`,
+      {
+        hint: `Is this version of PostgreSQL supported? Known are ${LAYOUTS[0]?.pgVersion} to ${LAYOUTS.at(-1)?.pgVersion}.`,
+      },
+    );
   }
   return layout;
 }

@@ -23,12 +23,15 @@ export function decompressPglz(bytes: Uint8Array, sizeBytes: number): Uint8Array
       const distance = ((first & 0xf0) << 4) | (bytes[at++] ?? 0);
       let length = (first & 0x0f) + 3;
       if (length === 18) length += bytes[at++] ?? 0;
-      if (distance === 0 || distance > filled) throw fail("format", "pglz content is damaged: a reference points before its beginning");
-      if (length > sizeBytes - filled) throw fail("format", `pglz content is damaged: it has more than ${sizeBytes} bytes`);
+      if (distance === 0 || distance > filled)
+        throw fail("format", "pglz content is damaged: a reference points before its beginning");
+      if (length > sizeBytes - filled)
+        throw fail("format", `pglz content is damaged: it has more than ${sizeBytes} bytes`);
       // Byte by byte: a reference may overlap its own output.
       for (const end = filled + length; filled < end; filled++) target[filled] = target[filled - distance] as number;
     }
   }
-  if (filled !== sizeBytes || at !== bytes.length) throw fail("format", `pglz content is damaged: it has ${filled} bytes instead of ${sizeBytes}`);
+  if (filled !== sizeBytes || at !== bytes.length)
+    throw fail("format", `pglz content is damaged: it has ${filled} bytes instead of ${sizeBytes}`);
   return target;
 }

@@ -42,19 +42,31 @@ export function parseArchiveInfo(text: string, name: string): ArchiveInfo {
   const currentId = sections.fields("db", DB_KEYS).integer("db-id");
   const history = sections.rows("db:history").map((entry): ArchiveHistoryEntry => {
     const fields = Fields.ofRow(entry, name);
-    return { id: parseHistoryId(entry.key, name), systemId: fields.bigint("db-id"), pgVersion: fields.text("db-version") };
+    return {
+      id: parseHistoryId(entry.key, name),
+      systemId: fields.bigint("db-id"),
+      pgVersion: fields.text("db-version"),
+    };
   });
   history.sort((a, b) => a.id - b.id);
   for (const entry of history) checkPgVersion(entry.pgVersion, name);
   checkHistory(history, currentId, name);
-  return { backrestVersion, ...(cipherPass === undefined ? {} : { cipherPass }), currentId, history, other: sections.other() };
+  return {
+    backrestVersion,
+    ...(cipherPass === undefined ? {} : { cipherPass }),
+    currentId,
+    history,
+    other: sections.other(),
+  };
 }
 
 export function renderArchiveInfo(info: ArchiveInfo): string {
   const current = currentHistory(info);
   const entries: InfoEntry[] = [
     ...headEntries(info.backrestVersion),
-    ...sectionEntries("cipher", [["cipher-pass", info.cipherPass === undefined ? undefined : renderString(info.cipherPass)]]),
+    ...sectionEntries("cipher", [
+      ["cipher-pass", info.cipherPass === undefined ? undefined : renderString(info.cipherPass)],
+    ]),
     ...sectionEntries("db", [
       ["db-id", String(current.id)],
       ["db-system-id", String(current.systemId)],
@@ -78,7 +90,10 @@ export function archiveIdOf(entry: { readonly id: number; readonly pgVersion: st
 }
 
 /** The current history entry of archive.info or backup.info. */
-export function currentHistory<T extends { readonly id: number }>(info: { readonly currentId: number; readonly history: readonly T[] }): T {
+export function currentHistory<T extends { readonly id: number }>(info: {
+  readonly currentId: number;
+  readonly history: readonly T[];
+}): T {
   const entry = info.history.find((candidate) => candidate.id === info.currentId);
   assert(entry !== undefined, `history id ${info.currentId} is not in the history`);
   return entry;
@@ -86,7 +101,8 @@ export function currentHistory<T extends { readonly id: number }>(info: { readon
 
 /** The key of a `[db:history]` row. @throws format */
 export function parseHistoryId(key: string, name: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(key)) throw fail("format", `'${name}' section 'db:history': expected a number above 0 but found key '${key}'`);
+  if (!/^[1-9]\d{0,8}$/.test(key))
+    throw fail("format", `'${name}' section 'db:history': expected a number above 0 but found key '${key}'`);
   return Number(key);
 }
 
@@ -94,5 +110,8 @@ export function parseHistoryId(key: string, name: string): number {
 export function checkHistory(history: readonly { readonly id: number }[], currentId: number, name: string): void {
   if (history.some((entry) => entry.id === currentId)) return;
   const ids = history.map((entry) => entry.id).join(", ");
-  throw fail("format", `'${name}': current history id is ${currentId} but the history holds ${ids === "" ? "nothing" : ids}`);
+  throw fail(
+    "format",
+    `'${name}': current history id is ${currentId} but the history holds ${ids === "" ? "nothing" : ids}`,
+  );
 }

@@ -42,9 +42,11 @@ export function renderAttempt({ token, term, domain, source }: Attempt): string 
 /** @throws format (29), jsonFormat (99) */
 export function parseAttempt(text: string, name: string): Attempt {
   const value = parseJson(text);
-  if (!isObject(value) || value["version"] !== VERSION) throw fail("format", `'${name}' is not an attempt file of version ${VERSION}`);
+  if (!isObject(value) || value["version"] !== VERSION)
+    throw fail("format", `'${name}' is not an attempt file of version ${VERSION}`);
   const { token, term, domain, source } = value;
-  if (typeof token !== "string" || !isInteger(term) || typeof domain !== "string") throw fail("format", `'${name}' lacks token, term or domain`);
+  if (typeof token !== "string" || !isInteger(term) || typeof domain !== "string")
+    throw fail("format", `'${name}' lacks token, term or domain`);
   return { token, term, domain, source: isObject(source) ? parseSource(source, name) : null };
 }
 
@@ -74,7 +76,10 @@ function parseSource(value: JsonObject, name: string): SourceIdentity {
   };
 }
 
-function parseDirectory({ dataDirectory, controlFile }: { readonly [key: string]: JsonValue }, name: string): SourceDirectory {
+function parseDirectory(
+  { dataDirectory, controlFile }: { readonly [key: string]: JsonValue },
+  name: string,
+): SourceDirectory {
   if (typeof dataDirectory !== "string" || typeof controlFile !== "string")
     throw fail("format", `a directory in '${name}' lacks its path or control file`);
   return { dataDirectory, controlFile };

@@ -8,7 +8,15 @@ import { compareBytes } from "../../base/bytes";
 import { fail } from "../../base/errors";
 import { checkHistory, currentHistory, parseHistoryId } from "./archiveInfo";
 import { Fields, parseAnnotations, Sections, sectionEntries } from "./fields";
-import { BACKREST_FORMAT, headEntries, type InfoEntry, mergeEntries, type ParsedEntry, parseInfo, renderInfo } from "./infoFile";
+import {
+  BACKREST_FORMAT,
+  headEntries,
+  type InfoEntry,
+  mergeEntries,
+  type ParsedEntry,
+  parseInfo,
+  renderInfo,
+} from "./infoFile";
 import { isArray, type JsonValue, renderObject, renderString } from "./json";
 import type { BackupType } from "./label";
 import type { Manifest } from "./manifest";
@@ -104,7 +112,14 @@ export function parseBackupInfo(text: string, name: string): BackupInfo {
   for (const entry of history) checkPgVersion(entry.pgVersion, name);
   for (const backup of backups) checkBackupNames(backup, name);
   checkHistory(history, currentId, name);
-  return { backrestVersion, ...(cipherPass === undefined ? {} : { cipherPass }), currentId, history, backups, other: sections.other() };
+  return {
+    backrestVersion,
+    ...(cipherPass === undefined ? {} : { cipherPass }),
+    currentId,
+    history,
+    backups,
+    other: sections.other(),
+  };
 }
 
 export function renderBackupInfo(info: BackupInfo): string {
@@ -113,7 +128,9 @@ export function renderBackupInfo(info: BackupInfo): string {
   const entries: InfoEntry[] = [
     ...headEntries(info.backrestVersion),
     ...backups.map((backup) => ({ section: "backup:current", key: backup.label, valueText: renderEntry(backup) })),
-    ...sectionEntries("cipher", [["cipher-pass", info.cipherPass === undefined ? undefined : renderString(info.cipherPass)]]),
+    ...sectionEntries("cipher", [
+      ["cipher-pass", info.cipherPass === undefined ? undefined : renderString(info.cipherPass)],
+    ]),
     ...sectionEntries("db", [
       ["db-catalog-version", String(current.catalogVersion)],
       ["db-control-version", String(current.controlVersion)],
@@ -225,10 +242,14 @@ function rowOf(entry: BackupInfoEntry): [string, JsonValue | undefined][] {
 }
 
 function renderEntry(entry: BackupInfoEntry): string {
-  const annotations = entry.annotations === undefined || Object.keys(entry.annotations).length === 0 ? undefined : sortedObject(entry.annotations);
+  const annotations =
+    entry.annotations === undefined || Object.keys(entry.annotations).length === 0
+      ? undefined
+      : sortedObject(entry.annotations);
   const fields = rowOf({ ...entry, ...(annotations === undefined ? {} : { annotations }) });
   const written = fields.filter(
-    (field): field is [string, JsonValue] => field[1] !== undefined && (field[0] !== "backup-annotation" || annotations !== undefined),
+    (field): field is [string, JsonValue] =>
+      field[1] !== undefined && (field[0] !== "backup-annotation" || annotations !== undefined),
   );
   const extra = Object.entries(entry.extra);
   return renderObject(extra.length === 0 ? written : [...written, ...extra].sort((a, b) => compareBytes(a[0], b[0])));
@@ -277,7 +298,8 @@ function parseEntry(entry: ParsedEntry, name: string): BackupInfoEntry {
   const prior = fields.findText("backup-prior");
   const references = findTexts(fields.find("backup-reference"), entry.key, name);
   const annotation = fields.find("backup-annotation");
-  const annotations = annotation === undefined ? undefined : parseAnnotations(annotation, `'${name}': backup '${entry.key}'`);
+  const annotations =
+    annotation === undefined ? undefined : parseAnnotations(annotation, `'${name}': backup '${entry.key}'`);
   const error = fields.findBoolean("backup-error");
   const lsnStart = fields.findText("backup-lsn-start");
   const lsnStop = fields.findText("backup-lsn-stop");

@@ -91,8 +91,11 @@ export function parseBlockMap(bytes: Uint8Array, sizes: BlockSizes, name: string
         const head = reader.varint();
         lastSuperBlock = hasFlag(head, LAST);
         partial = hasFlag(head, SUPER_BLOCK_PARTIAL);
-        const sizeRepoBytes = sizeRepoLast === 0 ? Math.floor(head / FLAGS) : sizeRepoLast + fromZigzag(Math.floor(head / FLAGS));
-        const sizeBytes = hasFlag(head, SUPER_BLOCK_SIZE_CHANGED) ? readSuperBlockSize(reader, sizes) : state.superBlock.sizeBytes;
+        const sizeRepoBytes =
+          sizeRepoLast === 0 ? Math.floor(head / FLAGS) : sizeRepoLast + fromZigzag(Math.floor(head / FLAGS));
+        const sizeBytes = hasFlag(head, SUPER_BLOCK_SIZE_CHANGED)
+          ? readSuperBlockSize(reader, sizes)
+          : state.superBlock.sizeBytes;
         if (sizeRepoBytes <= 0 || sizeBytes <= 0 || sizeBytes > SUPER_BLOCK_SIZE_BYTES_MAX) {
           throw reader.damaged(`a super block of ${sizeBytes} bytes stored in ${sizeRepoBytes}`);
         }
@@ -102,9 +105,11 @@ export function parseBlockMap(bytes: Uint8Array, sizes: BlockSizes, name: string
       sizeRepoLast = state.superBlock.sizeRepoBytes;
       const countMax = Math.ceil(state.superBlock.sizeBytes / sizes.blockSizeBytes);
       const count = partial ? readPart(reader, state) : countMax;
-      if (state.nextIndex + count > countMax) throw reader.damaged(`block ${state.nextIndex + count - 1} of a super block that has ${countMax}`);
+      if (state.nextIndex + count > countMax)
+        throw reader.damaged(`block ${state.nextIndex + count - 1} of a super block that has ${countMax}`);
       checksums.push(reader.take(count * sizes.checksumSizeBytes));
-      for (let index = 0; index < count; index++) blocks.push({ superBlock: state.superBlock, index: state.nextIndex + index });
+      for (let index = 0; index < count; index++)
+        blocks.push({ superBlock: state.superBlock, index: state.nextIndex + index });
       state.nextIndex += count;
       offsetBytes = state.superBlock.offsetBytes + state.superBlock.sizeRepoBytes;
     }
@@ -126,7 +131,11 @@ function beginRun(
   if (known !== undefined) {
     if (hasFlag(run, RUN_BUNDLE_OR_CONTINUED)) return { state: known, offsetBytes: 0, continued: true };
     const gap = hasFlag(run, RUN_OFFSET_OR_WHOLLY_CONTINUED) ? reader.varint() : 0;
-    return { state: known, offsetBytes: known.superBlock.offsetBytes + known.superBlock.sizeRepoBytes + gap, continued: false };
+    return {
+      state: known,
+      offsetBytes: known.superBlock.offsetBytes + known.superBlock.sizeRepoBytes + gap,
+      continued: false,
+    };
   }
   const bundleId = hasFlag(run, RUN_BUNDLE_OR_CONTINUED) ? reader.varint() : 0;
   const offsetBytes = hasFlag(run, RUN_OFFSET_OR_WHOLLY_CONTINUED) ? reader.varint() : 0;
@@ -151,7 +160,10 @@ function readPart(reader: Reader, state: ReferenceState): number {
 export function renderBlockMap(map: BlockMap): Uint8Array {
   const { blocks } = map;
   assert(blocks.length > 0, "a block map without blocks");
-  assert(map.checksums.length === blocks.length * map.checksumSizeBytes, "a block map with too few or too many checksums");
+  assert(
+    map.checksums.length === blocks.length * map.checksumSizeBytes,
+    "a block map with too few or too many checksums",
+  );
   const writer = new Writer();
   const states = new Map<number, ReferenceState>();
   let sizeRepoLast = 0;
@@ -165,7 +177,14 @@ export function renderBlockMap(map: BlockMap): Uint8Array {
   return writer.bytes();
 }
 
-function renderRun(writer: Writer, map: BlockMap, states: Map<number, ReferenceState>, begin: number, end: number, sizeRepoBefore: number): number {
+function renderRun(
+  writer: Writer,
+  map: BlockMap,
+  states: Map<number, ReferenceState>,
+  begin: number,
+  end: number,
+  sizeRepoBefore: number,
+): number {
   const first = superBlockAt(map, begin);
   const lastRun = end === map.blocks.length ? LAST : 0;
   const known = states.get(first.reference);
@@ -190,7 +209,12 @@ function renderRun(writer: Writer, map: BlockMap, states: Map<number, ReferenceS
     const isPartial = continuedHere || index !== 0 || count !== Math.ceil(superBlock.sizeBytes / map.blockSizeBytes);
     if (continuedHere) {
       assert(sameSuperBlock(superBlock, state.superBlock), "two super blocks at the same offset");
-      writer.varint(superBlock.reference * FLAGS + lastRun + RUN_BUNDLE_OR_CONTINUED + (lastSuperBlock ? RUN_OFFSET_OR_WHOLLY_CONTINUED : 0));
+      writer.varint(
+        superBlock.reference * FLAGS +
+          lastRun +
+          RUN_BUNDLE_OR_CONTINUED +
+          (lastSuperBlock ? RUN_OFFSET_OR_WHOLLY_CONTINUED : 0),
+      );
     } else {
       const follows = superBlock.offsetBytes === state.superBlock.offsetBytes + state.superBlock.sizeRepoBytes;
       assert(position === begin || follows, "super blocks of one run that do not follow each other");
@@ -206,7 +230,8 @@ function renderRun(writer: Writer, map: BlockMap, states: Map<number, ReferenceS
       writer.varint((count - 1) * 2 + (gap > 0 ? 1 : 0));
       if (gap > 0) writer.varint(gap);
     }
-    for (let at = position; at < next; at++) assert(map.blocks[at]?.index === index + at - position, "blocks of a super block out of order");
+    for (let at = position; at < next; at++)
+      assert(map.blocks[at]?.index === index + at - position, "blocks of a super block out of order");
     state.nextIndex = index + count;
     writer.raw(map.checksums.subarray(position * map.checksumSizeBytes, next * map.checksumSizeBytes));
     position = next;
@@ -215,7 +240,8 @@ function renderRun(writer: Writer, map: BlockMap, states: Map<number, ReferenceS
 }
 
 function writeFirstRun(writer: Writer, first: StoredSuperBlock, lastRun: number): void {
-  const flags = (first.bundleId > 0 ? RUN_BUNDLE_OR_CONTINUED : 0) + (first.offsetBytes > 0 ? RUN_OFFSET_OR_WHOLLY_CONTINUED : 0);
+  const flags =
+    (first.bundleId > 0 ? RUN_BUNDLE_OR_CONTINUED : 0) + (first.offsetBytes > 0 ? RUN_OFFSET_OR_WHOLLY_CONTINUED : 0);
   writer.varint(first.reference * FLAGS + lastRun + flags);
   if (first.bundleId > 0) writer.varint(first.bundleId);
   if (first.offsetBytes > 0) writer.varint(first.offsetBytes);
@@ -251,7 +277,9 @@ function superBlockAt(map: BlockMap, block: number): StoredSuperBlock {
 }
 
 function sameSuperBlock(left: StoredSuperBlock, right: StoredSuperBlock): boolean {
-  return left.sizeRepoBytes === right.sizeRepoBytes && left.sizeBytes === right.sizeBytes && left.bundleId === right.bundleId;
+  return (
+    left.sizeRepoBytes === right.sizeRepoBytes && left.sizeBytes === right.sizeBytes && left.bundleId === right.bundleId
+  );
 }
 
 function endOf(blocks: readonly MappedBlock[], begin: number, belongs: (block: MappedBlock) => boolean): number {
@@ -300,7 +328,8 @@ class Reader {
   }
 
   end(): void {
-    if (this.#position < this.#bytes.length) throw this.damaged(`${this.#bytes.length - this.#position} bytes follow its end`);
+    if (this.#position < this.#bytes.length)
+      throw this.damaged(`${this.#bytes.length - this.#position} bytes follow its end`);
   }
 
   damaged(reason: string): BackupError {

@@ -90,7 +90,9 @@ export function superBlockSizeOf(settings: BlockSettings, type: BackupType, bloc
  * row.)
  */
 export function keptBlockSizes(
-  prior: { readonly block?: { readonly sizeBytes: number; readonly checksumSizeBytes: number; readonly mapSizeBytes: number } },
+  prior: {
+    readonly block?: { readonly sizeBytes: number; readonly checksumSizeBytes: number; readonly mapSizeBytes: number };
+  },
   sizeBytes: number,
 ): BlockSizes | null {
   const { block } = prior;

@@ -35,7 +35,8 @@ export function findBlockSource(stanza: string, manifest: Manifest, file: Manife
     name,
     references: manifest.references,
     extentOffsetBytes: bundle?.offsetBytes ?? 0,
-    mapPath: bundle === undefined ? dataFilePath(stanza, label, file, compressType) : bundlePath(stanza, label, bundle.id),
+    mapPath:
+      bundle === undefined ? dataFilePath(stanza, label, file, compressType) : bundlePath(stanza, label, bundle.id),
     mapOffsetBytes: (bundle?.offsetBytes ?? 0) + sizeRepoBytes - block.mapSizeBytes,
     mapSizeBytes: block.mapSizeBytes,
     blockSizeBytes: block.sizeBytes,

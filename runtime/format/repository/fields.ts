@@ -98,7 +98,10 @@ export class Sections {
   fields(section: string, known: ReadonlySet<string>): Fields {
     const entries = this.rows(section);
     for (const entry of entries) if (!known.has(entry.key)) this.#keep(entry);
-    return new Fields(new Map(entries.map((entry) => [entry.key, entry.value])), `'${this.#name}' section '${section}'`);
+    return new Fields(
+      new Map(entries.map((entry) => [entry.key, entry.value])),
+      `'${this.#name}' section '${section}'`,
+    );
   }
 
   /** Takes a section with free keys, in file order. */
@@ -125,12 +128,16 @@ export class Sections {
 }
 
 /** The entries of one section from key/value pairs; undefined values are omitted. */
-export function sectionEntries(section: string, pairs: readonly (readonly [key: string, valueText: string | undefined])[]): InfoEntry[] {
+export function sectionEntries(
+  section: string,
+  pairs: readonly (readonly [key: string, valueText: string | undefined])[],
+): InfoEntry[] {
   return pairs.flatMap(([key, valueText]) => (valueText === undefined ? [] : [{ section, key, valueText }]));
 }
 
 /** A JSON object of strings. @throws format */
 export function parseAnnotations(value: JsonValue, where: string): Readonly<Record<string, string>> {
-  if (isObject(value) && Object.values(value).every((text) => typeof text === "string")) return value as JsonObject & Record<string, string>;
+  if (isObject(value) && Object.values(value).every((text) => typeof text === "string"))
+    return value as JsonObject & Record<string, string>;
   throw fail("format", `${where}: expected annotations to be an object of strings`);
 }

@@ -32,7 +32,8 @@ export interface ParsedEntry extends InfoEntry {
 /** Texts are assembled from pieces of this size. */
 const CHUNK_CHARS = 65_536;
 const OPENING_BRACE = 0x7b;
-const FORMAT_HINT = "Repositories of another format (6 is a hidden option of pgBackRest 2.60) cannot be read or written by pgbackstop.";
+const FORMAT_HINT =
+  "Repositories of another format (6 is a hidden option of pgBackRest 2.60) cannot be read or written by pgbackstop.";
 
 /** Takes the rows of one large section as they arrive, so that the text itself is not kept. */
 export interface RowReader {
@@ -82,7 +83,8 @@ export class InfoReader {
       this.#lineNo++;
       if (end === begin) continue;
       const taker = this.#rows !== undefined && this.#section === this.#rows.section ? this.#rows : null;
-      if (taker === null || !takeRow(taker, this.#checksum, part, begin, end)) this.#addLine(part.cut(begin, end), taker);
+      if (taker === null || !takeRow(taker, this.#checksum, part, begin, end))
+        this.#addLine(part.cut(begin, end), taker);
     }
   }
 
@@ -107,7 +109,11 @@ export class InfoReader {
       });
     }
     const entry = parseLine(line, section);
-    if (entry === null) throw fail("format", `'${this.#name}' line ${this.#lineNo}: expected 'key=value' with a JSON value in section '${section}'`);
+    if (entry === null)
+      throw fail(
+        "format",
+        `'${this.#name}' line ${this.#lineNo}: expected 'key=value' with a JSON value in section '${section}'`,
+      );
     if (section === "backrest" && entry.key === "backrest-checksum") {
       this.#expected = entry.value;
       return;
@@ -123,7 +129,8 @@ export class InfoReader {
   #requireNew({ section, key }: ParsedEntry): void {
     let keys = this.#keys.get(section);
     if (keys === undefined) this.#keys.set(section, (keys = new Set()));
-    if (keys.has(key)) throw fail("format", `'${this.#name}' line ${this.#lineNo}: key '${key}' is twice in section '${section}'`);
+    if (keys.has(key))
+      throw fail("format", `'${this.#name}' line ${this.#lineNo}: key '${key}' is twice in section '${section}'`);
     keys.add(key);
   }
 }
@@ -185,8 +192,10 @@ function* textsOf(entries: Iterable<InfoEntry>): Iterable<string> {
     } else if (key === previousKey) {
       throw fail("assert", `key '${key}' is twice in section '${section}'`);
     }
-    if (key === "" || valueText.startsWith("[") || valueText.includes("\n")) throw fail("assert", `entry '${key}' cannot be written`);
-    if (key.includes("\n")) throw fail("format", `name '${key}' holds a line feed, which the repository format cannot express`);
+    if (key === "" || valueText.startsWith("[") || valueText.includes("\n"))
+      throw fail("assert", `entry '${key}' cannot be written`);
+    if (key.includes("\n"))
+      throw fail("format", `name '${key}' holds a line feed, which the repository format cannot express`);
     pending += `${key}=${valueText}\n`;
     checksum.add(entry);
     previousKey = key;
@@ -214,7 +223,9 @@ export function mergeEntries(known: readonly InfoEntry[], other: readonly InfoEn
   for (const section of new Set(other.map((entry) => entry.section))) {
     sections.get(section)?.sort((a, b) => compareBytes(a.key, b.key));
   }
-  const names = [...sections.keys()].sort((a, b) => (a === "backrest" ? -1 : b === "backrest" ? 1 : compareBytes(a, b)));
+  const names = [...sections.keys()].sort((a, b) =>
+    a === "backrest" ? -1 : b === "backrest" ? 1 : compareBytes(a, b),
+  );
   return names.flatMap((section) => sections.get(section) as InfoEntry[]);
 }
 
@@ -244,11 +255,14 @@ class InfoChecksum {
 
 function checkFormat(format: JsonValue, name: string): void {
   if (format === BACKREST_FORMAT) return;
-  throw fail("format", `'${name}': expected format ${BACKREST_FORMAT} but found ${renderJson(format)}`, { hint: FORMAT_HINT });
+  throw fail("format", `'${name}': expected format ${BACKREST_FORMAT} but found ${renderJson(format)}`, {
+    hint: FORMAT_HINT,
+  });
 }
 
 function checkChecksum(actual: string, expected: JsonValue | undefined, name: string): void {
-  if (expected === undefined) throw fail("checksum", `'${name}': invalid checksum, actual '${actual}' but no checksum present`);
+  if (expected === undefined)
+    throw fail("checksum", `'${name}': invalid checksum, actual '${actual}' but no checksum present`);
   if (actual !== expected)
     throw fail(
       "checksum",
@@ -270,7 +284,13 @@ function parseLine(line: string, section: string): ParsedEntry | null {
 /** True for `{`, `"`, `-`, digits, and the first letters of true, false, null. */
 function mayBeginJson(char: number): boolean {
   return (
-    char === OPENING_BRACE || char === 0x22 || char === 0x2d || (char >= 0x30 && char <= 0x39) || char === 0x74 || char === 0x66 || char === 0x6e
+    char === OPENING_BRACE ||
+    char === 0x22 ||
+    char === 0x2d ||
+    (char >= 0x30 && char <= 0x39) ||
+    char === 0x74 ||
+    char === 0x66 ||
+    char === 0x6e
   );
 }
 

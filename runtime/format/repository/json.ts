@@ -19,7 +19,15 @@ const CONTROL = /[\u0000-\u001f]/;
 const CONTROL_ALL = /[\u0000-\u001f]/g;
 const ESCAPED = /["\\\n\r\t\b\f]/;
 const ESCAPED_ALL = /["\\\n\r\t\b\f]/g;
-const ESCAPES: Readonly<Record<string, string>> = { '"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f" };
+const ESCAPES: Readonly<Record<string, string>> = {
+  '"': '\\"',
+  "\\": "\\\\",
+  "\n": "\\n",
+  "\r": "\\r",
+  "\t": "\\t",
+  "\b": "\\b",
+  "\f": "\\f",
+};
 /** Stock's files have four levels. */
 const DEPTH_MAX = 64;
 /** Keys that a JavaScript object moves to the front, whatever their order. */
@@ -28,7 +36,8 @@ const ARRAY_INDEX = /^(0|[1-9]\d{0,9})$/;
 /** @throws jsonFormat (99) when `text` is not one JSON document. */
 export function parseJson(text: string): JsonValue {
   const value = tryParseJson(text);
-  if (value === undefined) throw fail("jsonFormat", `invalid JSON '${text.length > 80 ? `${text.slice(0, 80)}...` : text}'`);
+  if (value === undefined)
+    throw fail("jsonFormat", `invalid JSON '${text.length > 80 ? `${text.slice(0, 80)}...` : text}'`);
   return value;
 }
 
@@ -46,7 +55,10 @@ export function tryParseJson(text: string): JsonValue | undefined {
 export function renderJson(value: JsonValue): string {
   if (typeof value === "string") return renderString(value);
   if (typeof value === "number") {
-    assert(Number.isFinite(value) && (Number.isSafeInteger(value) || !Number.isInteger(value)), `number ${value} cannot be written as JSON`);
+    assert(
+      Number.isFinite(value) && (Number.isSafeInteger(value) || !Number.isInteger(value)),
+      `number ${value} cannot be written as JSON`,
+    );
     return String(value);
   }
   if (value === null || typeof value !== "object") return String(value);
@@ -88,7 +100,8 @@ function parseStrict(text: string): JsonValue | undefined {
 
 /** True when it can be written again: not deeper than this, and every number fits 64 bits or a double. */
 function isPlain(value: JsonValue, depth: number): boolean {
-  if (typeof value === "number") return Number.isFinite(value) && (Number.isSafeInteger(value) || !Number.isInteger(value));
+  if (typeof value === "number")
+    return Number.isFinite(value) && (Number.isSafeInteger(value) || !Number.isInteger(value));
   if (typeof value !== "object" || value === null) return true;
   if (depth === 0) return false;
   for (const inner of Object.values(value)) if (!isPlain(inner, depth - 1)) return false;

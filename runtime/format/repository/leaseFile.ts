@@ -91,7 +91,9 @@ export function renderLeaseFloor(floor: number): string {
 /** 0 for an unreadable file. */
 export function parseLeaseFloor(text: string): number {
   const value = tryParseJson(text);
-  return isObject(value) && value["version"] === VERSION && isCount(value["floor"]) ? Math.min(value["floor"], LEASE_TERM_MAX) : 0;
+  return isObject(value) && value["version"] === VERSION && isCount(value["floor"])
+    ? Math.min(value["floor"], LEASE_TERM_MAX)
+    : 0;
 }
 
 /** Equal as long as the file is not rewritten, readable or not. */

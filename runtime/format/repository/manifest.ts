@@ -11,7 +11,15 @@ import { assert, fail } from "../../base/errors";
 import { SHA1_EMPTY } from "../../base/hash";
 import { type CompressType, isCompressType } from "../codec/compress";
 import { Fields, parseAnnotations, Sections, sectionEntries } from "./fields";
-import { headEntries, type InfoEntry, InfoReader, mergeEntries, type ParsedEntry, renderInfoBytes, renderInfoParts } from "./infoFile";
+import {
+  headEntries,
+  type InfoEntry,
+  InfoReader,
+  mergeEntries,
+  type ParsedEntry,
+  renderInfoBytes,
+  renderInfoParts,
+} from "./infoFile";
 import { type JsonValue, renderObject, renderString } from "./json";
 import type { BackupType } from "./label";
 import { completeRow, type FileRow, FileRowReader, parseFileRow, renderFileRow } from "./manifestFile";
@@ -163,7 +171,8 @@ export function parseManifest(text: string, name: string): Manifest {
 }
 
 /**
- * Reads a manifest from a stream; memory holds one chunk of its text. @throws format, checksum; fileInvalid beyond
+ * Reads a manifest from a stream; memory holds one chunk of its text.
+ * @throws format, checksum; fileInvalid beyond
  * `limitBytes`
  */
 export async function readManifest(source: ByteStream, name: string, limitBytes: number): Promise<Manifest> {
@@ -212,15 +221,22 @@ class ManifestReader {
     const unusual = this.#unusual.values();
     for (const [index, row] of this.#files.entries()) {
       this.#files[index] =
-        row === null ? parseFileRow(unusual.next().value as ParsedEntry, defaults, this.#name) : completeRow(row, defaults, this.#name);
+        row === null
+          ? parseFileRow(unusual.next().value as ParsedEntry, defaults, this.#name)
+          : completeRow(row, defaults, this.#name);
     }
     return this.#files as ManifestFile[];
   }
 }
 
-function parseSections(sections: Sections, filesWith: (defaults: RowDefaults) => readonly ManifestFile[], name: string): Manifest {
+function parseSections(
+  sections: Sections,
+  filesWith: (defaults: RowDefaults) => readonly ManifestFile[],
+  name: string,
+): Manifest {
   const backrestVersion = sections.fields("backrest", HEAD_KEYS).text("backrest-version");
-  const defaultsIn = (section: string): RowDefaults => parseDefaults(sections.fields(section, DEFAULT_KEYS), `'${name}' section '${section}'`);
+  const defaultsIn = (section: string): RowDefaults =>
+    parseDefaults(sections.fields(section, DEFAULT_KEYS), `'${name}' section '${section}'`);
   const defaults: ManifestDefaults = {
     file: defaultsIn("target:file:default"),
     path: defaultsIn("target:path:default"),
@@ -261,7 +277,11 @@ function parseSections(sections: Sections, filesWith: (defaults: RowDefaults) =>
     }),
     links: sections.rows("target:link").map((entry) => {
       const fields = Fields.ofRow(entry, name);
-      const owner = parseOwner({ user: fields.find("user"), group: fields.find("group") }, defaults.link, `'${name}': link '${entry.key}'`);
+      const owner = parseOwner(
+        { user: fields.find("user"), group: fields.find("group") },
+        defaults.link,
+        `'${name}': link '${entry.key}'`,
+      );
       return { name: entry.key, destination: fields.text("destination"), ...owner };
     }),
     defaults,
@@ -322,7 +342,9 @@ function* knownEntriesOf(manifest: Manifest): Iterable<InfoEntry> {
   yield* rows("target:file", manifest.files, (file) => renderFileRow(file, defaults.file));
   yield* defaultEntries("target:file:default", defaults.file);
   if (manifest.links.length > 0) {
-    yield* rows("target:link", manifest.links, (link) => renderObject([["destination", link.destination], ...rowDifferences(link, defaults.link)]));
+    yield* rows("target:link", manifest.links, (link) =>
+      renderObject([["destination", link.destination], ...rowDifferences(link, defaults.link)]),
+    );
     yield* defaultEntries("target:link:default", defaults.link);
   }
   yield* rows("target:path", manifest.paths, (path) => renderObject(rowDifferences(path, defaults.path)));
@@ -350,7 +372,18 @@ function defaultEntries(section: string, defaults: RowDefaults): InfoEntry[] {
 
 type BackupPart = Omit<
   Manifest,
-  "backrestVersion" | "pg" | "options" | "targets" | "cipherPass" | "databases" | "annotations" | "files" | "paths" | "links" | "defaults" | "other"
+  | "backrestVersion"
+  | "pg"
+  | "options"
+  | "targets"
+  | "cipherPass"
+  | "databases"
+  | "annotations"
+  | "files"
+  | "paths"
+  | "links"
+  | "defaults"
+  | "other"
 >;
 
 function parseBackup(fields: Fields, files: readonly ManifestFile[], name: string): BackupPart {
@@ -360,7 +393,8 @@ function parseBackup(fields: Fields, files: readonly ManifestFile[], name: strin
   }
   const label = fields.text("backup-label");
   const references = fields.findText("backup-reference")?.split(",") ?? referencesOf(files, label);
-  if (references.at(-1) !== label) throw fail("format", `'${name}': expected '${label}' as last reference but found '${references.at(-1)}'`);
+  if (references.at(-1) !== label)
+    throw fail("format", `'${name}': expected '${label}' as last reference but found '${references.at(-1)}'`);
   const optional = {
     prior: fields.findText("backup-prior"),
     lsnStart: fields.findText("backup-lsn-start"),
@@ -451,7 +485,8 @@ function optionPairs(options: ManifestOptions): [string, string | undefined][] {
 function parseTarget(entry: ParsedEntry, name: string): ManifestTarget {
   const fields = Fields.ofRow(entry, name);
   const type = fields.text("type");
-  if (type !== "path" && type !== "link") throw fail("format", `'${name}': target '${entry.key}' has type '${type}', expected path or link`);
+  if (type !== "path" && type !== "link")
+    throw fail("format", `'${name}': target '${entry.key}' has type '${type}', expected path or link`);
   const optional = {
     file: fields.findText("file"),
     tablespaceId: fields.findText("tablespace-id"),
@@ -472,23 +507,34 @@ function renderTarget(target: ManifestTarget): string {
 }
 
 /** One entry for each row, ascending by name. */
-function* rows<T extends { readonly name: string }>(section: string, items: readonly T[], render: (item: T) => string): Iterable<InfoEntry> {
-  for (const item of [...items].sort((a, b) => compareBytes(a.name, b.name))) yield { section, key: item.name, valueText: render(item) };
+function* rows<T extends { readonly name: string }>(
+  section: string,
+  items: readonly T[],
+  render: (item: T) => string,
+): Iterable<InfoEntry> {
+  for (const item of [...items].sort((a, b) => compareBytes(a.name, b.name)))
+    yield { section, key: item.name, valueText: render(item) };
 }
 
 function checkBeforeRender(manifest: Manifest): void {
   assert(manifest.references.at(-1) === manifest.label, `the last reference is not the own label '${manifest.label}'`);
-  assert((manifest.type === "full") === (manifest.prior === undefined), `a ${manifest.type} backup with prior '${manifest.prior ?? "none"}'`);
+  assert(
+    (manifest.type === "full") === (manifest.prior === undefined),
+    `a ${manifest.type} backup with prior '${manifest.prior ?? "none"}'`,
+  );
   const references = new Set(manifest.references);
   for (const { name, sizeBytes, sha1, reference } of manifest.files) {
-    if (sizeBytes === 0 && sha1 !== "" && sha1 !== SHA1_EMPTY) throw fail("assert", `file '${name}' is empty but has checksum ${sha1}`);
+    if (sizeBytes === 0 && sha1 !== "" && sha1 !== SHA1_EMPTY)
+      throw fail("assert", `file '${name}' is empty but has checksum ${sha1}`);
     if (reference === undefined || (reference !== manifest.label && references.has(reference))) continue;
     throw fail("assert", `file '${name}' refers to unknown backup '${reference}'`);
   }
 }
 
 function defined<T extends object>(object: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as { [K in keyof T]?: Exclude<T[K], undefined> };
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
 }
 
 function textOrNothing(text: string | undefined): string | undefined {

@@ -52,7 +52,8 @@ export function completeRow(row: FileRow, defaults: RowDefaults, name: string): 
   row.mode ??= defaults.mode ?? defaultMode(defaults, `'${name}': file '${row.name}'`);
   if (row.user === undefined) row.user = defaults.user;
   if (row.group === undefined) row.group = defaults.group;
-  if (row.user === undefined || row.group === undefined) throw fail("format", `'${name}': file '${row.name}': ${NO_OWNER}`);
+  if (row.user === undefined || row.group === undefined)
+    throw fail("format", `'${name}': file '${row.name}': ${NO_OWNER}`);
   return row as ManifestFile;
 }
 
@@ -129,7 +130,8 @@ export class FileRowReader {
     const begin = this.#at;
     let value = 0;
     let at = begin;
-    for (let char = text.charCodeAt(at); char >= ZERO && char <= ZERO + 9; char = text.charCodeAt(++at)) value = value * 10 + (char - ZERO);
+    for (let char = text.charCodeAt(at); char >= ZERO && char <= ZERO + 9; char = text.charCodeAt(++at))
+      value = value * 10 + (char - ZERO);
     const digits = at - begin;
     if (digits === 0 || digits > DIGITS_MAX || (digits > 1 && text.charCodeAt(begin) === ZERO)) this.#isRead = false;
     return this.#end(at, value);
@@ -155,7 +157,8 @@ export class FileRowReader {
   #label(): string {
     const known = this.#reference;
     const end = this.#at + known.length;
-    if (known === "" || this.#text.charCodeAt(end) !== QUOTE || !this.#text.startsWith(known, this.#at)) return (this.#reference = this.#string());
+    if (known === "" || this.#text.charCodeAt(end) !== QUOTE || !this.#text.startsWith(known, this.#at))
+      return (this.#reference = this.#string());
     return this.#end(end + 1, known);
   }
 
@@ -193,9 +196,11 @@ export function parseFileRow(entry: ParsedEntry, defaults: RowDefaults, name: st
   const sizeOriginalBytes = integer(row, "szo", where);
   const sha1Repo = sha1(row, "rck", where);
   const reference = row.reference;
-  if (reference !== undefined && typeof reference !== "string") throw fail("format", `${where}: expected a label in 'reference'`);
+  if (reference !== undefined && typeof reference !== "string")
+    throw fail("format", `${where}: expected a label in 'reference'`);
   const checksumPage = row["checksum-page"];
-  if (checksumPage !== undefined && typeof checksumPage !== "boolean") throw fail("format", `${where}: expected true or false in 'checksum-page'`);
+  if (checksumPage !== undefined && typeof checksumPage !== "boolean")
+    throw fail("format", `${where}: expected true or false in 'checksum-page'`);
   const pageErrors = row["checksum-page-error"];
   const mode = row.mode;
   if (mode !== undefined && typeof mode !== "string") throw fail("format", `${where}: expected a string in 'mode'`);
@@ -263,7 +268,10 @@ function parseBundle(row: JsonObject, where: string): ManifestFile["bundle"] {
 
 function parsePageErrors(value: JsonValue, where: string): PageErrors {
   const isBlock = (item: JsonValue): boolean => Number.isSafeInteger(item);
-  if (isArray(value) && value.every((item) => isBlock(item) || (isArray(item) && item.length === 2 && item.every(isBlock))))
+  if (
+    isArray(value) &&
+    value.every((item) => isBlock(item) || (isArray(item) && item.length === 2 && item.every(isBlock)))
+  )
     return value as PageErrors;
   throw fail("format", `${where}: expected block numbers and ranges in 'checksum-page-error'`);
 }
@@ -271,14 +279,16 @@ function parsePageErrors(value: JsonValue, where: string): PageErrors {
 function integer(row: JsonObject, key: string, where: string, min = 0): number | undefined {
   const value = row[key];
   if (value === undefined) return undefined;
-  if (!Number.isSafeInteger(value) || (value as number) < min) throw fail("format", `${where}: expected an integer in '${key}'`);
+  if (!Number.isSafeInteger(value) || (value as number) < min)
+    throw fail("format", `${where}: expected an integer in '${key}'`);
   return value as number;
 }
 
 function sha1(row: JsonObject, key: string, where: string): string | undefined {
   const value = row[key];
   if (value === undefined) return undefined;
-  if (typeof value !== "string" || !SHA1.test(value)) throw fail("format", `${where}: expected 40 hexadecimal digits in '${key}'`);
+  if (typeof value !== "string" || !SHA1.test(value))
+    throw fail("format", `${where}: expected 40 hexadecimal digits in '${key}'`);
   return value;
 }
 

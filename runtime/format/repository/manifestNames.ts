@@ -49,7 +49,8 @@ export function checkNames(rows: NamedRows, where: string): void {
   const files = checkFiles(rows, paths, where);
   for (const path of paths) if (files.has(path)) throw fail("format", `'${where}': '${path}' is a file and a path`);
   for (const link of rows.links) checkLink(link, paths, where);
-  if (new Set(rows.links.map((link) => link.name)).size < rows.links.length) throw fail("format", `'${where}': a link occurs twice`);
+  if (new Set(rows.links.map((link) => link.name)).size < rows.links.length)
+    throw fail("format", `'${where}': a link occurs twice`);
   for (const target of targets.values()) checkTarget(target, paths, files, where);
 }
 
@@ -75,7 +76,8 @@ export function checkBackupNames(backup: NamedBackup, where: string): void {
   for (const each of [label, ...(prior === undefined ? [] : [prior]), ...references])
     if (!isLabel(each)) throw fail("format", `'${where}': '${each}' is not a backup label`);
   if (labelType(label) !== type) throw fail("format", `'${where}': backup '${label}' has type '${type}'`);
-  if (new Set(references).size < references.length) throw fail("format", `'${where}': backup '${label}' has a reference twice`);
+  if (new Set(references).size < references.length)
+    throw fail("format", `'${where}': backup '${label}' has a reference twice`);
   for (const wal of [archiveStart, archiveStop])
     if (wal !== undefined && wal !== null && parseWalName(wal)?.kind !== "segment")
       throw fail("format", `'${where}': '${wal}' is not the name of a WAL segment`);
@@ -95,7 +97,12 @@ function isPlain(name: string, begin: number): boolean {
   return name[begin] !== "." || !(length === 1 || (length === 2 && name[begin + 1] === "."));
 }
 
-function isPathName(name: string, paths: ReadonlySet<string>, targets: ReadonlyMap<string, unknown>, content: string): boolean {
+function isPathName(
+  name: string,
+  paths: ReadonlySet<string>,
+  targets: ReadonlyMap<string, unknown>,
+  content: string,
+): boolean {
   if (name === DATA || name === TABLESPACES) return true;
   const slash = name.lastIndexOf("/");
   if (slash === -1 || !isPlain(name, slash + 1)) return false;
@@ -116,7 +123,11 @@ function isBelowLinks(path: string): boolean {
 }
 
 /** Files are sorted, with many per directory: a parent is looked up only when it differs from the previous row's. */
-function checkFiles({ files, references }: NamedRows, paths: ReadonlySet<string>, where: string): { has(name: string): boolean } {
+function checkFiles(
+  { files, references }: NamedRows,
+  paths: ReadonlySet<string>,
+  where: string,
+): { has(name: string): boolean } {
   const labels = new Set(references);
   let parent: string | null = null;
   let previous = "";
@@ -130,8 +141,10 @@ function checkFiles({ files, references }: NamedRows, paths: ReadonlySet<string>
     if (!isPlain(name, slash + 1)) throw wrong("file", name, where);
     if (previous >= name) isSorted = false;
     previous = name;
-    if (reference !== undefined && !labels.has(reference)) throw fail("format", `'${where}': file '${name}' refers to unknown backup '${reference}'`);
-    if (bundle !== undefined && bundle.id < 1) throw fail("format", `'${where}': file '${name}' is in bundle ${bundle.id}`);
+    if (reference !== undefined && !labels.has(reference))
+      throw fail("format", `'${where}': file '${name}' refers to unknown backup '${reference}'`);
+    if (bundle !== undefined && bundle.id < 1)
+      throw fail("format", `'${where}': file '${name}' is in bundle ${bundle.id}`);
   }
   if (isSorted) return { has: (name) => findSorted(files, name) };
   const names = new Set<string>();
@@ -163,18 +176,31 @@ function isDestination(path: string): boolean {
   return path !== "" && path.length <= NAME_LENGTH_MAX && !path.includes("\0");
 }
 
-function checkTarget(target: NamedTarget, paths: ReadonlySet<string>, files: { has(name: string): boolean }, where: string): void {
+function checkTarget(
+  target: NamedTarget,
+  paths: ReadonlySet<string>,
+  files: { has(name: string): boolean },
+  where: string,
+): void {
   const { name, type, path, file, tablespaceId } = target;
   if (!isDestination(path)) throw fail("format", `'${where}': target '${name}' has path '${path}'`);
   if (name === DATA && type === "path" && tablespaceId === undefined && file === undefined) return;
   if (tablespaceId !== undefined || TABLESPACE_NAME.test(name)) {
-    if (type === "link" && file === undefined && name === `${TABLESPACES}/${tablespaceId}` && TABLESPACE_NAME.test(name)) return;
+    if (
+      type === "link" &&
+      file === undefined &&
+      name === `${TABLESPACES}/${tablespaceId}` &&
+      TABLESPACE_NAME.test(name)
+    )
+      return;
     throw wrong("tablespace", name, where);
   }
   // Of a link to a file the backup holds the file, of one to a directory the directory's content.
   const isFile = file !== undefined;
   const slash = name.lastIndexOf("/");
-  const isLinkName = type === "link" && mayHoldFiles(name.slice(0, Math.max(slash, 0)), paths) && isPlain(name, slash + 1);
+  const isLinkName =
+    type === "link" && mayHoldFiles(name.slice(0, Math.max(slash, 0)), paths) && isPlain(name, slash + 1);
   if (!isLinkName || (isFile ? paths.has(name) : files.has(name))) throw wrong("link", name, where);
-  if (isFile && (file.includes("/") || !isPlain(file, 0))) throw fail("format", `'${where}': link '${name}' leads to file '${file}'`);
+  if (isFile && (file.includes("/") || !isPlain(file, 0)))
+    throw fail("format", `'${where}': link '${name}' leads to file '${file}'`);
 }

@@ -61,7 +61,8 @@ export const NO_OWNER = "no owner in the row nor in the defaults";
 
 /** `"0600"` as a number. @throws format */
 export function parseMode(text: string, where: string): number {
-  if (!/^[0-7]{4}$/.test(text)) throw fail("format", `${where}: expected a mode of four octal digits but found '${text}'`);
+  if (!/^[0-7]{4}$/.test(text))
+    throw fail("format", `${where}: expected a mode of four octal digits but found '${text}'`);
   return Number.parseInt(text, 8);
 }
 
@@ -79,7 +80,10 @@ export function parseOwnerName(value: JsonValue | undefined, where: string): Own
 }
 
 /** A row's fields that differ from its default section, in file order: group, mode, user. */
-export function rowDifferences(row: { user: OwnerName; group: OwnerName; mode?: number }, defaults: RowDefaults): [string, JsonValue][] {
+export function rowDifferences(
+  row: { user: OwnerName; group: OwnerName; mode?: number },
+  defaults: RowDefaults,
+): [string, JsonValue][] {
   const fields: [string, JsonValue][] = [];
   if (row.group !== defaults.group) fields.push(["group", row.group ?? false]);
   if (row.mode !== undefined && row.mode !== defaults.mode) fields.push(["mode", renderMode(row.mode)]);

@@ -9,7 +9,13 @@
 import { fail } from "../../base/errors";
 import type { StoredSuperBlock } from "./blockMap";
 import { decryptBytes, encryptBytes } from "../codec/cipher";
-import { type CompressSpec, type CompressType, compressBytes, decompressBytes, decompressInto } from "../codec/compress";
+import {
+  type CompressSpec,
+  type CompressType,
+  compressBytes,
+  decompressBytes,
+  decompressInto,
+} from "../codec/compress";
 
 /** The compressed form, shared by all repositories with this compression. */
 export function packSuperBlock(bytes: Uint8Array, spec: CompressSpec): Uint8Array {

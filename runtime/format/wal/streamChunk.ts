@@ -76,7 +76,8 @@ export function renderChunkHead(head: ChunkHead): Uint8Array {
 /** @throws fileInvalid */
 export function parseChunkHead(content: Uint8Array): ChunkHead {
   const bytes = Buffer.from(content.buffer, content.byteOffset, content.byteLength);
-  const compressType = bytes.length < CHUNK_HEAD_SIZE_BYTES ? undefined : TYPES[bytes[CHUNK_HEAD_SIZE_BYTES - 1] ?? TYPES.length];
+  const compressType =
+    bytes.length < CHUNK_HEAD_SIZE_BYTES ? undefined : TYPES[bytes[CHUNK_HEAD_SIZE_BYTES - 1] ?? TYPES.length];
   if (compressType === undefined || bytes.toString("latin1", 0, MAGIC.length) !== MAGIC)
     throw fail("fileInvalid", "this is not a chunk of streamed WAL");
   const at = MAGIC.length;
@@ -91,7 +92,10 @@ export function parseChunkHead(content: Uint8Array): ChunkHead {
 }
 
 /** The header that a chunk of this name must have. */
-export function expectedHead(chunk: StreamChunk, segmentSizeBytes: number): Pick<ChunkHead, "timeline" | "lsn" | "sizeBytes"> {
+export function expectedHead(
+  chunk: StreamChunk,
+  segmentSizeBytes: number,
+): Pick<ChunkHead, "timeline" | "lsn" | "sizeBytes"> {
   return {
     timeline: parseWalName(chunk.segment)?.timeline ?? 0,
     lsn: lsnOfSegment(chunk.segment, segmentSizeBytes) + BigInt(chunk.begin),
@@ -100,11 +104,21 @@ export function expectedHead(chunk: StreamChunk, segmentSizeBytes: number): Pick
 }
 
 /** @throws fileInvalid, checksum when the chunk does not match its name, or belongs to another cluster */
-export function checkChunk(chunk: StreamChunk, head: ChunkHead, wal: Uint8Array, systemId: bigint, segmentSizeBytes: number): void {
+export function checkChunk(
+  chunk: StreamChunk,
+  head: ChunkHead,
+  wal: Uint8Array,
+  systemId: bigint,
+  segmentSizeBytes: number,
+): void {
   const expected = expectedHead(chunk, segmentSizeBytes);
-  const isSame = head.timeline === expected.timeline && head.lsn === expected.lsn && head.sizeBytes === expected.sizeBytes;
+  const isSame =
+    head.timeline === expected.timeline && head.lsn === expected.lsn && head.sizeBytes === expected.sizeBytes;
   if (!isSame || head.systemId !== systemId || wal.length !== head.sizeBytes)
-    throw fail("fileInvalid", `the WAL chunk '${chunkFileName(chunk)}' does not match its name, or belongs to another cluster`);
+    throw fail(
+      "fileInvalid",
+      `the WAL chunk '${chunkFileName(chunk)}' does not match its name, or belongs to another cluster`,
+    );
   if (sha1Hex(wal) !== head.sha1) throw fail("checksum", `the WAL chunk '${chunkFileName(chunk)}' is damaged`);
 }
 

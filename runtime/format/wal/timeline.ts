@@ -15,7 +15,8 @@ export function parseHistory(text: string): TimelineAncestor[] {
   for (const [lineIndex, line] of text.split("\n").entries()) {
     if (/^\s*(#|$)/.test(line)) continue;
     const match = /^\s*(\d{1,10})\s+([0-9A-Fa-f]+\/[0-9A-Fa-f]+)(?:\s+(.*))?$/.exec(line);
-    if (match === null) throw fail("format", `timeline history line ${lineIndex + 1}: expected timeline, position and reason`);
+    if (match === null)
+      throw fail("format", `timeline history line ${lineIndex + 1}: expected timeline, position and reason`);
     const timeline = Number(match[1]);
     const previous = ancestors.at(-1);
     if (previous !== undefined && timeline <= previous.timeline) {

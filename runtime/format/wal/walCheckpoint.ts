@@ -31,5 +31,9 @@ export function isCheckpoint({ info, resourceManager }: WalRecord): boolean {
 export function checkpointOf(main: Uint8Array): Checkpoint {
   if (main.length < TIME_OFFSET + 8) throw fail("format", `a checkpoint of ${main.length} bytes`);
   const view = new DataView(main.buffer, main.byteOffset, main.byteLength);
-  return { redo: view.getBigUint64(0, true), nextXid: view.getUint32(XID_OFFSET, true), atUs: view.getBigInt64(TIME_OFFSET, true) * US_PER_S };
+  return {
+    redo: view.getBigUint64(0, true),
+    nextXid: view.getUint32(XID_OFFSET, true),
+    atUs: view.getBigInt64(TIME_OFFSET, true) * US_PER_S,
+  };
 }

@@ -42,12 +42,21 @@ export function parseWalHeader(first512: Uint8Array): WalHeader {
   const magic = view.getUint16(0, true);
   const pgVersion = VERSIONS.get(magic);
   if (pgVersion === undefined) {
-    throw fail("versionNotSupported", `unexpected WAL magic ${magic}`, { hint: "Is this version of PostgreSQL supported, and is this a WAL file?" });
+    throw fail("versionNotSupported", `unexpected WAL magic ${magic}`, {
+      hint: "Is this version of PostgreSQL supported, and is this a WAL file?",
+    });
   }
-  if ((view.getUint16(2, true) & FLAG_LONG_HEADER) === 0) throw fail("format", "first page header in WAL file is expected to be in long format");
+  if ((view.getUint16(2, true) & FLAG_LONG_HEADER) === 0)
+    throw fail("format", "first page header in WAL file is expected to be in long format");
   const segmentSizeBytes = view.getUint32(32, true);
   if (segmentSizeBytes < MIB || segmentSizeBytes > 1024 * MIB || (segmentSizeBytes & (segmentSizeBytes - 1)) !== 0) {
     throw fail("format", `WAL segment size is ${segmentSizeBytes}, expected a power of two from 1 MiB to 1 GiB`);
   }
-  return { pgVersion, timeline: view.getUint32(4, true), lsn: view.getBigUint64(8, true), systemId: view.getBigUint64(24, true), segmentSizeBytes };
+  return {
+    pgVersion,
+    timeline: view.getUint32(4, true),
+    lsn: view.getBigUint64(8, true),
+    systemId: view.getBigUint64(24, true),
+    segmentSizeBytes,
+  };
 }

@@ -17,7 +17,13 @@ interface Line {
 export type RowChange =
   | ({ readonly kind: "insert" | "inPlace" | "delete" } & Line)
   | { readonly kind: "inserts"; readonly block: WalBlock; readonly count: number }
-  | { readonly kind: "update"; readonly from: Line; readonly to: Line; readonly isPrefixShared: boolean; readonly isSuffixShared: boolean };
+  | {
+      readonly kind: "update";
+      readonly from: Line;
+      readonly to: Line;
+      readonly isPrefixShared: boolean;
+      readonly isSuffixShared: boolean;
+    };
 
 const OPERATION_MASK = 0x70;
 const INSERT = 0x00;
@@ -46,7 +52,9 @@ function changeOf(record: WalRecord, { blocks, main }: WalContent): RowChange | 
   const operation = record.info & OPERATION_MASK;
   const first = blocks[0];
   if (record.resourceManager === RESOURCE_MANAGER.heap2) {
-    return operation === MULTI_INSERT ? { kind: "inserts", block: required(first), count: view.getUint16(2, true) } : null;
+    return operation === MULTI_INSERT
+      ? { kind: "inserts", block: required(first), count: view.getUint16(2, true) }
+      : null;
   }
   switch (operation) {
     case INSERT:
@@ -89,10 +97,13 @@ export function insertedColumns({ data }: WalBlock): Uint8Array | null {
 }
 
 /**
- * The columns of an updated row: the record omits equal bytes at both ends. Null if a page image replaces them. @throws
- * format
+ * The columns of an updated row: the record omits equal bytes at both ends. Null if a page image replaces them.
+ * @throws format
  */
-export function updatedColumns(change: Extract<RowChange, { kind: "update" }>, old: Uint8Array | null): Uint8Array | null {
+export function updatedColumns(
+  change: Extract<RowChange, { kind: "update" }>,
+  old: Uint8Array | null,
+): Uint8Array | null {
   const { data } = change.to.block;
   const sizesBytes = (change.isPrefixShared ? 2 : 0) + (change.isSuffixShared ? 2 : 0);
   if (data.length < sizesBytes + HEADER_SIZE_BYTES) return null;

@@ -56,8 +56,8 @@ export class WalReader {
 
   /**
    * Records that end in this segment, including one that began in the previous segment if that was just read. Ends
-   * early, with {@link problem}, at the first invalid byte. @throws fileInvalid, versionNotSupported, format for an
-   * invalid segment
+   * early, with {@link problem}, at the first invalid byte.
+   * @throws fileInvalid, versionNotSupported, format for an invalid segment
    */
   *read(bytes: Uint8Array): Iterable<WalRecord> {
     const header = parseWalHeader(bytes.subarray(0, 512));
@@ -74,7 +74,11 @@ export class WalReader {
     for (let begin = 0; begin < header.segmentSizeBytes; begin += pageSizeBytes) {
       const end = begin + pageSizeBytes;
       if (!this.#isPage(view, begin, end, header)) return;
-      let at = begin + ((view.getUint16(begin + 2, true) & FLAG_LONG_HEADER) === 0 ? PAGE_HEADER_SIZE_BYTES : LONG_PAGE_HEADER_SIZE_BYTES);
+      let at =
+        begin +
+        ((view.getUint16(begin + 2, true) & FLAG_LONG_HEADER) === 0
+          ? PAGE_HEADER_SIZE_BYTES
+          : LONG_PAGE_HEADER_SIZE_BYTES);
       const restBytes = (view.getUint16(begin + 2, true) & FLAG_CONTINUES) === 0 ? 0 : view.getUint32(begin + 16, true);
       const part = bytes.subarray(at, Math.min(at + restBytes, end));
       at = aligned(at + part.length);
@@ -116,8 +120,10 @@ export class WalReader {
   #isPage(view: DataView, begin: number, end: number, header: WalHeader): boolean {
     const lsn = header.lsn + BigInt(begin);
     if (end > view.byteLength) this.problem = `the segment ends within the page at ${formatLsn(lsn)}`;
-    else if (view.getUint16(begin, true) !== view.getUint16(0, true)) this.problem = `there is no page at ${formatLsn(lsn)}`;
-    else if (view.getBigUint64(begin + 8, true) !== lsn) this.problem = `the page at ${formatLsn(lsn)} has another position`;
+    else if (view.getUint16(begin, true) !== view.getUint16(0, true))
+      this.problem = `there is no page at ${formatLsn(lsn)}`;
+    else if (view.getBigUint64(begin + 8, true) !== lsn)
+      this.problem = `the page at ${formatLsn(lsn)} has another position`;
     return this.problem === null;
   }
 
@@ -156,11 +162,20 @@ export class WalReader {
 
   #check(bytes: Uint8Array, lsn: bigint): WalRecord | null {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    if (crc32c(bytes.subarray(RECORD_HEADER_SIZE_BYTES), bytes.subarray(0, CRC_OFFSET)) !== view.getUint32(CRC_OFFSET, true)) {
+    if (
+      crc32c(bytes.subarray(RECORD_HEADER_SIZE_BYTES), bytes.subarray(0, CRC_OFFSET)) !==
+      view.getUint32(CRC_OFFSET, true)
+    ) {
       this.problem = `the record at ${formatLsn(lsn)} does not match its checksum`;
       return null;
     }
-    return { lsn, xid: view.getUint32(4, true), resourceManager: bytes[17] as number, info: bytes[16] as number, bytes };
+    return {
+      lsn,
+      xid: view.getUint32(4, true),
+      resourceManager: bytes[17] as number,
+      info: bytes[16] as number,
+      bytes,
+    };
   }
 }
 

@@ -76,7 +76,12 @@ interface BlockHead {
   readonly file: RelationFile;
   readonly block: number;
   readonly dataSizeBytes: number;
-  readonly image: { readonly sizeBytes: number; readonly holeOffset: number; readonly holeSizeBytes: number; readonly info: number } | null;
+  readonly image: {
+    readonly sizeBytes: number;
+    readonly holeOffset: number;
+    readonly holeSizeBytes: number;
+    readonly info: number;
+  } | null;
 }
 
 /** @param major PostgreSQL version that wrote it. @throws format */
@@ -124,7 +129,8 @@ class Parser {
       return { id, fork, file, block, image, data: this.#take(head.dataSizeBytes) };
     });
     const main = this.#take(mainSizeBytes);
-    if (this.#at !== this.#bytes.length) throw fail("format", `it has ${this.#bytes.length - this.#at} bytes more than its parts`);
+    if (this.#at !== this.#bytes.length)
+      throw fail("format", `it has ${this.#bytes.length - this.#at} bytes more than its parts`);
     return { blocks, main };
   }
 
@@ -149,7 +155,11 @@ class Parser {
     const hasHole = (info & IMAGE_HAS_HOLE) !== 0;
     const isPlain = this.#compressionOf(info) === "none";
     const holeSizeBytes = !hasHole ? 0 : isPlain ? PAGE_SIZE_BYTES - sizeBytes : this.#u16();
-    if (holeSizeBytes < 0 || holeOffset + holeSizeBytes > PAGE_SIZE_BYTES || (isPlain && sizeBytes + holeSizeBytes !== PAGE_SIZE_BYTES))
+    if (
+      holeSizeBytes < 0 ||
+      holeOffset + holeSizeBytes > PAGE_SIZE_BYTES ||
+      (isPlain && sizeBytes + holeSizeBytes !== PAGE_SIZE_BYTES)
+    )
       throw fail("format", `an image of ${sizeBytes} bytes around a hole of ${holeSizeBytes} is no page`);
     return { sizeBytes, holeOffset, info, holeSizeBytes };
   }
@@ -190,7 +200,8 @@ class Parser {
 export function pageOf({ bytes, compression, holeOffset, holeSizeBytes }: PageImage): Uint8Array {
   const sizeBytes = PAGE_SIZE_BYTES - holeSizeBytes;
   const plain = expand(bytes, compression, sizeBytes);
-  if (plain.length !== sizeBytes || holeOffset > sizeBytes) throw fail("format", `a page image has ${plain.length} bytes instead of ${sizeBytes}`);
+  if (plain.length !== sizeBytes || holeOffset > sizeBytes)
+    throw fail("format", `a page image has ${plain.length} bytes instead of ${sizeBytes}`);
   const page = new Uint8Array(PAGE_SIZE_BYTES);
   page.set(plain.subarray(0, holeOffset));
   page.set(plain.subarray(holeOffset), holeOffset + holeSizeBytes);

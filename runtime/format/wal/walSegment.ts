@@ -39,7 +39,12 @@ export function parseWalName(name: string): WalName | null {
   const timeline = Number.parseInt(match[1] as string, 16);
   if (match[5] !== undefined) return { kind: "history", timeline };
   const kind = match[4] === undefined ? "segment" : match[4] === ".partial" ? "partial" : "backupLabel";
-  return { kind, timeline, logNo: Number.parseInt(match[2] as string, 16), segmentNo: Number.parseInt(match[3] as string, 16) };
+  return {
+    kind,
+    timeline,
+    logNo: Number.parseInt(match[2] as string, 16),
+    segmentNo: Number.parseInt(match[3] as string, 16),
+  };
 }
 
 /** The name of a segment in the archive, `<24 digits>[.partial]-<sha1>[extension]`; null for anything else. */
@@ -58,18 +63,22 @@ export function nextSegment(name: string, segmentSizeBytes: number): string {
 }
 
 /**
- * All segments from `start` to `stop`, inclusive. @throws format when their timelines differ, or stop is before start.
+ * All segments from `start` to `stop`, inclusive.
+ * @throws format when their timelines differ, or stop is before start.
  */
 export function segmentRange(start: string, stop: string, segmentSizeBytes: number): string[] {
   const first = segmentPosition(start, segmentSizeBytes);
   const last = segmentPosition(stop, segmentSizeBytes);
-  if (first.timeline !== last.timeline) throw fail("format", `WAL segments '${start}' and '${stop}' are of different timelines`);
+  if (first.timeline !== last.timeline)
+    throw fail("format", `WAL segments '${start}' and '${stop}' are of different timelines`);
   if (last.number < first.number) throw fail("format", `WAL segment '${stop}' is before '${start}'`);
   const count = last.number - first.number + 1n;
   if (count > BigInt(RANGE_SEGMENTS_MAX)) {
     throw fail("format", `WAL range '${start}' to '${stop}' has ${count} segments, more than ${RANGE_SEGMENTS_MAX}`);
   }
-  return Array.from({ length: Number(count) }, (_, index) => formatSegment(first.timeline, first.number + BigInt(index), segmentSizeBytes));
+  return Array.from({ length: Number(count) }, (_, index) =>
+    formatSegment(first.timeline, first.number + BigInt(index), segmentSizeBytes),
+  );
 }
 
 /**
@@ -114,7 +123,8 @@ function segmentPosition(name: string, segmentSizeBytes: number): { timeline: nu
   if (parsed === null || parsed.kind !== "segment") throw fail("format", `'${name}' is not the name of a WAL segment`);
   const perLog = (1n << 32n) / BigInt(segmentSizeBytes);
   const segmentNo = BigInt(parsed.segmentNo ?? 0);
-  if (segmentNo >= perLog) throw fail("format", `'${name}' is not the name of a WAL segment of ${segmentSizeBytes} bytes`);
+  if (segmentNo >= perLog)
+    throw fail("format", `'${name}' is not the name of a WAL segment of ${segmentSizeBytes} bytes`);
   return { timeline: parsed.timeline, number: BigInt(parsed.logNo ?? 0) * perLog + segmentNo };
 }
 
@@ -126,6 +136,10 @@ function formatSegment(timeline: number, number: bigint, segmentSizeBytes: numbe
 }
 
 function checkSegmentSize(sizeBytes: number): void {
-  const power = Number.isSafeInteger(sizeBytes) && sizeBytes >= MIB && sizeBytes <= 1024 * MIB && (sizeBytes & (sizeBytes - 1)) === 0;
+  const power =
+    Number.isSafeInteger(sizeBytes) &&
+    sizeBytes >= MIB &&
+    sizeBytes <= 1024 * MIB &&
+    (sizeBytes & (sizeBytes - 1)) === 0;
   assert(power, `WAL segment size ${sizeBytes} is not a power of two from 1 MiB to 1 GiB`);
 }

@@ -62,7 +62,10 @@ export function parseTransactionEnd(main: Uint8Array, info: number, xid: number,
     if (kind !== COMMIT && kind !== ABORT && kind !== COMMIT_PREPARED && kind !== ABORT_PREPARED) return null;
     const isCommit = kind === COMMIT || kind === COMMIT_PREPARED;
     const isPrepared = kind === COMMIT_PREPARED || kind === ABORT_PREPARED;
-    return { kind: isCommit ? "commit" : "abort", ...parseParts(view, main, (info & HAS_PARTS) !== 0, { xid, isPrepared, isCommit, major }) };
+    return {
+      kind: isCommit ? "commit" : "abort",
+      ...parseParts(view, main, (info & HAS_PARTS) !== 0, { xid, isPrepared, isCommit, major }),
+    };
   } catch (error) {
     throw fail("format", `unable to parse the record that ends transaction ${xid}`, { cause: error });
   }
@@ -87,9 +90,11 @@ function parseParts(view: DataView, main: Uint8Array, hasParts: boolean, facts: 
   };
   if (has(PART.database)) at += 8;
   const subtransactions: number[] = [];
-  if (has(PART.subtransactions)) for (let left = count(); left > 0; left--, at += 4) subtransactions.push(view.getUint32(at, true));
+  if (has(PART.subtransactions))
+    for (let left = count(); left > 0; left--, at += 4) subtransactions.push(view.getUint32(at, true));
   const dropped: RelationFile[] = [];
-  if (has(PART.dropped)) for (let left = count(); left > 0; left--, at += FILE_SIZE_BYTES) dropped.push(fileAt(view, at));
+  if (has(PART.dropped))
+    for (let left = count(); left > 0; left--, at += FILE_SIZE_BYTES) dropped.push(fileAt(view, at));
   if (has(PART.statistics)) {
     const items = count();
     // Includes a 64-bit number since 18 ("xl_xact_stats_item").
@@ -106,7 +111,13 @@ function parseParts(view: DataView, main: Uint8Array, hasParts: boolean, facts: 
     at += 4;
     if (has(PART.name)) preparedAs = textUntilZero(main, at);
   }
-  return { xid, atUs: timestampUs(view, 0), subtransactions, dropped, preparedAs: facts.isPrepared ? (preparedAs ?? "") : null };
+  return {
+    xid,
+    atUs: timestampUs(view, 0),
+    subtransactions,
+    dropped,
+    preparedAs: facts.isPrepared ? (preparedAs ?? "") : null,
+  };
 }
 
 function parsePrepare(view: DataView, main: Uint8Array, major: number): TransactionEnd {
@@ -123,7 +134,11 @@ function parsePrepare(view: DataView, main: Uint8Array, major: number): Transact
 }
 
 export function fileAt(view: DataView, offset: number): RelationFile {
-  return { tablespace: view.getUint32(offset, true), database: view.getUint32(offset + 4, true), relation: view.getUint32(offset + 8, true) };
+  return {
+    tablespace: view.getUint32(offset, true),
+    database: view.getUint32(offset + 4, true),
+    relation: view.getUint32(offset + 8, true),
+  };
 }
 
 function textUntilZero(bytes: Uint8Array, begin: number): string {

@@ -43,7 +43,12 @@ export interface Candidate {
  * {@link archiveGet}, repeated while its error may pass: a short outage of a store must not end a recovery.
  * @throws the last error when the time is over
  */
-export async function archiveGetInTime(repos: readonly Repository[], options: ArchiveGetOptions, timeoutMs: number, ctx: Context): Promise<boolean> {
+export async function archiveGetInTime(
+  repos: readonly Repository[],
+  options: ArchiveGetOptions,
+  timeoutMs: number,
+  ctx: Context,
+): Promise<boolean> {
   const deadlineMs = ctx.clock.monotonicMs() + timeoutMs;
   for (let pauseMs = RETRY_MS; ; pauseMs = Math.min(pauseMs * 2, RETRY_MS_MAX)) {
     try {
@@ -59,10 +64,14 @@ const RETRY_MS = 1000;
 const RETRY_MS_MAX = 10_000;
 
 /**
- * True when the file was fetched, false when no repository has it. @throws repoInvalid, archiveDuplicate, and the last
- * copy's error when no copy could be read
+ * True when the file was fetched, false when no repository has it.
+ * @throws repoInvalid, archiveDuplicate, and the last copy's error when no copy could be read
  */
-export async function archiveGet(repos: readonly Repository[], options: ArchiveGetOptions, ctx: Context): Promise<boolean> {
+export async function archiveGet(
+  repos: readonly Repository[],
+  options: ArchiveGetOptions,
+  ctx: Context,
+): Promise<boolean> {
   const answers = await askAll(repos, options, ctx);
   const candidates = answers.flatMap((answer) => (answer.ok ? answer.value : []));
   for (const answer of answers) {
@@ -107,10 +116,21 @@ export async function archiveGet(repos: readonly Repository[], options: ArchiveG
  * Errors that waiting does not fix: another key, another cluster, an unknown format. Any other may be a mount or a
  * network that returns.
  */
-const PERMANENT = ["archiveMismatch", "checksum", "crypto", "featureNotSupported", "format", "optionInvalidValue", "versionNotSupported"] as const;
+const PERMANENT = [
+  "archiveMismatch",
+  "checksum",
+  "crypto",
+  "featureNotSupported",
+  "format",
+  "optionInvalidValue",
+  "versionNotSupported",
+] as const;
 
 /** Retryable unless all errors are permanent; if they agree, it keeps their code. */
-function inDoubt(walName: string, doubts: readonly { readonly repoIndex: number; readonly error: BackupError }[]): BackupError {
+function inDoubt(
+  walName: string,
+  doubts: readonly { readonly repoIndex: number; readonly error: BackupError }[],
+): BackupError {
   const isForGood = doubts.every(({ error }) => isError(error, ...PERMANENT) && !error.retryable);
   const kinds = new Set(doubts.map(({ error }) => error.kind));
   const [first] = kinds;
@@ -166,7 +186,11 @@ export function lacksStanza(error: unknown): boolean {
 /** How long the other repositories may take after the first copy was offered. */
 const OFFER_GRACE_MS = 2000;
 
-async function askAll(repos: readonly Repository[], options: ArchiveGetOptions, ctx: Context): Promise<RepoResult<Candidate[]>[]> {
+async function askAll(
+  repos: readonly Repository[],
+  options: ArchiveGetOptions,
+  ctx: Context,
+): Promise<RepoResult<Candidate[]>[]> {
   const answers = new Map<number, RepoResult<Candidate[]>>();
   const done = new AbortController();
   let offered: (() => void) | undefined;
@@ -193,7 +217,10 @@ async function askAll(repos: readonly Repository[], options: ArchiveGetOptions, 
       answers.get(repo.key) ?? {
         repoIndex: repo.key,
         ok: false,
-        error: fail("hostConnect", `no answer ${OFFER_GRACE_MS}ms after another repository had the file`, { repoIndex: repo.key, retryable: true }),
+        error: fail("hostConnect", `no answer ${OFFER_GRACE_MS}ms after another repository had the file`, {
+          repoIndex: repo.key,
+          retryable: true,
+        }),
       },
   );
 }
@@ -211,7 +238,8 @@ async function findCandidates(repo: Repository, options: ArchiveGetOptions): Pro
   const candidates: Candidate[] = [];
   for (const id of ids) {
     const archiveId = archiveIdOf(id);
-    for (const stored of await findWal(repo, archiveId, options.walName)) candidates.push({ repo, archiveId, pass: info.cipherPass ?? null, stored });
+    for (const stored of await findWal(repo, archiveId, options.walName))
+      candidates.push({ repo, archiveId, pass: info.cipherPass ?? null, stored });
   }
   // A lost mount also lists no directories: that does not prove that the archive lacks the file.
   if (candidates.length === 0) await requirePresent(repo);
@@ -230,7 +258,9 @@ export interface FetchWalJob extends Omit<Candidate, "repo"> {
 export function requireOneContent(candidates: readonly Candidate[], walName: string): void {
   const checksums = new Set(candidates.map((candidate) => candidate.stored.sha1).filter((sha1) => sha1 !== null));
   if (checksums.size <= 1) return;
-  const where = candidates.map((candidate) => `${candidate.repo.name}: ${candidate.archiveId}/${candidate.stored.fileName}`);
+  const where = candidates.map(
+    (candidate) => `${candidate.repo.name}: ${candidate.archiveId}/${candidate.stored.fileName}`,
+  );
   throw fail("archiveDuplicate", `duplicates found in archive for WAL segment ${walName}:\n${where.join("\n")}`, {
     hint: "are multiple primaries archiving to this stanza?",
   });
@@ -255,10 +285,14 @@ export async function fetchTo(candidate: Candidate, destination: string, durable
     }
     const actual = hash.digest("hex");
     if (candidate.stored.sha1 !== null && actual !== candidate.stored.sha1) {
-      throw fail("checksum", `WAL file '${candidate.stored.fileName}' has checksum ${actual} but ${candidate.stored.sha1} is expected`, {
-        hint: "The repository has a damaged copy. Run verify; another repository may have a good one.",
-        repoIndex: candidate.repo.key,
-      });
+      throw fail(
+        "checksum",
+        `WAL file '${candidate.stored.fileName}' has checksum ${actual} but ${candidate.stored.sha1} is expected`,
+        {
+          hint: "The repository has a damaged copy. Run verify; another repository may have a good one.",
+          repoIndex: candidate.repo.key,
+        },
+      );
     }
     if (!isSpecial) await rename(temporary, destination);
   } catch (error) {

@@ -45,7 +45,8 @@ export function queueOf(
 ): string[] {
   const count = Math.max(QUEUE_SEGMENTS_MIN, Math.floor(queueSizeBytesMax / segmentSizeBytes));
   const names: string[] = [];
-  for (let next = nextSegment(name, segmentSizeBytes); names.length < count; next = nextSegment(next, segmentSizeBytes)) names.push(next);
+  for (let next = nextSegment(name, segmentSizeBytes); names.length < count; next = nextSegment(next, segmentSizeBytes))
+    names.push(next);
   return names;
 }
 
@@ -137,7 +138,9 @@ export class Prefetcher {
           await this.#options.fetch(candidate, `${this.#spool.path}/${name}`);
           return true;
         } catch (error) {
-          this.#ctx.log.debug(`${repoErrorLine(candidate.repo.key, toBackupError(error))} (${candidate.stored.fileName})`);
+          this.#ctx.log.debug(
+            `${repoErrorLine(candidate.repo.key, toBackupError(error))} (${candidate.stored.fileName})`,
+          );
         }
       }
     } catch (error) {
@@ -229,7 +232,8 @@ class Holdings {
   async #open(): Promise<OpenArchives> {
     const info = await loadArchiveInfo(this.repo);
     const ids = archiveIdsOf(info, this.#cluster);
-    if (ids.length === 0) throw fail("archiveMismatch", `${this.repo.name} has no archive of this cluster`, { repoIndex: this.repo.key });
+    if (ids.length === 0)
+      throw fail("archiveMismatch", `${this.repo.name} has no archive of this cluster`, { repoIndex: this.repo.key });
     return { archiveIds: ids.map(archiveIdOf), pass: info.cipherPass ?? null };
   }
 }

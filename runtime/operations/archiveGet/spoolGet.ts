@@ -23,7 +23,12 @@ export interface SpoolGetOptions {
  * True when it came out of the queue; null when the queue's process did not find it, so that the caller must ask.
  * @throws the status' error; archiveTimeout
  */
-export function getThroughSpool(spool: Spool, options: SpoolGetOptions, background: BackgroundProcess, ctx: Context): Promise<true | null> {
+export function getThroughSpool(
+  spool: Spool,
+  options: SpoolGetOptions,
+  background: BackgroundProcess,
+  ctx: Context,
+): Promise<true | null> {
   const { walName, destination, timeoutMs } = options;
   const look = async (hasStarted: boolean): Promise<true | undefined> => {
     const present = await clearQueue(spool, options);
@@ -59,7 +64,11 @@ export async function getSpool(
     if (!(await ask(next, `${spool.path}/${next}`))) await spool.writeOk(next);
   } catch (thrown) {
     const error = toBackupError(thrown);
-    await spool.writeError(next, error.exitCode, [error.message, ...error.hints.map((hint) => `HINT: ${hint}`)].join("\n"));
+    await spool.writeError(
+      next,
+      error.exitCode,
+      [error.message, ...error.hints.map((hint) => `HINT: ${hint}`)].join("\n"),
+    );
   }
 }
 

@@ -16,7 +16,11 @@ export interface Acknowledgement {
 }
 
 /** True when the repositories in `holding` satisfy the policy. */
-export function isSatisfied(policy: AcknowledgePolicy, allKeys: readonly number[], holding: ReadonlySet<number>): boolean {
+export function isSatisfied(
+  policy: AcknowledgePolicy,
+  allKeys: readonly number[],
+  holding: ReadonlySet<number>,
+): boolean {
   switch (policy.mode) {
     case "all":
       return allKeys.every((key) => holding.has(key));

@@ -97,7 +97,9 @@ export async function archivePush(
     cluster: options.cluster ?? requested.cluster,
     mayPushAhead: (): boolean => (mayGoAhead ??= options.mayPushAhead?.() ?? true),
   };
-  const workers = new Map(repos.map((repo) => [repo.key, new RepositoryWorker(repo, preparer, workerOptions, workerCtx)]));
+  const workers = new Map(
+    repos.map((repo) => [repo.key, new RepositoryWorker(repo, preparer, workerOptions, workerCtx)]),
+  );
   const pushes = repos.map(async (repo) => {
     const worker = workers.get(repo.key) as RepositoryWorker;
     try {
@@ -117,7 +119,9 @@ export async function archivePush(
     // A repository that is already behind and silent is probably down. Waiting the full grace period for each segment
     // would throttle archiving. One that answers is only slow, and would never catch up if every call cut it off.
     const isAway = (key: number): boolean => missingWal.list(key).length > 0 && workers.get(key)?.answers !== true;
-    return keys.every((key) => settled.has(key) || isAway(key)) ? Math.min(options.graceMs, BEHIND_GRACE_MS) : options.graceMs;
+    return keys.every((key) => settled.has(key) || isAway(key))
+      ? Math.min(options.graceMs, BEHIND_GRACE_MS)
+      : options.graceMs;
   };
   await waitForPushes(pushes, graceMs, options.timeoutMs, ctx, stop);
   const ahead = pushes.filter((_, index) => settled.get(repos[index]?.key ?? 0)?.ok === true);
@@ -133,11 +137,18 @@ export async function archivePush(
   for (const repoIndex of reposBehind) missingWal.add(repoIndex, options.walName, cluster);
   // A repository that holds the file no longer lacks it, even if another process recorded it as missing.
   for (const result of results) if (result.ok) missingWal.remove(result.repoIndex, options.walName, cluster);
-  return { results, accepted, reposBehind, error: accepted ? null : combinedError("archive-push", results), aheadCount };
+  return {
+    results,
+    accepted,
+    reposBehind,
+    error: accepted ? null : combinedError("archive-push", results),
+    aheadCount,
+  };
 }
 
 function timeoutError(repo: Repository, satisfied: boolean, options: ArchivePushOptions): BackupError {
-  if (satisfied) return fail("archiveTimeout", "not finished when the segment was acknowledged", { repoIndex: repo.key });
+  if (satisfied)
+    return fail("archiveTimeout", "not finished when the segment was acknowledged", { repoIndex: repo.key });
   return fail("archiveTimeout", `${options.walName} was not stored before the ${options.timeoutMs}ms timeout`, {
     hint: "If the repository is only slow, raise archive-timeout.",
     repoIndex: repo.key,
@@ -231,7 +242,9 @@ class RepositoryWorker {
     const waitSignal = AbortSignal.any([this.#ctx.signal, over]);
     const seen = new Set([this.#options.walName]);
     while (seen.size <= LIMITS.lookAheadSegments && !this.#ctx.signal.aborted) {
-      const next = (await listReady(this.#options.walDirectory, LIMITS.lookAheadSegments * 2)).find((name) => !seen.has(name));
+      const next = (await listReady(this.#options.walDirectory, LIMITS.lookAheadSegments * 2)).find(
+        (name) => !seen.has(name),
+      );
       if (next === undefined) {
         if (over.aborted) break;
         await this.#ctx.clock.sleep(AHEAD_POLL_MS, waitSignal).catch(() => {});

@@ -14,7 +14,14 @@ import { compress, type CompressSpec } from "../../format/codec/compress";
 import { parseWalHeader } from "../../format/wal/walHeader";
 import { isSegment } from "../../repository/walStore";
 import type { ClusterIdentity } from "../shared/identity";
-import { headOf, HELD_SEGMENT_SIZE_BYTES_MAX, type PackedWal, type PackWalJob, readAgain, readChecked } from "./walFile";
+import {
+  headOf,
+  HELD_SEGMENT_SIZE_BYTES_MAX,
+  type PackedWal,
+  type PackWalJob,
+  readAgain,
+  readChecked,
+} from "./walFile";
 
 const HELD_MAX = 4;
 
@@ -58,7 +65,8 @@ export class WalPreparer {
   prepare(name: string): Promise<PreparedWal> {
     const held = this.#held.get(name);
     if (held !== undefined) return held;
-    for (const oldest of this.#held.keys()) if (this.#held.size >= (this.#options.heldMax ?? HELD_MAX)) this.#held.delete(oldest);
+    for (const oldest of this.#held.keys())
+      if (this.#held.size >= (this.#options.heldMax ?? HELD_MAX)) this.#held.delete(oldest);
     const prepared = this.#read(name);
     this.#held.set(name, prepared);
     prepared.catch(() => {
@@ -95,7 +103,8 @@ export class WalPreparer {
       if (isHeld) parts.push(chunk);
     };
     const { fileId, sizeBytes } = await readChecked(path, visit, { own: true });
-    const cluster = isSegment(name) && this.#options.headerCheck ? this.#checkHeader(name, head ?? new Uint8Array(0)) : null;
+    const cluster =
+      isSegment(name) && this.#options.headerCheck ? this.#checkHeader(name, head ?? new Uint8Array(0)) : null;
     const facts = { name, sizeBytes, sha1: hash.digest("hex"), cluster, fileId };
     if (!isHeld) return { ...facts, packed: async (spec) => () => compress(readAgain(path, facts), spec) };
     return { ...facts, packed: packer(parts, sizeBytes, this.#options.kindCount ?? Number.POSITIVE_INFINITY) };

@@ -131,14 +131,24 @@ export class PushQueue implements WalClaims {
   #closed = false;
 
   /** Starts the workers, which idle until {@link look} or {@link request}. */
-  constructor(repos: readonly Repository[], missingWal: MissingWalStore, options: PushQueueOptions, lock: WorkLock | null, ctx: Context) {
+  constructor(
+    repos: readonly Repository[],
+    missingWal: MissingWalStore,
+    options: PushQueueOptions,
+    lock: WorkLock | null,
+    ctx: Context,
+  ) {
     this.#options = options;
     this.#missingWal = missingWal;
     this.#lock = lock;
     this.#ctx = ctx;
     const specs = [...new Map(repos.map(({ compress }) => [`${compress.type}:${compress.level}`, compress])).values()];
     const { walDirectory, headerCheck, processMax, cluster, pack } = options;
-    const held = { heldMax: processMax + HELD_MORE, kindCount: specs.length, ...(pack === undefined ? {} : { pack: { specs, run: pack } }) };
+    const held = {
+      heldMax: processMax + HELD_MORE,
+      kindCount: specs.length,
+      ...(pack === undefined ? {} : { pack: { specs, run: pack } }),
+    };
     this.#preparer = new WalPreparer({ walDirectory, headerCheck, ...held }, cluster);
     this.#workers = repos.map((repo) => ({
       repo,
@@ -196,8 +206,10 @@ export class PushQueue implements WalClaims {
         const nowMs = this.#ctx.clock.monotonicMs();
         if (satisfiedAtMs === null && this.#isSatisfied(policy, settled)) satisfiedAtMs = nowMs;
         const graceEndMs = satisfiedAtMs === null ? Number.POSITIVE_INFINITY : satisfiedAtMs + this.#graceMs(settled);
-        if (settled.size === this.#workers.length || nowMs >= Math.min(deadlineMs, graceEndMs)) return this.#answer(file, policy, settled, timeoutMs);
-        if (this.#closed && !this.#isBusy(file)) throw fail("term", `terminated while pushing ${name}`, { retryable: true });
+        if (settled.size === this.#workers.length || nowMs >= Math.min(deadlineMs, graceEndMs))
+          return this.#answer(file, policy, settled, timeoutMs);
+        if (this.#closed && !this.#isBusy(file))
+          throw fail("term", `terminated while pushing ${name}`, { retryable: true });
         await this.#change(Math.min(deadlineMs, graceEndMs) - nowMs);
       }
     } finally {
@@ -209,7 +221,8 @@ export class PushQueue implements WalClaims {
   async drain(limitMs: number): Promise<void> {
     const endMs = this.#ctx.clock.monotonicMs() + limitMs;
     const isDone = (worker: RepositoryWorker): boolean =>
-      worker.error !== null || this.#order.every((file) => file.fatal !== null || file.states.get(worker.repo.key)?.stored !== null);
+      worker.error !== null ||
+      this.#order.every((file) => file.fatal !== null || file.states.get(worker.repo.key)?.stored !== null);
     while (!this.#closed && !this.#workers.every(isDone)) {
       const leftMs = endMs - this.#ctx.clock.monotonicMs();
       if (leftMs <= 0) return;
@@ -220,7 +233,8 @@ export class PushQueue implements WalClaims {
   status(): WorkerStatus[] {
     return this.#workers.map((worker) => ({
       repoIndex: worker.repo.key,
-      waitingCount: this.#order.filter((file) => file.ready && file.states.get(worker.repo.key)?.stored === null).length,
+      waitingCount: this.#order.filter((file) => file.ready && file.states.get(worker.repo.key)?.stored === null)
+        .length,
       error: worker.error,
     }));
   }
@@ -308,7 +322,8 @@ export class PushQueue implements WalClaims {
   async #lookFor(worker: RepositoryWorker, { name, sha1 }: QueuedFile, state: FileState): Promise<void> {
     try {
       const archive = await this.#openArchive(worker);
-      if (sha1 !== null && (await worker.target.holds({ name, sha1 }, archive))) this.#setStored(worker, state, "present");
+      if (sha1 !== null && (await worker.target.holds({ name, sha1 }, archive)))
+        this.#setStored(worker, state, "present");
     } catch (error) {
       this.#ctx.log.debug(`${worker.repo.name}: ${name} cannot be looked up: ${toBackupError(error).message}`);
       worker.target.forget();
@@ -333,7 +348,11 @@ export class PushQueue implements WalClaims {
       worker.openedAtMs = nowMs;
     }
     const archive = await worker.target.open(this.#options.cluster);
-    if (worker.archive !== null && (worker.archive.archiveId !== archive.archiveId || worker.archive.pass !== archive.pass)) worker.epoch++;
+    if (
+      worker.archive !== null &&
+      (worker.archive.archiveId !== archive.archiveId || worker.archive.pass !== archive.pass)
+    )
+      worker.epoch++;
     worker.archive = archive;
     return archive;
   }
@@ -384,7 +403,8 @@ export class PushQueue implements WalClaims {
 
   #pause(worker: RepositoryWorker, error: BackupError): void {
     const nowMs = this.#ctx.clock.monotonicMs();
-    if (worker.error === null) this.#ctx.log.warn(`${repoErrorLine(worker.repo.key, error)}\nretrying; the other repositories are not affected`);
+    if (worker.error === null)
+      this.#ctx.log.warn(`${repoErrorLine(worker.repo.key, error)}\nretrying; the other repositories are not affected`);
     worker.error = error;
     if (nowMs < worker.pausedUntilMs) return;
     worker.pauseMs = Math.min(Math.max(worker.pauseMs * 2, PAUSE_FIRST_MS), PAUSE_MS_MAX);
@@ -392,7 +412,10 @@ export class PushQueue implements WalClaims {
   }
 
   /** Repositories that have answered since the request: stored, or failed once more. */
-  #settled(file: QueuedFile, failuresBefore: ReadonlyMap<number, number>): Map<number, RepoResult<"pushed" | "present">> {
+  #settled(
+    file: QueuedFile,
+    failuresBefore: ReadonlyMap<number, number>,
+  ): Map<number, RepoResult<"pushed" | "present">> {
     const settled = new Map<number, RepoResult<"pushed" | "present">>();
     for (const [repoIndex, state] of file.states) {
       if (state.stored !== null) settled.set(repoIndex, { repoIndex, ok: true, value: state.stored });
@@ -443,7 +466,8 @@ export class PushQueue implements WalClaims {
     for (const repoIndex of reposBehind) {
       this.#missingWal.add(repoIndex, file.name, this.#options.cluster);
       // It may have arrived while the record was written.
-      if (file.states.get(repoIndex)?.stored !== null) this.#missingWal.remove(repoIndex, file.name, this.#options.cluster);
+      if (file.states.get(repoIndex)?.stored !== null)
+        this.#missingWal.remove(repoIndex, file.name, this.#options.cluster);
     }
     return { results, accepted, reposBehind, error: accepted ? null : combinedError("archive-push", results) };
   }

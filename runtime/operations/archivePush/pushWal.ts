@@ -52,13 +52,18 @@ export class PushTarget {
   }
 
   /**
-   * Loads archive.info, once; a null `cluster` takes the repository's own. @throws archiveMismatch (44) and load errors
+   * Loads archive.info, once; a null `cluster` takes the repository's own.
+   * @throws archiveMismatch (44) and load errors
    */
   async open(cluster: ClusterIdentity | null): Promise<OpenArchive> {
     if (this.#opened !== undefined) return this.#opened;
     const info = await loadArchiveInfo(this.repo);
     const current = currentHistory(info);
-    const archiveId = checkArchive(this.repo, info, cluster ?? { version: current.pgVersion, systemId: current.systemId });
+    const archiveId = checkArchive(
+      this.repo,
+      info,
+      cluster ?? { version: current.pgVersion, systemId: current.systemId },
+    );
     this.#opened = { archiveId, pass: info.cipherPass ?? null };
     return this.#opened;
   }
@@ -82,19 +87,23 @@ export class PushTarget {
     const open = await wal.packed({ type: compressType, level: this.repo.compress.level });
     const stored = { archiveId: archive.archiveId, name: wal.name, sha1: wal.sha1, compressType, open };
     await putWal(this.repo, stored, archive.pass, () => this.#ctx.random.bytes(8));
-    if (this.#listing?.prefix === prefixOf(wal.name)) this.#listing.pushed.push({ name: wal.name, fileName: wal.name, sha1: wal.sha1 });
+    if (this.#listing?.prefix === prefixOf(wal.name))
+      this.#listing.pushed.push({ name: wal.name, fileName: wal.name, sha1: wal.sha1 });
     return "pushed";
   }
 
   /**
-   * True when a previously stored segment still exists; false also for files that are replaced without asking. @throws
-   * as {@link push}
+   * True when a previously stored segment still exists; false also for files that are replaced without asking.
+   * @throws as {@link push}
    */
   async holds(wal: Pick<PreparedWal, "name" | "sha1">, archive: OpenArchive): Promise<boolean> {
     return (await this.#find(wal, archive.archiveId)) !== null;
   }
 
-  async #find(wal: Pick<PreparedWal, "name" | "sha1">, archiveId: string): Promise<{ readonly fileName: string; readonly isOwn: boolean } | null> {
+  async #find(
+    wal: Pick<PreparedWal, "name" | "sha1">,
+    archiveId: string,
+  ): Promise<{ readonly fileName: string; readonly isOwn: boolean } | null> {
     if (!isSegment(wal.name)) return null;
     const listing = this.#neighbours(wal.name, archiveId);
     const stored = (await listing.stored).filter(({ name }) => name === wal.name);
@@ -106,9 +115,13 @@ export class PushTarget {
     const [first] = copies;
     if (first === undefined) return null;
     if (first.sha1 !== wal.sha1)
-      throw this.#duplicate(`WAL file '${wal.name}' already exists in the ${this.repo.name} archive with a different checksum`);
+      throw this.#duplicate(
+        `WAL file '${wal.name}' already exists in the ${this.repo.name} archive with a different checksum`,
+      );
     // Not a warning as in stock: an earlier call pushed most of these ahead.
-    this.#ctx.log.detail(`WAL file '${wal.name}' already exists in the ${this.repo.name} archive with the same checksum`);
+    this.#ctx.log.detail(
+      `WAL file '${wal.name}' already exists in the ${this.repo.name} archive with the same checksum`,
+    );
     return { fileName: first.fileName, isOwn: stored.length === 0 };
   }
 
@@ -118,7 +131,13 @@ export class PushTarget {
     const nowMs = this.#ctx.clock.monotonicMs();
     const known = this.#listing;
     if (known?.prefix === prefix && known.archiveId === archiveId && nowMs - known.askedAtMs < LISTED_MS) return known;
-    const listing: Listing = { archiveId, prefix, askedAtMs: nowMs, stored: findBeside(this.repo, archiveId, name, prefix), pushed: [] };
+    const listing: Listing = {
+      archiveId,
+      prefix,
+      askedAtMs: nowMs,
+      stored: findBeside(this.repo, archiveId, name, prefix),
+      pushed: [],
+    };
     this.#listing = listing;
     listing.stored.catch(() => {
       if (this.#listing === listing) this.#listing = undefined;
@@ -127,7 +146,10 @@ export class PushTarget {
   }
 
   #duplicate(message: string): Error {
-    return fail("archiveDuplicate", message, { hint: "are multiple primaries archiving to this stanza?", repoIndex: this.repo.key });
+    return fail("archiveDuplicate", message, {
+      hint: "are multiple primaries archiving to this stanza?",
+      repoIndex: this.repo.key,
+    });
   }
 }
 

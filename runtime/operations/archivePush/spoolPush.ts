@@ -18,10 +18,16 @@ import { repoErrorLine } from "../shared/results";
 import { type BackgroundProcess, waitInSpool } from "../shared/spoolWait";
 
 /**
- * Waits for the file's status; starts the background process if none runs. @throws the status' error; archiveTimeout
- * (82)
+ * Waits for the file's status; starts the background process if none runs.
+ * @throws the status' error; archiveTimeout (82)
  */
-export function pushThroughSpool(spool: Spool, walName: string, background: BackgroundProcess, timeoutMs: number, ctx: Context): Promise<void> {
+export function pushThroughSpool(
+  spool: Spool,
+  walName: string,
+  background: BackgroundProcess,
+  timeoutMs: number,
+  ctx: Context,
+): Promise<void> {
   const accept = async ({ code, message }: SpoolStatus): Promise<void> => {
     for (const text of okWarnings(walName, code, message)) ctx.log.warn(text);
     ctx.log.info(`pushed WAL file '${walName}' to the archive asynchronously`);
@@ -43,7 +49,12 @@ export interface SpoolPushOptions {
  * The background process: pushes ready files without an `.ok` and writes the status files. Never throws for a single
  * file.
  */
-export async function pushSpool(spool: Spool, queue: PushQueue, options: SpoolPushOptions, ctx: Context): Promise<void> {
+export async function pushSpool(
+  spool: Spool,
+  queue: PushQueue,
+  options: SpoolPushOptions,
+  ctx: Context,
+): Promise<void> {
   const names = await openWork(spool, options);
   for (const [position, walName] of names.entries()) {
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
@@ -58,12 +69,18 @@ async function pushOne(spool: Spool, queue: PushQueue, walName: string, options:
     const answer = await queue.request(walName, options.acknowledge, options.timeoutMs);
     const dropped = answer.accepted ? null : await options.drop(walName, answer.results);
     if (answer.error !== null && dropped === null) throw answer.error;
-    const lacking = answer.results.flatMap((result) => (result.ok ? [] : [repoErrorLine(result.repoIndex, result.error)]));
+    const lacking = answer.results.flatMap((result) =>
+      result.ok ? [] : [repoErrorLine(result.repoIndex, result.error)],
+    );
     await spool.writeOk(walName, dropped === null ? lacking : [dropped]);
     return true;
   } catch (thrown) {
     const error = toBackupError(thrown);
-    await spool.writeError(walName, error.exitCode, [error.message, ...error.hints.map((hint) => `HINT: ${hint}`)].join("\n"));
+    await spool.writeError(
+      walName,
+      error.exitCode,
+      [error.message, ...error.hints.map((hint) => `HINT: ${hint}`)].join("\n"),
+    );
     return false;
   }
 }
@@ -87,6 +104,7 @@ async function openWork(spool: Spool, { walDirectory, batchSizeBytes }: SpoolPus
 }
 
 function okWarnings(walName: string, code: number, message: string): string[] {
-  if (code !== 0) return [`WAL segment '${walName}' was not pushed due to error [${code}] and was manually skipped: ${message}`];
+  if (code !== 0)
+    return [`WAL segment '${walName}' was not pushed due to error [${code}] and was manually skipped: ${message}`];
   return message === "" ? [] : [message];
 }

@@ -127,7 +127,8 @@ export async function readChecked(
     let buffer = Buffer.alloc(0);
     for (;;) {
       // One more byte detects a file that has grown.
-      if (own || buffer.length === 0) buffer = Buffer.allocUnsafeSlow(Math.max(Math.min(LIMITS.chunkSizeBytes, sizeBytes - position), 1));
+      if (own || buffer.length === 0)
+        buffer = Buffer.allocUnsafeSlow(Math.max(Math.min(LIMITS.chunkSizeBytes, sizeBytes - position), 1));
       const bytesRead = atOnce
         ? readSync(handle.fd, buffer, 0, buffer.length, position)
         : (await handle.read(buffer, 0, buffer.length, position)).bytesRead;
@@ -148,7 +149,10 @@ export async function readChecked(
 }
 
 /** Streams a file that was read before. @throws fileRead, before the last chunk, when its content has changed */
-export async function* readAgain(path: string, expected: { readonly sha1: string; readonly sizeBytes: number }): ByteStream {
+export async function* readAgain(
+  path: string,
+  expected: { readonly sha1: string; readonly sizeBytes: number },
+): ByteStream {
   const hash = createHash("sha1");
   let handle: FileHandle | undefined;
   try {
@@ -160,7 +164,8 @@ export async function* readAgain(path: string, expected: { readonly sha1: string
       const chunk = buffer.subarray(0, bytesRead);
       hash.update(chunk);
       position += bytesRead;
-      if (position === expected.sizeBytes && hash.copy().digest("hex") !== expected.sha1) throw changed(path, "has different content than");
+      if (position === expected.sizeBytes && hash.copy().digest("hex") !== expected.sha1)
+        throw changed(path, "has different content than");
       yield chunk;
     }
   } catch (error) {
@@ -181,5 +186,8 @@ function changed(path: string, how: string): BackupError {
 function readError(path: string, error: unknown): unknown {
   const code = (error as NodeJS.ErrnoException).code;
   if (code === undefined) return error;
-  return fail(code === "ENOENT" ? "fileMissing" : "fileRead", `unable to read WAL file '${path}': [${code}]`, { path, cause: error });
+  return fail(code === "ENOENT" ? "fileMissing" : "fileRead", `unable to read WAL file '${path}': [${code}]`, {
+    path,
+    cause: error,
+  });
 }

@@ -37,7 +37,8 @@ export async function copyWal(
   const rows: ManifestFile[] = [];
   for (const segment of segments) {
     const [stored] = await findWal(repo, archiveId, segment);
-    if (stored === undefined || stored.sha1 === null) throw fail("fileMissing", `WAL segment ${segment} is not in the archive of ${repo.name}`);
+    if (stored === undefined || stored.sha1 === null)
+      throw fail("fileMissing", `WAL segment ${segment} is not in the archive of ${repo.name}`);
     const plain = await collect(await openWal(repo, archiveId, stored, archivePass), stop.walSegmentSizeBytes);
     const actual = sha1Hex(plain);
     if (actual !== stored.sha1 || plain.length !== stop.walSegmentSizeBytes) {
@@ -48,7 +49,9 @@ export async function copyWal(
     }
     const name = `pg_data/${walDirectoryName(manifest.pg.version)}/${segment}`;
     const bytes = seal(compressBytes(plain, compress), manifest.cipherPass ?? null, ctx);
-    await repo.storage.put(dataFilePath(repo.stanza, manifest.label, { name }, compress.type), bytes, { atomic: false });
+    await repo.storage.put(dataFilePath(repo.stanza, manifest.label, { name }, compress.type), bytes, {
+      atomic: false,
+    });
     const { user, group } = base;
     rows.push({
       name,

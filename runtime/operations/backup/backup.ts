@@ -71,7 +71,12 @@ export interface BackupDeps {
 
 const SECOND_MS = 1000;
 
-export async function backup(repos: readonly Repository[], deps: BackupDeps, options: BackupOptions, ctx: Context): Promise<BackupOutcome> {
+export async function backup(
+  repos: readonly Repository[],
+  deps: BackupDeps,
+  options: BackupOptions,
+  ctx: Context,
+): Promise<BackupOutcome> {
   const beganAtMs = ctx.clock.monotonicMs();
   const cluster = await openCluster(deps.servers, options, ctx);
   const { control } = await loadControlFile(cluster.dataDirectory, ctx);
@@ -92,14 +97,31 @@ export async function backup(repos: readonly Repository[], deps: BackupDeps, opt
     const databases = await cluster.databases();
     const scannedAtS = Math.floor(scannedAtMs / SECOND_MS);
     const source = await sourceOf(cluster, control);
-    const begin = { scan, source, startedAtS, scannedAtS, secondOver, begun, control, databases, times: cluster.times, priors, options };
+    const begin = {
+      scan,
+      source,
+      startedAtS,
+      scannedAtS,
+      secondOver,
+      begun,
+      control,
+      databases,
+      times: cluster.times,
+      priors,
+      options,
+    };
     await beginInRepositories(run, begin, type, deps.pool, ctx);
     warmPool(run, scan, deps.pool);
   };
   await Promise.all([secondOver, prepare()]);
 
   const { dataDirectory, standbyDirectory, inRecovery } = cluster;
-  const copyOptions = { dataDirectory, standbyDirectory, controlLast: inRecovery, pageSizeBytes: control.pageSizeBytes };
+  const copyOptions = {
+    dataDirectory,
+    standbyDirectory,
+    controlLast: inRecovery,
+    pageSizeBytes: control.pageSizeBytes,
+  };
   const copied = await copyFiles(run, scan, deps, { ...options, ...copyOptions }, ctx);
   const stopped = await cluster.stop(control, ctx);
   const stoppedAtS = Math.floor((await cluster.nowMs()) / SECOND_MS);
@@ -107,19 +129,33 @@ export async function backup(repos: readonly Repository[], deps: BackupDeps, opt
   const wal =
     begun === null || stopped === null
       ? null
-      : { stopped, archiveStart: begun.walName, walSegmentSizeBytes: control.walSegmentSizeBytes, onStandby: inRecovery };
+      : {
+          stopped,
+          archiveStart: begun.walName,
+          walSegmentSizeBytes: control.walSegmentSizeBytes,
+          onStandby: inRecovery,
+        };
   const kept = run.alive.map(({ repo }) => ({ repo, manifest: run.plan(repo.key).manifest }));
   await cluster.keepFiles(kept, deps.users, ctx);
   await finish(run, copied, { wal, stoppedAtS }, options, ctx);
 
-  const outcome = { results: run.results(), sizeBytes: copied.sizeBytes, elapsedMs: Math.round(ctx.clock.monotonicMs() - beganAtMs) };
+  const outcome = {
+    results: run.results(),
+    sizeBytes: copied.sizeBytes,
+    elapsedMs: Math.round(ctx.clock.monotonicMs() - beganAtMs),
+  };
   logOutcome(outcome, ctx);
   return outcome;
 }
 
-async function openCluster(candidates: readonly ServerCandidate[], options: BackupOptions, ctx: Context): Promise<Cluster> {
+async function openCluster(
+  candidates: readonly ServerCandidate[],
+  options: BackupOptions,
+  ctx: Context,
+): Promise<Cluster> {
   const { online, backupStandby: standby, force, archiveCheck, archiveModeCheck, archiveCommandWord } = options;
-  if (online) return OnlineCluster.open(candidates, { standby, archiveCheck, archiveModeCheck, archiveCommandWord }, ctx);
+  if (online)
+    return OnlineCluster.open(candidates, { standby, archiveCheck, archiveModeCheck, archiveCommandWord }, ctx);
   const [first] = candidates;
   assert(first !== undefined, "a backup needs pg1-path");
   return OfflineCluster.open(first.dataDirectory, { standby, force }, ctx);
@@ -134,11 +170,15 @@ async function openRepositories(
   const cluster = { version: control.pgVersion, systemId: control.systemId };
   return perRepo(repos, async (repo): Promise<OpenBackup> => {
     const lease = await leaseOf(repo);
-    const [archiveInfo, reconstructed] = await Promise.all([loadArchiveInfo(repo), loadReconstructedInfo(repo, lease, ctx)]);
+    const [archiveInfo, reconstructed] = await Promise.all([
+      loadArchiveInfo(repo),
+      loadReconstructedInfo(repo, lease, ctx),
+    ]);
     const { info } = reconstructed;
     const archiveId = checkArchive(repo, archiveInfo, cluster);
     const historyId = checkBackup(repo, info, cluster);
-    for (const { label, reason } of reconstructed.lost) ctx.log.warn(`${repo.name}: backup '${label}' cannot be the prior backup: ${reason}`);
+    for (const { label, reason } of reconstructed.lost)
+      ctx.log.warn(`${repo.name}: backup '${label}' cannot be the prior backup: ${reason}`);
     for (const line of reconstructed.doubts) ctx.log.warn(`${repo.name}: ${line}`);
     await saveAdopted(repo, lease, reconstructed, ctx);
     return {
@@ -154,13 +194,22 @@ async function openRepositories(
 }
 
 async function sourceOf(cluster: Cluster, control: PgControl): Promise<SourceIdentity> {
-  const directoryOf = async (dataDirectory: string): Promise<SourceDirectory> => ({ dataDirectory, controlFile: await controlFileId(dataDirectory) });
+  const directoryOf = async (dataDirectory: string): Promise<SourceDirectory> => ({
+    dataDirectory,
+    controlFile: await controlFileId(dataDirectory),
+  });
   const { systemId, timeline } = control;
   const standby = cluster.standbyDirectory === null ? null : await directoryOf(cluster.standbyDirectory);
   return { systemId, timeline, ...(await directoryOf(cluster.dataDirectory)), standby };
 }
 
-async function scanCluster(cluster: Cluster, control: PgControl, users: UserNames, options: BackupOptions, ctx: Context): Promise<Scan> {
+async function scanCluster(
+  cluster: Cluster,
+  control: PgControl,
+  users: UserNames,
+  options: BackupOptions,
+  ctx: Context,
+): Promise<Scan> {
   const scan = await scanDataDirectory({
     dataDirectory: cluster.dataDirectory,
     version: control.pgVersion,

@@ -96,14 +96,21 @@ export function compressOf({ options }: Pick<Manifest, "options">): CompressSpec
 }
 
 /** How one repository stores one file in blocks; null stores it whole. */
-export function blockPlanOf(stanza: string, plan: Pick<RepoPlan, "manifest" | "block">, file: ScannedFile): BlockPlan | null {
+export function blockPlanOf(
+  stanza: string,
+  plan: Pick<RepoPlan, "manifest" | "block">,
+  file: ScannedFile,
+): BlockPlan | null {
   const { manifest, block } = plan;
   if (block === null) return null;
   const row = block.prior?.rows.get(file.name);
   const kept = row === undefined ? null : keptBlockSizes(row, file.sizeBytes);
   const sizes = kept ?? blockSizesOf(block.settings, file, manifest.startedAtS);
   if (sizes === null) return null;
-  const source = kept === null || row === undefined || block.prior === null ? null : findBlockSource(stanza, block.prior.manifest, row);
+  const source =
+    kept === null || row === undefined || block.prior === null
+      ? null
+      : findBlockSource(stanza, block.prior.manifest, row);
   return {
     blockSizeBytes: sizes.blockSizeBytes,
     checksumSizeBytes: sizes.checksumSizeBytes,
@@ -133,16 +140,28 @@ export interface LabelChoice {
  * `taken` are labels that no directory of this run may have.
  * @throws clock (106) when a label would not be later than the known ones, even a second later
  */
-export function chooseLabels(startedAtS: number, needs: readonly LabelNeed[], taken: ReadonlySet<string> = new Set()): LabelChoice {
+export function chooseLabels(
+  startedAtS: number,
+  needs: readonly LabelNeed[],
+  taken: ReadonlySet<string> = new Set(),
+): LabelChoice {
   const known = needs.flatMap((need) => need.known);
   for (const waitSeconds of [0, 1]) {
-    const made = needs.map((need) => ({ need, label: formatLabel(need.type, startedAtS + waitSeconds, need.fullLabel ?? undefined) }));
+    const made = needs.map((need) => ({
+      need,
+      label: formatLabel(need.type, startedAtS + waitSeconds, need.fullLabel ?? undefined),
+    }));
     const stale = made.find(({ need, label }) => label <= newestFor(need, known) || taken.has(label));
-    if (stale === undefined) return { labels: new Map(made.map(({ need, label }) => [need.repoIndex, label])), waitSeconds };
+    if (stale === undefined)
+      return { labels: new Map(made.map(({ need, label }) => [need.repoIndex, label])), waitSeconds };
     if (waitSeconds === 0) continue;
-    throw fail("clock", `new backup label '${stale.label}' is not later than latest backup label '${newestFor(stale.need, known)}'`, {
-      hint: ["has the timezone changed?", "is there clock skew?"],
-    });
+    throw fail(
+      "clock",
+      `new backup label '${stale.label}' is not later than latest backup label '${newestFor(stale.need, known)}'`,
+      {
+        hint: ["has the timezone changed?", "is there clock skew?"],
+      },
+    );
   }
   throw fail("assert", "no label was chosen");
 }

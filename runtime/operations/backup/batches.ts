@@ -22,7 +22,9 @@ export function planBatches(
   repos: readonly { readonly repoIndex: number; readonly plan: RepoPlan }[],
   nextIds: Map<number, number>,
 ): readonly Batch[] {
-  const bundling = repos.flatMap(({ repoIndex, plan }) => (plan.bundle === null ? [] : [{ repoIndex, plan, bundle: plan.bundle }]));
+  const bundling = repos.flatMap(({ repoIndex, plan }) =>
+    plan.bundle === null ? [] : [{ repoIndex, plan, bundle: plan.bundle }],
+  );
   const batchSizeBytes = Math.max(0, ...bundling.map(({ bundle }) => bundle.sizeBytes));
   const batches: BatchEntry[][] = [];
   let batch: BatchEntry[] = [];

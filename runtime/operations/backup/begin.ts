@@ -16,7 +16,13 @@ import type { PgControl } from "../../format/page/pgControl";
 import type { Scan } from "../../postgres/dataDirectory";
 import type { BackupStart } from "../../postgres/session";
 import { findAttempt, isOfDomain, saveAttempt } from "../../repository/attempt";
-import { findNewestHistoryLabel, hasManifest, listLabels, removeUnfinished, saveManifestCopy } from "../../repository/backupStore";
+import {
+  findNewestHistoryLabel,
+  hasManifest,
+  listLabels,
+  removeUnfinished,
+  saveManifestCopy,
+} from "../../repository/backupStore";
 import { newSubPass, type Repository } from "../../repository/repository";
 import type { JobPool } from "../shared/jobs";
 import { storedAt } from "../restore/restorePlan";
@@ -78,7 +84,9 @@ export async function findPriors(
       ctx.log.warn(`${open.repo.name}: ${prior.reason}, ${type} backup has been changed to full`);
       return;
     }
-    ctx.log.info(`${open.repo.name}: last backup label = ${prior.manifest.label}, version = ${prior.manifest.backrestVersion}`);
+    ctx.log.info(
+      `${open.repo.name}: last backup label = ${prior.manifest.label}, version = ${prior.manifest.backrestVersion}`,
+    );
     priors.set(open.repo.key, prior.manifest);
   });
   run.requireOne();
@@ -86,7 +94,13 @@ export async function findPriors(
 }
 
 /** Gives every repository its label, plan and manifest in progress. */
-export async function beginInRepositories(run: BackupRun, begin: Begin, type: BackupType, pool: JobPool, ctx: Context): Promise<void> {
+export async function beginInRepositories(
+  run: BackupRun,
+  begin: Begin,
+  type: BackupType,
+  pool: JobPool,
+  ctx: Context,
+): Promise<void> {
   const { labels, resumed } = await settleLabels(run, begin, type, ctx);
   if (labels.waitSeconds > 0) {
     await begin.secondOver;
@@ -102,7 +116,15 @@ export async function beginInRepositories(run: BackupRun, begin: Begin, type: Ba
       run,
       open,
       begin,
-      { label, type, waitSeconds: labels.waitSeconds, delta: begin.options.delta || future !== null, resumed, sharers, pool },
+      {
+        label,
+        type,
+        waitSeconds: labels.waitSeconds,
+        delta: begin.options.delta || future !== null,
+        resumed,
+        sharers,
+        pool,
+      },
       ctx,
     );
   });
@@ -176,12 +198,30 @@ function compareWithPrior(repo: Repository, begin: Begin, one: One, ctx: Context
   const reason =
     one.delta || prior === null
       ? null
-      : findDeltaReason({ files: scan.files, prior, ...(begun === null ? {} : { archiveStart: begun.walName }), times });
+      : findDeltaReason({
+          files: scan.files,
+          prior,
+          ...(begun === null ? {} : { archiveStart: begun.walName }),
+          times,
+        });
   if (reason !== null) ctx.log.warn(`${repo.name}: ${reason}, enabling delta checksum`);
   const delta = one.delta || reason !== null;
-  const checkPages = checksPages(repo, prior, type, options.checksumPage ?? (begun !== null && begin.control.dataChecksums), ctx);
+  const checkPages = checksPages(
+    repo,
+    prior,
+    type,
+    options.checksumPage ?? (begun !== null && begin.control.dataChecksums),
+    ctx,
+  );
   const choices = chooseFiles({ files: scan.files, prior, delta, bundle: repo.bundle !== null, checkPages });
-  return { prior: prior === null ? null : { ...prior, files: [] }, type, delta, checkPages, choices, block: blockSpecOf(repo, prior) };
+  return {
+    prior: prior === null ? null : { ...prior, files: [] },
+    type,
+    delta,
+    checkPages,
+    choices,
+    block: blockSpecOf(repo, prior),
+  };
 }
 
 interface Labels {
@@ -239,9 +279,15 @@ async function settleLabels(run: BackupRun, begin: Begin, type: BackupType, ctx:
   const needs = run.alive.map(({ repo }) => {
     const prior = begin.priors.get(repo.key);
     const base = { repoIndex: repo.key, known: known.get(repo.key) ?? [] };
-    return prior === undefined ? { ...base, type: "full" as const, fullLabel: null } : { ...base, type, fullLabel: fullLabelOf(prior.label) };
+    return prior === undefined
+      ? { ...base, type: "full" as const, fullLabel: null }
+      : { ...base, type, fullLabel: fullLabelOf(prior.label) };
   });
-  const choice = chooseLabels(begin.startedAtS, chosen === undefined ? needs : needs.filter((need) => need.fullLabel !== null), taken);
+  const choice = chooseLabels(
+    begin.startedAtS,
+    chosen === undefined ? needs : needs.filter((need) => need.fullLabel !== null),
+    taken,
+  );
   if (chosen === undefined) return { labels: choice, resumed: attempts };
   const full = needs.filter((need) => need.fullLabel === null).map((need) => [need.repoIndex, chosen] as const);
   return { labels: { ...choice, labels: new Map([...choice.labels, ...full]) }, resumed: attempts };
@@ -290,7 +336,13 @@ async function removeAttempt({ repo, lease }: OpenBackup, label: string, reason:
 }
 
 /** The rows of an earlier attempt whose stored bytes match the row. */
-async function goodRows(repo: Repository, resumed: Manifest, rows: readonly ManifestFile[], pool: JobPool, ctx: Context): Promise<ManifestFile[]> {
+async function goodRows(
+  repo: Repository,
+  resumed: Manifest,
+  rows: readonly ManifestFile[],
+  pool: JobPool,
+  ctx: Context,
+): Promise<ManifestFile[]> {
   const good: ManifestFile[] = [];
   await mapParallel(rows, pool.slots * LIMITS.filesPerWorker, async (row) => {
     const { repoIndex, path, cipherPass, compressType, raw } = storedAt(repo.key, repo.stanza, resumed, row);
@@ -302,7 +354,9 @@ async function goodRows(repo: Repository, resumed: Manifest, rows: readonly Mani
     );
     if (result.status === "ok") {
       good.push(row);
-      ctx.log.detail(`${repo.name}: checksum resumed file ${row.name} (${formatSize(row.sizeBytes)}) checksum ${row.sha1}`);
+      ctx.log.detail(
+        `${repo.name}: checksum resumed file ${row.name} (${formatSize(row.sizeBytes)}) checksum ${row.sha1}`,
+      );
     } else if (result.status !== "missing") {
       ctx.log.warn(
         `${repo.name}: resumed backup file ${row.name} did not have expected checksum ${row.sha1}. The file was recopied and backup will continue but this may be an issue unless the resumed backup path in the repository is known to be corrupted.`,
@@ -315,7 +369,9 @@ async function goodRows(repo: Repository, resumed: Manifest, rows: readonly Mani
 /** All backups of a set use the compression that its first backup chose. */
 function compressFor(repo: Repository, prior: Manifest | null, type: BackupType, ctx: Context): CompressSpec {
   if (prior === null || prior.options.compressType === repo.compress.type) return repo.compress;
-  ctx.log.warn(`${repo.name}: ${type} backup cannot alter compress-type option to '${repo.compress.type}', reset to value in ${prior.label}`);
+  ctx.log.warn(
+    `${repo.name}: ${type} backup cannot alter compress-type option to '${repo.compress.type}', reset to value in ${prior.label}`,
+  );
   return { type: prior.options.compressType, level: prior.options.compressLevel ?? 0 };
 }
 
@@ -323,14 +379,23 @@ function blockSpecOf(repo: Repository, prior: Manifest | null): BlockSpec | null
   if (repo.block === null) return null;
   if (prior === null) return { settings: repo.block, prior: null };
   const rows = new Map<string, ManifestFile>();
-  for (const file of prior.files) if (file.block !== undefined && file.block.mapSizeBytes > 0) rows.set(file.name, file);
+  for (const file of prior.files)
+    if (file.block !== undefined && file.block.mapSizeBytes > 0) rows.set(file.name, file);
   return { settings: repo.block, prior: { manifest: { ...prior, files: [] }, rows } };
 }
 
-function checksPages(repo: Repository, prior: Manifest | null, type: BackupType, wanted: boolean, ctx: Context): boolean {
+function checksPages(
+  repo: Repository,
+  prior: Manifest | null,
+  type: BackupType,
+  wanted: boolean,
+  ctx: Context,
+): boolean {
   const held = prior?.options.checksumPage;
   if (held === undefined || held === wanted) return wanted;
-  ctx.log.warn(`${repo.name}: ${type} backup cannot alter 'checksum-page' option to '${wanted}', reset to '${held}' from ${prior?.label}`);
+  ctx.log.warn(
+    `${repo.name}: ${type} backup cannot alter 'checksum-page' option to '${wanted}', reset to '${held}' from ${prior?.label}`,
+  );
   return held;
 }
 

@@ -81,7 +81,10 @@ export class BlockCutter {
   #ended = false;
 
   constructor(settings: CutSettings, hash: BlockHash) {
-    assert(settings.superBlockSizeBytes % settings.blockSizeBytes === 0, "a super block size that is no multiple of the block size");
+    assert(
+      settings.superBlockSizeBytes % settings.blockSizeBytes === 0,
+      "a super block size that is no multiple of the block size",
+    );
     this.settings = settings;
     this.#hash = hash;
     this.#rest = Buffer.allocUnsafeSlow(settings.blockSizeBytes);
@@ -141,7 +144,11 @@ export class BlockCutter {
     this.#checksums.push(checksums);
     for (let position = 0, own = 0; position < bytes.length; position += blockSizeBytes, own += checksumSizeBytes) {
       const number = this.#blockCount++;
-      if (priorChecksums !== null && isAt(priorChecksums, number * checksumSizeBytes, checksums, own, checksumSizeBytes)) continue;
+      if (
+        priorChecksums !== null &&
+        isAt(priorChecksums, number * checksumSizeBytes, checksums, own, checksumSizeBytes)
+      )
+        continue;
       const block = bytes.subarray(position, position + blockSizeBytes);
       this.#reserve(block.length, bytes.length - position + followingBytes);
       this.#buffer.set(block, this.#bufferSize);
@@ -259,7 +266,13 @@ export class BlockStore {
     let offsetBytes = location.offsetBytes;
     for (const [position, sizeRepoBytes] of this.#sizes.entries()) {
       const cut = cutter.superBlock(position);
-      const superBlock = { reference, bundleId: location.bundleId, offsetBytes, sizeRepoBytes, sizeBytes: cut.sizeBytes };
+      const superBlock = {
+        reference,
+        bundleId: location.bundleId,
+        offsetBytes,
+        sizeRepoBytes,
+        sizeBytes: cut.sizeBytes,
+      };
       for (const [index, block] of cut.blocks.entries()) blocks[block] = { superBlock, index };
       offsetBytes += sizeRepoBytes;
     }

@@ -35,7 +35,11 @@ export interface Servers {
 }
 
 /** @throws dbConnect (56) when a server that the mode needs is unreachable; dbMismatch, versionNotSupported */
-export async function chooseServers(candidates: readonly ServerCandidate[], mode: StandbyMode, ctx: Context): Promise<Servers> {
+export async function chooseServers(
+  candidates: readonly ServerCandidate[],
+  mode: StandbyMode,
+  ctx: Context,
+): Promise<Servers> {
   const primaries: Server[] = [];
   const standbys: Server[] = [];
   const errors: { readonly key: number; readonly error: BackupError }[] = [];
@@ -44,7 +48,12 @@ export async function chooseServers(candidates: readonly ServerCandidate[], mode
     if (mode === "n" ? primaries.length > 0 : primaries.length > 0 && standbys.length > 0) break;
     try {
       const session = await candidate.connect();
-      const server = { key: candidate.key, dataDirectory: candidate.dataDirectory, session, facts: await session.facts() };
+      const server = {
+        key: candidate.key,
+        dataDirectory: candidate.dataDirectory,
+        session,
+        facts: await session.facts(),
+      };
       (server.facts.inRecovery ? standbys : primaries).push(server);
     } catch (error) {
       errors.push({ key: candidate.key, error: toBackupError(error) });
@@ -71,7 +80,8 @@ function chosenOf(primary: Server | undefined, standby: Server | undefined, mode
     return { main: standby, standby: null };
   }
   if (standby === undefined && mode === "y") throw fail("dbConnect", "unable to find standby cluster - cannot proceed");
-  if (standby === undefined && mode === "prefer") ctx.log.warn("unable to find a standby to perform the backup, using primary instead");
+  if (standby === undefined && mode === "prefer")
+    ctx.log.warn("unable to find a standby to perform the backup, using primary instead");
   return { main: primary, standby: mode === "n" ? null : (standby ?? null) };
 }
 
@@ -87,21 +97,29 @@ function checkServer({ key, dataDirectory, facts }: Server): void {
 
 /** @throws versionNotSupported (46) */
 export function checkVersion(version: string): void {
-  if (!atLeast(version, 14)) throw fail("versionNotSupported", `PostgreSQL ${version} is not supported, only 14 to 18 are`);
+  if (!atLeast(version, 14))
+    throw fail("versionNotSupported", `PostgreSQL ${version} is not supported, only 14 to 18 are`);
 }
 
 const POLL_MS = 100;
 
 /**
  * Waits until the standby's pages on disk are not older than the backup's start: it has replayed past it and then made
- * a restart point. The timeout restarts while the standby makes progress. @throws archiveTimeout (82), dbMismatch (58)
- * for another timeline
+ * a restart point. The timeout restarts while the standby makes progress.
+ * @throws archiveTimeout (82), dbMismatch (58) for another timeline
  */
-export async function waitForStandby({ session }: Server, startLsn: string, timeline: number, timeoutMs: number, ctx: Context): Promise<void> {
+export async function waitForStandby(
+  { session }: Server,
+  startLsn: string,
+  timeline: number,
+  timeoutMs: number,
+  ctx: Context,
+): Promise<void> {
   const target = parseLsn(startLsn);
   ctx.log.info(`wait for replay on the standby to reach ${startLsn}`);
   const replayed = await untilReached(() => session.replayLsn(), target, timeoutMs, ctx);
-  if (replayed <= target) throw standbyTimeout(`timeout before standby replayed to ${startLsn} - only reached ${formatLsn(replayed)}`);
+  if (replayed <= target)
+    throw standbyTimeout(`timeout before standby replayed to ${startLsn} - only reached ${formatLsn(replayed)}`);
   ctx.log.info(`replay on the standby reached ${formatLsn(replayed)}`);
   const restart = async (): Promise<bigint> => {
     await session.checkpoint();
@@ -109,12 +127,20 @@ export async function waitForStandby({ session }: Server, startLsn: string, time
     return (await session.controlCheckpoint()).lsn + 1n;
   };
   const reached = await untilReached(restart, target, timeoutMs, ctx);
-  if (reached <= target) throw standbyTimeout(`timeout before standby checkpoint lsn reached ${startLsn} - only reached ${formatLsn(reached - 1n)}`);
+  if (reached <= target)
+    throw standbyTimeout(
+      `timeout before standby checkpoint lsn reached ${startLsn} - only reached ${formatLsn(reached - 1n)}`,
+    );
   const actual = (await session.controlCheckpoint()).timeline;
   if (actual !== timeline) throw fail("dbMismatch", `standby is on timeline ${actual} but expected ${timeline}`);
 }
 
-async function untilReached(position: () => Promise<bigint>, target: bigint, timeoutMs: number, ctx: Context): Promise<bigint> {
+async function untilReached(
+  position: () => Promise<bigint>,
+  target: bigint,
+  timeoutMs: number,
+  ctx: Context,
+): Promise<bigint> {
   let last = await position();
   let deadline = ctx.clock.monotonicMs() + timeoutMs;
   while (last <= target && ctx.clock.monotonicMs() < deadline) {
@@ -128,15 +154,21 @@ async function untilReached(position: () => Promise<bigint>, target: bigint, tim
 
 function standbyTimeout(message: string): BackupError {
   return fail("archiveTimeout", message, {
-    hint: ["is replication running and current on the standby?", "disable the 'backup-standby' option to backup directly from the primary."],
+    hint: [
+      "is replication running and current on the standby?",
+      "disable the 'backup-standby' option to backup directly from the primary.",
+    ],
   });
 }
 
 /** @throws dbMismatch (58) when a server has changed its role since the backup began */
 export async function requireSameRoles({ main, standby }: Servers): Promise<void> {
-  if (!main.facts.inRecovery && (await main.session.inRecovery())) throw fail("dbMismatch", "primary has switched to recovery");
+  if (!main.facts.inRecovery && (await main.session.inRecovery()))
+    throw fail("dbMismatch", "primary has switched to recovery");
   const copiedFrom = main.facts.inRecovery ? main : standby;
   if (copiedFrom !== null && !(await copiedFrom.session.inRecovery())) {
-    throw fail("dbMismatch", "standby is no longer in recovery", { hint: "was the standby promoted during the backup?" });
+    throw fail("dbMismatch", "standby is no longer in recovery", {
+      hint: "was the standby promoted during the backup?",
+    });
   }
 }

@@ -70,7 +70,13 @@ export function warmPool(run: BackupRun, scan: Scan, pool: JobPool): void {
 }
 
 /** @throws when a file of the cluster cannot be read; a repository that fails only leaves the run */
-export async function copyFiles(run: BackupRun, scan: Scan, deps: CopyDeps, options: CopyOptions, ctx: Context): Promise<Copied> {
+export async function copyFiles(
+  run: BackupRun,
+  scan: Scan,
+  deps: CopyDeps,
+  options: CopyOptions,
+  ctx: Context,
+): Promise<Copied> {
   await makeDirectories(run, scan);
   const needed = scan.files.filter((file) => needsReading(run, file));
   const pool = (isLittle(needed) ? deps.threadless : undefined) ?? deps.pool;
@@ -81,8 +87,13 @@ export async function copyFiles(run: BackupRun, scan: Scan, deps: CopyDeps, opti
   );
   // Large files take one slot each, so that memory stays bounded. Small ones then share a slot, to hide a store's
   // latency.
-  const files = single.map((file) => ({ weight: file.sizeBytes > LIMITS.chunkSizeBytes ? LIMITS.filesPerWorker : 1, run: () => copy.one(file) }));
-  const batches = copy.batches(bundled).map((batch) => ({ weight: LIMITS.filesPerWorker / BATCHES_PER_SLOT, run: () => copy.batch(batch) }));
+  const files = single.map((file) => ({
+    weight: file.sizeBytes > LIMITS.chunkSizeBytes ? LIMITS.filesPerWorker : 1,
+    run: () => copy.one(file),
+  }));
+  const batches = copy
+    .batches(bundled)
+    .map((batch) => ({ weight: LIMITS.filesPerWorker / BATCHES_PER_SLOT, run: () => copy.batch(batch) }));
   await runWeighted([...files, ...batches], pool.slots * LIMITS.filesPerWorker);
   const control = options.controlLast ? scan.files.find((file) => file.name === CONTROL_FILE) : undefined;
   if (control !== undefined) for (const batch of copy.batches([control])) await copy.batch(batch);
@@ -96,7 +107,10 @@ const LITTLE_SIZE_BYTES_MAX = 1024 * 1024;
 
 /** True when the copy ends before a worker thread could start: an increment of an idle cluster. */
 function isLittle(files: readonly ScannedFile[]): boolean {
-  return files.length <= LITTLE_FILES_MAX && files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) <= LITTLE_SIZE_BYTES_MAX;
+  return (
+    files.length <= LITTLE_FILES_MAX &&
+    files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) <= LITTLE_SIZE_BYTES_MAX
+  );
 }
 
 function needsReading(run: BackupRun, { name }: ScannedFile): boolean {
@@ -107,7 +121,10 @@ function needsReading(run: BackupRun, { name }: ScannedFile): boolean {
  * Separate files, the largest first; and files that some repository bundles, the least recently changed first, as in
  * stock.
  */
-function split(run: BackupRun, files: readonly ScannedFile[]): { readonly single: ScannedFile[]; readonly bundled: ScannedFile[] } {
+function split(
+  run: BackupRun,
+  files: readonly ScannedFile[],
+): { readonly single: ScannedFile[]; readonly bundled: ScannedFile[] } {
   const limitBytes = Math.max(-1, ...run.alive.map(({ repo }) => run.plan(repo.key).bundle?.limitBytes ?? -1));
   const bundled = files.filter((file) => file.sizeBytes <= limitBytes);
   bundled.sort((left, right) => left.modifiedAtS - right.modifiedAtS || (left.name < right.name ? -1 : 1));
@@ -137,7 +154,14 @@ class Copy {
   #saving = false;
   #sizeBytes = 0;
 
-  constructor(run: BackupRun, files: readonly ScannedFile[], needed: readonly ScannedFile[], deps: CopyDeps, options: CopyOptions, ctx: Context) {
+  constructor(
+    run: BackupRun,
+    files: readonly ScannedFile[],
+    needed: readonly ScannedFile[],
+    deps: CopyDeps,
+    options: CopyOptions,
+    ctx: Context,
+  ) {
     this.#run = run;
     this.#files = files;
     this.#deps = deps;
@@ -169,7 +193,10 @@ class Copy {
   }
 
   result(): Copied {
-    return { rows: new Map(this.#run.alive.map(({ repo }) => [repo.key, this.#rowsOf(repo.key)])), sizeBytes: this.#sizeBytes };
+    return {
+      rows: new Map(this.#run.alive.map(({ repo }) => [repo.key, this.#rowsOf(repo.key)])),
+      sizeBytes: this.#sizeBytes,
+    };
   }
 
   /** Every file of the backup, including those not copied yet. */
@@ -187,7 +214,9 @@ class Copy {
     const { dataDirectory, standbyDirectory, pageSizeBytes, pageHeaderCheck } = this.#options;
     const isControl = file.name === CONTROL_FILE;
     const onStandby = standbyDirectory !== null && !isControl && ON_STANDBY.test(file.name);
-    const takers = this.#run.alive.filter(({ repo }) => this.#run.plan(repo.key).choices.get(file.name)?.kind !== "keep");
+    const takers = this.#run.alive.filter(
+      ({ repo }) => this.#run.plan(repo.key).choices.get(file.name)?.kind !== "keep",
+    );
     const checksPages = takers.some(({ repo }) => this.#run.plan(repo.key).manifest.options.checksumPage === true);
     const segment = checksPages ? pageSegmentOf(file.name) : null;
     return {
@@ -211,7 +240,9 @@ class Copy {
     return {
       repoIndex: repo.key,
       path:
-        bundleId === undefined ? dataFilePath(repo.stanza, manifest.label, own, compress.type) : bundlePath(repo.stanza, manifest.label, bundleId),
+        bundleId === undefined
+          ? dataFilePath(repo.stanza, manifest.label, own, compress.type)
+          : bundlePath(repo.stanza, manifest.label, bundleId),
       bundleId: bundleId ?? null,
       raw: bundleId !== undefined && manifest.bundleRaw,
       block,
@@ -244,7 +275,10 @@ class Copy {
       else this.#rows.get(repo.repoIndex)?.set(file.name, this.#rowOf(file, result, target, repo.value));
     }
     const verb = stored ? "backup file" : "match file from prior backup";
-    this.#ctx.log.detail(() => `${verb} ${file.sourcePath} (${formatSize(result.sizeBytes)}, ${this.#progress.percent()}%) checksum ${result.sha1}`);
+    this.#ctx.log.detail(
+      () =>
+        `${verb} ${file.sourcePath} (${formatSize(result.sizeBytes)}, ${this.#progress.percent()}%) checksum ${result.sha1}`,
+    );
     await this.#saveSometimes(result.sizeBytes);
   }
 
@@ -255,7 +289,10 @@ class Copy {
     const { label } = this.#run.plan(repoIndex).manifest;
     const { stanza } = (this.#run.alive.find(({ repo }) => repo.key === repoIndex) as OpenBackup).repo;
     // Its bundle is closed by now.
-    const own = { path: dataFilePath(stanza, label, { name: file.name, block: { mapSizeBytes: 1 } }, target.compress.type), bundleId: null };
+    const own = {
+      path: dataFilePath(stanza, label, { name: file.name, block: { mapSizeBytes: 1 } }, target.compress.type),
+      bundleId: null,
+    };
     const alone = { ...source, targets: [{ ...target, ...own, keepIf: null, block: { ...block, prior: null } }] };
     const result = await this.#deps.pool.run({ kind: "copyBatch", files: [alone] });
     await this.#take({ file, source: alone }, result.files[0] as BatchFileResult);
@@ -263,7 +300,13 @@ class Copy {
 
   #rowOf(file: ScannedFile, result: BatchFileResult, target: BatchTarget, stored: BatchStored): ManifestFile {
     const { manifest, choices, block } = this.#run.plan(target.repoIndex);
-    if (stored.kept) return this.#keptRow(file, choices.get(file.name), block?.prior?.rows.get(file.name), block?.prior?.manifest.label);
+    if (stored.kept)
+      return this.#keptRow(
+        file,
+        choices.get(file.name),
+        block?.prior?.rows.get(file.name),
+        block?.prior?.manifest.label,
+      );
     const checksPages = manifest.options.checksumPage === true;
     const original = result.sizeBytes === file.sizeBytes ? {} : { sizeOriginalBytes: file.sizeBytes };
     if (manifest.bundle && result.sizeBytes === 0) return { ...emptyRow(file, checksPages), ...original };
@@ -292,7 +335,12 @@ class Copy {
   }
 
   /** The row that the plan compared with, or the prior copy whose blocks are all unchanged. */
-  #keptRow(file: ScannedFile, choice: Choice | undefined, prior: ManifestFile | undefined, priorLabel: string | undefined): ManifestFile {
+  #keptRow(
+    file: ScannedFile,
+    choice: Choice | undefined,
+    prior: ManifestFile | undefined,
+    priorLabel: string | undefined,
+  ): ManifestFile {
     if (choice?.kind === "compare") return choice.row;
     assert(prior !== undefined && priorLabel !== undefined, `'${file.name}' was kept without a prior copy`);
     return referenceTo(file, prior, priorLabel);
@@ -316,10 +364,18 @@ class Copy {
 /** @throws checksum (26) when `isError` */
 function reportPages(file: ScannedFile, result: BatchFileResult, isError: boolean, ctx: Context): void {
   if (result.pagesValid !== false) return;
-  if (isError) throw fail("checksum", `invalid page checksum(s) found in file ${file.sourcePath}`, { path: file.sourcePath });
-  const pages = (result.pageErrors ?? []).map((range) => (typeof range === "number" ? String(range) : `${range[0]}-${range[1]}`));
-  const where = pages.length === 0 ? `page misalignment in file ${file.sourcePath}: file size ${result.sizeBytes} is not divisible by page size` : "";
-  ctx.log.warn(where !== "" ? where : `invalid page checksum(s) found in file ${file.sourcePath} at page(s) ${pages.join(", ")}`);
+  if (isError)
+    throw fail("checksum", `invalid page checksum(s) found in file ${file.sourcePath}`, { path: file.sourcePath });
+  const pages = (result.pageErrors ?? []).map((range) =>
+    typeof range === "number" ? String(range) : `${range[0]}-${range[1]}`,
+  );
+  const where =
+    pages.length === 0
+      ? `page misalignment in file ${file.sourcePath}: file size ${result.sizeBytes} is not divisible by page size`
+      : "";
+  ctx.log.warn(
+    where !== "" ? where : `invalid page checksum(s) found in file ${file.sourcePath} at page(s) ${pages.join(", ")}`,
+  );
 }
 
 /**
@@ -329,13 +385,21 @@ function reportPages(file: ScannedFile, result: BatchFileResult, isError: boolea
 async function makeDirectories(run: BackupRun, scan: Scan): Promise<void> {
   await run.forEach(async ({ repo }) => {
     const { manifest, bundle } = run.plan(repo.key);
-    if (!repo.storage.features.directories || bundle !== null || (manifest.type !== "full" && !manifest.options.hardlink)) return;
+    if (
+      !repo.storage.features.directories ||
+      bundle !== null ||
+      (manifest.type !== "full" && !manifest.options.hardlink)
+    )
+      return;
     const root = backupPath(repo.stanza, manifest.label);
     for (const path of scan.paths) await repo.storage.makePath(`${root}/${path.name}`);
     if (!repo.latestLink || !repo.storage.features.symlinks) return;
     for (const target of scan.targets) {
       if (target.tablespaceId !== undefined) {
-        await repo.storage.link(`${root}/pg_data/pg_tblspc/${target.tablespaceId}`, `../../pg_tblspc/${target.tablespaceId}`);
+        await repo.storage.link(
+          `${root}/pg_data/pg_tblspc/${target.tablespaceId}`,
+          `../../pg_tblspc/${target.tablespaceId}`,
+        );
       }
     }
   });

@@ -3,9 +3,9 @@
  *
  * Each file is read, checked and hashed once, and compressed once per kind of compression. A repository whose prior
  * backup holds the same bytes keeps those (`kept`). The others get a separate file or a piece of their bundle, each
- * with its own encryption. A repository that fails is an error in its own results only. Files of up to 4 MiB (1 MiB
- * if they are only stored) are handled in memory. A larger file goes through in chunks; if it had to be compared first
- * and differs somewhere, it is read a second time.
+ * with its own encryption. A repository that fails is an error in its own results only. Files of up to 4 MiB (1 MiB if
+ * they are only stored) are handled in memory. A larger file goes through in chunks; if it had to be compared first and
+ * differs somewhere, it is read a second time.
  */
 import { closeSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
@@ -71,7 +71,11 @@ const KEPT: BatchStored = { kept: true, sizeRepoBytes: 0 };
 /** A bundled backup stores no bytes for empty files. */
 const NOTHING: BatchStored = { kept: false, sizeRepoBytes: 0 };
 
-export async function copyBatch(job: CopyBatchJob, repo: (key: number) => Repository, ctx: Context): Promise<CopyBatchResult> {
+export async function copyBatch(
+  job: CopyBatchJob,
+  repo: (key: number) => Repository,
+  ctx: Context,
+): Promise<CopyBatchResult> {
   const batch = new Batch(repo, ctx);
   try {
     const files: BatchFileResult[] = [];
@@ -125,7 +129,8 @@ class Batch {
   }
 
   async copy(file: BatchFile): Promise<BatchFileResult> {
-    if (file.controlOf !== null) return this.#copyWhole(file, imageOf((await loadControlFile(file.controlOf, this.#ctx)).header), null);
+    if (file.controlOf !== null)
+      return this.#copyWhole(file, imageOf((await loadControlFile(file.controlOf, this.#ctx)).header), null);
     const fd = openSource(file);
     if (fd === null) return MISSING;
     try {
@@ -213,7 +218,10 @@ class Batch {
       const { kept, others } = splitKept(file.targets, content);
       if (others.length === 0) return { missing: false, ...content, ...compared.settle(fd), repos: kept };
       if (kept.length > 0) {
-        const rest = await this.#copyLarge({ ...file, targets: others.map((target) => ({ ...target, keepIf: null })) }, fd);
+        const rest = await this.#copyLarge(
+          { ...file, targets: others.map((target) => ({ ...target, keepIf: null })) },
+          fd,
+        );
         return { ...rest, repos: [...kept, ...rest.repos] };
       }
     }
@@ -266,7 +274,8 @@ class Batch {
 
   /** A damaged prior map costs space, not the backup, and is reported. */
   async #open(target: PieceTarget): Promise<OpenTarget> {
-    const writer = target.bundleId === null ? new BundleWriter(this.#repo(target.repoIndex), target.path) : this.#bundle(target);
+    const writer =
+      target.bundleId === null ? new BundleWriter(this.#repo(target.repoIndex), target.path) : this.#bundle(target);
     const source = target.block?.prior?.source;
     if (source === undefined) return new OpenTarget(target, writer, null);
     try {
@@ -274,7 +283,8 @@ class Batch {
     } catch (thrown) {
       const error = toBackupError(thrown);
       const open = new OpenTarget(target, writer, null);
-      if (isError(error, "format", "crypto", "checksum", "fileMissing")) open.priorProblem = `[${error.name}] ${error.message}`;
+      if (isError(error, "format", "crypto", "checksum", "fileMissing"))
+        open.priorProblem = `[${error.name}] ${error.message}`;
       else open.error = error;
       return open;
     }
@@ -284,7 +294,8 @@ class Batch {
     if (open.target.bundleId === null) {
       await open.writer.finish();
       // Nothing was written, but the empty file must exist.
-      if (open.writer.sizeBytes === 0) await this.#repo(open.target.repoIndex).storage.put(open.target.path, EMPTY_BYTES, { atomic: false });
+      if (open.writer.sizeBytes === 0)
+        await this.#repo(open.target.repoIndex).storage.put(open.target.path, EMPTY_BYTES, { atomic: false });
     }
     return { kept: false, ...stored };
   }
@@ -342,7 +353,9 @@ class Passing {
   }
 
   settle(fd: number): PageVerdict {
-    return this.#checker === null ? {} : settlePages(this.#checker, fd, this.#file.pages?.pageSizeBytes ?? 0, this.#file);
+    return this.#checker === null
+      ? {}
+      : settlePages(this.#checker, fd, this.#file.pages?.pageSizeBytes ?? 0, this.#file);
   }
 }
 
@@ -358,12 +371,18 @@ async function endingItsOwn(group: TargetGroup, work: () => Promise<void>): Prom
 
 /** Files that are only stored, each alone, go through in chunks earlier: they need not be in memory for anything. */
 function wholeSizeMaxOf({ targets }: BatchFile): number {
-  const isPlain = targets.every(({ block, bundleId, keepIf }) => block === null && bundleId === null && keepIf === null);
+  const isPlain = targets.every(
+    ({ block, bundleId, keepIf }) => block === null && bundleId === null && keepIf === null,
+  );
   return isPlain ? LIMITS.chunkSizeBytes : WHOLE_SIZE_BYTES_MAX;
 }
 
-function splitKept(targets: readonly BatchTarget[], { sizeBytes, sha1 }: Content): { kept: RepoResult<BatchStored>[]; others: BatchTarget[] } {
-  const isKept = ({ keepIf }: BatchTarget): boolean => keepIf !== null && keepIf.sizeBytes === sizeBytes && keepIf.sha1 === sha1;
+function splitKept(
+  targets: readonly BatchTarget[],
+  { sizeBytes, sha1 }: Content,
+): { kept: RepoResult<BatchStored>[]; others: BatchTarget[] } {
+  const isKept = ({ keepIf }: BatchTarget): boolean =>
+    keepIf !== null && keepIf.sizeBytes === sizeBytes && keepIf.sha1 === sha1;
   return {
     kept: targets.filter(isKept).map(({ repoIndex }) => ({ repoIndex, ok: true, value: KEPT })),
     others: targets.filter((target) => !isKept(target)),

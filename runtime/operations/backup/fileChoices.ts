@@ -37,7 +37,8 @@ export function chooseFiles(input: ChooseInput): Map<string, Choice> {
   const choices = new Map<string, Choice>();
   for (const file of input.files) {
     const row = rows.get(file.name);
-    if (file.sizeBytes === 0 && input.bundle) choices.set(file.name, { kind: "keep", row: emptyRow(file, input.checkPages) });
+    if (file.sizeBytes === 0 && input.bundle)
+      choices.set(file.name, { kind: "keep", row: emptyRow(file, input.checkPages) });
     else if (prior !== null && row !== undefined) {
       const choice = chooseKnown(file, row, prior, input.delta);
       if (choice !== null) choices.set(file.name, choice);
@@ -69,7 +70,16 @@ function rowsByName(files: readonly ManifestFile[]): ReadonlyMap<string, Manifes
 /** The row of a file that is not copied yet. */
 export function uncopied(file: ScannedFile): ManifestFile {
   const { name, sizeBytes, modifiedAtS, mode, user, group } = file;
-  return { name, sizeBytes, sizeRepoBytes: sizeBytes, sha1: sizeBytes === 0 ? SHA1_EMPTY : "", modifiedAtS, mode, user, group };
+  return {
+    name,
+    sizeBytes,
+    sizeRepoBytes: sizeBytes,
+    sha1: sizeBytes === 0 ? SHA1_EMPTY : "",
+    modifiedAtS,
+    mode,
+    user,
+    group,
+  };
 }
 
 /** The row of an empty file in a bundled backup: nothing is stored for it. */
@@ -124,7 +134,8 @@ export function findDeltaReason({ files, prior, archiveStart, times }: DeltaInpu
   if (archiveStart !== undefined && timeline !== undefined && archiveStart.slice(0, TIMELINE_DIGITS) !== timeline) {
     return `a timeline switch has occurred since the ${prior.label} backup`;
   }
-  if ((archiveStart !== undefined) !== prior.options.online) return `the online option has changed since the ${prior.label} backup`;
+  if ((archiveStart !== undefined) !== prior.options.online)
+    return `the online option has changed since the ${prior.label} backup`;
   const rows = rowsByName(prior.files);
   for (const file of files) {
     const row = rows.get(file.name);
@@ -143,5 +154,7 @@ export function findDeltaReason({ files, prior, archiveStart, times }: DeltaInpu
 /** The same for times after the start of the copy, which concerns every repository. */
 export function findFutureReason(files: readonly ScannedFile[], copyStartS: number): string | null {
   const file = files.find((candidate) => candidate.modifiedAtS > copyStartS);
-  return file === undefined ? null : `file '${file.name}' has timestamp (${file.modifiedAtS}) in the future (relative to copy start ${copyStartS})`;
+  return file === undefined
+    ? null
+    : `file '${file.name}' has timestamp (${file.modifiedAtS}) in the future (relative to copy start ${copyStartS})`;
 }

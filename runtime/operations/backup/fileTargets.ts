@@ -120,7 +120,11 @@ export async function groupTargets(targets: readonly OpenTarget[], ctx: Context)
     const [first] = group as [OpenTarget, ...OpenTarget[]];
     const settings = cutOf(first);
     try {
-      made.push(settings === null ? new PlainGroup(group, ctx) : new BlockGroup(group, new BlockCutter(settings, await loadBlockHash()), ctx));
+      made.push(
+        settings === null
+          ? new PlainGroup(group, ctx)
+          : new BlockGroup(group, new BlockCutter(settings, await loadBlockHash()), ctx),
+      );
     } catch (error) {
       for (const target of group) await target.fail(error);
     }
@@ -137,7 +141,13 @@ function groupKey(target: OpenTarget): string {
 function cutOf({ target, priorMap }: OpenTarget): CutSettings | null {
   if (target.block === null) return null;
   const { blockSizeBytes, checksumSizeBytes, superBlockSizeBytes } = target.block;
-  return { blockSizeBytes, checksumSizeBytes, superBlockSizeBytes, compress: target.compress, priorChecksums: priorMap?.checksums ?? null };
+  return {
+    blockSizeBytes,
+    checksumSizeBytes,
+    superBlockSizeBytes,
+    compress: target.compress,
+    priorChecksums: priorMap?.checksums ?? null,
+  };
 }
 
 class PlainGroup implements TargetGroup {
@@ -163,7 +173,8 @@ class PlainGroup implements TargetGroup {
 
   async finish(): Promise<void> {
     await this.#hand(this.#codec.finish());
-    for (const [target, encryptor] of this.#encryptors) for (const bytes of encryptor.finish()) await target.append(bytes);
+    for (const [target, encryptor] of this.#encryptors)
+      for (const bytes of encryptor.finish()) await target.append(bytes);
   }
 
   close(): void {

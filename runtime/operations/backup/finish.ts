@@ -42,9 +42,18 @@ export interface StopWal {
   readonly onStandby: boolean;
 }
 
-export async function finish(run: BackupRun, copied: Copied, stop: Stop, options: FinishOptions, ctx: Context): Promise<void> {
+export async function finish(
+  run: BackupRun,
+  copied: Copied,
+  stop: Stop,
+  options: FinishOptions,
+  ctx: Context,
+): Promise<void> {
   const { wal, stoppedAtS } = stop;
-  const segments = wal !== null && options.archiveCheck ? segmentRange(wal.archiveStart, wal.stopped.walName, wal.walSegmentSizeBytes) : [];
+  const segments =
+    wal !== null && options.archiveCheck
+      ? segmentRange(wal.archiveStart, wal.stopped.walName, wal.walSegmentSizeBytes)
+      : [];
   if (segments.length > 0) ctx.log.info(`check archive for segment(s) ${segments[0]}:${segments.at(-1)}`);
   await run.forEach(async (open) => {
     const { repo, archiveId, infoPass, lease } = open;
@@ -52,7 +61,8 @@ export async function finish(run: BackupRun, copied: Copied, stop: Stop, options
     const more: ManifestFile[] = [];
     if (wal !== null) {
       more.push(...(await storeLabelFiles(repo, begun, wal.stopped, stoppedAtS, ctx)));
-      for (const segment of segments) await waitForWal(repo, archiveId, segment, options.archiveTimeoutMs, ctx, wal.onStandby ? STANDBY_HINTS : []);
+      for (const segment of segments)
+        await waitForWal(repo, archiveId, segment, options.archiveTimeoutMs, ctx, wal.onStandby ? STANDBY_HINTS : []);
       if (options.archiveCopy) {
         more.push(...(await copyWal(open, begun, segments, { ...wal, stoppedAtS }, ctx)));
       }
@@ -72,7 +82,9 @@ export async function finish(run: BackupRun, copied: Copied, stop: Stop, options
 /** By name; a row of `more` replaces the copied row of the same name. */
 function withRows(rows: readonly ManifestFile[], more: readonly ManifestFile[]): ManifestFile[] {
   const names = new Set(more.map((row) => row.name));
-  return [...rows.filter((row) => !names.has(row.name)), ...more].sort((left, right) => compareBytes(left.name, right.name));
+  return [...rows.filter((row) => !names.has(row.name)), ...more].sort((left, right) =>
+    compareBytes(left.name, right.name),
+  );
 }
 
 const LINKS_AT_ONCE = 16;
@@ -84,7 +96,13 @@ const STANDBY_HINTS = [
  * Stores backup_label and tablespace_map as PostgreSQL returned them: never bundled, with the rights of the data
  * directory's files.
  */
-async function storeLabelFiles(repo: Repository, manifest: Manifest, stopped: BackupStop, stoppedAtS: number, ctx: Context): Promise<ManifestFile[]> {
+async function storeLabelFiles(
+  repo: Repository,
+  manifest: Manifest,
+  stopped: BackupStop,
+  stoppedAtS: number,
+  ctx: Context,
+): Promise<ManifestFile[]> {
   const base = manifest.paths.find((path) => path.name === "pg_data");
   assert(base !== undefined, "the manifest has no row for the data directory");
   const contents: [string, string][] = [["pg_data/backup_label", stopped.backupLabel]];
@@ -96,7 +114,9 @@ async function storeLabelFiles(repo: Repository, manifest: Manifest, stopped: Ba
     const packed = compressBytes(plain, compress);
     const pass = manifest.cipherPass;
     const stored = seal(packed, pass ?? null, ctx);
-    await repo.storage.put(dataFilePath(repo.stanza, manifest.label, { name }, compress.type), stored, { atomic: false });
+    await repo.storage.put(dataFilePath(repo.stanza, manifest.label, { name }, compress.type), stored, {
+      atomic: false,
+    });
     const filtered = compress.type !== "none" || pass !== undefined;
     rows.push({
       name,
@@ -119,7 +139,8 @@ const SHA1 = /^[0-9a-f]{40}$/;
 function checkComplete(manifest: Manifest): void {
   for (const { name, sha1, sizeBytes, sizeRepoBytes } of manifest.files) {
     if (!SHA1.test(sha1)) throw fail("assert", `file '${name}' has no checksum`);
-    if (sizeBytes > 0 && sizeRepoBytes <= 0) throw fail("assert", `file '${name}' of ${sizeBytes} bytes has no stored bytes`);
+    if (sizeBytes > 0 && sizeRepoBytes <= 0)
+      throw fail("assert", `file '${name}' of ${sizeBytes} bytes has no stored bytes`);
   }
   assert(
     manifest.files.some((file) => file.name === "pg_data/global/pg_control"),
@@ -139,7 +160,8 @@ async function linkUnchanged(repo: Repository, manifest: Manifest, ctx: Context)
   const root = backupPath(repo.stanza, manifest.label);
   const refused: BackupError[] = [];
   await mapParallel(manifest.files, LINKS_AT_ONCE, async (file) => {
-    if (file.reference === undefined || file.bundle !== undefined || file.block !== undefined || refused.length > 0) return;
+    if (file.reference === undefined || file.bundle !== undefined || file.block !== undefined || refused.length > 0)
+      return;
     const { path } = storedAt(repo.key, repo.stanza, manifest, file);
     const own = `${root}${path.slice(backupPath(repo.stanza, file.reference).length)}`;
     try {
@@ -164,7 +186,8 @@ async function syncDirectories(repo: Repository, manifest: Manifest): Promise<vo
   for (const file of manifest.files) {
     if (file.reference !== undefined || (manifest.bundle && file.sizeBytes === 0)) continue;
     const path = file.bundle === undefined ? `${root}/${file.name}` : `${root}/bundle/${file.bundle.id}`;
-    for (let end = path.lastIndexOf("/"); end > root.length; end = path.lastIndexOf("/", end - 1)) directories.add(path.slice(0, end));
+    for (let end = path.lastIndexOf("/"); end > root.length; end = path.lastIndexOf("/", end - 1))
+      directories.add(path.slice(0, end));
   }
   for (const directory of directories) await repo.storage.syncPath(directory);
   await repo.storage.syncPath(root);

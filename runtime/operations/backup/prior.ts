@@ -14,8 +14,13 @@ import type { OpenBackup } from "./run";
 export type Prior = { readonly manifest: Manifest } | { readonly manifest: null; readonly reason: string };
 
 /** @throws when the repository does not answer */
-export async function findPrior({ repo, backups, historyId, infoPass }: OpenBackup, type: Exclude<BackupType, "full">): Promise<Prior> {
-  const entry = backups.findLast((candidate) => candidate.dbId === historyId && (type === "incr" || candidate.type === "full"));
+export async function findPrior(
+  { repo, backups, historyId, infoPass }: OpenBackup,
+  type: Exclude<BackupType, "full">,
+): Promise<Prior> {
+  const entry = backups.findLast(
+    (candidate) => candidate.dbId === historyId && (type === "incr" || candidate.type === "full"),
+  );
   if (entry === undefined) return { manifest: null, reason: "no prior backup exists" };
   try {
     const manifest = await loadManifest(repo, entry.label, infoPass);

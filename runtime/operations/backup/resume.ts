@@ -54,28 +54,45 @@ export async function findResumable(
   }
   if (manifest.label !== label) return { reason: "partially deleted by prior resume or invalid" };
   if (manifest.backrestVersion !== BACKREST_VERSION) {
-    return { reason: `new pgBackRest version '${BACKREST_VERSION}' does not match resumable pgBackRest version '${manifest.backrestVersion}'` };
+    return {
+      reason: `new pgBackRest version '${BACKREST_VERSION}' does not match resumable pgBackRest version '${manifest.backrestVersion}'`,
+    };
   }
   // A directory that sync left looks like this too.
-  if (manifest.stoppedAtS !== 0) return { reason: "it was almost finished, so another repository may have the complete backup" };
-  if (manifest.type !== "full") return { reason: `new backup type 'full' does not match resumable backup type '${manifest.type}'` };
+  if (manifest.stoppedAtS !== 0)
+    return { reason: "it was almost finished, so another repository may have the complete backup" };
+  if (manifest.type !== "full")
+    return { reason: `new backup type 'full' does not match resumable backup type '${manifest.type}'` };
   const { compressType } = manifest.options;
   if (compressType !== repo.compress.type) {
     return { reason: `new compression '${repo.compress.type}' does not match resumable compression '${compressType}'` };
   }
-  if ((manifest.cipherPass === undefined) !== (infoPass === null)) return { reason: "the encryption of the repository has changed" };
+  if ((manifest.cipherPass === undefined) !== (infoPass === null))
+    return { reason: "the encryption of the repository has changed" };
   if (attempt === null && hasNote(manifest)) return { reason: "its attempt file is gone" };
   return { manifest, isSameSource: attempt !== null && isSameSource(attempt.source, request.source) };
 }
 
 /** Rows of the earlier attempt that are still valid, by name: pure. */
-export function rowsToKeep(files: readonly ScannedFile[], resumed: Manifest, delta: boolean): Map<string, ManifestFile> {
+export function rowsToKeep(
+  files: readonly ScannedFile[],
+  resumed: Manifest,
+  delta: boolean,
+): Map<string, ManifestFile> {
   const rows = new Map(resumed.files.map((file) => [file.name, file]));
   const kept = new Map<string, ManifestFile>();
   for (const file of files) {
     const row = rows.get(file.name);
-    if (row === undefined || row.sha1 === "" || row.reference !== undefined || row.bundle !== undefined || row.block !== undefined) continue;
-    if (file.sizeBytes === 0 || file.sizeBytes !== row.sizeBytes || (!delta && file.modifiedAtS !== row.modifiedAtS)) continue;
+    if (
+      row === undefined ||
+      row.sha1 === "" ||
+      row.reference !== undefined ||
+      row.bundle !== undefined ||
+      row.block !== undefined
+    )
+      continue;
+    if (file.sizeBytes === 0 || file.sizeBytes !== row.sizeBytes || (!delta && file.modifiedAtS !== row.modifiedAtS))
+      continue;
     const { modifiedAtS, mode, user, group } = file;
     kept.set(file.name, { ...row, modifiedAtS, mode, user, group });
   }
@@ -83,12 +100,19 @@ export function rowsToKeep(files: readonly ScannedFile[], resumed: Manifest, del
 }
 
 /** Removes files of the earlier attempt that the new one does not keep. */
-export async function cleanResumed(repo: Repository, resumed: Manifest, kept: ReadonlyMap<string, ManifestFile>, ctx: Context): Promise<void> {
+export async function cleanResumed(
+  repo: Repository,
+  resumed: Manifest,
+  kept: ReadonlyMap<string, ManifestFile>,
+  ctx: Context,
+): Promise<void> {
   const root = backupPath(repo.stanza, resumed.label);
   const stay = new Set([attemptPath(repo.stanza, resumed.label), copyOf(manifestPath(repo.stanza, resumed.label))]);
-  for (const row of kept.values()) stay.add(dataFilePath(repo.stanza, resumed.label, row, resumed.options.compressType));
+  for (const row of kept.values())
+    stay.add(dataFilePath(repo.stanza, resumed.label, row, resumed.options.compressType));
   const strays: string[] = [];
-  for await (const entry of repo.storage.list(root, { recursive: true })) if (!stay.has(entry.path)) strays.push(entry.path);
+  for await (const entry of repo.storage.list(root, { recursive: true }))
+    if (!stay.has(entry.path)) strays.push(entry.path);
   for (const path of strays) {
     ctx.log.detail(`${repo.name}: remove file '${path}' from resumed backup`);
     await repo.storage.remove(path);

@@ -20,7 +20,15 @@ import { keepServerFiles, type KeepTarget } from "../shared/serverFiles";
 import { waitForWal } from "../shared/waitWal";
 import type { DeltaInput } from "./fileChoices";
 import type { BackupRun } from "./run";
-import { checkVersion, chooseServers, requireSameRoles, type ServerCandidate, type Servers, type StandbyMode, waitForStandby } from "./chooseServers";
+import {
+  checkVersion,
+  chooseServers,
+  requireSameRoles,
+  type ServerCandidate,
+  type Servers,
+  type StandbyMode,
+  waitForStandby,
+} from "./chooseServers";
 
 interface StartOptions {
   readonly startFast: boolean;
@@ -74,7 +82,8 @@ export class OnlineCluster implements Cluster {
     const servers = await chooseServers(candidates, options.standby, ctx);
     const { facts } = servers.main;
     // A standby's own setting does not determine who archives its WAL.
-    if (options.archiveCheck && !facts.inRecovery) requireArchiving(facts, options.archiveModeCheck, options.archiveCommandWord);
+    if (options.archiveCheck && !facts.inRecovery)
+      requireArchiving(facts, options.archiveModeCheck, options.archiveCommandWord);
     return new OnlineCluster(servers);
   }
 
@@ -115,7 +124,14 @@ export class OnlineCluster implements Cluster {
     // If the backup started in the checked segment, nothing would be archived before the stop ("pgbackrest-format" 15,
     // step 6).
     if (checkSegment === begun.walName) await session.switchWal("pgBackRest Archive Check");
-    if (standby !== null) await waitForStandby(standby, begun.lsn, parseWalName(begun.walName)?.timeline ?? 0, options.archiveTimeoutMs, ctx);
+    if (standby !== null)
+      await waitForStandby(
+        standby,
+        begun.lsn,
+        parseWalName(begun.walName)?.timeline ?? 0,
+        options.archiveTimeoutMs,
+        ctx,
+      );
     if (checkSegment !== null) {
       ctx.log.info(`check archive for segment ${checkSegment}`);
       await run.forEach((open) => waitForWal(open.repo, open.archiveId, checkSegment, options.archiveTimeoutMs, ctx));
@@ -168,7 +184,9 @@ export class OfflineCluster implements Cluster {
     ctx: Context,
   ): Promise<OfflineCluster> {
     if (options.standby !== "n") {
-      ctx.log.warn("option backup-standby is enabled but backup is offline - backups will be performed from the primary");
+      ctx.log.warn(
+        "option backup-standby is enabled but backup is offline - backups will be performed from the primary",
+      );
     }
     if (await hasPidFile(dataDirectory)) {
       if (!options.force) {
@@ -225,5 +243,7 @@ export class OfflineCluster implements Cluster {
 
 async function hasPidFile(dataDirectory: string): Promise<boolean> {
   const path = `${dataDirectory}/postmaster.pid`;
-  return (await nullIfMissing(access(path), (error) => systemError("fileOpen", `look for '${path}'`, path, error))) !== null;
+  return (
+    (await nullIfMissing(access(path), (error) => systemError("fileOpen", `look for '${path}'`, path, error))) !== null
+  );
 }

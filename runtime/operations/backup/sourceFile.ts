@@ -36,10 +36,14 @@ export function openSource({ sourcePath }: SourceFile): number | null {
     return openSync(sourcePath, "r");
   } catch (error) {
     if (systemCodeOf(error) === "ENOENT") return null;
-    throw fail("fileOpen", `unable to open file '${sourcePath}' for read: [${systemCodeOf(error)}] ${toBackupError(error).message}`, {
-      path: sourcePath,
-      cause: error,
-    });
+    throw fail(
+      "fileOpen",
+      `unable to open file '${sourcePath}' for read: [${systemCodeOf(error)}] ${toBackupError(error).message}`,
+      {
+        path: sourcePath,
+        cause: error,
+      },
+    );
   }
 }
 
@@ -65,7 +69,12 @@ export function* chunksOf(fd: number, file: SourceFile, buffer: Buffer, blockSiz
   const blocks = Math.max(Math.floor(READ_SIZE_BYTES / blockSizeBytes), 1) * blockSizeBytes;
   const chunkSizeBytes = blocks <= buffer.length ? blocks : READ_SIZE_BYTES;
   for (let offsetBytes = 0; offsetBytes < file.sizeBytes; ) {
-    const readBytes = readAt(fd, buffer.subarray(0, Math.min(chunkSizeBytes, file.sizeBytes - offsetBytes)), offsetBytes, file);
+    const readBytes = readAt(
+      fd,
+      buffer.subarray(0, Math.min(chunkSizeBytes, file.sizeBytes - offsetBytes)),
+      offsetBytes,
+      file,
+    );
     if (readBytes === 0) return;
     offsetBytes += readBytes;
     yield buffer.subarray(0, readBytes);

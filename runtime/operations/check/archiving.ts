@@ -14,9 +14,15 @@ const CNPG_COMMAND = /^\/controller\/manager wal-archive\b/;
  * manager), the caller passes another text; the empty one allows any command.
  * @throws archiveDisabled (87), featureNotSupported (67) for archive_mode=always, archiveCommandInvalid (68)
  */
-export function requireArchiving(facts: Pick<ServerFacts, "archiveMode" | "archiveCommand">, refuseAlways: boolean, requiredText: string): void {
+export function requireArchiving(
+  facts: Pick<ServerFacts, "archiveMode" | "archiveCommand">,
+  refuseAlways: boolean,
+  requiredText: string,
+): void {
   if (facts.archiveMode === "off") {
-    throw fail("archiveDisabled", "archive_mode must be enabled", { hint: "set archive_mode = on in postgresql.conf and restart PostgreSQL." });
+    throw fail("archiveDisabled", "archive_mode must be enabled", {
+      hint: "set archive_mode = on in postgresql.conf and restart PostgreSQL.",
+    });
   }
   if (facts.archiveMode === "always" && refuseAlways) {
     throw fail("featureNotSupported", "archive_mode=always not supported", { hint: "set archive_mode = on." });

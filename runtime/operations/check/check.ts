@@ -48,9 +48,13 @@ export async function check(
 ): Promise<RepoResult<Checked>[]> {
   const facts = await session.facts();
   if (facts.dataDirectory !== options.dataDirectory) {
-    throw fail("dbMismatch", `path '${facts.dataDirectory}' queried from cluster does not match path '${options.dataDirectory}' of pg1-path`, {
-      hint: "the pg1-path and pg1-port settings likely reference different clusters.",
-    });
+    throw fail(
+      "dbMismatch",
+      `path '${facts.dataDirectory}' queried from cluster does not match path '${options.dataDirectory}' of pg1-path`,
+      {
+        hint: "the pg1-path and pg1-port settings likely reference different clusters.",
+      },
+    );
   }
   if (options.archiveCheck) requireArchiving(facts, false, options.archiveCommandWord);
   const cluster = { version: control.pgVersion, systemId: control.systemId };
@@ -67,12 +71,15 @@ export async function check(
     );
     const newestFull = newestFullOf(backupInfo.backups);
     const expected = options.expectFull(repo.key);
-    const full = expected === undefined ? null : fullError(repo.key, newestFull, expected, Math.floor(ctx.clock.nowMs() / 1000));
+    const full =
+      expected === undefined ? null : fullError(repo.key, newestFull, expected, Math.floor(ctx.clock.nowMs() / 1000));
     return { archiveId, newestFull, fullError: full };
   });
   // A standby cannot switch segments: only the infos can be checked, as in stock.
   if (!options.archiveCheck || facts.inRecovery || opened.every((result) => !result.ok)) {
-    return opened.map((result) => (result.ok ? { ...result, value: { ...fullOf(result.value), walName: null } } : result));
+    return opened.map((result) =>
+      result.ok ? { ...result, value: { ...fullOf(result.value), walName: null } } : result,
+    );
   }
   const walName = await session.switchWal("pgBackRest Archive Check");
   const archiveIds = new Map(opened.map((result) => [result.repoIndex, result]));
@@ -93,8 +100,12 @@ function fullOf({ newestFull, fullError: error }: Omit<Checked, "walName">): Omi
 function requireNoGap(repo: Repository, names: readonly string[]): void {
   const [first] = names;
   if (first === undefined) return;
-  throw fail("fileMissing", `${names.length} WAL file(s) from ${first} on were dropped because of archive-push-queue-max`, {
-    hint: "Recovery from the newest backup cannot pass this gap. Take a new full backup.",
-    repoIndex: repo.key,
-  });
+  throw fail(
+    "fileMissing",
+    `${names.length} WAL file(s) from ${first} on were dropped because of archive-push-queue-max`,
+    {
+      hint: "Recovery from the newest backup cannot pass this gap. Take a new full backup.",
+      repoIndex: repo.key,
+    },
+  );
 }

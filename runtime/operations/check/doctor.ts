@@ -35,7 +35,11 @@ const LISTED_MAX = 10;
  * What the storage of one repository can do. Writes nothing if the repository's directory is missing: a NAS may be
  * unmounted.
  */
-export async function diagnose(repo: Repository, options: DoctorOptions, ctx: Pick<Context, "log">): Promise<Diagnosis> {
+export async function diagnose(
+  repo: Repository,
+  options: DoctorOptions,
+  ctx: Pick<Context, "log">,
+): Promise<Diagnosis> {
   const { storage } = repo;
   const round = new Round(repo, options);
   try {
@@ -86,7 +90,9 @@ class Round {
 
   async readAndReplace(): Promise<void> {
     await this.#try("read", async () => this.#expect(SMALL, await this.#text("small"), "a written file can be read"));
-    await this.#try("range", async () => this.#expect("345", await this.#text("small", 3), "a range of a file can be read"));
+    await this.#try("range", async () =>
+      this.#expect("345", await this.#text("small", 3), "a range of a file can be read"),
+    );
     await this.#try("overwrite", async () => {
       await this.#storage.put(this.#path("small"), utf8("new"));
       return this.#expect("new", await this.#text("small"), "a file can be replaced, as info files require");
@@ -117,7 +123,8 @@ class Round {
   async rest(): Promise<void> {
     if (this.#storage.probe === undefined) return;
     try {
-      for (const fact of await this.#storage.probe(this.#options.scratch)) this.#add(fact, this.#failed(`${fact.name}: ${fact.text}`));
+      for (const fact of await this.#storage.probe(this.#options.scratch))
+        this.#add(fact, this.#failed(`${fact.name}: ${fact.text}`));
     } catch (error) {
       this.#add({ name: "probe", verdict: "fail", text: toBackupError(error).message }, toBackupError(error));
     }
@@ -142,10 +149,12 @@ class Round {
     await this.#storage.putStream(path, () => repeated(largeSizeBytes));
     let sizeBytes = 0;
     for await (const chunk of await this.#storage.read(path)) {
-      if (chunk.some((byte) => byte !== FILL)) throw this.#failed(`the content of '${path}' differs from what was written`);
+      if (chunk.some((byte) => byte !== FILL))
+        throw this.#failed(`the content of '${path}' differs from what was written`);
       sizeBytes += chunk.length;
     }
-    if (sizeBytes !== largeSizeBytes) throw this.#failed(`'${path}' has ${sizeBytes} bytes, ${largeSizeBytes} were written`);
+    if (sizeBytes !== largeSizeBytes)
+      throw this.#failed(`'${path}' has ${sizeBytes} bytes, ${largeSizeBytes} were written`);
     return `${largeSizeBytes} bytes were written and read`;
   }
 
@@ -225,5 +234,6 @@ const FILL = 7;
 /** Compressible on purpose: nothing between here and the store may change it. */
 async function* repeated(sizeBytes: number): ByteStream {
   const chunk = new Uint8Array(CHUNK_SIZE_BYTES).fill(FILL);
-  for (let left = sizeBytes; left > 0; left -= CHUNK_SIZE_BYTES) yield* streamOf(chunk.subarray(0, Math.min(left, CHUNK_SIZE_BYTES)));
+  for (let left = sizeBytes; left > 0; left -= CHUNK_SIZE_BYTES)
+    yield* streamOf(chunk.subarray(0, Math.min(left, CHUNK_SIZE_BYTES)));
 }

@@ -4,10 +4,14 @@ import type { Config, DeclaredDrill, Settings } from "../../config/types";
 import type { DrillObjectives } from "./record";
 
 /** A drill as requested by the command line and the settings file. */
-export type AskedDrill = Pick<Config["drill"], "pick" | "level" | "maxMinutes" | "maxBytes"> & Pick<DeclaredDrill, "repoIndexes" | "path">;
+export type AskedDrill = Pick<Config["drill"], "pick" | "level" | "maxMinutes" | "maxBytes"> &
+  Pick<DeclaredDrill, "repoIndexes" | "path">;
 
 /** The command line wins. @throws optionInvalidValue, optionRequired */
-export function askedDrill(settings: Settings, { given, level, maxBytes, maxMinutes, name, now, path, pick }: Config["drill"]): AskedDrill {
+export function askedDrill(
+  settings: Settings,
+  { given, level, maxBytes, maxMinutes, name, now, path, pick }: Config["drill"],
+): AskedDrill {
   const declared = declaredDrill(settings, name, now);
   return {
     ...declared,

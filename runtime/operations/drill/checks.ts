@@ -70,11 +70,13 @@ const skipped = (text: string): Outcome => ({ verdict: "skipped", text });
 /** The checks of the running cluster. @throws only when `ctx.signal` aborts */
 export async function checkRunning(input: CheckInput, ctx: Context): Promise<CheckResult[]> {
   const results: CheckResult[] = [];
-  const look = async (name: string, work: Look): Promise<void> => void results.push(await timedCheck(name, () => work(input, ctx), ctx));
+  const look = async (name: string, work: Look): Promise<void> =>
+    void results.push(await timedCheck(name, () => work(input, ctx), ctx));
   await look("recovery", checkRecovery);
   await look("collations", checkCollations);
   await look("production", checkProduction);
-  for (const assertion of input.assertions) await look(`assertion:${assertion.name}`, () => checkAssertion(assertion, input));
+  for (const assertion of input.assertions)
+    await look(`assertion:${assertion.name}`, () => checkAssertion(assertion, input));
   if (input.level === "quick") return results;
   await look("amcheck", checkIndexes);
   if (input.level === "thorough") await look("dump", checkDump);
@@ -106,7 +108,9 @@ export async function timedCheck(name: string, work: () => Promise<Outcome>, ctx
 
 /** PostgreSQL silently ends a recovery to the end of the archive at the first segment that it cannot get. */
 async function checkRecovery({ control, newestWal, picked, session }: CheckInput): Promise<Outcome> {
-  const { rows } = await session.query("select pg_is_in_recovery() as recovering, pg_last_wal_replay_lsn()::text as lsn");
+  const { rows } = await session.query(
+    "select pg_is_in_recovery() as recovering, pg_last_wal_replay_lsn()::text as lsn",
+  );
   const { lsn, recovering } = rows[0] as { lsn: string | null; recovering: boolean };
   if (recovering) throw fail("runtime", "the server is still in recovery");
   if (lsn === null) return ok("nothing to recover: the server was stopped during the backup");
@@ -114,10 +118,17 @@ async function checkRecovery({ control, newestWal, picked, session }: CheckInput
 }
 
 /** @throws archiveTimeout when the archive or the target continues after `reached` */
-export function judgeRecoveryEnd(reached: bigint, picked: Picked, newestWal: string | null, walSegmentSizeBytes: number): Outcome {
+export function judgeRecoveryEnd(
+  reached: bigint,
+  picked: Picked,
+  newestWal: string | null,
+  walSegmentSizeBytes: number,
+): Outcome {
   const lsn = formatLsn(reached);
-  const wanted = picked.type === "lsn" ? parseLsn(picked.target ?? "0/0") : endOf(picked, newestWal, walSegmentSizeBytes);
-  if (wanted === null || reached >= wanted) return ok(`reached ${lsn}${picked.type === "default" ? ", the end of the archive" : ""}`);
+  const wanted =
+    picked.type === "lsn" ? parseLsn(picked.target ?? "0/0") : endOf(picked, newestWal, walSegmentSizeBytes);
+  if (wanted === null || reached >= wanted)
+    return ok(`reached ${lsn}${picked.type === "default" ? ", the end of the archive" : ""}`);
   const timeline = Number.parseInt(newestWal?.slice(0, 8) ?? "1", 16);
   const missing = segmentOfLsn(timeline, reached, walSegmentSizeBytes);
   throw fail(
@@ -147,8 +158,13 @@ export async function checkCollations({
     "select datname, datcollversion as made, pg_database_collation_actual_version(oid) as here from pg_database where datcollversion <> pg_database_collation_actual_version(oid)",
   );
   if (rows.length === 0) return ok("the same as where the backup was taken");
-  const names = rows.map(({ datname, here, made }) => `${String(datname)} (${String(made)}, here ${String(here)})`).join(", ");
-  return { verdict: "warning", text: `different version of the C library: ${names}; rebuild indexes on text after a restore here` };
+  const names = rows
+    .map(({ datname, here, made }) => `${String(datname)} (${String(made)}, here ${String(here)})`)
+    .join(", ");
+  return {
+    verdict: "warning",
+    text: `different version of the C library: ${names}; rebuild indexes on text after a restore here`,
+  };
 }
 
 export async function checkProduction({
@@ -161,10 +177,13 @@ export async function checkProduction({
   const counts = await countCluster(session, (database) => server.connect(database));
   const differences = [...new Set([...production.keys(), ...counts.keys()])].sort().flatMap((database) => {
     const [theirs, ours] = [production.get(database), counts.get(database)];
-    if (theirs === undefined || ours === undefined) return [`database ${database} is ${ours === undefined ? "not restored" : "not in production"}`];
+    if (theirs === undefined || ours === undefined)
+      return [`database ${database} is ${ours === undefined ? "not restored" : "not in production"}`];
     return theirs.tables === ours.tables && theirs.indexes === ours.indexes
       ? []
-      : [`database ${database} has ${ours.tables} tables and ${ours.indexes} indexes, production ${theirs.tables} and ${theirs.indexes}`];
+      : [
+          `database ${database} has ${ours.tables} tables and ${ours.indexes} indexes, production ${theirs.tables} and ${theirs.indexes}`,
+        ];
   });
   const tables = [...counts.values()].reduce((sum, each) => sum + each.tables, 0);
   if (differences.length === 0) return ok(`${counts.size} databases and ${tables} tables as in production`);
@@ -173,7 +192,10 @@ export async function checkProduction({
   return { verdict: "warning", text: `${text}: probably created after the newest archived WAL` };
 }
 
-export async function checkAssertion({ database, name, sql }: DrillAssertion, { server }: Pick<CheckInput, "server">): Promise<Outcome> {
+export async function checkAssertion(
+  { database, name, sql }: DrillAssertion,
+  { server }: Pick<CheckInput, "server">,
+): Promise<Outcome> {
   const own = await server.connect(database);
   try {
     // Runs the user's statement as in the user's own session.
@@ -181,7 +203,8 @@ export async function checkAssertion({ database, name, sql }: DrillAssertion, { 
     const { rows } = await own.query(sql);
     if (rows.length === 0) throw fail("dbQuery", `assertion '${name}' returned no row`);
     const wrong = rows.filter((row) => !Object.values(row as object).every((value) => value === true));
-    if (wrong.length > 0) throw fail("dbQuery", `assertion '${name}' does not hold: ${wrong.length} of ${rows.length} rows are not true`);
+    if (wrong.length > 0)
+      throw fail("dbQuery", `assertion '${name}' does not hold: ${wrong.length} of ${rows.length} rows are not true`);
     return ok(`${rows.length} rows hold`);
   } finally {
     await own.close();
@@ -192,14 +215,16 @@ const DETAIL_LINES_MAX = 5;
 const AMCHECK_CORRUPTION = 2;
 
 async function checkIndexes(input: CheckInput, ctx: Context): Promise<Outcome> {
-  if (!(await input.programs.has("pg_amcheck"))) return skipped("pg_amcheck is not installed: PostgreSQL has it since 14");
+  if (!(await input.programs.has("pg_amcheck")))
+    return skipped("pg_amcheck is not installed: PostgreSQL has it since 14");
   const { rows } = await input.session.query("select 1 from pg_available_extensions where name = 'amcheck'");
   if (rows.length === 0) return skipped("the extension amcheck is not installed");
   const args = ["--all", "--install-missing", "--heapallindexed", "--parent-check", ...connection(input)];
   const { code, stderr, stdout } = await input.programs.run("pg_amcheck", args, { signal: ctx.signal });
   if (code === 0) return ok("every index is complete, and every table is intact");
   // Exit code 2 reports corruption, 1 the tool's own error.
-  if (code !== AMCHECK_CORRUPTION) throw fail("execute", [`pg_amcheck failed (exit code ${code})`, ...firstLines(stderr)].join("\n"));
+  if (code !== AMCHECK_CORRUPTION)
+    throw fail("execute", [`pg_amcheck failed (exit code ${code})`, ...firstLines(stderr)].join("\n"));
   throw fail("checksum", ["pg_amcheck found corruption", ...firstLines(`${stdout}\n${stderr}`)].join("\n"), {
     hint: "Run pg_amcheck on production too, because a backup copies damage. REINDEX rebuilds a damaged index.",
   });
@@ -207,21 +232,28 @@ async function checkIndexes(input: CheckInput, ctx: Context): Promise<Outcome> {
 
 async function checkDump(input: CheckInput, ctx: Context): Promise<Outcome> {
   if (!(await input.programs.has("pg_dump"))) return skipped("pg_dump is not installed");
-  const { rows } = await input.session.query("select datname from pg_database where datallowconn and not datistemplate order by datname");
+  const { rows } = await input.session.query(
+    "select datname from pg_database where datallowconn and not datistemplate order by datname",
+  );
   const databases = rows.map(({ datname }) => String(datname));
   for (const database of databases) {
     const name = `dbname='${database.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
     const args = ["--format=custom", "--compress=0", ...connection(input), `--dbname=${name}`];
     // To standard output, which is discarded: pg_dump would fsync a file, and /dev/null refuses that.
     const { code, stderr } = await input.programs.run("pg_dump", args, { signal: ctx.signal, keepsOutput: false });
-    if (code !== 0) throw fail("dbQuery", [`pg_dump of database ${database} failed (exit code ${code})`, ...firstLines(stderr)].join("\n"));
+    if (code !== 0)
+      throw fail(
+        "dbQuery",
+        [`pg_dump of database ${database} failed (exit code ${code})`, ...firstLines(stderr)].join("\n"),
+      );
   }
   return ok(`${databases.length} databases read completely`);
 }
 
 async function checkControl({ dataDirectory, programs }: CheckInput, ctx: Context): Promise<Outcome> {
   const { code, stderr, stdout } = await programs.run("pg_controldata", [dataDirectory], { signal: ctx.signal });
-  if (code !== 0) throw fail("fileInvalid", [`pg_controldata failed (exit code ${code})`, ...firstLines(stderr)].join("\n"));
+  if (code !== 0)
+    throw fail("fileInvalid", [`pg_controldata failed (exit code ${code})`, ...firstLines(stderr)].join("\n"));
   const { state } = parseControlData(stdout);
   if (state !== "shut down") throw fail("fileInvalid", `the control file says '${state}' after a clean shutdown`);
   return ok(state);
@@ -230,10 +262,13 @@ async function checkControl({ dataDirectory, programs }: CheckInput, ctx: Contex
 async function checkSums({ control, dataDirectory, programs }: CheckInput, ctx: Context): Promise<Outcome> {
   if (!control.dataChecksums) return skipped("the cluster has no page checksums");
   if (!(await programs.has("pg_checksums"))) return skipped("pg_checksums is not installed");
-  const { code, stderr, stdout } = await programs.run("pg_checksums", ["--check", "-D", dataDirectory], { signal: ctx.signal });
+  const { code, stderr, stdout } = await programs.run("pg_checksums", ["--check", "-D", dataDirectory], {
+    signal: ctx.signal,
+  });
   if (code !== 0 && !/^Bad checksums: +[1-9]/m.test(stdout))
     throw fail("execute", [`pg_checksums failed (exit code ${code})`, ...firstLines(stderr)].join("\n"));
-  if (code !== 0) throw fail("checksum", ["pg_checksums found damage", ...firstLines(`${stderr}\n${stdout}`)].join("\n"));
+  if (code !== 0)
+    throw fail("checksum", ["pg_checksums found damage", ...firstLines(`${stderr}\n${stdout}`)].join("\n"));
   return ok("every page has a valid checksum");
 }
 
@@ -243,5 +278,8 @@ function connection({ host, port, user }: CheckInput): string[] {
 
 function firstLines(text: string): string[] {
   const lines = text.split("\n").filter((line) => line.trim() !== "");
-  return [...lines.slice(0, DETAIL_LINES_MAX), ...(lines.length > DETAIL_LINES_MAX ? [`and ${lines.length - DETAIL_LINES_MAX} more lines`] : [])];
+  return [
+    ...lines.slice(0, DETAIL_LINES_MAX),
+    ...(lines.length > DETAIL_LINES_MAX ? [`and ${lines.length - DETAIL_LINES_MAX} more lines`] : []),
+  ];
 }

@@ -36,16 +36,22 @@ export interface Chosen {
 const SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
 
 /**
- * Writes its results into the journal, even if it ends with an error. @throws runtime above `maxBytes`, and errors of
- * reading a repository
+ * Writes its results into the journal, even if it ends with an error.
+ * @throws runtime above `maxBytes`, and errors of reading a repository
  */
-export async function choose(repos: readonly Repository[], options: ChooseOptions, journal: DrillJournal, ctx: Context): Promise<Chosen> {
+export async function choose(
+  repos: readonly Repository[],
+  options: ChooseOptions,
+  journal: DrillJournal,
+  ctx: Context,
+): Promise<Chosen> {
   const { maxBytes, pick, repoIndex, repoIndexes, set } = options;
   const history = repoIndex !== undefined && pick !== undefined ? [] : await listTurns(repos, ctx);
   const turn = planTurn({ repoIndexes: repoIndexes ?? repos.map(({ key }) => key), history, repoIndex, pick });
   journal.turn = turn;
   const repo = repos.find(({ key }) => key === turn.repo);
-  if (repo === undefined) throw fail("optionInvalidValue", `'${turn.repo}' is not allowed for 'repo' option: it is not configured`);
+  if (repo === undefined)
+    throw fail("optionInvalidValue", `'${turn.repo}' is not allowed for 'repo' option: it is not configured`);
   ctx.log.info(`drill ${journal.id}: ${repo.name}, ${set ?? `${turn.pick} backup`}`);
   const info = await loadBackupInfo(repo);
   const ended = info.backups.map(({ stoppedAtS }) => stoppedAtS);
@@ -54,7 +60,15 @@ export async function choose(repos: readonly Repository[], options: ChooseOption
   const walSegmentSizeBytes = segmentSizeOf(info.backups) ?? SEGMENT_SIZE_BYTES;
   const draw = (): number => Buffer.from(ctx.random.bytes(4)).readUInt32LE() / 2 ** 32;
   const random = [draw(), draw()] as const;
-  const picked = pickBackup({ repoIndex: repo.key, pick: turn.pick, backups: info.backups, newestWal: newest, walSegmentSizeBytes, set, random });
+  const picked = pickBackup({
+    repoIndex: repo.key,
+    pick: turn.pick,
+    backups: info.backups,
+    newestWal: newest,
+    walSegmentSizeBytes,
+    set,
+    random,
+  });
   journal.picked = picked;
   if (picked.note !== undefined) ctx.log.info(`drill: ${picked.note}`);
   const newestWal = picked.backup.dbId === currentHistory(info).id ? newest : null;

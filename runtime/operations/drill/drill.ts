@@ -106,7 +106,10 @@ class Drill {
         await session.close();
       }
     } catch (error) {
-      this.#journal.fail(this.#journal.phase, enough.aborted && !this.#ctx.signal.aborted ? this.#tooLong() : toBackupError(error));
+      this.#journal.fail(
+        this.#journal.phase,
+        enough.aborted && !this.#ctx.signal.aborted ? this.#tooLong() : toBackupError(error),
+      );
     }
     this.#journal.next("delete");
     await this.#remove(scratch, server);
@@ -133,18 +136,30 @@ class Drill {
   }
 
   async #restore({ picked, repo }: Chosen, scratch: Scratch, ctx: Context): Promise<void> {
-    const options = { set: picked.backup.label, typeIsDefault: picked.type === "default", recovery: recoveryOf(picked, "") };
+    const options = {
+      set: picked.backup.label,
+      typeIsDefault: picked.type === "default",
+      recovery: recoveryOf(picked, ""),
+    };
     const outcome = await restoreScratch([repo], scratch, this.#deps, options, ctx);
     this.#journal.restoredBytes = outcome.sizeBytes;
   }
 
-  #prepare(chosen: Chosen, scratch: Scratch, production: ProductionFacts | null, ctx: Context): Promise<PreparedServer> {
+  #prepare(
+    chosen: Chosen,
+    scratch: Scratch,
+    production: ProductionFacts | null,
+    ctx: Context,
+  ): Promise<PreparedServer> {
     const { binPath, database, user } = this.#options;
     const { info, newestWal, picked, repo } = chosen;
     const command = boundedRestoreCommand(this.#deps.restoreCommand(repo.key, scratch.dataDirectory), newestWal);
     const version = info.history.find(({ id }) => id === picked.backup.dbId)?.pgVersion ?? "";
     const recovery = recoveryOf(picked, command);
-    return prepareServer({ scratch, version, binPath, user, database, recovery, preload: production?.preload, port: PORT }, ctx);
+    return prepareServer(
+      { scratch, version, binPath, user, database, recovery, preload: production?.preload, port: PORT },
+      ctx,
+    );
   }
 
   /** A query that runs when the drill must end, even the user's own, ends with the server. */
@@ -158,13 +173,25 @@ class Drill {
     }
   }
 
-  async #check(chosen: Chosen, prepared: PreparedServer, session: Session, production: ProductionFacts | null, ctx: Context): Promise<void> {
+  async #check(
+    chosen: Chosen,
+    prepared: PreparedServer,
+    session: Session,
+    production: ProductionFacts | null,
+    ctx: Context,
+  ): Promise<void> {
     const { newestWal, picked } = chosen;
     const { assertions, heartbeat, level, user } = this.#options;
     const { server } = prepared;
     if (picked.type === "default") {
       const connect = (database?: string): Promise<Session> => server.connect(database);
-      const rpo = { faultAtS: this.#journal.beganAtMs / 1000, backupStoppedAtS: picked.backup.stoppedAtS, production, heartbeat, connect };
+      const rpo = {
+        faultAtS: this.#journal.beganAtMs / 1000,
+        backupStoppedAtS: picked.backup.stoppedAtS,
+        production,
+        heartbeat,
+        connect,
+      };
       try {
         this.#journal.rpo = await measureRpo({ ...rpo, replayed: await askReplayed(session) });
       } catch (error) {
@@ -206,7 +233,9 @@ class Drill {
   }
 
   #tooLong(): BackupError {
-    return fail("runtime", `the drill took longer than ${this.#options.maxMinutes} minutes`, { hint: "Allow more with --max-minutes." });
+    return fail("runtime", `the drill took longer than ${this.#options.maxMinutes} minutes`, {
+      hint: "Allow more with --max-minutes.",
+    });
   }
 }
 

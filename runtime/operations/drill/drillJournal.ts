@@ -3,7 +3,15 @@ import type { Context } from "../../base/context";
 import { type BackupError, fail } from "../../base/errors";
 import type { CheckResult } from "./checks";
 import type { Picked } from "./drillPlan";
-import { type DrillCheck, type DrillFailure, drillId, type DrillObjectives, type DrillPick, type DrillRecord, type DrillRpo } from "./record";
+import {
+  type DrillCheck,
+  type DrillFailure,
+  drillId,
+  type DrillObjectives,
+  type DrillPick,
+  type DrillRecord,
+  type DrillRpo,
+} from "./record";
 
 export interface JournalStart {
   readonly stanza: string;
@@ -74,7 +82,10 @@ export class DrillJournal {
     const { backupAgeSeconds, rpoSeconds, rtoSeconds } = this.#start.objectivesOf(this.turn.repo);
     const miss = (name: string, measured: number | null, promised: number | undefined, what: string): void => {
       if (measured === null || promised === undefined || measured <= promised) return;
-      this.fail(`objective:${name}`, fail("command", `${what} of ${seconds(measured)} exceeds the objective of ${seconds(promised)}`));
+      this.fail(
+        `objective:${name}`,
+        fail("command", `${what} of ${seconds(measured)} exceeds the objective of ${seconds(promised)}`),
+      );
     };
     miss("rto", this.#rtoMs === null ? null : this.#rtoMs / 1000, rtoSeconds, "RTO");
     miss("rpo", this.rpo?.seconds ?? null, rpoSeconds, `RPO (by ${this.rpo?.method ?? ""})`);
@@ -90,8 +101,16 @@ export class DrillJournal {
       stanza,
       ...this.turn,
       level,
-      backup: picked === null ? null : { label: picked.backup.label, type: picked.backup.type, stoppedAtS: picked.backup.stoppedAtS },
-      target: picked === null || picked.type === "default" ? null : picked.type === "lsn" ? `lsn ${picked.target ?? ""}` : picked.type,
+      backup:
+        picked === null
+          ? null
+          : { label: picked.backup.label, type: picked.backup.type, stoppedAtS: picked.backup.stoppedAtS },
+      target:
+        picked === null || picked.type === "default"
+          ? null
+          : picked.type === "lsn"
+            ? `lsn ${picked.target ?? ""}`
+            : picked.type,
       startedAtS: Math.floor(this.beganAtMs / 1000),
       endedAtS: Math.floor(this.#ctx.clock.nowMs() / 1000),
       ok: this.#failures.length === 0,

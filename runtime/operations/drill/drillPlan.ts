@@ -26,8 +26,8 @@ export interface TurnRequest {
 }
 
 /**
- * The next turn: the pair drilled longest ago, with never-drilled pairs first; then by key and by the order of
- * {@link DRILL_PICKS}.
+ * The next turn: the pair drilled longest ago, with never-drilled pairs first; then by key and by the order of {@link
+ * DRILL_PICKS}.
  */
 export function planTurn({ history, pick, repoIndex, repoIndexes }: TurnRequest): Pick<DrillRecord, "repo" | "pick"> {
   const repo = repoIndex ?? longestAgo(repoIndexes, (key) => lastOf(history.filter((turn) => turn.repo === key)));
@@ -71,13 +71,18 @@ export interface Picked {
 /** @throws backupSetInvalid (75) when there is nothing to restore */
 export function pickBackup(request: PickRequest): Picked {
   const { backups, pick, repoIndex, set } = request;
-  const byEnd = backups.toSorted((left, right) => left.stoppedAtS - right.stoppedAtS || (left.label < right.label ? -1 : 1));
+  const byEnd = backups.toSorted(
+    (left, right) => left.stoppedAtS - right.stoppedAtS || (left.label < right.label ? -1 : 1),
+  );
   const [oldest, newest] = [byEnd[0], byEnd.at(-1)];
   if (oldest === undefined || newest === undefined) throw nothing(repoIndex);
   if (set !== undefined) {
     const backup = byEnd.find(({ label }) => label === set);
     if (backup === undefined)
-      throw fail("backupSetInvalid", `backup ${set} is not in repo${repoIndex}`, { repoIndex, hint: "pgbackstop info lists them." });
+      throw fail("backupSetInvalid", `backup ${set} is not in repo${repoIndex}`, {
+        repoIndex,
+        hint: "pgbackstop info lists them.",
+      });
     return pick === "newest" ? toEnd(backup) : { backup, type: "immediate" };
   }
   switch (pick) {
@@ -136,24 +141,34 @@ const SEGMENT_SIZES: readonly number[] = Array.from({ length: 11 }, (_, index) =
 function pickPosition(byEnd: readonly BackupInfoEntry[], newest: BackupInfoEntry, request: PickRequest): Picked {
   const { newestWal, random, walSegmentSizeBytes } = request;
   const ends = byEnd.flatMap((backup) => {
-    const isSame = newestWal !== null && backup.archiveStart?.slice(0, 8) === newestWal.slice(0, 8) && backup.dbId === newest.dbId;
+    const isSame =
+      newestWal !== null && backup.archiveStart?.slice(0, 8) === newestWal.slice(0, 8) && backup.dbId === newest.dbId;
     return isSame && backup.lsnStop !== undefined ? [{ backup, lsn: parseLsn(backup.lsnStop) }] : [];
   });
   const last = newestWal === null ? 0n : lsnOfSegment(newestWal, walSegmentSizeBytes);
   const usable = ends.filter(({ lsn }) => lsn < last);
   const first = usable.reduce<bigint | null>((least, { lsn }) => (least === null || lsn < least ? lsn : least), null);
   if (first === null)
-    return { ...immediate(newest), note: "no WAL follows the end of a backup, so the newest backup is restored until it is consistent" };
+    return {
+      ...immediate(newest),
+      note: "no WAL follows the end of a backup, so the newest backup is restored until it is consistent",
+    };
   const target = first + BigInt(Math.floor(Number(last - first) * random[1]));
   const before = usable.filter(({ lsn }) => lsn <= target);
-  const best = before.reduce((nearest, each) => (each.lsn > nearest.lsn ? each : nearest), before[0] as (typeof before)[number]);
+  const best = before.reduce(
+    (nearest, each) => (each.lsn > nearest.lsn ? each : nearest),
+    before[0] as (typeof before)[number],
+  );
   return { backup: best.backup, type: "lsn", target: formatLsn(target) };
 }
 
 /** Upper bound of the bytes that a drill fetches: the stored backup, and its WAL as if uncompressed. */
 export function fetchedBytes({ backup, type }: Picked, newestWal: string | null, segmentSizeBytes: number): number {
   const { archiveStart, archiveStop, repoSizeBytes } = backup;
-  const segments = archiveStart === null ? 0 : countSegments(archiveStart, type === "immediate" ? archiveStop : newestWal, segmentSizeBytes);
+  const segments =
+    archiveStart === null
+      ? 0
+      : countSegments(archiveStart, type === "immediate" ? archiveStop : newestWal, segmentSizeBytes);
   return repoSizeBytes + segments * segmentSizeBytes;
 }
 

@@ -3,17 +3,46 @@ import { durationText } from "../info/destinations";
 import type { DrillRecord } from "./record";
 
 export function drillText(record: DrillRecord): string {
-  const { backup, checks, failures, id, objectives, ok, phases, pick, repo, restoredBytes, rpo, rtoMs, startedAtS, stanza, target } = record;
+  const {
+    backup,
+    checks,
+    failures,
+    id,
+    objectives,
+    ok,
+    phases,
+    pick,
+    repo,
+    restoredBytes,
+    rpo,
+    rtoMs,
+    startedAtS,
+    stanza,
+    target,
+  } = record;
   const lines = [`${stanza}: drill ${id} of repo${repo}: ${ok ? "passed" : "FAILED"}`];
   if (backup !== null) {
-    const end = target === null ? "to the end of the archive" : target === "immediate" ? "until it is consistent" : `to ${target}`;
+    const end =
+      target === null
+        ? "to the end of the archive"
+        : target === "immediate"
+          ? "until it is consistent"
+          : `to ${target}`;
     lines.push(
-      row("backup", `${backup.label} (${backup.type}), ended ${durationText(Math.max(0, startedAtS - backup.stoppedAtS))} before; ${pick}, ${end}`),
+      row(
+        "backup",
+        `${backup.label} (${backup.type}), ended ${durationText(Math.max(0, startedAtS - backup.stoppedAtS))} before; ${pick}, ${end}`,
+      ),
     );
   }
   const spent = phases.map(({ elapsedMs, name }) => `${name} ${seconds(elapsedMs)}`).join(", ");
   lines.push(
-    row("RTO", rtoMs === null ? `none: no connection was accepted (${spent})` : `${seconds(rtoMs)}${promised(objectives.rtoSeconds)} (${spent})`),
+    row(
+      "RTO",
+      rtoMs === null
+        ? `none: no connection was accepted (${spent})`
+        : `${seconds(rtoMs)}${promised(objectives.rtoSeconds)} (${spent})`,
+    ),
   );
   if (rpo !== null) {
     const wal = rpo.lostWalBytes === null ? "" : `; ${rpo.lostWalBytes} bytes of WAL were not archived`;

@@ -62,7 +62,15 @@ export async function prepareServer(request: ServerRequest, ctx: Context): Promi
     await writeFile(name, text, { mode: 0o600 });
   // Backups exclude these directories, and PostgreSQL does not create all of them.
   await mkdir(`${dataDirectory}/pg_wal/archive_status`, { recursive: true, mode: 0o700 });
-  const options = { programs, dataDirectory, configFile, socketDirectory: path, port, logFile: scratch.logFile, queryTimeoutMs: QUERY_TIMEOUT_MS };
+  const options = {
+    programs,
+    dataDirectory,
+    configFile,
+    socketDirectory: path,
+    port,
+    logFile: scratch.logFile,
+    queryTimeoutMs: QUERY_TIMEOUT_MS,
+  };
   const server = SideServer.start({ ...options, user: request.user, database: request.database });
   return { server, programs, control, dataDirectory, socketDirectory: path };
 }
@@ -77,7 +85,14 @@ export function restoreScratch(
 ): Promise<RestoreOutcome> {
   const { dataDirectory, spool: spoolPath, tablespaces: tablespaceMapAll } = scratch;
   const maps = { dataDirectory, tablespaceMap: {}, tablespaceMapAll, linkMap: {}, linkAll: false };
-  const choices = { delta: false, force: false, databaseInclude: [], databaseExclude: [], checksumPageError: true, ...options };
+  const choices = {
+    delta: false,
+    force: false,
+    databaseInclude: [],
+    databaseExclude: [],
+    checksumPageError: true,
+    ...options,
+  };
   return restore(repos, deps, { ...maps, ...choices, spoolPath, self }, ctx);
 }
 
@@ -110,7 +125,10 @@ async function usableLibraries(value: string, programs: Programs, ctx: Context):
       ),
     );
     if (accessible.includes(true)) usable.push(name);
-    else ctx.log.info(`drill: library ${name} of shared_preload_libraries is not installed here; the server starts without it`);
+    else
+      ctx.log.info(
+        `drill: library ${name} of shared_preload_libraries is not installed here; the server starts without it`,
+      );
   }
   return usable;
 }

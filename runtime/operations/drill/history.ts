@@ -45,12 +45,19 @@ export async function loadLocalDrills(spoolPath: string, stanza: string): Promis
  * All machines' drills in the repositories, oldest first, each once; reports and skips unreadable ones.
  * @param known result of an earlier call: not read again
  */
-export async function loadDrillHistory(repos: readonly Repository[], ctx: Context, known: readonly DrillRecord[] = []): Promise<DrillRecord[]> {
+export async function loadDrillHistory(
+  repos: readonly Repository[],
+  ctx: Context,
+  known: readonly DrillRecord[] = [],
+): Promise<DrillRecord[]> {
   const records = new Map<string, DrillRecord>();
   const old = new Map(known.map((record) => [record.id, record]));
   for (const result of await perRepo(repos, (repo) => loadRepoDrills(repo, old))) {
     if (result.ok) for (const record of result.value) records.set(record.id, record);
-    else ctx.log.warn(`repo${result.repoIndex}: the drill history cannot be read: [${result.error.name}] ${result.error.message}`);
+    else
+      ctx.log.warn(
+        `repo${result.repoIndex}: the drill history cannot be read: [${result.error.name}] ${result.error.message}`,
+      );
   }
   return sorted([...records.values()]);
 }
@@ -78,7 +85,10 @@ export async function loadNewestDrills(repo: Repository): Promise<DrillRecord[]>
 export async function listTurns(repos: readonly Repository[], ctx: Context): Promise<Turn[]> {
   const turns = new Map<string, Turn>();
   for (const result of await perRepo(repos, listRepo)) {
-    if (!result.ok) ctx.log.warn(`repo${result.repoIndex}: the drill history cannot be read: [${result.error.name}] ${result.error.message}`);
+    if (!result.ok)
+      ctx.log.warn(
+        `repo${result.repoIndex}: the drill history cannot be read: [${result.error.name}] ${result.error.message}`,
+      );
     else for (const turn of result.value.flatMap((name) => parseDrillFileName(name) ?? [])) turns.set(turn.id, turn);
   }
   return [...turns.values()];
@@ -88,7 +98,11 @@ async function loadRepoDrills(repo: Repository, known: ReadonlyMap<string, Drill
   return loadNamed(repo, await listRepo(repo), known);
 }
 
-async function loadNamed(repo: Repository, names: readonly string[], known: ReadonlyMap<string, DrillRecord> = new Map()): Promise<DrillRecord[]> {
+async function loadNamed(
+  repo: Repository,
+  names: readonly string[],
+  known: ReadonlyMap<string, DrillRecord> = new Map(),
+): Promise<DrillRecord[]> {
   const loaded = await mapParallel(names, READS_AT_ONCE, async (name) => {
     const old = known.get(parseDrillFileName(name)?.id ?? "");
     if (old !== undefined) return [old];
@@ -104,19 +118,29 @@ async function loadNamed(repo: Repository, names: readonly string[], known: Read
 }
 
 /** Writes the record everywhere and removes the oldest ones. A failure is a warning: the drill itself is done. */
-export async function saveDrill(repos: readonly Repository[], spoolPath: string, record: DrillRecord, ctx: Context): Promise<void> {
+export async function saveDrill(
+  repos: readonly Repository[],
+  spoolPath: string,
+  record: DrillRecord,
+  ctx: Context,
+): Promise<void> {
   const bytes = utf8(renderDrill(record));
   const results = await perRepo(repos, async (repo) => {
     await writeFile(repo, `${drillsPath(repo.stanza)}/${drillFileName(record)}`, bytes, repo.cipherPass, ctx);
-    for (const name of superseded(await listRepo(repo))) await repo.storage.remove(`${drillsPath(repo.stanza)}/${name}`);
+    for (const name of superseded(await listRepo(repo)))
+      await repo.storage.remove(`${drillsPath(repo.stanza)}/${name}`);
   });
   for (const result of results)
-    if (!result.ok) ctx.log.warn(`repo${result.repoIndex}: the drill could not be recorded: [${result.error.name}] ${result.error.message}`);
+    if (!result.ok)
+      ctx.log.warn(
+        `repo${result.repoIndex}: the drill could not be recorded: [${result.error.name}] ${result.error.message}`,
+      );
   try {
     const directory = localDrillsPath(spoolPath, record.stanza);
     await mkdir(directory, { recursive: true });
     await atomicWrite(`${directory}/${drillFileName(record)}`, bytes);
-    for (const name of superseded(recordsIn(await listLocal(directory)))) await rm(`${directory}/${name}`, { force: true });
+    for (const name of superseded(recordsIn(await listLocal(directory))))
+      await rm(`${directory}/${name}`, { force: true });
   } catch (error) {
     ctx.log.warn(`the drill could not be recorded on this machine: ${toBackupError(error).message}`);
   }

@@ -49,8 +49,16 @@ export async function measureRpo(request: RpoRequest): Promise<DrillRpo> {
   if (beatAtS !== null) return { seconds: since(beatAtS), method: "heartbeat", lostWalBytes };
   const last = production?.lastCommitAtS ?? null;
   if (commit === null)
-    return { seconds: last !== null && last <= request.backupStoppedAtS ? 0 : since(request.backupStoppedAtS), method: "backup", lostWalBytes };
-  return { seconds: last !== null && last <= commit + CLOCK_GRAIN_S ? 0 : since(commit), method: "commit", lostWalBytes };
+    return {
+      seconds: last !== null && last <= request.backupStoppedAtS ? 0 : since(request.backupStoppedAtS),
+      method: "backup",
+      lostWalBytes,
+    };
+  return {
+    seconds: last !== null && last <= commit + CLOCK_GRAIN_S ? 0 : since(commit),
+    method: "commit",
+    lostWalBytes,
+  };
 }
 
 /** Commit times have microseconds, more than a double of seconds since 1970 holds. */
@@ -61,7 +69,9 @@ async function findBeat({ connect, heartbeat }: RpoRequest): Promise<number | nu
   const own = await connect(heartbeat.database);
   try {
     await own.query("reset search_path");
-    const { rows } = await own.query(`select extract(epoch from beat::timestamptz)::float8 as at from (${heartbeat.sql}) as heart (beat)`);
+    const { rows } = await own.query(
+      `select extract(epoch from beat::timestamptz)::float8 as at from (${heartbeat.sql}) as heart (beat)`,
+    );
     return (rows[0] as { at: number | null } | undefined)?.at ?? null;
   } finally {
     await own.close();

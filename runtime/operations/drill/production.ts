@@ -21,7 +21,10 @@ export interface ProductionFacts {
 }
 
 /** Null, with a log line, without a server to ask: a drill on another machine has none. */
-export async function askProduction(open: (database?: string) => Promise<Session>, ctx: Context): Promise<ProductionFacts | null> {
+export async function askProduction(
+  open: (database?: string) => Promise<Session>,
+  ctx: Context,
+): Promise<ProductionFacts | null> {
   let session: Session | undefined;
   try {
     session = await open();
@@ -30,13 +33,18 @@ export async function askProduction(open: (database?: string) => Promise<Session
         "(case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end)::text as lsn from pg_control_system()",
     );
     const { id, lsn, preload, tracks } = rows[0] as { id: string; lsn: string; preload: string | null; tracks: string };
-    const last = tracks === "on" ? await session.query("select extract(epoch from timestamp)::float8 as at from pg_last_committed_xact()") : null;
+    const last =
+      tracks === "on"
+        ? await session.query("select extract(epoch from timestamp)::float8 as at from pg_last_committed_xact()")
+        : null;
     const lastCommitAtS = (last?.rows[0] as { at: number | null } | undefined)?.at ?? null;
     const counts = await countCluster(session, open);
     return { systemId: BigInt(id), lsn: parseLsn(lsn), lastCommitAtS, preload: preload ?? undefined, counts };
   } catch (error) {
     if (ctx.signal.aborted) throw error;
-    ctx.log.info(`drill: production cannot be queried, so nothing is compared with it: ${toBackupError(error).message}`);
+    ctx.log.info(
+      `drill: production cannot be queried, so nothing is compared with it: ${toBackupError(error).message}`,
+    );
     return null;
   } finally {
     await session?.close();
@@ -44,8 +52,13 @@ export async function askProduction(open: (database?: string) => Promise<Session
 }
 
 /** Tables and indexes of every database, without temporary ones and PostgreSQL's own. */
-export async function countCluster(session: Session, open: (database: string) => Promise<Session>): Promise<ClusterCounts> {
-  const { rows } = await session.query("select datname from pg_database where datallowconn and not datistemplate order by datname");
+export async function countCluster(
+  session: Session,
+  open: (database: string) => Promise<Session>,
+): Promise<ClusterCounts> {
+  const { rows } = await session.query(
+    "select datname from pg_database where datallowconn and not datistemplate order by datname",
+  );
   const counts = new Map<string, { tables: number; indexes: number }>();
   for (const { datname } of rows as { datname: string }[]) {
     const own = await open(datname);

@@ -80,7 +80,8 @@ export function renderDrill(record: DrillRecord): string {
 
 /** @throws jsonFormat for an invalid record; of a newer version only known fields are read */
 export function parseDrill(text: string, name: string): DrillRecord {
-  const wrong = (what: string, cause?: unknown): Error => fail("jsonFormat", `'${name}' is not a drill record: ${what}`, { path: name, cause });
+  const wrong = (what: string, cause?: unknown): Error =>
+    fail("jsonFormat", `'${name}' is not a drill record: ${what}`, { path: name, cause });
   let value: unknown;
   try {
     value = JSON.parse(text);

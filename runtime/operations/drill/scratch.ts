@@ -52,17 +52,28 @@ export async function makeScratch(root: string, stanza: string, id: string, port
   }
   try {
     await mkdir(path, { mode: 0o700 });
-    await atomicWrite(`${path}/${MARKER}`, utf8(`${JSON.stringify({ drill: id, stanza, directory: basename(path) })}\n`), { mode: 0o600 });
+    await atomicWrite(
+      `${path}/${MARKER}`,
+      utf8(`${JSON.stringify({ drill: id, stanza, directory: basename(path) })}\n`),
+      { mode: 0o600 },
+    );
     for (const name of ["tablespaces", "spool"]) await mkdir(`${path}/${name}`, { mode: 0o700 });
   } catch (error) {
     throw systemError("pathCreate", `create path '${path}'`, path, error);
   }
-  return { path, dataDirectory: `${path}/data`, tablespaces: `${path}/tablespaces`, spool: `${path}/spool`, logFile: `${path}/postgres.log` };
+  return {
+    path,
+    dataDirectory: `${path}/data`,
+    tablespaces: `${path}/tablespaces`,
+    spool: `${path}/spool`,
+    logFile: `${path}/postgres.log`,
+  };
 }
 
 /** Removes one drill's directory, its marker last: remains after a crash are still recognised as ours. */
 export async function removeScratch(path: string): Promise<void> {
-  for (const name of await readdir(path)) if (name !== MARKER) await rm(`${path}/${name}`, { recursive: true, force: true });
+  for (const name of await readdir(path))
+    if (name !== MARKER) await rm(`${path}/${name}`, { recursive: true, force: true });
   await rm(`${path}/${MARKER}`, { force: true });
   await rmdir(path);
 }
@@ -71,9 +82,16 @@ export async function removeScratch(path: string): Promise<void> {
  * Stops servers and removes directories of this stanza's killed drills; everything else in `root` stays. The caller
  * holds the drill lock. Returns the number of removed directories.
  */
-export async function cleanScratch(root: string, stanza: string, binPath: string | undefined, ctx: Context): Promise<number> {
+export async function cleanScratch(
+  root: string,
+  stanza: string,
+  binPath: string | undefined,
+  ctx: Context,
+): Promise<number> {
   let removed = 0;
-  const names = await nullIfMissing(readdir(root), (error) => systemError("pathOpen", `list path '${root}'`, root, error));
+  const names = await nullIfMissing(readdir(root), (error) =>
+    systemError("pathOpen", `list path '${root}'`, root, error),
+  );
   for (const name of names ?? []) {
     const path = `${root}/${name}`;
     if (!(await isOurs(path, name, stanza))) continue;
@@ -110,11 +128,17 @@ async function endServer(dataDirectory: string, binPath: string | undefined, ctx
     const programs = await findPrograms(version.trim(), binPath, ctx.signal);
     const status = await programs.run("pg_ctl", ["status", "-D", dataDirectory], { signal: ctx.signal });
     if (status.code !== 0) return;
-    const stop = await programs.run("pg_ctl", ["stop", "-D", dataDirectory, "-m", "immediate", "-w"], { signal: ctx.signal });
+    const stop = await programs.run("pg_ctl", ["stop", "-D", dataDirectory, "-m", "immediate", "-w"], {
+      signal: ctx.signal,
+    });
     if (stop.code !== 0) throw fail("pgRunning", stop.stderr.trim());
   } catch (error) {
-    throw fail("pgRunning", `unable to stop the server of a killed drill in '${dataDirectory}': ${toBackupError(error).message}`, {
-      path: dataDirectory,
-    });
+    throw fail(
+      "pgRunning",
+      `unable to stop the server of a killed drill in '${dataDirectory}': ${toBackupError(error).message}`,
+      {
+        path: dataDirectory,
+      },
+    );
   }
 }

@@ -40,8 +40,8 @@ const SEGMENT_LENGTH = 24;
 const TIMELINE_LENGTH = 8;
 
 /**
- * What expires per archive id with a directory; ids that lose nothing are omitted. @throws format (29) when the
- * histories differ
+ * What expires per archive id with a directory; ids that lose nothing are omitted.
+ * @throws format (29) when the histories differ
  */
 export function planArchives(
   archiveInfo: ArchiveInfo,
@@ -64,7 +64,9 @@ export function planArchives(
     }
     if (entry.id !== archiveInfo.currentId) return [{ archiveId, kind: "remove" }];
     const isUnused = !kept.some((backup) => backup.dbId === entry.id);
-    return rule.before === null || !isUnused ? [] : [{ archiveId, kind: "trim", ranges: [], gaplessFrom: null, before: rule.before }];
+    return rule.before === null || !isUnused
+      ? []
+      : [{ archiveId, kind: "trim", ranges: [], gaplessFrom: null, before: rule.before }];
   });
 }
 
@@ -96,12 +98,21 @@ export function isHistoryExpired(plan: TrimArchive, fileName: string): boolean {
  * The oldest of the newest `count` backups that belongs to the id; the id's newest if none does; its oldest while there
  * are too few.
  */
-function retentionBackup(counted: readonly BackupInfoEntry[], local: readonly BackupInfoEntry[], count: number): BackupInfoEntry {
+function retentionBackup(
+  counted: readonly BackupInfoEntry[],
+  local: readonly BackupInfoEntry[],
+  count: number,
+): BackupInfoEntry {
   const chosen = counted.length < count ? local : counted.slice(0, count).filter((backup) => local.includes(backup));
   return (chosen.at(-1) ?? local[0]) as BackupInfoEntry;
 }
 
-function trim(archiveId: string, own: readonly BackupInfoEntry[], retained: BackupInfoEntry, before: string | null): ArchiveExpiry[] {
+function trim(
+  archiveId: string,
+  own: readonly BackupInfoEntry[],
+  retained: BackupInfoEntry,
+  before: string | null,
+): ArchiveExpiry[] {
   // An offline backup needs no WAL.
   if (retained.archiveStart === null) return [];
   const ranges = own.flatMap((backup): KeepRange[] => {

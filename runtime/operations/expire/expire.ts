@@ -34,12 +34,25 @@ import {
 } from "../../repository/expireStore";
 import { fenceBackupInfo, loadArchiveInfo } from "../../repository/infoStore";
 import type { Lease } from "../../repository/lease";
-import { hiddenText, loadReconstructedInfo, MANIFEST_GONE, type Reconstructed, saveListed } from "../../repository/reconstruct";
+import {
+  hiddenText,
+  loadReconstructedInfo,
+  MANIFEST_GONE,
+  type Reconstructed,
+  saveListed,
+} from "../../repository/reconstruct";
 import type { Repository } from "../../repository/repository";
 import { listArchiveIds } from "../../repository/walStore";
 import { expireServerFiles } from "../shared/serverFiles";
 import { expireStream } from "../stream/expireStream";
-import { isDirectoryMixed, isFileExpired, isHistoryExpired, isWholeDirectoryExpired, planArchives, type TrimArchive } from "./archivePlan";
+import {
+  isDirectoryMixed,
+  isFileExpired,
+  isHistoryExpired,
+  isWholeDirectoryExpired,
+  planArchives,
+  type TrimArchive,
+} from "./archivePlan";
 import { removeLeftovers } from "./temporaryFiles";
 import { type ExpirePlan, type ExpireRequest, planExpire, type Retention } from "./expirePlan";
 
@@ -58,9 +71,22 @@ const FULL_LABEL_LENGTH = 16;
  * same and continues.
  * @throws lockAcquire (50) when the lease is lost, or another process has changed backup.info
  */
-export async function expireRepository(repo: Repository, retention: Retention, request: ExpireRequest, lease: Lease, ctx: Context): Promise<Expired> {
+export async function expireRepository(
+  repo: Repository,
+  retention: Retention,
+  request: ExpireRequest,
+  lease: Lease,
+  ctx: Context,
+): Promise<Expired> {
   await lease.check();
-  const run: Run = { repo, request, ctx, report: reporterOf(repo, request, ctx), lease, watch: new Watch(() => lease.check(), ctx.clock) };
+  const run: Run = {
+    repo,
+    request,
+    ctx,
+    report: reporterOf(repo, request, ctx),
+    lease,
+    watch: new Watch(() => lease.check(), ctx.clock),
+  };
   const reconstructed = await loadReconstructedInfo(repo, lease, ctx);
   const directories = await findDirectories(repo, reconstructed);
   if (reconstructed.lost.length + reconstructed.doubts.length + directories.doubts.length > 0)
@@ -72,13 +98,15 @@ export async function expireRepository(repo: Repository, retention: Retention, r
     throw fail("checksum", damaged, { hint: PAGE_ERROR_HINT, repoIndex: repo.key });
   for (const note of plan.notes) run.report(note.level, note.text);
   if (plan.latestLost !== null) warnLatest(run, plan.latestLost);
-  for (const set of plan.sets) run.report("info", `expire ${set.why} backup ${set.labels.length > 1 ? "set " : ""}${set.labels.join(", ")}`);
+  for (const set of plan.sets)
+    run.report("info", `expire ${set.why} backup ${set.labels.length > 1 ? "set " : ""}${set.labels.join(", ")}`);
   await takeOut(run, reconstructed, plan);
   await removeDirectories(run, directories.unlisted, plan, info.cipherPass ?? null);
   await removeServerFiles(run, plan.kept);
   await expireArchives(run, info, plan, retention);
   await run.watch.keep();
-  for (const path of await expireStream(repo, plan.kept, request.dryRun)) run.report("detail", `remove streamed WAL ${path}`);
+  for (const path of await expireStream(repo, plan.kept, request.dryRun))
+    run.report("detail", `remove streamed WAL ${path}`);
   await expireHistory(run, plan.kept, retention);
   for (const path of await removeLeftovers(repo, ctx.clock.nowMs(), request.dryRun))
     run.report("info", `remove leftover of an interrupted write ${path}`);
@@ -120,14 +148,17 @@ async function findDirectories(repo: Repository, { info, directories }: Reconstr
 
 /** Times and sizes of the files that a running backup rewrites. */
 async function stampOf({ storage, stanza }: Repository, label: string): Promise<string> {
-  const files = await Promise.all([copyOf(manifestPath(stanza, label)), attemptPath(stanza, label)].map((path) => storage.stat(path)));
+  const files = await Promise.all(
+    [copyOf(manifestPath(stanza, label)), attemptPath(stanza, label)].map((path) => storage.stat(path)),
+  );
   return files.map((file) => (file === null ? "-" : `${file.modifiedAtMs}:${file.sizeBytes}`)).join();
 }
 
 async function reportMissing(run: Run, reconstructed: Reconstructed, more: readonly string[]): Promise<Expired> {
   const { request, ctx } = run;
   for (const line of [...reconstructed.doubts, ...more]) run.report("warn", line);
-  for (const { label, reason } of [...reconstructed.lost].reverse()) ctx.log.warn(`backup '${label}' ${lostText(reason)}`);
+  for (const { label, reason } of [...reconstructed.lost].reverse())
+    ctx.log.warn(`backup '${label}' ${lostText(reason)}`);
   run.report("warn", "nothing is removed in this run; the next expire tries again");
   if (!request.dryRun && reconstructed.doubts.length + more.length === 0) {
     await saveUnchanged(run, reconstructed, reconstructed.info.backups);
@@ -141,7 +172,11 @@ function lostText(reason: string): string {
 }
 
 /** Stock knows no lease and may have written meanwhile. @throws lockAcquire (50) */
-async function saveUnchanged({ repo, lease, ctx }: Run, { loaded, info }: Reconstructed, backups: BackupInfo["backups"]): Promise<void> {
+async function saveUnchanged(
+  { repo, lease, ctx }: Run,
+  { loaded, info }: Reconstructed,
+  backups: BackupInfo["backups"],
+): Promise<void> {
   const labelsOf = (list: BackupInfo): string => list.backups.map((entry) => entry.label).join();
   const update = async (now: BackupInfo): Promise<BackupInfo> => {
     if (labelsOf(now) !== labelsOf(loaded)) {
@@ -199,7 +234,12 @@ async function takeOut(run: Run, reconstructed: Reconstructed, plan: ExpirePlan)
 }
 
 /** Removes unlisted directories, newest first, except those of running backups. */
-async function removeDirectories(run: Run, unlisted: Directories["unlisted"], plan: ExpirePlan, pass: string | null): Promise<void> {
+async function removeDirectories(
+  run: Run,
+  unlisted: Directories["unlisted"],
+  plan: ExpirePlan,
+  pass: string | null,
+): Promise<void> {
   const { repo, request, ctx } = run;
   const current = new Set(plan.kept.map((entry) => entry.label));
   const expired = new Set(plan.sets.flatMap((set) => set.labels));
@@ -255,7 +295,9 @@ async function expireArchives(run: Run, info: BackupInfo, plan: ExpirePlan, rete
       run.report("info", "time-based archive retention not met - archive logs will not be expired");
     } else {
       const prefix = request.dryRun ? "[DRY-RUN] " : "";
-      run.ctx.log.info(`${prefix}option '${repo.name}-retention-archive' is not set - archive logs will not be expired`);
+      run.ctx.log.info(
+        `${prefix}option '${repo.name}-retention-archive' is not set - archive logs will not be expired`,
+      );
     }
     return;
   }
@@ -279,7 +321,9 @@ async function trimArchive(run: Run, plan: TrimArchive): Promise<void> {
     const range = `start = ${start}${stop === null ? "" : `, stop = ${stop}`}`;
     run.report("detail", `${plan.archiveId} archive retention on backup ${label}, ${range}`);
   }
-  const removed = new RemovedRange((first, last) => run.report("info", `${plan.archiveId} remove archive, start = ${first}, stop = ${last}`));
+  const removed = new RemovedRange((first, last) =>
+    run.report("info", `${plan.archiveId} remove archive, start = ${first}, stop = ${last}`),
+  );
   const { directories, histories } = await listArchive(repo, plan.archiveId);
   for (const directory of directories) {
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
@@ -300,7 +344,12 @@ async function trimArchive(run: Run, plan: TrimArchive): Promise<void> {
   }
 }
 
-async function trimDirectory({ repo, request }: Run, plan: TrimArchive, directory: string, removed: RemovedRange): Promise<void> {
+async function trimDirectory(
+  { repo, request }: Run,
+  plan: TrimArchive,
+  directory: string,
+  removed: RemovedRange,
+): Promise<void> {
   const expired: string[] = [];
   for (const name of await listWalDirectory(repo, plan.archiveId, directory)) {
     if (isFileExpired(plan, name)) {
@@ -311,7 +360,9 @@ async function trimDirectory({ repo, request }: Run, plan: TrimArchive, director
     }
   }
   if (request.dryRun) return;
-  await mapParallel(expired, LIMITS.filesPerWorker, (name) => repo.storage.remove(walPath(repo.stanza, plan.archiveId, name)));
+  await mapParallel(expired, LIMITS.filesPerWorker, (name) =>
+    repo.storage.remove(walPath(repo.stanza, plan.archiveId, name)),
+  );
 }
 
 /** A run of adjacent removed names, reported as one. */

@@ -61,12 +61,21 @@ export function checkRequest({ set, oldest, archiveExpireBefore }: ExpireRequest
   if (set !== undefined && oldest) throw fail("optionInvalid", "--oldest and --set cannot be used together");
   if (set !== undefined) requireLabel(set);
   if (archiveExpireBefore !== undefined && parseWalName(archiveExpireBefore)?.kind !== "segment") {
-    throw fail("optionInvalidValue", `'${archiveExpireBefore}' is not a valid WAL segment name for option '--archive-expire-before'`);
+    throw fail(
+      "optionInvalidValue",
+      `'${archiveExpireBefore}' is not a valid WAL segment name for option '--archive-expire-before'`,
+    );
   }
 }
 
 /** @throws backupSetInvalid (75) for the last full backup of the current cluster */
-export function planExpire(repoName: string, info: BackupInfo, retention: Retention, request: ExpireRequest, nowS: number): ExpirePlan {
+export function planExpire(
+  repoName: string,
+  info: BackupInfo,
+  retention: Retention,
+  request: ExpireRequest,
+  nowS: number,
+): ExpirePlan {
   if (request.set !== undefined) return planSet(info, retention, request.set);
   const rule = request.oldest ? oldestRule(info, retention, repoName) : { retention, eligible: true, notes: [] };
   const kept = [...info.backups];
@@ -83,7 +92,10 @@ function planSet(info: BackupInfo, retention: Retention, label: string): ExpireP
   if (!kept.some((entry) => entry.label === label)) return { sets: [], kept, archive, latestLost: null, notes: [] };
   const [newest, before] = fullsOf(kept).reverse();
   if (newest?.label === label && before?.dbId !== newest.dbId) {
-    throw fail("backupSetInvalid", `full backup ${label} cannot be expired until another full backup has been created on this repo`);
+    throw fail(
+      "backupSetInvalid",
+      `full backup ${label} cannot be expired until another full backup has been created on this repo`,
+    );
   }
   const latest = kept.at(-1)?.label ?? "";
   const sets = [takeOut(kept, label, "adhoc")];
@@ -112,7 +124,11 @@ function oldestRule(
   const set = (name: string, value: string | number): string => `${repoName}-retention-${name}=${value}`;
   const settings = `${set("full-type", "count")}, ${set("full", full)}, ${set("archive-type", "full")}, and ${set("archive", full)}`;
   notes.push({ level: "detail", text: `expire oldest enforcing ${settings} for this execution` });
-  return { retention: { ...retention, full, fullType: "count", archive: full, archiveType: "full" }, eligible: true, notes };
+  return {
+    retention: { ...retention, full, fullType: "count", archive: full, archiveType: "full" },
+    eligible: true,
+    notes,
+  };
 }
 
 function expireFulls(kept: BackupInfoEntry[], retention: Retention, nowS: number): ExpiredSet[] {
@@ -123,14 +139,20 @@ function expireFulls(kept: BackupInfoEntry[], retention: Retention, nowS: number
     return fulls.slice(0, Math.max(0, fulls.length - full)).map((entry) => takeOut(kept, entry.label, "full"));
   }
   const begin = windowBegin(kept, retention, nowS);
-  return begin === undefined ? [] : fulls.filter((entry) => entry.label < begin.label).map((entry) => takeOut(kept, entry.label, "time-based"));
+  return begin === undefined
+    ? []
+    : fulls.filter((entry) => entry.label < begin.label).map((entry) => takeOut(kept, entry.label, "time-based"));
 }
 
 /**
  * The newest full backup that is older than the window of days. It stays, because the start of the window is restored
  * from it.
  */
-function windowBegin(backups: readonly BackupInfoEntry[], { full, fullType }: Retention, nowS: number): BackupInfoEntry | undefined {
+function windowBegin(
+  backups: readonly BackupInfoEntry[],
+  { full, fullType }: Retention,
+  nowS: number,
+): BackupInfoEntry | undefined {
   if (full === undefined || fullType !== "time") return undefined;
   return fullsOf(backups).findLast((entry) => entry.stoppedAtS < nowS - full * DAY_S);
 }

@@ -7,7 +7,14 @@
  */
 import { basename } from "node:path";
 import { findFinalName } from "../../base/temporaryName";
-import { archiveIdPath, archivePath, backupHistoryPath, backupPath, backupsPath, serverFilesRoot } from "../../format/repository/repoPath";
+import {
+  archiveIdPath,
+  archivePath,
+  backupHistoryPath,
+  backupPath,
+  backupsPath,
+  serverFilesRoot,
+} from "../../format/repository/repoPath";
 import { listLabels } from "../../repository/backupStore";
 import { listArchive } from "../../repository/expireStore";
 import type { Repository } from "../../repository/repository";

@@ -65,13 +65,19 @@ export async function compareWithPresent(
       continue;
     }
     const byKey = await compareByKey(session, wanted.schema, restored, table);
-    const addSql = byKey === null || byKey.onlyBroughtBack === 0n ? null : await addingSql(session, wanted.schema, restored, table);
+    const addSql =
+      byKey === null || byKey.onlyBroughtBack === 0n ? null : await addingSql(session, wanted.schema, restored, table);
     differences.push({ table, broughtBack, present: await sumOf(session, wanted.schema, table), byKey, addSql });
   }
   return differences;
 }
 
-async function compareByKey(session: Session, schema: string, restored: string, table: string): Promise<Difference["byKey"]> {
+async function compareByKey(
+  session: Session,
+  schema: string,
+  restored: string,
+  table: string,
+): Promise<Difference["byKey"]> {
   const [own, other] = [await keyOf(session, schema, table), await keyOf(session, restored, table)];
   if (own.length === 0 || own.join("\0") !== other.join("\0")) return null;
   const [first] = own as [string];
@@ -89,11 +95,10 @@ async function addingSql(session: Session, schema: string, restored: string, tab
   const columns =
     "select a.attname from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace " +
     "where a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and c.relname = $1 and n.nspname =";
-  const { rows } = await session.query(`select attname as name from (${columns} $2 intersect ${columns} $3) both_have order by 1`, [
-    table,
-    schema,
-    restored,
-  ]);
+  const { rows } = await session.query(
+    `select attname as name from (${columns} $2 intersect ${columns} $3) both_have order by 1`,
+    [table, schema, restored],
+  );
   const names = (rows as { name: string }[]).map(({ name }) => identifier(name)).join(", ");
   const to = `${qualified(schema, table)} (${names})`;
   return `INSERT INTO ${to} OVERRIDING SYSTEM VALUE SELECT ${names} FROM ${qualified(restored, table)} ON CONFLICT DO NOTHING;`;

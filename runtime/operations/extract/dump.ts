@@ -27,15 +27,23 @@ export async function requireNoFile(path: string): Promise<void> {
 }
 
 /** @throws optionInvalidValue when the objects do not exist; runtime without space; execute, fileWrite */
-export async function writeDump({ connection, path, programs, side, wanted }: DumpRequest, ctx: Context): Promise<void> {
-  const { sizeBytes, args } = wanted === null ? { sizeBytes: await databaseSizeOf(side), args: [] } : await partOf(side, wanted);
+export async function writeDump(
+  { connection, path, programs, side, wanted }: DumpRequest,
+  ctx: Context,
+): Promise<void> {
+  const { sizeBytes, args } =
+    wanted === null ? { sizeBytes: await databaseSizeOf(side), args: [] } : await partOf(side, wanted);
   await requireSpace(dirname(path), sizeBytes, "the dump", "Choose a file elsewhere with --to-file.");
   const temporary = `${path}.pgbackstop.tmp`;
   try {
     await writeFile(temporary, "", { mode: 0o600 });
-    const { code, stderr } = await programs.run("pg_dump", [...connection, "--format=custom", `--file=${temporary}`, ...args], {
-      signal: ctx.signal,
-    });
+    const { code, stderr } = await programs.run(
+      "pg_dump",
+      [...connection, "--format=custom", `--file=${temporary}`, ...args],
+      {
+        signal: ctx.signal,
+      },
+    );
     if (code !== 0) throw fail("execute", `pg_dump failed: ${stderr.trim()}`);
     const handle = await open(temporary, "r");
     try {
@@ -51,14 +59,20 @@ export async function writeDump({ connection, path, programs, side, wanted }: Du
   }
 }
 
-async function partOf(side: Session, wanted: Wanted): Promise<{ readonly sizeBytes: number; readonly args: readonly string[] }> {
-  if (!(await isThere(side, wanted))) throw fail("optionInvalidValue", `${wantedText(wanted)} does not exist at this target`);
+async function partOf(
+  side: Session,
+  wanted: Wanted,
+): Promise<{ readonly sizeBytes: number; readonly args: readonly string[] }> {
+  if (!(await isThere(side, wanted)))
+    throw fail("optionInvalidValue", `${wantedText(wanted)} does not exist at this target`);
   const tables = await tablesOf(side, wanted);
   const sizeBytes = await sizeOf(
     side,
     tables.map(({ oid }) => oid),
   );
   const args =
-    wanted.table === null ? [`--schema=${identifier(wanted.schema)}`] : tables.map(({ name, schema }) => `--table=${qualified(schema, name)}`);
+    wanted.table === null
+      ? [`--schema=${identifier(wanted.schema)}`]
+      : tables.map(({ name, schema }) => `--table=${qualified(schema, name)}`);
   return { sizeBytes, args };
 }

@@ -94,7 +94,12 @@ export async function extract(deps: ExtractDeps, options: ExtractOptions, ctx: C
     deps.print(await planText(manifest, repo, production, options));
     if (production !== null) await clearSchema(production, options);
     const include = includedOf(manifest, options.database);
-    await requireSpace(options.root, sideBytes(manifest, include), "the server beside production", "Choose another directory with --drill-path.");
+    await requireSpace(
+      options.root,
+      sideBytes(manifest, include),
+      "the server beside production",
+      "Choose another directory with --drill-path.",
+    );
     await requirePrograms(manifest, options, ctx);
     if (options.dryRun) return true;
     if (options.recovery.target !== undefined) await archiveNow(deps, repo, options, ctx);
@@ -110,7 +115,9 @@ async function openProduction(deps: ExtractDeps, { database }: ExtractOptions): 
     return await deps.openProduction(database);
   } catch (error) {
     if ((toBackupError(error).cause as { code?: unknown } | undefined)?.code !== NO_SUCH_DATABASE) throw error;
-    throw fail("optionInvalidValue", `production has no database ${database}`, { hint: "Create it (createdb), or write a dump with --to-file." });
+    throw fail("optionInvalidValue", `production has no database ${database}`, {
+      hint: "Create it (createdb), or write a dump with --to-file.",
+    });
   }
 }
 
@@ -142,7 +149,12 @@ async function requirePrograms({ pg }: Manifest, { binPath, toFile }: ExtractOpt
  * The target may be in the segment that production is writing: that one is switched, and awaited in the repository of
  * the restore. An older target does not need it, so archiving problems are only reported.
  */
-async function archiveNow(deps: ExtractDeps, repo: Repository, { archiveTimeoutMs }: ExtractOptions, ctx: Context): Promise<void> {
+async function archiveNow(
+  deps: ExtractDeps,
+  repo: Repository,
+  { archiveTimeoutMs }: ExtractOptions,
+  ctx: Context,
+): Promise<void> {
   let production: Session | null = null;
   try {
     // The table's database may be gone.
@@ -153,13 +165,20 @@ async function archiveNow(deps: ExtractDeps, repo: Repository, { archiveTimeoutM
     await waitForWal(repo, archiveIdOf(current), walName, archiveTimeoutMs, ctx);
   } catch (error) {
     if (ctx.signal.aborted) throw error;
-    ctx.log.warn(`production's last WAL is not archived, so a target in it cannot be reached: ${toBackupError(error).message}`);
+    ctx.log.warn(
+      `production's last WAL is not archived, so a target in it cannot be reached: ${toBackupError(error).message}`,
+    );
   } finally {
     await production?.close();
   }
 }
 
-async function planText(manifest: Manifest, repo: Repository, production: Session | null, options: ExtractOptions): Promise<string> {
+async function planText(
+  manifest: Manifest,
+  repo: Repository,
+  production: Session | null,
+  options: ExtractOptions,
+): Promise<string> {
   const { database, isWhole, kept, recovery, restored, swap, toFile, wanted } = options;
   const present = production !== null && (await isThere(production, wanted));
   const target =
@@ -171,15 +190,22 @@ async function planText(manifest: Manifest, repo: Repository, production: Sessio
   const lines = [
     `extract-table: ${isWhole ? "all" : wantedText(wanted)} of database ${database}`,
     `  from       backup ${manifest.label} of ${repo.name}, recovered to ${target}, in a server of its own below ${options.root}`,
-    toFile === undefined ? `  to         schema ${restored} of production, in one transaction` : `  to         the file ${toFile}, for pg_restore`,
-    ...(toFile === undefined ? [`  current    ${present ? "exists in production and is compared" : "does not exist in production"}`] : []),
+    toFile === undefined
+      ? `  to         schema ${restored} of production, in one transaction`
+      : `  to         the file ${toFile}, for pg_restore`,
+    ...(toFile === undefined
+      ? [`  current    ${present ? "exists in production and is compared" : "does not exist in production"}`]
+      : []),
     ...(swap
-      ? [`  swap       ${present ? `the current version moves to schema ${kept}, ` : ""}the restored one replaces it after its rows are compared`]
+      ? [
+          `  swap       ${present ? `the current version moves to schema ${kept}, ` : ""}the restored one replaces it after its rows are compared`,
+        ]
       : []),
   ];
   if (swap && production !== null && present) {
     const { references, views } = await lookAround(production, wanted);
-    if (references.length > 0) lines.push(`             ${references.length} foreign keys of other tables are created again for it, NOT VALID`);
+    if (references.length > 0)
+      lines.push(`             ${references.length} foreign keys of other tables are created again for it, NOT VALID`);
     if (views.length > 0) lines.push(`             these views keep reading the old version: ${views.join(", ")}`);
   }
   return `${lines.join("\n")}\n`;
@@ -189,7 +215,9 @@ async function planText(manifest: Manifest, repo: Repository, production: Sessio
 async function clearSchema(production: Session, { dryRun, restored }: ExtractOptions): Promise<void> {
   if (!(await schemaExists(production, restored))) return;
   if ((await schemaComment(production, restored)) !== MARK)
-    throw fail("fileExists", `schema ${restored} already exists`, { hint: "Choose another one with --as, or drop it." });
+    throw fail("fileExists", `schema ${restored} already exists`, {
+      hint: "Choose another one with --as, or drop it.",
+    });
   if (!dryRun) await production.query(`drop schema ${identifier(restored)} cascade`);
 }
 
@@ -200,7 +228,13 @@ class Extraction {
   readonly #manifest: Manifest;
   readonly #ctx: Context;
 
-  constructor(deps: ExtractDeps, options: ExtractOptions, production: Session | null, manifest: Manifest, ctx: Context) {
+  constructor(
+    deps: ExtractDeps,
+    options: ExtractOptions,
+    production: Session | null,
+    manifest: Manifest,
+    ctx: Context,
+  ) {
     this.#deps = deps;
     this.#options = options;
     this.#production = production;
@@ -233,9 +267,21 @@ class Extraction {
   async #restore(scratch: Awaited<ReturnType<typeof makeScratch>>): Promise<PreparedServer> {
     const { binPath, database, recovery, user } = this.#options;
     const manifest = this.#manifest;
-    const options = { set: manifest.label, databaseInclude: includedOf(manifest, database), recovery: { ...recovery, restoreCommand: "" } };
+    const options = {
+      set: manifest.label,
+      databaseInclude: includedOf(manifest, database),
+      recovery: { ...recovery, restoreCommand: "" },
+    };
     await restoreScratch(this.#deps.repos, scratch, this.#deps, options, this.#ctx);
-    const request = { scratch, version: manifest.pg.version, binPath, user, database: "postgres", preload: undefined, port: PORT };
+    const request = {
+      scratch,
+      version: manifest.pg.version,
+      binPath,
+      user,
+      database: "postgres",
+      preload: undefined,
+      port: PORT,
+    };
     const restoreCommand = this.#deps.restoreCommand(scratch.dataDirectory);
     return prepareServer({ ...request, recovery: { ...recovery, restoreCommand } }, this.#ctx);
   }
@@ -244,9 +290,15 @@ class Extraction {
     const { database, isWhole, restored, swap, toFile, user, wanted } = this.#options;
     if (this.#production === null) {
       const connection = connectionArgs(server.socketDirectory, PORT, user, database);
-      await writeDump({ side, programs: server.programs, connection, wanted: isWhole ? null : wanted, path: toFile ?? "" }, this.#ctx);
+      await writeDump(
+        { side, programs: server.programs, connection, wanted: isWhole ? null : wanted, path: toFile ?? "" },
+        this.#ctx,
+      );
       this.#deps.print(`${isWhole ? `database ${database}` : wantedText(wanted)} is in ${toFile}\n`);
-      if (isWhole) this.#deps.print("  to load it: pg_restore --create --dbname=postgres, into a server without a database of that name\n");
+      if (isWhole)
+        this.#deps.print(
+          "  to load it: pg_restore --create --dbname=postgres, into a server without a database of that name\n",
+        );
       return true;
     }
     const keys = await setAside(side, wanted, restored);
@@ -258,7 +310,8 @@ class Extraction {
     let compared: readonly Difference[];
     try {
       const wrong = differences(sums, await sumsOf(this.#production, restored));
-      if (wrong.length > 0) throw fail("checksum", ["the copied rows differ from those of the backup", ...wrong].join("\n"));
+      if (wrong.length > 0)
+        throw fail("checksum", ["the copied rows differ from those of the backup", ...wrong].join("\n"));
       this.#deps.print("the copied rows are identical to those of the backup\n");
       compared = await compareWithPresent(this.#production, wanted, restored, sums);
       this.#deps.print(differenceText(compared));
@@ -272,24 +325,35 @@ class Extraction {
       await this.#swap(this.#production);
       return true;
     }
-    this.#deps.print(`${swap ? "Not swapped: " : ""}${wantedText(wanted)} is in schema ${restored}\n${stayText(compared, restored)}`);
+    this.#deps.print(
+      `${swap ? "Not swapped: " : ""}${wantedText(wanted)} is in schema ${restored}\n${stayText(compared, restored)}`,
+    );
     return !swap;
   }
 
   async #carry(side: Session, server: PreparedServer, keys: readonly ForeignKey[], production: Session): Promise<void> {
     const { database, restored, user } = this.#options;
     const missing = await missingRoles(production, await rolesOf(side, restored));
-    if (missing.length > 0) this.#ctx.log.warn(`production has no role ${missing.join(", ")}: owners and grants are not restored`);
+    if (missing.length > 0)
+      this.#ctx.log.warn(`production has no role ${missing.join(", ")}: owners and grants are not restored`);
     const { rows } = await production.query(
       "select split_part(current_setting('unix_socket_directories'), ',', 1) as host, current_setting('port') as port, current_user as user",
     );
     const to = rows[0] as { host: string; port: string; user: string };
     const { directory } = server.programs;
-    const own = ["--no-publications", "--no-subscriptions", ...(missing.length > 0 ? ["--no-owner", "--no-privileges"] : [])];
+    const own = [
+      "--no-publications",
+      "--no-subscriptions",
+      ...(missing.length > 0 ? ["--no-owner", "--no-privileges"] : []),
+    ];
     await pipePrograms({
       from: {
         program: `${directory}/pg_dump`,
-        args: [...connectionArgs(server.socketDirectory, PORT, user, database), ...own, `--schema=${identifier(restored)}`],
+        args: [
+          ...connectionArgs(server.socketDirectory, PORT, user, database),
+          ...own,
+          `--schema=${identifier(restored)}`,
+        ],
       },
       to: {
         program: `${directory}/psql`,
@@ -308,14 +372,16 @@ class Extraction {
     const around = await lookAround(production, wanted);
     const comment = `replaced by pgbackstop extract-table: ${wantedText(wanted)}`;
     try {
-      for (const statement of swapSql({ wanted, restored, tables, around, kept, comment })) await production.query(statement);
+      for (const statement of swapSql({ wanted, restored, tables, around, kept, comment }))
+        await production.query(statement);
     } catch (error) {
       await production.query("ROLLBACK");
       throw error;
     }
     const old = !around.isThere ? "" : `; the old version is in schema ${kept}`;
     this.#deps.print(`${wantedText(wanted)} is replaced by the restored version${old}\n`);
-    if (around.views.length > 0) this.#deps.print(`these views keep reading the old version: ${around.views.join(", ")}\n`);
+    if (around.views.length > 0)
+      this.#deps.print(`these views keep reading the old version: ${around.views.join(", ")}\n`);
   }
 }
 

@@ -18,6 +18,8 @@ export function differenceText(differences: readonly Difference[]): string {
 
 /** What the user can do with objects that stay in the separate schema. */
 export function stayText(differences: readonly Difference[], restored: string): string {
-  const adding = differences.flatMap(({ addSql, table }) => (addSql === null ? [] : [`  to add the missing rows of ${table}: ${addSql}\n`]));
+  const adding = differences.flatMap(({ addSql, table }) =>
+    addSql === null ? [] : [`  to add the missing rows of ${table}: ${addSql}\n`],
+  );
   return [...adding, `  to remove the restored version: DROP SCHEMA ${identifier(restored)} CASCADE;\n`].join("");
 }

@@ -27,12 +27,17 @@ export function sideBytes(manifest: Manifest, include: readonly string[]): numbe
 export async function requireSpace(path: string, neededBytes: number, what: string, hint: string): Promise<void> {
   const { freeBytes } = await freeBytesAt(path);
   if (freeBytes >= neededBytes) return;
-  throw fail("runtime", `'${path}' has ${formatSize(freeBytes)} free, ${what} needs ${formatSize(neededBytes)}`, { hint });
+  throw fail("runtime", `'${path}' has ${formatSize(freeBytes)} free, ${what} needs ${formatSize(neededBytes)}`, {
+    hint,
+  });
 }
 
 /** Size of these relations with indexes and TOAST, on the side server. */
 export async function sizeOf(side: Session, oids: readonly number[]): Promise<number> {
-  const { rows } = await side.query("select coalesce(sum(pg_total_relation_size(oid)), 0)::text as size from unnest($1::oid[]) oid", [[...oids]]);
+  const { rows } = await side.query(
+    "select coalesce(sum(pg_total_relation_size(oid)), 0)::text as size from unnest($1::oid[]) oid",
+    [[...oids]],
+  );
   return Number((rows[0] as { size: string }).size);
 }
 

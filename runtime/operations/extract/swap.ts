@@ -30,7 +30,15 @@ export function swapSql({ around, comment, kept, restored, tables, wanted }: Swa
   if (wanted.table === null) {
     const old = !around.isThere ? [] : [`ALTER SCHEMA ${identifier(wanted.schema)} RENAME TO ${identifier(kept)}`];
     const rename = `ALTER SCHEMA ${identifier(restored)} RENAME TO ${identifier(wanted.schema)}`;
-    return [...head, ...drops, ...old, rename, `COMMENT ON SCHEMA ${identifier(wanted.schema)} IS NULL`, ...adds, "COMMIT"];
+    return [
+      ...head,
+      ...drops,
+      ...old,
+      rename,
+      `COMMENT ON SCHEMA ${identifier(wanted.schema)} IS NULL`,
+      ...adds,
+      "COMMIT",
+    ];
   }
   const old =
     around.relations.length === 0
@@ -38,8 +46,12 @@ export function swapSql({ around, comment, kept, restored, tables, wanted }: Swa
       : [
           `CREATE SCHEMA ${identifier(kept)}`,
           `COMMENT ON SCHEMA ${identifier(kept)} IS ${literal(comment)}`,
-          ...around.relations.map(({ name, schema }) => `ALTER TABLE ${qualified(schema, name)} SET SCHEMA ${identifier(kept)}`),
+          ...around.relations.map(
+            ({ name, schema }) => `ALTER TABLE ${qualified(schema, name)} SET SCHEMA ${identifier(kept)}`,
+          ),
         ];
-  const back = tables.map((table) => `ALTER TABLE ${qualified(restored, table)} SET SCHEMA ${identifier(wanted.schema)}`);
+  const back = tables.map(
+    (table) => `ALTER TABLE ${qualified(restored, table)} SET SCHEMA ${identifier(wanted.schema)}`,
+  );
   return [...head, ...drops, ...old, ...back, `DROP SCHEMA ${identifier(restored)}`, ...adds, "COMMIT"];
 }

@@ -22,7 +22,8 @@ export type Reference = ForeignKey & { readonly schema: string };
 /** `schema.table` or `table`; parts may be quoted as in SQL. @throws optionInvalidValue */
 export function parseTableName(text: string): { readonly schema: string; readonly table: string } {
   const match = /^(?:("(?:[^"]|"")+"|[^".]+)\.)?("(?:[^"]|"")+"|[^".]+)$/.exec(text);
-  if (match === null) throw fail("optionInvalidValue", `'${text}' is not valid for 'table' option: it is not of the form schema.table`);
+  if (match === null)
+    throw fail("optionInvalidValue", `'${text}' is not valid for 'table' option: it is not of the form schema.table`);
   return { schema: match[1] === undefined ? "public" : unquoted(match[1]), table: unquoted(match[2] as string) };
 }
 
@@ -52,7 +53,10 @@ export async function tablesOf(
   session: Session,
   { schema, table }: Wanted,
 ): Promise<{ readonly oid: number; readonly name: string; readonly schema: string }[]> {
-  const where = table === null ? "n.nspname = $1" : "c.oid in (select o.oid from own o union select p.relid from own o, pg_partition_tree(o.oid) p)";
+  const where =
+    table === null
+      ? "n.nspname = $1"
+      : "c.oid in (select o.oid from own o union select p.relid from own o, pg_partition_tree(o.oid) p)";
   const own =
     "with own as (select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 and c.relname = $2 and c.relkind in ('r', 'p'))";
   const columns =
@@ -77,7 +81,10 @@ export async function schemaExists(session: Session, schema: string): Promise<bo
 
 /** Null without one. */
 export async function schemaComment(session: Session, schema: string): Promise<string | null> {
-  const { rows } = await session.query("select obj_description(oid, 'pg_namespace') as text from pg_namespace where nspname = $1", [schema]);
+  const { rows } = await session.query(
+    "select obj_description(oid, 'pg_namespace') as text from pg_namespace where nspname = $1",
+    [schema],
+  );
   return (rows[0] as { text: string | null } | undefined)?.text ?? null;
 }
 
@@ -92,7 +99,8 @@ export async function comparedTables(session: Session, schema: string): Promise<
 
 /**
  * Moves everything wanted on the side server into a separate schema, where it keeps its names, and drops foreign keys
- * to tables that stay behind. Returns these keys. @throws optionInvalidValue when it does not exist
+ * to tables that stay behind. Returns these keys.
+ * @throws optionInvalidValue when it does not exist
  */
 export async function setAside(session: Session, wanted: Wanted, target: string): Promise<ForeignKey[]> {
   const relations = await tablesOf(session, wanted);
@@ -106,11 +114,13 @@ export async function setAside(session: Session, wanted: Wanted, target: string)
     relations.map(({ oid }) => oid),
   );
   if (wanted.table === null) {
-    if (wanted.schema !== target) await session.query(`alter schema ${identifier(wanted.schema)} rename to ${identifier(target)}`);
+    if (wanted.schema !== target)
+      await session.query(`alter schema ${identifier(wanted.schema)} rename to ${identifier(target)}`);
     return keys;
   }
   await session.query(`create schema ${identifier(target)}`);
-  for (const { name, schema } of relations) await session.query(`alter table ${qualified(schema, name)} set schema ${identifier(target)}`);
+  for (const { name, schema } of relations)
+    await session.query(`alter table ${qualified(schema, name)} set schema ${identifier(target)}`);
   return keys;
 }
 
@@ -127,10 +137,18 @@ interface KeyRow {
 }
 
 async function takeForeignKeys(session: Session, oids: readonly number[]): Promise<ForeignKey[]> {
-  const { rows } = await session.query(`${KEY_COLUMNS} and k.conrelid = any($1::oid[]) and k.confrelid <> all($1::oid[])`, [[...oids]]);
+  const { rows } = await session.query(
+    `${KEY_COLUMNS} and k.conrelid = any($1::oid[]) and k.confrelid <> all($1::oid[])`,
+    [[...oids]],
+  );
   for (const { name, schema, table } of rows as KeyRow[])
     await session.query(`alter table ${qualified(schema, table)} drop constraint ${identifier(name)}`);
-  return (rows as KeyRow[]).map(({ definition, name, partitioned, table }) => ({ table, name, definition, isPartitioned: partitioned }));
+  return (rows as KeyRow[]).map(({ definition, name, partitioned, table }) => ({
+    table,
+    name,
+    definition,
+    isPartitioned: partitioned,
+  }));
 }
 
 /** What blocks a swap, or must follow it. */
@@ -146,7 +164,9 @@ export interface Surroundings {
 export async function lookAround(session: Session, wanted: Wanted): Promise<Surroundings> {
   const relations = await tablesOf(session, wanted);
   const oids = relations.map(({ oid }) => oid);
-  const keys = await session.query(`${KEY_COLUMNS} and k.confrelid = any($1::oid[]) and k.conrelid <> all($1::oid[])`, [oids]);
+  const keys = await session.query(`${KEY_COLUMNS} and k.confrelid = any($1::oid[]) and k.conrelid <> all($1::oid[])`, [
+    oids,
+  ]);
   const views = await session.query(
     "select distinct c.oid::regclass::text as name from pg_depend d join pg_rewrite r on r.oid = d.objid join pg_class c on c.oid = r.ev_class " +
       "where d.classid = 'pg_rewrite'::regclass and d.refclassid = 'pg_class'::regclass and d.refobjid = any($1::oid[]) and c.oid <> all($1::oid[]) " +
@@ -172,7 +192,10 @@ export async function rolesOf(session: Session, schema: string): Promise<string[
 }
 
 export async function missingRoles(session: Session, roles: readonly string[]): Promise<string[]> {
-  const { rows } = await session.query("select name from unnest($1::text[]) name where name not in (select rolname from pg_roles)", [[...roles]]);
+  const { rows } = await session.query(
+    "select name from unnest($1::text[]) name where name not in (select rolname from pg_roles)",
+    [[...roles]],
+  );
   return (rows as { name: string }[]).map(({ name }) => name);
 }
 

@@ -128,7 +128,8 @@ export class ActivityTracker {
         if ((record.info & INFO_MASK) === MAP_UPDATE) this.#map(record);
         return null;
       case RESOURCE_MANAGER.standby:
-        if ((record.info & INFO_MASK) === STANDBY_RUNNING_XACTS) this.#forgetBefore(parseRecord(record, this.#major).main);
+        if ((record.info & INFO_MASK) === STANDBY_RUNNING_XACTS)
+          this.#forgetBefore(parseRecord(record, this.#major).main);
         return null;
       default:
         return null;
@@ -164,16 +165,28 @@ export class ActivityTracker {
   #catalogChange(activity: Activity, change: CatalogChange, lsn: bigint): void {
     const { database, kind } = change;
     if (change.catalog === "class") {
-      const [old, now] = [change.old, change.new].map((columns) => (columns === null ? null : this.catalogs.relationOf(columns)));
+      const [old, now] = [change.old, change.new].map((columns) =>
+        columns === null ? null : this.catalogs.relationOf(columns),
+      );
       const row = now ?? old ?? null;
       if (row === null) {
         if (kind === "delete") activity.unknownDrops++;
         return;
       }
       const files = new Set(
-        [old, now].flatMap((each) => (each === null || each === undefined || each.file === 0 ? [] : [`${database}/${each.file}`])),
+        [old, now].flatMap((each) =>
+          each === null || each === undefined || each.file === 0 ? [] : [`${database}/${each.file}`],
+        ),
       );
-      noteRelation(activity, { database, old: old ?? null, new: now ?? null, isNew: kind === "insert", files, row, lsn });
+      noteRelation(activity, {
+        database,
+        old: old ?? null,
+        new: now ?? null,
+        isNew: kind === "insert",
+        files,
+        row,
+        lsn,
+      });
       return;
     }
     if (kind !== "delete") return;
@@ -208,7 +221,8 @@ export class ActivityTracker {
   #xlog(record: WalRecord): void {
     const info = record.info & INFO_MASK;
     // All running transactions ended with the server; prepared ones did not.
-    if (info === XLOG_CHECKPOINT_SHUTDOWN) for (const [xid, { isPrepared }] of this.#running) if (!isPrepared) this.#running.delete(xid);
+    if (info === XLOG_CHECKPOINT_SHUTDOWN)
+      for (const [xid, { isPrepared }] of this.#running) if (!isPrepared) this.#running.delete(xid);
     const content = parseRecord(record, this.#major);
     if (isCheckpoint(record)) this.#checkpoint(checkpointOf(content.main));
     if (content.blocks.length === 0) return;

@@ -36,7 +36,9 @@ export interface Segment {
   readonly copies: readonly { readonly holder: Holder; readonly stored: StoredWal }[];
 }
 
-export type SegmentRead = { readonly bytes: Uint8Array; readonly problem: null } | { readonly bytes: null; readonly problem: string };
+export type SegmentRead =
+  | { readonly bytes: Uint8Array; readonly problem: null }
+  | { readonly bytes: null; readonly problem: string };
 
 export interface ArchiveOptions {
   /** Undefined follows the latest one. */
@@ -70,7 +72,9 @@ export class WalArchive {
     this.holders = holders;
     this.#walDirectory = walDirectory;
     const all = new Set(holders.flatMap(({ directories }) => [...directories]));
-    this.directories = [...all].filter((name) => this.#isOnPath(name)).sort((left, right) => (logOf(left) < logOf(right) ? -1 : 1));
+    this.directories = [...all]
+      .filter((name) => this.#isOnPath(name))
+      .sort((left, right) => (logOf(left) < logOf(right) ? -1 : 1));
   }
 
   /** @throws repoInvalid when no repository can be read; fileMissing when none holds any WAL of the timeline */
@@ -145,10 +149,14 @@ export class WalArchive {
     const problems: string[] = [];
     for (const { holder, stored } of segment.copies) {
       try {
-        const bytes = await collect(await openWal(holder.repo, holder.archiveId, stored, holder.pass), SEGMENT_SIZE_BYTES_MAX);
+        const bytes = await collect(
+          await openWal(holder.repo, holder.archiveId, stored, holder.pass),
+          SEGMENT_SIZE_BYTES_MAX,
+        );
         if (sha1Hex(bytes) !== stored.sha1) throw fail("checksum", `'${stored.fileName}' does not match its checksum`);
         const { systemId } = parseWalHeader(bytes.subarray(0, 512));
-        if (systemId !== this.systemId) throw fail("archiveMismatch", `'${stored.fileName}' is of system ${systemId}, not ${this.systemId}`);
+        if (systemId !== this.systemId)
+          throw fail("archiveMismatch", `'${stored.fileName}' is of system ${systemId}, not ${this.systemId}`);
         return { bytes, problem: null };
       } catch (error) {
         const { message, name } = toBackupError(error);
@@ -204,7 +212,9 @@ export class WalArchive {
   #isOnPath(directory: string): boolean {
     const timeline = Number.parseInt(directory.slice(0, 8), 16);
     if (timeline === this.timeline) return true;
-    return this.#ancestors.some((ancestor) => ancestor.timeline === timeline && BigInt(`0x${directory.slice(8)}`) <= ancestor.lsn >> 32n);
+    return this.#ancestors.some(
+      (ancestor) => ancestor.timeline === timeline && BigInt(`0x${directory.slice(8)}`) <= ancestor.lsn >> 32n,
+    );
   }
 }
 
@@ -226,11 +236,16 @@ async function openHolder(repo: Repository): Promise<Holder> {
 }
 
 /** The latest timeline is the highest with a history file or a segment. */
-async function findTimelinePath(holders: readonly Holder[], wanted: number | undefined, ctx: Context): Promise<TimelinePath> {
+async function findTimelinePath(
+  holders: readonly Holder[],
+  wanted: number | undefined,
+  ctx: Context,
+): Promise<TimelinePath> {
   let highest = 1;
   for (const { archiveId, directories, repo } of holders) {
     const { histories } = await listArchive(repo, archiveId);
-    for (const name of [...directories, ...histories]) highest = Math.max(highest, Number.parseInt(name.slice(0, 8), 16));
+    for (const name of [...directories, ...histories])
+      highest = Math.max(highest, Number.parseInt(name.slice(0, 8), 16));
   }
   const timeline = wanted ?? highest;
   if (timeline === 1) return { timeline, ancestors: [] };

@@ -12,13 +12,16 @@ import { storedAt } from "../restore/restorePlan";
 const SIZE_BYTES_MAX = 512 * 1024 * 1024;
 
 /**
- * The file as of the backup, with a verified checksum. @throws checksum, crypto, format, fileMissing, and read errors
+ * The file as of the backup, with a verified checksum.
+ * @throws checksum, crypto, format, fileMissing, and read errors
  */
 export async function readBackupFile(repo: Repository, manifest: Manifest, file: ManifestFile): Promise<Uint8Array> {
-  if (file.sizeBytes > SIZE_BYTES_MAX) throw fail("fileRead", `'${file.name}' of ${file.sizeBytes} bytes is too large to search`);
+  if (file.sizeBytes > SIZE_BYTES_MAX)
+    throw fail("fileRead", `'${file.name}' of ${file.sizeBytes} bytes is too large to search`);
   if (file.sizeBytes === 0) return new Uint8Array(0);
   const bytes = await readAll(repo, manifest, file);
-  if (sha1Hex(bytes) !== file.sha1) throw fail("checksum", `'${file.name}' of backup ${manifest.label} does not match its checksum`);
+  if (sha1Hex(bytes) !== file.sha1)
+    throw fail("checksum", `'${file.name}' of backup ${manifest.label} does not match its checksum`);
   return bytes;
 }
 

@@ -5,7 +5,15 @@
  * every changed or removed row of these catalogs is fully known: later changes are applied to the page. Untouched pages
  * are unknown here; production or a backup provides their rows.
  */
-import { type ClassRow, isInvalidDatabase, type NamedRow, parseClassRow, parseFileMap, parseNamedRow, rowsOf } from "../../format/page/heapPage";
+import {
+  type ClassRow,
+  isInvalidDatabase,
+  type NamedRow,
+  parseClassRow,
+  parseFileMap,
+  parseNamedRow,
+  rowsOf,
+} from "../../format/page/heapPage";
 import { insertedColumns, type RowChange, updatedColumns } from "../../format/wal/walHeap";
 import { pageOf, type RelationFile, type WalBlock, type WalContent } from "../../format/wal/walRecord";
 
@@ -94,7 +102,11 @@ export class Catalogs {
     const old = change.kind === "insert" ? null : (before ?? this.#rowAt(source.block, source.line));
     if (change.kind === "delete") return { catalog, kind: "delete", database, old, new: null };
     const given =
-      change.kind === "update" ? updatedColumns(change, old) : change.kind === "insert" ? insertedColumns(change.block) : inplaceRow(change.block);
+      change.kind === "update"
+        ? updatedColumns(change, old)
+        : change.kind === "insert"
+          ? insertedColumns(change.block)
+          : inplaceRow(change.block);
     const columns = given ?? this.#rowAt(target.block, target.line);
     if (columns !== null) this.#setRow(catalog, target.block, target.line, columns);
     return { catalog, kind: change.kind, database, old, new: columns };

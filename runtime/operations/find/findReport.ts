@@ -14,11 +14,17 @@ export type TargetForm = "options" | "cluster";
 export function findText(result: SearchResult, form: TargetForm = "options"): string {
   const lines = result.transactions.flatMap((transaction) => transactionLines(transaction, form));
   for (const span of result.unknown) lines.push(unknownLine(span));
-  if (result.transactions.length === 0) lines.push("no matching DROP, TRUNCATE, DELETE or UPDATE. Use an earlier --from to search further back.");
+  if (result.transactions.length === 0)
+    lines.push("no matching DROP, TRUNCATE, DELETE or UPDATE. Use an earlier --from to search further back.");
   if (result.leftOut > 0)
-    lines.push(`${result.leftOut} more that destroyed less. Use --table, --kind, --from and --to to narrow the search, or raise --limit.`);
+    lines.push(
+      `${result.leftOut} more that destroyed less. Use --table, --kind, --from and --to to narrow the search, or raise --limit.`,
+    );
   for (const note of [...sourceNotes(result), ...result.notes]) lines.push(`NOTE: ${note}`);
-  if (result.cut > 0) lines.push(`NOTE: ${result.cut} transactions began before the searched WAL, or may have: their earlier rows are not counted`);
+  if (result.cut > 0)
+    lines.push(
+      `NOTE: ${result.cut} transactions began before the searched WAL, or may have: their earlier rows are not counted`,
+    );
   const last = result.lastUs === null ? "" : `, the last one at ${formatTime(result.lastUs)}`;
   lines.push(
     `read WAL of timeline ${result.timeline} from ${formatLsn(result.fromLsn)} to ${formatLsn(result.toLsn)}: ${result.committed} transactions were committed in this time range${last}`,
@@ -26,25 +32,39 @@ export function findText(result: SearchResult, form: TargetForm = "options"): st
   return `${lines.join("\n")}\n`;
 }
 
-const SOURCES: Readonly<Record<WalSource, string>> = { archive: "", stream: "  (streamed)", pg_wal: "  (not archived yet)" };
+const SOURCES: Readonly<Record<WalSource, string>> = {
+  archive: "",
+  stream: "  (streamed)",
+  pg_wal: "  (not archived yet)",
+};
 
 /** What a recovery to these transactions needs first. */
 function sourceNotes({ transactions }: SearchResult): string[] {
   const isFrom = (wanted: WalSource): boolean => transactions.some(({ source }) => source === wanted);
   return [
     ...(isFrom("pg_wal")
-      ? ["a restore cannot reach WAL that is not archived yet. recover and extract-table archive it first; pgbackstop check archives it now."]
+      ? [
+          "a restore cannot reach WAL that is not archived yet. recover and extract-table archive it first; pgbackstop check archives it now.",
+        ]
       : []),
-    ...(isFrom("stream") ? ["pgbackstop's restore_command can reach streamed WAL that is not archived yet; stock's cannot."] : []),
+    ...(isFrom("stream")
+      ? ["pgbackstop's restore_command can reach streamed WAL that is not archived yet; stock's cannot."]
+      : []),
   ];
 }
 
-function transactionLines({ atUs, isCut, lsn, markers, preparedAs, source, targets, xid }: MatchedTransaction, form: TargetForm): string[] {
+function transactionLines(
+  { atUs, isCut, lsn, markers, preparedAs, source, targets, xid }: MatchedTransaction,
+  form: TargetForm,
+): string[] {
   const lines = [
     `${formatTime(atUs)}  xid ${xid}  lsn ${formatLsn(lsn)}${preparedAs === null ? "" : `  prepared as '${preparedAs}'`}${SOURCES[source]}`,
   ];
   for (const { databaseName, kind, name, object, rows } of markers.slice(0, MARKERS_SHOWN_MAX)) {
-    const what = rows === null ? `${kind} ${object}` : `${kind} ${isCut ? "at least " : ""}${rows} ${rows === 1 ? "row" : "rows"} of ${object}`;
+    const what =
+      rows === null
+        ? `${kind} ${object}`
+        : `${kind} ${isCut ? "at least " : ""}${rows} ${rows === 1 ? "row" : "rows"} of ${object}`;
     lines.push(object === "database" ? `    ${what} ${databaseName}` : `    ${what} ${databaseName}: ${name}`);
   }
   if (markers.length > MARKERS_SHOWN_MAX) lines.push(`    and ${markers.length - MARKERS_SHOWN_MAX} more`);
@@ -72,7 +92,10 @@ function sqlText(text: string): string {
 }
 
 function unknownLine({ afterUs, beforeUs, fromSegment, reason, toSegment }: UnknownSpan): string {
-  const times = [afterUs === null ? "" : ` after ${formatTime(afterUs)}`, beforeUs === null ? "" : ` before ${formatTime(beforeUs)}`].join("");
+  const times = [
+    afterUs === null ? "" : ` after ${formatTime(afterUs)}`,
+    beforeUs === null ? "" : ` before ${formatTime(beforeUs)}`,
+  ].join("");
   return `UNKNOWN: WAL from ${fromSegment} to ${toSegment} cannot be read (${reason}): its commits${times} are not shown`;
 }
 
@@ -105,7 +128,13 @@ export function findJson(result: SearchResult): JsonValue {
         resolved: isResolved,
         rows,
       })),
-      targets: transaction.targets.map(({ args, cluster, set, target, type }) => ({ type, target, set, args: [...args], cluster: { ...cluster } })),
+      targets: transaction.targets.map(({ args, cluster, set, target, type }) => ({
+        type,
+        target,
+        set,
+        args: [...args],
+        cluster: { ...cluster },
+      })),
     })),
     unknown: result.unknown.map(({ afterUs, beforeUs, fromSegment, reason, toSegment }) => ({
       fromSegment,

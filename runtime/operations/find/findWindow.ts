@@ -43,7 +43,11 @@ export async function findWindow(archive: WalArchive, fromUs: bigint, ctx: Conte
  * Index of the last of `count` items whose time is not after `untilUs`; 0 without one. An item without a time belongs
  * to the next one.
  */
-async function lastBefore(count: number, untilUs: bigint, timeOf: (index: number) => Promise<bigint | null>): Promise<number> {
+async function lastBefore(
+  count: number,
+  untilUs: bigint,
+  timeOf: (index: number) => Promise<bigint | null>,
+): Promise<number> {
   let best = 0;
   for (let low = 0, high = count - 1; low <= high; ) {
     const middle = (low + high) >> 1;
@@ -73,14 +77,20 @@ async function timeIn(archive: WalArchive, segment: Segment): Promise<bigint | n
 }
 
 /** Goes from `start` back to the last checkpoint before it, and to the start of its redo. */
-async function backToCheckpoint(archive: WalArchive, segments: readonly Segment[], start: number, ctx: Context): Promise<Window> {
+async function backToCheckpoint(
+  archive: WalArchive,
+  segments: readonly Segment[],
+  start: number,
+  ctx: Context,
+): Promise<Window> {
   const major = Number(archive.version);
   for (let index = start - 1; index >= 0 && start - index <= BACK_SEGMENTS_MAX; index--) {
     ctx.signal.throwIfAborted();
     const { bytes } = await archive.read(segments[index] as Segment);
     if (bytes === null) break;
     let last: Checkpoint | null = null;
-    for (const record of new WalReader().read(bytes)) if (isCheckpoint(record)) last = checkpointOf(parseRecord(record, major).main);
+    for (const record of new WalReader().read(bytes))
+      if (isCheckpoint(record)) last = checkpointOf(parseRecord(record, major).main);
     if (last === null) continue;
     const { nextXid, redo } = last;
     const first = segments.findLastIndex((segment) => segment.lsn <= redo);

@@ -76,12 +76,21 @@ export class KnownNames implements Names {
 
   relation(database: number, file: number): ClassRow | undefined {
     const key = `${database}/${file}`;
-    return this.#deps.catalogs.findRelation(database, file) ?? this.#production.relations.get(key) ?? this.#backup.relations.get(key);
+    return (
+      this.#deps.catalogs.findRelation(database, file) ??
+      this.#production.relations.get(key) ??
+      this.#backup.relations.get(key)
+    );
   }
 
   schema(database: number, oid: number): string | undefined {
     const key = `${database}/${oid}`;
-    return this.#deps.catalogs.findSchema(database, oid) ?? this.#backup.schemas.get(key) ?? this.#production.schemas.get(key) ?? SCHEMAS.get(oid);
+    return (
+      this.#deps.catalogs.findSchema(database, oid) ??
+      this.#backup.schemas.get(key) ??
+      this.#production.schemas.get(key) ??
+      SCHEMAS.get(oid)
+    );
   }
 
   database(oid: number): string | undefined {
@@ -106,7 +115,8 @@ export class KnownNames implements Names {
         return;
       }
       const answer = await session.query("select oid::int8::text as oid, datname from pg_database");
-      for (const { datname, oid } of answer.rows as { oid: string; datname: string }[]) this.#databases.set(Number(oid), datname);
+      for (const { datname, oid } of answer.rows as { oid: string; datname: string }[])
+        this.#databases.set(Number(oid), datname);
     });
   }
 
@@ -117,12 +127,25 @@ export class KnownNames implements Names {
       const { rows } = await session.query(
         "select oid::int8::text as oid, relname, relnamespace::int8::text as schema, coalesce(pg_relation_filenode(oid), 0)::int8::text as file, relkind::text as kind, relpersistence = 't' as temporary from pg_class",
       );
-      for (const row of rows as { oid: string; relname: string; schema: string; file: string; kind: string; temporary: boolean }[]) {
+      for (const row of rows as {
+        oid: string;
+        relname: string;
+        schema: string;
+        file: string;
+        kind: string;
+        temporary: boolean;
+      }[]) {
         const own = { oid: Number(row.oid), name: row.relname, schema: Number(row.schema), file: Number(row.file) };
-        if (own.file !== 0) this.#production.relations.set(`${database}/${own.file}`, { ...own, kind: row.kind, isTemporary: row.temporary });
+        if (own.file !== 0)
+          this.#production.relations.set(`${database}/${own.file}`, {
+            ...own,
+            kind: row.kind,
+            isTemporary: row.temporary,
+          });
       }
       const schemas = await session.query("select oid::int8::text as oid, nspname from pg_namespace");
-      for (const { nspname, oid } of schemas.rows as { oid: string; nspname: string }[]) this.#production.schemas.set(`${database}/${oid}`, nspname);
+      for (const { nspname, oid } of schemas.rows as { oid: string; nspname: string }[])
+        this.#production.schemas.set(`${database}/${oid}`, nspname);
     });
   }
 
@@ -193,7 +216,8 @@ export class KnownNames implements Names {
     const rows: { readonly columns: Uint8Array; readonly isOld: boolean }[] = [];
     for (const each of filesOf(this.#manifest, database, file)) {
       const bytes = await readBackupFile(backup.repo, this.#manifest, each);
-      for (let at = 0; at + PAGE_SIZE_BYTES <= bytes.length; at += PAGE_SIZE_BYTES) rows.push(...rowsOf(bytes.subarray(at, at + PAGE_SIZE_BYTES)));
+      for (let at = 0; at + PAGE_SIZE_BYTES <= bytes.length; at += PAGE_SIZE_BYTES)
+        rows.push(...rowsOf(bytes.subarray(at, at + PAGE_SIZE_BYTES)));
     }
     return rows.sort((left, right) => Number(right.isOld) - Number(left.isOld)).map(({ columns }) => columns);
   }

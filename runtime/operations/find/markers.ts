@@ -52,7 +52,8 @@ const TOAST_SCHEMA = 99;
 export function markersOf(activity: Activity, { dropped }: Pick<TransactionEnd, "dropped">, names: Names): Marker[] {
   const relations = relationMarkers(activity, dropped, names);
   const schemas = activity.schemas.map(
-    ({ database, row }): Marker => marker("drop", "schema", database, row?.name ?? `${database}/schema`, row !== null, null),
+    ({ database, row }): Marker =>
+      marker("drop", "schema", database, row?.name ?? `${database}/schema`, row !== null, null),
   );
   const removed = new Set([...activity.removedDatabases, ...activity.databases].map(({ oid }) => oid));
   const databases = [...removed].map((oid): Marker => {
@@ -82,7 +83,9 @@ function relationMarkers(activity: Activity, dropped: readonly RelationFile[], n
     if (row !== undefined && (OBJECTS[row.kind] === undefined || row.isTemporary || TRANSIENT.test(row.name))) continue;
     const name = row === undefined ? fileKey(file) : relationName(row, file.database, names);
     const object = row === undefined ? "relation" : (OBJECTS[row.kind] ?? "relation");
-    markers.push(marker(activity.unknownDrops > 0 ? "drop" : "truncate", object, file.database, name, row !== undefined, null));
+    markers.push(
+      marker(activity.unknownDrops > 0 ? "drop" : "truncate", object, file.database, name, row !== undefined, null),
+    );
   }
   return markers;
 }
@@ -91,7 +94,11 @@ function isTransient({ isNew, row }: ClassChange): boolean {
   return isNew && TRANSIENT.test(row.name);
 }
 
-function isTruncated({ database, new: now, old }: ClassChange, { copied }: Activity, transient: ReadonlySet<string>): boolean {
+function isTruncated(
+  { database, new: now, old }: ClassChange,
+  { copied }: Activity,
+  transient: ReadonlySet<string>,
+): boolean {
   if (old === null || now === null || old.file === 0 || now.file === 0 || old.file === now.file) return false;
   const [before, after] = [`${database}/${old.file}`, `${database}/${now.file}`];
   return !copied.has(after) && !transient.has(before) && !transient.has(after);
@@ -109,7 +116,9 @@ function rowMarkers({ rows }: Activity, names: Names): Marker[] {
         ["delete", deletes],
         ["update", updates],
       ] as const
-    ).flatMap(([kind, count]) => (count === 0 ? [] : [marker(kind, object, file.database, name, row !== undefined, count)]));
+    ).flatMap(([kind, count]) =>
+      count === 0 ? [] : [marker(kind, object, file.database, name, row !== undefined, count)],
+    );
   });
 }
 
@@ -117,14 +126,22 @@ function relationName(row: ClassRow, database: number, names: Names): string {
   return `${names.schema(database, row.schema) ?? row.schema}.${row.name}`;
 }
 
-function marker(kind: MarkerKind, object: Marker["object"], database: number, name: string, isResolved: boolean, rows: number | null): Marker {
+function marker(
+  kind: MarkerKind,
+  object: Marker["object"],
+  database: number,
+  name: string,
+  isResolved: boolean,
+  rows: number | null,
+): Marker {
   return { kind, object, database, name, isResolved, rows };
 }
 
 /** A dropped or truncated object weighs more than any number of rows. */
 export function weightOf(markers: readonly Marker[]): number {
   return markers.reduce(
-    (sum, { kind, object, rows }) => sum + (rows === null ? WEIGHTS[object === "view" ? "view" : kind] : rows * (kind === "delete" ? 2 : 1)),
+    (sum, { kind, object, rows }) =>
+      sum + (rows === null ? WEIGHTS[object === "view" ? "view" : kind] : rows * (kind === "delete" ? 2 : 1)),
     0,
   );
 }

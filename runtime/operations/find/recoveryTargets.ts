@@ -67,7 +67,13 @@ export function targetsOf(facts: TargetFacts): Target[] {
     type,
     target: text,
     set,
-    args: [`--type=${type}`, `--target=${text}`, "--target-exclusive", ...(set === null ? [] : [`--set=${set}`]), ...more],
+    args: [
+      `--type=${type}`,
+      `--target=${text}`,
+      "--target-exclusive",
+      ...(set === null ? [] : [`--set=${set}`]),
+      ...more,
+    ],
     cluster: {
       ...(set === null ? {} : { backup: set }),
       [type]: type === "time" ? text.replace(" ", "T").replace("+00", "Z") : text,

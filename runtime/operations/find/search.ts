@@ -120,8 +120,10 @@ export class Search {
     for (const [index, segment] of segments.entries()) {
       if (this.#isPast) return;
       this.#ctx.signal.throwIfAborted();
-      if (index % PROGRESS_SEGMENTS === 0 && index > 0) this.#ctx.log.info(`find: ${index} of at most ${segments.length} segments read`);
-      if (before !== null && archive.after(before).lsn !== segment.lsn) this.#lose(archive.after(before).name, before, "missing", segment);
+      if (index % PROGRESS_SEGMENTS === 0 && index > 0)
+        this.#ctx.log.info(`find: ${index} of at most ${segments.length} segments read`);
+      if (before !== null && archive.after(before).lsn !== segment.lsn)
+        this.#lose(archive.after(before).name, before, "missing", segment);
       before = segment;
       const { bytes, problem } = await archive.read(segment);
       const stopped = bytes === null ? problem : await this.#segment(bytes, "archive");
@@ -132,7 +134,9 @@ export class Search {
 
   result(fromLsn: bigint): SearchResult {
     this.#cut(this.#options.limit);
-    const transactions = this.#kept.map(({ transaction }) => transaction).sort((left, right) => (left.lsn < right.lsn ? -1 : 1));
+    const transactions = this.#kept
+      .map(({ transaction }) => transaction)
+      .sort((left, right) => (left.lsn < right.lsn ? -1 : 1));
     return {
       timeline: this.#parts.archive.timeline,
       fromLsn,
@@ -150,13 +154,20 @@ export class Search {
   #notes(): string[] {
     const { archive, backups, names } = this.#parts;
     const notes: string[] = [];
-    if (backups.length === 0) notes.push(`no repository has a backup on timeline ${archive.timeline} or its ancestors, so recovery is impossible`);
+    if (backups.length === 0)
+      notes.push(
+        `no repository has a backup on timeline ${archive.timeline} or its ancestors, so recovery is impossible`,
+      );
     if (this.#unnamed > 0) {
       const reasons = names.reasons.length === 0 ? "" : `: ${names.reasons.join("; ")}`;
-      notes.push(`${this.#unnamed} transactions changed objects with unknown names, which --table and --database cannot match${reasons}`);
+      notes.push(
+        `${this.#unnamed} transactions changed objects with unknown names, which --table and --database cannot match${reasons}`,
+      );
     }
     if (!this.#isPast && !archive.isLocalThere)
-      notes.push(`the server's pg_wal is not on this machine: later commits than ${formatLsn(this.#reader.position)} are unknown`);
+      notes.push(
+        `the server's pg_wal is not on this machine: later commits than ${formatLsn(this.#reader.position)} are unknown`,
+      );
     return notes;
   }
 
@@ -225,7 +236,11 @@ export class Search {
     if (ended.activity !== null) await this.#judge(ended, ended.activity, { source, isTimeExact });
   }
 
-  async #judge(ended: Ended, activity: Activity, facts: { readonly source: WalSource; readonly isTimeExact: boolean }): Promise<void> {
+  async #judge(
+    ended: Ended,
+    activity: Activity,
+    facts: { readonly source: WalSource; readonly isTimeExact: boolean },
+  ): Promise<void> {
     const { end, lsn, markedLsn } = ended;
     const { backups, names } = this.#parts;
     for (const database of databasesWithoutNames(activity, ended, names)) await names.load(database);
@@ -249,7 +264,17 @@ export class Search {
     });
     const { atUs, preparedAs, xid } = end;
     const { firstLsn } = activity;
-    const transaction = { xid, atUs, lsn, firstLsn, preparedAs, markers, source: facts.source, isCut: ended.isCut, targets };
+    const transaction = {
+      xid,
+      atUs,
+      lsn,
+      firstLsn,
+      preparedAs,
+      markers,
+      source: facts.source,
+      isCut: ended.isCut,
+      targets,
+    };
     this.#kept.push({ weight: weightOf(wanted), transaction });
     if (this.#kept.length >= this.#options.limit + SPARE) this.#cut(this.#options.limit);
   }
@@ -257,13 +282,16 @@ export class Search {
   #isWanted(marker: Marker & { readonly databaseName: string }): boolean {
     const { database, kind, table } = this.#options;
     if (kind !== undefined && marker.kind !== kind) return false;
-    if (database !== undefined && marker.databaseName !== database && String(marker.database) !== database) return false;
+    if (database !== undefined && marker.databaseName !== database && String(marker.database) !== database)
+      return false;
     return table === undefined || marker.name === table || marker.name.endsWith(`.${table}`);
   }
 
   /** Keeps the heaviest, and of equal weight the older ones. */
   #cut(count: number): void {
-    const sorted = this.#kept.toSorted((left, right) => right.weight - left.weight || (left.transaction.lsn < right.transaction.lsn ? -1 : 1));
+    const sorted = this.#kept.toSorted(
+      (left, right) => right.weight - left.weight || (left.transaction.lsn < right.transaction.lsn ? -1 : 1),
+    );
     this.#leftOut += Math.max(0, sorted.length - count);
     this.#kept = sorted.slice(0, count);
   }
@@ -282,9 +310,13 @@ export class Search {
 
 /** Databases with an unnamed object. */
 function databasesWithoutNames(activity: Activity, { end }: Ended, names: KnownNames): ReadonlySet<number> {
-  const touched = [...activity.rows.values()].filter(({ deletes, file, updates }) => file.relation >= USER_ID_MIN && deletes + updates > 0);
+  const touched = [...activity.rows.values()].filter(
+    ({ deletes, file, updates }) => file.relation >= USER_ID_MIN && deletes + updates > 0,
+  );
   const files = [...touched.map(({ file }) => file), ...end.dropped];
-  const unnamed = new Set(files.filter((file) => lacksName(file.database, file.relation, names)).map(({ database }) => database));
+  const unnamed = new Set(
+    files.filter((file) => lacksName(file.database, file.relation, names)).map(({ database }) => database),
+  );
   for (const { database, new: now, old } of activity.relations.values()) {
     const row = old ?? now;
     if (row !== null && names.schema(database, row.schema) === undefined) unnamed.add(database);

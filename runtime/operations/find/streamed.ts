@@ -54,9 +54,13 @@ export class StreamedWal {
       }
       const { chunks, ...origin } = result.value;
       for (const segment of new Set(chunks.map((chunk) => chunk.segment))) {
-        const sessions = bySession(chunks.filter((chunk) => chunk.segment === segment && chunk.end <= archive.segmentSizeBytes));
+        const sessions = bySession(
+          chunks.filter((chunk) => chunk.segment === segment && chunk.end <= archive.segmentSizeBytes),
+        );
         // Only an unbroken start of a segment can be read.
-        const usable = sessions.filter((own) => reachOf(own) > 0).map((own): PieceSource => ({ ...origin, chunks: own }));
+        const usable = sessions
+          .filter((own) => reachOf(own) > 0)
+          .map((own): PieceSource => ({ ...origin, chunks: own }));
         if (usable.length > 0) sources.set(segment, [...(sources.get(segment) ?? []), ...usable]);
       }
     }

@@ -11,7 +11,8 @@ const UNITS_S: ReadonlyMap<string, bigint> = new Map([
 
 /**
  * `2h` (before `beforeUs`), `2026-11-21`, `2026-11-21 08:00`, `2026-11-21 08:00:00.5+01`; without a zone, this process'
- * local time. Microseconds since 1970. @throws format
+ * local time. Microseconds since 1970.
+ * @throws format
  */
 export function parseTimeOrAge(text: string, beforeUs: bigint): bigint {
   const [, count = "", unit = ""] = /^(\d{1,9}) ?([a-z])$/.exec(text) ?? [];
@@ -19,5 +20,10 @@ export function parseTimeOrAge(text: string, beforeUs: bigint): bigint {
   if (unitSeconds !== undefined) return beforeUs - BigInt(count) * unitSeconds * 1_000_000n;
   const [, date, hourAndMinute, rest] = /^(\d{4}-\d{2}-\d{2})(?:[ T](\d{2}:\d{2})(.*))?$/s.exec(text) ?? [];
   const seconds = rest?.startsWith(":") === true ? "" : ":00";
-  return BigInt(Math.round(parseTargetTime(date === undefined ? text : `${date} ${hourAndMinute ?? "00:00"}${seconds}${rest ?? ""}`) * 1_000_000));
+  return BigInt(
+    Math.round(
+      parseTargetTime(date === undefined ? text : `${date} ${hourAndMinute ?? "00:00"}${seconds}${rest ?? ""}`) *
+        1_000_000,
+    ),
+  );
 }

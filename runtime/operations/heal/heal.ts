@@ -5,8 +5,8 @@
  * since this one's oldest backup. Each file comes from pg_wal if it is still there, else from a repository that has it.
  * It is decrypted, decompressed, checked against its SHA-1, and stored with the target's own compression and keys.
  * Files that are not acknowledged yet are left alone: archive-push may be writing them. Files whose names carry no
- * checksum are compared too. {@link copyMissingWal} copies the recorded missing WAL of one repository without listing whole
- * archives; an agent calls it repeatedly.
+ * checksum are compared too. {@link copyMissingWal} copies the recorded missing WAL of one repository without listing
+ * whole archives; an agent calls it repeatedly.
  */
 import type { ByteStream } from "../../base/bytes";
 import type { Context } from "../../base/context";
@@ -97,7 +97,13 @@ export async function heal(
     const mayLetGo = isEvery && archives.length === repos.length;
     const healed = [
       { copied: 0, settled: 0, unhealed: [], ...named.get(repo.key) },
-      await copyAll(target, sources, now, { missingWal, cluster, local, claims: bounds?.claims ?? null, mayLetGo }, ctx),
+      await copyAll(
+        target,
+        sources,
+        now,
+        { missingWal, cluster, local, claims: bounds?.claims ?? null, mayLetGo },
+        ctx,
+      ),
     ];
     // Former clusters at this location: pg_wal no longer has their files.
     for (const former of missingWal.clusters(repo.key)) {
@@ -116,7 +122,12 @@ export async function copyMissingWal(
   target: Repository,
   repos: readonly Repository[],
   cluster: ClusterIdentity,
-  parts: { readonly missingWal: MissingWalStore; readonly local: LocalWal | null; readonly claims: WalClaims | null; readonly mayLetGo?: boolean },
+  parts: {
+    readonly missingWal: MissingWalStore;
+    readonly local: LocalWal | null;
+    readonly claims: WalClaims | null;
+    readonly mayLetGo?: boolean;
+  },
   ctx: Context,
 ): Promise<Healed> {
   const archive = await openArchive(target, cluster);
@@ -140,7 +151,9 @@ async function listArchive(repo: Repository, cluster: ClusterIdentity): Promise<
   const archiveId = checkArchive(repo, info, cluster);
   const stored = new Map<string, StoredWal>();
   for await (const wal of listWal(repo, archiveId)) stored.set(wal.name, wal);
-  const starts = (await loadBackupInfo(repo)).backups.flatMap((entry) => (entry.archiveStart === null ? [] : [entry.archiveStart]));
+  const starts = (await loadBackupInfo(repo)).backups.flatMap((entry) =>
+    entry.archiveStart === null ? [] : [entry.archiveStart],
+  );
   const find = async (name: string): Promise<StoredWal | null> => stored.get(name) ?? null;
   return { repo, archiveId, pass: info.cipherPass ?? null, find, stored, neededFrom: starts.sort()[0] ?? null };
 }
@@ -197,7 +210,9 @@ async function copyAll(
   { missingWal, cluster, local, claims, mayLetGo }: CopyParts,
   ctx: Context,
 ): Promise<Healed> {
-  const sources = archives.map((archive): Source => ("open" in archive ? archive : { ...archive, open: async () => archive }));
+  const sources = archives.map(
+    (archive): Source => ("open" in archive ? archive : { ...archive, open: async () => archive }),
+  );
   const problems = new Map<string, string>();
   let copied = 0;
   let settled = 0;
@@ -223,7 +238,8 @@ async function copyAll(
   // An unmounted repository seems to hold nothing.
   if (nowhere.length > 0) for (const { repo } of [target, ...sources]) await requirePresent(repo);
   for (const name of (await bygone(target, nowhere)).sort()) {
-    const why = "no repository has it, and a newer backup does not need it. Recovery from older backups ends before it.";
+    const why =
+      "no repository has it, and a newer backup does not need it. Recovery from older backups ends before it.";
     ctx.log.warn(`${target.repo.name}: stopped looking for missing ${name}: ${why}`);
     missingWal.remove(target.repo.key, name, cluster);
     problems.delete(name);
@@ -236,7 +252,13 @@ async function copyAll(
 }
 
 /** Null when it is stored; else why no source could provide it. */
-async function copyOne(target: Archive, sources: readonly Source[], name: string, local: LocalWal | null, ctx: Context): Promise<string | null> {
+async function copyOne(
+  target: Archive,
+  sources: readonly Source[],
+  name: string,
+  local: LocalWal | null,
+  ctx: Context,
+): Promise<string | null> {
   const problems: string[] = [];
   const offers: { readonly source: Source; readonly stored: StoredWal }[] = [];
   for (const source of sources) {

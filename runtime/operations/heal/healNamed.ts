@@ -35,7 +35,9 @@ export async function healNamed(
   ctx: Context,
 ): Promise<ReadonlyMap<number, NamedHealed>> {
   const healed = new Map<number, NamedHealed>(archives.map(({ repo }) => [repo.key, { copied: 0, unhealed: [] }]));
-  const names = new Set(archives.flatMap(({ stored }) => [...stored.values()].filter(({ sha1 }) => sha1 === null).map(({ name }) => name)));
+  const names = new Set(
+    archives.flatMap(({ stored }) => [...stored.values()].filter(({ sha1 }) => sha1 === null).map(({ name }) => name)),
+  );
   const wanted = [...names].filter((name) => !pending.has(name)).sort();
   await mapParallel(wanted, FILES_AT_ONCE, (name) => healName(name, archives, local, healed, ctx));
   for (const { unhealed } of healed.values()) unhealed.sort();
@@ -70,9 +72,17 @@ async function healName(
   for (const { archive, content } of copies) {
     const own = healed.get(archive.repo.key);
     if (good === null) {
-      own?.unhealed.push(`${name}: ${content.problem ?? "other repositories have different content, and any of them may be right"}`);
+      own?.unhealed.push(
+        `${name}: ${content.problem ?? "other repositories have different content, and any of them may be right"}`,
+      );
     } else if (content.sha1 !== good.sha1) {
-      const wal = { archiveId: archive.archiveId, name, sha1: "", compressType: "none" as const, open: () => streamOf(good.bytes) };
+      const wal = {
+        archiveId: archive.archiveId,
+        name,
+        sha1: "",
+        compressType: "none" as const,
+        open: () => streamOf(good.bytes),
+      };
       await putWal(archive.repo, wal, archive.pass, () => ctx.random.bytes(8));
       ctx.log.warn(`${archive.repo.name}: replaced ${name}: ${content.problem ?? "pg_wal has different content"}`);
       if (own !== undefined) own.copied++;
@@ -81,7 +91,11 @@ async function healName(
 }
 
 /** PostgreSQL's own file, else the content that all readable copies share; null without either. */
-async function findGood(name: string, copies: readonly Copy[], local: LocalWal): Promise<Pick<NamedContent, "bytes" | "sha1"> | null> {
+async function findGood(
+  name: string,
+  copies: readonly Copy[],
+  local: LocalWal,
+): Promise<Pick<NamedContent, "bytes" | "sha1"> | null> {
   const wal = await local.prepare(name).catch(() => null);
   if (wal !== null) {
     const bytes = await collect((await wal.packed({ type: "none", level: 0 }))(), LIMITS.wholeFileSizeBytesMax);

@@ -37,17 +37,20 @@ const DIRECTORY_LENGTH = 16;
 
 /**
  * Records the WAL before the timeline of `historyName` that each repository lacks, as far as pg_wal has it and a backup
- * there needs it. All of it counts as missing in a silent repository until it can be checked. @throws format, and
- * errors of reading pg_wal
+ * there needs it. All of it counts as missing in a silent repository until it can be checked.
+ * @throws format, and errors of reading pg_wal
  */
 export async function recordInherited(historyName: string, parts: InheritedParts, ctx: Context): Promise<void> {
   const { repos, missingWal, cluster, walDirectory, walSegmentSizeBytes } = parts;
   const ancestors = parseHistory(await readFile(`${walDirectory}/${historyName}`, "utf8"));
-  const names = (await readdir(walDirectory)).filter((name) => isInherited(name, ancestors, walSegmentSizeBytes)).sort();
+  const names = (await readdir(walDirectory))
+    .filter((name) => isInherited(name, ancestors, walSegmentSizeBytes))
+    .sort();
   if (names.length === 0) return;
   const looked = await perRepo(repos, (repo) => withinTime(lackedBy(repo, names, cluster), LOOK_MS, ctx));
   for (const result of looked) {
-    if (!result.ok) ctx.log.debug(`repo${result.repoIndex}: unable to compare the archive: ${toBackupError(result.error).message}`);
+    if (!result.ok)
+      ctx.log.debug(`repo${result.repoIndex}: unable to compare the archive: ${toBackupError(result.error).message}`);
     const lacked = result.ok ? result.value : names;
     for (const name of lacked) missingWal.add(result.repoIndex, name, cluster);
     if (lacked.length === 0) continue;
@@ -59,9 +62,9 @@ export async function recordInherited(historyName: string, parts: InheritedParts
 }
 
 /**
- * {@link recordInherited}, then copies what `repos` lack at once, for a command without a later worker: PostgreSQL keeps
- * such WAL only until its next checkpoints. Files not copied within `timeoutMs` stay recorded for `heal`. Never throws:
- * the history itself is archived in any case.
+ * {@link recordInherited}, then copies what `repos` lack at once, for a command without a later worker: PostgreSQL
+ * keeps such WAL only until its next checkpoints. Files not copied within `timeoutMs` stay recorded for `heal`. Never
+ * throws: the history itself is archived in any case.
  * @param mayWrite called before anything beyond PostgreSQL's request is written: false where another process archives
  */
 export async function settleInherited(
@@ -70,18 +73,23 @@ export async function settleInherited(
   ctx: Context,
 ): Promise<void> {
   const { cluster, missingWal, local, repos, timeoutMs } = parts;
-  const warn = (error: unknown): void => ctx.log.warn(`WAL from before ${historyName}: ${toBackupError(error).message}`);
+  const warn = (error: unknown): void =>
+    ctx.log.warn(`WAL from before ${historyName}: ${toBackupError(error).message}`);
   await recordInherited(historyName, parts, ctx).catch(warn);
   const reposBehind = repos.filter((repo) => missingWal.list(repo.key, cluster).length > 0);
   if (reposBehind.length === 0 || !parts.mayWrite()) return;
   // From pg_wal alone: a hanging repository must not be searched for the file.
-  const paid = perRepo(reposBehind, (repo) => copyMissingWal(repo, [repo], cluster, { missingWal, local, claims: null, mayLetGo: false }, ctx));
+  const paid = perRepo(reposBehind, (repo) =>
+    copyMissingWal(repo, [repo], cluster, { missingWal, local, claims: null, mayLetGo: false }, ctx),
+  );
   const results = await withinTime(paid, timeoutMs, ctx).catch(warn);
   for (const result of results ?? []) if (!result.ok) warn(result.error);
   for (const repo of reposBehind) {
     const names = missingWal.list(repo.key, cluster);
     if (names.length > 0)
-      ctx.log.warn(`${repo.name} still lacks ${names.length} WAL file(s). Run pgbackstop heal before PostgreSQL removes them from pg_wal.`);
+      ctx.log.warn(
+        `${repo.name} still lacks ${names.length} WAL file(s). Run pgbackstop heal before PostgreSQL removes them from pg_wal.`,
+      );
   }
 }
 
@@ -93,20 +101,29 @@ function isInherited(name: string, ancestors: readonly TimelineAncestor[], walSe
   const parsed = parseWalName(name);
   if (parsed?.kind !== "segment") return false;
   const ancestor = ancestors.find(({ timeline }) => timeline === parsed.timeline);
-  return ancestor !== undefined && lsnOfSegment(name, walSegmentSizeBytes) + BigInt(walSegmentSizeBytes) <= ancestor.lsn;
+  return (
+    ancestor !== undefined && lsnOfSegment(name, walSegmentSizeBytes) + BigInt(walSegmentSizeBytes) <= ancestor.lsn
+  );
 }
 
 /** Without a backup the repository needs no WAL; WAL before its oldest backup has expired. */
-async function lackedBy(repo: Repository, names: readonly string[], cluster: ClusterIdentity): Promise<readonly string[]> {
+async function lackedBy(
+  repo: Repository,
+  names: readonly string[],
+  cluster: ClusterIdentity,
+): Promise<readonly string[]> {
   const [entry] = archiveIdsOf(await loadArchiveInfo(repo), cluster);
   if (entry === undefined) return [];
-  const starts = (await loadBackupInfo(repo)).backups.flatMap(({ archiveStart }) => (archiveStart === null ? [] : [archiveStart]));
+  const starts = (await loadBackupInfo(repo)).backups.flatMap(({ archiveStart }) =>
+    archiveStart === null ? [] : [archiveStart],
+  );
   const [neededFrom] = starts.sort();
   if (neededFrom === undefined) return [];
   const needed = names.filter((name) => name >= neededFrom);
   const directories = new Set(needed.map((name) => name.slice(0, DIRECTORY_LENGTH)));
   const stored = new Set<string>();
-  for (const directory of directories) for (const wal of await segmentsIn(repo, archiveIdOf(entry), directory)) stored.add(wal.name);
+  for (const directory of directories)
+    for (const wal of await segmentsIn(repo, archiveIdOf(entry), directory)) stored.add(wal.name);
   return needed.filter((name) => !stored.has(name));
 }
 

@@ -33,7 +33,10 @@ export interface StoredWal {
 
 /** Every repository has its own result. One without the stanza is empty. */
 export function listDestinations(repos: readonly Repository[]): Promise<RepoResult<Destination>[]> {
-  return perRepo(repos, async (repo) => ({ newestFull: await findNewestFull(repo), newestWal: await findNewestWal(repo) }));
+  return perRepo(repos, async (repo) => ({
+    newestFull: await findNewestFull(repo),
+    newestWal: await findNewestWal(repo),
+  }));
 }
 
 /** Every repository's backups; one without the stanza is an error in its own result. */
@@ -44,14 +47,26 @@ export function listBackups(repos: readonly Repository[]): Promise<RepoResult<re
 /** By end time: a label shows only the start. */
 export function newestFullOf(backups: readonly BackupInfoEntry[]): StoredFull | null {
   const fulls = backups.filter((entry) => entry.type === "full");
-  const newest = fulls.reduce<BackupInfoEntry | null>((best, entry) => (best === null || entry.stoppedAtS > best.stoppedAtS ? entry : best), null);
+  const newest = fulls.reduce<BackupInfoEntry | null>(
+    (best, entry) => (best === null || entry.stoppedAtS > best.stoppedAtS ? entry : best),
+    null,
+  );
   return newest === null ? null : { label: newest.label, stoppedAtS: newest.stoppedAtS };
 }
 
 /** Null when the newest full backup is as recent as expected. */
-export function fullError(repoIndex: number, newest: StoredFull | null, expected: FullExpectation, nowS: number): BackupError | null {
+export function fullError(
+  repoIndex: number,
+  newest: StoredFull | null,
+  expected: FullExpectation,
+  nowS: number,
+): BackupError | null {
   const hint = `pgbackstop backup --type=full --repo=${repoIndex} takes one; pgbackstop sync copies one from another repository.`;
-  if (newest === null) return fail("backupSetInvalid", "no full backup: nothing can be restored from this repository", { repoIndex, hint });
+  if (newest === null)
+    return fail("backupSetInvalid", "no full backup: nothing can be restored from this repository", {
+      repoIndex,
+      hint,
+    });
   const ageS = Math.max(0, nowS - newest.stoppedAtS);
   if (expected === "ever" || ageS <= expected) return null;
   const fact = `the newest full backup '${newest.label}' is ${durationText(ageS)} old; expected is one every ${durationText(expected)}`;

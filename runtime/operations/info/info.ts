@@ -106,7 +106,12 @@ export async function collectInfo(
     const repo = repos[index] as Repository;
     const starts = answer.ok ? answer.value.backups.map((entry) => entry.archiveStart) : [];
     const droppedCount = openGap(missingWal.listDropped(repo.key), starts).length;
-    const base = { key: repo.key, cipherType: repo.cipherType, missingWalCount: missingWal.list(repo.key).length, droppedCount };
+    const base = {
+      key: repo.key,
+      cipherType: repo.cipherType,
+      missingWalCount: missingWal.list(repo.key).length,
+      droppedCount,
+    };
     if (!answer.ok) {
       const status = { code: InfoStatus.other.code, message: `[${answer.error.name}] ${answer.error.message}` };
       return { ...base, status, error: answer.error, info: null, archives: [], backups: [], stream: null };
@@ -118,7 +123,9 @@ export async function collectInfo(
   return { stanza, status: stanzaStatus(rows), repos: rows, locks, manifests };
 }
 
-type Inspected = Pick<InfoRepo, "status" | "info" | "archives" | "backups" | "stream"> & { readonly manifest: Manifest | null };
+type Inspected = Pick<InfoRepo, "status" | "info" | "archives" | "backups" | "stream"> & {
+  readonly manifest: Manifest | null;
+};
 
 async function inspect(repo: Repository, options: InfoOptions): Promise<Inspected> {
   const nothing = { info: null, archives: [], backups: [], manifest: null, stream: null };
@@ -133,15 +140,25 @@ async function inspect(repo: Repository, options: InfoOptions): Promise<Inspecte
   const archives: InfoArchive[] = [];
   for (const entry of archiveInfo.history) {
     const range = await walRange(repo, archiveIdOf(entry));
-    if (range.min !== null || entry.id === archiveInfo.currentId) archives.push({ id: archiveIdOf(entry), historyId: entry.id, ...range });
+    if (range.min !== null || entry.id === archiveInfo.currentId)
+      archives.push({ id: archiveIdOf(entry), historyId: entry.id, ...range });
   }
   const { set, type } = options;
-  const backups = info.backups.filter((entry) => (set === undefined || entry.label === set) && (type === undefined || entry.type === type));
+  const backups = info.backups.filter(
+    (entry) => (set === undefined || entry.label === set) && (type === undefined || entry.type === type),
+  );
   const wanted = options.set === undefined ? undefined : backups[0];
   const manifest = wanted === undefined ? null : await loadManifest(repo, wanted.label, info.cipherPass ?? null);
   if (set !== undefined && backups.length === 0) return { ...nothing, status: InfoStatus.missingBackup };
   const stream = options.streams && set === undefined ? await surveyStream(repo) : null;
-  return { info, archives, backups, manifest, stream, status: backups.length === 0 ? InfoStatus.noBackup : InfoStatus.ok };
+  return {
+    info,
+    archives,
+    backups,
+    manifest,
+    stream,
+    status: backups.length === 0 ? InfoStatus.noBackup : InfoStatus.ok,
+  };
 }
 
 async function hasAnything(repo: Repository): Promise<boolean> {
@@ -160,7 +177,9 @@ function stanzaStatus(repos: readonly InfoRepo[]): { code: number; message: stri
   if (codes.size > 1) return InfoStatus.mixed;
   const [only] = repos;
   if (only === undefined) return InfoStatus.missingPath;
-  return only.status.code === InfoStatus.other.code ? InfoStatus.other : { code: only.status.code, message: only.status.message };
+  return only.status.code === InfoStatus.other.code
+    ? InfoStatus.other
+    : { code: only.status.code, message: only.status.message };
 }
 
 /** For `--detail-level=progress`: the running work and its progress. */
@@ -169,7 +188,11 @@ export function progressJson(report: InfoReport): JsonValue {
 }
 
 function statusJson({ status, locks }: InfoReport): JsonValue {
-  return { code: status.code, lock: { backup: lockJson(locks.backup), restore: lockJson(locks.restore) }, message: status.message };
+  return {
+    code: status.code,
+    lock: { backup: lockJson(locks.backup), restore: lockJson(locks.restore) },
+    message: status.message,
+  };
 }
 
 function lockJson({ held, repos }: LockState): JsonValue {
@@ -211,7 +234,12 @@ export function infoJson(report: InfoReport): JsonValue {
     backup: backups.map(({ repo, entry }) => backupJson(repo, entry, report.manifests.get(repo.key))),
     cipher: ciphers.size > 1 ? "mixed" : ([...ciphers][0] ?? "none"),
     db: report.repos.flatMap((repo) =>
-      (repo.info?.history ?? []).map((entry) => ({ id: entry.id, "repo-key": repo.key, "system-id": entry.systemId, version: entry.pgVersion })),
+      (repo.info?.history ?? []).map((entry) => ({
+        id: entry.id,
+        "repo-key": repo.key,
+        "system-id": entry.systemId,
+        version: entry.pgVersion,
+      })),
     ),
     name: report.stanza,
     repo: report.repos.map((repo) => ({
@@ -220,7 +248,9 @@ export function infoJson(report: InfoReport): JsonValue {
       status: { code: repo.status.code, message: repo.status.message },
       ...(repo.missingWalCount === 0 ? {} : { "wal-debt": repo.missingWalCount }),
       ...(repo.droppedCount === 0 ? {} : { "wal-dropped": repo.droppedCount }),
-      ...(repo.stream === null ? {} : { "wal-stream": { lsn: repo.stream.lsn, stop: repo.stream.storedAtS, wal: repo.stream.segment } }),
+      ...(repo.stream === null
+        ? {}
+        : { "wal-stream": { lsn: repo.stream.lsn, stop: repo.stream.storedAtS, wal: repo.stream.segment } }),
     })),
     status: statusJson(report),
   };
@@ -235,7 +265,11 @@ function backupJson(repo: InfoRepo, entry: BackupInfoEntry, manifest: Manifest |
     database: { id: entry.dbId, "repo-key": repo.key },
     ...(own === undefined
       ? {}
-      : { "database-ref": own.databases.filter((row) => !row.name.startsWith("template")).map((row) => ({ name: row.name, oid: row.id })) }),
+      : {
+          "database-ref": own.databases
+            .filter((row) => !row.name.startsWith("template"))
+            .map((row) => ({ name: row.name, oid: row.id })),
+        }),
     ...(entry.error === undefined ? {} : { error: entry.error }),
     ...(own === undefined ? {} : errorList(own)),
     info: {
@@ -243,13 +277,17 @@ function backupJson(repo: InfoRepo, entry: BackupInfoEntry, manifest: Manifest |
       repository: {
         delta: entry.repoSizeDeltaBytes,
         ...(entry.repoSizeMapDeltaBytes === undefined ? {} : { "delta-map": entry.repoSizeMapDeltaBytes }),
-        ...(entry.repoSizeMapBytes === undefined ? { size: entry.repoSizeBytes } : { "size-map": entry.repoSizeMapBytes }),
+        ...(entry.repoSizeMapBytes === undefined
+          ? { size: entry.repoSizeBytes }
+          : { "size-map": entry.repoSizeMapBytes }),
       },
       size: entry.sizeBytes,
     },
     label: entry.label,
     ...(own === undefined ? {} : { link: linkJson(own) }),
-    ...(entry.lsnStart === undefined || entry.lsnStop === undefined ? {} : { lsn: { start: entry.lsnStart, stop: entry.lsnStop } }),
+    ...(entry.lsnStart === undefined || entry.lsnStop === undefined
+      ? {}
+      : { lsn: { start: entry.lsnStart, stop: entry.lsnStop } }),
     prior: entry.prior ?? null,
     reference: entry.references === undefined ? null : [...entry.references],
     ...(own === undefined ? {} : { tablespace: tablespaceJson(own) }),
@@ -265,7 +303,9 @@ function errorList(manifest: Manifest): { "error-list"?: JsonValue } {
 
 function linkJson(manifest: Manifest): JsonValue {
   const links = manifest.targets.filter((target) => target.type === "link" && target.tablespaceId === undefined);
-  return links.length === 0 ? null : links.map((target) => ({ destination: destinationOf(target), name: shortName(target.name) }));
+  return links.length === 0
+    ? null
+    : links.map((target) => ({ destination: destinationOf(target), name: shortName(target.name) }));
 }
 
 /** Files with invalid pages, under their usual names. */
@@ -287,5 +327,9 @@ function tablespaceJson(manifest: Manifest): JsonValue {
   const spaces = manifest.targets.filter((target) => target.tablespaceId !== undefined);
   return spaces.length === 0
     ? null
-    : spaces.map((target) => ({ destination: target.path, name: target.tablespaceName ?? "", oid: Number(target.tablespaceId) }));
+    : spaces.map((target) => ({
+        destination: target.path,
+        name: target.tablespaceName ?? "",
+        oid: Number(target.tablespaceId),
+      }));
 }

@@ -17,15 +17,22 @@ export function infoText(report: InfoReport): string {
   const lines = [`stanza: ${report.stanza}`, ...statusLines(report)];
   if (report.status.code === InfoStatus.missingPath.code) return `${lines.join("\n")}\n`;
   lines.push(...cipherLines(report));
-  for (const database of databases(report).filter(({ historyId }) => isShown(report, historyId))) lines.push("", ...databaseLines(report, database));
+  for (const database of databases(report).filter(({ historyId }) => isShown(report, historyId)))
+    lines.push("", ...databaseLines(report, database));
   return `${lines.join("\n")}\n`;
 }
 
 function statusLines(report: InfoReport): string[] {
   const walLines = report.repos.flatMap(({ key, missingWalCount, droppedCount, stream }) => [
-    ...(stream === null ? [] : [`    repo${key} wal stream: up to ${stream.lsn}, stored ${formatLocalSeconds(stream.storedAtS * 1000)}`]),
-    ...(missingWalCount === 0 ? [] : [`    repo${key} wal missing: ${missingWalCount} segment(s) acknowledged but not stored here`]),
-    ...(droppedCount === 0 ? [] : [`    repo${key} wal dropped: ${droppedCount} segment(s) that no repository has: take a new full backup`]),
+    ...(stream === null
+      ? []
+      : [`    repo${key} wal stream: up to ${stream.lsn}, stored ${formatLocalSeconds(stream.storedAtS * 1000)}`]),
+    ...(missingWalCount === 0
+      ? []
+      : [`    repo${key} wal missing: ${missingWalCount} segment(s) acknowledged but not stored here`]),
+    ...(droppedCount === 0
+      ? []
+      : [`    repo${key} wal dropped: ${droppedCount} segment(s) that no repository has: take a new full backup`]),
   ]);
   const { code, message } = report.status;
   const running = runningText(report.locks);
@@ -34,9 +41,13 @@ function statusLines(report: InfoReport): string[] {
   const error = `error (${running === "" ? message : `${message}, ${running}`})`;
   const title = code === InfoStatus.mixed.code ? `mixed${beside}` : error;
   const [only, ...others] = report.repos;
-  if (only !== undefined && others.length === 0) return [`    status: ${title}`, ...errorLines(only, " ".repeat(12)), ...walLines];
+  if (only !== undefined && others.length === 0)
+    return [`    status: ${title}`, ...errorLines(only, " ".repeat(12)), ...walLines];
   const differ = code === InfoStatus.mixed.code || code === InfoStatus.mismatch.code || code === InfoStatus.other.code;
-  const repos = report.repos.flatMap((repo) => [`        repo${repo.key}: ${repoStatus(repo)}`, ...errorLines(repo, " ".repeat(15))]);
+  const repos = report.repos.flatMap((repo) => [
+    `        repo${repo.key}: ${repoStatus(repo)}`,
+    ...errorLines(repo, " ".repeat(15)),
+  ]);
   return [`    status: ${title}`, ...(differ ? repos : []), ...walLines];
 }
 
@@ -60,7 +71,9 @@ function repoStatus(repo: InfoRepo): string {
 
 function errorLines(repo: InfoRepo, indent: string): string[] {
   if (repo.error === null) return [];
-  return [...repo.status.message.split("\n"), ...repo.error.hints.map((hint) => `HINT: ${hint}`)].map((line) => `${indent}${line}`);
+  return [...repo.status.message.split("\n"), ...repo.error.hints.map((hint) => `HINT: ${hint}`)].map(
+    (line) => `${indent}${line}`,
+  );
 }
 
 function cipherLines(report: InfoReport): string[] {
@@ -87,7 +100,9 @@ function databases(report: InfoReport): Database[] {
     for (const entry of repo.info?.history ?? [])
       byId.set(entry.id, { historyId: entry.id, version: entry.pgVersion, current: entry.id === repo.info?.currentId });
   }
-  return [...byId.values()].sort((left, right) => Number(left.current) - Number(right.current) || left.historyId - right.historyId);
+  return [...byId.values()].sort(
+    (left, right) => Number(left.current) - Number(right.current) || left.historyId - right.historyId,
+  );
 }
 
 function databaseLines(report: InfoReport, database: Database): string[] {
@@ -100,8 +115,13 @@ function databaseLines(report: InfoReport, database: Database): string[] {
     .sort()
     .at(-1);
   const range = lowest === undefined ? "none present" : `${lowest}/${highest}`;
-  const lines = [`    db (${database.current ? "current" : "prior"})`, `        wal archive min/max (${database.version}): ${range}`];
-  const backups = report.repos.flatMap((repo) => repo.backups.filter((entry) => entry.dbId === database.historyId).map((entry) => ({ repo, entry })));
+  const lines = [
+    `    db (${database.current ? "current" : "prior"})`,
+    `        wal archive min/max (${database.version}): ${range}`,
+  ];
+  const backups = report.repos.flatMap((repo) =>
+    repo.backups.filter((entry) => entry.dbId === database.historyId).map((entry) => ({ repo, entry })),
+  );
   backups.sort((left, right) => left.entry.stoppedAtS - right.entry.stoppedAtS || left.repo.key - right.repo.key);
   for (const { repo, entry } of backups) lines.push("", ...backupLines(report, repo, entry));
   return lines;
@@ -118,34 +138,48 @@ function backupLines(report: InfoReport, repo: InfoRepo, entry: BackupInfoEntry)
     `            wal start/stop: ${entry.archiveStart === null ? "n/a" : `${entry.archiveStart} / ${entry.archiveStop}`}`,
   ];
   const manifest = report.manifests.get(repo.key);
-  if (manifest !== undefined && entry.lsnStart !== undefined) lines.push(`            lsn start/stop: ${entry.lsnStart} / ${entry.lsnStop}`);
+  if (manifest !== undefined && entry.lsnStart !== undefined)
+    lines.push(`            lsn start/stop: ${entry.lsnStart} / ${entry.lsnStop}`);
   lines.push(
     `            database size: ${formatSize(entry.sizeBytes)}, database backup size: ${formatSize(entry.sizeDeltaBytes)}`,
     `            repo${repo.key}: ${repoSizes}`,
   );
-  if (entry.references !== undefined) lines.push(`            backup reference ${referencesText(entry.references, manifest !== undefined)}`);
+  if (entry.references !== undefined)
+    lines.push(`            backup reference ${referencesText(entry.references, manifest !== undefined)}`);
   if (manifest !== undefined) {
-    const names = manifest.databases.filter((row) => !row.name.startsWith("template")).map((row) => `${row.name} (${row.id})`);
+    const names = manifest.databases
+      .filter((row) => !row.name.startsWith("template"))
+      .map((row) => `${row.name} (${row.id})`);
     lines.push(`            database list: ${names.length === 0 ? "none" : names.join(", ")}`);
     const links = manifest.targets.filter((target) => target.type === "link" && target.tablespaceId === undefined);
     if (links.length > 0)
-      lines.push("            symlinks:", ...links.map((row) => `                ${shortName(row.name)} => ${destinationOf(row)}`));
+      lines.push(
+        "            symlinks:",
+        ...links.map((row) => `                ${shortName(row.name)} => ${destinationOf(row)}`),
+      );
     const spaces = manifest.targets.filter((target) => target.tablespaceId !== undefined);
     if (spaces.length > 0)
-      lines.push("            tablespaces:", ...spaces.map((row) => `                ${row.tablespaceName} (${row.tablespaceId}) => ${row.path}`));
+      lines.push(
+        "            tablespaces:",
+        ...spaces.map((row) => `                ${row.tablespaceName} (${row.tablespaceId}) => ${row.path}`),
+      );
   }
   const damaged = manifest === undefined ? [] : errorFiles(manifest);
   if (damaged.length > 0) lines.push(`            error list: ${damaged.join(", ")}`);
   else if (entry.error === true) lines.push("            error(s) detected during backup");
   const notes = manifest === undefined ? [] : Object.entries(entry.annotations ?? {});
-  if (notes.length > 0) lines.push("            annotation(s)", ...notes.map(([name, value]) => `                ${name}: ${value}`));
+  if (notes.length > 0)
+    lines.push("            annotation(s)", ...notes.map(([name, value]) => `                ${name}: ${value}`));
   return lines;
 }
 
 /** `--set` shows all labels, otherwise the number of each type. */
 function referencesText(references: readonly string[], whole: boolean): string {
   if (whole) return `list: ${references.join(", ")}`;
-  const counts = BACKUP_TYPES.map((type) => ({ type, count: references.filter((label) => labelType(label) === type).length }));
+  const counts = BACKUP_TYPES.map((type) => ({
+    type,
+    count: references.filter((label) => labelType(label) === type).length,
+  }));
   return `total: ${counts
     .filter(({ count }) => count > 0)
     .map(({ type, count }) => `${count} ${type}`)

@@ -33,8 +33,8 @@ export interface ManifestReport {
 }
 
 /**
- * `fileName` shows one file, `reference` the files with bytes in that backup (`latest`: in this one). @throws
- * optionInvalidValue
+ * `fileName` shows one file, `reference` the files with bytes in that backup (`latest`: in this one).
+ * @throws optionInvalidValue
  */
 export async function reportManifest(
   repo: Repository,
@@ -48,16 +48,27 @@ export async function reportManifest(
   const file = held.find((candidate) => candidate.name === fileName);
   if (file === undefined) throw fail("optionInvalidValue", `unable to find '${fileName}' in manifest file list`);
   const blocks = findBlockSource(repo.stanza, manifest, file);
-  return { manifest, files: [file], shares: blocks === null ? null : sharesOf(await loadBlockMap(repo, blocks), file.sizeBytes) };
+  return {
+    manifest,
+    files: [file],
+    shares: blocks === null ? null : sharesOf(await loadBlockMap(repo, blocks), file.sizeBytes),
+  };
 }
 
 /** Pure: the number of reads, super blocks and blocks from each backup, ascending by reference. */
 export function sharesOf(map: BlockMap, sizeBytes: number): BlockShare[] {
-  const references = [...new Set(map.blocks.map((block) => block.superBlock.reference))].sort((left, right) => left - right);
+  const references = [...new Set(map.blocks.map((block) => block.superBlock.reference))].sort(
+    (left, right) => left - right,
+  );
   return references.map((reference) => {
-    const blocks = map.blocks.flatMap((block, index) => (block.superBlock.reference === reference ? [{ block, index }] : []));
-    const superBlocks = [...new Set(blocks.map(({ block }) => block.superBlock))].sort((left, right) => left.offsetBytes - right.offsetBytes);
-    const sum = (of: (superBlock: StoredSuperBlock) => number): number => superBlocks.reduce((total, superBlock) => total + of(superBlock), 0);
+    const blocks = map.blocks.flatMap((block, index) =>
+      block.superBlock.reference === reference ? [{ block, index }] : [],
+    );
+    const superBlocks = [...new Set(blocks.map(({ block }) => block.superBlock))].sort(
+      (left, right) => left.offsetBytes - right.offsetBytes,
+    );
+    const sum = (of: (superBlock: StoredSuperBlock) => number): number =>
+      superBlocks.reduce((total, superBlock) => total + of(superBlock), 0);
     const begins = superBlocks.filter((own, at) => {
       const before = superBlocks[at - 1];
       return before === undefined || before.offsetBytes + before.sizeRepoBytes !== own.offsetBytes;
@@ -70,7 +81,10 @@ export function sharesOf(map: BlockMap, sizeBytes: number): BlockShare[] {
       superBlockCount: superBlocks.length,
       superBlockBytes: sum((superBlock) => superBlock.sizeBytes),
       blockCount: blocks.length,
-      blockBytes: blocks.reduce((total, { index }) => total + Math.min(map.blockSizeBytes, sizeBytes - index * map.blockSizeBytes), 0),
+      blockBytes: blocks.reduce(
+        (total, { index }) => total + Math.min(map.blockSizeBytes, sizeBytes - index * map.blockSizeBytes),
+        0,
+      ),
     };
   });
 }

@@ -92,7 +92,8 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
     const [missingWalCount, droppedCount] = [input.missingWal(key).length, input.dropped(key).length];
     const states = input.streams?.states ?? [];
     const stream = states.find((each) => each.key === key) ?? null;
-    const streamBehindBytes = stream === null ? 0 : Math.max(...states.map(({ positionBytes }) => positionBytes)) - stream.positionBytes;
+    const streamBehindBytes =
+      stream === null ? 0 : Math.max(...states.map(({ positionBytes }) => positionBytes)) - stream.positionBytes;
     const own = drills.filter(({ repo }) => repo === key);
     const [drill, rpoDrill] = [own.at(-1) ?? null, own.findLast(({ rpo }) => rpo !== null) ?? null];
     const common = {
@@ -119,10 +120,14 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
 
 /** Sorted by time, without duplicates. */
 function joinDrills(drills: readonly DrillRecord[]): DrillRecord[] {
-  return [...new Map(drills.map((drill) => [drill.id, drill])).values()].sort((left, right) => left.endedAtS - right.endedAtS);
+  return [...new Map(drills.map((drill) => [drill.id, drill])).values()].sort(
+    (left, right) => left.endedAtS - right.endedAtS,
+  );
 }
 
-function backupsOf(backups: readonly BackupInfoEntry[]): Pick<RepoStatus, "backupCount" | "newest" | "newestFull" | "recoverableFromS"> {
+function backupsOf(
+  backups: readonly BackupInfoEntry[],
+): Pick<RepoStatus, "backupCount" | "newest" | "newestFull" | "recoverableFromS"> {
   const byEnd = backups.toSorted((left, right) => left.stoppedAtS - right.stoppedAtS);
   const last = byEnd.at(-1);
   return {
@@ -133,17 +138,28 @@ function backupsOf(backups: readonly BackupInfoEntry[]): Pick<RepoStatus, "backu
   };
 }
 
-function troublesOf(repo: Omit<RepoStatus, "troubles">, input: StatusInput, newestWal: StoredWal | null): BackupError[] {
+function troublesOf(
+  repo: Omit<RepoStatus, "troubles">,
+  input: StatusInput,
+  newestWal: StoredWal | null,
+): BackupError[] {
   const { key, newestFull, missingWalCount, droppedCount } = repo;
   const full = fullError(key, newestFull, input.expectFull(key) ?? "ever", input.nowS);
   const troubles: BackupError[] = full === null ? [] : [full];
   if (droppedCount > 0) {
     const fact = `${droppedCount} WAL file(s) were dropped: no recovery is possible between them and the next backup`;
-    troubles.push(fail("fileMissing", fact, { repoIndex: key, hint: "Take a new backup: pgbackstop backup --type=full" }));
+    troubles.push(
+      fail("fileMissing", fact, { repoIndex: key, hint: "Take a new backup: pgbackstop backup --type=full" }),
+    );
   }
   if (missingWalCount > 0) {
     const fact = `${missingWalCount} acknowledged WAL file(s) are missing here`;
-    troubles.push(fail("fileMissing", fact, { repoIndex: key, hint: "They are copied automatically. To copy them now: pgbackstop heal" }));
+    troubles.push(
+      fail("fileMissing", fact, {
+        repoIndex: key,
+        hint: "They are copied automatically. To copy them now: pgbackstop heal",
+      }),
+    );
   }
   if (missingWalCount === 0 && newestWal !== null && isBehind(repo.newestWal, newestWal)) {
     const fact = `behind: the newest WAL here is ${repo.newestWal?.name ?? "none"}; another repository has had ${newestWal.name} since ${timeText(newestWal.storedAtS)}`;
@@ -152,17 +168,24 @@ function troublesOf(repo: Omit<RepoStatus, "troubles">, input: StatusInput, newe
   troubles.push(...streamTroubles(repo, input));
   if (repo.drill?.ok === false) {
     const fact = `the newest fire drill (${repo.drill.id}) failed: ${repo.drill.failures[0]?.message ?? "see its record"}`;
-    troubles.push(fail("backupSetInvalid", fact, { repoIndex: key, hint: `pgbackstop drill --repo=${key} runs a new one.` }));
+    troubles.push(
+      fail("backupSetInvalid", fact, { repoIndex: key, hint: `pgbackstop drill --repo=${key} runs a new one.` }),
+    );
   }
   return troubles;
 }
 
-function streamTroubles({ key, stream }: Pick<RepoStatus, "key" | "stream">, { nowS, streams }: StatusInput): BackupError[] {
+function streamTroubles(
+  { key, stream }: Pick<RepoStatus, "key" | "stream">,
+  { nowS, streams }: StatusInput,
+): BackupError[] {
   if (streams === null) return [];
   const hint = "Check the log of the agent and run pgbackstop check. Complete segments are still archived.";
   if (stream === null) return [fail("archiveTimeout", "no WAL was streamed here yet", { repoIndex: key, hint })];
   if (nowS - stream.atS <= behindAfterS(streams.intervalSeconds)) return [];
-  return [fail("archiveTimeout", `WAL was last streamed ${durationText(nowS - stream.atS)} ago`, { repoIndex: key, hint })];
+  return [
+    fail("archiveTimeout", `WAL was last streamed ${durationText(nowS - stream.atS)} ago`, { repoIndex: key, hint }),
+  ];
 }
 
 /** Repositories always differ slightly: WAL that one has had for minutes should be in the others too. */
@@ -176,10 +199,16 @@ export function statusText(report: StatusReport): string {
   const verb = troubled === 1 ? "needs" : "need";
   const title = troubled === 0 ? "all is well" : `${troubled} of ${repos.length} repositories ${verb} attention`;
   const lines = [`${stanza}: ${title}`, ...repos.flatMap((repo) => repoLines(repo, nowS))];
-  const age = (atS: number | null): string => (atS === null ? "" : `, the oldest for ${durationText(Math.max(0, nowS - atS))}`);
-  if (waiting !== null) lines.push(row("waiting WAL", waiting.count === 0 ? "none" : `${waiting.count} file(s)${age(waiting.oldestAtS)}`, ""));
-  if (next !== null && next.length > 0) lines.push(row("next runs", next.map((run) => nextText(run, nowS)).join(", "), ""));
-  for (const { percent, what } of running) lines.push(row(`${what} now`, percent === null ? "running" : `${percent} % done`, ""));
+  const age = (atS: number | null): string =>
+    atS === null ? "" : `, the oldest for ${durationText(Math.max(0, nowS - atS))}`;
+  if (waiting !== null)
+    lines.push(
+      row("waiting WAL", waiting.count === 0 ? "none" : `${waiting.count} file(s)${age(waiting.oldestAtS)}`, ""),
+    );
+  if (next !== null && next.length > 0)
+    lines.push(row("next runs", next.map((run) => nextText(run, nowS)).join(", "), ""));
+  for (const { percent, what } of running)
+    lines.push(row(`${what} now`, percent === null ? "running" : `${percent} % done`, ""));
   return `${lines.join("\n")}\n`;
 }
 
@@ -196,7 +225,9 @@ function drillText({ endedAtS, ok, rtoMs }: DrillRecord, nowS: number): string {
 
 /** What the last tried recovery did not restore, and how that is known. */
 function rpoText({ endedAtS, rpo }: DrillRecord, nowS: number): string {
-  return rpo === null ? "" : `${durationText(Math.ceil(rpo.seconds))} (${rpo.method}), ${durationText(Math.max(0, nowS - endedAtS))} ago`;
+  return rpo === null
+    ? ""
+    : `${durationText(Math.ceil(rpo.seconds))} (${rpo.method}), ${durationText(Math.max(0, nowS - endedAtS))} ago`;
 }
 
 function repoLines(repo: RepoStatus, nowS: number): string[] {
@@ -204,20 +235,28 @@ function repoLines(repo: RepoStatus, nowS: number): string[] {
   const { backupCount, newest, newestFull, newestWal, missingWalCount, recoverableFromS } = repo;
   const lines = [`  repo${repo.key}  ${repo.location}`];
   if (newest !== null) lines.push(row("newest backup", `${newest.label} (${newest.type}), ${ago(newest.stoppedAtS)}`));
-  if (newestFull !== null && newestFull.label !== newest?.label) lines.push(row("newest full", `${newestFull.label}, ${ago(newestFull.stoppedAtS)}`));
+  if (newestFull !== null && newestFull.label !== newest?.label)
+    lines.push(row("newest full", `${newestFull.label}, ${ago(newestFull.stoppedAtS)}`));
   if (recoverableFromS !== null) {
-    const end = newestWal === null ? "no WAL after them" : `to ${timeText(newestWal.storedAtS)} (${ago(newestWal.storedAtS)})`;
+    const end =
+      newestWal === null ? "no WAL after them" : `to ${timeText(newestWal.storedAtS)} (${ago(newestWal.storedAtS)})`;
     lines.push(row("recoverable", `from ${timeText(recoverableFromS)} ${end}, ${backupCount} backup(s)`));
   }
   if (repo.stream !== null) {
-    const behind = repo.streamBehindBytes === 0 ? "" : `, ${formatSize(repo.streamBehindBytes)} behind another repository`;
-    lines.push(row("streamed", `to ${repo.stream.lsn}, everything written ${ago(repo.stream.atS)} or earlier${behind}`));
+    const behind =
+      repo.streamBehindBytes === 0 ? "" : `, ${formatSize(repo.streamBehindBytes)} behind another repository`;
+    lines.push(
+      row("streamed", `to ${repo.stream.lsn}, everything written ${ago(repo.stream.atS)} or earlier${behind}`),
+    );
   }
   if (repo.drill !== null) lines.push(row("last drill", drillText(repo.drill, nowS)));
   if (repo.rpoDrill !== null) lines.push(row("lost then", rpoText(repo.rpoDrill, nowS)));
   if (missingWalCount > 0) lines.push(row("missing WAL", `${missingWalCount} file(s)`));
   for (const { hints, message, name } of repo.troubles)
-    lines.push(`    ! [${name}] ${message.replaceAll("\n", "\n      ")}`, ...hints.map((hint) => `      HINT: ${hint}`));
+    lines.push(
+      `    ! [${name}] ${message.replaceAll("\n", "\n      ")}`,
+      ...hints.map((hint) => `      HINT: ${hint}`),
+    );
   return lines;
 }
 
@@ -230,7 +269,8 @@ function drillJson({ drill, rpoDrill }: RepoStatus): JsonValue {
   if (drill === null) return null;
   const { endedAtS, id, level, ok, pick, rtoMs } = drill;
   const rpo = rpoDrill?.rpo ?? null;
-  const lost: JsonValue = rpo === null ? null : { ended: rpoDrill?.endedAtS ?? endedAtS, method: rpo.method, seconds: rpo.seconds };
+  const lost: JsonValue =
+    rpo === null ? null : { ended: rpoDrill?.endedAtS ?? endedAtS, method: rpo.method, seconds: rpo.seconds };
   return { ended: endedAtS, id, level, ok, pick, rpo: lost, rtoMs };
 }
 
@@ -238,7 +278,10 @@ function drillJson({ drill, rpoDrill }: RepoStatus): JsonValue {
 export function statusJson({ next, repos, running, stanza, waiting }: StatusReport): JsonValue {
   const stored = (at: StoredFull | null): JsonValue => (at === null ? null : { label: at.label, stop: at.stoppedAtS });
   return {
-    next: next === null ? null : next.map(({ lastAtS, name, nextAtS }): JsonValue => ({ last: lastAtS, name, next: nextAtS })),
+    next:
+      next === null
+        ? null
+        : next.map(({ lastAtS, name, nextAtS }): JsonValue => ({ last: lastAtS, name, next: nextAtS })),
     ok: repos.every(({ troubles }) => troubles.length === 0),
     repos: repos.map((repo): JsonValue => {
       return {
@@ -247,11 +290,15 @@ export function statusJson({ next, repos, running, stanza, waiting }: StatusRepo
         dropped: repo.droppedCount,
         full: stored(repo.newestFull),
         key: repo.key,
-        newest: repo.newest === null ? null : { label: repo.newest.label, stop: repo.newest.stoppedAtS, type: repo.newest.type },
+        newest:
+          repo.newest === null
+            ? null
+            : { label: repo.newest.label, stop: repo.newest.stoppedAtS, type: repo.newest.type },
         missingWal: repo.missingWalCount,
         location: repo.location,
         recoverableFrom: repo.recoverableFromS,
-        stream: repo.stream === null ? null : { at: repo.stream.atS, behind: repo.streamBehindBytes, lsn: repo.stream.lsn },
+        stream:
+          repo.stream === null ? null : { at: repo.stream.atS, behind: repo.streamBehindBytes, lsn: repo.stream.lsn },
         troubles: repo.troubles.map(({ message, name }): JsonValue => ({ error: name, message })),
         wal: repo.newestWal === null ? null : { name: repo.newestWal.name, stored: repo.newestWal.storedAtS },
       };

@@ -22,7 +22,11 @@ export const REWRITTEN_KINDS: ReadonlySet<string> = new Set(["view", "function b
 const TEXT_SIZE_MAX = 400;
 
 /** By kind and name; both in any order. */
-export function compareInventories(database: string, source: readonly InventoryLine[], target: readonly InventoryLine[]): Difference[] {
+export function compareInventories(
+  database: string,
+  source: readonly InventoryLine[],
+  target: readonly InventoryLine[],
+): Difference[] {
   const key = ({ kind, name }: InventoryLine): string => `${kind}\0${name}`;
   const there = new Map(target.map((line) => [key(line), line]));
   const here = new Map(source.map((line) => [key(line), line]));
@@ -31,16 +35,26 @@ export function compareInventories(database: string, source: readonly InventoryL
     const other = there.get(key(line));
     const { kind, name } = line;
     if (other === undefined) differences.push({ database, kind, name, text: "missing in the target" });
-    else if (other.hash !== line.hash) differences.push({ database, kind, name, text: changed(line.definition, other.definition) });
+    else if (other.hash !== line.hash)
+      differences.push({ database, kind, name, text: changed(line.definition, other.definition) });
   }
-  for (const line of target) if (!here.has(key(line))) differences.push({ database, kind: line.kind, name: line.name, text: "only in the target" });
+  for (const line of target)
+    if (!here.has(key(line)))
+      differences.push({ database, kind: line.kind, name: line.name, text: "only in the target" });
   return differences;
 }
 
 /** A newer version of the same extension comes with a newer server and is no difference. */
-export function isNewerExtension({ kind }: Difference, source: InventoryLine | undefined, target: InventoryLine | undefined): boolean {
+export function isNewerExtension(
+  { kind }: Difference,
+  source: InventoryLine | undefined,
+  target: InventoryLine | undefined,
+): boolean {
   if (kind !== "extension" || source === undefined || target === undefined) return false;
-  const [[schema, from = ""], [otherSchema, to = ""]] = [source.definition.split(" | "), target.definition.split(" | ")];
+  const [[schema, from = ""], [otherSchema, to = ""]] = [
+    source.definition.split(" | "),
+    target.definition.split(" | "),
+  ];
   return schema === otherSchema && from.localeCompare(to, "en", { numeric: true }) < 0;
 }
 
@@ -56,13 +70,17 @@ export function compareContents(
   for (const { isView, name, rows, sum } of source.tables) {
     const other = there.get(name);
     if (other === undefined || (other.rows === rows && other.sum === sum)) continue;
-    const text = other.rows === rows ? `${rows} rows on both sides, but different ones` : `${rows} rows in the source, ${other.rows} in the target`;
+    const text =
+      other.rows === rows
+        ? `${rows} rows on both sides, but different ones`
+        : `${rows} rows in the source, ${other.rows} in the target`;
     if (isView) notes.push({ database, kind: "materialized view", name, text: `${text}: it was refreshed` });
     else differences.push({ database, kind: "table", name, text });
   }
   for (const [name, value] of source.sequences) {
     const other = target.sequences.get(name);
-    if (other !== undefined && other !== value) differences.push({ database, kind: "sequence value", name, text: changed(value, other) });
+    if (other !== undefined && other !== value)
+      differences.push({ database, kind: "sequence value", name, text: changed(value, other) });
   }
   return { differences, notes };
 }
@@ -86,25 +104,34 @@ export interface ClusterComparison {
 export function compareClusters(input: ClusterComparison): Difference[] {
   const { databases, keepRoles, otherPasswords, source, target } = input;
   const differences: Difference[] = [];
-  const report = (kind: string, name: string, text: string): void => void differences.push({ database: null, kind, name, text });
+  const report = (kind: string, name: string, text: string): void =>
+    void differences.push({ database: null, kind, name, text });
   for (const name of databases) {
     const [here, there] = [source, target].map((facts) => facts.databases.find((each) => each.name === name));
     if (there === undefined) report("database", name, "missing in the target");
-    else if (here !== undefined) for (const text of databaseDifferences(here, there, input.tablespaces)) report("database", name, text);
+    else if (here !== undefined)
+      for (const text of databaseDifferences(here, there, input.tablespaces)) report("database", name, text);
   }
   const isKept = (name: string): boolean => keepRoles.includes(name);
   for (const role of movedRoles(source)) {
     const there = target.roles.find(({ name }) => name === role.name);
     if (there === undefined) report("role", role.name, "missing in the target");
     else if (!isKept(role.name))
-      for (const text of [...roleDifferences(role, there), ...commentDifference(role, there)]) report("role", role.name, text);
+      for (const text of [...roleDifferences(role, there), ...commentDifference(role, there)])
+        report("role", role.name, text);
   }
   for (const name of otherPasswords ?? []) if (!isKept(name)) report("role", name, "different password");
-  reportMissing("membership", keyed(movedMemberships(source), membershipKey(source)), keyed(target.memberships, membershipKey(target)), report);
+  reportMissing(
+    "membership",
+    keyed(movedMemberships(source), membershipKey(source)),
+    keyed(target.memberships, membershipKey(target)),
+    report,
+  );
   const moved = (facts: ClusterFacts): readonly SettingFacts[] =>
     movedSettings(facts, databases).filter(({ role }) => role === null || !isKept(role));
   reportMissing("setting", keyed(moved(source), settingKey), keyed(moved(target), settingKey), report);
-  for (const each of extra(keyed(moved(target), settingKey), keyed(moved(source), settingKey))) report("setting", each, "only in the target");
+  for (const each of extra(keyed(moved(target), settingKey), keyed(moved(source), settingKey)))
+    report("setting", each, "only in the target");
   return differences;
 }
 
@@ -119,11 +146,15 @@ function databaseDifferences(source: DatabaseFacts, target: DatabaseFacts, table
     ["grants", ({ grants }) => grants.map(grantText).sort().join(", ")],
     ...(tablespaces ? ([["tablespace", ({ tablespace }: DatabaseFacts) => tablespace]] as const) : []),
   ];
-  return compared.flatMap(([what, of]) => (of(source) === of(target) ? [] : [`${what}: ${changed(of(source), of(target))}`]));
+  return compared.flatMap(([what, of]) =>
+    of(source) === of(target) ? [] : [`${what}: ${changed(of(source), of(target))}`],
+  );
 }
 
 function commentDifference(source: RoleFacts, target: RoleFacts): string[] {
-  return source.comment === target.comment ? [] : [`comment: ${changed(source.comment ?? "none", target.comment ?? "none")}`];
+  return source.comment === target.comment
+    ? []
+    : [`comment: ${changed(source.comment ?? "none", target.comment ?? "none")}`];
 }
 
 function grantText({ grantee, grantor, isGrantable, privilege }: Grant): string {
@@ -137,13 +168,20 @@ function grantText({ grantee, grantor, isGrantable, privilege }: Grant): string 
 function membershipKey({ roles }: ClusterFacts): (membership: Membership) => readonly [string, string] {
   const inherits = new Map(roles.map((role) => [role.name, role.inherits]));
   return ({ admin, inherit, member, role, set }) => {
-    const options = [admin ? "admin" : "", (inherit ?? inherits.get(member)) === false ? "no inherit" : "", set === false ? "no set" : ""];
+    const options = [
+      admin ? "admin" : "",
+      (inherit ?? inherits.get(member)) === false ? "no inherit" : "",
+      set === false ? "no set" : "",
+    ];
     return [`${member} in ${role}`, options.filter((option) => option !== "").join(", ")];
   };
 }
 
 function settingKey({ database, name, role, value }: SettingFacts): readonly [string, string] {
-  const whose = [...(database === null ? [] : [`database ${database}`]), ...(role === null ? [] : [`role ${role}`])].join(", ");
+  const whose = [
+    ...(database === null ? [] : [`database ${database}`]),
+    ...(role === null ? [] : [`role ${role}`]),
+  ].join(", ");
   return [`${name} of ${whose}`, value];
 }
 

@@ -74,7 +74,8 @@ function sumSql(table: string): string {
 }
 
 function sumOf(hash: string): string {
-  const half = (from: number): string => `coalesce(sum(('x' || substr(${hash}, ${from}, 16))::bit(64)::bigint), 0)::text`;
+  const half = (from: number): string =>
+    `coalesce(sum(('x' || substr(${hash}, ${from}, 16))::bit(64)::bigint), 0)::text`;
   return `${half(1)} || ' ' || ${half(17)}`;
 }
 

@@ -23,7 +23,15 @@ import {
   stateOf,
 } from "./migrationPlan";
 import { type Servers, withSession } from "./serverSessions";
-import { alterSetting, createDatabase, createRole, grantDatabase, grantMembership, identifier, literal } from "./statements";
+import {
+  alterSetting,
+  createDatabase,
+  createRole,
+  grantDatabase,
+  grantMembership,
+  identifier,
+  literal,
+} from "./statements";
 import { compareDatabase } from "./verifyMigration";
 
 export interface CopyOptions extends MigrationOptions {
@@ -59,7 +67,12 @@ const LOCK_WAIT_MS = 300_000;
 const DUMP_ARGS = [`--lock-wait-timeout=${LOCK_WAIT_MS}`];
 
 /** The source stays guarded after success; after a failure it is as before. @throws execute, dbQuery, dbInvalid */
-export async function copyDatabases(servers: Servers, plan: MigrationPlan, options: CopyOptions, ctx: Context): Promise<CopyReport> {
+export async function copyDatabases(
+  servers: Servers,
+  plan: MigrationPlan,
+  options: CopyOptions,
+  ctx: Context,
+): Promise<CopyReport> {
   const beganMs = ctx.clock.monotonicMs();
   return withSession(servers, servers.source, undefined, (source) =>
     withSession(servers, servers.target, undefined, async (target) => {
@@ -80,9 +93,16 @@ export async function copyDatabases(servers: Servers, plan: MigrationPlan, optio
         const largestFirst = databases.toSorted((left, right) => right.sizeBytes - left.sizeBytes);
         const copied = await mapParallel(largestFirst, options.processMax, (database) =>
           // Each has its own session and transaction.
-          withSession(servers, servers.target, undefined, (own) => new Copy(servers, own, [facts, there], guards, options, ctx).database(database)),
+          withSession(servers, servers.target, undefined, (own) =>
+            new Copy(servers, own, [facts, there], guards, options, ctx).database(database),
+          ),
         );
-        return { version: 1, roles: plan.roles, databases: copied, elapsedMs: Math.round(ctx.clock.monotonicMs() - beganMs) };
+        return {
+          version: 1,
+          roles: plan.roles,
+          databases: copied,
+          elapsedMs: Math.round(ctx.clock.monotonicMs() - beganMs),
+        };
       } catch (error) {
         // If everything was already copied, applications may use the target: the source then stays guarded.
         if (databases.some(({ state }) => state !== "done")) await liftAfterFailure(source, names, ctx);
@@ -93,7 +113,11 @@ export async function copyDatabases(servers: Servers, plan: MigrationPlan, optio
 }
 
 function readOnlyOf({ settings }: ClusterFacts, database: string): string | null {
-  return settings.find((each) => each.database === database && each.role === null && each.name === "default_transaction_read_only")?.value ?? null;
+  return (
+    settings.find(
+      (each) => each.database === database && each.role === null && each.name === "default_transaction_read_only",
+    )?.value ?? null
+  );
 }
 
 /** After a failure the applications of the source continue. */
@@ -106,11 +130,19 @@ async function liftAfterFailure(source: Session, names: readonly string[], ctx: 
     );
     ctx.log.warn("migrate: the copy is not finished: the source can be written to again");
   } catch (error) {
-    ctx.log.warn(`migrate: the source is still read-only: ${toBackupError(error).message}\nHINT: pgbackstop migrate release makes it writable.`);
+    ctx.log.warn(
+      `migrate: the source is still read-only: ${toBackupError(error).message}\nHINT: pgbackstop migrate release makes it writable.`,
+    );
   }
 }
 
-async function copyRoles(source: Session, target: Session, facts: ClusterFacts, plan: MigrationPlan, options: CopyOptions): Promise<void> {
+async function copyRoles(
+  source: Session,
+  target: Session,
+  facts: ClusterFacts,
+  plan: MigrationPlan,
+  options: CopyOptions,
+): Promise<void> {
   const { rows } = await target.query("select current_setting('server_version_num')::int / 10000 as major");
   const version = String((rows as { major: number }[])[0]?.major);
   const made = movedRoles(facts).filter(({ name }) => plan.roles.includes(name));
@@ -133,7 +165,11 @@ async function copyPasswords(source: Session, target: Session, roles: readonly s
     "select rolname as name, rolpassword as password from pg_authid where rolname = any($1) and rolpassword is not null",
     [[...roles]],
   );
-  for (const setting of ["log_statement TO 'none'", "log_min_duration_statement TO -1", "log_min_error_statement TO 'panic'"])
+  for (const setting of [
+    "log_statement TO 'none'",
+    "log_min_duration_statement TO -1",
+    "log_min_error_statement TO 'panic'",
+  ])
     await target.query(`SET ${setting}`);
   for (const { name, password } of rows as { name: string; password: string }[]) {
     try {
@@ -205,7 +241,9 @@ class Copy {
     const scratch = scratchName(name);
     await this.#removeScratch(scratch);
     await this.#target.query(createDatabase(facts, scratch, this.#options.tablespaces));
-    await this.#target.query(`ALTER DATABASE ${identifier(scratch)} SET ${COPYING_MARK} TO ${literal(this.#facts.systemId)}`);
+    await this.#target.query(
+      `ALTER DATABASE ${identifier(scratch)} SET ${COPYING_MARK} TO ${literal(this.#facts.systemId)}`,
+    );
     const bytes = await this.#pipe(name, scratch);
     await withSession(this.#servers, this.#servers.target, scratch, (session) => session.query("ANALYZE"));
     if (replaces) await this.#removeCopy(name);
@@ -234,7 +272,11 @@ class Copy {
         ...(began === undefined ? {} : { began: (pid: number) => began(name, pid) }),
       });
     } catch (error) {
-      if (isError(error, "execute")) throw fail("execute", `database '${name}' is not copied: ${error.message}`, { hint: RESUME_HINT, cause: error });
+      if (isError(error, "execute"))
+        throw fail("execute", `database '${name}' is not copied: ${error.message}`, {
+          hint: RESUME_HINT,
+          cause: error,
+        });
       throw error;
     }
   }
@@ -246,11 +288,17 @@ class Copy {
     if (current === undefined) return;
     if (!current.isCopying) {
       // A run killed between creating and marking it leaves an empty database.
-      const { objectCount } = await withSession(this.#servers, this.#servers.target, scratch, (session) => loadContents(session, scratch));
+      const { objectCount } = await withSession(this.#servers, this.#servers.target, scratch, (session) =>
+        loadContents(session, scratch),
+      );
       if (objectCount > 0)
-        throw fail("dbInvalid", `database '${scratch}' in the target has a name reserved for migrations, but no migration created it`, {
-          hint: "Rename it.",
-        });
+        throw fail(
+          "dbInvalid",
+          `database '${scratch}' in the target has a name reserved for migrations, but no migration created it`,
+          {
+            hint: "Rename it.",
+          },
+        );
     }
     this.#ctx.log.info(`migrate: removing the unfinished copy '${scratch}'`);
     await this.#target.query(`DROP DATABASE ${identifier(scratch)} WITH (FORCE)`);

@@ -4,7 +4,15 @@
  */
 import type { Session } from "../../postgres/session";
 import { majorVersion } from "../../postgres/versions";
-import { GUARD_MARK, MARK_PREFIX, type GuardMark, MIGRATION_MARK, type MigrationMark, parseGuard, parseMigration } from "./marks";
+import {
+  GUARD_MARK,
+  MARK_PREFIX,
+  type GuardMark,
+  MIGRATION_MARK,
+  type MigrationMark,
+  parseGuard,
+  parseMigration,
+} from "./marks";
 
 export interface Grant {
   readonly grantor: string;
@@ -171,7 +179,9 @@ export async function loadFacts(session: Session): Promise<ClusterFacts> {
     referencedRoles: (await rows<{ name: string }>(REFERENCED)).map(({ name }) => name),
     memberships: await rows<Membership>(MEMBERSHIPS),
     settings: withoutOurs(settings),
-    tablespaces: (await rows<{ name: string }>("select spcname as name from pg_tablespace order by 1")).map(({ name }) => name),
+    tablespaces: (await rows<{ name: string }>("select spcname as name from pg_tablespace order by 1")).map(
+      ({ name }) => name,
+    ),
     clients: await rows<ClientFacts>(CLIENTS),
     prepared: await rows("select database, gid as name from pg_prepared_xacts order by 1, 2"),
     slots: await rows("select slot_name as name, slot_type as type, database from pg_replication_slots order by 1"),
@@ -204,10 +214,14 @@ interface DatabaseRow {
   readonly grants: readonly Grant[] | null;
 }
 
-function databaseOf({ row, comment, encoding, grants, owner, size, tablespace }: DatabaseRow, settings: readonly SettingFacts[]): DatabaseFacts {
+function databaseOf(
+  { row, comment, encoding, grants, owner, size, tablespace }: DatabaseRow,
+  settings: readonly SettingFacts[],
+): DatabaseFacts {
   const name = String(row["datname"]);
   const markOf = (mark: string): string | null =>
-    settings.find((setting) => setting.database === name && setting.role === null && setting.name === mark)?.value ?? null;
+    settings.find((setting) => setting.database === name && setting.role === null && setting.name === mark)?.value ??
+    null;
   const guard = parseGuard(markOf(GUARD_MARK));
   const text = (...columns: readonly string[]): string | null => {
     for (const column of columns) if (typeof row[column] === "string") return row[column];
@@ -241,7 +255,9 @@ const PROVIDERS: Readonly<Record<string, DatabaseFacts["provider"]>> = { c: "lib
 /** As before our guard. */
 function withoutOurs(settings: readonly SettingFacts[]): SettingFacts[] {
   const guards = new Map(
-    settings.flatMap(({ database, name, value }) => (database !== null && name === GUARD_MARK ? [[database, parseGuard(value)] as const] : [])),
+    settings.flatMap(({ database, name, value }) =>
+      database !== null && name === GUARD_MARK ? [[database, parseGuard(value)] as const] : [],
+    ),
   );
   return settings.flatMap((setting) => {
     if (setting.name.startsWith(MARK_PREFIX)) return [];

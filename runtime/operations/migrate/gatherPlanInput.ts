@@ -37,7 +37,8 @@ function loadAllContents(
   ctx: Context,
 ): Promise<DatabaseContents[]> {
   const asked = source.databases.filter(
-    ({ allowsConnections, name }) => allowsConnections && !exclude.includes(name) && (include.length === 0 || include.includes(name)),
+    ({ allowsConnections, name }) =>
+      allowsConnections && !exclude.includes(name) && (include.length === 0 || include.includes(name)),
   );
   return mapParallel(asked, processMax, ({ name }) => {
     ctx.signal.throwIfAborted();
@@ -47,11 +48,15 @@ function loadAllContents(
 
 /** Creating a collation of a locale shows whether the machine has it. */
 async function findMissingLocales(target: Session, databases: readonly DatabaseFacts[]): Promise<string[]> {
-  const byKey = new Map(databases.filter(({ provider }) => provider !== "builtin").map((facts) => [localeKey(facts), facts]));
+  const byKey = new Map(
+    databases.filter(({ provider }) => provider !== "builtin").map((facts) => [localeKey(facts), facts]),
+  );
   const missing: string[] = [];
   for (const [key, { collate, ctype, locale, provider }] of byKey) {
     const options =
-      provider === "icu" ? `provider = icu, locale = ${literal(locale ?? "und")}` : `lc_collate = ${literal(collate)}, lc_ctype = ${literal(ctype)}`;
+      provider === "icu"
+        ? `provider = icu, locale = ${literal(locale ?? "und")}`
+        : `lc_collate = ${literal(collate)}, lc_ctype = ${literal(ctype)}`;
     try {
       // The last statement fails on purpose: nothing stays.
       await inTransaction(target, [
@@ -59,7 +64,8 @@ async function findMissingLocales(target: Session, databases: readonly DatabaseF
         "DO $$ BEGIN RAISE 'pgbackstop: it is there'; END $$",
       ]);
     } catch (error) {
-      if (/could not (create locale|open collator)|is not supported|no encoding/i.test(toBackupError(error).message)) missing.push(key);
+      if (/could not (create locale|open collator)|is not supported|no encoding/i.test(toBackupError(error).message))
+        missing.push(key);
     }
   }
   return missing;

@@ -23,7 +23,8 @@ const LOCK_WAIT_MS = 3000;
 
 /**
  * Holds until the session ends. Two copies would remove each other's databases, and the first to fail would lift the
- * other's guard. @throws lockAcquire (50)
+ * other's guard.
+ * @throws lockAcquire (50)
  */
 export async function lockServers(sessions: readonly Session[], ctx: Context): Promise<void> {
   const deadlineMs = ctx.clock.monotonicMs() + LOCK_WAIT_MS;
@@ -71,7 +72,9 @@ export async function liftGuard(session: Session, databases: readonly DatabaseFa
     const database = `ALTER DATABASE ${identifier(name)}`;
     const { connectionLimit = -1, readOnly = null } = guard ?? {};
     return [
-      readOnly === null ? `${database} RESET default_transaction_read_only` : `${database} SET default_transaction_read_only TO ${literal(readOnly)}`,
+      readOnly === null
+        ? `${database} RESET default_transaction_read_only`
+        : `${database} SET default_transaction_read_only TO ${literal(readOnly)}`,
       `${database} CONNECTION LIMIT ${connectionLimit}`,
       `${database} RESET ${GUARD_MARK}`,
     ];
@@ -90,7 +93,12 @@ export async function listClients(session: Session, databases: readonly string[]
  * Requires that no session from before the guard is connected: the guard's settings do not reach it.
  * @throws dbInvalid (81) with the clients, unless they may be terminated
  */
-export async function requireNobody(session: Session, databases: readonly string[], mayEnd: boolean, ctx: Context): Promise<void> {
+export async function requireNobody(
+  session: Session,
+  databases: readonly string[],
+  mayEnd: boolean,
+  ctx: Context,
+): Promise<void> {
   const deadlineMs = ctx.clock.monotonicMs() + (mayEnd ? GONE_MS : LINGER_MS);
   for (;;) {
     const clients = await listClients(session, databases);
@@ -99,7 +107,10 @@ export async function requireNobody(session: Session, databases: readonly string
       const lines = clients.map((client) => `  ${clientText(client)}`);
       throw fail(
         "dbInvalid",
-        [`${mayEnd ? "unable to end all connections: " : ""}clients are connected to databases that will be copied`, ...lines].join("\n"),
+        [
+          `${mayEnd ? "unable to end all connections: " : ""}clients are connected to databases that will be copied`,
+          ...lines,
+        ].join("\n"),
         {
           hint: "Stop these programs first; --disconnect ends their connections at once.",
         },

@@ -20,7 +20,8 @@ const FIRST_OWN_OID = 16_384;
 /** `withMaintain` is false unless both servers know that privilege (17). */
 export function inventorySql(withMaintain: boolean): string {
   const parts = lines(withMaintain).map(
-    ([kind, from, name, definition]) => `select '${kind}' as kind, ${name} as name, coalesce(${definition}, '') as definition ${from}`,
+    ([kind, from, name, definition]) =>
+      `select '${kind}' as kind, ${name} as name, coalesce(${definition}, '') as definition ${from}`,
   );
   return `
     with member as (select classid, objid from pg_depend where deptype = 'e'),
@@ -54,7 +55,8 @@ export const SEQUENCES = `
 type Line = readonly [kind: string, from: string, name: string, definition: string];
 
 function lines(withMaintain: boolean): Line[] {
-  const acl = (list: string, type: string, owner: string): string => aclText(`coalesce(${list}, acldefault('${type}', ${owner}))`, withMaintain);
+  const acl = (list: string, type: string, owner: string): string =>
+    aclText(`coalesce(${list}, acldefault('${type}', ${owner}))`, withMaintain);
   const owner = (column: string): string => `pg_get_userbyid(${column})`;
   return [
     [
@@ -81,8 +83,10 @@ type Acl = (list: string, type: string, owner: string) => string;
 type Owner = (column: string) => string;
 
 function relationLines(acl: Acl, owner: Owner, withMaintain: boolean): Line[] {
-  const parents = "(select string_agg(i.inhparent::regclass::text, ',' order by i.inhseqno) from pg_inherits i where i.inhrelid = r.oid)";
-  const columns = "pg_attribute a join relation r on r.oid = a.attrelid left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum";
+  const parents =
+    "(select string_agg(i.inhparent::regclass::text, ',' order by i.inhseqno) from pg_inherits i where i.inhrelid = r.oid)";
+  const columns =
+    "pg_attribute a join relation r on r.oid = a.attrelid left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum";
   return [
     [
       "relation",
@@ -158,7 +162,13 @@ function attachedLines(owner: Owner): Line[] {
       "index",
       "from pg_index i join relation r on r.oid = i.indexrelid",
       "r.qualified",
-      together("pg_get_indexdef(i.indexrelid)", "i.indisvalid", "i.indisclustered", "i.indisreplident", owner("r.relowner")),
+      together(
+        "pg_get_indexdef(i.indexrelid)",
+        "i.indisvalid",
+        "i.indisclustered",
+        "i.indisreplident",
+        owner("r.relowner"),
+      ),
     ],
     [
       "trigger",
@@ -243,7 +253,14 @@ function routineLines(acl: Acl, owner: Owner): Line[] {
       "aggregate",
       "from pg_aggregate g join routine p on p.oid = g.aggfnoid",
       "p.qualified",
-      together("g.aggkind", "g.aggtransfn::text", "g.aggfinalfn::text", "g.aggcombinefn::text", "format_type(g.aggtranstype, null)", "g.agginitval"),
+      together(
+        "g.aggkind",
+        "g.aggtransfn::text",
+        "g.aggfinalfn::text",
+        "g.aggcombinefn::text",
+        "format_type(g.aggtranstype, null)",
+        "g.agginitval",
+      ),
     ],
     [
       "event trigger",
@@ -295,7 +312,11 @@ function plainLines(acl: Acl, owner: Owner): Plain[] {
     ["operator", "pg_operator", together("x.oprcode::text", "x.oprcanmerge", "x.oprcanhash", owner("x.oprowner"))],
     ["operator class", "pg_opclass", together("x.opcintype::regtype::text", "x.opcdefault", owner("x.opcowner"))],
     ["operator family", "pg_opfamily", owner("x.opfowner")],
-    ["cast", "pg_cast", together("case when x.castfunc <> 0 then x.castfunc::regprocedure::text end", "x.castcontext", "x.castmethod")],
+    [
+      "cast",
+      "pg_cast",
+      together("case when x.castfunc <> 0 then x.castfunc::regprocedure::text end", "x.castcontext", "x.castmethod"),
+    ],
     [
       "text search configuration",
       "pg_ts_config",
@@ -308,11 +329,21 @@ function plainLines(acl: Acl, owner: Owner): Plain[] {
     ["language", "pg_language", together(owner("x.lanowner"), acl("x.lanacl", "l", "x.lanowner"))],
     ["transform", "pg_transform", together("x.trffromsql::text", "x.trftosql::text")],
     ["access method", "pg_am", together("x.amhandler::text", "x.amtype")],
-    ["foreign data wrapper", "pg_foreign_data_wrapper", together(owner("x.fdwowner"), sorted("x.fdwoptions"), acl("x.fdwacl", "F", "x.fdwowner"))],
+    [
+      "foreign data wrapper",
+      "pg_foreign_data_wrapper",
+      together(owner("x.fdwowner"), sorted("x.fdwoptions"), acl("x.fdwacl", "F", "x.fdwowner")),
+    ],
     [
       "foreign server",
       "pg_foreign_server",
-      together(owner("x.srvowner"), "x.srvtype", "x.srvversion", `md5(${sorted("x.srvoptions")})`, acl("x.srvacl", "S", "x.srvowner")),
+      together(
+        owner("x.srvowner"),
+        "x.srvtype",
+        "x.srvversion",
+        `md5(${sorted("x.srvoptions")})`,
+        acl("x.srvacl", "S", "x.srvowner"),
+      ),
     ],
     [
       "publication",
@@ -332,13 +363,21 @@ function plainLines(acl: Acl, owner: Owner): Plain[] {
 }
 
 function otherLines(acl: Acl, owner: Owner, withMaintain: boolean): Line[] {
-  const identity = (catalog: string, alias: string): string => `(select identity from pg_identify_object('${catalog}'::regclass, ${alias}.oid, 0))`;
+  const identity = (catalog: string, alias: string): string =>
+    `(select identity from pg_identify_object('${catalog}'::regclass, ${alias}.oid, 0))`;
   const own = (catalog: string, alias: string): string =>
     `from ${catalog} ${alias} where ${alias}.oid >= ${FIRST_OWN_OID} and ${notMember(catalog, alias)}`;
   return [
-    ...plainLines(acl, owner).map(([kind, catalog, definition]): Line => [kind, own(catalog, "x"), identity(catalog, "x"), definition]),
+    ...plainLines(acl, owner).map(
+      ([kind, catalog, definition]): Line => [kind, own(catalog, "x"), identity(catalog, "x"), definition],
+    ),
     // A user mapping holds a password: only its hash is compared.
-    ["user mapping", "from pg_user_mappings u", "u.srvname || ' ' || coalesce(u.usename, 'PUBLIC')", `md5(${sorted("u.umoptions")})`],
+    [
+      "user mapping",
+      "from pg_user_mappings u",
+      "u.srvname || ' ' || coalesce(u.usename, 'PUBLIC')",
+      `md5(${sorted("u.umoptions")})`,
+    ],
     [
       "subscription",
       "from pg_subscription u join pg_database d on d.oid = u.subdbid where d.datname = current_database()",

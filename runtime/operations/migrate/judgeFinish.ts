@@ -25,13 +25,18 @@ export interface FinishReport {
 }
 
 /** `databases` of the target; those without a mark were not migrated. */
-export async function judgeFinish(repos: readonly Repository[], databases: readonly DatabaseFacts[], ctx: Context): Promise<FinishReport> {
+export async function judgeFinish(
+  repos: readonly Repository[],
+  databases: readonly DatabaseFacts[],
+  ctx: Context,
+): Promise<FinishReport> {
   const migrated = databases.flatMap(({ migration, name }) => (migration === null ? [] : [{ name, ...migration }]));
   const missing: string[] = [];
   const copiedAtS = migrated.length === 0 ? null : Math.max(...migrated.map((each) => each.copiedAtS));
   if (copiedAtS === null) missing.push("no database was migrated into this cluster: pgbackstop migrate copy");
   const unfinished = databases.filter(({ isCopying }) => isCopying);
-  if (unfinished.length > 0) missing.push(`${unfinished.length} databases are not completely copied: run pgbackstop migrate copy again`);
+  if (unfinished.length > 0)
+    missing.push(`${unfinished.length} databases are not completely copied: run pgbackstop migrate copy again`);
   const unverified = migrated.filter(({ verifiedAtS }) => verifiedAtS === null);
   if (unverified.length > 0)
     missing.push(
@@ -43,16 +48,29 @@ export async function judgeFinish(repos: readonly Repository[], databases: reado
   );
   const labels = new Set<string>();
   const backups = answers.map((result) => {
-    if (!result.ok) missing.push(`repo${result.repoIndex} cannot be read: [${result.error.name}] ${result.error.message}`);
+    if (!result.ok)
+      missing.push(`repo${result.repoIndex} cannot be read: [${result.error.name}] ${result.error.message}`);
     const since = result.ok ? result.value : [];
     for (const { label } of since) labels.add(label);
     const [first] = since;
     if (result.ok && first === undefined)
-      missing.push(`repo${result.repoIndex} has no backup that began after the copy: pgbackstop backup --repo=${result.repoIndex}`);
+      missing.push(
+        `repo${result.repoIndex} has no backup that began after the copy: pgbackstop backup --repo=${result.repoIndex}`,
+      );
     return { repo: result.repoIndex, label: first?.label ?? null };
   });
-  const drills = (await loadDrillHistory(repos, ctx)).filter(({ backup, ok }) => ok && backup !== null && labels.has(backup.label));
+  const drills = (await loadDrillHistory(repos, ctx)).filter(
+    ({ backup, ok }) => ok && backup !== null && labels.has(backup.label),
+  );
   const drill = drills.at(-1)?.id ?? null;
   if (drill === null) missing.push("no drill has passed with such a backup: pgbackstop drill --pick=newest");
-  return { version: 1, mayRetireSource: missing.length === 0, copiedAtS, databases: migrated.length, backups, drill, missing };
+  return {
+    version: 1,
+    mayRetireSource: missing.length === 0,
+    copiedAtS,
+    databases: migrated.length,
+    backups,
+    drill,
+    missing,
+  };
 }

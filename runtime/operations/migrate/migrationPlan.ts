@@ -1,5 +1,13 @@
 /** What a migration would do, what must stop for it, and why it must not begin. Pure. */
-import type { ClientFacts, ClusterFacts, DatabaseContents, DatabaseFacts, Membership, RoleFacts, SettingFacts } from "./facts";
+import type {
+  ClientFacts,
+  ClusterFacts,
+  DatabaseContents,
+  DatabaseFacts,
+  Membership,
+  RoleFacts,
+  SettingFacts,
+} from "./facts";
 
 export interface MigrationOptions {
   /** Names of databases; empty means all. */
@@ -81,10 +89,16 @@ export function planMigration(input: PlanInput): MigrationPlan {
   const names = new Set(chosen.map(({ name }) => name));
   const clients = source.clients.filter(({ database }) => names.has(database));
   const databases = chosen.map(
-    (facts): PlannedDatabase => ({ name: facts.name, sizeBytes: facts.sizeBytes, state: stateOf(facts, source.systemId, target) }),
+    (facts): PlannedDatabase => ({
+      name: facts.name,
+      sizeBytes: facts.sizeBytes,
+      state: stateOf(facts, source.systemId, target),
+    }),
   );
   const sizeBytes = chosen.reduce((sum, each) => sum + each.sizeBytes, 0);
-  const seconds = databases.filter(({ state }) => state === "copy").map((each) => SECONDS_PER_DATABASE + each.sizeBytes / BYTES_PER_SECOND);
+  const seconds = databases
+    .filter(({ state }) => state === "copy")
+    .map((each) => SECONDS_PER_DATABASE + each.sizeBytes / BYTES_PER_SECOND);
   const longest = Math.max(0, ...seconds);
   return {
     version: 1,
@@ -107,12 +121,16 @@ export function movedRoles(source: ClusterFacts): readonly RoleFacts[] {
 
 /** Memberships of migrated roles, in migrated roles or in those of every cluster. */
 export function movedMemberships(source: ClusterFacts): readonly Membership[] {
-  return source.memberships.filter(({ member, role }) => isMoved(member, source) && (isMoved(role, source) || role.startsWith("pg_")));
+  return source.memberships.filter(
+    ({ member, role }) => isMoved(member, source) && (isMoved(role, source) || role.startsWith("pg_")),
+  );
 }
 
 export function movedSettings(source: ClusterFacts, databases: readonly string[]): readonly SettingFacts[] {
   return source.settings.filter(
-    ({ database, role }) => (database === null || databases.includes(database)) && (role === null ? database !== null : isMoved(role, source)),
+    ({ database, role }) =>
+      (database === null || databases.includes(database)) &&
+      (role === null ? database !== null : isMoved(role, source)),
   );
 }
 
@@ -122,7 +140,11 @@ function isMoved(name: string, source: ClusterFacts): boolean {
 
 /** Readable, and also used as a key. */
 export function localeKey({ collate, ctype, locale, provider }: DatabaseFacts): string {
-  return provider === "libc" ? (collate === ctype ? `libc ${collate}` : `libc ${collate} / ${ctype}`) : `${provider} ${locale ?? ""}`;
+  return provider === "libc"
+    ? collate === ctype
+      ? `libc ${collate}`
+      : `libc ${collate} / ${ctype}`
+    : `${provider} ${locale ?? ""}`;
 }
 
 /** Empty when they are equal. */
@@ -138,7 +160,9 @@ export function roleDifferences(source: RoleFacts, target: RoleFacts): string[] 
     "connectionLimit",
     "validUntil",
   ];
-  return compared.flatMap((name) => (source[name] === target[name] ? [] : [`${name} ${String(source[name])}, there ${String(target[name])}`]));
+  return compared.flatMap((name) =>
+    source[name] === target[name] ? [] : [`${name} ${String(source[name])}, there ${String(target[name])}`],
+  );
 }
 
 type AddFinding = (fact: string, rule: string, wayOut: string) => void;
@@ -161,7 +185,11 @@ function judgeServers(source: ClusterFacts, target: ClusterFacts, refuse: AddFin
     [target, "target"],
   ] as const) {
     if (facts.inRecovery)
-      refuse(`the ${side} is a standby`, "a standby is read-only, so a migration can neither copy into it nor block writes", "use its primary");
+      refuse(
+        `the ${side} is a standby`,
+        "a standby is read-only, so a migration can neither copy into it nor block writes",
+        "use its primary",
+      );
     if (!facts.isSuperuser)
       refuse(
         `the role of the ${side} is not a superuser`,
@@ -177,11 +205,20 @@ function judgeServers(source: ClusterFacts, target: ClusterFacts, refuse: AddFin
     );
 }
 
-function chooseDatabases({ contents, options, source }: PlanInput, refuse: AddFinding, warn: AddFinding): readonly DatabaseFacts[] {
+function chooseDatabases(
+  { contents, options, source }: PlanInput,
+  refuse: AddFinding,
+  warn: AddFinding,
+): readonly DatabaseFacts[] {
   const { exclude, include } = options;
   const known = new Set(source.databases.map(({ name }) => name));
   for (const name of [...include, ...exclude])
-    if (!known.has(name)) refuse(`the source has no database '${name}'`, "every listed database must exist", "check its spelling; case matters");
+    if (!known.has(name))
+      refuse(
+        `the source has no database '${name}'`,
+        "every listed database must exist",
+        "check its spelling; case matters",
+      );
   const objects = (name: string): number => contents.find((each) => each.name === name)?.objectCount ?? 0;
   return source.databases.filter((each) => {
     const { allowsConnections, name } = each;
@@ -192,7 +229,9 @@ function chooseDatabases({ contents, options, source }: PlanInput, refuse: AddFi
         (name === "postgres" ? refuse : warn)(
           `database '${name}' has ${objects(name)} objects of its own`,
           "every cluster has a database of that name, so it is not replaced",
-          name === "postgres" ? "move them into another database, or leave them out with --db-exclude=postgres" : "create them in the target by hand",
+          name === "postgres"
+            ? "move them into another database, or leave them out with --db-exclude=postgres"
+            : "create them in the target by hand",
         );
       return false;
     }
@@ -206,7 +245,11 @@ function chooseDatabases({ contents, options, source }: PlanInput, refuse: AddFi
   });
 }
 
-function judgeDatabases(chosen: readonly DatabaseFacts[], { missingLocales, options, source, target }: PlanInput, refuse: AddFinding): void {
+function judgeDatabases(
+  chosen: readonly DatabaseFacts[],
+  { missingLocales, options, source, target }: PlanInput,
+  refuse: AddFinding,
+): void {
   for (const facts of chosen) {
     const there = target.databases.find(({ name }) => name === facts.name);
     if (there !== undefined && there.migration?.from !== source.systemId)
@@ -234,9 +277,18 @@ function judgeDatabases(chosen: readonly DatabaseFacts[], { missingLocales, opti
 function judgeRoles({ options, source, target }: PlanInput, refuse: AddFinding): readonly RoleFacts[] {
   const isThere = new Map(target.roles.map((role) => [role.name, role]));
   for (const name of options.keepRoles)
-    if (!isThere.has(name)) refuse(`the target has no role '${name}' to keep`, "a kept role must exist", "create it, or let the migration copy it");
+    if (!isThere.has(name))
+      refuse(
+        `the target has no role '${name}' to keep`,
+        "a kept role must exist",
+        "create it, or let the migration copy it",
+      );
   if (!isThere.has(source.bootstrapRole))
-    refuse(`the target has no role '${source.bootstrapRole}'`, "it owns the source's built-in objects", "create it there as a superuser");
+    refuse(
+      `the target has no role '${source.bootstrapRole}'`,
+      "it owns the source's built-in objects",
+      "create it there as a superuser",
+    );
   for (const name of source.referencedRoles)
     if (!isMoved(name, source) && !isThere.has(name))
       refuse(
@@ -264,7 +316,8 @@ function judgeContents(chosen: readonly DatabaseFacts[], input: PlanInput, refus
   const available = new Set(availableExtensions);
   const missing = new Map<string, string[]>();
   for (const { extensions, name } of contents.filter((each) => names.has(each.name)))
-    for (const extension of extensions.filter((each) => !available.has(each))) missing.set(extension, [...(missing.get(extension) ?? []), name]);
+    for (const extension of extensions.filter((each) => !available.has(each)))
+      missing.set(extension, [...(missing.get(extension) ?? []), name]);
   for (const [extension, databases] of missing)
     refuse(
       `the target cannot install extension '${extension}' of ${databases.map((name) => `'${name}'`).join(", ")}`,
@@ -295,7 +348,11 @@ function judgeContents(chosen: readonly DatabaseFacts[], input: PlanInput, refus
 }
 
 /** What an earlier run has done for this database of the source. */
-export function stateOf({ guard, name }: DatabaseFacts, sourceId: string, target: Pick<ClusterFacts, "databases">): PlannedDatabase["state"] {
+export function stateOf(
+  { guard, name }: DatabaseFacts,
+  sourceId: string,
+  target: Pick<ClusterFacts, "databases">,
+): PlannedDatabase["state"] {
   const mark = target.databases.find((each) => each.name === name)?.migration;
   if (mark === undefined || mark === null || mark.from !== sourceId) return "copy";
   return guard !== null && guard.atS === mark.guardAtS ? "done" : "stale";

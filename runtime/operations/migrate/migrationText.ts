@@ -20,7 +20,9 @@ export function planText(plan: MigrationPlan): string {
     `  roles to create: ${listed(roles)}`,
     ...(keptRoles.length === 0 ? [] : [`  existing roles: ${listed(keptRoles)}`]),
     `  about ${durationText(estimateSeconds)} (an estimate from sizes)`,
-    ...(clients.length === 0 ? ["  no clients are connected to them now"] : ["  connected clients, to be stopped first:", ...clientLines(clients)]),
+    ...(clients.length === 0
+      ? ["  no clients are connected to them now"]
+      : ["  connected clients, to be stopped first:", ...clientLines(clients)]),
     ...findings("!", refusals),
     ...findings("note:", warnings),
     refusals.length === 0
@@ -43,30 +45,43 @@ export function copyText({ databases, elapsedMs, roles }: CopyReport): string {
 
 export function verifyText(report: VerifyReport): string {
   const { clients, databases, differenceCount, differences, guarded, notes, ok, roles } = report;
-  const sum = (of: (each: (typeof databases)[number]) => number): number => databases.reduce((total, each) => total + of(each), 0);
+  const sum = (of: (each: (typeof databases)[number]) => number): number =>
+    databases.reduce((total, each) => total + of(each), 0);
   return text([
-    ok ? "source and target are identical" : `NOT the same: ${differenceCount} ${differenceCount === 1 ? "difference" : "differences"}`,
+    ok
+      ? "source and target are identical"
+      : `NOT the same: ${differenceCount} ${differenceCount === 1 ? "difference" : "differences"}`,
     `  compared: ${databases.length} databases, ${roles} roles, ${sum(({ tables }) => tables)} tables with ${sum(({ rows }) => rows)} rows, ` +
       `${sum(({ sequences }) => sequences)} sequences, ${sum(({ largeObjects }) => largeObjects)} large objects, ${sum(({ objects }) => objects)} definitions`,
     ...differences.map((difference) => `  ! ${differenceText(difference)}`),
     ...(differenceCount > differences.length ? [`  ! and ${differenceCount - differences.length} more`] : []),
     ...notes.map((note) => `  note: ${differenceText(note)}`),
     ...(clients.length === 0 ? [] : ["  connected to the source:", ...clientLines(clients)]),
-    ...(guarded ? [] : ["  note: the source is writable: later changes are not in the target, and finish does not accept this result"]),
+    ...(guarded
+      ? []
+      : [
+          "  note: the source is writable: later changes are not in the target, and finish does not accept this result",
+        ]),
   ]);
 }
 
 export function finishText({ backups, copiedAtS, databases, drill, mayRetireSource, missing }: FinishReport): string {
   return text([
     mayRetireSource ? "the source can be removed" : "the source must stay",
-    ...(copiedAtS === null ? [] : [`  ${databases} databases, copied until ${new Date(copiedAtS * 1000).toISOString()}`]),
+    ...(copiedAtS === null
+      ? []
+      : [`  ${databases} databases, copied until ${new Date(copiedAtS * 1000).toISOString()}`]),
     ...backups.map(({ label, repo }) => `  repo${repo}: ${label ?? "no backup since"}`),
     ...(drill === null ? [] : [`  drill: ${drill}`]),
     ...missing.map((line) => `  ! ${line}`),
   ]);
 }
 
-const STATES = { copy: "", stale: ", copied by an earlier run, to be compared", done: ", copied by an earlier run" } as const;
+const STATES = {
+  copy: "",
+  stale: ", copied by an earlier run, to be compared",
+  done: ", copied by an earlier run",
+} as const;
 
 function differenceText({ database, kind, name, text: what }: Difference): string {
   return `${database === null ? "" : `${database}: `}${kind} ${name}: ${what}`;

@@ -36,7 +36,10 @@ export function createRole(role: RoleFacts): string[] {
     ...(role.validUntil === null ? [] : [`VALID UNTIL ${literal(role.validUntil)}`]),
   ];
   const name = identifier(role.name);
-  return [`CREATE ROLE ${name} WITH ${clauses.join(" ")}`, ...(role.comment === null ? [] : [`COMMENT ON ROLE ${name} IS ${literal(role.comment)}`])];
+  return [
+    `CREATE ROLE ${name} WITH ${clauses.join(" ")}`,
+    ...(role.comment === null ? [] : [`COMMENT ON ROLE ${name} IS ${literal(role.comment)}`]),
+  ];
 }
 
 /** `targetVersion` is the major version of the executing server: options of a membership exist since 16. */
@@ -53,7 +56,8 @@ export function grantMembership({ admin, inherit, member, role, set }: Membershi
 /** `database` is its name in the target, which differs from its own during the copy. */
 export function alterSetting({ name, role, value }: SettingFacts, database: string | null): string {
   const [parameter, whose] = [name.split(".").map(identifier).join("."), database === null ? "" : identifier(database)];
-  const subject = role === null ? `DATABASE ${whose}` : `ROLE ${identifier(role)}${database === null ? "" : ` IN DATABASE ${whose}`}`;
+  const subject =
+    role === null ? `DATABASE ${whose}` : `ROLE ${identifier(role)}${database === null ? "" : ` IN DATABASE ${whose}`}`;
   const text = LISTS.has(name) ? splitNames(value).map(literal).join(", ") : literal(value);
   return `ALTER ${subject} SET ${parameter} TO ${text === "" ? "''" : text}`;
 }
@@ -95,5 +99,7 @@ function whom(grantee: string | null): string {
 
 /** The names in a stored list: `"$user", public`. */
 function splitNames(value: string): string[] {
-  return [...value.matchAll(/"((?:[^"]|"")*)"|([^,\s][^,]*)/g)].map(([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? (plain ?? "").trim());
+  return [...value.matchAll(/"((?:[^"]|"")*)"|([^,\s][^,]*)/g)].map(
+    ([, quoted, plain]) => quoted?.replaceAll('""', '"') ?? (plain ?? "").trim(),
+  );
 }

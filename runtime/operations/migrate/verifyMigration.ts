@@ -79,7 +79,9 @@ export function verifyMigration(servers: Servers, options: VerifyOptions, ctx: C
       const otherPasswords = options.rolePasswords ? await comparePasswords(source, target, here) : null;
       const differences: Difference[] = compareClusters({ source: here, target: there, ...options, otherPasswords });
       const present = options.databases.filter((name) => there.databases.some((each) => each.name === name));
-      const compared = await mapParallel(present, options.processMax, (name) => compareDatabase(servers, name, [here, there], ctx));
+      const compared = await mapParallel(present, options.processMax, (name) =>
+        compareDatabase(servers, name, [here, there], ctx),
+      );
       const notes = compared.flatMap((each) => each.notes);
       differences.push(...compared.flatMap((each) => each.differences));
       const report: VerifyReport = {
@@ -93,7 +95,9 @@ export function verifyMigration(servers: Servers, options: VerifyOptions, ctx: C
         differenceCount: differences.length,
         notes: notes.slice(0, DIFFERENCES_MAX),
         clients: await listClients(source, options.databases),
-        guarded: options.databases.every((name) => here.databases.some((each) => each.name === name && each.guard !== null)),
+        guarded: options.databases.every((name) =>
+          here.databases.some((each) => each.name === name && each.guard !== null),
+        ),
       };
       const differing = new Set(differences.map(({ database }) => database));
       const guarded = new Set(here.databases.flatMap(({ guard, name }) => (guard === null ? [] : [name])));
@@ -125,14 +129,22 @@ export async function compareDatabase(
       };
       const [left, right] = await Promise.all([look(source), look(target)]);
       const { differences, notes } = compareContents(name, left.contents, right.contents);
-      if (!sameLargeObjects(left.contents, right.contents)) differences.push(...(await nameLargeObjects(name, source, target)));
+      if (!sameLargeObjects(left.contents, right.contents))
+        differences.push(...(await nameLargeObjects(name, source, target)));
       await target.query("ROLLBACK");
       for (const difference of compareInventories(name, left.inventory, right.inventory)) {
         const [from, to] = [left.inventory, right.inventory].map((lines) =>
           lines.find(({ kind, name: own }) => kind === difference.kind && own === difference.name),
         );
-        if (isNewerExtension(difference, from, to)) notes.push({ ...difference, text: `${difference.text}: part of the newer server version` });
-        else if (here.version !== there.version && from !== undefined && to !== undefined && (await meansTheSame(target, from, to))) continue;
+        if (isNewerExtension(difference, from, to))
+          notes.push({ ...difference, text: `${difference.text}: part of the newer server version` });
+        else if (
+          here.version !== there.version &&
+          from !== undefined &&
+          to !== undefined &&
+          (await meansTheSame(target, from, to))
+        )
+          continue;
         else differences.push(difference);
       }
       const report: DatabaseReport = {
@@ -144,7 +156,9 @@ export async function compareDatabase(
         largeObjects: Number(left.contents.largeObjects.count),
         elapsedMs: Math.round(ctx.clock.monotonicMs() - beganMs),
       };
-      ctx.log.info(`migrate: ${name}: ${report.rows} rows and ${report.objects} objects compared, ${differences.length} differences`);
+      ctx.log.info(
+        `migrate: ${name}: ${report.rows} rows and ${report.objects} objects compared, ${differences.length} differences`,
+      );
       return { report, differences, notes };
     }),
   );
@@ -153,7 +167,12 @@ export async function compareDatabase(
 async function nameLargeObjects(database: string, source: Session, target: Session): Promise<Difference[]> {
   const oids = await differingLargeObjects(source, target, OBJECTS_SHOWN_MAX);
   const names = oids.length === 0 ? ["one of them"] : oids;
-  return names.map((name) => ({ database, kind: "large object", name, text: "not the same contents, owner or grants" }));
+  return names.map((name) => ({
+    database,
+    kind: "large object",
+    name,
+    text: "not the same contents, owner or grants",
+  }));
 }
 
 /**
@@ -190,7 +209,10 @@ async function meansTheSame(target: Session, source: InventoryLine, own: Invento
 async function comparePasswords(source: Session, target: Session, facts: ClusterFacts): Promise<string[]> {
   const names = movedRoles(facts).map(({ name }) => name);
   const load = async (session: Session): Promise<ReadonlyMap<string, string | null>> => {
-    const { rows } = await session.query("select rolname as name, rolpassword as password from pg_authid where rolname = any($1)", [names]);
+    const { rows } = await session.query(
+      "select rolname as name, rolpassword as password from pg_authid where rolname = any($1)",
+      [names],
+    );
     return new Map((rows as { name: string; password: string | null }[]).map(({ name, password }) => [name, password]));
   };
   const [here, there] = await Promise.all([load(source), load(target)]);
@@ -204,7 +226,12 @@ interface Verdicts {
 }
 
 /** A copy that was once equal and no longer is loses its mark. */
-async function markVerified(target: Session, facts: ClusterFacts, databases: readonly string[], { isEqual, isGuarded }: Verdicts): Promise<void> {
+async function markVerified(
+  target: Session,
+  facts: ClusterFacts,
+  databases: readonly string[],
+  { isEqual, isGuarded }: Verdicts,
+): Promise<void> {
   const nowS = await target.nowS();
   await inTransaction(
     target,
@@ -213,7 +240,9 @@ async function markVerified(target: Session, facts: ClusterFacts, databases: rea
       if (mark === undefined || mark === null) return [];
       const verifiedAtS = isEqual(name) && isGuarded(name) ? nowS : null;
       const wasEqual = isEqual(name) || mark.wasEqual === true || mark.verifiedAtS !== null;
-      return [`ALTER DATABASE ${identifier(name)} SET ${MIGRATION_MARK} TO ${literal(renderMark({ ...mark, verifiedAtS, wasEqual }))}`];
+      return [
+        `ALTER DATABASE ${identifier(name)} SET ${MIGRATION_MARK} TO ${literal(renderMark({ ...mark, verifiedAtS, wasEqual }))}`,
+      ];
     }),
   );
 }

@@ -26,21 +26,33 @@ export function serverControl(facts: HostFacts, commands: ServerCommands, logFil
   if (stop !== undefined && start !== undefined) return { stop, start, asAccount: false };
   const unit = facts.server?.unit ?? null;
   if (unit !== null && /patroni|repmgrd|pg_autoctl/.test(unit)) {
-    throw fail("pgRunning", `the server is managed by '${unit}', which would restart it or fail over during the recovery`, {
-      hint: [
-        "Recover a managed cluster through its manager: patronictl pause, then see docs/hosts.md.",
-        'Or set commands in the settings file that bypass the manager: "postgres":{"stop":["…"],"start":["…"]}.',
-      ],
-    });
+    throw fail(
+      "pgRunning",
+      `the server is managed by '${unit}', which would restart it or fail over during the recovery`,
+      {
+        hint: [
+          "Recover a managed cluster through its manager: patronictl pause, then see docs/hosts.md.",
+          'Or set commands in the settings file that bypass the manager: "postgres":{"stop":["…"],"start":["…"]}.',
+        ],
+      },
+    );
   }
   const known = facts.hasSystemd ? (unit ?? facts.units[0] ?? null) : null;
-  if (known !== null) return { stop: ["systemctl", "stop", known], start: ["systemctl", "start", known], asAccount: false };
+  if (known !== null)
+    return { stop: ["systemctl", "stop", known], start: ["systemctl", "start", known], asAccount: false };
   if (facts.debianCluster !== null) return debianControl(facts.debianCluster);
   return pgControl(facts, logFile);
 }
 
 function debianControl({ major, name }: { readonly major: string; readonly name: string }): ServerControl {
-  const command = (verb: string, ...more: string[]): string[] => ["pg_ctlcluster", "--skip-systemctl-redirect", major, name, verb, ...more];
+  const command = (verb: string, ...more: string[]): string[] => [
+    "pg_ctlcluster",
+    "--skip-systemctl-redirect",
+    major,
+    name,
+    verb,
+    ...more,
+  ];
   return { stop: command("stop", "-m", "fast"), start: command("start"), asAccount: false };
 }
 
@@ -50,9 +62,13 @@ const START_SECONDS = "604800";
 function pgControl(facts: HostFacts, logFile: string): ServerControl {
   const [, program, options] = /^(\S+)\s*([^\n]*)/.exec(facts.startedWith ?? "") ?? [];
   if (program === undefined || !program.startsWith("/")) {
-    throw fail("optionRequired", `the commands that stop and start the server of '${facts.configuredDirectory}' are unknown`, {
-      hint: 'Set them in the settings file: "postgres":{"stop":["systemctl","stop","postgresql"],"start":["systemctl","start","postgresql"]}.',
-    });
+    throw fail(
+      "optionRequired",
+      `the commands that stop and start the server of '${facts.configuredDirectory}' are unknown`,
+      {
+        hint: 'Set them in the settings file: "postgres":{"stop":["systemctl","stop","postgresql"],"start":["systemctl","start","postgresql"]}.',
+      },
+    );
   }
   const tool = `${dirname(program)}/pg_ctl`;
   const directory = facts.configuredDirectory;

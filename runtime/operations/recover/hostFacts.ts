@@ -54,7 +54,8 @@ export interface ServerFacts {
 export async function loadHostFacts(configuredDirectory: string, ctx: Context): Promise<HostFacts> {
   const dataDirectory = await realpath(configuredDirectory).catch(() => configuredDirectory);
   const info = await statOrNull(dataDirectory);
-  const control = info === null ? null : ((await loadControlFile(dataDirectory, ctx).catch(() => null))?.control ?? null);
+  const control =
+    info === null ? null : ((await loadControlFile(dataDirectory, ctx).catch(() => null))?.control ?? null);
   const walLink = await readlink(`${dataDirectory}/pg_wal`).catch(() => null);
   const hasSystemd = (await statOrNull("/run/systemd/system")) !== null;
   const debianCluster = await findDebianCluster(dataDirectory, configuredDirectory);
@@ -65,7 +66,8 @@ export async function loadHostFacts(configuredDirectory: string, ctx: Context): 
     control,
     mounts: await loadMounts(),
     tablespaces: control === null ? [] : await findTablespaces(dataDirectory, control),
-    walDirectory: walLink === null ? null : await realpath(`${dataDirectory}/pg_wal`).catch(() => resolve(dataDirectory, walLink)),
+    walDirectory:
+      walLink === null ? null : await realpath(`${dataDirectory}/pg_wal`).catch(() => resolve(dataDirectory, walLink)),
     walWrittenAtS: await newestWalAtS(`${dataDirectory}/pg_wal`),
     server: await findServer(dataDirectory),
     startedWith: await readOrNull(`${dataDirectory}/postmaster.opts`),
@@ -88,7 +90,8 @@ export async function freeBytesAt(path: string): Promise<{ readonly device: numb
 async function newestWalAtS(walDirectory: string): Promise<number | null> {
   let newestMs = 0;
   for (const name of await readdir(walDirectory).catch(() => [] as string[]))
-    if (parseWalName(name)?.kind === "segment") newestMs = Math.max(newestMs, (await statOrNull(`${walDirectory}/${name}`))?.mtimeMs ?? 0);
+    if (parseWalName(name)?.kind === "segment")
+      newestMs = Math.max(newestMs, (await statOrNull(`${walDirectory}/${name}`))?.mtimeMs ?? 0);
   return newestMs === 0 ? null : Math.floor(newestMs / 1000);
 }
 
@@ -96,7 +99,8 @@ async function findTablespaces(dataDirectory: string, control: PgControl): Promi
   const directories: string[] = [];
   for (const oid of await readdir(`${dataDirectory}/pg_tblspc`).catch(() => [] as string[])) {
     const location = await realpath(`${dataDirectory}/pg_tblspc/${oid}`).catch(() => null);
-    const directory = location === null ? null : `${location}/${tablespaceDirectory(control.pgVersion, control.catalogVersion)}`;
+    const directory =
+      location === null ? null : `${location}/${tablespaceDirectory(control.pgVersion, control.catalogVersion)}`;
     if (directory !== null && (await statOrNull(directory)) !== null) directories.push(directory);
   }
   return directories.sort();
@@ -122,9 +126,11 @@ async function findUnits(cluster: HostFacts["debianCluster"]): Promise<string[]>
   const units = new Set<string>();
   for (const directory of usual) {
     const names = await readdir(directory).catch(() => [] as string[]);
-    if (cluster !== null && names.includes("postgresql@.service")) units.add(`postgresql@${cluster.major}-${cluster.name}.service`);
+    if (cluster !== null && names.includes("postgresql@.service"))
+      units.add(`postgresql@${cluster.major}-${cluster.name}.service`);
     // Debian's unit of this name only stands for all clusters.
-    if (cluster === null && names.includes("postgresql.service") && !names.includes("postgresql@.service")) units.add("postgresql.service");
+    if (cluster === null && names.includes("postgresql.service") && !names.includes("postgresql@.service"))
+      units.add("postgresql.service");
   }
   return [...units];
 }
@@ -144,7 +150,9 @@ async function loadMounts(): Promise<string[]> {
   const octal = /\\([0-7]{3})/g;
   return text.split("\n").flatMap((line) => {
     const mountPoint = line.split(" ")[4];
-    return mountPoint === undefined ? [] : [mountPoint.replaceAll(octal, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))];
+    return mountPoint === undefined
+      ? []
+      : [mountPoint.replaceAll(octal, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)))];
   });
 }
 
@@ -157,11 +165,19 @@ function statOrNull(path: string): Promise<Stats | null> {
 }
 
 /** The account that PostgreSQL runs as: the owner of its directory, else `postgres`. @throws userMissing (89) */
-export function accountOf(facts: HostFacts, findUid: (name: string) => number | null, findGid: (name: string) => number | null): Owner {
+export function accountOf(
+  facts: HostFacts,
+  findUid: (name: string) => number | null,
+  findGid: (name: string) => number | null,
+): Owner {
   if (facts.owner !== null && facts.owner.uid !== 0) return facts.owner;
   const [uid, gid] = [findUid("postgres"), findGid("postgres")];
   if (uid !== null && gid !== null) return { uid, gid, mode: 0o700 };
-  throw fail("userMissing", `PostgreSQL's account is unknown: neither '${facts.dataDirectory}' nor an account 'postgres' exists`, {
-    hint: "Create the directory, empty and owned by the server's account, and run this again.",
-  });
+  throw fail(
+    "userMissing",
+    `PostgreSQL's account is unknown: neither '${facts.dataDirectory}' nor an account 'postgres' exists`,
+    {
+      hint: "Create the directory, empty and owned by the server's account, and run this again.",
+    },
+  );
 }

@@ -73,7 +73,10 @@ export class JournalFile {
       `'${this.#other}' belongs to account ${info.uid} and is in a directory that others than root can write: root does not use it`,
       {
         path: this.#other,
-        hint: [`If that account has started a ${NOUNS[this.#kind]}, run ${this.#kind} as that account to continue it.`, START_OVER_HINT],
+        hint: [
+          `If that account has started a ${NOUNS[this.#kind]}, run ${this.#kind} as that account to continue it.`,
+          START_OVER_HINT,
+        ],
       },
     );
   }
@@ -102,7 +105,8 @@ export class JournalFile {
       try {
         mkdirSync(directory, { mode });
       } catch (error) {
-        if (systemCodeOf(error) !== "EEXIST") throw systemError("pathCreate", `create path '${directory}'`, directory, error);
+        if (systemCodeOf(error) !== "EEXIST")
+          throw systemError("pathCreate", `create path '${directory}'`, directory, error);
       }
     }
     this.#requireRootsAlone();

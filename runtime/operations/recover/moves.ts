@@ -26,7 +26,8 @@ export async function requireOwned(moved: Omit<Moved, "stamp">): Promise<void> {
 }
 
 /**
- * Also runs before anything is stopped: some account must be allowed to rename the directories. @throws fileMove (74)
+ * Also runs before anything is stopped: some account must be allowed to rename the directories.
+ * @throws fileMove (74)
  */
 export async function requireRights({ account, moves }: Omit<Moved, "stamp">, rights: Rights): Promise<void> {
   for (const { from } of moves) {
@@ -35,11 +36,15 @@ export async function requireRights({ account, moves }: Omit<Moved, "stamp">, ri
     try {
       await rights.asAccount(async () => rmdir(await mkdtemp(`${from}.probe-`)));
     } catch (error) {
-      throw fail("fileMove", `account ${account.uid} may not rename in '${parent}', and others than root may: ${String(error)}`, {
-        path: parent,
-        cause: error,
-        hint: `Run chown on '${parent}' for that account, or let only root write there and in the directories above it (chmod go-w).`,
-      });
+      throw fail(
+        "fileMove",
+        `account ${account.uid} may not rename in '${parent}', and others than root may: ${String(error)}`,
+        {
+          path: parent,
+          cause: error,
+          hint: `Run chown on '${parent}' for that account, or let only root write there and in the directories above it (chmod go-w).`,
+        },
+      );
     }
   }
 }
@@ -82,7 +87,8 @@ export async function prepare(
   { account, dataDirectory, moves }: Pick<Journal, "account" | "dataDirectory" | "moves">,
   rights: Rights,
 ): Promise<void> {
-  for (const { from } of moves) if (from !== dataDirectory) await makeDirectory(from, { ...account, mode: 0o700 }, rights);
+  for (const { from } of moves)
+    if (from !== dataDirectory) await makeDirectory(from, { ...account, mode: 0o700 }, rights);
   await makeDirectory(dataDirectory, account, rights);
   await rights.asAccount(async () => {
     const marker = `${dataDirectory}/backup.manifest`;
@@ -102,7 +108,8 @@ async function makeDirectory(path: string, account: Owner, rights: Rights): Prom
     if (systemCodeOf(error) !== "EEXIST") throw systemError("pathCreate", `create path '${path}'`, path, error);
   }
   // Created by root where the account may not.
-  if (ownUid() === 0 && (await lstat(path)).uid !== account.uid && isRootsAlone(dirname(path))) await chown(path, account.uid, account.gid);
+  if (ownUid() === 0 && (await lstat(path)).uid !== account.uid && isRootsAlone(dirname(path)))
+    await chown(path, account.uid, account.gid);
   await requireOwner(path, [account.uid]);
   await syncDirectory(dirname(path));
 }
@@ -136,19 +143,24 @@ async function requireOwner(path: string, owners: readonly number[]): Promise<vo
 
 async function renameTo(from: string, to: string, owners: readonly number[], rights: Rights): Promise<void> {
   await requireOwner(from, owners);
-  if (await exists(to)) throw fail("fileMove", `unable to move '${from}' to '${to}', which already exists`, { path: to });
+  if (await exists(to))
+    throw fail("fileMove", `unable to move '${from}' to '${to}', which already exists`, { path: to });
   try {
     await change(to, rights, () => rename(from, to));
   } catch (error) {
     // A directory and its sibling share a device. Only an overlay reports otherwise, for content of an image.
     if (systemCodeOf(error) === "EXDEV") {
-      throw fail("fileMove", `unable to move '${from}' to '${to}': its file system (overlayfs) cannot rename directories of the lower layer`, {
-        path: from,
-        cause: error,
-        hint:
-          "pgbackstop recover --undo starts the server again. Then stop it, replace the directory by a copy (cp -a), start it, and recover again. " +
-          "Better: keep data in a volume.",
-      });
+      throw fail(
+        "fileMove",
+        `unable to move '${from}' to '${to}': its file system (overlayfs) cannot rename directories of the lower layer`,
+        {
+          path: from,
+          cause: error,
+          hint:
+            "pgbackstop recover --undo starts the server again. Then stop it, replace the directory by a copy (cp -a), start it, and recover again. " +
+            "Better: keep data in a volume.",
+        },
+      );
     }
     throw systemError("fileMove", `move '${from}' to '${to}'`, from, error);
   }

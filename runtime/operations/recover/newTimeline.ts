@@ -19,7 +19,13 @@ const END = "# pgbackstop: a new timeline, end";
 const FILE_NAME = "postgresql.auto.conf";
 
 /** Targets of an earlier recovery may stand higher up in the file: the last line of a name wins. */
-const NO_TARGETS = ["recovery_target", "recovery_target_lsn", "recovery_target_name", "recovery_target_time", "recovery_target_xid"];
+const NO_TARGETS = [
+  "recovery_target",
+  "recovery_target_lsn",
+  "recovery_target_name",
+  "recovery_target_time",
+  "recovery_target_xid",
+];
 
 /** Lines for postgresql.auto.conf. `archiveGet` is a shell command that ends in `archive-get %f "%p"`. Pure. */
 export function newTimelineSettings(archiveGet: string): string {
@@ -30,7 +36,9 @@ export function newTimelineSettings(archiveGet: string): string {
     ["recovery_target_timeline", "current"],
     ["restore_command", restoreCommand],
   ];
-  return [BEGIN, ...settings.map(([name, value = ""]) => `${name} = '${value.replaceAll("'", "''")}'`), END, ""].join("\n");
+  return [BEGIN, ...settings.map(([name, value = ""]) => `${name} = '${value.replaceAll("'", "''")}'`), END, ""].join(
+    "\n",
+  );
 }
 
 /** The text without the lines of {@link newTimelineSettings}. Pure. */
@@ -41,8 +49,8 @@ export function withoutNewTimeline(text: string): string {
 }
 
 /**
- * Runs before the server is started; repeating it changes nothing. @throws fileExists (93) for a standby, which follows
- * its primary
+ * Runs before the server is started; repeating it changes nothing.
+ * @throws fileExists (93) for a standby, which follows its primary
  */
 export async function askForNewTimeline(dataDirectory: string, archiveGet: string, account: Owner): Promise<void> {
   if ((await stat(`${dataDirectory}/standby.signal`).catch(() => null)) !== null) {
@@ -50,7 +58,11 @@ export async function askForNewTimeline(dataDirectory: string, archiveGet: strin
       hint: "Roll back the primary, and rebuild the standby.",
     });
   }
-  await writeSettings(dataDirectory, (text) => `${text}${text === "" || text.endsWith("\n") ? "" : "\n"}${newTimelineSettings(archiveGet)}`, account);
+  await writeSettings(
+    dataDirectory,
+    (text) => `${text}${text === "" || text.endsWith("\n") ? "" : "\n"}${newTimelineSettings(archiveGet)}`,
+    account,
+  );
   const signal = `${dataDirectory}/recovery.signal`;
   await atomicWrite(signal, new Uint8Array(), { mode: 0o600 });
   await chown(signal, account.uid, account.gid);

@@ -25,7 +25,11 @@ export interface OldWal {
 export async function keepOldWal(old: OldWal, walDirectory: string, account: Owner): Promise<string[]> {
   const present = new Set(await readdir(old.directory).catch(() => [] as string[]));
   const kept: string[] = [];
-  for (let name = nextSegment(old.last, old.segmentSizeBytes); present.has(name); name = nextSegment(name, old.segmentSizeBytes)) {
+  for (
+    let name = nextSegment(old.last, old.segmentSizeBytes);
+    present.has(name);
+    name = nextSegment(name, old.segmentSizeBytes)
+  ) {
     // A recycled file still holds its old content.
     if (!(await isWritten(`${old.directory}/${name}`, name, old.segmentSizeBytes))) break;
     const target = `${walDirectory}/${name}`;
@@ -49,7 +53,10 @@ async function isWritten(path: string, name: string, segmentSizeBytes: number): 
     const head = Buffer.alloc(PAGE_HEAD_BYTES);
     const { bytesRead } = await handle.read(head, 0, PAGE_HEAD_BYTES, 0);
     if (bytesRead < PAGE_HEAD_BYTES) return false;
-    return head.readUInt32LE(4) === parseWalName(name)?.timeline && head.readBigUInt64LE(8) === lsnOfSegment(name, segmentSizeBytes);
+    return (
+      head.readUInt32LE(4) === parseWalName(name)?.timeline &&
+      head.readBigUInt64LE(8) === lsnOfSegment(name, segmentSizeBytes)
+    );
   } finally {
     await handle.close();
   }

@@ -50,7 +50,11 @@ export interface Begun {
 }
 
 /** Continues from the journal's phase. @throws the steps' errors; the journal then says which step */
-export async function goOn({ control, file, journal: begun }: Begun, tools: RecoverTools, ctx: Context): Promise<Recovered> {
+export async function goOn(
+  { control, file, journal: begun }: Begun,
+  tools: RecoverTools,
+  ctx: Context,
+): Promise<Recovered> {
   let journal = begun;
   const served: Served = { control, dataDirectory: begun.dataDirectory };
   const enter = async (phase: Phase): Promise<boolean> => {
@@ -105,7 +109,8 @@ export async function undo(
   if ((await findServer(journal.dataDirectory)) !== null) await stopServer(served, tools, ctx);
   await requireDown(journal.dataDirectory);
   const kept = await moveBack(journal, tools);
-  if (hasStarted) await tools.asAccount(() => askForNewTimeline(journal.dataDirectory, tools.archiveGet, journal.account));
+  if (hasStarted)
+    await tools.asAccount(() => askForNewTimeline(journal.dataDirectory, tools.archiveGet, journal.account));
   const opened = await startServer(served, tools, ctx);
   if (hasStarted) await tools.asAccount(() => forgetNewTimeline(journal.dataDirectory, journal.account));
   await file.remove();
@@ -117,16 +122,24 @@ export interface Served {
   readonly dataDirectory: string;
 }
 
-export async function stopServer({ control, dataDirectory }: Served, tools: Pick<RecoverTools, "program">, ctx: Context): Promise<void> {
+export async function stopServer(
+  { control, dataDirectory }: Served,
+  tools: Pick<RecoverTools, "program">,
+  ctx: Context,
+): Promise<void> {
   if ((await findServer(dataDirectory)) === null) return;
   const { exitCode, stderr } = await tools.program(control.stop, control.asAccount);
   const endMs = ctx.clock.monotonicMs() + DOWN_MS;
   for (;;) {
     if ((await findServer(dataDirectory)) === null) return;
     if (exitCode !== 0 || ctx.clock.monotonicMs() > endMs) {
-      throw fail("pgRunning", `the server did not stop: '${control.stop.join(" ")}' ended with exit code ${exitCode}\n${stderr.trim()}`, {
-        hint: "Nothing was moved. Stop it by other means and run this again, or set the command in the settings file (postgres.stop).",
-      });
+      throw fail(
+        "pgRunning",
+        `the server did not stop: '${control.stop.join(" ")}' ended with exit code ${exitCode}\n${stderr.trim()}`,
+        {
+          hint: "Nothing was moved. Stop it by other means and run this again, or set the command in the settings file (postgres.stop).",
+        },
+      );
     }
     await ctx.clock.sleep(DOWN_POLL_MS, ctx.signal);
   }
@@ -142,7 +155,11 @@ async function requireDown(dataDirectory: string): Promise<void> {
 }
 
 /** Starts the server, unless it runs, and waits until it is open; if it fails, reports its log. */
-export async function startServer(served: Served, tools: Omit<RecoverTools, "archiveGet">, ctx: Context): Promise<Opened> {
+export async function startServer(
+  served: Served,
+  tools: Omit<RecoverTools, "archiveGet">,
+  ctx: Context,
+): Promise<Opened> {
   const { control, dataDirectory } = served;
   const failed = (how: string): Promise<Error> => startError(served, how, tools);
   const enough = new AbortController();
@@ -188,12 +205,16 @@ async function startError(
   // Read as the account: the log may be a link, and must not expose a file that only root may read.
   const log = await tools.asAccount(() => readFile(serverLogPath(dataDirectory), "utf8").catch(() => ""));
   const lines = log.trim().split("\n").slice(-LOG_LINES);
-  return fail("pgRunning", [`the server did not open: '${command.slice(0, 3).join(" ")}': ${how}`, ...(log === "" ? [] : lines)].join("\n"), {
-    hint: [
-      "Check its log. After fixing the cause run the same command again to continue.",
-      "The old data are intact under the names in the plan. recover --undo restores them; after a rollback use zfs rename.",
-    ],
-  });
+  return fail(
+    "pgRunning",
+    [`the server did not open: '${command.slice(0, 3).join(" ")}': ${how}`, ...(log === "" ? [] : lines)].join("\n"),
+    {
+      hint: [
+        "Check its log. After fixing the cause run the same command again to continue.",
+        "The old data are intact under the names in the plan. recover --undo restores them; after a rollback use zfs rename.",
+      ],
+    },
+  );
 }
 
 const LOG_LINES = 12;
@@ -214,8 +235,15 @@ function unfinished(error: BackupError): BackupError {
   return fail(error.kind, error.message, { hint: [...error.hints, hint], cause: error });
 }
 
-async function addOldWal({ account, dataDirectory, oldWal }: Journal, tools: RecoverTools, ctx: Context): Promise<void> {
+async function addOldWal(
+  { account, dataDirectory, oldWal }: Journal,
+  tools: RecoverTools,
+  ctx: Context,
+): Promise<void> {
   if (oldWal === null) return;
   const names = await tools.asAccount(() => keepOldWal(oldWal, `${dataDirectory}/pg_wal`, account));
-  if (names.length > 0) ctx.log.info(`${names.length} WAL segment(s) of the old data follow the archived ones: ${names[0]} to ${names.at(-1)}`);
+  if (names.length > 0)
+    ctx.log.info(
+      `${names.length} WAL segment(s) of the old data follow the archived ones: ${names[0]} to ${names.at(-1)}`,
+    );
 }

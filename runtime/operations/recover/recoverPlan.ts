@@ -77,7 +77,9 @@ export function planRecover(input: PlanInput): RecoverPlan {
   const { facts, live, request, source, stamp } = input;
   requireOwnServer(input);
   if (input.running !== null)
-    throw fail("lockAcquire", `${input.running} of stanza '${request.stanza}' runs on this host`, { hint: "Wait for its end, or stop it." });
+    throw fail("lockAcquire", `${input.running} of stanza '${request.stanza}' runs on this host`, {
+      hint: "Wait for its end, or stop it.",
+    });
   requireSameCluster(facts, source);
   requireMovable(facts);
   const warnings = requireReachable(input);
@@ -114,22 +116,34 @@ function restoreArgs({ facts, request, source }: PlanInput): string[] {
 function requireOwnServer({ facts, live }: PlanInput): void {
   if (live === null) {
     if (facts.server === null) return;
-    throw fail("pgRunning", `the server of '${facts.dataDirectory}' runs (pid ${facts.server.pid}), but accepts no connection`, {
-      hint: "Check pg1-port, pg1-socket-path and pg1-user. If the server hangs, stop it: recover does not need it.",
-    });
+    throw fail(
+      "pgRunning",
+      `the server of '${facts.dataDirectory}' runs (pid ${facts.server.pid}), but accepts no connection`,
+      {
+        hint: "Check pg1-port, pg1-socket-path and pg1-user. If the server hangs, stop it: recover does not need it.",
+      },
+    );
   }
   if (facts.server === null || ![facts.dataDirectory, facts.configuredDirectory].includes(live.dataDirectory)) {
-    throw fail("pgRunning", `a server of '${live.dataDirectory}' answers where that of '${facts.configuredDirectory}' should`, {
-      hint: "Correct pg1-path, pg1-port and pg1-socket-path, or stop that server: two servers cannot share an address.",
-    });
+    throw fail(
+      "pgRunning",
+      `a server of '${live.dataDirectory}' answers where that of '${facts.configuredDirectory}' should`,
+      {
+        hint: "Correct pg1-path, pg1-port and pg1-socket-path, or stop that server: two servers cannot share an address.",
+      },
+    );
   }
   if (live.inRecovery) {
-    throw fail("pgRunning", `the server of '${facts.dataDirectory}' is a standby or still in recovery: recover would create a second primary`, {
-      hint: [
-        "Recover the primary, and rebuild this standby from it: pgbackstop restore --type=standby --delta.",
-        "To make this server the primary, promote it: pg_ctl promote.",
-      ],
-    });
+    throw fail(
+      "pgRunning",
+      `the server of '${facts.dataDirectory}' is a standby or still in recovery: recover would create a second primary`,
+      {
+        hint: [
+          "Recover the primary, and rebuild this standby from it: pgbackstop restore --type=standby --delta.",
+          "To make this server the primary, promote it: pg_ctl promote.",
+        ],
+      },
+    );
   }
 }
 
@@ -157,32 +171,44 @@ function requireMovable({ dataDirectory, mounts, tablespaces, walDirectory }: Ho
 }
 
 /**
- * Refuses if recovery is known to end before its target; warns if that cannot be known. @throws optionInvalidValue
- * (32), backupSetInvalid (75)
+ * Refuses if recovery is known to end before its target; warns if that cannot be known.
+ * @throws optionInvalidValue (32), backupSetInvalid (75)
  */
 function requireReachable({ facts, live, nowS, request, source }: PlanInput): string[] {
   const { target, type } = request;
   const { wal, walStop } = source;
   if (wal !== null && walStop !== null && (wal.last === null || wal.last.slice(8) < walStop.slice(8))) {
-    throw fail("backupSetInvalid", `backup ${source.label} needs WAL up to ${walStop}, and no repository has ${wal.missing ?? "the WAL after it"}`, {
-      hint: "Choose an older backup with --set, or another repository with --repo.",
-    });
+    throw fail(
+      "backupSetInvalid",
+      `backup ${source.label} needs WAL up to ${walStop}, and no repository has ${wal.missing ?? "the WAL after it"}`,
+      {
+        hint: "Choose an older backup with --set, or another repository with --repo.",
+      },
+    );
   }
   const refused = (end: string): Error =>
     fail("optionInvalidValue", `target '${target}' is after the end of the WAL: ${end}`, {
       hint: "PostgreSQL would refuse to open there. Choose an earlier target, or recover to the end: without --type and --target.",
     });
   if (type === "time" && target !== undefined) {
-    const endS = live === null ? Math.max(source.newestWalStoredAtS ?? 0, facts.walWrittenAtS ?? 0) : nowS + CLOCK_SLACK_S;
-    if (parseTargetTime(target) > endS) throw refused(live === null ? `the newest WAL is from ${timeText(endS)}` : `now it is ${timeText(nowS)}`);
+    const endS =
+      live === null ? Math.max(source.newestWalStoredAtS ?? 0, facts.walWrittenAtS ?? 0) : nowS + CLOCK_SLACK_S;
+    if (parseTargetTime(target) > endS)
+      throw refused(live === null ? `the newest WAL is from ${timeText(endS)}` : `now it is ${timeText(nowS)}`);
   }
   if (type === "lsn" && target !== undefined && live?.lsn != null && parseLsn(target) > parseLsn(live.lsn))
     throw refused(`the server is at ${live.lsn}`);
   const warnings: string[] = [];
-  if (wal?.missing != null) warnings.push(`recovery will end before WAL segment ${wal.missing}: no repository has it, although later ones exist`);
-  if (type === "name" || type === "xid") warnings.push(`only the replay shows whether the WAL contains ${type} '${target}'`);
+  if (wal?.missing != null)
+    warnings.push(
+      `recovery will end before WAL segment ${wal.missing}: no repository has it, although later ones exist`,
+    );
+  if (type === "name" || type === "xid")
+    warnings.push(`only the replay shows whether the WAL contains ${type} '${target}'`);
   if (live === null && facts.owner !== null)
-    warnings.push("the server is down: WAL after the newest archived segment is taken from its pg_wal as far as it is complete");
+    warnings.push(
+      "the server is down: WAL after the newest archived segment is taken from its pg_wal as far as it is complete",
+    );
   return warnings;
 }
 
@@ -192,7 +218,11 @@ function requireSpace({ freeSpace, source }: PlanInput): void {
   for (const [index, target] of source.targets.entries()) {
     const at = freeSpace[index];
     if (at === undefined) continue;
-    const known = needed.get(at.device) ?? { neededBytes: SPACE_EXTRA_BYTES, freeBytes: at.freeBytes, path: target.path };
+    const known = needed.get(at.device) ?? {
+      neededBytes: SPACE_EXTRA_BYTES,
+      freeBytes: at.freeBytes,
+      path: target.path,
+    };
     known.neededBytes += target.sizeBytes * SPACE_FACTOR;
     needed.set(at.device, known);
   }
@@ -221,7 +251,10 @@ export function planText(plan: RecoverPlan, { control, facts, request, source }:
     plan.isStopped ? "the server is already down" : `stop it: ${control.stop.join(" ")}`,
     plan.moves.length === 0
       ? "no old data to keep"
-      : ["keep the old data under another name:", ...plan.moves.map(({ from, to }) => `     ${from}\n       -> ${to}`)].join("\n"),
+      : [
+          "keep the old data under another name:",
+          ...plan.moves.map(({ from, to }) => `     ${from}\n       -> ${to}`),
+        ].join("\n"),
     `restore backup ${source.label} to ${facts.dataDirectory}: ${formatSize(sizeBytes)}, ${source.fileCount} file(s)`,
     `start it: ${control.start.join(" ")}`,
     "wait until it is open on a new timeline, and check that every repository gets its WAL",

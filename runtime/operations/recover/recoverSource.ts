@@ -72,7 +72,8 @@ function targetsOf(manifest: Manifest): SourceTarget[] {
   const targets = manifest.targets.filter((target) => target.name === "pg_data" || target.tablespaceId !== undefined);
   const sizes = new Map(targets.map((target) => [target.name, 0]));
   for (const { name, sizeBytes } of manifest.files) {
-    const owner = targets.find((target) => target.name !== "pg_data" && name.startsWith(`${target.name}/`))?.name ?? "pg_data";
+    const owner =
+      targets.find((target) => target.name !== "pg_data" && name.startsWith(`${target.name}/`))?.name ?? "pg_data";
     sizes.set(owner, (sizes.get(owner) ?? 0) + sizeBytes);
   }
   return targets.map(({ name, path }) => ({ name, path, sizeBytes: sizes.get(name) ?? 0 }));
@@ -94,7 +95,8 @@ async function findReplayPath(
       if (isSegment(wal.name) && parseWalName(wal.name)?.kind === "segment") stored.set(wal.name, wal.sizeRepoBytes);
     return { repo, info };
   });
-  for (const result of results) if (!result.ok) ctx.log.warn(`repo${result.repoIndex}: unable to list WAL: ${result.error.message}`);
+  for (const result of results)
+    if (!result.ok) ctx.log.warn(`repo${result.repoIndex}: unable to list WAL: ${result.error.message}`);
   const readable = results.flatMap((result) => (result.ok ? [result.value] : []));
   const timeline = (await loadTimelines(readable, options.recovery, ctx)).get(archiveId);
   const ancestors = timeline?.ancestors ?? null;

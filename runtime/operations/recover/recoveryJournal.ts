@@ -46,7 +46,8 @@ export function serverMemory({ server, startedWith }: HostFacts): ServerMemory {
 
 /** The facts as of when the server ran. @throws format (29) for an invalid unit name */
 export function remember(facts: HostFacts, { startedWith, unit }: ServerMemory): HostFacts {
-  if (unit !== null && !/^[A-Za-z0-9:_.@\\-]+\.service$/.test(unit)) throw fail("format", `'${unit}' in the journal is not a unit name`);
+  if (unit !== null && !/^[A-Za-z0-9:_.@\\-]+\.service$/.test(unit))
+    throw fail("format", `'${unit}' in the journal is not a unit name`);
   return { ...facts, startedWith, server: unit === null ? facts.server : { pid: facts.server?.pid ?? 0, unit } };
 }
 

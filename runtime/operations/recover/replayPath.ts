@@ -44,7 +44,9 @@ export function replayPath(
     name = nextSegment(name, walSegmentSizeBytes);
   }
   const goal = followed?.timeline ?? parseWalName(first)?.timeline;
-  const hasMore = [...stored.keys()].some((other) => parseWalName(other)?.timeline === goal && other.slice(8) > name.slice(8));
+  const hasMore = [...stored.keys()].some(
+    (other) => parseWalName(other)?.timeline === goal && other.slice(8) > name.slice(8),
+  );
   return { first, last, segmentCount, sizeRepoBytes, missing: hasMore ? name : null };
 }
 

@@ -12,7 +12,9 @@ export async function findLiveServer(open: () => Promise<Session>): Promise<Live
   try {
     const session = await open();
     const { archiveMode, dataDirectory, inRecovery } = await session.facts();
-    const lsn = inRecovery ? null : ((await session.query("select pg_catalog.pg_current_wal_insert_lsn()::text as lsn")).rows[0]?.lsn ?? null);
+    const lsn = inRecovery
+      ? null
+      : ((await session.query("select pg_catalog.pg_current_wal_insert_lsn()::text as lsn")).rows[0]?.lsn ?? null);
     return { dataDirectory, inRecovery, archiveMode, lsn };
   } catch (error) {
     if (isError(error, "dbConnect")) return null;
@@ -22,24 +24,31 @@ export async function findLiveServer(open: () => Promise<Session>): Promise<Live
 
 /**
  * Writes one more transaction and waits until the archive has it. Recovery to a time ends at the first later commit, so
- * without one a time up to now is not reached. @throws archiveTimeout (82)
+ * without one a time up to now is not reached.
+ * @throws archiveTimeout (82)
  */
 export async function finishWal(session: Session, timeoutMs: number, ctx: Context): Promise<void> {
   await session.query("select pg_catalog.txid_current()");
   const name = await session.switchWal("pgbackstop recover");
   const deadlineMs = ctx.clock.monotonicMs() + timeoutMs;
   for (;;) {
-    const { rows } = await session.query("select last_archived_wal as archived, last_failed_wal as failed from pg_catalog.pg_stat_archiver");
+    const { rows } = await session.query(
+      "select last_archived_wal as archived, last_failed_wal as failed from pg_catalog.pg_stat_archiver",
+    );
     const archived = String(rows[0]?.archived ?? "").slice(0, name.length);
     if (archived >= name && /^[0-9A-F]{24}$/.test(archived)) return;
     if (ctx.clock.monotonicMs() >= deadlineMs) {
       const failed = rows[0]?.failed === null ? "" : `, ${String(rows[0]?.failed)} failed`;
-      throw fail("archiveTimeout", `the server's last WAL (${name}) was not archived within ${timeoutMs}ms; the newest is ${archived}${failed}`, {
-        hint: [
-          "Nothing was stopped. Check the server's log and run pgbackstop check.",
-          "Or use --no-finish-wal: recovery then takes the missing WAL from pg_wal.",
-        ],
-      });
+      throw fail(
+        "archiveTimeout",
+        `the server's last WAL (${name}) was not archived within ${timeoutMs}ms; the newest is ${archived}${failed}`,
+        {
+          hint: [
+            "Nothing was stopped. Check the server's log and run pgbackstop check.",
+            "Or use --no-finish-wal: recovery then takes the missing WAL from pg_wal.",
+          ],
+        },
+      );
     }
     await ctx.clock.sleep(POLL_MS, ctx.signal);
   }
@@ -79,14 +88,18 @@ async function lookAt(open: () => Promise<Session>): Promise<Opened | string> {
     );
     const row = rows[0];
     if (row?.recovers !== true) {
-      const { rows: names } = await session.query("select pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn())::text as wal");
+      const { rows: names } = await session.query(
+        "select pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn())::text as wal",
+      );
       return { paused: false, timeline: Number.parseInt(String(names[0]?.wal).slice(0, 8), 16) };
     }
-    const paused = (await session.query("select pg_catalog.pg_is_wal_replay_paused() as paused")).rows[0]?.paused === true;
+    const paused =
+      (await session.query("select pg_catalog.pg_is_wal_replay_paused() as paused")).rows[0]?.paused === true;
     if (paused) return { paused, timeline: Number(row.timeline) };
     return `replayed up to ${String(row.lsn)}${row.time === null ? "" : `, transactions of ${String(row.time)}`}`;
   } catch (error) {
-    if (isError(error, "dbConnect", "dbQuery")) return `the server does not answer yet: ${toBackupError(error).message.split("\n")[0] ?? ""}`;
+    if (isError(error, "dbConnect", "dbQuery"))
+      return `the server does not answer yet: ${toBackupError(error).message.split("\n")[0] ?? ""}`;
     throw error;
   } finally {
     await session?.close();

@@ -22,8 +22,8 @@ const SYSTEM_NAMES: ReadonlySet<string> = new Set(["postgres", "template0", "tem
 const EVERYTHING: Selection = { notes: [], isZeroed: () => false };
 
 /**
- * `include` and `exclude` are names or numbers. @throws dbMissing for one that the backup lacks; dbInvalid for an
- * include without effect
+ * `include` and `exclude` are names or numbers.
+ * @throws dbMissing for one that the backup lacks; dbInvalid for an include without effect
  */
 export function selectDatabases(manifest: Manifest, include: readonly string[], exclude: readonly string[]): Selection {
   if (include.length === 0 && exclude.length === 0) return EVERYTHING;
@@ -32,11 +32,14 @@ export function selectDatabases(manifest: Manifest, include: readonly string[], 
   const included = new Set<string>();
   for (const database of include) {
     const id = idOf(manifest, ids, database, "include");
-    if (isSystem(manifest, id)) throw fail("dbInvalid", "system databases (template0, postgres, etc.) are included by default");
+    if (isSystem(manifest, id))
+      throw fail("dbInvalid", "system databases (template0, postgres, etc.) are included by default");
     if (excluded.has(id)) throw fail("dbInvalid", `database to include '${id}' is in the exclude list`);
     included.add(id);
   }
-  const zeroed = new Set([...ids].filter((id) => excluded.has(id) || (included.size > 0 && !included.has(id) && !isSystem(manifest, id))));
+  const zeroed = new Set(
+    [...ids].filter((id) => excluded.has(id) || (included.size > 0 && !included.has(id) && !isSystem(manifest, id))),
+  );
   return {
     notes: [
       `databases found for selective restore (${[...ids].join(", ")})`,
@@ -57,7 +60,9 @@ function databaseIds(manifest: Manifest): ReadonlySet<string> {
     if (id !== undefined) ids.add(id);
   }
   if (ids.size === 0) {
-    throw fail("dbMissing", "no databases found for selective restore", { hint: `backup ${manifest.label} lists no database directory.` });
+    throw fail("dbMissing", "no databases found for selective restore", {
+      hint: `backup ${manifest.label} lists no database directory.`,
+    });
   }
   return new Set([...ids].sort((left, right) => Number(left) - Number(right)));
 }

@@ -6,7 +6,17 @@
  * start until the restore has put it back. File calls are synchronous: with many files a trip through the thread pool
  * costs more than the call.
  */
-import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, readlinkSync, rmSync, type Stats, truncateSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  type Stats,
+  truncateSync,
+} from "node:fs";
 import { lchown, lstat, mkdir, opendir, readdir, readlink, rm, stat, symlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setImmediate } from "node:timers/promises";
@@ -31,7 +41,12 @@ export interface PrepareOptions {
 }
 
 /** @throws pathNotEmpty (40), pathOpen (53), fileExists (93) before anything is changed */
-export async function prepareDirectories(manifest: Manifest, layout: RestoreLayout, options: PrepareOptions, ctx: Context): Promise<void> {
+export async function prepareDirectories(
+  manifest: Manifest,
+  layout: RestoreLayout,
+  options: PrepareOptions,
+  ctx: Context,
+): Promise<void> {
   const kept = new Set([...options.keep].map((name) => `${layout.dataDirectory}/${name}`));
   const present: string[] = [];
   for (const root of layout.roots) if (await checkRoot(root, kept, options, ctx)) present.push(root);
@@ -39,7 +54,8 @@ export async function prepareDirectories(manifest: Manifest, layout: RestoreLayo
   await requireNoLinkedFiles(layout, options.overwrite);
   if (options.self.uid === 0) {
     await requireOwnTablespaces(manifest, layout, options.owners);
-    for (const link of layout.links) if (link.isFile && !link.isMapped) await requireOwnParent(link, layout, options.owners);
+    for (const link of layout.links)
+      if (link.isFile && !link.isMapped) await requireOwnParent(link, layout, options.owners);
   }
   await removeControl(layout, ctx);
   if (options.overwrite) {
@@ -54,13 +70,19 @@ export async function prepareDirectories(manifest: Manifest, layout: RestoreLayo
 }
 
 /** True when the directory exists. */
-async function checkRoot(root: string, kept: ReadonlySet<string>, { overwrite, self }: PrepareOptions, ctx: Context): Promise<boolean> {
+async function checkRoot(
+  root: string,
+  kept: ReadonlySet<string>,
+  { overwrite, self }: PrepareOptions,
+  ctx: Context,
+): Promise<boolean> {
   ctx.log.detail(`check '${root}' exists`);
   const info = await statDirectory(root);
   if (info === null) return false;
   if (self.uid !== 0 && info.uid !== self.uid)
     throw fail("pathOpen", `unable to restore to path '${root}' not owned by current user`, { path: root });
-  if ((info.mode & 0o700) !== 0o700) throw fail("pathOpen", `unable to restore to path '${root}' without rwx permissions`, { path: root });
+  if ((info.mode & 0o700) !== 0o700)
+    throw fail("pathOpen", `unable to restore to path '${root}' without rwx permissions`, { path: root });
   const names = await readdir(root).catch((error: unknown) => {
     throw systemError("pathOpen", `list path '${root}'`, root, error);
   });
@@ -75,7 +97,9 @@ async function checkRoot(root: string, kept: ReadonlySet<string>, { overwrite, s
 
 /** A data directory may be a symbolic link. */
 function statDirectory(path: string): Promise<Stats | null> {
-  return nullIfMissing(lstat(`${path}/.`), (error) => systemError("pathOpen", `get info for path '${path}'`, path, error));
+  return nullIfMissing(lstat(`${path}/.`), (error) =>
+    systemError("pathOpen", `get info for path '${path}'`, path, error),
+  );
 }
 
 /**
@@ -91,7 +115,9 @@ async function requireNoLinkedFiles(layout: RestoreLayout, overwrite: boolean): 
       "fileExists",
       `unable to restore file '${path}' because it already exists${overwrite ? ` and '${link.path}' does not point to it` : ""}`,
       {
-        hint: overwrite ? "Remove it if nothing needs it, or use --link-map." : "try using --delta if this is what you intended.",
+        hint: overwrite
+          ? "Remove it if nothing needs it, or use --link-map."
+          : "try using --delta if this is what you intended.",
         path,
       },
     );
@@ -100,20 +126,27 @@ async function requireNoLinkedFiles(layout: RestoreLayout, overwrite: boolean): 
 
 /**
  * Overwriting empties a directory outside the data directory only if it is this cluster's: a link in the data directory
- * leads there. Without such a link directories may exist, as an interrupted restore leaves them, but no files. @throws
- * pathNotEmpty
+ * leads there. Without such a link directories may exist, as an interrupted restore leaves them, but no files.
+ * @throws pathNotEmpty
  */
 async function requireOwnRoot(root: string, layout: RestoreLayout): Promise<void> {
   const location = layout.linkTargets.get(root);
   if (location === undefined) return;
   const tablespaces = `${layout.dataDirectory}/pg_tblspc`;
-  const links = [...layout.links.map((link) => link.path), ...(await readdir(tablespaces).catch(() => [])).map((name) => `${tablespaces}/${name}`)];
+  const links = [
+    ...layout.links.map((link) => link.path),
+    ...(await readdir(tablespaces).catch(() => [])).map((name) => `${tablespaces}/${name}`),
+  ];
   for (const link of links) if (await leadsTo(link, location)) return;
   if (!(await holdsFiles(root))) return;
-  throw fail("pathNotEmpty", `unable to restore to path '${root}' because it contains files and no link in '${layout.dataDirectory}' leads there`, {
-    hint: "Another cluster may need them. Restore elsewhere with --tablespace-map or --link-map, or empty this path.",
-    path: root,
-  });
+  throw fail(
+    "pathNotEmpty",
+    `unable to restore to path '${root}' because it contains files and no link in '${layout.dataDirectory}' leads there`,
+    {
+      hint: "Another cluster may need them. Restore elsewhere with --tablespace-map or --link-map, or empty this path.",
+      path: root,
+    },
+  );
 }
 
 async function leadsTo(link: string, location: string): Promise<boolean> {
@@ -129,7 +162,8 @@ async function holdsFiles(directory: string): Promise<boolean> {
 
 /**
  * Root gives a tablespace's directory to the server's account, but not a directory that holds anything besides
- * tablespaces: the manifest chooses both location and owner, and PostgreSQL never runs as root. @throws pathNotEmpty
+ * tablespaces: the manifest chooses both location and owner, and PostgreSQL never runs as root.
+ * @throws pathNotEmpty
  */
 async function requireOwnTablespaces({ paths }: Manifest, layout: RestoreLayout, owners: Owners): Promise<void> {
   for (const row of paths) {
@@ -164,7 +198,13 @@ async function requireOwnParent(link: PlannedLink, layout: RestoreLayout, owners
   const parent = dirname(file);
   const info = await stat(parent).catch(() => null);
   const owner = owners.of(link);
-  if (info === null || owner === null || (owner.uid !== 0 && info.uid === owner.uid) || (await leadsTo(link.path, file))) return;
+  if (
+    info === null ||
+    owner === null ||
+    (owner.uid !== 0 && info.uid === owner.uid) ||
+    (await leadsTo(link.path, file))
+  )
+    return;
   throw fail("pathOpen", `unable to restore file '${file}' because its path belongs to another user`, {
     hint: `If this is intended, use --link-map=${link.path.slice(layout.dataDirectory.length + 1)}=${file}.`,
     path: parent,
@@ -259,7 +299,8 @@ function makePaths(manifest: Manifest, layout: RestoreLayout, { owners, self }: 
   // The directory of a linked file may have no row: it gets the data directory's mode.
   const base = manifest.paths.find((path) => path.name === "pg_data");
   assert(base !== undefined, "a manifest without a row for the data directory");
-  for (const link of layout.links) if (link.isFile) makePath(dirname(layout.locate(nameOf(link, layout))), base, owners, ctx);
+  for (const link of layout.links)
+    if (link.isFile) makePath(dirname(layout.locate(nameOf(link, layout))), base, owners, ctx);
   const linkTargets = new Set(layout.linkTargets.values());
   for (const path of [...restoredPaths(manifest)].sort((left, right) => (left.name < right.name ? -1 : 1))) {
     const directory = layout.locate(path.name);
@@ -300,7 +341,8 @@ function makePath(directory: string, row: ManifestPath, owners: Owners, ctx: Con
   ctx.log.detail(`create path '${directory}'`);
   const owner = owners.of(row);
   // Parents created on the way get the same owner.
-  for (let path = directory; owner !== null && path.length >= first.length; path = dirname(path)) chownSync(path, owner.uid, owner.gid);
+  for (let path = directory; owner !== null && path.length >= first.length; path = dirname(path))
+    chownSync(path, owner.uid, owner.gid);
   return true;
 }
 

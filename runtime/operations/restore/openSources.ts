@@ -21,10 +21,17 @@ export interface ChooseOptions {
  * Chooses the backup and reports why better candidates were refused. If no repository can give its manifest, it chooses
  * again among the other repositories.
  */
-export async function openSources(repos: readonly Repository[], options: ChooseOptions, ctx: Context): Promise<Sources> {
+export async function openSources(
+  repos: readonly Repository[],
+  options: ChooseOptions,
+  ctx: Context,
+): Promise<Sources> {
   const infos = await perRepo(repos, loadBackupInfo);
-  for (const info of infos) if (!info.ok) ctx.log.warn(`repo${info.repoIndex}: [${info.error.name}] ${info.error.message}`);
-  const readable = infos.flatMap((info, index): OpenRepo[] => (info.ok ? [{ repo: repos[index] as Repository, info: info.value }] : []));
+  for (const info of infos)
+    if (!info.ok) ctx.log.warn(`repo${info.repoIndex}: [${info.error.name}] ${info.error.message}`);
+  const readable = infos.flatMap((info, index): OpenRepo[] =>
+    info.ok ? [{ repo: repos[index] as Repository, info: info.value }] : [],
+  );
   let candidates = infos.map(
     (info): RepoBackups => ({
       repoIndex: info.repoIndex,
@@ -41,7 +48,9 @@ export async function openSources(repos: readonly Repository[], options: ChooseO
     try {
       const sources = await Sources.open(readable, selected, ctx);
       const { manifest, repo } = sources;
-      const start = manifest.options.online ? `, recovery will start at ${formatLocalSeconds(manifest.startedAtS * 1000)}` : "";
+      const start = manifest.options.online
+        ? `, recovery will start at ${formatLocalSeconds(manifest.startedAtS * 1000)}`
+        : "";
       ctx.log.info(`${repo.name}: restore backup set ${manifest.label}${start}`);
       return sources;
     } catch (error) {
@@ -54,7 +63,11 @@ export async function openSources(repos: readonly Repository[], options: ChooseO
   }
 }
 
-async function selectRequest(readable: readonly OpenRepo[], options: ChooseOptions, ctx: Context): Promise<SelectRequest> {
+async function selectRequest(
+  readable: readonly OpenRepo[],
+  options: ChooseOptions,
+  ctx: Context,
+): Promise<SelectRequest> {
   const { type, target } = options.recovery;
   const isChosen = options.set !== undefined && options.set !== "latest";
   return {
@@ -67,7 +80,11 @@ async function selectRequest(readable: readonly OpenRepo[], options: ChooseOptio
 }
 
 /** @throws `earlier` if there is one and no candidate is left */
-function selectOr(candidates: readonly RepoBackups[], request: SelectRequest, earlier: BackupError | undefined): Selected {
+function selectOr(
+  candidates: readonly RepoBackups[],
+  request: SelectRequest,
+  earlier: BackupError | undefined,
+): Selected {
   try {
     return selectBackup(candidates, request);
   } catch (error) {
@@ -85,7 +102,8 @@ function warnOfTarget({ entry }: Selected, { recovery: { type, target }, set }: 
     type === "lsn"
       ? entry.lsnStop !== undefined && parseLsn(entry.lsnStop) > parseLsn(target)
       : type === "time" && entry.stoppedAtS >= (findTargetTimeS(target) ?? Number.POSITIVE_INFINITY);
-  if (endsBehind) ctx.log.warn(`backup ${entry.label} ends after the target '${target}': PostgreSQL will refuse to recover to it`);
+  if (endsBehind)
+    ctx.log.warn(`backup ${entry.label} ends after the target '${target}': PostgreSQL will refuse to recover to it`);
 }
 
 /** PostgreSQL understands more time formats than the choice of a backup needs. */

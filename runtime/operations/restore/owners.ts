@@ -30,10 +30,16 @@ export function planOwners(manifest: Manifest, facts: OwnerFacts): Owners {
   const rows = [...manifest.files, ...manifest.paths, ...manifest.links];
   const userNames = new Set(rows.map((row) => row.user));
   const groupNames = new Set(rows.map((row) => row.group));
-  return facts.self.uid === 0 ? ownersForRoot(userNames, groupNames, facts) : ownersForOther(userNames, groupNames, facts);
+  return facts.self.uid === 0
+    ? ownersForRoot(userNames, groupNames, facts)
+    : ownersForOther(userNames, groupNames, facts);
 }
 
-function ownersForRoot(userNames: ReadonlySet<OwnerName>, groupNames: ReadonlySet<OwnerName>, facts: OwnerFacts): Owners {
+function ownersForRoot(
+  userNames: ReadonlySet<OwnerName>,
+  groupNames: ReadonlySet<OwnerName>,
+  facts: OwnerFacts,
+): Owners {
   const { users } = facts;
   const fallback = facts.dataDirectory ?? facts.self;
   const warnings: string[] = [];
@@ -47,23 +53,47 @@ function ownersForRoot(userNames: ReadonlySet<OwnerName>, groupNames: ReadonlySe
     const ids = new Map<OwnerName, number>();
     for (const name of names) {
       const id = name === null ? null : find(name);
-      if (id === null) warnings.push(`unknown ${kind}${name === null ? "" : ` '${name}'`} in backup manifest mapped to '${otherName ?? other}'`);
+      if (id === null)
+        warnings.push(
+          `unknown ${kind}${name === null ? "" : ` '${name}'`} in backup manifest mapped to '${otherName ?? other}'`,
+        );
       ids.set(name, id ?? other);
     }
     return (name: OwnerName): number => ids.get(name) ?? other;
   };
-  const uidOf = resolveAll("user", userNames, (name) => users.findUid(name), fallback.uid, users.userName(fallback.uid));
-  const gidOf = resolveAll("group", groupNames, (name) => users.findGid(name), fallback.gid, users.groupName(fallback.gid));
+  const uidOf = resolveAll(
+    "user",
+    userNames,
+    (name) => users.findUid(name),
+    fallback.uid,
+    users.userName(fallback.uid),
+  );
+  const gidOf = resolveAll(
+    "group",
+    groupNames,
+    (name) => users.findGid(name),
+    fallback.gid,
+    users.groupName(fallback.gid),
+  );
   return { warnings, of: ({ user, group }) => ({ uid: uidOf(user), gid: gidOf(group) }) };
 }
 
-function ownersForOther(userNames: ReadonlySet<OwnerName>, groupNames: ReadonlySet<OwnerName>, { users, self }: OwnerFacts): Owners {
+function ownersForOther(
+  userNames: ReadonlySet<OwnerName>,
+  groupNames: ReadonlySet<OwnerName>,
+  { users, self }: OwnerFacts,
+): Owners {
   const warn = (kind: string, names: ReadonlySet<OwnerName>, own: string | null): string[] =>
     [...names]
       .filter((name) => name === null || name !== own)
-      .map((name) => `unknown ${kind}${name === null ? "" : ` '${name}'`} in backup manifest mapped to current ${kind}`);
+      .map(
+        (name) => `unknown ${kind}${name === null ? "" : ` '${name}'`} in backup manifest mapped to current ${kind}`,
+      );
   return {
-    warnings: [...warn("user", userNames, users.userName(self.uid)), ...warn("group", groupNames, users.groupName(self.gid))],
+    warnings: [
+      ...warn("user", userNames, users.userName(self.uid)),
+      ...warn("group", groupNames, users.groupName(self.gid)),
+    ],
     of: () => null,
   };
 }

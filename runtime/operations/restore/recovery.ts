@@ -70,13 +70,15 @@ function settingsOf(request: RecoveryRequest): [string, string][] {
   if (!settings.has("restore_command")) settings.set("restore_command", request.restoreCommand);
   if (request.type === "immediate") settings.set("recovery_target", "immediate");
   if (request.type === "lsn" || request.type === "name" || request.type === "time" || request.type === "xid") {
-    if (request.target === undefined) throw fail("optionRequired", `restore command with type ${request.type} requires option: target`);
+    if (request.target === undefined)
+      throw fail("optionRequired", `restore command with type ${request.type} requires option: target`);
     settings.set(`recovery_target_${request.type}`, request.target);
     if (request.targetExclusive && request.type !== "name") settings.set("recovery_target_inclusive", "false");
   }
   if (request.targetAction !== "pause" && request.type !== "default" && request.type !== "standby")
     settings.set("recovery_target_action", request.targetAction);
-  if (request.targetTimeline !== undefined && TIMELINE_TYPES.includes(request.type)) settings.set("recovery_target_timeline", request.targetTimeline);
+  if (request.targetTimeline !== undefined && TIMELINE_TYPES.includes(request.type))
+    settings.set("recovery_target_timeline", request.targetTimeline);
   else if (request.type === "immediate") settings.set("recovery_target_timeline", "current");
   return [...settings];
 }

@@ -33,7 +33,8 @@ export async function writeSettings(request: RecoveryRequest, target: SettingsTa
   }
   const timeText = formatLocalSeconds(ctx.clock.nowMs());
   await removeOldTargets(target, timeText, ctx);
-  const failure = (error: unknown): Error => systemError("fileOpen", `open file '${autoConf}' for read`, autoConf, error);
+  const failure = (error: unknown): Error =>
+    systemError("fileOpen", `open file '${autoConf}' for read`, autoConf, error);
   const files = recoveryFiles(request, (await nullIfMissing(readFile(autoConf, "utf8"), failure)) ?? "", timeText);
   if (files.autoConf !== null) {
     await write(autoConf, files.autoConf, target);
@@ -50,7 +51,9 @@ async function removeOldTargets(target: SettingsTarget, timeText: string, ctx: C
     const { text, count } = withoutTargets(Buffer.from(file.content).toString("latin1"), timeText);
     if (count === 0) continue;
     if (!path.startsWith(`${root}/`)) {
-      ctx.log.warn(`'${path}' sets a recovery target and is outside of the data directory: remove the setting before the server starts`);
+      ctx.log.warn(
+        `'${path}' sets a recovery target and is outside of the data directory: remove the setting before the server starts`,
+      );
       continue;
     }
     const info = await stat(path);

@@ -82,17 +82,29 @@ interface Plan {
   readonly serverFiles: readonly ServerFile[] | null;
 }
 
-export async function restore(repos: readonly Repository[], deps: RestoreDeps, options: RestoreOptions, ctx: Context): Promise<RestoreOutcome> {
+export async function restore(
+  repos: readonly Repository[],
+  deps: RestoreDeps,
+  options: RestoreOptions,
+  ctx: Context,
+): Promise<RestoreOutcome> {
   const beganAtMs = ctx.clock.monotonicMs();
   await requireStopped(options.dataDirectory);
   const sources = await openSources(repos, options, ctx);
   const plan = await planRestore(sources, deps, options, ctx);
   const { manifest, layout } = plan;
   const recovery: RecoveryRequest =
-    options.typeIsDefault === true && !manifest.options.online ? { ...options.recovery, type: "none" } : options.recovery;
+    options.typeIsDefault === true && !manifest.options.online
+      ? { ...options.recovery, type: "none" }
+      : options.recovery;
 
   const keep = new Set(["backup.manifest", ...(recovery.type === "preserve" ? PRESERVED : [])]);
-  await prepareDirectories(manifest, layout, { overwrite: plan.overwrite !== "no", keep, owners: plan.owners, self: options.self }, ctx);
+  await prepareDirectories(
+    manifest,
+    layout,
+    { overwrite: plan.overwrite !== "no", keep, owners: plan.owners, self: options.self },
+    ctx,
+  );
   await clearSpool(options.spoolPath);
   // The marker identifies an interrupted restore; the passphrase stays in the repository.
   const { cipherPass: _, ...marker } = manifest;
@@ -100,7 +112,11 @@ export async function restore(repos: readonly Repository[], deps: RestoreDeps, o
   const sizeBytes = await restoreFiles(plan, deps.pool, ctx);
   const base = manifest.paths.find((row) => row.name === "pg_data");
   const mode = (base?.mode ?? 0o700) & 0o644;
-  await writeSettings(recovery, { dataDirectory: layout.dataDirectory, mode, owner: base === undefined ? null : plan.owners.of(base) }, ctx);
+  await writeSettings(
+    recovery,
+    { dataDirectory: layout.dataDirectory, mode, owner: base === undefined ? null : plan.owners.of(base) },
+    ctx,
+  );
   await offerServerFiles(plan, options.serverFiles, ctx);
   await syncDirectories(manifest, layout);
   await restoreControl(plan, deps.pool, ctx);
@@ -122,13 +138,18 @@ const PRESERVED = ["postgresql.auto.conf", "recovery.signal", "standby.signal"];
 /** @throws pgRunning (38) */
 async function requireStopped(dataDirectory: string): Promise<void> {
   const pidFile = `${dataDirectory}/postmaster.pid`;
-  const failure = (error: unknown): Error => systemError("fileOpen", `get info for path/file '${pidFile}'`, pidFile, error);
+  const failure = (error: unknown): Error =>
+    systemError("fileOpen", `get info for path/file '${pidFile}'`, pidFile, error);
   const text = await nullIfMissing(readFile(pidFile, "utf8"), failure);
   if (text === null) return;
-  throw fail("pgRunning", `unable to restore while PostgreSQL is running: '${pidFile}' exists (pid ${text.split("\n")[0]?.trim()})`, {
-    hint: "presence of 'postmaster.pid' indicates PostgreSQL is running; remove it only if PostgreSQL is not running.",
-    path: pidFile,
-  });
+  throw fail(
+    "pgRunning",
+    `unable to restore while PostgreSQL is running: '${pidFile}' exists (pid ${text.split("\n")[0]?.trim()})`,
+    {
+      hint: "presence of 'postmaster.pid' indicates PostgreSQL is running; remove it only if PostgreSQL is not running.",
+      path: pidFile,
+    },
+  );
 }
 
 /** Makes every refusal before anything is changed. */
@@ -152,7 +173,9 @@ async function planRestore(sources: Sources, deps: RestoreDeps, options: Restore
 }
 
 function withoutUnrestored(manifest: Manifest, preserve: boolean, ctx: Context): Manifest {
-  const skipped = new Map([["pg_data/tablespace_map", "skip 'tablespace_map' -- tablespace links will be created based on mappings"]]);
+  const skipped = new Map([
+    ["pg_data/tablespace_map", "skip 'tablespace_map' -- tablespace links will be created based on mappings"],
+  ]);
   if (preserve) skipped.set("pg_data/postgresql.auto.conf", "skip 'postgresql.auto.conf' -- recovery type is preserve");
   for (const file of manifest.files) if (skipped.has(file.name)) ctx.log.detail(skipped.get(file.name) ?? "");
   const files = manifest.files.filter((file) => !skipped.has(file.name));
@@ -161,7 +184,10 @@ function withoutUnrestored(manifest: Manifest, preserve: boolean, ctx: Context):
   ctx.log.warn(
     `${special.length} files of the backup, '${special[0]?.name}' first, have set-user-ID or set-group-ID bits: they are restored without these bits`,
   );
-  return { ...manifest, files: files.map((file) => ((file.mode & SET_ID) === 0 ? file : { ...file, mode: file.mode & ~SET_ID })) };
+  return {
+    ...manifest,
+    files: files.map((file) => ((file.mode & SET_ID) === 0 ? file : { ...file, mode: file.mode & ~SET_ID })),
+  };
 }
 
 /**
@@ -172,21 +198,29 @@ const SET_ID = 0o6000;
 /** Older versions have a separate recovery file. @throws versionNotSupported (46) */
 function requireVersion({ label, pg: { version } }: Manifest): void {
   if (atLeast(version, 12)) return;
-  throw fail("versionNotSupported", `backup ${label} is from PostgreSQL ${version}: only 12 and newer can be restored`, {
-    hint: "Restore this backup with stock pgBackRest.",
-  });
+  throw fail(
+    "versionNotSupported",
+    `backup ${label} is from PostgreSQL ${version}: only 12 and newer can be restored`,
+    {
+      hint: "Restore this backup with stock pgBackRest.",
+    },
+  );
 }
 
 function requireControl(manifest: Manifest): void {
   if (manifest.files.some((row) => row.name === CONTROL_FILE)) return;
-  throw fail("fileMissing", `backup ${manifest.label} holds no ${CONTROL_FILE}`, { hint: "Choose another backup with --set." });
+  throw fail("fileMissing", `backup ${manifest.label} holds no ${CONTROL_FILE}`, {
+    hint: "Choose another backup with --set.",
+  });
 }
 
 /** @throws checksum (26) as stock 2.60 does, but before the old files are removed */
 function checkPages(manifest: Manifest, databases: Selection, isError: boolean, ctx: Context): void {
   const damaged = manifest.files.filter((file) => file.checksumPage === false && !databases.isZeroed(file.name));
   if (damaged.length === 0) return;
-  const lines = damaged.slice(0, DAMAGED_LINES_MAX).map((file) => `invalid page checksum(s) found in file ${file.name}`);
+  const lines = damaged
+    .slice(0, DAMAGED_LINES_MAX)
+    .map((file) => `invalid page checksum(s) found in file ${file.name}`);
   if (lines.length < damaged.length) lines.push(`and in ${damaged.length - lines.length} more`);
   if (isError) {
     throw fail("checksum", `backup ${manifest.label} was taken with damaged pages\n${lines.join("\n")}`, {
@@ -216,7 +250,8 @@ async function overwriteOf({ dataDirectory, delta, force }: RestoreOptions, ctx:
 /** The directories stay: an agent may use them. */
 async function clearSpool(spoolPath: string): Promise<void> {
   for (const directory of [`${spoolPath}/in`, `${spoolPath}/out`])
-    for (const name of await readdir(directory).catch(() => [] as string[])) await rm(`${directory}/${name}`, { force: true, recursive: true });
+    for (const name of await readdir(directory).catch(() => [] as string[]))
+      await rm(`${directory}/${name}`, { force: true, recursive: true });
 }
 
 async function restoreFiles(plan: Plan, pool: JobPool, ctx: Context): Promise<number> {
@@ -258,7 +293,10 @@ const BATCHES_PER_SLOT = 2;
 type ProgressText = (percent: string) => string;
 
 /** Null for a file whose bytes must be compared or fetched. */
-async function withoutBytes(file: ManifestFile, { layout, databases, owners, overwrite, manifest }: Plan): Promise<ProgressText | null> {
+async function withoutBytes(
+  file: ManifestFile,
+  { layout, databases, owners, overwrite, manifest }: Plan,
+): Promise<ProgressText | null> {
   const destination = layout.locate(file.name);
   const size = formatSize(file.sizeBytes);
   if (databases.isZeroed(file.name)) {
@@ -266,7 +304,8 @@ async function withoutBytes(file: ManifestFile, { layout, databases, owners, ove
     return (percent) => `restore zeroed file ${destination} (${size}, ${percent}%)`;
   }
   if (overwrite === "time" && (await isUnchanged(destination, file, manifest.copyStartedAtS)))
-    return (percent) => `restore file ${destination} - exists and matches size and modification time (${size}, ${percent}%)`;
+    return (percent) =>
+      `restore file ${destination} - exists and matches size and modification time (${size}, ${percent}%)`;
   return null;
 }
 
@@ -285,14 +324,18 @@ async function restoreSome(
     const delta = overwrite === "checksum" || (isRetry && source.block !== undefined);
     return { ...fileJob(file, destination, owners), delta, sources: [source] };
   };
-  const attempt = (request: FileRequest) => (source: RestoreSource, isRetry: boolean) => pool.run(jobOf(request, source, isRetry));
+  const attempt = (request: FileRequest) => (source: RestoreSource, isRetry: boolean) =>
+    pool.run(jobOf(request, source, isRetry));
   const requests = files.map((file) => ({ file, destination: layout.locate(file.name) }));
   const [only] = requests;
   if (only !== undefined && requests.length === 1) return [await sources.use(only, attempt(only))];
   return sources.useAll(
     requests,
     async (sourced) => {
-      const result = await pool.run({ kind: "restoreFiles", files: sourced.map((each) => jobOf(each, each.source, false)) });
+      const result = await pool.run({
+        kind: "restoreFiles",
+        files: sourced.map((each) => jobOf(each, each.source, false)),
+      });
       return result.outcomes;
     },
     attempt,
@@ -305,7 +348,11 @@ function fileJob(file: ManifestFile, destination: string, owners: Owners): Omit<
 }
 
 /** Runs before the cluster can start: with the option, the files are in place by then. */
-async function offerServerFiles({ serverFiles, owners }: Plan, directory: string | undefined, ctx: Context): Promise<void> {
+async function offerServerFiles(
+  { serverFiles, owners }: Plan,
+  directory: string | undefined,
+  ctx: Context,
+): Promise<void> {
   if (serverFiles === null) return;
   if (directory !== undefined) {
     const written = await writeServerFiles(serverFiles, directory, (file) => owners.of(file));
@@ -323,7 +370,9 @@ async function restoreControl({ sources, manifest, layout, owners }: Plan, pool:
   const path = layout.locate(file.name);
   const temporary = `${path}.pgbackrest.tmp`;
   ctx.log.info("restore global/pg_control (performed last to ensure aborted restores cannot be started)");
-  await sources.use({ file, destination: temporary }, (source) => pool.run({ ...fileJob(file, temporary, owners), delta: false, sources: [source] }));
+  await sources.use({ file, destination: temporary }, (source) =>
+    pool.run({ ...fileJob(file, temporary, owners), delta: false, sources: [source] }),
+  );
   if (manifest.options.online) {
     const handle = await open(temporary, constants.O_RDWR | constants.O_NOFOLLOW);
     try {

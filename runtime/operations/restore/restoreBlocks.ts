@@ -31,7 +31,10 @@ export async function restoreBlocks(file: BlockFile, source: BlockSource, repo: 
   const { map } = open;
   const blockCount = Math.ceil(file.sizeBytes / source.blockSizeBytes);
   if (map.blocks.length !== blockCount) {
-    throw fail("format", `block map of '${source.name}' has ${map.blocks.length} blocks, its ${file.sizeBytes} bytes are ${blockCount}`);
+    throw fail(
+      "format",
+      `block map of '${source.name}' has ${map.blocks.length} blocks, its ${file.sizeBytes} bytes are ${blockCount}`,
+    );
   }
   // Cut the longer file: appended bytes must not stay behind the end.
   if (fstatSync(file.fd).size > file.sizeBytes) ftruncateSync(file.fd, file.sizeBytes);
@@ -41,7 +44,10 @@ export async function restoreBlocks(file: BlockFile, source: BlockSource, repo: 
     const offsetBytes = block * source.blockSizeBytes;
     const expectedBytes = Math.min(count * source.blockSizeBytes, file.sizeBytes - offsetBytes);
     if (bytes.length !== expectedBytes) {
-      throw fail("format", `${count} blocks of '${source.name}' from block ${block} on have ${bytes.length} bytes instead of ${expectedBytes}`);
+      throw fail(
+        "format",
+        `${count} blocks of '${source.name}' from block ${block} on have ${bytes.length} bytes instead of ${expectedBytes}`,
+      );
     }
     file.write(bytes, offsetBytes);
     writtenBytes += bytes.length;

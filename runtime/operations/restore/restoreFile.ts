@@ -69,7 +69,11 @@ export interface RestoreFileResult {
   readonly warnings: readonly string[];
 }
 
-export async function restoreFile(job: RestoreFileJob, repo: (key: number) => Repository, ctx: Context): Promise<RestoreFileResult> {
+export async function restoreFile(
+  job: RestoreFileJob,
+  repo: (key: number) => Repository,
+  ctx: Context,
+): Promise<RestoreFileResult> {
   if (job.delta && (await keepsContent(job))) return { repoIndex: null, kept: true, warnings: [] };
   return writeFile(job, repo, ctx, null);
 }
@@ -94,7 +98,8 @@ export async function writeFile(
           : fillFrom(stored, fd, job);
     // Synchronous, because the kernel answers at once: a trip through the thread pool costs more than the call.
     if ((info.mode & MODE_BITS) !== job.mode) fchmodSync(fd, job.mode);
-    if (job.owner !== null && (info.uid !== job.owner.uid || info.gid !== job.owner.gid)) fchownSync(fd, job.owner.uid, job.owner.gid);
+    if (job.owner !== null && (info.uid !== job.owner.uid || info.gid !== job.owner.gid))
+      fchownSync(fd, job.owner.uid, job.owner.gid);
     futimesSync(fd, job.modifiedAtS, job.modifiedAtS);
     await flushed(fsync, fd, job);
     return result;
@@ -111,7 +116,11 @@ function openDestination(job: RestoreFileJob): { readonly fd: number; readonly i
   let fd: number | undefined;
   try {
     // Non-blocking, because the path may be a pipe. Not through a link: a kept link's destination was resolved before.
-    fd = openSync(destination, constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK | constants.O_NOFOLLOW, 0o600);
+    fd = openSync(
+      destination,
+      constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK | constants.O_NOFOLLOW,
+      0o600,
+    );
     const info = fstatSync(fd);
     // The mode and owner of a device are not ours to set.
     if (!info.isFile()) throw new Error("it is not a regular file");
@@ -121,7 +130,10 @@ function openDestination(job: RestoreFileJob): { readonly fd: number; readonly i
     if (fd !== undefined) closeSync(fd);
     const code = systemCodeOf(error);
     const reason = `${code === undefined ? "" : `[${code}] `}${error instanceof Error ? error.message : String(error)}`;
-    throw fail("fileOpen", `unable to open file '${destination}' for write: ${reason}`, { path: destination, cause: error });
+    throw fail("fileOpen", `unable to open file '${destination}' for write: ${reason}`, {
+      path: destination,
+      cause: error,
+    });
   }
 }
 
@@ -132,11 +144,18 @@ function usesBlocks({ delta, sources }: RestoreFileJob): boolean {
 /** In the thread pool: the disk takes time, and other jobs of this thread continue. */
 async function flushed(sync: typeof fsync, fd: number, { destination }: RestoreFileJob): Promise<void> {
   await new Promise<void>((resolve, reject) => {
-    sync(fd, (error) => (error === null ? resolve() : reject(systemError("fileSync", `sync file '${destination}'`, destination, error))));
+    sync(fd, (error) =>
+      error === null ? resolve() : reject(systemError("fileSync", `sync file '${destination}'`, destination, error)),
+    );
   });
 }
 
-async function fill(fd: number, job: RestoreFileJob, repo: (key: number) => Repository, ctx: Context): Promise<RestoreFileResult> {
+async function fill(
+  fd: number,
+  job: RestoreFileJob,
+  repo: (key: number) => Repository,
+  ctx: Context,
+): Promise<RestoreFileResult> {
   const warnings: string[] = [];
   let last: BackupError | undefined;
   for (const source of job.sources) {
@@ -162,7 +181,12 @@ function fillFrom(stored: Uint8Array, fd: number, job: RestoreFileJob): RestoreF
   const source = job.sources[0] as RestoreSource;
   try {
     const packed = source.cipherPass === null ? stored : decryptBytes(stored, source.cipherPass, source.raw);
-    const content = decompressInto(packed, source.compressType, takeBuffer().subarray(0, job.sizeBytes + 1), source.raw);
+    const content = decompressInto(
+      packed,
+      source.compressType,
+      takeBuffer().subarray(0, job.sizeBytes + 1),
+      source.raw,
+    );
     requireContent(job, source, content.length, sha1Hex(content));
     writeFully(fd, content, 0, job);
     return { repoIndex: source.repoIndex, kept: false, warnings: [] };
@@ -255,7 +279,10 @@ async function copyBlocks(
 
 /** True when the whole source failed: not one file in it, and not this machine's files. */
 export function isFaultOfSource(error: BackupError, { destination }: Pick<RestoreFileJob, "destination">): boolean {
-  return error.path !== destination && !isError(error, "checksum", "crypto", "format", "fileMissing", "featureNotSupported", "assert", "term");
+  return (
+    error.path !== destination &&
+    !isError(error, "checksum", "crypto", "format", "fileMissing", "featureNotSupported", "assert", "term")
+  );
 }
 
 /**
@@ -310,7 +337,13 @@ function writeFully(fd: number, chunk: Uint8Array, offsetBytes: number, job: Res
 }
 
 /** True when the file has the right bytes; this also corrects its owner and time. */
-export async function keepsContent({ destination, sizeBytes, sha1, owner, modifiedAtS }: RestoreFileJob): Promise<boolean> {
+export async function keepsContent({
+  destination,
+  sizeBytes,
+  sha1,
+  owner,
+  modifiedAtS,
+}: RestoreFileJob): Promise<boolean> {
   let fd: number;
   try {
     fd = openSync(destination, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);

@@ -12,14 +12,23 @@ import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
 import type { Repository } from "../../repository/repository";
 import type { ByteRange, Storage } from "../../storage/storage";
-import { isFaultOfSource, keepsContent, type RestoreFileJob, type RestoreFileResult, type RestoreSource, writeFile } from "./restoreFile";
+import {
+  isFaultOfSource,
+  keepsContent,
+  type RestoreFileJob,
+  type RestoreFileResult,
+  type RestoreSource,
+  writeFile,
+} from "./restoreFile";
 
 export interface RestoreFilesJob {
   readonly kind: "restoreFiles";
   readonly files: readonly RestoreFileJob[];
 }
 
-export type RestoreFileOutcome = { readonly ok: true; readonly value: RestoreFileResult } | { readonly ok: false; readonly error: BackupError };
+export type RestoreFileOutcome =
+  | { readonly ok: true; readonly value: RestoreFileResult }
+  | { readonly ok: false; readonly error: BackupError };
 
 export interface RestoreFilesResult {
   /** In the order of the job's files. */
@@ -39,11 +48,17 @@ const PIECE_SIZE_BYTES_MAX = 4 * 1024 * 1024;
 /** Failures of a source after which it is skipped for the rest. */
 const FAILURES_MAX = 3;
 
-export async function restoreFiles({ files }: RestoreFilesJob, repo: (key: number) => Repository, ctx: Context): Promise<RestoreFilesResult> {
+export async function restoreFiles(
+  { files }: RestoreFilesJob,
+  repo: (key: number) => Repository,
+  ctx: Context,
+): Promise<RestoreFilesResult> {
   const outcomes: RestoreFileOutcome[] = [];
   const missing: number[] = [];
   for (const [index, job] of files.entries()) {
-    const kept = job.delta ? await outcomeOf(async () => ({ repoIndex: null, kept: await keepsContent(job), warnings: [] })) : null;
+    const kept = job.delta
+      ? await outcomeOf(async () => ({ repoIndex: null, kept: await keepsContent(job), warnings: [] }))
+      : null;
     if (kept !== null && (!kept.ok || kept.value.kept)) outcomes[index] = kept;
     else missing.push(index);
   }
@@ -51,13 +66,16 @@ export async function restoreFiles({ files }: RestoreFilesJob, repo: (key: numbe
   const restoreOne = async (index: number, stored: Uint8Array | null): Promise<void> => {
     const job = files[index] as RestoreFileJob;
     const given = failures[FAILURES_MAX - 1];
-    const outcome: RestoreFileOutcome = given === undefined ? await outcomeOf(() => writeFile(job, repo, ctx, stored)) : { ok: false, error: given };
+    const outcome: RestoreFileOutcome =
+      given === undefined ? await outcomeOf(() => writeFile(job, repo, ctx, stored)) : { ok: false, error: given };
     if (!outcome.ok && isFaultOfSource(outcome.error, job)) failures.push(outcome.error);
     outcomes[index] = outcome;
   };
   await mapParallel(piecesOf(files, missing), LIMITS.filesPerWorker, async ({ source, range, indexes }) => {
     const stored = source === null ? null : await readPiece(repo(source.repoIndex).storage, source.path, range);
-    await mapParallel(indexes, LIMITS.filesPerWorker, (index) => restoreOne(index, stored === null ? null : partOf(stored, range, files[index])));
+    await mapParallel(indexes, LIMITS.filesPerWorker, (index) =>
+      restoreOne(index, stored === null ? null : partOf(stored, range, files[index])),
+    );
   });
   return { outcomes };
 }
@@ -79,7 +97,12 @@ function piecesOf(files: readonly RestoreFileJob[], indexes: readonly number[]):
   for (const index of indexes) {
     const job = files[index] as RestoreFileJob;
     const [source] = job.sources;
-    if (source === undefined || job.sizeBytes === 0 || source.block !== undefined || source.sizeRepoBytes > PIECE_SIZE_BYTES_MAX) {
+    if (
+      source === undefined ||
+      job.sizeBytes === 0 ||
+      source.block !== undefined ||
+      source.sizeRepoBytes > PIECE_SIZE_BYTES_MAX
+    ) {
       pieces.push({ source: null, range: { offsetBytes: 0, sizeBytes: 0 }, indexes: [index] });
       continue;
     }
@@ -87,7 +110,10 @@ function piecesOf(files: readonly RestoreFileJob[], indexes: readonly number[]):
     const gapBytes = last === undefined ? -1 : offsetBytes - (last.range.offsetBytes + last.range.sizeBytes);
     const joined = last === undefined ? 0 : offsetBytes + sizeBytes - last.range.offsetBytes;
     const isNext =
-      last?.source?.path === source.path && last.source.repoIndex === source.repoIndex && gapBytes >= 0 && gapBytes <= GAP_SIZE_BYTES_MAX;
+      last?.source?.path === source.path &&
+      last.source.repoIndex === source.repoIndex &&
+      gapBytes >= 0 &&
+      gapBytes <= GAP_SIZE_BYTES_MAX;
     if (last !== undefined && isNext && joined <= PIECE_SIZE_BYTES_MAX) {
       last.range.sizeBytes = joined;
       last.indexes.push(index);
@@ -111,7 +137,8 @@ async function readPiece(storage: Storage, path: string, range: Required<ByteRan
     try {
       const bytes = Buffer.allocUnsafeSlow(range.sizeBytes);
       let filledBytes = 0;
-      for (let step = 1; step > 0 && filledBytes < bytes.length; filledBytes += step) step = reader.read(bytes.subarray(filledBytes));
+      for (let step = 1; step > 0 && filledBytes < bytes.length; filledBytes += step)
+        step = reader.read(bytes.subarray(filledBytes));
       return bytes.subarray(0, filledBytes);
     } finally {
       reader.close();

@@ -65,16 +65,19 @@ export interface RestoreLayout {
 export function planLayout(manifest: Manifest, options: RemapOptions): RestoreLayout {
   const plan = new LayoutPlan(manifest, options);
   const base = manifest.targets.find((target) => target.name === DATA);
-  if (base !== undefined && base.path !== options.dataDirectory) plan.notes.push(`remap data directory to '${options.dataDirectory}'`);
+  if (base !== undefined && base.path !== options.dataDirectory)
+    plan.notes.push(`remap data directory to '${options.dataDirectory}'`);
   requireKnownTablespaces(manifest, options);
-  for (const target of manifest.targets) if (target.type === "link" && target.tablespaceId !== undefined) plan.addTablespace(target);
+  for (const target of manifest.targets)
+    if (target.type === "link" && target.tablespaceId !== undefined) plan.addTablespace(target);
   const linked = new Set<string>();
   for (const target of manifest.targets) {
     if (target.type !== "link" || target.tablespaceId !== undefined) continue;
     plan.addLink(target);
     linked.add(target.name);
   }
-  for (const [inData, destination] of Object.entries(options.linkMap)) if (!linked.has(`${DATA}/${inData}`)) plan.addNewLink(inData, destination);
+  for (const [inData, destination] of Object.entries(options.linkMap))
+    if (!linked.has(`${DATA}/${inData}`)) plan.addNewLink(inData, destination);
   requireSeparate(plan.links, options.dataDirectory);
   const { links, notes, warnings, locations, linkTargets } = plan;
   const { dataDirectory } = options;
@@ -109,7 +112,12 @@ class LayoutPlan {
   addTablespace(target: ManifestTarget): void {
     const destination = tablespaceDestination(target, this.#options);
     if (destination !== target.path) this.notes.push(`map tablespace '${target.name}' to '${destination}'`);
-    else requireOwnLocation(destination, `tablespace '${target.name}'`, `--tablespace-map=${target.tablespaceId}=<directory>`);
+    else
+      requireOwnLocation(
+        destination,
+        `tablespace '${target.name}'`,
+        `--tablespace-map=${target.tablespaceId}=<directory>`,
+      );
     const absolute = this.#link(target.name, `pg_tblspc/${target.tablespaceId}`, {
       destination,
       isFile: false,
@@ -125,7 +133,9 @@ class LayoutPlan {
   addLink(target: ManifestTarget): void {
     const isFile = target.file !== undefined;
     if (!target.name.startsWith(`${DATA}/`)) {
-      this.warnings.push(`link '${target.name}' in a tablespace will be restored as a ${isFile ? "file" : "directory"} at the same location`);
+      this.warnings.push(
+        `link '${target.name}' in a tablespace will be restored as a ${isFile ? "file" : "directory"} at the same location`,
+      );
       return;
     }
     const inData = target.name.slice(DATA.length + 1);
@@ -153,7 +163,9 @@ class LayoutPlan {
     const name = `${DATA}/${inData}`;
     const isFile = this.#manifest.files.some((file) => file.name === name);
     if (!isFile && !this.#manifest.paths.some((path) => path.name === name)) {
-      throw fail("linkMap", `unable to map link '${inData}'`, { hint: "Does the link reference a valid backup path or file?" });
+      throw fail("linkMap", `unable to map link '${inData}'`, {
+        hint: "Does the link reference a valid backup path or file?",
+      });
     }
     if (isFile) requireFileDestination(inData, destination);
     this.notes.push(`link '${inData}' to '${destination}'`);
@@ -168,7 +180,9 @@ class LayoutPlan {
   #link(name: string, inData: string, link: LinkTarget): string {
     const path = `${this.#options.dataDirectory}/${inData}`;
     const absolute = resolve(dirname(path), link.destination);
-    const row = this.#manifest.links.find((other) => other.name === `${DATA}/${inData}`) ?? this.#manifest.paths.find((other) => other.name === DATA);
+    const row =
+      this.#manifest.links.find((other) => other.name === `${DATA}/${inData}`) ??
+      this.#manifest.paths.find((other) => other.name === DATA);
     this.links.push({ path, ...link, user: row?.user ?? null, group: row?.group ?? null });
     this.locations.set(name, absolute);
     return absolute;
@@ -181,15 +195,22 @@ function tablespaceDestination(target: ManifestTarget, options: RemapOptions): s
   const byName = ofMap(options.tablespaceMap, tablespaceName);
   const byId = ofMap(options.tablespaceMap, tablespaceId);
   if (byName !== undefined && byId !== undefined && byName !== byId)
-    throw fail("tablespaceMap", `tablespace remapped by name '${tablespaceName}' and id ${tablespaceId} with different paths`);
+    throw fail(
+      "tablespaceMap",
+      `tablespace remapped by name '${tablespaceName}' and id ${tablespaceId} with different paths`,
+    );
   const mapped = byName ?? byId;
   if (mapped !== undefined) return mapped;
   if (options.tablespaceMapAll === undefined) return target.path;
   // A tablespace may have any name, even one that leads out of the directory.
   if (tablespaceName === "" || tablespaceName === "." || tablespaceName === ".." || tablespaceName.includes("/")) {
-    throw fail("tablespaceMap", `tablespace '${tablespaceName}' cannot be the name of a directory below '${options.tablespaceMapAll}'`, {
-      hint: `name its directory with --tablespace-map=${tablespaceId}=<directory>.`,
-    });
+    throw fail(
+      "tablespaceMap",
+      `tablespace '${tablespaceName}' cannot be the name of a directory below '${options.tablespaceMapAll}'`,
+      {
+        hint: `name its directory with --tablespace-map=${tablespaceId}=<directory>.`,
+      },
+    );
   }
   return `${options.tablespaceMapAll}/${tablespaceName}`;
 }
@@ -208,7 +229,8 @@ const SYSTEM_DIRECTORIES =
  */
 const OPEN_DIRECTORIES = ["/etc/postgresql", "/dev/shm"];
 /** Shared directories: a cluster uses a directory below them. */
-const SHARED_DIRECTORIES = "/ /home /media /mnt /opt /srv /tmp /usr /usr/local /var /var/backups /var/cache /var/lib /var/log /var/tmp";
+const SHARED_DIRECTORIES =
+  "/ /home /media /mnt /opt /srv /tmp /usr /usr/local /var /var/backups /var/cache /var/lib /var/log /var/tmp";
 
 /** The manifest alone must not choose such a directory; the user may name it. @throws linkDestination */
 function requireOwnLocation(location: string, what: string, option: string): void {
@@ -240,7 +262,8 @@ function requireSeparate(links: readonly PlannedLink[], dataDirectory: string): 
     at: resolve(dirname(link.path), link.destination),
   }));
   for (const [index, link] of placed.entries()) {
-    if (isBelow(link.at, dataDirectory)) throw fail("linkDestination", `link '${link.name}' destination '${link.at}' is in PGDATA`);
+    if (isBelow(link.at, dataDirectory))
+      throw fail("linkDestination", `link '${link.name}' destination '${link.at}' is in PGDATA`);
     if (isBelow(dataDirectory, link.at) || link.at === "/") {
       throw fail("linkDestination", `link '${link.name}' destination '${link.at}' is above PGDATA`, {
         hint: "restore it elsewhere with --tablespace-map or --link-map.",
@@ -250,14 +273,20 @@ function requireSeparate(links: readonly PlannedLink[], dataDirectory: string): 
       if (link.isFile !== other.isFile) continue;
       const what = link.isFile ? "file" : "directory";
       if (link.at === other.at)
-        throw fail("linkDestination", `link '${other.name}' (${other.at}) destination is the same ${what} as link '${link.name}' (${link.at})`);
+        throw fail(
+          "linkDestination",
+          `link '${other.name}' (${other.at}) destination is the same ${what} as link '${link.name}' (${link.at})`,
+        );
       if (link.isFile) continue;
       for (const [inner, outer] of [
         [link, other],
         [other, link],
       ] as const) {
         if (isBelow(inner.at, outer.at))
-          throw fail("linkDestination", `link '${inner.name}' (${inner.at}) destination is a subdirectory of link '${outer.name}' (${outer.at})`);
+          throw fail(
+            "linkDestination",
+            `link '${inner.name}' (${inner.at}) destination is a subdirectory of link '${outer.name}' (${outer.at})`,
+          );
       }
     }
   }
@@ -288,7 +317,10 @@ export function storedAt(repoIndex: number, stanza: string, manifest: Manifest, 
   const compressType = manifest.options.compressType;
   return {
     repoIndex,
-    path: file.bundle === undefined ? dataFilePath(stanza, label, file, compressType) : bundlePath(stanza, label, file.bundle.id),
+    path:
+      file.bundle === undefined
+        ? dataFilePath(stanza, label, file, compressType)
+        : bundlePath(stanza, label, file.bundle.id),
     range: file.bundle === undefined ? null : { offsetBytes: file.bundle.offsetBytes, sizeBytes: file.sizeRepoBytes },
     sizeRepoBytes: file.sizeRepoBytes,
     compressType,
@@ -311,7 +343,9 @@ const BATCH_FILES_MAX = 64;
 /** Omits pg_control: it is written last, alone. */
 export function restoreOrder({ files, label }: Pick<Manifest, "files" | "label">): RestoreOrder {
   const wanted = files.filter((file) => file.name !== CONTROL_FILE && file.name !== "pg_data/tablespace_map");
-  const single = wanted.filter((file) => file.sizeBytes > BATCH_FILE_SIZE_BYTES_MAX).sort((left, right) => right.sizeBytes - left.sizeBytes);
+  const single = wanted
+    .filter((file) => file.sizeBytes > BATCH_FILE_SIZE_BYTES_MAX)
+    .sort((left, right) => right.sizeBytes - left.sizeBytes);
   const labelOf = (file: ManifestFile): string => file.reference ?? label;
   const small = wanted.filter((file) => file.sizeBytes <= BATCH_FILE_SIZE_BYTES_MAX);
   small.sort((left, right) => {
@@ -324,7 +358,8 @@ export function restoreOrder({ files, label }: Pick<Manifest, "files" | "label">
   let sizeBytes = 0;
   for (const file of small) {
     const last = batches.at(-1);
-    if (last !== undefined && last.length < BATCH_FILES_MAX && sizeBytes + file.sizeBytes <= BATCH_SIZE_BYTES_MAX) last.push(file);
+    if (last !== undefined && last.length < BATCH_FILES_MAX && sizeBytes + file.sizeBytes <= BATCH_SIZE_BYTES_MAX)
+      last.push(file);
     else {
       batches.push([file]);
       sizeBytes = 0;

@@ -1,12 +1,12 @@
 /**
  * Chooses the backup to restore: pure, with the reason for each refused one.
  *
- * Stock's rules ("pgbackrest-format" 17, steps 2 and 3): repositories are tried in key order. `--set` names the label. A time
- * target takes the newest backup that stopped before it, an LSN target the newest whose stop is not after it. Any other
- * type takes the newest backup of the first readable repository. A backup must lie on the path to the timeline that
- * recovery follows. If the user named that timeline by number, a backup off the path is skipped, like one that stopped
- * too late. If it is only the latest one, choosing an older backup could silently discard later transactions, so the
- * restore ends, as in stock.
+ * Stock's rules ("pgbackrest-format" 17, steps 2 and 3): repositories are tried in key order. `--set` names the label.
+ * A time target takes the newest backup that stopped before it, an LSN target the newest whose stop is not after it.
+ * Any other type takes the newest backup of the first readable repository. A backup must lie on the path to the
+ * timeline that recovery follows. If the user named that timeline by number, a backup off the path is skipped, like one
+ * that stopped too late. If it is only the latest one, choosing an older backup could silently discard later
+ * transactions, so the restore ends, as in stock.
  */
 import { type BackupError, fail } from "../../base/errors";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
@@ -68,18 +68,24 @@ export function selectBackup(repos: readonly RepoBackups[], request: SelectReque
       let reason = refusal(entry, info, request);
       if (reason === null && timeline !== undefined) {
         const offPath = timelineRefusal(entry, timeline);
-        if (offPath !== null && (!timeline.isNamed || isNamed(request.set))) throw timelineError(repoIndex, entry, offPath);
+        if (offPath !== null && (!timeline.isNamed || isNamed(request.set)))
+          throw timelineError(repoIndex, entry, offPath);
         reason = offPath;
       }
       if (reason === null) return { repoIndex, entry, systemId: systemIdOf(info, entry), refused };
       refused.push(`repo${repoIndex}: ${entry.label}: ${reason}`);
     }
   }
-  if (repos.every((repo) => repo.info === null)) throw fail("repoInvalid", ["unable to find a valid repository", ...refused].join("\n"));
-  const wanted = isNamed(request.set) ? `backup set ${request.set} is not valid` : `no backup set found to restore${targetText(request)}`;
+  if (repos.every((repo) => repo.info === null))
+    throw fail("repoInvalid", ["unable to find a valid repository", ...refused].join("\n"));
+  const wanted = isNamed(request.set)
+    ? `backup set ${request.set} is not valid`
+    : `no backup set found to restore${targetText(request)}`;
   const lines = refused.slice(0, REFUSED_LINES_MAX);
   if (lines.length < refused.length) lines.push(`and ${refused.length - lines.length} more`);
-  throw fail("backupSetInvalid", [wanted, ...lines].join("\n"), { hint: "Run info to list the backups of every repository." });
+  throw fail("backupSetInvalid", [wanted, ...lines].join("\n"), {
+    hint: "Run info to list the backups of every repository.",
+  });
 }
 
 const REFUSED_LINES_MAX = 40;
@@ -99,12 +105,15 @@ function isNamed(set: string | undefined): set is string {
 
 function refusal(entry: BackupInfoEntry, info: BackupInfo, request: SelectRequest): string | null {
   if (isNamed(request.set)) return entry.label === request.set ? null : `is not ${request.set}`;
-  if (request.targetTimeS !== null) return entry.stoppedAtS < request.targetTimeS ? null : "stopped at or after the target time";
+  if (request.targetTimeS !== null)
+    return entry.stoppedAtS < request.targetTimeS ? null : "stopped at or after the target time";
   if (request.type === "lsn" && request.target !== undefined) {
     if (entry.lsnStop === undefined) return "has no LSN to compare with the target";
     return parseLsn(entry.lsnStop) <= parseLsn(request.target) ? null : `stops at ${entry.lsnStop}, after the target`;
   }
-  return entry.dbId === info.currentId ? null : `belongs to history id ${entry.dbId}, the current one is ${info.currentId}`;
+  return entry.dbId === info.currentId
+    ? null
+    : `belongs to history id ${entry.dbId}, the current one is ${info.currentId}`;
 }
 
 /** Recovery must pass the end of the backup before it leaves the backup's timeline, or it never becomes consistent. */
@@ -159,7 +168,9 @@ export function parseTimeline(text: string): number | "latest" | null {
  * @throws format (29)
  */
 export function parseTargetTime(text: string): number {
-  const match = /^(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2}:\d{2})(\.\d+)?\s*(?:([+-])(\d{2})(?::?(\d{2}))?|Z|UTC)?$/.exec(text);
+  const match = /^(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2}:\d{2})(\.\d+)?\s*(?:([+-])(\d{2})(?::?(\d{2}))?|Z|UTC)?$/.exec(
+    text,
+  );
   const [, date, time, fraction, sign, hours, minutes] = match ?? [];
   const zone = sign === undefined ? (/(Z|UTC)$/.test(text) ? "Z" : "") : `${sign}${hours}:${minutes ?? "00"}`;
   const timeMs = match === null ? Number.NaN : Date.parse(`${date}T${time}${fraction ?? ""}${zone}`);

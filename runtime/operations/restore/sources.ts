@@ -61,7 +61,13 @@ export class Sources {
   readonly #infos: ReadonlyMap<number, BackupInfo>;
   readonly #ctx: Context;
 
-  private constructor(manifest: Manifest, first: Member, members: readonly Member[], infos: ReadonlyMap<number, BackupInfo>, ctx: Context) {
+  private constructor(
+    manifest: Manifest,
+    first: Member,
+    members: readonly Member[],
+    infos: ReadonlyMap<number, BackupInfo>,
+    ctx: Context,
+  ) {
     this.manifest = manifest;
     this.repo = first.repo;
     this.#members = [first, ...members.filter((member) => member !== first)];
@@ -72,7 +78,9 @@ export class Sources {
   /** @throws the chosen repository's error when no repository can give this backup's manifest */
   static async open(repos: readonly OpenRepo[], selected: Selected, ctx: Context): Promise<Sources> {
     const infos = new Map(repos.map(({ repo, info }) => [repo.key, info]));
-    const ordered = [...repos].sort((left, right) => rank(left, selected) - rank(right, selected) || left.repo.key - right.repo.key);
+    const ordered = [...repos].sort(
+      (left, right) => rank(left, selected) - rank(right, selected) || left.repo.key - right.repo.key,
+    );
     const members = ordered.flatMap(({ repo, info }): Member[] => {
       const label = repo.key === selected.repoIndex ? selected.entry.label : findTwin(info, selected);
       return label === null ? [] : [{ repo, label, manifest: undefined, strikes: 0, reported: "" }];
@@ -132,7 +140,12 @@ export class Sources {
     return results;
   }
 
-  async #useFrom<T>(request: FileRequest, attempt: Attempt<T>, tried: Set<Member>, failed: BackupError | undefined): Promise<T> {
+  async #useFrom<T>(
+    request: FileRequest,
+    attempt: Attempt<T>,
+    tried: Set<Member>,
+    failed: BackupError | undefined,
+  ): Promise<T> {
     let first = failed;
     for (let member = this.#next(tried); member !== undefined; member = this.#next(tried)) {
       tried.add(member);
@@ -166,7 +179,10 @@ export class Sources {
    * The result of `find` for this backup from the first repository that has one, or only from the one that is restored
    * from. Failures on the way become warnings.
    */
-  async findBeside<T>(find: (repo: Repository, manifest: Manifest) => Promise<T | null>, inAll: boolean): Promise<T | null> {
+  async findBeside<T>(
+    find: (repo: Repository, manifest: Manifest) => Promise<T | null>,
+    inAll: boolean,
+  ): Promise<T | null> {
     for (const member of inAll ? this.#members : this.#members.slice(0, 1)) {
       const loaded = await this.#load(member);
       if (loaded === null) continue;
@@ -194,18 +210,20 @@ export class Sources {
     // Damaged or missing files do not predict the next file.
     if (isError(failure, "checksum", "crypto", "format", "fileMissing", "featureNotSupported")) return;
     member.strikes++;
-    if (member.strikes === STRIKES_MAX && this.#members.length > 1) this.#ctx.log.warn(`${member.repo.name} is now the last choice`);
+    if (member.strikes === STRIKES_MAX && this.#members.length > 1)
+      this.#ctx.log.warn(`${member.repo.name} is now the last choice`);
   }
 
   #load(member: Member): Promise<LoadedManifest | null> {
-    member.manifest ??= loadManifest(member.repo, member.label, this.#infos.get(member.repo.key)?.cipherPass ?? null).then(
-      loadedOf,
-      (error: unknown) => {
-        const { name, message } = toBackupError(error);
-        this.#ctx.log.warn(`${member.repo.name} cannot replace it: [${name}] ${message}`);
-        return null;
-      },
-    );
+    member.manifest ??= loadManifest(
+      member.repo,
+      member.label,
+      this.#infos.get(member.repo.key)?.cipherPass ?? null,
+    ).then(loadedOf, (error: unknown) => {
+      const { name, message } = toBackupError(error);
+      this.#ctx.log.warn(`${member.repo.name} cannot replace it: [${name}] ${message}`);
+      return null;
+    });
     return member.manifest;
   }
 }

@@ -40,7 +40,11 @@ export async function loadTimelines(
       if (wanted === 1) timelines.set(archiveId, { timeline: 1, isNamed: true, ancestors: [] });
       continue;
     }
-    timelines.set(archiveId, { timeline, isNamed: wanted !== "latest", ancestors: await loadAncestors(repos, archiveId, timeline, ctx) });
+    timelines.set(archiveId, {
+      timeline,
+      isNamed: wanted !== "latest",
+      ancestors: await loadAncestors(repos, archiveId, timeline, ctx),
+    });
   }
   return timelines;
 }
@@ -49,10 +53,14 @@ export async function loadTimelines(
 async function findLatest(repos: readonly OpenRepo[], archiveId: string, ctx: Context): Promise<number | null> {
   const results = await perRepo(
     repos.map(({ repo }) => repo),
-    async (repo) => Math.max(0, ...(await listArchive(repo, archiveId)).histories.map((name) => Number.parseInt(name, 16))),
+    async (repo) =>
+      Math.max(0, ...(await listArchive(repo, archiveId)).histories.map((name) => Number.parseInt(name, 16))),
   );
   for (const result of results)
-    if (!result.ok) ctx.log.warn(`repo${result.repoIndex}: unable to check timelines: [${result.error.name}] ${result.error.message}`);
+    if (!result.ok)
+      ctx.log.warn(
+        `repo${result.repoIndex}: unable to check timelines: [${result.error.name}] ${result.error.message}`,
+      );
   const highest = Math.max(0, ...results.map((result) => (result.ok ? result.value : 0)));
   return highest === 0 ? null : highest;
 }
@@ -83,7 +91,12 @@ async function loadAncestors(
  * The text of a stored history file; null when the repository has none. `findPass` returns the archive's sub-passphrase
  * if there is one.
  */
-export async function readHistory(repo: Repository, archiveId: string, name: string, findPass: () => Promise<string | null>): Promise<string | null> {
+export async function readHistory(
+  repo: Repository,
+  archiveId: string,
+  name: string,
+  findPass: () => Promise<string | null>,
+): Promise<string | null> {
   const [stored] = await findWal(repo, archiveId, name);
   if (stored === undefined) return null;
   return textOf(await collect(await openWal(repo, archiveId, stored, await findPass()), HISTORY_SIZE_BYTES_MAX));

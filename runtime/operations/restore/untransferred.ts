@@ -7,7 +7,8 @@ import type { ManifestFile } from "../../format/repository/manifest";
 import { systemError } from "../../local/systemError";
 import type { Owner } from "./owners";
 
-const WRITE_NEW = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NONBLOCK | constants.O_NOFOLLOW;
+const WRITE_NEW =
+  constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NONBLOCK | constants.O_NOFOLLOW;
 
 /** Writes a durable file of zeroes that takes no disk space, with the row's attributes. */
 export async function zeroFile(destination: string, file: ManifestFile, owner: Owner | null): Promise<void> {

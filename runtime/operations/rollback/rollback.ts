@@ -42,7 +42,12 @@ export interface BegunRollback {
   readonly control: Served["control"];
 }
 
-export async function rollBack({ control, file, journal }: BegunRollback, zfs: Zfs, tools: RecoverTools, ctx: Context): Promise<Opened> {
+export async function rollBack(
+  { control, file, journal }: BegunRollback,
+  zfs: Zfs,
+  tools: RecoverTools,
+  ctx: Context,
+): Promise<Opened> {
   const { account, dataDirectory, plan } = journal;
   const served: Served = { control, dataDirectory };
   await file.write(journal);
@@ -56,7 +61,10 @@ export async function rollBack({ control, file, journal }: BegunRollback, zfs: Z
   if (!(await zfs.exists(plan.dataset))) {
     await zfs.setMountPoint(plan.kept, plan.keptMountPoint);
     ctx.log.info(`rollback: cloning ${plan.snapshotName}`);
-    await zfs.clone(`${plan.kept}@${plan.snapshotName}`, plan.dataset, { ...plan.properties, mountpoint: plan.mountPoint });
+    await zfs.clone(`${plan.kept}@${plan.snapshotName}`, plan.dataset, {
+      ...plan.properties,
+      mountpoint: plan.mountPoint,
+    });
   }
   if ((await zfs.origin(plan.dataset)) !== null) await zfs.promote(plan.dataset);
   // Of the server at the time of the snapshot; its process id may belong to another process now.

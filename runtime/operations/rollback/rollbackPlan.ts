@@ -49,15 +49,21 @@ export function planRollback(input: RollbackInput): RollbackPlan {
     });
   }
   const inside = (path: string): boolean => path === mountPoint || path.startsWith(`${mountPoint}/`);
-  const elsewhere = [facts.dataDirectory, ...(facts.walDirectory === null ? [] : [facts.walDirectory]), ...facts.tablespaces].find(
-    (path) => !inside(path),
-  );
+  const elsewhere = [
+    facts.dataDirectory,
+    ...(facts.walDirectory === null ? [] : [facts.walDirectory]),
+    ...facts.tablespaces,
+  ].find((path) => !inside(path));
   const mount = facts.mounts.find((path) => path !== mountPoint && path.startsWith(`${mountPoint}/`));
   if (elsewhere !== undefined || mount !== undefined) {
     const path = elsewhere ?? mount ?? "";
-    throw fail("featureNotSupported", `'${path}' is not in file system '${name}' (${mountPoint}): its snapshot is not consistent with the rest`, {
-      hint: "Data and WAL of different times may not form a valid cluster. Recover to a time instead: pgbackstop recover --type=time --target=….",
-    });
+    throw fail(
+      "featureNotSupported",
+      `'${path}' is not in file system '${name}' (${mountPoint}): its snapshot is not consistent with the rest`,
+      {
+        hint: "Data and WAL of different times may not form a valid cluster. Recover to a time instead: pgbackstop recover --type=time --target=….",
+      },
+    );
   }
   const own = facts.control === null ? null : String(facts.control.systemId);
   if (snapshotSystemId === null || (own !== null && own !== snapshotSystemId)) {
@@ -83,7 +89,11 @@ export function planRollback(input: RollbackInput): RollbackPlan {
 
 const NAMED_MAX = 5;
 
-export function rollbackText(plan: RollbackPlan, { facts, snapshot, snapshots, stanza }: RollbackInput, control: ServerControl): string {
+export function rollbackText(
+  plan: RollbackPlan,
+  { facts, snapshot, snapshots, stanza }: RollbackInput,
+  control: ServerControl,
+): string {
   const chosen = snapshots.findIndex((other) => other.name === snapshot);
   const newer = snapshots.slice(chosen + 1).map((other) => other.name);
   const takenAtS = snapshots[chosen]?.createdAtS ?? 0;

@@ -44,7 +44,19 @@ export class Zfs {
 
   /** Of one file system, oldest first. */
   async snapshots(dataset: string): Promise<Snapshot[]> {
-    const text = await this.#ask("list", "-Hp", "-t", "snapshot", "-o", "name,creation", "-s", "createtxg", "-d", "1", dataset);
+    const text = await this.#ask(
+      "list",
+      "-Hp",
+      "-t",
+      "snapshot",
+      "-o",
+      "name,creation",
+      "-s",
+      "createtxg",
+      "-d",
+      "1",
+      dataset,
+    );
     return text.split("\n").flatMap((line) => {
       const [name = "", created = ""] = line.split("\t");
       return name === "" ? [] : [{ name, createdAtS: Number(created) }];
@@ -74,7 +86,12 @@ export class Zfs {
   }
 
   async clone(snapshot: string, dataset: string, properties: Readonly<Record<string, string>>): Promise<void> {
-    await this.#ask("clone", ...Object.entries(properties).flatMap(([name, value]) => ["-o", `${name}=${value}`]), snapshot, dataset);
+    await this.#ask(
+      "clone",
+      ...Object.entries(properties).flatMap(([name, value]) => ["-o", `${name}=${value}`]),
+      snapshot,
+      dataset,
+    );
   }
 
   async promote(dataset: string): Promise<void> {

@@ -7,7 +7,12 @@ import { updateBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 
 /** False when the repository has no such backup. An empty value removes an annotation. @throws optionInvalidValue */
-export async function annotate(repo: Repository, label: string, notes: Readonly<Record<string, string>>, ctx: Context): Promise<boolean> {
+export async function annotate(
+  repo: Repository,
+  label: string,
+  notes: Readonly<Record<string, string>>,
+  ctx: Context,
+): Promise<boolean> {
   if (!isLabel(label)) throw fail("optionInvalidValue", `'${label}' is not a valid backup label format`);
   let exists = false;
   const update = (info: BackupInfo): BackupInfo => {

@@ -29,8 +29,15 @@ const FILES_MAX = 1000;
 export function includesOf(text: string, kind: ConfigKind): Include[] {
   const includes: Include[] = [];
   for (const line of text.split("\n")) {
-    const match = /^[ \t]*(include_if_exists|include_dir|include)(?!\w)[ \t]*=?[ \t]*('(?:[^'\\]|''|\\.)*'|"[^"]*"|[^\s#'"=]+)/i.exec(line);
-    if (match !== null) includes.push({ kind: match[1]?.toLowerCase() === "include_dir" ? "directory" : "file", name: unquoted(match[2] ?? "") });
+    const match =
+      /^[ \t]*(include_if_exists|include_dir|include)(?!\w)[ \t]*=?[ \t]*('(?:[^'\\]|''|\\.)*'|"[^"]*"|[^\s#'"=]+)/i.exec(
+        line,
+      );
+    if (match !== null)
+      includes.push({
+        kind: match[1]?.toLowerCase() === "include_dir" ? "directory" : "file",
+        name: unquoted(match[2] ?? ""),
+      });
     else if (kind === "records" && !/^\s*#/.test(line))
       for (const [, quoted, plain] of line.matchAll(/(?:^|[\s,])@(?:"([^"]+)"|([^\s,#"]+))/g))
         includes.push({ kind: "file", name: quoted ?? plain ?? "" });
@@ -44,7 +51,8 @@ function unquoted(text: string): string {
 }
 
 /**
- * The file and all its includes, each once; missing ones are skipped. @throws fileOpen, pathOpen for unreadable ones
+ * The file and all its includes, each once; missing ones are skipped.
+ * @throws fileOpen, pathOpen for unreadable ones
  */
 export async function readConfig(path: string, kind: ConfigKind): Promise<ConfigFile[]> {
   const files = new Map<string, ConfigFile>();
@@ -68,7 +76,9 @@ function findContent(path: string): Promise<Uint8Array | null> {
 }
 
 async function listDirectory(path: string): Promise<string[]> {
-  const names = await nullIfMissing(readdir(path), (error) => systemError("pathOpen", `list path '${path}'`, path, error));
+  const names = await nullIfMissing(readdir(path), (error) =>
+    systemError("pathOpen", `list path '${path}'`, path, error),
+  );
   const wanted = (names ?? []).filter((name) => name.endsWith(".conf") && !name.startsWith("."));
   return wanted.sort().map((name) => `${path}/${name}`);
 }

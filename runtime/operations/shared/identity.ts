@@ -1,6 +1,11 @@
 /** Checks that a repository belongs to this cluster: the same for every verb, with stock's answers. */
 import { fail } from "../../base/errors";
-import { type ArchiveHistoryEntry, type ArchiveInfo, archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
+import {
+  type ArchiveHistoryEntry,
+  type ArchiveInfo,
+  archiveIdOf,
+  currentHistory,
+} from "../../format/repository/archiveInfo";
 import type { BackupInfo } from "../../format/repository/backupInfo";
 import type { Repository } from "../../repository/repository";
 

@@ -15,7 +15,8 @@ export interface LocalWal {
 export function openLocalWal(walDirectory: string, cluster: ClusterIdentity, headerCheck: boolean): LocalWal {
   return {
     // Each call gets its own preparer: PostgreSQL may have rewritten the file since the last read.
-    prepare: (name) => nullOn(new WalPreparer({ walDirectory, headerCheck, kindCount: 1 }, cluster).prepare(name), "fileMissing"),
+    prepare: (name) =>
+      nullOn(new WalPreparer({ walDirectory, headerCheck, kindCount: 1 }, cluster).prepare(name), "fileMissing"),
     listReady: () => listReady(walDirectory, Number.POSITIVE_INFINITY),
   };
 }

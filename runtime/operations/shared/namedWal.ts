@@ -13,7 +13,14 @@ import { openWal, type StoredWal } from "../../repository/walStore";
 const SIZE_BYTES_MAX = 16 * 1024 * 1024;
 const LABEL_LINE = /^[A-Z][A-Z ]*: .*$/;
 /** What every supported PostgreSQL writes (PostgreSQL "access/transam/xlogbackup.c"). */
-const LABEL_FIELDS = ["START WAL LOCATION", "STOP WAL LOCATION", "CHECKPOINT LOCATION", "START TIME", "LABEL", "STOP TIME"];
+const LABEL_FIELDS = [
+  "START WAL LOCATION",
+  "STOP WAL LOCATION",
+  "CHECKPOINT LOCATION",
+  "START TIME",
+  "LABEL",
+  "STOP TIME",
+];
 
 export interface NamedContent {
   readonly bytes: Uint8Array;
@@ -23,7 +30,12 @@ export interface NamedContent {
 }
 
 /** Damaged content is reported as a problem. @throws read errors when the repository gives no answer */
-export async function readNamed(repo: Repository, archiveId: string, stored: StoredWal, pass: string | null): Promise<NamedContent> {
+export async function readNamed(
+  repo: Repository,
+  archiveId: string,
+  stored: StoredWal,
+  pass: string | null,
+): Promise<NamedContent> {
   try {
     const bytes = await collect(await openWal(repo, archiveId, stored, pass), SIZE_BYTES_MAX);
     return { bytes, sha1: sha1Hex(bytes), problem: findNamedProblem(stored.name, textOf(bytes)) };
@@ -70,6 +82,8 @@ export function differingNames(
     const holders = [...named].filter(([, own]) => own.has(name));
     const contents = new Set(holders.map(([, own]) => own.get(name)));
     const repoIndexes = holders.map(([key]) => key);
-    return contents.size < 2 ? [] : [{ repoIndexes, text: `${name} differs between ${repoIndexes.map((key) => `repo${key}`).join(", ")}` }];
+    return contents.size < 2
+      ? []
+      : [{ repoIndexes, text: `${name} differs between ${repoIndexes.map((key) => `repo${key}`).join(", ")}` }];
   });
 }

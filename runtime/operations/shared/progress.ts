@@ -16,7 +16,12 @@ export class Progress {
   /**
    * The first parameter begins the lines: `copied`, `restored`. `report` is called at the start and with every line.
    */
-  constructor(verb: string, totalBytes: number, ctx: Context, report: (doneBytes: number, totalBytes: number) => void = () => {}) {
+  constructor(
+    verb: string,
+    totalBytes: number,
+    ctx: Context,
+    report: (doneBytes: number, totalBytes: number) => void = () => {},
+  ) {
     this.#verb = verb;
     this.#totalBytes = totalBytes;
     this.#report = report;

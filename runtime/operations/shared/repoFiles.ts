@@ -32,7 +32,8 @@ export function repoPathOf(text: string, basePath: string): string {
   let path = text;
   if (text.startsWith("/")) {
     const base = basePath.replace(/\/+$/, "");
-    if (text !== base && !text.startsWith(`${base}/`)) throw fail("paramInvalid", `absolute path '${text}' is not in base path '${basePath}'`);
+    if (text !== base && !text.startsWith(`${base}/`))
+      throw fail("paramInvalid", `absolute path '${text}' is not in base path '${basePath}'`);
     path = text.slice(base.length + 1);
   }
   const parts = path.split("/").filter((part) => part !== "" && part !== ".");
@@ -54,12 +55,19 @@ export async function listFiles(repo: Repository, path: string, request: ListReq
   return request.sort === "asc" ? shown : shown.reverse();
 }
 
-async function collectFiles(repo: Repository, path: string, above: string, request: ListRequest, entries: ListedFile[]): Promise<void> {
+async function collectFiles(
+  repo: Repository,
+  path: string,
+  above: string,
+  request: ListRequest,
+  entries: ListedFile[],
+): Promise<void> {
   for await (const entry of repo.storage.list(path)) {
     const name = `${above}${entry.path.slice(entry.path.lastIndexOf("/") + 1)}`;
     const { type, sizeBytes, modifiedAtMs, destination } = entry;
     entries.push({ name, type, sizeBytes, modifiedAtMs, ...(destination === undefined ? {} : { destination }) });
-    if (request.recurse && entry.type === "directory") await collectFiles(repo, entry.path, `${name}/`, request, entries);
+    if (request.recurse && entry.type === "directory")
+      await collectFiles(repo, entry.path, `${name}/`, request, entries);
   }
 }
 
@@ -72,7 +80,9 @@ async function passFor(repo: Repository, path: string): Promise<string | null> {
   const [area, stanza, first = "", ...rest] = path.split("/");
   if (area === "pgbackstop" && first === "drills" && rest.length === 1) return repo.cipherPass;
   if (stanza === undefined || first === "" || (area !== "archive" && area !== "backup")) {
-    throw fail("optionInvalidValue", `unable to determine cipher passphrase for '${path}'`, { hint: "--raw returns the bytes as stored." });
+    throw fail("optionInvalidValue", `unable to determine cipher passphrase for '${path}'`, {
+      hint: "--raw returns the bytes as stored.",
+    });
   }
   if (rest.length === 0 && (first === `${area}.info` || first === `${area}.info.copy`)) return repo.cipherPass;
   const own = { ...repo, stanza };

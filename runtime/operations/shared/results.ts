@@ -28,6 +28,10 @@ export function combinedError(verb: string, results: readonly RepoResult<unknown
  * Like {@link combinedError} for verbs that judge the repositories' state: null while the healthy ones satisfy the
  * policy.
  */
-export function policyError(verb: string, results: readonly RepoResult<unknown>[], policy: AcknowledgePolicy): BackupError | null {
+export function policyError(
+  verb: string,
+  results: readonly RepoResult<unknown>[],
+  policy: AcknowledgePolicy,
+): BackupError | null {
   return decide(policy, results).accepted ? null : combinedError(verb, results);
 }

@@ -81,8 +81,10 @@ export async function keepServerFiles(
       await writeFile(repo, serverFilesPath(repo.stanza, label), gzipSync(text, { level: 9 }), cipherPass ?? null, ctx);
     },
   );
-  for (const result of results) if (!result.ok) warn(ctx, `repo${result.repoIndex}: unable to keep the server's configuration files`, result.error);
-  if (results.some((result) => result.ok)) ctx.log.detail(`keep configuration files ${files.map((file) => file.path).join(", ")}`);
+  for (const result of results)
+    if (!result.ok) warn(ctx, `repo${result.repoIndex}: unable to keep the server's configuration files`, result.error);
+  if (results.some((result) => result.ok))
+    ctx.log.detail(`keep configuration files ${files.map((file) => file.path).join(", ")}`);
 }
 
 function warn(ctx: Context, what: string, error: unknown): void {
@@ -93,7 +95,9 @@ function warn(ctx: Context, what: string, error: unknown): void {
 
 /** @throws dbQuery, fileOpen, pathOpen */
 async function collectServerFiles(session: Session, dataDirectory: string, users: UserNames): Promise<ServerFile[]> {
-  const { rows } = await session.query("select name, setting from pg_catalog.pg_settings where name = any($1)", [ROOTS.map(([name]) => name)]);
+  const { rows } = await session.query("select name, setting from pg_catalog.pg_settings where name = any($1)", [
+    ROOTS.map(([name]) => name),
+  ]);
   const settings = new Map<string, string>(rows.map((row) => [row.name, row.setting]));
   if (settings.size < ROOTS.length) {
     throw fail("dbQuery", "the server does not show the paths of its configuration files", {
@@ -102,7 +106,8 @@ async function collectServerFiles(session: Session, dataDirectory: string, users
   }
   const files = new Map<string, ConfigFile>();
   for (const [setting, kind] of ROOTS)
-    for (const file of await readConfig(resolve(dataDirectory, settings.get(setting) ?? ""), kind)) files.set(file.path, file);
+    for (const file of await readConfig(resolve(dataDirectory, settings.get(setting) ?? ""), kind))
+      files.set(file.path, file);
   const configDirectory = dirname(settings.get("config_file") ?? dataDirectory);
   for (const name of COMPANIONS) {
     const path = `${configDirectory}/${name}`;
@@ -126,7 +131,13 @@ async function outsideOf(dataDirectory: string, files: readonly ConfigFile[]): P
 
 async function describe(file: ConfigFile, users: UserNames): Promise<ServerFile> {
   const { mode, uid, gid, mtimeMs } = await stat(file.path);
-  return { ...file, mode: mode & 0o7777, user: users.userName(uid), group: users.groupName(gid), modifiedAtS: Math.floor(mtimeMs / 1000) };
+  return {
+    ...file,
+    mode: mode & 0o7777,
+    user: users.userName(uid),
+    group: users.groupName(gid),
+    modifiedAtS: Math.floor(mtimeMs / 1000),
+  };
 }
 
 function renderServerFiles(files: readonly ServerFile[]): string {
@@ -142,7 +153,10 @@ function renderServerFiles(files: readonly ServerFile[]): string {
 }
 
 /** Null when this backup has none. @throws format, crypto, and storage errors */
-export async function findServerFiles(repo: Repository, { label, cipherPass }: KeepTarget["manifest"]): Promise<ServerFile[] | null> {
+export async function findServerFiles(
+  repo: Repository,
+  { label, cipherPass }: KeepTarget["manifest"],
+): Promise<ServerFile[] | null> {
   const path = serverFilesPath(repo.stanza, label);
   const packed = await nullOn(readStored(repo, path, cipherPass ?? null), "fileMissing");
   return packed === null ? null : parseServerFiles(unzip(packed, path), path);
@@ -160,7 +174,11 @@ function parseServerFiles(text: string, path: string): ServerFile[] {
   const document = parseJson(text);
   const { version, files } = isObject(document) ? document : {};
   if (version !== VERSION || !isArray(files))
-    throw fail("format", `'${path}': expected version ${VERSION} with files, found version ${JSON.stringify(version)}`, { path });
+    throw fail(
+      "format",
+      `'${path}': expected version ${VERSION} with files, found version ${JSON.stringify(version)}`,
+      { path },
+    );
   return files.map((row) => parseFile(row, path));
 }
 
@@ -172,12 +190,27 @@ const TIME_S_MAX = 9_000_000_000;
 function parseFile(row: JsonValue, where: string): ServerFile {
   const { path, mode, user, group, modifiedAtS, content } = isObject(row) ? row : {};
   const isOwner = (value: JsonValue | undefined): value is OwnerName => value === null || typeof value === "string";
-  const isPath = typeof path === "string" && path.startsWith("/") && !path.split("/").includes("..") && !path.includes("\0");
+  const isPath =
+    typeof path === "string" && path.startsWith("/") && !path.split("/").includes("..") && !path.includes("\0");
   const isTime = typeof modifiedAtS === "number" && Math.abs(modifiedAtS) <= TIME_S_MAX;
-  if (!isPath || typeof mode !== "string" || !isOwner(user) || !isOwner(group) || !isTime || typeof content !== "string")
+  if (
+    !isPath ||
+    typeof mode !== "string" ||
+    !isOwner(user) ||
+    !isOwner(group) ||
+    !isTime ||
+    typeof content !== "string"
+  )
     throw fail("format", `'${where}': a row does not describe a file`, { path: where });
   // Root writes these files: a forged one must not become a program that runs as its owner.
-  return { path, mode: parseMode(mode, where) & MODE_MASK, user, group, modifiedAtS, content: Buffer.from(content, "base64") };
+  return {
+    path,
+    mode: parseMode(mode, where) & MODE_MASK,
+    user,
+    group,
+    modifiedAtS,
+    content: Buffer.from(content, "base64"),
+  };
 }
 
 /**
@@ -195,7 +228,9 @@ export async function writeServerFiles(
     const path = resolve(directory, `.${file.path}`);
     const owner = ownerOf(file);
     await makeParents(dirname(path), owner);
-    const present = await nullIfMissing(readFile(path), (error) => systemError("fileOpen", `open file '${path}' for read`, path, error));
+    const present = await nullIfMissing(readFile(path), (error) =>
+      systemError("fileOpen", `open file '${path}' for read`, path, error),
+    );
     if (present !== null && Buffer.compare(present, file.content) !== 0) await keepBefore(path);
     await atomicWrite(path, file.content, { mode: file.mode });
     if (owner !== null) await chown(path, owner.uid, owner.gid);
@@ -229,7 +264,11 @@ async function keepBefore(path: string): Promise<void> {
  * than all of them belongs to a running backup and stays. Returns the labels of removed files (with `dryRun`, those to
  * remove).
  */
-export async function expireServerFiles(repo: Repository, labels: readonly string[], dryRun: boolean): Promise<string[]> {
+export async function expireServerFiles(
+  repo: Repository,
+  labels: readonly string[],
+  dryRun: boolean,
+): Promise<string[]> {
   const listed = new Set(labels);
   const newest = labels.toSorted().at(-1) ?? "";
   const isExpired = (name: string): boolean => isLabel(name) && !listed.has(name) && timeOf(name) < timeOf(newest);

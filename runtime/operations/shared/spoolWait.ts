@@ -30,7 +30,12 @@ const POLL_MS = 100;
 const START_MS = 3000;
 
 /** @throws the error that the background process recorded; archiveTimeout (82) */
-export async function waitInSpool<T>(spool: Spool, wait: SpoolWait<T>, background: BackgroundProcess, ctx: Context): Promise<T> {
+export async function waitInSpool<T>(
+  spool: Spool,
+  wait: SpoolWait<T>,
+  background: BackgroundProcess,
+  ctx: Context,
+): Promise<T> {
   const { walName, verb, timeoutMs } = wait;
   const deadlineMs = ctx.clock.monotonicMs() + timeoutMs;
   let startedAtMs: number | null = null;
@@ -50,9 +55,13 @@ export async function waitInSpool<T>(spool: Spool, wait: SpoolWait<T>, backgroun
     }
     if (nowMs >= deadlineMs) {
       const [seconds, where] = [Math.round(timeoutMs / 1000), verb === "push" ? "to" : "from"];
-      throw fail("archiveTimeout", `unable to ${verb} WAL file '${walName}' ${where} the archive asynchronously after ${seconds} second(s)`, {
-        retryable: true,
-      });
+      throw fail(
+        "archiveTimeout",
+        `unable to ${verb} WAL file '${walName}' ${where} the archive asynchronously after ${seconds} second(s)`,
+        {
+          retryable: true,
+        },
+      );
     }
     await ctx.clock.sleep(POLL_MS, ctx.signal);
   }

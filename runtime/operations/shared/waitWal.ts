@@ -21,15 +21,19 @@ export async function waitForWal(
   for (;;) {
     if ((await findWal(repo, archiveId, name)).length > 0) return;
     if (ctx.clock.monotonicMs() >= deadline) {
-      throw fail("archiveTimeout", `WAL segment ${name} was not archived to ${repo.name} before the ${timeoutMs}ms timeout`, {
-        hint: [
-          ...moreHints,
-          "check the archive_command to ensure that all options are correct (especially --stanza).",
-          "check the PostgreSQL server log for errors.",
-          "run the 'check' command to verify each repository.",
-        ],
-        repoIndex: repo.key,
-      });
+      throw fail(
+        "archiveTimeout",
+        `WAL segment ${name} was not archived to ${repo.name} before the ${timeoutMs}ms timeout`,
+        {
+          hint: [
+            ...moreHints,
+            "check the archive_command to ensure that all options are correct (especially --stanza).",
+            "check the PostgreSQL server log for errors.",
+            "run the 'check' command to verify each repository.",
+          ],
+          repoIndex: repo.key,
+        },
+      );
     }
     await ctx.clock.sleep(pauseMs, ctx.signal);
     pauseMs = Math.min(pauseMs * 2, POLL_MS_MAX);

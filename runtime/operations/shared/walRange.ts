@@ -3,7 +3,10 @@ import { listArchive } from "../../repository/expireStore";
 import type { Repository } from "../../repository/repository";
 import { isSegment, listWal, type StoredWal } from "../../repository/walStore";
 
-export async function walRange(repo: Repository, archiveId: string): Promise<{ min: string | null; max: string | null }> {
+export async function walRange(
+  repo: Repository,
+  archiveId: string,
+): Promise<{ min: string | null; max: string | null }> {
   const directories = await segmentDirectories(repo, archiveId);
   let min: string | null = null;
   let max: string | null = null;

@@ -17,7 +17,11 @@ export interface WalSurvey {
 }
 
 /** Lists the whole archive id, so the cost grows with the archive. Null without the stanza. */
-export async function surveyWal(repo: Repository, backups: readonly BackupInfoEntry[], walSegmentSizeBytes: number): Promise<WalSurvey | null> {
+export async function surveyWal(
+  repo: Repository,
+  backups: readonly BackupInfoEntry[],
+  walSegmentSizeBytes: number,
+): Promise<WalSurvey | null> {
   const archiveInfo = await nullOn(loadArchiveInfo(repo), "fileMissing");
   if (archiveInfo === null) return null;
   const current = currentHistory(archiveInfo);

@@ -24,7 +24,11 @@ export type StanzaCreated = "created" | "valid";
  * True for each repository that needs nothing. Existing files are checked without a lock, so that a running backup does
  * not block it.
  */
-export function checkStanzas(repos: readonly Repository[], control: PgControl, ctx: Context): Promise<RepoResult<boolean>[]> {
+export function checkStanzas(
+  repos: readonly Repository[],
+  control: PgControl,
+  ctx: Context,
+): Promise<RepoResult<boolean>[]> {
   return perRepo(repos, async (repo) => {
     if (!(await presentInfos(repo)).every(Boolean)) return false;
     await validate(repo, control, ctx, true);
@@ -34,7 +38,11 @@ export function checkStanzas(repos: readonly Repository[], control: PgControl, c
 }
 
 /** The caller holds the locks. */
-export function stanzaCreate(repos: readonly Repository[], control: PgControl, ctx: Context): Promise<RepoResult<StanzaCreated>[]> {
+export function stanzaCreate(
+  repos: readonly Repository[],
+  control: PgControl,
+  ctx: Context,
+): Promise<RepoResult<StanzaCreated>[]> {
   return perRepo(repos, (repo) => createOne(repo, control, ctx));
 }
 
@@ -78,7 +86,8 @@ async function presentInfos(repo: Repository): Promise<boolean[]> {
 async function isBarelyBegun(repo: Repository): Promise<boolean> {
   const own = new Set([archiveInfoPath(repo.stanza), copyOf(archiveInfoPath(repo.stanza))]);
   for (const kind of ["backup", "archive"]) {
-    for await (const { path } of repo.storage.list(`${kind}/${repo.stanza}`)) if (!own.has(path) && findFinalName(path) === null) return false;
+    for await (const { path } of repo.storage.list(`${kind}/${repo.stanza}`))
+      if (!own.has(path) && findFinalName(path) === null) return false;
   }
   return true;
 }

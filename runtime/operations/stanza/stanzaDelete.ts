@@ -43,7 +43,8 @@ export async function stanzaDelete(repo: Repository, ctx: Context): Promise<void
     await removeBackupPath(repo, label);
   }
   await removeServerFiles(repo);
-  for (const archiveId of await listArchiveIds(repo)) await repo.storage.removePath(archiveIdPath(repo.stanza, archiveId));
+  for (const archiveId of await listArchiveIds(repo))
+    await repo.storage.removePath(archiveIdPath(repo.stanza, archiveId));
   await repo.storage.removePath(archivePath(repo.stanza));
   await repo.storage.removePath(backupsPath(repo.stanza));
 }

@@ -13,7 +13,11 @@ import type { PgControl } from "../../format/page/pgControl";
 import { loadArchiveInfo, loadBackupInfo, updateArchiveInfo, updateBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 
-export function stanzaUpgrade(repos: readonly Repository[], control: PgControl, ctx: Context): Promise<RepoResult<"upgraded" | "valid">[]> {
+export function stanzaUpgrade(
+  repos: readonly Repository[],
+  control: PgControl,
+  ctx: Context,
+): Promise<RepoResult<"upgraded" | "valid">[]> {
   return perRepo(repos, (repo) => upgradeOne(repo, control, ctx));
 }
 
@@ -22,21 +26,28 @@ async function upgradeOne(repo: Repository, control: PgControl, ctx: Context): P
   const archiveInfo = await loadArchiveInfo(repo);
   const backupInfo = await loadBackupInfo(repo);
   const { systemId, pgVersion, catalogVersion, controlVersion } = control;
-  const isCurrent = (entry: { systemId: bigint; pgVersion: string }): boolean => entry.systemId === systemId && entry.pgVersion === pgVersion;
+  const isCurrent = (entry: { systemId: bigint; pgVersion: string }): boolean =>
+    entry.systemId === systemId && entry.pgVersion === pgVersion;
   const archiveOld = !isCurrent(currentHistory(archiveInfo));
   const backupOld = !isCurrent(currentHistory(backupInfo));
   const archiveId = archiveInfo.currentId + (archiveOld ? 1 : 0);
   const backupId = backupInfo.currentId + (backupOld ? 1 : 0);
   // Checked before anything is written: different ids would send WAL and backups to different histories.
   if (archiveId !== backupId) {
-    throw fail("fileInvalid", `backup info file and archive info file do not match\narchive: id = ${archiveId}\nbackup : id = ${backupId}`, {
-      hint: "this may be a symptom of repository corruption!",
-      repoIndex: repo.key,
-    });
+    throw fail(
+      "fileInvalid",
+      `backup info file and archive info file do not match\narchive: id = ${archiveId}\nbackup : id = ${backupId}`,
+      {
+        hint: "this may be a symptom of repository corruption!",
+        repoIndex: repo.key,
+      },
+    );
   }
   const archiveEntry = { id: archiveId, systemId, pgVersion };
   const withArchive = (info: ArchiveInfo): ArchiveInfo =>
-    isCurrent(currentHistory(info)) ? info : { ...info, currentId: archiveId, history: [...info.history, archiveEntry] };
+    isCurrent(currentHistory(info))
+      ? info
+      : { ...info, currentId: archiveId, history: [...info.history, archiveEntry] };
   await updateArchiveInfo(repo, withArchive, ctx);
   const backupEntry = { ...archiveEntry, catalogVersion, controlVersion };
   const withBackup = (info: BackupInfo): BackupInfo =>

@@ -13,8 +13,13 @@ export async function archivesAlways(dataDirectory: string): Promise<boolean> {
   if (/archive_mode=always/i.test(options)) return true;
   // Debian keeps them elsewhere.
   const elsewhere = /config_file=([^"\s]+)/.exec(options)?.[1];
-  const paths = [`${dataDirectory}/postgresql.conf`, `${dataDirectory}/postgresql.auto.conf`, ...(elsewhere === undefined ? [] : [elsewhere])];
+  const paths = [
+    `${dataDirectory}/postgresql.conf`,
+    `${dataDirectory}/postgresql.auto.conf`,
+    ...(elsewhere === undefined ? [] : [elsewhere]),
+  ];
   for (const path of paths)
-    for (const { content } of await readConfig(path, "settings")) if (ALWAYS.test(Buffer.from(content).toString("latin1"))) return true;
+    for (const { content } of await readConfig(path, "settings"))
+      if (ALWAYS.test(Buffer.from(content).toString("latin1"))) return true;
   return false;
 }

@@ -12,7 +12,11 @@ import { listStream } from "./survey";
 const TIMELINE_LENGTH = 8;
 
 /** Removed paths (with `dryRun`, paths to remove), ascending. `kept` are the remaining backups. */
-export async function expireStream(repo: Repository, kept: readonly BackupInfoEntry[], dryRun: boolean): Promise<string[]> {
+export async function expireStream(
+  repo: Repository,
+  kept: readonly BackupInfoEntry[],
+  dryRun: boolean,
+): Promise<string[]> {
   const stream = await listStream(repo);
   if (stream.size === 0) return [];
   const { history } = await loadArchiveInfo(repo);
@@ -27,7 +31,8 @@ export async function expireStream(repo: Repository, kept: readonly BackupInfoEn
     for (const { path, chunk } of files) {
       const { segment } = chunk;
       if (!isArchived.has(segment)) isArchived.set(segment, (await findWal(repo, archiveId, segment)).length > 0);
-      if (entry === undefined || isArchived.get(segment) === true || segment.slice(TIMELINE_LENGTH) < first) expired.push(path);
+      if (entry === undefined || isArchived.get(segment) === true || segment.slice(TIMELINE_LENGTH) < first)
+        expired.push(path);
     }
   }
   if (!dryRun) for (const path of expired) await repo.storage.remove(path);

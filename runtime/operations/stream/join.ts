@@ -31,7 +31,12 @@ export interface Joined {
 }
 
 /** Takes the newest session first. An unreadable chunk is reported and replaced by another one with the same bytes. */
-export async function joinPieces(target: JoinTarget, sources: readonly PieceSource[], origin: StreamOrigin, ctx: Context): Promise<Joined> {
+export async function joinPieces(
+  target: JoinTarget,
+  sources: readonly PieceSource[],
+  origin: StreamOrigin,
+  ctx: Context,
+): Promise<Joined> {
   let joined: Joined = { sizeBytes: 0, last: null };
   for (const source of [...sources].sort((left, right) => newestFirst(left.chunks, right.chunks))) {
     const sizeBytes = await extend(target, joined.sizeBytes, source, origin, ctx);

@@ -27,11 +27,17 @@ export function isNeeded(walName: string, first: string): boolean {
 }
 
 /** The archived ones of `names`, as far as a bounded search shows, earliest first. */
-export async function* archivedOf(repo: Repository, archiveId: string, names: readonly string[]): AsyncIterable<string> {
+export async function* archivedOf(
+  repo: Repository,
+  archiveId: string,
+  names: readonly string[],
+): AsyncIterable<string> {
   const wanted = new Set(names);
   for (const name of names.filter((each) => !SEGMENT.test(each)).slice(0, HISTORIES_MAX))
     if ((await findWal(repo, archiveId, name)).length > 0) yield name;
-  const directories = [...new Set(names.filter((name) => SEGMENT.test(name)).map((name) => name.slice(0, DIRECTORY_LENGTH)))].sort();
+  const directories = [
+    ...new Set(names.filter((name) => SEGMENT.test(name)).map((name) => name.slice(0, DIRECTORY_LENGTH))),
+  ].sort();
   for (const directory of directories.slice(0, DIRECTORIES_MAX))
     for await (const { name } of listWal(repo, archiveId, directory)) if (wanted.has(name)) yield name;
 }

@@ -40,8 +40,8 @@ export interface Recovery {
 
 /**
  * For a segment that no archive has: {@link getPartial} if the recovery may have it, then the archive again, because a
- * living server may have archived the complete segment meanwhile. True when either is at the destination. @throws
- * errors of `getWhole`
+ * living server may have archived the complete segment meanwhile. True when either is at the destination.
+ * @throws errors of `getWhole`
  */
 export async function getLast(
   repos: readonly Repository[],
@@ -50,13 +50,20 @@ export async function getLast(
   getWhole: () => Promise<boolean>,
   ctx: Context,
 ): Promise<boolean> {
-  if (!SEGMENT.test(options.walName) || !(await recovery.exists("recovery.signal")) || (await recovery.exists("standby.signal"))) return false;
+  if (
+    !SEGMENT.test(options.walName) ||
+    !(await recovery.exists("recovery.signal")) ||
+    (await recovery.exists("standby.signal"))
+  )
+    return false;
   // A recovery never writes to a device or a pipe.
   if (await isSpecialFile(options.destination)) return false;
   if (!(await getPartial(repos, options, ctx))) return false;
   if (await getWhole()) return true;
   if (!(await archivesAlways(recovery.dataDirectory))) return true;
-  ctx.log.warn(`${options.walName} is skipped: with archive_mode = always the server would archive it as a complete segment`);
+  ctx.log.warn(
+    `${options.walName} is skipped: with archive_mode = always the server would archive it as a complete segment`,
+  );
   await rm(options.destination, { force: true });
   return false;
 }
@@ -75,7 +82,10 @@ async function getPartial(repos: readonly Repository[], options: PartialOptions,
   if (sources.length === 0) return false;
   const temporary = `${destination}.pgbackrest.tmp`;
   const handle = await open(temporary, "w+", 0o600);
-  const target: JoinTarget = { holds: (at, wal) => holds(handle, at, wal), write: (at, wal) => writeAt(handle, at, wal) };
+  const target: JoinTarget = {
+    holds: (at, wal) => holds(handle, at, wal),
+    write: (at, wal) => writeAt(handle, at, wal),
+  };
   let joined: Joined = { sizeBytes: 0, last: null };
   try {
     joined = await joinPieces(target, sources, { systemId: cluster.systemId, segmentSizeBytes }, ctx);
@@ -97,7 +107,8 @@ async function findSessions(repo: Repository, { cluster, walName }: PartialOptio
   const sources: PieceSource[] = [];
   for (const id of archiveIdsOf(info, cluster)) {
     const archive = { archiveId: archiveIdOf(id), pass: info.cipherPass ?? null };
-    for (const chunks of bySession(await listChunks(repo, archive.archiveId, walName))) sources.push({ repo, archive, chunks });
+    for (const chunks of bySession(await listChunks(repo, archive.archiveId, walName)))
+      sources.push({ repo, archive, chunks });
   }
   return sources;
 }
@@ -110,5 +121,6 @@ async function holds(handle: FileHandle, at: number, wal: Uint8Array): Promise<b
 
 async function writeAt(handle: FileHandle, at: number, wal: Uint8Array): Promise<void> {
   const { bytesWritten } = await handle.write(wal, 0, wal.length, at);
-  if (bytesWritten < wal.length) throw fail("fileWrite", `the streamed WAL could not be written: ${bytesWritten} of ${wal.length} bytes`);
+  if (bytesWritten < wal.length)
+    throw fail("fileWrite", `the streamed WAL could not be written: ${bytesWritten} of ${wal.length} bytes`);
 }

@@ -48,7 +48,12 @@ interface ServerAnswer {
   readonly agents: number;
 }
 
-function settingError({ max_wal_senders: senders, may_stream: mayStream, role, wal_level: level }: ServerAnswer): BackupError | null {
+function settingError({
+  max_wal_senders: senders,
+  may_stream: mayStream,
+  role,
+  wal_level: level,
+}: ServerAnswer): BackupError | null {
   if (level === "minimal") {
     const hint = "set wal_level = replica in postgresql.conf and restart PostgreSQL.";
     return fail("featureNotSupported", "WAL cannot be streamed: wal_level is minimal", { hint });
@@ -59,7 +64,9 @@ function settingError({ max_wal_senders: senders, may_stream: mayStream, role, w
   }
   if (!mayStream) {
     const hint = `ALTER ROLE "${role}" REPLICATION; or name a role that has it as pg1-user.`;
-    return fail("dbConnect", `WAL cannot be streamed: the role '${role}' is neither a superuser nor has REPLICATION`, { hint });
+    return fail("dbConnect", `WAL cannot be streamed: the role '${role}' is neither a superuser nor has REPLICATION`, {
+      hint,
+    });
   }
   return null;
 }

@@ -33,8 +33,8 @@ const OF_SEGMENT = ["archiveDuplicate", ...PIECE_FAULTS] as const;
 
 /**
  * Archives complete segments that are missing; returns the names of segments that are now there. A segment with
- * unusable chunks is reported once, joins `unusable`, and is skipped from then on. @throws errors of reading and
- * pushing
+ * unusable chunks is reported once, joins `unusable`, and is skipped from then on.
+ * @throws errors of reading and pushing
  */
 export async function* settle(
   repo: Repository,
@@ -46,7 +46,8 @@ export async function* settle(
   ctx: Context,
 ): AsyncIterable<string> {
   const origin = { systemId: cluster.systemId, segmentSizeBytes };
-  const isLeft = ({ segment }: StreamChunk): boolean => Number.parseInt(segment.slice(0, TIMELINE_LENGTH), 16) < timeline;
+  const isLeft = ({ segment }: StreamChunk): boolean =>
+    Number.parseInt(segment.slice(0, TIMELINE_LENGTH), 16) < timeline;
   for (const name of [...new Set(pieces.filter(isLeft).map(({ segment }) => segment))].sort()) {
     if (unusable.has(name)) continue;
     const sessions = bySession(pieces.filter(({ segment }) => segment === name)).map(coverOf);

@@ -76,7 +76,14 @@ async function ship(
   };
   const workers: StreamWorker[] = [];
   for (const repo of parts.repos)
-    workers.push(new StreamWorker(repo, window, { ...options, missingWal: await parts.listMissingWal(repo.key) }, { ...ctx, signal: enough.signal }));
+    workers.push(
+      new StreamWorker(
+        repo,
+        window,
+        { ...options, missingWal: await parts.listMissingWal(repo.key) },
+        { ...ctx, signal: enough.signal },
+      ),
+    );
   const shipping = Promise.all(workers.map((worker) => worker.run()));
   ctx.log.info(`streaming WAL of timeline ${start.timeline} from ${formatLsn(start.lsn)} on`);
   parts.begun(workers);

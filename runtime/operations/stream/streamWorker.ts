@@ -51,7 +51,9 @@ export interface StreamStatus {
 
 /** The state for other processes; null while unknown. */
 export function stateOf({ atMs, lsn, repoIndex }: StreamStatus): StreamState | null {
-  return atMs === null || lsn === null ? null : { key: repoIndex, lsn: formatLsn(lsn), positionBytes: Number(lsn), atS: Math.floor(atMs / 1000) };
+  return atMs === null || lsn === null
+    ? null
+    : { key: repoIndex, lsn: formatLsn(lsn), positionBytes: Number(lsn), atS: Math.floor(atMs / 1000) };
 }
 
 /** A chunk: the unit of an upload. */
@@ -166,7 +168,9 @@ export class StreamWorker {
       const error = toBackupError(thrown);
       this.#target.forget();
       if (this.#error?.message !== error.message)
-        this.#ctx.log.warn(`streaming: ${repoErrorLine(this.#repo.key, error)}\nretrying; the other repositories are not affected`);
+        this.#ctx.log.warn(
+          `streaming: ${repoErrorLine(this.#repo.key, error)}\nretrying; the other repositories are not affected`,
+        );
       this.#error = error;
       return false;
     }
@@ -202,7 +206,10 @@ export class StreamWorker {
     }
     const own = this.#own.get(segment) ?? [];
     const reach = goal < segmentLsn + size ? goal : segmentLsn + size;
-    const isMerge = own.length >= PIECES_MAX && this.#window.begin <= segmentLsn && reach - segmentLsn <= BigInt(MERGED_SIZE_BYTES_MAX);
+    const isMerge =
+      own.length >= PIECES_MAX &&
+      this.#window.begin <= segmentLsn &&
+      reach - segmentLsn <= BigInt(MERGED_SIZE_BYTES_MAX);
     const from = isMerge ? segmentLsn : this.#position;
     const most = from + BigInt(isMerge ? MERGED_SIZE_BYTES_MAX : CHUNK_SIZE_BYTES_MAX);
     const to = reach < most ? reach : most;
@@ -238,15 +245,22 @@ export class StreamWorker {
 
   /** Null when a missing history blocks the whole timeline. */
   #missingLsn(): bigint | null {
-    const starts = [...this.#missingWal].map((name) => (SEGMENT.test(name) ? lsnOfSegment(name, this.#options.segmentSizeBytes) : null));
-    return starts.reduce((least, start) => (least === null || start === null || start < least ? start : least), starts[0] ?? null);
+    const starts = [...this.#missingWal].map((name) =>
+      SEGMENT.test(name) ? lsnOfSegment(name, this.#options.segmentSizeBytes) : null,
+    );
+    return starts.reduce(
+      (least, start) => (least === null || start === null || start < least ? start : least),
+      starts[0] ?? null,
+    );
   }
 
   async #listOlder(archiveId: string): Promise<StreamChunk[]> {
     const { flushLsn, segmentSizeBytes, timeline } = this.#options;
     const older = await listChunks(this.#repo, archiveId);
     const prefix = timelineDigits(timeline);
-    const ends = older.flatMap(({ end, segment }) => (segment.startsWith(prefix) ? [lsnOfSegment(segment, segmentSizeBytes) + BigInt(end)] : []));
+    const ends = older.flatMap(({ end, segment }) =>
+      segment.startsWith(prefix) ? [lsnOfSegment(segment, segmentSizeBytes) + BigInt(end)] : [],
+    );
     const most = ends.reduce((max, end) => (end > max ? end : max), 0n);
     if (most > flushLsn)
       this.#ctx.log.warn(
@@ -274,7 +288,8 @@ export class StreamWorker {
       this.#lookError = "";
     } catch (thrown) {
       const { message } = toBackupError(thrown);
-      if (this.#lookError !== message) this.#ctx.log.warn(`streaming: unable to look up archived WAL in ${this.#repo.name}: ${message}`);
+      if (this.#lookError !== message)
+        this.#ctx.log.warn(`streaming: unable to look up archived WAL in ${this.#repo.name}: ${message}`);
       this.#lookError = message;
     }
     await this.#leftovers.clear(archive.archiveId);
@@ -293,7 +308,15 @@ export class StreamWorker {
       const ours = [...names].filter((name) => name.slice(0, 8) === current.slice(0, 8));
       const wanted = [...ours, ...this.#missingWal].filter((name) => !this.#archived.has(name));
       for await (const name of archivedOf(this.#repo, archive.archiveId, wanted)) this.archived(name);
-      for await (const name of settle(this.#repo, this.#target, archive, this.#older ?? [], this.#options, this.#unusable, this.#ctx))
+      for await (const name of settle(
+        this.#repo,
+        this.#target,
+        archive,
+        this.#older ?? [],
+        this.#options,
+        this.#unusable,
+        this.#ctx,
+      ))
         this.archived(name);
     }
     for (const name of names) {

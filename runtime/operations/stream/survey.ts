@@ -95,11 +95,15 @@ export async function verifyStream(
       if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
       total++;
       try {
-        await readChunk(repo, { archiveId, pass: info.cipherPass ?? null }, chunk, { systemId: entry.systemId, segmentSizeBytes });
+        await readChunk(repo, { archiveId, pass: info.cipherPass ?? null }, chunk, {
+          systemId: entry.systemId,
+          segmentSizeBytes,
+        });
         valid++;
       } catch (error) {
         if (isError(error, "fileMissing")) total--;
-        else if (isError(error, "fileInvalid", "checksum", "crypto", "format")) problems.push(`damaged streamed WAL '${path}': ${error.message}`);
+        else if (isError(error, "fileInvalid", "checksum", "crypto", "format"))
+          problems.push(`damaged streamed WAL '${path}': ${error.message}`);
         else throw error;
       }
     }

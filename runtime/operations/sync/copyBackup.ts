@@ -14,7 +14,14 @@ import type { BackupInfoEntry } from "../../format/repository/backupInfo";
 import { superBlockSizeOf } from "../../format/repository/blockSize";
 import { findBlockSource } from "../../format/repository/blockSource";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
-import { backupPath, backupsPath, bundlePath, copyOf, dataFilePath, manifestPath } from "../../format/repository/repoPath";
+import {
+  backupPath,
+  backupsPath,
+  bundlePath,
+  copyOf,
+  dataFilePath,
+  manifestPath,
+} from "../../format/repository/repoPath";
 import { findAttempt, isOfDomain, requireAttempt, saveAttempt, Watch } from "../../repository/attempt";
 import { hasManifest, loadManifest, loadManifestFile, saveManifestCopy } from "../../repository/backupStore";
 import { markExpired, removeManifests } from "../../repository/expireStore";
@@ -49,26 +56,42 @@ export interface CopiedBackup {
 const SAVE_EVERY_BYTES = 256 * 1024 * 1024;
 
 /**
- * The caller has checked that prior and references are in the target. @throws when a file's bytes do not match the
- * manifest; lockAcquire (50)
+ * The caller has checked that prior and references are in the target.
+ * @throws when a file's bytes do not match the manifest; lockAcquire (50)
  */
-export async function copyBackup(source: SyncSide, target: SyncTarget, entry: BackupInfoEntry, pool: JobPool, ctx: Context): Promise<CopiedBackup> {
+export async function copyBackup(
+  source: SyncSide,
+  target: SyncTarget,
+  entry: BackupInfoEntry,
+  pool: JobPool,
+  ctx: Context,
+): Promise<CopiedBackup> {
   const manifest = await loadManifest(source.repo, entry.label, source.infoPass);
   const { repo, infoPass, lease } = target;
   const earlier = await loadEarlier(target, manifest);
   const prior = manifest.prior === undefined ? null : (earlier.get(manifest.prior) ?? null);
   const partial = await claim(target, manifest, ctx);
-  const form = copyForm(manifest, repo, prior, () => (infoPass === null ? null : (partial?.cipherPass ?? newSubPass(ctx))));
+  const form = copyForm(manifest, repo, prior, () =>
+    infoPass === null ? null : (partial?.cipherPass ?? newSubPass(ctx)),
+  );
   const byName = new Map([...earlier].map(([label, own]) => [label, rowsOf(own)]));
   const { held, missing } = divideRows(manifest, byName);
   const known = prior === null ? null : { manifest: prior, rows: rowsOf(prior) };
-  const copy = new Copy({ from: source.repo, to: repo, infoPass, lease }, { source: manifest, entry, form, held, prior: known }, pool, ctx);
+  const copy = new Copy(
+    { from: source.repo, to: repo, infoPass, lease },
+    { source: manifest, entry, form, held, prior: known },
+    pool,
+    ctx,
+  );
   const resumed = await copy.resume(partial, missing);
   await copy.save();
   await makeDirectories(repo, manifest);
   await copy.run(missing);
   const finished = copy.manifest();
-  assert(finished.files.length === manifest.files.length, `copy of ${entry.label} has ${finished.files.length} of ${manifest.files.length} files`);
+  assert(
+    finished.files.length === manifest.files.length,
+    `copy of ${entry.label} has ${finished.files.length} of ${manifest.files.length} files`,
+  );
   await syncDirectories(repo, finished);
   await finishBackup(repo, finished, { lease, pass: infoPass }, ctx);
   return { label: entry.label, sizeBytes: copy.copiedBytes, fileCount: finished.files.length, resumedCount: resumed };
@@ -107,9 +130,13 @@ async function loadEarlier(target: SyncSide, manifest: Manifest): Promise<Map<st
     if (loaded !== null) manifests.set(label, loaded);
   }
   if (manifest.prior !== undefined && !manifests.has(manifest.prior)) {
-    throw fail("backupSetInvalid", `${target.repo.name} lacks ${manifest.prior}, the prior backup of ${manifest.label}`, {
-      repoIndex: target.repo.key,
-    });
+    throw fail(
+      "backupSetInvalid",
+      `${target.repo.name} lacks ${manifest.prior}, the prior backup of ${manifest.label}`,
+      {
+        repoIndex: target.repo.key,
+      },
+    );
   }
   return manifests;
 }
@@ -125,7 +152,8 @@ async function claim(target: SyncTarget, manifest: Manifest, ctx: Context): Prom
   // Another host may have left an unlisted manifest.
   if (isForeign) await (overwritesInOneStep(repo) ? markExpired : removeManifests)(repo, label);
   // Leftovers of another attempt under this label are useless, and may be linked to files of other backups.
-  if (partial === null && !overwritesInOneStep(repo) && !(await hasManifest(repo, label))) await removeLeft(repo, label, lease);
+  if (partial === null && !overwritesInOneStep(repo) && !(await hasManifest(repo, label)))
+    await removeLeft(repo, label, lease);
   await saveAttempt(repo, label, { lease, source: null, pass: infoPass }, ctx);
   return partial;
 }
@@ -133,15 +161,25 @@ async function claim(target: SyncTarget, manifest: Manifest, ctx: Context): Prom
 /** @throws lockAcquire (50) */
 async function removeLeft({ storage, stanza }: Repository, label: string, lease: Lease): Promise<void> {
   const paths: string[] = [];
-  for await (const { path, type } of storage.list(backupPath(stanza, label), { recursive: true })) if (type !== "directory") paths.push(path);
+  for await (const { path, type } of storage.list(backupPath(stanza, label), { recursive: true }))
+    if (type !== "directory") paths.push(path);
   await removeInSteps(storage, paths, lease);
 }
 
 /** The manifest that an interrupted run saved of the same backup; null without a readable one. */
 async function findPartial(target: SyncSide, manifest: Manifest): Promise<Manifest | null> {
   const path = copyOf(manifestPath(target.repo.stanza, manifest.label));
-  const partial = await nullOn(loadManifestFile(target.repo, path, target.infoPass), "fileMissing", "format", "checksum", "crypto");
-  const isSame = partial?.label === manifest.label && partial.startedAtS === manifest.startedAtS && partial.stoppedAtS === manifest.stoppedAtS;
+  const partial = await nullOn(
+    loadManifestFile(target.repo, path, target.infoPass),
+    "fileMissing",
+    "format",
+    "checksum",
+    "crypto",
+  );
+  const isSame =
+    partial?.label === manifest.label &&
+    partial.startedAtS === manifest.startedAtS &&
+    partial.stoppedAtS === manifest.stoppedAtS;
   return isSame ? partial : null;
 }
 
@@ -187,14 +225,19 @@ class Copy {
     const wanted = new Map(missing.map((file) => [file.name, file]));
     const isWanted = (file: ManifestFile): boolean => {
       const row = wanted.get(file.name);
-      return file.reference === undefined && row?.sha1 === file.sha1 && (file.block !== undefined) === this.#keepsBlocks(row);
+      return (
+        file.reference === undefined && row?.sha1 === file.sha1 && (file.block !== undefined) === this.#keepsBlocks(row)
+      );
     };
     const whole = new Map<string, ManifestFile>();
     await mapParallel(partial.files.filter(isWanted), this.#pool.slots * LIMITS.filesPerWorker, async (file) => {
       if (await this.#isStored(partial, file)) whole.set(file.name, file);
     });
-    const broken = new Set(missing.flatMap((file) => (file.bundle === undefined || whole.has(file.name) ? [] : [file.bundle.id])));
-    for (const file of whole.values()) if (file.bundle === undefined || !broken.has(file.bundle.id)) this.placed.set(file.name, file);
+    const broken = new Set(
+      missing.flatMap((file) => (file.bundle === undefined || whole.has(file.name) ? [] : [file.bundle.id])),
+    );
+    for (const file of whole.values())
+      if (file.bundle === undefined || !broken.has(file.bundle.id)) this.placed.set(file.name, file);
     return this.placed.size;
   }
 
@@ -226,12 +269,17 @@ class Copy {
   async run(missing: readonly ManifestFile[]): Promise<void> {
     const { slots } = this.#pool;
     const rest = missing.filter((file) => !this.placed.has(file.name));
-    const single = rest.filter((file) => file.bundle === undefined).sort((left, right) => right.sizeBytes - left.sizeBytes);
+    const single = rest
+      .filter((file) => file.bundle === undefined)
+      .sort((left, right) => right.sizeBytes - left.sizeBytes);
     const files = single.map((file) => ({
       weight: file.sizeBytes > LIMITS.chunkSizeBytes ? LIMITS.filesPerWorker : 1,
       run: () => this.#copy([file], null),
     }));
-    const bundles = [...bundlesOf(rest)].map(([id, members]) => ({ weight: LIMITS.filesPerWorker, run: () => this.#copy(members, id) }));
+    const bundles = [...bundlesOf(rest)].map(([id, members]) => ({
+      weight: LIMITS.filesPerWorker,
+      run: () => this.#copy(members, id),
+    }));
     await runWeighted([...files, ...bundles], slots * LIMITS.filesPerWorker);
   }
 
@@ -260,7 +308,10 @@ class Copy {
     const block = this.#keepsBlocks(file) ? this.#blockPlan(file, withPrior) : null;
     // The map's size is not known yet; the name only needs to know that there is a map.
     const own = { name: file.name, ...(block === null ? {} : { block: { mapSizeBytes: 1 } }) };
-    const path = bundleId === null ? dataFilePath(to.stanza, label, own, form.compress.type) : bundlePath(to.stanza, label, bundleId);
+    const path =
+      bundleId === null
+        ? dataFilePath(to.stanza, label, own, form.compress.type)
+        : bundlePath(to.stanza, label, bundleId);
     const raw = bundleId !== null && form.bundleRaw;
     return {
       name: file.name,
@@ -281,14 +332,21 @@ class Copy {
     const { block } = file;
     if (form.block === null || block === undefined) return null;
     const row = withPrior ? prior?.rows.get(file.name) : undefined;
-    const isSameCut = row?.block?.sizeBytes === block.sizeBytes && row.block.checksumSizeBytes === block.checksumSizeBytes;
-    const priorSource = row === undefined || prior === null || !isSameCut ? null : findBlockSource(this.#pair.to.stanza, prior.manifest, row);
+    const isSameCut =
+      row?.block?.sizeBytes === block.sizeBytes && row.block.checksumSizeBytes === block.checksumSizeBytes;
+    const priorSource =
+      row === undefined || prior === null || !isSameCut
+        ? null
+        : findBlockSource(this.#pair.to.stanza, prior.manifest, row);
     return {
       blockSizeBytes: block.sizeBytes,
       checksumSizeBytes: block.checksumSizeBytes,
       superBlockSizeBytes: superBlockSizeOf(form.block, source.type, block.sizeBytes),
       reference: form.references.length - 1,
-      prior: priorSource === null || row === undefined ? null : { source: priorSource, sizeBytes: row.sizeBytes, sha1: row.sha1 },
+      prior:
+        priorSource === null || row === undefined
+          ? null
+          : { source: priorSource, sizeBytes: row.sizeBytes, sha1: row.sha1 },
     };
   }
 

@@ -63,7 +63,11 @@ export type CopiedFile =
 /** In the order of the job's files. */
 export type CopyFilesResult = readonly CopiedFile[];
 
-export async function copyFiles(job: CopyFilesJob, repo: (key: number) => Repository, ctx: Context): Promise<CopyFilesResult> {
+export async function copyFiles(
+  job: CopyFilesJob,
+  repo: (key: number) => Repository,
+  ctx: Context,
+): Promise<CopyFilesResult> {
   const [from, to] = [repo(job.fromKey), repo(job.toKey)];
   const [first] = job.files;
   assert(first !== undefined, "a job without files");
@@ -112,7 +116,9 @@ async function copyOne(
   const stored = group.stored(open);
   if (stored !== null) return { kind: "stored", ...stored };
   const prior = file.target.block?.prior ?? null;
-  return prior !== null && prior.sizeBytes === file.sizeBytes && prior.sha1 === file.sha1 ? { kind: "kept" } : { kind: "collided" };
+  return prior !== null && prior.sizeBytes === file.sizeBytes && prior.sha1 === file.sha1
+    ? { kind: "kept" }
+    : { kind: "collided" };
 }
 
 /** A damaged prior map costs space, not the copy. */

@@ -53,7 +53,10 @@ export async function copyWal(
   await mapParallel(names, pool.slots * SEGMENTS_PER_SLOT, async (stored) => {
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
     try {
-      const [from, to] = [source, target].map(({ repo, pass }) => ({ repoIndex: repo.key, pass })) as [WalRepository, WalRepository];
+      const [from, to] = [source, target].map(({ repo, pass }) => ({ repoIndex: repo.key, pass })) as [
+        WalRepository,
+        WalRepository,
+      ];
       await pool.run({ kind: "syncWal", from, to, archiveId, stored });
     } catch (error) {
       problems.set(stored.name, toBackupError(error).message);

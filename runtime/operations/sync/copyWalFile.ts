@@ -25,7 +25,11 @@ export interface CopyWalJob {
 }
 
 /** @throws checksum and either storage's errors */
-export async function copyWalFile(job: CopyWalJob, repo: (key: number) => Repository, ctx: Context): Promise<undefined> {
+export async function copyWalFile(
+  job: CopyWalJob,
+  repo: (key: number) => Repository,
+  ctx: Context,
+): Promise<undefined> {
   const { from, to, archiveId, stored } = job;
   const [source, target] = [
     { repo: repo(from.repoIndex), pass: from.pass },
@@ -33,13 +37,17 @@ export async function copyWalFile(job: CopyWalJob, repo: (key: number) => Reposi
   ];
   const bytes = await collect(await openWal(source.repo, archiveId, stored, source.pass), LIMITS.wholeFileSizeBytesMax);
   const sha1 = sha1Hex(bytes);
-  if (stored.sha1 !== null && sha1 !== stored.sha1) throw fail("checksum", `content has checksum ${sha1} but its name says ${stored.sha1}`);
+  if (stored.sha1 !== null && sha1 !== stored.sha1)
+    throw fail("checksum", `content has checksum ${sha1} but its name says ${stored.sha1}`);
   // archive-push may have stored it meanwhile.
   if (isSegment(stored.name) && (await findWal(target.repo, archiveId, stored.name)).length > 0) return undefined;
   const compressType = isSegment(stored.name) ? target.repo.compress.type : "none";
   const packed = compressBytes(bytes, { type: compressType, level: target.repo.compress.level });
-  await putWal(target.repo, { archiveId, name: stored.name, sha1, compressType, open: () => streamOf(packed) }, target.pass, () =>
-    ctx.random.bytes(8),
+  await putWal(
+    target.repo,
+    { archiveId, name: stored.name, sha1, compressType, open: () => streamOf(packed) },
+    target.pass,
+    () => ctx.random.bytes(8),
   );
   return undefined;
 }

@@ -43,10 +43,16 @@ interface OpenSide {
 }
 
 /**
- * The caller holds both repositories' backup locks and the lease of `to`. @throws when the repositories cannot be read
- * or do not belong together
+ * The caller holds both repositories' backup locks and the lease of `to`.
+ * @throws when the repositories cannot be read or do not belong together
  */
-export async function sync(from: Repository, to: Repository, pool: JobPool, options: SyncOptions, ctx: Context): Promise<SyncOutcome> {
+export async function sync(
+  from: Repository,
+  to: Repository,
+  pool: JobPool,
+  options: SyncOptions,
+  ctx: Context,
+): Promise<SyncOutcome> {
   const source = await openSide(from);
   await options.lease.check();
   const target = await openTarget(to, source, options.dryRun, ctx);
@@ -61,12 +67,18 @@ export async function sync(from: Repository, to: Repository, pool: JobPool, opti
       { repo: to, pass: target.archiveInfo.cipherPass ?? null },
     ] as const;
     const { missing, conflicts } = await findMissingWal(...sides, copy);
-    problems.push(...conflicts.map((name) => `WAL ${copy.archiveId}/${name} has different content in ${from.name} and ${to.name}`));
+    problems.push(
+      ...conflicts.map((name) => `WAL ${copy.archiveId}/${name} has different content in ${from.name} and ${to.name}`),
+    );
     lacking.push(...conflicts.map((name) => ({ archiveId: copy.archiveId, name })));
     if (missing.length === 0) continue;
-    const failed = options.dryRun ? new Map<string, string>() : await copyWal(...sides, copy.archiveId, missing, pool, ctx);
+    const failed = options.dryRun
+      ? new Map<string, string>()
+      : await copyWal(...sides, copy.archiveId, missing, pool, ctx);
     problems.push(
-      ...[...failed].sort(([left], [right]) => (left < right ? -1 : 1)).map(([name, reason]) => `WAL ${copy.archiveId}/${name}: ${reason}`),
+      ...[...failed]
+        .sort(([left], [right]) => (left < right ? -1 : 1))
+        .map(([name, reason]) => `WAL ${copy.archiveId}/${name}: ${reason}`),
     );
     lacking.push(...[...failed.keys()].map((name) => ({ archiveId: copy.archiveId, name })));
     walCount += missing.length - failed.size;
@@ -76,7 +88,8 @@ export async function sync(from: Repository, to: Repository, pool: JobPool, opti
   }
   const whole = entries.filter((entry) => {
     const names = neededOf(lacking, entry, source.archiveInfo);
-    if (names.length > 0) problems.push(`backup ${entry.label}: not copied, it cannot become consistent without WAL ${names.join(", ")}`);
+    if (names.length > 0)
+      problems.push(`backup ${entry.label}: not copied, it cannot become consistent without WAL ${names.join(", ")}`);
     return names.length === 0;
   });
   const labels = await copyBackups(source, { ...target, lease: options.lease }, whole, pool, options, problems, ctx);
@@ -90,10 +103,16 @@ interface LackingWal {
 }
 
 /** The part that makes the backup consistent: without it the target would list a backup that cannot be restored. */
-function neededOf(lacking: readonly LackingWal[], { dbId, archiveStart, archiveStop }: BackupInfoEntry, { history }: ArchiveInfo): string[] {
+function neededOf(
+  lacking: readonly LackingWal[],
+  { dbId, archiveStart, archiveStop }: BackupInfoEntry,
+  { history }: ArchiveInfo,
+): string[] {
   const row = history.find((candidate) => candidate.id === dbId);
   if (row === undefined || archiveStart === null || archiveStop === null) return [];
-  const needed = lacking.filter(({ archiveId, name }) => archiveId === archiveIdOf(row) && name >= archiveStart && name <= archiveStop);
+  const needed = lacking.filter(
+    ({ archiveId, name }) => archiveId === archiveIdOf(row) && name >= archiveStart && name <= archiveStop,
+  );
   return needed.map(({ name }) => name).sort();
 }
 
@@ -112,7 +131,9 @@ async function copyBackups(
   for (const entry of entries) {
     const { label } = entry;
     if (dryRun) {
-      ctx.log.info(`[DRY-RUN] ${target.repo.name}: copied backup ${label} from ${source.repo.name} (${formatSize(entry.sizeDeltaBytes)})`);
+      ctx.log.info(
+        `[DRY-RUN] ${target.repo.name}: copied backup ${label} from ${source.repo.name} (${formatSize(entry.sizeDeltaBytes)})`,
+      );
       done.push(label);
       continue;
     }
@@ -171,17 +192,28 @@ async function findBegun(repo: Repository): Promise<ArchiveInfo | null> {
  * From the first segment that a backup of the target needs, existing or about to be copied; for one backup by its label
  * only its own range.
  */
-function walRanges(source: OpenSide, target: OpenSide, entries: readonly BackupInfoEntry[], scope: SyncScope): WalCopy[] {
+function walRanges(
+  source: OpenSide,
+  target: OpenSide,
+  entries: readonly BackupInfoEntry[],
+  scope: SyncScope,
+): WalCopy[] {
   for (const entry of source.archiveInfo.history) {
     const other = target.archiveInfo.history.find((row) => row.id === entry.id);
     if (other?.systemId === entry.systemId && other.pgVersion === entry.pgVersion) continue;
-    throw fail("fileInvalid", `archive history id ${entry.id} is not the same cluster in ${source.repo.name} and ${target.repo.name}`, {
-      hint: "are both repositories of the same stanza? has a stanza-upgrade been forgotten?",
-    });
+    throw fail(
+      "fileInvalid",
+      `archive history id ${entry.id} is not the same cluster in ${source.repo.name} and ${target.repo.name}`,
+      {
+        hint: "are both repositories of the same stanza? has a stanza-upgrade been forgotten?",
+      },
+    );
   }
   const needing = scope.kind === "all" ? [...target.backupInfo.backups, ...entries] : entries;
   return source.archiveInfo.history.flatMap((row): WalCopy[] => {
-    const starts = needing.flatMap((entry) => (entry.dbId === row.id && entry.archiveStart !== null ? [entry.archiveStart] : []));
+    const starts = needing.flatMap((entry) =>
+      entry.dbId === row.id && entry.archiveStart !== null ? [entry.archiveStart] : [],
+    );
     const [from] = starts.sort();
     return from === undefined ? [] : [{ archiveId: archiveIdOf(row), from }];
   });

@@ -14,7 +14,10 @@ import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import type { Repository } from "../../repository/repository";
 
 /** Everything, the newest backup, or one by its label; always with the backups that it depends on. */
-export type SyncScope = { readonly kind: "all" } | { readonly kind: "latest" } | { readonly kind: "set"; readonly label: string };
+export type SyncScope =
+  | { readonly kind: "all" }
+  | { readonly kind: "latest" }
+  | { readonly kind: "set"; readonly label: string };
 
 /**
  * Backups that the target lacks, in copying order.
@@ -40,7 +43,10 @@ export function planSync(source: BackupInfo, target: BackupInfo, scope: SyncScop
     if (!wanted.has(entry.label)) return false;
     const own = held.get(entry.label);
     if (own !== undefined && (own.startedAtS !== entry.startedAtS || own.lsnStart !== entry.lsnStart)) {
-      throw fail("fileInvalid", `backup ${entry.label} differs between the repositories: started at ${entry.startedAtS} and ${own.startedAtS}`);
+      throw fail(
+        "fileInvalid",
+        `backup ${entry.label} differs between the repositories: started at ${entry.startedAtS} and ${own.startedAtS}`,
+      );
     }
     return own === undefined;
   });
@@ -58,7 +64,8 @@ function wantedLabels(source: BackupInfo, scope: SyncScope): ReadonlySet<string>
   const wanted = new Set<string>();
   for (let next: string | undefined = label; next !== undefined; ) {
     const entry: BackupInfoEntry | undefined = source.backups.find((candidate) => candidate.label === next);
-    if (entry === undefined) throw fail("backupSetInvalid", `backup set ${next} is not valid`, { hint: "Run info to list the backups." });
+    if (entry === undefined)
+      throw fail("backupSetInvalid", `backup set ${next} is not valid`, { hint: "Run info to list the backups." });
     wanted.add(entry.label);
     for (const reference of entry.references ?? []) wanted.add(reference);
     next = entry.prior;
@@ -90,15 +97,33 @@ export function copyForm(
   const { compress: own } = target;
   const block = source.blockIncr && source.bundle ? target.block : null;
   // The prior's maps hold indexes into its list, so new labels go to the end.
-  const references = [...new Set([...(prior?.references ?? []), ...source.references.filter((label) => label !== source.label), source.label])];
-  if (source.type === "full" || prior === null) return { compress: own, cipherPass: newPass(), bundleRaw: block !== null, block, references };
+  const references = [
+    ...new Set([
+      ...(prior?.references ?? []),
+      ...source.references.filter((label) => label !== source.label),
+      source.label,
+    ]),
+  ];
+  if (source.type === "full" || prior === null)
+    return { compress: own, cipherPass: newPass(), bundleRaw: block !== null, block, references };
   const { compressType, compressLevel } = prior.options;
   const level = compressType === own.type ? own.level : (compressLevel ?? own.level);
-  return { compress: { type: compressType, level }, cipherPass: prior.cipherPass ?? null, bundleRaw: prior.bundleRaw, block, references };
+  return {
+    compress: { type: compressType, level },
+    cipherPass: prior.cipherPass ?? null,
+    bundleRaw: prior.bundleRaw,
+    block,
+    references,
+  };
 }
 
 /** The manifest of a copy, with the files stored so far. */
-export function copyManifest(source: Manifest, entry: BackupInfoEntry, form: CopyForm, files: readonly ManifestFile[]): Manifest {
+export function copyManifest(
+  source: Manifest,
+  entry: BackupInfoEntry,
+  form: CopyForm,
+  files: readonly ManifestFile[],
+): Manifest {
   const { cipherPass: _pass, ...rest } = source;
   return {
     ...rest,
@@ -107,7 +132,12 @@ export function copyManifest(source: Manifest, entry: BackupInfoEntry, form: Cop
     annotations: entry.annotations ?? {},
     bundleRaw: form.bundleRaw,
     blockIncr: form.block !== null || files.some((file) => (file.block?.mapSizeBytes ?? 0) > 0),
-    options: { ...source.options, compressType: form.compress.type, compressLevel: form.compress.level, hardlink: false },
+    options: {
+      ...source.options,
+      compressType: form.compress.type,
+      compressLevel: form.compress.level,
+      hardlink: false,
+    },
     ...(form.cipherPass === null ? {} : { cipherPass: form.cipherPass }),
     files,
   };
@@ -124,7 +154,10 @@ export interface PlacedRows {
  * Divides a backup's rows: bytes in an earlier backup of the target become references, the rest is copied. `earlier`
  * are the target's manifests of the labels that the backup refers to.
  */
-export function divideRows(source: Manifest, earlier: ReadonlyMap<string, ReadonlyMap<string, ManifestFile>>): PlacedRows {
+export function divideRows(
+  source: Manifest,
+  earlier: ReadonlyMap<string, ReadonlyMap<string, ManifestFile>>,
+): PlacedRows {
   const held: ManifestFile[] = [];
   const missing: ManifestFile[] = [];
   for (const file of source.files) {
@@ -133,7 +166,12 @@ export function divideRows(source: Manifest, earlier: ReadonlyMap<string, Readon
       // A bundled backup stores no bytes for an empty file.
       const { reference: _reference, sha1Repo: _sha1Repo, bundle: _bundle, block: _block, ...rest } = file;
       held.push({ ...rest, sizeRepoBytes: 0 });
-    } else if (own !== undefined && file.reference !== undefined && own.sha1 === file.sha1 && own.sizeBytes === file.sizeBytes) {
+    } else if (
+      own !== undefined &&
+      file.reference !== undefined &&
+      own.sha1 === file.sha1 &&
+      own.sizeBytes === file.sizeBytes
+    ) {
       held.push(withStored(file, { ...own, reference: own.reference ?? file.reference }));
     } else {
       missing.push(file);

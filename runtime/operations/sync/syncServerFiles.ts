@@ -21,6 +21,8 @@ export async function syncServerFiles(
     await writeFile(to, path, await readFile(from, path, source?.cipherPass ?? null), target?.cipherPass ?? null, ctx);
   } catch (error) {
     if (ctx.signal.aborted || isError(error, "assert")) throw error;
-    ctx.log.warn(`${to.name}: the server's configuration files of ${label} are not copied: ${toBackupError(error).message}`);
+    ctx.log.warn(
+      `${to.name}: the server's configuration files of ${label} are not copied: ${toBackupError(error).message}`,
+    );
   }
 }

@@ -13,7 +13,11 @@ import { loadManifestFile } from "../../repository/backupStore";
 import { openFile, readFile, type Repository } from "../../repository/repository";
 
 /** One line for each unreadable file with a readable twin; `pass` is backup.info's sub-passphrase. */
-export async function findDamagedCopies(repo: Repository, labels: readonly string[], pass: string | null): Promise<string[]> {
+export async function findDamagedCopies(
+  repo: Repository,
+  labels: readonly string[],
+  pass: string | null,
+): Promise<string[]> {
   const lines: string[] = [];
   const check = async (path: string, load: (candidate: string) => Promise<unknown>): Promise<void> => {
     for (const candidate of [path, copyOf(path)]) {

@@ -5,7 +5,15 @@
 import { type ArchiveInfo, archiveIdOf } from "../../format/repository/archiveInfo";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
 import type { Manifest } from "../../format/repository/manifest";
-import { archiveIdPath, attemptPath, backupPath, bundlePath, copyOf, dataFilePath, manifestPath } from "../../format/repository/repoPath";
+import {
+  archiveIdPath,
+  attemptPath,
+  backupPath,
+  bundlePath,
+  copyOf,
+  dataFilePath,
+  manifestPath,
+} from "../../format/repository/repoPath";
 import { formatSize } from "../../base/units";
 import { hasManifest, listLabels } from "../../repository/backupStore";
 import { hasManifestCopy } from "../../repository/expireStore";
@@ -15,11 +23,16 @@ import { listArchiveIds } from "../../repository/walStore";
 /** Paths reported one by one; beyond that only their number. */
 const PATHS_MAX = 20;
 
-export async function findOrphans(repo: Repository, archiveInfo: ArchiveInfo, listed: readonly BackupInfoEntry[]): Promise<string[]> {
+export async function findOrphans(
+  repo: Repository,
+  archiveInfo: ArchiveInfo,
+  listed: readonly BackupInfoEntry[],
+): Promise<string[]> {
   const lines: string[] = [];
   const known = new Set(archiveInfo.history.map(archiveIdOf));
   for (const archiveId of await listArchiveIds(repo)) {
-    if (!known.has(archiveId)) lines.push(`${archiveIdPath(repo.stanza, archiveId)} belongs to no history id of archive.info`);
+    if (!known.has(archiveId))
+      lines.push(`${archiveIdPath(repo.stanza, archiveId)} belongs to no history id of archive.info`);
   }
   const labels = new Set(listed.map((entry) => entry.label));
   const unlisted = (await listLabels(repo)).filter((label) => !labels.has(label));
@@ -46,7 +59,9 @@ export async function filesOfNobody(repo: Repository, manifest: Manifest): Promi
     .slice(0, PATHS_MAX)
     .map((path) => `${path} is in no manifest`);
   const more = strays.length - shown.length;
-  return more === 0 ? shown : [...shown, `${more} more files of ${manifest.label} are in no manifest (${formatSize(sizeBytes)} in all)`];
+  return more === 0
+    ? shown
+    : [...shown, `${more} more files of ${manifest.label} are in no manifest (${formatSize(sizeBytes)} in all)`];
 }
 
 function pathsOf(stanza: string, { label, files, options }: Manifest): ReadonlySet<string> {
@@ -55,7 +70,11 @@ function pathsOf(stanza: string, { label, files, options }: Manifest): ReadonlyS
   const paths = new Set([path, copyOf(path), attemptPath(stanza, label)]);
   for (const file of files) {
     if (file.reference !== undefined && (!options.hardlink || file.bundle !== undefined)) continue;
-    paths.add(file.bundle === undefined ? dataFilePath(stanza, label, file, options.compressType) : bundlePath(stanza, label, file.bundle.id));
+    paths.add(
+      file.bundle === undefined
+        ? dataFilePath(stanza, label, file, options.compressType)
+        : bundlePath(stanza, label, file.bundle.id),
+    );
   }
   return paths;
 }

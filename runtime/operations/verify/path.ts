@@ -38,11 +38,15 @@ export function pathRanges(
     if (left === undefined || stop > segmentOfLsn(left.timeline, left.lsn, walSegmentSizeBytes)) return [];
     const ranges = ancestors.slice(first).map((ancestor, index): readonly [string, string | null] => {
       const before = ancestors[first + index - 1];
-      return [index === 0 || before === undefined ? start : segmentOfLsn(ancestor.timeline, before.lsn, walSegmentSizeBytes), lastOf(ancestor)];
+      return [
+        index === 0 || before === undefined ? start : segmentOfLsn(ancestor.timeline, before.lsn, walSegmentSizeBytes),
+        lastOf(ancestor),
+      ];
     });
     const end = ancestors.at(-1);
     // A promotion may be so recent that the new timeline has no segment yet.
-    if (end !== undefined && newest !== undefined) ranges.push([segmentOfLsn(timeline, end.lsn, walSegmentSizeBytes), newest]);
+    if (end !== undefined && newest !== undefined)
+      ranges.push([segmentOfLsn(timeline, end.lsn, walSegmentSizeBytes), newest]);
     return ranges.flatMap(([from, to]): WalRange[] => (to === null || to < from ? [] : [[from, to]]));
   });
 }

@@ -25,6 +25,13 @@ export class Tally {
 
   counts(): VerifyCounts {
     const { ok, missing, checksum, size, other } = this.#by;
-    return { total: ok + missing + checksum + size + other, valid: ok, missing, checksumInvalid: checksum, sizeInvalid: size, other };
+    return {
+      total: ok + missing + checksum + size + other,
+      valid: ok,
+      missing,
+      checksumInvalid: checksum,
+      sizeInvalid: size,
+      other,
+    };
   }
 }

@@ -76,9 +76,13 @@ export async function verify(
 ): Promise<Verdict> {
   const archiveInfo = await loadArchiveInfo(repo);
   const backupInfo = await loadBackupInfo(repo);
-  const entries = options.set === undefined ? backupInfo.backups : backupInfo.backups.filter((entry) => entry.label === options.set);
+  const entries =
+    options.set === undefined ? backupInfo.backups : backupInfo.backups.filter((entry) => entry.label === options.set);
   if (options.set !== undefined && entries.length === 0) {
-    throw fail("backupSetInvalid", `backup set ${options.set} is not valid`, { hint: "Run info to list the backups.", repoIndex: repo.key });
+    throw fail("backupSetInvalid", `backup set ${options.set} is not valid`, {
+      hint: "Run info to list the backups.",
+      repoIndex: repo.key,
+    });
   }
   const problems: string[] = [];
   const archives: ArchiveVerdict[] = [];
@@ -106,7 +110,10 @@ export async function verify(
         {
           repo,
           pool,
-          wal: options.set === undefined ? wal : wal.filter((stored) => needed.some(([start, stop]) => stored.name >= start && stored.name <= stop)),
+          wal:
+            options.set === undefined
+              ? wal
+              : wal.filter((stored) => needed.some(([start, stop]) => stored.name >= start && stored.name <= stop)),
           names: wal.map((stored) => stored.name),
           archiveId: archiveIdOf(entry),
           pass: archiveInfo.cipherPass ?? null,
@@ -118,8 +125,21 @@ export async function verify(
       ),
     );
   }
-  const stream = await verifyStream(repo, options.set === undefined ? archiveInfo : null, walSegmentSizeBytes, problems, ctx);
-  const input = { repo, pool, entries, listed: backupInfo.backups, pass: backupInfo.cipherPass ?? null, samplePercent: options.samplePercent ?? 100 };
+  const stream = await verifyStream(
+    repo,
+    options.set === undefined ? archiveInfo : null,
+    walSegmentSizeBytes,
+    problems,
+    ctx,
+  );
+  const input = {
+    repo,
+    pool,
+    entries,
+    listed: backupInfo.backups,
+    pass: backupInfo.cipherPass ?? null,
+    samplePercent: options.samplePercent ?? 100,
+  };
   const isWhole = options.set === undefined && options.samplePercent === undefined;
   const orphans = new Orphans(ctx);
   const visit = (manifest: Manifest): Promise<void> => orphans.add(() => filesOfNobody(repo, manifest));
@@ -133,7 +153,16 @@ export async function verify(
     damaged.length === 0 &&
     archives.every((archive) => archive.counts.valid === archive.counts.total && archive.gaps.length === 0) &&
     backups.verdicts.every((backup) => backup.status === "valid");
-  return { repoIndex: repo.key, ok, archives, backups: backups.verdicts, stream, problems, orphans: orphans.lines, named };
+  return {
+    repoIndex: repo.key,
+    ok,
+    archives,
+    backups: backups.verdicts,
+    stream,
+    problems,
+    orphans: orphans.lines,
+    named,
+  };
 }
 
 /** Collects lines until a search fails; that error is reported and earlier results stay. */
@@ -159,7 +188,10 @@ class Orphans {
     return this.#look(find, (lines) => [...lines, ...this.#lines]);
   }
 
-  async #look(find: () => Promise<readonly string[]>, join: (lines: readonly string[]) => readonly string[]): Promise<void> {
+  async #look(
+    find: () => Promise<readonly string[]>,
+    join: (lines: readonly string[]) => readonly string[],
+  ): Promise<void> {
     if (this.#hasFailed) return;
     try {
       this.#lines = join(await find());
@@ -189,7 +221,12 @@ interface ArchiveInput {
  * The timeline of a history file; null without a name and for an unreadable file, which the check of named files
  * reports.
  */
-export async function findNewestTimeline(repo: Repository, archiveId: string, name: string, pass: string | null): Promise<NewestTimeline | null> {
+export async function findNewestTimeline(
+  repo: Repository,
+  archiveId: string,
+  name: string,
+  pass: string | null,
+): Promise<NewestTimeline | null> {
   const load = async (): Promise<NewestTimeline | null> => {
     const text = name === "" ? null : await readHistory(repo, archiveId, name, async () => pass);
     return text === null ? null : { timeline: timelineOf(name), ancestors: parseHistory(text) };
@@ -200,7 +237,9 @@ export async function findNewestTimeline(repo: Repository, archiveId: string, na
 async function verifyArchive(input: ArchiveInput, problems: string[]): Promise<ArchiveVerdict> {
   const { repo, pool, wal, names, archiveId, pass, needed, newest, walSegmentSizeBytes } = input;
   const tally = new Tally(problems);
-  const duplicates = new Set(wal.filter((stored, index) => wal[index - 1]?.name === stored.name).map((stored) => stored.name));
+  const duplicates = new Set(
+    wal.filter((stored, index) => wal[index - 1]?.name === stored.name).map((stored) => stored.name),
+  );
   await mapParallel(wal, pool.slots * LIMITS.filesPerWorker, async (stored) => {
     if (duplicates.has(stored.name)) {
       tally.add({ status: "other", text: `duplicate segments found for ${archiveId}/${stored.name}` });
@@ -220,7 +259,8 @@ async function verifyArchive(input: ArchiveInput, problems: string[]): Promise<A
   });
   const whole = names.filter((name) => !name.endsWith(".partial"));
   const gaps = gapsOf(whole, needed, newest, walSegmentSizeBytes);
-  for (const [from, to] of gaps) problems.push(`${archiveId}: WAL missing from ${from} to ${to}: a restore cannot pass it`);
+  for (const [from, to] of gaps)
+    problems.push(`${archiveId}: WAL missing from ${from} to ${to}: a restore cannot pass it`);
   return { archiveId, counts: tally.counts(), gaps };
 }
 
@@ -240,7 +280,11 @@ export function gapsOf(
  * stored one) to the newest one that is stored or that a backup needs. A later timeline begins wherever its fork was. A
  * timeline older than every backup's is useless; its remains wait for expire. Pure.
  */
-export function findGaps(names: readonly string[], needed: readonly WalRange[], walSegmentSizeBytes: number): WalRange[] {
+export function findGaps(
+  names: readonly string[],
+  needed: readonly WalRange[],
+  walSegmentSizeBytes: number,
+): WalRange[] {
   const stored = new Set(names);
   const timelines = new Set([...stored, ...needed.map(([start]) => start)].map(timelineOf));
   const oldest = Math.min(...needed.map(([start]) => timelineOf(start)));
@@ -287,6 +331,8 @@ function timelineOf(name: string): number {
 /** Of every online backup of one history id. */
 export function neededRanges(entries: readonly BackupInfoEntry[], historyId: number): WalRange[] {
   return entries.flatMap((entry) =>
-    entry.dbId === historyId && entry.archiveStart !== null && entry.archiveStop !== null ? [[entry.archiveStart, entry.archiveStop] as const] : [],
+    entry.dbId === historyId && entry.archiveStart !== null && entry.archiveStop !== null
+      ? [[entry.archiveStart, entry.archiveStop] as const]
+      : [],
   );
 }

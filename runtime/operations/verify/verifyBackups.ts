@@ -60,7 +60,12 @@ export async function verifyBackups(input: BackupsInput, problems: string[], ctx
   return { verdicts, readable };
 }
 
-async function verifyOne(input: BackupsInput, entry: BackupInfoEntry, reader: FileReader, problems: string[]): Promise<BackupVerdict> {
+async function verifyOne(
+  input: BackupsInput,
+  entry: BackupInfoEntry,
+  reader: FileReader,
+  problems: string[],
+): Promise<BackupVerdict> {
   const { label } = entry;
   const tally = new Tally(problems);
   let manifest: Manifest;
@@ -79,14 +84,22 @@ async function verifyOne(input: BackupsInput, entry: BackupInfoEntry, reader: Fi
 }
 
 /** A backup's references must be listed, and its manifest must agree with backup.info. Pure. */
-export function brokenReferences(entry: BackupInfoEntry, manifest: Manifest, listed: readonly BackupInfoEntry[]): string[] {
+export function brokenReferences(
+  entry: BackupInfoEntry,
+  manifest: Manifest,
+  listed: readonly BackupInfoEntry[],
+): string[] {
   const labels = new Set(listed.map((other) => other.label));
   const needed = new Set([...manifest.references, ...(manifest.prior === undefined ? [] : [manifest.prior])]);
   for (const file of manifest.files) if (file.reference !== undefined) needed.add(file.reference);
   needed.delete(manifest.label);
-  const lines = [...needed].sort().flatMap((label) => (labels.has(label) ? [] : [`refers to backup ${label}, which is not in backup.info`]));
+  const lines = [...needed]
+    .sort()
+    .flatMap((label) => (labels.has(label) ? [] : [`refers to backup ${label}, which is not in backup.info`]));
   if (entry.prior !== manifest.prior) {
-    lines.push(`prior backup is ${manifest.prior ?? "none"} in its manifest and ${entry.prior ?? "none"} in backup.info`);
+    lines.push(
+      `prior backup is ${manifest.prior ?? "none"} in its manifest and ${entry.prior ?? "none"} in backup.info`,
+    );
   }
   return lines;
 }
@@ -115,7 +128,9 @@ class FileReader {
   async check(manifest: Manifest, tally: Tally): Promise<void> {
     this.#enterSet(manifest.label);
     const { pieces, known } = this.#sort(manifest);
-    const problems = await mapParallel(pieces, this.#input.pool.slots * LIMITS.filesPerWorker, (piece) => this.#read(manifest, piece, tally));
+    const problems = await mapParallel(pieces, this.#input.pool.slots * LIMITS.filesPerWorker, (piece) =>
+      this.#read(manifest, piece, tally),
+    );
     for (const result of problems.flat()) tally.add(result);
     for (const file of known) {
       const { status, text } = this.#seen.get(fingerprintOf(this.#sourceOf(manifest, file), file)) ?? OK;
@@ -161,7 +176,9 @@ class FileReader {
   /** Returns the errors; counts and remembers the rest. */
   async #read(manifest: Manifest, piece: Piece, tally: Tally): Promise<readonly VerifyFileResult[]> {
     const files = isBundle(piece) ? piece : [piece];
-    const results = isBundle(piece) ? await this.#bundle(manifest, piece) : [await this.#file(this.#sourceOf(manifest, piece), piece)];
+    const results = isBundle(piece)
+      ? await this.#bundle(manifest, piece)
+      : [await this.#file(this.#sourceOf(manifest, piece), piece)];
     const problems: VerifyFileResult[] = [];
     for (const [index, file] of files.entries()) {
       const result = results[index] ?? NO_RESULT;
@@ -193,14 +210,29 @@ class FileReader {
       return { offsetBytes, sizeBytes: file.sizeRepoBytes, sha1: file.sha1Repo ?? file.sha1 };
     });
     const { path } = this.#sourceOf(manifest, files[0] as ManifestFile);
-    return this.#input.pool.run<VerifyBundleJob>({ kind: "verifyBundle", repoIndex: this.#input.repo.key, path, extents });
+    return this.#input.pool.run<VerifyBundleJob>({
+      kind: "verifyBundle",
+      repoIndex: this.#input.repo.key,
+      path,
+      extents,
+    });
   }
 
   #file({ path, range, cipherPass, compressType, raw }: RestoreSource, file: ManifestFile): Promise<VerifyFileResult> {
     const base = { kind: "verifyFile", repoIndex: this.#input.repo.key, path, range } as const;
     if (file.sha1Repo !== undefined)
-      return this.#input.pool.run<VerifyFileJob>({ ...base, unpack: null, sizeBytes: file.sizeRepoBytes, sha1: file.sha1Repo });
-    return this.#input.pool.run<VerifyFileJob>({ ...base, unpack: { cipherPass, compressType, raw }, sizeBytes: file.sizeBytes, sha1: file.sha1 });
+      return this.#input.pool.run<VerifyFileJob>({
+        ...base,
+        unpack: null,
+        sizeBytes: file.sizeRepoBytes,
+        sha1: file.sha1Repo,
+      });
+    return this.#input.pool.run<VerifyFileJob>({
+      ...base,
+      unpack: { cipherPass, compressType, raw },
+      sizeBytes: file.sizeBytes,
+      sha1: file.sha1,
+    });
   }
 }
 

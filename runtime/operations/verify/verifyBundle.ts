@@ -16,7 +16,10 @@ export interface VerifyBundleJob {
 /** One per extent, in their order. */
 export type VerifyBundleResult = readonly VerifyFileResult[];
 
-export async function verifyBundle(job: VerifyBundleJob, repo: (key: number) => Repository): Promise<VerifyBundleResult> {
+export async function verifyBundle(
+  job: VerifyBundleJob,
+  repo: (key: number) => Repository,
+): Promise<VerifyBundleResult> {
   const results = new Map<Extent, VerifyFileResult>();
   let failure: VerifyFileResult = { status: "other", text: `invalid result ${job.path}: it was not read` };
   try {
@@ -29,7 +32,10 @@ export async function verifyBundle(job: VerifyBundleJob, repo: (key: number) => 
     const { name, message } = toBackupError(error);
     failure = isError(error, "fileMissing")
       ? { status: "missing", text: `file missing '${job.path}'` }
-      : { status: isError(error, "fileRead") ? "size" : "other", text: `invalid result ${job.path}: [${name}] ${message}` };
+      : {
+          status: isError(error, "fileRead") ? "size" : "other",
+          text: `invalid result ${job.path}: [${name}] ${message}`,
+        };
   }
   return job.extents.map((extent) => results.get(extent) ?? failure);
 }

@@ -28,13 +28,18 @@ export async function verifyFile(job: VerifyFileJob, repo: (key: number) => Repo
   try {
     const stored = readStored(repo(job.repoIndex).storage, job.path, job.range ?? undefined);
     const { sizeBytes, sha1 } = await measure(job.unpack === null ? stored : unpackStored(stored, job.unpack));
-    if (sha1 !== job.sha1) return { status: "checksum", text: `invalid checksum '${job.path}': actual ${sha1}, expected ${job.sha1}` };
-    if (sizeBytes !== job.sizeBytes) return { status: "size", text: `invalid size '${job.path}': actual ${sizeBytes}, expected ${job.sizeBytes}` };
+    if (sha1 !== job.sha1)
+      return { status: "checksum", text: `invalid checksum '${job.path}': actual ${sha1}, expected ${job.sha1}` };
+    if (sizeBytes !== job.sizeBytes)
+      return { status: "size", text: `invalid size '${job.path}': actual ${sizeBytes}, expected ${job.sizeBytes}` };
     return { status: "ok", text: "" };
   } catch (error) {
     if (isError(error, "fileMissing")) return { status: "missing", text: `file missing '${job.path}'` };
     // Bytes that do not decrypt or decompress are damaged content, whatever the codec's error.
     const status = isError(error, "crypto", "format", "checksum", "fileInvalid") ? "checksum" : "other";
-    return { status, text: `invalid result ${job.path}: [${toBackupError(error).name}] ${toBackupError(error).message}` };
+    return {
+      status,
+      text: `invalid result ${job.path}: [${toBackupError(error).name}] ${toBackupError(error).message}`,
+    };
   }
 }

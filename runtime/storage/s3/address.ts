@@ -31,16 +31,21 @@ export interface S3Address {
 /** @throws optionInvalidValue for a malformed endpoint, host or bucket */
 export function addressOf(location: S3Location, repoIndex: number): S3Address {
   const endpoint = parseUrl(location.endpoint, `repo${repoIndex}-s3-endpoint`);
-  if (!/^[a-zA-Z0-9][a-zA-Z0-9._-]{1,254}$/.test(location.bucket)) throw invalid(location.bucket, `repo${repoIndex}-s3-bucket`);
+  if (!/^[a-zA-Z0-9][a-zA-Z0-9._-]{1,254}$/.test(location.bucket))
+    throw invalid(location.bucket, `repo${repoIndex}-s3-bucket`);
   const name = location.uriStyle === "host" ? `${location.bucket}.${endpoint.hostname}` : endpoint.hostname;
-  const override = location.storageHost === undefined ? undefined : parseUrl(location.storageHost, `repo${repoIndex}-storage-host`);
+  const override =
+    location.storageHost === undefined ? undefined : parseUrl(location.storageHost, `repo${repoIndex}-storage-host`);
   const protocol = override !== undefined && hasScheme(location.storageHost) ? override.protocol : endpoint.protocol;
   const defaultPort = protocol === "https:" ? 443 : 80;
   const endpointPort = endpoint.port === "" ? undefined : Number(endpoint.port);
   const overridePort = override === undefined || override.port === "" ? undefined : Number(override.port);
   // The option's default is 443 for every scheme; with http it cannot be meant.
   const optionPort = location.storagePort === 443 ? undefined : location.storagePort;
-  const port = overridePort ?? (override === undefined ? (endpointPort ?? optionPort) : (optionPort ?? endpointPort)) ?? defaultPort;
+  const port =
+    overridePort ??
+    (override === undefined ? (endpointPort ?? optionPort) : (optionPort ?? endpointPort)) ??
+    defaultPort;
   const hostPort = endpointPort ?? (override === undefined ? port : undefined);
   const connectName = override?.hostname ?? name;
   const bareName = connectName.replace(/^\[|\]$/g, "");
@@ -64,7 +69,13 @@ function parseUrl(text: string, option: string): URL {
   } catch (error) {
     throw invalid(text, option, error);
   }
-  if (!["https:", "http:"].includes(url.protocol) || url.pathname !== "/" || url.search !== "" || url.username !== "" || url.password !== "") {
+  if (
+    !["https:", "http:"].includes(url.protocol) ||
+    url.pathname !== "/" ||
+    url.search !== "" ||
+    url.username !== "" ||
+    url.password !== ""
+  ) {
     throw invalid(text, option);
   }
   return url;
@@ -75,6 +86,8 @@ function invalid(value: string, option: string, cause?: unknown): BackupError {
   const shown = value.includes("@") ? "(an address with credentials)" : value;
   return fail("optionInvalidValue", `'${shown}' is not valid for '${option}' option`, {
     ...(cause === undefined ? {} : { cause }),
-    hint: option.endsWith("bucket") ? "Use only the bucket's name." : "Use a host name, optionally with scheme and port, without a path.",
+    hint: option.endsWith("bucket")
+      ? "Use only the bucket's name."
+      : "Use a host name, optionally with scheme and port, without a path.",
   });
 }

@@ -51,7 +51,8 @@ export function parseListPage(text: string, facts: FailureFacts): ListPage {
 /** Keys that a batch deletion failed to remove. */
 export function parseDeleteResult(text: string, facts: FailureFacts): DeleteFailure[] {
   const root = parseAnswer(text, facts);
-  if (root.name !== "DeleteResult") throw fail("service", `unable to ${facts.doing}: the answer is '${root.name}'`, { repoIndex: facts.repoIndex });
+  if (root.name !== "DeleteResult")
+    throw fail("service", `unable to ${facts.doing}: the answer is '${root.name}'`, { repoIndex: facts.repoIndex });
   // Backblaze B2 has sent an empty element without a failure.
   const errors = root.children.filter((child) => child.name === "Error" && child.children.length > 0);
   return errors.map((child) => ({ key: requiredText(child, "Key", facts), ...errorFacts(child) }));
@@ -61,12 +62,18 @@ function listedObject(element: XmlElement, facts: FailureFacts): ListedObject {
   const sizeBytes = Number(requiredText(element, "Size", facts));
   const modifiedAtMs = Date.parse(requiredText(element, "LastModified", facts));
   if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0 || Number.isNaN(modifiedAtMs)) {
-    throw fail("service", `unable to ${facts.doing}: the listing has an object without a valid size or time`, { repoIndex: facts.repoIndex });
+    throw fail("service", `unable to ${facts.doing}: the listing has an object without a valid size or time`, {
+      repoIndex: facts.repoIndex,
+    });
   }
   return { key: requiredText(element, "Key", facts), sizeBytes, modifiedAtMs };
 }
 
-function nextOf(root: XmlElement, objects: readonly ListedObject[], commonPrefixes: readonly string[]): ListPage["next"] {
+function nextOf(
+  root: XmlElement,
+  objects: readonly ListedObject[],
+  commonPrefixes: readonly string[],
+): ListPage["next"] {
   if (findText(root, "IsTruncated")?.trim() !== "true") return null;
   const token = findText(root, "NextContinuationToken");
   if (token !== undefined && token !== "") return { "continuation-token": token };
@@ -78,6 +85,9 @@ function nextOf(root: XmlElement, objects: readonly ListedObject[], commonPrefix
 
 function requiredText(element: XmlElement, name: string, facts: FailureFacts): string {
   const text = findText(element, name);
-  if (text === undefined) throw fail("service", `unable to ${facts.doing}: '${element.name}' without '${name}'`, { repoIndex: facts.repoIndex });
+  if (text === undefined)
+    throw fail("service", `unable to ${facts.doing}: '${element.name}' without '${name}'`, {
+      repoIndex: facts.repoIndex,
+    });
   return text;
 }

@@ -57,10 +57,14 @@ export class S3Storage implements Storage {
   constructor(options: S3Options, deps: S3Deps) {
     const { quirks, partSizeBytes, repoIndex, bucket } = options;
     if (partSizeBytes < quirks.partSizeBytesMin || partSizeBytes > quirks.partSizeBytesMax) {
-      throw fail("optionInvalidValue", `'${partSizeBytes}' is out of range for 'repo${repoIndex}-storage-upload-chunk-size' option`, {
-        repoIndex,
-        hint: `${quirks.title} takes parts of ${quirks.partSizeBytesMin} to ${quirks.partSizeBytesMax} bytes.`,
-      });
+      throw fail(
+        "optionInvalidValue",
+        `'${partSizeBytes}' is out of range for 'repo${repoIndex}-storage-upload-chunk-size' option`,
+        {
+          repoIndex,
+          hint: `${quirks.title} takes parts of ${quirks.partSizeBytesMin} to ${quirks.partSizeBytesMax} bytes.`,
+        },
+      );
     }
     this.#options = options;
     this.#deps = deps;
@@ -68,9 +72,11 @@ export class S3Storage implements Storage {
     if (this.#prefix !== "") checkPath(this.#prefix);
     this.name = `s3://${joinPath(bucket, this.#prefix)}`;
     if (quirks.conditionalWrites) {
-      this.create = (path, bytes) => this.#putIf(path, bytes, { "if-none-match": "*" }, [CONFLICT, PRECONDITION_FAILED]);
+      this.create = (path, bytes) =>
+        this.#putIf(path, bytes, { "if-none-match": "*" }, [CONFLICT, PRECONDITION_FAILED]);
       // When the object is gone AWS answers 404, R2 412.
-      this.replace = (path, bytes, version) => this.#putIf(path, bytes, { "if-match": version }, [NOT_FOUND, CONFLICT, PRECONDITION_FAILED]);
+      this.replace = (path, bytes, version) =>
+        this.#putIf(path, bytes, { "if-match": version }, [NOT_FOUND, CONFLICT, PRECONDITION_FAILED]);
     }
     const address = addressOf(options, repoIndex);
     this.#http = new S3Http({
@@ -94,7 +100,13 @@ export class S3Storage implements Storage {
     checkPath(path);
     const key = this.#key(path);
     const doing = `get info of '${this.#nameOf(path)}'`;
-    const head = await this.#http.exchangeHead({ method: "HEAD", key, path, expected: [301, 400, 401, 403, 404], doing });
+    const head = await this.#http.exchangeHead({
+      method: "HEAD",
+      key,
+      path,
+      expected: [301, 400, 401, 403, 404],
+      doing,
+    });
     const sizeBytes = Number(headerOf(head, "content-length"));
     const modifiedAtMs = Date.parse(headerOf(head, "last-modified") ?? "");
     if (head.status < 300 && Number.isSafeInteger(sizeBytes) && !Number.isNaN(modifiedAtMs)) {
@@ -105,7 +117,9 @@ export class S3Storage implements Storage {
     // unrelated proxy.
     const page = await this.#page({ prefix: key, "max-keys": "1" }, doing, path);
     const match = page.objects.find((object) => object.key === key);
-    return match === undefined ? null : { path, type: "file", sizeBytes: match.sizeBytes, modifiedAtMs: match.modifiedAtMs };
+    return match === undefined
+      ? null
+      : { path, type: "file", sizeBytes: match.sizeBytes, modifiedAtMs: match.modifiedAtMs };
   }
 
   async *list(path: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {
@@ -126,7 +140,8 @@ export class S3Storage implements Storage {
   async read(path: string, range?: ByteRange): Promise<ByteStream> {
     checkPath(path);
     if (range?.sizeBytes === 0) {
-      if ((await this.stat(path)) === null) throw fail("fileMissing", `unable to get '${this.#nameOf(path)}': the object does not exist`, { path });
+      if ((await this.stat(path)) === null)
+        throw fail("fileMissing", `unable to get '${this.#nameOf(path)}': the object does not exist`, { path });
       return streamOf();
     }
     const first = await this.#getOrMissing(path, range);
@@ -141,7 +156,13 @@ export class S3Storage implements Storage {
     checkPath(path);
     if (bytes.length > this.#options.partSizeBytes) return this.putStream(path, () => streamOf(bytes));
     const body = bodyOf(bytes, this.#options.quirks.contentMd5);
-    await this.#http.exchangeHead({ method: "PUT", key: this.#key(path), path, body, doing: `put '${this.#nameOf(path)}'` });
+    await this.#http.exchangeHead({
+      method: "PUT",
+      key: this.#key(path),
+      path,
+      body,
+      doing: `put '${this.#nameOf(path)}'`,
+    });
   }
 
   async putStream(path: string, open: () => ByteStream): Promise<void> {
@@ -188,7 +209,9 @@ export class S3Storage implements Storage {
   }
 
   async link(path: string): Promise<void> {
-    throw fail("featureNotSupported", `unable to link '${this.#nameOf(path)}': this storage has no symbolic links`, { path });
+    throw fail("featureNotSupported", `unable to link '${this.#nameOf(path)}': this storage has no symbolic links`, {
+      path,
+    });
   }
 
   async probe(scratch: string): Promise<StorageFact[]> {
@@ -206,7 +229,12 @@ export class S3Storage implements Storage {
   }
 
   /** False if the object does not meet the headers' condition. */
-  async #putIf(path: string, bytes: Uint8Array, headers: Readonly<Record<string, string>>, refusals: readonly number[]): Promise<boolean> {
+  async #putIf(
+    path: string,
+    bytes: Uint8Array,
+    headers: Readonly<Record<string, string>>,
+    refusals: readonly number[],
+  ): Promise<boolean> {
     checkPath(path);
     const { quirks, repoIndex } = this.#options;
     const doing = `put '${this.#nameOf(path)}'`;
@@ -223,7 +251,11 @@ export class S3Storage implements Storage {
       answer.body.resume();
       // Another upload of this key is running: the outcome is still open.
       if (answer.status !== CONFLICT) return answer;
-      throw fail("service", `unable to ${doing}: [${CONFLICT}] another upload of it is in progress`, { path, repoIndex, retryable: true });
+      throw fail("service", `unable to ${doing}: [${CONFLICT}] another upload of it is in progress`, {
+        path,
+        repoIndex,
+        retryable: true,
+      });
     });
     if (status < 300) return true;
     // An earlier attempt may have written the object and lost its answer.
@@ -231,7 +263,8 @@ export class S3Storage implements Storage {
   }
 
   async #holds(path: string, bytes: Uint8Array): Promise<boolean> {
-    const read = async (): Promise<Uint8Array> => collect(await this.read(path, { offsetBytes: 0, sizeBytes: bytes.length + 1 }), bytes.length + 1);
+    const read = async (): Promise<Uint8Array> =>
+      collect(await this.read(path, { offsetBytes: 0, sizeBytes: bytes.length + 1 }), bytes.length + 1);
     const stored = await nullOn(read(), "fileMissing");
     return stored !== null && Buffer.from(bytes).equals(stored);
   }
@@ -249,7 +282,12 @@ export class S3Storage implements Storage {
   }
 
   async #page(query: Readonly<Record<string, string>>, doing: string, path?: string): Promise<ListPage> {
-    const request: S3Request = { method: "GET", query: { "list-type": "2", ...query }, doing, ...(path === undefined ? {} : { path }) };
+    const request: S3Request = {
+      method: "GET",
+      query: { "list-type": "2", ...query },
+      doing,
+      ...(path === undefined ? {} : { path }),
+    };
     return parseListPage(await this.#http.exchangeText(request), this.#http.factsOf(request));
   }
 
@@ -269,7 +307,14 @@ export class S3Storage implements Storage {
     const last = range?.sizeBytes === undefined ? "" : String(range.offsetBytes + range.sizeBytes - 1);
     const whole = range === undefined || (range.offsetBytes === 0 && last === "");
     const headers = whole ? {} : { range: `bytes=${range.offsetBytes}-${last}` };
-    return { method: "GET", key: this.#key(path), path, headers, expected: [416], doing: `get '${this.#nameOf(path)}'` };
+    return {
+      method: "GET",
+      key: this.#key(path),
+      path,
+      headers,
+      expected: [416],
+      doing: `get '${this.#nameOf(path)}'`,
+    };
   }
 
   #get(path: string, range: ByteRange | undefined): Promise<S3Answer> {
@@ -278,7 +323,10 @@ export class S3Storage implements Storage {
       // Without a checksum, bytes from another offset would go unnoticed.
       if (request.headers?.["range"] === undefined || answer.status === 206 || answer.status === 416) return answer;
       answer.body.destroy();
-      throw fail("service", `unable to ${request.doing}: the service ignores ranges`, { path, repoIndex: this.#options.repoIndex });
+      throw fail("service", `unable to ${request.doing}: the service ignores ranges`, {
+        path,
+        repoIndex: this.#options.repoIndex,
+      });
     });
   }
 
@@ -292,9 +340,14 @@ export class S3Storage implements Storage {
     } catch (error) {
       if (!isError(error, "access")) throw error;
       const key = this.#key(path);
-      const page = await this.#page({ prefix: key, "max-keys": "1" }, `get '${this.#nameOf(path)}'`, path).catch(() => null);
+      const page = await this.#page({ prefix: key, "max-keys": "1" }, `get '${this.#nameOf(path)}'`, path).catch(
+        () => null,
+      );
       if (page === null || page.objects.some((object) => object.key === key)) throw error;
-      throw fail("fileMissing", `unable to get '${this.#nameOf(path)}': the object does not exist`, { path, cause: error });
+      throw fail("fileMissing", `unable to get '${this.#nameOf(path)}': the object does not exist`, {
+        path,
+        cause: error,
+      });
     }
   }
 
@@ -318,16 +371,23 @@ export class S3Storage implements Storage {
         failure = error;
       }
       if (failure === undefined && (endBytes === undefined || position === endBytes)) return;
-      const error = this.#http.errorOf(failure ?? new Error(`the body ended at byte ${position} of ${endBytes}`), request);
+      const error = this.#http.errorOf(
+        failure ?? new Error(`the body ended at byte ${position} of ${endBytes}`),
+        request,
+      );
       if (position - checkpoint >= LIMITS.chunkSizeBytes) retries.reset();
       checkpoint = position;
       await retries.pause(error);
-      const rest = endBytes === undefined ? { offsetBytes: position } : { offsetBytes: position, sizeBytes: endBytes - position };
+      const rest =
+        endBytes === undefined ? { offsetBytes: position } : { offsetBytes: position, sizeBytes: endBytes - position };
       if (rest.sizeBytes === 0) return;
       answer = await this.#get(path, rest);
       if (answer.status === 416 || headerOf(answer, "etag") !== headerOf(first, "etag")) {
         answer.body.destroy();
-        throw fail("fileRead", `unable to get '${this.#nameOf(path)}': the object changed while it was read`, { path, retryable: true });
+        throw fail("fileRead", `unable to get '${this.#nameOf(path)}': the object changed while it was read`, {
+          path,
+          retryable: true,
+        });
       }
     }
   }

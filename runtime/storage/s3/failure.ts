@@ -71,24 +71,41 @@ const TLS_FACTS: Readonly<Record<string, string>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: "its certificate is from an authority that is not trusted here",
   CERT_SIGNATURE_FAILURE: "its certificate is from an authority that is not trusted here",
 };
-const CONNECT_CODES = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "ETIMEDOUT", "UND_ERR_CONNECT_TIMEOUT"]);
+const CONNECT_CODES = new Set([
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ETIMEDOUT",
+  "UND_ERR_CONNECT_TIMEOUT",
+]);
 
 /** The error for an answer with a status of 300 or more, or for an `<Error>` body under 200. */
 export function answerError(answer: ErrorAnswer, facts: FailureFacts): BackupError {
   const { status, code } = answer;
-  const details: ErrorDetails = { repoIndex: facts.repoIndex, ...(facts.path === undefined ? {} : { path: facts.path }) };
+  const details: ErrorDetails = {
+    repoIndex: facts.repoIndex,
+    ...(facts.path === undefined ? {} : { path: facts.path }),
+  };
   const text = `unable to ${facts.doing}: [${status}]${code === "" ? "" : ` ${code}`}${answer.message === "" ? "" : `: ${answer.message}`}`;
   if (RETRYABLE_CODES.has(code)) return fail("service", text, { ...details, retryable: true });
   if (code === "NoSuchKey") return fail("fileMissing", `unable to ${facts.doing}: the object does not exist`, details);
   if (code === "NoSuchBucket") {
-    return fail("pathMissing", `unable to ${facts.doing}: bucket '${facts.bucket}' does not exist at ${facts.endpoint}`, {
-      ...details,
-      hint: `Check repo${facts.repoIndex}-s3-bucket, repo${facts.repoIndex}-s3-endpoint and repo${facts.repoIndex}-s3-region, or create the bucket.`,
-    });
+    return fail(
+      "pathMissing",
+      `unable to ${facts.doing}: bucket '${facts.bucket}' does not exist at ${facts.endpoint}`,
+      {
+        ...details,
+        hint: `Check repo${facts.repoIndex}-s3-bucket, repo${facts.repoIndex}-s3-endpoint and repo${facts.repoIndex}-s3-region, or create the bucket.`,
+      },
+    );
   }
   if (code === "RequestTimeTooSkewed") return fail("access", text, { ...details, hint: clockHint(answer) });
-  if (status === 401 || status === 403 || CREDENTIAL_CODES.has(code)) return fail("access", text, { ...details, hint: accessHints(code, facts) });
-  if (status === 408 || status === 429 || (status >= 500 && status !== 501)) return fail("service", text, { ...details, retryable: true });
+  if (status === 401 || status === 403 || CREDENTIAL_CODES.has(code))
+    return fail("access", text, { ...details, hint: accessHints(code, facts) });
+  if (status === 408 || status === 429 || (status >= 500 && status !== 501))
+    return fail("service", text, { ...details, retryable: true });
   if (status >= 300 && status < 400) {
     const hint = `The bucket is served elsewhere: check repo${facts.repoIndex}-s3-endpoint and repo${facts.repoIndex}-s3-region.`;
     return fail("service", text, { ...details, hint });
@@ -100,7 +117,8 @@ export function answerError(answer: ErrorAnswer, facts: FailureFacts): BackupErr
 export function parseErrorAnswer(status: number, body: string, date: string | undefined): ErrorAnswer {
   const element = parseOrNull(body);
   const facts = { status, ...(date === undefined ? {} : { date }) };
-  if (element?.name !== "Error") return { ...facts, code: "", message: body === "" ? "" : "the answer is not one of an S3 service" };
+  if (element?.name !== "Error")
+    return { ...facts, code: "", message: body === "" ? "" : "the answer is not one of an S3 service" };
   return { ...facts, ...errorFacts(element) };
 }
 
@@ -114,27 +132,45 @@ export function errorFacts(element: XmlElement): { readonly code: string; readon
 /** The HTTP client's exception as an error. */
 export function transportError(error: unknown, facts: FailureFacts): BackupError {
   const code = codeOf(error);
-  const details: ErrorDetails = { repoIndex: facts.repoIndex, cause: error, ...(facts.path === undefined ? {} : { path: facts.path }) };
+  const details: ErrorDetails = {
+    repoIndex: facts.repoIndex,
+    cause: error,
+    ...(facts.path === undefined ? {} : { path: facts.path }),
+  };
   const message = messageOf(error);
   const tlsFact = TLS_FACTS[code];
   if (tlsFact !== undefined || /^(ERR_SSL_|ERR_TLS_|CERT_|EPROTO$|ERR_OSSL_)/.test(code)) {
-    const fact = code === "ERR_TLS_CERT_ALTNAME_INVALID" ? `${tlsFact}: ${message}` : (tlsFact ?? `TLS failed: ${message}`);
-    return fail("hostConnect", `unable to connect to '${facts.connection}': ${fact}`, { ...details, hint: tlsHint(code, facts.repoIndex) });
+    const fact =
+      code === "ERR_TLS_CERT_ALTNAME_INVALID" ? `${tlsFact}: ${message}` : (tlsFact ?? `TLS failed: ${message}`);
+    return fail("hostConnect", `unable to connect to '${facts.connection}': ${fact}`, {
+      ...details,
+      hint: tlsHint(code, facts.repoIndex),
+    });
   }
   if (CONNECT_CODES.has(code)) {
     const hint = `Check repo${facts.repoIndex}-s3-endpoint (and repo${facts.repoIndex}-storage-host, -port if set), and the network.`;
-    return fail("hostConnect", `unable to connect to '${facts.connection}': [${code}] ${message}`, { ...details, hint, retryable: true });
+    return fail("hostConnect", `unable to connect to '${facts.connection}': [${code}] ${message}`, {
+      ...details,
+      hint,
+      retryable: true,
+    });
   }
-  return fail("hostConnect", `unable to ${facts.doing}: connection to '${facts.connection}' failed: ${code === "" ? "" : `[${code}] `}${message}`, {
-    ...details,
-    retryable: true,
-  });
+  return fail(
+    "hostConnect",
+    `unable to ${facts.doing}: connection to '${facts.connection}' failed: ${code === "" ? "" : `[${code}] `}${message}`,
+    {
+      ...details,
+      retryable: true,
+    },
+  );
 }
 
 function accessHints(code: string, facts: FailureFacts): string[] {
   const option = `repo${facts.repoIndex}-s3`;
   if (facts.temporaryKeys === true) {
-    return [`The key comes from ${option}-key-type: its role must be allowed to list, read, write and delete in bucket '${facts.bucket}'.`];
+    return [
+      `The key comes from ${option}-key-type: its role must be allowed to list, read, write and delete in bucket '${facts.bucket}'.`,
+    ];
   }
   switch (code) {
     case "InvalidAccessKeyId":
@@ -150,7 +186,9 @@ function accessHints(code: string, facts: FailureFacts): string[] {
     case "ExpiredToken":
       return [`The session token has expired: renew ${option}-key, ${option}-key-secret and ${option}-token together.`];
     default:
-      return [`The key of ${option}-key must be allowed to list, read, write and delete in bucket '${facts.bucket}' below the repository's path.`];
+      return [
+        `The key of ${option}-key must be allowed to list, read, write and delete in bucket '${facts.bucket}' below the repository's path.`,
+      ];
   }
 }
 
@@ -163,7 +201,8 @@ function tlsHint(code: string, repoIndex: number): string {
   if (code === "CERT_NOT_YET_VALID") return "Check the clock of this host and the certificate of the service.";
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID")
     return `Check repo${repoIndex}-s3-endpoint, repo${repoIndex}-storage-host and repo${repoIndex}-s3-uri-style against the names.`;
-  if (TLS_FACTS[code] !== undefined) return `Put the certificate of the private authority into the file of repo${repoIndex}-storage-ca-file.`;
+  if (TLS_FACTS[code] !== undefined)
+    return `Put the certificate of the private authority into the file of repo${repoIndex}-storage-ca-file.`;
   return "Check that host and port speak TLS 1.2 or newer.";
 }
 

@@ -78,7 +78,9 @@ const ERROR_BODY_SIZE_BYTES_MAX = 64 * 1024;
 /** A page of 1,000 keys of 1,024 bytes is about 1.5 MiB. */
 const TEXT_BODY_SIZE_BYTES_MAX = 32 * 1024 * 1024;
 
-type Outcome<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: BackupError; readonly retryAfterMs: number };
+type Outcome<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly error: BackupError; readonly retryAfterMs: number };
 
 export class S3Http {
   readonly #options: HttpOptions;
@@ -93,7 +95,11 @@ export class S3Http {
   /** Sends until `consume` has processed a good answer; its retryable errors are retried like a failed request. */
   async exchange<T>(request: S3Request, consume: (answer: S3Answer) => Promise<T>): Promise<T> {
     const signal = request.signal ?? this.#options.signal;
-    const retries = new Retries({ ...this.#policy, attempts: request.attempts ?? this.#policy.attempts }, this.#options.clock, signal);
+    const retries = new Retries(
+      { ...this.#policy, attempts: request.attempts ?? this.#policy.attempts },
+      this.#options.clock,
+      signal,
+    );
     for (let attempt = 1; ; attempt++) {
       const outcome = await this.#attempt(request, consume, attempt, signal);
       if (outcome.ok) return outcome.value;
@@ -117,7 +123,11 @@ export class S3Http {
 
   /** Pause after a failed attempt: half to one and a half of its share. */
   bodyRetries(): Retries {
-    return new Retries({ ...this.#policy, limitMs: Number.POSITIVE_INFINITY, isCounted: false }, this.#options.clock, this.#options.signal);
+    return new Retries(
+      { ...this.#policy, limitMs: Number.POSITIVE_INFINITY, isCounted: false },
+      this.#options.clock,
+      this.#options.signal,
+    );
   }
 
   /** Converts an HTTP client error that a caller met while reading a body. */
@@ -127,24 +137,38 @@ export class S3Http {
   }
 
   factsOf(request: S3Request): FailureFacts {
-    return { ...this.#options.facts, doing: request.doing, ...(request.path === undefined ? {} : { path: request.path }) };
+    return {
+      ...this.#options.facts,
+      doing: request.doing,
+      ...(request.path === undefined ? {} : { path: request.path }),
+    };
   }
 
   async close(): Promise<void> {
     await (await this.#pool)?.destroy();
   }
 
-  async #attempt<T>(request: S3Request, consume: (answer: S3Answer) => Promise<T>, attempt: number, signal: AbortSignal): Promise<Outcome<T>> {
+  async #attempt<T>(
+    request: S3Request,
+    consume: (answer: S3Answer) => Promise<T>,
+    attempt: number,
+    signal: AbortSignal,
+  ): Promise<Outcome<T>> {
     let retryAfterMs = 0;
     try {
       const answer = await this.#send(request, attempt, signal);
-      if (answer.status < 300 || request.expected?.includes(answer.status) === true) return { ok: true, value: await consume(answer) };
+      if (answer.status < 300 || request.expected?.includes(answer.status) === true)
+        return { ok: true, value: await consume(answer) };
       retryAfterMs = retryAfterOf(answer);
       const date = headerOf(answer, "date");
       // An incomplete error body is useless: the status is known.
       const body = await readBytes(answer.body, ERROR_BODY_SIZE_BYTES_MAX).catch(() => new Uint8Array(0));
       const text = isUtf8(body) ? textOf(body) : "";
-      return { ok: false, error: answerError(parseErrorAnswer(answer.status, text, date), this.factsOf(request)), retryAfterMs };
+      return {
+        ok: false,
+        error: answerError(parseErrorAnswer(answer.status, text, date), this.factsOf(request)),
+        retryAfterMs,
+      };
     } catch (error) {
       return { ok: false, error: isError(error) ? error : transportError(error, this.factsOf(request)), retryAfterMs };
     }
@@ -158,7 +182,10 @@ export class S3Http {
     const headers: Record<string, string> = { "user-agent": "pgbackstop", ...request.headers };
     if (body?.md5Base64 !== undefined) headers["content-md5"] = body.md5Base64;
     const sha256Hex = body?.sha256Hex ?? SHA256_EMPTY;
-    const signed = await signer.sign({ method: request.method, host: address.host, path, query, headers, sha256Hex }, clock.nowMs());
+    const signed = await signer.sign(
+      { method: request.method, host: address.host, path, query, headers, sha256Hex },
+      clock.nowMs(),
+    );
     // Not signed: the client sets it.
     if (body !== undefined) signed["content-length"] = String(body.sizeBytes);
     const text = encodeQuery(query);
@@ -286,7 +313,8 @@ function bodyToSend(body: S3Body): Buffer | Readable {
 
 function* pieces(chunks: readonly Uint8Array[]): Iterable<Uint8Array> {
   for (const chunk of chunks) {
-    for (let offset = 0; offset < chunk.length; offset += SEND_SIZE_BYTES) yield chunk.subarray(offset, offset + SEND_SIZE_BYTES);
+    for (let offset = 0; offset < chunk.length; offset += SEND_SIZE_BYTES)
+      yield chunk.subarray(offset, offset + SEND_SIZE_BYTES);
   }
 }
 
@@ -297,5 +325,9 @@ function retryAfterOf(answer: S3Answer): number {
 }
 
 function terminated(request: S3Request): BackupError {
-  return fail("term", `terminated while trying to ${request.doing}`, request.path === undefined ? {} : { path: request.path });
+  return fail(
+    "term",
+    `terminated while trying to ${request.doing}`,
+    request.path === undefined ? {} : { path: request.path },
+  );
 }

@@ -44,7 +44,11 @@ const PLAIN_HOSTS = new Set(["127.0.0.1", "localhost", "[::1]", "169.254.170.2",
 const OUTPUT_SIZE_BYTES_MAX = 64 * 1024;
 
 /** Makes one request to the source. @throws optionInvalid, hostConnect, service, access, format, execute */
-export function fetchCredentials(source: S3KeySource, options: KeySourceOptions, deps: KeySourceDeps): Promise<TemporaryCredentials> {
+export function fetchCredentials(
+  source: S3KeySource,
+  options: KeySourceOptions,
+  deps: KeySourceDeps,
+): Promise<TemporaryCredentials> {
   const asker = new Asker(options, deps);
   switch (source.type) {
     case "auto":
@@ -83,14 +87,20 @@ class Asker {
     const limitMs = Math.min(TRY_MS, ioTimeoutMs);
     try {
       return await retry({ attempts: TRIES, pausesMs: PAUSES_MS }, clock, signal, async (attempt) => {
-        const answer = await withTimeTo(limitMs, clock, (timeout) => askWeb(question, AbortSignal.any([timeout, signal])));
-        if (attempt < TRIES && (answer.status >= 500 || answer.status === 429)) throw this.fail("service", "try again", { retryable: true });
+        const answer = await withTimeTo(limitMs, clock, (timeout) =>
+          askWeb(question, AbortSignal.any([timeout, signal])),
+        );
+        if (attempt < TRIES && (answer.status >= 500 || answer.status === 429))
+          throw this.fail("service", "try again", { retryable: true });
         return answer;
       });
     } catch (error) {
       if (signal.aborted) throw this.fail("hostConnect", `unable to ${doing}: terminated`);
       const reason = error instanceof Error ? error.message : String(error);
-      throw this.fail("hostConnect", `unable to ${doing}: no answer from '${origin}' in ${TRIES} tries: ${reason}`, { hint, cause: error });
+      throw this.fail("hostConnect", `unable to ${doing}: no answer from '${origin}' in ${TRIES} tries: ${reason}`, {
+        hint,
+        cause: error,
+      });
     }
   }
 
@@ -99,9 +109,13 @@ class Asker {
     try {
       return textOf(this.deps.readFile(path)).trim();
     } catch (error) {
-      throw this.fail("optionInvalid", `unable to read the token file '${path}' of ${variable}: ${isError(error) ? error.message : String(error)}`, {
-        hint: "is the service account's token mounted here, and may this user read it?",
-      });
+      throw this.fail(
+        "optionInvalid",
+        `unable to read the token file '${path}' of ${variable}: ${isError(error) ? error.message : String(error)}`,
+        {
+          hint: "is the service account's token mounted here, and may this user read it?",
+        },
+      );
     }
   }
 
@@ -115,15 +129,22 @@ async function fromInstance(source: S3KeySource & { type: "auto" }, asker: Asker
   const doing = "get temporary credentials of this instance's role";
   const away = `Does this host run on EC2? Elsewhere use another ${asker.option("s3-key-type")}; in a container the hop limit of the metadata service must be 2.`;
   const ask = (question: WebQuestion): Promise<WebAnswer> => asker.ask(question, doing, away);
-  const session = await ask({ method: "PUT", url: `${origin}/latest/api/token`, headers: { "x-aws-ec2-metadata-token-ttl-seconds": TOKEN_SECONDS } });
+  const session = await ask({
+    method: "PUT",
+    url: `${origin}/latest/api/token`,
+    headers: { "x-aws-ec2-metadata-token-ttl-seconds": TOKEN_SECONDS },
+  });
   // A service without sessions answers as version 1 did.
-  const headers: Record<string, string> = session.status === 200 ? { "x-aws-ec2-metadata-token": textOf(session.bytes).trim() } : {};
+  const headers: Record<string, string> =
+    session.status === 200 ? { "x-aws-ec2-metadata-token": textOf(session.bytes).trim() } : {};
   const get = (path: string): Promise<WebAnswer> => ask({ method: "GET", url: `${origin}${path}`, headers });
   const findRole = async (): Promise<string> => {
     const answer = await get(`${ROLE_PATH}/`);
     const name = textOf(answer.bytes).trim().split("\n")[0] ?? "";
     if (answer.status === 404 || (answer.status === 200 && name === "")) {
-      throw asker.fail("access", "role to retrieve temporary credentials not found", { hint: "is a valid IAM role associated with this instance?" });
+      throw asker.fail("access", "role to retrieve temporary credentials not found", {
+        hint: "is a valid IAM role associated with this instance?",
+      });
     }
     if (answer.status !== 200) throw asker.fail("service", `unable to ${doing}: [${answer.status}]`, { hint: away });
     return name;
@@ -131,7 +152,9 @@ async function fromInstance(source: S3KeySource & { type: "auto" }, asker: Asker
   const role = source.role ?? (await findRole());
   const answer = await get(`${ROLE_PATH}/${encodeURIComponent(role)}`);
   if (answer.status === 404) {
-    throw asker.fail("access", `role '${role}' not found`, { hint: `is '${role}' a valid IAM role associated with this instance?` });
+    throw asker.fail("access", `role '${role}' not found`, {
+      hint: `is '${role}' a valid IAM role associated with this instance?`,
+    });
   }
   if (answer.status !== 200) throw asker.fail("service", `unable to ${doing}: [${answer.status}]`, { hint: away });
   const fields = parseFields(textOf(answer.bytes), doing, asker);
@@ -145,7 +168,8 @@ async function fromInstance(source: S3KeySource & { type: "auto" }, asker: Asker
 
 async function fromWebIdentity(source: S3KeySource & { type: "web-id" }, asker: Asker): Promise<TemporaryCredentials> {
   const { roleArn, tokenFile, stsHost, sessionName } = source;
-  if (roleArn === undefined || tokenFile === undefined) throw unset(asker, "web-id", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE");
+  if (roleArn === undefined || tokenFile === undefined)
+    throw unset(asker, "web-id", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE");
   const doing = `assume role '${roleArn}'`;
   const form = new URLSearchParams({
     Action: "AssumeRoleWithWebIdentity",
@@ -170,7 +194,9 @@ async function fromWebIdentity(source: S3KeySource & { type: "web-id" }, asker: 
   if (answer.status !== 200) throw refused(answer, textIn(root, ["Error", "Code"]), doing, asker);
   const credentials = childIn(root, ["AssumeRoleWithWebIdentityResult", "Credentials"]);
   const names = ["AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"];
-  const fields = Object.fromEntries(names.map((name) => [name, credentials === undefined ? undefined : findText(credentials, name)?.trim()]));
+  const fields = Object.fromEntries(
+    names.map((name) => [name, credentials === undefined ? undefined : findText(credentials, name)?.trim()]),
+  );
   return credentialsOf(fields, "SessionToken", doing, asker);
 }
 
@@ -204,27 +230,42 @@ async function fromProcess(source: S3KeySource & { type: "process" }, asker: Ask
   // Its stderr may contain secrets, and so may its arguments: neither is repeated.
   const hint = `run the command of ${asker.option("s3-process-cmd")} as this user to see what it says.`;
   const output = await new Promise<string>((resolve, reject) => {
-    execFile(program, args, { signal, timeout: ioTimeoutMs, maxBuffer: OUTPUT_SIZE_BYTES_MAX, killSignal: "SIGKILL" }, (error, stdout) => {
-      if (error === null) resolve(stdout);
-      else if (typeof error.code === "number") reject(asker.fail("execute", `unable to ${doing}: it ended with exit code ${error.code}`, { hint }));
-      else if (error.killed === true) reject(asker.fail("execute", `unable to ${doing}: it did not end within ${ioTimeoutMs} ms`, { hint }));
-      else reject(asker.fail("execute", `unable to ${doing}: [${String(error.code ?? error.signal)}]`, { hint }));
-    });
+    execFile(
+      program,
+      args,
+      { signal, timeout: ioTimeoutMs, maxBuffer: OUTPUT_SIZE_BYTES_MAX, killSignal: "SIGKILL" },
+      (error, stdout) => {
+        if (error === null) resolve(stdout);
+        else if (typeof error.code === "number")
+          reject(asker.fail("execute", `unable to ${doing}: it ended with exit code ${error.code}`, { hint }));
+        else if (error.killed === true)
+          reject(asker.fail("execute", `unable to ${doing}: it did not end within ${ioTimeoutMs} ms`, { hint }));
+        else reject(asker.fail("execute", `unable to ${doing}: [${String(error.code ?? error.signal)}]`, { hint }));
+      },
+    );
   });
   return credentialsOf(parseFields(output, doing, asker), "SessionToken", doing, asker);
 }
 
 function unset(asker: Asker, type: string, ...variables: readonly [string, string]): BackupError {
-  return asker.fail("optionInvalid", `option '${asker.option("s3-key-type")}' is '${type}' but '${variables[0]}' and '${variables[1]}' are not set`, {
-    hint: "is the service account bound to a role, and did this process inherit the variables?",
-  });
+  return asker.fail(
+    "optionInvalid",
+    `option '${asker.option("s3-key-type")}' is '${type}' but '${variables[0]}' and '${variables[1]}' are not set`,
+    {
+      hint: "is the service account bound to a role, and did this process inherit the variables?",
+    },
+  );
 }
 
 function refused(answer: WebAnswer, code: string | undefined, doing: string, asker: Asker): BackupError {
   const kind = answer.status >= 500 || answer.status === 429 ? "service" : "access";
-  return asker.fail(kind, `unable to ${doing}: [${answer.status}]${code === undefined ? "" : ` ${code.slice(0, 100)}`}`, {
-    hint: "is the role's trust policy made for this service account, and is the token fresh?",
-  });
+  return asker.fail(
+    kind,
+    `unable to ${doing}: [${answer.status}]${code === undefined ? "" : ` ${code.slice(0, 100)}`}`,
+    {
+      hint: "is the role's trust policy made for this service account, and is the token fresh?",
+    },
+  );
 }
 
 function parseFields(text: string, doing: string, asker: Asker): Readonly<Record<string, unknown>> {
@@ -241,17 +282,30 @@ function parseAnswer(answer: WebAnswer, doing: string, asker: Asker): XmlElement
   try {
     return parseXml(textOf(answer.bytes));
   } catch {
-    throw asker.fail(answer.status === 200 ? "format" : "service", `unable to ${doing}: [${answer.status}] the answer does not come from STS`);
+    throw asker.fail(
+      answer.status === 200 ? "format" : "service",
+      `unable to ${doing}: [${answer.status}] the answer does not come from STS`,
+    );
   }
 }
 
 /** @throws format naming the missing field */
-function credentialsOf(fields: Readonly<Record<string, unknown>>, tokenName: string, doing: string, asker: Asker): TemporaryCredentials {
+function credentialsOf(
+  fields: Readonly<Record<string, unknown>>,
+  tokenName: string,
+  doing: string,
+  asker: Asker,
+): TemporaryCredentials {
   const text = (name: string): string | undefined => {
     const value = fields[name];
     return typeof value === "string" && value !== "" ? value : undefined;
   };
-  const [key, keySecret, token, expiration] = [text("AccessKeyId"), text("SecretAccessKey"), text(tokenName), text("Expiration")];
+  const [key, keySecret, token, expiration] = [
+    text("AccessKeyId"),
+    text("SecretAccessKey"),
+    text(tokenName),
+    text("Expiration"),
+  ];
   const wanted: readonly (readonly [string, string | undefined])[] = [
     ["AccessKeyId", key],
     ["SecretAccessKey", keySecret],
@@ -269,7 +323,10 @@ function credentialsOf(fields: Readonly<Record<string, unknown>>, tokenName: str
 }
 
 function childIn(element: XmlElement, path: readonly string[]): XmlElement | undefined {
-  return path.reduce<XmlElement | undefined>((current, name) => (current === undefined ? undefined : findChild(current, name)), element);
+  return path.reduce<XmlElement | undefined>(
+    (current, name) => (current === undefined ? undefined : findChild(current, name)),
+    element,
+  );
 }
 
 function textIn(element: XmlElement, path: readonly string[]): string | undefined {

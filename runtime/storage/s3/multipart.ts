@@ -73,7 +73,9 @@ export async function upload(target: UploadTarget, source: ByteStream): Promise<
     stop.abort();
     await Promise.allSettled(inFlight);
     if (uploadId !== undefined) await abortUpload(target, uploadId);
-    throw target.signal.aborted && !isError(error, "term") ? fail("term", `terminated while trying to put '${name}'`, { path, cause: error }) : error;
+    throw target.signal.aborted && !isError(error, "term")
+      ? fail("term", `terminated while trying to put '${name}'`, { path, cause: error })
+      : error;
   }
 }
 
@@ -110,32 +112,65 @@ async function beginUpload({ http, key, path, name }: UploadTarget): Promise<str
   const request: S3Request = { method: "POST", key, path, query: { uploads: "" }, doing: `begin upload of '${name}'` };
   const answer = parseAnswer(await http.exchangeText(request), http.factsOf(request));
   const uploadId = findText(answer, "UploadId");
-  if (uploadId === undefined || uploadId === "") throw fail("service", `unable to begin upload of '${name}': the answer has no upload id`, { path });
+  if (uploadId === undefined || uploadId === "")
+    throw fail("service", `unable to begin upload of '${name}': the answer has no upload id`, { path });
   return uploadId;
 }
 
-async function putPart({ http, key, path, name }: UploadTarget, uploadId: string, part: Part, signal: AbortSignal): Promise<string> {
+async function putPart(
+  { http, key, path, name }: UploadTarget,
+  uploadId: string,
+  part: Part,
+  signal: AbortSignal,
+): Promise<string> {
   const query = { partNumber: String(part.number), uploadId };
-  const answer = await http.exchangeHead({ method: "PUT", key, path, query, body: part.body, signal, doing: `put part ${part.number} of '${name}'` });
+  const answer = await http.exchangeHead({
+    method: "PUT",
+    key,
+    path,
+    query,
+    body: part.body,
+    signal,
+    doing: `put part ${part.number} of '${name}'`,
+  });
   const etag = headerOf(answer, "etag");
-  if (etag === undefined || etag === "") throw fail("service", `unable to put part ${part.number} of '${name}': the answer has no etag`, { path });
+  if (etag === undefined || etag === "")
+    throw fail("service", `unable to put part ${part.number} of '${name}': the answer has no etag`, { path });
   return etag;
 }
 
-async function completeUpload(target: UploadTarget, uploadId: string, etags: readonly string[], sizeBytes: number): Promise<void> {
+async function completeUpload(
+  target: UploadTarget,
+  uploadId: string,
+  etags: readonly string[],
+  sizeBytes: number,
+): Promise<void> {
   const { http, key, path, name } = target;
-  const parts = etags.map((etag, index) => `<Part><PartNumber>${index + 1}</PartNumber><ETag>${escapeXml(etag)}</ETag></Part>`).join("");
+  const parts = etags
+    .map((etag, index) => `<Part><PartNumber>${index + 1}</PartNumber><ETag>${escapeXml(etag)}</ETag></Part>`)
+    .join("");
   const text = `<?xml version="1.0" encoding="UTF-8"?><CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${parts}</CompleteMultipartUpload>`;
   const bytes = Buffer.from(text, "utf8");
   const hash = new BodyHash(target.quirks.contentMd5);
   hash.add(bytes);
   const body = hash.finish([bytes], bytes.length);
-  const request: S3Request = { method: "POST", key, path, query: { uploadId }, body, expected: [404], doing: `complete upload of '${name}'` };
+  const request: S3Request = {
+    method: "POST",
+    key,
+    path,
+    query: { uploadId },
+    body,
+    expected: [404],
+    doing: `complete upload of '${name}'`,
+  };
   await http.exchange(request, async (answer) => {
     // The service sends the status before it assembles the parts: only the body has the result.
     const element = parseAnswer(await readText(answer), http.factsOf(request));
     if (element.name !== "Error" && (findText(element, "ETag") ?? "") !== "") return;
-    const facts = element.name === "Error" ? errorFacts(element) : { code: "", message: `the answer '${element.name}' has no etag` };
+    const facts =
+      element.name === "Error"
+        ? errorFacts(element)
+        : { code: "", message: `the answer '${element.name}' has no etag` };
     // An earlier attempt may have succeeded and lost its answer.
     if (facts.code === "NoSuchUpload" && answer.attempt > 1 && (await isOurs(target, etags, sizeBytes))) return;
     throw answerError({ status: answer.status, ...facts }, http.factsOf(request));
@@ -143,15 +178,27 @@ async function completeUpload(target: UploadTarget, uploadId: string, etags: rea
 }
 
 /** True if the object provably consists of these parts: its size matches, and so does the etag computed from theirs. */
-async function isOurs({ http, key, path, name }: UploadTarget, etags: readonly string[], sizeBytes: number): Promise<boolean> {
+async function isOurs(
+  { http, key, path, name }: UploadTarget,
+  etags: readonly string[],
+  sizeBytes: number,
+): Promise<boolean> {
   const digests = etags.map((etag) => etag.replaceAll('"', ""));
   if (!digests.every((digest) => /^[0-9a-f]{32}$/i.test(digest))) return false;
   const expected = `${createHash("md5")
     .update(Buffer.from(digests.join(""), "hex"))
     .digest("hex")}-${etags.length}`;
-  const answer: S3Answer = await http.exchangeHead({ method: "HEAD", key, path, expected: [404], doing: `get info of '${name}'` });
+  const answer: S3Answer = await http.exchangeHead({
+    method: "HEAD",
+    key,
+    path,
+    expected: [404],
+    doing: `get info of '${name}'`,
+  });
   return (
-    answer.status === 200 && headerOf(answer, "content-length") === String(sizeBytes) && headerOf(answer, "etag")?.replaceAll('"', "") === expected
+    answer.status === 200 &&
+    headerOf(answer, "content-length") === String(sizeBytes) &&
+    headerOf(answer, "etag")?.replaceAll('"', "") === expected
   );
 }
 
@@ -160,14 +207,26 @@ async function isOurs({ http, key, path, name }: UploadTarget, etags: readonly s
  */
 async function abortUpload({ http, key, path, name }: UploadTarget, uploadId: string): Promise<void> {
   const signal = AbortSignal.timeout(ABORT_TIMEOUT_MS);
-  const request: S3Request = { method: "DELETE", key, path, query: { uploadId }, signal, attempts: 1, doing: `abort upload of '${name}'` };
+  const request: S3Request = {
+    method: "DELETE",
+    key,
+    path,
+    query: { uploadId },
+    signal,
+    attempts: 1,
+    doing: `abort upload of '${name}'`,
+  };
   await http.exchangeHead(request).catch(() => undefined);
 }
 
 function tooManyParts({ quirks, partSizeBytes, name, path, repoIndex }: UploadTarget): Error {
-  return fail("fileWrite", `unable to put '${name}': it is larger than ${quirks.partCountMax} parts of ${partSizeBytes} bytes`, {
-    path,
-    repoIndex,
-    hint: `Raise repo${repoIndex}-storage-upload-chunk-size: parts of one upload all have that size.`,
-  });
+  return fail(
+    "fileWrite",
+    `unable to put '${name}': it is larger than ${quirks.partCountMax} parts of ${partSizeBytes} bytes`,
+    {
+      path,
+      repoIndex,
+      hint: `Raise repo${repoIndex}-storage-upload-chunk-size: parts of one upload all have that size.`,
+    },
+  );
 }

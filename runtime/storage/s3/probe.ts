@@ -64,11 +64,19 @@ function tlsFact({ origin, verifyTls }: ProbeTarget): StorageFact {
   }
   return verifyTls
     ? { name: "tls", verdict: "ok", text: "the certificate is checked" }
-    : { name: "tls", verdict: "warn", text: "the certificate is not checked: anyone on the network can read and change the data" };
+    : {
+        name: "tls",
+        verdict: "warn",
+        text: "the certificate is not checked: anyone on the network can read and change the data",
+      };
 }
 
 async function probeClock({ clock, http, name, prefix }: ProbeTarget): Promise<Verdict> {
-  const answer = await http.exchangeHead({ method: "GET", query: { "list-type": "2", prefix, "max-keys": "1" }, doing: `list '${name}'` });
+  const answer = await http.exchangeHead({
+    method: "GET",
+    query: { "list-type": "2", prefix, "max-keys": "1" },
+    doing: `list '${name}'`,
+  });
   const served = Date.parse(headerOf(answer, "date") ?? "");
   if (Number.isNaN(served)) return { verdict: "skip", text: "the service reports no time" };
   const seconds = Math.round(Math.abs(served - clock.nowMs()) / 1000);
@@ -91,7 +99,9 @@ async function probePages(target: ProbeTarget): Promise<Verdict> {
     pageCount++;
   }
   if (seen.size !== PAGE_OBJECTS || next !== null) {
-    throw fail("service", `${seen.size} of ${PAGE_OBJECTS} objects are listed in ${pageCount} pages of ${PAGE_SIZE}`, { repoIndex });
+    throw fail("service", `${seen.size} of ${PAGE_OBJECTS} objects are listed in ${pageCount} pages of ${PAGE_SIZE}`, {
+      repoIndex,
+    });
   }
   return { verdict: "ok", text: `${PAGE_OBJECTS} objects in ${pageCount} pages` };
 }
@@ -114,7 +124,14 @@ async function probeCreate(target: ProbeTarget): Promise<Verdict> {
   const write = async (doing: string, headers: Readonly<Record<string, string>>): Promise<number> => {
     const key = `${prefix}/create`;
     const body = bodyOf(utf8("y"), true);
-    const request: S3Request = { method: "PUT", key, headers, body, expected: [304, 400, 404, 409, 412, 501], doing: `${doing} '${name}'` };
+    const request: S3Request = {
+      method: "PUT",
+      key,
+      headers,
+      body,
+      expected: [304, 400, 404, 409, 412, 501],
+      doing: `${doing} '${name}'`,
+    };
     return (await http.exchangeHead(request)).status;
   };
   const created = await write("create again", { "if-none-match": "*" });
@@ -130,7 +147,10 @@ async function probeCreate(target: ProbeTarget): Promise<Verdict> {
   if (created !== 412) return wrong("created an object that exists", created);
   const replaced = await write("replace", { "if-match": '"00000000000000000000000000000000"' });
   if (replaced !== 412) return wrong("replaced an object that another process has changed", replaced);
-  return { verdict: "ok", text: "an object that exists is not created again (If-None-Match), nor a changed one replaced (If-Match)" };
+  return {
+    verdict: "ok",
+    text: "an object that exists is not created again (If-None-Match), nor a changed one replaced (If-Match)",
+  };
 }
 
 const WITHOUT_CONDITIONS = "the service does not support If-None-Match: writers detect each other through listings";
@@ -151,11 +171,19 @@ async function probeVersions(target: ProbeTarget): Promise<Verdict> {
   };
   const { status } = await http.exchangeHead(request);
   if (status < 300)
-    return { verdict: "warn", text: "this key can delete versions: a thief of the key can destroy every backup; use a key without that right" };
+    return {
+      verdict: "warn",
+      text: "this key can delete versions: a thief of the key can destroy every backup; use a key without that right",
+    };
   if (DENIED.includes(status)) return { verdict: "ok", text: "versions are kept, and this key cannot delete them" };
   return { verdict: "skip", text: `the service answers ${status} to the deletion of a version` };
 }
 
 function put({ http, name, prefix }: ProbeTarget, path: string): Promise<S3Answer> {
-  return http.exchangeHead({ method: "PUT", key: `${prefix}/${path}`, body: bodyOf(utf8("x"), true), doing: `put '${name}/${path}'` });
+  return http.exchangeHead({
+    method: "PUT",
+    key: `${prefix}/${path}`,
+    body: bodyOf(utf8("x"), true),
+    doing: `put '${name}/${path}'`,
+  });
 }

@@ -109,7 +109,16 @@ export const S3_QUIRKS: readonly S3Quirks[] = [
   { ...COMMON, id: "ceph", title: "Ceph RADOS Gateway" },
   { ...COMMON, id: "seaweedfs", title: "SeaweedFS", region: "us-east-1" },
   // Checks signatures with `s3_region` of its own configuration, usually "garage": another region is a signature error.
-  { ...COMMON, id: "garage", title: "Garage", region: "garage", versioning: "none", objectLock: false, tagging: false, contentMd5: false },
+  {
+    ...COMMON,
+    id: "garage",
+    title: "Garage",
+    region: "garage",
+    versioning: "none",
+    objectLock: false,
+    tagging: false,
+    contentMd5: false,
+  },
   {
     ...COMMON,
     id: "hetzner",
@@ -173,7 +182,9 @@ export const S3_QUIRKS: readonly S3Quirks[] = [
 export function findQuirks(id: string, endpoint: string): S3Quirks | null {
   if (id !== "auto") return S3_QUIRKS.find((row) => row.id === id) ?? null;
   const host = hostOf(endpoint);
-  const guessed = S3_QUIRKS.find((row) => row.hostSuffixes.some((suffix) => host === suffix.slice(1) || host.endsWith(suffix)));
+  const guessed = S3_QUIRKS.find((row) =>
+    row.hostSuffixes.some((suffix) => host === suffix.slice(1) || host.endsWith(suffix)),
+  );
   return guessed ?? S3_QUIRKS.find((row) => row.id === "generic") ?? null;
 }
 

@@ -1,6 +1,7 @@
 /**
- * AWS Signature Version 4 for S3: header based, path encoded once, the real SHA-256 of the body in `x-amz-content-sha256`
- * ("Signature Version 4 signing process", Amazon S3 API reference). No chunked payloads, no `x-amz-checksum-*`.
+ * AWS Signature Version 4 for S3: header based, path encoded once, the real SHA-256 of the body in
+ * `x-amz-content-sha256` ("Signature Version 4 signing process", Amazon S3 API reference). No chunked payloads, no
+ * `x-amz-checksum-*`.
  */
 import { createHash, createHmac, type Hash, type Hmac } from "node:crypto";
 import type { SignatureV4 } from "@smithy/signature-v4";
@@ -59,7 +60,11 @@ async function loadSigner(source: CredentialSource, region: string): Promise<Sig
     // Called for every signature: expiring keys are renewed in between.
     credentials: async () => {
       const { key, keySecret, token } = await source.current();
-      return { accessKeyId: key.reveal(), secretAccessKey: keySecret.reveal(), ...(token === undefined ? {} : { sessionToken: token.reveal() }) };
+      return {
+        accessKeyId: key.reveal(),
+        secretAccessKey: keySecret.reveal(),
+        ...(token === undefined ? {} : { sessionToken: token.reveal() }),
+      };
     },
     sha256: NativeSha256,
     uriEscapePath: false,
@@ -69,7 +74,10 @@ async function loadSigner(source: CredentialSource, region: string): Promise<Sig
 
 /** A path or parameter part as the signature requires: everything but letters, digits and `-._~` in hexadecimal. */
 export function encodePart(text: string): string {
-  return encodeURIComponent(text).replace(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`);
+  return encodeURIComponent(text).replace(
+    /[!'()*]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
 }
 
 /** Keeps slashes. */
@@ -114,5 +122,7 @@ function newHash(secret: string | ArrayBuffer | ArrayBufferView | undefined): Ha
 
 function bytesOf(data: string | ArrayBuffer | ArrayBufferView): Uint8Array {
   if (typeof data === "string") return Buffer.from(data, "utf8");
-  return ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(data);
+  return ArrayBuffer.isView(data)
+    ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+    : new Uint8Array(data);
 }

@@ -54,7 +54,8 @@ export function parseXml(text: string): XmlElement {
       position = at + whole.length;
     }
   }
-  if (root === undefined) throw malformed(open.length === 0 ? "no element" : `no end of element '${open.at(-1)?.name}'`, text.length);
+  if (root === undefined)
+    throw malformed(open.length === 0 ? "no element" : `no end of element '${open.at(-1)?.name}'`, text.length);
   return root;
 }
 
@@ -76,7 +77,8 @@ export function escapeXml(text: string): string {
 
 function closeElement(open: OpenElement[], name: string, at: number): XmlElement | undefined {
   const element = open.pop();
-  if (element === undefined || element.name !== name) throw malformed(`an end of '${name}' where '${element?.name ?? "nothing"}' is open`, at);
+  if (element === undefined || element.name !== name)
+    throw malformed(`an end of '${name}' where '${element?.name ?? "nothing"}' is open`, at);
   const parent = open.at(-1);
   if (parent === undefined) return element;
   parent.children.push(element);
@@ -102,13 +104,17 @@ function localName(name: string): string {
 
 function decodeEntities(text: string, at: number): string {
   if (!text.includes("&")) return text;
-  return text.replace(/&(?:#x([0-9a-fA-F]{1,6})|#([0-9]{1,7})|([a-zA-Z]+));|&/g, (whole, hex?: string, decimal?: string, named?: string) => {
-    const code = hex !== undefined ? Number.parseInt(hex, 16) : decimal !== undefined ? Number.parseInt(decimal, 10) : undefined;
-    if (code !== undefined && code <= 0x10ffff) return String.fromCodePoint(code);
-    const value = named === undefined ? undefined : NAMED_ENTITIES[named];
-    if (value === undefined) throw malformed(`the unknown entity '${whole}'`, at);
-    return value;
-  });
+  return text.replace(
+    /&(?:#x([0-9a-fA-F]{1,6})|#([0-9]{1,7})|([a-zA-Z]+));|&/g,
+    (whole, hex?: string, decimal?: string, named?: string) => {
+      const code =
+        hex !== undefined ? Number.parseInt(hex, 16) : decimal !== undefined ? Number.parseInt(decimal, 10) : undefined;
+      if (code !== undefined && code <= 0x10ffff) return String.fromCodePoint(code);
+      const value = named === undefined ? undefined : NAMED_ENTITIES[named];
+      if (value === undefined) throw malformed(`the unknown entity '${whole}'`, at);
+      return value;
+    },
+  );
 }
 
 function malformed(what: string, at: number): BackupError {

@@ -9,15 +9,36 @@ import { type BackupError, fail } from "../../base/errors";
 import type { SftpConfig } from "../../config/types";
 import { lost, type SftpEndpoint } from "./failure";
 import { shakeHands, type Start } from "./handshake";
-import { describeKey, findFingerprint, fingerprintOf, isExpectedKey, type KnownKey, keyTypeOf, listKnownKeys } from "./hostKey";
+import {
+  describeKey,
+  findFingerprint,
+  fingerprintOf,
+  isExpectedKey,
+  type KnownKey,
+  keyTypeOf,
+  listKnownKeys,
+} from "./hostKey";
 import { expandHome, type PrivateKey } from "./privateKey";
 import { type SessionDeps, SftpSession } from "./session";
 
 /** Where ssh looks by default, as in stock. */
-const KNOWN_HOSTS_FILES = ["~/.ssh/known_hosts", "~/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
+const KNOWN_HOSTS_FILES = [
+  "~/.ssh/known_hosts",
+  "~/.ssh/known_hosts2",
+  "/etc/ssh/ssh_known_hosts",
+  "/etc/ssh/ssh_known_hosts2",
+];
 
-/** Connects, checks the host's key and signs in. @throws hostConnect (retryable), service for a wrong host key, access, fileOpen, crypto */
-export async function openSession(config: SftpConfig, privateKey: PrivateKey, endpoint: SftpEndpoint, deps: SessionDeps): Promise<SftpSession> {
+/**
+ * Connects, checks the host's key and signs in.
+ * @throws hostConnect (retryable), service for a wrong host key, access, fileOpen, crypto
+ */
+export async function openSession(
+  config: SftpConfig,
+  privateKey: PrivateKey,
+  endpoint: SftpEndpoint,
+  deps: SessionDeps,
+): Promise<SftpSession> {
   const { hostKeyCheck: check, host, port, user } = config;
   const { signal } = deps;
   const known = check.type === "known-hosts" ? loadKnownKeys(config, check.files, deps) : [];
@@ -62,14 +83,18 @@ function sftpOf(client: Client, endpoint: SftpEndpoint): Promise<SFTPWrapper> {
 function connectError(error: Error, config: SftpConfig, endpoint: SftpEndpoint): BackupError {
   const text = error.message;
   if (!("level" in error) || error.level !== "client-authentication") return lost(endpoint, text, error);
-  return fail("access", `unable to sign in to '${endpoint.server}' with the key of '${config.privateKeyFile}': ${text}`, {
-    repoIndex: endpoint.repoIndex,
-    cause: error,
-    hint: [
-      `add its public half (ssh-keygen -y -f ${config.privateKeyFile}) to the authorized_keys of '${config.user}' on the server.`,
-      "The server's log has the reason.",
-    ],
-  });
+  return fail(
+    "access",
+    `unable to sign in to '${endpoint.server}' with the key of '${config.privateKeyFile}': ${text}`,
+    {
+      repoIndex: endpoint.repoIndex,
+      cause: error,
+      hint: [
+        `add its public half (ssh-keygen -y -f ${config.privateKeyFile}) to the authorized_keys of '${config.user}' on the server.`,
+        "The server's log has the reason.",
+      ],
+    },
+  );
 }
 
 function noSftp(error: Error, endpoint: SftpEndpoint): BackupError {
@@ -82,24 +107,38 @@ function noSftp(error: Error, endpoint: SftpEndpoint): BackupError {
 }
 
 /** Names both sides of the mismatch: the host's key and the expected one. */
-function wrongHostKey(config: SftpConfig, known: readonly KnownKey[], seen: readonly Buffer[], endpoint: SftpEndpoint): BackupError {
+function wrongHostKey(
+  config: SftpConfig,
+  known: readonly KnownKey[],
+  seen: readonly Buffer[],
+  endpoint: SftpEndpoint,
+): BackupError {
   const check = config.hostKeyCheck;
   const details = { repoIndex: endpoint.repoIndex };
   if (check.type === "fingerprint") {
     const shown = seen.map((key) => `${keyTypeOf(key)} ${fingerprintOf(key, check.hashType)}`).join(", ");
     const expected = findFingerprint(check.fingerprint, check.hashType) ?? check.fingerprint;
-    return fail("service", `host key of '${endpoint.server}' [${shown}] and configured fingerprint (${check.hashType}) [${expected}] do not match`, {
-      ...details,
-      hint: "Someone may intercept the connection. If the server's key was changed on purpose, set the new fingerprint.",
-    });
+    return fail(
+      "service",
+      `host key of '${endpoint.server}' [${shown}] and configured fingerprint (${check.hashType}) [${expected}] do not match`,
+      {
+        ...details,
+        hint: "Someone may intercept the connection. If the server's key was changed on purpose, set the new fingerprint.",
+      },
+    );
   }
   const shown = seen.length === 0 ? "no key of a known type" : seen.map(describeKey).join(", ");
-  const files = check.type === "known-hosts" && check.files.length > 0 ? check.files.join(", ") : KNOWN_HOSTS_FILES.join(", ");
+  const files =
+    check.type === "known-hosts" && check.files.length > 0 ? check.files.join(", ") : KNOWN_HOSTS_FILES.join(", ");
   if (known.length === 0) {
-    return fail("service", `host key of '${endpoint.server}' [${shown}] is not in the files of known hosts (${files})`, {
-      ...details,
-      hint: `Verify it with the server's owner, then add it: ssh-keyscan -p ${config.port} ${config.host}.`,
-    });
+    return fail(
+      "service",
+      `host key of '${endpoint.server}' [${shown}] is not in the files of known hosts (${files})`,
+      {
+        ...details,
+        hint: `Verify it with the server's owner, then add it: ssh-keyscan -p ${config.port} ${config.host}.`,
+      },
+    );
   }
   const expected = known.map((key) => `${key.revoked ? "revoked " : ""}${describeKey(key.blob)}`).join(", ");
   return fail("service", `host key of '${endpoint.server}' [${shown}] and known hosts [${expected}] do not match`, {
@@ -115,7 +154,11 @@ function loadKnownKeys(config: SftpConfig, files: readonly string[], deps: Sessi
       return listKnownKeys(textOf(deps.readFile(path)), config.host, config.port);
     } catch (error) {
       if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
-      throw fail("fileOpen", `unable to read known hosts '${path}': ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+      throw fail(
+        "fileOpen",
+        `unable to read known hosts '${path}': ${error instanceof Error ? error.message : String(error)}`,
+        { cause: error },
+      );
     }
   });
 }

@@ -64,7 +64,8 @@ async function open(source: DownloadSource, position: number, sizeBytes: number,
 
 function openError(source: DownloadSource, error: unknown): BackupError {
   const { full, path, endpoint } = source;
-  if (!isStatus(error, STATUS.noSuchFile)) return requestError("fileOpen", `open file '${full}' for read`, { ...endpoint, path }, error);
+  if (!isStatus(error, STATUS.noSuchFile))
+    return requestError("fileOpen", `open file '${full}' for read`, { ...endpoint, path }, error);
   return fail("fileMissing", `unable to open missing file '${full}' for read on '${endpoint.server}'`, {
     path,
     repoIndex: endpoint.repoIndex,
@@ -72,7 +73,13 @@ function openError(source: DownloadSource, error: unknown): BackupError {
   });
 }
 
-async function* stream(source: DownloadSource, opened: OpenFile, start: number, end: number, retries: Retries): ByteStream {
+async function* stream(
+  source: DownloadSource,
+  opened: OpenFile,
+  start: number,
+  end: number,
+  retries: Retries,
+): ByteStream {
   let file = opened;
   let ahead: Promise<Buffer | Error>[] = [Promise.resolve(file.first)];
   let position = start;
@@ -85,7 +92,8 @@ async function* stream(source: DownloadSource, opened: OpenFile, start: number, 
       const chunk = await (ahead.shift() ?? Promise.reject(fail("assert", "nothing was asked for")));
       if (source.signal.aborted) throw fail("term", `terminated while reading '${source.full}'`, { path: source.path });
       if (chunk instanceof Error) {
-        if (!isLost(chunk)) throw requestError("fileRead", `read '${source.full}'`, { ...source.endpoint, path: source.path }, chunk);
+        if (!isLost(chunk))
+          throw requestError("fileRead", `read '${source.full}'`, { ...source.endpoint, path: source.path }, chunk);
         await retries.pause(chunk);
         file = await reopen(source, file, position, end, retries);
         ahead = [Promise.resolve(file.first)];
@@ -103,7 +111,13 @@ async function* stream(source: DownloadSource, opened: OpenFile, start: number, 
   }
 }
 
-async function reopen(source: DownloadSource, before: OpenFile, position: number, end: number, retries: Retries): Promise<OpenFile> {
+async function reopen(
+  source: DownloadSource,
+  before: OpenFile,
+  position: number,
+  end: number,
+  retries: Retries,
+): Promise<OpenFile> {
   const file = await open(source, position, end - position, retries);
   if (file.stats.size === before.stats.size && file.stats.mtime === before.stats.mtime) return file;
   closeHandle(file.session, file.handle);

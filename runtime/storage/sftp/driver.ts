@@ -60,7 +60,9 @@ export class SftpStorage implements Storage {
   async stat(path: string): Promise<ObjectInfo | null> {
     checkDirectoryPath(path);
     const full = this.#full(path);
-    const stats = await this.#run("fileInfo", `get info for path/file '${full}'`, path, (session) => statOf(session, full));
+    const stats = await this.#run("fileInfo", `get info for path/file '${full}'`, path, (session) =>
+      statOf(session, full),
+    );
     return stats === null ? null : infoOf(path, stats);
   }
 
@@ -69,10 +71,13 @@ export class SftpStorage implements Storage {
     const prefix = options.namePrefix ?? "";
     let level = [path];
     for (let depth = 0; level.length > 0; depth++) {
-      if (depth > DEPTH_MAX) throw fail("pathOpen", `path '${this.#full(path)}' is more than ${DEPTH_MAX} directories deep`, { path });
+      if (depth > DEPTH_MAX)
+        throw fail("pathOpen", `path '${this.#full(path)}' is more than ${DEPTH_MAX} directories deep`, { path });
       const below: string[] = [];
       for (let first = 0; first < level.length; first += LISTS_IN_FLIGHT) {
-        const lists = await mapParallel(level.slice(first, first + LISTS_IN_FLIGHT), LISTS_IN_FLIGHT, (directory) => this.#listDirectory(directory));
+        const lists = await mapParallel(level.slice(first, first + LISTS_IN_FLIGHT), LISTS_IN_FLIGHT, (directory) =>
+          this.#listDirectory(directory),
+        );
         for (const info of lists.flat()) {
           if (depth === 0 && !info.path.slice(path === "" ? 0 : path.length + 1).startsWith(prefix)) continue;
           if (options.recursive === true && info.type === "directory") below.push(info.path);
@@ -146,7 +151,9 @@ export class SftpStorage implements Storage {
   }
 
   async link(path: string): Promise<void> {
-    throw fail("featureNotSupported", `unable to link '${this.#full(path)}': this storage has no symbolic links`, { path });
+    throw fail("featureNotSupported", `unable to link '${this.#full(path)}': this storage has no symbolic links`, {
+      path,
+    });
   }
 
   async probe(scratch: string): Promise<StorageFact[]> {
@@ -218,7 +225,9 @@ export class SftpStorage implements Storage {
     const full = this.#full(path);
     return this.#run("pathOpen", `list file info for path '${full}'`, path, async (session) => {
       // A name is one part of a path, whatever the server sends.
-      const entries = (await readDirectory(session, full)).filter((entry) => entry.filename !== "" && !entry.filename.includes("/"));
+      const entries = (await readDirectory(session, full)).filter(
+        (entry) => entry.filename !== "" && !entry.filename.includes("/"),
+      );
       const infos = await mapParallel(entries, REMOVES_IN_FLIGHT, async ({ filename, attrs }) => {
         const child = joinPath(path, filename);
         // Attributes come with the names, but servers may omit them.

@@ -7,7 +7,14 @@
  */
 import { type BackupError, type ErrorKind, fail, isError } from "../../base/errors";
 
-export const STATUS = { eof: 1, noSuchFile: 2, permissionDenied: 3, failure: 4, unsupported: 8, fileAlreadyExists: 11 } as const;
+export const STATUS = {
+  eof: 1,
+  noSuchFile: 2,
+  permissionDenied: 3,
+  failure: 4,
+  unsupported: 8,
+  fileAlreadyExists: 11,
+} as const;
 
 /** A server's answer other than "ok"; never leaves this folder. */
 export class StatusError extends Error {
@@ -45,10 +52,16 @@ export function isLost(error: unknown): error is BackupError {
 }
 
 /** Converts a request's error about `full` for the caller: statuses by kind, everything else unchanged. */
-export function requestError(kind: ErrorKind, doing: string, at: SftpEndpoint & { readonly path: string }, error: unknown): BackupError {
+export function requestError(
+  kind: ErrorKind,
+  doing: string,
+  at: SftpEndpoint & { readonly path: string },
+  error: unknown,
+): BackupError {
   if (isError(error)) return error;
   const details = { repoIndex: at.repoIndex, path: at.path, cause: error };
-  if (!(error instanceof StatusError)) return fail(kind, `unable to ${doing} on '${at.server}': ${String(error)}`, details);
+  if (!(error instanceof StatusError))
+    return fail(kind, `unable to ${doing} on '${at.server}': ${String(error)}`, details);
   const text = `unable to ${doing} on '${at.server}': [${error.status}] ${error.message}`;
   if (error.status === STATUS.permissionDenied) {
     return fail("access", text, { ...details, hint: "Give the user of the SFTP server the right to do this." });

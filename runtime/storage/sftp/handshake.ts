@@ -1,4 +1,7 @@
-/** The SSH handshake: the host proves that it has an expected key, then the client signs in. There is no trust on first use. */
+/**
+ * The SSH handshake: the host proves that it has an expected key, then the client signs in. There is no trust on first
+ * use.
+ */
 import type { AnyAuthMethod, Client, ConnectConfig } from "ssh2";
 import { algorithmsOf, keyTypeOf } from "./hostKey";
 
@@ -22,8 +25,14 @@ export interface HandshakeOptions {
 
 const KEEP_ALIVE_MS = 15_000;
 
-/** The client that signed in, or the keys of the host that were not expected. @throws what `start` throws and `errorOf` makes */
-export async function shakeHands(start: () => Promise<Start>, options: HandshakeOptions): Promise<Client | readonly Buffer[]> {
+/**
+ * The client that signed in, or the keys of the host that were not expected.
+ * @throws what `start` throws and `errorOf` makes
+ */
+export async function shakeHands(
+  start: () => Promise<Start>,
+  options: HandshakeOptions,
+): Promise<Client | readonly Buffer[]> {
   const seen: Buffer[] = [];
   for (;;) {
     const serverHostKey = algorithmsOf(options.keyTypes, seen.map(keyTypeOf));

@@ -37,7 +37,9 @@ export interface KnownKey {
 /** Type of a key by its blob; `unknown` if it has no such field. */
 export function keyTypeOf(blob: Buffer): string {
   const sizeBytes = blob.length < 4 ? 0 : blob.readUInt32BE(0);
-  return sizeBytes === 0 || sizeBytes > 64 || blob.length < 4 + sizeBytes ? "unknown" : blob.toString("latin1", 4, 4 + sizeBytes);
+  return sizeBytes === 0 || sizeBytes > 64 || blob.length < 4 + sizeBytes
+    ? "unknown"
+    : blob.toString("latin1", 4, 4 + sizeBytes);
 }
 
 /** `ssh-ed25519 SHA256:…`, as ssh-keygen prints it. */
@@ -65,7 +67,9 @@ export function findFingerprint(text: string, hashType: keyof typeof HASH_SIZE_B
 
 /** Algorithms to request from the host: those of the given types of keys, or all. */
 export function algorithmsOf(types: readonly string[] | null, without: readonly string[] = []): HostKeyAlgorithm[] {
-  return KEY_TYPES.filter((type) => (types === null || types.includes(type)) && !without.includes(type)).flatMap((type) => ALGORITHMS[type]);
+  return KEY_TYPES.filter((type) => (types === null || types.includes(type)) && !without.includes(type)).flatMap(
+    (type) => ALGORITHMS[type],
+  );
 }
 
 /** The keys of a host in the text of a known_hosts file; unreadable lines are ignored. */
@@ -77,7 +81,14 @@ export function listKnownKeys(text: string, host: string, port: number): KnownKe
     const marker = fields[0]?.startsWith("@") === true ? fields.shift() : undefined;
     const [patterns, type, base64] = fields;
     // A certificate authority vouches for certificates, which are not requested.
-    if (patterns === undefined || type === undefined || base64 === undefined || patterns.startsWith("#") || marker === "@cert-authority") continue;
+    if (
+      patterns === undefined ||
+      type === undefined ||
+      base64 === undefined ||
+      patterns.startsWith("#") ||
+      marker === "@cert-authority"
+    )
+      continue;
     if (!names.some((name) => matches(patterns, name.toLowerCase()))) continue;
     const blob = Buffer.from(base64, "base64");
     if (keyTypeOf(blob) === type) keys.push({ type, blob, revoked: marker === "@revoked" });

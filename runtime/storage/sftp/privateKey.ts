@@ -16,7 +16,12 @@ export class PrivateKey {
   #parsed: ParsedKey | undefined;
 
   /** Never `fileMissing`, which is reserved for files in the repository. @throws fileOpen, crypto */
-  load(parseKey: ParseKey, config: SftpConfig, endpoint: SftpEndpoint, readFile: (path: string) => Uint8Array): ParsedKey {
+  load(
+    parseKey: ParseKey,
+    config: SftpConfig,
+    endpoint: SftpEndpoint,
+    readFile: (path: string) => Uint8Array,
+  ): ParsedKey {
     const path = expandHome(config.privateKeyFile);
     const text = readKeyFile(path, endpoint, readFile);
     if (this.#parsed !== undefined && this.#text?.equals(text) === true) return this.#parsed;
@@ -24,7 +29,9 @@ export class PrivateKey {
     if ("reason" in parsed) {
       throw fail("crypto", `unable to use private key '${path}': ${parsed.reason}`, {
         repoIndex: endpoint.repoIndex,
-        hint: parsed.isLocked ? `is repo${endpoint.repoIndex}-sftp-private-key-passphrase set and right?` : "Use a key in a format of ssh-keygen.",
+        hint: parsed.isLocked
+          ? `is repo${endpoint.repoIndex}-sftp-private-key-passphrase set and right?`
+          : "Use a key in a format of ssh-keygen.",
       });
     }
     this.#text = text;
@@ -33,7 +40,10 @@ export class PrivateKey {
   }
 }
 
-/** The first key of a file, or why it cannot be used: the library's messages are about the form of the key, never its content. */
+/**
+ * The first key of a file, or why it cannot be used: the library's messages are about the form of the key, never its
+ * content.
+ */
 export function privateKeyOf(parsed: unknown): ParsedKey | { readonly reason: string; readonly isLocked: boolean } {
   const key = (Array.isArray(parsed) ? parsed[0] : parsed) as ParsedKey | Error;
   if (!(key instanceof Error)) return key.isPrivateKey() ? key : { reason: "it is a public key", isLocked: false };
@@ -45,7 +55,10 @@ function readKeyFile(path: string, endpoint: SftpEndpoint, readFile: (path: stri
     return Buffer.from(readFile(path));
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
-    throw fail("fileOpen", `unable to read private key '${path}': ${text}`, { repoIndex: endpoint.repoIndex, cause: error });
+    throw fail("fileOpen", `unable to read private key '${path}': ${text}`, {
+      repoIndex: endpoint.repoIndex,
+      cause: error,
+    });
   }
 }
 

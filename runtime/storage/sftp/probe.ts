@@ -23,8 +23,8 @@ export interface SftpProbeTarget {
   readonly scratch: string;
   readonly fullScratch: string;
   /**
-   * One request, repeated on a new connection if the old one breaks. @throws BackupError with the server's answer as
-   * its cause
+   * One request, repeated on a new connection if the old one breaks.
+   * @throws BackupError with the server's answer as its cause
    */
   ask<T>(doing: string, work: (session: SftpSession) => Promise<T>): Promise<T>;
 }
@@ -65,14 +65,20 @@ async function asked(name: string, probe: () => Promise<Verdict>): Promise<Stora
 /** SFTP does not name the signed-in user, only a file's owner. @param own a file that this account has just created */
 async function probeOwner(target: SftpProbeTarget, own: string | null): Promise<Verdict> {
   const statOf = (path: string): Promise<Stats> =>
-    target.ask(`get info for path/file '${path}'`, (session) => session.request<Stats>((sftp, answer) => sftp.stat(path, answer)));
+    target.ask(`get info for path/file '${path}'`, (session) =>
+      session.request<Stats>((sftp, answer) => sftp.stat(path, answer)),
+    );
   const root = await statOf(target.root);
   const text = `user ${root.uid}, group ${root.gid}, mode ${(root.mode & 0o7777).toString(8).padStart(4, "0")}`;
-  if ((root.mode & OTHERS_WRITE) !== 0) return { verdict: "warn", text: `${text}: every account of the server can delete the backups` };
+  if ((root.mode & OTHERS_WRITE) !== 0)
+    return { verdict: "warn", text: `${text}: every account of the server can delete the backups` };
   if (own === null) return { verdict: "ok", text };
   const { uid } = await statOf(own);
   if (uid === root.uid) return { verdict: "ok", text: `${text}: this account's own` };
-  return { verdict: "warn", text: `${text}: owned by another account than this one (user ${uid}), which may withdraw the right to write` };
+  return {
+    verdict: "warn",
+    text: `${text}: owned by another account than this one (user ${uid}), which may withdraw the right to write`,
+  };
 }
 
 async function space(target: SftpProbeTarget): Promise<StorageFact> {
@@ -85,25 +91,37 @@ async function space(target: SftpProbeTarget): Promise<StorageFact> {
   });
 }
 
-function spaceOf(reply: unknown): { readonly blockSizeBytes: number; readonly blocks: number; readonly freeBlocks: number } {
+function spaceOf(reply: unknown): {
+  readonly blockSizeBytes: number;
+  readonly blocks: number;
+  readonly freeBlocks: number;
+} {
   const fields = typeof reply === "object" && reply !== null ? Object.entries(reply) : [];
   const number = (name: string): number => Number(fields.find(([field]) => field === name)?.[1] ?? 0);
-  return { blockSizeBytes: number("f_frsize") || number("f_bsize"), blocks: number("f_blocks"), freeBlocks: number("f_bavail") };
+  return {
+    blockSizeBytes: number("f_frsize") || number("f_bsize"),
+    blocks: number("f_blocks"),
+    freeBlocks: number("f_bavail"),
+  };
 }
 
 function probeSync(target: SftpProbeTarget): Promise<StorageFact> {
   const file = `${target.fullScratch}/probe`;
-  return unlessUnsupported("sync", "the server does not confirm that files are durable: a power failure may lose them", async () => {
-    await target.ask(`sync '${file}'`, async (session) => {
-      const handle = await session.request<Buffer>((sftp, answer) => sftp.open(file, "r+", answer));
-      try {
-        await session.request<unknown>((sftp, answer) => sftp.ext_openssh_fsync(handle, answer));
-      } finally {
-        closeHandle(session, handle);
-      }
-    });
-    return { verdict: "ok", text: "written files are durable" };
-  });
+  return unlessUnsupported(
+    "sync",
+    "the server does not confirm that files are durable: a power failure may lose them",
+    async () => {
+      await target.ask(`sync '${file}'`, async (session) => {
+        const handle = await session.request<Buffer>((sftp, answer) => sftp.open(file, "r+", answer));
+        try {
+          await session.request<unknown>((sftp, answer) => sftp.ext_openssh_fsync(handle, answer));
+        } finally {
+          closeHandle(session, handle);
+        }
+      });
+      return { verdict: "ok", text: "written files are durable" };
+    },
+  );
 }
 
 function probeReplace(target: SftpProbeTarget): Promise<StorageFact> {
@@ -113,7 +131,9 @@ function probeReplace(target: SftpProbeTarget): Promise<StorageFact> {
     await target.storage.putStream(`${target.scratch}/newer`, probeBytes, { atomic: false });
     try {
       await target.ask(`move '${fullScratch}/newer' to '${fullScratch}/probe'`, (session) =>
-        session.request<void>((sftp, answer) => sftp.ext_openssh_rename(`${fullScratch}/newer`, `${fullScratch}/probe`, (error) => answer(error))),
+        session.request<void>((sftp, answer) =>
+          sftp.ext_openssh_rename(`${fullScratch}/newer`, `${fullScratch}/probe`, (error) => answer(error)),
+        ),
       );
     } catch (error) {
       if (!isDenied(error)) throw error;

@@ -36,8 +36,8 @@ function requireComplete(stats: Stats): Stats {
 }
 
 /**
- * A file, a directory or a link itself; null if the server reports that it is missing. @throws StatusError; service as
- * {@link statHandle}
+ * A file, a directory or a link itself; null if the server reports that it is missing.
+ * @throws StatusError; service as {@link statHandle}
  */
 export async function statOf(session: SftpSession, full: string): Promise<Stats | null> {
   try {
@@ -85,12 +85,19 @@ export function readPiece(session: SftpSession, handle: Buffer, offset: number, 
   // Not from Node's pool and not reused: consumers keep chunks.
   const buffer = Buffer.allocUnsafeSlow(sizeBytes);
   return session.request<Buffer>((sftp, answer) =>
-    sftp.read(handle, buffer, 0, sizeBytes, offset, (error, readBytes) => answer(error, buffer.subarray(0, error === undefined ? readBytes : 0))),
+    sftp.read(handle, buffer, 0, sizeBytes, offset, (error, readBytes) =>
+      answer(error, buffer.subarray(0, error === undefined ? readBytes : 0)),
+    ),
   );
 }
 
 /** Like {@link readPiece}, repeated until all is read or the file ends. @throws StatusError */
-export async function readWholePiece(session: SftpSession, handle: Buffer, offset: number, sizeBytes: number): Promise<Buffer> {
+export async function readWholePiece(
+  session: SftpSession,
+  handle: Buffer,
+  offset: number,
+  sizeBytes: number,
+): Promise<Buffer> {
   const first = await readPiece(session, handle, offset, sizeBytes);
   if (first.length === sizeBytes || first.length === 0) return first;
   const parts = [first];
@@ -106,9 +113,12 @@ export async function readWholePiece(session: SftpSession, handle: Buffer, offse
 
 /** Reports a full file system, if the server supports the check (statvfs@openssh.com). */
 export async function spaceHint(session: SftpSession, full: string): Promise<string | null> {
-  const reply: unknown = await session.request<unknown>((sftp, answer) => sftp.ext_openssh_statvfs(full, answer)).catch(() => null);
+  const reply: unknown = await session
+    .request<unknown>((sftp, answer) => sftp.ext_openssh_statvfs(full, answer))
+    .catch(() => null);
   if (typeof reply !== "object" || reply === null) return null;
-  if ("f_bavail" in reply && reply.f_bavail === 0) return `the file system of '${full}' on the server is full: free or add space.`;
+  if ("f_bavail" in reply && reply.f_bavail === 0)
+    return `the file system of '${full}' on the server is full: free or add space.`;
   if ("f_files" in reply && reply.f_files !== 0 && "f_favail" in reply && reply.f_favail === 0)
     return `the file system of '${full}' on the server has no space for more files.`;
   return null;

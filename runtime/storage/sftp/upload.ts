@@ -19,7 +19,16 @@ import type { Random } from "../../base/random";
 import { temporaryName } from "../../base/temporaryName";
 import type { DownloadSource } from "./download";
 import { isLost, isStatus, requestError, STATUS } from "./failure";
-import { closeHandle, makePath, parentOf, PIECE_SIZE_BYTES, PIECES_IN_FLIGHT, readWholePiece, spaceHint, statOf } from "./requests";
+import {
+  closeHandle,
+  makePath,
+  parentOf,
+  PIECE_SIZE_BYTES,
+  PIECES_IN_FLIGHT,
+  readWholePiece,
+  spaceHint,
+  statOf,
+} from "./requests";
 import type { SftpSession } from "./session";
 
 const FILE_MODE = 0o640;
@@ -120,7 +129,8 @@ class Upload {
     if (handle !== undefined && handle !== this.#closed) closeHandle(session, handle);
     const unlink = session.request<void>((sftp, answer) => sftp.unlink(this.#written, (error) => answer(error)));
     await unlink.catch((error: unknown) => {
-      if (isError(error, "term")) session.post((sftp, answer) => sftp.unlink(this.#written, (failure) => answer(failure, undefined)));
+      if (isError(error, "term"))
+        session.post((sftp, answer) => sftp.unlink(this.#written, (failure) => answer(failure, undefined)));
     });
   }
 
@@ -160,7 +170,11 @@ class Upload {
       const crc = await this.#crcOf(session, handle);
       if (crc !== this.#takenCrc) {
         const text = `the server has lost a part of '${this.#target.full}' while the connection was broken`;
-        throw fail("fileWrite", text, { path: this.#target.path, repoIndex: this.#target.endpoint.repoIndex, retryable: true });
+        throw fail("fileWrite", text, {
+          path: this.#target.path,
+          repoIndex: this.#target.endpoint.repoIndex,
+          retryable: true,
+        });
       }
       this.#session = session;
       this.#handle = handle;
@@ -218,7 +232,8 @@ class Upload {
 
   /** @throws fileWrite (64), retryable */
   async #requireSize(session: SftpSession, reportedBytes: number | null): Promise<void> {
-    const isWrong = (sizeBytes: number | null): sizeBytes is number => sizeBytes !== null && sizeBytes !== this.#sentBytes;
+    const isWrong = (sizeBytes: number | null): sizeBytes is number =>
+      sizeBytes !== null && sizeBytes !== this.#sentBytes;
     if (!isWrong(reportedBytes)) return;
     // A server that handles requests concurrently may have answered before it wrote the last piece.
     const sizeBytes = await this.#sizeOnServer(session);
@@ -234,7 +249,8 @@ class Upload {
     await this.#retrying(async (session) => {
       attempt++;
       // The first attempt may have succeeded and lost its answer.
-      if (attempt > 1 && (await statOf(session, this.#written)) === null && (await this.#isWhole(session, full))) return;
+      if (attempt > 1 && (await statOf(session, this.#written)) === null && (await this.#isWhole(session, full)))
+        return;
       await renameOver(session, this.#written, full);
     }, "move");
   }
@@ -267,22 +283,30 @@ class Upload {
     if (doing === "open") return requestError("fileOpen", `open file '${full}' for write`, at, error);
     if (doing === "move") return requestError("fileMove", `move '${this.#written}' to '${full}'`, at, error);
     const failure = requestError("fileWrite", `write '${full}'`, at, error);
-    const hint = isStatus(error, STATUS.failure) && this.#session !== undefined ? await spaceHint(this.#session, parentOf(full)) : null;
-    return hint === null ? failure : fail(failure.kind, failure.message, { path, repoIndex: endpoint.repoIndex, cause: error, hint });
+    const hint =
+      isStatus(error, STATUS.failure) && this.#session !== undefined
+        ? await spaceHint(this.#session, parentOf(full))
+        : null;
+    return hint === null
+      ? failure
+      : fail(failure.kind, failure.message, { path, repoIndex: endpoint.repoIndex, cause: error, hint });
   }
 
   #open(): { readonly session: SftpSession; readonly handle: Buffer } {
-    if (this.#session === undefined || this.#handle === undefined) throw fail("assert", `'${this.#written}' is written while it is not open`);
+    if (this.#session === undefined || this.#handle === undefined)
+      throw fail("assert", `'${this.#written}' is written while it is not open`);
     return { session: this.#session, handle: this.#handle };
   }
 }
 
 /**
  * Creates a new empty file and missing directories. Removes an existing file of that name: an earlier request, whose
- * answer was lost, created it. @throws StatusError
+ * answer was lost, created it.
+ * @throws StatusError
  */
 async function createFile(session: SftpSession, full: string): Promise<Buffer> {
-  const create = (): Promise<Buffer> => session.request<Buffer>((sftp, answer) => sftp.open(full, "wx", FILE_MODE, answer));
+  const create = (): Promise<Buffer> =>
+    session.request<Buffer>((sftp, answer) => sftp.open(full, "wx", FILE_MODE, answer));
   try {
     return await create();
   } catch (error) {
@@ -308,7 +332,8 @@ async function renameOver(session: SftpSession, from: string, to: string): Promi
   } catch (error) {
     if (!isStatus(error, STATUS.unsupported)) throw error;
   }
-  const rename = (): Promise<void> => session.request<void>((sftp, answer) => sftp.rename(from, to, (error) => answer(error)));
+  const rename = (): Promise<void> =>
+    session.request<void>((sftp, answer) => sftp.rename(from, to, (error) => answer(error)));
   try {
     return await rename();
   } catch (error) {
@@ -320,9 +345,15 @@ async function renameOver(session: SftpSession, from: string, to: string): Promi
 
 /**
  * Gives the complete file `temporary` the name `full` if it is free; false otherwise. A server without hard links
- * creates the file under its own name, where others can see it before it is complete. @throws StatusError
+ * creates the file under its own name, where others can see it before it is complete.
+ * @throws StatusError
  */
-export async function createFrom(session: SftpSession, temporary: string, full: string, bytes: Uint8Array): Promise<boolean> {
+export async function createFrom(
+  session: SftpSession,
+  temporary: string,
+  full: string,
+  bytes: Uint8Array,
+): Promise<boolean> {
   try {
     await session.request<void>((sftp, answer) => sftp.ext_openssh_hardlink(temporary, full, (error) => answer(error)));
     return true;
@@ -335,12 +366,15 @@ export async function createFrom(session: SftpSession, temporary: string, full: 
   try {
     handle = await session.request<Buffer>((sftp, answer) => sftp.open(full, "wx", FILE_MODE, answer));
   } catch (error) {
-    if (isStatus(error, STATUS.failure, STATUS.fileAlreadyExists) && (await statOf(session, full)) !== null) return holds(session, full, bytes);
+    if (isStatus(error, STATUS.failure, STATUS.fileAlreadyExists) && (await statOf(session, full)) !== null)
+      return holds(session, full, bytes);
     throw error;
   }
   const whole = asBuffer(bytes);
   try {
-    await session.request<void>((sftp, answer) => sftp.write(handle, whole, 0, whole.length, 0, (error) => answer(error)));
+    await session.request<void>((sftp, answer) =>
+      sftp.write(handle, whole, 0, whole.length, 0, (error) => answer(error)),
+    );
     await session
       .request<unknown>((sftp, answer) => sftp.ext_openssh_fsync(handle, answer))
       .catch((error: unknown) => {

@@ -37,14 +37,22 @@ async function declared(
   return { made, label };
 }
 
-const END: BackupEndInputs = { namespace: "db", backup: "orders-before", uid: "1", phase: "completed", error: "", backupId: "20261120-065300F" };
+const END: BackupEndInputs = {
+  namespace: "db",
+  backup: "orders-before",
+  uid: "1",
+  phase: "completed",
+  error: "",
+  backupId: "20261120-065300F",
+};
 
 test("the provider waits until a Backup has ended, successfully or not", async () => {
   const { label, made } = await declared({ phase: "completed", backupId: "20261120-065300F" });
   const backup = made.find(({ type }) => type === "kubernetes:postgresql.cnpg.io/v1:Backup");
   expect(backup?.inputs["metadata"]).toMatchObject({
     annotations: {
-      "pulumi.com/waitFor": "jsonpath={$[?(@.phase == 'completed' || @.phase == 'failed' || @.phase == 'invalid backup definition')]}",
+      "pulumi.com/waitFor":
+        "jsonpath={$[?(@.phase == 'completed' || @.phase == 'failed' || @.phase == 'invalid backup definition')]}",
     },
   });
   expect(label).toBe("20261120-065300F");
@@ -80,6 +88,9 @@ test("the update fails with the Backup's own error, and names the remedy", async
 
 test("only another Backup is read again, even one of the same name", async () => {
   const { outs } = await backupEndCreate(END);
-  expect(await backupEndDiff("", outs, { ...END, phase: "", error: "later" })).toEqual({ changes: false, replaces: [] });
+  expect(await backupEndDiff("", outs, { ...END, phase: "", error: "later" })).toEqual({
+    changes: false,
+    replaces: [],
+  });
   expect(await backupEndDiff("", outs, { ...END, uid: "2" })).toEqual({ changes: true, replaces: ["uid"] });
 });

@@ -48,12 +48,21 @@ test.each([
 
 test("each output of a topology takes the format before it, and the last format alone goes to stdout", () => {
   const [page, document] = [join(folder, "a.html"), join(folder, "a.json")];
-  expect(topologyMain(["show", file, "--format=html", `--output=${page}`, "--format=json", `--output=${document}`, "--format", "svg"])).toBe(0);
-  expect([readFileSync(page, "utf8"), readFileSync(document, "utf8"), printed.join("")].map((text) => text.slice(0, 4))).toEqual([
-    "<!do",
-    "{\n  ",
-    "<svg",
-  ]);
+  expect(
+    topologyMain([
+      "show",
+      file,
+      "--format=html",
+      `--output=${page}`,
+      "--format=json",
+      `--output=${document}`,
+      "--format",
+      "svg",
+    ]),
+  ).toBe(0);
+  expect(
+    [readFileSync(page, "utf8"), readFileSync(document, "utf8"), printed.join("")].map((text) => text.slice(0, 4)),
+  ).toEqual(["<!do", "{\n  ", "<svg"]);
 });
 
 test.each([

@@ -22,8 +22,12 @@ afterEach(() => vi.restoreAllMocks());
 
 test("rules are written as a file, and as an object with its namespace and labels", () => {
   expect(monitoringMain("alerts", [file, "--size-limit-gb=100", `--output=${folder}/rules.yml`])).toBe(0);
-  expect(readFileSync(join(folder, "rules.yml"), "utf8")).toMatch(/^groups:\n {2}- name: "pgbackstop-ledger"\n[\s\S]*> 100000000000"/);
-  expect(monitoringMain("alerts", [file, "--format=kubernetes", "--namespace=watch", "--label=release=prometheus"])).toBe(0);
+  expect(readFileSync(join(folder, "rules.yml"), "utf8")).toMatch(
+    /^groups:\n {2}- name: "pgbackstop-ledger"\n[\s\S]*> 100000000000"/,
+  );
+  expect(
+    monitoringMain("alerts", [file, "--format=kubernetes", "--namespace=watch", "--label=release=prometheus"]),
+  ).toBe(0);
   expect(printed.join("")).toMatch(
     /^apiVersion: monitoring\.coreos\.com\/v1\nkind: PrometheusRule\n[\s\S]*namespace: "watch"\n {2}labels:\n {4}"release": "prometheus"/,
   );
@@ -38,7 +42,10 @@ test("a database whose engine has no metrics of this package is reported", () =>
   const [database] = topology().databases;
   writeFileSync(
     file,
-    renderTopology({ ...topology(), databases: database === undefined ? [] : [{ ...database, kind: "cnpg", engine: "barman-cloud" }] }),
+    renderTopology({
+      ...topology(),
+      databases: database === undefined ? [] : [{ ...database, kind: "cnpg", engine: "barman-cloud" }],
+    }),
   );
   expect(monitoringMain("alerts", [file])).toBe(0);
   expect(printed.join("")).toContain("warning: ledger: no rules, because its engine has no pgbackstop metrics");

@@ -6,7 +6,12 @@ import { renderCluster } from "../../../components/render/kubernetes/clusterObje
 import { context, objectOf } from "../clusters";
 
 const BUNDLE = { gzipBase64: "H4sI", sha256: "0123456789abcdef".repeat(4) };
-const SECRET = { name: "cnpg-secret", accessKeyIdKey: "b2-access-key-id", secretAccessKeyKey: "b2-secret-access-key", passphraseKey: "b2-pass" };
+const SECRET = {
+  name: "cnpg-secret",
+  accessKeyIdKey: "b2-access-key-id",
+  secretAccessKeyKey: "b2-secret-access-key",
+  passphraseKey: "b2-pass",
+};
 
 function file(over: GitopsFile = {}): GitopsFile {
   return {
@@ -20,7 +25,12 @@ function file(over: GitopsFile = {}): GitopsFile {
           repo1: {
             at: {
               path: "/orders",
-              s3: { bucket: "orders-pg", endpoint: "s3.eu-central-003.backblazeb2.com", region: "eu-central-003", existingSecret: SECRET },
+              s3: {
+                bucket: "orders-pg",
+                endpoint: "s3.eu-central-003.backblazeb2.com",
+                region: "eu-central-003",
+                existingSecret: SECRET,
+              },
             },
             keepDays: 14,
           },
@@ -68,15 +78,27 @@ test("the objects equal those of the components", () => {
 
 test("fields of an existing Cluster are rendered without Pulumi's own", () => {
   const { clusters } = file();
-  const { manifests } = renderGitops({ attach: { legacy: { ...clusters?.["orders"], namespace: "db", storageGiB: undefined } } }, BUNDLE, false);
-  expect(kinds(manifests)).toEqual(["ConfigMap db/legacy-pgbackstop", "Cluster db/legacy", "ScheduledBackup db/legacy-full"]);
+  const { manifests } = renderGitops(
+    { attach: { legacy: { ...clusters?.["orders"], namespace: "db", storageGiB: undefined } } },
+    BUNDLE,
+    false,
+  );
+  expect(kinds(manifests)).toEqual([
+    "ConfigMap db/legacy-pgbackstop",
+    "Cluster db/legacy",
+    "ScheduledBackup db/legacy-full",
+  ]);
   expect(Object.keys(manifests[1]?.["spec"] as object).sort()).toEqual(["backup", "plugins"]);
   expect(JSON.stringify(manifests)).not.toContain("pulumi");
 });
 
 test("a secret in the file is refused by its position, and not repeated", () => {
   const credentials = { accessKeyId: "id", secretAccessKey: "marker-secret" };
-  const wrong: object = { clusters: { orders: { repositories: { repo1: { at: { s3: { credentials }, cipher: { passphrase: "marker-pass" } } } } } } };
+  const wrong: object = {
+    clusters: {
+      orders: { repositories: { repo1: { at: { s3: { credentials }, cipher: { passphrase: "marker-pass" } } } } },
+    },
+  };
   const { findings, manifests } = renderGitops(wrong, BUNDLE, true);
   expect(manifests).toEqual([]);
   expect(findings.map(({ code, path }) => `${code} ${path}`)).toEqual([
@@ -96,6 +118,8 @@ test("an invalid declaration is reported with its position in the file, and noth
     BUNDLE,
     true,
   );
-  expect(overdue.findings.map(({ code, path }) => `${code} ${path}`)).toContain("PB011 clusters.orders.schedules.full.cron");
+  expect(overdue.findings.map(({ code, path }) => `${code} ${path}`)).toContain(
+    "PB011 clusters.orders.schedules.full.cron",
+  );
   expect(overdue.manifests).toEqual([]);
 });

@@ -61,14 +61,22 @@ test("an expired token is renewed once, without a pause", async () => {
 
 test("transient errors are retried after 1 s, doubled, with jitter; five attempts in all", async () => {
   const busy = { kind: "refuse", status: 503, code: "service_unavailable" } as const;
-  server.plan("b2_list_buckets", busy, { kind: "break" }, { kind: "badGateway" }, { kind: "refuse", status: 408, code: "request_timeout" });
+  server.plan(
+    "b2_list_buckets",
+    busy,
+    { kind: "break" },
+    { kind: "badGateway" },
+    { kind: "refuse", status: 408, code: "request_timeout" },
+  );
   expect(await list(open({ random: 0.5 }))).toEqual([]);
   expect(sleeps).toEqual([1_250, 2_500, 5_000, 10_000]);
 
   server.plan("b2_list_buckets", busy, busy, busy, busy, busy);
   const error = await failureOf(list(open()));
   expect(error).toMatchObject({ status: 503, code: "service_unavailable", unclear: true });
-  expect(error.message).toMatch(/^b2_list_buckets: 503 service_unavailable: service_unavailable \(request [0-9a-f]{16}\)$/);
+  expect(error.message).toMatch(
+    /^b2_list_buckets: 503 service_unavailable: service_unavailable \(request [0-9a-f]{16}\)$/,
+  );
 });
 
 test("Retry-After has priority, as seconds and as a date; too long a wait is an error at once", async () => {
@@ -94,7 +102,10 @@ test("signing in is retried too", async () => {
 test("an unsafe call is repeated only after a clear refusal", async () => {
   const key = { accountId: server.accountId, keyName: "once", capabilities: ["readFiles"] };
   server.plan("b2_create_key", { kind: "loseAnswer" });
-  expect(await failureOf(open().call("b2_create_key", key, { repeatable: false }))).toMatchObject({ code: "network", unclear: true });
+  expect(await failureOf(open().call("b2_create_key", key, { repeatable: false }))).toMatchObject({
+    code: "network",
+    unclear: true,
+  });
   server.plan("b2_create_key", { kind: "refuse", status: 429, code: "too_many_requests", retryAfter: "1" });
   await open().call("b2_create_key", key, { repeatable: false });
   expect(server.keys.filter((each) => each.keyName === "once")).toHaveLength(2);
@@ -159,6 +170,9 @@ test("a redirect is not followed: the token stays here", async () => {
   await new Promise((resolve) => redirecting.close(resolve));
 });
 
-test.each(["http://b2.example.net", "ftp://127.0.0.1", "api.backblazeb2.com", ""])("the address %j is refused", (endpoint) => {
-  expect(() => open({ endpoint })).toThrow(`b2:endpoint is "${endpoint}": it must begin with https://`);
-});
+test.each(["http://b2.example.net", "ftp://127.0.0.1", "api.backblazeb2.com", ""])(
+  "the address %j is refused",
+  (endpoint) => {
+    expect(() => open({ endpoint })).toThrow(`b2:endpoint is "${endpoint}": it must begin with https://`);
+  },
+);

@@ -1,6 +1,11 @@
 import { fc } from "../../harness/properties";
 import { expect, test } from "vitest";
-import { fingerprintOf, fitsFingerprint, passphraseFaults, rememberPassphrases } from "../../../components/credentials/fingerprint";
+import {
+  fingerprintOf,
+  fitsFingerprint,
+  passphraseFaults,
+  rememberPassphrases,
+} from "../../../components/credentials/fingerprint";
 
 const RANDOM = "t9f0cXN1cGVyLXNlY3JldC1tYXJrZXItMDEyMzQ1Njc4OWFiY2RlZg+A/b==";
 
@@ -33,7 +38,9 @@ test("adding or removing encryption counts as another passphrase", () => {
     );
   expect(faults("", "")).toEqual([]);
   expect(faults(RANDOM, RANDOM)).toEqual([]);
-  expect(faults("", RANDOM)[0]).toContain("repo1: /backups was created without encryption, but a passphrase is set now");
+  expect(faults("", RANDOM)[0]).toContain(
+    "repo1: /backups was created without encryption, but a passphrase is set now",
+  );
   expect(faults(RANDOM, "")[0]).toContain("it was removed; restore the old setting");
   expect(faults(RANDOM, `${RANDOM}x`)[0]).not.toContain(RANDOM);
 });

@@ -8,7 +8,10 @@ import { S3CompatibleRepository } from "../../../components/repositories/s3Compa
 import { renderedObjects } from "../../harness/kubernetes/rendered";
 import type { KubernetesObject } from "../../harness/kubernetes/kubectl";
 
-vi.mock("../../../components/internal/runtimeBundle", () => ({ runtimeBundleSha256: () => "0".repeat(64), runtimeBundleGzip: () => "gzip" }));
+vi.mock("../../../components/internal/runtimeBundle", () => ({
+  runtimeBundleSha256: () => "0".repeat(64),
+  runtimeBundleGzip: () => "gzip",
+}));
 
 const SNAPSHOTS = { cron: "0 5 * * *", keepDays: 7 };
 
@@ -16,7 +19,12 @@ function common(): ConstructorParameters<typeof CnpgBackup>[1] {
   const { target } = new S3CompatibleRepository("store", {
     endpoint: "s3.example.net",
     region: "eu",
-    bucket: { existing: { name: "orders-pg", existingSecret: { name: "keys", accessKeyIdKey: "id", secretAccessKeyKey: "secret" } } },
+    bucket: {
+      existing: {
+        name: "orders-pg",
+        existingSecret: { name: "keys", accessKeyIdKey: "id", secretAccessKeyKey: "secret" },
+      },
+    },
   });
   return {
     namespace: "db",
@@ -34,7 +42,9 @@ test.each([
   ["CnpgCluster", () => new CnpgCluster("orders", { ...common(), storageGiB: 1 })],
 ])("%s names every ScheduledBackup that it creates, including that of snapshots", async (_name, make) => {
   let names: readonly string[] = [];
-  const objects = (await renderedObjects(() => void make().scheduleNames.apply((result) => (names = result)))) as KubernetesObject[];
+  const objects = (await renderedObjects(
+    () => void make().scheduleNames.apply((result) => (names = result)),
+  )) as KubernetesObject[];
   const made = objects.filter(({ kind }) => kind === "ScheduledBackup").map(({ metadata }) => metadata.name);
   expect(made).toContain("orders-snapshot");
   expect([...names].sort()).toEqual(made.sort());

@@ -5,7 +5,10 @@ import { unknownMarker } from "../../../components/plan/model/unknown";
 import { BUCKET, plan } from "../plans";
 
 test("files are listed before their values are known: those of a bucket or a host key about to be created", () => {
-  const bucket = { ...BUCKET, at: { ...BUCKET.at, s3: { ...BUCKET.at.s3, bucket: unknownMarker(0), endpoint: unknownMarker(1), region: "eu" } } };
+  const bucket = {
+    ...BUCKET,
+    at: { ...BUCKET.at, s3: { ...BUCKET.at.s3, bucket: unknownMarker(0), endpoint: unknownMarker(1), region: "eu" } },
+  };
   const vault = {
     keepDays: 7,
     at: {
@@ -21,7 +24,8 @@ test("files are listed before their values are known: those of a bucket or a hos
 });
 
 test("locks are in a directory of PostgreSQL's account, which an update creates; elsewhere the runtime creates it", () => {
-  const kept = (made: HostPlan): string[] => deferredInputs(made).keep.map(({ mode, owner, path }) => `${path} ${mode} ${owner}`);
+  const kept = (made: HostPlan): string[] =>
+    deferredInputs(made).keep.map(({ mode, owner, path }) => `${path} ${mode} ${owner}`);
   const usual = plan({});
   expect(usual.directories.lock).toBe("/var/spool/pgbackrest/lock");
   expect(kept(usual)).toContain("/var/spool/pgbackrest/lock 0750 database");

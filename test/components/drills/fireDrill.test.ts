@@ -12,8 +12,9 @@ import { BUCKET, plan } from "../plans";
 const AWAY: DrillArgs = { cron: "0 5 1 * *", elsewhere: true };
 const NOTHING = { schedules: {}, archiveTimeoutSeconds: undefined, acknowledge: undefined };
 
-const drilled = (drills: { readonly [name: string]: DrillArgs } = { away: AWAY, here: { cron: "0 6 1 * *" } }): DrilledDatabase =>
-  drilledDatabase(plan(), { drills, objectives: { rtoMinutes: 30 } });
+const drilled = (
+  drills: { readonly [name: string]: DrillArgs } = { away: AWAY, here: { cron: "0 6 1 * *" } },
+): DrilledDatabase => drilledDatabase(plan(), { drills, objectives: { rtoMinutes: 30 } });
 const reasonOf = (args: Partial<FireDrillArgs>): string => {
   try {
     new FireDrill("drills", { connection: { local: {} }, repositories: {}, ...args });
@@ -51,7 +52,12 @@ test("a duplicate or missing declaration is refused by its name", () => {
   expect(reasonOf({})).toMatch(/FireDrill drills: it drills nothing: give a database's drilled in of/);
   expect(reasonOf({ drills: {} })).toMatch(/it drills nothing/);
   expect(reasonOf({ of: drilled({}) })).toMatch(/ledger declares no drill as made elsewhere: drills: \{ monthly:/);
-  for (const [name, value] of Object.entries({ drills: { away: AWAY }, objectives: {}, drillChecks: {}, stanza: "main" }))
+  for (const [name, value] of Object.entries({
+    drills: { away: AWAY },
+    objectives: {},
+    drillChecks: {},
+    stanza: "main",
+  }))
     expect(reasonOf({ of: drilled(), [name]: value })).toMatch(new RegExp(`${name} comes from ledger, which of names`));
 });
 
@@ -59,7 +65,9 @@ test("the drilling host gets the keys from systemd, and has no agent", () => {
   const far = farPlan();
   expect(checkHost(far).filter(({ severity }) => severity === "error")).toEqual([]);
   const units = unitsOf(far);
-  expect(units.map(({ name }) => name).filter((name) => !/-(failed|started|succeeded|drilled)@\.service$/.test(name))).toEqual([
+  expect(
+    units.map(({ name }) => name).filter((name) => !/-(failed|started|succeeded|drilled)@\.service$/.test(name)),
+  ).toEqual([
     "pgbackstop-main-metrics.service",
     "pgbackstop-main-metrics.timer",
     "pgbackstop-main-drill-away.service",

@@ -56,7 +56,13 @@ afterEach(async () => {
   await server.stop();
 });
 
-function signIn({ applicationKeyId, applicationKey }: { applicationKeyId: string; applicationKey: string }): Promise<void> {
+function signIn({
+  applicationKeyId,
+  applicationKey,
+}: {
+  applicationKeyId: string;
+  applicationKey: string;
+}): Promise<void> {
   const settings: Record<string, string> = {
     "b2:applicationKeyId": applicationKeyId,
     "b2:applicationKey": applicationKey,
@@ -81,7 +87,11 @@ function countOf(call: string): number {
 describe("signing in", () => {
   test("takes both parts from the configuration, or both from the environment, and names the missing one", async () => {
     const { applicationKeyId, applicationKey } = server.admin;
-    const B2 = { B2_APPLICATION_KEY_ID: applicationKeyId, B2_APPLICATION_KEY: applicationKey, B2_ENDPOINT: server.endpoint };
+    const B2 = {
+      B2_APPLICATION_KEY_ID: applicationKeyId,
+      B2_APPLICATION_KEY: applicationKey,
+      B2_ENDPOINT: server.endpoint,
+    };
     await configure({ get: () => undefined }, B2);
     expect((await bucketCreate(wanted)).outs.accountId).toBe(server.accountId);
     await configure({ get: () => undefined }, {});
@@ -89,7 +99,9 @@ describe("signing in", () => {
       "b2:applicationKeyId and b2:applicationKey is missing; set it with pulumi config set --secret",
     );
     await configure({ get: (key) => (key === "b2:applicationKeyId" ? "id" : undefined) }, B2);
-    expect(await failureOf(bucketCreate(wanted))).toContain("not signed in to Backblaze B2: b2:applicationKey is missing");
+    expect(await failureOf(bucketCreate(wanted))).toContain(
+      "not signed in to Backblaze B2: b2:applicationKey is missing",
+    );
     await configure({ get: (key) => ({ "b2:endpoint": "http://example.net" })[key] }, B2);
     expect(await failureOf(bucketCreate(wanted))).toContain('b2:endpoint is "http://example.net"');
   });
@@ -104,7 +116,11 @@ describe("a bucket", () => {
     const { id, outs } = await bucketCreate(wanted);
     const bucket = server.bucket("acme-orders");
     expect(id).toBe(`s3.test-central-009.backblazeb2.com/${bucket.bucketId}`);
-    expect(bucket).toMatchObject({ bucketType: "allPrivate", bucketInfo: { "pgbackstop-owner": OWNER }, lifecycleRules: [RULE_BODY] });
+    expect(bucket).toMatchObject({
+      bucketType: "allPrivate",
+      bucketInfo: { "pgbackstop-owner": OWNER },
+      lifecycleRules: [RULE_BODY],
+    });
     expect(outs).toEqual({
       ...wanted,
       bucketId: bucket.bucketId,
@@ -132,7 +148,10 @@ describe("a bucket", () => {
     const capabilities = ["listBuckets", "writeBuckets", "writeBucketRetentions"];
     await signIn(server.addKey({ capabilities }));
     await bucketUpdate(id, outs, locked);
-    expect(server.bucket("acme-orders").defaultRetention).toEqual({ mode: "governance", period: { duration: 14, unit: "days" } });
+    expect(server.bucket("acme-orders").defaultRetention).toEqual({
+      mode: "governance",
+      period: { duration: 14, unit: "days" },
+    });
   });
 
   test("is found by its mark and finished after a lost answer", async () => {
@@ -148,7 +167,9 @@ describe("a bucket", () => {
     expect(await failureOf(bucketCreate(wanted))).toContain("is taken by another account");
     server.namesOfOthers.clear();
     const bucket = server.addBucket({ bucketName: "acme-orders" });
-    expect(await failureOf(bucketCreate(wanted))).toContain('to use it set bucket: { existing: { name: "acme-orders" } }');
+    expect(await failureOf(bucketCreate(wanted))).toContain(
+      'to use it set bucket: { existing: { name: "acme-orders" } }',
+    );
     bucket.bucketInfo = { "pgbackstop-owner": "acme/other/prod/backups" };
     expect(await failureOf(bucketCreate(wanted))).toContain('belongs to "acme/other/prod/backups"');
     expect(await failureOf(bucketCreate({ ...wanted, adopt: true }))).toContain('belongs to "acme/other/prod/backups"');
@@ -176,8 +197,13 @@ describe("a bucket", () => {
       defaultRetention: { mode: "governance", period: { duration: 1, unit: "days" } },
     });
     const read = await bucketRead(id, outs);
-    expect(read.inputs).toMatchObject({ lifecycleRules: [{ ...RULE, hideUploadedAfterDays: 1 }], defaultRetention: { mode: "governance", days: 1 } });
-    expect(reported).toContain('changed by hand: bucket acme-orders: lifecycleRules [{"prefix":"","deleteHiddenAfterDays":14');
+    expect(read.inputs).toMatchObject({
+      lifecycleRules: [{ ...RULE, hideUploadedAfterDays: 1 }],
+      defaultRetention: { mode: "governance", days: 1 },
+    });
+    expect(reported).toContain(
+      'changed by hand: bucket acme-orders: lifecycleRules [{"prefix":"","deleteHiddenAfterDays":14',
+    );
     expect(reported).toContain('defaultRetention {"mode":"governance","days":14} → {"mode":"governance","days":1}');
     expect(reported).toContain("it is public");
     expect(reported).toContain("its mark is gone");
@@ -211,7 +237,9 @@ describe("a bucket", () => {
     });
     const unknown = { ...wanted, bucketName: UNKNOWN, lifecycleRules: UNKNOWN as never };
     expect(await bucketDiff(id, outs, unknown)).toEqual({ changes: true, replaces: [], deleteBeforeReplace: false });
-    expect((await bucketCheck({}, { ...unknown, defaultRetention: { mode: UNKNOWN, days: UNKNOWN as never } })).failures).toEqual([]);
+    expect(
+      (await bucketCheck({}, { ...unknown, defaultRetention: { mode: UNKNOWN, days: UNKNOWN as never } })).failures,
+    ).toEqual([]);
   });
 
   test.each<[string, Partial<BucketInputs>, string]>([
@@ -236,12 +264,17 @@ describe("a bucket", () => {
     ["an unknown mode", { fileLockEnabled: true, defaultRetention: { mode: "strict", days: 1 } }, "defaultRetention"],
     ["no days", { fileLockEnabled: true, defaultRetention: { mode: "governance", days: 0 } }, "defaultRetention"],
   ])("with %s is refused before any change", async (_what, change, property) => {
-    expect((await bucketCheck({}, { ...wanted, ...change })).failures.map((failure) => failure.property)).toEqual([property]);
+    expect((await bucketCheck({}, { ...wanted, ...change })).failures.map((failure) => failure.property)).toEqual([
+      property,
+    ]);
   });
 
   test("never loses its object lock, and reports that before any change", async () => {
     expect((await bucketCheck(locked, wanted)).failures).toEqual([
-      { property: "fileLockEnabled", reason: expect.stringContaining("Backblaze cannot disable a bucket's object lock") as string },
+      {
+        property: "fileLockEnabled",
+        reason: expect.stringContaining("Backblaze cannot disable a bucket's object lock") as string,
+      },
     ]);
     expect((await bucketCheck(wanted, locked)).failures).toEqual([]);
     const { id, outs } = await bucketCreate(wanted);
@@ -273,7 +306,9 @@ describe("deleting a bucket", () => {
   test("never empties one without forceDestroy", async () => {
     const { id, outs } = await bucketCreate(wanted);
     server.addFile(server.bucket("acme-orders"), { action: "hide" });
-    expect(await failureOf(bucketDelete(id, outs))).toContain("is not empty (hidden versions and unfinished uploads count), so it is not deleted");
+    expect(await failureOf(bucketDelete(id, outs))).toContain(
+      "is not empty (hidden versions and unfinished uploads count), so it is not deleted",
+    );
     expect(server.bucket("acme-orders").files).toHaveLength(1);
   });
 
@@ -293,7 +328,9 @@ describe("deleting a bucket", () => {
     server.addFile(bucket, { locked: true });
     expect(await failureOf(bucketDelete(id, outs))).toContain("object lock or a legal hold protects it");
     server.changeByHand("acme-orders", { bucketInfo: {} });
-    expect(await failureOf(bucketDelete(id, outs))).toContain("has lost the mark pgbackstop-owner, so pgbackstop does not empty it");
+    expect(await failureOf(bucketDelete(id, outs))).toContain(
+      "has lost the mark pgbackstop-owner, so pgbackstop does not empty it",
+    );
     server.changeByHand("acme-orders", { bucketInfo: { "pgbackstop-owner": "acme/new/prod/x" } });
     expect(await failureOf(bucketDelete(id, outs))).toContain('belongs to "acme/new/prod/x"');
     expect(await failureOf(bucketUpdate(id, outs, wanted))).toContain('belongs to "acme/new/prod/x"');
@@ -302,11 +339,21 @@ describe("deleting a bucket", () => {
 });
 
 describe("adopting a bucket", () => {
-  const adopt: BucketInputs = { bucketName: "acme-orders", owner: OWNER, lifecycleRules: [{ ...RULE, prefix: "pgbackrest/" }], adopt: true };
+  const adopt: BucketInputs = {
+    bucketName: "acme-orders",
+    owner: OWNER,
+    lifecycleRules: [{ ...RULE, prefix: "pgbackrest/" }],
+    adopt: true,
+  };
   const photos = { ...RULE_BODY, fileNamePrefix: "photos/", daysFromUploadingToHiding: 90 };
 
   test("changes its mark and our rule, nothing else, and never deletes it", async () => {
-    const bucket = server.addBucket({ bucketName: "acme-orders", bucketInfo: { team: "shop" }, lifecycleRules: [photos], fileLockEnabled: true });
+    const bucket = server.addBucket({
+      bucketName: "acme-orders",
+      bucketInfo: { team: "shop" },
+      lifecycleRules: [photos],
+      fileLockEnabled: true,
+    });
     server.addFile(bucket);
     bucket.defaultRetention = { mode: "compliance", period: { duration: 1, unit: "years" } };
     const { id, outs } = await bucketCreate(adopt);
@@ -345,7 +392,9 @@ describe("adopting a bucket", () => {
     expect(await failureOf(bucketCreate(adopt))).toContain('there is no bucket "acme-orders" that this key can see');
     const bucket = server.addBucket({ bucketName: "acme-orders", lifecycleRules: [{ ...photos, fileNamePrefix: "" }] });
     const refused = await failureOf(bucketCreate(adopt));
-    expect(refused).toContain('a lifecycle rule for "" that covers "pgbackrest/" and hides files 90 days after their upload');
+    expect(refused).toContain(
+      'a lifecycle rule for "" that covers "pgbackrest/" and hides files 90 days after their upload',
+    );
     bucket.bucketType = "allPublic";
     expect(await failureOf(bucketCreate(adopt))).toContain("is public, so anyone could read the backups");
     expect(bucket.revision).toBe(2);
@@ -368,7 +417,11 @@ describe("a key", () => {
     expect(server.calls.slice(1)).toEqual(["b2_create_key v3"]);
     expect(outs).toMatchObject({ ...key, apiVersion: 3, applicationKeyId: id, expiresAtMs: null });
     expect(outs.fullKeyName).toMatch(/^orders-reader-[0-9a-f]{8}-[0-9a-f]{8}$/);
-    expect(server.keys.at(-1)).toMatchObject({ applicationKey: outs.applicationKey, isMultiBucket: false, bucketIds: key.bucketIds });
+    expect(server.keys.at(-1)).toMatchObject({
+      applicationKey: outs.applicationKey,
+      isMultiBucket: false,
+      bucketIds: key.bucketIds,
+    });
     expect(await keyDiff(id, outs, { ...key, capabilities: [...capabilities].reverse() })).toEqual({
       changes: false,
       replaces: [],
@@ -390,7 +443,13 @@ describe("a key", () => {
   });
 
   test("uses version 4 where version 3 refuses, and reports that", async () => {
-    server.plan("b2_create_key", { kind: "refuse", status: 400, code: "bad_request", message: "not supported on API version number 3", version: 3 });
+    server.plan("b2_create_key", {
+      kind: "refuse",
+      status: 400,
+      code: "bad_request",
+      message: "not supported on API version number 3",
+      version: 3,
+    });
     const { outs } = await keyCreate(key);
     expect(outs.apiVersion).toBe(4);
     expect(server.keys.at(-1)).toMatchObject({ isMultiBucket: true, bucketIds: key.bucketIds });
@@ -401,14 +460,18 @@ describe("a key", () => {
   test("is deleted after a lost answer, and another one is created", async () => {
     server.plan("b2_create_key", lost, { kind: "refuse", status: 429, code: "too_many_requests", retryAfter: "0" });
     const { id } = await keyCreate(key);
-    expect(server.keys.filter((each) => each.keyName.startsWith("orders-reader")).map((each) => each.applicationKeyId)).toEqual([id]);
+    expect(
+      server.keys.filter((each) => each.keyName.startsWith("orders-reader")).map((each) => each.applicationKeyId),
+    ).toEqual([id]);
     expect([countOf("b2_create_key"), countOf("b2_delete_key")]).toEqual([3, 2]);
   });
 
   test("that may exist and cannot be looked up is reported by its name", async () => {
     server.plan("b2_create_key", lost);
     server.plan("b2_list_keys", { kind: "refuse", status: 403, code: "transaction_cap_exceeded" });
-    expect(await failureOf(keyCreate(key))).toMatch(/a key named orders-reader-[0-9a-f-]{17} may exist, but the search for it failed/);
+    expect(await failureOf(keyCreate(key))).toMatch(
+      /a key named orders-reader-[0-9a-f-]{17} may exist, but the search for it failed/,
+    );
   });
 
   test("changes by replacement, the new one first", async () => {
@@ -422,9 +485,17 @@ describe("a key", () => {
       { rotationTrigger: "2" },
     ];
     for (const change of changes) {
-      expect(await keyDiff(id, outs, { ...key, ...change })).toEqual({ changes: true, replaces: Object.keys(change), deleteBeforeReplace: false });
+      expect(await keyDiff(id, outs, { ...key, ...change })).toEqual({
+        changes: true,
+        replaces: Object.keys(change),
+        deleteBeforeReplace: false,
+      });
     }
-    expect(await keyDiff(id, outs, { ...key, bucketIds: UNKNOWN as never })).toEqual({ changes: true, replaces: [], deleteBeforeReplace: false });
+    expect(await keyDiff(id, outs, { ...key, bucketIds: UNKNOWN as never })).toEqual({
+      changes: true,
+      replaces: [],
+      deleteBeforeReplace: false,
+    });
   });
 
   test("is deleted by the version that knows it; a missing one is no error", async () => {
@@ -463,6 +534,8 @@ describe("a key", () => {
   });
 
   test("with unknown buckets passes the check", async () => {
-    expect((await keyCheck({}, { ...key, bucketIds: UNKNOWN as never, capabilities: [...BUCKET_CAPABILITIES] })).failures).toEqual([]);
+    expect(
+      (await keyCheck({}, { ...key, bucketIds: UNKNOWN as never, capabilities: [...BUCKET_CAPABILITIES] })).failures,
+    ).toEqual([]);
   });
 });

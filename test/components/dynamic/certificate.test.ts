@@ -91,7 +91,9 @@ test("a certificate says who it is for, for how long, and nothing more", async (
   expect(new X509Certificate((await made(CLIENT)).certificatePem).subjectAltName).toBeUndefined();
   expect((await made(INPUTS)).certificatePem).not.toBe(state.certificatePem);
   // GeneralizedTime from 2050 on.
-  expect(new X509Certificate((await made({ ...INPUTS, validDays: 12_000 })).certificatePem).validTo).toMatch(/ 20(5|6)\d GMT$/);
+  expect(new X509Certificate((await made({ ...INPUTS, validDays: 12_000 })).certificatePem).validTo).toMatch(
+    / 20(5|6)\d GMT$/,
+  );
 });
 
 test("both sides trust each other by knowing each other, and nobody else", async () => {
@@ -128,5 +130,7 @@ test("a new one is created when it is due or requested, and the former one stays
 });
 
 test("days that would create one at every update are refused", async () => {
-  await expect(certificateCreate({ ...INPUTS, validDays: 30, renewDays: 30 })).rejects.toThrow("cannot be renewed 30 days before it expires");
+  await expect(certificateCreate({ ...INPUTS, validDays: 30, renewDays: 30 })).rejects.toThrow(
+    "cannot be renewed 30 days before it expires",
+  );
 });

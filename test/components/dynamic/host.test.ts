@@ -43,7 +43,9 @@ const outputs: HostOutputs = {
     "/etc/x/pgbackrest.conf": desiredText({ mode: "0644", owner: "admin" }, sha256Hex("conf")),
     "/lib/runtime.cjs": "0644 admin sha256:ab",
   },
-  secretFileFacts: { "/etc/x/conf.d/repo1.conf": desiredText({ mode: "0600", owner: "database" }, sha256Hex("marker")) },
+  secretFileFacts: {
+    "/etc/x/conf.d/repo1.conf": desiredText({ mode: "0600", owner: "database" }, sha256Hex("marker")),
+  },
   appliedFacts: {},
   settingFacts: { archive_mode: "on" },
   unitFacts: { "pgbackstop-main-full.timer": "enabled active" },
@@ -57,7 +59,8 @@ const outputs: HostOutputs = {
     timersEnabled: true,
     pendingRestart: false,
     firstBackup: "taken",
-    destinations: '[{"repository":"repo1","newestFull":{"label":"20261120-065325F","stoppedAt":"2026-11-20T06:53:30Z"},"newestWal":null}]',
+    destinations:
+      '[{"repository":"repo1","newestFull":{"label":"20261120-065325F","stoppedAt":"2026-11-20T06:53:30Z"},"newestWal":null}]',
   },
   stanzaMade: true,
   ready: true,
@@ -69,7 +72,13 @@ const outputs: HostOutputs = {
 test("a host as declared has no difference, in any order of keys", () => {
   expect(differences(outputs, inputs)).toEqual([]);
   expect(
-    differences(structuredClone({ ...outputs, identity: Object.fromEntries(Object.entries(outputs.identity).reverse()) as never }), inputs),
+    differences(
+      structuredClone({
+        ...outputs,
+        identity: Object.fromEntries(Object.entries(outputs.identity).reverse()) as never,
+      }),
+      inputs,
+    ),
   ).toEqual([]);
 });
 
@@ -77,38 +86,88 @@ test.each<[string, Partial<HostOutputs>, Partial<HostInputs>, string[]]>([
   [
     "another text",
     {},
-    { files: { ...inputs.files, "/etc/x/pgbackrest.conf": { mode: "0644", owner: "admin", text: "new", secret: false } } },
+    {
+      files: {
+        ...inputs.files,
+        "/etc/x/pgbackrest.conf": { mode: "0644", owner: "admin", text: "new", secret: false },
+      },
+    },
     ["/etc/x/pgbackrest.conf"],
   ],
   [
     "another secret",
     {},
-    { files: { ...inputs.files, "/etc/x/conf.d/repo1.conf": { mode: "0600", owner: "database", text: "new", secret: true } } },
+    {
+      files: {
+        ...inputs.files,
+        "/etc/x/conf.d/repo1.conf": { mode: "0600", owner: "database", text: "new", secret: true },
+      },
+    },
     ["/etc/x/conf.d/repo1.conf"],
   ],
-  ["another runtime", {}, { desired: { ...inputs.desired, runtime: { ...inputs.desired.runtime, sha256: "cd" } } }, ["/lib/runtime.cjs"]],
-  ["a file made unreadable", { fileFacts: { ...outputs.fileFacts, "/etc/x/pgbackrest.conf": "missing" } }, {}, ["/etc/x/pgbackrest.conf"]],
+  [
+    "another runtime",
+    {},
+    { desired: { ...inputs.desired, runtime: { ...inputs.desired.runtime, sha256: "cd" } } },
+    ["/lib/runtime.cjs"],
+  ],
+  [
+    "a file made unreadable",
+    { fileFacts: { ...outputs.fileFacts, "/etc/x/pgbackrest.conf": "missing" } },
+    {},
+    ["/etc/x/pgbackrest.conf"],
+  ],
   ["a setting changed by hand", { settingFacts: { archive_mode: "off" } }, {}, ["archive_mode"]],
-  ["a timer that stopped", { unitFacts: { "pgbackstop-main-full.timer": "enabled inactive" } }, {}, ["pgbackstop-main-full.timer"]],
+  [
+    "a timer that stopped",
+    { unitFacts: { "pgbackstop-main-full.timer": "enabled inactive" } },
+    {},
+    ["pgbackstop-main-full.timer"],
+  ],
   ["timers without systemd", { status: { ...outputs.status, timersEnabled: false }, unitFacts: {} }, {}, []],
   ["a pending restart", { status: { ...outputs.status, pendingRestart: true } }, {}, ["pendingRestart"]],
   ["steps that failed", { ready: false }, {}, ["ready"]],
   [
     "another major version of PostgreSQL",
     {},
-    { desired: { ...inputs.desired, server: { ...inputs.desired.server, postgres: { version: 18, install: true, port: 5432 } } } },
+    {
+      desired: {
+        ...inputs.desired,
+        server: { ...inputs.desired.server, postgres: { version: 18, install: true, port: 5432 } },
+      },
+    },
     ["identity"],
   ],
-  ["a Node.js that was changed by hand", { nodeFact: "link to /tmp/node", appliedFacts: { "Node.js": "link to /usr/bin/node" } }, {}, ["Node.js"]],
-  ["a restart that is now allowed", {}, { desired: { ...inputs.desired, server: { ...inputs.desired.server, mayRestart: true } } }, ["identity"]],
-  ["a repository that lost its full backups", { status: { ...outputs.status, destinations: EMPTY } }, {}, ["destinations"]],
+  [
+    "a Node.js that was changed by hand",
+    { nodeFact: "link to /tmp/node", appliedFacts: { "Node.js": "link to /usr/bin/node" } },
+    {},
+    ["Node.js"],
+  ],
+  [
+    "a restart that is now allowed",
+    {},
+    { desired: { ...inputs.desired, server: { ...inputs.desired.server, mayRestart: true } } },
+    ["identity"],
+  ],
+  [
+    "a repository that lost its full backups",
+    { status: { ...outputs.status, destinations: EMPTY } },
+    {},
+    ["destinations"],
+  ],
   [
     "a repository without full backups that expects none",
     { status: { ...outputs.status, destinations: EMPTY, firstBackup: "off" } },
     { desired: { ...inputs.desired, backups: { ...inputs.desired.backups, takeFirst: false } } },
     [],
   ],
-  ["an unreadable repository", { status: { ...outputs.status, destinations: EMPTY.replace("}", ',"error":"[HostConnectError]"}') } }, {}, []],
+  [
+    "an unreadable repository",
+    { status: { ...outputs.status, destinations: EMPTY.replace("}", ',"error":"[HostConnectError]"}') } },
+    {},
+    [],
+  ],
   ["a requested first backup", { status: { ...outputs.status, firstBackup: "off" } }, {}, ["firstBackup"]],
 ])("%s", (_what, olds, news, expected) => {
   expect(differences({ ...outputs, ...olds }, { ...inputs, ...news })).toEqual(expected);
@@ -120,13 +179,23 @@ test("another data directory is another host; the old one is undone first", asyn
     replaces: ["dataDirectory"],
     deleteBeforeReplace: true,
   });
-  expect(await diff("local/main", outputs, inputs)).toEqual({ changes: false, replaces: [], deleteBeforeReplace: true });
+  expect(await diff("local/main", outputs, inputs)).toEqual({
+    changes: false,
+    replaces: [],
+    deleteBeforeReplace: true,
+  });
 });
 
 test("another passphrase for a location is refused with the remedy, whatever its present key; a new location accepts any", async () => {
   const location = "s3://backups/ledger at s3.example.net:443";
-  const known = { ...outputs, cipherFingerprints: rememberPassphrases({ repo2: { location, passphrase: "the first passphrase" } }, {}) };
-  const wanting = (passphrase: string, at = location): HostInputs => ({ ...inputs, ciphers: { repo3: { location: at, passphrase } } });
+  const known = {
+    ...outputs,
+    cipherFingerprints: rememberPassphrases({ repo2: { location, passphrase: "the first passphrase" } }, {}),
+  };
+  const wanting = (passphrase: string, at = location): HostInputs => ({
+    ...inputs,
+    ciphers: { repo3: { location: at, passphrase } },
+  });
   expect((await diff("local/main", known, wanting("the first passphrase"))).changes).toBe(false);
   for (const passphrase of ["the second passphrase", ""]) {
     const refusal = diff("local/main", known, wanting(passphrase));
@@ -136,7 +205,9 @@ test("another passphrase for a location is refused with the remedy, whatever its
     await expect(refusal).rejects.not.toThrow("second");
     await expect(update("local/main", known, wanting(passphrase))).rejects.toThrow("cannot be changed in place");
   }
-  await expect(diff("local/main", known, wanting("any", "s3://backups/ledger2 at s3.example.net:443"))).resolves.toMatchObject({ changes: false });
+  await expect(
+    diff("local/main", known, wanting("any", "s3://backups/ledger2 at s3.example.net:443")),
+  ).resolves.toMatchObject({ changes: false });
 });
 
 test("a state of an unknown earlier version is a difference, not a crash", async () => {

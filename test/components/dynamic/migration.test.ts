@@ -35,7 +35,11 @@ test("files belong to their account alone, have the given content, and are remov
   const script = `printf '{"words":"%s","directory":"%s","mode":"%s","text":"%s"}' "$1" "$2" "$(stat -c %a "$2") $(stat -c %a "$2/from-password")" "$(cat "$2/from-password")"`;
   const { outs } = await migrationCreate(inputs(script));
   const reported = JSON.parse(outs.report) as Record<string, string>;
-  expect(reported).toMatchObject({ mode: "700 600", text: SECRET, options: `--from-password-file=${reported["directory"]}/from-password` });
+  expect(reported).toMatchObject({
+    mode: "700 600",
+    text: SECRET,
+    options: `--from-password-file=${reported["directory"]}/from-password`,
+  });
   expect(existsSync(reported["directory"] ?? "")).toBe(false);
 });
 
@@ -57,7 +61,13 @@ test("an obstacle is the answer of a plan; the same code without one is a failur
 
 test("only triggers run it again", async () => {
   const { outs } = await migrationCreate(inputs("echo '{}'"));
-  expect(await migrationDiff("", outs, inputs("true", { user: "other", argv: ["other"] }))).toEqual({ changes: false, replaces: [] });
-  expect(await migrationDiff("", outs, inputs("true", { triggers: ["2"] }))).toEqual({ changes: true, replaces: ["triggers"] });
+  expect(await migrationDiff("", outs, inputs("true", { user: "other", argv: ["other"] }))).toEqual({
+    changes: false,
+    replaces: [],
+  });
+  expect(await migrationDiff("", outs, inputs("true", { triggers: ["2"] }))).toEqual({
+    changes: true,
+    replaces: ["triggers"],
+  });
   expect(await migrationDiff("", {}, inputs("true"))).toEqual({ changes: false, replaces: [] });
 });

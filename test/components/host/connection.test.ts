@@ -13,10 +13,14 @@ const sh = (script: string): string[] => ["/bin/sh", "-c", script];
 
 test("output, exit code and lines come back; a failure is a result", async () => {
   const lines: string[] = [];
-  const result = await connection.exec(sh("echo one; echo two; echo wrong >&2; exit 7"), { onLine: (line) => lines.push(line) });
+  const result = await connection.exec(sh("echo one; echo two; echo wrong >&2; exit 7"), {
+    onLine: (line) => lines.push(line),
+  });
   expect(result).toEqual({ exitCode: 7, stdout: "one\ntwo\n", stderr: "wrong\n" });
   expect(lines).toEqual(["one", "two"]);
-  await expect(run(connection, "do it", sh("echo because >&2; exit 3"))).rejects.toThrow("unable to do it: exit code 3\nbecause");
+  await expect(run(connection, "do it", sh("echo because >&2; exit 3"))).rejects.toThrow(
+    "unable to do it: exit code 3\nbecause",
+  );
 });
 
 test("a signal counts as in a shell, and nothing runs for ever", async () => {
@@ -57,13 +61,22 @@ test("accounts are found by name", async () => {
   const own = userInfo();
   expect(await loadAccount(connection, own.username)).toEqual({ name: own.username, uid: own.uid, gid: own.gid });
   expect(await loadAccount(connection, "daemon")).toMatchObject({ name: "daemon", uid: 1 });
-  await expect(loadAccount(connection, "no-such-account")).rejects.toThrow("there is no account no-such-account on this machine");
+  await expect(loadAccount(connection, "no-such-account")).rejects.toThrow(
+    "there is no account no-such-account on this machine",
+  );
 });
 
 test("another account is reached by its ids, and only from root", () => {
   const root = { name: "root", uid: 0, gid: 0 };
   const postgres = { name: "postgres", uid: 101, gid: 104 };
-  expect(argvAs(root, postgres, ["id"])).toEqual(["setpriv", "--reuid=101", "--regid=104", "--init-groups", "--", "id"]);
+  expect(argvAs(root, postgres, ["id"])).toEqual([
+    "setpriv",
+    "--reuid=101",
+    "--regid=104",
+    "--init-groups",
+    "--",
+    "id",
+  ]);
   expect(argvAs(postgres, postgres, ["id"])).toEqual(["id"]);
   expect(() => argvAs({ name: "me", uid: 1000, gid: 1000 }, postgres, ["id"])).toThrow("log in as root or as postgres");
 });

@@ -46,11 +46,19 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const file = (name: string, content: string | Uint8Array, mode = "0640") => ({ path: join(folder, name), mode, owner: "admin" as const, content });
+const file = (name: string, content: string | Uint8Array, mode = "0640") => ({
+  path: join(folder, name),
+  mode,
+  owner: "admin" as const,
+  content,
+});
 
 test("a new file has its content and mode, and nothing beside it", async () => {
   const bytes = new Uint8Array(300_000).map((_, index) => index * 7);
-  expect(await writeFiles(connection, [file("a", bytes), file("b c 'd", "")], accounts)).toEqual([join(folder, "a"), join(folder, "b c 'd")]);
+  expect(await writeFiles(connection, [file("a", bytes), file("b c 'd", "")], accounts)).toEqual([
+    join(folder, "a"),
+    join(folder, "b c 'd"),
+  ]);
   expect(new Uint8Array(readFileSync(join(folder, "a")))).toEqual(bytes);
   expect(statSync(join(folder, "a")).mode & 0o7777).toBe(0o640);
   expect(readdirSync(folder).sort()).toEqual(["a", "b c 'd"]);
@@ -125,10 +133,16 @@ describe.runIf(process.geteuid?.() === 0)("an account that may write in a direct
     symlinkSync(roots, join(folder, "theirs", "conf.d"));
     lchownSync(join(folder, "theirs", "conf.d"), STRANGER, STRANGER);
     const wanted = file("theirs/conf.d/a", "text");
-    await expect(writeFiles(connection, [wanted], accounts)).rejects.toThrow(`conf.d is a symbolic link of account ${STRANGER}`);
-    await expect(makeDirectories(connection, [{ path: join(folder, "theirs/conf.d/x/y"), mode: "0700", owner: "admin" }], accounts)).rejects.toThrow(
-      /symbolic link/,
+    await expect(writeFiles(connection, [wanted], accounts)).rejects.toThrow(
+      `conf.d is a symbolic link of account ${STRANGER}`,
     );
+    await expect(
+      makeDirectories(
+        connection,
+        [{ path: join(folder, "theirs/conf.d/x/y"), mode: "0700", owner: "admin" }],
+        accounts,
+      ),
+    ).rejects.toThrow(/symbolic link/);
     writeFileSync(join(roots, "a"), "precious");
     await expect(removeFiles(connection, [wanted.path])).rejects.toThrow(/symbolic link/);
     expect(readdirSync(roots)).toEqual(["a"]);
@@ -148,7 +162,9 @@ describe.runIf(process.geteuid?.() === 0)("an account that may write in a direct
     );
     try {
       const all = accountsFor(connection.login, owned);
-      await expect(writeFiles(connection, [{ ...file("theirs/a", "mine", "0644"), owner: "database" }], all)).rejects.toThrow();
+      await expect(
+        writeFiles(connection, [{ ...file("theirs/a", "mine", "0644"), owner: "database" }], all),
+      ).rejects.toThrow();
     } finally {
       vi.unstubAllEnvs();
       rmSync(programs, { recursive: true });
@@ -165,7 +181,9 @@ describe.runIf(process.geteuid?.() === 0)("an account that may write in a direct
     );
     try {
       const all = accountsFor(connection.login, owned);
-      await makeDirectories(connection, [{ path: join(theirs, "spool"), mode: "0777", owner: "database" }], all).catch(() => undefined);
+      await makeDirectories(connection, [{ path: join(theirs, "spool"), mode: "0777", owner: "database" }], all).catch(
+        () => undefined,
+      );
     } finally {
       vi.unstubAllEnvs();
       rmSync(programs, { recursive: true });
@@ -193,9 +211,14 @@ test("facts state kind, mode, owner and digest of every path in their order", as
   expect(facts.map((fact) => fact.kind)).toEqual(["file", "link", "missing", "directory"]);
   const [first, link, missing] = facts;
   if (first === undefined || link === undefined || missing === undefined) throw new Error("no facts");
-  expect(factText(first, "database", accounts)).toBe(desiredText({ mode: "0600", owner: "database" }, sha256Hex("text")));
+  expect(factText(first, "database", accounts)).toBe(
+    desiredText({ mode: "0600", owner: "database" }, sha256Hex("text")),
+  );
   expect(factText({ ...first, uid: 4711, gid: 42 }, "admin", accounts)).toContain("0600 4711:42 sha256:");
-  expect([factText(link, "admin", accounts), factText(missing, "admin", accounts)]).toEqual(["a link instead of a file", "missing"]);
+  expect([factText(link, "admin", accounts), factText(missing, "admin", accounts)]).toEqual([
+    "a link instead of a file",
+    "missing",
+  ]);
 });
 
 test("directories are created with their ancestors, reported, and removed only when empty", async () => {

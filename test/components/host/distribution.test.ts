@@ -5,7 +5,8 @@ import { distributionOf, sourceOf } from "../../../components/host/distribution"
 const RELEASES = {
   bookworm:
     'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nNAME="Debian GNU/Linux"\nVERSION_ID="12"\nVERSION="12 (bookworm)"\nVERSION_CODENAME=bookworm\nID=debian\n',
-  trixie: 'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nVERSION_ID="13"\nVERSION_CODENAME=trixie\nDEBIAN_VERSION_FULL=13.1\nID=debian\n',
+  trixie:
+    'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nVERSION_ID="13"\nVERSION_CODENAME=trixie\nDEBIAN_VERSION_FULL=13.1\nID=debian\n',
   jammy:
     'PRETTY_NAME="Ubuntu 22.04.5 LTS"\nNAME="Ubuntu"\nVERSION_ID="22.04"\nVERSION_CODENAME=jammy\nID=ubuntu\nID_LIKE=debian\nUBUNTU_CODENAME=jammy\n',
   noble: 'PRETTY_NAME="Ubuntu 24.04.3 LTS"\nVERSION_ID="24.04"\nVERSION_CODENAME=noble\nID=ubuntu\nID_LIKE=debian\n',
@@ -14,8 +15,18 @@ const RELEASES = {
 };
 
 test("a distribution is recognised by its own fields", () => {
-  expect(distributionOf(RELEASES.jammy)).toEqual({ id: "ubuntu", version: "22.04", codename: "jammy", title: "Ubuntu 22.04.5 LTS" });
-  expect(distributionOf(RELEASES.mint)).toEqual({ id: "linuxmint", version: "22", codename: "wilma", title: "Linux Mint 22" });
+  expect(distributionOf(RELEASES.jammy)).toEqual({
+    id: "ubuntu",
+    version: "22.04",
+    codename: "jammy",
+    title: "Ubuntu 22.04.5 LTS",
+  });
+  expect(distributionOf(RELEASES.mint)).toEqual({
+    id: "linuxmint",
+    version: "22",
+    codename: "wilma",
+    title: "Linux Mint 22",
+  });
   expect(distributionOf("")).toEqual({ id: "", version: "", codename: "", title: "an unknown system" });
 });
 
@@ -26,7 +37,8 @@ test.each<[keyof typeof RELEASES, number]>([
   ["noble", 16],
 ])("%s has PostgreSQL %i itself, and others from PostgreSQL's own archive", (name, own) => {
   const distribution = distributionOf(RELEASES[name]);
-  for (let major = 14; major <= 18; major += 1) expect(sourceOf(distribution, major, "db")).toBe(major === own ? "distribution" : "pgdg");
+  for (let major = 14; major <= 18; major += 1)
+    expect(sourceOf(distribution, major, "db")).toBe(major === own ? "distribution" : "pgdg");
   expect(() => sourceOf(distribution, 9, "db")).toThrow(`its archive has ${own}, apt.postgresql.org has 14 to 18`);
 });
 

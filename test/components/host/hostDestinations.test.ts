@@ -1,11 +1,20 @@
 import { expect, test } from "vitest";
-import { destinationText, lackingFull, parseDestinations, renderDestinations } from "../../../components/host/hostDestinations";
+import {
+  destinationText,
+  lackingFull,
+  parseDestinations,
+  renderDestinations,
+} from "../../../components/host/hostDestinations";
 
 const DOCUMENT = [
   {
     name: "main",
     repo: [
-      { key: 1, full: { label: "20251217-034103F", stop: 1765943099 }, wal: { name: "00000001000000000000000A", stored: 1765943200 } },
+      {
+        key: 1,
+        full: { label: "20251217-034103F", stop: 1765943099 },
+        wal: { name: "00000001000000000000000A", stored: 1765943200 },
+      },
       { key: 2, full: null, wal: { name: "00000001000000000000000A", stored: 1765943201 } },
       { key: 3, error: "[HostConnectError] unable to connect" },
     ],
@@ -26,7 +35,9 @@ test("the published situation: WAL in both buckets, the full backup in one", () 
 });
 
 test("any other document is an error, not an empty list of repositories", () => {
-  expect(() => parseDestinations([{ name: "main", repo: [{ key: "1" }] }])).toThrow("info did not print a list of them");
+  expect(() => parseDestinations([{ name: "main", repo: [{ key: "1" }] }])).toThrow(
+    "info did not print a list of them",
+  );
   expect(() => parseDestinations([...DOCUMENT, { name: "other", repo: [] }])).toThrow("several stanzas");
   expect(() => parseDestinations([])).toThrow("info printed no stanza");
 });

@@ -45,7 +45,9 @@ test("other content has another path; a host's own path is left alone", () => {
   expect(input?.upload).toMatchObject({ from: upload, machine: "x86_64" });
   expect(chooseNode({ node: { upload: program(183) } }, LIB).input?.upload?.machine).toBe("aarch64");
   const sha256 = sha256Hex("tarball");
-  expect(chooseNode({ node: { url: "https://mirror.example/node.tar.gz", sha256 } }, LIB).path).toBe(`/lib/ours/node-${sha256.slice(0, 12)}`);
+  expect(chooseNode({ node: { url: "https://mirror.example/node.tar.gz", sha256 } }, LIB).path).toBe(
+    `/lib/ours/node-${sha256.slice(0, 12)}`,
+  );
   expect(chooseNode({ nodePath: "/opt/node" }, LIB)).toEqual({ path: "/opt/node", findings: [] });
 });
 
@@ -68,8 +70,12 @@ test("an existing one is brought again only for a reason", () => {
   expect(findNeed(input, good, fact, undefined)).toBeNull();
   expect(findNeed(input, good, "missing", fact)).toBe("there is none");
   expect(findNeed(input, good, fact.replace("0755", "0777"), fact)).toBe("it is another one");
-  expect(findNeed(input, { ...good, stdout: "v22.14.0\n" }, fact, fact)).toBe("is v22.14.0 but the runtime needs at least v22.15");
-  expect(findNeed(input, { exitCode: 126, stdout: "", stderr: "Exec format error" }, fact, fact)).toBe("cannot be run (Exec format error)");
+  expect(findNeed(input, { ...good, stdout: "v22.14.0\n" }, fact, fact)).toBe(
+    "is v22.14.0 but the runtime needs at least v22.15",
+  );
+  expect(findNeed(input, { exitCode: 126, stdout: "", stderr: "Exec format error" }, fact, fact)).toBe(
+    "cannot be run (Exec format error)",
+  );
   const { input: fetched } = chooseNode({}, LIB);
   if (fetched === undefined) throw new Error("nothing is fetched");
   expect(findNeed(fetched, good, "link to /usr/bin/node", "")).toBeNull();

@@ -43,10 +43,14 @@ test.each([
 });
 
 test("a server that refuses, or is stopped for good, is reported", async () => {
-  await expect(askServer(runtimeThatFails(99, "ready   "), folder)).rejects.toThrow(/ runs on this machine and does not answer .*\n.*\n.*no answer/);
+  await expect(askServer(runtimeThatFails(99, "ready   "), folder)).rejects.toThrow(
+    / runs on this machine and does not answer .*\n.*\n.*no answer/,
+  );
   expect(timesAsked()).toBe(2);
   expect(pausesMs.splice(0)).toEqual([250]);
-  await expect(askServer(runtimeThatFails(99, ""), folder)).rejects.toThrow(/ is not running on this machine: start it, and run the update again\n/);
+  await expect(askServer(runtimeThatFails(99, ""), folder)).rejects.toThrow(
+    / is not running on this machine: start it, and run the update again\n/,
+  );
   expect(pausesMs.splice(0)).toEqual([250, 500, 1000, 2000]);
 });
 

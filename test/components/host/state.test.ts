@@ -46,9 +46,16 @@ test("one command reads everything, whatever names and answers contain", async (
   const paths = ["a 'b", "d", "l", "none", "x\\n\\y"].map((name) => join(folder, name));
   const long = "ä'\"\\ $x".repeat(20_000);
   writeFileSync(join(folder, "long"), long);
-  const ask = { long: `cat '${join(folder, "long")}'; echo wrong >&2; exit 7`, none: "true", missing: "exec /no/such/program" };
+  const ask = {
+    long: `cat '${join(folder, "long")}'; echo wrong >&2; exit 7`,
+    none: "true",
+    missing: "exec /no/such/program",
+  };
   const before = execs;
-  const facts = await readState(connection, query({ paths, mounts: ["/proc/none/such", join(folder, "not/there")], ask }));
+  const facts = await readState(
+    connection,
+    query({ paths, mounts: ["/proc/none/such", join(folder, "not/there")], ask }),
+  );
   expect(execs - before).toBe(1);
   const { uid, gid, username } = userInfo();
   expect(facts.account).toEqual({ name: username, uid, gid });
@@ -70,7 +77,11 @@ test("one command reads everything, whatever names and answers contain", async (
 test("a missing account is no error, and no question runs as another one", async () => {
   const facts = await readState(connection, query({ user: "no-such-account", ask: { id: "id -un" } }));
   expect(facts.account).toBeNull();
-  expect(facts.answers.get("id")).toMatchObject({ exitCode: 126, stdout: "", stderr: "there is no account no-such-account" });
+  expect(facts.answers.get("id")).toMatchObject({
+    exitCode: 126,
+    stdout: "",
+    stderr: "there is no account no-such-account",
+  });
 });
 
 const WHOLE = [
@@ -114,9 +125,15 @@ test("records of another host become facts", () => {
     clusterVersion: "16",
     answers: new Map([["node", { exitCode: 0, stdout: "v24.16.0\n", stderr: "" }]]),
   });
-  expect(() => parseState(asked, WHOLE.filter((line) => line !== "end").join("\n"))).toThrow("the answer is incomplete");
+  expect(() => parseState(asked, WHOLE.filter((line) => line !== "end").join("\n"))).toThrow(
+    "the answer is incomplete",
+  );
   for (const gone of ["kind file", "stat 644", "mount 0", "code node"]) {
-    expect(() => parseState(asked, WHOLE.filter((line) => !line.startsWith(gone)).join("\n"))).toThrow(/the answer lacks it|is not whole/);
+    expect(() => parseState(asked, WHOLE.filter((line) => !line.startsWith(gone)).join("\n"))).toThrow(
+      /the answer lacks it|is not whole/,
+    );
   }
-  expect(() => parseState(asked, WHOLE.filter((line) => !line.startsWith("unit ")).join("\n"))).toThrow("1 answers for 2 units");
+  expect(() => parseState(asked, WHOLE.filter((line) => !line.startsWith("unit ")).join("\n"))).toThrow(
+    "1 answers for 2 units",
+  );
 });

@@ -4,16 +4,29 @@ import { fillKnown, splitKnown } from "../../../components/internal/inputs";
 import { isUnknown, unknownMarker, unknownMarkers } from "../../../components/plan/model/unknown";
 
 test("known values stay, each output and promise gets its own marker", () => {
-  const settings = { port: 5432, path: pulumi.output("/data"), list: ["a", Promise.resolve("b")], nested: { none: undefined } };
+  const settings = {
+    port: 5432,
+    path: pulumi.output("/data"),
+    list: ["a", Promise.resolve("b")],
+    nested: { none: undefined },
+  };
   const { value, deferred } = splitKnown(settings);
-  expect(value).toEqual({ port: 5432, path: unknownMarker(0), list: ["a", unknownMarker(1)], nested: { none: undefined } });
+  expect(value).toEqual({
+    port: 5432,
+    path: unknownMarker(0),
+    list: ["a", unknownMarker(1)],
+    nested: { none: undefined },
+  });
   expect([...deferred.keys()]).toEqual([unknownMarker(0), unknownMarker(1)]);
 });
 
 test("markers are replaced by their outputs: values unchanged, texts with the values inserted", async () => {
   const { value, deferred } = splitKnown({ bucket: pulumi.output("orders"), days: pulumi.output(7), name: "x" });
   const filled = fillKnown(
-    { targets: [{ location: `s3://${value.bucket}/p/${value.bucket}`, keepDays: value.days, key: 1 }], name: value.name },
+    {
+      targets: [{ location: `s3://${value.bucket}/p/${value.bucket}`, keepDays: value.days, key: 1 }],
+      name: value.name,
+    },
     deferred,
   );
   const result = await new Promise((resolve) => pulumi.all([filled]).apply(([known]) => resolve(known)));
@@ -21,7 +34,10 @@ test("markers are replaced by their outputs: values unchanged, texts with the va
 });
 
 test("ten markers and more stay distinct", () => {
-  expect(unknownMarkers(`${unknownMarker(1)}/${unknownMarker(11)}/${unknownMarker(1)}`)).toEqual([unknownMarker(1), unknownMarker(11)]);
+  expect(unknownMarkers(`${unknownMarker(1)}/${unknownMarker(11)}/${unknownMarker(1)}`)).toEqual([
+    unknownMarker(1),
+    unknownMarker(11),
+  ]);
 });
 
 test("no user value equals the marker", () => {

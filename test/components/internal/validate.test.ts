@@ -16,9 +16,12 @@ function valueOf(output: pulumi.Output<unknown>): Promise<unknown> {
 
 async function reported(over: object): Promise<string[]> {
   const args = { ...settings(), ...over };
-  const check = (values: unknown): ReturnType<typeof checkHost> => checkHost(resolveHost("ledger", values as HostSettings, "/usr/bin/node"));
+  const check = (values: unknown): ReturnType<typeof checkHost> =>
+    checkHost(resolveHost("ledger", values as HostSettings, "/usr/bin/node"));
   const [real, hidden] = await Promise.all([valueOf(pulumi.output(args)), valueOf(withoutSecrets(splitKnown(args)))]);
-  return withoutSecretValues(check(real), () => check(hidden)).map(({ code, hint, message, path }) => `${code} ${path}: ${message}; ${hint}`);
+  return withoutSecretValues(check(real), () => check(hidden)).map(
+    ({ code, hint, message, path }) => `${code} ${path}: ${message}; ${hint}`,
+  );
 }
 
 const withBucket = (bucket: pulumi.Input<string>, base = BUCKET): object => ({
@@ -40,14 +43,25 @@ test("a late name that is not secret is", async () => {
 test.each([
   [
     "a location of two repositories",
-    { repositories: { repo1: BUCKET, repo2: { ...BUCKET, at: { ...BUCKET.at, path: pulumi.secret("/ledger/planted") } } } },
+    {
+      repositories: {
+        repo1: BUCKET,
+        repo2: { ...BUCKET, at: { ...BUCKET.at, path: pulumi.secret("/ledger/planted") } },
+      },
+    },
   ],
   ["a data directory", { dataDirectory: pulumi.secret("planted") }],
   ["a retention", { repositories: { repo1: NAS, repo2: { ...BUCKET, keepFullCount: pulumi.secret(0.123) } } }],
   [
     "a bucket in a message about another subject",
     {
-      repositories: { repo1: NAS, repo2: { ...R2, at: { ...R2.at, s3: { ...R2.at.s3, bucket: pulumi.secret("planted.name"), uriStyle: "host" } } } },
+      repositories: {
+        repo1: NAS,
+        repo2: {
+          ...R2,
+          at: { ...R2.at, s3: { ...R2.at.s3, bucket: pulumi.secret("planted.name"), uriStyle: "host" } },
+        },
+      },
     },
   ],
 ])("%s that is secret is in no finding", async (_what, over) => {

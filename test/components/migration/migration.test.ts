@@ -10,10 +10,18 @@ import { Migration } from "../../../components/migration/migration";
 import { type MigrationArgs, MigrationStage, WorkloadKind } from "../../../components/migration/migrationArgs";
 import { plain, type Value } from "../../harness/doubles/providerValues";
 
-vi.mock("../../../components/internal/runtimeBundle", () => ({ runtimeBundleSha256: () => "0".repeat(64), runtimeBundleGzip: () => "gzip" }));
+vi.mock("../../../components/internal/runtimeBundle", () => ({
+  runtimeBundleSha256: () => "0".repeat(64),
+  runtimeBundleGzip: () => "gzip",
+}));
 
 const SECRET = "plan-ted-pass-word";
-const HOST: HostAccess = { connection: { local: {} }, user: "root", runtimeArgv: ["/usr/local/bin/pgbackstop"], databaseUser: "postgres" };
+const HOST: HostAccess = {
+  connection: { local: {} },
+  user: "root",
+  runtimeArgv: ["/usr/local/bin/pgbackstop"],
+  databaseUser: "postgres",
+};
 const CLUSTER: ClusterAccess = {
   namespace: "db",
   clusterName: pulumi.output("orders"),
@@ -29,7 +37,9 @@ const CLUSTER: ClusterAccess = {
 interface Declared {
   readonly type: string;
   readonly name: string;
-  readonly inputs: Record<string, unknown> & { readonly metadata?: { readonly name: string; readonly namespace: string } };
+  readonly inputs: Record<string, unknown> & {
+    readonly metadata?: { readonly name: string; readonly namespace: string };
+  };
 }
 
 const REPORTS: Record<string, string> = { verify: '{"ok":true}', finish: '{"mayRetireSource":true}' };
@@ -96,7 +106,16 @@ describe("into a cluster", () => {
 
   test("all stages are Jobs and a Backup in order, and outputs have the answers", async () => {
     const { mayGo, report } = await declare(args({ until: MigrationStage.Retire }));
-    const order = ["plan", "stop-workloads", "copy", "verify", "repoint-secrets", "start-workloads", "first-drill", "finish"];
+    const order = [
+      "plan",
+      "stop-workloads",
+      "copy",
+      "verify",
+      "repoint-secrets",
+      "start-workloads",
+      "first-drill",
+      "finish",
+    ];
     expect(namesOf(ofKind("Job")).toSorted()).toEqual(order.map((role) => `to-18-${role}`).toSorted());
     expect(namesOf(ofKind("Backup"))).toEqual(["orders-to-18-first-backup-backup"]);
     expect(mayGo).toBe(true);
@@ -144,16 +163,25 @@ describe("into a cluster", () => {
     expect(text).toContain('"name":"orders-superuser"');
     expect(text).toContain("--stanza=orders");
     expect(text).toContain('"name":"orders-pgbackstop"');
-    const texts = ofKind("ConfigMap").find(({ inputs }) => inputs.metadata?.name === "to-18-words")?.inputs["data"] as Record<string, string>;
+    const texts = ofKind("ConfigMap").find(({ inputs }) => inputs.metadata?.name === "to-18-words")?.inputs[
+      "data"
+    ] as Record<string, string>;
     expect(Object.keys(texts).sort()).toEqual(["copy", "finish", "plan", "verify"]);
-    expect(texts["finish"]).toContain("--to-server=host=orders-rw.db user=postgres sslmode=verify-full sslrootcert=/pgbackstop/servers/to-ca.pem\n");
+    expect(texts["finish"]).toContain(
+      "--to-server=host=orders-rw.db user=postgres sslmode=verify-full sslrootcert=/pgbackstop/servers/to-ca.pem\n",
+    );
   });
 });
 
 describe("into a host", () => {
   test("steps run over its connection, with passwords outside the arguments", async () => {
     const units = [{ host: HOST, names: ["shop.timer", "shop.service"] }];
-    const { mayGo } = await declare({ source: args().source, target: { host: HOST }, units, until: MigrationStage.Retire });
+    const { mayGo } = await declare({
+      source: args().source,
+      target: { host: HOST },
+      units,
+      until: MigrationStage.Retire,
+    });
     expect(ofKind("Job")).toEqual([]);
     const copy = declared.find(({ name }) => name === "to-18-copy");
     expect(copy?.inputs).toMatchObject({
@@ -163,15 +191,24 @@ describe("into a host", () => {
       files: { "from-password": SECRET, "from-ca.pem": "PEM" },
     });
     expect(JSON.stringify(copy?.inputs["argv"])).not.toContain(SECRET);
-    expect(copy?.inputs["argv"]).toEqual(expect.arrayContaining(["--from-password-file={files}/from-password", "migrate", "copy"]));
-    const [stop, start] = ["stop", "start"].map((arg) => declared.find(({ name }) => name === `to-18-${arg}-units`)?.inputs);
+    expect(copy?.inputs["argv"]).toEqual(
+      expect.arrayContaining(["--from-password-file={files}/from-password", "migrate", "copy"]),
+    );
+    const [stop, start] = ["stop", "start"].map(
+      (arg) => declared.find(({ name }) => name === `to-18-${arg}-units`)?.inputs,
+    );
     expect(stop).toMatchObject({ argv: ["systemctl", "stop", "--"], runs: [["shop.timer"], ["shop.service"]] });
     expect(start).toMatchObject({ argv: ["systemctl", "start", "--"], runs: [["shop.service"], ["shop.timer"]] });
     expect(mayGo).toBe(true);
   });
 
   test("workloads elsewhere need a namespace for their Jobs, and get one", async () => {
-    const given = { source: args().source, target: { host: HOST }, until: MigrationStage.Copy, workloads: args().workloads ?? [] };
+    const given = {
+      source: args().source,
+      target: { host: HOST },
+      until: MigrationStage.Copy,
+      workloads: args().workloads ?? [],
+    };
     await expect(declare(given)).rejects.toThrow(/no namespace for the Jobs/);
     declared = [];
     await declare({ ...given, namespace: "shop" });

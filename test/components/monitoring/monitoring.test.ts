@@ -14,11 +14,19 @@ const FORGE = JSON.stringify(topologyOf(resolveHost("forge", PUBLISHED, "/usr/bi
 const LEDGER = JSON.stringify(topology());
 
 interface Rules {
-  readonly groups: readonly { readonly name: string; readonly rules: readonly { readonly expr: string; readonly labels: object }[] }[];
+  readonly groups: readonly {
+    readonly name: string;
+    readonly rules: readonly { readonly expr: string; readonly labels: object }[];
+  }[];
 }
 interface Declared {
   readonly kind: string;
-  readonly metadata: { readonly name: string; readonly namespace: string; readonly labels: object; readonly annotations?: object };
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace: string;
+    readonly labels: object;
+    readonly annotations?: object;
+  };
   readonly spec: Rules;
   readonly data: Readonly<Record<string, string>>;
 }
@@ -30,7 +38,11 @@ async function monitoring(args: MonitoringArgs): Promise<{ objects: Declared[]; 
     made.rulesFile.apply((text) => (outputs.rules = text));
     made.dashboardJson.apply((text) => (outputs.dashboard = text));
   });
-  return { objects: objects as Declared[], rules: load(outputs.rules ?? "") as Rules, dashboard: outputs.dashboard ?? "" };
+  return {
+    objects: objects as Declared[],
+    rules: load(outputs.rules ?? "") as Rules,
+    dashboard: outputs.dashboard ?? "",
+  };
 }
 
 describe("Monitoring", () => {
@@ -53,7 +65,12 @@ describe("Monitoring", () => {
     const { dashboard, objects, rules } = await monitoring({
       topologies: [FORGE],
       title: "Backups of the shop",
-      kubernetes: { namespace: "monitoring", name: "shop", ruleLabels: { release: "prometheus" }, dashboardAnnotations: { grafana_folder: "Shop" } },
+      kubernetes: {
+        namespace: "monitoring",
+        name: "shop",
+        ruleLabels: { release: "prometheus" },
+        dashboardAnnotations: { grafana_folder: "Shop" },
+      },
     });
     const [rule, map] = ["PrometheusRule", "ConfigMap"].map((kind) => objects.find((object) => object.kind === kind));
     expect(objects).toHaveLength(2);
@@ -69,8 +86,13 @@ describe("Monitoring", () => {
   });
 
   test("leaves out unwanted objects, and reports missing values", async () => {
-    const { objects } = await monitoring({ topologies: [FORGE], kubernetes: { namespace: "monitoring", prometheusRule: false } });
+    const { objects } = await monitoring({
+      topologies: [FORGE],
+      kubernetes: { namespace: "monitoring", prometheusRule: false },
+    });
     expect(objects.map(({ kind }) => kind)).toEqual(["ConfigMap"]);
-    await expect(monitoring({ topologies: [] })).rejects.toThrow("it monitors no database: give the output topology of each");
+    await expect(monitoring({ topologies: [] })).rejects.toThrow(
+      "it monitors no database: give the output topology of each",
+    );
   });
 });

@@ -6,7 +6,9 @@ import { plan } from "../plans";
 const REASON = "the NAS is full until the new disks come";
 
 function printed(key: string, reason = REASON): string[] {
-  return checkHost(plan({ acknowledgeWeaker: { [key]: reason } })).map(({ code, path, message, hint }) => `${code} ${path}: ${message}; ${hint}`);
+  return checkHost(plan({ acknowledgeWeaker: { [key]: reason } })).map(
+    ({ code, path, message, hint }) => `${code} ${path}: ${message}; ${hint}`,
+  );
 }
 
 test("an entry with a reason is no finding", () => {

@@ -11,13 +11,21 @@ const R2: R2Settings = { accountId: ACCOUNT, bucket: { create: { name: "acme-ord
 const OIDC = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/ABCDEF";
 const FOREIGN = { existing: { name: "acme-shared" } };
 
-const s3 = (over: Partial<S3RepositorySettings>): string[] => checkS3Repository({ ...S3, ...over }).map((result) => `${result.code} ${result.path}`);
-const r2 = (over: Partial<R2Settings>): string[] => checkR2({ ...R2, ...over }).map((result) => `${result.code} ${result.path}`);
+const s3 = (over: Partial<S3RepositorySettings>): string[] =>
+  checkS3Repository({ ...S3, ...over }).map((result) => `${result.code} ${result.path}`);
+const r2 = (over: Partial<R2Settings>): string[] =>
+  checkR2({ ...R2, ...over }).map((result) => `${result.code} ${result.path}`);
 
 test("S3: a bucket and a region are enough; no rule is about what nothing has replaced", () => {
   expect(s3({})).toEqual([]);
   const plan = resolveS3Repository(S3);
-  expect(plan).toMatchObject({ managed: true, uriStyle: "host", keyType: "shared", undeleteDays: 14, lockMode: "governance" });
+  expect(plan).toMatchObject({
+    managed: true,
+    uriStyle: "host",
+    keyType: "shared",
+    undeleteDays: 14,
+    lockMode: "governance",
+  });
   expect(plan.rules).toEqual([
     {
       id: "pgbackstop-unfinished-uploads",
@@ -68,12 +76,24 @@ test.each<[string, Partial<S3RepositorySettings>, string[]]>([
   ],
   ["an alias of a key", { kmsKeyArn: "arn:aws:kms:eu-central-1:123456789012:alias/pg" }, ["PB020 kmsKeyArn"]],
   ["a lock on another owner's bucket", { bucket: FOREIGN, immutableDays: 30 }, ["PB082 immutableDays"]],
-  ["a lock on an adopted bucket", { bucket: { existing: { name: "acme-shared", takeOver: true } }, immutableDays: 30 }, []],
-  ["an adoption of unknown parts", { bucket: { existing: { name: unknownMarker(0), takeOver: true } } }, ["PB082 bucket.existing.name"]],
+  [
+    "a lock on an adopted bucket",
+    { bucket: { existing: { name: "acme-shared", takeOver: true } }, immutableDays: 30 },
+    [],
+  ],
+  [
+    "an adoption of unknown parts",
+    { bucket: { existing: { name: unknownMarker(0), takeOver: true } } },
+    ["PB082 bucket.existing.name"],
+  ],
   ["compliance without consent", { immutableDays: 30, lockMode: "compliance" }, ["PB080 lockMode"]],
   ["a week to notice", { undeleteDays: 7 }, ["PB081 undeleteDays"]],
   ["a negative number", { expectedStoredGiB: -1 }, ["PB014 expectedStoredGiB"]],
-  ["unknown values", { bucket: { create: { name: unknownMarker(0) } }, region: unknownMarker(1), kmsKeyArn: unknownMarker(2) }, []],
+  [
+    "unknown values",
+    { bucket: { create: { name: unknownMarker(0) } }, region: unknownMarker(1), kmsKeyArn: unknownMarker(2) },
+    [],
+  ],
 ])("S3: %s", (_what, over, expected) => {
   expect(s3(over)).toEqual(expected);
 });

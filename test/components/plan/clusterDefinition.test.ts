@@ -1,4 +1,7 @@
-/** What is wrong with a cluster beside its backups, and what CloudNativePG or an engine there cannot do: each with its path. */
+/**
+ * What is wrong with a cluster beside its backups, and what CloudNativePG or an engine there cannot do: each with its
+ * path.
+ */
 import { describe, expect, test } from "vitest";
 import type { DeclaredCluster } from "../../../components/plan/cluster/declaredCluster";
 import { checkClusterPlan } from "../../../components/plan/cluster/planCluster";
@@ -16,7 +19,12 @@ const LOCAL = { ...NAS, at: { ...NAS.at, path: "/pgbackstop/claims/nas/orders" }
 const RECOVERY = { stanza: "orders-old", repositories: { repo1: BUCKET, repo2: R2 } };
 
 const COLD = { online: false, cron: "0 5 * * *", keepDays: 7 };
-const ALONE: Partial<DeclaredCluster> = { engine: "volumeSnapshot", repositories: {}, drills: undefined, schedules: { full: { cron: "0 3 * * *" } } };
+const ALONE: Partial<DeclaredCluster> = {
+  engine: "volumeSnapshot",
+  repositories: {},
+  drills: undefined,
+  schedules: { full: { cron: "0 3 * * *" } },
+};
 
 const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, expected: readonly string[]])[] = [
   ["nothing wrong", {}, []],
@@ -26,7 +34,11 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     { ...ALONE, monitoring: { prometheusRule: true } },
     ["PB095 engine", "PB120 snapshots", "PB131 monitoring.prometheusRule"],
   ],
-  ["drills without the policy of their account", { drillPolicy: false, drills: { weekly: { cron: "0 5 * * 6" } } }, ["PB141 drillPolicy"]],
+  [
+    "drills without the policy of their account",
+    { drillPolicy: false, drills: { weekly: { cron: "0 5 * * 6" } } },
+    ["PB141 drillPolicy"],
+  ],
   ["no policy where drills are made elsewhere", { drillPolicy: false }, []],
   ["a name with capitals", { clusterName: "Orders" }, ["PB110 clusterName"]],
   ["a name that is too long for names of pods", { clusterName: "o".repeat(51) }, ["PB110 clusterName"]],
@@ -34,7 +46,11 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
   ["a pooler that cannot be named", { poolers: { "Read-Write": {} } }, ["PB110 poolers.Read-Write"]],
   ["a version without an image", { postgresVersion: 13 }, ["PB111 postgresVersion"]],
   ["an image of another version", { image: "registry.example.net/pg:17.4" }, ["PB111 image"]],
-  ["an image without a version", { postgresVersion: undefined, image: "registry.example.net:5000/pg:latest" }, ["PB111 image"]],
+  [
+    "an image without a version",
+    { postgresVersion: undefined, image: "registry.example.net:5000/pg:latest" },
+    ["PB111 image"],
+  ],
   ["an image by another component", { image: unknownMarker(3) }, []],
   [
     "archive_timeout twice",
@@ -57,8 +73,16 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     { bootstrap: { recovery: { ...RECOVERY, target: { restorePoint: "before" } } } },
     ["PB114 bootstrap.recovery.target.restorePoint"],
   ],
-  ["from an unknown repository", { bootstrap: { recovery: { ...RECOVERY, from: ["repo3"] } } }, ["PB114 bootstrap.recovery.from"]],
-  ["from nowhere", { bootstrap: { recovery: { stanza: "orders", repositories: {} } } }, ["PB114 bootstrap.recovery.repositories"]],
+  [
+    "from an unknown repository",
+    { bootstrap: { recovery: { ...RECOVERY, from: ["repo3"] } } },
+    ["PB114 bootstrap.recovery.from"],
+  ],
+  [
+    "from nowhere",
+    { bootstrap: { recovery: { stanza: "orders", repositories: {} } } },
+    ["PB114 bootstrap.recovery.repositories"],
+  ],
   ["a replica cluster", { bootstrap: { recovery: RECOVERY }, replica: {} }, []],
   ["a replica cluster of nothing", { replica: {} }, ["PB114 replica"]],
   [
@@ -76,7 +100,11 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     { bootstrap: { recovery: { ...RECOVERY, target: { lsn: "0/3" } } }, replica: { enabled: false } },
     [],
   ],
-  ["a restore to a moment", { bootstrap: { recovery: { ...RECOVERY, from: ["repo2"], target: { time: "2026-11-20T06:40:59+01" } } } }, []],
+  [
+    "a restore to a moment",
+    { bootstrap: { recovery: { ...RECOVERY, from: ["repo2"], target: { time: "2026-11-20T06:40:59+01" } } } },
+    [],
+  ],
   [
     "into the archive that it comes from",
     { bootstrap: { recovery: { stanza: "orders", repositories: { repo1: R2 } } } },
@@ -92,7 +120,11 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     { bootstrap: { recovery: { ...RECOVERY, continueArchive: true } } },
     ["PB114 bootstrap.recovery.continueArchive"],
   ],
-  ["an import of no kind", { bootstrap: { import: { type: "all", host: "old", databases: ["a"] } } }, ["PB114 bootstrap.import.type"]],
+  [
+    "an import of no kind",
+    { bootstrap: { import: { type: "all", host: "old", databases: ["a"] } } },
+    ["PB114 bootstrap.import.type"],
+  ],
   [
     "a microservice of two databases",
     { bootstrap: { import: { type: "microservice", host: "old", databases: ["a", "b"], roles: ["c"] } } },
@@ -107,7 +139,12 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
   ["a claim", { repositories: { repo1: LOCAL, repo2: R2 } }, []],
   [
     "a passphrase for objects of Dalibo's plugin that have no field for it",
-    { engine: "pgbackrest", stanzaKind: "Repository", repositories: { repo1: BUCKET, repo2: R2 }, schedules: { full: { cron: "0 3 * * *" } } },
+    {
+      engine: "pgbackrest",
+      stanzaKind: "Repository",
+      repositories: { repo1: BUCKET, repo2: R2 },
+      schedules: { full: { cron: "0 3 * * *" } },
+    },
     ["PB045 repositories.repo1.at", "PB045 repositories.repo2.at"],
   ],
   [
@@ -127,15 +164,31 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
   ],
   ["two workers", { processMax: 2 }, []],
   ["no worker", { processMax: 0 }, ["PB014 processMax"]],
-  ["workers of another engine", { engine: "pgbackrest", processMax: 2, schedules: { full: { cron: "0 3 * * *" } } }, ["PB044 processMax"]],
-  ["a suspended schedule", { schedules: { full: { cron: "0 3 * * 0", suspend: true } } }, ["PB092 schedules.full.suspend"]],
-  ["a cold snapshot of the only instance", { instances: 1, snapshots: { ...COLD, acceptDowntime: false } }, ["PB115 snapshots.online"]],
+  [
+    "workers of another engine",
+    { engine: "pgbackrest", processMax: 2, schedules: { full: { cron: "0 3 * * *" } } },
+    ["PB044 processMax"],
+  ],
+  [
+    "a suspended schedule",
+    { schedules: { full: { cron: "0 3 * * 0", suspend: true } } },
+    ["PB092 schedules.full.suspend"],
+  ],
+  [
+    "a cold snapshot of the only instance",
+    { instances: 1, snapshots: { ...COLD, acceptDowntime: false } },
+    ["PB115 snapshots.online"],
+  ],
   ["the same, accepted", { instances: 1, snapshots: { ...COLD, acceptDowntime: true } }, ["PB093 snapshots.online"]],
   ["a cold snapshot of a standby", { snapshots: COLD }, []],
   ["a cold snapshot of the primary", { backupTarget: "primary", snapshots: COLD }, ["PB115 snapshots.online"]],
   [
     "a cold snapshot of the primary by its schedule",
-    { ...ALONE, schedules: { full: { cron: "0 3 * * *", target: "primary" } }, snapshots: { online: false, keepDays: 7 } },
+    {
+      ...ALONE,
+      schedules: { full: { cron: "0 3 * * *", target: "primary" } },
+      snapshots: { online: false, keepDays: 7 },
+    },
     ["PB095 engine", "PB115 snapshots.online"],
   ],
   ["an invalid schedule of snapshots", { snapshots: { cron: "0 0 5 * * *", keepDays: 7 } }, ["PB011 snapshots.cron"]],
@@ -148,12 +201,28 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     { snapshots: { cron: "0 5 * * *", keepDays: 0, keepCount: 1.5 } },
     ["PB005 snapshots.keepDays", "PB005 snapshots.keepCount"],
   ],
-  ["a name that fills the labels of snapshots", { clusterName: "o".repeat(39), snapshots: { cron: "0 5 * * *", keepDays: 7 } }, []],
-  ["a name that is too long for them", { clusterName: "o".repeat(40), snapshots: { cron: "0 5 * * *", keepDays: 7 } }, ["PB110 clusterName"]],
-  ["to the end of a snapshot", { bootstrap: { recovery: { ...RECOVERY, snapshot: { storage: "s" }, target: { immediate: true } } } }, []],
+  [
+    "a name that fills the labels of snapshots",
+    { clusterName: "o".repeat(39), snapshots: { cron: "0 5 * * *", keepDays: 7 } },
+    [],
+  ],
+  [
+    "a name that is too long for them",
+    { clusterName: "o".repeat(40), snapshots: { cron: "0 5 * * *", keepDays: 7 } },
+    ["PB110 clusterName"],
+  ],
+  [
+    "to the end of a snapshot",
+    { bootstrap: { recovery: { ...RECOVERY, snapshot: { storage: "s" }, target: { immediate: true } } } },
+    [],
+  ],
   [
     "from a snapshot and a backup",
-    { bootstrap: { recovery: { ...RECOVERY, snapshot: { storage: "s" }, target: { immediate: true, backup: "20261120-064059F" } } } },
+    {
+      bootstrap: {
+        recovery: { ...RECOVERY, snapshot: { storage: "s" }, target: { immediate: true, backup: "20261120-064059F" } },
+      },
+    },
     ["PB114 bootstrap.recovery.target.backup"],
   ],
   [
@@ -175,11 +244,19 @@ describe("a cluster", () => {
 });
 
 test("snapshots alone restore no point in time between them", () => {
-  expect(codes({ ...ALONE, snapshots: { cron: "0 5 * * *", keepDays: 7 } })).toEqual(["PB095 engine", "PB115 snapshots.cron"]);
+  expect(codes({ ...ALONE, snapshots: { cron: "0 5 * * *", keepDays: 7 } })).toEqual([
+    "PB095 engine",
+    "PB115 snapshots.cron",
+  ]);
 });
 
 test("findings of clusters alone can be silenced with a reason, and an unused reason is reported", () => {
-  expect(codes({ ...ALONE, silence: { PB095: "a copy of production, made again each night", PB120: "pruned by the storage" } })).toEqual([]);
+  expect(
+    codes({
+      ...ALONE,
+      silence: { PB095: "a copy of production, made again each night", PB120: "pruned by the storage" },
+    }),
+  ).toEqual([]);
   expect(codes({ silence: { PB095: "a copy" } })).toEqual(["PB025 silence.PB095"]);
 });
 
@@ -197,7 +274,15 @@ test("a plugin with a name that becomes options of pgBackRest, or with no replic
 });
 
 test("each major version has one image by its digest, and its tag names the version", () => {
-  expect(POSTGRES_IMAGES.map(({ image, major }) => [major, majorOf(image)])).toEqual([18, 17, 16, 15, 14].map((major) => [major, major]));
-  for (const { image, version } of POSTGRES_IMAGES) expect(image).toMatch(new RegExp(`:${version}-\\d{12}-standard-trixie@sha256:[0-9a-f]{64}$`));
-  expect([majorOf("pg:17"), majorOf("host:5000/pg"), majorOf("pg:latest"), majorOf("host:5000/pg:16.3@sha256:ab")]).toEqual([17, null, null, 16]);
+  expect(POSTGRES_IMAGES.map(({ image, major }) => [major, majorOf(image)])).toEqual(
+    [18, 17, 16, 15, 14].map((major) => [major, major]),
+  );
+  for (const { image, version } of POSTGRES_IMAGES)
+    expect(image).toMatch(new RegExp(`:${version}-\\d{12}-standard-trixie@sha256:[0-9a-f]{64}$`));
+  expect([
+    majorOf("pg:17"),
+    majorOf("host:5000/pg"),
+    majorOf("pg:latest"),
+    majorOf("host:5000/pg:16.3@sha256:ab"),
+  ]).toEqual([17, null, null, 16]);
 });

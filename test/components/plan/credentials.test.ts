@@ -24,19 +24,27 @@ test.each<[string, Partial<S3Settings>, string[]]>([
   ["a Secret of Kubernetes", { hasKeys: false, hasExistingSecret: true }, ["PB067 existingSecret"]],
   ["both", { hasKeys: true, hasExistingSecret: true }, ["PB067 existingSecret", "PB068 existingSecret"]],
 ])("a host with %s", (_what, s3, expected) => {
-  expect(checkHost(plan({ repositories: repositories(s3) })).map(({ code, path }) => `${code} ${path.replace(PATH, "")}`)).toEqual(expected);
+  expect(
+    checkHost(plan({ repositories: repositories(s3) })).map(({ code, path }) => `${code} ${path.replace(PATH, "")}`),
+  ).toEqual(expected);
 });
 
 test.each<[string, Partial<S3Settings>, string[]]>([
   ["an existing Secret, as in the MinIO setup", { hasKeys: false, hasExistingSecret: true }, []],
   ["a Secret and keys", { hasKeys: true, hasExistingSecret: true }, ["PB068 existingSecret"]],
-  ["a Secret beside a role", { ...AWS, hasKeys: false, hasExistingSecret: true, keyType: "web-id" }, ["PB064 existingSecret"]],
+  [
+    "a Secret beside a role",
+    { ...AWS, hasKeys: false, hasExistingSecret: true, keyType: "web-id" },
+    ["PB064 existingSecret"],
+  ],
   ["the role of a service account", { ...AWS, hasKeys: false, keyType: "web-id" }, []],
   ["a role of Amazon at Backblaze", { hasKeys: false, keyType: "pod-id" }, ["PB066 keyType"]],
 ])("a cluster with %s", (_what, s3, expected) => {
-  expect(checkCluster(clusterPlan({ repositories: repositories(s3, R2) })).map(({ code, path }) => `${code} ${path.replace(PATH, "")}`)).toEqual(
-    expected,
-  );
+  expect(
+    checkCluster(clusterPlan({ repositories: repositories(s3, R2) })).map(
+      ({ code, path }) => `${code} ${path.replace(PATH, "")}`,
+    ),
+  ).toEqual(expected);
 });
 
 const LOCATION = { ...R2.at, encrypted: false };
@@ -45,10 +53,20 @@ const onHost = (secretFiles: object, over: object = {}) =>
 
 test.each<[string, object, object, string[]]>([
   ["a file of options", { options: "/run/secrets/r2.conf", encrypted: true }, {}, []],
-  ["a file for each", { accessKeyId: "/run/secrets/id", secretAccessKey: "/run/secrets/key", passphrase: "/run/secrets/pass" }, {}, []],
+  [
+    "a file for each",
+    { accessKeyId: "/run/secrets/id", secretAccessKey: "/run/secrets/key", passphrase: "/run/secrets/pass" },
+    {},
+    [],
+  ],
   ["half a key", { accessKeyId: "/run/secrets/id" }, {}, ["PB103 repositories.repo2.secretFiles"]],
   ["nothing", {}, {}, ["PB103 repositories.repo2.secretFiles"]],
-  ["two passphrases", { passphrase: "/run/secrets/pass" }, { encrypted: true }, ["PB103 repositories.repo2.secretFiles.passphrase"]],
+  [
+    "two passphrases",
+    { passphrase: "/run/secrets/pass" },
+    { encrypted: true },
+    ["PB103 repositories.repo2.secretFiles.passphrase"],
+  ],
   [
     "keys too",
     { options: "/run/secrets/r2.conf", encrypted: true },
@@ -63,7 +81,9 @@ test.each<[string, object, object, string[]]>([
 
 test("only systemd hands over secrets on the host", () => {
   const repo2 = { ...R2, at: LOCATION, secretFiles: { options: "/run/secrets/r2.conf" } };
-  expect(checkHost(plan({ agent: false, repositories: { repo1: NAS, repo2 } })).map(({ code }) => code)).toContain("PB103");
+  expect(checkHost(plan({ agent: false, repositories: { repo1: NAS, repo2 } })).map(({ code }) => code)).toContain(
+    "PB103",
+  );
 });
 
 test.each<[string, boolean | undefined, object | undefined, string[]]>([
@@ -72,11 +92,23 @@ test.each<[string, boolean | undefined, object | undefined, string[]]>([
   ["none", false, undefined, ["PB104 repositories.repo2.at.sftp.privateKey"]],
   ["on the host", false, { privateKey: "/run/secrets/box" }, []],
   ["possibly in a file of options", false, { options: "/run/secrets/box.conf" }, []],
-  ["only its passphrase on the host", false, { privateKeyPassphrase: "/run/secrets/phrase" }, ["PB104 repositories.repo2.at.sftp.privateKey"]],
-  ["given, and on the host too", true, { privateKey: "/run/secrets/box" }, ["PB103 repositories.repo2.secretFiles.privateKey"]],
+  [
+    "only its passphrase on the host",
+    false,
+    { privateKeyPassphrase: "/run/secrets/phrase" },
+    ["PB104 repositories.repo2.at.sftp.privateKey"],
+  ],
+  [
+    "given, and on the host too",
+    true,
+    { privateKey: "/run/secrets/box" },
+    ["PB103 repositories.repo2.secretFiles.privateKey"],
+  ],
 ])("the private key for an SFTP server: %s", (_what, hasKey, secretFiles, expected) => {
   const sftp = { host: "h", user: "u", hostFingerprint: "0".repeat(64), hasKey };
   const at = { name: "box", path: "/srv/orders", encrypted: true, sftp };
   const result = checkHost(plan({ repositories: { repo1: NAS, repo2: { at, keepDays: 60, secretFiles } } }));
-  expect(result.flatMap(({ code, path, severity }) => (severity === "error" ? [`${code} ${path}`] : []))).toEqual(expected);
+  expect(result.flatMap(({ code, path, severity }) => (severity === "error" ? [`${code} ${path}`] : []))).toEqual(
+    expected,
+  );
 });

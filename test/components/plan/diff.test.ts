@@ -1,4 +1,7 @@
-/** What a change does to the backups: each kind of weakening, unknown values, acknowledgement, and properties over any two topologies. */
+/**
+ * What a change does to the backups: each kind of weakening, unknown values, acknowledgement, and properties over any
+ * two topologies.
+ */
 import { fc } from "../../harness/properties";
 import { describe, expect, test } from "vitest";
 import { copiesOf } from "../../../components/plan/storage/copies";
@@ -13,10 +16,14 @@ import { anyTopology, topology, withUnknown } from "../topologies";
 
 const NUM_RUNS = 200;
 
-const diff = (before: Topology, after: Topology): TopologyDiff => diffTopologies(new Map([["ledger", before]]), new Map([["ledger", after]]));
+const diff = (before: Topology, after: Topology): TopologyDiff =>
+  diffTopologies(new Map([["ledger", before]]), new Map([["ledger", after]]));
 const brief = ({ changes }: TopologyDiff): string[] =>
-  changes.map(({ after, before, effect, path, uncertain }) => `${uncertain ? "uncertain" : effect} ${path}: ${before} → ${after}`);
-const changed = (before: Partial<HostSettings>, after: Partial<HostSettings>): string[] => brief(diff(topology(before), topology(after)));
+  changes.map(
+    ({ after, before, effect, path, uncertain }) => `${uncertain ? "uncertain" : effect} ${path}: ${before} → ${after}`,
+  );
+const changed = (before: Partial<HostSettings>, after: Partial<HostSettings>): string[] =>
+  brief(diff(topology(before), topology(after)));
 
 describe("weakened, and strengthened in the other direction", () => {
   const { keepDays: _days, ...unlimited } = NAS;
@@ -32,7 +39,12 @@ describe("weakened, and strengthened in the other direction", () => {
         "weakened repositories.repo2: s3://ledger-backups/ledger at Backblaze B2 → removed",
       ],
     ],
-    ["shorter retention", {}, { repositories: { repo1: { ...NAS, keepDays: 3 }, repo2: BUCKET } }, ["weakened repositories.repo1.keepDays: 7 → 3"]],
+    [
+      "shorter retention",
+      {},
+      { repositories: { repo1: { ...NAS, keepDays: 3 }, repo2: BUCKET } },
+      ["weakened repositories.repo1.keepDays: 7 → 3"],
+    ],
     [
       "a retention where everything was kept before",
       { repositories: { repo1: unlimited, repo2: BUCKET } },
@@ -43,13 +55,19 @@ describe("weakened, and strengthened in the other direction", () => {
       "fulls more often without keeping more of them: the window shrinks",
       {},
       { schedules: { full: { cron: "30 2 * * *", timeZone: "Europe/Berlin" } } },
-      ["weakened repositories.repo2.window: 21 days → 3 days", "strengthened schedules.full.cron: 30 2 * * 0 → 30 2 * * *"],
+      [
+        "weakened repositories.repo2.window: 21 days → 3 days",
+        "strengthened schedules.full.cron: 30 2 * * 0 → 30 2 * * *",
+      ],
     ],
     [
       "rarer full backups, and the window of a count grows",
       {},
       { schedules: { full: { cron: "30 2 1 * *", timeZone: "Europe/Berlin" } } },
-      ["strengthened repositories.repo2.window: 21 days → 91 days", "weakened schedules.full.cron: 30 2 * * 0 → 30 2 1 * *"],
+      [
+        "strengthened repositories.repo2.window: 21 days → 91 days",
+        "weakened schedules.full.cron: 30 2 * * 0 → 30 2 1 * *",
+      ],
     ],
     [
       "a schedule is removed",
@@ -59,7 +77,12 @@ describe("weakened, and strengthened in the other direction", () => {
     ],
     ["a larger worst case", {}, { archiveTimeoutSeconds: 600 }, ["weakened worstCaseRpoSeconds: 130 → 670"]],
     ["no limit of the worst case", {}, { archiveTimeoutSeconds: 0 }, ["weakened worstCaseRpoSeconds: 130 → none"]],
-    ["a larger objective", { objectives: { rtoMinutes: 20 } }, { objectives: { rtoMinutes: 60 } }, ["weakened objectives.rtoMinutes: 20 → 60"]],
+    [
+      "a larger objective",
+      { objectives: { rtoMinutes: 20 } },
+      { objectives: { rtoMinutes: 60 } },
+      ["weakened objectives.rtoMinutes: 20 → 60"],
+    ],
     ["a removed objective", { objectives: { pitrDays: 7 } }, {}, ["weakened objectives.pitrDays: 7 → none"]],
     [
       "encryption off",
@@ -69,7 +92,12 @@ describe("weakened, and strengthened in the other direction", () => {
     ],
     [
       "a shorter lock, no versions",
-      { repositories: { repo1: NAS, repo2: bucketWith({ immutableDays: 30, versioning: true, lockMode: "compliance" }) } },
+      {
+        repositories: {
+          repo1: NAS,
+          repo2: bucketWith({ immutableDays: 30, versioning: true, lockMode: "compliance" }),
+        },
+      },
       { repositories: { repo1: NAS, repo2: bucketWith({ immutableDays: 7, lockMode: "governance" }) } },
       [
         "weakened repositories.repo2.bucket.versioning: true → none",
@@ -77,7 +105,12 @@ describe("weakened, and strengthened in the other direction", () => {
         "weakened repositories.repo2.bucket.lockMode: compliance → governance",
       ],
     ],
-    ["named instead of all", {}, { acknowledge: { mode: "named", repositories: ["repo1"] } }, ["weakened acknowledge: all → repo1"]],
+    [
+      "named instead of all",
+      {},
+      { acknowledge: { mode: "named", repositories: ["repo1"] } },
+      ["weakened acknowledge: all → repo1"],
+    ],
     [
       "any instead of named",
       { acknowledge: { mode: "named", repositories: ["repo1"] } },
@@ -91,7 +124,12 @@ describe("weakened, and strengthened in the other direction", () => {
       ["weakened acknowledge: repo1,repo2 → repo2"],
     ],
     ["a drill is removed", {}, { drills: {} }, ["weakened drills.monthly: 0 5 1 * * UTC from repo1 → removed"]],
-    ["a drill is rarer", {}, { drills: { monthly: { cron: "0 5 1 1 *", from: "repo1" } } }, ["weakened drills.monthly.cron: 0 5 1 * * → 0 5 1 1 *"]],
+    [
+      "a drill is rarer",
+      {},
+      { drills: { monthly: { cron: "0 5 1 1 *", from: "repo1" } } },
+      ["weakened drills.monthly.cron: 0 5 1 * * → 0 5 1 1 *"],
+    ],
     [
       "one repository instead of all",
       { drills: { monthly: { cron: "0 5 1 * *" } } },
@@ -117,7 +155,12 @@ describe("weakened, and strengthened in the other direction", () => {
     ],
     [
       "a drill with fewer checks",
-      { drillChecks: { heartbeat: { sql: "SELECT max(at) FROM beat" }, assertions: [{ name: "orders-are-there", sql: "SELECT true" }] } },
+      {
+        drillChecks: {
+          heartbeat: { sql: "SELECT max(at) FROM beat" },
+          assertions: [{ name: "orders-are-there", sql: "SELECT true" }],
+        },
+      },
       {},
       ["weakened drillChecks.heartbeat: true → false", "weakened drillChecks.orders-are-there: asked → removed"],
     ],
@@ -168,8 +211,12 @@ describe("weakened, and strengthened in the other direction", () => {
       topologyOf(resolved({ engine, repositories: { repo1: { ...BUCKET, at: { ...BUCKET.at, ...over } } } }).database);
     const textOf = (before: Topology, after: Topology): string =>
       diff(before, after).changes.find(({ path }) => path === "repositories.repo1.location")?.text ?? "";
-    expect(textOf(of("barman-cloud", {}), of("runtime", { path: "/second" }))).toMatch(/pods of engine barman-cloud read the keys of repo1 until/);
-    expect(textOf(of("runtime", {}), of("runtime", { path: "/second" }))).toMatch(/nothing maintains what .* holds any more$/);
+    expect(textOf(of("barman-cloud", {}), of("runtime", { path: "/second" }))).toMatch(
+      /pods of engine barman-cloud read the keys of repo1 until/,
+    );
+    expect(textOf(of("runtime", {}), of("runtime", { path: "/second" }))).toMatch(
+      /nothing maintains what .* holds any more$/,
+    );
   });
 
   test("a removed database, and an added one", () => {
@@ -180,14 +227,23 @@ describe("weakened, and strengthened in the other direction", () => {
 
   test("a changed location or name starts empty, in both directions", () => {
     const moved = { repositories: { repo1: NAS, repo2: { ...BUCKET, at: { ...BUCKET.at, path: "/elsewhere" } } } };
-    expect(changed({}, moved)).toEqual(["weakened repositories.repo2.location: s3://ledger-backups/ledger → s3://ledger-backups/elsewhere"]);
-    expect(changed(moved, {})).toEqual(["weakened repositories.repo2.location: s3://ledger-backups/elsewhere → s3://ledger-backups/ledger"]);
+    expect(changed({}, moved)).toEqual([
+      "weakened repositories.repo2.location: s3://ledger-backups/ledger → s3://ledger-backups/elsewhere",
+    ]);
+    expect(changed(moved, {})).toEqual([
+      "weakened repositories.repo2.location: s3://ledger-backups/elsewhere → s3://ledger-backups/ledger",
+    ]);
     expect(changed({}, { stanza: "other" })).toEqual(["weakened stanza: main → other"]);
   });
 
   test("other hours, other compression, a larger jitter are neutral", () => {
     const repositories = { repo1: { ...NAS, compress: { type: "gz" } }, repo2: BUCKET };
-    expect(changed({}, { repositories, schedules: { full: { cron: "45 4 * * 6", timeZone: "Europe/Berlin", jitterSeconds: 60 } } })).toEqual([
+    expect(
+      changed(
+        {},
+        { repositories, schedules: { full: { cron: "45 4 * * 6", timeZone: "Europe/Berlin", jitterSeconds: 60 } } },
+      ),
+    ).toEqual([
       "neutral repositories.repo1.compress: zst 3 → gz 6",
       "neutral schedules.full.cron: 30 2 * * 0 → 45 4 * * 6",
       "neutral schedules.full.jitterSeconds: 0 → 60",
@@ -200,7 +256,9 @@ describe("unknown values", () => {
 
   test("is shown as unknown, never guessed", () => {
     const next = withUnknown(known, (path) =>
-      ["keepFullCount", "location", "provider", "failureDomain"].some((field) => path.endsWith(`repositories.1.${field}`)),
+      ["keepFullCount", "location", "provider", "failureDomain"].some((field) =>
+        path.endsWith(`repositories.1.${field}`),
+      ),
     );
     expect(brief(diff(known, next))).toEqual([
       "uncertain copies.providers: 2 → 1 to 2",
@@ -211,7 +269,9 @@ describe("unknown values", () => {
   });
 
   test("do not hide certain facts: fewer copies than before, whatever the location turns out to be", () => {
-    const next = withUnknown(topology({ repositories: { repo2: BUCKET } }), (path) => path.endsWith("repositories.0.failureDomain"));
+    const next = withUnknown(topology({ repositories: { repo2: BUCKET } }), (path) =>
+      path.endsWith("repositories.0.failureDomain"),
+    );
     expect(brief(diff(known, next))).toContain("weakened copies.copies: 3 → 2");
     expect(brief(diff(known, next))).toContain("weakened copies.providers: 2 → 1");
   });
@@ -231,7 +291,9 @@ describe("acknowledgement", () => {
 
   test("by path and value, with a reason", () => {
     const result = diff(shorter(7), shorter(3, entry));
-    expect(result.changes).toMatchObject([{ acknowledgeAs: "repositories.repo1.keepDays=3", acknowledged: "the NAS is full", effect: "weakened" }]);
+    expect(result.changes).toMatchObject([
+      { acknowledgeAs: "repositories.repo1.keepDays=3", acknowledged: "the NAS is full", effect: "weakened" },
+    ]);
     expect(weakenedOf(result)).toEqual([]);
     expect(result.unused).toEqual([]);
   });
@@ -275,7 +337,9 @@ describe("over any two topologies", () => {
   test("a change that weakens one way strengthens the other", () => {
     fc.assert(
       fc.property(anyTopology, anyTopology, (one, other) => {
-        const [there, back] = [diff(one, other), diff(other, one)].map(({ changes }) => changes.filter(({ path }) => !STARTS_OVER.test(path)));
+        const [there, back] = [diff(one, other), diff(other, one)].map(({ changes }) =>
+          changes.filter(({ path }) => !STARTS_OVER.test(path)),
+        );
         const texts = (changes: readonly Change[] | undefined, effectOf: (change: Change) => string): string[] =>
           (changes ?? []).map((change) => `${change.path} ${effectOf(change)}`).sort();
         expect(texts(back, (change) => change.effect)).toEqual(texts(there, opposite));
@@ -303,7 +367,8 @@ describe("over any two topologies", () => {
         fc.constantFrom("keepDays", "keepFullCount", "location", "immutableDays", "stanza", "worstCaseRpoSeconds"),
         (one, field) => {
           const next = withUnknown(one, (path) => path.endsWith(`.${field}`));
-          for (const change of diff(one, next).changes) expect([change.path, change.uncertain]).toEqual([change.path, true]);
+          for (const change of diff(one, next).changes)
+            expect([change.path, change.uncertain]).toEqual([change.path, true]);
         },
       ),
       { numRuns: NUM_RUNS },

@@ -1,4 +1,7 @@
-/** The published set-ups of examples/: exactly the findings that name their mistakes, none when they are mended, and the topology of both. */
+/**
+ * The published set-ups of examples/: exactly the findings that name their mistakes, none when they are mended, and the
+ * topology of both.
+ */
 import { expect, test } from "vitest";
 import { checkCluster, checkHost } from "../../../components/plan/rules";
 import { copiesText } from "../../../components/plan/storage/copies";
@@ -13,12 +16,18 @@ import * as vpsNasR2 from "../published/vpsNasR2";
 
 function host(settings: HostSettings): { codes: string[]; text: string } {
   const plan = resolveHost("seed", settings, "/usr/bin/node");
-  return { codes: checkHost(plan).map((result) => `${result.code} ${result.path}`), text: copiesText(topologyOf(plan).copies) };
+  return {
+    codes: checkHost(plan).map((result) => `${result.code} ${result.path}`),
+    text: copiesText(topologyOf(plan).copies),
+  };
 }
 
 function cluster(settings: DeclaredCluster): { codes: string[]; text: string } {
   const plan = resolveClusterDatabase("seed", settings);
-  return { codes: checkCluster(plan).map((result) => `${result.code} ${result.path}`), text: copiesText(topologyOf(plan).copies) };
+  return {
+    codes: checkCluster(plan).map((result) => `${result.code} ${result.path}`),
+    text: copiesText(topologyOf(plan).copies),
+  };
 }
 
 test("a homelab with NAS and R2, as published", () => {
@@ -39,7 +48,13 @@ test("a homelab with NAS and R2, as published", () => {
 
 test("a tutorial's VPS with B2, as published", () => {
   expect(host(vpsB2.PUBLISHED)).toEqual({
-    codes: ["PB121 engine", "PB027 schedules.incr.cron", "PB027 schedules.incr.cron", "PB039 archiveTimeoutSeconds", "PB097 repositories.repo1.at"],
+    codes: [
+      "PB121 engine",
+      "PB027 schedules.incr.cron",
+      "PB027 schedules.incr.cron",
+      "PB039 archiveTimeoutSeconds",
+      "PB097 repositories.repo1.at",
+    ],
     text: "3-2-1",
   });
 });
@@ -65,7 +80,10 @@ test("Dalibo's plugin with B2 and R2, as published and corrected", () => {
 });
 
 test("Barman over MinIO, as published and corrected", () => {
-  expect(cluster(cnpgMinio.PUBLISHED)).toEqual({ codes: ["PB006 repositories.repo1", "PB003 repositories", "PB042 drills"], text: "2-1-0" });
+  expect(cluster(cnpgMinio.PUBLISHED)).toEqual({
+    codes: ["PB006 repositories.repo1", "PB003 repositories", "PB042 drills"],
+    text: "2-1-0",
+  });
   expect(cluster(cnpgMinio.CORRECTED)).toEqual({ codes: [], text: "3-2-1" });
 });
 

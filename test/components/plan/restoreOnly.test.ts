@@ -7,7 +7,11 @@ import { BUCKET, NAS, plan } from "../plans";
 
 const { keepFullCount: _count, ...reading } = { ...BUCKET, at: { ...BUCKET.at, readOnly: true } };
 const { keepFullCount: _kept, ...writing } = BUCKET;
-const NOTHING = { schedules: undefined, archiveTimeoutSeconds: undefined, drills: undefined } satisfies Partial<HostSettings>;
+const NOTHING = {
+  schedules: undefined,
+  archiveTimeoutSeconds: undefined,
+  drills: undefined,
+} satisfies Partial<HostSettings>;
 
 function restoring(repo1: RepositorySettings, over: Partial<HostSettings> = {}): Partial<HostSettings> {
   return { restoreOnly: true, repositories: { repo1 }, ...NOTHING, ...over };
@@ -30,10 +34,17 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     ["PB100 firstBackup", "PB100 allowRestart"],
   ],
   ["a timeout of the archive", restoring(reading, { archiveTimeoutSeconds: 60 }), ["PB100 archiveTimeoutSeconds"]],
-  ["drills, and their objectives", restoring(reading, { drills: { monthly: { cron: "0 5 1 * *" } }, objectives: { rpoSeconds: 60 } }), []],
+  [
+    "drills, and their objectives",
+    restoring(reading, { drills: { monthly: { cron: "0 5 1 * *" } }, objectives: { rpoSeconds: 60 } }),
+    [],
+  ],
   [
     "drills that cannot run",
-    restoring(reading, { drills: { monthly: { cron: "0 5 1 * *", from: "repo2", maxMinutes: 5 } }, objectives: { rtoMinutes: 10 } }),
+    restoring(reading, {
+      drills: { monthly: { cron: "0 5 1 * *", from: "repo2", maxMinutes: 5 } },
+      objectives: { rtoMinutes: 10 },
+    }),
     ["PB040 drills.monthly.from", "PB041 drills.monthly.maxMinutes"],
   ],
   ["PostgreSQL's programs without a cluster", restoring(reading, { postgres: { version: 17, install: true } }), []],
@@ -44,7 +55,10 @@ test.each<[string, Partial<HostSettings>, string[]]>([
 
 test("a host that only restores gets no setting, timer, backup or directory of a repository", () => {
   const inputs = plainInputs(plan(restoring(NAS)), "ab");
-  expect(inputs).toMatchObject({ settings: {}, desired: { units: { enabled: [], restarted: [] }, backups: { takeFirst: false } } });
+  expect(inputs).toMatchObject({
+    settings: {},
+    desired: { units: { enabled: [], restarted: [] }, backups: { takeFirst: false } },
+  });
   const kept = deferredInputs(plan(restoring(NAS))).keep.map(({ path }) => path);
   expect(kept).not.toContain("/mnt/nas/pgbackrest");
   expect(deferredInputs(plan({})).keep.map(({ path }) => path)).toContain("/mnt/nas/pgbackrest");

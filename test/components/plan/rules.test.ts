@@ -4,7 +4,11 @@ import { expect, test } from "vitest";
 import type { Finding } from "../../../components/plan/findings/findings";
 import { RULES } from "../../../components/plan/findings/ruleTable";
 import type { DeclaredCluster } from "../../../components/plan/cluster/declaredCluster";
-import type { HostSettings, RepositorySettings, SchedulesSettings } from "../../../components/plan/model/databaseSettings";
+import type {
+  HostSettings,
+  RepositorySettings,
+  SchedulesSettings,
+} from "../../../components/plan/model/databaseSettings";
 import { checkCluster, checkHost } from "../../../components/plan/rules";
 import { checkUndrilled } from "../../../components/plan/rules/drills";
 import { unknownMarker } from "../../../components/plan/model/unknown";
@@ -16,12 +20,20 @@ function findings(over: Partial<HostSettings>): string[] {
   return checkHost(plan(over)).map((result: Finding) => `${result.code} ${result.path}`);
 }
 
-function repository(over: Partial<RepositorySettings>, at: Partial<RepositorySettings["at"]> = {}): Partial<HostSettings> {
+function repository(
+  over: Partial<RepositorySettings>,
+  at: Partial<RepositorySettings["at"]> = {},
+): Partial<HostSettings> {
   return { repositories: { repo1: { ...NAS, ...over, at: { ...NAS.at, ...at } }, repo2: BUCKET } };
 }
 
 function bucket(s3: object, at: Partial<RepositorySettings["at"]> = {}): Partial<HostSettings> {
-  return { repositories: { repo1: NAS, repo2: { ...BUCKET, at: { ...BUCKET.at, ...at, s3: { ...BUCKET.at.s3, ...s3 } as never } } } };
+  return {
+    repositories: {
+      repo1: NAS,
+      repo2: { ...BUCKET, at: { ...BUCKET.at, ...at, s3: { ...BUCKET.at.s3, ...s3 } as never } },
+    },
+  };
 }
 
 function clusterFindings(over: Partial<DeclaredCluster>): string[] {
@@ -34,7 +46,9 @@ function schedules(over: SchedulesSettings): Partial<HostSettings> {
 
 function withFacts(facts: object, more: Partial<RepositorySettings> = {}): Partial<HostSettings> {
   const over = bucket({ facts });
-  return { repositories: { ...over.repositories, repo2: { ...over.repositories?.["repo2"], ...more } as RepositorySettings } };
+  return {
+    repositories: { ...over.repositories, repo2: { ...over.repositories?.["repo2"], ...more } as RepositorySettings },
+  };
 }
 
 test("correct plans have no finding", () => {
@@ -53,7 +67,11 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ["a retention of half a day", repository({ keepDays: 0.5 }), ["PB005 repositories.repo1.keepDays"]],
   ["no retention", repository({ keepDays: undefined }), ["PB006 repositories.repo1"]],
   ["a bucket without encryption", bucket({}, { encrypted: false }), ["PB007 repositories.repo2.at"]],
-  ["two repositories on one path", { repositories: { repo1: NAS, repo2: NAS } }, ["PB008 repositories.repo2.at", "PB009 repositories"]],
+  [
+    "two repositories on one path",
+    { repositories: { repo1: NAS, repo2: NAS } },
+    ["PB008 repositories.repo2.at", "PB009 repositories"],
+  ],
   [
     "one repository in the other",
     { repositories: { repo1: NAS, repo2: { ...NAS, at: { ...NAS.at, path: "/mnt/nas/pgbackrest/second" } } } },
@@ -83,12 +101,20 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ],
   [
     "stock pgBackRest of Debian 12",
-    { engine: "pgbackrest", engineVersion: "2.45", repositories: { repo1: NAS, repo2: { ...BUCKET, blockIncremental: true } } },
+    {
+      engine: "pgbackrest",
+      engineVersion: "2.45",
+      repositories: { repo1: NAS, repo2: { ...BUCKET, blockIncremental: true } },
+    },
     ["PB048 repositories.repo2", "PB049 repositories.repo2", "PB049 repositories.repo2", "PB121 engine"],
   ],
   ["no differential backup kept", repository({ keepDiffCount: 0 }), ["PB005 repositories.repo1.keepDiffCount"]],
   ["a cron with four fields", { schedules: { full: { cron: "0 3 * *" } } }, ["PB011 schedules.full.cron"]],
-  ["an unknown zone", { schedules: { full: { cron: "0 3 * * *", timeZone: "+02:00" } } }, ["PB011 schedules.full.timeZone"]],
+  [
+    "an unknown zone",
+    { schedules: { full: { cron: "0 3 * * *", timeZone: "+02:00" } } },
+    ["PB011 schedules.full.timeZone"],
+  ],
   ["no schedule", { schedules: undefined }, ["PB012 schedules"]],
   ["a stanza with a blank", { stanza: "my db" }, ["PB013 stanza"]],
   ["a relative path", { dataDirectory: "data" }, ["PB014 dataDirectory"]],
@@ -96,11 +122,19 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ["streamed WAL at all times", { streaming: { intervalSeconds: 0 } }, ["PB014 streaming.intervalSeconds"]],
   ["streamed WAL without an agent", { agent: false, streaming: { intervalSeconds: 5 } }, ["PB150 streaming"]],
   ["an objective that requires streaming", { objectives: { rpoSeconds: 30 }, streaming: {} }, []],
-  ["an objective that a slow stream misses", { objectives: { rpoSeconds: 30 }, streaming: { intervalSeconds: 60 } }, ["PB039 objectives.rpoSeconds"]],
+  [
+    "an objective that a slow stream misses",
+    { objectives: { rpoSeconds: 30 }, streaming: { intervalSeconds: 60 } },
+    ["PB039 objectives.rpoSeconds"],
+  ],
   ["metrics by the agent", { monitoring: { listen: "[::1]:9854" } }, []],
   ["metrics at an invalid address", { monitoring: { listen: "9854" } }, ["PB130 monitoring.listen"]],
   ["metrics at an invalid port", { monitoring: { listen: "127.0.0.1:99999" } }, ["PB130 monitoring.listen"]],
-  ["metrics by a missing agent", { agent: false, monitoring: { listen: "127.0.0.1:9854" } }, ["PB130 monitoring.listen"]],
+  [
+    "metrics by a missing agent",
+    { agent: false, monitoring: { listen: "127.0.0.1:9854" } },
+    ["PB130 monitoring.listen"],
+  ],
   ["an agent that nothing would start", { agent: true, directories: { units: "/srv/units" } }, ["PB102 agent"]],
   [
     "maintenance at no time",
@@ -112,21 +146,49 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ["a path with a percent sign", repository({}, { path: "/mnt/100%" }), ["PB014 repositories.repo1.at.path"]],
   ["a path of two lines", { nodePath: "/usr/bin/node\n" }, ["PB014 nodePath"]],
   ["a port of 0", { port: 0 }, ["PB014 port"]],
-  ["compression that cannot be written", repository({ compress: { type: "bz2" } }), ["PB015 repositories.repo1.compress.type"]],
-  ["a level out of range", repository({ compress: { type: "gz", level: 10 } }), ["PB015 repositories.repo1.compress.level"]],
+  [
+    "compression that cannot be written",
+    repository({ compress: { type: "bz2" } }),
+    ["PB015 repositories.repo1.compress.type"],
+  ],
+  [
+    "a level out of range",
+    repository({ compress: { type: "gz", level: 10 } }),
+    ["PB015 repositories.repo1.compress.level"],
+  ],
   ["no connection", { connection: {} }, ["PB016 connection"]],
   ["an invalid acknowledgement", { acknowledge: { mode: "some" } }, ["PB017 acknowledge.mode"]],
   ["named without names", { acknowledge: { mode: "named" } }, ["PB017 acknowledge.repositories"]],
-  ["names without named", { acknowledge: { mode: "all", repositories: ["repo1"] } }, ["PB017 acknowledge.repositories"]],
-  ["an unknown repository's name", { acknowledge: { mode: "named", repositories: ["repo3"] } }, ["PB017 acknowledge.repositories"]],
+  [
+    "names without named",
+    { acknowledge: { mode: "all", repositories: ["repo1"] } },
+    ["PB017 acknowledge.repositories"],
+  ],
+  [
+    "an unknown repository's name",
+    { acknowledge: { mode: "named", repositories: ["repo3"] } },
+    ["PB017 acknowledge.repositories"],
+  ],
   ["a restart without a command", { allowRestart: true }, ["PB018 restartCommand"]],
-  ["a repository in the data directory", repository({}, { path: "/var/lib/postgresql/18/main/backup" }), ["PB019 repositories.repo1.at.path"]],
-  ["an endpoint with a scheme", bucket({ endpoint: "https://s3.example.net" }), ["PB020 repositories.repo2.at.s3.endpoint", "PB030 repositories"]],
+  [
+    "a repository in the data directory",
+    repository({}, { path: "/var/lib/postgresql/18/main/backup" }),
+    ["PB019 repositories.repo1.at.path"],
+  ],
+  [
+    "an endpoint with a scheme",
+    bucket({ endpoint: "https://s3.example.net" }),
+    ["PB020 repositories.repo2.at.s3.endpoint", "PB030 repositories"],
+  ],
   ["a bucket in capitals", bucket({ bucket: "Ledger" }), ["PB020 repositories.repo2.at.s3.bucket"]],
   ["a whole bucket as prefix", bucket({}, { path: "/" }), ["PB020 repositories.repo2.at.path"]],
   ["any repository acknowledges", { acknowledge: { mode: "any" } }, ["PB021 acknowledge.mode"]],
   ["root as the account of PostgreSQL", { user: "root" }, ["PB022 user"]],
-  ["a deadline of 0", { schedules: { full: { cron: "0 3 * * *", deadlineSeconds: 0 } } }, ["PB023 schedules.full.deadlineSeconds"]],
+  [
+    "a deadline of 0",
+    { schedules: { full: { cron: "0 3 * * *", deadlineSeconds: 0 } } },
+    ["PB023 schedules.full.deadlineSeconds"],
+  ],
 ])("%s", (_what, over, expected) => {
   expect(findings(over)).toEqual(expected);
 });
@@ -141,12 +203,20 @@ test("all mistakes are reported at once", () => {
 
 test("unknown values have no finding", () => {
   const unknown = { ...NAS, keepDays: UNKNOWN_TEXT as never, at: { ...NAS.at, path: UNKNOWN_TEXT } };
-  expect(findings({ repositories: { repo1: unknown, repo2: BUCKET }, dataDirectory: UNKNOWN_TEXT, port: UNKNOWN_TEXT as never })).toEqual([]);
+  expect(
+    findings({
+      repositories: { repo1: unknown, repo2: BUCKET },
+      dataDirectory: UNKNOWN_TEXT,
+      port: UNKNOWN_TEXT as never,
+    }),
+  ).toEqual([]);
   expect(findings(bucket({ bucket: UNKNOWN_TEXT, endpoint: UNKNOWN_TEXT, port: UNKNOWN_TEXT }))).toEqual([]);
 });
 
 test("every code has one severity, and messages are no sentences", () => {
-  const result = [{ stanza: "a b", user: "root", repositories: { x: NAS } }, { repositories: {} }].flatMap((over) => checkHost(plan(over)));
+  const result = [{ stanza: "a b", user: "root", repositories: { x: NAS } }, { repositories: {} }].flatMap((over) =>
+    checkHost(plan(over)),
+  );
   expect(result.length).toBeGreaterThan(4);
   for (const one of result) {
     expect(one.severity).toBe(RULES[one.code as keyof typeof RULES].severity);
@@ -173,7 +243,11 @@ const FULL = { cron: "0 2 * * 0" };
 
 test.each<[string, Partial<HostSettings>, string[]]>([
   ["six fields", schedules({ full: { cron: "0 0 3 * * *" } }), ["PB011 schedules.full.cron"]],
-  ["a schedule for an unknown repository", schedules({ full: { ...FULL, repositories: ["repo9"] } }), ["PB026 schedules.full.repositories"]],
+  [
+    "a schedule for an unknown repository",
+    schedules({ full: { ...FULL, repositories: ["repo9"] } }),
+    ["PB026 schedules.full.repositories"],
+  ],
   [
     "a schedule for two of three",
     {
@@ -182,7 +256,11 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     },
     ["PB069 schedules.incr.repositories"],
   ],
-  ["a schedule for no repository", schedules({ full: { ...FULL, repositories: [] } }), ["PB026 schedules.full.repositories"]],
+  [
+    "a schedule for no repository",
+    schedules({ full: { ...FULL, repositories: [] } }),
+    ["PB026 schedules.full.repositories"],
+  ],
   [
     "the crontab of a tutorial: full, diff and hourly incr all at 02:00",
     schedules({ full: FULL, diff: { cron: "0 2 * * 1-6" }, incr: { cron: "0 * * * *" } }),
@@ -198,8 +276,16 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     schedules({ full: { cron: "0 2 * * 0", timeZone: "Europe/Berlin" }, incr: { cron: "0 1 * * *" } }),
     ["PB027 schedules.incr.cron"],
   ],
-  ["two zones that never meet", schedules({ full: { cron: "0 2 * * 0", timeZone: "Europe/Berlin" }, incr: { cron: "0 5 * * *" } }), []],
-  ["a repository that gets WAL only", schedules({ full: { ...FULL, repositories: ["repo1"] } }), ["PB030 repositories", "PB028 repositories.repo2"]],
+  [
+    "two zones that never meet",
+    schedules({ full: { cron: "0 2 * * 0", timeZone: "Europe/Berlin" }, incr: { cron: "0 5 * * *" } }),
+    [],
+  ],
+  [
+    "a repository that gets WAL only",
+    schedules({ full: { ...FULL, repositories: ["repo1"] } }),
+    ["PB030 repositories", "PB028 repositories.repo2"],
+  ],
   [
     "increments without a full backup",
     schedules({ full: { ...FULL, repositories: ["repo2"] }, incr: { cron: "0 4 * * *" } }),
@@ -213,7 +299,11 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     },
     ["PB030 repositories"],
   ],
-  ["a NAS without a required mount", repository({}, { requireMount: false }), ["PB031 repositories.repo1.at.requireMount"]],
+  [
+    "a NAS without a required mount",
+    repository({}, { requireMount: false }),
+    ["PB031 repositories.repo1.at.requireMount"],
+  ],
   ["days shorter than the window", { objectives: { pitrDays: 14 } }, ["PB032 repositories.repo1.keepDays"]],
   [
     "full backups shorter than the window",
@@ -221,7 +311,11 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     ["PB032 repositories.repo2.keepFullCount"],
   ],
   ["a sufficient window", { ...repository({ keepDays: 30 }), objectives: { pitrDays: 21 } }, []],
-  ["one full backup kept", repository({ keepDays: undefined, keepFullCount: 1 }), ["PB033 repositories.repo1.keepFullCount"]],
+  [
+    "one full backup kept",
+    repository({ keepDays: undefined, keepFullCount: 1 }),
+    ["PB033 repositories.repo1.keepFullCount"],
+  ],
   [
     "a lock that ends before the retention",
     withFacts({ versioning: true, immutableDays: 14, undeleteDays: 15 }, { keepFullCount: undefined, keepDays: 30 }),
@@ -233,17 +327,33 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     ["PB035 repositories.repo2.keepDays"],
   ],
   ["versions that go after a day", withFacts({ versioning: true, undeleteDays: 1 }), ["PB036 repositories.repo2.at"]],
-  ["an objective of 0", { objectives: { rpoSeconds: 0 } }, ["PB037 objectives.rpoSeconds", "PB039 objectives.rpoSeconds"]],
+  [
+    "an objective of 0",
+    { objectives: { rpoSeconds: 0 } },
+    ["PB037 objectives.rpoSeconds", "PB039 objectives.rpoSeconds"],
+  ],
   ["no limit of WAL's age", { archiveTimeoutSeconds: undefined }, ["PB038 archiveTimeoutSeconds"]],
   ["an objective that archiving misses", { objectives: { rpoSeconds: 60 } }, ["PB039 objectives.rpoSeconds"]],
-  ["a drill from an unknown repository", { drills: { weekly: { cron: "0 5 * * 6", from: "repo3" } } }, ["PB040 drills.weekly.from"]],
-  ["drills in turn", { drills: { weekly: { cron: "0 5 * * 6" }, some: { cron: "0 5 1 * *", repositories: ["repo1", "repo2"] } } }, []],
+  [
+    "a drill from an unknown repository",
+    { drills: { weekly: { cron: "0 5 * * 6", from: "repo3" } } },
+    ["PB040 drills.weekly.from"],
+  ],
+  [
+    "drills in turn",
+    { drills: { weekly: { cron: "0 5 * * 6" }, some: { cron: "0 5 1 * *", repositories: ["repo1", "repo2"] } } },
+    [],
+  ],
   [
     "drills from unknown repositories",
     { drills: { weekly: { cron: "0 5 * * 6", repositories: ["repo1", "repo3"] } } },
     ["PB040 drills.weekly.repositories"],
   ],
-  ["drills from no repository", { drills: { weekly: { cron: "0 5 * * 6", repositories: [] } } }, ["PB040 drills.weekly.repositories"]],
+  [
+    "drills from no repository",
+    { drills: { weekly: { cron: "0 5 * * 6", repositories: [] } } },
+    ["PB040 drills.weekly.repositories"],
+  ],
   [
     "a drill from one and from several",
     { drills: { weekly: { cron: "0 5 * * 6", from: "repo1", repositories: ["repo2"] } } },
@@ -252,7 +362,9 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ["a drill whose name fits no unit", { drills: { "week/ly": { cron: "0 5 * * 6" } } }, ["PB040 drills.week/ly"]],
   [
     "a drill with unknown words",
-    { drills: { weekly: { cron: "0 5 * *", timeZone: "Mars", pick: "best", level: "deep", maxMinutes: 0, maxGiB: -1 } } },
+    {
+      drills: { weekly: { cron: "0 5 * *", timeZone: "Mars", pick: "best", level: "deep", maxMinutes: 0, maxGiB: -1 } },
+    },
     [
       "PB011 drills.weekly.cron",
       "PB011 drills.weekly.timeZone",
@@ -281,24 +393,53 @@ test.each<[string, Partial<HostSettings>, string[]]>([
       "PB040 drillChecks.assertions",
     ],
   ],
-  ["a drill with time for its checks", { objectives: { rtoMinutes: 20 }, drills: { w: { cron: "0 5 * * 6", maxMinutes: 30 } } }, []],
+  [
+    "a drill with time for its checks",
+    { objectives: { rtoMinutes: 20 }, drills: { w: { cron: "0 5 * * 6", maxMinutes: 30 } } },
+    [],
+  ],
   [
     "a drill that ends before the promise",
     { objectives: { rtoMinutes: 20 }, drills: { weekly: { cron: "0 5 * * 6", from: "repo2", maxMinutes: 10 } } },
     ["PB041 drills.weekly.maxMinutes"],
   ],
   ["no drill", { drills: undefined }, ["PB042 drills"]],
-  ["block increments without bundles", repository({ blockIncremental: true }), ["PB046 repositories.repo1.blockIncremental"]],
-  ["Azure", bucket({ endpoint: "ledger.blob.core.windows.net" }), ["PB053 repositories.repo2.at.s3.endpoint", "PB030 repositories"]],
-  ["Google", bucket({ endpoint: "storage.googleapis.com", region: "auto" }), ["PB053 repositories.repo2.at.s3.endpoint", "PB030 repositories"]],
+  [
+    "block increments without bundles",
+    repository({ blockIncremental: true }),
+    ["PB046 repositories.repo1.blockIncremental"],
+  ],
+  [
+    "Azure",
+    bucket({ endpoint: "ledger.blob.core.windows.net" }),
+    ["PB053 repositories.repo2.at.s3.endpoint", "PB030 repositories"],
+  ],
+  [
+    "Google",
+    bucket({ endpoint: "storage.googleapis.com", region: "auto" }),
+    ["PB053 repositories.repo2.at.s3.endpoint", "PB030 repositories"],
+  ],
   ["a region of another endpoint", bucket({ region: "us-east-1" }), ["PB054 repositories.repo2.at.s3.region"]],
   [
     "R2 with a real region",
-    { repositories: { repo1: NAS, repo2: { ...R2, at: { ...R2.at, s3: { ...(R2.at.s3 as object), region: "eu-central-1" } as never } } } },
+    {
+      repositories: {
+        repo1: NAS,
+        repo2: { ...R2, at: { ...R2.at, s3: { ...(R2.at.s3 as object), region: "eu-central-1" } as never } },
+      },
+    },
     ["PB054 repositories.repo2.at.s3.region"],
   ],
-  ["quirks of another provider", bucket({ quirks: "minio" }), ["PB055 repositories.repo2.at.s3.quirks", "PB030 repositories"]],
-  ["the bucket in the host name where it belongs in the path", bucket({ uriStyle: "host" }), ["PB056 repositories.repo2.at.s3.uriStyle"]],
+  [
+    "quirks of another provider",
+    bucket({ quirks: "minio" }),
+    ["PB055 repositories.repo2.at.s3.quirks", "PB030 repositories"],
+  ],
+  [
+    "the bucket in the host name where it belongs in the path",
+    bucket({ uriStyle: "host" }),
+    ["PB056 repositories.repo2.at.s3.uriStyle"],
+  ],
   [
     "dots in a host name",
     bucket({ endpoint: "s3.eu-central-1.amazonaws.com", region: "eu-central-1", bucket: "backups.example.org" }),
@@ -307,7 +448,12 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ["a rule that removes live data", withFacts({ expireLiveDays: 30 }), ["PB058 repositories.repo2.at"]],
   [
     "a lock on R2",
-    { repositories: { repo1: NAS, repo2: { ...R2, at: { ...R2.at, s3: { ...(R2.at.s3 as object), facts: { immutableDays: 90 } } as never } } } },
+    {
+      repositories: {
+        repo1: NAS,
+        repo2: { ...R2, at: { ...R2.at, s3: { ...(R2.at.s3 as object), facts: { immutableDays: 90 } } as never } },
+      },
+    },
     ["PB059 repositories.repo2.at.immutableDays"],
   ],
   ["a class that is frozen", withFacts({ storageClass: "GLACIER" }), ["PB060 repositories.repo2.at.storageClass"]],
@@ -334,12 +480,22 @@ test.each<[string, Partial<DeclaredCluster>, string[]]>([
   ],
   [
     "an address style that Barman lacks",
-    { engine: "barman-cloud", repositories: { repo1: inHostName("s3.example.net") }, schedules: { full: FULL }, drills: undefined },
+    {
+      engine: "barman-cloud",
+      repositories: { repo1: inHostName("s3.example.net") },
+      schedules: { full: FULL },
+      drills: undefined,
+    },
     ["PB117 repositories.repo1.at.s3.uriStyle", "PB003 repositories", "PB042 drills"],
   ],
   [
     "the same by default",
-    { engine: "barman-cloud", repositories: { repo1: inHostName("s3.eu-central-1.amazonaws.com") }, schedules: { full: FULL }, drills: undefined },
+    {
+      engine: "barman-cloud",
+      repositories: { repo1: inHostName("s3.eu-central-1.amazonaws.com") },
+      schedules: { full: FULL },
+      drills: undefined,
+    },
     ["PB078 repositories.repo1.at", "PB003 repositories", "PB042 drills"],
   ],
   [
@@ -356,7 +512,11 @@ test.each<[string, Partial<DeclaredCluster>, string[]]>([
   ["Dalibo's plugin from a standby", { engine: "pgbackrest", schedules: { full: FULL } }, ["PB050 backupTarget"]],
   [
     "Dalibo's plugin, an hour apart and colliding",
-    { engine: "pgbackrest", backupTarget: "primary", schedules: { full: FULL, incr: { cron: "0 3 * * *", repositories: ["repo1"] } } },
+    {
+      engine: "pgbackrest",
+      backupTarget: "primary",
+      schedules: { full: FULL, incr: { cron: "0 3 * * *", repositories: ["repo1"] } },
+    },
     ["PB047 schedules.full"],
   ],
   ["a time zone", { schedules: { full: { ...FULL, timeZone: "Europe/Berlin" } } }, ["PB051 schedules.full.timeZone"]],
@@ -382,16 +542,29 @@ test.each<[string, Partial<DeclaredCluster>, string[]]>([
 test("object lock and pgBackRest 2.55 do not go together", () => {
   const locked = {
     ...BUCKET,
-    at: { ...BUCKET.at, s3: { ...(BUCKET.at.s3 as object), facts: { versioning: true, immutableDays: 30, undeleteDays: 31 } } as never },
+    at: {
+      ...BUCKET.at,
+      s3: { ...(BUCKET.at.s3 as object), facts: { versioning: true, immutableDays: 30, undeleteDays: 31 } } as never,
+    },
   };
-  const over = { engine: "pgbackrest", backupTarget: "primary", schedules: { full: FULL }, repositories: { repo1: locked, repo2: R2 } };
+  const over = {
+    engine: "pgbackrest",
+    backupTarget: "primary",
+    schedules: { full: FULL },
+    repositories: { repo1: locked, repo2: R2 },
+  };
   expect(clusterFindings({ ...over, engineVersion: "2.55.1" })).toContain("PB048 repositories.repo1");
   expect(clusterFindings({ ...over, engineVersion: "2.60.0" })).toEqual([]);
 });
 
 test("a drill that no FireDrill declares is reported when the program ends, and may be silenced before", () => {
-  expect(checkUndrilled(["away"]).map(({ code, path, severity }) => `${code} ${path} ${severity}`)).toEqual(["PB140 drills.away.elsewhere warning"]);
-  const silent = plan({ drills: { away: { cron: "0 5 1 * *", elsewhere: true } }, silence: { PB140: "another stack has it" } });
+  expect(checkUndrilled(["away"]).map(({ code, path, severity }) => `${code} ${path} ${severity}`)).toEqual([
+    "PB140 drills.away.elsewhere warning",
+  ]);
+  const silent = plan({
+    drills: { away: { cron: "0 5 1 * *", elsewhere: true } },
+    silence: { PB140: "another stack has it" },
+  });
   expect(checkHost(silent).filter(({ code }) => code === "PB025" || code === "PB140")).toEqual([]);
 });
 
@@ -406,5 +579,12 @@ test("the components' tests have a case for every code", () => {
 function inHostName(endpoint: string): typeof BUCKET {
   const { s3 } = BUCKET.at;
   if (s3 === undefined) throw new Error("no bucket");
-  return { ...BUCKET, at: { ...BUCKET.at, encrypted: false, s3: { ...s3, endpoint, region: "eu-central-1", quirks: undefined, uriStyle: "host" } } };
+  return {
+    ...BUCKET,
+    at: {
+      ...BUCKET.at,
+      encrypted: false,
+      s3: { ...s3, endpoint, region: "eu-central-1", quirks: undefined, uriStyle: "host" },
+    },
+  };
 }

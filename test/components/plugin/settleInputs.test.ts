@@ -29,7 +29,12 @@ async function reported(value: unknown): Promise<{ value: unknown; secret: boole
 }
 
 test("an output of an object is unwrapped: plain parts are values, the others are outputs with its secrecy", async () => {
-  const target = pulumi.secret({ name: "nas", path: "/mnt/nas", requireMount: true, cipher: { passphrase: "planted" } });
+  const target = pulumi.secret({
+    name: "nas",
+    path: "/mnt/nas",
+    requireMount: true,
+    cipher: { passphrase: "planted" },
+  });
   const { value, missing, unknownNames } = await settleInputs({ repositories: { repo1: target } }, PROPERTIES, TYPES);
   expect({ missing, unknownNames }).toEqual({ missing: [], unknownNames: [] });
   expect(value).toMatchObject({ repositories: { repo1: { name: "nas", requireMount: true } } });

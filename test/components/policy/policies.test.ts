@@ -2,7 +2,13 @@
 import type { EnforcementLevel, ReportViolation } from "@pulumi/policy";
 import { expect, test } from "vitest";
 import { RULES } from "../../../components/plan/findings/ruleTable";
-import { backupPolicies, type BackupPolicyOptions, checkResource, checkStack, POLICY_CODES } from "../../../components/policy/policies";
+import {
+  backupPolicies,
+  type BackupPolicyOptions,
+  checkResource,
+  checkStack,
+  POLICY_CODES,
+} from "../../../components/policy/policies";
 import * as seeds from "../plan/manifests/seeds";
 
 const LIFECYCLE = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration";
@@ -11,7 +17,11 @@ const LIFECYCLE = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfigurat
 function resource(manifest: Record<string, unknown>): { type: string; name: string; props: Record<string, unknown> } {
   const { apiVersion, kind } = manifest as { apiVersion: string; kind: string };
   const { name } = manifest["metadata"] as { name: string };
-  return { type: `kubernetes:${apiVersion.includes("/") ? apiVersion : `core/${apiVersion}`}:${kind}`, name, props: manifest };
+  return {
+    type: `kubernetes:${apiVersion.includes("/") ? apiVersion : `core/${apiVersion}`}:${kind}`,
+    name,
+    props: manifest,
+  };
 }
 
 function codesOf(manifest: Record<string, unknown>): string[] {
@@ -25,13 +35,21 @@ function levels(options: BackupPolicyOptions): Record<string, EnforcementLevel |
 test("an object is judged by its resource's content, with or without kind and version", () => {
   expect(codesOf(seeds.SERVICE)).toEqual(["PB052"]);
   const { apiVersion: _version, kind: _kind, ...props } = seeds.SERVICE;
-  expect(checkResource({ type: "kubernetes:core/v1:Service", name: "pgbackrest", props }, []).map((result) => result.code)).toEqual(["PB052"]);
-  expect(checkResource({ type: "kubernetes:core/v1:Service", name: "pgbackrest", props: {} }, []).map((result) => result.code)).toEqual(["PB052"]);
+  expect(
+    checkResource({ type: "kubernetes:core/v1:Service", name: "pgbackrest", props }, []).map((result) => result.code),
+  ).toEqual(["PB052"]);
+  expect(
+    checkResource({ type: "kubernetes:core/v1:Service", name: "pgbackrest", props: {} }, []).map(
+      (result) => result.code,
+    ),
+  ).toEqual(["PB052"]);
   expect(codesOf(seeds.FROM_A_STANDBY)).toEqual(["PB070", "PB050"]);
 });
 
 test("a stack is judged as a whole", () => {
-  const stack = [seeds.REPOSITORY, seeds.CLUSTER, seeds.FIRST_BACKUP, seeds.BARMAN_CONTROLLER, seeds.CONTROLLER].map(resource);
+  const stack = [seeds.REPOSITORY, seeds.CLUSTER, seeds.FIRST_BACKUP, seeds.BARMAN_CONTROLLER, seeds.CONTROLLER].map(
+    resource,
+  );
   expect(checkStack(stack).map((result) => result.code)).toEqual(["PB028", "PB086"]);
 });
 

@@ -1,6 +1,6 @@
 /**
- * A cluster of CloudNativePG with full backups at Backblaze B2 and at Cloudflare R2, as it was published (with Dalibo's plugin, after Barman's
- * had left the second bucket empty) and as this package would have it. Plain values.
+ * A cluster of CloudNativePG with full backups at Backblaze B2 and at Cloudflare R2, as it was published (with Dalibo's
+ * plugin, after Barman's had left the second bucket empty) and as this package would have it. Plain values.
  */
 import type { DeclaredCluster } from "../../../components/plan/cluster/declaredCluster";
 import type { RepositorySettings } from "../../../components/plan/model/databaseSettings";
@@ -19,7 +19,11 @@ const R2: RepositorySettings = {
     name: "r2",
     path: "/immich18",
     encrypted: false,
-    s3: { bucket: "nerdz-postgres-immich", endpoint: "0123456789abcdef0123456789abcdef.r2.cloudflarestorage.com", region: "auto" },
+    s3: {
+      bucket: "nerdz-postgres-immich",
+      endpoint: "0123456789abcdef0123456789abcdef.r2.cloudflarestorage.com",
+      region: "auto",
+    },
   },
   keepFullCount: 14,
 };
@@ -49,7 +53,10 @@ export const PUBLISHED: DeclaredCluster = {
 export const CORRECTED: DeclaredCluster = {
   ...PUBLISHED,
   engine: "runtime",
-  repositories: { repo1: { ...B2, at: { ...B2.at, encrypted: true } }, repo2: { ...R2, at: { ...R2.at, encrypted: true } } },
+  repositories: {
+    repo1: { ...B2, at: { ...B2.at, encrypted: true } },
+    repo2: { ...R2, at: { ...R2.at, encrypted: true } },
+  },
   serviceNames: ["cnpg-pgbackrest"],
   drills: { weekly: { cron: "0 5 * * 6", from: "repo2" } },
 };

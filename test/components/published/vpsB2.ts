@@ -1,6 +1,7 @@
 /**
- * A tutorial's set-up as it was published, as plain values: a directory on the machine and an encrypted bucket at Backblaze B2, a crontab with
- * weekly full, daily differential and hourly incremental backups. Its mistakes are kept; examples/vps-b2/program.ts is the same set-up without them.
+ * A tutorial's set-up as it was published, as plain values: a directory on the machine and an encrypted bucket at
+ * Backblaze B2, a crontab with weekly full, daily differential and hourly incremental backups. Its mistakes are kept;
+ * examples/vps-b2/program.ts is the same set-up without them.
  */
 import type { HostSettings } from "../../../components/plan/model/databaseSettings";
 
@@ -10,7 +11,8 @@ export const PUBLISHED: HostSettings = {
   stanza: "pg-cluster",
   engine: "pgbackrest",
   repositories: {
-    // "Local-on-backup-host repo", in a configuration that runs on the database's host: the directory is on the database's own disks.
+    // "Local-on-backup-host repo", in a configuration that runs on the database's host: the directory is on the
+    // database's own disks.
     repo1: { at: { name: "local", path: "/var/lib/pgbackrest", encrypted: false }, keepFullCount: 2, keepDiffCount: 7 },
     repo2: {
       at: {
@@ -29,7 +31,8 @@ export const PUBLISHED: HostSettings = {
     // 02:00 of every day is among the hours.
     incr: { cron: "0 * * * *" },
   },
-  // "RPO target: 5 minutes (continuous WAL archiving)", and no archive_timeout: a segment that does not fill is not sent.
+  // "RPO target: 5 minutes (continuous WAL archiving)", and no archive_timeout: a segment that does not fill is not
+  // sent.
   archiveTimeoutSeconds: 0,
   objectives: { rpoSeconds: 300, rtoMinutes: 30 },
   processMax: 4,

@@ -1,6 +1,7 @@
 /**
- * The set-up of a homelab as it was published, as plain values: a NAS and a bucket at R2, daily full, hourly incremental and six-hourly
- * differential backups. Its mistakes are kept; examples/vps-nas-r2/program.ts is the same set-up without them.
+ * The set-up of a homelab as it was published, as plain values: a NAS and a bucket at R2, daily full, hourly
+ * incremental and six-hourly differential backups. Its mistakes are kept; examples/vps-nas-r2/program.ts is the same
+ * set-up without them.
  */
 import type { HostSettings } from "../../../components/plan/model/databaseSettings";
 
@@ -23,7 +24,11 @@ export const PUBLISHED: HostSettings = {
         name: "r2",
         path: "/forge/pgbackrest",
         encrypted: false,
-        s3: { bucket: "nix-homelab-prod-servers", endpoint: "21ee32956d11b5baf662d186bd0b4ab4.r2.cloudflarestorage.com", region: "auto" },
+        s3: {
+          bucket: "nix-homelab-prod-servers",
+          endpoint: "21ee32956d11b5baf662d186bd0b4ab4.r2.cloudflarestorage.com",
+          region: "auto",
+        },
       },
       keepFullCount: 30,
       keepDiffCount: 14,

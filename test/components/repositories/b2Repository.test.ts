@@ -20,7 +20,10 @@ beforeAll(async () => {
         declared.push({ type, name, inputs: inputs as Record<string, unknown> });
         const isKey = type.endsWith("B2ApplicationKey");
         const made = isKey ? { applicationKeyId: `id-${name}`, applicationKey: `secret-${name}` } : {};
-        return { id: isKey ? name : `s3.eu-central-003.backblazeb2.com/bucket-${name}`, state: { ...(inputs as object), ...made } };
+        return {
+          id: isKey ? name : `s3.eu-central-003.backblazeb2.com/bucket-${name}`,
+          state: { ...(inputs as object), ...made },
+        };
       },
     },
     "shop",
@@ -46,7 +49,8 @@ function valueOf<T>(input: pulumi.Input<T> | undefined): Promise<T> {
 
 function inputsOf(name: string): Record<string, unknown> {
   const result = declared.find((each) => each.name === name);
-  if (result === undefined) throw new Error(`${name} was not declared: ${declared.map((each) => each.name).join(", ")}`);
+  if (result === undefined)
+    throw new Error(`${name} was not declared: ${declared.map((each) => each.name).join(", ")}`);
   return result.inputs;
 }
 
@@ -71,7 +75,12 @@ test("the shortest form: a bucket with its rule, a writer's key, a target with i
     bucketIds: ["bucket-orders-b2-bucket"],
   });
   const { s3, ...target } = await valueOf(pulumi.output(repository.target));
-  expect(target).toMatchObject({ name: "orders-b2", path: "/pgbackrest", offSite: true, cipher: { passphrase: CIPHER } });
+  expect(target).toMatchObject({
+    name: "orders-b2",
+    path: "/pgbackrest",
+    offSite: true,
+    cipher: { passphrase: CIPHER },
+  });
   expect(s3).toEqual({
     bucket: "acme-orders-pg",
     endpoint: "s3.eu-central-003.backblazeb2.com",
@@ -86,7 +95,10 @@ test("the shortest form: a bucket with its rule, a writer's key, a target with i
 });
 
 test("secrets are marked, in the target and in every output", async () => {
-  const repository = await make({ credentials: { create: { reader: true, recovery: true, rotationTrigger: "1" } }, cipher: { passphrase: CIPHER } });
+  const repository = await make({
+    credentials: { create: { reader: true, recovery: true, rotationTrigger: "1" } },
+    cipher: { passphrase: CIPHER },
+  });
   const inputs = [
     repository.target.s3?.credentials?.accessKeyId,
     repository.target.s3?.credentials?.secretAccessKey,
@@ -95,7 +107,10 @@ test("secrets are marked, in the target and in every output", async () => {
     repository.target.cipher?.passphrase,
   ];
   for (const input of inputs) expect(await pulumi.isSecret(pulumi.output(input))).toBe(true);
-  expect(inputsOf("orders-b2-reader-key")).toMatchObject({ capabilities: ["listBuckets", "listFiles", "readFiles"], rotationTrigger: "1" });
+  expect(inputsOf("orders-b2-reader-key")).toMatchObject({
+    capabilities: ["listBuckets", "listFiles", "readFiles"],
+    rotationTrigger: "1",
+  });
   expect(inputsOf("orders-b2-recovery-key")["capabilities"]).toContain("deleteFiles");
 });
 
@@ -106,7 +121,12 @@ test("immutableDays is a lock, a longer life of deleted files, and a fact of the
     defaultRetention: { mode: "governance", days: 30 },
     lifecycleRules: [{ prefix: "", deleteHiddenAfterDays: 31 }],
   });
-  expect(repository.target.s3?.facts).toEqual({ versioning: true, undeleteDays: 31, immutableDays: 30, lockMode: "governance" });
+  expect(repository.target.s3?.facts).toEqual({
+    versioning: true,
+    undeleteDays: 31,
+    immutableDays: 30,
+    lockMode: "governance",
+  });
   declared.length = 0;
   await make({ immutableDays: 0 });
   expect(inputsOf("orders-b2-bucket")).toMatchObject({ fileLockEnabled: true });
@@ -132,18 +152,28 @@ test("an existing bucket with existing keys: adopted, our rule below the path, n
 });
 
 test("the reader's target is the same repository with the reader's key, and no target has the recovery key", async () => {
-  const repository = await make({ credentials: { create: { reader: true, recovery: true } }, cipher: { passphrase: CIPHER } });
+  const repository = await make({
+    credentials: { create: { reader: true, recovery: true } },
+    cipher: { passphrase: CIPHER },
+  });
   const { s3, ...reader } = (await valueOf(pulumi.output(repository.readerTarget))) ?? { s3: undefined };
   const { s3: writerS3, ...writer } = await valueOf(pulumi.output(repository.target));
   expect(reader).toEqual({ ...writer, readOnly: true });
-  expect(s3).toEqual({ ...writerS3, credentials: { accessKeyId: "id-orders-b2-reader-key", secretAccessKey: "secret-orders-b2-reader-key" } });
+  expect(s3).toEqual({
+    ...writerS3,
+    credentials: { accessKeyId: "id-orders-b2-reader-key", secretAccessKey: "secret-orders-b2-reader-key" },
+  });
   expect(await pulumi.isSecret(pulumi.output(repository.readerTarget?.s3?.credentials?.secretAccessKey))).toBe(true);
   expect(JSON.stringify([s3, writerS3])).not.toContain("recovery");
   expect((await make({})).readerTarget).toBeUndefined();
 });
 
 test("a Kubernetes Secret instead of keys: none is created, and the target names it", async () => {
-  const existingSecret = { name: "b2-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" };
+  const existingSecret = {
+    name: "b2-credentials",
+    accessKeyIdKey: "AWS_ACCESS_KEY_ID",
+    secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY",
+  };
   const repository = await make({ credentials: { existingSecret } });
   expect(declared.map(({ name }) => name).sort()).toEqual(["orders-b2", "orders-b2-bucket", "orders-b2-guard"]);
   expect(repository.target.s3).toMatchObject({ existingSecret });

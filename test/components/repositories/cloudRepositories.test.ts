@@ -27,7 +27,8 @@ beforeAll(async () => {
 });
 
 test("the large packages of clouds are loaded by the component that needs them, not with this package", () => {
-  const loaded = (): string[] => Object.keys(createRequire(__filename).cache).filter((path) => /@pulumi.(aws|cloudflare)/.test(path));
+  const loaded = (): string[] =>
+    Object.keys(createRequire(__filename).cache).filter((path) => /@pulumi.(aws|cloudflare)/.test(path));
   expect(loaded()).toEqual([]);
   expect(loadCloudflare("test").AccountToken).toBeTypeOf("function");
   expect(loaded().length).toBeGreaterThan(0);
@@ -44,7 +45,9 @@ test("all mistakes are reported at once, each with its path", () => {
 });
 
 test("a lock on R2 is refused with the reason and an alternative", () => {
-  expect(() => new R2Repository("wrong", { accountId: ACCOUNT, bucket: { create: { name: "acme" } }, immutableDays: 30 })).toThrow(
+  expect(
+    () => new R2Repository("wrong", { accountId: ACCOUNT, bucket: { create: { name: "acme" } }, immutableDays: 30 }),
+  ).toThrow(
     /PB059 immutableDays: immutableDays is not possible on Cloudflare R2: R2's bucket lock also forbids overwriting[^]*use B2 or S3 for the immutable copy/,
   );
 });
@@ -72,13 +75,18 @@ test("a user's facts about a bucket and its location reach the target, and a kno
   });
   expect([lab.target.offSite, lab.monthlyCostUsd]).toEqual([false, undefined]);
   expect(new PosixRepository("nas", { path: "/mnt/nas", offSite: true }).target.offSite).toBe(true);
-  expect(() => new S3CompatibleRepository("wrong", { bucket, endpoint: "s3.lab", region: "lab", expectedStoredGiB: Number.NaN })).toThrow(
-    "PB014 expectedStoredGiB",
-  );
+  expect(
+    () =>
+      new S3CompatibleRepository("wrong", { bucket, endpoint: "s3.lab", region: "lab", expectedStoredGiB: Number.NaN }),
+  ).toThrow("PB014 expectedStoredGiB");
 });
 
 test("a Kubernetes Secret with keys of any names signs in at S3 and R2, and nothing is created or looked up for it", async () => {
-  const existingSecret = { name: "longhorn-minio-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" };
+  const existingSecret = {
+    name: "longhorn-minio-credentials",
+    accessKeyIdKey: "AWS_ACCESS_KEY_ID",
+    secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY",
+  };
   const bucket = { existing: { name: "acme-orders-pg" } };
   const s3 = new S3Repository("quiet-s3", { bucket, region: "eu-central-1", credentials: { existingSecret } });
   const r2 = new R2Repository("quiet-r2", { bucket, accountId: ACCOUNT, credentials: { existingSecret } });
@@ -102,7 +110,10 @@ test("an existing bucket has a target to restore from if a reader's keys are giv
   const credentials = { accessKeyId: "id", secretAccessKey: "planted-secret" };
   const readerCredentials = { accessKeyId: "reader", secretAccessKey: "planted-reader" };
   const at = { endpoint: "s3.lab", region: "lab" };
-  const lab = new S3CompatibleRepository("reader", { ...at, bucket: { existing: { name: "acme", credentials, readerCredentials } } });
+  const lab = new S3CompatibleRepository("reader", {
+    ...at,
+    bucket: { existing: { name: "acme", credentials, readerCredentials } },
+  });
   const { s3, readOnly } = (await valueOf(pulumi.output(lab.readerTarget))) ?? {};
   expect([s3?.credentials, readOnly]).toEqual([readerCredentials, true]);
   expect(await pulumi.isSecret(pulumi.output(lab.readerTarget?.s3?.credentials?.secretAccessKey))).toBe(true);

@@ -8,10 +8,29 @@ const SFTP = { host: "backup.example.net", user: "orders" };
 const KEYS = { accessKeyId: "marker-id", secretAccessKey: "marker-secret", sessionToken: "marker-token" };
 
 test("a target without its secrets says which of them there are", () => {
-  const bucket: RepositoryTarget = { name: "b", path: "/p", s3: { ...S3, credentials: KEYS }, cipher: { passphrase: "marker-pass" } };
-  expect(targetSettings(bucket)).toEqual({ name: "b", path: "/p", encrypted: true, s3: { ...S3, hasKeys: true, hasExistingSecret: false } });
-  const server: RepositoryTarget = { name: "s", path: "/p", sftp: { ...SFTP, privateKey: "marker-key", privateKeyPassphrase: "marker-pass" } };
-  expect(targetSettings(server)).toEqual({ name: "s", path: "/p", encrypted: false, sftp: { ...SFTP, hasKey: true, hasKeyPassphrase: true } });
+  const bucket: RepositoryTarget = {
+    name: "b",
+    path: "/p",
+    s3: { ...S3, credentials: KEYS },
+    cipher: { passphrase: "marker-pass" },
+  };
+  expect(targetSettings(bucket)).toEqual({
+    name: "b",
+    path: "/p",
+    encrypted: true,
+    s3: { ...S3, hasKeys: true, hasExistingSecret: false },
+  });
+  const server: RepositoryTarget = {
+    name: "s",
+    path: "/p",
+    sftp: { ...SFTP, privateKey: "marker-key", privateKeyPassphrase: "marker-pass" },
+  };
+  expect(targetSettings(server)).toEqual({
+    name: "s",
+    path: "/p",
+    encrypted: false,
+    sftp: { ...SFTP, hasKey: true, hasKeyPassphrase: true },
+  });
   expect(targetSettings({ name: "d", path: "/mnt/nas", requireMount: true })).toEqual({
     name: "d",
     path: "/mnt/nas",
@@ -21,7 +40,11 @@ test("a target without its secrets says which of them there are", () => {
 });
 
 test("the passphrase in a Secret of Kubernetes encrypts too", () => {
-  const at: RepositoryTarget = { name: "b", path: "/p", s3: { ...S3, existingSecret: { name: "keys", passphraseKey: "pass" } } };
+  const at: RepositoryTarget = {
+    name: "b",
+    path: "/p",
+    s3: { ...S3, existingSecret: { name: "keys", passphraseKey: "pass" } },
+  };
   expect(targetSettings(at)).toMatchObject({ encrypted: true, s3: { hasKeys: false, hasExistingSecret: true } });
 });
 

@@ -34,7 +34,8 @@ function findings(sftp: Partial<SftpSettings>, at: Partial<TargetSettings> = {})
 
 describe("the plan", () => {
   test("knows the host by the SHA-256 of its key, in any form", () => {
-    const of = (sftp: Partial<SftpSettings>): unknown => boxPlan({ hostKey: undefined, ...sftp }).repositories[1]?.sftp?.fingerprint;
+    const of = (sftp: Partial<SftpSettings>): unknown =>
+      boxPlan({ hostKey: undefined, ...sftp }).repositories[1]?.sftp?.fingerprint;
     expect(of({ hostKey: HOST_KEY })).toBe(SHA256);
     for (const hostFingerprint of [SHA256, SHA256.toUpperCase(), "SHA256:iP1dElqTjxRbndpI7ocznQNLUYseboQm52YZmJIuxm8"])
       expect(of({ hostFingerprint })).toBe(SHA256);
@@ -48,7 +49,9 @@ describe("the plan", () => {
   });
 
   test("names errors, and quotes no key", () => {
-    expect(findings({ host: "orders@backup.example.net" }).join()).toContain('"orders@backup.example.net" is not a host name');
+    expect(findings({ host: "orders@backup.example.net" }).join()).toContain(
+      '"orders@backup.example.net" is not a host name',
+    );
     expect(findings({ user: "a b" }).join()).toContain('"a b" is not an account name');
     expect(findings({ port: 0 }).join()).toContain("0 is not a port: 1 to 65535");
     expect(findings({}, { path: "backups" }).join()).toContain('"backups" is not an absolute path');
@@ -59,18 +62,31 @@ describe("the plan", () => {
       expect(result).toContain("the value is not a public key");
       expect(result).not.toContain("marker");
     }
-    expect(findings({ hostKey: undefined, hostFingerprint: "MD5:marker" }).join()).toContain("the value is not a SHA-256");
+    expect(findings({ hostKey: undefined, hostFingerprint: "MD5:marker" }).join()).toContain(
+      "the value is not a SHA-256",
+    );
   });
 
   test("warns of a server that can read the database", () => {
-    expect(findings({}, { encrypted: false }).join()).toContain("anyone who can read the directory on the server can read the database");
+    expect(findings({}, { encrypted: false }).join()).toContain(
+      "anyone who can read the directory on the server can read the database",
+    );
   });
 
   test("refuses two repositories in one directory of a server", () => {
-    const at: TargetSettings = { name: "box", path: "/srv", encrypted: true, sftp: { host: "h", user: "u", hostKey: HOST_KEY } };
+    const at: TargetSettings = {
+      name: "box",
+      path: "/srv",
+      encrypted: true,
+      sftp: { host: "h", user: "u", hostKey: HOST_KEY },
+    };
     const other = { ...at, path: "/srv/orders" };
-    const result = checkHost(plan({ repositories: { repo1: { at, keepDays: 7 }, repo2: { at: other, keepDays: 7 } } })).map(findingText);
-    expect(result.join("\n")).toContain('"sftp://u@h/srv/orders" and "sftp://u@h/srv" of repo1 are one inside the other');
+    const result = checkHost(
+      plan({ repositories: { repo1: { at, keepDays: 7 }, repo2: { at: other, keepDays: 7 } } }),
+    ).map(findingText);
+    expect(result.join("\n")).toContain(
+      '"sftp://u@h/srv/orders" and "sftp://u@h/srv" of repo1 are one inside the other',
+    );
   });
 
   test("shows it as a separate location", () => {
@@ -101,10 +117,17 @@ test("pgbackrest.conf has the same meaning for stock and the runtime, without a 
 });
 
 test("units get a private key that the host already has, at its path", () => {
-  const at = { name: "box", path: "/srv/orders", encrypted: true, sftp: { host: "h", user: "u", hostKey: HOST_KEY, hasKey: false } };
+  const at = {
+    name: "box",
+    path: "/srv/orders",
+    encrypted: true,
+    sftp: { host: "h", user: "u", hostKey: HOST_KEY, hasKey: false },
+  };
   const of = (files: object) => plan({ repositories: { repo1: NAS, repo2: { at, keepDays: 60, secretFiles: files } } });
-  const printed = (result: ReturnType<typeof of>) => checkHost(result).flatMap(({ code, severity }) => (severity === "error" ? [code] : []));
-  const keyLines = (result: ReturnType<typeof of>) => credentialLines(result).filter((line) => line.includes("sftp-private-key"));
+  const printed = (result: ReturnType<typeof of>) =>
+    checkHost(result).flatMap(({ code, severity }) => (severity === "error" ? [code] : []));
+  const keyLines = (result: ReturnType<typeof of>) =>
+    credentialLines(result).filter((line) => line.includes("sftp-private-key"));
 
   const there = of({ privateKey: "/run/secrets/box", privateKeyPassphrase: "/run/secrets/phrase" });
   expect(printed(there)).toEqual([]);
@@ -137,15 +160,26 @@ describe("the component", () => {
       call: () => ({}),
     });
   });
-  const known = (output: pulumi.Output<unknown>): Promise<unknown> => new Promise((resolve) => void output.apply(resolve));
+  const known = (output: pulumi.Output<unknown>): Promise<unknown> =>
+    new Promise((resolve) => void output.apply(resolve));
   const make = (more: Partial<SftpRepositoryArgs> = {}): SftpRepository =>
-    new SftpRepository("box", { host: "h", user: "u", path: "/srv/orders", hostKey: HOST_KEY, privateKey: "markerKey\r\n\n", ...more });
+    new SftpRepository("box", {
+      host: "h",
+      user: "u",
+      path: "/srv/orders",
+      hostKey: HOST_KEY,
+      privateKey: "markerKey\r\n\n",
+      ...more,
+    });
 
   test("passes its keys on as secrets, one as a separate file", async () => {
     const { target, location } = make({ privateKeyPassphrase: "markerPhrase", cipher: { passphrase: "markerPass" } });
     expect(await known(location)).toBe("sftp://u@h/srv/orders");
     const files = secretFiles({ directories: DIRECTORIES, agent: false }, "repo2", target);
-    expect(files.map((file) => file.path)).toEqual(["/etc/pgbackstop/conf.d/repo2-credentials.conf", "/etc/pgbackstop/conf.d/repo2-sftp.key"]);
+    expect(files.map((file) => file.path)).toEqual([
+      "/etc/pgbackstop/conf.d/repo2-credentials.conf",
+      "/etc/pgbackstop/conf.d/repo2-sftp.key",
+    ]);
     const texts = await Promise.all(files.map((file) => known(file.text)));
     expect(texts[0]).toContain("repo2-cipher-pass=markerPass\nrepo2-sftp-private-key-passphrase=markerPhrase\n");
     expect(texts[1]).toBe("markerKey\n");
@@ -155,8 +189,8 @@ describe("the component", () => {
   });
 
   test("needs no credentials file without passphrase and cipher", () => {
-    expect(secretFiles({ directories: DIRECTORIES, agent: false }, "repo2", make().target).map((file) => file.path)).toEqual([
-      "/etc/pgbackstop/conf.d/repo2-sftp.key",
-    ]);
+    expect(
+      secretFiles({ directories: DIRECTORIES, agent: false }, "repo2", make().target).map((file) => file.path),
+    ).toEqual(["/etc/pgbackstop/conf.d/repo2-sftp.key"]);
   });
 });

@@ -2,7 +2,10 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 
-/** Everything that the local backend of a program folder keeps: the present state, its copies and the history. Bytes are characters. */
+/**
+ * Everything that the local backend of a program folder keeps: the present state, its copies and the history. Bytes are
+ * characters.
+ */
 export function stateTexts(folder: string): string[] {
   const state = join(folder, "state");
   return readdirSync(state, { recursive: true, encoding: "utf8" })
@@ -11,7 +14,9 @@ export function stateTexts(folder: string): string[] {
     .map((path) => readFileSync(path, "latin1"));
 }
 
-/** What a piece of work fails with, as text; `no error` when it does not. Also put into `printed`, where that is given. */
+/**
+ * What a piece of work fails with, as text; `no error` when it does not. Also put into `printed`, where that is given.
+ */
 export async function failureOf(work: Promise<unknown>, printed?: string[]): Promise<string> {
   const text = await work.then(
     () => "no error",

@@ -33,10 +33,18 @@ export function labelsOf(info: InfoStanza): { readonly repo: number; readonly la
   return rows.sort((left, right) => left.repo - right.repo || (left.label < right.label ? -1 : 1));
 }
 
-/** Everything but locks (who holds one differs by the moment and by version), in an order that both programs agree on. */
+/**
+ * Everything but locks (who holds one differs by the moment and by version), in an order that both programs agree on.
+ */
 export function comparableInfo(info: InfoStanza): object {
   const { code, message } = info.status;
-  return { ...info, archive: sorted(info.archive), backup: sorted(info.backup), db: sorted(info.db), status: { code, message } };
+  return {
+    ...info,
+    archive: sorted(info.archive),
+    backup: sorted(info.backup),
+    db: sorted(info.db),
+    status: { code, message },
+  };
 }
 
 function sorted(rows: readonly object[]): string[] {

@@ -1,4 +1,6 @@
-/** Objects that others published, beside those that an example makes in their place: what is different, field by field. */
+/**
+ * Objects that others published, beside those that an example makes in their place: what is different, field by field.
+ */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -8,16 +10,28 @@ import { textOf, type Values } from "../doubles/providerValues";
 /** A field that is different: what stands there and here; undefined where it is not there. */
 export type Difference = readonly [published: unknown, ours: unknown];
 
-/** The objects of `test/vectors/published/NAME.yaml`, after words of the text are replaced: what its author left open or renamed. */
+/**
+ * The objects of `test/vectors/published/NAME.yaml`, after words of the text are replaced: what its author left open or
+ * renamed.
+ */
 export function publishedObjects(name: string, placeholders: Readonly<Record<string, string>>): Values[] {
   const text = readFileSync(join(projectFolder(), "test", "vectors", "published", `${name}.yaml`), "utf8");
-  const filled = Object.entries(placeholders).reduce((result, [placeholder, value]) => result.replaceAll(placeholder, value), text);
+  const filled = Object.entries(placeholders).reduce(
+    (result, [placeholder, value]) => result.replaceAll(placeholder, value),
+    text,
+  );
   const yaml = createRequire(__filename)("js-yaml") as { loadAll(text: string): unknown };
   return yaml.loadAll(filled) as Values[];
 }
 
-/** By `Kind name field.of.it`, with the published name (`unnamed` where a fragment has none); `ours` has the object that stands in its place. */
-export function differencesOf(published: readonly Values[], ours: (kind: string, name: string) => Values): Record<string, Difference> {
+/**
+ * By `Kind name field.of.it`, with the published name (`unnamed` where a fragment has none); `ours` has the object that
+ * stands in its place.
+ */
+export function differencesOf(
+  published: readonly Values[],
+  ours: (kind: string, name: string) => Values,
+): Record<string, Difference> {
   const result: Record<string, Difference> = {};
   for (const object of published) {
     const kind = textOf(object["kind"]);

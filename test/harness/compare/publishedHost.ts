@@ -1,4 +1,7 @@
-/** Configurations of hosts that others published, as texts in `test/vectors/published`, and what an example declares in their place. */
+/**
+ * Configurations of hosts that others published, as texts in `test/vectors/published`, and what an example declares in
+ * their place.
+ */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Stack } from "@pulumi/pulumi/automation";
@@ -17,7 +20,8 @@ export async function previewHost(stack: Stack): Promise<{ host: DeclaredHost; p
   const { stdout } = await stack.preview({
     onEvent: ({ resourcePreEvent }) => {
       const inputs = resourcePreEvent?.metadata.new?.inputs as Partial<DeclaredHost> | undefined;
-      if (inputs?.files !== undefined && inputs.settings !== undefined) host = { files: inputs.files, settings: inputs.settings };
+      if (inputs?.files !== undefined && inputs.settings !== undefined)
+        host = { files: inputs.files, settings: inputs.settings };
     },
   });
   if (host === null) throw new Error(`no host in the preview:\n${stdout}`);
@@ -49,10 +53,15 @@ export function settingsOf(text: string): Map<string, string> {
 }
 
 /** Name to what is there and here, where that is not the same. */
-export function mapDifferences(published: ReadonlyMap<string, string>, ours: ReadonlyMap<string, string>): Record<string, Difference> {
+export function mapDifferences(
+  published: ReadonlyMap<string, string>,
+  ours: ReadonlyMap<string, string>,
+): Record<string, Difference> {
   const names = [...new Set([...published.keys(), ...ours.keys()])].sort();
   return Object.fromEntries(
-    names.filter((name) => published.get(name) !== ours.get(name)).map((name) => [name, [published.get(name), ours.get(name)] as const]),
+    names
+      .filter((name) => published.get(name) !== ours.get(name))
+      .map((name) => [name, [published.get(name), ours.get(name)] as const]),
   );
 }
 

@@ -21,5 +21,7 @@ export function findSecrets(folder: string, secrets: readonly string[]): string[
 /** True when `content` holds one of `secrets`, as it is or in base64. */
 export function holdsSecret(content: Uint8Array | string, secrets: readonly string[]): boolean {
   const bytes = Buffer.from(content);
-  return secrets.some((secret) => bytes.includes(secret) || bytes.includes(Buffer.from(secret).toString("base64").replace(/=+$/, "")));
+  return secrets.some(
+    (secret) => bytes.includes(secret) || bytes.includes(Buffer.from(secret).toString("base64").replace(/=+$/, "")),
+  );
 }

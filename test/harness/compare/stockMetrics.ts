@@ -10,7 +10,12 @@ interface StockBackup {
   readonly info: {
     readonly delta: number;
     readonly size: number;
-    readonly repository: { readonly delta: number; readonly size?: number; readonly "size-map"?: number; readonly "delta-map"?: number };
+    readonly repository: {
+      readonly delta: number;
+      readonly size?: number;
+      readonly "size-map"?: number;
+      readonly "delta-map"?: number;
+    };
   };
   readonly label: string;
   readonly lsn: { readonly start: string; readonly stop: string };
@@ -20,14 +25,24 @@ interface StockBackup {
   readonly type: string;
 }
 
-/** What the exporter makes of stock's JSON, written again from its source (woblerr/pgbackrest_exporter 0.23, "backrest"). */
+/**
+ * What the exporter makes of stock's JSON, written again from its source (woblerr/pgbackrest_exporter 0.23,
+ * "backrest").
+ */
 export function exporterOf(text: string): Map<string, number> {
   const [stanza] = JSON.parse(text) as [
     {
       readonly name: string;
       readonly status: { readonly code: number };
-      readonly repo: readonly { readonly key: number; readonly cipher: string; readonly status: { readonly code: number } }[];
-      readonly archive: readonly { readonly database: { readonly id: number; readonly "repo-key": number }; readonly min: string | null }[];
+      readonly repo: readonly {
+        readonly key: number;
+        readonly cipher: string;
+        readonly status: { readonly code: number };
+      }[];
+      readonly archive: readonly {
+        readonly database: { readonly id: number; readonly "repo-key": number };
+        readonly min: string | null;
+      }[];
       readonly db: readonly { readonly id: number; readonly "repo-key": number; readonly version: string }[];
       readonly backup: readonly StockBackup[];
     },
@@ -38,9 +53,11 @@ export function exporterOf(text: string): Map<string, number> {
     result.set(`${name}{${pairs.join(",")}}`, value);
   };
   const { name } = stanza;
-  const versionOf = (id: number, key: number): string => stanza.db.find((row) => row.id === id && row["repo-key"] === key)?.version ?? "";
+  const versionOf = (id: number, key: number): string =>
+    stanza.db.find((row) => row.id === id && row["repo-key"] === key)?.version ?? "";
   add("pgbackrest_stanza_status", { stanza: name }, stanza.status.code);
-  for (const { cipher, key, status } of stanza.repo) add("pgbackrest_repo_status", { cipher, repo_key: String(key), stanza: name }, status.code);
+  for (const { cipher, key, status } of stanza.repo)
+    add("pgbackrest_repo_status", { cipher, repo_key: String(key), stanza: name }, status.code);
   for (const { database, min } of stanza.archive) {
     const labels = {
       database_id: String(database.id),
@@ -76,7 +93,11 @@ export function exporterOf(text: string): Map<string, number> {
       ["diff", "D"],
       ["incr", "I"],
     ] as const) {
-      add("pgbackrest_backup_references", { ref_backup: kind, ...labels }, (backup.reference ?? []).filter((label) => label.endsWith(end)).length);
+      add(
+        "pgbackrest_backup_references",
+        { ref_backup: kind, ...labels },
+        (backup.reference ?? []).filter((label) => label.endsWith(end)).length,
+      );
       const isCounted = kind === "incr" || backup.type === "full" || (kind === "diff" && backup.type === "diff");
       const best = newest.get(kind);
       if (isCounted && (best === undefined || backup.timestamp.stop > best.timestamp.stop)) newest.set(kind, backup);

@@ -43,7 +43,9 @@ function parseEntry(section: string, part: string): GuideEntry {
     anchor: part.split("\n", 1)[0] ?? "",
     section,
     labels: parts.filter((_, index) => index % 2 === 1),
-    quotes: (["text", "log"] as const).flatMap((by) => blocksOf(body("Symptom"), by).map((quoted) => ({ by, text: quoted }))),
+    quotes: (["text", "log"] as const).flatMap((by) =>
+      blocksOf(body("Symptom"), by).map((quoted) => ({ by, text: quoted })),
+    ),
     look: linesOf(body("Look")),
     fix: linesOf(body("Fix")),
     shownBy: [...shown.matchAll(/`([^`]+)`((?:(?:: |, )"[^"]*")*)/g)].map(([, file = "", titles = ""]) => ({
@@ -54,7 +56,9 @@ function parseEntry(section: string, part: string): GuideEntry {
 }
 
 function blocksOf(text: string, language: string): string[] {
-  return [...text.matchAll(/^```(\w+)\n([^]*?)\n```$/gm)].filter((match) => match[1] === language).map((match) => match[2] ?? "");
+  return [...text.matchAll(/^```(\w+)\n([^]*?)\n```$/gm)]
+    .filter((match) => match[1] === language)
+    .map((match) => match[2] ?? "");
 }
 
 function linesOf(text: string): string[] {
@@ -66,7 +70,10 @@ export function fragmentsOf(quote: string): string[] {
   return quote.split(/<[a-z ]+>|\n|HINT: |^\[\d{3}\]: /).filter((fragment) => fragment.trim() !== "");
 }
 
-/** Finds a quote in what was printed, whatever is before each line; gives what its placeholders stand for, null when it is not there. */
+/**
+ * Finds a quote in what was printed, whatever is before each line; gives what its placeholders stand for, null when it
+ * is not there.
+ */
 export function findQuote(printed: string, quote: string): Map<string, string> | null {
   const names: string[] = [];
   const pattern = quote

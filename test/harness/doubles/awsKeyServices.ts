@@ -1,7 +1,8 @@
 /**
- * Doubles of the services that give out keys for a while, on loopback: the metadata service of an EC2 instance, STS, the agent of EKS pod
- * identity. They hold callers to the documents ("Instance metadata service version 2", "AssumeRoleWithWebIdentity", "EKS Pod Identity"): a
- * session token before metadata, the form's fields, the token of the file. `shape` changes an answer where a test says so.
+ * Doubles of the services that give out keys for a while, on loopback: the metadata service of an EC2 instance, STS,
+ * the agent of EKS pod identity. They hold callers to the documents ("Instance metadata service version 2",
+ * "AssumeRoleWithWebIdentity", "EKS Pod Identity"): a session token before metadata, the form's fields, the token of
+ * the file. `shape` changes an answer where a test says so.
  */
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -46,7 +47,10 @@ abstract class KeyService {
         if (answer !== "hang") response.writeHead(answer.status).end(answer.body ?? "");
       });
     };
-    const tls = certificates === undefined ? null : { key: readFileSync(certificates.keyFile), cert: readFileSync(certificates.certFile) };
+    const tls =
+      certificates === undefined
+        ? null
+        : { key: readFileSync(certificates.keyFile), cert: readFileSync(certificates.certFile) };
     const server = tls === null ? createServer(serve) : createTlsServer(tls, serve);
     this.#server = server;
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -66,7 +70,13 @@ abstract class KeyService {
 
   protected json(more: object = {}): string {
     const { key, secret, token, expiresAtMs } = this.keys;
-    return JSON.stringify({ ...more, AccessKeyId: key, SecretAccessKey: secret, Token: token, Expiration: isoOf(expiresAtMs) });
+    return JSON.stringify({
+      ...more,
+      AccessKeyId: key,
+      SecretAccessKey: secret,
+      Token: token,
+      Expiration: isoOf(expiresAtMs),
+    });
   }
 }
 
@@ -97,7 +107,8 @@ export class InstanceMetadata extends KeyService {
     }
     if (this.sessions && request.headers["x-aws-ec2-metadata-token"] !== this.#session) return { status: 401 };
     if (line === `GET ${root}`) return { status: 200, body: this.role };
-    if (line === `GET ${root}${this.role}`) return { status: 200, body: this.json({ Code: "Success", Type: "AWS-HMAC" }) };
+    if (line === `GET ${root}${this.role}`)
+      return { status: 200, body: this.json({ Code: "Success", Type: "AWS-HMAC" }) };
     return { status: 404 };
   }
 }
@@ -119,8 +130,10 @@ export class SecurityTokenService extends KeyService {
       status,
       body: `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>${code}</Code><Message>no</Message></Error></ErrorResponse>`,
     });
-    if (line !== "POST /" || request.headers["content-type"] !== "application/x-www-form-urlencoded") return refuse(400, "InvalidAction");
-    if (form.get("Action") !== "AssumeRoleWithWebIdentity" || form.get("Version") !== "2011-06-15") return refuse(400, "InvalidAction");
+    if (line !== "POST /" || request.headers["content-type"] !== "application/x-www-form-urlencoded")
+      return refuse(400, "InvalidAction");
+    if (form.get("Action") !== "AssumeRoleWithWebIdentity" || form.get("Version") !== "2011-06-15")
+      return refuse(400, "InvalidAction");
     if (!/^[\w+=,.@-]{2,64}$/.test(form.get("RoleSessionName") ?? "")) return refuse(400, "ValidationError");
     if (form.get("WebIdentityToken") !== this.webToken) return refuse(400, "InvalidIdentityToken");
     if (form.get("RoleArn") !== this.roleArn) return refuse(403, "AccessDenied");
@@ -148,7 +161,8 @@ export class PodIdentityAgent extends KeyService {
 
   protected answer(line: string, request: IncomingMessage): Answer {
     if (line !== "GET /v1/credentials") return { status: 404 };
-    if (request.headers.authorization !== this.podToken) return { status: 400, body: "Service account token cannot be empty" };
+    if (request.headers.authorization !== this.podToken)
+      return { status: 400, body: "Service account token cannot be empty" };
     return { status: 200, body: this.json({ AccountId: "123456789012" }) };
   }
 }

@@ -1,10 +1,11 @@
 /**
- * A double of Backblaze B2's native API, for tests only: an HTTP server on loopback that follows the documentation of versions 3 and 4 for
- * accounts, buckets and application keys, and as much about files as deleting them needs. It stores no contents.
+ * A double of Backblaze B2's native API, for tests only: an HTTP server on loopback that follows the documentation of
+ * versions 3 and 4 for accounts, buckets and application keys, and as much about files as deleting them needs. It
+ * stores no contents.
  *
- * It knows capabilities and restrictions of keys, tokens that end, revisions, the rules about lifecycle and object lock, what a key may not
- * read, and which kind of key each version of the API serves. Faults wait in a queue per operation and must happen: stop() throws when one
- * did not.
+ * It knows capabilities and restrictions of keys, tokens that end, revisions, the rules about lifecycle and object
+ * lock, what a key may not read, and which kind of key each version of the API serves. Faults wait in a queue per
+ * operation and must happen: stop() throws when one did not.
  */
 import { randomBytes, randomInt } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -118,7 +119,10 @@ export class B2ServerDouble {
   readonly namesOfOthers = new Set<string>();
   /** `b2_create_key v3`, as they came. */
   readonly calls: string[] = [];
-  /** False: version 4 lists multi-bucket keys only, and version 3 the others, as the documentation says. True: 4 lists and deletes all. */
+  /**
+   * False: version 4 lists multi-bucket keys only, and version 3 the others, as the documentation says. True: 4 lists
+   * and deletes all.
+   */
   listsAllKeysAtV4 = false;
   /** The key with which tests sign in. */
   readonly admin: B2Key;
@@ -147,7 +151,9 @@ export class B2ServerDouble {
   async stop(): Promise<void> {
     this.#server.closeAllConnections();
     await new Promise((resolve) => this.#server.close(resolve));
-    const left = [...this.#faults].flatMap(([operation, faults]) => faults.map((fault) => `${operation}: ${fault.kind}`));
+    const left = [...this.#faults].flatMap(([operation, faults]) =>
+      faults.map((fault) => `${operation}: ${fault.kind}`),
+    );
     if (left.length > 0) throw new Error(`planned faults did not happen: ${left.join(", ")}`);
   }
 
@@ -213,7 +219,8 @@ export class B2ServerDouble {
   /** The bucket of that name. @throws Error when there is none */
   bucket(name: string): B2Bucket {
     const result = this.buckets.find((bucket) => bucket.bucketName === name);
-    if (result === undefined) throw new Error(`there is no bucket "${name}": ${this.buckets.map((bucket) => bucket.bucketName).join(", ")}`);
+    if (result === undefined)
+      throw new Error(`there is no bucket "${name}": ${this.buckets.map((bucket) => bucket.bucketName).join(", ")}`);
     return result;
   }
 
@@ -235,36 +242,57 @@ export class B2ServerDouble {
     const authorization = request.headers.authorization ?? "";
     if (fault?.kind === "expireToken") this.#tokens.delete(authorization);
     if (fault?.kind === "race") for (const bucket of this.buckets) bucket.revision++;
-    const answer = fault?.kind === "refuse" ? refusalOf(fault) : this.#answer(Number(version), operation, authorization, Buffer.concat(chunks));
+    const answer =
+      fault?.kind === "refuse"
+        ? refusalOf(fault)
+        : this.#answer(Number(version), operation, authorization, Buffer.concat(chunks));
     if (fault?.kind === "loseAnswer") return void request.socket.destroy();
     if (fault?.kind === "badGateway") {
       response.writeHead(502, { "content-type": "text/html" });
       response.end("<html>bad gateway</html>");
       return;
     }
-    const retryAfter = fault?.kind === "refuse" && fault.retryAfter !== undefined ? { "retry-after": fault.retryAfter } : {};
-    response.writeHead(answer.status, { "content-type": "application/json;charset=utf-8", "x-bz-request-id": hex(16), ...retryAfter });
+    const retryAfter =
+      fault?.kind === "refuse" && fault.retryAfter !== undefined ? { "retry-after": fault.retryAfter } : {};
+    response.writeHead(answer.status, {
+      "content-type": "application/json;charset=utf-8",
+      "x-bz-request-id": hex(16),
+      ...retryAfter,
+    });
     response.end(JSON.stringify(answer.body));
   }
 
   #takeFault(operation: string, version: number): B2Fault | undefined {
     const [fault, ...rest] = this.#faults.get(operation) ?? [];
-    if (fault === undefined || (fault.kind === "refuse" && fault.version !== undefined && fault.version !== version)) return undefined;
+    if (fault === undefined || (fault.kind === "refuse" && fault.version !== undefined && fault.version !== version))
+      return undefined;
     if (rest.length === 0) this.#faults.delete(operation);
     else this.#faults.set(operation, rest);
     return fault;
   }
 
-  #answer(version: number, operation: string, authorization: string, content: Buffer): { status: number; body: object } {
+  #answer(
+    version: number,
+    operation: string,
+    authorization: string,
+    content: Buffer,
+  ): { status: number; body: object } {
     try {
       if (operation === "b2_authorize_account") return { status: 200, body: this.#authorize(version, authorization) };
       const work = OPERATIONS[operation];
-      if (work === undefined || ![3, 4].includes(version)) throw new Refusal(404, "not_found", `no such call: v${version} ${operation}`);
+      if (work === undefined || ![3, 4].includes(version))
+        throw new Refusal(404, "not_found", `no such call: v${version} ${operation}`);
       const key = this.#tokens.get(authorization);
-      if (key === undefined) throw new Refusal(401, authorization.startsWith("4_") ? "expired_auth_token" : "bad_auth_token", "invalid token");
+      if (key === undefined)
+        throw new Refusal(
+          401,
+          authorization.startsWith("4_") ? "expired_auth_token" : "bad_auth_token",
+          "invalid token",
+        );
       return { status: 200, body: work(this, { version, key, body: parseBody(content) }) };
     } catch (error) {
-      if (error instanceof Refusal) return refusalOf({ status: error.status, code: error.code, message: error.message });
+      if (error instanceof Refusal)
+        return refusalOf({ status: error.status, code: error.code, message: error.message });
       throw error;
     }
   }
@@ -273,15 +301,19 @@ export class B2ServerDouble {
     const [id = "", ...secret] = Buffer.from(authorization.replace(/^Basic /, ""), "base64")
       .toString()
       .split(":");
-    const key = this.liveKeys().find((each) => each.applicationKeyId === id && each.applicationKey === secret.join(":"));
+    const key = this.liveKeys().find(
+      (each) => each.applicationKeyId === id && each.applicationKey === secret.join(":"),
+    );
     if (key === undefined) throw new Refusal(401, "unauthorized", "invalid applicationKeyId or applicationKey");
     if (key.isMultiBucket && version < 4) throw unsupported(version);
     const authorizationToken = `4_${key.applicationKeyId}_${randomBytes(18).toString("base64url")}`;
     this.#tokens.set(authorizationToken, key);
     this.#allSecrets.add(authorizationToken);
     const buckets =
-      key.bucketIds?.map((bucketId) => ({ id: bucketId, name: this.buckets.find((bucket) => bucket.bucketId === bucketId)?.bucketName ?? null })) ??
-      null;
+      key.bucketIds?.map((bucketId) => ({
+        id: bucketId,
+        name: this.buckets.find((bucket) => bucket.bucketId === bucketId)?.bucketName ?? null,
+      })) ?? null;
     return {
       accountId: this.accountId,
       authorizationToken,
@@ -313,7 +345,8 @@ const OPERATIONS: Readonly<Record<string, (server: B2ServerDouble, call: Call) =
   b2_list_keys: listKeys,
   b2_delete_key: deleteKey,
   b2_list_file_versions: (server, call) => listFiles(server, call, (file) => file.action !== "start", "fileName"),
-  b2_list_unfinished_large_files: (server, call) => listFiles(server, call, (file) => file.action === "start", "fileId"),
+  b2_list_unfinished_large_files: (server, call) =>
+    listFiles(server, call, (file) => file.action === "start", "fileId"),
   b2_delete_file_version: (server, call) => removeFile(server, call, "deleteFiles"),
   b2_cancel_large_file: (server, call) => removeFile(server, call, "writeFiles"),
 };
@@ -329,10 +362,15 @@ function createBucket(server: B2ServerDouble, call: Call): object {
   if (server.namesOfOthers.has(bucketName) || server.buckets.some((bucket) => bucket.bucketName === bucketName)) {
     throw new Refusal(400, "duplicate_bucket_name", "Bucket name is already in use.");
   }
-  if (server.buckets.length >= BUCKETS_MAX) throw new Refusal(400, "too_many_buckets", "No more buckets may be created in this account.");
+  if (server.buckets.length >= BUCKETS_MAX)
+    throw new Refusal(400, "too_many_buckets", "No more buckets may be created in this account.");
   const { defaultRetention: _afterwards, ...settings } = bucketSettings(call, null);
   if (body["defaultRetention"] !== undefined)
-    throw new Refusal(400, "bad_request", "unknown field in com.backblaze.modules.b2.data.CreateBucketRequest: defaultRetention");
+    throw new Refusal(
+      400,
+      "bad_request",
+      "unknown field in com.backblaze.modules.b2.data.CreateBucketRequest: defaultRetention",
+    );
   return bucketAnswer(server, call, server.addBucket({ bucketName, ...settings }));
 }
 
@@ -352,7 +390,8 @@ function deleteBucket(server: B2ServerDouble, call: Call): object {
   need(call, "deleteBuckets");
   needAccount(server, call.body);
   const bucket = bucketOf(server, call);
-  if (bucket.files.length > 0) throw new Refusal(400, "cannot_delete_non_empty_bucket", "Cannot delete non-empty bucket");
+  if (bucket.files.length > 0)
+    throw new Refusal(400, "cannot_delete_non_empty_bucket", "Cannot delete non-empty bucket");
   server.buckets.splice(server.buckets.indexOf(bucket), 1);
   return bucketAnswer(server, call, bucket);
 }
@@ -381,12 +420,15 @@ function createKey(server: B2ServerDouble, call: Call): object {
   if (body[wrongField] !== undefined) throw new Refusal(400, "bad_request", `unknown field: ${wrongField}`);
   const keyName = text(body, "keyName");
   if (!/^[A-Za-z0-9-]{1,100}$/.test(keyName)) throw new Refusal(400, "bad_request", `Invalid keyName: ${keyName}`);
-  const bucketIds = version === 3 ? (body["bucketId"] === undefined ? null : [text(body, "bucketId")]) : textList(body["bucketIds"]);
+  const bucketIds =
+    version === 3 ? (body["bucketId"] === undefined ? null : [text(body, "bucketId")]) : textList(body["bucketIds"]);
   const capabilities = textList(body["capabilities"]) ?? [];
   const unknownOne = capabilities.find((name) => !CAPABILITIES.includes(name));
-  if (capabilities.length === 0 || unknownOne !== undefined) throw new Refusal(400, "bad_request", `invalid capability: ${unknownOne ?? "none"}`);
+  if (capabilities.length === 0 || unknownOne !== undefined)
+    throw new Refusal(400, "bad_request", `invalid capability: ${unknownOne ?? "none"}`);
   for (const id of bucketIds ?? []) {
-    if (!server.buckets.some((bucket) => bucket.bucketId === id)) throw new Refusal(400, "bad_bucket_id", `Invalid bucket id: ${id}`);
+    if (!server.buckets.some((bucket) => bucket.bucketId === id))
+      throw new Refusal(400, "bad_bucket_id", `Invalid bucket id: ${id}`);
   }
   const wide = bucketIds === null ? undefined : capabilities.find((name) => ACCOUNT_WIDE.includes(name));
   if (wide !== undefined) throw new Refusal(400, "bad_request", `capability ${wide} is not allowed with a bucket`);
@@ -432,16 +474,26 @@ function deleteKey(server: B2ServerDouble, call: Call): object {
   return keyAnswer(server, key, call.version);
 }
 
-function listFiles(server: B2ServerDouble, call: Call, filter: (file: B2File) => boolean, startName: "fileName" | "fileId"): object {
+function listFiles(
+  server: B2ServerDouble,
+  call: Call,
+  filter: (file: B2File) => boolean,
+  startName: "fileName" | "fileId",
+): object {
   need(call, "listFiles");
   const bucket = bucketOf(server, call);
   const countMax = Number(call.body["maxFileCount"] ?? 100);
-  if (startName === "fileId" && countMax > 100) throw new Refusal(400, "bad_request", "maxFileCount must be at most 100");
+  if (startName === "fileId" && countMax > 100)
+    throw new Refusal(400, "bad_request", "maxFileCount must be at most 100");
   const from = startName === "fileId" && typeof call.body["startFileId"] === "string" ? call.body["startFileId"] : "";
-  const files = bucket.files.filter((file) => filter(file) && file.fileId >= from).sort((left, right) => (left.fileId < right.fileId ? -1 : 1));
+  const files = bucket.files
+    .filter((file) => filter(file) && file.fileId >= from)
+    .sort((left, right) => (left.fileId < right.fileId ? -1 : 1));
   const next = files[countMax];
   return {
-    files: files.slice(0, countMax).map(({ fileId, fileName, action }) => ({ fileId, fileName, action, bucketId: bucket.bucketId })),
+    files: files
+      .slice(0, countMax)
+      .map(({ fileId, fileName, action }) => ({ fileId, fileName, action, bucketId: bucket.bucketId })),
     nextFileId: next?.fileId ?? null,
     ...(startName === "fileName" ? { nextFileName: next?.fileName ?? null } : {}),
   };
@@ -452,7 +504,8 @@ function removeFile(server: B2ServerDouble, call: Call, capability: string): obj
   const fileId = text(call.body, "fileId");
   const bucket = server.buckets.find((each) => each.files.some((file) => file.fileId === fileId));
   const file = bucket?.files.find((each) => each.fileId === fileId);
-  if (bucket === undefined || file === undefined) throw new Refusal(400, "file_not_present", `File not present: ${fileId}`);
+  if (bucket === undefined || file === undefined)
+    throw new Refusal(400, "file_not_present", `File not present: ${fileId}`);
   needBucket(call, bucket.bucketId);
   if (file.locked) throw new Refusal(403, "access_denied", "File is protected by object lock");
   bucket.files.splice(bucket.files.indexOf(file), 1);
@@ -463,8 +516,10 @@ function removeFile(server: B2ServerDouble, call: Call, capability: string): obj
 function bucketSettings({ key, body }: Call, bucket: B2Bucket | null): Partial<B2Bucket> {
   const has = (name: string): boolean => body[name] !== undefined;
   const info = body["bucketInfo"] as Record<string, string> | undefined;
-  if (info !== undefined && Object.keys(info).length > 10) throw new Refusal(400, "bad_request", "bucketInfo has too many pairs");
-  if (has("bucketType") && !["allPrivate", "allPublic"].includes(text(body, "bucketType"))) throw new Refusal(400, "bad_request", "bad bucketType");
+  if (info !== undefined && Object.keys(info).length > 10)
+    throw new Refusal(400, "bad_request", "bucketInfo has too many pairs");
+  if (has("bucketType") && !["allPrivate", "allPublic"].includes(text(body, "bucketType")))
+    throw new Refusal(400, "bad_request", "bad bucketType");
   const wantsRetention = has("fileLockEnabled") || has("defaultRetention");
   if (wantsRetention && !key.capabilities.includes("writeBucketRetentions"))
     throw new Refusal(401, "unauthorized", "writeBucketRetentions is missing");
@@ -472,7 +527,9 @@ function bucketSettings({ key, body }: Call, bucket: B2Bucket | null): Partial<B
     throw new Refusal(400, "file_lock_conflict", "Object lock cannot be disabled");
   }
   const isLocking = bucket?.fileLockEnabled === true || body["fileLockEnabled"] === true;
-  const retention = body["defaultRetention"] as { mode: string | null; period?: { duration: number; unit: string } } | undefined;
+  const retention = body["defaultRetention"] as
+    | { mode: string | null; period?: { duration: number; unit: string } }
+    | undefined;
   if (retention !== undefined && retention.mode !== null) {
     if (!isLocking) throw new Refusal(400, "bad_request", "Object lock is not enabled on this bucket");
     const duration = retention.period?.duration ?? 0;
@@ -485,7 +542,9 @@ function bucketSettings({ key, body }: Call, bucket: B2Bucket | null): Partial<B
     ...(info === undefined ? {} : { bucketInfo: info }),
     ...(has("lifecycleRules") ? { lifecycleRules: lifecycleRules(body["lifecycleRules"]) } : {}),
     fileLockEnabled: isLocking,
-    ...(retention === undefined ? {} : { defaultRetention: { mode: retention.mode, period: retention.period ?? null } }),
+    ...(retention === undefined
+      ? {}
+      : { defaultRetention: { mode: retention.mode, period: retention.period ?? null } }),
   };
 }
 
@@ -493,15 +552,27 @@ function lifecycleRules(value: unknown): LifecycleRuleBody[] {
   const rules = value as LifecycleRuleBody[];
   if (rules.length > 100) throw new Refusal(400, "bad_request", "too many lifecycle rules");
   rules.forEach((rule, index) => {
-    const days = [rule.daysFromHidingToDeleting, rule.daysFromUploadingToHiding, rule.daysFromStartingToCancelingUnfinishedLargeFiles];
+    const days = [
+      rule.daysFromHidingToDeleting,
+      rule.daysFromUploadingToHiding,
+      rule.daysFromStartingToCancelingUnfinishedLargeFiles,
+    ];
     const set = days.filter((each) => each !== null && each !== undefined);
     if (set.length === 0 || set.some((each) => !Number.isInteger(each) || each < 1)) {
       throw new Refusal(400, "bad_request", "a lifecycle rule needs whole days from 1");
     }
     const other = rules
       .slice(0, index)
-      .find((each) => each.fileNamePrefix.startsWith(rule.fileNamePrefix) || rule.fileNamePrefix.startsWith(each.fileNamePrefix));
-    if (other !== undefined) throw new Refusal(400, "bad_request", `lifecycle rules "${other.fileNamePrefix}" and "${rule.fileNamePrefix}" overlap`);
+      .find(
+        (each) =>
+          each.fileNamePrefix.startsWith(rule.fileNamePrefix) || rule.fileNamePrefix.startsWith(each.fileNamePrefix),
+      );
+    if (other !== undefined)
+      throw new Refusal(
+        400,
+        "bad_request",
+        `lifecycle rules "${other.fileNamePrefix}" and "${rule.fileNamePrefix}" overlap`,
+      );
   });
   return rules;
 }
@@ -534,7 +605,8 @@ function servesKey(server: B2ServerDouble, key: B2Key, version: number): boolean
 }
 
 function need({ key }: Call, capability: string): void {
-  if (!key.capabilities.includes(capability)) throw new Refusal(401, "unauthorized", `the application key lacks ${capability}`);
+  if (!key.capabilities.includes(capability))
+    throw new Refusal(401, "unauthorized", `the application key lacks ${capability}`);
 }
 
 function needBucket({ key }: Call, bucketId: string): void {
@@ -543,7 +615,8 @@ function needBucket({ key }: Call, bucketId: string): void {
 }
 
 function needAccount(server: B2ServerDouble, body: Body): void {
-  if (body["accountId"] !== server.accountId) throw new Refusal(400, "bad_request", `invalid accountId: ${String(body["accountId"])}`);
+  if (body["accountId"] !== server.accountId)
+    throw new Refusal(400, "bad_request", `invalid accountId: ${String(body["accountId"])}`);
 }
 
 function bucketOf(server: B2ServerDouble, call: Call): B2Bucket {
@@ -556,7 +629,8 @@ function bucketOf(server: B2ServerDouble, call: Call): B2Bucket {
 
 function text(body: Body, name: string): string {
   const value = body[name];
-  if (typeof value !== "string" || value === "") throw new Refusal(400, "bad_request", `required field ${name} is missing`);
+  if (typeof value !== "string" || value === "")
+    throw new Refusal(400, "bad_request", `required field ${name} is missing`);
   return value;
 }
 
@@ -576,7 +650,10 @@ function unsupported(version: number): Refusal {
   return new Refusal(400, "bad_request", `This request is not currently supported on API version number ${version}`);
 }
 
-function refusalOf({ status, code, message = code }: { status: number; code: string; message?: string }): { status: number; body: object } {
+function refusalOf({ status, code, message = code }: { status: number; code: string; message?: string }): {
+  status: number;
+  body: object;
+} {
   return { status, body: { status, code, message } };
 }
 

@@ -1,15 +1,18 @@
 /**
- * A double of Pulumi's language host for Node.js: with every official installation comes an executable `pulumi-language-nodejs`, which no
- * package registry carries. The engine starts it with its own address, reads the port from its first line, and asks it to run programs.
+ * A double of Pulumi's language host for Node.js: with every official installation comes an executable
+ * `pulumi-language-nodejs`, which no package registry carries. The engine starts it with its own address, reads the
+ * port from its first line, and asks it to run programs.
  *
- * As the real one ({@link https://github.com/pulumi/pulumi/tree/master/sdk/nodejs/cmd/pulumi-language-nodejs}, 3.250) it starts
- * `@pulumi/pulumi/cmd/run`, found from the program's folder, with the same arguments and the same environment; what TypeScript, package.json and
- * tsconfig.json mean is decided there, by the SDK itself. Plugins that are folders with a PulumiPlugin.yaml it starts likewise, with
+ * As the real one ({@link https://github.com/pulumi/pulumi/tree/master/sdk/nodejs/cmd/pulumi-language-nodejs}, 3.250)
+ * it starts `@pulumi/pulumi/cmd/run`, found from the program's folder, with the same arguments and the same
+ * environment; what TypeScript, package.json and tsconfig.json mean is decided there, by the SDK itself. Plugins that
+ * are folders with a PulumiPlugin.yaml it starts likewise, with
  * `@pulumi/pulumi/cmd/run-plugin`.
  *
- * Not as the real one: the program speaks with the engine's resource monitor directly and not through a proxy; there are no pipes for
- * synchronous calls (`--sync`, for SDKs before 2.0); a program's node_modules is not searched for plugins; no debugger, tracing, bun, other
- * package managers, policy packs, code generation, nor the calls of `pulumi install`, `about` and `new`: those are answered as unimplemented.
+ * Not as the real one: the program speaks with the engine's resource monitor directly and not through a proxy; there
+ * are no pipes for synchronous calls (`--sync`, for SDKs before 2.0); a program's node_modules is not searched for
+ * plugins; no debugger, tracing, bun, other package managers, policy packs, code generation, nor the calls of
+ * `pulumi install`, `about` and `new`: those are answered as unimplemented.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
@@ -50,14 +53,17 @@ interface Stream {
 }
 
 /**
- * Puts an executable `pulumi-language-nodejs` into a new folder, which the caller puts on PATH. The folder must be below a node_modules that
- * has the SDK.
+ * Puts an executable `pulumi-language-nodejs` into a new folder, which the caller puts on PATH. The folder must be
+ * below a node_modules that has the SDK.
  */
 export async function installLanguageHost(folder: string, nodePath: string): Promise<void> {
   const { build } = await import("esbuild");
   mkdirSync(folder);
   await build({
-    stdin: { contents: `import { serve } from ${JSON.stringify(__filename)};\nserve(process.argv.slice(2));\n`, resolveDir: __dirname },
+    stdin: {
+      contents: `import { serve } from ${JSON.stringify(__filename)};\nserve(process.argv.slice(2));\n`,
+      resolveDir: __dirname,
+    },
     outfile: join(folder, "languageHost.cjs"),
     bundle: true,
     platform: "node",
@@ -114,7 +120,9 @@ class LanguageHostDouble {
       stdio: ["ignore", "inherit", "inherit"],
     });
     this.#programs.add(child);
-    const exitCode = await new Promise<number | null>((resolve, reject) => child.on("error", reject).on("exit", resolve));
+    const exitCode = await new Promise<number | null>((resolve, reject) =>
+      child.on("error", reject).on("exit", resolve),
+    );
     this.#programs.delete(child);
     if (exitCode === EXIT_CODE_REPORTED) response.setBail(true);
     else if (exitCode !== 0) response.setError(`Program exited with non-zero exit code: ${exitCode ?? -1}`);
@@ -126,7 +134,9 @@ class LanguageHostDouble {
     const { request } = stream;
     const folder = request.getInfo()?.getProgramDirectory() ?? "";
     const runPath = createRequire(join(folder, "program")).resolve("@pulumi/pulumi/cmd/run-plugin");
-    const environment = request.getEnvList().map((entry) => [entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1)]);
+    const environment = request
+      .getEnvList()
+      .map((entry) => [entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1)]);
     const child = spawn("node", [runPath, folder, ...request.getArgsList()], {
       cwd: request.getPwd(),
       env: { ...Object.fromEntries(environment), PULUMI_NODEJS_TYPESCRIPT: "true" },
@@ -167,7 +177,14 @@ function argumentsOf(request: RunRequest, engineAddress: string): string[] {
   ] as const;
   const given = named.filter(([, value]) => value !== "").flatMap(([name, value]) => [`--${name}`, value]);
   const dryRun = request.getDryrun() ? ["--dry-run"] : [];
-  return [...given, ...dryRun, "--parallel", String(request.getParallel()), info?.getEntryPoint() ?? ".", ...request.getArgsList()];
+  return [
+    ...given,
+    ...dryRun,
+    "--parallel",
+    String(request.getParallel()),
+    info?.getEntryPoint() ?? ".",
+    ...request.getArgsList(),
+  ];
 }
 
 /** The stack's configuration, keys in the old form `<namespace>:config:<name>`. */
@@ -186,7 +203,10 @@ function environmentOf(request: RunRequest): Record<string, string> {
 }
 
 /** `runtime.options` of Pulumi.yaml; TypeScript is on unless they say otherwise. */
-function optionsOf(options: Readonly<Record<string, unknown>>): { nodeArguments: string[]; environment: Record<string, string> } {
+function optionsOf(options: Readonly<Record<string, unknown>>): {
+  nodeArguments: string[];
+  environment: Record<string, string>;
+} {
   const { typescript = true, tsconfig, nodeargs = "" } = options;
   return {
     nodeArguments: String(nodeargs).split(" ").filter(Boolean),
@@ -205,10 +225,13 @@ function handlersOf(grpc: Grpc, double: LanguageHostDouble): Record<string, Hand
       const done = async (): Promise<object> => work(call.request);
       done().then(
         (response) => answer(null, response),
-        (error: unknown) => answer({ code: grpc.status.UNKNOWN, details: error instanceof Error ? error.message : String(error) }),
+        (error: unknown) =>
+          answer({ code: grpc.status.UNKNOWN, details: error instanceof Error ? error.message : String(error) }),
       );
     };
-  const { Empty } = createRequire(createRequire(__filename).resolve("@pulumi/pulumi"))("google-protobuf/google/protobuf/empty_pb.js") as {
+  const { Empty } = createRequire(createRequire(__filename).resolve("@pulumi/pulumi"))(
+    "google-protobuf/google/protobuf/empty_pb.js",
+  ) as {
     Empty: new () => object;
   };
   return {

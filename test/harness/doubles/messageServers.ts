@@ -1,4 +1,7 @@
-/** Servers that notifications are sent to: one for HTTP(S) that records requests, one for SMTP as RFC 5321, 3207 and 4954 have it. */
+/**
+ * Servers that notifications are sent to: one for HTTP(S) that records requests, one for SMTP as RFC 5321, 3207 and
+ * 4954 have it.
+ */
 import { readFileSync } from "node:fs";
 import { createServer, type IncomingHttpHeaders } from "node:http";
 import { createServer as createSecureServer } from "node:https";
@@ -14,7 +17,9 @@ export interface RecordedRequest {
 }
 
 /** `hang` never answers. */
-export type PlannedAnswer = { readonly status: number; readonly body?: string; readonly headers?: Record<string, string> } | "hang";
+export type PlannedAnswer =
+  | { readonly status: number; readonly body?: string; readonly headers?: Record<string, string> }
+  | "hang";
 
 export interface WebServer {
   readonly origin: string;
@@ -27,7 +32,10 @@ export interface WebServer {
 export async function startWebServer(certificates?: CertificateFiles): Promise<WebServer> {
   const requests: RecordedRequest[] = [];
   const planned: PlannedAnswer[] = [];
-  const tls = certificates === undefined ? null : { cert: readFileSync(certificates.certFile), key: readFileSync(certificates.keyFile) };
+  const tls =
+    certificates === undefined
+      ? null
+      : { cert: readFileSync(certificates.certFile), key: readFileSync(certificates.keyFile) };
   const server = tls === null ? createServer() : createSecureServer(tls);
   server.on("request", (request, response) => {
     let body = "";
@@ -83,12 +91,19 @@ export async function startSmtpServer(plan: SmtpPlan): Promise<SmtpServer> {
   const commands: string[] = [];
   const sockets = new Set<Socket>();
   const context =
-    plan.certificates && createSecureContext({ cert: readFileSync(plan.certificates.certFile), key: readFileSync(plan.certificates.keyFile) });
+    plan.certificates &&
+    createSecureContext({
+      cert: readFileSync(plan.certificates.certFile),
+      key: readFileSync(plan.certificates.keyFile),
+    });
   const encrypted = (socket: Socket): Socket =>
     new TLSSocket(socket, { isServer: true, ...(context === undefined ? {} : { secureContext: context }) });
   const server = createSocketServer((socket) => {
     sockets.add(socket.on("error", () => {}));
-    void new SmtpDialogue(plan, letters, commands, encrypted).serve(plan.security === "tls" ? encrypted(socket) : socket, plan.security === "tls");
+    void new SmtpDialogue(plan, letters, commands, encrypted).serve(
+      plan.security === "tls" ? encrypted(socket) : socket,
+      plan.security === "tls",
+    );
   });
   const port = await listening(server);
   return { port, letters, commands, close: () => closed(server, () => sockets.forEach((socket) => socket.destroy())) };
@@ -137,7 +152,13 @@ class SmtpDialogue {
         send("250 ok");
       } else if (verb === "DATA") {
         send("354 go on");
-        this.#letters.push({ isEncrypted, login: this.#login, from: this.#from, to: this.#to, ...(await letterIn(lines)) });
+        this.#letters.push({
+          isEncrypted,
+          login: this.#login,
+          from: this.#from,
+          to: this.#to,
+          ...(await letterIn(lines)),
+        });
         send("250 queued");
       } else if (verb === "QUIT") {
         send("221 bye");
@@ -148,11 +169,18 @@ class SmtpDialogue {
 
   #offers(isEncrypted: boolean): string {
     const starttls = this.#plan.security === "starttls" && !isEncrypted ? ["250-STARTTLS"] : [];
-    const auth = this.#plan.auth === undefined || (this.#plan.security === "starttls" && !isEncrypted) ? [] : [`250-AUTH ${this.#plan.auth}`];
+    const auth =
+      this.#plan.auth === undefined || (this.#plan.security === "starttls" && !isEncrypted)
+        ? []
+        : [`250-AUTH ${this.#plan.auth}`];
     return ["250-mail.test", ...starttls, ...auth, "250 8BITMIME"].join("\n");
   }
 
-  async #authenticate(line: string, lines: () => Promise<string | null>, send: (text: string) => void): Promise<string> {
+  async #authenticate(
+    line: string,
+    lines: () => Promise<string | null>,
+    send: (text: string) => void,
+  ): Promise<string> {
     const decoded = (text: string | null): string => Buffer.from(text ?? "", "base64").toString("utf8");
     if (line.startsWith("AUTH PLAIN ")) {
       const [, user, password] = decoded(line.slice("AUTH PLAIN ".length)).split("\0");
@@ -163,7 +191,9 @@ class SmtpDialogue {
       send("334 UGFzc3dvcmQ6");
       this.#login = `${user}:${decoded(await lines())}`;
     }
-    return this.#plan.password === undefined || this.#login.endsWith(`:${this.#plan.password}`) ? "235 welcome" : "535 5.7.8 wrong password";
+    return this.#plan.password === undefined || this.#login.endsWith(`:${this.#plan.password}`)
+      ? "235 welcome"
+      : "535 5.7.8 wrong password";
   }
 }
 
@@ -176,7 +206,9 @@ async function letterIn(lines: () => Promise<string | null>): Promise<Pick<Recor
   for (let line = await lines(); line !== null && line !== "."; line = await lines()) all.push(line.replace(/^\./, ""));
   const end = all.indexOf("");
   const unfolded = all.slice(0, end).join("\n").replaceAll(/\n /g, " ").split("\n");
-  const headers = new Map(unfolded.map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)] as const));
+  const headers = new Map(
+    unfolded.map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)] as const),
+  );
   return { headers, text: Buffer.from(all.slice(end + 1).join(""), "base64").toString("utf8") };
 }
 

@@ -1,13 +1,16 @@
 /**
- * A double of a Pulumi resource provider (aws, cloudflare, …), whose real plugin needs the internet and an account: it speaks the
- * engine's provider protocol over gRPC, so the real engine previews, updates, refreshes and destroys programs with such resources.
+ * A double of a Pulumi resource provider (aws, cloudflare, …), whose real plugin needs the internet and an account: it
+ * speaks the engine's provider protocol over gRPC, so the real engine previews, updates, refreshes and destroys
+ * programs with such resources.
  *
- * What a type takes, gives back, keeps secret and cannot change in place is a row of a {@link ProviderSchema} (providerSchemas.ts). The double
- * keeps what was made, as the service would: a test changes it by hand to make drift, and plans faults, each of which must happen. It runs in
- * the test's own process; the engine finds it by `PULUMI_DEBUG_PROVIDERS` ({@link engineEnvironment}).
+ * What a type takes, gives back, keeps secret and cannot change in place is a row of a {@link ProviderSchema}
+ * (providerSchemas.ts). The double keeps what was made, as the service would: a test changes it by hand to make drift,
+ * and plans faults, each of which must happen. It runs in the test's own process; the engine finds it by
+ * `PULUMI_DEBUG_PROVIDERS` ({@link engineEnvironment}).
  *
- * Behaviour as documented for providers ("Pulumi provider implementer's guide"): unknown and missing inputs fail in Check; unknown values stay
- * unknown in a preview; secrets keep their mark; names that are left out get the logical name and seven hexadecimal digits.
+ * Behaviour as documented for providers ("Pulumi provider implementer's guide"): unknown and missing inputs fail in
+ * Check; unknown values stay unknown in a preview; secrets keep their mark; names that are left out get the logical
+ * name and seven hexadecimal digits.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
@@ -25,7 +28,17 @@ import type {
 import provider from "@pulumi/pulumi/proto/provider_pb";
 import services from "@pulumi/pulumi/proto/provider_grpc_pb";
 import plugin from "@pulumi/pulumi/proto/plugin_pb";
-import { isSecret, isUnknown, markSecret, plain, sameValue, textOf, UNKNOWN, type Value, type Values } from "./providerValues";
+import {
+  isSecret,
+  isUnknown,
+  markSecret,
+  plain,
+  sameValue,
+  textOf,
+  UNKNOWN,
+  type Value,
+  type Values,
+} from "./providerValues";
 
 export interface ResourceSchema {
   /** Inputs that must be there. */
@@ -114,7 +127,9 @@ type StructType = ReturnType<CreateRequest["getProperties"]>;
 /** The very packages that the SDK speaks with. */
 const ofSdk = createRequire(createRequire(__filename).resolve("@pulumi/pulumi"));
 const grpc = ofSdk("@grpc/grpc-js") as Grpc;
-const { Struct } = ofSdk("google-protobuf/google/protobuf/struct_pb.js") as { Struct: { fromJavaScript(value: Values): StructType } };
+const { Struct } = ofSdk("google-protobuf/google/protobuf/struct_pb.js") as {
+  Struct: { fromJavaScript(value: Values): StructType };
+};
 const { Empty } = ofSdk("google-protobuf/google/protobuf/empty_pb.js") as { Empty: new () => object };
 /** Provider trees of a program may be large; as the SDK's own limit. */
 const MESSAGE_SIZE_BYTES_MAX = 1024 * 1024 * 400;
@@ -152,7 +167,9 @@ export class ProviderDouble {
       handlersOf(() => double),
     );
     const port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (error, bound) => (error === null ? resolve(bound) : reject(error)));
+      server.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (error, bound) =>
+        error === null ? resolve(bound) : reject(error),
+      );
     });
     double = new ProviderDouble(schema, options, server, port);
     return double;
@@ -194,15 +211,20 @@ export class ProviderDouble {
   /** Ends the server. @throws Error when a planned fault did not happen: the test proved less than it says */
   stop(): void {
     this.#server.forceShutdown();
-    const unused = this.#planned.filter((fault) => fault.left > 0).map((fault) => `${fault.method} ${fault.type ?? "any"}: ${fault.message}`);
+    const unused = this.#planned
+      .filter((fault) => fault.left > 0)
+      .map((fault) => `${fault.method} ${fault.type ?? "any"}: ${fault.message}`);
     this.#planned = [];
-    if (unused.length > 0) throw new Error(`planned faults of provider '${this.schema.name}' did not happen: ${unused.join(", ")}`);
+    if (unused.length > 0)
+      throw new Error(`planned faults of provider '${this.schema.name}' did not happen: ${unused.join(", ")}`);
   }
 
   /** Runs one call of the protocol, with the fault that is planned for it. */
   async serve<T>(method: ProviderMethod, type: string, work: () => Promise<T>): Promise<T> {
     this.calls.push(`${method} ${type}`);
-    const fault = this.#planned.find((planned) => planned.method === method && planned.left > 0 && (planned.type ?? type) === type);
+    const fault = this.#planned.find(
+      (planned) => planned.method === method && planned.left > 0 && (planned.type ?? type) === type,
+    );
     if (fault === undefined) return work();
     fault.left--;
     if (fault.after === true) await work();
@@ -211,7 +233,10 @@ export class ProviderDouble {
 
   resource(type: string): ResourceSchema {
     const schema = this.schema.resources[type];
-    if (schema === undefined) throw new Error(`unknown resource type ${type}: give it a row in providerSchemas.ts, from the provider's documents`);
+    if (schema === undefined)
+      throw new Error(
+        `unknown resource type ${type}: give it a row in providerSchemas.ts, from the provider's documents`,
+      );
     return schema;
   }
 
@@ -220,7 +245,8 @@ export class ProviderDouble {
     const inputs = plain(marked) as Values;
     const random = randomBytes(16).toString("hex");
     const named = schema.id?.(inputs) ?? random.slice(0, 20);
-    if (this.find(type, named) !== null && schema.deleteDoesNothing !== true) throw new Error(`creating ${type}: '${named}' already exists`);
+    if (this.find(type, named) !== null && schema.deleteDoesNothing !== true)
+      throw new Error(`creating ${type}: '${named}' already exists`);
     const { id, outputs } = (await this.#live[type]?.create(inputs)) ?? { id: named, outputs: {} };
     const made = Object.entries(schema.computed ?? {}).map(([name, make]) => [name, make(inputs, id, random)] as const);
     const computed = { ...Object.fromEntries(made), ...outputs };
@@ -233,7 +259,9 @@ export class ProviderDouble {
     const before = this.find(type, id);
     if (before === null) throw new Error(`updating ${type}: '${id}' does not exist`);
     const inputs = plain(marked) as Values;
-    const computed = Object.fromEntries(Object.keys(schema.computed ?? {}).map((name) => [name, before.outputs[name] ?? null]));
+    const computed = Object.fromEntries(
+      Object.keys(schema.computed ?? {}).map((name) => [name, before.outputs[name] ?? null]),
+    );
     await this.#live[type]?.update?.(inputs, id);
     this.#hold({ type, id, inputs, outputs: { ...inputs, ...computed } });
     return withMarks({ ...marked, ...computed }, schema);
@@ -261,7 +289,12 @@ export function engineEnvironment(doubles: readonly ProviderDouble[]): Record<st
 /** Outputs with the mark on what is always secret. */
 function withMarks(values: Values, schema: ResourceSchema): Values {
   const secrets = new Set(schema.secrets ?? []);
-  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, secrets.has(name) && !isSecret(value) ? markSecret(value) : value]));
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [
+      name,
+      secrets.has(name) && !isSecret(value) ? markSecret(value) : value,
+    ]),
+  );
 }
 
 interface Call {
@@ -277,10 +310,12 @@ function handlersOf(find: () => ProviderDouble | undefined): Record<string, Hand
     (work: (double: ProviderDouble, request: never) => Promise<object> | object): Handler =>
     (call, answer) => {
       const double = find();
-      const done = async (): Promise<object> => (double === undefined ? Promise.reject(new Error("not started")) : work(double, call.request));
+      const done = async (): Promise<object> =>
+        double === undefined ? Promise.reject(new Error("not started")) : work(double, call.request);
       done().then(
         (response) => answer(null, response),
-        (error: unknown) => answer({ code: grpc.status.UNKNOWN, details: error instanceof Error ? error.message : String(error) }),
+        (error: unknown) =>
+          answer({ code: grpc.status.UNKNOWN, details: error instanceof Error ? error.message : String(error) }),
       );
     };
   return {
@@ -331,11 +366,18 @@ function check(double: ProviderDouble, request: CheckRequest): Promise<object> {
     const news = valuesOf(request.getNews());
     const name = request.getUrn().split("::").at(-1) ?? "";
     const { autoName } = schema;
-    if (autoName !== undefined && news[autoName] === undefined) news[autoName] = olds[autoName] ?? engineName(name, request.getRandomseed_asU8());
+    if (autoName !== undefined && news[autoName] === undefined)
+      news[autoName] = olds[autoName] ?? engineName(name, request.getRandomseed_asU8());
     const known = new Set([...schema.required, ...(schema.optional ?? [])]);
     const missing = schema.required.filter((input) => news[input] === undefined || news[input] === null);
     const failures = [
-      ...missing.map((input) => [input, `Missing required argument. The argument "${input}" is required, but no definition was found`] as const),
+      ...missing.map(
+        (input) =>
+          [
+            input,
+            `Missing required argument. The argument "${input}" is required, but no definition was found`,
+          ] as const,
+      ),
       ...Object.keys(news)
         .filter((input) => !known.has(input))
         .map((input) => [input, `Invalid or unknown key. Examine values at '${name}.${input}'.`] as const),
@@ -417,7 +459,9 @@ function read(double: ProviderDouble, request: ReadRequest): Promise<object> {
     const before = valuesOf(request.getInputs());
     response.setId(result.id);
     response.setInputs(Struct.fromJavaScript(markAs(result.inputs, before)));
-    response.setProperties(Struct.fromJavaScript(withMarks(markAs(result.outputs, valuesOf(request.getProperties())), schema)));
+    response.setProperties(
+      Struct.fromJavaScript(withMarks(markAs(result.outputs, valuesOf(request.getProperties())), schema)),
+    );
     return response;
   });
 }
@@ -448,7 +492,8 @@ function invoke(double: ProviderDouble, request: InvokeRequest): Promise<object>
   const token = request.getTok();
   return double.serve("invoke", token, async () => {
     const work = double.schema.functions?.[token];
-    if (work === undefined) throw new Error(`unknown function ${token}: give it a row in providerSchemas.ts, from the provider's documents`);
+    if (work === undefined)
+      throw new Error(`unknown function ${token}: give it a row in providerSchemas.ts, from the provider's documents`);
     const response = new provider.InvokeResponse();
     response.setReturn(Struct.fromJavaScript(work(plain(valuesOf(request.getArgs())) as Values)));
     return response;
@@ -474,6 +519,9 @@ function engineName(name: string, seed: Uint8Array): string {
 
 /** `values` with the marks that the values of the same names had. */
 function markAs(values: Values, before: Values): Values {
-  const marked = (name: string): boolean => before[name] !== undefined && isSecret(before[name]) && !isUnknown(before[name]);
-  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, marked(name) ? markSecret(value) : value]));
+  const marked = (name: string): boolean =>
+    before[name] !== undefined && isSecret(before[name]) && !isUnknown(before[name]);
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [name, marked(name) ? markSecret(value) : value]),
+  );
 }

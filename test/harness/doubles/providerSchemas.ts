@@ -1,6 +1,7 @@
 /**
- * What the doubles of cloud providers know of their resources: inputs, what a change replaces, what is secret, what the service decides.
- * Out of the schemas of @pulumi/aws 7 and @pulumi/cloudflare 6 and the documents of the services; only what this project uses has a row.
+ * What the doubles of cloud providers know of their resources: inputs, what a change replaces, what is secret, what the
+ * service decides. Out of the schemas of @pulumi/aws 7 and @pulumi/cloudflare 6 and the documents of the services; only
+ * what this project uses has a row.
  */
 import { createHash } from "node:crypto";
 import type { ProviderSchema, ResourceSchema } from "./providerDouble";
@@ -33,13 +34,19 @@ export const AWS: ProviderSchema = {
       },
     },
     "aws:s3/bucketVersioning:BucketVersioning": ofBucket(["versioningConfiguration"], ["mfa"]),
-    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": ofBucket([], ["rules", "transitionDefaultMinimumObjectSize"]),
+    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": ofBucket(
+      [],
+      ["rules", "transitionDefaultMinimumObjectSize"],
+    ),
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": ofBucket(
       [],
       ["blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"],
     ),
     "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": ofBucket(["rules"]),
-    "aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration": ofBucket([], ["objectLockEnabled", "rule", "token"]),
+    "aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration": ofBucket(
+      [],
+      ["objectLockEnabled", "rule", "token"],
+    ),
     "aws:s3/bucketPolicy:BucketPolicy": ofBucket(["policy"]),
     "aws:iam/user:User": {
       required: [],
@@ -85,7 +92,8 @@ export const AWS: ProviderSchema = {
       replaces: ["user", "pgpKey"],
       secrets: ["secret", "sesSmtpPasswordV4"],
       computed: {
-        secret: (_inputs, _id, random) => createHash("sha256").update(`secret ${random}`).digest("base64url").slice(0, 40),
+        secret: (_inputs, _id, random) =>
+          createHash("sha256").update(`secret ${random}`).digest("base64url").slice(0, 40),
         createDate: () => "2026-11-20T06:40:59Z",
       },
     },
@@ -205,7 +213,11 @@ function permissionGroups(args: Values): Values {
   const results = [
     { id: "2efd5506f9c8494dacb1fa10a3e7d5b6", name: "Workers R2 Storage Bucket Item Write", scopes },
     { id: "6a018a9f2fc74eb6b293b0c548f38b39", name: "Workers R2 Storage Bucket Item Read", scopes },
-    { id: "bf7481a1826f439697cb59a20b22293e", name: "Workers R2 Storage Write", scopes: ["com.cloudflare.api.account"] },
+    {
+      id: "bf7481a1826f439697cb59a20b22293e",
+      name: "Workers R2 Storage Write",
+      scopes: ["com.cloudflare.api.account"],
+    },
     { id: "b4992e1108244f5d8bfbd5744320c2e1", name: "Workers R2 Storage Read", scopes: ["com.cloudflare.api.account"] },
   ];
   return { accountId: textOf(args["accountId"]), results };

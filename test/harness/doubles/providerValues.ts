@@ -1,4 +1,7 @@
-/** Values as they travel between engine and providers: JSON, with marks for what is secret and for what is not known yet. */
+/**
+ * Values as they travel between engine and providers: JSON, with marks for what is secret and for what is not known
+ * yet.
+ */
 import { isDeepStrictEqual } from "node:util";
 
 export type Value = null | boolean | number | string | readonly Value[] | { readonly [name: string]: Value };
@@ -40,7 +43,10 @@ export function textOf(value: Value | undefined): string {
 
 /** Marks make no difference. */
 export function sameValue(left: Value | undefined, right: Value | undefined): boolean {
-  return isDeepStrictEqual(left === undefined ? undefined : plain(left), right === undefined ? undefined : plain(right));
+  return isDeepStrictEqual(
+    left === undefined ? undefined : plain(left),
+    right === undefined ? undefined : plain(right),
+  );
 }
 
 function isObject(value: Value | undefined): value is { readonly [name: string]: Value } {

@@ -1,8 +1,15 @@
 /**
- * A double of an S3 service: a plain HTTP server that answers what a test has planned and records what came. For documented behaviour
- * that no server on this machine shows (throttling, failures inside a 200, missing tokens); everything else is tested on real servers.
+ * A double of an S3 service: a plain HTTP server that answers what a test has planned and records what came. For
+ * documented behaviour that no server on this machine shows (throttling, failures inside a 200, missing tokens);
+ * everything else is tested on real servers.
  */
-import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from "node:http";
 
 export interface DoubleRequest {
   readonly method: string;
@@ -35,7 +42,12 @@ export class S3Double {
       incoming.on("error", () => undefined);
       incoming.on("data", (part: Buffer) => parts.push(part));
       incoming.on("end", () => {
-        const request = { method: incoming.method ?? "", url: incoming.url ?? "", headers: incoming.headers, body: Buffer.concat(parts) };
+        const request = {
+          method: incoming.method ?? "",
+          url: incoming.url ?? "",
+          headers: incoming.headers,
+          body: Buffer.concat(parts),
+        };
         this.requests.push(request);
         const answer = this.#answer(request, this.requests.length - 1);
         if (answer.delayMs === undefined) send(incoming, outgoing, answer);
@@ -72,7 +84,11 @@ export class S3Double {
   }
 }
 
-function send(incoming: IncomingMessage, outgoing: ServerResponse, { status, headers, body = "", lost, cutAfterBytes }: DoubleAnswer): void {
+function send(
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  { status, headers, body = "", lost, cutAfterBytes }: DoubleAnswer,
+): void {
   if (lost === true) {
     incoming.socket.destroy();
     return;

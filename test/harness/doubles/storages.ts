@@ -1,4 +1,7 @@
-/** A storage in memory that keeps every rule of the contract: what tests use where no file system and no server is the point. */
+/**
+ * A storage in memory that keeps every rule of the contract: what tests use where no file system and no server is the
+ * point.
+ */
 import { createHash } from "node:crypto";
 import { type ByteStream, collect } from "../../../runtime/base/bytes";
 import { fail } from "../../../runtime/base/errors";
@@ -118,7 +121,11 @@ export class MemoryStorage implements Storage {
   }
 
   async link(path: string): Promise<void> {
-    throw fail("featureNotSupported", `unable to link '${joinPath(this.name, path)}': this storage has no symbolic links`, { path });
+    throw fail(
+      "featureNotSupported",
+      `unable to link '${joinPath(this.name, path)}': this storage has no symbolic links`,
+      { path },
+    );
   }
 
   async close(): Promise<void> {
@@ -142,7 +149,8 @@ export class MemoryStorage implements Storage {
 
   #file(path: string): MemoryFile {
     const file = this.files.get(path);
-    if (file === undefined) throw fail("fileMissing", `unable to open missing file '${joinPath(this.name, path)}' for read`, { path });
+    if (file === undefined)
+      throw fail("fileMissing", `unable to open missing file '${joinPath(this.name, path)}' for read`, { path });
     return file;
   }
 }
@@ -157,5 +165,6 @@ function infoOf(path: string, file: MemoryFile): ObjectInfo {
 }
 
 async function* chunks(bytes: Uint8Array): ByteStream {
-  for (let offset = 0; offset < bytes.length; offset += LIMITS.chunkSizeBytes) yield bytes.slice(offset, offset + LIMITS.chunkSizeBytes);
+  for (let offset = 0; offset < bytes.length; offset += LIMITS.chunkSizeBytes)
+    yield bytes.slice(offset, offset + LIMITS.chunkSizeBytes);
 }

@@ -60,7 +60,8 @@ const verbs = {
   snapshot() {
     const [name] = words;
     const dataset = datasetOf(name.split("@")[0]);
-    if (state.snapshots.some((other) => other.name === name)) refuse(`cannot create snapshot '${name}': dataset already exists`);
+    if (state.snapshots.some((other) => other.name === name))
+      refuse(`cannot create snapshot '${name}': dataset already exists`);
     copy(dataset.mountpoint, snapshotPath(name));
     state.snapshots.push({ name, created: Math.floor(Date.now() / 1000) });
     showSnapshot(name);
@@ -84,8 +85,11 @@ const verbs = {
   },
   clone() {
     const [snapshot, name] = words.slice(-2);
-    const options = Object.fromEntries(words.filter((_, at) => words[at - 1] === "-o").map((word) => word.split(/=(.*)/s).slice(0, 2)));
-    if (!state.snapshots.some((other) => other.name === snapshot)) refuse(`cannot open '${snapshot}': dataset does not exist`);
+    const options = Object.fromEntries(
+      words.filter((_, at) => words[at - 1] === "-o").map((word) => word.split(/=(.*)/s).slice(0, 2)),
+    );
+    if (!state.snapshots.some((other) => other.name === snapshot))
+      refuse(`cannot open '${snapshot}': dataset does not exist`);
     const { mountpoint, ...local } = options;
     if (existsSync(mountpoint)) refuse(`cannot mount '${mountpoint}': directory is not empty`);
     copy(snapshotPath(snapshot), mountpoint);

@@ -1,6 +1,6 @@
 /**
- * A real Debian behind SSH for tests: systemd as its first process, sshd, sudo, journald, PostgreSQL as Debian sets it up, booted by
- * systemd-nspawn in a network of its own. README.md says what is real and what is not.
+ * A real Debian behind SSH for tests: systemd as its first process, sshd, sudo, journald, PostgreSQL as Debian sets it
+ * up, booted by systemd-nspawn in a network of its own. README.md says what is real and what is not.
  */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
@@ -8,7 +8,15 @@ import { join } from "node:path";
 import { projectFolder } from "../../../tools/parts/cache";
 import { renewSystemId } from "../../../tools/parts/postgres/clusterTemplate";
 import type { HostParts, HostSystem } from "../../../tools/parts/debian/debianHost";
-import { descendantsOf, run, runOk, type RunOptions, type RunResult, type Started, waitFor } from "../../../tools/parts/process";
+import {
+  descendantsOf,
+  run,
+  runOk,
+  type RunOptions,
+  type RunResult,
+  type Started,
+  waitFor,
+} from "../../../tools/parts/process";
 import { type HostFile, type HostIdentity, makeIdentity, writeHostFiles } from "./hostFiles";
 import { makeGroupName, removeGroup } from "./leftovers";
 import { type HostNetwork, startHostNetwork } from "./network";
@@ -34,7 +42,10 @@ export interface DebianHost extends HostIdentity {
   readonly ssh: { readonly host: string; readonly port: number };
   /** In its network, where sshd listens at port 22. */
   readonly address: string;
-  /** Kept after the end, until the next network of the same name: `NAME.log` is the console, `NAME-journal.log` the journal at its stop. */
+  /**
+   * Kept after the end, until the next network of the same name: `NAME.log` is the console, `NAME-journal.log` the
+   * journal at its stop.
+   */
   readonly logFolder: string;
   /** Runs a program on it as root, beside sshd: works without a network too. */
   run(argv: readonly string[], options?: RunOptions): Promise<RunResult>;
@@ -61,9 +72,18 @@ const POWER_OFF_MS = 120_000;
 const JOURNAL_MS = 20_000;
 /** For the kernel to take away the processes of a host. */
 const END_MS = 60_000;
-const ENVIRONMENT = ["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"];
+const ENVIRONMENT = [
+  "env",
+  "-i",
+  "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+  "HOME=/root",
+  "LANG=C.UTF-8",
+];
 
-/** Boots a host; some 3 s with PostgreSQL, half a second without. @throws Error with the folder of logs when it does not become ready */
+/**
+ * Boots a host; some 3 s with PostgreSQL, half a second without.
+ * @throws Error with the folder of logs when it does not become ready
+ */
 export async function startDebianHost(parts: HostParts, options: HostOptions): Promise<DebianHost> {
   const tree = parts.trees.get(options.suite);
   if (tree === undefined) throw new Error(`no tree of ${options.suite} was asked for`);
@@ -99,7 +119,9 @@ export async function startDebianHost(parts: HostParts, options: HostOptions): P
   } catch (error) {
     await end();
     const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(`host ${options.name} (${options.suite}) did not start: ${reason}\nlogs: ${network.logFolder}`, { cause: error });
+    throw new Error(`host ${options.name} (${options.suite}) did not start: ${reason}\nlogs: ${network.logFolder}`, {
+      cause: error,
+    });
   }
 }
 
@@ -163,11 +185,16 @@ class Machine {
   /** Two hosts of one tree must not have the same cluster. */
   #renewCluster(): void {
     const clusters = `/proc/${this.#network.network.pid}/root${join(this.#layer, "root", CLUSTERS)}`;
-    for (const major of readdirSync(clusters).filter((name) => /^\d+$/.test(name))) renewSystemId(join(clusters, major, "main"));
+    for (const major of readdirSync(clusters).filter((name) => /^\d+$/.test(name)))
+      renewSystemId(join(clusters, major, "main"));
   }
 
   async powerOn(): Promise<void> {
-    this.#started = await this.#network.network.start(this.#name, "sh", [script("boot.sh"), this.#group, ...this.#command]);
+    this.#started = await this.#network.network.start(this.#name, "sh", [
+      script("boot.sh"),
+      this.#group,
+      ...this.#command,
+    ]);
     await this.#waitForSystem(0);
   }
 
@@ -190,7 +217,8 @@ class Machine {
 
   async setLink(state: "up" | "down"): Promise<void> {
     const result = await this.#network.network.run("ip", ["link", "set", `vb-${this.#label}`, state]);
-    if (result.exitCode !== 0) throw new Error(`the link of ${this.#name} cannot be set ${state}: ${result.stderr.trim()}`);
+    if (result.exitCode !== 0)
+      throw new Error(`the link of ${this.#name} cannot be set ${state}: ${result.stderr.trim()}`);
   }
 
   run(argv: readonly string[], options?: RunOptions): Promise<RunResult> {
@@ -212,7 +240,9 @@ class Machine {
       await started.stop("SIGKILL");
     }
     // What the kernel has not ended yet keeps its groups busy.
-    await waitFor("the end of its groups", END_MS, async () => (removeGroup(this.#group) ? true : null)).catch(() => undefined);
+    await waitFor("the end of its groups", END_MS, async () => (removeGroup(this.#group) ? true : null)).catch(
+      () => undefined,
+    );
     await this.#network.network.run("umount", ["-R", this.#layer]);
   }
 
@@ -229,7 +259,8 @@ class Machine {
   async #waitForSystem(before: number): Promise<void> {
     const started = this.#started;
     const check = (): void => {
-      if (started?.isRunning() !== true) throw new Error(`it ended while booting: ${started?.log().slice(-2000) ?? ""}`);
+      if (started?.isRunning() !== true)
+        throw new Error(`it ended while booting: ${started?.log().slice(-2000) ?? ""}`);
     };
     this.#leader = await waitFor(`systemd of ${this.#name}`, BOOT_MS, async () => {
       check();
@@ -239,7 +270,8 @@ class Machine {
     await waitFor(`end of the boot of ${this.#name}`, BOOT_MS, async () => {
       check();
       const { stdout } = await this.run(["systemctl", "is-system-running", "--wait"], { timeoutMs: BOOT_MS });
-      if (stdout.trim() === "degraded") throw new Error(`units failed:\n${(await this.run(["systemctl", "--failed", "--no-legend"])).stdout}`);
+      if (stdout.trim() === "degraded")
+        throw new Error(`units failed:\n${(await this.run(["systemctl", "--failed", "--no-legend"])).stdout}`);
       return stdout.trim() === "running" ? true : null;
     });
   }

@@ -7,7 +7,9 @@ import { HOST_ACCOUNTS } from "../../../tools/parts/debian/debianHost";
 export interface HostIdentity {
   /** Public keys of the host, as a line of known_hosts has them: `ssh-ed25519 AAAA…`. */
   readonly hostKeys: readonly string[];
-  /** Private keys in OpenSSH's form that may sign in, by account: `deploy` may do everything by sudo, `nosudo` nothing. */
+  /**
+   * Private keys in OpenSSH's form that may sign in, by account: `deploy` may do everything by sudo, `nosudo` nothing.
+   */
   readonly keys: Readonly<Record<Account, string>>;
 }
 
@@ -46,12 +48,21 @@ export function makeIdentity(): { readonly identity: HostIdentity; readonly file
   };
 }
 
-/** Writes the host's own files into an empty folder that is laid over a tree, with the modes and owners that they have there. */
-export function writeHostFiles(folder: string, host: { readonly name: string; readonly address: string; readonly files: readonly HostFile[] }): void {
+/**
+ * Writes the host's own files into an empty folder that is laid over a tree, with the modes and owners that they have
+ * there.
+ */
+export function writeHostFiles(
+  folder: string,
+  host: { readonly name: string; readonly address: string; readonly files: readonly HostFile[] },
+): void {
   const files: readonly HostFile[] = [
     ...host.files,
     { path: "/etc/hostname", text: `${host.name}\n` },
-    { path: "/etc/hosts", text: `127.0.0.1 localhost\n127.0.1.1 ${host.name}\n::1 localhost ip6-localhost ip6-loopback\n` },
+    {
+      path: "/etc/hosts",
+      text: `127.0.0.1 localhost\n127.0.1.1 ${host.name}\n::1 localhost ip6-localhost ip6-loopback\n`,
+    },
     // Before systemd's own 80-container-host0.network, which would ask for an address.
     { path: "/etc/systemd/network/10-host0.network", text: networkOf(host.address) },
   ];

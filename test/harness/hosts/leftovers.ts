@@ -1,6 +1,7 @@
 /**
- * What stays when everything else of a host has gone: its control groups, which are folders of the kernel's, and a folder of small files.
- * Their names tell whose they are, so that a later run can remove those of a process that had no time for it.
+ * What stays when everything else of a host has gone: its control groups, which are folders of the kernel's, and a
+ * folder of small files. Their names tell whose they are, so that a later run can remove those of a process that had no
+ * time for it.
  */
 import { randomBytes } from "node:crypto";
 import { chmodSync, existsSync, mkdtempSync, readdirSync, rmdirSync, rmSync } from "node:fs";
@@ -32,7 +33,8 @@ export function removeGroup(name: string): boolean {
 
 /** Removes what processes have left that are gone. */
 export function removeLeftovers(): void {
-  for (const root of controlGroupRoots()) for (const name of abandoned(root, GROUP_PREFIX)) removeFolder(join(root, name));
+  for (const root of controlGroupRoots())
+    for (const name of abandoned(root, GROUP_PREFIX)) removeFolder(join(root, name));
   for (const name of abandoned(tmpdir(), FOLDER_PREFIX)) rmSync(join(tmpdir(), name), { recursive: true, force: true });
 }
 
@@ -46,7 +48,8 @@ function abandoned(folder: string, prefix: string): readonly string[] {
 
 function removeFolder(folder: string): void {
   try {
-    for (const entry of readdirSync(folder, { withFileTypes: true })) if (entry.isDirectory()) removeFolder(join(folder, entry.name));
+    for (const entry of readdirSync(folder, { withFileTypes: true }))
+      if (entry.isDirectory()) removeFolder(join(folder, entry.name));
     rmdirSync(folder);
   } catch {
     // It is gone, or a process in it has not ended yet; the next run removes it.

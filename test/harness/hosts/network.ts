@@ -1,6 +1,6 @@
 /**
- * A network for hosts, in namespaces of its own: a bridge whose end is the test's side. Hosts on one network see each other, those on two
- * do not, and any two networks may use the same addresses.
+ * A network for hosts, in namespaces of its own: a bridge whose end is the test's side. Hosts on one network see each
+ * other, those on two do not, and any two networks may use the same addresses.
  */
 import { startOnGround } from "../real/ground";
 import { makeLogFolder } from "../real/logs";
@@ -15,7 +15,10 @@ export interface HostNetwork {
   readonly logFolder: string;
   /** An address that no other host on it has, and its number from 1 on. */
   nextAddress(): { readonly address: string; readonly number: number };
-  /** Makes a server on this machine's loopback one that hosts reach, at its own port. @returns the address that they see */
+  /**
+   * Makes a server on this machine's loopback one that hosts reach, at its own port.
+   * @returns the address that they see
+   */
   expose(port: number): Promise<string>;
   /** A port of this machine's loopback that leads to one of a host's. */
   reach(address: string, port: number): Promise<number>;

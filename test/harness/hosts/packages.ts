@@ -1,6 +1,7 @@
 /**
- * Debian's packages for hosts that have no way out: a proxy on this machine's loopback, which keeps what can never change (packages, indexes by
- * their hash) in the cache, and asks the mirror for the rest. Where the mirror does not answer, what was kept last is given.
+ * Debian's packages for hosts that have no way out: a proxy on this machine's loopback, which keeps what can never
+ * change (packages, indexes by their hash) in the cache, and asks the mirror for the rest. Where the mirror does not
+ * answer, what was kept last is given.
  */
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
@@ -24,7 +25,8 @@ export async function startPackageProxy(): Promise<PackageProxy> {
   // What the trees were made from, and what is in their sources.
   const source = await debianSource("trixie");
   const mirror = "missing" in source ? undefined : /http:\/\/([^/\s]+)\//.exec(source.line)?.[1];
-  if (mirror === undefined) throw new Error("this machine has no mirror of Debian over plain HTTP, which is what a proxy can keep");
+  if (mirror === undefined)
+    throw new Error("this machine has no mirror of Debian over plain HTTP, which is what a proxy can keep");
   const folder = join(cacheFolder(), "packages");
   mkdirSync(folder, { recursive: true });
   const server = createServer((request, response) => {
@@ -34,7 +36,10 @@ export async function startPackageProxy(): Promise<PackageProxy> {
       return;
     }
     answer(url, join(folder, createHash("sha256").update(url).digest("hex"))).then(
-      (bytes) => (bytes === null ? response.writeHead(404).end() : response.writeHead(200, { "content-length": bytes.length }).end(bytes)),
+      (bytes) =>
+        bytes === null
+          ? response.writeHead(404).end()
+          : response.writeHead(200, { "content-length": bytes.length }).end(bytes),
       () => response.writeHead(502).end(),
     );
   });

@@ -2,7 +2,10 @@
 import { Client } from "ssh2";
 import type { DebianHost } from "./debianHost";
 
-/** As `ssh USER@HOST COMMAND` does it, in a connection of its own. @throws Error when there is no connection within `timeoutMs` */
+/**
+ * As `ssh USER@HOST COMMAND` does it, in a connection of its own.
+ * @throws Error when there is no connection within `timeoutMs`
+ */
 export function runOverSsh(
   host: DebianHost,
   user: keyof DebianHost["keys"],

@@ -1,5 +1,6 @@
 /**
- * A real API server alone, on loopback, in a few seconds: it takes and checks objects, and nothing acts on them. Needs no root.
+ * A real API server alone, on loopback, in a few seconds: it takes and checks objects, and nothing acts on them. Needs
+ * no root.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

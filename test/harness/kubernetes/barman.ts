@@ -1,4 +1,7 @@
-/** The Barman Cloud plugin in a lab: what its project publishes, with certificates made here, because nobody issues any in the lab. */
+/**
+ * The Barman Cloud plugin in a lab: what its project publishes, with certificates made here, because nobody issues any
+ * in the lab.
+ */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BarmanParts } from "../../../tools/parts/debian/barmanCloud";
@@ -18,5 +21,7 @@ export async function installBarman({ kubectl, logFolder }: Lab, { manifest }: B
     await certificate({ commonName: `${SERVICE}-client`, secretName: `${SERVICE}-client-tls`, usage: "clientAuth" }),
   ]);
   await kubectl.applyFiles(file);
-  await kubectl.runOk(["rollout", "status", `deployment/${SERVICE}`, "-n", OPERATOR_NAMESPACE, "--timeout=120s"], { timeoutMs: 130_000 });
+  await kubectl.runOk(["rollout", "status", `deployment/${SERVICE}`, "-n", OPERATOR_NAMESPACE, "--timeout=120s"], {
+    timeoutMs: 130_000,
+  });
 }

@@ -38,7 +38,9 @@ export function pluginObjects(operatorNamespace: string): Promise<readonly objec
 /** The plugin of this package, as its component declares it. Waits until it is available. */
 export async function installPlugin({ kubectl }: Lab, namespace: string): Promise<void> {
   await kubectl.apply(await pluginObjects(namespace));
-  await kubectl.runOk(["rollout", "status", "deployment/pgbackstop", "-n", namespace, "--timeout=120s"], { timeoutMs: 130_000 });
+  await kubectl.runOk(["rollout", "status", "deployment/pgbackstop", "-n", namespace, "--timeout=120s"], {
+    timeoutMs: 130_000,
+  });
 }
 
 /** @throws Error with what PostgreSQL said */
@@ -51,18 +53,27 @@ export async function sqlIn({ kubectl }: Lab, pod: string, text: string, databas
 /**
  * Ends the segment of now.
  *
- * @returns its name: it is archived, no matter who ended it. The answer of `pg_switch_wal` is not: where `archive_timeout` was quicker it names
- * an empty segment, which nobody archives.
+ * @returns its name: it is archived, no matter who ended it. The answer of `pg_switch_wal` is not: where
+ * `archive_timeout` was quicker it names an empty segment, which nobody archives.
  */
 export async function endSegment(lab: Lab, pod: string, database?: string): Promise<string> {
-  const output = await sqlIn(lab, pod, "select pg_walfile_name(pg_create_restore_point('the end')); select pg_switch_wal()", database);
+  const output = await sqlIn(
+    lab,
+    pod,
+    "select pg_walfile_name(pg_create_restore_point('the end')); select pg_switch_wal()",
+    database,
+  );
   return output.split("\n")[0] ?? "";
 }
 
-/** Waits until a cluster has a Backup that has ended, well or not: the first one of the list that reached its instance. */
+/**
+ * Waits until a cluster has a Backup that has ended, well or not: the first one of the list that reached its instance.
+ */
 export async function endedBackup(lab: Lab, cluster: string, namespace = "default"): Promise<BackupStatus> {
   return hurried(lab, namespace, async () => {
-    const backups = (await lab.kubectl.list<BackupObject>(BACKUPS, namespace)).filter(({ spec }) => spec.cluster.name === cluster);
+    const backups = (await lab.kubectl.list<BackupObject>(BACKUPS, namespace)).filter(
+      ({ spec }) => spec.cluster.name === cluster,
+    );
     const reached = backups.filter(({ status }) => !UNANSWERED.test(status?.error ?? ""));
     if (reached.length === 0) await Promise.all(backups.map((backup) => repeatBackup(lab, backup)));
     return reached.find(({ status }) => ENDED.test(status?.phase ?? ""));
@@ -70,7 +81,10 @@ export async function endedBackup(lab: Lab, cluster: string, namespace = "defaul
 }
 
 /** As its owner would: the operator never repeats one. */
-async function repeatBackup({ kubectl }: Lab, { apiVersion, kind, metadata: { name, namespace = "default" }, spec }: BackupObject): Promise<void> {
+async function repeatBackup(
+  { kubectl }: Lab,
+  { apiVersion, kind, metadata: { name, namespace = "default" }, spec }: BackupObject,
+): Promise<void> {
   await kubectl.apply([{ apiVersion, kind, metadata: { name: `${name}-again`, namespace }, spec }]);
 }
 
@@ -82,7 +96,11 @@ export function backupResult(lab: Lab, name: string, namespace = "default"): Pro
   });
 }
 
-async function hurried(lab: Lab, namespace: string, look: () => Promise<BackupObject | null | undefined>): Promise<BackupStatus> {
+async function hurried(
+  lab: Lab,
+  namespace: string,
+  look: () => Promise<BackupObject | null | undefined>,
+): Promise<BackupStatus> {
   let result: BackupObject | null | undefined;
   const isEnded = async (): Promise<boolean> => {
     result = await look();
@@ -94,18 +112,30 @@ async function hurried(lab: Lab, namespace: string, look: () => Promise<BackupOb
 }
 
 /**
- * Takes away what in a quiet lab would only be waited for. To a Backup that was declared with its Cluster the operator comes back after 30 seconds,
- * unless somebody touches it. And where nobody writes no segment ends: a backup from a standby waits for one, and gives up after a minute.
+ * Takes away what in a quiet lab would only be waited for. To a Backup that was declared with its Cluster the operator
+ * comes back after 30 seconds, unless somebody touches it. And where nobody writes no segment ends: a backup from a
+ * standby waits for one, and gives up after a minute.
  */
 export async function hurryBackups({ kubectl }: Lab, namespace: string): Promise<void> {
-  const clusters = (await kubectl.list<ClusterObject>(CLUSTERS, namespace)).filter((cluster) => conditionOf(cluster, "Ready")?.status === "True");
-  const isReady = ({ spec }: BackupObject): boolean => clusters.some(({ metadata }) => metadata.name === spec.cluster.name);
+  const clusters = (await kubectl.list<ClusterObject>(CLUSTERS, namespace)).filter(
+    (cluster) => conditionOf(cluster, "Ready")?.status === "True",
+  );
+  const isReady = ({ spec }: BackupObject): boolean =>
+    clusters.some(({ metadata }) => metadata.name === spec.cluster.name);
   for (const backup of await kubectl.list<BackupObject>(BACKUPS, namespace)) {
     if (!isReady(backup) || !WAITS.test(backup.status?.phase ?? "")) continue;
-    await kubectl.run(["annotate", BACKUPS, backup.metadata.name, "-n", namespace, "--overwrite", `test/touched=${Date.now()}`]);
+    await kubectl.run([
+      "annotate",
+      BACKUPS,
+      backup.metadata.name,
+      "-n",
+      namespace,
+      "--overwrite",
+      `test/touched=${Date.now()}`,
+    ]);
   }
-  // Ended at once: behind an orderly restart PostgreSQL's checkpointer may sleep over archive_timeout until its next checkpoint, minutes later. A
-  // replica cluster cannot be written to: the segment of its source is what it waits for.
+  // Ended at once: behind an orderly restart PostgreSQL's checkpointer may sleep over archive_timeout until its next
+  // checkpoint, minutes later. A replica cluster cannot be written to: the segment of its source is what it waits for.
   for (const { status } of clusters)
     await kubectl.exec(
       status?.currentPrimary ?? "",

@@ -1,6 +1,6 @@
 /**
- * A lab with the plugin as `CnpgPlugin` declares it and two S3 servers as Services `first` and `second`: where tests apply what components
- * declare. The second repository of every cluster is encrypted.
+ * A lab with the plugin as `CnpgPlugin` declares it and two S3 servers as Services `first` and `second`: where tests
+ * apply what components declare. The second repository of every cluster is encrypted.
  */
 import { expect } from "vitest";
 import type { ClusterBackupArgs } from "../../../components/databases/cnpgArgs";
@@ -40,7 +40,10 @@ export interface ComponentLab {
   firstBackup(cluster: string): Promise<BackupStatus>;
   /** Names of whole segments in a bucket below `path`. */
   segmentsOf(server: S3Server, path: string): readonly string[];
-  /** Ends the segment of now, in a pod that can be written to; returns its name, which is archived no matter who ended it. */
+  /**
+   * Ends the segment of now, in a pod that can be written to; returns its name, which is archived no matter who ended
+   * it.
+   */
   endSegment(pod: string, database?: string): Promise<string>;
   /** Waits until both buckets hold a segment. */
   awaitSegment(path: string, name: string): Promise<void>;
@@ -48,7 +51,11 @@ export interface ComponentLab {
 }
 
 /** @param name of the folder of logs */
-export async function startComponentLab(parts: LabParts, name: string, options: ComponentLabOptions = {}): Promise<ComponentLab> {
+export async function startComponentLab(
+  parts: LabParts,
+  name: string,
+  options: ComponentLabOptions = {},
+): Promise<ComponentLab> {
   const [first, second] = (await createStores("first", "second")) as [S3Server, S3Server];
   const lab = await startLab(parts, { name });
   await exposeStores(lab, [first, second]);
@@ -79,7 +86,8 @@ export async function startComponentLab(parts: LabParts, name: string, options: 
     verb: (pod, ...args) => lab.kubectl.exec(pod, "plugin-pgbackstop", ["/pgbackstop/run/pgbackstop", ...args]),
     movePlugin: async (from, to) => {
       const there = (await pluginObjects(from)) as KubernetesObject[];
-      for (const object of there) await lab.kubectl.runOk(["delete", object.kind, object.metadata.name, "-n", from, "--ignore-not-found"]);
+      for (const object of there)
+        await lab.kubectl.runOk(["delete", object.kind, object.metadata.name, "-n", from, "--ignore-not-found"]);
       await installPlugin(lab, to);
     },
     firstBackup: (cluster) => endedBackup(lab, cluster),
@@ -87,7 +95,8 @@ export async function startComponentLab(parts: LabParts, name: string, options: 
     endSegment: (pod, database) => endSegment(lab, pod, database),
     awaitSegment: async (path, segment) => {
       // PostgreSQL's archiver looks again after a minute at the latest, whatever it missed on a busy machine.
-      for (const server of [first, second]) await expect.poll(() => segmentsOf(server, path), { timeout: 180_000 }).toContain(segment);
+      for (const server of [first, second])
+        await expect.poll(() => segmentsOf(server, path), { timeout: 180_000 }).toContain(segment);
     },
     stop: async () => {
       await lab.stop();

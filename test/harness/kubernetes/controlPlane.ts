@@ -1,4 +1,7 @@
-/** A real control plane from nothing in a place: etcd, kube-apiserver and, where controllers shall act, kube-controller-manager. */
+/**
+ * A real control plane from nothing in a place: etcd, kube-apiserver and, where controllers shall act,
+ * kube-controller-manager.
+ */
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -51,7 +54,11 @@ const CONTROLLERS = [
 ];
 
 /** Starts etcd and the API server; ready when it says so. @throws Error with the end of its log */
-export async function startControlPlane(parts: ApiServerParts, testNetwork: TestNetwork, runFolder: string): Promise<ControlPlane> {
+export async function startControlPlane(
+  parts: ApiServerParts,
+  testNetwork: TestNetwork,
+  runFolder: string,
+): Promise<ControlPlane> {
   const onLoopback = testNetwork.address === "127.0.0.1";
   const apiPort = onLoopback ? await freePort() : API_PORT;
   const [etcdUrl, peerUrl] = [`http://127.0.0.1:${await freePort()}`, `http://127.0.0.1:${await freePort()}`];
@@ -99,7 +106,11 @@ export async function startControlPlane(parts: ApiServerParts, testNetwork: Test
   );
   const { kubeconfig } = files;
   const kubectl = new Kubectl((args, options) =>
-    testNetwork.run(parts.kubectl, ["--kubeconfig", kubeconfig, "--cache-dir", join(runFolder, "kubectl-cache"), ...args], options),
+    testNetwork.run(
+      parts.kubectl,
+      ["--kubeconfig", kubeconfig, "--cache-dir", join(runFolder, "kubectl-cache"), ...args],
+      options,
+    ),
   );
   await waitUntilReady(kubectl, [etcd, server]);
   const kubectlFunction = `kubectl() { '${parts.kubectl}' --kubeconfig '${kubeconfig}' --cache-dir '${join(runFolder, "kubectl-cache")}' "$@"; }`;

@@ -1,6 +1,7 @@
 /**
- * Doubles of the custom resources of Dalibo's plugin, of which no published definition can be fetched by a package manager: kinds, fields,
- * required ones and values as its documentation and its 0.0.3 tell. An API server with them refuses what they do not know, as with real ones.
+ * Doubles of the custom resources of Dalibo's plugin, of which no published definition can be fetched by a package
+ * manager: kinds, fields, required ones and values as its documentation and its 0.0.3 tell. An API server with them
+ * refuses what they do not know, as with real ones.
  *
  * `Stanza` and `PluginConfig` are those since 0.0.1; `Repository` is what came before.
  */
@@ -75,7 +76,10 @@ const COMMON = {
 } as const satisfies Readonly<Record<string, Schema>>;
 
 const STANZA = object({
-  stanzaConfiguration: object({ name: TEXT, azureRepositories: { type: "array", items: AZURE_REPOSITORY }, ...COMMON }, ["name"]),
+  stanzaConfiguration: object(
+    { name: TEXT, azureRepositories: { type: "array", items: AZURE_REPOSITORY }, ...COMMON },
+    ["name"],
+  ),
 });
 const REPOSITORY = object({ repoConfiguration: object({ stanza: TEXT, ...COMMON }, ["stanza"]) });
 const PLUGIN_CONFIG = object({

@@ -18,11 +18,16 @@ const ACCOUNTS = {
 
 /** Writes the account files of the images into `folder` and says what pods see. */
 export function imageDoubles({ manager }: LabParts, folder: string): readonly ImageDouble[] {
-  const accounts = (image: keyof typeof ACCOUNTS): ImageDouble["mounts"] => accountFiles(ACCOUNTS[image], join(folder, image));
+  const accounts = (image: keyof typeof ACCOUNTS): ImageDouble["mounts"] =>
+    accountFiles(ACCOUNTS[image], join(folder, image));
   return [
     {
       name: "(^|/)cloudnative-pg/cloudnative-pg[:@]",
-      mounts: [...accounts("operator"), { source: manager, target: "/manager" }, { source: manager, target: "/operator/manager_amd64" }],
+      mounts: [
+        ...accounts("operator"),
+        { source: manager, target: "/manager" },
+        { source: manager, target: "/operator/manager_amd64" },
+      ],
       path: STANDARD_PATH,
       uid: 65_532,
     },
@@ -44,7 +49,12 @@ export function imageDoubles({ manager }: LabParts, folder: string): readonly Im
 
 /** The two images of Barman's plugin, likewise: its program, and in the sidecar the programs that it runs. */
 export function barmanImages({ manager, programs, tree }: BarmanParts, folder: string): readonly ImageDouble[] {
-  const program = { mounts: [{ source: manager, target: "/manager" }], path: STANDARD_PATH, entrypoint: ["/manager"], uid: 65_532 };
+  const program = {
+    mounts: [{ source: manager, target: "/manager" }],
+    path: STANDARD_PATH,
+    entrypoint: ["/manager"],
+    uid: 65_532,
+  };
   return [
     { ...program, name: "(^|/)plugin-barman-cloud(-testing)?[:@]" },
     {
@@ -57,8 +67,14 @@ export function barmanImages({ manager, programs, tree }: BarmanParts, folder: s
   ];
 }
 
-function accountFiles({ name, id }: { readonly name: string; readonly id: number }, folder: string): ImageDouble["mounts"] {
-  const texts = { passwd: `root:x:0:0:root:/root:/bin/bash\n${name}:x:${id}:${id}::/tmp:/bin/bash\n`, group: `root:x:0:\n${name}:x:${id}:\n` };
+function accountFiles(
+  { name, id }: { readonly name: string; readonly id: number },
+  folder: string,
+): ImageDouble["mounts"] {
+  const texts = {
+    passwd: `root:x:0:0:root:/root:/bin/bash\n${name}:x:${id}:${id}::/tmp:/bin/bash\n`,
+    group: `root:x:0:\n${name}:x:${id}:\n`,
+  };
   mkdirSync(folder, { recursive: true });
   return Object.entries(texts).map(([file, text]) => {
     writeFileSync(join(folder, file), text);

@@ -1,7 +1,9 @@
 /**
- * kubectl with what tests do often: objects are given as values, validation is strict, waits are bounded and say how things stood.
+ * kubectl with what tests do often: objects are given as values, validation is strict, waits are bounded and say how
+ * things stood.
  *
- * Errors of the API server come as they are told: `Error from server (BadRequest): … strict decoding error: unknown field "spec.x"`.
+ * Errors of the API server come as they are told:
+ * `Error from server (BadRequest): … strict decoding error: unknown field "spec.x"`.
  */
 import { performance } from "node:perf_hooks";
 import type { RunOptions, RunResult } from "../../../tools/parts/process";
@@ -59,7 +61,10 @@ export class Kubectl {
     throw new Error(`kubectl ${args.join(" ")}: ${result.stderr.trim() || result.stdout.trim()}`);
   }
 
-  /** Server-side apply with strict validation; returns the objects as the server has them. @throws Error with its refusal */
+  /**
+   * Server-side apply with strict validation; returns the objects as the server has them.
+   * @throws Error with its refusal
+   */
   async apply(objects: readonly object[], options: ApplyOptions = {}): Promise<readonly KubernetesObject[]> {
     const result = await this.#apply(objects, options);
     if (result.exitCode !== 0) throw new Error(result.stderr.trim());
@@ -67,18 +72,30 @@ export class Kubectl {
     return answer.items ?? [answer];
   }
 
-  /** What the API server says against objects; nothing of them is stored. Empty when it takes them, warnings included. */
+  /**
+   * What the API server says against objects; nothing of them is stored. Empty when it takes them, warnings included.
+   */
   async refusal(objects: readonly object[]): Promise<string> {
     return (await this.#apply(objects, { dryRun: true })).stderr.trim();
   }
 
   /** Applies manifests of files or folders that others published, as they are. */
   async applyFiles(...paths: readonly string[]): Promise<void> {
-    await this.runOk(["apply", "--server-side", "--force-conflicts", "--validate=ignore", ...paths.flatMap((path) => ["-f", path])]);
+    await this.runOk([
+      "apply",
+      "--server-side",
+      "--force-conflicts",
+      "--validate=ignore",
+      ...paths.flatMap((path) => ["-f", path]),
+    ]);
   }
 
   /** An object, or null when it is not there. `kind` may have its group: `clusters.postgresql.cnpg.io`. */
-  async find<T extends object = KubernetesObject>(kind: string, name: string, namespace = "default"): Promise<T | null> {
+  async find<T extends object = KubernetesObject>(
+    kind: string,
+    name: string,
+    namespace = "default",
+  ): Promise<T | null> {
     const text = await this.runOk(["get", kind, name, "-n", namespace, "-o", "json", "--ignore-not-found"]);
     return text.trim() === "" ? null : (JSON.parse(text) as T);
   }
@@ -100,7 +117,8 @@ export class Kubectl {
       const object = await this.find<T>(what.kind, what.name, what.namespace);
       if (object !== null && check(object)) return object;
       if (performance.now() > endMs) {
-        const status = object === null ? "it is not there" : JSON.stringify((object as { status?: unknown }).status ?? {}, null, 1);
+        const status =
+          object === null ? "it is not there" : JSON.stringify((object as { status?: unknown }).status ?? {}, null, 1);
         throw new Error(`${what.kind}/${what.name}: not as awaited within ${timeoutMs / 1000} s: ${status}`);
       }
       await sleep(PAUSE_MS);
@@ -108,9 +126,18 @@ export class Kubectl {
   }
 
   /** Waits for a condition to be `True`. */
-  waitForCondition(kind: string, name: string, type: string, options: { namespace?: string; timeoutMs?: number } = {}): Promise<KubernetesObject> {
+  waitForCondition(
+    kind: string,
+    name: string,
+    type: string,
+    options: { namespace?: string; timeoutMs?: number } = {},
+  ): Promise<KubernetesObject> {
     const { namespace = "default", timeoutMs } = options;
-    return this.waitUntil({ kind, name, namespace }, (object) => conditionOf(object, type)?.status === "True", timeoutMs);
+    return this.waitUntil(
+      { kind, name, namespace },
+      (object) => conditionOf(object, type)?.status === "True",
+      timeoutMs,
+    );
   }
 
   /** Runs a command in a container. A wrong exit code is for the caller to judge. */
@@ -120,10 +147,21 @@ export class Kubectl {
 
   /** @param lines from the end; default all */
   logs(pod: string, container: string, namespace = "default", lines?: number): Promise<string> {
-    return this.runOk(["logs", "-n", namespace, pod, "-c", container, ...(lines === undefined ? [] : [`--tail=${lines}`])]);
+    return this.runOk([
+      "logs",
+      "-n",
+      namespace,
+      pod,
+      "-c",
+      container,
+      ...(lines === undefined ? [] : [`--tail=${lines}`]),
+    ]);
   }
 
-  #apply(objects: readonly object[], { dryRun = false, force = false, fieldManager }: ApplyOptions): Promise<RunResult> {
+  #apply(
+    objects: readonly object[],
+    { dryRun = false, force = false, fieldManager }: ApplyOptions,
+  ): Promise<RunResult> {
     const flags = [
       "--server-side",
       "--validate=strict",

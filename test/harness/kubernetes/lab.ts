@@ -1,7 +1,7 @@
 /**
- * A Kubernetes with CloudNativePG for tests, in network, mount and process namespaces of its own: real etcd, kube-apiserver,
- * kube-controller-manager, operator, instance manager and PostgreSQL. The kubelet is a double (`procklet/`), and with it the scheduler,
- * the network and the storage; README.md says what that means.
+ * A Kubernetes with CloudNativePG for tests, in network, mount and process namespaces of its own: real etcd,
+ * kube-apiserver, kube-controller-manager, operator, instance manager and PostgreSQL. The kubelet is a double
+ * (`procklet/`), and with it the scheduler, the network and the storage; README.md says what that means.
  */
 import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -32,18 +32,27 @@ export interface Lab {
   readonly kubectl: Kubectl;
   /** A script of bash in which `kubectl` is that of the lab; it stops at the first failure. */
   shell(script: string, options?: RunOptions): Promise<RunResult>;
-  /** Kept after the end, until the next lab of the same name: the servers' logs, and `pods/NAMESPACE_POD_CONTAINER.log`. */
+  /**
+   * Kept after the end, until the next lab of the same name: the servers' logs, and `pods/NAMESPACE_POD_CONTAINER.log`.
+   */
   readonly logFolder: string;
   /** hostPath volumes lie below it. */
   readonly hostFolder: string;
   /**
-   * Makes a server on this machine's loopback a Service of the lab's: pods reach it as `NAME.NAMESPACE.svc`, at its own port.
+   * Makes a server on this machine's loopback a Service of the lab's: pods reach it as `NAME.NAMESPACE.svc`, at its own
+   * port.
    * @returns the address that pods see
    */
   expose(name: string, port: number, namespace?: string): Promise<string>;
-  /** Sends a signal to the first process of a container in a pod of `default`, from outside: SIGSTOP and SIGKILL reach it. */
+  /**
+   * Sends a signal to the first process of a container in a pod of `default`, from outside: SIGSTOP and SIGKILL reach
+   * it.
+   */
   signal(pod: string, container: string, name: NodeJS.Signals): Promise<void>;
-  /** A pod of `default` as when its node loses power: SIGKILL for all its processes at once. Then its object is deleted by force, as an administrator would. */
+  /**
+   * A pod of `default` as when its node loses power: SIGKILL for all its processes at once. Then its object is deleted
+   * by force, as an administrator would.
+   */
   crash(pod: string): Promise<void>;
   /** Ends every process of it and removes its state. */
   stop(): Promise<void>;
@@ -54,7 +63,10 @@ export const OPERATOR_NAMESPACE = "cnpg-system";
 const OPERATOR = "cnpg-controller-manager";
 const OPERATOR_MS = 300_000;
 
-/** Starts everything; some 30 s on two cores. @throws Error with the folder of logs when something does not become ready */
+/**
+ * Starts everything; some 30 s on two cores.
+ * @throws Error with the folder of logs when something does not become ready
+ */
 export async function startLab(parts: LabParts, options: LabOptions = {}): Promise<Lab> {
   const runFolder = mkdtempSync(join(tmpdir(), "pgbk-"));
   // Pods run as accounts of their own and reach their volumes below it.
@@ -80,17 +92,38 @@ export async function startLab(parts: LabParts, options: LabOptions = {}): Promi
           void (await askNode(plane.kubectl, `signal/default/${pod}/${container}?name=${name}`)),
         crash: async (pod: string) => {
           await askNode(plane.kubectl, `crash/default/${pod}`);
-          await plane.kubectl.runOk(["delete", "pod", pod, "-n", "default", "--grace-period=0", "--force", "--wait=false"]);
+          await plane.kubectl.runOk([
+            "delete",
+            "pod",
+            pod,
+            "-n",
+            "default",
+            "--grace-period=0",
+            "--force",
+            "--wait=false",
+          ]);
         },
       };
     });
   } catch (error) {
-    throw new Error(`the lab did not start: ${error instanceof Error ? error.message : String(error)}\nlogs: ${logFolder}`, { cause: error });
+    throw new Error(
+      `the lab did not start: ${error instanceof Error ? error.message : String(error)}\nlogs: ${logFolder}`,
+      { cause: error },
+    );
   }
 }
 
-async function startProcklet(plane: ControlPlane, parts: LabParts, runFolder: string, images: readonly ImageDouble[]): Promise<void> {
-  const folders = { stateFolder: join(runFolder, "node"), logFolder: join(plane.testNetwork.logFolder, "pods"), hostFolder: join(runFolder, "host") };
+async function startProcklet(
+  plane: ControlPlane,
+  parts: LabParts,
+  runFolder: string,
+  images: readonly ImageDouble[],
+): Promise<void> {
+  const folders = {
+    stateFolder: join(runFolder, "node"),
+    logFolder: join(plane.testNetwork.logFolder, "pods"),
+    hostFolder: join(runFolder, "host"),
+  };
   for (const path of Object.values(folders)) mkdirSync(path, { recursive: true });
   const config: ProckletConfig = {
     nodeAddress: NODE_ADDRESS,

@@ -17,8 +17,17 @@ export const NODE_IMAGE = "docker.io/library/node:24";
 
 /** Applies everything and waits until the plugin is available. The bundle must be built. */
 export async function installPlugin(kubectl: Kubectl): Promise<void> {
-  await kubectl.apply([...(await certificates()), runtimeMap(OPERATOR_NAMESPACE), runtimeMap("default"), service(), deployment()]);
-  await kubectl.runOk(["rollout", "status", `deployment/${PLUGIN_SERVICE}`, "-n", OPERATOR_NAMESPACE, "--timeout=120s"], { timeoutMs: 130_000 });
+  await kubectl.apply([
+    ...(await certificates()),
+    runtimeMap(OPERATOR_NAMESPACE),
+    runtimeMap("default"),
+    service(),
+    deployment(),
+  ]);
+  await kubectl.runOk(
+    ["rollout", "status", `deployment/${PLUGIN_SERVICE}`, "-n", OPERATOR_NAMESPACE, "--timeout=120s"],
+    { timeoutMs: 130_000 },
+  );
 }
 
 /** New certificates of both sides: applied, they replace those that are there. */
@@ -37,12 +46,31 @@ interface Leaf {
   readonly usage: "serverAuth" | "clientAuth";
 }
 
-/** A Secret for the operator's namespace. Self-signed and no authority: the operator takes the server's certificate itself for the root. */
+/**
+ * A Secret for the operator's namespace. Self-signed and no authority: the operator takes the server's certificate
+ * itself for the root.
+ */
 export async function certificate({ commonName, secretName, usage }: Leaf): Promise<object> {
   const folder = mkdtempSync(join(tmpdir(), "pgb-leaf-"));
   try {
-    const extensions = [`subjectAltName=DNS:${commonName}`, "basicConstraints=critical,CA:FALSE", `extendedKeyUsage=${usage}`];
-    const args = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj", `/CN=${commonName}`];
+    const extensions = [
+      `subjectAltName=DNS:${commonName}`,
+      "basicConstraints=critical,CA:FALSE",
+      `extendedKeyUsage=${usage}`,
+    ];
+    const args = [
+      "req",
+      "-x509",
+      "-newkey",
+      "ec",
+      "-pkeyopt",
+      "ec_paramgen_curve:prime256v1",
+      "-nodes",
+      "-days",
+      "30",
+      "-subj",
+      `/CN=${commonName}`,
+    ];
     const files = ["-keyout", join(folder, "key"), "-out", join(folder, "crt")];
     const made = await run("openssl", [...args, ...files, ...extensions.flatMap((text) => ["-addext", text])]);
     if (made.exitCode !== 0) throw new Error(`openssl: ${made.stderr}`);
@@ -88,20 +116,39 @@ function service(): object {
 }
 
 function deployment(): object {
-  const volume = (name: string, readOnly = true): object => ({ name, mountPath: `/pgbackstop/${name}`, ...(readOnly ? { readOnly } : {}) });
-  const start = 'set -e; gzip -dc /pgbackstop/bundle/runtime.cjs.gz > /pgbackstop/run/runtime.cjs; exec node /pgbackstop/run/runtime.cjs "$@"';
+  const volume = (name: string, readOnly = true): object => ({
+    name,
+    mountPath: `/pgbackstop/${name}`,
+    ...(readOnly ? { readOnly } : {}),
+  });
+  const start =
+    'set -e; gzip -dc /pgbackstop/bundle/runtime.cjs.gz > /pgbackstop/run/runtime.cjs; exec node /pgbackstop/run/runtime.cjs "$@"';
   const container = {
     name: "plugin",
     image: NODE_IMAGE,
     command: ["/bin/sh", "-c", start, "sh"],
-    args: ["--no-config", "--log-level-console=detail", "--log-level-file=off", `--plugin-image=${NODE_IMAGE}`, "cnpg-operator"],
+    args: [
+      "--no-config",
+      "--log-level-console=detail",
+      "--log-level-file=off",
+      `--plugin-image=${NODE_IMAGE}`,
+      "cnpg-operator",
+    ],
     readinessProbe: { tcpSocket: { port: 9090 } },
-    securityContext: { readOnlyRootFilesystem: true, runAsUser: 10_001, runAsNonRoot: true, allowPrivilegeEscalation: false },
+    securityContext: {
+      readOnlyRootFilesystem: true,
+      runAsUser: 10_001,
+      runAsNonRoot: true,
+      allowPrivilegeEscalation: false,
+    },
     volumeMounts: [volume("server"), volume("client"), volume("bundle"), volume("run", false)],
   };
   const volumes = [
     { name: "server", secret: { secretName: PLUGIN_SERVICE } },
-    { name: "client", secret: { secretName: `${PLUGIN_SERVICE}-client`, items: [{ key: "tls.crt", path: "tls.crt" }] } },
+    {
+      name: "client",
+      secret: { secretName: `${PLUGIN_SERVICE}-client`, items: [{ key: "tls.crt", path: "tls.crt" }] },
+    },
     { name: "bundle", configMap: { name: RUNTIME_MAP } },
     { name: "run", emptyDir: {} },
   ];

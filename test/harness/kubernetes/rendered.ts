@@ -1,11 +1,14 @@
-/** The objects of Kubernetes that components declare, as Pulumi's provider would send them: from a program without an engine. */
+/**
+ * The objects of Kubernetes that components declare, as Pulumi's provider would send them: from a program without an
+ * engine.
+ */
 import * as pulumi from "@pulumi/pulumi";
 import { certificateCreate, type CertificateInputs } from "../../../components/dynamic/certificate";
 import { plain, type Value } from "../doubles/providerValues";
 
 /**
- * Runs `program` and returns the inputs of every resource of Kubernetes that it made, with everything in them known. Certificates are made as
- * the engine would have them made; other resources give back what they got.
+ * Runs `program` and returns the inputs of every resource of Kubernetes that it made, with everything in them known.
+ * Certificates are made as the engine would have them made; other resources give back what they got.
  */
 export async function renderedObjects(program: () => void): Promise<readonly object[]> {
   const result: object[] = [];

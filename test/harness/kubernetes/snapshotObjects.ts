@@ -1,4 +1,7 @@
-/** Backups and VolumeSnapshots as CloudNativePG 1.30 writes them (its `pkg/reconciler/backup/volumesnapshot`), for what reads them. */
+/**
+ * Backups and VolumeSnapshots as CloudNativePG 1.30 writes them (its `pkg/reconciler/backup/volumesnapshot`), for what
+ * reads them.
+ */
 import type { KubernetesObject } from "./kubectl";
 
 export interface TakenSnapshot {
@@ -78,7 +81,10 @@ export function takenSnapshot(taken: TakenSnapshot): TakenObjects {
       },
       ...(owner === "none" ? {} : { ownerReferences: [ownerOf(owner, cluster, name, uid)] }),
     },
-    spec: { source: { persistentVolumeClaimName: `${cluster}-1${element.name.slice(name.length)}` }, volumeSnapshotClassName: "csi" },
+    spec: {
+      source: { persistentVolumeClaimName: `${cluster}-1${element.name.slice(name.length)}` },
+      volumeSnapshotClassName: "csi",
+    },
   }));
   return { backup, snapshots };
 }

@@ -1,4 +1,7 @@
-/** S3 servers that a lab's pods reach as Services, and repositories in them, each with the authority of its server as a Secret. */
+/**
+ * S3 servers that a lab's pods reach as Services, and repositories in them, each with the authority of its server as a
+ * Secret.
+ */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ClusterBackupArgs } from "../../../components/databases/cnpgArgs";
@@ -27,7 +30,12 @@ export async function exposeStores(lab: Lab, stores: readonly S3Server[]): Promi
 }
 
 /** A repository below `path` for a cluster; encrypted with a passphrase. */
-export function repositoryIn(server: S3Server, path: string, keepDays: number, passphrase?: string): ClusterBackupArgs["repositories"][string] {
+export function repositoryIn(
+  server: S3Server,
+  path: string,
+  keepDays: number,
+  passphrase?: string,
+): ClusterBackupArgs["repositories"][string] {
   const { accessKey, bucket, port, region, secretKey } = server;
   const repository = new S3CompatibleRepository(`${bucket}${path.replaceAll("/", "-")}`, {
     endpoint: `${bucket}.default.svc`,

@@ -1,6 +1,7 @@
 /**
- * A client of a cluster: a pod that inserts rows with ascending ids through the Service for writing, one commit each, and notes each commit that
- * was acknowledged. An id is never used again: one whose commit was not acknowledged may or may not be there.
+ * A client of a cluster: a pod that inserts rows with ascending ids through the Service for writing, one commit each,
+ * and notes each commit that was acknowledged. An id is never used again: one whose commit was not acknowledged may or
+ * may not be there.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -37,14 +38,19 @@ export async function startWriter({ kubectl }: Lab, cluster: string): Promise<vo
   ];
   const container = { name: "main", image: POSTGRES_IMAGE, command: ["bash", "-c", SCRIPT], env };
   const pod = { terminationGracePeriodSeconds: 1, securityContext: { runAsUser: 26 }, containers: [container] };
-  await kubectl.apply([{ apiVersion: "v1", kind: "Pod", metadata: { name: "writer", namespace: "default" }, spec: pod }]);
+  await kubectl.apply([
+    { apiVersion: "v1", kind: "Pod", metadata: { name: "writer", namespace: "default" }, spec: pod },
+  ]);
 }
 
 /** All so far, in the order of their acknowledgement; also when it is gone. */
 export function acknowledged({ logFolder }: Lab): readonly Acknowledged[] {
   const file = join(logFolder, "pods", "default_writer_main.log");
   const text = existsSync(file) ? readFileSync(file, "utf8") : "";
-  return [...text.matchAll(/^ack (\d+) (\d+\.\d+)$/gm)].map(([, id, at]) => ({ id: Number(id), atMs: Number(at) * 1000 }));
+  return [...text.matchAll(/^ack (\d+) (\d+\.\d+)$/gm)].map(([, id, at]) => ({
+    id: Number(id),
+    atMs: Number(at) * 1000,
+  }));
 }
 
 /** The connection that an id belongs to, counted from one. */

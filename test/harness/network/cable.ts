@@ -1,4 +1,7 @@
-/** A connection to a server on this machine that can be cut and mended: those under way are broken, new ones refused meanwhile. */
+/**
+ * A connection to a server on this machine that can be cut and mended: those under way are broken, new ones refused
+ * meanwhile.
+ */
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { freePort } from "../../../tools/parts/servers/s3Server";
 

@@ -1,15 +1,23 @@
 /**
  * Any storage with planned faults, and with a point at which it dies.
  *
- * Faults of a method wait in a queue and are used up one a call; what is left at the end of a test is a mistake of the test
- * ({@link FaultyStorage.verifyAllFaultsExercised}). A crash point lets the first k writes happen and then nothing any more, as if the
- * process had been killed there: running a verb for k = 0, 1, 2, … shows every state that it can leave behind.
+ * Faults of a method wait in a queue and are used up one a call; what is left at the end of a test is a mistake of the
+ * test ({@link FaultyStorage.verifyAllFaultsExercised}). A crash point lets the first k writes happen and then nothing
+ * any more, as if the process had been killed there: running a verb for k = 0, 1, 2, … shows every state that it can
+ * leave behind.
  */
 import { type ByteStream, collect, streamOf } from "../../../runtime/base/bytes";
 import type { Clock } from "../../../runtime/base/clock";
 import { type BackupError, fail } from "../../../runtime/base/errors";
 import { LIMITS } from "../../../runtime/base/limits";
-import type { ByteRange, ListOptions, ObjectInfo, PutOptions, Storage, StorageFeatures } from "../../../runtime/storage/storage";
+import type {
+  ByteRange,
+  ListOptions,
+  ObjectInfo,
+  PutOptions,
+  Storage,
+  StorageFeatures,
+} from "../../../runtime/storage/storage";
 
 export const STORAGE_METHODS = [
   "stat",
@@ -27,7 +35,15 @@ export const STORAGE_METHODS = [
 ] as const;
 export type StorageMethod = (typeof STORAGE_METHODS)[number];
 /** Methods that change what is stored: those that a crash point counts. */
-const WRITES: ReadonlySet<StorageMethod> = new Set(["create", "put", "putStream", "remove", "removePath", "makePath", "link"]);
+const WRITES: ReadonlySet<StorageMethod> = new Set([
+  "create",
+  "put",
+  "putStream",
+  "remove",
+  "removePath",
+  "makePath",
+  "link",
+]);
 
 export type Fault =
   /** The call throws and does nothing. */
@@ -79,7 +95,8 @@ export class FaultyStorage implements Storage {
     this.name = inner.name;
     this.features = inner.features;
     const create = inner.create?.bind(inner);
-    if (create !== undefined) this.create = (path, bytes) => this.#call("create", path, { run: () => create(path, bytes), lie: () => true });
+    if (create !== undefined)
+      this.create = (path, bytes) => this.#call("create", path, { run: () => create(path, bytes), lie: () => true });
   }
 
   /** Adds a fault behind those that the method already has. */
@@ -91,7 +108,13 @@ export class FaultyStorage implements Storage {
   /** Every further call of any method throws `error` until {@link repair}. */
   breakDown(error: BackupError): this {
     for (const method of STORAGE_METHODS) {
-      this.#add(method, { fault: { kind: "error", error }, path: undefined, required: false, met: 0, left: Number.POSITIVE_INFINITY });
+      this.#add(method, {
+        fault: { kind: "error", error },
+        path: undefined,
+        required: false,
+        met: 0,
+        left: Number.POSITIVE_INFINITY,
+      });
     }
     return this;
   }
@@ -101,7 +124,10 @@ export class FaultyStorage implements Storage {
     this.#planned.clear();
   }
 
-  /** The first `writeCount` writes happen; the next call of any kind, and all after it, throw as if the process were gone. */
+  /**
+   * The first `writeCount` writes happen; the next call of any kind, and all after it, throw as if the process were
+   * gone.
+   */
   crashAfter(writeCount: number): this {
     this.#writesLeft = writeCount;
     return this;
@@ -122,7 +148,10 @@ export class FaultyStorage implements Storage {
     return this.#calls.get(method) ?? [];
   }
 
-  /** Throws when a planned fault was met by no call, or by fewer than planned; faults without end must have been met once. */
+  /**
+   * Throws when a planned fault was met by no call, or by fewer than planned; faults without end must have been met
+   * once.
+   */
   verifyAllFaultsExercised(): void {
     const unused = [...this.#planned].flatMap(([method, queue]) =>
       queue
@@ -253,7 +282,9 @@ export class FaultyStorage implements Storage {
   }
 
   #take(method: StorageMethod, path: string): Fault | undefined {
-    const planned = this.#planned.get(method)?.find((planned) => planned.left > 0 && (planned.path?.test(path) ?? true));
+    const planned = this.#planned
+      .get(method)
+      ?.find((planned) => planned.left > 0 && (planned.path?.test(path) ?? true));
     if (planned === undefined) return undefined;
     planned.left--;
     planned.met++;

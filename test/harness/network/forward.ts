@@ -1,6 +1,6 @@
 /**
- * Ways between this process and the network of a {@link TestNetwork}: a program on the far side (`forwarder.ts`) and a socket in the file system,
- * which both sides see.
+ * Ways between this process and the network of a {@link TestNetwork}: a program on the far side (`forwarder.ts`) and a
+ * socket in the file system, which both sides see.
  */
 import { existsSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Server } from "node:net";
@@ -31,8 +31,8 @@ export async function forwardIn(network: TestNetwork, runFolder: string, port: n
 }
 
 /**
- * Leads a free port of this machine's loopback to a port in the place. A connection is taken even when nobody answers there; it is then
- * closed, or hangs, as that one does.
+ * Leads a free port of this machine's loopback to a port in the place. A connection is taken even when nobody answers
+ * there; it is then closed, or hangs, as that one does.
  */
 export async function forwardOut(
   network: TestNetwork,
@@ -41,7 +41,11 @@ export async function forwardOut(
 ): Promise<{ readonly server: Server; readonly port: number }> {
   const socketPath = join(runFolder, `out-${to.address}-${to.port}`);
   const name = `forward-${to.address}-${to.port}`;
-  const forwarder = await network.start(name, process.execPath, [await forwarderProgram(runFolder), socketPath, `${to.address}:${to.port}`]);
+  const forwarder = await network.start(name, process.execPath, [
+    await forwarderProgram(runFolder),
+    socketPath,
+    `${to.address}:${to.port}`,
+  ]);
   await waitFor(`the way to ${to.address}`, ROUTE_MS, async () => {
     if (!forwarder.isRunning()) throw new Error(`${to.address} cannot be reached: ${forwarder.log()}`);
     return existsSync(socketPath) ? true : null;
@@ -53,7 +57,14 @@ export async function forwardOut(
 /** A program of the harness as one file that Node runs. */
 export async function bundleProgram(source: string, runFolder: string): Promise<string> {
   const outfile = join(runFolder, "programs", `${source.split("/").at(-1)?.replace(/\.ts$/, "") ?? source}.cjs`);
-  const common = { bundle: true, platform: "node", target: "node22", format: "cjs", logLevel: "warning", sourcemap: "inline" } as const;
+  const common = {
+    bundle: true,
+    platform: "node",
+    target: "node22",
+    format: "cjs",
+    logLevel: "warning",
+    sourcemap: "inline",
+  } as const;
   await bundle({ ...common, entryPoints: [join(projectFolder(), "test", "harness", source)], outfile });
   return outfile;
 }

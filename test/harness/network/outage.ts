@@ -1,7 +1,8 @@
 /**
  * A repository in a directory of this machine taken away and brought back, as it happens to mounts.
  *
- * `blocked`: something else lies where the repository was, every access fails. `unmounted`: the mount point is there and empty.
+ * `blocked`: something else lies where the repository was, every access fails. `unmounted`: the mount point is there
+ * and empty.
  */
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { giveTo, type OsUser } from "../../../tools/parts/users";

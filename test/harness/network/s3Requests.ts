@@ -1,4 +1,6 @@
-/** Single requests to a real S3 server on this machine, with any keys: what a driver does not ask, and what is refused. */
+/**
+ * Single requests to a real S3 server on this machine, with any keys: what a driver does not ask, and what is refused.
+ */
 import { readFileSync } from "node:fs";
 import { systemClock } from "../../../runtime/base/clock";
 import { systemRandom } from "../../../runtime/base/random";
@@ -49,8 +51,17 @@ export async function askS3(server: S3Server, question: S3Question, keys?: S3Key
   });
   try {
     const doing = `${question.method} '${bucket}/${question.key ?? ""}'`;
-    const request = { ...rest, doing, expected: EXPECTED, ...(body === undefined ? {} : { body: bodyOf(Buffer.from(body), true) }) };
-    return await http.exchange(request, async (answer) => ({ status: answer.status, headers: answer.headers, text: await readText(answer) }));
+    const request = {
+      ...rest,
+      doing,
+      expected: EXPECTED,
+      ...(body === undefined ? {} : { body: bodyOf(Buffer.from(body), true) }),
+    };
+    return await http.exchange(request, async (answer) => ({
+      status: answer.status,
+      headers: answer.headers,
+      text: await readText(answer),
+    }));
   } finally {
     await http.close();
   }

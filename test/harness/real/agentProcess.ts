@@ -1,4 +1,7 @@
-/** The agent as a host runs it: beside PostgreSQL, on a unix socket of its own or on one that stays when it ends, asked by the perl client. */
+/**
+ * The agent as a host runs it: beside PostgreSQL, on a unix socket of its own or on one that stays when it ends, asked
+ * by the perl client.
+ */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { projectFolder } from "../../../tools/parts/cache";
@@ -7,8 +10,8 @@ import { giveTo, makeUserFolder, type OsUser, reachable, serverUser } from "../.
 import type { RuntimeProgram } from "./runtimeCli";
 
 /**
- * Listens, starts the program at the first connection with the socket as descriptor 3, and starts it again when it has ended and somebody
- * asks: what systemd does with a socket unit. Its own end ends the program.
+ * Listens, starts the program at the first connection with the socket as descriptor 3, and starts it again when it has
+ * ended and somebody asks: what systemd does with a socket unit. Its own end ends the program.
  */
 const ACTIVATE = `
 $^F = 10; $SIG{TERM} = sub { kill "TERM", $child if $child; exit 0 };
@@ -27,10 +30,17 @@ export interface AgentPaths {
   readonly client: string;
 }
 
-/** Where an agent will listen, with the client: known before the cluster is made, so that its archive_command can name both. */
+/**
+ * Where an agent will listen, with the client: known before the cluster is made, so that its archive_command can name
+ * both.
+ */
 export function agentPaths(user: OsUser = serverUser()): AgentPaths {
   const folder = makeUserFolder("pgb-agent-", user);
-  return { folder, socket: join(folder, "agent.sock"), client: reachable(join(projectFolder(), "runtime", "agent", "pgbackrest-client"), user) };
+  return {
+    folder,
+    socket: join(folder, "agent.sock"),
+    client: reachable(join(projectFolder(), "runtime", "agent", "pgbackrest-client"), user),
+  };
 }
 
 /** `archive_command` for a place. */
@@ -83,18 +93,30 @@ export class AgentProcess {
   /** Starts it (again) and waits until it listens. */
   async start(): Promise<void> {
     const { paths, runtime, configPath, stanza, activated, args = [] } = this.#options;
-    const own = [runtime.file, `--config-path=${configPath}`, `--stanza=${stanza}`, "--log-level-console=detail", ...args, "agent"];
+    const own = [
+      runtime.file,
+      `--config-path=${configPath}`,
+      `--stanza=${stanza}`,
+      "--log-level-console=detail",
+      ...args,
+      "agent",
+    ];
     const options = { user: this.#user, cwd: paths.folder, logFile: this.logFile };
     writeFileSync(this.logFile, "", { flag: "a" });
     const before = this.log().length;
     giveTo(this.logFile, this.#user);
     this.#process =
       activated === true
-        ? await start("perl", ["-MSocket", "-MPOSIX", "-e", ACTIVATE, paths.socket, this.#pidFile, runtime.node, ...own], options)
+        ? await start(
+            "perl",
+            ["-MSocket", "-MPOSIX", "-e", ACTIVATE, paths.socket, this.#pidFile, runtime.node, ...own],
+            options,
+          )
         : await start(runtime.node, [...own.slice(0, -1), `--agent-socket=${paths.socket}`, "agent"], options);
     const started = this.#process;
     // The socket of a killed one is there still.
-    const listens = (): boolean => (activated === true ? existsSync(paths.socket) : this.log().includes("agent listens on", before));
+    const listens = (): boolean =>
+      activated === true ? existsSync(paths.socket) : this.log().includes("agent listens on", before);
     await waitFor("the agent's socket", 90_000, async () => {
       if (!started.isRunning()) throw new Error(`the agent ended while starting\n${this.log().slice(-2000)}`);
       return listens() ? true : null;

@@ -1,4 +1,7 @@
-/** What labs and networks of hosts stand on: namespaces of their own with a folder, and ways in and out, all gone when they end or did not begin. */
+/**
+ * What labs and networks of hosts stand on: namespaces of their own with a folder, and ways in and out, all gone when
+ * they end or did not begin.
+ */
 import { rmSync } from "node:fs";
 import type { Server } from "node:net";
 import { onEnd } from "../../../tools/parts/process";

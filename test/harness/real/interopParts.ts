@@ -8,8 +8,15 @@ export interface InteropParts {
   readonly stock: StockPgbackrest;
 }
 
-/** PostgreSQL and stock pgBackRest; null, with a loud line that names `title`, when this machine cannot have one of them. */
-export async function findParts(title: string, postgresMajor: number, stockVersion: StockVersion): Promise<InteropParts | null> {
+/**
+ * PostgreSQL and stock pgBackRest; null, with a loud line that names `title`, when this machine cannot have one of
+ * them.
+ */
+export async function findParts(
+  title: string,
+  postgresMajor: number,
+  stockVersion: StockVersion,
+): Promise<InteropParts | null> {
   const postgres = await findPostgres(postgresMajor);
   const stock = await findStockPgbackrest(stockVersion);
   if ("missing" in postgres) return loud(title, postgres.missing);

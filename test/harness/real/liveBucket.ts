@@ -1,7 +1,7 @@
 /**
- * The doubled clouds made at a real S3 server, so that what a program declares can be backed up into, and its rights be tried: buckets with
- * versions, object lock and policy, users with policies and keys. What that server does not know (lifecycle, encryption, public access) stays
- * with the double.
+ * The doubled clouds made at a real S3 server, so that what a program declares can be backed up into, and its rights be
+ * tried: buckets with versions, object lock and policy, users with policies and keys. What that server does not know
+ * (lifecycle, encryption, public access) stays with the double.
  */
 import { createHash, createHmac } from "node:crypto";
 import type { S3Server } from "../../../tools/parts/servers/s3Server";
@@ -46,7 +46,10 @@ export function liveAws(server: S3Server): Record<string, LiveResource> {
       const rule = inputs["rule"] as { defaultRetention: { mode: string; days: number } } | undefined;
       const { mode = "", days = 0 } = rule?.defaultRetention ?? {};
       const retention = `<Rule><DefaultRetention><Mode>${mode}</Mode><Days>${days}</Days></DefaultRetention></Rule>`;
-      return xml("ObjectLockConfiguration", `<ObjectLockEnabled>Enabled</ObjectLockEnabled>${rule === undefined ? "" : retention}`);
+      return xml(
+        "ObjectLockConfiguration",
+        `<ObjectLockEnabled>Enabled</ObjectLockEnabled>${rule === undefined ? "" : retention}`,
+      );
     }),
     "aws:s3/bucketPolicy:BucketPolicy": setting(server, "policy", (inputs) => textOf(inputs["policy"])),
     "aws:iam/user:User": {
@@ -56,19 +59,28 @@ export function liveAws(server: S3Server): Record<string, LiveResource> {
     "aws:iam/userPolicy:UserPolicy": {
       create: (inputs) => putPolicy(server, inputs),
       update: (inputs) => putPolicy(server, inputs),
-      delete: async ({ name, user }) => void (await askUsers(server, "DeleteUserPolicy", { UserName: user, PolicyName: name })),
+      delete: async ({ name, user }) =>
+        void (await askUsers(server, "DeleteUserPolicy", { UserName: user, PolicyName: name })),
     },
     "aws:iam/accessKey:AccessKey": {
       create: ({ user }) => createKey(server, user),
-      delete: async ({ user }, id) => void (await askUsers(server, "DeleteAccessKey", { UserName: user, AccessKeyId: id })),
+      delete: async ({ user }, id) =>
+        void (await askUsers(server, "DeleteAccessKey", { UserName: user, AccessKeyId: id })),
     },
   };
 }
 
-/** A setting of a bucket; destroying it leaves it, as the versions of a bucket cannot be switched off under its locks. */
+/**
+ * A setting of a bucket; destroying it leaves it, as the versions of a bucket cannot be switched off under its locks.
+ */
 function setting(server: S3Server, name: string, bodyFor: (inputs: Values) => string): LiveResource {
   const put = async (inputs: Values): Promise<void> => {
-    await callS3(server, { method: "PUT", bucket: textOf(inputs["bucket"]), query: { [name]: "" }, body: bodyFor(inputs) });
+    await callS3(server, {
+      method: "PUT",
+      bucket: textOf(inputs["bucket"]),
+      query: { [name]: "" },
+      body: bodyFor(inputs),
+    });
   };
   return { create: put, update: put, delete: () => Promise.resolve() };
 }
@@ -87,8 +99,15 @@ async function createKey(server: S3Server, user: Value | undefined): Promise<Liv
   return { id: read("AccessKeyId"), outputs: { secret: read("SecretAccessKey") } };
 }
 
-/** One call of Amazon's interface for users, signed by the server's administrator. @throws Error with the server's words */
-async function askUsers(server: S3Server, action: string, parameters: Readonly<Record<string, Value | undefined>>): Promise<string> {
+/**
+ * One call of Amazon's interface for users, signed by the server's administrator.
+ * @throws Error with the server's words
+ */
+async function askUsers(
+  server: S3Server,
+  action: string,
+  parameters: Readonly<Record<string, Value | undefined>>,
+): Promise<string> {
   const pairs = Object.entries(parameters).map(([name, value]): [string, string] => [name, textOf(value)]);
   const body = new URLSearchParams([["Action", action], ["Version", "2010-05-08"], ...pairs]).toString();
   const host = `127.0.0.1:${server.usersPort}`;
@@ -106,10 +125,23 @@ function signed(server: S3Server, host: string, body: string): Record<string, st
   const scope = [time.slice(0, 8), server.region, "iam", "aws4_request"];
   const names = "content-type;host;x-amz-date";
   const headers = { "content-type": "application/x-www-form-urlencoded", "x-amz-date": time };
-  const canonical = ["POST", "/", "", `content-type:${headers["content-type"]}`, `host:${host}`, `x-amz-date:${time}`, "", names, sha256(body)];
+  const canonical = [
+    "POST",
+    "/",
+    "",
+    `content-type:${headers["content-type"]}`,
+    `host:${host}`,
+    `x-amz-date:${time}`,
+    "",
+    names,
+    sha256(body),
+  ];
   const text = ["AWS4-HMAC-SHA256", time, scope.join("/"), sha256(canonical.join("\n"))].join("\n");
   const key = scope.reduce<string | Buffer>((secret, part) => hmac(secret, part), `AWS4${server.secretKey}`);
   const credential = `${server.accessKey}/${scope.join("/")}`;
   const signature = hmac(key, text).toString("hex");
-  return { ...headers, authorization: `AWS4-HMAC-SHA256 Credential=${credential}, SignedHeaders=${names}, Signature=${signature}` };
+  return {
+    ...headers,
+    authorization: `AWS4-HMAC-SHA256 Credential=${credential}, SignedHeaders=${names}, Signature=${signature}`,
+  };
 }

@@ -1,6 +1,7 @@
 /**
- * A cluster as people have them: 46 databases in several encodings, with names that need quoting, extensions, large objects, sequences, roles in roles,
- * settings, and one database with an object of every kind that a migration compares.
+ * A cluster as people have them: 46 databases in several encodings, with names that need quoting, extensions, large
+ * objects, sequences, roles in roles, settings, and one database with an object of every kind that a migration
+ * compares.
  */
 import { randomBytes } from "node:crypto";
 import type { TestCluster } from "../../../tools/parts/postgres/testCluster";
@@ -78,11 +79,15 @@ const SMALL = `
 /** Fills a running cluster; tells the names of its databases, sorted. */
 export async function fillCluster(cluster: TestCluster): Promise<string[]> {
   await cluster.sql(ROLES);
-  const create = (name: string, options = ""): Promise<unknown> => cluster.sql(`CREATE DATABASE "${name.replaceAll('"', '""')}" ${options}`);
+  const create = (name: string, options = ""): Promise<unknown> =>
+    cluster.sql(`CREATE DATABASE "${name.replaceAll('"', '""')}" ${options}`);
   await create("small", 'OWNER "app owner"');
   await cluster.sql(SMALL, [], "small");
   const named = ["shop", "latin", "ascii", "japanese", ...ODD_NAMES];
-  const plain = Array.from({ length: DATABASE_COUNT - named.length - 1 }, (_, index) => `app_${String(index + 1).padStart(2, "0")}`);
+  const plain = Array.from(
+    { length: DATABASE_COUNT - named.length - 1 },
+    (_, index) => `app_${String(index + 1).padStart(2, "0")}`,
+  );
   for (const name of [...plain, ...ODD_NAMES]) await create(name, 'TEMPLATE small OWNER "app owner"');
   await create("shop", 'OWNER "app owner" CONNECTION LIMIT 77');
   await cluster.sql(SHOP, [], "shop");
@@ -92,12 +97,22 @@ export async function fillCluster(cluster: TestCluster): Promise<string[]> {
     ALTER DATABASE "UPPER" SET default_transaction_read_only TO off; COMMENT ON DATABASE shop IS 'sells "things"'; REVOKE CONNECT ON DATABASE shop FROM PUBLIC;
     GRANT CONNECT, TEMP ON DATABASE shop TO readers WITH GRANT OPTION; ALTER DATABASE app_01 IS_TEMPLATE true`);
   await create("latin", "TEMPLATE template0 ENCODING 'LATIN1'");
-  await cluster.sql(`CREATE TABLE "Größe" ("Maß" text); INSERT INTO "Größe" VALUES ('Füße'), ('naïve'), (repeat('é', 5000))`, [], "latin");
+  await cluster.sql(
+    `CREATE TABLE "Größe" ("Maß" text); INSERT INTO "Größe" VALUES ('Füße'), ('naïve'), (repeat('é', 5000))`,
+    [],
+    "latin",
+  );
   await create("japanese", "TEMPLATE template0 ENCODING 'EUC_JP'");
   await cluster.sql(`CREATE TABLE "表" (x text); INSERT INTO "表" VALUES ('日本語'), ('かな')`, [], "japanese");
   await create("ascii", "TEMPLATE template0 ENCODING 'SQL_ASCII'");
   // Bytes that are no text in any encoding.
-  await cluster.sql(String.raw`CREATE TABLE bytes (x text); INSERT INTO bytes VALUES (E'\xff\xfe'), (E'caf\xe9'), ('plain')`, [], "ascii");
-  const rows = await cluster.sql("SELECT datname FROM pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1')");
+  await cluster.sql(
+    String.raw`CREATE TABLE bytes (x text); INSERT INTO bytes VALUES (E'\xff\xfe'), (E'caf\xe9'), ('plain')`,
+    [],
+    "ascii",
+  );
+  const rows = await cluster.sql(
+    "SELECT datname FROM pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1')",
+  );
   return rows.map(({ datname }) => String(datname)).sort();
 }

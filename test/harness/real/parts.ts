@@ -24,7 +24,8 @@ export async function postgresOrSkip(test: TestContext, major: number): Promise<
 
 /** A started S3 server; the test is skipped when it asks for versitygw and that is not built. */
 export async function s3ServerOrSkip(test: TestContext, options: S3ServerOptions): Promise<S3Server> {
-  if (options.kind === "versitygw" && (await findVersitygw()) === null) return test.skip("versitygw is not built: npm test -- --all builds it");
+  if (options.kind === "versitygw" && (await findVersitygw()) === null)
+    return test.skip("versitygw is not built: npm test -- --all builds it");
   return S3Server.create(options);
 }
 

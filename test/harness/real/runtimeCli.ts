@@ -18,8 +18,9 @@ export interface RuntimeProgram {
 }
 
 /**
- * The owner of the bundle keeps its compiled code beside it (runtime/start.ts). The server's account may not write there: without this every
- * `archive_command` of a run as root would compile the whole program, 30 ms of processor time each.
+ * The owner of the bundle keeps its compiled code beside it (runtime/start.ts). The server's account may not write
+ * there: without this every `archive_command` of a run as root would compile the whole program, 30 ms of processor time
+ * each.
  */
 let keptCompiled: Promise<unknown> | undefined;
 
@@ -67,8 +68,14 @@ function sectionText(name: string, options: readonly (readonly [string, string |
   return `[${name}]\n${lines.join("\n")}\n`;
 }
 
-/** Looks at the command lines of all processes again and again until `stop`, which tells those that held one of `secrets`. */
-export function watchCommandLines(secrets: readonly string[], pauseMs = 10): { stop(): { readonly seen: number; readonly leaks: string[] } } {
+/**
+ * Looks at the command lines of all processes again and again until `stop`, which tells those that held one of
+ * `secrets`.
+ */
+export function watchCommandLines(
+  secrets: readonly string[],
+  pauseMs = 10,
+): { stop(): { readonly seen: number; readonly leaks: string[] } } {
   const seen = new Set<string>();
   const look = (): void => {
     for (const name of readdirSync("/proc")) {

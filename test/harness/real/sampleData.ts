@@ -1,8 +1,14 @@
-/** A little of everything that a backup has to carry: TOAST, large objects, indexes, an unlogged table, a tablespace, another encoding. */
+/**
+ * A little of everything that a backup has to carry: TOAST, large objects, indexes, an unlogged table, a tablespace,
+ * another encoding.
+ */
 import { join } from "node:path";
 import type { TestBed } from "./testBed";
 
-/** Fills the bed's running cluster: databases `postgres` and `shop` (LATIN1), tablespace `space`. About 12 MB at 20,000 rows. */
+/**
+ * Fills the bed's running cluster: databases `postgres` and `shop` (LATIN1), tablespace `space`. About 12 MB at 20,000
+ * rows.
+ */
 export async function fillBed(bed: TestBed, rows = 20_000): Promise<void> {
   const { cluster } = bed;
   await cluster.sql(`CREATE TABLESPACE space LOCATION '${join(bed.folder, "tablespace")}'`);
@@ -30,8 +36,8 @@ export async function fillBed(bed: TestBed, rows = 20_000): Promise<void> {
 }
 
 /**
- * Drops the template databases of a filled bed: each is some 300 files that nobody changes, half of all that a backup, a verification or
- * a restore has to handle. Where all files of a cluster are the point they stay.
+ * Drops the template databases of a filled bed: each is some 300 files that nobody changes, half of all that a backup,
+ * a verification or a restore has to handle. Where all files of a cluster are the point they stay.
  */
 export async function dropTemplates(bed: TestBed): Promise<void> {
   for (const name of ["template0", "template1"]) {

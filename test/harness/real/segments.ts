@@ -1,9 +1,15 @@
-/** WAL segments of a bed: written one after the other, found in repositories that are directories, and the time that took. */
+/**
+ * WAL segments of a bed: written one after the other, found in repositories that are directories, and the time that
+ * took.
+ */
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { TestBed } from "./testBed";
 
-/** Fills and ends segments one after the other, in a table `t (id int, filler text)`; their names. @throws Error when a name comes twice */
+/**
+ * Fills and ends segments one after the other, in a table `t (id int, filler text)`; their names.
+ * @throws Error when a name comes twice
+ */
 export async function writeSegments(bed: TestBed, count: number): Promise<string[]> {
   const client = await bed.cluster.connect();
   const names = new Set<string>();
@@ -23,14 +29,21 @@ export async function writeSegments(bed: TestBed, count: number): Promise<string
 /** The file of a segment in a repository that is a directory; null while it is not there. */
 export function findStoredSegment(bed: TestBed, key: number, name: string): string | null {
   const folder = join(bed.repoPath(key), "archive", bed.stanza, `${bed.cluster.binaries.major}-1`, name.slice(0, 16));
-  const result = existsSync(folder) ? readdirSync(folder).find((file) => file.startsWith(`${name}-`) && !file.endsWith(".tmp")) : undefined;
+  const result = existsSync(folder)
+    ? readdirSync(folder).find((file) => file.startsWith(`${name}-`) && !file.endsWith(".tmp"))
+    : undefined;
   return result === undefined ? null : join(folder, result);
 }
 
-/** Seconds from "ready" to "stored in repo1", by the times of the files: renaming keeps both. @throws Error when one is missing */
+/**
+ * Seconds from "ready" to "stored in repo1", by the times of the files: renaming keeps both.
+ * @throws Error when one is missing
+ */
 export function storingDelaysS(bed: TestBed, names: readonly string[]): number[] {
   return names.map((name) => {
-    const status = ["done", "ready"].map((suffix) => bed.walFile(`archive_status/${name}.${suffix}`)).find((path) => existsSync(path));
+    const status = ["done", "ready"]
+      .map((suffix) => bed.walFile(`archive_status/${name}.${suffix}`))
+      .find((path) => existsSync(path));
     const stored = findStoredSegment(bed, 1, name);
     if (status === undefined || stored === null) throw new Error(`${name}: status ${status}, stored ${stored}`);
     return (statSync(stored).mtimeMs - statSync(status).mtimeMs) / 1000;

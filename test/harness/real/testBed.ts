@@ -1,6 +1,7 @@
 /**
- * A host to test on: one PostgreSQL cluster, several repositories, one configuration that stock pgBackRest and ours both read, and both
- * programs run by the server's account. Passphrases and keys are fresh random markers: {@link TestBed.findLeaks} looks for them.
+ * A host to test on: one PostgreSQL cluster, several repositories, one configuration that stock pgBackRest and ours
+ * both read, and both programs run by the server's account. Passphrases and keys are fresh random markers: {@link
+ * TestBed.findLeaks} looks for them.
  */
 import { randomBytes } from "node:crypto";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
@@ -77,7 +78,13 @@ export class TestBed {
   readonly #settings: object;
   #sideCount = 0;
 
-  private constructor(folder: string, cluster: TestCluster, runtime: RuntimeProgram, options: BedOptions, plan: RepoPlan) {
+  private constructor(
+    folder: string,
+    cluster: TestCluster,
+    runtime: RuntimeProgram,
+    options: BedOptions,
+    plan: RepoPlan,
+  ) {
     this.folder = folder;
     this.cluster = cluster;
     this.runtime = runtime;
@@ -138,7 +145,11 @@ export class TestBed {
   /** Writes the bed's configuration, changed, into `folder`. */
   writeVariant(folder: string, variant: Variant): void {
     const settings = { ...this.#settings, ...variant.settings };
-    const content = { global: { ...this.#global, ...variant.global }, stanza: { ...this.#stanza, ...variant.stanza }, settings };
+    const content = {
+      global: { ...this.#global, ...variant.global },
+      stanza: { ...this.#stanza, ...variant.stanza },
+      settings,
+    };
     writeConfig(folder, this.stanza, content, this.cluster.user);
   }
 
@@ -152,7 +163,14 @@ export class TestBed {
   /** Runs ours; a wrong exit code is for the caller to judge. */
   async ours(args: readonly string[], options: RunOptions & { readonly config?: string } = {}): Promise<RunResult> {
     const command = this.oursCommand(args, options.config);
-    return this.#keep(await run(this.runtime.node, command, { user: this.cluster.user, cwd: this.folder, timeoutMs: 300_000, ...options }));
+    return this.#keep(
+      await run(this.runtime.node, command, {
+        user: this.cluster.user,
+        cwd: this.folder,
+        timeoutMs: 300_000,
+        ...options,
+      }),
+    );
   }
 
   /** Arguments that make Node run ours. */
@@ -172,31 +190,42 @@ export class TestBed {
   ): Promise<RunResult> {
     const { config = this.configPath, ...more } = options;
     const all = [`--config-path=${config}`, `--stanza=${this.stanza}`, ...args];
-    return this.#keep(await program.run(all, { user: this.cluster.user, cwd: this.folder, timeoutMs: 300_000, ...more }));
+    return this.#keep(
+      await program.run(all, { user: this.cluster.user, cwd: this.folder, timeoutMs: 300_000, ...more }),
+    );
   }
 
-  async stockOk(program: StockPgbackrest, args: readonly string[], options: { readonly config?: string } = {}): Promise<RunResult> {
+  async stockOk(
+    program: StockPgbackrest,
+    args: readonly string[],
+    options: { readonly config?: string } = {},
+  ): Promise<RunResult> {
     return requireOk(`pgbackrest ${program.version} ${args.join(" ")}`, await this.stock(program, args, options));
   }
 
-  /** Switches WAL and waits until PostgreSQL has been told that everything up to the switch is archived; gives the last segment. */
+  /**
+   * Switches WAL and waits until PostgreSQL has been told that everything up to the switch is archived; gives the last
+   * segment.
+   */
   async archiveAll(timeoutMs = 120_000): Promise<string> {
     await this.cluster.sql("SELECT pg_create_restore_point('archive all')");
     const name = await this.cluster.switchWal();
     const isThere = (file: string): boolean => existsSync(this.walFile(file));
     // A checkpoint may have removed it before anybody looked.
-    const isDone = (): boolean => isThere(`archive_status/${name}.done`) || !(isThere(`archive_status/${name}.ready`) || isThere(name));
+    const isDone = (): boolean =>
+      isThere(`archive_status/${name}.done`) || !(isThere(`archive_status/${name}.ready`) || isThere(name));
     await waitFor(`archiving of ${name}`, timeoutMs, async () => (isDone() ? true : null));
     return name;
   }
 
   /**
-   * From here on `archive_command` fails: the archiver, which reads its settings when it gets to them, was seen to use it. What was there before is
-   * archived; one segment or more wait already.
+   * From here on `archive_command` fails: the archiver, which reads its settings when it gets to them, was seen to use
+   * it. What was there before is archived; one segment or more wait already.
    */
   async stopArchiving(): Promise<void> {
     await this.archiveAll();
-    const failures = async (): Promise<number> => Number(await this.cluster.value("SELECT failed_count FROM pg_stat_archiver"));
+    const failures = async (): Promise<number> =>
+      Number(await this.cluster.value("SELECT failed_count FROM pg_stat_archiver"));
     const before = await failures();
     await this.cluster.alterSystem({ archive_command: "false # pgbackrest" });
     const look = async (): Promise<true | null> => {
@@ -236,7 +265,10 @@ export class TestBed {
     return { result, dataPath };
   }
 
-  /** Restores aside, starts PostgreSQL there, lets it replay all WAL, and compares every table with this cluster; what differs, a line each. */
+  /**
+   * Restores aside, starts PostgreSQL there, lets it replay all WAL, and compares every table with this cluster; what
+   * differs, a line each.
+   */
   async restoreAndCompare(options: RestoreOptions): Promise<string[]> {
     const expected = await this.cluster.tableChecksums();
     const { result, dataPath } = await this.restoreAside(options);
@@ -255,11 +287,17 @@ export class TestBed {
     }
   }
 
-  /** Where planted secrets are found: files of logs, locks, spools and PostgreSQL, and what was printed. Empty is right. */
+  /**
+   * Where planted secrets are found: files of logs, locks, spools and PostgreSQL, and what was printed. Empty is right.
+   */
   findLeaks(): string[] {
     const folders = ["lock", "log", "spool", "pg", "side"].filter((name) => existsSync(join(this.folder, name)));
-    const files = folders.flatMap((name) => findSecrets(join(this.folder, name), this.secrets).map((path) => join(name, path)));
-    const outputs = this.printed.filter((text) => holdsSecret(text, this.secrets)).map((text) => `output: ${text.slice(0, 200)}`);
+    const files = folders.flatMap((name) =>
+      findSecrets(join(this.folder, name), this.secrets).map((path) => join(name, path)),
+    );
+    const outputs = this.printed
+      .filter((text) => holdsSecret(text, this.secrets))
+      .map((text) => `output: ${text.slice(0, 200)}`);
     return [...files, ...outputs];
   }
 
@@ -306,7 +344,8 @@ function planRepos(folder: string, repos: readonly BedRepo[], cluster: TestClust
   repos.forEach((repo, index) => {
     const key = index + 1;
     const own: Record<string, string> = { ...repo.options };
-    if (repo.sftp !== undefined) Object.assign(own, repo.sftp.repositoryOptions(), { path: join(folder, `repo${key}`) }, repo.options);
+    if (repo.sftp !== undefined)
+      Object.assign(own, repo.sftp.repositoryOptions(), { path: join(folder, `repo${key}`) }, repo.options);
     else if (repo.s3 === undefined) {
       own["path"] = join(folder, `repo${key}`);
       mkdirSync(own["path"], { mode: 0o750 });

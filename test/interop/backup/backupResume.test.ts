@@ -1,6 +1,6 @@
 /**
- * Full backups that are killed and resumed: ours by ours, ours by stock, stock's by ours. What was stored before counts, and what comes
- * out is whole. Stock of any version passes our attempt files by.
+ * Full backups that are killed and resumed: ours by ours, ours by stock, stock's by ours. What was stored before
+ * counts, and what comes out is whole. Stock of any version passes our attempt files by.
  */
 import { copyFileSync, existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,7 +13,13 @@ import { TestBed } from "../../harness/real/testBed";
 
 const ATTEMPT = "pgbackstop.attempt";
 /** Manifests are saved after each hundredth of the work; slow enough to be caught in the middle. */
-const SLOW = ["--type=full", "--process-max=1", "--manifest-save-threshold=1", "--compress-level=9", "--log-level-console=detail"];
+const SLOW = [
+  "--type=full",
+  "--process-max=1",
+  "--manifest-save-threshold=1",
+  "--compress-level=9",
+  "--log-level-console=detail",
+];
 
 /** The older ones do not resume what another version began. */
 const STOCKS = [
@@ -36,7 +42,9 @@ describe.each(STOCKS)("a killed full backup, stock $version", async ({ postgres,
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
     await fillBed(bed);
-    await bed.cluster.sql("CREATE TABLE ballast AS SELECT g, repeat(md5(g::text), 20) AS body FROM generate_series(1, 60000) g");
+    await bed.cluster.sql(
+      "CREATE TABLE ballast AS SELECT g, repeat(md5(g::text), 20) AS body FROM generate_series(1, 60000) g",
+    );
   });
   afterAll(() => bed?.remove());
 
@@ -47,11 +55,22 @@ describe.each(STOCKS)("a killed full backup, stock $version", async ({ postgres,
       logFile: join(bed.folder, "log", "killed-ours.log"),
     });
   const startStock = (): Promise<Started> =>
-    start(stock.path, [`--config-path=${bed.configPath}`, `--stanza=${bed.stanza}`, "backup", "--repo=1", "--compress-type=gz", ...SLOW], {
-      user: bed.cluster.user,
-      cwd: bed.folder,
-      logFile: join(bed.folder, "log", "killed-stock.log"),
-    });
+    start(
+      stock.path,
+      [
+        `--config-path=${bed.configPath}`,
+        `--stanza=${bed.stanza}`,
+        "backup",
+        "--repo=1",
+        "--compress-type=gz",
+        ...SLOW,
+      ],
+      {
+        user: bed.cluster.user,
+        cwd: bed.folder,
+        logFile: join(bed.folder, "log", "killed-stock.log"),
+      },
+    );
 
   test.runIf(resumes)("ours is resumed by ours, in every repository", async () => {
     const label = await killInTheMiddle(bed, await startOurs([]));
@@ -67,7 +86,14 @@ describe.each(STOCKS)("a killed full backup, stock $version", async ({ postgres,
 
   test.runIf(resumes)("ours is resumed by stock", async () => {
     const label = await killInTheMiddle(bed, await startOurs(["--repo=1"]));
-    const stockBackup = ["backup", "--type=full", "--repo=1", "--compress-type=gz", "--no-expire-auto", "--log-level-console=detail"];
+    const stockBackup = [
+      "backup",
+      "--type=full",
+      "--repo=1",
+      "--compress-type=gz",
+      "--no-expire-auto",
+      "--log-level-console=detail",
+    ];
     const { stdout } = await whenUnlocked(() => bed.stock(stock, stockBackup));
     expect(stdout).toContain(`resumable backup ${label} of same type exists`);
     expect(stdout).toContain("checksum resumed file");
@@ -78,7 +104,9 @@ describe.each(STOCKS)("a killed full backup, stock $version", async ({ postgres,
 
   test.runIf(resumes)("stock's is resumed by ours", async () => {
     const label = await killInTheMiddle(bed, await startStock());
-    const { stdout } = await whenUnlocked(() => bed.ours(["backup", "--type=full", "--repo=1", "--log-level-console=detail"]));
+    const { stdout } = await whenUnlocked(() =>
+      bed.ours(["backup", "--type=full", "--repo=1", "--log-level-console=detail"]),
+    );
     expect(stdout).toContain(`repo1: resumable backup ${label} of same type exists`);
     expect(stdout).toContain("repo1: checksum resumed file");
     expect(stdout).toContain(`repo1: new backup label = ${label}`);
@@ -105,7 +133,9 @@ describe.each(STOCKS)("a killed full backup, stock $version", async ({ postgres,
     expect(await listed()).not.toContain(killed);
     await expectVerified([whole]);
 
-    const { stdout } = await whenUnlocked(() => bed.stock(stock, ["backup", "--type=incr", "--repo=1", "--compress-type=gz", "--no-expire-auto"]));
+    const { stdout } = await whenUnlocked(() =>
+      bed.stock(stock, ["backup", "--type=incr", "--repo=1", "--compress-type=gz", "--no-expire-auto"]),
+    );
     // 2.45 leaves it to the next full backup.
     if (version !== "2.45") expect(stdout).toContain(`backup '${killed}' cannot be resumed`);
     const [, incr = ""] = /new backup label = (\S+)/.exec(stdout) ?? [];
@@ -132,8 +162,8 @@ describe.each(STOCKS)("a killed full backup, stock $version", async ({ postgres,
 });
 
 /**
- * Kills the backup when repo1's manifest under way holds checksums and was saved once more: then those of all repositories hold some. The
- * label of what it leaves behind.
+ * Kills the backup when repo1's manifest under way holds checksums and was saved once more: then those of all
+ * repositories hold some. The label of what it leaves behind.
  */
 async function killInTheMiddle(bed: TestBed, backup: Started): Promise<string> {
   const root = join(bed.repoPath(1), "backup", bed.stanza);

@@ -1,6 +1,7 @@
 /**
- * Increments that two programs make in turn: each continues what the other one wrote, in several repositories of different kinds at once,
- * and each restores the chain. Then what ours writes down of a cluster, beside stock's manifest of the same cluster.
+ * Increments that two programs make in turn: each continues what the other one wrote, in several repositories of
+ * different kinds at once, and each restores the chain. Then what ours writes down of a cluster, beside stock's
+ * manifest of the same cluster.
  *
  * `PGBACKSTOP_LONG=1` runs every case with both versions, and restores every repository in each instead of one.
  */
@@ -90,7 +91,8 @@ function alternate({ binaries, stock }: InteropParts, planned: readonly PlannedR
     await writeMore(bed);
     await bed.archiveAll();
     await expectAgreement(bed, stock, keys);
-    for (const key of LONG ? keys : keys.slice(-1)) expect(await bed.restoreAndCompare({ by: stock, repo: key }), `repo${key}`).toEqual([]);
+    for (const key of LONG ? keys : keys.slice(-1))
+      expect(await bed.restoreAndCompare({ by: stock, repo: key }), `repo${key}`).toEqual([]);
   });
 
   // What the other version shows already.
@@ -109,7 +111,8 @@ function alternate({ binaries, stock }: InteropParts, planned: readonly PlannedR
     await writeMore(bed);
     await bed.archiveAll();
     await expectAgreement(bed, stock, keys);
-    for (const key of LONG ? keys : keys.slice(-1)) expect(await bed.restoreAndCompare({ by: null, repo: key }), `repo${key}`).toEqual([]);
+    for (const key of LONG ? keys : keys.slice(-1))
+      expect(await bed.restoreAndCompare({ by: null, repo: key }), `repo${key}`).toEqual([]);
   });
 
   once("ours writes down what stock writes down", async () => {
@@ -119,7 +122,12 @@ function alternate({ binaries, stock }: InteropParts, planned: readonly PlannedR
       mkdirSync(path);
       giveTo(path, bed.cluster.user);
     }
-    for (const path of [join(outside, "log", "today.log"), inData("scratch/file"), inData("notes"), inData("pgsql_tmp.left")]) {
+    for (const path of [
+      join(outside, "log", "today.log"),
+      inData("scratch/file"),
+      inData("notes"),
+      inData("pgsql_tmp.left"),
+    ]) {
       writeFileSync(path, "some text\n");
       giveTo(path, bed.cluster.user);
     }
@@ -129,7 +137,14 @@ function alternate({ binaries, stock }: InteropParts, planned: readonly PlannedR
     const session = await bed.cluster.connect();
     await session.query("CREATE TEMPORARY TABLE mine AS SELECT generate_series(1, 1000) AS g");
     const exclude = ["--exclude=notes", "--exclude=scratch/"];
-    await bed.stockOk(stock, ["backup", "--type=full", "--repo=1", `--compress-type=${repos[0]?.compressType}`, "--no-expire-auto", ...exclude]);
+    await bed.stockOk(stock, [
+      "backup",
+      "--type=full",
+      "--repo=1",
+      `--compress-type=${repos[0]?.compressType}`,
+      "--no-expire-auto",
+      ...exclude,
+    ]);
     await bed.oursOk(["backup", "--type=full", "--repo=1", ...exclude]);
     await session.end();
     const labels = labelsOf(parseInfo((await bed.oursOk(["info", "--output=json", "--repo=1"])).stdout)).slice(-2);
@@ -153,14 +168,23 @@ async function manifestOf(bed: TestBed, label: string): Promise<Manifest> {
 function rowsOf(manifest: Manifest | undefined): string[] {
   const files = (manifest?.files ?? []).filter((file) => !/\/pg_logical\/|\/pg_xact\/|\/pg_wal\//.test(file.name));
   return [
-    ...files.map((file) => `${file.name} ${file.mode.toString(8)} ${file.user}:${file.group} pages ${file.checksumPage ?? "unchecked"}`),
+    ...files.map(
+      (file) =>
+        `${file.name} ${file.mode.toString(8)} ${file.user}:${file.group} pages ${file.checksumPage ?? "unchecked"}`,
+    ),
     ...(manifest?.paths ?? []).map((path) => `${path.name}/ ${path.mode.toString(8)} ${path.user}:${path.group}`),
   ].sort();
 }
 
 async function byStock(bed: TestBed, stock: StockPgbackrest, repos: readonly BedRepo[], type: string): Promise<void> {
   for (const [index, { compressType = "gz" }] of repos.entries()) {
-    await bed.stockOk(stock, ["backup", `--type=${type}`, `--repo=${index + 1}`, `--compress-type=${compressType}`, "--no-expire-auto"]);
+    await bed.stockOk(stock, [
+      "backup",
+      `--type=${type}`,
+      `--repo=${index + 1}`,
+      `--compress-type=${compressType}`,
+      "--no-expire-auto",
+    ]);
   }
 }
 

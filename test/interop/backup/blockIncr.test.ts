@@ -1,7 +1,7 @@
 /**
- * Block incrementals in both directions: chains that stock wrote are restored by ours, whole and as a delta, and verified; chains that both
- * wrote in turn are restored by either. In bundles and as files of their own, plain and encrypted. `PGBACKSTOP_LONG=1` adds gz and
- * PostgreSQL 15, and restores each repository by both programs.
+ * Block incrementals in both directions: chains that stock wrote are restored by ours, whole and as a delta, and
+ * verified; chains that both wrote in turn are restored by either. In bundles and as files of their own, plain and
+ * encrypted. `PGBACKSTOP_LONG=1` adds gz and PostgreSQL 15, and restores each repository by both programs.
  */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -22,7 +22,13 @@ const REPOS: readonly BedRepo[] = [
   {
     compressType: "lz4",
     encrypted: true,
-    options: { ...BLOCKS, "bundle-limit": "64KiB", "block-size-super": "32KiB", "block-size-map": "1MiB=32KiB", "block-size-super-full": "96KiB" },
+    options: {
+      ...BLOCKS,
+      "bundle-limit": "64KiB",
+      "block-size-super": "32KiB",
+      "block-size-map": "1MiB=32KiB",
+      "block-size-super-full": "96KiB",
+    },
   },
   ...(LONG ? [{ compressType: "gz", encrypted: true, options: BLOCKS } as const] : []),
 ];
@@ -60,7 +66,8 @@ function bothDirections({ binaries, stock }: InteropParts): void {
     await touch(bed, 3);
     await bed.archiveAll();
     for (const key of KEYS) expect(await restoreDelta(bed, key), `repo${key}`).toEqual([]);
-    for (const key of LONG ? KEYS : []) expect(await bed.restoreAndCompare({ by: null, repo: key }), `repo${key}`).toEqual([]);
+    for (const key of LONG ? KEYS : [])
+      expect(await bed.restoreAndCompare({ by: null, repo: key }), `repo${key}`).toEqual([]);
   });
 
   test("verify finds stock's blocks valid, and names a damaged one", async () => {
@@ -120,7 +127,10 @@ function bothDirections({ binaries, stock }: InteropParts): void {
   async function restoreEach(byStockKey: number): Promise<void> {
     for (const key of KEYS) {
       for (const by of LONG ? [stock, null] : [key === byStockKey ? stock : null]) {
-        expect(await bed.restoreAndCompare({ by, repo: key }), `repo${key} by ${by === null ? "ours" : "stock"}`).toEqual([]);
+        expect(
+          await bed.restoreAndCompare({ by, repo: key }),
+          `repo${key} by ${by === null ? "ours" : "stock"}`,
+        ).toEqual([]);
       }
     }
   }
@@ -142,10 +152,21 @@ function bothDirections({ binaries, stock }: InteropParts): void {
 async function restoreDelta(bed: TestBed, key: number): Promise<string[]> {
   const full = labelsOf(bed, key).find((label) => label.endsWith("F")) ?? "";
   const expected = await bed.cluster.tableChecksums();
-  const { result, dataPath } = await bed.restoreAside({ by: null, repo: key, args: [`--set=${full}`, "--type=immediate"] });
+  const { result, dataPath } = await bed.restoreAside({
+    by: null,
+    repo: key,
+    args: [`--set=${full}`, "--type=immediate"],
+  });
   requireOk("restore of the full", result);
   const space = join(dataPath, "..", "space");
-  await bed.oursOk(["restore", "--delta", `--repo=${key}`, `--pg1-path=${dataPath}`, `--tablespace-map=space=${space}`, "--archive-mode=off"]);
+  await bed.oursOk([
+    "restore",
+    "--delta",
+    `--repo=${key}`,
+    `--pg1-path=${dataPath}`,
+    `--tablespace-map=space=${space}`,
+    "--archive-mode=off",
+  ]);
   const restored = TestCluster.adopt({ binaries: bed.cluster.binaries, dataPath });
   try {
     await restored.start({}, { timeoutMs: 180_000 });
@@ -159,7 +180,13 @@ async function restoreDelta(bed: TestBed, key: number): Promise<string[]> {
 
 async function byStock(bed: TestBed, stock: StockPgbackrest, type: string): Promise<void> {
   for (const [index, { compressType = "gz" }] of REPOS.entries()) {
-    await bed.stockOk(stock, ["backup", `--type=${type}`, `--repo=${index + 1}`, `--compress-type=${compressType}`, "--no-expire-auto"]);
+    await bed.stockOk(stock, [
+      "backup",
+      `--type=${type}`,
+      `--repo=${index + 1}`,
+      `--compress-type=${compressType}`,
+      "--no-expire-auto",
+    ]);
   }
 }
 

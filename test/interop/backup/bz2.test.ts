@@ -1,4 +1,7 @@
-/** What stock compressed with bzip2 is read by ours: WAL, a full backup in bundles and a diff with files of their own. Ours does not write it. */
+/**
+ * What stock compressed with bzip2 is read by ours: WAL, a full backup in bundles and a diff with files of their own.
+ * Ours does not write it.
+ */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -31,7 +34,8 @@ function weRead({ binaries, stock }: InteropParts): void {
     await fillBed(bed, 5000);
     await dropTemplates(bed);
     for (const type of ["full", "diff"]) {
-      for (const key of [1, 2]) await bed.stockOk(stock, ["backup", `--type=${type}`, `--repo=${key}`, "--no-expire-auto"]);
+      for (const key of [1, 2])
+        await bed.stockOk(stock, ["backup", `--type=${type}`, `--repo=${key}`, "--no-expire-auto"]);
       await writeMore(bed);
     }
     segment = await bed.archiveAll();

@@ -1,8 +1,18 @@
 /**
- * The same repository twice: stock expires one copy, ours the other, and afterwards both hold the same and both said the same, over tables of
- * retention settings and over repositories and settings made by chance. No server is needed: see harness/madeRepository.
+ * The same repository twice: stock expires one copy, ours the other, and afterwards both hold the same and both said
+ * the same, over tables of retention settings and over repositories and settings made by chance. No server is needed:
+ * see harness/madeRepository.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { fc } from "../../harness/properties";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -56,7 +66,13 @@ function wellAged(more: readonly MadeBackup[] = [], change: Partial<MadeBackup> 
     { label: "20250401-000000F", wal: [segment(60, 3), segment(61, 3)], dbId: 2, ...change },
     ...more,
   ];
-  const current = [...segments(15, 36), ...segments(36, 56, 2), ...segments(56, 70, 3), "00000002.history", "00000003.history"];
+  const current = [
+    ...segments(15, 36),
+    ...segments(36, 56, 2),
+    ...segments(56, 70, 3),
+    "00000002.history",
+    "00000003.history",
+  ];
   return {
     versions: ["14", "15"],
     backups,
@@ -88,7 +104,8 @@ interface Case {
   readonly inTwoRuns?: true;
 }
 
-const manifestsOf = (label: string): readonly string[] => ["", ".copy"].map((suffix) => `backup/demo/${label}/backup.manifest${suffix}`);
+const manifestsOf = (label: string): readonly string[] =>
+  ["", ".copy"].map((suffix) => `backup/demo/${label}/backup.manifest${suffix}`);
 const FULL_9 = "--repo1-retention-full=9";
 const CASES: readonly Case[] = [
   { options: [] },
@@ -103,7 +120,9 @@ const CASES: readonly Case[] = [
   { options: ["--repo1-retention-full-type=time"] },
   { options: ["--repo1-retention-full-type=time", "--repo1-retention-full=600", "--repo1-retention-archive=1"] },
   { options: ["--repo1-retention-full-type=time", "--repo1-retention-full=20"], stanza: wellAged(younger) },
-  { options: ["--repo1-retention-full-type=time", "--repo1-retention-full=600", "--repo1-retention-archive-type=diff"] },
+  {
+    options: ["--repo1-retention-full-type=time", "--repo1-retention-full=600", "--repo1-retention-archive-type=diff"],
+  },
   { options: [FULL_9, "--repo1-retention-archive=1"] },
   { options: [FULL_9, "--repo1-retention-archive=3"] },
   { options: ["--repo1-retention-full=3", "--repo1-retention-archive=2"] },
@@ -121,11 +140,19 @@ const CASES: readonly Case[] = [
   { options: ["--oldest", "--repo1-retention-full-type=time", "--repo1-retention-full=7"] },
   {
     options: ["--oldest", FULL_9],
-    stanza: { versions: ["15"], backups: [{ label: "20250101-000000F", wal: [segment(3), segment(4)] }], wal: { "15-1": segments(1, 9) } },
+    stanza: {
+      versions: ["15"],
+      backups: [{ label: "20250101-000000F", wal: [segment(3), segment(4)] }],
+      wal: { "15-1": segments(1, 9) },
+    },
   },
   {
     options: ["--oldest"],
-    stanza: { versions: ["15"], backups: [{ label: "20250101-000000F", wal: [segment(3), segment(4)] }], wal: { "15-1": segments(1, 9) } },
+    stanza: {
+      versions: ["15"],
+      backups: [{ label: "20250101-000000F", wal: [segment(3), segment(4)] }],
+      wal: { "15-1": segments(1, 9) },
+    },
   },
   { options: [FULL_9, "--set=20250101-000000F"] },
   { options: [FULL_9, "--set=20250401-000000F"] },
@@ -153,7 +180,10 @@ const CASES: readonly Case[] = [
   { options: [`--archive-expire-before=${segment(17)}`] },
   { options: [`--archive-expire-before=${segment(44, 2)}`, "--repo1-retention-full=1"] },
   { options: [`--archive-expire-before=${segment(44, 2)}`, "--repo1-retention-archive=1"] },
-  { options: [`--archive-expire-before=${segment(17)}`, "--repo1-retention-archive=1"], stanza: { ...wellAged(), backups: [] } },
+  {
+    options: [`--archive-expire-before=${segment(17)}`, "--repo1-retention-archive=1"],
+    stanza: { ...wellAged(), backups: [] },
+  },
   { options: [`--archive-expire-before=${segment(24)}`, FULL_9], stanza: { ...wellAged(), backups: [] } },
   { options: ["--archive-expire-before=zzz"] },
   { options: ["--repo1-retention-full=1"], stanza: { ...wellAged(), backups: [] } },
@@ -174,8 +204,14 @@ const CASES: readonly Case[] = [
   // 2.45 removes this attempt.
   { options: ["--repo1-retention-full=1"], stanza: wellAged([unfinished("20250501-000000F")]), isNew: true },
   { options: ["--repo1-retention-full=1"], stanza: wellAged([unfinished("20250315-000000F")]) },
-  { options: ["--repo1-retention-full=1", "--set=20250401-000000F"], stanza: wellAged([unfinished("20250401-000000F_20250601-000000D")]) },
-  { options: ["--repo1-retention-full=1", "--set=20250301-000000F"], stanza: wellAged([unfinished("20250401-000000F_20250601-000000D")]) },
+  {
+    options: ["--repo1-retention-full=1", "--set=20250401-000000F"],
+    stanza: wellAged([unfinished("20250401-000000F_20250601-000000D")]),
+  },
+  {
+    options: ["--repo1-retention-full=1", "--set=20250301-000000F"],
+    stanza: wellAged([unfinished("20250401-000000F_20250601-000000D")]),
+  },
   { options: ["--repo1-retention-full=1"], lost: manifestsOf("20250301-000000F_20250302-000000D"), inTwoRuns: true },
   { options: [FULL_9], lost: manifestsOf("20250201-000000F"), inTwoRuns: true },
   { options: [FULL_9], lost: ["backup/demo/20250101-000000F"], inTwoRuns: true },
@@ -223,7 +259,8 @@ function compareExpire(stock: StockPgbackrest, isOlder: boolean): void {
       if (newest !== undefined) symlinkSync(newest.label, join(made(which), "backup/demo/latest"));
       for (const path of lost) rmSync(join(made(which), path), { recursive: true });
     }
-    for (const path of ["", ...tree(made("stock"))]) if (!path.includes(" -> ")) giveTo(join(made("stock"), path), user);
+    for (const path of ["", ...tree(made("stock"))])
+      if (!path.includes(" -> ")) giveTo(join(made("stock"), path), user);
   }
 
   const argv = (which: string, options: readonly string[]): string[] => [
@@ -245,8 +282,18 @@ function compareExpire(stock: StockPgbackrest, isOlder: boolean): void {
 
   async function runOurs(options: readonly string[]): Promise<{ exitCode: number; log: string[] }> {
     const ctx = testContext({ clock: systemClock });
-    const { config, warnings } = loadConfig({ argv: argv("ours", options), env: {}, readFile: () => null, listDirectory: () => [] });
-    const storage = new PosixStorage({ root: made("ours"), syncDirectories: false, symlinks: true, signal: ctx.signal });
+    const { config, warnings } = loadConfig({
+      argv: argv("ours", options),
+      env: {},
+      readFile: () => null,
+      listDirectory: () => [],
+    });
+    const storage = new PosixStorage({
+      root: made("ours"),
+      syncDirectories: false,
+      symlinks: true,
+      signal: ctx.signal,
+    });
     const own = host({ argv: ["expire"], repos: [repository(1, { storage, latestLink: true })], ctx, folder, config });
     let exitCode = 0;
     try {
@@ -262,7 +309,10 @@ function compareExpire(stock: StockPgbackrest, isOlder: boolean): void {
     });
     return {
       exitCode,
-      log: printed([...warnings.map((text) => `WARN: ${config.dryRun ? "[DRY-RUN] " : ""}${text}`), ...lines].join("\n"), made("ours")),
+      log: printed(
+        [...warnings.map((text) => `WARN: ${config.dryRun ? "[DRY-RUN] " : ""}${text}`), ...lines].join("\n"),
+        made("ours"),
+      ),
     };
   }
 
@@ -291,12 +341,18 @@ function compareExpire(stock: StockPgbackrest, isOlder: boolean): void {
     await prepare({ options: [] });
     rmSync(join(made("ours"), "archive/demo/15-2/00000003.history"));
     expect(tree(made("ours"))).not.toEqual(tree(made("stock")));
-    expect(await compare({ options: ["--repo1-retention-full=1"] })).toContain("INFO: repo1: remove expired backup 20250101-000000F");
+    expect(await compare({ options: ["--repo1-retention-full=1"] })).toContain(
+      "INFO: repo1: remove expired backup 20250101-000000F",
+    );
   });
 
   test.each(
     CASES.filter((plan) => !isOlder || plan.isNew !== true).map(
-      (plan) => [`${plan.options.join(" ") || "nothing"}${plan.lost === undefined ? "" : ` without ${plan.lost.join(", ")}`}`, plan] as const,
+      (plan) =>
+        [
+          `${plan.options.join(" ") || "nothing"}${plan.lost === undefined ? "" : ` without ${plan.lost.join(", ")}`}`,
+          plan,
+        ] as const,
     ),
   )("%s", async (_title, plan) => {
     await compare(plan);
@@ -361,14 +417,27 @@ function anyStanza(): fc.Arbitrary<MadeStanza> {
 
 function anyOptions(): fc.Arbitrary<string[]> {
   const count = (name: string, max: number): fc.Arbitrary<string[]> =>
-    fc.option(fc.integer({ min: 1, max }), { nil: undefined }).map((value) => (value === undefined ? [] : [`--repo1-retention-${name}=${value}`]));
+    fc
+      .option(fc.integer({ min: 1, max }), { nil: undefined })
+      .map((value) => (value === undefined ? [] : [`--repo1-retention-${name}=${value}`]));
   const full = fc.oneof(
     count("full", 4),
-    fc.integer({ min: 1, max: 40 }).map((days) => ["--repo1-retention-full-type=time", `--repo1-retention-full=${days}`]),
+    fc
+      .integer({ min: 1, max: 40 })
+      .map((days) => ["--repo1-retention-full-type=time", `--repo1-retention-full=${days}`]),
   );
-  const archiveType = fc.constantFrom("full", "diff", "incr").map((type) => (type === "full" ? [] : [`--repo1-retention-archive-type=${type}`]));
+  const archiveType = fc
+    .constantFrom("full", "diff", "incr")
+    .map((type) => (type === "full" ? [] : [`--repo1-retention-archive-type=${type}`]));
   return fc
-    .tuple(full, count("diff", 4), count("archive", 5), archiveType, count("history", 20), fc.constantFrom([], [], [], ["--oldest"], ["--dry-run"]))
+    .tuple(
+      full,
+      count("diff", 4),
+      count("archive", 5),
+      archiveType,
+      count("history", 20),
+      fc.constantFrom([], [], [], ["--oldest"], ["--dry-run"]),
+    )
     .map((parts) => parts.flat());
 }
 

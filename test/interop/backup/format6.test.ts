@@ -1,6 +1,6 @@
 /**
- * Repositories of format 6, a hidden option of stock 2.60, beside one of format 5: every command of ours says what it found, leaves them
- * byte for byte as they are, and continues with the good one.
+ * Repositories of format 6, a hidden option of stock 2.60, beside one of format 5: every command of ours says what it
+ * found, leaves them byte for byte as they are, and continues with the good one.
  */
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
@@ -24,7 +24,12 @@ function refused({ binaries, stock }: InteropParts): void {
   let before: Record<string, string>;
 
   beforeAll(async () => {
-    bed = await TestBed.create({ binaries, repos: [{}, { encrypted: true }, {}], archiver: stock, settings: { wal_keep_size: "512MB" } });
+    bed = await TestBed.create({
+      binaries,
+      repos: [{}, { encrypted: true }, {}],
+      archiver: stock,
+      settings: { wal_keep_size: "512MB" },
+    });
     await bed.cluster.start();
     await bed.stockOk(stock, ["stanza-create", "--repo1-format=6", "--repo2-format=6"]);
     await bed.cluster.sql("CREATE TABLE t AS SELECT g AS id FROM generate_series(1, 1000) g");
@@ -82,7 +87,9 @@ function refused({ binaries, stock }: InteropParts): void {
     expect(`${result.stdout}${result.stderr}`).toContain(MESSAGE);
     expect((await bed.oursOk(["verify", "--repo=3", "--output=text"])).stdout).toMatch(/^status: ok$/m);
     // Stock archives what the backup switched to.
-    const after = Object.entries(contentOf(bed)).filter(([path]) => !/\/archive\/main\/18-1\/[0-9A-F]{16}\//.test(path) || path in before);
+    const after = Object.entries(contentOf(bed)).filter(
+      ([path]) => !/\/archive\/main\/18-1\/[0-9A-F]{16}\//.test(path) || path in before,
+    );
     expect(Object.fromEntries(after)).toEqual(before);
   });
 }
@@ -103,5 +110,7 @@ function contentOf(bed: TestBed): Record<string, string> {
       .filter((entry) => entry.isFile())
       .map((entry) => join(entry.parentPath, entry.name)),
   );
-  return Object.fromEntries(files.sort().map((path) => [path, createHash("sha1").update(readFileSync(path)).digest("hex")]));
+  return Object.fromEntries(
+    files.sort().map((path) => [path, createHash("sha1").update(readFileSync(path)).digest("hex")]),
+  );
 }

@@ -1,6 +1,6 @@
 /**
- * `repo-hardlink` beside stock: files that did not change have names in each backup's directory, the manifests say the same, and either program
- * restores, verifies and expires what the other one linked.
+ * `repo-hardlink` beside stock: files that did not change have names in each backup's directory, the manifests say the
+ * same, and either program restores, verifies and expires what the other one linked.
  */
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -23,7 +23,11 @@ function hardLinks({ binaries, stock }: InteropParts): void {
   let bed: TestBed;
 
   beforeAll(async () => {
-    bed = await TestBed.create({ binaries, repos: [{ compressType: "gz", options: { hardlink: "y" } }], settings: { autovacuum: "off" } });
+    bed = await TestBed.create({
+      binaries,
+      repos: [{ compressType: "gz", options: { hardlink: "y" } }],
+      settings: { autovacuum: "off" },
+    });
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
     await fillBed(bed, 2000);
@@ -31,7 +35,8 @@ function hardLinks({ binaries, stock }: InteropParts): void {
   });
   afterAll(() => bed?.remove());
 
-  const labels = async (): Promise<string[]> => labelsOf(parseInfo((await bed.oursOk(["info", "--output=json"])).stdout)).map(({ label }) => label);
+  const labels = async (): Promise<string[]> =>
+    labelsOf(parseInfo((await bed.oursOk(["info", "--output=json"])).stdout)).map(({ label }) => label);
   const pathOf = (label: string): string => join(bed.repoPath(1), "backup", bed.stanza, label);
   const manifestOf = async (label: string): Promise<Manifest> =>
     parseManifest((await bed.oursOk(["repo-get", `backup/${bed.stanza}/${label}/backup.manifest`])).stdout, label);
@@ -54,7 +59,8 @@ function hardLinks({ binaries, stock }: InteropParts): void {
         const other = file.reference === undefined ? own : statSync(join(pathOf(file.reference), `${file.name}.gz`));
         expect([own.ino, own.size], `${label} ${file.name}`).toEqual([other.ino, file.sizeRepoBytes]);
       }
-      for (const path of manifest.paths) expect(existsSync(join(pathOf(label), path.name)), `${label} ${path.name}`).toBe(true);
+      for (const path of manifest.paths)
+        expect(existsSync(join(pathOf(label), path.name)), `${label} ${path.name}`).toBe(true);
       expect(readdirSync(join(pathOf(label), "pg_data", "pg_tblspc"))).toHaveLength(1);
     }
   });

@@ -1,6 +1,7 @@
 /**
- * The verbs around backups on a real cluster, beside stock: expire after a backup, annotations, stop and start, the details of info, manifest,
- * repo-ls and repo-get, stanza-upgrade and stanza-delete. What both can say must be the same text.
+ * The verbs around backups on a real cluster, beside stock: expire after a backup, annotations, stop and start, the
+ * details of info, manifest, repo-ls and repo-get, stanza-upgrade and stanza-delete. What both can say must be the same
+ * text.
  */
 import { chmodSync, existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -33,7 +34,9 @@ function keeps({ binaries, stock }: InteropParts, short: boolean): void {
   let bed: TestBed;
 
   const labels = async (repo: number): Promise<string[]> =>
-    labelsOf(parseInfo((await bed.ours(["info", "--output=json"])).stdout)).flatMap((entry) => (entry.repo === repo ? [entry.label] : []));
+    labelsOf(parseInfo((await bed.ours(["info", "--output=json"])).stdout)).flatMap((entry) =>
+      entry.repo === repo ? [entry.label] : [],
+    );
   /** Without the options that a command would have to know. */
   const both = async (args: readonly string[]): Promise<{ ours: string; stocks: string }> => {
     const quiet = ["--log-level-console=off", "--log-level-file=off"];
@@ -56,7 +59,8 @@ function keeps({ binaries, stock }: InteropParts, short: boolean): void {
     await bed.oursOk(["stanza-create"]);
     await bed.cluster.sql("CREATE TABLE orders AS SELECT g AS id FROM generate_series(1, 5000) g");
     await dropTemplates(bed);
-    for (const type of short ? ["full", "full"] : ["full", "full", "full"]) await bed.oursOk(["backup", `--type=${type}`]);
+    for (const type of short ? ["full", "full"] : ["full", "full", "full"])
+      await bed.oursOk(["backup", `--type=${type}`]);
     await bed.archiveAll();
   });
   afterAll(async () => {
@@ -95,10 +99,19 @@ function keeps({ binaries, stock }: InteropParts, short: boolean): void {
   test("annotations of both programs read the same", async () => {
     const [label = ""] = await labels(1);
     await bed.oursOk(["annotate", `--set=${label}`, "--annotation=source=demo one", "--annotation=key=value"]);
-    // One repository: without --repo stock 2.45 and 2.60 write the info of the plain repository with the keys of the encrypted one.
-    await bed.stockOk(stock, ["annotate", "--repo=1", `--set=${label}`, "--annotation=key=", "--annotation=more=stock's"]);
+    // One repository: without --repo stock 2.45 and 2.60 write the info of the plain repository with the keys of the
+    // encrypted one.
+    await bed.stockOk(stock, [
+      "annotate",
+      "--repo=1",
+      `--set=${label}`,
+      "--annotation=key=",
+      "--annotation=more=stock's",
+    ]);
     const ours = parseInfo((await bed.oursOk(["info", "--output=json"])).stdout);
-    expect(comparableInfo(ours)).toEqual(comparableInfo(parseInfo((await bed.stockOk(stock, ["info", "--output=json"])).stdout)));
+    expect(comparableInfo(ours)).toEqual(
+      comparableInfo(parseInfo((await bed.stockOk(stock, ["info", "--output=json"])).stdout)),
+    );
     expect(JSON.stringify(ours.backup)).toContain('"annotation":{"more":"stock\'s","source":"demo one"}');
     expect((await bed.ours(["annotate", "--set=20200101-000000F", "--annotation=a=b"])).exitCode).toBe(75);
   });
@@ -126,8 +139,14 @@ function keeps({ binaries, stock }: InteropParts, short: boolean): void {
         program === "ours"
           ? [bed.runtime.node, bed.oursCommand(args)]
           : [stock.path, [`--config-path=${bed.configPath}`, `--stanza=${bed.stanza}`, ...args]];
-      const running = await start(command, all, { user: bed.cluster.user, cwd: bed.folder, logFile: join(bed.folder, `stopped-${program}.log`) });
-      await waitFor("the wait for WAL", 120_000, async () => (/check archive for (prior )?segment/.test(running.log()) ? true : null));
+      const running = await start(command, all, {
+        user: bed.cluster.user,
+        cwd: bed.folder,
+        logFile: join(bed.folder, `stopped-${program}.log`),
+      });
+      await waitFor("the wait for WAL", 120_000, async () =>
+        /check archive for (prior )?segment/.test(running.log()) ? true : null,
+      );
       const info = parseInfo((await bed.oursOk(["info", "--output=json"])).stdout);
       expect(info.status).toMatchObject({ lock: { backup: { held: true } } });
       expect((await bed.oursOk(["stop", "--force"])).stdout).toMatch(/sent term signal to process \d+/);
@@ -155,24 +174,33 @@ function keeps({ binaries, stock }: InteropParts, short: boolean): void {
     await same("manifest", "--repo=2", `--set=${label}`, "--output=json", "--filter=pg_data/PG_VERSION");
     await same("repo-ls", "--repo=1", "--recurse", "--sort=desc", "backup");
     await same("repo-ls", "--repo=2", "--recurse", "--filter=info", "--output=json");
-    expect(await same("repo-ls", "--repo=1", "--output=json", "--filter=latest", `backup/${bed.stanza}`)).toContain(`"destination":"2`);
+    expect(await same("repo-ls", "--repo=1", "--output=json", "--filter=latest", `backup/${bed.stanza}`)).toContain(
+      `"destination":"2`,
+    );
     for (const repo of ["--repo=1", "--repo=2"]) await same("repo-get", repo, `backup/${bed.stanza}/backup.info`);
     await same("repo-get", "--repo=2", `backup/${bed.stanza}/${label}/backup.manifest`);
     await same("repo-get", "--repo=2", "--ignore-missing", "nothing");
   });
 
   test("stanza-upgrade: a new cluster under the old stanza, with WAL and backups separate from the old ones", async () => {
-    const id = (): string[] => readdirSync(join(bed.repoPath(1), "archive", bed.stanza)).filter((name) => /-\d$/.test(name));
+    const id = (): string[] =>
+      readdirSync(join(bed.repoPath(1), "archive", bed.stanza)).filter((name) => /-\d$/.test(name));
     expect(id()).toEqual(["18-1"]);
     const other = await TestBed.create({ binaries, repos: [{}], settings: { archive_mode: "off" } });
     try {
       await other.cluster.start();
       const config = bed.variant("upgraded", {
-        stanza: { "pg1-path": other.cluster.dataPath, "pg1-socket-path": other.cluster.socketPath, "pg1-port": String(other.cluster.port) },
+        stanza: {
+          "pg1-path": other.cluster.dataPath,
+          "pg1-socket-path": other.cluster.socketPath,
+          "pg1-port": String(other.cluster.port),
+        },
       });
       expect((await bed.ours(["stanza-create"], { config })).exitCode).not.toBe(0);
       await bed.oursOk(["stanza-upgrade"], { config });
-      expect((await bed.oursOk(["stanza-upgrade"], { config })).stdout).toContain("stanza 'main' on repo2 is already up to date");
+      expect((await bed.oursOk(["stanza-upgrade"], { config })).stdout).toContain(
+        "stanza 'main' on repo2 is already up to date",
+      );
       expect((await bed.stockOk(stock, ["stanza-upgrade"], { config })).stdout).toContain("is already up to date");
       const ours = await bed.ours(["info", "--output=json"], { config });
       expect(comparableInfo(parseInfo(ours.stdout))).toEqual(
@@ -192,7 +220,8 @@ function keeps({ binaries, stock }: InteropParts, short: boolean): void {
     expect(running.exitCode).toBe(38);
     await bed.cluster.stop("immediate");
     await bed.oursOk(["stanza-delete", "--repo=1", "--force"]);
-    for (const area of ["archive", "backup", "pgbackstop"]) expect(existsSync(join(bed.repoPath(1), area, bed.stanza))).toBe(false);
+    for (const area of ["archive", "backup", "pgbackstop"])
+      expect(existsSync(join(bed.repoPath(1), area, bed.stanza))).toBe(false);
     expect(existsSync(join(bed.folder, "lock", "main.stop"))).toBe(false);
     expect((await bed.stockOk(stock, ["info", "--repo=1"])).stdout).toContain("missing stanza path");
     expect(await labels(2)).not.toEqual([]);

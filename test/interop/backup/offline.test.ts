@@ -1,6 +1,6 @@
 /**
- * Backups of a cluster whose server is down (`--no-online`), by stock and by ours in turn: what they refuse, what their manifests say, and that
- * either program's chain comes up again by either, without any WAL from the archive.
+ * Backups of a cluster whose server is down (`--no-online`), by stock and by ours in turn: what they refuse, what their
+ * manifests say, and that either program's chain comes up again by either, without any WAL from the archive.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Manifest, parseManifest } from "../../../runtime/format/repository/manifest";
@@ -22,7 +22,10 @@ function offline({ binaries, stock }: InteropParts): void {
   let bed: TestBed;
 
   beforeAll(async () => {
-    const repos = [{ compressType: "gz" }, { compressType: "zst", encrypted: true, options: { bundle: "y", block: "y" } }] as const;
+    const repos = [
+      { compressType: "gz" },
+      { compressType: "zst", encrypted: true, options: { bundle: "y", block: "y" } },
+    ] as const;
     bed = await TestBed.create({ binaries, repos, settings: { autovacuum: "off" } });
     await bed.cluster.start();
     await bed.oursOk(["stanza-create", "--no-online"]);
@@ -31,7 +34,8 @@ function offline({ binaries, stock }: InteropParts): void {
   });
   afterAll(() => bed?.remove());
 
-  const byStock = (type: string): Promise<unknown> => bed.stockOk(stock, ["backup", "--no-online", `--type=${type}`, "--repo=1", "--no-expire-auto"]);
+  const byStock = (type: string): Promise<unknown> =>
+    bed.stockOk(stock, ["backup", "--no-online", `--type=${type}`, "--repo=1", "--no-expire-auto"]);
   const manifestAt = (index: number, key = 1): Promise<Manifest> => newestManifest(bed, key, index);
   const changed = async (): Promise<void> => {
     await bed.cluster.start();
@@ -44,7 +48,14 @@ function offline({ binaries, stock }: InteropParts): void {
     const theirs = await bed.stock(stock, ["backup", "--no-online", "--type=full", "--repo=1"]);
     expect([ours.exitCode, theirs.exitCode]).toEqual([38, 38]);
     expect(ours.stdout).toContain("--no-online passed but postmaster.pid exists - looks like PostgreSQL is running");
-    const forced = await bed.oursOk(["backup", "--no-online", "--force", "--type=full", "--repo=1", "--no-expire-auto"]);
+    const forced = await bed.oursOk([
+      "backup",
+      "--no-online",
+      "--force",
+      "--type=full",
+      "--repo=1",
+      "--no-expire-auto",
+    ]);
     expect(forced.stdout).toContain("the backup will probably not be consistent");
     expect((await bed.ours(["backup", "--force"])).exitCode).toBe(31);
   });
@@ -55,8 +66,14 @@ function offline({ binaries, stock }: InteropParts): void {
     await bed.oursOk(["backup", "--no-online", "--type=full", "--no-expire-auto"]);
     const [theirs, ours] = await Promise.all([manifestAt(-2), manifestAt(-1)]);
     for (const manifest of [theirs, ours]) {
-      expect(manifest.options).toMatchObject({ online: false, archiveCheck: false, archiveCopy: false, checksumPage: false });
-      for (const key of ["lsnStart", "lsnStop", "archiveStart", "archiveStop"] as const) expect(manifest[key]).toBeUndefined();
+      expect(manifest.options).toMatchObject({
+        online: false,
+        archiveCheck: false,
+        archiveCopy: false,
+        checksumPage: false,
+      });
+      for (const key of ["lsnStart", "lsnStop", "archiveStart", "archiveStop"] as const)
+        expect(manifest[key]).toBeUndefined();
     }
     expect(ours.files.map((file) => `${file.name} ${file.sizeBytes} ${file.sha1}`)).toEqual(
       theirs.files.map((file) => `${file.name} ${file.sizeBytes} ${file.sha1}`),

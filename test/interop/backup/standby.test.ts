@@ -1,6 +1,7 @@
 /**
- * Backups that copy from a standby while the primary is written to: with the primary at hand, and from the standby alone, as beside an
- * instance of CloudNativePG. Stock and ours restore them, and every row that was committed is there.
+ * Backups that copy from a standby while the primary is written to: with the primary at hand, and from the standby
+ * alone, as beside an instance of CloudNativePG. Stock and ours restore them, and every row that was committed is
+ * there.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findParts } from "../../harness/real/interopParts";
@@ -42,7 +43,11 @@ describe.each(MAJORS)("a standby of PostgreSQL %i", async (major) => {
   });
 
   /** Options of a host that has these clusters. */
-  const host = (name: string, clusters: readonly TestCluster[], global: Readonly<Record<string, string>> = {}): string => {
+  const host = (
+    name: string,
+    clusters: readonly TestCluster[],
+    global: Readonly<Record<string, string>> = {},
+  ): string => {
     const stanza: Record<string, string | null> = {};
     for (const [index, cluster] of clusters.entries()) {
       const key = `pg${index + 1}`;
@@ -96,7 +101,9 @@ describe.each(MAJORS)("a standby of PostgreSQL %i", async (major) => {
 
   test("beside its primary provides the relations", async () => {
     const config = host("both", [bed.cluster, standby], { "backup-standby": "y" });
-    const { stdout } = await underLoad(() => bed.oursOk(["backup", "--type=full", "--log-level-console=detail"], { config }));
+    const { stdout } = await underLoad(() =>
+      bed.oursOk(["backup", "--type=full", "--log-level-console=detail"], { config }),
+    );
     expect(stdout).toMatch(/replay on the standby reached/);
     await expectRestorable(labelOf(stdout));
   });
@@ -131,7 +138,9 @@ describe.each(MAJORS)("a standby of PostgreSQL %i", async (major) => {
     const idle = await bed.ours(["backup", "--type=incr"], { config });
     expect(idle.exitCode).toBe(103);
     for (const key of [1, 2])
-      expect(idle.stdout).toMatch(new RegExp(`repo${key}: \\[ArchiveTimeoutError\\] WAL segment [0-9A-F]{24} was not archived to repo${key}`));
+      expect(idle.stdout).toMatch(
+        new RegExp(`repo${key}: \\[ArchiveTimeoutError\\] WAL segment [0-9A-F]{24} was not archived to repo${key}`),
+      );
     expect(idle.stdout).toContain("pg_switch_wal()");
   });
 

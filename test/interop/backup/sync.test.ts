@@ -1,6 +1,6 @@
 /**
- * Whole backups brought from one repository into another one with other keys and another compression: stock verifies, restores, extends and
- * expires what `sync` has written, no matter which program made the original.
+ * Whole backups brought from one repository into another one with other keys and another compression: stock verifies,
+ * restores, extends and expires what `sync` has written, no matter which program made the original.
  */
 import { cpSync, existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -73,7 +73,9 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
   const sourceType = row.source.compressType ?? "gz";
 
   const labels = async (repo: number): Promise<string[]> =>
-    labelsOf(parseInfo((await bed.ours(["info", "--output=json"])).stdout)).flatMap((entry) => (entry.repo === repo ? [entry.label] : []));
+    labelsOf(parseInfo((await bed.ours(["info", "--output=json"])).stdout)).flatMap((entry) =>
+      entry.repo === repo ? [entry.label] : [],
+    );
   const stockBackup = (type: string, repo = 1): Promise<unknown> =>
     bed.stockOk(stock, [
       "backup",
@@ -90,14 +92,21 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
   };
 
   const manifestOf = async (key: number, label: string): Promise<Manifest> =>
-    parseManifest((await bed.oursOk(["repo-get", `--repo=${key}`, `backup/${bed.stanza}/${label}/backup.manifest`])).stdout, label);
+    parseManifest(
+      (await bed.oursOk(["repo-get", `--repo=${key}`, `backup/${bed.stanza}/${label}/backup.manifest`])).stdout,
+      label,
+    );
 
   beforeAll(async () => {
     // s3rver answers 500 when it lists a backup of a thousand files.
     server = row.bucket && (await s3Kind()) === "versitygw" ? await S3Server.create({ kind: "versitygw" }) : undefined;
     bed = await TestBed.create({
       binaries,
-      repos: [row.source, server === undefined ? row.target : { ...row.target, s3: server }, ...(row.whole === undefined ? [] : [row.whole])],
+      repos: [
+        row.source,
+        server === undefined ? row.target : { ...row.target, s3: server },
+        ...(row.whole === undefined ? [] : [row.whole]),
+      ],
       global: { "repo1-retention-full": "9", "repo2-retention-full": "9", "process-max": "2" },
     });
     await bed.cluster.start();
@@ -117,9 +126,11 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
   });
 
   test("a dry run lists the missing files and writes nothing", async () => {
-    if (server === undefined) for (const name of ["archive", "backup", "pgbackstop"]) rmSync(join(bed.repoPath(2), name), { recursive: true });
+    if (server === undefined)
+      for (const name of ["archive", "backup", "pgbackstop"]) rmSync(join(bed.repoPath(2), name), { recursive: true });
     const reported = await bed.oursOk([...SYNC, "--dry-run"]);
-    for (const label of await labels(1)) expect(reported.stdout).toContain(`[DRY-RUN] repo2: copied backup ${label} from repo1`);
+    for (const label of await labels(1))
+      expect(reported.stdout).toContain(`[DRY-RUN] repo2: copied backup ${label} from repo1`);
     if (server !== undefined) expect(await labels(2)).toEqual([]);
     else expect(readdirSync(bed.repoPath(2))).toEqual([]);
   });
@@ -137,24 +148,34 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
     expect(bed.findLeaks()).toEqual([]);
   });
 
-  test.runIf(row.whole !== undefined)("blocks stay blocks if the target stores blocks, and become whole files otherwise", async () => {
-    await bed.oursOk(["sync", "--from-repo=2", "--to-repo=3"]);
-    const [newest = ""] = (await labels(1)).slice(-1);
-    const manifests = await Promise.all([1, 2, 3].map((key) => manifestOf(key, newest)));
-    const [source, blocks, whole] = manifests.map(({ files }) => new Map(files.map((file) => [file.name, file])));
-    const inBlocks = [...(source?.values() ?? [])].filter((file) => file.block !== undefined).map((file) => file.name);
-    expect(inBlocks.length).toBeGreaterThan(3);
-    for (const name of inBlocks) {
-      expect(blocks?.get(name)?.block?.sizeBytes, name).toBe(source?.get(name)?.block?.sizeBytes);
-      expect(whole?.get(name)?.block, name).toBeUndefined();
-    }
-    // A changed file costs its changed blocks, as in the source, not all of it.
-    const sizeOf = (rows: typeof source): number =>
-      inBlocks.reduce((sum, name) => sum + (rows?.get(name)?.reference === undefined ? (rows?.get(name)?.sizeRepoBytes ?? 0) : 0), 0);
-    expect(sizeOf(blocks)).toBeLessThan(2 * sizeOf(source));
-    expect((await bed.stockOk(stock, ["verify", "--repo=3", "--output=text", "--verbose"])).stdout).toContain("status: ok");
-    expect(await bed.restoreAndCompare({ by: stock, repo: 3 })).toEqual([]);
-  });
+  test.runIf(row.whole !== undefined)(
+    "blocks stay blocks if the target stores blocks, and become whole files otherwise",
+    async () => {
+      await bed.oursOk(["sync", "--from-repo=2", "--to-repo=3"]);
+      const [newest = ""] = (await labels(1)).slice(-1);
+      const manifests = await Promise.all([1, 2, 3].map((key) => manifestOf(key, newest)));
+      const [source, blocks, whole] = manifests.map(({ files }) => new Map(files.map((file) => [file.name, file])));
+      const inBlocks = [...(source?.values() ?? [])]
+        .filter((file) => file.block !== undefined)
+        .map((file) => file.name);
+      expect(inBlocks.length).toBeGreaterThan(3);
+      for (const name of inBlocks) {
+        expect(blocks?.get(name)?.block?.sizeBytes, name).toBe(source?.get(name)?.block?.sizeBytes);
+        expect(whole?.get(name)?.block, name).toBeUndefined();
+      }
+      // A changed file costs its changed blocks, as in the source, not all of it.
+      const sizeOf = (rows: typeof source): number =>
+        inBlocks.reduce(
+          (sum, name) => sum + (rows?.get(name)?.reference === undefined ? (rows?.get(name)?.sizeRepoBytes ?? 0) : 0),
+          0,
+        );
+      expect(sizeOf(blocks)).toBeLessThan(2 * sizeOf(source));
+      expect((await bed.stockOk(stock, ["verify", "--repo=3", "--output=text", "--verbose"])).stdout).toContain(
+        "status: ok",
+      );
+      expect(await bed.restoreAndCompare({ by: stock, repo: 3 })).toEqual([]);
+    },
+  );
 
   test("running it again changes nothing", async () => {
     const again = await bed.oursOk(SYNC);
@@ -168,8 +189,15 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
 
   test("ours expires the copy and lists the rest", async () => {
     const newest = (await labels(1)).at(-1) ?? "";
-    const listed = await bed.oursOk(["--log-level-console=warn", "repo-ls", "--repo=2", "--recurse", "--filter=backup.manifest$"]);
-    for (const label of await labels(2)) expect(listed.stdout).toContain(`backup/${bed.stanza}/${label}/backup.manifest\n`);
+    const listed = await bed.oursOk([
+      "--log-level-console=warn",
+      "repo-ls",
+      "--repo=2",
+      "--recurse",
+      "--filter=backup.manifest$",
+    ]);
+    for (const label of await labels(2))
+      expect(listed.stdout).toContain(`backup/${bed.stanza}/${label}/backup.manifest\n`);
     await bed.oursOk(["expire", "--repo=2", `--set=${newest}`]);
     expect(await labels(2)).toEqual((await labels(1)).slice(0, -1));
     await stockFindsValid();
@@ -193,10 +221,14 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
     const label = (await labels(1)).at(-1) ?? "";
     const before = await labels(2);
     for (const delayMs of [600]) {
-      const killed = await run("timeout", ["-s", "KILL", `${delayMs / 1000}`, bed.runtime.node, ...bed.oursCommand(SYNC)], {
-        user: bed.cluster.user,
-        cwd: bed.folder,
-      });
+      const killed = await run(
+        "timeout",
+        ["-s", "KILL", `${delayMs / 1000}`, bed.runtime.node, ...bed.oursCommand(SYNC)],
+        {
+          user: bed.cluster.user,
+          cwd: bed.folder,
+        },
+      );
       if (killed.exitCode === 0) break;
       expect(before).toEqual((await labels(2)).filter((own) => own !== label));
       await stockFindsValid();

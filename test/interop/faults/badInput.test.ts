@@ -1,4 +1,7 @@
-/** What goes wrong in a user's life, through the command line: each with its exact message and exit code, and with what must still work. */
+/**
+ * What goes wrong in a user's life, through the command line: each with its exact message and exit code, and with what
+ * must still work.
+ */
 import {
   chmodSync,
   closeSync,
@@ -27,9 +30,12 @@ import { dropTemplates, fillBed, writeMore } from "../../harness/real/sampleData
 import { requireOk, TestBed } from "../../harness/real/testBed";
 
 const FULL = ["backup", "--type=full"];
-const HINT_PASSPHRASE = "HINT: Is the passphrase the one of this repository and stanza, and is or was the repository encrypted?";
-const HINT_DAMAGED = "HINT: The file and its copy are damaged. Use another repository, or restore a good copy of either.";
-const HINT_RESTORE_DAMAGED = "HINT: The repository has a damaged copy. Run verify; another repository may have a good one.";
+const HINT_PASSPHRASE =
+  "HINT: Is the passphrase the one of this repository and stanza, and is or was the repository encrypted?";
+const HINT_DAMAGED =
+  "HINT: The file and its copy are damaged. Use another repository, or restore a good copy of either.";
+const HINT_RESTORE_DAMAGED =
+  "HINT: The repository has a damaged copy. Run verify; another repository may have a good one.";
 const HINT_VERIFY = "HINT: heal copies missing WAL from another repository. Restore from a valid repository.";
 const HINT_GET = "HINT: This is not the end of the archive. Make the repositories readable, then try again.";
 /** What is said when archive.info, or backup.info, is in neither place. */
@@ -40,11 +46,19 @@ const MISSING_HINTS = {
     "HINT: has a stanza-create been performed?",
     "HINT: use --no-archive-check to disable archive checks during backup if you have an alternate archiving scheme.",
   ],
-  backup: ["HINT: backup.info cannot be opened and is required to perform a backup.", "HINT: has a stanza-create been performed?"],
+  backup: [
+    "HINT: backup.info cannot be opened and is required to perform a backup.",
+    "HINT: has a stanza-create been performed?",
+  ],
 } as const;
 type InfoKind = keyof typeof MISSING_HINTS;
 /** Added to `[global]` of every bed: retention is no topic here, and answers shall not be waited for. */
-const GLOBAL = { "repo1-retention-full": "9", "repo2-retention-full": "9", "io-timeout": "15", "archive-timeout": "20" };
+const GLOBAL = {
+  "repo1-retention-full": "9",
+  "repo2-retention-full": "9",
+  "io-timeout": "15",
+  "archive-timeout": "20",
+};
 
 describe("bad input", async () => {
   const parts = await findParts("bad input", 18, "2.60");
@@ -80,7 +94,11 @@ describe("bad input", async () => {
     };
 
     /** One text for each of the two info files: both are read at once, and either may be the first to fail. */
-    const eitherInfo = (code: string, line: (kind: InfoKind, file: string) => string, hints: (kind: InfoKind) => readonly string[]): string[] =>
+    const eitherInfo = (
+      code: string,
+      line: (kind: InfoKind, file: string) => string,
+      hints: (kind: InfoKind) => readonly string[],
+    ): string[] =>
       (["archive", "backup"] as const).map((kind) =>
         [
           `[${code}]: ${infoFailure(kind, line(kind, `${kind}/main/${kind}.info`), line(kind, `${kind}/main/${kind}.info.copy`))}`,
@@ -95,7 +113,10 @@ describe("bad input", async () => {
       const verified = await bed.ours(["verify", "--repo=2"], { config });
       expect(outcomeOf(verified)).toEqual([95, `[095]: ${reason("archive")}\n${HINT_PASSPHRASE}`]);
       const { result, dataPath } = await bed.restoreAside({ by: null, repo: 2, config });
-      expect(outcomeOf(result)).toEqual([103, `[103]: unable to find a valid repository\nrepo2: [CryptoError] ${reason("backup")}`]);
+      expect(outcomeOf(result)).toEqual([
+        103,
+        `[103]: unable to find a valid repository\nrepo2: [CryptoError] ${reason("backup")}`,
+      ]);
       expect(readdirSync(dataPath)).toEqual([]);
       const got = await bed.ours(["archive-get", "--repo=2", segment, join(bed.folder, "side", "got")], { config });
       const doubt = `[095]: unable to determine whether ${segment} is in the archive\nrepo2: [CryptoError] ${reason("archive")}\n${HINT_PASSPHRASE}\n${HINT_GET}`;
@@ -107,15 +128,21 @@ describe("bad input", async () => {
       // The other repository gets its backup all the same.
       const half = await bed.ours(FULL, { config });
       expect(half.exitCode).toBe(104);
-      expect(["archive", "backup"].map((kind) => `[095]: repo2: ${reason(kind as InfoKind)}\n${HINT_PASSPHRASE}`)).toContain(errorOf(half));
+      expect(
+        ["archive", "backup"].map((kind) => `[095]: repo2: ${reason(kind as InfoKind)}\n${HINT_PASSPHRASE}`),
+      ).toContain(errorOf(half));
       expect(half.stdout).toMatch(/repo1: new backup label = /);
     });
 
     test("a passphrase that is missing: that repository alone cannot be used", async () => {
       const config = bed.variant("no-passphrase", { global: { "repo2-cipher-pass": null } });
-      const because = "it is needed when repo2-cipher-type is aes-256-cbc; write it in a configuration file or set PGBACKREST_REPO2_CIPHER_PASS.";
+      const because =
+        "it is needed when repo2-cipher-type is aes-256-cbc; write it in a configuration file or set PGBACKREST_REPO2_CIPHER_PASS.";
       const alone = await bed.ours(["info", "--repo=2"], { config });
-      expect(outcomeOf(alone)).toEqual([37, `[037]: info command requires option: repo2-cipher-pass\nHINT: ${because}`]);
+      expect(outcomeOf(alone)).toEqual([
+        37,
+        `[037]: info command requires option: repo2-cipher-pass\nHINT: ${because}`,
+      ]);
       const both = await bed.ours(["info", "--output=json"], { config });
       expect(parseInfo(both.stdout).repo.map((repo) => repo.status.code)).toEqual([0, 99]);
     });
@@ -126,14 +153,18 @@ describe("bad input", async () => {
         (_kind: InfoKind, file: string): string =>
           `AccessError: unable to get 's3://pgbackstop/repo/${file}': [403] ${printed}`;
       const key = await backup2("key", { "repo2-s3-key": "AKIA0000000000000000" });
-      const unknownKey = refusal("InvalidAccessKeyId: The AWS Access Key Id you provided does not exist in our records.");
+      const unknownKey = refusal(
+        "InvalidAccessKeyId: The AWS Access Key Id you provided does not exist in our records.",
+      );
       const keyHint = "HINT: The service does not know this access key: check repo2-s3-key and repo2-s3-endpoint.";
       expect(eitherInfo("105", unknownKey, () => [keyHint])).toContain(key);
       if (server.kind === "versitygw") {
         // s3rver takes any secret.
         const secret = await backup2("secret", { "repo2-s3-key-secret": "0000000000000000000000000000000000000000" });
-        const printed = "The request signature we calculated does not match the signature you provided. Check your key and signing method.";
-        const secretHint = "HINT: The secret does not match the access key: check repo2-s3-key-secret, then repo2-s3-region.";
+        const printed =
+          "The request signature we calculated does not match the signature you provided. Check your key and signing method.";
+        const secretHint =
+          "HINT: The secret does not match the access key: check repo2-s3-key-secret, then repo2-s3-region.";
         expect(eitherInfo("105", refusal(`SignatureDoesNotMatch: ${printed}`), () => [secretHint])).toContain(secret);
       }
       const bucket = await backup2("bucket", { "repo2-s3-bucket": "no-such-bucket" });
@@ -144,17 +175,25 @@ describe("bad input", async () => {
     });
 
     test("an instance that provides keys, and one that provides none", async () => {
-      const keys = { key: server.accessKey, secret: server.secretKey, token: "a session token", expiresAtMs: Date.now() + 3_600_000 };
+      const keys = {
+        key: server.accessKey,
+        secret: server.secretKey,
+        token: "a session token",
+        expiresAtMs: Date.now() + 3_600_000,
+      };
       const metadata = new InstanceMetadata(keys, "writer");
       await metadata.listen();
-      const config = bed.variant("instance", { global: { "repo2-s3-key-type": "auto", "repo2-s3-key": null, "repo2-s3-key-secret": null } });
+      const config = bed.variant("instance", {
+        global: { "repo2-s3-key-type": "auto", "repo2-s3-key": null, "repo2-s3-key-secret": null },
+      });
       const { host, origin } = new URL(metadata.origin);
       const env = { AWS_EC2_METADATA_SERVICE_ENDPOINT: origin };
       const good = parseInfo((await bed.oursOk(["info", "--output=json"], { config, env })).stdout);
       // The keys are right; a session token is what versitygw knows nothing of, and says so: it came through.
       const [first, second] = good.repo.map((repo) => repo.status);
       expect(first?.code).toBe(0);
-      if (server.kind === "versitygw") expect(second?.message).toContain("[400] InvalidToken: The provided token is malformed or otherwise invalid.");
+      if (server.kind === "versitygw")
+        expect(second?.message).toContain("[400] InvalidToken: The provided token is malformed or otherwise invalid.");
       else expect(second?.code).toBe(0);
       await metadata.stop();
       const half = await bed.ours(FULL, { config, env });
@@ -180,7 +219,8 @@ describe("bad input", async () => {
         chmodSync(caFile, 0o644);
         const port = String(expired.port);
         const text = await backup2("expired", { "repo2-storage-port": port, "repo2-storage-ca-file": caFile });
-        const refusal = (at: number | string, fact: string) => (): string => `HostConnectError: unable to connect to 'localhost:${at}': ${fact}`;
+        const refusal = (at: number | string, fact: string) => (): string =>
+          `HostConnectError: unable to connect to 'localhost:${at}': ${fact}`;
         const renew = "HINT: Renew the certificate of the service.";
         expect(eitherInfo("049", refusal(port, "its certificate has expired"), () => [renew])).toContain(text);
         const unknown = await backup2("unknown-ca", { "repo2-storage-ca-file": caFile });
@@ -191,7 +231,9 @@ describe("bad input", async () => {
         const away = await backup2("away", { "repo2-storage-port": port, "io-timeout": "3" });
         const gone = refusal(port, `[ECONNREFUSED] connect ECONNREFUSED 127.0.0.1:${port} (after N attempts)`);
         const route = "HINT: Check repo2-s3-endpoint (and repo2-storage-host, -port if set), and the network.";
-        expect(eitherInfo("049", gone, () => [route])).toContain(away.replaceAll(/\(after \d attempts\)/g, "(after N attempts)"));
+        expect(eitherInfo("049", gone, () => [route])).toContain(
+          away.replaceAll(/\(after \d attempts\)/g, "(after N attempts)"),
+        );
       } finally {
         await expired.remove();
       }
@@ -214,7 +256,9 @@ describe("bad input", async () => {
       expect(half.exitCode).toBe(104);
       const unreadable = (_kind: InfoKind, file: string): string =>
         `FileOpenError: unable to open file '${join(closed, "repo", file)}' for read: ${denied}`;
-      expect(eitherInfo("041", unreadable, () => [right]).map((text) => text.replace("[041]: ", "[041]: repo1: "))).toContain(errorOf(half));
+      expect(
+        eitherInfo("041", unreadable, () => [right]).map((text) => text.replace("[041]: ", "[041]: repo1: ")),
+      ).toContain(errorOf(half));
       expect(half.stdout).toMatch(/repo2: new backup label = /);
     });
 
@@ -225,38 +269,53 @@ describe("bad input", async () => {
       const config = bed.variant("empty", { global: { "repo1-path": empty } });
       const result = await bed.ours([...FULL, "--repo=1"], { config });
       expect(result.exitCode).toBe(55);
-      const missing = (_kind: InfoKind, file: string): string => `FileMissingError: unable to open missing file '${join(empty, file)}' for read`;
+      const missing = (_kind: InfoKind, file: string): string =>
+        `FileMissingError: unable to open missing file '${join(empty, file)}' for read`;
       expect(eitherInfo("055", missing, (kind) => MISSING_HINTS[kind])).toContain(errorOf(result));
     });
   });
 
   describe("of the cluster", () => {
     test("another cluster's system identifier", async () => {
-      const other = await TestCluster.create({ binaries, settings: { archive_mode: "on", archive_command: "true # pgbackrest" } });
+      const other = await TestCluster.create({
+        binaries,
+        settings: { archive_mode: "on", archive_command: "true # pgbackrest" },
+      });
       try {
         await other.start();
-        const config = bed.variant("other", { stanza: { "pg1-path": other.dataPath, "pg1-socket-path": other.socketPath } });
+        const config = bed.variant("other", {
+          stanza: { "pg1-path": other.dataPath, "pg1-socket-path": other.socketPath },
+        });
         const mine = await bed.cluster.value("SELECT system_identifier FROM pg_control_system()");
         const its = await other.value("SELECT system_identifier FROM pg_control_system()");
-        const line = (key: number): string => `PostgreSQL version 18, system-id ${its} do not match repo${key} stanza version 18, system-id ${mine}`;
-        const stanzaHints = "HINT: are you archiving to the correct stanza?\nHINT: has a stanza-upgrade been forgotten?";
-        const each = (text: (key: number) => string): string => [1, 2].map((key) => `repo${key}: ${text(key)}`).join("\n");
+        const line = (key: number): string =>
+          `PostgreSQL version 18, system-id ${its} do not match repo${key} stanza version 18, system-id ${mine}`;
+        const stanzaHints =
+          "HINT: are you archiving to the correct stanza?\nHINT: has a stanza-upgrade been forgotten?";
+        const each = (text: (key: number) => string): string =>
+          [1, 2].map((key) => `repo${key}: ${text(key)}`).join("\n");
         const invalid = "[103]: unable to find a valid repository";
         const mismatch = `${invalid}\n${each((key) => `[ArchiveMismatchError] ${line(key)}`)}\n${stanzaHints}`;
-        const exists = (key: number): string => `[FileInvalidError] backup and archive info files exist but do not match the database\n${line(key)}`;
+        const exists = (key: number): string =>
+          `[FileInvalidError] backup and archive info files exist but do not match the database\n${line(key)}`;
         const created = await bed.ours(["stanza-create"], { config });
         const upgrade = "HINT: is this the correct stanza?\nHINT: did an error occur during stanza-upgrade?";
         expect(outcomeOf(created)).toEqual([103, `${invalid}\n${each(exists)}\n${upgrade}`]);
         expect(outcomeOf(await bed.ours(FULL, { config }))).toEqual([103, mismatch]);
         expect(outcomeOf(await bed.ours(["check"], { config }))).toEqual([103, mismatch]);
-        const pushed = await bed.ours(["archive-push", join(other.dataPath, "pg_wal", "000000010000000000000001")], { config });
+        const pushed = await bed.ours(["archive-push", join(other.dataPath, "pg_wal", "000000010000000000000001")], {
+          config,
+        });
         expect(outcomeOf(pushed)).toEqual([103, mismatch]);
         const alone = await bed.ours([...FULL, "--repo=1"], { config });
         expect(outcomeOf(alone)).toEqual([44, `[044]: ${line(1)}\n${stanzaHints}`]);
         const got = await bed.ours(["archive-get", segment, join(bed.folder, "side", "got")], { config });
         const noId = `[ArchiveMismatchError] unable to retrieve the archive id for database version '18' and system-id '${its}'`;
         const hints = `HINT: is this the correct stanza?\n${HINT_GET}`;
-        expect(outcomeOf(got)).toEqual([44, `[044]: unable to determine whether ${segment} is in the archive\n${each(() => noId)}\n${hints}`]);
+        expect(outcomeOf(got)).toEqual([
+          44,
+          `[044]: unable to determine whether ${segment} is in the archive\n${each(() => noId)}\n${hints}`,
+        ]);
       } finally {
         await other.remove();
       }
@@ -272,8 +331,11 @@ describe("bad input", async () => {
       const before = archived(bed, segment);
       const result = await bed.ours(["archive-push", join(folder, segment)]);
       expect(result.exitCode).toBe(45);
-      const duplicate = (key: number): string => `[045]: WAL file '${segment}' already exists in the repo${key} archive with a different checksum`;
-      expect([1, 2].map((key) => `${duplicate(key)}\nHINT: are multiple primaries archiving to this stanza?`)).toContain(errorOf(result));
+      const duplicate = (key: number): string =>
+        `[045]: WAL file '${segment}' already exists in the repo${key} archive with a different checksum`;
+      expect(
+        [1, 2].map((key) => `${duplicate(key)}\nHINT: are multiple primaries archiving to this stanza?`),
+      ).toContain(errorOf(result));
       expect(archived(bed, segment)).toEqual(before);
     });
 
@@ -313,8 +375,13 @@ describe("bad input", async () => {
   describe("of the user", () => {
     test("an option that does not exist: an error on the command line, a warning in a file", async () => {
       const unknown = await bed.ours([...FULL, "--prcess-max=2"]);
-      expect([unknown.exitCode, errorOf(unknown)]).toEqual([31, "[031]: invalid option '--prcess-max'\nHINT: did you mean --process-max?"]);
-      const inFile = await bed.ours(["info"], { config: bed.variant("unknown", { global: { "repo1-pth": "/somewhere" } }) });
+      expect([unknown.exitCode, errorOf(unknown)]).toEqual([
+        31,
+        "[031]: invalid option '--prcess-max'\nHINT: did you mean --process-max?",
+      ]);
+      const inFile = await bed.ours(["info"], {
+        config: bed.variant("unknown", { global: { "repo1-pth": "/somewhere" } }),
+      });
       expect(inFile.exitCode).toBe(0);
       expect(inFile.stdout).toContain("WARN: configuration file contains invalid option 'repo1-pth'");
       const config = bed.variant("wrong", { global: { "process-max": "many" } });
@@ -333,7 +400,8 @@ describe("bad input", async () => {
     test("a restore over a running server, and into a directory that is not empty", async () => {
       const running = await bed.ours(["restore"]);
       const pidFile = join(bed.cluster.dataPath, "postmaster.pid");
-      const onlyIf = "HINT: presence of 'postmaster.pid' indicates PostgreSQL is running; remove it only if PostgreSQL is not running.";
+      const onlyIf =
+        "HINT: presence of 'postmaster.pid' indicates PostgreSQL is running; remove it only if PostgreSQL is not running.";
       const exists = `[038]: unable to restore while PostgreSQL is running: '${pidFile}' exists (pid ${bed.cluster.pid})`;
       expect(outcomeOf(running)).toEqual([38, `${exists}\n${onlyIf}`]);
       expect(bed.cluster.isRunning()).toBe(true);
@@ -359,7 +427,10 @@ describe("bad input", async () => {
       );
       const lines = others.map(({ repo, label }) => `repo${repo}: ${label}: is not 20200101-000000F`);
       const hint = "HINT: Run info to list the backups of every repository.";
-      expect(outcomeOf(result)).toEqual([75, ["[075]: backup set 20200101-000000F is not valid", ...lines, hint].join("\n")]);
+      expect(outcomeOf(result)).toEqual([
+        75,
+        ["[075]: backup set 20200101-000000F is not valid", ...lines, hint].join("\n"),
+      ]);
     });
   });
 
@@ -398,11 +469,17 @@ describe("damaged repositories", async () => {
   const largest = (): string => {
     const root = join("backup", bed.stanza, label, "pg_data", "base");
     const files = readdirSync(join(bed.repoPath(1), root), { recursive: true }).map((name) => join(root, String(name)));
-    const sized = files.map((path) => ({ path, size: statSync(join(bed.repoPath(1), path)).size })).filter((file) => file.path.endsWith(".gz"));
+    const sized = files
+      .map((path) => ({ path, size: statSync(join(bed.repoPath(1), path)).size }))
+      .filter((file) => file.path.endsWith(".gz"));
     return sized.sort((left, right) => right.size - left.size)[0]?.path ?? "";
   };
   const damages: readonly { readonly how: string; readonly reason: string; damage(path: string): void }[] = [
-    { how: "cut short", reason: "unexpected end of file", damage: (path) => truncateSync(path, Math.floor(statSync(path).size / 2)) },
+    {
+      how: "cut short",
+      reason: "unexpected end of file",
+      damage: (path) => truncateSync(path, Math.floor(statSync(path).size / 2)),
+    },
     { how: "with a flipped bit", reason: "incorrect data check", damage: (path) => flipBit(path) },
   ];
 
@@ -424,7 +501,10 @@ describe("damaged repositories", async () => {
         const error = `[026]: error restoring '${target}': gz content is damaged or cut short: ${reason}\n${HINT_RESTORE_DAMAGED}`;
         expect(outcomeOf(result)).toEqual([26, error]);
         expect(existsSync(join(dataPath, "global", "pg_control"))).toBe(false);
-        const started = await run(join(bed.cluster.binaries.folder, "postgres"), ["-D", dataPath], { user: bed.cluster.user, timeoutMs: 120_000 });
+        const started = await run(join(bed.cluster.binaries.folder, "postgres"), ["-D", dataPath], {
+          user: bed.cluster.user,
+          timeoutMs: 120_000,
+        });
         expect(started.exitCode).not.toBe(0);
       });
     });
@@ -435,14 +515,19 @@ describe("damaged repositories", async () => {
       await damaged(bed, path, damage, async () => {
         const verified = await bed.ours(["verify", "--output=text", "--repo=1"]);
         expect(outcomeOf(verified)).toEqual([26, `[026]: verify found errors in repo1\n${HINT_VERIFY}`]);
-        expect(verified.stdout).toContain(`WARN: repo1: invalid result ${path}: [FormatError] gz content is damaged or cut short: ${reason}\n`);
+        expect(verified.stdout).toContain(
+          `WARN: repo1: invalid result ${path}: [FormatError] gz content is damaged or cut short: ${reason}\n`,
+        );
         const target = join(bed.folder, "side", "segment");
         await bed.oursOk(["archive-get", segment, target]);
         expect(readFileSync(target).equals(readFileSync(bed.walFile(segment)))).toBe(true);
         truncateSync(target, 0);
         const alone = await bed.ours(["archive-get", "--repo=1", segment, target]);
         const because = `repo1: [FormatError] gz content is damaged or cut short: ${reason} (${file})`;
-        expect(outcomeOf(alone)).toEqual([29, `[029]: unable to get ${segment}: no repository has a readable copy\n${because}`]);
+        expect(outcomeOf(alone)).toEqual([
+          29,
+          `[029]: unable to get ${segment}: no repository has a readable copy\n${because}`,
+        ]);
         expect(statSync(target).size).toBe(0);
       });
     });
@@ -456,11 +541,16 @@ describe("damaged repositories", async () => {
           const info = parseInfo((await bed.oursOk(["info", "--output=json"])).stdout);
           expect(info.repo.map((repo) => repo.status.code)).toEqual([99, 0]);
           const verified = await bed.ours(["verify", "--repo=1", "--output=text"]);
-          const cut = (name: string): string => `FormatError: '${name}' line 6: expected 'key=value' with a JSON value in section 'backup:current'`;
-          const flipped = (name: string): string => `ChecksumError: '${name}': invalid checksum, actual 'SHA1' but expected 'SHA1'`;
+          const cut = (name: string): string =>
+            `FormatError: '${name}' line 6: expected 'key=value' with a JSON value in section 'backup:current'`;
+          const flipped = (name: string): string =>
+            `ChecksumError: '${name}': invalid checksum, actual 'SHA1' but expected 'SHA1'`;
           const expected =
             how === "cut short"
-              ? [29, `[029]: ${infoFailure("backup", cut(main), cut(`${main}.copy`))}\nHINT: is or was the repo encrypted?\n${HINT_DAMAGED}`]
+              ? [
+                  29,
+                  `[029]: ${infoFailure("backup", cut(main), cut(`${main}.copy`))}\nHINT: is or was the repo encrypted?\n${HINT_DAMAGED}`,
+                ]
               : [26, `[026]: ${infoFailure("backup", flipped(main), flipped(`${main}.copy`))}\n${HINT_DAMAGED}`];
           const [exitCode, text] = outcomeOf(verified);
           expect([exitCode, text.replaceAll(/'[0-9a-f]{40}'/g, "'SHA1'")]).toEqual(expected);
@@ -490,7 +580,9 @@ describe("a full disk", async () => {
   const title = "a full disk under repo1";
   const parts = await findParts(title, 18, "2.60");
   const mounts =
-    isRoot() && (await run("/bin/sh", ["-c", "d=$(mktemp -d) && mount -t tmpfs -o size=1m tmpfs $d && umount $d && rmdir $d"])).exitCode === 0;
+    isRoot() &&
+    (await run("/bin/sh", ["-c", "d=$(mktemp -d) && mount -t tmpfs -o size=1m tmpfs $d && umount $d && rmdir $d"]))
+      .exitCode === 0;
   if (!mounts) loud(title, "needs root and the right to mount a tmpfs");
   test.skipIf(parts === null || !mounts)(
     "repo2 gets its backup, the exit code is 104, and the unfinished files in repo1 are no backup",
@@ -505,7 +597,9 @@ describe("a full disk", async () => {
       context.onTestFinished(async () => void (await run("umount", [path])));
       giveTo(path, bed.cluster.user);
       await bed.oursOk(["stanza-create"]);
-      await bed.cluster.sql("CREATE TABLE noise AS SELECT md5(g::text) || md5((g * 3)::text) AS text FROM generate_series(1, 60000) g");
+      await bed.cluster.sql(
+        "CREATE TABLE noise AS SELECT md5(g::text) || md5((g * 3)::text) AS text FROM generate_series(1, 60000) g",
+      );
       const half = await bed.ours([...FULL, "--archive-timeout=20"]);
       expect(half.exitCode).toBe(104);
       const label = newLabel(half);
@@ -525,7 +619,8 @@ async function makeBed(binaries: PostgresBinaries, server: S3Server): Promise<Te
   const bed = await TestBed.create({
     binaries,
     repos: [{ compressType: "gz" }, { s3: server, compressType: "zst", encrypted: true }],
-    // An archive that fails shall not stop PostgreSQL from telling that to nobody: `any` lets the backups of one repository go on.
+    // An archive that fails shall not stop PostgreSQL from telling that to nobody: `any` lets the backups of one
+    // repository go on.
     acknowledge: "any",
     settings: { wal_keep_size: "512MB" },
     global: GLOBAL,
@@ -548,7 +643,10 @@ function outcomeOf(result: RunResult): [number, string] {
   return [result.exitCode, errorOf(result)];
 }
 
-/** The one error of a run, without time, level and indentation, and without the pointer into the guide, which troubleshooting.test.ts looks at. */
+/**
+ * The one error of a run, without time, level and indentation, and without the pointer into the guide, which
+ * troubleshooting.test.ts looks at.
+ */
 function errorOf(result: RunResult): string {
   const lines = result.stdout.split("\n");
   const first = lines.findIndex((line) => line.includes(" ERROR: "));
@@ -562,11 +660,18 @@ function errorOf(result: RunResult): string {
 
 /** Files of a segment in repo1. */
 function archived(bed: TestBed, segment: string): string[] {
-  return readdirSync(join(bed.repoPath(1), "archive", bed.stanza, "18-1", segment.slice(0, 16))).filter((name) => name.startsWith(segment));
+  return readdirSync(join(bed.repoPath(1), "archive", bed.stanza, "18-1", segment.slice(0, 16))).filter((name) =>
+    name.startsWith(segment),
+  );
 }
 
 /** Damages a file of repo1 while `work` runs, then puts it back. */
-async function damaged(bed: TestBed, path: string, damage: (path: string) => void, work: () => Promise<void>): Promise<void> {
+async function damaged(
+  bed: TestBed,
+  path: string,
+  damage: (path: string) => void,
+  work: () => Promise<void>,
+): Promise<void> {
   const full = join(bed.repoPath(1), path);
   const bytes = readFileSync(full);
   damage(full);

@@ -1,9 +1,10 @@
 /**
  * SIGKILL at random moments of a backup, and two backups at once.
  *
- * Each kill has its own slice of a backup's time, so that all of it is covered; the short phases (start, stop, the wait for WAL, the
- * infos), which random moments seldom hit, are killed shortly after the log line that begins them. `PGBACKSTOP_LONG=1` kills amid more data
- * and takes a backup to its end after every kill; `PGBACKSTOP_SEED=<number>` repeats the moments of an earlier run, whose seed it printed.
+ * Each kill has its own slice of a backup's time, so that all of it is covered; the short phases (start, stop, the wait
+ * for WAL, the infos), which random moments seldom hit, are killed shortly after the log line that begins them.
+ * `PGBACKSTOP_LONG=1` kills amid more data and takes a backup to its end after every kill; `PGBACKSTOP_SEED=<number>`
+ * repeats the moments of an earlier run, whose seed it printed.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -76,12 +77,20 @@ describe("interrupted backups", async () => {
     const before = backup.log().length;
     if (phase === undefined) await Promise.race([sleep(((kill + random()) / TIMED_KILLS) * backupMs), backup.exited]);
     else {
-      await waitFor(phase, 60_000, async () => (backup.log().includes(phase, before) || !backup.isRunning() ? true : null), 5);
+      await waitFor(
+        phase,
+        60_000,
+        async () => (backup.log().includes(phase, before) || !backup.isRunning() ? true : null),
+        5,
+      );
       await sleep(random() * PHASE_MS);
     }
     const killed = (await backup.stop("SIGKILL")) !== 0;
     const time = `${Math.round(performance.now() - startedAtMs)} ms${phase === undefined ? "" : ` (${phase})`}`;
-    if (killed) process.stdout.write(`crash: kill ${kill + 1} after ${time}, unfinished in repo1: ${unfinished(bed).join(" ") || "none"}\n`);
+    if (killed)
+      process.stdout.write(
+        `crash: kill ${kill + 1} after ${time}, unfinished in repo1: ${unfinished(bed).join(" ") || "none"}\n`,
+      );
     else if (phase === undefined) backupMs = Math.min(backupMs, performance.now() - startedAtMs);
     return killed;
   };
@@ -93,7 +102,8 @@ describe("interrupted backups", async () => {
     process.stdout.write(`crash: seed ${seed}, an undisturbed backup takes ${Math.round(backupMs)} ms\n`);
     let leftBehind = 0;
     let kills = 0;
-    // A backup that ends before its moment is one that was not killed: another one is tried, with times as they are now.
+    // A backup that ends before its moment is one that was not killed: another one is tried, with times as they are
+    // now.
     for (let attempt = 1; kills < KILLS && attempt <= 3 * KILLS; attempt++) {
       if (!(await killOne(kills, random))) continue;
       kills++;
@@ -127,12 +137,16 @@ describe("interrupted backups", async () => {
     for (const key of [1, 2]) {
       const refused = await bed.stock(stock, ["backup", "--type=full", `--repo=${key}`]);
       expect(refused.exitCode).toBe(50);
-      expect(refused.stdout).toContain(`unable to acquire lock on file '${join(bed.folder, "lock", `main-backup-${key}.lock`)}'`);
+      expect(refused.stdout).toContain(
+        `unable to acquire lock on file '${join(bed.folder, "lock", `main-backup-${key}.lock`)}'`,
+      );
     }
     const own = await bed.ours(["backup", "--type=full"]);
     expect(own.exitCode).toBe(50);
     expect(own.stdout).toContain("ERROR: [050]: unable to acquire lock on file");
-    expect(parseInfo((await bed.stockOk(stock, ["info", "--output=json"])).stdout).status).toMatchObject({ lock: { backup: { held: true } } });
+    expect(parseInfo((await bed.stockOk(stock, ["info", "--output=json"])).stdout).status).toMatchObject({
+      lock: { backup: { held: true } },
+    });
     await held.stop("SIGKILL");
     // Before anybody asks for another checkpoint, which would end the wait of that session too.
     await waitFor("the end of our session", 120_000, () => sessionsGone(bed));
@@ -142,8 +156,19 @@ describe("interrupted backups", async () => {
 
   test("our backup beside a stock one is refused, and a killed one of stock's frees its lock", async () => {
     await makeDirty(bed);
-    const args = [`--config-path=${bed.configPath}`, "--stanza=main", "--repo=1", "--type=full", "--no-start-fast", "backup"];
-    const held = await start(stock.path, args, { user: bed.cluster.user, cwd: bed.folder, logFile: join(bed.folder, "log", "started-stock.log") });
+    const args = [
+      `--config-path=${bed.configPath}`,
+      "--stanza=main",
+      "--repo=1",
+      "--type=full",
+      "--no-start-fast",
+      "backup",
+    ];
+    const held = await start(stock.path, args, {
+      user: bed.cluster.user,
+      cwd: bed.folder,
+      logFile: join(bed.folder, "log", "started-stock.log"),
+    });
     await lockTaken(bed, 1);
     const refused = await bed.ours(["backup", "--type=full"]);
     expect(refused.exitCode).toBe(50);
@@ -163,24 +188,36 @@ describe("interrupted backups", async () => {
 async function expectValid(bed: TestBed): Promise<void> {
   const { stdout } = await bed.oursOk(["verify", "--output=text", "--verbose"]);
   expect(stdout.match(/^status: ok$/gm)).toHaveLength(2);
-  expect(stdout.split(/^repo: 2$/m).map((text) => /backup: \d{8}-\d{6}F, status: valid/.test(text))).toEqual([true, true]);
+  expect(stdout.split(/^repo: 2$/m).map((text) => /backup: \d{8}-\d{6}F, status: valid/.test(text))).toEqual([
+    true,
+    true,
+  ]);
 }
 
-/** Waits for the lock of a repository; ours takes that of the highest key last. Its content is written once the lock is held. */
+/**
+ * Waits for the lock of a repository; ours takes that of the highest key last. Its content is written once the lock is
+ * held.
+ */
 async function lockTaken(bed: TestBed, key: number): Promise<void> {
   const path = join(bed.folder, "lock", `main-backup-${key}.lock`);
-  await waitFor(`the lock of repo${key}`, 60_000, async () => (existsSync(path) && readFileSync(path, "utf8").includes('"pid"') ? true : null));
+  await waitFor(`the lock of repo${key}`, 60_000, async () =>
+    existsSync(path) && readFileSync(path, "utf8").includes('"pid"') ? true : null,
+  );
 }
 
 async function sessionsGone(bed: TestBed): Promise<true | null> {
-  const count = await bed.cluster.value("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'pgBackRest%'");
+  const count = await bed.cluster.value(
+    "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'pgBackRest%'",
+  );
   return count === "0" ? true : null;
 }
 
 /** Directories of repo1 that hold no finished backup. */
 function unfinished(bed: TestBed): string[] {
   const root = join(bed.repoPath(1), "backup", bed.stanza);
-  return readdirSync(root).filter((name) => /^\d{8}-\d{6}F$/.test(name) && !existsSync(join(root, name, "backup.manifest")));
+  return readdirSync(root).filter(
+    (name) => /^\d{8}-\d{6}F$/.test(name) && !existsSync(join(root, name, "backup.manifest")),
+  );
 }
 
 /** Gives the next checkpoint something to spread out. */

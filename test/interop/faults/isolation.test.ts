@@ -1,8 +1,10 @@
 /**
- * One repository away, the other one current: 60 segments while repo2's server is gone, or accepts connections and never answers.
+ * One repository away, the other one current: 60 segments while repo2's server is gone, or accepts connections and
+ * never answers.
  *
- * Measured per segment: from the moment PostgreSQL calls it ready until repo1 holds it. Policy `any` acknowledges and counts the debt; `all`
- * keeps PostgreSQL retrying while repo1 is kept current by looking ahead. `heal` makes both equal afterwards, out of pg_wal or out of repo1.
+ * Measured per segment: from the moment PostgreSQL calls it ready until repo1 holds it. Policy `any` acknowledges and
+ * counts the debt; `all` keeps PostgreSQL retrying while repo1 is kept current by looking ahead. `heal` makes both
+ * equal afterwards, out of pg_wal or out of repo1.
  */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
@@ -65,7 +67,9 @@ describe.concurrent("a repository that is down", async () => {
       repos: [{ compressType: "gz" }, { s3: server, compressType: "zst", encrypted: true }],
       acknowledge,
       walSegmentSizeMb: 1,
-      settings: keepWal ? { wal_keep_size: "512MB", max_wal_size: "1GB" } : { wal_keep_size: 0, min_wal_size: "2MB", max_wal_size: "1GB" },
+      settings: keepWal
+        ? { wal_keep_size: "512MB", max_wal_size: "1GB" }
+        : { wal_keep_size: 0, min_wal_size: "2MB", max_wal_size: "1GB" },
       // Less than a minute for what does not answer, so that a call ends within the test.
       global: { "io-timeout": "20", "archive-timeout": "30" },
     });
@@ -90,7 +94,9 @@ describe.concurrent("a repository that is down", async () => {
       const before = Number(await bed.cluster.value("SELECT archived_count FROM pg_stat_archiver"));
       const names = await writeSegments(bed, SEGMENTS);
       await waitFor("acknowledgement of all segments", 240_000, async () =>
-        Number(await bed.cluster.value("SELECT archived_count FROM pg_stat_archiver")) >= before + SEGMENTS ? true : null,
+        Number(await bed.cluster.value("SELECT archived_count FROM pg_stat_archiver")) >= before + SEGMENTS
+          ? true
+          : null,
       );
       report(`any, ${outage.name}`, storingDelaysS(bed, names));
       expect(await bed.cluster.value("SELECT failed_count FROM pg_stat_archiver")).toBe("0");
@@ -102,7 +108,9 @@ describe.concurrent("a repository that is down", async () => {
 
       if (!keepWal) {
         await bed.cluster.sql("CHECKPOINT");
-        await waitFor("removal of WAL", 90_000, async () => (names.slice(0, -2).some((name) => existsSync(bed.walFile(name))) ? null : true));
+        await waitFor("removal of WAL", 90_000, async () =>
+          names.slice(0, -2).some((name) => existsSync(bed.walFile(name))) ? null : true,
+        );
       }
       await outage.end(server);
       const healed = await bed.oursOk(["heal"]);
@@ -157,8 +165,11 @@ async function expectEqual({ bed, server, stock }: Setting, names: readonly stri
 
 function report(title: string, delays: readonly number[]): void {
   const sorted = [...delays].sort((left, right) => left - right);
-  const at = (share: number): string => (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0).toFixed(2);
-  process.stdout.write(`${title}: ${delays.length} segments in repo1 after ${at(0.5)} s (median), ${at(0.95)} s (95 %), ${at(1)} s (longest)\n`);
+  const at = (share: number): string =>
+    (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0).toFixed(2);
+  process.stdout.write(
+    `${title}: ${delays.length} segments in repo1 after ${at(0.5)} s (median), ${at(0.95)} s (95 %), ${at(1)} s (longest)\n`,
+  );
   expect(Math.max(...delays)).toBeLessThan(DELAY_S_MAX);
 }
 
@@ -166,7 +177,10 @@ function report(title: string, delays: readonly number[]): void {
 async function walContents(bed: TestBed, server: S3Server): Promise<Map<string, string>[]> {
   const text = readFileSync(join(bed.configPath, "conf.d", "secrets.conf"), "utf8");
   const pass = /^repo2-cipher-pass=(.*)$/m.exec(text)?.[1] ?? "";
-  const configs: RepoConfig[] = [posixRepo(bed.repoPath(1)), { ...s3Repo(server), cipherType: "aes-256-cbc", cipherPass: new Secret(pass) }];
+  const configs: RepoConfig[] = [
+    posixRepo(bed.repoPath(1)),
+    { ...s3Repo(server), cipherType: "aes-256-cbc", cipherPass: new Secret(pass) },
+  ];
   const ctx = { clock: systemClock, random: systemRandom, log: silentLog, signal: new AbortController().signal };
   const repos = openRepositories(bed.stanza, configs, 20_000, ctx);
   const contents: Map<string, string>[] = [];

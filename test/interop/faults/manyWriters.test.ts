@@ -1,9 +1,11 @@
 /**
- * Hosts that know nothing of each other work on the same three repositories (a directory, a bucket, an SFTP server): backups from the primary,
- * backups from a standby, expiry, and copies between repositories. Their processes are killed and stopped for a while, connections are cut.
+ * Hosts that know nothing of each other work on the same three repositories (a directory, a bucket, an SFTP server):
+ * backups from the primary, backups from a standby, expiry, and copies between repositories. Their processes are killed
+ * and stopped for a while, connections are cut.
  *
- * Whatever the repositories list in the end, stock verifies and restores. `PGBACKSTOP_LONG=1` takes 30 minutes (`PGBACKSTOP_MINUTES` changes it)
- * and stops processes for minutes, longer than a lease lasts; `PGBACKSTOP_SEED=<number>` repeats the choices of a run, though not their timing.
+ * Whatever the repositories list in the end, stock verifies and restores. `PGBACKSTOP_LONG=1` takes 30 minutes
+ * (`PGBACKSTOP_MINUTES` changes it) and stops processes for minutes, longer than a lease lasts;
+ * `PGBACKSTOP_SEED=<number>` repeats the choices of a run, though not their timing.
  */
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -23,10 +25,16 @@ const RUN_MS = LONG ? Number(process.env["PGBACKSTOP_MINUTES"] ?? 30) * 60_000 :
 /** How long a process is stopped at most; longer than it takes to call a lease dead. */
 const STOP_MS_MAX = LONG ? 240_000 : 4000;
 const CUT_MS_MAX = LONG ? 20_000 : 2000;
-/** Each segment is archived by a process of its own: with more WAL a busy machine falls behind, and backups wait for theirs. */
+/**
+ * Each segment is archived by a process of its own: with more WAL a busy machine falls behind, and backups wait for
+ * theirs.
+ */
 const WRITE_PAUSE_MS = LONG ? 3000 : 1000;
 const KEYS = [1, 2, 3] as const;
-/** Ours: done; busy lease or lock; some repositories; none. Others come from cut connections and from an archive that is late. */
+/**
+ * Ours: done; busy lease or lock; some repositories; none. Others come from cut connections and from an archive that is
+ * late.
+ */
 const EXIT_CODES_FINE = new Set([0, 41, 42, 49, 50, 55, 64, 75, 82, 101, 103, 104]);
 const KILLED = 137;
 
@@ -50,7 +58,8 @@ describe("many writers", async () => {
   const { stock, binaries } = parts;
   const seed = Number(process.env["PGBACKSTOP_SEED"] ?? Date.now() % 1_000_000);
   const bytes = seededRandom(seed);
-  const random = (below: number): number => Math.floor((((bytes.bytes(1)[0] ?? 0) * 256 + (bytes.bytes(1)[0] ?? 0)) / 65_536) * below);
+  const random = (below: number): number =>
+    Math.floor((((bytes.bytes(1)[0] ?? 0) * 256 + (bytes.bytes(1)[0] ?? 0)) / 65_536) * below);
   const tally = new Map<string, number>();
   const count = (what: string): void => void tally.set(what, (tally.get(what) ?? 0) + 1);
   const strange: string[] = [];
@@ -77,7 +86,11 @@ describe("many writers", async () => {
       acknowledge: "any",
       settings: { wal_keep_size: "256MB", archive_timeout: "2s" },
       walSegmentSizeMb: 1,
-      global: { "io-timeout": "5", "archive-timeout": "20", ...Object.fromEntries(KEYS.map((key) => [`repo${key}-retention-full`, "2"])) },
+      global: {
+        "io-timeout": "5",
+        "archive-timeout": "20",
+        ...Object.fromEntries(KEYS.map((key) => [`repo${key}-retention-full`, "2"])),
+      },
     });
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
@@ -103,7 +116,9 @@ describe("many writers", async () => {
 
   /** Locks, spool and log of its own: another machine, as far as the runtime can tell. */
   function hostOf(name: string, cluster: TestCluster, more: Readonly<Record<string, string>> = {}): string {
-    const folders = Object.fromEntries(["lock", "spool", "log"].map((kind) => [`${kind}-path`, join(bed.folder, kind, name)]));
+    const folders = Object.fromEntries(
+      ["lock", "spool", "log"].map((kind) => [`${kind}-path`, join(bed.folder, kind, name)]),
+    );
     const stanza = {
       "pg1-path": cluster.dataPath,
       "pg1-socket-path": cluster.socketPath,
@@ -115,7 +130,11 @@ describe("many writers", async () => {
 
   function backups(below: typeof random): readonly string[] {
     const repo = below(4);
-    return ["backup", `--type=${["full", "incr", "diff", "incr"][below(4)]}`, ...(repo === 0 ? [] : [`--repo=${repo}`])];
+    return [
+      "backup",
+      `--type=${["full", "incr", "diff", "incr"][below(4)]}`,
+      ...(repo === 0 ? [] : [`--repo=${repo}`]),
+    ];
   }
 
   function copies(below: typeof random): readonly string[] {
@@ -128,7 +147,11 @@ describe("many writers", async () => {
   async function act(host: Host, untilMs: number): Promise<void> {
     const args = host.choose(random);
     const logFile = join(bed.folder, "log", `started-${host.name}.log`);
-    const started = await start(bed.runtime.node, bed.oursCommand(args, host.config), { user: bed.cluster.user, cwd: bed.folder, logFile });
+    const started = await start(bed.runtime.node, bed.oursCommand(args, host.config), {
+      user: bed.cluster.user,
+      cwd: bed.folder,
+      logFile,
+    });
     const from = started.log().length;
     const isOver = (): boolean => performance.now() > untilMs;
     const fate = random(6);
@@ -163,7 +186,9 @@ describe("many writers", async () => {
 
   async function write(untilMs: number): Promise<void> {
     while (performance.now() < untilMs) {
-      await bed.cluster.sql("INSERT INTO readings (body) SELECT md5(nextval('readings_id_seq')::text) FROM generate_series(1, 200)");
+      await bed.cluster.sql(
+        "INSERT INTO readings (body) SELECT md5(nextval('readings_id_seq')::text) FROM generate_series(1, 200)",
+      );
       await bed.cluster.sql("UPDATE readings SET body = body || '' WHERE id % 97 = 0");
       await sleep(WRITE_PAUSE_MS);
     }
@@ -198,7 +223,9 @@ describe("many writers", async () => {
       await settle("primary", ["expire"]);
       await bed.archiveAll();
       for (const key of KEYS) {
-        const verified = await bed.stock(stock, ["verify", `--repo=${key}`, "--output=text", "--verbose"], { config: configOf("primary") });
+        const verified = await bed.stock(stock, ["verify", `--repo=${key}`, "--output=text", "--verbose"], {
+          config: configOf("primary"),
+        });
         expect(verified.stdout).toMatch(/^status: ok$/m);
       }
       await expectAllRestorable();
@@ -220,7 +247,9 @@ describe("many writers", async () => {
 
   /** Restores each listed backup by turns with stock and ours, to where it is consistent, and reads every row of it. */
   async function expectAllRestorable(): Promise<void> {
-    const info = parseInfo((await bed.stockOk(stock, ["info", "--output=json"], { config: configOf("primary") })).stdout);
+    const info = parseInfo(
+      (await bed.stockOk(stock, ["info", "--output=json"], { config: configOf("primary") })).stdout,
+    );
     const listed = labelsOf(info);
     process.stdout.write(`many writers: restoring ${listed.length} backups\n`);
     expect(new Set(listed.map((entry) => entry.repo))).toEqual(new Set(KEYS));

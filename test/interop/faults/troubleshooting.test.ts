@@ -1,6 +1,7 @@
 /**
- * docs/troubleshooting.md, walked through: for each entry that names this test the fault is made on real parts, the message that the guide quotes
- * is compared with what is printed, the guide's commands are run as they stand there, and it must work afterwards.
+ * docs/troubleshooting.md, walked through: for each entry that names this test the fault is made on real parts, the
+ * message that the guide quotes is compared with what is printed, the guide's commands are run as they stand there, and
+ * it must work afterwards.
  */
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +19,10 @@ import { findQuote, type GuideEntry, readGuide } from "../../harness/compare/tro
 const SELF = "test/interop/faults/troubleshooting.test.ts";
 const ENTRIES = readGuide().filter(({ shownBy }) => shownBy.some(({ file }) => file === SELF));
 
-/** One entry under way: the configuration that commands see, and what the guide's `<placeholders>` stand for beyond its message. */
+/**
+ * One entry under way: the configuration that commands see, and what the guide's `<placeholders>` stand for beyond its
+ * message.
+ */
 interface Setting {
   readonly bed: TestBed;
   /** Null is the bed's own. */
@@ -53,7 +57,9 @@ async function waitingBackup({ bed }: Setting): Promise<{ readonly seen: string;
   await bed.cluster.sql("ALTER TABLE dirty RENAME TO dirty_before");
   let seen = "";
   const end = bed.ours(["backup", "--type=full", "--no-start-fast"], { onLine: (line) => void (seen += `${line}\n`) });
-  await waitFor("the backup's beginning", 60_000, async () => (seen.includes("regular checkpoint completes") ? true : null));
+  await waitFor("the backup's beginning", 60_000, async () =>
+    seen.includes("regular checkpoint completes") ? true : null,
+  );
   return { seen, end };
 }
 
@@ -73,7 +79,8 @@ const REPRODUCTIONS: Readonly<Record<string, Reproduction>> = {
       chmodSync(bed.repoPath(1), 0);
       await bed.cluster.sql("SELECT pg_create_restore_point('a failing archive')");
       await bed.cluster.switchWal();
-      const failed = (): boolean => readFileSync(bed.cluster.logFile, "utf8").includes("archive command failed with exit code");
+      const failed = (): boolean =>
+        readFileSync(bed.cluster.logFile, "utf8").includes("archive command failed with exit code");
       await waitFor("PostgreSQL's complaint", 60_000, async () => (failed() ? true : null));
       return readFileSync(bed.cluster.logFile, "utf8");
     },
@@ -93,9 +100,10 @@ const REPRODUCTIONS: Readonly<Record<string, Reproduction>> = {
   "pg-wal-full": {
     fault: async ({ bed }) => {
       await bed.cluster.sql("SELECT pg_create_physical_replication_slot('nobody', true)");
-      return shell({ bed, config: null, values: new Map() }, 'psql -c "SELECT slot_name, active, wal_status FROM pg_replication_slots"').then(
-        printedBy,
-      );
+      return shell(
+        { bed, config: null, values: new Map() },
+        'psql -c "SELECT slot_name, active, wal_status FROM pg_replication_slots"',
+      ).then(printedBy);
     },
     works: async ({ bed }) => expect(await bed.cluster.value("SELECT count(*) FROM pg_replication_slots")).toBe("0"),
   },
@@ -165,18 +173,26 @@ const REPRODUCTIONS: Readonly<Record<string, Reproduction>> = {
     fault: async (setting) => {
       await setting.bed.oursOk(["backup", "--type=incr"]);
       setting.values.set("label", (await labels(setting, 1)).at(-1) ?? "");
-      return changed("by-time", { global: { "repo1-retention-full-type": "time", "repo1-retention-full": "7" } }, ["expire"])(setting);
+      return changed("by-time", { global: { "repo1-retention-full-type": "time", "repo1-retention-full": "7" } }, [
+        "expire",
+      ])(setting);
     },
     works: async (setting) => expect(await labels(setting, 1)).not.toContain(setting.values.get("label")),
   },
   "wal-kept": {
     fault: async ({ bed }) => printedBy(await bed.ours(["expire"])),
-    mend: (setting) => void (setting.config = setting.bed.variant("kept", { global: { "repo1-retention-full": "1", "repo2-retention-full": "2" } })),
+    mend: (setting) =>
+      void (setting.config = setting.bed.variant("kept", {
+        global: { "repo1-retention-full": "1", "repo2-retention-full": "2" },
+      })),
     works: async (_, printed) => expect(printed).toMatch(/repo1: 18-1 remove archive, start = /),
   },
   "repository-grows": {
     fault: async ({ bed }) => printedBy(await bed.ours(["expire"])),
-    mend: (setting) => void (setting.config = setting.bed.variant("grown", { global: { "repo1-retention-full": "1", "repo2-retention-full": "1" } })),
+    mend: (setting) =>
+      void (setting.config = setting.bed.variant("grown", {
+        global: { "repo1-retention-full": "1", "repo2-retention-full": "1" },
+      })),
     works: async (setting, printed) => {
       expect(await labels(setting, 1)).toHaveLength(1);
       expect(printed).not.toContain("may run out of space");
@@ -188,7 +204,9 @@ const REPRODUCTIONS: Readonly<Record<string, Reproduction>> = {
       mkdirSync(side, { mode: 0o700 });
       giveTo(side, setting.bed.cluster.user);
       setting.values.set("side", side);
-      return printedBy(await setting.bed.ours(["restore", `--pg1-path=${side}`, "--archive-mode=off", "--process-max=1"]));
+      return printedBy(
+        await setting.bed.ours(["restore", `--pg1-path=${side}`, "--archive-mode=off", "--process-max=1"]),
+      );
     },
     works: async ({ values }, printed) => {
       expect(existsSync(join(values.get("side") ?? "", "global", "pg_control"))).toBe(true);
@@ -201,11 +219,15 @@ const REPRODUCTIONS: Readonly<Record<string, Reproduction>> = {
       setting.values.set("directory", directory);
       return printedBy(await setting.bed.ours(["metrics", `--output-file=${directory}/pgbackstop.prom`]));
     },
-    works: ({ values }) => expect(readFileSync(`${values.get("directory") ?? ""}/pgbackstop.prom`, "utf8")).toContain("pgbackrest_"),
+    works: ({ values }) =>
+      expect(readFileSync(`${values.get("directory") ?? ""}/pgbackstop.prom`, "utf8")).toContain("pgbackrest_"),
   },
 };
 
-/** One line as people type it: `pgbackstop …` and `psql -c "…"` of this bed, and anything else by a shell, as PostgreSQL's account. */
+/**
+ * One line as people type it: `pgbackstop …` and `psql -c "…"` of this bed, and anything else by a shell, as
+ * PostgreSQL's account.
+ */
 async function shell({ bed, config }: Setting, line: string): Promise<RunResult> {
   const sql = /^psql -c "(.*)"$/.exec(line)?.[1];
   if (sql !== undefined) {
@@ -255,7 +277,9 @@ describe("the troubleshooting guide", async () => {
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
     await dropTemplates(bed);
-    await bed.cluster.sql("CREATE TABLE goods AS SELECT g AS id, md5(g::text) AS text FROM generate_series(1, 10000) g");
+    await bed.cluster.sql(
+      "CREATE TABLE goods AS SELECT g AS id, md5(g::text) AS text FROM generate_series(1, 10000) g",
+    );
     await bed.oursOk(["backup", "--type=full"]);
   });
   afterAll(async () => {

@@ -1,6 +1,6 @@
 /**
- * Two hosts that share repositories and nothing else: each has lock files of its own, and no server tells one of the other. They back up the same
- * cluster, whose server is down, so that nothing but the lease keeps them apart.
+ * Two hosts that share repositories and nothing else: each has lock files of its own, and no server tells one of the
+ * other. They back up the same cluster, whose server is down, so that nothing but the lease keeps them apart.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -40,7 +40,11 @@ function twoHosts({ binaries, stock }: InteropParts): void {
     await fillBed(bed, 2000);
     await dropTemplates(bed);
     orders = await bed.cluster.value("SELECT count(*) FROM orders");
-    const folders = { "lock-path": join(bed.folder, "lock2"), "spool-path": join(bed.folder, "spool2"), "log-path": join(bed.folder, "log2") };
+    const folders = {
+      "lock-path": join(bed.folder, "lock2"),
+      "spool-path": join(bed.folder, "spool2"),
+      "log-path": join(bed.folder, "log2"),
+    };
     for (const folder of Object.values(folders)) {
       mkdirSync(folder);
       giveTo(folder, bed.cluster.user);
@@ -58,15 +62,22 @@ function twoHosts({ binaries, stock }: InteropParts): void {
       cwd: bed.folder,
       logFile: join(bed.folder, "log", `started-${args.join("")}.log`),
     });
-  const directories = (): string[] => readdirSync(join(bed.repoPath(1), "backup/main")).filter((name) => /^\d{8}-\d{6}F/.test(name));
+  const directories = (): string[] =>
+    readdirSync(join(bed.repoPath(1), "backup/main")).filter((name) => /^\d{8}-\d{6}F/.test(name));
   const labels = async (): Promise<string[]> =>
-    labelsOf(parseInfo((await bed.oursOk(["info", "--output=json"])).stdout)).map(({ repo, label }) => `repo${repo} ${label}`);
+    labelsOf(parseInfo((await bed.oursOk(["info", "--output=json"])).stdout)).map(
+      ({ repo, label }) => `repo${repo} ${label}`,
+    );
 
-  /** Starts a full backup here, stops it in the middle of its copy, and continues it when the other host had time to do harm. */
+  /**
+   * Starts a full backup here, stops it in the middle of its copy, and continues it when the other host had time to do
+   * harm.
+   */
   async function besideFull(type: string): Promise<void> {
     const before = new Set([...directories(), ...(await labels())]);
     const first = await startBackup("--no-online", "--type=full");
-    const isCopying = (): boolean => directories().some((name) => !before.has(name) && hasData(join(bed.repoPath(1), "backup/main", name)));
+    const isCopying = (): boolean =>
+      directories().some((name) => !before.has(name) && hasData(join(bed.repoPath(1), "backup/main", name)));
     await waitFor("a backup that copies", 30_000, async () => (isCopying() || !first.isRunning() ? true : null), 2);
     expect(first.isRunning(), first.log()).toBe(true);
     process.kill(first.pid, "SIGSTOP");
@@ -89,7 +100,9 @@ function twoHosts({ binaries, stock }: InteropParts): void {
     const first = await startBackup("--type=full", "--archive-timeout=120", "--no-start-fast");
     const lease = join(bed.repoPath(1), "pgbackstop/main/lease");
     const isHeld = (name: string): boolean => /"verb":"backup".*"held"/.test(readFileSync(join(lease, name), "utf8"));
-    await waitFor("a lease", 30_000, async () => (readdirSync(lease).some((name) => /^\d+\.json$/.test(name) && isHeld(name)) ? true : null));
+    await waitFor("a lease", 30_000, async () =>
+      readdirSync(lease).some((name) => /^\d+\.json$/.test(name) && isHeld(name)) ? true : null,
+    );
     const args = ["backup", "--no-online", "--force", "--type=full", "--repo=1"];
     const refused = await bed.ours(args, { config: other });
     expect(first.isRunning(), first.log()).toBe(true);
@@ -116,7 +129,11 @@ function twoHosts({ binaries, stock }: InteropParts): void {
     }
     for (const label of (await labels()).slice(-2)) {
       const [repo = "", name = ""] = label.split(" ");
-      const { result, dataPath } = await bed.restoreAside({ by: stock, repo: Number(repo.slice(4)), args: [`--set=${name}`, "--type=none"] });
+      const { result, dataPath } = await bed.restoreAside({
+        by: stock,
+        repo: Number(repo.slice(4)),
+        args: [`--set=${name}`, "--type=none"],
+      });
       expect(result.exitCode).toBe(0);
       const restored = TestCluster.adopt({ binaries, dataPath });
       await restored.start();
@@ -131,5 +148,7 @@ function twoHosts({ binaries, stock }: InteropParts): void {
 function hasData(directory: string): boolean {
   const data = join(directory, "pg_data");
   if (!existsSync(join(directory, "backup.manifest.copy")) || !existsSync(data)) return false;
-  return readdirSync(data, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).length >= FILES_STORED;
+  return (
+    readdirSync(data, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).length >= FILES_STORED
+  );
 }

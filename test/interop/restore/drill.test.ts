@@ -1,6 +1,7 @@
 /**
- * Fire drills over real parts: a healthy one tells RTO and RPO as a stopwatch outside does, each planted fault is found, and nothing but what is
- * ours is ever removed. Faults are planted in copies of a repository, so that one bed serves all of them.
+ * Fire drills over real parts: a healthy one tells RTO and RPO as a stopwatch outside does, each planted fault is
+ * found, and nothing but what is ours is ever removed. Faults are planted in copies of a repository, so that one bed
+ * serves all of them.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -29,9 +30,20 @@ describe("fire drills", async () => {
   let committedMs = 0;
 
   const drillPath = (): string => join(bed.folder, "drill");
-  const argv = (args: readonly string[]): string[] => ["drill", `--drill-path=${drillPath()}`, `--bin-path=${result.binaries.folder}`, ...args];
-  const drill = async (args: readonly string[], config?: string): Promise<{ readonly code: number; readonly record: DrillRecord }> => {
-    const { exitCode, stdout } = await bed.ours(argv(["--output=json", ...args]), config === undefined ? {} : { config });
+  const argv = (args: readonly string[]): string[] => [
+    "drill",
+    `--drill-path=${drillPath()}`,
+    `--bin-path=${result.binaries.folder}`,
+    ...args,
+  ];
+  const drill = async (
+    args: readonly string[],
+    config?: string,
+  ): Promise<{ readonly code: number; readonly record: DrillRecord }> => {
+    const { exitCode, stdout } = await bed.ours(
+      argv(["--output=json", ...args]),
+      config === undefined ? {} : { config },
+    );
     return { code: exitCode, record: JSON.parse(stdout) as DrillRecord };
   };
   /** A configuration whose repo1 is a copy of the bed's, for a fault to be planted in. */
@@ -40,11 +52,15 @@ describe("fire drills", async () => {
     await runOk("cp", ["-a", bed.repoPath(1), path]);
     return { path, config: bed.variant(name, { global: { "repo1-path": path } }) };
   };
-  const verdictOf = (record: DrillRecord, name: string): string | undefined => record.checks.find((check) => check.name === name)?.verdict;
+  const verdictOf = (record: DrillRecord, name: string): string | undefined =>
+    record.checks.find((check) => check.name === name)?.verdict;
   const leftOvers = (): string[] => readdirSync(drillPath()).filter((name) => /^main-[0-9a-f]{8}$/.test(name));
 
   beforeAll(async () => {
-    bed = await TestBed.create({ binaries: result.binaries, repos: [{ compressType: "lz4" }, { compressType: "zst", encrypted: true }] });
+    bed = await TestBed.create({
+      binaries: result.binaries,
+      repos: [{ compressType: "lz4" }, { compressType: "zst", encrypted: true }],
+    });
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
     await bed.cluster.sql(`CREATE TABLESPACE space LOCATION '${join(bed.folder, "tablespace")}'`);
@@ -53,7 +69,11 @@ describe("fire drills", async () => {
     await bed.cluster.sql("CREATE TABLE orders (id int PRIMARY KEY, filler text) TABLESPACE space", [], "shop");
     await bed.cluster.sql("INSERT INTO orders SELECT i, repeat('x', 200) FROM generate_series(1, 20000) i", [], "shop");
     await bed.oursOk(["backup", "--type=full"]);
-    await bed.cluster.sql("INSERT INTO orders SELECT i, repeat('y', 200) FROM generate_series(20001, 60000) i", [], "shop");
+    await bed.cluster.sql(
+      "INSERT INTO orders SELECT i, repeat('y', 200) FROM generate_series(20001, 60000) i",
+      [],
+      "shop",
+    );
     await bed.archiveAll();
     await bed.cluster.sql("INSERT INTO beat VALUES (now() - interval '100 s')");
     await bed.cluster.sql("INSERT INTO orders VALUES (0, 'the last one')", [], "shop");
@@ -74,12 +94,20 @@ describe("fire drills", async () => {
     await sleep(Math.max(0, committedMs + 5000 - Date.now()));
     const beganMs = performance.now();
     const faultMs = Date.now();
-    const [{ code, record }, stopwatchMs] = await Promise.all([drill(["--repo=1", "--pick=newest"]), firstConnectionMs(drillPath(), beganMs)]);
+    const [{ code, record }, stopwatchMs] = await Promise.all([
+      drill(["--repo=1", "--pick=newest"]),
+      firstConnectionMs(drillPath(), beganMs),
+    ]);
     expect(record.failures).toEqual([]);
     expect([code, record.ok, record.repo, record.pick, record.target]).toEqual([0, true, 1, "newest", null]);
-    expect(isWithinTenth(record.rtoMs ?? 0, stopwatchMs), `RTO ${record.rtoMs} ms, stopwatch ${stopwatchMs} ms`).toBe(true);
+    expect(isWithinTenth(record.rtoMs ?? 0, stopwatchMs), `RTO ${record.rtoMs} ms, stopwatch ${stopwatchMs} ms`).toBe(
+      true,
+    );
     const lostMs = faultMs - committedMs;
-    expect(isWithinTenth((record.rpo?.seconds ?? 0) * 1000, lostMs), `RPO ${record.rpo?.seconds} s, stopwatch ${lostMs} ms`).toBe(true);
+    expect(
+      isWithinTenth((record.rpo?.seconds ?? 0) * 1000, lostMs),
+      `RPO ${record.rpo?.seconds} s, stopwatch ${lostMs} ms`,
+    ).toBe(true);
     expect(record.rpo?.method).toBe("commit");
     expect(record.rpo?.lostWalBytes).toBeGreaterThan(0);
     for (const name of ["recovery", "production", "amcheck", "dump", "control", "checksums"])
@@ -92,16 +120,28 @@ describe("fire drills", async () => {
   }, 300_000);
 
   test("repositories and backups take turns, also from the encrypted one, with assertions and a heartbeat", async () => {
-    const assertions = [{ name: "orders", database: "shop", sql: "SELECT count(*) = 60001, bool_and(id >= 0) FROM orders" }];
+    const assertions = [
+      { name: "orders", database: "shop", sql: "SELECT count(*) = 60001, bool_and(id >= 0) FROM orders" },
+    ];
     const config = bed.variant("asserted", { settings: { drill: { heartbeat: { sql: HEARTBEAT }, assertions } } });
     const second = await drill(["--level=quick"], config);
     expect(second.record.failures).toEqual([]);
-    expect([second.record.repo, second.record.pick, verdictOf(second.record, "assertion:orders")]).toEqual([2, "newest", "ok"]);
+    expect([second.record.repo, second.record.pick, verdictOf(second.record, "assertion:orders")]).toEqual([
+      2,
+      "newest",
+      "ok",
+    ]);
     expect(second.record.rpo?.method).toBe("heartbeat");
     expect(second.record.rpo?.seconds).toBeGreaterThan(100);
     expect(verdictOf(second.record, "dump")).toBeUndefined();
     const third = await drill(["--level=quick"]);
-    expect([third.code, third.record.repo, third.record.pick, third.record.target, third.record.rpo]).toEqual([0, 1, "oldest", "immediate", null]);
+    expect([third.code, third.record.repo, third.record.pick, third.record.target, third.record.rpo]).toEqual([
+      0,
+      1,
+      "oldest",
+      "immediate",
+      null,
+    ]);
     const time = await drill(["--level=quick", "--pick=moment", "--repo=2"]);
     expect([time.code, time.record.failures]).toEqual([0, []]);
     expect(time.record.target).toMatch(/^lsn 0\/[0-9A-F]+$/);
@@ -117,7 +157,9 @@ describe("fire drills", async () => {
     expect(exitCode).toBe(57);
     expect(stdout).toMatch(/^main: drill \S+ of repo1: FAILED$/m);
     for (const name of ["rto", "rpo", "backupAge"])
-      expect(stdout).toMatch(new RegExp(`^  ! objective:${name}: \\[CommandError\\] \\[104\\] .* exceeds the objective of 1 s$`, "m"));
+      expect(stdout).toMatch(
+        new RegExp(`^  ! objective:${name}: \\[CommandError\\] \\[104\\] .* exceeds the objective of 1 s$`, "m"),
+      );
     expect(stdout).toContain("assertion 'all there' does not hold");
   }, 300_000);
 
@@ -138,7 +180,10 @@ describe("fire drills", async () => {
 
   test("a missing WAL segment, at which recovery ends silently", async () => {
     const { config, path } = await copyOfRepo1("gap");
-    const segments = (await runOk("find", [join(path, "archive/main"), "-regex", ".*/[0-9A-F]*-[0-9a-f]*\\.lz4"])).trim().split("\n").sort();
+    const segments = (await runOk("find", [join(path, "archive/main"), "-regex", ".*/[0-9A-F]*-[0-9a-f]*\\.lz4"]))
+      .trim()
+      .split("\n")
+      .sort();
     const missing = segments.at(-2) ?? "";
     rmSync(missing);
     const { code, record } = await drill(["--repo=1", "--pick=newest", "--level=quick"], config);
@@ -178,9 +223,16 @@ describe("fire drills", async () => {
       giveTo(path, bed.cluster.user);
     }
     // Somebody else's marker is not ours.
-    writeFileSync(join(drillPath(), "main-0badcafe/pgbackstop-drill.json"), JSON.stringify({ stanza: "main", directory: "main-11111111" }));
+    writeFileSync(
+      join(drillPath(), "main-0badcafe/pgbackstop-drill.json"),
+      JSON.stringify({ stanza: "main", directory: "main-11111111" }),
+    );
     const command = bed.oursCommand(argv(["--repo=1", "--pick=newest", "--level=quick"]));
-    const killed = await start(bed.runtime.node, command, { user: bed.cluster.user, cwd: bed.folder, logFile: join(bed.folder, "killed.log") });
+    const killed = await start(bed.runtime.node, command, {
+      user: bed.cluster.user,
+      cwd: bed.folder,
+      logFile: join(bed.folder, "killed.log"),
+    });
     const left = await waitFor(
       "the server of a drill",
       120_000,
@@ -192,7 +244,9 @@ describe("fire drills", async () => {
     const { code, record } = await drill(["--repo=1", "--pick=newest", "--level=quick"]);
     expect([code, record.failures]).toEqual([0, []]);
     // pg_ctl waits until the pid file is gone; the process ends a moment later.
-    await waitFor("end of the server that the killed drill left", 10_000, async () => (existsSync(`/proc/${server}`) ? null : true));
+    await waitFor("end of the server that the killed drill left", 10_000, async () =>
+      existsSync(`/proc/${server}`) ? null : true,
+    );
     expect(existsSync(join(drillPath(), left))).toBe(false);
     for (const path of foreign) expect(existsSync(join(path, "precious"))).toBe(true);
     for (const path of foreign) rmSync(path, { recursive: true });
@@ -210,7 +264,9 @@ describe("fire drills", async () => {
       const verified = await bed.stockOk(pgbackrest, ["verify", `--repo=${repo}`]);
       expect(verified.stdout + verified.stderr).not.toMatch(/ERROR|drills/);
       await bed.stockOk(pgbackrest, ["expire", `--repo=${repo}`, `--repo${repo}-retention-full=1`]);
-      expect((await bed.stockOk(pgbackrest, ["repo-ls", `--repo=${repo}`])).stdout).toMatch(/^archive\nbackup\npgbackstop$/m);
+      expect((await bed.stockOk(pgbackrest, ["repo-ls", `--repo=${repo}`])).stdout).toMatch(
+        /^archive\nbackup\npgbackstop$/m,
+      );
     }
     expect([history(1), history(2)]).toEqual(before);
   });
@@ -238,19 +294,35 @@ describe.each([17, 18])("fire drills of PostgreSQL %i, from an encrypted bucket"
   let server: S3Server;
   let bed: TestBed;
   const drillPath = (): string => join(bed.folder, "drill");
-  const argv = (args: readonly string[]): string[] => ["drill", `--drill-path=${drillPath()}`, `--bin-path=${result.binaries.folder}`, ...args];
-  const drill = async (args: readonly string[], config?: string): Promise<{ readonly code: number; readonly record: DrillRecord }> => {
-    const { exitCode, stdout } = await bed.ours(argv(["--output=json", ...args]), config === undefined ? {} : { config });
+  const argv = (args: readonly string[]): string[] => [
+    "drill",
+    `--drill-path=${drillPath()}`,
+    `--bin-path=${result.binaries.folder}`,
+    ...args,
+  ];
+  const drill = async (
+    args: readonly string[],
+    config?: string,
+  ): Promise<{ readonly code: number; readonly record: DrillRecord }> => {
+    const { exitCode, stdout } = await bed.ours(
+      argv(["--output=json", ...args]),
+      config === undefined ? {} : { config },
+    );
     return { code: exitCode, record: JSON.parse(stdout) as DrillRecord };
   };
   const leftOvers = (): string[] => readdirSync(drillPath()).filter((name) => /^main-[0-9a-f]{8}$/.test(name));
 
   beforeAll(async () => {
     server = await S3Server.create({ kind: await s3Kind() });
-    bed = await TestBed.create({ binaries: result.binaries, repos: [{ s3: server, encrypted: true, compressType: "zst" }] });
+    bed = await TestBed.create({
+      binaries: result.binaries,
+      repos: [{ s3: server, encrypted: true, compressType: "zst" }],
+    });
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
-    await bed.cluster.sql("CREATE TABLE orders AS SELECT i AS id, repeat('x', 200) AS filler FROM generate_series(1, 20000) i");
+    await bed.cluster.sql(
+      "CREATE TABLE orders AS SELECT i AS id, repeat('x', 200) AS filler FROM generate_series(1, 20000) i",
+    );
     await bed.cluster.sql("CREATE INDEX ON orders (id)");
     await bed.oursOk(["backup", "--type=full"]);
     await bed.cluster.sql("INSERT INTO orders VALUES (0, 'the last one')");
@@ -263,17 +335,33 @@ describe.each([17, 18])("fire drills of PostgreSQL %i, from an encrypted bucket"
 
   test("every check runs, the declared one runs by its name, and nothing is left", async () => {
     const assertions = [{ name: "orders", sql: "SELECT count(*) = 20001 FROM orders" }];
-    const declared = { weekly: { repos: ["repo1"], pick: "newest", level: "thorough", maxMinutes: 30, maxBytes: 1024 ** 3 } };
+    const declared = {
+      weekly: { repos: ["repo1"], pick: "newest", level: "thorough", maxMinutes: 30, maxBytes: 1024 ** 3 },
+    };
     const config = bed.variant("declared", { settings: { drill: { assertions, declared } } });
     const { code, record } = await drill(["--now"], config);
     expect([code, record.failures]).toEqual([0, []]);
     const verdicts = record.checks.map(({ name, verdict }) => `${name}: ${verdict}`);
-    for (const name of ["recovery", "collations", "production", "assertion:orders", "amcheck", "dump", "control", "checksums"])
+    for (const name of [
+      "recovery",
+      "collations",
+      "production",
+      "assertion:orders",
+      "amcheck",
+      "dump",
+      "control",
+      "checksums",
+    ])
       expect(verdicts).toContain(`${name}: ok`);
     expect([record.rpo?.method, record.pick, leftOvers()]).toEqual(["commit", "newest", []]);
     const unknown = await bed.ours(argv(["--name=monthly"]), { config });
-    expect([unknown.exitCode, unknown.stdout + unknown.stderr]).toEqual([32, expect.stringContaining("declared are weekly")]);
-    const bounded = bed.variant("bounded", { settings: { drill: { declared: { weekly: { ...declared.weekly, maxBytes: 1024 ** 2 } } } } });
+    expect([unknown.exitCode, unknown.stdout + unknown.stderr]).toEqual([
+      32,
+      expect.stringContaining("declared are weekly"),
+    ]);
+    const bounded = bed.variant("bounded", {
+      settings: { drill: { declared: { weekly: { ...declared.weekly, maxBytes: 1024 ** 2 } } } },
+    });
     expect((await drill(["--name=weekly"], bounded)).code).toBe(122);
     // The command line is stronger.
     const stronger = await drill(["--name=weekly", "--max-bytes=1GiB", "--level=quick"], bounded);
@@ -283,7 +371,10 @@ describe.each([17, 18])("fire drills of PostgreSQL %i, from an encrypted bucket"
   test.runIf(major === 17)(
     "a production backup continues beside it, and a second drill of the stanza waits",
     async () => {
-      const [made, backup] = await Promise.all([drill(["--level=standard", "--pick=newest"]), bed.ours(["backup", "--type=incr"])]);
+      const [made, backup] = await Promise.all([
+        drill(["--level=standard", "--pick=newest"]),
+        bed.ours(["backup", "--type=incr"]),
+      ]);
       expect([made.code, made.record.failures, backup.exitCode]).toEqual([0, [], 0]);
       const running = drill(["--level=standard", "--pick=newest"]);
       await waitFor("it", 120_000, async () => (leftOvers().length > 0 ? true : null));
@@ -337,7 +428,9 @@ function isWithinTenth(reported: number, measured: number): boolean {
 /** Knocks at the socket of whatever drill runs until it is let in; milliseconds since `beganMs`. */
 async function firstConnectionMs(path: string, beganMs: number): Promise<number> {
   for (let tries = 0; tries < 6000; tries++) {
-    const name = existsSync(path) ? readdirSync(path).find((each) => existsSync(join(path, each, ".s.PGSQL.54329"))) : undefined;
+    const name = existsSync(path)
+      ? readdirSync(path).find((each) => existsSync(join(path, each, ".s.PGSQL.54329")))
+      : undefined;
     if (name !== undefined) {
       const client = new Client({ host: join(path, name), port: 54329, user: "postgres", database: "postgres" });
       client.on("error", () => {});

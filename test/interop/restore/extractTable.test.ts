@@ -1,6 +1,6 @@
 /**
- * One table back out of a backup, on real PostgreSQL: found by `find`, equal to what was there, with all that belongs to it; production stays as it
- * was whatever moment a run is killed at; and the swap keeps the old table.
+ * One table back out of a backup, on real PostgreSQL: found by `find`, equal to what was there, with all that belongs
+ * to it; production stays as it was whatever moment a run is killed at; and the swap keeps the old table.
  */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -11,7 +11,8 @@ import { loud } from "../../harness/real/interopParts";
 import { TestBed } from "../../harness/real/testBed";
 
 const MAJOR = 15;
-const CONTENT = (table: string): string => `SELECT count(*) || ' ' || coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) FROM ${table} t`;
+const CONTENT = (table: string): string =>
+  `SELECT count(*) || ' ' || coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) FROM ${table} t`;
 
 describe("extract-table", async () => {
   const result = await findPostgres(MAJOR);
@@ -25,13 +26,22 @@ describe("extract-table", async () => {
   const targets = new Map<string, readonly string[]>();
   const before = new Map<string, string>();
   const shop = (sql: string): Promise<string> => bed.cluster.value(sql, [], "shop");
-  const argv = (args: readonly string[]): string[] => ["extract-table", "--database=shop", `--bin-path=${result.binaries.folder}`, ...args];
+  const argv = (args: readonly string[]): string[] => [
+    "extract-table",
+    "--database=shop",
+    `--bin-path=${result.binaries.folder}`,
+    ...args,
+  ];
   const schemas = (): Promise<string> =>
     shop("SELECT string_agg(nspname, ' ' ORDER BY nspname) FROM pg_namespace WHERE nspname !~ '^pg_|^information'");
-  const leftOvers = (): string[] => readdirSync(`${bed.cluster.dataPath}-drill`).filter((name) => /^main-[0-9a-f]{8}$/.test(name));
+  const leftOvers = (): string[] =>
+    readdirSync(`${bed.cluster.dataPath}-drill`).filter((name) => /^main-[0-9a-f]{8}$/.test(name));
 
   beforeAll(async () => {
-    bed = await TestBed.create({ binaries: result.binaries, repos: [{ compressType: "lz4" }, { compressType: "zst", encrypted: true }] });
+    bed = await TestBed.create({
+      binaries: result.binaries,
+      repos: [{ compressType: "lz4" }, { compressType: "zst", encrypted: true }],
+    });
     const { cluster } = bed;
     await cluster.start();
     await bed.oursOk(["stanza-create"]);
@@ -69,7 +79,13 @@ describe("extract-table", async () => {
       ["public.orders", "delete"],
       ["sales.events", "drop"],
     ] as const) {
-      const { stdout } = await bed.oursOk(["find", `--table=${table}`, `--kind=${kind}`, "--database=shop", "--output=json"]);
+      const { stdout } = await bed.oursOk([
+        "find",
+        `--table=${table}`,
+        `--kind=${kind}`,
+        "--database=shop",
+        "--output=json",
+      ]);
       const { transactions } = JSON.parse(stdout) as { transactions: { targets: { args: string[] }[] }[] };
       expect(transactions, table).toHaveLength(1);
       targets.set(table, transactions[0]?.targets[0]?.args ?? []);
@@ -81,15 +97,25 @@ describe("extract-table", async () => {
 
   test("a dry run shows the plan and changes nothing", async () => {
     const kept = await schemas();
-    const { stdout } = await bed.oursOk(argv(["--table=public.orders", "--swap", "--dry-run", ...(targets.get("public.orders") ?? [])]));
+    const { stdout } = await bed.oursOk(
+      argv(["--table=public.orders", "--swap", "--dry-run", ...(targets.get("public.orders") ?? [])]),
+    );
     expect(stdout).toMatch(/^extract-table: table public\.orders of database shop$/m);
     expect(stdout).toContain("1 foreign keys of other tables are created again for it, NOT VALID");
     expect(stdout).toContain("these views keep reading the old version: public.large");
     expect(await schemas()).toBe(kept);
     const empty = join(bed.folder, "side");
-    const args = ["--database=shop", "--table=public.orders", `--bin-path=${empty}`, ...(targets.get("public.orders") ?? [])];
+    const args = [
+      "--database=shop",
+      "--table=public.orders",
+      `--bin-path=${empty}`,
+      ...(targets.get("public.orders") ?? []),
+    ];
     const without = await bed.ours(["extract-table", ...args]);
-    expect([without.exitCode, without.stdout + without.stderr]).toEqual([55, expect.stringMatching(/PostgreSQL \d+ is not installed in /)]);
+    expect([without.exitCode, without.stdout + without.stderr]).toEqual([
+      55,
+      expect.stringMatching(/PostgreSQL \d+ is not installed in /),
+    ]);
     expect(without.stdout).not.toContain("restoring the backup");
   });
 
@@ -98,12 +124,17 @@ describe("extract-table", async () => {
     const args = argv(["--table=orders", ...(targets.get("public.orders") ?? [])]);
     for (const step of ["restoring the backup", "recovering to the target", "copying"]) {
       const logFile = join(bed.folder, `killed-${step.split(" ")[0]}.log`);
-      const killed = await start(bed.runtime.node, bed.oursCommand(args), { user: bed.cluster.user, cwd: bed.folder, logFile });
+      const killed = await start(bed.runtime.node, bed.oursCommand(args), {
+        user: bed.cluster.user,
+        cwd: bed.folder,
+        logFile,
+      });
       await waitFor(step, 120_000, async () => (readFileSync(logFile, "utf8").includes(step) ? true : null));
       await killed.stop("SIGKILL", 10_000);
       // Unless the transaction was committed in the same moment: then it is marked, and the next run removes it.
       const now = await schemas();
-      if (now !== kept) expect(await shop("SELECT obj_description('public_restored'::regnamespace)")).toContain("not complete");
+      if (now !== kept)
+        expect(await shop("SELECT obj_description('public_restored'::regnamespace)")).toContain("not complete");
       expect(leftOvers()).toHaveLength(1);
     }
     const { stdout } = await bed.oursOk(args);
@@ -122,7 +153,10 @@ describe("extract-table", async () => {
     expect((await client.query(CONTENT("orders"))).rows).toEqual([{ "?column?": before.get("orders") }]);
     await client.end();
     const again = await bed.ours(args);
-    expect([again.exitCode, again.stdout + again.stderr]).toEqual([93, expect.stringContaining("schema public_restored already exists")]);
+    expect([again.exitCode, again.stdout + again.stderr]).toEqual([
+      93,
+      expect.stringContaining("schema public_restored already exists"),
+    ]);
     await bed.cluster.sql("DROP SCHEMA public_restored CASCADE", [], "shop");
   }, 300_000);
 
@@ -132,18 +166,26 @@ describe("extract-table", async () => {
       37,
       expect.stringContaining("needs confirmation, but there is no terminal"),
     ]);
-    const { stdout } = await bed.oursOk(argv(["--table=public.orders", "--swap", "--yes", "--repo=2", ...(targets.get("public.orders") ?? [])]));
+    const { stdout } = await bed.oursOk(
+      argv(["--table=public.orders", "--swap", "--yes", "--repo=2", ...(targets.get("public.orders") ?? [])]),
+    );
     const kept = /the old version is in schema (orders_before_\d+)/.exec(stdout)?.[1] ?? "";
     expect(await shop(`SELECT count(*) FROM ${kept}.orders`)).toBe("10");
     expect(await shop(CONTENT("public.orders"))).toBe(before.get("orders"));
     expect(await schemas()).toBe(`${kept} public sales`);
     expect(
-      await shop("SELECT pg_get_userbyid(relowner) || has_table_privilege('reader', oid, 'SELECT') FROM pg_class WHERE oid = 'orders'::regclass"),
+      await shop(
+        "SELECT pg_get_userbyid(relowner) || has_table_privilege('reader', oid, 'SELECT') FROM pg_class WHERE oid = 'orders'::regclass",
+      ),
     ).toBe("apptrue");
     expect(
-      await shop("SELECT string_agg(indexname, ' ' ORDER BY indexname) FROM pg_indexes WHERE schemaname = 'public' AND tablename = 'orders'"),
+      await shop(
+        "SELECT string_agg(indexname, ' ' ORDER BY indexname) FROM pg_indexes WHERE schemaname = 'public' AND tablename = 'orders'",
+      ),
     ).toBe("orders_customer orders_pkey");
-    expect(await shop("INSERT INTO orders (customer, amount) VALUES (1, 10) RETURNING id || ' ' || old_id || ' ' || gross")).toBe("5001 5001 12.0");
+    expect(
+      await shop("INSERT INTO orders (customer, amount) VALUES (1, 10) RETURNING id || ' ' || old_id || ' ' || gross"),
+    ).toBe("5001 5001 12.0");
     await expect(shop("INSERT INTO orders (customer, amount) VALUES (77, 1)")).rejects.toThrow(/orders_customer_fkey/);
     await expect(shop("INSERT INTO orders (customer, amount) VALUES (1, -1)")).rejects.toThrow(/orders_amount_check/);
     await expect(shop("INSERT INTO lines VALUES (1, 999999)")).rejects.toThrow(/lines_order/);
@@ -173,7 +215,10 @@ describe("extract-table", async () => {
     const args = transactions[0]?.targets[0]?.args ?? expect.fail(stdout);
     const run = ["extract-table", "--database=other", `--bin-path=${result.binaries.folder}`, ...args];
     const gone = await bed.ours([...run, "--schema=public"]);
-    expect([gone.exitCode, gone.stdout + gone.stderr]).toEqual([32, expect.stringContaining("production has no database other")]);
+    expect([gone.exitCode, gone.stdout + gone.stderr]).toEqual([
+      32,
+      expect.stringContaining("production has no database other"),
+    ]);
     const content = CONTENT("filler");
     const rows = `1000 ${await bed.cluster.value("SELECT sum(hashtextextended(ROW(i)::text, 0)::numeric) FROM generate_series(1, 1000) i")}`;
     const file = join(bed.folder, "side", "other.dump");
@@ -197,7 +242,10 @@ describe("extract-table", async () => {
   test("a target before the table existed, or one that is never reached", async () => {
     const args = targets.get("sales.events") ?? [];
     const early = await bed.ours(argv(["--table=public.never", ...args]));
-    expect([early.exitCode, early.stdout + early.stderr]).toEqual([32, expect.stringContaining("table public.never does not exist at this target")]);
+    expect([early.exitCode, early.stdout + early.stderr]).toEqual([
+      32,
+      expect.stringContaining("table public.never does not exist at this target"),
+    ]);
     const overdue = await bed.ours(argv(["--table=public.orders", "--as=late", "--type=xid", "--target=4000000"]));
     expect([overdue.exitCode, overdue.stdout + overdue.stderr]).toEqual([
       56,

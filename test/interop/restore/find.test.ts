@@ -1,6 +1,7 @@
 /**
- * Finding the moment, on real WAL: what our reader makes of it is what pg_waldump says, record by record; in generated incidents the exact
- * transaction, table and time are named; and a recovery to the proposed target brings the table back with its rows.
+ * Finding the moment, on real WAL: what our reader makes of it is what pg_waldump says, record by record; in generated
+ * incidents the exact transaction, table and time are named; and a recovery to the proposed target brings the table
+ * back with its rows.
  *
  * `PGBACKSTOP_LONG=1` restores to every incident, by each kind of target in turn, and `PGBACKSTOP_SEED` repeats a run.
  */
@@ -37,7 +38,12 @@ interface FindDocument {
       readonly name: string;
       readonly rows: number | null;
     }[];
-    readonly targets: readonly { readonly type: string; readonly target: string; readonly set: string | null; readonly args: readonly string[] }[];
+    readonly targets: readonly {
+      readonly type: string;
+      readonly target: string;
+      readonly set: string | null;
+      readonly args: readonly string[];
+    }[];
   }[];
   readonly unknown: readonly { readonly fromSegment: string; readonly toSegment: string; readonly reason: string }[];
 }
@@ -58,7 +64,9 @@ interface Incident {
   readonly gid: string | null;
 }
 
-/** Of 0 to below 1, the same for a seed (a linear congruential generator; the constants are those of Numerical Recipes). */
+/**
+ * Of 0 to below 1, the same for a seed (a linear congruential generator; the constants are those of Numerical Recipes).
+ */
 function randomOf(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -67,7 +75,8 @@ function randomOf(seed: number): () => number {
   };
 }
 
-const CONTENT = (table: string): string => `SELECT count(*) || ' ' || coalesce(sum(hashtext(t::text)::bigint), 0) AS content FROM ${table} t`;
+const CONTENT = (table: string): string =>
+  `SELECT count(*) || ' ' || coalesce(sum(hashtext(t::text)::bigint), 0) AS content FROM ${table} t`;
 
 /** Everything that may happen to a table by mistake; `$T` is the table. */
 const METHODS: Readonly<Record<string, { readonly kind: string; readonly sql: readonly string[] }>> = {
@@ -77,11 +86,24 @@ const METHODS: Readonly<Record<string, { readonly kind: string; readonly sql: re
   update: { kind: "update", sql: ["UPDATE $T SET filler = 'gone'"] },
   dropInSubtransaction: {
     kind: "drop",
-    sql: ["SAVEPOINT a", "DELETE FROM noise WHERE id < 0", "ROLLBACK TO a", "SAVEPOINT b", "DROP TABLE $T", "RELEASE b"],
+    sql: [
+      "SAVEPOINT a",
+      "DELETE FROM noise WHERE id < 0",
+      "ROLLBACK TO a",
+      "SAVEPOINT b",
+      "DROP TABLE $T",
+      "RELEASE b",
+    ],
   },
-  truncateInSubtransaction: { kind: "truncate", sql: ["SAVEPOINT a", "TRUNCATE $T", "RELEASE a", "INSERT INTO noise VALUES (-1, 'x')"] },
+  truncateInSubtransaction: {
+    kind: "truncate",
+    sql: ["SAVEPOINT a", "TRUNCATE $T", "RELEASE a", "INSERT INTO noise VALUES (-1, 'x')"],
+  },
   deleteInSubtransaction: { kind: "delete", sql: ["SAVEPOINT a", "DELETE FROM $T", "RELEASE a"] },
-  truncateAndFill: { kind: "truncate", sql: ["TRUNCATE $T", "INSERT INTO $T SELECT i, 'other' FROM generate_series(1, 50) i"] },
+  truncateAndFill: {
+    kind: "truncate",
+    sql: ["TRUNCATE $T", "INSERT INTO $T SELECT i, 'other' FROM generate_series(1, 50) i"],
+  },
   dropSchema: { kind: "drop", sql: ["DROP SCHEMA $S CASCADE"] },
   dropPrepared: { kind: "drop", sql: ["DROP TABLE $T", "PREPARE TRANSACTION '$T'"] },
   deletePrepared: { kind: "delete", sql: ["DELETE FROM $T", "PREPARE TRANSACTION '$T'"] },
@@ -111,7 +133,10 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
     among.transactions.filter(({ markers }) =>
       markers.some(
         ({ database, kind, name, object }) =>
-          kind === incident.kind && object === incident.object && database === incident.database && name === incident.name,
+          kind === incident.kind &&
+          object === incident.object &&
+          database === incident.database &&
+          name === incident.name,
       ),
     );
 
@@ -138,11 +163,15 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
     const { cluster } = bed;
     await cluster.start();
     await bed.oursOk(["stanza-create"]);
-    await cluster.sql("CREATE TABLE noise (id int, filler text); INSERT INTO noise SELECT i, 'n' FROM generate_series(1, 500) i");
+    await cluster.sql(
+      "CREATE TABLE noise (id int, filler text); INSERT INTO noise SELECT i, 'n' FROM generate_series(1, 500) i",
+    );
     await cluster.sql("CREATE SCHEMA old");
     for (let index = 0; index < count; index += 2) await makeTable(cluster, `old.t${index}`, 100 + index);
     await bed.oursOk(["backup", "--type=full"]);
-    fromTime = await cluster.value("SELECT to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || '+00'");
+    fromTime = await cluster.value(
+      "SELECT to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || '+00'",
+    );
     const stop = new AbortController();
     const noise = Array.from({ length: NOISE_SESSIONS }, (_, session) => makeNoise(cluster, session, stop.signal));
     try {
@@ -171,16 +200,21 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
       expect(atMs, incident.method).toBeGreaterThanOrEqual(incident.beganMs - 1);
       expect(atMs, incident.method).toBeLessThanOrEqual(incident.endedMs + 1);
       expect(only?.preparedAs).toBe(incident.gid);
-      if (incident.rows !== null) expect(only?.markers.find(({ name }) => name === incident.name)?.rows).toBe(incident.rows);
+      if (incident.rows !== null)
+        expect(only?.markers.find(({ name }) => name === incident.name)?.rows).toBe(incident.rows);
       expect(only?.targets[0]?.type).toBe(incident.method === "dropDatabase" ? "lsn" : "xid");
     }
   });
 
   test("rewritten and temporary tables, rolled back mistakes and catalogs are no incidents", () => {
-    const reported = document.transactions.flatMap(({ markers }) => markers.filter(({ kind }) => kind === "drop" || kind === "truncate"));
+    const reported = document.transactions.flatMap(({ markers }) =>
+      markers.filter(({ kind }) => kind === "drop" || kind === "truncate"),
+    );
     const known = new Set(incidents.map(({ name }) => name));
     // A schema's tables are told beside it.
-    expect(reported.map(({ name }) => name).filter((name) => !known.has(name) && !known.has(name.split(".")[0] ?? ""))).toEqual([]);
+    expect(
+      reported.map(({ name }) => name).filter((name) => !known.has(name) && !known.has(name.split(".")[0] ?? "")),
+    ).toEqual([]);
   });
 
   test("one table, kind or database alone, and the largest of many", async () => {
@@ -200,7 +234,9 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
 
   test("a recovery to the target has the table with its rows", async () => {
     const routes = major === 15 ? ["dropPrepared", "dropDatabase", "dropSchema"] : ["dropDatabase"];
-    const proven = IS_LONG ? incidents : routes.flatMap((method) => incidents.find((each) => each.method === method) ?? []);
+    const proven = IS_LONG
+      ? incidents
+      : routes.flatMap((method) => incidents.find((each) => each.method === method) ?? []);
     expect(proven.length).toBeGreaterThan(0);
     const types = new Map<string, number>();
     for (const [index, incident] of proven.entries()) {
@@ -214,14 +250,18 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
         await restored.start({ archive_mode: "off" }, { timeoutMs: 120_000 });
         await restored.waitForValue("SELECT pg_is_in_recovery()", "false");
         if (incident.gid !== null) await restored.sql(`ROLLBACK PREPARED '${incident.gid}'`);
-        const table = incident.object === "table" ? incident.name : incident.object === "schema" ? `${incident.name}.t` : "t";
+        const table =
+          incident.object === "table" ? incident.name : incident.object === "schema" ? `${incident.name}.t` : "t";
         expect(await restored.value(CONTENT(table), [], incident.database), incident.method).toBe(incident.content);
       } finally {
         await restored.remove();
         rmSync(join(dataPath, ".."), { recursive: true, force: true });
       }
     }
-    if (IS_LONG) console.log(`restored to ${proven.length} incidents: ${[...types].map(([type, restores]) => `${restores} by ${type}`).join(", ")}`);
+    if (IS_LONG)
+      console.log(
+        `restored to ${proven.length} incidents: ${[...types].map(([type, restores]) => `${restores} by ${type}`).join(", ")}`,
+      );
   }, 3_000_000);
 
   test("unarchived WAL is read from pg_wal", async () => {
@@ -232,33 +272,44 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
     await client.query("DELETE FROM late; COMMIT");
     await client.end();
     const own = await find(["--table=late"]);
-    expect(own.transactions.map((each) => [each.xid, each.archived, each.markers[0]?.rows])).toEqual([[xid, false, 10]]);
+    expect(own.transactions.map((each) => [each.xid, each.archived, each.markers[0]?.rows])).toEqual([
+      [xid, false, 10],
+    ]);
     await bed.archiveAll();
     expect((await find(["--table=public.late"])).transactions[0]?.archived).toBe(true);
   });
 
-  test.runIf(major === 15)("a missing or damaged segment comes from the other repository, and is reported if no repository has it", async () => {
-    const wholeOf = (path: string): string => /([0-9A-F]{24})-/.exec(path)?.[1] ?? "";
-    const [one, two] = [segmentsOf(1), segmentsOf(2)];
-    const middle = one[one.length - 3] as string;
-    const twin = two.find((path) => wholeOf(path) === wholeOf(middle)) as string;
-    const kept = readFileSync(middle);
-    const bytes = Buffer.from(kept);
-    bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] as number) ^ 0xff;
-    writeFileSync(middle, bytes);
-    const mended = await find([`--from=${fromTime}`, "--limit=10000"]);
-    expect(mended.unknown).toEqual([]);
-    expect(mended.transactions.length).toBeGreaterThanOrEqual(document.transactions.length);
-    rmSync(twin);
-    const damaged = await find([`--from=${fromTime}`, "--limit=10000"]);
-    expect(damaged.unknown).toEqual([expect.objectContaining({ fromSegment: wholeOf(middle), toSegment: wholeOf(middle) })]);
-    rmSync(middle);
-    const missing = await find([`--from=${fromTime}`, "--limit=10000"]);
-    expect(missing.unknown).toEqual([expect.objectContaining({ fromSegment: wholeOf(middle), toSegment: wholeOf(middle), reason: "missing" })]);
-    const { stdout } = await bed.oursOk(["find", `--from=${fromTime}`]);
-    expect(stdout).toMatch(new RegExp(`^UNKNOWN: WAL from ${wholeOf(middle)} to ${wholeOf(middle)} cannot be read \\(missing\\)`, "m"));
-    writeFileSync(middle, kept);
-  });
+  test.runIf(major === 15)(
+    "a missing or damaged segment comes from the other repository, and is reported if no repository has it",
+    async () => {
+      const wholeOf = (path: string): string => /([0-9A-F]{24})-/.exec(path)?.[1] ?? "";
+      const [one, two] = [segmentsOf(1), segmentsOf(2)];
+      const middle = one[one.length - 3] as string;
+      const twin = two.find((path) => wholeOf(path) === wholeOf(middle)) as string;
+      const kept = readFileSync(middle);
+      const bytes = Buffer.from(kept);
+      bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] as number) ^ 0xff;
+      writeFileSync(middle, bytes);
+      const mended = await find([`--from=${fromTime}`, "--limit=10000"]);
+      expect(mended.unknown).toEqual([]);
+      expect(mended.transactions.length).toBeGreaterThanOrEqual(document.transactions.length);
+      rmSync(twin);
+      const damaged = await find([`--from=${fromTime}`, "--limit=10000"]);
+      expect(damaged.unknown).toEqual([
+        expect.objectContaining({ fromSegment: wholeOf(middle), toSegment: wholeOf(middle) }),
+      ]);
+      rmSync(middle);
+      const missing = await find([`--from=${fromTime}`, "--limit=10000"]);
+      expect(missing.unknown).toEqual([
+        expect.objectContaining({ fromSegment: wholeOf(middle), toSegment: wholeOf(middle), reason: "missing" }),
+      ]);
+      const { stdout } = await bed.oursOk(["find", `--from=${fromTime}`]);
+      expect(stdout).toMatch(
+        new RegExp(`^UNKNOWN: WAL from ${wholeOf(middle)} to ${wholeOf(middle)} cannot be read \\(missing\\)`, "m"),
+      );
+      writeFileSync(middle, kept);
+    },
+  );
 
   test.runIf(major === 15)("records equal those that pg_waldump reads", async () => {
     const program = [join(postgres.binaries.folder, "pg_waldump")].find((path) => existsSync(path));
@@ -272,7 +323,11 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
     const expected = reported.split("\n").flatMap((line) => {
       const match = /tot\): +\d+\/ *(\d+), tx: +(\d+), lsn: ([0-9A-F]+)\/([0-9A-F]+),.*?desc: (.*)$/.exec(line);
       if (match === null) return [];
-      const refs = [...(match[5] ?? "").matchAll(/blkref #\d+: rel (\d+\/\d+\/\d+)(?: \w+)? (?:fork \w+ )?blk (\d+)( \(?FPW\)?| FPW)?/g)];
+      const refs = [
+        ...(match[5] ?? "").matchAll(
+          /blkref #\d+: rel (\d+\/\d+\/\d+)(?: \w+)? (?:fork \w+ )?blk (\d+)( \(?FPW\)?| FPW)?/g,
+        ),
+      ];
       const lsn = formatLsn(BigInt(`0x${match[3]}`) * 2n ** 32n + BigInt(`0x${match[4]}`));
       return [
         `${lsn} ${match[2]} ${match[1]} ${refs.map(([, file, block, image]) => `${file}:${block}${image === undefined ? "" : "!"}`).join(" ")}`,
@@ -282,7 +337,8 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
     const records = [...new WalReader().read(bytes)].map((record) => {
       const { blocks } = parseRecord(record, major);
       const refs = blocks.map(
-        ({ block, file, image }) => `${file.tablespace}/${file.database}/${file.relation}:${block}${image === null ? "" : "!"}`,
+        ({ block, file, image }) =>
+          `${file.tablespace}/${file.database}/${file.relation}:${block}${image === null ? "" : "!"}`,
       );
       return `${formatLsn(record.lsn)} ${record.xid} ${record.bytes.length} ${refs.join(" ")}`;
     });
@@ -295,7 +351,11 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
 
 async function makeTable(cluster: TestCluster, name: string, rows: number, database = "postgres"): Promise<void> {
   await cluster.sql(`CREATE TABLE ${name} (id int PRIMARY KEY, filler text)`, [], database);
-  await cluster.sql(`INSERT INTO ${name} SELECT i, repeat('x', i % 50) FROM generate_series(1, ${rows}) i`, [], database);
+  await cluster.sql(
+    `INSERT INTO ${name} SELECT i, repeat('x', i % 50) FROM generate_series(1, ${rows}) i`,
+    [],
+    database,
+  );
 }
 
 async function xidOf(client: Client): Promise<number> {
@@ -328,20 +388,29 @@ function ignoreDeadlock(error: unknown): void {
 
 async function makeTurn(client: Client, session: number, turn: number): Promise<void> {
   await client.query(`UPDATE noise SET filler = 'u${turn}' WHERE id = ${(turn % 500) + 1}`);
-  await client.query(`INSERT INTO rewritten${session} VALUES (${turn}, 'r'); DELETE FROM rewritten${session} WHERE id = ${turn - 5}`);
-  if (turn % 5 === 0) await client.query("BEGIN; SAVEPOINT a; DELETE FROM noise; ROLLBACK TO a; INSERT INTO noise VALUES (0, 'kept'); COMMIT");
+  await client.query(
+    `INSERT INTO rewritten${session} VALUES (${turn}, 'r'); DELETE FROM rewritten${session} WHERE id = ${turn - 5}`,
+  );
+  if (turn % 5 === 0)
+    await client.query(
+      "BEGIN; SAVEPOINT a; DELETE FROM noise; ROLLBACK TO a; INSERT INTO noise VALUES (0, 'kept'); COMMIT",
+    );
   if (turn % 7 === session) await client.query("BEGIN; DROP TABLE noise; ROLLBACK");
-  if (turn % 9 === session) await client.query("CREATE TEMPORARY TABLE short (id int); DROP TABLE short; TRUNCATE mine");
+  if (turn % 9 === session)
+    await client.query("CREATE TEMPORARY TABLE short (id int); DROP TABLE short; TRUNCATE mine");
   if (turn % 20 === session) await client.query(`VACUUM FULL rewritten${session}`);
-  if (turn % 25 === session) await client.query(`ALTER TABLE rewritten${session} ALTER COLUMN id TYPE ${turn % 2 === 0 ? "bigint" : "int"}`);
-  if (turn % 30 === 10) await client.query(`REINDEX TABLE noise; CREATE TABLE born${session} (id int)`).catch(() => undefined);
+  if (turn % 25 === session)
+    await client.query(`ALTER TABLE rewritten${session} ALTER COLUMN id TYPE ${turn % 2 === 0 ? "bigint" : "int"}`);
+  if (turn % 30 === 10)
+    await client.query(`REINDEX TABLE noise; CREATE TABLE born${session} (id int)`).catch(() => undefined);
   if (turn % 40 === 39 && session === 0) await client.query("CHECKPOINT");
 }
 
 /** Makes a table, or takes an old one, and destroys it. */
 async function cause(cluster: TestCluster, index: number, random: () => number): Promise<Incident> {
   const names = Object.keys(METHODS);
-  const method = index < names.length ? (names[index] as string) : (names[Math.floor(random() * names.length)] as string);
+  const method =
+    index < names.length ? (names[index] as string) : (names[Math.floor(random() * names.length)] as string);
   const { kind, sql } = METHODS[method] as (typeof METHODS)[string];
   if (method === "dropDatabase") return dropDatabase(cluster, index);
   const isOld = index % 2 === 0 && method !== "dropSchema";
@@ -368,7 +437,19 @@ async function cause(cluster: TestCluster, index: number, random: () => number):
     const endedMs = await nowMs(cluster);
     const object = method === "dropSchema" ? "schema" : "table";
     const name = object === "schema" ? schema : table;
-    return { method, kind, object, database: "postgres", name, xid, rows, beganMs, endedMs, content, gid: isPrepared ? table : null };
+    return {
+      method,
+      kind,
+      object,
+      database: "postgres",
+      name,
+      xid,
+      rows,
+      beganMs,
+      endedMs,
+      content,
+      gid: isPrepared ? table : null,
+    };
   } finally {
     await client.end();
   }

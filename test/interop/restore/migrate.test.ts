@@ -1,6 +1,7 @@
 /**
- * `migrate`: a cluster of 46 databases of PostgreSQL 15 goes into one of 17, compared to the last row; what is tampered with in between is told by its
- * name; a copy that is killed goes on, and a dump that ends early is not taken for a whole one.
+ * `migrate`: a cluster of 46 databases of PostgreSQL 15 goes into one of 17, compared to the last row; what is tampered
+ * with in between is told by its name; a copy that is killed goes on, and a dump that ends early is not taken for a
+ * whole one.
  */
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -48,7 +49,9 @@ describe("migrate", async () => {
     "--process-max=3",
     // Both clusters have one, with passwords of their own.
     "--keep-role=mover",
-    ...(args.some((arg) => arg.startsWith("--bin-path")) || step !== "copy" ? [] : [`--bin-path=${young.binaries.folder}`]),
+    ...(args.some((arg) => arg.startsWith("--bin-path")) || step !== "copy"
+      ? []
+      : [`--bin-path=${young.binaries.folder}`]),
     ...args,
     step,
   ];
@@ -86,12 +89,17 @@ describe("migrate", async () => {
     source = await TestCluster.create({ binaries: old.binaries });
     const access = join(source.dataPath, "pg_hba.conf");
     writeFileSync(access, `local all mover scram-sha-256\n${readFileSync(access, "utf8")}`);
-    bed = await TestBed.create({ binaries: young.binaries, repos: [{ compressType: "lz4" }, { compressType: "zst", encrypted: true }] });
+    bed = await TestBed.create({
+      binaries: young.binaries,
+      repos: [{ compressType: "lz4" }, { compressType: "zst", encrypted: true }],
+    });
     await Promise.all([source.start(), bed.cluster.start({ log_statement: "all" })]);
     names = await fillCluster(source);
     writeFileSync(join(bed.folder, "password"), "over there\n");
     giveTo(join(bed.folder, "password"), bed.cluster.user);
-    await bed.cluster.sql("CREATE ROLE streaming_replica REPLICATION LOGIN PASSWORD 'of the target'; CREATE ROLE mover SUPERUSER LOGIN");
+    await bed.cluster.sql(
+      "CREATE ROLE streaming_replica REPLICATION LOGIN PASSWORD 'of the target'; CREATE ROLE mover SUPERUSER LOGIN",
+    );
     await bed.oursOk(["stanza-create"]);
   }, 300_000);
   afterAll(async () => {
@@ -100,7 +108,12 @@ describe("migrate", async () => {
   });
 
   test("the plan lists databases, connected clients, and obstacles with their remedies", async () => {
-    const client = new Client({ host: source.socketPath, database: "shop", user: "postgres", application_name: "webshop" });
+    const client = new Client({
+      host: source.socketPath,
+      database: "shop",
+      user: "postgres",
+      application_name: "webshop",
+    });
     await client.connect();
     try {
       await onTarget("CREATE DATABASE latin");
@@ -118,9 +131,14 @@ describe("migrate", async () => {
       expect(report.databases.map(({ name }) => name).sort()).toEqual(names);
       expect(names).toHaveLength(DATABASE_COUNT);
       expect(report.roles).toEqual(["admins", "app owner", "auditor", "readers"]);
-      expect(report.clients).toEqual([{ database: "shop", user: "postgres", application: "webshop", address: "local", count: 1 }]);
+      expect(report.clients).toEqual([
+        { database: "shop", user: "postgres", application: "webshop", address: "local", count: 1 },
+      ]);
       const { exitCode, stdout } = await migrate("copy");
-      expect([exitCode, stdout]).toEqual([81, expect.stringContaining("shop: postgres (webshop) from local, 1 connection")]);
+      expect([exitCode, stdout]).toEqual([
+        81,
+        expect.stringContaining("shop: postgres (webshop) from local, 1 connection"),
+      ]);
       expect(await guarded()).toBe("0");
     } finally {
       await client.end();
@@ -128,17 +146,33 @@ describe("migrate", async () => {
   });
 
   test.each([
-    ["exits with 0 in the middle", '$real "$@" | head -c 3000; exit 0', undefined, "pg_dump ended with exit code 0: its output is incomplete"],
+    [
+      "exits with 0 in the middle",
+      '$real "$@" | head -c 3000; exit 0',
+      undefined,
+      "pg_dump ended with exit code 0: its output is incomplete",
+    ],
     ["is killed in the middle", '$real "$@" | head -c 3000; kill -9 $$', undefined, "pg_dump was ended by SIGKILL"],
     ["is complete, and fails at the end", '$real "$@"; exit 3', undefined, "pg_dump ended with exit code 3"],
-    ["is loaded by a program that fails at the end", 'exec $real "$@"', '$real "$@"; exit 4', "psql ended with exit code 4"],
-  ])("a dump that %s does not count as complete, and the source accepts writes again", async (name, dump, load, reported) => {
-    const only = "--db-include=app_05";
-    const { exitCode, stdout } = await migrate("copy", [programs(name, dump, load), only]);
-    expect([exitCode, stdout]).toEqual([102, expect.stringContaining(`database 'app_05' is not copied: ${reported}`)]);
-    expect(await bed.cluster.value("SELECT count(*) FROM pg_database WHERE datname = 'app_05'")).toBe("0");
-    expect(await guarded()).toBe("0");
-  });
+    [
+      "is loaded by a program that fails at the end",
+      'exec $real "$@"',
+      '$real "$@"; exit 4',
+      "psql ended with exit code 4",
+    ],
+  ])(
+    "a dump that %s does not count as complete, and the source accepts writes again",
+    async (name, dump, load, reported) => {
+      const only = "--db-include=app_05";
+      const { exitCode, stdout } = await migrate("copy", [programs(name, dump, load), only]);
+      expect([exitCode, stdout]).toEqual([
+        102,
+        expect.stringContaining(`database 'app_05' is not copied: ${reported}`),
+      ]);
+      expect(await bed.cluster.value("SELECT count(*) FROM pg_database WHERE datname = 'app_05'")).toBe("0");
+      expect(await guarded()).toBe("0");
+    },
+  );
 
   test("the old cluster may go when each repository has a later backup, and a drill has passed with one", async () => {
     // One of them was begun and not finished: finish asks for that too.
@@ -154,7 +188,13 @@ describe("migrate", async () => {
     ]);
     await bed.oursOk(["backup", "--type=full"]);
     expect((await asked("finish")).report.missing).toEqual([expect.stringMatching(/^no drill has passed/)]);
-    await bed.oursOk(["drill", "--level=quick", "--pick=newest", `--drill-path=${join(bed.folder, "drill")}`, `--bin-path=${young.binaries.folder}`]);
+    await bed.oursOk([
+      "drill",
+      "--level=quick",
+      "--pick=newest",
+      `--drill-path=${join(bed.folder, "drill")}`,
+      `--bin-path=${young.binaries.folder}`,
+    ]);
     const after = await asked("finish");
     expect([after.code, after.report.mayRetireSource, after.report.missing]).toEqual([0, true, []]);
   });
@@ -163,10 +203,18 @@ describe("migrate", async () => {
     const only = ["app_30", "app_31", "app_32"].map((name) => `--db-include=${name}`);
     const before = await guarded();
     const began = join(bed.folder, "began");
-    const slow = programs("slower", `[ "$PGDATABASE" = app_30 ] && { $real "$@" | head -c 3000; touch ${began}; exec sleep 600; }\nexec $real "$@"`);
+    const slow = programs(
+      "slower",
+      `[ "$PGDATABASE" = app_30 ] && { $real "$@" | head -c 3000; touch ${began}; exec sleep 600; }\nexec $real "$@"`,
+    );
     const command = bed.oursCommand(argv("copy", [slow, ...only]));
-    const ended = await start(bed.runtime.node, command, { user: bed.cluster.user, cwd: bed.folder, logFile: join(bed.folder, "ended.log") });
-    const copied = (): Promise<string> => bed.cluster.value("SELECT count(*) FROM pg_database WHERE datname IN ('app_30', 'app_31', 'app_32')");
+    const ended = await start(bed.runtime.node, command, {
+      user: bed.cluster.user,
+      cwd: bed.folder,
+      logFile: join(bed.folder, "ended.log"),
+    });
+    const copied = (): Promise<string> =>
+      bed.cluster.value("SELECT count(*) FROM pg_database WHERE datname IN ('app_30', 'app_31', 'app_32')");
     await waitFor("the others, and the beginning of the slow one", 180_000, async () =>
       existsSync(began) && (await copied()) === "2" ? true : null,
     );
@@ -189,20 +237,31 @@ describe("migrate", async () => {
       `echo $$ >> ${pids}\n[ "$PGDATABASE" = app_20 ] && { $real "$@" | head -c 3000; touch ${began}; exec sleep 600; }\nexec $real "$@"`,
     );
     const command = bed.oursCommand(argv("copy", [slow]));
-    const killed = await start(bed.runtime.node, command, { user: bed.cluster.user, cwd: bed.folder, logFile: join(bed.folder, "killed.log") });
-    const copied = (): Promise<string> => bed.cluster.value("SELECT string_agg(datname, ',') FROM pg_database WHERE datname = ANY ($1)", [names]);
-    const isReached = async (): Promise<boolean> => existsSync(began) && (await copied())?.split(",").length === DATABASE_COUNT - 1;
-    await waitFor("all but the slow database, and its beginning", 300_000, async () => ((await isReached()) ? true : null));
+    const killed = await start(bed.runtime.node, command, {
+      user: bed.cluster.user,
+      cwd: bed.folder,
+      logFile: join(bed.folder, "killed.log"),
+    });
+    const copied = (): Promise<string> =>
+      bed.cluster.value("SELECT string_agg(datname, ',') FROM pg_database WHERE datname = ANY ($1)", [names]);
+    const isReached = async (): Promise<boolean> =>
+      existsSync(began) && (await copied())?.split(",").length === DATABASE_COUNT - 1;
+    await waitFor("all but the slow database, and its beginning", 300_000, async () =>
+      (await isReached()) ? true : null,
+    );
     // Another one would take the first one's database away, and either one's end would lift the guard of both.
     for (const step of ["copy", "release"]) expect([step, (await migrate(step)).exitCode]).toEqual([step, 50]);
     expect(await guarded()).toBe(String(2 * DATABASE_COUNT));
     await killed.stop("SIGKILL", 10_000);
     for (const pid of readFileSync(pids, "utf8").trim().split("\n").map(Number))
-      if (existsSync(`/proc/${pid}`) && readFileSync(`/proc/${pid}/cmdline`, "utf8").startsWith("sleep")) process.kill(pid);
+      if (existsSync(`/proc/${pid}`) && readFileSync(`/proc/${pid}/cmdline`, "utf8").startsWith("sleep"))
+        process.kill(pid);
     expect(await guarded()).toBe(String(2 * DATABASE_COUNT));
     await expect(source.sql("CREATE TABLE late (x int)", [], "app_01")).rejects.toThrow("read-only");
     expect(await source.value("SELECT count(*) FROM pg_database WHERE datconnlimit = 0")).toBe(String(DATABASE_COUNT));
-    expect((await asked("finish")).report.missing).toContainEqual(expect.stringMatching(/^1 databases are not completely copied/));
+    expect((await asked("finish")).report.missing).toContainEqual(
+      expect.stringMatching(/^1 databases are not completely copied/),
+    );
     const { code, report } = await asked("copy");
     expect(code).toBe(0);
     expect(report.databases.filter(({ state }) => state === "copied").map(({ name }) => name)).toEqual(["app_20"]);
@@ -213,21 +272,40 @@ describe("migrate", async () => {
   test("a complete copy verifies", async () => {
     const { code, report } = await asked("verify");
     expect(report.differences).toEqual([]);
-    expect([code, report.ok, report.guarded, report.databases.length, report.clients]).toEqual([0, true, true, DATABASE_COUNT, []]);
+    expect([code, report.ok, report.guarded, report.databases.length, report.clients]).toEqual([
+      0,
+      true,
+      true,
+      DATABASE_COUNT,
+      [],
+    ]);
     const shop = report.databases.find(({ name }) => name === "shop");
     expect(shop).toMatchObject({ tables: 7, rows: 500 + 3000 + 400 + 3 + 1 + 500, sequences: 2, largeObjects: 3 });
     expect(report.notes.map(({ kind }) => kind).filter((kind) => kind !== "extension")).toEqual([]);
-    expect(await bed.cluster.value("SELECT rolpassword LIKE 'SCRAM%' FROM pg_authid WHERE rolname = 'app owner'")).toBe("true");
-    expect(await bed.cluster.value("SELECT reltuples FROM pg_class WHERE oid = 'app.orders'::regclass", [], "shop")).toBe("3000");
+    expect(await bed.cluster.value("SELECT rolpassword LIKE 'SCRAM%' FROM pg_authid WHERE rolname = 'app owner'")).toBe(
+      "true",
+    );
+    expect(
+      await bed.cluster.value("SELECT reltuples FROM pg_class WHERE oid = 'app.orders'::regclass", [], "shop"),
+    ).toBe("3000");
     const log = readFileSync(bed.cluster.logFile, "utf8") + bed.printed.join("");
-    expect([log.includes("SCRAM-SHA-256$"), log.includes(ROLE_PASSWORD), log.includes("over there")]).toEqual([false, false, false]);
+    expect([log.includes("SCRAM-SHA-256$"), log.includes(ROLE_PASSWORD), log.includes("over there")]).toEqual([
+      false,
+      false,
+      false,
+    ]);
   });
 
   test("each tampering is reported by the object's name", async () => {
     const tampered: readonly (readonly [database: string, sql: string, kind: string, name: string | RegExp])[] = [
       ["app_01", "DELETE FROM things WHERE id = 7", "table", "public.things"],
       ["app_02", "UPDATE things SET name = 'other' WHERE id = 7", "table", "public.things"],
-      ["app_03", "CREATE OR REPLACE FUNCTION answer() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 43; END'", "function", "public.answer()"],
+      [
+        "app_03",
+        "CREATE OR REPLACE FUNCTION answer() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 43; END'",
+        "function",
+        "public.answer()",
+      ],
       ["app_04", "SELECT setval('things_id_seq', 49)", "sequence value", "public.things_id_seq"],
       ["app_05", "ALTER TABLE things OWNER TO postgres", "relation", "public.things"],
       ["app_06", "GRANT DELETE ON things TO readers", "grants of relation", "public.things"],
@@ -245,7 +323,12 @@ describe("migrate", async () => {
       ["postgres", "REVOKE readers FROM admins", "membership", "admins in readers"],
       ["shop", "SELECT lo_put(4711, 5000, 'tampered')", "large object", "4711"],
       ["shop", "SELECT lo_unlink(4713)", "large object", /^4713 \(missing/],
-      ["shop", "CREATE OR REPLACE VIEW app.open_orders AS SELECT id, total FROM app.orders WHERE state <> 'new'", "view", "app.open_orders"],
+      [
+        "shop",
+        "CREATE OR REPLACE VIEW app.open_orders AS SELECT id, total FROM app.orders WHERE state <> 'new'",
+        "view",
+        "app.open_orders",
+      ],
       ["shop", "DROP TRIGGER touched ON app.customers", "trigger", "app.customers touched"],
       ["shop", "DROP EXTENSION pg_trgm", "extension", "pg_trgm"],
       ["shop", "ALTER POLICY own_ones ON app.orders USING (true)", "policy", "app.orders own_ones"],
@@ -260,13 +343,17 @@ describe("migrate", async () => {
       ({ database, kind, name }) =>
         !tampered.some(
           ([where, , what, which]) =>
-            what === kind && (database === null || database === where) && (typeof which === "string" ? which === name : which.test(name)),
+            what === kind &&
+            (database === null || database === where) &&
+            (typeof which === "string" ? which === name : which.test(name)),
         ),
     );
     for (const [where, sql, what, which] of tampered) {
       const isReported = report.differences.some(
         ({ database, kind, name }) =>
-          what === kind && (database === null || database === where) && (typeof which === "string" ? which === name : which.test(name)),
+          what === kind &&
+          (database === null || database === where) &&
+          (typeof which === "string" ? which === name : which.test(name)),
       );
       expect([sql, isReported]).toEqual([sql, true]);
     }
@@ -305,13 +392,18 @@ describe("migrate", async () => {
     const only = ["--db-include=app_01"];
     await onTarget("ALTER ROLE auditor NOINHERIT");
     const { exitCode, stdout } = await migrate("copy", only);
-    expect([exitCode, stdout]).toEqual([81, expect.stringContaining("database 'app_01' of the target was identical to the source, and differs now")]);
+    expect([exitCode, stdout]).toEqual([
+      81,
+      expect.stringContaining("database 'app_01' of the target was identical to the source, and differs now"),
+    ]);
     expect([
       await bed.cluster.value("SELECT count(*) FROM things", [], "app_01"),
       await source.value("SELECT count(*) FROM things", [], "app_01"),
     ]).toEqual(["49", "50"]);
     expect(await guarded()).toBe("0");
-    expect((await asked("copy", [...only, "--replace"])).report.databases).toMatchObject([{ name: "app_01", state: "copied" }]);
+    expect((await asked("copy", [...only, "--replace"])).report.databases).toMatchObject([
+      { name: "app_01", state: "copied" },
+    ]);
     expect(await bed.cluster.value("SELECT count(*) FROM things", [], "app_01")).toBe("50");
     expect((await migrate("release")).exitCode).toBe(0);
     expect((await asked("verify", only)).report).toMatchObject({ guarded: false });
@@ -323,7 +415,10 @@ describe("migrate", async () => {
     async () => {
       const [clients, newest] = [await findClients18(), await findPostgres(18)];
       if ("missing" in clients || "missing" in newest) {
-        loud("migrate to PostgreSQL 18", [clients, newest].flatMap((result) => ("missing" in result ? [result.missing] : [])).join("; "));
+        loud(
+          "migrate to PostgreSQL 18",
+          [clients, newest].flatMap((result) => ("missing" in result ? [result.missing] : [])).join("; "),
+        );
         return;
       }
       const target = await TestCluster.create({ binaries: newest.binaries });
@@ -347,9 +442,15 @@ describe("migrate", async () => {
               `${rows} rows compared in ${Math.round((performance.now() - beganMs) / 1000)} s`,
           );
         }
-        expect([report.differences, report.databases.length, report.target.version.split(".")[0]]).toEqual([[], chosen.length, "18"]);
+        expect([report.differences, report.databases.length, report.target.version.split(".")[0]]).toEqual([
+          [],
+          chosen.length,
+          "18",
+        ]);
         await target.sql("UPDATE app.orders SET total = 1 WHERE id = 100", [], "shop");
-        expect((await asked("verify", [...server, "--db-include=shop"])).report.differences).toMatchObject([{ kind: "table", name: "app.orders" }]);
+        expect((await asked("verify", [...server, "--db-include=shop"])).report.differences).toMatchObject([
+          { kind: "table", name: "app.orders" },
+        ]);
       } finally {
         await target.remove();
       }

@@ -1,6 +1,6 @@
 /**
- * A NAS that is not mounted: its repository fails by itself, for backups, WAL and restores, nothing is written into the bare mount point, and
- * the other repository gets what it is owed. Needs root, for the mount.
+ * A NAS that is not mounted: its repository fails by itself, for backups, WAL and restores, nothing is written into the
+ * bare mount point, and the other repository gets what it is owed. Needs root, for the mount.
  */
 import { readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
@@ -20,7 +20,12 @@ describe("a directory on a mount", async () => {
   }
 
   test("accepts nothing while it is unmounted, and is healed when it is back", async (context) => {
-    const bed = await TestBed.create({ binaries: parts.binaries, repos: [{}, {}], acknowledge: "any", walSegmentSizeMb: 1 });
+    const bed = await TestBed.create({
+      binaries: parts.binaries,
+      repos: [{}, {}],
+      acknowledge: "any",
+      walSegmentSizeMb: 1,
+    });
     context.onTestFinished(() => bed.remove());
     const path = bed.repoPath(1);
     const { uid, gid } = bed.cluster.user;
@@ -50,6 +55,8 @@ describe("a directory on a mount", async () => {
 
     await run("mount", ["--bind", nas, path]);
     expect((await bed.oursOk(["heal"])).stdout).toMatch(/repo1: [1-9]\d* WAL file\(s\) copied/);
-    expect(readdirSync(`${path}/archive/main/18-1/${name.slice(0, 16)}`).some((file) => file.startsWith(name))).toBe(true);
+    expect(readdirSync(`${path}/archive/main/18-1/${name.slice(0, 16)}`).some((file) => file.startsWith(name))).toBe(
+      true,
+    );
   });
 });

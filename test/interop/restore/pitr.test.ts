@@ -1,10 +1,12 @@
 /**
- * Point-in-time recovery to random targets: by time, LSN, name and transaction, over two timelines, while several sessions were writing.
+ * Point-in-time recovery to random targets: by time, LSN, name and transaction, over two timelines, while several
+ * sessions were writing.
  *
- * Every transaction stamps its own row. PostgreSQL's own WAL (pg_walinspect) tells the order of the commits on each timeline; what a restored
- * cluster holds at its target must be exactly the rows of a prefix of that order, not one more or less. Targets are drawn between commits and
- * exactly on them, inclusive and exclusive, on the way to the second timeline and on the first one beyond the point where it was left.
- * `PGBACKSTOP_LONG=1` draws 50 of them with each version of PostgreSQL, `PGBACKSTOP_SEED` repeats a run.
+ * Every transaction stamps its own row. PostgreSQL's own WAL (pg_walinspect) tells the order of the commits on each
+ * timeline; what a restored cluster holds at its target must be exactly the rows of a prefix of that order, not one
+ * more or less. Targets are drawn between commits and exactly on them, inclusive and exclusive, on the way to the
+ * second timeline and on the first one beyond the point where it was left. `PGBACKSTOP_LONG=1` draws 50 of them with
+ * each version of PostgreSQL, `PGBACKSTOP_SEED` repeats a run.
  */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
@@ -76,7 +78,9 @@ describe.each(MAJORS)(`targets drawn by seed ${SEED}, PostgreSQL %i`, async (maj
     await bed.oursOk(["stanza-create"]);
     await bed.cluster.sql(`CREATE TABLESPACE space LOCATION '${join(bed.folder, "tablespace")}'`);
     await bed.cluster.sql("CREATE EXTENSION pg_walinspect");
-    await bed.cluster.sql("CREATE TABLE stamp (writer int, number int, xid xid8, filler text, PRIMARY KEY (writer, number)) TABLESPACE space");
+    await bed.cluster.sql(
+      "CREATE TABLE stamp (writer int, number int, xid xid8, filler text, PRIMARY KEY (writer, number)) TABLESPACE space",
+    );
     await dropTemplates(bed);
     const writers = new Writers(bed.cluster);
     const begin = await bed.cluster.value("SELECT pg_current_wal_insert_lsn()");
@@ -166,18 +170,29 @@ class History {
       const name = stamp === null ? findText(row, "description") : null;
       if (name !== null && !name.startsWith("point ")) continue;
       const committedUs = committed === null ? null : BigInt(committed);
-      this.#marks.push({ lsn: lsnOf(findText(row, "lsn") ?? ""), timeline, stamp, xid: findText(row, "xid") ?? "", committedUs, name });
+      this.#marks.push({
+        lsn: lsnOf(findText(row, "lsn") ?? ""),
+        timeline,
+        stamp,
+        xid: findText(row, "xid") ?? "",
+        committedUs,
+        name,
+      });
     }
   }
 
   /** What a recovery along `timeline` meets, in its order. */
   on(timeline: 1 | 2): Mark[] {
-    return this.#marks.filter((mark) => (timeline === 1 ? mark.timeline === 1 : mark.timeline === 2 || mark.lsn < this.#fork));
+    return this.#marks.filter((mark) =>
+      timeline === 1 ? mark.timeline === 1 : mark.timeline === 2 || mark.lsn < this.#fork,
+    );
   }
 
   /** Backups that lie on the way to `timeline`, oldest first. */
   backupsOn(timeline: 1 | 2): Backup[] {
-    return this.backups.filter((backup) => (timeline === 1 ? backup.timeline === 1 : backup.timeline === 2 || backup.stop <= this.#fork));
+    return this.backups.filter((backup) =>
+      timeline === 1 ? backup.timeline === 1 : backup.timeline === 2 || backup.stop <= this.#fork,
+    );
   }
 
   draw(index: number): Target {
@@ -198,13 +213,26 @@ class History {
       const target = type === "lsn" ? textOf(at.lsn) : type === "xid" ? at.xid : (at.name ?? "");
       return { type, target, exclusive, timeline, at, expected: stamps(exclusive ? location : location + 1) };
     }
-    // Exactly on a commit, or a little after it; recovery ends at the first commit that is later, whatever comes after it.
+    // Exactly on a commit, or a little after it; recovery ends at the first commit that is later, whatever comes after
+    // it.
     const afterUs = (at.committedUs ?? 0n) + BigInt(random(2) === 0 ? 0 : random(3000));
     // A time behind the last commit would not be reached.
-    const lastUs = all.reduce((latest, mark) => (mark.committedUs !== null && mark.committedUs > latest ? mark.committedUs : latest), 0n);
+    const lastUs = all.reduce(
+      (latest, mark) => (mark.committedUs !== null && mark.committedUs > latest ? mark.committedUs : latest),
+      0n,
+    );
     const targetUs = afterUs < lastUs ? afterUs : lastUs - 1n;
-    const ends = all.findIndex((mark) => mark.committedUs !== null && (exclusive ? mark.committedUs >= targetUs : mark.committedUs > targetUs));
-    return { type, target: timeText(targetUs), exclusive, timeline, at, expected: stamps(ends === -1 ? all.length : ends) };
+    const ends = all.findIndex(
+      (mark) => mark.committedUs !== null && (exclusive ? mark.committedUs >= targetUs : mark.committedUs > targetUs),
+    );
+    return {
+      type,
+      target: timeText(targetUs),
+      exclusive,
+      timeline,
+      at,
+      expected: stamps(ends === -1 ? all.length : ends),
+    };
   }
 }
 
@@ -223,7 +251,9 @@ class Writers {
     const from = this.#next;
     const counts = await Promise.all([
       ...Array.from({ length: WRITERS }, (_, writer) => this.#stamp(writer, from, endMs)),
-      sleep(STRETCH_MS / 2).then(() => this.#cluster.sql(`SELECT pg_create_restore_point('point ${name}')`).then(() => 0)),
+      sleep(STRETCH_MS / 2).then(() =>
+        this.#cluster.sql(`SELECT pg_create_restore_point('point ${name}')`).then(() => 0),
+      ),
     ]);
     this.#next = from + Math.max(...counts);
   }
@@ -235,11 +265,10 @@ class Writers {
     try {
       for (; performance.now() < endMs || count < STAMPS_MIN; count++) {
         await client.query("BEGIN");
-        await client.query("INSERT INTO stamp VALUES ($1, $2::int, pg_current_xact_id(), repeat(md5($2::int::text), $3))", [
-          writer,
-          from + count,
-          random(20),
-        ]);
+        await client.query(
+          "INSERT INTO stamp VALUES ($1, $2::int, pg_current_xact_id(), repeat(md5($2::int::text), $3))",
+          [writer, from + count, random(20)],
+        );
         await client.query(random(10) === 0 ? "ROLLBACK" : "COMMIT");
         await sleep(random(8));
       }
@@ -250,7 +279,11 @@ class Writers {
   }
 }
 
-async function restoreTo(bed: TestBed, history: History, target: Target): Promise<{ readonly dataPath: string; readonly label: string }> {
+async function restoreTo(
+  bed: TestBed,
+  history: History,
+  target: Target,
+): Promise<{ readonly dataPath: string; readonly label: string }> {
   const fitting = history.backupsOn(target.timeline).filter((backup) => backup.stop < target.at.lsn);
   // Times and LSNs choose the backup themselves; for the others there is nothing that could be compared.
   const isChosen = target.type === "time" || target.type === "lsn";
@@ -268,10 +301,16 @@ async function restoreTo(bed: TestBed, history: History, target: Target): Promis
   return { dataPath, label };
 }
 
-function difference(expected: readonly string[], rows: readonly Row[]): { readonly missing: string[]; readonly tooMany: string[] } {
+function difference(
+  expected: readonly string[],
+  rows: readonly Row[],
+): { readonly missing: string[]; readonly tooMany: string[] } {
   const wanted = new Set(expected);
   const result = new Set(rows.map((row) => findText(row, "stamp") ?? ""));
-  return { missing: expected.filter((stamp) => !result.has(stamp)), tooMany: [...result].filter((stamp) => !wanted.has(stamp)) };
+  return {
+    missing: expected.filter((stamp) => !result.has(stamp)),
+    tooMany: [...result].filter((stamp) => !wanted.has(stamp)),
+  };
 }
 
 function findText(row: Row, column: string): string | null {

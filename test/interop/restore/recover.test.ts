@@ -1,6 +1,7 @@
 /**
- * `recover` on a real server: the four scenarios of a restore by hand (latest, a time, the second repository, a named set), row for row, with the
- * old data kept; refusals before anything is stopped; and a run that is killed at each step, then resumed or undone.
+ * `recover` on a real server: the four scenarios of a restore by hand (latest, a time, the second repository, a named
+ * set), row for row, with the old data kept; refusals before anything is stopped; and a run that is killed at each
+ * step, then resumed or undone.
  */
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, renameSync } from "node:fs";
@@ -30,7 +31,10 @@ describe("recover", async () => {
   let goodTime = "";
 
   beforeAll(async () => {
-    bed = await TestBed.create({ binaries, repos: [{ compressType: "lz4" }, { compressType: "lz4", encrypted: true }] });
+    bed = await TestBed.create({
+      binaries,
+      repos: [{ compressType: "lz4" }, { compressType: "lz4", encrypted: true }],
+    });
     sql = bed.cluster.sql.bind(bed.cluster);
     // Started by pg_ctl, as nobody's child: the test's own server would be missed when somebody else stops it.
     await pgCtl(bed, ["start"]);
@@ -52,8 +56,10 @@ describe("recover", async () => {
     await bed?.remove();
   });
 
-  const state = async (): Promise<string> => bed.cluster.value("SELECT count(*) || ' ' || coalesce(max(id), 0) FROM kept");
-  const kept = (): string[] => readdirSync(dirname(bed.cluster.dataPath)).filter((name) => name.startsWith(`${basename(bed.cluster.dataPath)}.`));
+  const state = async (): Promise<string> =>
+    bed.cluster.value("SELECT count(*) || ' ' || coalesce(max(id), 0) FROM kept");
+  const kept = (): string[] =>
+    readdirSync(dirname(bed.cluster.dataPath)).filter((name) => name.startsWith(`${basename(bed.cluster.dataPath)}.`));
 
   test("refuses unreachable targets, and unconfirmed plans, before anything is stopped", async () => {
     const pid = readFileSync(join(bed.cluster.dataPath, "postmaster.pid"), "utf8");
@@ -113,8 +119,15 @@ describe("recover", async () => {
     const aside = `${bed.repoPath(1)}.away`;
     renameSync(bed.repoPath(1), aside);
     try {
-      // Nothing is archived while a repository is away, so that the server's last WAL is not waited for: it is in its pg_wal.
-      const { exitCode, stdout } = await bed.ours(["recover", "--yes", "--repo=2", "--no-finish-wal", `--set=${first}`]);
+      // Nothing is archived while a repository is away, so that the server's last WAL is not waited for: it is in its
+      // pg_wal.
+      const { exitCode, stdout } = await bed.ours([
+        "recover",
+        "--yes",
+        "--repo=2",
+        "--no-finish-wal",
+        `--set=${first}`,
+      ]);
       expect(stdout).toMatch(new RegExp(`from +repo2 [^]*backup +${first}[^]*is open, on timeline 5[.]`));
       expect({ exitCode, state: await state() }).toEqual({ exitCode: 104, state: "504 2004" });
       expect(stdout).toContain("! Not every repository gets WAL");
@@ -177,5 +190,8 @@ async function pgCtl(bed: TestBed, args: readonly string[]): Promise<RunResult> 
   const options = `-c unix_socket_directories=${cluster.socketPath} -c port=${cluster.port} -c listen_addresses=`;
   const start = args[0] === "start" ? ["-o", options, "-l", join(bed.folder, "server.log")] : [];
   const all = [...args, "-D", cluster.dataPath, "-w", ...start];
-  return requireOk(`pg_ctl ${args.join(" ")}`, await run(join(cluster.binaries.folder, "pg_ctl"), all, { user: cluster.user, cwd: bed.folder }));
+  return requireOk(
+    `pg_ctl ${args.join(" ")}`,
+    await run(join(cluster.binaries.folder, "pg_ctl"), all, { user: cluster.user, cwd: bed.folder }),
+  );
 }

@@ -1,7 +1,8 @@
 /**
- * The options of `restore` on a real server: where recovery ends and what the server does then, what is left of an earlier recovery, damaged
- * and extra files, maps, databases left out, a repository that goes away in the midst of it, a restore that was killed, and the configuration
- * files that Debian keeps outside of the data directory. What can be compared is compared with stock's restore of the same backup, file by file.
+ * The options of `restore` on a real server: where recovery ends and what the server does then, what is left of an
+ * earlier recovery, damaged and extra files, maps, databases left out, a repository that goes away in the midst of it,
+ * a restore that was killed, and the configuration files that Debian keeps outside of the data directory. What can be
+ * compared is compared with stock's restore of the same backup, file by file.
  */
 import { createHash } from "node:crypto";
 import {
@@ -47,11 +48,24 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
   let data: string;
   let midTime: string;
 
-  const marks = async (cluster: TestCluster): Promise<string> => cluster.value("SELECT string_agg(name, ' ' ORDER BY id) FROM mark");
-  const mark = async (name: string): Promise<void> => void (await bed.cluster.sql("INSERT INTO mark (name) VALUES ($1)", [name]));
+  const marks = async (cluster: TestCluster): Promise<string> =>
+    cluster.value("SELECT string_agg(name, ' ' ORDER BY id) FROM mark");
+  const mark = async (name: string): Promise<void> =>
+    void (await bed.cluster.sql("INSERT INTO mark (name) VALUES ($1)", [name]));
   const again = async (...args: string[]) =>
-    bed.oursOk(["restore", "--delta", `--pg1-path=${data}`, `--tablespace-map=space=${join(data, "../space")}`, "--archive-mode=off", ...args]);
-  const adopted = async <T>(dataPath: string, use: (cluster: TestCluster) => Promise<T>, settings = outside(dataPath)): Promise<T> => {
+    bed.oursOk([
+      "restore",
+      "--delta",
+      `--pg1-path=${data}`,
+      `--tablespace-map=space=${join(data, "../space")}`,
+      "--archive-mode=off",
+      ...args,
+    ]);
+  const adopted = async <T>(
+    dataPath: string,
+    use: (cluster: TestCluster) => Promise<T>,
+    settings = outside(dataPath),
+  ): Promise<T> => {
     const cluster = TestCluster.adopt({ binaries, dataPath });
     try {
       await cluster.start(settings);
@@ -63,7 +77,10 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     }
   };
 
-  const outside = (dataPath: string): Record<string, string> => ({ config_file: join(etc, "postgresql.conf"), data_directory: dataPath });
+  const outside = (dataPath: string): Record<string, string> => ({
+    config_file: join(etc, "postgresql.conf"),
+    data_directory: dataPath,
+  });
 
   beforeAll(async () => {
     server = await S3Server.create({ kind: await s3Kind() });
@@ -101,7 +118,9 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     await server?.remove();
   });
 
-  const restored = async (options: Parameters<TestBed["restoreAside"]>[0]): Promise<{ readonly dataPath: string; readonly output: string }> => {
+  const restored = async (
+    options: Parameters<TestBed["restoreAside"]>[0],
+  ): Promise<{ readonly dataPath: string; readonly output: string }> => {
     const { result, dataPath } = await bed.restoreAside(options);
     requireOk("restore", result);
     return { dataPath, output: result.stdout };
@@ -119,7 +138,10 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
       async (cluster) => {
         await cluster.waitForValue("SELECT pg_is_in_recovery()", "false");
         expect(await cluster.value("SHOW work_mem")).toBe("5MB");
-        return [await marks(cluster), compareChecksums(await bed.cluster.tableChecksums(), await cluster.tableChecksums())];
+        return [
+          await marks(cluster),
+          compareChecksums(await bed.cluster.tableChecksums(), await cluster.tableChecksums()),
+        ];
       },
       {},
     );
@@ -140,7 +162,9 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
       else await cluster.waitForValue("SELECT pg_is_in_recovery()", String(end === "standby"));
       if (end === "standby") await cluster.waitForValue("SELECT count(*) FROM mark", "3");
       expect(await marks(cluster)).toBe(expected);
-      expect(await cluster.value("SELECT timeline_id FROM pg_control_checkpoint()")).toBe(end === "promoted" ? "2" : "1");
+      expect(await cluster.value("SELECT timeline_id FROM pg_control_checkpoint()")).toBe(
+        end === "promoted" ? "2" : "1",
+      );
     });
   });
 
@@ -177,7 +201,9 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     expect(differences(tree(dataPath), tree(data))).toEqual([]);
     expect(differences(tree(join(dataPath, "../space")), tree(join(data, "../space")))).toEqual(["foreign: only here"]);
     // Nothing of it had to be fetched but what was damaged.
-    const fetched = output.split("\n").filter((line) => /restore file .*checksum/.test(line) && !line.includes("exists and matches backup"));
+    const fetched = output
+      .split("\n")
+      .filter((line) => /restore file .*checksum/.test(line) && !line.includes("exists and matches backup"));
     expect(fetched.length).toBeLessThan(25);
   });
 
@@ -186,7 +212,12 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     const { mtimeMs, size } = statSync(path);
     writeFileSync(path, Buffer.alloc(size, 7));
     utimesSync(path, mtimeMs / 1000, mtimeMs / 1000);
-    const options = ["restore", `--pg1-path=${data}`, `--tablespace-map=space=${join(data, "../space")}`, "--archive-mode=off"];
+    const options = [
+      "restore",
+      `--pg1-path=${data}`,
+      `--tablespace-map=space=${join(data, "../space")}`,
+      "--archive-mode=off",
+    ];
     const forced = await bed.oursOk([...options, "--force", "--log-level-console=detail"]);
     expect(forced.stdout).toContain(`restore file ${path} - exists and matches size and modification time`);
     expect(readFileSync(path)[0]).toBe(7);
@@ -298,7 +329,13 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     mkdirSync(location);
     giveTo(location, bed.cluster.user);
     const path = join(location, "data");
-    const options = ["restore", "--repo=2", `--pg1-path=${path}`, `--tablespace-map=space=${join(location, "space")}`, "--archive-mode=off"];
+    const options = [
+      "restore",
+      "--repo=2",
+      `--pg1-path=${path}`,
+      `--tablespace-map=space=${join(location, "space")}`,
+      "--archive-mode=off",
+    ];
     const abort = new AbortController();
     let lines = 0;
     const killed = await bed
@@ -310,8 +347,13 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
       })
       .catch(() => null);
     expect(killed?.exitCode ?? 1).not.toBe(0);
-    expect([existsSync(join(path, "backup.manifest")), existsSync(join(path, "global/pg_control"))]).toEqual([true, false]);
-    const refused = await run(join(binaries.folder, "postgres"), ["-D", path, "-C", "port"], { user: bed.cluster.user });
+    expect([existsSync(join(path, "backup.manifest")), existsSync(join(path, "global/pg_control"))]).toEqual([
+      true,
+      false,
+    ]);
+    const refused = await run(join(binaries.folder, "postgres"), ["-D", path, "-C", "port"], {
+      user: bed.cluster.user,
+    });
     expect(refused.exitCode).not.toBe(0);
     const output = (await bed.oursOk([...options, "--delta", "--log-level-console=detail"])).stdout;
     expect(output.split("\n").filter((line) => line.includes("exists and matches backup")).length).toBeGreaterThan(50);
@@ -325,7 +367,9 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     await bed.stockOk(stock, ["verify", "--repo=2", "--output=text"]);
     await bed.stockOk(stock, ["expire", "--repo=2", "--repo2-retention-full=1"]);
     const offered = await again();
-    expect(offered.stdout).toContain(`this backup has configuration files from outside of the data directory: ${join(etc, "conf.d/more.conf")}`);
+    expect(offered.stdout).toContain(
+      `this backup has configuration files from outside of the data directory: ${join(etc, "conf.d/more.conf")}`,
+    );
     const expected = tree(etc);
     await bed.cluster.stop();
     const lost = `${bed.cluster.dataPath}.lost`;
@@ -376,7 +420,8 @@ function damage(data: string, bed: TestBed): void {
   writeFileSync(join(data, "base/1/999999"), "x");
   symlinkSync("/tmp", join(data, "pg_tblspc/99999"));
   symlinkSync("/etc/passwd", join(data, "link"));
-  for (const path of ["extra", "extra/deeper", "extra/deeper/file", "standby.signal", "base/1/999999"]) own(join(data, path));
+  for (const path of ["extra", "extra/deeper", "extra/deeper/file", "standby.signal", "base/1/999999"])
+    own(join(data, path));
   appendFileSync(join(data, "base/1/1259"), Buffer.alloc(8192, 1));
   truncateSync(join(data, "base/1/1249"), 8192);
   rmSync(join(data, "base/1/2619"), { force: true });
@@ -405,8 +450,13 @@ function tree(root: string): Map<string, string> {
     const owner = `${(info.mode & 0o7777).toString(8)} ${info.uid}:${info.gid}`;
     if (info.isSymbolicLink()) result.set(name, `link ${name.includes("pg_tblspc") ? "" : readlinkSync(path)}`);
     else if (info.isDirectory()) result.set(name, `directory ${owner}`);
-    else if (entry.name === "postgresql.auto.conf" || entry.name === "old.conf" || entry.name.endsWith(".signal")) result.set(name, `file ${owner}`);
-    else result.set(name, `file ${owner} ${Math.floor(info.mtimeMs / 1000)} ${createHash("sha1").update(readFileSync(path)).digest("hex")}`);
+    else if (entry.name === "postgresql.auto.conf" || entry.name === "old.conf" || entry.name.endsWith(".signal"))
+      result.set(name, `file ${owner}`);
+    else
+      result.set(
+        name,
+        `file ${owner} ${Math.floor(info.mtimeMs / 1000)} ${createHash("sha1").update(readFileSync(path)).digest("hex")}`,
+      );
   }
   return result;
 }
@@ -419,6 +469,12 @@ function differences(expected: ReadonlyMap<string, string>, result: ReadonlyMap<
   return [...new Set([...expected.keys(), ...result.keys()])].sort().flatMap((name) => {
     const [there, here] = [expected.get(name), result.get(name)];
     if (there === here) return [];
-    return [there === undefined ? `${name}: only here` : here === undefined ? `${name}: only there` : `${name}: ${there} there, ${here} here`];
+    return [
+      there === undefined
+        ? `${name}: only here`
+        : here === undefined
+          ? `${name}: only there`
+          : `${name}: ${there} there, ${here} here`,
+    ];
   });
 }

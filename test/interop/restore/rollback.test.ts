@@ -1,6 +1,7 @@
 /**
- * `rollback` on a real server: back to a snapshot of a running server's file system, on a new timeline, with the archive going on. `zfs` itself is a
- * double (test/harness/doubles/zfsDouble.mjs): its snapshots are copies, taken while the server is down as after a crash.
+ * `rollback` on a real server: back to a snapshot of a running server's file system, on a new timeline, with the
+ * archive going on. `zfs` itself is a double (test/harness/doubles/zfsDouble.mjs): its snapshots are copies, taken
+ * while the server is down as after a crash.
  */
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -53,9 +54,17 @@ describe("rollback", async () => {
   test("shows the fate of newer snapshots, and refuses impossible requests, with the server running", async () => {
     const pid = readFileSync(join(bed.cluster.dataPath, "postmaster.pid"), "utf8");
     const cases: [string[], number, RegExp][] = [
-      [["--snapshot=tank/pg@before"], 37, /1 snapshot\(s\), which stay with the old data\n +tank\/pg@newer[^]*nothing was changed/],
+      [
+        ["--snapshot=tank/pg@before"],
+        37,
+        /1 snapshot\(s\), which stay with the old data\n +tank\/pg@newer[^]*nothing was changed/,
+      ],
       [["--snapshot=tank/pg@before", "--dry-run"], 0, /zfs promote tank\/pg/],
-      [["--snapshot=tank/pg@never", "--yes"], 32, /there is no snapshot 'tank\/pg@never'[^]*tank\/pg@before, tank\/pg@newer/],
+      [
+        ["--snapshot=tank/pg@never", "--yes"],
+        32,
+        /there is no snapshot 'tank\/pg@never'[^]*tank\/pg@before, tank\/pg@newer/,
+      ],
       [["--snapshot=tank/none@x", "--yes"], 102, /dataset does not exist/],
       [["--snapshot=tank/pg", "--yes"], 32, /is not the name of a snapshot/],
     ];
@@ -108,13 +117,20 @@ describe("rollback", async () => {
       copyFileSync(join(__dirname, "../../harness/doubles/zfsDouble.mjs"), program);
       writeFileSync(join(this.bin, "zfs"), `#!/bin/sh\nexec ${own.runtime.node} ${program} ${this.#stateFile} "$@"\n`);
       chmodSync(join(this.bin, "zfs"), 0o755);
-      const state = { store, datasets: { "tank/pg": { mountpoint: dataPath, local: { recordsize: "16K" } } }, snapshots: [] };
+      const state = {
+        store,
+        datasets: { "tank/pg": { mountpoint: dataPath, local: { recordsize: "16K" } } },
+        snapshots: [],
+      };
       writeFileSync(this.#stateFile, JSON.stringify(state));
       giveTo(this.#stateFile, user);
     }
 
     async run(args: readonly string[]): Promise<void> {
-      requireOk(`zfs ${args.join(" ")}`, await run(join(this.bin, "zfs"), [...args], { user: bed.cluster.user, cwd: bed.folder }));
+      requireOk(
+        `zfs ${args.join(" ")}`,
+        await run(join(this.bin, "zfs"), [...args], { user: bed.cluster.user, cwd: bed.folder }),
+      );
     }
 
     state(): { readonly datasets: Record<string, object>; readonly snapshots: { readonly name: string }[] } {
@@ -128,5 +144,8 @@ async function pgCtl(bed: TestBed, verb: "start" | "stop", mode = "fast"): Promi
   const options = `-c unix_socket_directories=${cluster.socketPath} -c port=${cluster.port} -c listen_addresses=`;
   const more = verb === "start" ? ["-o", options, "-l", join(bed.folder, "server.log")] : ["-m", mode];
   const all = [verb, "-D", cluster.dataPath, "-w", ...more];
-  return requireOk(`pg_ctl ${verb}`, await run(join(cluster.binaries.folder, "pg_ctl"), all, { user: cluster.user, cwd: bed.folder }));
+  return requireOk(
+    `pg_ctl ${verb}`,
+    await run(join(cluster.binaries.folder, "pg_ctl"), all, { user: cluster.user, cwd: bed.folder }),
+  );
 }

@@ -1,10 +1,10 @@
 /**
- * What users are promised beside stock pgBackRest: eight points (a) to (h), each shown with stock 2.60 where it has the verb and with ours, so
- * that the difference is a measurement. docs/internals/versus-pgbackrest.md is the table of it.
+ * What users are promised beside stock pgBackRest: eight points (a) to (h), each shown with stock 2.60 where it has the
+ * verb and with ours, so that the difference is a measurement. docs/internals/versus-pgbackrest.md is the table of it.
  *
- * Two hosts of the same kind, PostgreSQL and two repositories in directories; repo2 is taken away while WAL is written. An outage of an hour is
- * scaled down to tens of segments of 1 MiB: what counts is how many wait, not how long. The tests of one host follow one after the other, as
- * its outage does.
+ * Two hosts of the same kind, PostgreSQL and two repositories in directories; repo2 is taken away while WAL is written.
+ * An outage of an hour is scaled down to tens of segments of 1 MiB: what counts is how many wait, not how long. The
+ * tests of one host follow one after the other, as its outage does.
  */
 import { chmodSync, existsSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -129,7 +129,9 @@ describe("the promises beside stock", async () => {
     });
 
     test("(g) archive-get says 'not found' (1) although repo2 was unreadable", async () => {
-      expect((await run("archive-get", "--no-archive-async", NOWHERE, join(bed.folder, "side", "got"))).exitCode).toBe(1);
+      expect((await run("archive-get", "--no-archive-async", NOWHERE, join(bed.folder, "side", "got"))).exitCode).toBe(
+        1,
+      );
     });
 
     test("(b, d) archive-push-queue-max drops WAL of the healthy repository too, counted as archived and recorded nowhere", async () => {
@@ -141,9 +143,15 @@ describe("the promises beside stock", async () => {
       names = await writeSegments(bed, SEGMENTS);
       await moreFailures(bed, 3);
       bed.writeVariant(bed.configPath, { global: { "archive-push-queue-max": "6MiB" } });
-      const archived = async (): Promise<number> => Number(await bed.cluster.value("SELECT archived_count FROM pg_stat_archiver"));
+      const archived = async (): Promise<number> =>
+        Number(await bed.cluster.value("SELECT archived_count FROM pg_stat_archiver"));
       const before = await archived();
-      await waitFor("dropping", WAIT_MS, async () => ((await nudge(bed), await archived()) >= before + SEGMENTS / 2 ? true : null), 500);
+      await waitFor(
+        "dropping",
+        WAIT_MS,
+        async () => ((await nudge(bed), await archived()) >= before + SEGMENTS / 2 ? true : null),
+        500,
+      );
       expect(bed.logs()).toMatch(/WARN: dropped WAL file '[0-9A-F]{24}' because archive queue exceeded 6MB/);
       const lost = names.slice(0, SEGMENTS / 2).filter((name) => findStoredSegment(bed, 1, name) === null);
       report(`stock: ${lost.length} of the first ${SEGMENTS / 2} segments dropped for repo1, which was well`);
@@ -157,7 +165,9 @@ describe("the promises beside stock", async () => {
       await nudge(bed);
       await bed.archiveAll();
       await bed.cluster.sql("CHECKPOINT");
-      const gone = names.filter((name) => !existsSync(bed.walFile(name)) && [1, 2].some((key) => findStoredSegment(bed, key, name) === null));
+      const gone = names.filter(
+        (name) => !existsSync(bed.walFile(name)) && [1, 2].some((key) => findStoredSegment(bed, key, name) === null),
+      );
       expect(gone.length).toBeGreaterThan(1);
     });
 
@@ -180,8 +190,10 @@ describe("the promises beside stock", async () => {
     let bed: TestBed;
     let names: string[] = [];
     const run = (...args: string[]): Promise<RunResult> => bed.ours(args);
-    const archiver = (column: "archived_count" | "failed_count"): Promise<string> => bed.cluster.value(`SELECT ${column} FROM pg_stat_archiver`);
-    const reported = async (): Promise<InfoStanza["repo"]> => parseInfo((await run("info", "--output=json")).stdout).repo;
+    const archiver = (column: "archived_count" | "failed_count"): Promise<string> =>
+      bed.cluster.value(`SELECT ${column} FROM pg_stat_archiver`);
+    const reported = async (): Promise<InfoStanza["repo"]> =>
+      parseInfo((await run("info", "--output=json")).stdout).repo;
     const missingWal = async (): Promise<number[]> => (await reported()).map((repo) => repo["wal-debt"] ?? 0);
 
     beforeAll(() => {
@@ -192,8 +204,12 @@ describe("the promises beside stock", async () => {
       takeAway(bed.repoPath(2), "blocked", bed.cluster.user);
       const before = Number(await archiver("archived_count"));
       names = await writeSegments(bed, SEGMENTS);
-      await waitFor("repo1 to hold every segment", WAIT_MS, async () => (storedIn(bed, 1, names).length === SEGMENTS ? true : null));
-      await waitFor("acknowledgement", WAIT_MS, async () => (Number(await archiver("archived_count")) >= before + SEGMENTS ? true : null));
+      await waitFor("repo1 to hold every segment", WAIT_MS, async () =>
+        storedIn(bed, 1, names).length === SEGMENTS ? true : null,
+      );
+      await waitFor("acknowledgement", WAIT_MS, async () =>
+        Number(await archiver("archived_count")) >= before + SEGMENTS ? true : null,
+      );
       const longest = Math.max(...storingDelaysS(bed, names));
       report(`ours: ${SEGMENTS} of ${SEGMENTS} segments in repo1, the slowest after ${longest.toFixed(2)} s`);
       expect(longest).toBeLessThan(DELAY_S_MAX);
@@ -221,18 +237,23 @@ describe("the promises beside stock", async () => {
       expect(result.exitCode).toBe(104);
       expect(result.stdout).toMatch(/repo1: new backup label = /);
       expect(result.stdout).toMatch(/ERROR: \[104\]: backup command encountered error\(s\):\n\s+repo2: /);
-      expect(labelsOf(parseInfo((await run("info", "--output=json")).stdout)).map((entry) => entry.repo)).toEqual([1, 1]);
+      expect(labelsOf(parseInfo((await run("info", "--output=json")).stdout)).map((entry) => entry.repo)).toEqual([
+        1, 1,
+      ]);
     });
 
-    test.each(["blocked", "unmounted"] as const)("(g) archive-get cannot decide while repo2 is %s: 103, never 1", async (absence) => {
-      bringBack(bed.repoPath(2));
-      takeAway(bed.repoPath(2), absence, bed.cluster.user);
-      const result = await run("archive-get", NOWHERE, join(bed.folder, "side", "got"));
-      expect(result.exitCode).toBe(103);
-      expect(result.stdout).toContain(`unable to determine whether ${NOWHERE} is in the archive`);
-      // What repo1 has is served.
-      await bed.oursOk(["archive-get", names[0] ?? "", join(bed.folder, "side", "got")]);
-    });
+    test.each(["blocked", "unmounted"] as const)(
+      "(g) archive-get cannot decide while repo2 is %s: 103, never 1",
+      async (absence) => {
+        bringBack(bed.repoPath(2));
+        takeAway(bed.repoPath(2), absence, bed.cluster.user);
+        const result = await run("archive-get", NOWHERE, join(bed.folder, "side", "got"));
+        expect(result.exitCode).toBe(103);
+        expect(result.stdout).toContain(`unable to determine whether ${NOWHERE} is in the archive`);
+        // What repo1 has is served.
+        await bed.oursOk(["archive-get", names[0] ?? "", join(bed.folder, "side", "got")]);
+      },
+    );
 
     test("(g) recovery does not stop at repo1's end while repo2 is unreadable: it aborts, and completes once repo2 is back", async () => {
       // One segment that only repo2 has.
@@ -250,7 +271,9 @@ describe("the promises beside stock", async () => {
         await restored.start().catch(() => undefined);
         await waitFor("the end of the server", WAIT_MS, async () => (restored.isRunning() ? null : true));
         // The first file that it asks for is one that tells of newer timelines.
-        expect(restored.logTail()).toContain('could not restore file "00000002.history" from archive: child process exited with exit code 255');
+        expect(restored.logTail()).toContain(
+          'could not restore file "00000002.history" from archive: child process exited with exit code 255',
+        );
         bringBack(bed.repoPath(2));
         await restored.start();
         await restored.waitForValue("SELECT pg_is_in_recovery()", "false", WAIT_MS);
@@ -295,11 +318,15 @@ describe("the promises beside stock", async () => {
       expect(storedIn(bed, 2, names.slice(SEGMENTS))).toEqual([]);
       const missing = (await missingWal())[1] ?? 0;
       const healed = await bed.oursOk(["heal"]);
-      expect(healed.stdout).toContain(`repo2: ${missing} missing WAL file(s) copied, 0 no longer missing, 0 could not be copied`);
+      expect(healed.stdout).toContain(
+        `repo2: ${missing} missing WAL file(s) copied, 0 no longer missing, 0 could not be copied`,
+      );
       expect(storedIn(bed, 2, names)).toEqual(names);
       expect(await missingWal()).toEqual([0, 0]);
       for (const key of [1, 2]) {
-        expect((await bed.stockOk(stock, ["verify", `--repo=${key}`, "--output=text", "--verbose"])).stdout).toMatch(/^status: ok$/m);
+        expect((await bed.stockOk(stock, ["verify", `--repo=${key}`, "--output=text", "--verbose"])).stdout).toMatch(
+          /^status: ok$/m,
+        );
       }
     });
 
@@ -314,7 +341,9 @@ describe("the promises beside stock", async () => {
     });
 
     test("(h) a failed expire is reported and changes nothing about the backup: 0", async () => {
-      const [old] = labelsOf(parseInfo((await run("info", "--output=json")).stdout)).filter((entry) => entry.repo === 2);
+      const [old] = labelsOf(parseInfo((await run("info", "--output=json")).stdout)).filter(
+        (entry) => entry.repo === 2,
+      );
       const stuck = join(bed.repoPath(2), "backup", bed.stanza, old?.label ?? "", "pg_data");
       chmodSync(stuck, 0o500);
       const config = bed.variant("short", { global: { "repo2-retention-full": "1" } });
@@ -331,7 +360,12 @@ describe("the promises beside stock", async () => {
       bed.writeVariant(bed.configPath, limited);
       names = await writeSegments(bed, SEGMENTS / 2);
       const waiting = (): string[] => names.filter((name) => existsSync(bed.walFile(`archive_status/${name}.ready`)));
-      await waitFor("a shorter queue", WAIT_MS, async () => ((await nudge(bed), waiting().length) <= 6 ? true : null), 500);
+      await waitFor(
+        "a shorter queue",
+        WAIT_MS,
+        async () => ((await nudge(bed), waiting().length) <= 6 ? true : null),
+        500,
+      );
       expect(storedIn(bed, 1, names)).toEqual(names);
       expect((await reported())[1]).toMatchObject({ "wal-debt": expect.any(Number) });
       expect(await reported()).not.toContainEqual(expect.objectContaining({ "wal-dropped": expect.any(Number) }));
@@ -346,7 +380,12 @@ describe("the promises beside stock", async () => {
       for (const key of [1, 2]) takeAway(bed.repoPath(key), "blocked", bed.cluster.user);
       names = await writeSegments(bed, SEGMENTS / 2);
       const waiting = (): string[] => names.filter((name) => existsSync(bed.walFile(`archive_status/${name}.ready`)));
-      await waitFor("a shorter queue", WAIT_MS, async () => ((await nudge(bed), waiting().length) <= 6 ? true : null), 500);
+      await waitFor(
+        "a shorter queue",
+        WAIT_MS,
+        async () => ((await nudge(bed), waiting().length) <= 6 ? true : null),
+        500,
+      );
       for (const key of [1, 2]) bringBack(bed.repoPath(key));
       bed.writeVariant(bed.configPath, { settings: { acknowledge: "any" } });
       await nudge(bed);
@@ -374,7 +413,9 @@ function storedIn(bed: TestBed, key: number, names: readonly string[]): string[]
 
 /** Labels in repo1. */
 async function labels(run: (...args: string[]) => Promise<RunResult>): Promise<string[]> {
-  return labelsOf(parseInfo((await run("info", "--output=json")).stdout)).flatMap((entry) => (entry.repo === 1 ? [entry.label] : []));
+  return labelsOf(parseInfo((await run("info", "--output=json")).stdout)).flatMap((entry) =>
+    entry.repo === 1 ? [entry.label] : [],
+  );
 }
 
 /** Wakes an archiver that pauses for up to a minute after three failures. */
@@ -384,16 +425,24 @@ async function nudge(bed: TestBed): Promise<void> {
 
 /** Waits until the archiver has been refused `count` times more. */
 async function moreFailures(bed: TestBed, count: number): Promise<void> {
-  const failures = async (): Promise<number> => Number(await bed.cluster.value("SELECT failed_count FROM pg_stat_archiver"));
+  const failures = async (): Promise<number> =>
+    Number(await bed.cluster.value("SELECT failed_count FROM pg_stat_archiver"));
   const before = await failures();
-  await waitFor(`${count} failures`, WAIT_MS, async () => ((await nudge(bed), await failures()) >= before + count ? true : null), 200);
+  await waitFor(
+    `${count} failures`,
+    WAIT_MS,
+    async () => ((await nudge(bed), await failures()) >= before + count ? true : null),
+    200,
+  );
 }
 
 /** A checkpoint has removed `names`. */
 async function shrinks(bed: TestBed, names: readonly string[]): Promise<void> {
   await bed.cluster.sql("CHECKPOINT");
   // The newest ones may still be needed.
-  await waitFor("removal of WAL", WAIT_MS, async () => (names.slice(0, -2).some((name) => existsSync(bed.walFile(name))) ? null : true));
+  await waitFor("removal of WAL", WAIT_MS, async () =>
+    names.slice(0, -2).some((name) => existsSync(bed.walFile(name))) ? null : true,
+  );
 }
 
 function report(text: string): void {

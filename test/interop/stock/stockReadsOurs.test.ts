@@ -1,7 +1,7 @@
 /**
- * What ours writes, stock takes for its own: stanza, WAL from a real archive_command, one full backup into all repositories in one run, read,
- * verified, restored, extended and expired by stock. The dimensions (PostgreSQL, stock's version, compression, encryption, storage) are
- * spread over few rows.
+ * What ours writes, stock takes for its own: stanza, WAL from a real archive_command, one full backup into all
+ * repositories in one run, read, verified, restored, extended and expired by stock. The dimensions (PostgreSQL, stock's
+ * version, compression, encryption, storage) are spread over few rows.
  */
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -55,7 +55,8 @@ const ROWS: readonly Row[] = [
   },
 ];
 
-const describeRepo = (repo: PlannedRepo): string => `${repo.on} ${repo.compressType}${repo.encrypted === true ? " encrypted" : ""}`;
+const describeRepo = (repo: PlannedRepo): string =>
+  `${repo.on} ${repo.compressType}${repo.encrypted === true ? " encrypted" : ""}`;
 
 for (const row of ROWS) {
   const title = `PostgreSQL ${row.postgres}, stock ${row.stock}: ${row.repos.map(describeRepo).join(", ")}`;
@@ -99,7 +100,8 @@ function stockReads({ binaries, stock }: InteropParts, planned: readonly Planned
     const backup = await bed.oursOk(["backup", "--type=full"]);
     label = /new backup label = (\S+)/.exec(backup.stdout)?.[1] ?? "";
     // As expire leaves backup.info in a bucket with conditional writes.
-    for (const name of ["backup.info", "backup.info.copy"]) appendFileSync(join(bed.repoPath(1), "backup", bed.stanza, name), "\n".repeat(256));
+    for (const name of ["backup.info", "backup.info.copy"])
+      appendFileSync(join(bed.repoPath(1), "backup", bed.stanza, name), "\n".repeat(256));
     await writeMore(bed);
     segment = await bed.archiveAll();
     segmentBytes = readFileSync(bed.walFile(segment));
@@ -140,7 +142,14 @@ function stockReads({ binaries, stock }: InteropParts, planned: readonly Planned
   test("backup and expire continue in our repositories", async () => {
     for (const [index, { compressType = "gz" }] of planned.entries()) {
       const retention = `--repo${index + 1}-retention-full=1`;
-      await bed.stockOk(stock, ["backup", "--type=full", `--repo=${index + 1}`, `--compress-type=${compressType}`, "--no-expire-auto", retention]);
+      await bed.stockOk(stock, [
+        "backup",
+        "--type=full",
+        `--repo=${index + 1}`,
+        `--compress-type=${compressType}`,
+        "--no-expire-auto",
+        retention,
+      ]);
     }
     const both = parseInfo((await bed.oursOk(["info", "--output=json"])).stdout);
     for (const key of keys) expect(labelsOf(both).filter((entry) => entry.repo === key)).toHaveLength(2);
@@ -149,7 +158,9 @@ function stockReads({ binaries, stock }: InteropParts, planned: readonly Planned
     const left = labelsOf(ours);
     expect(left.map((entry) => entry.repo)).toEqual(keys);
     expect(left.map((entry) => entry.label)).not.toContain(label);
-    expect(comparableInfo(ours)).toEqual(comparableInfo(parseInfo((await bed.stockOk(stock, ["info", "--output=json"])).stdout)));
+    expect(comparableInfo(ours)).toEqual(
+      comparableInfo(parseInfo((await bed.stockOk(stock, ["info", "--output=json"])).stdout)),
+    );
     const verified = await bed.oursOk(["verify", "--output=text"]);
     expect(verified.stdout.match(/^status: ok$/gm)).toHaveLength(keys.length);
   });

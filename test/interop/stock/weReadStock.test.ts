@@ -1,6 +1,7 @@
 /**
- * What stock writes, ours reads: stanza, WAL by stock's own archive-push, full backups with each compression, plain and encrypted, bundled
- * or not, on disk and in S3; then ours goes on in stock's repositories and stock verifies the result.
+ * What stock writes, ours reads: stanza, WAL by stock's own archive-push, full backups with each compression, plain and
+ * encrypted, bundled or not, on disk and in S3; then ours goes on in stock's repositories and stock verifies the
+ * result.
  */
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -71,17 +72,34 @@ function weRead({ binaries, stock }: InteropParts, planned: readonly StockRepo[]
     for (const { on, compressType, encrypted = false, bundle = false } of planned) {
       const server = on === "s3rver" ? await S3Server.create({ kind: on }) : undefined;
       if (server !== undefined) servers.push(server);
-      repos.push({ compressType, encrypted, options: bundle ? { bundle: "y" } : {}, ...(server === undefined ? {} : { s3: server }) });
+      repos.push({
+        compressType,
+        encrypted,
+        options: bundle ? { bundle: "y" } : {},
+        ...(server === undefined ? {} : { s3: server }),
+      });
     }
     // WAL is compressed alike for all: zst is in no row's first repository.
-    bed = await TestBed.create({ binaries, repos, archiver: stock, settings: { wal_keep_size: "512MB" }, global: { "compress-type": "zst" } });
+    bed = await TestBed.create({
+      binaries,
+      repos,
+      archiver: stock,
+      settings: { wal_keep_size: "512MB" },
+      global: { "compress-type": "zst" },
+    });
     await bed.cluster.start();
     await bed.stockOk(stock, ["stanza-create"]);
     await fillBed(bed);
     // The rows of PostgreSQL 15 carry whole clusters.
     if (binaries.major !== 15) await dropTemplates(bed);
     for (const [index, { compressType }] of planned.entries()) {
-      await bed.stockOk(stock, ["backup", "--type=full", `--repo=${index + 1}`, `--compress-type=${compressType}`, "--no-expire-auto"]);
+      await bed.stockOk(stock, [
+        "backup",
+        "--type=full",
+        `--repo=${index + 1}`,
+        `--compress-type=${compressType}`,
+        "--no-expire-auto",
+      ]);
     }
     await writeMore(bed);
     segment = await bed.archiveAll();
@@ -95,7 +113,9 @@ function weRead({ binaries, stock }: InteropParts, planned: readonly StockRepo[]
   test("info reports the same as stock", async () => {
     const ours = parseInfo((await bed.oursOk(["info", "--output=json"])).stdout);
     expect(labelsOf(ours).map((entry) => entry.repo)).toEqual(keys);
-    expect(comparableInfo(ours)).toEqual(comparableInfo(parseInfo((await bed.stockOk(stock, ["info", "--output=json"])).stdout)));
+    expect(comparableInfo(ours)).toEqual(
+      comparableInfo(parseInfo((await bed.stockOk(stock, ["info", "--output=json"])).stdout)),
+    );
     for (const { repo, label } of labelsOf(ours)) {
       const details = ["info", "--output=json", `--repo=${repo}`, `--set=${label}`];
       expect(comparableInfo(parseInfo((await bed.oursOk(details)).stdout))).toEqual(

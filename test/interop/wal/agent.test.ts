@@ -1,9 +1,10 @@
 /**
- * The agent between a real PostgreSQL and two repositories, a directory and an S3 server: archive_command is the perl client.
+ * The agent between a real PostgreSQL and two repositories, a directory and an S3 server: archive_command is the perl
+ * client.
  *
- * One cluster goes through an outage of repo2 under load with a SIGKILL of the agent in the middle, automatic healing, restarts behind a
- * socket that stays, and a recovery that fetches ahead. Nothing is lost, PostgreSQL is never told a failure that the policy does not ask for,
- * and stock finds nothing wrong.
+ * One cluster goes through an outage of repo2 under load with a SIGKILL of the agent in the middle, automatic healing,
+ * restarts behind a socket that stays, and a recovery that fetches ahead. Nothing is lost, PostgreSQL is never told a
+ * failure that the policy does not ask for, and stock finds nothing wrong.
  */
 import { existsSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -31,8 +32,10 @@ describe("the agent", async () => {
 
   const startAgent = (activated: boolean): Promise<AgentProcess> =>
     AgentProcess.start({ paths, runtime: bed.runtime, configPath: bed.configPath, stanza: bed.stanza, activated });
-  const archived = async (): Promise<number> => Number(await bed.cluster.value("SELECT archived_count FROM pg_stat_archiver"));
-  const failed = async (): Promise<number> => Number(await bed.cluster.value("SELECT failed_count FROM pg_stat_archiver"));
+  const archived = async (): Promise<number> =>
+    Number(await bed.cluster.value("SELECT archived_count FROM pg_stat_archiver"));
+  const failed = async (): Promise<number> =>
+    Number(await bed.cluster.value("SELECT failed_count FROM pg_stat_archiver"));
   const missingCounts = async (): Promise<number[]> => {
     const result = await bed.ours(["info", "--output=json"]);
     return parseInfo(result.stdout).repo.map((repo) => repo["wal-debt"] ?? 0);
@@ -45,7 +48,12 @@ describe("the agent", async () => {
       repos: [{ compressType: "gz" }, { s3: server, compressType: "zst", encrypted: true }],
       acknowledge: "any",
       walSegmentSizeMb: 1,
-      settings: { archive_command: archiveCommandOf(paths), wal_keep_size: 0, min_wal_size: "2MB", max_wal_size: "32MB" },
+      settings: {
+        archive_command: archiveCommandOf(paths),
+        wal_keep_size: 0,
+        min_wal_size: "2MB",
+        max_wal_size: "32MB",
+      },
       global: { "archive-timeout": "20", "io-timeout": "10", "process-max": "3" },
     });
     agent = await startAgent(false);
@@ -78,7 +86,9 @@ describe("the agent", async () => {
     await agent.stop("SIGKILL");
     const second = await writeSegments(bed, SEGMENTS / 2);
     await agent.start();
-    await waitFor("acknowledgement of all segments", 90_000, async () => ((await archived()) >= before + SEGMENTS ? true : null));
+    await waitFor("acknowledgement of all segments", 90_000, async () =>
+      (await archived()) >= before + SEGMENTS ? true : null,
+    );
     const missing = await missingCounts();
     expect(missing[0]).toBe(0);
     expect(missing[1]).toBeGreaterThanOrEqual(SEGMENTS);
@@ -87,7 +97,12 @@ describe("the agent", async () => {
     expect([...first, ...second].filter((name) => existsSync(bed.walFile(name))).length).toBeLessThan(SEGMENTS);
 
     await server.start();
-    await waitFor("the debt to be paid", 120_000, async () => ((await missingCounts()).every((count) => count === 0) ? true : null), 500);
+    await waitFor(
+      "the debt to be paid",
+      120_000,
+      async () => ((await missingCounts()).every((count) => count === 0) ? true : null),
+      500,
+    );
     await bed.archiveAll();
     for (const key of [1, 2]) {
       const verified = await bed.stockOk(parts.stock, ["verify", `--repo=${key}`, "--output=text", "--verbose"]);
@@ -99,7 +114,10 @@ describe("the agent", async () => {
 
   test("refuses another cluster's WAL, and reports it", async () => {
     const foreign = await agent.ask("/", ["archive-push", "/etc/passwd"]);
-    expect(foreign).toMatchObject({ exitCode: 32, stderr: expect.stringContaining("ERROR: [032]: '/etc/passwd' is not in the data directory") });
+    expect(foreign).toMatchObject({
+      exitCode: 32,
+      stderr: expect.stringContaining("ERROR: [032]: '/etc/passwd' is not in the data directory"),
+    });
     const missing = await agent.ask(bed.cluster.dataPath, ["archive-push", "pg_wal/0000000100000000000000FF"]);
     expect(missing).toMatchObject({ exitCode: 55 });
     expect((await agent.ask(bed.cluster.dataPath, ["restore"])).exitCode).toBe(48);
@@ -107,11 +125,16 @@ describe("the agent", async () => {
     expect(absent).toMatchObject({ exitCode: 1, stderr: "" });
   });
 
-  test("archive-push-queue-max: a backup of its own follows the drop, and check passes again", { timeout: 600_000 }, async () => {
+  test("archive-push-queue-max: a backup of its own follows the drop, and check passes again", {
+    timeout: 600_000,
+  }, async () => {
     await agent.stop();
-    const configPath = bed.variant("drop", { global: { "archive-push-queue-max": "3MiB", "archive-timeout": "4", "io-timeout": "2" } });
+    const configPath = bed.variant("drop", {
+      global: { "archive-push-queue-max": "3MiB", "archive-timeout": "4", "io-timeout": "2" },
+    });
     agent = await AgentProcess.start({ paths, runtime: bed.runtime, configPath, stanza: bed.stanza });
-    const info = async (): Promise<ReturnType<typeof parseInfo>> => parseInfo((await bed.ours(["info", "--output=json"])).stdout);
+    const info = async (): Promise<ReturnType<typeof parseInfo>> =>
+      parseInfo((await bed.ours(["info", "--output=json"])).stdout);
     const droppedCounts = async (): Promise<number[]> => (await info()).repo.map((repo) => repo["wal-dropped"] ?? 0);
     const backups = (await info()).backup.length;
     const before = await archived();
@@ -131,7 +154,12 @@ describe("the agent", async () => {
     await agent.start();
     // PostgreSQL's archiver pauses after what was refused while nobody listened.
     await bed.cluster.sql("SELECT pg_reload_conf()");
-    await waitFor("the backup behind the gap", 300_000, async () => ((await droppedCounts()).every((count) => count === 0) ? true : null), 500);
+    await waitFor(
+      "the backup behind the gap",
+      300_000,
+      async () => ((await droppedCounts()).every((count) => count === 0) ? true : null),
+      500,
+    );
     expect(agent.log()).toMatch(/WARN: taking a backup into repo1, repo2|WARN: taking a backup into repo\d/);
     const after = (await info()).backup;
     expect(after.length).toBeGreaterThan(backups);
@@ -166,7 +194,12 @@ describe("the agent", async () => {
     expect(agent.activatedPids().length).toBeGreaterThanOrEqual(4);
     expect(await failed()).toBe(base);
     // What one repository had acknowledged alone when its agent ended is the next one's to bring to the other.
-    await waitFor("the debt to be paid", 120_000, async () => ((await missingCounts()).every((count) => count === 0) ? true : null), 500);
+    await waitFor(
+      "the debt to be paid",
+      120_000,
+      async () => ((await missingCounts()).every((count) => count === 0) ? true : null),
+      500,
+    );
   });
 
   test("a recovery gets its WAL through an agent that fetches ahead, from any repository that answers", async () => {
@@ -176,9 +209,22 @@ describe("the agent", async () => {
     const recovery = agentPaths();
     const command = `${recovery.client} ${recovery.socket} archive-get %f %p`;
     const dataPath = join(recovery.folder, "data");
-    await bed.oursOk(["restore", `--pg1-path=${dataPath}`, "--archive-mode=off", `--recovery-option=restore_command=${command}`]);
-    const config = bed.variant("recovery", { stanza: { "pg1-path": dataPath }, global: { "spool-path": join(recovery.folder, "spool") } });
-    const second = await AgentProcess.start({ paths: recovery, runtime: bed.runtime, configPath: config, stanza: bed.stanza });
+    await bed.oursOk([
+      "restore",
+      `--pg1-path=${dataPath}`,
+      "--archive-mode=off",
+      `--recovery-option=restore_command=${command}`,
+    ]);
+    const config = bed.variant("recovery", {
+      stanza: { "pg1-path": dataPath },
+      global: { "spool-path": join(recovery.folder, "spool") },
+    });
+    const second = await AgentProcess.start({
+      paths: recovery,
+      runtime: bed.runtime,
+      configPath: config,
+      stanza: bed.stanza,
+    });
     const restored = TestCluster.adopt({ binaries: parts.binaries, dataPath });
     try {
       await restored.start({ archive_mode: "off" }, { timeoutMs: 120_000 });
@@ -215,7 +261,12 @@ describe("the agent with WAL segments of 64 MiB", async () => {
       global: { "process-max": "2" },
     });
     context.onTestFinished(() => bed.remove());
-    const agent = await AgentProcess.start({ paths, runtime: bed.runtime, configPath: bed.configPath, stanza: bed.stanza });
+    const agent = await AgentProcess.start({
+      paths,
+      runtime: bed.runtime,
+      configPath: bed.configPath,
+      stanza: bed.stanza,
+    });
     context.onTestFinished(() => void agent.stop("SIGKILL"));
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
@@ -223,7 +274,9 @@ describe("the agent with WAL segments of 64 MiB", async () => {
     const names = await writeSegments(bed, 4);
     await bed.archiveAll();
     const peakMib = Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${agent.pid}/status`, "utf8"))?.[1]) / 1024;
-    process.stdout.write(`agent with four segments of 64 MiB into two repositories: ${peakMib.toFixed(0)} MiB at most\n`);
+    process.stdout.write(
+      `agent with four segments of 64 MiB into two repositories: ${peakMib.toFixed(0)} MiB at most\n`,
+    );
     expect(peakMib).toBeLessThan(300);
     const got = join(paths.folder, "got");
     for (const key of [1, 2]) {

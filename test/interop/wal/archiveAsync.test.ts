@@ -1,6 +1,6 @@
 /**
- * `archive-async` on stock's spool: a host moves from stock to ours and back while PostgreSQL writes, WAL segments of 64 MiB pass in bounded
- * memory, and a queue that is too long drops only what no repository takes.
+ * `archive-async` on stock's spool: a host moves from stock to ours and back while PostgreSQL writes, WAL segments of
+ * 64 MiB pass in bounded memory, and a queue that is too long drops only what no repository takes.
  */
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -22,8 +22,10 @@ describe("archive-async", async () => {
   let bed: TestBed;
   let command: { readonly ours: string; readonly stock: string };
 
-  const failed = async (): Promise<number> => Number(await bed.cluster.value("SELECT failed_count FROM pg_stat_archiver"));
-  const archiveBy = async (program: "ours" | "stock"): Promise<void> => bed.cluster.alterSystem({ archive_command: command[program] });
+  const failed = async (): Promise<number> =>
+    Number(await bed.cluster.value("SELECT failed_count FROM pg_stat_archiver"));
+  const archiveBy = async (program: "ours" | "stock"): Promise<void> =>
+    bed.cluster.alterSystem({ archive_command: command[program] });
 
   beforeAll(async () => {
     bed = await TestBed.create({
@@ -33,7 +35,8 @@ describe("archive-async", async () => {
       settings: { wal_keep_size: "256MB", max_wal_size: "512MB" },
       global: { "archive-async": "y", "archive-timeout": "30", "archive-get-queue-max": "8MiB" },
     });
-    const args = (program: string): string => `${program} --config-path=${bed.configPath} --stanza=${bed.stanza} archive-push %p # pgbackrest`;
+    const args = (program: string): string =>
+      `${program} --config-path=${bed.configPath} --stanza=${bed.stanza} archive-push %p # pgbackrest`;
     command = { ours: args(`${bed.runtime.node} ${bed.runtime.file}`), stock: args(stock.path) };
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
@@ -84,11 +87,15 @@ describe("archive-async", async () => {
     put(`${second}.error`, "25\nan old failure");
     put(`${third}.ok`, "55\nunable to open missing file");
     const push = (name: string, by: "ours" | StockPgbackrest) =>
-      by === "ours" ? bed.ours(["archive-push", bed.walFile(name)]) : bed.stock(by, ["archive-push", bed.walFile(name)]);
+      by === "ours"
+        ? bed.ours(["archive-push", bed.walFile(name)])
+        : bed.stock(by, ["archive-push", bed.walFile(name)]);
     expect(await push(first, "ours")).toMatchObject({ exitCode: 0 });
     expect(storedSegments(bed, 1)).not.toContain(first);
     const skipped = await push(third, "ours");
-    expect(skipped.stdout).toContain(`WAL segment '${third}' was not pushed due to error [55] and was manually skipped: unable to open missing file`);
+    expect(skipped.stdout).toContain(
+      `WAL segment '${third}' was not pushed due to error [55] and was manually skipped: unable to open missing file`,
+    );
     expect(await push(second, "ours")).toMatchObject({ exitCode: 0 });
     expect(storedSegments(bed, 1)).toContain(second);
     // And stock believes what ours has written.
@@ -138,7 +145,9 @@ describe("archive-async", async () => {
   });
 
   test("archive-push-queue-max: nothing is lost while one repository accepts WAL, and other drops are recorded", async () => {
-    const config = bed.variant("full", { global: { "archive-push-queue-max": "2MiB", "archive-async": "n", "archive-timeout": "5" } });
+    const config = bed.variant("full", {
+      global: { "archive-push-queue-max": "2MiB", "archive-async": "n", "archive-timeout": "5" },
+    });
     await bed.stopArchiving();
     const names = await writeSegments(bed, 5);
     const push = (name = "") => bed.ours(["archive-push", bed.walFile(name)], { config });
@@ -152,7 +161,10 @@ describe("archive-async", async () => {
     });
     hide(1);
     const none = await push(names[4]);
-    expect(none).toMatchObject({ exitCode: 0, stdout: expect.stringContaining(`dropped WAL file '${names[4]}' because archive queue exceeded 2MB`) });
+    expect(none).toMatchObject({
+      exitCode: 0,
+      stdout: expect.stringContaining(`dropped WAL file '${names[4]}' because archive queue exceeded 2MB`),
+    });
     back(1);
     back(2);
     const info = parseInfo((await bed.ours(["info", "--output=json"])).stdout);

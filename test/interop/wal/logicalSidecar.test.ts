@@ -1,12 +1,21 @@
 /**
- * examples/logical-sidecar on two real servers: rows arrive; what is emptied or dropped at the source stays in the copy and comes back from it; what
- * docs/sidecar.md calls a trap is one; a sidecar that is away holds back only what it may, and that is seen.
+ * examples/logical-sidecar on two real servers: rows arrive; what is emptied or dropped at the source stays in the copy
+ * and comes back from it; what docs/sidecar.md calls a trap is one; a sidecar that is away holds back only what it may,
+ * and that is seen.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { alertRules, metrics, publish, type Sidecar, sourceSettings, subscribe, takeUpAgain } from "../../../examples/logical-sidecar/statements";
+import {
+  alertRules,
+  metrics,
+  publish,
+  type Sidecar,
+  sourceSettings,
+  subscribe,
+  takeUpAgain,
+} from "../../../examples/logical-sidecar/statements";
 import { findPostgres } from "../../../tools/parts/postgres/postgres";
 import { run } from "../../../tools/parts/process";
 import { TestCluster } from "../../../tools/parts/postgres/testCluster";
@@ -34,7 +43,11 @@ describe("a sidecar", async () => {
   const rows = (server: TestCluster): Promise<string> =>
     server.value("SELECT coalesce(string_agg(id || ' ' || what, ', ' ORDER BY id), '') FROM orders");
   const arrives = (expected: string): Promise<void> =>
-    copy.waitForValue("SELECT coalesce(string_agg(id || ' ' || what, ', ' ORDER BY id), '') FROM orders", expected, 120_000);
+    copy.waitForValue(
+      "SELECT coalesce(string_agg(id || ' ' || what, ', ' ORDER BY id), '') FROM orders",
+      expected,
+      120_000,
+    );
   const numbers = async (): Promise<string[]> => (await source.sql(metrics(sidecar))).map((row) => String(row["line"]));
 
   beforeAll(async () => {
@@ -95,7 +108,11 @@ describe("a sidecar", async () => {
   });
 
   test("makes updates of a table without a key fail at the source", async () => {
-    await execute(source, ["CREATE TABLE notes (text text)", "INSERT INTO notes VALUES ('a')", "ALTER PUBLICATION precious ADD TABLE notes"]);
+    await execute(source, [
+      "CREATE TABLE notes (text text)",
+      "INSERT INTO notes VALUES ('a')",
+      "ALTER PUBLICATION precious ADD TABLE notes",
+    ]);
     await expect(source.sql("UPDATE notes SET text = 'b'")).rejects.toThrow(
       'cannot update table "notes" because it does not have a replica identity and publishes updates',
     );
@@ -110,22 +127,39 @@ describe("a sidecar", async () => {
     ]);
     await copy.sql("ALTER SUBSCRIPTION precious DISABLE");
     await source.waitForValue("SELECT active FROM pg_replication_slots", "false");
-    await source.sql("CREATE TABLE noise AS SELECT g, repeat(md5(g::text), 20) AS text FROM generate_series(1, 30000) g");
+    await source.sql(
+      "CREATE TABLE noise AS SELECT g, repeat(md5(g::text), 20) AS text FROM generate_series(1, 30000) g",
+    );
     const behind = await numbers();
     await source.sql("INSERT INTO noise SELECT g, repeat(md5(g::text), 20) FROM generate_series(1, 90000) g");
     // Slots are looked at when a checkpoint removes WAL.
-    for (const statement of ["SELECT pg_switch_wal()", "CHECKPOINT", "INSERT INTO noise VALUES (0, '')", "SELECT pg_switch_wal()", "CHECKPOINT"])
+    for (const statement of [
+      "SELECT pg_switch_wal()",
+      "CHECKPOINT",
+      "INSERT INTO noise VALUES (0, '')",
+      "SELECT pg_switch_wal()",
+      "CHECKPOINT",
+    ])
       await source.sql(statement);
     await source.waitForValue("SELECT wal_status FROM pg_replication_slots", "lost");
     const lost = await numbers();
     expect(lost).toContain('logical_sidecar_lost{slot="precious"} 1');
 
-    await execute(copy, ["ALTER SUBSCRIPTION precious SET (slot_name = NONE)", "DROP SUBSCRIPTION precious", "TRUNCATE orders"]);
+    await execute(copy, [
+      "ALTER SUBSCRIPTION precious SET (slot_name = NONE)",
+      "DROP SUBSCRIPTION precious",
+      "TRUNCATE orders",
+    ]);
     await source.sql("SELECT pg_drop_replication_slot('precious')");
     await execute(copy, subscribe(sidecar));
     await arrives("2 quinces, 3 plums, 4 figs, 5 dates, 6 limes");
 
-    await firesFor(await promtoolOrSkip(context), { SidecarBehind: behind, SidecarDisconnected: behind, SidecarLost: lost, SidecarUnknown: [] });
+    await firesFor(await promtoolOrSkip(context), {
+      SidecarBehind: behind,
+      SidecarDisconnected: behind,
+      SidecarLost: lost,
+      SidecarUnknown: [],
+    });
   });
 
   /** Each alert is told for numbers that were recorded. @throws Error with what promtool says otherwise */
@@ -135,12 +169,22 @@ describe("a sidecar", async () => {
       writeFileSync(join(folder, "rules.yml"), alertRules(sidecar));
       const tests = Object.entries(recorded).map(([alertname, lines]) => ({
         interval: "1m",
-        input_series: lines.map((line) => ({ series: line.slice(0, line.lastIndexOf(" ")), values: `${line.slice(line.lastIndexOf(" ") + 1)}x60` })),
+        input_series: lines.map((line) => ({
+          series: line.slice(0, line.lastIndexOf(" ")),
+          values: `${line.slice(line.lastIndexOf(" ") + 1)}x60`,
+        })),
         promql_expr_test: [
-          { expr: `count(ALERTS{alertname="${alertname}", alertstate="firing"})`, eval_time: "30m", exp_samples: [{ labels: "{}", value: 1 }] },
+          {
+            expr: `count(ALERTS{alertname="${alertname}", alertstate="firing"})`,
+            eval_time: "30m",
+            exp_samples: [{ labels: "{}", value: 1 }],
+          },
         ],
       }));
-      writeFileSync(join(folder, "tests.yml"), JSON.stringify({ rule_files: ["rules.yml"], evaluation_interval: "1m", tests }));
+      writeFileSync(
+        join(folder, "tests.yml"),
+        JSON.stringify({ rule_files: ["rules.yml"], evaluation_interval: "1m", tests }),
+      );
       requireOk("promtool", await run(promtool, ["test", "rules", "tests.yml"], { cwd: folder }));
     } finally {
       rmSync(folder, { recursive: true, force: true });

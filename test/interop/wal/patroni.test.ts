@@ -1,6 +1,7 @@
 /**
- * Standbys that come from a repository: a member of a real Patroni with the part of patroni.yml that StandbyHost gives, renewed after its data was
- * lost, and a plain standby. Each catches up from the archive, because its primary no longer has the WAL, and then streams.
+ * Standbys that come from a repository: a member of a real Patroni with the part of patroni.yml that StandbyHost gives,
+ * renewed after its data was lost, and a plain standby. Each catches up from the archive, because its primary no longer
+ * has the WAL, and then streams.
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -44,15 +45,28 @@ describe("a standby from a repository", async () => {
   }
 
   beforeAll(async () => {
-    bed = await TestBed.create({ binaries, repos: [{ compressType: "zst", encrypted: true }], settings: { max_wal_size: "80MB" } });
+    bed = await TestBed.create({
+      binaries,
+      repos: [{ compressType: "zst", encrypted: true }],
+      settings: { max_wal_size: "80MB" },
+    });
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
     await bed.cluster.sql("CREATE TABLE readings (id bigserial PRIMARY KEY, body text)");
     await bed.oursOk(["backup", "--type=full"]);
     await bed.cluster.stop();
     const [client, peer] = [`http://127.0.0.1:${await freePort()}`, `http://127.0.0.1:${await freePort()}`];
-    const settings = { "listen-client-urls": client, "advertise-client-urls": client, "listen-peer-urls": peer, "initial-advertise-peer-urls": peer };
-    const args = Object.entries({ ...settings, "initial-cluster": `default=${peer}`, "data-dir": join(bed.folder, "etcd") });
+    const settings = {
+      "listen-client-urls": client,
+      "advertise-client-urls": client,
+      "listen-peer-urls": peer,
+      "initial-advertise-peer-urls": peer,
+    };
+    const args = Object.entries({
+      ...settings,
+      "initial-cluster": `default=${peer}`,
+      "data-dir": join(bed.folder, "etcd"),
+    });
     processes.push(
       await start(
         patroni.etcd,
@@ -60,7 +74,9 @@ describe("a standby from a repository", async () => {
         options("etcd.log"),
       ),
     );
-    await waitFor("etcd", WAIT_MS, async () => ((await fetch(`${client}/health`).catch(() => null))?.ok === true ? true : null));
+    await waitFor("etcd", WAIT_MS, async () =>
+      (await fetch(`${client}/health`).catch(() => null))?.ok === true ? true : null,
+    );
     etcd = client.slice("http://".length);
     leader = await startMember("a", bed.cluster.dataPath, {});
     await waitFor("the leader", WAIT_MS, () => answers(leader, "primary"));
@@ -68,8 +84,12 @@ describe("a standby from a repository", async () => {
     await waitFor("its promotion", WAIT_MS, async () =>
       (await ask(leader.port, "SELECT pg_is_in_recovery() AS waits"))[0]?.["waits"] === false ? true : null,
     );
-    await ask(leader.port, `INSERT INTO readings (body) SELECT repeat(md5(g::text), 20) FROM generate_series(1, ${ROWS}) g`);
-    for (let round = 0; round < 8; round += 1) await ask(leader.port, "SELECT pg_switch_wal()", "INSERT INTO readings (body) VALUES ('more')");
+    await ask(
+      leader.port,
+      `INSERT INTO readings (body) SELECT repeat(md5(g::text), 20) FROM generate_series(1, ${ROWS}) g`,
+    );
+    for (let round = 0; round < 8; round += 1)
+      await ask(leader.port, "SELECT pg_switch_wal()", "INSERT INTO readings (body) VALUES ('more')");
     // No checkpoint removes a segment that is not archived yet.
     const switched = await ask(leader.port, "SELECT pg_walfile_name(pg_switch_wal()) AS name");
     await waitFor("the archive", WAIT_MS, async () => {
@@ -105,7 +125,14 @@ describe("a standby from a repository", async () => {
       name,
       restapi: { listen: `127.0.0.1:${restPort}`, connect_address: `127.0.0.1:${restPort}` },
       etcd3: { host: etcd },
-      bootstrap: { dcs: { ttl: 60, loop_wait: 1, retry_timeout: 10, postgresql: { use_slots: false, parameters: { wal_keep_size: "0" } } } },
+      bootstrap: {
+        dcs: {
+          ttl: 60,
+          loop_wait: 1,
+          retry_timeout: 10,
+          postgresql: { use_slots: false, parameters: { wal_keep_size: "0" } },
+        },
+      },
       postgresql: server,
     };
     const file = join(bed.folder, `patroni-${name}.yml`);
@@ -129,16 +156,25 @@ describe("a standby from a repository", async () => {
     return [bed.runtime.node, ...bed.oursCommand([], config)];
   };
   const streaming = async (count: number): Promise<true | null> => {
-    const rows = await ask(leader.port, "SELECT count(*)::int AS count FROM pg_stat_replication WHERE state = 'streaming'");
+    const rows = await ask(
+      leader.port,
+      "SELECT count(*)::int AS count FROM pg_stat_replication WHERE state = 'streaming'",
+    );
     return rows[0]?.["count"] === count ? true : null;
   };
-  const countOf = async (port: number): Promise<unknown> => (await ask(port, "SELECT count(*)::int AS count FROM readings"))[0]?.["count"];
+  const countOf = async (port: number): Promise<unknown> =>
+    (await ask(port, "SELECT count(*)::int AS count FROM readings"))[0]?.["count"];
 
   test("joins Patroni with StandbyHost's part of patroni.yml, and streams after the archive's end", async () => {
-    const missingThere = await ask(leader.port, "SELECT min(name) AS name FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'");
+    const missingThere = await ask(
+      leader.port,
+      "SELECT min(name) AS name FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$'",
+    );
     expect(String(missingThere[0]?.["name"]) > "000000010000000000000004").toBe(true);
     const dataPath = join(bed.folder, "data-b");
-    const { postgresql } = load(patroniReplica(argvFor("b", dataPath))) as { postgresql: { create_replica_methods: string[] } };
+    const { postgresql } = load(patroniReplica(argvFor("b", dataPath))) as {
+      postgresql: { create_replica_methods: string[] };
+    };
     // No other way for it.
     const member = await startMember("b", dataPath, { ...postgresql, create_replica_methods: ["pgbackstop"] });
     await waitFor("the replica", WAIT_MS, () => answers(member, "replica"));
@@ -151,15 +187,27 @@ describe("a standby from a repository", async () => {
 
     const answer = await fetch(`${member.rest}/reinitialize`, { method: "POST", body: '{"force": true}' });
     expect(answer.status).toBe(200);
-    await waitFor("it again", WAIT_MS, async () => (readFileSync(member.log, "utf8").split("created using pgbackstop").length > 2 ? true : null));
+    await waitFor("it again", WAIT_MS, async () =>
+      readFileSync(member.log, "utf8").split("created using pgbackstop").length > 2 ? true : null,
+    );
     await waitFor("the replica", WAIT_MS, () => answers(member, "replica"));
     await waitFor("streaming", WAIT_MS, () => streaming(1));
   });
 
   test("starts as a plain standby by one command, and streams", async () => {
     const dataPath = join(bed.folder, "data-c");
-    const primary = { host: "127.0.0.1", port: leader.port, user: bed.cluster.superuser, passfile: undefined, sslmode: undefined, slot: undefined };
-    await runOk("sh", ["-c", standbyCommand(argvFor("c", dataPath), primary)], { user: bed.cluster.user, cwd: bed.folder });
+    const primary = {
+      host: "127.0.0.1",
+      port: leader.port,
+      user: bed.cluster.superuser,
+      passfile: undefined,
+      sslmode: undefined,
+      slot: undefined,
+    };
+    await runOk("sh", ["-c", standbyCommand(argvFor("c", dataPath), primary)], {
+      user: bed.cluster.user,
+      cwd: bed.folder,
+    });
     rmSync(join(dataPath, "patroni.dynamic.json"), { force: true });
     plain = TestCluster.adopt({ binaries, dataPath });
     await plain.start();

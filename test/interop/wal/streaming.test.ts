@@ -1,9 +1,11 @@
 /**
- * Streamed WAL: a primary under load is killed together with its agent and its disk, again and again, and comes back from a repository.
+ * Streamed WAL: a primary under load is killed together with its agent and its disk, again and again, and comes back
+ * from a repository.
  *
- * A client writes down when each of its commits was acknowledged. What a restore lacks of them is never older than the interval of streaming and
- * the time that a position took, measured meanwhile, until the repository had it. Stock, which knows nothing of the stream, ends at the last full
- * segment and finds nothing wrong. `PGBACKSTOP_LONG=1` kills 20 times instead of 3 (of PostgreSQL 17 once); `PGBACKSTOP_SEED` repeats a run.
+ * A client writes down when each of its commits was acknowledged. What a restore lacks of them is never older than the
+ * interval of streaming and the time that a position took, measured meanwhile, until the repository had it. Stock,
+ * which knows nothing of the stream, ends at the last full segment and finds nothing wrong. `PGBACKSTOP_LONG=1` kills
+ * 20 times instead of 3 (of PostgreSQL 17 once); `PGBACKSTOP_SEED` repeats a run.
  */
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -21,7 +23,9 @@ import { requireOk, type RestoreOptions, TestBed } from "../../harness/real/test
 const LONG = process.env["PGBACKSTOP_LONG"] === "1";
 const KILLS = LONG ? 20 : 3;
 const INTERVAL_MS = 2000;
-/** Of the machine that the test runs on: between a commit and the client's knowing it, the kill and its taking effect. */
+/**
+ * Of the machine that the test runs on: between a commit and the client's knowing it, the kill and its taking effect.
+ */
 const SLACK_MS = 1500;
 
 interface Commit {
@@ -47,7 +51,9 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
   /** Positions up to which the repositories have everything, by the agent's word; 0 for nothing. */
   const streamed = async (asked = agent): Promise<bigint[]> => {
     const { stdout, stderr } = await asked.ask(bed.cluster.dataPath, ["status"]);
-    return [...`${stdout}${stderr}`.matchAll(/streamed=(\S+)/g)].map(([, lsn = ""]) => (lsn === "none" ? 0n : parseLsn(lsn)));
+    return [...`${stdout}${stderr}`.matchAll(/streamed=(\S+)/g)].map(([, lsn = ""]) =>
+      lsn === "none" ? 0n : parseLsn(lsn),
+    );
   };
 
   beforeAll(async () => {
@@ -83,7 +89,11 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     const random = (): number => (bytes.bytes(1)[0] ?? 0) / 256;
     let worstMs = 0;
     for (let kill = 0, next = 1; kill < kills; kill++) {
-      const { commits, delaysMs, idleMs, killedAtMs } = await loadUntilKilled(next, 1000 + random() * (LONG ? 6000 : 2000), random());
+      const { commits, delaysMs, idleMs, killedAtMs } = await loadUntilKilled(
+        next,
+        1000 + random() * (LONG ? 6000 : 2000),
+        random(),
+      );
       const repo = (kill % 2) + 1;
       await bed.oursOk(["restore", `--repo=${repo}`]);
       agent = await startAgent();
@@ -132,13 +142,22 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
       await bed.cluster.sql("DELETE FROM commits WHERE id > 1000010");
       await untilStreamed();
       // As on another host, where there is no pg_wal of it.
-      const { stdout } = await bed.oursOk(["find", "--table=commits", "--output=json", `--pg1-path=${join(bed.folder, "nowhere")}`]);
-      const { transactions } = JSON.parse(stdout) as { transactions: { source: string; markers: { kind: string; rows: number }[] }[] };
-      expect(transactions.map(({ markers, source }) => [source, markers.map(({ kind, rows }) => [kind, rows])])).toEqual([
-        ["stream", [["delete", 2]]],
+      const { stdout } = await bed.oursOk([
+        "find",
+        "--table=commits",
+        "--output=json",
+        `--pg1-path=${join(bed.folder, "nowhere")}`,
       ]);
+      const { transactions } = JSON.parse(stdout) as {
+        transactions: { source: string; markers: { kind: string; rows: number }[] }[];
+      };
+      expect(
+        transactions.map(({ markers, source }) => [source, markers.map(({ kind, rows }) => [kind, rows])]),
+      ).toEqual([["stream", [["delete", 2]]]]);
       for (const key of [1, 2]) {
-        expect((await bed.stockOk(parts.stock, ["verify", `--repo=${key}`, "--output=text", "--verbose"])).stdout).toMatch(/^status: ok$/m);
+        expect(
+          (await bed.stockOk(parts.stock, ["verify", `--repo=${key}`, "--output=text", "--verbose"])).stdout,
+        ).toMatch(/^status: ok$/m);
         await bed.stockOk(parts.stock, ["expire", `--repo=${key}`]);
         await bed.oursOk(["verify", `--repo=${key}`]);
         await bed.oursOk(["expire", `--repo=${key}`]);
@@ -155,17 +174,24 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     const lsn = await flushed();
     const state = async (): Promise<{ key: number; stream: { at: number; behind: number; lsn: string } | null }[]> => {
       const { stdout } = await bed.ours(["status", "--output=json"]);
-      return (JSON.parse(stdout) as { repos: { key: number; stream: { at: number; behind: number; lsn: string } | null }[] }).repos;
+      return (
+        JSON.parse(stdout) as { repos: { key: number; stream: { at: number; behind: number; lsn: string } | null }[] }
+      ).repos;
     };
     const repos = await waitFor("what the agent tells", 60_000, async () => {
       const result = await state();
       return result.every(({ stream }) => stream !== null && parseLsn(stream.lsn) >= lsn) ? result : null;
     });
     for (const { stream } of repos) expect(Math.abs(Date.now() / 1000 - (stream?.at ?? 0))).toBeLessThan(60);
-    const [info] = JSON.parse((await bed.oursOk(["info", "--output=json"])).stdout) as { repo: { "wal-stream"?: { lsn: string } }[] }[];
-    for (const { "wal-stream": stream } of info?.repo ?? []) expect(parseLsn(stream?.lsn ?? "0/0")).toBeGreaterThanOrEqual(lsn);
+    const [info] = JSON.parse((await bed.oursOk(["info", "--output=json"])).stdout) as {
+      repo: { "wal-stream"?: { lsn: string } }[];
+    }[];
+    for (const { "wal-stream": stream } of info?.repo ?? [])
+      expect(parseLsn(stream?.lsn ?? "0/0")).toBeGreaterThanOrEqual(lsn);
     expect((await bed.oursOk(["info"])).stdout.match(/^ +repo[12] wal stream: up to /gm)).toHaveLength(2);
-    expect((await bed.oursOk(["metrics"])).stdout.match(/^pgbackstop_repo_stream_timestamp_seconds\{/gm)).toHaveLength(2);
+    expect((await bed.oursOk(["metrics"])).stdout.match(/^pgbackstop_repo_stream_timestamp_seconds\{/gm)).toHaveLength(
+      2,
+    );
     // It merges pieces, and removes those of segments that have been archived: then this one would be gone.
     await agent.stop();
     const folder = join(bed.repoPath(1), "pgbackstop", bed.stanza, "stream", `${major}-1`);
@@ -184,41 +210,55 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     agent = await startAgent();
   });
 
-  test.runIf(isWhole)("check names obstacles and remedies; the agent reports them too, and continues to archive", { timeout: 600_000 }, async () => {
-    expect((await bed.oursOk(["check", "--log-level-console=info"])).stdout).toContain("the agent receives WAL from this server");
-    await bed.cluster.sql("CREATE ROLE plain LOGIN; GRANT pg_read_all_settings TO plain");
-    await bed.cluster.sql("GRANT EXECUTE ON FUNCTION pg_create_restore_point(text), pg_switch_wal() TO plain");
-    const plain = bed.variant("plain", { settings: { stream: { intervalSeconds: INTERVAL_MS / 1000 } }, stanza: { "pg1-user": "plain" } });
-    const refused = await bed.ours(["check"], { config: plain });
-    expect([refused.exitCode, `${refused.stdout}${refused.stderr}`]).toEqual([
-      56,
-      expect.stringContaining("the role 'plain' is neither a superuser nor has REPLICATION"),
-    ]);
-    expect(`${refused.stdout}${refused.stderr}`).toContain('HINT: ALTER ROLE "plain" REPLICATION');
-    await agent.stop();
-    const before = agent.log().length;
-    agent = await startAgent(plain);
-    const reported = (): string => agent.log().slice(before);
-    await waitFor("the agent's word", 60_000, async () => (/WARN: WAL is not streamed: .*permission denied/.test(reported()) ? true : null));
-    expect(reported()).toContain('HINT: ALTER ROLE "plain" REPLICATION');
-    await bed.archiveAll();
-    const { stderr, stdout } = await agent.ask(bed.cluster.dataPath, ["status"]);
-    expect(`${stdout}${stderr}`.match(/ streamed=none stream-error=056 /g)).toHaveLength(2);
-    await bed.cluster.sql("ALTER ROLE plain REPLICATION");
-    await untilStreamed();
-    await bed.oursOk(["check"], { config: plain });
-    await agent.stop();
-    agent = await startAgent();
-    await bed.cluster.alterSystem({ max_wal_senders: 0 });
-    await bed.cluster.restart();
-    const none = await bed.ours(["check"]);
-    expect([none.exitCode, `${none.stdout}${none.stderr}`]).toEqual([67, expect.stringContaining("max_wal_senders is 0")]);
-    await bed.archiveAll();
-    await bed.cluster.sql("ALTER SYSTEM RESET max_wal_senders");
-    await bed.cluster.restart();
-    await untilStreamed();
-    await bed.oursOk(["check"]);
-  });
+  test.runIf(isWhole)(
+    "check names obstacles and remedies; the agent reports them too, and continues to archive",
+    { timeout: 600_000 },
+    async () => {
+      expect((await bed.oursOk(["check", "--log-level-console=info"])).stdout).toContain(
+        "the agent receives WAL from this server",
+      );
+      await bed.cluster.sql("CREATE ROLE plain LOGIN; GRANT pg_read_all_settings TO plain");
+      await bed.cluster.sql("GRANT EXECUTE ON FUNCTION pg_create_restore_point(text), pg_switch_wal() TO plain");
+      const plain = bed.variant("plain", {
+        settings: { stream: { intervalSeconds: INTERVAL_MS / 1000 } },
+        stanza: { "pg1-user": "plain" },
+      });
+      const refused = await bed.ours(["check"], { config: plain });
+      expect([refused.exitCode, `${refused.stdout}${refused.stderr}`]).toEqual([
+        56,
+        expect.stringContaining("the role 'plain' is neither a superuser nor has REPLICATION"),
+      ]);
+      expect(`${refused.stdout}${refused.stderr}`).toContain('HINT: ALTER ROLE "plain" REPLICATION');
+      await agent.stop();
+      const before = agent.log().length;
+      agent = await startAgent(plain);
+      const reported = (): string => agent.log().slice(before);
+      await waitFor("the agent's word", 60_000, async () =>
+        /WARN: WAL is not streamed: .*permission denied/.test(reported()) ? true : null,
+      );
+      expect(reported()).toContain('HINT: ALTER ROLE "plain" REPLICATION');
+      await bed.archiveAll();
+      const { stderr, stdout } = await agent.ask(bed.cluster.dataPath, ["status"]);
+      expect(`${stdout}${stderr}`.match(/ streamed=none stream-error=056 /g)).toHaveLength(2);
+      await bed.cluster.sql("ALTER ROLE plain REPLICATION");
+      await untilStreamed();
+      await bed.oursOk(["check"], { config: plain });
+      await agent.stop();
+      agent = await startAgent();
+      await bed.cluster.alterSystem({ max_wal_senders: 0 });
+      await bed.cluster.restart();
+      const none = await bed.ours(["check"]);
+      expect([none.exitCode, `${none.stdout}${none.stderr}`]).toEqual([
+        67,
+        expect.stringContaining("max_wal_senders is 0"),
+      ]);
+      await bed.archiveAll();
+      await bed.cluster.sql("ALTER SYSTEM RESET max_wal_senders");
+      await bed.cluster.restart();
+      await untilStreamed();
+      await bed.oursOk(["check"]);
+    },
+  );
 
   test.runIf(isWhole)("a repository that is down delays nothing, and has everything when it is back", async () => {
     await server.stop();
@@ -230,26 +270,33 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     await waitFor("repo2", 90_000, async () => (((await streamed())[1] ?? 0n) >= lsn ? true : null));
   });
 
-  test.runIf(isWhole)("SIGTERM ships the received bytes, and a restart of the server starts a new session", async () => {
-    await agent.stop();
-    const rows = Number(await bed.cluster.value("SELECT count(*) FROM commits"));
-    agent = await startAgent(bed.variant("seldom", { settings: { stream: { intervalSeconds: 3600 } } }));
-    await untilStreamed();
-    await bed.cluster.sql("INSERT INTO commits SELECT 3000000 + n FROM generate_series(1, 10) n");
-    const lsn = await flushed();
-    // What it has not received when it is told to end is not shipped: an answer that comes behind it says that it has.
-    await bed.cluster.waitForValue(`SELECT coalesce(max(sent_lsn), '0/0') >= '${formatLsn(lsn)}' FROM pg_stat_replication`, "true");
-    await streamed();
-    await sleep(500);
-    expect(shipped()).toBeLessThan(lsn);
-    await agent.stop();
-    expect(shipped()).toBeGreaterThanOrEqual(lsn);
-    agent = await startAgent();
-    await bed.cluster.restart();
-    await bed.cluster.sql("INSERT INTO commits VALUES (4000000)");
-    await untilStreamed();
-    expect(await rowsOf({ by: null, repo: 1 })).toBe(rows + 11);
-  });
+  test.runIf(isWhole)(
+    "SIGTERM ships the received bytes, and a restart of the server starts a new session",
+    async () => {
+      await agent.stop();
+      const rows = Number(await bed.cluster.value("SELECT count(*) FROM commits"));
+      agent = await startAgent(bed.variant("seldom", { settings: { stream: { intervalSeconds: 3600 } } }));
+      await untilStreamed();
+      await bed.cluster.sql("INSERT INTO commits SELECT 3000000 + n FROM generate_series(1, 10) n");
+      const lsn = await flushed();
+      // What it has not received when it is told to end is not shipped: an answer that comes behind it says that it
+      // has.
+      await bed.cluster.waitForValue(
+        `SELECT coalesce(max(sent_lsn), '0/0') >= '${formatLsn(lsn)}' FROM pg_stat_replication`,
+        "true",
+      );
+      await streamed();
+      await sleep(500);
+      expect(shipped()).toBeLessThan(lsn);
+      await agent.stop();
+      expect(shipped()).toBeGreaterThanOrEqual(lsn);
+      agent = await startAgent();
+      await bed.cluster.restart();
+      await bed.cluster.sql("INSERT INTO commits VALUES (4000000)");
+      await untilStreamed();
+      expect(await rowsOf({ by: null, repo: 1 })).toBe(rows + 11);
+    },
+  );
 
   // The last one: it takes the primary away.
   test.runIf(isWhole)("a standby is streamed from only once it is promoted, and then at once", async () => {
@@ -271,7 +318,9 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
       const lsn = parseLsn(await standby.value("SELECT pg_current_wal_flush_lsn()"));
       await waitFor("the promoted one's stream", 60_000, async () => ((await isStreamed(lsn, other)) ? true : null));
       expect(other.log()).toMatch(/streaming WAL of timeline \d+ from/);
-      await waitFor("its history", 60_000, async () => (existsSync(standby.dataPath) && other.log().includes(".history") ? true : null));
+      await waitFor("its history", 60_000, async () =>
+        existsSync(standby.dataPath) && other.log().includes(".history") ? true : null,
+      );
       expect(await rowsOf({ by: null, repo: 1 }, "SELECT count(*) FROM commits WHERE id >= 5000000")).toBe(2);
     } finally {
       await other.stop("SIGKILL");
@@ -316,13 +365,23 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     }
   }
 
-  /** Commits one after the other, and measures how long positions take to be in both repositories, until everything is killed. */
+  /**
+   * Commits one after the other, and measures how long positions take to be in both repositories, until everything is
+   * killed.
+   */
   async function loadUntilKilled(
     firstId: number,
     durationMs: number,
     time: number,
-  ): Promise<{ readonly commits: Commit[]; readonly delaysMs: number[]; readonly idleMs: number; readonly killedAtMs: number }> {
-    await waitFor("the stream", 120_000, async () => ((await streamed()).filter((lsn) => lsn > 0n).length === 2 ? true : null));
+  ): Promise<{
+    readonly commits: Commit[];
+    readonly delaysMs: number[];
+    readonly idleMs: number;
+    readonly killedAtMs: number;
+  }> {
+    await waitFor("the stream", 120_000, async () =>
+      (await streamed()).filter((lsn) => lsn > 0n).length === 2 ? true : null,
+    );
     // When nothing has come for an interval, what comes is shipped at once: that takes what an upload takes.
     await sleep(INTERVAL_MS);
     await bed.cluster.sql("SELECT pg_logical_emit_message(true, 'test', 'x')");
@@ -358,7 +417,8 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     // Not always right behind a shipment.
     await sleep(time * INTERVAL_MS);
     const killedAtMs = performance.now();
-    // What is on its way takes at least so long; the long form wants a machine that has nothing else to do, and does without.
+    // What is on its way takes at least so long; the long form wants a machine that has nothing else to do, and does
+    // without.
     if (!LONG) delaysMs.push(Math.min(killedAtMs - pendingSinceMs, 10_000));
     over = true;
     await Promise.all([agent.stop("SIGKILL"), killServer(bed.cluster)]);
@@ -371,7 +431,8 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
   async function killServer(cluster: TestCluster): Promise<void> {
     process.kill(cluster.pid, "SIGKILL");
     await cluster.stop("immediate");
-    for (const name of readdirSync(cluster.dataPath)) rmSync(join(cluster.dataPath, name), { recursive: true, force: true });
+    for (const name of readdirSync(cluster.dataPath))
+      rmSync(join(cluster.dataPath, name), { recursive: true, force: true });
     expect(existsSync(join(cluster.dataPath, "PG_VERSION"))).toBe(false);
   }
 });

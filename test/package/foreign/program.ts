@@ -1,9 +1,17 @@
 /**
- * Somebody else's program: its own component, its own dynamic resource, its own instances of providers, a bucket of its own, and ours among them. Compiled
- * with the strictest settings against the declarations of the installed package.
+ * Somebody else's program: its own component, its own dynamic resource, its own instances of providers, a bucket of its
+ * own, and ours among them. Compiled with the strictest settings against the declarations of the installed package.
  */
 import * as pulumi from "@pulumi/pulumi";
-import { Acknowledge, CipherPassphrase, PosixRepository, PostgresHost, type PostgresHostArgs, S3CompatibleRepository, UriStyle } from "pgbackstop";
+import {
+  Acknowledge,
+  CipherPassphrase,
+  PosixRepository,
+  PostgresHost,
+  type PostgresHostArgs,
+  S3CompatibleRepository,
+  UriStyle,
+} from "pgbackstop";
 
 interface Share {
   readonly path: string;
@@ -35,7 +43,13 @@ class Bucket extends pulumi.CustomResource {
 
 export interface PlatformArgs {
   readonly share: string;
-  readonly bucket: { readonly name: string; readonly endpoint: string; readonly port: number; readonly region: string; readonly caFile: string };
+  readonly bucket: {
+    readonly name: string;
+    readonly endpoint: string;
+    readonly port: number;
+    readonly region: string;
+    readonly caFile: string;
+  };
   readonly accessKeyId: pulumi.Input<string>;
   readonly secretAccessKey: pulumi.Input<string>;
   readonly dataDirectory: string;
@@ -52,11 +66,19 @@ class Platform extends pulumi.ComponentResource {
     super("acme:platform:Platform", name, {}, opts);
     const parent = { parent: this };
     const share = new NasShare(`${name}-share`, args.share, parent);
-    const key = new CipherPassphrase(`${name}-key`, {}, args.protect === null ? parent : { ...parent, protect: args.protect });
+    const key = new CipherPassphrase(
+      `${name}-key`,
+      {},
+      args.protect === null ? parent : { ...parent, protect: args.protect },
+    );
     const nas = new PosixRepository(`${name}-nas`, { path: share.path, cipher: key.ref }, parent);
     const { bucket } = args;
     // What is in it outlives the stack.
-    const made = new Bucket(`${name}-bucket`, bucket.name, { ...parent, protect: args.protect ?? true, retainOnDelete: true });
+    const made = new Bucket(`${name}-bucket`, bucket.name, {
+      ...parent,
+      protect: args.protect ?? true,
+      retainOnDelete: true,
+    });
     const remote = new S3CompatibleRepository(
       `${name}-s3`,
       {
@@ -66,7 +88,10 @@ class Platform extends pulumi.ComponentResource {
         caFile: bucket.caFile,
         uriStyle: UriStyle.Path,
         bucket: {
-          existing: { name: made.bucket, credentials: { accessKeyId: args.accessKeyId, secretAccessKey: args.secretAccessKey } },
+          existing: {
+            name: made.bucket,
+            credentials: { accessKeyId: args.accessKeyId, secretAccessKey: args.secretAccessKey },
+          },
         },
         cipher: key.ref,
       },

@@ -1,4 +1,7 @@
-/** `node run.js ACTION`: runs the program on the engine with the settings of settings.json; prints one JSON object at the end. */
+/**
+ * `node run.js ACTION`: runs the program on the engine with the settings of settings.json; prints one JSON object at
+ * the end.
+ */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { LocalWorkspace, PulumiCommand } from "@pulumi/pulumi/automation";
@@ -8,7 +11,10 @@ async function main(action: string): Promise<unknown> {
   const args = JSON.parse(readFileSync(join(__dirname, "settings.json"), "utf8")) as PlatformArgs;
   const stack = await LocalWorkspace.createOrSelectStack(
     { stackName: "dev", projectName: "acme", program: async () => program(args) },
-    { workDir: __dirname, pulumiCommand: await PulumiCommand.get({ root: join(__dirname, "cli"), skipVersionCheck: true }) },
+    {
+      workDir: __dirname,
+      pulumiCommand: await PulumiCommand.get({ root: join(__dirname, "cli"), skipVersionCheck: true }),
+    },
   );
   if (action === "preview") {
     const { changeSummary, stdout, stderr } = await stack.preview({ diff: true });

@@ -20,7 +20,12 @@ const ctx = testContext({ clock: systemClock });
 const WAIT = { timeout: 20_000 };
 
 /** Of a killed agent. */
-const LEFT = ["RECOVERYXLOG.pgbackstop-1", "RECOVERYXLOG.pgbackstop-2.pgbackrest.tmp", `${walName(9)}.pgbackstop-3`, "RECOVERYHISTORY.pgbackstop-1"];
+const LEFT = [
+  "RECOVERYXLOG.pgbackstop-1",
+  "RECOVERYXLOG.pgbackstop-2.pgbackrest.tmp",
+  `${walName(9)}.pgbackstop-3`,
+  "RECOVERYHISTORY.pgbackstop-1",
+];
 
 let folder: string;
 let data: string;
@@ -102,12 +107,18 @@ it("leaves the path alone after its caller has left: the next one may have anoth
   expect(readFileSync(destination).equals(walBytes(2))).toBe(true);
   open();
   await vi.waitFor(() => expect(isOver).toBe(true), WAIT);
-  await vi.waitFor(() => expect(readdirSync(join(data, "pg_wal")).sort()).toEqual(["RECOVERYXLOG", "archive_status"]), WAIT);
+  await vi.waitFor(
+    () => expect(readdirSync(join(data, "pg_wal")).sort()).toEqual(["RECOVERYXLOG", "archive_status"]),
+    WAIT,
+  );
   agent.end();
   await agent.ended;
   expect(readFileSync(destination).equals(walBytes(2))).toBe(true);
 });
 
 it("removes at its start a killed agent's files in pg_wal", async () => {
-  await vi.waitFor(() => expect(readdirSync(join(data, "pg_wal")).filter((name) => LEFT.includes(name))).toEqual([]), WAIT);
+  await vi.waitFor(
+    () => expect(readdirSync(join(data, "pg_wal")).filter((name) => LEFT.includes(name))).toEqual([]),
+    WAIT,
+  );
 });

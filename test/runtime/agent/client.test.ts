@@ -11,18 +11,22 @@ const CLIENT = join(projectFolder(), "runtime", "agent", "pgbackrest-client");
 describe("the client without an agent", async () => {
   const perl = await findOnPath("perl");
 
-  it.skipIf(perl === null)("exits 49, but stops an archive recovery, which would take that for the end of the archive", async () => {
-    const cwd = temporaryFolder();
-    const code = async (...args: string[]): Promise<number> => (await run(perl ?? "", [CLIENT, join(cwd, "no.sock"), ...args], { cwd })).exitCode;
-    const get = ["archive-get", "000000010000000000000001", "pg_wal/RECOVERYXLOG"];
-    expect(await code("archive-push", "pg_wal/000000010000000000000001")).toBe(49);
-    expect(await code(...get)).toBe(49);
-    writeFileSync(join(cwd, "recovery.signal"), "");
-    expect(await code(...get)).toBe(255);
-    expect(await code("archive-push", "pg_wal/000000010000000000000001")).toBe(49);
-    writeFileSync(join(cwd, "standby.signal"), "");
-    expect(await code(...get)).toBe(49);
-  });
+  it.skipIf(perl === null)(
+    "exits 49, but stops an archive recovery, which would take that for the end of the archive",
+    async () => {
+      const cwd = temporaryFolder();
+      const code = async (...args: string[]): Promise<number> =>
+        (await run(perl ?? "", [CLIENT, join(cwd, "no.sock"), ...args], { cwd })).exitCode;
+      const get = ["archive-get", "000000010000000000000001", "pg_wal/RECOVERYXLOG"];
+      expect(await code("archive-push", "pg_wal/000000010000000000000001")).toBe(49);
+      expect(await code(...get)).toBe(49);
+      writeFileSync(join(cwd, "recovery.signal"), "");
+      expect(await code(...get)).toBe(255);
+      expect(await code("archive-push", "pg_wal/000000010000000000000001")).toBe(49);
+      writeFileSync(join(cwd, "standby.signal"), "");
+      expect(await code(...get)).toBe(49);
+    },
+  );
 
   it.skipIf(perl === null)("treats an agent that ends the connection without an answer as absent", async () => {
     const cwd = temporaryFolder();
@@ -31,7 +35,10 @@ describe("the client without an agent", async () => {
     await new Promise<void>((resolve) => server.listen(path, resolve));
     try {
       const get = [CLIENT, path, "archive-get", "000000010000000000000001", "pg_wal/RECOVERYXLOG"];
-      expect(await run(perl ?? "", get, { cwd })).toMatchObject({ exitCode: 49, stderr: expect.stringContaining("no answer from") });
+      expect(await run(perl ?? "", get, { cwd })).toMatchObject({
+        exitCode: 49,
+        stderr: expect.stringContaining("no answer from"),
+      });
       writeFileSync(join(cwd, "recovery.signal"), "");
       expect(await run(perl ?? "", get, { cwd })).toMatchObject({ exitCode: 255 });
     } finally {

@@ -3,7 +3,12 @@ import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { type Answer, type ControlSocket, type Handler, serveControlSocket } from "../../../runtime/agent/controlSocket";
+import {
+  type Answer,
+  type ControlSocket,
+  type Handler,
+  serveControlSocket,
+} from "../../../runtime/agent/controlSocket";
 import { testContext } from "../../harness/context";
 import { temporaryFolder } from "../repository/support";
 
@@ -28,13 +33,18 @@ function ask(path: string, bytes: string): Promise<string> {
   });
 }
 
-const echo: Handler = async (workingDirectory, args): Promise<Answer> => ({ exitCode: 7, lines: [workingDirectory, ...args, "two\nlines"] });
+const echo: Handler = async (workingDirectory, args): Promise<Answer> => ({
+  exitCode: 7,
+  lines: [workingDirectory, ...args, "two\nlines"],
+});
 
 describe("the agent's socket", () => {
   it("is closed to others, answers in lines and ends with the code", async () => {
     const path = await serve(echo);
     expect(statSync(path).mode & 0o777).toBe(0o600);
-    expect(await ask(path, "/data\0archive-push\0pg_wal/a b\0\n")).toBe(" /data\n archive-push\n pg_wal/a b\n two\n lines\nexit 7\n");
+    expect(await ask(path, "/data\0archive-push\0pg_wal/a b\0\n")).toBe(
+      " /data\n archive-push\n pg_wal/a b\n two\n lines\nexit 7\n",
+    );
   });
 
   it("gives no answer to a request that is too long, or when the handler fails", async () => {
@@ -45,15 +55,25 @@ describe("the agent's socket", () => {
 
   it("refuses a second agent at the same path, replaces a dead one, and leaves nothing behind", async () => {
     const path = await serve(echo);
-    await expect(serveControlSocket({ path }, echo, testContext())).rejects.toMatchObject({ kind: "lockAcquire", exitCode: 50 });
+    await expect(serveControlSocket({ path }, echo, testContext())).rejects.toMatchObject({
+      kind: "lockAcquire",
+      exitCode: 50,
+    });
     await served?.close(AbortSignal.abort());
     expect(existsSync(path)).toBe(false);
     // A killed process leaves its socket: nobody answers there.
-    spawnSync("perl", ["-MSocket", "-e", "socket(S, PF_UNIX, SOCK_STREAM, 0); bind(S, sockaddr_un($ARGV[0])); kill 9, $$", path]);
+    spawnSync("perl", [
+      "-MSocket",
+      "-e",
+      "socket(S, PF_UNIX, SOCK_STREAM, 0); bind(S, sockaddr_un($ARGV[0])); kill 9, $$",
+      path,
+    ]);
     expect(existsSync(path)).toBe(true);
     await serve(echo, path);
     expect(await ask(path, "/\0z\0\n")).toContain("exit 7");
-    await expect(serveControlSocket({ path: "/nonexistent/x.sock" }, echo, testContext())).rejects.toMatchObject({ kind: "fileOpen" });
+    await expect(serveControlSocket({ path: "/nonexistent/x.sock" }, echo, testContext())).rejects.toMatchObject({
+      kind: "fileOpen",
+    });
   });
 
   it("leaves the socket of another agent that has replaced it while it was ending", async () => {

@@ -21,7 +21,11 @@ beforeEach(async () => {
   clock = new HeldClock();
   storage = new FaultyStorage(new MemoryStorage());
   repo = repository(1, { storage });
-  await makeStanza(repo, { versions: ["18"], backups: [{ label: "20261118-030000F", wal: RANGE }], wal: { "18-1": RANGE } });
+  await makeStanza(repo, {
+    versions: ["18"],
+    backups: [{ label: "20261118-030000F", wal: RANGE }],
+    wal: { "18-1": RANGE },
+  });
 });
 afterEach(async () => {
   await served?.close();
@@ -61,7 +65,9 @@ describe("the agent's metrics", () => {
     storage.breakDown(fail("access", "refused"));
     expect(await scrape(origin)).toContain('pgbackstop_repo_up{stanza="demo",repo_key="1"} 1\n');
     await clock.advance(60_000);
-    await eventually("the repository is down", async () => (await scrape(origin)).includes('pgbackstop_repo_up{stanza="demo",repo_key="1"} 0\n'));
+    await eventually("the repository is down", async () =>
+      (await scrape(origin)).includes('pgbackstop_repo_up{stanza="demo",repo_key="1"} 0\n'),
+    );
   });
 
   test("healthz answers, other paths and methods are refused", async () => {
@@ -74,9 +80,14 @@ describe("the agent's metrics", () => {
 
   test("takes no more than sixteen connections at a time", async () => {
     const origin = await serve();
-    const sockets = Array.from({ length: 20 }, () => connect(Number(new URL(origin).port), "127.0.0.1").on("error", () => {}));
+    const sockets = Array.from({ length: 20 }, () =>
+      connect(Number(new URL(origin).port), "127.0.0.1").on("error", () => {}),
+    );
     try {
-      await eventually("the surplus is closed", () => sockets.filter((socket) => socket.destroyed || socket.readableEnded).length === 4);
+      await eventually(
+        "the surplus is closed",
+        () => sockets.filter((socket) => socket.destroyed || socket.readableEnded).length === 4,
+      );
     } finally {
       for (const socket of sockets) socket.destroy();
     }

@@ -13,7 +13,8 @@ describe("byte streams", () => {
         const whole = Buffer.concat(chunks);
         expect(Buffer.from(await collect(streamOf(...chunks), whole.length))).toEqual(whole);
         expect(Buffer.from(concatBytes(chunks))).toEqual(whole);
-        if (whole.length > 0) await expect(collect(streamOf(...chunks), whole.length - 1)).rejects.toMatchObject({ kind: "fileInvalid" });
+        if (whole.length > 0)
+          await expect(collect(streamOf(...chunks), whole.length - 1)).rejects.toMatchObject({ kind: "fileInvalid" });
       }),
     );
   });
@@ -44,7 +45,9 @@ describe("byte streams", () => {
 
   it("of text yield complete lines, from which pieces can be cut", async () => {
     const lines = fc.array(
-      fc.oneof(fc.string({ maxLength: 20 }), fc.string({ unit: "grapheme", maxLength: 20 })).map((line) => line.replaceAll("\n", "")),
+      fc
+        .oneof(fc.string({ maxLength: 20 }), fc.string({ unit: "grapheme", maxLength: 20 }))
+        .map((line) => line.replaceAll("\n", "")),
       {
         maxLength: 8,
       },
@@ -52,13 +55,19 @@ describe("byte streams", () => {
     await fc.assert(
       fc.asyncProperty(lines, fc.integer({ min: 1, max: 30 }), fc.boolean(), async (texts, size, isEnded) => {
         const whole = Buffer.from(texts.join("\n") + (isEnded ? "\n" : ""));
-        const pieces = Array.from({ length: Math.ceil(whole.length / size) }, (_, index) => whole.subarray(index * size, (index + 1) * size));
+        const pieces = Array.from({ length: Math.ceil(whole.length / size) }, (_, index) =>
+          whole.subarray(index * size, (index + 1) * size),
+        );
         const read: string[] = [];
         for await (const { text, cut } of wholeLines(streamOf(...pieces), whole.length)) {
           read.push(text);
           // Between two characters.
           const middle = [...text][0]?.length ?? 0;
-          expect([cut(0, middle), cut(middle, text.length), cut(0, 0)]).toEqual([text.slice(0, middle), text.slice(middle), ""]);
+          expect([cut(0, middle), cut(middle, text.length), cut(0, 0)]).toEqual([
+            text.slice(0, middle),
+            text.slice(middle),
+            "",
+          ]);
         }
         expect(read.join("")).toBe(whole.toString());
         for (const text of read.slice(0, -1)) expect(text.endsWith("\n")).toBe(true);

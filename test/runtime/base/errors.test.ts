@@ -1,8 +1,17 @@
 import { describe, expect, it } from "vitest";
-import { assert, BackupError, ERRORS, fail, isError, stockErrorName, toBackupError } from "../../../runtime/base/errors";
+import {
+  assert,
+  BackupError,
+  ERRORS,
+  fail,
+  isError,
+  stockErrorName,
+  toBackupError,
+} from "../../../runtime/base/errors";
 
 /** Numbers and names of pgBackRest 2.60's "build/error.yaml" for every kind used here. */
-const STOCK = `AssertError 25 ChecksumError 26 ConfigError 27 FileInvalidError 28 FormatError 29 CommandRequiredError 30 OptionInvalidError 31
+const STOCK =
+  `AssertError 25 ChecksumError 26 ConfigError 27 FileInvalidError 28 FormatError 29 CommandRequiredError 30 OptionInvalidError 31
   OptionInvalidValueError 32 OptionRequiredError 37 PgRunningError 38 ProtocolError 39 PathNotEmptyError 40 FileOpenError 41 FileReadError 42
   ParamRequiredError 43 ArchiveMismatchError 44 ArchiveDuplicateError 45 VersionNotSupportedError 46 PathCreateError 47 CommandInvalidError 48
   HostConnectError 49 LockAcquireError 50 BackupMismatchError 51 FileSyncError 52 PathOpenError 53 PathSyncError 54 FileMissingError 55
@@ -12,11 +21,12 @@ const STOCK = `AssertError 25 ChecksumError 26 ConfigError 27 FileInvalidError 2
   ArchiveTimeoutError 82 FileModeError 83 ArchiveDisabledError 87 FileOwnerError 88 UserMissingError 89 FileExistsError 93 MemoryError 94
   CryptoError 95 ParamInvalidError 96 PathCloseError 97 FileInfoError 98 JsonFormatError 99 KernelError 100 ServiceError 101 ExecuteError 102
   RepoInvalidError 103 CommandError 104 AccessError 105 ClockError 106 RuntimeError 122 UnhandledError 124`
-  .split(/\s+/)
-  .reduce<[string, number][]>(
-    (rows, arg, index) => (index % 2 === 0 ? [...rows, [arg, 0]] : [...rows.slice(0, -1), [rows.at(-1)?.[0] ?? "", Number(arg)]]),
-    [],
-  );
+    .split(/\s+/)
+    .reduce<[string, number][]>(
+      (rows, arg, index) =>
+        index % 2 === 0 ? [...rows, [arg, 0]] : [...rows.slice(0, -1), [rows.at(-1)?.[0] ?? "", Number(arg)]],
+      [],
+    );
 
 describe("the table of errors", () => {
   it("has stock's numbers under stock's names", () => {
@@ -32,7 +42,13 @@ describe("the table of errors", () => {
 describe("an error", () => {
   it("carries what a caller and a user need", () => {
     const cause = new Error("ECONNREFUSED");
-    const error = fail("hostConnect", "unable to connect", { hint: "is it up?", repoIndex: 2, path: "archive/x", cause, retryable: true });
+    const error = fail("hostConnect", "unable to connect", {
+      hint: "is it up?",
+      repoIndex: 2,
+      path: "archive/x",
+      cause,
+      retryable: true,
+    });
     expect(error).toMatchObject({
       name: "HostConnectError",
       exitCode: 49,
@@ -48,12 +64,12 @@ describe("an error", () => {
 
   it("is recognised by its kind", () => {
     const error = fail("fileMissing", "gone");
-    expect([isError(error), isError(error, "fileMissing"), isError(error, "access", "fileMissing"), isError(error, "access")]).toEqual([
-      true,
-      true,
-      true,
-      false,
-    ]);
+    expect([
+      isError(error),
+      isError(error, "fileMissing"),
+      isError(error, "access", "fileMissing"),
+      isError(error, "access"),
+    ]).toEqual([true, true, true, false]);
     expect(isError(new Error("gone"))).toBe(false);
   });
 
@@ -61,13 +77,19 @@ describe("an error", () => {
     const own = fail("access", "refused");
     expect(toBackupError(own)).toBe(own);
     const system = Object.assign(new Error("EIO: i/o error"), { code: "EIO" });
-    expect(toBackupError(system, "fileRead")).toMatchObject({ kind: "fileRead", message: "EIO: i/o error", cause: system });
+    expect(toBackupError(system, "fileRead")).toMatchObject({
+      kind: "fileRead",
+      message: "EIO: i/o error",
+      cause: system,
+    });
     expect(toBackupError("just text")).toMatchObject({ kind: "unhandled", message: "just text" });
   });
 
   it("of our own bugs asks for a report", () => {
     expect(() => assert("".length > 2, "numbers are broken")).toThrow(BackupError);
-    expect(() => assert(false, "x")).toThrow(expect.objectContaining({ exitCode: 25, hints: [expect.stringContaining("report")] }));
+    expect(() => assert(false, "x")).toThrow(
+      expect.objectContaining({ exitCode: 25, hints: [expect.stringContaining("report")] }),
+    );
     expect(assert(true, "x")).toBeUndefined();
   });
 });

@@ -6,9 +6,19 @@ import { vectorText } from "../format/vectors";
 
 const LEVELS = ["error", "warn", "info", "detail", "debug", "trace"] as const;
 
-function capture(sink: Partial<LogSink> = {}, atMs = Date.UTC(2026, 10, 20, 6, 54, 5, 755), processNo = 0): { log: Log; text: () => string } {
+function capture(
+  sink: Partial<LogSink> = {},
+  atMs = Date.UTC(2026, 10, 20, 6, 54, 5, 755),
+  processNo = 0,
+): { log: Log; text: () => string } {
   let text = "";
-  const whole: LogSink = { level: "trace", format: "text", timestamp: true, write: (line) => void (text += line), ...sink };
+  const whole: LogSink = {
+    level: "trace",
+    format: "text",
+    timestamp: true,
+    write: (line) => void (text += line),
+    ...sink,
+  };
   return { log: createLog(new ManualClock(atMs), [whole], processNo), text: () => text };
 }
 
@@ -53,7 +63,12 @@ describe("log lines", () => {
     );
     expect(vectorText("v2.45/output/archive-push-dup-same.log.txt")).toContain(text());
     const other = capture({ timestamp: false });
-    other.log.error(fail("archiveDuplicate", "WAL file '000000010000000000000003' already exists in the repo1 archive with a different checksum"));
+    other.log.error(
+      fail(
+        "archiveDuplicate",
+        "WAL file '000000010000000000000003' already exists in the repo1 archive with a different checksum",
+      ),
+    );
     expect(vectorText("v2.45/output/archive-push-dup-diff.log.txt").split("\n")).toContain(other.text().split("\n")[0]);
     // Stock has no guide to point into.
     expect(other.text().split("\n")[1]).toBe("       HINT: see troubleshooting: two-writers");

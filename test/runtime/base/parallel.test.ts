@@ -8,18 +8,22 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 describe("mapParallel", () => {
   it("keeps the order of the items and never runs more than the limit", async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 4 }), { maxLength: 30 }), fc.integer({ min: 1, max: 6 }), async (turns, limit) => {
-        let running = 0;
-        let runningMax = 0;
-        const results = await mapParallel(turns, limit, async (count, index) => {
-          runningMax = Math.max(runningMax, ++running);
-          for (let wait = 0; wait < count; wait++) await turn();
-          running--;
-          return index;
-        });
-        expect(results).toEqual(turns.map((_, index) => index));
-        expect(runningMax).toBe(Math.min(limit, turns.length));
-      }),
+      fc.asyncProperty(
+        fc.array(fc.integer({ min: 1, max: 4 }), { maxLength: 30 }),
+        fc.integer({ min: 1, max: 6 }),
+        async (turns, limit) => {
+          let running = 0;
+          let runningMax = 0;
+          const results = await mapParallel(turns, limit, async (count, index) => {
+            runningMax = Math.max(runningMax, ++running);
+            for (let wait = 0; wait < count; wait++) await turn();
+            running--;
+            return index;
+          });
+          expect(results).toEqual(turns.map((_, index) => index));
+          expect(runningMax).toBe(Math.min(limit, turns.length));
+        },
+      ),
       { numRuns: 60 },
     );
   });
@@ -41,7 +45,10 @@ describe("mapParallel", () => {
 
 describe("runWeighted", () => {
   it("starts in order, fills the capacity and never exceeds it except for one heavier task", async () => {
-    const weights = fc.array(fc.record({ weight: fc.integer({ min: 1, max: 7 }), turns: fc.integer({ min: 0, max: 4 }) }), { maxLength: 30 });
+    const weights = fc.array(
+      fc.record({ weight: fc.integer({ min: 1, max: 7 }), turns: fc.integer({ min: 0, max: 4 }) }),
+      { maxLength: 30 },
+    );
     await fc.assert(
       fc.asyncProperty(weights, fc.integer({ min: 1, max: 6 }), async (specs, capacity) => {
         const started: number[] = [];

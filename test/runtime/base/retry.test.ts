@@ -38,7 +38,9 @@ describe("retry", () => {
   it("ends its pause on an abort", async () => {
     const clock = new HeldClock();
     const context = testContext({ clock });
-    const run = retry(POLICY, clock, context.signal, () => Promise.reject(fail("service", "busy", { retryable: true })));
+    const run = retry(POLICY, clock, context.signal, () =>
+      Promise.reject(fail("service", "busy", { retryable: true })),
+    );
     run.catch(() => {});
     await clock.advance(10);
     context.abort();

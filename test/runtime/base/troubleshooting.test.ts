@@ -23,10 +23,11 @@ describe("an error's entry", () => {
   });
 
   it("is named after the hints", () => {
-    expect(hintLines(fail("lockAcquire", "unable to acquire lock on file '/a'", { hint: "is another running?" }))).toEqual([
-      "HINT: is another running?",
-      "HINT: see troubleshooting: lock-held",
+    expect(
+      hintLines(fail("lockAcquire", "unable to acquire lock on file '/a'", { hint: "is another running?" })),
+    ).toEqual(["HINT: is another running?", "HINT: see troubleshooting: lock-held"]);
+    expect(hintLines(fail("optionInvalid", "invalid option '--x'", { hint: "did you mean --y?" }))).toEqual([
+      "HINT: did you mean --y?",
     ]);
-    expect(hintLines(fail("optionInvalid", "invalid option '--x'", { hint: "did you mean --y?" }))).toEqual(["HINT: did you mean --y?"]);
   });
 });

@@ -1,7 +1,13 @@
 /** Objects as CloudNativePG 1.30 sends them, reduced to the fields that the plugin may read. */
 import type { Json, JsonObject } from "../../../runtime/cnpg/kubernetes/clusterObject";
 
-export const PARAMETERS = { bundle: "runtime-abc", configMap: "orders-backup", repo2Secret: "r2", repo1Secret: "b2", claims: "vault" };
+export const PARAMETERS = {
+  bundle: "runtime-abc",
+  configMap: "orders-backup",
+  repo2Secret: "r2",
+  repo1Secret: "b2",
+  claims: "vault",
+};
 
 export function cluster(more: JsonObject = {}): JsonObject {
   return {
@@ -75,7 +81,9 @@ export function applyPatch(
   for (const { op, path, value } of operations) {
     const keys = path.split("/").slice(1);
     const last = keys.pop() ?? "";
-    const parent = keys.reduce<unknown>((inner, key) => (inner as Record<string, unknown>)[key], result) as Record<string, unknown> | unknown[];
+    const parent = keys.reduce<unknown>((inner, key) => (inner as Record<string, unknown>)[key], result) as
+      | Record<string, unknown>
+      | unknown[];
     if (!Array.isArray(parent)) parent[last] = value;
     else if (last === "-") parent.push(value);
     else if (op === "replace") parent[Number(last)] = value;

@@ -1,4 +1,7 @@
-/** A host for commands: repositories in memory, a configuration that is changed where a test says so, output that is kept. */
+/**
+ * A host for commands: repositories in memory, a configuration that is changed where a test says so, output that is
+ * kept.
+ */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { CommandHost } from "../../../runtime/commands/host";
@@ -30,13 +33,21 @@ export interface TestHost extends CommandHost {
   readonly locked: string[];
 }
 
-/** `argv` is parsed as the program parses it, with a file that has two repositories and the data directory `<folder>/data`. */
+/**
+ * `argv` is parsed as the program parses it, with a file that has two repositories and the data directory
+ * `<folder>/data`.
+ */
 export function host(parts: HostParts): TestHost {
   const { folder, repos, ctx } = parts;
   mkdirSync(join(folder, "data"), { recursive: true });
   const configText = `[global]\nrepo1-path=/r1\nrepo2-path=/r2\nrepo2-cipher-type=aes-256-cbc\nrepo2-cipher-pass=second\n[demo]\npg1-path=${folder}/data\n`;
   const argv = [`--config=${CONFIG_FILE}`, "--stanza=demo", ...parts.argv];
-  const { config } = loadConfig({ argv, env: {}, readFile: (path) => (path === CONFIG_FILE ? configText : null), listDirectory: () => [] });
+  const { config } = loadConfig({
+    argv,
+    env: {},
+    readFile: (path) => (path === CONFIG_FILE ? configText : null),
+    listDirectory: () => [],
+  });
   const printed: string[] = [];
   const locked: string[] = [];
   return {

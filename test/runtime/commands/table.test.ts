@@ -13,7 +13,17 @@ import { FaultyStorage } from "../../harness/network/faults";
 import { MemoryStorage } from "../../harness/doubles/storages";
 import { runBackup } from "../operations/backup/support";
 import { pathOf, readable, store } from "../operations/archive";
-import { addWal, CLUSTER, CONTROL, makeDataDirectory, makeWalDirectory, repository, temporaryFolder, walBytes, walName } from "../repository/support";
+import {
+  addWal,
+  CLUSTER,
+  CONTROL,
+  makeDataDirectory,
+  makeWalDirectory,
+  repository,
+  temporaryFolder,
+  walBytes,
+  walName,
+} from "../repository/support";
 import { host, type HostParts, type TestHost } from "./support";
 
 let folder: string;
@@ -30,7 +40,8 @@ beforeEach(async () => {
   ctx.lines.length = 0;
 });
 
-const make = (argv: readonly string[], more: Partial<HostParts> = {}): TestHost => host({ argv, repos, ctx, folder, ...more });
+const make = (argv: readonly string[], more: Partial<HostParts> = {}): TestHost =>
+  host({ argv, repos, ctx, folder, ...more });
 const run = async (test: TestHost): Promise<number> => {
   const command = await loadCommand(test.config.command as WorkingCommand);
   return ctx.clock.until(command(test));
@@ -48,13 +59,18 @@ describe("archive-push", () => {
     expect(await run(make([`archive-push`, `${data}/pg_wal/${walName(1)}`]))).toBe(0);
     expect(texts()).toEqual([`pushed WAL file '${walName(1)}' to the archive`]);
     expect(await run(make(["archive-push", `pg_wal/${walName(1)}`], { workingDirectory: data }))).toBe(0);
-    await expect(run(make(["archive-push", `pg_wal/${walName(1)}`], { workingDirectory: "/elsewhere" }))).rejects.toMatchObject({
+    await expect(
+      run(make(["archive-push", `pg_wal/${walName(1)}`], { workingDirectory: "/elsewhere" })),
+    ).rejects.toMatchObject({
       kind: "optionInvalidValue",
       exitCode: 32,
       message: `PostgreSQL working directory '/elsewhere' is not the same as option pg1-path '${data}'`,
     });
     for (const params of [[], ["a", "b"]])
-      await expect(run(make(["archive-push", ...params]))).rejects.toMatchObject({ kind: "paramRequired", exitCode: 43 });
+      await expect(run(make(["archive-push", ...params]))).rejects.toMatchObject({
+        kind: "paramRequired",
+        exitCode: 43,
+      });
   });
 
   it("fails with 104 under policy all, and warns about missing WAL under policy any", async () => {
@@ -64,11 +80,15 @@ describe("archive-push", () => {
     const path = `${data}/pg_wal/${walName(1)}`;
     await expect(run(make(["archive-push", path]))).rejects.toMatchObject({ kind: "command", exitCode: 104 });
     const any = make(["archive-push", path], {
-      config: { settings: { acknowledge: { mode: "any", repoIndexes: [] }, archiveCommandWord: "pgbackrest", repos: {} } },
+      config: {
+        settings: { acknowledge: { mode: "any", repoIndexes: [] }, archiveCommandWord: "pgbackrest", repos: {} },
+      },
     });
     expect(await run(any)).toBe(0);
     expect(texts("warn").at(-1)).toMatch(
-      new RegExp(`^repo2: \\[HostConnectError\\][\\s\\S]*\\nrepo2 lacks ${walName(1)}: run pgbackstop heal when the repository is available$`),
+      new RegExp(
+        `^repo2: \\[HostConnectError\\][\\s\\S]*\\nrepo2 lacks ${walName(1)}: run pgbackstop heal when the repository is available$`,
+      ),
     );
     expect(openMissingWal(join(folder, "spool"), "demo").list(2)).toEqual([walName(1)]);
   });
@@ -139,7 +159,11 @@ describe("verify", () => {
     await ctx.clock.until(runBackup([repos[0]], data, ctx));
     await store(repos[0], 3, 4, 6);
     const test = make(["--output=text", "--verbose", "verify"], { repos: [repos[0]] });
-    await expect(run(test)).rejects.toMatchObject({ kind: "checksum", exitCode: 26, message: "verify found errors in repo1" });
+    await expect(run(test)).rejects.toMatchObject({
+      kind: "checksum",
+      exitCode: 26,
+      message: "verify found errors in repo1",
+    });
     const lines = test.printed.join("").split("\n");
     expect(lines.slice(0, 6)).toEqual([
       "stanza: demo",
@@ -149,7 +173,9 @@ describe("verify", () => {
       "    missing: 0, checksum invalid: 0, size invalid: 0, other: 0",
       `    WAL gap: ${walName(5)} to ${walName(5)}`,
     ]);
-    expect(lines[6]).toMatch(/^ {2}backup: \d{8}-\d{6}F, status: valid, total files checked: \d+, total valid files: \d+$/);
+    expect(lines[6]).toMatch(
+      /^ {2}backup: \d{8}-\d{6}F, status: valid, total files checked: \d+, total valid files: \d+$/,
+    );
     await store(repos[0], 5);
     expect(await run(make(["verify"], { repos: [repos[0]] }))).toBe(0);
   });
@@ -211,16 +237,26 @@ describe("stanza-create, check and info", () => {
     await store(repos[1], 7);
     expect(await run(make(["--archive-timeout=2", "check"], { session }))).toBe(0);
     const off = { ...session, facts: async () => ({ ...(await session.facts()), archiveMode: "off" }) };
-    await expect(run(make(["--archive-timeout=2", "check"], { session: off }))).rejects.toMatchObject({ kind: "archiveDisabled", exitCode: 87 });
+    await expect(run(make(["--archive-timeout=2", "check"], { session: off }))).rejects.toMatchObject({
+      kind: "archiveDisabled",
+      exitCode: 87,
+    });
     const elsewhere = { ...session, facts: async () => ({ ...(await session.facts()), dataDirectory: "/other" }) };
-    await expect(run(make(["--archive-timeout=2", "check"], { session: elsewhere }))).rejects.toMatchObject({ kind: "dbMismatch", exitCode: 58 });
+    await expect(run(make(["--archive-timeout=2", "check"], { session: elsewhere }))).rejects.toMatchObject({
+      kind: "dbMismatch",
+      exitCode: 58,
+    });
   });
 
   it("check warns of a repository that the policy can do without, and fails with 104 for one that it needs", async () => {
     second.breakDown(fail("access", "refused"));
-    expect(await run(make(["--no-archive-check", "check"], { session: onlySession(folder), ...withPolicy("any") }))).toBe(0);
+    expect(
+      await run(make(["--no-archive-check", "check"], { session: onlySession(folder), ...withPolicy("any") })),
+    ).toBe(0);
     expect(texts("warn").at(-1)).toMatch(/^repo2: \[AccessError\]/);
-    await expect(run(make(["--no-archive-check", "check"], { session: onlySession(folder), ...withPolicy("all") }))).rejects.toMatchObject({
+    await expect(
+      run(make(["--no-archive-check", "check"], { session: onlySession(folder), ...withPolicy("all") })),
+    ).rejects.toMatchObject({
       exitCode: 104,
     });
     expect(texts().filter((text) => text === "repo1: configuration and archive are valid")).toHaveLength(2);
@@ -235,7 +271,10 @@ describe("stanza-create, check and info", () => {
     expect(text.printed.join("")).toContain("status: mixed");
     const json = make(["--output=json", "info"], withPolicy("all"));
     expect(await run(json)).toBe(104);
-    expect(JSON.parse(json.printed.join(""))[0].status).toMatchObject({ code: 4, lock: { backup: { held: false }, restore: { held: true } } });
+    expect(JSON.parse(json.printed.join(""))[0].status).toMatchObject({
+      code: 4,
+      lock: { backup: { held: false }, restore: { held: true } },
+    });
     expect(texts("error")).toEqual([]);
     // The stanza is in one repository only, or in none at all.
     const empty = repository(2);

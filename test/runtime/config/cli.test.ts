@@ -10,32 +10,51 @@ function parsed(...argv: string[]): unknown {
   return [
     command,
     params,
-    Object.fromEntries([...entries].map(([id, entry]) => [id.replace(/#0$/, ""), entry.reset ? "reset" : entry.texts.join("|")])),
+    Object.fromEntries(
+      [...entries].map(([id, entry]) => [id.replace(/#0$/, ""), entry.reset ? "reset" : entry.texts.join("|")]),
+    ),
   ];
 }
 
 describe("the command line", () => {
   test("takes options before and after the command, with = and without", () => {
-    expect(parsed("--stanza=main", "--repo1-path", "/a=b", "backup", "--type=full", "--start-fast", "--no-resume", "--reset-process-max")).toEqual([
+    expect(
+      parsed(
+        "--stanza=main",
+        "--repo1-path",
+        "/a=b",
+        "backup",
+        "--type=full",
+        "--start-fast",
+        "--no-resume",
+        "--reset-process-max",
+      ),
+    ).toEqual([
       "backup",
       [],
       { stanza: "main", "repo-path#1": "/a=b", type: "full", "start-fast": "y", resume: "n", "process-max": "reset" },
     ]);
-    expect(parsed("restore", "--stanza", "--odd", "--compress-level", "-3")).toEqual(["restore", [], { stanza: "--odd", "compress-level": "-3" }]);
+    expect(parsed("restore", "--stanza", "--odd", "--compress-level", "-3")).toEqual([
+      "restore",
+      [],
+      { stanza: "--odd", "compress-level": "-3" },
+    ]);
   });
 
   test("accepts y and n after a boolean, and enums that resemble booleans", () => {
-    expect(parsed("restore", "--archive-check=n", "--delta=y", "--force=n", "--backup-standby", "--no-config")).toEqual([
-      "restore",
-      [],
-      { "archive-check": "n", delta: "y", force: "n", "backup-standby": "y", config: "" },
-    ]);
+    expect(parsed("restore", "--archive-check=n", "--delta=y", "--force=n", "--backup-standby", "--no-config")).toEqual(
+      ["restore", [], { "archive-check": "n", delta: "y", force: "n", "backup-standby": "y", config: "" }],
+    );
     expect(parsed("backup", "--no-backup-standby")).toEqual(["backup", [], { "backup-standby": "n" }]);
     expect(parsed("backup", "--backup-standby=prefer")).toEqual(["backup", [], { "backup-standby": "prefer" }]);
   });
 
   test("accepts the background processes of two commands", () => {
-    expect(parseCommandLine(["archive-push:async", "/pg_wal"])).toMatchObject({ command: "archive-push", role: "async", params: ["/pg_wal"] });
+    expect(parseCommandLine(["archive-push:async", "/pg_wal"])).toMatchObject({
+      command: "archive-push",
+      role: "async",
+      params: ["/pg_wal"],
+    });
     expect(parseCommandLine(["archive-get:async"])).toMatchObject({ command: "archive-get", role: "async" });
     expect(parseCommandLine(["archive-get"])).toMatchObject({ role: "main" });
   });
@@ -49,9 +68,21 @@ describe("the command line", () => {
   });
 
   test("ends options at --, and passes parameters to commands that accept them", () => {
-    expect(parsed("archive-push", "--stanza=main", "--", "--odd/path")).toEqual(["archive-push", ["--odd/path"], { stanza: "main" }]);
-    expect(parsed("archive-get", "0001", "pg_wal/RECOVERYXLOG")).toEqual(["archive-get", ["0001", "pg_wal/RECOVERYXLOG"], {}]);
-    expect(parsed("pg-settings", "archive_mode=on", "archive_command=")).toEqual(["pg-settings", ["archive_mode=on", "archive_command="], {}]);
+    expect(parsed("archive-push", "--stanza=main", "--", "--odd/path")).toEqual([
+      "archive-push",
+      ["--odd/path"],
+      { stanza: "main" },
+    ]);
+    expect(parsed("archive-get", "0001", "pg_wal/RECOVERYXLOG")).toEqual([
+      "archive-get",
+      ["0001", "pg_wal/RECOVERYXLOG"],
+      {},
+    ]);
+    expect(parsed("pg-settings", "archive_mode=on", "archive_command=")).toEqual([
+      "pg-settings",
+      ["archive_mode=on", "archive_command="],
+      {},
+    ]);
   });
 
   test.each([
@@ -83,7 +114,10 @@ describe("the command line", () => {
 
   test.each([
     [["backup", "--nope"], "optionInvalid: invalid option '--nope'\nHINT: the command help lists the options."],
-    [["backup", "--nope=markerSecret"], "optionInvalid: invalid option '--nope'\nHINT: the command help lists the options."],
+    [
+      ["backup", "--nope=markerSecret"],
+      "optionInvalid: invalid option '--nope'\nHINT: the command help lists the options.",
+    ],
     [["backup", "--strat-fast"], "optionInvalid: invalid option '--strat-fast'\nHINT: did you mean --start-fast?"],
     [["backup", "--start"], "optionInvalid: invalid option '--start'\nHINT: did you mean --start-fast?"],
     [["backup", "-t=markerSecret"], "optionInvalid: option '-t' must begin with --"],
@@ -91,7 +125,10 @@ describe("the command line", () => {
     [["backup", "--no-start-fast=y"], "optionInvalid: option 'no-start-fast' does not allow an argument"],
     [["backup", "--start-fast=yes"], "optionInvalidValue: boolean option '--start-fast' argument must be 'y' or 'n'"],
     [["backup", "--type=full", "--type=diff"], "optionInvalid: option 'type' cannot be set multiple times"],
-    [["backup", "--repo-path=/a", "--repo1-path=/b"], "optionInvalid: option 'repo1-path' cannot be set multiple times"],
+    [
+      ["backup", "--repo-path=/a", "--repo1-path=/b"],
+      "optionInvalid: option 'repo1-path' cannot be set multiple times",
+    ],
     [["backup", "--delta", "--delta"], "optionInvalid: option 'delta' cannot be set multiple times"],
     [["backup", "--no-delta", "--no-delta"], "optionInvalid: option 'delta' is negated multiple times"],
     [["backup", "--reset-delta", "--reset-delta"], "optionInvalid: option 'delta' is reset multiple times"],
@@ -106,7 +143,10 @@ describe("the command line", () => {
     [["backup", "--version"], "optionInvalid: option 'version' not valid for command 'backup'"],
     [["--stanza=main"], `commandRequired: no command found\nHINT: ${EVERY_COMMAND}`],
     [["bakcup"], `commandInvalid: invalid command 'bakcup'\nHINT: ${EVERY_COMMAND}`],
-    [["server-ping"], "commandInvalid: invalid command 'server-ping'\nHINT: Run this command with pgbackrest, which works on the same repositories."],
+    [
+      ["server-ping"],
+      "commandInvalid: invalid command 'server-ping'\nHINT: Run this command with pgbackrest, which works on the same repositories.",
+    ],
     [["backup:async"], `commandInvalid: invalid command 'backup:async'\nHINT: ${EVERY_COMMAND}`],
   ])("%j fails", (argv, message) => expect(failure(() => parseCommandLine(argv))).toBe(message));
 });

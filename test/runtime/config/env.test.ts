@@ -6,7 +6,10 @@ import { failure } from "./support";
 function added(env: Record<string, string>, entries: Entries = new Map()): { values: unknown; warnings: string[] } {
   const warnings: string[] = [];
   addEnvironment(entries, env, (text) => warnings.push(text));
-  return { values: Object.fromEntries([...entries].map(([id, entry]) => [id, [entry.source, ...entry.texts]])), warnings };
+  return {
+    values: Object.fromEntries([...entries].map(([id, entry]) => [id, [entry.source, ...entry.texts]])),
+    warnings,
+  };
 }
 
 describe("options from the environment", () => {
@@ -52,7 +55,13 @@ describe("options from the environment", () => {
       { PGBACKREST_REPO1_S3_KEY: "" },
       "optionInvalidValue: environment variable 'repo1-s3-key' must have a value\nHINT: set or unset PGBACKREST_REPO1_S3_KEY.",
     ],
-    [{ PGBACKREST_DELTA: "true" }, "optionInvalidValue: environment boolean option 'delta' must be 'y' or 'n'\nHINT: correct PGBACKREST_DELTA."],
-    [{ PGBACKREST_REPO_BUNDLE: "y" }, "optionInvalid: option 'repo-bundle' requires an index\nHINT: add the required index, e.g. repo1-bundle."],
+    [
+      { PGBACKREST_DELTA: "true" },
+      "optionInvalidValue: environment boolean option 'delta' must be 'y' or 'n'\nHINT: correct PGBACKREST_DELTA.",
+    ],
+    [
+      { PGBACKREST_REPO_BUNDLE: "y" },
+      "optionInvalid: option 'repo-bundle' requires an index\nHINT: add the required index, e.g. repo1-bundle.",
+    ],
   ])("fail when wrong: %j", (env, message) => expect(failure(() => added(env))).toBe(message));
 });

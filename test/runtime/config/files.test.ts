@@ -18,11 +18,15 @@ const FILES: Readonly<Record<string, string>> = {
   "/one.conf": "[a]\nk=alone",
 };
 
-function read(argv: readonly string[], files: Readonly<Record<string, string>> = FILES): [readonly string[], string | undefined] {
+function read(
+  argv: readonly string[],
+  files: Readonly<Record<string, string>> = FILES,
+): [readonly string[], string | undefined] {
   const { entries } = parseCommandLine(["check", ...argv]);
   const result = readConfigFiles(entries, {
     readFile: (path) => files[path] ?? null,
-    listDirectory: (path) => Object.keys(files).flatMap((name) => (name.startsWith(`${path}/`) ? [name.slice(path.length + 1)] : [])),
+    listDirectory: (path) =>
+      Object.keys(files).flatMap((name) => (name.startsWith(`${path}/`) ? [name.slice(path.length + 1)] : [])),
   });
   return [result.entries.map((entry) => entry.value), result.directory];
 }
@@ -51,12 +55,18 @@ describe("which files are read", () => {
     expect(failure(() => read(["--config=/missing.conf"]))).toBe(
       "fileMissing: unable to open missing file '/missing.conf' for read\nHINT: The option config names this file.",
     );
-    expect(failure(() => read(["--config-path=c"]))).toBe("optionInvalidValue: 'c' must begin with / for 'config-path' option");
+    expect(failure(() => read(["--config-path=c"]))).toBe(
+      "optionInvalidValue: 'c' must begin with / for 'config-path' option",
+    );
   });
 });
 
 describe("what sections say", () => {
-  function added(text: string, command: CommandName = "backup", stanza: string | undefined = "main"): { values: unknown; warnings: string[] } {
+  function added(
+    text: string,
+    command: CommandName = "backup",
+    stanza: string | undefined = "main",
+  ): { values: unknown; warnings: string[] } {
     const { entries } = parseCommandLine([command, "--io-timeout=7"]);
     const warnings: string[] = [];
     addFiles(entries, parseIni(text, "/f"), stanza, command, (warning) => warnings.push(warning));
@@ -109,6 +119,9 @@ describe("what sections say", () => {
       "[main]\nrepo1-cipher-pass=",
       "optionInvalidValue: section 'main', key 'repo1-cipher-pass' must have a value\nHINT: the value comes from section [main] of /f (line 2).",
     ],
-    ["[global]\nrepo-bundle=y", "optionInvalid: option 'repo-bundle' requires an index\nHINT: add the required index, e.g. repo1-bundle."],
+    [
+      "[global]\nrepo-bundle=y",
+      "optionInvalid: option 'repo-bundle' requires an index\nHINT: add the required index, e.g. repo1-bundle.",
+    ],
   ])("%j fails", (text, message) => expect(failure(() => added(text))).toBe(message));
 });

@@ -52,9 +52,13 @@ describe("help", () => {
         "",
       ].join("\n"),
     );
-    expect(helpText(["restore", "repo2-s3-key"])).toContain("where: configuration file or environment\nold names: repo-s3-key\n");
+    expect(helpText(["restore", "repo2-s3-key"])).toContain(
+      "where: configuration file or environment\nold names: repo-s3-key\n",
+    );
     expect(helpText(["restore", "type"])).toContain("default: default\nallowed: default, preserve, immediate");
-    expect(helpText(["backup", "type"])).toContain("default: incr\nallowed: full, diff, incr\nwhere: command line or environment\n");
+    expect(helpText(["backup", "type"])).toContain(
+      "default: incr\nallowed: full, diff, incr\nwhere: command line or environment\n",
+    );
     expect(helpText(["backup", "job-retry"])).toContain("\naccepted, without effect\n");
     expect(helpText(["info", "log-format"])).toContain("\nnot an option of pgBackRest\n");
     expect(helpText(["backup", "pg-host"])).toContain("\nrefused when set: run the command on that host\n");
@@ -62,8 +66,14 @@ describe("help", () => {
 
   test("fails on unknown names", () => {
     expect(failure(() => helpText(["nope"]))).toContain("commandInvalid: invalid command 'nope'");
-    expect(failure(() => helpText(["backup", "target"]))).toBe("optionInvalid: option 'target' is not valid for command 'backup'");
-    expect(failure(() => helpText(["backup", "--strat-fast"]))).toContain("option '--strat-fast' is not valid for command 'backup'");
-    expect(failure(() => helpText(["backup", "type", "x"]))).toBe("paramInvalid: only one option allowed for option help");
+    expect(failure(() => helpText(["backup", "target"]))).toBe(
+      "optionInvalid: option 'target' is not valid for command 'backup'",
+    );
+    expect(failure(() => helpText(["backup", "--strat-fast"]))).toContain(
+      "option '--strat-fast' is not valid for command 'backup'",
+    );
+    expect(failure(() => helpText(["backup", "type", "x"]))).toBe(
+      "paramInvalid: only one option allowed for option help",
+    );
   });
 });

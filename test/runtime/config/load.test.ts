@@ -16,21 +16,31 @@ function machineWith(sources: readonly (readonly [string, string])[]): Machine {
   const text = sources
     .filter(([source]) => !source.includes(" ") && source !== "environment")
     .map(([section, value]) => `[${section}]\nprocess-max=${value}\n`);
-  const has = (source: string): readonly string[] => sources.flatMap(([name, value]) => (name === source ? [value] : []));
+  const has = (source: string): readonly string[] =>
+    sources.flatMap(([name, value]) => (name === source ? [value] : []));
   return {
-    argv: ["backup", "--stanza=main", "--pg1-path=/pg", ...has("command line").map((value) => `--process-max=${value}`)],
+    argv: [
+      "backup",
+      "--stanza=main",
+      "--pg1-path=/pg",
+      ...has("command line").map((value) => `--process-max=${value}`),
+    ],
     env: Object.fromEntries(has("environment").map((value) => ["PGBACKREST_PROCESS_MAX", value])),
     files: {
       [MAIN_FILE]: text.toReversed().join(""),
-      "/etc/pgbackrest/conf.d/x.conf": "[other]\nprocess-max=77\n[main:restore]\nprocess-max=78\n[global:info]\nprocess-max=79\n",
+      "/etc/pgbackrest/conf.d/x.conf":
+        "[other]\nprocess-max=77\n[main:restore]\nprocess-max=78\n[global:info]\nprocess-max=79\n",
     },
   };
 }
 
 describe("strength", () => {
-  test.each(SOURCES.map(([source, value], index) => ({ source, value, index })))("$place has priority over all below it", ({ value, index }) => {
-    expect(load(machineWith(SOURCES.slice(index))).config.processMax).toBe(Number(value));
-  });
+  test.each(SOURCES.map(([source, value], index) => ({ source, value, index })))(
+    "$place has priority over all below it",
+    ({ value, index }) => {
+      expect(load(machineWith(SOURCES.slice(index))).config.processMax).toBe(Number(value));
+    },
+  );
 
   test("without any of them the default applies", () => {
     expect(load(machineWith([])).config.processMax).toBe(1);
@@ -47,9 +57,13 @@ describe("strength", () => {
     const [cli, env, section] = [
       { argv: ["backup", "--stanza=main", "--process-max=0"] },
       { argv: ["backup", "--stanza=main"], env: { PGBACKREST_PROCESS_MAX: "0" } },
-      { argv: ["backup", "--stanza=main"], files: { [MAIN_FILE]: "[main]\npg1-path=/pg\n\n[global:backup]\nprocess-max = 0\n" } },
+      {
+        argv: ["backup", "--stanza=main"],
+        files: { [MAIN_FILE]: "[main]\npg1-path=/pg\n\n[global:backup]\nprocess-max = 0\n" },
+      },
     ].map((machine) => failure(() => load({ ...machine, env: { PGBACKREST_PG1_PATH: "/pg", ...machine.env } })));
-    const message = "optionInvalidValue: '0' is out of range for 'process-max' option\nHINT: allowed range is 1 to 999 inclusive";
+    const message =
+      "optionInvalidValue: '0' is out of range for 'process-max' option\nHINT: allowed range is 1 to 999 inclusive";
     expect(cli).toBe(message);
     expect(env).toBe(`${message}\nHINT: the value comes from the environment variable PGBACKREST_PROCESS_MAX.`);
     expect(section).toBe(`${message}\nHINT: the value comes from section [global:backup] of ${MAIN_FILE} (line 5).`);
@@ -58,12 +72,19 @@ describe("strength", () => {
 });
 
 describe("what commands need", () => {
-  test.each(["archive-get", "archive-push", "backup", "check", "heal", "pg-settings", "restore", "stanza-create", "verify"])(
-    "%s needs a stanza",
-    (command) => {
-      expect(failure(() => load({ argv: [command] }))).toBe(`optionRequired: ${command} command requires option: stanza`);
-    },
-  );
+  test.each([
+    "archive-get",
+    "archive-push",
+    "backup",
+    "check",
+    "heal",
+    "pg-settings",
+    "restore",
+    "stanza-create",
+    "verify",
+  ])("%s needs a stanza", (command) => {
+    expect(failure(() => load({ argv: [command] }))).toBe(`optionRequired: ${command} command requires option: stanza`);
+  });
 
   test.each(["info", "help", "version"])("%s does not", (command) => {
     expect(load({ argv: [command] }).config).toMatchObject({ command, stanza: undefined });
@@ -72,10 +93,14 @@ describe("what commands need", () => {
   test("a cluster's directory, except for the verbs that only see repositories or one WAL file", () => {
     const needs = (command: string): string => failure(() => load({ argv: [command, "--stanza=main"] }));
     for (const command of ["archive-get", "backup", "check", "heal", "pg-settings", "restore", "stanza-create"]) {
-      expect(needs(command)).toBe(`optionRequired: ${command} command requires option: pg1-path\nHINT: does this stanza exist?`);
+      expect(needs(command)).toBe(
+        `optionRequired: ${command} command requires option: pg1-path\nHINT: does this stanza exist?`,
+      );
     }
     for (const command of ["archive-push", "info", "verify"]) expect(needs(command)).toBe("no error");
-    expect(failure(() => load({ argv: ["backup", "--stanza=main", "--pg2-path=/pg"] }))).toContain("requires option: pg1-path");
+    expect(failure(() => load({ argv: ["backup", "--stanza=main", "--pg2-path=/pg"] }))).toContain(
+      "requires option: pg1-path",
+    );
   });
 
   test("clusters have their defaults", () => {
@@ -101,7 +126,9 @@ describe("what commands need", () => {
     expect(failure(() => load(restore("--type=time")))).toBe(
       "optionRequired: restore command requires option: target\nHINT: it is needed when type is lsn or name or time or xid.",
     );
-    expect(load(restore("--type=time", "--target=2026-01-01 00:00:00+00", "--target-action=promote")).config).toMatchObject({
+    expect(
+      load(restore("--type=time", "--target=2026-01-01 00:00:00+00", "--target-action=promote")).config,
+    ).toMatchObject({
       restore: { type: "time", target: "2026-01-01 00:00:00+00", targetAction: "promote", targetExclusive: false },
     });
     expect(load(restore("--set=latest")).config.set).toBeUndefined();
@@ -117,7 +144,9 @@ describe("what commands need", () => {
     expect(failure(() => load({ argv: [...argv, "--repo=3"] }))).toBe(
       "optionInvalidValue: key '3' is not valid for 'repo' option\nHINT: configured are repo2, repo4.",
     );
-    expect(failure(() => load({ argv: ["check", "--stanza=main", "--repo=1"] }))).toBe("optionInvalid: option 'repo' not valid for command 'check'");
+    expect(failure(() => load({ argv: ["check", "--stanza=main", "--repo=1"] }))).toBe(
+      "optionInvalid: option 'repo' not valid for command 'check'",
+    );
   });
 
   test.each(["../x", "a/b", ".", "..", "a:b", "a]"])("a plain name as stanza, not %j", (stanza) => {
@@ -139,20 +168,32 @@ describe("what commands need", () => {
       archive: { check: false },
       force: true,
     });
-    expect(failure(() => load({ argv: [...argv, "--force"] }))).toBe("optionInvalid: option 'force' not valid without option 'no-online'");
+    expect(failure(() => load({ argv: [...argv, "--force"] }))).toBe(
+      "optionInvalid: option 'force' not valid without option 'no-online'",
+    );
   });
 });
 
 describe("help and version", () => {
   test("work even if everything else is broken", () => {
-    const broken: Machine = { env: { PGBACKREST_PROCESS_MAX: "x" }, files: { [MAIN_FILE]: "broken", "/etc/pgbackrest/pgbackstop.json": "broken" } };
-    expect(load({ ...broken, argv: ["help", "backup"] }).config).toMatchObject({ command: "help", params: ["backup"], repos: [], pgs: [] });
+    const broken: Machine = {
+      env: { PGBACKREST_PROCESS_MAX: "x" },
+      files: { [MAIN_FILE]: "broken", "/etc/pgbackrest/pgbackstop.json": "broken" },
+    };
+    expect(load({ ...broken, argv: ["help", "backup"] }).config).toMatchObject({
+      command: "help",
+      params: ["backup"],
+      repos: [],
+      pgs: [],
+    });
     expect(load({ ...broken, argv: ["--version"] }).config).toMatchObject({ command: "version", output: undefined });
     expect(load({ ...broken, argv: ["version", "--output=json", "--log-level-console=debug"] }).config).toMatchObject({
       output: "json",
       log: { levelConsole: "debug" },
     });
-    expect(failure(() => load({ ...broken, files: {}, argv: ["info"] }))).toContain("is not valid for 'process-max' option");
+    expect(failure(() => load({ ...broken, files: {}, argv: ["info"] }))).toContain(
+      "is not valid for 'process-max' option",
+    );
     expect(failure(() => load({ ...broken, env: {}, argv: ["info"] }))).toBe(
       `format: key/value found outside of section at line 1 of '${MAIN_FILE}'`,
     );
@@ -160,7 +201,8 @@ describe("help and version", () => {
 });
 
 describe("timeouts", () => {
-  const dbTimeoutMs = (...args: string[]): number => load({ argv: ["check", "--stanza=main", "--pg1-path=/pg", ...args] }).config.dbTimeoutMs;
+  const dbTimeoutMs = (...args: string[]): number =>
+    load({ argv: ["check", "--stanza=main", "--pg1-path=/pg", ...args] }).config.dbTimeoutMs;
 
   test("protocol-timeout must exceed db-timeout", () => {
     expect(dbTimeoutMs()).toBe(30 * 60_000);
@@ -176,7 +218,8 @@ describe("timeouts", () => {
 
 describe("warnings", () => {
   const warnings = (command: string, text: string): readonly string[] =>
-    load({ argv: [command, "--stanza=main"], files: { [MAIN_FILE]: `[global]\n${text}\n[main]\npg1-path=/pg\n` } }).warnings;
+    load({ argv: [command, "--stanza=main"], files: { [MAIN_FILE]: `[global]\n${text}\n[main]\npg1-path=/pg\n` } })
+      .warnings;
   const RETENTION =
     "option 'repo1-retention-full' is not set for 'repo1-retention-full-type=count', the repository may run out of space\nHINT: to retain full backups indefinitely (without warning), set option 'repo1-retention-full' to the maximum.";
 
@@ -213,11 +256,18 @@ describe("the settings file", () => {
   });
 
   test("may be missing if it is not named, and only then", () => {
-    expect(load({ argv }).config.settings).toEqual({ acknowledge: { mode: "all", repoIndexes: [] }, archiveCommandWord: "pgbackrest", repos: {} });
+    expect(load({ argv }).config.settings).toEqual({
+      acknowledge: { mode: "all", repoIndexes: [] },
+      archiveCommandWord: "pgbackrest",
+      repos: {},
+    });
     expect(failure(() => load({ argv: [...argv, "--settings=/s.json"] }))).toBe(
       "fileMissing: unable to open missing file '/s.json' for read\nHINT: The option settings names this file.",
     );
-    expect(load({ argv: [...argv, "--no-config"], files: { "/etc/pgbackrest/pgbackstop.json": text } }).config.settings.acknowledge.mode).toBe("all");
+    expect(
+      load({ argv: [...argv, "--no-config"], files: { "/etc/pgbackrest/pgbackstop.json": text } }).config.settings
+        .acknowledge.mode,
+    ).toBe("all");
   });
 
   test("names only configured repositories", () => {
@@ -225,7 +275,10 @@ describe("the settings file", () => {
       "/etc/pgbackrest/pgbackstop.json": settings,
       [MAIN_FILE]: "[global]\nrepo1-path=/a\nrepo2-path=/b\n",
     });
-    expect(load({ argv, files: files('{"acknowledge":["repo2"],"repos":{"repo2":{}}}') }).config.settings.acknowledge.repoIndexes).toEqual([2]);
+    expect(
+      load({ argv, files: files('{"acknowledge":["repo2"],"repos":{"repo2":{}}}') }).config.settings.acknowledge
+        .repoIndexes,
+    ).toEqual([2]);
     const message = "config: settings file '/etc/pgbackrest/pgbackstop.json' field";
     expect(failure(() => load({ argv, files: files('{"acknowledge":["repo3"]}') }))).toBe(
       `${message} 'acknowledge' names repo3, which is not configured\nHINT: configured are repo1, repo2.`,
@@ -233,7 +286,10 @@ describe("the settings file", () => {
     expect(failure(() => load({ argv, files: files('{"repos":{"repo4":{}}}') }))).toBe(
       `${message} 'repos' names repo4, which is not configured\nHINT: configured are repo1, repo2.`,
     );
-    expect(load({ argv: ["pg-settings", "--stanza=main", "--pg1-path=/pg"], files: files('{"repos":{"repo4":{}}}') }).config.repos).toEqual([]);
+    expect(
+      load({ argv: ["pg-settings", "--stanza=main", "--pg1-path=/pg"], files: files('{"repos":{"repo4":{}}}') }).config
+        .repos,
+    ).toEqual([]);
   });
 });
 
@@ -242,7 +298,10 @@ describe("secrets and shape", () => {
   const file = `[global]\nrepo1-type=s3\nrepo1-s3-bucket=b\nrepo1-s3-endpoint=e\nrepo1-s3-region=r\nrepo1-cipher-type=aes-256-cbc\n${SECRETS.map((name) => `${name}=marker-${name}`).join("\n")}\n[main]\npg1-path=/pg\n`;
 
   test("no printed value shows a secret", () => {
-    const loaded = load({ argv: ["restore", "--stanza=main", "--config-path=/c"], files: { "/c/pgbackrest.conf": file } });
+    const loaded = load({
+      argv: ["restore", "--stanza=main", "--config-path=/c"],
+      files: { "/c/pgbackrest.conf": file },
+    });
     expect(loaded.config.repos[0]?.cipherPass?.reveal()).toBe("marker-repo1-cipher-pass");
     const printed = [
       JSON.stringify(loaded),
@@ -267,16 +326,27 @@ describe("secrets and shape", () => {
     ]) {
       const text = file.replace("[global]\n", `[global]\n${line}\n`);
       const warnings: string[] = [];
-      const message = failure(() => warnings.push(...load({ argv: ["restore", "--stanza=main"], files: { [MAIN_FILE]: text } }).warnings));
+      const message = failure(() =>
+        warnings.push(...load({ argv: ["restore", "--stanza=main"], files: { [MAIN_FILE]: text } }).warnings),
+      );
       expect(message === "no error" ? warnings.length : 1).toBeGreaterThan(0);
       expect(`${message}${warnings.join()}`.replaceAll("marker-wrapped", "")).not.toContain("marker");
     }
   });
 
   test("the configuration is deeply frozen and can be passed to a worker once its secrets are opened", () => {
-    const { config } = load({ argv: ["restore", "--stanza=main", "--pg1-path=/pg", "--link-map=a=/b", "--tablespace-map=t=/u"] });
+    const { config } = load({
+      argv: ["restore", "--stanza=main", "--pg1-path=/pg", "--link-map=a=/b", "--tablespace-map=t=/u"],
+    });
     expect(Object.isFrozen(config)).toBe(true);
-    for (const part of [config.repos, config.repos[0], config.pgs[0], config.restore.linkMap, config.settings.acknowledge, config.carriedOptions])
+    for (const part of [
+      config.repos,
+      config.repos[0],
+      config.pgs[0],
+      config.restore.linkMap,
+      config.settings.acknowledge,
+      config.carriedOptions,
+    ])
       expect(Object.isFrozen(part)).toBe(true);
     expect(structuredClone(config)).toEqual(config);
     expect(config).toMatchObject({ restore: { linkMap: { a: "/b" }, tablespaceMap: { t: "/u" } } });

@@ -57,7 +57,9 @@ describe("the line at a command's begin", () => {
 
   test("shows negated and reset options", () => {
     const argv = ["check", "--stanza=main", "--pg1-path=/pg", "--no-config", "--no-archive-check", "--reset-lock-path"];
-    expect(load({ argv }).config.beginLine).toBe("--no-archive-check --no-config --reset-lock-path --pg1-path=/pg --stanza=main");
+    expect(load({ argv }).config.beginLine).toBe(
+      "--no-archive-check --no-config --reset-lock-path --pg1-path=/pg --stanza=main",
+    );
   });
 });
 

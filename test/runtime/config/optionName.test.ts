@@ -4,7 +4,9 @@ import { failure } from "./support";
 
 function result(text: string): string {
   const option = findOption(text);
-  return option === null ? "none" : `${option.negate ? "no-" : ""}${option.reset ? "reset-" : ""}${optionName(option.row, option.key)}`;
+  return option === null
+    ? "none"
+    : `${option.negate ? "no-" : ""}${option.reset ? "reset-" : ""}${optionName(option.row, option.key)}`;
 }
 
 describe("names of options", () => {
@@ -45,7 +47,10 @@ describe("names of options", () => {
     ["process2-max", "option 'process2-max' cannot have an index"],
     ["repo-bundle", "option 'repo-bundle' requires an index\nHINT: add the required index, e.g. repo1-bundle."],
     ["pg-path", "option 'pg-path' requires an index\nHINT: add the required index, e.g. pg1-path."],
-    ["repo-azure-port", "deprecated option 'repo-azure-port' requires an index\nHINT: use the name repo1-storage-port instead."],
+    [
+      "repo-azure-port",
+      "deprecated option 'repo-azure-port' requires an index\nHINT: use the name repo1-storage-port instead.",
+    ],
     ["retention2-full", "deprecated option 'retention2-full' cannot have an index"],
     ["no-process-max", "option 'no-process-max' cannot be negated"],
     ["no-force", "option 'no-force' cannot be negated"],

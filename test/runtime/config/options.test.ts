@@ -10,7 +10,13 @@ import { failure, load, MAIN_FILE } from "./support";
 type Source = "command-line" | "file" | "environment";
 
 const WORKING: readonly CommandName[] = COMMANDS.filter((command) => command !== "help" && command !== "version");
-const S3 = { "repo1-s3-bucket": "b", "repo1-s3-endpoint": "e", "repo1-s3-region": "r", "repo1-s3-key": "k", "repo1-s3-key-secret": "s" };
+const S3 = {
+  "repo1-s3-bucket": "b",
+  "repo1-s3-endpoint": "e",
+  "repo1-s3-region": "r",
+  "repo1-s3-key": "k",
+  "repo1-s3-key-secret": "s",
+};
 const SFTP = {
   "repo1-sftp-host": "h",
   "repo1-sftp-host-user": "u",
@@ -19,7 +25,8 @@ const SFTP = {
 };
 
 const nameOf = (row: OptionRow): string => optionName(row, row.group === undefined ? undefined : 1);
-const workingCommands = (row: OptionRow): readonly CommandName[] => row.commands.filter((command) => WORKING.includes(command));
+const workingCommands = (row: OptionRow): readonly CommandName[] =>
+  row.commands.filter((command) => WORKING.includes(command));
 
 /** The options that must be set for `row` to be heeded by `command`, with values that make it so. */
 function companionsOf(row: OptionRow, command: CommandName): Record<string, string> {
@@ -55,7 +62,9 @@ function sampleOf(row: OptionRow, command: CommandName): string {
   };
   const chosen =
     fixed[row.name] ??
-    [...(allowed ?? []), ...(range ?? []).toReversed()].find((value) => value !== fallback && row.refusedValues?.[value] === undefined);
+    [...(allowed ?? []), ...(range ?? []).toReversed()].find(
+      (value) => value !== fallback && row.refusedValues?.[value] === undefined,
+    );
   if (chosen !== undefined) return chosen;
   if (row.type === "boolean") return fallback === "y" ? "n" : "y";
   if (allowed !== undefined) return fallback ?? "";
@@ -68,12 +77,27 @@ function isBeyondReach(row: OptionRow, command: CommandName): boolean {
     on: OPTIONS.find((other) => nameOf(other) === name),
     value,
   }));
-  return row.refused !== undefined || companions.some(({ on, value }) => on?.refused !== undefined || on?.refusedValues?.[value] !== undefined);
+  return (
+    row.refused !== undefined ||
+    companions.some(({ on, value }) => on?.refused !== undefined || on?.refusedValues?.[value] !== undefined)
+  );
 }
 
 /** Loads with `row` set to `value` (undefined: not at all) and everything else that `command` needs. */
-function run(row: OptionRow, command: CommandName, value: string | undefined, source: Source, companions = companionsOf(row, command)): Config {
-  const needed: Record<string, string> = { stanza: "main", "pg1-path": "/pg", "repo1-path": "/repo", "repo1-cipher-pass": "pass", ...companions };
+function run(
+  row: OptionRow,
+  command: CommandName,
+  value: string | undefined,
+  source: Source,
+  companions = companionsOf(row, command),
+): Config {
+  const needed: Record<string, string> = {
+    stanza: "main",
+    "pg1-path": "/pg",
+    "repo1-path": "/repo",
+    "repo1-cipher-pass": "pass",
+    ...companions,
+  };
   if (needed["repo1-type"] === "s3") Object.assign(needed, S3);
   if (needed["repo1-type"] === "sftp") Object.assign(needed, SFTP);
   // The digest is that of the fingerprint, which takes the place of known hosts.
@@ -93,7 +117,8 @@ function run(row: OptionRow, command: CommandName, value: string | undefined, so
   }
   const env: Record<string, string> = {};
   if (value !== undefined && source === "file") lines.push(`${nameOf(row)}=${value}`);
-  if (value !== undefined && source === "environment") env[`PGBACKREST_${nameOf(row).toUpperCase().replaceAll("-", "_")}`] = value;
+  if (value !== undefined && source === "environment")
+    env[`PGBACKREST_${nameOf(row).toUpperCase().replaceAll("-", "_")}`] = value;
   if (value !== undefined && source === "command-line") argv.push(`--${nameOf(row)}=${value}`);
   return load({ argv, env, files: { [MAIN_FILE]: `[main]\n${lines.join("\n")}\n` } }).config;
 }
@@ -141,8 +166,8 @@ describe("the option table", () => {
       if (rule.default === undefined) continue;
       if (rule.allowed !== undefined) expect(rule.allowed).toContain(rule.default);
       if (!["integer", "size", "time"].includes(row.type)) continue;
-      const [value, least, most] = [rule.default, rule.range?.[0] ?? rule.default, rule.range?.[1] ?? rule.default].map((text) =>
-        parseNumber(row.type, text),
+      const [value, least, most] = [rule.default, rule.range?.[0] ?? rule.default, rule.range?.[1] ?? rule.default].map(
+        (text) => parseNumber(row.type, text),
       );
       expect(value).not.toBeNull();
       expect(value).toBeGreaterThanOrEqual(least ?? Number.NaN);
@@ -150,13 +175,17 @@ describe("the option table", () => {
     }
   });
 
-  test.each(OPTIONS.filter((row) => row.section !== "command-line"))("$name loads alike from command line, environment and file", (row) => {
-    for (const command of workingCommands(row).filter((name) => !isBeyondReach(row, name))) {
-      const fromFile = heeded(run(row, command, sampleOf(row, command), "file"));
-      expect(heeded(run(row, command, sampleOf(row, command), "environment")), command).toBe(fromFile);
-      if (row.secret !== true) expect(heeded(run(row, command, sampleOf(row, command), "command-line")), command).toBe(fromFile);
-    }
-  });
+  test.each(OPTIONS.filter((row) => row.section !== "command-line"))(
+    "$name loads alike from command line, environment and file",
+    (row) => {
+      for (const command of workingCommands(row).filter((name) => !isBeyondReach(row, name))) {
+        const fromFile = heeded(run(row, command, sampleOf(row, command), "file"));
+        expect(heeded(run(row, command, sampleOf(row, command), "environment")), command).toBe(fromFile);
+        if (row.secret !== true)
+          expect(heeded(run(row, command, sampleOf(row, command), "command-line")), command).toBe(fromFile);
+      }
+    },
+  );
 
   // Named in the test of the file that does it: these change no field, or what they change is not shown.
   const SILENT = [
@@ -170,27 +199,36 @@ describe("the option table", () => {
     "repo-s3-key",
     "repo-s3-key-secret",
   ];
-  test.each(OPTIONS.filter((row) => row.acted && !SILENT.includes(row.name)))("$name, documented as effective, changes the configuration", (row) => {
-    const last = row.type === "enum" ? row.allowed?.at(-1) : undefined;
-    const other = last ?? (row.type === "path" ? "/other" : row.type === "integer" ? "7" : row.type === "hash" ? "other=text" : "other");
-    const changed = row.commands.filter((command) => {
-      const without = ruleOf(row, command).required === true && row.name !== "stanza" ? other : undefined;
-      const source = row.section === "command-line" ? "command-line" : "file";
-      if (row.name === "stanza") return run(row, "info", "main", source).stanza !== run(row, "info", undefined, source).stanza;
-      if (row.name === "repo-cipher-pass") return run(row, command, "x", source).repos[0]?.cipherPass !== undefined;
-      if (source === "file" && !WORKING.includes(command)) return false;
-      const [set, unset] = [sampleOf(row, command), without].map((value) => heeded(run(row, command, value, source)));
-      return set !== unset;
-    });
-    expect(changed).not.toEqual([]);
-  });
+  test.each(OPTIONS.filter((row) => row.acted && !SILENT.includes(row.name)))(
+    "$name, documented as effective, changes the configuration",
+    (row) => {
+      const last = row.type === "enum" ? row.allowed?.at(-1) : undefined;
+      const other =
+        last ??
+        (row.type === "path" ? "/other" : row.type === "integer" ? "7" : row.type === "hash" ? "other=text" : "other");
+      const changed = row.commands.filter((command) => {
+        const without = ruleOf(row, command).required === true && row.name !== "stanza" ? other : undefined;
+        const source = row.section === "command-line" ? "command-line" : "file";
+        if (row.name === "stanza")
+          return run(row, "info", "main", source).stanza !== run(row, "info", undefined, source).stanza;
+        if (row.name === "repo-cipher-pass") return run(row, command, "x", source).repos[0]?.cipherPass !== undefined;
+        if (source === "file" && !WORKING.includes(command)) return false;
+        const [set, unset] = [sampleOf(row, command), without].map((value) => heeded(run(row, command, value, source)));
+        return set !== unset;
+      });
+      expect(changed).not.toEqual([]);
+    },
+  );
 
-  const hasRange = (row: OptionRow): boolean => [row, ...Object.values(row.forDepend ?? {})].some((rule) => rule.range !== undefined);
+  const hasRange = (row: OptionRow): boolean =>
+    [row, ...Object.values(row.forDepend ?? {})].some((rule) => rule.range !== undefined);
   test.each(OPTIONS.filter(hasRange))("$name accepts the ends of its range and nothing beyond", (row) => {
     const source = row.section === "command-line" ? "command-line" : "file";
     const write = (value: number): string => (row.type === "time" ? `${value}ms` : String(value));
     for (const command of workingCommands(row).filter((name) => !isBeyondReach(row, name) && row.name !== "repo")) {
-      const [least, most] = (ruleOf(row, command).range ?? ["", ""]).map((text) => parseNumber(row.type, text) ?? Number.NaN) as [number, number];
+      const [least, most] = (ruleOf(row, command).range ?? ["", ""]).map(
+        (text) => parseNumber(row.type, text) ?? Number.NaN,
+      ) as [number, number];
       for (const value of [least, most])
         expect(
           failure(() => run(row, command, write(value), source)),
@@ -210,18 +248,25 @@ describe("the option table", () => {
     for (const command of workingCommands(row).filter((name) => !isBeyondReach(row, name))) {
       for (const value of ruleOf(row, command).allowed ?? []) {
         const result = failure(() =>
-          run(row, command, value, source, { ...companionsOf(row, command), ...(row.name === "type" ? { target: "x" } : {}) }),
+          run(row, command, value, source, {
+            ...companionsOf(row, command),
+            ...(row.name === "type" ? { target: "x" } : {}),
+          }),
         );
         const refused = row.refusedValues?.[value];
         const accepted = /^(no error$|optionRequired: |optionInvalid: option 'target' not valid without)/;
         expect(result, `${command} ${value}`).toMatch(
-          refused === undefined ? accepted : new RegExp(`^featureNotSupported: option '${nameOf(row)}' = '${value}' is not supported: `),
+          refused === undefined
+            ? accepted
+            : new RegExp(`^featureNotSupported: option '${nameOf(row)}' = '${value}' is not supported: `),
         );
       }
       expect(
         failure(() => run(row, command, "markerWrong", source)),
         command,
-      ).toContain(`optionInvalidValue: 'markerWrong' is not allowed for '${nameOf(row)}' option\nHINT: allowed values are '`);
+      ).toContain(
+        `optionInvalidValue: 'markerWrong' is not allowed for '${nameOf(row)}' option\nHINT: allowed values are '`,
+      );
     }
   });
 
@@ -234,15 +279,23 @@ describe("the option table", () => {
     }
   });
 
-  test.each(OPTIONS.filter((row) => row.section !== "command-line"))("$name is ignored by commands that do not know it", (row) => {
-    for (const command of WORKING.filter((name) => !row.commands.includes(name))) {
-      expect(heeded(run(row, command, sampleOf(row, command), "file", {})), command).toBe(heeded(run(row, command, undefined, "file", {})));
-      const arg = `--${nameOf(row)}=${row.type === "boolean" ? "y" : "1"}`;
-      const message = row.secret === true ? "is not allowed on the command-line" : `option '${nameOf(row)}' not valid for command '${command}'`;
-      expect(
-        failure(() => load({ argv: [command, "--stanza=main", arg] })),
-        command,
-      ).toContain(message);
-    }
-  });
+  test.each(OPTIONS.filter((row) => row.section !== "command-line"))(
+    "$name is ignored by commands that do not know it",
+    (row) => {
+      for (const command of WORKING.filter((name) => !row.commands.includes(name))) {
+        expect(heeded(run(row, command, sampleOf(row, command), "file", {})), command).toBe(
+          heeded(run(row, command, undefined, "file", {})),
+        );
+        const arg = `--${nameOf(row)}=${row.type === "boolean" ? "y" : "1"}`;
+        const message =
+          row.secret === true
+            ? "is not allowed on the command-line"
+            : `option '${nameOf(row)}' not valid for command '${command}'`;
+        expect(
+          failure(() => load({ argv: [command, "--stanza=main", arg] })),
+          command,
+        ).toContain(message);
+      }
+    },
+  );
 });

@@ -30,7 +30,10 @@ function valueOf(row: OptionRow): fc.Arbitrary<ConfOption["value"]> {
   }
   if (row.type === "string") return plainText;
   const unit = row.type === "time" ? 1000 : 1;
-  const [least, most] = (rule.range ?? ["0", "99"]).map((text) => (parseNumber(row.type, text) ?? 0) / unit) as [number, number];
+  const [least, most] = (rule.range ?? ["0", "99"]).map((text) => (parseNumber(row.type, text) ?? 0) / unit) as [
+    number,
+    number,
+  ];
   return fc.integer({ min: Math.ceil(least), max: Math.min(most, 2 ** 31 - 1) });
 }
 
@@ -40,7 +43,10 @@ function sectionOf(name: string): fc.Arbitrary<ConfSection> {
     const key = row.group === undefined ? fc.constant(undefined) : fc.integer({ min: 1, max: 256 });
     return fc.record({ name: key.map((one) => optionName(row, one)), value: valueOf(row) });
   });
-  return fc.record({ name: fc.constant(name), options: fc.uniqueArray(option, { maxLength: 12, selector: (one) => one.name }) });
+  return fc.record({
+    name: fc.constant(name),
+    options: fc.uniqueArray(option, { maxLength: 12, selector: (one) => one.name }),
+  });
 }
 
 function textsOf(value: ConfOption["value"]): readonly string[] {
@@ -73,7 +79,9 @@ const intended: fc.Arbitrary<Intended> = fc.record({
     fc.tuple(fc.constant("lz4" as const), fc.integer({ min: -5, max: 12 })),
     fc.tuple(fc.constant("zst" as const), fc.integer({ min: -7, max: 22 })),
   ),
-  annotations: fc.dictionary(fc.stringMatching(/^[a-z]{1,6}$/), plainText, { maxKeys: 3 }).map((items) => Object.fromEntries(Object.entries(items))),
+  annotations: fc
+    .dictionary(fc.stringMatching(/^[a-z]{1,6}$/), plainText, { maxKeys: 3 })
+    .map((items) => Object.fromEntries(Object.entries(items))),
   exclude: fc.array(plainText, { maxLength: 3 }),
   pgPath: fc.stringMatching(/^\/[a-z]{1,9}$/),
   repos: fc.uniqueArray(
@@ -178,7 +186,10 @@ describe("rendering pgbackrest.conf", () => {
   test("what was rendered loads as intended", () => {
     fc.assert(
       fc.property(intended, (want) => {
-        const { config } = load({ argv: ["backup", "--stanza=main", "--config=/f"], files: { "/f": renderConf(sectionsFor(want), "x") } });
+        const { config } = load({
+          argv: ["backup", "--stanza=main", "--config=/f"],
+          files: { "/f": renderConf(sectionsFor(want), "x") },
+        });
         expect({
           processMax: config.processMax,
           archiveTimeoutS: config.archive.timeoutMs / 1000,
@@ -209,24 +220,46 @@ describe("rendering pgbackrest.conf", () => {
     for (const row of IN_FILES) {
       if (row.default === undefined) continue;
       const name = optionName(row, row.group === undefined ? undefined : 3);
-      expect(renderConf([{ name: "main", options: [{ name, value: row.default }] }])).toBe(`[main]\n${name}=${row.default}\n`);
+      expect(renderConf([{ name: "main", options: [{ name, value: row.default }] }])).toBe(
+        `[main]\n${name}=${row.default}\n`,
+      );
     }
   });
 
   test.each([
     ["global", "nope", "1", "optionInvalid: invalid option 'nope' in section '[global]'"],
-    ["global", "proces-max", 1, "optionInvalid: invalid option 'proces-max' in section '[global]'\nHINT: did you mean process-max?"],
-    ["global", "repo-path", "/a", "optionInvalid: invalid option 'repo-path' in section '[global]'\nHINT: did you mean repo1-path?"],
+    [
+      "global",
+      "proces-max",
+      1,
+      "optionInvalid: invalid option 'proces-max' in section '[global]'\nHINT: did you mean process-max?",
+    ],
+    [
+      "global",
+      "repo-path",
+      "/a",
+      "optionInvalid: invalid option 'repo-path' in section '[global]'\nHINT: did you mean repo1-path?",
+    ],
     [
       "global",
       "repo1-s3-verify-tls",
       true,
       "optionInvalid: invalid option 'repo1-s3-verify-tls' in section '[global]'\nHINT: did you mean repo1-storage-verify-tls?",
     ],
-    ["global", "no-delta", true, "optionInvalid: invalid option 'no-delta' in section '[global]'\nHINT: did you mean delta?"],
+    [
+      "global",
+      "no-delta",
+      true,
+      "optionInvalid: invalid option 'no-delta' in section '[global]'\nHINT: did you mean delta?",
+    ],
     ["global", "stanza", "x", "optionInvalid: command-line only option 'stanza' in section '[global]'"],
     ["global", "log-format", "json", "optionInvalid: command-line only option 'log-format' in section '[global]'"],
-    ["global:backup", "pg1-path", "/pg", "optionInvalid: stanza-only option 'pg1-path' in global section '[global:backup]'"],
+    [
+      "global:backup",
+      "pg1-path",
+      "/pg",
+      "optionInvalid: stanza-only option 'pg1-path' in global section '[global:backup]'",
+    ],
     [
       "main",
       "process-max",
@@ -239,11 +272,31 @@ describe("rendering pgbackrest.conf", () => {
       1.5,
       "optionInvalidValue: '1.5' is not valid for 'process-max' option\nHINT: allowed range is 1 to 999 inclusive\nHINT: the value is for section [main].",
     ],
-    ["main", "process-max", true, "optionInvalidValue: option 'process-max' is no boolean\nHINT: the value is for section [main]."],
+    [
+      "main",
+      "process-max",
+      true,
+      "optionInvalidValue: option 'process-max' is no boolean\nHINT: the value is for section [main].",
+    ],
     ["main", "delta", 1, "optionInvalidValue: option 'delta' is no number\nHINT: the value is for section [main]."],
-    ["main", "delta", "yes", "optionInvalidValue: boolean option 'delta' must be 'y' or 'n'\nHINT: the value is for section [main]."],
-    ["main", "pg1-path", ["/a"], "optionInvalidValue: option 'pg1-path' takes one value, not a list\nHINT: the value is for section [main]."],
-    ["main", "exclude", [], "optionInvalidValue: option 'exclude' needs at least one value\nHINT: the value is for section [main]."],
+    [
+      "main",
+      "delta",
+      "yes",
+      "optionInvalidValue: boolean option 'delta' must be 'y' or 'n'\nHINT: the value is for section [main].",
+    ],
+    [
+      "main",
+      "pg1-path",
+      ["/a"],
+      "optionInvalidValue: option 'pg1-path' takes one value, not a list\nHINT: the value is for section [main].",
+    ],
+    [
+      "main",
+      "exclude",
+      [],
+      "optionInvalidValue: option 'exclude' needs at least one value\nHINT: the value is for section [main].",
+    ],
     [
       "main",
       "annotation",

@@ -3,7 +3,13 @@ import { describe, expect, test } from "vitest";
 import type { RepoConfig } from "../../../runtime/config/types";
 import { failure, load, MAIN_FILE } from "./support";
 
-const S3 = ["repo2-type=s3", "repo2-s3-bucket=bucket", "repo2-s3-endpoint=s3.example.net", "repo2-s3-region=eu", "repo2-path=/prefix"];
+const S3 = [
+  "repo2-type=s3",
+  "repo2-s3-bucket=bucket",
+  "repo2-s3-endpoint=s3.example.net",
+  "repo2-s3-region=eu",
+  "repo2-path=/prefix",
+];
 const SFTP = [
   "repo2-type=sftp",
   "repo2-path=/data",
@@ -14,8 +20,16 @@ const SFTP = [
 ];
 const KEYS = ["repo2-s3-key=markerKey", "repo2-s3-key-secret=markerKeySecret"];
 
-function repos(lines: readonly string[], settings = "{}", command = "backup", env: Readonly<Record<string, string>> = {}): readonly RepoConfig[] {
-  const files = { [MAIN_FILE]: `[global]\n${lines.join("\n")}\n[main]\npg1-path=/pg\n`, "/etc/pgbackrest/pgbackstop.json": settings };
+function repos(
+  lines: readonly string[],
+  settings = "{}",
+  command = "backup",
+  env: Readonly<Record<string, string>> = {},
+): readonly RepoConfig[] {
+  const files = {
+    [MAIN_FILE]: `[global]\n${lines.join("\n")}\n[main]\npg1-path=/pg\n`,
+    "/etc/pgbackrest/pgbackstop.json": settings,
+  };
   return load({ env, argv: [command, "--stanza=main"], files }).config.repos;
 }
 
@@ -80,7 +94,9 @@ describe("repositories", () => {
     expect(full?.s3?.token?.reveal()).toBe("markerToken");
     expect(full).toMatchObject({ cipherType: "aes-256-cbc" });
     expect(full?.cipherPass?.reveal()).toBe("markerPass");
-    expect(`${JSON.stringify(full)}${inspect(full, { depth: 9, showHidden: true })}${full?.cipherPass}`).not.toContain("marker");
+    expect(`${JSON.stringify(full)}${inspect(full, { depth: 9, showHidden: true })}${full?.cipherPass}`).not.toContain(
+      "marker",
+    );
   });
 
   test("SFTP with known hosts by default, with a fingerprint, and unchecked only on request", () => {
@@ -90,12 +106,16 @@ describe("repositories", () => {
     expect(sftpOf()).toEqual({ ...own, hostKeyCheck: { type: "known-hosts", files: [] } });
     const files = { type: "known-hosts", files: ["/k1", "/k2"] };
     for (const type of ["strict", "accept-new"])
-      expect(sftpOf(`repo2-sftp-host-key-check-type=${type}`, "repo2-sftp-known-host=/k1", "repo2-sftp-known-host=/k2")).toMatchObject({
+      expect(
+        sftpOf(`repo2-sftp-host-key-check-type=${type}`, "repo2-sftp-known-host=/k1", "repo2-sftp-known-host=/k2"),
+      ).toMatchObject({
         hostKeyCheck: files,
       });
     const hostKeyCheck = { type: "fingerprint", hashType: "sha256", fingerprint: "ab" };
     for (const type of ["fingerprint", "strict"])
-      expect(sftpOf(`repo2-sftp-host-key-check-type=${type}`, "repo2-sftp-host-fingerprint=ab")).toMatchObject({ hostKeyCheck });
+      expect(sftpOf(`repo2-sftp-host-key-check-type=${type}`, "repo2-sftp-host-fingerprint=ab")).toMatchObject({
+        hostKeyCheck,
+      });
     expect(sftpOf("repo2-sftp-host-key-check-type=none", "repo2-sftp-host-port=2222")).toEqual({
       ...own,
       port: 2222,
@@ -110,10 +130,16 @@ describe("repositories", () => {
     const of = (lines: readonly string[], settings: string): unknown =>
       repos(["repo1-path=/a", ...lines], settings).map((repo) => [repo.compressType, repo.compressLevel]);
     expect(of(["compress-type=zst", "compress-level=7"], "{}")).toEqual([["zst", 7]]);
-    expect(of(["compress-type=zst", "compress-level=7"], '{"repos":{"repo1":{"compressType":"zst"}}}')).toEqual([["zst", 7]]);
-    expect(of(["compress-type=zst", "compress-level=7"], '{"repos":{"repo1":{"compressType":"lz4"}}}')).toEqual([["lz4", 1]]);
+    expect(of(["compress-type=zst", "compress-level=7"], '{"repos":{"repo1":{"compressType":"zst"}}}')).toEqual([
+      ["zst", 7],
+    ]);
+    expect(of(["compress-type=zst", "compress-level=7"], '{"repos":{"repo1":{"compressType":"lz4"}}}')).toEqual([
+      ["lz4", 1],
+    ]);
     expect(of(["compress-type=zst"], '{"repos":{"repo1":{"compressLevel":22}}}')).toEqual([["zst", 22]]);
-    expect(of(["compress-type=none"], '{"repos":{"repo1":{"compressType":"gz","compressLevel":9}}}')).toEqual([["gz", 9]]);
+    expect(of(["compress-type=none"], '{"repos":{"repo1":{"compressType":"gz","compressLevel":9}}}')).toEqual([
+      ["gz", 9],
+    ]);
     expect(of(["compress=n"], "{}")).toEqual([["none", 0]]);
     expect(failure(() => of([], '{"repos":{"repo1":{"compressLevel":22}}}'))).toBe(
       "config: settings field 'repos.repo1.compressLevel' must be -1 to 9 for compression type gz, not 22",
@@ -124,16 +150,26 @@ describe("repositories", () => {
     ["repo2-s3-bucket", "it is needed when repo2-type is s3."],
     ["repo2-s3-endpoint", "it is needed when repo2-type is s3."],
     ["repo2-s3-region", "it is needed when repo2-type is s3."],
-    ["repo2-s3-key", "it is needed when repo2-s3-key-type is shared; write it in a configuration file or set PGBACKREST_REPO2_S3_KEY."],
-    ["repo2-s3-key-secret", "it is needed when repo2-s3-key-type is shared; write it in a configuration file or set PGBACKREST_REPO2_S3_KEY_SECRET."],
+    [
+      "repo2-s3-key",
+      "it is needed when repo2-s3-key-type is shared; write it in a configuration file or set PGBACKREST_REPO2_S3_KEY.",
+    ],
+    [
+      "repo2-s3-key-secret",
+      "it is needed when repo2-s3-key-type is shared; write it in a configuration file or set PGBACKREST_REPO2_S3_KEY_SECRET.",
+    ],
     [
       "repo2-cipher-pass",
       "it is needed when repo2-cipher-type is aes-256-cbc; write it in a configuration file or set PGBACKREST_REPO2_CIPHER_PASS.",
     ],
   ])("%s is required", (name, hint) => {
-    const lines = [...S3, ...KEYS, "repo2-cipher-type=aes-256-cbc", "repo2-cipher-pass=p"].filter((line) => !line.startsWith(`${name}=`));
+    const lines = [...S3, ...KEYS, "repo2-cipher-type=aes-256-cbc", "repo2-cipher-pass=p"].filter(
+      (line) => !line.startsWith(`${name}=`),
+    );
     for (const command of ["backup", "info", "restore"]) {
-      expect(failure(() => repos(lines, "{}", command))).toBe(`optionRequired: ${command} command requires option: ${name}\nHINT: ${hint}`);
+      expect(failure(() => repos(lines, "{}", command))).toBe(
+        `optionRequired: ${command} command requires option: ${name}\nHINT: ${hint}`,
+      );
     }
   });
 
@@ -149,7 +185,12 @@ describe("repositories", () => {
       repos(["repo1-path=/a", ...S3, ...lines], "{}", "backup", from)[1]?.s3?.keySource;
     expect(of(["repo2-s3-key-type=auto"], env)).toEqual({ type: "auto" });
     expect(of(["repo2-s3-key-type=auto", "repo2-s3-role=writer"], {})).toEqual({ type: "auto", role: "writer" });
-    const webId = { type: "web-id", roleArn: "arn:aws:iam::1:role/writer", tokenFile: "/var/run/token", stsHost: "sts.amazonaws.com" };
+    const webId = {
+      type: "web-id",
+      roleArn: "arn:aws:iam::1:role/writer",
+      tokenFile: "/var/run/token",
+      stsHost: "sts.amazonaws.com",
+    };
     expect(of(["repo2-s3-key-type=web-id"], env)).toEqual(webId);
     expect(of(["repo2-s3-key-type=web-id", "repo2-s3-sts-host=sts.eu-central-1.amazonaws.com"], {})).toEqual({
       type: "web-id",
@@ -157,7 +198,9 @@ describe("repositories", () => {
     });
     const podId = { type: "pod-id", uri: "http://169.254.170.23/v1/credentials", tokenFile: "/var/run/pod-token" };
     expect(of(["repo2-s3-key-type=pod-id"], env)).toEqual(podId);
-    expect(of(["repo2-s3-key-type=process", "repo2-s3-process-cmd=/bin/keys", "repo2-s3-process-cmd=--role=w"], {})).toEqual({
+    expect(
+      of(["repo2-s3-key-type=process", "repo2-s3-process-cmd=/bin/keys", "repo2-s3-process-cmd=--role=w"], {}),
+    ).toEqual({
       type: "process",
       command: ["/bin/keys", "--role=w"],
     });
@@ -165,20 +208,37 @@ describe("repositories", () => {
   });
 
   test("a missing secret is that repository's own error", () => {
-    const lines = ["repo1-path=/a", "repo1-cipher-type=aes-256-cbc", "repo1-cipher-pass=p", ...S3, "repo2-cipher-type=aes-256-cbc"];
+    const lines = [
+      "repo1-path=/a",
+      "repo1-cipher-type=aes-256-cbc",
+      "repo1-cipher-pass=p",
+      ...S3,
+      "repo2-cipher-type=aes-256-cbc",
+    ];
     const [first, second] = repos(lines);
     expect(first?.unusable).toBeUndefined();
-    expect(second?.unusable).toMatchObject({ kind: "optionRequired", message: "backup command requires option: repo2-cipher-pass" });
-    expect(failure(() => repos(lines.filter((line) => !line.startsWith("repo1-cipher-pass"))))).toContain("requires option: repo1-cipher-pass");
+    expect(second?.unusable).toMatchObject({
+      kind: "optionRequired",
+      message: "backup command requires option: repo2-cipher-pass",
+    });
+    expect(failure(() => repos(lines.filter((line) => !line.startsWith("repo1-cipher-pass"))))).toContain(
+      "requires option: repo1-cipher-pass",
+    );
   });
 
   test.each([
-    [["repo1-type=azure"], "featureNotSupported: option 'repo1-type' = 'azure' is not supported: use posix, cifs, s3 or sftp"],
+    [
+      ["repo1-type=azure"],
+      "featureNotSupported: option 'repo1-type' = 'azure' is not supported: use posix, cifs, s3 or sftp",
+    ],
     [
       ["repo1-type=gcs"],
       "featureNotSupported: option 'repo1-type' = 'gcs' is not supported: use the S3 interface of the service, posix, cifs or sftp",
     ],
-    [["repo1-type=sftp"], "optionRequired: backup command requires option: repo1-sftp-host\nHINT: it is needed when repo1-type is sftp."],
+    [
+      ["repo1-type=sftp"],
+      "optionRequired: backup command requires option: repo1-sftp-host\nHINT: it is needed when repo1-type is sftp.",
+    ],
     [
       ["repo1-path=/a", ...SFTP, "repo2-sftp-host-key-check-type=fingerprint"],
       "optionRequired: backup command requires option: repo2-sftp-host-fingerprint\nHINT: it is needed when repo2-sftp-host-key-check-type is fingerprint or strict.",
@@ -192,7 +252,10 @@ describe("repositories", () => {
       "optionRequired: backup command requires option: repo2-s3-process-cmd\nHINT: it is needed when repo2-s3-key-type is process.",
     ],
     [["repo1-host=nas"], "featureNotSupported: option 'repo1-host' is not supported: run the command on that host"],
-    [["repo1-path=/x", "repo3-path=/x/"], "optionInvalidValue: local repo1 and repo3 paths are both '/x' but must be different"],
+    [
+      ["repo1-path=/x", "repo3-path=/x/"],
+      "optionInvalidValue: local repo1 and repo3 paths are both '/x' but must be different",
+    ],
     [
       ["repo4-cipher-type=none", "repo2-cipher-type=none"],
       "optionInvalidValue: local repo2 and repo4 paths are both '/var/lib/pgbackrest' but must be different",
@@ -205,7 +268,10 @@ describe("repositories", () => {
       ["repo1-path=/a", ...S3.filter((line) => !line.includes("bucket")), "repo2-s3-bucket=a.b", ...KEYS],
       "optionInvalidValue: 'a.b' is not valid for option 'repo2-s3-bucket'\nHINT: RFC-2818 forbids dots in wildcard matches.\nHINT: TLS/SSL verification cannot proceed with this bucket name.\nHINT: remove dots from the bucket name, or set repo2-s3-uri-style=path.",
     ],
-    [["compress-type=bz2"], "featureNotSupported: option 'compress-type' = 'bz2' is not supported: bz2 is read but not written, use zst, lz4 or gz"],
+    [
+      ["compress-type=bz2"],
+      "featureNotSupported: option 'compress-type' = 'bz2' is not supported: bz2 is read but not written, use zst, lz4 or gz",
+    ],
   ])("%j fails", (lines, message) => {
     const result = failure(() => repos(lines));
     expect(result.replace(/\nHINT: the value comes from .*$/, "")).toBe(message);

@@ -15,11 +15,20 @@ function resolve(argv: readonly string[], main = ""): Resolved {
 describe("dependencies", () => {
   test.each([
     [["restore", "--target=x"], "option 'target' not valid without option 'type' in ('lsn', 'name', 'time', 'xid')"],
-    [["backup", "--repo1-cipher-type=none", "--repo1-bundle-size=2MiB"], "option 'repo1-bundle-size' not valid without option 'repo1-bundle'"],
-    [["backup", "--repo1-bundle", "--repo1-hardlink"], "option 'repo1-hardlink' not valid without option 'no-repo1-bundle'"],
+    [
+      ["backup", "--repo1-cipher-type=none", "--repo1-bundle-size=2MiB"],
+      "option 'repo1-bundle-size' not valid without option 'repo1-bundle'",
+    ],
+    [
+      ["backup", "--repo1-bundle", "--repo1-hardlink"],
+      "option 'repo1-hardlink' not valid without option 'no-repo1-bundle'",
+    ],
     [["backup", "--repo1-s3-bucket=b"], "option 'repo1-s3-bucket' not valid without option 'repo1-type' = 's3'"],
     [["backup", "--repo1-s3-key-type=auto"], "option 'repo1-s3-key-type' not valid without option 'repo1-type' = 's3'"],
-    [["backup", "--repo1-storage-ca-file=/x"], "option 'repo1-storage-ca-file' not valid without option 'repo1-type' in ('azure', 'gcs', 's3')"],
+    [
+      ["backup", "--repo1-storage-ca-file=/x"],
+      "option 'repo1-storage-ca-file' not valid without option 'repo1-type' in ('azure', 'gcs', 's3')",
+    ],
     [
       ["backup", "--compress-type=none", "--compress-level=3"],
       "option 'compress-level' not valid without option 'compress-type' in ('bz2', 'gz', 'lz4', 'zst')",

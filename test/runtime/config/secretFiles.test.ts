@@ -9,7 +9,10 @@ const FILES: Readonly<Record<string, string>> = {
   "/secrets/repo2/OTHER": "x",
   "/secrets/elsewhere/ACCESS_KEY_ID": "x",
 };
-const access = { readFile: (path: string) => FILES[path] ?? null, listDirectory: () => ["elsewhere", "repo1", "repo2"] };
+const access = {
+  readFile: (path: string) => FILES[path] ?? null,
+  listDirectory: () => ["elsewhere", "repo1", "repo2"],
+};
 
 describe("secrets that are files", () => {
   test("count as options of their repository", () => {
@@ -24,7 +27,10 @@ describe("secrets that are files", () => {
 
   test("are a unit's credentials, named like their option; a key file counts by its path", () => {
     const names = ["repo1.conf", "repo2-s3-key", "repo2-sftp-private-key-file", "repo2-path", "repo3-cipher-pass"];
-    const texts: Readonly<Record<string, string>> = { "/run/credentials/u/repo2-s3-key": "AKIA\n", "/run/credentials/u/repo3-cipher-pass": "pass\n" };
+    const texts: Readonly<Record<string, string>> = {
+      "/run/credentials/u/repo2-s3-key": "AKIA\n",
+      "/run/credentials/u/repo3-cipher-pass": "pass\n",
+    };
     const handed = { readFile: (path: string) => texts[path] ?? null, listDirectory: () => names };
     const env = { CREDENTIALS_DIRECTORY: "/run/credentials/u", PGBACKREST_REPO3_CIPHER_PASS: "mine" };
     expect(withSecretFiles(env, handed)).toEqual({

@@ -1,6 +1,12 @@
 import { fc } from "../../harness/properties";
 import { describe, expect, test } from "vitest";
-import { DEFAULT_SETTINGS, levelRangeOf, parseSettings, renderSettings, type SettingsFile } from "../../../runtime/config/settings";
+import {
+  DEFAULT_SETTINGS,
+  levelRangeOf,
+  parseSettings,
+  renderSettings,
+  type SettingsFile,
+} from "../../../runtime/config/settings";
 import { failure } from "./support";
 
 const FILE = "/etc/pgbackstop/pgbackstop.json";
@@ -9,7 +15,11 @@ describe("the settings file", () => {
   test("every field is optional", () => {
     expect(parseSettings("{}", FILE)).toEqual(DEFAULT_SETTINGS);
     expect(parseSettings('{"version":1,"repos":{}}', FILE)).toEqual(DEFAULT_SETTINGS);
-    expect(DEFAULT_SETTINGS).toEqual({ acknowledge: { mode: "all", repoIndexes: [] }, archiveCommandWord: "pgbackrest", repos: {} });
+    expect(DEFAULT_SETTINGS).toEqual({
+      acknowledge: { mode: "all", repoIndexes: [] },
+      archiveCommandWord: "pgbackrest",
+      repos: {},
+    });
   });
 
   test("reads all fields", () => {
@@ -45,7 +55,14 @@ describe("the settings file", () => {
   test("reads declared drills, and writes them again", () => {
     const declared = {
       monthly: {},
-      weekly: { repos: ["repo2", "repo1"], pick: "newest", level: "quick", maxMinutes: 90, maxBytes: 1024, path: "/srv/drill" },
+      weekly: {
+        repos: ["repo2", "repo1"],
+        pick: "newest",
+        level: "quick",
+        maxMinutes: 90,
+        maxBytes: 1024,
+        path: "/srv/drill",
+      },
     } as const;
     const { repos: _repos, ...weekly } = declared.weekly;
     const text = renderSettings({ drill: { declared }, repos: { repo1: { expectBackupWithinS: 90_000 } } });
@@ -64,26 +81,65 @@ describe("the settings file", () => {
       '{"acknowlege":"all"}',
       'has an unknown field \'acknowlege\'; allowed are "version", "acknowledge", "archiveCommandWord", "drill", "firstBackup", "postgres", "stream", "repos"',
     ],
-    ['{"drill":{"rto":1}}', 'has an unknown field \'drill.rto\'; allowed are "objectives", "heartbeat", "assertions", "declared"'],
+    [
+      '{"drill":{"rto":1}}',
+      'has an unknown field \'drill.rto\'; allowed are "objectives", "heartbeat", "assertions", "declared"',
+    ],
     ['{"stream":{}}', "field 'stream.intervalSeconds' must be a whole number of seconds from 1 to 3600, not nothing"],
-    ['{"stream":{"intervalSeconds":0}}', "field 'stream.intervalSeconds' must be a whole number of seconds from 1 to 3600, not 0"],
-    ['{"stream":{"intervalSeconds":0.5}}', "field 'stream.intervalSeconds' must be a whole number of seconds from 1 to 3600, not 0.5"],
+    [
+      '{"stream":{"intervalSeconds":0}}',
+      "field 'stream.intervalSeconds' must be a whole number of seconds from 1 to 3600, not 0",
+    ],
+    [
+      '{"stream":{"intervalSeconds":0.5}}',
+      "field 'stream.intervalSeconds' must be a whole number of seconds from 1 to 3600, not 0.5",
+    ],
     ['{"stream":{"seconds":5}}', "has an unknown field 'stream.seconds'; allowed are \"intervalSeconds\""],
-    ['{"drill":{"objectives":{"rtoSeconds":0}}}', "field 'drill.objectives.rtoSeconds' must be a whole number of seconds, not 0"],
+    [
+      '{"drill":{"objectives":{"rtoSeconds":0}}}',
+      "field 'drill.objectives.rtoSeconds' must be a whole number of seconds, not 0",
+    ],
     ['{"drill":{"heartbeat":{"database":"a"}}}', "field 'drill.heartbeat.sql' must be a statement, not nothing"],
-    ['{"drill":{"declared":{"a":{"repos":[]}}}}', "field 'drill.declared.a.repos' must be a list of repositories such as [\"repo1\"], not []"],
-    ['{"drill":{"declared":{"a":{"repos":["repo0"]}}}}', 'field \'drill.declared.a.repos\' must be "repo1" to "repo256", not "repo0"'],
-    ['{"drill":{"declared":{"a":{"level":"deep"}}}}', 'field \'drill.declared.a.level\' must be "quick", "standard", "thorough", not "deep"'],
-    ['{"drill":{"declared":{"a":{"maxMinutes":0}}}}', "field 'drill.declared.a.maxMinutes' must be a whole number above 0, not 0"],
-    ['{"drill":{"declared":{"a":{"path":"drill"}}}}', "field 'drill.declared.a.path' must be an absolute path, not \"drill\""],
-    ['{"repos":{"repo1":{"expectBackupWithinS":"ever"}}}', "field 'repos.repo1.expectBackupWithinS' must be a whole number of seconds, not \"ever\""],
+    [
+      '{"drill":{"declared":{"a":{"repos":[]}}}}',
+      "field 'drill.declared.a.repos' must be a list of repositories such as [\"repo1\"], not []",
+    ],
+    [
+      '{"drill":{"declared":{"a":{"repos":["repo0"]}}}}',
+      'field \'drill.declared.a.repos\' must be "repo1" to "repo256", not "repo0"',
+    ],
+    [
+      '{"drill":{"declared":{"a":{"level":"deep"}}}}',
+      'field \'drill.declared.a.level\' must be "quick", "standard", "thorough", not "deep"',
+    ],
+    [
+      '{"drill":{"declared":{"a":{"maxMinutes":0}}}}',
+      "field 'drill.declared.a.maxMinutes' must be a whole number above 0, not 0",
+    ],
+    [
+      '{"drill":{"declared":{"a":{"path":"drill"}}}}',
+      "field 'drill.declared.a.path' must be an absolute path, not \"drill\"",
+    ],
+    [
+      '{"repos":{"repo1":{"expectBackupWithinS":"ever"}}}',
+      "field 'repos.repo1.expectBackupWithinS' must be a whole number of seconds, not \"ever\"",
+    ],
     ['{"drill":{"assertions":{}}}', "field 'drill.assertions' must be a list of statements, not {}"],
-    ['{"drill":{"assertions":[{"sql":"SELECT true"}]}}', "field 'drill.assertions[0].name' must be a text on one line, not nothing"],
+    [
+      '{"drill":{"assertions":[{"sql":"SELECT true"}]}}',
+      "field 'drill.assertions[0].name' must be a text on one line, not nothing",
+    ],
     ['{"version":2}', "field 'version' must be 1, not 2"],
-    ['{"acknowledge":"some"}', 'field \'acknowledge\' must be "all", "any" or a list of repositories such as ["repo1"], not "some"'],
+    [
+      '{"acknowledge":"some"}',
+      'field \'acknowledge\' must be "all", "any" or a list of repositories such as ["repo1"], not "some"',
+    ],
     ['{"firstBackup":"yes"}', "field 'firstBackup' must be true or false, not \"yes\""],
     ['{"archiveCommandWord":7}', "field 'archiveCommandWord' must be a text on one line, not 7"],
-    ['{"acknowledge":[]}', 'field \'acknowledge\' must be "all", "any" or a list of repositories such as ["repo1"], not []'],
+    [
+      '{"acknowledge":[]}',
+      'field \'acknowledge\' must be "all", "any" or a list of repositories such as ["repo1"], not []',
+    ],
     ['{"acknowledge":["repo1","repo1"]}', 'field \'acknowledge\' must be each repository once, not ["repo1","repo1"]'],
     ['{"acknowledge":["repo0"]}', 'field \'acknowledge\' must be "repo1" to "repo256", not "repo0"'],
     ['{"acknowledge":[1]}', 'field \'acknowledge\' must be "repo1" to "repo256", not 1'],
@@ -93,27 +149,41 @@ describe("the settings file", () => {
       '{"repos":{"repo1":{"level":3}}}',
       'has an unknown field \'repos.repo1.level\'; allowed are "compressType", "compressLevel", "s3Quirks", "expectFullWithinS", "expectBackupWithinS"',
     ],
-    ['{"repos":{"repo1":{"compressType":"xz"}}}', 'field \'repos.repo1.compressType\' must be "none", "gz", "lz4", "zst", "bz2", not "xz"'],
+    [
+      '{"repos":{"repo1":{"compressType":"xz"}}}',
+      'field \'repos.repo1.compressType\' must be "none", "gz", "lz4", "zst", "bz2", not "xz"',
+    ],
     [
       '{"repos":{"repo1":{"compressType":"bz2"}}}',
       'field \'repos.repo1.compressType\' must be "none", "gz", "lz4", "zst" (bz2 is read but not written), not "bz2"',
     ],
-    ['{"repos":{"repo1":{"compressLevel":"3"}}}', "field 'repos.repo1.compressLevel' must be a whole number, not \"3\""],
+    [
+      '{"repos":{"repo1":{"compressLevel":"3"}}}',
+      "field 'repos.repo1.compressLevel' must be a whole number, not \"3\"",
+    ],
     [
       '{"repos":{"repo1":{"compressType":"gz","compressLevel":10}}}',
       "field 'repos.repo1.compressLevel' must be -1 to 9 for compression type gz, not 10",
     ],
-    ['{"repos":{"repo1":{"compressType":"none","compressLevel":1}}}', "field 'repos.repo1.compressLevel' must be 0 for compression type none, not 1"],
+    [
+      '{"repos":{"repo1":{"compressType":"none","compressLevel":1}}}',
+      "field 'repos.repo1.compressLevel' must be 0 for compression type none, not 1",
+    ],
     [
       '{"repos":{"repo1":{"s3Quirks":"Min IO"}}}',
       'field \'repos.repo1.s3Quirks\' must be "auto" or the name of a provider in lower case, not "Min IO"',
     ],
-    ['{"repos":{"repo1":{"expectFullWithinS":0}}}', "field 'repos.repo1.expectFullWithinS' must be a whole number of seconds or \"ever\", not 0"],
+    [
+      '{"repos":{"repo1":{"expectFullWithinS":0}}}',
+      "field 'repos.repo1.expectFullWithinS' must be a whole number of seconds or \"ever\", not 0",
+    ],
     [
       '{"repos":{"repo1":{"expectFullWithinS":"never"}}}',
       'field \'repos.repo1.expectFullWithinS\' must be a whole number of seconds or "ever", not "never"',
     ],
-  ])("%s fails", (text, message) => expect(failure(() => parseSettings(text, FILE))).toBe(`config: settings file '${FILE}' ${message}`));
+  ])("%s fails", (text, message) =>
+    expect(failure(() => parseSettings(text, FILE))).toBe(`config: settings file '${FILE}' ${message}`),
+  );
 
   test("renders the word of archive_command only if it is not stock's", () => {
     expect(parseSettings(renderSettings({ firstBackup: true }), FILE)).toMatchObject({ firstBackup: true });
@@ -123,11 +193,18 @@ describe("the settings file", () => {
   });
 
   test("renders in a fixed order and refuses unreadable values", () => {
-    expect(renderSettings({ repos: { repo10: {}, repo2: { s3Quirks: "auto", compressType: "zst" } }, acknowledge: ["repo2"] })).toBe(
+    expect(
+      renderSettings({
+        repos: { repo10: {}, repo2: { s3Quirks: "auto", compressType: "zst" } },
+        acknowledge: ["repo2"],
+      }),
+    ).toBe(
       '{\n  "version": 1,\n  "acknowledge": [\n    "repo2"\n  ],\n  "repos": {\n    "repo2": {\n      "compressType": "zst",\n      "s3Quirks": "auto"\n    },\n    "repo10": {}\n  }\n}\n',
     );
     expect(renderSettings({})).toBe('{\n  "version": 1,\n  "acknowledge": "all"\n}\n');
-    expect(failure(() => renderSettings({ acknowledge: [] }))).toContain("config: settings file 'pgbackstop.json' field 'acknowledge' must be");
+    expect(failure(() => renderSettings({ acknowledge: [] }))).toContain(
+      "config: settings file 'pgbackstop.json' field 'acknowledge' must be",
+    );
   });
 
   test("what was rendered reads back the same", () => {
@@ -156,8 +233,12 @@ describe("the settings file", () => {
         const read = parseSettings(renderSettings(settings), FILE);
         const { acknowledge = "all", repos = {} } = settings;
         expect(read.acknowledge.mode).toBe(typeof acknowledge === "string" ? acknowledge : "named");
-        expect(read.acknowledge.repoIndexes.map((k) => `repo${k}`).sort()).toEqual(typeof acknowledge === "string" ? [] : [...acknowledge].sort());
-        expect(Object.fromEntries(Object.entries(read.repos).map(([k, value]) => [`repo${k}`, value]))).toEqual({ ...repos });
+        expect(read.acknowledge.repoIndexes.map((k) => `repo${k}`).sort()).toEqual(
+          typeof acknowledge === "string" ? [] : [...acknowledge].sort(),
+        );
+        expect(Object.fromEntries(Object.entries(read.repos).map(([k, value]) => [`repo${k}`, value]))).toEqual({
+          ...repos,
+        });
       }),
     );
   });

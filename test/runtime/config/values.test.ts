@@ -5,7 +5,9 @@ import { failure } from "./support";
 
 function parse(name: string, ...texts: string[]): unknown {
   const row = rowOf(name);
-  return parseValue({ name, row, rule: row, origin: "the value comes from somewhere." }, texts, (text) => warnings.push(text));
+  return parseValue({ name, row, rule: row, origin: "the value comes from somewhere." }, texts, (text) =>
+    warnings.push(text),
+  );
 }
 let warnings: string[] = [];
 
@@ -77,16 +79,26 @@ describe("values", () => {
   test.each([
     ["process-max", "0", "'0' is out of range for 'process-max' option\nHINT: allowed range is 1 to 999 inclusive"],
     ["process-max", "many", "'many' is not valid for 'process-max' option\nHINT: allowed range is 1 to 999 inclusive"],
-    ["archive-timeout", "99ms", "'99ms' is out of range for 'archive-timeout' option\nHINT: allowed range is 100ms to 1d inclusive"],
+    [
+      "archive-timeout",
+      "99ms",
+      "'99ms' is out of range for 'archive-timeout' option\nHINT: allowed range is 100ms to 1d inclusive",
+    ],
     [
       "buffer-size",
       "3MiB",
       "'3MiB' is not allowed for 'buffer-size' option\nHINT: allowed values are '16KiB', '32KiB', '64KiB', '128KiB', '256KiB', '512KiB', '1MiB', '2MiB', '4MiB', '8MiB', '16MiB'",
     ],
-    ["compress-type", "xz", "'xz' is not allowed for 'compress-type' option\nHINT: allowed values are 'none', 'gz', 'lz4', 'zst', 'bz2'"],
+    [
+      "compress-type",
+      "xz",
+      "'xz' is not allowed for 'compress-type' option\nHINT: allowed values are 'none', 'gz', 'lz4', 'zst', 'bz2'",
+    ],
     ["delta", "yes", "boolean option 'delta' must be 'y' or 'n'"],
   ])("%s=%s fails with the allowed values and the place", (name, text, message) => {
-    expect(failure(() => parse(name, text))).toBe(`optionInvalidValue: ${message}\nHINT: the value comes from somewhere.`);
+    expect(failure(() => parse(name, text))).toBe(
+      `optionInvalidValue: ${message}\nHINT: the value comes from somewhere.`,
+    );
   });
 
   test("hashes split at the first equals sign, the last value of a key wins with a warning", () => {
@@ -106,8 +118,10 @@ describe("values", () => {
 
   test("a secret's wrong value is not shown", () => {
     const row = { ...rowOf("repo-cipher-pass"), type: "path" } as const;
-    expect(failure(() => parseValue({ name: "repo1-cipher-pass", row, rule: row, origin: undefined }, ["markerSecret"], () => undefined))).toBe(
-      "optionInvalidValue: <redacted> must begin with / for 'repo1-cipher-pass' option",
-    );
+    expect(
+      failure(() =>
+        parseValue({ name: "repo1-cipher-pass", row, rule: row, origin: undefined }, ["markerSecret"], () => undefined),
+      ),
+    ).toBe("optionInvalidValue: <redacted> must begin with / for 'repo1-cipher-pass' option");
   });
 });

@@ -39,13 +39,22 @@ const DEFAULTS = { user: "postgres", group: "postgres", mode: 0o600 };
 
 export function fileOfRow(row: string): ManifestFile {
   const split = row.indexOf("=");
-  const entry = { section: "target:file", key: row.slice(0, split), valueText: row.slice(split + 1), value: JSON.parse(row.slice(split + 1)) };
+  const entry = {
+    section: "target:file",
+    key: row.slice(0, split),
+    valueText: row.slice(split + 1),
+    value: JSON.parse(row.slice(split + 1)),
+  };
   return parseFileRow(entry, DEFAULTS, "vector");
 }
 
 export function blockVector(name: (typeof BLOCK_VECTORS)[number]): BlockVector {
   const extent = vectorBytes(`v2.60/block-lz4/${name}.extent.bin`);
-  const facts = JSON.parse(vectorText(`v2.60/block-lz4/${name}.json`)) as { row: string; references: string[]; items: ExpectedItem[] };
+  const facts = JSON.parse(vectorText(`v2.60/block-lz4/${name}.json`)) as {
+    row: string;
+    references: string[];
+    items: ExpectedItem[];
+  };
   const file = fileOfRow(facts.row);
   const block = file.block as NonNullable<ManifestFile["block"]>;
   return {

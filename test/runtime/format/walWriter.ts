@@ -15,7 +15,12 @@ export interface WrittenBlock {
   readonly file?: readonly [number, number, number];
   readonly block: number;
   readonly data?: Uint8Array;
-  readonly image?: { readonly bytes: Uint8Array; readonly holeOffset: number; readonly info: number; readonly holeBytes?: number };
+  readonly image?: {
+    readonly bytes: Uint8Array;
+    readonly holeOffset: number;
+    readonly info: number;
+    readonly holeBytes?: number;
+  };
 }
 
 export interface Body {
@@ -33,7 +38,9 @@ export interface Written {
 }
 
 /** Little-endian numbers and bytes, concatenated: `[size, value]`. */
-export function pack(...parts: readonly (readonly [1 | 2 | 4 | 8, number | bigint] | Uint8Array | string)[]): Uint8Array {
+export function pack(
+  ...parts: readonly (readonly [1 | 2 | 4 | 8, number | bigint] | Uint8Array | string)[]
+): Uint8Array {
   return Buffer.concat(
     parts.map((part) => {
       if (typeof part === "string") return Buffer.from(part, "latin1");
@@ -50,7 +57,8 @@ export function bodyOf({ blocks = [], main, origin, topXid }: Body): Uint8Array 
   const heads: Uint8Array[] = [];
   const contents: Uint8Array[] = [];
   for (const [index, { block, data, file, fork = 0, id = index, image }] of blocks.entries()) {
-    const flags = fork | (image === undefined ? 0 : 0x10) | (data === undefined ? 0 : 0x20) | (file === undefined ? 0x80 : 0);
+    const flags =
+      fork | (image === undefined ? 0 : 0x10) | (data === undefined ? 0 : 0x20) | (file === undefined ? 0x80 : 0);
     heads.push(pack([1, id], [1, flags], [2, data?.length ?? 0]));
     if (image !== undefined) {
       heads.push(pack([2, image.bytes.length], [2, image.holeOffset], [1, image.info]));
@@ -63,7 +71,8 @@ export function bodyOf({ blocks = [], main, origin, topXid }: Body): Uint8Array 
   }
   if (origin !== undefined) heads.push(pack([1, 253], [2, origin]));
   if (topXid !== undefined) heads.push(pack([1, 252], [4, topXid]));
-  if (main !== undefined) heads.push(main.length > 255 ? pack([1, 254], [4, main.length]) : pack([1, 255], [1, main.length]));
+  if (main !== undefined)
+    heads.push(main.length > 255 ? pack([1, 254], [4, main.length]) : pack([1, 255], [1, main.length]));
   return Buffer.concat([...heads, ...contents, main ?? Buffer.alloc(0)]);
 }
 
@@ -144,7 +153,9 @@ export class WalWriter {
   #page(restBytes: number): void {
     const isFirst = this.#at % SEGMENT_BYTES === 0;
     const flags = (restBytes > 0 ? 1 : 0) | (isFirst ? 2 : 0);
-    this.#put(pack([2, MAGIC[this.#major] as number], [2, flags], [4, this.#timeline], [8, this.#at], [4, restBytes], [4, 0]));
+    this.#put(
+      pack([2, MAGIC[this.#major] as number], [2, flags], [4, this.#timeline], [8, this.#at], [4, restBytes], [4, 0]),
+    );
     if (isFirst) this.#put(pack([8, this.#systemId], [4, SEGMENT_BYTES], [4, PAGE_BYTES]));
   }
 
@@ -163,7 +174,8 @@ export class WalWriter {
 /** CRC-32C with the plain table of 256. */
 function castagnoli(bytes: Uint8Array): number {
   let crc = 0xffffffff;
-  for (let at = 0; at < bytes.length; at++) crc = (crc >>> 8) ^ (CRC_TABLE[(crc ^ (bytes[at] as number)) & 0xff] as number);
+  for (let at = 0; at < bytes.length; at++)
+    crc = (crc >>> 8) ^ (CRC_TABLE[(crc ^ (bytes[at] as number)) & 0xff] as number);
   return (crc ^ 0xffffffff) >>> 0;
 }
 
@@ -194,9 +206,22 @@ export function endOf(parts: CommitParts, major = 15): { readonly main: Uint8Arr
   const { atUs, database, dropped, invalidations, name, statistics, subtransactions, twoPhaseXid } = parts;
   const bits: readonly (readonly [number, Uint8Array | null])[] = [
     [0x01, database === undefined ? null : pack([4, database[0]], [4, database[1]])],
-    [0x02, subtransactions === undefined ? null : pack([4, subtransactions.length], ...subtransactions.map((xid): [4, number] => [4, xid]))],
-    [0x04, dropped === undefined ? null : pack([4, dropped.length], ...dropped.flat().map((value): [4, number] => [4, value]))],
-    [0x100, statistics === undefined ? null : pack([4, statistics], Buffer.alloc(statistics * (major >= 18 ? 16 : 12), 0xaa))],
+    [
+      0x02,
+      subtransactions === undefined
+        ? null
+        : pack([4, subtransactions.length], ...subtransactions.map((xid): [4, number] => [4, xid])),
+    ],
+    [
+      0x04,
+      dropped === undefined
+        ? null
+        : pack([4, dropped.length], ...dropped.flat().map((value): [4, number] => [4, value])),
+    ],
+    [
+      0x100,
+      statistics === undefined ? null : pack([4, statistics], Buffer.alloc(statistics * (major >= 18 ? 16 : 12), 0xaa)),
+    ],
     [0x08, invalidations === undefined ? null : pack([4, invalidations], Buffer.alloc(invalidations * 16, 0xbb))],
     [0x10, twoPhaseXid === undefined ? null : pack([4, twoPhaseXid])],
     [0x80, name === undefined ? null : pack(`${name}\0`)],
@@ -205,5 +230,8 @@ export function endOf(parts: CommitParts, major = 15): { readonly main: Uint8Arr
   const time = pack(pgTime(atUs));
   if (reported.length === 0) return { main: time, flag: 0 };
   const flags = reported.reduce((sum, [bit]) => sum | bit, 0);
-  return { main: Buffer.concat([time, pack([4, flags]), ...reported.map(([, bytes]) => bytes as Uint8Array)]), flag: 0x80 };
+  return {
+    main: Buffer.concat([time, pack([4, flags]), ...reported.map(([, bytes]) => bytes as Uint8Array)]),
+    flag: 0x80,
+  };
 }

@@ -8,23 +8,26 @@ import { actAs } from "../../../runtime/local/actAs";
 const STRANGER = { uid: 61_111, gid: 61_112 };
 const ids = (): unknown => [process.geteuid?.(), process.getegid?.(), process.getgroups?.()];
 
-test.runIf(process.geteuid?.() === 0)("root works with an account's rights, and gets its own back, also after an error", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "act-"));
-  const before = ids();
-  try {
-    await expect(actAs(STRANGER, () => writeFile(join(folder, "a"), ""))).rejects.toMatchObject({ code: "EACCES" });
-    expect(ids()).toEqual(before);
-    await chmod(folder, 0o777);
-    await actAs(STRANGER, async () => {
-      expect(ids()).toEqual([STRANGER.uid, STRANGER.gid, [STRANGER.gid]]);
-      await writeFile(join(folder, "a"), "");
-    });
-    expect(await stat(join(folder, "a"))).toMatchObject(STRANGER);
-    expect(ids()).toEqual(before);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-});
+test.runIf(process.geteuid?.() === 0)(
+  "root works with an account's rights, and gets its own back, also after an error",
+  async () => {
+    const folder = mkdtempSync(join(tmpdir(), "act-"));
+    const before = ids();
+    try {
+      await expect(actAs(STRANGER, () => writeFile(join(folder, "a"), ""))).rejects.toMatchObject({ code: "EACCES" });
+      expect(ids()).toEqual(before);
+      await chmod(folder, 0o777);
+      await actAs(STRANGER, async () => {
+        expect(ids()).toEqual([STRANGER.uid, STRANGER.gid, [STRANGER.gid]]);
+        await writeFile(join(folder, "a"), "");
+      });
+      expect(await stat(join(folder, "a"))).toMatchObject(STRANGER);
+      expect(ids()).toEqual(before);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  },
+);
 
 test("an account other than root works unchanged, and so does root for itself", async () => {
   const uid = process.geteuid?.() ?? 0;

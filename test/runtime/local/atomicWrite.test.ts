@@ -1,5 +1,16 @@
 import { execFileSync } from "node:child_process";
-import { chmodSync, linkSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,7 +18,13 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type ByteStream, utf8 } from "../../../runtime/base/bytes";
 import { fail } from "../../../runtime/base/errors";
 import { systemRandom } from "../../../runtime/base/random";
-import { atomicCreate, atomicWrite, makeDirectories, syncDirectory, writeDirectly } from "../../../runtime/local/atomicWrite";
+import {
+  atomicCreate,
+  atomicWrite,
+  makeDirectories,
+  syncDirectory,
+  writeDirectly,
+} from "../../../runtime/local/atomicWrite";
 import { openFileWriter } from "../../../runtime/local/fileWriter";
 import { seededRandom } from "../../harness/context";
 
@@ -27,7 +44,9 @@ test("writes bytes and streams, and creates directories", async () => {
   };
   await atomicWrite(join(root, "a/b/f"), source());
   expect(readFileSync(join(root, "a/b/f"), "utf8")).toBe("stream");
-  expect([modeOf(join(root, "a")), modeOf(join(root, "a/b")), modeOf(join(root, "a/b/f"))]).toEqual([0o750, 0o750, 0o640]);
+  expect([modeOf(join(root, "a")), modeOf(join(root, "a/b")), modeOf(join(root, "a/b/f"))]).toEqual([
+    0o750, 0o750, 0o640,
+  ]);
 });
 
 test("a requested mode is exact, whatever the umask and the old file", async () => {
@@ -62,8 +81,13 @@ test("syncs the file before its rename and the directory after, and every new di
   const { readlinkSync } = await import("node:fs");
   const synced: string[] = [];
   const real = prototype.sync;
-  const spy = vi.spyOn(prototype, "sync").mockImplementation(async function (this: { fd: number; sync(): Promise<void> }) {
-    synced.push(`${readlinkSync(`/proc/self/fd/${this.fd}`).slice(root.length)} of ${readdirSync(join(root, "a")).join(",")}`);
+  const spy = vi.spyOn(prototype, "sync").mockImplementation(async function (this: {
+    fd: number;
+    sync(): Promise<void>;
+  }) {
+    synced.push(
+      `${readlinkSync(`/proc/self/fd/${this.fd}`).slice(root.length)} of ${readdirSync(join(root, "a")).join(",")}`,
+    );
     await real.call(this);
   });
   try {
@@ -101,7 +125,8 @@ test.each([false, true])(
       await gate;
       yield utf8("whole");
     };
-    const began = (sizeBytes: number) => vi.waitFor(() => expect(statSync(`${path}.pgbackrest.tmp`).size).toBe(sizeBytes));
+    const began = (sizeBytes: number) =>
+      vi.waitFor(() => expect(statSync(`${path}.pgbackrest.tmp`).size).toBe(sizeBytes));
     const first = atomicWrite(path, source(one)).catch((error: unknown) => error);
     await began(4);
     const inode = statSync(`${path}.pgbackrest.tmp`).ino;

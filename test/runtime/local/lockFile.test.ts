@@ -84,9 +84,13 @@ describe("acquireLock", () => {
   test("writes progress as stock does, per cent times 100 rounded down", () => {
     lock = acquireLock(request());
     lock.setProgress({ sizeBytes: 100_795_221, sizeCompleteBytes: 90_912_234 });
-    expect(readFileSync(lock.path, "utf8")).toBe('{"execId":"4711-0a1b2c3d","pctCplt":9019,"pid":4711,"sz":100795221,"szCplt":90912234}');
+    expect(readFileSync(lock.path, "utf8")).toBe(
+      '{"execId":"4711-0a1b2c3d","pctCplt":9019,"pid":4711,"sz":100795221,"szCplt":90912234}',
+    );
     lock.setProgress({ sizeBytes: 0, sizeCompleteBytes: 0 });
-    expect(readFileSync(lock.path, "utf8")).toBe('{"execId":"4711-0a1b2c3d","pctCplt":10000,"pid":4711,"sz":0,"szCplt":0}');
+    expect(readFileSync(lock.path, "utf8")).toBe(
+      '{"execId":"4711-0a1b2c3d","pctCplt":10000,"pid":4711,"sz":0,"szCplt":0}',
+    );
   });
 
   test("keeps other processes out until it is released, and removes the file", () => {
@@ -121,7 +125,8 @@ describe("acquireLock", () => {
 
   test("locks of other repositories, kinds and stanzas do not conflict", () => {
     lock = acquireLock(request());
-    for (const more of [{ repoIndex: 2 }, { kind: "archive" as const }, { stanza: "other" }]) acquireLock(request(more)).release();
+    for (const more of [{ repoIndex: 2 }, { kind: "archive" as const }, { stanza: "other" }])
+      acquireLock(request(more)).release();
   });
 
   test("leaves the file alone when another process has replaced it", () => {

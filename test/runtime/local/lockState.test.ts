@@ -15,13 +15,17 @@ beforeEach(() => {
 afterEach(() => rmSync(lockPath, { recursive: true, force: true }));
 
 const SELF = { pid: process.pid, execId: `${process.pid}-00000000` };
-const state = (alive: boolean): unknown => readLockState({ lockPath, stanza: "main", kind: "backup", repoIndexes: [1, 2] }, () => alive);
+const state = (alive: boolean): unknown =>
+  readLockState({ lockPath, stanza: "main", kind: "backup", repoIndexes: [1, 2] }, () => alive);
 
 test("shows the worker and its progress, as long as the holder lives", () => {
   expect(state(true)).toEqual({ held: false, repos: [] });
   writeFileSync(join(lockPath, "main-backup.lock"), '{"execId":"7-a","pid":7}');
   expect(state(true)).toEqual({ held: true, repos: [] });
-  writeFileSync(join(lockPath, "main-backup-2.lock"), '{"execId":"7960-68d8b683","pctCplt":9019,"pid":7960,"sz":100,"szCplt":90}');
+  writeFileSync(
+    join(lockPath, "main-backup-2.lock"),
+    '{"execId":"7960-68d8b683","pctCplt":9019,"pid":7960,"sz":100,"szCplt":90}',
+  );
   expect(state(true)).toEqual({ held: true, repos: [{ key: 2, sizeBytes: 100, sizeCompleteBytes: 90 }] });
   expect(state(false)).toEqual({ held: false, repos: [] });
 });
@@ -33,7 +37,9 @@ test("a killed holder's number may be another process's by now: it counts if tha
   try {
     const path = join(lockPath, "main-backup.lock");
     const held = (): boolean =>
-      readLockState({ lockPath, stanza: "main", kind: "backup", repoIndexes: [] }, (holder, atMs) => hasRunSince(holder, atMs, systemClock)).held;
+      readLockState({ lockPath, stanza: "main", kind: "backup", repoIndexes: [] }, (holder, atMs) =>
+        hasRunSince(holder, atMs, systemClock),
+      ).held;
     writeFileSync(path, `{"execId":"${pid}-0000000a","pid":${pid}}`);
     expect(held()).toBe(true);
     const aMinuteAgoS = systemClock.nowMs() / 1000 - 60;
@@ -70,7 +76,10 @@ test("a file whose holder's number is another process's by now blocks no process
 test("finds the locks that are really held, and removes files without a held lock", () => {
   expect(listHeldLocks(join(lockPath, "none"), undefined, SELF)).toEqual([]);
   const request = { lockPath, kind: "backup", pid: 42, execId: "42-00000000" } as const;
-  const held = [acquireLock({ ...request, stanza: "main", repoIndex: 1 }), acquireLock({ ...request, stanza: "my-other" })];
+  const held = [
+    acquireLock({ ...request, stanza: "main", repoIndex: 1 }),
+    acquireLock({ ...request, stanza: "my-other" }),
+  ];
   // Left by a killed process: the process with its number now must not be ended.
   writeFileSync(join(lockPath, "main-restore-1.lock"), `{"execId":"1-a","pid":${process.pid}}`);
   writeFileSync(join(lockPath, "main.stop"), "");

@@ -28,7 +28,12 @@ test("keeps verdicts on repositories until there are newer ones", async () => {
     exitCode: 26,
     repos: { 1: { ok: true, endedAtS: 10 }, 2: { ok: false, endedAtS: 10 } },
   });
-  await saveRun(spool, "demo", { command: "verify", endedAtS: 20, exitCode: 0, repos: { 2: { ok: true, endedAtS: 20 } } });
+  await saveRun(spool, "demo", {
+    command: "verify",
+    endedAtS: 20,
+    exitCode: 0,
+    repos: { 2: { ok: true, endedAtS: 20 } },
+  });
   await saveRun(spool, "demo", { command: "verify", endedAtS: 21, exitCode: 0 });
   const [run] = await loadRuns(spool, "demo");
   expect(run?.repos).toEqual({ 1: { ok: true, endedAtS: 10 }, 2: { ok: true, endedAtS: 20 } });
@@ -37,7 +42,12 @@ test("keeps verdicts on repositories until there are newer ones", async () => {
 test("skips invalid records", async () => {
   await saveRun(spool, "demo", { command: "backup", endedAtS: 10, exitCode: 0 });
   const directory = join(spool, "pgbackstop", "demo", "runs");
-  for (const [name, text] of Object.entries({ "expire.json": "{", "heal.json": '{"version":2}', "sync.json": "[]", "x.tmp": "{}" })) {
+  for (const [name, text] of Object.entries({
+    "expire.json": "{",
+    "heal.json": '{"version":2}',
+    "sync.json": "[]",
+    "x.tmp": "{}",
+  })) {
     writeFileSync(join(directory, name), text);
   }
   expect((await loadRuns(spool, "demo")).map(({ command }) => command)).toEqual(["backup"]);
@@ -48,13 +58,18 @@ test("writes nothing without a spool path", async () => {
   expect(existsSync(join(spool, "none"))).toBe(false);
 });
 
-test.runIf(process.geteuid?.() === 0)("root writes with the rights of the spool's owner, which cannot lead it elsewhere", async () => {
-  chmodSync(join(spool, ".."), 0o755);
-  chownSync(spool, 61_111, 61_111);
-  await saveRun(spool, "demo", { command: "verify", endedAtS: 10, exitCode: 0 });
-  expect(statSync(join(spool, "pgbackstop", "demo", "runs", "verify.json")).uid).toBe(61_111);
-  const roots = join(spool, "..", "roots");
-  mkdirSync(roots);
-  symlinkSync(roots, join(spool, "pgbackstop", "other"));
-  await expect(saveRun(spool, "other", { command: "verify", endedAtS: 10, exitCode: 0 })).rejects.toMatchObject({ kind: "pathCreate" });
-});
+test.runIf(process.geteuid?.() === 0)(
+  "root writes with the rights of the spool's owner, which cannot lead it elsewhere",
+  async () => {
+    chmodSync(join(spool, ".."), 0o755);
+    chownSync(spool, 61_111, 61_111);
+    await saveRun(spool, "demo", { command: "verify", endedAtS: 10, exitCode: 0 });
+    expect(statSync(join(spool, "pgbackstop", "demo", "runs", "verify.json")).uid).toBe(61_111);
+    const roots = join(spool, "..", "roots");
+    mkdirSync(roots);
+    symlinkSync(roots, join(spool, "pgbackstop", "other"));
+    await expect(saveRun(spool, "other", { command: "verify", endedAtS: 10, exitCode: 0 })).rejects.toMatchObject({
+      kind: "pathCreate",
+    });
+  },
+);

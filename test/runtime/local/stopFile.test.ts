@@ -38,8 +38,14 @@ test("the stanza's own stop file stops that stanza only", () => {
 
 test("all.stop stops every stanza", () => {
   writeFileSync(join(lockPath, "all.stop"), "");
-  expect(thrownBy(() => checkStopFile(lockPath, "demo"))).toMatchObject({ kind: "stop", message: "stop file exists for all stanzas" });
-  expect(thrownBy(() => checkStopFile(lockPath, undefined))).toMatchObject({ kind: "stop", message: "stop file exists for all stanzas" });
+  expect(thrownBy(() => checkStopFile(lockPath, "demo"))).toMatchObject({
+    kind: "stop",
+    message: "stop file exists for all stanzas",
+  });
+  expect(thrownBy(() => checkStopFile(lockPath, undefined))).toMatchObject({
+    kind: "stop",
+    message: "stop file exists for all stanzas",
+  });
 });
 
 test("is created and removed once, with its directory", () => {

@@ -12,7 +12,13 @@ test("reads the written state back, and nothing from an invalid file", async () 
   expect(await loadStreamState(folder, "main")).toEqual(states);
   const file = join(folder, "pgbackstop", "main", "stream.json");
   mkdirSync(join(folder, "pgbackstop", "main"), { recursive: true });
-  for (const text of ["", "{}", "null", '{"version":2,"repos":[]}', '{"version":1,"repos":[null,{"key":"1","lsn":"0/1","at":1}]}']) {
+  for (const text of [
+    "",
+    "{}",
+    "null",
+    '{"version":2,"repos":[]}',
+    '{"version":1,"repos":[null,{"key":"1","lsn":"0/1","at":1}]}',
+  ]) {
     writeFileSync(file, text);
     expect(await loadStreamState(folder, "main")).toEqual([]);
   }

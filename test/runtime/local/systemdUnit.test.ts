@@ -3,8 +3,16 @@ import { monitoredUnit, ownUnit, parseShown, showUnit } from "../../../runtime/l
 
 describe("an ended unit", () => {
   test("is described by the environment of systemd 251 and later", () => {
-    const env = { MONITOR_UNIT: "a.service", MONITOR_SERVICE_RESULT: "signal", MONITOR_EXIT_STATUS: "KILL", MONITOR_INVOCATION_ID: "ab" };
-    expect(monitoredUnit(env)).toEqual({ unit: "a.service", facts: { result: "signal", status: "KILL", invocationId: "ab" } });
+    const env = {
+      MONITOR_UNIT: "a.service",
+      MONITOR_SERVICE_RESULT: "signal",
+      MONITOR_EXIT_STATUS: "KILL",
+      MONITOR_INVOCATION_ID: "ab",
+    };
+    expect(monitoredUnit(env)).toEqual({
+      unit: "a.service",
+      facts: { result: "signal", status: "KILL", invocationId: "ab" },
+    });
     expect(monitoredUnit({ INVOCATION_ID: "ab" })).toBeNull();
   });
 

@@ -16,7 +16,15 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { findText, isRootsAlone, openToAppend, ownUid, readOwnFile, resolveTrusted, TrustedDirectory } from "../../../runtime/local/trust";
+import {
+  findText,
+  isRootsAlone,
+  openToAppend,
+  ownUid,
+  readOwnFile,
+  resolveTrusted,
+  TrustedDirectory,
+} from "../../../runtime/local/trust";
 
 const STRANGER = 61_111;
 const isRoot = process.geteuid?.() === 0;
@@ -37,33 +45,43 @@ const thrownBy = (work: () => unknown): unknown => {
 };
 
 describe("a directory", () => {
-  const open = (path: string, owners: readonly number[] = []): void => TrustedDirectory.open("lock path", path, owners).close();
+  const open = (path: string, owners: readonly number[] = []): void =>
+    TrustedDirectory.open("lock path", path, owners).close();
 
   test("of this account is trusted, and one that everybody may write is not", () => {
     open(folder);
     chmodSync(folder, 0o777);
-    expect(thrownBy(() => open(folder))).toMatchObject({ kind: "fileMode", message: `lock path '${folder}' may be written by every account` });
+    expect(thrownBy(() => open(folder))).toMatchObject({
+      kind: "fileMode",
+      message: `lock path '${folder}' may be written by every account`,
+    });
   });
 
-  test.runIf(isRoot)("of another account is trusted only if that account is named, or only root could put it there", () => {
-    const path = join(folder, "lock");
-    mkdirSync(path);
-    chownSync(path, STRANGER, STRANGER);
-    expect(thrownBy(() => open(path))).toMatchObject({
-      kind: "fileOwner",
-      message: `lock path '${path}' belongs to account ${STRANGER}: another account could have planted it`,
-      hints: [expect.stringContaining(`Remove '${path}'`), expect.stringContaining("lock-path=/var/spool/pgbackrest/lock")],
-    });
-    open(path, [STRANGER]);
-    const roots = mkdtempSync("/var/lib/pgb-trust-");
-    try {
-      mkdirSync(join(roots, "lock"));
-      chownSync(join(roots, "lock"), STRANGER, STRANGER);
-      open(join(roots, "lock"));
-    } finally {
-      rmSync(roots, { recursive: true });
-    }
-  });
+  test.runIf(isRoot)(
+    "of another account is trusted only if that account is named, or only root could put it there",
+    () => {
+      const path = join(folder, "lock");
+      mkdirSync(path);
+      chownSync(path, STRANGER, STRANGER);
+      expect(thrownBy(() => open(path))).toMatchObject({
+        kind: "fileOwner",
+        message: `lock path '${path}' belongs to account ${STRANGER}: another account could have planted it`,
+        hints: [
+          expect.stringContaining(`Remove '${path}'`),
+          expect.stringContaining("lock-path=/var/spool/pgbackrest/lock"),
+        ],
+      });
+      open(path, [STRANGER]);
+      const roots = mkdtempSync("/var/lib/pgb-trust-");
+      try {
+        mkdirSync(join(roots, "lock"));
+        chownSync(join(roots, "lock"), STRANGER, STRANGER);
+        open(join(roots, "lock"));
+      } finally {
+        rmSync(roots, { recursive: true });
+      }
+    },
+  );
 
   test.runIf(isRoot)("behind a link is trusted if root or this account made the link", () => {
     const link = join(folder, "link");
@@ -110,7 +128,10 @@ describe("a file in a trusted directory", () => {
   test.runIf(isRoot)("is refused when a stranger owns it", () => {
     writeFileSync(join(folder, "lock"), "");
     chownSync(join(folder, "lock"), STRANGER, STRANGER);
-    expect(thrownBy(() => open("lock"))).toMatchObject({ kind: "fileOwner", message: expect.stringContaining(`belongs to account ${STRANGER}`) });
+    expect(thrownBy(() => open("lock"))).toMatchObject({
+      kind: "fileOwner",
+      message: expect.stringContaining(`belongs to account ${STRANGER}`),
+    });
   });
 
   test("belongs to the opened directory, whatever has its name by now", () => {

@@ -31,30 +31,41 @@ const CASES = [
   { version: "2.60", make: () => [golden(4, "v2.60/block-lz4", "18-1")] },
 ] as const;
 
-test.each(CASES)("report of every backup what the exporter reports from the info of stock $version", async ({ make, version }) => {
-  const repos = await Promise.all(make());
-  const missingWal = openMissingWal(join(temporaryFolder(), "spool"), "demo");
-  const report = await collectInfo(
-    repos,
-    missingWal,
-    { stanza: "demo", set: undefined, type: undefined, streams: false, locks: { backup: NOT_HELD, restore: NOT_HELD } },
-    testContext(),
-  );
-  const text = renderMetrics(DEFINITIONS, exporterSamples({ report, backrestVersion: "2.60.0", nowS: 0 }));
-  const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
-  const values = new Map(lines.map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ") + 1))]));
-  // Stock's other repositories, which are not read here, are excluded, and so are totals over all repositories.
-  const keys = repos.map(({ key }) => String(key));
-  const expected = [...exporterOf(vectorText(`v${version}/output/info.json`))].filter(([sample]) =>
-    keys.includes(/repo_key="(\d+)"/.exec(sample)?.[1] ?? ""),
-  );
-  const differing = expected
-    .filter(([sample, value]) => values.get(sample) !== value)
-    .map(([sample, value]) => `${/^[a-z_]+/.exec(sample)?.[0]} ${value} / ${values.get(sample)}`);
-  // The annotation `late` was added to the files of 2.45 after stock had printed its info.
-  expect(differing).toEqual(version === "2.45" ? ["pgbackrest_backup_annotations 2 / 3"] : []);
-  expect(expected.length).toBeGreaterThan(30);
-  const families = new Set(expected.map(([sample]) => sample.split("{")[0]));
-  const known = new Set(expected.map(([sample]) => sample));
-  expect([...values.keys()].filter((sample) => families.has(sample.split("{")[0]) && !known.has(sample))).toEqual([]);
-});
+test.each(CASES)(
+  "report of every backup what the exporter reports from the info of stock $version",
+  async ({ make, version }) => {
+    const repos = await Promise.all(make());
+    const missingWal = openMissingWal(join(temporaryFolder(), "spool"), "demo");
+    const report = await collectInfo(
+      repos,
+      missingWal,
+      {
+        stanza: "demo",
+        set: undefined,
+        type: undefined,
+        streams: false,
+        locks: { backup: NOT_HELD, restore: NOT_HELD },
+      },
+      testContext(),
+    );
+    const text = renderMetrics(DEFINITIONS, exporterSamples({ report, backrestVersion: "2.60.0", nowS: 0 }));
+    const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+    const values = new Map(
+      lines.map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ") + 1))]),
+    );
+    // Stock's other repositories, which are not read here, are excluded, and so are totals over all repositories.
+    const keys = repos.map(({ key }) => String(key));
+    const expected = [...exporterOf(vectorText(`v${version}/output/info.json`))].filter(([sample]) =>
+      keys.includes(/repo_key="(\d+)"/.exec(sample)?.[1] ?? ""),
+    );
+    const differing = expected
+      .filter(([sample, value]) => values.get(sample) !== value)
+      .map(([sample, value]) => `${/^[a-z_]+/.exec(sample)?.[0]} ${value} / ${values.get(sample)}`);
+    // The annotation `late` was added to the files of 2.45 after stock had printed its info.
+    expect(differing).toEqual(version === "2.45" ? ["pgbackrest_backup_annotations 2 / 3"] : []);
+    expect(expected.length).toBeGreaterThan(30);
+    const families = new Set(expected.map(([sample]) => sample.split("{")[0]));
+    const known = new Set(expected.map(([sample]) => sample));
+    expect([...values.keys()].filter((sample) => families.has(sample.split("{")[0]) && !known.has(sample))).toEqual([]);
+  },
+);

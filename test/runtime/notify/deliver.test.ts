@@ -52,8 +52,14 @@ const json = (index = 0): Record<string, unknown> => JSON.parse(web.requests[ind
 
 describe("each service gets its documented format", () => {
   test("Slack: a text, with its three characters escaped", async () => {
-    expect(await report({ type: "slack", url: `${web.origin}/services/T/B/secret` }, { unit: "a<b>&c" })).toEqual([{ target: "slack", error: null }]);
-    expect(web.requests[0]).toMatchObject({ method: "POST", path: "/services/T/B/secret", headers: { "content-type": "application/json" } });
+    expect(await report({ type: "slack", url: `${web.origin}/services/T/B/secret` }, { unit: "a<b>&c" })).toEqual([
+      { target: "slack", error: null },
+    ]);
+    expect(web.requests[0]).toMatchObject({
+      method: "POST",
+      path: "/services/T/B/secret",
+      headers: { "content-type": "application/json" },
+    });
     expect(json()["text"]).toContain("*a&lt;b&gt;&amp;c failed on db1*");
     expect(json()["text"]).toContain("result: exit-code, status 50 (LockAcquireError)");
   });
@@ -61,7 +67,12 @@ describe("each service gets its documented format", () => {
   test("ntfy: JSON to the root of the server, with a token", async () => {
     await report({ type: "ntfy", url: web.origin, topic: "backups", token: "tk_secret" });
     expect(web.requests[0]).toMatchObject({ path: "/", headers: { authorization: "Bearer tk_secret" } });
-    expect(json()).toMatchObject({ topic: "backups", title: `${UNIT} failed on db1`, priority: 4, tags: ["rotating_light"] });
+    expect(json()).toMatchObject({
+      topic: "backups",
+      title: `${UNIT} failed on db1`,
+      priority: 4,
+      tags: ["rotating_light"],
+    });
     await report({ type: "ntfy", url: web.origin, topic: "backups", user: "me", password: "word" }, { event: "test" });
     expect(web.requests[1]?.headers.authorization).toBe(`Basic ${Buffer.from("me:word").toString("base64")}`);
     expect(json(1)).toMatchObject({ priority: 3 });
@@ -85,8 +96,17 @@ describe("each service gets its documented format", () => {
     await report(target);
     await report(target, { event: "success", atMs: TEST_TIME_MS + 60_000 });
     expect(web.requests.map(({ path }) => path)).toEqual(["/api/v2/alerts", "/api/v2/alerts"]);
-    const [[begun], [ended]] = web.requests.map(({ body }) => JSON.parse(body)) as [[Record<string, string>], [Record<string, string>]];
-    expect(begun["labels"]).toEqual({ alertname: "PgbackstopUnitFailed", instance: "db1", severity: "critical", stanza: "main", unit: UNIT });
+    const [[begun], [ended]] = web.requests.map(({ body }) => JSON.parse(body)) as [
+      [Record<string, string>],
+      [Record<string, string>],
+    ];
+    expect(begun["labels"]).toEqual({
+      alertname: "PgbackstopUnitFailed",
+      instance: "db1",
+      severity: "critical",
+      stanza: "main",
+      unit: UNIT,
+    });
     expect(ended["labels"]).toEqual(begun["labels"]);
     expect(Date.parse(begun["endsAt"] ?? "") - TEST_TIME_MS).toBe(24 * 3600_000);
     expect(Date.parse(ended["endsAt"] ?? "")).toBe(TEST_TIME_MS + 60_000);
@@ -101,12 +121,22 @@ describe("each service gets its documented format", () => {
       .update(`${String(timestamp)}.${request?.body}`)
       .digest("hex");
     expect(request?.headers["x-pgbackstop-signature"]).toBe(`sha256=${digest}`);
-    expect(json()).toMatchObject({ version: 1, event: "failure", ok: false, stanza: "main", unit: UNIT, unitFacts: { status: "50" } });
+    expect(json()).toMatchObject({
+      version: 1,
+      event: "failure",
+      ok: false,
+      stanza: "main",
+      unit: UNIT,
+      unitFacts: { status: "50" },
+    });
   });
 
   test("a name and a password in an address sign in", async () => {
     await report({ type: "webhook", url: `${web.origin.replace("://", "://me:s%40cret@")}/hook` });
-    expect(web.requests[0]).toMatchObject({ path: "/hook", headers: { authorization: `Basic ${Buffer.from("me:s@cret").toString("base64")}` } });
+    expect(web.requests[0]).toMatchObject({
+      path: "/hook",
+      headers: { authorization: `Basic ${Buffer.from("me:s@cret").toString("base64")}` },
+    });
   });
 });
 
@@ -116,7 +146,10 @@ describe("faults", () => {
     const [delivery] = await report({ type: "slack", url: `${web.origin}/services/T/B/geheim` });
     expect(web.requests).toHaveLength(3);
     expect(sleeps).toEqual([1000, 2000]);
-    expect(delivery?.error).toMatchObject({ kind: "service", message: `${web.origin}/…: answer 503: cannot route ******` });
+    expect(delivery?.error).toMatchObject({
+      kind: "service",
+      message: `${web.origin}/…: answer 503: cannot route ******`,
+    });
   });
 
   test("a refusal is not retried", async () => {
@@ -135,7 +168,9 @@ describe("faults", () => {
 
   test("a server that never answers is abandoned each time", async () => {
     web.planned.push("hang", "hang");
-    expect(await report({ type: "slack", url: `${web.origin}/services/x` })).toEqual([{ target: "slack", error: null }]);
+    expect(await report({ type: "slack", url: `${web.origin}/services/x` })).toEqual([
+      { target: "slack", error: null },
+    ]);
     expect(web.requests).toHaveLength(3);
   });
 
@@ -150,7 +185,10 @@ describe("faults", () => {
       "notify.json",
     );
     const deliveries = await deliver(targets, notificationOf(FAILURE), { readFile: async () => null }, context());
-    expect(deliveries.map(({ error, target }) => `${target} ${error?.kind ?? "ok"}`)).toEqual(["dead hostConnect", "slack ok"]);
+    expect(deliveries.map(({ error, target }) => `${target} ${error?.kind ?? "ok"}`)).toEqual([
+      "dead hostConnect",
+      "slack ok",
+    ]);
   });
 
   test("only targets with the event and the unit are notified; a test goes to each unit's target", async () => {
@@ -168,7 +206,9 @@ describe("over TLS", () => {
     const secure = await startWebServer(files);
     try {
       const target = { type: "webhook", url: `${secure.origin}/hook`, caFile: files.caFile };
-      expect(await report(target, {}, async () => readFileSync(files.caFile))).toEqual([{ target: "webhook", error: null }]);
+      expect(await report(target, {}, async () => readFileSync(files.caFile))).toEqual([
+        { target: "webhook", error: null },
+      ]);
       const [refused] = await report(target, {}, async () => readFileSync(files.otherCaFile));
       expect(refused?.error?.kind).toBe("hostConnect");
       expect(secure.requests).toHaveLength(1);
@@ -186,7 +226,12 @@ describe("email", () => {
     ca = readFileSync(files.caFile);
   });
 
-  async function mail(plan: Omit<SmtpPlan, "certificates">, more: object = {}, input: Partial<NotificationInput> = {}, authority = ca) {
+  async function mail(
+    plan: Omit<SmtpPlan, "certificates">,
+    more: object = {},
+    input: Partial<NotificationInput> = {},
+    authority = ca,
+  ) {
     const server = await startSmtpServer({ ...plan, certificates: files });
     const target = {
       type: "email",
@@ -229,7 +274,11 @@ describe("email", () => {
   });
 
   test("a host name with other characters is encoded in valid header words", async () => {
-    const { letters } = await mail({ security: "none" }, {}, { host: "datenbänke-im-östlichen-rechenzentrum-hinter-den-sieben-bergen" });
+    const { letters } = await mail(
+      { security: "none" },
+      {},
+      { host: "datenbänke-im-östlichen-rechenzentrum-hinter-den-sieben-bergen" },
+    );
     const subject = letters[0]?.headers.get("Subject") ?? "";
     const args = subject.split(" ");
     expect(args.every((arg) => /^=\?utf-8\?B\?[A-Za-z0-9+/=]+\?=$/.test(arg) && arg.length <= 75)).toBe(true);
@@ -247,13 +296,21 @@ describe("email", () => {
   });
 
   test("bytes after the reply to STARTTLS end the connection", async () => {
-    const { error, letters } = await mail({ security: "starttls", behindStartTls: "250-injected\r\n250 AUTH PLAIN\r\n" }, LOGIN);
+    const { error, letters } = await mail(
+      { security: "starttls", behindStartTls: "250-injected\r\n250 AUTH PLAIN\r\n" },
+      LOGIN,
+    );
     expect(error?.kind).toBe("protocol");
     expect(letters).toHaveLength(0);
   });
 
   test("another authority's certificate is refused before the password is sent", async () => {
-    const { commands, error } = await mail({ security: "starttls", auth: "PLAIN" }, LOGIN, {}, readFileSync(files.otherCaFile));
+    const { commands, error } = await mail(
+      { security: "starttls", auth: "PLAIN" },
+      LOGIN,
+      {},
+      readFileSync(files.otherCaFile),
+    );
     expect(error?.kind).toBe("hostConnect");
     expect(commands).not.toContain("AUTH");
   });
@@ -273,7 +330,9 @@ describe("email", () => {
   });
 
   test("an unsupported login is reported", async () => {
-    expect((await mail({ security: "tls", auth: "NTLM" }, LOGIN)).error?.message).toContain("offers no AUTH PLAIN or LOGIN");
+    expect((await mail({ security: "tls", auth: "NTLM" }, LOGIN)).error?.message).toContain(
+      "offers no AUTH PLAIN or LOGIN",
+    );
   });
 });
 

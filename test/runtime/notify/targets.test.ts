@@ -29,7 +29,11 @@ describe("targets", () => {
     ["an unknown event", { type: "slack", url: "https://a", events: ["geheim"] }, "targets[0].events"],
     ["a line end in an address", { ...EMAIL, to: ["b@example.org\r\nBcc: geheim@example.org"] }, "targets[0].to"],
     ["a blank in an address", { ...EMAIL, to: ["geheim b@example.org"] }, "targets[0].to"],
-    ["a password without encryption", { ...EMAIL, security: "none", user: "u", password: "geheim" }, "targets[0].security"],
+    [
+      "a password without encryption",
+      { ...EMAIL, security: "none", user: "u", password: "geheim" },
+      "targets[0].security",
+    ],
     ["a password without a user", { ...EMAIL, password: "geheim" }, "targets[0].user"],
   ];
   test.each(refused)("refuses %s and names the field, never the value", (_what, target, field) => {
@@ -46,6 +50,8 @@ describe("targets", () => {
   });
 
   test("a file that is no JSON is not quoted", () => {
-    expect(() => parseTargets("https://hooks.slack.com/geheim", "notify.json")).toThrow("notify file 'notify.json' is not valid JSON");
+    expect(() => parseTargets("https://hooks.slack.com/geheim", "notify.json")).toThrow(
+      "notify file 'notify.json' is not valid JSON",
+    );
   });
 });

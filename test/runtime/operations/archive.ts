@@ -11,13 +11,22 @@ import { walBytes, walName } from "../repository/support";
 /**
  * Stores WAL files with the repository's compression and encryption; segments by number, or other names with content.
  */
-export async function store(repo: Repository, ...files: readonly (number | readonly [string, Uint8Array])[]): Promise<void> {
+export async function store(
+  repo: Repository,
+  ...files: readonly (number | readonly [string, Uint8Array])[]
+): Promise<void> {
   const pass = (await loadArchiveInfo(repo)).cipherPass ?? null;
   for (const file of files) {
     const [name, bytes] = typeof file === "number" ? [walName(file), walBytes(file)] : file;
     const compress = isSegment(name) ? repo.compress : { type: "none" as const, level: 0 };
     const packed = compressBytes(bytes, compress);
-    const wal = { archiveId: "15-1", name, sha1: sha1Hex(bytes), compressType: compress.type, open: () => streamOf(packed) };
+    const wal = {
+      archiveId: "15-1",
+      name,
+      sha1: sha1Hex(bytes),
+      compressType: compress.type,
+      open: () => streamOf(packed),
+    };
     await putWal(repo, wal, pass, () => testContext().random.bytes(8));
   }
 }

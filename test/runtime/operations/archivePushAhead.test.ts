@@ -6,7 +6,16 @@ import { stanzaCreate } from "../../../runtime/operations/stanza/stanzaCreate";
 import { eventually, HeldClock, testContext } from "../../harness/context";
 import { FaultyStorage } from "../../harness/network/faults";
 import { MemoryStorage } from "../../harness/doubles/storages";
-import { addWal, CLUSTER, CONTROL, makeWalDirectory, repository, temporaryFolder, walBytes, walName } from "../repository/support";
+import {
+  addWal,
+  CLUSTER,
+  CONTROL,
+  makeWalDirectory,
+  repository,
+  temporaryFolder,
+  walBytes,
+  walName,
+} from "../repository/support";
 import { readable } from "./archive";
 
 it("files in transfer ahead arrive, although the requested segment is already acknowledged", async () => {
@@ -20,8 +29,20 @@ it("files in transfer ahead arrive, although the requested segment is already ac
   await stanzaCreate([repo], CONTROL, ctx);
   // Longer than the time in which files are started, shorter than a file's limit.
   storage.plan("putStream", { kind: "delay", durationMs: 2000 }, { path: new RegExp(walName(2)) });
-  const options = { walDirectory, walName: walName(1), cluster: CLUSTER, headerCheck: true, graceMs: 5000, timeoutMs: 60_000 };
-  const run = archivePush([repo], openMissingWal(join(folder, "spool"), "demo"), { ...options, acknowledge: { mode: "all", repoIndexes: [] } }, ctx);
+  const options = {
+    walDirectory,
+    walName: walName(1),
+    cluster: CLUSTER,
+    headerCheck: true,
+    graceMs: 5000,
+    timeoutMs: 60_000,
+  };
+  const run = archivePush(
+    [repo],
+    openMissingWal(join(folder, "spool"), "demo"),
+    { ...options, acknowledge: { mode: "all", repoIndexes: [] } },
+    ctx,
+  );
   await eventually("segment 2 is begun", async () => storage.calls("putStream").length === 2);
   const outcome = await clock.until(run);
   expect(outcome).toMatchObject({ accepted: true, aheadCount: 1 });
@@ -41,9 +62,19 @@ it("nothing is pushed ahead while another process archives, which is checked onc
     return false;
   };
   const push = (no: number) => {
-    const options = { walDirectory, walName: walName(no), cluster: CLUSTER, headerCheck: true, graceMs: 5000, timeoutMs: 60_000, mayPushAhead };
+    const options = {
+      walDirectory,
+      walName: walName(no),
+      cluster: CLUSTER,
+      headerCheck: true,
+      graceMs: 5000,
+      timeoutMs: 60_000,
+      mayPushAhead,
+    };
     const missingWal = openMissingWal(join(folder, "spool"), "demo");
-    return ctx.clock.until(archivePush(repos, missingWal, { ...options, acknowledge: { mode: "all", repoIndexes: [] } }, ctx));
+    return ctx.clock.until(
+      archivePush(repos, missingWal, { ...options, acknowledge: { mode: "all", repoIndexes: [] } }, ctx),
+    );
   };
   expect(await push(1)).toMatchObject({ accepted: true, aheadCount: 0 });
   expect(asked).toBe(0);

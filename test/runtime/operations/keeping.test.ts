@@ -83,7 +83,9 @@ describe("stanza-upgrade", () => {
     await makeStanza(broken, STANZA);
     for (const name of ["archive.info", "archive.info.copy"])
       await broken.storage.put(`archive/demo/${name}`, await bytesOf(other, `archive/demo/${name}`));
-    expect(await stanzaUpgrade([broken], OTHER_CONTROL, ctx)).toMatchObject([{ ok: false, error: { kind: "fileInvalid" } }]);
+    expect(await stanzaUpgrade([broken], OTHER_CONTROL, ctx)).toMatchObject([
+      { ok: false, error: { kind: "fileInvalid" } },
+    ]);
     expect((await loadBackupInfo(broken)).history).toHaveLength(1);
   });
 });
@@ -134,18 +136,27 @@ describe("repo-ls and repo-get", () => {
         { kind: "error", error: fail("service", "[500]") },
         { path: new RegExp(`^${path}$`) },
       );
-      await expect(listFiles({ ...repo, storage }, "", { filter: null, recurse: true, sort: "asc" })).rejects.toMatchObject({ kind: "service" });
+      await expect(
+        listFiles({ ...repo, storage }, "", { filter: null, recurse: true, sort: "asc" }),
+      ).rejects.toMatchObject({ kind: "service" });
     }
     const storage = new FaultyStorage(repo.storage).plan("stat", { kind: "error", error: fail("service", "[500]") });
-    await expect(listFiles({ ...repo, storage }, "backup/none", { filter: null, recurse: true, sort: "asc" })).rejects.toMatchObject({
+    await expect(
+      listFiles({ ...repo, storage }, "backup/none", { filter: null, recurse: true, sort: "asc" }),
+    ).rejects.toMatchObject({
       kind: "service",
     });
   });
 
   it("find the key of each path", async () => {
     const repo = await made();
-    const text = async (path: string, raw = false): Promise<string> => (await all(await openRepoFile(repo, path, raw))).toString("latin1");
-    for (const path of ["archive/demo/archive.info", "backup/demo/backup.info.copy", `backup/demo/${LABEL}/backup.manifest`]) {
+    const text = async (path: string, raw = false): Promise<string> =>
+      (await all(await openRepoFile(repo, path, raw))).toString("latin1");
+    for (const path of [
+      "archive/demo/archive.info",
+      "backup/demo/backup.info.copy",
+      `backup/demo/${LABEL}/backup.manifest`,
+    ]) {
       expect(await text(path)).toMatch(/^\[backrest\]/);
       expect(await text(path, true)).toMatch(/^Salted__/);
     }
@@ -177,7 +188,16 @@ it("manifest shows each backup's share of a file in blocks", () => {
       blockCount: 4,
       blockBytes: 4 * 8192 - 100,
     },
-    { reference: 1, bundleId: 1, readCount: 1, readBytes: 100, superBlockCount: 1, superBlockBytes: 8192, blockCount: 1, blockBytes: 8192 },
+    {
+      reference: 1,
+      bundleId: 1,
+      readCount: 1,
+      readBytes: 100,
+      superBlockCount: 1,
+      superBlockBytes: 8192,
+      blockCount: 1,
+      blockBytes: 8192,
+    },
   ]);
 });
 

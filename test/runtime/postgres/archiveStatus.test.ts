@@ -15,7 +15,12 @@ describe("the list of files that wait for the archive", () => {
       `${folder}/archive_status`,
       Object.fromEntries([...names, "000000010000000000000008.done", "notes.ready", "x"].map((name) => [name, ""])),
     );
-    const expected = ["00000002.history", "000000010000000000000009", "00000001000000000000000A.partial", "00000002000000000000000B"];
+    const expected = [
+      "00000002.history",
+      "000000010000000000000009",
+      "00000001000000000000000A.partial",
+      "00000002000000000000000B",
+    ];
     expect(await listReady(folder, 10)).toEqual(expected);
     expect(await listReady(folder, 2)).toEqual(expected.slice(0, 2));
   });

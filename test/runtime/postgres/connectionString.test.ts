@@ -5,7 +5,13 @@ const parse = (text: string) => parseConnection("from-server", text, "me");
 
 describe("connection keywords", () => {
   test("are libpq's, quoted or not", () => {
-    expect(parse("host=a.example")).toEqual({ host: "a.example", port: 5432, user: "me", database: "postgres", sslMode: "prefer" });
+    expect(parse("host=a.example")).toEqual({
+      host: "a.example",
+      port: 5432,
+      user: "me",
+      database: "postgres",
+      sslMode: "prefer",
+    });
     expect(parse(String.raw` host = '/var/run/my pg'  port=5433 user='o\'neil' dbname=x\ y sslmode=require `)).toEqual({
       host: "/var/run/my pg",
       port: 5433,
@@ -33,15 +39,17 @@ describe("connection keywords", () => {
   test("reach programs through their environment, the database too", () => {
     const password = findPassword("#c\nb:*:*:me:no\na:5432:*:me:p\\:w\\\\\n", parse("host=a"));
     expect(password?.reveal()).toBe("p:w\\");
-    expect(programEnvironment({ ...parse("host=a"), ...(password === null ? {} : { password }) }, "host=evil")).toEqual({
-      PGHOST: "a",
-      PGPORT: "5432",
-      PGUSER: "me",
-      PGDATABASE: "host=evil",
-      PGSSLMODE: "prefer",
-      PGCONNECT_TIMEOUT: "60",
-      PGPASSWORD: "p:w\\",
-    });
+    expect(programEnvironment({ ...parse("host=a"), ...(password === null ? {} : { password }) }, "host=evil")).toEqual(
+      {
+        PGHOST: "a",
+        PGPORT: "5432",
+        PGUSER: "me",
+        PGDATABASE: "host=evil",
+        PGSSLMODE: "prefer",
+        PGCONNECT_TIMEOUT: "60",
+        PGPASSWORD: "p:w\\",
+      },
+    );
     expect(findPassword("localhost:5432:*:me:here", parse("host=/tmp"))?.reveal()).toBe("here");
     expect(findPassword("a:5432:*:you:no", parse("host=a"))).toBeNull();
   });

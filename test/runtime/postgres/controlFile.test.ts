@@ -44,8 +44,14 @@ describe("pg_control of a data directory", () => {
 
   it("is missing (55), or too short (42)", async () => {
     const folder = temporaryFolder();
-    await expect(loadControlFile(folder, testContext())).rejects.toMatchObject({ kind: "fileMissing", hints: [expect.stringContaining("pg1-path")] });
+    await expect(loadControlFile(folder, testContext())).rejects.toMatchObject({
+      kind: "fileMissing",
+      hints: [expect.stringContaining("pg1-path")],
+    });
     makeTree(folder, { "global/pg_control": "short" });
-    await expect(loadControlFile(folder, testContext())).rejects.toMatchObject({ kind: "fileRead", message: expect.stringContaining("has 5 bytes") });
+    await expect(loadControlFile(folder, testContext())).rejects.toMatchObject({
+      kind: "fileRead",
+      message: expect.stringContaining("has 5 bytes"),
+    });
   });
 });

@@ -13,7 +13,12 @@ import { makeTree, temporaryFolder } from "../repository/support";
 vi.mock("node:fs", async (original) => ({ ...(await original<typeof fs>()) }));
 vi.mock("node:fs/promises", async (original) => ({ ...(await original<typeof fsPromises>()) }));
 
-const USERS: UserNames = { userName: () => "postgres", groupName: () => null, findUid: () => null, findGid: () => null };
+const USERS: UserNames = {
+  userName: () => "postgres",
+  groupName: () => null,
+  findUid: () => null,
+  findGid: () => null,
+};
 const CONTENT = "PG_15_202209061";
 let folder: string;
 let data: string;
@@ -59,13 +64,27 @@ describe("the files of a data directory", () => {
       group: null,
     });
     expect(files.map((file) => file.name)).toEqual(files.map((file) => file.name).sort(compareBytes));
-    expect(paths.map((path) => path.name)).toEqual(["pg_data", "pg_data/base", "pg_data/base/1", "pg_data/global", "pg_data/pg_tblspc"]);
+    expect(paths.map((path) => path.name)).toEqual([
+      "pg_data",
+      "pg_data/base",
+      "pg_data/base/1",
+      "pg_data/global",
+      "pg_data/pg_tblspc",
+    ]);
     expect(targets).toEqual([{ name: "pg_data", type: "path", path: data }]);
     expect(links).toEqual([]);
   });
 
   it("omit what the server recreates, and keep its directories", async () => {
-    const empty = ["pg_dynshmem", "pg_notify", "pg_replslot", "pg_serial", "pg_snapshots", "pg_stat_tmp", "pg_subtrans"];
+    const empty = [
+      "pg_dynshmem",
+      "pg_notify",
+      "pg_replslot",
+      "pg_serial",
+      "pg_snapshots",
+      "pg_stat_tmp",
+      "pg_subtrans",
+    ];
     makeTree(data, Object.fromEntries(empty.map((name) => [`${name}/sub/file`, "x"])));
     // Elsewhere the same name is an ordinary directory.
     makeTree(data, { "base/pg_notify/file": "x" });
@@ -87,12 +106,23 @@ describe("the files of a data directory", () => {
     expect(await fileNames()).toEqual(withBase("pg_wal/summaries/a", "sub/pg_wal/x"));
     expect((await scan()).paths.map((path) => path.name)).toContain("pg_data/pg_wal/archive_status");
     expect(await fileNames({ online: false })).toEqual(
-      withBase("pg_wal/summaries/a", "sub/pg_wal/x", "pg_wal/000000010000000000000001", "pg_wal/archive_status/000000010000000000000001.ready"),
+      withBase(
+        "pg_wal/summaries/a",
+        "sub/pg_wal/x",
+        "pg_wal/000000010000000000000001",
+        "pg_wal/archive_status/000000010000000000000001.ready",
+      ),
     );
   });
 
   it("omit files of a running or recovering server only in the root", async () => {
-    const always = ["postgresql.auto.conf.tmp", "backup_label", "backup_label.old", "postmaster.opts", "postmaster.pid"];
+    const always = [
+      "postgresql.auto.conf.tmp",
+      "backup_label",
+      "backup_label.old",
+      "postmaster.opts",
+      "postmaster.pid",
+    ];
     const newer = ["recovery.signal", "standby.signal", "backup_manifest", "backup_manifest.tmp"];
     const older = ["recovery.conf", "recovery.done"];
     makeTree(
@@ -110,17 +140,33 @@ describe("the files of a data directory", () => {
   });
 
   it("omit every name that begins with pgsql_tmp, anywhere", async () => {
-    makeTree(data, { "base/pgsql_tmp/pgsql_tmp1.0": "x", "base/1/pgsql_tmp12.3": "x", pgsql_tmpfile: "x", "base/1/xpgsql_tmp": "x" });
+    makeTree(data, {
+      "base/pgsql_tmp/pgsql_tmp1.0": "x",
+      "base/1/pgsql_tmp12.3": "x",
+      pgsql_tmpfile: "x",
+      "base/1/xpgsql_tmp": "x",
+    });
     expect(await fileNames()).toEqual(withBase("base/1/xpgsql_tmp"));
     expect((await scan()).paths.some((path) => path.name.includes("pgsql_tmp"))).toBe(false);
   });
 
   it("omit caches and temporary relations of databases", async () => {
-    const gone = ["pg_internal.init", "pg_internal.init.123", "t3_16384", "t3_16384_fsm", "t12_16384_vm.2", "t3_16384.1"];
+    const gone = [
+      "pg_internal.init",
+      "pg_internal.init.123",
+      "t3_16384",
+      "t3_16384_fsm",
+      "t12_16384_vm.2",
+      "t3_16384.1",
+    ];
     const kept = ["pg_internal.initx", "t3", "t_16384", "t3_16384_init", "tx3_16384", "pg_internal.init.x"];
     makeTree(
       data,
-      Object.fromEntries([...gone, ...kept].flatMap((name) => ["base/1", "global", "base", "."].map((location) => [`${location}/${name}`, "x"]))),
+      Object.fromEntries(
+        [...gone, ...kept].flatMap((name) =>
+          ["base/1", "global", "base", "."].map((location) => [`${location}/${name}`, "x"]),
+        ),
+      ),
     );
     const expected = [
       ...kept.flatMap((name) => [`base/1/${name}`, `global/${name}`]),
@@ -135,7 +181,9 @@ describe("the files of a data directory", () => {
     makeTree(data, Object.fromEntries([...gone, ...kept].map((name) => [`base/5/${name}`, "x"])));
     // The same number in another database, and outside databases, is another relation.
     makeTree(data, { "base/6/16390": "x", "base/16390": "x", "16390": "x" });
-    expect(await fileNames()).toEqual(withBase(...kept.map((name) => `base/5/${name}`), "base/6/16390", "base/16390", "16390"));
+    expect(await fileNames()).toEqual(
+      withBase(...kept.map((name) => `base/5/${name}`), "base/6/16390", "base/16390", "16390"),
+    );
   });
 
   it("omit excluded paths, with or without their directory", async () => {
@@ -158,7 +206,9 @@ describe("the files of a data directory", () => {
     server.close();
     expect(files.map((file) => file.name.slice(8))).toEqual(BASE);
     expect(links).toEqual([]);
-    expect([...warnings].sort()).toEqual([".s.sock", "null", "pipe"].map((name) => `exclude special file '${join(data, name)}' from backup`));
+    expect([...warnings].sort()).toEqual(
+      [".s.sock", "null", "pipe"].map((name) => `exclude special file '${join(data, name)}' from backup`),
+    );
   });
 
   it("may vanish at any time", async () => {
@@ -175,15 +225,24 @@ describe("the files of a data directory", () => {
       ["readlink:pg_link", vanish("pg_link")],
     ]);
     const first = (call: string, path: unknown): void => at.get(`${call}:${String(path).slice(data.length + 1)}`)?.();
-    vi.spyOn(fsPromises, "readdir").mockImplementation(((path: string) => (first("readdir", path), real.readdir(path))) as never);
-    vi.spyOn(fs, "lstatSync").mockImplementation(((path: string) => (first("lstat", path), realNow.lstatSync(path))) as never);
-    vi.spyOn(fsPromises, "readlink").mockImplementation(((path: string) => (first("readlink", path), real.readlink(path))) as never);
+    vi.spyOn(fsPromises, "readdir").mockImplementation(
+      ((path: string) => (first("readdir", path), real.readdir(path))) as never,
+    );
+    vi.spyOn(fs, "lstatSync").mockImplementation(
+      ((path: string) => (first("lstat", path), realNow.lstatSync(path))) as never,
+    );
+    vi.spyOn(fsPromises, "readlink").mockImplementation(
+      ((path: string) => (first("readlink", path), real.readlink(path))) as never,
+    );
     expect(await fileNames()).toEqual(BASE);
     expect(["base/5", "base/7/1", "pg_link"].filter((name) => existsSync(join(data, name)))).toEqual([]);
   });
 
   it("cannot be scanned without the directory", async () => {
-    await expect(scan({ dataDirectory: join(folder, "none") })).rejects.toMatchObject({ kind: "pathMissing", exitCode: 73 });
+    await expect(scan({ dataDirectory: join(folder, "none") })).rejects.toMatchObject({
+      kind: "pathMissing",
+      exitCode: 73,
+    });
   });
 });
 
@@ -208,20 +267,33 @@ describe("tablespaces and links", () => {
       `pg_tblspc/16384/${CONTENT}/5/16400`,
       `pg_tblspc/16384/${CONTENT}/5/16401_init`,
     ]);
-    expect(result.files.find((file) => file.name.endsWith("16400"))?.sourcePath).toBe(join(data, `pg_tblspc/16384/${CONTENT}/5/16400`));
+    expect(result.files.find((file) => file.name.endsWith("16400"))?.sourcePath).toBe(
+      join(data, `pg_tblspc/16384/${CONTENT}/5/16400`),
+    );
     expect(result.paths.map((path) => path.name).filter((name) => name.startsWith("pg_tblspc"))).toEqual([
       "pg_tblspc",
       "pg_tblspc/16384",
       `pg_tblspc/16384/${CONTENT}`,
       `pg_tblspc/16384/${CONTENT}/5`,
     ]);
-    expect(result.targets[1]).toEqual({ name: "pg_tblspc/16384", type: "link", path: space("ts1"), tablespaceId: "16384", tablespaceName: "ts1" });
-    expect(result.links).toEqual([{ name: "pg_data/pg_tblspc/16384", destination: space("ts1"), user: "postgres", group: null }]);
+    expect(result.targets[1]).toEqual({
+      name: "pg_tblspc/16384",
+      type: "link",
+      path: space("ts1"),
+      tablespaceId: "16384",
+      tablespaceName: "ts1",
+    });
+    expect(result.links).toEqual([
+      { name: "pg_data/pg_tblspc/16384", destination: space("ts1"), user: "postgres", group: null },
+    ]);
   });
 
   it("without a name are our bug online, and named by their number offline", async () => {
     symlinkSync(space("ts1"), join(data, "pg_tblspc/16399"));
-    await expect(scan()).rejects.toMatchObject({ kind: "assert", message: "tablespace with oid 16399 not found in tablespace map" });
+    await expect(scan()).rejects.toMatchObject({
+      kind: "assert",
+      message: "tablespace with oid 16399 not found in tablespace map",
+    });
     expect((await scan({ online: false })).targets[1]?.tablespaceName).toBe("ts16399");
   });
 
@@ -256,24 +328,44 @@ describe("tablespaces and links", () => {
     ["to a link", { a: "-> ../chain" }, "cannot reference another link"],
     ["into the data directory", { a: "-> base" }, "is in PGDATA"],
     ["twice to one directory", { a: "-> ../elsewhere/log", b: "-> ../elsewhere/log" }, "is the same as link"],
-    ["twice to one file", { a: "-> ../elsewhere/postgresql.conf", b: "-> ../elsewhere/postgresql.conf" }, "is the same as link"],
-    ["to a directory and into it", { a: "-> ../elsewhere", b: "-> ../elsewhere/log" }, "is a subdirectory of link 'pg_data/a'"],
+    [
+      "twice to one file",
+      { a: "-> ../elsewhere/postgresql.conf", b: "-> ../elsewhere/postgresql.conf" },
+      "is the same as link",
+    ],
+    [
+      "to a directory and into it",
+      { a: "-> ../elsewhere", b: "-> ../elsewhere/log" },
+      "is a subdirectory of link 'pg_data/a'",
+    ],
     ["of a tablespace by a relative path", { "pg_tblspc/16384": "-> ../../ts1" }, "is not absolute"],
   ];
   it.each(refused)("%s are refused (70)", async (_what, tree, message) => {
     symlinkSync(space("elsewhere/log"), space("chain"));
     makeTree(data, tree);
-    await expect(scan()).rejects.toMatchObject({ kind: "linkDestination", exitCode: 70, message: expect.stringContaining(message) });
+    await expect(scan()).rejects.toMatchObject({
+      kind: "linkDestination",
+      exitCode: 70,
+      message: expect.stringContaining(message),
+    });
   });
 
   it("may be side by side, and files anywhere", async () => {
     mkdirSync(space("elsewhere/log2"));
     makeTree(data, { a: "-> ../elsewhere/log", b: "-> ../elsewhere/log2", c: "-> ../elsewhere/postgresql.conf" });
-    expect((await scan()).targets.map((target) => target.name)).toEqual(["pg_data", "pg_data/a", "pg_data/b", "pg_data/c"]);
+    expect((await scan()).targets.map((target) => target.name)).toEqual([
+      "pg_data",
+      "pg_data/a",
+      "pg_data/b",
+      "pg_data/c",
+    ]);
   });
 
   it("to nowhere are an error that names them", async () => {
     makeTree(data, { a: "-> ../none" });
-    await expect(scan()).rejects.toMatchObject({ kind: "fileOpen", message: expect.stringContaining("link 'pg_data/a' points to '../none'") });
+    await expect(scan()).rejects.toMatchObject({
+      kind: "fileOpen",
+      message: expect.stringContaining("link 'pg_data/a' points to '../none'"),
+    });
   });
 });

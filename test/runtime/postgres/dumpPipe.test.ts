@@ -21,7 +21,14 @@ function pipe(dump: string, load: string, signal = new AbortController().signal)
     return path;
   });
   const env = { PATH: process.env["PATH"] ?? "" };
-  return pipeDump({ dumpProgram: dumpProgram ?? "", loadProgram: loadProgram ?? "", dumpArgs: [], source: env, target: env, signal });
+  return pipeDump({
+    dumpProgram: dumpProgram ?? "",
+    loadProgram: loadProgram ?? "",
+    dumpArgs: [],
+    source: env,
+    target: env,
+    signal,
+  });
 }
 
 test("a complete dump is loaded, and its bytes are counted", async () => {
@@ -30,7 +37,12 @@ test("a complete dump is loaded, and its bytes are counted", async () => {
 });
 
 test.each([
-  ["ends with 0 before its last line", "echo 'CREATE TABLE a ();'", "cat > /dev/null", "pg_dump ended with exit code 0: its output is incomplete"],
+  [
+    "ends with 0 before its last line",
+    "echo 'CREATE TABLE a ();'",
+    "cat > /dev/null",
+    "pg_dump ended with exit code 0: its output is incomplete",
+  ],
   [
     "fails after its last line",
     `${WHOLE}; echo 'server closed the connection' >&2; exit 1`,
@@ -44,13 +56,20 @@ test.each([
     "cat > /dev/null; echo 'no space left' >&2; exit 3",
     "psql ended with exit code 3: no space left",
   ],
-  ["is refused", `${WHOLE}; yes | head -c 10000000`, "echo 'syntax error' >&2; exit 3", "psql ended with exit code 3: syntax error"],
+  [
+    "is refused",
+    `${WHOLE}; yes | head -c 10000000`,
+    "echo 'syntax error' >&2; exit 3",
+    "psql ended with exit code 3: syntax error",
+  ],
 ])("a dump that %s is incomplete", async (_what, dump, load, reported) => {
   await expect(pipe(dump, load)).rejects.toThrow(reported);
 });
 
 test("the loading program sees the end of its input only after a complete dump", async () => {
-  await expect(pipe("echo 'CREATE TABLE a ();'", `cat > /dev/null; echo committed > ${loaded}`)).rejects.toThrow("complete");
+  await expect(pipe("echo 'CREATE TABLE a ();'", `cat > /dev/null; echo committed > ${loaded}`)).rejects.toThrow(
+    "complete",
+  );
   expect(readFileSync(loaded, "utf8")).not.toContain("committed");
 });
 

@@ -34,14 +34,22 @@ beforeEach(async () => {
 async function readAll(): Promise<number> {
   let count = 0;
   const map = await loadBlockMap(chain.repo, chain.source());
-  await readBlocks(chain.repo, chain.source(), { map, held: null }, everything, (each) => void (count += each.bytes.length));
+  await readBlocks(
+    chain.repo,
+    chain.source(),
+    { map, held: null },
+    everything,
+    (each) => void (count += each.bytes.length),
+  );
   return count;
 }
 
 describe("reading a block incremental", () => {
   it("joins adjacent super blocks into one read, per backup", async () => {
     const map = await loadBlockMap(chain.repo, chain.source());
-    const shapes = planReads(map, everything).map((read) => read.map(({ superBlock, blocks }) => [superBlock.reference, blocks.length]));
+    const shapes = planReads(map, everything).map((read) =>
+      read.map(({ superBlock, blocks }) => [superBlock.reference, blocks.length]),
+    );
     expect(shapes).toEqual([
       [
         [0, 7],
@@ -54,14 +62,21 @@ describe("reading a block incremental", () => {
 
   it("keeps backups apart whose offsets happen to be adjacent", () => {
     const superBlock = { reference: 0, bundleId: 1, offsetBytes: 0, sizeRepoBytes: 100, sizeBytes: BLOCK };
-    const blocks = [0, 1, 1].map((reference, location) => ({ superBlock: { ...superBlock, reference, offsetBytes: location * 100 }, index: 0 }));
+    const blocks = [0, 1, 1].map((reference, location) => ({
+      superBlock: { ...superBlock, reference, offsetBytes: location * 100 },
+      index: 0,
+    }));
     const map = { blockSizeBytes: BLOCK, checksumSizeBytes: 6, blocks, checksums: new Uint8Array(18) };
-    expect(planReads(map, everything).map((read) => read.map(({ superBlock: { offsetBytes } }) => offsetBytes))).toEqual([[0], [100, 200]]);
+    expect(
+      planReads(map, everything).map((read) => read.map(({ superBlock: { offsetBytes } }) => offsetBytes)),
+    ).toEqual([[0], [100, 200]]);
   });
 
   it("skips unwanted blocks", async () => {
     const map = await loadBlockMap(chain.repo, chain.source());
-    const shapes = planReads(map, (block) => block === 1 || block > 20).map((read) => read.map(({ blocks }) => blocks.map(({ block }) => block)));
+    const shapes = planReads(map, (block) => block === 1 || block > 20).map((read) =>
+      read.map(({ blocks }) => blocks.map(({ block }) => block)),
+    );
     expect(shapes).toEqual([[[1]], [[21, 22, 23]]]);
     expect(planReads(map, () => false)).toEqual([]);
   });
@@ -105,19 +120,31 @@ describe("reading a block incremental", () => {
     ] as const) {
       const files = [100, 301].map((blockCount) => Buffer.from(sampleBytes(blockCount * BLOCK)));
       const chains = files.map(
-        (_, index) => new BlockChain({ ...chain.options, compress, bundleId: 3 + index, superBlockSizeBytes: (index + 1) * 16 * BLOCK }),
+        (_, index) =>
+          new BlockChain({
+            ...chain.options,
+            compress,
+            bundleId: 3 + index,
+            superBlockSizeBytes: (index + 1) * 16 * BLOCK,
+          }),
       );
       for (const [index, each] of chains.entries()) {
         const file = files[index] as Buffer;
         await each.backup(file);
         file.fill(1, 70 * BLOCK, 70 * BLOCK + 10);
         await each.backup(file);
-        for (const [path, { bytes: content }] of (each.repo.storage as MemoryStorage).files) await storage.put(path, content);
+        for (const [path, { bytes: content }] of (each.repo.storage as MemoryStorage).files)
+          await storage.put(path, content);
       }
-      const read = await Promise.all(chains.map((each, index) => each.read((files[index] as Buffer).length, everything, undefined, storage)));
+      const read = await Promise.all(
+        chains.map((each, index) => each.read((files[index] as Buffer).length, everything, undefined, storage)),
+      );
       for (const [index, file] of files.entries()) expect(Buffer.compare(read[index] as Buffer, file)).toBe(0);
       const path = "backup/demo/20261120-060000F/bundle/4";
-      await storage.put(path, ((chains[1] as BlockChain).repo.storage as MemoryStorage).files.get(path)?.bytes.subarray(0, -3000) ?? bytes);
+      await storage.put(
+        path,
+        ((chains[1] as BlockChain).repo.storage as MemoryStorage).files.get(path)?.bytes.subarray(0, -3000) ?? bytes,
+      );
       const damaged = chains[1]?.read(301 * BLOCK, everything, undefined, storage) ?? Promise.resolve();
       await errorOf("format", () => damaged);
     }
@@ -139,7 +166,8 @@ describe("reading a block incremental", () => {
     const path = "backup/demo/20261120-060000F/bundle/2";
     await chain.repo.storage.put(
       path,
-      (chain.repo.storage as { files?: Map<string, { bytes: Uint8Array }> }).files?.get(path)?.bytes.subarray(0, 900) ?? bytes,
+      (chain.repo.storage as { files?: Map<string, { bytes: Uint8Array }> }).files?.get(path)?.bytes.subarray(0, 900) ??
+        bytes,
     );
     const error = await errorOf("format", readAll);
     expect(error.message).toBe("stored blocks of 'pg_data/base/5/16384' end early: 0 of 3 super blocks are there");
@@ -148,9 +176,13 @@ describe("reading a block incremental", () => {
   it("refuses a map that is missing, truncated, or names a backup that the manifest does not", async () => {
     const source = chain.source();
     await errorOf("fileMissing", () => loadBlockMap(chain.repo, { ...source, mapPath: "backup/demo/x" }));
-    const beyond = await errorOf("format", () => loadBlockMap(chain.repo, { ...source, mapOffsetBytes: source.mapOffsetBytes + 40 }));
+    const beyond = await errorOf("format", () =>
+      loadBlockMap(chain.repo, { ...source, mapOffsetBytes: source.mapOffsetBytes + 40 }),
+    );
     expect(beyond.message).toContain(`instead of ${source.mapSizeBytes}`);
-    const unnamed = await errorOf("format", () => loadBlockMap(chain.repo, { ...source, references: source.references.slice(0, 1) }));
+    const unnamed = await errorOf("format", () =>
+      loadBlockMap(chain.repo, { ...source, references: source.references.slice(0, 1) }),
+    );
     expect(unnamed.message).toBe("block map of 'pg_data/base/5/16384' names backup 1, the manifest 1");
     await errorOf("crypto", () => loadBlockMap(chain.repo, { ...source, cipherPass: "another" }));
   });

@@ -34,7 +34,8 @@ it("sends one request for neighbours, and another one after a long gap", async (
   expect(runsOf([])).toEqual([]);
   const storage = new FaultyStorage(new MemoryStorage());
   await storage.put("bundle", new Uint8Array(1_000_001));
-  for await (const _each of readExtents(storage, "bundle", [near, next, far])) expect(_each.bytes.length).toBe(_each.extent.sizeBytes);
+  for await (const _each of readExtents(storage, "bundle", [near, next, far]))
+    expect(_each.bytes.length).toBe(_each.extent.sizeBytes);
   expect(storage.calls("read")).toHaveLength(2);
 });
 

@@ -48,7 +48,8 @@ describe("format 6", () => {
     const stored = { name: LABEL_FILE, fileName: LABEL_FILE, sha1: null, sizeRepoBytes: bytes.length };
     const error = await errorOf("format", async () => all(await openWal(repo, "18-1", stored, PASS)));
     expect(error.message).toContain(MESSAGE);
-    for (const size of [1, 8, 9]) expect((await errorOf("format", () => all(decrypt(pieces(bytes, size), PASS)))).message).toContain(MESSAGE);
+    for (const size of [1, 8, 9])
+      expect((await errorOf("format", () => all(decrypt(pieces(bytes, size), PASS)))).message).toContain(MESSAGE);
   });
 
   it("is recognised in a manifest", async () => {

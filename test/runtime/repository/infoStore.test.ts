@@ -68,7 +68,11 @@ describe("info files", () => {
   it.each([
     ["is missing", (storage: MemoryStorage) => void storage.files.delete(MAIN)],
     ["has a wrong byte", (storage: MemoryStorage) => flip(storage, MAIN)],
-    ["is truncated", (storage: MemoryStorage) => void storage.files.set(MAIN, { bytes: Buffer.from("[backrest]\nback"), modifiedAtMs: 0 })],
+    [
+      "is truncated",
+      (storage: MemoryStorage) =>
+        void storage.files.set(MAIN, { bytes: Buffer.from("[backrest]\nback"), modifiedAtMs: 0 }),
+    ],
     ["is empty", (storage: MemoryStorage) => void storage.files.set(MAIN, { bytes: Buffer.alloc(0), modifiedAtMs: 0 })],
   ])("are read from the copy when the main file %s", async (_what, damage) => {
     for (const pass of [undefined, "secret"]) {
@@ -92,7 +96,8 @@ describe("info files", () => {
   });
 
   describe("of which neither is readable", () => {
-    const HINT_PASSPHRASE = "Is the passphrase the one of this repository and stanza, and is or was the repository encrypted?";
+    const HINT_PASSPHRASE =
+      "Is the passphrase the one of this repository and stanza, and is or was the repository encrypted?";
     const HINT_DAMAGED = "The file and its copy are damaged. Use another repository, or restore a good copy of either.";
 
     it("are missing (55) when there is none, with a hint", async () => {
@@ -111,7 +116,10 @@ describe("info files", () => {
         const storage = await stored();
         flip(storage, missing === MAIN ? COPY : MAIN);
         storage.files.delete(missing);
-        await expect(loadArchiveInfo(repository(1, { storage }))).rejects.toMatchObject({ kind: "checksum", exitCode: 26 });
+        await expect(loadArchiveInfo(repository(1, { storage }))).rejects.toMatchObject({
+          kind: "checksum",
+          exitCode: 26,
+        });
       }
     });
 
@@ -119,7 +127,10 @@ describe("info files", () => {
       const storage = await stored();
       flip(storage, MAIN);
       flip(storage, COPY);
-      await expect(loadArchiveInfo(repository(1, { storage }))).rejects.toMatchObject({ kind: "checksum", hints: [HINT_DAMAGED] });
+      await expect(loadArchiveInfo(repository(1, { storage }))).rejects.toMatchObject({
+        kind: "checksum",
+        hints: [HINT_DAMAGED],
+      });
       const faulty = new FaultyStorage(storage).plan(
         "read",
         { kind: "error", error: fail("access", "refused", { hint: "check the key." }) },
@@ -137,7 +148,9 @@ describe("info files", () => {
         [undefined, "planted-needless"],
       ] as const) {
         const storage = await stored(pass);
-        const error = await loadArchiveInfo(repository(1, { storage, pass: result })).catch((thrown: unknown) => thrown);
+        const error = await loadArchiveInfo(repository(1, { storage, pass: result })).catch(
+          (thrown: unknown) => thrown,
+        );
         expect(error).toMatchObject({ kind: "crypto", exitCode: 95, hints: [HINT_PASSPHRASE] });
         expect(JSON.stringify([error, (error as Error).message])).not.toContain(result);
       }
@@ -146,14 +159,21 @@ describe("info files", () => {
     it("report the passphrase even if the padding is valid by chance, once in 256", async () => {
       const storage = await stored("right");
       for (let round = 0; round < 1500; round++) {
-        const error = await loadArchiveInfo(repository(1, { storage, pass: `wrong-${round}` })).catch((thrown: unknown) => thrown);
+        const error = await loadArchiveInfo(repository(1, { storage, pass: `wrong-${round}` })).catch(
+          (thrown: unknown) => thrown,
+        );
         expect([round, (error as { kind?: string }).kind]).toEqual([round, "crypto"]);
       }
     });
 
     it("are retryable when the store was only down", async () => {
-      const storage = new FaultyStorage(new MemoryStorage()).breakDown(fail("hostConnect", "unreachable", { retryable: true }));
-      await expect(loadBackupInfo(repository(1, { storage }))).rejects.toMatchObject({ kind: "hostConnect", retryable: true });
+      const storage = new FaultyStorage(new MemoryStorage()).breakDown(
+        fail("hostConnect", "unreachable", { retryable: true }),
+      );
+      await expect(loadBackupInfo(repository(1, { storage }))).rejects.toMatchObject({
+        kind: "hostConnect",
+        retryable: true,
+      });
     });
   });
 
@@ -192,7 +212,11 @@ describe("info files", () => {
           return (await replace?.(path, bytes, version)) ?? false;
         },
       });
-      await updateArchiveInfo(repository(1, { storage: overdue }), (info) => (info.currentId === 2 ? info : withId(info, 9)), ctx);
+      await updateArchiveInfo(
+        repository(1, { storage: overdue }),
+        (info) => (info.currentId === 2 ? info : withId(info, 9)),
+        ctx,
+      );
       expect((await loadArchiveInfo(repo)).currentId).toBe(2);
     });
 
@@ -239,7 +263,11 @@ describe("info files", () => {
   });
 
   it("stay readable whichever write of a save is the last one before a crash", async () => {
-    const next: ArchiveInfo = { ...INFO, currentId: 2, history: [...INFO.history, { id: 2, systemId: 1n, pgVersion: "16" }] };
+    const next: ArchiveInfo = {
+      ...INFO,
+      currentId: 2,
+      history: [...INFO.history, { id: 2, systemId: 1n, pgVersion: "16" }],
+    };
     for (const pass of [undefined, "secret"]) {
       const seen: number[] = [];
       for (let writes = 0; ; writes++) {

@@ -43,7 +43,8 @@ async function until<T>(time: HeldClock, work: Promise<T>): Promise<T> {
 }
 
 const names = (storage: MemoryStorage): string[] => storage.paths().map((path) => path.slice(DIRECTORY.length + 1));
-const content = (storage: MemoryStorage, name: string): Record<string, unknown> => JSON.parse(storage.text(`${DIRECTORY}/${name}`));
+const content = (storage: MemoryStorage, name: string): Record<string, unknown> =>
+  JSON.parse(storage.text(`${DIRECTORY}/${name}`));
 
 /** Storages of both kinds: with exclusive creation, and with a claim file for each claimant. */
 describe.each([
@@ -94,7 +95,9 @@ describe.each([
     await dead.acquire();
     const next = host("a", storage, clock());
     expect(await next.acquire()).toMatchObject({ term: 2 });
-    expect(next.texts("warn")).toEqual(["repo1: the lease was held by host 'a' process 12 (backup), which is gone: term 2 takes over"]);
+    expect(next.texts("warn")).toEqual([
+      "repo1: the lease was held by host 'a' process 12 (backup), which is gone: term 2 takes over",
+    ]);
   });
 
   test("takes over from another host's process when it has been silent for two minutes, not sooner", async () => {
@@ -132,7 +135,10 @@ describe.each([
     const time = clock();
     const lease = await until(time, host("a", storage, time).acquire());
     const after = new Map(storage.files);
-    await expect(lost.check()).rejects.toMatchObject({ kind: "lockAcquire", message: expect.stringContaining("was lost: term 2 has taken over") });
+    await expect(lost.check()).rejects.toMatchObject({
+      kind: "lockAcquire",
+      message: expect.stringContaining("was lost: term 2 has taken over"),
+    });
     await theirs.advance(3_600_000);
     await expect(lost.check()).rejects.toMatchObject({ kind: "lockAcquire" });
     await lost.release();
@@ -159,10 +165,14 @@ describe.each([
     for (let round = 0; round < 30; round++) {
       const storage = memory();
       const time = clock();
-      const results = await until(time, Promise.allSettled(["a", "b", "c"].map((name) => host(name, storage, time).acquire())));
+      const results = await until(
+        time,
+        Promise.allSettled(["a", "b", "c"].map((name) => host(name, storage, time).acquire())),
+      );
       const leases = results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
       expect(leases).toHaveLength(1);
-      for (const result of results) if (result.status === "rejected") expect(result.reason).toMatchObject({ kind: "lockAcquire" });
+      for (const result of results)
+        if (result.status === "rejected") expect(result.reason).toMatchObject({ kind: "lockAcquire" });
       await leases[0]?.check();
       await leases[0]?.release();
     }
@@ -170,7 +180,10 @@ describe.each([
 
   test("detects that it got the lease although the answer was lost", async () => {
     const inner = memory();
-    const storage = new FaultyStorage(inner).plan(createsExclusively ? "create" : "put", { kind: "errorAfter", error: LOST_ANSWER });
+    const storage = new FaultyStorage(inner).plan(createsExclusively ? "create" : "put", {
+      kind: "errorAfter",
+      error: LOST_ANSWER,
+    });
     const lease = await host("a", storage, clock()).acquire();
     expect(lease.term).toBe(1);
     await lease.check();
@@ -179,7 +192,10 @@ describe.each([
 
   test("fails when the claim did not arrive, and leaves nothing", async () => {
     const inner = memory();
-    const storage = new FaultyStorage(inner).plan(createsExclusively ? "create" : "put", { kind: "error", error: LOST_ANSWER });
+    const storage = new FaultyStorage(inner).plan(createsExclusively ? "create" : "put", {
+      kind: "error",
+      error: LOST_ANSWER,
+    });
     await expect(host("a", storage, clock()).acquire()).rejects.toBe(LOST_ANSWER);
     expect(names(inner)).toEqual([]);
   });
@@ -291,7 +307,9 @@ describe.each([
     const lease = await holder.acquire();
     storage.breakDown(LOST_ANSWER);
     await lease.release();
-    expect(holder.texts("warn")).toEqual(["repo1: unable to release the lease; other processes wait 120 s for it: the answer was lost"]);
+    expect(holder.texts("warn")).toEqual([
+      "repo1: unable to release the lease; other processes wait 120 s for it: the answer was lost",
+    ]);
   });
 
   test("does not delay the end of a command when the storage does not answer", async () => {
@@ -309,7 +327,9 @@ describe.each([
     const holder = host("a", storage, clock());
     const lease = await holder.acquire();
     await storage.removePath("pgbackstop/demo");
-    await expect(lease.check()).rejects.toMatchObject({ message: "the lease of stanza 'demo' was lost: the file of term 1 is gone" });
+    await expect(lease.check()).rejects.toMatchObject({
+      message: "the lease of stanza 'demo' was lost: the file of term 1 is gone",
+    });
     await lease.release();
     expect(storage.files.size).toBe(0);
   });
@@ -373,7 +393,10 @@ describe("a listing that hides terms", () => {
       hiding(storage, () => true),
       time,
     ).acquire();
-    await expect(until(time, claim)).rejects.toMatchObject({ kind: "service", message: "the listing of repo1 lacks a file that was just written" });
+    await expect(until(time, claim)).rejects.toMatchObject({
+      kind: "service",
+      message: "the listing of repo1 lacks a file that was just written",
+    });
     expect(storage.files.size).toBe(0);
   });
 });

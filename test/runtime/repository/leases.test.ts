@@ -20,7 +20,8 @@ function command(name: string, clock: HeldClock, seed: number): Command {
   return { ctx, leases: new Leases(() => parts, ctx) };
 }
 
-const two = (): Repository[] => [1, 2].map((key) => repository(key, { storage: new MemoryStorage({ name: `memory${key}` }) }));
+const two = (): Repository[] =>
+  [1, 2].map((key) => repository(key, { storage: new MemoryStorage({ name: `memory${key}` }) }));
 
 async function until<T>(clock: HeldClock, work: Promise<T>): Promise<T> {
   let isEnded = false;
@@ -37,7 +38,11 @@ describe("leases of a command", () => {
     const clock = new HeldClock();
     const [first, second] = two() as [Repository, Repository];
     const { leases } = command("a", clock, 1);
-    const [one, again, other] = await Promise.all([leases.take(first, nothing), leases.take(first, nothing), leases.take(second, nothing)]);
+    const [one, again, other] = await Promise.all([
+      leases.take(first, nothing),
+      leases.take(first, nothing),
+      leases.take(second, nothing),
+    ]);
     expect(again).toBe(one);
     expect(other).not.toBe(one);
     await leases.releaseAll();
@@ -52,9 +57,9 @@ describe("leases of a command", () => {
       const repos = two();
       const take = ({ leases }: Command): Promise<PromiseSettledResult<unknown>[]> =>
         Promise.allSettled(repos.map((repo) => leases.take(repo, nothing)));
-      const counts = (await until(clock, Promise.all([take(command("a", clock, seed)), take(command("b", clock, seed + 1))]))).map(
-        (results) => results.filter((result) => result.status === "fulfilled").length,
-      );
+      const counts = (
+        await until(clock, Promise.all([take(command("a", clock, seed)), take(command("b", clock, seed + 1))]))
+      ).map((results) => results.filter((result) => result.status === "fulfilled").length);
       expect(counts.sort((left, right) => left - right)).toEqual([0, 2]);
     }
   });

@@ -67,7 +67,14 @@ describe("a finished backup", () => {
     // A directory is cleaned before files are written into it.
     expect(
       await strayOf(
-        await stanza({ storage: new PosixStorage({ root: temporaryFolder(), syncDirectories: true, symlinks: true, signal: ctx.signal }) }),
+        await stanza({
+          storage: new PosixStorage({
+            root: temporaryFolder(),
+            syncDirectories: true,
+            symlinks: true,
+            signal: ctx.signal,
+          }),
+        }),
       ),
     ).toEqual([strayPath]);
   });
@@ -102,7 +109,10 @@ describe("a finished backup", () => {
     const memory = new MemoryStorage();
     const repo = await stanza({ storage: memory, ...(pass === null ? {} : { pass }) });
     const [row] = GOLDEN.files;
-    const files = Array.from({ length: 50_001 }, (_, no) => ({ ...row, name: `pg_data/base/1/${no}` })) as Manifest["files"];
+    const files = Array.from({ length: 50_001 }, (_, no) => ({
+      ...row,
+      name: `pg_data/base/1/${no}`,
+    })) as Manifest["files"];
     const manifest = { ...GOLDEN, files };
     const infoPass = (await loadBackupInfo(repo)).cipherPass ?? null;
     const storage = new FaultyStorage(memory);
@@ -113,14 +123,21 @@ describe("a finished backup", () => {
     expect(storage.calls("putStream")).toEqual([`${backup}.copy`, `${backup}.copy`, backup]);
     const text = renderManifest(manifest);
     for (const path of [backup, `${backup}.copy`]) expect(textOf(await readFile(repo, path, infoPass))).toBe(text);
-    expect(gunzipSync(await readFile(repo, `backup/demo/backup.history/2026/${LABEL}.manifest.gz`, infoPass)).toString()).toBe(text);
+    expect(
+      gunzipSync(await readFile(repo, `backup/demo/backup.history/2026/${LABEL}.manifest.gz`, infoPass)).toString(),
+    ).toBe(text);
     expect((await loadManifest(repo, LABEL, infoPass)).files).toHaveLength(files.length);
   });
 
   it("keeps the others in the info, ascending, and replaces its own entry", async () => {
     const repo = await stanza();
-    for (const label of ["20261122-000000F", "20261120-000000F", "20261121-000000F", "20261120-000000F"]) await finish(repo, withLabel(label));
-    expect((await loadBackupInfo(repo)).backups.map((entry) => entry.label)).toEqual(["20261120-000000F", "20261121-000000F", "20261122-000000F"]);
+    for (const label of ["20261122-000000F", "20261120-000000F", "20261121-000000F", "20261120-000000F"])
+      await finish(repo, withLabel(label));
+    expect((await loadBackupInfo(repo)).backups.map((entry) => entry.label)).toEqual([
+      "20261120-000000F",
+      "20261121-000000F",
+      "20261122-000000F",
+    ]);
   });
 
   it("is listed only when it is complete, wherever a crash happens", async () => {
@@ -141,7 +158,8 @@ describe("a finished backup", () => {
       const repo = repository(1, { storage: memory, pass });
       const info = await loadBackupInfo(repo);
       await loadArchiveInfo(repo);
-      for (const entry of info.backups) expect((await loadManifest(repo, entry.label, infoPass)).label).toBe(entry.label);
+      for (const entry of info.backups)
+        expect((await loadManifest(repo, entry.label, infoPass)).label).toBe(entry.label);
       expect(info.backups[0]?.label).toBe("20261101-000000F");
       listed.push(info.backups.length);
       if (!storage.crashed) break;
@@ -178,16 +196,23 @@ describe("a backup that another process has harmed", () => {
   const BASE = "20261101-000000F";
   const LEAF = "20261101-000000F_20261102-000000I";
   const leaf: Manifest = { ...withLabel(LEAF), type: "incr", prior: BASE, references: [BASE, LEAF] };
-  const manifests = (storage: MemoryStorage): string[] => storage.paths().filter((path) => path.includes(LEAF) && path.includes("manifest"));
+  const manifests = (storage: MemoryStorage): string[] =>
+    storage.paths().filter((path) => path.includes(LEAF) && path.includes("manifest"));
 
   it("is not listed when lease, attempt or base are lost while its manifests are written; only without a base they are removed", async () => {
     const own = testLease();
     const harms: [kind: string, harm: (storage: MemoryStorage, repo: Repository) => void | Promise<void>][] = [
       ["lockAcquire", () => void (own.isLost = true)],
       ["lockAcquire", (storage) => storage.remove(`backup/demo/${LEAF}/pgbackstop.attempt`)],
-      ["lockAcquire", (_storage, repo) => saveAttempt(repo, LEAF, { lease: testLease(), source: null, pass: null }, ctx)],
+      [
+        "lockAcquire",
+        (_storage, repo) => saveAttempt(repo, LEAF, { lease: testLease(), source: null, pass: null }, ctx),
+      ],
       ["backupSetInvalid", (storage) => storage.remove(`backup/demo/${BASE}/backup.manifest`)],
-      ["backupSetInvalid", async (_storage, repo) => saveBackupInfo(repo, { ...(await loadBackupInfo(repo)), backups: [] }, ctx)],
+      [
+        "backupSetInvalid",
+        async (_storage, repo) => saveBackupInfo(repo, { ...(await loadBackupInfo(repo)), backups: [] }, ctx),
+      ],
     ];
     for (const [kind, harm] of harms) {
       for (const end of ["backup.manifest.copy", "backup.manifest", ".manifest.gz"]) {
@@ -213,10 +238,14 @@ describe("a backup that another process has harmed", () => {
     await finish(repo, withLabel(BASE));
     await copied(repo, withLabel(BASE));
     const other = { ...withLabel(BASE), startedAtS: GOLDEN.startedAtS + 1 };
-    await expect(finishBackup(repo, other, { lease, pass: null }, ctx)).rejects.toMatchObject({ kind: "backupSetInvalid" });
+    await expect(finishBackup(repo, other, { lease, pass: null }, ctx)).rejects.toMatchObject({
+      kind: "backupSetInvalid",
+    });
     await copied(repo, FEW);
     const strange = { ...FEW, pg: { ...GOLDEN.pg, systemId: 1n } };
-    await expect(finishBackup(repo, strange, { lease, pass: null }, ctx)).rejects.toMatchObject({ kind: "backupMismatch" });
+    await expect(finishBackup(repo, strange, { lease, pass: null }, ctx)).rejects.toMatchObject({
+      kind: "backupMismatch",
+    });
   });
 
   it("is listed again when a process that woke has overwritten the list with its older one", async () => {
@@ -237,7 +266,9 @@ describe("a backup that another process has harmed", () => {
     const storage = new FaultyStorage(memory);
     const error = fail("hostConnect", "no route");
     storage.plan("put", { kind: "errorAfter", error }, { path: /\.manifest\.gz$/ });
-    await expect(finishBackup({ ...repo, storage }, FEW, { lease, pass: null }, ctx)).rejects.toMatchObject({ kind: "hostConnect" });
+    await expect(finishBackup({ ...repo, storage }, FEW, { lease, pass: null }, ctx)).rejects.toMatchObject({
+      kind: "hostConnect",
+    });
     expect(await hasManifest(repo, LABEL)).toBe(true);
     const result = await loadReconstructedInfo(repo, testLease(), ctx);
     expect(result.adopted.map((entry) => entry.label)).toEqual([LABEL]);

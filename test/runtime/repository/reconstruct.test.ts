@@ -25,7 +25,11 @@ beforeEach(async () => {
   repo = repository(1, { storage });
   ctx = testContext();
   lease = testLease();
-  await makeStanza(repo, { versions: ["15"], backups: [FULL, DIFF, NEXT].map((label) => ({ label, wal: null })), wal: {} });
+  await makeStanza(repo, {
+    versions: ["15"],
+    backups: [FULL, DIFF, NEXT].map((label) => ({ label, wal: null })),
+    wal: {},
+  });
 });
 
 const labelsOf = async (): Promise<string[]> => (await loadBackupInfo(repo)).backups.map((entry) => entry.label);
@@ -62,14 +66,18 @@ describe("a complete backup that is not listed", () => {
     await forget(NEXT);
     await saveAttempt(repo, NEXT, { lease: testLease({ domain: "host2" }), source: null, pass: null }, ctx);
     expect(await mend()).toEqual([]);
-    expect(warnings()).toEqual([`invalid backup '${NEXT}' cannot be added to current backups: another host started it and did not list it`]);
+    expect(warnings()).toEqual([
+      `invalid backup '${NEXT}' cannot be added to current backups: another host started it and did not list it`,
+    ]);
   });
 
   it("stays out when expire has begun to remove it, whose late removals may still arrive", async () => {
     await forget(NEXT);
     await markExpired(repo, NEXT);
     expect(await mend()).toEqual([]);
-    expect(warnings()).toEqual([`invalid backup '${NEXT}' cannot be added to current backups: expire has decided to remove it`]);
+    expect(warnings()).toEqual([
+      `invalid backup '${NEXT}' cannot be added to current backups: expire has decided to remove it`,
+    ]);
   });
 
   it("stays out without its files, with another size, and without its base", async () => {
@@ -89,7 +97,9 @@ describe("a complete backup that is not listed", () => {
     await forget(FULL, DIFF);
     await storage.remove(`backup/demo/${FULL}/backup.manifest`);
     expect(await mend()).toEqual([]);
-    expect(warnings()).toContain(`invalid backup '${DIFF}' cannot be added to current backups: its prior backup '${FULL}' is not listed`);
+    expect(warnings()).toContain(
+      `invalid backup '${DIFF}' cannot be added to current backups: its prior backup '${FULL}' is not listed`,
+    );
   });
 
   it("makes the listing doubtful when its base exists and was not shown", async () => {
@@ -115,7 +125,10 @@ describe("a listed backup", () => {
   it("leaves with its dependants only when manifest and copy are gone", async () => {
     await storage.remove(`backup/demo/${FULL}/backup.manifest`);
     const doubtful = await loadReconstructedInfo(repo, lease, ctx);
-    expect(doubtful).toMatchObject({ lost: [], doubts: [expect.stringContaining("of a listed backup is gone, but its copy exists")] });
+    expect(doubtful).toMatchObject({
+      lost: [],
+      doubts: [expect.stringContaining("of a listed backup is gone, but its copy exists")],
+    });
     expect(doubtful.info).toBe(doubtful.loaded);
     await storage.remove(`backup/demo/${FULL}/backup.manifest.copy`);
     const result = await loadReconstructedInfo(repo, lease, ctx);

@@ -22,7 +22,11 @@ describe("a backup's stored files", () => {
     files: [
       row("pg_data/own", { sizeBytes: 9, sizeRepoBytes: 5 }),
       row("pg_data/own.pgbi", { sizeBytes: 9, sizeRepoBytes: 6 }),
-      row("pg_data/blocks", { sizeBytes: 9, sizeRepoBytes: 7, block: { sizeBytes: 8192, checksumSizeBytes: 6, mapSizeBytes: 8 } }),
+      row("pg_data/blocks", {
+        sizeBytes: 9,
+        sizeRepoBytes: 7,
+        block: { sizeBytes: 8192, checksumSizeBytes: 6, mapSizeBytes: 8 },
+      }),
       row("pg_data/empty", { sizeBytes: 0, sizeRepoBytes: 0 }),
       row("pg_data/elsewhere", { sizeBytes: 9, sizeRepoBytes: 9, reference: "20261101-000000F" }),
       row("pg_data/first", { sizeBytes: 9, sizeRepoBytes: 3, bundle: { id: 1, offsetBytes: 0 } }),
@@ -50,7 +54,8 @@ describe("a backup's stored files", () => {
   it("are looked up directly when a listing lacks them", async () => {
     const memory = new MemoryStorage();
     const repo = repository(1, { storage: memory });
-    for (const [name, sizeBytes] of Object.entries(SIZES)) await memory.put(`backup/demo/${LABEL}/${name}`, new Uint8Array(sizeBytes));
+    for (const [name, sizeBytes] of Object.entries(SIZES))
+      await memory.put(`backup/demo/${LABEL}/${name}`, new Uint8Array(sizeBytes));
     const storage = new FaultyStorage(memory).plan("list", { kind: "lie" });
     await requireStored({ ...repo, storage }, manifest);
     storage.verifyAllFaultsExercised();

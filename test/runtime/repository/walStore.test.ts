@@ -19,7 +19,12 @@ async function put(
   pass: string | null = null,
 ): Promise<void> {
   const packed = compressBytes(bytes, { type: compressType, level: defaultLevel(compressType) });
-  await putWal(repo, { archiveId: "15-1", name, sha1: sha1Hex(bytes), compressType, open: () => streamOf(packed) }, pass, salt);
+  await putWal(
+    repo,
+    { archiveId: "15-1", name, sha1: sha1Hex(bytes), compressType, open: () => streamOf(packed) },
+    pass,
+    salt,
+  );
 }
 
 async function names(list: AsyncIterable<{ fileName: string }>): Promise<string[]> {
@@ -40,13 +45,17 @@ describe("the WAL archive", () => {
       const repo = repository(1, { storage });
       const bytes = walBytes(7);
       await put(repo, walName(7), bytes, type, pass);
-      expect(storage.paths()).toEqual([`archive/demo/15-1/0000000100000000/${walName(7)}-${sha1Hex(bytes)}${extension}`]);
+      expect(storage.paths()).toEqual([
+        `archive/demo/15-1/0000000100000000/${walName(7)}-${sha1Hex(bytes)}${extension}`,
+      ]);
       const [stored] = await findWal(repo, "15-1", walName(7));
       expect(stored).toMatchObject({ name: walName(7), sha1: sha1Hex(bytes) });
       if (stored === undefined) throw new Error("nothing was found");
       expect(sha1Hex(await collect(await openWal(repo, "15-1", stored, pass), 1 << 24))).toBe(sha1Hex(bytes));
       if (pass !== null)
-        await expect(openWal(repo, "15-1", stored, "wrong").then((stream) => collect(stream, 1 << 24))).rejects.toMatchObject({
+        await expect(
+          openWal(repo, "15-1", stored, "wrong").then((stream) => collect(stream, 1 << 24)),
+        ).rejects.toMatchObject({
           name: expect.stringMatching(/^(Crypto|Format)Error$/),
         });
     }
@@ -75,7 +84,13 @@ describe("the WAL archive", () => {
     expect((await findWal(repo, "15-1", "00000002.history"))[0]?.sha1).toBeNull();
     expect(await findWal(repo, "15-1", walName(4))).toEqual([]);
     expect(await findWal(repo, "15-2", walName(3))).toEqual([]);
-    expect([walName(1), `${walName(1)}.partial`, label, "00000002.history", "x"].map(isSegment)).toEqual([true, true, false, false, false]);
+    expect([walName(1), `${walName(1)}.partial`, label, "00000002.history", "x"].map(isSegment)).toEqual([
+      true,
+      true,
+      false,
+      false,
+      false,
+    ]);
   });
 
   it("shows every copy in a damaged archive, and no foreign file", async () => {
@@ -84,7 +99,12 @@ describe("the WAL archive", () => {
     await put(repo, walName(1), walBytes(1), "gz");
     await put(repo, walName(1), walBytes(2), "zst");
     const directory = "archive/demo/15-1/0000000100000000";
-    for (const name of [`${walName(1)}-${sha1Hex("x")}.gz.pgbackrest.tmp`, `${walName(1)}-short`, "notes.txt", `${walName(1)}0-${sha1Hex("x")}`])
+    for (const name of [
+      `${walName(1)}-${sha1Hex("x")}.gz.pgbackrest.tmp`,
+      `${walName(1)}-short`,
+      "notes.txt",
+      `${walName(1)}0-${sha1Hex("x")}`,
+    ])
       await storage.put(`${directory}/${name}`, Buffer.from("x"));
     expect((await findWal(repo, "15-1", walName(1))).map((stored) => stored.fileName).sort()).toEqual(
       [`${walName(1)}-${sha1Hex(walBytes(1))}.gz`, `${walName(1)}-${sha1Hex(walBytes(2))}.zst`].sort(),
@@ -100,7 +120,9 @@ describe("the WAL archive", () => {
     await storage.put("archive/demo/archive.info", Buffer.from("x"));
     await storage.put("archive/demo/other/x", Buffer.from("x"));
     expect(await names(listWal(repo, "15-1"))).toHaveLength(3);
-    expect(await names(listWal(repo, "15-1", "0000000100000001"))).toEqual([`${walName(4097)}-${sha1Hex(walBytes(4097))}`]);
+    expect(await names(listWal(repo, "15-1", "0000000100000001"))).toEqual([
+      `${walName(4097)}-${sha1Hex(walBytes(4097))}`,
+    ]);
     expect(await listArchiveIds(repo)).toEqual(["14-2", "15-1"]);
   });
 });

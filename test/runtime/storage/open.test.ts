@@ -28,7 +28,10 @@ const open = (repo: Partial<RepoConfig>) =>
   });
 
 test("each type has its driver", () => {
-  expect(open({})).toMatchObject({ name: "/srv/repo", features: { atomicReplace: true, directories: true, symlinks: true } });
+  expect(open({})).toMatchObject({
+    name: "/srv/repo",
+    features: { atomicReplace: true, directories: true, symlinks: true },
+  });
   expect(open({ symlink: false }).features.symlinks).toBe(false);
   expect(open({ type: "cifs" }).features).toEqual({ atomicReplace: true, directories: true, symlinks: false });
   expect(open({ type: "s3", s3 })).toMatchObject({

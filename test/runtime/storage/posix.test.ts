@@ -2,7 +2,17 @@
  * Specifics of file systems: modes, temporary names, rights, full disks. The conformance suite has the common rules.
  */
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -28,7 +38,8 @@ afterEach(() => {
   process.umask(umask);
 });
 
-const open = (path = root): PosixStorage => new PosixStorage({ root: path, syncDirectories: true, symlinks: true, signal: controller.signal });
+const open = (path = root): PosixStorage =>
+  new PosixStorage({ root: path, syncDirectories: true, symlinks: true, signal: controller.signal });
 const modeOf = (path: string): string => (statSync(path).mode & 0o7777).toString(8);
 const refusal = async (work: Promise<unknown>): Promise<object> => {
   const error: unknown = await work.then(
@@ -44,7 +55,8 @@ test("files are 0640 and directories 0750", async () => {
   await open(join(root, "repo")).makePath("made/here");
   for (const path of ["repo", "repo/archive/demo", "repo/backup/demo/F/pg_data", "repo/made", "repo/made/here"])
     expect(modeOf(join(root, path))).toBe("750");
-  for (const path of ["repo/archive/demo/archive.info", "repo/backup/demo/F/pg_data/x"]) expect(modeOf(join(root, path))).toBe("640");
+  for (const path of ["repo/archive/demo/archive.info", "repo/backup/demo/F/pg_data/x"])
+    expect(modeOf(join(root, path))).toBe("640");
 });
 
 test("a stricter umask is honoured if the program keeps it", async () => {
@@ -124,7 +136,9 @@ test("a directory at the file's path is an error with both names", async () => {
   expect(await refusal(open().put("f", utf8("x")))).toMatchObject({
     kind: "fileMove",
     message: expect.stringMatching(
-      new RegExp(`^unable to move '${root}/f\\.[0-9a-f]{16}\\.pgbackrest\\.tmp' to '${root}/f': \\[21\\] Illegal operation on a directory$`),
+      new RegExp(
+        `^unable to move '${root}/f\\.[0-9a-f]{16}\\.pgbackrest\\.tmp' to '${root}/f': \\[21\\] Illegal operation on a directory$`,
+      ),
     ) as string,
   });
   expect(readdirSync(root)).toEqual(["f"]);
@@ -145,7 +159,10 @@ test("a file at the repository's path is an error, and no empty repository", asy
     ["pathOpen", () => storage.list("")[Symbol.asyncIterator]().next()],
     ["fileOpen", () => storage.read("backup/main/backup.info")],
   ] as const) {
-    expect(await refusal(asked())).toMatchObject({ kind, message: expect.stringContaining("[20] Not a directory") as string });
+    expect(await refusal(asked())).toMatchObject({
+      kind,
+      message: expect.stringContaining("[20] Not a directory") as string,
+    });
   }
 });
 
@@ -244,7 +261,8 @@ test("a full disk says so, leaves the old file and nothing else", async (context
 test("a read-only file system says so", async (context) => {
   const disk = join(root, "disk");
   const unmount = mountTmpfs(disk, "size=1m,ro");
-  if (unmount === null) return context.skip("no tmpfs can be mounted here (needs root): a read-only file system is not tested");
+  if (unmount === null)
+    return context.skip("no tmpfs can be mounted here (needs root): a read-only file system is not tested");
   try {
     expect(await refusal(open(disk).put("f", utf8("x")))).toMatchObject({
       kind: "fileOpen",
@@ -270,7 +288,9 @@ test("a reader fills the caller's memory with a range, and a writer takes bytes 
 
   const reader = storage.openReader("backup/demo/F/x", { offsetBytes: MIB - 2, sizeBytes: 5 });
   const target = Buffer.alloc(4);
-  expect([reader.read(target), target.toString(), reader.read(target), target.toString(), reader.read(target)]).toEqual([4, "aabb", 1, "babb", 0]);
+  expect([reader.read(target), target.toString(), reader.read(target), target.toString(), reader.read(target)]).toEqual(
+    [4, "aabb", 1, "babb", 0],
+  );
   reader.close();
   const whole = storage.openReader("backup/demo/F/x");
   let sizeBytes = 0;

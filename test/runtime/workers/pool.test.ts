@@ -70,10 +70,19 @@ function pool(slots: number, runHere?: PoolOptions["runHere"]): JobPool {
 }
 
 function job(path: string, content = ""): VerifyFileJob {
-  return { kind: "verifyFile", repoIndex: 1, path, range: null, unpack: null, sizeBytes: content.length, sha1: sha1Hex(content) };
+  return {
+    kind: "verifyFile",
+    repoIndex: 1,
+    path,
+    range: null,
+    unpack: null,
+    sizeBytes: content.length,
+    sha1: sha1Hex(content),
+  };
 }
 
-const run = (threads: JobPool, path: string, content?: string): Promise<VerifyFileResult> => threads.run(job(path, content));
+const run = (threads: JobPool, path: string, content?: string): Promise<VerifyFileResult> =>
+  threads.run(job(path, content));
 
 describe("the calling thread", () => {
   it("takes the first job, and its share of the others beside the threads", async () => {
@@ -83,7 +92,9 @@ describe("the calling thread", () => {
       return { status: "ok", here: true };
     });
     expect(threads.slots).toBe(2);
-    const results = await Promise.all(Array.from({ length: 40 }, (_, no) => run(threads, `file${no}`, `content ${no}`)));
+    const results = await Promise.all(
+      Array.from({ length: 40 }, (_, no) => run(threads, `file${no}`, `content ${no}`)),
+    );
     expect(results.map(({ status }) => status)).toEqual(Array.from({ length: 40 }, () => "ok"));
     expect(here[0]).toBe("file0");
     expect(results.filter((result) => "here" in result)).toHaveLength(here.length);
@@ -114,7 +125,9 @@ describe("worker threads", () => {
   it("run all jobs, also more than they have slots for, and end when they are closed", async () => {
     const threads = pool(2);
     expect(threads.slots).toBe(2);
-    const results = await Promise.all(Array.from({ length: 40 }, (_, no) => run(threads, `file${no}`, no === 7 ? "other" : `content ${no}`)));
+    const results = await Promise.all(
+      Array.from({ length: 40 }, (_, no) => run(threads, `file${no}`, no === 7 ? "other" : `content ${no}`)),
+    );
     expect(results.filter((result) => result.status === "ok")).toHaveLength(39);
     expect(results[7]?.status).toBe("checksum");
     await threads.close();
@@ -144,7 +157,11 @@ describe("worker threads", () => {
       delta: false,
       sources: [],
     };
-    await expect(threads.run({ kind: "restoreFile", ...restore })).rejects.toMatchObject({ kind: "fileOpen", path: "/nowhere/x", exitCode: 41 });
+    await expect(threads.run({ kind: "restoreFile", ...restore })).rejects.toMatchObject({
+      kind: "fileOpen",
+      path: "/nowhere/x",
+      exitCode: 41,
+    });
     await threads.close();
   });
 
@@ -173,7 +190,10 @@ describe("worker threads", () => {
     const settled = Promise.allSettled(waiting);
     controller.abort(fail("term", "terminated on signal [SIGTERM]"));
     for (const result of await settled)
-      expect(result).toMatchObject({ status: "rejected", reason: { kind: "term", message: "terminated on signal [SIGTERM]" } });
+      expect(result).toMatchObject({
+        status: "rejected",
+        reason: { kind: "term", message: "terminated on signal [SIGTERM]" },
+      });
     await expect(run(threads, "file0")).rejects.toMatchObject({ kind: "term" });
     await threads.close();
   });

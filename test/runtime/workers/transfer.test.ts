@@ -31,7 +31,13 @@ describe("a value that crosses a thread boundary", () => {
   });
 
   it("keeps errors as errors, with everything except their cause", () => {
-    const error = fail("access", "refused", { hint: ["one", "two"], repoIndex: 2, path: "a/b", retryable: true, cause: new Error("socket") });
+    const error = fail("access", "refused", {
+      hint: ["one", "two"],
+      repoIndex: 2,
+      path: "a/b",
+      retryable: true,
+      cause: new Error("socket"),
+    });
     const result = across({ results: [{ ok: false, error }] }) as { results: { error: BackupError }[] };
     const [copy] = result.results.map((result) => result.error);
     expect(copy).toBeInstanceOf(BackupError);

@@ -6,8 +6,16 @@ const DEFAULTS = { rounds: 5, compress: ["zst", "gz"], write: false } as const;
 describe("a benchmark's arguments", () => {
   test("have defaults, and values joined or apart", () => {
     expect(readArguments([], DEFAULTS)).toEqual({ rounds: 5, compress: "zst", write: false });
-    expect(readArguments(["--rounds=3", "--compress", "gz", "--write"], DEFAULTS)).toEqual({ rounds: 3, compress: "gz", write: true });
-    expect(readArguments(["--rounds", "3", "--compress=gz"], DEFAULTS)).toEqual({ rounds: 3, compress: "gz", write: false });
+    expect(readArguments(["--rounds=3", "--compress", "gz", "--write"], DEFAULTS)).toEqual({
+      rounds: 3,
+      compress: "gz",
+      write: true,
+    });
+    expect(readArguments(["--rounds", "3", "--compress=gz"], DEFAULTS)).toEqual({
+      rounds: 3,
+      compress: "gz",
+      write: false,
+    });
   });
 
   test.each([

@@ -25,7 +25,9 @@ describe("the figures of pairs", () => {
   test("a missed target is named, by ratio or by ours alone", () => {
     const figures = figuresOf([[100, 120]]);
     expect(figures.table([{ title: "t", key: "wall", digits: 0, ratioMax: 1 }], "s").missed).toEqual(["t 1.200 (≤ 1)"]);
-    expect(figures.table([{ title: "t", key: "wall", digits: 0, oursMax: 119 }], "s").missed).toEqual(["t 120 (ours ≤ 119)"]);
+    expect(figures.table([{ title: "t", key: "wall", digits: 0, oursMax: 119 }], "s").missed).toEqual([
+      "t 120 (ours ≤ 119)",
+    ]);
     expect(figures.table([{ title: "t", key: "wall", digits: 0, oursMax: 120 }], "s").missed).toEqual([]);
   });
 

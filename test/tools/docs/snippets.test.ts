@@ -8,8 +8,12 @@ import { projectFolder } from "../../../tools/parts/cache";
 const ROOT = projectFolder();
 
 function documents(): readonly Snippet[] {
-  const pages = readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" }).filter((path) => path.endsWith(".md"));
-  return ["README.md", ...pages.map((path) => `docs/${path}`)].flatMap((path) => snippetsOf(path, readFileSync(join(ROOT, path), "utf8")));
+  const pages = readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" }).filter((path) =>
+    path.endsWith(".md"),
+  );
+  return ["README.md", ...pages.map((path) => `docs/${path}`)].flatMap((path) =>
+    snippetsOf(path, readFileSync(join(ROOT, path), "utf8")),
+  );
 }
 
 test("each block compiles", () => {
@@ -19,7 +23,8 @@ test("each block compiles", () => {
 }, 120_000);
 
 test("a mistake is detected, with its line in the document", () => {
-  const page = '# T\n\n```ts\nconst nas = new PosixRepository("nas", {\n  pth: "/mnt",\n});\n```\n\n```ts\nb2.target.name = undefined;\n```\n';
+  const page =
+    '# T\n\n```ts\nconst nas = new PosixRepository("nas", {\n  pth: "/mnt",\n});\n```\n\n```ts\nb2.target.name = undefined;\n```\n';
   expect(checkSnippets(ROOT, snippetsOf("docs/T.md", page))).toEqual([
     expect.stringMatching(/^docs\/T\.md:5: Object literal may only specify known properties, .*'pth' does not exist/),
     expect.stringMatching(/^docs\/T\.md:10: Type 'undefined' is not assignable to type 'string'/),

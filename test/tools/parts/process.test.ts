@@ -42,7 +42,9 @@ describe("run", () => {
 describe("runInherited", () => {
   test("returns every line and the exit code", async () => {
     const lines: string[] = [];
-    const exitCode = await runInherited("/bin/sh", ["-c", "echo one; echo two >&2; exit 3"], { onLine: (line) => lines.push(line) });
+    const exitCode = await runInherited("/bin/sh", ["-c", "echo one; echo two >&2; exit 3"], {
+      onLine: (line) => lines.push(line),
+    });
     expect(exitCode).toBe(3);
     expect(lines.toSorted()).toEqual(["one", "two"]);
   });
@@ -68,7 +70,9 @@ describe("start", () => {
   });
 
   test("kills a program that ignores signals", async () => {
-    const started = await start("/bin/sh", ["-c", "trap '' TERM; echo ready; while :; do sleep 0.1; done"], { logFile: join(folder, "deaf") });
+    const started = await start("/bin/sh", ["-c", "trap '' TERM; echo ready; while :; do sleep 0.1; done"], {
+      logFile: join(folder, "deaf"),
+    });
     await waitFor("output", 5000, async () => (started.log() === "ready\n" ? true : null));
     expect(await started.stop("SIGTERM", 100)).toBe(137);
   });

@@ -1,7 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { createProgress, formatBytes, formatTable } from "../../../tools/parts/progress";
 
-function capture(isTTY: boolean): { output: { isTTY: boolean; columns: number; write(text: string): boolean }; text: () => string } {
+function capture(isTTY: boolean): {
+  output: { isTTY: boolean; columns: number; write(text: string): boolean };
+  text: () => string;
+} {
   let text = "";
   const write = (more: string): boolean => {
     text += more;
@@ -23,7 +26,9 @@ describe("progress", () => {
 
   test("a step that fails says so and passes the error on", async () => {
     const { output, text } = capture(false);
-    await expect(createProgress(output).step("make", () => Promise.reject(new Error("broken")))).rejects.toThrow("broken");
+    await expect(createProgress(output).step("make", () => Promise.reject(new Error("broken")))).rejects.toThrow(
+      "broken",
+    );
     expect(text()).toMatch(/^ {2}✗ make {2}0\.\d s\n$/);
   });
 

@@ -19,7 +19,8 @@ const plan = (...argv: string[]): Plan =>
   );
 const show = ({ project, paths }: TestRun): string => [project, ...paths].join(" ");
 const queuesOf = ({ queues }: Plan): string[][] => queues.map((runs) => runs.map(show));
-const filesIn = ({ queues, afterwards }: Plan): string[] => [...queues.flat(), ...afterwards].flatMap((run) => filesOf(run, FILES));
+const filesIn = ({ queues, afterwards }: Plan): string[] =>
+  [...queues.flat(), ...afterwards].flatMap((run) => filesOf(run, FILES));
 
 describe("a run of tests", () => {
   test("with --all has two queues, and then the files that must run alone", () => {
@@ -39,7 +40,9 @@ describe("a run of tests", () => {
 
   test("with --serial has one queue in the order of the table", () => {
     const { queues, afterwards } = plan("--all", "--serial");
-    expect(queues.map((runs) => runs.filter(({ isAlone }) => !isAlone).map(({ tier }) => tier.name))).toEqual([TIERS.map(({ name }) => name)]);
+    expect(queues.map((runs) => runs.filter(({ isAlone }) => !isAlone).map(({ tier }) => tier.name))).toEqual([
+      TIERS.map(({ name }) => name),
+    ]);
     expect(queues.flat().map(({ project }) => project)).toContain("data-alone");
     expect(afterwards).toEqual([]);
   });

@@ -18,7 +18,11 @@ const report = (files: readonly File[], failed = 0): JsonReport => ({
   numTodoTests: 0,
   testResults: files,
 });
-const FAILED = { status: "failed", fullName: "adds numbers", failureMessages: ["expected 2\n    at node_modules/x\n    at test/sums.test.ts"] };
+const FAILED = {
+  status: "failed",
+  fullName: "adds numbers",
+  failureMessages: ["expected 2\n    at node_modules/x\n    at test/sums.test.ts"],
+};
 
 describe("the report of a run", () => {
   test("has counts, files and failures, without foreign lines in a stack", () => {
@@ -34,7 +38,10 @@ describe("the report of a run", () => {
 
   test("counts a file that failed to load", () => {
     const broken = file("sums.test.ts", 0, { status: "failed", message: "no such module" });
-    expect(readReport("unit", report([broken]), 1, "/project")).toMatchObject({ failed: 1, failures: ["test/sums.test.ts\n      no such module"] });
+    expect(readReport("unit", report([broken]), 1, "/project")).toMatchObject({
+      failed: 1,
+      failures: ["test/sums.test.ts\n      no such module"],
+    });
   });
 
   test("is a failure when the runner crashed", () => {
@@ -48,7 +55,11 @@ describe("the report of a run", () => {
 });
 
 describe("the end of the output", () => {
-  const result = { ...NOTHING, ...readReport("data", report([file("slow.test.ts", 71), file("quick.test.ts", 0.25)]), 0, "/project"), seconds: 40 };
+  const result = {
+    ...NOTHING,
+    ...readReport("data", report([file("slow.test.ts", 71), file("quick.test.ts", 0.25)]), 0, "/project"),
+    seconds: 40,
+  };
 
   test("names the ten slowest files of all tiers", () => {
     const many = Array.from({ length: 11 }, (_, index) => ({ path: `test/${index}.test.ts`, seconds: index + 1 }));

@@ -3,7 +3,18 @@
  * import) as CommonJS with declarations in dist, in their sources' folders.
  */
 import { createHash } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { type BuildOptions, build as bundle, type Plugin } from "esbuild";
@@ -15,7 +26,12 @@ import { renewSums } from "./wasm";
 
 /** A ConfigMap carries the bundle and is limited to 1 MiB. */
 export const BUNDLE_SIZE_BYTES_MAX = 1024 * 1024;
-const OUTPUTS = ["dist/runtime.cjs", "dist/pgbackrest-client", "dist/components/index.js", "dist/components/index.d.ts"];
+const OUTPUTS = [
+  "dist/runtime.cjs",
+  "dist/pgbackrest-client",
+  "dist/components/index.js",
+  "dist/components/index.d.ts",
+];
 const INPUTS = [
   "runtime",
   "components",
@@ -34,7 +50,8 @@ export async function build(progress: Progress, options: { readonly force?: bool
   const stampFile = join(root, "node_modules", ".cache", "pgbackstop", "build.stamp");
   await withLock(`${stampFile}.lock`, async () => {
     let hash = hashOf(root, INPUTS);
-    const isCurrent = (): boolean => existsSync(stampFile) && readFileSync(stampFile, "utf8") === `${hash} ${hashOf(root, OUTPUTS)}`;
+    const isCurrent = (): boolean =>
+      existsSync(stampFile) && readFileSync(stampFile, "utf8") === `${hash} ${hashOf(root, OUTPUTS)}`;
     if (options.force !== true && OUTPUTS.every((file) => existsSync(join(root, file))) && isCurrent()) return;
     rmSync(stampFile, { force: true });
     await progress.step("build", async (note) => {
@@ -42,7 +59,9 @@ export async function build(progress: Progress, options: { readonly force?: bool
       const [sizes] = await Promise.all([bundleRuntime(root), compileComponents(root)]);
       note(`runtime.cjs ${formatBytes(sizes.sizeBytes)}, ${formatBytes(sizes.gzipSizeBytes)} gzipped`);
       if (sizes.gzipSizeBytes >= BUNDLE_SIZE_BYTES_MAX) {
-        throw new Error(`dist/runtime.cjs has ${formatBytes(sizes.gzipSizeBytes)} gzipped: it must stay below ${formatBytes(BUNDLE_SIZE_BYTES_MAX)}`);
+        throw new Error(
+          `dist/runtime.cjs has ${formatBytes(sizes.gzipSizeBytes)} gzipped: it must stay below ${formatBytes(BUNDLE_SIZE_BYTES_MAX)}`,
+        );
       }
     });
     linkPackage(root);
@@ -55,8 +74,8 @@ export async function build(progress: Progress, options: { readonly force?: bool
 const DEFERRED = ["undici", "ssh2", "pg", "@smithy/signature-v4", "@grpc/grpc-js", "@grpc/proto-loader"];
 
 /**
- * esbuild's options for one file of `runtime/`. @param deferred takes the packages' texts, which the program loads
- * later; absent keeps them in it
+ * esbuild's options for one file of `runtime/`.
+ * @param deferred takes the packages' texts, which the program loads later; absent keeps them in it
  */
 export function runtimeBundle(root: string, deferred?: Map<string, string>) {
   return {
@@ -71,7 +90,10 @@ function protoFiles(): Plugin {
   return {
     name: "proto-files",
     setup: ({ onLoad }) => {
-      onLoad({ filter: /\.proto$/ }, ({ path }) => ({ contents: protoModule(readFileSync(path, "utf8")), loader: "js" }));
+      onLoad({ filter: /\.proto$/ }, ({ path }) => ({
+        contents: protoModule(readFileSync(path, "utf8")),
+        loader: "js",
+      }));
     },
   };
 }

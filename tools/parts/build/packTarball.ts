@@ -8,14 +8,16 @@ import { runOk } from "../process";
 import type { Progress } from "../progress";
 
 /**
- * Builds what is out of date and packs it into `folder`; returns the tarball's path. @throws Error with the failing
- * step's output
+ * Builds what is out of date and packs it into `folder`; returns the tarball's path.
+ * @throws Error with the failing step's output
  */
 export async function packTarball(progress: Progress, folder: string): Promise<string> {
   await build(progress);
   await progress.step("schema", async () => writePackageSchema());
   mkdirSync(folder, { recursive: true });
-  const output = await runOk("npm", ["pack", "--json", "--loglevel=error", "--pack-destination", folder], { cwd: projectFolder() });
+  const output = await runOk("npm", ["pack", "--json", "--loglevel=error", "--pack-destination", folder], {
+    cwd: projectFolder(),
+  });
   // npm 11 prints a list, npm 12 an object by package name.
   const packed = JSON.parse(output) as { filename: string }[] | Record<string, { filename: string }>;
   const [pack] = Array.isArray(packed) ? packed : Object.values(packed);

@@ -15,7 +15,9 @@ const NAME = "pgbackstop";
 /** The analyzer's result for every exported component. @throws Error for a type that other languages cannot have */
 export function analyzeComponents(): ReturnType<Analyzer["analyze"]> {
   const folder = join(projectFolder(), "components");
-  const names = Object.entries(exported).flatMap(([name, value]) => (getPulumiComponents(value).length > 0 ? [name] : []));
+  const names = Object.entries(exported).flatMap(([name, value]) =>
+    getPulumiComponents(value).length > 0 ? [name] : [],
+  );
   return new Analyzer(folder, NAME, { name: NAME, main: "index.ts" }, new Set(names)).analyze();
 }
 

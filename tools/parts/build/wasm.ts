@@ -11,7 +11,19 @@ import { join } from "node:path";
 const SOURCE = join("runtime", "format", "codec", "sums.as");
 const TARGET = join("runtime", "format", "codec", "sumsWasm.ts");
 /** The memory has one page for tables and digests; the code that instantiates it lets it grow. */
-const FLAGS = ["--optimizeLevel", "3", "--shrinkLevel", "0", "--noAssert", "--runtime", "stub", "--enable", "simd", "--initialMemory", "1"];
+const FLAGS = [
+  "--optimizeLevel",
+  "3",
+  "--shrinkLevel",
+  "0",
+  "--noAssert",
+  "--runtime",
+  "stub",
+  "--enable",
+  "simd",
+  "--initialMemory",
+  "1",
+];
 
 /** The content of runtime/format/codec/sumsWasm.ts. @throws Error with the compiler's messages */
 export async function compileSums(root: string): Promise<string> {
@@ -24,9 +36,13 @@ export async function compileSums(root: string): Promise<string> {
       if (name === "sums.wasm" && contents instanceof Uint8Array) code = contents;
     },
     listFiles: () => [],
-    stderr: { write: (chunk: string | Uint8Array) => void messages.push(typeof chunk === "string" ? chunk : Buffer.from(chunk).toString()) },
+    stderr: {
+      write: (chunk: string | Uint8Array) =>
+        void messages.push(typeof chunk === "string" ? chunk : Buffer.from(chunk).toString()),
+    },
   });
-  if (error !== null || code === undefined) throw new Error(`asc: ${messages.join("")}${error?.message ?? "no output"}`);
+  if (error !== null || code === undefined)
+    throw new Error(`asc: ${messages.join("")}${error?.message ?? "no output"}`);
   const text = Buffer.from(code).toString("base64");
   return `/** Made by the build from sums.as: WebAssembly as base64. */\nexport const SUMS_WASM =\n  "${text}";\n`;
 }

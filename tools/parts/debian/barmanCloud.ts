@@ -52,7 +52,12 @@ export async function findBarmanParts(): Promise<BarmanParts | Missing> {
   if ("missing" in manifests) return manifests;
   const unpacked = await fetchBarmanPrograms();
   if ("missing" in unpacked) return unpacked;
-  return { manager, manifest: manifests.barmanPlugin, programs: join(unpacked.folder, "usr/bin"), tree: unpacked.folder };
+  return {
+    manager,
+    manifest: manifests.barmanPlugin,
+    programs: join(unpacked.folder, "usr/bin"),
+    tree: unpacked.folder,
+  };
 }
 
 /** The tree with the sidecar's programs, fetched if not cached. */
@@ -68,8 +73,8 @@ export function findBarmanPlugin(): string | null {
 }
 
 /**
- * Builds the program into the cache if it is missing: two minutes of one core. @throws Error without Go, or with the
- * end of the compiler's output
+ * Builds the program into the cache if it is missing: two minutes of one core.
+ * @throws Error without Go, or with the end of the compiler's output
  */
 export async function buildBarmanPlugin(note: (text: string) => void = () => {}): Promise<string> {
   if (findBarmanPlugin() === null) note("fetching its module");

@@ -36,10 +36,21 @@ const NEEDED = /^(lib|zlib1g$|python3\.\d+-minimal$)/;
 /** Large libraries that our programs can do without. */
 const SKIPPED = /^(libllvm|libz3|libperl|libclang|libsystemd-shared)/;
 const KEYRINGS = ["/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"];
-const LOADERS = ["lib64/ld-linux-x86-64.so.2", "usr/lib64/ld-linux-x86-64.so.2", "lib/ld-linux-aarch64.so.1", "usr/lib/ld-linux-aarch64.so.1"];
+const LOADERS = [
+  "lib64/ld-linux-x86-64.so.2",
+  "usr/lib64/ld-linux-x86-64.so.2",
+  "lib/ld-linux-aarch64.so.1",
+  "usr/lib/ld-linux-aarch64.so.1",
+];
 
-/** Path of the one program to make runnable, or what this machine lacks. @param program relative to the root of the tree */
-export async function debianProgram(program: string, wanted: Omit<DebianPrograms, "programs">): Promise<string | Missing> {
+/**
+ * Path of the one program to make runnable, or what this machine lacks.
+ * @param program relative to the root of the tree
+ */
+export async function debianProgram(
+  program: string,
+  wanted: Omit<DebianPrograms, "programs">,
+): Promise<string | Missing> {
   const unpacked = await unpackDebian({ ...wanted, programs: [program] });
   return "missing" in unpacked ? unpacked : join(unpacked.folder, program);
 }
@@ -53,12 +64,13 @@ exec "$libraries/ld-linux-x86-64.so.2" --library-path "$libraries" --argv0 "$0" 
 `;
 
 /**
- * Makes a tree's Python run where other libraries are than its own: on this machine, and in pods. It finds everything by its own place, as
- * its processes do, which start by the name that Python has for itself.
+ * Makes a tree's Python run where other libraries are than its own: on this machine, and in pods. It finds everything
+ * by its own place, as its processes do, which start by the name that Python has for itself.
  */
 export function makePythonRunnable(tree: string): string {
   const python = join(tree, "usr/bin/python3");
-  if (!readdirSync(dirname(python)).some((name) => /^python3\.\d+$/.test(name))) throw new Error("the packages have no Python");
+  if (!readdirSync(dirname(python)).some((name) => /^python3\.\d+$/.test(name)))
+    throw new Error("the packages have no Python");
   rmSync(python, { force: true });
   writeFileSync(python, PYTHON_START, { mode: 0o755 });
   return python;
@@ -99,17 +111,23 @@ async function fetchEntry(wanted: DebianPrograms, source: string): Promise<Unpac
 /** A `sources.list` line for a suite from this machine's own mirror, or what this machine lacks. */
 export async function debianSource(suite: string): Promise<{ readonly line: string } | Missing> {
   const keyring = KEYRINGS.find((file) => existsSync(file));
-  if (keyring === undefined) return { missing: "needs the keyring of Debian's archive (package debian-archive-keyring)" };
+  if (keyring === undefined)
+    return { missing: "needs the keyring of Debian's archive (package debian-archive-keyring)" };
   const mirror = await debianMirror();
-  if (mirror === null) return { missing: "no mirror of Debian in this machine's apt sources (apt-get update may help)" };
+  if (mirror === null)
+    return { missing: "no mirror of Debian in this machine's apt sources (apt-get update may help)" };
   return { line: `deb [signed-by=${keyring}] ${mirror} ${suite} main` };
 }
 
 /** The newest cached version of an entry. */
 function findEntry(entry: string): { folder: string; version: string } | null {
-  const names = readdirSync(sharedCacheFolder()).filter((name) => name.startsWith(`${entry}-`) && /^[\d.]+$/.test(name.slice(entry.length + 1)));
+  const names = readdirSync(sharedCacheFolder()).filter(
+    (name) => name.startsWith(`${entry}-`) && /^[\d.]+$/.test(name.slice(entry.length + 1)),
+  );
   const newest = names.sort((a, b) => a.localeCompare(b, "en", { numeric: true })).at(-1);
-  return newest === undefined ? null : { folder: join(sharedCacheFolder(), newest), version: newest.slice(entry.length + 1) };
+  return newest === undefined
+    ? null
+    : { folder: join(sharedCacheFolder(), newest), version: newest.slice(entry.length + 1) };
 }
 
 async function debianMirror(): Promise<string | null> {
@@ -132,7 +150,8 @@ interface PrivateApt {
 /** An apt with its own sources, lists, cache and status. */
 async function prepareApt(suite: string, source: string): Promise<PrivateApt> {
   const folder = join(cacheFolder(), `apt-${suite}`);
-  for (const path of ["lists/partial", "cache/archives/partial", "trusted.gpg.d"]) mkdirSync(join(folder, path), { recursive: true });
+  for (const path of ["lists/partial", "cache/archives/partial", "trusted.gpg.d"])
+    mkdirSync(join(folder, path), { recursive: true });
   writeFileSync(join(folder, "status"), "");
   writeFileSync(join(folder, "sources.list"), `${source}\n`);
   const settings = {
@@ -170,12 +189,18 @@ async function unpack(apt: PrivateApt, wanted: DebianPrograms, scratch: string, 
   const archives = join(scratch, "archives");
   await unpackClosure(apt, wanted.packages, archives, scratch);
   if (wanted.programs.length > 0) await pointToLibraries(apt, wanted, scratch, finalFolder);
-  for (const path of [archives, ...(wanted.drop ?? []).map((file) => join(scratch, file))]) rmSync(path, { recursive: true, force: true });
+  for (const path of [archives, ...(wanted.drop ?? []).map((file) => join(scratch, file))])
+    rmSync(path, { recursive: true, force: true });
   await wanted.finish?.(scratch);
 }
 
 /** Points the programs to the tree's loader and libraries in `finalFolder`. */
-async function pointToLibraries(apt: PrivateApt, wanted: DebianPrograms, scratch: string, finalFolder: string): Promise<void> {
+async function pointToLibraries(
+  apt: PrivateApt,
+  wanted: DebianPrograms,
+  scratch: string,
+  finalFolder: string,
+): Promise<void> {
   const toolArchives = join(scratch, "tool-archives");
   const tree = join(scratch, "tool");
   await unpackClosure(apt, ["patchelf"], toolArchives, tree);
@@ -187,15 +212,36 @@ async function pointToLibraries(apt: PrivateApt, wanted: DebianPrograms, scratch
   const rpath = libraryPath(scratch, wanted.libraryFolders).replaceAll(scratch, finalFolder);
   const [command = "", ...args] = patchelf;
   for (const program of wanted.programs) {
-    await runOk(command, [...args, "--set-interpreter", join(finalFolder, loader), "--force-rpath", "--set-rpath", rpath, join(scratch, program)]);
+    await runOk(command, [
+      ...args,
+      "--set-interpreter",
+      join(finalFolder, loader),
+      "--force-rpath",
+      "--set-rpath",
+      rpath,
+      join(scratch, program),
+    ]);
   }
   for (const path of [toolArchives, tree]) rmSync(path, { recursive: true, force: true });
 }
 
-async function unpackClosure(apt: PrivateApt, packages: readonly string[], archives: string, target: string): Promise<void> {
+async function unpackClosure(
+  apt: PrivateApt,
+  packages: readonly string[],
+  archives: string,
+  target: string,
+): Promise<void> {
   mkdirSync(archives, { recursive: true });
   mkdirSync(target, { recursive: true });
-  const listed = await runOk("apt-get", ["-qq", "-c", apt.configFile, "install", "--no-install-recommends", "--print-uris", ...packages]);
+  const listed = await runOk("apt-get", [
+    "-qq",
+    "-c",
+    apt.configFile,
+    "install",
+    "--no-install-recommends",
+    "--print-uris",
+    ...packages,
+  ]);
   const names = [...listed.matchAll(/^'[^']+' ([^_ ]+)_/gm)].map((match) => match[1] ?? "");
   const needed = names.filter((name) => packages.includes(name) || (NEEDED.test(name) && !SKIPPED.test(name)));
   await runOk("apt-get", ["-qq", "-c", apt.configFile, "download", ...needed], { cwd: archives });

@@ -29,7 +29,18 @@ export const HOST_ACCOUNTS = { deploy: 1000, nosudo: 1001 } as const;
 /** Possible paths of control groups; on a machine with one hierarchy it is the last. */
 const CONTROL_GROUP_ROOTS = ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup"] as const;
 
-const PACKAGES = ["systemd", "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "sudo", "iproute2", "procps", "ca-certificates", "tzdata"];
+const PACKAGES = [
+  "systemd",
+  "systemd-sysv",
+  "dbus",
+  "libpam-systemd",
+  "openssh-server",
+  "sudo",
+  "iproute2",
+  "procps",
+  "ca-certificates",
+  "tzdata",
+];
 /** Half of the packages' content; without the LLVM library PostgreSQL does not compile expressions. */
 const LEFT_OUT = [
   "/usr/share/doc/*",
@@ -107,7 +118,8 @@ async function findHostTree(system: HostSystem): Promise<string | Missing> {
     .slice(0, 12);
   const folder = join(sharedCacheFolder(), `host-${system}-${key}`);
   try {
-    if (!existsSync(folder)) await cached(folder, (scratch) => buildTree(system.replace("-bare", ""), packages, scratch));
+    if (!existsSync(folder))
+      await cached(folder, (scratch) => buildTree(system.replace("-bare", ""), packages, scratch));
     return join(folder, "root");
   } catch (error) {
     return { missing: `unable to build a Debian ${system}: ${error instanceof Error ? error.message : String(error)}` };
@@ -118,7 +130,12 @@ async function buildTree(suite: string, packages: readonly string[], scratch: st
   const source = await debianSource(suite);
   if ("missing" in source) throw new Error(source.missing);
   if ((await findOnPath("perl")) === null) throw new Error("needs perl, which is not on PATH");
-  const tool = await unpackDebian({ entry: "mmdebstrap-bookworm", suite: "bookworm", packages: ["mmdebstrap"], programs: [] });
+  const tool = await unpackDebian({
+    entry: "mmdebstrap-bookworm",
+    suite: "bookworm",
+    packages: ["mmdebstrap"],
+    programs: [],
+  });
   if ("missing" in tool) throw new Error(tool.missing);
   const hooks = join(scratch, "hooks");
   mkdirSync(hooks);
@@ -138,7 +155,17 @@ async function buildTree(suite: string, packages: readonly string[], scratch: st
   ];
   // Anything that package scripts start or mount ends with the namespaces.
   const alone = ["--mount", "--pid", "--fork", "--mount-proc", "--kill-child=SIGKILL"];
-  const command = ["perl", join(tool.folder, "usr/bin/mmdebstrap"), ...options, suite, join(scratch, "root"), source.line];
-  await runOk("unshare", [...alone, ...command], { timeoutMs: BUILD_MS, env: { LC_ALL: "C.UTF-8", DEBIAN_FRONTEND: "noninteractive" } });
+  const command = [
+    "perl",
+    join(tool.folder, "usr/bin/mmdebstrap"),
+    ...options,
+    suite,
+    join(scratch, "root"),
+    source.line,
+  ];
+  await runOk("unshare", [...alone, ...command], {
+    timeoutMs: BUILD_MS,
+    env: { LC_ALL: "C.UTF-8", DEBIAN_FRONTEND: "noninteractive" },
+  });
   rmSync(hooks, { recursive: true });
 }

@@ -9,7 +9,20 @@ export interface PatroniParts {
   readonly etcd: string;
 }
 
-const MODULES = ["minimal", "psycopg2", "yaml", "click", "prettytable", "dateutil", "psutil", "urllib3", "six", "wcwidth", "dnspython", "etcd"];
+const MODULES = [
+  "minimal",
+  "psycopg2",
+  "yaml",
+  "click",
+  "prettytable",
+  "dateutil",
+  "psutil",
+  "urllib3",
+  "six",
+  "wcwidth",
+  "dnspython",
+  "etcd",
+];
 
 /** Or what this machine lacks. */
 export async function findPatroni(): Promise<PatroniParts | Missing> {

@@ -36,7 +36,9 @@ export interface StockPgbackrest {
 }
 
 /** Stock pgBackRest of one version, or what is missing to have it. */
-export async function findStockPgbackrest(version: StockVersion): Promise<{ readonly pgbackrest: StockPgbackrest } | { readonly missing: string }> {
+export async function findStockPgbackrest(
+  version: StockVersion,
+): Promise<{ readonly pgbackrest: StockPgbackrest } | { readonly missing: string }> {
   const program = "usr/bin/pgbackrest";
   const unpacked = await unpackDebian({
     entry: `pgbackrest-${SUITES[version]}`,

@@ -6,7 +6,12 @@ import { findOnPath } from "../process";
 export async function ensurePromtool(): Promise<{ readonly promtool: string } | Missing> {
   const installed = await findOnPath("promtool");
   if (installed !== null) return { promtool: installed };
-  const wanted = { entry: "promtool", suite: "bookworm", packages: ["prometheus"], drop: ["usr/bin/prometheus", "usr/share"] };
+  const wanted = {
+    entry: "promtool",
+    suite: "bookworm",
+    packages: ["prometheus"],
+    drop: ["usr/bin/prometheus", "usr/share"],
+  };
   const promtool = await debianProgram("usr/bin/promtool", wanted);
   return typeof promtool === "string" ? { promtool } : promtool;
 }

@@ -45,15 +45,16 @@ export function findBuiltPulumi(): string | null {
 }
 
 /**
- * Builds versitygw into the cache if it is missing. @throws Error without Go, or with the end of the compiler's output
+ * Builds versitygw into the cache if it is missing.
+ * @throws Error without Go, or with the end of the compiler's output
  */
 export function buildVersitygw(note: (text: string) => void = () => {}): Promise<string> {
   return build(VERSITYGW, note);
 }
 
 /**
- * Builds the Pulumi CLI into the cache if it is missing: a quarter of an hour on two cores. @throws like {@link
- * buildVersitygw}
+ * Builds the Pulumi CLI into the cache if it is missing: a quarter of an hour on two cores.
+ * @throws like {@link buildVersitygw}
  */
 export function buildPulumi(note: (text: string) => void = () => {}): Promise<string> {
   return build(PULUMI, note);
@@ -95,7 +96,10 @@ function build(program: GoProgram, note: (text: string) => void): Promise<string
   const version = pinnedVersion(program.module);
   const { name, command, packageCount } = program;
   const linkFlags = `-s -w ${program.linkFlags(version)}`.trim();
-  return buildGoProgram({ name, command, packageCount, linkFlags, moduleFolder: join(projectFolder(), "tools"), target: folderOf(program) }, note);
+  return buildGoProgram(
+    { name, command, packageCount, linkFlags, moduleFolder: join(projectFolder(), "tools"), target: folderOf(program) },
+    note,
+  );
 }
 
 export interface GoBuild {
@@ -113,15 +117,25 @@ export interface GoBuild {
 }
 
 /**
- * Builds a program into the cache if it is missing; returns its path. @throws Error without Go, or with the end of the
- * compiler's output
+ * Builds a program into the cache if it is missing; returns its path.
+ * @throws Error without Go, or with the end of the compiler's output
  */
 export async function buildGoProgram(wanted: GoBuild, note: (text: string) => void = () => {}): Promise<string> {
   if ((await goVersion()) === null) throw new Error(`unable to build ${wanted.name}: there is no go on PATH`);
   const folder = await cached(wanted.target, async (scratch) => {
     let compiled = 0;
     const file = join(scratch, wanted.name);
-    const args = ["build", "-v", "-mod=readonly", "-trimpath", "-ldflags", wanted.linkFlags, "-o", file, wanted.command];
+    const args = [
+      "build",
+      "-v",
+      "-mod=readonly",
+      "-trimpath",
+      "-ldflags",
+      wanted.linkFlags,
+      "-o",
+      file,
+      wanted.command,
+    ];
     mkdirSync(scratch, { recursive: true });
     // Lower priority, so that concurrent tests do not time out because of the compiler.
     const nice = await findOnPath("nice");
@@ -132,7 +146,9 @@ export async function buildGoProgram(wanted: GoBuild, note: (text: string) => vo
       timeoutMs: 75 * 60_000,
       onLine: (line) => {
         if (/^(go: downloading|[\w./-]+$)/.test(line)) compiled += line.startsWith("go:") ? 0 : 1;
-        note(line.startsWith("go: downloading") ? line.slice(4) : `${compiled} of about ${wanted.packageCount} packages`);
+        note(
+          line.startsWith("go: downloading") ? line.slice(4) : `${compiled} of about ${wanted.packageCount} packages`,
+        );
       },
     });
     chmodSync(file, 0o755);

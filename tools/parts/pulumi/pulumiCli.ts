@@ -34,8 +34,8 @@ export async function findPulumiCli(): Promise<PulumiCli | null> {
 }
 
 /**
- * The CLI, installed or built if missing; the build takes a quarter of an hour on two cores. @throws Error if neither
- * works
+ * The CLI, installed or built if missing; the build takes a quarter of an hour on two cores.
+ * @throws Error if neither works
  */
 export async function ensurePulumiCli(note: (text: string) => void = () => {}): Promise<PulumiCli> {
   const installed = await findPulumiCli();
@@ -49,7 +49,9 @@ export async function ensurePulumiCli(note: (text: string) => void = () => {}): 
     }
   }
   if ((await goVersion()) === null) {
-    throw new Error("there is no pulumi on PATH, its installer does not answer and there is no go to build it: install Pulumi or Go");
+    throw new Error(
+      "there is no pulumi on PATH, its installer does not answer and there is no go to build it: install Pulumi or Go",
+    );
   }
   return describe(await buildPulumi(note), "built");
 }

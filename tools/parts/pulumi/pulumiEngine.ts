@@ -35,7 +35,12 @@ export async function prepareProgramFolder(folder: string, options: ProgramFolde
   for (const name of ["home", "state", "cli/bin"]) mkdirSync(join(folder, name), { recursive: true });
   symlinkSync(options.cli.path, join(folder, "cli", "bin", "pulumi"));
   // The SDK's folder has the provider of dynamic resources, a script that calls `node`.
-  const path = [dirname(await ensureNode()), join(modules, "@pulumi", "pulumi"), dirname(options.cli.path), process.env.PATH ?? ""];
+  const path = [
+    dirname(await ensureNode()),
+    join(modules, "@pulumi", "pulumi"),
+    dirname(options.cli.path),
+    process.env.PATH ?? "",
+  ];
   return {
     folder,
     env: {
@@ -51,7 +56,12 @@ export async function prepareProgramFolder(folder: string, options: ProgramFolde
 const PROJECT = "pgbackstop-local";
 
 /** A stack of an inline program, created if missing. `project`: more for its Pulumi.yaml. */
-export async function openStack(programFolder: ProgramFolder, stackName: string, program: PulumiFn, project: object = {}): Promise<Stack> {
+export async function openStack(
+  programFolder: ProgramFolder,
+  stackName: string,
+  program: PulumiFn,
+  project: object = {},
+): Promise<Stack> {
   const { LocalWorkspace } = await import("@pulumi/pulumi/automation/index.js");
   return LocalWorkspace.createOrSelectStack(
     { stackName, projectName: PROJECT, program },
@@ -59,7 +69,12 @@ export async function openStack(programFolder: ProgramFolder, stackName: string,
       workDir: programFolder.folder,
       pulumiHome: join(programFolder.folder, "home"),
       pulumiCommand: await commandFor(programFolder),
-      projectSettings: { name: PROJECT, runtime: "nodejs", backend: { url: `file://${join(programFolder.folder, "state")}` }, ...project },
+      projectSettings: {
+        name: PROJECT,
+        runtime: "nodejs",
+        backend: { url: `file://${join(programFolder.folder, "state")}` },
+        ...project,
+      },
       envVars: { ...programFolder.env },
     },
   );
@@ -76,13 +91,17 @@ function commandFor({ folder }: ProgramFolder): Promise<PulumiCommand> {
   const make = async (): Promise<PulumiCommand> => {
     const { PulumiCommand } = await import("@pulumi/pulumi/automation/index.js");
     const command = await PulumiCommand.get({ root: join(folder, "cli"), skipVersionCheck: true });
-    if (!("run" in command && typeof command.run === "function")) throw new Error("the Automation API runs its commands in another way");
+    if (!("run" in command && typeof command.run === "function"))
+      throw new Error("the Automation API runs its commands in another way");
     const runReally = command.run.bind(command) as (args: string[], ...more: unknown[]) => unknown;
-    const isThere = (stackName: string): boolean => existsSync(join(folder, "state", ".pulumi", "stacks", PROJECT, `${stackName}.json`));
+    const isThere = (stackName: string): boolean =>
+      existsSync(join(folder, "state", ".pulumi", "stacks", PROJECT, `${stackName}.json`));
     const run = (args: string[], ...more: unknown[]): unknown => {
       const [topic, verb, option, stackName = ""] = args;
       const isSelect = topic === "stack" && verb === "select" && option === "--stack";
-      return isSelect && isThere(stackName) ? Promise.resolve({ stdout: "", stderr: "", code: 0 }) : runReally(args, ...more);
+      return isSelect && isThere(stackName)
+        ? Promise.resolve({ stdout: "", stderr: "", code: 0 })
+        : runReally(args, ...more);
     };
     return Object.assign(command, { run });
   };

@@ -32,7 +32,10 @@ interface Validity {
 const DAY_MS = 24 * 60 * 60 * 1000;
 const LOOPBACK = ["127.0.0.1", "::1"];
 
-/** Writes an authority and server certificates for localhost, 127.0.0.1, ::1 and `moreNames` (DNS names and IPv4 addresses) into `folder`. */
+/**
+ * Writes an authority and server certificates for localhost, 127.0.0.1, ::1 and `moreNames` (DNS names and IPv4
+ * addresses) into `folder`.
+ */
 export async function makeCertificates(folder: string, moreNames: readonly string[] = []): Promise<CertificateFiles> {
   mkdirSync(folder, { recursive: true });
   const now = Date.now();
@@ -49,7 +52,10 @@ export async function makeCertificates(folder: string, moreNames: readonly strin
   writeFileSync(files.caFile, authority.pem);
   writeFileSync(files.otherCaFile, (await makeAuthority("pgbackstop other authority", validity)).pem);
   writeFileSync(files.certFile, await serverCertificate(authority, keys, validity, moreNames));
-  writeFileSync(files.expiredCertFile, await serverCertificate(authority, keys, between(now - 30 * DAY_MS, now - DAY_MS), moreNames));
+  writeFileSync(
+    files.expiredCertFile,
+    await serverCertificate(authority, keys, between(now - 30 * DAY_MS, now - DAY_MS), moreNames),
+  );
   writeFileSync(files.keyFile, await privateKeyText(keys), { mode: 0o600 });
   chmodSync(files.keyFile, 0o600);
   return files;
@@ -60,7 +66,12 @@ async function makeAuthority(commonName: string, validity: Validity): Promise<Au
   return { commonName, keys, pem: await signCertificate({ ...validity, commonName, keys, usage: "authority" }) };
 }
 
-function serverCertificate(issuer: Authority, keys: KeyPair, validity: Validity, moreNames: readonly string[]): Promise<string> {
+function serverCertificate(
+  issuer: Authority,
+  keys: KeyPair,
+  validity: Validity,
+  moreNames: readonly string[],
+): Promise<string> {
   return signCertificate({
     ...validity,
     commonName: "localhost",

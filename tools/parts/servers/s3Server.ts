@@ -54,7 +54,13 @@ export class S3Server {
   #process: Started | null = null;
   #users: Started | null = null;
 
-  private constructor(options: S3ServerOptions, folder: string, certificates: CertificateFiles, port: number, usersPort: number) {
+  private constructor(
+    options: S3ServerOptions,
+    folder: string,
+    certificates: CertificateFiles,
+    port: number,
+    usersPort: number,
+  ) {
     this.kind = options.kind;
     this.port = port;
     this.usersPort = usersPort;
@@ -69,15 +75,21 @@ export class S3Server {
   }
 
   /**
-   * Creates the folder, the keys, the certificates and the bucket, and starts the server. @throws Error if its program
-   * is missing
+   * Creates the folder, the keys, the certificates and the bucket, and starts the server.
+   * @throws Error if its program is missing
    */
   static async create(options: S3ServerOptions): Promise<S3Server> {
     const folder = options.folder ?? mkdtempSync(join(tmpdir(), "pgb-s3-"));
     mkdirSync(folder, { recursive: true });
     const names = [`${bucketOf(options)}.localhost`, ...(options.moreNames ?? [])];
     const certificates = await makeCertificates(join(folder, "certificates"), names);
-    const server = new S3Server(options, folder, certificates, await freePort(), options.users === true ? await freePort() : 0);
+    const server = new S3Server(
+      options,
+      folder,
+      certificates,
+      await freePort(),
+      options.users === true ? await freePort() : 0,
+    );
     await server.start();
     return server;
   }
@@ -120,7 +132,8 @@ export class S3Server {
     const started = await (this.kind === "s3rver" ? this.#startS3rver() : this.#startVersitygw());
     this.#process = started;
     await waitFor(`start of ${this.kind}`, 120_000, async () => {
-      if (!started.isRunning()) throw new Error(`${this.kind} stopped while starting\n${readFileSync(this.logFile, "utf8").slice(-2000)}`);
+      if (!started.isRunning())
+        throw new Error(`${this.kind} stopped while starting\n${readFileSync(this.logFile, "utf8").slice(-2000)}`);
       return (await accepts(this.port)) ? true : null;
     });
   }
@@ -200,7 +213,9 @@ export class S3Server {
       `127.0.0.1:${this.port}`,
       "--region",
       this.region,
-      ...(this.usersPort === 0 ? ["--iam-dir", iam] : ["--iam-standalone-endpoint", await this.#startUsers(program, iam)]),
+      ...(this.usersPort === 0
+        ? ["--iam-dir", iam]
+        : ["--iam-standalone-endpoint", await this.#startUsers(program, iam)]),
       "--quiet",
       "--keep-alive",
       "--virtual-domain",
@@ -209,7 +224,11 @@ export class S3Server {
     const versions = join(this.#folder, "versions");
     mkdirSync(versions, { recursive: true });
     const kept = this.#versioning ? ["--versioning-dir", versions] : [];
-    return start(program, [...listen, ...tls, "posix", "--sidecar", sidecar, ...kept, this.#objects], this.#startOptions());
+    return start(
+      program,
+      [...listen, ...tls, "posix", "--sidecar", sidecar, ...kept, this.#objects],
+      this.#startOptions(),
+    );
   }
 
   /** The users' interface; the server asks it over the returned socket. */
@@ -217,17 +236,26 @@ export class S3Server {
     const socket = join(this.#folder, "users.sock");
     rmSync(socket, { force: true });
     const listen = ["--port", `127.0.0.1:${this.usersPort}`, "--region", this.region, "--quiet"];
-    const started = await start(program, [...listen, "iam", "--dir", folder, "--private-ports", socket], this.#startOptions());
+    const started = await start(
+      program,
+      [...listen, "iam", "--dir", folder, "--private-ports", socket],
+      this.#startOptions(),
+    );
     this.#users = started;
     await waitFor("start of versitygw's users", 120_000, async () => {
-      if (!started.isRunning()) throw new Error(`versitygw's users stopped while starting\n${readFileSync(this.logFile, "utf8").slice(-2000)}`);
+      if (!started.isRunning())
+        throw new Error(`versitygw's users stopped while starting\n${readFileSync(this.logFile, "utf8").slice(-2000)}`);
       return existsSync(socket) && (await accepts(this.usersPort)) ? true : null;
     });
     return socket;
   }
 
   #startOptions(): { logFile: string; cwd: string; env: Record<string, string> } {
-    return { logFile: this.logFile, cwd: this.#folder, env: { ROOT_ACCESS_KEY: this.accessKey, ROOT_SECRET_KEY: this.secretKey } };
+    return {
+      logFile: this.logFile,
+      cwd: this.#folder,
+      env: { ROOT_ACCESS_KEY: this.accessKey, ROOT_SECRET_KEY: this.secretKey },
+    };
   }
 
   get #certFile(): string {

@@ -30,13 +30,16 @@ FilesystemStore.prototype.putObject = async function putObject({ bucket, key, co
 };
 
 FilesystemStore.prototype.putMetadata = async function putMetadata(bucket, key, metadata, md5) {
-  const kept = Object.entries(metadata).filter(([name]) => S3Object.ALLOWED_METADATA.includes(name) || name.startsWith("x-amz-meta-"));
+  const kept = Object.entries(metadata).filter(
+    ([name]) => S3Object.ALLOWED_METADATA.includes(name) || name.startsWith("x-amz-meta-"),
+  );
   if (md5) place(this.getResourcePath(bucket, key, "object.md5"), md5);
   place(this.getResourcePath(bucket, key, "metadata.json"), JSON.stringify(Object.fromEntries(kept)));
 };
 
 FilesystemStore.prototype.deleteObject = async function deleteObject(bucket, key) {
-  for (const resource of ["object", "object.md5", "metadata.json"]) quietly(() => unlinkSync(this.getResourcePath(bucket, key, resource)));
+  for (const resource of ["object", "object.md5", "metadata.json"])
+    quietly(() => unlinkSync(this.getResourcePath(bucket, key, resource)));
   const directories = key.split("/").slice(0, -1);
   for (; directories.length > 0; directories.pop()) {
     if (!quietly(() => rmdirSync(join(this.getBucketPath(bucket), ...directories)))) return;
@@ -110,7 +113,8 @@ async function gathered(stream) {
 /** DES is 3DES with one key thrice. */
 for (const name of ["createCipheriv", "createDecipheriv"]) {
   const own = crypto[name];
-  crypto[name] = (cipher, key, iv) => (cipher === "des" ? own("des-ede3-cbc", Buffer.concat([key, key, key]), iv) : own(cipher, key, iv));
+  crypto[name] = (cipher, key, iv) =>
+    cipher === "des" ? own("des-ede3-cbc", Buffer.concat([key, key, key]), iv) : own(cipher, key, iv);
 }
 
 const settings = JSON.parse(process.env.PGBACKSTOP_S3RVER ?? "{}");

@@ -24,7 +24,12 @@ export async function findSshd(): Promise<{ readonly program: string } | { reado
   if ((await findOnPath("ssh-keygen")) === null) return { missing: "ssh-keygen is not on PATH" };
   // The last suite with sshd as one program: newer ones expect their other part at a fixed path.
   const program = "usr/sbin/sshd";
-  const unpacked = await unpackDebian({ entry: "openssh-bookworm", suite: "bookworm", packages: ["openssh-server"], programs: [program] });
+  const unpacked = await unpackDebian({
+    entry: "openssh-bookworm",
+    suite: "bookworm",
+    packages: ["openssh-server"],
+    programs: [program],
+  });
   return "missing" in unpacked ? { missing: `sshd: ${unpacked.missing}` } : { program: join(unpacked.folder, program) };
 }
 
@@ -92,7 +97,18 @@ export class SftpServer {
    */
   async makeKey(name: string, type: string, passphrase = ""): Promise<string> {
     const file = join(this.folder, name);
-    await runOk("ssh-keygen", ["-q", ...(passphrase === "" ? [] : ["-m", "PEM"]), "-t", type, "-N", passphrase, "-C", name, "-f", file]);
+    await runOk("ssh-keygen", [
+      "-q",
+      ...(passphrase === "" ? [] : ["-m", "PEM"]),
+      "-t",
+      type,
+      "-N",
+      passphrase,
+      "-C",
+      name,
+      "-f",
+      file,
+    ]);
     for (const path of [file, `${file}.pub`]) giveTo(path, this.user);
     return file;
   }
@@ -120,7 +136,8 @@ export class SftpServer {
     const started = await start(this.#program, args, { user: this.user, logFile: this.logFile, cwd: this.folder });
     this.#process = started;
     await waitFor("start of sshd", 30_000, async () => {
-      if (!started.isRunning()) throw new Error(`sshd stopped while starting\n${readFileSync(this.logFile, "utf8").slice(-2000)}`);
+      if (!started.isRunning())
+        throw new Error(`sshd stopped while starting\n${readFileSync(this.logFile, "utf8").slice(-2000)}`);
       return (await accepts(this.port)) ? true : null;
     });
   }
@@ -142,11 +159,13 @@ export class SftpServer {
 
   /** Makes connections hang until `resume`. */
   pause(): void {
-    if (this.#process !== null) for (const pid of [this.#process.pid, ...descendantsOf(this.#process.pid)]) process.kill(pid, "SIGSTOP");
+    if (this.#process !== null)
+      for (const pid of [this.#process.pid, ...descendantsOf(this.#process.pid)]) process.kill(pid, "SIGSTOP");
   }
 
   resume(): void {
-    if (this.#process !== null) for (const pid of [this.#process.pid, ...descendantsOf(this.#process.pid)]) process.kill(pid, "SIGCONT");
+    if (this.#process !== null)
+      for (const pid of [this.#process.pid, ...descendantsOf(this.#process.pid)]) process.kill(pid, "SIGCONT");
   }
 
   /** Options of a pgBackRest repository on this server, without the prefix `repoN-` and without the path. */

@@ -36,11 +36,13 @@ function checkArchivers(object: KubeObject): Finding[] {
     findings.push(finding("PB073", pathOf(object, "spec.plugins"), fact, hint));
   }
   if (archivers.length > 0 && hasField(object.json, "spec", "backup", "barmanObjectStore")) {
-    const fact = "a plugin claims isWALArchiver and backup.barmanObjectStore archives too: CloudNativePG refuses the cluster";
+    const fact =
+      "a plugin claims isWALArchiver and backup.barmanObjectStore archives too: CloudNativePG refuses the cluster";
     const path = pathOf(object, "spec.backup.barmanObjectStore");
     findings.push(finding("PB073", path, fact, "remove backup.barmanObjectStore"));
   }
-  for (const [index, plugin] of plugins.entries()) findings.push(...checkPlugin(object, plugin, `spec.plugins[${index}]`));
+  for (const [index, plugin] of plugins.entries())
+    findings.push(...checkPlugin(object, plugin, `spec.plugins[${index}]`));
   return findings;
 }
 
@@ -53,7 +55,10 @@ function checkPlugin(object: KubeObject, plugin: unknown, path: string): Finding
     const fact = `${name} is not the WAL archiver: without the sidecar, WAL counts as archived although no repository holds it`;
     findings.push(finding("PB074", pathOf(object, path), fact, "set isWALArchiver: true"));
   }
-  if (!parameters.some((parameter) => hasField(plugin, "parameters", parameter)) && !isUnknown(valueAt(plugin, "parameters"))) {
+  if (
+    !parameters.some((parameter) => hasField(plugin, "parameters", parameter)) &&
+    !isUnknown(valueAt(plugin, "parameters"))
+  ) {
     const fact = `${name} has no destination: archiving fails, and WAL fills the disk`;
     findings.push(finding("PB075", pathOf(object, `${path}.parameters`), fact, `set ${parameters[0] ?? ""}`));
   }
@@ -78,7 +83,8 @@ function checkAnyBackup(object: KubeObject): Finding[] {
   if (pluginsOf(object).length > 0 || hasField(object.json, "spec", "backup", "barmanObjectStore")) return [];
   if (isUnknown(valueAt(object.json, "spec", "plugins"))) return [];
   if (hasField(object.json, "spec", "backup", "volumeSnapshot")) {
-    const fact = "volume snapshots without a WAL archive: only the times of the snapshots can be restored, later changes are lost";
+    const fact =
+      "volume snapshots without a WAL archive: only the times of the snapshots can be restored, later changes are lost";
     return [finding("PB095", pathOf(object, "spec.backup.volumeSnapshot"), fact, "add a plugin that archives WAL")];
   }
   const fact = "the cluster has no backup and no WAL archive: lost or deleted data is gone for good";
@@ -93,17 +99,28 @@ function checkScheduled(cluster: KubeObject, schedules: readonly KubeObject[]): 
 }
 
 /** Dalibo's plugin sends WAL to all repositories and each backup to one. */
-function checkEachRepository(cluster: KubeObject, objects: readonly KubeObject[], schedules: readonly KubeObject[]): Finding[] {
+function checkEachRepository(
+  cluster: KubeObject,
+  objects: readonly KubeObject[],
+  schedules: readonly KubeObject[],
+): Finding[] {
   const plugin = destinationPlugin(cluster);
   if (plugin === null || textAt(plugin, "name") !== DALIBO) return [];
   const reference = textAt(plugin, "parameters", "stanzaRef") ?? textAt(plugin, "parameters", "repositoryRef");
   const stanza = objects.find(
-    (each) => ["Stanza", "Repository"].includes(each.kind) && each.namespace === cluster.namespace && each.name === reference,
+    (each) =>
+      ["Stanza", "Repository"].includes(each.kind) && each.namespace === cluster.namespace && each.name === reference,
   );
   const own = schedulesOf(cluster, schedules);
   if (stanza === undefined || own.length === 0) return [];
-  const count = Math.max(...["stanzaConfiguration", "repoConfiguration"].map((field) => listAt(stanza.json, "spec", field, "s3Repositories").length));
-  const selected = own.map((object) => textAt(object.json, "spec", "pluginConfiguration", "parameters", "selectedRepository") ?? "1");
+  const count = Math.max(
+    ...["stanzaConfiguration", "repoConfiguration"].map(
+      (field) => listAt(stanza.json, "spec", field, "s3Repositories").length,
+    ),
+  );
+  const selected = own.map(
+    (object) => textAt(object.json, "spec", "pluginConfiguration", "parameters", "selectedRepository") ?? "1",
+  );
   if (selected.some(isUnknown)) return [];
   return Array.from({ length: count }, (_item, index) => String(index + 1)).flatMap((key) => {
     if (selected.includes(key)) return [];

@@ -38,7 +38,9 @@ function checkEndpoint(object: KubeObject): Finding[] {
   const missing = CHECKSUM_VARIABLES.filter((name) => !names.includes(name));
   if (WITHOUT_CHECKSUMS.includes(row.id) && missing.length > 0) {
     const fact = `${row.title} has rejected the checksums that Barman's library sends by default, and ${missing.join(" and ")} do not turn them off`;
-    findings.push(finding("PB077", pathOf(object, "spec.instanceSidecarConfiguration.env"), fact, 'set both to "when_required"'));
+    findings.push(
+      finding("PB077", pathOf(object, "spec.instanceSidecarConfiguration.env"), fact, 'set both to "when_required"'),
+    );
   }
   if (row.hosted) {
     const fact = `Barman does not encrypt: anyone who can read the bucket at ${row.title} can read the database`;
@@ -66,7 +68,9 @@ function checkSharedPath(second: KubeObject, first: KubeObject, objects: readonl
     path === other
       ? `"${path}" is also the destinationPath of ${first.name}: two clusters with the same server name overwrite each other`
       : `"${path}" and "${other}" of ${first.name} are one inside the other`;
-  return [finding("PB008", pathOf(second, "spec.configuration.destinationPath"), fact, "give each cluster its own path")];
+  return [
+    finding("PB008", pathOf(second, "spec.configuration.destinationPath"), fact, "give each cluster its own path"),
+  ];
 }
 
 /** Clusters of one namespace may share a store under different server names; clusters of two namespaces cannot. */
@@ -84,7 +88,8 @@ function serverNamesOf(store: KubeObject, objects: readonly KubeObject[]): strin
   return objectsOf(objects, "postgresql.cnpg.io", "Cluster").flatMap((cluster) => {
     if (cluster.namespace !== store.namespace) return [];
     return listAt(cluster.json, "spec", "plugins").flatMap((plugin) => {
-      if (textAt(plugin, "name") !== BARMAN || textAt(plugin, "parameters", "barmanObjectName") !== store.name) return [];
+      if (textAt(plugin, "name") !== BARMAN || textAt(plugin, "parameters", "barmanObjectName") !== store.name)
+        return [];
       return [textAt(plugin, "parameters", "serverName") ?? cluster.name];
     });
   });

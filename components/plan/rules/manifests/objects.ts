@@ -18,7 +18,13 @@ export interface KubeObject {
 export function findObject(json: unknown): KubeObject | null {
   const [apiVersion, kind] = [textAt(json, "apiVersion"), textAt(json, "kind")];
   if (apiVersion === null || kind === null) return null;
-  return { apiVersion, kind, namespace: textAt(json, "metadata", "namespace") ?? "", name: textAt(json, "metadata", "name") ?? "", json };
+  return {
+    apiVersion,
+    kind,
+    namespace: textAt(json, "metadata", "namespace") ?? "",
+    name: textAt(json, "metadata", "name") ?? "",
+    json,
+  };
 }
 
 export function objectsOf(objects: readonly KubeObject[], group: string, kind: string): KubeObject[] {

@@ -12,10 +12,10 @@ export function checkScheduledBackup(object: KubeObject): Finding[] {
 /** Conflicts between the schedules of one cluster. */
 export function checkScheduledBackupsTogether(objects: readonly KubeObject[]): Finding[] {
   const all = objectsOf(objects, "postgresql.cnpg.io", "ScheduledBackup");
-  return groupsOf(all, (object) => `${object.namespace}/${textAt(object.json, "spec", "cluster", "name") ?? ""}`).flatMap((group) => [
-    ...checkImmediate(group),
-    ...checkMeetings(group),
-  ]);
+  return groupsOf(
+    all,
+    (object) => `${object.namespace}/${textAt(object.json, "spec", "cluster", "name") ?? ""}`,
+  ).flatMap((group) => [...checkImmediate(group), ...checkMeetings(group)]);
 }
 
 /** CloudNativePG's schedules have six fields: seconds come first, and the day of the week may be left out. */
@@ -63,8 +63,10 @@ function checkPlugin(object: KubeObject): Finding[] {
   const plugin = textAt(object.json, "spec", "pluginConfiguration", "name");
   const findings: Finding[] = [];
   if (plugin === BARMAN && hasField(object.json, "spec", "pluginConfiguration", "parameters", "barmanObjectName")) {
-    const fact = "barmanObjectName in a ScheduledBackup is ignored: the backup goes to the cluster's ObjectStore, and the one named here stays empty";
-    const hint = "remove it; for a second copy use an engine that writes to several repositories, and check each bucket";
+    const fact =
+      "barmanObjectName in a ScheduledBackup is ignored: the backup goes to the cluster's ObjectStore, and the one named here stays empty";
+    const hint =
+      "remove it; for a second copy use an engine that writes to several repositories, and check each bucket";
     findings.push(finding("PB043", pathOf(object, "spec.pluginConfiguration.parameters.barmanObjectName"), fact, hint));
   }
   if (plugin !== DALIBO) return findings;
@@ -75,7 +77,9 @@ function checkPlugin(object: KubeObject): Finding[] {
   }
   const names = Object.keys(valueAt(object.json, "spec", "pluginConfiguration", "parameters") ?? {});
   for (const name of names.filter((each) => !["backupType", "selectedRepository"].includes(each))) {
-    const hint = /repo/i.test(name) ? 'write selectedRepository: "2"' : "remove it: the plugin reads backupType and selectedRepository";
+    const hint = /repo/i.test(name)
+      ? 'write selectedRepository: "2"'
+      : "remove it: the plugin reads backupType and selectedRepository";
     const fact = `the plugin reads no parameter "${name}" of a backup: it ignores it, and repository 1 gets the backup`;
     findings.push(finding("PB091", pathOf(object, `spec.pluginConfiguration.parameters.${name}`), fact, hint));
   }
@@ -113,7 +117,16 @@ function scheduleOf(object: KubeObject): Schedule | null {
   const fields = text.trim().split(/\s+/).slice(1);
   const cron = (fields.length === 4 ? [...fields, "*"] : fields).join(" ").replaceAll("?", "*");
   if (!parseCron(cron).ok) return null;
-  return { name: object.name, cron, timeZone: "UTC", type: "full", repoKeys: [], repositories: [], jitterSeconds: 0, deadlineSeconds: 0 };
+  return {
+    name: object.name,
+    cron,
+    timeZone: "UTC",
+    type: "full",
+    repoKeys: [],
+    repositories: [],
+    jitterSeconds: 0,
+    deadlineSeconds: 0,
+  };
 }
 
 function roundText(runs: number): string {

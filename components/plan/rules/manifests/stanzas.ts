@@ -14,7 +14,9 @@ export function checkStanza(object: KubeObject): Finding[] {
   return [
     ...checkKind(object),
     ...checkQueue(object, field, repositories.length),
-    ...repositories.flatMap((repository, index) => checkRepository(object, repository, `spec.${field}.s3Repositories[${index}]`)),
+    ...repositories.flatMap((repository, index) =>
+      checkRepository(object, repository, `spec.${field}.s3Repositories[${index}]`),
+    ),
     ...checkProviders(object, field, repositories),
   ];
 }
@@ -25,7 +27,11 @@ export function checkStanzasTogether(objects: readonly KubeObject[]): Finding[] 
     const field = FIELDS[object.kind] ?? "";
     return listAt(object.json, "spec", field, "s3Repositories").map((repository, index) => {
       const path = pathOf(object, `spec.${field}.s3Repositories[${index}]`);
-      const [bucket, endpoint, folder] = [textAt(repository, "bucket"), textAt(repository, "endpoint"), textAt(repository, "repoPath")];
+      const [bucket, endpoint, folder] = [
+        textAt(repository, "bucket"),
+        textAt(repository, "endpoint"),
+        textAt(repository, "repoPath"),
+      ];
       const stanza = textAt(object.json, "spec", field, object.kind === "Stanza" ? "name" : "stanza") ?? object.name;
       return { path, storage: [bucket, endpoint], folder: folder ?? "", stanza, owner: object };
     });
@@ -47,7 +53,8 @@ function isStanza({ apiVersion, kind }: KubeObject): boolean {
 
 function checkKind(object: KubeObject): Finding[] {
   if (object.kind !== "Repository") return [];
-  const fact = "the plugin has no kind Repository since version 0.0.1: an upgrade leaves the cluster without an archive";
+  const fact =
+    "the plugin has no kind Repository since version 0.0.1: an upgrade leaves the cluster without an archive";
   const hint = "write a Stanza with stanzaConfiguration, and stanzaRef in the Cluster";
   return [finding("PB089", pathOf(object, ""), fact, hint)];
 }
@@ -73,8 +80,13 @@ function checkRepository(object: KubeObject, repository: unknown, field: string)
     const fact = "the endpoint is http: backups cross the network in clear text";
     findings.push(finding("PB076", pathOf(object, `${field}.endpoint`), fact, "leave the scheme out"));
   }
-  if (object.kind === "Stanza" && valueAt(repository, "verifyTLS") !== true && !isUnknown(valueAt(repository, "verifyTLS"))) {
-    const fact = "certificates are checked only with verifyTLS (version 0.0.3): anyone between can read and change the backups";
+  if (
+    object.kind === "Stanza" &&
+    valueAt(repository, "verifyTLS") !== true &&
+    !isUnknown(valueAt(repository, "verifyTLS"))
+  ) {
+    const fact =
+      "certificates are checked only with verifyTLS (version 0.0.3): anyone between can read and change the backups";
     findings.push(finding("PB088", pathOf(object, `${field}.verifyTLS`), fact, "set verifyTLS: true"));
   }
   const region = textAt(repository, "region");

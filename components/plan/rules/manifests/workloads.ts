@@ -18,13 +18,15 @@ export function checkWorkload(object: KubeObject): Finding[] {
 /** Two controllers that share a lease in one namespace: only one of them ever works. */
 export function checkWorkloadsTogether(objects: readonly KubeObject[]): Finding[] {
   const controllers = objects.filter(
-    (object) => object.kind === "Deployment" && numberAt(object.json, "spec", "replicas") !== 0 && usesSharedLease(object),
+    (object) =>
+      object.kind === "Deployment" && numberAt(object.json, "spec", "replicas") !== 0 && usesSharedLease(object),
   );
   return groupsOf(controllers, (object) => object.namespace).flatMap((group) => {
     const [first] = group;
     return group.slice(1).map((object) => {
       const fact = `${first?.name ?? ""} holds the leader lease ${SHARED_LEASE} in this namespace, and this controller waits for the same lease forever`;
-      const hint = "use image 0.0.3 or newer of the pgBackRest plugin, which has its own lease, or remove the other plugin first";
+      const hint =
+        "use image 0.0.3 or newer of the pgBackRest plugin, which has its own lease, or remove the other plugin first";
       return finding("PB086", pathOf(object, ""), fact, hint);
     });
   });
@@ -62,7 +64,9 @@ function imagesOf(object: KubeObject): { field: string; image: string }[] {
       const [name, value] = [textAt(item, "name") ?? "", textAt(item, "value")];
       return value !== null && name.endsWith("_IMAGE") ? [{ field: `${field}.env.${name}`, image: value }] : [];
     });
-    return [...(own === null ? [] : [{ field: `${field}.image`, image: own }]), ...byVariable].filter(({ image }) => !isUnknown(image));
+    return [...(own === null ? [] : [{ field: `${field}.image`, image: own }]), ...byVariable].filter(
+      ({ image }) => !isUnknown(image),
+    );
   });
 }
 
@@ -78,6 +82,8 @@ function usesSharedLease(object: KubeObject): boolean {
     if (!field.endsWith(".image")) return false;
     if (name === "plugin-barman-cloud") return true;
     // `latest` may mean a version up to 0.0.2, which shares the lease; newer ones have their own.
-    return name === "cnpg-pgbackrest-controller" && (tag === "latest" || tag === "" || ["0.0.1", "0.0.2"].includes(tag));
+    return (
+      name === "cnpg-pgbackrest-controller" && (tag === "latest" || tag === "" || ["0.0.1", "0.0.2"].includes(tag))
+    );
   });
 }

@@ -20,7 +20,13 @@ beforeAll(async () => {
   await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   const route = { host: "127.0.0.1", port, user: "root", sudo: false, hostKeys: [own.public], knownHostsFiles: [] };
-  connection = await connectOverSsh({ ...route, privateKey: key.private, passphrase: undefined, agent: undefined, jump: undefined });
+  connection = await connectOverSsh({
+    ...route,
+    privateKey: key.private,
+    passphrase: undefined,
+    agent: undefined,
+    jump: undefined,
+  });
 });
 afterAll(async () => {
   await connection?.close();
@@ -48,5 +54,7 @@ test("a command with endless output is stopped and named, and the connection sta
 
 test("a command without a reported end is a lost connection", async () => {
   answer = (channel) => channel.close();
-  await expect(connection.exec(["sleep", "1"])).rejects.toThrow("the connection to 127.0.0.1 was lost while sleep ran (no exit code came back)");
+  await expect(connection.exec(["sleep", "1"])).rejects.toThrow(
+    "the connection to 127.0.0.1 was lost while sleep ran (no exit code came back)",
+  );
 });

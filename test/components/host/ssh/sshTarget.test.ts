@@ -1,7 +1,14 @@
 import { expect, test } from "vitest";
 import { loadTarget, type SshInput } from "../../../../components/host/ssh/sshTarget";
 
-const INPUT: SshInput = { host: "db", port: 22, user: "deploy", sudo: true, hostKeys: [], knownHostsFiles: ["~/.ssh/known_hosts"] };
+const INPUT: SshInput = {
+  host: "db",
+  port: 22,
+  user: "deploy",
+  sudo: true,
+  hostKeys: [],
+  knownHostsFiles: ["~/.ssh/known_hosts"],
+};
 const access = (files: Readonly<Record<string, string>> = {}) => ({
   agent: "/run/agent",
   readText: async (path: string) => files[path] ?? Promise.reject(new Error(`ENOENT: no such file, open '${path}'`)),
@@ -9,8 +16,13 @@ const access = (files: Readonly<Record<string, string>> = {}) => ({
 
 test("a given key has priority over a file, and both over the agent", async () => {
   const file = { ...INPUT, privateKeyFile: "/keys/db" };
-  expect(await loadTarget(file, [{ privateKey: "given" }], access({ "/keys/db": "kept" }))).toMatchObject({ privateKey: "given" });
-  expect(await loadTarget(file, [], access({ "/keys/db": "kept" }))).toMatchObject({ privateKey: "kept", agent: "/run/agent" });
+  expect(await loadTarget(file, [{ privateKey: "given" }], access({ "/keys/db": "kept" }))).toMatchObject({
+    privateKey: "given",
+  });
+  expect(await loadTarget(file, [], access({ "/keys/db": "kept" }))).toMatchObject({
+    privateKey: "kept",
+    agent: "/run/agent",
+  });
   expect(await loadTarget(INPUT, [], access())).toMatchObject({ privateKey: undefined, agent: "/run/agent" });
   expect(await loadTarget({ ...INPUT, agent: "/other" }, [], access())).toMatchObject({ agent: "/other" });
 });

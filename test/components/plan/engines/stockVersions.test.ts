@@ -23,14 +23,9 @@ test("each version has its own faults", () => {
 
 test("a range includes its first version, and not its last", () => {
   const range = { from: "2.58", before: "2.59.1" };
-  expect(["2.57.9", "2.58", "2.58.0", "2.59.0", "2.59.1", "no version"].map((version) => isInRange(range, version))).toEqual([
-    false,
-    true,
-    true,
-    true,
-    false,
-    false,
-  ]);
+  expect(
+    ["2.57.9", "2.58", "2.58.0", "2.59.0", "2.59.1", "no version"].map((version) => isInRange(range, version)),
+  ).toEqual([false, true, true, true, false, false]);
 });
 
 test("a directory has no fault of buckets", () => {
@@ -39,7 +34,10 @@ test("a directory has no fault of buckets", () => {
 
 test("2.46 introduced SFTP, and 2.39 bundles", () => {
   const { sftp: _none, ...at } = NAS.at;
-  const server = { ...NAS, at: { ...at, sftp: { host: "backup.lan", user: "pg", hostFingerprint: `SHA256:${"A".repeat(43)}` } } };
+  const server = {
+    ...NAS,
+    at: { ...at, sftp: { host: "backup.lan", user: "pg", hostFingerprint: `SHA256:${"A".repeat(43)}` } },
+  };
   const { repositories } = plan({ repositories: { repo1: server } });
   expect(printed("2.45", repositories)).toEqual(["PB048 repositories.repo1: repositories over SFTP came with 2.46"]);
   expect(printed("2.38", repositories)).toHaveLength(2);

@@ -10,14 +10,24 @@ function codes(type: string, properties: object): string[] {
 }
 
 test.each<[string, string, object, string[]]>([
-  ["rules that remove live objects", RULES, { rules: [{ status: "Enabled", expiration: { days: 30 } }] }, ["PB058 backups rules[0].expiration"]],
+  [
+    "rules that remove live objects",
+    RULES,
+    { rules: [{ status: "Enabled", expiration: { days: 30 } }] },
+    ["PB058 backups rules[0].expiration"],
+  ],
   [
     "rules that freeze",
     RULES,
     { rules: [{ status: "Enabled", transitions: [{ days: 7, storageClass: "GLACIER" }] }] },
     ["PB060 backups rules[0].transitions"],
   ],
-  ["a class with a minimum", RULES, { rules: [{ transitions: [{ storageClass: "STANDARD_IA" }] }] }, ["PB061 backups rules[0].transitions"]],
+  [
+    "a class with a minimum",
+    RULES,
+    { rules: [{ transitions: [{ storageClass: "STANDARD_IA" }] }] },
+    ["PB061 backups rules[0].transitions"],
+  ],
   ["a disabled rule", RULES, { rules: [{ status: "Disabled", expiration: { days: 30 } }] }, []],
   [
     "rules for replaced versions and unfinished uploads",
@@ -66,7 +76,12 @@ test.each<[string, string, object, string[]]>([
     { blockPublicAcls: true, blockPublicPolicy: true, ignorePublicAcls: true },
     ["PB094 backups"],
   ],
-  ["a public name at R2", "cloudflare:index/r2ManagedDomain:R2ManagedDomain", { enabled: true }, ["PB094 backups enabled"]],
+  [
+    "a public name at R2",
+    "cloudflare:index/r2ManagedDomain:R2ManagedDomain",
+    { enabled: true },
+    ["PB094 backups enabled"],
+  ],
   ["another kind of resource", "aws:ec2/instance:Instance", { acl: "public-read" }, []],
 ])("%s", (_what, type, properties, expected) => {
   expect(codes(type, properties)).toEqual(expected);

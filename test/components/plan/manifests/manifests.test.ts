@@ -1,4 +1,7 @@
-/** Objects of Kubernetes that others wrote: each mistake of the published set-ups has its code, and what is in order has none. */
+/**
+ * Objects of Kubernetes that others wrote: each mistake of the published set-ups has its code, and what is in order has
+ * none.
+ */
 import { expect, test } from "vitest";
 import { checkManifests } from "../../../../components/plan/rules/manifests";
 import { unknownMarker } from "../../../../components/plan/model/unknown";
@@ -30,7 +33,12 @@ function barmanCluster(over: Json = {}, name = "orders"): Json {
 
 function store(configuration: Json, over: Json = {}, name = "store"): Json {
   const base = { destinationPath: "s3://backups/orders", endpointURL: "https://minio.lab:9000" };
-  return object("ObjectStore", name, { configuration: { ...base, ...configuration }, retentionPolicy: "30d", ...over }, "barmancloud.cnpg.io/v1");
+  return object(
+    "ObjectStore",
+    name,
+    { configuration: { ...base, ...configuration }, retentionPolicy: "30d", ...over },
+    "barmancloud.cnpg.io/v1",
+  );
 }
 
 const B2 = {
@@ -45,10 +53,17 @@ const B2 = {
 const R2 = { ...B2, bucket: "orders-r2", endpoint: "0123.r2.cloudflarestorage.com", region: "auto" };
 
 function stanza(repositories: Json[], over: Json = {}, name = "orders"): Json {
-  return object("Stanza", name, { stanzaConfiguration: { name: "orders", s3Repositories: repositories, ...over } }, "pgbackrest.dalibo.com/v1");
+  return object(
+    "Stanza",
+    name,
+    { stanzaConfiguration: { name: "orders", s3Repositories: repositories, ...over } },
+    "pgbackrest.dalibo.com/v1",
+  );
 }
 
-const DALIBO_CLUSTER = barmanCluster({ plugins: [{ name: DALIBO, isWALArchiver: true, parameters: { stanzaRef: "orders" } }] });
+const DALIBO_CLUSTER = barmanCluster({
+  plugins: [{ name: DALIBO, isWALArchiver: true, parameters: { stanzaRef: "orders" } }],
+});
 
 function daliboBackup(parameters: Json, over: Json = {}, name = "daily"): Json {
   return scheduled({ target: "primary", pluginConfiguration: { name: DALIBO, parameters }, ...over }, name);
@@ -93,13 +108,17 @@ test("backups on a replica end with 056: the target must be the primary", () => 
 });
 
 test("the parameter is selectedRepository, not repo", () => {
-  expect(codes(daliboBackup({ repo: "2" }))).toEqual(["PB091 ScheduledBackup db/daily spec.pluginConfiguration.parameters.repo"]);
+  expect(codes(daliboBackup({ repo: "2" }))).toEqual([
+    "PB091 ScheduledBackup db/daily spec.pluginConfiguration.parameters.repo",
+  ]);
 });
 
 test("WAL goes to both repositories, the full backup only to the first", () => {
   const result = codes(seeds.REPOSITORY, seeds.CLUSTER, seeds.FIRST_BACKUP);
   expect(result).toContain("PB028 Repository database/immich18-repository s3Repositories[1]");
-  expect(codes(seeds.REPOSITORY, seeds.CLUSTER, ...seeds.FINAL_BACKUPS).filter((text) => text.startsWith("PB028"))).toEqual([]);
+  expect(
+    codes(seeds.REPOSITORY, seeds.CLUSTER, ...seeds.FINAL_BACKUPS).filter((text) => text.startsWith("PB028")),
+  ).toEqual([]);
 });
 
 test("the final configuration of the set-up still has mistakes of its own", () => {
@@ -137,8 +156,16 @@ test.each<[string, Json[], string[]]>([
   ["seven fields", [scheduled({ schedule: "0 0 3 * * * 2027" })], ["PB011 ScheduledBackup db/daily spec.schedule"]],
   ["an invalid hour", [scheduled({ schedule: "0 0 25 * * *" })], ["PB011 ScheduledBackup db/daily spec.schedule"]],
   ["a word as schedule", [scheduled({ schedule: "@daily" })], []],
-  ["a method left out is the deprecated one", [scheduled({ method: undefined })], ["PB071 ScheduledBackup db/daily spec.method"]],
-  ["the deprecated method", [scheduled({ method: "barmanObjectStore" })], ["PB071 ScheduledBackup db/daily spec.method"]],
+  [
+    "a method left out is the deprecated one",
+    [scheduled({ method: undefined })],
+    ["PB071 ScheduledBackup db/daily spec.method"],
+  ],
+  [
+    "the deprecated method",
+    [scheduled({ method: "barmanObjectStore" })],
+    ["PB071 ScheduledBackup db/daily spec.method"],
+  ],
   ["a suspended schedule", [scheduled({ suspend: true })], ["PB092 ScheduledBackup db/daily spec.suspend"]],
   [
     "a cold backup of the primary",
@@ -160,7 +187,11 @@ test.each<[string, Json[], string[]]>([
     "two archivers",
     [
       barmanCluster({
-        plugins: [BARMAN, DALIBO].map((name) => ({ name, isWALArchiver: true, parameters: { barmanObjectName: "a", stanzaRef: "b" } })),
+        plugins: [BARMAN, DALIBO].map((name) => ({
+          name,
+          isWALArchiver: true,
+          parameters: { barmanObjectName: "a", stanzaRef: "b" },
+        })),
       }),
     ],
     ["PB073 Cluster db/orders spec.plugins", "PB012 Cluster db/orders spec.plugins"],
@@ -188,18 +219,36 @@ test.each<[string, Json[], string[]]>([
     [barmanCluster({ backup: { retentionPolicy: "30d" } }), scheduled()],
     ["PB071 Cluster db/orders spec.backup.retentionPolicy"],
   ],
-  ["an endpoint over http", [store({ endpointURL: "http://minio:9000" })], ["PB076 ObjectStore db/store spec.configuration.endpointURL"]],
+  [
+    "an endpoint over http",
+    [store({ endpointURL: "http://minio:9000" })],
+    ["PB076 ObjectStore db/store spec.configuration.endpointURL"],
+  ],
   [
     "B2 behind Barman",
     [store({ endpointURL: "https://s3.us-east-005.backblazeb2.com" })],
-    ["PB077 ObjectStore db/store spec.instanceSidecarConfiguration.env", "PB078 ObjectStore db/store spec.configuration"],
+    [
+      "PB077 ObjectStore db/store spec.instanceSidecarConfiguration.env",
+      "PB078 ObjectStore db/store spec.configuration",
+    ],
   ],
-  ["two stores on one path", [store({}), store({}, {}, "second")], ["PB008 ObjectStore db/second spec.configuration.destinationPath"]],
+  [
+    "two stores on one path",
+    [store({}), store({}, {}, "second")],
+    ["PB008 ObjectStore db/second spec.configuration.destinationPath"],
+  ],
   [
     "two clusters under one name in one store",
     [
       barmanCluster(),
-      barmanCluster({ plugins: [{ name: BARMAN, isWALArchiver: true, parameters: { barmanObjectName: "store", serverName: "orders" } }] }, "copy"),
+      barmanCluster(
+        {
+          plugins: [
+            { name: BARMAN, isWALArchiver: true, parameters: { barmanObjectName: "store", serverName: "orders" } },
+          ],
+        },
+        "copy",
+      ),
       scheduled(),
       scheduled({ cluster: { name: "copy" } }, "second"),
       store({}),
@@ -209,7 +258,10 @@ test.each<[string, Json[], string[]]>([
   [
     "one bucket path twice",
     [stanza([B2, B2])],
-    ["PB009 Stanza db/orders spec.stanzaConfiguration", "PB008 Stanza db/orders spec.stanzaConfiguration.s3Repositories[1]"],
+    [
+      "PB009 Stanza db/orders spec.stanzaConfiguration",
+      "PB008 Stanza db/orders spec.stanzaConfiguration.s3Repositories[1]",
+    ],
   ],
   ["one repository", [stanza([B2])], ["PB003 Stanza db/orders spec.stanzaConfiguration"]],
   [
@@ -243,15 +295,25 @@ test.each<[string, Json[], string[]]>([
 
 test("unknown values have no finding", () => {
   expect(codes(scheduled({ schedule: UNKNOWN, suspend: UNKNOWN }), barmanCluster({ instances: UNKNOWN }))).toEqual([]);
-  expect(codes(store({ destinationPath: UNKNOWN, endpointURL: UNKNOWN }), store({ destinationPath: UNKNOWN }, {}, "second"))).toEqual([]);
+  expect(
+    codes(store({ destinationPath: UNKNOWN, endpointURL: UNKNOWN }), store({ destinationPath: UNKNOWN }, {}, "second")),
+  ).toEqual([]);
   expect(codes(barmanCluster({ plugins: UNKNOWN }))).toEqual([]);
-  const hidden = { ...B2, bucket: UNKNOWN, endpoint: UNKNOWN, region: UNKNOWN, verifyTLS: UNKNOWN, retentionPolicy: UNKNOWN };
+  const hidden = {
+    ...B2,
+    bucket: UNKNOWN,
+    endpoint: UNKNOWN,
+    region: UNKNOWN,
+    verifyTLS: UNKNOWN,
+    retentionPolicy: UNKNOWN,
+  };
   expect(codes(stanza([hidden, hidden]))).toEqual([]);
 });
 
 test("objects without a shape do no harm", () => {
   for (const spec of [null, 3, [], { plugins: 3, schedule: {}, pluginConfiguration: [] }]) {
-    for (const kind of ["Cluster", "ScheduledBackup"]) expect(() => codes({ ...object(kind, "x", {}), spec })).not.toThrow();
+    for (const kind of ["Cluster", "ScheduledBackup"])
+      expect(() => codes({ ...object(kind, "x", {}), spec })).not.toThrow();
     expect(() => codes({ ...stanza([]), spec }, { ...store({}), spec })).not.toThrow();
   }
 });

@@ -3,7 +3,12 @@
 type Json = Record<string, unknown>;
 
 function backup(name: string, spec: Json): Json {
-  return { apiVersion: "postgresql.cnpg.io/v1", kind: "ScheduledBackup", metadata: { name, namespace: "database" }, spec };
+  return {
+    apiVersion: "postgresql.cnpg.io/v1",
+    kind: "ScheduledBackup",
+    metadata: { name, namespace: "database" },
+    spec,
+  };
 }
 
 /** The Barman set-up before: "Both ScheduledBackups were writing to B2", the bucket at R2 stayed empty. */
@@ -14,7 +19,9 @@ export const TWO_OBJECT_STORES: readonly Json[] = [
     metadata: { name: "immich", namespace: "database" },
     spec: {
       instances: 3,
-      plugins: [{ name: "barman-cloud.cloudnative-pg.io", isWALArchiver: true, parameters: { barmanObjectName: "immich-b2" } }],
+      plugins: [
+        { name: "barman-cloud.cloudnative-pg.io", isWALArchiver: true, parameters: { barmanObjectName: "immich-b2" } },
+      ],
     },
   },
   ...["b2", "r2"].map((location, index) =>
@@ -23,12 +30,18 @@ export const TWO_OBJECT_STORES: readonly Json[] = [
       backupOwnerReference: "self",
       method: "plugin",
       cluster: { name: "immich" },
-      pluginConfiguration: { name: "barman-cloud.cloudnative-pg.io", parameters: { barmanObjectName: `immich-${location}` } },
+      pluginConfiguration: {
+        name: "barman-cloud.cloudnative-pg.io",
+        parameters: { barmanObjectName: `immich-${location}` },
+      },
     }),
   ),
 ];
 
-const SECRET_REF = { accessKeyId: { name: "immich-cnpg-secret", key: "key-id" }, secretAccessKey: { name: "immich-cnpg-secret", key: "secret" } };
+const SECRET_REF = {
+  accessKeyId: { name: "immich-cnpg-secret", key: "key-id" },
+  secretAccessKey: { name: "immich-cnpg-secret", key: "secret" },
+};
 
 export const CONTROLLER: Json = {
   apiVersion: "apps/v1",
@@ -57,7 +70,12 @@ export const BARMAN_CONTROLLER: Json = {
   spec: { template: { spec: { containers: [{ image: "ghcr.io/cloudnative-pg/plugin-barman-cloud:v0.10.0" }] } } },
 };
 
-export const SERVICE: Json = { apiVersion: "v1", kind: "Service", metadata: { name: "pgbackrest", namespace: "database" }, spec: {} };
+export const SERVICE: Json = {
+  apiVersion: "v1",
+  kind: "Service",
+  metadata: { name: "pgbackrest", namespace: "database" },
+  spec: {},
+};
 
 export const REPOSITORY: Json = {
   apiVersion: "pgbackrest.dalibo.com/v1",
@@ -93,7 +111,10 @@ export const CLUSTER: Json = {
   apiVersion: "postgresql.cnpg.io/v1",
   kind: "Cluster",
   metadata: { name: "immich18", namespace: "database" },
-  spec: { instances: 3, plugins: [{ name: "pgbackrest.dalibo.com", parameters: { repositoryRef: "immich18-repository" } }] },
+  spec: {
+    instances: 3,
+    plugins: [{ name: "pgbackrest.dalibo.com", parameters: { repositoryRef: "immich18-repository" } }],
+  },
 };
 
 function daliboBackup(name: string, over: Json): Json {
@@ -129,7 +150,11 @@ export const EXTERNAL_SECRET: Json = {
   apiVersion: "external-secrets.io/v1beta1",
   kind: "ExternalSecret",
   metadata: { name: "cnpg-secret", namespace: "database" },
-  spec: { secretStoreRef: { kind: "ClusterSecretStore", name: "onepassword-connect" }, target: { name: "cnpg-secret" }, data: [] },
+  spec: {
+    secretStoreRef: { kind: "ClusterSecretStore", name: "onepassword-connect" },
+    target: { name: "cnpg-secret" },
+    data: [],
+  },
 };
 
 /** The Barman set-up over MinIO. */
@@ -154,7 +179,13 @@ export const MINIO: readonly Json[] = [
     kind: "Cluster",
     metadata: { name: "app-db", namespace: "app" },
     spec: {
-      plugins: [{ name: "barman-cloud.cloudnative-pg.io", isWALArchiver: true, parameters: { barmanObjectName: "app-minio-store" } }],
+      plugins: [
+        {
+          name: "barman-cloud.cloudnative-pg.io",
+          isWALArchiver: true,
+          parameters: { barmanObjectName: "app-minio-store" },
+        },
+      ],
     },
   },
   {

@@ -1,6 +1,15 @@
-/** A migration as steps: which ones each stage has, in which words, and what is refused before anything is asked of a server. */
+/**
+ * A migration as steps: which ones each stage has, in which words, and what is refused before anything is asked of a
+ * server.
+ */
 import { describe, expect, test } from "vitest";
-import { type MigrationSettings, migrateArgs, planSteps, runnerOf, type ServerSettings } from "../../../../components/plan/migration/migrationSteps";
+import {
+  type MigrationSettings,
+  migrateArgs,
+  planSteps,
+  runnerOf,
+  type ServerSettings,
+} from "../../../../components/plan/migration/migrationSteps";
 import { mayRetireSource, reportProblems } from "../../../../components/plan/migration/migrationReport";
 import { checkMigration } from "../../../../components/plan/migration/migrationRules";
 import { parseConnection } from "../../../../runtime/postgres/connectionString";
@@ -14,7 +23,14 @@ const OLD: ServerSettings = {
   hasPassword: true,
   hasCa: true,
 };
-const NEW: ServerSettings = { kind: "cluster", hasRuntime: true, isElsewhere: false, isInSecret: false, hasPassword: true, hasCa: true };
+const NEW: ServerSettings = {
+  kind: "cluster",
+  hasRuntime: true,
+  isElsewhere: false,
+  isInSecret: false,
+  hasPassword: true,
+  hasCa: true,
+};
 const HOST: ServerSettings = { ...NEW, kind: "host", hasPassword: false, hasCa: false };
 
 function settings(given: Partial<MigrationSettings> = {}): MigrationSettings {
@@ -56,7 +72,12 @@ describe("steps", () => {
     expect(roles({ until: "copy" })).toEqual(copy);
     expect(roles({ until: "switch" })).toEqual(moved);
     expect(roles({ until: "retire" })).toEqual([...moved, "first-backup", "first-drill", "finish"]);
-    expect(roles({ until: "release" })).toEqual(["release", "restore-secrets", "start-workloads-again", "start-units-again"]);
+    expect(roles({ until: "release" })).toEqual([
+      "release",
+      "restore-secrets",
+      "start-workloads-again",
+      "start-units-again",
+    ]);
   });
 
   test("the return starts nothing that a resource has already returned", () => {
@@ -68,7 +89,9 @@ describe("steps", () => {
     expect(roles({ until: "switch", workloads: [], secrets: [], units: [] })).toEqual(["plan", "copy", "verify"]);
     expect(roles({ until: "copy", units: [["a.service"], ["b.service"]] })).toContain("stop-units-2");
     const nightly = { kind: "CronJob", name: "nightly" };
-    const mixed = planSteps(settings({ until: "switch", workloads: [nightly, { kind: "Deployment", name: "web" }], units: [] }));
+    const mixed = planSteps(
+      settings({ until: "switch", workloads: [nightly, { kind: "Deployment", name: "web" }], units: [] }),
+    );
     expect(mixed.filter(({ role }) => role.endsWith("-workloads")).map(({ text }) => text)).toEqual([
       "scale to 0, and remember the replicas of Deployment web; suspend, and wait for the runs of CronJob nightly",
       "scale to the remembered replicas Deployment web; resume CronJob nightly",
@@ -122,7 +145,10 @@ describe("command lines", () => {
       host: "orders-rw.db",
       rootCertFile: "/files/to-ca.pem",
     });
-    expect([fromPassword, toPassword]).toEqual(["--from-password-file=/files/from-password", "--to-password-file=/files/to-password"]);
+    expect([fromPassword, toPassword]).toEqual([
+      "--from-password-file=/files/from-password",
+      "--to-password-file=/files/to-password",
+    ]);
     expect(more).toEqual([
       "--db-include=Shop one",
       "--no-role-passwords",
@@ -141,14 +167,21 @@ describe("command lines", () => {
     expect(args("release").filter((arg) => arg.startsWith("--to"))).toEqual([]);
     expect(args("release", { source: { ...OLD, hasCa: false } })[0]).toContain("sslmode=require");
     const own = settings({ target: HOST });
-    const atHome = migrateArgs(own, "copy", { address: "old", settings: OLD }, { address: undefined, settings: HOST }, "/files");
+    const atHome = migrateArgs(
+      own,
+      "copy",
+      { address: "old", settings: OLD },
+      { address: undefined, settings: HOST },
+      "/files",
+    );
     expect(atHome.filter((arg) => arg.startsWith("--to"))).toEqual([]);
   });
 });
 
 describe("migration arguments", () => {
   test("that are correct have no finding, in every stage", () => {
-    for (const until of ["plan", "copy", "switch", "retire", "release"]) expect(checkMigration(settings({ until }))).toEqual([]);
+    for (const until of ["plan", "copy", "switch", "retire", "release"])
+      expect(checkMigration(settings({ until }))).toEqual([]);
     expect(checkMigration(settings({ target: HOST, drill: undefined }))).toEqual([]);
   });
 
@@ -200,15 +233,23 @@ describe("migration arguments", () => {
     ["processMax", { processMax: 0 }],
   ])("%s is refused with a fact, a rule and a remedy", (path, given) => {
     expect(paths(given)).toEqual([path]);
-    for (const each of checkMigration(settings(given))) expect([each.fact, each.rule, each.remedy].every((text) => text.length > 3)).toBe(true);
+    for (const each of checkMigration(settings(given)))
+      expect([each.fact, each.rule, each.remedy].every((text) => text.length > 3)).toBe(true);
   });
 });
 
 describe("an answer of the program", () => {
   test("is printed in lines, and not in full", () => {
     const refusals = [{ fact: "the target has a role 'a'", rule: "it is not changed", wayOut: "--keep-role=a" }];
-    expect(reportProblems(JSON.stringify({ refusals }))).toEqual(["the target has a role 'a' (it is not changed): --keep-role=a"]);
-    const differences = Array.from({ length: 30 }, (_, index) => ({ database: "shop", kind: "table", name: `t${index}`, text: "1 row, 2 rows" }));
+    expect(reportProblems(JSON.stringify({ refusals }))).toEqual([
+      "the target has a role 'a' (it is not changed): --keep-role=a",
+    ]);
+    const differences = Array.from({ length: 30 }, (_, index) => ({
+      database: "shop",
+      kind: "table",
+      name: `t${index}`,
+      text: "1 row, 2 rows",
+    }));
     const lines = reportProblems(JSON.stringify({ differences, differenceCount: 500 }));
     expect(lines[0]).toBe("shop: table t0: 1 row, 2 rows");
     expect(lines.at(-1)).toBe("and 480 more: they are in the report");
@@ -217,6 +258,7 @@ describe("an answer of the program", () => {
 
   test("lets the source go only when it says so", () => {
     expect(mayRetireSource('{"version":1,"mayRetireSource":true}')).toBe(true);
-    for (const text of ["", "null", "[]", '{"mayRetireSource":"true"}', '{"mayRetireSource":false}']) expect(mayRetireSource(text)).toBe(false);
+    for (const text of ["", "null", "[]", '{"mayRetireSource":"true"}', '{"mayRetireSource":false}'])
+      expect(mayRetireSource(text)).toBe(false);
   });
 });

@@ -33,8 +33,14 @@ test("the level follows the kind of compression, and addresses follow the provid
       repo1: { ...NAS, compress: { type: "gz" } },
       repo2: { ...NAS, compress: { type: "lz4", level: 3 } },
       repo3: { ...NAS, compress: { type: "none" } },
-      repo4: { ...BUCKET, at: { ...BUCKET.at, s3: { bucket: "lab", endpoint: "minio.lan", region: "lab", quirks: "minio" } } },
-      repo5: { ...BUCKET, at: { ...BUCKET.at, s3: { bucket: "lab", endpoint: "minio.lan", region: "lab", uriStyle: "host" } } },
+      repo4: {
+        ...BUCKET,
+        at: { ...BUCKET.at, s3: { bucket: "lab", endpoint: "minio.lan", region: "lab", quirks: "minio" } },
+      },
+      repo5: {
+        ...BUCKET,
+        at: { ...BUCKET.at, s3: { bucket: "lab", endpoint: "minio.lan", region: "lab", uriStyle: "host" } },
+      },
     },
   });
   expect(repositories.map((repository) => repository.compressLevel)).toEqual([6, 3, 0, 3, 3]);
@@ -42,5 +48,13 @@ test("the level follows the kind of compression, and addresses follow the provid
 });
 
 test("repository keys are repo1 to repo256", () => {
-  expect(["repo1", "repo256", "repo0", "repo257", "repo01", "REPO1", "repo1 "].map(findRepoIndex)).toEqual([1, 256, null, null, null, null, null]);
+  expect(["repo1", "repo256", "repo0", "repo257", "repo01", "REPO1", "repo1 "].map(findRepoIndex)).toEqual([
+    1,
+    256,
+    null,
+    null,
+    null,
+    null,
+    null,
+  ]);
 });

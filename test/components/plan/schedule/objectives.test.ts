@@ -34,6 +34,8 @@ test("the timeout leaves time for push and retry, and is never below ten seconds
 
 test("an objective of at least 80 seconds is met by the timeout that follows from it", () => {
   for (const rpoSeconds of [80, 81, 100, 599, 3600]) {
-    expect(worstCaseRpo({ archiveTimeoutSeconds: archiveTimeoutFor(rpoSeconds) })?.totalSeconds).toBeLessThanOrEqual(rpoSeconds);
+    expect(worstCaseRpo({ archiveTimeoutSeconds: archiveTimeoutFor(rpoSeconds) })?.totalSeconds).toBeLessThanOrEqual(
+      rpoSeconds,
+    );
   }
 });

@@ -12,7 +12,8 @@ import {
 } from "../../../../components/plan/schedule/schedule";
 
 const hasSystemd = spawnSync("systemd-analyze", ["--version"]).status === 0;
-if (!hasSystemd) console.warn("\n*** systemd-analyze is not on PATH: OnCalendar lines are not checked by systemd itself ***\n");
+if (!hasSystemd)
+  console.warn("\n*** systemd-analyze is not on PATH: OnCalendar lines are not checked by systemd itself ***\n");
 
 function cronOf(text: string): Cron {
   const parsed = parseCron(text);
@@ -74,7 +75,8 @@ test("a refused schedule cannot be loaded", () => {
 });
 
 test("rare days are found: February 29 on a Sunday", () => {
-  // The two day fields are alternatives in cron, so the weekday must be "unrestricted" to be demanded as well: "*/7" is Sundays.
+  // The two day fields are alternatives in cron, so the weekday must be "unrestricted" to be demanded as well: "*/7" is
+  // Sundays.
   expect(nextRun(cronOf("0 0 29 2 */7"), { year: 2026, month: 1, day: 1, hour: 0, minute: 0 })).toEqual({
     year: 2032,
     month: 2,
@@ -85,8 +87,10 @@ test("rare days are found: February 29 on a Sunday", () => {
 });
 
 test("time zones are IANA names or UTC, never offsets", () => {
-  for (const good of ["UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+5"]) expect(isTimeZone(good), good).toBe(true);
-  for (const bad of ["+02:00", "Mars/Phobos", "", "Europe/Berlin; rm", "UTC\n", "Europe /Berlin"]) expect(isTimeZone(bad), bad).toBe(false);
+  for (const good of ["UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+5"])
+    expect(isTimeZone(good), good).toBe(true);
+  for (const bad of ["+02:00", "Mars/Phobos", "", "Europe/Berlin; rm", "UTC\n", "Europe /Berlin"])
+    expect(isTimeZone(bad), bad).toBe(false);
 });
 
 test("cron becomes OnCalendar with the zone; two restricted day fields become two lines", () => {
@@ -114,8 +118,14 @@ function fieldText(min: number, max: number): fc.Arbitrary<string> {
     fc.array(part, { minLength: 1, maxLength: 3 }).map((parts) => parts.join(",")),
   );
 }
-const cronText = fc.tuple(fieldText(0, 59), fieldText(0, 23), fieldText(1, 31), fieldText(1, 12), fieldText(0, 7)).map((fields) => fields.join(" "));
-const time = fc.date({ min: new Date("2020-01-01T00:00:00Z"), max: new Date("2035-01-01T00:00:00Z"), noInvalidDate: true });
+const cronText = fc
+  .tuple(fieldText(0, 59), fieldText(0, 23), fieldText(1, 31), fieldText(1, 12), fieldText(0, 7))
+  .map((fields) => fields.join(" "));
+const time = fc.date({
+  min: new Date("2020-01-01T00:00:00Z"),
+  max: new Date("2035-01-01T00:00:00Z"),
+  noInvalidDate: true,
+});
 
 function minuteOf(date: Date): CalendarMinute {
   return {
@@ -162,7 +172,10 @@ test("the next run is the first minute that matches", () => {
       const expected = bruteForce(text, from, 60 * 24 * 8);
       const result = parsed.ok ? nextRun(parsed.cron, minuteOf(from)) : null;
       if (expected !== null) expect(result).toEqual(expected);
-      else expect(Date.UTC(result?.year ?? 9999, (result?.month ?? 1) - 1, result?.day)).toBeGreaterThan(from.getTime() + 7 * 86_400_000);
+      else
+        expect(Date.UTC(result?.year ?? 9999, (result?.month ?? 1) - 1, result?.day)).toBeGreaterThan(
+          from.getTime() + 7 * 86_400_000,
+        );
     }),
     { numRuns: 150 },
   );
@@ -186,7 +199,9 @@ test.runIf(hasSystemd)("systemd reads each line, and the first of its next runs 
         return Date.UTC(year, month - 1, day, hour, minute);
       };
       const earliest = elapses.toSorted((left, right) => sortable(left) - sortable(right))[0];
-      expect(earliest, text).toBe(next === null ? undefined : [next.year, next.month, next.day, next.hour, next.minute].join(" "));
+      expect(earliest, text).toBe(
+        next === null ? undefined : [next.year, next.month, next.day, next.hour, next.minute].join(" "),
+      );
     }),
     { numRuns: 40 },
   );

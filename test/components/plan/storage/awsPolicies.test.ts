@@ -24,7 +24,8 @@ function statements(role: PolicyRole, over: Partial<{ path: string; kmsKeyArn: s
   return (JSON.parse(accessPolicy(role, { ...SCOPE, ...over })) as { Statement: Statement[] }).Statement;
 }
 
-const actionsOf = (role: PolicyRole): string[] => statements(role, { kmsKeyArn: KEY }).flatMap((statement) => statement.Action);
+const actionsOf = (role: PolicyRole): string[] =>
+  statements(role, { kmsKeyArn: KEY }).flatMap((statement) => statement.Action);
 
 test("the writer's policy is that of pgBackRest's user guide, with giving up an upload", () => {
   expect(JSON.parse(accessPolicy("writer", SCOPE))).toEqual({
@@ -55,10 +56,13 @@ test("the writer's policy is that of pgBackRest's user guide, with giving up an 
 });
 
 test("the writer can never remove a version, end a lock, or change the bucket's settings", () => {
-  const never = /Version|Bypass|Retention|LegalHold|Lifecycle|ObjectLock|Versioning|Policy|\*|Acl|Tagging|DeleteBucket|CreateBucket/;
+  const never =
+    /Version|Bypass|Retention|LegalHold|Lifecycle|ObjectLock|Versioning|Policy|\*|Acl|Tagging|DeleteBucket|CreateBucket/;
   expect(actionsOf("writer").filter((action) => never.test(action))).toEqual([]);
   for (const role of ["writer", "reader", "recovery"] as const) {
-    expect(actionsOf(role).filter((action) => /Bypass|PutObjectRetention|Put(Lifecycle|Bucket)|iam:|\*/.test(action))).toEqual([]);
+    expect(
+      actionsOf(role).filter((action) => /Bypass|PutObjectRetention|Put(Lifecycle|Bucket)|iam:|\*/.test(action)),
+    ).toEqual([]);
   }
 });
 
@@ -70,7 +74,9 @@ test("the reader changes nothing, and reads versions of a time before an attack"
 });
 
 test("recovery is the writer and the versions", () => {
-  expect(actionsOf("recovery")).toEqual(expect.arrayContaining([...actionsOf("writer"), "s3:ListBucketVersions", "s3:GetObjectVersion"]));
+  expect(actionsOf("recovery")).toEqual(
+    expect.arrayContaining([...actionsOf("writer"), "s3:ListBucketVersions", "s3:GetObjectVersion"]),
+  );
   expect(actionsOf("recovery")).toContain("s3:DeleteObjectVersion");
 });
 

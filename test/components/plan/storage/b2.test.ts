@@ -1,5 +1,11 @@
 import { expect, test } from "vitest";
-import { B2_CAPABILITIES, type B2Settings, checkB2, filePrefixOf, resolveB2 } from "../../../../components/plan/storage/b2";
+import {
+  B2_CAPABILITIES,
+  type B2Settings,
+  checkB2,
+  filePrefixOf,
+  resolveB2,
+} from "../../../../components/plan/storage/b2";
 import { unknownMarker } from "../../../../components/plan/model/unknown";
 import { BUCKET_CAPABILITIES } from "../../../../components/dynamic/b2";
 

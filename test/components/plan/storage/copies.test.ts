@@ -11,7 +11,9 @@ test("a NAS and a bucket of a vendor make 3-2-1", () => {
 });
 
 test("a repository without full backups is no copy, however much WAL it gets", () => {
-  expect(text({ schedules: { full: { ...FULL, repositories: ["repo2"] }, incr: { cron: "0 4 * * *" } } })).toBe("2-1-1");
+  expect(text({ schedules: { full: { ...FULL, repositories: ["repo2"] }, incr: { cron: "0 4 * * *" } } })).toBe(
+    "2-1-1",
+  );
 });
 
 test("two buckets of one vendor are one provider", () => {
@@ -27,5 +29,10 @@ test("unknown locations are not counted", () => {
   const { s3 } = BUCKET.at;
   if (s3 === undefined) throw new Error("no bucket");
   const next = { ...BUCKET, at: { ...BUCKET.at, s3: { ...s3, endpoint: unknownMarker(0) } } };
-  expect(copiesOf(plan({ repositories: { repo1: NAS, repo2: next } }))).toEqual({ copies: 3, providers: 1, offSite: 0, known: false });
+  expect(copiesOf(plan({ repositories: { repo1: NAS, repo2: next } }))).toEqual({
+    copies: 3,
+    providers: 1,
+    offSite: 0,
+    known: false,
+  });
 });

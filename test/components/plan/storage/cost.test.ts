@@ -7,7 +7,14 @@ import { BUCKET, plan } from "../../plans";
 const SIZING = { databaseGiB: 100, walGiBPerDay: 10, changedGiBPerDay: 2, compressedTo: 0.5 };
 const WEEKLY = { full: { cron: "0 3 * * 0" } };
 
-function costOf(over: { sizing?: typeof SIZING; keepDays?: number; keepFullCount?: number; provider?: string; facts?: object; schedules?: object }) {
+function costOf(over: {
+  sizing?: typeof SIZING;
+  keepDays?: number;
+  keepFullCount?: number;
+  provider?: string;
+  facts?: object;
+  schedules?: object;
+}) {
   const { s3 } = BUCKET.at;
   if (s3 === undefined) throw new Error("no bucket");
   const { keepFullCount: _count, ...bare } = BUCKET;
@@ -17,7 +24,11 @@ function costOf(over: { sizing?: typeof SIZING; keepDays?: number; keepFullCount
     ...(over.keepFullCount === undefined ? {} : { keepFullCount: over.keepFullCount }),
     at: { ...BUCKET.at, s3: { ...s3, quirks: over.provider ?? "b2", facts: over.facts ?? {} } },
   };
-  const made = plan({ repositories: { repo1: repository }, schedules: over.schedules ?? WEEKLY, sizing: over.sizing ?? SIZING });
+  const made = plan({
+    repositories: { repo1: repository },
+    schedules: over.schedules ?? WEEKLY,
+    sizing: over.sizing ?? SIZING,
+  });
   const [first] = made.repositories;
   if (first === undefined) throw new Error("no repository");
   return estimateRepository(first, made);
@@ -40,12 +51,24 @@ test("R2 charges for calls and not for egress, S3 for both", () => {
   expect(costOf({ keepDays: 14, provider: "r2" })).toMatchObject({ perMonth: 3.96, perRestore: 0 });
   const aws = costOf({ keepDays: 14, provider: "aws" });
   expect(aws?.perMonth).toBeGreaterThan(6);
-  expect(costOf({ keepDays: 14, provider: "aws", sizing: { ...SIZING, databaseGiB: 1000 } })?.perRestore).toBeGreaterThan(30);
+  expect(
+    costOf({ keepDays: 14, provider: "aws", sizing: { ...SIZING, databaseGiB: 1000 } })?.perRestore,
+  ).toBeGreaterThan(30);
 });
 
 test("a minimum duration makes short retention expensive", () => {
-  const short = costOf({ keepDays: 1, provider: "wasabi", schedules: { full: { cron: "0 3 * * *" } }, sizing: { ...SIZING, databaseGiB: 2000 } });
-  const long = costOf({ keepDays: 89, provider: "wasabi", schedules: { full: { cron: "0 3 * * *" } }, sizing: { ...SIZING, databaseGiB: 2000 } });
+  const short = costOf({
+    keepDays: 1,
+    provider: "wasabi",
+    schedules: { full: { cron: "0 3 * * *" } },
+    sizing: { ...SIZING, databaseGiB: 2000 },
+  });
+  const long = costOf({
+    keepDays: 89,
+    provider: "wasabi",
+    schedules: { full: { cron: "0 3 * * *" } },
+    sizing: { ...SIZING, databaseGiB: 2000 },
+  });
   expect(short?.perMonth).toBeGreaterThan((long?.perMonth ?? 0) * 0.9);
 });
 

@@ -1,4 +1,7 @@
-/** Topologies out of what Pulumi writes: shapes, hidden values, clear errors. The real engine's files are read in test/engine/topology.test.ts. */
+/**
+ * Topologies out of what Pulumi writes: shapes, hidden values, clear errors. The real engine's files are read in
+ * test/engine/topology.test.ts.
+ */
 import { describe, expect, test } from "vitest";
 import { parseStackFile } from "../../../../components/plan/topology/stackFiles";
 import { isSecret, isUnknown } from "../../../../components/plan/model/unknown";
@@ -13,7 +16,8 @@ const step = (op: string, name: string, before: object | null, after: object | n
   ...(before === null ? {} : { oldState: state({ topology: before }, type) }),
   ...(after === null ? {} : { newState: state({ topology: after }, type) }),
 });
-const preview = (steps: readonly object[], diagnostics: readonly object[] = []): string => JSON.stringify({ steps, diagnostics, changeSummary: {} });
+const preview = (steps: readonly object[], diagnostics: readonly object[] = []): string =>
+  JSON.stringify({ steps, diagnostics, changeSummary: {} });
 const failureOf = (text: string): string => {
   try {
     parseStackFile(text);
@@ -55,18 +59,21 @@ describe("a preview", () => {
         {
           ...second,
           provider: "04da6b54-80e4-46f7-96ec-b56ff0331ba9",
-          failureDomain: { "4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", plaintext: '"s3.secret.example"' },
+          failureDomain: {
+            "4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270",
+            plaintext: '"s3.secret.example"',
+          },
         },
       ],
     };
     const read = parseStackFile(preview([step("create", "ledger", null, hidden)])).after.get("ledger");
     const [nas, bucket] = read?.repositories ?? [];
-    expect([isSecret(nas?.location), isUnknown(nas?.keepDays), isUnknown(bucket?.provider), isSecret(bucket?.failureDomain)]).toEqual([
-      true,
-      true,
-      true,
-      true,
-    ]);
+    expect([
+      isSecret(nas?.location),
+      isUnknown(nas?.keepDays),
+      isUnknown(bucket?.provider),
+      isSecret(bucket?.failureDomain),
+    ]).toEqual([true, true, true, true]);
     expect(JSON.stringify(read)).not.toContain("s3.secret.example");
   });
 
@@ -80,21 +87,35 @@ describe("a preview", () => {
   });
 
   test("shows its findings, without their text if it may contain a secret", () => {
-    const logged = { urn: urn("ledger"), severity: "warning", message: "PB031 repositories.repo1.at.requireMount: nothing demands a mount\n" };
+    const logged = {
+      urn: urn("ledger"),
+      severity: "warning",
+      message: "PB031 repositories.repo1.at.requireMount: nothing demands a mount\n",
+    };
     expect(parseStackFile(preview([step("create", "ledger", null, topology())], [logged])).findings).toEqual([
-      { database: "ledger", code: "PB031", path: "repositories.repo1.at.requireMount", message: "nothing demands a mount" },
+      {
+        database: "ledger",
+        code: "PB031",
+        path: "repositories.repo1.at.requireMount",
+        message: "nothing demands a mount",
+      },
     ]);
     const one = topology();
-    const secret = { ...one, repositories: one.repositories.map((repository) => ({ ...repository, location: "[secret]" })) };
+    const secret = {
+      ...one,
+      repositories: one.repositories.map((repository) => ({ ...repository, location: "[secret]" })),
+    };
     expect(parseStackFile(preview([step("create", "ledger", null, secret)], [logged])).findings).toEqual([
       { database: "ledger", code: "PB031", path: "repositories.repo1.at.requireMount" },
     ]);
   });
 
   test("that failed is refused: unreached resources would look removed", () => {
-    expect(failureOf(preview([step("update", "ledger", topology(), topology())], [{ severity: "error", message: "PB020 secret" }]))).toBe(
-      "the preview failed, so it is incomplete: fix what its diagnostics name first",
-    );
+    expect(
+      failureOf(
+        preview([step("update", "ledger", topology(), topology())], [{ severity: "error", message: "PB020 secret" }]),
+      ),
+    ).toBe("the preview failed, so it is incomplete: fix what its diagnostics name first");
   });
 });
 
@@ -115,7 +136,11 @@ test("components of one name are distinguished by type, then by their whole URN"
     step("create", "ledger", null, topology(), "pgbackstop:index:CnpgCluster"),
     step("create", "orders", null, topology()),
   ];
-  expect([...parseStackFile(preview(steps)).after.keys()]).toEqual(["PostgresHost ledger", "CnpgCluster ledger", "orders"]);
+  expect([...parseStackFile(preview(steps)).after.keys()]).toEqual([
+    "PostgresHost ledger",
+    "CnpgCluster ledger",
+    "orders",
+  ]);
 });
 
 test("a saved document, and the output of one database", () => {
@@ -136,19 +161,31 @@ test.each([
   ["[1]", "this JSON is not an object"],
   ['{"resources":[]}', "this JSON is not a pulumi preview --json, a pulumi stack export or a saved topology"],
   ['{"version":9,"deployment":{}}', "a stack export of version 9 is not supported: only 3 and 4 are"],
-  ['{"version":2,"topologies":{}}', "the document: version 2 of the topology is unknown, only 1 is supported: use the pgbackstop that wrote it"],
+  [
+    '{"version":2,"topologies":{}}',
+    "the document: version 2 of the topology is unknown, only 1 is supported: use the pgbackstop that wrote it",
+  ],
   [
     JSON.stringify({ version: 1, topologies: { a: { ...topology(), version: 7 } } }),
     "a: version 7 of the topology is unknown, only 1 is supported: use the pgbackstop that wrote it",
   ],
-  [JSON.stringify({ version: 1, topologies: { a: { version: 1 } } }), 'a: "databases" is not a list of objects, so this is not a topology'],
-  [JSON.stringify({ version: 1, topologies: { a: { ...topology(), databases: [] } } }), "a: a topology has one database, this one has 0"],
+  [
+    JSON.stringify({ version: 1, topologies: { a: { version: 1 } } }),
+    'a: "databases" is not a list of objects, so this is not a topology',
+  ],
+  [
+    JSON.stringify({ version: 1, topologies: { a: { ...topology(), databases: [] } } }),
+    "a: a topology has one database, this one has 0",
+  ],
   [
     JSON.stringify({ version: 1, topologies: { a: { ...topology(), schedules: [{ name: "full" }] } } }),
     "a: a schedule has no name, cron, type or keys, so this is not a topology",
   ],
   [
-    JSON.stringify({ version: 1, topologies: { a: { ...topology(), repositories: [{ name: "repo1", key: 2, location: "/" }] } } }),
+    JSON.stringify({
+      version: 1,
+      topologies: { a: { ...topology(), repositories: [{ name: "repo1", key: 2, location: "/" }] } },
+    }),
     "a: a repository has no name such as repo1 with its key, or no location, so this is not a topology",
   ],
 ])("%.40s is refused: %s", (text, message) => {

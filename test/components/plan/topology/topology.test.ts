@@ -120,6 +120,8 @@ test("the text does not depend on the order of keys", () => {
 });
 
 test("the topology contains the intended weaker changes that it brings", () => {
-  const { acknowledged } = topologyOf(plan({ acknowledgeWeaker: { "repositories.repo1.keepDays=7": "the NAS is full" } }));
+  const { acknowledged } = topologyOf(
+    plan({ acknowledgeWeaker: { "repositories.repo1.keepDays=7": "the NAS is full" } }),
+  );
   expect(acknowledged).toEqual([{ change: "repositories.repo1.keepDays=7", reason: "the NAS is full" }]);
 });

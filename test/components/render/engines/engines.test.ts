@@ -1,6 +1,11 @@
 /** Objects of each CloudNativePG engine for the same arguments. */
 import { expect, test } from "vitest";
-import { engineParts, oneShotBackups, renderAttachment, renderCluster } from "../../../../components/render/kubernetes/clusterObjects";
+import {
+  engineParts,
+  oneShotBackups,
+  renderAttachment,
+  renderCluster,
+} from "../../../../components/render/kubernetes/clusterObjects";
 import { recoverySource } from "../../../../components/render/kubernetes/source";
 import { readParameters } from "../../../../runtime/cnpg/operator/parameters";
 import { context, objectOf, resolved } from "../../clusters";
@@ -8,7 +13,12 @@ import { BUCKET, R2 } from "../../plans";
 
 interface StanzaView {
   readonly name: string;
-  readonly s3Repositories: readonly { bucket: string; endpoint: string; repoPath: string; cipherConfig?: { type: string } }[];
+  readonly s3Repositories: readonly {
+    bucket: string;
+    endpoint: string;
+    repoPath: string;
+    cipherConfig?: { type: string };
+  }[];
 }
 
 const PLAIN = { ...BUCKET, at: { ...BUCKET.at, encrypted: false } };
@@ -19,11 +29,19 @@ test("a replica cluster follows its source", () => {
     const over = { bootstrap: { recovery }, ...(replica === undefined ? {} : { replica }) };
     const { source } = resolved(over);
     if (source === null) throw new Error("no source");
-    return (objectOf(renderCluster(context(over), recoverySource(context(over), source)), "cluster")["spec"] as { replica?: unknown }).replica;
+    return (
+      objectOf(renderCluster(context(over), recoverySource(context(over), source)), "cluster")["spec"] as {
+        replica?: unknown;
+      }
+    ).replica;
   };
   expect(specOf(undefined)).toBeUndefined();
   expect(specOf({ minApplyDelay: "4h" })).toEqual({ enabled: true, source: "source", minApplyDelay: "4h" });
-  expect(specOf({ enabled: false, promotionToken: "token" })).toEqual({ enabled: false, source: "source", promotionToken: "token" });
+  expect(specOf({ enabled: false, promotionToken: "token" })).toEqual({
+    enabled: false,
+    source: "source",
+    promotionToken: "token",
+  });
 });
 
 test("Dalibo's plugin: a Stanza with both repositories, and a schedule for each an hour apart on the primary", () => {
@@ -43,7 +61,12 @@ test("Dalibo's plugin: a Stanza with both repositories, and a schedule for each 
             retentionPolicy: { full: 4, fullType: "count" },
             cipherConfig: { type: "aes-256-cbc", encryptionPass: { name: "orders-repo1", key: "ENCRYPTION_PASS" } },
           },
-          { bucket: "orders-backups", verifyTLS: true, retentionPolicy: { full: 90, fullType: "time" }, region: "auto" },
+          {
+            bucket: "orders-backups",
+            verifyTLS: true,
+            retentionPolicy: { full: 90, fullType: "time" },
+            region: "auto",
+          },
         ],
       },
     },
@@ -71,7 +94,9 @@ test("Dalibo's plugin: a Stanza with both repositories, and a schedule for each 
 
 test("Dalibo's plugin and the engine of this package write to the same locations under the same names", () => {
   const schedules = { full: { cron: "0 3 * * 0" } };
-  const stanza = objectOf(renderCluster(context({ engine: "pgbackrest", schedules }), null), "stanza")["spec"] as { stanzaConfiguration: StanzaView };
+  const stanza = objectOf(renderCluster(context({ engine: "pgbackrest", schedules }), null), "stanza")["spec"] as {
+    stanzaConfiguration: StanzaView;
+  };
   const ours = renderCluster(context({ schedules }), null);
   const { "pgbackrest.conf": conf } = objectOf(ours, "config")["data"] as Record<string, string>;
   const { name, s3Repositories } = stanza.stanzaConfiguration;
@@ -114,15 +139,27 @@ test("Barman's plugin at B2: checksums off, region and retention set", () => {
 
 test("snapshots alone, and beside an archiver", () => {
   const snapshots = { className: "csi", walClassName: "csi-wal", cron: "0 5 * * *" };
-  const alone = renderCluster(context({ engine: "volumeSnapshot", repositories: {}, schedules: { full: { cron: "0 3 * * *" } }, snapshots }), null);
+  const alone = renderCluster(
+    context({ engine: "volumeSnapshot", repositories: {}, schedules: { full: { cron: "0 3 * * *" } }, snapshots }),
+    null,
+  );
   expect(objectOf(alone, "cluster")["spec"]).toMatchObject({
-    backup: { volumeSnapshot: { className: "csi", walClassName: "csi-wal", online: true, snapshotOwnerReference: "none" } },
+    backup: {
+      volumeSnapshot: { className: "csi", walClassName: "csi-wal", online: true, snapshotOwnerReference: "none" },
+    },
   });
   expect(objectOf(alone, "cluster")["spec"]).not.toHaveProperty("plugins");
   expect(objectOf(alone, "schedule-full")["spec"]).toMatchObject({ method: "volumeSnapshot", online: true });
   const beside = renderCluster(context({ snapshots }), null);
-  expect(objectOf(beside, "schedule-snapshot")["spec"]).toMatchObject({ schedule: "0 0 5 * * *", method: "volumeSnapshot", immediate: false });
-  expect(objectOf(beside, "cluster")["spec"]).toMatchObject({ plugins: [{ name: "pgbackstop" }], backup: { volumeSnapshot: { className: "csi" } } });
+  expect(objectOf(beside, "schedule-snapshot")["spec"]).toMatchObject({
+    schedule: "0 0 5 * * *",
+    method: "volumeSnapshot",
+    immediate: false,
+  });
+  expect(objectOf(beside, "cluster")["spec"]).toMatchObject({
+    plugins: [{ name: "pgbackstop" }],
+    backup: { volumeSnapshot: { className: "csi" } },
+  });
 });
 
 test("snapshots with a retention are removed once a day, alone and beside an archiver", () => {
@@ -147,15 +184,22 @@ test("snapshots with a retention are removed once a day, alone and beside an arc
   const alone = { engine: "volumeSnapshot", repositories: {}, schedules: { full: { cron: "0 3 * * *" } } };
   const of = (over: Parameters<typeof context>[0]): string =>
     JSON.stringify(renderCluster(context(over), null).find(({ role }) => role === "expiry")?.manifest ?? null);
-  expect(of({ ...alone, snapshots: { keepCount: 2 } })).toContain('"--snapshot-schedule=orders-full","--snapshot-keep-count=2"');
+  expect(of({ ...alone, snapshots: { keepCount: 2 } })).toContain(
+    '"--snapshot-schedule=orders-full","--snapshot-keep-count=2"',
+  );
   expect(of({ ...alone, snapshots: { className: "csi" } })).toBe("null");
   expect(of({ snapshots: { keepDays: 7 } })).toBe("null");
-  expect(renderAttachment(context({ snapshots: { cron: "0 5 * * *", keepDays: 7 } })).map(({ role }) => role)).toContain("expiry");
+  expect(
+    renderAttachment(context({ snapshots: { cron: "0 5 * * *", keepDays: 7 } })).map(({ role }) => role),
+  ).toContain("expiry");
 });
 
 test("jobs of many clusters do not start in one minute", () => {
   const minutes = Array.from({ length: 60 }, (_, index) => {
-    const objects = renderCluster(context({ clusterName: `orders-${index}`, snapshots: { cron: "0 5 * * *", keepDays: 7 } }), null);
+    const objects = renderCluster(
+      context({ clusterName: `orders-${index}`, snapshots: { cron: "0 5 * * *", keepDays: 7 } }),
+      null,
+    );
     return (objectOf(objects, "expiry")["spec"] as { schedule: string }).schedule;
   });
   expect(new Set(minutes).size).toBeGreaterThan(20);
@@ -168,7 +212,9 @@ test.each([
   ["barman-cloud", { barmanObjectName: "orders-source", serverName: "old" }, "source-object-store"],
 ])("a restore from backups of engine %s", (engine, parameters, role) => {
   const repositories = engine === "barman-cloud" ? { repo1: PLAIN } : { repo1: BUCKET, repo2: R2 };
-  const over = { bootstrap: { recovery: { stanza: "old", engine, repositories, target: { time: "2026-11-20T06:40:59Z" } } } };
+  const over = {
+    bootstrap: { recovery: { stanza: "old", engine, repositories, target: { time: "2026-11-20T06:40:59Z" } } },
+  };
   const { source } = resolved(over);
   if (source === null) throw new Error("no source");
   const objects = renderCluster(context(over), recoverySource(context(over), source));
@@ -182,11 +228,15 @@ test.each([
 });
 
 test("a restore from a named repository knows no other one", () => {
-  const over = { bootstrap: { recovery: { stanza: "old", repositories: { repo1: BUCKET, repo2: R2 }, from: ["repo2"] } } };
+  const over = {
+    bootstrap: { recovery: { stanza: "old", repositories: { repo1: BUCKET, repo2: R2 }, from: ["repo2"] } },
+  };
   const { source } = resolved(over);
   if (source === null) throw new Error("no source");
   const result = recoverySource(context(over), source);
-  expect(Object.keys(result?.plugin.parameters ?? {}).filter((name) => name.startsWith("repo"))).toEqual(["repo2SecretKeys"]);
+  expect(Object.keys(result?.plugin.parameters ?? {}).filter((name) => name.startsWith("repo"))).toEqual([
+    "repo2SecretKeys",
+  ]);
   const data = result?.objects[0]?.manifest["data"] as Record<string, string>;
   expect(data["pgbackrest.conf"]).toContain("repo2-s3-bucket=orders-backups");
   expect(data["pgbackrest.conf"]).not.toContain("repo1-");
@@ -194,13 +244,23 @@ test("a restore from a named repository knows no other one", () => {
 
 test("the plugin takes every parameter that is rendered for it", () => {
   const claim = { ...BUCKET, at: { name: "nas", path: "/pgbackstop/claims/nas/orders", encrypted: false } };
-  const over = { repositories: { repo1: claim, repo2: R2 }, bootstrap: { recovery: { stanza: "old", repositories: { repo1: BUCKET, repo2: R2 } } } };
+  const over = {
+    repositories: { repo1: claim, repo2: R2 },
+    bootstrap: { recovery: { stanza: "old", repositories: { repo1: BUCKET, repo2: R2 } } },
+  };
   const { source } = resolved(over);
-  const plugins = [...engineParts(context(over)).plugins, ...(source === null ? [] : [recoverySource(context(over), source)?.plugin])];
+  const plugins = [
+    ...engineParts(context(over)).plugins,
+    ...(source === null ? [] : [recoverySource(context(over), source)?.plugin]),
+  ];
   expect(plugins).toHaveLength(2);
   for (const plugin of plugins) {
     const read = readParameters(plugin?.parameters ?? {}, { clusterName: "", image: undefined });
-    expect(read).toMatchObject({ bundle: "orders-runtime-0123456789ab", limits: { memory: "384Mi" }, requests: { cpu: "100m", memory: "384Mi" } });
+    expect(read).toMatchObject({
+      bundle: "orders-runtime-0123456789ab",
+      limits: { memory: "384Mi" },
+      requests: { cpu: "100m", memory: "384Mi" },
+    });
   }
   expect(readParameters(plugins[0]?.parameters ?? {}, { clusterName: "", image: undefined })).toMatchObject({
     stanza: "orders",
@@ -215,12 +275,18 @@ test("the plugin takes every parameter that is rendered for it", () => {
 });
 
 test("a restore from a snapshot continues with WAL from the repositories", () => {
-  const snapshot = { storage: "orders-20261120", walStorage: "orders-20261120-wal", tablespaces: { hot: "orders-20261120-tbs-hot" } };
+  const snapshot = {
+    storage: "orders-20261120",
+    walStorage: "orders-20261120-wal",
+    tablespaces: { hot: "orders-20261120-tbs-hot" },
+  };
   const over = { bootstrap: { recovery: { stanza: "old", repositories: { repo1: BUCKET }, snapshot } } };
   const { source } = resolved(over);
   if (source === null) throw new Error("no source");
   const reference = (name: string): object => ({ apiGroup: "snapshot.storage.k8s.io", kind: "VolumeSnapshot", name });
-  expect(objectOf(renderCluster(context(over), recoverySource(context(over), source)), "cluster")["spec"]).toMatchObject({
+  expect(
+    objectOf(renderCluster(context(over), recoverySource(context(over), source)), "cluster")["spec"],
+  ).toMatchObject({
     bootstrap: {
       recovery: {
         source: "source",

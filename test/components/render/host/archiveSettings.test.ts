@@ -3,11 +3,28 @@ import { postgresSettings, secondsSetting } from "../../../../components/render/
 import { plan } from "../../plans";
 
 test("the objective sets archive_timeout, an argument overrides it, and without both it stays unchanged", () => {
-  expect(Object.keys(postgresSettings(plan({ archiveTimeoutSeconds: undefined })))).toEqual(["archive_mode", "archive_command"]);
-  expect(postgresSettings(plan({ objectives: { rpoSeconds: 190 }, archiveTimeoutSeconds: undefined }))["archive_timeout"]).toBe("2min");
-  expect(postgresSettings(plan({ objectives: { rpoSeconds: 190 }, archiveTimeoutSeconds: 45 }))["archive_timeout"]).toBe("45s");
+  expect(Object.keys(postgresSettings(plan({ archiveTimeoutSeconds: undefined })))).toEqual([
+    "archive_mode",
+    "archive_command",
+  ]);
+  expect(
+    postgresSettings(plan({ objectives: { rpoSeconds: 190 }, archiveTimeoutSeconds: undefined }))["archive_timeout"],
+  ).toBe("2min");
+  expect(
+    postgresSettings(plan({ objectives: { rpoSeconds: 190 }, archiveTimeoutSeconds: 45 }))["archive_timeout"],
+  ).toBe("45s");
 });
 
 test("times have the server's own text form", () => {
-  expect([0, 1, 59, 60, 90, 300, 3600, 5400, 86400].map(secondsSetting)).toEqual(["0", "1s", "59s", "1min", "90s", "5min", "1h", "90min", "1d"]);
+  expect([0, 1, 59, 60, 90, 300, 3600, 5400, 86400].map(secondsSetting)).toEqual([
+    "0",
+    "1s",
+    "59s",
+    "1min",
+    "90s",
+    "5min",
+    "1h",
+    "90min",
+    "1d",
+  ]);
 });

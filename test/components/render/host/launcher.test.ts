@@ -10,7 +10,10 @@ import { BUCKET, NAS, plan } from "../../plans";
 const BOTH: HostSettings["repositories"] = { repo1: NAS, repo2: BUCKET };
 let folder: string;
 /** Runs the text with fake root and systemd programs: records its calls, and the result of their answers. */
-const run = (args: readonly string[], { uid = "0", exitCode = 0, bin = "/usr/local/bin", repositories = BOTH } = {}) => {
+const run = (
+  args: readonly string[],
+  { uid = "0", exitCode = 0, bin = "/usr/local/bin", repositories = BOTH } = {},
+) => {
   const program = (name: string, text: string): void => {
     writeFileSync(join(folder, name), `#!/bin/sh\n${text}\n`);
     chmodSync(join(folder, name), 0o755);
@@ -18,7 +21,9 @@ const run = (args: readonly string[], { uid = "0", exitCode = 0, bin = "/usr/loc
   program("id", `echo ${uid}`);
   program("systemd-run", `for word; do printf '%s\\n' "$word"; done; cat; exit ${exitCode}`);
   program("node", 'echo "direct $*"');
-  const file = launcherFile(plan({ nodePath: join(folder, "node"), directories: { config: folder, bin }, repositories }));
+  const file = launcherFile(
+    plan({ nodePath: join(folder, "node"), directories: { config: folder, bin }, repositories }),
+  );
   writeFileSync(join(folder, "launcher"), file?.text ?? "");
   return spawnSync("/bin/sh", [join(folder, "launcher"), ...args], {
     encoding: "utf8",
@@ -68,7 +73,9 @@ test("they are passed its path if it is not the default", () => {
 
 test("missing keys are named before anything runs", () => {
   const refused = run(["info"], {
-    repositories: { repo1: { ...BUCKET, at: { ...BUCKET.at, encrypted: false }, secretFiles: { options: "/run/secrets/no such" } } },
+    repositories: {
+      repo1: { ...BUCKET, at: { ...BUCKET.at, encrypted: false }, secretFiles: { options: "/run/secrets/no such" } },
+    },
   });
   expect([refused.status, refused.stdout]).toEqual([55, ""]);
   expect(refused.stderr).toContain("pgbackstop: /run/secrets/no such is missing");
@@ -77,8 +84,12 @@ test("missing keys are named before anything runs", () => {
 test("an account other than root is refused with the reason; help needs no key", () => {
   const refused = run(["info"], { uid: "1000" });
   expect([refused.status, refused.stdout]).toEqual([41, ""]);
-  expect(refused.stderr).toBe("pgbackstop: only root can lend the keys of the repositories to info: sudo pgbackstop …\n");
-  expect(run(["help", "restore"], { uid: "1000" }).stdout).toBe("direct /usr/local/lib/pgbackstop/runtime.cjs help restore\n");
+  expect(refused.stderr).toBe(
+    "pgbackstop: only root can lend the keys of the repositories to info: sudo pgbackstop …\n",
+  );
+  expect(run(["help", "restore"], { uid: "1000" }).stdout).toBe(
+    "direct /usr/local/lib/pgbackstop/runtime.cjs help restore\n",
+  );
 });
 
 test("a signal stops the unit, and its exit code is still the caller's", () => {

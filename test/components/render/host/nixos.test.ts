@@ -10,7 +10,10 @@ const HOST: FileHost = {
   repositories: {
     repo1: { at: { path: "/mnt/nas/pg", requireMount: true, encrypted: true }, keepDays: 7 },
     repo2: {
-      at: { encrypted: true, s3: { bucket: "ledger", endpoint: "s3.eu-central-003.backblazeb2.com", region: "eu-central-003" } },
+      at: {
+        encrypted: true,
+        s3: { bucket: "ledger", endpoint: "s3.eu-central-003.backblazeb2.com", region: "eu-central-003" },
+      },
       keepDays: 60,
     },
   },
@@ -52,14 +55,20 @@ test("a file with a secret, or with a path that NixOS does not write, is refused
   const withKey: FileHost = { ...HOST, repositories: { repo1: { at, keepDays: 1 } } };
   const secret = renderNixosHost("ledger", withKey);
   expect(secret.text).toBeNull();
-  expect(secret.findings.map(({ code, path }) => `${code} ${path}`)).toEqual(["PB116 hosts.ledger.repositories.repo1.at.cipher"]);
+  expect(secret.findings.map(({ code, path }) => `${code} ${path}`)).toEqual([
+    "PB116 hosts.ledger.repositories.repo1.at.cipher",
+  ]);
   expect(JSON.stringify(secret)).not.toContain("marker");
   const elsewhere = renderNixosHost("ledger", { ...HOST, directories: { lib: "/usr/local/lib/pgbackstop" } });
   expect(elsewhere.text).toBeNull();
   expect(elsewhere.findings.find(({ severity }) => severity === "error")?.message).toContain(
     "/usr/local/lib/pgbackstop/runtime.cjs is not below /etc",
   );
-  const stock = renderNixosHost("ledger", { ...HOST, engine: "pgbackrest", directories: { lib: "/etc/pgbackstop/lib" } });
+  const stock = renderNixosHost("ledger", {
+    ...HOST,
+    engine: "pgbackrest",
+    directories: { lib: "/etc/pgbackstop/lib" },
+  });
   expect(stock.text).toBeNull();
   expect(stock.findings.map(({ code }) => code)).toContain("PB010");
 });

@@ -4,9 +4,17 @@ import { loadConfig } from "../../../../runtime/config/load";
 import { BUCKET, NAS, plan } from "../../plans";
 
 function load(conf: string, secrets: string) {
-  const files: Record<string, string> = { "/etc/pgbackstop/pgbackrest.conf": conf, "/etc/pgbackstop/conf.d/secrets.conf": secrets };
+  const files: Record<string, string> = {
+    "/etc/pgbackstop/pgbackrest.conf": conf,
+    "/etc/pgbackstop/conf.d/secrets.conf": secrets,
+  };
   return loadConfig({
-    argv: ["--config=/etc/pgbackstop/pgbackrest.conf", "--config-include-path=/etc/pgbackstop/conf.d", "--stanza=main", "backup"],
+    argv: [
+      "--config=/etc/pgbackstop/pgbackrest.conf",
+      "--config-include-path=/etc/pgbackstop/conf.d",
+      "--stanza=main",
+      "backup",
+    ],
     env: {},
     readFile: (path) => files[path] ?? null,
     listDirectory: () => ["secrets.conf"],
@@ -58,7 +66,13 @@ test("the runtime reads it without a warning and with the same meaning", () => {
   const everything = plan({
     repositories: {
       repo1: { ...NAS, compress: { type: "gz", level: 9 } },
-      repo2: { ...BUCKET, at: { ...BUCKET.at, s3: { bucket: "ledger", endpoint: "s3.lan", region: "lab", port: 9000, caFile: "/etc/ssl/lab.pem" } } },
+      repo2: {
+        ...BUCKET,
+        at: {
+          ...BUCKET.at,
+          s3: { bucket: "ledger", endpoint: "s3.lan", region: "lab", port: 9000, caFile: "/etc/ssl/lab.pem" },
+        },
+      },
     },
     socketDirectory: "/run/postgresql",
     databaseUser: "backup",
@@ -76,7 +90,15 @@ test("the runtime reads it without a warning and with the same meaning", () => {
     spoolPath: "/srv/spool",
     pgs: [{ key: 1, path: "/var/lib/postgresql/18/main", port: 5433, socketPath: "/run/postgresql", user: "backup" }],
     repos: [
-      { key: 1, type: "posix", path: "/mnt/nas/pgbackrest", retentionFull: 7, retentionFullType: "time", compressType: "gz", compressLevel: 9 },
+      {
+        key: 1,
+        type: "posix",
+        path: "/mnt/nas/pgbackrest",
+        retentionFull: 7,
+        retentionFullType: "time",
+        compressType: "gz",
+        compressLevel: 9,
+      },
       {
         key: 2,
         type: "s3",
@@ -84,7 +106,14 @@ test("the runtime reads it without a warning and with the same meaning", () => {
         cipherType: "aes-256-cbc",
         retentionFull: 4,
         retentionFullType: "count",
-        s3: { bucket: "ledger", endpoint: "s3.lan", region: "lab", uriStyle: "path", storagePort: 9000, caFile: "/etc/ssl/lab.pem" },
+        s3: {
+          bucket: "ledger",
+          endpoint: "s3.lan",
+          region: "lab",
+          uriStyle: "path",
+          storagePort: 9000,
+          caFile: "/etc/ssl/lab.pem",
+        },
       },
     ],
   });

@@ -9,7 +9,10 @@ const WEEKLY_S = 8 * 86_400 + 7200;
 test("every repository has its compression, buckets their provider", () => {
   const repositories = {
     repo1: { ...NAS, compress: { type: "none" } },
-    repo3: { ...BUCKET, at: { ...BUCKET.at, s3: { bucket: "lab", endpoint: "minio.lan", region: "lab", quirks: "minio" } } },
+    repo3: {
+      ...BUCKET,
+      at: { ...BUCKET.at, s3: { bucket: "lab", endpoint: "minio.lan", region: "lab", quirks: "minio" } },
+    },
   };
   const text = renderSettingsFile(plan({ repositories, acknowledge: { mode: "named", repositories: ["repo3"] } }));
   expect(JSON.parse(text)).toEqual({
@@ -36,7 +39,10 @@ test("drills' limits follow from objectives and schedules", () => {
       near: { cron: "0 5 * * 6", from: "repo1", maxGiB: 1.5, pick: "newest", path: "/srv/drill" },
       far: { cron: "0 6 1 * *", elsewhere: true },
     },
-    drillChecks: { heartbeat: { database: "shop", sql: "SELECT max(at) FROM beat" }, assertions: [{ name: "orders", sql: "SELECT true" }] },
+    drillChecks: {
+      heartbeat: { database: "shop", sql: "SELECT max(at) FROM beat" },
+      assertions: [{ name: "orders", sql: "SELECT true" }],
+    },
   });
   const file = JSON.parse(renderSettingsFile({ ...host, drilled: host })) as object;
   expect(file).toMatchObject({
@@ -56,6 +62,8 @@ test("drills' limits follow from objectives and schedules", () => {
 
 test("streaming is the agent's task, every five seconds by default", () => {
   expect(JSON.parse(renderSettingsFile(plan({ streaming: {} })))).toMatchObject({ stream: { intervalSeconds: 5 } });
-  expect(parseSettings(renderSettingsFile(plan({ streaming: { intervalSeconds: 60 } })), "pgbackstop.json").stream).toEqual({ intervalSeconds: 60 });
+  expect(
+    parseSettings(renderSettingsFile(plan({ streaming: { intervalSeconds: 60 } })), "pgbackstop.json").stream,
+  ).toEqual({ intervalSeconds: 60 });
   expect(JSON.parse(renderSettingsFile(plan({})))).not.toHaveProperty("stream");
 });

@@ -25,14 +25,23 @@ test("PostgreSQL archives as in pgBackRest's documentation", () => {
     archive_command: "pgbackrest --stanza=main archive-push %p",
     archive_timeout: "1min",
   });
-  const elsewhere = plan({ ...STOCK, directories: { config: "/etc/50% off" }, pgbackrestPath: "/opt/pgbackrest/bin/pgbackrest" });
+  const elsewhere = plan({
+    ...STOCK,
+    directories: { config: "/etc/50% off" },
+    pgbackrestPath: "/opt/pgbackrest/bin/pgbackrest",
+  });
   expect(stockParts(elsewhere).settings["archive_command"]).toBe(
     "/opt/pgbackrest/bin/pgbackrest '--config=/etc/50%% off/pgbackrest.conf' '--config-include-path=/etc/50%% off/conf.d' --stanza=main archive-push %p",
   );
 });
 
 test("a backup goes into each repository of its schedule", () => {
-  const { units } = stockParts(plan({ ...STOCK, schedules: { full: { cron: "0 2 * * 0" }, diff: { cron: "0 4 * * *", repositories: ["repo2"] } } }));
+  const { units } = stockParts(
+    plan({
+      ...STOCK,
+      schedules: { full: { cron: "0 2 * * 0" }, diff: { cron: "0 4 * * *", repositories: ["repo2"] } },
+    }),
+  );
   const backups = units.filter(({ name }) => /-(full|diff)\.service$/.test(name));
   const commands = backups.map(({ text }) => /^ExecStart=(.*)$/m.exec(text)?.[1]);
   const each = "/usr/local/lib/pgbackstop/pgbackrest-each";
@@ -46,7 +55,9 @@ function runEach(keys: string, ...args: string[]): { status: number | null; call
   try {
     const [each, program] = [join(folder, "each"), join(folder, "program")];
     const text =
-      stockParts(plan({ ...STOCK, repositories: { repo1: BUCKET } })).files.find(({ path }) => path.endsWith("pgbackrest-each"))?.text ?? "";
+      stockParts(plan({ ...STOCK, repositories: { repo1: BUCKET } })).files.find(({ path }) =>
+        path.endsWith("pgbackrest-each"),
+      )?.text ?? "";
     writeFileSync(each, text);
     writeFileSync(program, '#!/bin/sh\necho "$*"\ncase "$*" in *--repo=1) exit 41 ;; *--repo=3) exit 82 ;; esac\n');
     for (const path of [each, program]) chmodSync(path, 0o755);
@@ -67,7 +78,11 @@ test("a failing repository does not stop the others, and the exit code is the fi
 });
 
 test("a named repository is the only one", () => {
-  expect(runEach("1,2", "--type=full", "backup", "--repo=2")).toEqual({ status: 0, calls: ["--type=full backup --repo=2"], stderr: "" });
+  expect(runEach("1,2", "--type=full", "backup", "--repo=2")).toEqual({
+    status: 0,
+    calls: ["--type=full backup --repo=2"],
+    stderr: "",
+  });
 });
 
 test("pgbackstop is the same command as with the other engine: backups are stock's, the rest reads, as PostgreSQL's account or not at all", () => {
@@ -90,7 +105,9 @@ test("pgbackstop is the same command as with the other engine: backups are stock
         env: { PATH: `${folder}:${process.env["PATH"] ?? ""}` },
       });
     };
-    expect(run(["--type=full", "backup"]).stdout).toBe("as-postgres\neach 1,2 /usr/bin/pgbackrest --stanza=main --type=full backup\n");
+    expect(run(["--type=full", "backup"]).stdout).toBe(
+      "as-postgres\neach 1,2 /usr/bin/pgbackrest --stanza=main --type=full backup\n",
+    );
     expect(run(["status"]).stdout).toMatch(/^as-postgres\nours .*runtime\.cjs .*--stanza=main status\n$/);
     expect(run(["recover", "--repo=2"]).stdout).toMatch(/^ours .*recover --repo=2\n$/);
     expect(run(["status"], "105", "postgres").stdout).toMatch(/^ours /);

@@ -22,7 +22,9 @@ test("a cluster with two repositories: the complete objects", () => {
     metadata: { name: "orders", namespace: "orders", labels: { "app.kubernetes.io/managed-by": "pgbackstop" } },
     spec: {
       instances: 3,
-      imageName: expect.stringMatching(/^ghcr\.io\/cloudnative-pg\/postgresql:18\.\d+-\d{12}-standard-trixie@sha256:[0-9a-f]{64}$/) as string,
+      imageName: expect.stringMatching(
+        /^ghcr\.io\/cloudnative-pg\/postgresql:18\.\d+-\d{12}-standard-trixie@sha256:[0-9a-f]{64}$/,
+      ) as string,
       enableSuperuserAccess: false,
       storage: { size: "50Gi" },
       plugins: [
@@ -67,8 +69,15 @@ test("the configuration is a host's, with a pod's paths", () => {
   const data = objectOf(renderCluster(context(), null), "config")["data"] as Record<string, string>;
   const conf = data["pgbackrest.conf"] ?? "";
   expect(conf.startsWith(CONF)).toBe(true);
-  expect(conf).toContain("[orders]\npg1-path=/var/lib/postgresql/data/pgdata\npg1-port=5432\npg1-socket-path=/controller/run\npg1-user=postgres\n");
-  for (const line of ["repo1-cipher-type=aes-256-cbc", "repo1-retention-full=4", "repo2-retention-full=90", "repo2-retention-full-type=time"])
+  expect(conf).toContain(
+    "[orders]\npg1-path=/var/lib/postgresql/data/pgdata\npg1-port=5432\npg1-socket-path=/controller/run\npg1-user=postgres\n",
+  );
+  for (const line of [
+    "repo1-cipher-type=aes-256-cbc",
+    "repo1-retention-full=4",
+    "repo2-retention-full=90",
+    "repo2-retention-full-type=time",
+  ])
     expect(conf).toContain(`${line}\n`);
   expect(conf).toContain("spool-path=/var/lib/postgresql/data/pgbackstop\n");
   expect(JSON.parse(data["pgbackstop.json"] ?? "")).toMatchObject({ version: 1, acknowledge: "all" });
@@ -76,11 +85,20 @@ test("the configuration is a host's, with a pod's paths", () => {
   const two = objectOf(renderCluster(context({ processMax: 2 }), null), "config")["data"] as Record<string, string>;
   expect(two["pgbackrest.conf"]).toContain("process-max=2\n");
   const memoryOf = (over: Partial<DeclaredCluster>): unknown => {
-    const { plugins } = objectOf(renderCluster(context(over), null), "cluster")["spec"] as { plugins: { parameters: Record<string, string> }[] };
+    const { plugins } = objectOf(renderCluster(context(over), null), "cluster")["spec"] as {
+      plugins: { parameters: Record<string, string> }[];
+    };
     return plugins[0]?.parameters["memoryLimit"];
   };
-  expect([memoryOf({}), memoryOf({ processMax: 2 }), memoryOf({ processMax: 2, sidecar: { memory: "1Gi" } })]).toEqual(["384Mi", "544Mi", "1Gi"]);
-  const separate = objectOf(renderCluster(context({ walStorage: { sizeGiB: 10 } }), null), "config")["data"] as Record<string, string>;
+  expect([memoryOf({}), memoryOf({ processMax: 2 }), memoryOf({ processMax: 2, sidecar: { memory: "1Gi" } })]).toEqual([
+    "384Mi",
+    "544Mi",
+    "1Gi",
+  ]);
+  const separate = objectOf(renderCluster(context({ walStorage: { sizeGiB: 10 } }), null), "config")["data"] as Record<
+    string,
+    string
+  >;
   expect(separate["pgbackrest.conf"]).toContain("spool-path=/var/lib/postgresql/wal/pgbackstop\n");
 });
 
@@ -89,10 +107,25 @@ const WIDE: Partial<DeclaredCluster> = {
   tablespaces: { hot: { sizeGiB: 5, owner: "app" }, archive: { sizeGiB: 50, storageClass: "slow", temporary: false } },
   parameters: { shared_buffers: "256MB", max_connections: "200", work_mem: "8MB" },
   sharedPreloadLibraries: ["vchord.so"],
-  extensions: { vchord: { image: "ghcr.io/x/vchord:18" }, pgvector: { image: "ghcr.io/x/pgvector:18", libraryPath: ["lib"] } },
-  roles: { reader: { login: true, inRoles: ["pg_monitor"], passwordSecret: "reader" }, app: { login: true, createdb: true } },
-  poolers: { rw: { poolMode: "session", instances: 2, parameters: { max_client_conn: "500", default_pool_size: "100" } } },
-  bootstrap: { initdb: { database: "immich", owner: "immich", ownerSecret: "immich", postInitApplicationSql: ["CREATE EXTENSION vchord"] } },
+  extensions: {
+    vchord: { image: "ghcr.io/x/vchord:18" },
+    pgvector: { image: "ghcr.io/x/pgvector:18", libraryPath: ["lib"] },
+  },
+  roles: {
+    reader: { login: true, inRoles: ["pg_monitor"], passwordSecret: "reader" },
+    app: { login: true, createdb: true },
+  },
+  poolers: {
+    rw: { poolMode: "session", instances: 2, parameters: { max_client_conn: "500", default_pool_size: "100" } },
+  },
+  bootstrap: {
+    initdb: {
+      database: "immich",
+      owner: "immich",
+      ownerSecret: "immich",
+      postInitApplicationSql: ["CREATE EXTENSION vchord"],
+    },
+  },
   monitoring: { podMonitor: true, customQueries: [{ name: "queries", key: "q.yaml" }] },
   resources: { cpu: "500m", memory: "1Gi", memoryLimit: "2Gi" },
   objectives: { rpoSeconds: 60 },
@@ -108,7 +141,12 @@ test("a cluster's parts besides its backups", () => {
       { name: "hot", owner: { name: "app" }, storage: { size: "5Gi" } },
     ],
     postgresql: {
-      parameters: { archive_timeout: expect.stringMatching(/^\d+s$/) as string, max_connections: "200", shared_buffers: "256MB", work_mem: "8MB" },
+      parameters: {
+        archive_timeout: expect.stringMatching(/^\d+s$/) as string,
+        max_connections: "200",
+        shared_buffers: "256MB",
+        work_mem: "8MB",
+      },
       shared_preload_libraries: ["vchord.so"],
       extensions: [
         { name: "pgvector", image: { reference: "ghcr.io/x/pgvector:18" }, dynamic_library_path: ["lib"] },
@@ -122,7 +160,12 @@ test("a cluster's parts besides its backups", () => {
       ],
     },
     bootstrap: {
-      initdb: { database: "immich", owner: "immich", secret: { name: "immich" }, postInitApplicationSQL: ["CREATE EXTENSION vchord"] },
+      initdb: {
+        database: "immich",
+        owner: "immich",
+        secret: { name: "immich" },
+        postInitApplicationSQL: ["CREATE EXTENSION vchord"],
+      },
     },
     monitoring: { customQueriesConfigMap: [{ name: "queries", key: "q.yaml" }] },
     resources: { requests: { cpu: "500m", memory: "1Gi" }, limits: { memory: "2Gi" } },
@@ -130,17 +173,32 @@ test("a cluster's parts besides its backups", () => {
   expect(objectOf(objects, "pooler-rw")).toMatchObject({
     kind: "Pooler",
     metadata: { name: "orders-rw" },
-    spec: { type: "rw", instances: 2, pgbouncer: { poolMode: "session", parameters: { default_pool_size: "100", max_client_conn: "500" } } },
+    spec: {
+      type: "rw",
+      instances: 2,
+      pgbouncer: { poolMode: "session", parameters: { default_pool_size: "100", max_client_conn: "500" } },
+    },
   });
-  expect(objectOf(objects, "pod-monitor")).toMatchObject({ kind: "PodMonitor", spec: { podMetricsEndpoints: [{ port: "metrics" }] } });
+  expect(objectOf(objects, "pod-monitor")).toMatchObject({
+    kind: "PodMonitor",
+    spec: { podMetricsEndpoints: [{ port: "metrics" }] },
+  });
 });
 
 test("pg_dump imports databases of a running server", () => {
   const bootstrap: DeclaredCluster["bootstrap"] = {
-    import: { type: "monolith", host: "old.example.net", databases: ["*"], roles: ["*"], passwordSecret: { name: "old", key: "password" } },
+    import: {
+      type: "monolith",
+      host: "old.example.net",
+      databases: ["*"],
+      roles: ["*"],
+      passwordSecret: { name: "old", key: "password" },
+    },
   };
   expect(objectOf(renderCluster(context({ bootstrap }), null), "cluster")["spec"]).toMatchObject({
-    bootstrap: { initdb: { import: { type: "monolith", databases: ["*"], roles: ["*"], source: { externalCluster: "source" } } } },
+    bootstrap: {
+      initdb: { import: { type: "monolith", databases: ["*"], roles: ["*"], source: { externalCluster: "source" } } },
+    },
     externalClusters: [
       {
         name: "source",

@@ -14,15 +14,19 @@ const drills = {
   there: { cron: "0 5 1 * *", elsewhere: true },
 };
 const drillChecks = { assertions: [{ name: "orders", sql: "select true" }] };
-const rendered = (): RenderedObject[] => renderCluster(context(declaredCluster({ drills, drillChecks, notifySecret: "whom" })), null);
+const rendered = (): RenderedObject[] =>
+  renderCluster(context(declaredCluster({ drills, drillChecks, notifySecret: "whom" })), null);
 
 interface Pod {
   readonly serviceAccountName: string;
-  readonly containers: readonly [{ readonly args: readonly string[]; readonly volumeMounts: readonly { readonly name: string }[] }];
+  readonly containers: readonly [
+    { readonly args: readonly string[]; readonly volumeMounts: readonly { readonly name: string }[] },
+  ];
   readonly volumes: readonly { readonly name: string }[];
 }
 const podOf = (objects: readonly RenderedObject[], role: string): Pod =>
-  (objectOf(objects, role)["spec"] as { jobTemplate: { spec: { template: { spec: Pod } } } }).jobTemplate.spec.template.spec;
+  (objectOf(objects, role)["spec"] as { jobTemplate: { spec: { template: { spec: Pod } } } }).jobTemplate.spec.template
+    .spec;
 
 test("one CronJob each, except for drills elsewhere, for new and existing clusters", () => {
   const all = [
@@ -38,7 +42,9 @@ test("one CronJob each, except for drills elsewhere, for new and existing cluste
     "drill-weekly CronJob orders-drill-weekly",
   ];
   const reported = (objects: readonly RenderedObject[]): string[] =>
-    objects.map(({ role, manifest }) => `${role} ${manifest.kind} ${manifest.metadata.name}`).filter((text) => text.startsWith("drill-"));
+    objects
+      .map(({ role, manifest }) => `${role} ${manifest.kind} ${manifest.metadata.name}`)
+      .filter((text) => text.startsWith("drill-"));
   expect(reported(rendered())).toEqual(all);
   expect(reported(renderAttachment(context(declaredCluster({ drills }))))).toEqual(all);
   expect(reported(renderCluster(context(), null))).toEqual([]);
@@ -73,7 +79,10 @@ test("settings have the checks and the drills", () => {
   const data = objectOf(rendered(), "drill-config")["data"] as Record<string, string>;
   const { drill } = parseSettings(data["pgbackstop.json"] ?? "", "pgbackstop.json");
   expect(drill?.assertions).toEqual([{ name: "orders", sql: "select true" }]);
-  expect(drill?.declared).toEqual({ weekly: { repoIndexes: [2], maxMinutes: 60 }, monthly: { level: "quick", maxBytes: 2 * 1024 ** 3 } });
+  expect(drill?.declared).toEqual({
+    weekly: { repoIndexes: [2], maxMinutes: 60 },
+    monthly: { level: "quick", maxBytes: 2 * 1024 ** 3 },
+  });
 });
 
 test("the sidecar's own file has no drills: changing them restarts nothing", () => {
@@ -89,7 +98,9 @@ test("names of drills are cut to CloudNativePG's limit, and stay different", () 
   expect(one).not.toBe(other);
 });
 
-const ACCOUNT = [{ name: "drill-account", expression: "request.userInfo.username == 'system:serviceaccount:orders:orders-drill'" }];
+const ACCOUNT = [
+  { name: "drill-account", expression: "request.userInfo.username == 'system:serviceaccount:orders:orders-drill'" },
+];
 
 test("a policy limits the account's creations to the Clusters of its drills", () => {
   const { metadata, ...policy } = objectOf(rendered(), "drill-scope");
@@ -110,7 +121,13 @@ test("a policy compares Clusters of the drills' names, and no others, with produ
     matchConditions: ACCOUNT,
     matchConstraints: {
       namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": "orders" } },
-      resourceRules: [{ operations: ["CREATE"], resourceNames: ["orders-drill-monthly", "orders-drill-weekly"], resources: ["clusters"] }],
+      resourceRules: [
+        {
+          operations: ["CREATE"],
+          resourceNames: ["orders-drill-monthly", "orders-drill-weekly"],
+          resources: ["clusters"],
+        },
+      ],
     },
   });
   expect(objectOf(rendered(), "drill-policy-binding")["spec"]).toEqual({

@@ -48,13 +48,19 @@ interface Pod {
 }
 const podOf = (job: object): Pod => (job as { spec: { template: { spec: Pod } } }).spec.template.spec;
 const copy = { role: "copy", action: "migrate", verb: "copy", text: "" } as const;
-const ARGS = ["--from-server=host=old user=postgres sslmode=require", "--from-password-file=/pgbackstop/servers/from-password", "--process-max=2"];
+const ARGS = [
+  "--from-server=host=old user=postgres sslmode=require",
+  "--from-password-file=/pgbackstop/servers/from-password",
+  "--process-max=2",
+];
 const copyPod = (): Pod => podOf(renderMigrateJob(OBJECTS, copy, null));
 const COPY_ARGS = [...ARGS, '--db-include=it\'s  \\an "odd" $name', "--output=json", "migrate", "copy"];
 
 const read = (argv: readonly string[]) =>
   loadConfig({
-    argv: argv.map((arg) => arg.replace("$(KUBERNETES_SERVICE_HOST)", "10.0.0.1").replace("$(KUBERNETES_SERVICE_PORT)", "443")),
+    argv: argv.map((arg) =>
+      arg.replace("$(KUBERNETES_SERVICE_HOST)", "10.0.0.1").replace("$(KUBERNETES_SERVICE_PORT)", "443"),
+    ),
     env: {},
     readFile: () => null,
     listDirectory: () => [],
@@ -80,7 +86,9 @@ test("the program reads the arguments of every container", () => {
     ),
   );
   expect(read([...(finish.initContainers?.[1]?.args ?? []), "migrate", "finish"]).config.stanza).toBe("orders");
-  expect(finish.initContainers?.[1]).toMatchObject({ env: [{ name: "PGBACKSTOP_SECRETS", value: "/pgbackstop/secrets" }] });
+  expect(finish.initContainers?.[1]).toMatchObject({
+    env: [{ name: "PGBACKSTOP_SECRETS", value: "/pgbackstop/secrets" }],
+  });
   expect(read(copyPod().containers[0]?.args ?? []).config).toMatchObject({
     params: ["report", "copy"],
     migrate: { file: "/pgbackstop/migration/steps.json" },
@@ -94,12 +102,16 @@ test("the program reads the arguments of every container", () => {
   };
   for (const [role, arg] of Object.entries(changes)) {
     const action = role.replace("-again", "") as "stop-workloads";
-    expect(read(podOf(renderChangeJob(OBJECTS, { role, action, text: "" })).containers[0]?.args ?? []).config.params).toEqual([arg]);
+    expect(
+      read(podOf(renderChangeJob(OBJECTS, { role, action, text: "" })).containers[0]?.args ?? []).config.params,
+    ).toEqual([arg]);
   }
 });
 
 test("the program reads the file of changes", () => {
-  const steps = renderMigrationObjects(OBJECTS, ["plan"]).find(({ role }) => role === "steps")?.manifest["data"] as Record<string, string>;
+  const steps = renderMigrationObjects(OBJECTS, ["plan"]).find(({ role }) => role === "steps")?.manifest[
+    "data"
+  ] as Record<string, string>;
   expect(parseMigrationFile(Buffer.from(steps["steps.json"] ?? ""))).toEqual({
     record: "to-18-record",
     report: "to-18-report",
@@ -121,14 +133,18 @@ test("every container mounts existing volumes, and every volume is mounted", () 
   }
   const [node, step] = copyPod().initContainers ?? [];
   expect([node?.image, step?.image, copyPod().containers[0]?.image]).toEqual(["node:24", "postgresql:18", "node:24"]);
-  expect(JSON.stringify([...(node?.volumeMounts ?? []), ...(copyPod().containers[0]?.volumeMounts ?? [])])).not.toContain("servers");
+  expect(
+    JSON.stringify([...(node?.volumeMounts ?? []), ...(copyPod().containers[0]?.volumeMounts ?? [])]),
+  ).not.toContain("servers");
 });
 
 test("the containers' shells combine program and node, keep answer and exit code, and forward termination", async () => {
   const folder = mkdtempSync(join(tmpdir(), "pgbk-"));
   try {
-    const here = (text: string): string => text.replaceAll("/pgbackstop", folder).replaceAll("/usr/lib/postgresql", `${folder}/postgresql`);
-    for (const name of ["bundle", "run", "words", "postgresql/9/bin", "postgresql/17/bin"]) mkdirSync(join(folder, name), { recursive: true });
+    const here = (text: string): string =>
+      text.replaceAll("/pgbackstop", folder).replaceAll("/usr/lib/postgresql", `${folder}/postgresql`);
+    for (const name of ["bundle", "run", "words", "postgresql/9/bin", "postgresql/17/bin"])
+      mkdirSync(join(folder, name), { recursive: true });
     const program = "console.log(JSON.stringify(process.argv.slice(2))); process.exitCode = 58;";
     writeFileSync(join(folder, "bundle", "runtime.cjs.gz"), gzipSync(program));
     writeFileSync(join(folder, "words", "copy"), argsText(COPY_ARGS));

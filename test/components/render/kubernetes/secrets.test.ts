@@ -5,13 +5,24 @@ import { renderExternalSecret, renderSecret } from "../../../../components/rende
 
 test("our plugin, Dalibo's and Barman's read the same Secret of a repository", () => {
   const location = { name: "orders-b2", namespace: "orders", labels: { team: "shop" } };
-  const parts = { accessKeyId: "id", secretAccessKey: "key", passphrase: "pass", region: "eu-central-003", sessionToken: undefined };
+  const parts = {
+    accessKeyId: "id",
+    secretAccessKey: "key",
+    passphrase: "pass",
+    region: "eu-central-003",
+    sessionToken: undefined,
+  };
   expect(renderSecret<string>(location, parts)).toEqual({
     apiVersion: "v1",
     kind: "Secret",
     metadata: { name: "orders-b2", namespace: "orders", labels: { "cnpg.io/reload": "true", team: "shop" } },
     type: "Opaque",
-    stringData: { ACCESS_KEY_ID: "id", ACCESS_SECRET_KEY: "key", ENCRYPTION_PASS: "pass", ACCESS_REGION: "eu-central-003" },
+    stringData: {
+      ACCESS_KEY_ID: "id",
+      ACCESS_SECRET_KEY: "key",
+      ENCRYPTION_PASS: "pass",
+      ACCESS_REGION: "eu-central-003",
+    },
   });
 });
 
@@ -20,14 +31,22 @@ test("the ExternalSecret that two repositories and all clusters share, with v1 i
   const b2 = externalKeysOf(
     {
       accessKeyId: { key: "backblaze", property: "BACKBLAZE_PGBACKREST_ACCESS_KEY", secretKey: "b2-access-key-id" },
-      secretAccessKey: { key: "backblaze", property: "BACKBLAZE_PGBACKREST_SECRET_ACCESS_KEY", secretKey: "b2-secret-access-key" },
+      secretAccessKey: {
+        key: "backblaze",
+        property: "BACKBLAZE_PGBACKREST_SECRET_ACCESS_KEY",
+        secretKey: "b2-secret-access-key",
+      },
     },
     "b2-",
   );
   const r2 = externalKeysOf(
     {
       accessKeyId: { key: "cloudflare", property: "CLOUDFLARE_PGBACKREST_ACCESS_KEY", secretKey: "r2-access-key-id" },
-      secretAccessKey: { key: "cloudflare", property: "CLOUDFLARE_PGBACKREST_SECRET_ACCESS_KEY", secretKey: "r2-secret-access-key" },
+      secretAccessKey: {
+        key: "cloudflare",
+        property: "CLOUDFLARE_PGBACKREST_SECRET_ACCESS_KEY",
+        secretKey: "r2-secret-access-key",
+      },
     },
     "r2-",
   );
@@ -42,9 +61,18 @@ test("the ExternalSecret that two repositories and all clusters share, with v1 i
       target: { name: "cnpg-secret" },
       data: [
         { secretKey: "b2-access-key-id", remoteRef: { key: "backblaze", property: "BACKBLAZE_PGBACKREST_ACCESS_KEY" } },
-        { secretKey: "b2-secret-access-key", remoteRef: { key: "backblaze", property: "BACKBLAZE_PGBACKREST_SECRET_ACCESS_KEY" } },
-        { secretKey: "r2-access-key-id", remoteRef: { key: "cloudflare", property: "CLOUDFLARE_PGBACKREST_ACCESS_KEY" } },
-        { secretKey: "r2-secret-access-key", remoteRef: { key: "cloudflare", property: "CLOUDFLARE_PGBACKREST_SECRET_ACCESS_KEY" } },
+        {
+          secretKey: "b2-secret-access-key",
+          remoteRef: { key: "backblaze", property: "BACKBLAZE_PGBACKREST_SECRET_ACCESS_KEY" },
+        },
+        {
+          secretKey: "r2-access-key-id",
+          remoteRef: { key: "cloudflare", property: "CLOUDFLARE_PGBACKREST_ACCESS_KEY" },
+        },
+        {
+          secretKey: "r2-secret-access-key",
+          remoteRef: { key: "cloudflare", property: "CLOUDFLARE_PGBACKREST_SECRET_ACCESS_KEY" },
+        },
       ],
     },
   });
@@ -52,7 +80,11 @@ test("the ExternalSecret that two repositories and all clusters share, with v1 i
   expect(result.spec).toMatchObject({
     refreshPolicy: "Periodic",
     refreshInterval: "1h",
-    target: { creationPolicy: "Owner", deletionPolicy: "Retain", template: { metadata: { labels: { "cnpg.io/reload": "true" } } } },
+    target: {
+      creationPolicy: "Owner",
+      deletionPolicy: "Retain",
+      template: { metadata: { labels: { "cnpg.io/reload": "true" } } },
+    },
   });
 });
 
@@ -66,7 +98,11 @@ test.each([
 });
 
 test("a reference states the name of each key", () => {
-  const keys = { accessKeyId: "AWS_ACCESS_KEY_ID", secretAccessKey: "AWS_SECRET_ACCESS_KEY", passphrase: "ENCRYPTION_PASS" };
+  const keys = {
+    accessKeyId: "AWS_ACCESS_KEY_ID",
+    secretAccessKey: "AWS_SECRET_ACCESS_KEY",
+    passphrase: "ENCRYPTION_PASS",
+  };
   expect(refOf("longhorn-minio-credentials", keys)).toEqual({
     name: "longhorn-minio-credentials",
     accessKeyIdKey: "AWS_ACCESS_KEY_ID",

@@ -19,13 +19,14 @@ const BOUNDS: readonly (readonly [min: number, max: number, names: readonly stri
 ];
 
 /**
- * Its parser: a star anywhere in a list counts, `N/step` runs to the end, 7 is no day. @throws Error as robfig/cron
- * does
+ * Its parser: a star anywhere in a list counts, `N/step` runs to the end, 7 is no day.
+ * @throws Error as robfig/cron does
  */
 function robfig(text: string): readonly Field[] {
   return text.split(" ").map((field, index) => {
     const [min, max, names] = BOUNDS[index] ?? [0, 0, []];
-    const valueOf = (arg: string): number => (names.includes(arg.toLowerCase()) ? names.indexOf(arg.toLowerCase()) : Number(arg));
+    const valueOf = (arg: string): number =>
+      names.includes(arg.toLowerCase()) ? names.indexOf(arg.toLowerCase()) : Number(arg);
     const values = new Set<number>();
     let star = false;
     for (const part of field.split(",")) {
@@ -34,8 +35,10 @@ function robfig(text: string): readonly Field[] {
       const isStar = low === "*" || low === "?";
       star ||= isStar;
       const first = isStar ? min : valueOf(low);
-      const last = isStar || (high === undefined && step !== undefined) ? max : high === undefined ? first : valueOf(high);
-      if (first < min || last > max || first > last || !Number.isInteger(first) || !Number.isInteger(last)) throw new Error(`${text}: ${part}`);
+      const last =
+        isStar || (high === undefined && step !== undefined) ? max : high === undefined ? first : valueOf(high);
+      if (first < min || last > max || first > last || !Number.isInteger(first) || !Number.isInteger(last))
+        throw new Error(`${text}: ${part}`);
       for (let value = first; value <= last; value += step === undefined ? 1 : Number(step)) values.add(value);
     }
     return { values, star };
@@ -47,14 +50,18 @@ function runsOn(fields: readonly Field[], date: Date): boolean {
   const [, , , dayOfMonth, month, dayOfWeek] = fields;
   if (dayOfMonth === undefined || month === undefined || dayOfWeek === undefined) throw new Error("six fields");
   const [byDate, byDay] = [dayOfMonth.values.has(date.getUTCDate()), dayOfWeek.values.has(date.getUTCDay())];
-  return month.values.has(date.getUTCMonth() + 1) && (dayOfMonth.star || dayOfWeek.star ? byDate && byDay : byDate || byDay);
+  return (
+    month.values.has(date.getUTCMonth() + 1) && (dayOfMonth.star || dayOfWeek.star ? byDate && byDay : byDate || byDay)
+  );
 }
 
 /** A field of cron: numbers, ranges, lists, steps, stars. */
 function fieldOf(min: number, max: number): fc.Arbitrary<string> {
   const number = fc.integer({ min, max });
   const range = fc.tuple(number, number).map(([left, right]) => `${Math.min(left, right)}-${Math.max(left, right)}`);
-  const step = fc.tuple(fc.oneof(fc.constant("*"), range, number.map(String)), fc.integer({ min: 1, max })).map(([base, by]) => `${base}/${by}`);
+  const step = fc
+    .tuple(fc.oneof(fc.constant("*"), range, number.map(String)), fc.integer({ min: 1, max }))
+    .map(([base, by]) => `${base}/${by}`);
   const part = fc.oneof(fc.constant("*"), number.map(String), range, step);
   return fc.array(part, { minLength: 1, maxLength: 3 }).map((parts) => parts.join(","));
 }
@@ -62,7 +69,9 @@ function fieldOf(min: number, max: number): fc.Arbitrary<string> {
 const DAYS = Array.from({ length: 400 }, (_item, day) => new Date(Date.UTC(2027, 0, 1) + day * 86_400_000));
 
 test("schedules keep their days and minutes", () => {
-  const schedules = fc.tuple(fieldOf(0, 59), fieldOf(0, 23), fieldOf(1, 31), fieldOf(1, 12), fieldOf(0, 7)).map((args) => args.join(" "));
+  const schedules = fc
+    .tuple(fieldOf(0, 59), fieldOf(0, 23), fieldOf(1, 31), fieldOf(1, 12), fieldOf(0, 7))
+    .map((args) => args.join(" "));
   fc.assert(
     fc.property(schedules, (text) => {
       const parsed = parseCron(text);

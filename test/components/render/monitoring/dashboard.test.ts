@@ -65,7 +65,8 @@ test("a repository without a backup or a passed drill keeps its tile", () => {
     "Age of the newest incr",
     "Since the last drill that passed",
   ]);
-  for (const { targets = [] } of mapped) expect(targets[0]?.expr).toMatch(/ or max by \(stanza, repo_key\) \(pgbackstop_\w+\{[^}]*\}\) \* 0 - 1$/);
+  for (const { targets = [] } of mapped)
+    expect(targets[0]?.expr).toMatch(/ or max by \(stanza, repo_key\) \(pgbackstop_\w+\{[^}]*\}\) \* 0 - 1$/);
 });
 
 test("the text is JSON without an identity, so that every Grafana accepts it", () => {

@@ -6,7 +6,11 @@ import type { AlertGroup, AlertOptions } from "../../../../components/plan/alert
 import { resolveHost } from "../../../../components/plan/model/resolveDatabase";
 import type { HostSettings } from "../../../../components/plan/model/databaseSettings";
 import { type Topology, topologyOf } from "../../../../components/plan/topology/topology";
-import { prometheusRule, renderAlertFile, renderPrometheusRule } from "../../../../components/render/monitoring/prometheusRule";
+import {
+  prometheusRule,
+  renderAlertFile,
+  renderPrometheusRule,
+} from "../../../../components/render/monitoring/prometheusRule";
 import { DEFINITIONS } from "../../../../runtime/metrics/definitions";
 import { topology } from "../../topologies";
 
@@ -22,14 +26,19 @@ function groupOf(of: Topology, options: AlertOptions = {}): AlertGroup {
   if (group === null) throw new Error("no rules");
   return group;
 }
-const exprs = (group: AlertGroup, alert: string): string[] => group.rules.filter((rule) => rule.alert === alert).map(({ expr }) => expr);
+const exprs = (group: AlertGroup, alert: string): string[] =>
+  group.rules.filter((rule) => rule.alert === alert).map(({ expr }) => expr);
 
 describe("thresholds", () => {
   test("of the published set-up are the reference ones: 25 hours, 2 hours, 100 GB", () => {
     const group = groupOf(SEED);
     const ages = exprs(group, "PgbackstopBackupTooOld").filter((expr) => expr.includes('repo_key="1"'));
     const limit = (type: string): number => Number(ages.find((expr) => expr.includes(`"${type}"`))?.split(" > ")[1]);
-    expect({ full: limit("full") / 3600, diff: limit("diff") / 3600, incr: limit("incr") / 3600 }).toEqual({ full: 25, diff: 7, incr: 2 });
+    expect({ full: limit("full") / 3600, diff: limit("diff") / 3600, incr: limit("incr") / 3600 }).toEqual({
+      full: 25,
+      diff: 7,
+      incr: 2,
+    });
     expect(exprs(group, "PgbackstopRepositoryLarge")).toEqual(
       ["1", "2"].map((key) => {
         const of = `{stanza="main",repo_key="${key}"}`;
@@ -67,7 +76,8 @@ describe("thresholds", () => {
   });
 
   test("a smaller RPO makes the alarm earlier, never earlier than a quarter of an hour", () => {
-    const behind = (rpoSeconds: number): string => exprs(groupOf(topology({ objectives: { rpoSeconds } })), "PgbackstopRepositoryBehind")[0] ?? "";
+    const behind = (rpoSeconds: number): string =>
+      exprs(groupOf(topology({ objectives: { rpoSeconds } })), "PgbackstopRepositoryBehind")[0] ?? "";
     expect(behind(300)).toMatch(/> 900$/);
     expect(behind(3600)).toMatch(/> 3600$/);
   });
@@ -104,7 +114,8 @@ test("of several drills of a repository the most frequent one counts, and drills
   const day = 86_400;
   expect(exprs(group, "PgbackstopDrillTooOld")).toEqual(
     ["1", "2"].map(
-      (key) => `time() - pgbackstop_drill_success_timestamp_seconds{stanza="main",repo_key="${key}"} > ${14 * day + Math.round(1.4 * day)}`,
+      (key) =>
+        `time() - pgbackstop_drill_success_timestamp_seconds{stanza="main",repo_key="${key}"} > ${14 * day + Math.round(1.4 * day)}`,
     ),
   );
   expect(exprs(group, "PgbackstopDrillFailed")).toHaveLength(2);
@@ -123,7 +134,9 @@ test("every metric of the rules is one of ours, with existing labels", () => {
 
 test("every metric has a twin for its absence", () => {
   const group = groupOf(DRILLED);
-  const absent = new Set(group.rules.flatMap(({ expr }) => [...expr.matchAll(/^absent\(([^)]*)\)$/g)].map(([, series]) => series)));
+  const absent = new Set(
+    group.rules.flatMap(({ expr }) => [...expr.matchAll(/^absent\(([^)]*)\)$/g)].map(([, series]) => series)),
+  );
   // A metric that exists only while something waits or was found has none; it disappears with the repository's other
   // series.
   const watched = [...absent].map((series) => series?.split("{")[0]);
@@ -142,7 +155,17 @@ test("every metric has a twin for its absence", () => {
 describe("clusters", () => {
   const cluster: Topology = {
     ...SEED,
-    databases: [{ name: "orders", kind: "cnpg", engine: "runtime", stanza: "orders", namespace: "shop", cluster: "orders", instances: 3 }],
+    databases: [
+      {
+        name: "orders",
+        kind: "cnpg",
+        engine: "runtime",
+        stanza: "orders",
+        namespace: "shop",
+        cluster: "orders",
+        instances: 3,
+      },
+    ],
   };
 
   test("use the best of their pods, and metrics that only sidecars serve", () => {
@@ -172,7 +195,13 @@ describe("clusters", () => {
 });
 
 test("the file and the object of Prometheus' operator are equal", () => {
-  const groups = [groupOf(DRILLED, { labels: { team: 'a "b"\\c' }, runbookUrl: "https://example.org/runbook", selector: 'instance="db1:9100"' })];
+  const groups = [
+    groupOf(DRILLED, {
+      labels: { team: 'a "b"\\c' },
+      runbookUrl: "https://example.org/runbook",
+      selector: 'instance="db1:9100"',
+    }),
+  ];
   const location = { name: "backups", namespace: "monitoring", labels: { release: "prometheus" } };
   expect(load(renderAlertFile(groups))).toEqual({ groups });
   expect(load(renderPrometheusRule(groups, location))).toEqual(prometheusRule(groups, location));

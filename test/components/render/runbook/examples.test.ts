@@ -41,7 +41,12 @@ const EXAMPLES: Readonly<Record<string, () => Outputs>> = {
   "vps-b2": () =>
     vpsB2({
       bucket: "acme-pg-backups",
-      backupHost: { host: "backup.example.net", user: "pgbackrest", hostKey: HOST_KEY, privateKey: KEYS.secretAccessKey },
+      backupHost: {
+        host: "backup.example.net",
+        user: "pgbackrest",
+        hostKey: HOST_KEY,
+        privateKey: KEYS.secretAccessKey,
+      },
       host: NODE,
     }),
   "cnpg-attach": () => attach({ namespace: "db", clusterName: "legacy", keys: KEYS }),
@@ -58,7 +63,15 @@ const EXAMPLES: Readonly<Record<string, () => Outputs>> = {
       engine: "pgbackrest",
       immichImage: `${IMAGE}@sha256:${"0123456789abcdef".repeat(4)}`,
     }),
-  migration: () => move({ oldAddress: "db.example.net", oldPassword: "old", oldCa: "PEM", bucket: "acme-orders-pg", keys: KEYS, until: "retire" }),
+  migration: () =>
+    move({
+      oldAddress: "db.example.net",
+      oldPassword: "old",
+      oldCa: "PEM",
+      bucket: "acme-orders-pg",
+      keys: KEYS,
+      until: "retire",
+    }),
   "cnpg-barman-minio": () => minio({ app: "app", namespace: "app", clusterName: "app-db" }),
 };
 
@@ -79,7 +92,9 @@ beforeAll(async () => {
   for (const [name, program] of Object.entries(EXAMPLES)) {
     const outputs = program();
     const texts = ["topology", "immich", "others"].flatMap((each) => outputs[each] ?? []);
-    const known = await Promise.all(texts.map((text) => new Promise<string>((resolve) => void text.apply((value) => resolve(String(value))))));
+    const known = await Promise.all(
+      texts.map((text) => new Promise<string>((resolve) => void text.apply((value) => resolve(String(value))))),
+    );
     books.set(
       name,
       known.map((text) => runbookOf(JSON.parse(text) as Topology) ?? expect.fail(`${name} has no runbook`)),
@@ -99,16 +114,26 @@ describe.each(Object.keys(EXAMPLES))("the runbook of example %s", (name) => {
     const own = booksOf(name);
     expect(own.length).toBe(name.startsWith("cnpg-b2-r2") ? 2 : 1);
     for (const book of own) {
-      const shell = book.scenarios.flatMap((scenario) => commandsOf(scenario)).map((line) => line.replaceAll(/<[A-Z]+>/g, "word"));
-      expect(spawnSync("bash", ["-n"], { input: shell.join("\n"), encoding: "utf8" })).toMatchObject({ status: 0, stderr: "" });
+      const shell = book.scenarios
+        .flatMap((scenario) => commandsOf(scenario))
+        .map((line) => line.replaceAll(/<[A-Z]+>/g, "word"));
+      expect(spawnSync("bash", ["-n"], { input: shell.join("\n"), encoding: "utf8" })).toMatchObject({
+        status: 0,
+        stderr: "",
+      });
       for (const scenario of book.scenarios) {
         const program = commandsOf(scenario, "ts").join("\n").replaceAll(/<GIB>/g, "50");
-        const { diagnostics } = ts.transpileModule(program, { reportDiagnostics: true, compilerOptions: { target: ts.ScriptTarget.ESNext } });
+        const { diagnostics } = ts.transpileModule(program, {
+          reportDiagnostics: true,
+          compilerOptions: { target: ts.ScriptTarget.ESNext },
+        });
         expect([program, diagnostics]).toEqual([program, []]);
       }
       const text = renderRunbook(own, DEFAULT_PEOPLE, "Made of an example.");
       expect(text).not.toContain(KEYS.secretAccessKey);
-      const args = book.scenarios.flatMap((scenario) => commandsOf(scenario)).flatMap((line) => line.match(/<[A-Z]+>/g) ?? []);
+      const args = book.scenarios
+        .flatMap((scenario) => commandsOf(scenario))
+        .flatMap((line) => line.match(/<[A-Z]+>/g) ?? []);
       for (const arg of args) expect(text).toContain(`- \`${arg}\`: `);
     }
   });
@@ -116,20 +141,28 @@ describe.each(Object.keys(EXAMPLES))("the runbook of example %s", (name) => {
 
 describe("the commands that other tests run", () => {
   /** As test/hosts/agent.test.ts declares it: a directory first, a bucket second. */
-  const host = (): DatabaseRunbook => runbookOf(topology({ dataDirectory: "/var/lib/postgresql/15/main" })) ?? expect.fail("there is no runbook");
+  const host = (): DatabaseRunbook =>
+    runbookOf(topology({ dataDirectory: "/var/lib/postgresql/15/main" })) ?? expect.fail("there is no runbook");
 
   test.each(["vps-nas-r2", "vps-b2", "local"])("equal those of example %s", (name) => {
     const [book] = booksOf(name);
     for (const id of ON_A_HOST) {
-      const [ours, theirs] = [host(), book].map((each) => each?.scenarios.find((scenario) => scenario.id === id) ?? expect.fail(`there is no ${id}`));
+      const [ours, theirs] = [host(), book].map(
+        (each) => each?.scenarios.find((scenario) => scenario.id === id) ?? expect.fail(`there is no ${id}`),
+      );
       const same = (lines: readonly string[]): string[] =>
         lines.map((line) => line.replaceAll(/pgbackstop-(main|pg-cluster)-agent|\/var\/lib\S*/g, "…"));
-      expect([id, same(commandsOf(theirs as RunbookScenario))]).toEqual([id, same(commandsOf(ours as RunbookScenario))]);
+      expect([id, same(commandsOf(theirs as RunbookScenario))]).toEqual([
+        id,
+        same(commandsOf(ours as RunbookScenario)),
+      ]);
     }
   });
 
   test.each(["cnpg-b2-r2", "cnpg-attach"])("equal those of example %s, except for its names", (name) => {
-    const ours = runbookOf(JSON.parse(JSON.stringify(topologyOf(resolved({ instances: 2, namespace: "lab" }).database))) as Topology);
+    const ours = runbookOf(
+      JSON.parse(JSON.stringify(topologyOf(resolved({ instances: 2, namespace: "lab" }).database))) as Topology,
+    );
     for (const book of booksOf(name)) {
       const namespace = /namespace (\S+),/.exec(book.what)?.[1] ?? "";
       const general = (lines: readonly string[], cluster: string, location: string): string[] =>

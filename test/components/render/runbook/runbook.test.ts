@@ -38,7 +38,10 @@ describe("an existing runbook", () => {
     const changed = checkRunbook(written, [other, orders]);
     expect(changed?.lines[0]).toBe("ledger: stale, its commands or locations have changed: generate it again");
     expect([changed?.isStale, changed?.lines.length]).toEqual([true, 2]);
-    expect(checkRunbook(written, [orders])?.lines).toEqual(["orders: up to date", "1 database(s) in it no longer exist: generate it again"]);
+    expect(checkRunbook(written, [orders])?.lines).toEqual([
+      "orders: up to date",
+      "1 database(s) in it no longer exist: generate it again",
+    ]);
     expect(checkRunbook(render([ledger], DEFAULT_PEOPLE, ORIGIN), [ledger, orders])?.isStale).toBe(true);
   });
 
@@ -93,10 +96,19 @@ describe("a runbook", () => {
   });
 
   test("of a cluster with snapshots alone leads to them, and to nothing that needs an archive", () => {
-    const { database } = resolved({ engine: "volumeSnapshot", repositories: {}, schedules: { full: { cron: "0 3 * * 0" } }, drills: {} });
+    const { database } = resolved({
+      engine: "volumeSnapshot",
+      repositories: {},
+      schedules: { full: { cron: "0 3 * * 0" } },
+      drills: {},
+    });
     const book = bookOf(JSON.parse(JSON.stringify(topologyOf(database))) as Topology);
     expect(book.scenarios.map(({ id }) => id)).toEqual(["failover", "instance-lost", "snapshot", "asleep"]);
-    expect(book.decisions.flatMap(({ answers }) => answers).map(({ scenario }) => scenario)).toEqual(["failover", "instance-lost", "snapshot"]);
+    expect(book.decisions.flatMap(({ answers }) => answers).map(({ scenario }) => scenario)).toEqual([
+      "failover",
+      "instance-lost",
+      "snapshot",
+    ]);
     const commands = book.scenarios.flatMap(({ steps }) => steps).flatMap((step) => step.commands);
     expect(commands.filter((line) => /pgbackstop|plugin:|repo1/.test(line))).toEqual([]);
     expect(commands).toContain('  namespace: "orders", engine: "volumeSnapshot", ...orders.like,');
@@ -105,8 +117,13 @@ describe("a runbook", () => {
 
   test("is not made while the database itself is unknown, and names unknown values of a repository", () => {
     const whole = cluster();
-    expect(runbookOf({ ...whole, databases: whole.databases.map((one) => ({ ...one, namespace: unknownMarker(0) })) })).toBeNull();
-    const hidden = { ...whole, repositories: whole.repositories.map((one) => ({ ...one, location: unknownMarker(0) })) };
+    expect(
+      runbookOf({ ...whole, databases: whole.databases.map((one) => ({ ...one, namespace: unknownMarker(0) })) }),
+    ).toBeNull();
+    const hidden = {
+      ...whole,
+      repositories: whole.repositories.map((one) => ({ ...one, location: unknownMarker(0) })),
+    };
     expect(renderRunbook([bookOf(hidden)], DEFAULT_PEOPLE, ORIGIN)).toContain("not known yet");
   });
 
@@ -116,8 +133,13 @@ describe("a runbook", () => {
         const book = bookOf(made);
         const ids = book.scenarios.map(({ id }) => id);
         expect(new Set(ids).size).toBe(ids.length);
-        expect(book.decisions.flatMap(({ answers }) => answers).filter(({ scenario }) => !ids.includes(scenario))).toEqual([]);
-        for (const text of [renderRunbook([book], DEFAULT_PEOPLE, ORIGIN), renderRunbookPage([book], DEFAULT_PEOPLE, ORIGIN)]) {
+        expect(
+          book.decisions.flatMap(({ answers }) => answers).filter(({ scenario }) => !ids.includes(scenario)),
+        ).toEqual([]);
+        for (const text of [
+          renderRunbook([book], DEFAULT_PEOPLE, ORIGIN),
+          renderRunbookPage([book], DEFAULT_PEOPLE, ORIGIN),
+        ]) {
           const links = [...text.matchAll(/(?:\(|href=")#([^")]+)/g)].map(([, name]) => name);
           expect(links.filter((name) => !text.includes(`id="${name}"`))).toEqual([]);
           expect(text).not.toContain("undefined");
@@ -153,7 +175,11 @@ describe("a runbook", () => {
   });
 
   test("names each role's holder, and leaves space for missing names", () => {
-    const people = { roles: { "Incident Lead": "Ada", "Vendor contact": "support@example.com" }, internalMinutes: 10, externalMinutes: 60 };
+    const people = {
+      roles: { "Incident Lead": "Ada", "Vendor contact": "support@example.com" },
+      internalMinutes: 10,
+      externalMinutes: 60,
+    };
     const text = renderRunbook([bookOf(topology())], people, ORIGIN);
     expect(text).toContain("| Incident Lead | chooses the scenario, and declares the end | Ada |");
     expect(text).toContain("| Comms Lead | keeps others informed | (nobody is named) |");
@@ -166,16 +192,24 @@ describe("a runbook", () => {
     ["pgbackrest", "pgbackrest.dalibo.com"],
     ["barman-cloud", "barman-cloud.cloudnative-pg.io"],
   ])("of a cluster with engine %s uses that engine's commands, and none of a missing sidecar", (engine, plugin) => {
-    const repositories = engine === "barman-cloud" ? { repo1: { ...BUCKET, at: { ...BUCKET.at, encrypted: false } } } : { repo1: BUCKET, repo2: R2 };
+    const repositories =
+      engine === "barman-cloud"
+        ? { repo1: { ...BUCKET, at: { ...BUCKET.at, encrypted: false } } }
+        : { repo1: BUCKET, repo2: R2 };
     const { database } = resolved({ engine, repositories, drills: {} });
     const book = bookOf(JSON.parse(JSON.stringify(topologyOf(database))) as Topology);
     const commands = book.scenarios.flatMap(({ steps }) => steps).flatMap((step) => step.commands);
     expect(commands.filter((line) => /plugin-pgbackstop|plugin: plugin/.test(line))).toEqual([]);
     expect(commands).toContain(`  namespace: "orders", engine: "${engine}", ...orders.like,`);
-    expect(commands.some((line) => line.includes(`"pluginConfiguration":{"name":"${plugin}"`) && line.endsWith("| kubectl create -f -"))).toBe(true);
+    expect(
+      commands.some(
+        (line) => line.includes(`"pluginConfiguration":{"name":"${plugin}"`) && line.endsWith("| kubectl create -f -"),
+      ),
+    ).toBe(true);
     expect(book.measuredBy).toBeNull();
     expect(book.keys[0]).toContain("Secret orders-repo1 of namespace orders");
-    if (engine === "barman-cloud") expect(book.keys).toContainEqual(expect.stringContaining("this engine does not encrypt"));
+    if (engine === "barman-cloud")
+      expect(book.keys).toContainEqual(expect.stringContaining("this engine does not encrypt"));
   });
 
   test("states how and where to make each declared drill at once", () => {
@@ -190,7 +224,9 @@ describe("a runbook", () => {
     const command = "kubectl create job -n orders --from=cronjob/orders-drill-weekly orders-drill-weekly-now";
     expect(book.drilledBy).toEqual([command]);
     expect(renderRunbook([book], DEFAULT_PEOPLE, ORIGIN)).toContain(`\n\n\`\`\`sh\n${command}\n\`\`\``);
-    expect(renderRunbookPage([book], DEFAULT_PEOPLE, ORIGIN).replaceAll(/<\/?span>/g, "")).toContain(`<code>${command}</code>`);
+    expect(renderRunbookPage([book], DEFAULT_PEOPLE, ORIGIN).replaceAll(/<\/?span>/g, "")).toContain(
+      `<code>${command}</code>`,
+    );
   });
 
   test("of two databases has a part for each, and names the drills of both", () => {
@@ -198,7 +234,9 @@ describe("a runbook", () => {
     const text = renderRunbook(books, DEFAULT_PEOPLE, ORIGIN);
     expect(text).toContain("Databases: [ledger](#ledger), [orders](#orders)");
     expect(text.match(/^### Measurements$/gm)).toHaveLength(2);
-    expect(books.map(({ objectives }) => objectives.at(-1))).toEqual(Array(2).fill("drilled: weekly (0 5 * * 6, from repo2)"));
+    expect(books.map(({ objectives }) => objectives.at(-1))).toEqual(
+      Array(2).fill("drilled: weekly (0 5 * * 6, from repo2)"),
+    );
     expect(text.match(/^## Who$/gm)).toHaveLength(1);
     expect(new Set(books.map(({ state }) => state)).size).toBe(2);
     for (const { state } of books) expect(text).toContain(`State of this runbook: \`${state}\``);
@@ -249,8 +287,15 @@ describe("drills' measurements", () => {
   const objectives = { rpoSeconds: 300, rtoMinutes: 30 };
 
   test("are shown with their time, beside the objectives; with the location of the newest figures", () => {
-    const drill = { ended: AT_S, id: "x", ok: true, rtoMs: 252_000, rpo: { ended: AT_S - 7 * 86_400, method: "heartbeat", seconds: 412.3 } };
-    const book = runbookOf(topology({ objectives }), parseMeasured(status("main", drill))) ?? expect.fail("there is no runbook");
+    const drill = {
+      ended: AT_S,
+      id: "x",
+      ok: true,
+      rtoMs: 252_000,
+      rpo: { ended: AT_S - 7 * 86_400, method: "heartbeat", seconds: 412.3 },
+    };
+    const book =
+      runbookOf(topology({ objectives }), parseMeasured(status("main", drill))) ?? expect.fail("there is no runbook");
     expect(book.measured).toEqual([
       {
         repository: "repo1",
@@ -274,7 +319,18 @@ describe("drills' measurements", () => {
 
   test("come from records of drills too: the newest of each repository, and the newest with RPO", () => {
     const record = (repo: number, endedAtS: number, more: object): string =>
-      JSON.stringify({ version: 1, id: "x", stanza: "main", repo, startedAtS: endedAtS - 60, endedAtS, ok: true, rtoMs: 9_000, rpo: null, ...more });
+      JSON.stringify({
+        version: 1,
+        id: "x",
+        stanza: "main",
+        repo,
+        startedAtS: endedAtS - 60,
+        endedAtS,
+        ok: true,
+        rtoMs: 9_000,
+        rpo: null,
+        ...more,
+      });
     const texts = [
       record(1, AT_S, { ok: false, rtoMs: null }),
       record(1, AT_S - 86_400, { rpo: { seconds: 0.8, method: "commit", lostWalBytes: null } }),
@@ -283,7 +339,12 @@ describe("drills' measurements", () => {
     const joined = joinMeasured(texts.map(parseMeasured));
     const { measured } = runbookOf(topology(), joined) ?? expect.fail("there is no runbook");
     expect(measured).toEqual([
-      { repository: "repo1", drill: "FAILED 2026-11-18 05:04 UTC", rto: "it did not open", rpo: "0.8 s, by commit, 2026-11-17 05:04 UTC" },
+      {
+        repository: "repo1",
+        drill: "FAILED 2026-11-18 05:04 UTC",
+        rto: "it did not open",
+        rpo: "0.8 s, by commit, 2026-11-17 05:04 UTC",
+      },
       { repository: "repo2", drill: "passed 2026-11-18 05:03 UTC", rto: "9 s", rpo: "not measured" },
     ]);
   });
@@ -309,24 +370,32 @@ describe("drills' measurements", () => {
     const drill = { ended: AT_S, ok: true, rtoMs: 1000, rpo: null };
     const result = runbooksOf({ ...file, after }, [{ name: "a.json", text: status("orders", drill) }]);
     expect(result.map(({ measured }) => measured?.[0]?.drill)).toEqual([undefined, "passed 2026-11-18 05:04 UTC"]);
-    expect(() => runbooksOf({ ...file, after }, [{ name: "a.json", text: status("other", drill) }])).toThrow("which no database here has");
+    expect(() => runbooksOf({ ...file, after }, [{ name: "a.json", text: status("other", drill) }])).toThrow(
+      "which no database here has",
+    );
     const twins = new Map([
       ["ledger", topology()],
       ["books", topology({}, "books")],
     ]);
     const text = status("main", drill);
-    expect(() => runbooksOf({ ...file, after: twins }, [{ name: "a.json", text }])).toThrow("name the database with --measured=NAME=FILE");
+    expect(() => runbooksOf({ ...file, after: twins }, [{ name: "a.json", text }])).toThrow(
+      "name the database with --measured=NAME=FILE",
+    );
     const named = runbooksOf({ ...file, after: twins }, [{ name: "ledger=a.json", text }]);
     expect(named.map(({ measured, name }) => [name, measured !== null])).toEqual([
       ["books", false],
       ["ledger", true],
     ]);
-    expect(() => runbooksOf({ ...file, after }, [{ name: "ledger=a.json", text: status("orders", drill) }])).toThrow("which is not that of ledger");
+    expect(() => runbooksOf({ ...file, after }, [{ name: "ledger=a.json", text: status("orders", drill) }])).toThrow(
+      "which is not that of ledger",
+    );
   });
 
   test("of an export states the time of the stack's state", () => {
     const manifest = { time: "2026-11-20T07:40:59+01:00" };
     const text = JSON.stringify({ version: 3, deployment: { manifest, resources: [] } });
-    expect(originOf(parseStackFile(text))).toBe("Generated from the stack after its update of 2026-11-20T06:40:59.000Z.");
+    expect(originOf(parseStackFile(text))).toBe(
+      "Generated from the stack after its update of 2026-11-20T06:40:59.000Z.",
+    );
   });
 });

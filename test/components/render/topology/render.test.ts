@@ -33,7 +33,9 @@ function draw(before: Topology, after: Topology): Drawn {
 
 test("the Markdown begins with the most important changes", () => {
   expect(
-    renderMarkdown(draw(BEFORE, AFTER).diff, [{ database: "ledger", code: "PB042", path: "drills", message: "no drill" }]),
+    renderMarkdown(draw(BEFORE, AFTER).diff, [
+      { database: "ledger", code: "PB042", path: "drills", message: "no drill" },
+    ]),
   ).toMatchInlineSnapshot(`
     "<!-- pgbackstop topology diff -->
     ### ▼ Backup topology: 1 weakened, 1 weakened and acknowledged, 4 strengthened
@@ -103,7 +105,11 @@ test("values stay text, whatever they contain", () => {
   const hostile = {
     ...AFTER,
     databases: [{ ...node, dataDirectory: HOSTILE, engineVersion: HOSTILE }],
-    repositories: AFTER.repositories.map((repository) => ({ ...repository, location: HOSTILE, failureDomain: HOSTILE })),
+    repositories: AFTER.repositories.map((repository) => ({
+      ...repository,
+      location: HOSTILE,
+      failureDomain: HOSTILE,
+    })),
   } as Topology;
   const { diff, page, picture } = draw(BEFORE, hostile);
   const markdown = renderMarkdown(diff, [{ database: HOSTILE, code: "PB031", path: "x", message: HOSTILE }]);
@@ -123,7 +129,10 @@ test("values stay text, whatever they contain", () => {
 test("a comment stays below the forges' limit, and says what is left out", () => {
   const many = (stanza: string): Map<string, Topology> =>
     new Map(
-      Array.from({ length: 900 }, (_, index) => [`database-${index}`, topology({ stanza: `${stanza}-${"x".repeat(60)}` }, `database-${index}`)]),
+      Array.from({ length: 900 }, (_, index) => [
+        `database-${index}`,
+        topology({ stanza: `${stanza}-${"x".repeat(60)}` }, `database-${index}`),
+      ]),
     );
   const text = renderMarkdown(diffTopologies(many("a"), many("b")), []);
   expect(text.length).toBeLessThanOrEqual(MARKDOWN_CHARACTERS_MAX + 200);

@@ -52,9 +52,13 @@ test("neither ever gives up: a failed socket would refuse every segment", () => 
 test("an agent holds no mount of a repository, so that it does not write to an unmounted NAS", () => {
   expect(text(".service")).not.toContain("/mnt/nas");
   expect(text(".service")).toContain("ProtectSystem=full\n");
-  const buckets = text(".service", { repositories: { repo1: BUCKET, repo2: { ...BUCKET, at: { ...BUCKET.at, path: "/second" } } } });
+  const buckets = text(".service", {
+    repositories: { repo1: BUCKET, repo2: { ...BUCKET, at: { ...BUCKET.at, path: "/second" } } },
+  });
   expect(buckets).toContain("ProtectSystem=strict\n");
-  expect(buckets).toContain("ReadWritePaths=-/var/spool/pgbackrest -/var/log/pgbackrest -/var/lib/postgresql/18/main\n");
+  expect(buckets).toContain(
+    "ReadWritePaths=-/var/spool/pgbackrest -/var/log/pgbackrest -/var/lib/postgresql/18/main\n",
+  );
 });
 
 test("a repository without secrets passes none, and without any there is no directory of them", () => {
@@ -64,8 +68,14 @@ test("a repository without secrets passes none, and without any there is no dire
 });
 
 test("existing secrets on the host are passed from their paths", () => {
-  const secretFiles = { options: "/run/secrets/r2.conf", accessKeyId: "/run/secrets/id", secretAccessKey: "/run/secrets/key" };
-  const service = text(".service", { repositories: { repo1: { ...BUCKET, at: { ...BUCKET.at, encrypted: false }, secretFiles } } });
+  const secretFiles = {
+    options: "/run/secrets/r2.conf",
+    accessKeyId: "/run/secrets/id",
+    secretAccessKey: "/run/secrets/key",
+  };
+  const service = text(".service", {
+    repositories: { repo1: { ...BUCKET, at: { ...BUCKET.at, encrypted: false }, secretFiles } },
+  });
   expect(service.split("\n").filter((line) => line.startsWith("LoadCredential="))).toEqual([
     "LoadCredential=repo1-existing.conf:/run/secrets/r2.conf",
     "LoadCredential=repo1-s3-key:/run/secrets/id",

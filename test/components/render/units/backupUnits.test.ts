@@ -9,14 +9,15 @@ import { type Unit, unitFile } from "../../../../components/render/units/unit";
 import { plan } from "../../plans";
 
 const hasSystemd = spawnSync("systemd-analyze", ["--version"]).status === 0;
-if (!hasSystemd) console.warn("\n*** systemd-analyze is not on PATH: the units are not verified by systemd itself ***\n");
+if (!hasSystemd)
+  console.warn("\n*** systemd-analyze is not on PATH: the units are not verified by systemd itself ***\n");
 
 const filesOf = (units: readonly Unit[]) => units.map((unit) => unitFile("/etc/systemd/system", unit));
 
 test("a schedule for one repository names it, one for all names none", () => {
-  const services = backupUnits(plan({ schedules: { full: { cron: "0 2 * * 0" }, incr: { cron: "0 4 * * *", repositories: ["repo2"] } } })).filter(
-    ({ enabled }) => !enabled,
-  );
+  const services = backupUnits(
+    plan({ schedules: { full: { cron: "0 2 * * 0" }, incr: { cron: "0 4 * * *", repositories: ["repo2"] } } }),
+  ).filter(({ enabled }) => !enabled);
   expect(services.map(({ text }) => /backup .*$/m.exec(text.slice(text.indexOf("ExecStart")))?.[0])).toEqual([
     "backup --type=full",
     "backup --type=incr --repo=2",
@@ -25,7 +26,12 @@ test("a schedule for one repository names it, one for all names none", () => {
 
 test("a schedule is a service and a timer", () => {
   const units = filesOf(
-    backupUnits(plan({ agent: false, schedules: { full: { cron: "30 2 13 * 5", timeZone: "Europe/Berlin", jitterSeconds: 600 } } })),
+    backupUnits(
+      plan({
+        agent: false,
+        schedules: { full: { cron: "30 2 13 * 5", timeZone: "Europe/Berlin", jitterSeconds: 600 } },
+      }),
+    ),
   );
   expect(units.map((unit) => [unit.path, unit.mode, unit.owner])).toEqual([
     ["/etc/systemd/system/pgbackstop-main-full.service", "0644", "admin"],
@@ -105,7 +111,9 @@ test("without a schedule there is no unit", () => {
 test.runIf(hasSystemd)("systemd accepts both units without a warning", () => {
   const folder = mkdtempSync(join(tmpdir(), "pgb-units-"));
   try {
-    const units = filesOf(unitsOf(plan({ nodePath: process.execPath, directories: { log: "/var/log/my logs" }, user: "root_owner" })));
+    const units = filesOf(
+      unitsOf(plan({ nodePath: process.execPath, directories: { log: "/var/log/my logs" }, user: "root_owner" })),
+    );
     const paths = units.map((unit) => {
       const path = join(folder, basename(unit.path));
       writeFileSync(path, unit.text);
@@ -113,10 +121,14 @@ test.runIf(hasSystemd)("systemd accepts both units without a warning", () => {
     });
     const result = spawnSync("systemd-analyze", ["verify", "--man=no", ...paths], { encoding: "utf8" });
     // systemd may warn about this machine's units that ours are ordered after; it must not about ours.
-    const ours = result.stderr.split("\n").filter((line) => line.includes("pgbackstop") && !line.includes("is not executable"));
+    const ours = result.stderr
+      .split("\n")
+      .filter((line) => line.includes("pgbackstop") && !line.includes("is not executable"));
     expect(ours).toEqual([]);
     writeFileSync(paths[0] ?? "", `${units[0]?.text}NoSuchSetting=1\n`);
-    expect(spawnSync("systemd-analyze", ["verify", "--man=no", ...paths], { encoding: "utf8" }).stderr).toContain("NoSuchSetting");
+    expect(spawnSync("systemd-analyze", ["verify", "--man=no", ...paths], { encoding: "utf8" }).stderr).toContain(
+      "NoSuchSetting",
+    );
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

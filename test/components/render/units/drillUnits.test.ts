@@ -5,18 +5,26 @@ import { plan } from "../../plans";
 
 type Over = Parameters<typeof plan>[0];
 const WEEKLY = { weekly: { cron: "30 4 * * 6", timeZone: "Europe/Berlin", maxMinutes: 90 } };
-const text = (name: string, over: Over = { drills: WEEKLY }): string => unitsOf(plan(over)).find((unit) => unit.name === name)?.text ?? "";
+const text = (name: string, over: Over = { drills: WEEKLY }): string =>
+  unitsOf(plan(over)).find((unit) => unit.name === name)?.text ?? "";
 const linesOf = (of: string, arg: string): string[] => of.split("\n").filter((line) => line.startsWith(arg));
-const PROGRAM = "/usr/bin/node /usr/local/lib/pgbackstop/runtime.cjs --config=/etc/pgbackstop/pgbackrest.conf --stanza=main";
+const PROGRAM =
+  "/usr/bin/node /usr/local/lib/pgbackstop/runtime.cjs --config=/etc/pgbackstop/pgbackrest.conf --stanza=main";
 const LENT = "--config-include-path=${CREDENTIALS_DIRECTORY}";
 
 test("a drill has a timer, and a unit with the keys that yields to production", () => {
-  expect(linesOf(text("pgbackstop-main-drill-weekly.timer"), "OnCalendar=")).toEqual(["OnCalendar=Sat *-*-* 04:30:00 Europe/Berlin"]);
+  expect(linesOf(text("pgbackstop-main-drill-weekly.timer"), "OnCalendar=")).toEqual([
+    "OnCalendar=Sat *-*-* 04:30:00 Europe/Berlin",
+  ]);
   const service = text("pgbackstop-main-drill-weekly.service");
-  expect(linesOf(service, "ExecStart=")).toEqual([`ExecStart=${PROGRAM} ${LENT} drill --name=weekly --drill-path=/var/lib/postgresql/18/main-drill`]);
+  expect(linesOf(service, "ExecStart=")).toEqual([
+    `ExecStart=${PROGRAM} ${LENT} drill --name=weekly --drill-path=/var/lib/postgresql/18/main-drill`,
+  ]);
   for (const line of ["User=postgres", "Nice=10", "CPUWeight=20", "OOMScoreAdjust=800", "KillMode=mixed"])
     expect(linesOf(service, line)).toEqual([line]);
-  expect(linesOf(service, "LoadCredential=")).toEqual(["LoadCredential=repo2.conf:/etc/pgbackstop/credentials/repo2.conf"]);
+  expect(linesOf(service, "LoadCredential=")).toEqual([
+    "LoadCredential=repo2.conf:/etc/pgbackstop/credentials/repo2.conf",
+  ]);
   // The drill ends itself before that.
   expect(linesOf(service, "TimeoutStartSec=")).toEqual([`TimeoutStartSec=${90 * 60 + 900}`]);
   const [writable = ""] = linesOf(service, "ReadWritePaths=");
@@ -34,21 +42,29 @@ test("each drill is followed by new metrics and a notification, whatever its res
   expect(linesOf(service, "OnFailure=")).toContain("OnFailure=pgbackstop-main-failed@%n.service");
   expect(text("pgbackstop-main-drilled@.service", over)).toContain(" notify --event=drill ");
   const silent = { drills: WEEKLY, maintenance: { metrics: { enabled: false } } };
-  expect(linesOf(text("pgbackstop-main-drill-weekly.service", silent), "On")).toEqual(["OnFailure=pgbackstop-main-failed@%n.service"]);
+  expect(linesOf(text("pgbackstop-main-drill-weekly.service", silent), "On")).toEqual([
+    "OnFailure=pgbackstop-main-failed@%n.service",
+  ]);
 });
 
 test("root creates its directory, for PostgreSQL's account alone, at the plan's path or beside the data", () => {
-  const made = (drill: object): unknown => deferredInputs(plan({ drills: { weekly: { cron: "30 4 * * 6", ...drill } } })).keep.at(-1);
+  const made = (drill: object): unknown =>
+    deferredInputs(plan({ drills: { weekly: { cron: "30 4 * * 6", ...drill } } })).keep.at(-1);
   expect(made({})).toEqual({ path: "/var/lib/postgresql/18/main-drill", mode: "0700", owner: "database" });
   expect(made({ path: "/srv/drill" })).toEqual({ path: "/srv/drill", mode: "0700", owner: "database" });
-  const home = text("pgbackstop-main-drill-weekly.service", { drills: { weekly: { cron: "0 5 * * 6", path: "/home/drill" } } });
+  const home = text("pgbackstop-main-drill-weekly.service", {
+    drills: { weekly: { cron: "0 5 * * 6", path: "/home/drill" } },
+  });
   expect(linesOf(home, "ProtectHome=")).toEqual([]);
 });
 
 test("a drill elsewhere has no unit here, and stock's host has drills too", () => {
-  const names = (over: Over): string[] => unitsOf(plan(over)).flatMap(({ enabled, name }) => (enabled && name.includes("drill") ? [name] : []));
+  const names = (over: Over): string[] =>
+    unitsOf(plan(over)).flatMap(({ enabled, name }) => (enabled && name.includes("drill") ? [name] : []));
   const drills = { ...WEEKLY, far: { cron: "0 5 1 * *", elsewhere: true } };
   expect(names({ drills })).toEqual(["pgbackstop-main-drill-weekly.timer"]);
   expect(names({ drills, engine: "pgbackrest" })).toEqual(["pgbackstop-main-drill-weekly.timer"]);
-  expect(deferredInputs(plan({ drills: { far: drills.far } })).keep.some(({ path }) => path.endsWith("-drill"))).toBe(false);
+  expect(deferredInputs(plan({ drills: { far: drills.far } })).keep.some(({ path }) => path.endsWith("-drill"))).toBe(
+    false,
+  );
 });

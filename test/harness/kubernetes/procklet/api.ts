@@ -19,7 +19,10 @@ export class ApiError extends Error {
 function send<T>(method: string, path: string, body?: object, type = "application/json"): Promise<T> {
   return new Promise((resolve, reject) => {
     const data = body === undefined ? undefined : JSON.stringify(body);
-    const headers: Record<string, string | number> = { authorization: `Bearer ${CONFIG.token}`, accept: "application/json" };
+    const headers: Record<string, string | number> = {
+      authorization: `Bearer ${CONFIG.token}`,
+      accept: "application/json",
+    };
     // Without a length Node sends the body of a DELETE chunked, and the server answers 400.
     if (data !== undefined) Object.assign(headers, { "content-type": type, "content-length": Buffer.byteLength(data) });
     const sent = request(CONFIG.apiUrl + path, { method, agent, headers, timeout: 60_000 }, (response) => {

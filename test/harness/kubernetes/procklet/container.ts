@@ -1,4 +1,7 @@
-/** A container is a process tree in its own mount, pid, uts and ipc namespaces over a layer on the files that all pods share. */
+/**
+ * A container is a process tree in its own mount, pid, uts and ipc namespaces over a layer on the files that all pods
+ * share.
+ */
 import { type ChildProcess, spawn, type SpawnOptions } from "node:child_process";
 import { chownSync, closeSync, existsSync, mkdirSync, openSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -60,7 +63,12 @@ export async function startContainer(pod: Pod, spec: ContainerSpec, isInit: bool
   log(metadata.name, spec.name, "start", [...(spec.command ?? []), ...(spec.args ?? [])].slice(0, 4).join(" "));
   child.on("error", logError);
   child.on("exit", (code, signalName) => {
-    Object.assign(container, { running: false, ready: false, exitCode: container.killed ? 137 : (code ?? 137), finishedAt: now() });
+    Object.assign(container, {
+      running: false,
+      ready: false,
+      exitCode: container.killed ? 137 : (code ?? 137),
+      finishedAt: now(),
+    });
     log(metadata.name, spec.name, "exit", code, signalName);
     const always = (podSpec.restartPolicy ?? "Always") === "Always" && !isInit;
     const onFailure = podSpec.restartPolicy === "OnFailure" && code !== 0 && !isInit;
@@ -104,8 +112,15 @@ function identityOf(pod: Pod, { securityContext: own = {} }: ContainerSpec, imag
 }
 
 /** Writes the script that becomes the container, its mounts and its settings. */
-function writeEntry(pod: Pod, spec: ContainerSpec, image: ImageDouble, { uid, gid, env }: Identity & Pick<Container, "env">, folder: string): void {
-  const expand = (text: string): string => text.replace(/\$\(([\w.-]+)\)/g, (whole, name: string) => env[name] ?? whole);
+function writeEntry(
+  pod: Pod,
+  spec: ContainerSpec,
+  image: ImageDouble,
+  { uid, gid, env }: Identity & Pick<Container, "env">,
+  folder: string,
+): void {
+  const expand = (text: string): string =>
+    text.replace(/\$\(([\w.-]+)\)/g, (whole, name: string) => env[name] ?? whole);
   const command = [...(spec.command ?? image.entrypoint ?? []), ...(spec.args ?? [])].map(expand);
   const lines = [
     ...Object.entries(env).map(([name, value]) => `export ${name}=${quote(value)}`),
@@ -122,11 +137,13 @@ function writeEntry(pod: Pod, spec: ContainerSpec, image: ImageDouble, { uid, gi
     ...image.mounts.map(({ source, target }): [string, string, string] => [source, target, "ro"]),
     [join(folder, "entry"), "/.procklet", "ro"] as const,
     [join(pod.folder, "hosts"), "/etc/hosts", "ro"] as const,
-    ...(spec.volumeMounts ?? []).map(({ name, mountPath, subPath = "", readOnly = false }): [string, string, string] => {
-      const source = join(pod.volumes[name] ?? "", subPath);
-      if (subPath !== "") mkdirSync(source, { recursive: true });
-      return [source, mountPath, readOnly ? "ro" : "rw"];
-    }),
+    ...(spec.volumeMounts ?? []).map(
+      ({ name, mountPath, subPath = "", readOnly = false }): [string, string, string] => {
+        const source = join(pod.volumes[name] ?? "", subPath);
+        if (subPath !== "") mkdirSync(source, { recursive: true });
+        return [source, mountPath, readOnly ? "ro" : "rw"];
+      },
+    ),
   ]
     // container.sh mounts its own.
     .filter(([, target]) => target !== "/dev/shm")
@@ -162,7 +179,8 @@ async function environmentOf(pod: Pod, spec: ContainerSpec): Promise<Record<stri
   };
   for (const { configMapRef, secretRef } of spec.envFrom ?? []) {
     if (configMapRef !== undefined) Object.assign(env, await data("configmaps", configMapRef.name));
-    if (secretRef !== undefined) for (const [key, value] of Object.entries(await data("secrets", secretRef.name))) env[key] = decode(value);
+    if (secretRef !== undefined)
+      for (const [key, value] of Object.entries(await data("secrets", secretRef.name))) env[key] = decode(value);
   }
   const keyOf = async (kind: string, { name, key, optional }: KeyRef): Promise<string | undefined> => {
     const value = (await data(kind, name))[key];
@@ -213,8 +231,14 @@ function enter(container: Container, namespaces: readonly string[]): string[] {
   return ["-t", `${initPid(container)}`, ...namespaces, "-r", "-w", "-S", `${container.uid}`, "-G", `${container.gid}`];
 }
 
-/** Runs a command inside a container with the environment that it was started with; null when it is gone, or not there yet. */
+/**
+ * Runs a command inside a container with the environment that it was started with; null when it is gone, or not there
+ * yet.
+ */
 export function execIn(container: Container, command: readonly string[], options: SpawnOptions): ChildProcess | null {
   if (!container.entered || initPid(container) === 0) return null;
-  return spawn("/usr/bin/nsenter", [...enter(container, ["-m", "-u", "-i", "-n", "-p"]), ...command], { env: container.env, ...options });
+  return spawn("/usr/bin/nsenter", [...enter(container, ["-m", "-u", "-i", "-n", "-p"]), ...command], {
+    env: container.env,
+    ...options,
+  });
 }

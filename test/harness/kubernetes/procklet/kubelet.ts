@@ -1,8 +1,9 @@
 /**
- * The kubelet's port: logs of containers, and exec over WebSocket (v5.channel.k8s.io). An API server from 1.36 on passes exec through
- * unchanged to nodes that declare ExtendWebSocketsToKubelet, so no SPDY is needed. Tests reach two more paths by the API server's way to nodes:
- * `/signal/…/CONTAINER?name=SIGSTOP` for a container's first process, and `/crash/…/POD`, as when the node of the pod loses power; behind
- * `/lose/…/POD` it does not come back either, and what is deleted stays in Terminating until somebody forces it.
+ * The kubelet's port: logs of containers, and exec over WebSocket (v5.channel.k8s.io). An API server from 1.36 on
+ * passes exec through unchanged to nodes that declare ExtendWebSocketsToKubelet, so no SPDY is needed. Tests reach two
+ * more paths by the API server's way to nodes: `/signal/…/CONTAINER?name=SIGSTOP` for a container's first process, and
+ * `/crash/…/POD`, as when the node of the pod loses power; behind `/lose/…/POD` it does not come back either, and what
+ * is deleted stays in Terminating until somebody forces it.
  */
 import { existsSync, readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -25,7 +26,13 @@ export function serveKubelet(): void {
 }
 
 /** `/WHAT/NAMESPACE/POD/CONTAINER?…` */
-function parse(request: IncomingMessage): { what: string; namespace: string; pod: string; container: string; query: URLSearchParams } {
+function parse(request: IncomingMessage): {
+  what: string;
+  namespace: string;
+  pod: string;
+  container: string;
+  query: URLSearchParams;
+} {
   const url = new URL(request.url ?? "/", "https://kubelet");
   const [, what = "", namespace = "", pod = "", container = ""] = url.pathname.split("/");
   return { what, namespace, pod, container, query: url.searchParams };

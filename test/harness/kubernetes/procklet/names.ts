@@ -1,4 +1,7 @@
-/** Instead of a DNS server and kube-proxy: every pod's hosts file names each Service with the address of one of its endpoints. */
+/**
+ * Instead of a DNS server and kube-proxy: every pod's hosts file names each Service with the address of one of its
+ * endpoints.
+ */
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { get } from "./api";
@@ -15,7 +18,9 @@ export async function writeHosts(pods: Iterable<Pod>): Promise<void> {
   ]);
   const entries = services.items.flatMap(({ metadata: { name, namespace }, spec }) => {
     const endpoint = slices.items
-      .filter(({ metadata }) => metadata.namespace === namespace && metadata.labels?.["kubernetes.io/service-name"] === name)
+      .filter(
+        ({ metadata }) => metadata.namespace === namespace && metadata.labels?.["kubernetes.io/service-name"] === name,
+      )
       .flatMap((slice) => slice.endpoints ?? [])
       .find(({ conditions }) => conditions?.ready !== false || spec.publishNotReadyAddresses === true);
     const address = endpoint?.addresses[0];

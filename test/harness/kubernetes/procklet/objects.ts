@@ -50,9 +50,17 @@ export interface ContainerSpec {
   readonly args?: readonly string[];
   readonly workingDir?: string;
   readonly env?: readonly EnvVar[];
-  readonly envFrom?: readonly { readonly configMapRef?: { readonly name: string }; readonly secretRef?: { readonly name: string } }[];
+  readonly envFrom?: readonly {
+    readonly configMapRef?: { readonly name: string };
+    readonly secretRef?: { readonly name: string };
+  }[];
   readonly ports?: readonly { readonly name?: string; readonly containerPort: number }[];
-  readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string; readonly subPath?: string; readonly readOnly?: boolean }[];
+  readonly volumeMounts?: readonly {
+    readonly name: string;
+    readonly mountPath: string;
+    readonly subPath?: string;
+    readonly readOnly?: boolean;
+  }[];
   readonly securityContext?: SecurityContext;
   readonly startupProbe?: Probe;
   readonly readinessProbe?: Probe;
@@ -138,11 +146,16 @@ export interface ServiceObject {
 
 export interface EndpointSliceObject {
   readonly metadata: Metadata;
-  readonly endpoints?: readonly { readonly addresses: readonly string[]; readonly conditions?: { readonly ready?: boolean } }[] | null;
+  readonly endpoints?:
+    | readonly { readonly addresses: readonly string[]; readonly conditions?: { readonly ready?: boolean } }[]
+    | null;
 }
 
 export interface ClaimObject {
   readonly metadata: Metadata;
-  readonly spec: { readonly resources: { readonly requests: Readonly<Record<string, string>> }; readonly accessModes: readonly string[] };
+  readonly spec: {
+    readonly resources: { readonly requests: Readonly<Record<string, string>> };
+    readonly accessModes: readonly string[];
+  };
   readonly status: { readonly phase?: string };
 }

@@ -33,10 +33,16 @@ export interface Pod {
   readonly containers: Map<string, Container>;
   readonly restarts: Map<string, number>;
   /** How a container ended before its present run. */
-  readonly lastEnds: Map<string, { readonly exitCode: number; readonly startedAt: string; readonly finishedAt: string }>;
+  readonly lastEnds: Map<
+    string,
+    { readonly exitCode: number; readonly startedAt: string; readonly finishedAt: string }
+  >;
   /** Why a container is not there. */
   readonly waiting: Map<string, string>;
-  readonly conditions: Map<string, { readonly type: string; readonly status: string; readonly lastTransitionTime: string }>;
+  readonly conditions: Map<
+    string,
+    { readonly type: string; readonly status: string; readonly lastTransitionTime: string }
+  >;
   /** Renew secrets and config maps. */
   readonly refresh: (() => Promise<void>)[];
   readonly startTime: string;
@@ -86,10 +92,15 @@ export function newPod(object: PodObject, folder: string): Pod {
 }
 
 export function findPod(namespace: string, name: string): Pod | undefined {
-  return [...pods.values()].find(({ object: { metadata } }) => metadata.namespace === namespace && metadata.name === name);
+  return [...pods.values()].find(
+    ({ object: { metadata } }) => metadata.namespace === namespace && metadata.name === name,
+  );
 }
 
-/** Process id of a container's first process; 0 when it has none. What was spawned becomes `unshare`, whose only child it is. */
+/**
+ * Process id of a container's first process; 0 when it has none. What was spawned becomes `unshare`, whose only child
+ * it is.
+ */
 export function initPid({ process: { pid = 0 } }: Container): number {
   try {
     return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ")[0]) || 0;

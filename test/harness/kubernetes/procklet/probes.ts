@@ -1,4 +1,6 @@
-/** Startup, readiness and liveness probes by httpGet, exec and tcpSocket, each with its period, deadline and threshold. */
+/**
+ * Startup, readiness and liveness probes by httpGet, exec and tcpSocket, each with its period, deadline and threshold.
+ */
 import { get as httpGet } from "node:http";
 import { get as httpsGet } from "node:https";
 import { connect } from "node:net";
@@ -74,7 +76,12 @@ function passes(pod: Pod, container: Container, probe: Probe): Promise<boolean> 
   return Promise.resolve(false);
 }
 
-function passesHttp(pod: Pod, container: Container, wanted: NonNullable<Probe["httpGet"]>, timeoutMs: number): Promise<boolean> {
+function passesHttp(
+  pod: Pod,
+  container: Container,
+  wanted: NonNullable<Probe["httpGet"]>,
+  timeoutMs: number,
+): Promise<boolean> {
   const address = `${pod.ip}:${portOf(container, wanted.port)}${wanted.path ?? "/"}`;
   return new Promise((resolve) => {
     const judge = (response: { statusCode?: number | undefined; resume(): void }): void => {

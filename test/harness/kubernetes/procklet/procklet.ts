@@ -1,7 +1,7 @@
 /**
- * procklet: a kubelet for tests on one node that is not there. It binds every pod to itself and runs the containers as plain processes in
- * namespaces: no images, no cgroups, no container runtime. It learns of changes by asking the API server. README.md beside this folder
- * says what of a kubelet it does and what it does not.
+ * procklet: a kubelet for tests on one node that is not there. It binds every pod to itself and runs the containers as
+ * plain processes in namespaces: no images, no cgroups, no container runtime. It learns of changes by asking the API
+ * server. README.md beside this folder says what of a kubelet it does and what it does not.
  *
  * `node procklet.cjs SETTINGS-FILE`
  */
@@ -36,7 +36,9 @@ async function registerNode(): Promise<void> {
       capacity: resources,
       allocatable: resources,
       addresses: [{ type: "InternalIP", address: CONFIG.nodeAddress }],
-      conditions: [{ type: "Ready", status: "True", reason: "procklet", lastHeartbeatTime: now(), lastTransitionTime: now() }],
+      conditions: [
+        { type: "Ready", status: "True", reason: "procklet", lastHeartbeatTime: now(), lastTransitionTime: now() },
+      ],
       nodeInfo: {
         architecture: "amd64",
         operatingSystem: "linux",
@@ -112,7 +114,8 @@ function probeOnce(pod: Pod): void {
 async function turn(poll: number): Promise<void> {
   await syncPods();
   if (poll % REFRESH_EVERY === 0) {
-    for (const pod of pods.values()) if (!pod.stopping && pod.initialized) for (const renew of pod.refresh) renew().catch(logError);
+    for (const pod of pods.values())
+      if (!pod.stopping && pod.initialized) for (const renew of pod.refresh) renew().catch(logError);
   }
   if (poll % CHECK_EVERY !== 0) return;
   await writeHosts(pods.values());

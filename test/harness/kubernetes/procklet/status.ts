@@ -54,9 +54,13 @@ function statusOf(pod: Pod, spec: ContainerSpec, isInit: boolean): ContainerStat
     restartCount: pod.restarts.get(spec.name) ?? 0,
     ready: false,
     started: false,
-    lastState: lastEnd === undefined ? {} : { terminated: { ...lastEnd, reason: lastEnd.exitCode === 0 ? "Completed" : "Error" } },
+    lastState:
+      lastEnd === undefined
+        ? {}
+        : { terminated: { ...lastEnd, reason: lastEnd.exitCode === 0 ? "Completed" : "Error" } },
   };
-  if (container === undefined) return { ...common, state: { waiting: { reason: pod.waiting.get(spec.name) ?? "PodInitializing" } } as object };
+  if (container === undefined)
+    return { ...common, state: { waiting: { reason: pod.waiting.get(spec.name) ?? "PodInitializing" } } as object };
   const { entered, exitCode, finishedAt, running, startedAt } = container;
   if (running && !entered) return { ...common, state: { waiting: { reason: "ContainerCreating" } } as object };
   if (running) {

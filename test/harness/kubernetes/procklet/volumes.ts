@@ -1,5 +1,15 @@
 /** Volumes are folders: those of claims live as long as the claim's object, the rest as long as the pod. */
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { ApiError, get, mergePatch, post } from "./api";
 import { CONFIG } from "./config";
@@ -26,7 +36,10 @@ async function makeVolume(pod: Pod, volume: Volume): Promise<string> {
   const folder =
     claim === undefined
       ? join(pod.folder, "volumes", volume.name)
-      : claimFolder((await awaitObject<ClaimObject>(metadata.namespace, "persistentvolumeclaims", claim.claimName))?.metadata.uid ?? "");
+      : claimFolder(
+          (await awaitObject<ClaimObject>(metadata.namespace, "persistentvolumeclaims", claim.claimName))?.metadata
+            .uid ?? "",
+        );
   mkdirSync(folder, { recursive: true });
   const { secret, configMap } = volume;
   if (secret !== undefined || configMap !== undefined) {
@@ -79,12 +92,21 @@ async function awaitObject<T>(namespace: string, kind: string, name: string, opt
 
 /** Writes the keys of a secret or config map as files, each replaced at once and only when it differs. */
 async function fill(pod: Pod, folder: string, kind: "secrets" | "configmaps", source: FileSource): Promise<void> {
-  const result = await awaitObject<DataObject>(pod.object.metadata.namespace, kind, source.secretName ?? source.name ?? "", source.optional);
+  const result = await awaitObject<DataObject>(
+    pod.object.metadata.namespace,
+    kind,
+    source.secretName ?? source.name ?? "",
+    source.optional,
+  );
   const data = new Map<string, string | Buffer>();
-  for (const [key, value] of Object.entries(result?.data ?? {})) data.set(key, kind === "secrets" ? Buffer.from(value, "base64") : value);
+  for (const [key, value] of Object.entries(result?.data ?? {}))
+    data.set(key, kind === "secrets" ? Buffer.from(value, "base64") : value);
   for (const [key, value] of Object.entries(result?.binaryData ?? {})) data.set(key, Buffer.from(value, "base64"));
-  const wanted = source.items?.map(({ path, key }): [string, string | Buffer | undefined] => [path, data.get(key)]) ?? [...data];
-  for (const [path, content] of wanted) if (content !== undefined) writeChanged(pod, join(folder, path), content, source.defaultMode);
+  const wanted = source.items?.map(({ path, key }): [string, string | Buffer | undefined] => [path, data.get(key)]) ?? [
+    ...data,
+  ];
+  for (const [path, content] of wanted)
+    if (content !== undefined) writeChanged(pod, join(folder, path), content, source.defaultMode);
 }
 
 function writeFields(pod: Pod, folder: string, items: readonly FieldItem[]): void {

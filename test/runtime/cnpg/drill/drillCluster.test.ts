@@ -15,7 +15,13 @@ const REQUEST: ThrowAwayRequest = {
   major: 18,
   resources: {},
 };
-const PARAMETERS = { stanza: "orders", configMap: "orders-pgbackstop", bundle: "runtime", image: "node", repo1Secret: "one" };
+const PARAMETERS = {
+  stanza: "orders",
+  configMap: "orders-pgbackstop",
+  bundle: "runtime",
+  image: "node",
+  repo1Secret: "one",
+};
 
 function production(spec: JsonObject = {}): JsonObject {
   return {
@@ -37,11 +43,18 @@ describe("the throw-away Cluster of a drill", () => {
     const spec = specOf(production());
     expect(spec["bootstrap"]).toEqual({ recovery: { source: "source", recoveryTarget: { backupID: backup.label } } });
     expect(spec["externalClusters"]).toEqual([
-      { name: "source", plugin: { name: "pgbackstop", parameters: { ...PARAMETERS, repo: "2", newestWal: REQUEST.newestWal } } },
+      {
+        name: "source",
+        plugin: { name: "pgbackstop", parameters: { ...PARAMETERS, repo: "2", newestWal: REQUEST.newestWal } },
+      },
     ]);
-    const target = (picked: ThrowAwayRequest["picked"]): unknown => at(specOf(production(), { picked }), "bootstrap", "recovery", "recoveryTarget");
+    const target = (picked: ThrowAwayRequest["picked"]): unknown =>
+      at(specOf(production(), { picked }), "bootstrap", "recovery", "recoveryTarget");
     expect(target({ backup, type: "immediate" })).toEqual({ backupID: backup.label, targetImmediate: true });
-    expect(target({ backup, type: "lsn", target: "0/3000060" })).toEqual({ backupID: backup.label, targetLSN: "0/3000060" });
+    expect(target({ backup, type: "lsn", target: "0/3000060" })).toEqual({
+      backupID: backup.label,
+      targetLSN: "0/3000060",
+    });
   });
 
   test("archives to no repository, has one instance, and copies only named settings", () => {
@@ -57,7 +70,12 @@ describe("the throw-away Cluster of a drill", () => {
     };
     expect(Object.keys(specOf(production(secretive))).sort()).toEqual(Object.keys(specOf(production())).sort());
     const spec = specOf(production(secretive));
-    expect(spec).toMatchObject({ instances: 1, enablePDB: false, enableSuperuserAccess: true, imageName: "postgresql:18" });
+    expect(spec).toMatchObject({
+      instances: 1,
+      enablePDB: false,
+      enableSuperuserAccess: true,
+      imageName: "postgresql:18",
+    });
     for (const name of ["plugins", "backup", "managed", "monitoring", "env"]) expect(spec[name]).toBeUndefined();
   });
 
@@ -87,7 +105,12 @@ describe("the throw-away Cluster of a drill", () => {
   test("starts no worker, no scheduler and no replication", () => {
     const postgresql = {
       shared_preload_libraries: ["pg_stat_statements", "pg_cron", "$libdir/pg_net", "timescaledb"],
-      parameters: { max_connections: "500", "cron.database_name": "app", shared_buffers: "1GB", max_logical_replication_workers: "9" },
+      parameters: {
+        max_connections: "500",
+        "cron.database_name": "app",
+        shared_buffers: "1GB",
+        max_logical_replication_workers: "9",
+      },
     };
     const spec = specOf(production({ postgresql }));
     expect(at(spec, "postgresql", "shared_preload_libraries")).toEqual(["pg_stat_statements", "timescaledb"]);
@@ -108,15 +131,31 @@ describe("the throw-away Cluster of a drill", () => {
   test("belongs to its Job, and names it for the next drill", () => {
     const made = throwAwayCluster(production(), REQUEST);
     expect(at(made, "metadata", "ownerReferences")).toEqual([
-      { apiVersion: "batch/v1", kind: "Job", name: "orders-drill-weekly-29", uid: "job-uid", controller: false, blockOwnerDeletion: false },
+      {
+        apiVersion: "batch/v1",
+        kind: "Job",
+        name: "orders-drill-weekly-29",
+        uid: "job-uid",
+        controller: false,
+        blockOwnerDeletion: false,
+      },
     ]);
     const stored = { ...made, metadata: { ...(made["metadata"] as JsonObject), uid: "made-uid" } };
-    expect(readThrowAway(stored)).toEqual({ uid: "made-uid", of: "orders", jobUid: "job-uid", untilMs: REQUEST.untilMs });
+    expect(readThrowAway(stored)).toEqual({
+      uid: "made-uid",
+      of: "orders",
+      jobUid: "job-uid",
+      untilMs: REQUEST.untilMs,
+    });
     expect(readThrowAway(production())).toBeNull();
-    expect(at(throwAwayCluster(production(), { ...REQUEST, job: null }), "metadata", "ownerReferences")).toBeUndefined();
+    expect(
+      at(throwAwayCluster(production(), { ...REQUEST, job: null }), "metadata", "ownerReferences"),
+    ).toBeUndefined();
   });
 
   test("is refused for a Cluster that archives by another engine", () => {
-    expect(() => throwAwayCluster(production({ plugins: [{ name: "barman" }] }), REQUEST)).toThrow("does not archive with pgbackstop");
+    expect(() => throwAwayCluster(production({ plugins: [{ name: "barman" }] }), REQUEST)).toThrow(
+      "does not archive with pgbackstop",
+    );
   });
 });

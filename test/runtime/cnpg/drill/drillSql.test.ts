@@ -4,14 +4,18 @@ import { jobState, kindOfText } from "../../../../runtime/cnpg/restore/clusterEv
 
 describe("the end of a recovery", () => {
   test("is in the last line of the timeline's history", () => {
-    expect(endOfHistory("1\t0/5000060\tno recovery target specified\n2\t1/A0000028\tbefore 2026-11-21\n")).toBe(0x1a0000028n);
+    expect(endOfHistory("1\t0/5000060\tno recovery target specified\n2\t1/A0000028\tbefore 2026-11-21\n")).toBe(
+      0x1a0000028n,
+    );
     expect(endOfHistory("1\t0/5000060\tno recovery target specified")).toBe(0x5000060n);
     expect(endOfHistory("")).toBeNull();
   });
 
   test("is the time of a commit as pg_walinspect prints it", () => {
     expect(timeOfCommit("2026-11-21 09:04:13.125 UTC")).toBe(Date.parse("2026-11-21T09:04:13Z") / 1000 + 0.125);
-    expect(timeOfCommit("731: 2026-11-21 09:04:13 UTC; inval msgs: catcache 80")).toBe(Date.parse("2026-11-21T09:04:13Z") / 1000);
+    expect(timeOfCommit("731: 2026-11-21 09:04:13 UTC; inval msgs: catcache 80")).toBe(
+      Date.parse("2026-11-21T09:04:13Z") / 1000,
+    );
     expect(timeOfCommit("rels: base/5/16384")).toBeNull();
   });
 });
@@ -26,6 +30,10 @@ describe("the result of a recovery job", () => {
   test("counts its failed pods", () => {
     expect(jobState(null)).toBeNull();
     expect(jobState({})).toEqual({ isDone: false, failedCount: 0, isActive: false });
-    expect(jobState({ status: { succeeded: 1, failed: 2, ready: 0 } })).toEqual({ isDone: true, failedCount: 2, isActive: false });
+    expect(jobState({ status: { succeeded: 1, failed: 2, ready: 0 } })).toEqual({
+      isDone: true,
+      failedCount: 2,
+      isActive: false,
+    });
   });
 });

@@ -6,11 +6,21 @@ import * as grpc from "@grpc/grpc-js";
 import { afterEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../../../runtime/base/clock";
 import { fail } from "../../../../runtime/base/errors";
-import { type CertificatePaths, openCredentials, type RotatingCredentials } from "../../../../runtime/cnpg/grpc/tlsCredentials";
+import {
+  type CertificatePaths,
+  openCredentials,
+  type RotatingCredentials,
+} from "../../../../runtime/cnpg/grpc/tlsCredentials";
 import { beatForever } from "../../../../runtime/cnpg/sidecar/heartbeat";
 import { identityService } from "../../../../runtime/cnpg/grpc/identityService";
 import { serviceOf } from "../../../../runtime/cnpg/grpc/protocol";
-import { NotFound, type PluginServer, type PluginService, servePluginPort, servePluginSocket } from "../../../../runtime/cnpg/grpc/grpcServer";
+import {
+  NotFound,
+  type PluginServer,
+  type PluginService,
+  servePluginPort,
+  servePluginSocket,
+} from "../../../../runtime/cnpg/grpc/grpcServer";
 import { freePort } from "../../../../tools/parts/servers/s3Server";
 import { eventually, testContext } from "../../../harness/context";
 import { temporaryFolder } from "../../repository/support";
@@ -99,7 +109,11 @@ describe("the socket beside an instance", () => {
 
   test("adds hints to an error, and reports uncalled methods as unimplemented", async () => {
     const path = join(temporaryFolder(), "pgbackstop");
-    served = await servePluginSocket(path, [failing(fail("archiveMismatch", "of another", { hint: "is it the stanza?" }))], realTime());
+    served = await servePluginSocket(
+      path,
+      [failing(fail("archiveMismatch", "of another", { hint: "is it the stanza?" }))],
+      realTime(),
+    );
     expect((await call(`unix:${path}`, "Archive")).details).toBe("of another\nHINT: is it the stanza?");
     expect((await call(`unix:${path}`, "Restore")).code).toBe(grpc.status.UNIMPLEMENTED);
   });
@@ -124,8 +138,16 @@ describe("a caller that disconnects", () => {
     };
     served = await servePluginSocket(path, [waiting], realTime());
     const method = serviceOf("wal")["Archive"] as grpc.MethodDefinition<object, object>;
-    const client = new grpc.Client(`unix:${path}`, grpc.credentials.createInsecure(), { "grpc.use_local_subchannel_pool": 1 });
-    const asked = client.makeUnaryRequest(method.path, method.requestSerialize, method.responseDeserialize, {}, () => {});
+    const client = new grpc.Client(`unix:${path}`, grpc.credentials.createInsecure(), {
+      "grpc.use_local_subchannel_pool": 1,
+    });
+    const asked = client.makeUnaryRequest(
+      method.path,
+      method.requestSerialize,
+      method.responseDeserialize,
+      {},
+      () => {},
+    );
     await eventually("a call", () => signals.length === 1);
     asked.cancel();
     await eventually("its end", () => signals[0]?.aborted === true);
@@ -146,21 +168,49 @@ describe("the heartbeat", () => {
     await eventually("a first beat", () => existsSync(file));
     expect(Math.abs(Date.now() / 1000 - Number(readFileSync(file, "utf8")))).toBeLessThan(600);
     renameSync(path, `${path}.gone`);
-    await eventually("a beat that fails", () => ctx.lines.some((line) => line.text.startsWith("unable to write the heartbeat")));
+    await eventually("a beat that fails", () =>
+      ctx.lines.some((line) => line.text.startsWith("unable to write the heartbeat")),
+    );
     ending.abort();
     await beating;
   });
 });
 
 /** A pair in the operator's form: self-signed, or signed by the pair in `authority`. With `isCa` it may sign others. */
-function makePair(folder: string, name: string, { authority, isCa = false }: { readonly authority?: string; readonly isCa?: boolean } = {}): void {
+function makePair(
+  folder: string,
+  name: string,
+  { authority, isCa = false }: { readonly authority?: string; readonly isCa?: boolean } = {},
+): void {
   mkdirSync(folder, { recursive: true });
-  const args = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", `/CN=${name}`];
-  const extensions = ["-addext", `subjectAltName=DNS:${name}`, "-addext", `basicConstraints=critical,CA:${isCa ? "TRUE" : "FALSE"}`];
-  const signer = authority === undefined ? [] : ["-CA", join(authority, "tls.crt"), "-CAkey", join(authority, "tls.key")];
-  execFileSync("openssl", [...args, "-keyout", join(folder, "tls.key"), "-out", join(folder, "tls.crt"), ...extensions, ...signer], {
-    stdio: "ignore",
-  });
+  const args = [
+    "req",
+    "-x509",
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:prime256v1",
+    "-nodes",
+    "-days",
+    "2",
+    "-subj",
+    `/CN=${name}`,
+  ];
+  const extensions = [
+    "-addext",
+    `subjectAltName=DNS:${name}`,
+    "-addext",
+    `basicConstraints=critical,CA:${isCa ? "TRUE" : "FALSE"}`,
+  ];
+  const signer =
+    authority === undefined ? [] : ["-CA", join(authority, "tls.crt"), "-CAkey", join(authority, "tls.key")];
+  execFileSync(
+    "openssl",
+    [...args, "-keyout", join(folder, "tls.key"), "-out", join(folder, "tls.crt"), ...extensions, ...signer],
+    {
+      stdio: "ignore",
+    },
+  );
 }
 
 describe("the port for the operator", () => {
@@ -179,8 +229,13 @@ describe("the port for the operator", () => {
     served = await servePluginPort(address, credentials, [identityService(["LIFECYCLE_SERVICE"])], ctx);
     const read = (path: string, file: string): Buffer => readFileSync(join(path, file));
     const operator = (clientPath = paths.clientPath): grpc.ChannelCredentials =>
-      grpc.credentials.createSsl(read(paths.serverPath, "tls.crt"), read(clientPath, "tls.key"), read(clientPath, "tls.crt"));
-    const probe = (shown: grpc.ChannelCredentials): Promise<Reported> => call(address, "Probe", shown, { "grpc.ssl_target_name_override": NAME });
+      grpc.credentials.createSsl(
+        read(paths.serverPath, "tls.crt"),
+        read(clientPath, "tls.key"),
+        read(clientPath, "tls.crt"),
+      );
+    const probe = (shown: grpc.ChannelCredentials): Promise<Reported> =>
+      call(address, "Probe", shown, { "grpc.ssl_target_name_override": NAME });
     return { folder, paths, ctx, credentials, address, operator, probe };
   };
 
@@ -189,7 +244,9 @@ describe("the port for the operator", () => {
     expect((await probe(operator())).code).toBe(grpc.status.OK);
     makePair(join(folder, "stranger"), "operator");
     expect((await probe(operator(join(folder, "stranger")))).code).toBe(grpc.status.UNAVAILABLE);
-    expect((await probe(grpc.credentials.createSsl(readFileSync(join(paths.serverPath, "tls.crt"))))).code).toBe(grpc.status.UNAVAILABLE);
+    expect((await probe(grpc.credentials.createSsl(readFileSync(join(paths.serverPath, "tls.crt"))))).code).toBe(
+      grpc.status.UNAVAILABLE,
+    );
   });
 
   test.each([
@@ -268,13 +325,20 @@ describe("the port for the operator", () => {
     const before = operator();
     makePair(join(paths.serverPath, "next"), NAME);
     renameSync(join(paths.serverPath, "next", "tls.key"), join(paths.serverPath, "tls.key"));
-    await eventually("a warning", () => ctx.lines.some((line) => line.text.includes("tls.key is not the key of tls.crt")));
+    await eventually("a warning", () =>
+      ctx.lines.some((line) => line.text.includes("tls.key is not the key of tls.crt")),
+    );
     expect((await probe(before)).code).toBe(grpc.status.OK);
     renameSync(join(paths.serverPath, "next", "tls.crt"), join(paths.serverPath, "tls.crt"));
     makePair(paths.clientPath, "operator");
-    await eventually("the new pair", () => ctx.lines.some((line) => line.text.startsWith("the certificates were renewed")));
+    await eventually("the new pair", () =>
+      ctx.lines.some((line) => line.text.startsWith("the certificates were renewed")),
+    );
     // Written in sequence: the client's may be read later.
-    await eventually("an answer to the new certificates", async () => (await probe(operator())).code === grpc.status.OK);
+    await eventually(
+      "an answer to the new certificates",
+      async () => (await probe(operator())).code === grpc.status.OK,
+    );
     expect((await probe(before)).code).toBe(grpc.status.UNAVAILABLE);
     ending.abort();
     await watching;

@@ -14,7 +14,14 @@ import { SERVICES, type ServiceName, serviceOf } from "../../../../runtime/cnpg/
 
 const METHODS: Readonly<Record<ServiceName, readonly string[]>> = {
   identity: ["GetPluginMetadata", "GetPluginCapabilities", "Probe"],
-  operator: ["GetCapabilities", "ValidateClusterCreate", "ValidateClusterChange", "MutateCluster", "SetStatusInCluster", "Deregister"],
+  operator: [
+    "GetCapabilities",
+    "ValidateClusterCreate",
+    "ValidateClusterChange",
+    "MutateCluster",
+    "SetStatusInCluster",
+    "Deregister",
+  ],
   lifecycle: ["GetCapabilities", "LifecycleHook"],
   reconciler: ["GetCapabilities", "Pre", "Post"],
   wal: ["GetCapabilities", "Archive", "Restore", "Status", "SetFirstRequired"],
@@ -43,7 +50,10 @@ describe("the services", () => {
   });
 
   test("live in the packages of the protocol, two of them in another one's", () => {
-    expect([SERVICES.restoreJob, SERVICES.postgres]).toEqual(["cnpgi.wal.v1.RestoreJobHooks", "cnpgi.identity.v1.Postgres"]);
+    expect([SERVICES.restoreJob, SERVICES.postgres]).toEqual([
+      "cnpgi.wal.v1.RestoreJobHooks",
+      "cnpgi.identity.v1.Postgres",
+    ]);
   });
 });
 
@@ -54,7 +64,10 @@ describe("requests", () => {
   test("distinguish an absent flag from a false one", () => {
     const path = [0x12, 0x01, 0x78];
     expect(decode("wal", "Archive", path)).not.toHaveProperty("check_empty_wal_archive");
-    expect(decode("wal", "Archive", [...path, 0x20, 0x00])).toMatchObject({ source_file_name: "x", check_empty_wal_archive: false });
+    expect(decode("wal", "Archive", [...path, 0x20, 0x00])).toMatchObject({
+      source_file_name: "x",
+      check_empty_wal_archive: false,
+    });
     expect(decode("wal", "Archive", [...path, 0x20, 0x01])).toMatchObject({ check_empty_wal_archive: true });
   });
 
@@ -71,8 +84,12 @@ describe("requests", () => {
 describe("answers", () => {
   test("capabilities of the plugin name a service each", () => {
     const services = ["WAL_SERVICE", "BACKUP_SERVICE", "LIFECYCLE_SERVICE", "RESTORE_JOB", "METRICS"] as const;
-    const answer = sent("identity", "GetPluginCapabilities", pluginCapabilities(services)) as { capabilities: unknown[] };
-    expect(answer.capabilities).toEqual(services.map((name) => ({ type: "service", service: { type: `TYPE_${name}` } })));
+    const answer = sent("identity", "GetPluginCapabilities", pluginCapabilities(services)) as {
+      capabilities: unknown[];
+    };
+    expect(answer.capabilities).toEqual(
+      services.map((name) => ({ type: "service", service: { type: `TYPE_${name}` } })),
+    );
   });
 
   test.each([
@@ -87,15 +104,21 @@ describe("answers", () => {
   test("capabilities of the lifecycle and of the restore name kinds and operations", () => {
     const kinds = lifecycleCapabilities([{ group: "batch", kind: "Job", operations: ["CREATE", "EVALUATE"] }]);
     expect(sent("lifecycle", "GetCapabilities", kinds)).toEqual({
-      lifecycle_capabilities: [{ group: "batch", kind: "Job", operation_types: [{ type: "TYPE_CREATE" }, { type: "TYPE_EVALUATE" }] }],
+      lifecycle_capabilities: [
+        { group: "batch", kind: "Job", operation_types: [{ type: "TYPE_CREATE" }, { type: "TYPE_EVALUATE" }] },
+      ],
     });
-    expect(sent("restoreJob", "GetCapabilities", restoreJobCapabilities())).toEqual({ capabilities: [{ kind: "KIND_RESTORE" }] });
+    expect(sent("restoreJob", "GetCapabilities", restoreJobCapabilities())).toEqual({
+      capabilities: [{ kind: "KIND_RESTORE" }],
+    });
   });
 
   test("every metric has its type, and a sample that does not match its definition is left out", () => {
     const definitions = [{ name: "a", help: "of a", labels: ["repo"] }];
     expect(sent("metrics", "Define", metricDefinitions(definitions))).toEqual({
-      metrics: [{ fq_name: "a", help: "of a", variable_labels: ["repo"], const_labels: {}, value_type: { type: "TYPE_GAUGE" } }],
+      metrics: [
+        { fq_name: "a", help: "of a", variable_labels: ["repo"], const_labels: {}, value_type: { type: "TYPE_GAUGE" } },
+      ],
     });
     const samples = [
       { name: "a", value: 0.5, labels: ["repo1"] },
@@ -113,7 +136,11 @@ describe("answers", () => {
   });
 
   test("times of a backup are whole seconds on the wire", () => {
-    const bytes = methodOf("backup", "Backup").responseSerialize({ backup_id: "L", started_at: 300, stopped_at: 2 ** 33 });
+    const bytes = methodOf("backup", "Backup").responseSerialize({
+      backup_id: "L",
+      started_at: 300,
+      stopped_at: 2 ** 33,
+    });
     expect([...bytes]).toEqual([0x0a, 0x01, 0x4c, 0x18, 0xac, 0x02, 0x20, 0x80, 0x80, 0x80, 0x80, 0x20]);
     expect(sent("backup", "Backup", { stopped_at: 2 ** 33 })).toMatchObject({ stopped_at: 2 ** 33 });
   });

@@ -15,7 +15,11 @@ import { host } from "../../commands/support";
 import { record } from "../../operations/drill/support";
 import { temporaryFolder } from "../../repository/support";
 
-const JOB = { JOB_NAME: "orders-drill-weekly-29", JOB_NAMESPACE: "shop", JOB_UID: "0f8b2f5e-7d1c-4b7e-9a55-0123456789ab" };
+const JOB = {
+  JOB_NAME: "orders-drill-weekly-29",
+  JOB_NAMESPACE: "shop",
+  JOB_UID: "0f8b2f5e-7d1c-4b7e-9a55-0123456789ab",
+};
 let folder: string;
 let web: WebServer;
 let ctx: ReturnType<typeof realTime>;
@@ -46,22 +50,35 @@ const run = (work: () => Promise<JobEnd>, file = "notify.json"): Promise<number>
   return notifyOfJob(base, "orders", ctx, work);
 };
 const hooks = (): Record<string, unknown>[] =>
-  web.requests.flatMap(({ body, path }) => (path.startsWith("/hook") ? [JSON.parse(body) as Record<string, unknown>] : []));
+  web.requests.flatMap(({ body, path }) =>
+    path.startsWith("/hook") ? [JSON.parse(body) as Record<string, unknown>] : [],
+  );
 const pings = (): string[] => web.requests.flatMap(({ path }) => (path.startsWith("/ping") ? [path] : []));
 
 test("a drill that passed: its start, its end and its result, with the Job and not the pod", async () => {
   const made = record("20261121-051347Z-1a2b3c4d", {});
   expect(await run(async () => ({ code: 0, record: made }))).toBe(0);
   const [first, ...others] = hooks();
-  expect(first).toMatchObject({ event: "start", ok: true, unit: "orders-drill-weekly", host: "shop/orders", stanza: "demo" });
-  expect(others.map(({ event, ok }) => `${String(event)} ${String(ok)}`).sort()).toEqual(["drill true", "success true"]);
+  expect(first).toMatchObject({
+    event: "start",
+    ok: true,
+    unit: "orders-drill-weekly",
+    host: "shop/orders",
+    stanza: "demo",
+  });
+  expect(others.map(({ event, ok }) => `${String(event)} ${String(ok)}`).sort()).toEqual([
+    "drill true",
+    "success true",
+  ]);
   const rid = `rid=${JOB.JOB_UID}`;
   expect(pings()).toEqual([`/ping/start?${rid}`, `/ping?${rid}`]);
 });
 
 test("a drill that failed reports the reason, by codes, and how to read its log", async () => {
   const failures = [{ where: "amcheck", error: "ChecksumError", code: 26, message: "secret words of a table" }];
-  expect(await run(async () => ({ code: 26, record: record("20261121-051347Z-1a2b3c4d", { ok: false, failures }) }))).toBe(26);
+  expect(
+    await run(async () => ({ code: 26, record: record("20261121-051347Z-1a2b3c4d", { ok: false, failures }) })),
+  ).toBe(26);
   const failure = hooks().find(({ event }) => event === "failure");
   expect(failure?.["lines"]).toEqual([
     "stanza: demo",

@@ -9,7 +9,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { certificateCreate } from "../../../../components/dynamic/certificate";
-import { boundReport, parseMigrationFile, parseRecord, selectorOf } from "../../../../runtime/cnpg/migrate/migrationFile";
+import {
+  boundReport,
+  parseMigrationFile,
+  parseRecord,
+  selectorOf,
+} from "../../../../runtime/cnpg/migrate/migrationFile";
 import { migrationStepCommand } from "../../../../runtime/cnpg/migrate/migrateStep";
 import type { CommandHost } from "../../../../runtime/commands/host";
 import type { Config } from "../../../../runtime/config/types";
@@ -42,18 +47,37 @@ let dies = "";
 let server: Server;
 
 beforeAll(async () => {
-  const request = { commonName: "api", dnsNames: ["localhost"], usage: "server", validDays: 2, renewDays: 1, rotation: "" } as const;
+  const request = {
+    commonName: "api",
+    dnsNames: ["localhost"],
+    usage: "server",
+    validDays: 2,
+    renewDays: 1,
+    rotation: "",
+  } as const;
   const { outs: certificate } = await certificateCreate(request);
-  server = createServer({ key: certificate?.privateKeyPem ?? "", cert: certificate?.certificatePem ?? "" }, (request, response) => {
-    let body = "";
-    request.on("data", (chunk: Buffer) => (body += chunk.toString()));
-    request.on("end", () => {
-      const [status, answer] = serve(request.method ?? "", request.url ?? "", request.headers["content-type"] ?? "", body);
-      response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(answer));
-    });
-  });
+  server = createServer(
+    { key: certificate?.privateKeyPem ?? "", cert: certificate?.certificatePem ?? "" },
+    (request, response) => {
+      let body = "";
+      request.on("data", (chunk: Buffer) => (body += chunk.toString()));
+      request.on("end", () => {
+        const [status, answer] = serve(
+          request.method ?? "",
+          request.url ?? "",
+          request.headers["content-type"] ?? "",
+          body,
+        );
+        response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(answer));
+      });
+    },
+  );
   await new Promise<void>((resolve) => server.listen(0, "localhost", resolve));
-  for (const [name, text] of Object.entries({ token: "t", namespace: "db", "ca.crt": certificate?.certificatePem ?? "" }))
+  for (const [name, text] of Object.entries({
+    token: "t",
+    namespace: "db",
+    "ca.crt": certificate?.certificatePem ?? "",
+  }))
     writeFileSync(join(folder, name), text);
 });
 afterAll(() => {
@@ -72,10 +96,16 @@ beforeEach(() => {
   objects.set("/apis/apps/v1/namespaces/shop/deployments/web", workload(3));
   objects.set("/apis/apps/v1/namespaces/db/statefulsets/queue", workload(0));
   for (const [name, suspend] of Object.entries({ nightly: undefined, retired: true }))
-    objects.set(`/apis/batch/v1/namespaces/db/cronjobs/${name}`, { metadata: { uid: `uid of ${name}`, resourceVersion: "1" }, spec: { suspend } });
+    objects.set(`/apis/batch/v1/namespaces/db/cronjobs/${name}`, {
+      metadata: { uid: `uid of ${name}`, resourceVersion: "1" },
+      spec: { suspend },
+    });
   objects.set("/api/v1/namespaces/db/secrets/to-18-record", { metadata: { resourceVersion: "1" } });
   objects.set("/api/v1/namespaces/db/configmaps/to-18-report-plan", { metadata: { resourceVersion: "1" } });
-  objects.set("/api/v1/namespaces/shop/secrets/database", { metadata: { resourceVersion: "1" }, data: { host: b64("old"), other: b64("stays") } });
+  objects.set("/api/v1/namespaces/shop/secrets/database", {
+    metadata: { resourceVersion: "1" },
+    data: { host: b64("old"), other: b64("stays") },
+  });
 });
 
 const b64 = (text: string): string => Buffer.from(text).toString("base64");
@@ -99,7 +129,10 @@ function serve(method: string, url: string, type: string, body: string): [number
     conflicts--;
     return [409, { message: "changed" }];
   }
-  const merged = merge(result, { ...patch, metadata: { resourceVersion: String(Number(metadata["resourceVersion"]) + 1) } }) as Fields;
+  const merged = merge(result, {
+    ...patch,
+    metadata: { resourceVersion: String(Number(metadata["resourceVersion"]) + 1) },
+  }) as Fields;
   objects.set(key, merged);
   return [200, merged];
 }
@@ -117,8 +150,17 @@ function merge(target: unknown, patch: unknown): unknown {
 
 async function run(params: readonly string[], files: Readonly<Record<string, string>> = {}): Promise<number> {
   const { port } = server.address() as AddressInfo;
-  const given: Record<string, string> = { "/steps.json": FILE, "/pgbackstop/values/0-host": "new", "/pgbackstop/values/0-extra": "more", ...files };
-  const config = { params, migrate: { file: "/steps.json" }, kubernetes: { host: "localhost", port, accountPath: folder } };
+  const given: Record<string, string> = {
+    "/steps.json": FILE,
+    "/pgbackstop/values/0-host": "new",
+    "/pgbackstop/values/0-extra": "more",
+    ...files,
+  };
+  const config = {
+    params,
+    migrate: { file: "/steps.json" },
+    kubernetes: { host: "localhost", port, accountPath: folder },
+  };
   const host: Partial<CommandHost> = {
     config: config as Config,
     ctx: testContext(),
@@ -127,7 +169,8 @@ async function run(params: readonly string[], files: Readonly<Record<string, str
   return migrationStepCommand(host as CommandHost);
 }
 
-const replicas = (): unknown[] => [...objects].flatMap(([path, object]) => (path.includes("/apps/") ? [(object["spec"] as Fields)["replicas"]] : []));
+const replicas = (): unknown[] =>
+  [...objects].flatMap(([path, object]) => (path.includes("/apps/") ? [(object["spec"] as Fields)["replicas"]] : []));
 const database = (): Record<string, string> =>
   Object.fromEntries(
     Object.entries(objects.get("/api/v1/namespaces/shop/secrets/database")?.["data"] ?? {}).map(([key, value]) => [
@@ -140,7 +183,11 @@ describe("workloads", () => {
   test("are scaled to 0 by the right to scale alone, and back to their former scale", async () => {
     expect(await run(["stop"])).toBe(0);
     expect(replicas()).toEqual([0, 0]);
-    expect(calls.filter((call) => call.startsWith("PATCH") && call.includes("/apps/")).every((call) => call.endsWith("/scale"))).toBe(true);
+    expect(
+      calls
+        .filter((call) => call.startsWith("PATCH") && call.includes("/apps/"))
+        .every((call) => call.endsWith("/scale")),
+    ).toBe(true);
     expect(await run(["start"])).toBe(0);
     expect(replicas()).toEqual([3, 0]);
   });
@@ -179,7 +226,10 @@ describe("workloads", () => {
 
 describe("CronJobs", () => {
   const suspended = (): unknown[] =>
-    ["nightly", "retired"].map((name) => (objects.get(`/apis/batch/v1/namespaces/db/cronjobs/${name}`)?.["spec"] as Fields | undefined)?.["suspend"]);
+    ["nightly", "retired"].map(
+      (name) =>
+        (objects.get(`/apis/batch/v1/namespaces/db/cronjobs/${name}`)?.["spec"] as Fields | undefined)?.["suspend"],
+    );
   const runOf = (of: string, ended: boolean): Fields => ({
     metadata: { ownerReferences: [{ uid: `uid of ${of}` }] },
     status: ended ? { conditions: [{ type: "Complete", status: "True" }] } : { active: 1 },
@@ -219,7 +269,9 @@ describe("Secrets", () => {
     dies = "PATCH /api/v1/namespaces/shop/secrets/database";
     await expect(run(["repoint"])).rejects.toThrow(/killed/);
     const record = objects.get("/api/v1/namespaces/db/secrets/to-18-record")?.["data"] as Record<string, string>;
-    expect(JSON.parse(Buffer.from(record["record"] ?? "", "base64").toString())).toMatchObject({ secrets: { "shop/database/host": b64("old") } });
+    expect(JSON.parse(Buffer.from(record["record"] ?? "", "base64").toString())).toMatchObject({
+      secrets: { "shop/database/host": b64("old") },
+    });
     expect(database()).toEqual({ host: "old", other: "stays" });
   });
 
@@ -240,7 +292,9 @@ describe("reports", () => {
 
   test("reach the stack, with the exit code of the step", async () => {
     expect(await run(["report", "plan"], report("81", '{"refusals":[]}'))).toBe(0);
-    expect(objects.get("/api/v1/namespaces/db/configmaps/to-18-report-plan")?.["data"]).toEqual({ report: '{"refusals":[]}' });
+    expect(objects.get("/api/v1/namespaces/db/configmaps/to-18-report-plan")?.["data"]).toEqual({
+      report: '{"refusals":[]}',
+    });
     expect(await run(["report", "plan"], report("56", ""))).toBe(56);
     expect(await run(["report", "plan"], report("81", ""))).toBe(81);
   });
@@ -263,8 +317,8 @@ test("a foreign record changes nothing", async () => {
   await expect(run(["stop", "now"])).rejects.toThrow(/one step/);
   expect(() => parseRecord('{"replicas":{"a":-1},"secrets":{}}')).toThrow(/number of replicas/);
   expect(() => parseRecord("[]")).toThrow();
-  expect(() => parseMigrationFile(Buffer.from('{"record":"a","report":"b","workloads":[{"kind":"DaemonSet","name":"c"}]}'))).toThrow(
-    /cannot be stopped/,
-  );
+  expect(() =>
+    parseMigrationFile(Buffer.from('{"record":"a","report":"b","workloads":[{"kind":"DaemonSet","name":"c"}]}')),
+  ).toThrow(/cannot be stopped/);
   expect(selectorOf({ spec: { selector: { matchLabels: { a: "b" }, matchExpressions: [{}] } } })).toBeNull();
 });

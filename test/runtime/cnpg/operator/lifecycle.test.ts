@@ -17,7 +17,9 @@ const OWN = [{ name: "pgbackstop", enabled: true, isWALArchiver: true, parameter
 function hook(object: JsonObject, of: JsonObject = cluster(), type = "TYPE_EVALUATE"): string {
   const service = lifecycleService("node@sha256:0123", testContext());
   const request = { operation_type: { type }, cluster_definition: bytesOf(of), object_definition: bytesOf(object) };
-  const answer = service.methods["LifecycleHook"]?.(request as never, AbortSignal.timeout(1000)) as { json_patch: Uint8Array };
+  const answer = service.methods["LifecycleHook"]?.(request as never, AbortSignal.timeout(1000)) as {
+    json_patch: Uint8Array;
+  };
   return new TextDecoder().decode(answer.json_patch);
 }
 
@@ -34,12 +36,16 @@ describe("the lifecycle hook", () => {
     const other = { ...pod(), metadata: { name: "pooler-1", labels: { "cnpg.io/podRole": "pooler" } } };
     expect(hook(other)).toBe("");
     expect(hook(pod(), cluster({ plugins: [{ name: "other.example" }] }))).toBe("");
-    expect(hook(pod(), cluster({ plugins: [{ name: "pgbackstop", enabled: false, parameters: PARAMETERS }] }))).toBe("");
+    expect(hook(pod(), cluster({ plugins: [{ name: "pgbackstop", enabled: false, parameters: PARAMETERS }] }))).toBe(
+      "",
+    );
     expect(hook(pod(), cluster(), "TYPE_PATCH")).toBe("");
   });
 
   test("knows the labels of operators under another domain", () => {
-    expect(hook({ ...pod(), metadata: { name: "orders-1", labels: { "k8s.example/podRole": "instance" } } })).toContain("plugin-pgbackstop");
+    expect(hook({ ...pod(), metadata: { name: "orders-1", labels: { "k8s.example/podRole": "instance" } } })).toContain(
+      "plugin-pgbackstop",
+    );
   });
 
   test("patches recovery jobs, with the repositories of the source that they name", () => {
@@ -53,13 +59,21 @@ describe("the lifecycle hook", () => {
   });
 
   test("leaves a recovery alone whose source uses another plugin", () => {
-    const foreign = { ...RECOVERY, externalClusters: [{ name: "origin", plugin: { name: "barman-cloud.cloudnative-pg.io" } }] };
+    const foreign = {
+      ...RECOVERY,
+      externalClusters: [{ name: "origin", plugin: { name: "barman-cloud.cloudnative-pg.io" } }],
+    };
     expect(hook(job("full-recovery"), cluster(foreign), "TYPE_CREATE")).toBe("");
   });
 
   test("adds the source of a replica cluster, even after its promotion, so that no pod is recreated then", () => {
     const following = (enabled: boolean): JsonObject =>
-      cluster({ ...(cluster()["spec"] as JsonObject), ...RECOVERY, plugins: OWN, replica: { enabled, source: "origin" } });
+      cluster({
+        ...(cluster()["spec"] as JsonObject),
+        ...RECOVERY,
+        plugins: OWN,
+        replica: { enabled, source: "origin" },
+      });
     const patch = hook(pod(), following(true));
     expect(patch).toContain("--plugin-source-stanza=origin");
     expect(patch).toContain("--stanza=orders");

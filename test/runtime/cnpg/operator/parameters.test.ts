@@ -12,7 +12,11 @@ const POD = {
 };
 
 test("keys of several Secrets become files of one directory, in any order of the parameter", () => {
-  const keys = ["ENCRYPTION_PASS=orders/pass", "ACCESS_KEY_ID=minio/AWS_ACCESS_KEY_ID", "ACCESS_SECRET_KEY=minio/AWS_SECRET_ACCESS_KEY"];
+  const keys = [
+    "ENCRYPTION_PASS=orders/pass",
+    "ACCESS_KEY_ID=minio/AWS_ACCESS_KEY_ID",
+    "ACCESS_SECRET_KEY=minio/AWS_SECRET_ACCESS_KEY",
+  ];
   const patch = (order: readonly string[]): string =>
     stableJson(
       sidecarPatch({ metadata: { name: "orders" } }, POD, "postgres", {
@@ -44,7 +48,10 @@ test("keys of several Secrets become files of one directory, in any order of the
       ],
     },
   });
-  expect(volumes.find(({ name }) => name === "pgbackstop-repo2")).toEqual({ name: "pgbackstop-repo2", secret: { secretName: "r2", optional: true } });
+  expect(volumes.find(({ name }) => name === "pgbackstop-repo2")).toEqual({
+    name: "pgbackstop-repo2",
+    secret: { secretName: "r2", optional: true },
+  });
 });
 
 test("a missing Secret makes a recovery wait, and does not stop an instance from starting", () => {

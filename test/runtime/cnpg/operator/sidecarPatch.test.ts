@@ -62,7 +62,12 @@ describe("the patch of a pod", () => {
       imagePullPolicy: "IfNotPresent",
       restartPolicy: "Always",
       startupProbe: { exec: { command: ["test", "-S", "/plugins/pgbackstop"] } },
-      securityContext: { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, runAsNonRoot: true, capabilities: { drop: ["ALL"] } },
+      securityContext: {
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        runAsNonRoot: true,
+        capabilities: { drop: ["ALL"] },
+      },
       resources: {},
     });
     const args = listAt(sidecar, "args");
@@ -85,7 +90,9 @@ describe("the patch of a pod", () => {
       "/pgbackstop/claims/vault",
     ]);
     // Neither probe starts Node.
-    const probes = [at(sidecar, "startupProbe"), at(sidecar, "livenessProbe")].flatMap((probe) => listAt(probe, "exec", "command"));
+    const probes = [at(sidecar, "startupProbe"), at(sidecar, "livenessProbe")].flatMap((probe) =>
+      listAt(probe, "exec", "command"),
+    );
     expect(JSON.stringify(probes)).not.toContain("node");
   });
 
@@ -105,7 +112,9 @@ describe("the patch of a pod", () => {
     for (let turn = 0; turn < 1000; turn++) {
       const input = shuffled(cluster(), next) as JsonObject;
       const parameters = shuffled(PARAMETERS, next) as Record<string, string>;
-      texts.add(stableJson(sidecarPatch(input, shuffled(pod(), next) as JsonObject, "postgres", { ...REQUEST, parameters })));
+      texts.add(
+        stableJson(sidecarPatch(input, shuffled(pod(), next) as JsonObject, "postgres", { ...REQUEST, parameters })),
+      );
     }
     expect(texts.size).toBe(1);
   });
@@ -122,23 +131,41 @@ describe("the patch of a pod", () => {
 
   test("puts durable files on the WAL volume if there is one", () => {
     const withWal = applyPatch(pod(), [
-      { op: "add", path: "/spec/containers/1/volumeMounts/-", value: { name: "pg-wal", mountPath: "/var/lib/postgresql/wal" } },
+      {
+        op: "add",
+        path: "/spec/containers/1/volumeMounts/-",
+        value: { name: "pg-wal", mountPath: "/var/lib/postgresql/wal" },
+      },
     ]);
-    expect(listAt(sidecarIn(applyPatch(withWal, patchOf(withWal))), "args")).toContain("--spool-path=/var/lib/postgresql/wal/pgbackstop");
+    expect(listAt(sidecarIn(applyPatch(withWal, patchOf(withWal))), "args")).toContain(
+      "--spool-path=/var/lib/postgresql/wal/pgbackstop",
+    );
   });
 
   test("creates missing lists", () => {
     const { initContainers: _, ...spec } = at(pod(), "spec") as JsonObject;
     const [operation] = patchOf({ ...pod(), spec }).filter(({ path }) => path.startsWith("/spec/initContainers"));
-    expect(operation).toMatchObject({ op: "add", path: "/spec/initContainers", value: [{ name: "plugin-pgbackstop" }] });
+    expect(operation).toMatchObject({
+      op: "add",
+      path: "/spec/initContainers",
+      value: [{ name: "plugin-pgbackstop" }],
+    });
   });
 
   test("adds the source of a replica cluster, and nothing but that", () => {
-    const source = { ...PARAMETERS, configMap: "orders-source", stanza: "origin", claims: "vault,other", secretConf: "more" };
+    const source = {
+      ...PARAMETERS,
+      configMap: "orders-source",
+      stanza: "origin",
+      claims: "vault,other",
+      secretConf: "more",
+    };
     const without = sidecarIn(applyPatch(pod(), patchOf()));
     const sidecar = sidecarIn(applyPatch(pod(), patchOf(pod(), { ...REQUEST, source })));
     const more = (...path: string[]): Json[] =>
-      listAt(sidecar, ...path).filter((each) => !listAt(without, ...path).some((other) => stableJson(other) === stableJson(each)));
+      listAt(sidecar, ...path).filter(
+        (each) => !listAt(without, ...path).some((other) => stableJson(other) === stableJson(each)),
+      );
     expect(more("volumeMounts").map((mount) => textAt(mount, "mountPath"))).toEqual([
       "/pgbackstop/source/config",
       "/pgbackstop/source/secrets/repo1",
@@ -160,7 +187,10 @@ describe("the patch of a pod", () => {
   test("passes resources on unchanged", () => {
     const parameters = { ...PARAMETERS, memoryLimit: "1024Mi", memoryRequest: "128Mi", cpuRequest: "50m" };
     const sidecar = sidecarIn(applyPatch(pod(), patchOf(pod(), { ...REQUEST, parameters })));
-    expect(at(sidecar, "resources")).toEqual({ requests: { cpu: "50m", memory: "128Mi" }, limits: { memory: "1024Mi" } });
+    expect(at(sidecar, "resources")).toEqual({
+      requests: { cpu: "50m", memory: "128Mi" },
+      limits: { memory: "1024Mi" },
+    });
   });
 
   test("refuses invalid parameters", () => {
@@ -174,7 +204,9 @@ describe("the patch of a pod", () => {
     };
     expect(refused({ ...PARAMETERS, confgMap: "x" })).toContain("plugin parameter 'confgMap' is unknown");
     expect(refused({ bundle: "b" })).toContain("plugin parameter 'configMap' is required");
-    expect(refused({ ...PARAMETERS, repo1Secret: "No Name" })).toContain("'No Name' is not allowed for plugin parameter 'repo1Secret'");
+    expect(refused({ ...PARAMETERS, repo1Secret: "No Name" })).toContain(
+      "'No Name' is not allowed for plugin parameter 'repo1Secret'",
+    );
     expect(refused({ ...PARAMETERS, backupType: "weekly" })).toContain("allowed: auto, full, diff, incr");
     expect(refused({ ...PARAMETERS, stanza: "a/b" })).toContain("'a/b' is not allowed for plugin parameter 'stanza'");
     expect(() => patchOf(pod(), { ...REQUEST, image: undefined })).toThrow("plugin parameter 'image' is required");

@@ -8,16 +8,24 @@ import { temporaryFolder } from "../../repository/support";
 import { bytesOf, cluster } from "../support";
 
 const withTarget = (recoveryTarget?: JsonObject): JsonObject =>
-  cluster({ bootstrap: { recovery: { source: "origin", ...(recoveryTarget === undefined ? {} : { recoveryTarget }) } } });
+  cluster({
+    bootstrap: { recovery: { source: "origin", ...(recoveryTarget === undefined ? {} : { recoveryTarget }) } },
+  });
 
 describe("the selected backup", () => {
   test.each([
     [undefined, ["restore", "--delta"]],
     [{ backupID: "20261120-064059F" }, ["restore", "--delta", "--set=20261120-064059F"]],
     [{ targetTLI: "3" }, ["restore", "--target-timeline=3", "--delta"]],
-    [{ targetTime: "2026-11-20T06:40:59Z" }, ["restore", "--type=time", "--target=2026-11-20T06:40:59+00", "--target-action=promote", "--delta"]],
+    [
+      { targetTime: "2026-11-20T06:40:59Z" },
+      ["restore", "--type=time", "--target=2026-11-20T06:40:59+00", "--target-action=promote", "--delta"],
+    ],
     // CloudNativePG reads a time without a zone as UTC, PostgreSQL as local.
-    [{ targetTime: "2026-11-20 06:40:59" }, ["restore", "--type=time", "--target=2026-11-20 06:40:59+00", "--target-action=promote", "--delta"]],
+    [
+      { targetTime: "2026-11-20 06:40:59" },
+      ["restore", "--type=time", "--target=2026-11-20 06:40:59+00", "--target-action=promote", "--delta"],
+    ],
     [
       { targetTime: "2026-11-20 06:40:59.5+02:00" },
       ["restore", "--type=time", "--target=2026-11-20 06:40:59.5+02:00", "--target-action=promote", "--delta"],
@@ -27,30 +35,47 @@ describe("the selected backup", () => {
       ["restore", "--type=lsn", "--target=0/3000028", "--target-action=promote", "--target-timeline=latest", "--delta"],
     ],
     [{ targetName: "before", backupID: "L" }, ["restore", "--delta", "--set=L"]],
-    [{ targetImmediate: true, backupID: "L" }, ["restore", "--type=immediate", "--target-action=promote", "--delta", "--set=L"]],
+    [
+      { targetImmediate: true, backupID: "L" },
+      ["restore", "--type=immediate", "--target-action=promote", "--delta", "--set=L"],
+    ],
   ])("for %j", (target, args) => {
     expect(restoreArgs(withTarget(target))).toEqual(args);
   });
 
-  test.each([{ targetName: "before" }, { targetXID: "777" }, { targetImmediate: true }])("for %j must be named", (target) => {
-    expect(() => restoreArgs(withTarget(target))).toThrow("needs recoveryTarget.backupID");
-  });
+  test.each([{ targetName: "before" }, { targetXID: "777" }, { targetImmediate: true }])(
+    "for %j must be named",
+    (target) => {
+      expect(() => restoreArgs(withTarget(target))).toThrow("needs recoveryTarget.backupID");
+    },
+  );
 });
 
 describe("a restore for a job", () => {
   /** Files that the program's `restore` leaves. */
   function setUp(exitCode = 0) {
     const dataDirectory = join(temporaryFolder(), "pgdata");
-    const run = async (_args: readonly string[], _signal: AbortSignal, onOutput: (text: string) => void): Promise<number> => {
+    const run = async (
+      _args: readonly string[],
+      _signal: AbortSignal,
+      onOutput: (text: string) => void,
+    ): Promise<number> => {
       mkdirSync(join(dataDirectory, "pg_wal", "archive_status"), { recursive: true });
-      const lines = ["work_mem = '8MB'", "restore_command = 'other %f %p'", "recovery_target_time = '2026-11-20'", "primary_conninfo = 'host=old'"];
+      const lines = [
+        "work_mem = '8MB'",
+        "restore_command = 'other %f %p'",
+        "recovery_target_time = '2026-11-20'",
+        "primary_conninfo = 'host=old'",
+      ];
       writeFileSync(join(dataDirectory, "postgresql.auto.conf"), `${lines.join("\n")}\n`);
-      for (const name of ["recovery.signal", "standby.signal", "backup_label"]) writeFileSync(join(dataDirectory, name), "");
+      for (const name of ["recovery.signal", "standby.signal", "backup_label"])
+        writeFileSync(join(dataDirectory, name), "");
       if (exitCode !== 0) onOutput("ERROR: [075]: no backup set found to restore\n");
       return exitCode;
     };
     const reports: { ok: boolean; message: string }[] = [];
-    const report = async (_cluster: JsonObject, outcome: { ok: boolean; message: string }): Promise<void> => void reports.push(outcome);
+    const report = async (_cluster: JsonObject, outcome: { ok: boolean; message: string }): Promise<void> =>
+      void reports.push(outcome);
     const { methods } = restoreJobService({ dataDirectory, run, report }, testContext());
     const restore = (of: JsonObject): Promise<unknown> =>
       Promise.resolve(methods["Restore"]?.({ cluster_definition: bytesOf(of) } as never, new AbortController().signal));
@@ -66,7 +91,9 @@ describe("a restore for a job", () => {
       envs: [],
     });
     expect(readFileSync(join(dataDirectory, "postgresql.auto.conf"), "utf8")).toBe("work_mem = '8MB'\n");
-    expect(["recovery.signal", "standby.signal", "backup_label"].map((name) => existsSync(join(dataDirectory, name)))).toEqual([false, false, true]);
+    expect(
+      ["recovery.signal", "standby.signal", "backup_label"].map((name) => existsSync(join(dataDirectory, name))),
+    ).toEqual([false, false, true]);
     expect(lstatSync(join(dataDirectory, "pg_wal")).isDirectory()).toBe(true);
   });
 

@@ -32,7 +32,10 @@ beforeEach(async () => {
 async function store(uid: string, into = repos, label = LABEL): Promise<void> {
   for (const repo of into) {
     const info = await loadBackupInfo(repo);
-    const entry = { ...entryOf({ label, wal: ["000000010000000000000003", "000000010000000000000004"] }), annotations: { [BACKUP_UID_NOTE]: uid } };
+    const entry = {
+      ...entryOf({ label, wal: ["000000010000000000000003", "000000010000000000000004"] }),
+      annotations: { [BACKUP_UID_NOTE]: uid },
+    };
     await saveBackupInfo(repo, { ...info, backups: [...info.backups, entry] }, ctx);
   }
 }
@@ -49,13 +52,30 @@ function service(more: Partial<BackupParts> = {}) {
     return 0;
   };
   const { methods } = backupService(
-    { repos, instanceId: "orders-1", archiveTimeoutMs: 60_000, run, isStandby: async () => false, settled: async () => {}, ...more },
+    {
+      repos,
+      instanceId: "orders-1",
+      archiveTimeoutMs: 60_000,
+      run,
+      isStandby: async () => false,
+      settled: async () => {},
+      ...more,
+    },
     ctx,
   );
-  return (parameters: Record<string, string> = {}, signal = new AbortController().signal, uid = UID, of = cluster()): Promise<BackupResult> =>
+  return (
+    parameters: Record<string, string> = {},
+    signal = new AbortController().signal,
+    uid = UID,
+    of = cluster(),
+  ): Promise<BackupResult> =>
     Promise.resolve(
       methods["Backup"]?.(
-        { cluster_definition: bytesOf(of), backup_definition: bytesOf({ metadata: { name: "b1", uid } }), parameters } as never,
+        {
+          cluster_definition: bytesOf(of),
+          backup_definition: bytesOf({ metadata: { name: "b1", uid } }),
+          parameters,
+        } as never,
         signal,
       ) as Promise<BackupResult>,
     );
@@ -78,7 +98,8 @@ describe("a Backup", () => {
 
   test("waits while another pod backs up into a repository, and then goes into the missing ones", async () => {
     const answers = [50, 104, 0];
-    const busy = "P00  ERROR: [104]: backup command encountered error(s):\nrepo2: [LockAcquireError] unable to acquire the lease of stanza 'demo'";
+    const busy =
+      "P00  ERROR: [104]: backup command encountered error(s):\nrepo2: [LockAcquireError] unable to acquire the lease of stanza 'demo'";
     const take = service({
       run: async (args, _signal, output) => {
         runs.push(args);
@@ -103,7 +124,9 @@ describe("a Backup", () => {
       emit(output);
       return output.includes("[050]") ? 50 : 56;
     };
-    await expect(service({ run })()).rejects.toMatchObject({ message: expect.stringContaining("held by host 'orders-2'") });
+    await expect(service({ run })()).rejects.toMatchObject({
+      message: expect.stringContaining("held by host 'orders-2'"),
+    });
     expect(ctx.clock.sleeps.reduce((sum, sleptMs) => sum + sleptMs, 0)).toBe(6 * 3_600_000);
     runs.length = 0;
     output = "P00  ERROR: [056]: no connection";
@@ -155,7 +178,9 @@ describe("a Backup", () => {
       output("ERROR: [104]: backup command encountered error(s):\nrepo2: [HostConnectError] no route\n");
       return 104;
     };
-    await expect(service({ run })()).rejects.toThrow("backup command encountered error(s):\nrepo2: [HostConnectError] no route");
+    await expect(service({ run })()).rejects.toThrow(
+      "backup command encountered error(s):\nrepo2: [HostConnectError] no route",
+    );
   });
 
   test("is done only when every repository holds it", async () => {
@@ -169,7 +194,10 @@ describe("a Backup", () => {
   });
 
   test("from a standby passes that to the program, and waits for the segment that only the primary can end", async () => {
-    const of = cluster({ postgresql: { parameters: { archive_timeout: "15min" } }, plugins: [{ name: "pgbackstop", parameters: PARAMETERS }] });
+    const of = cluster({
+      postgresql: { parameters: { archive_timeout: "15min" } },
+      plugins: [{ name: "pgbackstop", parameters: PARAMETERS }],
+    });
     const run: BackupParts["run"] = async (args) => {
       runs.push(args);
       return 1;
@@ -211,6 +239,8 @@ describe("the type by policy", () => {
   });
 
   test("does not count an unreadable repository as empty", () => {
-    expect(typeByPolicy([fullOf(1), { repoIndex: 2, ok: false, error: fail("hostConnect", "no route") }], 7, nowS)).toBe("incr");
+    expect(
+      typeByPolicy([fullOf(1), { repoIndex: 2, ok: false, error: fail("hostConnect", "no route") }], 7, nowS),
+    ).toBe("incr");
   });
 });

@@ -26,7 +26,8 @@ beforeEach(async () => {
   await stanzaCreate(repos, CONTROL, ctx);
 });
 
-const check = (walName = "000000020000000000000005"): Promise<void> => requireOwnTimeline(repos, { cluster: CLUSTER, walDirectory, walName }, ctx);
+const check = (walName = "000000020000000000000005"): Promise<void> =>
+  requireOwnTimeline(repos, { cluster: CLUSTER, walDirectory, walName }, ctx);
 const store = async (index: number, text: string): Promise<void> => {
   await storages[index]?.put(`archive/${repos[index]?.stanza}/15-1/00000002.history`, Buffer.from(text), {});
 };
@@ -65,7 +66,10 @@ test("nothing precedes the first requested file of a timeline, and a history nev
 });
 
 describe("the check is wanted", () => {
-  const annotated = { ...cluster(), metadata: { name: "orders", annotations: { "cnpg.io/skipEmptyWalArchiveCheck": "enabled" } } };
+  const annotated = {
+    ...cluster(),
+    metadata: { name: "orders", annotations: { "cnpg.io/skipEmptyWalArchiveCheck": "enabled" } },
+  };
 
   test("by the caller's flag, else while the file exists, unless the annotation skips it", async () => {
     const folder = temporaryFolder();

@@ -38,8 +38,12 @@ const RECORD: DrillRecord = {
 const RANGE = ["000000010000000000000003", "000000010000000000000004"] as const;
 
 async function collected(source: MetricSource): Promise<Record<string, number>> {
-  const answer = (await source.service().methods["Collect"]?.({} as never, new AbortController().signal)) as { metrics: Sample[] };
-  return Object.fromEntries(answer.metrics.map(({ fq_name, value, variable_labels }) => [`${fq_name} ${variable_labels.join()}`, value]));
+  const answer = (await source.service().methods["Collect"]?.({} as never, new AbortController().signal)) as {
+    metrics: Sample[];
+  };
+  return Object.fromEntries(
+    answer.metrics.map(({ fq_name, value, variable_labels }) => [`${fq_name} ${variable_labels.join()}`, value]),
+  );
 }
 
 test("report the last drill, from the histories", async () => {
@@ -48,11 +52,19 @@ test("report the last drill, from the histories", async () => {
   const repos = [repository(1, { storage })];
   const record: DrillRecord = { ...RECORD, id: "20261121-051347Z-1a2b3c4d", rtoMs: 43_700 };
   await saveDrill(repos, temporaryFolder(), record, ctx);
-  const source = new MetricSource({ repos, workers: () => [], gaps: () => new Map(), walSegmentSizeBytes: async () => 16 * 1024 * 1024 });
+  const source = new MetricSource({
+    repos,
+    workers: () => [],
+    gaps: () => new Map(),
+    walSegmentSizeBytes: async () => 16 * 1024 * 1024,
+  });
   const ending = new AbortController();
   const refreshing = source.refreshForever(ctx, ending.signal);
   await ctx.clock.advance(1);
-  expect(await collected(source)).toMatchObject({ "pgbackstop_drill_ok demo,1": 1, "pgbackstop_drill_rto_seconds demo,1": 43.7 });
+  expect(await collected(source)).toMatchObject({
+    "pgbackstop_drill_ok demo,1": 1,
+    "pgbackstop_drill_rto_seconds demo,1": 43.7,
+  });
   ending.abort();
   await refreshing;
 });

@@ -8,14 +8,29 @@ import { temporaryFolder } from "../../repository/support";
 import { cluster } from "../support";
 
 describe("the reader of the source's archive", () => {
-  const following = (replica: JsonObject, currentPrimary = "orders-1"): JsonObject => ({ ...cluster({ replica }), status: { currentPrimary } });
+  const following = (replica: JsonObject, currentPrimary = "orders-1"): JsonObject => ({
+    ...cluster({ replica }),
+    status: { currentPrimary },
+  });
 
   test.each([
     ["the designated primary of a replica cluster", following({ source: "origin", enabled: true }), true],
-    ["another instance of it: it reads what that one archived", following({ source: "origin", enabled: true }, "orders-2"), false],
+    [
+      "another instance of it: it reads what that one archived",
+      following({ source: "origin", enabled: true }, "orders-2"),
+      false,
+    ],
     ["a primary that was promoted", following({ source: "origin", enabled: false }), false],
-    ["one of two clusters that change roles, while the other is primary", following({ source: "origin", primary: "elsewhere" }), true],
-    ["one of two clusters that change roles, while it is primary itself", following({ source: "origin", primary: "orders" }), false],
+    [
+      "one of two clusters that change roles, while the other is primary",
+      following({ source: "origin", primary: "elsewhere" }),
+      true,
+    ],
+    [
+      "one of two clusters that change roles, while it is primary itself",
+      following({ source: "origin", primary: "orders" }),
+      false,
+    ],
     ["the same under its own name", following({ source: "origin", primary: "here", self: "here" }), false],
     ["a cluster that follows no other", { ...cluster(), status: { currentPrimary: "orders-1" } }, false],
   ])("%s", (_title, object, expected) => {

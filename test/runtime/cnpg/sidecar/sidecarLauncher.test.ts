@@ -8,10 +8,21 @@ test("a verb finds the sidecar's options in its environment, and its own argumen
   const file = join(temporaryFolder(), "pgbackstop");
   const own = 'Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith("PGBACKREST_")))';
   const print = `console.log(JSON.stringify([process.argv.slice(1), ${own}]))`;
-  const options = ["--config=/etc/a b.conf", "--repo1-s3-verify-tls", "--no-delta", "--reset-tablespace-map", "--stanza=it's"];
+  const options = [
+    "--config=/etc/a b.conf",
+    "--repo1-s3-verify-tls",
+    "--no-delta",
+    "--reset-tablespace-map",
+    "--stanza=it's",
+  ];
   await writeLauncher(file, launcherText([process.execPath, "-e", print, "--"], options));
   expect(JSON.parse(execFileSync(file, ["info", "--output=json", "two words"], { encoding: "utf8" }))).toEqual([
     ["info", "--output=json", "two words"],
-    { PGBACKREST_CONFIG: "/etc/a b.conf", PGBACKREST_REPO1_S3_VERIFY_TLS: "y", PGBACKREST_DELTA: "n", PGBACKREST_STANZA: "it's" },
+    {
+      PGBACKREST_CONFIG: "/etc/a b.conf",
+      PGBACKREST_REPO1_S3_VERIFY_TLS: "y",
+      PGBACKREST_DELTA: "n",
+      PGBACKREST_STANZA: "it's",
+    },
   ]);
 });

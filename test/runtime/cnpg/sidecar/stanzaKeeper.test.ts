@@ -21,7 +21,8 @@ beforeEach(() => {
 const leases = { take: async () => testLease(), releaseAll: async () => {} };
 const keeper = (): StanzaKeeper =>
   new StanzaKeeper({ repositories: () => repos, loadControl: async () => CONTROL, unlockedLeases: () => leases }, ctx);
-const systemIdIn = async (index: number): Promise<bigint | undefined> => (await loadArchiveInfo(repos[index] as Repository)).history.at(-1)?.systemId;
+const systemIdIn = async (index: number): Promise<bigint | undefined> =>
+  (await loadArchiveInfo(repos[index] as Repository)).history.at(-1)?.systemId;
 
 describe("the stanza of a cluster without preparation", () => {
   test("is created in every repository, once", async () => {

@@ -46,7 +46,9 @@ describe("retention by time", () => {
     await ctx.clock.advance(HOUR_MS);
     await ctx.clock.advance(6 * HOUR_MS);
     expect(runs).toHaveLength(2);
-    expect(ctx.lines.map(({ text }) => text).join("\n")).toContain("retention by time: expire failed with exit code 104");
+    expect(ctx.lines.map(({ text }) => text).join("\n")).toContain(
+      "retention by time: expire failed with exit code 104",
+    );
     ending.abort(fail("term", "ends"));
     await ended;
   });

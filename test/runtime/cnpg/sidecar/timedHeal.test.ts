@@ -39,7 +39,11 @@ beforeEach(async () => {
   if (backup === undefined) throw new Error("the golden backup.info has no backup");
   for (const repo of repos) {
     const info = await loadBackupInfo(repo);
-    await saveBackupInfo(repo, { ...info, backups: [{ ...backup, archiveStart: walName(1), archiveStop: walName(1) }] }, ctx);
+    await saveBackupInfo(
+      repo,
+      { ...info, backups: [{ ...backup, archiveStart: walName(1), archiveStop: walName(1) }] },
+      ctx,
+    );
   }
 });
 
@@ -192,7 +196,10 @@ describe("a bounded heal", () => {
   });
 
   test("copies labels of missing backups, and reads none that both hold", async () => {
-    const label = (no: number): readonly [string, Uint8Array] => [`${walName(no)}.00000028.backup`, Buffer.from(labelText(walName(no)))];
+    const label = (no: number): readonly [string, Uint8Array] => [
+      `${walName(no)}.00000028.backup`,
+      Buffer.from(labelText(walName(no))),
+    ];
     await store(repos[0], 1, label(1), label(2));
     await store(repos[1], 1, label(1));
     const before = storages.map((storage) => storage.calls("read").length);

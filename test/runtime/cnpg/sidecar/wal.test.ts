@@ -33,9 +33,17 @@ function restore(
     readonly signal?: AbortSignal;
   } = {},
 ) {
-  const push = more.job === true ? null : { wal: { walDirectory: `${dataDirectory}/pg_wal`, push: never }, prepare: never };
-  const service = walService({ dataDirectory, push, isJob: more.job === true, newestWal: more.newestWal ?? null, gets: () => ({ get }) }, ctx);
-  const request = { source_wal_name: more.name ?? walName(1), destination_file_name: more.path ?? "pg_wal/RECOVERYXLOG", mode: more.mode };
+  const push =
+    more.job === true ? null : { wal: { walDirectory: `${dataDirectory}/pg_wal`, push: never }, prepare: never };
+  const service = walService(
+    { dataDirectory, push, isJob: more.job === true, newestWal: more.newestWal ?? null, gets: () => ({ get }) },
+    ctx,
+  );
+  const request = {
+    source_wal_name: more.name ?? walName(1),
+    destination_file_name: more.path ?? "pg_wal/RECOVERYXLOG",
+    mode: more.mode,
+  };
   return Promise.resolve(service.methods["Restore"]?.(request as never, more.signal ?? new AbortController().signal));
 }
 
@@ -57,7 +65,8 @@ describe("a restore", () => {
 
   test("of a rewind fetches nothing ahead; every other mode does", async () => {
     asked.length = 0;
-    for (const mode of ["MODE_REWIND", "MODE_RECOVERY", "MODE_UNSPECIFIED", "MODE_OF_TOMORROW"]) await restore(fetched, { mode });
+    for (const mode of ["MODE_REWIND", "MODE_RECOVERY", "MODE_UNSPECIFIED", "MODE_OF_TOMORROW"])
+      await restore(fetched, { mode });
     expect(asked).toMatchObject([{ ahead: false }, { ahead: true }, { ahead: true }, { ahead: true }]);
   });
 
@@ -82,7 +91,9 @@ describe("a restore", () => {
 
   test("reports not found only when every repository said so", async () => {
     await expect(restore(async () => false)).rejects.toBeInstanceOf(NotFound);
-    await expect(restore(() => Promise.reject(fail("repoInvalid", "in doubt", { retryable: true })))).rejects.toMatchObject({
+    await expect(
+      restore(() => Promise.reject(fail("repoInvalid", "in doubt", { retryable: true }))),
+    ).rejects.toMatchObject({
       kind: "repoInvalid",
       retryable: true,
     });
@@ -114,7 +125,9 @@ describe("a restore", () => {
       const service = walService({ dataDirectory, push: null, isJob: false, gets: () => ({ get }) }, ctx);
       const ask = (): Promise<unknown> => {
         const request = { source_wal_name: walName(1), destination_file_name: "pg_wal/RECOVERYXLOG" };
-        return Promise.resolve(service.methods["Restore"]?.(request as never, new AbortController().signal)).catch((error: unknown) => error);
+        return Promise.resolve(service.methods["Restore"]?.(request as never, new AbortController().signal)).catch(
+          (error: unknown) => error,
+        );
       };
       const secondsOf = async (): Promise<number> => {
         const beganAtMs = ctx.clock.monotonicMs();
@@ -146,14 +159,19 @@ describe("a restore", () => {
     const asking = () => {
       const repos = [repository(1, { storage: new MemoryStorage({ name: "memory1" }) })];
       const get: Get = (name, destination, request) =>
-        archiveGet(repos, { walName: name, destination, cluster: CLUSTER, mayLackStanza: request?.mayLackStanza ?? false }, ctx);
+        archiveGet(
+          repos,
+          { walName: name, destination, cluster: CLUSTER, mayLackStanza: request?.mayLackStanza ?? false },
+          ctx,
+        );
       return (isJob: boolean) => walService({ dataDirectory, push: null, isJob, gets: () => ({ get }) }, ctx);
     };
     const ask = (service: ReturnType<ReturnType<typeof asking>>): Promise<unknown> => {
       const request = { source_wal_name: walName(1), destination_file_name: "pg_wal/RECOVERYXLOG" };
       return Promise.resolve(service.methods["Restore"]?.(request as never, new AbortController().signal));
     };
-    const reported = (): string[] => ctx.lines.filter(({ level }) => level !== "debug").map(({ level, text }) => `${level} ${text}`);
+    const reported = (): string[] =>
+      ctx.lines.filter(({ level }) => level !== "debug").map(({ level, text }) => `${level} ${text}`);
 
     test("a standby reports it once, and asks again", async () => {
       const service = asking()(false);
@@ -172,7 +190,9 @@ describe("a restore", () => {
 
   test("ends with its caller", async () => {
     const gone = new AbortController();
-    const answer = expect(restore(() => new Promise(() => {}), { signal: gone.signal })).rejects.toMatchObject({ kind: "term" });
+    const answer = expect(restore(() => new Promise(() => {}), { signal: gone.signal })).rejects.toMatchObject({
+      kind: "term",
+    });
     gone.abort(fail("term", "gone"));
     await answer;
   });
@@ -181,15 +201,20 @@ describe("a restore", () => {
     await expect(restore(fetched, { path })).rejects.toThrow("is not in the data directory");
   });
 
-  test.each(["", "postgresql.conf", "../00000001.history", `${walName(1)}.gz`])("does not ask for '%s'", async (name) => {
-    await expect(restore(fetched, { name })).rejects.toThrow("is not the name of a WAL file");
-  });
+  test.each(["", "postgresql.conf", "../00000001.history", `${walName(1)}.gz`])(
+    "does not ask for '%s'",
+    async (name) => {
+      await expect(restore(fetched, { name })).rejects.toThrow("is not the name of a WAL file");
+    },
+  );
 });
 
 describe("an archive", () => {
   const archive = (push: WalParts["push"], path: string) => {
     const service = walService({ dataDirectory, push, isJob: false, gets: never }, ctx);
-    return Promise.resolve(service.methods["Archive"]?.({ source_file_name: path } as never, new AbortController().signal));
+    return Promise.resolve(
+      service.methods["Archive"]?.({ source_file_name: path } as never, new AbortController().signal),
+    );
   };
   const pushing = (answer: object, order: string[] = []): WalParts["push"] => ({
     wal: {
@@ -208,7 +233,9 @@ describe("an archive", () => {
       { repoIndex: 1, ok: true as const, value: "pushed" as const },
       { repoIndex: 2, ok: false as const, error: fail("hostConnect", "no route") },
     ];
-    expect(await archive(pushing({ results, reposBehind: [2] }, order), `${dataDirectory}/pg_wal/${walName(3)}`)).toEqual({});
+    expect(
+      await archive(pushing({ results, reposBehind: [2] }, order), `${dataDirectory}/pg_wal/${walName(3)}`),
+    ).toEqual({});
     expect(order).toEqual(["prepared", walName(3)]);
     expect(ctx.lines.map((line) => line.text).join("\n")).toContain(`repo2 lacks ${walName(3)}`);
   });

@@ -5,7 +5,11 @@
  */
 import { describe, expect, test } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
-import { expireSnapshots, expireSnapshotsCommand, type SnapshotPolicy } from "../../../../runtime/cnpg/snapshots/expireSnapshots";
+import {
+  expireSnapshots,
+  expireSnapshotsCommand,
+  type SnapshotPolicy,
+} from "../../../../runtime/cnpg/snapshots/expireSnapshots";
 import type { KubernetesApi } from "../../../../runtime/cnpg/kubernetes/kubernetesApi";
 import type { CommandHost } from "../../../../runtime/commands/host";
 import type { Json } from "../../../../runtime/cnpg/kubernetes/clusterObject";
@@ -13,7 +17,13 @@ import { TEST_TIME_MS, type TestContext, testContext } from "../../../harness/co
 import type { KubernetesObject } from "../../../harness/kubernetes/kubectl";
 import { type TakenSnapshot, takenSnapshot } from "../../../harness/kubernetes/snapshotObjects";
 
-const POLICY: SnapshotPolicy = { cluster: "orders", schedules: ["orders-full"], keepDays: 7, keepCount: undefined, dryRun: false };
+const POLICY: SnapshotPolicy = {
+  cluster: "orders",
+  schedules: ["orders-full"],
+  keepDays: 7,
+  keepCount: undefined,
+  dryRun: false,
+};
 const day = (date: string): string => `${date}T03:00:00Z`;
 const daily = (date: string, over: Partial<TakenSnapshot> = {}): TakenSnapshot => ({
   schedule: "orders-full",
@@ -41,7 +51,8 @@ class MemoryApi implements Pick<KubernetesApi, "list" | "remove"> {
     const kind = plural === "backups" ? "Backup" : "VolumeSnapshot";
     const [label = "", value] = selector?.split("=") ?? [];
     const result = [...this.objects.values()].filter(
-      ({ kind: own, metadata }) => own === kind && (selector === null || (metadata["labels"] as Record<string, string>)[label] === value),
+      ({ kind: own, metadata }) =>
+        own === kind && (selector === null || (metadata["labels"] as Record<string, string>)[label] === value),
     );
     return { items: result.map((object) => read(object as Json)), serverMs: this.serverMs };
   };
@@ -54,7 +65,8 @@ class MemoryApi implements Pick<KubernetesApi, "list" | "remove"> {
     if (result?.metadata["uid"] !== uid) return;
     this.objects.delete(key);
     for (const [ownedKey, { metadata }] of this.objects) {
-      if (((metadata["ownerReferences"] ?? []) as { uid: string }[]).some((owner) => owner.uid === uid)) this.objects.delete(ownedKey);
+      if (((metadata["ownerReferences"] ?? []) as { uid: string }[]).some((owner) => owner.uid === uid))
+        this.objects.delete(ownedKey);
     }
   };
 
@@ -72,7 +84,12 @@ describe("a group of volumes", () => {
     const ctx = testContext();
     await run(api, {}, ctx);
     const name = "orders-full-20261101030000";
-    expect(api.removals).toEqual([`Backup ${name}`, `VolumeSnapshot ${name}`, `VolumeSnapshot ${name}-tbs-hot`, `VolumeSnapshot ${name}-wal`]);
+    expect(api.removals).toEqual([
+      `Backup ${name}`,
+      `VolumeSnapshot ${name}`,
+      `VolumeSnapshot ${name}-tbs-hot`,
+      `VolumeSnapshot ${name}-wal`,
+    ]);
     expect(ctx.lines.map(({ text }) => text)).toEqual([
       "keep orders-full-20261120030000: younger than 7 days",
       `remove ${name} (the Backup, ${name}, ${name}-tbs-hot, ${name}-wal): older than 7 days, and not the newest`,
@@ -97,10 +114,15 @@ describe("a group of volumes", () => {
       if (name === "Backup orders-full-20261101030000") throw fail("access", "unable to delete backups: 403 forbidden");
     };
     const ctx = testContext();
-    await expect(run(api, {}, ctx)).rejects.toMatchObject({ kind: "command", message: "1 of 2 could not be removed; the next run tries again" });
+    await expect(run(api, {}, ctx)).rejects.toMatchObject({
+      kind: "command",
+      message: "1 of 2 could not be removed; the next run tries again",
+    });
     expect(api.names().filter((name) => name.includes("20261101"))).toHaveLength(4);
     expect(api.names().some((name) => name.includes("20261001"))).toBe(false);
-    expect(ctx.lines.find(({ level }) => level === "error")?.text).toContain("orders-full-20261101030000: unable to delete backups: 403");
+    expect(ctx.lines.find(({ level }) => level === "error")?.text).toContain(
+      "orders-full-20261101030000: unable to delete backups: 403",
+    );
   });
 
   test("that lacks a volume does not count", async () => {
@@ -119,7 +141,9 @@ describe("a group of volumes", () => {
     const ctx = testContext();
     await run(api, { dryRun: true }, ctx);
     expect(api.removals).toEqual([]);
-    expect(ctx.lines.map(({ text }) => text).join("\n")).toMatch(/^\[DRY-RUN\] remove orders-full-20261101030000 .*\n1 kept, 1 would be removed$/m);
+    expect(ctx.lines.map(({ text }) => text).join("\n")).toMatch(
+      /^\[DRY-RUN\] remove orders-full-20261101030000 .*\n1 kept, 1 would be removed$/m,
+    );
   });
 });
 

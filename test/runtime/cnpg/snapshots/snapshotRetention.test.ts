@@ -1,7 +1,12 @@
 /** Removal by days, by count and by both, in small cases; and groups that are never removed, over random ones. */
 import { fc } from "../../../harness/properties";
 import { describe, expect, test } from "vitest";
-import { type GroupState, judgeSnapshots, type SnapshotGroup, type SnapshotKeep } from "../../../../runtime/cnpg/snapshots/snapshotRetention";
+import {
+  type GroupState,
+  judgeSnapshots,
+  type SnapshotGroup,
+  type SnapshotKeep,
+} from "../../../../runtime/cnpg/snapshots/snapshotRetention";
 
 const DAY_MS = 86_400_000;
 const NOW_MS = 1000 * DAY_MS;
@@ -11,7 +16,9 @@ function group(ageDays: number, state: GroupState = "whole"): SnapshotGroup {
 }
 
 function removed(groups: readonly SnapshotGroup[], keepDays?: number, keepCount?: number): string[] {
-  return judgeSnapshots(groups, { keepDays, keepCount }, NOW_MS).flatMap(({ group: { name }, remove }) => (remove ? [name] : []));
+  return judgeSnapshots(groups, { keepDays, keepCount }, NOW_MS).flatMap(({ group: { name }, remove }) =>
+    remove ? [name] : [],
+  );
 }
 
 const WEEK = [0, 1, 2, 3, 4, 5, 6].map((age) => group(age));
@@ -28,12 +35,20 @@ describe("of a week of daily snapshots", () => {
   });
 
   test("the newest stays when all are old, however old later failures are", () => {
-    expect(removed([group(40), group(50), group(30, "unusable"), group(31, "running")], 7)).toEqual(["unusable-30", "whole-50"]);
+    expect(removed([group(40), group(50), group(30, "unusable"), group(31, "running")], 7)).toEqual([
+      "unusable-30",
+      "whole-50",
+    ]);
   });
 
   test("a failed group is no reason to remove a complete one", () => {
-    expect(removed([group(1, "unusable"), group(2, "unusable"), group(3), group(4), group(5)], undefined, 2)).toEqual(["whole-5"]);
-    expect(removed([group(1), group(2, "unusable"), group(3), group(4, "unusable"), group(5)], undefined, 2)).toEqual(["unusable-4", "whole-5"]);
+    expect(removed([group(1, "unusable"), group(2, "unusable"), group(3), group(4), group(5)], undefined, 2)).toEqual([
+      "whole-5",
+    ]);
+    expect(removed([group(1), group(2, "unusable"), group(3), group(4, "unusable"), group(5)], undefined, 2)).toEqual([
+      "unusable-4",
+      "whole-5",
+    ]);
   });
 
   test("nothing is removed while no group is complete", () => {
@@ -41,7 +56,11 @@ describe("of a week of daily snapshots", () => {
   });
 
   test("each one has a reason", () => {
-    const reported = judgeSnapshots([group(0, "running"), group(1), group(8), group(9), group(9, "unusable")], { keepDays: 7, keepCount: 2 }, NOW_MS);
+    const reported = judgeSnapshots(
+      [group(0, "running"), group(1), group(8), group(9), group(9, "unusable")],
+      { keepDays: 7, keepCount: 2 },
+      NOW_MS,
+    );
     expect(reported.map(({ group: { name }, reason, remove }) => `${remove ? "-" : "+"} ${name}: ${reason}`)).toEqual([
       "+ running-0: not finished",
       "+ whole-1: younger than 7 days",
@@ -55,8 +74,13 @@ describe("of a week of daily snapshots", () => {
 describe("any groups", () => {
   const states = fc.constantFrom<GroupState>("whole", "whole", "whole", "unusable", "running");
   const groups = fc
-    .uniqueArray(fc.tuple(fc.integer({ min: -2 * DAY_MS, max: 60 * DAY_MS }), states), { maxLength: 25, selector: ([ageMs]) => ageMs })
-    .map((ages) => ages.map(([ageMs, state], index): SnapshotGroup => ({ name: `g${index}`, state, atMs: NOW_MS - ageMs })));
+    .uniqueArray(fc.tuple(fc.integer({ min: -2 * DAY_MS, max: 60 * DAY_MS }), states), {
+      maxLength: 25,
+      selector: ([ageMs]) => ageMs,
+    })
+    .map((ages) =>
+      ages.map(([ageMs, state], index): SnapshotGroup => ({ name: `g${index}`, state, atMs: NOW_MS - ageMs })),
+    );
   const amount = fc.option(fc.integer({ min: 1, max: 30 }), { nil: undefined });
   const keeps = fc
     .record({ keepDays: amount, keepCount: amount })
@@ -90,7 +114,8 @@ describe("any groups", () => {
     fc.assert(
       fc.property(groups, keeps, (all, keep) => {
         const [kept, gone] = split(all, keep);
-        const times = (some: readonly SnapshotGroup[]): number[] => some.filter(({ state }) => state === "whole").map(({ atMs }) => atMs);
+        const times = (some: readonly SnapshotGroup[]): number[] =>
+          some.filter(({ state }) => state === "whole").map(({ atMs }) => atMs);
         expect(Math.min(...times(kept))).toBeGreaterThan(Math.max(...times(gone)));
         expect(split(kept, keep)[1]).toEqual([]);
       }),

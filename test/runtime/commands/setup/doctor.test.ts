@@ -35,7 +35,9 @@ test("one failing repository is an error with its reason, and the other one is r
     exitCode: 104,
     message: expect.stringContaining("repo2: [AccessError] the key may not write"),
   });
-  const { repos: reported } = JSON.parse(asked.printed.join("")) as { repos: { key: number; ok: boolean; facts: object[] }[] };
+  const { repos: reported } = JSON.parse(asked.printed.join("")) as {
+    repos: { key: number; ok: boolean; facts: object[] }[];
+  };
   expect(reported.map(({ key, ok }) => [key, ok])).toEqual([
     [1, true],
     [2, false],

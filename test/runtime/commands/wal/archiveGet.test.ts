@@ -25,7 +25,10 @@ it("the background process of archive-async leaves only durable segments in the 
   const prototype: { sync(): Promise<void> } = Object.getPrototypeOf(handle);
   await handle.close();
   const synced: string[] = [];
-  const spy = vi.spyOn(prototype, "sync").mockImplementation(async function (this: { fd: number; sync(): Promise<void> }) {
+  const spy = vi.spyOn(prototype, "sync").mockImplementation(async function (this: {
+    fd: number;
+    sync(): Promise<void>;
+  }) {
     synced.push(readlinkSync(`/proc/self/fd/${this.fd}`));
   });
   try {

@@ -17,8 +17,17 @@ import { CLUSTER, CONTROL, repository, temporaryFolder } from "../../repository/
 import { record } from "../../operations/drill/support";
 import { host } from "../support";
 
-const FULL = { label: "20261118-030000F", stoppedAtS: 1_795_000_000, wal: ["000000010000000000000003", "000000010000000000000004"] } as const;
-const INCR = { label: "20261118-030000F_20261119-030000I", prior: FULL.label, stoppedAtS: 1_795_080_000, wal: FULL.wal } as const;
+const FULL = {
+  label: "20261118-030000F",
+  stoppedAtS: 1_795_000_000,
+  wal: ["000000010000000000000003", "000000010000000000000004"],
+} as const;
+const INCR = {
+  label: "20261118-030000F_20261119-030000I",
+  prior: FULL.label,
+  stoppedAtS: 1_795_080_000,
+  wal: FULL.wal,
+} as const;
 const segment = (no: number): string => `0000000100000000000000${no.toString(16).toUpperCase().padStart(2, "0")}`;
 const SIXTEEN_MIB = { ...CONTROL, walSegmentSizeBytes: 16 * 1024 * 1024 };
 
@@ -36,7 +45,10 @@ beforeEach(async () => {
 });
 
 /** The samples by name and labels, after one run. */
-async function scrape(argv: readonly string[] = ["metrics"], settings: object = {}): Promise<{ text: string; values: Record<string, number> }> {
+async function scrape(
+  argv: readonly string[] = ["metrics"],
+  settings: object = {},
+): Promise<{ text: string; values: Record<string, number> }> {
   const ctx = testContext({ clock: new HeldClock() });
   const base = host({ argv, repos, ctx, folder });
   const config = { ...base.config, spoolPath: join(folder, "spool"), lockPath: join(folder, "lock"), ...settings };
@@ -48,7 +60,9 @@ async function scrape(argv: readonly string[] = ["metrics"], settings: object = 
 
 function valuesOf(text: string): Record<string, number> {
   const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
-  return Object.fromEntries(lines.map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ") + 1))]));
+  return Object.fromEntries(
+    lines.map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ") + 1))]),
+  );
 }
 
 const of = (name: string, repoIndex: number, type?: string): string =>
@@ -114,8 +128,18 @@ describe("the host", () => {
   test("reports waiting and running work and how the last runs ended", async () => {
     mkdirSync(join(folder, "data", "pg_wal", "archive_status"), { recursive: true });
     writeFileSync(join(folder, "data", "pg_wal", "archive_status", `${segment(7)}.ready`), "");
-    await saveRun(join(folder, "spool"), "demo", { command: "verify", endedAtS: 100, exitCode: 0, repos: { 1: { ok: true, endedAtS: 100 } } });
-    await saveRun(join(folder, "spool"), "demo", { command: "verify", endedAtS: 200, exitCode: 26, repos: { 2: { ok: false, endedAtS: 200 } } });
+    await saveRun(join(folder, "spool"), "demo", {
+      command: "verify",
+      endedAtS: 100,
+      exitCode: 0,
+      repos: { 1: { ok: true, endedAtS: 100 } },
+    });
+    await saveRun(join(folder, "spool"), "demo", {
+      command: "verify",
+      endedAtS: 200,
+      exitCode: 26,
+      repos: { 2: { ok: false, endedAtS: 200 } },
+    });
     const { values } = await scrape();
     expect(values).toMatchObject({
       'pgbackstop_wal_waiting_files{stanza="demo"}': 1,
@@ -156,17 +180,23 @@ describe("the host", () => {
   });
 
   test("the configuration's hash follows the effective options, and no secret", async () => {
-    const hashOf = (text: string): string => /pgbackstop_config_info\{stanza="demo",hash="([0-9a-f]{16})"\} 1/.exec(text)?.[1] ?? "none";
+    const hashOf = (text: string): string =>
+      /pgbackstop_config_info\{stanza="demo",hash="([0-9a-f]{16})"\} 1/.exec(text)?.[1] ?? "none";
     const before = hashOf((await scrape()).text);
     expect(hashOf((await scrape()).text)).toBe(before);
-    const changed = host({ argv: ["metrics"], repos, ctx: testContext(), folder }).config.repos.map((repo) => ({ ...repo, retentionFull: 9 }));
+    const changed = host({ argv: ["metrics"], repos, ctx: testContext(), folder }).config.repos.map((repo) => ({
+      ...repo,
+      retentionFull: 9,
+    }));
     expect(hashOf((await scrape(["metrics"], { repos: changed })).text)).not.toBe(before);
     const rekeyed = host({ argv: ["metrics"], repos, ctx: testContext(), folder }).config.repos.map((repo) => ({
       ...repo,
       cipherPass: new Secret("x"),
     }));
     const rekeyedAgain = rekeyed.map((repo) => ({ ...repo, cipherPass: new Secret("y") }));
-    expect(hashOf((await scrape(["metrics"], { repos: rekeyed })).text)).toBe(hashOf((await scrape(["metrics"], { repos: rekeyedAgain })).text));
+    expect(hashOf((await scrape(["metrics"], { repos: rekeyed })).text)).toBe(
+      hashOf((await scrape(["metrics"], { repos: rekeyedAgain })).text),
+    );
   });
 });
 
@@ -184,7 +214,9 @@ describe("the file for the textfile collector", () => {
   });
 
   test("needs its directory", async () => {
-    await expect(scrape([`--output-file=${folder}/none/x.prom`, "metrics"])).rejects.toMatchObject({ kind: "pathMissing" });
+    await expect(scrape([`--output-file=${folder}/none/x.prom`, "metrics"])).rejects.toMatchObject({
+      kind: "pathMissing",
+    });
   });
 });
 

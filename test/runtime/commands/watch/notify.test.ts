@@ -18,28 +18,52 @@ let web: WebServer;
 beforeEach(async () => {
   folder = temporaryFolder();
   web = await startWebServer();
-  writeFileSync(join(folder, "notify.json"), JSON.stringify({ targets: [{ type: "webhook", url: `${web.origin}/hook/geheim` }] }));
+  writeFileSync(
+    join(folder, "notify.json"),
+    JSON.stringify({ targets: [{ type: "webhook", url: `${web.origin}/hook/geheim` }] }),
+  );
 });
 afterEach(() => web.close());
 
-async function run(argv: readonly string[], environment: Environment = {}, shown: UnitFacts | null = null): Promise<number> {
+async function run(
+  argv: readonly string[],
+  environment: Environment = {},
+  shown: UnitFacts | null = null,
+): Promise<number> {
   const base = host({ argv: [...argv, "notify"], repos: [], ctx: testContext({ clock: systemClock }), folder });
   const config = { ...base.config, spoolPath: join(folder, "spool") };
-  const machine = { hostName: "db1", environment: { CREDENTIALS_DIRECTORY: folder, ...environment }, showUnit: async () => shown };
+  const machine = {
+    hostName: "db1",
+    environment: { CREDENTIALS_DIRECTORY: folder, ...environment },
+    showUnit: async () => shown,
+  };
   return notifyCommand({ ...base, config, machine, readFile: (path) => readFile(path).catch(() => null) });
 }
 const reported = (): Record<string, unknown> => JSON.parse(web.requests.at(-1)?.body ?? "null");
 
 test("systemd's facts about the failed unit are sent; the file is read from the credentials", async () => {
-  const environment = { MONITOR_UNIT: UNIT, MONITOR_SERVICE_RESULT: "exit-code", MONITOR_EXIT_STATUS: "49", MONITOR_INVOCATION_ID: "ab".repeat(16) };
+  const environment = {
+    MONITOR_UNIT: UNIT,
+    MONITOR_SERVICE_RESULT: "exit-code",
+    MONITOR_EXIT_STATUS: "49",
+    MONITOR_INVOCATION_ID: "ab".repeat(16),
+  };
   expect(await run(["--event=failure"], environment)).toBe(0);
-  expect(reported()).toMatchObject({ event: "failure", unit: UNIT, unitFacts: { result: "exit-code", status: "49", invocationId: "ab".repeat(16) } });
+  expect(reported()).toMatchObject({
+    event: "failure",
+    unit: UNIT,
+    unitFacts: { result: "exit-code", status: "49", invocationId: "ab".repeat(16) },
+  });
   expect(reported()["lines"]).toContain("result: exit-code, status 49 (HostConnectError)");
 });
 
 test("an older systemd is queried", async () => {
   expect(
-    await run(["--event=failure", `--unit=${UNIT}`], { INVOCATION_ID: "cd".repeat(16) }, { result: "timeout", status: "15", invocationId: "" }),
+    await run(
+      ["--event=failure", `--unit=${UNIT}`],
+      { INVOCATION_ID: "cd".repeat(16) },
+      { result: "timeout", status: "15", invocationId: "" },
+    ),
   ).toBe(0);
   expect(reported()).toMatchObject({ unitFacts: { result: "timeout" } });
 });
@@ -67,7 +91,9 @@ test("a drill is reported by its newest record", async () => {
   expect(reported()["lines"]).toContain("failed: amcheck, DbQueryError (57)");
   expect(JSON.stringify(reported())).not.toContain("secret words");
   // Of a unit that came to no record the last one is that of another run.
-  expect(await run(["--event=drill", `--unit=${UNIT}`], {}, { result: "exit-code", status: "50", invocationId: "" })).toBe(0);
+  expect(
+    await run(["--event=drill", `--unit=${UNIT}`], {}, { result: "exit-code", status: "50", invocationId: "" }),
+  ).toBe(0);
   expect(reported()).toMatchObject({ ok: false, title: "fire drill on db1: no record", unitFacts: { status: "50" } });
 });
 
@@ -81,5 +107,7 @@ test("failed deliveries set the exit code, and are reported without the address"
 
 test("without a file there is nothing to do, and the output says so", async () => {
   await expect(run(["--event=test", "--notify-file=/none.json"])).rejects.toMatchObject({ kind: "fileMissing" });
-  await expect(run(["--event=test"], { CREDENTIALS_DIRECTORY: undefined })).rejects.toMatchObject({ kind: "optionRequired" });
+  await expect(run(["--event=test"], { CREDENTIALS_DIRECTORY: undefined })).rejects.toMatchObject({
+    kind: "optionRequired",
+  });
 });

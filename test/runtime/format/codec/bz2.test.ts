@@ -21,7 +21,12 @@ const CONTENTS: readonly (readonly [string, Uint8Array])[] = [
       Buffer.alloc(260, 9),
     ]),
   ],
-  ["values.level1", Buffer.from(Array.from({ length: 5 * 256 }, (_, index) => ((index % 256) * (2 * Math.floor(index / 256) + 1)) % 256))],
+  [
+    "values.level1",
+    Buffer.from(
+      Array.from({ length: 5 * 256 }, (_, index) => ((index % 256) * (2 * Math.floor(index / 256) + 1)) % 256),
+    ),
+  ],
   ["one.level1", Buffer.from("a")],
   ["empty.level1", new Uint8Array(0)],
 ];
@@ -55,7 +60,8 @@ describe("bzip2", () => {
   it("yields pieces, however long the runs", () => {
     const decompressor = new Bz2Decompressor();
     const sizes: number[] = [];
-    for (const pieces of [decompressor.update(stored("runs.level1")), decompressor.finish()]) for (const piece of pieces) sizes.push(piece.length);
+    for (const pieces of [decompressor.update(stored("runs.level1")), decompressor.finish()])
+      for (const piece of pieces) sizes.push(piece.length);
     expect(Math.max(...sizes)).toBeLessThanOrEqual(256 * 1024);
     expect(sizes.length).toBeGreaterThan(1);
   });
@@ -73,7 +79,8 @@ describe("bzip2", () => {
   it("that is truncated is refused at any length", async () => {
     for (const name of ["one.level1", "empty.level1", "values.level1", "runs.level1"]) {
       const bytes = stored(name);
-      for (let size = 0; size < bytes.length; size++) await errorOf("format", () => decompressBz2Bytes(bytes.subarray(0, size), 1 << 20));
+      for (let size = 0; size < bytes.length; size++)
+        await errorOf("format", () => decompressBz2Bytes(bytes.subarray(0, size), 1 << 20));
     }
   });
 

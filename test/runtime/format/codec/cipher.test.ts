@@ -3,7 +3,13 @@ import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import { fc } from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { sha1Hex } from "../../../../runtime/base/hash";
-import { decrypt, decryptBytes, encrypt, encryptBytes, encryptedSizeBytes } from "../../../../runtime/format/codec/cipher";
+import {
+  decrypt,
+  decryptBytes,
+  encrypt,
+  encryptBytes,
+  encryptedSizeBytes,
+} from "../../../../runtime/format/codec/cipher";
 import { parseBackupInfo } from "../../../../runtime/format/repository/backupInfo";
 import { parseJson } from "../../../../runtime/format/repository/json";
 import { all, errorOf, PASS, pieces, sampleBytes, vectorBytes, vectorText } from "../vectors";
@@ -11,9 +17,15 @@ import { all, errorOf, PASS, pieces, sampleBytes, vectorBytes, vectorText } from
 const SALT = Buffer.from("0102030405060708", "hex");
 
 /** `cipher-pass` and the rows of a manifest excerpt. */
-function excerpt(path: string): { pass: string; rows: Record<string, { checksum: string; rck: string; "repo-size": number }> } {
+function excerpt(path: string): {
+  pass: string;
+  rows: Record<string, { checksum: string; rck: string; "repo-size": number }>;
+} {
   const lines = vectorText(path).trim().split("\n");
-  const pairs = lines.map((line): [string, unknown] => [line.slice(0, line.indexOf("=")), parseJson(line.slice(line.indexOf("=") + 1))]);
+  const pairs = lines.map((line): [string, unknown] => [
+    line.slice(0, line.indexOf("=")),
+    parseJson(line.slice(line.indexOf("=") + 1)),
+  ]);
   const { "cipher-pass": pass, ...rows } = Object.fromEntries(pairs);
   return { pass: String(pass), rows: rows as Record<string, { checksum: string; rck: string; "repo-size": number }> };
 }
@@ -58,7 +70,9 @@ describe("files that stock encrypted", () => {
 
   it("of format 6 are refused as such", async () => {
     for (const file of ["archive.info", "backup.info", "00000001000000000000001B.00000028.backup"]) {
-      const error = await errorOf("format", () => decryptBytes(vectorBytes(`v2.60/format6-encrypted/${file}`), "testpass"));
+      const error = await errorOf("format", () =>
+        decryptBytes(vectorBytes(`v2.60/format6-encrypted/${file}`), "testpass"),
+      );
       expect(error.message).toBe("expected format 5 but found 6");
     }
   });
@@ -76,19 +90,26 @@ describe("files that we encrypt", () => {
   it("return any content, fed whole and byte by byte", async () => {
     const content = fc.uint8Array({ maxLength: 200 });
     await fc.assert(
-      fc.asyncProperty(content, fc.boolean(), fc.string({ minLength: 1 }), fc.constantFrom(1, 7, 16, 1000), async (plain, raw, pass, size) => {
-        const stored = await all(encrypt(pieces(plain, size), pass, SALT, raw));
-        expect(stored.equals(encryptBytes(plain, pass, SALT, raw))).toBe(true);
-        expect(stored).toHaveLength(encryptedSizeBytes(plain.length, raw));
-        expect((await all(decrypt(pieces(stored, size), pass, raw))).equals(plain)).toBe(true);
-        expect(Buffer.from(decryptBytes(stored, pass, raw)).equals(plain)).toBe(true);
-      }),
+      fc.asyncProperty(
+        content,
+        fc.boolean(),
+        fc.string({ minLength: 1 }),
+        fc.constantFrom(1, 7, 16, 1000),
+        async (plain, raw, pass, size) => {
+          const stored = await all(encrypt(pieces(plain, size), pass, SALT, raw));
+          expect(stored.equals(encryptBytes(plain, pass, SALT, raw))).toBe(true);
+          expect(stored).toHaveLength(encryptedSizeBytes(plain.length, raw));
+          expect((await all(decrypt(pieces(stored, size), pass, raw))).equals(plain)).toBe(true);
+          expect(Buffer.from(decryptBytes(stored, pass, raw)).equals(plain)).toBe(true);
+        },
+      ),
     );
   });
 
   it("yield pieces of at most 1 MiB even from a single chunk", async () => {
     const plain = sampleBytes(3_500_000);
-    for await (const chunk of encrypt(pieces(plain, plain.length), "pass", SALT)) expect(chunk.length).toBeLessThanOrEqual(1024 * 1024 + 16);
+    for await (const chunk of encrypt(pieces(plain, plain.length), "pass", SALT))
+      expect(chunk.length).toBeLessThanOrEqual(1024 * 1024 + 16);
     expect((await all(decrypt(encrypt(pieces(plain, plain.length), "pass", SALT), "pass"))).equals(plain)).toBe(true);
   });
 });
@@ -100,7 +121,11 @@ describe("undecryptable content", () => {
     ["nothing", new Uint8Array(0), "cipher header missing: 0 bytes are too few"],
     ["less than a header", stored.subarray(0, 15), "cipher header missing: 15 bytes are too few"],
     ["plain text", sampleBytes(1000), "cipher header invalid"],
-    ["a header alone", stored.subarray(0, 16), "unable to flush: wrong passphrase, or the content is damaged or cut short"],
+    [
+      "a header alone",
+      stored.subarray(0, 16),
+      "unable to flush: wrong passphrase, or the content is damaged or cut short",
+    ],
     ["a part", stored.subarray(0, 500), "unable to flush: wrong passphrase, or the content is damaged or cut short"],
   ])("is refused: %s", async (_what, bytes, message) => {
     expect((await errorOf("crypto", () => decryptBytes(bytes, "right"))).message).toBe(message);

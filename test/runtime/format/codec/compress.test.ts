@@ -39,13 +39,18 @@ describe.each(WRITTEN)("%s", (type) => {
 
   it("returns any content, whole and byte by byte", async () => {
     await fc.assert(
-      fc.asyncProperty(fc.uint8Array({ maxLength: 300 }), fc.boolean(), fc.constantFrom(1, 1000), async (content, raw, size) => {
-        const stored = Buffer.from(compressBytes(content, spec, raw));
-        expect(Buffer.from(decompressBytes(stored, type, LIMIT, raw)).equals(content)).toBe(true);
-        expect((await all(decompress(pieces(stored, size), type, raw))).equals(content)).toBe(true);
-        const streamed = await all(compress(pieces(content, size), spec, raw));
-        expect(Buffer.from(decompressBytes(streamed, type, LIMIT, raw)).equals(content)).toBe(true);
-      }),
+      fc.asyncProperty(
+        fc.uint8Array({ maxLength: 300 }),
+        fc.boolean(),
+        fc.constantFrom(1, 1000),
+        async (content, raw, size) => {
+          const stored = Buffer.from(compressBytes(content, spec, raw));
+          expect(Buffer.from(decompressBytes(stored, type, LIMIT, raw)).equals(content)).toBe(true);
+          expect((await all(decompress(pieces(stored, size), type, raw))).equals(content)).toBe(true);
+          const streamed = await all(compress(pieces(content, size), spec, raw));
+          expect(Buffer.from(decompressBytes(streamed, type, LIMIT, raw)).equals(content)).toBe(true);
+        },
+      ),
       { numRuns: 30 },
     );
   });
@@ -55,7 +60,9 @@ describe.each(WRITTEN)("%s", (type) => {
     for (const level of Object.values(levelRange(type))) {
       const stored = await all(compress(pieces(content, 30_000), { type, level }));
       expect((await all(decompress(pieces(stored, 30_000), type))).equals(content)).toBe(true);
-      expect(Buffer.from(decompressBytes(compressBytes(content, { type, level }), type, LIMIT)).equals(content)).toBe(true);
+      expect(Buffer.from(decompressBytes(compressBytes(content, { type, level }), type, LIMIT)).equals(content)).toBe(
+        true,
+      );
     }
   });
 });
@@ -66,8 +73,12 @@ describe.each(CODED)("%s, damaged", (type) => {
   it("is refused when it ends early", async () => {
     for (const size of [0, 3, 20, 1000, stored.length - 1]) {
       const cut = stored.subarray(0, size);
-      expect((await errorOf("format", () => all(decompress(pieces(cut, 999), type)))).message).toContain(`${type} content is damaged or cut short`);
-      expect((await errorOf("format", () => decompressBytes(cut, type, LIMIT))).message).toContain(`${type} content is damaged or cut short`);
+      expect((await errorOf("format", () => all(decompress(pieces(cut, 999), type)))).message).toContain(
+        `${type} content is damaged or cut short`,
+      );
+      expect((await errorOf("format", () => decompressBytes(cut, type, LIMIT))).message).toContain(
+        `${type} content is damaged or cut short`,
+      );
     }
   });
 
@@ -105,7 +116,10 @@ describe.each(CODED)("%s, damaged", (type) => {
 describe.each(CODED)("%s streams", (type) => {
   const spec = { type, level: defaultLevel(type) };
 
-  function watched(chunks: number, failAt = Number.POSITIVE_INFINITY): { source: ByteStream; state: { read: number; returned: boolean } } {
+  function watched(
+    chunks: number,
+    failAt = Number.POSITIVE_INFINITY,
+  ): { source: ByteStream; state: { read: number; returned: boolean } } {
     const state = { read: 0, returned: false };
     async function* generate(): ByteStream {
       try {
@@ -184,7 +198,8 @@ describe.each(["gz", "zst"] as const)("decompressors of %s in the calling thread
     const contents = [0, 1, 8192, 500_000, 100].map((size) => sampleBytes(size));
     const packed = contents.map((content) => compressBytes(content, { type, level: 1 }, raw));
     for (let turn = 0; turn < 3; turn++) {
-      for (const [index, stored] of packed.entries()) expect((await unpacked(stored, raw)).equals(contents[index] as Uint8Array)).toBe(true);
+      for (const [index, stored] of packed.entries())
+        expect((await unpacked(stored, raw)).equals(contents[index] as Uint8Array)).toBe(true);
       const large = packed[3] as Uint8Array;
       await errorOf("format", () => unpacked(large.subarray(0, large.length - 3), raw));
       await errorOf("format", () => unpacked(sampleBytes(1000), raw));
@@ -207,7 +222,8 @@ describe.each(["gz", "zst"] as const)("decompressors of %s in the calling thread
         await take(codec.finish(), parts);
         codec.close();
       }
-      for (const [index, { parts }] of codecs.entries()) expect(Buffer.concat(parts).equals(contents[index] as Uint8Array)).toBe(true);
+      for (const [index, { parts }] of codecs.entries())
+        expect(Buffer.concat(parts).equals(contents[index] as Uint8Array)).toBe(true);
     }
   });
 });
@@ -248,7 +264,12 @@ describe("other readers", () => {
 
 describe("names and levels", () => {
   it("are those of stock", () => {
-    expect(["none", "gz", "lz4", "zst", "bz2"].map((type) => [extensionOf(type as CompressType), defaultLevel(type as CompressType)])).toEqual([
+    expect(
+      ["none", "gz", "lz4", "zst", "bz2"].map((type) => [
+        extensionOf(type as CompressType),
+        defaultLevel(type as CompressType),
+      ]),
+    ).toEqual([
       ["", 0],
       [".gz", 6],
       [".lz4", 1],
@@ -256,7 +277,12 @@ describe("names and levels", () => {
       [".bz2", 9],
     ]);
     expect(levelRange("zst")).toEqual({ min: -7, max: 22 });
-    expect([typeOfName("x.gz"), typeOfName("x.zst"), typeOfName("x"), typeOfName("a.b/x.txt")]).toEqual(["gz", "zst", "none", "none"]);
+    expect([typeOfName("x.gz"), typeOfName("x.zst"), typeOfName("x"), typeOfName("a.b/x.txt")]).toEqual([
+      "gz",
+      "zst",
+      "none",
+      "none",
+    ]);
     expect([typeOfExtension(".lz4"), typeOfExtension(".xz")]).toEqual(["lz4", null]);
     expect([isCompressType("gz"), isCompressType("xz"), isCompressType("toString")]).toEqual([true, false, false]);
   });

@@ -9,7 +9,12 @@ import { fail } from "../../../../runtime/base/errors";
 import type { ByteStream } from "../../../../runtime/base/bytes";
 import { sha1Hex } from "../../../../runtime/base/hash";
 import { throughCodec } from "../../../../runtime/format/codec/codec";
-import { compressLz4Bytes, decompressLz4Bytes, Lz4Compressor, Lz4Decompressor } from "../../../../runtime/format/codec/lz4";
+import {
+  compressLz4Bytes,
+  decompressLz4Bytes,
+  Lz4Compressor,
+  Lz4Decompressor,
+} from "../../../../runtime/format/codec/lz4";
 import { all, errorOf, pieces, sampleBytes, vectorBytes, vectorText } from "../vectors";
 
 const LIMIT = 1 << 30;
@@ -23,7 +28,13 @@ interface Case {
   readonly references: readonly string[];
   readonly label: string;
   readonly row: string;
-  readonly items: readonly { readonly ref: number; readonly sbs: number; readonly off: number; readonly size: number; readonly block: number }[];
+  readonly items: readonly {
+    readonly ref: number;
+    readonly sbs: number;
+    readonly off: number;
+    readonly size: number;
+    readonly block: number;
+  }[];
 }
 
 describe("super blocks of stock", () => {
@@ -58,7 +69,9 @@ describe("super blocks of stock", () => {
 
 describe("our frames", () => {
   it("have the flags of stock's", () => {
-    expect([...compressLz4Bytes(sampleBytes(10), 1, true).subarray(0, 6)]).toEqual([0x04, 0x22, 0x4d, 0x18, 0x44, 0x40]);
+    expect([...compressLz4Bytes(sampleBytes(10), 1, true).subarray(0, 6)]).toEqual([
+      0x04, 0x22, 0x4d, 0x18, 0x44, 0x40,
+    ]);
     expect([...compressLz4Bytes(sampleBytes(10), 1, false).subarray(4, 6)]).toEqual([0x40, 0x40]);
     expect(compressLz4Bytes(new Uint8Array(0), 1, true)).toHaveLength(15);
   });
@@ -104,7 +117,9 @@ describe("our frames", () => {
         const content = concatBytes([...parts, ...parts]);
         const stream = await all(compressLz4(pieces(content, 1), 1, checksum));
         // The stream finds other matches (its hash table has another size), but both must return the content.
-        expect(Buffer.from(decompressLz4Bytes(compressLz4Bytes(content, 1, checksum), LIMIT)).equals(content)).toBe(true);
+        expect(Buffer.from(decompressLz4Bytes(compressLz4Bytes(content, 1, checksum), LIMIT)).equals(content)).toBe(
+          true,
+        );
         expect((await all(decompressLz4(pieces(stream, 1)))).equals(content)).toBe(true);
       }),
     );
@@ -130,7 +145,10 @@ describe.skipIf(!HAVE_LZ4)("the lz4 tool", () => {
   const content = sampleBytes(900_000);
 
   it("reads our frames", async () => {
-    for (const frame of [compressLz4Bytes(content, 1, true), await all(compressLz4(pieces(content, 12_345), -3, false))]) {
+    for (const frame of [
+      compressLz4Bytes(content, 1, true),
+      await all(compressLz4(pieces(content, 12_345), -3, false)),
+    ]) {
       expect(execFileSync("lz4", ["-d", "-c"], { input: frame, maxBuffer: LIMIT }).equals(content)).toBe(true);
     }
   });
@@ -140,7 +158,10 @@ describe.skipIf(!HAVE_LZ4)("the lz4 tool", () => {
     async (...options) => {
       const file = join(directory, "content");
       writeFileSync(file, content);
-      const frame = execFileSync("lz4", [...options, "-c", file], { maxBuffer: LIMIT, stdio: ["ignore", "pipe", "ignore"] });
+      const frame = execFileSync("lz4", [...options, "-c", file], {
+        maxBuffer: LIMIT,
+        stdio: ["ignore", "pipe", "ignore"],
+      });
       expect(Buffer.from(decompressLz4Bytes(frame, LIMIT)).equals(content)).toBe(true);
       expect((await all(decompressLz4(pieces(frame, 50_001)))).equals(content)).toBe(true);
     },
@@ -189,10 +210,14 @@ describe("damaged frames", () => {
   });
 
   it("end at the end mark: later bytes are ignored", () => {
-    expect(Buffer.from(decompressLz4Bytes(concatBytes([frame, Buffer.from("rest")]), LIMIT)).equals(content)).toBe(true);
+    expect(Buffer.from(decompressLz4Bytes(concatBytes([frame, Buffer.from("rest")]), LIMIT)).equals(content)).toBe(
+      true,
+    );
   });
 
   it("larger than the limit are refused", async () => {
-    expect((await errorOf("format", () => decompressLz4Bytes(frame, 199_999))).message).toContain("larger than the limit of 199999 bytes");
+    expect((await errorOf("format", () => decompressLz4Bytes(frame, 199_999))).message).toContain(
+      "larger than the limit of 199999 bytes",
+    );
   });
 });

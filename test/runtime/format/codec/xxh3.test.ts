@@ -67,7 +67,12 @@ describe("XXH3-128", () => {
         fc.nat(),
         (blockSizeBytes, blocks, extra, sizeBytes, seed) => {
           const bytes = sampleBytes(
-            Math.min(blockSizeBytes <= 200 ? blocks * blockSizeBytes + (extra % blockSizeBytes) : blocks * blockSizeBytes + extra, 500_000),
+            Math.min(
+              blockSizeBytes <= 200
+                ? blocks * blockSizeBytes + (extra % blockSizeBytes)
+                : blocks * blockSizeBytes + extra,
+              500_000,
+            ),
             seed,
           );
           const begin = seed % 100;

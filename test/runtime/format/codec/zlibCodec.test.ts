@@ -1,10 +1,28 @@
-import { createGunzip, createGzip, createZstdCompress, createZstdDecompress, constants, gzipSync, zstdCompressSync } from "node:zlib";
+import {
+  createGunzip,
+  createGzip,
+  createZstdCompress,
+  createZstdDecompress,
+  constants,
+  gzipSync,
+  zstdCompressSync,
+} from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { HandleCodec, StreamCodec, WholeDecompressor, zlibCodec, type ZlibCodecOptions } from "../../../../runtime/format/codec/zlibCodec";
+import {
+  HandleCodec,
+  StreamCodec,
+  WholeDecompressor,
+  zlibCodec,
+  type ZlibCodecOptions,
+} from "../../../../runtime/format/codec/zlibCodec";
 import type { Codec, Pieces } from "../../../../runtime/format/codec/codec";
 import { sampleBytes } from "../vectors";
 
-const GZ = { moreFlag: constants.Z_NO_FLUSH, endFlag: constants.Z_FINISH, mapError: (error: unknown) => new Error("mapped", { cause: error }) };
+const GZ = {
+  moreFlag: constants.Z_NO_FLUSH,
+  endFlag: constants.Z_FINISH,
+  mapError: (error: unknown) => new Error("mapped", { cause: error }),
+};
 const ZST = { ...GZ, moreFlag: constants.ZSTD_e_continue, endFlag: constants.ZSTD_e_end };
 const KINDS: readonly (readonly [string, ZlibCodecOptions, ZlibCodecOptions])[] = [
   ["gz", { ...GZ, create: () => createGzip() }, { ...GZ, create: () => createGunzip() }],
@@ -50,7 +68,12 @@ describe.each(CODECS)("a codec driven %s", (_, create) => {
 
   it.each(KINDS)("refuses invalid and missing %s content", async (type, _compressor, decompressor) => {
     const stored = type === "gz" ? gzipSync(sampleBytes(500_000)) : zstdCompressSync(sampleBytes(500_000));
-    const cases = { short: stored.subarray(0, stored.length - 1), head: stored.subarray(0, 5), noise: sampleBytes(1000), nothing: new Uint8Array(0) };
+    const cases = {
+      short: stored.subarray(0, stored.length - 1),
+      head: stored.subarray(0, 5),
+      noise: sampleBytes(1000),
+      nothing: new Uint8Array(0),
+    };
     for (const [name, content] of Object.entries(cases)) {
       await expect(run(create(decompressor), content, 4096), name).rejects.toThrow("mapped");
     }
@@ -67,7 +90,10 @@ describe.each(KINDS)("a one-shot decompressor of %s contents", (type, compressor
       const content = sampleBytes(size);
       const atOnce = type === "gz" ? gzipSync(content) : zstdCompressSync(content);
       const inPieces = await run(new HandleCodec(compressor), content, 7001);
-      const two = Buffer.concat([type === "gz" ? gzipSync(content.subarray(0, 10)) : zstdCompressSync(content.subarray(0, 10)), atOnce]);
+      const two = Buffer.concat([
+        type === "gz" ? gzipSync(content.subarray(0, 10)) : zstdCompressSync(content.subarray(0, 10)),
+        atOnce,
+      ]);
       for (const stored of [atOnce, inPieces, inPieces, atOnce]) {
         target.fill(7);
         const filled = one.unpack(stored, target);
@@ -82,9 +108,22 @@ describe.each(KINDS)("a one-shot decompressor of %s contents", (type, compressor
   it("refuses invalid and missing content, truncated anywhere", async () => {
     const content = sampleBytes(300_000);
     const stored = await run(new HandleCodec(compressor), content, 100_000);
-    for (const end of [0, 1, 5, 1000, stored.length - 9, stored.length - 4, stored.length - 3, stored.length - 2, stored.length - 1]) {
+    for (const end of [
+      0,
+      1,
+      5,
+      1000,
+      stored.length - 9,
+      stored.length - 4,
+      stored.length - 3,
+      stored.length - 2,
+      stored.length - 1,
+    ]) {
       for (const freeBytes of [1, 300_000])
-        expect(() => create().unpack(stored.subarray(0, end), target.subarray(0, 300_000 + freeBytes)), `cut at ${end}`).toThrow("mapped");
+        expect(
+          () => create().unpack(stored.subarray(0, end), target.subarray(0, 300_000 + freeBytes)),
+          `cut at ${end}`,
+        ).toThrow("mapped");
     }
     expect(() => create().unpack(sampleBytes(1000), target)).toThrow("mapped");
   });

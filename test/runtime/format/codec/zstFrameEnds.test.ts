@@ -17,7 +17,8 @@ const byStream = (): Codec =>
 async function through(codec: Codec, stored: Uint8Array, pieceSize: number): Promise<Buffer> {
   const out: Uint8Array[] = [];
   try {
-    for await (const piece of pieces(stored, pieceSize)) for await (const part of codec.update(piece)) out.push(Buffer.from(part));
+    for await (const piece of pieces(stored, pieceSize))
+      for await (const part of codec.update(piece)) out.push(Buffer.from(part));
     for await (const part of codec.finish()) out.push(Buffer.from(part));
   } finally {
     codec.close();
@@ -32,7 +33,10 @@ interface Frame {
 
 function frameOf(sizeBytes: number, params: Record<number, number>, isPledged: boolean): Frame {
   const content = Buffer.from(sampleBytes(sizeBytes, sizeBytes % 7));
-  return { stored: zstdCompressSync(content, { params, ...(isPledged ? { pledgedSrcSize: sizeBytes } : {}) }), content };
+  return {
+    stored: zstdCompressSync(content, { params, ...(isPledged ? { pledgedSrcSize: sizeBytes } : {}) }),
+    content,
+  };
 }
 
 /** RFC 8878, 3.1.2: a writer's own data, without content. */
@@ -47,7 +51,12 @@ const someFrame: fc.Arbitrary<Frame> = fc.oneof(
   {
     weight: 5,
     arbitrary: fc
-      .record({ size: fc.integer({ min: 0, max: 300_000 }), level: fc.constantFrom(-5, 1, 3, 12), sum: fc.boolean(), pledged: fc.boolean() })
+      .record({
+        size: fc.integer({ min: 0, max: 300_000 }),
+        level: fc.constantFrom(-5, 1, 3, 12),
+        sum: fc.boolean(),
+        pledged: fc.boolean(),
+      })
       .map((wanted) =>
         frameOf(
           wanted.size,
@@ -56,7 +65,10 @@ const someFrame: fc.Arbitrary<Frame> = fc.oneof(
         ),
       ),
   },
-  { weight: 1, arbitrary: fc.tuple(fc.integer({ min: 0, max: 500 }), fc.nat(15)).map(([size, kind]) => skippable(size, kind)) },
+  {
+    weight: 1,
+    arbitrary: fc.tuple(fc.integer({ min: 0, max: 500 }), fc.nat(15)).map(([size, kind]) => skippable(size, kind)),
+  },
 );
 const someFrames = fc.array(someFrame, { minLength: 1, maxLength: 5 });
 
@@ -86,7 +98,8 @@ test("finds the end of each frame, in any pieces", () => {
       const result: number[] = [];
       for (let begin = 0; begin < stored.length; begin += pieceSize) {
         const piece = stored.subarray(begin, begin + pieceSize);
-        for (let end = ends.next(piece, 0); end !== null; end = end < piece.length ? ends.next(piece, end) : null) result.push(begin + end);
+        for (let end = ends.next(piece, 0); end !== null; end = end < piece.length ? ends.next(piece, end) : null)
+          result.push(begin + end);
       }
       expect(result).toEqual(wanted);
     }),

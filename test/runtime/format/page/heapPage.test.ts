@@ -1,6 +1,12 @@
 import { fc } from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
-import { isInvalidDatabase, parseClassRow, parseFileMap, parseNamedRow, rowsOf } from "../../../../runtime/format/page/heapPage";
+import {
+  isInvalidDatabase,
+  parseClassRow,
+  parseFileMap,
+  parseNamedRow,
+  rowsOf,
+} from "../../../../runtime/format/page/heapPage";
 import { pack } from "../walWriter";
 
 interface Row {
@@ -91,11 +97,14 @@ describe("pages of tables", () => {
         const content = Buffer.alloc(8192);
         content.set(bytes);
         content.writeUInt16LE(lower, 12);
-        for (const { columns } of rowsOf(content)) expect(columns.byteOffset + columns.length).toBeLessThanOrEqual(content.byteOffset + 8192);
+        for (const { columns } of rowsOf(content))
+          expect(columns.byteOffset + columns.length).toBeLessThanOrEqual(content.byteOffset + 8192);
       }),
     );
     expect(rowsOf(page([{ columns: "header within the header", hoff: 22 }]))).toEqual([]);
-    expect(rowsOf(page([{ columns: "short", hoff: 23 }])).map(({ columns }) => Buffer.from(columns).toString())).toEqual(["short"]);
+    expect(
+      rowsOf(page([{ columns: "short", hoff: 23 }])).map(({ columns }) => Buffer.from(columns).toString()),
+    ).toEqual(["short"]);
   });
 });
 
@@ -109,9 +118,14 @@ describe("rows of catalogs", () => {
       kind: "r",
       isTemporary: false,
     });
-    expect(parseClassRow(classRow(major, "x".repeat(63), "m", "t"), major)).toMatchObject({ name: "x".repeat(63), kind: "m", isTemporary: true });
+    expect(parseClassRow(classRow(major, "x".repeat(63), "m", "t"), major)).toMatchObject({
+      name: "x".repeat(63),
+      kind: "m",
+      isTemporary: true,
+    });
     const row = classRow(major, "orders");
-    for (let cut = 0; cut < (major >= 18 ? 120 : 116); cut++) expect(parseClassRow(row.subarray(0, cut), major)).toBeNull();
+    for (let cut = 0; cut < (major >= 18 ? 120 : 116); cut++)
+      expect(parseClassRow(row.subarray(0, cut), major)).toBeNull();
   });
 
   it("of 18 differs from 17", () => {
@@ -124,8 +138,10 @@ describe("rows of catalogs", () => {
   });
 
   it("a database that is being dropped is recognised, wherever its version keeps the limit", () => {
-    const old = (limit: number): Uint8Array => pack([4, 5], name("shop"), [4, 10], [4, 6], name("C"), name("C"), [1, 0], [1, 1], [2, 0], [4, limit]);
-    const now = (limit: number): Uint8Array => pack([4, 5], name("shop"), [4, 10], [4, 6], "c", [1, 0], [1, 1], [1, 0], [4, limit]);
+    const old = (limit: number): Uint8Array =>
+      pack([4, 5], name("shop"), [4, 10], [4, 6], name("C"), name("C"), [1, 0], [1, 1], [2, 0], [4, limit]);
+    const now = (limit: number): Uint8Array =>
+      pack([4, 5], name("shop"), [4, 10], [4, 6], "c", [1, 0], [1, 1], [1, 0], [4, limit]);
     for (const [major, row] of [
       [14, old],
       [15, now],
@@ -147,6 +163,10 @@ describe("rows of catalogs", () => {
     expect([...parseFileMap(map.subarray(0, 20))]).toEqual([[1259, 16500]]);
     expect(parseFileMap(pack([4, 0x592718], [4, 1], [4, 1], [4, 2])).size).toBe(0);
     expect(parseFileMap(pack([4, 0x592717], [4, -1], Buffer.alloc(512))).size).toBe(0);
-    expect(parseFileMap(pack([4, 0x592717], [4, 0x7fffffff], ...Array.from({ length: 200 }, (_, oid): [4, number] => [4, oid]))).size).toBe(64);
+    expect(
+      parseFileMap(
+        pack([4, 0x592717], [4, 0x7fffffff], ...Array.from({ length: 200 }, (_, oid): [4, number] => [4, oid])),
+      ).size,
+    ).toBe(64);
   });
 });

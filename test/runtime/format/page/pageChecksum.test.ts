@@ -36,11 +36,17 @@ function goodPage(size: number, blockNo: number, seed: number): Buffer {
 describe("the checksum of a page", () => {
   it("equals the simple form's, for every page size and block number", () => {
     fc.assert(
-      fc.property(fc.constantFrom(1024, 2048, 4096, 8192, 16384, 32768), fc.nat(2 ** 32 - 1), fc.nat(), fc.nat(7), (size, blockNo, seed, shift) => {
-        const page = Buffer.alloc(size + 8).subarray(shift, shift + size);
-        page.set(sampleBytes(size, seed));
-        expect(pageChecksum(page, blockNo)).toBe(reference(page, blockNo));
-      }),
+      fc.property(
+        fc.constantFrom(1024, 2048, 4096, 8192, 16384, 32768),
+        fc.nat(2 ** 32 - 1),
+        fc.nat(),
+        fc.nat(7),
+        (size, blockNo, seed, shift) => {
+          const page = Buffer.alloc(size + 8).subarray(shift, shift + size);
+          page.set(sampleBytes(size, seed));
+          expect(pageChecksum(page, blockNo)).toBe(reference(page, blockNo));
+        },
+      ),
       { numRuns: 60 },
     );
   });
@@ -78,26 +84,31 @@ describe("a relation file", () => {
   it("gets the same result with any chunk size and alignment, in a read area and elsewhere", () => {
     const area = takeReadArea();
     fc.assert(
-      fc.property(fc.array(fc.integer({ min: 1, max: 3000 }), { maxLength: 12 }), fc.nat(5), fc.boolean(), (sizes, shift, inArea) => {
-        const elsewhere = Buffer.alloc(file.length + 8).subarray(shift, shift + file.length);
-        elsewhere.set(file);
-        area.bytes.set(file, shift);
-        const moved = inArea ? area.bytes.subarray(shift, shift + file.length) : elsewhere;
-        const before = sha1Hex(moved);
-        const checker = new PageChecker(options);
-        let begin = 0;
-        for (const size of [...sizes, file.length]) {
-          checker.add(moved.subarray(begin, begin + size));
-          begin += size;
-        }
-        expect(checker.finish()).toEqual({ valid: false, errors, misaligned: false });
-        expect(checker.suspects().map(({ blockNo, offsetBytes }) => [blockNo - FIRST, offsetBytes])).toEqual(
-          [...bad].map((index) => [index, index * SIZE]),
-        );
-        for (const { page, offsetBytes } of checker.suspects())
-          expect(Buffer.from(page).equals(file.subarray(offsetBytes, offsetBytes + SIZE))).toBe(true);
-        expect(sha1Hex(moved)).toBe(before);
-      }),
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 3000 }), { maxLength: 12 }),
+        fc.nat(5),
+        fc.boolean(),
+        (sizes, shift, inArea) => {
+          const elsewhere = Buffer.alloc(file.length + 8).subarray(shift, shift + file.length);
+          elsewhere.set(file);
+          area.bytes.set(file, shift);
+          const moved = inArea ? area.bytes.subarray(shift, shift + file.length) : elsewhere;
+          const before = sha1Hex(moved);
+          const checker = new PageChecker(options);
+          let begin = 0;
+          for (const size of [...sizes, file.length]) {
+            checker.add(moved.subarray(begin, begin + size));
+            begin += size;
+          }
+          expect(checker.finish()).toEqual({ valid: false, errors, misaligned: false });
+          expect(checker.suspects().map(({ blockNo, offsetBytes }) => [blockNo - FIRST, offsetBytes])).toEqual(
+            [...bad].map((index) => [index, index * SIZE]),
+          );
+          for (const { page, offsetBytes } of checker.suspects())
+            expect(Buffer.from(page).equals(file.subarray(offsetBytes, offsetBytes + SIZE))).toBe(true);
+          expect(sha1Hex(moved)).toBe(before);
+        },
+      ),
     );
     giveBack(area);
   });

@@ -1,5 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { imageOf, INVALID_CHECKPOINT, invalidateCheckpoint, parsePgControl } from "../../../../runtime/format/page/pgControl";
+import {
+  imageOf,
+  INVALID_CHECKPOINT,
+  invalidateCheckpoint,
+  parsePgControl,
+} from "../../../../runtime/format/page/pgControl";
 import { errorOf, vectorBytes } from "../vectors";
 
 const PG15 = vectorBytes("pg_control.pg15.first512.bin");

@@ -35,7 +35,10 @@ function expand(steps: readonly Step[]): Uint8Array {
 
 const STEPS = fc
   .array(
-    fc.oneof(fc.integer({ min: 0, max: 255 }), fc.record({ length: fc.integer({ min: 3, max: 273 }), distance: fc.integer({ min: 1, max: 4095 }) })),
+    fc.oneof(
+      fc.integer({ min: 0, max: 255 }),
+      fc.record({ length: fc.integer({ min: 3, max: 273 }), distance: fc.integer({ min: 1, max: 4095 }) }),
+    ),
     {
       minLength: 1,
       maxLength: 200,
@@ -58,14 +61,17 @@ describe("PostgreSQL's own compression", () => {
     fc.assert(
       fc.property(STEPS, (steps) => {
         const expected = expand(steps);
-        expect(Buffer.from(decompressPglz(encode(steps), expected.length)).toString("latin1")).toBe(Buffer.from(expected).toString("latin1"));
+        expect(Buffer.from(decompressPglz(encode(steps), expected.length)).toString("latin1")).toBe(
+          Buffer.from(expected).toString("latin1"),
+        );
       }),
       { numRuns: 200 },
     );
   });
 
   it("expands known bytes", () => {
-    const text = (hex: string, sizeBytes: number): string => Buffer.from(decompressPglz(Buffer.from(hex, "hex"), sizeBytes)).toString("latin1");
+    const text = (hex: string, sizeBytes: number): string =>
+      Buffer.from(decompressPglz(Buffer.from(hex, "hex"), sizeBytes)).toString("latin1");
     // Three literals, then 12 from 3 back: the copy overlaps its own output.
     expect(text("086162630903", 15)).toBe("abcabcabcabcabc");
     // 273, the longest: a third byte.
@@ -80,9 +86,11 @@ describe("PostgreSQL's own compression", () => {
     const good = encode([97, 98, 99, { length: 12, distance: 3 }]);
     expect(decompressPglz(good, 15)).toHaveLength(15);
     for (const sizeBytes of [0, 14, 16, 8192]) await errorOf("format", () => decompressPglz(good, sizeBytes));
-    for (let cut = 0; cut < good.length; cut++) await errorOf("format", () => decompressPglz(good.subarray(0, cut), 15));
+    for (let cut = 0; cut < good.length; cut++)
+      await errorOf("format", () => decompressPglz(good.subarray(0, cut), 15));
     await errorOf("format", () => decompressPglz(Buffer.concat([good, Buffer.alloc(1)]), 15));
-    for (const distance of [0, 4, 4095]) await errorOf("format", () => decompressPglz(encode([1, 2, 3, { length: 3, distance }]), 6));
+    for (const distance of [0, 4, 4095])
+      await errorOf("format", () => decompressPglz(encode([1, 2, 3, { length: 3, distance }]), 6));
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 400 }), fc.integer({ min: 0, max: 8192 }), (bytes, sizeBytes) => {
         try {

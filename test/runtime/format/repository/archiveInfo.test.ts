@@ -1,5 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { archiveIdOf, currentHistory, parseArchiveInfo, renderArchiveInfo } from "../../../../runtime/format/repository/archiveInfo";
+import {
+  archiveIdOf,
+  currentHistory,
+  parseArchiveInfo,
+  renderArchiveInfo,
+} from "../../../../runtime/format/repository/archiveInfo";
 import { headEntries, renderInfo } from "../../../../runtime/format/repository/infoFile";
 import { errorOf, vectorText } from "../vectors";
 
@@ -21,7 +26,11 @@ describe("archive.info", () => {
   });
 
   it("keeps history in numeric order and unknown parts", () => {
-    const history = Array.from({ length: 11 }, (_, index) => ({ id: index + 1, systemId: 2n ** 64n - 1n - BigInt(index), pgVersion: "18" }));
+    const history = Array.from({ length: 11 }, (_, index) => ({
+      id: index + 1,
+      systemId: 2n ** 64n - 1n - BigInt(index),
+      pgVersion: "18",
+    }));
     const other = [
       { section: "db", key: "db-zz", valueText: "true" },
       { section: "custom", key: "k", valueText: '{"a":[1,2]}' },

@@ -1,5 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { type Attempt, isSameSource, parseAttempt, renderAttempt, type SourceIdentity } from "../../../../runtime/format/repository/attemptFile";
+import {
+  type Attempt,
+  isSameSource,
+  parseAttempt,
+  renderAttempt,
+  type SourceIdentity,
+} from "../../../../runtime/format/repository/attemptFile";
 
 const SOURCE: SourceIdentity = {
   systemId: 7_710_141_224_171_239_387n,
@@ -17,7 +23,11 @@ describe("an attempt file", () => {
         '"dataDirectory":"/var/lib/postgresql/15/main","controlFile":"2049:131:1700000000000000001",' +
         '"standby":{"dataDirectory":"/srv/standby","controlFile":"2050:7:0"}}}\n',
     );
-    for (const attempt of [ATTEMPT, { ...ATTEMPT, source: null }, { ...ATTEMPT, source: { ...SOURCE, systemId: 5n, standby: null } }]) {
+    for (const attempt of [
+      ATTEMPT,
+      { ...ATTEMPT, source: null },
+      { ...ATTEMPT, source: { ...SOURCE, systemId: 5n, standby: null } },
+    ]) {
       expect(parseAttempt(renderAttempt(attempt), "x")).toEqual(attempt);
     }
   });

@@ -22,7 +22,9 @@ describe("backup.info", () => {
 
   it("has every field of a row", () => {
     const { backups, history } = parseBackupInfo(vectorText("v2.45/plain/backup.info"), "backup.info");
-    expect(history).toEqual([{ id: 1, systemId: 7710143016304328199n, pgVersion: "15", catalogVersion: 202209061, controlVersion: 1300 }]);
+    expect(history).toEqual([
+      { id: 1, systemId: 7710143016304328199n, pgVersion: "15", catalogVersion: 202209061, controlVersion: 1300 },
+    ]);
     expect(backups[0]?.annotations).toEqual({ key: "value", second: "yes", note: 'a "quoted" = text' });
     expect(backups[2]).toEqual({
       label: "20261120-065325F_20261120-065552I",
@@ -83,7 +85,10 @@ describe("backup.info", () => {
             valueText: entry.valueText
               .replace('{"backrest-format"', '{"aa-extra":"1","backrest-format"')
               .replace('"backrest-version"', '"backrest-mid":{"10":1,"9":2},"backrest-version"')
-              .replace(/"backup-archive-start":"\w+","backup-archive-stop":"\w+"/, '"backup-archive-start":null,"backup-archive-stop":null')
+              .replace(
+                /"backup-archive-start":"\w+","backup-archive-stop":"\w+"/,
+                '"backup-archive-start":null,"backup-archive-stop":null',
+              )
               .replace(/\}$/, ',"zz-extra":[1,2]}'),
           }
         : entry,
@@ -97,7 +102,9 @@ describe("backup.info", () => {
 
   it("writes rows by label and omits an empty section", () => {
     const info = parseBackupInfo(vectorText("v2.45/plain/backup.info"), "backup.info");
-    expect(renderBackupInfo({ ...info, backups: [...info.backups].reverse() })).toBe(vectorText("v2.45/plain/backup.info"));
+    expect(renderBackupInfo({ ...info, backups: [...info.backups].reverse() })).toBe(
+      vectorText("v2.45/plain/backup.info"),
+    );
     expect(renderBackupInfo({ ...info, backups: [] })).not.toContain("backup:current");
   });
 

@@ -1,7 +1,12 @@
 import { fc } from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { isError } from "../../../../runtime/base/errors";
-import { type BlockMap, blockChecksum, parseBlockMap, renderBlockMap } from "../../../../runtime/format/repository/blockMap";
+import {
+  type BlockMap,
+  blockChecksum,
+  parseBlockMap,
+  renderBlockMap,
+} from "../../../../runtime/format/repository/blockMap";
 import { BLOCK_VECTORS, blockVector, chainedMaps } from "../blockVectors";
 import { errorOf } from "../vectors";
 
@@ -27,7 +32,9 @@ describe("stock's block maps", () => {
 
   it.each(BLOCK_VECTORS)("%s is rewritten byte for byte", (name) => {
     const { map, sizes } = blockVector(name);
-    expect(Buffer.from(renderBlockMap(parseBlockMap(map, sizes, name))).toString("hex")).toBe(Buffer.from(map).toString("hex"));
+    expect(Buffer.from(renderBlockMap(parseBlockMap(map, sizes, name))).toString("hex")).toBe(
+      Buffer.from(map).toString("hex"),
+    );
   });
 
   it("shares one super block among its blocks, even if another backup's blocks interrupt it", () => {
@@ -90,9 +97,17 @@ describe("any block map", () => {
     ["of another version", [1, 0], "its version is not 0"],
     ["with bytes after its end", [0, 1, 8 * 10 + 1, 1, 2, 3, 4, 5, 6, 0], "1 bytes follow its end"],
     ["with a super block of 0 bytes", [0, 1, 1, 1, 2, 3, 4, 5, 6], "a super block of 8192 bytes stored in 0"],
-    ["with a block that its super block lacks", [0, 1, 8 * 10 + 4 + 1, 1, 1, 1, 2, 3, 4, 5, 6], "block 1 of a super block that has 1"],
+    [
+      "with a block that its super block lacks",
+      [0, 1, 8 * 10 + 4 + 1, 1, 1, 1, 2, 3, 4, 5, 6],
+      "block 1 of a super block that has 1",
+    ],
     ["with a number beyond 2^53", [0, 255, 255, 255, 255, 255, 255, 255, 255, 1], "a number in it is too large"],
-    ["with a super block that no setting creates", [0, 1, 8 * 10 + 2 + 1, 128, 128, 128, 4, 1, 2, 3, 4, 5, 6], "a super block of"],
+    [
+      "with a super block that no setting creates",
+      [0, 1, 8 * 10 + 2 + 1, 128, 128, 128, 4, 1, 2, 3, 4, 5, 6],
+      "a super block of",
+    ],
   ])("%s is refused", async (_, bytes, reason) => {
     const error = await errorOf("format", () => parseBlockMap(Uint8Array.from(bytes), SIZES, "pg_data/base/1/2"));
     expect(error.message).toContain(`block map of 'pg_data/base/1/2' is damaged: ${reason}`);

@@ -1,6 +1,11 @@
 import { fc } from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
-import { BLOCK_DEFAULTS, blockSizesOf, keptBlockSizes, superBlockSizeOf } from "../../../../runtime/format/repository/blockSize";
+import {
+  BLOCK_DEFAULTS,
+  blockSizesOf,
+  keptBlockSizes,
+  superBlockSizeOf,
+} from "../../../../runtime/format/repository/blockSize";
 import { parseManifest } from "../../../../runtime/format/repository/manifest";
 import { vectorText } from "../vectors";
 
@@ -55,7 +60,8 @@ describe("the blocks of a file", () => {
       ageMap: [{ ageDays: 1, multiplier: 8 }],
       checksumSizeMap: [{ blockSizeBytes: 2048 * KIB, checksumSizeBytes: 16 }],
     };
-    const sized = (sizeBytes: number, ageS: number): unknown => blockSizesOf(settings, { sizeBytes, modifiedAtS: NOW_S - ageS }, NOW_S);
+    const sized = (sizeBytes: number, ageS: number): unknown =>
+      blockSizesOf(settings, { sizeBytes, modifiedAtS: NOW_S - ageS }, NOW_S);
     expect(sized(99, 0)).toBeNull();
     expect(sized(100, DAY_S - 1)).toEqual({ blockSizeBytes: MIB, checksumSizeBytes: 6 });
     expect(sized(100, DAY_S)).toEqual({ blockSizeBytes: 8 * MIB, checksumSizeBytes: 16 });
@@ -66,7 +72,9 @@ describe("the blocks of a file", () => {
     const chosen = manifest.files.map((file) => [file.name, blockSizesOf(BLOCK_DEFAULTS, file, manifest.startedAtS)]);
     const stocks = manifest.files.map((file) => [
       file.name,
-      file.block === undefined ? null : { blockSizeBytes: file.block.sizeBytes, checksumSizeBytes: file.block.checksumSizeBytes },
+      file.block === undefined
+        ? null
+        : { blockSizeBytes: file.block.sizeBytes, checksumSizeBytes: file.block.checksumSizeBytes },
     ]);
     expect(chosen).toEqual(stocks);
     expect(chosen.filter(([, sizes]) => sizes !== null).length).toBeGreaterThan(100);

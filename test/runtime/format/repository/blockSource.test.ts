@@ -33,7 +33,10 @@ describe("the location of a block incremental file", () => {
   it("is null for a file that is stored whole", () => {
     expect(findBlockSource("demo", manifest, row("pg_data/PG_VERSION"))).toBeNull();
     expect(
-      findBlockSource("demo", manifest, { ...row("pg_data/base/5/16385"), block: { sizeBytes: 8192, checksumSizeBytes: 6, mapSizeBytes: 0 } }),
+      findBlockSource("demo", manifest, {
+        ...row("pg_data/base/5/16385"),
+        block: { sizeBytes: 8192, checksumSizeBytes: 6, mapSizeBytes: 0 },
+      }),
     ).toBeNull();
   });
 });

@@ -10,13 +10,13 @@ const FIELDS = new Fields(
 
 describe("fields", () => {
   it("are read by type", () => {
-    expect([FIELDS.text("text"), FIELDS.integer("number"), FIELDS.boolean("flag"), FIELDS.bigint("big"), FIELDS.bigint("number")]).toEqual([
-      "a",
-      7,
-      false,
-      2n ** 63n,
-      7n,
-    ]);
+    expect([
+      FIELDS.text("text"),
+      FIELDS.integer("number"),
+      FIELDS.boolean("flag"),
+      FIELDS.bigint("big"),
+      FIELDS.bigint("number"),
+    ]).toEqual(["a", 7, false, 2n ** 63n, 7n]);
     expect([FIELDS.findText("absent"), FIELDS.find("nothing")]).toEqual([undefined, undefined]);
   });
 

@@ -1,10 +1,22 @@
 import { fc } from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
-import { headEntries, type InfoEntry, mergeEntries, parseInfo, renderInfo } from "../../../../runtime/format/repository/infoFile";
+import {
+  headEntries,
+  type InfoEntry,
+  mergeEntries,
+  parseInfo,
+  renderInfo,
+} from "../../../../runtime/format/repository/infoFile";
 import { renderJson } from "../../../../runtime/format/repository/json";
 import { errorOf, MANIFESTS, vectorText } from "../vectors";
 
-const FILES = ["v2.45/plain/archive.info", "v2.45/plain/backup.info", "v2.60/block-lz4/archive.info", "v2.60/block-lz4/backup.info", ...MANIFESTS];
+const FILES = [
+  "v2.45/plain/archive.info",
+  "v2.45/plain/backup.info",
+  "v2.60/block-lz4/archive.info",
+  "v2.60/block-lz4/backup.info",
+  ...MANIFESTS,
+];
 const HEAD = headEntries("2.60.0");
 
 describe("info files of stock", () => {
@@ -42,7 +54,9 @@ describe("the syntax", () => {
       { section: "db", key: 'odd=db="x', valueText: '{"db-id":1}' },
       { section: "db", key: "a=", valueText: "7" },
     ];
-    expect(parseInfo(renderInfo(entries), "x").map(({ section, key, valueText }) => ({ section, key, valueText }))).toEqual(entries);
+    expect(
+      parseInfo(renderInfo(entries), "x").map(({ section, key, valueText }) => ({ section, key, valueText })),
+    ).toEqual(entries);
   });
 
   it.each([
@@ -55,18 +69,24 @@ describe("the syntax", () => {
   });
 
   it("requires a format", async () => {
-    expect((await errorOf("format", () => parseInfo(renderInfo([{ section: "a", key: "b", valueText: "1" }]), "x"))).message).toBe(
-      "'x' has no backrest-format",
-    );
+    expect(
+      (await errorOf("format", () => parseInfo(renderInfo([{ section: "a", key: "b", valueText: "1" }]), "x"))).message,
+    ).toBe("'x' has no backrest-format");
   });
 
   it("cannot contain a name with a line feed", async () => {
-    await errorOf("format", () => renderInfo([...HEAD, { section: "target:file", key: "pg_data/a\nb", valueText: "{}" }]));
+    await errorOf("format", () =>
+      renderInfo([...HEAD, { section: "target:file", key: "pg_data/a\nb", valueText: "{}" }]),
+    );
   });
 
   it("refuses to read a duplicate key in any section: it could not be written again", async () => {
     for (const section of ["backup:current", "custom"]) {
-      const text = renderInfo([...HEAD, { section, key: "a", valueText: "1" }, { section, key: "b", valueText: "1" }]).replace("\nb=1", "\na=1");
+      const text = renderInfo([
+        ...HEAD,
+        { section, key: "a", valueText: "1" },
+        { section, key: "b", valueText: "1" },
+      ]).replace("\nb=1", "\na=1");
       const error = await errorOf("format", () => parseInfo(text, "x"));
       expect(error.message).toBe(`'x' line 7: key 'a' is twice in section '${section}'`);
     }
@@ -83,10 +103,15 @@ describe("the syntax", () => {
       .oneof(fc.integer(), fc.boolean(), fc.string(), fc.dictionary(fc.constantFrom("a", "b"), fc.string()))
       .map((json) => renderJson(json));
     const key = name.filter((text) => !text.includes("=") && !text.startsWith("["));
-    const sections = fc.uniqueArray(fc.tuple(section, fc.uniqueArray(key, { minLength: 1, maxLength: 4 }), value), { selector: (row) => row[0] });
+    const sections = fc.uniqueArray(fc.tuple(section, fc.uniqueArray(key, { minLength: 1, maxLength: 4 }), value), {
+      selector: (row) => row[0],
+    });
     fc.assert(
       fc.property(sections, (rows) => {
-        const entries = [...HEAD, ...rows.flatMap(([own, keys, valueText]) => keys.map((one) => ({ section: own, key: one, valueText })))];
+        const entries = [
+          ...HEAD,
+          ...rows.flatMap(([own, keys, valueText]) => keys.map((one) => ({ section: own, key: one, valueText }))),
+        ];
         expect(parseInfo(renderInfo(entries), "x").map((entry) => [entry.section, entry.key, entry.valueText])).toEqual(
           entries.map((entry) => [entry.section, entry.key, entry.valueText]),
         );

@@ -1,18 +1,29 @@
 import { fc } from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { compareBytes } from "../../../../runtime/base/bytes";
-import { type JsonValue, parseJson, renderJson, renderObject, renderString, tryParseJson } from "../../../../runtime/format/repository/json";
+import {
+  type JsonValue,
+  parseJson,
+  renderJson,
+  renderObject,
+  renderString,
+  tryParseJson,
+} from "../../../../runtime/format/repository/json";
 import { errorOf } from "../vectors";
 
 describe("reading JSON", () => {
   it("keeps integers beyond 2^53 exact", () => {
     expect(parseJson("18446744073709551615")).toBe(18446744073709551615n);
-    expect(parseJson('{"a":[7710143016304328199,9007199254740991]}')).toEqual({ a: [7710143016304328199n, 9007199254740991] });
+    expect(parseJson('{"a":[7710143016304328199,9007199254740991]}')).toEqual({
+      a: [7710143016304328199n, 9007199254740991],
+    });
     expect(parseJson("-9223372036854775808")).toBe(-9223372036854775808n);
   });
 
   it("leaves long digits inside strings alone", () => {
-    expect(parseJson('{"checksum":"0000000000000000000000001234567890123456"}')).toEqual({ checksum: "0000000000000000000000001234567890123456" });
+    expect(parseJson('{"checksum":"0000000000000000000000001234567890123456"}')).toEqual({
+      checksum: "0000000000000000000000001234567890123456",
+    });
   });
 
   it("reads raw control characters, as stock writes them", () => {
@@ -24,7 +35,13 @@ describe("reading JSON", () => {
     const nested = (levels: number): string => `${"[".repeat(levels)}${"]".repeat(levels)}`;
     expect(renderJson(parseJson(nested(60)))).toBe(nested(60));
     // Long digits make our own function check each value, level by level.
-    for (const text of [nested(100), nested(20_000), nested(20_000).replace("[]", "[1234567890123456789]"), `{"a":${"9".repeat(400)}e9}`, "1e300"])
+    for (const text of [
+      nested(100),
+      nested(20_000),
+      nested(20_000).replace("[]", "[1234567890123456789]"),
+      `{"a":${"9".repeat(400)}e9}`,
+      "1e300",
+    ])
       await errorOf("jsonFormat", () => parseJson(text));
   });
 

@@ -16,7 +16,9 @@ describe("backup labels", () => {
   it("equal stock's", () => {
     expect(formatLabel("full", 1795157605)).toBe("20261120-065325F");
     expect(formatLabel("diff", 1795157708, "20261120-065325F")).toBe("20261120-065325F_20261120-065508D");
-    expect(formatLabel("incr", 1795157752, "20261120-065325F_20261120-065508D")).toBe("20261120-065325F_20261120-065552I");
+    expect(formatLabel("incr", 1795157752, "20261120-065325F_20261120-065508D")).toBe(
+      "20261120-065325F_20261120-065552I",
+    );
   });
 
   it("follow the local time zone", () => {
@@ -26,20 +28,22 @@ describe("backup labels", () => {
   });
 
   it("show their type and their full backup", () => {
-    expect(["20261120-065325F", "20261120-065325F_20261120-065508D", "20261120-065325F_20261120-065552I"].map(labelType)).toEqual([
-      "full",
-      "diff",
-      "incr",
-    ]);
+    expect(
+      ["20261120-065325F", "20261120-065325F_20261120-065508D", "20261120-065325F_20261120-065552I"].map(labelType),
+    ).toEqual(["full", "diff", "incr"]);
     expect(fullLabelOf("20261120-065325F_20261120-065552I")).toBe("20261120-065325F");
   });
 
-  it.each(["latest", "20261120-065325", "20261120-065325D", "20261120-065325F_20261120-065552F", "20261120-065325F.tmp", " 20261120-065325F"])(
-    "%j is invalid",
-    (text) => {
-      expect(isLabel(text)).toBe(false);
-    },
-  );
+  it.each([
+    "latest",
+    "20261120-065325",
+    "20261120-065325D",
+    "20261120-065325F_20261120-065552F",
+    "20261120-065325F.tmp",
+    " 20261120-065325F",
+  ])("%j is invalid", (text) => {
+    expect(isLabel(text)).toBe(false);
+  });
 
   it("need the full backup's label for a backup that builds on it", async () => {
     await errorOf("assert", () => formatLabel("incr", 1));
@@ -55,7 +59,12 @@ describe("backup labels", () => {
         const full = formatLabel("full", first);
         expect(isLabel(full) && full < formatLabel("full", second)).toBe(true);
         const child = formatLabel(type, second, full);
-        expect(isLabel(child) && full < child && child < formatLabel("incr", third, full) && child < formatLabel("full", second)).toBe(true);
+        expect(
+          isLabel(child) &&
+            full < child &&
+            child < formatLabel("incr", third, full) &&
+            child < formatLabel("full", second),
+        ).toBe(true);
       }),
     );
   });

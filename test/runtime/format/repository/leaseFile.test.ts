@@ -33,7 +33,15 @@ describe("names of terms", () => {
   test("are read back, and other files are not recognised", () => {
     expect(parseLeaseName("00000042.json")).toEqual({ term: 42, token: null });
     expect(parseLeaseName(`00000042-${TOKEN}.json`)).toEqual({ term: 42, token: TOKEN });
-    for (const name of ["floor.json", "00000000.json", "42.json", "00000042-xyz.json", "00000042.json.pgbackrest.tmp", "000000042.json", ""])
+    for (const name of [
+      "floor.json",
+      "00000000.json",
+      "42.json",
+      "00000042-xyz.json",
+      "00000042.json.pgbackrest.tmp",
+      "000000042.json",
+      "",
+    ])
       expect(parseLeaseName(name)).toBeNull();
   });
 

@@ -3,7 +3,13 @@ import { describe, expect, it } from "vitest";
 import { streamOf, utf8 } from "../../../../runtime/base/bytes";
 import { SHA1_EMPTY } from "../../../../runtime/base/hash";
 import { parseInfo, renderInfo } from "../../../../runtime/format/repository/infoFile";
-import { defaultsOf, type Manifest, parseManifest, readManifest, renderManifest } from "../../../../runtime/format/repository/manifest";
+import {
+  defaultsOf,
+  type Manifest,
+  parseManifest,
+  readManifest,
+  renderManifest,
+} from "../../../../runtime/format/repository/manifest";
 import { errorOf, MANIFESTS, vectorText } from "../vectors";
 
 const FULL = "v2.45/plain/full.manifest.gz";
@@ -20,7 +26,9 @@ function changed(path: string, change: (key: string, valueText: string, section:
 
 function inPieces(text: string, sizeBytes: number): Uint8Array[] {
   const bytes = utf8(text);
-  return Array.from({ length: Math.ceil(bytes.length / sizeBytes) }, (_, index) => bytes.subarray(index * sizeBytes, (index + 1) * sizeBytes));
+  return Array.from({ length: Math.ceil(bytes.length / sizeBytes) }, (_, index) =>
+    bytes.subarray(index * sizeBytes, (index + 1) * sizeBytes),
+  );
 }
 
 describe("manifests of stock", () => {
@@ -65,7 +73,13 @@ describe("manifests of stock", () => {
       },
       targets: [
         { name: "pg_data", type: "path", path: "/var/lib/pgbr-vec/pg/main" },
-        { name: "pg_tblspc/16384", type: "link", path: "/var/lib/pgbr-vec/pg/ts1", tablespaceId: "16384", tablespaceName: "ts1" },
+        {
+          name: "pg_tblspc/16384",
+          type: "link",
+          path: "/var/lib/pgbr-vec/pg/ts1",
+          tablespaceId: "16384",
+          tablespaceName: "ts1",
+        },
       ],
       databases: [
         { name: "odd=db", id: 16398, lastSystemId: 4 },
@@ -81,7 +95,9 @@ describe("manifests of stock", () => {
       },
       other: [],
     });
-    expect(links).toEqual([{ name: "pg_data/pg_tblspc/16384", destination: "/var/lib/pgbr-vec/pg/ts1", user: "postgres", group: "postgres" }]);
+    expect(links).toEqual([
+      { name: "pg_data/pg_tblspc/16384", destination: "/var/lib/pgbr-vec/pg/ts1", user: "postgres", group: "postgres" },
+    ]);
     expect(paths[0]).toEqual({ name: "pg_data", mode: 0o700, user: "postgres", group: "postgres" });
     expect(files).toHaveLength(1274);
     expect(head.defaults).toEqual(defaultsOf({ mode: 0o700, user: "postgres", group: "postgres" }));
@@ -134,13 +150,23 @@ describe("other manifests", () => {
       "m",
     );
     expect(manifest.references).toEqual(parseManifest(vectorText(INCR), INCR).references);
-    expect(manifest.options).toEqual({ archiveCheck: true, archiveCopy: false, compressType: "none", hardlink: false, online: true });
-    const compressed = changed(FULL, (key, valueText) => (key === "option-compress-type" ? null : key === "option-compress" ? "true" : valueText));
+    expect(manifest.options).toEqual({
+      archiveCheck: true,
+      archiveCopy: false,
+      compressType: "none",
+      hardlink: false,
+      online: true,
+    });
+    const compressed = changed(FULL, (key, valueText) =>
+      key === "option-compress-type" ? null : key === "option-compress" ? "true" : valueText,
+    );
     expect(parseManifest(compressed, "m").options.compressType).toBe("gz");
   });
 
   it("may have an owner with an equals sign", () => {
-    const text = changed(INCR, (key, valueText, section) => (section.endsWith(":default") && key === "user" ? '"a=b"' : valueText));
+    const text = changed(INCR, (key, valueText, section) =>
+      section.endsWith(":default") && key === "user" ? '"a=b"' : valueText,
+    );
     const manifest = parseManifest(text, INCR);
     expect(manifest.files[0]?.user).toBe("a=b");
     expect(renderManifest(manifest)).toBe(text);
@@ -163,9 +189,21 @@ describe("other manifests", () => {
   it.each([
     ["backup-type", '"copy"', "'m': backup type is 'copy', expected full, diff or incr"],
     ["option-compress-type", '"xz"', "'m': unknown compress type 'xz'"],
-    ["backup-reference", '"20261120-065325F"', "'m': expected '20261120-065325F_20261120-065552I' as last reference but found '20261120-065325F'"],
-    ["pg_data/base", '{"mode":"rwx"}', "'m': path 'pg_data/base': expected a mode of four octal digits but found 'rwx'"],
-    ["pg_tblspc/16384", '{"path":"/x","type":"socket"}', "'m': target 'pg_tblspc/16384' has type 'socket', expected path or link"],
+    [
+      "backup-reference",
+      '"20261120-065325F"',
+      "'m': expected '20261120-065325F_20261120-065552I' as last reference but found '20261120-065325F'",
+    ],
+    [
+      "pg_data/base",
+      '{"mode":"rwx"}',
+      "'m': path 'pg_data/base': expected a mode of four octal digits but found 'rwx'",
+    ],
+    [
+      "pg_tblspc/16384",
+      '{"path":"/x","type":"socket"}',
+      "'m': target 'pg_tblspc/16384' has type 'socket', expected path or link",
+    ],
   ])("with a wrong %s are refused", async (where, value, message) => {
     const text = changed(INCR, (key, valueText, section) =>
       key === where && (section !== "target:path" || value.includes("mode")) ? value : valueText,
@@ -177,14 +215,18 @@ describe("other manifests", () => {
     const incr = parseManifest(vectorText(INCR), INCR);
     await errorOf("assert", () => renderManifest({ ...incr, references: incr.references.slice(0, -1) }));
     await errorOf("assert", () => renderManifest({ ...incr, type: "full" }));
-    await errorOf("assert", () => renderManifest({ ...incr, files: incr.files.map((file) => ({ ...file, reference: "20200101-000000F" })) }));
+    await errorOf("assert", () =>
+      renderManifest({ ...incr, files: incr.files.map((file) => ({ ...file, reference: "20200101-000000F" })) }),
+    );
     await errorOf("assert", () => renderManifest({ ...incr, files: [...incr.files, ...incr.files.slice(0, 1)] }));
   });
 
   it("survive writing and reading with any rows, in one piece or in any pieces", async () => {
     const owner = fc.option(fc.constantFrom("postgres", "root", "dba"));
     const sha1 = fc.string({ unit: fc.constantFrom(..."0123456789abcdef"), minLength: 40, maxLength: 40 });
-    const name = fc.string({ unit: "grapheme", minLength: 1, maxLength: 12 }).filter((text) => !/^\.\.?$|[\n=/\p{C}]/u.test(text));
+    const name = fc
+      .string({ unit: "grapheme", minLength: 1, maxLength: 12 })
+      .filter((text) => !/^\.\.?$|[\n=/\p{C}]/u.test(text));
     const file = fc
       .record(
         {
@@ -208,11 +250,15 @@ describe("other manifests", () => {
           checksumPage: fc.boolean(),
           pageErrors: fc.array(fc.oneof(fc.nat(), fc.tuple(fc.nat(), fc.nat())), { minLength: 1 }),
         },
-        { requiredKeys: ["name", "sizeBytes", "sizeRepoBytes", "sha1", "modifiedAtS", "mode", "user", "group"], noNullPrototype: true },
+        {
+          requiredKeys: ["name", "sizeBytes", "sizeRepoBytes", "sha1", "modifiedAtS", "mode", "user", "group"],
+          noNullPrototype: true,
+        },
       )
       .map((row) => {
         const { sizeOriginalBytes, ...rest } = row;
-        const original = sizeOriginalBytes === undefined || sizeOriginalBytes === row.sizeBytes ? {} : { sizeOriginalBytes };
+        const original =
+          sizeOriginalBytes === undefined || sizeOriginalBytes === row.sizeBytes ? {} : { sizeOriginalBytes };
         return { ...rest, ...original, sha1: row.sizeBytes === 0 ? SHA1_EMPTY : row.sha1 };
       });
     const incr = parseManifest(vectorText(INCR), INCR);
@@ -235,15 +281,22 @@ describe("other manifests", () => {
   it.each(MANIFESTS)("%s is read from a stream as in one piece, and with a limit", async (path) => {
     const text = vectorText(path);
     for (const size of [100, 5000, text.length]) {
-      expect(await readManifest(streamOf(...inPieces(text, size)), path, text.length)).toStrictEqual(parseManifest(text, path));
+      expect(await readManifest(streamOf(...inPieces(text, size)), path, text.length)).toStrictEqual(
+        parseManifest(text, path),
+      );
     }
-    await expect(readManifest(streamOf(...inPieces(text, 100)), path, text.length - 1)).rejects.toMatchObject({ kind: "fileInvalid" });
+    await expect(readManifest(streamOf(...inPieces(text, 100)), path, text.length - 1)).rejects.toMatchObject({
+      kind: "fileInvalid",
+    });
     const damaged = text.replace(/^(pg_data.*"size":)/m, "$11");
-    await expect(readManifest(streamOf(...inPieces(damaged, 100)), path, text.length + 1)).rejects.toMatchObject({ kind: "checksum" });
+    await expect(readManifest(streamOf(...inPieces(damaged, 100)), path, text.length + 1)).rejects.toMatchObject({
+      kind: "checksum",
+    });
   });
 
   it("need owner and mode in each row or in the defaults", async () => {
-    const lacking = (section: string, key: string): string => changed(FULL, (own, value, at) => (at === section && own === key ? null : value));
+    const lacking = (section: string, key: string): string =>
+      changed(FULL, (own, value, at) => (at === section && own === key ? null : value));
     const file = "'m': file 'pg_data/PG_VERSION'";
     expect((await errorOf("format", () => parseManifest(lacking("target:file:default", "mode"), "m"))).message).toBe(
       `${file}: no mode in the row nor in the defaults`,

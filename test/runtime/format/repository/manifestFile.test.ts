@@ -3,7 +3,12 @@ import { describe, expect, it } from "vitest";
 import { wholeText } from "../../../../runtime/base/bytes";
 import { type JsonValue, parseJson } from "../../../../runtime/format/repository/json";
 import type { ManifestFile } from "../../../../runtime/format/repository/manifest";
-import { completeRow, FileRowReader, parseFileRow, renderFileRow } from "../../../../runtime/format/repository/manifestFile";
+import {
+  completeRow,
+  FileRowReader,
+  parseFileRow,
+  renderFileRow,
+} from "../../../../runtime/format/repository/manifestFile";
 import { errorOf, vectorText } from "../vectors";
 
 const DEFAULTS = { user: "postgres", group: "postgres", mode: 0o600 };
@@ -14,7 +19,12 @@ function entryOf(valueText: string): { section: string; key: string; valueText: 
 
 /** Reads a row in the middle of a text. */
 function readRow(valueText: string): ManifestFile | null {
-  const row = new FileRowReader().read("pg_data/x", wholeText(`pg_data/x=${valueText}\npg_data/y={}`), 10, 10 + valueText.length);
+  const row = new FileRowReader().read(
+    "pg_data/x",
+    wholeText(`pg_data/x=${valueText}\npg_data/y={}`),
+    10,
+    10 + valueText.length,
+  );
   return row === null ? null : completeRow(row, DEFAULTS, "m");
 }
 
@@ -43,7 +53,10 @@ describe("file rows", () => {
     const change = fc.record({
       at: fc.nat(usual.length),
       drop: fc.integer({ min: 0, max: 30 }),
-      put: fc.oneof(fc.string({ maxLength: 2 }), fc.constantFrom("0", "1", '"', "{", "}", ",", ":", "a", "null", '}"size":1')),
+      put: fc.oneof(
+        fc.string({ maxLength: 2 }),
+        fc.constantFrom("0", "1", '"', "{", "}", ",", ":", "a", "null", '}"size":1'),
+      ),
     });
     fc.assert(
       fc.property(change, ({ at, drop, put }) => {
@@ -83,8 +96,14 @@ describe("file rows", () => {
     ['{"timestamp":1}', "'m': file 'pg_data/x': required 'size' is missing"],
     ['{"size":1}', "'m': file 'pg_data/x': required 'timestamp' is missing"],
     ['{"size":-1,"timestamp":1}', "'m': file 'pg_data/x': expected an integer in 'size'"],
-    ['{"checksum":"abc","size":1,"timestamp":1}', "'m': file 'pg_data/x': expected 40 hexadecimal digits in 'checksum'"],
-    ['{"checksum-page-error":[[1]],"size":1,"timestamp":1}', "'m': file 'pg_data/x': expected block numbers and ranges in 'checksum-page-error'"],
+    [
+      '{"checksum":"abc","size":1,"timestamp":1}',
+      "'m': file 'pg_data/x': expected 40 hexadecimal digits in 'checksum'",
+    ],
+    [
+      '{"checksum-page-error":[[1]],"size":1,"timestamp":1}',
+      "'m': file 'pg_data/x': expected block numbers and ranges in 'checksum-page-error'",
+    ],
     ['{"reference":7,"size":1,"timestamp":1}', "'m': file 'pg_data/x': expected a label in 'reference'"],
     ['{"size":1,"timestamp":1,"user":true}', "'m': file 'pg_data/x': expected a name or false as owner"],
   ])("%s is refused", async (valueText, message) => {

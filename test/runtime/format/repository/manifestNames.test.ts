@@ -18,7 +18,10 @@ function changed(vector: string, rows: readonly Row[], isSorted = true): string 
   const names = new Set(planted.map((row) => `${row.section} ${row.key}`));
   const kept = parseInfo(vectorText(vector), vector).filter((entry) => !names.has(`${entry.section} ${entry.key}`));
   const entries: InfoEntry[] = [...kept, ...planted];
-  const order = ["backrest", ...[...new Set(entries.map((entry) => entry.section))].filter((section) => section !== "backrest").sort()];
+  const order = [
+    "backrest",
+    ...[...new Set(entries.map((entry) => entry.section))].filter((section) => section !== "backrest").sort(),
+  ];
   return renderInfo(
     order.flatMap((section) => {
       const own = entries.filter((entry) => entry.section === section);
@@ -84,10 +87,15 @@ describe("a manifest may hold every name that a file system allows", () => {
       path(`pg_data/odd2/${name}`),
       file(`pg_data/odd2/${name}/${name}`),
     ];
-    const linked = [path("pg_data/odd3"), link(`pg_data/odd3/${name}`, `/far/${name}`), target(`pg_data/odd3/${name}`, { path: "/far", file: name })];
+    const linked = [
+      path("pg_data/odd3"),
+      link(`pg_data/odd3/${name}`, `/far/${name}`),
+      target(`pg_data/odd3/${name}`, { path: "/far", file: name }),
+    ];
     const manifest = parseManifest(changed(INCR, [...own, ...linked, file(`${CONTENT}/5/${name}`)]), "m");
     const names = manifest.files.map((each) => each.name);
-    for (const each of [`pg_data/odd/${name}`, `pg_data/odd2/${name}/${name}`, `${CONTENT}/5/${name}`]) expect(names).toContain(each);
+    for (const each of [`pg_data/odd/${name}`, `pg_data/odd2/${name}/${name}`, `${CONTENT}/5/${name}`])
+      expect(names).toContain(each);
     expect(manifest.links.map((each) => each.name)).toContain(`pg_data/odd3/${name}`);
   });
 
@@ -107,7 +115,8 @@ describe("a manifest may hold every name that a file system allows", () => {
       target("pg_tblspc/4294967295", { path: "/t", "tablespace-id": "4294967295", "tablespace-name": "../.." }),
       path("pg_tblspc/4294967295"),
     ];
-    for (const isSorted of [true, false]) expect(parseManifest(changed(INCR, rows, isSorted), "m").targets).toHaveLength(6);
+    for (const isSorted of [true, false])
+      expect(parseManifest(changed(INCR, rows, isSorted), "m").targets).toHaveLength(6);
   });
 
   it("and all names of stock", () => {
@@ -116,7 +125,21 @@ describe("a manifest may hold every name that a file system allows", () => {
 });
 
 describe("a manifest is refused", () => {
-  const moving = ["..", ".", "../evil", "a/../../evil", "./a", "a/.", "a/..", "a//b", "a/", "", "/", "nul\0", "no/such/path"];
+  const moving = [
+    "..",
+    ".",
+    "../evil",
+    "a/../../evil",
+    "./a",
+    "a/.",
+    "a/..",
+    "a//b",
+    "a/",
+    "",
+    "/",
+    "nul\0",
+    "no/such/path",
+  ];
   const kinds: readonly (readonly [string, (name: string) => Row[]])[] = [
     ["file", (name) => [file(name)]],
     ["path", (name) => [path(name)]],
@@ -125,8 +148,12 @@ describe("a manifest is refused", () => {
   ];
   const bases = ["pg_data/", `${CONTENT}/`];
   const locations = [
-    ..."x /x /etc/passwd ../pg_data/x pg_database/x pg_dat pg_data_/x pg_tblspc/x pg_tblspc/../x pg_tblspc/16384/x pg_tblspc/99999".split(" "),
-    ..."pg_tblspc/16384/PG_16_202307071 pg_tblspc/16384/PG_15_202209061x pg_tblspc/016384 pg_tblspc/99999999999".split(" "),
+    ..."x /x /etc/passwd ../pg_data/x pg_database/x pg_dat pg_data_/x pg_tblspc/x pg_tblspc/../x pg_tblspc/16384/x pg_tblspc/99999".split(
+      " ",
+    ),
+    ..."pg_tblspc/16384/PG_16_202307071 pg_tblspc/16384/PG_15_202209061x pg_tblspc/016384 pg_tblspc/99999999999".split(
+      " ",
+    ),
     ...`pg_data/pg_tblspc/16384/x pg_data/pg_tblspc/x pg_data/${"x".repeat(4100)}`.split(" "),
   ];
 
@@ -144,7 +171,10 @@ describe("a manifest is refused", () => {
     ["a link to nothing", [link("pg_data/x", "")]],
     ["a link with a NUL", [link("pg_data/x", "/a\0b")]],
     ["a target without a path", [target("pg_data/log", { path: "" })]],
-    ["a target of a tablespace with another number", [target("pg_tblspc/16384", { path: "/x", "tablespace-id": "16385" })]],
+    [
+      "a target of a tablespace with another number",
+      [target("pg_tblspc/16384", { path: "/x", "tablespace-id": "16385" })],
+    ],
     ["a target of a tablespace without a number", [target("pg_tblspc/16384", { path: "/x" })]],
     ["a number of a tablespace elsewhere", [target("pg_data/log", { path: "/x", "tablespace-id": "16384" })]],
     ["the data directory as a link", [target("pg_data", { path: "/x" })]],
@@ -163,8 +193,14 @@ describe("a manifest is refused", () => {
       ],
     ],
     ["a prior that leads outside", [["backup", "backup-prior", "../x"]]],
-    ["a list of references that leads outside", [["backup", "backup-reference", `${FULL_LABEL},..,20261120-065325F_20261120-065552I`]]],
-    ["a reference twice", [["backup", "backup-reference", `${FULL_LABEL},${FULL_LABEL},20261120-065325F_20261120-065552I`]]],
+    [
+      "a list of references that leads outside",
+      [["backup", "backup-reference", `${FULL_LABEL},..,20261120-065325F_20261120-065552I`]],
+    ],
+    [
+      "a reference twice",
+      [["backup", "backup-reference", `${FULL_LABEL},${FULL_LABEL},20261120-065325F_20261120-065552I`]],
+    ],
     ["a type other than the label's", [["backup", "backup-type", "full"]]],
     ["WAL that leads outside", [["backup", "backup-archive-start", "../../x"]]],
     ["WAL that is not a segment", [["backup", "backup-archive-stop", "00000002.history"]]],
@@ -177,11 +213,17 @@ describe("a manifest is refused", () => {
   it.each(["target:file", "target:path", "target:link", "backup:target"])("for a duplicate row of %s", (section) => {
     const entries = parseInfo(vectorText(INCR), INCR);
     const at = entries.findIndex((entry) => entry.section === section);
-    const doubled = [...entries.slice(0, at + 1), { ...(entries[at] as InfoEntry), key: `${entries[at]?.key}#` }, ...entries.slice(at + 1)];
+    const doubled = [
+      ...entries.slice(0, at + 1),
+      { ...(entries[at] as InfoEntry), key: `${entries[at]?.key}#` },
+      ...entries.slice(at + 1),
+    ];
     // The renderer refuses to write it: the text gets the duplicate name, and the checksum from the parser's message.
     const text = renderInfo(doubled).replace(`${entries[at]?.key}#=`, `${entries[at]?.key}=`);
     const actual = /actual '([0-9a-f]{40})'/.exec(refusalOf(() => parseManifest(text, "m"))?.message ?? "")?.[1] ?? "";
-    const error = refusalOf(() => parseManifest(text.replace(/backrest-checksum="[0-9a-f]{40}"/, `backrest-checksum="${actual}"`), "m"));
+    const error = refusalOf(() =>
+      parseManifest(text.replace(/backrest-checksum="[0-9a-f]{40}"/, `backrest-checksum="${actual}"`), "m"),
+    );
     expect([error?.kind, error?.message]).toEqual(["format", expect.stringContaining("twice")]);
   });
 });
@@ -192,7 +234,8 @@ describe("info files are refused", () => {
   const entries = parseInfo(vectorText(BACKUP_INFO), BACKUP_INFO);
   const incr = entries.find((entry) => entry.section === "backup:current" && entry.key.endsWith("I"));
   const row = JSON.parse(incr?.valueText ?? "") as Record<string, unknown>;
-  const sorted = (more: object): object => Object.fromEntries(Object.entries({ ...row, ...more }).sort(([left], [right]) => (left < right ? -1 : 1)));
+  const sorted = (more: object): object =>
+    Object.fromEntries(Object.entries({ ...row, ...more }).sort(([left], [right]) => (left < right ? -1 : 1)));
 
   it.each<readonly [string, Row]>([
     ["a label that leads outside", ["backup:current", "../../etc", sorted({})]],
@@ -201,11 +244,18 @@ describe("info files are refused", () => {
     ["a prior that leads outside", ["backup:current", incr?.key ?? "", sorted({ "backup-prior": ".." })]],
     ["a reference that leads outside", ["backup:current", incr?.key ?? "", sorted({ "backup-reference": ["../x"] })]],
     ["WAL that leads outside", ["backup:current", incr?.key ?? "", sorted({ "backup-archive-start": "../x" })]],
-    ["WAL that is not a segment", ["backup:current", incr?.key ?? "", sorted({ "backup-archive-stop": "00000001.history" })]],
+    [
+      "WAL that is not a segment",
+      ["backup:current", incr?.key ?? "", sorted({ "backup-archive-stop": "00000001.history" })],
+    ],
     ["an invalid position", ["backup:current", incr?.key ?? "", sorted({ "backup-lsn-start": "x" })]],
     [
       "a version that leads outside",
-      ["db:history", "1", { "db-catalog-version": 1, "db-control-version": 1, "db-system-id": 1, "db-version": "../15" }],
+      [
+        "db:history",
+        "1",
+        { "db-catalog-version": 1, "db-control-version": 1, "db-system-id": 1, "db-version": "../15" },
+      ],
     ],
   ])("for %s in backup.info", (_what, change) => {
     expect(refusalOf(() => parseBackupInfo(changed(BACKUP_INFO, []), "i"))).toBeNull();

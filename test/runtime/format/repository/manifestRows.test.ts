@@ -1,18 +1,32 @@
 import { describe, expect, it } from "vitest";
-import { defaultMode, parseMode, parseOwner, renderMode, rowDifferences } from "../../../../runtime/format/repository/manifestRows";
+import {
+  defaultMode,
+  parseMode,
+  parseOwner,
+  renderMode,
+  rowDifferences,
+} from "../../../../runtime/format/repository/manifestRows";
 import { errorOf } from "../vectors";
 
 describe("owners and modes of rows", () => {
   it("come from the row, else from the defaults", () => {
-    expect(parseOwner({ user: "a", group: undefined }, { user: "b", group: "c" }, "w")).toEqual({ user: "a", group: "c" });
-    expect(parseOwner({ user: false, group: undefined }, { user: "b", group: null }, "w")).toEqual({ user: null, group: null });
+    expect(parseOwner({ user: "a", group: undefined }, { user: "b", group: "c" }, "w")).toEqual({
+      user: "a",
+      group: "c",
+    });
+    expect(parseOwner({ user: false, group: undefined }, { user: "b", group: null }, "w")).toEqual({
+      user: null,
+      group: null,
+    });
   });
 
   it("are errors when neither has them", async () => {
     expect((await errorOf("format", () => parseOwner({ user: "a", group: undefined }, {}, "w"))).message).toBe(
       "w: no owner in the row nor in the defaults",
     );
-    expect((await errorOf("format", () => defaultMode({}, "w"))).message).toBe("w: no mode in the row nor in the defaults");
+    expect((await errorOf("format", () => defaultMode({}, "w"))).message).toBe(
+      "w: no mode in the row nor in the defaults",
+    );
   });
 
   it("are written only when they differ from the defaults", () => {

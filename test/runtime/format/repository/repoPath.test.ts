@@ -24,10 +24,19 @@ describe("paths in a repository", () => {
     [path.manifestPath("demo", FULL), `backup/demo/${FULL}/backup.manifest`],
     [path.copyOf(path.manifestPath("demo", FULL)), `backup/demo/${FULL}/backup.manifest.copy`],
     [path.manifestHistoryPath("demo", INCR), `backup/demo/backup.history/2025/${INCR}.manifest.gz`],
-    [path.dataFilePath("demo", FULL, { name: "pg_data/PG_VERSION" }, "zst"), `backup/demo/${FULL}/pg_data/PG_VERSION.zst`],
+    [
+      path.dataFilePath("demo", FULL, { name: "pg_data/PG_VERSION" }, "zst"),
+      `backup/demo/${FULL}/pg_data/PG_VERSION.zst`,
+    ],
     [path.dataFilePath("demo", FULL, { name: "pg_data/PG_VERSION" }, "none"), `backup/demo/${FULL}/pg_data/PG_VERSION`],
-    [path.dataFilePath("demo", FULL, { name: "pg_data/base/1/2", block: { mapSizeBytes: 9 } }, "zst"), `backup/demo/${FULL}/pg_data/base/1/2.pgbi`],
-    [path.dataFilePath("demo", FULL, { name: "pg_data/base/1/2", block: { mapSizeBytes: 0 } }, "gz"), `backup/demo/${FULL}/pg_data/base/1/2.gz`],
+    [
+      path.dataFilePath("demo", FULL, { name: "pg_data/base/1/2", block: { mapSizeBytes: 9 } }, "zst"),
+      `backup/demo/${FULL}/pg_data/base/1/2.pgbi`,
+    ],
+    [
+      path.dataFilePath("demo", FULL, { name: "pg_data/base/1/2", block: { mapSizeBytes: 0 } }, "gz"),
+      `backup/demo/${FULL}/pg_data/base/1/2.gz`,
+    ],
     [path.bundlePath("demo", FULL, 12), `backup/demo/${FULL}/bundle/12`],
   ])("%s", (actual, expected) => {
     expect(actual).toBe(expected);

@@ -25,7 +25,9 @@ describe("stock's super blocks", () => {
     expect(sha1Hex(bytes)).toBe(file.sha1);
     for (let block = 0; block < 3; block++) {
       const own = bytes.subarray(block * 8192, (block + 1) * 8192);
-      expect(Buffer.from(blockHash.hash(own, 6)).toString("hex")).toBe(Buffer.from(blockChecksum(parsed, block)).toString("hex"));
+      expect(Buffer.from(blockHash.hash(own, 6)).toString("hex")).toBe(
+        Buffer.from(blockChecksum(parsed, block)).toString("hex"),
+      );
     }
   });
 
@@ -38,8 +40,19 @@ describe("stock's super blocks", () => {
     const parsed = parseBlockMap(map, { blockSizeBytes: 8192, checksumSizeBytes: 6 }, file.name);
     const superBlock = parsed.blocks[0]?.superBlock;
     if (superBlock === undefined) throw new Error("no blocks");
-    expect(superBlock).toEqual({ reference: 0, bundleId: 1, offsetBytes: 112_960, sizeRepoBytes: 168, sizeBytes: 24_576 });
-    const bytes = openSuperBlock(extent.subarray(0, 168), superBlock, { cipherPass: pass, compressType: "zst" }, file.name);
+    expect(superBlock).toEqual({
+      reference: 0,
+      bundleId: 1,
+      offsetBytes: 112_960,
+      sizeRepoBytes: 168,
+      sizeBytes: 24_576,
+    });
+    const bytes = openSuperBlock(
+      extent.subarray(0, 168),
+      superBlock,
+      { cipherPass: pass, compressType: "zst" },
+      file.name,
+    );
     expect(sha1Hex(bytes)).toBe(file.sha1);
   });
 });
@@ -54,7 +67,9 @@ describe("a super block", () => {
     ["zst", "secret"],
   ] as const)("survives %s with passphrase %s", (compressType, cipherPass) => {
     const stored = sealRaw(packSuperBlock(bytes, { type: compressType, level: 1 }), cipherPass, salt);
-    expect(openSuperBlock(stored, { sizeBytes: bytes.length }, { compressType, cipherPass }, "file")).toEqual(Buffer.from(bytes));
+    expect(openSuperBlock(stored, { sizeBytes: bytes.length }, { compressType, cipherPass }, "file")).toEqual(
+      Buffer.from(bytes),
+    );
   });
 
   it("of gz is a zlib stream, of lz4 a frame without checksum, encrypted without magic", () => {
@@ -70,20 +85,32 @@ describe("a super block", () => {
   it("with another size than in its map is refused", async () => {
     const stored = packSuperBlock(bytes, { type: "zst", level: 1 });
     const packing = { compressType: "zst", cipherPass: null } as const;
-    const long = await errorOf("format", () => openSuperBlock(stored, { sizeBytes: 100_001 }, packing, "pg_data/base/1/2"));
+    const long = await errorOf("format", () =>
+      openSuperBlock(stored, { sizeBytes: 100_001 }, packing, "pg_data/base/1/2"),
+    );
     expect(long.message).toBe("a super block of 'pg_data/base/1/2' has 100000 bytes instead of 100001");
     await errorOf("format", () => openSuperBlock(stored, { sizeBytes: 99_999 }, packing, "pg_data/base/1/2"));
   });
 
-  it.each(["none", "gz", "lz4", "zst"] as const)("of %s is unpacked into reused memory, also after a damaged one", async (compressType) => {
-    const packing = { compressType, cipherPass: null };
-    const target = Buffer.alloc(200_000);
-    const stored = packSuperBlock(bytes, { type: compressType, level: 1 });
-    for (let turn = 0; turn < 3; turn++) {
-      expect(Buffer.compare(openSuperBlock(stored, { sizeBytes: bytes.length }, packing, "file", target.fill(turn)), bytes)).toBe(0);
-      await errorOf("format", () => openSuperBlock(stored.subarray(0, stored.length - 3), { sizeBytes: bytes.length }, packing, "file", target));
-      await errorOf("format", () => openSuperBlock(stored, { sizeBytes: bytes.length - 1 }, packing, "file", target));
-      await errorOf("format", () => openSuperBlock(stored, { sizeBytes: bytes.length + 1 }, packing, "file", target));
-    }
-  });
+  it.each(["none", "gz", "lz4", "zst"] as const)(
+    "of %s is unpacked into reused memory, also after a damaged one",
+    async (compressType) => {
+      const packing = { compressType, cipherPass: null };
+      const target = Buffer.alloc(200_000);
+      const stored = packSuperBlock(bytes, { type: compressType, level: 1 });
+      for (let turn = 0; turn < 3; turn++) {
+        expect(
+          Buffer.compare(
+            openSuperBlock(stored, { sizeBytes: bytes.length }, packing, "file", target.fill(turn)),
+            bytes,
+          ),
+        ).toBe(0);
+        await errorOf("format", () =>
+          openSuperBlock(stored.subarray(0, stored.length - 3), { sizeBytes: bytes.length }, packing, "file", target),
+        );
+        await errorOf("format", () => openSuperBlock(stored, { sizeBytes: bytes.length - 1 }, packing, "file", target));
+        await errorOf("format", () => openSuperBlock(stored, { sizeBytes: bytes.length + 1 }, packing, "file", target));
+      }
+    },
+  );
 });

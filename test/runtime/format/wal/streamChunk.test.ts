@@ -18,22 +18,39 @@ import {
 
 const SEGMENT = "00000002000000010000000A";
 const SIZE = 16 * 1024 * 1024;
-const chunk = (begin: number, end: number, session = "0193a1b2c3d4"): StreamChunk => ({ segment: SEGMENT, session, begin, end });
+const chunk = (begin: number, end: number, session = "0193a1b2c3d4"): StreamChunk => ({
+  segment: SEGMENT,
+  session,
+  begin,
+  end,
+});
 
 describe("chunks of WAL", () => {
   it("have names that identify them", () => {
     expect(chunkFileName(chunk(0, 0x12000))).toBe(`${SEGMENT}-0193a1b2c3d4-00000000-00012000`);
     fc.assert(
-      fc.property(fc.nat(0x3fffffff), fc.integer({ min: 1, max: 0x40000000 }), fc.nat(Number.MAX_SAFE_INTEGER), (begin, size, nowMs) => {
-        const piece = chunk(begin, begin + size, sessionName(nowMs));
-        expect(parseChunkName(chunkFileName(piece))).toEqual(piece);
-      }),
+      fc.property(
+        fc.nat(0x3fffffff),
+        fc.integer({ min: 1, max: 0x40000000 }),
+        fc.nat(Number.MAX_SAFE_INTEGER),
+        (begin, size, nowMs) => {
+          const piece = chunk(begin, begin + size, sessionName(nowMs));
+          expect(parseChunkName(chunkFileName(piece))).toEqual(piece);
+        },
+      ),
     );
   });
 
   it("are distinguished from other files", () => {
     const name = chunkFileName(chunk(0, 16));
-    for (const other of ["", SEGMENT, `${name}.pgbackrest.tmp`, `x${name}`, name.replace(/10$/, "00"), `00000002.history-${name.slice(25)}`])
+    for (const other of [
+      "",
+      SEGMENT,
+      `${name}.pgbackrest.tmp`,
+      `x${name}`,
+      name.replace(/10$/, "00"),
+      `00000002.history-${name.slice(25)}`,
+    ])
       expect(parseChunkName(other)).toBeNull();
     expect(() => chunkFileName(chunk(16, 16))).toThrow();
   });
@@ -75,23 +92,29 @@ describe("chunks of WAL", () => {
     expect(coverOf([chunk(0, 5), chunk(5, 9), chunk(0, 9), chunk(9, 10)])).toEqual([chunk(0, 9), chunk(9, 10)]);
     fc.assert(
       // Chunks as shipped; sometimes all earlier ones are merged, and the old ones may still exist.
-      fc.property(fc.array(fc.record({ size: fc.integer({ min: 1, max: 50 }), merged: fc.boolean(), kept: fc.boolean() })), (ships) => {
-        let pieces: StreamChunk[] = [];
-        let end = 0;
-        for (const { kept, merged, size } of ships) {
-          const begin = merged ? 0 : end;
-          end += size;
-          pieces = [...(merged && !kept ? [] : pieces), chunk(begin, end)];
-        }
-        const cover = coverOf(pieces.reverse());
-        expect(cover.at(-1)?.end ?? 0).toBe(end);
-        cover.forEach((piece, index) => expect(piece.begin).toBe(index === 0 ? 0 : cover[index - 1]?.end));
-      }),
+      fc.property(
+        fc.array(fc.record({ size: fc.integer({ min: 1, max: 50 }), merged: fc.boolean(), kept: fc.boolean() })),
+        (ships) => {
+          let pieces: StreamChunk[] = [];
+          let end = 0;
+          for (const { kept, merged, size } of ships) {
+            const begin = merged ? 0 : end;
+            end += size;
+            pieces = [...(merged && !kept ? [] : pieces), chunk(begin, end)];
+          }
+          const cover = coverOf(pieces.reverse());
+          expect(cover.at(-1)?.end ?? 0).toBe(end);
+          cover.forEach((piece, index) => expect(piece.begin).toBe(index === 0 ? 0 : cover[index - 1]?.end));
+        },
+      ),
     );
   });
 
   it("of different sessions are kept apart, the latest first", () => {
     const [old, next] = ["000000000001", "000000000002"];
-    expect(bySession([chunk(0, 5, old), chunk(0, 3, next), chunk(5, 9, old)])).toEqual([[chunk(0, 3, next)], [chunk(0, 5, old), chunk(5, 9, old)]]);
+    expect(bySession([chunk(0, 5, old), chunk(0, 3, next), chunk(5, 9, old)])).toEqual([
+      [chunk(0, 3, next)],
+      [chunk(0, 5, old), chunk(5, 9, old)],
+    ]);
   });
 });

@@ -5,7 +5,16 @@ import { WalReader } from "../../../../runtime/format/wal/walReader";
 import { errorOf, vectorBytes } from "../vectors";
 import { pack } from "../walWriter";
 
-const MAIN = pack([8, 0x1000028n], [4, 1], [4, 1], [8, 1], [8, 0x5_0000_02bcn], Buffer.alloc(32), [8, 1_763_715_153], Buffer.alloc(16));
+const MAIN = pack(
+  [8, 0x1000028n],
+  [4, 1],
+  [4, 1],
+  [8, 1],
+  [8, 0x5_0000_02bcn],
+  Buffer.alloc(32),
+  [8, 1_763_715_153],
+  Buffer.alloc(16),
+);
 
 describe("checkpoints in WAL", () => {
   it("have the start of recovery, the next transaction and the time", async () => {

@@ -15,8 +15,16 @@ describe("WAL headers", () => {
 
   it.each([
     ["versionNotSupported", (bytes: Buffer) => bytes.writeUInt16LE(0xd0ff, 0), "unexpected WAL magic 53503"],
-    ["format", (bytes: Buffer) => bytes.writeUInt16LE(0, 2), "first page header in WAL file is expected to be in long format"],
-    ["format", (bytes: Buffer) => bytes.writeUInt32LE(12345, 32), "WAL segment size is 12345, expected a power of two from 1 MiB to 1 GiB"],
+    [
+      "format",
+      (bytes: Buffer) => bytes.writeUInt16LE(0, 2),
+      "first page header in WAL file is expected to be in long format",
+    ],
+    [
+      "format",
+      (bytes: Buffer) => bytes.writeUInt32LE(12345, 32),
+      "WAL segment size is 12345, expected a power of two from 1 MiB to 1 GiB",
+    ],
   ] as const)("are refused as %s when wrong", async (kind, change, message) => {
     const bytes = Buffer.from(PG18);
     change(bytes);

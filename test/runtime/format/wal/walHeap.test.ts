@@ -1,7 +1,12 @@
 import { fc } from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { isError } from "../../../../runtime/base/errors";
-import { insertedColumns, parseRowChange, type RowChange, updatedColumns } from "../../../../runtime/format/wal/walHeap";
+import {
+  insertedColumns,
+  parseRowChange,
+  type RowChange,
+  updatedColumns,
+} from "../../../../runtime/format/wal/walHeap";
 import type { WalBlock } from "../../../../runtime/format/wal/walRecord";
 import { errorOf } from "../vectors";
 import { pack } from "../walWriter";
@@ -14,14 +19,21 @@ function block(id: number, data: Uint8Array = new Uint8Array(0), no = id): WalBl
   return { id, fork: 0, file: FILE, block: no, image: null, data };
 }
 
-function change(info: number, main: Uint8Array, blocks: readonly WalBlock[] = [block(0)], resourceManager = HEAP): RowChange | null {
+function change(
+  info: number,
+  main: Uint8Array,
+  blocks: readonly WalBlock[] = [block(0)],
+  resourceManager = HEAP,
+): RowChange | null {
   return parseRowChange({ lsn: 64n, xid: 700, resourceManager, info, bytes: new Uint8Array(24) }, { blocks, main });
 }
 
 const deletion = (line: number, flags: number): Uint8Array => pack([4, 700], [2, line], [1, 0], [1, flags]);
-const update = (from: number, to: number, flags: number): Uint8Array => pack([4, 700], [2, from], [1, 0], [1, flags], [4, 0], [2, to]);
+const update = (from: number, to: number, flags: number): Uint8Array =>
+  pack([4, 700], [2, from], [1, 0], [1, flags], [4, 0], [2, to]);
 /** A tuple in WAL: flags, flags, offset of the columns; bytes between header and columns; columns. */
-const tuple = (columns: string, hoff = 24): Uint8Array => pack([2, 3], [2, 0], [1, hoff], Buffer.alloc(hoff - 23), columns);
+const tuple = (columns: string, hoff = 24): Uint8Array =>
+  pack([2, 3], [2, 0], [1, hoff], Buffer.alloc(hoff - 23), columns);
 
 describe("row changes in WAL", () => {
   it("are insertions, deletions and updates with their line", () => {
@@ -29,7 +41,11 @@ describe("row changes in WAL", () => {
     expect(change(0x80, pack([2, 9], [1, 0]))).toMatchObject({ kind: "insert" });
     expect(change(0x70, pack([2, 4]))).toMatchObject({ kind: "inPlace", line: 4 });
     expect(change(0x10, deletion(5, 0x07))).toEqual({ kind: "delete", block: block(0), line: 5 });
-    expect(change(0x50, pack([1, 0], [1, 0], [2, 40]), [block(0)], HEAP2)).toEqual({ kind: "inserts", block: block(0), count: 40 });
+    expect(change(0x50, pack([1, 0], [1, 0], [2, 40]), [block(0)], HEAP2)).toEqual({
+      kind: "inserts",
+      block: block(0),
+      count: 40,
+    });
   });
 
   it("exclude withdrawn insertions and moves to another partition", () => {
@@ -45,12 +61,17 @@ describe("row changes in WAL", () => {
       isPrefixShared: true,
       isSuffixShared: true,
     });
-    expect(change(0x40, update(5, 6, 0), [to])).toMatchObject({ from: { block: to, line: 5 }, to: { block: to, line: 6 }, isPrefixShared: false });
+    expect(change(0x40, update(5, 6, 0), [to])).toMatchObject({
+      from: { block: to, line: 5 },
+      to: { block: to, line: 6 },
+      isPrefixShared: false,
+    });
   });
 
   it("exclude locks, confirmations, truncation for replicas and clean-up", () => {
     for (const info of [0x30, 0x50, 0x60]) expect(change(info, new Uint8Array(0))).toBeNull();
-    for (const info of [0x00, 0x10, 0x20, 0x30, 0x40, 0x60, 0x70]) expect(change(info, new Uint8Array(0), [block(0)], HEAP2)).toBeNull();
+    for (const info of [0x00, 0x10, 0x20, 0x30, 0x40, 0x60, 0x70])
+      expect(change(info, new Uint8Array(0), [block(0)], HEAP2)).toBeNull();
   });
 
   it("that are short or without a page are an error", async () => {
@@ -71,22 +92,30 @@ describe("row changes in WAL", () => {
       await errorOf("format", () => change(info, main, []));
     await errorOf("format", () => change(0x50, pack([2, 0]), [block(0)], HEAP2));
     fc.assert(
-      fc.property(fc.nat(255), fc.uint8Array({ maxLength: 30 }), fc.constantFrom(HEAP, HEAP2), (info, main, manager) => {
-        try {
-          change(info, main, [block(0)], manager);
-        } catch (error) {
-          if (!isError(error, "format")) throw error;
-        }
-      }),
+      fc.property(
+        fc.nat(255),
+        fc.uint8Array({ maxLength: 30 }),
+        fc.constantFrom(HEAP, HEAP2),
+        (info, main, manager) => {
+          try {
+            change(info, main, [block(0)], manager);
+          } catch (error) {
+            if (!isError(error, "format")) throw error;
+          }
+        },
+      ),
     );
   });
 });
 
 describe("columns of rows in WAL", () => {
-  const text = (columns: Uint8Array | null): string | null => (columns === null ? null : Buffer.from(columns).toString("latin1"));
+  const text = (columns: Uint8Array | null): string | null =>
+    columns === null ? null : Buffer.from(columns).toString("latin1");
   const updated = (data: Uint8Array, flags: number, old: string | null): string | null => {
     const reported = change(0x40, update(1, 2, flags), [block(0, data)]);
-    return text(updatedColumns(reported as Extract<RowChange, { kind: "update" }>, old === null ? null : Buffer.from(old)));
+    return text(
+      updatedColumns(reported as Extract<RowChange, { kind: "update" }>, old === null ? null : Buffer.from(old)),
+    );
   };
 
   it("of inserted rows, after a header of any length", () => {

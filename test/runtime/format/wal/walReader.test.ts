@@ -16,7 +16,10 @@ interface Expected {
 /**
  * The reader's result for these segments, in the form of the written records; copies, because segments may be changed.
  */
-function readAll(segments: Iterable<Uint8Array>): { readonly records: Expected[]; readonly problems: (string | null)[] } {
+function readAll(segments: Iterable<Uint8Array>): {
+  readonly records: Expected[];
+  readonly problems: (string | null)[];
+} {
   const reader = new WalReader();
   const records: Expected[] = [];
   const problems: (string | null)[] = [];
@@ -56,18 +59,23 @@ const SIZES = fc.array(
 describe("WAL as records", () => {
   it("are read as written, with any sizes and offsets", () => {
     fc.assert(
-      fc.property(SIZES, fc.integer({ min: 0, max: 40 }), fc.constantFrom(14, 15, 16, 17, 18), (sizes, leftBytes, major) => {
-        const writer = new WalWriter({ major, segment: 7 });
-        // So that pages and segments end at every position of a record.
-        writer.fill(126 * PAGE_BYTES);
-        writer.fillPage();
-        writer.fillPage(leftBytes * 8);
-        const expected = write(writer, sizes);
-        writer.switchSegment();
-        const { problems, records } = readAll(writer.segments().values());
-        expect(problems.every((problem) => problem === null)).toBe(true);
-        expect(records.filter(({ xid }) => xid >= 100)).toEqual(expected);
-      }),
+      fc.property(
+        SIZES,
+        fc.integer({ min: 0, max: 40 }),
+        fc.constantFrom(14, 15, 16, 17, 18),
+        (sizes, leftBytes, major) => {
+          const writer = new WalWriter({ major, segment: 7 });
+          // So that pages and segments end at every position of a record.
+          writer.fill(126 * PAGE_BYTES);
+          writer.fillPage();
+          writer.fillPage(leftBytes * 8);
+          const expected = write(writer, sizes);
+          writer.switchSegment();
+          const { problems, records } = readAll(writer.segments().values());
+          expect(problems.every((problem) => problem === null)).toBe(true);
+          expect(records.filter(({ xid }) => xid >= 100)).toEqual(expected);
+        },
+      ),
       { numRuns: 25 },
     );
   });
@@ -153,7 +161,9 @@ describe("WAL as records", () => {
     page.copyWithin(24, begin);
     const changed = Buffer.concat([segment.subarray(0, PAGE_BYTES), page, segment.subarray(2 * PAGE_BYTES)]);
     const { records } = readAll([changed]);
-    expect(records.map(({ body, xid }) => ({ body, xid })).filter(({ xid }) => xid >= 100)).toEqual([{ body: expected?.body, xid: 100 }]);
+    expect(records.map(({ body, xid }) => ({ body, xid })).filter(({ xid }) => xid >= 100)).toEqual([
+      { body: expected?.body, xid: 100 },
+    ]);
   });
 
   it("a changed byte ends it with a reason, and never yields a record that was not written", () => {
@@ -194,7 +204,9 @@ describe("WAL as records", () => {
     const expected = write(writer, [10, 20]);
     const [stale] = [...old.segments().values()] as [Buffer];
     const [segment] = [...writer.segments().values()] as [Buffer];
-    const { problems, records } = readAll([Buffer.concat([segment.subarray(0, PAGE_BYTES), stale.subarray(PAGE_BYTES)])]);
+    const { problems, records } = readAll([
+      Buffer.concat([segment.subarray(0, PAGE_BYTES), stale.subarray(PAGE_BYTES)]),
+    ]);
     expect(records).toEqual(expected);
     expect(problems[0]).toMatch(/^there is no record at 0\/9000/);
     writer.fillPage();
@@ -210,7 +222,10 @@ describe("WAL as records", () => {
     for (const sizeBytes of [0, 1, 512, 8191, 131_072, 0xffffffff]) {
       const changed = Buffer.from(segment);
       changed.writeUInt32LE(sizeBytes, 36);
-      expect(readAll([changed])).toEqual({ records: [], problems: [`the segment at 0/100000 has pages of ${sizeBytes} bytes`] });
+      expect(readAll([changed])).toEqual({
+        records: [],
+        problems: [`the segment at 0/100000 has pages of ${sizeBytes} bytes`],
+      });
     }
   });
 

@@ -20,7 +20,8 @@ function parse(body: Body | Uint8Array, major = 15): WalContent {
   return parseRecord(recordOf(body), major);
 }
 
-const bytes = (size: number, seed = 1): Uint8Array => Buffer.from(Array.from({ length: size }, (_, index) => (index * 7 + seed) & 0xff));
+const bytes = (size: number, seed = 1): Uint8Array =>
+  Buffer.from(Array.from({ length: size }, (_, index) => (index * 7 + seed) & 0xff));
 /** A page with a hole of zeroes from 100 to 8000. */
 const PAGE = Buffer.concat([bytes(100), Buffer.alloc(7900), bytes(192, 9)]);
 const WITHOUT_HOLE = Buffer.concat([bytes(100), bytes(192, 9)]);
@@ -31,7 +32,13 @@ describe("the parts of a WAL record", () => {
       blocks: [
         { file: [1663, 5, 16400], block: 7, data: bytes(20) },
         { block: 8, fork: 2 },
-        { id: 5, file: [1664, 0, 1262], block: 0xfffffffe, data: bytes(3), image: { bytes: WITHOUT_HOLE, holeOffset: 100, info: 0x03 } },
+        {
+          id: 5,
+          file: [1664, 0, 1262],
+          block: 0xfffffffe,
+          data: bytes(3),
+          image: { bytes: WITHOUT_HOLE, holeOffset: 100, info: 0x03 },
+        },
       ],
       main: bytes(300),
       origin: 3,
@@ -39,11 +46,20 @@ describe("the parts of a WAL record", () => {
     });
     expect(main).toEqual(bytes(300));
     const file = { tablespace: 1663, database: 5, relation: 16400 };
-    expect(blocks.map(({ data, image, ...block }) => ({ ...block, data: data.length, image: image === null }))).toEqual([
-      { id: 0, fork: 0, file, block: 7, data: 20, image: true },
-      { id: 1, fork: 2, file, block: 8, data: 0, image: true },
-      { id: 5, fork: 0, file: { tablespace: 1664, database: 0, relation: 1262 }, block: 0xfffffffe, data: 3, image: false },
-    ]);
+    expect(blocks.map(({ data, image, ...block }) => ({ ...block, data: data.length, image: image === null }))).toEqual(
+      [
+        { id: 0, fork: 0, file, block: 7, data: 20, image: true },
+        { id: 1, fork: 2, file, block: 8, data: 0, image: true },
+        {
+          id: 5,
+          fork: 0,
+          file: { tablespace: 1664, database: 0, relation: 1262 },
+          block: 0xfffffffe,
+          data: 3,
+          image: false,
+        },
+      ],
+    );
     expect(Buffer.from(pageOf(blocks[2]?.image as never)).equals(PAGE)).toBe(true);
     expect(parse({}).blocks).toEqual([]);
     expect(parse({ main: bytes(255) }).main).toHaveLength(255);
@@ -52,7 +68,12 @@ describe("the parts of a WAL record", () => {
 
   it("are read as written", () => {
     const file = fc.tuple(fc.nat(0xffffffff), fc.nat(0xffffffff), fc.nat(0xffffffff));
-    const block = fc.record({ file, block: fc.nat(0xffffffff), fork: fc.nat(3), data: fc.uint8Array({ minLength: 1, maxLength: 300 }) });
+    const block = fc.record({
+      file,
+      block: fc.nat(0xffffffff),
+      fork: fc.nat(3),
+      data: fc.uint8Array({ minLength: 1, maxLength: 300 }),
+    });
     const body = fc.record({ blocks: fc.array(block, { maxLength: 8 }), main: fc.uint8Array({ maxLength: 600 }) });
     fc.assert(
       fc.property(body, fc.constantFrom(14, 15, 16, 17, 18), (written, major) => {
@@ -67,7 +88,14 @@ describe("the parts of a WAL record", () => {
             relation,
             Buffer.from(data).toString("latin1"),
           ]),
-        ).toEqual(written.blocks.map((each) => [each.block, each.fork, ...each.file, Buffer.from(each.data).toString("latin1")]));
+        ).toEqual(
+          written.blocks.map((each) => [
+            each.block,
+            each.fork,
+            ...each.file,
+            Buffer.from(each.data).toString("latin1"),
+          ]),
+        );
       }),
     );
   });
@@ -96,7 +124,8 @@ describe("the parts of a WAL record", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), fc.constantFrom(14, 15, 18), (body, major) => {
         try {
-          for (const { image } of parse(body, major).blocks) if (image !== null) expect(pageOf(image)).toHaveLength(8192);
+          for (const { image } of parse(body, major).blocks)
+            if (image !== null) expect(pageOf(image)).toHaveLength(8192);
         } catch (error) {
           if (!isError(error, "format", "fileInvalid")) throw error;
         }
@@ -112,7 +141,13 @@ describe("the parts of a WAL record", () => {
     await errorOf("format", () => parse(Buffer.concat([head(0x80, 0), pack([4, 4])])));
     await errorOf("format", () => parse(Buffer.concat([head(0, 5), file, bytes(5)])));
     const image = (sizeBytes: number, holeOffset: number, info: number, more: Uint8Array): Uint8Array =>
-      Buffer.concat([head(0x10, 0), pack([2, sizeBytes], [2, holeOffset], [1, info]), more, file, Buffer.alloc(sizeBytes)]);
+      Buffer.concat([
+        head(0x10, 0),
+        pack([2, sizeBytes], [2, holeOffset], [1, info]),
+        more,
+        file,
+        Buffer.alloc(sizeBytes),
+      ]);
     // A page has exactly its size.
     await errorOf("format", () => parse(image(8193, 0, 0x01, new Uint8Array(0))));
     await errorOf("format", () => parse(image(100, 0, 0x00, new Uint8Array(0))));
@@ -150,11 +185,19 @@ describe("images of pages", () => {
       [0x13, zstdCompressSync(WITHOUT_HOLE.subarray(1))],
       [0x0b, Buffer.from([0x10, 1])],
     ] as const) {
-      const { blocks } = parse({ blocks: [{ file: [1, 2, 3], block: 0, image: { bytes: content, holeOffset: 100, info, holeBytes: 7900 } }] });
+      const { blocks } = parse({
+        blocks: [{ file: [1, 2, 3], block: 0, image: { bytes: content, holeOffset: 100, info, holeBytes: 7900 } }],
+      });
       expect(() => pageOf(blocks[0]?.image as never)).toThrow();
     }
     const { blocks } = parse({
-      blocks: [{ file: [1, 2, 3], block: 0, image: { bytes: literals(WITHOUT_HOLE), holeOffset: 100, info: 0x07, holeBytes: 7899 } }],
+      blocks: [
+        {
+          file: [1, 2, 3],
+          block: 0,
+          image: { bytes: literals(WITHOUT_HOLE), holeOffset: 100, info: 0x07, holeBytes: 7899 },
+        },
+      ],
     });
     await errorOf("format", () => pageOf(blocks[0]?.image as never));
   });
@@ -167,7 +210,8 @@ describe.each([15, 17, 18])("a segment that PostgreSQL %i wrote", (major) => {
   it("has the records that pg_waldump shows", () => {
     const reported = records.map((record) => {
       const refs = parseRecord(record, major).blocks.map(
-        ({ block, file, image }) => `${file.tablespace}/${file.database}/${file.relation}:${block}${image === null ? "" : "!"}`,
+        ({ block, file, image }) =>
+          `${file.tablespace}/${file.database}/${file.relation}:${block}${image === null ? "" : "!"}`,
       );
       return `${formatLsn(record.lsn)} ${record.xid} ${record.bytes.length} ${refs.join(" ")}`.trimEnd();
     });
@@ -178,15 +222,17 @@ describe.each([15, 17, 18])("a segment that PostgreSQL %i wrote", (major) => {
   it("has images that are pages, compressed as its version can", () => {
     const images = records.flatMap((record) => parseRecord(record, major).blocks.flatMap(({ image }) => image ?? []));
     expect(images.length).toBeGreaterThan(10);
-    expect(new Set(images.map(({ compression }) => compression))).toContain({ 15: "pglz", 17: "lz4", 18: "zstd" }[major]);
+    expect(new Set(images.map(({ compression }) => compression))).toContain(
+      { 15: "pglz", 17: "lz4", 18: "zstd" }[major],
+    );
     for (const image of images) {
       const page = Buffer.from(pageOf(image));
       // Size and version of the layout, and start of the special space ("storage/bufpage.h").
-      expect([page.readUInt16LE(18), page.readUInt16LE(14) <= page.readUInt16LE(16), page.readUInt16LE(12) <= page.readUInt16LE(14)]).toEqual([
-        8196,
-        true,
-        true,
-      ]);
+      expect([
+        page.readUInt16LE(18),
+        page.readUInt16LE(14) <= page.readUInt16LE(16),
+        page.readUInt16LE(12) <= page.readUInt16LE(14),
+      ]).toEqual([8196, true, true]);
     }
   });
 });

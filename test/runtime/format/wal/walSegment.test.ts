@@ -25,12 +25,16 @@ describe("WAL file names", () => {
     expect(parseWalName(name)).toEqual(expected);
   });
 
-  it.each(["0000000a00000001000000ff", "0000000A00000001000000F", "0000000A00000001000000FF.part", "0000000A.history.tmp", "x0000000A.history", ""])(
-    "%j is invalid",
-    (name) => {
-      expect(parseWalName(name)).toBeNull();
-    },
-  );
+  it.each([
+    "0000000a00000001000000ff",
+    "0000000A00000001000000F",
+    "0000000A00000001000000FF.part",
+    "0000000A.history.tmp",
+    "x0000000A.history",
+    "",
+  ])("%j is invalid", (name) => {
+    expect(parseWalName(name)).toBeNull();
+  });
 
   it("in the archive carry checksum and compression", () => {
     expect(parseArchivedName(`0000000A00000001000000FF-${SHA1}.gz`)).toEqual({
@@ -91,7 +95,8 @@ describe("WAL arithmetic", () => {
           expect(begin <= lsn && lsn < begin + BigInt(segmentSize)).toBe(true);
           expect(nextSegment(name, segmentSize)).toBe(segmentOfLsn(timeline, lsn + BigInt(segmentSize), segmentSize));
           let last = name;
-          for (let step = 0; step < count && lsnOfSegment(last, segmentSize) < 2n ** 64n - 2n ** 32n; step++) last = nextSegment(last, segmentSize);
+          for (let step = 0; step < count && lsnOfSegment(last, segmentSize) < 2n ** 64n - 2n ** 32n; step++)
+            last = nextSegment(last, segmentSize);
           const range = segmentRange(name, last, segmentSize);
           expect([range[0], range.at(-1)]).toEqual([name, last]);
           expect(range.every((one, index) => index === 0 || one > (range[index - 1] as string))).toBe(true);

@@ -57,10 +57,16 @@ describe("records that end transactions", () => {
       preparedAs: "a b'c",
     };
     const commit = endOf({ ...all, invalidations: 4 }, major);
-    expect(parseTransactionEnd(commit.main, COMMIT_PREPARED | commit.flag, 0, major)).toEqual({ kind: "commit", ...expected });
+    expect(parseTransactionEnd(commit.main, COMMIT_PREPARED | commit.flag, 0, major)).toEqual({
+      kind: "commit",
+      ...expected,
+    });
     // An abort carries no invalidations.
     const abort = endOf(all, major);
-    expect(parseTransactionEnd(abort.main, ABORT_PREPARED | abort.flag, 0, major)).toEqual({ kind: "abort", ...expected });
+    expect(parseTransactionEnd(abort.main, ABORT_PREPARED | abort.flag, 0, major)).toEqual({
+      kind: "abort",
+      ...expected,
+    });
     expect(parseTransactionEnd(prepared(690, "a b'c", major), 0x10, 690, major)).toEqual({
       ...expected,
       kind: "prepare",
@@ -97,7 +103,9 @@ describe("records that end transactions", () => {
         const { flag, main } = endOf(parts, major);
         const end = parseTransactionEnd(main, COMMIT | flag, 700, major);
         expect(end?.subtransactions).toEqual(parts.subtransactions ?? []);
-        expect(end?.dropped.map(({ database, relation, tablespace }) => [tablespace, database, relation])).toEqual(parts.dropped ?? []);
+        expect(end?.dropped.map(({ database, relation, tablespace }) => [tablespace, database, relation])).toEqual(
+          parts.dropped ?? [],
+        );
         expect(end?.xid).toBe(parts.twoPhaseXid ?? 700);
       }),
     );
@@ -108,11 +116,19 @@ describe("records that end transactions", () => {
   });
 
   it("are an error when truncated anywhere, or with negative counts", async () => {
-    const { flag, main } = endOf({ atUs: AT_US, subtransactions: [701], dropped: [[1, 2, 3]], invalidations: 1, twoPhaseXid: 690, name: "gone" });
+    const { flag, main } = endOf({
+      atUs: AT_US,
+      subtransactions: [701],
+      dropped: [[1, 2, 3]],
+      invalidations: 1,
+      twoPhaseXid: 690,
+      name: "gone",
+    });
     for (let cut = 0; cut < main.length; cut++)
       await errorOf("format", () => parseTransactionEnd(main.subarray(0, cut), COMMIT_PREPARED | flag, 0, 15));
     const head = prepared(690, "gone", 15);
-    for (let cut = 0; cut < 77; cut++) await errorOf("format", () => parseTransactionEnd(head.subarray(0, cut), 0x10, 690, 15));
+    for (let cut = 0; cut < 77; cut++)
+      await errorOf("format", () => parseTransactionEnd(head.subarray(0, cut), 0x10, 690, 15));
     for (const bit of [0x02, 0x04, 0x08, 0x100]) {
       const negative = pack(pgTime(AT_US), [4, bit | 0x10], [4, -1], [4, 690], [4, 0]);
       await errorOf("format", () => parseTransactionEnd(negative, COMMIT | 0x80, 700, 15));

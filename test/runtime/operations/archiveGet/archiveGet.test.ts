@@ -61,7 +61,12 @@ describe("archive-get", () => {
 
   it("fetches histories, backup labels and partial segments by their names", async () => {
     const label = `${walName(1)}.00000028.backup`;
-    await store(repos[1], ["00000002.history", Buffer.from("1\t0/1\tx\n")], [label, Buffer.from("label")], [`${walName(1)}.partial`, walBytes(9)]);
+    await store(
+      repos[1],
+      ["00000002.history", Buffer.from("1\t0/1\tx\n")],
+      [label, Buffer.from("label")],
+      [`${walName(1)}.partial`, walBytes(9)],
+    );
     for (const [name, content] of [
       ["00000002.history", Buffer.from("1\t0/1\tx\n")],
       [label, Buffer.from("label")],
@@ -112,7 +117,11 @@ describe("archive-get", () => {
     await store(repos[0], 1);
     const locked = [{ ...repos[1], cipherPass: "another" }];
     const options = { walName: walName(1), destination: join(folder, "RECOVERYXLOG"), cluster: CLUSTER };
-    await expect(archiveGetInTime(locked, options, 60_000, ctx)).rejects.toMatchObject({ kind: "crypto", exitCode: 95, retryable: false });
+    await expect(archiveGetInTime(locked, options, 60_000, ctx)).rejects.toMatchObject({
+      kind: "crypto",
+      exitCode: 95,
+      retryable: false,
+    });
     expect(ctx.clock.monotonicMs()).toBe(TEST_TIME_MS);
     // An unreachable repository may have the file when it returns.
     first.breakDown(fail("hostConnect", "unreachable", { retryable: true }));
@@ -123,7 +132,9 @@ describe("archive-get", () => {
   });
 
   it("does not take a lost mount for an archive without the file", async () => {
-    const storage = new FaultyStorage(new PosixStorage({ root: join(folder, "mount"), syncDirectories: true, symlinks: true, signal: ctx.signal }));
+    const storage = new FaultyStorage(
+      new PosixStorage({ root: join(folder, "mount"), syncDirectories: true, symlinks: true, signal: ctx.signal }),
+    );
     const mounted = repository(3, { storage });
     await stanzaCreate([mounted], CONTROL, ctx);
     await store(mounted, 1);
@@ -132,7 +143,9 @@ describe("archive-get", () => {
     storage.plan("stat", { kind: "lie" }, { times: 2 });
     await expect(archiveGet([mounted], options, ctx)).rejects.toMatchObject({
       kind: "repoInvalid",
-      message: expect.stringContaining("[PathMissingError] 'archive/demo/archive.info' of repo3 was there a moment ago"),
+      message: expect.stringContaining(
+        "[PathMissingError] 'archive/demo/archive.info' of repo3 was there a moment ago",
+      ),
       retryable: true,
     });
     storage.verifyAllFaultsExercised();
@@ -145,7 +158,11 @@ describe("archive-get", () => {
     const path = await pathOf(repos[0], 1);
     await first.put(path, Buffer.from(await pathBytes(first, path)).fill(0, 2000, 2100));
     first.plan("read", { kind: "truncate", sizeBytes: 900 }, { path: new RegExp(walName(2)) });
-    first.plan("read", { kind: "break", sizeBytes: 900, error: fail("fileRead", "bad sector") }, { path: new RegExp(walName(3)) });
+    first.plan(
+      "read",
+      { kind: "break", sizeBytes: 900, error: fail("fileRead", "bad sector") },
+      { path: new RegExp(walName(3)) },
+    );
     for (const no of [1, 2, 3]) {
       expect(await get(walName(no))).toBe(true);
       expect(fetched()).toBe(sha1Hex(walBytes(no)));

@@ -4,7 +4,8 @@ import type { RepoResult } from "../../../../runtime/base/parallel";
 import { type AcknowledgePolicy, decide, isSatisfied } from "../../../../runtime/operations/archivePush/acknowledge";
 
 const KEYS = [1, 2, 3];
-const subsets = <T>(items: readonly T[]): T[][] => items.reduce<T[][]>((sets, item) => [...sets, ...sets.map((set) => [...set, item])], [[]]);
+const subsets = <T>(items: readonly T[]): T[][] =>
+  items.reduce<T[][]>((sets, item) => [...sets, ...sets.map((set) => [...set, item])], [[]]);
 
 const POLICIES: AcknowledgePolicy[] = [
   { mode: "all", repoIndexes: [] },
@@ -28,11 +29,16 @@ describe("the acknowledgement policy, for every policy, set of repositories and 
       }[policy.mode];
       const results = configured.map(
         (repoIndex): RepoResult<string> =>
-          has(repoIndex) ? { repoIndex, ok: true, value: "pushed" } : { repoIndex, ok: false, error: fail("service", "x") },
+          has(repoIndex)
+            ? { repoIndex, ok: true, value: "pushed" }
+            : { repoIndex, ok: false, error: fail("service", "x") },
       );
       const name = JSON.stringify({ policy, configured, holding });
       expect(isSatisfied(policy, configured, new Set(holding)), name).toBe(lawful);
-      expect(decide(policy, results), name).toEqual({ accepted: lawful, reposBehind: lawful ? configured.filter((key) => !has(key)) : [] });
+      expect(decide(policy, results), name).toEqual({
+        accepted: lawful,
+        reposBehind: lawful ? configured.filter((key) => !has(key)) : [],
+      });
     }
     expect(cases.length).toBeGreaterThan(400);
   });
@@ -40,7 +46,8 @@ describe("the acknowledgement policy, for every policy, set of repositories and 
   it("never acknowledges a file that a required repository lacks, and reports none as missing when all hold it", () => {
     for (const { policy, configured, holding } of cases) {
       const accepted = isSatisfied(policy, configured, new Set(holding));
-      if (accepted && policy.mode === "named") expect(policy.repoIndexes.every((key) => holding.includes(key))).toBe(true);
+      if (accepted && policy.mode === "named")
+        expect(policy.repoIndexes.every((key) => holding.includes(key))).toBe(true);
       if (accepted && configured.length > 0) expect(holding.length).toBeGreaterThan(0);
     }
   });

@@ -5,7 +5,11 @@ import { collect } from "../../../../runtime/base/bytes";
 import { fail } from "../../../../runtime/base/errors";
 import { sha1Hex } from "../../../../runtime/base/hash";
 import { type MissingWalStore, openMissingWal } from "../../../../runtime/local/missingWal";
-import { archivePush, type ArchivePushOptions, type ArchivePushOutcome } from "../../../../runtime/operations/archivePush/archivePush";
+import {
+  archivePush,
+  type ArchivePushOptions,
+  type ArchivePushOutcome,
+} from "../../../../runtime/operations/archivePush/archivePush";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { loadArchiveInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
@@ -13,7 +17,17 @@ import { findWal, openWal } from "../../../../runtime/repository/walStore";
 import { eventually, HeldClock, pause, type TestContext, testContext } from "../../../harness/context";
 import { FaultyStorage } from "../../../harness/network/faults";
 import { MemoryStorage } from "../../../harness/doubles/storages";
-import { addWal, CLUSTER, CONTROL, makeWalDirectory, OTHER_CONTROL, repository, temporaryFolder, walBytes, walName } from "../../repository/support";
+import {
+  addWal,
+  CLUSTER,
+  CONTROL,
+  makeWalDirectory,
+  OTHER_CONTROL,
+  repository,
+  temporaryFolder,
+  walBytes,
+  walName,
+} from "../../repository/support";
 
 let folder: string;
 let walDirectory: string;
@@ -157,8 +171,14 @@ describe("archive-push with a repository that fails", () => {
 
   it("and policy named: only the named one counts", async () => {
     second.breakDown(away);
-    expect(await push(1, { acknowledge: { mode: "named", repoIndexes: [2] } })).toMatchObject({ accepted: false, error: { kind: "command" } });
-    expect(await push(1, { acknowledge: { mode: "named", repoIndexes: [1] } })).toMatchObject({ accepted: true, reposBehind: [2] });
+    expect(await push(1, { acknowledge: { mode: "named", repoIndexes: [2] } })).toMatchObject({
+      accepted: false,
+      error: { kind: "command" },
+    });
+    expect(await push(1, { acknowledge: { mode: "named", repoIndexes: [1] } })).toMatchObject({
+      accepted: true,
+      reposBehind: [2],
+    });
   });
 
   it("while all fail: 103 with a line for each", async () => {
@@ -171,7 +191,11 @@ describe("archive-push with a repository that fails", () => {
   });
 
   it("in the middle of its write: leaves no half file, and the next call stores it", async () => {
-    second.plan("putStream", { kind: "break", sizeBytes: 1000, error: fail("fileWrite", "no space left") }, { path: WRITES });
+    second.plan(
+      "putStream",
+      { kind: "break", sizeBytes: 1000, error: fail("fileWrite", "no space left") },
+      { path: WRITES },
+    );
     const outcome = await push(1);
     expect(outcome.error?.message).toContain("repo2: [FileWriteError] no space left");
     expect(await held(repos[1] as Repository, [1])).toEqual([]);
@@ -254,8 +278,15 @@ describe("archive-push with a repository that hangs", () => {
       });
     }
     const outcome = await ctx.clock.until(run);
-    expect(outcome).toMatchObject({ accepted: false, reposBehind: [], aheadCount: 2, error: { kind: "command", exitCode: 104 } });
-    expect(outcome.error?.message).toContain(`repo2: [ArchiveTimeoutError] ${walName(1)} was not stored before the 10000ms timeout`);
+    expect(outcome).toMatchObject({
+      accepted: false,
+      reposBehind: [],
+      aheadCount: 2,
+      error: { kind: "command", exitCode: 104 },
+    });
+    expect(outcome.error?.message).toContain(
+      `repo2: [ArchiveTimeoutError] ${walName(1)} was not stored before the 10000ms timeout`,
+    );
     expect(outcome.error?.hints).toContain("If the repository is only slow, raise archive-timeout.");
     expect(missingWal.repoIndexes()).toEqual([]);
   });
@@ -288,7 +319,11 @@ describe("archive-push with a repository that hangs", () => {
 describe("archive-push refuses", () => {
   it("a segment of another cluster (44) before anything is written", async () => {
     addWal(walDirectory, walName(5), walBytes(5, 42n));
-    await expect(push(5)).rejects.toMatchObject({ kind: "archiveMismatch", exitCode: 44, message: expect.stringContaining("system-id 42") });
+    await expect(push(5)).rejects.toMatchObject({
+      kind: "archiveMismatch",
+      exitCode: 44,
+      message: expect.stringContaining("system-id 42"),
+    });
     expect([...first.calls("putStream"), ...second.calls("putStream")]).toEqual([]);
   });
 
@@ -309,7 +344,9 @@ describe("archive-push refuses", () => {
     await expect(push(1, { acknowledge: { mode: "any", repoIndexes: [] } })).rejects.toMatchObject({
       kind: "archiveDuplicate",
       exitCode: 45,
-      message: expect.stringMatching(/^WAL file '000000010000000000000001' already exists in the repo[12] archive with a different checksum$/),
+      message: expect.stringMatching(
+        /^WAL file '000000010000000000000001' already exists in the repo[12] archive with a different checksum$/,
+      ),
     });
     for (const repo of repos) expect(await held(repo, [1])).toEqual([1]);
     expect(second.calls("putStream")).toHaveLength(before);
@@ -319,7 +356,11 @@ describe("archive-push refuses", () => {
     const directory = "archive/demo/15-1/0000000100000000";
     await first.put(`${directory}/${walName(1)}-${sha1Hex("a")}`, Buffer.from("a"));
     await first.put(`${directory}/${walName(1)}-${sha1Hex("b")}.gz`, Buffer.from("b"));
-    await expect(push(1)).rejects.toMatchObject({ kind: "archiveDuplicate", repoIndex: 1, message: expect.stringContaining(sha1Hex("b")) });
+    await expect(push(1)).rejects.toMatchObject({
+      kind: "archiveDuplicate",
+      repoIndex: 1,
+      message: expect.stringContaining(sha1Hex("b")),
+    });
   });
 
   it("a missing file, without blaming a repository", async () => {
@@ -331,6 +372,9 @@ describe("archive-push refuses", () => {
     expect((await push(1, { cluster: null })).accepted).toBe(true);
     addWal(walDirectory, walName(5), walBytes(5, 42n));
     const outcome = await push(5, { cluster: null });
-    expect(outcome.error).toMatchObject({ kind: "repoInvalid", message: expect.stringContaining("system-id 42 do not match repo1 stanza") });
+    expect(outcome.error).toMatchObject({
+      kind: "repoInvalid",
+      message: expect.stringContaining("system-id 42 do not match repo1 stanza"),
+    });
   });
 });

@@ -9,7 +9,11 @@ import { type TestContext, testContext } from "../../../harness/context";
 import { CLUSTER, makeWalDirectory, temporaryFolder, walName } from "../../repository/support";
 
 const MIB = 1024 * 1024;
-const failed = (repoIndex: number): RepoResult<unknown> => ({ repoIndex, ok: false, error: fail("hostConnect", "unreachable") });
+const failed = (repoIndex: number): RepoResult<unknown> => ({
+  repoIndex,
+  ok: false,
+  error: fail("hostConnect", "unreachable"),
+});
 const held = (repoIndex: number): RepoResult<unknown> => ({ repoIndex, ok: true, value: "pushed" });
 
 let ctx: TestContext;
@@ -35,7 +39,8 @@ describe("a queue that is too long", () => {
 
   it("records a file that no repository holds as dropped for each of them", async () => {
     expect(await drop([failed(1), failed(2)], 3 * MIB - 1)).toMatch(/^dropped WAL file '0{7}1/);
-    for (const key of [1, 2]) expect([missingWal.list(key), missingWal.listDropped(key, CLUSTER)]).toEqual([[], [walName(1)]]);
+    for (const key of [1, 2])
+      expect([missingWal.list(key), missingWal.listDropped(key, CLUSTER)]).toEqual([[], [walName(1)]]);
     expect(ctx.lines[0]?.level).toBe("warn");
   });
 

@@ -10,7 +10,10 @@ import { addWal, CLUSTER, makeWalDirectory, temporaryFolder, walBytes, walName }
 
 const LIMIT = 1 << 24;
 
-function preparer(segmentNos: readonly number[], headerCheck = true): { readonly wal: WalPreparer; readonly directory: string } {
+function preparer(
+  segmentNos: readonly number[],
+  headerCheck = true,
+): { readonly wal: WalPreparer; readonly directory: string } {
   const directory = makeWalDirectory(temporaryFolder(), segmentNos);
   return { directory, wal: new WalPreparer({ walDirectory: directory, headerCheck }, CLUSTER) };
 }
@@ -58,7 +61,10 @@ describe("a prepared WAL file", () => {
     }
     large[large.length - 1] = 8;
     writeFileSync(join(directory, walName(2)), large);
-    await expect(collect(open(), 1 << 26)).rejects.toMatchObject({ kind: "fileRead", message: expect.stringContaining("has different content") });
+    await expect(collect(open(), 1 << 26)).rejects.toMatchObject({
+      kind: "fileRead",
+      message: expect.stringContaining("has different content"),
+    });
     truncateSync(join(directory, walName(2)), 1 << 20);
     await expect(collect(open(), 1 << 26)).rejects.toMatchObject({ kind: "fileRead" });
   });
@@ -117,7 +123,10 @@ describe("a prepared WAL file", () => {
 
   it("is tried again after a failure", async () => {
     const { wal, directory } = preparer([]);
-    await expect(wal.prepare(walName(1))).rejects.toMatchObject({ kind: "fileMissing", message: expect.stringContaining("[ENOENT]") });
+    await expect(wal.prepare(walName(1))).rejects.toMatchObject({
+      kind: "fileMissing",
+      message: expect.stringContaining("[ENOENT]"),
+    });
     addWal(directory, walName(1), walBytes(1));
     expect((await wal.prepare(walName(1))).sha1).toBe(sha1Hex(walBytes(1)));
     mkdirSync(join(directory, walName(2)));

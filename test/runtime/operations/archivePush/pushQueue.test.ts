@@ -10,7 +10,16 @@ import type { Repository } from "../../../../runtime/repository/repository";
 import { eventually, HeldClock, type TestContext, testContext } from "../../../harness/context";
 import { FaultyStorage } from "../../../harness/network/faults";
 import { MemoryStorage } from "../../../harness/doubles/storages";
-import { addWal, CLUSTER, CONTROL, makeWalDirectory, repository, temporaryFolder, walBytes, walName } from "../../repository/support";
+import {
+  addWal,
+  CLUSTER,
+  CONTROL,
+  makeWalDirectory,
+  repository,
+  temporaryFolder,
+  walBytes,
+  walName,
+} from "../../repository/support";
 import { readable, store } from "../archive";
 
 const ALL: AcknowledgePolicy = { mode: "all", repoIndexes: [] };
@@ -48,14 +57,24 @@ afterEach(async () => {
 });
 
 function open(): void {
-  queue = new PushQueue(repos, missingWal, { walDirectory, cluster: CLUSTER, headerCheck: true, processMax: 2, graceMs: 1000 }, lock, ctx);
+  queue = new PushQueue(
+    repos,
+    missingWal,
+    { walDirectory, cluster: CLUSTER, headerCheck: true, processMax: 2, graceMs: 1000 },
+    lock,
+    ctx,
+  );
 }
 
-const request = (no: number, policy = ALL): Promise<PushAnswer> => ctx.clock.until(queue.request(walName(no), policy, 30_000));
+const request = (no: number, policy = ALL): Promise<PushAnswer> =>
+  ctx.clock.until(queue.request(walName(no), policy, 30_000));
 const names = (...nos: readonly number[]): string[] => nos.map((no) => walName(no));
 
 function acknowledge(no: number): void {
-  renameSync(join(walDirectory, "archive_status", `${walName(no)}.ready`), join(walDirectory, "archive_status", `${walName(no)}.done`));
+  renameSync(
+    join(walDirectory, "archive_status", `${walName(no)}.ready`),
+    join(walDirectory, "archive_status", `${walName(no)}.done`),
+  );
 }
 
 describe("a push queue", () => {
@@ -75,7 +94,8 @@ describe("a push queue", () => {
 
   it("pushes ahead the allowed files, and the rest on request", async () => {
     await queue.look((name) => name !== walName(2) && name !== walName(3));
-    for (const repo of repos) await eventually("what may go is stored", async () => (await readable(repo)).length === 2);
+    for (const repo of repos)
+      await eventually("what may go is stored", async () => (await readable(repo)).length === 2);
     expect(await readable(repos[0])).toEqual(names(1, 4));
     expect(await request(2)).toMatchObject({ accepted: true });
     expect(await readable(repos[0])).toEqual(names(1, 2, 4));
@@ -248,7 +268,9 @@ describe("a push queue", () => {
       await storeAll();
       await ctx.clock.advance(AGE_MS + 1);
       const before = { lists: storages[0].calls("list").length, puts: storages[0].calls("putStream").length };
-      const answers = await ctx.clock.until(Promise.all([1, 2, 3, 4].map((no) => queue.request(walName(no), ALL, 30_000))));
+      const answers = await ctx.clock.until(
+        Promise.all([1, 2, 3, 4].map((no) => queue.request(walName(no), ALL, 30_000))),
+      );
       expect(answers.map(({ accepted }) => accepted)).toEqual([true, true, true, true]);
       expect(storages[0].calls("list").length - before.lists).toBe(1);
       expect(storages[0].calls("putStream").length).toBe(before.puts);
@@ -274,8 +296,17 @@ describe("a push queue", () => {
       },
       leave: () => {},
     };
-    queue = new PushQueue(repos, missingWal, { walDirectory, cluster: CLUSTER, headerCheck: true, processMax: 1, graceMs: 0 }, refusing, ctx);
-    expect(await request(1)).toMatchObject({ accepted: false, error: { message: expect.stringContaining("unable to acquire lock") } });
+    queue = new PushQueue(
+      repos,
+      missingWal,
+      { walDirectory, cluster: CLUSTER, headerCheck: true, processMax: 1, graceMs: 0 },
+      refusing,
+      ctx,
+    );
+    expect(await request(1)).toMatchObject({
+      accepted: false,
+      error: { message: expect.stringContaining("unable to acquire lock") },
+    });
   });
 
   it("drains what healthy repositories lack, without waiting for one that is down", async () => {

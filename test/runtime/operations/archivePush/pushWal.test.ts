@@ -9,7 +9,16 @@ import { PosixStorage } from "../../../../runtime/storage/posix";
 import { type TestContext, testContext } from "../../../harness/context";
 import { FaultyStorage } from "../../../harness/network/faults";
 import { MemoryStorage } from "../../../harness/doubles/storages";
-import { addWal, CLUSTER, CONTROL, makeWalDirectory, repository, temporaryFolder, walBytes, walName } from "../../repository/support";
+import {
+  addWal,
+  CLUSTER,
+  CONTROL,
+  makeWalDirectory,
+  repository,
+  temporaryFolder,
+  walBytes,
+  walName,
+} from "../../repository/support";
 import { readable, store } from "../archive";
 
 let ctx: TestContext;
@@ -64,7 +73,12 @@ describe("the archive that segments are pushed to", () => {
 
   it("lacks a segment if its mount went away meanwhile", async () => {
     const mounted = new FaultyStorage(
-      new PosixStorage({ root: join(temporaryFolder(), "mount"), syncDirectories: true, symlinks: true, signal: ctx.signal }),
+      new PosixStorage({
+        root: join(temporaryFolder(), "mount"),
+        syncDirectories: true,
+        symlinks: true,
+        signal: ctx.signal,
+      }),
     );
     repo = repository(2, { storage: mounted });
     await stanzaCreate([repo], CONTROL, ctx);
@@ -80,7 +94,12 @@ describe("the archive that segments are pushed to", () => {
     let mounted: FaultyStorage;
     beforeEach(async () => {
       mounted = new FaultyStorage(
-        new PosixStorage({ root: join(temporaryFolder(), "mount"), syncDirectories: true, symlinks: true, signal: ctx.signal }),
+        new PosixStorage({
+          root: join(temporaryFolder(), "mount"),
+          syncDirectories: true,
+          symlinks: true,
+          signal: ctx.signal,
+        }),
       );
       repo = repository(2, { storage: mounted });
       await stanzaCreate([repo], CONTROL, ctx);

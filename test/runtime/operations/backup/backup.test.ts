@@ -1,4 +1,14 @@
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
@@ -15,7 +25,16 @@ import { type TestContext, testContext } from "../../../harness/context";
 import { FaultyStorage } from "../../../harness/network/faults";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { sampleBytes } from "../../format/vectors";
-import { CONTROL, makeDataDirectory, makeTree, OTHER_CONTROL, repository, temporaryFolder, WAL_SIZE_BYTES, walName } from "../../repository/support";
+import {
+  CONTROL,
+  makeDataDirectory,
+  makeTree,
+  OTHER_CONTROL,
+  repository,
+  temporaryFolder,
+  WAL_SIZE_BYTES,
+  walName,
+} from "../../repository/support";
 import { store } from "../archive";
 import { runBackup } from "./support";
 import { restoreOptions } from "../restore/support";
@@ -52,7 +71,8 @@ function pages(count: number): Buffer {
   return bytes;
 }
 
-const labelsOf = async (repo: Repository): Promise<string[]> => (await loadBackupInfo(repo)).backups.map((entry) => entry.label);
+const labelsOf = async (repo: Repository): Promise<string[]> =>
+  (await loadBackupInfo(repo)).backups.map((entry) => entry.label);
 
 async function requireWhole(repo: Repository): Promise<void> {
   const verdict = await verify(repo, inlinePool(new Map([[repo.key, repo]]), ctx, 2), WAL_SIZE_BYTES, ctx);
@@ -92,7 +112,9 @@ describe("a backup", () => {
     expect(one.value.label).toBe(two.value.label);
     expect(one.value.manifest.annotations).toEqual({ why: "test" });
     expect(two.value.manifest.cipherPass).toHaveLength(64);
-    expect(one.value.manifest.files.map((file) => [file.name, file.sha1])).toEqual(two.value.manifest.files.map((file) => [file.name, file.sha1]));
+    expect(one.value.manifest.files.map((file) => [file.name, file.sha1])).toEqual(
+      two.value.manifest.files.map((file) => [file.name, file.sha1]),
+    );
     for (const repo of repos) {
       expect(await labelsOf(repo)).toEqual([one.value.label]);
       await requireWhole(repo);
@@ -105,7 +127,9 @@ describe("a backup", () => {
       expect(restored.get("backup_label")).toBe("START WAL LOCATION: 0/300028\n");
       expect(restored.get("postgresql.auto.conf")).toContain("restore_command = 'get'");
       expect(existsSync(join(target, "empty_dir"))).toBe(true);
-      expect(statSync(join(target, "base/5/large")).mtimeMs).toBe(Math.floor(statSync(join(data, "base/5/large")).mtimeMs / 1000) * 1000);
+      expect(statSync(join(target, "base/5/large")).mtimeMs).toBe(
+        Math.floor(statSync(join(data, "base/5/large")).mtimeMs / 1000) * 1000,
+      );
       for (const extra of ["backup_label", "postgresql.auto.conf", "recovery.signal"]) restored.delete(extra);
       // The restored pg_control has a checkpoint that is unusable without backup_label.
       expect(restored.get("global/pg_control")?.slice(32, 34)).toBe("\u00ad\u00de");
@@ -122,7 +146,8 @@ describe("a backup", () => {
     const outcome = await runBackup(repos, data, ctx, { checksumPage: true });
     const [one] = outcome.results;
     if (!one?.ok) throw new Error("repo1 failed");
-    const row = (name: string): unknown => one.value.manifest.files.find((file) => file.name === `pg_data/base/5/${name}`);
+    const row = (name: string): unknown =>
+      one.value.manifest.files.find((file) => file.name === `pg_data/base/5/${name}`);
     expect(row("16386")).toMatchObject({ checksumPage: false, pageErrors: [2] });
     expect(row("16384")).toMatchObject({ checksumPage: true });
     expect(row("large")).toMatchObject({ checksumPage: false });
@@ -156,7 +181,14 @@ describe("a backup", () => {
     const outcome = await runBackup(repos, data, ctx, { archiveCheck: true });
     expect(outcome.results).toMatchObject([
       { ok: true },
-      { ok: false, error: { kind: "archiveTimeout", exitCode: 82, message: expect.stringContaining(`${walName(4)} was not archived to repo2`) } },
+      {
+        ok: false,
+        error: {
+          kind: "archiveTimeout",
+          exitCode: 82,
+          message: expect.stringContaining(`${walName(4)} was not archived to repo2`),
+        },
+      },
     ]);
     expect(await labelsOf(repos[0])).toHaveLength(1);
     expect(await labelsOf(repos[1])).toEqual([]);
@@ -179,15 +211,21 @@ describe("a backup with a repository that fails", () => {
     [
       "at a large file",
       (storage: FaultyStorage) =>
-        void storage.plan("putStream", { kind: "break", sizeBytes: 100_000, error: fail("fileWrite", "full") }, { path: /large/ }),
+        void storage.plan(
+          "putStream",
+          { kind: "break", sizeBytes: 100_000, error: fail("fileWrite", "full") },
+          { path: /large/ },
+        ),
     ],
     [
       "at a small file",
-      (storage: FaultyStorage) => void storage.plan("put", { kind: "error", error: fail("access", "refused") }, { path: /PG_VERSION/ }),
+      (storage: FaultyStorage) =>
+        void storage.plan("put", { kind: "error", error: fail("access", "refused") }, { path: /PG_VERSION/ }),
     ],
     [
       "at its manifest",
-      (storage: FaultyStorage) => void storage.plan("put", { kind: "error", error: fail("fileWrite", "full") }, { path: /backup\.manifest$/ }),
+      (storage: FaultyStorage) =>
+        void storage.plan("put", { kind: "error", error: fail("fileWrite", "full") }, { path: /backup\.manifest$/ }),
     ],
   ])("%s: the other one is finished, the failed one lists nothing", async (_when, plan) => {
     plan(second);
@@ -196,7 +234,11 @@ describe("a backup with a repository that fails", () => {
     await requireWhole(repos[0]);
     second.repair();
     expect(await labelsOf(repos[1])).toEqual([]);
-    expect((await runBackup(repos, data, testContext({ startedAtMs: ctx.clock.nowMs() + 5000 }))).results.every((result) => result.ok)).toBe(true);
+    expect(
+      (await runBackup(repos, data, testContext({ startedAtMs: ctx.clock.nowMs() + 5000 }))).results.every(
+        (result) => result.ok,
+      ),
+    ).toBe(true);
     await requireWhole(repos[1]);
   });
 
@@ -217,7 +259,8 @@ describe("a backup with a repository that fails", () => {
     await runBackup(repos, data, ctx);
     const [old = ""] = await labelsOf(repos[1]);
     const clean = new MemoryStorage();
-    for await (const file of second.list("", { recursive: true })) await clean.put(file.path, await bytesOf(second, file.path));
+    for await (const file of second.list("", { recursive: true }))
+      await clean.put(file.path, await bytesOf(second, file.path));
     let crashes = 0;
     for (let writes = 0; ; writes++) {
       const memory = clean.clone();
@@ -271,7 +314,9 @@ describe("a backup is refused", () => {
   });
 
   it("when it is stopped, and leaves nothing listed", async () => {
-    await expect(runBackup(repos, data, ctx, {}, { onStop: () => ctx.abort() })).rejects.toMatchObject({ kind: "term" });
+    await expect(runBackup(repos, data, ctx, {}, { onStop: () => ctx.abort() })).rejects.toMatchObject({
+      kind: "term",
+    });
     for (const repo of repos) expect(await labelsOf(repo)).toEqual([]);
   });
 });
@@ -283,7 +328,9 @@ describe("a restore", () => {
     await first.put(`backup/demo/${label}/pg_data/base/5/large.zst`, Buffer.from("damaged"));
     await first.remove(`backup/demo/${label}/pg_data/base/1/1259.zst`);
     await restoreFrom(repos, join(folder, "restored"));
-    expect(readFileSync(join(folder, "restored/base/5/large")).equals(readFileSync(join(data, "base/5/large")))).toBe(true);
+    expect(readFileSync(join(folder, "restored/base/5/large")).equals(readFileSync(join(data, "base/5/large")))).toBe(
+      true,
+    );
     expect(ctx.lines.filter((line) => line.level === "warn" && line.text.startsWith("repo1: [")).length).toBe(2);
     await expect(restoreFrom([repos[0]], join(folder, "again"))).rejects.toMatchObject({
       kind: expect.stringMatching(/^(format|fileMissing|checksum)$/),
@@ -310,14 +357,19 @@ describe("a restore", () => {
     await runBackup(repos, data, ctx);
     const home = join(folder, "home");
     makeTree(home, { "photos/one.jpg": "precious", "notes.txt": "precious" });
-    await expect(restoreFrom(repos, home, { delta: true })).rejects.toMatchObject({ kind: "pathNotEmpty", exitCode: 40 });
+    await expect(restoreFrom(repos, home, { delta: true })).rejects.toMatchObject({
+      kind: "pathNotEmpty",
+      exitCode: 40,
+    });
     expect(tree(home)).toEqual(
       new Map([
         ["photos/one.jpg", "precious"],
         ["notes.txt", "precious"],
       ]),
     );
-    expect(ctx.lines.some((line) => line.level === "warn" && line.text.includes("--delta and --force have been disabled"))).toBe(true);
+    expect(
+      ctx.lines.some((line) => line.level === "warn" && line.text.includes("--delta and --force have been disabled")),
+    ).toBe(true);
     // An interrupted restore has its marker.
     makeTree(home, { "backup.manifest": "x" });
     await restoreFrom(repos, home, { delta: true });
@@ -337,7 +389,12 @@ describe("a restore", () => {
   });
 
   it("restores tablespaces and links from a repository of directories", async () => {
-    const storage = new PosixStorage({ root: join(folder, "repo"), syncDirectories: false, symlinks: true, signal: ctx.signal });
+    const storage = new PosixStorage({
+      root: join(folder, "repo"),
+      syncDirectories: false,
+      symlinks: true,
+      signal: ctx.signal,
+    });
     const posix = repository(3, { storage, latestLink: true });
     await stanzaCreate([posix], CONTROL, ctx);
     makeTree(folder, { "ts1/PG_15_202209061/5/16400": "in the tablespace", "outside/log/today": "line" });
@@ -346,7 +403,11 @@ describe("a restore", () => {
     await runBackup([posix], data, ctx, {}, { stop: { tablespaceMap: `16384 ${join(folder, "ts1")}\n` } });
     const [label = ""] = await labelsOf(posix);
     expect(existsSync(join(folder, `repo/backup/demo/${label}/pg_data/empty_dir`))).toBe(true);
-    expect((await loadManifest(posix, label, null)).targets.map((target) => target.name)).toEqual(["pg_data", "pg_data/log", "pg_tblspc/16384"]);
+    expect((await loadManifest(posix, label, null)).targets.map((target) => target.name)).toEqual([
+      "pg_data",
+      "pg_data/log",
+      "pg_tblspc/16384",
+    ]);
     const target = join(folder, "restored");
     await restoreFrom([posix], target, { tablespaceMap: { ts1: join(folder, "ts1new") } });
     expect(readFileSync(join(target, "pg_tblspc/16384/PG_15_202209061/5/16400"), "utf8")).toBe("in the tablespace");

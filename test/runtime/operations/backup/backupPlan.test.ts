@@ -49,20 +49,35 @@ describe("the label of a new backup", () => {
   it("names the newest label when the clock went back", () => {
     const newest = formatLabel("full", NOW + 60);
     expect(() => chooseFullLabel(NOW, [newest])).toThrow(
-      expect.objectContaining({ message: `new backup label '${formatLabel("full", NOW + 1)}' is not later than latest backup label '${newest}'` }),
+      expect.objectContaining({
+        message: `new backup label '${formatLabel("full", NOW + 1)}' is not later than latest backup label '${newest}'`,
+      }),
     );
   });
 });
 
 it("large files are copied first, in a stable order", () => {
-  const file = (name: string, sizeBytes: number) => ({ name, sizeBytes, sourcePath: name, modifiedAtS: 0, mode: 0, user: null, group: null });
+  const file = (name: string, sizeBytes: number) => ({
+    name,
+    sizeBytes,
+    sourcePath: name,
+    modifiedAtS: 0,
+    mode: 0,
+    user: null,
+    group: null,
+  });
   fc.assert(
-    fc.property(fc.uniqueArray(fc.tuple(fc.string(), fc.integer({ min: 0, max: 3 })), { selector: ([name]) => name }), (rows) => {
-      const files = rows.map(([name, size]) => file(name, size));
-      const order = copyOrder(files);
-      expect(copyOrder([...files].reverse())).toEqual(order);
-      expect(order.map((row) => row.sizeBytes)).toEqual(order.map((row) => row.sizeBytes).sort((left, right) => right - left));
-      expect(order).toHaveLength(files.length);
-    }),
+    fc.property(
+      fc.uniqueArray(fc.tuple(fc.string(), fc.integer({ min: 0, max: 3 })), { selector: ([name]) => name }),
+      (rows) => {
+        const files = rows.map(([name, size]) => file(name, size));
+        const order = copyOrder(files);
+        expect(copyOrder([...files].reverse())).toEqual(order);
+        expect(order.map((row) => row.sizeBytes)).toEqual(
+          order.map((row) => row.sizeBytes).sort((left, right) => right - left),
+        );
+        expect(order).toHaveLength(files.length);
+      },
+    ),
   );
 });

@@ -51,7 +51,10 @@ describe("batches", () => {
             const ids = new Set<number>();
             for (const { file, bundleIds } of batch) {
               const id = bundleIds.get(repoIndex);
-              const wanted = plan.bundle !== null && file.sizeBytes <= plan.bundle.limitBytes && plan.choices.get(file.name)?.kind !== "keep";
+              const wanted =
+                plan.bundle !== null &&
+                file.sizeBytes <= plan.bundle.limitBytes &&
+                plan.choices.get(file.name)?.kind !== "keep";
               expect(id !== undefined).toBe(wanted);
               if (id === undefined) continue;
               ids.add(id);
@@ -60,7 +63,10 @@ describe("batches", () => {
               filled.set(id, (filled.get(id) ?? 0) + file.sizeBytes);
             }
             // A bundle is written by one worker.
-            for (const id of ids) expect(batches.filter((other) => other.some(({ bundleIds }) => bundleIds.get(repoIndex) === id))).toHaveLength(1);
+            for (const id of ids)
+              expect(
+                batches.filter((other) => other.some(({ bundleIds }) => bundleIds.get(repoIndex) === id)),
+              ).toHaveLength(1);
           }
           expect([...filled.keys()]).toEqual(Array.from({ length: filled.size }, (_, index) => index + 1));
           expect(nextIds.get(repoIndex) ?? 1).toBe(filled.size + 1);

@@ -19,7 +19,9 @@ export const FILE_NAME = "pg_data/base/5/16384";
 /** Salts that differ between calls but not between runs. */
 export function testRandom(): { readonly random: { bytes(sizeBytes: number): Uint8Array } } {
   let count = 0;
-  return { random: { bytes: (sizeBytes) => createHash("sha256").update(String(count++)).digest().subarray(0, sizeBytes) } };
+  return {
+    random: { bytes: (sizeBytes) => createHash("sha256").update(String(count++)).digest().subarray(0, sizeBytes) },
+  };
 }
 
 export interface ChainOptions extends BlockSizes {
@@ -48,7 +50,8 @@ export class BlockChain {
   async backup(bytes: Uint8Array, chunkBytes = 1 << 20): Promise<StoredBlocks | null> {
     const { bundleId, offsetBytes, cipherPass, ...settings } = this.options;
     const hash: BlockHash = await loadBlockHash();
-    const label = this.labels.length === 0 ? "20261120-060000F" : `20261120-060000F_20261120-07000${this.labels.length}I`;
+    const label =
+      this.labels.length === 0 ? "20261120-060000F" : `20261120-060000F_20261120-07000${this.labels.length}I`;
     this.labels.push(label);
     const cutter = new BlockCutter({ ...settings, priorChecksums: this.#prior?.checksums ?? null }, hash);
     const store = new BlockStore({ reference: this.labels.length - 1, cipherPass, prior: this.#prior }, this.#ctx);
@@ -60,7 +63,10 @@ export class BlockChain {
       return null;
     }
     const path = `backup/demo/${label}/${bundleId === 0 ? `${FILE_NAME}.pgbi` : `bundle/${bundleId}`}`;
-    await this.repo.storage.put(path, concatBytes([new Uint8Array(location.offsetBytes).fill(7), stored, Buffer.from("other files")]));
+    await this.repo.storage.put(
+      path,
+      concatBytes([new Uint8Array(location.offsetBytes).fill(7), stored, Buffer.from("other files")]),
+    );
     this.#prior = result.map;
     this.#source = {
       ...settings,
@@ -103,7 +109,9 @@ export class BlockChain {
     const repo = { ...this.repo, storage };
     const open = await openBlockFile(repo, this.source());
     const bytes = Buffer.from(before);
-    await readBlocks(repo, this.source(), open, wanted, (each) => bytes.set(each.bytes, each.block * open.map.blockSizeBytes));
+    await readBlocks(repo, this.source(), open, wanted, (each) =>
+      bytes.set(each.bytes, each.block * open.map.blockSizeBytes),
+    );
     return bytes;
   }
 }

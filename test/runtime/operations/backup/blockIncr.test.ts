@@ -5,7 +5,13 @@ import { parseBlockMap, renderBlockMap } from "../../../../runtime/format/reposi
 import type { CompressType } from "../../../../runtime/format/codec/compress";
 import { openSuperBlock } from "../../../../runtime/format/repository/superBlock";
 import { type BlockHash, loadBlockHash } from "../../../../runtime/format/codec/xxh3";
-import { BlockCutter, BlockStore, type CutSettings, cutKey, unlessEmpty } from "../../../../runtime/operations/backup/blockIncr";
+import {
+  BlockCutter,
+  BlockStore,
+  type CutSettings,
+  cutKey,
+  unlessEmpty,
+} from "../../../../runtime/operations/backup/blockIncr";
 import { BLOCK_VECTORS, blockVector } from "../../format/blockVectors";
 import { all, errorOf, pieces, sampleBytes } from "../../format/vectors";
 import { BlockChain, type ChainOptions, testRandom } from "./blockChain";
@@ -39,12 +45,16 @@ function changed(before: Uint8Array, { blocks, sizeBytes }: Change, seed: number
   after.set(before.subarray(0, Math.min(sizeBytes, before.length)));
   if (sizeBytes > before.length) after.set(sampleBytes(sizeBytes - before.length, seed), before.length);
   for (const block of blocks)
-    if (block * BLOCK < sizeBytes) after.writeUInt8((after.readUInt8(block * BLOCK) + 1 + (seed % 50)) % 256, block * BLOCK);
+    if (block * BLOCK < sizeBytes)
+      after.writeUInt8((after.readUInt8(block * BLOCK) + 1 + (seed % 50)) % 256, block * BLOCK);
   return after;
 }
 
 describe("a chain of backups of one file", () => {
-  const change = fc.record({ blocks: fc.array(fc.nat(20), { maxLength: 6 }), sizeBytes: fc.integer({ min: 1, max: 20 * BLOCK }) });
+  const change = fc.record({
+    blocks: fc.array(fc.nat(20), { maxLength: 6 }),
+    sizeBytes: fc.integer({ min: 1, max: 20 * BLOCK }),
+  });
 
   it("restores every state, whatever changed, with any chunk size", async () => {
     await fc.assert(
@@ -56,7 +66,13 @@ describe("a chain of backups of one file", () => {
         fc.constantFrom(0, 3),
         fc.integer({ min: 1, max: 3 * BLOCK }),
         async (sizeBytes, changes, type, cipherPass, bundleId, chunkBytes) => {
-          const chain = new BlockChain({ ...OPTIONS, compress: { type, level: 1 }, cipherPass, bundleId, offsetBytes: 1000 });
+          const chain = new BlockChain({
+            ...OPTIONS,
+            compress: { type, level: 1 },
+            cipherPass,
+            bundleId,
+            offsetBytes: 1000,
+          });
           let bytes = sampleBytes(sizeBytes);
           await chain.backup(bytes, chunkBytes);
           for (const [step, next] of changes.entries()) {
@@ -76,7 +92,9 @@ describe("a chain of backups of one file", () => {
     const chain = new BlockChain(OPTIONS);
     const before = sampleBytes(10 * BLOCK);
     const full = await chain.backup(before);
-    expect(full?.map.blocks.map(({ superBlock, index }) => [superBlock.reference, superBlock.sizeBytes / BLOCK, index])).toEqual(
+    expect(
+      full?.map.blocks.map(({ superBlock, index }) => [superBlock.reference, superBlock.sizeBytes / BLOCK, index]),
+    ).toEqual(
       [0, 1, 2, 3, 0, 1, 2, 3]
         .map((index) => [0, 4, index])
         .concat([
@@ -136,7 +154,12 @@ describe("the golden files of stock", () => {
     const bytes = concatBytes(
       superBlocks.map((each) => {
         const offset = each.offsetBytes - begin;
-        return openSuperBlock(extent.subarray(offset, offset + each.sizeRepoBytes), each, { cipherPass: null, compressType: "lz4" }, name);
+        return openSuperBlock(
+          extent.subarray(offset, offset + each.sizeRepoBytes),
+          each,
+          { cipherPass: null, compressType: "lz4" },
+          name,
+        );
       }),
     );
     expect(bytes.length).toBe(file.sizeBytes);
@@ -145,7 +168,8 @@ describe("the golden files of stock", () => {
     expect(packed.length).toBe(superBlocks.length);
     const store = new BlockStore({ reference: 0, cipherPass: null, prior: null }, testRandom());
     // Stock's stored super blocks replace ours.
-    for (const each of superBlocks) store.add(extent.subarray(each.offsetBytes - begin, each.offsetBytes - begin + each.sizeRepoBytes));
+    for (const each of superBlocks)
+      store.add(extent.subarray(each.offsetBytes - begin, each.offsetBytes - begin + each.sizeRepoBytes));
     const [ours] = [...store.end(cutter, { bundleId: file.bundle?.id ?? 0, offsetBytes: begin })];
     expect(Buffer.from(ours ?? []).toString("hex")).toBe(Buffer.from(map).toString("hex"));
     expect(store.result()?.mapSizeBytes).toBe(file.block?.mapSizeBytes);
@@ -159,7 +183,11 @@ describe("the golden files of stock", () => {
     const after = changed(before, { blocks: [0, 5], sizeBytes: 6 * BLOCK }, 9);
     const result = await chain.backup(after);
     const stored = await all(await chain.repo.storage.read(chain.source().mapPath));
-    const expected = concatBytes([after.subarray(0, BLOCK), after.subarray(5 * BLOCK), renderBlockMap(result?.map ?? fail())]);
+    const expected = concatBytes([
+      after.subarray(0, BLOCK),
+      after.subarray(5 * BLOCK),
+      renderBlockMap(result?.map ?? fail()),
+    ]);
     expect(Buffer.compare(stored.subarray(0, expected.length), expected)).toBe(0);
   });
 });
@@ -176,7 +204,9 @@ describe("a cutter", () => {
       { priorChecksums: new Uint8Array(0) },
       { priorChecksums: new Uint8Array(6) },
     ];
-    expect(new Set([{}, ...different].map((change) => cutKey({ ...SETTINGS, ...change }))).size).toBe(different.length + 1);
+    expect(new Set([{}, ...different].map((change) => cutKey({ ...SETTINGS, ...change }))).size).toBe(
+      different.length + 1,
+    );
   });
 
   it("serves several repositories at once, each with its own passphrase and offsets", async () => {
@@ -191,7 +221,9 @@ describe("a cutter", () => {
       const sizes = packed.map((each) => store.add(each).length);
       return { sizes, map: [...store.end(cutter, location)], result: store.result() };
     });
-    expect(stored[0]?.result?.map.blocks[8]?.superBlock.offsetBytes).toBe((stored[0]?.sizes[0] ?? 0) + (stored[0]?.sizes[1] ?? 0));
+    expect(stored[0]?.result?.map.blocks[8]?.superBlock.offsetBytes).toBe(
+      (stored[0]?.sizes[0] ?? 0) + (stored[0]?.sizes[1] ?? 0),
+    );
     expect(stored[1]?.result?.map.blocks[0]?.superBlock).toMatchObject({ bundleId: 4, offsetBytes: 12 });
     expect(stored[1]?.result?.map.checksums).toEqual(stored[0]?.result?.map.checksums);
   });

@@ -144,7 +144,10 @@ describe("a target that fails", () => {
     });
     const target = open(twice);
     await feed(target, 3);
-    await expect(finish(target)).rejects.toMatchObject({ kind: "service", message: "repo2: upload of 'backup/x' could not be restarted" });
+    await expect(finish(target)).rejects.toMatchObject({
+      kind: "service",
+      message: "repo2: upload of 'backup/x' could not be restarted",
+    });
   });
 
   it("slows the source down to its pace", async () => {

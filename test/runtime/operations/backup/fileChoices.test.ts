@@ -1,7 +1,12 @@
 import { fc } from "../../../harness/properties";
 import { describe, expect, it } from "vitest";
 import type { Manifest, ManifestFile } from "../../../../runtime/format/repository/manifest";
-import { chooseFiles, type DeltaInput, findDeltaReason, findFutureReason } from "../../../../runtime/operations/backup/fileChoices";
+import {
+  chooseFiles,
+  type DeltaInput,
+  findDeltaReason,
+  findFutureReason,
+} from "../../../../runtime/operations/backup/fileChoices";
 import type { ScannedFile } from "../../../../runtime/postgres/dataDirectory";
 
 const LABEL = "20261120-064059F";
@@ -13,12 +18,28 @@ function scanned(name: string, sizeBytes: number, modifiedAtS: number): ScannedF
 }
 
 function row(name: string, sizeBytes: number, modifiedAtS: number, more: Partial<ManifestFile> = {}): ManifestFile {
-  return { name, sizeBytes, sizeRepoBytes: sizeBytes, sha1: SHA1, modifiedAtS, mode: 0o600, user: "postgres", group: "postgres", ...more };
+  return {
+    name,
+    sizeBytes,
+    sizeRepoBytes: sizeBytes,
+    sha1: SHA1,
+    modifiedAtS,
+    mode: 0o600,
+    user: "postgres",
+    group: "postgres",
+    ...more,
+  };
 }
 
 /** Only the fields that the choice uses. */
 function prior(files: readonly ManifestFile[], more: Partial<Manifest> = {}): Manifest {
-  const options = { archiveCheck: true, archiveCopy: false, compressType: "none", hardlink: false, online: true } as const;
+  const options = {
+    archiveCheck: true,
+    archiveCopy: false,
+    compressType: "none",
+    hardlink: false,
+    online: true,
+  } as const;
   const fake: Pick<Manifest, "label" | "files" | "bundle" | "archiveStop" | "options"> = {
     label: LABEL,
     files,
@@ -32,7 +53,9 @@ function prior(files: readonly ManifestFile[], more: Partial<Manifest> = {}): Ma
 /** For a file without a choice. */
 const COPY = { kind: "copy", row: undefined } as const;
 const choose = (file: ScannedFile, before: Manifest | null, more: { delta?: boolean; bundle?: boolean } = {}) =>
-  chooseFiles({ files: [file], prior: before, delta: false, bundle: false, checkPages: true, ...more }).get(file.name) ?? COPY;
+  chooseFiles({ files: [file], prior: before, delta: false, bundle: false, checkPages: true, ...more }).get(
+    file.name,
+  ) ?? COPY;
 
 describe("what an increment does with a file", () => {
   const name = "pg_data/base/5/16384";
@@ -60,8 +83,14 @@ describe("what an increment does with a file", () => {
 
   it("refers to the backup that holds the bytes: the prior, or the one that the prior refers to", () => {
     const file = scanned(name, 8192, 10);
-    expect(choose(file, prior([row(name, 8192, 10, { mode: 0o640 })]))?.row).toMatchObject({ reference: LABEL, mode: 0o600, sha1: SHA1 });
-    expect(choose(file, prior([row(name, 8192, 10, { reference: "20261119-000000F" })]))?.row).toMatchObject({ reference: "20261119-000000F" });
+    expect(choose(file, prior([row(name, 8192, 10, { mode: 0o640 })]))?.row).toMatchObject({
+      reference: LABEL,
+      mode: 0o600,
+      sha1: SHA1,
+    });
+    expect(choose(file, prior([row(name, 8192, 10, { reference: "20261119-000000F" })]))?.row).toMatchObject({
+      reference: "20261119-000000F",
+    });
     const bundled = { bundle: { id: 3, offsetBytes: 77 }, checksumPage: false, pageErrors: [2] };
     expect(choose(file, prior([row(name, 8192, 10, bundled)]))?.row).toMatchObject({ ...bundled, reference: LABEL });
   });
@@ -73,7 +102,10 @@ describe("what an increment does with a file", () => {
 
   it("stores no bytes of an empty file in bundles, and a separate file otherwise", () => {
     const empty = scanned(name, 0, 10);
-    expect(choose(empty, null, { bundle: true })).toMatchObject({ kind: "keep", row: { sizeBytes: 0, sizeRepoBytes: 0, checksumPage: true } });
+    expect(choose(empty, null, { bundle: true })).toMatchObject({
+      kind: "keep",
+      row: { sizeBytes: 0, sizeRepoBytes: 0, checksumPage: true },
+    });
     expect(choose(empty, null, { bundle: true })?.row).not.toHaveProperty("reference");
     expect(choose(empty, null)?.kind).toBe("copy");
     expect(choose(empty, prior([row(name, 0, 3)]))).toMatchObject({ kind: "keep", row: { reference: LABEL } });
@@ -92,8 +124,18 @@ describe("times are not trusted", () => {
   });
 
   it.each([
-    ["after a timeline switch", prior([]), "000000020000000000000005", /^a timeline switch has occurred since the \S+ backup$/],
-    ["when a time went back", prior([row("b", 20, 101)]), undefined, /^file 'b' has timestamp earlier than prior backup \(prior 101, current 100\)$/],
+    [
+      "after a timeline switch",
+      prior([]),
+      "000000020000000000000005",
+      /^a timeline switch has occurred since the \S+ backup$/,
+    ],
+    [
+      "when a time went back",
+      prior([row("b", 20, 101)]),
+      undefined,
+      /^file 'b' has timestamp earlier than prior backup \(prior 101, current 100\)$/,
+    ],
     [
       "when a size changed without the time",
       prior([row("a", 11, 100)]),
@@ -139,7 +181,13 @@ it("no choice loses a file, and a kept file has its current size", () => {
     fc.property(some, some, fc.boolean(), fc.boolean(), fc.boolean(), (now, before, delta, bundle, priorBundle) => {
       const files = now.map(([own, sizeBytes, time]) => scanned(own, sizeBytes, time));
       const rows = before.map(([own, sizeBytes, time]) => row(own, sizeBytes, time));
-      const choices = chooseFiles({ files, prior: prior(rows, { bundle: priorBundle }), delta, bundle, checkPages: false });
+      const choices = chooseFiles({
+        files,
+        prior: prior(rows, { bundle: priorBundle }),
+        delta,
+        bundle,
+        checkPages: false,
+      });
       for (const file of files) {
         const choice = choices.get(file.name);
         if (choice === undefined) continue;

@@ -2,7 +2,16 @@
  * Complete backups on given storages, one building on the other: priors, bundles, blocks and resumed attempts per
  * repository.
  */
-import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
@@ -32,14 +41,23 @@ let second: FaultyStorage;
 let repos: [Repository, Repository];
 
 beforeEach(async () => {
-  data = makeDataDirectory(temporaryFolder(), { "base/5/large": sampleBytes(3 * MIB), "base/5/small": sampleBytes(3000) });
+  data = makeDataDirectory(temporaryFolder(), {
+    "base/5/large": sampleBytes(3 * MIB),
+    "base/5/small": sampleBytes(3000),
+  });
   // Long ago, so that files written by a test have another time.
-  for (const name of readdirSync(data, { recursive: true }) as string[]) utimesSync(join(data, name), 1_000_000_000, 1_000_000_000);
+  for (const name of readdirSync(data, { recursive: true }) as string[])
+    utimesSync(join(data, name), 1_000_000_000, 1_000_000_000);
   ctx = testContext();
   second = new FaultyStorage(new MemoryStorage({ name: "memory2" }));
   repos = [
     repository(1, { compress: { type: "zst", level: 3 } }),
-    repository(2, { storage: second, compress: { type: "gz", level: 1 }, pass: "second", bundle: { sizeBytes: MIB, limitBytes: 64 * 1024 } }),
+    repository(2, {
+      storage: second,
+      compress: { type: "gz", level: 1 },
+      pass: "second",
+      bundle: { sizeBytes: MIB, limitBytes: 64 * 1024 },
+    }),
   ];
   await stanzaCreate(repos, CONTROL, ctx);
 });
@@ -69,7 +87,8 @@ async function run(
   return { outcome, manifests, read };
 }
 
-const rowOf = (manifest: Manifest | undefined, name: string) => manifest?.files.find((file) => file.name === `pg_data/${name}`);
+const rowOf = (manifest: Manifest | undefined, name: string) =>
+  manifest?.files.find((file) => file.name === `pg_data/${name}`);
 const warnings = (): string[] => ctx.lines.filter((line) => line.level === "warn").map((line) => line.text);
 
 async function requireWhole(...some: readonly Repository[]): Promise<void> {
@@ -139,7 +158,9 @@ describe("an increment", () => {
     const path = `backup/demo/${full?.label}/backup.manifest`;
     for (const name of [path, `${path}.copy`]) await second.put(name, Buffer.from("damaged"));
     expect((await run("incr")).manifests.map((manifest) => manifest.type)).toEqual(["incr", "full"]);
-    expect(warnings().some((text) => text.startsWith(`repo2: prior backup ${full?.label} cannot be read: [CryptoError]`))).toBe(true);
+    expect(
+      warnings().some((text) => text.startsWith(`repo2: prior backup ${full?.label} cannot be read: [CryptoError]`)),
+    ).toBe(true);
     const newest = (await listLabels(repos[1])).at(-1);
     await second.remove(`backup/demo/${newest}/backup.manifest`);
     await second.removePath(`backup/demo/${full?.label}`);
@@ -151,9 +172,13 @@ describe("an increment", () => {
     const changed = [{ ...repos[0], compress: { type: "lz4", level: 1 } } as Repository];
     const [incr] = (await run("incr", { checksumPage: false }, {}, changed)).manifests;
     expect(incr?.options).toMatchObject({ compressType: "zst", checksumPage: true });
-    expect(warnings()).toContainEqual(expect.stringMatching(/^repo1: incr backup cannot alter compress-type option to 'lz4', reset to value in /));
     expect(warnings()).toContainEqual(
-      expect.stringMatching(/^repo1: incr backup cannot alter 'checksum-page' option to 'false', reset to 'true' from /),
+      expect.stringMatching(/^repo1: incr backup cannot alter compress-type option to 'lz4', reset to value in /),
+    );
+    expect(warnings()).toContainEqual(
+      expect.stringMatching(
+        /^repo1: incr backup cannot alter 'checksum-page' option to 'false', reset to 'true' from /,
+      ),
     );
     await requireWhole(repos[0]);
   });
@@ -167,7 +192,9 @@ describe("an increment", () => {
       expect(manifest.options.delta).toBe(true);
       expect(rowOf(manifest, "base/5/large")).toHaveProperty("reference");
     }
-    expect(warnings()).toContainEqual(expect.stringMatching(/^repo1: file 'pg_data\/base\/5\/small' has timestamp earlier than prior backup/));
+    expect(warnings()).toContainEqual(
+      expect.stringMatching(/^repo1: file 'pg_data\/base\/5\/small' has timestamp earlier than prior backup/),
+    );
   });
 });
 
@@ -198,7 +225,11 @@ describe("bundles", () => {
   });
 
   it("that cannot be stored remove one repository from the run", async () => {
-    second.plan("putStream", { kind: "break", sizeBytes: 100, error: fail("fileWrite", "full") }, { path: /bundle\/1$/ });
+    second.plan(
+      "putStream",
+      { kind: "break", sizeBytes: 100, error: fail("fileWrite", "full") },
+      { path: /bundle\/1$/ },
+    );
     const { outcome } = await run("full");
     expect(outcome.results).toMatchObject([{ ok: true }, { ok: false, error: { kind: "fileWrite" } }]);
     await requireWhole(repos[0]);
@@ -241,7 +272,10 @@ describe("block increments", () => {
     utimesSync(large, nowS - 700, nowS - 700);
     const same = await run("incr", {}, {}, both);
     for (const [index, manifest] of same.manifests.entries()) {
-      expect(rowOf(manifest, "base/5/large")).toMatchObject({ reference: next.manifests[index]?.label, modifiedAtS: nowS - 700 });
+      expect(rowOf(manifest, "base/5/large")).toMatchObject({
+        reference: next.manifests[index]?.label,
+        modifiedAtS: nowS - 700,
+      });
     }
     await requireWhole(...both);
   });
@@ -271,15 +305,18 @@ it("a damaged map of the prior copy is reported, and every block is stored again
   ]);
 });
 
-it.each(["full", "incr"] as const)("a compressor that fails in one repository leaves the others their %s backup", async (type) => {
-  // This level does not exist, so the compressor fails. An increment by checksums goes through batches.
-  const odd: Repository = { ...repository(3, { compress: { type: "gz", level: 99 } }) };
-  await stanzaCreate([odd], CONTROL, ctx);
-  if (type === "incr") await run("full");
-  const { outcome } = await run(type, { delta: type === "incr" }, {}, [...repos, odd]);
-  expect(outcome.results.map((result) => result.ok)).toEqual([true, true, false]);
-  await requireWhole(...repos);
-});
+it.each(["full", "incr"] as const)(
+  "a compressor that fails in one repository leaves the others their %s backup",
+  async (type) => {
+    // This level does not exist, so the compressor fails. An increment by checksums goes through batches.
+    const odd: Repository = { ...repository(3, { compress: { type: "gz", level: 99 } }) };
+    await stanzaCreate([odd], CONTROL, ctx);
+    if (type === "incr") await run("full");
+    const { outcome } = await run(type, { delta: type === "incr" }, {}, [...repos, odd]);
+    expect(outcome.results.map((result) => result.ok)).toEqual([true, true, false]);
+    await requireWhole(...repos);
+  },
+);
 
 it("a changed file whose blocks all have the prior copy's checksums is stored again, every block of it", async () => {
   // A one-byte checksum makes a collision easy to find.
@@ -308,7 +345,9 @@ it("a changed file whose blocks all have the prior copy's checksums is stored ag
 describe("a full backup that was interrupted", () => {
   /** Fails at the stop, with the manifests saved after every file. */
   async function breakOff(into: readonly Repository[] = repos): Promise<void> {
-    await expect(run("full", { manifestSaveThresholdBytes: 1 }, { onStop: () => ctx.abort() }, into)).rejects.toMatchObject({ kind: "term" });
+    await expect(
+      run("full", { manifestSaveThresholdBytes: 1 }, { onStop: () => ctx.abort() }, into),
+    ).rejects.toMatchObject({ kind: "term" });
     ctx = testContext({ startedAtMs: ctx.clock.nowMs() });
   }
 
@@ -317,7 +356,9 @@ describe("a full backup that was interrupted", () => {
     const [label] = await listLabels(repos[0]);
     const { read, manifests } = await run("full");
     expect(manifests.map((manifest) => manifest.label)).toEqual([label, label]);
-    expect(warnings()).toContain(`repo1: resumable backup ${label} of same type exists -- invalid files will be removed then the backup will resume`);
+    expect(warnings()).toContain(
+      `repo1: resumable backup ${label} of same type exists -- invalid files will be removed then the backup will resume`,
+    );
     // In repo2 the small ones were in bundles, which are never resumed.
     expect(read.filter((name) => name === "base/5/large")).toEqual([]);
     await requireWhole(...repos);
@@ -332,7 +373,9 @@ describe("a full backup that was interrupted", () => {
     utimesSync(join(data, "base/5/small"), 1_000_000_100, 1_000_000_100);
     const { read } = await run("full", {}, {}, [repos[0]]);
     expect(read).toEqual(expect.arrayContaining(["base/5/large", "base/5/small"]));
-    expect(warnings()).toContainEqual(expect.stringContaining("resumed backup file pg_data/base/5/large did not have expected checksum"));
+    expect(warnings()).toContainEqual(
+      expect.stringContaining("resumed backup file pg_data/base/5/large did not have expected checksum"),
+    );
     await requireWhole(repos[0]);
   });
 
@@ -365,20 +408,23 @@ describe("a full backup that was interrupted", () => {
   it.each([
     ["in the middle", /backup_label/, "repo1 may have the complete backup and is not part of this run"],
     ["at its end", /backup\.manifest$/, "it was almost finished, so another repository may have the complete backup"],
-  ])("%s is not resumed when a repository that may hold the complete one does not take part", async (_when, path, reason) => {
-    second.plan("put", { kind: "error", error: fail("fileWrite", "full") }, { path });
-    await run("full", { manifestSaveThresholdBytes: 1, annotations: { of: "mine" } });
-    const [finished = ""] = await listLabels(repos[0]);
-    expect(await listLabels(repos[1])).toEqual([finished]);
-    const { manifests } = await run("full", {}, {}, [repos[1]]);
-    const [label = ""] = manifests.map((manifest) => manifest.label);
-    expect(warnings()).toContain(`repo2: backup '${finished}' cannot be resumed: ${reason}`);
-    expect(await listLabels(repos[1])).toEqual([label]);
-    expect(label > finished).toBe(true);
-    // A finished backup lacks the annotation.
-    expect((await loadBackupInfo(repos[0])).backups.map((entry) => entry.annotations)).toEqual([{ of: "mine" }]);
-    await requireWhole(...repos);
-  });
+  ])(
+    "%s is not resumed when a repository that may hold the complete one does not take part",
+    async (_when, path, reason) => {
+      second.plan("put", { kind: "error", error: fail("fileWrite", "full") }, { path });
+      await run("full", { manifestSaveThresholdBytes: 1, annotations: { of: "mine" } });
+      const [finished = ""] = await listLabels(repos[0]);
+      expect(await listLabels(repos[1])).toEqual([finished]);
+      const { manifests } = await run("full", {}, {}, [repos[1]]);
+      const [label = ""] = manifests.map((manifest) => manifest.label);
+      expect(warnings()).toContain(`repo2: backup '${finished}' cannot be resumed: ${reason}`);
+      expect(await listLabels(repos[1])).toEqual([label]);
+      expect(label > finished).toBe(true);
+      // A finished backup lacks the annotation.
+      expect((await loadBackupInfo(repos[0])).backups.map((entry) => entry.annotations)).toEqual([{ of: "mine" }]);
+      await requireWhole(...repos);
+    },
+  );
 });
 
 it("invalid pages end the backup if they count as an error", async () => {

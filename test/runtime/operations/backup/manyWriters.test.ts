@@ -81,7 +81,10 @@ describe("a backup beside another writer", () => {
       await removeBackupPath(repo, full);
     };
     const error = await errorOf(runBackup([repo], data, ctx, { type: "incr" }, { onStop: expire }));
-    expect(error).toMatchObject({ kind: "backupSetInvalid", message: expect.stringContaining(`its prior backup ${full}`) });
+    expect(error).toMatchObject({
+      kind: "backupSetInvalid",
+      message: expect.stringContaining(`its prior backup ${full}`),
+    });
     expect(await labelsOf()).toEqual([]);
   });
 
@@ -93,7 +96,10 @@ describe("a backup beside another writer", () => {
         else await memory.put(path, new Uint8Array(3));
       };
       const error = await errorOf(runBackup([repo], data, ctx, {}, { onStop: spoil }));
-      expect(error).toMatchObject({ kind: harm === "gone" ? "fileMissing" : "fileInvalid", message: expect.stringContaining("base/5/large") });
+      expect(error).toMatchObject({
+        kind: harm === "gone" ? "fileMissing" : "fileInvalid",
+        message: expect.stringContaining("base/5/large"),
+      });
       expect(await labelsOf()).toEqual([]);
       expect(memory.paths().filter((path) => path.endsWith("backup.manifest"))).toEqual([]);
     }
@@ -106,13 +112,16 @@ describe("a full backup that was interrupted", () => {
   /** All files of these servers have one time. */
   function sameTimes(...roots: readonly string[]): void {
     for (const root of roots) {
-      for (const entry of readdirSync(root, { recursive: true, encoding: "utf8" })) utimesSync(join(root, entry), 1_700_000_000, 1_700_000_000);
+      for (const entry of readdirSync(root, { recursive: true, encoding: "utf8" }))
+        utimesSync(join(root, entry), 1_700_000_000, 1_700_000_000);
     }
   }
 
   /** A server with files of the same names, sizes and times, but other bytes. */
   function otherServer(): string {
-    const other = makeDataDirectory(temporaryFolder(), { "base/5/large": Buffer.from(sampleBytes(1_200_000)).reverse() });
+    const other = makeDataDirectory(temporaryFolder(), {
+      "base/5/large": Buffer.from(sampleBytes(1_200_000)).reverse(),
+    });
     writeFileSync(join(other, "base/1/1259"), Buffer.alloc(16384, 7));
     writeFileSync(join(other, "base/5/16384"), Buffer.alloc(8192, 9));
     sameTimes(data, other);
@@ -124,15 +133,27 @@ describe("a full backup that was interrupted", () => {
     const stop = (): never => {
       throw new Error("the process dies");
     };
-    await errorOf(runBackup([repo], data, ctx, { manifestSaveThresholdBytes: 1, ...more }, { onStop: stop }, async () => lease));
+    await errorOf(
+      runBackup([repo], data, ctx, { manifestSaveThresholdBytes: 1, ...more }, { onStop: stop }, async () => lease),
+    );
     const path = memory.paths().findLast((candidate) => candidate.endsWith("backup.manifest.copy"));
     ctx.clock.advance(60_000);
     return path?.split("/")[2] ?? "";
   }
 
-  async function goOn(root: string, lease: Lease = testLease()): Promise<{ manifest: Manifest; read: readonly string[]; text: string }> {
+  async function goOn(
+    root: string,
+    lease: Lease = testLease(),
+  ): Promise<{ manifest: Manifest; read: readonly string[]; text: string }> {
     const read: string[] = [];
-    const outcome = await runBackup([repo], root, ctx, {}, { onCopy: (name) => void read.push(name) }, async () => lease);
+    const outcome = await runBackup(
+      [repo],
+      root,
+      ctx,
+      {},
+      { onCopy: (name) => void read.push(name) },
+      async () => lease,
+    );
     const [result] = outcome.results;
     if (result?.ok !== true) throw new Error("the backup failed");
     await expectWhole();
@@ -205,7 +226,9 @@ describe("a full backup that was interrupted", () => {
       copied++;
       lease.isLost = true;
     };
-    const error = await errorOf(runBackup([repo], data, ctx, { manifestSaveThresholdBytes: 1 }, { onCopy }, async () => lease));
+    const error = await errorOf(
+      runBackup([repo], data, ctx, { manifestSaveThresholdBytes: 1 }, { onCopy }, async () => lease),
+    );
     expect(error).toMatchObject({ kind: "lockAcquire" });
     expect(copied).toBeGreaterThan(0);
     expect(await labelsOf()).toEqual([]);

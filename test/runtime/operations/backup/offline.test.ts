@@ -29,7 +29,12 @@ describe("a backup of a server that is down", () => {
     await runBackup([repo], data, ctx, OFFLINE);
     const manifest = await loadManifest(repo, (await labels())[0] ?? "", null);
     expect(manifest.options).toMatchObject({ online: false, checksumPage: false });
-    expect([manifest.archiveStart, manifest.archiveStop, manifest.lsnStart, manifest.lsnStop]).toEqual([undefined, undefined, undefined, undefined]);
+    expect([manifest.archiveStart, manifest.archiveStop, manifest.lsnStart, manifest.lsnStop]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+    ]);
     const names = manifest.files.map((file) => file.name);
     expect(names).toContain("pg_data/pg_wal/000000010000000000000003");
     expect(names).not.toContain("pg_data/backup_label");

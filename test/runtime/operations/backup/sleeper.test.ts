@@ -80,7 +80,8 @@ async function brokenIn(repo: Repository): Promise<string[]> {
   return verdict.backups.filter((row) => row.status !== "valid").map((row) => row.label);
 }
 
-const labelsOf = async (repo: Repository): Promise<string[]> => (await loadBackupInfo(repo)).backups.map((entry) => entry.label);
+const labelsOf = async (repo: Repository): Promise<string[]> =>
+  (await loadBackupInfo(repo)).backups.map((entry) => entry.label);
 
 interface Stage {
   /** The repository in the sleeper's view, and in the other host's. */
@@ -110,7 +111,8 @@ async function otherHost({ repo, data, lease, ctx }: Stage, type: BackupType): P
   lease.isLost = true;
   const other = testContext({ startedAtMs: ctx.clock.nowMs() + 200_000, seed: 9 });
   await runBackup([repo], data, other, { type }, {}, async () => testLease({ domain: "host2" }));
-  for (let run = 0; run < 2; run++) await expireRepository(repo, KEEP_ONE, REQUEST, testLease({ domain: "host2" }), other);
+  for (let run = 0; run < 2; run++)
+    await expireRepository(repo, KEEP_ONE, REQUEST, testLease({ domain: "host2" }), other);
   ctx.clock.advance(HOUR_MS);
   return labelsOf(repo);
 }

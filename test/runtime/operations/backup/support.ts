@@ -18,7 +18,11 @@ export interface ServerAnswers {
 }
 
 /** A server on `dataDirectory` whose backups start in segment 3 and stop in segment 4. */
-export function server(dataDirectory: string, ctx: Context, answers: ServerAnswers = {}): Session & { readonly asked: string[] } {
+export function server(
+  dataDirectory: string,
+  ctx: Context,
+  answers: ServerAnswers = {},
+): Session & { readonly asked: string[] } {
   const asked: string[] = [];
   const answer =
     <T>(name: string, value: () => T | Promise<T>) =>
@@ -48,9 +52,17 @@ export function server(dataDirectory: string, ctx: Context, answers: ServerAnswe
     startBackup: answer("start", () => ({ lsn: formatLsn(0x300028n), walName: walName(3) })),
     stopBackup: answer("stop", async () => {
       await answers.onStop?.();
-      return { lsn: formatLsn(0x400100n), walName: walName(4), backupLabel: "START WAL LOCATION: 0/300028\n", tablespaceMap: "", ...answers.stop };
+      return {
+        lsn: formatLsn(0x400100n),
+        walName: walName(4),
+        backupLabel: "START WAL LOCATION: 0/300028\n",
+        tablespaceMap: "",
+        ...answers.stop,
+      };
     }),
-    query: async () => ({ rows: ["config_file", "hba_file", "ident_file"].map((name) => ({ name, setting: `${dataDirectory}/${name}` })) }),
+    query: async () => ({
+      rows: ["config_file", "hba_file", "ident_file"].map((name) => ({ name, setting: `${dataDirectory}/${name}` })),
+    }),
     listDatabases: async () => [
       { name: "postgres", id: 5, lastSystemId: 4 },
       { name: "template1", id: 1, lastSystemId: 4 },

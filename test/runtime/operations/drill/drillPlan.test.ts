@@ -2,7 +2,13 @@ import { fc } from "../../../harness/properties";
 import { describe, expect, test } from "vitest";
 import type { BackupInfoEntry } from "../../../../runtime/format/repository/backupInfo";
 import { formatLsn, lsnOfSegment, parseLsn, segmentOfLsn } from "../../../../runtime/format/wal/walSegment";
-import { type PickRequest, pickBackup, planTurn, segmentSizeOf, type Turn } from "../../../../runtime/operations/drill/drillPlan";
+import {
+  type PickRequest,
+  pickBackup,
+  planTurn,
+  segmentSizeOf,
+  type Turn,
+} from "../../../../runtime/operations/drill/drillPlan";
 import { DRILL_PICKS } from "../../../../runtime/operations/drill/record";
 import { backupEntry } from "./support";
 
@@ -12,7 +18,10 @@ const MIB = 1024 * 1024;
 function turns(count: number, repoIndexes: readonly number[], history: readonly Turn[] = []): Turn[] {
   const made: Turn[] = [];
   for (let index = 0; index < count; index++)
-    made.push({ ...planTurn({ repoIndexes, history: [...history, ...made] }), id: `20261121-${String(100000 + index)}Z-00000000` });
+    made.push({
+      ...planTurn({ repoIndexes, history: [...history, ...made] }),
+      id: `20261121-${String(100000 + index)}Z-00000000`,
+    });
   return made;
 }
 
@@ -25,7 +34,9 @@ describe("whose turn it is", () => {
         const made = turns(before + cycle, repoIndexes).slice(before);
         expect(new Set(made.map(({ pick, repo }) => `${repo} ${pick}`)).size).toBe(cycle);
         for (let index = 0; index + repoIndexes.length <= made.length; index++)
-          expect(new Set(made.slice(index, index + repoIndexes.length).map(({ repo }) => repo)).size).toBe(repoIndexes.length);
+          expect(new Set(made.slice(index, index + repoIndexes.length).map(({ repo }) => repo)).size).toBe(
+            repoIndexes.length,
+          );
       }),
     );
   });
@@ -36,7 +47,10 @@ describe("whose turn it is", () => {
   });
 
   test("follows the user's choice, which counts as a turn", () => {
-    expect(planTurn({ repoIndexes: [1, 2], history: [], repoIndex: 2, pick: "oldest" })).toEqual({ repo: 2, pick: "oldest" });
+    expect(planTurn({ repoIndexes: [1, 2], history: [], repoIndex: 2, pick: "oldest" })).toEqual({
+      repo: 2,
+      pick: "oldest",
+    });
     const history = [{ id: "20261121-100000Z-00000000", repo: 2, pick: "newest" }] as const;
     expect(planTurn({ repoIndexes: [1, 2], history, repoIndex: 2 })).toEqual({ repo: 2, pick: "oldest" });
     expect(planTurn({ repoIndexes: [1, 2], history })).toEqual({ repo: 1, pick: "newest" });
@@ -46,7 +60,9 @@ describe("whose turn it is", () => {
     const history = turns(7, [1, 2]);
     fc.assert(
       fc.property(fc.shuffledSubarray(history, { minLength: history.length }), (shuffled) => {
-        expect(planTurn({ repoIndexes: [1, 2], history: shuffled })).toEqual(planTurn({ repoIndexes: [1, 2], history }));
+        expect(planTurn({ repoIndexes: [1, 2], history: shuffled })).toEqual(
+          planTurn({ repoIndexes: [1, 2], history }),
+        );
       }),
     );
   });
@@ -59,7 +75,14 @@ describe("which backup", () => {
     backupEntry("20261115-020000F", { lsnStop: "0/9000100" }),
   ];
   const request = (more: Partial<PickRequest>): PickRequest => {
-    const base = { repoIndex: 1, pick: "newest", backups, newestWal: "0000000100000000000000C0", walSegmentSizeBytes: MIB, random: [0, 0] } as const;
+    const base = {
+      repoIndex: 1,
+      pick: "newest",
+      backups,
+      newestWal: "0000000100000000000000C0",
+      walSegmentSizeBytes: MIB,
+      random: [0, 0],
+    } as const;
     return { ...base, ...more };
   };
   const picked = (more: Partial<PickRequest>): string => {
@@ -91,7 +114,8 @@ describe("which backup", () => {
         expect(parseLsn(target)).toBeGreaterThanOrEqual(parseLsn(backup.lsnStop ?? ""));
         expect(parseLsn(target)).toBeLessThan(last);
         const better = backups.filter(
-          ({ lsnStop = "" }) => parseLsn(lsnStop) <= parseLsn(target) && parseLsn(lsnStop) > parseLsn(backup.lsnStop ?? ""),
+          ({ lsnStop = "" }) =>
+            parseLsn(lsnStop) <= parseLsn(target) && parseLsn(lsnStop) > parseLsn(backup.lsnStop ?? ""),
         );
         expect(better).toEqual([]);
       }),
@@ -105,7 +129,10 @@ describe("which backup", () => {
     expect(
       picked({
         pick: "moment",
-        backups: [other, ...backups.map((entry) => ({ ...entry, dbId: 2 })), older].map((entry) => ({ ...entry, dbId: entry === older ? 1 : 2 })),
+        backups: [other, ...backups.map((entry) => ({ ...entry, dbId: 2 })), older].map((entry) => ({
+          ...entry,
+          dbId: entry === older ? 1 : 2,
+        })),
       }),
     ).toBe("20261101-020000F lsn 0/3000100");
   });
@@ -119,9 +146,12 @@ describe("which backup", () => {
   });
 
   test("of a stopped server recovers nothing", () => {
-    expect(picked({ pick: "oldest", backups: [backupEntry("20261101-020000F", { optionOnline: false, archiveStart: null })] })).toBe(
-      "20261101-020000F default",
-    );
+    expect(
+      picked({
+        pick: "oldest",
+        backups: [backupEntry("20261101-020000F", { optionOnline: false, archiveStart: null })],
+      }),
+    ).toBe("20261101-020000F default");
   });
 
   test("is an error when there is nothing to restore", () => {
@@ -135,10 +165,15 @@ test("shows the segment size at which start positions and names agree", () => {
   fc.assert(
     fc.property(sizes, fc.integer({ min: 0, max: 2 ** 20 }), fc.integer({ min: 1, max: 4095 }), (size, high, low) => {
       const lsn = BigInt(high) * 2n ** 32n + 2n ** 31n + BigInt(low);
-      const entry = backupEntry("20261101-020000F", { lsnStart: formatLsn(lsn), archiveStart: segmentOfLsn(1, lsn, size) });
+      const entry = backupEntry("20261101-020000F", {
+        lsnStart: formatLsn(lsn),
+        archiveStart: segmentOfLsn(1, lsn, size),
+      });
       expect(segmentSizeOf([entry])).toBe(size);
     }),
   );
   expect(segmentSizeOf([])).toBeNull();
-  expect(segmentSizeOf([backupEntry("20261101-020000F", { lsnStart: "0/28", archiveStart: "000000010000000000000009" })])).toBeNull();
+  expect(
+    segmentSizeOf([backupEntry("20261101-020000F", { lsnStart: "0/28", archiveStart: "000000010000000000000009" })]),
+  ).toBeNull();
 });

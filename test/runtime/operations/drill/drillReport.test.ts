@@ -18,7 +18,16 @@ test("a drill for a terminal", () => {
 
 test("a failed one shows the phase, the error and its code", () => {
   const failures = [{ where: "restore", error: "ChecksumError", code: 26, message: "a file is damaged\nand another" }];
-  const text = drillText(record("20261121-051347Z-1a2b3c4d", { ok: false, failures, rtoMs: null, rpo: null, target: "immediate", pick: "oldest" }));
+  const text = drillText(
+    record("20261121-051347Z-1a2b3c4d", {
+      ok: false,
+      failures,
+      rtoMs: null,
+      rpo: null,
+      target: "immediate",
+      pick: "oldest",
+    }),
+  );
   expect(text).toContain("of repo1: FAILED\n");
   expect(text).toContain("oldest, until it is consistent\n");
   expect(text).toContain("  RTO       none: no connection was accepted");

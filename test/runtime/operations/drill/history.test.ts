@@ -3,7 +3,13 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { collect, textOf, utf8 } from "../../../../runtime/base/bytes";
 import { drillsPath } from "../../../../runtime/format/repository/repoPath";
-import { listTurns, loadDrillHistory, loadLocalDrills, localDrillsPath, saveDrill } from "../../../../runtime/operations/drill/history";
+import {
+  listTurns,
+  loadDrillHistory,
+  loadLocalDrills,
+  localDrillsPath,
+  saveDrill,
+} from "../../../../runtime/operations/drill/history";
 import { openRepoFile } from "../../../../runtime/operations/shared/repoFiles";
 import { testContext } from "../../../harness/context";
 import { MemoryStorage } from "../../../harness/doubles/storages";
@@ -20,12 +26,20 @@ describe("the history of drills", () => {
     await saveDrill([plain, secret], spool, made, testContext());
     for (const repo of [plain, secret]) expect(await loadDrillHistory([repo], testContext())).toEqual([made]);
     expect(await loadLocalDrills(spool, "demo")).toEqual([made]);
-    const stored = await collect(await secret.storage.read(`${drillsPath("demo")}/${ID(1)}-repo1-newest.json`), 1 << 20);
+    const stored = await collect(
+      await secret.storage.read(`${drillsPath("demo")}/${ID(1)}-repo1-newest.json`),
+      1 << 20,
+    );
     expect(textOf(stored)).not.toContain("newest");
     // As repo-get shows it.
-    const shown = await collect(await openRepoFile(secret, `${drillsPath("demo")}/${ID(1)}-repo1-newest.json`, false), 1 << 20);
+    const shown = await collect(
+      await openRepoFile(secret, `${drillsPath("demo")}/${ID(1)}-repo1-newest.json`, false),
+      1 << 20,
+    );
     expect(JSON.parse(textOf(shown))).toEqual(made);
-    expect(await loadDrillHistory([repository(2, { pass: "other", storage: secret.storage })], testContext())).toEqual([]);
+    expect(await loadDrillHistory([repository(2, { pass: "other", storage: secret.storage })], testContext())).toEqual(
+      [],
+    );
   });
 
   test("is merged, each drill once and in order", async () => {

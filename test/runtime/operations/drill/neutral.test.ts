@@ -1,5 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { boundedRestoreCommand, librariesIn, neutralSettings, parseControlData, preloadIn } from "../../../../runtime/operations/drill/neutral";
+import {
+  boundedRestoreCommand,
+  librariesIn,
+  neutralSettings,
+  parseControlData,
+  preloadIn,
+} from "../../../../runtime/operations/drill/neutral";
 
 const CONTROL = `pg_control version number:            1300
 Database cluster state:               shut down in recovery
@@ -14,7 +20,8 @@ track_commit_timestamp setting:       on
 
 describe("the settings of a drill's server", () => {
   const limits = parseControlData(CONTROL);
-  const linesOf = (major: number): string[] => neutralSettings({ major, path: "/d/o'r", port: 54329, limits, preload: ["a", "b"] }).split("\n");
+  const linesOf = (major: number): string[] =>
+    neutralSettings({ major, path: "/d/o'r", port: 54329, limits, preload: ["a", "b"] }).split("\n");
 
   test("are as large as production's where recovery or a dump needs it", () => {
     expect(limits).toEqual({

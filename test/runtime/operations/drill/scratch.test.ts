@@ -52,6 +52,8 @@ describe("the directory of a drill", () => {
   });
 
   test("is refused when its path is too long for a socket", async () => {
-    await expect(makeScratch(`/tmp/${"x".repeat(90)}`, "demo", ID, 54329)).rejects.toMatchObject({ kind: "optionInvalidValue" });
+    await expect(makeScratch(`/tmp/${"x".repeat(90)}`, "demo", ID, 54329)).rejects.toMatchObject({
+      kind: "optionInvalidValue",
+    });
   });
 });

@@ -1,11 +1,17 @@
 /**
- * test/interop/backup/expire.test.ts compares with stock what retention keeps; these tests cover crashes, and what stock does
- * not have.
+ * test/interop/backup/expire.test.ts compares with stock what retention keeps; these tests cover crashes, and what
+ * stock does not have.
  */
 import { describe, expect, it } from "vitest";
 import type { BackupInfo } from "../../../../runtime/format/repository/backupInfo";
 import { expireRepository } from "../../../../runtime/operations/expire/expire";
-import { checkRequest, dependantsOf, type ExpireRequest, planExpire, type Retention } from "../../../../runtime/operations/expire/expirePlan";
+import {
+  checkRequest,
+  dependantsOf,
+  type ExpireRequest,
+  planExpire,
+  type Retention,
+} from "../../../../runtime/operations/expire/expirePlan";
 import { inlinePool } from "../../../../runtime/operations/shared/jobs";
 import { verify } from "../../../../runtime/operations/verify/verify";
 import { hasManifest } from "../../../../runtime/repository/backupStore";
@@ -49,7 +55,13 @@ it("leaves after a crash anywhere only complete backups in backup.info, and the 
   for (let writes = 0; ; writes++) {
     const memory = made.clone();
     const storage = new FaultyStorage(memory).crashAfter(writes);
-    await expireRepository(repository(1, { storage, pass: "secret" }), RETENTION, REQUEST, testLease(), testContext()).catch(() => undefined);
+    await expireRepository(
+      repository(1, { storage, pass: "secret" }),
+      RETENTION,
+      REQUEST,
+      testLease(),
+      testContext(),
+    ).catch(() => undefined);
     if (!storage.crashed) break;
     crashes++;
     const left = repository(1, { storage: memory, pass: "secret" });
@@ -61,7 +73,9 @@ it("leaves after a crash anywhere only complete backups in backup.info, and the 
     }
     await expireRepository(left, RETENTION, REQUEST, testLease(), testContext());
     expect(memory.paths()).toEqual(whole.paths());
-    expect((await loadBackupInfo(left)).backups).toEqual((await loadBackupInfo(repository(1, { storage: whole, pass: "secret" }))).backups);
+    expect((await loadBackupInfo(left)).backups).toEqual(
+      (await loadBackupInfo(repository(1, { storage: whole, pass: "secret" }))).backups,
+    );
   }
   expect(crashes).toBeGreaterThan(8);
 });
@@ -72,11 +86,16 @@ it("adds a finished backup that a killed writer has not listed, before it decide
   await makeStanza(repo, STANZA);
   const listed = memory.clone();
   await makeStanza(repository(1, { storage: listed }), { ...STANZA, backups: STANZA.backups.slice(0, 3) });
-  for (const name of ["backup/demo/backup.info", "backup/demo/backup.info.copy"]) memory.files.set(name, listed.files.get(name) as never);
+  for (const name of ["backup/demo/backup.info", "backup/demo/backup.info.copy"])
+    memory.files.set(name, listed.files.get(name) as never);
   const ctx = testContext();
   await expireRepository(repo, { ...RETENTION, full: 2 }, REQUEST, testLease(), ctx);
-  expect(ctx.lines.map(({ text }) => text)).toContain("backup '20260301-000000F' found in repository added to backup.info");
-  expect((await loadBackupInfo(repo)).backups.map((entry) => entry.label)).toEqual(STANZA.backups.slice(1).map((backup) => backup.label));
+  expect(ctx.lines.map(({ text }) => text)).toContain(
+    "backup '20260301-000000F' found in repository added to backup.info",
+  );
+  expect((await loadBackupInfo(repo)).backups.map((entry) => entry.label)).toEqual(
+    STANZA.backups.slice(1).map((backup) => backup.label),
+  );
 });
 
 it("writes nothing in a dry run", async () => {
@@ -84,7 +103,13 @@ it("writes nothing in a dry run", async () => {
   const repo = repository(1, { storage });
   await makeStanza(repo, STANZA);
   const before = storage.writeCount;
-  const { labels } = await expireRepository(repo, { ...RETENTION, historyDays: 0 }, { ...REQUEST, dryRun: true }, testLease(), testContext());
+  const { labels } = await expireRepository(
+    repo,
+    { ...RETENTION, historyDays: 0 },
+    { ...REQUEST, dryRun: true },
+    testLease(),
+    testContext(),
+  );
   expect(labels).toEqual(STANZA.backups.slice(0, 3).map((backup) => backup.label));
   expect(storage.writeCount).toBe(before);
 });
@@ -97,7 +122,9 @@ it("removes a backup with its direct and indirect dependants", () => {
     { label: "20260101-000000F_20260104-000000I", prior: "20260101-000000F_20260103-000000I", wal: null },
     { label: "20260101-000000F_20260105-000000I", prior: "20260101-000000F", wal: null },
   ].map(entryOf);
-  expect(dependantsOf(chain, "20260101-000000F_20260102-000000D")).toEqual(chain.slice(1, 4).map((entry) => entry.label));
+  expect(dependantsOf(chain, "20260101-000000F_20260102-000000D")).toEqual(
+    chain.slice(1, 4).map((entry) => entry.label),
+  );
   const info: BackupInfo = { backrestVersion: "2.60.0", currentId: 1, history: [], backups: chain, other: [] };
   const plan = planExpire("repo1", info, { ...RETENTION, full: 9, diff: 1 }, REQUEST, 0);
   expect(plan.kept.map((entry) => entry.label)).toEqual(chain.map((entry) => entry.label));
@@ -135,7 +162,12 @@ describe("a name that a listing lacked", () => {
         const repo = repository(1, { storage });
         await makeStanza(repo, STANZA);
         const info = await loadBackupInfo(repo);
-        if (!listed) await saveBackupInfo(repo, { ...info, backups: info.backups.filter((entry) => entry.label !== label) }, testContext());
+        if (!listed)
+          await saveBackupInfo(
+            repo,
+            { ...info, backups: info.backups.filter((entry) => entry.label !== label) },
+            testContext(),
+          );
         const before = storage.paths();
         storage.hidden = `backup/demo/${label}`;
         const ctx = testContext();
@@ -159,7 +191,10 @@ describe("a name that a listing lacked", () => {
     const ctx = testContext();
     await expireRepository(repo, RETENTION, REQUEST, testLease(), ctx);
     expect(storage.paths()).toEqual(before);
-    expect((await loadBackupInfo(repo)).backups.map((entry) => entry.label)).toEqual(["20260101-000000F", "20260301-000000F"]);
+    expect((await loadBackupInfo(repo)).backups.map((entry) => entry.label)).toEqual([
+      "20260101-000000F",
+      "20260301-000000F",
+    ]);
     const warned = ctx.lines.filter(({ level }) => level === "warn").map(({ text }) => text);
     expect(warned).toContain(`backup '${full}' missing manifest removed from backup.info`);
     expect(warned.some((text) => text.includes("nothing is removed in this run"))).toBe(true);
@@ -175,16 +210,30 @@ describe("a name that a listing lacked", () => {
     const full = "20260201-000000F";
     const diff = "20260201-000000F_20260202-000000D";
     const info = await loadBackupInfo(repo);
-    await saveBackupInfo(repo, { ...info, backups: info.backups.filter((entry) => entry.label !== full) }, testContext());
+    await saveBackupInfo(
+      repo,
+      { ...info, backups: info.backups.filter((entry) => entry.label !== full) },
+      testContext(),
+    );
     await storage.removePath(`backup/demo/${full}`);
-    const verdict = await verify(repo, inlinePool(new Map([[1, repo]]), testContext(), 2), MADE_WAL_SIZE_BYTES, testContext());
+    const verdict = await verify(
+      repo,
+      inlinePool(new Map([[1, repo]]), testContext(), 2),
+      MADE_WAL_SIZE_BYTES,
+      testContext(),
+    );
     expect(verdict.problems).toContain(`${diff}: refers to backup ${full}, which is not in backup.info`);
     const before = storage.paths();
     const ctx = testContext();
     await expireRepository(repo, { ...RETENTION, full: 9 }, REQUEST, testLease(), ctx);
-    expect(ctx.lines.map(({ text }) => text).join("\n")).toContain(`backup '${diff}' removed from backup.info: its prior backup '${full}' is gone`);
+    expect(ctx.lines.map(({ text }) => text).join("\n")).toContain(
+      `backup '${diff}' removed from backup.info: its prior backup '${full}' is gone`,
+    );
     expect(storage.paths()).toEqual(before);
-    expect((await loadBackupInfo(repo)).backups.map((entry) => entry.label)).toEqual(["20260101-000000F", "20260301-000000F"]);
+    expect((await loadBackupInfo(repo)).backups.map((entry) => entry.label)).toEqual([
+      "20260101-000000F",
+      "20260301-000000F",
+    ]);
     await expireRepository(repo, { ...RETENTION, full: 9 }, REQUEST, testLease(), testContext());
     expect(storage.paths().some((path) => path.startsWith(`backup/demo/${diff}/`))).toBe(false);
   });

@@ -29,7 +29,11 @@ test("expire removes leftovers of killed writers after a day, and nothing that m
   const random = seededRandom(7);
   const storage = new PosixStorage({ root, syncDirectories: false, symlinks: true, random, signal: ctx.signal });
   const repo = repository(1, { storage });
-  await makeStanza(repo, { versions: ["15"], backups: [{ label: LABEL, wal: [walName(1), walName(1)] }], wal: { "15-1": [walName(1), walName(2)] } });
+  await makeStanza(repo, {
+    versions: ["15"],
+    backups: [{ label: LABEL, wal: [walName(1), walName(1)] }],
+    wal: { "15-1": [walName(1), walName(2)] },
+  });
   const leave = (path: string, ageMs: number): string => {
     mkdirSync(join(root, dirname(path)), { recursive: true });
     writeFileSync(join(root, path), "half");
@@ -52,7 +56,9 @@ test("expire removes leftovers of killed writers after a day, and nothing that m
   const retention = { full: 1, fullType: "count", archiveType: "full" } as const;
   await expireRepository(repo, retention, { oldest: false, refusePageErrors: true, dryRun: true }, testLease(), ctx);
   expect(there([...old, ...ofStock])).toHaveLength(2 * PATHS.length);
-  expect(ctx.lines.filter(({ text }) => text.includes("[DRY-RUN] repo1: remove leftover"))).toHaveLength(2 * PATHS.length + 1);
+  expect(ctx.lines.filter(({ text }) => text.includes("[DRY-RUN] repo1: remove leftover"))).toHaveLength(
+    2 * PATHS.length + 1,
+  );
   await expireRepository(repo, retention, { oldest: false, refusePageErrors: true, dryRun: false }, testLease(), ctx);
   expect(there([...old, ...ofStock])).toEqual([]);
   expect(readdirSync(join(root, "backup/demo"))).not.toContain(basename(link));

@@ -34,7 +34,10 @@ let walDirectory: string;
 
 beforeEach(async () => {
   ctx = testContext();
-  repos = [repository(1), repository(2, { storage: new MemoryStorage({ name: "second" }), compress: { type: "gz", level: 1 } })];
+  repos = [
+    repository(1),
+    repository(2, { storage: new MemoryStorage({ name: "second" }), compress: { type: "gz", level: 1 } }),
+  ];
   walDirectory = join(temporaryFolder(), "nowhere");
   await stanzaCreate(repos, CONTROL, ctx);
 });
@@ -58,19 +61,31 @@ class Story {
   }
 
   running(nextXid: number, oldestXid = nextXid): this {
-    this.wal.add({ resourceManager: 8, info: 0x10, body: { main: pack([4, 0], [4, 0], [4, 0], [4, nextXid], [4, oldestXid], [4, nextXid - 1]) } });
+    this.wal.add({
+      resourceManager: 8,
+      info: 0x10,
+      body: { main: pack([4, 0], [4, 0], [4, 0], [4, nextXid], [4, oldestXid], [4, nextXid - 1]) },
+    });
     return this;
   }
 
   delete(xid: number, rows = 1): this {
     const main = pack([4, xid], [2, 1], [1, 0], [1, 0]);
     for (let row = 0; row < rows; row++)
-      this.wal.add({ resourceManager: 10, info: 0x10, xid, body: { blocks: [{ file: [1663, 5, 16400], block: row }], main } });
+      this.wal.add({
+        resourceManager: 10,
+        info: 0x10,
+        xid,
+        body: { blocks: [{ file: [1663, 5, 16400], block: row }], main },
+      });
     return this;
   }
 
   commit(xid: number, atS: number, subtransactions?: readonly number[]): bigint {
-    const { flag, main } = endOf({ atUs: FROM_US + BigInt(atS) * SECOND_US, ...(subtransactions === undefined ? {} : { subtransactions }) });
+    const { flag, main } = endOf({
+      atUs: FROM_US + BigInt(atS) * SECOND_US,
+      ...(subtransactions === undefined ? {} : { subtransactions }),
+    });
     return this.wal.add({ resourceManager: 1, info: flag, xid, body: { main } });
   }
 
@@ -106,23 +121,53 @@ function look(options: Partial<FindOptions> = {}): Promise<SearchResult> {
   return find({ repos, openProduction }, { ...OPTIONS, walDirectory, ...options }, ctx);
 }
 
-const xids = ({ transactions }: SearchResult): (readonly [number, string])[] => transactions.map(({ source, xid }) => [xid, source]);
+const xids = ({ transactions }: SearchResult): (readonly [number, string])[] =>
+  transactions.map(({ source, xid }) => [xid, source]);
 
-async function archive(story: Story, numbers: readonly number[], timeline = 1, into: readonly Repository[] = repos): Promise<void> {
-  for (const repo of into) await store(repo, ...numbers.map((no) => [walName(no, timeline), story.segment(no)] as const));
+async function archive(
+  story: Story,
+  numbers: readonly number[],
+  timeline = 1,
+  into: readonly Repository[] = repos,
+): Promise<void> {
+  for (const repo of into)
+    await store(repo, ...numbers.map((no) => [walName(no, timeline), story.segment(no)] as const));
 }
 
-async function stream(repo: Repository, segment: string, bytes: Uint8Array, begin: number, end: number, session = SESSION): Promise<void> {
+async function stream(
+  repo: Repository,
+  segment: string,
+  bytes: Uint8Array,
+  begin: number,
+  end: number,
+  session = SESSION,
+): Promise<void> {
   const origin = { systemId: CLUSTER.systemId, segmentSizeBytes: WAL_SIZE_BYTES };
-  await putChunk(repo, { archiveId: "15-1", pass: null }, { segment, session, begin, end }, [bytes.subarray(begin, end)], origin, ctx);
+  await putChunk(
+    repo,
+    { archiveId: "15-1", pass: null },
+    { segment, session, begin, end },
+    [bytes.subarray(begin, end)],
+    origin,
+    ctx,
+  );
 }
 
-async function backups(...entries: readonly { readonly label: string; readonly timeline: number; readonly lsn: bigint }[]): Promise<void> {
+async function backups(
+  ...entries: readonly { readonly label: string; readonly timeline: number; readonly lsn: bigint }[]
+): Promise<void> {
   for (const repo of repos) {
     const made = entries.map(({ label, lsn, timeline }) => {
       if (BACKUP === undefined) throw new Error("the golden backup.info has no backup");
       const name = walName(Number(lsn / BigInt(WAL_SIZE_BYTES)), timeline);
-      return { ...BACKUP, label, archiveStart: name, archiveStop: name, lsnStart: formatLsn(lsn), lsnStop: formatLsn(lsn) };
+      return {
+        ...BACKUP,
+        label,
+        archiveStart: name,
+        archiveStop: name,
+        lsnStart: formatLsn(lsn),
+        lsnStop: formatLsn(lsn),
+      };
     });
     await saveBackupInfo(repo, { ...(await loadBackupInfo(repo)), backups: made }, ctx);
   }
@@ -161,10 +206,15 @@ describe("WAL after the archive's end", () => {
     expect(result.toLsn).toBe(BigInt(5 * WAL_SIZE_BYTES + seen));
     const text = findText(result);
     expect(text.match(/^\S+ \S+ {2}xid 70[23] {2}lsn \S+ {2}\(streamed\)$/gm)).toHaveLength(2);
-    expect(text).toContain("NOTE: pgbackstop's restore_command can reach streamed WAL that is not archived yet; stock's cannot.\n");
+    expect(text).toContain(
+      "NOTE: pgbackstop's restore_command can reach streamed WAL that is not archived yet; stock's cannot.\n",
+    );
     expect(text).toContain("NOTE: the server's pg_wal is not on this machine: later commits than 0/50");
     expect(findText(result, "cluster")).not.toContain("--target");
-    expect((findJson(result) as { transactions: object[] }).transactions[3]).toMatchObject({ archived: false, source: "stream" });
+    expect((findJson(result) as { transactions: object[] }).transactions[3]).toMatchObject({
+      archived: false,
+      source: "stream",
+    });
   });
 
   it("a damaged chunk comes from another repository, a later session's before an earlier one's", async () => {
@@ -217,7 +267,11 @@ describe("WAL after the archive's end", () => {
     const result = await look();
     expect(xids(result).slice(2)).toEqual([[703, "stream"]]);
     expect(result.unknown).toMatchObject([
-      { fromSegment: walName(4), toSegment: walName(4), reason: expect.stringMatching(/^there is no record at|checksum|ends/) },
+      {
+        fromSegment: walName(4),
+        toSegment: walName(4),
+        reason: expect.stringMatching(/^there is no record at|checksum|ends/),
+      },
     ]);
   });
 
@@ -285,7 +339,8 @@ describe("timelines", () => {
   });
 
   const promoted = async (timeline: number, text: string): Promise<void> => {
-    for (const repo of repos) await store(repo, [`${timeline.toString(16).toUpperCase().padStart(8, "0")}.history`, Buffer.from(text)]);
+    for (const repo of repos)
+      await store(repo, [`${timeline.toString(16).toUpperCase().padStart(8, "0")}.history`, Buffer.from(text)]);
   };
   const reported = ({ transactions }: SearchResult): unknown[] =>
     transactions.map(({ atUs, targets, xid }) => [xid, Number((atUs - FROM_US) / SECOND_US), targets[0]?.set]);
@@ -300,7 +355,9 @@ describe("timelines", () => {
       [702, 35, "20260101-000000F"],
       [710, 45, "20260101-000000F"],
     ]);
-    expect(result.transactions.every(({ targets }) => targets[0]?.args.every((arg) => !arg.startsWith("--target-timeline")))).toBe(true);
+    expect(
+      result.transactions.every(({ targets }) => targets[0]?.args.every((arg) => !arg.startsWith("--target-timeline"))),
+    ).toBe(true);
     expect(result.unknown).toEqual([]);
   });
 
@@ -338,8 +395,12 @@ describe("timelines", () => {
     const result = await look({ timeline: 4 });
     expect(result.timeline).toBe(4);
     expect(reported(result).map((each) => (each as unknown[])[0])).toEqual([710]);
-    expect(ctx.lines.map(({ text }) => text)).toContain("00000004.history does not exist: WAL before timeline 4 is not read");
-    expect(findText(result)).toContain("NOTE: no repository has a backup on timeline 4 or its ancestors, so recovery is impossible");
+    expect(ctx.lines.map(({ text }) => text)).toContain(
+      "00000004.history does not exist: WAL before timeline 4 is not read",
+    );
+    expect(findText(result)).toContain(
+      "NOTE: no repository has a backup on timeline 4 or its ancestors, so recovery is impossible",
+    );
     expect(findText(result)).toContain("no backup ended before it: it cannot be undone by recovery");
     await expect(look({ timeline: 9 })).rejects.toMatchObject({ kind: "fileMissing" });
   });
@@ -367,7 +428,9 @@ describe("transactions that began before the WAL that is read", () => {
     const text = findText(result);
     expect(text).toContain("    delete at least 2 rows of relation 5: 5/16400");
     expect(text).toContain("    delete 3 rows of relation 5: 5/16400");
-    expect(text).toContain("NOTE: 1 transactions began before the searched WAL, or may have: their earlier rows are not counted");
+    expect(text).toContain(
+      "NOTE: 1 transactions began before the searched WAL, or may have: their earlier rows are not counted",
+    );
     expect(findJson(result)).toMatchObject({ cut: 1, transactions: [{ cut: true }, { cut: false }, { cut: false }] });
   });
 
@@ -434,6 +497,8 @@ describe("unknowns", () => {
       [700, "archive"],
       [702, "archive"],
     ]);
-    expect(result.unknown).toMatchObject([{ fromSegment: walName(2), reason: "unable to parse the record that ends transaction 701" }]);
+    expect(result.unknown).toMatchObject([
+      { fromSegment: walName(2), reason: "unable to parse the record that ends transaction 701" },
+    ]);
   });
 });

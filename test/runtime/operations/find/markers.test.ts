@@ -2,14 +2,20 @@ import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import type { ClassRow } from "../../../../runtime/format/page/heapPage";
 import { WalReader } from "../../../../runtime/format/wal/walReader";
-import { type Activity, ActivityTracker, type ClassChange, type Ended } from "../../../../runtime/operations/find/activity";
+import {
+  type Activity,
+  ActivityTracker,
+  type ClassChange,
+  type Ended,
+} from "../../../../runtime/operations/find/activity";
 import { markersOf, type Names, weightOf } from "../../../../runtime/operations/find/markers";
 import { vectorBytes } from "../../format/vectors";
 
 const DATABASE = 5;
 const NO_NAMES: Names = { relation: () => undefined, schema: () => undefined, database: () => undefined };
 const NAMES: Names = {
-  relation: (_, file) => (file === 16400 ? row({}) : file === 16500 ? row({ name: "mine", isTemporary: true }) : undefined),
+  relation: (_, file) =>
+    file === 16400 ? row({}) : file === 16500 ? row({ name: "mine", isTemporary: true }) : undefined,
   schema: (_, oid) => ({ 2200: "public", 16384: "app" })[oid],
   database: (oid) => ({ 5: "shop" })[oid],
 };
@@ -21,8 +27,19 @@ function row(more: Partial<ClassRow>): ClassRow {
 function activity(more: Partial<Activity> = {}, relations: readonly Partial<ClassChange>[] = []): Activity {
   const changes = relations.map((each): ClassChange => {
     const known = each.old ?? each.new ?? row({});
-    const files = [each.old, each.new].flatMap((side) => (side === null || side === undefined ? [] : [`${DATABASE}/${side.file}`]));
-    return { database: DATABASE, old: null, new: null, isNew: false, files: new Set(files), row: known, lsn: 1n, ...each };
+    const files = [each.old, each.new].flatMap((side) =>
+      side === null || side === undefined ? [] : [`${DATABASE}/${side.file}`],
+    );
+    return {
+      database: DATABASE,
+      old: null,
+      new: null,
+      isNew: false,
+      files: new Set(files),
+      row: known,
+      lsn: 1n,
+      ...each,
+    };
   });
   return {
     xid: 700,
@@ -43,7 +60,8 @@ function activity(more: Partial<Activity> = {}, relations: readonly Partial<Clas
 function reported(from: Activity, dropped: readonly number[] = [], names: Names = NAMES): string[] {
   const files = dropped.map((relation) => ({ tablespace: 1663, database: DATABASE, relation }));
   return markersOf(from, { dropped: files }, names).map(
-    ({ isResolved, kind, name, object, rows }) => `${kind} ${object} ${name}${rows === null ? "" : ` ${rows}`}${isResolved ? "" : " ?"}`,
+    ({ isResolved, kind, name, object, rows }) =>
+      `${kind} ${object} ${name}${rows === null ? "" : ` ${rows}`}${isResolved ? "" : " ?"}`,
   );
 }
 
@@ -63,7 +81,8 @@ describe("what a transaction destroyed", () => {
     ] as const)
       expect(reported(activity({}, [{ old: row({ kind, file: 0 }) }]))).toEqual([`drop ${object} public.orders`]);
     // Indexes, TOAST, sequences and composite types are dropped with a table.
-    for (const kind of ["i", "I", "t", "S", "c"]) expect(reported(activity({}, [{ old: row({ kind }) }]), [16400])).toEqual([]);
+    for (const kind of ["i", "I", "t", "S", "c"])
+      expect(reported(activity({}, [{ old: row({ kind }) }]), [16400])).toEqual([]);
     expect(reported(activity({}, [{ old: row({ schema: 999 }) }]))).toEqual(["drop table 999.orders"]);
   });
 
@@ -74,9 +93,13 @@ describe("what a transaction destroyed", () => {
   });
 
   it("a new file alone is a truncation", () => {
-    expect(reported(activity({}, [{ old: row({}), new: row({ file: 16401 }) }]), [16400])).toEqual(["truncate table public.orders"]);
+    expect(reported(activity({}, [{ old: row({}), new: row({ file: 16401 }) }]), [16400])).toEqual([
+      "truncate table public.orders",
+    ]);
     expect(reported(activity({}, [{ old: row({}), new: row({ name: "renamed" }) }]))).toEqual([]);
-    expect(reported(activity({}, [{ old: row({ kind: "v", file: 0 }), new: row({ kind: "v", file: 0 }) }]))).toEqual([]);
+    expect(reported(activity({}, [{ old: row({ kind: "v", file: 0 }), new: row({ kind: "v", file: 0 }) }]))).toEqual(
+      [],
+    );
   });
 
   it("a table that is rewritten or moves to another tablespace keeps its rows", () => {
@@ -84,13 +107,22 @@ describe("what a transaction destroyed", () => {
     expect(reported(activity({ copied: new Set(["5/16401"]) }, moved), [16400])).toEqual([]);
     const rewritten = row({ name: "pg_temp_16390", oid: 16410, file: 16401 });
     expect(
-      reported(activity({}, [...moved, { old: null, new: null, row: rewritten, isNew: true, files: new Set(["5/16401", "5/16400"]) }]), [16400]),
+      reported(
+        activity({}, [
+          ...moved,
+          { old: null, new: null, row: rewritten, isNew: true, files: new Set(["5/16401", "5/16400"]) },
+        ]),
+        [16400],
+      ),
     ).toEqual([]);
     expect(reported(activity({ remapped: new Set(["5/16499"]) }), [16499])).toEqual([]);
   });
 
   it("a removed file without an explanation is reported by its number, or its name", () => {
-    expect(reported(activity(), [16400, 16777])).toEqual(["truncate table public.orders", "truncate relation 5/16777 ?"]);
+    expect(reported(activity(), [16400, 16777])).toEqual([
+      "truncate table public.orders",
+      "truncate relation 5/16777 ?",
+    ]);
     expect(reported(activity({ unknownDrops: 1 }), [16777], NO_NAMES)).toEqual(["drop relation 5/16777 ?"]);
     expect(reported(activity(), [1259, 2619])).toEqual([]);
   });
@@ -101,27 +133,44 @@ describe("what a transaction destroyed", () => {
       { database: DATABASE, row: null },
     ];
     expect(reported(activity({ schemas }))).toEqual(["drop schema app", "drop schema 5/schema ?"]);
-    expect(reported(activity({ removedDatabases: [{ oid: 5, lsn: 1n }], databases: [{ oid: 5, row: null }] }))).toEqual(["drop database shop"]);
-    expect(reported(activity({ databases: [{ oid: 6, row: { oid: 6, name: "old" } }] }))).toEqual(["drop database old"]);
+    expect(reported(activity({ removedDatabases: [{ oid: 5, lsn: 1n }], databases: [{ oid: 5, row: null }] }))).toEqual(
+      ["drop database shop"],
+    );
+    expect(reported(activity({ databases: [{ oid: 6, row: { oid: 6, name: "old" } }] }))).toEqual([
+      "drop database old",
+    ]);
     expect(reported(activity({ removedDatabases: [{ oid: 7, lsn: 1n }] }))).toEqual(["drop database 7 ?"]);
   });
 
   it("rows are counted by table; those of catalogs and TOAST are not", () => {
-    expect(reported(activity({ rows: counted(16400, 12, 3) }))).toEqual(["delete table public.orders 12", "update table public.orders 3"]);
+    expect(reported(activity({ rows: counted(16400, 12, 3) }))).toEqual([
+      "delete table public.orders 12",
+      "update table public.orders 3",
+    ]);
     expect(reported(activity({ rows: counted(16999, 1, 0) }))).toEqual(["delete relation 5/16999 1 ?"]);
     expect(reported(activity({ rows: counted(1259, 9, 9) }))).toEqual([]);
     expect(reported(activity({ rows: counted(16400, 0, 0) }))).toEqual([]);
     for (const schema of [11, 99])
-      expect(reported(activity({ rows: counted(16400, 9, 0) }), [], { ...NAMES, relation: () => row({ schema }) })).toEqual([]);
+      expect(
+        reported(activity({ rows: counted(16400, 9, 0) }), [], { ...NAMES, relation: () => row({ schema }) }),
+      ).toEqual([]);
   });
 
   it("a removed object weighs more than any rows, and a deletion more than an update", () => {
     const weight = (from: Activity, dropped: readonly number[] = []): number =>
-      weightOf(markersOf(from, { dropped: dropped.map((relation) => ({ tablespace: 1663, database: DATABASE, relation })) }, NAMES));
+      weightOf(
+        markersOf(
+          from,
+          { dropped: dropped.map((relation) => ({ tablespace: 1663, database: DATABASE, relation })) },
+          NAMES,
+        ),
+      );
     const drop = weight(activity({}, [{ old: row({}) }]));
     expect(drop).toBe(weight(activity({}, [{ old: row({}), new: row({ file: 16401 }) }])));
     expect(drop).toBeGreaterThan(weight(activity({ rows: counted(16400, 1e9, 0) })));
-    expect(weight(activity({ rows: counted(16400, 10, 0) }))).toBeGreaterThan(weight(activity({ rows: counted(16400, 0, 10) })));
+    expect(weight(activity({ rows: counted(16400, 10, 0) }))).toBeGreaterThan(
+      weight(activity({ rows: counted(16400, 0, 10) })),
+    );
     expect(weight(activity({}, [{ old: row({ kind: "v", file: 0 }) }]))).toBeLessThan(drop);
     expect(weightOf([])).toBe(0);
   });
@@ -146,7 +195,15 @@ describe.each([
 
   it("every incident in order, and nothing else", () => {
     const all = ended.flatMap(({ activity: done, end }) =>
-      done === null ? [] : markersOf(done, end, names).map(({ kind, name, rows }) => [end.xid - firstXid, kind, name, rows, end.preparedAs]),
+      done === null
+        ? []
+        : markersOf(done, end, names).map(({ kind, name, rows }) => [
+            end.xid - firstXid,
+            kind,
+            name,
+            rows,
+            end.preparedAs,
+          ]),
     );
     expect(all).toEqual([
       [0, "delete", expect.any(String), 3, null],
@@ -155,7 +212,15 @@ describe.each([
       [5, "truncate", "app.logs", null, null],
       [6, "drop", "app.orders", null, null],
     ]);
-    expect(ended.map(({ end }) => end.kind)).toEqual(["commit", "abort", "commit", "prepare", "commit", "commit", "commit"]);
+    expect(ended.map(({ end }) => end.kind)).toEqual([
+      "commit",
+      "abort",
+      "commit",
+      "prepare",
+      "commit",
+      "commit",
+      "commit",
+    ]);
   });
 
   it("a truncated record is always an error", () => {

@@ -1,6 +1,11 @@
 import { describe, expect, it } from "vitest";
 import type { Activity } from "../../../../runtime/operations/find/activity";
-import { type BackupEnd, formatTime, type TargetFacts, targetsOf } from "../../../../runtime/operations/find/recoveryTargets";
+import {
+  type BackupEnd,
+  formatTime,
+  type TargetFacts,
+  targetsOf,
+} from "../../../../runtime/operations/find/recoveryTargets";
 
 const ACTIVITY: Activity = {
   xid: 700,
@@ -24,7 +29,17 @@ function backup(label: string, lsnStop: string, repoIndex = 1): BackupEnd {
 function facts(more: Partial<TargetFacts> = {}): TargetFacts {
   const end = { kind: "commit", xid: 700, atUs: AT_US, subtransactions: [], dropped: [], preparedAs: null } as const;
   const backups = [backup("first", "0/2000100"), backup("second", "0/3000050"), backup("later", "0/4000001")];
-  return { end, lsn: 0x4000000n, activity: ACTIVITY, markedLsn: null, isTimeExact: true, backups, timeline: null, repoIndex: undefined, ...more };
+  return {
+    end,
+    lsn: 0x4000000n,
+    activity: ACTIVITY,
+    markedLsn: null,
+    isTimeExact: true,
+    backups,
+    timeline: null,
+    repoIndex: undefined,
+    ...more,
+  };
 }
 
 const dropped = (lsn: bigint): Activity => ({ ...ACTIVITY, removedDatabases: [{ oid: 5, lsn }] });
@@ -65,7 +80,10 @@ describe("the target just before a transaction", () => {
     expect(targetsOf(facts({ backups: [backup("later", "0/4000001")] }))).toEqual([]);
     expect(targetsOf(facts({ backups: [backup("there", "0/4000000")] }))[0]?.set).toBe("there");
     // Compared as numbers, not as texts.
-    expect(targetsOf(facts({ lsn: 0x1_0000_0000n, backups: [backup("small", "0/FF000000"), backup("large", "1/0")] }))[0]?.set).toBe("large");
+    expect(
+      targetsOf(facts({ lsn: 0x1_0000_0000n, backups: [backup("small", "0/FF000000"), backup("large", "1/0")] }))[0]
+        ?.set,
+    ).toBe("large");
   });
 
   it("of a dropped database is only the position of its first action", () => {
@@ -80,7 +98,8 @@ describe("the target just before a transaction", () => {
   });
 
   it("names the user's timeline and repository", () => {
-    for (const { args } of targetsOf(facts({ timeline: 3, repoIndex: 2 }))) expect(args.slice(-2)).toEqual(["--target-timeline=3", "--repo=2"]);
+    for (const { args } of targetsOf(facts({ timeline: 3, repoIndex: 2 })))
+      expect(args.slice(-2)).toEqual(["--target-timeline=3", "--repo=2"]);
     expect(targetsOf(facts({ timeline: 3 })).map(({ cluster }) => cluster.timeline)).toEqual(["3", "3", "3"]);
   });
 

@@ -14,7 +14,15 @@ import { getLast } from "../../../../runtime/operations/stream/partial";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { putChunk } from "../../../../runtime/repository/streamStore";
 import { testContext } from "../../../harness/context";
-import { CLUSTER, CONTROL, repository, temporaryFolder, WAL_SIZE_BYTES, walBytes, walName } from "../../repository/support";
+import {
+  CLUSTER,
+  CONTROL,
+  repository,
+  temporaryFolder,
+  WAL_SIZE_BYTES,
+  walBytes,
+  walName,
+} from "../../repository/support";
 import { store } from "../archive";
 
 const NAME = walName(6);
@@ -33,13 +41,20 @@ interface Piece {
 }
 
 /**
- * As an agent cuts them: one step, or a merged chunk from the first byte that replaces the earlier ones (stream/streamWorker).
+ * As an agent cuts them: one step, or a merged chunk from the first byte that replaces the earlier ones
+ * (stream/streamWorker).
  */
 const anyPiece = fc
-  .record({ repoIndex: fc.constantFrom(1 as const, 2 as const), session: fc.integer({ min: 1, max: 3 }), isDamaged: fc.boolean() })
+  .record({
+    repoIndex: fc.constantFrom(1 as const, 2 as const),
+    session: fc.integer({ min: 1, max: 3 }),
+    isDamaged: fc.boolean(),
+  })
   .chain(
     (of): fc.Arbitrary<Piece> =>
-      fc.tuple(fc.boolean(), fc.integer({ min: 1, max: STEPS })).map(([isMerged, end]) => ({ ...of, begin: isMerged ? 0 : end - 1, end })),
+      fc
+        .tuple(fc.boolean(), fc.integer({ min: 1, max: STEPS }))
+        .map(([isMerged, end]) => ({ ...of, begin: isMerged ? 0 : end - 1, end })),
   );
 const anyPieces = fc.uniqueArray(anyPiece, {
   minLength: 1,
@@ -62,17 +77,31 @@ function expected(all: readonly Piece[], others: readonly number[]): Buffer {
     return end === 0 ? at : greedy(own, end);
   };
   const sources = [3, 2, 1].flatMap((session) => {
-    const own = ([1, 2] as const).map((key) => all.filter((piece) => piece.session === session && piece.repoIndex === key));
+    const own = ([1, 2] as const).map((key) =>
+      all.filter((piece) => piece.session === session && piece.repoIndex === key),
+    );
     return own.sort((left, right) => greedy(right) - greedy(left)).map((chunks) => ({ session, chunks }));
   });
   return sources.reduce<Buffer>((known, { chunks, session }) => {
-    const more = historyOf(session, others).subarray(0, greedy(chunks.filter(({ isDamaged }) => !isDamaged)) * STEP_BYTES);
+    const more = historyOf(session, others).subarray(
+      0,
+      greedy(chunks.filter(({ isDamaged }) => !isDamaged)) * STEP_BYTES,
+    );
     return more.length > known.length && more.subarray(0, known.length).equals(known) ? more : known;
   }, Buffer.alloc(0));
 }
 
-async function put(repo: Repository, { begin, end, isDamaged, session }: Piece, others: readonly number[]): Promise<void> {
-  const chunk: StreamChunk = { segment: NAME, session: session.toString(16).padStart(12, "0"), begin: begin * STEP_BYTES, end: end * STEP_BYTES };
+async function put(
+  repo: Repository,
+  { begin, end, isDamaged, session }: Piece,
+  others: readonly number[],
+): Promise<void> {
+  const chunk: StreamChunk = {
+    segment: NAME,
+    session: session.toString(16).padStart(12, "0"),
+    begin: begin * STEP_BYTES,
+    end: end * STEP_BYTES,
+  };
   await putChunk(
     repo,
     { archiveId: "15-1", pass: null },

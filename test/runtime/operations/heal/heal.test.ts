@@ -64,14 +64,19 @@ const run = (): ReturnType<typeof heal> =>
 async function needFrom(repo: Repository, no: number): Promise<void> {
   const info = await loadBackupInfo(repo);
   if (BACKUP === undefined) throw new Error("the golden backup.info has no backup");
-  await saveBackupInfo(repo, { ...info, backups: [{ ...BACKUP, archiveStart: walName(no), archiveStop: walName(no) }] }, ctx);
+  await saveBackupInfo(
+    repo,
+    { ...info, backups: [{ ...BACKUP, archiveStart: walName(no), archiveStop: walName(no) }] },
+    ctx,
+  );
 }
 
 /** Problems of files whose names carry no checksum. */
 async function verifyNames(repo: Repository): Promise<(string | null)[]> {
   const pass = (await loadArchiveInfo(repo)).cipherPass ?? null;
   const problems: (string | null)[] = [];
-  for await (const stored of listWal(repo, "15-1")) if (stored.sha1 === null) problems.push((await readNamed(repo, "15-1", stored, pass)).problem);
+  for await (const stored of listWal(repo, "15-1"))
+    if (stored.sha1 === null) problems.push((await readNamed(repo, "15-1", stored, pass)).problem);
   return problems.filter((problem) => problem !== null);
 }
 
@@ -122,19 +127,42 @@ describe("heal", () => {
     );
     await needFrom(repos[1], 2);
     expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 4 } });
-    expect(await readable(repos[1])).toEqual([walName(2), walName(3), `${walName(3)}.00000028.backup`, "00000002.history"].sort());
+    expect(await readable(repos[1])).toEqual(
+      [walName(2), walName(3), `${walName(3)}.00000028.backup`, "00000002.history"].sort(),
+    );
     expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 0, settled: 0, unhealed: [] } });
   });
 
   it("replaces a damaged history or label by a valid one, PostgreSQL's own first, and reports an undecidable one", async () => {
     const history = Buffer.from("1\t0/1\tx\n");
     const label = `${walName(1)}.00000028.backup`;
-    await store(repos[0], ["00000002.history", history], [label, Buffer.from("LABEL: cut")], ["00000003.history", Buffer.from("1\t0/1\ta\n")]);
-    await store(repos[1], ["00000002.history", Buffer.from("1\t0/1\tx\n\0")], [label, Buffer.from(labelText(walName(1)))]);
+    await store(
+      repos[0],
+      ["00000002.history", history],
+      [label, Buffer.from("LABEL: cut")],
+      ["00000003.history", Buffer.from("1\t0/1\ta\n")],
+    );
+    await store(
+      repos[1],
+      ["00000002.history", Buffer.from("1\t0/1\tx\n\0")],
+      [label, Buffer.from(labelText(walName(1)))],
+    );
     await store(repos[1], ["00000003.history", Buffer.from("2\t0/1\tb\n")]);
     expect(await run()).toMatchObject([
-      { ok: true, value: { copied: 1, unhealed: ["00000003.history: other repositories have different content, and any of them may be right"] } },
-      { ok: true, value: { copied: 1, unhealed: ["00000003.history: other repositories have different content, and any of them may be right"] } },
+      {
+        ok: true,
+        value: {
+          copied: 1,
+          unhealed: ["00000003.history: other repositories have different content, and any of them may be right"],
+        },
+      },
+      {
+        ok: true,
+        value: {
+          copied: 1,
+          unhealed: ["00000003.history: other repositories have different content, and any of them may be right"],
+        },
+      },
     ]);
     local.set("00000003.history", Buffer.from("2\t0/1\tb\n"));
     expect(await run()).toMatchObject([
@@ -174,27 +202,47 @@ describe("heal", () => {
       value: { copied: 1, unhealed: [`${walName(1)}: neither a repository nor pg_wal has it`] },
     });
     expect(missingWal.list(2)).toEqual([walName(1)]);
-    expect(ctx.lines).toContainEqual({ level: "warn", text: `repo2: unable to copy ${walName(1)}: neither a repository nor pg_wal has it` });
+    expect(ctx.lines).toContainEqual({
+      level: "warn",
+      text: `repo2: unable to copy ${walName(1)}: neither a repository nor pg_wal has it`,
+    });
   });
 
   it("clears the record of lost WAL once a newer backup does not need it, when every repository has answered", async () => {
     missingWal.add(2, walName(1), CLUSTER);
     missingWal.add(2, walName(3), CLUSTER);
     await needFrom(repos[1], 1);
-    expect((await run())[1]).toMatchObject({ ok: true, value: { settled: 0, unhealed: [expect.any(String), expect.any(String)] } });
+    expect((await run())[1]).toMatchObject({
+      ok: true,
+      value: { settled: 0, unhealed: [expect.any(String), expect.any(String)] },
+    });
     await needFrom(repos[1], 3);
     storages[0].breakDown(fail("hostConnect", "unreachable"));
-    expect((await run())[1]).toMatchObject({ ok: true, value: { settled: 0, unhealed: [expect.any(String), expect.any(String)] } });
+    expect((await run())[1]).toMatchObject({
+      ok: true,
+      value: { settled: 0, unhealed: [expect.any(String), expect.any(String)] },
+    });
     storages[0].repair();
-    const some = await heal([repos[1]], missingWal, CLUSTER, { prepare: async () => null, listReady: async () => [] }, ctx, false);
+    const some = await heal(
+      [repos[1]],
+      missingWal,
+      CLUSTER,
+      { prepare: async () => null, listReady: async () => [] },
+      ctx,
+      false,
+    );
     expect(some[0]).toMatchObject({ ok: true, value: { settled: 0 } });
     expect((await run())[1]).toMatchObject({
       ok: true,
       value: { copied: 0, settled: 1, unhealed: [`${walName(3)}: neither a repository nor pg_wal has it`] },
     });
     expect(missingWal.list(2)).toEqual([walName(3)]);
-    const why = "no repository has it, and a newer backup does not need it. Recovery from older backups ends before it.";
-    expect(ctx.lines).toContainEqual({ level: "warn", text: `repo2: stopped looking for missing ${walName(1)}: ${why}` });
+    const why =
+      "no repository has it, and a newer backup does not need it. Recovery from older backups ends before it.";
+    expect(ctx.lines).toContainEqual({
+      level: "warn",
+      text: `repo2: stopped looking for missing ${walName(1)}: ${why}`,
+    });
     await needFrom(repos[1], 4);
     const parts = { missingWal, local: null, claims: null };
     expect(await copyMissingWal(repos[1], repos, CLUSTER, parts, ctx)).toMatchObject({ settled: 1, unhealed: [] });
@@ -208,7 +256,10 @@ describe("heal", () => {
     local.set(walName(2), walBytes(77));
     for (const no of [1, 2]) missingWal.add(2, walName(no), CLUSTER);
     const [, answer] = await run();
-    expect(answer).toMatchObject({ ok: true, value: { copied: 1, unhealed: [expect.stringMatching(new RegExp(`^${walName(1)}: repo1: `))] } });
+    expect(answer).toMatchObject({
+      ok: true,
+      value: { copied: 1, unhealed: [expect.stringMatching(new RegExp(`^${walName(1)}: repo1: `))] },
+    });
     expect(await readable(repos[1])).toEqual([walName(2)]);
     expect(sha1Hex(walBytes(2))).toBe((await pathOf(repos[1], 2)).slice(-44, -4));
     expect(missingWal.list(2)).toEqual([walName(1)]);
@@ -217,8 +268,15 @@ describe("heal", () => {
   it("keeps the record of a file that could not be written, and copies the rest", async () => {
     await store(repos[0], 1, 2);
     for (const no of [1, 2]) missingWal.add(2, walName(no), CLUSTER);
-    storages[1].plan("putStream", { kind: "error", error: fail("fileWrite", "no space left") }, { path: new RegExp(walName(1)) });
-    expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 1, unhealed: [`${walName(1)}: repo1: no space left`] } });
+    storages[1].plan(
+      "putStream",
+      { kind: "error", error: fail("fileWrite", "no space left") },
+      { path: new RegExp(walName(1)) },
+    );
+    expect((await run())[1]).toMatchObject({
+      ok: true,
+      value: { copied: 1, unhealed: [`${walName(1)}: repo1: no space left`] },
+    });
     expect(missingWal.list(2)).toEqual([walName(1)]);
     storages[1].verifyAllFaultsExercised();
     expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 1, unhealed: [] } });
@@ -226,7 +284,12 @@ describe("heal", () => {
 
   it("keeps the record of a written file when the repository's mount went away meanwhile", async () => {
     const mounted = new FaultyStorage(
-      new PosixStorage({ root: join(temporaryFolder(), "mount"), syncDirectories: true, symlinks: true, signal: ctx.signal }),
+      new PosixStorage({
+        root: join(temporaryFolder(), "mount"),
+        syncDirectories: true,
+        symlinks: true,
+        signal: ctx.signal,
+      }),
     );
     repos = [repos[0], repository(2, { storage: mounted })];
     await stanzaCreate([repos[1]], CONTROL, ctx);
@@ -236,13 +299,21 @@ describe("heal", () => {
     mounted.plan("stat", { kind: "lie" }, { times: 2 });
     const results = await run();
     mounted.verifyAllFaultsExercised();
-    expect(results[1]).toMatchObject({ ok: true, value: { copied: 0, unhealed: [expect.stringContaining("is gone")] } });
+    expect(results[1]).toMatchObject({
+      ok: true,
+      value: { copied: 0, unhealed: [expect.stringContaining("is gone")] },
+    });
     expect(missingWal.list(2)).toEqual([walName(5)]);
   });
 
   it("clears no record for a found file that it cannot make durable", async () => {
     const mounted = new FaultyStorage(
-      new PosixStorage({ root: join(temporaryFolder(), "mount"), syncDirectories: true, symlinks: true, signal: ctx.signal }),
+      new PosixStorage({
+        root: join(temporaryFolder(), "mount"),
+        syncDirectories: true,
+        symlinks: true,
+        signal: ctx.signal,
+      }),
     );
     repos = [repos[0], repository(2, { storage: mounted })];
     await stanzaCreate([repos[1]], CONTROL, ctx);
@@ -259,7 +330,8 @@ describe("heal", () => {
     const root = temporaryFolder();
     /** The repositories as one host mounts them. */
     const mount = (): [Repository, Repository] => {
-      const open = (name: string) => new PosixStorage({ root: join(root, name), syncDirectories: false, symlinks: true, signal: ctx.signal });
+      const open = (name: string) =>
+        new PosixStorage({ root: join(root, name), syncDirectories: false, symlinks: true, signal: ctx.signal });
       const [first, second] = repos;
       return [
         { ...first, storage: open("one") },
@@ -350,7 +422,11 @@ describe("copyMissingWal", () => {
     const localWal = { prepare: async () => null, listReady: async () => ready };
     const before = storages[0].calls("list").length;
     const healed = await copyMissingWal(repos[1], repos, CLUSTER, { missingWal, local: localWal, claims }, ctx);
-    expect(healed).toEqual({ copied: 1, settled: 0, unhealed: [`${walName(4)}: neither a repository nor pg_wal has it`] });
+    expect(healed).toEqual({
+      copied: 1,
+      settled: 0,
+      unhealed: [`${walName(4)}: neither a repository nor pg_wal has it`],
+    });
     expect(missingWal.list(2)).toEqual([walName(2), walName(3), walName(4)]);
     expect(await readable(repos[1])).toEqual([walName(1)]);
     // One lookup for each requested name.
@@ -361,6 +437,8 @@ describe("copyMissingWal", () => {
     missingWal.add(2, walName(1), CLUSTER);
     storages[0].breakDown(fail("hostConnect", "unreachable", { retryable: true }));
     const healed = await copyMissingWal(repos[1], repos, CLUSTER, { missingWal, local: null, claims: null }, ctx);
-    expect(healed.unhealed).toEqual([expect.stringMatching(new RegExp(`^${walName(1)}: repo1: unable to load info file`))]);
+    expect(healed.unhealed).toEqual([
+      expect.stringMatching(new RegExp(`^${walName(1)}: repo1: unable to load info file`)),
+    ]);
   });
 });

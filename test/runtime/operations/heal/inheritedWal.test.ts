@@ -16,7 +16,15 @@ import { FaultyStorage } from "../../../harness/network/faults";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { vectorText } from "../../format/vectors";
 import { store } from "../archive";
-import { CLUSTER, CONTROL, repository, temporaryFolder, WAL_SIZE_BYTES, walBytes, walName } from "../../repository/support";
+import {
+  CLUSTER,
+  CONTROL,
+  repository,
+  temporaryFolder,
+  WAL_SIZE_BYTES,
+  walBytes,
+  walName,
+} from "../../repository/support";
 
 const [BACKUP] = parseBackupInfo(vectorText("v2.45/plain/backup.info"), "golden").backups;
 const HISTORY = "00000003.history";
@@ -38,16 +46,30 @@ beforeEach(async () => {
   for (const repo of repos) {
     const info = await loadBackupInfo(repo);
     if (BACKUP === undefined) throw new Error("the golden backup.info has no backup");
-    await saveBackupInfo(repo, { ...info, backups: [{ ...BACKUP, archiveStart: walName(3), archiveStop: walName(3) }] }, ctx);
+    await saveBackupInfo(
+      repo,
+      { ...info, backups: [{ ...BACKUP, archiveStart: walName(3), archiveStop: walName(3) }] },
+      ctx,
+    );
   }
 });
 
 /** Timeline 1 was left in the middle of segment 6, timeline 2 exactly after segment 8. */
 function promote(...names: readonly string[]): Promise<void> {
   const at = (segments: number): string => formatLsn(BigInt(segments * WAL_SIZE_BYTES));
-  writeFileSync(join(walDirectory, HISTORY), `1\t${at(6.5)}\tno recovery target specified\n\n2\t${at(9)}\tno recovery target specified\n`);
-  for (const name of [...names, "archive_status", "00000002.history", `${walName(6)}.partial`]) writeFileSync(join(walDirectory, name), "");
-  return ctx.clock.until(recordInherited(HISTORY, { repos, missingWal, cluster: CLUSTER, walDirectory, walSegmentSizeBytes: WAL_SIZE_BYTES }, ctx));
+  writeFileSync(
+    join(walDirectory, HISTORY),
+    `1\t${at(6.5)}\tno recovery target specified\n\n2\t${at(9)}\tno recovery target specified\n`,
+  );
+  for (const name of [...names, "archive_status", "00000002.history", `${walName(6)}.partial`])
+    writeFileSync(join(walDirectory, name), "");
+  return ctx.clock.until(
+    recordInherited(
+      HISTORY,
+      { repos, missingWal, cluster: CLUSTER, walDirectory, walSegmentSizeBytes: WAL_SIZE_BYTES },
+      ctx,
+    ),
+  );
 }
 
 const missing = (repoIndex: number): string[] => missingWal.list(repoIndex, CLUSTER);
@@ -56,7 +78,16 @@ describe("what a promoted server inherits", () => {
   it("is recorded as missing if a repository lacks it and a backup needs it, on every earlier timeline", async () => {
     for (const repo of repos) await store(repo, 3, 4);
     await store(repos[1] as Repository, 5);
-    await promote(walName(2), walName(3), walName(4), walName(5), walName(6, 2), walName(7, 2), walName(8, 2), walName(9, 3));
+    await promote(
+      walName(2),
+      walName(3),
+      walName(4),
+      walName(5),
+      walName(6, 2),
+      walName(7, 2),
+      walName(8, 2),
+      walName(9, 3),
+    );
     expect(missing(1)).toEqual([walName(5), walName(6, 2), walName(7, 2), walName(8, 2)]);
     expect(missing(2)).toEqual([walName(6, 2), walName(7, 2), walName(8, 2)]);
     expect(ctx.lines.filter(({ level }) => level === "info").map(({ text }) => text)).toContain(
@@ -71,7 +102,11 @@ describe("what a promoted server inherits", () => {
 
   it("counts as missing completely in a repository that does not answer, and never in one without backups", async () => {
     storages[0]?.breakDown(fail("hostConnect", "no route"));
-    await saveBackupInfo(repos[1] as Repository, { ...(await loadBackupInfo(repos[1] as Repository)), backups: [] }, ctx);
+    await saveBackupInfo(
+      repos[1] as Repository,
+      { ...(await loadBackupInfo(repos[1] as Repository)), backups: [] },
+      ctx,
+    );
     await promote(walName(2), walName(5));
     expect(missing(1)).toEqual([walName(2), walName(5)]);
     expect(missing(2)).toEqual([]);
@@ -92,7 +127,9 @@ describe("a command without a later worker", () => {
   const settle = (mayWrite = true): Promise<void> => {
     const parts = { repos, missingWal, cluster: CLUSTER, walDirectory, walSegmentSizeBytes: WAL_SIZE_BYTES };
     const local = openLocalWal(walDirectory, CLUSTER, true);
-    return ctx.clock.until(settleInherited(HISTORY, { ...parts, local, timeoutMs: 60_000, mayWrite: () => mayWrite }, ctx));
+    return ctx.clock.until(
+      settleInherited(HISTORY, { ...parts, local, timeoutMs: 60_000, mayWrite: () => mayWrite }, ctx),
+    );
   };
   const write = (...numbers: readonly number[]): void => {
     for (const number of numbers) writeFileSync(join(walDirectory, walName(number)), walBytes(number));
@@ -140,6 +177,8 @@ describe("a command without a later worker", () => {
 
   it("never fails the history itself", async () => {
     await settle();
-    expect(ctx.lines.some(({ level, text }) => level === "warn" && text.startsWith(`WAL from before ${HISTORY}: `))).toBe(true);
+    expect(
+      ctx.lines.some(({ level, text }) => level === "warn" && text.startsWith(`WAL from before ${HISTORY}: `)),
+    ).toBe(true);
   });
 });

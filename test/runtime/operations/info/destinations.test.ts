@@ -1,7 +1,12 @@
 import { expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import type { JsonValue } from "../../../../runtime/format/repository/json";
-import { destinationLine, destinationsJson, fullError, listDestinations } from "../../../../runtime/operations/info/destinations";
+import {
+  destinationLine,
+  destinationsJson,
+  fullError,
+  listDestinations,
+} from "../../../../runtime/operations/info/destinations";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { testContext } from "../../../harness/context";
 import { FaultyStorage } from "../../../harness/network/faults";
@@ -19,7 +24,10 @@ async function golden(): Promise<MemoryStorage> {
   for (const name of ["000000010000000000000001", "0000000100000000000000FE", "000000010000000100000002"]) {
     await storage.put(`archive/demo/15-1/${name.slice(0, 16)}/${name}-${"0".repeat(40)}`, Buffer.alloc(0));
   }
-  await storage.put(`archive/demo/15-1/0000000100000001/000000010000000100000003.partial-${"0".repeat(40)}`, Buffer.alloc(0));
+  await storage.put(
+    `archive/demo/15-1/0000000100000001/000000010000000100000003.partial-${"0".repeat(40)}`,
+    Buffer.alloc(0),
+  );
   await storage.put(`archive/demo/15-1/0000000100000002/notes`, Buffer.alloc(0));
   return storage;
 }
@@ -34,18 +42,29 @@ it("finds the newest full backup and the newest complete segment of each reposit
   expect(first).toMatchObject({ ok: true, value: { newestWal: { name: "000000010000000100000002" } } });
   const full = first?.ok === true ? first.value.newestFull : null;
   expect(full?.label).toMatch(/^20261120-\d{6}F$/);
-  for (const result of [second, third]) expect(result).toMatchObject({ ok: true, value: { newestFull: null, newestWal: null } });
+  for (const result of [second, third])
+    expect(result).toMatchObject({ ok: true, value: { newestFull: null, newestWal: null } });
   expect(destinationLine(results[1] as (typeof results)[number])).toBe("repo2: no full backup, no WAL");
   const json = destinationsJson("demo", results) as { repo: { [name: string]: JsonValue }[] };
-  expect(json.repo[0]).toMatchObject({ key: 1, full: { label: full?.label, stop: full?.stoppedAtS }, wal: { name: "000000010000000100000002" } });
+  expect(json.repo[0]).toMatchObject({
+    key: 1,
+    full: { label: full?.label, stop: full?.stoppedAtS },
+    wal: { name: "000000010000000100000002" },
+  });
   expect(json.repo[3]).toMatchObject({ error: expect.stringContaining("HostConnectError: unable to connect"), key: 4 });
   expect(json.repo[1]).toEqual({ key: 2, full: null, wal: null });
 });
 
 it("distinguishes an unreadable repository from an empty one", () => {
-  const line = destinationLine({ repoIndex: 2, ok: false, error: fail("hostConnect", "unable to connect to 's3.example.net'") });
+  const line = destinationLine({
+    repoIndex: 2,
+    ok: false,
+    error: fail("hostConnect", "unable to connect to 's3.example.net'"),
+  });
   expect(line).toBe("repo2: cannot be read: [HostConnectError] unable to connect to 's3.example.net'");
-  expect(destinationsJson("demo", [{ repoIndex: 2, ok: false, error: fail("hostConnect", "unable to connect") }])).toEqual({
+  expect(
+    destinationsJson("demo", [{ repoIndex: 2, ok: false, error: fail("hostConnect", "unable to connect") }]),
+  ).toEqual({
     name: "demo",
     repo: [{ error: "[HostConnectError] unable to connect", key: 2 }],
   });

@@ -3,7 +3,13 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import { type JsonValue, parseJson, renderJson } from "../../../../runtime/format/repository/json";
 import { openMissingWal } from "../../../../runtime/local/missingWal";
-import { collectInfo, infoJson, progressJson, type InfoOptions, type InfoReport } from "../../../../runtime/operations/info/info";
+import {
+  collectInfo,
+  infoJson,
+  progressJson,
+  type InfoOptions,
+  type InfoReport,
+} from "../../../../runtime/operations/info/info";
 import { infoText, progressText } from "../../../../runtime/operations/info/infoText";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import type { Repository } from "../../../../runtime/repository/repository";
@@ -16,7 +22,13 @@ import { store } from "../archive";
 
 const ctx = testContext();
 const FREE = { held: false, repos: [] };
-const OPTIONS: InfoOptions = { stanza: "demo", set: undefined, type: undefined, streams: true, locks: { backup: FREE, restore: FREE } };
+const OPTIONS: InfoOptions = {
+  stanza: "demo",
+  set: undefined,
+  type: undefined,
+  streams: true,
+  locks: { backup: FREE, restore: FREE },
+};
 
 /** A repository with stock's info files and an archive of segments 1 to 0x19, as when stock printed its info. */
 async function golden(version: "2.45" | "2.60", key: number): Promise<Repository> {
@@ -30,7 +42,10 @@ async function golden(version: "2.45" | "2.60", key: number): Promise<Repository
   await storage.put("archive/demo/archive.info", vectorBytes(archive));
   await storage.put("backup/demo/backup.info", vectorBytes(backup));
   for (const last of ["01", "0A", "19"]) {
-    await storage.put(`archive/demo/${id}/0000000100000000/0000000100000000000000${last}-${"0".repeat(40)}`, Buffer.alloc(0));
+    await storage.put(
+      `archive/demo/${id}/0000000100000000/0000000100000000000000${last}-${"0".repeat(40)}`,
+      Buffer.alloc(0),
+    );
   }
   await storage.put(`archive/demo/${id}/00000002.history`, Buffer.alloc(0));
   return repository(key, { storage, ...(pass === undefined ? {} : { pass }) });
@@ -45,7 +60,8 @@ function ofRepos(json: JsonValue, keys: readonly number[]): JsonValue {
   const [stanza] = json as Row[];
   if (stanza === undefined) throw new Error("the golden info is empty");
   const rows = (name: string): Row[] => stanza[name] as Row[];
-  const keyOf = (row: Row): number => Number((row.database as Row | undefined)?.["repo-key"] ?? row["repo-key"] ?? row.key);
+  const keyOf = (row: Row): number =>
+    Number((row.database as Row | undefined)?.["repo-key"] ?? row["repo-key"] ?? row.key);
   const own = (name: string): Row[] => rows(name).filter((row) => keys.includes(keyOf(row)));
   return [{ ...stanza, archive: own("archive"), backup: own("backup"), db: own("db"), repo: own("repo") }];
 }
@@ -74,19 +90,27 @@ describe("info", () => {
 
   it("is stock 2.60's JSON", async () => {
     const expected = ofRepos(parseJson(vectorText("v2.60/output/info.json")), [4]) as Record<string, JsonValue>[];
-    expect(renderJson([infoJson(await report([await golden("2.60", 4)]))])).toBe(renderJson([{ ...expected[0], cipher: "none" }]));
+    expect(renderJson([infoJson(await report([await golden("2.60", 4)]))])).toBe(
+      renderJson([{ ...expected[0], cipher: "none" }]),
+    );
   });
 
   it("is stock 2.45's JSON for two repositories, except the restore lock that it does not know", async () => {
     const repos = [await golden("2.45", 1), await golden("2.45", 2)];
     const result = renderJson([infoJson(await report(repos))]).replace(',"restore":{"held":false}', "");
     // The golden backup.info is slightly newer: `annotate` had added a key.
-    expect(result.replace('"late":"yes",', "")).toBe(renderJson(ofRepos(parseJson(vectorText("v2.45/output/info.json")), [1, 2])));
+    expect(result.replace('"late":"yes",', "")).toBe(
+      renderJson(ofRepos(parseJson(vectorText("v2.45/output/info.json")), [1, 2])),
+    );
   });
 
   it("is stock 2.60's text", async () => {
     const result = infoText(await report([await golden("2.60", 4)]));
-    expect(result.startsWith("stanza: demo\n    status: ok\n    cipher: none\n\n    db (current)\n        wal archive min/max (18): ")).toBe(true);
+    expect(
+      result.startsWith(
+        "stanza: demo\n    status: ok\n    cipher: none\n\n    db (current)\n        wal archive min/max (18): ",
+      ),
+    ).toBe(true);
     expect(result.trimEnd().split("\n\n").slice(1)).toEqual(textOf(vectorText("v2.60/output/info.txt"), [4]));
   });
 
@@ -97,7 +121,9 @@ describe("info", () => {
     const result = await report([repo], { set: label });
     const zoned = vectorText("v2.45/output/info-set.txt").replace(/(\d\d:\d\d:\d\d)(?= \/|$)/gm, "$1+00");
     expect(infoText(result)).toBe(zoned);
-    expect(renderJson([infoJson(result)]).replace(',"restore":{"held":false}', "")).toBe(vectorText("v2.45/output/info-set.json").trim());
+    expect(renderJson([infoJson(result)]).replace(',"restore":{"held":false}', "")).toBe(
+      vectorText("v2.45/output/info-set.json").trim(),
+    );
   });
 
   it("shows the zone's offset", async () => {
@@ -114,7 +140,9 @@ describe("info", () => {
     expect(renderJson(infoJson(locked))).toContain('"lock":{"backup":{"held":true},"restore":{"held":true}}');
     expect(infoText(locked)).toContain("    status: ok (backup/expire running, restore running)\n");
     const repos = [{ key: 4, sizeBytes: 100795221, sizeCompleteBytes: 90912234 }];
-    const halfway = await report([await golden("2.60", 4)], { locks: { backup: { held: true, repos }, restore: FREE } });
+    const halfway = await report([await golden("2.60", 4)], {
+      locks: { backup: { held: true, repos }, restore: FREE },
+    });
     expect(progressText(halfway)).toBe("stanza: demo\n    status: ok (backup/expire running - 90.19% complete)\n");
     expect(renderJson([progressJson(halfway)])).toBe(
       '[{"name":"demo","status":{"code":0,"lock":{"backup":{"held":true,"repo":[{"key":4,"size":100795221,"size-cplt":90912234}],"size":100795221,"size-cplt":90912234},"restore":{"held":false}},"message":"ok"}}]',
@@ -132,11 +160,16 @@ describe("the state of a stanza", () => {
     await stanzaCreate([nothing], CONTROL, ctx);
     expect((await report([nothing])).status.code).toBe(2);
     await store(nothing, 3);
-    expect(infoText(await report([nothing]))).toContain("wal archive min/max (15): 000000010000000000000003/000000010000000000000003");
+    expect(infoText(await report([nothing]))).toContain(
+      "wal archive min/max (15): 000000010000000000000003/000000010000000000000003",
+    );
     const lost = repository(1);
     await lost.storage.put("backup/demo/20261120-065325F/backup.manifest", Buffer.from("x"));
     expect((await report([lost])).status.code).toBe(3);
-    expect((await report([await golden("2.45", 1)], { set: "20200101-000000F" })).status).toEqual({ code: 6, message: "requested backup not found" });
+    expect((await report([await golden("2.45", 1)], { set: "20200101-000000F" })).status).toEqual({
+      code: 6,
+      message: "requested backup not found",
+    });
   });
 
   it("is mixed when repositories differ, and each shows its own", async () => {
@@ -149,7 +182,9 @@ describe("the state of a stanza", () => {
       "    status: mixed\n        repo1: ok\n        repo2: error (other)\n               [HostConnectError] unable to load info file",
     );
     expect(text).toContain("full backup: 20261120-065325F");
-    expect(renderJson(infoJson(result))).toContain('{"cipher":"none","key":2,"status":{"code":99,"message":"[HostConnectError]');
+    expect(renderJson(infoJson(result))).toContain(
+      '{"cipher":"none","key":2,"status":{"code":99,"message":"[HostConnectError]',
+    );
   });
 
   it("is a mismatch when they belong to different clusters", async () => {
@@ -165,7 +200,9 @@ describe("the state of a stanza", () => {
     const repos = [await golden("2.45", 1), await golden("2.45", 2)];
     const result = await collectInfo(repos, missingWal, OPTIONS, ctx);
     expect(infoText(result)).toContain("    repo2 wal missing: 1 segment(s) acknowledged but not stored here\n");
-    expect(renderJson(infoJson(result))).toContain('{"cipher":"aes-256-cbc","key":2,"status":{"code":0,"message":"ok"},"wal-debt":1}');
+    expect(renderJson(infoJson(result))).toContain(
+      '{"cipher":"aes-256-cbc","key":2,"status":{"code":0,"message":"ok"},"wal-debt":1}',
+    );
   });
 
   it("ignores partial segments and histories in the range of WAL", async () => {

@@ -15,7 +15,12 @@ const FULL = {
   stoppedAtS: Date.UTC(2026, 10, 18, 3, 2) / 1000,
   wal: ["000000010000000000000003", "000000010000000000000004"],
 } as const;
-const INCR = { ...FULL, label: "20261118-030000F_20261119-030000I", prior: FULL.label, stoppedAtS: Date.UTC(2026, 10, 19, 3, 1) / 1000 } as const;
+const INCR = {
+  ...FULL,
+  label: "20261118-030000F_20261119-030000I",
+  prior: FULL.label,
+  stoppedAtS: Date.UTC(2026, 10, 19, 3, 1) / 1000,
+} as const;
 const DRILL = {
   version: 1,
   stanza: "demo",
@@ -53,13 +58,15 @@ const inputOf = (more: Partial<StatusInput> = {}): StatusInput => ({
   nowS: NOW_S,
   ...more,
 });
-const textOf = async (more: Partial<StatusInput> = {}): Promise<string> => statusText(await collectStatus(inputOf(more)));
+const textOf = async (more: Partial<StatusInput> = {}): Promise<string> =>
+  statusText(await collectStatus(inputOf(more)));
 /** A store's times are those of the test run. */
 const masked = (text: string): string => text.replaceAll(/to \d{4}-[^)]*\)/g, "to …");
 
 describe("the screen", () => {
   test("of two repositories with the same content", async () => {
-    for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL, INCR], wal: { "18-1": FULL.wal } });
+    for (const repo of repos)
+      await makeStanza(repo, { versions: ["18"], backups: [FULL, INCR], wal: { "18-1": FULL.wal } });
     expect(masked(await textOf())).toBe(
       [
         "demo: all is well",
@@ -86,7 +93,9 @@ describe("the screen", () => {
     const streams = { intervalSeconds: 5, states };
     const text = await textOf({ streams });
     expect(text).toContain("    streamed       to 0/3000148, everything written 4 seconds ago or earlier\n");
-    expect(text).toContain("    streamed       to 0/2000148, everything written 60 minutes ago or earlier, 16MB behind another repository\n");
+    expect(text).toContain(
+      "    streamed       to 0/2000148, everything written 60 minutes ago or earlier, 16MB behind another repository\n",
+    );
     expect(text).toContain("    ! [ArchiveTimeoutError] WAL was last streamed 60 minutes ago\n");
     const json = statusJson(await collectStatus(inputOf({ streams }))) as { repos: { stream: unknown }[] };
     expect(json.repos.map(({ stream }) => stream)).toEqual([
@@ -95,7 +104,9 @@ describe("the screen", () => {
     ]);
     // The configured interval is an hour.
     expect(await textOf({ streams: { ...streams, intervalSeconds: 3600 } })).not.toContain("last streamed");
-    expect(await textOf({ streams: { ...streams, states: states.slice(0, 1) } })).toContain("! [ArchiveTimeoutError] no WAL was streamed here yet\n");
+    expect(await textOf({ streams: { ...streams, states: states.slice(0, 1) } })).toContain(
+      "! [ArchiveTimeoutError] no WAL was streamed here yet\n",
+    );
     expect(await textOf({ streams: null })).not.toContain("streamed");
   });
 
@@ -152,7 +163,9 @@ describe("the screen", () => {
       await saveDrill(repos, temporaryFolder(), record, testContext());
     }
     const text = await textOf();
-    expect(text).toContain("    last drill     passed 6 days ago, open after 35 seconds\n    lost then      4 seconds (heartbeat), 7 days ago\n");
+    expect(text).toContain(
+      "    last drill     passed 6 days ago, open after 35 seconds\n    lost then      4 seconds (heartbeat), 7 days ago\n",
+    );
     expect(text.match(/last drill/g)).toHaveLength(1);
     const { repos: reported } = statusJson(await collectStatus(inputOf())) as { repos: { drill: object | null }[] };
     expect(reported.map((each) => each.drill)).toEqual([
@@ -190,7 +203,9 @@ describe("the screen", () => {
     const text = await textOf(more);
     expect(text).toContain("    last drill     passed 2 hours ago, open after 35 seconds\n");
     expect(text).toContain("    last drill     failed 10 minutes ago\n");
-    expect(text).toMatch(/demo: 1 of 2[^]*! \[BackupSetInvalidError\] the newest fire drill \(.*\) failed: the table orders is empty/);
+    expect(text).toMatch(
+      /demo: 1 of 2[^]*! \[BackupSetInvalidError\] the newest fire drill \(.*\) failed: the table orders is empty/,
+    );
     expect(text).toContain("  next runs      verify in 2 hours, heal not planned\n");
     expect(statusJson(await collectStatus(inputOf(more)))).toMatchObject({
       next: [
@@ -213,7 +228,11 @@ describe("the screen", () => {
   test("shows a repository that falls behind the other one, although it has the backups", async () => {
     const [first, second] = repos;
     if (first === undefined || second === undefined) throw new Error("no repositories");
-    await makeStanza(first, { versions: ["18"], backups: [FULL], wal: { "18-1": [...FULL.wal, "000000010000000000000005"] } });
+    await makeStanza(first, {
+      versions: ["18"],
+      backups: [FULL],
+      wal: { "18-1": [...FULL.wal, "000000010000000000000005"] },
+    });
     await makeStanza(second, { versions: ["18"], backups: [FULL], wal: {} });
     expect(await textOf()).toContain("; another repository has had 000000010000000000000005 since");
   });

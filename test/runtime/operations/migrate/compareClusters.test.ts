@@ -12,7 +12,13 @@ import type { Membership } from "../../../../runtime/operations/migrate/facts";
 import { cluster, database, role } from "./support";
 
 const OBJECTS: LargeObjects = { count: "2", bytes: "10", sum: "7 8", owners: "5 6" };
-const table = (changes: Partial<TableSum> = {}): TableSum => ({ name: "public.goods", isView: false, rows: "50", sum: "1 2", ...changes });
+const table = (changes: Partial<TableSum> = {}): TableSum => ({
+  name: "public.goods",
+  isView: false,
+  rows: "50",
+  sum: "1 2",
+  ...changes,
+});
 const contents = (tables: readonly TableSum[], sequence = "50 called", largeObjects = OBJECTS): Contents => ({
   tables,
   sequences: new Map([["public.goods_id_seq", sequence]]),
@@ -27,8 +33,14 @@ test("a table differs by the number of its rows, or by their content; a material
     "table public.goods: 50 rows in the source, 49 in the target",
   ]);
   expect(reported(contents([table()]), contents([table({ rows: "49" })]))).toHaveLength(1);
-  expect(reported(contents([table()]), contents([table({ sum: "1 3" })]))).toEqual(["table public.goods: 50 rows on both sides, but different ones"]);
-  const { differences, notes } = compareContents("shop", contents([table({ isView: true })]), contents([table({ isView: true, sum: "1 3" })]));
+  expect(reported(contents([table()]), contents([table({ sum: "1 3" })]))).toEqual([
+    "table public.goods: 50 rows on both sides, but different ones",
+  ]);
+  const { differences, notes } = compareContents(
+    "shop",
+    contents([table({ isView: true })]),
+    contents([table({ isView: true, sum: "1 3" })]),
+  );
   expect([differences, notes.map(({ kind }) => kind)]).toEqual([[], ["materialized view"]]);
 });
 
@@ -42,7 +54,10 @@ test("a sequence differs by its value, and by whether that was used", () => {
 test("large objects differ by number, size, contents or owners", () => {
   expect(sameLargeObjects(contents([]), contents([], "", { ...OBJECTS }))).toBe(true);
   for (const name of ["count", "bytes", "sum", "owners"] as const)
-    expect([name, sameLargeObjects(contents([]), contents([], "", { ...OBJECTS, [name]: "9" }))]).toEqual([name, false]);
+    expect([name, sameLargeObjects(contents([]), contents([], "", { ...OBJECTS, [name]: "9" }))]).toEqual([
+      name,
+      false,
+    ]);
 });
 
 test("an object is missing, changed, or only in the target", () => {
@@ -52,7 +67,11 @@ test("an object is missing, changed, or only in the target", () => {
     definition: hash,
     hash,
   });
-  const result = compareInventories("shop", [line("same"), line("other"), line("gone")], [line("more"), line("other", "b"), line("same")]);
+  const result = compareInventories(
+    "shop",
+    [line("same"), line("other"), line("gone")],
+    [line("more"), line("other", "b"), line("same")],
+  );
   expect(result.map(({ name, text }) => `${name}: ${text}`)).toEqual([
     "other: 'a' in the source, 'b' in the target",
     "gone: missing in the target",
@@ -61,7 +80,14 @@ test("an object is missing, changed, or only in the target", () => {
 });
 
 test("a cluster differs by databases, roles, memberships, settings and passwords of migrated ones", () => {
-  const membership: Membership = { role: "readers", member: "web", grantor: "postgres", admin: false, inherit: null, set: null };
+  const membership: Membership = {
+    role: "readers",
+    member: "web",
+    grantor: "postgres",
+    admin: false,
+    inherit: null,
+    set: null,
+  };
   const setting = { database: "shop", role: null, name: "work_mem", value: "7MB" };
   const source = cluster({
     databases: [database("shop", { owner: "web" }), database("ledger")],

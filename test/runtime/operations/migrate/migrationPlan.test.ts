@@ -6,8 +6,12 @@ const shop = (changes = {}) => ({ databases: [...cluster().databases, database("
 
 describe("the plan of a migration", () => {
   test("takes every database and role except PostgreSQL's and an operator's, and estimates the time from sizes", () => {
-    const roles = ["postgres", "streaming_replica", "cnpg_pooler_pgbouncer", "pg_monitor", "app", "boss"].map((name) => role(name));
-    const plan = planMigration(planInput({ source: { ...shop(), roles }, target: { roles: [role("postgres"), role("boss")] } }));
+    const roles = ["postgres", "streaming_replica", "cnpg_pooler_pgbouncer", "pg_monitor", "app", "boss"].map((name) =>
+      role(name),
+    );
+    const plan = planMigration(
+      planInput({ source: { ...shop(), roles }, target: { roles: [role("postgres"), role("boss")] } }),
+    );
     expect(plan).toMatchObject({
       databases: [{ name: "shop", state: "copy" }],
       roles: ["app"],
@@ -48,7 +52,11 @@ describe("the plan of a migration", () => {
     ["an older target", { target: { version: "14" } }, "the source is PostgreSQL 15, the target 14"],
     ["a standby", { source: { inRecovery: true } }, "the source is a standby"],
     ["no superuser", { target: { isSuperuser: false } }, "the role of the target is not a superuser"],
-    ["a prepared transaction", { source: { prepared: [{ database: "shop", name: "x" }] } }, "database 'shop' has a prepared transaction 'x'"],
+    [
+      "a prepared transaction",
+      { source: { prepared: [{ database: "shop", name: "x" }] } },
+      "database 'shop' has a prepared transaction 'x'",
+    ],
     ["a name that is not there", { options: { exclude: ["shpo"] } }, "the source has no database 'shpo'"],
     ["a database of that name", { source: shop(), target: shop() }, "the target already has a database 'shop'"],
     [
@@ -56,13 +64,21 @@ describe("the plan of a migration", () => {
       { source: shop(), target: shop({ migration: { from: "9", copiedAtS: 1, verifiedAtS: 1, guardAtS: 1 } }) },
       "the target already has a database 'shop'",
     ],
-    ["a database that takes no connection", { source: shop({ allowsConnections: false }) }, "database 'shop' allows no connections"],
+    [
+      "a database that takes no connection",
+      { source: shop({ allowsConnections: false }) },
+      "database 'shop' allows no connections",
+    ],
     [
       "a locale that is not there",
       { source: shop({ collate: "de_DE.utf8", ctype: "de_DE.utf8" }), rest: { missingLocales: ["libc de_DE.utf8"] } },
       "database 'shop' has the locale libc de_DE.utf8, which the target's machine does not have",
     ],
-    ["a tablespace", { source: shop({ tablespace: "fast" }) }, "database 'shop' is in tablespace 'fast', which the target does not have"],
+    [
+      "a tablespace",
+      { source: shop({ tablespace: "fast" }) },
+      "database 'shop' is in tablespace 'fast', which the target does not have",
+    ],
     [
       "an extension",
       { source: shop(), rest: { contents: [{ name: "shop", extensions: ["plpgsql", "vchord"], objectCount: 1 }] } },
@@ -70,7 +86,10 @@ describe("the plan of a migration", () => {
     ],
     [
       "another role of that name",
-      { source: { roles: [role("postgres"), role("app")] }, target: { roles: [role("postgres"), role("app", { isSuperuser: true })] } },
+      {
+        source: { roles: [role("postgres"), role("app")] },
+        target: { roles: [role("postgres"), role("app", { isSuperuser: true })] },
+      },
       "role 'app' differs in the target: isSuperuser false, there true",
     ],
     [
@@ -91,7 +110,13 @@ describe("the plan of a migration", () => {
   });
 
   test.each([
-    [{ source: { roles: [role("app")] }, target: { roles: [role("postgres"), role("app", { inherits: false })] }, options: { keepRoles: ["app"] } }],
+    [
+      {
+        source: { roles: [role("app")] },
+        target: { roles: [role("postgres"), role("app", { inherits: false })] },
+        options: { keepRoles: ["app"] },
+      },
+    ],
     [{ source: shop({ tablespace: "fast" }), options: { tablespaces: false } }],
     [{ source: shop(), target: shop(), options: { exclude: ["shop"] } }],
   ] satisfies [PlanChanges][])("has a remedy", (changes) => {

@@ -28,12 +28,17 @@ describe("statements of a migration", () => {
     ["16", { admin: false, inherit: null, set: null }, " WITH ADMIN FALSE"],
     ["17", { admin: true, inherit: false, set: true }, " WITH ADMIN TRUE, INHERIT FALSE, SET TRUE"],
   ])("grant a membership in version %s's syntax", (version, options, args) => {
-    expect(grantMembership({ role: "r", member: "m", grantor: "postgres", ...options }, version)).toBe(`GRANT "r" TO "m"${args}`);
+    expect(grantMembership({ role: "r", member: "m", grantor: "postgres", ...options }, version)).toBe(
+      `GRANT "r" TO "m"${args}`,
+    );
   });
 
   test.each([
     [{ database: "a", role: null, name: "work_mem", value: "7MB" }, `ALTER DATABASE "x" SET "work_mem" TO '7MB'`],
-    [{ database: "a", role: "r", name: "my.own", value: "it's" }, `ALTER ROLE "r" IN DATABASE "x" SET "my"."own" TO 'it''s'`],
+    [
+      { database: "a", role: "r", name: "my.own", value: "it's" },
+      `ALTER ROLE "r" IN DATABASE "x" SET "my"."own" TO 'it''s'`,
+    ],
     [
       { database: "a", role: null, name: "search_path", value: '"$user", app, "a ""b"", c"' },
       `ALTER DATABASE "x" SET "search_path" TO '$user', 'app', 'a "b", c'`,

@@ -66,7 +66,14 @@ export function cluster(changes: Partial<ClusterFacts> = {}): ClusterFacts {
   };
 }
 
-const OPTIONS: MigrationOptions = { include: [], exclude: [], keepRoles: [], tablespaces: true, disconnect: false, processMax: 2 };
+const OPTIONS: MigrationOptions = {
+  include: [],
+  exclude: [],
+  keepRoles: [],
+  tablespaces: true,
+  disconnect: false,
+  processMax: 2,
+};
 
 export interface PlanChanges {
   readonly source?: Partial<ClusterFacts>;

@@ -1,4 +1,15 @@
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -17,7 +28,8 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-const fileOf = (uid: number): JournalFile => new JournalFile("recover", "/srv/pg/data", beside, uid, join(folder, "roots", "journals"));
+const fileOf = (uid: number): JournalFile =>
+  new JournalFile("recover", "/srv/pg/data", beside, uid, join(folder, "roots", "journals"));
 const never = (): boolean => false;
 
 describe.runIf(isRoot)("root's journal", () => {
@@ -25,10 +37,12 @@ describe.runIf(isRoot)("root's journal", () => {
     const file = fileOf(0);
     expect(file.read(never)).toBeNull();
     await file.write({ phase: "stop" });
-    expect(readdirSync(join(folder, "roots/journals"))).toEqual([expect.stringMatching(/^recover-srv-pg-data-[0-9a-f]{12}\.json$/)]);
-    expect([join(folder, "roots"), join(folder, "roots/journals"), file.path].map((path) => statSync(path).mode & 0o777)).toEqual([
-      0o755, 0o711, 0o600,
+    expect(readdirSync(join(folder, "roots/journals"))).toEqual([
+      expect.stringMatching(/^recover-srv-pg-data-[0-9a-f]{12}\.json$/),
     ]);
+    expect(
+      [join(folder, "roots"), join(folder, "roots/journals"), file.path].map((path) => statSync(path).mode & 0o777),
+    ).toEqual([0o755, 0o711, 0o600]);
     expect(file.read(never)).toEqual({ phase: "stop" });
     await file.remove();
     expect(file.read(never)).toBeNull();
@@ -90,7 +104,9 @@ describe("another account's journal", () => {
 
 test("a journal of another version is refused, unless it is finished and nothing is to be undone", () => {
   mkdirSync(join(folder, "data"));
-  const file = isRoot ? new JournalFile("recover", "x", beside, ACCOUNT, join(folder, "none")) : recoverJournal(join(folder, "data"));
+  const file = isRoot
+    ? new JournalFile("recover", "x", beside, ACCOUNT, join(folder, "none"))
+    : recoverJournal(join(folder, "data"));
   const write = (journal: object): void => {
     writeFileSync(beside, JSON.stringify(journal), { mode: 0o600 });
     if (isRoot) chownSync(beside, ACCOUNT, ACCOUNT);

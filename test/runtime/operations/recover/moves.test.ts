@@ -16,10 +16,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { actAs } from "../../../../runtime/local/actAs";
-import { moveAside, moveBack, prepare, requireOwned, requireRights } from "../../../../runtime/operations/recover/moves";
+import {
+  moveAside,
+  moveBack,
+  prepare,
+  requireOwned,
+  requireRights,
+} from "../../../../runtime/operations/recover/moves";
 
 const isRoot = process.geteuid?.() === 0;
-const account = isRoot ? { uid: 61_111, gid: 61_112, mode: 0o700 } : { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0, mode: 0o700 };
+const account = isRoot
+  ? { uid: 61_111, gid: 61_112, mode: 0o700 }
+  : { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0, mode: 0o700 };
 const rights = { asAccount: <T>(work: () => Promise<T>): Promise<T> => actAs(account, work) };
 let folder: string;
 
@@ -50,27 +58,40 @@ test("directories are renamed, made again, and renamed back", async () => {
   await requireOwned(moved);
   for (let again = 0; again < 2; again++) await moveAside(moved, rights);
   for (let again = 0; again < 2; again++) await prepare(moved, rights);
-  expect([data, wal, join(data, "backup.manifest")].map((path) => lstatSync(path).uid)).toEqual([account.uid, account.uid, account.uid]);
+  expect([data, wal, join(data, "backup.manifest")].map((path) => lstatSync(path).uid)).toEqual([
+    account.uid,
+    account.uid,
+    account.uid,
+  ]);
   expect(lstatSync(data).mode & 0o777).toBe(0o700);
   expect(await moveBack(moved, rights)).toEqual([`${data}.recovered-1`]);
   expect([existsSync(join(data, "old")), existsSync(`${wal}.old`), existsSync(wal)]).toEqual([true, false, true]);
 });
 
-test.runIf(isRoot)("a directory that neither the account nor root alone may rename is refused before anything is stopped", async () => {
-  const above = directory(join(folder, "above"), false);
-  const data = directory(join(above, "data"));
-  await expect(requireRights(movedOf(data), rights)).rejects.toMatchObject({ kind: "fileMove", message: expect.stringContaining(`'${above}'`) });
-  give(above);
-  await requireRights(movedOf(data), rights);
-  expect(readdirSync(above)).toEqual(["data"]);
-});
+test.runIf(isRoot)(
+  "a directory that neither the account nor root alone may rename is refused before anything is stopped",
+  async () => {
+    const above = directory(join(folder, "above"), false);
+    const data = directory(join(above, "data"));
+    await expect(requireRights(movedOf(data), rights)).rejects.toMatchObject({
+      kind: "fileMove",
+      message: expect.stringContaining(`'${above}'`),
+    });
+    give(above);
+    await requireRights(movedOf(data), rights);
+    expect(readdirSync(above)).toEqual(["data"]);
+  },
+);
 
 describe.runIf(isRoot)("for root, an account cannot", () => {
   test("make root move its directory through a linked pg_wal", async () => {
     const data = directory(join(folder, "data"));
     const etc = directory(join(folder, "etc"), false);
     const moved = movedOf(data, etc);
-    await expect(requireOwned(moved)).rejects.toMatchObject({ kind: "fileOwner", message: expect.stringContaining("root does not move it") });
+    await expect(requireOwned(moved)).rejects.toMatchObject({
+      kind: "fileOwner",
+      message: expect.stringContaining("root does not move it"),
+    });
     await expect(moveAside(moved, rights)).rejects.toMatchObject({ kind: "fileOwner" });
     expect(existsSync(etc)).toBe(true);
   });

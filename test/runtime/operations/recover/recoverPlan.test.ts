@@ -18,7 +18,8 @@ const FACTS: HostFacts = {
   walDirectory: "/wal/17",
   walWrittenAtS: 1000,
   server: { pid: 7, unit: "postgresql@17-main.service" },
-  startedWith: '/usr/lib/postgresql/17/bin/postgres "-D" "/var/lib/postgresql/17/main" "-c" "config_file=/etc/p.conf"\n',
+  startedWith:
+    '/usr/lib/postgresql/17/bin/postgres "-D" "/var/lib/postgresql/17/main" "-c" "config_file=/etc/p.conf"\n',
   hasSystemd: true,
   units: [],
   debianCluster: null,
@@ -48,7 +49,13 @@ const INPUT: PlanInput = {
     ],
     fileCount: 2,
     walStop: "000000010000000000000003",
-    wal: { first: "000000010000000000000002", last: "000000010000000000000009", segmentCount: 8, sizeRepoBytes: 1000, missing: null },
+    wal: {
+      first: "000000010000000000000002",
+      last: "000000010000000000000009",
+      segmentCount: 8,
+      sizeRepoBytes: 1000,
+      missing: null,
+    },
     newestWalStoredAtS: 900,
   },
   live: { dataDirectory: DATA, inRecovery: false, archiveMode: "on", lsn: "0/A000000" },
@@ -81,20 +88,36 @@ describe("the plan of recover", () => {
     const plan = planRecover(INPUT);
     expect(plan.moves.map(({ from }) => from)).toEqual(["/space/one/PG_17_202406281", "/wal/17", DATA]);
     expect(plan.moves.every(({ from, to }) => to === `${from}.before-recover-20261121-053000`)).toBe(true);
-    expect(plan.restoreArgs).toEqual(["--delta", "--set=20261120-020015F", "--type=default", "--link-map=pg_wal=/wal/17"]);
-    expect(planText(plan, INPUT)).toContain("replays  WAL 000000010000000000000002 to 000000010000000000000009, 8 segment(s)");
+    expect(plan.restoreArgs).toEqual([
+      "--delta",
+      "--set=20261120-020015F",
+      "--type=default",
+      "--link-map=pg_wal=/wal/17",
+    ]);
+    expect(planText(plan, INPUT)).toContain(
+      "replays  WAL 000000010000000000000002 to 000000010000000000000009, 8 segment(s)",
+    );
   });
 
   test("needs nothing from a host that has lost everything", () => {
     const facts = { ...FACTS, owner: null, server: null, walDirectory: null, tablespaces: [], walWrittenAtS: null };
-    expect(planRecover({ ...INPUT, facts, live: null })).toMatchObject({ moves: [], isStopped: true, finishWal: false, warnings: [] });
+    expect(planRecover({ ...INPUT, facts, live: null })).toMatchObject({
+      moves: [],
+      isStopped: true,
+      finishWal: false,
+      warnings: [],
+    });
   });
 
   test.each<[string, Partial<PlanInput>, RegExp]>([
     ["a mount point", { facts: { ...FACTS, mounts: ["/", DATA] } }, /^fileMove: '\/var.*main' is a mount point/],
     ["one below it", { facts: { ...FACTS, mounts: [`${DATA}/pg_wal`] } }, /^fileMove: '.*pg_wal' is a mount point/],
     ["WAL on one", { facts: { ...FACTS, mounts: ["/wal/17"] } }, /^fileMove: '\/wal\/17'/],
-    ["a standby", { live: { dataDirectory: DATA, inRecovery: true, archiveMode: "on", lsn: null } }, /^pgRunning: .*second primary/],
+    [
+      "a standby",
+      { live: { dataDirectory: DATA, inRecovery: true, archiveMode: "on", lsn: null } },
+      /^pgRunning: .*second primary/,
+    ],
     [
       "another server here",
       { live: { dataDirectory: "/other", inRecovery: false, archiveMode: "on", lsn: "0/1" } },
@@ -103,7 +126,11 @@ describe("the plan of recover", () => {
     ["a silent server", { live: null }, /^pgRunning: .*accepts no connection/],
     ["a running backup", { running: "backup" }, /^lockAcquire/],
     ["too little space", { freeSpace: [{ device: 1, freeBytes: GIB }] }, /^fileWrite: not enough space for/],
-    ["too little space for two on one disk", { freeSpace: INPUT.freeSpace.map(({ freeBytes }) => ({ device: 1, freeBytes })) }, /^fileWrite/],
+    [
+      "too little space for two on one disk",
+      { freeSpace: INPUT.freeSpace.map(({ freeBytes }) => ({ device: 1, freeBytes })) },
+      /^fileWrite/,
+    ],
     ["a time in the future", { request: target("time", "2036-01-01 00:00:00Z") }, /^optionInvalidValue: .*now it is/],
     [
       "a time after the dead server's WAL",
@@ -111,7 +138,11 @@ describe("the plan of recover", () => {
       /^optionInvalidValue: .*the newest WAL is from 1970-01-01T00:16:40Z/,
     ],
     ["an LSN in the future", { request: target("lsn", "0/B000000") }, /^optionInvalidValue/],
-    ["WAL that the backup needs", { source: { ...INPUT.source, walStop: "00000001000000000000000A" } }, /^backupSetInvalid/],
+    [
+      "WAL that the backup needs",
+      { source: { ...INPUT.source, walStop: "00000001000000000000000A" } },
+      /^backupSetInvalid/,
+    ],
   ])("refuses %s", (_, more, text) => {
     expect(kindOf(more)).toMatch(text);
   });
@@ -145,8 +176,14 @@ describe("who stops and starts it", () => {
   test("the settings file first; a manager of its own is left alone", () => {
     const patroni = { ...FACTS, server: { pid: 7, unit: "patroni.service" } };
     expect(() => serverControl(patroni, {}, "/log")).toThrow(/managed by 'patroni.service'/);
-    expect(serverControl(patroni, { stop: ["a"], start: ["b"] }, "/log")).toEqual({ stop: ["a"], start: ["b"], asAccount: false });
-    expect(() => serverControl({ ...FACTS, hasSystemd: false, startedWith: null }, {}, "/log")).toThrow(/the commands that stop and start/);
+    expect(serverControl(patroni, { stop: ["a"], start: ["b"] }, "/log")).toEqual({
+      stop: ["a"],
+      start: ["b"],
+      asAccount: false,
+    });
+    expect(() => serverControl({ ...FACTS, hasSystemd: false, startedWith: null }, {}, "/log")).toThrow(
+      /the commands that stop and start/,
+    );
   });
 });
 
@@ -158,13 +195,23 @@ describe("the path of the WAL", () => {
 
   test("ends where a segment is missing, and reports it if later ones exist", () => {
     const names = ["000000010000000000000002", "000000010000000000000003", "000000010000000000000005"];
-    expect(route(stored(...names))).toMatchObject({ last: names[1], segmentCount: 2, sizeRepoBytes: 20, missing: "000000010000000000000004" });
+    expect(route(stored(...names))).toMatchObject({
+      last: names[1],
+      segmentCount: 2,
+      sizeRepoBytes: 20,
+      missing: "000000010000000000000004",
+    });
     expect(route(stored(...names.slice(0, 2)))).toMatchObject({ last: names[1], missing: null });
     expect(route(stored())).toMatchObject({ last: null, segmentCount: 0, missing: null });
   });
 
   test("switches to the next timeline in the segment of the promotion", () => {
-    const names = ["000000010000000000000002", "000000010000000000000003", "000000020000000000000003", "000000020000000000000004"];
+    const names = [
+      "000000010000000000000002",
+      "000000010000000000000003",
+      "000000020000000000000003",
+      "000000020000000000000004",
+    ];
     const followed = { timeline: 2, ancestors: [{ timeline: 1, lsn: 0x3000060n, reason: "" }] };
     expect(route(stored(...names), followed)).toMatchObject({ last: names[3], segmentCount: 3, missing: null });
   });
@@ -173,7 +220,9 @@ describe("the path of the WAL", () => {
 test("settings for a new timeline are removed without a trace", () => {
   const before = "# kept\nwork_mem = '4MB'\n";
   const text = newTimelineSettings(`/usr/bin/node x --stanza='a b' archive-get %f "%p"`);
-  expect(text).toContain(`restore_command = 'case "%f" in *.history) /usr/bin/node x --stanza=''a b'' archive-get %f "%p";; *) exit 1;; esac'`);
+  expect(text).toContain(
+    `restore_command = 'case "%f" in *.history) /usr/bin/node x --stanza=''a b'' archive-get %f "%p";; *) exit 1;; esac'`,
+  );
   expect(text).toContain("recovery_target_time = ''");
   expect(withoutNewTimeline(`${before}${text}after = 1\n`)).toBe(`${before}after = 1\n`);
 });

@@ -4,7 +4,9 @@ import { selectDatabases } from "../../../../runtime/operations/restore/database
 import { vectorText } from "../../format/vectors";
 
 const GOLDEN = parseManifest(vectorText("v2.45/plain/incr.backup.manifest"), "golden");
-const paths = ["1", "4", "5", "16385", "16386", "20000"].map((id) => `pg_data/base/${id}`).concat("pg_tblspc/16384/PG_15_202209061/16385");
+const paths = ["1", "4", "5", "16385", "16386", "20000"]
+  .map((id) => `pg_data/base/${id}`)
+  .concat("pg_tblspc/16384/PG_15_202209061/16385");
 const MANIFEST: Manifest = {
   ...GOLDEN,
   paths: ["pg_data", ...paths].map((name) => ({ name, mode: 0o700, user: null, group: null })),

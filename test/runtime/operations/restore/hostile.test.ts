@@ -67,23 +67,40 @@ interface Row {
 
 /** Replaces the manifest by one with these additional rows, in place of those of the same name. */
 async function plant(...rows: readonly Row[]): Promise<void> {
-  const planted = new Map(rows.map(({ section, key, value }) => [`${section} ${key}`, { section, key, valueText: JSON.stringify(value) }]));
+  const planted = new Map(
+    rows.map(({ section, key, value }) => [`${section} ${key}`, { section, key, valueText: JSON.stringify(value) }]),
+  );
   const kept = parseInfo(golden, "golden").filter((entry) => !planted.has(`${entry.section} ${entry.key}`));
   const entries: InfoEntry[] = [...kept, ...planted.values()];
   const sections = [...new Set(entries.map((entry) => entry.section))].sort();
   const order = ["backrest", ...sections.filter((section) => section !== "backrest")];
   const text = renderInfo(
     order.flatMap((section) =>
-      entries.filter((entry) => entry.section === section).sort((left, right) => (left.key < right.key ? -1 : left.key > right.key ? 1 : 0)),
+      entries
+        .filter((entry) => entry.section === section)
+        .sort((left, right) => (left.key < right.key ? -1 : left.key > right.key ? 1 : 0)),
     ),
   );
-  for (const path of [manifestPath(STANZA, label), copyOf(manifestPath(STANZA, label))]) await storage.put(path, Buffer.from(text));
+  for (const path of [manifestPath(STANZA, label), copyOf(manifestPath(STANZA, label))])
+    await storage.put(path, Buffer.from(text));
 }
 
-const file = (key: string, more: object = {}): Row => ({ section: "target:file", key, value: { size: 0, timestamp: 1, mode: "0666", ...more } });
-const path = (key: string, more: object = {}): Row => ({ section: "target:path", key, value: { mode: "0777", user: "evil", ...more } });
+const file = (key: string, more: object = {}): Row => ({
+  section: "target:file",
+  key,
+  value: { size: 0, timestamp: 1, mode: "0666", ...more },
+});
+const path = (key: string, more: object = {}): Row => ({
+  section: "target:path",
+  key,
+  value: { mode: "0777", user: "evil", ...more },
+});
 const link = (key: string, destination: string): Row => ({ section: "target:link", key, value: { destination } });
-const linkTarget = (key: string, value: object): Row => ({ section: "backup:target", key, value: { ...value, type: "link" } });
+const linkTarget = (key: string, value: object): Row => ({
+  section: "backup:target",
+  key,
+  value: { ...value, type: "link" },
+});
 const tablespaceAt = (location: string): Row[] => [
   linkTarget("pg_tblspc/16384", { path: location, "tablespace-id": "16384", "tablespace-name": "ts1" }),
   link("pg_data/pg_tblspc/16384", location),
@@ -174,7 +191,10 @@ describe("a restore writes nowhere but into its target", () => {
 
   it("when a file's link leads to a file that is not the cluster's, with --delta --link-all", async () => {
     makeTarget();
-    await plant(linkTarget("pg_data/postgresql.conf", { path: outside, file: "keep.txt" }), link("pg_data/postgresql.conf", `${outside}/keep.txt`));
+    await plant(
+      linkTarget("pg_data/postgresql.conf", { path: outside, file: "keep.txt" }),
+      link("pg_data/postgresql.conf", `${outside}/keep.txt`),
+    );
     await refused("fileExists", { delta: true, linkAll: true });
   });
 
@@ -186,15 +206,21 @@ describe("a restore writes nowhere but into its target", () => {
     expect(treeOf(outside)).toEqual(before);
   });
 
-  it.runIf(asRoot)("when a file's link leads into another account's directory, unless --link-map names it", async () => {
-    const location = join(outside, "home/user");
-    await plant(linkTarget("pg_data/postgresql.conf", { path: location, file: ".profile" }), link("pg_data/postgresql.conf", `${location}/.profile`));
-    rmSync(tablespace, { recursive: true });
-    const error = await refused("pathOpen", { linkAll: true });
-    expect(error.hints[0]).toContain(`--link-map=postgresql.conf=${location}/.profile`);
-    await restoreTo(target, { linkMap: { "postgresql.conf": `${location}/.profile` } });
-    expect(readFileSync(join(location, ".profile"), "utf8")).toBe("# nothing\n");
-  });
+  it.runIf(asRoot)(
+    "when a file's link leads into another account's directory, unless --link-map names it",
+    async () => {
+      const location = join(outside, "home/user");
+      await plant(
+        linkTarget("pg_data/postgresql.conf", { path: location, file: ".profile" }),
+        link("pg_data/postgresql.conf", `${location}/.profile`),
+      );
+      rmSync(tablespace, { recursive: true });
+      const error = await refused("pathOpen", { linkAll: true });
+      expect(error.hints[0]).toContain(`--link-map=postgresql.conf=${location}/.profile`);
+      await restoreTo(target, { linkMap: { "postgresql.conf": `${location}/.profile` } });
+      expect(readFileSync(join(location, ".profile"), "utf8")).toBe("# nothing\n");
+    },
+  );
 
   it.runIf(asRoot)("when a tablespace is in another account's directory, even without --delta", async () => {
     await plant(...tablespaceAt(join(outside, "home", "user")));
@@ -207,7 +233,10 @@ describe("a restore writes nowhere but into its target", () => {
     await plant(...tablespaceAt(outside), path("pg_tblspc/16384", byRoot));
     await refused("pathNotEmpty");
     const location = join(outside, "home/user");
-    const linked = { ...link("pg_data/postgresql.conf", `${location}/job`), value: { destination: `${location}/job`, ...byRoot } };
+    const linked = {
+      ...link("pg_data/postgresql.conf", `${location}/job`),
+      value: { destination: `${location}/job`, ...byRoot },
+    };
     await plant(linkTarget("pg_data/postgresql.conf", { path: location, file: "job" }), linked);
     rmSync(tablespace, { recursive: true });
     await refused("pathOpen", { linkAll: true });
@@ -215,12 +244,19 @@ describe("a restore writes nowhere but into its target", () => {
 
   it.runIf(asRoot)("when a tablespace's row gives another mode to the server's directory", async () => {
     chownSync(outside, OTHER_ID, OTHER_ID);
-    await plant(...tablespaceAt(outside), path("pg_tblspc/16384", { user: "postgres", group: "postgres", mode: "0777" }));
+    await plant(
+      ...tablespaceAt(outside),
+      path("pg_tblspc/16384", { user: "postgres", group: "postgres", mode: "0777" }),
+    );
     await refused("pathNotEmpty");
   });
 
   it("when the manifest asks for a program that runs as its owner", async () => {
-    await plant({ section: "target:file", key: "pg_data/base/5/16385", value: { size: 0, timestamp: 1, mode: "6755" } });
+    await plant({
+      section: "target:file",
+      key: "pg_data/base/5/16385",
+      value: { size: 0, timestamp: 1, mode: "6755" },
+    });
     rmSync(tablespace, { recursive: true });
     await restoreTo(target);
     expect(lstatSync(join(target, "base/5/16385")).mode & 0o7777).toBe(0o755);
@@ -236,7 +272,10 @@ describe("a restore writes nowhere but into its target", () => {
 describe("a restore still empties and fills the cluster's own directories", () => {
   beforeEach(() => makeTarget({ "odd file": "of later", "base/9/": "" }));
 
-  const restored = (): [string[], string] => [readdirSync(join(tablespace, CONTENT, "5")), readFileSync(join(target, "odd =[name]#"), "utf8")];
+  const restored = (): [string[], string] => [
+    readdirSync(join(tablespace, CONTENT, "5")),
+    readFileSync(join(target, "odd =[name]#"), "utf8"),
+  ];
 
   it("with --delta, when the data directory's link leads there", async () => {
     makeTree(tablespace, { [`${CONTENT}/5/99999`]: "of later", "PG_16_202307071/5/1": "another version's" });
@@ -309,10 +348,19 @@ describe("whatever the manifest says", () => {
     );
     const name = fc.oneof(
       fc.tuple(root, fc.array(part, { maxLength: 4 })).map(([begin, parts]) => [begin, ...parts].join("/") || "/"),
-      fc.constantFrom("pg_data/base/5/16384", "pg_data/postgresql.conf", "pg_data/log", "pg_data/global/pg_control", "pg_data", "pg_tblspc/16384"),
+      fc.constantFrom(
+        "pg_data/base/5/16384",
+        "pg_data/postgresql.conf",
+        "pg_data/log",
+        "pg_data/global/pg_control",
+        "pg_data",
+        "pg_tblspc/16384",
+      ),
     );
     const location = fc.oneof(
-      fc.constantFrom(...["", "/home", "/home/user", "/empty", "/keep.txt", "/link", "/new/place"].map((end) => `${outside}${end}`)),
+      fc.constantFrom(
+        ...["", "/home", "/home/user", "/empty", "/keep.txt", "/link", "/new/place"].map((end) => `${outside}${end}`),
+      ),
       fc.constantFrom(
         tablespace,
         `${target}/base`,
@@ -329,7 +377,11 @@ describe("whatever the manifest says", () => {
     );
     const owner = fc.constantFrom("postgres", "root", "evil", false);
     const attributes = fc.record(
-      { mode: fc.constantFrom("0777", "4755", ...(asRoot ? ["0000", "0600"] : ["0700"]), "abc"), user: owner, group: owner },
+      {
+        mode: fc.constantFrom("0777", "4755", ...(asRoot ? ["0000", "0600"] : ["0700"]), "abc"),
+        user: owner,
+        group: owner,
+      },
       { requiredKeys: [], noNullPrototype: true },
     );
     const size = fc.constantFrom(0, 0, 3, 8192, -1, 2 ** 53, 1e15);
@@ -341,11 +393,18 @@ describe("whatever the manifest says", () => {
         fc.constantFrom(1, -1, 2 ** 52, -(2 ** 52)),
         fc.constantFrom({}, { bni: 1 }, { bni: 0 }, { reference: "../x" }, { bi: 1, bim: 9 }),
       )
-      .map(([key, more, sizeBytes, timestamp, stored]) => file(key, { checksum: SHA1, ...more, ...stored, size: sizeBytes, timestamp }));
+      .map(([key, more, sizeBytes, timestamp, stored]) =>
+        file(key, { checksum: SHA1, ...more, ...stored, size: sizeBytes, timestamp }),
+      );
     const targetRow = fc.tuple(
       name,
       location,
-      fc.constantFrom({}, { file: "keep.txt" }, { file: "../keep.txt" }, { "tablespace-id": "16384", "tablespace-name": ".." }),
+      fc.constantFrom(
+        {},
+        { file: "keep.txt" },
+        { file: "../keep.txt" },
+        { "tablespace-id": "16384", "tablespace-name": ".." },
+      ),
     );
     const linked = targetRow.map(([key, at, more]) => [linkTarget(key, { path: at, ...more }), link(key, at)]);
     return fc
@@ -372,12 +431,15 @@ describe("whatever the manifest says", () => {
       .filter((name) => !["restored", "ts1", "spool", "other"].includes(name))
       .flatMap((name) => treeOf(folder, `/${name}`));
 
-  it("nothing beside the target and the cluster's own tablespace is created, changed, chowned or removed", { timeout: 1_800_000 }, async () => {
+  it("nothing beside the target and the cluster's own tablespace is created, changed, chowned or removed", {
+    timeout: 1_800_000,
+  }, async () => {
     const outcomes = { refused: 0, restored: 0 };
     const options = fc.record({ delta: fc.boolean(), force: fc.boolean(), linkAll: fc.boolean() });
     await fc.assert(
       fc.asyncProperty(rowsOf(), options, fc.boolean(), async (rows, more, isCluster) => {
-        for (const name of ["restored", "other", "outside/new"]) rmSync(join(folder, name), { recursive: true, force: true });
+        for (const name of ["restored", "other", "outside/new"])
+          rmSync(join(folder, name), { recursive: true, force: true });
         if (isCluster) makeTarget();
         else rmSync(tablespace, { recursive: true, force: true });
         const before = beside();
@@ -387,8 +449,11 @@ describe("whatever the manifest says", () => {
         expect(error?.kind).not.toBe("assert");
         // New entries at a link's or tablespace's destination; as root not in another account's directory.
         const isOutside = (line: string): boolean => /\/keep\.txt /.test(line) || line.includes(`/${CONTENT}`);
-        const made = (line: string): boolean => /^\/outside\/new( |\/)/.test(line) || (!asRoot && isOutside(line) && !before.includes(line));
-        expect(beside().filter((line) => !made(line) && !ownEmpty(line))).toEqual(before.filter((line) => !ownEmpty(line)));
+        const made = (line: string): boolean =>
+          /^\/outside\/new( |\/)/.test(line) || (!asRoot && isOutside(line) && !before.includes(line));
+        expect(beside().filter((line) => !made(line) && !ownEmpty(line))).toEqual(
+          before.filter((line) => !ownEmpty(line)),
+        );
       }),
       { numRuns: process.env["PGBACKSTOP_LONG"] === "1" ? 5000 : 150 },
     );

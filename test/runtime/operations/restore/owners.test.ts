@@ -43,7 +43,10 @@ describe("the owner of a restored file", () => {
   it("is root when there is no data directory", () => {
     const owners = planOwners(owned(null, null), { users, self: ROOT, dataDirectory: null });
     expect(owners.of({ user: null, group: null })).toEqual(ROOT);
-    expect(owners.warnings).toEqual(["unknown user in backup manifest mapped to 'root'", "unknown group in backup manifest mapped to 'root'"]);
+    expect(owners.warnings).toEqual([
+      "unknown user in backup manifest mapped to 'root'",
+      "unknown group in backup manifest mapped to 'root'",
+    ]);
   });
 
   it("is the restoring account otherwise, with a note about other original owners", () => {

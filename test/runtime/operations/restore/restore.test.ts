@@ -27,7 +27,9 @@ let first: FaultyStorage;
 let second: FaultyStorage;
 let repos: [Repository, Repository];
 
-const MANY = Object.fromEntries(Array.from({ length: 60 }, (_, index) => [`notes/${20000 + index}`, sampleBytes(3000 + index)]));
+const MANY = Object.fromEntries(
+  Array.from({ length: 60 }, (_, index) => [`notes/${20000 + index}`, sampleBytes(3000 + index)]),
+);
 
 beforeEach(async () => {
   folder = temporaryFolder();
@@ -49,7 +51,11 @@ interface More extends Partial<Omit<RestoreOptions, "recovery">> {
   readonly onFile?: (name: string) => void;
 }
 
-function restoreTo(to: string, from: readonly Repository[] = repos, { recovery, onFile, ...more }: More = {}): Promise<RestoreOutcome> {
+function restoreTo(
+  to: string,
+  from: readonly Repository[] = repos,
+  { recovery, onFile, ...more }: More = {},
+): Promise<RestoreOutcome> {
   const pool = inlinePool(new Map(from.map((repo) => [repo.key, repo])), ctx, 2);
   const watched: JobPool = {
     ...pool,
@@ -69,7 +75,8 @@ function restoreTo(to: string, from: readonly Repository[] = repos, { recovery, 
 }
 
 const warnings = (): string[] => ctx.lines.filter((line) => line.level === "warn").map((line) => line.text);
-const labels = async (repo: Repository): Promise<string[]> => (await loadBackupInfo(repo)).backups.map((entry) => entry.label);
+const labels = async (repo: Repository): Promise<string[]> =>
+  (await loadBackupInfo(repo)).backups.map((entry) => entry.label);
 
 function requireRestored(to: string): void {
   for (const name of ["large.bin", "base/1/1259", ...Object.keys(MANY)])
@@ -80,10 +87,16 @@ function requireRestored(to: string): void {
 describe("several repositories are one source", () => {
   it("that continues with the next one when a file breaks off", async () => {
     await runBackup(repos, data, ctx);
-    first.plan("read", { kind: "break", sizeBytes: 700, error: fail("hostConnect", "connection reset") }, { path: /large\.bin/ });
+    first.plan(
+      "read",
+      { kind: "break", sizeBytes: 700, error: fail("hostConnect", "connection reset") },
+      { path: /large\.bin/ },
+    );
     expect((await restoreTo(target)).repoIndex).toBe(1);
     requireRestored(target);
-    expect(warnings().filter((text) => text.startsWith("repo1: ["))).toEqual(["repo1: [HostConnectError] connection reset"]);
+    expect(warnings().filter((text) => text.startsWith("repo1: ["))).toEqual([
+      "repo1: [HostConnectError] connection reset",
+    ]);
     first.verifyAllFaultsExercised();
   });
 
@@ -99,7 +112,9 @@ describe("several repositories are one source", () => {
     expect(warnings()).toContain("repo1 is now the last choice");
     // The transfers that ran when it went down, and the few that it took to notice.
     const atOnce = 2 * LIMITS.filesPerWorker;
-    expect(warnings().filter((text) => text === "repo1: [HostConnectError] unreachable").length).toBeLessThanOrEqual(2 * atOnce);
+    expect(warnings().filter((text) => text === "repo1: [HostConnectError] unreachable").length).toBeLessThanOrEqual(
+      2 * atOnce,
+    );
     expect(Object.keys(MANY).length).toBeGreaterThan(atOnce + 20);
   });
 
@@ -128,11 +143,15 @@ describe("several repositories are one source", () => {
     ctx.clock.advance(10_000);
     await runBackup([repos[1]], data, ctx, {}, { stop: { lsn: "0/400200" } });
     const [label = ""] = await labels(repos[0]);
-    for (const name of ["backup.manifest", "backup.manifest.copy"]) await first.put(`backup/demo/${label}/${name}`, Buffer.from("damaged"));
+    for (const name of ["backup.manifest", "backup.manifest.copy"])
+      await first.put(`backup/demo/${label}/${name}`, Buffer.from("damaged"));
     expect((await restoreTo(target)).repoIndex).toBe(2);
     requireRestored(target);
     expect(warnings()).toContain(`repo1: no repository can restore backup ${label}`);
-    await expect(restoreTo(join(folder, "one"), [repos[0]])).rejects.toMatchObject({ kind: "format", repoIndex: undefined });
+    await expect(restoreTo(join(folder, "one"), [repos[0]])).rejects.toMatchObject({
+      kind: "format",
+      repoIndex: undefined,
+    });
     await expect(restoreTo(join(folder, "named"), repos, { set: label })).rejects.toMatchObject({ kind: "format" });
   });
 
@@ -149,7 +168,9 @@ describe("several repositories are one source", () => {
   it("does not look for another source when this machine is at fault", async () => {
     await runBackup(repos, data, ctx);
     await expect(
-      restoreTo(target, repos, { onFile: (name) => name === "pg_data/large.bin" && makeTree(target, { "large.bin/": "" }) }),
+      restoreTo(target, repos, {
+        onFile: (name) => name === "pg_data/large.bin" && makeTree(target, { "large.bin/": "" }),
+      }),
     ).rejects.toMatchObject({ kind: "fileOpen" });
     expect(warnings().filter((text) => text.startsWith("repo"))).toEqual([]);
   });
@@ -162,9 +183,18 @@ describe("the timelines of the archive", () => {
   it("must lead on from the backup, unless recovery stays on its own", async () => {
     await runBackup(repos, data, ctx);
     await history(2, "1\t0/300000\tbefore the backup\n");
-    await expect(restoreTo(target)).rejects.toMatchObject({ kind: "dbMismatch", exitCode: 58, message: expect.stringContaining("forked from") });
+    await expect(restoreTo(target)).rejects.toMatchObject({
+      kind: "dbMismatch",
+      exitCode: 58,
+      message: expect.stringContaining("forked from"),
+    });
     expect(existsSync(target)).toBe(false);
-    for (const recovery of [{ targetTimeline: "current" }, { targetTimeline: "1" }, { type: "immediate" as const }, { type: "none" as const }])
+    for (const recovery of [
+      { targetTimeline: "current" },
+      { targetTimeline: "1" },
+      { type: "immediate" as const },
+      { type: "none" as const },
+    ])
       await restoreTo(join(folder, JSON.stringify(recovery).replaceAll(/\W/g, "")), repos, { recovery });
     await history(3, "1\t0/500000\tafter it\n");
     await restoreTo(target);
@@ -185,7 +215,8 @@ describe("before it changes anything, a restore refuses", () => {
     writeFileSync(join(data, "base/5/30000"), page);
     await runBackup(repos, data, ctx, { checksumPage: true });
     makeTree(target, { PG_VERSION: "15\n", precious: "old" });
-    const damaged = "backup 20261120-064059F was taken with damaged pages\ninvalid page checksum(s) found in file pg_data/base/5/";
+    const damaged =
+      "backup 20261120-064059F was taken with damaged pages\ninvalid page checksum(s) found in file pg_data/base/5/";
     await expect(restoreTo(target, repos, { delta: true, checksumPageError: true })).rejects.toMatchObject({
       kind: "checksum",
       message: expect.stringContaining(damaged),
@@ -209,7 +240,9 @@ describe("before it changes anything, a restore refuses", () => {
   it("a file link with an existing destination (93), and a directory without rights (53)", async () => {
     await runBackup(repos, data, ctx);
     makeTree(folder, { "etc/taken.conf": "x" });
-    await expect(restoreTo(target, repos, { linkMap: { "postgresql.conf": join(folder, "etc/taken.conf") } })).rejects.toMatchObject({
+    await expect(
+      restoreTo(target, repos, { linkMap: { "postgresql.conf": join(folder, "etc/taken.conf") } }),
+    ).rejects.toMatchObject({
       kind: "fileExists",
       exitCode: 93,
     });
@@ -257,7 +290,9 @@ describe("a backup of a stopped server", () => {
       const to = join(folder, String(typeIsDefault));
       await restoreTo(to, repos, { typeIsDefault });
       expect(existsSync(join(to, "recovery.signal"))).toBe(signal);
-      expect(readFileSync(join(to, "global/pg_control")).equals(readFileSync(join(data, "global/pg_control")))).toBe(true);
+      expect(readFileSync(join(to, "global/pg_control")).equals(readFileSync(join(data, "global/pg_control")))).toBe(
+        true,
+      );
     }
     expect(ctx.lines.some((line) => line.text === `repo1: restore backup set ${label}`)).toBe(true);
   });
@@ -265,7 +300,10 @@ describe("a backup of a stopped server", () => {
 
 describe("old state", () => {
   it("is removed: old targets in any configuration file of the directory, WAL in stock's spool", async () => {
-    writeFileSync(join(data, "postgresql.conf"), "include_dir 'conf.d'\nrecovery_target_name = 'old'\nwork_mem = '1MB'\n");
+    writeFileSync(
+      join(data, "postgresql.conf"),
+      "include_dir 'conf.d'\nrecovery_target_name = 'old'\nwork_mem = '1MB'\n",
+    );
     makeTree(data, { "conf.d/a.conf": "recovery_target_action = 'shutdown'\n" });
     makeTree(join(folder, "spool"), { "in/000000010000000000000001": "x", "out/000000010000000000000002.ok": "" });
     await runBackup(repos, data, ctx);
@@ -273,8 +311,13 @@ describe("old state", () => {
     expect(readFileSync(join(target, "postgresql.conf"), "utf8")).toMatch(
       /^include_dir 'conf.d'\n# Removed by .* # recovery_target_name = 'old'\nwork_mem = '1MB'\n$/,
     );
-    expect(readFileSync(join(target, "conf.d/a.conf"), "utf8")).toMatch(/^# Removed by .* # recovery_target_action = 'shutdown'\n$/);
-    expect([existsSync(join(folder, "spool/in/000000010000000000000001")), existsSync(join(folder, "spool/out"))]).toEqual([false, true]);
+    expect(readFileSync(join(target, "conf.d/a.conf"), "utf8")).toMatch(
+      /^# Removed by .* # recovery_target_action = 'shutdown'\n$/,
+    );
+    expect([
+      existsSync(join(folder, "spool/in/000000010000000000000001")),
+      existsSync(join(folder, "spool/out")),
+    ]).toEqual([false, true]);
     // The manifest that marks a running restore is gone, and never held the passphrase.
     expect(existsSync(join(target, "backup.manifest"))).toBe(false);
   });
@@ -291,13 +334,19 @@ describe("old state", () => {
     ctx.clock.advance(10_000);
     await runBackup(repos, data, ctx);
     await restoreTo(join(folder, "second"));
-    expect(warnings().at(-1)).toContain(`unable to search '${join(folder, "second/postgresql.conf")}' for old recovery targets: unable to open file`);
+    expect(warnings().at(-1)).toContain(
+      `unable to search '${join(folder, "second/postgresql.conf")}' for old recovery targets: unable to open file`,
+    );
   });
 
   it("the marker of a running restore holds no passphrase", async () => {
     await runBackup(repos, data, ctx);
     const [label = ""] = await labels(repos[1]);
-    const { cipherPass = "" } = await loadManifest(repos[1], label, (await loadBackupInfo(repos[1])).cipherPass ?? null);
+    const { cipherPass = "" } = await loadManifest(
+      repos[1],
+      label,
+      (await loadBackupInfo(repos[1])).cipherPass ?? null,
+    );
     let mark = "";
     await restoreTo(target, [repos[1]], {
       onFile: () => {

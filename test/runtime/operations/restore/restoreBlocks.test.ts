@@ -42,7 +42,8 @@ async function restoreOver(before: Uint8Array, sizeBytes = SIZE): Promise<number
   writeFileSync(path, before);
   const fd = openSync(path, "r+");
   try {
-    const write = (chunk: Uint8Array, offsetBytes: number): void => void writeSync(fd, chunk, 0, chunk.length, offsetBytes);
+    const write = (chunk: Uint8Array, offsetBytes: number): void =>
+      void writeSync(fd, chunk, 0, chunk.length, offsetBytes);
     return await restoreBlocks({ fd, sizeBytes, write }, chain.source(), chain.repo);
   } finally {
     closeSync(fd);
@@ -85,7 +86,8 @@ describe("restoring blocks", () => {
 
   it("fetches only the super blocks of blocks that differ", async () => {
     // The full backup is unreadable now, and block 3 is in the incr.
-    for (const each of ["backup/demo/20261120-060000F/pg_data/base/5/16384.pgbi"]) await chain.repo.storage.remove(each);
+    for (const each of ["backup/demo/20261120-060000F/pg_data/base/5/16384.pgbi"])
+      await chain.repo.storage.remove(each);
     const before = Buffer.from(bytes);
     before.fill(7, 3 * BLOCK, 3 * BLOCK + 1);
     expect(await restoreOver(before)).toBe(BLOCK);
@@ -98,6 +100,8 @@ describe("restoring blocks", () => {
     const error = await errorOf("format", () => restoreOver(bytes, SIZE - 200));
     expect(error.message).toBe("block map of 'pg_data/base/5/16384' has 51 blocks, its 409500 bytes are 50");
     const short = await errorOf("format", () => restoreOver(new Uint8Array(0), SIZE - 20));
-    expect(short.message).toBe(`3 blocks of 'pg_data/base/5/16384' from block 48 on have ${2 * BLOCK + 100} bytes instead of ${2 * BLOCK + 80}`);
+    expect(short.message).toBe(
+      `3 blocks of 'pg_data/base/5/16384' from block 48 on have ${2 * BLOCK + 100} bytes instead of ${2 * BLOCK + 80}`,
+    );
   });
 });

@@ -6,7 +6,11 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { concatBytes } from "../../../../runtime/base/bytes";
 import { SHA1_EMPTY, sha1Hex } from "../../../../runtime/base/hash";
 import { loadBlockHash } from "../../../../runtime/format/codec/xxh3";
-import { type RestoreFileJob, type RestoreFileResult, restoreFile } from "../../../../runtime/operations/restore/restoreFile";
+import {
+  type RestoreFileJob,
+  type RestoreFileResult,
+  restoreFile,
+} from "../../../../runtime/operations/restore/restoreFile";
 import { loadBlockMap } from "../../../../runtime/repository/blockReader";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { testContext } from "../../../harness/context";
@@ -46,7 +50,10 @@ afterEach(() => {
 });
 
 /** Restores from the given repositories, numbered from 1. */
-function restore(job: Partial<RestoreFileJob> = {}, repos: readonly Repository[] = [chain.repo]): Promise<RestoreFileResult> {
+function restore(
+  job: Partial<RestoreFileJob> = {},
+  repos: readonly Repository[] = [chain.repo],
+): Promise<RestoreFileResult> {
   const block = chain.source();
   const sources = repos.map((_, index) => ({
     repoIndex: index + 1,
@@ -103,12 +110,19 @@ describe("the destination of a restored file", () => {
       symlinkSync(target, path);
       for (const delta of [false, true]) {
         const error = await errorOf("fileOpen", () => restore({ delta }));
-        expect(error.message).toBe(`unable to open file '${path}' for write: [ELOOP] ELOOP: too many symbolic links encountered, open '${path}'`);
+        expect(error.message).toBe(
+          `unable to open file '${path}' for write: [ELOOP] ELOOP: too many symbolic links encountered, open '${path}'`,
+        );
       }
       rmSync(path);
     }
     const { mode, uid, mtimeMs, ctimeMs } = statSync(elsewhere);
-    expect({ mode, uid, mtimeMs, ctimeMs }).toEqual({ mode: before.mode, uid: before.uid, mtimeMs: before.mtimeMs, ctimeMs: before.ctimeMs });
+    expect({ mode, uid, mtimeMs, ctimeMs }).toEqual({
+      mode: before.mode,
+      uid: before.uid,
+      mtimeMs: before.mtimeMs,
+      ctimeMs: before.ctimeMs,
+    });
   });
 });
 
@@ -150,7 +164,11 @@ describe("restoring a block incremental file", () => {
     const middle = Math.floor(content.length / 2);
     content.fill(0, middle, middle + 64);
     const result = await restore({}, [damaged(FULL, content), chain.repo]);
-    expect(result).toEqual({ repoIndex: 2, kept: false, warnings: [expect.stringMatching(/^repo1: \[ChecksumError\] error restoring/)] });
+    expect(result).toEqual({
+      repoIndex: 2,
+      kept: false,
+      warnings: [expect.stringMatching(/^repo1: \[ChecksumError\] error restoring/)],
+    });
     expect(Buffer.compare(readFileSync(path), bytes)).toBe(0);
   });
 

@@ -37,7 +37,9 @@ beforeEach(() => {
   memory = new MemoryStorage();
   storage = new FaultyStorage(memory);
   // One of them is empty, one has the maximum size.
-  contents = Array.from({ length: COUNT }, (_, index) => sampleBytes(index === 3 ? 0 : index === 4 ? 128 * 1024 : 100 * index + 1));
+  contents = Array.from({ length: COUNT }, (_, index) =>
+    sampleBytes(index === 3 ? 0 : index === 4 ? 128 * 1024 : 100 * index + 1),
+  );
 });
 
 afterEach(() => rmSync(folder, { recursive: true }));
@@ -54,7 +56,8 @@ async function bundle({ compressType, pass, raw }: Plan, gapBytes = 0): Promise<
   let offsetBytes = 0;
   const jobs = contents.map((bytes, index): RestoreFileJob => {
     const packed = bytes.length === 0 ? bytes : compressBytes(bytes, { type: compressType, level: 1 }, raw);
-    const stored = pass === null || bytes.length === 0 ? packed : encryptBytes(packed, pass, Buffer.alloc(8, index), raw);
+    const stored =
+      pass === null || bytes.length === 0 ? packed : encryptBytes(packed, pass, Buffer.alloc(8, index), raw);
     const range = { offsetBytes, sizeBytes: stored.length };
     parts.push(stored, Buffer.alloc(gapBytes, 1));
     offsetBytes += stored.length + gapBytes;
@@ -68,7 +71,9 @@ async function bundle({ compressType, pass, raw }: Plan, gapBytes = 0): Promise<
       modifiedAtS: 1_795_158_239 + index,
       owner: null,
       delta: false,
-      sources: [{ repoIndex: 1, path: BUNDLE, range, sizeRepoBytes: stored.length, compressType, cipherPass: pass, raw }],
+      sources: [
+        { repoIndex: 1, path: BUNDLE, range, sizeRepoBytes: stored.length, compressType, cipherPass: pass, raw },
+      ],
     };
   });
   await memory.put(BUNDLE, Buffer.concat(parts));
@@ -85,7 +90,10 @@ function requireRestored(except: readonly number[] = []): void {
     if (except.includes(index)) continue;
     const path = join(folder, String(index));
     expect(Buffer.compare(readFileSync(path), bytes), path).toBe(0);
-    expect([statSync(path).mode & 0o777, statSync(path).mtimeMs / 1000]).toEqual([index % 2 === 0 ? 0o600 : 0o640, 1_795_158_239 + index]);
+    expect([statSync(path).mode & 0o777, statSync(path).mtimeMs / 1000]).toEqual([
+      index % 2 === 0 ? 0o600 : 0o640,
+      1_795_158_239 + index,
+    ]);
   }
 }
 
@@ -114,7 +122,12 @@ describe("adjacent files in a bundle", () => {
   it("are restored from a directory", async () => {
     const jobs = await bundle(PLANS[1]);
     const root = join(folder, "repo");
-    const posix = new PosixStorage({ root, syncDirectories: false, symlinks: false, signal: new AbortController().signal });
+    const posix = new PosixStorage({
+      root,
+      syncDirectories: false,
+      symlinks: false,
+      signal: new AbortController().signal,
+    });
     await posix.put(BUNDLE, memory.files.get(BUNDLE)?.bytes ?? new Uint8Array());
     await run(jobs, posix);
     requireRestored();
@@ -129,7 +142,8 @@ describe("adjacent files in a bundle", () => {
     const outcomes = failures(await run(jobs));
     requireRestored([7, COUNT - 1]);
     expect(outcomes.flatMap((text, index) => (text === null ? [] : [index]))).toEqual([7, COUNT - 1]);
-    for (const index of [7, COUNT - 1]) expect(outcomes[index]).toMatch(new RegExp(`^checksum: error restoring '${folder}/${index}'`));
+    for (const index of [7, COUNT - 1])
+      expect(outcomes[index]).toMatch(new RegExp(`^checksum: error restoring '${folder}/${index}'`));
     expect(readFileSync(join(folder, "7"))).toHaveLength(0);
   });
 
@@ -158,11 +172,14 @@ describe("a repository that does not answer", () => {
     memory.files.clear();
     expect(failures(await run(jobs)).filter((text) => text?.startsWith("fileMissing"))).toHaveLength(COUNT - 1);
     await bundle(PLANS[0]);
-    const nowhere = jobs.map((job, index) => (index > 10 ? { ...job, destination: join(folder, "missing", job.name) } : job));
+    const nowhere = jobs.map((job, index) =>
+      index > 10 ? { ...job, destination: join(folder, "missing", job.name) } : job,
+    );
     const outcomes = failures(await run(nowhere));
     requireRestored(jobs.map((_, index) => index).filter((index) => index > 10));
     expect(outcomes.slice(0, 11).every((text) => text === null)).toBe(true);
-    for (const [index, text] of outcomes.entries()) if (index > 10) expect(text).toContain(`unable to open file '${nowhere[index]?.destination}'`);
+    for (const [index, text] of outcomes.entries())
+      if (index > 10) expect(text).toContain(`unable to open file '${nowhere[index]?.destination}'`);
   });
 });
 

@@ -15,7 +15,13 @@ import { vectorText } from "../../format/vectors";
 
 const GOLDEN = parseManifest(vectorText("v2.45/plain/incr.backup.manifest"), "golden");
 const PGDATA = "/restored/data";
-const OPTIONS: RemapOptions = { dataDirectory: PGDATA, tablespaceMap: {}, tablespaceMapAll: undefined, linkMap: {}, linkAll: false };
+const OPTIONS: RemapOptions = {
+  dataDirectory: PGDATA,
+  tablespaceMap: {},
+  tablespaceMapAll: undefined,
+  linkMap: {},
+  linkAll: false,
+};
 const LINKED: Manifest = {
   ...GOLDEN,
   targets: [
@@ -36,7 +42,14 @@ describe("the layout of a restore", () => {
     // Of a tablespace the restore may empty only this version's directory.
     expect(layout.roots).toEqual([PGDATA, `${TABLESPACE}/${OWN}`]);
     expect(layout.links).toEqual([
-      { path: `${PGDATA}/pg_tblspc/16384`, destination: TABLESPACE, isFile: false, isMapped: false, user: "postgres", group: "postgres" },
+      {
+        path: `${PGDATA}/pg_tblspc/16384`,
+        destination: TABLESPACE,
+        isFile: false,
+        isMapped: false,
+        user: "postgres",
+        group: "postgres",
+      },
     ]);
     expect(layout.notes).toEqual([`remap data directory to '${PGDATA}'`]);
     expect(layout.locate("pg_data")).toBe(PGDATA);
@@ -82,7 +95,10 @@ describe("the layout of a restore", () => {
     expect(all.locate("pg_data/pg_walrus")).toBe(`${PGDATA}/pg_walrus`);
     // A file's directory is not the restore's to empty.
     expect(all.roots).toEqual([PGDATA, `${TABLESPACE}/${OWN}`, "/var/log/pg", "/fast/wal"]);
-    const one = planLayout(LINKED, { ...OPTIONS, linkMap: { pg_wal: "/other", "postgresql.conf": "/etc/new/pg.conf" } });
+    const one = planLayout(LINKED, {
+      ...OPTIONS,
+      linkMap: { pg_wal: "/other", "postgresql.conf": "/etc/new/pg.conf" },
+    });
     expect(placed(one).slice(1)).toEqual([
       [`${PGDATA}/postgresql.conf`, "/etc/new/pg.conf"],
       [`${PGDATA}/pg_wal`, "/other"],
@@ -92,7 +108,10 @@ describe("the layout of a restore", () => {
   });
 
   it("turns a plain entry into a link, and follows a relative one", () => {
-    const layout = planLayout(GOLDEN, { ...OPTIONS, linkMap: { pg_wal: "../wal", "pg_hba.conf": "/etc/postgresql/pg/hba.conf" } });
+    const layout = planLayout(GOLDEN, {
+      ...OPTIONS,
+      linkMap: { pg_wal: "../wal", "pg_hba.conf": "/etc/postgresql/pg/hba.conf" },
+    });
     expect(placed(layout).slice(1)).toEqual([
       [`${PGDATA}/pg_wal`, "../wal"],
       [`${PGDATA}/pg_hba.conf`, "/etc/postgresql/pg/hba.conf"],
@@ -100,43 +119,99 @@ describe("the layout of a restore", () => {
     expect(layout.locate("pg_data/pg_wal/archive_status")).toBe("/restored/wal/archive_status");
     expect(layout.roots.at(-1)).toBe("/restored/wal");
     expect(layout.locate("pg_data/pg_hba.conf")).toBe("/etc/postgresql/pg/hba.conf");
-    expect(layout.notes.slice(1)).toEqual(["link 'pg_wal' to '../wal'", "link 'pg_hba.conf' to '/etc/postgresql/pg/hba.conf'"]);
+    expect(layout.notes.slice(1)).toEqual([
+      "link 'pg_wal' to '../wal'",
+      "link 'pg_hba.conf' to '/etc/postgresql/pg/hba.conf'",
+    ]);
   });
 
   it.each([
     [{ tablespaceMap: { none: "/x" } }, "tablespaceMap", "unable to remap invalid tablespace 'none'"],
-    [{ tablespaceMap: { ts1: "/x", "16384": "/y" } }, "tablespaceMap", "tablespace remapped by name 'ts1' and id 16384 with different paths"],
+    [
+      { tablespaceMap: { ts1: "/x", "16384": "/y" } },
+      "tablespaceMap",
+      "tablespace remapped by name 'ts1' and id 16384 with different paths",
+    ],
     [{ linkMap: { nothing: "/x" } }, "linkMap", "unable to map link 'nothing'"],
-    [{ linkMap: { "postgresql.conf": "name" } }, "linkMap", "'name' is not long enough to be the destination for file link 'postgresql.conf'"],
-    [{ linkMap: { log: `${PGDATA}/inside` } }, "linkDestination", `link 'log' destination '${PGDATA}/inside' is in PGDATA`],
-    [{ tablespaceMap: { ts1: PGDATA } }, "linkDestination", `link 'pg_tblspc/16384' destination '${PGDATA}' is in PGDATA`],
+    [
+      { linkMap: { "postgresql.conf": "name" } },
+      "linkMap",
+      "'name' is not long enough to be the destination for file link 'postgresql.conf'",
+    ],
+    [
+      { linkMap: { log: `${PGDATA}/inside` } },
+      "linkDestination",
+      `link 'log' destination '${PGDATA}/inside' is in PGDATA`,
+    ],
+    [
+      { tablespaceMap: { ts1: PGDATA } },
+      "linkDestination",
+      `link 'pg_tblspc/16384' destination '${PGDATA}' is in PGDATA`,
+    ],
     [{ linkMap: { log: "/restored" } }, "linkDestination", "link 'log' destination '/restored' is above PGDATA"],
     [{ linkMap: { log: "/" } }, "linkDestination", "link 'log' destination '/' is above PGDATA"],
     [{ tablespaceMap: { ts1: "/" } }, "linkDestination", "link 'pg_tblspc/16384' destination '/' is above PGDATA"],
-    [{ linkMap: { log: "/a/b", pg_wal: "/a" } }, "linkDestination", "link 'log' (/a/b) destination is a subdirectory of link 'pg_wal' (/a)"],
-    [{ linkMap: { log: "/a", pg_wal: "/a" } }, "linkDestination", "link 'pg_wal' (/a) destination is the same directory as link 'log' (/a)"],
+    [
+      { linkMap: { log: "/a/b", pg_wal: "/a" } },
+      "linkDestination",
+      "link 'log' (/a/b) destination is a subdirectory of link 'pg_wal' (/a)",
+    ],
+    [
+      { linkMap: { log: "/a", pg_wal: "/a" } },
+      "linkDestination",
+      "link 'pg_wal' (/a) destination is the same directory as link 'log' (/a)",
+    ],
   ])("refuses %o", (more, kind, message) => {
     expect(() => planLayout(LINKED, { ...OPTIONS, ...more })).toThrow(expect.objectContaining({ kind, message }));
   });
 
-  it.each(["/", "/etc/cron.d", "/var/spool/cron/crontabs", "/home", "/usr", "/tmp/../root/x", "/run/systemd/system", "/dev/shm", "/dev/shm/../x"])(
-    "does not follow the manifest to %s, unless the user names it",
-    (location) => {
-      const tablespace = { name: "pg_tblspc/16384", type: "link", path: location, tablespaceId: "16384", tablespaceName: "ts1" } as const;
-      const moved: Manifest = { ...GOLDEN, targets: [GOLDEN.targets[0] as Manifest["targets"][0], tablespace] };
-      const refused = expect.objectContaining({ kind: "linkDestination", message: expect.stringContaining("a directory of the system") });
-      expect(() => planLayout(moved, OPTIONS)).toThrow(refused);
-      expect(planLayout(moved, { ...OPTIONS, tablespaceMap: { ts1: "/new" } }).links[0]?.destination).toBe("/new");
-      const linked: Manifest = { ...GOLDEN, targets: [...GOLDEN.targets, { name: "pg_data/log", type: "link", path: location }] };
-      expect(() => planLayout(linked, { ...OPTIONS, linkAll: true })).toThrow(refused);
-      expect(planLayout(linked, OPTIONS).links).toHaveLength(1);
-      if (location !== "/") expect(planLayout(linked, { ...OPTIONS, linkMap: { log: location } }).links[1]?.destination).toBe(location);
-    },
-  );
+  it.each([
+    "/",
+    "/etc/cron.d",
+    "/var/spool/cron/crontabs",
+    "/home",
+    "/usr",
+    "/tmp/../root/x",
+    "/run/systemd/system",
+    "/dev/shm",
+    "/dev/shm/../x",
+  ])("does not follow the manifest to %s, unless the user names it", (location) => {
+    const tablespace = {
+      name: "pg_tblspc/16384",
+      type: "link",
+      path: location,
+      tablespaceId: "16384",
+      tablespaceName: "ts1",
+    } as const;
+    const moved: Manifest = { ...GOLDEN, targets: [GOLDEN.targets[0] as Manifest["targets"][0], tablespace] };
+    const refused = expect.objectContaining({
+      kind: "linkDestination",
+      message: expect.stringContaining("a directory of the system"),
+    });
+    expect(() => planLayout(moved, OPTIONS)).toThrow(refused);
+    expect(planLayout(moved, { ...OPTIONS, tablespaceMap: { ts1: "/new" } }).links[0]?.destination).toBe("/new");
+    const linked: Manifest = {
+      ...GOLDEN,
+      targets: [...GOLDEN.targets, { name: "pg_data/log", type: "link", path: location }],
+    };
+    expect(() => planLayout(linked, { ...OPTIONS, linkAll: true })).toThrow(refused);
+    expect(planLayout(linked, OPTIONS).links).toHaveLength(1);
+    if (location !== "/")
+      expect(planLayout(linked, { ...OPTIONS, linkMap: { log: location } }).links[1]?.destination).toBe(location);
+  });
 
   it("follows it into shared memory that is open to all, as into /tmp", () => {
-    const tablespace = { name: "pg_tblspc/16384", type: "link", path: "/dev/shm/pg/ts1", tablespaceId: "16384", tablespaceName: "ts1" } as const;
-    const layout = planLayout({ ...GOLDEN, targets: [GOLDEN.targets[0] as Manifest["targets"][0], tablespace] }, OPTIONS);
+    const tablespace = {
+      name: "pg_tblspc/16384",
+      type: "link",
+      path: "/dev/shm/pg/ts1",
+      tablespaceId: "16384",
+      tablespaceName: "ts1",
+    } as const;
+    const layout = planLayout(
+      { ...GOLDEN, targets: [GOLDEN.targets[0] as Manifest["targets"][0], tablespace] },
+      OPTIONS,
+    );
     expect(layout.links[0]?.destination).toBe("/dev/shm/pg/ts1");
   });
 
@@ -147,8 +222,14 @@ describe("the layout of a restore", () => {
     });
     expect(placed(planLayout(named("constructor"), OPTIONS))).toEqual([[`${PGDATA}/pg_tblspc/16384`, TABLESPACE]]);
     for (const name of ["..", ".", "", "../../etc", "a/b"]) {
-      expect(() => planLayout(named(name), { ...OPTIONS, tablespaceMapAll: "/all" })).toThrow(expect.objectContaining({ kind: "tablespaceMap" }));
-      expect(placed(planLayout(named(name), { ...OPTIONS, tablespaceMapAll: "/all", tablespaceMap: { "16384": "/own" } }))[0]?.[1]).toBe("/own");
+      expect(() => planLayout(named(name), { ...OPTIONS, tablespaceMapAll: "/all" })).toThrow(
+        expect.objectContaining({ kind: "tablespaceMap" }),
+      );
+      expect(
+        placed(
+          planLayout(named(name), { ...OPTIONS, tablespaceMapAll: "/all", tablespaceMap: { "16384": "/own" } }),
+        )[0]?.[1],
+      ).toBe("/own");
     }
     const linked: Manifest = { ...GOLDEN, targets: [{ name: "pg_data/toString", type: "link", path: "/logs" }] };
     expect(planLayout(linked, OPTIONS).links).toEqual([]);
@@ -170,7 +251,9 @@ describe("the layout of a restore", () => {
     const locations = GOLDEN.files.map((file) => layout.locate(file.name));
     expect(new Set(locations).size).toBe(locations.length);
     for (const location of locations)
-      expect(layout.roots.some((root) => location.startsWith(`${root}/`)) || location === "/etc/postgresql/pg/main.conf").toBe(true);
+      expect(
+        layout.roots.some((root) => location.startsWith(`${root}/`)) || location === "/etc/postgresql/pg/main.conf",
+      ).toBe(true);
   });
 });
 
@@ -186,7 +269,12 @@ describe("the order of files", () => {
 
   it("is largest first, except small ones, which follow the repository's order in bounded batches", () => {
     const files = fc.array(
-      fc.record({ sizeBytes: fc.oneof(fc.nat(BATCH_FILE_SIZE_BYTES_MAX), fc.nat(2 ** 31)), id: fc.nat(3), offsetBytes: fc.nat(), old: fc.boolean() }),
+      fc.record({
+        sizeBytes: fc.oneof(fc.nat(BATCH_FILE_SIZE_BYTES_MAX), fc.nat(2 ** 31)),
+        id: fc.nat(3),
+        offsetBytes: fc.nat(),
+        old: fc.boolean(),
+      }),
       { maxLength: 300 },
     );
     fc.assert(
@@ -194,19 +282,30 @@ describe("the order of files", () => {
         const rows = facts.map(({ sizeBytes, id, offsetBytes, old }, index): ManifestFile => {
           const { reference: _, bundle: __, ...plain } = row;
           const bundle = id === 0 ? {} : { bundle: { id, offsetBytes } };
-          return { ...plain, name: `pg_data/${index}`, sizeBytes, ...bundle, ...(old ? { reference: "20200101-000000F" } : {}) };
+          return {
+            ...plain,
+            name: `pg_data/${index}`,
+            sizeBytes,
+            ...bundle,
+            ...(old ? { reference: "20200101-000000F" } : {}),
+          };
         });
         const { single, batches } = restoreOrder({ label: GOLDEN.label, files: rows });
-        expect([...single, ...batches.flat()].map((file) => file.name).toSorted()).toEqual(rows.map((file) => file.name).toSorted());
+        expect([...single, ...batches.flat()].map((file) => file.name).toSorted()).toEqual(
+          rows.map((file) => file.name).toSorted(),
+        );
         const sizes = single.map((file) => file.sizeBytes);
         expect(sizes).toEqual(sizes.toSorted((left, right) => right - left));
         expect(sizes.every((sizeBytes) => sizeBytes > BATCH_FILE_SIZE_BYTES_MAX)).toBe(true);
         const locations = batches
           .flat()
-          .map((file) => [file.reference ?? GOLDEN.label, file.bundle?.id ?? 0, file.bundle?.offsetBytes ?? 0] as const);
+          .map(
+            (file) => [file.reference ?? GOLDEN.label, file.bundle?.id ?? 0, file.bundle?.offsetBytes ?? 0] as const,
+          );
         for (const [index, [label, id, offsetBytes]] of locations.entries()) {
           const [labelBefore, idBefore, offsetBefore] = locations[index - 1] ?? ["", 0, 0];
-          if (label === labelBefore) expect(id > idBefore || (id === idBefore && offsetBytes >= offsetBefore)).toBe(true);
+          if (label === labelBefore)
+            expect(id > idBefore || (id === idBefore && offsetBytes >= offsetBefore)).toBe(true);
           else expect(label > labelBefore).toBe(true);
         }
         for (const batch of batches) {
@@ -241,11 +340,18 @@ describe("the location of a file's bytes", () => {
       raw: false,
       cipherPass: null,
     });
-    expect(sourceOf(1, "demo", GOLDEN, find("pg_data/PG_VERSION")).path).toBe("backup/demo/20261120-065325F/pg_data/PG_VERSION");
+    expect(sourceOf(1, "demo", GOLDEN, find("pg_data/PG_VERSION")).path).toBe(
+      "backup/demo/20261120-065325F/pg_data/PG_VERSION",
+    );
   });
 
   it("is an extent of a bundle, raw if the backup says so", () => {
-    const manifest: Manifest = { ...GOLDEN, bundleRaw: true, cipherPass: "pass", options: { ...GOLDEN.options, compressType: "zst" } };
+    const manifest: Manifest = {
+      ...GOLDEN,
+      bundleRaw: true,
+      cipherPass: "pass",
+      options: { ...GOLDEN.options, compressType: "zst" },
+    };
     expect(sourceOf(2, "demo", manifest, { ...row, bundle: { id: 3, offsetBytes: 100 } })).toEqual({
       repoIndex: 2,
       path: `backup/demo/${GOLDEN.label}/bundle/3`,
@@ -255,13 +361,24 @@ describe("the location of a file's bytes", () => {
       raw: true,
       cipherPass: "pass",
     });
-    expect(sourceOf(2, "demo", manifest, row)).toMatchObject({ path: `backup/demo/${GOLDEN.label}/pg_data/x.zst`, range: null, raw: false });
+    expect(sourceOf(2, "demo", manifest, row)).toMatchObject({
+      path: `backup/demo/${GOLDEN.label}/pg_data/x.zst`,
+      range: null,
+      raw: false,
+    });
   });
 
   it("of a block incremental is its blocks: the row locates the map", () => {
-    const file: ManifestFile = { ...row, sizeRepoBytes: 100, block: { sizeBytes: 8192, checksumSizeBytes: 6, mapSizeBytes: 40 } };
+    const file: ManifestFile = {
+      ...row,
+      sizeRepoBytes: 100,
+      block: { sizeBytes: 8192, checksumSizeBytes: 6, mapSizeBytes: 40 },
+    };
     const source = sourceOf(1, "demo", GOLDEN, file);
-    expect(source).toMatchObject({ path: `backup/demo/${GOLDEN.label}/pg_data/x.pgbi`, block: { mapOffsetBytes: 60, mapSizeBytes: 40 } });
+    expect(source).toMatchObject({
+      path: `backup/demo/${GOLDEN.label}/pg_data/x.pgbi`,
+      block: { mapOffsetBytes: 60, mapSizeBytes: 40 },
+    });
     expect(storedAt(1, "demo", GOLDEN, file)).not.toHaveProperty("block");
     expect(sourceOf(1, "demo", GOLDEN, row)).not.toHaveProperty("block");
   });

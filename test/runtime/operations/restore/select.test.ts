@@ -1,7 +1,11 @@
 import { fc } from "../../../harness/properties";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
-import { type BackupInfo, type BackupInfoEntry, parseBackupInfo } from "../../../../runtime/format/repository/backupInfo";
+import {
+  type BackupInfo,
+  type BackupInfoEntry,
+  parseBackupInfo,
+} from "../../../../runtime/format/repository/backupInfo";
 import { formatLsn, parseLsn } from "../../../../runtime/format/wal/walSegment";
 import {
   parseTargetTime,
@@ -15,8 +19,18 @@ import { vectorText } from "../../format/vectors";
 
 const INFO = parseBackupInfo(vectorText("v2.45/plain/backup.info"), "golden");
 const FULL = INFO.backups[0] as BackupInfoEntry;
-const REQUEST: SelectRequest = { set: undefined, type: "default", target: undefined, targetTimeS: null, timelines: new Map() };
-const repo = (repoIndex: number, backups: readonly BackupInfoEntry[] = INFO.backups, more: Partial<BackupInfo> = {}): RepoBackups => ({
+const REQUEST: SelectRequest = {
+  set: undefined,
+  type: "default",
+  target: undefined,
+  targetTimeS: null,
+  timelines: new Map(),
+};
+const repo = (
+  repoIndex: number,
+  backups: readonly BackupInfoEntry[] = INFO.backups,
+  more: Partial<BackupInfo> = {},
+): RepoBackups => ({
   repoIndex,
   info: { ...INFO, ...more, backups },
   error: null,
@@ -40,7 +54,9 @@ describe("the backup to restore", () => {
   });
 
   it("is the named one, in any repository; `latest` names none", () => {
-    expect(labelOf([repo(1, [FULL]), repo(2)], { set: "20261120-065325F_20261120-065508D" })).toBe("repo2 20261120-065325F_20261120-065508D");
+    expect(labelOf([repo(1, [FULL]), repo(2)], { set: "20261120-065325F_20261120-065508D" })).toBe(
+      "repo2 20261120-065325F_20261120-065508D",
+    );
     expect(labelOf([repo(1)], { set: "latest" })).toBe("repo1 20261120-065325F_20261120-065552I");
     expect(() => labelOf([repo(1, [FULL])], { set: "20200101-000000F" })).toThrow(
       expect.objectContaining({
@@ -71,15 +87,21 @@ describe("the backup to restore", () => {
             return null;
           }
         };
-        expect(result({ type: "time", target: "x", targetTimeS: 1000 + target })).toBe(expected((stop) => stop < target));
-        expect(result({ type: "lsn", target: formatLsn(BigInt(target * 100)) })).toBe(expected((stop) => stop <= target));
+        expect(result({ type: "time", target: "x", targetTimeS: 1000 + target })).toBe(
+          expected((stop) => stop < target),
+        );
+        expect(result({ type: "lsn", target: formatLsn(BigInt(target * 100)) })).toBe(
+          expected((stop) => stop <= target),
+        );
       }),
     );
     expect(parseLsn("0/64")).toBe(100n);
   });
 
   it("is refused with the reason for each candidate", () => {
-    expect(() => labelOf([repo(1, [backupAt(60)]), repo(2, [])], { type: "time", target: "long ago", targetTimeS: 5 })).toThrow(
+    expect(() =>
+      labelOf([repo(1, [backupAt(60)]), repo(2, [])], { type: "time", target: "long ago", targetTimeS: 5 }),
+    ).toThrow(
       expect.objectContaining({
         kind: "backupSetInvalid",
         message:
@@ -109,11 +131,21 @@ describe("the backup to restore", () => {
   it("reports the skipped ones, and its cluster", () => {
     const broken: RepoBackups = { repoIndex: 1, info: null, error: fail("hostConnect", "unreachable") };
     const overdue = backupAt(60);
-    expect(selectBackup([broken, repo(2, [backupAt(10), overdue])], { ...REQUEST, type: "time", target: "x", targetTimeS: 1030 })).toEqual({
+    expect(
+      selectBackup([broken, repo(2, [backupAt(10), overdue])], {
+        ...REQUEST,
+        type: "time",
+        target: "x",
+        targetTimeS: 1030,
+      }),
+    ).toEqual({
       repoIndex: 2,
       entry: backupAt(10),
       systemId: INFO.history[0]?.systemId,
-      refused: ["repo1: [HostConnectError] unreachable", `repo2: ${overdue.label}: stopped at or after the target time`],
+      refused: [
+        "repo1: [HostConnectError] unreachable",
+        `repo2: ${overdue.label}: stopped at or after the target time`,
+      ],
     });
   });
 });
@@ -125,7 +157,11 @@ describe("the timeline that recovery follows", () => {
   });
   const at = (second: number): bigint => BigInt(second * 100);
   /** Timeline 2 left timeline 1 at second 100, timeline 3 left timeline 2 at second 200. */
-  const follow = (timeline: number, isNamed: boolean, ancestors: TargetTimeline["ancestors"]): Partial<SelectRequest> => ({
+  const follow = (
+    timeline: number,
+    isNamed: boolean,
+    ancestors: TargetTimeline["ancestors"],
+  ): Partial<SelectRequest> => ({
     timelines: new Map([[`${INFO.history[0]?.pgVersion}-${FULL.dbId}`, { timeline, isNamed, ancestors }]]),
   });
   const TWO = [{ timeline: 1, lsn: at(100), reason: "" }];
@@ -138,10 +174,16 @@ describe("the timeline that recovery follows", () => {
     const three = [...TWO, { timeline: 2, lsn: at(200), reason: "" }];
     expect(labelOf([repo(1, BACKUPS)], follow(3, true, three))).toBe(`repo1 ${on(2, 180).label}`);
     expect(() => labelOf([repo(1, [on(2, 250)])], follow(1, true, []))).toThrow(
-      expect.objectContaining({ kind: "backupSetInvalid", message: expect.stringContaining("is not in the history of target timeline 1") }),
+      expect.objectContaining({
+        kind: "backupSetInvalid",
+        message: expect.stringContaining("is not in the history of target timeline 1"),
+      }),
     );
     expect(() => labelOf([repo(1, [on(1, 50)])], follow(7, true, null))).toThrow(
-      expect.objectContaining({ kind: "backupSetInvalid", message: expect.stringContaining("target timeline 7 has no history file in the archive") }),
+      expect.objectContaining({
+        kind: "backupSetInvalid",
+        message: expect.stringContaining("target timeline 7 has no history file in the archive"),
+      }),
     );
   });
 
@@ -165,7 +207,9 @@ describe("the timeline that recovery follows", () => {
   });
 
   it("refuses a named backup off its path (58)", () => {
-    expect(() => labelOf([repo(1, BACKUPS)], { ...follow(1, true, []), set: on(2, 180).label })).toThrow(expect.objectContaining({ exitCode: 58 }));
+    expect(() => labelOf([repo(1, BACKUPS)], { ...follow(1, true, []), set: on(2, 180).label })).toThrow(
+      expect.objectContaining({ exitCode: 58 }),
+    );
   });
 
   it.each([
@@ -205,9 +249,12 @@ describe("a target time", () => {
     expect(parseTargetTime(text)).toBe(seconds);
   });
 
-  it.each(["", "yesterday", "2026-11-20", "2026-13-20 00:00:00", "2026-11-20 25:00:00", "2026-11-20 07:03:05 CET"])("%j is refused (29)", (text) => {
-    expect(() => parseTargetTime(text)).toThrow(
-      expect.objectContaining({ kind: "format", exitCode: 29, message: expect.stringContaining(`'${text}'`) }),
-    );
-  });
+  it.each(["", "yesterday", "2026-11-20", "2026-13-20 00:00:00", "2026-11-20 25:00:00", "2026-11-20 07:03:05 CET"])(
+    "%j is refused (29)",
+    (text) => {
+      expect(() => parseTargetTime(text)).toThrow(
+        expect.objectContaining({ kind: "format", exitCode: 29, message: expect.stringContaining(`'${text}'`) }),
+      );
+    },
+  );
 });

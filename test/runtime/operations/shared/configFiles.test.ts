@@ -52,8 +52,16 @@ describe("a configuration", () => {
     };
     for (const [name, text] of Object.entries(texts)) writeFileSync(join(folder, name), text);
     const files = await readConfig(join(folder, "main.conf"), "settings");
-    expect(files.map((file) => file.path.slice(folder.length + 1))).toEqual(["main.conf", "second.conf", "conf.d/a.conf", "conf.d/b.conf", "third"]);
-    expect(files.map((file) => Buffer.from(file.content).toString())).toEqual(files.map((file) => texts[file.path.slice(folder.length + 1)]));
+    expect(files.map((file) => file.path.slice(folder.length + 1))).toEqual([
+      "main.conf",
+      "second.conf",
+      "conf.d/a.conf",
+      "conf.d/b.conf",
+      "third",
+    ]);
+    expect(files.map((file) => Buffer.from(file.content).toString())).toEqual(
+      files.map((file) => texts[file.path.slice(folder.length + 1)]),
+    );
     expect(await readConfig(join(folder, "gone.conf"), "settings")).toEqual([]);
   });
 });

@@ -45,13 +45,17 @@ describe("the outcome of a verb over several repositories", () => {
     expect(policyError("check", some, { mode: "named", repoIndexes: [1] })).toBeNull();
     expect(policyError("check", some, { mode: "named", repoIndexes: [1, 2] })).toMatchObject({ exitCode: 104 });
     expect(policyError("check", some, { mode: "all", repoIndexes: [] })).toMatchObject({ exitCode: 104 });
-    expect(policyError("check", [bad(1, "a"), bad(2, "b")], { mode: "any", repoIndexes: [] })).toMatchObject({ exitCode: 103 });
+    expect(policyError("check", [bad(1, "a"), bad(2, "b")], { mode: "any", repoIndexes: [] })).toMatchObject({
+      exitCode: 103,
+    });
     // One repository alone, by `--repo`: a policy that names another one does not blame it.
     expect(policyError("info", [good(2)], { mode: "named", repoIndexes: [1] })).toBeNull();
     expect(policyError("info", [bad(2, "a")], { mode: "any", repoIndexes: [] })).toMatchObject({ kind: "access" });
   });
 
   it("has stock's line for a repository", () => {
-    expect(repoErrorLine(2, fail("hostConnect", "unable to connect"))).toBe("repo2: [HostConnectError] unable to connect");
+    expect(repoErrorLine(2, fail("hostConnect", "unable to connect"))).toBe(
+      "repo2: [HostConnectError] unable to connect",
+    );
   });
 });

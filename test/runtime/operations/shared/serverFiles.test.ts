@@ -5,7 +5,12 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import { decryptBytes } from "../../../../runtime/format/codec/cipher";
 import { expireRepository } from "../../../../runtime/operations/expire/expire";
-import { expireServerFiles, findServerFiles, keepServerFiles, writeServerFiles } from "../../../../runtime/operations/shared/serverFiles";
+import {
+  expireServerFiles,
+  findServerFiles,
+  keepServerFiles,
+  writeServerFiles,
+} from "../../../../runtime/operations/shared/serverFiles";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { stanzaDelete } from "../../../../runtime/operations/stanza/stanzaDelete";
 import type { Session } from "../../../../runtime/postgres/session";
@@ -49,12 +54,20 @@ const keep = (session = server(), repos: readonly Repository[] = [plain, secret]
     session,
     data,
     USERS,
-    repos.map((repo) => ({ repo, manifest: { label: LABEL, ...(repo === secret ? { cipherPass: "of this backup" } : {}) } })),
+    repos.map((repo) => ({
+      repo,
+      manifest: { label: LABEL, ...(repo === secret ? { cipherPass: "of this backup" } : {}) },
+    })),
     ctx,
   );
 const result = async (repo = plain): Promise<Record<string, string>> => {
-  const files = await findServerFiles(repo, { label: LABEL, ...(repo === secret ? { cipherPass: "of this backup" } : {}) });
-  return Object.fromEntries((files ?? []).map((file) => [file.path.slice(folder.length + 1), Buffer.from(file.content).toString()]));
+  const files = await findServerFiles(repo, {
+    label: LABEL,
+    ...(repo === secret ? { cipherPass: "of this backup" } : {}),
+  });
+  return Object.fromEntries(
+    (files ?? []).map((file) => [file.path.slice(folder.length + 1), Buffer.from(file.content).toString()]),
+  );
 };
 const warnings = (): string[] => ctx.lines.filter((line) => line.level === "warn").map((line) => line.text);
 
@@ -79,14 +92,17 @@ beforeEach(() => {
   secret = repository(2, { pass: "of the repository" });
 });
 
-const ALL = ["conf.d/10.conf", "names", "pg_hba.conf", "postgresql.conf", "start.conf"].map((name) => `etc/postgresql/15/main/${name}`);
+const ALL = ["conf.d/10.conf", "names", "pg_hba.conf", "postgresql.conf", "start.conf"].map(
+  (name) => `etc/postgresql/15/main/${name}`,
+);
 
 describe("configuration files outside the data directory", () => {
   it("are kept beside the backup with all their includes, encrypted like the backup", async () => {
     await keep();
     expect(Object.keys(await result())).toEqual(ALL);
     expect(await result(secret)).toEqual(await result());
-    const [hba] = (await findServerFiles(plain, { label: LABEL }))?.filter((file) => file.path.endsWith("pg_hba.conf")) ?? [];
+    const [hba] =
+      (await findServerFiles(plain, { label: LABEL }))?.filter((file) => file.path.endsWith("pg_hba.conf")) ?? [];
     expect(hba).toMatchObject({ path: join(etc, "pg_hba.conf"), mode: 0o640, user: "postgres", group: "dba" });
     const stored = await readFile(secret, PATH, null);
     expect(Buffer.from(stored).toString("latin1")).toMatch(/^Salted__/);
@@ -118,18 +134,32 @@ describe("configuration files outside the data directory", () => {
   it.each([
     ["not gzip at all", Buffer.from("x"), "cannot be decompressed"],
     ["another version", gzipSync('{"version":2,"files":[]}'), "expected version 1 with files, found version 2"],
-    ["a path to the outside", gzipSync('{"version":1,"files":[{"path":"/a/../etc/passwd"}]}'), "a row does not describe a file"],
+    [
+      "a path to the outside",
+      gzipSync('{"version":1,"files":[{"path":"/a/../etc/passwd"}]}'),
+      "a row does not describe a file",
+    ],
   ])("are refused when they are %s (29)", async (_, bytes, message) => {
     await plain.storage.put(PATH, bytes);
-    await expect(findServerFiles(plain, { label: LABEL })).rejects.toMatchObject({ kind: "format", message: expect.stringContaining(message) });
+    await expect(findServerFiles(plain, { label: LABEL })).rejects.toMatchObject({
+      kind: "format",
+      message: expect.stringContaining(message),
+    });
   });
 
   it("are refused when a forged list has no valid path or time, and lose set-user-ID", async () => {
     const row = { path: "/etc/x", mode: "6755", user: "root", group: null, modifiedAtS: 1, content: "" };
-    const put = (more: object): Promise<void> => plain.storage.put(PATH, gzipSync(JSON.stringify({ version: 1, files: [{ ...row, ...more }] })));
+    const put = (more: object): Promise<void> =>
+      plain.storage.put(PATH, gzipSync(JSON.stringify({ version: 1, files: [{ ...row, ...more }] })));
     await put({});
     expect((await findServerFiles(plain, { label: LABEL }))?.map((file) => file.mode)).toEqual([0o755]);
-    for (const more of [{ path: "/etc/../x" }, { path: "etc/x" }, { path: "/etc/x\0y" }, { modifiedAtS: 1e15 }, { modifiedAtS: "1" }]) {
+    for (const more of [
+      { path: "/etc/../x" },
+      { path: "etc/x" },
+      { path: "/etc/x\0y" },
+      { modifiedAtS: 1e15 },
+      { modifiedAtS: "1" },
+    ]) {
       await put(more);
       await expect(findServerFiles(plain, { label: LABEL })).rejects.toMatchObject({ kind: "format" });
     }
@@ -155,7 +185,8 @@ describe("configuration files outside the data directory", () => {
 
   it("are removed after their backup, whether we or stock expired it", async () => {
     const labels = [LABEL, `${LABEL}_20261121-064059I`, "20261122-064059F", "20261123-064059F", "20261124-064059F"];
-    for (const label of labels) await plain.storage.put(`pgbackstop/demo/${label}/server-files.json.gz`, Buffer.from("x"));
+    for (const label of labels)
+      await plain.storage.put(`pgbackstop/demo/${label}/server-files.json.gz`, Buffer.from("x"));
     await plain.storage.put("pgbackstop/demo/other/file", Buffer.from("x"));
     // The last one is running.
     const listed = [labels[1] ?? "", labels[3] ?? ""];
@@ -164,7 +195,9 @@ describe("configuration files outside the data directory", () => {
     expect(await expireServerFiles(plain, listed, false)).toEqual([LABEL, "20261122-064059F"]);
     expect(await expireServerFiles(plain, listed, false)).toEqual([]);
     for (const [index, label] of labels.entries())
-      expect((await plain.storage.stat(`pgbackstop/demo/${label}/server-files.json.gz`)) !== null).toBe(index === 1 || index > 2);
+      expect((await plain.storage.stat(`pgbackstop/demo/${label}/server-files.json.gz`)) !== null).toBe(
+        index === 1 || index > 2,
+      );
     expect(await expireServerFiles(plain, [], false)).toEqual([]);
   });
 
@@ -176,12 +209,26 @@ describe("configuration files outside the data directory", () => {
       ctx.clock.advance(10_000);
     }
     const [old = "", kept = ""] = await listLabels(plain);
-    const exists = async (label: string): Promise<boolean> => (await plain.storage.stat(`pgbackstop/demo/${label}/server-files.json.gz`)) !== null;
-    for (const label of [old, kept]) await plain.storage.put(`pgbackstop/demo/${label}/server-files.json.gz`, Buffer.from("x"));
+    const exists = async (label: string): Promise<boolean> =>
+      (await plain.storage.stat(`pgbackstop/demo/${label}/server-files.json.gz`)) !== null;
+    for (const label of [old, kept])
+      await plain.storage.put(`pgbackstop/demo/${label}/server-files.json.gz`, Buffer.from("x"));
     const retention = { full: 1, fullType: "count", archiveType: "full" } as const;
-    await expireRepository(plain, retention, { oldest: false, refusePageErrors: false, dryRun: true }, testLease(), ctx);
+    await expireRepository(
+      plain,
+      retention,
+      { oldest: false, refusePageErrors: false, dryRun: true },
+      testLease(),
+      ctx,
+    );
     expect([await exists(old), await exists(kept)]).toEqual([true, true]);
-    await expireRepository(plain, retention, { oldest: false, refusePageErrors: false, dryRun: false }, testLease(), ctx);
+    await expireRepository(
+      plain,
+      retention,
+      { oldest: false, refusePageErrors: false, dryRun: false },
+      testLease(),
+      ctx,
+    );
     expect([await exists(old), await exists(kept)]).toEqual([false, true]);
     await stanzaDelete(plain, ctx);
     expect(await exists(kept)).toBe(false);

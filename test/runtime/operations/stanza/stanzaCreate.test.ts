@@ -10,7 +10,12 @@ import { CONTROL, OTHER_CONTROL, repository } from "../../repository/support";
 import { store } from "../archive";
 
 const ctx = testContext();
-const INFOS = ["archive/demo/archive.info", "archive/demo/archive.info.copy", "backup/demo/backup.info", "backup/demo/backup.info.copy"];
+const INFOS = [
+  "archive/demo/archive.info",
+  "archive/demo/archive.info.copy",
+  "backup/demo/backup.info",
+  "backup/demo/backup.info.copy",
+];
 
 async function created(pass?: string): Promise<MemoryStorage> {
   const storage = new MemoryStorage();
@@ -37,14 +42,17 @@ describe("stanza-create", () => {
       { repoIndex: 2, ok: true, value: "created" },
     ]);
     const passes = [];
-    for (const repo of repos) passes.push((await loadArchiveInfo(repo)).cipherPass, (await loadBackupInfo(repo)).cipherPass);
+    for (const repo of repos)
+      passes.push((await loadArchiveInfo(repo)).cipherPass, (await loadBackupInfo(repo)).cipherPass);
     expect(new Set(passes).size).toBe(4);
     for (const pass of passes) expect(pass).toMatch(/^[A-Za-z0-9+/]{64}$/);
   });
 
   it("changes nothing when it runs again", async () => {
     const storage = new FaultyStorage(await created("secret"));
-    expect(await stanzaCreate([repository(1, { storage, pass: "secret" })], CONTROL, ctx)).toEqual([{ repoIndex: 1, ok: true, value: "valid" }]);
+    expect(await stanzaCreate([repository(1, { storage, pass: "secret" })], CONTROL, ctx)).toEqual([
+      { repoIndex: 1, ok: true, value: "valid" },
+    ]);
     expect(storage.writeCount).toBe(0);
   });
 
@@ -127,14 +135,24 @@ describe("stanza-create", () => {
     }
   });
 
-  it.each([0, 2])("can be run again when it was killed during the write of a file after %d others", async (wholeCount) => {
-    const made = await created();
-    const storage = new MemoryStorage({ files: new Map([...made.files].filter(([path]) => INFOS.indexOf(path) < wholeCount)) });
-    const left = ["archive/demo/archive.info.0123456789abcdef.pgbackrest.tmp", "backup/demo/backup.info.copy.pgbackrest.tmp"];
-    for (const path of left) await storage.put(path, new Uint8Array(7));
-    expect(await stanzaCreate([repository(1, { storage })], CONTROL, ctx)).toMatchObject([{ ok: true, value: "created" }]);
-    expect(storage.paths()).toEqual([...INFOS, ...left].sort());
-  });
+  it.each([0, 2])(
+    "can be run again when it was killed during the write of a file after %d others",
+    async (wholeCount) => {
+      const made = await created();
+      const storage = new MemoryStorage({
+        files: new Map([...made.files].filter(([path]) => INFOS.indexOf(path) < wholeCount)),
+      });
+      const left = [
+        "archive/demo/archive.info.0123456789abcdef.pgbackrest.tmp",
+        "backup/demo/backup.info.copy.pgbackrest.tmp",
+      ];
+      for (const path of left) await storage.put(path, new Uint8Array(7));
+      expect(await stanzaCreate([repository(1, { storage })], CONTROL, ctx)).toMatchObject([
+        { ok: true, value: "created" },
+      ]);
+      expect(storage.paths()).toEqual([...INFOS, ...left].sort());
+    },
+  );
 
   it("does not complete another cluster's stanza-create", async () => {
     const memory = new MemoryStorage();

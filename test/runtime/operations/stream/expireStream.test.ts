@@ -43,7 +43,10 @@ it("removes archived chunks, those before every kept backup, those of removed ar
   ] as const)
     await stream(walName(no, timeline));
   await stream(walName(9), "14-1");
-  await repo.storage.put(`pgbackstop/demo/stream/15-1/${walName(3)}-000000000001-00000000-0000000b.pgbackrest.tmp`, Buffer.of(1));
+  await repo.storage.put(
+    `pgbackstop/demo/stream/15-1/${walName(3)}-000000000001-00000000-0000000b.pgbackrest.tmp`,
+    Buffer.of(1),
+  );
   await repo.storage.put("pgbackstop/demo/stream/15-1/notes", Buffer.of(1));
   const before = await left();
   expect(await expireStream(repo, [backup(walName(4)), backup(walName(7))], true)).toHaveLength(5);

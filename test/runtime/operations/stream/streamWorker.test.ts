@@ -66,7 +66,11 @@ function worker(window: WalWindow, more: Partial<StreamWorkerOptions> = {}): Str
 }
 
 /** One complete session: the server sends these amounts, one for each ship, then goes away. */
-async function session(window: WalWindow, amounts: readonly number[], shipping = worker(window)): Promise<StreamWorker> {
+async function session(
+  window: WalWindow,
+  amounts: readonly number[],
+  shipping = worker(window),
+): Promise<StreamWorker> {
   const running = shipping.run();
   for (const amount of amounts) {
     window.append(window.end, wal(window.end, amount));
@@ -81,7 +85,11 @@ async function settled(isDone: () => boolean | Promise<boolean>): Promise<void> 
   for (let turn = 0; turn < 10_000 && !(await isDone()); turn++) await new Promise((resolve) => setTimeout(resolve, 1));
 }
 
-async function recovered(name: string, signals: readonly string[] = ["recovery.signal"], whole = false): Promise<Buffer | null> {
+async function recovered(
+  name: string,
+  signals: readonly string[] = ["recovery.signal"],
+  whole = false,
+): Promise<Buffer | null> {
   const destination = join(folder, "RECOVERYXLOG");
   writeFileSync(destination, "nothing");
   const request = { walName: name, destination, cluster: CLUSTER, segmentSizeBytes: WAL_SIZE_BYTES };
@@ -93,10 +101,13 @@ async function recovered(name: string, signals: readonly string[] = ["recovery.s
 function beginningOf(result: Buffer | null, from: bigint): number | null {
   if (result === null) return null;
   const sizeBytes = result.findLastIndex((byte) => byte !== 0) + 1;
-  return result.equals(Buffer.concat([wal(from, sizeBytes), Buffer.alloc(WAL_SIZE_BYTES - sizeBytes)])) ? sizeBytes : -1;
+  return result.equals(Buffer.concat([wal(from, sizeBytes), Buffer.alloc(WAL_SIZE_BYTES - sizeBytes)]))
+    ? sizeBytes
+    : -1;
 }
 
-const names = async (): Promise<string[]> => (await listChunks(repo, "15-1")).map(({ segment, begin, end }) => `${segment} ${begin}-${end}`).sort();
+const names = async (): Promise<string[]> =>
+  (await listChunks(repo, "15-1")).map(({ segment, begin, end }) => `${segment} ${begin}-${end}`).sort();
 
 describe("of an earlier timeline", () => {
   const old = (no: number): string => segmentOfLsn(1, BigInt(no) * SIZE, WAL_SIZE_BYTES);
@@ -293,7 +304,13 @@ describe("a repository worker", () => {
   it("reports nothing as safe while earlier WAL is only on the server", async () => {
     const before = segmentOfLsn(1, START - SIZE, WAL_SIZE_BYTES);
     const window = new WalWindow(START);
-    const missingWal = [before, "00000002.history", AFTER, `${before}.00000028.backup`, "000000010000000000000009.partial"];
+    const missingWal = [
+      before,
+      "00000002.history",
+      AFTER,
+      `${before}.00000028.backup`,
+      "000000010000000000000009.partial",
+    ];
     const shipping = worker(window, { missingWal });
     const running = shipping.run();
     window.append(window.end, wal(window.end, 700));
@@ -329,9 +346,15 @@ describe("a repository worker", () => {
     expect(stored?.sha1).toBe(sha1Hex(content));
     const { cipherPass } = await loadArchiveInfo(repo);
     if (stored === undefined) throw new Error("not stored");
-    expect(Buffer.from(await collect(await openWal(repo, "15-1", stored, cipherPass ?? null), WAL_SIZE_BYTES)).equals(content)).toBe(true);
+    expect(
+      Buffer.from(await collect(await openWal(repo, "15-1", stored, cipherPass ?? null), WAL_SIZE_BYTES)).equals(
+        content,
+      ),
+    ).toBe(true);
     expect(await names()).toEqual([`${AFTER} 0-20`, `${AFTER.replace(/^.{8}/, "00000002")} 0-20`]);
-    expect(ctx.lines.filter(({ text }) => text.includes("which was completely streamed and never archived"))).toHaveLength(1);
+    expect(
+      ctx.lines.filter(({ text }) => text.includes("which was completely streamed and never archived")),
+    ).toHaveLength(1);
   });
 
   it("continues to ship into a repository that allows no removal, and says so once", async () => {
@@ -342,7 +365,9 @@ describe("a repository worker", () => {
     const shipped = await session(window, [200, 300, 400], worker(window, { flushLsn: START + 100n }));
     expect(shipped.status()).toMatchObject({ lsn: START + 900n, error: null });
     expect(ctx.lines.filter(({ level }) => level === "warn").map(({ text }) => text)).toEqual([
-      expect.stringContaining("unable to remove streamed WAL that is archived: repo1: [AccessError] no permission to delete"),
+      expect.stringContaining(
+        "unable to remove streamed WAL that is archived: repo1: [AccessError] no permission to delete",
+      ),
     ]);
     expect(beginningOf(await recovered(NAME), START)).toBe(900);
   });
@@ -389,7 +414,11 @@ describe("a repository worker", () => {
             // The agent or the server was away: the segment starts over.
             const window = new WalWindow((flushed / SIZE) * SIZE);
             const again = Number(flushed - window.begin);
-            const ended = await session(window, again === 0 ? amounts : [again, ...amounts], worker(window, { flushLsn: flushed }));
+            const ended = await session(
+              window,
+              again === 0 ? amounts : [again, ...amounts],
+              worker(window, { flushLsn: flushed }),
+            );
             flushed = window.end;
             const { lsn } = ended.status();
             if (lsn !== null && lsn > acknowledged) acknowledged = lsn;

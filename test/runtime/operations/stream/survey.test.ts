@@ -22,10 +22,23 @@ beforeEach(async () => {
   await stanzaCreate([repo], CONTROL, ctx);
 });
 
-async function stream(segment: string, session: string, begin: number, end: number, archiveId = "15-1"): Promise<string> {
+async function stream(
+  segment: string,
+  session: string,
+  begin: number,
+  end: number,
+  archiveId = "15-1",
+): Promise<string> {
   const origin = { systemId: CLUSTER.systemId, segmentSizeBytes: WAL_SIZE_BYTES };
   const chunk = { segment, session: session.padStart(12, "0"), begin, end };
-  await putChunk(repo, { archiveId, pass: (await loadArchiveInfo(repo)).cipherPass ?? null }, chunk, [Buffer.alloc(end - begin, 7)], origin, ctx);
+  await putChunk(
+    repo,
+    { archiveId, pass: (await loadArchiveInfo(repo)).cipherPass ?? null },
+    chunk,
+    [Buffer.alloc(end - begin, 7)],
+    origin,
+    ctx,
+  );
   const offset = (value: number): string => value.toString(16).padStart(8, "0");
   return `pgbackstop/demo/stream/${archiveId}/${segment}-${chunk.session}-${offset(begin)}-${offset(end)}`;
 }
@@ -38,13 +51,22 @@ it("shows the newest position that a recovery could reach, and nothing without a
   // Useless without its start, of another cluster, interrupted.
   await stream(walName(6), "2", 100, 200);
   await stream(walName(9), "2", 0, 200, "14-1");
-  await repo.storage.put(`pgbackstop/demo/stream/15-1/${walName(8)}-000000000001-00000000-0000000b.pgbackrest.tmp`, Buffer.of(1));
+  await repo.storage.put(
+    `pgbackstop/demo/stream/15-1/${walName(8)}-000000000001-00000000-0000000b.pgbackrest.tmp`,
+    Buffer.of(1),
+  );
   expect(await surveyStream(repo)).toMatchObject({ segment: walName(5), lsn: "0/500300" });
 });
 
 it("shows it in info: in the text, and in JSON under our own key that stock's readers skip", async () => {
   const none = { held: false, repos: [] };
-  const options = { stanza: "demo", set: undefined, type: undefined, streams: true, locks: { backup: none, restore: none } };
+  const options = {
+    stanza: "demo",
+    set: undefined,
+    type: undefined,
+    streams: true,
+    locks: { backup: none, restore: none },
+  };
   const look = () => collectInfo([repo], openMissingWal(`${temporaryFolder()}/spool`, "demo"), options, ctx);
   expect(renderJson(infoJson(await look()))).not.toContain("wal-stream");
   await stream(walName(5), "1", 0, 100);

@@ -9,7 +9,8 @@ describe("the window of received WAL", () => {
     window.append(window.end, Buffer.from("abcdef"));
     const parts = window.slice(window.begin + 1n, window.end);
     expect(Buffer.concat(parts).toString()).toBe("bcdef");
-    for (let index = 0; index < 2 * WINDOW_SIZE_BYTES_MAX; index += MIB) window.append(window.end, Buffer.alloc(MIB, 7));
+    for (let index = 0; index < 2 * WINDOW_SIZE_BYTES_MAX; index += MIB)
+      window.append(window.end, Buffer.alloc(MIB, 7));
     expect(Buffer.concat(parts).toString()).toBe("bcdef");
   });
 

@@ -45,7 +45,19 @@ function beside(): string[] {
   return files.sort().map((name) => `${name} ${statSync(join(folder, name)).mtimeMs}`);
 }
 
-const part = fc.constantFrom("..", ".", "", "beside", "keep.txt", LABEL, "15-1", "archive", "x\0", "a b", "0000000100000000");
+const part = fc.constantFrom(
+  "..",
+  ".",
+  "",
+  "beside",
+  "keep.txt",
+  LABEL,
+  "15-1",
+  "archive",
+  "x\0",
+  "a b",
+  "0000000100000000",
+);
 const names = fc.oneof(
   fc.constantFrom(
     walName(4),
@@ -90,18 +102,28 @@ const edits = fc.record({
   key: fc.option(names),
 });
 
-function edited(text: string, row: number, edit: { readonly value: string | null; readonly key: string | null }): string {
+function edited(
+  text: string,
+  row: number,
+  edit: { readonly value: string | null; readonly key: string | null },
+): string {
   const entries: readonly InfoEntry[] = parseInfo(text, "golden");
   return renderInfo(
     entries.map((entry, index) =>
       index === row % entries.length && entry.section !== "backrest"
-        ? { section: entry.section, key: edit.key === null || edit.key === "" ? entry.key : edit.key, valueText: edit.value ?? entry.valueText }
+        ? {
+            section: entry.section,
+            key: edit.key === null || edit.key === "" ? entry.key : edit.key,
+            valueText: edit.value ?? entry.valueText,
+          }
         : entry,
     ),
   );
 }
 
-it("sync writes only into its stanza, and every failure has a kind", { timeout: LONG ? 3_600_000 : 600_000 }, async () => {
+it("sync writes only into its stanza, and every failure has a kind", {
+  timeout: LONG ? 3_600_000 : 600_000,
+}, async () => {
   let copied = 0;
   await fc.assert(
     fc.asyncProperty(fc.array(keys, { maxLength: 4 }), fc.option(edits), async (more, edit) => {
@@ -116,7 +138,12 @@ it("sync writes only into its stanza, and every failure has a kind", { timeout: 
       const before = beside();
       const from = repository(1, { storage });
       const to = repository(2, {
-        storage: new PosixStorage({ root: join(folder, "repo2"), syncDirectories: false, symlinks: true, signal: testContext().signal }),
+        storage: new PosixStorage({
+          root: join(folder, "repo2"),
+          syncDirectories: false,
+          symlinks: true,
+          signal: testContext().signal,
+        }),
       });
       const pool = inlinePool(new Map([from, to].map((repo) => [repo.key, repo])), testContext(), 2);
       for (const work of [

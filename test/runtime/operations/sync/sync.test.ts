@@ -36,10 +36,16 @@ async function source(): Promise<Repository> {
   return repo;
 }
 
-const target = (storage = new MemoryStorage()): Repository => repository(2, { storage, pass: "second", compress: { type: "gz", level: 6 } });
+const target = (storage = new MemoryStorage()): Repository =>
+  repository(2, { storage, pass: "second", compress: { type: "gz", level: 6 } });
 
 async function problemsOf(repo: Repository): Promise<readonly string[]> {
-  const verdict = await verify(repo, inlinePool(new Map([[repo.key, repo]]), testContext(), 2), MADE_WAL_SIZE_BYTES, testContext());
+  const verdict = await verify(
+    repo,
+    inlinePool(new Map([[repo.key, repo]]), testContext(), 2),
+    MADE_WAL_SIZE_BYTES,
+    testContext(),
+  );
   // The test's segments are empty: they have another size than real ones, and the checksum of no bytes.
   return verdict.problems.filter((line) => !line.startsWith("invalid size 'archive/"));
 }
@@ -73,7 +79,8 @@ it("leaves after a crash anywhere only complete backups with their WAL, and the 
     if (!storage.crashed) break;
     crashes++;
     const left = target(memory);
-    if (memory.paths().some((path) => path.startsWith("backup/demo/backup.info"))) expect(await problemsOf(left)).toEqual([]);
+    if (memory.paths().some((path) => path.startsWith("backup/demo/backup.info")))
+      expect(await problemsOf(left)).toEqual([]);
     expect((await sync(from, left, ALL, testContext())).problems).toEqual([]);
     expect((await loadBackupInfo(left)).backups).toHaveLength(2);
     expect(await problemsOf(left)).toEqual([]);
@@ -99,7 +106,10 @@ it("does not mix clusters, nor WAL of the same name with other content", async (
   await expect(sync(from, to, ALL, testContext())).rejects.toMatchObject({ kind: "fileInvalid" });
   const other = repository(3);
   await makeStanza(other, { ...STANZA, backups: [], wal: {} });
-  await other.storage.put(`archive/demo/15-1/${walName(4).slice(0, 16)}/${walName(4)}-${"0".repeat(40)}`, new Uint8Array(0));
+  await other.storage.put(
+    `archive/demo/15-1/${walName(4).slice(0, 16)}/${walName(4)}-${"0".repeat(40)}`,
+    new Uint8Array(0),
+  );
   const { problems } = await sync(from, other, ALL, testContext());
   expect(problems).toEqual([
     `WAL 15-1/${walName(4)} has different content in repo1 and repo3`,
@@ -109,7 +119,11 @@ it("does not mix clusters, nor WAL of the same name with other content", async (
 
 it("lists no backup whose WAL did not arrive", async () => {
   const [from, memory] = [await source(), new MemoryStorage()];
-  const storage = new FaultyStorage(memory).plan("putStream", { kind: "error", error: fail("access", "permission denied") }, { path: /0003-/ });
+  const storage = new FaultyStorage(memory).plan(
+    "putStream",
+    { kind: "error", error: fail("access", "permission denied") },
+    { path: /0003-/ },
+  );
   const { labels, problems } = await sync(from, { ...target(), storage }, ALL, testContext());
   expect(labels).toEqual([]);
   expect(problems).toEqual([

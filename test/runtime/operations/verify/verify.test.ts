@@ -32,7 +32,8 @@ beforeEach(async () => {
   await stanzaCreate([repo], CONTROL, ctx);
 });
 
-const run = (options: VerifyOptions = {}): Promise<Verdict> => verify(repo, inlinePool(new Map([[1, repo]]), ctx, 2), WAL_SIZE_BYTES, ctx, options);
+const run = (options: VerifyOptions = {}): Promise<Verdict> =>
+  verify(repo, inlinePool(new Map([[1, repo]]), ctx, 2), WAL_SIZE_BYTES, ctx, options);
 
 /** A backup of these files, stored plain; `reference` files are not stored again. */
 async function backup(
@@ -43,10 +44,12 @@ async function backup(
 ): Promise<void> {
   const rows = Object.entries({ ...files, ...references }).map(([name, content]): ManifestFile => {
     const base = { name: `pg_data/${name}`, modifiedAtS: 1, mode: 0o600, user: "postgres", group: "postgres" };
-    if (files[name] === undefined) return { ...base, sizeBytes: 5, sizeRepoBytes: 5, sha1: sha1Hex("first"), reference: content };
+    if (files[name] === undefined)
+      return { ...base, sizeBytes: 5, sizeRepoBytes: 5, sha1: sha1Hex("first"), reference: content };
     return { ...base, sizeBytes: content.length, sizeRepoBytes: content.length, sha1: sha1Hex(content) };
   });
-  for (const [name, content] of Object.entries(files)) await storage.put(`backup/demo/${label}/pg_data/${name}`, Buffer.from(content));
+  for (const [name, content] of Object.entries(files))
+    await storage.put(`backup/demo/${label}/pg_data/${name}`, Buffer.from(content));
   const manifest: Manifest = {
     ...GOLDEN,
     label,
@@ -68,7 +71,11 @@ describe("second copies", () => {
     const info = await loadBackupInfo(repo);
     await storage.put("backup/demo/backup.info.copy", Buffer.from(renderBackupInfo({ ...info, backups: [] })));
     expect(await run()).toMatchObject({ ok: true, problems: [] });
-    const names = ["archive/demo/archive.info", "backup/demo/backup.info", "backup/demo/20261120-064059F/backup.manifest"];
+    const names = [
+      "archive/demo/archive.info",
+      "backup/demo/backup.info",
+      "backup/demo/20261120-064059F/backup.manifest",
+    ];
     for (const path of names.flatMap((name) => [name, `${name}.copy`])) {
       const whole = await collect(await storage.read(path), 1 << 20);
       await storage.put(path, Buffer.concat([whole.subarray(0, 60), Buffer.from("!"), whole.subarray(61)]));
@@ -111,7 +118,9 @@ describe("gaps in the archive", () => {
 
   it("equal those of a brute force search", () => {
     const nos = fc.uniqueArray(fc.integer({ min: 4070, max: 4120 }), { maxLength: 40 });
-    const ranges = fc.array(fc.tuple(fc.integer({ min: 4070, max: 4120 }), fc.integer({ min: 0, max: 3 })), { maxLength: 3 });
+    const ranges = fc.array(fc.tuple(fc.integer({ min: 4070, max: 4120 }), fc.integer({ min: 0, max: 3 })), {
+      maxLength: 3,
+    });
     fc.assert(
       fc.property(nos, ranges, (stored, starts) => {
         const needed = starts.map(([start, length]): WalRange => [walName(start), walName(start + length)]);
@@ -163,7 +172,9 @@ describe("verify", () => {
 
   it("reads a share of the data files, and all WAL", async () => {
     await store(repo, 1, 2);
-    const files = Object.fromEntries(Array.from({ length: 400 }, (_, index) => [`base/1/${index}`, `content ${index}`]));
+    const files = Object.fromEntries(
+      Array.from({ length: 400 }, (_, index) => [`base/1/${index}`, `content ${index}`]),
+    );
     await backup("20261120-000000F", 1, files);
     const verdict = await run({ samplePercent: 25 });
     expect(verdict.archives[0]?.counts.total).toBe(2);
@@ -181,11 +192,26 @@ describe("verify", () => {
     const files = parts.map((bytes, index): ManifestFile => {
       const bundle = { id: 1, offsetBytes };
       offsetBytes += bytes.length;
-      const base = { name: `pg_data/base/1/${index}`, modifiedAtS: 1, mode: 0o600, user: "postgres", group: "postgres" };
+      const base = {
+        name: `pg_data/base/1/${index}`,
+        modifiedAtS: 1,
+        mode: 0o600,
+        user: "postgres",
+        group: "postgres",
+      };
       return { ...base, sizeBytes: bytes.length, sizeRepoBytes: bytes.length, sha1: sha1Hex(bytes), bundle };
     });
     const options = { ...GOLDEN.options, compressType: "none" } as const;
-    const manifest = { ...GOLDEN, options, label, references: [label], archiveStart: walName(1), archiveStop: walName(1), bundle: true, files };
+    const manifest = {
+      ...GOLDEN,
+      options,
+      label,
+      references: [label],
+      archiveStart: walName(1),
+      archiveStop: walName(1),
+      bundle: true,
+      files,
+    };
     await storage.put(`backup/demo/${label}/bundle/1`, Buffer.concat(parts));
     await putBackup(repo, manifest, null);
     const before = storage.calls("read").filter((path) => path.endsWith("bundle/1")).length;
@@ -205,7 +231,9 @@ describe("verify", () => {
     await saveBackupInfo(repo, { ...info, backups: info.backups.slice(1) }, ctx);
     const verdict = await run();
     expect(verdict).toMatchObject({ ok: false, backups: [{ status: "invalid" }] });
-    expect(verdict.problems).toEqual(["20261120-000000F_20261121-000000I: refers to backup 20261120-000000F, which is not in backup.info"]);
+    expect(verdict.problems).toEqual([
+      "20261120-000000F_20261121-000000I: refers to backup 20261120-000000F, which is not in backup.info",
+    ]);
     expect(verdict.orphans).toEqual(["backup/demo/20261120-000000F is not in backup.info"]);
   });
 
@@ -233,7 +261,14 @@ describe("verify", () => {
     storage.plan("read", { kind: "truncate", sizeBytes: 500 }, { path: new RegExp(walName(3)) });
     const verdict = await run();
     expect(verdict.ok).toBe(false);
-    expect(verdict.archives[0]?.counts).toEqual({ total: 5, valid: 1, missing: 0, checksumInvalid: 2, sizeInvalid: 0, other: 2 });
+    expect(verdict.archives[0]?.counts).toEqual({
+      total: 5,
+      valid: 1,
+      missing: 0,
+      checksumInvalid: 2,
+      sizeInvalid: 0,
+      other: 2,
+    });
     expect(verdict.problems).toContainEqual(expect.stringContaining(`duplicate segments found for 15-1/${walName(2)}`));
     await storage.put(right.replace(".gz", "").replace(/-[0-9a-f]{40}/, `-${sha1Hex("short")}`), Buffer.from("short"));
     await storage.remove(right);
@@ -245,7 +280,9 @@ describe("verify", () => {
     await backup("20261120-000000F", 2, { PG_VERSION: "15\n" });
     const verdict = await run();
     expect(verdict).toMatchObject({ ok: false, archives: [{ gaps: [[walName(4), walName(5)]] }] });
-    expect(verdict.problems).toEqual([`15-1: WAL missing from ${walName(4)} to ${walName(5)}: a restore cannot pass it`]);
+    expect(verdict.problems).toEqual([
+      `15-1: WAL missing from ${walName(4)} to ${walName(5)}: a restore cannot pass it`,
+    ]);
   });
 
   it("reports a damaged file in every backup that refers to it", async () => {
@@ -267,11 +304,16 @@ describe("verify", () => {
   it("reads bytes that several backups of a set refer to once, and compares them with each manifest", async () => {
     await store(repo, 1);
     const full = "20261120-000000F";
-    const reads = (): number => storage.calls("read").filter((path) => path.endsWith(`${full}/pg_data/base/1/1`)).length;
+    const reads = (): number =>
+      storage.calls("read").filter((path) => path.endsWith(`${full}/pg_data/base/1/1`)).length;
     await backup(full, 1, { PG_VERSION: "15\n", "base/1/1": "first" });
-    for (const day of ["21", "22"]) await backup(`${full}_202611${day}-000000I`, 1, { PG_VERSION: "15\n" }, { "base/1/1": full });
+    for (const day of ["21", "22"])
+      await backup(`${full}_202611${day}-000000I`, 1, { PG_VERSION: "15\n" }, { "base/1/1": full });
     const before = reads();
-    expect(await run()).toMatchObject({ ok: true, backups: [{ counts: { total: 2 } }, { counts: { total: 2 } }, { counts: { total: 2 } }] });
+    expect(await run()).toMatchObject({
+      ok: true,
+      backups: [{ counts: { total: 2 } }, { counts: { total: 2 } }, { counts: { total: 2 } }],
+    });
     expect(reads() - before).toBe(1);
     // Right for the full backup, but other bytes than the others recorded.
     await backup(full, 1, { PG_VERSION: "15\n", "base/1/1": "other" });
@@ -298,7 +340,15 @@ describe("verify", () => {
     await storage.put(`backup/demo/${label}/pg_data/base/1/1.pgbi`, stored);
     await putBackup(
       repo,
-      { ...GOLDEN, label, references: [label], archiveStart: walName(1), archiveStop: walName(1), blockIncr: true, files: [row] },
+      {
+        ...GOLDEN,
+        label,
+        references: [label],
+        archiveStart: walName(1),
+        archiveStop: walName(1),
+        blockIncr: true,
+        files: [row],
+      },
       null,
     );
     await store(repo, 1);
@@ -330,7 +380,13 @@ describe("verify", () => {
   it("reads histories and backup labels, whose names carry no checksum, and returns their checksums for a comparison", async () => {
     const label = `${walName(1)}.00000028.backup`;
     const history = Buffer.from("1\t0/1\tx\n");
-    await store(repo, 1, ["00000002.history", history], [label, Buffer.from(labelText(walName(1)))], [`${walName(1)}.partial`, walBytes(8)]);
+    await store(
+      repo,
+      1,
+      ["00000002.history", history],
+      [label, Buffer.from(labelText(walName(1)))],
+      [`${walName(1)}.partial`, walBytes(8)],
+    );
     const verdict = await run();
     expect(verdict).toMatchObject({ ok: true, archives: [{ counts: { total: 2, valid: 2 } }] });
     expect([...verdict.named.values()]).toContain(sha1Hex(history));
@@ -342,7 +398,9 @@ describe("verify", () => {
           [2, other],
         ]),
       ),
-    ).toEqual([{ repoIndexes: [1, 2], text: expect.stringMatching(/00000002\.history differs between repo1, repo2$/) }]);
+    ).toEqual([
+      { repoIndexes: [1, 2], text: expect.stringMatching(/00000002\.history differs between repo1, repo2$/) },
+    ]);
     await store(repo, ["00000002.history", Buffer.from("\u0001")], [label, Buffer.from(labelText(walName(2)))]);
     expect(await run()).toMatchObject({
       ok: false,

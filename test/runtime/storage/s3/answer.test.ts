@@ -3,7 +3,10 @@ import { parseDeleteResult, parseListPage } from "../../../../runtime/storage/s3
 
 const setting = { repoIndex: 2, bucket: "b", endpoint: "e", connection: "e:443", doing: "list 's3://b'" };
 const list = (inner: string) =>
-  parseListPage(`<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${inner}</ListBucketResult>`, setting);
+  parseListPage(
+    `<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${inner}</ListBucketResult>`,
+    setting,
+  );
 const contents = (key: string) =>
   `<Contents><Key>${key}</Key><LastModified>2026-11-20T06:40:59.000Z</LastModified><ETag>&quot;x&quot;</ETag><Size>7</Size></Contents>`;
 
@@ -23,7 +26,9 @@ test("a page has objects, prefixes and the token of the next page", () => {
 test("without a token the next page starts after the greatest name, and after all of a prefix", () => {
   expect(list(`${contents("a")}${contents("b")}<IsTruncated>true</IsTruncated>`).next).toEqual({ "start-after": "b" });
   const prefix = "<CommonPrefixes><Prefix>c/</Prefix></CommonPrefixes>";
-  expect(list(`${contents("a")}${contents("b")}${prefix}<IsTruncated>true</IsTruncated>`).next).toEqual({ "start-after": "c/\u{10FFFF}" });
+  expect(list(`${contents("a")}${contents("b")}${prefix}<IsTruncated>true</IsTruncated>`).next).toEqual({
+    "start-after": "c/\u{10FFFF}",
+  });
 });
 
 test("any other answer is an error of the service", () => {
@@ -33,7 +38,9 @@ test("any other answer is an error of the service", () => {
   expect(() => list("<Contents><Key>a</Key><Size>x</Size><LastModified>y</LastModified></Contents>")).toThrow(
     "unable to list 's3://b': the listing has an object without a valid size or time",
   );
-  expect(() => list("<Contents><Size>1</Size></Contents>")).toThrow("unable to list 's3://b': 'Contents' without 'LastModified'");
+  expect(() => list("<Contents><Size>1</Size></Contents>")).toThrow(
+    "unable to list 's3://b': 'Contents' without 'LastModified'",
+  );
 });
 
 test("a batch deletion reports which keys stayed; an empty error does not count", () => {

@@ -47,7 +47,13 @@ const open = (more: Partial<S3Options> = {}, deps: { clock?: Clock; ioTimeoutMs?
     partSizeBytes: PART,
     ...more,
   };
-  const storage = new S3Storage(options, { clock: context.clock, random: context.random, signal: context.signal, ioTimeoutMs: 60_000, ...deps });
+  const storage = new S3Storage(options, {
+    clock: context.clock,
+    random: context.random,
+    signal: context.signal,
+    ioTimeoutMs: 60_000,
+    ...deps,
+  });
   opened.push(storage);
   return storage;
 };
@@ -59,7 +65,12 @@ const refusal = async (work: Promise<unknown>): Promise<unknown> =>
 const OK = { status: 200 };
 
 test.each([
-  ["http", {}, "warn", "the endpoint is http: anyone on the network can read and change the data; use an https endpoint"],
+  [
+    "http",
+    {},
+    "warn",
+    "the endpoint is http: anyone on the network can read and change the data; use an https endpoint",
+  ],
   [
     "http behind a storage host",
     { endpoint: "https://s3.example.com", storageHost: "http://127.0.0.1:1" },
@@ -67,7 +78,12 @@ test.each([
     "the endpoint is http: anyone on the network",
   ],
   ["https", { endpoint: "https://127.0.0.1:1" }, "ok", "the certificate is checked"],
-  ["https, not checked", { endpoint: "https://127.0.0.1:1", verifyTls: false }, "warn", "the certificate is not checked: "],
+  [
+    "https, not checked",
+    { endpoint: "https://127.0.0.1:1", verifyTls: false },
+    "warn",
+    "the certificate is not checked: ",
+  ],
 ] as const)("doctor reports the protection of the connection: %s", async (_name, options, verdict, text) => {
   double.answering(() => ({ status: 403, body: errorBody("AccessDenied", "no") }));
   const [fact] = (await open(options, { ioTimeoutMs: 100 }).probe("scratch")) ?? [];
@@ -76,7 +92,9 @@ test.each([
 
 describe("retries", () => {
   test("SlowDown is retried with growing pauses and new signatures, and the body is sent again", async () => {
-    double.answering((_, index) => (index < 3 ? { status: 503, body: errorBody("SlowDown", "Please reduce your request rate.") } : OK));
+    double.answering((_, index) =>
+      index < 3 ? { status: 503, body: errorBody("SlowDown", "Please reduce your request rate.") } : OK,
+    );
     await open().put("f", utf8("content"));
     expect(double.lines()).toEqual(Array.from({ length: 4 }, () => "PUT /bkt/repo/f"));
     expect(double.requests.map(({ body }) => body.toString())).toEqual(["content", "content", "content", "content"]);
@@ -143,7 +161,10 @@ describe("retries", () => {
       context.abort();
       return { status: 503 };
     });
-    expect(await refusal(open().put("f", utf8("x")))).toMatchObject({ kind: "term", message: "terminated while trying to put 's3://bkt/repo/f'" });
+    expect(await refusal(open().put("f", utf8("x")))).toMatchObject({
+      kind: "term",
+      message: "terminated while trying to put 's3://bkt/repo/f'",
+    });
   });
 });
 
@@ -164,7 +185,9 @@ describe("requests", () => {
         expect(sent?.headers["content-length"]).toBe(String(bytes.length));
         expect(sent?.headers["x-amz-security-token"]).toBe("token");
         const names = Object.keys(sent?.headers ?? {});
-        expect(names.filter((name) => /checksum|decoded|trailer|transfer-encoding|^content-encoding|^expect$/.test(name))).toEqual([]);
+        expect(
+          names.filter((name) => /checksum|decoded|trailer|transfer-encoding|^content-encoding|^expect$/.test(name)),
+        ).toEqual([]);
       }
     }
   });
@@ -173,7 +196,10 @@ describe("requests", () => {
     double.answering(() => ({ status: 200, body: "<ListBucketResult/>" }));
     for await (const _ of open().list("archive/demo", { namePrefix: "0001" }));
     for await (const _ of open({ path: "/" }).list("", { recursive: true }));
-    expect(double.lines()).toEqual(["GET /bkt/?delimiter=%2F&list-type=2&prefix=repo%2Farchive%2Fdemo%2F0001", "GET /bkt/?list-type=2"]);
+    expect(double.lines()).toEqual([
+      "GET /bkt/?delimiter=%2F&list-type=2&prefix=repo%2Farchive%2Fdemo%2F0001",
+      "GET /bkt/?list-type=2",
+    ]);
   });
 });
 
@@ -204,7 +230,9 @@ describe("missing", () => {
       kind: "service",
       message: "unable to get info of 's3://bkt/repo/f': the answer is 'html'",
     });
-    double.answering(({ method }) => (method === "HEAD" ? { status: 404 } : { status: 200, body: "<ListBucketResult/>" }));
+    double.answering(({ method }) =>
+      method === "HEAD" ? { status: 404 } : { status: 200, body: "<ListBucketResult/>" },
+    );
     expect(await open().stat("f")).toBeNull();
   });
 });
@@ -221,7 +249,9 @@ describe("listing", () => {
   test("continues without a token after the last name", async () => {
     double.answering(({ url }) => ({
       status: 200,
-      body: url.includes("start-after=repo%2Fd%2Fb") ? page(["repo/d/c"]) : page(["repo/d/a", "repo/d/b"], "<IsTruncated>true</IsTruncated>"),
+      body: url.includes("start-after=repo%2Fd%2Fb")
+        ? page(["repo/d/c"])
+        : page(["repo/d/a", "repo/d/b"], "<IsTruncated>true</IsTruncated>"),
     }));
     expect(await names(open())).toEqual(["d/a", "d/b", "d/c"]);
   });
@@ -297,14 +327,19 @@ describe("batch deletion", () => {
       ["/bkt/?delete=", 1000],
       ["/bkt/?delete=", 100],
     ]);
-    for (const { headers, body } of posts) expect(headers["content-md5"]).toBe(createHash("md5").update(body).digest("base64"));
-    expect(double.lines().filter((line) => line.startsWith("DELETE"))).toEqual(failed.map((key) => `DELETE /bkt/${key}`));
+    for (const { headers, body } of posts)
+      expect(headers["content-md5"]).toBe(createHash("md5").update(body).digest("base64"));
+    expect(double.lines().filter((line) => line.startsWith("DELETE"))).toEqual(
+      failed.map((key) => `DELETE /bkt/${key}`),
+    );
   });
 
   test("falls back to single deletions without support, and reports remaining keys", async () => {
     const few = listing.replaceAll(/<Contents><Key>repo\/d\/(?!000[0-3]).*?<\/Contents>/g, "");
     for (const id of ["generic", "single"]) {
-      double.answering(({ method }) => (method === "GET" ? { status: 200, body: few } : method === "POST" ? { status: 501 } : { status: 204 }));
+      double.answering(({ method }) =>
+        method === "GET" ? { status: 200, body: few } : method === "POST" ? { status: 501 } : { status: 204 },
+      );
       await open(id === "single" ? { quirks: quirks("generic", { batchDelete: false }) } : {}).removePath("d");
       expect(
         double
@@ -316,24 +351,35 @@ describe("batch deletion", () => {
     }
     double.answering(({ method, url }) => {
       if (method === "GET") return { status: 200, body: few };
-      return method === "POST" || url.endsWith("2") ? { status: method === "POST" ? 501 : 403, body: errorBody("AccessDenied") } : { status: 204 };
+      return method === "POST" || url.endsWith("2")
+        ? { status: method === "POST" ? 501 : 403, body: errorBody("AccessDenied") }
+        : { status: 204 };
     });
     expect(await refusal(open().removePath("d"))).toMatchObject({
       kind: "access",
       path: "d/0002",
       message: "unable to remove 's3://bkt/repo/d/0002': [403] AccessDenied: said the double",
-      hints: ["The key of repo2-s3-key must be allowed to list, read, write and delete in bucket 'bkt' below the repository's path."],
+      hints: [
+        "The key of repo2-s3-key must be allowed to list, read, write and delete in bucket 'bkt' below the repository's path.",
+      ],
     });
   });
 });
 
 describe("multipart", () => {
   async function* source(sizeBytes: number): ByteStream {
-    for (let made = 0; made < sizeBytes; made += MIB) yield new Uint8Array(Math.min(MIB, sizeBytes - made)).fill(made / MIB);
+    for (let made = 0; made < sizeBytes; made += MIB)
+      yield new Uint8Array(Math.min(MIB, sizeBytes - made)).fill(made / MIB);
   }
-  const begun = { status: 200, body: "<InitiateMultipartUploadResult><UploadId>up/1</UploadId></InitiateMultipartUploadResult>" };
+  const begun = {
+    status: 200,
+    body: "<InitiateMultipartUploadResult><UploadId>up/1</UploadId></InitiateMultipartUploadResult>",
+  };
   const md5 = (bytes: Uint8Array | Buffer): string => createHash("md5").update(bytes).digest("hex");
-  const completed = { status: 200, body: "<CompleteMultipartUploadResult><ETag>&quot;x-3&quot;</ETag></CompleteMultipartUploadResult>" };
+  const completed = {
+    status: 200,
+    body: "<CompleteMultipartUploadResult><ETag>&quot;x-3&quot;</ETag></CompleteMultipartUploadResult>",
+  };
   const isPart = (url: string): boolean => url.includes("partNumber=");
   const isComplete = (method: string, url: string): boolean => method === "POST" && url.includes("uploadId=");
 
@@ -343,13 +389,17 @@ describe("multipart", () => {
       return isComplete(method, url) ? completed : begun;
     });
     await open().putStream("f", () => source(2 * PART + 7));
-    const parts = double.requests.filter(({ url }) => isPart(url)).sort((left, right) => left.url.localeCompare(right.url));
+    const parts = double.requests
+      .filter(({ url }) => isPart(url))
+      .sort((left, right) => left.url.localeCompare(right.url));
     expect(parts.map(({ url, body }) => [url, body.length])).toEqual([
       ["/bkt/repo/f?partNumber=1&uploadId=up%2F1", PART],
       ["/bkt/repo/f?partNumber=2&uploadId=up%2F1", PART],
       ["/bkt/repo/f?partNumber=3&uploadId=up%2F1", 7],
     ]);
-    const list = parts.map(({ body }, index) => `<Part><PartNumber>${index + 1}</PartNumber><ETag>&#34;${md5(body)}&#34;</ETag></Part>`).join("");
+    const list = parts
+      .map(({ body }, index) => `<Part><PartNumber>${index + 1}</PartNumber><ETag>&#34;${md5(body)}&#34;</ETag></Part>`)
+      .join("");
     expect(double.requests.at(-1)?.body.toString()).toContain(`>${list}<`);
     expect(double.requests[0]).toMatchObject({ method: "POST", url: "/bkt/repo/f?uploads=" });
   });
@@ -370,8 +420,14 @@ describe("multipart", () => {
   });
 
   test("aborts and fails clearly beyond the number of parts", async () => {
-    double.answering(({ method, url }) => (isPart(url) ? { status: 200, headers: { etag: '"e"' } } : method === "DELETE" ? { status: 204 } : begun));
-    expect(await refusal(open({ quirks: quirks("generic", { partCountMax: 3 }) }).putStream("f", () => source(3 * PART + 1)))).toMatchObject({
+    double.answering(({ method, url }) =>
+      isPart(url) ? { status: 200, headers: { etag: '"e"' } } : method === "DELETE" ? { status: 204 } : begun,
+    );
+    expect(
+      await refusal(
+        open({ quirks: quirks("generic", { partCountMax: 3 }) }).putStream("f", () => source(3 * PART + 1)),
+      ),
+    ).toMatchObject({
       kind: "fileWrite",
       message: "unable to put 's3://bkt/repo/f': it is larger than 3 parts of 5242880 bytes",
       hints: ["Raise repo2-storage-upload-chunk-size: parts of one upload all have that size."],
@@ -382,7 +438,9 @@ describe("multipart", () => {
   test("a refused part ends the upload, which is aborted", async () => {
     double.answering(({ method, url }) => {
       if (isPart(url))
-        return url.includes("partNumber=2") ? { status: 403, body: errorBody("AccessDenied") } : { status: 200, headers: { etag: '"e"' } };
+        return url.includes("partNumber=2")
+          ? { status: 403, body: errorBody("AccessDenied") }
+          : { status: 200, headers: { etag: '"e"' } };
       return method === "DELETE" ? { status: 204 } : begun;
     });
     expect(await refusal(open().putStream("f", () => source(4 * PART)))).toMatchObject({
@@ -414,7 +472,13 @@ describe("multipart", () => {
     });
     expect(completes).toBe(1);
     double.answering(({ method, url }) =>
-      isPart(url) ? { status: 200, headers: { etag: '"e"' } } : isComplete(method, url) ? OK : method === "DELETE" ? { status: 204 } : begun,
+      isPart(url)
+        ? { status: 200, headers: { etag: '"e"' } }
+        : isComplete(method, url)
+          ? OK
+          : method === "DELETE"
+            ? { status: 204 }
+            : begun,
     );
     expect(await refusal(open().putStream("f", () => source(2 * PART)))).toMatchObject({ kind: "service" });
   });
@@ -428,21 +492,28 @@ describe("multipart", () => {
           digests[Number(/partNumber=(\d+)/.exec(url)?.[1]) - 1] = md5(body);
           return { status: 200, headers: { etag: `"${md5(body)}"` } };
         }
-        if (isComplete(method, url)) return ++completes === 1 ? { status: 0, lost: true } : { status: 404, body: errorBody("NoSuchUpload") };
+        if (isComplete(method, url))
+          return ++completes === 1 ? { status: 0, lost: true } : { status: 404, body: errorBody("NoSuchUpload") };
         const etag = `"${ours ? md5(Buffer.from(digests.join(""), "hex")) : md5(utf8("other"))}-${digests.length}"`;
         if (method === "HEAD")
-          return { status: 200, headers: { etag, "content-length": String(2 * PART + 1), "last-modified": "Fri, 20 Nov 2026 06:40:59 GMT" } };
+          return {
+            status: 200,
+            headers: { etag, "content-length": String(2 * PART + 1), "last-modified": "Fri, 20 Nov 2026 06:40:59 GMT" },
+          };
         return method === "DELETE" ? { status: 404, body: errorBody("NoSuchUpload") } : begun;
       });
       expect(await refusal(open().putStream("f", () => source(2 * PART + 1)))).toEqual(
-        ours ? "it succeeded" : expect.objectContaining({ kind: "service", message: expect.stringContaining("[404] NoSuchUpload") }),
+        ours
+          ? "it succeeded"
+          : expect.objectContaining({ kind: "service", message: expect.stringContaining("[404] NoSuchUpload") }),
       );
     }
   });
 });
 
 test("a slow line does not pass for a dead one", async () => {
-  // Real time: the body takes twice the io-timeout, while each piece of it comes in time. Large, because the kernel buffers some megabytes.
+  // Real time: the body takes twice the io-timeout, while each piece of it comes in time. Large, because the kernel
+  // buffers some megabytes.
   const sizeBytes = 16 * MIB;
   const server = createServer((socket) => {
     let seenBytes = 0;
@@ -457,7 +528,10 @@ test("a slow line does not pass for a dead one", async () => {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = server.address();
   const port = typeof address === "object" && address !== null ? address.port : 0;
-  const storage = open({ endpoint: `http://127.0.0.1:${port}`, partSizeBytes: sizeBytes }, { clock: systemClock, ioTimeoutMs: 2_000 });
+  const storage = open(
+    { endpoint: `http://127.0.0.1:${port}`, partSizeBytes: sizeBytes },
+    { clock: systemClock, ioTimeoutMs: 2_000 },
+  );
   const startedMs = performance.now();
   await storage.putStream("f", () => streamOf(new Uint8Array(sizeBytes)));
   expect(performance.now() - startedMs).toBeGreaterThan(3_000);
@@ -524,7 +598,9 @@ describe("exclusive creation", () => {
 
   test("repeats while another upload of the object is running", async () => {
     // The second answer may be about the first request: the object tells.
-    double.answering((request, index) => (request.method === "GET" ? { status: 206, body: "other" } : index === 0 ? CONFLICT : EXISTS));
+    double.answering((request, index) =>
+      request.method === "GET" ? { status: 206, body: "other" } : index === 0 ? CONFLICT : EXISTS,
+    );
     expect(await creating().create?.("f", utf8("mine"))).toBe(false);
     expect(double.lines()).toEqual(["PUT /bkt/repo/f", "PUT /bkt/repo/f", "GET /bkt/repo/f"]);
   });
@@ -545,7 +621,10 @@ describe("exclusive creation", () => {
 
   test("fails on a refusal", async () => {
     double.answering(() => ({ status: 501, body: errorBody("NotImplemented") }));
-    expect(await refusal(Promise.resolve(creating().create?.("f", utf8("mine"))))).toMatchObject({ kind: "service", retryable: false });
+    expect(await refusal(Promise.resolve(creating().create?.("f", utf8("mine"))))).toMatchObject({
+      kind: "service",
+      retryable: false,
+    });
   });
 });
 
@@ -553,7 +632,10 @@ describe("an object without read permission", () => {
   const DENIED = { status: 403, body: errorBody("AccessDenied", "Access Denied") };
   const listed = (keys: readonly string[]): string =>
     `<?xml version="1.0"?><ListBucketResult><IsTruncated>false</IsTruncated>${keys
-      .map((key) => `<Contents><Key>${key}</Key><Size>1</Size><LastModified>2026-11-20T06:40:59.000Z</LastModified></Contents>`)
+      .map(
+        (key) =>
+          `<Contents><Key>${key}</Key><Size>1</Size><LastModified>2026-11-20T06:40:59.000Z</LastModified></Contents>`,
+      )
       .join("")}</ListBucketResult>`;
 
   test.each([

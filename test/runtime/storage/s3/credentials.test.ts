@@ -16,7 +16,11 @@ function numbered(): { clock: ManualClock; renewed: RenewedCredentials; state: {
     state.fetches++;
     await new Promise((resolve) => setImmediate(resolve));
     if (state.away) throw fail("hostConnect", "the source is away");
-    return { key: new Secret(`key${state.fetches}`), keySecret: new Secret("secret"), expiresAtMs: clock.nowMs() + HOUR_MS };
+    return {
+      key: new Secret(`key${state.fetches}`),
+      keySecret: new Secret("secret"),
+      expiresAtMs: clock.nowMs() + HOUR_MS,
+    };
   };
   return { clock, renewed: new RenewedCredentials(fetch, clock), state };
 }
@@ -55,7 +59,10 @@ test("an unreachable source has no effect until the keys expire, and not every r
 test("keys without an expiry are fetched once", async () => {
   let fetches = 0;
   const clock = new ManualClock(TEST_TIME_MS);
-  const renewed = new RenewedCredentials(async () => ({ key: new Secret(`key${++fetches}`), keySecret: new Secret("secret") }), clock);
+  const renewed = new RenewedCredentials(
+    async () => ({ key: new Secret(`key${++fetches}`), keySecret: new Secret("secret") }),
+    clock,
+  );
   await renewed.current();
   clock.advance(1000 * HOUR_MS);
   expect(await keyOf(renewed)).toBe("key1");

@@ -11,9 +11,19 @@ import { BackupError } from "../../../../runtime/base/errors";
 import type { S3KeySource } from "../../../../runtime/config/types";
 import { fetchCredentials } from "../../../../runtime/storage/s3/keySource";
 import { makeCertificates } from "../../../../tools/parts/servers/certificates";
-import { type GivenKeys, InstanceMetadata, PodIdentityAgent, SecurityTokenService } from "../../../harness/doubles/awsKeyServices";
+import {
+  type GivenKeys,
+  InstanceMetadata,
+  PodIdentityAgent,
+  SecurityTokenService,
+} from "../../../harness/doubles/awsKeyServices";
 
-const KEYS: GivenKeys = { key: "ASIAEXAMPLE", secret: "plantedSecretKey", token: "plantedSessionToken", expiresAtMs: Date.UTC(2026, 10, 20, 7) };
+const KEYS: GivenKeys = {
+  key: "ASIAEXAMPLE",
+  secret: "plantedSecretKey",
+  token: "plantedSessionToken",
+  expiresAtMs: Date.UTC(2026, 10, 20, 7),
+};
 const ROLE_ARN = "arn:aws:iam::123456789012:role/writer";
 const ROOT = "/latest/meta-data/iam/security-credentials/";
 
@@ -22,7 +32,9 @@ afterEach(async () => {
   for (let clean = cleanups.pop(); clean !== undefined; clean = cleanups.pop()) await clean();
 });
 
-async function started<Service extends { listen(): Promise<void>; stop(): Promise<void> }>(service: Service): Promise<Service> {
+async function started<Service extends { listen(): Promise<void>; stop(): Promise<void> }>(
+  service: Service,
+): Promise<Service> {
   await service.listen();
   cleanups.push(() => service.stop());
   return service;
@@ -43,7 +55,11 @@ function tokenFile(token: string): string {
 const deps = { clock: systemClock, signal: new AbortController().signal, ioTimeoutMs: 400, readFile: readFileSync };
 
 async function fetchPlain(source: S3KeySource, ca?: string): Promise<object> {
-  const { key, keySecret, token, expiresAtMs } = await fetchCredentials(source, { repoIndex: 2, ...(ca === undefined ? {} : { ca }) }, deps);
+  const { key, keySecret, token, expiresAtMs } = await fetchCredentials(
+    source,
+    { repoIndex: 2, ...(ca === undefined ? {} : { ca }) },
+    deps,
+  );
   return { key: key.reveal(), secret: keySecret.reveal(), token: token?.reveal(), expiresAtMs };
 }
 
@@ -83,9 +99,13 @@ describe("the role of an instance", () => {
     expect(await refusal({ type: "auto", endpoint })).toBe(
       "access: role to retrieve temporary credentials not found\nHINT: is a valid IAM role associated with this instance?",
     );
-    metadata.shape = (line, answer) => (line.endsWith("writer") ? { status: 200, body: '{"Code":"AssumeRoleUnauthorizedAccess"}' } : answer);
-    expect(await refusal({ type: "auto", endpoint })).toBe("access: unable to retrieve temporary credentials: AssumeRoleUnauthorizedAccess");
-    metadata.shape = (line, answer) => (line.endsWith("writer") ? { status: 200, body: '{"Code":"Success","AccessKeyId":"A"}' } : answer);
+    metadata.shape = (line, answer) =>
+      line.endsWith("writer") ? { status: 200, body: '{"Code":"AssumeRoleUnauthorizedAccess"}' } : answer;
+    expect(await refusal({ type: "auto", endpoint })).toBe(
+      "access: unable to retrieve temporary credentials: AssumeRoleUnauthorizedAccess",
+    );
+    metadata.shape = (line, answer) =>
+      line.endsWith("writer") ? { status: 200, body: '{"Code":"Success","AccessKeyId":"A"}' } : answer;
     expect(await refusal({ type: "auto", endpoint })).toBe(
       "format: unable to get temporary credentials of this instance's role: the answer lacks SecretAccessKey, Token",
     );
@@ -134,30 +154,35 @@ describe("a web identity", () => {
 
   test("that STS refuses is reported with the reason, without the token", async () => {
     const { ca, stsHost } = await open();
-    const wrongToken = await refusal({ type: "web-id", roleArn: ROLE_ARN, tokenFile: tokenFile("planted.other.token"), stsHost }, ca);
+    const wrongToken = await refusal(
+      { type: "web-id", roleArn: ROLE_ARN, tokenFile: tokenFile("planted.other.token"), stsHost },
+      ca,
+    );
     expect(wrongToken).toBe(
       `access: unable to assume role '${ROLE_ARN}': [400] InvalidIdentityToken\nHINT: is the role's trust policy made for this service account, and is the token fresh?`,
     );
     const other = "arn:aws:iam::123456789012:role/other";
-    expect(await refusal({ type: "web-id", roleArn: other, tokenFile: tokenFile("planted.web.token"), stsHost }, ca)).toContain(
-      `access: unable to assume role '${other}': [403] AccessDenied`,
-    );
+    expect(
+      await refusal({ type: "web-id", roleArn: other, tokenFile: tokenFile("planted.web.token"), stsHost }, ca),
+    ).toContain(`access: unable to assume role '${other}': [403] AccessDenied`);
   });
 
   test("without its variables or its file is a separate error", async () => {
     expect(await refusal({ type: "web-id", stsHost: "localhost" })).toBe(
       "optionInvalid: option 'repo2-s3-key-type' is 'web-id' but 'AWS_ROLE_ARN' and 'AWS_WEB_IDENTITY_TOKEN_FILE' are not set\nHINT: is the service account bound to a role, and did this process inherit the variables?",
     );
-    expect(await refusal({ type: "web-id", roleArn: ROLE_ARN, tokenFile: "/nowhere/token", stsHost: "localhost" })).toContain(
-      "optionInvalid: unable to read the token file '/nowhere/token' of AWS_WEB_IDENTITY_TOKEN_FILE: ",
-    );
+    expect(
+      await refusal({ type: "web-id", roleArn: ROLE_ARN, tokenFile: "/nowhere/token", stsHost: "localhost" }),
+    ).toContain("optionInvalid: unable to read the token file '/nowhere/token' of AWS_WEB_IDENTITY_TOKEN_FILE: ");
   });
 });
 
 describe("a pod identity", () => {
   test("comes from the node's agent", async () => {
     const agent = await started(new PodIdentityAgent(KEYS, "planted.pod.token"));
-    expect(await fetchPlain({ type: "pod-id", uri: agent.uri, tokenFile: tokenFile("planted.pod.token") })).toEqual(KEYS);
+    expect(await fetchPlain({ type: "pod-id", uri: agent.uri, tokenFile: tokenFile("planted.pod.token") })).toEqual(
+      KEYS,
+    );
     expect(await refusal({ type: "pod-id", uri: agent.uri, tokenFile: tokenFile("other") })).toContain(
       "access: unable to get temporary credentials of this pod: [400]\n",
     );
@@ -177,7 +202,10 @@ describe("a pod identity", () => {
 });
 
 describe("a command", () => {
-  const printed = (script: string, ...args: string[]): S3KeySource => ({ type: "process", command: ["/bin/sh", "-c", script, "sh", ...args] });
+  const printed = (script: string, ...args: string[]): S3KeySource => ({
+    type: "process",
+    command: ["/bin/sh", "-c", script, "sh", ...args],
+  });
 
   test("prints keys; without an expiration they never expire", async () => {
     const output = { Version: 1, AccessKeyId: KEYS.key, SecretAccessKey: KEYS.secret, SessionToken: KEYS.token };
@@ -189,7 +217,9 @@ describe("a command", () => {
   test("that fails, hangs, is missing or prints garbage is reported without its output", async () => {
     const hint = "\nHINT: run the command of repo2-s3-process-cmd as this user to see what it says.";
     const doing = "unable to get temporary credentials from '/bin/sh'";
-    expect(await refusal(printed("echo plantedSecret >&2; exit 3"))).toBe(`execute: ${doing}: it ended with exit code 3${hint}`);
+    expect(await refusal(printed("echo plantedSecret >&2; exit 3"))).toBe(
+      `execute: ${doing}: it ended with exit code 3${hint}`,
+    );
     expect(await refusal(printed("exec sleep 30"))).toBe(`execute: ${doing}: it did not end within 400 ms${hint}`);
     expect(await refusal(printed("echo plantedSecret"))).toBe(`format: ${doing}: the answer is not a JSON object`);
     expect(await refusal({ type: "process", command: ["/nowhere/keys"] })).toBe(

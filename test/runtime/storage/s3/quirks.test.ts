@@ -59,5 +59,7 @@ test("rows are complete, distinct and sane", () => {
 });
 
 test("the table imports nothing, because components read it too", () => {
-  expect(readFileSync(join(__dirname, "../../../../runtime/storage/s3/quirks.ts"), "utf8")).not.toMatch(/\b(import|require)\b.*["']/);
+  expect(readFileSync(join(__dirname, "../../../../runtime/storage/s3/quirks.ts"), "utf8")).not.toMatch(
+    /\b(import|require)\b.*["']/,
+  );
 });

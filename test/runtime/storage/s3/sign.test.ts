@@ -4,7 +4,10 @@ import { expect, test } from "vitest";
 import { Secret } from "../../../../runtime/base/secret";
 import { encodePath, encodeQuery, SHA256_EMPTY, Signer } from "../../../../runtime/storage/s3/sign";
 
-const credentials = { key: new Secret("AKIAIOSFODNN7EXAMPLE"), keySecret: new Secret("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY") };
+const credentials = {
+  key: new Secret("AKIAIOSFODNN7EXAMPLE"),
+  keySecret: new Secret("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+};
 const signer = new Signer(credentials, "us-east-1");
 const nowMs = Date.UTC(2013, 4, 24);
 const host = "examplebucket.s3.amazonaws.com";
@@ -27,8 +30,12 @@ test("GET of an object with a range", async () => {
 test("PUT of an object whose key needs encoding", async () => {
   const sha256Hex = createHash("sha256").update("Welcome to Amazon S3.").digest("hex");
   const headers = { date: "Fri, 24 May 2013 00:00:00 GMT", "x-amz-storage-class": "REDUCED_REDUNDANCY" };
-  const signed = await signer.sign({ method: "PUT", host, path: encodePath("/test$file.text"), query: {}, headers, sha256Hex }, nowMs);
-  // The example signs the date header, which the signer drops in favour of x-amz-date; everything else is as printed there.
+  const signed = await signer.sign(
+    { method: "PUT", host, path: encodePath("/test$file.text"), query: {}, headers, sha256Hex },
+    nowMs,
+  );
+  // The example signs the date header, which the signer drops in favour of x-amz-date; everything else is as printed
+  // there.
   expect(signed["authorization"]).toBe(
     `AWS4-HMAC-SHA256 ${scope}, SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-storage-class, Signature=${independentSignature()}`,
   );
@@ -36,20 +43,33 @@ test("PUT of an object whose key needs encoding", async () => {
 });
 
 test("bucket request with an empty parameter", async () => {
-  const signed = await signer.sign({ method: "GET", host, path: "/", query: { lifecycle: "" }, headers: {}, sha256Hex: SHA256_EMPTY }, nowMs);
-  expect(signed["authorization"]).toMatch(/Signature=fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543$/);
+  const signed = await signer.sign(
+    { method: "GET", host, path: "/", query: { lifecycle: "" }, headers: {}, sha256Hex: SHA256_EMPTY },
+    nowMs,
+  );
+  expect(signed["authorization"]).toMatch(
+    /Signature=fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543$/,
+  );
 });
 
 test("listing with several parameters", async () => {
   const query = { prefix: "J", "max-keys": "2" };
-  const signed = await signer.sign({ method: "GET", host, path: "/", query, headers: {}, sha256Hex: SHA256_EMPTY }, nowMs);
-  expect(signed["authorization"]).toMatch(/Signature=34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7$/);
+  const signed = await signer.sign(
+    { method: "GET", host, path: "/", query, headers: {}, sha256Hex: SHA256_EMPTY },
+    nowMs,
+  );
+  expect(signed["authorization"]).toMatch(
+    /Signature=34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7$/,
+  );
   expect(encodeQuery(query)).toBe("max-keys=2&prefix=J");
 });
 
 test("a session token is sent and signed", async () => {
   const withToken = new Signer({ ...credentials, token: new Secret("the/token") }, "us-east-1");
-  const signed = await withToken.sign({ method: "GET", host, path: "/", query: {}, headers: {}, sha256Hex: SHA256_EMPTY }, nowMs);
+  const signed = await withToken.sign(
+    { method: "GET", host, path: "/", query: {}, headers: {}, sha256Hex: SHA256_EMPTY },
+    nowMs,
+  );
   expect(signed["x-amz-security-token"]).toBe("the/token");
   expect(signed["authorization"]).toContain("SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-security-token,");
 });
@@ -59,7 +79,10 @@ test("names are encoded once, slashes of a path kept", () => {
   expect(encodeQuery({ b: "1/2", a: "", "continuation-token": "x+y=" })).toBe("a=&b=1%2F2&continuation-token=x%2By%3D");
 });
 
-/** The signature of the second example without its date header, calculated by the algorithm as the reference describes it. */
+/**
+ * The signature of the second example without its date header, calculated by the algorithm as the reference describes
+ * it.
+ */
 function independentSignature(): string {
   const hmac = (key: string | Buffer, text: string): Buffer => createHmac("sha256", key).update(text).digest();
   const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
@@ -75,7 +98,11 @@ function independentSignature(): string {
     "host;x-amz-content-sha256;x-amz-date;x-amz-storage-class",
     "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072",
   ].join("\n");
-  const text = ["AWS4-HMAC-SHA256", "20130524T000000Z", "20130524/us-east-1/s3/aws4_request", sha256(canonical)].join("\n");
+  const text = ["AWS4-HMAC-SHA256", "20130524T000000Z", "20130524/us-east-1/s3/aws4_request", sha256(canonical)].join(
+    "\n",
+  );
   const secret = "AWS4wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
-  return ["20130524", "us-east-1", "s3", "aws4_request", text].reduce<string | Buffer>((key, part) => hmac(key, part), secret).toString("hex");
+  return ["20130524", "us-east-1", "s3", "aws4_request", text]
+    .reduce<string | Buffer>((key, part) => hmac(key, part), secret)
+    .toString("hex");
 }

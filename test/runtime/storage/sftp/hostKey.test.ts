@@ -24,7 +24,8 @@ const count = (text: string, host = "nas.example.net", port = 22): number => lis
 
 test("returns type and digests of a key", () => {
   expect(keyTypeOf(BLOB)).toBe("ssh-ed25519");
-  for (const damaged of ["", "0000", "ffffffff41", "00000009616263"]) expect(keyTypeOf(Buffer.from(damaged, "hex"))).toBe("unknown");
+  for (const damaged of ["", "0000", "ffffffff41", "00000009616263"])
+    expect(keyTypeOf(Buffer.from(damaged, "hex"))).toBe("unknown");
   expect(describeKey(BLOB)).toBe("ssh-ed25519 SHA256:iP1dElqTjxRbndpI7ocznQNLUYseboQm52YZmJIuxm8");
   expect(fingerprintOf(BLOB, "sha256")).toBe(SHA256);
   expect(fingerprintOf(BLOB, "sha1")).toBe("ab090560d44feb5c1989230028ed33ca2811534e");
@@ -32,17 +33,39 @@ test("returns type and digests of a key", () => {
 });
 
 test("reads fingerprints in stock's and ssh-keygen's forms, and nothing else", () => {
-  for (const text of [SHA256, SHA256.toUpperCase(), ` ${SHA256} `, "SHA256:iP1dElqTjxRbndpI7ocznQNLUYseboQm52YZmJIuxm8"])
+  for (const text of [
+    SHA256,
+    SHA256.toUpperCase(),
+    ` ${SHA256} `,
+    "SHA256:iP1dElqTjxRbndpI7ocznQNLUYseboQm52YZmJIuxm8",
+  ])
     expect(findFingerprint(text, "sha256")).toBe(SHA256);
-  expect(findFingerprint("MD5:47:d1:31:53:d4:d8:9c:14:fc:e4:00:2f:d2:ac:e5:78", "md5")).toBe("47d13153d4d89c14fce4002fd2ace578");
-  for (const text of ["", "SHA256:", SHA256.slice(1), `${SHA256}00`, "47d13153d4d89c14fce4002fd2ace578", "MD5:47d13153d4d89c14fce4002fd2ace578"])
+  expect(findFingerprint("MD5:47:d1:31:53:d4:d8:9c:14:fc:e4:00:2f:d2:ac:e5:78", "md5")).toBe(
+    "47d13153d4d89c14fce4002fd2ace578",
+  );
+  for (const text of [
+    "",
+    "SHA256:",
+    SHA256.slice(1),
+    `${SHA256}00`,
+    "47d13153d4d89c14fce4002fd2ace578",
+    "MD5:47d13153d4d89c14fce4002fd2ace578",
+  ])
     expect(findFingerprint(text, "sha256")).toBeNull();
 });
 
 describe("known hosts", () => {
   test("are found by name, list, pattern and hash, with their port", () => {
-    for (const names of ["nas.example.net", "a,NAS.example.net,b", "*.example.net", "nas.example.ne?"]) expect(count(`${names} ${KEY}`)).toBe(1);
-    for (const names of ["nas", "example.net", "nasXexample.net", "*.net,!nas.*", "#nas.example.net", "[nas.example.net]:2222"])
+    for (const names of ["nas.example.net", "a,NAS.example.net,b", "*.example.net", "nas.example.ne?"])
+      expect(count(`${names} ${KEY}`)).toBe(1);
+    for (const names of [
+      "nas",
+      "example.net",
+      "nasXexample.net",
+      "*.net,!nas.*",
+      "#nas.example.net",
+      "[nas.example.net]:2222",
+    ])
       expect(count(`${names} ${KEY}`)).toBe(0);
     expect(count(`[nas.example.net]:2222 ${KEY}`, "nas.example.net", 2222)).toBe(1);
     expect(count(HASHED.join("\n"))).toBe(1);
@@ -51,9 +74,17 @@ describe("known hosts", () => {
   });
 
   test("have markers, comments, empty and damaged lines", () => {
-    const text = ["", "# comment", "nas.example.net", `nas.example.net ssh-rsa ${KEY.split(" ")[1]}`, `@cert-authority nas.example.net ${KEY}`];
+    const text = [
+      "",
+      "# comment",
+      "nas.example.net",
+      `nas.example.net ssh-rsa ${KEY.split(" ")[1]}`,
+      `@cert-authority nas.example.net ${KEY}`,
+    ];
     expect(count(text.join("\r\n"))).toBe(0);
-    expect(listKnownKeys(`@revoked * ${KEY} remark`, "nas.example.net", 22)).toEqual([{ type: "ssh-ed25519", blob: BLOB, revoked: true }]);
+    expect(listKnownKeys(`@revoked * ${KEY} remark`, "nas.example.net", 22)).toEqual([
+      { type: "ssh-ed25519", blob: BLOB, revoked: true },
+    ]);
   });
 });
 

@@ -1,6 +1,19 @@
-/** The head of the bundle, runtime/start.ts, before a small program: the real Node runs what the build makes of both. */
+/**
+ * The head of the bundle, runtime/start.ts, before a small program: the real Node runs what the build makes of both.
+ */
 import { execFileSync, spawnSync } from "node:child_process";
-import { chmodSync, chownSync, copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -74,15 +87,18 @@ function runAs(version: string): { readonly status: number | null; readonly stdo
   return spawnSync(process.execPath, ["--require", preload, file, "a", "b"], { encoding: "utf8" });
 }
 
-test.each(["v16.20.2", "v18.19.0", "v20.20.2", "v22.14.0", "v23.7.0"])("Node.js %s is refused before anything runs", async (version) => {
-  await makeProgram();
-  expect(runAs(version)).toMatchObject({
-    status: 122,
-    stdout: "",
-    stderr: `ERROR: [122]: pgbackstop needs Node.js 22.15 or newer, because older ones cannot read zstd; this is ${version} (${process.execPath})\nHINT: Put a newer one first on PATH, or set nodePath of a host or the image of a cluster's plugin.\n`,
-  });
-  expect(existsSync(compiled)).toBe(false);
-});
+test.each(["v16.20.2", "v18.19.0", "v20.20.2", "v22.14.0", "v23.7.0"])(
+  "Node.js %s is refused before anything runs",
+  async (version) => {
+    await makeProgram();
+    expect(runAs(version)).toMatchObject({
+      status: 122,
+      stdout: "",
+      stderr: `ERROR: [122]: pgbackstop needs Node.js 22.15 or newer, because older ones cannot read zstd; this is ${version} (${process.execPath})\nHINT: Put a newer one first on PATH, or set nodePath of a host or the image of a cluster's plugin.\n`,
+    });
+    expect(existsSync(compiled)).toBe(false);
+  },
+);
 
 test.each(["v22.15.0", "v23.8.0", "v24.21.0", "v100.0.0-nightly2026"])("Node.js %s is new enough", async (version) => {
   await makeProgram();
@@ -155,18 +171,21 @@ test.runIf(isRoot)("nor is code of an account that neither owns the program nor 
   expect(statSync(compiled).uid).toBe(0);
 });
 
-test.runIf(isRoot)("an account that cannot write there runs the program, with its owner's compiled code or without", async () => {
-  await makeProgram();
-  chmodSync(folder, 0o755);
-  // A Node below /root is out of reach for others.
-  const node = join(folder, "node");
-  copyFileSync(process.execPath, node);
-  expect(run({ uid: NOBODY, node })).toBe("first other true a,b\n");
-  expect(existsSync(compiled)).toBe(false);
+test.runIf(isRoot)(
+  "an account that cannot write there runs the program, with its owner's compiled code or without",
+  async () => {
+    await makeProgram();
+    chmodSync(folder, 0o755);
+    // A Node below /root is out of reach for others.
+    const node = join(folder, "node");
+    copyFileSync(process.execPath, node);
+    expect(run({ uid: NOBODY, node })).toBe("first other true a,b\n");
+    expect(existsSync(compiled)).toBe(false);
 
-  run();
-  const before = identity();
-  expect(run({ uid: NOBODY, node })).toBe("first other true a,b\n");
-  expect(identity()).toBe(before);
-  expect(readdirSync(folder).sort()).toEqual(["node", "program.cjs", "program.cjs.compiled"]);
-});
+    run();
+    const before = identity();
+    expect(run({ uid: NOBODY, node })).toBe("first other true a,b\n");
+    expect(identity()).toBe(before);
+    expect(readdirSync(folder).sort()).toEqual(["node", "program.cjs", "program.cjs.compiled"]);
+  },
+);

@@ -22,7 +22,12 @@ async function handshake(certFile: string, caFile: string, servername: string): 
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   try {
     return await new Promise((resolve) => {
-      const socket = connect({ port: (server.address() as AddressInfo).port, host: "127.0.0.1", ca: readFileSync(caFile), servername });
+      const socket = connect({
+        port: (server.address() as AddressInfo).port,
+        host: "127.0.0.1",
+        ca: readFileSync(caFile),
+        servername,
+      });
       socket.once("secureConnect", () => resolve("ok"));
       socket.once("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
       socket.once("close", () => socket.destroy());
