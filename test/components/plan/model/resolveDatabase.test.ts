@@ -18,7 +18,7 @@ test("defaults are filled in", () => {
       { key: 1, kind: "posix", compressType: "zst", compressLevel: 3 },
       { key: 2, kind: "s3", s3: { port: 443, uriStyle: "path" } },
     ],
-    schedules: [{ name: "full", type: "full", repoIndexes: [1, 2], jitterSeconds: 0 }],
+    schedules: [{ name: "full", type: "full", repoKeys: [1, 2], jitterSeconds: 0 }],
   });
 });
 

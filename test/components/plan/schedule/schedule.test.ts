@@ -66,7 +66,7 @@ test("a refused schedule cannot be loaded", () => {
     cron: "x",
     timeZone: "UTC",
     type: "full" as const,
-    repoIndexes: [1],
+    repoKeys: [1],
     repositories: ["repo1"],
     jitterSeconds: 0,
     deadlineSeconds: 60,
