@@ -175,7 +175,7 @@ export function resolveTrusted(path: string, owners: readonly number[]): string 
     if (!trusted.has(info.uid)) throw planted(current, `is a symbolic link of account ${info.uid}`);
     if (++links > LINKS_MAX) throw fail("pathOpen", `'${path}' has more than ${LINKS_MAX} links`, { path });
     const target = resolve(done === "" ? "/" : done, readlinkSync(current));
-    [done, rest] = ["", [...target.split("/").filter((part) => part !== ""), ...others]];
+    [done, rest] = ["", [...target.split("/").filter((name) => name !== ""), ...others]];
   }
   return done === "" ? "/" : done;
 }

@@ -154,11 +154,11 @@ test("a second repository with WAL and no full backup is reported loudly, and fa
     newestFull: null,
     newestWal: { name: expect.stringMatching(/^[0-9A-F]{24}$/) },
   });
-  const { exitCode, text: printed } = await check();
-  expect(printed).toContain(
+  const { exitCode, text: output } = await check();
+  expect(output).toContain(
     "repo2: [BackupSetInvalidError] no full backup: nothing can be restored from this repository",
   );
-  expect(printed).toContain(`repo1: newest full backup ${rows[0]?.newestFull?.label}`);
+  expect(output).toContain(`repo1: newest full backup ${rows[0]?.newestFull?.label}`);
   expect(exitCode).toBe(104);
 });
 

@@ -272,7 +272,7 @@ test("the runbook of this machine, command by command, ends with every row and f
   /** What the commands print. There is no sudo in between: what it would lead to is started as that account. */
   const carryOut = async (id: string, args: Readonly<Record<string, string>> = {}): Promise<string> => {
     const { steps } = scenarios.find((one) => one.id === id) ?? expect.fail(`there is no ${id}`);
-    const printed: string[] = [];
+    const output: string[] = [];
     for (const command of steps.filter(({ isOptional }) => isOptional !== true).flatMap(({ commands }) => commands)) {
       const line = Object.entries(args).reduce((text, [arg, value]) => text.replaceAll(`<${arg}>`, value), command);
       const [, account, rest = line] = /^sudo (?:-u (\S+) )?(.*)$/.exec(line) ?? [];
@@ -284,10 +284,10 @@ test("the runbook of this machine, command by command, ends with every row and f
         const user = account === undefined ? {} : { user: cluster.user };
         const ended = await run("sh", ["-c", / recover/.test(rest) ? `${rest} --yes` : rest], { ...options, ...user });
         expect([line, ended.exitCode, ended.exitCode === 0 ? "" : ended.stdout + ended.stderr]).toEqual([line, 0, ""]);
-        printed.push(ended.stdout);
+        output.push(ended.stdout);
       }
     }
-    return printed.join("\n");
+    return output.join("\n");
   };
   await cluster.stop();
   await pgCtl("start");

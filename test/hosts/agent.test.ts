@@ -265,14 +265,8 @@ describe("files and units on a host", async () => {
     ]);
     expect(verified).toMatchObject({ exitCode: 0, stdout: "" });
     for (const name of names.filter((unit) => unit.endsWith(".service"))) {
-      const printed = await host.run([
-        "systemd-analyze",
-        "security",
-        "--no-pager",
-        "--offline=true",
-        `/etc/systemd/system/${name}`,
-      ]);
-      const score = /exposure level for \S+: ([0-9.]+)/.exec(printed.stdout)?.[1];
+      const output = await host.run(["systemd-analyze", "security", "--no-pager", "--offline=true", `/etc/systemd/system/${name}`]);
+      const score = /exposure level for \S+: ([0-9.]+)/.exec(output.stdout)?.[1];
       console.log(`${host.suite} ${name}: ${score}`);
       expect([name, Number(score) <= 2]).toEqual([name, true]);
     }
@@ -540,16 +534,10 @@ describe("files and units on a host", async () => {
         .map(([name, value]) => `${name}=${value}\n`)
         .join("")}`,
     );
-    const args = [
-      `--config=${file}`,
-      "--allow-root",
-      "--stanza=main",
-      "--log-level-file=off",
-      "--log-level-console=info",
-    ];
-    const printed = await stock.pgbackrest.runOk([...args, "--output=text", "--verbose", "verify"]);
-    expect(printed).toMatch(/status: ok/);
-    expect(printed).not.toMatch(/missing: [1-9]|checksum invalid: [1-9]|size invalid: [1-9]|other: [1-9]/);
+    const args = [`--config=${file}`, "--allow-root", "--stanza=main", "--log-level-file=off", "--log-level-console=info"];
+    const output = await stock.pgbackrest.runOk([...args, "--output=text", "--verbose", "verify"]);
+    expect(output).toMatch(/status: ok/);
+    expect(output).not.toMatch(/missing: [1-9]|checksum invalid: [1-9]|size invalid: [1-9]|other: [1-9]/);
   });
 
   test("a restore here gets its WAL through the agent, with every row", async () => {
@@ -570,14 +558,8 @@ describe("files and units on a host", async () => {
   test("streaming, enabled here, restores transactions committed seconds before the server died with its disk", async () => {
     streamed = true;
     topology = String((await up(9, true))["topology"]);
-    const printed = await host.runOk([
-      "systemd-analyze",
-      "security",
-      "--no-pager",
-      "--offline=true",
-      `/etc/systemd/system/${AGENT}.service`,
-    ]);
-    const score = Number(/exposure level for \S+: ([0-9.]+)/.exec(printed)?.[1]);
+    const output = await host.runOk(["systemd-analyze", "security", "--no-pager", "--offline=true", `/etc/systemd/system/${AGENT}.service`]);
+    const score = Number(/exposure level for \S+: ([0-9.]+)/.exec(output)?.[1]);
     console.log(`${host.suite} ${AGENT}.service with streaming: ${score}`);
     expect(score).toBeLessThanOrEqual(2);
     await sql(
@@ -632,16 +614,8 @@ describe("files and units on a host", async () => {
       if (command === "pulumi up") continue;
       const line = Object.entries(args).reduce((text, [arg, value]) => text.replaceAll(`<${arg}>`, value), command);
       expect(line).not.toMatch(/<[A-Z]+>/);
-      const printed = await runOverSsh(
-        host,
-        "deploy",
-        / (recover|extract-table) /.test(`${line} `) ? `${line} --yes` : line,
-      );
-      expect([line, printed.exitCode, printed.exitCode === 0 ? "" : printed.stdout + printed.stderr]).toEqual([
-        line,
-        0,
-        "",
-      ]);
+      const output = await runOverSsh(host, "deploy", / (recover|extract-table) /.test(`${line} `) ? `${line} --yes` : line);
+      expect([line, output.exitCode, output.exitCode === 0 ? "" : output.stdout + output.stderr]).toEqual([line, 0, ""]);
     }
   };
 
@@ -665,9 +639,8 @@ describe("files and units on a host", async () => {
       "CREATE TABLE goods AS SELECT id, md5(id::text) AS name FROM generate_series(1, 1000) id; DELETE FROM goods WHERE id > 10",
     );
     const rows = await rowCount();
-    const printed = await runOverSsh(host, "deploy", "sudo pgbackstop find --table=goods");
-    const target =
-      /^ {2}just before it: (.*)$/m.exec(printed.stdout)?.[1] ?? expect.fail(printed.stdout + printed.stderr);
+    const output = await runOverSsh(host, "deploy", "sudo pgbackstop find --table=goods");
+    const target = /^ {2}just before it: (.*)$/m.exec(output.stdout)?.[1] ?? expect.fail(output.stdout + output.stderr);
     await carryOut(scenarioOf("table"), { DATABASE: "postgres", SCHEMA: "public", TABLE: "goods", TARGET: target });
     expect(await sql("SELECT count(*) FROM goods")).toBe("1000");
     expect(await rowCount()).toBe(rows);
@@ -702,33 +675,28 @@ describe("files and units on a host", async () => {
        rm -rf /var/log/pgbackrest /var/spool/pgbackrest /run/pgbackstop ${DATA}* /etc/postgresql/15/main
        find /srv/first -mindepth 1 -delete
        systemctl daemon-reload; systemctl reset-failed; pg_createcluster 15 main >/dev/null; systemctl start ${CLUSTER_UNIT}`,
-      );
-      const { steps } = scenarioOf("host-lost");
-      const isRestoring = [true, false];
-      let printedLast = "";
-      for (const command of steps.flatMap(({ commands }) => commands)) {
-        if (command === "pulumi up") {
-          await up(7, false, isRestoring.shift());
-        } else if (command.startsWith("pulumi ")) {
-          const line = command.replace("<URN>", /urn:\S+/.exec(printedLast)?.[0] ?? "");
-          const printed = await run("sh", ["-c", line.startsWith("pulumi state") ? `${line} --yes` : line], {
-            env: programFolder.env,
-            cwd: programFolder.folder,
-          });
-          expect([line, printed.exitCode, printed.exitCode === 0 ? "" : printed.stdout + printed.stderr]).toEqual([
-            line,
-            0,
-            "",
-          ]);
-          printedLast = printed.stdout;
-        } else {
-          const isRecover = / recover/.test(command);
-          const printed = await runOverSsh(host, "deploy", isRecover ? `${command} --yes` : command);
-          const isRight = isRecover
-            ? [103, 104].includes(printed.exitCode ?? 0) && printed.stdout.includes("is open, on timeline")
-            : printed.exitCode === 0;
-          expect([command, isRight, isRight ? "" : printed.stdout + printed.stderr]).toEqual([command, true, ""]);
-        }
+    );
+    const { steps } = scenarioOf("host-lost");
+    const isRestoring = [true, false];
+    let printedLast = "";
+    for (const command of steps.flatMap(({ commands }) => commands)) {
+      if (command === "pulumi up") {
+        await up(7, false, isRestoring.shift());
+      } else if (command.startsWith("pulumi ")) {
+        const line = command.replace("<URN>", /urn:\S+/.exec(printedLast)?.[0] ?? "");
+        const output = await run("sh", ["-c", line.startsWith("pulumi state") ? `${line} --yes` : line], {
+          env: programFolder.env,
+          cwd: programFolder.folder,
+        });
+        expect([line, output.exitCode, output.exitCode === 0 ? "" : output.stdout + output.stderr]).toEqual([line, 0, ""]);
+        printedLast = output.stdout;
+      } else {
+        const isRecover = / recover/.test(command);
+        const output = await runOverSsh(host, "deploy", isRecover ? `${command} --yes` : command);
+        const isRight = isRecover
+          ? [103, 104].includes(output.exitCode ?? 0) && output.stdout.includes("is open, on timeline")
+          : output.exitCode === 0;
+        expect([command, isRight, isRight ? "" : output.stdout + output.stderr]).toEqual([command, true, ""]);
       }
       expect(await sql("SELECT pg_is_in_recovery()")).toBe("f");
       expect(await rowCount()).toBe(rows);

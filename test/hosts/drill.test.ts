@@ -301,14 +301,14 @@ describe("fire drills on a host", async () => {
     for (const name of (await shell("cd /etc/systemd/system; ls -d pgbackstop-*drill*.service", of()))
       .trim()
       .split("\n")) {
-      const printed = await of().run([
+      const output = await of().run([
         "systemd-analyze",
         "security",
         "--no-pager",
         "--offline=true",
         `/etc/systemd/system/${name}`,
       ]);
-      const score = /exposure level for \S+: ([0-9.]+)/.exec(printed.stdout)?.[1];
+      const score = /exposure level for \S+: ([0-9.]+)/.exec(output.stdout)?.[1];
       console.log(`${name}: ${score}`);
       expect([name, Number(score) <= 2]).toEqual([name, true]);
     }
@@ -411,8 +411,8 @@ describe("fire drills on a host", async () => {
   });
 
   test("root's command runs the declared one at once, also from the encrypted bucket", async () => {
-    const printed = await host.run(["/usr/local/bin/pgbackstop", "drill", "--name=bucket"]);
-    expect([printed.exitCode, /^main: drill \S+ of repo2: passed$/m.test(printed.stdout)]).toEqual([0, true]);
+    const output = await host.run(["/usr/local/bin/pgbackstop", "drill", "--name=bucket"]);
+    expect([output.exitCode, /^main: drill \S+ of repo2: passed$/m.test(output.stdout)]).toEqual([0, true]);
     const several = await host.run(["/usr/local/bin/pgbackstop", "drill", "--now"]);
     expect([several.exitCode, (several.stdout + several.stderr).includes("name one of weekly, quick, bucket")]).toEqual(
       [37, true],

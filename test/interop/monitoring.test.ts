@@ -503,13 +503,13 @@ describe("metrics of real repositories", async () => {
     rmSync(join(directory, segmentsOf(directory).at(-2) ?? ""));
     expect(await firingIn(promtool, await scrape(config))).toEqual(["PgbackstopWalGap 1"]);
 
-    const missing = ["PgbackstopBackupMissing 2 full", "PgbackstopBackupMissing 2 incr"];
-    const unreadable = [...missing, "PgbackstopRepositoryUnreadable 2"];
+    const lacking = ["PgbackstopBackupMissing 2 full", "PgbackstopBackupMissing 2 incr"];
+    const unreadable = [...lacking, "PgbackstopRepositoryUnreadable 2"];
     const locked = bed.variant("locked", { global: { "repo2-cipher-pass": "no longer the one" } });
     expect(await firingIn(promtool, await scrape(locked))).toEqual(unreadable);
     // A mount point without its mount.
     const bare = bed.variant("bare", { global: { "repo2-path": ownedFolder("bare") } });
-    expect(await firingIn(promtool, await scrape(bare))).toEqual(missing);
+    expect(await firingIn(promtool, await scrape(bare))).toEqual(lacking);
     writeFileSync(join(bed.folder, "no-directory"), "");
     const lost = bed.variant("lost", { global: { "repo2-path": join(bed.folder, "no-directory") } });
     expect(await firingIn(promtool, await scrape(lost))).toEqual(unreadable);

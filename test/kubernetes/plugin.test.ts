@@ -144,7 +144,7 @@ describe("the plugin of CloudNativePG", async () => {
       "default",
     );
     // Those of the Jobs that made the instances go some time later.
-    const instances = pods.filter(({ metadata }) => /^orders-\d+$/.test(metadata.name));
+    const instances = pods.filter(({ metadata: named }) => /^orders-\d+$/.test(named.name));
     const counts = instances.map(
       ({ spec }) => spec.initContainers.filter(({ name }) => name === "plugin-pgbackstop").length,
     );

@@ -58,18 +58,18 @@ export async function compareWithPresent(
   sums: ReadonlyMap<string, TableSum>,
 ): Promise<Difference[]> {
   const present = new Set(await comparedTables(session, wanted.schema));
-  const differences: Difference[] = [];
+  const compared: Difference[] = [];
   for (const [table, broughtBack] of sums) {
     if (!present.has(table)) {
-      differences.push({ table, broughtBack, present: null, byKey: null, addSql: null });
+      compared.push({ table, broughtBack, present: null, byKey: null, addSql: null });
       continue;
     }
     const byKey = await compareByKey(session, wanted.schema, restored, table);
     const addSql =
       byKey === null || byKey.onlyBroughtBack === 0n ? null : await addingSql(session, wanted.schema, restored, table);
-    differences.push({ table, broughtBack, present: await sumOf(session, wanted.schema, table), byKey, addSql });
+    compared.push({ table, broughtBack, present: await sumOf(session, wanted.schema, table), byKey, addSql });
   }
-  return differences;
+  return compared;
 }
 
 async function compareByKey(

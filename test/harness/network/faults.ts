@@ -282,9 +282,7 @@ export class FaultyStorage implements Storage {
   }
 
   #take(method: StorageMethod, path: string): Fault | undefined {
-    const planned = this.#planned
-      .get(method)
-      ?.find((planned) => planned.left > 0 && (planned.path?.test(path) ?? true));
+    const planned = this.#planned.get(method)?.find((each) => each.left > 0 && (each.path?.test(path) ?? true));
     if (planned === undefined) return undefined;
     planned.left--;
     planned.met++;

@@ -39,7 +39,7 @@ describe("a value that crosses a thread boundary", () => {
       cause: new Error("socket"),
     });
     const result = across({ results: [{ ok: false, error }] }) as { results: { error: BackupError }[] };
-    const [copy] = result.results.map((result) => result.error);
+    const [copy] = result.results.map((each) => each.error);
     expect(copy).toBeInstanceOf(BackupError);
     expect(copy).toMatchObject({
       kind: "access",

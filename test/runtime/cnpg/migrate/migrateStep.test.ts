@@ -58,14 +58,14 @@ beforeAll(async () => {
   const { outs: certificate } = await certificateCreate(request);
   server = createServer(
     { key: certificate?.privateKeyPem ?? "", cert: certificate?.certificatePem ?? "" },
-    (request, response) => {
+    (wanted, response) => {
       let body = "";
-      request.on("data", (chunk: Buffer) => (body += chunk.toString()));
-      request.on("end", () => {
+      wanted.on("data", (chunk: Buffer) => (body += chunk.toString()));
+      wanted.on("end", () => {
         const [status, answer] = serve(
-          request.method ?? "",
-          request.url ?? "",
-          request.headers["content-type"] ?? "",
+          wanted.method ?? "",
+          wanted.url ?? "",
+          wanted.headers["content-type"] ?? "",
           body,
         );
         response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(answer));
