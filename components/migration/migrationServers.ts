@@ -15,14 +15,14 @@ const PROCESS_MAX = 2;
 
 /** Names, counts and flags, without any secret value. */
 export function settingsOf(name: string, args: MigrationArgs): MigrationSettings {
-  const kind = (server: MigrationServerArgs): ServerSettings["kind"] =>
+  const kindOf = (server: MigrationServerArgs): ServerSettings["kind"] =>
     server.host !== undefined ? "host" : server.cluster !== undefined ? "cluster" : "server";
-  const sides = { source: { kind: kind(args.source) }, target: { kind: kind(args.target) } };
+  const sides = { source: { kind: kindOf(args.source) }, target: { kind: kindOf(args.target) } };
   const runner = runnerOf(sides);
   const isInCluster = runner !== null && sides[runner].kind === "cluster";
   const namespace = namespaceOf(args);
   const settings = (server: MigrationServerArgs): ServerSettings =>
-    serverSettings(server, kind(server), isInCluster, namespace);
+    serverSettings(server, kindOf(server), isInCluster, namespace);
   return {
     name,
     until: args.until ?? MigrationStage.Plan,

@@ -19,7 +19,7 @@ const OTHER = "marker: another passphrase that opens nothing";
 
 let host: LocalHost;
 let pgbackstop: typeof Package;
-const printed: string[] = [];
+const printedTexts: string[] = [];
 
 beforeAll(async () => {
   host = await LocalHost.create();
@@ -92,7 +92,7 @@ async function up(
   wanted: Wanted,
 ): Promise<{ text: string; rows: Row[]; firstBackup: unknown; label: unknown; changes: object }> {
   const { outputs, stdout, summary } = await (await open(wanted)).up();
-  printed.push(stdout);
+  printedTexts.push(stdout);
   const rows = JSON.parse(String(outputs["destinations"]?.value)) as Row[];
   return {
     text: stdout,
@@ -129,7 +129,7 @@ async function check(): Promise<{ exitCode: number; text: string }> {
 
 test("an update reports what it read from each repository, and warns about a new passphrase", async () => {
   const preview = await (await open({ second: false })).preview();
-  printed.push(preview.stdout);
+  printedTexts.push(preview.stdout);
   expect(preview.stdout).toContain("key is a new passphrase: if you lose it, you lose every backup");
   const { rows, text } = await up({ second: false });
   expect(text).toContain("if you lose this passphrase, you lose every backup");
@@ -154,11 +154,11 @@ test("a second repository with WAL and no full backup is reported loudly, and fa
     newestFull: null,
     newestWal: { name: expect.stringMatching(/^[0-9A-F]{24}$/) },
   });
-  const { exitCode, text: output } = await check();
-  expect(output).toContain(
+  const { exitCode, text: printed } = await check();
+  expect(printed).toContain(
     "repo2: [BackupSetInvalidError] no full backup: nothing can be restored from this repository",
   );
-  expect(output).toContain(`repo1: newest full backup ${rows[0]?.newestFull?.label}`);
+  expect(printed).toContain(`repo1: newest full backup ${rows[0]?.newestFull?.label}`);
   expect(exitCode).toBe(104);
 });
 
@@ -179,7 +179,7 @@ test("a one-shot backup goes into the named repository; a refresh sees it", asyn
   expect(changes).toEqual({ create: 2, same: 7 });
   expect(label).toMatch(/^\d{8}-\d{6}F$/);
   const stack = await open({ backupNow: true });
-  printed.push((await stack.refresh()).stdout);
+  printedTexts.push((await stack.refresh()).stdout);
   const rows = rowsOfState(await stack.exportStack());
   expect(rows[1]?.newestFull?.label).toBe(label);
   expect(rows[0]?.newestFull).toEqual(before[0]?.newestFull);
@@ -197,19 +197,19 @@ test("a refresh shows a bucket that was emptied, and the next update fills it", 
 
 test("another passphrase is refused: in the preview if it is known, otherwise before any write", async () => {
   const before = host.fingerprint();
-  const changed = await failureOf((await open({ backupNow: true, passphrase: OTHER })).preview(), printed);
+  const changed = await failureOf((await open({ backupNow: true, passphrase: OTHER })).preview(), printedTexts);
   expect(changed).toContain("a passphrase cannot be changed in place");
   expect(changed).toContain("a new passphrase needs a new repository");
   const renamed = await failureOf(
     (await open({ backupNow: true, passphrase: OTHER, keyName: "renamed" })).up(),
-    printed,
+    printedTexts,
   );
   expect(renamed).toMatch(/repo2: the passphrase of s3:\/\/\S+ at \S+ is not the one that encrypts its backups/);
   expect(host.fingerprint()).toEqual(before);
 });
 
 test("neither output nor state contains a passphrase, a fingerprint or a key", () => {
-  for (const text of [stateTexts(host.programFolder.folder).join("\n"), printed.join("\n")]) {
+  for (const text of [stateTexts(host.programFolder.folder).join("\n"), printedTexts.join("\n")]) {
     expect(text.length).toBeGreaterThan(1000);
     for (const marker of [PASSPHRASE, OTHER, host.s3.secretKey, "scrypt:", "sha256:none"])
       expect(text.includes(marker), marker).toBe(false);

@@ -73,7 +73,7 @@ describe("files and units on a host", async () => {
   let secrets: readonly string[];
   let topology: string;
   let streamed = false;
-  const printed: string[] = [];
+  const printedTexts: string[] = [];
   beforeAll(async () => {
     server = await S3Server.create({ kind: await s3Kind(), moreNames: [SERVER_NAME] });
     hooks = await startWebServer();
@@ -160,7 +160,7 @@ describe("files and units on a host", async () => {
   const up = async (keepDays?: number, isOnHost?: boolean, isLost?: boolean): Promise<Record<string, unknown>> => {
     const stack = await open(keepDays, isOnHost, isLost);
     const { outputs, stdout } = await stack.up();
-    printed.push(stdout);
+    printedTexts.push(stdout);
     return Object.fromEntries(Object.entries(outputs).map(([name, { value }]) => [name, value as unknown]));
   };
   const sql = async (text: string): Promise<string> =>
@@ -189,7 +189,9 @@ describe("files and units on a host", async () => {
       const { stdout } = await host.run(["sh", "-c", command]);
       expect([name, stdout.length > 0, holdsSecret(stdout, secrets)]).toEqual([name, true, false]);
     }
-    expect([...printed, ...stateTexts(programFolder.folder)].some((text) => holdsSecret(text, secrets))).toBe(false);
+    expect([...printedTexts, ...stateTexts(programFolder.folder)].some((text) => holdsSecret(text, secrets))).toBe(
+      false,
+    );
   };
   const rowCount = async (): Promise<number> => Number(await sql("SELECT count(*) FROM ledger"));
   /** While something still writes there. */
@@ -265,8 +267,14 @@ describe("files and units on a host", async () => {
     ]);
     expect(verified).toMatchObject({ exitCode: 0, stdout: "" });
     for (const name of names.filter((unit) => unit.endsWith(".service"))) {
-      const output = await host.run(["systemd-analyze", "security", "--no-pager", "--offline=true", `/etc/systemd/system/${name}`]);
-      const score = /exposure level for \S+: ([0-9.]+)/.exec(output.stdout)?.[1];
+      const printed = await host.run([
+        "systemd-analyze",
+        "security",
+        "--no-pager",
+        "--offline=true",
+        `/etc/systemd/system/${name}`,
+      ]);
+      const score = /exposure level for \S+: ([0-9.]+)/.exec(printed.stdout)?.[1];
       console.log(`${host.suite} ${name}: ${score}`);
       expect([name, Number(score) <= 2]).toEqual([name, true]);
     }
@@ -534,10 +542,16 @@ describe("files and units on a host", async () => {
         .map(([name, value]) => `${name}=${value}\n`)
         .join("")}`,
     );
-    const args = [`--config=${file}`, "--allow-root", "--stanza=main", "--log-level-file=off", "--log-level-console=info"];
-    const output = await stock.pgbackrest.runOk([...args, "--output=text", "--verbose", "verify"]);
-    expect(output).toMatch(/status: ok/);
-    expect(output).not.toMatch(/missing: [1-9]|checksum invalid: [1-9]|size invalid: [1-9]|other: [1-9]/);
+    const args = [
+      `--config=${file}`,
+      "--allow-root",
+      "--stanza=main",
+      "--log-level-file=off",
+      "--log-level-console=info",
+    ];
+    const printed = await stock.pgbackrest.runOk([...args, "--output=text", "--verbose", "verify"]);
+    expect(printed).toMatch(/status: ok/);
+    expect(printed).not.toMatch(/missing: [1-9]|checksum invalid: [1-9]|size invalid: [1-9]|other: [1-9]/);
   });
 
   test("a restore here gets its WAL through the agent, with every row", async () => {
@@ -558,8 +572,14 @@ describe("files and units on a host", async () => {
   test("streaming, enabled here, restores transactions committed seconds before the server died with its disk", async () => {
     streamed = true;
     topology = String((await up(9, true))["topology"]);
-    const output = await host.runOk(["systemd-analyze", "security", "--no-pager", "--offline=true", `/etc/systemd/system/${AGENT}.service`]);
-    const score = Number(/exposure level for \S+: ([0-9.]+)/.exec(output)?.[1]);
+    const printed = await host.runOk([
+      "systemd-analyze",
+      "security",
+      "--no-pager",
+      "--offline=true",
+      `/etc/systemd/system/${AGENT}.service`,
+    ]);
+    const score = Number(/exposure level for \S+: ([0-9.]+)/.exec(printed)?.[1]);
     console.log(`${host.suite} ${AGENT}.service with streaming: ${score}`);
     expect(score).toBeLessThanOrEqual(2);
     await sql(
@@ -614,8 +634,16 @@ describe("files and units on a host", async () => {
       if (command === "pulumi up") continue;
       const line = Object.entries(args).reduce((text, [arg, value]) => text.replaceAll(`<${arg}>`, value), command);
       expect(line).not.toMatch(/<[A-Z]+>/);
-      const output = await runOverSsh(host, "deploy", / (recover|extract-table) /.test(`${line} `) ? `${line} --yes` : line);
-      expect([line, output.exitCode, output.exitCode === 0 ? "" : output.stdout + output.stderr]).toEqual([line, 0, ""]);
+      const printed = await runOverSsh(
+        host,
+        "deploy",
+        / (recover|extract-table) /.test(`${line} `) ? `${line} --yes` : line,
+      );
+      expect([line, printed.exitCode, printed.exitCode === 0 ? "" : printed.stdout + printed.stderr]).toEqual([
+        line,
+        0,
+        "",
+      ]);
     }
   };
 
@@ -639,8 +667,9 @@ describe("files and units on a host", async () => {
       "CREATE TABLE goods AS SELECT id, md5(id::text) AS name FROM generate_series(1, 1000) id; DELETE FROM goods WHERE id > 10",
     );
     const rows = await rowCount();
-    const output = await runOverSsh(host, "deploy", "sudo pgbackstop find --table=goods");
-    const target = /^ {2}just before it: (.*)$/m.exec(output.stdout)?.[1] ?? expect.fail(output.stdout + output.stderr);
+    const printed = await runOverSsh(host, "deploy", "sudo pgbackstop find --table=goods");
+    const target =
+      /^ {2}just before it: (.*)$/m.exec(printed.stdout)?.[1] ?? expect.fail(printed.stdout + printed.stderr);
     await carryOut(scenarioOf("table"), { DATABASE: "postgres", SCHEMA: "public", TABLE: "goods", TARGET: target });
     expect(await sql("SELECT count(*) FROM goods")).toBe("1000");
     expect(await rowCount()).toBe(rows);
@@ -675,28 +704,33 @@ describe("files and units on a host", async () => {
        rm -rf /var/log/pgbackrest /var/spool/pgbackrest /run/pgbackstop ${DATA}* /etc/postgresql/15/main
        find /srv/first -mindepth 1 -delete
        systemctl daemon-reload; systemctl reset-failed; pg_createcluster 15 main >/dev/null; systemctl start ${CLUSTER_UNIT}`,
-    );
-    const { steps } = scenarioOf("host-lost");
-    const isRestoring = [true, false];
-    let printedLast = "";
-    for (const command of steps.flatMap(({ commands }) => commands)) {
-      if (command === "pulumi up") {
-        await up(7, false, isRestoring.shift());
-      } else if (command.startsWith("pulumi ")) {
-        const line = command.replace("<URN>", /urn:\S+/.exec(printedLast)?.[0] ?? "");
-        const output = await run("sh", ["-c", line.startsWith("pulumi state") ? `${line} --yes` : line], {
-          env: programFolder.env,
-          cwd: programFolder.folder,
-        });
-        expect([line, output.exitCode, output.exitCode === 0 ? "" : output.stdout + output.stderr]).toEqual([line, 0, ""]);
-        printedLast = output.stdout;
-      } else {
-        const isRecover = / recover/.test(command);
-        const output = await runOverSsh(host, "deploy", isRecover ? `${command} --yes` : command);
-        const isRight = isRecover
-          ? [103, 104].includes(output.exitCode ?? 0) && output.stdout.includes("is open, on timeline")
-          : output.exitCode === 0;
-        expect([command, isRight, isRight ? "" : output.stdout + output.stderr]).toEqual([command, true, ""]);
+      );
+      const { steps } = scenarioOf("host-lost");
+      const isRestoring = [true, false];
+      let printedLast = "";
+      for (const command of steps.flatMap(({ commands }) => commands)) {
+        if (command === "pulumi up") {
+          await up(7, false, isRestoring.shift());
+        } else if (command.startsWith("pulumi ")) {
+          const line = command.replace("<URN>", /urn:\S+/.exec(printedLast)?.[0] ?? "");
+          const printed = await run("sh", ["-c", line.startsWith("pulumi state") ? `${line} --yes` : line], {
+            env: programFolder.env,
+            cwd: programFolder.folder,
+          });
+          expect([line, printed.exitCode, printed.exitCode === 0 ? "" : printed.stdout + printed.stderr]).toEqual([
+            line,
+            0,
+            "",
+          ]);
+          printedLast = printed.stdout;
+        } else {
+          const isRecover = / recover/.test(command);
+          const printed = await runOverSsh(host, "deploy", isRecover ? `${command} --yes` : command);
+          const isRight = isRecover
+            ? [103, 104].includes(printed.exitCode ?? 0) && printed.stdout.includes("is open, on timeline")
+            : printed.exitCode === 0;
+          expect([command, isRight, isRight ? "" : printed.stdout + printed.stderr]).toEqual([command, true, ""]);
+        }
       }
       expect(await sql("SELECT pg_is_in_recovery()")).toBe("f");
       expect(await rowCount()).toBe(rows);
@@ -709,13 +743,15 @@ describe("files and units on a host", async () => {
   test("destroying it leaves PostgreSQL and the repositories, and no secret", async () => {
     const stack = await open(9, true);
     const { stdout } = await stack.destroy();
-    printed.push(stdout);
+    printedTexts.push(stdout);
     expect(await sql("SHOW archive_command")).not.toContain("pgbackstop");
     const left = await shell(
       "ls -d /etc/pgbackstop /usr/local/bin/pgbackstop /etc/systemd/system/pgbackstop* /run/pgbackstop/main.sock 2>/dev/null || true",
     );
     expect(left).toBe("");
     expect(await shell("ls /srv/first/backup/main")).toContain("backup.info");
-    expect([...printed, ...stateTexts(programFolder.folder)].some((text) => holdsSecret(text, secrets))).toBe(false);
+    expect([...printedTexts, ...stateTexts(programFolder.folder)].some((text) => holdsSecret(text, secrets))).toBe(
+      false,
+    );
   });
 });

@@ -61,7 +61,7 @@ describe("fire drills on a host", async () => {
   let hookUrl: string;
   let programFolder: ProgramFolder;
   let secrets: readonly string[];
-  const printed: string[] = [];
+  const printedTexts: string[] = [];
   let drillCommand = "";
   beforeAll(async () => {
     server = await S3Server.create({ kind: await s3Kind(), moreNames: [SERVER_NAME] });
@@ -264,7 +264,7 @@ describe("fire drills on a host", async () => {
     const alone = await (await open(false)).preview();
     expect(alone.stdout).toContain("PB140 drills.away.elsewhere");
     const { outputs, stdout } = await (await open()).up();
-    printed.push(stdout);
+    printedTexts.push(stdout);
     expect(stdout).not.toContain("PB140");
     drillCommand = String(outputs["drillCommand"]?.value);
     const topology = JSON.parse(String(outputs["topology"]?.value)) as {
@@ -301,14 +301,14 @@ describe("fire drills on a host", async () => {
     for (const name of (await shell("cd /etc/systemd/system; ls -d pgbackstop-*drill*.service", of()))
       .trim()
       .split("\n")) {
-      const output = await of().run([
+      const printed = await of().run([
         "systemd-analyze",
         "security",
         "--no-pager",
         "--offline=true",
         `/etc/systemd/system/${name}`,
       ]);
-      const score = /exposure level for \S+: ([0-9.]+)/.exec(output.stdout)?.[1];
+      const score = /exposure level for \S+: ([0-9.]+)/.exec(printed.stdout)?.[1];
       console.log(`${name}: ${score}`);
       expect([name, Number(score) <= 2]).toEqual([name, true]);
     }
@@ -411,8 +411,8 @@ describe("fire drills on a host", async () => {
   });
 
   test("root's command runs the declared one at once, also from the encrypted bucket", async () => {
-    const output = await host.run(["/usr/local/bin/pgbackstop", "drill", "--name=bucket"]);
-    expect([output.exitCode, /^main: drill \S+ of repo2: passed$/m.test(output.stdout)]).toEqual([0, true]);
+    const printed = await host.run(["/usr/local/bin/pgbackstop", "drill", "--name=bucket"]);
+    expect([printed.exitCode, /^main: drill \S+ of repo2: passed$/m.test(printed.stdout)]).toEqual([0, true]);
     const several = await host.run(["/usr/local/bin/pgbackstop", "drill", "--now"]);
     expect([several.exitCode, (several.stdout + several.stderr).includes("name one of weekly, quick, bucket")]).toEqual(
       [37, true],
@@ -565,7 +565,7 @@ describe("fire drills on a host", async () => {
     });
     const since = await shell("sleep 1; date +%s");
     const { outputs, stdout } = await stack.up();
-    printed.push(stdout);
+    printedTexts.push(stdout);
     const reports = outputs["reports"]?.value as Record<string, string>;
     expect(JSON.parse(reports["verify"] ?? "")).toMatchObject({
       ok: true,
@@ -600,10 +600,12 @@ describe("fire drills on a host", async () => {
     expect(await metric("pgbackstop_drill_ok", 1)).toBe(1);
     await expectNowhere(host);
     const { stdout } = await (await open()).destroy();
-    printed.push(stdout);
+    printedTexts.push(stdout);
     for (const each of [host, far])
       expect(await shell("ls -d /etc/systemd/system/pgbackstop* /etc/pgbackstop 2>/dev/null || true", each)).toBe("");
-    expect([...printed, ...stateTexts(programFolder.folder)].some((text) => holdsSecret(text, secrets))).toBe(false);
+    expect([...printedTexts, ...stateTexts(programFolder.folder)].some((text) => holdsSecret(text, secrets))).toBe(
+      false,
+    );
   });
 });
 

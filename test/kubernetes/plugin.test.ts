@@ -20,7 +20,7 @@ import { certificates, installPlugin, PLUGIN_SERVICE, RUNTIME_MAP } from "../har
 const CLUSTERS = "clusters.postgresql.cnpg.io";
 const CNPG = "postgresql.cnpg.io/v1";
 const PASSPHRASE = "a passphrase of the second repository";
-const metadata = (name: string): { name: string; namespace: string } => ({ name, namespace: "default" });
+const metadataOf = (name: string): { name: string; namespace: string } => ({ name, namespace: "default" });
 
 type BackupFields = Readonly<Record<string, unknown>> & { readonly error?: string };
 
@@ -69,7 +69,7 @@ describe("the plugin of CloudNativePG", async () => {
   const configMap = (name: string, lines: readonly string[]): object => ({
     apiVersion: "v1",
     kind: "ConfigMap",
-    metadata: metadata(name),
+    metadata: metadataOf(name),
     data: {
       "pgbackrest.conf": `${["[global]", ...lines, "compress-type=zst", "start-fast=y", "archive-timeout=2m"].join("\n")}\n`,
       "pgbackstop.json": '{"version":1,"acknowledge":"any"}\n',
@@ -80,7 +80,7 @@ describe("the plugin of CloudNativePG", async () => {
   const secret = (name: string, server: S3Server, more: object = {}): object => ({
     apiVersion: "v1",
     kind: "Secret",
-    metadata: metadata(name),
+    metadata: metadataOf(name),
     stringData: { ACCESS_KEY_ID: server.accessKey, ACCESS_SECRET_KEY: server.secretKey, ...more },
   });
   const plugin = (parameters: object): object => ({
@@ -91,7 +91,7 @@ describe("the plugin of CloudNativePG", async () => {
   const cluster = (name: string, more: object = {}): object => ({
     apiVersion: CNPG,
     kind: "Cluster",
-    metadata: metadata(name),
+    metadata: metadataOf(name),
     spec: {
       instances: 1,
       imageName: POSTGRES_IMAGE,
@@ -116,7 +116,7 @@ describe("the plugin of CloudNativePG", async () => {
       pluginConfiguration: { name: "pgbackstop" },
       ...more,
     };
-    await lab.kubectl.apply([{ apiVersion: CNPG, kind: "Backup", metadata: metadata(name), spec }]);
+    await lab.kubectl.apply([{ apiVersion: CNPG, kind: "Backup", metadata: metadataOf(name), spec }]);
     return (await backupResult(lab, name)) as BackupFields;
   };
   /** Names of WAL segments in a bucket, without checksums and suffixes. */
@@ -144,7 +144,7 @@ describe("the plugin of CloudNativePG", async () => {
       "default",
     );
     // Those of the Jobs that made the instances go some time later.
-    const instances = pods.filter(({ metadata: named }) => /^orders-\d+$/.test(named.name));
+    const instances = pods.filter(({ metadata }) => /^orders-\d+$/.test(metadata.name));
     const counts = instances.map(
       ({ spec }) => spec.initContainers.filter(({ name }) => name === "plugin-pgbackstop").length,
     );

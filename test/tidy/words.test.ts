@@ -32,8 +32,8 @@ test("a declared name with a retired word is refused, a use of it and other name
 
 test("stiff phrases and retired jargon are refused in every line", () => {
   const text = [
-    "// It starts a" + "new.",
-    "// The repository o" + "wes a segment.",
+    ["// It starts a", "new."].join(""),
+    ["// The repository o", "wes a segment."].join(""),
     "// The repository is behind.",
   ].join("\n");
   expect(checkPhrases({ path: "runtime/x.ts", text }).map((problem) => problem.split(": ")[0])).toEqual([

@@ -80,7 +80,7 @@ function childSeconds(times: string): number {
   const line = times.trim().split("\n").at(-1) ?? "";
   const seconds = [...line.matchAll(/(\d+)m([\d.]+)s/g)].map((match) => Number(match[1]) * 60 + Number(match[2]));
   if (seconds.length !== 2) throw new Error(`unable to read the processor time from '${times}'`);
-  return seconds.reduce((sum, seconds) => sum + seconds, 0);
+  return seconds.reduce((sum, each) => sum + each, 0);
 }
 
 /** Proportional memory of a process and all its descendants. */

@@ -21,11 +21,11 @@ export function finding(code: RuleCode, path: string, message: string, hint: str
 }
 
 /** `PB006 repositories.repo1: the fact; the remedy`. */
-export function findingText(finding: Finding): string {
-  return `${finding.code} ${finding.path}: ${reasonText(finding)}`;
+export function findingText(shown: Finding): string {
+  return `${shown.code} ${shown.path}: ${reasonText(shown)}`;
 }
 
 /** The fact and the remedy. */
-export function reasonText(finding: Finding): string {
-  return finding.hint === "" ? finding.message : `${finding.message}; ${finding.hint}`;
+export function reasonText({ hint, message }: Finding): string {
+  return hint === "" ? message : `${message}; ${hint}`;
 }

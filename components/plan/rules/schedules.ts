@@ -21,7 +21,7 @@ export function checkSchedules(plan: DatabasePlan): Finding[] {
     return [finding("PB012", "schedules", fact, 'set schedules.full, for instance { cron: "0 3 * * 0" }')];
   }
   const alone = plan.schedules.flatMap((schedule) => checkSchedule(schedule, plan));
-  if (alone.some((finding) => finding.severity === "error")) return alone;
+  if (alone.some(({ severity }) => severity === "error")) return alone;
   return [...alone, ...checkMeetings(plan.schedules), ...checkCoverage(plan)];
 }
 

@@ -7,7 +7,7 @@ import type { DatabasePlan } from "../model/plan";
 const DEFERRED_CODES: readonly string[] = ["PB140"];
 
 export function withoutSilenced({ silence }: Pick<DatabasePlan, "silence">, findings: readonly Finding[]): Finding[] {
-  return findings.filter((finding) => finding.severity === "error" || !isReason(silence[finding.code]));
+  return findings.filter(({ code, severity }) => severity === "error" || !isReason(silence[code]));
 }
 
 /** Unknown codes, errors, findings that do not apply (any more), and missing reasons. */
@@ -23,7 +23,7 @@ export function checkSilence({ silence }: DatabasePlan, findings: readonly Findi
       return [finding("PB024", path, `${code} is an error: it cannot be silenced`, "fix what it names")];
     if (!isReason(reason))
       return [finding("PB024", path, `${code} is silenced without a reason`, "write why it is acceptable here")];
-    if (DEFERRED_CODES.includes(code) || findings.some((finding) => finding.code === code)) return [];
+    if (DEFERRED_CODES.includes(code) || findings.some((other) => other.code === code)) return [];
     const hint = "remove it, so that the finding shows when the problem returns";
     return [finding("PB025", path, `${code} is silenced but does not apply`, hint)];
   });

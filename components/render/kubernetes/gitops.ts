@@ -87,9 +87,9 @@ function pluginOf(
   const namespace = plugin.operatorNamespace ?? PLUGIN_DEFAULTS.namespace;
   const serviceName = plugin.serviceName ?? PLUGIN_DEFAULTS.serviceName;
   const replicas = plugin.replicas ?? PLUGIN_DEFAULTS.replicas;
-  const findings = checkPlugin({ serviceName, replicas }).map((finding) => ({
-    ...finding,
-    path: `plugin.${finding.path}`,
+  const findings = checkPlugin({ serviceName, replicas }).map((own) => ({
+    ...own,
+    path: `plugin.${own.path}`,
   }));
   const runtime = bundleConfigMap(serviceName, namespace, bundle);
   const { cpu, memory } = PLUGIN_DEFAULTS;
@@ -129,9 +129,9 @@ function clusterOf(
           },
         }),
   });
-  const findings = checkClusterPlan(resolved, attached).map((finding) => ({
-    ...finding,
-    path: `${path}.${finding.path}`,
+  const findings = checkClusterPlan(resolved, attached).map((own) => ({
+    ...own,
+    path: `${path}.${own.path}`,
   }));
   if (findings.some(({ severity }) => severity === "error")) return { manifests: [], findings };
   const { database, schedules, definition, source } = resolved;

@@ -58,18 +58,18 @@ export async function compareWithPresent(
   sums: ReadonlyMap<string, TableSum>,
 ): Promise<Difference[]> {
   const present = new Set(await comparedTables(session, wanted.schema));
-  const compared: Difference[] = [];
+  const result: Difference[] = [];
   for (const [table, broughtBack] of sums) {
     if (!present.has(table)) {
-      compared.push({ table, broughtBack, present: null, byKey: null, addSql: null });
+      result.push({ table, broughtBack, present: null, byKey: null, addSql: null });
       continue;
     }
     const byKey = await compareByKey(session, wanted.schema, restored, table);
     const addSql =
       byKey === null || byKey.onlyBroughtBack === 0n ? null : await addingSql(session, wanted.schema, restored, table);
-    compared.push({ table, broughtBack, present: await sumOf(session, wanted.schema, table), byKey, addSql });
+    result.push({ table, broughtBack, present: await sumOf(session, wanted.schema, table), byKey, addSql });
   }
-  return compared;
+  return result;
 }
 
 async function compareByKey(

@@ -282,7 +282,9 @@ export class FaultyStorage implements Storage {
   }
 
   #take(method: StorageMethod, path: string): Fault | undefined {
-    const planned = this.#planned.get(method)?.find((each) => each.left > 0 && (each.path?.test(path) ?? true));
+    const planned = this.#planned
+      .get(method)
+      ?.find((candidate) => candidate.left > 0 && (candidate.path?.test(path) ?? true));
     if (planned === undefined) return undefined;
     planned.left--;
     planned.met++;

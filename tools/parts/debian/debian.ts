@@ -137,8 +137,8 @@ async function debianMirror(): Promise<string | null> {
   ];
   for (const args of attempts) {
     const result = await run("apt-get", args);
-    const line = result.stdout.split("\n").find((line) => /\/debian\/?$/.test(line.trim()));
-    if (line !== undefined) return line.trim().replace(/\/$/, "");
+    const uri = result.stdout.split("\n").find((line) => /\/debian\/?$/.test(line.trim()));
+    if (uri !== undefined) return uri.trim().replace(/\/$/, "");
   }
   return null;
 }

@@ -58,14 +58,14 @@ beforeAll(async () => {
   const { outs: certificate } = await certificateCreate(request);
   server = createServer(
     { key: certificate?.privateKeyPem ?? "", cert: certificate?.certificatePem ?? "" },
-    (wanted, response) => {
+    (incoming, response) => {
       let body = "";
-      wanted.on("data", (chunk: Buffer) => (body += chunk.toString()));
-      wanted.on("end", () => {
+      incoming.on("data", (chunk: Buffer) => (body += chunk.toString()));
+      incoming.on("end", () => {
         const [status, answer] = serve(
-          wanted.method ?? "",
-          wanted.url ?? "",
-          wanted.headers["content-type"] ?? "",
+          incoming.method ?? "",
+          incoming.url ?? "",
+          incoming.headers["content-type"] ?? "",
           body,
         );
         response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(answer));
