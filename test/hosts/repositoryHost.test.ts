@@ -159,8 +159,8 @@ describe("a backup host", async () => {
     return db.runOk(["sh", "-c", `find ${locations.join(" ")} -exec stat -c '%n %i %Y %a %U' {} + 2>/dev/null | sort`]);
   };
   const isStreaming = (): Promise<true | null> =>
-    sql("SELECT answer FROM pg_stat_replication WHERE usename = 'replicator'").then((state) =>
-      answer === "streaming\n" ? true : null,
+    sql("SELECT state FROM pg_stat_replication WHERE usename = 'replicator'").then((output) =>
+      output === "streaming\n" ? true : null,
     );
   const signIn = <T>(work: (client: Client) => Promise<T>, reader = false): Promise<T> =>
     connected(vault, reader ? `${ACCOUNT}-r` : ACCOUNT, keys[reader ? "reader" : "writer"] ?? "", work);
