@@ -85,7 +85,7 @@ export function checkPhrases(file: TextFile): string[] {
 /** Comments that are too wide; the formatter breaks code, and nothing breaks a string or a link. */
 export function checkWidth(file: TextFile): string[] {
   return linesOf(file).flatMap(([line, number]) => {
-    if (line.length <= LINE_WIDTH_MAX || !/^\s*(\/\/|\/?\*)/.test(line) || /https?:/.test(line)) return [];
+    if (line.length <= LINE_WIDTH_MAX || !/^\s*(\/\/|\/\*|\*\s)/.test(line) || /https?:/.test(line)) return [];
     return [`${file.path}:${number}: ${line.length} columns, the limit is ${LINE_WIDTH_MAX}`];
   });
 }

@@ -32,7 +32,7 @@ function inputs(script: string, given: Partial<MigrationInputs> = {}): Migration
 }
 
 test("files belong to their account alone, have the given content, and are removed afterwards", async () => {
-  const script = `printf '{"words":"%s","directory":"%s","mode":"%s","text":"%s"}' "$1" "$2" "$(stat -c %a "$2") $(stat -c %a "$2/from-password")" "$(cat "$2/from-password")"`;
+  const script = `printf '{"options":"%s","directory":"%s","mode":"%s","text":"%s"}' "$1" "$2" "$(stat -c %a "$2") $(stat -c %a "$2/from-password")" "$(cat "$2/from-password")"`;
   const { outs } = await migrationCreate(inputs(script));
   const reported = JSON.parse(outs.report) as Record<string, string>;
   expect(reported).toMatchObject({

@@ -47,7 +47,7 @@ test("an output of an object is unwrapped: plain parts are values, the others ar
 test("plain arguments stay, outputs for plain ones are awaited, others stay outputs", async () => {
   const inputs = { kind: pulumi.output("fast"), days: pulumi.output(7), texts: [pulumi.output("a"), "b"] };
   const { value } = await settleInputs(inputs, PROPERTIES, TYPES);
-  expect({ kind: value["kind"], texts: value["words"] }).toEqual({ kind: "fast", texts: ["a", "b"] });
+  expect({ kind: value["kind"], texts: value["texts"] }).toEqual({ kind: "fast", texts: ["a", "b"] });
   expect(await reported(value["days"])).toEqual({ value: 7, secret: false });
   expect((await settleInputs({ days: 7, kind: "slow" }, PROPERTIES, TYPES)).value).toEqual({ days: 7, kind: "slow" });
 });

@@ -25,7 +25,11 @@ describe("backup.info", () => {
     expect(history).toEqual([
       { id: 1, systemId: 7710143016304328199n, pgVersion: "15", catalogVersion: 202209061, controlVersion: 1300 },
     ]);
-    expect(backups[0]?.annotations).toEqual({ key: "value", second: "yes", note: 'a "quoted" = text' });
+    expect(Object.entries(backups[0]?.annotations ?? {}).toSorted()).toEqual([
+      ["key", "value"],
+      ["late", "yes"],
+      ["note", 'a "quoted" = text'],
+    ]);
     expect(backups[2]).toEqual({
       label: "20261120-065325F_20261120-065552I",
       type: "incr",
