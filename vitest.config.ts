@@ -1,4 +1,7 @@
-/** Tests in tiers by folder; `npm test` runs each by a call of its own, `npx vitest run <path>` runs any of them alone. */
+/**
+ * Tests in tiers by folder; `npm test` runs each by a call of its own,
+ * `npx vitest run <path>` runs any of them alone.
+ */
 import { fileURLToPath } from "node:url";
 import { configDefaults, defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
 import { protoModule } from "./tools/parts/build/proto";

@@ -49,7 +49,12 @@ export interface RepositorySecretArgs {
  * ```ts
  * const keys = new RepositorySecret("orders-b2", { namespace: "orders", create: { from: b2.target } });
  * const minio = new RepositorySecret("minio", {
- *   namespace: "apps", existing: { name: "longhorn-minio-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" },
+ *   namespace: "apps",
+ *   existing: {
+ *     name: "longhorn-minio-credentials",
+ *     accessKeyIdKey: "AWS_ACCESS_KEY_ID",
+ *     secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY",
+ *   },
  * });
  * ```
  */

@@ -22,7 +22,13 @@ export interface SharedExternalSecretArgs {
   store: ExternalStore;
   /**
    * By a name of your own for each repository; keys without `secretKey` have it as prefix: `b2-ACCESS_KEY_ID`.
-   * @example { b2: { accessKeyId: { key: "backblaze", property: "KEY_ID" }, secretAccessKey: { key: "backblaze", property: "KEY" } } }
+   * @example
+   * {
+   *   b2: {
+   *     accessKeyId: { key: "backblaze", property: "KEY_ID" },
+   *     secretAccessKey: { key: "backblaze", property: "KEY" }
+   *   }
+   * }
    */
   repositories: { [repository: string]: ExternalKeys };
   /** Besides `cnpg.io/reload`. */
@@ -32,8 +38,24 @@ export interface SharedExternalSecretArgs {
 /**
  * One `ExternalSecret` whose Secret several repositories, and all clusters of the namespace, refer to.
  *
- * `const keys = new SharedExternalSecret("cnpg-secret", { namespace: "database", store: { name: "onepassword-connect" }, repositories: { b2: …, r2: … } });`
- * then `existingSecret: keys.refs.b2` of a repository.
+ * ```ts
+ * const keys = new SharedExternalSecret("cnpg-secret", {
+ *   namespace: "database",
+ *   store: { name: "onepassword-connect" },
+ *   repositories: {
+ *     b2: {
+ *       accessKeyId: { key: "backblaze", property: "KEY_ID" },
+ *       secretAccessKey: { key: "backblaze", property: "KEY" },
+ *     },
+ *     r2: {
+ *       accessKeyId: { key: "cloudflare", property: "KEY_ID" },
+ *       secretAccessKey: { key: "cloudflare", property: "KEY" },
+ *     },
+ *   },
+ * });
+ * ```
+ *
+ * Then `existingSecret: keys.refs.b2` of a repository.
  */
 export class SharedExternalSecret extends pulumi.ComponentResource {
   /** By the names in `repositories`. Wait for the ExternalSecret. */

@@ -39,7 +39,8 @@ export interface CnpgBackupArgs extends ClusterBackupArgs {
  * server-side apply, and creates a `ScheduledBackup` for each schedule, in this order: all mounted objects exist before
  * instances restart. With engine "runtime" the sidecar takes the first full backup a minute later; a Backup requested
  * at once would end with the restart. CloudNativePG restarts standbys first, and from 1.29.2 on the primary in place;
- * older operators would wait forever, and are refused. Destroying it removes the archiver; repositories and backups stay.
+ * older operators would wait forever, and are refused. Destroying it removes the archiver;
+ * repositories and backups stay.
  *
  * ```ts
  * new CnpgBackup("legacy", {

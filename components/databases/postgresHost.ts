@@ -38,7 +38,8 @@ import {
  *
  * With `restoreOnly` it is a host that restores: configuration and runtime, and nothing that writes into a repository.
  *
- * Destroying it stops the timers, puts the archive settings back and removes the files; repositories and their backups stay.
+ * Destroying it stops the timers, puts the archive settings back and removes the files;
+ * repositories and their backups stay.
  *
  * ```ts
  * new PostgresHost("ledger", {

@@ -82,7 +82,10 @@ export interface RepositoryHostArgs {
  * Destroying it takes every client's key and leaves the backups, with the accounts that own them.
  *
  * ```ts
- * const vault = new RepositoryHost("vault", { connection: { ssh: { host: "203.0.113.9", hostKeys: ["ssh-ed25519 AAAAC3…"] } }, clients: { orders: { cipher: key.ref } } });
+ * const vault = new RepositoryHost("vault", {
+ *   connection: { ssh: { host: "203.0.113.9", hostKeys: ["ssh-ed25519 AAAAC3…"] } },
+ *   clients: { orders: { cipher: key.ref } },
+ * });
  * new PostgresHost("orders", { ...args, repositories: { repo1: { at: vault.targets["orders"]!, keepDays: 30 } } });
  * ```
  */

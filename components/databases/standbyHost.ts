@@ -48,7 +48,13 @@ export interface StandbyHostArgs extends HostBaseArgs {
  * Destroying it removes its files and the `restore_command` that names it, never the data directory; the standby keeps
  * running.
  *
- * `new StandbyHost("db3", { connection: { ssh }, dataDirectory: "/var/lib/postgresql/18/main", repositories: { repo1: { at: b2.readerTarget } } });`
+ * ```ts
+ * new StandbyHost("db3", {
+ *   connection: { ssh },
+ *   dataDirectory: "/var/lib/postgresql/18/main",
+ *   repositories: { repo1: { at: b2.readerTarget! } },
+ * });
+ * ```
  */
 export class StandbyHost extends pulumi.ComponentResource {
   /**

@@ -53,12 +53,13 @@ export interface FireDrillArgs extends HostBaseArgs {
 }
 
 /**
- * Fire drills of a database on a host that is not production's: it shows that backups can be restored without anything of the machine that was lost.
- * Configuration, runtime, a timer for each drill, metrics after each, and nothing that writes into a repository: with keys that only read, the
- * history of drills stays on that host. Where systemd starts the drills it hands them the keys, and root alone can read those.
+ * Fire drills of a database on a host that is not production's: it shows that backups can be restored without anything
+ * of the machine that was lost. Configuration, runtime, a timer for each drill, metrics after each, and nothing that
+ * writes into a repository: with keys that only read, the history of drills stays on that host. Where systemd starts
+ * the drills it hands them the keys, and root alone can read those.
  *
- * Production is not asked there: checks that compare with it are left out, and the heartbeat or the last commit measures RPO. Destroying it removes
- * what it laid down.
+ * Production is not asked there: checks that compare with it are left out, and the heartbeat or the last commit
+ * measures RPO. Destroying it removes what it laid down.
  *
  * ```ts
  * const db = new PostgresHost("orders", { ...args, drills: { monthly: { cron: "0 5 1 * *", elsewhere: true } } });

@@ -48,7 +48,14 @@ const provider: pulumi.dynamic.ResourceProvider<KeyInputs, KeyOutputs> = {
  * A key cannot be changed: every other argument makes a new one first and deletes the old one last. Its secret is in
  * the state, encrypted; B2 shows it once. Who signs in is configuration, as with `B2Bucket`.
  *
- * `new B2ApplicationKey("reader", { keyName: "orders-reader", bucketIds: [bucket.bucketId], capabilities: ["listBuckets", "listFiles", "readFiles"] });`
+ * ```ts
+ * const bucket = new B2Bucket("backups", { bucketName: "acme-orders-pg" });
+ * new B2ApplicationKey("reader", {
+ *   keyName: "orders-reader",
+ *   bucketIds: [bucket.bucketId],
+ *   capabilities: ["listBuckets", "listFiles", "readFiles"],
+ * });
+ * ```
  */
 export class B2ApplicationKey extends pulumi.dynamic.Resource {
   /** The key's id. */

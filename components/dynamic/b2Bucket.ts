@@ -68,7 +68,12 @@ const provider: pulumi.dynamic.ResourceProvider<BucketInputs, BucketState> = {
  * name; a bucket with another mark is refused. The resource's id is `<S3 endpoint>/<bucket id>`. Destroying it fails
  * while there is anything in it, unless `forceDestroy` says otherwise.
  *
- * `new B2Bucket("backups", { bucketName: "acme-orders-pg", lifecycleRules: [{ prefix: "", deleteHiddenAfterDays: 14 }] });`
+ * ```ts
+ * new B2Bucket("backups", {
+ *   bucketName: "acme-orders-pg",
+ *   lifecycleRules: [{ prefix: "", deleteHiddenAfterDays: 14 }],
+ * });
+ * ```
  */
 export class B2Bucket extends pulumi.dynamic.Resource {
   /** Name of the bucket. */

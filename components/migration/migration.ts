@@ -27,19 +27,23 @@ import { given } from "../plan/model/given";
 const OBSTRUCTED = 81;
 
 /**
- * Moves databases and roles from one server into another one, compares them to the last row, and says when the old one may go: `pgbackstop migrate`
- * as steps of a program, each of which a preview shows before it is done. It runs on the host, or in the namespace of the cluster, that is the target;
- * else on the source's.
+ * Moves databases and roles from one server into another one, compares them to the last row, and says when the old one
+ * may go: `pgbackstop migrate` as steps of a program, each of which a preview shows before it is done. It runs on the
+ * host, or in the namespace of the cluster, that is the target; else on the source's.
  *
- * One stage after the other: `until` says how far an update goes. A step is done once. One that fails fails the update, and is done again by the next
- * one; `until: "release"` is the way back until the applications have used the target. Destroying it removes what it has laid down in Kubernetes, with
- * what it remembers there, and nothing else: no data, no guard, no replicas.
+ * One stage after the other: `until` says how far an update goes. A step is done once. One that fails fails the update,
+ * and is done again by the next one; `until: "release"` is the way back until the applications have used the target.
+ * Destroying it removes what it has laid down in Kubernetes, with what it remembers there, and nothing else:
+ * no data, no guard, no replicas.
  *
  * ```ts
  * const move = new Migration("to-18", {
- *   source: { address: "old.example.net", password: config.requireSecret("oldPassword"), ca: oldCa }, target: { cluster: orders.access }, drill: "weekly",
+ *   source: { address: "old.example.net", password: config.requireSecret("oldPassword"), ca: oldCa },
+ *   target: { cluster: orders.access },
+ *   drill: "weekly",
  *   workloads: [{ kind: "Deployment", name: "shop", namespace: "shop" }],
- *   secrets: [{ name: "shop-database", namespace: "shop", values: { host: orders.writeHost } }], until: "plan",
+ *   secrets: [{ name: "shop-database", namespace: "shop", values: { host: orders.writeHost } }],
+ *   until: "plan",
  * });
  * export const mayGo = move.mayRetireSource;
  * ```

@@ -37,7 +37,10 @@ export interface RunbookArgs {
  * available while the database is down: a wiki, a bucket, paper.
  *
  * ```ts
- * const runbook = new Runbook("recovery", { topologies: [ledger.topology], roles: { "Incident Lead": "Ada, +49 30 1234" } });
+ * const runbook = new Runbook("recovery", {
+ *   topologies: [ledger.topology],
+ *   roles: { "Incident Lead": "Ada, +49 30 1234" },
+ * });
  * export const page = runbook.html;
  * ```
  */

@@ -84,7 +84,8 @@ export interface B2CredentialsChoice {
   keys?: B2ExistingKeys;
   /**
    * For Kubernetes clusters: an existing Secret, with keys of any names.
-   * @example { name: "b2-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" }
+   * @example
+   * { name: "b2-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" }
    */
   existingSecret?: SecretRef;
 }

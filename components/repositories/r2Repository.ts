@@ -99,7 +99,8 @@ export interface R2CredentialsChoice {
   keys?: R2ExistingKeys;
   /**
    * For Kubernetes clusters: an existing Secret, with keys of any names.
-   * @example { name: "r2-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" }
+   * @example
+   * { name: "r2-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" }
    */
   existingSecret?: SecretRef;
 }
@@ -142,7 +143,13 @@ export interface R2RepositoryArgs {
  * Costs (list prices of 2026-11) 0.015 USD a month per GB, the first 10 GB free, 4.50 USD per million writes after the
  * first million; restoring is free.
  *
- * `const r2 = new R2Repository("orders-r2", { accountId, bucket: { create: { name: "acme-orders-pg" } }, cipher: key.ref });`
+ * ```ts
+ * const r2 = new R2Repository("orders-r2", {
+ *   accountId: config.require("accountId"),
+ *   bucket: { create: { name: "acme-orders-pg" } },
+ *   cipher: key.ref,
+ * });
+ * ```
  */
 export class R2Repository extends pulumi.ComponentResource {
   /** Pass this to a database: `repositories: { repo2: { at: r2.target } }`. */

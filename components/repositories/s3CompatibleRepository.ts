@@ -22,7 +22,12 @@ export interface ExistingBucket {
   credentials?: S3Credentials;
   /**
    * For Kubernetes clusters: an existing Secret, with keys of any names.
-   * @example { name: "longhorn-minio-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" }
+   * @example
+   * {
+   *   name: "longhorn-minio-credentials",
+   *   accessKeyIdKey: "AWS_ACCESS_KEY_ID",
+   *   secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY"
+   * }
    */
   existingSecret?: SecretRef;
   /**
@@ -73,7 +78,22 @@ export interface S3CompatibleRepositoryArgs {
  *
  * Creates nothing itself: the bucket and its keys exist. Destroying it leaves every backup in place.
  *
- * `const lab = new S3CompatibleRepository("events-s3", { endpoint: "s3.example.net", region: "lab", bucket: { existing: { name: "events", credentials } }, cipher: key.ref });`
+ * ```ts
+ * const lab = new S3CompatibleRepository("events-s3", {
+ *   endpoint: "s3.example.net",
+ *   region: "lab",
+ *   bucket: {
+ *     existing: {
+ *       name: "events",
+ *       credentials: {
+ *         accessKeyId: config.requireSecret("accessKeyId"),
+ *         secretAccessKey: config.requireSecret("secretAccessKey"),
+ *       },
+ *     },
+ *   },
+ *   cipher: key.ref,
+ * });
+ * ```
  */
 export class S3CompatibleRepository extends pulumi.ComponentResource {
   /** Pass this to a database: `repositories: { repo2: { at: lab.target } }`. */

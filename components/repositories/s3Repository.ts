@@ -34,7 +34,13 @@ import { given } from "../plan/model/given";
  * Costs (list prices of 2026-11, us-east-1) 0.023 USD a month per GB, 5 USD per million writes, and 0.09 USD per GB
  * that is restored outside of Amazon's network.
  *
- * `const s3 = new S3Repository("orders-s3", { region: "eu-central-1", bucket: { create: { name: "acme-orders-pg" } }, cipher: key.ref });`
+ * ```ts
+ * const s3 = new S3Repository("orders-s3", {
+ *   region: "eu-central-1",
+ *   bucket: { create: { name: "acme-orders-pg" } },
+ *   cipher: key.ref,
+ * });
+ * ```
  */
 export class S3Repository extends pulumi.ComponentResource {
   /** Pass this to a database: `repositories: { repo2: { at: s3.target } }`. */

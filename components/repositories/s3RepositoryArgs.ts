@@ -119,7 +119,8 @@ export interface S3CredentialsChoice {
   keys?: S3ExistingKeys;
   /**
    * For Kubernetes clusters: an existing Secret, with keys of any names.
-   * @example { name: "backup-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" }
+   * @example
+   * { name: "backup-credentials", accessKeyIdKey: "AWS_ACCESS_KEY_ID", secretAccessKeyKey: "AWS_SECRET_ACCESS_KEY" }
    */
   existingSecret?: SecretRef;
 }

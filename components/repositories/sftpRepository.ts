@@ -45,7 +45,16 @@ export interface SftpRepositoryArgs {
  *
  * Creates nothing itself: the account exists. Destroying it leaves every backup in place.
  *
- * `const box = new SftpRepository("orders-box", { host: "backup.example.net", user: "orders", path: "/srv/pgbackrest/orders", hostKey, privateKey, cipher: key.ref });`
+ * ```ts
+ * const box = new SftpRepository("orders-box", {
+ *   host: "backup.example.net",
+ *   user: "orders",
+ *   path: "/srv/pgbackrest/orders",
+ *   hostKey: config.require("hostKey"),
+ *   privateKey: config.requireSecret("privateKey"),
+ *   cipher: key.ref,
+ * });
+ * ```
  */
 export class SftpRepository extends pulumi.ComponentResource {
   /** Pass this to a database: `repositories: { repo2: { at: box.target } }`. */

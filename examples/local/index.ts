@@ -9,7 +9,8 @@
  *     pulumi config set --secret accessKeyId …
  *     pulumi config set --secret secretAccessKey …
  *
- * What differs from a usual Debian, and what an update may do there, goes into `host`, by the names of `PostgresHost`'s arguments:
+ * What differs from a usual Debian, and what an update may do there, goes into `host`,
+ * by the names of `PostgresHost`'s arguments:
  *
  *     pulumi config set --path host.allowRestart true
  *

@@ -1,7 +1,8 @@
 /**
  * The settings file `pgbackstop.json`: settings without an option of pgBackRest, in a file that stock does not read.
  *
- *     {"version":1,"acknowledge":"all"|"any"|["repo1"],"archiveCommandWord":"pgbackrest","repos":{"repo2":{"compressType":"zst","compressLevel":3,"s3Quirks":"minio"}}}
+ *     {"version":1,"acknowledge":"all"|"any"|["repo1"],"archiveCommandWord":"pgbackrest",
+ *      "repos":{"repo2":{"compressType":"zst","compressLevel":3,"s3Quirks":"minio"}}}
  *
  * Every field is optional. Strict: an unknown field or a wrong value is a config error (27) with file, field, value and
  * allowed values. Pure, without file access: the components render the file too.

@@ -7,9 +7,11 @@
  *       {"type":"healthchecks","url":"https://hc-ping.com/<uuid>","units":["pgbackstop-main-full.service"]},
  *       {"type":"alertmanager","url":"http://127.0.0.1:9093"},
  *       {"type":"webhook","url":"https://…","hmacSecret":"…"},
- *       {"type":"email","host":"mail.example","security":"starttls","user":"…","password":"…","from":"db1@example","to":["ops@example"]}]}
+ *       {"type":"email","host":"mail.example","security":"starttls","user":"…","password":"…",
+ *        "from":"db1@example","to":["ops@example"]}]}
  *
- * Strict: an unknown field or a wrong value is a config error (27) with the field and allowed values, never the value. Pure.
+ * Strict: an unknown field or a wrong value is a config error (27) with the field and allowed values, never the value.
+ * Pure.
  */
 import { type BackupError, fail } from "../base/errors";
 import { Secret } from "../base/secret";

@@ -135,7 +135,8 @@ function countsLine(counts: VerifyCounts, verbose: boolean): string[] {
 
 /**
  * Ours:
- * `{"version":1,"stanza","repos":[{"key","status","archives","backups","stream","problems","orphans"} or {"key","status":"error","error"}]}`.
+ * `{"version":1,"stanza","repos":[{"key","status","archives","backups","stream","problems","orphans"}
+ * or {"key","status":"error","error"}]}`.
  */
 function verdictsJson(stanza: string, results: readonly RepoResult<Verdict>[]): JsonValue {
   const repos = results.map((result): JsonValue => {

@@ -30,8 +30,8 @@
  *   is null.
  * - The row gets `block` with `mapSizeBytes`, `sizeRepoBytes` of all stored bytes with the map, `sha1Repo` of them
  *   always.
- * - Inside a bundle `location` is the offset of the first stored byte; it is needed only at the end of the stream. Bundles
- *   of block incremental backups are raw (`bundleRaw`) for their other files.
+ * - Inside a bundle `location` is the offset of the first stored byte; it is needed only at the end of the stream.
+ *   Bundles of block incremental backups are raw (`bundleRaw`) for their other files.
  * Memory: one super block and its compressed form, the prior map, and about 50 bytes for each block.
  */
 import { createHash } from "node:crypto";
