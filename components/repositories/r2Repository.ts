@@ -125,7 +125,7 @@ export interface R2RepositoryArgs {
 }
 
 /**
- * A repository in a bucket of Cloudflare R2. Needs `npm install @pulumi/cloudflare`.
+ * A repository in a bucket of Cloudflare R2. Needs the package `@pulumi/cloudflare`.
  *
  * Creates a bucket (`<name>-bucket`) with a rule that ends unfinished uploads after 2 days (`-lifecycle`), and a token
  * for databases (`-writer-token`), on request one to read (`-reader-token`). The provider signs in with

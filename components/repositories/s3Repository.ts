@@ -19,7 +19,7 @@ import type { RepositoryTarget, S3Credentials } from "./target";
 import { given } from "../plan/model/given";
 
 /**
- * A repository in a bucket of Amazon S3. Needs `npm install @pulumi/aws`.
+ * A repository in a bucket of Amazon S3. Needs the package `@pulumi/aws`.
  *
  * Creates a bucket (`<name>-bucket`) with versioning, no access from the public, encryption, TLS only, rules that end
  * unfinished uploads after 2 days and keep replaced versions for `undeleteDays`, on request object lock; and for
