@@ -73,7 +73,7 @@ export async function bundleProgram(source: string, runFolder: string): Promise<
 const forwarders = new Map<string, Promise<string>>();
 
 function forwarderProgram(runFolder: string): Promise<string> {
-  const made = forwarders.get(runFolder) ?? bundleProgram("forwarder.ts", runFolder);
+  const made = forwarders.get(runFolder) ?? bundleProgram("network/forwarder.ts", runFolder);
   forwarders.set(runFolder, made);
   return made;
 }

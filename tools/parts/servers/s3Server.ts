@@ -194,7 +194,7 @@ export class S3Server {
       keyFile: this.certificates.keyFile,
       vhostBuckets: true,
     };
-    const program = join(projectFolder(), "tools", "parts", "s3rverMain.mjs");
+    const program = join(projectFolder(), "tools", "parts", "servers", "s3rverMain.mjs");
     const env = { PGBACKSTOP_S3RVER: JSON.stringify(settings) };
     return start(await ensureNode(), [program], { env, logFile: this.logFile, cwd: this.#folder });
   }
