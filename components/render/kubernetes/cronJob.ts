@@ -32,52 +32,9 @@ export interface ScheduledJob {
 
 /** @param role of the CronJob among the objects of its cluster */
 export function renderCronJob(context: EngineContext, role: string, scheduled: ScheduledJob): RenderedObject {
-  const { database, runtime, definition } = context;
-  const {
-    account,
-    container,
-    cron,
-    deadlineSeconds,
-    env = [],
-    job = {},
-    name,
-    options,
-    timeZone,
-    verb,
-    volumes = [],
-  } = scheduled;
-  const { notifySecret } = definition;
-  const mount = { name: "notify", mountPath: PATHS.notify, readOnly: true };
-  const notifyArgs =
-    notifySecret === undefined ? [] : [`--notify-file=${PATHS.notify}/${NOTIFY_FILE}`, `--unit=${name}`];
-  const program = programContainer({
-    ...container,
-    image: runtime.image,
-    args: [
-      // Kubernetes sets the address, which works without DNS.
-      "--kubernetes-host=$(KUBERNETES_SERVICE_HOST)",
-      "--kubernetes-port=$(KUBERNETES_SERVICE_PORT)",
-      ...options,
-      ...notifyArgs,
-      "--log-level-console=info",
-      "--log-level-file=off",
-      verb,
-    ],
-    volumeMounts: [...(container.volumeMounts ?? []), ...(notifySecret === undefined ? [] : [mount])],
-  });
-  // Without the Secret a run continues and nobody is notified.
-  const whom =
-    notifySecret === undefined ? [] : [{ name: "notify", secret: { secretName: notifySecret, optional: true } }];
+  const { namespace } = context.database;
+  const { cron, deadlineSeconds, job = {}, name, timeZone } = scheduled;
   const labels = { ...MANAGED_BY, "app.kubernetes.io/name": name };
-  const pod = {
-    restartPolicy: "Never",
-    serviceAccountName: account,
-    automountServiceAccountToken: true,
-    enableServiceLinks: false,
-    securityContext: PROGRAM_SECURITY,
-    containers: [{ ...program, env: [...env, ...identity()] }],
-    volumes: programVolumes(runtime.configMap, [...volumes, ...whom]),
-  };
   const spec = {
     schedule: cron,
     timeZone,
@@ -91,18 +48,59 @@ export function renderCronJob(context: EngineContext, role: string, scheduled: S
         backoffLimit: 2,
         ...job,
         activeDeadlineSeconds: deadlineSeconds,
-        template: { metadata: { labels }, spec: pod },
+        template: { metadata: { labels }, spec: podSpec(context, scheduled) },
       },
     },
   };
   return {
     role,
-    manifest: {
-      apiVersion: "batch/v1",
-      kind: "CronJob",
-      metadata: { name, namespace: database.namespace, labels },
-      spec,
-    },
+    manifest: { apiVersion: "batch/v1", kind: "CronJob", metadata: { name, namespace, labels }, spec },
+  };
+}
+
+function podSpec({ definition, runtime }: EngineContext, scheduled: ScheduledJob): object {
+  const { account, container, env = [], name, options, verb, volumes = [] } = scheduled;
+  const notification = notificationParts(definition.notifySecret, name);
+  const program = programContainer({
+    ...container,
+    image: runtime.image,
+    args: [
+      // Kubernetes sets the address, which works without DNS.
+      "--kubernetes-host=$(KUBERNETES_SERVICE_HOST)",
+      "--kubernetes-port=$(KUBERNETES_SERVICE_PORT)",
+      ...options,
+      ...notification.options,
+      "--log-level-console=info",
+      "--log-level-file=off",
+      verb,
+    ],
+    volumeMounts: [...(container.volumeMounts ?? []), ...notification.volumeMounts],
+  });
+  return {
+    restartPolicy: "Never",
+    serviceAccountName: account,
+    automountServiceAccountToken: true,
+    enableServiceLinks: false,
+    securityContext: PROGRAM_SECURITY,
+    containers: [{ ...program, env: [...env, ...identity()] }],
+    volumes: programVolumes(runtime.configMap, [...volumes, ...notification.volumes]),
+  };
+}
+
+interface NotificationParts {
+  readonly options: readonly string[];
+  readonly volumeMounts: readonly object[];
+  readonly volumes: readonly object[];
+}
+
+/** What a run needs to notify about its end. @param unit names it in the notification */
+function notificationParts(secretName: string | undefined, unit: string): NotificationParts {
+  if (secretName === undefined) return { options: [], volumeMounts: [], volumes: [] };
+  return {
+    options: [`--notify-file=${PATHS.notify}/${NOTIFY_FILE}`, `--unit=${unit}`],
+    volumeMounts: [{ name: "notify", mountPath: PATHS.notify, readOnly: true }],
+    // Without the Secret a run continues and nobody is notified.
+    volumes: [{ name: "notify", secret: { secretName, optional: true } }],
   };
 }
 

@@ -7,12 +7,15 @@ import { GetService } from "../../archiver/getService";
 import { removeLeftFiles } from "../../archiver/ownFile";
 import { WalService } from "../../archiver/walService";
 import { untilAborted } from "../../base/clock";
+import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
-import type { Command } from "../../commands/host";
+import type { Command, CommandHost } from "../../commands/host";
+import type { Config } from "../../config/types";
 import { backupService } from "./backupService";
 import { parseObject } from "../kubernetes/clusterObject";
 import { isCheckWanted, isHistory, requireOwnTimeline, Timelines } from "./emptyArchive";
 import { FirstBackups } from "./firstBackup";
+import type { PluginService } from "../grpc/grpcServer";
 import { identityService } from "../grpc/identityService";
 import type { WalArchiveRequest, WalRestoreRequest } from "../grpc/messages";
 import { MetricSource } from "./metricSource";
@@ -29,23 +32,15 @@ export const instanceCommand: Command = async (host) => {
   const repos = host.repositories();
   const timelines = new Timelines();
   const wal = new WalService(host, own, (walName) => timelines.isAllowed(walName));
-  const gets = new GetService(host, own);
-  const { instance: instanceId = "", sourceStanza } = config.plugin;
-  const sourceGets = sourceStanza === undefined ? null : new GetService(openSource(host, sourceStanza), own);
-  const getsOf = ({ cluster_definition }: WalRestoreRequest): GetService =>
-    sourceGets !== null && followsSource(parseObject(cluster_definition, "cluster"), instanceId) ? sourceGets : gets;
-  const stanzas = new StanzaKeeper(host, own);
+  const gets = openGetServices(host, own);
   const isStandby = async (): Promise<boolean> =>
     access(`${host.dataDirectory}/standby.signal`).then(
       () => true,
       () => false,
     );
   const walSegmentSizeBytes = async (): Promise<number> => (await host.loadControl()).walSegmentSizeBytes;
-  /**
-   * By a backup that was asked for, by the sidecar's own first one, or by one by hand in this container: all of them
-   * end with it.
-   */
-  const isBusy = (): boolean => backups.isBusy() || host.lockState("backup").held;
+  const run = runOwn(host);
+  const { backups, firstBackups, isBusy } = openBackups(host, run, isStandby);
   const healing = new TimedHeal({
     repos,
     mayHeal: async () => timelines.isAny() && !(await isStandby()),
@@ -59,13 +54,94 @@ export const instanceCommand: Command = async (host) => {
     gaps: () => healing.gaps(),
     walSegmentSizeBytes,
   });
+  const expire = (signal: AbortSignal): Promise<number> => run(["expire"], signal, () => {});
   const ending = new AbortController();
-  const healed = healing.runForever(own, ending.signal);
-  const refreshing = metrics.refreshForever(own, ending.signal);
-  const prepare = async (
-    { cluster_definition, check_empty_wal_archive }: WalArchiveRequest,
-    walName: string,
-  ): Promise<void> => {
+  const loops = [
+    healing.runForever(own, ending.signal),
+    metrics.refreshForever(own, ending.signal),
+    firstBackups.takeThem(own, ending.signal),
+    hasRetention(config) ? expireForever({ isStandby, isBusy, expire }, own, ending.signal) : null,
+  ];
+  for (const name of removeLeftFiles(wal.walDirectory))
+    ctx.log.info(`removed ${name}, which a killed sidecar had left in pg_wal`);
+  const push = { wal, prepare: archivePreparer(host, wal.walDirectory, timelines, own) };
+  return serveSidecar(host, {
+    services: [
+      identityService(["WAL_SERVICE", "BACKUP_SERVICE", "METRICS"]),
+      walService({ dataDirectory: host.dataDirectory, push, isJob: false, gets: gets.forRequest }, own),
+      backups,
+      metrics.service(),
+    ],
+    isBusy,
+    close: async (signal) => {
+      ending.abort(fail("term", "the sidecar is ending"));
+      const closing = gets.all.map((each) => Promise.race([each.close(), untilAborted(signal)]));
+      await Promise.all([wal.close(signal), ...closing, ...loops]);
+    },
+  });
+};
+
+interface GetServices {
+  readonly all: readonly GetService[];
+  readonly forRequest: (request: WalRestoreRequest) => GetService;
+}
+
+/** Requests go to this cluster's archive; those of a replica cluster's primary to its source's archive. */
+function openGetServices(host: CommandHost, own: Context): GetServices {
+  const gets = new GetService(host, own);
+  const { instance = "", sourceStanza } = host.config.plugin;
+  if (sourceStanza === undefined) return { all: [gets], forRequest: () => gets };
+  const sourceGets = new GetService(openSource(host, sourceStanza), own);
+  return {
+    all: [gets, sourceGets],
+    forRequest: ({ cluster_definition }) =>
+      followsSource(parseObject(cluster_definition, "cluster"), instance) ? sourceGets : gets,
+  };
+}
+
+interface Backups {
+  readonly backups: PluginService;
+  readonly firstBackups: FirstBackups;
+  /** True during any backup in this container, also one that was started by hand: all of them end with it. */
+  readonly isBusy: () => boolean;
+}
+
+/** Requested backups and the sidecar's own first ones: each must know when the other runs. */
+function openBackups(host: CommandHost, run: ReturnType<typeof runOwn>, isStandby: () => Promise<boolean>): Backups {
+  const { config, ctx } = host;
+  const repos = host.repositories();
+  const isBusy = (): boolean => backups.isBusy() || host.lockState("backup").held;
+  const firstBackups = new FirstBackups({
+    repos: config.settings.firstBackup === true ? repos : [],
+    isStandby,
+    isBusy,
+    backup: (repoIndex, signal) =>
+      run(["backup", "--type=incr", ...(repoIndex === null ? [] : [`--repo=${repoIndex}`])], signal, () => {}),
+  });
+  const settled = (): Promise<void> => firstBackups.settled();
+  const { archive, plugin } = config;
+  const backups = backupService(
+    { repos, instanceId: plugin.instance ?? "", archiveTimeoutMs: archive.timeoutMs, run, isStandby, settled },
+    ctx,
+  );
+  return { backups, firstBackups, isBusy };
+}
+
+function hasRetention({ repos }: Config): boolean {
+  return repos.some(
+    ({ retentionFull, retentionArchive }) => retentionFull !== undefined || retentionArchive !== undefined,
+  );
+}
+
+/** What precedes each push: the stanza exists, and the timeline is this cluster's own. */
+function archivePreparer(
+  host: CommandHost,
+  walDirectory: string,
+  timelines: Timelines,
+  own: Context,
+): (request: WalArchiveRequest, walName: string) => Promise<void> {
+  const stanzas = new StanzaKeeper(host, own);
+  return async ({ cluster_definition, check_empty_wal_archive }, walName) => {
     await stanzas.prepare();
     // Checks each promotion: a second cluster in this archive shows when both take one timeline.
     if (
@@ -73,44 +149,8 @@ export const instanceCommand: Command = async (host) => {
       (await isCheckWanted(check_empty_wal_archive, parseObject(cluster_definition, "cluster"), host.dataDirectory))
     ) {
       const { pgVersion: version, systemId } = await host.loadControl();
-      await requireOwnTimeline(repos, { cluster: { version, systemId }, walDirectory: wal.walDirectory, walName }, own);
+      await requireOwnTimeline(host.repositories(), { cluster: { version, systemId }, walDirectory, walName }, own);
     }
     timelines.allow(walName);
   };
-  const push = { wal, prepare };
-  const run = runOwn(host);
-  const first = new FirstBackups({
-    repos: config.settings.firstBackup === true ? repos : [],
-    isStandby,
-    isBusy,
-    backup: (repoIndex, signal) =>
-      run(["backup", "--type=incr", ...(repoIndex === null ? [] : [`--repo=${repoIndex}`])], signal, () => {}),
-  });
-  const settled = (): Promise<void> => first.settled();
-  const backups = backupService(
-    { repos, instanceId, archiveTimeoutMs: config.archive.timeoutMs, run, isStandby, settled },
-    ctx,
-  );
-  const beginning = first.takeThem(own, ending.signal);
-  const expire = (signal: AbortSignal): Promise<number> => run(["expire"], signal, () => {});
-  const isKept = config.repos.some(
-    ({ retentionFull, retentionArchive }) => retentionFull !== undefined || retentionArchive !== undefined,
-  );
-  const expiring = isKept ? expireForever({ isStandby, isBusy, expire }, own, ending.signal) : null;
-  for (const name of removeLeftFiles(wal.walDirectory))
-    ctx.log.info(`removed ${name}, which a killed sidecar had left in pg_wal`);
-  return serveSidecar(host, {
-    services: [
-      identityService(["WAL_SERVICE", "BACKUP_SERVICE", "METRICS"]),
-      walService({ dataDirectory: host.dataDirectory, push, isJob: false, gets: getsOf }, own),
-      backups,
-      metrics.service(),
-    ],
-    isBusy,
-    close: async (signal) => {
-      ending.abort(fail("term", "the sidecar is ending"));
-      const closing = [gets.close(), sourceGets?.close()].map((each) => Promise.race([each, untilAborted(signal)]));
-      await Promise.all([wal.close(signal), ...closing, refreshing, beginning, expiring, healed]);
-    },
-  });
-};
+}

@@ -46,8 +46,10 @@ export interface ArchivePushOptions {
   mayPushAhead?(): boolean;
 }
 
+type PushResult = RepoResult<"pushed" | "present">;
+
 export interface ArchivePushOutcome {
-  readonly results: readonly RepoResult<"pushed" | "present">[];
+  readonly results: readonly PushResult[];
   readonly accepted: boolean;
   readonly reposBehind: readonly number[];
   /** The error for PostgreSQL when the file is not accepted. */
@@ -63,9 +65,6 @@ const AHEAD_POLL_MS = 200;
 /** Grace for repositories that are already behind. */
 const BEHIND_GRACE_MS = 500;
 
-/** Errors of the file, not of a repository: nothing more is written anywhere. */
-const FATAL = ["archiveDuplicate", "archiveMismatch"] as const;
-
 export async function archivePush(
   repos: readonly Repository[],
   missingWal: MissingWalStore,
@@ -80,17 +79,11 @@ export async function archivePush(
   const requested = await preparer.prepare(options.walName);
   const cluster = options.cluster ?? requested.cluster ?? UNKNOWN_CLUSTER;
 
-  const settled = new Map<number, RepoResult<"pushed" | "present">>();
-  const keys = repos.map((repo) => repo.key);
-  let fatal: BackupError | null = null;
+  const settled = new SettledPushes(
+    repos.map((repo) => repo.key),
+    options.acknowledge,
+  );
   let aheadCount = 0;
-  // Wakes workers that wait for more files: none will come.
-  const over = new AbortController();
-  const settle = (result: RepoResult<"pushed" | "present">): void => {
-    if (!settled.has(result.repoIndex)) settled.set(result.repoIndex, result);
-    if (fatal !== null || settled.size === repos.length) over.abort();
-  };
-
   let mayGoAhead: boolean | undefined;
   const workerOptions: WorkerOptions = {
     ...options,
@@ -103,34 +96,25 @@ export async function archivePush(
   const pushes = repos.map(async (repo) => {
     const worker = workers.get(repo.key) as RepositoryWorker;
     try {
-      settle({ repoIndex: repo.key, ok: true, value: await worker.push(options.walName) });
+      settled.add({ repoIndex: repo.key, ok: true, value: await worker.push(options.walName) });
     } catch (thrown) {
-      const error = toBackupError(thrown);
-      if (isError(error, ...FATAL) && error.repoIndex === undefined) fatal ??= error;
-      if (isError(error, "archiveDuplicate")) fatal ??= error;
-      settle({ repoIndex: repo.key, ok: false, error });
+      settled.addError(repo.key, toBackupError(thrown));
       return;
     }
-    await worker.pushAhead(over.signal, () => void aheadCount++);
+    await worker.pushAhead(settled.over, () => void aheadCount++);
   });
-  const graceMs = (): number | null => {
-    if (fatal !== null) return 0;
-    if (!isSatisfied(options.acknowledge, keys, holding(settled))) return null;
-    // A repository that is already behind and silent is probably down. Waiting the full grace period for each segment
-    // would throttle archiving. One that answers is only slow, and would never catch up if every call cut it off.
-    const isAway = (key: number): boolean => missingWal.list(key).length > 0 && workers.get(key)?.answers !== true;
-    return keys.every((key) => settled.has(key) || isAway(key))
-      ? Math.min(options.graceMs, BEHIND_GRACE_MS)
-      : options.graceMs;
-  };
-  await waitForPushes(pushes, graceMs, options.timeoutMs, ctx, stop);
+  // A repository that is already behind and silent is probably down. Waiting the full grace period for each segment
+  // would throttle archiving. One that answers is only slow, and would never catch up if every call cut it off.
+  const isAway = (repoIndex: number): boolean =>
+    missingWal.list(repoIndex).length > 0 && workers.get(repoIndex)?.answers !== true;
+  await waitForPushes(pushes, () => settled.graceMs(options.graceMs, isAway), options.timeoutMs, ctx, stop);
   const ahead = pushes.filter((_, index) => settled.get(repos[index]?.key ?? 0)?.ok === true);
-  if (fatal === null) await finishAhead(ahead, options.graceMs, ctx);
-  if (fatal !== null) throw fatal;
+  if (settled.fatal === null) await finishAhead(ahead, options.graceMs, ctx);
+  if (settled.fatal !== null) throw settled.fatal;
 
-  const satisfied = isSatisfied(options.acknowledge, keys, holding(settled));
+  const satisfied = settled.isSatisfied();
   const results = repos.map(
-    (repo): RepoResult<"pushed" | "present"> =>
+    (repo): PushResult =>
       settled.get(repo.key) ?? { repoIndex: repo.key, ok: false, error: timeoutError(repo, satisfied, options) },
   );
   const { accepted, reposBehind } = decide(options.acknowledge, results);
@@ -146,6 +130,63 @@ export async function archivePush(
   };
 }
 
+/** The results of the requested file so far; the first one of each repository counts. */
+class SettledPushes {
+  readonly #repoIndexes: readonly number[];
+  readonly #policy: AcknowledgePolicy;
+  readonly #results = new Map<number, PushResult>();
+  readonly #over = new AbortController();
+  #fatal: BackupError | null = null;
+
+  constructor(repoIndexes: readonly number[], policy: AcknowledgePolicy) {
+    this.#repoIndexes = repoIndexes;
+    this.#policy = policy;
+  }
+
+  /** Wakes workers that wait for more files: none will come. */
+  get over(): AbortSignal {
+    return this.#over.signal;
+  }
+
+  /** Ends the call for all repositories. */
+  get fatal(): BackupError | null {
+    return this.#fatal;
+  }
+
+  get(repoIndex: number): PushResult | undefined {
+    return this.#results.get(repoIndex);
+  }
+
+  add(result: PushResult): void {
+    if (!this.#results.has(result.repoIndex)) this.#results.set(result.repoIndex, result);
+    if (this.#fatal !== null || this.#results.size === this.#repoIndexes.length) this.#over.abort();
+  }
+
+  addError(repoIndex: number, error: BackupError): void {
+    if (isOfFile(error)) this.#fatal ??= error;
+    this.add({ repoIndex, ok: false, error });
+  }
+
+  isSatisfied(): boolean {
+    const holding = [...this.#results.values()].filter((result) => result.ok).map((result) => result.repoIndex);
+    return isSatisfied(this.#policy, this.#repoIndexes, new Set(holding));
+  }
+
+  /** How long the other workers may continue after the policy is satisfied; null until then. */
+  graceMs(fullMs: number, isAway: (repoIndex: number) => boolean): number | null {
+    if (this.#fatal !== null) return 0;
+    if (!this.isSatisfied()) return null;
+    return this.#repoIndexes.every((repoIndex) => this.#results.has(repoIndex) || isAway(repoIndex))
+      ? Math.min(fullMs, BEHIND_GRACE_MS)
+      : fullMs;
+  }
+}
+
+/** An error of the file, not of a repository: nothing more is written anywhere. */
+function isOfFile(error: BackupError): boolean {
+  return isError(error, "archiveMismatch") ? error.repoIndex === undefined : isError(error, "archiveDuplicate");
+}
+
 function timeoutError(repo: Repository, satisfied: boolean, options: ArchivePushOptions): BackupError {
   if (satisfied)
     return fail("archiveTimeout", "not finished when the segment was acknowledged", { repoIndex: repo.key });
@@ -154,10 +195,6 @@ function timeoutError(repo: Repository, satisfied: boolean, options: ArchivePush
     repoIndex: repo.key,
     retryable: true,
   });
-}
-
-function holding(settled: ReadonlyMap<number, RepoResult<unknown>>): Set<number> {
-  return new Set([...settled.values()].filter((result) => result.ok).map((result) => result.repoIndex));
 }
 
 /**

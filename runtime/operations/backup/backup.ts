@@ -23,7 +23,7 @@ import { loadReconstructedInfo, saveAdopted } from "../../repository/reconstruct
 import type { Repository } from "../../repository/repository";
 import { checkArchive, checkBackup } from "../shared/identity";
 import type { JobPool } from "../shared/jobs";
-import { type BeginOptions, beginInRepositories, findPriors } from "./begin";
+import { type Begin, type BeginOptions, beginInRepositories, findPriors } from "./begin";
 import { type Cluster, OfflineCluster, OnlineCluster } from "./sourceCluster";
 import { copyFiles, warmPool } from "./copy";
 import { finish } from "./finish";
@@ -91,29 +91,9 @@ export async function backup(
   // ("pgbackrest-format" 15, step 9).
   const scannedAtMs = await cluster.nowMs();
   const secondOver = ctx.clock.sleep(SECOND_MS - (scannedAtMs % SECOND_MS) + FILE_TIME_LAG_MS, ctx.signal);
-  const prepare = async (): Promise<void> => {
-    const { type } = options;
-    const priors = await findPriors(run, type, (open) => findPrior(open, type === "diff" ? "diff" : "incr"), ctx);
-    const databases = await cluster.databases();
-    const scannedAtS = Math.floor(scannedAtMs / SECOND_MS);
-    const source = await sourceOf(cluster, control);
-    const begin = {
-      scan,
-      source,
-      startedAtS,
-      scannedAtS,
-      secondOver,
-      begun,
-      control,
-      databases,
-      times: cluster.times,
-      priors,
-      options,
-    };
-    await beginInRepositories(run, begin, type, deps.pool, ctx);
-    warmPool(run, scan, deps.pool);
-  };
-  await Promise.all([secondOver, prepare()]);
+  const scannedAtS = Math.floor(scannedAtMs / SECOND_MS);
+  const started = { scan, startedAtS, scannedAtS, secondOver, begun, control };
+  await Promise.all([secondOver, prepareRepositories(run, cluster, started, deps.pool, options, ctx)]);
 
   const { dataDirectory, standbyDirectory, inRecovery } = cluster;
   const copyOptions = {
@@ -191,6 +171,27 @@ async function openRepositories(
       backups: info.backups,
     };
   });
+}
+
+type Started = Pick<Begin, "scan" | "startedAtS" | "scannedAtS" | "secondOver" | "begun" | "control">;
+
+/** Everything before the copy that needs the scan: prior backups, labels, unfinished manifests. */
+async function prepareRepositories(
+  run: BackupRun,
+  cluster: Cluster,
+  started: Started,
+  pool: JobPool,
+  options: BackupOptions,
+  ctx: Context,
+): Promise<void> {
+  const { type } = options;
+  const { scan, control } = started;
+  const priors = await findPriors(run, type, (open) => findPrior(open, type === "diff" ? "diff" : "incr"), ctx);
+  const databases = await cluster.databases();
+  const source = await sourceOf(cluster, control);
+  const begin = { ...started, source, databases, times: cluster.times, priors, options };
+  await beginInRepositories(run, begin, type, pool, ctx);
+  warmPool(run, scan, pool);
 }
 
 async function sourceOf(cluster: Cluster, control: PgControl): Promise<SourceIdentity> {

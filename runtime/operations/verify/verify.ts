@@ -12,7 +12,7 @@ import type { Context } from "../../base/context";
 import { fail, nullOn, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
-import { archiveIdOf } from "../../format/repository/archiveInfo";
+import { type ArchiveHistoryEntry, archiveIdOf, type ArchiveInfo } from "../../format/repository/archiveInfo";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
 import { typeOfName } from "../../format/codec/compress";
 import type { Manifest } from "../../format/repository/manifest";
@@ -76,62 +76,16 @@ export async function verify(
 ): Promise<Verdict> {
   const archiveInfo = await loadArchiveInfo(repo);
   const backupInfo = await loadBackupInfo(repo);
-  const entries =
-    options.set === undefined ? backupInfo.backups : backupInfo.backups.filter((entry) => entry.label === options.set);
-  if (options.set !== undefined && entries.length === 0) {
-    throw fail("backupSetInvalid", `backup set ${options.set} is not valid`, {
-      hint: "Run info to list the backups.",
-      repoIndex: repo.key,
-    });
-  }
+  const entries = chooseBackups(repo, backupInfo.backups, options.set);
+  const isSingle = options.set !== undefined;
   const problems: string[] = [];
-  const archives: ArchiveVerdict[] = [];
-  const named = new Map<string, string>();
-  let isNamedOk = true;
-  for (const entry of archiveInfo.history) {
-    const needed = neededRanges(entries, entry.id);
-    // A single offline backup, or one of another history id, needs no WAL here.
-    if (options.set !== undefined && needed.length === 0) continue;
-    const wal: StoredWal[] = [];
-    let newest = "";
-    for await (const stored of listWal(repo, archiveIdOf(entry))) {
-      if (stored.name.endsWith(".history") && stored.name > newest) newest = stored.name;
-      if (isSegment(stored.name)) wal.push(stored);
-      else if (options.set === undefined) {
-        const { sha1, problem } = await readNamed(repo, archiveIdOf(entry), stored, archiveInfo.cipherPass ?? null);
-        if (problem === null) named.set(`${entry.pgVersion}-${entry.systemId}/${stored.name}`, sha1);
-        else problems.push(`damaged file '${archiveIdOf(entry)}/${stored.name}': ${problem}`);
-        isNamedOk &&= problem === null;
-      }
-    }
-    wal.sort((left, right) => (left.fileName < right.fileName ? -1 : 1));
-    archives.push(
-      await verifyArchive(
-        {
-          repo,
-          pool,
-          wal:
-            options.set === undefined
-              ? wal
-              : wal.filter((stored) => needed.some(([start, stop]) => stored.name >= start && stored.name <= stop)),
-          names: wal.map((stored) => stored.name),
-          archiveId: archiveIdOf(entry),
-          pass: archiveInfo.cipherPass ?? null,
-          needed,
-          newest: await findNewestTimeline(repo, archiveIdOf(entry), newest, archiveInfo.cipherPass ?? null),
-          walSegmentSizeBytes,
-        },
-        problems,
-      ),
-    );
-  }
-  const stream = await verifyStream(
-    repo,
-    options.set === undefined ? archiveInfo : null,
-    walSegmentSizeBytes,
+  const named = new NamedFiles(repo, archiveInfo.cipherPass ?? null, problems);
+  const archives = await verifyArchives(
+    { repo, pool, archiveInfo, entries, isSingle, walSegmentSizeBytes },
+    named,
     problems,
-    ctx,
   );
+  const stream = await verifyStream(repo, isSingle ? null : archiveInfo, walSegmentSizeBytes, problems, ctx);
   const input = {
     repo,
     pool,
@@ -140,7 +94,7 @@ export async function verify(
     pass: backupInfo.cipherPass ?? null,
     samplePercent: options.samplePercent ?? 100,
   };
-  const isWhole = options.set === undefined && options.samplePercent === undefined;
+  const isWhole = !isSingle && options.samplePercent === undefined;
   const orphans = new Orphans(ctx);
   const visit = (manifest: Manifest): Promise<void> => orphans.add(() => filesOfNobody(repo, manifest));
   const backups = await verifyBackups(isWhole ? { ...input, visit } : input, problems, ctx);
@@ -148,7 +102,7 @@ export async function verify(
   const damaged = await findDamagedCopies(repo, backups.readable, backupInfo.cipherPass ?? null);
   problems.push(...damaged);
   const ok =
-    isNamedOk &&
+    named.isOk &&
     stream.valid === stream.total &&
     damaged.length === 0 &&
     archives.every((archive) => archive.counts.valid === archive.counts.total && archive.gaps.length === 0) &&
@@ -161,8 +115,102 @@ export async function verify(
     stream,
     problems,
     orphans: orphans.lines,
-    named,
+    named: named.sha1s,
   };
+}
+
+/** All of them, or the one of `set`. @throws backupSetInvalid (75) */
+function chooseBackups(
+  repo: Repository,
+  backups: readonly BackupInfoEntry[],
+  set: string | undefined,
+): readonly BackupInfoEntry[] {
+  if (set === undefined) return backups;
+  const entries = backups.filter((entry) => entry.label === set);
+  if (entries.length > 0) return entries;
+  throw fail("backupSetInvalid", `backup set ${set} is not valid`, {
+    hint: "Run info to list the backups.",
+    repoIndex: repo.key,
+  });
+}
+
+interface ArchivesInput {
+  readonly repo: Repository;
+  readonly pool: JobPool;
+  readonly archiveInfo: ArchiveInfo;
+  /** Backups whose WAL is needed. */
+  readonly entries: readonly BackupInfoEntry[];
+  /** True for the backup of a `set`: reads only the WAL that it needs, and no named files. */
+  readonly isSingle: boolean;
+  readonly walSegmentSizeBytes: number;
+}
+
+/** The archive of each history id. */
+async function verifyArchives(input: ArchivesInput, named: NamedFiles, problems: string[]): Promise<ArchiveVerdict[]> {
+  const { repo, pool, archiveInfo, entries, isSingle, walSegmentSizeBytes } = input;
+  const pass = archiveInfo.cipherPass ?? null;
+  const verdicts: ArchiveVerdict[] = [];
+  for (const entry of archiveInfo.history) {
+    const archiveId = archiveIdOf(entry);
+    const needed = neededRanges(entries, entry.id);
+    // A single offline backup, or one of another history id, needs no WAL here.
+    if (isSingle && needed.length === 0) continue;
+    const segments: StoredWal[] = [];
+    let newest = "";
+    for await (const stored of listWal(repo, archiveId)) {
+      if (stored.name.endsWith(".history") && stored.name > newest) newest = stored.name;
+      if (isSegment(stored.name)) segments.push(stored);
+      else if (!isSingle) await named.read(entry, stored);
+    }
+    segments.sort((left, right) => (left.fileName < right.fileName ? -1 : 1));
+    const isNeeded = ({ name }: StoredWal): boolean => needed.some(([start, stop]) => name >= start && name <= stop);
+    const archive = {
+      repo,
+      pool,
+      wal: isSingle ? segments.filter(isNeeded) : segments,
+      names: segments.map((stored) => stored.name),
+      archiveId,
+      pass,
+      needed,
+      newest: await findNewestTimeline(repo, archiveId, newest, pass),
+      walSegmentSizeBytes,
+    };
+    verdicts.push(await verifyArchive(archive, problems));
+  }
+  return verdicts;
+}
+
+/** Histories and backup labels, as far as they were read. */
+class NamedFiles {
+  readonly #repo: Repository;
+  readonly #pass: string | null;
+  readonly #problems: string[];
+  readonly #sha1s = new Map<string, string>();
+  #isOk = true;
+
+  constructor(repo: Repository, pass: string | null, problems: string[]) {
+    this.#repo = repo;
+    this.#pass = pass;
+    this.#problems = problems;
+  }
+
+  /** As {@link Verdict.named}. */
+  get sha1s(): ReadonlyMap<string, string> {
+    return this.#sha1s;
+  }
+
+  /** False once one is damaged. */
+  get isOk(): boolean {
+    return this.#isOk;
+  }
+
+  async read(entry: ArchiveHistoryEntry, stored: StoredWal): Promise<void> {
+    const archiveId = archiveIdOf(entry);
+    const { sha1, problem } = await readNamed(this.#repo, archiveId, stored, this.#pass);
+    if (problem === null) this.#sha1s.set(`${entry.pgVersion}-${entry.systemId}/${stored.name}`, sha1);
+    else this.#problems.push(`damaged file '${archiveId}/${stored.name}': ${problem}`);
+    this.#isOk &&= problem === null;
+  }
 }
 
 /** Collects lines until a search fails; that error is reported and earlier results stay. */
