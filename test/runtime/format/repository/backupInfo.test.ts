@@ -25,11 +25,13 @@ describe("backup.info", () => {
     expect(history).toEqual([
       { id: 1, systemId: 7710143016304328199n, pgVersion: "15", catalogVersion: 202209061, controlVersion: 1300 },
     ]);
-    expect(Object.entries(backups[0]?.annotations ?? {}).toSorted()).toEqual([
-      ["key", "value"],
-      ["late", "yes"],
-      ["note", 'a "quoted" = text'],
-    ]);
+    expect(new Map(Object.entries(backups[0]?.annotations ?? {}))).toEqual(
+      new Map([
+        ["key", "value"],
+        ["late", "yes"],
+        ["note", 'a "quoted" = text'],
+      ]),
+    );
     expect(backups[2]).toEqual({
       label: "20261120-065325F_20261120-065552I",
       type: "incr",
