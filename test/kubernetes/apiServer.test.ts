@@ -1,7 +1,7 @@
 /**
- * A real API server with the real definitions of CloudNativePG, of Barman's plugin and of the External Secrets Operator
- * takes every object that components declare, by strict validation, and refuses the same objects with a field that
- * nobody knows.
+ * A real API server with the real definitions of CloudNativePG, Barman's plugin and the External Secrets Operator
+ * accepts, with strict validation, every object that components declare. It refuses the same objects with an unknown
+ * field.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { RepositorySecret } from "../../components/credentials/repositorySecret";

@@ -1,6 +1,6 @@
 /**
- * 300 segments that waited for an S3 server which was away, until the last one is stored: Barman's sidecar and ours,
- * one after the other, into the same server. Each segment holds 1 MiB of text. A measurement, not a promise:
+ * Sends 300 segments that waited for an S3 server, with Barman's sidecar and then with ours, into the same server. The
+ * time runs until the last segment is stored. Each segment holds 1 MiB of text. A measurement, not a promise:
  * `PGBACKSTOP_LONG=1` runs it and prints segments per second.
  */
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
@@ -19,7 +19,7 @@ import { createStores, exposeStores, repositoryIn } from "../harness/kubernetes/
 
 const LONG = process.env["PGBACKSTOP_LONG"] === "1";
 const SEGMENTS = 300;
-/** For all of one engine: on a machine that does other work too, Barman's sidecar took ten minutes. */
+/** Limit for one engine. On a busy machine, Barman's sidecar took ten minutes. */
 const ENGINE_MS = 1_800_000;
 
 describe.skipIf(!LONG)("a backlog of WAL", { timeout: ENGINE_MS }, async () => {

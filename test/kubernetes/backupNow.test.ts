@@ -1,7 +1,7 @@
 /**
- * A backup of a cluster as part of an update, on the real provider of Kubernetes and a real API server; the operator is
- * a double that ends each Backup at once. The provider cannot be had from a package registry: the tests are skipped
- * where it is not on PATH.
+ * A cluster's backup as part of an update, with the real Kubernetes provider and a real API server. The operator is a
+ * double that ends each Backup at once. No package registry has the provider: the tests are skipped if it is not on
+ * PATH.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -26,7 +26,7 @@ interface BackupObject extends KubernetesObject {
   readonly status?: { readonly phase?: string };
 }
 
-/** The API server's parts, the Pulumi CLI and the provider; null, with a loud line, when this machine lacks one. */
+/** The API server's parts, the Pulumi CLI and the provider. Null, with a printed line, if this machine lacks one. */
 async function findParts(title: string): Promise<{ api: ApiServerParts; cli: PulumiCli; provider: string } | null> {
   const api = await apiServerParts(title);
   if (api === null) return null;
@@ -51,7 +51,7 @@ describe("a cluster's backup as part of an update", async () => {
   const ended = new AbortController();
   let operator: Promise<void>;
 
-  /** What is gone meanwhile is nobody's affair any more. */
+  /** Ignores errors: the Backup may be gone by now. */
   const patch = (name: string, change: object, ...more: string[]): Promise<RunResult> =>
     server.kubectl.run([
       "-n",
@@ -66,7 +66,8 @@ describe("a cluster's backup as part of an update", async () => {
     ]);
 
   /**
-   * What CloudNativePG does with a Backup and the garbage collector with a deleted one, in so far as it counts here.
+   * Does what this test needs from CloudNativePG (ends new Backups) and from the garbage collector (removes deleted
+   * ones).
    */
   async function endBackups(): Promise<void> {
     while (!ended.signal.aborted) {

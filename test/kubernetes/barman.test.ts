@@ -1,7 +1,7 @@
 /**
- * Engine "barman-cloud" with the real plugin, and the way from it to the engine of this package: docs/kubernetes.md,
- * "Moving to another engine", on a cluster of two instances that is written to all the time. WAL of Barman's store and
- * of ours is looked at as files.
+ * Engine "barman-cloud" with the real plugin, and the move to this package's engine as in docs/kubernetes.md, "Moving
+ * to another engine". The cluster has two instances and takes writes all the time. The tests read the WAL of Barman's
+ * store and of ours as files.
  */
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -32,7 +32,6 @@ import { barmanLabParts } from "../harness/kubernetes/parts";
 import { renderedObjects } from "../harness/kubernetes/rendered";
 import { createStores, exposeStores, repositoryIn, segmentsOf } from "../harness/kubernetes/stores";
 
-/** Of the cluster that moves. */
 const ARCHIVE_TIMEOUT_S = 5;
 
 describe("a cluster with Barman's plugin", async () => {
@@ -103,7 +102,7 @@ describe("a cluster with Barman's plugin", async () => {
     expect(barmanSegments()).toContain(status.beginWal);
   });
 
-  /** What the runbook says, as it is printed; `pulumi up` is a double that applies what is declared. */
+  /** Runs the runbook's commands as printed. `pulumi up` is a double that applies the declared objects. */
   const carryOut = async (id: string): Promise<void> => {
     let topology = "";
     await renderedObjects(() => void orders().topology.apply((text) => (topology = text)));
@@ -146,7 +145,7 @@ describe("a cluster with Barman's plugin", async () => {
   });
 
   describe("moves to our engine under writes", () => {
-    /** Keys that Barman's place does not have: its Secret stays as it is while instances still use it. */
+    /** Repository indexes that Barman's store does not use: its Secret must not change while instances use it. */
     const ourRepositories = (path: string): CnpgClusterArgs["repositories"] => ({
       repo2: repositoryIn(first, path, 14),
       repo3: repositoryIn(second, path, 14),
@@ -156,13 +155,13 @@ describe("a cluster with Barman's plugin", async () => {
       readdirSync(join(server.bucketPath, "ours", "backup", "orders")).filter((name) =>
         existsSync(join(server.bucketPath, "ours", "backup", "orders", name, "backup.manifest")),
       );
-    /** Commits that the server has confirmed, one row each. */
+    /** Ids of confirmed commits, one row each. */
     const acknowledged: number[] = [];
     let oldBackup = "";
     let lastOfBarman = "";
     /**
-     * A moment soon after the new archive has its first WAL, what was confirmed before it, and the segment with a
-     * commit behind it.
+     * A time shortly after the new archive gets its first WAL, the commits confirmed before it, and the segment of a
+     * commit after it.
      */
     let window: { readonly time: string; readonly acknowledged: readonly number[]; readonly end: string } = {
       time: "",
@@ -206,7 +205,7 @@ describe("a cluster with Barman's plugin", async () => {
       await installPlugin(lab, OPERATOR_NAMESPACE);
       const before = (await renderedObjects(() => orders())) as KubernetesObject[];
       const after = await apply(() => orders({ engine: "runtime", repositories: ourRepositories("/ours") }));
-      // As an update does at its end, while instances are still replaced.
+      // Delete as an update does at its end, while instances are still being replaced.
       const nameOf = ({ kind, metadata }: KubernetesObject): string => `${kind}/${metadata.name}`;
       const gone = before.map(nameOf).filter((name) => !after.map(nameOf).includes(name));
       expect(gone.sort()).toEqual(["ObjectStore/orders-store", "Secret/orders-repo1"]);
@@ -215,7 +214,8 @@ describe("a cluster with Barman's plugin", async () => {
       await expect.poll(() => readdirSync(first.bucketPath), { timeout: 180_000 }).toContain("ours");
       await expect.poll(() => segmentsHeld(first).length, { timeout: 180_000 }).toBeGreaterThan(1);
       lastOfBarman = barmanSegments().at(-1) ?? "";
-      // The sidecar takes a full backup a minute after it began: until then there is nothing but the WAL of both.
+      // The sidecar takes a full backup a minute after it starts. Until then there is only the WAL of both
+      // archives.
       const known = [...acknowledged];
       const now = `select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
       let time = "";
@@ -285,7 +285,7 @@ describe("a cluster with Barman's plugin", async () => {
     test("and takes the first full backups without help", async () => {
       for (const server of [first, second])
         await expect.poll(() => fullBackupsOf(server), { timeout: 240_000, interval: 500 }).toHaveLength(1);
-      // Barman has got nothing any more but what the test before this one brought there, and nothing of it was removed.
+      // Barman's store received only the files that the previous test copied, and lost none.
       expect(barmanSegments().at(-1)).toBe(window.end);
       expect(barmanSegments()).toContain(oldBackup);
     });
@@ -336,7 +336,7 @@ describe("a cluster with Barman's plugin", async () => {
   });
 });
 
-/** What lacks between `from` and the newest segment, whatever their timelines: segments of 16 MiB, 256 in one log. */
+/** Segments missing between `from` and the newest one, on any timeline. Segments have 16 MiB, 256 per log. */
 function gapsIn(segments: readonly string[], from: string): string[] {
   const numberOf = (name: string): number =>
     Number.parseInt(name.slice(8, 16), 16) * 256 + Number.parseInt(name.slice(16), 16);

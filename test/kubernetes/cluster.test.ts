@@ -1,6 +1,6 @@
 /**
- * CloudNativePG in the lab, without any plugin: a cluster becomes ready, PostgreSQL answers over exec, the operator's
- * webhooks judge, and the double of the kubelet does what other tests take from it.
+ * CloudNativePG in the lab without any plugin: a cluster becomes ready, PostgreSQL answers over exec, the operator's
+ * webhooks refuse invalid objects, and the kubelet's double does what other tests need.
  */
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -75,7 +75,7 @@ describe("CloudNativePG", async () => {
       "Cannot enable more than one WAL archiver plugin",
     );
     expect(await lab.kubectl.refusal([backup("0 0 3 * * *")])).toBe("");
-    // Taken, and read as every hour at minute 3.
+    // CloudNativePG accepts it and reads it as minute 3 of every hour.
     expect(await lab.kubectl.refusal([backup("0 3 * * *")])).toContain("Warning:");
     expect(await lab.kubectl.refusal([backup("0 3 * *")])).toContain("Expected 5 to 6 fields, found 4");
   });

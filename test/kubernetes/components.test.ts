@@ -1,6 +1,6 @@
 /**
- * A real API server with the real definitions takes every object that the components for CloudNativePG declare, for
- * each engine, by strict validation; Dalibo's definitions are doubles.
+ * A real API server with the real definitions accepts, with strict validation, every object that the components for
+ * CloudNativePG declare, for each engine. Dalibo's definitions are doubles.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ClusterBackupArgs, CnpgClusterArgs } from "../../components/databases/cnpgArgs";
@@ -114,7 +114,7 @@ function common(over: Partial<ClusterBackupArgs> = {}): ClusterBackupArgs {
   };
 }
 
-/** By what it is: the program whose objects are sent. */
+/** Programs whose objects are sent, by title. */
 const PROGRAMS: Readonly<Record<string, () => void>> = {
   "the plugin": () => void new CnpgPlugin("pgbackstop", { operatorNamespace: "default" }),
   "Dalibo's plugin on the operator's side": () =>

@@ -1,7 +1,7 @@
 /**
- * Fire drills of a cluster, as its components declare them, in a Kubernetes with the real operator and PostgreSQL: a
- * throw-away Cluster is restored, checked, timed and removed. A stopwatch outside confirms what a healthy one measures;
- * what is planted is found.
+ * Fire drills of a cluster as its components declare them, in a Kubernetes with the real operator and PostgreSQL. A
+ * drill restores, checks, times and removes a throw-away Cluster. An external stopwatch confirms the times of a healthy
+ * drill, and planted faults are detected.
  */
 import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -21,7 +21,7 @@ import { startWebServer, type WebServer } from "../harness/doubles/messageServer
 const isLong = process.env["PGBACKSTOP_LONG"] === "1";
 const JOB_MS = 300_000;
 const HEALTHY = "orders-drill-healthy";
-/** Part of an address that nobody but the targets may see. */
+/** Part of an address that only the targets may see. */
 const ADDRESS = "planted-address";
 
 describe("drills of a cluster", async () => {
@@ -54,7 +54,7 @@ describe("drills of a cluster", async () => {
       notifySecret: "whom",
     });
   const sql = (text: string, database?: string): Promise<string> => stack.sql("orders-1", text, database);
-  /** Seconds since 1970. */
+  /** Returns the heartbeat in seconds since 1970. */
   const beat = async (): Promise<number> =>
     Number.parseFloat(await sql("insert into heartbeat values (clock_timestamp()) returning extract(epoch from at)"));
   const archived = async (): Promise<void> => stack.awaitSegment("/orders", await stack.endSegment("orders-1"));
@@ -75,7 +75,7 @@ describe("drills of a cluster", async () => {
     await hooks?.close();
   });
 
-  /** As a user lays it down: a Secret, and the listener as a Service. */
+  /** Creates what a user provides: a Secret with the targets, and the listener as a Service. */
   const notifyAt = async ({ origin }: WebServer): Promise<void> => {
     const port = Number(new URL(origin).port);
     await lab.expose("hooks", port);
@@ -101,7 +101,7 @@ describe("drills of a cluster", async () => {
     readonly host: string;
     readonly lines: readonly string[];
   }
-  /** What was told since it was last asked, of one drill. */
+  /** Takes the messages of one drill, and all pings, since the last call. */
   const takeMessages = (
     drill: string,
   ): { readonly messages: readonly Message[]; readonly pings: readonly string[] } => {
@@ -121,7 +121,7 @@ describe("drills of a cluster", async () => {
     readonly ok: boolean;
   }
 
-  /** As `kubectl create job --from` starts one by hand. */
+  /** Starts a drill by hand with `kubectl create job --from`. */
   const startJob = (drill: string, job: string): Promise<string> =>
     lab.kubectl.runOk(["create", "job", "-n", "default", `--from=cronjob/orders-drill-${drill}`, job]);
   const podOf = async (job: string): Promise<string | undefined> =>
@@ -138,11 +138,11 @@ describe("drills of a cluster", async () => {
     const log = readFileSync(logFile((await podOf(job)) ?? ""), "utf8");
     return { record: await newestRecord(repo), log, ok: conditionOf(ended, "Complete")?.status === "True" };
   };
-  /** From the history in a repository, by the program itself. */
+  /** Reads the newest record of a repository's history with the sidecar's program. */
   const newestRecord = async (repo: number): Promise<DrillRecord> => {
     const directory = "pgbackstop/orders/drills";
     let text = "";
-    // A sidecar that has just been given another Secret starts again.
+    // Retries: a sidecar restarts after its Secret changes.
     const isRead = async (): Promise<boolean> => {
       const names = (await stack.verb("orders-1", "repo-ls", `--repo=${repo}`, directory)).stdout
         .trim()
@@ -173,7 +173,7 @@ describe("drills of a cluster", async () => {
     return result.flat().map(({ kind, metadata }) => `${kind} ${metadata.name}`);
   };
 
-  /** Knocks at the throw-away's Service from a pod, and notes when somebody was let in. */
+  /** A pod connects to the throw-away Cluster's Service until it is accepted, and logs the time. */
   const startStopwatch = (): Promise<unknown> => {
     const script = `until pg_isready -q -t 1 -h ${HEALTHY}-rw; do sleep 0.05; done; echo "accepted $EPOCHREALTIME"`;
     const container = { name: "main", image: POSTGRES_IMAGE, command: ["bash", "-c", script] };
@@ -191,7 +191,7 @@ describe("drills of a cluster", async () => {
     expect((await stack.firstBackup("orders")).error).toBeUndefined();
     const lastBeatS = await beat();
     await archived();
-    // What was lost is told apart from what a busy machine takes.
+    // The pause makes the data loss longer than the delays of a busy machine.
     await sql("select pg_sleep(5)");
     await startStopwatch();
     await startJob("healthy", "healthy-1");
@@ -199,7 +199,7 @@ describe("drills of a cluster", async () => {
       { kind: CLUSTERS, name: HEALTHY },
       () => true,
     );
-    // After the disaster: a drill must not know of it, although it is in the archive.
+    // Written after the disaster: the drill must ignore it, although it is archived.
     await beat();
     await archived();
     expect(throwAway.spec).toMatchObject({ instances: 1, enablePDB: false, storage: { size: "1Gi" } });
@@ -238,8 +238,8 @@ describe("drills of a cluster", async () => {
       "dump ok",
       "checksums ok",
     ]);
-    // The program begins after its container (the log's file) and before its first line: a busy machine takes its time
-    // in between.
+    // The program starts between its container (the log file's birth) and its first log line, which can be far apart on
+    // a busy machine.
     const file = logFile((await podOf("healthy-1")) ?? "");
     const began = [
       statSync(file).birthtimeMs,
@@ -270,7 +270,7 @@ describe("drills of a cluster", async () => {
       expect.stringMatching(/^\?rid=[0-9a-f-]{36}$/),
     ]);
     expect(log).not.toContain(ADDRESS);
-    // In both histories, and nothing of the throw-away's own in either archive.
+    // Both histories have the record, and neither archive has WAL of the throw-away Cluster.
     expect((await newestRecord(2)).id).toBe(record.id);
     for (const server of [stack.first, stack.second])
       expect(segmentsOf(server, "/orders").filter((name) => !name.startsWith("00000001"))).toEqual([]);
@@ -313,7 +313,7 @@ describe("drills of a cluster", async () => {
     const lines = documentedLines("small", "small-1");
     const output = await lab.shell(lines.join("\n"), { timeoutMs: JOB_MS });
     expect([output.exitCode, output.stdout]).toEqual([1, expect.stringMatching(/drill \S+ of repo\d: FAILED/)]);
-    // The last line tells one that has passed, too.
+    // The last line also recognizes a drill that passed.
     expect((await lab.shell(["job=healthy-1", lines.at(-1)].join("\n"))).exitCode).toBe(0);
     const { ok, record } = await endOf("small-1", 1);
     expect(ok).toBe(false);
@@ -330,7 +330,7 @@ describe("drills of a cluster", async () => {
     expect(messages.find(({ event }) => event === "failure")?.lines).toContain(
       "log: kubectl logs -n default job/small-1",
     );
-    // Somebody else's business.
+    // The pings are for another drill.
     expect(pings).toEqual([]);
   });
 
@@ -370,7 +370,7 @@ describe("drills of a cluster", async () => {
     removeFile(stack.first.bucketPath, "/orders", gone);
     const { ok, record } = await drill("faults", "faults-1", 2);
     expect(ok).toBe(false);
-    // On a slow machine RPO may be missed besides.
+    // A slow machine may miss the RPO too.
     const result = record.failures.map(({ where }) => where).filter((where) => where !== "objective:rpo");
     expect(result.sort()).toEqual(["amcheck", "assertion:goods", "objective:backupAge", "recovery"]);
     const args = (where: string): string | undefined => record.failures.find((each) => each.where === where)?.message;
@@ -399,7 +399,7 @@ describe("drills of a cluster", async () => {
   });
 
   test("its metrics are those of the cluster, on CloudNativePG's own endpoint", async () => {
-    // A sidecar that starts again reads the history at once.
+    // A restarted sidecar reads the history at once.
     await lab.signal("orders-1", "plugin-pgbackstop", "SIGKILL");
     const scrape =
       "fetch('http://localhost:9187/metrics').then((answer) => answer.text()).then((text) => console.log(text))";
@@ -432,7 +432,7 @@ describe("drills of a cluster", async () => {
       false,
       [expect.objectContaining({ where: "choose", error: "CryptoError", code: 95 })],
     ]);
-    // What is archived meanwhile may come between.
+    // Retries: the archiver may write files during the removal.
     rmSync(join(stack.first.bucketPath, "orders"), { recursive: true, maxRetries: 10 });
     await startJob("faults", "faults-2");
     const { log, ok } = await endOf("faults-2", 1);
@@ -441,17 +441,14 @@ describe("drills of a cluster", async () => {
   });
 });
 
-/**
- * Within a tenth of what was measured, from the least to the most that it may have been; or what a scheduler takes from
- * either clock.
- */
+/** Allows a tenth beyond the measured range, or 300 ms for the scheduler's delays. */
 function measuredWithinTenth(reportedMs: number, measuredMs: readonly number[]): string {
   const [least, most] = [Math.min(...measuredMs), Math.max(...measuredMs)];
   const isNear = reportedMs >= least - Math.max(least / 10, 300) && reportedMs <= most + Math.max(most / 10, 300);
   return isNear ? "as measured" : `told ${reportedMs} ms, measured ${least} to ${most}`;
 }
 
-/** How docs/drills.md has a drill of a cluster made in CI. */
+/** The commands with which docs/drills.md runs a cluster's drill in CI. */
 function documentedLines(drill: string, job: string): string[] {
   const text = readFileSync(join(__dirname, "../../docs/drills.md"), "utf8");
   const script = /^job=[^]*?(?=\n```)/m.exec(text)?.[0] ?? "";
@@ -462,7 +459,7 @@ function documentedLines(drill: string, job: string): string[] {
   return named.split("\n");
 }
 
-/** Of the archive below `path` in a bucket. */
+/** Removes a segment from the archive below `path` in a bucket. */
 function removeFile(bucketPath: string, path: string, segment: string): void {
   const folder = join(bucketPath, path, "archive");
   for (const file of readdirSync(folder, { recursive: true, encoding: "utf8" }))

@@ -1,6 +1,6 @@
 /**
- * A real API server holds the account of a cluster's drills to what its policy says: the Cluster that a drill makes is
- * created, and the same one with another image, another Secret or anything else in its pods is not.
+ * A real API server enforces the policy for the account of a cluster's drills. The account can create the Cluster of a
+ * drill, but not one with another image, another Secret or any other change in its pods.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { renderCluster } from "../../components/render/kubernetes/clusterObjects";
@@ -21,7 +21,7 @@ const SHAPE = {
   monitoring: { customQueries: [{ name: "own-queries", key: "queries" }] },
   superuserAccess: true,
 };
-/** What a drill may leave to production: the account must not take it over. */
+/** Settings that a drill may leave to production. Its account must not use them. */
 const OF_PRODUCTION = {
   spec: {
     superuserSecret: { name: "orders-superuser-own" },
@@ -54,7 +54,7 @@ const thrownAway = (): JsonObject =>
   });
 
 /**
- * As CloudNativePG's webhook hands it on (`api/v1/cluster_defaults.go` of 1.30), with a plugin that the operator adds
+ * Fields that CloudNativePG's webhook adds (`api/v1/cluster_defaults.go` of 1.30), and a plugin that the operator adds
  * to every Cluster.
  */
 const FILLED_IN = {
@@ -82,7 +82,7 @@ const sourceWith = (parameters: object): object => ({
   externalClusters: [{ name: "source", plugin: { ...plugin, parameters: { ...plugin.parameters, ...parameters } } }],
 });
 
-/** What is laid over the Cluster of a drill, and the words with which it is refused. */
+/** Changes to a drill's Cluster, and their refusals. */
 const REFUSED: readonly (readonly [what: string, over: object, pattern: RegExp])[] = [
   ["another name", { metadata: { name: "orders-2" } }, /makes Clusters of these names/],
   [
@@ -223,7 +223,7 @@ describe("the account of a cluster's drills", async () => {
     return;
   }
   let server: ApiServer;
-  /** What the account is told; nothing is stored. */
+  /** Returns the API server's refusal to the account. The dry run stores nothing. */
   const refusal = async (object: unknown, namespace = "orders"): Promise<string> => {
     const as = ["--as=system:serviceaccount:orders:orders-drill", "--dry-run=server", "--validate=strict"];
     const { stderr } = await server.kubectl.run(["create", "-n", namespace, ...as, "-f", "-"], {
@@ -244,7 +244,7 @@ describe("the account of a cluster's drills", async () => {
       ),
     );
     await server.kubectl.apply(drills.map(({ manifest }) => manifest));
-    // The server takes a policy up some moments later.
+    // The server enforces a new policy with a delay.
     for (const over of [{ metadata: { name: "another" } }, { spec: { imageName: "registry.example.net/own:18" } }]) {
       for (const endMs = performance.now() + 60_000; (await refusal(own(over))) === ""; ) {
         if (performance.now() > endMs) throw new Error("a policy is not in force");
@@ -290,14 +290,14 @@ describe("the account of a cluster's drills", async () => {
     ).toBe("");
   });
 
-  test("names its Cluster: a name that the API server makes is refused", async () => {
+  test("cannot create a Cluster whose name the API server generates", async () => {
     const { name: _name, ...metadata } = (own({}) as { metadata: Record<string, unknown> }).metadata;
     expect(await refusal({ ...own({}), metadata: { ...metadata, generateName: "orders-drill-wee" } })).toMatch(
       /makes Clusters of these names|names its Cluster/,
     );
   });
 
-  test("creates nothing when production is gone, and everybody else creates and changes Clusters", async () => {
+  test("creates nothing once production is gone, while others still create and change Clusters", async () => {
     await server.kubectl.runOk(["delete", "clusters.postgresql.cnpg.io", "orders", "-n", "orders"]);
     for (const endMs = performance.now() + 60_000; (await refusal(own({}))) === ""; ) {
       if (performance.now() > endMs) throw new Error("a Cluster would be made");

@@ -1,9 +1,10 @@
 /**
- * Failovers under write load, with the real operator and PostgreSQL: a primary whose node loses power, once with its
- * disk and while no repository can be reached, once with synchronous replication. A client notes every commit that was
- * acknowledged; a new cluster out of the second repository alone must have them, but for those that never left the dead
- * primary. With `any`, what one repository lacked when the primary died with its disk is copied from the other one.
- * Then two ends of a sidecar: in order while a repository does not answer, and by its liveness probe.
+ * Failovers under write load, with the real operator and PostgreSQL. A primary's node loses power: once with its disk
+ * while no repository is reachable, once with synchronous replication. A client records every acknowledged commit. A
+ * new cluster restored from the second repository alone must have them, except those that never left the dead primary.
+ * With policy `any`, a primary dies with its disk while one repository is behind, and its missing WAL is copied from
+ * the other repository. The last tests end a sidecar: on a clean shutdown while a repository hangs, and by its liveness
+ * probe.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,7 +20,7 @@ import { type ComponentLab, PASSPHRASE, startComponentLab } from "../harness/kub
 import { labParts } from "../harness/kubernetes/parts";
 import { acknowledged, sessionOf, startWriter, stopWriter } from "../harness/kubernetes/writer";
 
-/** What the cluster's objectives allow a commit to be missing from the archive. */
+/** The cluster's objective: how long an acknowledged commit may be missing from the archive. */
 const RPO_S = 90;
 
 describe("a failover under write load", async () => {
@@ -30,10 +31,10 @@ describe("a failover under write load", async () => {
   }
   let stack: ComponentLab;
   const folder = mkdtempSync(join(tmpdir(), "pgb-failover-"));
-  /** Ids that were acknowledged and never left a primary that is gone. */
+  /** Ids that were acknowledged but never left a dead primary. */
   let lost: readonly number[] = [];
   let primary = "orders-1";
-  /** Segments that the second repository has not got, and nobody knows it. */
+  /** Segments missing from the second repository. The record of them died with the primary. */
   const lacked: string[] = [];
 
   beforeAll(async () => {
@@ -46,7 +47,7 @@ describe("a failover under write load", async () => {
 
   const cluster = (synchronous: boolean): void => {
     const overrides = { cluster: { spec: { postgresql: { synchronous: { method: "any", number: 1 } } } } };
-    // Replication that hangs is not given up before the test has killed what hangs.
+    // PostgreSQL must not drop the frozen connection before the test crashes the primary.
     const parameters = { shared_buffers: "32MB", wal_sender_timeout: "5min", wal_receiver_timeout: "5min" };
     void new CnpgCluster("orders", {
       ...stack.common("/orders"),
@@ -69,14 +70,14 @@ describe("a failover under write load", async () => {
     new Set((await stack.sql(pod, "select id from load")).split("\n").map(Number));
   const segmentNow = (pod: string): Promise<string> =>
     stack.sql(pod, "select pg_walfile_name(pg_current_wal_insert_lsn())");
-  /** Nothing more reaches the standby, and nobody notices. */
+  /** Stops the WAL sender: the standby receives nothing more, and nobody notices. */
   const freezeReplication = async (pod: string): Promise<void> => {
     const sender = "select pid from pg_stat_replication where application_name like 'orders-%' and state = 'streaming'";
     let pid = "";
     await expect.poll(async () => (pid = await stack.sql(pod, sender)), { timeout: 60_000 }).toMatch(/^\d+$/);
     expect((await stack.lab.kubectl.exec(pod, "postgres", ["sh", "-c", `kill -STOP ${pid}`])).exitCode).toBe(0);
   };
-  /** Another one than `dead`, when it takes commits. */
+  /** Waits until another pod than `dead` accepts commits, and returns its name. */
   const awaitPromotion = async (dead: string, name = "orders"): Promise<string> => {
     const primaryOf = (object: object): string =>
       (object as { status?: { currentPrimary?: string } }).status?.currentPrimary ?? dead;
@@ -90,7 +91,7 @@ describe("a failover under write load", async () => {
   };
   const uidOf = async (pod: string): Promise<unknown> =>
     (await stack.lab.kubectl.find<{ metadata: { uid: string } }>("pods", pod))?.metadata.uid;
-  /** When a segment of `restored` was there as a whole. */
+  /** Time at which a segment of `restored` was complete. */
   const storedAtMs = (server: S3Server, segment: string): number => {
     const archive = join(server.bucketPath, "restored", "archive");
     const file = readdirSync(archive, { recursive: true, encoding: "utf8" }).find((path) =>
@@ -128,7 +129,7 @@ describe("a failover under write load", async () => {
     const waiting = (): Promise<string> =>
       stack.sql("orders-1", "select count(*) from pg_ls_archive_statusdir() where name like '%.ready'");
     await expect.poll(async () => Number(await waiting()), { timeout: 180_000 }).toBeGreaterThanOrEqual(2);
-    // Before it: what is acknowledged on a busy machine until its end is told was never sent.
+    // Read the ids before freezing: on a busy machine, commits acknowledged while the call returns were never sent.
     const replicated = acks();
     await freezeReplication("orders-1");
     await moreAcks(20);
@@ -144,8 +145,8 @@ describe("a failover under write load", async () => {
     note(
       `${before.length} commits were acknowledged by the dead primary, ${lost.length} of them were never replicated`,
     );
-    // The tail of what the dead one acknowledged, and nothing from before replication hung (but for what was on its way
-    // just then).
+    // The lost commits are the last that the dead primary acknowledged. All date from after the freeze, except a few
+    // that were in flight.
     expect(lost.length).toBeGreaterThan(0);
     expect(lost).toEqual(before.slice(-lost.length));
     expect(lost.filter((id) => replicated.slice(0, -20).includes(id))).toEqual([]);
@@ -165,7 +166,7 @@ describe("a failover under write load", async () => {
           ...oneIsEnough("/ledger"),
           storageGiB: 1,
           instances: 2,
-          // Nothing that a promoted server could archive out of its own pg_wal.
+          // A promoted server must not find the segments in its own pg_wal.
           parameters: { shared_buffers: "32MB", wal_keep_size: "0MB", min_wal_size: "32MB", wal_recycle: "off" },
         }),
     );
@@ -181,7 +182,7 @@ describe("a failover under write load", async () => {
     }
     for (const segment of lacked)
       await expect.poll(() => stack.segmentsOf(stack.first, "ledger"), { timeout: 180_000 }).toContain(segment);
-    // A standby removes what is older than the last checkpoint that its primary sent it.
+    // A standby removes only WAL older than the last checkpoint that its primary sent.
     const keptByStandby = async (): Promise<readonly string[]> => {
       await stack.sql("ledger-1", "checkpoint");
       const names = (await stack.sql("ledger-2", "checkpoint; select name from pg_ls_waldir()")).split("\n");
@@ -215,7 +216,7 @@ describe("a failover under write load", async () => {
     const kept = await idsOn(primary);
     const gone = new Set(lost);
     expect(before.filter((id) => !kept.has(id) && !gone.has(id))).toEqual([]);
-    // Its commits wait for the other one, which comes back from its own disk.
+    // Commits wait for the standby, which restarts from its own disk.
     await moreAcks(20);
   });
 
@@ -226,7 +227,7 @@ describe("a failover under write load", async () => {
       () =>
         void new CnpgRestore("restored", {
           ...oneIsEnough("/restored"),
-          // Its last segment is ended by nothing but the shutdown, which one repository is enough for.
+          // Only the shutdown ends the last segment, and one repository is enough to acknowledge it.
           archiveTimeoutSeconds: 300,
           objectives: { rpoSeconds: 600 },
           storageGiB: 1,
@@ -243,7 +244,7 @@ describe("a failover under write load", async () => {
       `${wanted.length} commits acknowledged until the restore began, ${restored.size} rows restored, ${acks().length} acknowledged by now`,
     );
     expect(wanted.filter((id) => !restored.has(id))).toEqual([]);
-    // Nothing that the dead one took with it, and nothing that the living one does not have.
+    // The live primary has every restored commit, so none that died with the old one came back.
     expect([...restored].filter((id) => !live.has(id))).toEqual([]);
     await stopWriter(stack.lab);
   });
@@ -287,7 +288,7 @@ describe("a failover under write load", async () => {
   });
 
   test("with policy any, the promoted server copies the missing WAL from the other repository", async () => {
-    // Five minutes after its first archived file, most of which are over.
+    // The copy starts five minutes after the first archived file, and most of that time has passed.
     await expect
       .poll(() => stack.segmentsOf(stack.second, "ledger"), { timeout: 480_000, interval: 2000 })
       .toEqual(expect.arrayContaining(lacked));
@@ -307,7 +308,7 @@ describe("a failover under write load", async () => {
     const log = (): string => whole().slice(began);
     await stack.lab.kubectl.runOk(["delete", "pod", "restored-1", "-n", "default", "--wait=false"]);
     await expect.poll(log, { timeout: 180_000 }).toContain("terminated on signal [SIGTERM]: ending");
-    // PostgreSQL has ended with repo2's answer; repo1 hangs, and with it the sidecar.
+    // repo2's answer let PostgreSQL end. repo1 hangs, so the sidecar waits.
     expect(log()).toContain(`archived ${last}`);
     expect(stack.segmentsOf(stack.second, "restored")).toContain(last);
     expect(stack.segmentsOf(stack.first, "restored")).not.toContain(last);

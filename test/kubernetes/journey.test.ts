@@ -1,7 +1,7 @@
 /**
- * A user's stack in a Kubernetes with the real operator and PostgreSQL: what the components declare is applied as it
- * is, from the plugin to a restored cluster, with WAL and a tablespace on volumes of their own. A Cluster that others
- * made gets its backups while it runs.
+ * A user's stack in a Kubernetes with the real operator and PostgreSQL. The test applies the components' objects
+ * unchanged, from the plugin to a restored cluster with separate volumes for WAL and a tablespace. A running Cluster
+ * that others created gets backups too.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -50,7 +50,7 @@ describe("a stack of the components", async () => {
   const sql = (pod: string, text: string): Promise<string> => stack.sql(pod, text);
   const podsOf = async (cluster: string): Promise<string[]> => {
     const pods = await lab.kubectl.list<KubernetesObject & { metadata: { uid: string } }>("pods", "default");
-    // Those of the Jobs that made the instances go some time later.
+    // Pods of the Jobs that created the instances disappear with a delay.
     const instances = pods.filter(({ metadata }) => new RegExp(`^${cluster}-\\d+$`).test(metadata.name));
     return instances.map(({ metadata }) => `${metadata.name} ${metadata.uid}`).sort();
   };
@@ -127,9 +127,8 @@ describe("a stack of the components", async () => {
     const labels = (server: S3Server): string[] =>
       readdirSync(join(server.bucketPath, "orders/backup/orders")).filter((name) => /^\d{8}-\d{6}F/.test(name));
     const before = labels(stack.first);
-    // The other retention just now has reached the pod or is about to: its sidecar starts again when the backup by hand
-    // has ended, not before. PostgreSQL spreads the checkpoint of a backup that does not hurry over minutes, so long as
-    // there is something to write.
+    // The changed retention has reached the pod or soon will. Its sidecar restarts only after the manual backup ends.
+    // Without a fast start, PostgreSQL spreads a backup's checkpoint over minutes, as long as there is data to write.
     await sql(
       "orders-1",
       "create table ballast as select g as id, repeat('x', 900) as filler from generate_series(1, 20000) g",
@@ -156,14 +155,14 @@ describe("a stack of the components", async () => {
 
     const status = await backupResult(lab, asked.metadata.name);
     expect(status.error).toBeUndefined();
-    // It builds on what it waited for.
+    // The backup builds on the full backup that it waited for.
     const made = labels(stack.first)
       .filter((label) => !before.includes(label))
       .sort();
     expect(made).toEqual([expect.stringMatching(/^\d{8}-\d{6}F$/), status.pluginMetadata?.["repo1"]]);
     expect(made[1]?.startsWith(`${made[0]}_`)).toBe(true);
     expect(status.pluginMetadata?.["repo2"]).toBe(status.pluginMetadata?.["repo1"]);
-    // A verb that only reads ends with its sidecar, which may start again just now.
+    // Retries: the sidecar may restart now, which ends a read-only command.
     await expect
       .poll(() => stack.verb("orders-2", "verify"), { timeout: 120_000, interval: 1000 })
       .toMatchObject({ exitCode: 0 });
@@ -260,7 +259,7 @@ describe("a stack of the components", async () => {
       });
     await stack.declare(() => follower(true));
     await lab.kubectl.waitForCondition(CLUSTERS, "follower", "Ready");
-    // CloudNativePG restarts a new instance once more when it has its settings.
+    // CloudNativePG restarts a new instance once more after it has its settings.
     await expect
       .poll(() => sql("follower-1", "select pg_is_in_recovery()").catch(String), { timeout: 180_000 })
       .toBe("t");
@@ -268,7 +267,7 @@ describe("a stack of the components", async () => {
     const before = await sql("orders-1", sum);
     const last = await stack.endSegment("orders-1");
     await expect.poll(() => sql("follower-1", sum).catch(String), { timeout: 180_000 }).toBe(before);
-    // It archives what it follows, into places of its own.
+    // It archives the WAL that it follows to its own repositories.
     await expect.poll(() => segmentsOf(stack.second, "follower"), { timeout: 180_000 }).toContain(last);
     const status = await stack.firstBackup("follower");
     expect(status.error).toBeUndefined();
@@ -279,7 +278,7 @@ describe("a stack of the components", async () => {
     await expect
       .poll(() => sql("follower-1", "select pg_is_in_recovery()").catch(String), { timeout: 180_000 })
       .toBe("f");
-    // In the same pod PostgreSQL starts once more: only a replica cluster has archive_mode = always.
+    // PostgreSQL restarts in the same pod: only a replica cluster has archive_mode = always.
     const written = "insert into goods values (20001, 'after the promotion') on conflict do nothing returning id";
     await expect.poll(() => sql("follower-1", written).catch(String), { timeout: 180_000 }).toContain("20001");
     let next = "";
@@ -292,7 +291,7 @@ describe("a stack of the components", async () => {
 
   test("gives an existing running Cluster its archive and a first backup", async () => {
     const info = async (): Promise<string> => (await stack.verb("legacy-1", "info")).stdout;
-    // By the sidecar itself, a minute after it began, of each repository.
+    // The sidecar takes one in each repository, a minute after it starts.
     const backups = async (): Promise<number> => (await info()).match(/full backup: /g)?.length ?? 0;
     await expect.poll(backups, { timeout: 240_000, interval: 1000 }).toBe(2);
     expect(await info()).toMatch(/repo1: [^]*full backup: (\d{8}-\d{6}F)/);

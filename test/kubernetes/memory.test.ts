@@ -1,7 +1,7 @@
 /**
- * How much memory a sidecar needs while it takes a backup: its own process and that of the backup, in proportional
- * memory, looked at ten times a second. `PGBACKSTOP_LONG=1` backs up 2 GB, with one worker and with two; otherwise it
- * is 200 MB with one, which shows that it can be measured.
+ * Measures a sidecar's memory during a backup: the proportional memory of its own process and of the backup's, ten
+ * times a second. `PGBACKSTOP_LONG=1` backs up 2 GB, with one worker and with two. Otherwise it backs up 200 MB with
+ * one worker, to prove that the measurement works.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -12,7 +12,7 @@ import { labParts } from "../harness/kubernetes/parts";
 
 const LONG = process.env["PGBACKSTOP_LONG"] === "1";
 const ROWS = LONG ? 7_000_000 : 700_000;
-/** By the number of workers: what is promised, below the limit that a sidecar has by default (384 and 544 MiB). */
+/** The promised memory by number of workers, below a sidecar's default limit (384 and 544 MiB). */
 const SIZE_MIB_MAX: Readonly<Record<number, number>> = { 1: 256, 2: 448 };
 describe("a sidecar's memory", async () => {
   const parts = await labParts("the memory of a sidecar in the lab");
@@ -67,7 +67,7 @@ describe("a sidecar's memory", async () => {
   );
 });
 
-/** Of everything that runs the runtime for a cluster. */
+/** Samples all processes that run the runtime for a cluster. */
 function watchMemory(stanza: string): { stop(): number } {
   let peakKib = 0;
   const timer = setInterval(() => {
@@ -96,7 +96,7 @@ function proportionalKib(pid: number): number {
   return Number(/^Pss:\s+(\d+) kB/m.exec(read(`/proc/${pid}/smaps_rollup`))?.[1] ?? 0);
 }
 
-/** Empty for a process that has ended. */
+/** Returns an empty string for a process that has ended. */
 function read(path: string): string {
   try {
     return readFileSync(path, "utf8");

@@ -1,11 +1,10 @@
 /**
- * `Migration` into a cluster, as its component declares it, in a Kubernetes with the real operator and PostgreSQL: a
- * plain server's databases go into the cluster by Jobs, an application is stopped, led elsewhere and started, a target
- * that was tampered with fails its step, and the source can be removed after a backup in each repository and a drill.
+ * `Migration` into a cluster as its component declares it, in a Kubernetes with the real operator and PostgreSQL. Jobs
+ * copy a plain server's databases into the cluster. An application is stopped, redirected and started. A target that
+ * was tampered with fails its step. The source can be removed after a backup in each repository and a drill.
  *
- * The engine is a **double** here: it applies what is declared, one step after the other, and creates a failed Job
- * again, as the provider of Kubernetes does with `pulumi.com/replaceUnready`. The engine itself moves databases in
- * test/engine/migration.test.ts.
+ * The engine is a **double**: it applies the declared objects one after the other, and recreates a failed Job as the
+ * Kubernetes provider does with `pulumi.com/replaceUnready`. test/engine/migration.test.ts runs the real engine.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
@@ -23,7 +22,7 @@ import { renderedObjects } from "../harness/kubernetes/rendered";
 
 const PASSWORD = "password-of-the-old-one";
 const JOB_MS = 300_000;
-/** Roles, databases, rows; a server without anything of Kubernetes about it. */
+/** A plain server with roles, databases and rows, and nothing specific to Kubernetes. */
 const OLD_SERVER = `set -e
 export PGDATA=/tmp/data
 echo "$PGPASSWORD" > /tmp/password
@@ -41,7 +40,7 @@ alter table goods owner to shopkeeper;
 SQL
 pg_ctl -m fast -w stop > /dev/null
 exec postgres -c unix_socket_directories=/tmp -c listen_addresses=* -c fsync=off`;
-/** Holds a connection, as an application does; the server sees soon that it is gone. */
+/** Holds a connection like an application. The server soon notices when it is gone. */
 const APPLICATION = `while sleep 0.5; do psql -XAtq "dbname=shop user=shopkeeper connect_timeout=3 application_name=web options='-c client_connection_check_interval=500'" -c "select pg_sleep(600)"; done`;
 
 describe("a migration into a cluster", async () => {
@@ -109,11 +108,11 @@ describe("a migration into a cluster", async () => {
         "null",
     ) as T;
 
-  /** Of a stage: what the cluster is made of, and of the migration what lies around and its steps in their order. */
+  /** Objects of a stage: those of the cluster, and those of the migration with its steps in the order of execution. */
   const objectsOf = async (
     until: MigrationStage,
   ): Promise<{ readonly cluster: readonly KubernetesObject[]; readonly move: readonly KubernetesObject[] }> => {
-    // What is only read has no kind here.
+    // Objects that the program only reads have no kind here.
     const objects = ((await renderedObjects(() => program(until))) as KubernetesObject[]).filter(
       ({ kind }) => kind !== undefined,
     );
@@ -131,8 +130,8 @@ describe("a migration into a cluster", async () => {
     return conditionOf(ended, "Complete")?.status === "True" ? "Complete" : "Failed";
   };
   /**
-   * Applies what is not there yet, as an update does; ends with the step that fails, or after `last`. Tells the steps
-   * that it has made.
+   * Applies the missing objects like an update. Ends at the step that fails, or after `last`. Returns the steps that it
+   * made.
    */
   const up = async (until: MigrationStage, last?: string): Promise<readonly string[]> => {
     const objects = (await objectsOf(until)).move;
@@ -243,7 +242,7 @@ describe("a migration into a cluster", async () => {
     await expect(sqlOld("set role shopkeeper; create table late (x int)")).rejects.toThrow("read-only");
   });
 
-  test("its Secret leads the application to the cluster, where it is started as before", async () => {
+  test("its Secret redirects the application to the cluster, where it starts as before", async () => {
     expect(await up("switch")).toEqual(["move-repoint-secrets", "move-start-workloads"]);
     expect(await secretOf("web-database")).toEqual({ host: "orders-rw", password: "of a shopkeeper" });
     const connected = "select count(*) from pg_stat_activity where application_name = 'web'";

@@ -1,6 +1,6 @@
 /**
- * The plugin in a Kubernetes with the real operator and PostgreSQL: a cluster of two instances whose WAL and backups go
- * to two S3 servers, one of them encrypted. One server dies and comes back, certificates change, and a new cluster
+ * The plugin in a Kubernetes with the real operator and PostgreSQL. A cluster of two instances sends WAL and backups to
+ * two S3 servers, one of them encrypted. One server dies and comes back, certificates change, and a new cluster
  * recovers to a time from the second repository alone.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -143,18 +143,17 @@ describe("the plugin of CloudNativePG", async () => {
       "pods",
       "default",
     );
-    // Those of the Jobs that made the instances go some time later.
+    // Pods of the Jobs that created the instances disappear with a delay.
     const instances = pods.filter(({ metadata }) => /^orders-\d+$/.test(metadata.name));
     const counts = instances.map(
       ({ spec }) => spec.initContainers.filter(({ name }) => name === "plugin-pgbackstop").length,
     );
     expect(counts).toEqual([1, 1]);
-    // What the operator made out of EVALUATE needs no change when the pod is made.
+    // The pod that EVALUATE returned needs no change on creation.
     const log = await lab.kubectl.runOk(["logs", "-n", OPERATOR_NAMESPACE, `deployment/${PLUGIN_SERVICE}`]);
     expect(log).toContain("TYPE_EVALUATE Pod orders-1");
     expect(log).not.toContain("TYPE_CREATE Pod");
-    // `archive_timeout` closes a segment every 5 seconds: only those of one moment can be asked for in the other
-    // repository.
+    // `archive_timeout` closes a segment every 5 seconds: only the names as of one time can be compared.
     const atOnce = segmentsOf(second);
     expect(atOnce.length).toBeGreaterThan(0);
     await expect.poll(() => segmentsOf(first), { timeout: 60_000 }).toEqual(expect.arrayContaining(atOnce));
@@ -248,8 +247,8 @@ describe("the plugin of CloudNativePG", async () => {
     await writing;
     primary = "orders-2";
     await expect.poll(() => sql(primary, "select pg_is_in_recovery()").catch(String), { timeout: 120_000 }).toBe("f");
-    // Replication is asynchronous: the last commits may be lost with the old primary. What the new one has must be in
-    // the archive; the next test recovers it.
+    // Replication is asynchronous: the last commits may be lost with the old primary. The archive must have every
+    // commit of the new primary, and the next test recovers them.
     const kept = Number(await sql(primary, "select max(id) from goods"));
     expect(kept).toBeGreaterThanOrEqual(1_000_003);
     await expect.poll(() => endSegment(lab, primary).catch(String), { timeout: 60_000 }).toMatch(/^[0-9A-F]{24}$/);
@@ -273,7 +272,7 @@ describe("the plugin of CloudNativePG", async () => {
     await sql(primary, "select pg_sleep(1.1)");
     await sql(primary, "delete from goods where id > 100");
     const last = await endSegment(lab, primary);
-    // PostgreSQL's archiver looks again after a minute at the latest, whatever it missed on a busy machine.
+    // PostgreSQL's archiver looks again after a minute at the latest, even if it missed a signal on a busy machine.
     await expect.poll(() => segmentsOf(second), { timeout: 180_000 }).toContain(last);
 
     const origin = plugin({ stanza: "orders", configMap: "only-second", repo2Secret: "second" });

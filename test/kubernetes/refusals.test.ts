@@ -1,7 +1,6 @@
 /**
- * What is wrong is told at the earliest place that can know it, in words that say what to do: with the real API server,
- * operator and PostgreSQL, and with the way out where there is one. And a cluster that gets another name and keeps its
- * archive.
+ * Mistakes with the real API server, operator and PostgreSQL. The earliest component that can detect one reports it and
+ * says what to do. Where there is a remedy, the test applies it. A renamed cluster also keeps its archive.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ClusterBackupArgs, CnpgClusterArgs } from "../../components/databases/cnpgArgs";
@@ -42,7 +41,7 @@ describe("refusals", async () => {
   const one = (name: string, over: Partial<CnpgClusterArgs> = {}): CnpgCluster =>
     new CnpgCluster(name, { ...stack.common(`/${name}`), ...small, ...over });
   const small = { storageGiB: 1, parameters: { shared_buffers: "32MB" } };
-  /** Of the second cluster's archive, with another way into the first repository. */
+  /** Repositories for the archive of `name`, with other credentials for the first one. */
   const withFirst = (name: string, keys: object): ClusterBackupArgs["repositories"] => {
     const { repo1, repo2 } = stack.repositoriesAt(`/${name}`);
     if (repo1 === undefined || repo2 === undefined) throw new Error("two repositories are expected");
@@ -102,7 +101,7 @@ describe("refusals", async () => {
     expect(await refusalOf(schedule, { schedule: "0 3 * * 0" })).toBe(
       'The ScheduledBackup "two-full" is invalid: spec.schedule: Invalid value: "0 3 * * 0": Beginning of range (0) below minimum (1): 0',
     );
-    // Taken, and read as every hour at minute 3.
+    // CloudNativePG accepts it and reads it as minute 3 of every hour.
     expect(await refusalOf(schedule, { schedule: "0 3 * * *" })).toMatch(
       /^Warning: Schedule parameter may not have the right number of arguments/,
     );
@@ -125,7 +124,7 @@ describe("refusals", async () => {
     expect(printed).toMatch(
       /\nHINT: The secret does not match the access key: check repo1-s3-key-secret, then repo1-s3-region\.$/,
     );
-    // The other one has it already.
+    // The second repository already has the segment.
     await expect
       .poll(() => stack.segmentsOf(stack.second, "wrongkey"), { timeout: 60_000 })
       .toContain("000000010000000000000001");
@@ -181,7 +180,7 @@ describe("refusals", async () => {
       expect(await archivingOf("twin", "00000002.history")).toMatch(
         /repo[12] already holds 00000002\.history of another recovery of stanza 'copies'\nHINT: Two clusters recovered from one archive must not both archive there\.\nHINT: Give this cluster its own stanza: the plugin parameter 'stanza' in spec\.plugins\.$/,
       );
-      // Nothing of it went ahead of that answer: the archive is the first one's alone.
+      // `twin` sent nothing before it was refused: the archive has only WAL of `copy`.
       const own = new Set((await stack.sql("copy-1", "select name from pg_ls_waldir()")).split("\n"));
       expect(
         stack.segmentsOf(stack.second, "copies").filter((name) => !before.includes(name) && !own.has(name)),
@@ -235,14 +234,14 @@ describe("refusals", async () => {
     await isArchiving("shop");
     expect((await stack.firstBackup("shop")).error).toBeUndefined();
     await remove("orders");
-    // One stanza: the backups before and after, and a way through all of it.
+    // The stanza has the backups before and after the rename, and continuous WAL.
     const info = await stack.verb("shop-1", "info", "--repo=2");
-    // On a busy machine the sidecar may have taken one of its own where a schedule's came late.
+    // On a busy machine the sidecar may have taken another backup because the scheduled one was late.
     expect(info.stdout.match(/full backup: /g)?.length).toBeGreaterThanOrEqual(2);
     expect(info.stdout).toMatch(/wal archive min\/max \(18\): 0{7}1[0-9A-F]{16}\/0{7}2[0-9A-F]{16}/);
     for (const key of ["1", "2"])
       expect(await stack.verb("shop-1", "verify", `--repo=${key}`)).toMatchObject({ exitCode: 0 });
-    // Applied again, as every update does, it stays as it is.
+    // Every update applies it again, which changes nothing.
     const generation = async (): Promise<unknown> =>
       (await stack.lab.kubectl.find(CLUSTERS, "shop"))?.metadata["generation"];
     const was = await generation();

@@ -1,8 +1,8 @@
 /**
- * The runbook of a cluster, command by command, in a Kubernetes with the real operator and PostgreSQL: kubectl is real,
- * and its programs are run as they are printed. `pulumi` is a **double**: it applies what has changed since it last
- * did, removes what is declared no more, and forgets in a refresh what is gone; the engine itself is at work in
- * test/engine. What no test can do is left out by name: applications led elsewhere, and a Kubernetes that is bought.
+ * Runs a cluster's runbook command by command, in a Kubernetes with the real operator and PostgreSQL. kubectl is real,
+ * and the runbook's programs run as printed. `pulumi` is a **double**: `up` applies the changes since the last update
+ * and deletes objects that are no longer declared, `refresh` forgets objects that are gone. test/engine tests the real
+ * engine. No test can redirect applications or buy a Kubernetes: those steps are left out by name.
  */
 import { mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -30,17 +30,17 @@ const SUM = "select count(*) || md5(string_agg(id || name, ',' order by id)) fro
 const TIME_TARGET = 'target: { time: "<TIME>" }';
 
 /**
- * With `PGBACKSTOP_LONG=1` also the scenario that has the commands of others, but for a word, and the passphrase, for
- * which every pod is replaced.
+ * `PGBACKSTOP_LONG=1` adds two scenarios: the lost cluster and repository, whose commands differ from others by one
+ * word, and the lost passphrase, which replaces every pod.
  */
 const LONG = process.env["PGBACKSTOP_LONG"] === "1";
 
-/** What the incident tells, and which of the optional steps it asks for. */
+/** Values of the incident, and the optional steps that it needs. */
 interface Incident {
   readonly placeholders?: Readonly<Record<string, string>>;
-  /** By words of their texts. */
+  /** Words from their texts. */
   readonly optional?: readonly string[];
-  /** In the place of a time. */
+  /** Replaces the time in the target. */
   readonly target?: string;
 }
 
@@ -54,10 +54,10 @@ describe("the runbook of a cluster", async () => {
   let stack: ComponentLab;
   let lab: Lab;
   let scenarios: readonly RunbookScenario[] = [];
-  /** Programs of the stack beside the cluster itself, as the runbook has them written. */
+  /** Programs that the runbook adds to the stack, as printed. */
   let programs: readonly string[] = [];
   let isDeclared = true;
-  /** The path of the second repository, which is another one once its passphrase is lost. */
+  /** Path of the second repository. It changes when the passphrase is lost. */
   let second = "/orders";
   let restores = 0;
   const done: string[] = [];
@@ -77,12 +77,12 @@ describe("the runbook of a cluster", async () => {
     parameters: { shared_buffers: "32MB" },
     instances: 2,
   });
-  /** The program of the stack: what the double of `pulumi up` applies. */
+  /** The stack's program, which the double of `pulumi up` applies. */
   const program = (): CnpgCluster | null => {
     const orders = isDeclared ? new CnpgCluster("orders", ordersArgs()) : null;
     const { at: target, ca } = repositoryIn(stack.first, `/restored-${restores}`, 14);
     for (const text of programs) {
-      // The authority of these servers is nobody else's.
+      // These servers have a private certificate authority, so each target needs `ca`.
       const placeholders = {
         CnpgRestore,
         plugin: { ref: { name: "pgbackstop" } },
@@ -98,9 +98,9 @@ describe("the runbook of a cluster", async () => {
     }
     return orders;
   };
-  /** What the last update knew of, by kind and name: what is there no more is not made again before a refresh. */
+  /** Objects of the last update, by kind and name. An update recreates a deleted one only after a refresh. */
   const state = new Map<string, string>();
-  /** Without words: as an update that ends before what it began. */
+  /** They print nothing and do not wait: an update can end before the objects are ready. */
   const PULUMI: Readonly<Record<string, () => Promise<unknown>>> = {
     "pulumi up": async () => {
       await bringSecrets();
@@ -124,7 +124,7 @@ describe("the runbook of a cluster", async () => {
         if (result === "") state.delete(key);
       }
     },
-    // Tells what the program has as outputs: this one has none.
+    // Prints the program's outputs. This program has none.
     "pulumi stack output --show-secrets": async () => undefined,
   };
 
@@ -137,7 +137,7 @@ describe("the runbook of a cluster", async () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  /** A namespace with what belongs to the user: certificates of the servers. */
+  /** Creates the namespace with the Secrets that the user provides: certificates of the servers. */
   const bringSecrets = async (): Promise<void> => {
     const secretOf = ({ bucket, caFile }: S3Server): object => ({
       apiVersion: "v1",
@@ -161,7 +161,7 @@ describe("the runbook of a cluster", async () => {
     shell(
       `kubectl exec -n ${NAMESPACE} svc/${cluster}-rw -c postgres -- psql -XAtd app -v ON_ERROR_STOP=1 -c ${quoted(text)}`,
     );
-  /** What it prints, whatever it thinks of it. */
+  /** Returns the output, whatever the exit code. */
   const verb = async (cluster: string, placeholders: string): Promise<string> => {
     const command = `kubectl exec -n ${NAMESPACE} svc/${cluster}-rw -c plugin-pgbackstop -- /pgbackstop/run/pgbackstop ${placeholders}`;
     const { stderr, stdout } = await lab.shell(command);
@@ -170,8 +170,8 @@ describe("the runbook of a cluster", async () => {
   const primary = (): Promise<string> =>
     shell(`kubectl get -n ${NAMESPACE} cluster orders -o 'jsonpath={.status.currentPrimary}'`);
   const archived = async (): Promise<void> => {
-    // Of the record, not of the switch: archive_timeout may have been quicker, and an empty segment is archived by
-    // nobody.
+    // Use the segment of the record, not of the switch: archive_timeout may have switched first, and PostgreSQL never
+    // archives an empty segment.
     const output = await sql(
       "orders",
       "select pg_walfile_name(pg_create_restore_point('archived')); select pg_switch_wal()",
@@ -195,7 +195,7 @@ describe("the runbook of a cluster", async () => {
       .toBe("");
   };
 
-  /** @returns what each step printed */
+  /** @returns the output of each step */
   const carryOut = async (
     id: string,
     { optional = [], target = TIME_TARGET, placeholders = {} }: Incident = {},
@@ -237,16 +237,14 @@ describe("the runbook of a cluster", async () => {
       }
     return printed.join("\n");
   };
-  /**
-   * All of a step, from its first command on: what the first one did before pods were replaced, it did to the old ones.
-   */
+  /** Runs the whole step again from its first command, which may have acted on pods that were replaced since. */
   const repeated = async (script: string): Promise<number | null> => {
     const { exitCode } = await lab.shell(script, { cwd: folder });
     if (exitCode !== 0) await hurryBackups(lab, NAMESPACE);
     return exitCode;
   };
 
-  test("comes with a cluster that is backed up", async () => {
+  test("starts with a cluster that has a backup", async () => {
     await bringSecrets();
     let topology = "";
     await renderedObjects(() => void program()?.topology.apply((text) => (topology = text)));
@@ -264,10 +262,10 @@ describe("the runbook of a cluster", async () => {
     await sql("orders", "insert into goods select g, md5(g::text) from generate_series(1, 5000) g");
   });
 
-  test("a primary that is lost with its node: another one has every row", async () => {
+  test("a primary lost with its node: the new primary has every row", async () => {
     const before = await sql("orders", SUM);
     const old = await primary();
-    // Its processes are gone at once and nobody answers for them: what Kubernetes evicts then stays in Terminating.
+    // Its processes die at once and its kubelet does not answer: an evicted pod then stays in Terminating.
     await shell(`kubectl get --raw /api/v1/nodes/procklet/proxy/lose/${NAMESPACE}/${old}`);
     await shell(`kubectl delete pod -n ${NAMESPACE} ${old} --wait=false`);
     const ends = `kubectl get pod -n ${NAMESPACE} ${old} -o 'jsonpath={.metadata.deletionTimestamp}'`;
@@ -275,7 +273,7 @@ describe("the runbook of a cluster", async () => {
     await carryOut("failover", { placeholders: { POD: old }, optional: ["stays in Terminating"] });
     expect(await primary()).not.toBe(old);
     expect(await sql("orders", SUM)).toBe(before);
-    // The one backup is of the timeline before it.
+    // The only backup is on the timeline before the failover.
     await sql("orders", "insert into sales select from generate_series(1, 10)");
     await sql("orders", "delete from sales");
     expect(await verb("orders", "find --table=sales")).toMatch(
@@ -283,7 +281,7 @@ describe("the runbook of a cluster", async () => {
     );
   });
 
-  test("a standby that is lost: another one replaces it", async () => {
+  test("a lost standby is replaced", async () => {
     const replicas = "-l cnpg.io/cluster=orders,cnpg.io/instanceRole=replica -o name";
     const pods = (): Promise<string> => shell(`kubectl get pod -n ${NAMESPACE} ${replicas}`);
     await expect.poll(pods, { timeout: 180_000 }).toMatch(/^pod\/orders-\d$/);
@@ -308,15 +306,15 @@ describe("the runbook of a cluster", async () => {
     const [why, which, lines, , ...mend] = steps;
     const fill = (line: string): string => line;
     for (const step of [why, lines]) await carryOutStep(step ?? expect.fail("a step is missing"), fill);
-    // It says that something needs attention with its exit code.
+    // The exit code says that something needs attention.
     expect((await lab.shell(which?.commands[0] ?? "")).exitCode).not.toBe(0);
     await stack.second.start();
     for (const step of mend) await carryOutStep(step, fill);
     await archived();
   });
 
-  test("a repository that lost everything: it reaches as far back as the other one, and is fully readable", async () => {
-    // What is archived meanwhile may come between.
+  test("a repository that lost everything: it reaches back as far as the other repository, and is fully readable", async () => {
+    // Retries: the archiver may write files during the removal.
     rmSync(join(stack.first.bucketPath, "orders"), { recursive: true, maxRetries: 10 });
     await carryOut("repository-1-lost");
     await archived();
@@ -330,7 +328,7 @@ describe("the runbook of a cluster", async () => {
     await sql("orders", "drop table goods");
     await sql("orders", "insert into sales select from generate_series(1, 100)");
     const sales = await sql("orders", "select count(*) from sales");
-    // The new cluster from a moment is made by the very same steps.
+    // A new cluster as of a time takes exactly the same steps.
     const [whole, part] = ["time", "table"].map((id) => scenarios.find((one) => one.id === id)?.steps ?? []);
     const made = (steps: readonly RunbookStep[] = []): readonly RunbookStep[] =>
       steps.filter(({ commands, isOptional }) => commands.length > 0 && isOptional !== true);
@@ -341,7 +339,7 @@ describe("the runbook of a cluster", async () => {
     const seek = scenarios
       .find(({ id }) => id === "table")
       ?.steps.find(({ text }) => text.includes("nobody knows the time"));
-    // Behind a failover, since which there may have been no backup: the timeline of the one before is followed.
+    // There may be no backup since the failover: the search follows the timeline of the backup before it.
     const stepOutput = await carryOutStep(seek ?? expect.fail("there is no step that finds it"), fill);
     expect(stepOutput).toContain("drop table app: public.goods\n");
     const target = /just before it: (target: \{ lsn: .* \})$/m.exec(stepOutput)?.[1] ?? expect.fail(stepOutput);
@@ -374,7 +372,7 @@ describe("the runbook of a cluster", async () => {
   });
 
   test.runIf(LONG)(
-    "a cluster that is lost with its first repository: the second one has every row, and the new cluster has backups",
+    "a cluster lost with its first repository: the second one has every row, and the new cluster has backups",
     async () => {
       const before = await sql("orders", SUM);
       await archived();
@@ -458,7 +456,7 @@ function keyOf({ kind, metadata }: KubernetesObject): string {
   return `${kind}/${metadata.namespace}/${metadata.name}`;
 }
 
-/** A word for a shell. */
+/** Quotes an argument for the shell. */
 function quoted(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }

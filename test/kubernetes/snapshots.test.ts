@@ -1,8 +1,8 @@
 /**
- * Old volume snapshots are removed by a real kube-apiserver's rules: the objects that components declare are taken
- * strictly, the account's Role suffices for the program and allows nothing else, and a Job of the CronJob does it in
- * the lab. Backups and VolumeSnapshots are written as CloudNativePG writes them
- * (`harness/kubernetes/snapshotObjects.ts`): there is no storage here that takes any.
+ * Removal of old volume snapshots under a real kube-apiserver's rules. Strict validation accepts the components' objects.
+ * The account's Role suffices for the program and allows nothing else. A Job of the CronJob removes snapshots in the
+ * lab. No storage here takes snapshots, so `harness/kubernetes/snapshotObjects.ts` writes Backups and VolumeSnapshots
+ * as CloudNativePG does.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -34,7 +34,7 @@ const SILENCE = {
 };
 const DAY_MS = 86_400_000;
 
-/** A cluster with nothing but snapshots: all that it needs is in `snapshots`. */
+/** A cluster whose only backups are snapshots. */
 function orders(snapshots: CnpgClusterArgs["snapshots"], notifySecret?: string): void {
   new CnpgCluster("orders", {
     namespace: "default",
@@ -53,7 +53,7 @@ function daysAgo(days: number): string {
   return new Date(Date.now() - days * DAY_MS).toISOString().replace(/\.\d+Z$/, "Z");
 }
 
-/** Stores them as the operator would have: a status has a way of its own, and the server gives uids. */
+/** Stores them as the operator does: the status is a subresource, and the server assigns uids. */
 async function store(kubectl: Kubectl, taken: TakenSnapshot): Promise<string> {
   const { backup } = takenSnapshot(taken);
   const [stored] = await kubectl.apply([without(backup, "uid", "creationTimestamp")]);
@@ -112,7 +112,7 @@ describe("a real API server", async () => {
     rmSync(account ?? "", { recursive: true, force: true });
   });
 
-  /** The words of the CronJob, with the address that a pod would get and the account that it would find. */
+  /** Runs the CronJob's command with the address and the account that a pod would get. */
   const expire = (...more: readonly string[]): Promise<RunResult> => {
     const { hostname, port } = new URL(server.url);
     const args = containerOf(objects).args.map((arg) =>
@@ -228,7 +228,7 @@ describe("a real API server", async () => {
     expect(real.stdout).toContain(`keep ${kept[2]}: one of the newest 2`);
     expect(real.stdout).toContain("3 kept, 3 removed");
     expect(await namesOf(kubectl, BACKUPS)).toEqual([...kept, ...others].sort());
-    // No garbage collector runs here: what the Backup owned is left to it.
+    // No garbage collector runs here to remove the snapshots that the Backup owned.
     const volumes = [...kept, ...others, owned].flatMap((name) => [name, `${name}-wal`]);
     expect(await namesOf(kubectl, SNAPSHOTS)).toEqual(volumes.sort());
     expect(real.stdout).not.toContain(readFileSync(join(account, "token"), "utf8"));
@@ -256,7 +256,7 @@ describe("a real API server", async () => {
       objects.filter((object) => (object as KubernetesObject).kind === "Role"),
       { force: true },
     );
-    // The Backup is gone: its snapshots are known by their labels.
+    // The Backup is gone: the program identifies its snapshots by their labels.
     const again = await expire();
     expect(again.exitCode, again.stdout).toBe(0);
     expect((await namesOf(kubectl, SNAPSHOTS)).filter((each) => each.startsWith(name))).toEqual([]);
@@ -277,7 +277,7 @@ describe("a real API server", async () => {
     ).toEqual([]);
   });
 
-  test("that is down, or another one, ends it with the reason", async () => {
+  test("ends the program with the reason if the server is down, the account is missing or its token is wrong", async () => {
     const args = [
       "--snapshot-cluster=orders",
       "--snapshot-schedule=orders-full",

@@ -1,8 +1,8 @@
 /**
- * A bucket that several processes share, and how one process sees it: every call is a step of the engine.
+ * A bucket that several processes share, and one process's view of it, in which every call is a step of the engine.
  *
- * A put, a removal and an exclusive creation happen in one moment. The removal of a path lists first and then deletes
- * in batches, as object stores do, so that others can come in between.
+ * A put, a removal and an exclusive creation are atomic. Removing a path lists it first and then deletes in batches, as
+ * object stores do, so that other processes can act in between.
  */
 import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
@@ -17,19 +17,19 @@ const REMOVED_AT_ONCE = 6;
 export interface StoredFile {
   readonly bytes: Uint8Array;
   readonly modifiedAtMs: number;
-  /** Of path and content. */
+  /** Checksum of path and content. */
   readonly print: number;
 }
 
-/** Who wrote last, and what changed since somebody looked. */
+/** The files, with a version and a checksum that show changes. */
 export class Bucket {
   readonly key: number;
   readonly files = new Map<string, StoredFile>();
-  /** Counts changes. */
+  /** Number of changes. */
   version = 0;
-  /** What changed last. */
+  /** Path of the last change. */
   lastPath = "";
-  /** Stands for the whole content. */
+  /** Checksum of the whole content. */
   state = 0;
 
   constructor(key: number) {
@@ -53,7 +53,7 @@ export class Bucket {
     this.version++;
   }
 
-  /** Has these files and no others. */
+  /** Replaces all files. */
   replace(files: ReadonlyMap<string, StoredFile>): void {
     this.files.clear();
     this.state = 0;
@@ -70,16 +70,16 @@ export class Bucket {
 }
 
 /**
- * What a write may ask for: `versions` as Amazon S3, `creation` (only if there is no file) as a directory, `none` as an
- * old clone of S3: there nobody can know whether a file was there before.
+ * Conditions that writes support. `versions`: as Amazon S3. `creation`: only if the file does not exist, as a
+ * directory. `none`: as an old clone of S3, where nobody can know whether a file existed before.
  */
 export type Conditions = "versions" | "creation" | "none";
 
-/** A repository's storage as a running program has it. */
+/** A repository's storage as a running program sees it. */
 export class SimStorage implements Storage {
   readonly name: string;
   readonly features: StorageFeatures = { atomicReplace: true, directories: false, symlinks: false };
-  /** False when there is a file of that name. */
+  /** Returns false if the file exists. */
   readonly create?: (path: string, bytes: Uint8Array) => Promise<boolean>;
   readonly replace?: (path: string, bytes: Uint8Array, version: string) => Promise<boolean>;
   readonly #bucket: Bucket;
@@ -169,11 +169,11 @@ export class SimStorage implements Storage {
   }
 
   async makePath(): Promise<void> {
-    // There are no directories.
+    // A bucket has no directories.
   }
 
   async syncPath(): Promise<void> {
-    // There are no directories.
+    // A bucket has no directories.
   }
 
   async link(path: string): Promise<void> {
@@ -181,7 +181,7 @@ export class SimStorage implements Storage {
   }
 
   async close(): Promise<void> {
-    // Nothing is held.
+    // Nothing to close.
   }
 
   async #create(path: string, bytes: Uint8Array): Promise<boolean> {

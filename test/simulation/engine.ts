@@ -1,38 +1,38 @@
 /**
- * One event loop for several processes: each storage call and each sleep of theirs is a step, and somebody else decides
- * which comes next.
+ * One event loop for several processes. Each of their storage calls and sleeps is a step, and the {@link Chooser}
+ * decides which comes next.
  *
- * Without a word from the {@link Chooser} a process goes on until it sleeps or ends, then the next one; time moves when
- * nobody has a call under way. The chooser may let another one go first, and make a call, a process or a clock go
- * wrong. There is no real time and no real randomness, so the same choices give the same steps.
+ * Without a choice, a process runs until it sleeps or ends, then the next one runs. Time advances when no process has a
+ * call in flight. The chooser can let another process go first, or make a call, a process or a clock fail. There is no
+ * real time and no real randomness, so the same choices give the same steps.
  */
 import type { Clock } from "../../runtime/base/clock";
 import { fail } from "../../runtime/base/errors";
 
-/** What goes wrong with the step of a process. */
+/** A fault in a step of a process. */
 export type Fault =
   /** Another process goes first. */
   | { readonly kind: "yield"; readonly to: string }
-  /** The process stands still, with all that it has under way; null: until no other process has anything left to do. */
+  /** The process stops, with all its calls in flight. Null: until no other process has anything left to do. */
   | { readonly kind: "pause"; readonly ms: number | null }
-  /** It is killed; of its calls under way those that write land after so many milliseconds (null: never). */
+  /** The process is killed. Its writes in flight land after `landMs` (null: never). */
   | { readonly kind: "kill"; readonly landMs: number | null }
-  /** The call is done, and its answer is lost. */
+  /** The call is executed, and its answer is lost. */
   | { readonly kind: "lose" }
-  /** The call is not done. */
+  /** The call is not executed. */
   | { readonly kind: "fail" }
-  /** The listing lacks one name, with all that is below it. */
+  /** The listing omits one name and everything below it. */
   | { readonly kind: "hide"; readonly pick: number }
-  /** The call is done, and once more after so many milliseconds: a repeated request that lands late. */
+  /** The call is executed, and again after `ms`: a repeated request that lands late. */
   | { readonly kind: "repeat"; readonly ms: number }
-  /** The call takes so long; others of the same process may overtake it. */
+  /** The call is executed after `ms`. Other calls of the same process may overtake it. */
   | { readonly kind: "defer"; readonly ms: number }
-  /** The clock of the process's host is set. */
+  /** The clock of the process's host jumps. */
   | { readonly kind: "jump"; readonly ms: number };
 
 export type FaultKind = Fault["kind"];
 
-/** A fault, and when: before the step of a process that has had `at` of them. */
+/** A fault before the next step of process `who`, once it has made `at` steps. */
 export interface Choice {
   readonly who: string;
   readonly at: number;
@@ -40,25 +40,25 @@ export interface Choice {
 }
 
 export interface Chooser {
-  /** Null lets the call happen as it should. */
+  /** Null: the call succeeds. */
   choose(candidate: Candidate): Fault | null;
 }
 
 export interface Candidate {
   readonly process: SimProcess;
   readonly call: Call;
-  /** Processes that have a call under way too. */
+  /** Other processes with calls in flight. */
   readonly others: readonly SimProcess[];
 }
 
 export interface Call {
   readonly text: string;
   readonly kind: "read" | "list" | "write";
-  /** Done at once; `hide` picks the name that a listing lacks. */
+  /** Executes the call at once. `hide` picks the name that a listing omits. */
   apply(hide: number | null): unknown;
   resolve(value: unknown): void;
   reject(error: unknown): void;
-  /** Not before; moved by `defer`. */
+  /** Earliest time of execution. `defer` moves it. */
   dueMs: number;
   readonly issuedAtMs: number;
 }
@@ -68,7 +68,7 @@ interface Sleep {
   wake(): void;
 }
 
-/** What happened, for people. */
+/** An event of the printed trace. */
 export interface TraceLine {
   readonly who: string;
   readonly what: "step" | "fault" | "begin" | "end" | "note";
@@ -77,22 +77,22 @@ export interface TraceLine {
 
 const LATENCY_MS = 15;
 const RESTART_MS = 2000;
-/** Less than the time after which a silent holder of a lease counts as dead. */
+/** Shorter than the time after which a silent lease holder counts as dead. */
 const OVERDUE_MS = 100_000;
 export const STARTED_AT_MS = Date.UTC(2026, 10, 20, 6, 40, 59);
 
-/** One writer on a host of its own: its verbs one after the other, each as a program that starts and ends. */
+/** One writer on its own host. It runs its verbs one after the other, each as a program that starts and ends. */
 export class SimProcess {
   readonly name: string;
   readonly verbs: readonly string[];
-  /** Of the host's wall clock. */
+  /** Offset of the host's wall clock. */
   skewMs = 0;
   skewMsMax = 0;
   /** Steps so far. */
   count = 0;
   calls: Call[] = [];
   sleeps: Sleep[] = [];
-  /** Number of the program that runs. */
+  /** Number of the running program. */
   incarnation = 0;
   isRunning = false;
   nextVerb = 0;
@@ -119,7 +119,7 @@ export class SimProcess {
   }
 }
 
-/** A running program's way to the engine: what it asks for after its death is never answered. */
+/** A running program's access to the engine. Calls after its death are never answered. */
 export class Life {
   readonly #engine: Engine;
   readonly #process: SimProcess;
@@ -181,9 +181,9 @@ export class Life {
 }
 
 export interface EngineHooks {
-  /** Begins a verb of the process; the promise ends with what it came to. */
+  /** Starts a verb of the process. The promise resolves to its result. */
   start(life: Life, verb: string): Promise<string>;
-  /** After each step and each end of a verb. Text of what must not be, or null. */
+  /** Runs after each step and each end of a verb. Returns a violation or null. */
   check(): string | null;
   isTraced: boolean;
 }
@@ -198,15 +198,14 @@ export class Engine {
   nowMs = STARTED_AT_MS;
   steps = 0;
   /**
-   * The last step was a call that its process sent so long ago that another one may have taken its place, or that
-   * nobody waits for.
+   * The last step was a call so old that another process may have taken over since, or a call that nobody waits for.
    */
   isOverdue = false;
   readonly processes: readonly SimProcess[];
   readonly #hooks: EngineHooks;
   readonly #chooser: Chooser;
   readonly #trace: TraceLine[] = [];
-  /** Requests that nobody waits for any more. */
+  /** Requests that nobody waits for. */
   #orphans: { readonly dueMs: number; readonly who: string; readonly call: Call }[] = [];
   #ended: { readonly process: SimProcess; readonly incarnation: number; readonly text: string }[] = [];
   #current = 0;
@@ -218,8 +217,8 @@ export class Engine {
   }
 
   /**
-   * Until every verb has ended, something is wrong, or there were `stepsMax` steps.
-   * @throws Error when nothing can go on
+   * Runs until every verb has ended, a violation occurs, or `stepsMax` steps are made.
+   * @throws Error if no process can continue
    */
   async run(stepsMax: number): Promise<Ending> {
     for (;;) {
@@ -252,7 +251,7 @@ export class Engine {
     }
   }
 
-  /** The program is no more. */
+  /** Ends the program. */
   #leave(process: SimProcess, restartMs: number): void {
     process.isRunning = false;
     process.incarnation++;
@@ -277,7 +276,7 @@ export class Engine {
     );
   }
 
-  /** The process whose turn it is, when no choice is made. */
+  /** The process whose turn it is without a choice. */
   #next(): SimProcess | null {
     const size = this.processes.length;
     for (let ahead = 0; ahead < size; ahead++) {
@@ -424,9 +423,7 @@ export function faultText(fault: Fault): string {
   }
 }
 
-/**
- * All that can be done without a step is done: nothing here waits for a disk, so one turn of the event loop is enough.
- */
+/** Lets all work finish that needs no step. Nothing here waits for a disk, so one turn of the event loop is enough. */
 function idle(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
@@ -435,6 +432,6 @@ function quietly(work: () => unknown): void {
   try {
     work();
   } catch {
-    // Nobody is there to hear of it.
+    // Nobody waits for the result.
   }
 }

@@ -1,9 +1,9 @@
 /**
- * Data directories in memory, below `/sim/`: what the runtime reads of them it reads at once, so that the same seed
- * gives the same schedule.
+ * Data directories in memory, below `/sim/`. The runtime reads them without waiting, so the same seed gives the same
+ * schedule.
  *
- * A test file puts {@link overFiles} and {@link overPromises} in the place of `node:fs` and `node:fs/promises`. Every
- * other path is the machine's.
+ * A test file mocks `node:fs` and `node:fs/promises` with {@link overFiles} and {@link overPromises}. All other paths
+ * go to the real file system.
  */
 import type * as fs from "node:fs";
 import type * as promises from "node:fs/promises";
@@ -15,7 +15,7 @@ const MODES = { file: 0o100600, directory: 0o040700 };
 interface File {
   readonly bytes: Buffer;
   readonly modifiedAtS: number;
-  /** As the disk would number it: another server's file has another number. */
+  /** Inode number. It differs between servers, as on a disk. */
   readonly inode: number;
 }
 
@@ -23,12 +23,11 @@ interface StatOptions {
   readonly bigint?: boolean | undefined;
 }
 
-/** Directory → name → file, or null for a directory. */
+/** Directory → name → file. A directory has null. */
 const tree = new Map<string, Map<string, File | null>>();
 const opened = new Map<number, File>();
 let nextDescriptor = FIRST_DESCRIPTOR;
 
-/** Everything is gone. */
 export function clearFiles(): void {
   tree.clear();
   opened.clear();
@@ -61,7 +60,7 @@ export function filesIn(path: string): string[] {
   return entries.flatMap(([name, file]) => (file === null ? [] : [name])).sort();
 }
 
-/** The content. @throws ENOENT */
+/** @throws ENOENT */
 export function contentOf(path: string): Buffer {
   return find(path).bytes;
 }
@@ -119,7 +118,7 @@ function readAt(descriptor: number, target: Uint8Array, offset: number, length: 
   return part.length;
 }
 
-/** `node:fs` with our files in it. */
+/** `node:fs` with the files in memory. */
 export function overFiles(real: typeof fs): object {
   const mine = {
     lstatSync: (path: string, options?: StatOptions) =>
@@ -138,7 +137,7 @@ export function overFiles(real: typeof fs): object {
   return { ...real, ...mine, default: { ...real, ...mine } };
 }
 
-/** `node:fs/promises` with our files in it. */
+/** `node:fs/promises` with the files in memory. */
 export function overPromises(real: typeof promises): object {
   const mine = {
     stat: async (path: string, options?: StatOptions) =>

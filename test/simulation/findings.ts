@@ -1,6 +1,5 @@
 /**
- * What once went wrong with several writers, and where the simulation finds it when what guards against it is switched
- * off.
+ * Errors that several writers once caused. The simulation detects each of them when its guard is switched off.
  */
 import type { FaultKind } from "./engine";
 import type { Guard } from "./weak";
@@ -9,11 +8,11 @@ import type { Scenario } from "./host";
 export interface Finding {
   readonly title: string;
   readonly scenario: Scenario;
-  /** Disturbances that are tried, one at each step. */
+  /** Disturbances to try, one at each step. */
   readonly kinds: readonly FaultKind[];
-  /** What is switched off. */
+  /** Guards that are switched off. */
   readonly off: readonly Guard[];
-  /** How the promise is broken. */
+  /** The expected violation. */
   readonly breaks: RegExp;
 }
 

@@ -1,4 +1,4 @@
-/** A host with a server of the cluster, and what a verb that runs there has at hand. */
+/** A host with a server of the cluster, and everything that its verbs use. */
 import type { Context } from "../../runtime/base/context";
 import { imageOf } from "../../runtime/format/page/pgControl";
 import type { MissingWalStore } from "../../runtime/local/missingWal";
@@ -17,30 +17,30 @@ import type { State, Truth } from "./truth";
 export interface Scenario {
   readonly name: string;
   readonly repoCount: 1 | 2;
-  /** What happened before, undisturbed, on the first writer's host. */
+  /** Verbs that ran before, undisturbed, on the first writer's host. */
   readonly past: readonly string[];
   /** Verbs of each writer, by its name. */
   readonly writers: Readonly<Record<string, readonly string[]>>;
   /**
-   * False: the first writer's server is the primary. All others are standbys, and no primary can be reached from their
-   * hosts.
+   * If false, the first writer's server is the primary. All others are standbys, and their hosts cannot reach a
+   * primary.
    */
   readonly standbysOnly: boolean;
-  /** Of the storage; absent is `versions`. */
+  /** Conditions of the storage. The default is `versions`. */
   readonly conditions?: Conditions;
-  /** Files of each server that differ; absent is a few. */
+  /** Number of files that differ between servers. The default is `RELATIONS`. */
   readonly relationCount?: number;
 }
 
-/** What all hosts have in common. */
+/** State that all hosts share. */
 export interface Shared {
   readonly scenario: Scenario;
   readonly moments: State[];
   readonly buckets: readonly Bucket[];
   readonly truth: Truth;
-  /** Of the segment that is being written. */
+  /** Number of the segment that is being written. */
   walNo: number;
-  /** A backup said that it is done. */
+  /** A backup reported success. */
   done(repoIndex: number, label: string): void;
   newestLabel(repo: Repository): Promise<string>;
 }
@@ -54,7 +54,6 @@ const CONTROL_IMAGE = imageOf(vectorBytes("pg_control.pg15.first512.bin"));
 const PAST_WRITTEN_S = STARTED_AT_MS / 1000 - 86_400;
 const USERS = { userName: () => "postgres", groupName: () => "postgres", findUid: () => null, findGid: () => null };
 
-/** What a verb works with. */
 export interface Stage {
   readonly life: Life;
   readonly ctx: Context;
@@ -67,7 +66,6 @@ export type HostEvent =
   | { readonly kind: "change"; readonly nowMs: number }
   | { readonly kind: "segment"; readonly no: number; readonly isAcknowledged: boolean };
 
-/** A machine with a server. */
 export class Host {
   readonly name: string;
   readonly isStandby: boolean;
@@ -75,7 +73,7 @@ export class Host {
   readonly walDirectory: string;
   readonly missingWal = memoryMissingWal();
   readonly events: HostEvent[] = [];
-  /** A host has one: kept in its lock folder. */
+  /** Each host has one, stored in its lock folder. */
   readonly domain: string;
   readonly #world: Shared;
   readonly #versions = new Map<string, number>();
@@ -101,14 +99,14 @@ export class Host {
     this.#remember();
   }
 
-  /** Does what happened to this host before. */
+  /** Repeats an event of this host's past. */
   take(event: HostEvent): void {
     if (event.kind === "change") return this.change(event.nowMs);
     this.finishSegment(event.no);
     if (event.isAcknowledged) removeFile(`${this.walDirectory}/archive_status/${walName(event.no)}.ready`);
   }
 
-  /** Some relations change, the way a second of work changes them. */
+  /** Changes some relations, as a second of work does. */
   change(nowMs: number): void {
     this.events.push({ kind: "change", nowMs });
     for (const relation of this.#relations.slice(0, 2)) this.#writeRelation(relation, Math.floor(nowMs / 1000));

@@ -1,4 +1,4 @@
-/** Who does what at the same time. Small ones, so that every place of a disturbance can be tried. */
+/** Concurrent writers. The scenarios are small, so that every point of disturbance can be tried. */
 import type { Scenario } from "./host";
 
 const base = { repoCount: 1, past: [], standbysOnly: false } as const;
@@ -56,9 +56,9 @@ export const SCENARIOS: readonly Scenario[] = [
   },
 ];
 
-/** What once broke at one pause: every place of it is tried in each run. */
+/** Scenarios that once broke at one pause. Each run tries a pause at every point. */
 export const PAUSED: readonly Scenario[] = [
-  // One label for two hosts: what the loser removes may be the winner's.
+  // Two hosts use one label: files that the loser removes may be the winner's.
   {
     ...base,
     name: "two syncs",
@@ -75,7 +75,7 @@ export const PAUSED: readonly Scenario[] = [
   },
 ];
 
-/** As much at once as there may be. */
+/** The most concurrent work that is possible. */
 export const CROWDS: readonly Scenario[] = [
   {
     ...base,

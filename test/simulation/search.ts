@@ -1,6 +1,6 @@
 /**
- * Looks for a schedule that breaks a promise: at random by a seed, or systematically with one or two disturbances at
- * every step; and makes what it finds as small as it can.
+ * Searches for a schedule that breaks a promise: at random by a seed, or systematically with one or two disturbances at
+ * every step. Then shrinks the schedule as far as possible.
  */
 import type { Candidate, Choice, Chooser, Fault, FaultKind } from "./engine";
 import { faultText, type TraceLine } from "./engine";
@@ -12,11 +12,11 @@ export interface Violation {
   readonly scenario: Scenario;
   readonly violation: string;
   readonly choices: readonly Choice[];
-  /** In readable lines. */
+  /** As readable lines. */
   readonly schedule: string;
 }
 
-/** What all runs came to. */
+/** Totals of all runs. */
 export class Figures {
   steps = 0;
   runs = 0;
@@ -47,10 +47,10 @@ export class Figures {
   }
 }
 
-/** Repeats choices that were written down. */
+/** Replays recorded choices. */
 export class Replay implements Chooser {
   readonly #left = new Map<string, Choice[]>();
-  /** How many steps each process had, for searches that disturb each of them. */
+  /** Steps of each process, for searches that disturb each of them. */
   readonly counts = new Map<string, number>();
   readonly #onSeen: ((candidate: Candidate) => void) | null;
 
@@ -72,16 +72,16 @@ export class Replay implements Chooser {
 const HOUR_MS = 3_600_000;
 const PAUSES_MS = [null, null, HOUR_MS, HOUR_MS, 5000, 150_000];
 /**
- * A request does not outlive its driver's time limits, which are shorter than the time after which a holder counts as
- * dead.
+ * A request does not outlive its driver's time limits, which are shorter than the time after which a lease holder
+ * counts as dead.
  */
 const DELAYS_MS = [20, 500, 5000, 60_000];
-/** A server ends what it has heard in full; the next program of the same host begins later. */
+/** A server completes a request that it has received in full. The host's next program starts later. */
 const LANDING_MS = [20, 500, 1500];
 const MIXES = [0, 0.02, 0.1, 0.4];
 const RATES = [0.002, 0.006, 0.02];
 
-/** Chooses by a seed, and writes down what it chose. */
+/** Chooses by a seed, and records its choices. */
 export class RandomChooser implements Chooser {
   readonly choices: Choice[] = [];
   readonly #next: () => number;
@@ -141,7 +141,7 @@ export class RandomChooser implements Chooser {
   }
 }
 
-/** Numbers from 0 to 1: mulberry32. */
+/** Generates numbers from 0 to 1 (mulberry32). */
 function randomOf(seed: number): () => number {
   let state = Math.imul(seed, 0x9e3779b1) | 0;
   return () => {
@@ -163,7 +163,7 @@ export async function play(
 
 export const ALL_KINDS: readonly FaultKind[] = ["pause", "kill", "lose", "fail", "hide", "repeat", "defer", "jump"];
 
-/** One run by a seed; null when every promise was kept. */
+/** One run by a seed. Returns null if every promise holds. */
 export async function tryRandom(
   scenario: Scenario,
   seed: number,
@@ -178,8 +178,8 @@ export async function tryRandom(
 }
 
 /**
- * At every step of every writer one disturbance, and (`depth` 2) at every later step another; ends with the first that
- * breaks a promise.
+ * Tries one disturbance at every step of every writer and, with `depth` 2, another at every later step. Ends at the
+ * first violation.
  */
 export async function trySystematic(
   scenario: Scenario,
@@ -209,7 +209,8 @@ export async function trySystematic(
 }
 
 /**
- * Disturbances at `depth` places, each anywhere after the one before: what neither one place nor plain chance reaches.
+ * Disturbs at `depth` points, each anywhere after the previous one. Reaches schedules that neither a single point nor
+ * plain chance reaches.
  */
 export async function tryChoices(
   scenario: Scenario,
@@ -230,7 +231,7 @@ export async function tryChoices(
   return null;
 }
 
-/** Where a run can be disturbed after its last choice, and how it went. */
+/** Plays the choices. Returns the possible disturbances after the last one, and the violation. */
 async function findChoices(
   scenario: Scenario,
   choices: readonly Choice[],
@@ -265,7 +266,7 @@ function faultsFor(call: "read" | "list" | "write"): Fault[] {
   return faults;
 }
 
-/** One schedule that was printed, with every step of it. @throws SyntaxError */
+/** Replays a printed schedule and shows every step. @throws SyntaxError */
 export async function replayText(
   schedule: string,
 ): Promise<{ readonly text: string; readonly violation: string | null }> {
@@ -276,7 +277,7 @@ export async function replayText(
 
 const SHRINKS_MAX = 2000;
 
-/** Leaves out what is not needed, then makes pauses shorter, as long as some promise is still broken. */
+/** Removes everything unneeded, then makes faults milder, as long as some promise is still broken. */
 export async function shrink(scenario: Scenario, all: readonly Choice[], off: readonly Guard[]): Promise<Violation> {
   let runs = 0;
   const breaks = async (choices: readonly Choice[], smaller: Scenario): Promise<boolean> =>
@@ -332,7 +333,7 @@ function milder(fault: Fault): Fault[] {
   return [];
 }
 
-/** One line for what a process does without being disturbed, and one for each disturbance. */
+/** One line for the undisturbed steps of a process, and one for each disturbance. */
 function scheduleText(scenario: Scenario, choices: readonly Choice[], outcome: Outcome): string {
   const lines: string[] = [];
   let run: { who: string; steps: string[] } | null = null;

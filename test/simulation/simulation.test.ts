@@ -1,10 +1,10 @@
 /**
- * Several writers over the same repositories, in every order that a seed or a place of a disturbance stands for; see
- * engine.ts, truth.ts.
+ * Several writers on the same repositories, in every order that a seed or the point of a disturbance produces. See
+ * engine.ts and truth.ts.
  *
- * `PGBACKSTOP_SEED=<number>` begins elsewhere; `PGBACKSTOP_SIMULATION_STEPS=<number>` says how long,
- * `PGBACKSTOP_LONG=1` makes it ten million; `PGBACKSTOP_SCHEDULE='<what a failure printed>'` plays that one again,
- * every step of it.
+ * `PGBACKSTOP_SEED=<number>` sets the first seed. `PGBACKSTOP_SIMULATION_STEPS=<number>` sets the number of steps; with
+ * `PGBACKSTOP_LONG=1` the default is ten million. `PGBACKSTOP_SCHEDULE='<what a failure printed>'` replays that
+ * schedule and prints every step.
  */
 import { describe, expect, it, vi } from "vitest";
 import { FINDINGS } from "./findings";
@@ -29,7 +29,7 @@ vi.mock("node:timers/promises", async (original) => ({
   ...(await original<object>()),
   setImmediate: async () => undefined,
 }));
-// In Node's thread pool it would end at a moment of its own.
+// Node's thread pool would end it at an unpredictable time.
 vi.mock("node:zlib", async (original) => {
   const real = await original<typeof import("node:zlib")>();
   const gzip = (bytes: Uint8Array, options: object, done: (error: null, packed: Uint8Array) => void): void =>
@@ -68,7 +68,7 @@ const STEPS = Number(process.env["PGBACKSTOP_SIMULATION_STEPS"] ?? (IS_LONG ? 10
 const SEED = Number(process.env["PGBACKSTOP_SEED"] ?? 1);
 const SCHEDULE = process.env["PGBACKSTOP_SCHEDULE"];
 const TIMEOUT_MS = IS_LONG ? 6 * 3_600_000 : 600_000;
-/** Failures after which a long run has told enough. */
+/** A long run stops after this many failures. */
 const FAILURES_MAX = 10;
 
 function print(text: string): void {
@@ -146,7 +146,7 @@ describe("every promise holds", () => {
 const CONDITIONS: readonly Conditions[] = ["versions", "creation", "none"];
 const DEPTHS = 4;
 
-/** By chance, or at one, two or three places. */
+/** Disturbs at random, or at one, two or three points. */
 function tryOne(scenario: (typeof SCENARIOS)[number], seed: number, figures: Figures): Promise<Violation | null> {
   const depth = Math.floor(seed / 20) % DEPTHS;
   return depth === 0 ? tryRandom(scenario, seed, [], figures) : tryChoices(scenario, seed, [], figures, depth);

@@ -1,10 +1,10 @@
 /**
- * What must be true of the repositories at every moment, looked up below all faults and with nothing of the runtime but
- * its parsers.
+ * What must always be true of the repositories. Reads the buckets below all faults, and uses only the runtime's
+ * parsers.
  *
- * A backup that is listed restores to the bytes that one server had at one moment. One that was listed once stays whole
- * for as long as retention keeps it, counted by the backups that were ever listed. Acknowledged WAL is where the policy
- * says, or is recorded as missing.
+ * A listed backup restores to the bytes that one server had at one time. Once listed, a backup stays complete as long
+ * as retention keeps it, counted by the backups that were ever listed. Acknowledged WAL is where the policy says, or is
+ * recorded as missing.
  */
 import { type BackupInfo, parseBackupInfo } from "../../runtime/format/repository/backupInfo";
 import { fullLabelOf } from "../../runtime/format/repository/label";
@@ -13,7 +13,7 @@ import { backupInfoPath, copyOf, dataFilePath, manifestPath } from "../../runtim
 import { STANZA } from "../runtime/repository/support";
 import { type Bucket, sha1Of, type StoredFile } from "./bucket";
 
-/** Manifest name → SHA-1 of the relations that a server had at one moment. */
+/** Manifest name → SHA-1 of the relations that a server had at one time. */
 export interface State {
   readonly server: string;
   readonly sha1s: ReadonlyMap<string, string>;
@@ -24,7 +24,7 @@ interface Read<T> {
   readonly value: T;
 }
 
-/** A backup that was found whole, as long as none of its files is another one. */
+/** A backup that was complete. Valid until one of its files is replaced. */
 interface Proof {
   readonly manifest: StoredFile;
   readonly files: readonly (readonly [path: string, file: StoredFile])[];
@@ -41,15 +41,15 @@ export class Truth {
   readonly #infos = new Map<number, Read<BackupInfo>>();
   readonly #manifests = new Map<string, Read<Manifest>>();
   readonly #proofs = new Map<string, Proof>();
-  /** Labels that were ever listed and whole, by repository. */
+  /** Labels that were ever listed and complete, by repository. */
   readonly #published = new Map<number, Set<string>>();
-  /** Full backups that retention keeps, by repository; not there keeps all. */
+  /** Number of full backups that retention keeps, by repository. Without an entry it keeps all. */
   readonly retention = new Map<number, number>();
-  /** Name → SHA-1 of WAL that PostgreSQL was told is safe. */
+  /** Name → SHA-1 of WAL that was acknowledged to PostgreSQL. */
   readonly acknowledged = new Map<string, string>();
-  /** `<repository>:<name>` of WAL that was lost with a repository after it was acknowledged. */
+  /** `<repository>:<name>` of acknowledged WAL that was lost with its repository. */
   readonly #excused = new Set<string>();
-  /** Lists of backups that landed late. */
+  /** Number of backup lists that landed late. */
   staleLists = 0;
   readonly #excusedLists = new Set<number>();
   readonly #staleLists = new Set<number>();
@@ -57,29 +57,29 @@ export class Truth {
   readonly #done = new Set<string>();
   isMissing: (repoIndex: number, walName: string) => boolean = () => false;
 
-  /** With `hasVersions` no list of backups is excused for landing late. */
+  /** With `hasVersions`, no backup list is excused for landing late. */
   constructor(buckets: readonly Bucket[], moments: readonly State[], hasVersions: boolean) {
     this.#buckets = buckets;
     this.#hasVersions = hasVersions;
     this.#moments = moments;
   }
 
-  /** PostgreSQL was told that a file is safe. */
+  /** A file was acknowledged to PostgreSQL. */
   acknowledge(name: string, sha1: string): void {
     this.acknowledged.set(name, sha1);
     this.#seenVersions.clear();
   }
 
-  /** A repository was lost with all that it held: nothing was promised for that. */
+  /** A repository was lost with its content. No promise covers that. */
   forget(repoIndex: number): void {
     this.#published.delete(repoIndex);
     for (const name of this.acknowledged.keys()) this.#excused.add(`${repoIndex}:${name}`);
   }
 
   /**
-   * Text of what must not be, or null. Looks only at what changed since it was last asked. A list of backups that
-   * landed late may be an old one: where the storage has no versions, no process can keep that from happening between
-   * its last check and its call. Then what is listed counts again when a later writer has been there.
+   * Returns a violation or null. Checks only what changed since the last call. A backup list that landed late may be
+   * outdated: if the storage has no versions, no process can prevent that between its last check and its call. The list
+   * then counts again after a later writer.
    */
   check(isOverdue = false): string | null {
     for (const bucket of this.#buckets) {
@@ -98,7 +98,7 @@ export class Truth {
     return null;
   }
 
-  /** A backup that ended well is listed and whole, or was and retention has let it go since. */
+  /** A successful backup is listed and complete, or was until retention removed it. */
   checkDone(repoIndex: number, label: string): string | null {
     this.#done.add(`${repoIndex}:${label}`);
     const was = this.check();
@@ -110,13 +110,13 @@ export class Truth {
     return `repo${repoIndex}: ${label} ended with exit 0 and was never listed and whole`;
   }
 
-  /** From now on everything that is listed counts. */
+  /** From now on every backup list counts. */
   excuseNothing(): void {
     this.#excusedLists.clear();
     this.#seenVersions.clear();
   }
 
-  /** When everything is quiet: what retention keeps is listed too. */
+  /** Checks the end state: the backups that retention keeps are also listed. */
   checkEnd(): string | null {
     const was = this.check();
     if (was !== null) return was;
@@ -166,12 +166,12 @@ export class Truth {
     return null;
   }
 
-  /** An old list that landed late may have taken out what nobody was told is there. */
+  /** An outdated list that landed late may have dropped a backup whose success was never reported. */
   #isReported(bucket: Bucket, label: string): boolean {
     return !this.#staleLists.has(bucket.key) || this.#done.has(`${bucket.key}:${label}`);
   }
 
-  /** Of what was ever listed, the newest full backups and all that builds on them. */
+  /** The newest full backups of all that were ever listed, and the backups that depend on them. */
   #kept(repoIndex: number): string[] {
     const labels = [...(this.#published.get(repoIndex) ?? [])].sort();
     const count = this.retention.get(repoIndex);
@@ -180,7 +180,7 @@ export class Truth {
     return labels.filter((label) => fulls.has(fullLabelOf(label)));
   }
 
-  /** Why a backup is not whole, or null. */
+  /** Why a backup cannot be restored, or null. */
   #problemOf(bucket: Bucket, label: string): string | null {
     const id = `${bucket.key}:${label}`;
     const file = bucket.files.get(manifestPath(STANZA, label));
@@ -227,7 +227,7 @@ export class Truth {
     return this.#moments.find((state) => state.sha1s.get(name) === sha1)?.server ?? "nobody";
   }
 
-  /** The first segment that a backup needs which retention keeps. */
+  /** The first segment that a kept backup needs. */
   #neededFrom(bucket: Bucket): string {
     const starts = this.#kept(bucket.key).flatMap(
       (label) => this.#manifests.get(`${bucket.key}:${label}`)?.value.archiveStart ?? [],

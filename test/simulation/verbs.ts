@@ -1,6 +1,5 @@
 /**
- * The verbs of the simulation as the commands do them: what a program takes before it begins, and which operation it
- * calls.
+ * The simulation's verbs. Each takes what its command takes first, such as leases, and calls the same operation.
  */
 import type { AcknowledgePolicy } from "../../runtime/operations/archivePush/acknowledge";
 import { annotate } from "../../runtime/operations/shared/annotate";
@@ -30,8 +29,9 @@ const ACKNOWLEDGE: AcknowledgePolicy = { mode: "any", repoIndexes: [] };
 
 /**
  * `full`, `diff`, `incr`, `full@1` (one repository), `full+expire 1` (as with expire-auto), `expire 1`, `sync 1 2`,
- * `push`, `agent 60` (PostgreSQL asks so long after the segment was ready), `recreate@1` (the repository is lost and
- * made again), `heal`, `upgrade`, `annotate`, `change`, `wait 60`. Returns what is to be said of it.
+ * `push`, `agent 60` (PostgreSQL requests the segment this many seconds after it is ready), `recreate@1` (the
+ * repository is lost and created again), `heal`, `upgrade`, `annotate`, `change`, `wait 60`. Returns the text of the
+ * result.
  */
 export async function verbs(text: string, bare: BareStage): Promise<string> {
   const { host, ctx } = bare;
@@ -49,7 +49,7 @@ export async function verbs(text: string, bare: BareStage): Promise<string> {
   }
 }
 
-/** The lease that everybody has. */
+/** A lease that everybody gets. */
 function ownToken({ random }: Pick<Context, "random">): Lease {
   return { ...NO_LEASE, token: Buffer.from(random.bytes(16)).toString("hex"), domain: "everywhere" };
 }
@@ -179,7 +179,7 @@ async function pushByAgent(
   return walName;
 }
 
-/** A disk or bucket is replaced by an empty one. */
+/** An empty disk or bucket replaces the old one. */
 async function recreate(
   { ctx, life, world }: Stage,
   repos: readonly Repository[],

@@ -1,8 +1,8 @@
 /**
- * Guards as they were before there were several writers: the simulation must find what each of them is for when it is
- * switched off.
+ * Weak versions of the guards, as they were before there were several writers. With a guard switched off, the
+ * simulation must detect the error that it prevents.
  *
- * A test file puts these in the place of the runtime's own modules; which one is off is decided run by run.
+ * A test file mocks the runtime's modules with them. Each run decides which guards are off.
  */
 import type { Context } from "../../runtime/base/context";
 import { type BackupInfo, type BackupInfoEntry, backupInfoEntryOf } from "../../runtime/format/repository/backupInfo";
@@ -15,8 +15,8 @@ import type { Reconstructed } from "../../runtime/repository/reconstruct";
 import { type Repository, writeFile } from "../../runtime/repository/repository";
 
 /**
- * `lease`: everybody has it; `publish`: nothing is looked at; `listing`: one listing is believed; `source`: every
- * server counts as the same; `memory`: what the agent once stored is there for ever.
+ * `lease`: everybody gets it. `publish`: nothing is checked. `listing`: one listing is trusted. `source`: every server
+ * counts as the same. `memory`: whatever the agent once stored counts as still there.
  */
 export type Guard = "lease" | "publish" | "listing" | "source" | "memory";
 
@@ -32,7 +32,7 @@ export function isOff(guard: Guard): boolean {
 
 type Function<A extends unknown[], R> = (...args: A) => R;
 
-/** Calls `weak` while the guard is off, else what the runtime has. */
+/** Calls `weak` while the guard is off, otherwise `real`. */
 export function unlessOff<A extends unknown[], R>(
   guard: Guard,
   real: Function<A, R>,
@@ -41,7 +41,7 @@ export function unlessOff<A extends unknown[], R>(
   return (...args) => (isOff(guard) ? weak : real)(...args);
 }
 
-/** Lists a backup, whatever has become of it. */
+/** Lists a backup even if it was changed or removed meanwhile. */
 export async function finishUnseen(
   repo: Repository,
   manifest: Manifest,
@@ -58,7 +58,7 @@ export async function finishUnseen(
   return updated;
 }
 
-/** What one listing does not show is gone, with all that builds on it. */
+/** Drops every backup that one listing does not show, and all that depend on it. */
 export async function believeListing(repo: Repository): Promise<Reconstructed> {
   const loaded = await loadBackupInfo(repo);
   const directories = new Map<string, boolean>();
@@ -72,7 +72,7 @@ export async function believeListing(repo: Repository): Promise<Reconstructed> {
   return { info, loaded: info, adopted: [], lost: [], doubts: [], directories: new Undoubted(directories) };
 }
 
-/** Whatever a later listing shows was in the first one. */
+/** Claims that the first listing had every directory of a later one. */
 class Undoubted extends Map<string, boolean> {
   override has(): boolean {
     return true;

@@ -1,9 +1,9 @@
 /**
- * Several hosts, each with a server of the same cluster, over shared buckets: what a scenario says they do, done by the
- * runtime's own operations.
+ * Several hosts over shared buckets, each with a server of the same cluster. The runtime's own operations perform a
+ * scenario's verbs.
  *
- * Servers have files of the same names, sizes and times, and other bytes in them, as a standby has. Every host has its
- * own lock folder, so nothing but the repositories stands between two hosts.
+ * The servers' files have the same names, sizes and times but different bytes, like those of a primary and its standby.
+ * Each host has its own lock folder, so only the repositories coordinate two hosts.
  */
 import type { Context } from "../../runtime/base/context";
 import { toBackupError } from "../../runtime/base/errors";
@@ -21,26 +21,26 @@ import { verbs } from "./verbs";
 import { type Guard, switchOff } from "./weak";
 
 export interface Outcome extends Ending {
-  /** Content of the repositories, as often as it changed. */
+  /** Checksums of the repositories' content, one for each distinct content. */
   readonly states: ReadonlySet<number>;
-  /** What the verbs came to, in the order of their ends. */
+  /** Results of the verbs, in the order in which they ended. */
   readonly ends: readonly string[];
-  /** Lists of backups that landed late, and may have stood for old ones until somebody else came. */
+  /** Number of backup lists that landed late, and may have been outdated until the next writer. */
   readonly staleLists: number;
 }
 
 const STEPS_MAX = 6000;
 const KEEPS_ALL = 99;
-/** After the last writer: longer than a dead writer may stand in anybody's way. */
+/** Wait after the last writer: longer than a dead writer can block others. */
 const QUIET_MS = 600_000;
 
-/** What a scenario's past leaves: made once. */
+/** State that a scenario's past leaves. Made once. */
 interface Past {
   readonly nowMs: number;
   readonly walNo: number;
   readonly files: readonly ReadonlyMap<string, StoredFile>[];
   readonly acknowledged: ReadonlyMap<string, string>;
-  /** What happened to the first host. */
+  /** Events of the first host. */
   readonly events: readonly HostEvent[];
 }
 
@@ -53,13 +53,13 @@ export class World implements Shared {
   readonly truth: Truth;
   readonly states = new Set<number>();
   readonly ends: string[] = [];
-  /** Of the segment that is being written. */
+  /** Number of the segment that is being written. */
   walNo = 3;
   readonly #hosts = new Map<string, Host>();
   #lives = 0;
   #violation: string | null = null;
 
-  /** `off` are the guards that the runtime has to do without. */
+  /** The runtime runs without the guards in `off`. */
   constructor(scenario: Scenario, off: readonly Guard[]) {
     clearFiles();
     switchOff(off);
@@ -74,7 +74,7 @@ export class World implements Shared {
       [...this.#hosts.values()].some(({ missingWal }) => missingWal.list(repoIndex).includes(walFile));
   }
 
-  /** The past, the writers as `chooser` disturbs them, and then a writer that finds everything quiet. */
+  /** Plays the past, then the writers with the disturbances of `chooser`, then one undisturbed writer. */
   async play(chooser: Chooser, isTraced: boolean): Promise<Outcome> {
     const quiet: Chooser = { choose: () => null };
     const before = await this.#recall(quiet);
@@ -89,11 +89,11 @@ export class World implements Shared {
     if (main.violation !== null) return { ...main, states: this.states, ends, staleLists };
     const expire = `expire ${keeps ?? KEEPS_ALL}`;
     const trace: TraceLine[] = [...main.trace];
-    // Labels go by the hosts' clocks: the last one is behind none of them.
+    // Labels follow the hosts' clocks: the last writer's clock must not be behind any of them.
     let nowMs = main.nowMs + QUIET_MS + Math.max(0, ...writers.map(({ skewMsMax }) => skewMsMax));
     let { steps } = main;
     let wrong: string | null = null;
-    // After an upgrade there is no server of the old version any more.
+    // After an upgrade no server has the old version.
     const isUpgraded = Object.values(this.scenario.writers).some((all) => all.includes("upgrade"));
     for (const all of [[expire, expire], isUpgraded ? [expire] : ["full", expire]]) {
       const after = await this.#run([new SimProcess("z", all, nowMs)], quiet, nowMs, isTraced);
@@ -108,7 +108,7 @@ export class World implements Shared {
     return { violation, trace, steps, states: this.states, ends, staleLists: this.truth.staleLists };
   }
 
-  /** The past, lived through or remembered. */
+  /** Plays the past, or restores it from an earlier run. */
   async #recall(quiet: Chooser): Promise<Past> {
     const { name, past, writers, repoCount, standbysOnly, conditions } = this.scenario;
     const [first = "a"] = Object.keys(writers);
@@ -202,7 +202,7 @@ export class World implements Shared {
     return text;
   }
 
-  /** A backup said that it is done. */
+  /** A backup reported success. */
   done(repoIndex: number, label: string): void {
     this.#violation ??= this.truth.checkDone(repoIndex, label);
   }
@@ -212,7 +212,7 @@ export class World implements Shared {
   }
 }
 
-/** Full backups that the least generous of the writers keeps; null when nobody expires any. */
+/** The smallest number of full backups that a writer keeps. Null if nobody expires any. */
 function keptCount({ writers }: Scenario): number | null {
   const counts = Object.values(writers).flatMap((all) =>
     all.flatMap((verb) => /expire(?:@\d)? (\d+)$/.exec(verb)?.[1] ?? []),
