@@ -1,8 +1,8 @@
 /**
- * Removal of old volume snapshots under a real kube-apiserver's rules. Strict validation accepts the components' objects.
- * The account's Role suffices for the program and allows nothing else. A Job of the CronJob removes snapshots in the
- * lab. No storage here takes snapshots, so `harness/kubernetes/snapshotObjects.ts` writes Backups and VolumeSnapshots
- * as CloudNativePG does.
+ * Removal of old volume snapshots under a real kube-apiserver's rules. Strict validation accepts the components'
+ * objects. The account's Role suffices for the program and allows nothing else. A Job of the CronJob removes snapshots
+ * in the lab. No storage here takes snapshots, so `harness/kubernetes/snapshotObjects.ts` writes Backups and
+ * VolumeSnapshots as CloudNativePG does.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
