@@ -214,8 +214,7 @@ describe("a cluster with Barman's plugin", async () => {
       await expect.poll(() => readdirSync(first.bucketPath), { timeout: 180_000 }).toContain("ours");
       await expect.poll(() => segmentsHeld(first).length, { timeout: 180_000 }).toBeGreaterThan(1);
       lastOfBarman = barmanSegments().at(-1) ?? "";
-      // The sidecar takes a full backup a minute after it starts. Until then there is only the WAL of both
-      // archives.
+      // The sidecar takes a full backup a minute after it starts. Until then there is only the WAL of both archives.
       const known = [...acknowledged];
       const now = `select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
       let time = "";
