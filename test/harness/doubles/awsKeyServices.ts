@@ -1,8 +1,8 @@
 /**
- * Doubles of the services that give out keys for a while, on loopback: the metadata service of an EC2 instance, STS,
- * the agent of EKS pod identity. They hold callers to the documents ("Instance metadata service version 2",
- * "AssumeRoleWithWebIdentity", "EKS Pod Identity"): a session token before metadata, the form's fields, the token of
- * the file. `shape` changes an answer where a test says so.
+ * Doubles of three services that issue temporary keys, on loopback: the metadata service of an EC2 instance, STS, and
+ * the EKS pod identity agent. They enforce the documentation ("Instance metadata service version 2",
+ * "AssumeRoleWithWebIdentity", "EKS Pod Identity"): a session token before metadata, the fields of the form, the token
+ * from the file. `shape` lets a test change an answer.
  */
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -25,9 +25,9 @@ interface Answer {
 
 abstract class KeyService {
   keys: GivenKeys;
-  /** `PUT /latest/api/token`, in order. */
+  /** Requests so far, such as `PUT /latest/api/token`. */
   readonly asked: string[] = [];
-  /** Changes what is answered; `hang` never answers. */
+  /** Changes the answer; `hang` never answers. */
   shape: ((line: string, answer: Answer) => Answer | "hang") | undefined;
   #server: Server | undefined;
 
@@ -83,7 +83,7 @@ abstract class KeyService {
 /** An instance with one role. */
 export class InstanceMetadata extends KeyService {
   readonly role: string;
-  /** False: version 1 only, sessions are unknown. */
+  /** False: only version 1, which has no sessions. */
   readonly sessions: boolean;
   #session = "";
 
@@ -113,7 +113,7 @@ export class InstanceMetadata extends KeyService {
   }
 }
 
-/** One role that one token may assume. */
+/** STS with one role, which one token may assume. */
 export class SecurityTokenService extends KeyService {
   readonly roleArn: string;
   readonly webToken: string;
@@ -146,7 +146,7 @@ export class SecurityTokenService extends KeyService {
   }
 }
 
-/** The agent of one node, for one pod. */
+/** The agent of one node. It serves one pod. */
 export class PodIdentityAgent extends KeyService {
   readonly podToken: string;
 
@@ -167,7 +167,7 @@ export class PodIdentityAgent extends KeyService {
   }
 }
 
-/** As the services write times: without fractions. */
+/** The services write times without fractions. */
 function isoOf(timeMs: number): string {
   return new Date(timeMs).toISOString().replace(/\.\d{3}Z$/, "Z");
 }

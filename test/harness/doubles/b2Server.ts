@@ -1,36 +1,36 @@
 /**
- * A double of Backblaze B2's native API, for tests only: an HTTP server on loopback that follows the documentation of
- * versions 3 and 4 for accounts, buckets and application keys, and as much about files as deleting them needs. It
- * stores no contents.
+ * A double of Backblaze B2's native API for tests: an HTTP server on loopback. It follows the documentation of versions
+ * 3 and 4 for accounts, buckets and application keys, and for files as far as deleting them needs. It stores no
+ * contents.
  *
- * It knows capabilities and restrictions of keys, tokens that end, revisions, the rules about lifecycle and object
- * lock, what a key may not read, and which kind of key each version of the API serves. Faults wait in a queue per
- * operation and must happen: stop() throws when one did not.
+ * It implements capabilities and restrictions of keys, expiring tokens, revisions, the rules for lifecycle and object
+ * lock, what a key may read, and which kind of key each API version serves. Faults wait in one queue per operation.
+ * Every fault must happen: stop() throws when one did not.
  */
 import { randomBytes, randomInt } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
 export type B2Fault =
-  /** Refused with this answer, and not carried out. */
+  /** The server refuses the call with this answer and changes nothing. */
   | {
       readonly kind: "refuse";
       readonly status: number;
       readonly code: string;
       readonly message?: string;
       readonly retryAfter?: string;
-      /** Only calls of this version of the API. */
+      /** Applies only to calls of this API version. */
       readonly version?: number;
     }
-  /** The connection breaks before anything is done. */
+  /** The connection breaks before the server does anything. */
   | { readonly kind: "break" }
-  /** It is carried out, and the connection breaks before the answer. */
+  /** The server executes the call, then the connection breaks before the answer. */
   | { readonly kind: "loseAnswer" }
-  /** It is carried out, and a proxy answers 502 with a page. */
+  /** The server executes the call, then a proxy answers 502 with a page. */
   | { readonly kind: "badGateway" }
-  /** The token of the call has just ended. */
+  /** The token of the call has just expired. */
   | { readonly kind: "expireToken" }
-  /** Somebody else changes the bucket just before: its revision is another one. */
+  /** Someone else changes the bucket just before the call, so its revision differs. */
   | { readonly kind: "race" };
 
 export interface B2Bucket {
@@ -49,7 +49,7 @@ export interface B2File {
   readonly fileId: string;
   readonly fileName: string;
   readonly action: "upload" | "hide" | "start";
-  /** Object lock keeps it. */
+  /** True: object lock protects the file. */
   readonly locked: boolean;
 }
 
@@ -69,13 +69,13 @@ export interface B2Key {
   readonly bucketIds: readonly string[] | null;
   readonly namePrefix: string | null;
   readonly expirationTimestamp: number | null;
-  /** Made by version 4 with buckets: versions below do not serve it. */
+  /** Created by version 4 with a list of buckets: older versions do not serve it. */
   readonly isMultiBucket: boolean;
 }
 
 type Body = Readonly<Record<string, unknown>>;
 
-/** What Pulumi signs in with, by the documentation of the components. */
+/** The capabilities that the components' documentation asks for in the key that Pulumi signs in with. */
 export const ADMIN_CAPABILITIES: readonly string[] = (
   "listBuckets writeBuckets deleteBuckets readBucketEncryption writeBucketEncryption readBucketRetentions " +
   "writeBucketRetentions listKeys writeKeys deleteKeys listFiles writeFiles deleteFiles"
@@ -92,7 +92,6 @@ const CAPABILITIES = [
 const BUCKETS_MAX = 100;
 const KEY_SECONDS_MAX = 86_400_000;
 
-/** An error answer. */
 class Refusal extends Error {
   readonly status: number;
   readonly code: string;
@@ -117,14 +116,14 @@ export class B2ServerDouble {
   readonly keys: B2Key[] = [];
   /** Names of buckets that belong to other customers. */
   readonly namesOfOthers = new Set<string>();
-  /** `b2_create_key v3`, as they came. */
+  /** Calls as they came, such as `b2_create_key v3`. */
   readonly calls: string[] = [];
   /**
-   * False: version 4 lists multi-bucket keys only, and version 3 the others, as the documentation says. True: 4 lists
-   * and deletes all.
+   * False, as documented: version 4 lists only multi-bucket keys, version 3 only the others. True: version 4 lists and
+   * deletes all.
    */
   listsAllKeysAtV4 = false;
-  /** The key with which tests sign in. */
+  /** The key that tests sign in with. */
   readonly admin: B2Key;
   readonly #server: Server;
   readonly #tokens = new Map<string, B2Key>();
@@ -157,17 +156,17 @@ export class B2ServerDouble {
     if (left.length > 0) throw new Error(`planned faults did not happen: ${left.join(", ")}`);
   }
 
-  /** The next call of `operation` meets the fault; several wait in line. */
+  /** The next calls of `operation` meet the faults, one each. */
   plan(operation: string, ...faults: readonly B2Fault[]): void {
     this.#faults.set(operation, [...(this.#faults.get(operation) ?? []), ...faults]);
   }
 
-  /** Every token ends. */
+  /** Expires every token. */
   expireTokens(): void {
     this.#tokens.clear();
   }
 
-  /** Every secret that the server has told: what must not be found anywhere. */
+  /** Every secret that the server has issued. Tests search outputs for them. */
   secrets(): string[] {
     return [...this.#allSecrets];
   }
@@ -216,7 +215,7 @@ export class B2ServerDouble {
     return file;
   }
 
-  /** The bucket of that name. @throws Error when there is none */
+  /** @throws Error if no bucket has that name */
   bucket(name: string): B2Bucket {
     const result = this.buckets.find((bucket) => bucket.bucketName === name);
     if (result === undefined)
@@ -224,7 +223,7 @@ export class B2ServerDouble {
     return result;
   }
 
-  /** As somebody does in the console. */
+  /** Changes a bucket as a user would in the console. */
   changeByHand(name: string, change: Partial<Omit<B2Bucket, "bucketId">>): void {
     const bucket = this.bucket(name);
     Object.assign(bucket, change, { revision: bucket.revision + 1 });
@@ -512,7 +511,7 @@ function removeFile(server: B2ServerDouble, call: Call, capability: string): obj
   return { fileId, fileName: file.fileName };
 }
 
-/** The settings that a request gives, checked; what it leaves out stays as it is. */
+/** The settings in a request, checked; settings that it leaves out stay unchanged. */
 function bucketSettings({ key, body }: Call, bucket: B2Bucket | null): Partial<B2Bucket> {
   const has = (name: string): boolean => body[name] !== undefined;
   const info = body["bucketInfo"] as Record<string, string> | undefined;

@@ -1,18 +1,17 @@
 /**
- * A double of Pulumi's language host for Node.js: with every official installation comes an executable
- * `pulumi-language-nodejs`, which no package registry carries. The engine starts it with its own address, reads the
- * port from its first line, and asks it to run programs.
+ * A double of Pulumi's language host for Node.js. Every official installation has an executable
+ * `pulumi-language-nodejs`, but no package registry carries it. The engine starts it with the engine's address, reads
+ * the port from its first line, and asks it to run programs.
  *
- * As the real one ({@link https://github.com/pulumi/pulumi/tree/master/sdk/nodejs/cmd/pulumi-language-nodejs}, 3.250)
- * it starts `@pulumi/pulumi/cmd/run`, found from the program's folder, with the same arguments and the same
- * environment; what TypeScript, package.json and tsconfig.json mean is decided there, by the SDK itself. Plugins that
- * are folders with a PulumiPlugin.yaml it starts likewise, with
- * `@pulumi/pulumi/cmd/run-plugin`.
+ * Like the real one ({@link https://github.com/pulumi/pulumi/tree/master/sdk/nodejs/cmd/pulumi-language-nodejs}, 3.250)
+ * it starts `@pulumi/pulumi/cmd/run`, resolved from the program's folder, with the same arguments and the same
+ * environment. The SDK itself interprets TypeScript, package.json and tsconfig.json there. Plugins that are folders
+ * with a PulumiPlugin.yaml start the same way, with `@pulumi/pulumi/cmd/run-plugin`.
  *
- * Not as the real one: the program speaks with the engine's resource monitor directly and not through a proxy; there
- * are no pipes for synchronous calls (`--sync`, for SDKs before 2.0); a program's node_modules is not searched for
- * plugins; no debugger, tracing, bun, other package managers, policy packs, code generation, nor the calls of
- * `pulumi install`, `about` and `new`: those are answered as unimplemented.
+ * Unlike the real one, it lets the program talk to the engine's resource monitor directly instead of through a proxy.
+ * It has no pipes for synchronous calls (`--sync`, for SDKs before 2.0) and does not search a program's node_modules
+ * for plugins. It has no debugger, tracing, bun, other package managers, policy packs or code generation, and answers
+ * the calls of `pulumi install`, `about` and `new` as unimplemented.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
@@ -28,9 +27,9 @@ import language, {
 } from "@pulumi/pulumi/proto/language_pb";
 import plugin from "@pulumi/pulumi/proto/plugin_pb";
 
-/** `@pulumi/pulumi/cmd/run` ended after it had told the user what is wrong: nothing is to be added. */
+/** `@pulumi/pulumi/cmd/run` has already reported the error to the user: the double must not add another. */
 const EXIT_CODE_REPORTED = 32;
-/** How often the double looks whether the engine is still there. */
+/** How often the double checks that the engine still runs. */
 const PARENT_CHECK_MS = 500;
 
 interface GrpcServer {
@@ -44,7 +43,7 @@ interface Grpc {
 }
 type Answer = (error: object | null, response?: object) => void;
 type Handler = (call: { readonly request: never }, answer: Answer) => void;
-/** A call that is answered by several messages. */
+/** A call with several response messages. */
 interface Stream {
   readonly request: RunPluginRequest;
   write(message: RunPluginResponse): void;
@@ -53,8 +52,8 @@ interface Stream {
 }
 
 /**
- * Puts an executable `pulumi-language-nodejs` into a new folder, which the caller puts on PATH. The folder must be
- * below a node_modules that has the SDK.
+ * Installs an executable `pulumi-language-nodejs` into a new folder, which the caller adds to PATH. The folder must be
+ * below a node_modules that contains the SDK.
  */
 export async function installLanguageHost(folder: string, nodePath: string): Promise<void> {
   const { build } = await import("esbuild");
@@ -79,7 +78,7 @@ export async function installLanguageHost(folder: string, nodePath: string): Pro
 }
 
 /**
- * The whole life of the process: serves on loopback, prints the port, ends with the engine.
+ * The main function of the process: listens on loopback, prints the port, and exits with the engine.
  * @public called by the program that {@link installLanguageHost} bundles
  */
 export function serve(argv: readonly string[]): void {
@@ -109,7 +108,7 @@ class LanguageHostDouble {
     return new language.LanguageHandshakeResponse();
   }
 
-  /** Starts the program and waits for its end; what it prints goes where this process prints. */
+  /** Starts the program and waits for it to exit. The program inherits stdout and stderr. */
   async run(request: RunRequest): Promise<object> {
     const response = new language.RunResponse();
     const info = request.getInfo();
@@ -129,7 +128,7 @@ class LanguageHostDouble {
     return response;
   }
 
-  /** Starts a plugin and tells everything that it prints, the port first; the engine ends it by cancelling the call. */
+  /** Starts a plugin and streams all its output, the port first. The engine stops the plugin by cancelling the call. */
   runPlugin(stream: Stream): void {
     const { request } = stream;
     const folder = request.getInfo()?.getProgramDirectory() ?? "";
@@ -163,7 +162,7 @@ class LanguageHostDouble {
   }
 }
 
-/** In the order of the real one. */
+/** Arguments in the same order as the real one. */
 function argumentsOf(request: RunRequest, engineAddress: string): string[] {
   const info = request.getInfo();
   const named = [
@@ -187,7 +186,7 @@ function argumentsOf(request: RunRequest, engineAddress: string): string[] {
   ];
 }
 
-/** The stack's configuration, keys in the old form `<namespace>:config:<name>`. */
+/** The stack's configuration; keys have the old form `<namespace>:config:<name>`. */
 function environmentOf(request: RunRequest): Record<string, string> {
   const config = request
     .getConfigMap()
@@ -202,7 +201,7 @@ function environmentOf(request: RunRequest): Record<string, string> {
   };
 }
 
-/** `runtime.options` of Pulumi.yaml; TypeScript is on unless they say otherwise. */
+/** `runtime.options` of Pulumi.yaml; TypeScript is on unless they turn it off. */
 function optionsOf(options: Readonly<Record<string, unknown>>): {
   nodeArguments: string[];
   environment: Record<string, string>;
@@ -217,7 +216,7 @@ function optionsOf(options: Readonly<Record<string, unknown>>): {
   };
 }
 
-/** Methods of the service; the others are answered as unimplemented by gRPC itself. */
+/** The implemented methods; gRPC answers the others as unimplemented. */
 function handlersOf(grpc: Grpc, double: LanguageHostDouble): Record<string, Handler | ((stream: Stream) => void)> {
   const handle =
     (work: (request: never) => Promise<object> | object): Handler =>

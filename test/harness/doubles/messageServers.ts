@@ -1,6 +1,6 @@
 /**
- * Servers that notifications are sent to: one for HTTP(S) that records requests, one for SMTP as RFC 5321, 3207 and
- * 4954 have it.
+ * Servers that receive notifications: an HTTP(S) server that records requests, and an SMTP server that follows RFC
+ * 5321, 3207 and 4954.
  */
 import { readFileSync } from "node:fs";
 import { createServer, type IncomingHttpHeaders } from "node:http";
@@ -24,7 +24,7 @@ export type PlannedAnswer =
 export interface WebServer {
   readonly origin: string;
   readonly requests: RecordedRequest[];
-  /** For the next requests, in turn; then 200. */
+  /** Answers to the next requests, one each; then 200. */
   readonly planned: PlannedAnswer[];
   close(): Promise<void>;
 }
@@ -60,7 +60,7 @@ export async function startWebServer(certificates?: CertificateFiles): Promise<W
 
 export interface RecordedLetter {
   readonly isEncrypted: boolean;
-  /** `user:password`; null without. */
+  /** `user:password`; null without a login. */
   readonly login: string | null;
   readonly from: string;
   readonly to: readonly string[];
@@ -73,9 +73,9 @@ export interface SmtpPlan {
   readonly certificates?: CertificateFiles;
   readonly auth?: "PLAIN" | "LOGIN" | "NTLM";
   readonly password?: string;
-  /** Answers to a command instead of the usual one, in turn: `["RCPT", "450 try later"]`. */
+  /** Replies that replace the usual one for a command, used one after the other: `["RCPT", "450 try later"]`. */
   readonly refusals?: (readonly [command: string, reply: string])[];
-  /** What an attacker in the middle would send right behind the reply to STARTTLS. */
+  /** What a man in the middle would inject right after the reply to STARTTLS. */
   readonly behindStartTls?: string;
 }
 
@@ -212,7 +212,7 @@ async function letterIn(lines: () => Promise<string | null>): Promise<Pick<Recor
   return { headers, text: Buffer.from(all.slice(end + 1).join(""), "base64").toString("utf8") };
 }
 
-/** The next line, null at the end. */
+/** Makes a function that reads the next line; null at the end. */
 function linesOf(socket: Socket): () => Promise<string | null> {
   let text = "";
   let ended = false;

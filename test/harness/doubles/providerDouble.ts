@@ -1,16 +1,16 @@
 /**
- * A double of a Pulumi resource provider (aws, cloudflare, …), whose real plugin needs the internet and an account: it
- * speaks the engine's provider protocol over gRPC, so the real engine previews, updates, refreshes and destroys
+ * A double of a Pulumi resource provider (aws, cloudflare, …). The real plugin needs the internet and an account. The
+ * double speaks the engine's provider protocol over gRPC, so the real engine previews, updates, refreshes and destroys
  * programs with such resources.
  *
- * What a type takes, gives back, keeps secret and cannot change in place is a row of a {@link ProviderSchema}
- * (providerSchemas.ts). The double keeps what was made, as the service would: a test changes it by hand to make drift,
- * and plans faults, each of which must happen. It runs in the test's own process; the engine finds it by
- * `PULUMI_DEBUG_PROVIDERS` ({@link engineEnvironment}).
+ * A {@link ProviderSchema} (providerSchemas.ts) has one row per type: its inputs and outputs, which of them are secret,
+ * and which cannot change in place. The double keeps created resources, as the service would. A test changes them by
+ * hand to create drift, and plans faults; every fault must happen. The double runs in the test's own process. The
+ * engine finds it through `PULUMI_DEBUG_PROVIDERS` ({@link engineEnvironment}).
  *
- * Behaviour as documented for providers ("Pulumi provider implementer's guide"): unknown and missing inputs fail in
- * Check; unknown values stay unknown in a preview; secrets keep their mark; names that are left out get the logical
- * name and seven hexadecimal digits.
+ * It behaves as documented for providers ("Pulumi provider implementer's guide"). Check rejects unknown and missing
+ * inputs. Unknown values stay unknown in a preview. Secrets keep their mark. A missing name becomes the logical name
+ * and seven hexadecimal digits.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
@@ -41,28 +41,28 @@ import {
 } from "./providerValues";
 
 export interface ResourceSchema {
-  /** Inputs that must be there. */
+  /** Mandatory inputs. */
   readonly required: readonly string[];
   readonly optional?: readonly string[];
-  /** Inputs whose change makes another resource. */
+  /** Inputs whose change replaces the resource. */
   readonly replaces?: readonly string[];
-  /** Outputs that are secret whatever the inputs were. */
+  /** Outputs that are always secret, whatever the inputs were. */
   readonly secrets?: readonly string[];
-  /** Input that gets a name of the engine's when it is left out. */
+  /** The input that the engine names if it is missing. */
   readonly autoName?: string;
-  /** The service's own name for it; default: a random identifier. */
+  /** The identifier that the service gives; default: a random one. */
   readonly id?: (inputs: Values) => string;
-  /** That name out of what imports give, where they give more: `bucket@region`. */
+  /** Extracts the identifier from an import ID that contains more: `bucket@region`. */
   readonly idOfImport?: (given: string) => string;
-  /** Outputs that the service decides. Inputs come without marks; `random` is different for each resource. */
+  /** Outputs that the service decides. The inputs have no marks; `random` differs for each resource. */
   readonly computed?: Readonly<Record<string, (inputs: Values, id: string, random: string) => Value>>;
-  /** Deleting it leaves everything as it was at the service. */
+  /** True: deleting the resource changes nothing at the service. */
   readonly deleteDoesNothing?: boolean;
 }
 
-/** What a call does at a real server, where there is one; what it throws is the provider's error. */
+/** Executes calls on a real server. An error that it throws becomes the provider's error. */
 export interface LiveResource {
-  /** What the server decides in the place of the schema. */
+  /** Returns the outputs that the server decides, which replace those of the schema. */
   create(inputs: Values): Promise<LiveAnswer | void>;
   update?(inputs: Values, id: string): Promise<void>;
   delete(inputs: Values, id: string): Promise<void>;
@@ -79,7 +79,7 @@ export interface ProviderSchema {
   readonly version: string;
   /** By type token, `aws:s3/bucket:Bucket`. */
   readonly resources: Readonly<Record<string, ResourceSchema>>;
-  /** By function token: what a program looks up while it runs. */
+  /** By function token: functions that a program calls while it runs. */
   readonly functions?: Readonly<Record<string, (args: Values) => Values>>;
 }
 
@@ -91,17 +91,17 @@ export interface ProviderOptions {
 export type ProviderMethod = "check" | "diff" | "create" | "read" | "update" | "delete" | "invoke";
 
 export interface ProviderFault {
-  /** What the provider answers instead. */
+  /** The provider's error message. */
   readonly message: string;
-  /** Only calls about this type or function. */
+  /** Applies only to calls for this type or function. */
   readonly type?: string;
-  /** True: the service did it, and the answer was lost. */
+  /** True: the service executed the call, and the answer was lost. */
   readonly after?: boolean;
-  /** Calls that meet it; default 1. */
+  /** Number of calls that meet the fault; default 1. */
   readonly times?: number;
 }
 
-/** What the service holds. Inputs and outputs have no marks. */
+/** A resource at the service. Inputs and outputs have no marks. */
 export interface HeldResource {
   readonly type: string;
   readonly id: string;
@@ -124,14 +124,14 @@ interface Message {
 }
 type StructType = ReturnType<CreateRequest["getProperties"]>;
 
-/** The very packages that the SDK speaks with. */
+/** The same packages that the SDK uses. */
 const ofSdk = createRequire(createRequire(__filename).resolve("@pulumi/pulumi"));
 const grpc = ofSdk("@grpc/grpc-js") as Grpc;
 const { Struct } = ofSdk("google-protobuf/google/protobuf/struct_pb.js") as {
   Struct: { fromJavaScript(value: Values): StructType };
 };
 const { Empty } = ofSdk("google-protobuf/google/protobuf/empty_pb.js") as { Empty: new () => object };
-/** Provider trees of a program may be large; as the SDK's own limit. */
+/** The SDK's own limit: a program's resource trees may be large. */
 const MESSAGE_SIZE_BYTES_MAX = 1024 * 1024 * 400;
 
 interface Planned extends ProviderFault {
@@ -142,11 +142,11 @@ interface Planned extends ProviderFault {
 export class ProviderDouble {
   readonly schema: ProviderSchema;
   readonly port: number;
-  /** What the service holds: by type and id, because a bucket's settings share its id. */
+  /** Resources at the service, by type and id: a bucket's settings share its id. */
   readonly #held = new Map<string, HeldResource>();
-  /** `create aws:s3/bucket:Bucket`, in order. */
+  /** Calls so far, such as `create aws:s3/bucket:Bucket`. */
   readonly calls: string[] = [];
-  /** Configuration of each instance that the engine configured, without marks. */
+  /** Configuration of each configured provider instance, without marks. */
   readonly configurations: Values[] = [];
   readonly #server: GrpcServer;
   readonly #live: Readonly<Record<string, LiveResource>>;
@@ -175,18 +175,18 @@ export class ProviderDouble {
     return double;
   }
 
-  /** The next calls of the method meet the fault, behind those that are planned already. */
+  /** The next calls of the method meet the fault, after faults that are already planned. */
   plan(method: ProviderMethod, fault: ProviderFault): this {
     this.#planned.push({ ...fault, method, left: fault.times ?? 1 });
     return this;
   }
 
-  /** Everything of a type, or everything. */
+  /** All resources of a type, or all resources. */
   all(type?: string): readonly HeldResource[] {
     return [...this.#held.values()].filter((resource) => type === undefined || resource.type === type);
   }
 
-  /** The one resource of a type. @throws Error when there are none or several */
+  /** The one resource of a type. @throws Error if there is none or more than one */
   only(type: string): HeldResource {
     const result = this.all(type);
     const [first] = result;
@@ -198,17 +198,17 @@ export class ProviderDouble {
     return this.#held.get(`${type} ${id}`) ?? null;
   }
 
-  /** Somebody changes a resource by hand. */
+  /** Changes a resource as a user would by hand. */
   changeByHand(resource: HeldResource, inputs: Values): void {
     this.#hold({ ...resource, inputs: { ...resource.inputs, ...inputs }, outputs: { ...resource.outputs, ...inputs } });
   }
 
-  /** Somebody deletes a resource by hand. */
+  /** Deletes a resource as a user would by hand. */
   deleteByHand({ type, id }: HeldResource): void {
     this.#held.delete(`${type} ${id}`);
   }
 
-  /** Ends the server. @throws Error when a planned fault did not happen: the test proved less than it says */
+  /** Stops the server. @throws Error if a planned fault did not happen: the test proved less than it says */
   stop(): void {
     this.#server.forceShutdown();
     const unused = this.#planned
@@ -219,7 +219,7 @@ export class ProviderDouble {
       throw new Error(`planned faults of provider '${this.schema.name}' did not happen: ${unused.join(", ")}`);
   }
 
-  /** Runs one call of the protocol, with the fault that is planned for it. */
+  /** Runs one call of the protocol with its planned fault. */
   async serve<T>(method: ProviderMethod, type: string, work: () => Promise<T>): Promise<T> {
     this.calls.push(`${method} ${type}`);
     const fault = this.#planned.find(
@@ -270,7 +270,7 @@ export class ProviderDouble {
   async delete(id: string, type: string): Promise<void> {
     const schema = this.resource(type);
     const resource = this.find(type, id);
-    // Deleting what is gone is no mistake: somebody was quicker.
+    // Deleting a missing resource is no error: someone else deleted it first.
     if (schema.deleteDoesNothing === true || resource === null) return;
     await this.#live[type]?.delete(resource.inputs, id);
     this.deleteByHand(resource);
@@ -281,12 +281,12 @@ export class ProviderDouble {
   }
 }
 
-/** Environment of the engine that makes it use these doubles instead of plugins. */
+/** Environment that makes the engine use these doubles instead of plugins. */
 export function engineEnvironment(doubles: readonly ProviderDouble[]): Record<string, string> {
   return { PULUMI_DEBUG_PROVIDERS: doubles.map(({ schema, port }) => `${schema.name}:${port}`).join(",") };
 }
 
-/** Outputs with the mark on what is always secret. */
+/** Outputs with the secret mark on those that are always secret. */
 function withMarks(values: Values, schema: ResourceSchema): Values {
   const secrets = new Set(schema.secrets ?? []);
   return Object.fromEntries(
@@ -298,13 +298,13 @@ function withMarks(values: Values, schema: ResourceSchema): Values {
 }
 
 interface Call {
-  /** Each handler knows its own. */
+  /** Each handler knows the type of its request. */
   readonly request: never;
 }
 type Answer = (error: object | null, response?: object) => void;
 type Handler = (call: Call, answer: Answer) => void;
 
-/** The methods of the service; the double exists before the first call. */
+/** The methods of the service. The double is created before the first call. */
 function handlersOf(find: () => ProviderDouble | undefined): Record<string, Handler> {
   const handle =
     (work: (double: ProviderDouble, request: never) => Promise<object> | object): Handler =>
@@ -418,7 +418,7 @@ function diff(double: ProviderDouble, request: DiffRequest): Promise<object> {
       entry.setInputdiff(true);
       response.getDetaileddiffMap().set(name, entry);
     }
-    // Where the name is the user's own, two cannot be there at once.
+    // If the user chose the name, the old and the new resource cannot exist at the same time.
     const named = autoName === undefined || !/-[0-9a-f]{7}$/.test(textOf(news[autoName]));
     response.setDeletebeforereplace(named && autoName !== undefined && sameValue(olds[autoName], news[autoName]));
     return response;
@@ -454,7 +454,7 @@ function read(double: ProviderDouble, request: ReadRequest): Promise<object> {
     const response = new provider.ReadResponse();
     const schema = double.resource(type);
     const result = double.find(type, request.getId()) ?? double.find(type, schema.idOfImport?.(request.getId()) ?? "");
-    // No id: it is gone.
+    // A response without an id means that the resource is gone.
     if (result === null) return response;
     const before = valuesOf(request.getInputs());
     response.setId(result.id);
@@ -517,7 +517,7 @@ function engineName(name: string, seed: Uint8Array): string {
   return `${name}-${digits.digest("hex").slice(0, 7)}`;
 }
 
-/** `values` with the marks that the values of the same names had. */
+/** `values` with the marks of the previous values of the same names. */
 function markAs(values: Values, before: Values): Values {
   const marked = (name: string): boolean =>
     before[name] !== undefined && isSecret(before[name]) && !isUnknown(before[name]);

@@ -1,13 +1,13 @@
 /**
- * What the doubles of cloud providers know of their resources: inputs, what a change replaces, what is secret, what the
- * service decides. Out of the schemas of @pulumi/aws 7 and @pulumi/cloudflare 6 and the documents of the services; only
- * what this project uses has a row.
+ * Schemas for the doubles of cloud providers: inputs, inputs that replace the resource, secrets, and outputs that the
+ * service decides. Taken from the schemas of @pulumi/aws 7 and @pulumi/cloudflare 6 and the documentation of the
+ * services. Only types that this project uses have a row.
  */
 import { createHash } from "node:crypto";
 import type { ProviderSchema, ResourceSchema } from "./providerDouble";
 import { textOf, type Values } from "./providerValues";
 
-/** A setting of one bucket: its identifier is the bucket's name. */
+/** A setting of one bucket; the bucket's name is its identifier. */
 const ofBucket = (required: readonly string[], optional: readonly string[] = []): ResourceSchema => ({
   required: ["bucket", ...required],
   optional: [...optional, "region", "expectedBucketOwner"],
@@ -15,7 +15,7 @@ const ofBucket = (required: readonly string[], optional: readonly string[] = [])
   id: ({ bucket }) => textOf(bucket),
 });
 
-/** Amazon: buckets and their settings, users and keys. */
+/** Amazon: buckets, bucket settings, users and keys. */
 export const AWS: ProviderSchema = {
   name: "aws",
   version: "7.48.0",
@@ -100,7 +100,7 @@ export const AWS: ProviderSchema = {
   },
 };
 
-/** Cloudflare: R2 buckets and the tokens for them. */
+/** Cloudflare: R2 buckets and their tokens. */
 export const CLOUDFLARE: ProviderSchema = {
   name: "cloudflare",
   version: "6.22.1",
@@ -131,7 +131,7 @@ export const CLOUDFLARE: ProviderSchema = {
   },
 };
 
-/** Kubernetes: what holds keys. Its provider takes objects as they are. */
+/** Kubernetes: objects that hold keys. The provider accepts objects unchanged. */
 export const KUBERNETES: ProviderSchema = {
   name: "kubernetes",
   version: "4.34.1",
@@ -168,7 +168,7 @@ export const KUBERNETES: ProviderSchema = {
     "kubernetes:postgresql.cnpg.io/v1:Backup": {
       ...ofSpec(),
       replaces: ["metadata", "spec"],
-      // The real provider has waited for its end.
+      // The real provider waits for the Backup to end.
       computed: { status: () => ({ phase: "completed", backupId: "20261120-065300F" }) },
     },
     "kubernetes:postgresql.cnpg.io/v1:Cluster": ofSpec(),
@@ -183,7 +183,7 @@ export const KUBERNETES: ProviderSchema = {
   },
 };
 
-/** Objects that are a `spec`. */
+/** Objects with only a `spec`. */
 function ofSpec(): ResourceSchema {
   return { required: ["spec"], optional: ["apiVersion", "kind", "metadata"], id: objectId };
 }
@@ -192,13 +192,13 @@ function ofRights(...fields: string[]): ResourceSchema {
   return { required: fields, optional: ["apiVersion", "kind", "metadata"], id: objectId };
 }
 
-/** `namespace/name`, as Kubernetes' provider names what it made. */
+/** The Kubernetes provider identifies objects as `namespace/name`. */
 function objectId({ metadata }: Values): string {
   const { name, namespace } = (metadata ?? {}) as Values;
   return `${textOf(namespace)}/${textOf(name)}`;
 }
 
-/** Rules and locks of an R2 bucket stay behind when they are destroyed. */
+/** Destroying the rules and locks of an R2 bucket leaves them in place. */
 function ofR2Bucket(): ResourceSchema {
   return {
     required: ["accountId", "bucketName"],

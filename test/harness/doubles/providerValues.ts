@@ -1,7 +1,4 @@
-/**
- * Values as they travel between engine and providers: JSON, with marks for what is secret and for what is not known
- * yet.
- */
+/** Values that the engine and providers exchange: JSON, with marks on secret and unknown values. */
 import { isDeepStrictEqual } from "node:util";
 
 export type Value = null | boolean | number | string | readonly Value[] | { readonly [name: string]: Value };
@@ -18,7 +15,7 @@ export function markSecret(value: Value): Value {
   return { [SIGNATURE_KEY]: SECRET_SIGNATURE, value };
 }
 
-/** True for a value with the mark on itself. */
+/** True if the value itself has the secret mark. */
 export function isSecret(value: Value | undefined): value is { readonly value: Value } {
   return isObject(value) && value[SIGNATURE_KEY] === SECRET_SIGNATURE;
 }
@@ -27,7 +24,7 @@ export function isUnknown(value: Value | undefined): boolean {
   return (isSecret(value) ? value.value : value) === UNKNOWN;
 }
 
-/** Without marks of secrets, however deep. */
+/** Removes the secret marks at every depth. */
 export function plain(value: Value): Value {
   if (isSecret(value)) return plain(value.value);
   if (Array.isArray(value)) return value.map((item: Value) => plain(item));
@@ -35,13 +32,13 @@ export function plain(value: Value): Value {
   return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, plain(item)]));
 }
 
-/** A text without its mark; JSON for what is no text, empty for what is not there. */
+/** A text without its mark; other values as JSON; empty if there is no value. */
 export function textOf(value: Value | undefined): string {
   const result = value === undefined || value === null ? "" : plain(value);
   return typeof result === "string" ? result : JSON.stringify(result);
 }
 
-/** Marks make no difference. */
+/** Compares two values and ignores marks. */
 export function sameValue(left: Value | undefined, right: Value | undefined): boolean {
   return isDeepStrictEqual(
     left === undefined ? undefined : plain(left),

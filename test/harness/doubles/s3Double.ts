@@ -1,7 +1,7 @@
 /**
- * A double of an S3 service: a plain HTTP server that answers what a test has planned and records what came. For
- * documented behaviour that no server on this machine shows (throttling, failures inside a 200, missing tokens);
- * everything else is tested on real servers.
+ * A double of an S3 service: a plain HTTP server that sends planned answers and records requests. It reproduces
+ * documented behaviour that no server on this machine shows (throttling, failures inside a 200, missing tokens).
+ * Everything else is tested on real servers.
  */
 import {
   createServer,
@@ -13,7 +13,7 @@ import {
 
 export interface DoubleRequest {
   readonly method: string;
-  /** Path and query as sent. */
+  /** Path and query as the client sent them. */
   readonly url: string;
   readonly headers: IncomingHttpHeaders;
   readonly body: Buffer;
@@ -23,11 +23,11 @@ export interface DoubleAnswer {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array;
-  /** Ends the connection without an answer, as if it was lost on the way. */
+  /** Closes the connection without an answer, as if it were lost. */
   readonly lost?: boolean;
-  /** Announces the whole body, sends so much of it and ends the connection. */
+  /** Announces the whole body, sends this many bytes of it and closes the connection. */
   readonly cutAfterBytes?: number;
-  /** Answers so much later. */
+  /** Delays the answer. */
   readonly delayMs?: number;
 }
 
@@ -67,13 +67,13 @@ export class S3Double {
     return typeof address === "object" && address !== null ? address.port : 0;
   }
 
-  /** Forgets the requests so far and answers the next ones by `answer`. */
+  /** Forgets past requests and answers the next ones with `answer`. */
   answering(answer: (request: DoubleRequest, index: number) => DoubleAnswer): void {
     this.requests.length = 0;
     this.#answer = answer;
   }
 
-  /** `PUT /bucket/key` of every request so far. */
+  /** All requests so far, such as `PUT /bucket/key`. */
   lines(): string[] {
     return this.requests.map(({ method, url }) => `${method} ${url}`);
   }

@@ -1,6 +1,5 @@
 /**
- * A storage in memory that keeps every rule of the contract: what tests use where no file system and no server is the
- * point.
+ * A storage in memory that follows every rule of the contract, for tests that are not about file systems or servers.
  */
 import { createHash } from "node:crypto";
 import { type ByteStream, collect } from "../../../runtime/base/bytes";
@@ -24,11 +23,11 @@ export interface MemoryOptions {
   readonly replaces?: boolean;
 }
 
-/** Behaves like an object store: only files exist, a put is atomic. */
+/** Behaves like an object store: only files exist, and a put is atomic. */
 export class MemoryStorage implements Storage {
   readonly name: string;
   readonly features: StorageFeatures = { atomicReplace: true, directories: false, symlinks: false };
-  /** By path; tests may look at it and change it. */
+  /** By path. Tests may read and change it. */
   readonly files: Map<string, MemoryFile>;
   readonly create?: (path: string, bytes: Uint8Array) => Promise<boolean>;
   readonly replace?: (path: string, bytes: Uint8Array, version: string) => Promise<boolean>;
@@ -43,7 +42,7 @@ export class MemoryStorage implements Storage {
     if (options.replaces !== false) this.replace = (path, bytes, version) => this.#replace(path, bytes, version);
   }
 
-  /** A storage of its own with the same content: the state after a crash, for example. */
+  /** An independent copy, for example of the state after a crash. */
   clone(name = this.name): MemoryStorage {
     const [createsExclusively, replaces] = [this.create !== undefined, this.replace !== undefined];
     return new MemoryStorage({ name, nowMs: this.#nowMs, files: this.files, createsExclusively, replaces });
@@ -71,7 +70,7 @@ export class MemoryStorage implements Storage {
     const above = path === "" ? "" : `${path}/`;
     const prefix = `${above}${options.namePrefix ?? ""}`;
     const seen = new Set<string>();
-    // What is written while somebody lists is not of this listing.
+    // A listing does not include files written while it runs.
     const snapshot = [...this.files];
     for (const [filePath, file] of snapshot) {
       if (!filePath.startsWith(prefix)) continue;
@@ -129,7 +128,7 @@ export class MemoryStorage implements Storage {
   }
 
   async close(): Promise<void> {
-    // Nothing is held.
+    // There is nothing to release.
   }
 
   async #create(path: string, bytes: Uint8Array): Promise<boolean> {
@@ -155,7 +154,7 @@ export class MemoryStorage implements Storage {
   }
 }
 
-/** The ETag of Amazon S3. */
+/** The ETag that Amazon S3 computes. */
 function versionOf({ bytes }: MemoryFile): string {
   return `"${createHash("md5").update(bytes).digest("hex")}"`;
 }

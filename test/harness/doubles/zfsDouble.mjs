@@ -1,14 +1,18 @@
 /**
- * A double of `zfs`, for tests: file systems are directories, snapshots are copies. It knows the words that the runtime uses, with the outputs, the
- * refusals and the effects that OpenZFS documents ("zfs-list", "zfs-get", "zfs-snapshot", "zfs-rename", "zfs-set", "zfs-clone", "zfs-promote"):
- * a snapshot is of one moment only when nobody writes, which the test sees to. Called as `zfsDouble.mjs STATE-FILE words…`.
+ * A double of `zfs` for tests: file systems are directories, snapshots are copies. It implements the subcommands that
+ * the runtime uses, with the outputs, refusals and effects that OpenZFS documents ("zfs-list", "zfs-get",
+ * "zfs-snapshot", "zfs-rename", "zfs-set", "zfs-clone", "zfs-promote"). A snapshot is consistent only if nobody writes
+ * meanwhile; the test ensures that.
+ * Called as `zfsDouble.mjs STATE-FILE arguments…`.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 const [stateFile = "", verb, ...words] = process.argv.slice(2);
-/** `{store, datasets: {name: {mountpoint, origin, local}}, snapshots: [{name, created}]}`, the oldest snapshot first. */
+/**
+ * `{store, datasets: {name: {mountpoint, origin, local}}, snapshots: [{name, created}]}`, the oldest snapshot first.
+ */
 const state = JSON.parse(readFileSync(stateFile, "utf8"));
 
 function refuse(text) {
@@ -26,7 +30,7 @@ function showSnapshot(snapshot) {
   if (!existsSync(join(folder, name))) symlinkSync(snapshotPath(snapshot), join(folder, name));
 }
 
-/** With owners, modes, times and links, but for what the file system itself shows. */
+/** Keeps owners, modes, times and links. Leaves out `.zfs`, which the file system itself adds. */
 function copy(path, to) {
   execFileSync("cp", ["-a", path, to]);
   rmSync(join(to, ".zfs"), { recursive: true, force: true });
@@ -101,7 +105,7 @@ const verbs = {
     if (dataset.origin === undefined) refuse(`cannot promote '${name}': not a cloned filesystem`);
     const [from] = dataset.origin.split("@");
     const last = state.snapshots.findIndex((other) => other.name === dataset.origin);
-    // Snapshots up to the origin go over to the clone, and what it came from becomes its clone.
+    // The clone takes over the snapshots up to its origin. Its former parent becomes its clone.
     for (const snapshot of state.snapshots.slice(0, last + 1).filter((other) => other.name.startsWith(`${from}@`))) {
       const old = snapshotPath(snapshot.name);
       snapshot.name = `${name}@${snapshot.name.split("@")[1]}`;

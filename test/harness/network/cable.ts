@@ -1,6 +1,6 @@
 /**
- * A connection to a server on this machine that can be cut and mended: those under way are broken, new ones refused
- * meanwhile.
+ * A connection to a server on this machine that tests can cut and restore. Cutting it breaks open connections and
+ * refuses new ones.
  */
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { freePort } from "../../../tools/parts/servers/s3Server";

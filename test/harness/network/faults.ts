@@ -1,10 +1,10 @@
 /**
- * Any storage with planned faults, and with a point at which it dies.
+ * Wraps any storage with planned faults and a crash point.
  *
- * Faults of a method wait in a queue and are used up one a call; what is left at the end of a test is a mistake of the
- * test ({@link FaultyStorage.verifyAllFaultsExercised}). A crash point lets the first k writes happen and then nothing
- * any more, as if the process had been killed there: running a verb for k = 0, 1, 2, … shows every state that it can
- * leave behind.
+ * Each method has a queue of faults and uses one per call. Faults left at the end of a test are an error in the test
+ * ({@link FaultyStorage.verifyAllFaultsExercised}). A crash point allows the first k writes. The next write and every
+ * call after it fail, as if the process had been killed there. Running a verb for k = 0, 1, 2, … produces every state
+ * that a crash can leave behind.
  */
 import { type ByteStream, collect, streamOf } from "../../../runtime/base/bytes";
 import type { Clock } from "../../../runtime/base/clock";
@@ -34,7 +34,7 @@ export const STORAGE_METHODS = [
   "close",
 ] as const;
 export type StorageMethod = (typeof STORAGE_METHODS)[number];
-/** Methods that change what is stored: those that a crash point counts. */
+/** Methods that change stored data. A crash point counts them. */
 const WRITES: ReadonlySet<StorageMethod> = new Set([
   "create",
   "put",
@@ -46,31 +46,31 @@ const WRITES: ReadonlySet<StorageMethod> = new Set([
 ]);
 
 export type Fault =
-  /** The call throws and does nothing. */
+  /** The call does nothing and throws. */
   | { readonly kind: "error"; readonly error: BackupError }
-  /** The call happens, and its answer is lost: it throws. */
+  /** The call takes effect, then throws: the answer was lost. */
   | { readonly kind: "errorAfter"; readonly error: BackupError }
   | { readonly kind: "delay"; readonly durationMs: number }
-  /** read: the stream ends early without an error; put, putStream: only so much is stored, and success is reported. */
+  /** read: the stream ends early without an error. put, putStream: stores only this many bytes and reports success. */
   | { readonly kind: "truncate"; readonly sizeBytes: number }
-  /** read: the stream throws after so many bytes; putStream: the source has been read so far when the call throws. */
+  /** read: the stream throws after this many bytes. putStream: the call throws after reading this many bytes. */
   | { readonly kind: "break"; readonly sizeBytes: number; readonly error: BackupError }
-  /** Nothing happens until the signal aborts; then `term`. */
+  /** The call waits until the signal aborts, then throws `term`. */
   | { readonly kind: "hang"; readonly signal: AbortSignal }
-  /** Success is reported and nothing happened: nothing is stored, removed or found. */
+  /** The call reports success but does nothing: it stores, removes and finds nothing. */
   | { readonly kind: "lie" };
 
 export interface PlanOptions {
-  /** Calls that meet the fault; default 1. */
+  /** Number of calls that meet the fault; default 1. */
   readonly times?: number;
-  /** Only calls about paths that fit. */
+  /** Applies only to calls for matching paths. */
   readonly path?: RegExp;
 }
 
 interface Planned {
   readonly fault: Fault;
   readonly path: RegExp | undefined;
-  /** False for those of a break-down: not every method is called while it lasts. */
+  /** False for faults of a breakdown: it need not affect every method. */
   readonly required: boolean;
   met: number;
   left: number;
@@ -88,7 +88,7 @@ export class FaultyStorage implements Storage {
   #writes = 0;
   #crashed = false;
 
-  /** `clock` is only needed for delays. */
+  /** Only delays need `clock`. */
   constructor(inner: Storage, clock?: Clock) {
     this.#inner = inner;
     this.#clock = clock;
@@ -99,13 +99,13 @@ export class FaultyStorage implements Storage {
       this.create = (path, bytes) => this.#call("create", path, { run: () => create(path, bytes), lie: () => true });
   }
 
-  /** Adds a fault behind those that the method already has. */
+  /** Adds a fault after those already planned for the method. */
   plan(method: StorageMethod, fault: Fault, options: PlanOptions = {}): this {
     this.#add(method, { fault, path: options.path, required: true, met: 0, left: options.times ?? 1 });
     return this;
   }
 
-  /** Every further call of any method throws `error` until {@link repair}. */
+  /** Makes every call of any method throw `error` until {@link repair}. */
   breakDown(error: BackupError): this {
     for (const method of STORAGE_METHODS) {
       this.#add(method, {
@@ -119,38 +119,35 @@ export class FaultyStorage implements Storage {
     return this;
   }
 
-  /** Drops all faults that are still planned. */
+  /** Drops all planned faults. */
   repair(): void {
     this.#planned.clear();
   }
 
-  /**
-   * The first `writeCount` writes happen; the next call of any kind, and all after it, throw as if the process were
-   * gone.
-   */
+  /** Allows the first `writeCount` writes. The next write and every call after it throw as if the process were gone. */
   crashAfter(writeCount: number): this {
     this.#writesLeft = writeCount;
     return this;
   }
 
-  /** True once a call was refused because of {@link crashAfter}. */
+  /** True once {@link crashAfter} has refused a call. */
   get crashed(): boolean {
     return this.#crashed;
   }
 
-  /** Writes that happened. */
+  /** Number of writes that took effect. */
   get writeCount(): number {
     return this.#writes;
   }
 
-  /** Paths that a method was called with, in order. */
+  /** Paths of the method's calls, in call order. */
   calls(method: StorageMethod): readonly string[] {
     return this.#calls.get(method) ?? [];
   }
 
   /**
-   * Throws when a planned fault was met by no call, or by fewer than planned; faults without end must have been met
-   * once.
+   * Throws if a planned fault met no call, or fewer calls than planned. A fault without a limit must have met at least
+   * one.
    */
   verifyAllFaultsExercised(): void {
     const unused = [...this.#planned].flatMap(([method, queue]) =>
@@ -189,7 +186,7 @@ export class FaultyStorage implements Storage {
   putStream(path: string, open: () => ByteStream, options?: PutOptions): Promise<void> {
     return this.#call("putStream", path, {
       run: () => this.#inner.putStream(path, open, options),
-      // The source is drained all the same: a count of its bytes must not show the fault.
+      // Drain the source anyway, or its byte count would reveal the fault.
       lie: async () => void (await collect(open(), LIMITS.wholeFileSizeBytesMax)),
       truncate: async (sizeBytes) => {
         const bytes = await collect(open(), LIMITS.wholeFileSizeBytesMax);
@@ -274,7 +271,7 @@ export class FaultyStorage implements Storage {
   }
 
   #dieAtCrashPoint(method: StorageMethod, path: string): void {
-    // Reads before the fatal write still answer; afterwards nothing does.
+    // Reads before the fatal write still succeed; afterwards every call fails.
     if (this.#crashed || (WRITES.has(method) && this.#writesLeft <= 0)) {
       this.#crashed = true;
       throw fail("unhandled", `the process died before ${method} of '${path}'`);
@@ -298,14 +295,14 @@ export class FaultyStorage implements Storage {
 
 interface CallVariants<T> {
   readonly run: () => Promise<T>;
-  /** What is answered when nothing is done; undefined (as value) when absent. */
+  /** The result of a call that does nothing; absent means undefined. */
   readonly lie?: () => T | Promise<T>;
   readonly truncate?: (sizeBytes: number) => Promise<T>;
   readonly break?: (sizeBytes: number, error: BackupError) => Promise<T>;
 }
 
 async function* emptyList(): AsyncIterable<ObjectInfo> {
-  // Nothing.
+  // Yields nothing.
 }
 
 /** The first bytes of a stream, then its end or `error`. */

@@ -1,6 +1,6 @@
 /**
- * Ways between this process and the network of a {@link TestNetwork}: a program on the far side (`forwarder.ts`) and a
- * socket in the file system, which both sides see.
+ * Routes between this process and a {@link TestNetwork}: a program in the network (`forwarder.ts`) and a socket in the
+ * file system, which both sides see.
  */
 import { existsSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Server } from "node:net";
@@ -10,10 +10,13 @@ import { projectFolder } from "../../../tools/parts/cache";
 import { waitFor } from "../../../tools/parts/process";
 import type { TestNetwork } from "../testNetwork";
 
-/** How long a way may take to be there. */
+/** Time limit for a route to become ready. */
 const ROUTE_MS = 120_000;
 
-/** Leads a port of the place's own address to the same port of this machine's loopback. Close the server to end it. */
+/**
+ * Forwards a port of the network's own address to the same port of this machine's loopback. Close the server to stop
+ * it.
+ */
 export async function forwardIn(network: TestNetwork, runFolder: string, port: number): Promise<Server> {
   const socketPath = join(runFolder, `in-${port}`);
   const server = await listen(socketPath, () => connect(port, "127.0.0.1"));
@@ -31,8 +34,8 @@ export async function forwardIn(network: TestNetwork, runFolder: string, port: n
 }
 
 /**
- * Leads a free port of this machine's loopback to a port in the place. A connection is taken even when nobody answers
- * there; it is then closed, or hangs, as that one does.
+ * Forwards a free port of this machine's loopback to a port in the network. It accepts connections even if nothing
+ * answers there; the connection then closes or hangs, as its target does.
  */
 export async function forwardOut(
   network: TestNetwork,
@@ -54,7 +57,7 @@ export async function forwardOut(
   return { server, port: (server.address() as AddressInfo).port };
 }
 
-/** A program of the harness as one file that Node runs. */
+/** Bundles a program of the harness into one file that Node runs. */
 export async function bundleProgram(source: string, runFolder: string): Promise<string> {
   const outfile = join(runFolder, "programs", `${source.split("/").at(-1)?.replace(/\.ts$/, "") ?? source}.cjs`);
   const common = {
@@ -69,7 +72,7 @@ export async function bundleProgram(source: string, runFolder: string): Promise<
   return outfile;
 }
 
-/** Made once in each folder, also for two who want it at the same time. */
+/** One build per run folder, shared by concurrent callers. */
 const forwarders = new Map<string, Promise<string>>();
 
 function forwarderProgram(runFolder: string): Promise<string> {

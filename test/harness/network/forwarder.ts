@@ -1,6 +1,6 @@
 /**
- * Leads connections from one end to another: `node forwarder.cjs FROM TO`. An end is `ADDRESS:PORT`, or the path of a
- * socket in the file system, which is seen from other network namespaces too.
+ * Forwards connections from one end to another: `node forwarder.cjs FROM TO`. An end is `ADDRESS:PORT`, or the path of
+ * a socket in the file system, which other network namespaces see too.
  */
 import { connect, createServer, type Socket } from "node:net";
 

@@ -1,15 +1,15 @@
 /**
- * A repository in a directory of this machine taken away and brought back, as it happens to mounts.
+ * Takes a repository in a directory of this machine away and brings it back, as happens to mounts.
  *
- * `blocked`: something else lies where the repository was, every access fails. `unmounted`: the mount point is there
- * and empty.
+ * `blocked`: another file is at the repository's path, so every access fails. `unmounted`: the mount point exists and
+ * is empty.
  */
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { giveTo, type OsUser } from "../../../tools/parts/users";
 
 export type Absence = "blocked" | "unmounted";
 
-/** @throws Error when it is away already */
+/** @throws Error if it is already away */
 export function takeAway(path: string, absence: Absence, user: OsUser): void {
   renameSync(path, awayPath(path));
   if (absence === "blocked") writeFileSync(path, "not a directory\n");
@@ -17,7 +17,7 @@ export function takeAway(path: string, absence: Absence, user: OsUser): void {
   giveTo(path, user);
 }
 
-/** What was written meanwhile at its place is gone. @throws Error when it is not away */
+/** Discards everything written at its path meanwhile. @throws Error if it is not away */
 export function bringBack(path: string): void {
   rmSync(path, { recursive: true, force: true });
   renameSync(awayPath(path), path);

@@ -1,5 +1,6 @@
 /**
- * Single requests to a real S3 server on this machine, with any keys: what a driver does not ask, and what is refused.
+ * Single requests to a real S3 server on this machine with any keys, for requests that no driver makes and requests
+ * that the server refuses.
  */
 import { readFileSync } from "node:fs";
 import { systemClock } from "../../../runtime/base/clock";
@@ -30,10 +31,10 @@ export interface S3Reply {
   readonly text: string;
 }
 
-/** Answers that are no failure of the request itself. */
+/** Statuses that are answers of the server, not failures of the request. */
 const EXPECTED = [400, 403, 404, 409, 501];
 
-/** Asks once; refusals are answers. Without keys the administrator asks. */
+/** Sends one request and returns refusals as answers. Without `keys` it uses the administrator's. */
 export async function askS3(server: S3Server, question: S3Question, keys?: S3Keys): Promise<S3Reply> {
   const { body, bucket, ...rest } = question;
   const address = addressOf({ endpoint: server.host, bucket, uriStyle: "path", storagePort: server.port }, 1);
@@ -67,7 +68,7 @@ export async function askS3(server: S3Server, question: S3Question, keys?: S3Key
   }
 }
 
-/** The same; every refusal is an error with the server's words. */
+/** Sends one request. A refusal throws an error with the server's message. */
 export async function callS3(server: S3Server, question: S3Question): Promise<S3Reply> {
   const reply = await askS3(server, question);
   if (reply.status >= 300) throw new Error(`${question.method} ${question.bucket}: ${reply.status} ${reply.text}`);
