@@ -1,6 +1,4 @@
-/**
- * A Context for tests: a clock that only moves when told or slept on, repeatable randomness, and a log that is kept.
- */
+/** A Context for tests: a manual clock, repeatable randomness, and a recorded log. */
 import type { Clock } from "../../runtime/base/clock";
 import type { Context } from "../../runtime/base/context";
 import { type BackupError, fail } from "../../runtime/base/errors";
@@ -15,16 +13,15 @@ export interface LogLine {
 
 export interface TestContext<C extends Clock = ManualClock> extends Context {
   readonly clock: C;
-  /** Every line logged so far. */
+  /** All log lines so far. */
   readonly lines: LogLine[];
-  /** Aborts the context's signal. */
   abort(): void;
 }
 
 /** 2026-11-20 06:40:59 UTC. */
 export const TEST_TIME_MS = Date.UTC(2026, 10, 20, 6, 40, 59);
 
-/** A context that starts at 2026-11-20 06:40:59 UTC unless told otherwise. */
+/** A context that starts at 2026-11-20 06:40:59 UTC by default. */
 export function testContext(options?: { readonly startedAtMs?: number; readonly seed?: number }): TestContext;
 export function testContext<C extends Clock>(options: { readonly clock: C; readonly seed?: number }): TestContext<C>;
 export function testContext(
@@ -42,10 +39,10 @@ export function testContext(
   };
 }
 
-/** Time stands still; `sleep` moves it by its duration at once, and `advance` by hand. */
+/** A clock that stands still. `sleep` advances it at once by its duration; `advance` moves it by hand. */
 export class ManualClock implements Clock {
   #nowMs: number;
-  /** Durations slept so far. */
+  /** Durations of all sleeps so far. */
   readonly sleeps: number[] = [];
 
   constructor(startedAtMs: number) {
@@ -68,14 +65,14 @@ export class ManualClock implements Clock {
     if (signal.aborted) throw fail("term", "terminated while waiting");
     this.sleeps.push(durationMs);
     this.#nowMs += durationMs;
-    // Others get their turn, as they would while time passes.
+    // Other tasks get a turn, as they would while time passes.
     await new Promise((resolve) => setImmediate(resolve));
   }
 }
 
 /**
- * Time stands still until {@link HeldClock.advance}: sleepers wait for it, so nothing happens before its time. For
- * races and deadlines.
+ * A clock that stands still until {@link HeldClock.advance}. Sleepers wait for it, so nothing happens early. For races
+ * and deadlines.
  */
 export class HeldClock implements Clock {
   #nowMs: number;
@@ -114,10 +111,7 @@ export class HeldClock implements Clock {
     });
   }
 
-  /**
-   * Moves time on, waking each sleeper at its own moment; who is awake gets turns to work (and to sleep again) in
-   * between.
-   */
+  /** Advances time and wakes each sleeper when it is due. Tasks get turns in between to work and to sleep again. */
   async advance(durationMs: number): Promise<void> {
     const endMs = this.#nowMs + durationMs;
     for (;;) {
@@ -131,7 +125,7 @@ export class HeldClock implements Clock {
     await settle();
   }
 
-  /** Moves time on in small steps until `work` has ended. @throws Error after `limitMs` of this clock's time */
+  /** Advances time in small steps until `work` ends. @throws Error after `limitMs` of this clock's time */
   async until<T>(work: Promise<T>, limitMs = 600_000): Promise<T> {
     let ended = false;
     const done = work.finally(() => {
@@ -147,12 +141,12 @@ export class HeldClock implements Clock {
   }
 }
 
-/** Turns of the event loop, so that promises and short disk accesses get on. */
+/** Gives promises and short disk accesses a few turns of the event loop. */
 async function settle(): Promise<void> {
   for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Real time, for what waits on a disk. */
+/** Sleeps in real time, for tests that wait for a disk. */
 export function pause(durationMs: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, durationMs));
 }
@@ -166,7 +160,7 @@ export async function eventually(what: string, condition: () => boolean | Promis
   throw new Error(`never happened: ${what}`);
 }
 
-/** The same bytes for the same seed: a 32-bit xorshift, not for keys. */
+/** A 32-bit xorshift: the same seed gives the same bytes. Not for keys. */
 export function seededRandom(seed: number): Random {
   let state = seed >>> 0 || 1;
   const next = (): number => {

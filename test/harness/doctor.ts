@@ -1,4 +1,4 @@
-/** `doctor` for one storage, in a directory of its own each time as the command makes them. */
+/** Runs `doctor` for one storage, each time in a new directory, like the command. */
 import { readFileSync } from "node:fs";
 import { systemClock } from "../../runtime/base/clock";
 import { systemRandom } from "../../runtime/base/random";
@@ -7,7 +7,7 @@ import type { OpenDeps } from "../../runtime/storage/open";
 import type { Storage } from "../../runtime/storage/storage";
 import { testContext } from "./context";
 
-/** New for each run, as the command makes them. */
+/** A new number for each run, like the command. */
 let runs = 0;
 export const deps: OpenDeps = {
   clock: systemClock,
@@ -16,7 +16,7 @@ export const deps: OpenDeps = {
   ioTimeoutMs: 5_000,
   readFile: (path: string) => readFileSync(path),
 };
-/** What every storage in order can do. */
+/** The checks that every working storage passes. */
 export const GOOD = ["list", "write", "read", "range", "overwrite", "large", "broken-write", "remove", "missing"];
 
 export async function doctor(storage: Storage, largeSizeBytes = 64 * 1024): Promise<Diagnosis> {
@@ -39,7 +39,7 @@ export async function doctor(storage: Storage, largeSizeBytes = 64 * 1024): Prom
   return diagnose(repo, { scratch: `pgbackstop-doctor-${runs++}`, largeSizeBytes }, testContext());
 }
 
-/** `ok list`, in their order. */
+/** The facts in order, such as `ok list`. */
 export function verdicts({ facts }: Diagnosis): string[] {
   return facts.map((fact) => `${fact.verdict} ${fact.name}`);
 }

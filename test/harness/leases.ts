@@ -1,15 +1,15 @@
-/** Leases for tests that are about something else. */
+/** Leases for tests about other topics. */
 import { fail } from "../../runtime/base/errors";
 import type { Lease } from "../../runtime/repository/lease";
 
-/** A lease that nobody takes but the test. */
+/** A lease that only the test can mark as lost. */
 export interface TestLease extends Lease {
   isLost: boolean;
 }
 
 let count = 0;
 
-/** Each call is another holder; those of one domain are processes of one host. */
+/** Each call returns a lease of a different holder. Holders with the same domain are processes of one host. */
 export function testLease(more: Partial<Lease> = {}): TestLease {
   count++;
   const lease: TestLease = {

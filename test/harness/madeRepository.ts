@@ -1,9 +1,9 @@
 /**
- * Repositories made without a server: info files, manifests and WAL names as a stanza has them after months, in the
- * time of a few writes.
+ * Creates repositories without a server: info files, manifests and WAL file names of a stanza that is months old, with
+ * only a few writes.
  *
- * The content of WAL files and data files is of no use; what decides what is kept (labels, times, WAL ranges,
- * histories) is true. Stock reads it.
+ * WAL files and data files have no real content. Everything that retention depends on is real: labels, times, WAL
+ * ranges, histories. Stock can read the repository.
  */
 import { testContext } from "./context";
 import type { BackupHistoryEntry, BackupInfo } from "../../runtime/format/repository/backupInfo";
@@ -26,27 +26,27 @@ export interface MadeBackup {
   /** First and last segment; null for an offline backup. */
   readonly wal: readonly [string, string] | null;
   readonly pageErrors?: boolean;
-  /** Only manifest.copy, as of a backup under way. */
+  /** True: the backup has only manifest.copy, as if it were still running. */
   readonly unfinished?: boolean;
 }
 
 export interface MadeStanza {
-  /** PostgreSQL versions by history id, from 1; the last one is current. */
+  /** PostgreSQL versions by history id, from 1; the last version is current. */
   readonly versions: readonly string[];
   readonly backups: readonly MadeBackup[];
   /**
-   * Files below the archive id's directory, by archive id: segments (a checksum is added) and whatever else as it is
-   * named.
+   * Files below the directory of an archive id, by archive id. Segments get a checksum in their name; other names stay
+   * unchanged.
    */
   readonly wal: Readonly<Record<string, readonly string[]>>;
 }
 
-/** Of the segments that the made histories speak of. */
+/** The segment size in the generated histories. */
 export const MADE_WAL_SIZE_BYTES = 16 * 1024 * 1024;
 const SYSTEM_ID = 7_710_141_224_171_239_387n;
 const SHA1 = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
 
-/** Writes the stanza into a repository that holds nothing of it. */
+/** Writes the stanza into a repository that does not have it yet. */
 export async function makeStanza(repo: Repository, stanza: MadeStanza): Promise<void> {
   const ctx = testContext();
   const history = stanza.versions.map((pgVersion, index): BackupHistoryEntry => {
@@ -83,7 +83,7 @@ export async function makeStanza(repo: Repository, stanza: MadeStanza): Promise<
     for (const name of names) {
       const isSegment = /^[0-9A-F]{24}(\.partial)?$/.test(name);
       const directory = /^[0-9A-F]{24}/.test(name) ? `${name.slice(0, 16)}/` : "";
-      // What a history file names is checked; the content of segments is nobody's business here.
+      // Programs check what a history file says. The content of segments does not matter here.
       const bytes = name.endsWith(".history")
         ? Buffer.from("1\t0/5000000\tno recovery target specified\n")
         : new Uint8Array(0);
@@ -95,7 +95,7 @@ export async function makeStanza(repo: Repository, stanza: MadeStanza): Promise<
   }
 }
 
-/** Lists a backup as it is, whole or not. */
+/** Saves the manifest of a backup and lists it in backup.info. */
 export async function putBackup(repo: Repository, manifest: Manifest, pass: string | null): Promise<void> {
   const ctx = testContext();
   const packed = await saveManifest(repo, manifest, pass, ctx);
@@ -109,7 +109,7 @@ export async function putBackup(repo: Repository, manifest: Manifest, pass: stri
   );
 }
 
-/** The row that backup.info would have for `backup`. */
+/** The entry for `backup` in backup.info. */
 export function entryOf(backup: MadeBackup): ReturnType<typeof backupInfoEntryOf> {
   return backupInfoEntryOf(manifestOf(backup, []));
 }
@@ -147,7 +147,7 @@ function manifestOf(backup: MadeBackup, history: readonly BackupHistoryEntry[]):
   };
 }
 
-/** Seconds of the time in a label, taken as UTC. */
+/** The time in a label, in seconds and taken as UTC. */
 function timeOf(label: string): number {
   const [, year, month, day, hour, minute, second] = /(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d).$/.exec(label) ?? [];
   return Date.UTC(Number(year), Number(month) - 1, Number(day), Number(hour), Number(minute), Number(second)) / 1000;

@@ -1,6 +1,6 @@
 /**
- * fast-check with one seed, so that a run of the tests repeats the one before it. The long form draws a seed of its own
- * in each run; a failure prints it, and `PGBACKSTOP_SEED` repeats it.
+ * fast-check with a fixed seed, so that test runs repeat. The long form draws a new seed in each run. A failure prints
+ * it, and `PGBACKSTOP_SEED` repeats it.
  */
 import * as fc from "fast-check";
 

@@ -1,4 +1,4 @@
-/** Repository configurations for tests: complete and plain, changed where a test says so. */
+/** Complete, plain repository configurations for tests. Each test overrides only what it needs. */
 import { Secret } from "../../runtime/base/secret";
 import type { RepoConfig, S3Config, SftpConfig } from "../../runtime/config/types";
 import type { S3Server } from "../../tools/parts/servers/s3Server";

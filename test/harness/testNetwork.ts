@@ -1,21 +1,19 @@
 /**
- * Where the programs of a lab run: on this machine's loopback, or in network, mount and process namespaces of their
- * own.
+ * Where the programs of a lab run: on this machine's loopback, or in their own network, mount and process namespaces.
  *
- * The namespaces hang on one process. When that ends, in whatever way this process ends too, the kernel ends every
- * process in them and takes their mounts, links and network namespaces away: nothing can be left behind, and nothing of
- * it is seen outside.
+ * One process holds the namespaces. When it ends, however this process ends, the kernel ends every process in them and
+ * removes their mounts, links and network namespaces. Nothing stays behind, and nothing in them is visible outside.
  */
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { run, type RunOptions, type RunResult, start, type Started, waitFor } from "../../tools/parts/process";
 
 export interface TestNetwork {
-  /** Address of the servers in it. */
+  /** The address of the servers in it. */
   readonly address: string;
-  /** A process in it: `/proc/PID/root` shows its mounts. */
+  /** The id of a process in it: `/proc/PID/root` shows its mounts. */
   readonly pid: number;
-  /** Logs of everything, one file for each. */
+  /** Logs of all servers, one file each. */
   readonly logFolder: string;
   run(command: string, args: readonly string[], options?: RunOptions): Promise<RunResult>;
   /** Starts a server with the log `NAME.log`. */
@@ -25,19 +23,19 @@ export interface TestNetwork {
     args: readonly string[],
     env?: Readonly<Record<string, string>>,
   ): Promise<Started>;
-  /** Ends every server. */
+  /** Stops every server. */
   stop(): Promise<void>;
 }
 
-/** Address of the node, and of the API server, in namespaces of their own. */
+/** The address of the node and the API server, in their own namespaces. */
 export const NODE_ADDRESS = "10.244.0.1";
-/** Names of network namespaces of pods, seen only in there. */
+/** Names of the pods' network namespaces, visible only inside. */
 const NETWORK_NAMES = "/run/netns";
 
-/** How long namespaces may take to be there. */
+/** Time limit for the namespaces to become ready. */
 const NAMESPACES_MS = 120_000;
 
-/** This machine's loopback. */
+/** Runs servers on this machine's loopback. */
 export function loopbackNetwork(logFolder: string): TestNetwork {
   const started: Started[] = [];
   return {
@@ -51,18 +49,18 @@ export function loopbackNetwork(logFolder: string): TestNetwork {
       return server;
     },
     async stop() {
-      // Their data is thrown away, so there is nothing to close in order.
+      // Their data is discarded, so a clean shutdown is not needed.
       for (const server of started.reverse()) await server.stop("SIGKILL");
     },
   };
 }
 
-/** Namespaces with a bridge `br0` for pods, whose end is {@link NODE_ADDRESS}. Needs root. */
+/** Namespaces with a bridge `br0` for pods. The bridge has the address {@link NODE_ADDRESS}. Needs root. */
 export async function namespaceNetwork(runFolder: string, logFolder: string): Promise<TestNetwork> {
   const ready = join(runFolder, "namespaces-ready");
   const script = [
     "set -e",
-    // Names of this machine's own namespaces stay out of sight.
+    // Hide the names of this machine's own namespaces.
     `mkdir -p ${NETWORK_NAMES}; mount -t tmpfs -o mode=755 tmpfs ${NETWORK_NAMES}`,
     "ip link set lo up",
     `ip link add br0 type bridge; ip addr add ${NODE_ADDRESS}/16 dev br0; ip link set br0 up`,

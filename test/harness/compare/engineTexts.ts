@@ -1,10 +1,10 @@
-/** What an engine keeps and says, as texts: for looking into them for what must not be there. */
+/** Reads everything that an engine stores and prints as text, so that tests can search it for secrets. */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 
 /**
- * Everything that the local backend of a program folder keeps: the present state, its copies and the history. Bytes are
- * characters.
+ * Every file of a program folder's local backend: the current state, its copies and the history. One character is one
+ * byte.
  */
 export function stateTexts(folder: string): string[] {
   const state = join(folder, "state");
@@ -14,9 +14,7 @@ export function stateTexts(folder: string): string[] {
     .map((path) => readFileSync(path, "latin1"));
 }
 
-/**
- * What a piece of work fails with, as text; `no error` when it does not. Also put into `printed`, where that is given.
- */
+/** The error of a piece of work as text; `no error` if it succeeds. Adds the text to `printed` if that is given. */
 export async function failureOf(work: Promise<unknown>, printed?: string[]): Promise<string> {
   const text = await work.then(
     () => "no error",

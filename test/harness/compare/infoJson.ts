@@ -1,4 +1,4 @@
-/** `info --output=json` of stock and of ours, made comparable. */
+/** Makes `info --output=json` of stock and ours comparable. */
 
 export interface InfoStanza {
   readonly archive: readonly {
@@ -20,22 +20,20 @@ export interface InfoStanza {
   readonly status: { readonly code: number; readonly message: string };
 }
 
-/** The one stanza of the output. @throws Error when there is another number of them */
+/** @throws Error unless the output has exactly one stanza */
 export function parseInfo(text: string): InfoStanza {
   const [stanza, ...others] = JSON.parse(withNumbersAsText(text)) as InfoStanza[];
   if (stanza === undefined || others.length > 0) throw new Error(`not one stanza: ${text.slice(0, 500)}`);
   return stanza;
 }
 
-/** Backups as `{repo, label}`, by repository, then label. */
+/** Backups as `{repo, label}`, sorted by repository, then label. */
 export function labelsOf(info: InfoStanza): { readonly repo: number; readonly label: string }[] {
   const rows = info.backup.map((backup) => ({ repo: backup.database["repo-key"], label: backup.label }));
   return rows.sort((left, right) => left.repo - right.repo || (left.label < right.label ? -1 : 1));
 }
 
-/**
- * Everything but locks (who holds one differs by the moment and by version), in an order that both programs agree on.
- */
+/** Everything except locks, whose holder depends on timing and version, in an order that both programs share. */
 export function comparableInfo(info: InfoStanza): object {
   const { code, message } = info.status;
   return {
@@ -51,7 +49,7 @@ function sorted(rows: readonly object[]): string[] {
   return rows.map((row) => JSON.stringify(row)).sort();
 }
 
-/** System identifiers are larger than what a double holds exactly. */
+/** System identifiers exceed the integers that a double represents exactly. */
 function withNumbersAsText(text: string): string {
   return text.replace(/"system-id":(\d+)/g, '"system-id":"$1"');
 }

@@ -1,18 +1,16 @@
-/**
- * Objects that others published, beside those that an example makes in their place: what is different, field by field.
- */
+/** Compares published objects with those that an example creates instead, field by field. */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { projectFolder } from "../../../tools/parts/cache";
 import { textOf, type Values } from "../doubles/providerValues";
 
-/** A field that is different: what stands there and here; undefined where it is not there. */
+/** The values of a field that differs; undefined if one side lacks it. */
 export type Difference = readonly [published: unknown, ours: unknown];
 
 /**
- * The objects of `test/vectors/published/NAME.yaml`, after words of the text are replaced: what its author left open or
- * renamed.
+ * The objects of `test/vectors/published/NAME.yaml`. `placeholders` replaces text that the author left open or that the
+ * example renames.
  */
 export function publishedObjects(name: string, placeholders: Readonly<Record<string, string>>): Values[] {
   const text = readFileSync(join(projectFolder(), "test", "vectors", "published", `${name}.yaml`), "utf8");
@@ -25,8 +23,8 @@ export function publishedObjects(name: string, placeholders: Readonly<Record<str
 }
 
 /**
- * By `Kind name field.of.it`, with the published name (`unnamed` where a fragment has none); `ours` has the object that
- * stands in its place.
+ * Differences by `Kind name field.of.it` with the published name (`unnamed` for a fragment without one). `ours` returns
+ * the object that replaces a published one.
  */
 export function differencesOf(
   published: readonly Values[],
@@ -44,7 +42,7 @@ export function differencesOf(
   return result;
 }
 
-/** Entries of lists go by their name where they have one: another place in the list is no difference. */
+/** Named list entries are matched by name, so their order makes no difference. */
 function leavesOf(value: unknown, path = ""): Map<string, unknown> {
   if (typeof value !== "object" || value === null) return new Map([[path, value]]);
   return new Map(

@@ -1,20 +1,17 @@
-/**
- * Configurations of hosts that others published, as texts in `test/vectors/published`, and what an example declares in
- * their place.
- */
+/** Compares published host configurations in `test/vectors/published` with what an example declares instead. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { projectFolder } from "../../../tools/parts/cache";
 import type { Difference } from "./published";
 
-/** What a preview says that a host will have. */
+/** The contents of a host according to a preview. */
 export interface DeclaredHost {
   readonly files: Readonly<Record<string, { readonly mode: string; readonly owner: string; readonly text: string }>>;
   readonly settings: Readonly<Record<string, string>>;
 }
 
-/** The inputs of the one host of a stack, and what the engine printed. Secret texts are `[secret]`. */
+/** The inputs of the stack's only host and the engine's output. Secret texts are `[secret]`. */
 export async function previewHost(stack: Stack): Promise<{ host: DeclaredHost; printed: string }> {
   let host: DeclaredHost | null = null;
   const { stdout } = await stack.preview({
@@ -33,7 +30,7 @@ export function publishedText(name: string): string {
   return readFileSync(join(projectFolder(), "test", "vectors", "published", name), "utf8");
 }
 
-/** `[section] option` to value, of pgbackrest.conf. */
+/** Values of pgbackrest.conf by `[section] option`. */
 export function optionsOf(text: string): Map<string, string> {
   const result = new Map<string, string>();
   let section = "";
@@ -46,13 +43,13 @@ export function optionsOf(text: string): Map<string, string> {
   return result;
 }
 
-/** `name = 'value'` or `name = "value";` of postgresql.conf and of Nix. */
+/** Settings in the form `name = 'value'` (postgresql.conf) or `name = "value";` (Nix). */
 export function settingsOf(text: string): Map<string, string> {
   const result = [...text.matchAll(/^([a-z_]+) = (?:'([^']*)'|"([^"]*)";|(\S+))/gm)];
   return new Map(result.map(([, name = "", single, double, bare]) => [name, single ?? double ?? bare ?? ""]));
 }
 
-/** Name to what is there and here, where that is not the same. */
+/** The published value and ours, by name, where they differ. */
 export function mapDifferences(
   published: ReadonlyMap<string, string>,
   ours: ReadonlyMap<string, string>,
@@ -65,7 +62,7 @@ export function mapDifferences(
   );
 }
 
-/** The lines of a unit that begin with `key=`. */
+/** The lines of a unit that start with `key=`. */
 export function linesOf(host: DeclaredHost, unit: string, key: string): string[] {
   const text = Object.entries(host.files).find(([path]) => path.endsWith(`/${unit}`))?.[1].text ?? "";
   return text

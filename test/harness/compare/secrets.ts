@@ -1,8 +1,8 @@
-/** Finds planted secrets: values that must not appear in files, logs or outputs. */
+/** Searches files, logs and outputs for planted secrets. */
 import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** Files below `folder` (paths relative to it) whose bytes hold one of `secrets`; links are not followed. */
+/** Files below `folder` (relative paths) that contain one of `secrets`. Links are not followed. */
 export function findSecrets(folder: string, secrets: readonly string[]): string[] {
   const result: string[] = [];
   const visit = (path: string): void => {
@@ -18,7 +18,7 @@ export function findSecrets(folder: string, secrets: readonly string[]): string[
   return result.sort();
 }
 
-/** True when `content` holds one of `secrets`, as it is or in base64. */
+/** True if `content` contains one of `secrets`, plain or in base64. */
 export function holdsSecret(content: Uint8Array | string, secrets: readonly string[]): boolean {
   const bytes = Buffer.from(content);
   return secrets.some(

@@ -1,6 +1,6 @@
-/** What the common exporter makes of `info --output=json` of stock: its mapping, written again for comparisons. */
+/** The metrics that the common exporter makes from stock's `info --output=json`, for comparisons. */
 
-/** Stock's own words for a backup, as far as the exporter tells them. */
+/** The fields of a stock backup that the exporter reads. */
 interface StockBackup {
   readonly annotation?: object;
   readonly archive: { readonly start: string; readonly stop: string };
@@ -25,10 +25,7 @@ interface StockBackup {
   readonly type: string;
 }
 
-/**
- * What the exporter makes of stock's JSON, written again from its source (woblerr/pgbackrest_exporter 0.23,
- * "backrest").
- */
+/** Reimplements the exporter's mapping from its source (woblerr/pgbackrest_exporter 0.23, "backrest"). */
 export function exporterOf(text: string): Map<string, number> {
   const [stanza] = JSON.parse(text) as [
     {

@@ -1,20 +1,20 @@
-/** docs/troubleshooting.md in parts: what each entry quotes, what it tells people to type, and what shows it. */
+/** Parses docs/troubleshooting.md: each entry's quotes, its commands, and the tests that show it. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { projectFolder } from "../../../tools/parts/cache";
 
 export interface GuideEntry {
   readonly anchor: string;
-  /** Heading above it. */
+  /** The heading above the entry. */
   readonly section: string;
-  /** The labels that it has, in order: Symptom, Look, Cause, Fix, Shown by. */
+  /** The entry's labels in document order: Symptom, Look, Cause, Fix, Shown by. */
   readonly labels: readonly string[];
-  /** Blocks quoted from this program (`text`) and from others (`log`); `<name>` stands for any text. */
+  /** Quotes of this program (`text`) and of others (`log`); `<name>` stands for any text. */
   readonly quotes: readonly { readonly by: "text" | "log"; readonly text: string }[];
-  /** Commands that a test runs (`sh`), a line each. */
+  /** Commands that a test runs (`sh`), one per line. */
   readonly look: readonly string[];
   readonly fix: readonly string[];
-  /** `path` with titles of tests. */
+  /** Test files with the titles of their tests. */
   readonly shownBy: readonly { readonly file: string; readonly titles: readonly string[] }[];
 }
 
@@ -65,14 +65,14 @@ function linesOf(text: string): string[] {
   return blocksOf(text, "sh").flatMap((block) => block.split("\n"));
 }
 
-/** What a quote says between its placeholders. */
+/** The fixed text of a quote between its placeholders. */
 export function fragmentsOf(quote: string): string[] {
   return quote.split(/<[a-z ]+>|\n|HINT: |^\[\d{3}\]: /).filter((fragment) => fragment.trim() !== "");
 }
 
 /**
- * Finds a quote in what was printed, whatever is before each line; gives what its placeholders stand for, null when it
- * is not there.
+ * Finds a quote in the output and ignores prefixes of its lines. Returns the text of each placeholder, or null if the
+ * quote is missing.
  */
 export function findQuote(printed: string, quote: string): Map<string, string> | null {
   const names: string[] = [];

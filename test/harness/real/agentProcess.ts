@@ -1,6 +1,6 @@
 /**
- * The agent as a host runs it: beside PostgreSQL, on a unix socket of its own or on one that stays when it ends, asked
- * by the perl client.
+ * Runs the agent as a host does: beside PostgreSQL, on its own unix socket or on one that outlives it. The perl client
+ * sends the requests.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -10,8 +10,8 @@ import { giveTo, makeUserFolder, type OsUser, reachable, serverUser } from "../.
 import type { RuntimeProgram } from "./runtimeCli";
 
 /**
- * Listens, starts the program at the first connection with the socket as descriptor 3, and starts it again when it has
- * ended and somebody asks: what systemd does with a socket unit. Its own end ends the program.
+ * Does what systemd does with a socket unit. It listens and starts the program at the first connection, with the socket
+ * as descriptor 3. After the program exits, the next connection starts it again. On SIGTERM it also ends the program.
  */
 const ACTIVATE = `
 $^F = 10; $SIG{TERM} = sub { kill "TERM", $child if $child; exit 0 };
@@ -24,15 +24,15 @@ for (;;) {
 }`;
 
 export interface AgentPaths {
-  /** Folder of the socket. */
+  /** The folder of the socket. */
   readonly folder: string;
   readonly socket: string;
   readonly client: string;
 }
 
 /**
- * Where an agent will listen, with the client: known before the cluster is made, so that its archive_command can name
- * both.
+ * The paths of an agent's socket and its client. They are known before the cluster exists, so that its archive_command
+ * can name both.
  */
 export function agentPaths(user: OsUser = serverUser()): AgentPaths {
   const folder = makeUserFolder("pgb-agent-", user);
@@ -43,7 +43,6 @@ export function agentPaths(user: OsUser = serverUser()): AgentPaths {
   };
 }
 
-/** `archive_command` for a place. */
 export function archiveCommandOf({ client, socket }: AgentPaths): string {
   return `${client} ${socket} archive-push %p`;
 }
@@ -53,7 +52,7 @@ export interface AgentOptions {
   readonly runtime: RuntimeProgram;
   readonly configPath: string;
   readonly stanza: string;
-  /** True holds the socket outside of the agent. */
+  /** True: another process holds the socket and starts the agent. */
   readonly activated?: boolean;
   readonly args?: readonly string[];
 }
@@ -77,7 +76,7 @@ export class AgentProcess {
     return join(this.#options.paths.folder, "pids");
   }
 
-  /** Of the agent, or of what holds its socket. */
+  /** The process id of the agent, or of the process that holds its socket. */
   get pid(): number {
     return this.#process?.pid ?? 0;
   }
@@ -90,7 +89,7 @@ export class AgentProcess {
     return existsSync(this.logFile) ? readFileSync(this.logFile, "utf8") : "";
   }
 
-  /** Starts it (again) and waits until it listens. */
+  /** Starts or restarts the agent and waits until it listens. */
   async start(): Promise<void> {
     const { paths, runtime, configPath, stanza, activated, args = [] } = this.#options;
     const own = [
@@ -114,7 +113,7 @@ export class AgentProcess {
           )
         : await start(runtime.node, [...own.slice(0, -1), `--agent-socket=${paths.socket}`, "agent"], options);
     const started = this.#process;
-    // The socket of a killed one is there still.
+    // The socket of a killed agent remains, so it does not prove that a new agent listens.
     const listens = (): boolean =>
       activated === true ? existsSync(paths.socket) : this.log().includes("agent listens on", before);
     await waitFor("the agent's socket", 90_000, async () => {
@@ -123,14 +122,14 @@ export class AgentProcess {
     });
   }
 
-  /** Of the agents that the socket has started so far. */
+  /** Process ids of the agents that the socket has started so far. */
   activatedPids(): number[] {
     if (!existsSync(this.#pidFile)) return [];
-    // A line that is being written does not count yet.
+    // Skip a line that is still being written.
     return readFileSync(this.#pidFile, "utf8").split("\n").slice(0, -1).map(Number);
   }
 
-  /** Ends it; the exit code. What holds the socket cannot end its agent when it is killed: that is done here. */
+  /** Stops the agent and returns the exit code. A killed socket holder cannot end its agent, so this method does. */
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number> {
     const code = await this.#process?.stop(signal);
     this.#process = null;
@@ -144,7 +143,7 @@ export class AgentProcess {
     return existsSync(commandFile) && readFileSync(commandFile, "utf8").includes(this.#options.configPath);
   }
 
-  /** Runs the client once, in `cwd` as PostgreSQL does. */
+  /** Runs the client once in `cwd`, like PostgreSQL. */
   ask(cwd: string, args: readonly string[]): Promise<RunResult> {
     const { paths } = this.#options;
     return run(paths.client, [paths.socket, ...args], { user: this.#user, cwd, timeoutMs: 120_000 });

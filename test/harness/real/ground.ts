@@ -1,6 +1,6 @@
 /**
- * What labs and networks of hosts stand on: namespaces of their own with a folder, and ways in and out, all gone when
- * they end or did not begin.
+ * The base of labs and host networks: namespaces with a run folder and routes in and out. All of it disappears when
+ * they end or fail to start.
  */
 import { rmSync } from "node:fs";
 import type { Server } from "node:net";
@@ -10,16 +10,16 @@ import { namespaceNetwork, type TestNetwork } from "../testNetwork";
 
 interface Ground {
   readonly network: TestNetwork;
-  /** Makes a server on this machine's loopback one at {@link TestNetwork.address}, at its own port. */
+  /** Makes a server on this machine's loopback reachable at {@link TestNetwork.address}, at the same port. */
   expose(port: number): Promise<void>;
-  /** A port of this machine's loopback that leads to one in there. */
+  /** Returns a port of this machine's loopback that leads to `address` and `port` in the network. */
   reach(address: string, port: number): Promise<number>;
 }
 
 /**
  * @param runFolder is removed at the end
- * @returns what `begin` makes on it, with its end: every process in the namespaces is killed at once
- * @throws what making namespaces and `begin` throw
+ * @returns the result of `begin`, with a function that kills every process in the namespaces at once
+ * @throws the errors of making namespaces and of `begin`
  */
 export async function startOnGround<T extends object>(
   runFolder: string,

@@ -1,4 +1,4 @@
-/** The real parts that a group of interop tests needs, or one loud line that says what is missing. */
+/** Finds the real parts that a group of interop tests needs, or prints one loud line that says what is missing. */
 import { findVersitygw } from "../../../tools/parts/kubernetes/goTools";
 import { findStockPgbackrest, type StockPgbackrest, type StockVersion } from "../../../tools/parts/debian/pgbackrest";
 import { findPostgres, type PostgresBinaries } from "../../../tools/parts/postgres/postgres";
@@ -8,10 +8,7 @@ export interface InteropParts {
   readonly stock: StockPgbackrest;
 }
 
-/**
- * PostgreSQL and stock pgBackRest; null, with a loud line that names `title`, when this machine cannot have one of
- * them.
- */
+/** PostgreSQL and stock pgBackRest. If this machine lacks one of them: null, and a loud line that names `title`. */
 export async function findParts(
   title: string,
   postgresMajor: number,
@@ -24,20 +21,20 @@ export async function findParts(
   return { binaries: postgres.binaries, stock: stock.pgbackrest };
 }
 
-/** True when versitygw can be started; otherwise a loud line names `title`. */
+/** True if versitygw can start; otherwise prints a loud line that names `title`. */
 export async function hasVersitygw(title: string): Promise<boolean> {
   if ((await findVersitygw()) !== null) return true;
   loud(title, "versitygw is not built: npm test -- --all builds it");
   return false;
 }
 
-/** Says on stderr, where no reporter hides it, that something does not run. */
+/** Prints to stderr that a group of tests is skipped. No reporter hides stderr. */
 export function loud(title: string, missing: string): null {
   process.stderr.write(`\n!! skipped: ${title}: ${missing}\n`);
   return null;
 }
 
-/** The S3 server for tests that look at it closely: versitygw, the stricter one; s3rver where that is not built. */
+/** The S3 server for tests that need strict checks: versitygw, or s3rver if versitygw is not built. */
 export async function s3Kind(): Promise<"versitygw" | "s3rver"> {
   return (await findVersitygw()) === null ? "s3rver" : "versitygw";
 }

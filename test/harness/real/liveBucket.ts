@@ -1,7 +1,7 @@
 /**
- * The doubled clouds made at a real S3 server, so that what a program declares can be backed up into, and its rights be
- * tried: buckets with versions, object lock and policy, users with policies and keys. What that server does not know
- * (lifecycle, encryption, public access) stays with the double.
+ * Executes the calls of the cloud doubles on a real S3 server: buckets with versions, object lock and policies, users
+ * with policies and keys. Tests can then back up into what a program declares and check the permissions. The double
+ * alone handles what the server does not support (lifecycle, encryption, public access).
  */
 import { createHash, createHmac } from "node:crypto";
 import type { S3Server } from "../../../tools/parts/servers/s3Server";
@@ -9,7 +9,7 @@ import type { LiveAnswer, LiveResource } from "../doubles/providerDouble";
 import { textOf, type Value, type Values } from "../doubles/providerValues";
 import { askS3, callS3 } from "../network/s3Requests";
 
-/** `nameInput` is the input with the bucket's name: `bucket` of Amazon, `name` of Cloudflare. */
+/** `nameInput` is the input that holds the bucket's name: `bucket` for Amazon, `name` for Cloudflare. */
 export function liveBucket(server: S3Server, nameInput: string): LiveResource {
   const request = async (method: "PUT" | "DELETE", inputs: Values): Promise<void> => {
     await callS3(server, { method, bucket: textOf(inputs[nameInput]) });
@@ -21,7 +21,7 @@ export function liveBucket(server: S3Server, nameInput: string): LiveResource {
   return { create: (inputs) => request("PUT", inputs), delete: remove };
 }
 
-/** Every version and every marker, page by page until there is none. */
+/** Deletes every version and delete marker, page by page. */
 async function emptyBucket(server: S3Server, bucket: string): Promise<void> {
   for (;;) {
     const { text } = await askS3(server, { method: "GET", bucket, query: { versions: "" } });
@@ -34,7 +34,7 @@ async function emptyBucket(server: S3Server, bucket: string): Promise<void> {
   }
 }
 
-/** Amazon's buckets and users, for a server that was started with `versioning` and `users`; by type token. */
+/** Amazon's buckets and users by type token, for a server that was started with `versioning` and `users`. */
 export function liveAws(server: S3Server): Record<string, LiveResource> {
   return {
     "aws:s3/bucket:Bucket": liveBucket(server, "bucket"),
@@ -70,9 +70,7 @@ export function liveAws(server: S3Server): Record<string, LiveResource> {
   };
 }
 
-/**
- * A setting of a bucket; destroying it leaves it, as the versions of a bucket cannot be switched off under its locks.
- */
+/** A setting of a bucket. Destroying it changes nothing: versioning cannot be turned off while object lock needs it. */
 function setting(server: S3Server, name: string, bodyFor: (inputs: Values) => string): LiveResource {
   const put = async (inputs: Values): Promise<void> => {
     await callS3(server, {
@@ -100,8 +98,8 @@ async function createKey(server: S3Server, user: Value | undefined): Promise<Liv
 }
 
 /**
- * One call of Amazon's interface for users, signed by the server's administrator.
- * @throws Error with the server's words
+ * One call of Amazon's API for users, signed by the server's administrator.
+ * @throws Error with the server's message
  */
 async function askUsers(
   server: S3Server,
@@ -117,7 +115,7 @@ async function askUsers(
   return text;
 }
 
-/** Headers of Signature Version 4 for a form. */
+/** The Signature Version 4 headers for a form. */
 function signed(server: S3Server, host: string, body: string): Record<string, string> {
   const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
   const hmac = (key: string | Buffer, text: string): Buffer => createHmac("sha256", key).update(text).digest();

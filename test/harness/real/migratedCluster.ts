@@ -1,15 +1,14 @@
 /**
- * A cluster as people have them: 46 databases in several encodings, with names that need quoting, extensions, large
- * objects, sequences, roles in roles, settings, and one database with an object of every kind that a migration
- * compares.
+ * A realistic cluster: 46 databases in several encodings, names that need quoting, extensions, large objects,
+ * sequences, nested roles and settings. One database has an object of every kind that a migration compares.
  */
 import { randomBytes } from "node:crypto";
 import type { TestCluster } from "../../../tools/parts/postgres/testCluster";
 
 export const DATABASE_COUNT = 46;
-/** Names that a command line, a connection string or SQL could misunderstand. */
+/** Names that a command line, a connection string or SQL could misinterpret. */
 export const ODD_NAMES = ['we"ird name', "host=nowhere user=nobody", "UPPER", "über", "back\\slash", "it's"] as const;
-/** A password of a role: nothing may show it, nor its hash. */
+/** A role's password. Neither it nor its hash may appear anywhere. */
 export const ROLE_PASSWORD = `role-${randomBytes(8).toString("hex")}`;
 
 const ROLES = `
@@ -25,7 +24,7 @@ const ROLES = `
   ALTER ROLE auditor SET statement_timeout TO '30s';
   CREATE ROLE mover SUPERUSER LOGIN PASSWORD 'over there'`;
 
-/** One object of every kind, and rows. */
+/** One object of every kind, with rows. */
 const SHOP = `
   CREATE EXTENSION citext; CREATE EXTENSION hstore; CREATE EXTENSION pg_trgm WITH SCHEMA public; CREATE EXTENSION "uuid-ossp"; CREATE EXTENSION postgres_fdw;
   CREATE SCHEMA app AUTHORIZATION "app owner"; GRANT USAGE ON SCHEMA app TO readers;
@@ -76,7 +75,7 @@ const SMALL = `
   CREATE FUNCTION answer() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN 42; END $$;
   INSERT INTO things (name) SELECT md5(i::text) FROM generate_series(1, 50) i; ALTER TABLE things OWNER TO "app owner"; GRANT SELECT ON things TO readers`;
 
-/** Fills a running cluster; tells the names of its databases, sorted. */
+/** Fills a running cluster. Returns the sorted names of its databases. */
 export async function fillCluster(cluster: TestCluster): Promise<string[]> {
   await cluster.sql(ROLES);
   const create = (name: string, options = ""): Promise<unknown> =>
@@ -105,7 +104,7 @@ export async function fillCluster(cluster: TestCluster): Promise<string[]> {
   await create("japanese", "TEMPLATE template0 ENCODING 'EUC_JP'");
   await cluster.sql(`CREATE TABLE "表" (x text); INSERT INTO "表" VALUES ('日本語'), ('かな')`, [], "japanese");
   await create("ascii", "TEMPLATE template0 ENCODING 'SQL_ASCII'");
-  // Bytes that are no text in any encoding.
+  // Bytes that are not valid text in any encoding.
   await cluster.sql(
     String.raw`CREATE TABLE bytes (x text); INSERT INTO bytes VALUES (E'\xff\xfe'), (E'caf\xe9'), ('plain')`,
     [],

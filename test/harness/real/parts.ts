@@ -1,7 +1,7 @@
 /**
- * Real parts for a test, or a skip that says what is missing.
+ * Real parts for a test. If one is missing, the test is skipped with the reason.
  *
- * `npm test` prints the same reasons loudly before it runs a tier; here they become the note of the skipped test.
+ * `npm test` prints the same reasons loudly before it runs a tier. Here they become the note of the skipped test.
  */
 import type { TestContext } from "vitest";
 import { findVersitygw } from "../../../tools/parts/kubernetes/goTools";
@@ -10,26 +10,26 @@ import { findPostgres, type PostgresBinaries } from "../../../tools/parts/postgr
 import { ensurePromtool } from "../../../tools/parts/debian/promtool";
 import { S3Server, type S3ServerOptions } from "../../../tools/parts/servers/s3Server";
 
-/** Stock pgBackRest of a version; the test is skipped when this machine cannot have it. */
+/** Stock pgBackRest of a version. Skips the test if this machine cannot have it. */
 export async function stockOrSkip(test: TestContext, version: StockVersion): Promise<StockPgbackrest> {
   const result = await findStockPgbackrest(version);
   return "missing" in result ? test.skip(result.missing) : result.pgbackrest;
 }
 
-/** PostgreSQL of a major version; the test is skipped when this machine cannot have it. */
+/** PostgreSQL of a major version. Skips the test if this machine cannot have it. */
 export async function postgresOrSkip(test: TestContext, major: number): Promise<PostgresBinaries> {
   const result = await findPostgres(major);
   return "missing" in result ? test.skip(result.missing) : result.binaries;
 }
 
-/** A started S3 server; the test is skipped when it asks for versitygw and that is not built. */
+/** Starts an S3 server. Skips the test if it asks for versitygw and that is not built. */
 export async function s3ServerOrSkip(test: TestContext, options: S3ServerOptions): Promise<S3Server> {
   if (options.kind === "versitygw" && (await findVersitygw()) === null)
     return test.skip("versitygw is not built: npm test -- --all builds it");
   return S3Server.create(options);
 }
 
-/** Prometheus' tool; the test is skipped when this machine cannot have it. */
+/** Prometheus' promtool. Skips the test if this machine cannot have it. */
 export async function promtoolOrSkip(test: TestContext): Promise<string> {
   const result = await ensurePromtool();
   return "missing" in result ? test.skip(result.missing) : result.promtool;

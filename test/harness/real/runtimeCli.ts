@@ -1,7 +1,7 @@
 /**
- * The runtime as people run it: the bundle of the build under a Node that the server's account can reach.
+ * Runs the runtime as users do: the built bundle under a Node that the server's account can access.
  *
- * `PGBACKSTOP_RUNTIME` names another bundle than dist/runtime.cjs.
+ * `PGBACKSTOP_RUNTIME` selects a bundle other than dist/runtime.cjs.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,18 +13,18 @@ import { holdsSecret } from "../compare/secrets";
 
 export interface RuntimeProgram {
   readonly node: string;
-  /** The bundle. */
+  /** The path of the bundle. */
   readonly file: string;
 }
 
 /**
- * The owner of the bundle keeps its compiled code beside it (runtime/start.ts). The server's account may not write
- * there: without this every `archive_command` of a run as root would compile the whole program, 30 ms of processor time
- * each.
+ * The first run, by the bundle's owner, stores the compiled code beside the bundle (runtime/start.ts). The server's
+ * account cannot write there. Without that run, every `archive_command` of a test as root would compile the whole
+ * program, which takes 30 ms of processor time each.
  */
 let keptCompiled: Promise<unknown> | undefined;
 
-/** @throws Error when there is no bundle */
+/** @throws Error if there is no bundle */
 export async function findRuntime(): Promise<RuntimeProgram> {
   const file = process.env["PGBACKSTOP_RUNTIME"] ?? join(projectFolder(), "dist", "runtime.cjs");
   if (!existsSync(file)) throw new Error(`there is no ${file}: npm run build makes it`);
@@ -34,21 +34,21 @@ export async function findRuntime(): Promise<RuntimeProgram> {
   return program;
 }
 
-/** Options by name; null takes one away that would otherwise be written. */
+/** Options by name; null removes an option that would otherwise be written. */
 export type Options = Readonly<Record<string, string | null>>;
 
 export interface ConfigContent {
-  /** `[global]` */
+  /** The section `[global]`. */
   readonly global: Options;
-  /** `[<stanza>]` */
+  /** The section `[<stanza>]`. */
   readonly stanza: Options;
-  /** Content of pgbackstop.json. */
+  /** The content of pgbackstop.json. */
   readonly settings: object;
 }
 
 const SECRET_NAME = /-(cipher-pass|s3-key|s3-key-secret|s3-token|sftp-private-key-passphrase)$/;
 
-/** Writes pgbackrest.conf, conf.d/secrets.conf and pgbackstop.json into `folder`, as a host has them. */
+/** Writes pgbackrest.conf, conf.d/secrets.conf and pgbackstop.json into `folder`, as on a host. */
 export function writeConfig(folder: string, stanza: string, content: ConfigContent, user: OsUser): void {
   const all = Object.entries(content.global);
   const plain = all.filter(([name]) => !SECRET_NAME.test(name));
@@ -68,10 +68,7 @@ function sectionText(name: string, options: readonly (readonly [string, string |
   return `[${name}]\n${lines.join("\n")}\n`;
 }
 
-/**
- * Looks at the command lines of all processes again and again until `stop`, which tells those that held one of
- * `secrets`.
- */
+/** Polls the command lines of all processes until `stop`, which returns those that contained one of `secrets`. */
 export function watchCommandLines(
   secrets: readonly string[],
   pauseMs = 10,
@@ -83,7 +80,7 @@ export function watchCommandLines(
       try {
         seen.add(readFileSync(`/proc/${name}/cmdline`, "utf8").replaceAll("\0", " "));
       } catch {
-        // It ended meanwhile.
+        // The process has ended meanwhile.
       }
     }
   };

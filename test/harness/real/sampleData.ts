@@ -1,6 +1,6 @@
 /**
- * A little of everything that a backup has to carry: TOAST, large objects, indexes, an unlogged table, a tablespace,
- * another encoding.
+ * Sample data for everything that a backup must include: TOAST, large objects, indexes, an unlogged table, a
+ * tablespace, another encoding.
  */
 import { join } from "node:path";
 import type { TestBed } from "./testBed";
@@ -36,8 +36,8 @@ export async function fillBed(bed: TestBed, rows = 20_000): Promise<void> {
 }
 
 /**
- * Drops the template databases of a filled bed: each is some 300 files that nobody changes, half of all that a backup,
- * a verification or a restore has to handle. Where all files of a cluster are the point they stay.
+ * Drops the template databases of a filled bed. Each has some 300 files that never change, and together they are half
+ * the files of a backup, a verification or a restore. Tests that need all files of a cluster keep them.
  */
 export async function dropTemplates(bed: TestBed): Promise<void> {
   for (const name of ["template0", "template1"]) {
@@ -46,7 +46,7 @@ export async function dropTemplates(bed: TestBed): Promise<void> {
   }
 }
 
-/** Rows after a backup, which only the WAL carries. */
+/** Inserts rows after a backup. Only the WAL contains them. */
 export async function writeMore(bed: TestBed, rows = 500): Promise<void> {
   await bed.cluster.sql(
     `INSERT INTO orders SELECT (SELECT max(id) FROM orders) + g, now(), 'after the backup' FROM generate_series(1, ${rows}) g;

@@ -1,14 +1,14 @@
 /**
- * WAL segments of a bed: written one after the other, found in repositories that are directories, and the time that
- * took.
+ * WAL segments of a bed: writes them one after the other, finds them in repositories that are directories, and measures
+ * how long archiving took.
  */
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { TestBed } from "./testBed";
 
 /**
- * Fills and ends segments one after the other, in a table `t (id int, filler text)`; their names.
- * @throws Error when a name comes twice
+ * Fills and ends segments one after the other, in a table `t (id int, filler text)`. Returns their names.
+ * @throws Error if a name occurs twice
  */
 export async function writeSegments(bed: TestBed, count: number): Promise<string[]> {
   const client = await bed.cluster.connect();
@@ -26,7 +26,7 @@ export async function writeSegments(bed: TestBed, count: number): Promise<string
   return [...names];
 }
 
-/** The file of a segment in a repository that is a directory; null while it is not there. */
+/** The file of a segment in a repository that is a directory; null if it is missing. */
 export function findStoredSegment(bed: TestBed, key: number, name: string): string | null {
   const folder = join(bed.repoPath(key), "archive", bed.stanza, `${bed.cluster.binaries.major}-1`, name.slice(0, 16));
   const result = existsSync(folder)
@@ -36,8 +36,8 @@ export function findStoredSegment(bed: TestBed, key: number, name: string): stri
 }
 
 /**
- * Seconds from "ready" to "stored in repo1", by the times of the files: renaming keeps both.
- * @throws Error when one is missing
+ * Seconds from "ready" to "stored in repo1". Renaming keeps the modification time of both files.
+ * @throws Error if a file is missing
  */
 export function storingDelaysS(bed: TestBed, names: readonly string[]): number[] {
   return names.map((name) => {

@@ -1,7 +1,7 @@
 /**
- * A host to test on: one PostgreSQL cluster, several repositories, one configuration that stock pgBackRest and ours
- * both read, and both programs run by the server's account. Passphrases and keys are fresh random markers: {@link
- * TestBed.findLeaks} looks for them.
+ * A host for tests: one PostgreSQL cluster, several repositories, and one configuration that stock pgBackRest and ours
+ * both read. The server's account runs both programs. Passphrases and keys are new random markers, which
+ * {@link TestBed.findLeaks} searches for.
  */
 import { randomBytes } from "node:crypto";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from "node:fs";
@@ -18,26 +18,26 @@ import { findRuntime, type Options, type RuntimeProgram, writeConfig } from "./r
 import { findSecrets, holdsSecret } from "../compare/secrets";
 
 export interface BedRepo {
-  /** Absent: a directory of this machine. */
+  /** Absent: the repository is a directory of this machine. */
   readonly s3?: S3Server;
-  /** Then `repoPath` is a directory of the server. */
+  /** If set, `repoPath` is a directory of the server. */
   readonly sftp?: SftpServer;
   readonly encrypted?: boolean;
-  /** What ours compresses with; stock is told on its command line. Default gz. */
+  /** Compression of ours; stock gets it on its command line. Default gz. */
   readonly compressType?: CompressType;
-  /** Further options, without `repoN-`. */
+  /** More options, without the prefix `repoN-`. */
   readonly options?: Readonly<Record<string, string>>;
 }
 
 export interface BedOptions {
   readonly binaries: PostgresBinaries;
-  /** repo1, repo2, … */
+  /** The repositories repo1, repo2, … */
   readonly repos: readonly BedRepo[];
-  /** Who archives; default ours. */
+  /** The program that archives; default ours. */
   readonly archiver?: "ours" | StockPgbackrest;
   readonly acknowledge?: "all" | "any" | readonly string[];
   readonly walSegmentSizeMb?: number;
-  /** Of PostgreSQL. */
+  /** Settings of PostgreSQL. */
   readonly settings?: Readonly<Record<string, string | number | boolean>>;
   /** Added to `[global]`. */
   readonly global?: Options;
@@ -52,7 +52,7 @@ export interface Variant {
 }
 
 export interface RestoreOptions {
-  /** Null is ours. */
+  /** Stock, or null for ours. */
   readonly by: StockPgbackrest | null;
   readonly repo?: number;
   readonly args?: readonly string[];
@@ -65,13 +65,13 @@ export class TestBed {
   readonly folder: string;
   readonly cluster: TestCluster;
   readonly stanza = STANZA;
-  /** Folder of pgbackrest.conf. */
+  /** The folder of pgbackrest.conf. */
   readonly configPath: string;
-  /** Planted markers. */
+  /** The planted markers. */
   readonly secrets: readonly string[];
   readonly repoCount: number;
   readonly runtime: RuntimeProgram;
-  /** All that the programs printed so far. */
+  /** All output of the programs so far. */
   readonly printed: string[] = [];
   readonly #global: Record<string, string | null>;
   readonly #stanza: Record<string, string | null>;
@@ -111,7 +111,7 @@ export class TestBed {
     this.#settings = { version: 1, acknowledge: options.acknowledge ?? "all", repos: plan.settings };
   }
 
-  /** Makes the cluster (not started; it archives), the folders and the configuration. */
+  /** Creates the cluster (stopped, with archiving on), the folders and the configuration. */
   static async create(options: BedOptions): Promise<TestBed> {
     const folder = makeUserFolder("pgb-");
     const runtime = await findRuntime();
@@ -123,7 +123,7 @@ export class TestBed {
       initdbArgs: options.walSegmentSizeMb === undefined ? [] : [`--wal-segsize=${options.walSegmentSizeMb}`],
       settings: {
         archive_mode: "on",
-        // The comment holds the word that stock wants to see.
+        // Stock checks that archive_command contains its name. The comment provides it.
         archive_command: `${program} --config-path=${configPathOf(folder)} --stanza=${STANZA} archive-push %p # pgbackrest`,
         ...options.settings,
       },
@@ -137,12 +137,12 @@ export class TestBed {
     return bed;
   }
 
-  /** Directory of a repository on this machine. */
+  /** The directory of a repository on this machine. */
   repoPath(key: number): string {
     return join(this.folder, `repo${key}`);
   }
 
-  /** Writes the bed's configuration, changed, into `folder`. */
+  /** Writes the bed's configuration into `folder`, with the changes of `variant`. */
   writeVariant(folder: string, variant: Variant): void {
     const settings = { ...this.#settings, ...variant.settings };
     const content = {
@@ -153,14 +153,14 @@ export class TestBed {
     writeConfig(folder, this.stanza, content, this.cluster.user);
   }
 
-  /** A configuration of its own beside the bed's; the result goes into `config` of a run. */
+  /** Adds a second configuration beside the bed's. Returns the path for a run's `config`. */
   variant(name: string, variant: Variant): string {
     const folder = join(this.folder, "config", name);
     this.writeVariant(folder, variant);
     return folder;
   }
 
-  /** Runs ours; a wrong exit code is for the caller to judge. */
+  /** Runs ours. The caller checks the exit code. */
   async ours(args: readonly string[], options: RunOptions & { readonly config?: string } = {}): Promise<RunResult> {
     const command = this.oursCommand(args, options.config);
     return this.#keep(
@@ -178,7 +178,7 @@ export class TestBed {
     return [this.runtime.file, `--config-path=${config}`, `--stanza=${this.stanza}`, ...args];
   }
 
-  /** Like {@link ours}. @throws Error with the output when the exit code is not 0 */
+  /** Like {@link ours}. @throws Error with the output if the exit code is not 0 */
   async oursOk(args: readonly string[], options: RunOptions & { readonly config?: string } = {}): Promise<RunResult> {
     return requireOk(`pgbackstop ${args.join(" ")}`, await this.ours(args, options));
   }
@@ -204,14 +204,14 @@ export class TestBed {
   }
 
   /**
-   * Switches WAL and waits until PostgreSQL has been told that everything up to the switch is archived; gives the last
+   * Switches WAL and waits until PostgreSQL knows that everything up to the switch is archived. Returns the last
    * segment.
    */
   async archiveAll(timeoutMs = 120_000): Promise<string> {
     await this.cluster.sql("SELECT pg_create_restore_point('archive all')");
     const name = await this.cluster.switchWal();
     const isThere = (file: string): boolean => existsSync(this.walFile(file));
-    // A checkpoint may have removed it before anybody looked.
+    // A checkpoint may already have removed the segment and its status file.
     const isDone = (): boolean =>
       isThere(`archive_status/${name}.done`) || !(isThere(`archive_status/${name}.ready`) || isThere(name));
     await waitFor(`archiving of ${name}`, timeoutMs, async () => (isDone() ? true : null));
@@ -219,8 +219,8 @@ export class TestBed {
   }
 
   /**
-   * From here on `archive_command` fails: the archiver, which reads its settings when it gets to them, was seen to use
-   * it. What was there before is archived; one segment or more wait already.
+   * Makes `archive_command` fail. Waits until the archiver, which reloads its settings with a delay, has used the new
+   * command. All earlier WAL is archived; at least one segment is waiting.
    */
   async stopArchiving(): Promise<void> {
     await this.archiveAll();
@@ -236,12 +236,12 @@ export class TestBed {
     await waitFor("an archiver that fails", 60_000, look);
   }
 
-  /** A file in pg_wal. */
+  /** The path of a file in pg_wal. */
   walFile(name: string): string {
     return join(this.cluster.dataPath, "pg_wal", name);
   }
 
-  /** Restores into a directory of its own and gives that directory; tablespaces go beside it. */
+  /** Restores into a new directory, with tablespaces beside it, and returns the directory. */
   async restoreAside(options: RestoreOptions): Promise<{ readonly result: RunResult; readonly dataPath: string }> {
     const directory = join(this.folder, "side", String(++this.#sideCount));
     const dataPath = join(directory, "data");
@@ -252,7 +252,8 @@ export class TestBed {
     const args = [
       "restore",
       `--pg1-path=${dataPath}`,
-      // A map that names nothing of the backup is refused; a backup of a server that is down does not know the name.
+      // Map tablespaces by oid. The restore refuses a map without a match in the backup, and a backup of a stopped
+      // server does not contain the names.
       ...this.#tablespaces().map((oid) => `--tablespace-map=${oid}=${join(directory, "space")}`),
       "--archive-mode=off",
       ...(options.repo === undefined ? [] : [`--repo=${options.repo}`]),
@@ -266,8 +267,8 @@ export class TestBed {
   }
 
   /**
-   * Restores aside, starts PostgreSQL there, lets it replay all WAL, and compares every table with this cluster; what
-   * differs, a line each.
+   * Restores aside, starts PostgreSQL there, lets it replay all WAL, and compares every table with this cluster.
+   * Returns one line per difference.
    */
   async restoreAndCompare(options: RestoreOptions): Promise<string[]> {
     const expected = await this.cluster.tableChecksums();
@@ -288,7 +289,8 @@ export class TestBed {
   }
 
   /**
-   * Where planted secrets are found: files of logs, locks, spools and PostgreSQL, and what was printed. Empty is right.
+   * Searches the files of logs, locks, spools and PostgreSQL, and all output, for planted secrets. An empty result
+   * means no leak.
    */
   findLeaks(): string[] {
     const folders = ["lock", "log", "spool", "pg", "side"].filter((name) => existsSync(join(this.folder, name)));
@@ -301,20 +303,20 @@ export class TestBed {
     return [...files, ...outputs];
   }
 
-  /** Text of all log files of ours and stock's. */
+  /** The text of all log files of ours and stock. */
   logs(): string {
     return readdirSync(join(this.folder, "log"))
       .map((name) => readFileSync(join(this.folder, "log", name), "utf8"))
       .join("\n");
   }
 
-  /** Stops the server at once and removes the folder. */
+  /** Stops the server immediately and removes the folder. */
   async remove(): Promise<void> {
     await this.cluster.remove();
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  /** Oids; there is one at most. */
+  /** Oids of the tablespaces; there is at most one. */
   #tablespaces(): string[] {
     return readdirSync(join(this.cluster.dataPath, "pg_tblspc"));
   }
@@ -325,7 +327,7 @@ export class TestBed {
   }
 }
 
-/** @throws Error with the end of the output when the exit code is not 0 */
+/** @throws Error with the end of the output if the exit code is not 0 */
 export function requireOk(what: string, result: RunResult): RunResult {
   if (result.exitCode === 0) return result;
   throw new Error(
@@ -351,7 +353,7 @@ function planRepos(folder: string, repos: readonly BedRepo[], cluster: TestClust
       mkdirSync(own["path"], { mode: 0o750 });
       giveTo(own["path"], cluster.user);
     } else {
-      // The server's own copy lies in a folder that the account of PostgreSQL cannot enter.
+      // PostgreSQL's account cannot enter the folder with the server's own copy.
       const caFile = join(folder, `repo${key}-ca.crt`);
       copyFileSync(repo.s3.caFile, caFile);
       Object.assign(own, { path: "/repo", ...repo.s3.repositoryOptions(), "storage-ca-file": caFile, ...repo.options });
