@@ -1,6 +1,6 @@
 /**
- * A real Debian behind SSH for tests: systemd as its first process, sshd, sudo, journald, PostgreSQL as Debian sets it
- * up, booted by systemd-nspawn in a network of its own. README.md says what is real and what is not.
+ * A real Debian behind SSH for tests, booted by systemd-nspawn in its own network. systemd is the first process; sshd,
+ * sudo, journald and PostgreSQL are set up as Debian does. README.md says what is real and what is not.
  */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
@@ -22,15 +22,15 @@ import { makeGroupName, removeGroup } from "./leftovers";
 import { type HostNetwork, startHostNetwork } from "./network";
 
 export interface HostOptions {
-  /** `bookworm` and `trixie` come with their PostgreSQL (cluster `main`, running), `…-bare` without. */
+  /** `bookworm` and `trixie` include PostgreSQL (cluster `main`, running); `…-bare` do not. */
   readonly suite: HostSystem;
-  /** Its host name, and that of its logs. */
+  /** The host name, also used for its logs. */
   readonly name: string;
-  /** Where other hosts are; default: one of its own, which ends with it. */
+  /** The network, which hosts can share. Default: a private one, which ends with the host. */
   readonly network?: HostNetwork;
-  /** Default true: the Node that runs this is `/usr/local/bin/node`. */
+  /** Default true: installs the Node that runs the tests as `/usr/local/bin/node`. */
   readonly node?: boolean;
-  /** Files and folders of this machine that it sees, read-only: its path to this machine's. */
+  /** Files and folders of this machine that the host sees, read-only: from the host's path to this machine's. */
   readonly shown?: Readonly<Record<string, string>>;
 }
 
@@ -38,39 +38,39 @@ export interface DebianHost extends HostIdentity {
   readonly name: string;
   readonly suite: HostSystem;
   readonly network: HostNetwork;
-  /** sshd, from this machine's loopback. */
+  /** sshd, as seen from this machine's loopback. */
   readonly ssh: { readonly host: string; readonly port: number };
-  /** In its network, where sshd listens at port 22. */
+  /** The address in the host's network, where sshd listens on port 22. */
   readonly address: string;
   /**
-   * Kept after the end, until the next network of the same name: `NAME.log` is the console, `NAME-journal.log` the
-   * journal at its stop.
+   * `NAME.log` is the console; `NAME-journal.log` is the journal at its stop. Kept until the next network of the same
+   * name.
    */
   readonly logFolder: string;
-  /** Runs a program on it as root, beside sshd: works without a network too. */
+  /** Runs a program on the host as root. It bypasses sshd, so it works without a network. */
   run(argv: readonly string[], options?: RunOptions): Promise<RunResult>;
-  /** Likewise; returns stdout. @throws Error with the end of the output when the exit code is not 0 */
+  /** Like `run`; returns stdout. @throws Error with the end of the output if the exit code is not 0 */
   runOk(argv: readonly string[], options?: RunOptions): Promise<string>;
   /** Pulls the cable: packets are lost in both directions, connections stay open and hang. */
   cutNetwork(): Promise<void>;
   restoreNetwork(): Promise<void>;
-  /** Shuts it down in order and boots it again, with all that it has on its disk; ready when this ends. */
+  /** Shuts the host down cleanly and boots it again with the same disk. Resolves when it is ready. */
   reboot(): Promise<void>;
-  /** Shuts it down in order. @returns exit code of systemd-nspawn: 0 when it did what it should */
+  /** Shuts the host down cleanly. @returns exit code of systemd-nspawn: 0 on success */
   powerOff(): Promise<number>;
-  /** Boots it after {@link powerOff}; ready when this ends. */
+  /** Boots the host after {@link powerOff}. Resolves when it is ready. */
   powerOn(): Promise<void>;
-  /** Ends it at once and removes what it wrote. */
+  /** Stops the host immediately and removes what it wrote. */
   stop(): Promise<void>;
 }
 
-/** The cluster's data in a tree, by PostgreSQL's major version. */
+/** The folder of the clusters' data in a tree, one subfolder per major version of PostgreSQL. */
 const CLUSTERS = "/var/lib/postgresql";
 const BRIDGE = "br0";
 const BOOT_MS = 240_000;
 const POWER_OFF_MS = 120_000;
 const JOURNAL_MS = 20_000;
-/** For the kernel to take away the processes of a host. */
+/** Time limit for the kernel to end a host's processes. */
 const END_MS = 60_000;
 const ENVIRONMENT = [
   "env",
@@ -81,8 +81,8 @@ const ENVIRONMENT = [
 ];
 
 /**
- * Boots a host; some 3 s with PostgreSQL, half a second without.
- * @throws Error with the folder of logs when it does not become ready
+ * Boots a host in some 3 s with PostgreSQL, half a second without.
+ * @throws Error with the folder of logs if it does not become ready
  */
 export async function startDebianHost(parts: HostParts, options: HostOptions): Promise<DebianHost> {
   const tree = parts.trees.get(options.suite);
@@ -132,13 +132,13 @@ class Machine {
   readonly #files: readonly HostFile[];
   readonly #network: HostNetwork;
   readonly #name: string;
-  /** Name of it for systemd-nspawn, which is part of the name of its link: both must be short. */
+  /** The host's name for systemd-nspawn, which makes it part of the network link's name. Both must be short. */
   readonly #label: string;
   readonly #command: readonly string[];
   readonly #layer: string;
   readonly #group = makeGroupName();
   #started: Started | null = null;
-  /** Its first process, as this process sees it. */
+  /** The process id of its first process in this process's namespace. */
   #leader = 0;
 
   private constructor(nspawn: string, network: HostNetwork, { name, node, shown = {} }: HostOptions) {
@@ -158,7 +158,7 @@ class Machine {
       `--directory=${join(this.#layer, "root")}`,
       `--machine=${this.#label}`,
       `--network-bridge=${BRIDGE}`,
-      // No systemd outside knows of it.
+      // systemd on this machine does not know the host.
       "--register=no",
       "--keep-unit",
       "--link-journal=no",
@@ -170,7 +170,7 @@ class Machine {
     ];
   }
 
-  /** Makes its files; nothing runs yet. */
+  /** Creates the files of a host without starting it. */
   static async create(nspawn: string, tree: string, network: HostNetwork, options: HostOptions): Promise<Machine> {
     const machine = new Machine(nspawn, network, options);
     const files = `${machine.#layer}-files`;
@@ -182,7 +182,7 @@ class Machine {
     return machine;
   }
 
-  /** Two hosts of one tree must not have the same cluster. */
+  /** Two hosts from the same tree must not share a system identifier. */
   #renewCluster(): void {
     const clusters = `/proc/${this.#network.network.pid}/root${join(this.#layer, "root", CLUSTERS)}`;
     for (const major of readdirSync(clusters).filter((name) => /^\d+$/.test(name)))
@@ -225,7 +225,7 @@ class Machine {
     return run(...this.enter(argv), options);
   }
 
-  /** What runs a program in all of its namespaces. */
+  /** A command that runs `argv` in all namespaces of the host. */
   enter(argv: readonly string[]): [string, string[]] {
     const namespaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd"];
     return ["nsenter", ["--target", `${this.#leader}`, ...namespaces, "--", ...ENVIRONMENT, ...argv]];
@@ -239,7 +239,7 @@ class Machine {
       for (const pid of descendantsOf(started.pid)) killQuietly(pid);
       await started.stop("SIGKILL");
     }
-    // What the kernel has not ended yet keeps its groups busy.
+    // A process that the kernel has not ended yet keeps its group busy.
     await waitFor("the end of its groups", END_MS, async () => (removeGroup(this.#group) ? true : null)).catch(
       () => undefined,
     );
@@ -251,11 +251,11 @@ class Machine {
       const journal = await this.run(["journalctl", "--no-pager", "--output=short-precise"], { timeoutMs: JOURNAL_MS });
       writeFileSync(join(this.#network.logFolder, `${this.#name}-journal.log`), journal.stdout);
     } catch {
-      // A host that does not answer has its console's log.
+      // If a host does not answer, its console log must do.
     }
   }
 
-  /** Waits until systemd has started everything, as another process than `before`. */
+  /** Waits until systemd, as a process other than `before`, has started everything. */
   async #waitForSystem(before: number): Promise<void> {
     const started = this.#started;
     const check = (): void => {
@@ -277,7 +277,7 @@ class Machine {
   }
 }
 
-/** True for the first process of a namespace of processes that is systemd by now. */
+/** True if the process is the first of a PID namespace and is already systemd. */
 function isSystemd(pid: number): boolean {
   try {
     const status = readFileSync(`/proc/${pid}/status`, "utf8");
@@ -291,7 +291,7 @@ async function waitForSsh(port: number): Promise<void> {
   await waitFor("an answer of sshd", BOOT_MS, async () => ((await greeting(port)).startsWith("SSH-2.0") ? true : null));
 }
 
-/** What a server says first; empty when it says nothing. */
+/** The first text that a server sends; empty if it sends none. */
 function greeting(port: number): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect(port, "127.0.0.1");
@@ -314,6 +314,6 @@ function killQuietly(pid: number): void {
   try {
     process.kill(pid, "SIGKILL");
   } catch {
-    // It has ended.
+    // The process has already ended.
   }
 }

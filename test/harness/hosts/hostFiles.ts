@@ -1,21 +1,22 @@
-/** What makes a host this one and no other: its name, its address, its keys and those that may sign in. */
+/** The files that make a host unique: its name, its address, its keys and the keys that may sign in. */
 import { chmodSync, chownSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { utils } from "ssh2";
 import { HOST_ACCOUNTS } from "../../../tools/parts/debian/debianHost";
 
 export interface HostIdentity {
-  /** Public keys of the host, as a line of known_hosts has them: `ssh-ed25519 AAAA…`. */
+  /** The host's public keys as in known_hosts: `ssh-ed25519 AAAA…`. */
   readonly hostKeys: readonly string[];
   /**
-   * Private keys in OpenSSH's form that may sign in, by account: `deploy` may do everything by sudo, `nosudo` nothing.
+   * Private keys in OpenSSH's format that may sign in, by account. `deploy` may run everything with sudo, `nosudo`
+   * nothing.
    */
   readonly keys: Readonly<Record<Account, string>>;
 }
 
 type Account = "root" | keyof typeof HOST_ACCOUNTS;
 
-/** A file of a host that no tree has. */
+/** A file of the host that is not in its tree. */
 export interface HostFile {
   readonly path: string;
   readonly text: string;
@@ -25,7 +26,7 @@ export interface HostFile {
 
 const KEY_KINDS = ["ed25519", "ecdsa"] as const;
 
-/** Fresh keys of the host and of its accounts, and the files in which the host has them. */
+/** New keys of the host and its accounts, and the files that contain them on the host. */
 export function makeIdentity(): { readonly identity: HostIdentity; readonly files: readonly HostFile[] } {
   const own = KEY_KINDS.map((kind) => ({ kind, pair: makePair(kind) }));
   const accounts = { root: makePair("ed25519"), deploy: makePair("ed25519"), nosudo: makePair("ed25519") };
@@ -49,8 +50,7 @@ export function makeIdentity(): { readonly identity: HostIdentity; readonly file
 }
 
 /**
- * Writes the host's own files into an empty folder that is laid over a tree, with the modes and owners that they have
- * there.
+ * Writes the host's own files, with their modes and owners, into an empty folder, which is then mounted over a tree.
  */
 export function writeHostFiles(
   folder: string,
@@ -63,7 +63,7 @@ export function writeHostFiles(
       path: "/etc/hosts",
       text: `127.0.0.1 localhost\n127.0.1.1 ${host.name}\n::1 localhost ip6-localhost ip6-loopback\n`,
     },
-    // Before systemd's own 80-container-host0.network, which would ask for an address.
+    // It precedes systemd's own 80-container-host0.network, which would request an address.
     { path: "/etc/systemd/network/10-host0.network", text: networkOf(host.address) },
   ];
   mkdirSync(folder, { mode: 0o755 });
@@ -77,7 +77,7 @@ export function writeHostFiles(
   }
 }
 
-/** Folders have the modes of those that they hide. */
+/** Each folder gets the mode of the folder that it hides. */
 function makeFolders(folder: string, path: string): void {
   const parts = path.split("/").filter((part) => part !== "");
   for (const [index] of parts.entries()) {
@@ -90,7 +90,7 @@ function makeFolders(folder: string, path: string): void {
   }
 }
 
-/** User and group of a path: an account's has the number of the account. */
+/** User and group id of a path. An account has the same number for both. */
 function ownerOf(path: string): number {
   const account = Object.entries(HOST_ACCOUNTS).find(([name]) => `${path}/`.startsWith(`/home/${name}/`));
   return account?.[1] ?? 0;

@@ -1,6 +1,7 @@
 /**
- * A network for hosts, in namespaces of its own: a bridge whose end is the test's side. Hosts on one network see each
- * other, those on two do not, and any two networks may use the same addresses.
+ * A network for hosts in its own namespaces. A bridge connects the hosts; the test's servers are at the bridge's
+ * address. Hosts on one network see each other, hosts on two networks do not. Any two networks may use the same
+ * addresses.
  */
 import { startOnGround } from "../real/ground";
 import { makeLogFolder } from "../real/logs";
@@ -9,31 +10,31 @@ import { makeRunFolder, removeLeftovers } from "./leftovers";
 
 export interface HostNetwork {
   readonly network: TestNetwork;
-  /** Gone when the network is stopped. */
+  /** Removed when the network stops. */
   readonly runFolder: string;
-  /** Kept after the end, until the next network of the same name. */
+  /** Kept until the next network of the same name. */
   readonly logFolder: string;
-  /** An address that no other host on it has, and its number from 1 on. */
+  /** An unused address on the network, and its number from 1 on. */
   nextAddress(): { readonly address: string; readonly number: number };
   /**
-   * Makes a server on this machine's loopback one that hosts reach, at its own port.
-   * @returns the address that they see
+   * Makes a server on this machine's loopback reachable from hosts, at the same port.
+   * @returns the address that hosts use
    */
   expose(port: number): Promise<string>;
-  /** A port of this machine's loopback that leads to one of a host's. */
+  /** Returns a port of this machine's loopback that leads to a port of a host. */
   reach(address: string, port: number): Promise<number>;
-  /** Ends every host on it at once, as if the power were cut. */
+  /** Ends every host on it immediately, as in a power failure. */
   stop(): Promise<void>;
 }
 
-/** @param name of the folder of logs @throws Error when namespaces cannot be made */
+/** @param name of the folder of logs @throws Error if the namespaces cannot be made */
 export async function startHostNetwork(name: string): Promise<HostNetwork> {
   removeLeftovers();
   const runFolder = makeRunFolder();
   const logFolder = makeLogFolder("hosts", name);
   let hostCount = 0;
   return startOnGround(runFolder, logFolder, async ({ expose, network, reach }) => {
-    // systemd-nspawn keeps notes there by the names of hosts.
+    // systemd-nspawn stores files by host name there.
     const result = await network.run("mount", ["-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"]);
     if (result.exitCode !== 0) throw new Error(`/run cannot be covered: ${result.stderr.trim()}`);
     return {

@@ -1,7 +1,7 @@
 /**
- * Debian's packages for hosts that have no way out: a proxy on this machine's loopback, which keeps what can never
- * change (packages, indexes by their hash) in the cache, and asks the mirror for the rest. Where the mirror does not
- * answer, what was kept last is given.
+ * Debian's packages for hosts without internet access: a proxy on this machine's loopback. It caches files that never
+ * change (packages, indexes by hash) and requests everything else from the mirror. If the mirror does not answer, it
+ * returns the last cached copy.
  */
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
@@ -13,16 +13,16 @@ import { debianSource } from "../../../tools/parts/debian/debian";
 import type { DebianHost } from "./debianHost";
 
 export interface PackageProxy {
-  /** Lets apt of a host use it. */
+  /** Configures apt on a host to use the proxy. */
   allow(host: DebianHost): Promise<void>;
   stop(): void;
 }
 
 const ANSWER_MS = 120_000;
 
-/** @throws Error when this machine has no mirror of Debian */
+/** @throws Error if this machine has no Debian mirror */
 export async function startPackageProxy(): Promise<PackageProxy> {
-  // What the trees were made from, and what is in their sources.
+  // The trees were made from this mirror, and their sources name it.
   const source = await debianSource("trixie");
   const mirror = "missing" in source ? undefined : /http:\/\/([^/\s]+)\//.exec(source.line)?.[1];
   if (mirror === undefined)

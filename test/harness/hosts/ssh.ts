@@ -1,10 +1,10 @@
-/** Commands on a host as its users give them: over SSH, with the host's key checked. */
+/** Runs commands on a host as its users do: over SSH, with the host's key checked. */
 import { Client } from "ssh2";
 import type { DebianHost } from "./debianHost";
 
 /**
- * As `ssh USER@HOST COMMAND` does it, in a connection of its own.
- * @throws Error when there is no connection within `timeoutMs`
+ * Runs a command like `ssh USER@HOST COMMAND`, in a new connection.
+ * @throws Error if there is no connection within `timeoutMs`
  */
 export function runOverSsh(
   host: DebianHost,
@@ -15,7 +15,7 @@ export function runOverSsh(
   const known = host.hostKeys.map((key) => key.split(" ")[1]);
   return new Promise((resolve, reject) => {
     const client = new Client();
-    // There may be a second one, of the handshake after that of the connection.
+    // A handshake error can follow the error of the connection, so `once` would leave it unhandled.
     client.on("error", reject);
     client.once("ready", () => {
       client.exec(command, (error, channel) => {

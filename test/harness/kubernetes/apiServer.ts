@@ -1,6 +1,6 @@
 /**
- * A real API server alone, on loopback, in a few seconds: it takes and checks objects, and nothing acts on them. Needs
- * no root.
+ * A real API server alone, on loopback, ready in a few seconds. It accepts and checks objects, and nothing acts on
+ * them. Needs no root.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,21 +16,21 @@ import type { Kubectl } from "./kubectl";
 export interface ApiServer {
   readonly kubectl: Kubectl;
   readonly url: string;
-  /** Of the admin. */
+  /** The admin's kubeconfig. */
   readonly kubeconfig: string;
-  /** Of the authority that signed its certificate. */
+  /** The certificate authority of the server's certificate. */
   readonly caFile: string;
-  /** Kept after the end, until the next one of the same name. */
+  /** Kept until the next server of the same name. */
   readonly logFolder: string;
-  /** Makes custom resources known, by published definitions or doubles of such; ready when the server serves them. */
+  /** Defines custom resources from published definitions or doubles. Resolves when the server serves them. */
   define(sources: readonly DefinitionSource[], doubles?: readonly object[]): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** How long the server may take until it has looked at definitions, on a busy machine. */
+/** Time limit for the server to establish definitions on a busy machine. */
 const ESTABLISHED_MS = 60_000;
 
-/** @param name of the folder of logs @throws Error with the end of the logs when it does not become ready */
+/** @param name of the folder of logs @throws Error with the end of the logs if the server does not become ready */
 export async function startApiServer(parts: ApiServerParts, name = "api-server"): Promise<ApiServer> {
   const runFolder = mkdtempSync(join(tmpdir(), "pgbk-"));
   const logFolder = makeLogFolder("kubernetes", name);
@@ -70,7 +70,7 @@ async function define(
   await kubectl.applyFiles(...sources.map((source) => manifests.definitions[source]));
   if (doubles.length > 0) await kubectl.apply(doubles);
   const wait = ["wait", "--for=condition=Established", "--timeout=60s", "customresourcedefinitions", "--all"];
-  // Of a definition that is so new that it has no conditions yet, kubectl says an error and does not wait.
+  // For a new definition without conditions, kubectl reports an error instead of waiting.
   for (const endMs = performance.now() + ESTABLISHED_MS; performance.now() < endMs; await sleep(200)) {
     if ((await kubectl.run(wait)).exitCode === 0) return;
   }

@@ -1,6 +1,6 @@
 /**
- * The Barman Cloud plugin in a lab: what its project publishes, with certificates made here, because nobody issues any
- * in the lab.
+ * Installs the Barman Cloud plugin in a lab: the published manifest, with certificates made here because the lab has no
+ * issuer.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,10 +8,10 @@ import type { BarmanParts } from "../../../tools/parts/debian/barmanCloud";
 import { type Lab, OPERATOR_NAMESPACE } from "./lab";
 import { certificate } from "./plugin";
 
-/** Of its Service and its Deployment; its Secrets of certificates begin with it. */
+/** The name of the Service and the Deployment, and the prefix of the certificates' Secrets. */
 const SERVICE = "barman-cloud";
 
-/** Applies everything and waits until the plugin is available. */
+/** Applies the manifest and waits until the plugin is available. */
 export async function installBarman({ kubectl, logFolder }: Lab, { manifest }: BarmanParts): Promise<void> {
   const documents = readFileSync(manifest, "utf8").split(/^---$/m);
   const file = join(logFolder, "barman.yaml");

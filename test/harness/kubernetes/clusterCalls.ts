@@ -1,4 +1,4 @@
-/** What tests of clusters in a lab ask and wait for, whatever archives there. */
+/** Calls and waits shared by tests of clusters in a lab, for any archiver. */
 import { expect } from "vitest";
 import { CnpgPlugin } from "../../../components/databases/cnpgPlugin";
 import { conditionOf, type KubernetesObject } from "./kubectl";
@@ -8,11 +8,11 @@ import { renderedObjects } from "./rendered";
 export const CLUSTERS = "clusters.postgresql.cnpg.io";
 export const BACKUPS = "backups.postgresql.cnpg.io";
 const ENDED = /^(completed|failed)$/;
-/** A Backup that has not begun. */
+/** The phase of a Backup that has not started. */
 const WAITS = /^(pending)?$/;
-/** The operator fails a Backup whose instance did not answer its last request in time: on a busy machine. */
+/** The operator fails a Backup if the instance did not answer the last status request in time, as on a busy machine. */
 const UNANSWERED = /no status found for target pod/;
-/** How long a backup may take on a busy machine. */
+/** Time limit for a backup on a busy machine. */
 const BACKUP_MS = 300_000;
 
 export interface BackupStatus {
@@ -35,7 +35,7 @@ export function pluginObjects(operatorNamespace: string): Promise<readonly objec
   return renderedObjects(() => void new CnpgPlugin("pgbackstop", { operatorNamespace }));
 }
 
-/** The plugin of this package, as its component declares it. Waits until it is available. */
+/** Installs this package's plugin as its component declares it, and waits until it is available. */
 export async function installPlugin({ kubectl }: Lab, namespace: string): Promise<void> {
   await kubectl.apply(await pluginObjects(namespace));
   await kubectl.runOk(["rollout", "status", "deployment/pgbackstop", "-n", namespace, "--timeout=120s"], {
@@ -43,7 +43,7 @@ export async function installPlugin({ kubectl }: Lab, namespace: string): Promis
   });
 }
 
-/** @throws Error with what PostgreSQL said */
+/** @throws Error with PostgreSQL's message */
 export async function sqlIn({ kubectl }: Lab, pod: string, text: string, database = "app"): Promise<string> {
   const result = await kubectl.exec(pod, "postgres", ["psql", "-XAtd", database, "-c", text]);
   if (result.exitCode !== 0) throw new Error(result.stderr);
@@ -51,10 +51,10 @@ export async function sqlIn({ kubectl }: Lab, pod: string, text: string, databas
 }
 
 /**
- * Ends the segment of now.
+ * Ends the current WAL segment.
  *
- * @returns its name: it is archived, no matter who ended it. The answer of `pg_switch_wal` is not: where
- * `archive_timeout` was quicker it names an empty segment, which nobody archives.
+ * @returns the segment's name, which gets archived no matter who ended it. The result of `pg_switch_wal` is unsuitable:
+ * if `archive_timeout` was faster, it names an empty segment that nobody archives.
  */
 export async function endSegment(lab: Lab, pod: string, database?: string): Promise<string> {
   const output = await sqlIn(
@@ -66,9 +66,7 @@ export async function endSegment(lab: Lab, pod: string, database?: string): Prom
   return output.split("\n")[0] ?? "";
 }
 
-/**
- * Waits until a cluster has a Backup that has ended, well or not: the first one of the list that reached its instance.
- */
+/** Waits until a cluster has a completed or failed Backup: the first in the list that reached its instance. */
 export async function endedBackup(lab: Lab, cluster: string, namespace = "default"): Promise<BackupStatus> {
   return hurried(lab, namespace, async () => {
     const backups = (await lab.kubectl.list<BackupObject>(BACKUPS, namespace)).filter(
@@ -80,7 +78,7 @@ export async function endedBackup(lab: Lab, cluster: string, namespace = "defaul
   });
 }
 
-/** As its owner would: the operator never repeats one. */
+/** Repeats a Backup as its owner would, because the operator never does. */
 async function repeatBackup(
   { kubectl }: Lab,
   { apiVersion, kind, metadata: { name, namespace = "default" }, spec }: BackupObject,
@@ -88,7 +86,7 @@ async function repeatBackup(
   await kubectl.apply([{ apiVersion, kind, metadata: { name: `${name}-again`, namespace }, spec }]);
 }
 
-/** The same for a Backup by its name. */
+/** Like {@link endedBackup}, for a Backup by name. */
 export function backupResult(lab: Lab, name: string, namespace = "default"): Promise<BackupStatus> {
   return hurried(lab, namespace, async () => {
     const result = await lab.kubectl.find<BackupObject>(BACKUPS, name, namespace);
@@ -112,9 +110,9 @@ async function hurried(
 }
 
 /**
- * Takes away what in a quiet lab would only be waited for. To a Backup that was declared with its Cluster the operator
- * comes back after 30 seconds, unless somebody touches it. And where nobody writes no segment ends: a backup from a
- * standby waits for one, and gives up after a minute.
+ * Removes the waits of a quiet lab. The operator revisits a Backup that was declared with its Cluster only after 30
+ * seconds, unless someone changes it. Without writes no segment ends: a backup from a standby waits for one and gives
+ * up after a minute.
  */
 export async function hurryBackups({ kubectl }: Lab, namespace: string): Promise<void> {
   const clusters = (await kubectl.list<ClusterObject>(CLUSTERS, namespace)).filter(
@@ -134,8 +132,8 @@ export async function hurryBackups({ kubectl }: Lab, namespace: string): Promise
       `test/touched=${Date.now()}`,
     ]);
   }
-  // Ended at once: behind an orderly restart PostgreSQL's checkpointer may sleep over archive_timeout until its next
-  // checkpoint, minutes later. A replica cluster cannot be written to: the segment of its source is what it waits for.
+  // End the segment now: after a clean restart, PostgreSQL's checkpointer may sleep past archive_timeout until its next
+  // checkpoint, minutes later. A replica cluster accepts no writes. It waits for the segment of its source.
   for (const { status } of clusters)
     await kubectl.exec(
       status?.currentPrimary ?? "",

@@ -1,6 +1,6 @@
 /**
- * A lab with the plugin as `CnpgPlugin` declares it and two S3 servers as Services `first` and `second`: where tests
- * apply what components declare. The second repository of every cluster is encrypted.
+ * A lab for tests that apply what components declare: the plugin as `CnpgPlugin` declares it, and two S3 servers as the
+ * Services `first` and `second`. The second repository of every cluster is encrypted.
  */
 import { expect } from "vitest";
 import type { ClusterBackupArgs } from "../../../components/databases/cnpgArgs";
@@ -16,7 +16,7 @@ import { createStores, exposeStores, repositoryIn, segmentsOf } from "./stores";
 export const PASSPHRASE = "a passphrase of the second one";
 
 export interface ComponentLabOptions {
-  /** Default: the operator's. */
+  /** Default: the operator's namespace. */
   readonly pluginNamespace?: string;
 }
 
@@ -24,26 +24,23 @@ export interface ComponentLab {
   readonly lab: Lab;
   readonly first: S3Server;
   readonly second: S3Server;
-  /** Both repositories below `path`. */
+  /** Both repositories, below `path`. */
   repositoriesAt(path: string): ClusterBackupArgs["repositories"];
-  /** What every cluster here has, with its archive below `path`. */
+  /** Arguments that every cluster here shares, with its archive below `path`. */
   common(path: string): ClusterBackupArgs;
-  /** Applies what a program declares. */
+  /** Applies the objects that a program declares. */
   declare(program: () => unknown): Promise<readonly KubernetesObject[]>;
-  /** @throws Error with what PostgreSQL said */
+  /** @throws Error with PostgreSQL's message */
   sql(pod: string, text: string, database?: string): Promise<string>;
-  /** A verb on the command line of a pod's sidecar. */
+  /** Runs a command of ours in a pod's sidecar. */
   verb(pod: string, ...args: readonly string[]): Promise<RunResult>;
-  /** Takes the plugin out of one namespace and installs it in another. */
+  /** Removes the plugin from one namespace and installs it in another. */
   movePlugin(from: string, to: string): Promise<void>;
   /** Waits until a cluster's first backup has ended. */
   firstBackup(cluster: string): Promise<BackupStatus>;
-  /** Names of whole segments in a bucket below `path`. */
+  /** Names of complete segments in a bucket below `path`. */
   segmentsOf(server: S3Server, path: string): readonly string[];
-  /**
-   * Ends the segment of now, in a pod that can be written to; returns its name, which is archived no matter who ended
-   * it.
-   */
+  /** Ends the current segment in a writable pod. Returns its name, which gets archived no matter who ended it. */
   endSegment(pod: string, database?: string): Promise<string>;
   /** Waits until both buckets hold a segment. */
   awaitSegment(path: string, name: string): Promise<void>;
@@ -61,7 +58,7 @@ export async function startComponentLab(
   await exposeStores(lab, [first, second]);
   await installPlugin(lab, options.pluginNamespace ?? OPERATOR_NAMESPACE);
 
-  // Backups that were not asked for would be counted.
+  // Schedule backups half a day away: tests count backups and must not see scheduled ones.
   const hour = (new Date().getUTCHours() + 12) % 24;
   const repositoriesAt = (path: string): ClusterBackupArgs["repositories"] => ({
     repo1: repositoryIn(first, path, 14),
@@ -94,7 +91,7 @@ export async function startComponentLab(
     segmentsOf,
     endSegment: (pod, database) => endSegment(lab, pod, database),
     awaitSegment: async (path, segment) => {
-      // PostgreSQL's archiver looks again after a minute at the latest, whatever it missed on a busy machine.
+      // Even if PostgreSQL's archiver misses a signal on a busy machine, it checks again within a minute.
       for (const server of [first, second])
         await expect.poll(() => segmentsOf(server, path), { timeout: 180_000 }).toContain(segment);
     },

@@ -1,5 +1,5 @@
 /**
- * A real control plane from nothing in a place: etcd, kube-apiserver and, where controllers shall act,
+ * Starts a new, real control plane in a network: etcd, kube-apiserver and, for tests that need controllers,
  * kube-controller-manager.
  */
 import { generateKeyPairSync, randomBytes } from "node:crypto";
@@ -14,29 +14,29 @@ import { Kubectl } from "./kubectl";
 
 export interface ControlPlane {
   readonly kubectl: Kubectl;
-  /** A script of bash in which `kubectl` is that of the lab; it stops at the first failure. */
+  /** Runs a bash script in which `kubectl` talks to the lab. The script stops at the first failure. */
   shell(script: string, options?: RunOptions): Promise<RunResult>;
   readonly testNetwork: TestNetwork;
-  /** `https://10.244.0.1:6443` */
+  /** Such as `https://10.244.0.1:6443`. */
   readonly url: string;
-  /** Of the admin. */
+  /** The admin's token. */
   readonly token: string;
   readonly kubeconfig: string;
   readonly caFile: string;
-  /** Of the API server; the double of the kubelet has the same. */
+  /** The certificate of the API server. The double of the kubelet uses it too. */
   readonly certFile: string;
   readonly keyFile: string;
   readonly serviceAccountKeyFile: string;
 }
 
-/** How long the API server may take on a busy machine; it needs some 5 s of processor time. */
+/** Time limit for the API server to start on a busy machine. It needs some 5 s of processor time. */
 const START_MS = 240_000;
-/** Port of the API server in namespaces of its own. */
+/** The port of the API server in its own namespaces. */
 const API_PORT = 6443;
 const CLUSTER_ADDRESSES = "10.96.0.0/16";
 const SERVER_NAMES = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"];
 
-/** Only the controllers that tests need. Not the binder of volumes: the double of the kubelet binds claims. */
+/** Only the controllers that tests need. The volume binder is off: the double of the kubelet binds claims. */
 const CONTROLLERS = [
   "serviceaccount-controller",
   "root-ca-certificate-publisher-controller",
@@ -53,7 +53,7 @@ const CONTROLLERS = [
   "clusterrole-aggregation-controller",
 ];
 
-/** Starts etcd and the API server; ready when it says so. @throws Error with the end of its log */
+/** Starts etcd and the API server and waits until it is ready. @throws Error with the end of its log */
 export async function startControlPlane(
   parts: ApiServerParts,
   testNetwork: TestNetwork,
@@ -93,11 +93,11 @@ export async function startControlPlane(
       "service-account-issuer": "https://kubernetes.default.svc",
       "service-account-key-file": files.serviceAccountKeyFile,
       "service-account-signing-key-file": files.serviceAccountKeyFile,
-      // Webhooks are called at their endpoints: there is no kube-proxy.
+      // Without kube-proxy, the server must call webhooks at their endpoints.
       "enable-aggregator-routing": true,
-      // No node controller sets conditions.
+      // No node controller sets the conditions.
       "disable-admission-plugins": "TaintNodesByCondition",
-      // Nobody looks for the API server by its Service; on loopback it could not even be advertised.
+      // Nothing uses the API server's Service, and a loopback address cannot be advertised.
       "endpoint-reconciler-type": "none",
       ...(onLoopback ? { "advertise-address": "192.0.2.1" } : {}),
       "allow-privileged": true,
@@ -119,7 +119,7 @@ export async function startControlPlane(
   return { kubectl, shell, testNetwork, ...files };
 }
 
-/** Starts the controllers over a control plane. */
+/** Starts the controllers of a control plane. */
 export async function startControllers(plane: ControlPlane, parts: LabParts): Promise<Started> {
   const settings = {
     kubeconfig: plane.kubeconfig,

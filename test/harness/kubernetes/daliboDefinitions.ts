@@ -1,9 +1,9 @@
 /**
- * Doubles of the custom resources of Dalibo's plugin, of which no published definition can be fetched by a package
- * manager: kinds, fields, required ones and values as its documentation and its 0.0.3 tell. An API server with them
- * refuses what they do not know, as with real ones.
+ * Doubles of the custom resources of Dalibo's plugin, because no package manager carries a published definition. Kinds,
+ * fields, required fields and values follow its documentation and its version 0.0.3. Like real definitions, they make
+ * an API server reject unknown fields.
  *
- * `Stanza` and `PluginConfig` are those since 0.0.1; `Repository` is what came before.
+ * `Stanza` and `PluginConfig` exist since 0.0.1; `Repository` preceded them.
  */
 
 interface Schema {
@@ -23,7 +23,7 @@ const GROUP = "pgbackrest.dalibo.com";
 const TEXT: Schema = { type: "string" };
 const FLAG: Schema = { type: "boolean" };
 const NUMBER: Schema = { type: "integer" };
-/** What Kubernetes itself defines, and the status that the plugin writes: not looked into. */
+/** Types that Kubernetes defines, and the status that the plugin writes. Their fields are not checked. */
 const OPEN: Schema = { type: "object", "x-kubernetes-preserve-unknown-fields": true };
 
 const SECRET_KEY = object({ name: TEXT, key: TEXT }, ["name", "key"]);
@@ -63,7 +63,7 @@ const AZURE_REPOSITORY = object(
   },
   ["account", "container", "repoPath"],
 );
-/** What both kinds of configuration have. */
+/** Fields of both kinds of configuration. */
 const COMMON = {
   s3Repositories: { type: "array", items: S3_REPOSITORY },
   archive: object({ async: FLAG, pushQueueMax: TEXT, getQueueMax: TEXT }),
@@ -88,7 +88,7 @@ const PLUGIN_CONFIG = object({
   exporterConfig: object({ enabled: FLAG, collectInterval: NUMBER, resourcesRequirement: OPEN }),
 });
 
-/** The kinds of today, or the one kind of before. */
+/** The current kinds, or the older `Repository` kind. */
 export function daliboDefinitions(generation: "stanza" | "repository"): readonly object[] {
   if (generation === "repository") return [definition("Repository", "repositories", REPOSITORY)];
   return [definition("Stanza", "stanzas", STANZA), definition("PluginConfig", "pluginconfigs", PLUGIN_CONFIG)];

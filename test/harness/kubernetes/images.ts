@@ -1,22 +1,22 @@
-/** What the pods of a lab see by the names of their images: nothing is pulled. */
+/** What the pods of a lab see, by image name. No image is pulled. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BarmanParts } from "../../../tools/parts/debian/barmanCloud";
 import { POD_POSTGRES_MAJOR, type LabParts } from "../../../tools/parts/kubernetes/kubernetesPrograms";
 import type { ImageDouble } from "./procklet/config";
 
-/** As pods name the image with PostgreSQL. */
+/** The name of the PostgreSQL image in pods. */
 export const POSTGRES_IMAGE = `ghcr.io/cloudnative-pg/postgresql:${POD_POSTGRES_MAJOR}`;
 
 const STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/** Accounts by image, as the real ones have them: the official Node image knows nobody of id 26. */
+/** Accounts by image, as in the real images. The official Node image has no account with id 26. */
 const ACCOUNTS = {
   operator: { name: "nonroot", id: 65_532 },
   postgresql: { name: "postgres", id: 26 },
   node: { name: "node", id: 1000 },
 } as const;
 
-/** Writes the account files of the images into `folder` and says what pods see. */
+/** Writes the account files of the images into `folder`. Returns the doubles of the images. */
 export function imageDoubles({ manager }: LabParts, folder: string): readonly ImageDouble[] {
   const accounts = (image: keyof typeof ACCOUNTS): ImageDouble["mounts"] =>
     accountFiles(ACCOUNTS[image], join(folder, image));
@@ -37,7 +37,7 @@ export function imageDoubles({ manager }: LabParts, folder: string): readonly Im
       path: `/usr/lib/postgresql/${POD_POSTGRES_MAJOR}/bin:${STANDARD_PATH}`,
       uid: 26,
     },
-    // The Node of this process stands in for every version of the official image.
+    // The Node of this process replaces every version of the official image.
     {
       name: "(^|/)node[:@]",
       mounts: [...accounts("node"), { source: process.execPath, target: "/usr/local/bin/node" }],
@@ -47,7 +47,7 @@ export function imageDoubles({ manager }: LabParts, folder: string): readonly Im
   ];
 }
 
-/** The two images of Barman's plugin, likewise: its program, and in the sidecar the programs that it runs. */
+/** The doubles of the Barman plugin's two images: its program, and for the sidecar also the programs that it runs. */
 export function barmanImages({ manager, programs, tree }: BarmanParts, folder: string): readonly ImageDouble[] {
   const program = {
     mounts: [{ source: manager, target: "/manager" }],

@@ -1,15 +1,15 @@
 /**
- * kubectl with what tests do often: objects are given as values, validation is strict, waits are bounded and say how
- * things stood.
+ * kubectl with helpers for tests: objects are values, validation is strict, and waits are bounded and report the last
+ * state.
  *
- * Errors of the API server come as they are told:
+ * Errors of the API server stay unchanged:
  * `Error from server (BadRequest): … strict decoding error: unknown field "spec.x"`.
  */
 import { performance } from "node:perf_hooks";
 import type { RunOptions, RunResult } from "../../../tools/parts/process";
 import { sleep } from "../../../tools/parts/process";
 
-/** An object of Kubernetes; what else is in it is its kind's affair. */
+/** A Kubernetes object. Its kind determines the other fields. */
 export interface KubernetesObject {
   readonly apiVersion: string;
   readonly kind: string;
@@ -20,13 +20,15 @@ export interface KubernetesObject {
 export interface ApplyOptions {
   /** The server checks everything, admission included, and stores nothing. */
   readonly dryRun?: boolean;
-  /** Fields that others own are taken over. */
+  /** Takes over fields that others own. */
   readonly force?: boolean;
-  /** Who owns the fields; one that applies less than before gives up the rest. Default: kubectl's own name. */
+  /**
+   * The owner of the fields. If it applies fewer fields than before, it gives up the rest. Default: kubectl's own name.
+   */
   readonly fieldManager?: string;
 }
 
-/** A condition as most kinds have it in `status.conditions`. */
+/** A condition in `status.conditions`, in the form that most kinds use. */
 export interface Condition {
   readonly type: string;
   readonly status: string;
@@ -36,9 +38,9 @@ export interface Condition {
 
 type Runner = (args: readonly string[], options?: RunOptions) => Promise<RunResult>;
 
-/** How long one call may take. */
+/** Time limit for one call. */
 const CALL_MS = 120_000;
-/** How long a wait may take when nothing else is said. */
+/** Default time limit for a wait. */
 const WAIT_MS = 300_000;
 const PAUSE_MS = 300;
 
@@ -49,12 +51,12 @@ export class Kubectl {
     this.#runner = runner;
   }
 
-  /** A wrong exit code is for the caller to judge. */
+  /** The caller checks the exit code. */
   run(args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
     return this.#runner(args, { timeoutMs: CALL_MS, ...options });
   }
 
-  /** Like `run`; returns stdout. @throws Error with what kubectl said */
+  /** Like `run`; returns stdout. @throws Error with kubectl's message */
   async runOk(args: readonly string[], options: RunOptions = {}): Promise<string> {
     const result = await this.run(args, options);
     if (result.exitCode === 0) return result.stdout;
@@ -62,8 +64,8 @@ export class Kubectl {
   }
 
   /**
-   * Server-side apply with strict validation; returns the objects as the server has them.
-   * @throws Error with its refusal
+   * Server-side apply with strict validation. Returns the objects as stored by the server.
+   * @throws Error with the server's refusal
    */
   async apply(objects: readonly object[], options: ApplyOptions = {}): Promise<readonly KubernetesObject[]> {
     const result = await this.#apply(objects, options);
@@ -72,14 +74,12 @@ export class Kubectl {
     return answer.items ?? [answer];
   }
 
-  /**
-   * What the API server says against objects; nothing of them is stored. Empty when it takes them, warnings included.
-   */
+  /** The API server's objections and warnings about objects; empty if there are none. The server stores nothing. */
   async refusal(objects: readonly object[]): Promise<string> {
     return (await this.#apply(objects, { dryRun: true })).stderr.trim();
   }
 
-  /** Applies manifests of files or folders that others published, as they are. */
+  /** Applies published manifests, files or folders, unchanged. */
   async applyFiles(...paths: readonly string[]): Promise<void> {
     await this.runOk([
       "apply",
@@ -90,7 +90,7 @@ export class Kubectl {
     ]);
   }
 
-  /** An object, or null when it is not there. `kind` may have its group: `clusters.postgresql.cnpg.io`. */
+  /** Returns an object, or null if it does not exist. `kind` may include its group: `clusters.postgresql.cnpg.io`. */
   async find<T extends object = KubernetesObject>(
     kind: string,
     name: string,
@@ -100,13 +100,13 @@ export class Kubectl {
     return text.trim() === "" ? null : (JSON.parse(text) as T);
   }
 
-  /** All objects of a kind in a namespace, or in all of them. */
+  /** All objects of a kind in one namespace, or in all namespaces. */
   async list<T extends object = KubernetesObject>(kind: string, namespace?: string): Promise<readonly T[]> {
     const where = namespace === undefined ? ["-A"] : ["-n", namespace];
     return (JSON.parse(await this.runOk(["get", kind, ...where, "-o", "json"])) as { items: T[] }).items;
   }
 
-  /** Waits until `check` is true of an object. @throws Error with the object's status after `timeoutMs` */
+  /** Waits until `check` is true for an object. @throws Error with the object's status after `timeoutMs` */
   async waitUntil<T extends object = KubernetesObject>(
     what: { readonly kind: string; readonly name: string; readonly namespace?: string },
     check: (object: T) => boolean,
@@ -140,12 +140,12 @@ export class Kubectl {
     );
   }
 
-  /** Runs a command in a container. A wrong exit code is for the caller to judge. */
+  /** Runs a command in a container. The caller checks the exit code. */
   exec(pod: string, container: string, command: readonly string[], namespace = "default"): Promise<RunResult> {
     return this.run(["exec", "-n", namespace, pod, "-c", container, "--", ...command]);
   }
 
-  /** @param lines from the end; default all */
+  /** @param lines number of lines from the end; default all */
   logs(pod: string, container: string, namespace = "default", lines?: number): Promise<string> {
     return this.runOk([
       "logs",
@@ -169,13 +169,12 @@ export class Kubectl {
       ...(force ? ["--force-conflicts"] : []),
       ...(fieldManager === undefined ? [] : [`--field-manager=${fieldManager}`]),
     ];
-    // Not as a List: of that kubectl believes that the server cannot validate it, and does it by itself.
+    // Do not send a List: kubectl assumes that the server cannot validate it and validates it on the client.
     const input = objects.map((object) => JSON.stringify(object)).join("\n");
     return this.run(["apply", ...flags, "-o", "json", "-f", "-"], { input });
   }
 }
 
-/** A condition of an object's status, or null. */
 export function conditionOf(object: object, type: string): Condition | null {
   const { status } = object as { readonly status?: { readonly conditions?: readonly Condition[] } };
   return status?.conditions?.find((condition) => condition.type === type) ?? null;

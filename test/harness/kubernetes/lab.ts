@@ -1,7 +1,7 @@
 /**
- * A Kubernetes with CloudNativePG for tests, in network, mount and process namespaces of its own: real etcd,
- * kube-apiserver, kube-controller-manager, operator, instance manager and PostgreSQL. The kubelet is a double
- * (`procklet/`), and with it the scheduler, the network and the storage; README.md says what that means.
+ * A Kubernetes with CloudNativePG for tests, in its own network, mount and process namespaces. etcd, kube-apiserver,
+ * kube-controller-manager, operator, instance manager and PostgreSQL are real. The kubelet is a double (`procklet/`),
+ * which also stands in for the scheduler, the network and the storage. README.md explains the consequences.
  */
 import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -20,56 +20,54 @@ import type { Kubectl } from "./kubectl";
 import type { ImageDouble, ProckletConfig } from "./procklet/config";
 
 export interface LabOptions {
-  /** Of the folder of logs; default `lab`. */
+  /** The name of the folder of logs; default `lab`. */
   readonly name?: string;
-  /** Before those of {@link imageDoubles}. */
+  /** Doubles that take precedence over {@link imageDoubles}. */
   readonly images?: readonly ImageDouble[];
-  /** Default: the operator is installed and available. */
+  /** Default true: installs the operator and waits until it is available. */
   readonly operator?: boolean;
 }
 
 export interface Lab {
   readonly kubectl: Kubectl;
-  /** A script of bash in which `kubectl` is that of the lab; it stops at the first failure. */
+  /** Runs a bash script in which `kubectl` talks to the lab. The script stops at the first failure. */
   shell(script: string, options?: RunOptions): Promise<RunResult>;
-  /**
-   * Kept after the end, until the next lab of the same name: the servers' logs, and `pods/NAMESPACE_POD_CONTAINER.log`.
-   */
+  /** The servers' logs and `pods/NAMESPACE_POD_CONTAINER.log`. Kept until the next lab of the same name. */
   readonly logFolder: string;
-  /** hostPath volumes lie below it. */
+  /** The folder that contains hostPath volumes. */
   readonly hostFolder: string;
   /**
-   * Makes a server on this machine's loopback a Service of the lab's: pods reach it as `NAME.NAMESPACE.svc`, at its own
+   * Makes a server on this machine's loopback a Service of the lab. Pods reach it as `NAME.NAMESPACE.svc`, at the same
    * port.
-   * @returns the address that pods see
+   * @returns the address that pods use
    */
   expose(name: string, port: number, namespace?: string): Promise<string>;
   /**
-   * Sends a signal to the first process of a container in a pod of `default`, from outside: SIGSTOP and SIGKILL reach
-   * it.
+   * Sends a signal to the first process of a container in a pod of `default`. It comes from outside the container, so
+   * SIGSTOP and SIGKILL work.
    */
   signal(pod: string, container: string, name: NodeJS.Signals): Promise<void>;
   /**
-   * A pod of `default` as when its node loses power: SIGKILL for all its processes at once. Then its object is deleted
-   * by force, as an administrator would.
+   * Simulates that the node of a pod in `default` loses power: SIGKILL for all its processes at once. Then it deletes
+   * the pod by force, as an administrator would.
    */
   crash(pod: string): Promise<void>;
-  /** Ends every process of it and removes its state. */
+  /** Ends every process of the lab and removes its state. */
   stop(): Promise<void>;
 }
 
-/** Namespace of the operator and its plugins. */
+/** The namespace of the operator and its plugins. */
 export const OPERATOR_NAMESPACE = "cnpg-system";
 const OPERATOR = "cnpg-controller-manager";
 const OPERATOR_MS = 300_000;
 
 /**
- * Starts everything; some 30 s on two cores.
- * @throws Error with the folder of logs when something does not become ready
+ * Starts everything in some 30 s on two cores.
+ * @throws Error with the folder of logs if a part does not become ready
  */
 export async function startLab(parts: LabParts, options: LabOptions = {}): Promise<Lab> {
   const runFolder = mkdtempSync(join(tmpdir(), "pgbk-"));
-  // Pods run as accounts of their own and reach their volumes below it.
+  // Pods run as other accounts and need to reach their volumes in it.
   chmodSync(runFolder, 0o755);
   const logFolder = makeLogFolder("kubernetes", options.name ?? "lab");
   try {
@@ -144,12 +142,12 @@ async function startProcklet(
   await plane.testNetwork.start("procklet", process.execPath, ["--enable-source-maps", program, configFile]);
 }
 
-/** A path that procklet serves beside the kubelet's own, by way of the API server. */
+/** Requests a path that procklet adds to the kubelet's own, through the API server. */
 function askNode(kubectl: Kubectl, path: string): Promise<string> {
   return kubectl.runOk(["get", "--raw", `/api/v1/nodes/procklet/proxy/${path}`]);
 }
 
-/** This folder, also when this file is part of a bundle. */
+/** This folder, even if this file is part of a bundle. */
 function folder(): string {
   return join(projectFolder(), "test", "harness", "kubernetes");
 }

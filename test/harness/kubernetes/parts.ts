@@ -1,4 +1,4 @@
-/** The parts of Kubernetes that a group of tests needs, or one loud line that says what is missing. */
+/** Finds the parts of Kubernetes that a group of tests needs, or prints one loud line that says what is missing. */
 import { type BarmanParts, findBarmanParts } from "../../../tools/parts/debian/barmanCloud";
 import {
   type ApiServerParts,
@@ -8,19 +8,22 @@ import {
 } from "../../../tools/parts/kubernetes/kubernetesPrograms";
 import { loud } from "../real/interopParts";
 
-/** For `startApiServer`; null, with a loud line that names `title`, when this machine cannot have them. */
+/** The parts for `startApiServer`. If this machine cannot have them: null, and a loud line that names `title`. */
 export async function apiServerParts(title: string): Promise<ApiServerParts | null> {
   const result = await findApiServerParts();
   return "missing" in result ? loud(title, result.missing) : result;
 }
 
-/** For `startLab`, likewise. */
+/** The parts for `startLab`. If this machine cannot have them: null, and a loud line that names `title`. */
 export async function labParts(title: string): Promise<LabParts | null> {
   const result = await findLabParts();
   return "missing" in result ? loud(title, result.missing) : result;
 }
 
-/** For `startLab` and Barman's plugin in it, likewise. */
+/**
+ * The parts for `startLab` with Barman's plugin. If this machine cannot have them: null, and a loud line that names
+ * `title`.
+ */
 export async function barmanLabParts(
   title: string,
 ): Promise<{ readonly lab: LabParts; readonly barman: BarmanParts } | null> {

@@ -1,4 +1,4 @@
-/** The plugin's operator side and the runtime's ConfigMaps in a lab, as plain manifests. */
+/** Installs the plugin's operator side and the runtime's ConfigMaps in a lab, as plain manifests. */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,9 +9,9 @@ import { run } from "../../../tools/parts/process";
 import type { Kubectl } from "./kubectl";
 import { OPERATOR_NAMESPACE } from "./lab";
 
-/** Name of the Service, the Deployment and the server's Secret. */
+/** The name of the Service, the Deployment and the server's Secret. */
 export const PLUGIN_SERVICE = "pgbackstop-plugin";
-/** ConfigMap with the runtime, in the operator's namespace and in that of clusters. */
+/** The ConfigMap with the runtime, in the operator's namespace and in that of clusters. */
 export const RUNTIME_MAP = "pgbackstop-runtime";
 export const NODE_IMAGE = "docker.io/library/node:24";
 
@@ -30,7 +30,7 @@ export async function installPlugin(kubectl: Kubectl): Promise<void> {
   );
 }
 
-/** New certificates of both sides: applied, they replace those that are there. */
+/** New certificates for both sides. Applying them replaces the existing ones. */
 export async function certificates(): Promise<object[]> {
   const [server, client] = [PLUGIN_SERVICE, `${PLUGIN_SERVICE}-client`];
   return [
@@ -40,15 +40,15 @@ export async function certificates(): Promise<object[]> {
 }
 
 interface Leaf {
-  /** Its name for others too. */
+  /** Also the certificate's DNS name. */
   readonly commonName: string;
   readonly secretName: string;
   readonly usage: "serverAuth" | "clientAuth";
 }
 
 /**
- * A Secret for the operator's namespace. Self-signed and no authority: the operator takes the server's certificate
- * itself for the root.
+ * A certificate as a Secret for the operator's namespace. It is self-signed and not a CA: the operator uses the
+ * server's certificate itself as the root.
  */
 export async function certificate({ commonName, secretName, usage }: Leaf): Promise<object> {
   const folder = mkdtempSync(join(tmpdir(), "pgb-leaf-"));

@@ -1,14 +1,14 @@
 /**
- * The objects of Kubernetes that components declare, as Pulumi's provider would send them: from a program without an
- * engine.
+ * Renders the Kubernetes objects that components declare, as Pulumi's provider would send them. The program runs
+ * without an engine.
  */
 import * as pulumi from "@pulumi/pulumi";
 import { certificateCreate, type CertificateInputs } from "../../../components/dynamic/certificate";
 import { plain, type Value } from "../doubles/providerValues";
 
 /**
- * Runs `program` and returns the inputs of every resource of Kubernetes that it made, with everything in them known.
- * Certificates are made as the engine would have them made; other resources give back what they got.
+ * Runs `program` and returns the inputs of every Kubernetes resource that it created, with all values known.
+ * Certificates are created as the engine would create them; other resources return their inputs.
  */
 export async function renderedObjects(program: () => void): Promise<readonly object[]> {
   const result: object[] = [];
@@ -26,7 +26,7 @@ export async function renderedObjects(program: () => void): Promise<readonly obj
   try {
     program();
   } finally {
-    // What was declared before an error is still on its way.
+    // Resources declared before an error are still being registered.
     await pulumi.runtime.disconnect();
   }
   return result;

@@ -1,20 +1,20 @@
 /**
- * Backups and VolumeSnapshots as CloudNativePG 1.30 writes them (its `pkg/reconciler/backup/volumesnapshot`), for what
- * reads them.
+ * Backups and VolumeSnapshots as CloudNativePG 1.30 writes them (its `pkg/reconciler/backup/volumesnapshot`), for tests
+ * of code that reads them.
  */
 import type { KubernetesObject } from "./kubectl";
 
 export interface TakenSnapshot {
   readonly schedule: string;
   readonly cluster?: string;
-  /** RFC 3339: when it ended. */
+  /** The end of the backup in RFC 3339. */
   readonly at: string;
   readonly phase?: string;
   readonly method?: string;
-  /** Volumes beside the data: `wal`, `tbs-hot`. */
+  /** Volumes other than the data: `wal`, `tbs-hot`. */
   readonly volumes?: readonly string[];
   readonly owner?: "none" | "cluster" | "backup";
-  /** Of the Backup where it owns its snapshots; made up where no server gives one. */
+  /** The uid of a Backup that owns its snapshots; generated if no server gives one. */
   readonly uid?: string;
   readonly namespace?: string;
 }
@@ -24,12 +24,12 @@ export interface TakenObjects {
   readonly snapshots: readonly KubernetesObject[];
 }
 
-/** `orders-full-20261120030000` */
+/** The name has the form `orders-full-20261120030000`. */
 export function backupName(schedule: string, at: string): string {
   return `${schedule}-${at.replaceAll(/[-:TZ]/g, "")}`;
 }
 
-/** One run of a schedule. */
+/** The objects of one run of a schedule. */
 export function takenSnapshot(taken: TakenSnapshot): TakenObjects {
   const {
     at,

@@ -1,6 +1,6 @@
 /**
- * S3 servers that a lab's pods reach as Services, and repositories in them, each with the authority of its server as a
- * Secret.
+ * S3 servers that a lab's pods reach as Services, and repositories on them. A Secret holds each server's certificate
+ * authority.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -10,13 +10,13 @@ import { S3Server } from "../../../tools/parts/servers/s3Server";
 import { s3Kind } from "../real/interopParts";
 import type { Lab } from "./lab";
 
-/** Each with one bucket of its own name, which is that of its Service too. */
+/** Starts one server per name. The name is also that of its bucket and its Service. */
 export async function createStores(...names: readonly string[]): Promise<S3Server[]> {
   const kind = await s3Kind();
   return Promise.all(names.map((bucket) => S3Server.create({ kind, bucket, moreNames: [`${bucket}.default.svc`] })));
 }
 
-/** Makes them Services, and the Secrets `<name>-ca`. */
+/** Makes the servers Services and applies the Secrets `<name>-ca`. */
 export async function exposeStores(lab: Lab, stores: readonly S3Server[]): Promise<void> {
   for (const { bucket, port } of stores) await lab.expose(bucket, port);
   await lab.kubectl.apply(
@@ -29,7 +29,7 @@ export async function exposeStores(lab: Lab, stores: readonly S3Server[]): Promi
   );
 }
 
-/** A repository below `path` for a cluster; encrypted with a passphrase. */
+/** A repository below `path` for a cluster, encrypted if there is a passphrase. */
 export function repositoryIn(
   server: S3Server,
   path: string,
@@ -49,7 +49,7 @@ export function repositoryIn(
   return { at: repository.target, keepDays, ca: { name: `${bucket}-ca`, key: "ca.crt" } };
 }
 
-/** Names of whole segments that ours has stored below `path`, ascending. */
+/** Names of complete segments that ours has stored below `path`, ascending. */
 export function segmentsOf(server: S3Server, path: string): string[] {
   return readdirSync(join(server.bucketPath, path, "archive"), { recursive: true, encoding: "utf8" })
     .flatMap((file) => /([0-9A-F]{24})-[0-9a-f]{40}/.exec(file)?.[1] ?? [])

@@ -1,7 +1,7 @@
 /**
- * A client of a cluster: a pod that inserts rows with ascending ids through the Service for writing, one commit each,
- * and notes each commit that was acknowledged. An id is never used again: one whose commit was not acknowledged may or
- * may not be there.
+ * A client of a cluster: a pod that inserts rows with ascending ids through the read-write Service, one commit each,
+ * and logs each acknowledged commit. It never reuses an id. A row whose commit was not acknowledged may or may not
+ * exist.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -10,11 +10,11 @@ import type { Lab } from "./lab";
 
 export interface Acknowledged {
   readonly id: number;
-  /** When the client had the answer, ms since 1970. */
+  /** When the client received the answer, in ms since 1970. */
   readonly atMs: number;
 }
 
-/** Each connection has as many ids of its own. */
+/** The number of ids reserved for each connection. */
 const SESSION_IDS = 1_000_000;
 const SCRIPT = `
 for session in $(seq 1 999999); do
@@ -43,7 +43,7 @@ export async function startWriter({ kubectl }: Lab, cluster: string): Promise<vo
   ]);
 }
 
-/** All so far, in the order of their acknowledgement; also when it is gone. */
+/** All acknowledged commits so far, in order of acknowledgement. Works after the writer has stopped, too. */
 export function acknowledged({ logFolder }: Lab): readonly Acknowledged[] {
   const file = join(logFolder, "pods", "default_writer_main.log");
   const text = existsSync(file) ? readFileSync(file, "utf8") : "";
@@ -53,12 +53,12 @@ export function acknowledged({ logFolder }: Lab): readonly Acknowledged[] {
   }));
 }
 
-/** The connection that an id belongs to, counted from one. */
+/** The connection that an id belongs to, counted from 1. */
 export function sessionOf(id: number): number {
   return Math.floor(id / SESSION_IDS);
 }
 
-/** Stops it; its notes stay. */
+/** Stops the writer. Its log stays. */
 export async function stopWriter({ kubectl }: Lab): Promise<void> {
   await kubectl.runOk(["delete", "pod", "writer", "-n", "default", "--timeout=60s"]);
 }

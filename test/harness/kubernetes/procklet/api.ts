@@ -23,7 +23,7 @@ function send<T>(method: string, path: string, body?: object, type = "applicatio
       authorization: `Bearer ${CONFIG.token}`,
       accept: "application/json",
     };
-    // Without a length Node sends the body of a DELETE chunked, and the server answers 400.
+    // Without a length, Node sends the body of a DELETE chunked and the server answers 400.
     if (data !== undefined) Object.assign(headers, { "content-type": type, "content-length": Buffer.byteLength(data) });
     const sent = request(CONFIG.apiUrl + path, { method, agent, headers, timeout: 60_000 }, (response) => {
       let text = "";

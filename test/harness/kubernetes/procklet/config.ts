@@ -1,16 +1,16 @@
-/** Where procklet finds things: one file of settings, named on its command line. */
+/** The configuration of procklet: one JSON file, named on its command line. */
 import { readFileSync } from "node:fs";
 
-/** What containers of an image see. No image is pulled: the name alone decides. */
+/** What containers of an image see. The image's name alone decides; nothing is pulled. */
 export interface ImageDouble {
-  /** A regular expression that the image's name matches. */
+  /** A regular expression for the image's name. */
   readonly name: string;
-  /** Files and folders of this machine, read only. */
+  /** Files and folders of this machine, read-only. */
   readonly mounts: readonly { readonly source: string; readonly target: string }[];
   readonly path: string;
-  /** Before the arguments of a container that names no command. */
+  /** Precedes the arguments of a container that has no command. */
   readonly entrypoint?: readonly string[];
-  /** Of whom nothing else is said. */
+  /** Default user id of the image's containers. */
   readonly uid: number;
 }
 
@@ -19,20 +19,20 @@ export interface ProckletConfig {
   readonly apiUrl: string;
   readonly token: string;
   readonly caFile: string;
-  /** Run state: pods, claims. */
+  /** State of pods and claims. */
   readonly stateFolder: string;
-  /** Logs of containers, also of those that are gone: `NAMESPACE_POD_CONTAINER.log`. */
+  /** Logs of all containers, including deleted ones: `NAMESPACE_POD_CONTAINER.log`. */
   readonly logFolder: string;
-  /** hostPath volumes lie below this folder, not in the machine's own tree. */
+  /** hostPath volumes are below this folder instead of the machine's root. */
   readonly hostFolder: string;
-  /** Files of every pod, below a layer of each container's own. */
+  /** Files that every pod sees, below each container's own layer. */
   readonly podRoot: string;
   /** The script that becomes a container's first process. */
   readonly containerScript: string;
   readonly certFile: string;
   readonly keyFile: string;
   readonly kubernetesVersion: string;
-  /** The first whose name matches. */
+  /** The first double with a matching name wins. */
   readonly images: readonly ImageDouble[];
 }
 

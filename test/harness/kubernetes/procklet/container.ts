@@ -1,5 +1,5 @@
 /**
- * A container is a process tree in its own mount, pid, uts and ipc namespaces over a layer on the files that all pods
+ * Runs containers: process trees in their own mount, pid, uts and ipc namespaces, with a layer over files that all pods
  * share.
  */
 import { type ChildProcess, spawn, type SpawnOptions } from "node:child_process";
@@ -12,10 +12,10 @@ import { type Container, initPid, type Pod } from "./pod";
 import { updateStatus } from "./status";
 import { log, logError, now, quote, sleep } from "./util";
 
-/** The longest pause before a container is started again. */
+/** The longest pause before a container restarts. */
 const RESTART_S_MAX = 30;
 
-/** Starts a container; null when its image is not simulated, which the pod's status then says. */
+/** Starts a container. Returns null if its image has no double; the pod's status then says so. */
 export async function startContainer(pod: Pod, spec: ContainerSpec, isInit: boolean): Promise<Container | null> {
   const { metadata, spec: podSpec } = pod.object;
   const image = CONFIG.images.find(({ name }) => new RegExp(name).test(spec.image));
@@ -75,7 +75,7 @@ export async function startContainer(pod: Pod, spec: ContainerSpec, isInit: bool
     if (always || onFailure || spec.restartPolicy === "Always") scheduleRestart(pod, container);
     updateStatus(pod).catch(logError);
   });
-  // Until then its first process still has this machine's files: nobody may look into it.
+  // Until it has entered, its first process still sees this machine's files, so no exec or probe may enter it.
   while (container.running && !container.entered) {
     await sleep(20);
     container.entered = hasText(join(folder, "entered"));
@@ -111,7 +111,7 @@ function identityOf(pod: Pod, { securityContext: own = {} }: ContainerSpec, imag
   return { uid, gid: own.runAsGroup ?? common.runAsGroup ?? uid };
 }
 
-/** Writes the script that becomes the container, its mounts and its settings. */
+/** Writes a container's entry script, mounts and settings. */
 function writeEntry(
   pod: Pod,
   spec: ContainerSpec,
@@ -130,7 +130,7 @@ function writeEntry(
   ];
   mkdirSync(join(folder, "entry"), { recursive: true });
   const script = join(folder, "entry", "entry.sh");
-  // It may hold secrets, and is for the container's account.
+  // The script may contain secrets: only the container's account may read it.
   writeFileSync(script, `${lines.join("\n")}\n`, { mode: 0o400 });
   chownSync(script, uid, gid);
   const mounts = [
@@ -145,9 +145,9 @@ function writeEntry(
       },
     ),
   ]
-    // container.sh mounts its own.
+    // container.sh mounts its own /dev/shm.
     .filter(([, target]) => target !== "/dev/shm")
-    // The outer ones first.
+    // Mount outer folders first.
     .sort(([, a], [, b]) => a.split("/").length - b.split("/").length);
   writeFileSync(join(folder, "mounts"), mounts.map((mount) => `${mount.join("\t")}\n`).join(""));
   const settings = {
@@ -232,8 +232,8 @@ function enter(container: Container, namespaces: readonly string[]): string[] {
 }
 
 /**
- * Runs a command inside a container with the environment that it was started with; null when it is gone, or not there
- * yet.
+ * Runs a command in a container with the container's environment. Returns null if the container has not started or has
+ * ended.
  */
 export function execIn(container: Container, command: readonly string[], options: SpawnOptions): ChildProcess | null {
   if (!container.entered || initPid(container) === 0) return null;

@@ -1,9 +1,10 @@
 /**
- * The kubelet's port: logs of containers, and exec over WebSocket (v5.channel.k8s.io). An API server from 1.36 on
- * passes exec through unchanged to nodes that declare ExtendWebSocketsToKubelet, so no SPDY is needed. Tests reach two
- * more paths by the API server's way to nodes: `/signal/…/CONTAINER?name=SIGSTOP` for a container's first process, and
- * `/crash/…/POD`, as when the node of the pod loses power; behind `/lose/…/POD` it does not come back either, and what
- * is deleted stays in Terminating until somebody forces it.
+ * The kubelet's port: container logs, and exec over WebSocket (v5.channel.k8s.io). An API server from 1.36 on passes
+ * exec unchanged to nodes that declare ExtendWebSocketsToKubelet, so SPDY is not needed.
+ *
+ * Tests reach three more paths through the API server's node proxy. `/signal/…/CONTAINER?name=SIGSTOP` signals a
+ * container's first process. `/crash/…/POD` simulates that the pod's node loses power. After `/lose/…/POD` the node
+ * does not come back either: a deleted pod stays in Terminating until someone deletes it by force.
  */
 import { existsSync, readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -25,7 +26,7 @@ export function serveKubelet(): void {
   server.listen(KUBELET_PORT, CONFIG.nodeAddress);
 }
 
-/** `/WHAT/NAMESPACE/POD/CONTAINER?…` */
+/** The paths have the form `/WHAT/NAMESPACE/POD/CONTAINER?…`. */
 function parse(request: IncomingMessage): {
   what: string;
   namespace: string;
@@ -61,7 +62,7 @@ function signalOne(pod: Pod, name: string, signalName: NodeJS.Signals): boolean 
   return true;
 }
 
-/** Every process at once, and none is started again. The object stays: nobody has noticed yet. */
+/** Kills every process at once and restarts none. The object stays, because nobody has noticed yet. */
 function crash(pod: Pod, lost: boolean): boolean {
   log(pod.object.metadata.name, lost ? "lose" : "crash");
   pod.stopping = true;
@@ -127,7 +128,7 @@ function serveExec(request: IncomingMessage, socket: Duplex, head: Buffer): void
   child.on("close", (code) => {
     log("kubelet", "exec done", command.join(" "), code);
     send(CHANNEL.error, Buffer.from(JSON.stringify(exitStatus(code))));
-    // 1000: a normal end.
+    // Code 1000: normal closure.
     if (socket.writable) socket.write(frame(OPCODE.close, Buffer.from([3, 232])));
     socket.end();
   });

@@ -1,4 +1,4 @@
-/** Life of a pod: network, volumes, init containers and sidecars in order, containers, orderly stop. */
+/** The life cycle of a pod: network, volumes, init containers and sidecars in sequence, containers, clean stop. */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { podPath, remove } from "./api";
@@ -8,7 +8,7 @@ import { updateStatus } from "./status";
 import { log, logError, runNow, sleep } from "./util";
 import { makeVolumes } from "./volumes";
 
-/** Grace of a pod that does not say one. */
+/** Default grace period of a pod. */
 const GRACE_S = 30;
 
 let connected = 0;
@@ -35,7 +35,7 @@ function disconnect({ netns }: Pod): void {
   }
 }
 
-/** Starts what a pod is made of; ends when its containers are started, or when an init container failed. */
+/** Starts a pod. Resolves when its containers have started or an init container has failed. */
 export async function startPod(pod: Pod): Promise<void> {
   const { spec } = pod.object;
   mkdirSync(pod.folder, { recursive: true });
@@ -48,7 +48,7 @@ export async function startPod(pod: Pod): Promise<void> {
     await updateStatus(pod);
     if (started === null) return;
     if (container.restartPolicy === "Always") {
-      // The sidecar that counts is the one that runs now, which may be the next one after a crash.
+      // Check the current sidecar: after a crash it is no longer the one started above.
       while (pod.containers.get(container.name)?.startupOk !== true && !pod.stopping) await sleep(300);
     } else {
       while (started.running) await sleep(50);
@@ -65,7 +65,7 @@ export async function startPod(pod: Pod): Promise<void> {
   await updateStatus(pod);
 }
 
-/** Containers first, then sidecars, the last one first; all together have the grace period. Then the object goes. */
+/** Stops containers first, then sidecars, the last one first, all within the grace period. Then deletes the object. */
 export async function stopPod(pod: Pod): Promise<void> {
   pod.stopping = true;
   const { metadata } = pod.object;

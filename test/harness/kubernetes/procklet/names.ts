@@ -1,14 +1,11 @@
-/**
- * Instead of a DNS server and kube-proxy: every pod's hosts file names each Service with the address of one of its
- * endpoints.
- */
+/** Replaces DNS and kube-proxy: every pod's hosts file maps each Service to the address of one of its endpoints. */
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { get } from "./api";
 import type { EndpointSliceObject, ListOf, ServiceObject } from "./objects";
 import type { Pod } from "./pod";
 
-/** A name stays when its endpoints go, as a cluster address would. */
+/** Addresses stay after their endpoints disappear, as a cluster address would. */
 const known = new Map<string, string>();
 
 export async function writeHosts(pods: Iterable<Pod>): Promise<void> {
@@ -39,7 +36,7 @@ export async function writeHosts(pods: Iterable<Pod>): Promise<void> {
     const text = ["127.0.0.1 localhost", `${pod.ip} ${spec.hostname ?? metadata.name}`, ...lines, ""].join("\n");
     if (pod.hosts === text) continue;
     pod.hosts = text;
-    // In place: the file is bind mounted.
+    // Write in place: the file is bind mounted.
     writeFileSync(file, text);
   }
 }

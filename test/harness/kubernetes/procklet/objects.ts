@@ -1,4 +1,4 @@
-/** The parts of Kubernetes' objects that procklet reads, as the API server gives them. */
+/** The parts of Kubernetes objects that procklet reads, in the form of the API. */
 
 export interface Metadata {
   readonly name: string;
@@ -78,7 +78,7 @@ export interface FieldItem {
   readonly fieldRef: { readonly fieldPath: string };
 }
 
-/** Of a secret or a config map. */
+/** A secret or config map as a source of files. */
 export interface FileSource {
   readonly name?: string;
   readonly secretName?: string;

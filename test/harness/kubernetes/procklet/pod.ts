@@ -1,4 +1,4 @@
-/** What procklet knows of a pod and its containers. */
+/** procklet's state of pods and their containers. */
 import type { ChildProcess } from "node:child_process";
 import { readFileSync } from "node:fs";
 import type { ContainerSpec, PodObject } from "./objects";
@@ -13,18 +13,18 @@ export interface Container {
   readonly env: Readonly<Record<string, string>>;
   readonly startedAt: string;
   readonly startedMs: number;
-  /** Its process is there, be it only on the way into the container. */
+  /** Its process exists, even if it has not entered the container yet. */
   running: boolean;
-  /** Its process is what the pod asked for. */
+  /** Its process has entered the container. */
   entered: boolean;
   ready: boolean;
   startupOk: boolean;
   exitCode: number | null;
   killed: boolean;
   finishedAt: string | null;
-  /** Failed liveness probes in a row. */
+  /** Consecutive failures of the liveness probe. */
   misses: number;
-  /** When each probe is due. */
+  /** The next due time of each probe. */
   readonly due: { startup: number; readiness: number; liveness: number };
 }
 
@@ -32,32 +32,32 @@ export interface Pod {
   object: PodObject;
   readonly containers: Map<string, Container>;
   readonly restarts: Map<string, number>;
-  /** How a container ended before its present run. */
+  /** How each container's previous run ended. */
   readonly lastEnds: Map<
     string,
     { readonly exitCode: number; readonly startedAt: string; readonly finishedAt: string }
   >;
-  /** Why a container is not there. */
+  /** Why a container is not running. */
   readonly waiting: Map<string, string>;
   readonly conditions: Map<
     string,
     { readonly type: string; readonly status: string; readonly lastTransitionTime: string }
   >;
-  /** Renew secrets and config maps. */
+  /** Functions that refresh secrets and config maps. */
   readonly refresh: (() => Promise<void>)[];
   readonly startTime: string;
   readonly folder: string;
   ip: string;
   netns: string;
-  /** By name of the volume. */
+  /** Folders by volume name. */
   volumes: Readonly<Record<string, string>>;
   hosts: string;
   initialized: boolean;
   failed: boolean;
-  /** No container is started any more. */
+  /** No more containers may start. */
   stopping: boolean;
   deleted: boolean;
-  /** Gone with its node: nobody answers for it any more. */
+  /** The pod's node is lost, so nothing completes the pod's deletion. */
   lost: boolean;
   probing: boolean;
   sidecarsStopped: boolean;
@@ -98,8 +98,8 @@ export function findPod(namespace: string, name: string): Pod | undefined {
 }
 
 /**
- * Process id of a container's first process; 0 when it has none. What was spawned becomes `unshare`, whose only child
- * it is.
+ * Process id of a container's first process; 0 if it has none. procklet spawns `unshare`, and that process is its only
+ * child.
  */
 export function initPid({ process: { pid = 0 } }: Container): number {
   try {
@@ -114,9 +114,9 @@ export function signal(container: Container, name: NodeJS.Signals): void {
   try {
     if (pid <= 0) return;
     process.kill(pid, name);
-    // `unshare` cannot end by the signal of its child, and says 1.
+    // `unshare` cannot end with its child's signal and exits with 1.
     if (name === "SIGKILL") container.killed = true;
   } catch {
-    // Gone meanwhile.
+    // The process has ended meanwhile.
   }
 }

@@ -10,7 +10,7 @@ import { type Container, type Pod, signal } from "./pod";
 import { updateStatus } from "./status";
 import { log } from "./util";
 
-/** Runs the probes of a pod that are due and reports what changed. */
+/** Runs a pod's due probes and reports changes. */
 export async function runProbes(pod: Pod): Promise<void> {
   for (const container of pod.containers.values()) {
     if (!container.running || !container.entered) continue;
@@ -52,7 +52,7 @@ async function checkLiveness(pod: Pod, container: Container): Promise<void> {
   if (container.misses >= (probe.failureThreshold ?? 3)) kill(pod, container, "liveness");
 }
 
-/** What is awaited is looked at oftener than a kubelet would: a test shall not wait for a period to pass. */
+/** Checks an awaited result more often than a kubelet would, so that tests need not wait for a full period. */
 function isDue(container: Container, kind: keyof Container["due"], probe: Probe): boolean {
   const nowMs = performance.now();
   if (nowMs < container.due[kind]) return false;

@@ -1,7 +1,7 @@
 /**
- * procklet: a kubelet for tests on one node that is not there. It binds every pod to itself and runs the containers as
- * plain processes in namespaces: no images, no cgroups, no container runtime. It learns of changes by asking the API
- * server. README.md beside this folder says what of a kubelet it does and what it does not.
+ * procklet: a kubelet for tests on one node that does not exist. It binds every pod to itself and runs the containers
+ * as plain processes in namespaces, without images, cgroups or a container runtime. It polls the API server for
+ * changes. README.md in the parent folder says which parts of a kubelet it covers.
  *
  * `node procklet.cjs SETTINGS-FILE`
  */
@@ -20,9 +20,9 @@ import { log, logError, now, sleep } from "./util";
 import { bindClaims } from "./volumes";
 
 const POLL_MS = 300;
-/** Polls between rounds of probes, names and claims. */
+/** Polls between two rounds of probes, names and claims. */
 const CHECK_EVERY = 2;
-/** Polls between rounds that renew secrets and config maps. A kubelet takes a minute. */
+/** Polls between two refreshes of secrets and config maps. A kubelet takes a minute. */
 const REFRESH_EVERY = 15;
 
 async function registerNode(): Promise<void> {
@@ -123,7 +123,7 @@ async function turn(poll: number): Promise<void> {
   for (const pod of pods.values()) probeOnce(pod);
 }
 
-/** Ends only with its namespaces. */
+/** Runs until its namespaces end. */
 async function main(): Promise<void> {
   mkdirSync(CONFIG.stateFolder, { recursive: true });
   await registerNode().catch((error: unknown) => {

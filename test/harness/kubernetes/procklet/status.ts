@@ -1,4 +1,4 @@
-/** A pod's status as the kubelet would report it. */
+/** Reports a pod's status like a kubelet. */
 import { mergePatch, podPath } from "./api";
 import { CONFIG } from "./config";
 import type { ContainerSpec } from "./objects";
@@ -11,7 +11,7 @@ interface ContainerStatus {
   readonly state: { readonly terminated?: { readonly exitCode: number } };
 }
 
-/** Writes the status; a job's sidecars end with it. */
+/** Writes the status, and stops the sidecars of a finished job. */
 export async function updateStatus(pod: Pod): Promise<void> {
   const { metadata, spec } = pod.object;
   const initContainerStatuses = (spec.initContainers ?? []).map((container) => statusOf(pod, container, true));

@@ -1,4 +1,4 @@
-/** Small functions of procklet. */
+/** Helpers of procklet. */
 import { execFileSync } from "node:child_process";
 
 export function log(...values: readonly unknown[]): void {
@@ -13,17 +13,17 @@ export function sleep(durationMs: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, durationMs));
 }
 
-/** As Kubernetes writes times. */
+/** The time in Kubernetes' format. */
 export function now(): string {
   return new Date().toISOString().replace(/\.\d+Z/, "Z");
 }
 
-/** One word for a shell. */
+/** Quotes a text as one argument for a shell. */
 export function quote(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-/** Runs a program that ends at once. @throws Error with its exit code */
+/** Runs a short program and waits for it. @throws Error with its exit code */
 export function runNow(command: string, ...args: readonly string[]): void {
   execFileSync(command, args, { stdio: ["ignore", "ignore", "pipe"] });
 }

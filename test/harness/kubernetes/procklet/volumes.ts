@@ -1,4 +1,4 @@
-/** Volumes are folders: those of claims live as long as the claim's object, the rest as long as the pod. */
+/** Volumes are folders. The folder of a claim lives as long as the claim's object, other folders as long as the pod. */
 import {
   chmodSync,
   chownSync,
@@ -18,11 +18,11 @@ import type { ClaimObject, DataObject, FieldItem, FileSource, ListOf, Projected,
 import type { Pod } from "./pod";
 import { logError, sleep } from "./util";
 
-/** A missing object is awaited half a minute, as the kubelet retries a mount. */
+/** Waits half a minute for a missing object, as the kubelet retries a mount. */
 const TRIES = 100;
 const FILE_MODE = 0o644;
 
-/** Makes the pod's volumes; what renews secrets and config maps is added to `pod.refresh`. */
+/** Makes the pod's volumes. Adds functions that refresh secrets and config maps to `pod.refresh`. */
 export async function makeVolumes(pod: Pod): Promise<Readonly<Record<string, string>>> {
   const folders: Record<string, string> = {};
   for (const volume of pod.object.spec.volumes ?? []) folders[volume.name] = await makeVolume(pod, volume);
@@ -77,7 +77,7 @@ function claimFolder(uid: string): string {
   return join(CONFIG.stateFolder, "claims", uid);
 }
 
-/** Null when it is optional and not there. */
+/** Returns null if the object is optional and does not exist. */
 async function awaitObject<T>(namespace: string, kind: string, name: string, optional = false): Promise<T | null> {
   for (let attempt = 0; ; attempt += 1) {
     try {
@@ -90,7 +90,7 @@ async function awaitObject<T>(namespace: string, kind: string, name: string, opt
   }
 }
 
-/** Writes the keys of a secret or config map as files, each replaced at once and only when it differs. */
+/** Writes the keys of a secret or config map as files. Replaces each file atomically, and only if it differs. */
 async function fill(pod: Pod, folder: string, kind: "secrets" | "configmaps", source: FileSource): Promise<void> {
   const result = await awaitObject<DataObject>(
     pod.object.metadata.namespace,
@@ -120,7 +120,7 @@ function writeChanged(pod: Pod, file: string, content: string | Buffer, mode = F
   if (existsSync(file) && readFileSync(file).equals(data)) return;
   writeFileSync(`${file}.new`, data);
   if (group !== undefined) chownSync(`${file}.new`, 0, group);
-  // With a group for volumes the kubelet lets it read what the owner reads.
+  // With fsGroup, the kubelet lets the group read what the owner can read.
   chmodSync(`${file}.new`, group === undefined ? mode : mode | ((mode & 0o400) >> 3));
   renameSync(`${file}.new`, file);
 }
@@ -140,7 +140,7 @@ async function tokenOf(pod: Pod, source: TokenSource): Promise<string> {
   return answer.status.token;
 }
 
-/** Every claim is bound at once; the folder of a deleted claim is removed (reclaim policy Delete). */
+/** Binds every claim immediately and removes the folders of deleted claims (reclaim policy Delete). */
 export async function bindClaims(): Promise<void> {
   const claims = (await get<ListOf<ClaimObject>>("/api/v1/persistentvolumeclaims")).items;
   const folder = claimFolder("");

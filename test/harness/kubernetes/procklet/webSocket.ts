@@ -1,17 +1,17 @@
-/** As much of WebSocket (RFC 6455) as a kubelet's exec needs. */
+/** The parts of WebSocket (RFC 6455) that a kubelet's exec needs. */
 import { createHash } from "node:crypto";
 
 export const OPCODE = { data: 2, close: 8, ping: 9, pong: 10 } as const;
 
-/** From the RFC. */
+/** The fixed GUID of the RFC. */
 const MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/** The server's answer to a key. */
+/** The server's Sec-WebSocket-Accept value for a key. */
 export function acceptOf(key: string): string {
   return createHash("sha1").update(`${key}${MAGIC}`).digest("base64");
 }
 
-/** A whole message of the server, which is not masked. */
+/** A complete server message; servers do not mask. */
 export function frame(opcode: number, payload: Buffer): Buffer {
   const size = payload.length;
   const header = Buffer.alloc(size < 126 ? 2 : size < 65_536 ? 4 : 10);
@@ -22,7 +22,7 @@ export function frame(opcode: number, payload: Buffer): Buffer {
   return Buffer.concat([header, payload]);
 }
 
-/** A function that takes bytes as they come and calls `on` for every whole message. */
+/** Makes a function that takes bytes as they arrive and calls `on` for every complete message. */
 export function frameReader(on: (opcode: number, payload: Buffer) => void): (bytes: Buffer) => void {
   let buffer: Buffer = Buffer.alloc(0);
   let parts: Buffer[] = [];
@@ -47,7 +47,7 @@ interface Frame {
   readonly opcode: number;
   readonly final: boolean;
   readonly payload: Buffer;
-  /** Bytes of the whole frame. */
+  /** Size of the complete frame in bytes. */
   readonly end: number;
 }
 
