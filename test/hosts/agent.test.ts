@@ -1,6 +1,6 @@
 /**
- * What `PostgresHost` lays down, at work on a booted Debian 12: units, secrets, the agent and the launcher. One
- * repository is a directory of the host, the other one an S3 server behind its network cable.
+ * What `PostgresHost` installs on a booted Debian 12: units, secrets, the agent and the launcher. One repository is a
+ * directory of the host. The other is an S3 server that the tests can disconnect.
  */
 import { createHmac, randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -36,19 +36,19 @@ const SERVER_NAME = "s3.test";
 const AGENT = "pgbackstop-main-agent";
 const VERIFY = "pgbackstop-main-verify.service";
 const NOTICE = `pgbackstop-main-failed@${VERIFY}.service`;
-/** As sops-nix has it: a link to the folder of a generation. */
+/** sops-nix links this path to the folder of the current generation. */
 const SECRETS = "/run/secrets";
 const CLUSTER_UNIT = "postgresql@15-main";
 const METRICS = "127.0.0.1:9854";
 /**
- * WAL segments that are written while the bucket is away: half an hour of them at the host's archive_timeout of a
+ * WAL segments written while the bucket is unreachable: half an hour's worth at this host's archive_timeout of one
  * minute.
  */
 const BACKLOG = 30;
 const STREAM_INTERVAL_SECONDS = 2;
-/** Of a machine that does other things too: an upload, and the kill's taking effect. */
+/** Allows for a busy machine: the upload, and the delay before the kill takes effect. */
 const STREAM_SLACK_SECONDS = 15;
-/** With `PGBACKSTOP_LONG=1` also the way to a new machine. */
+/** `PGBACKSTOP_LONG=1` also runs the recovery onto a new machine. */
 const LONG = process.env["PGBACKSTOP_LONG"] === "1";
 const RECOVERIES = ["latest", "time", "repository-2", "set"] as const;
 
@@ -86,7 +86,8 @@ describe("files and units on a host", async () => {
     await host.runOk(["sh", "-c", `echo "${address} ${SERVER_NAME}" >> /etc/hosts; cat > /etc/ssl/s3-ca.pem`], {
       input: readFileSync(server.caFile),
     });
-    // Of the overlay's upper layer alone, as it is on a disk: other directories cannot be renamed.
+    // overlayfs cannot rename directories of the lower layer. The copy is only in the upper layer, so a recovery can
+    // rename it as on a disk.
     await host.runOk([
       "sh",
       "-c",
@@ -106,8 +107,8 @@ describe("files and units on a host", async () => {
   });
 
   /**
-   * @param isOnHost the secrets of the bucket are, brought there by somebody else
-   * @param isLost as the runbook has it for a new machine: it restores, and nothing else
+   * @param isOnHost the bucket's secrets are already on the host, put there by someone else
+   * @param isLost a new machine as in the runbook: it only restores
    */
   const open = (keepDays = 7, isOnHost = false, isLost = false): Promise<Stack> =>
     openStack(programFolder, "agent", async () => {
@@ -172,7 +173,7 @@ describe("files and units on a host", async () => {
     waitFor("the archive", 120_000, async () =>
       (await shell(`ls ${DATA}/pg_wal/archive_status`)).includes(".ready") ? null : true,
     );
-  /** One segment each, with rows that a restore has to bring back. */
+  /** Writes one segment per count, each with a row that a restore must return. */
   const writeSegments = (count: number): Promise<string> =>
     sql(`${"INSERT INTO ledger DEFAULT VALUES; SELECT pg_switch_wal() IS NULL;\n".repeat(count)}`);
   const expectNowhere = async (): Promise<void> => {
@@ -194,7 +195,7 @@ describe("files and units on a host", async () => {
     );
   };
   const rowCount = async (): Promise<number> => Number(await sql("SELECT count(*) FROM ledger"));
-  /** While something still writes there. */
+  /** Deletes everything in a folder while a process may still write to it. */
   const empty = (folder: string): Promise<string> =>
     shell(`for each in 1 2 3 4 5 6 7 8 9; do find ${folder} -mindepth 1 -delete && exit 0; sleep 0.5; done; exit 1`);
 
@@ -254,7 +255,7 @@ describe("files and units on a host", async () => {
       expect(refused).toMatchObject({ exitCode: 41, stdout: "" });
     }
     await expectNowhere();
-    // It is found where it is: the search can find.
+    // The search must find the passphrase where it is stored.
     expect(holdsSecret(await shell("cat /etc/pgbackstop/credentials/repo2.conf"), [passphrase])).toBe(true);
   });
 
@@ -344,7 +345,7 @@ describe("files and units on a host", async () => {
     await waitForArchive();
     expect(await shell(`systemctl show -p MainPID --value ${AGENT}.service`)).not.toBe(pid);
     expect(await sql("SELECT failed_count FROM pg_stat_archiver")).toBe("0");
-    // Two of its queues would take each other's files away.
+    // Two queues at once would remove each other's files.
     expect(
       await shell(`journalctl --sync; journalctl --no-pager -u ${AGENT}.service | grep -c FileMoveError || true`),
     ).toBe("0\n");
@@ -380,7 +381,7 @@ describe("files and units on a host", async () => {
     expect([verified.exitCode, verified.stdout.includes("missing")]).toEqual([0, false]);
   });
 
-  /** @returns what its unit says of a verify that cannot but fail */
+  /** @returns the status of the verify unit after a verify that must fail */
   const failVerify = async (): Promise<string> => {
     await shell(`mv /srv/first /srv/away; systemctl start ${VERIFY}; mv /srv/away /srv/first`);
     return shell(`systemctl show -p Result -p ExecMainStatus ${VERIFY}`);
@@ -432,7 +433,7 @@ describe("files and units on a host", async () => {
     );
     expect(holdsSecret(body, secrets)).toBe(false);
     const beganAt = await shell("date '+%s'");
-    // It has to have heard that its notice arrived.
+    // The notifier must get its answer before the webhook closes.
     await waitFor("the end of who told it", 60_000, async () =>
       (await host.run(["systemctl", "is-active", NOTICE])).stdout === "inactive\n" ? true : null,
     );
@@ -456,7 +457,7 @@ describe("files and units on a host", async () => {
     }[];
     return info[0]?.backup.filter(({ database }) => database["repo-key"] === 2).length ?? 0;
   };
-  /** Generations of secrets, each as a whole: the link is what changes. */
+  /** Each generation of secrets is a complete folder. Only the link changes. */
   const bringSecrets = async (generation: number, secretKey: string): Promise<void> => {
     const folder = `/run/secrets.d/${generation}`;
     await shell(`install -d -m 0751 ${folder}`);
@@ -476,7 +477,7 @@ describe("files and units on a host", async () => {
     await bringSecrets(1, server.secretKey);
     const before = await backupsInBucket();
     await up(9, true);
-    // The passphrase is the one that it was: the backups are seen, and no first one is missed.
+    // The passphrase is unchanged, so the update sees the backups and takes no first backup.
     expect(await backupsInBucket()).toBe(before);
     expect(await shell("ls /etc/pgbackstop/credentials")).toBe("notify.json\n");
     expect(await shell(`stat -L -c '%U %a %n' ${SECRETS}/*`)).toBe(
@@ -504,7 +505,7 @@ describe("files and units on a host", async () => {
     );
     await shell(`rm ${SECRETS}`);
     expect((await host.run(["systemctl", "restart", `${AGENT}.service`])).exitCode).not.toBe(0);
-    // PostgreSQL calls again and again, and each call starts it again: only between two of them is there a status.
+    // Each archive call from PostgreSQL starts the agent again. The exit status shows only between two starts.
     await waitFor("its status", 60_000, async () =>
       (await shell(`systemctl show -p ExecMainStatus --value ${AGENT}.service`)) === "243\n" ? true : null,
     );
@@ -593,7 +594,7 @@ describe("files and units on a host", async () => {
       return reached.length === 2 && reached.every((each) => each >= BigInt(lsn)) ? true : null;
     });
     await host.runOk(["/usr/local/bin/pgbackstop", "check"]);
-    // No segment is full or switched from here on: whole segments alone would bring back none of these.
+    // From here on no segment fills up or is switched, so complete segments alone would restore none of these rows.
     const beating = host.run([
       "runuser",
       "-u",
@@ -627,10 +628,10 @@ describe("files and units on a host", async () => {
   const scenarioOf = (id: string): RunbookScenario =>
     runbookOf(JSON.parse(topology) as Topology)?.scenarios.find((one) => one.id === id) ??
     expect.fail(`there is no ${id}`);
-  /** As the account of an operator, who says yes. */
+  /** Runs the commands as the operator's account and confirms them. */
   const carryOut = async (scenario: RunbookScenario, args: Readonly<Record<string, string>> = {}): Promise<void> => {
     for (const command of scenario.steps.flatMap(({ commands }) => commands)) {
-      // Nothing in the program is another.
+      // The program is unchanged, so an update would do nothing.
       if (command === "pulumi up") continue;
       const line = Object.entries(args).reduce((text, [arg, value]) => text.replaceAll(`<${arg}>`, value), command);
       expect(line).not.toMatch(/<[A-Z]+>/);
@@ -657,7 +658,7 @@ describe("files and units on a host", async () => {
     await carryOut(scenarioOf(id), { TIME: time, LABEL: set });
     expect(await sql("SELECT pg_is_in_recovery()")).toBe("f");
     expect(await rowCount()).toBe(id === "time" ? rows : 1);
-    // Found again for the next one; without the old directories there would be no way back.
+    // The next scenario needs the same number of rows. The old directories allow a return to the previous state.
     if (id !== "time") await sql(`INSERT INTO ledger (at) SELECT now() FROM generate_series(2, ${rows})`);
     expect(await shell(`ls -d ${DATA}.before-recover-*`)).toContain(DATA);
   });
@@ -696,8 +697,8 @@ describe("files and units on a host", async () => {
       await writeSegments(1);
       await waitForArchive();
       const rows = await rowCount();
-      // What a machine takes with it: a repository on its own disk too. A new one comes with what Debian's package
-      // makes.
+      // Removes what is lost with the machine, including the repository on its disk. A new machine has only the cluster
+      // that Debian's package creates.
       await shell(
         `systemctl disable --now pgbackstop-main-agent.socket; systemctl stop 'pgbackstop-*' ${CLUSTER_UNIT} || true
        rm -rf /etc/pgbackstop /usr/local/bin/pgbackstop /usr/local/lib/pgbackstop /etc/systemd/system/pgbackstop-* /etc/systemd/system/*.wants/pgbackstop-*

@@ -1,7 +1,7 @@
 /**
- * From a Debian 12 or 13 with nothing but systemd and sshd to a first backup in both repositories by one update:
- * PostgreSQL from Debian's own archive, through a proxy that keeps its packages, and Node.js over the connection. Then
- * Node.js by the host itself, from a server of the test's; nodejs.org and apt.postgresql.org cannot be reached here.
+ * One update takes a Debian 12 or 13 with only systemd and sshd to a first backup in both repositories. PostgreSQL
+ * comes from Debian's archive through a caching proxy, and Node.js over the connection. Other tests let the host
+ * download Node.js from a test server, because nodejs.org and apt.postgresql.org cannot be reached here.
  */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -31,7 +31,7 @@ const DATA = "/srv/pg/17";
 const LIB = "/usr/local/lib/pgbackstop";
 const STATE_PASSPHRASE = "state passphrase of the test";
 
-/** A program with one host that has nothing but Debian; `over` is declared in the place of what it is otherwise. */
+/** A program with one host that has only Debian. `over` replaces arguments of the host. */
 function openBare(
   programFolder: ProgramFolder,
   host: DebianHost,
@@ -56,7 +56,7 @@ function openBare(
 const psql = (host: DebianHost, sql: string): Promise<string> =>
   host.runOk(["runuser", "-u", "postgres", "--", "psql", "-Atc", sql]);
 
-/** Everything that an update may have written, but packages, clusters and repositories. */
+/** Lists every file that an update may have written, except packages, clusters and repositories. */
 const traces = (host: DebianHost): Promise<string> =>
   host.runOk([
     "sh",
@@ -64,7 +64,7 @@ const traces = (host: DebianHost): Promise<string> =>
     `find /etc/pgbackstop ${LIB} /etc/systemd/system/pgbackstop* -exec stat -c '%n %i %y %a %U' {} + 2>/dev/null | sort`,
   ]);
 
-/** From nothing to a backup in both repositories by one update, after which another one finds nothing to do. */
+/** One update brings a bare host to a backup in both repositories, and the next update has nothing to do. */
 async function checkFirstUpdate(stack: Stack, host: DebianHost, version: number, title: string): Promise<void> {
   const { outputs, stdout } = await stack.up();
   expect(stdout).toContain(`installing PostgreSQL ${version} from ${title}`);
@@ -170,7 +170,7 @@ describe("a bare host", async () => {
       rmSync(folder, { recursive: true, force: true });
     });
 
-    /** A program that says that it is a Node, packed as nodejs.org packs its own. */
+    /** Packs a program that claims to be Node.js, in the layout of nodejs.org. */
     const pack = (version: string): Buffer => {
       const name = `node-${version}-linux-x64`;
       mkdirSync(join(folder, name, "bin"), { recursive: true });
@@ -301,7 +301,7 @@ describe("a bare host", async () => {
 
   test("with a modified Node.js gets the right one back", async () => {
     const path = (await host.runOk(["sh", "-c", `echo ${LIB}/node-*`])).trim();
-    // As another file: the agent runs the one that is there.
+    // Replaces the file instead of changing it: the agent is running the old one.
     await host.runOk([
       "sh",
       "-c",

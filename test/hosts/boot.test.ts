@@ -1,4 +1,4 @@
-/** The bed for hosts behind SSH: what later tests take from a host is there, in both suites of Debian. */
+/** The test hosts behind SSH have everything that other tests need from them, in both Debian suites. */
 import { readdirSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -205,7 +205,7 @@ async function putFile(host: DebianHost, path: string, text: string): Promise<vo
   await host.runOk(["sh", "-c", 'cat > "$1"', "sh", path], { input: text });
 }
 
-/** A command that ends with 0 when sshd of another host answers. */
+/** A command that exits with 0 if the other host's sshd answers. */
 function reachSsh(other: DebianHost): readonly string[] {
   return [
     "timeout",
@@ -220,7 +220,7 @@ async function bootOf(host: DebianHost): Promise<string> {
   return (await host.runOk(["cat", "/proc/sys/kernel/random/boot_id"])).trim();
 }
 
-/** Its boot, its first process's start, failed units and PostgreSQL's start. */
+/** The host's boot, the start of its first process, its failed units, and PostgreSQL's start. */
 async function stateOf(host: DebianHost): Promise<string> {
   const sql = "SELECT pg_postmaster_start_time()";
   const postgres = await host.runOk(["runuser", "-u", "postgres", "--", "psql", "-Atc", sql]);

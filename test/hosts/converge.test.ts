@@ -1,7 +1,7 @@
 /**
- * Convergence of a real host over SSH at its worst: cut at each of its steps, mistaken about the host, and beside
- * others of its kind; and how long it takes when nothing is to be done. Without the engine: what that adds is shown by
- * the tests beside this one.
+ * Convergence of a real host over SSH under the worst conditions: a connection cut at each step, wrong beliefs about
+ * the host, and concurrent updates. Also measures a run that has nothing to do. These tests run without the engine. The
+ * other tests in this folder run with it.
  */
 import { createServer, type Server, type Socket, connect as connectSocket } from "node:net";
 import type { AddressInfo } from "node:net";
@@ -35,7 +35,7 @@ import { hostParts } from "../harness/hosts/parts";
 const DATA = "/var/lib/postgresql/17/main";
 const LIB = "/usr/local/lib/pgbackstop";
 const LONG = process.env["PGBACKSTOP_LONG"] === "1";
-/** More steps than any convergence has. */
+/** More than the steps of any convergence. */
 const STEPS_MAX = 200;
 
 type Desired = ReturnType<typeof desiredOf>;
@@ -132,7 +132,7 @@ describe("a host behind SSH", async () => {
       `find /etc/pgbackstop /usr/local/bin ${LIB} /etc/systemd/system /srv/first /srv/second ${DATA}/postgresql.auto.conf -exec stat -c '%n %i %y %z %a %U' {} + 2>/dev/null | sort`,
     ]);
   const owners = (desired: Desired) => Object.fromEntries(desired.files.map(({ path, owner }) => [path, owner]));
-  /** As it was before the first update, but for what is never removed. */
+  /** Returns the host to its state before the first update, except for what an update never removes. */
   const reset = async (desired: Desired): Promise<void> => {
     const facts = Object.fromEntries(desired.files.map(({ path }) => [path, "missing"]));
     const before = await withHost(async (connection) =>
@@ -243,7 +243,7 @@ describe("a host behind SSH", async () => {
   });
 
   describe("whose connection breaks", () => {
-    /** Runs it until its k-th command has begun, and cuts. Null when it had fewer. */
+    /** Converges and cuts the connection when the k-th command has begun. Returns null if there were fewer commands. */
     const cutAt = async (k: number, desired: Desired, before: HostOutcome | null): Promise<Error | null> => {
       const connection = await reach();
       let begun = 0;
@@ -273,7 +273,7 @@ describe("a host behind SSH", async () => {
         const failure = await cutAt(k, desired, before);
         if (failure === null) break;
         failures.push(failure);
-        // Every other time the program was killed too, and knows nothing.
+        // After every second cut, the program was killed too and has no outcome.
         before = failure instanceof PartlyApplied && failures.length % 2 === 0 ? failure.outcome : null;
       }
       console.log(`cut ${failures.length} times in turn`);
@@ -287,7 +287,7 @@ describe("a host behind SSH", async () => {
       async () => {
         const desired = declared();
         let steps = 0;
-        // What was never there cannot be taken back.
+        // `reset` needs a host that has converged once.
         await converge(desired);
         for (let k = 1; k <= STEPS_MAX; k += 1) {
           await reset(desired);
@@ -297,7 +297,7 @@ describe("a host behind SSH", async () => {
           expect(failure.message, `step ${k}`).toMatch(/was lost while|unable to start/);
           const kept = failure instanceof PartlyApplied && k % 2 === 0 ? failure.outcome : null;
           await proveConverged(desired, await converge(desired, kept));
-          // An hour is long to wait for a first word.
+          // A run takes an hour, so report progress.
           console.log(`step ${k}: converged`);
         }
         console.log(`${steps} steps, each cut once from a fresh host`);
@@ -352,14 +352,15 @@ describe("a host behind SSH", async () => {
       `ten at a time: ${Math.round(allMs)} ms (${(allMs / (workMs + handshakeMs)).toFixed(1)} times one) with ${ownMs} ms of this side's processor`,
     ];
     for (const line of args) console.log(line);
-    // Loose: the machine has other work.
+    // A loose limit: the machine is busy with other work.
     expect(workMs).toBeLessThan(20_000);
-    // Here all ten are one host, whose processors are this machine's too: hosts of their own share this side's alone.
+    // Limits processor time, not elapsed time: here all ten are one host on this machine's processors. Separate hosts
+    // would share only this side's.
     expect(ownMs).toBeLessThan(3 * (workMs + handshakeMs));
   });
 });
 
-/** A way to a port that can be cut: every connection through it ends at once, on both sides. */
+/** A route to a port that can be cut. A cut closes every connection at once, on both sides. */
 interface Wire {
   readonly server: Server;
   readonly port: number;

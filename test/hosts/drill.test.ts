@@ -1,7 +1,6 @@
 /**
- * Fire drills as `PostgresHost` and `FireDrill` declare them, made by systemd: on a booted Debian 12 beside production,
- * and on a second one that has nothing but the keys. Each planted fault is found by the unit's own run, and told by all
- * the ways that there are.
+ * systemd runs fire drills declared by `PostgresHost` and `FireDrill`: on a booted Debian 12 beside production, and on
+ * a second one that has only the keys. The unit's own run detects each planted fault, and every channel reports it.
  */
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -177,7 +176,7 @@ describe("fire drills on a host", async () => {
   };
   const newestRecord = async (on = host): Promise<DrillRecord> =>
     JSON.parse(await shell(`cat ${SPOOLED}/$(ls ${SPOOLED} | tail -n 1)`, on)) as DrillRecord;
-  /** Of the webhook: what was told of a unit since it was last asked. */
+  /** Takes the messages that the webhook received about a unit since the last call. */
   const takeMessages = (
     unit: string,
   ): { readonly event: string; readonly ok: boolean; readonly lines: readonly string[] }[] =>
@@ -188,7 +187,7 @@ describe("fire drills on a host", async () => {
       .find((each) => each.startsWith(`${name}{`) && each.includes(`repo_key="${key}"`));
     return line === undefined ? Number.NaN : Number(line.split(" ").at(-1));
   };
-  /** Runs a unit to its end. @returns its exit code, its record, and what was told of it */
+  /** Runs a unit to its end. @returns its exit code, its record, and its messages */
   const drill = async (
     name: string,
     on = host,
@@ -224,7 +223,7 @@ describe("fire drills on a host", async () => {
         on,
       )
     ).trim();
-  /** A fault is found by the unit itself, and said in every place. */
+  /** The unit itself detects a fault, and every channel reports it. */
   const expectDetected = async (
     name: string,
     key: number,
@@ -320,12 +319,12 @@ describe("fire drills on a host", async () => {
     await archived();
     await sql("SELECT pg_stat_reset_shared('archiver')");
     const agent = await shell("systemctl show -p MainPID --value pgbackstop-main-agent.service");
-    // Long enough for a tenth of it to be more than what a look at the clock costs.
+    // Waits until a tenth of the interval exceeds the cost of reading the clock.
     await waitFor("the heart to have stood still", 60_000, async () =>
       Number(await shell("date +%s.%N")) - beatS > 6 ? true : null,
     );
-    // When the last knock began that nobody answered, and when the first one was answered: on a busy machine much lies
-    // between them.
+    // Prints when the last failed attempt began and when the first successful one ended. On a busy machine they are far
+    // apart.
     const knocked = shell(
       `for each in $(seq 10000); do
          read -r began rest < /proc/uptime
@@ -428,7 +427,7 @@ describe("fire drills on a host", async () => {
     expect([record.rpo?.method, await metric("pgbackstop_drill_ok", 2, far)]).toEqual(["heartbeat", 1]);
     expect(messages.map(({ event }) => event)).toEqual(["drill"]);
     expect(await leftOvers(AWAY, far)).toBe("");
-    // The keys are root's, lent by systemd for as long as a drill takes; there is no agent that would have them always.
+    // Only root can read the keys. systemd passes them to a drill while it runs. No agent holds them permanently.
     expect(await shell("stat -c '%U %a' /etc/pgbackstop/credentials /etc/pgbackstop/credentials/*", far)).toBe(
       "root 700\nroot 600\nroot 600\n",
     );
@@ -436,7 +435,7 @@ describe("fire drills on a host", async () => {
       await shell("ls /etc/pgbackstop/conf.d /etc/systemd/system/pgbackstop-main-agent* 2>/dev/null || true", far),
     ).toBe("");
     expect(record.objectives).toEqual({ rtoSeconds: 600, rpoSeconds: 3600, backupAgeSeconds: (7 * 24 + 1) * 3600 });
-    // Standard output is the document alone, for `measured` of a Runbook.
+    // Standard output has only the document, for `measured` of a Runbook.
     const byHand = await far.run(["sh", "-c", `${drillCommand} --output=json`]);
     expect([byHand.exitCode, JSON.parse(byHand.stdout)]).toMatchObject([0, { ok: true, repo: 2, stanza: "main" }]);
     expect(await leftOvers(AWAY, far)).toBe("");
@@ -455,7 +454,7 @@ describe("fire drills on a host", async () => {
     await host.run(["systemctl", "reset-failed"]);
   });
 
-  /** Plants a fault, has it found, and takes it away again in any case. */
+  /** Plants a fault, runs the detection, and always removes the fault. */
   const withFault = async (plant: string, undo: string, find: () => Promise<void>): Promise<void> => {
     try {
       await shell(plant);
@@ -584,7 +583,7 @@ describe("fire drills on a host", async () => {
     const locations = [
       stdout,
       ...stateTexts(programFolder.folder),
-      // From then on: what made the old server had it on its command line.
+      // Only later entries: the command that created the old server had the password in its arguments.
       await shell(
         `journalctl --no-pager -o verbose --since=@${since.trim()}; cat /dev/shm/* /tmp/pgb* 2>/dev/null || true`,
       ),
@@ -610,8 +609,8 @@ describe("fire drills on a host", async () => {
 });
 
 /**
- * A tenth, or what a busy machine's scheduler takes from either clock.
- * @param measured one time, or the two between which it was
+ * Within a tenth, or within the delay that a busy machine's scheduler adds to either clock.
+ * @param measured one time, or the earliest and latest possible times
  */
 function isWithinTenth(messages: number, measured: readonly number[]): boolean {
   const [least, most] = [Math.min(...measured), Math.max(...measured)];

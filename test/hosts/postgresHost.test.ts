@@ -1,7 +1,7 @@
 /**
- * `PostgresHost` over SSH on the real engine: a Debian with its own PostgreSQL, a login that becomes root by sudo, and
- * everything that an update lays down there. Both repositories are directories of the host: other places are other
- * tests'.
+ * `PostgresHost` over SSH on the real engine: a Debian with its own PostgreSQL, a login that becomes root with sudo,
+ * and everything that an update installs. Both repositories are directories of the host. Other tests cover other kinds
+ * of repositories.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -32,7 +32,7 @@ describe("a host behind SSH", async () => {
   }
   let host: DebianHost;
   let programFolder: ProgramFolder;
-  /** Everything that the engine printed. */
+  /** All output of the engine. */
   const printed: string[] = [];
   beforeAll(async () => {
     host = await startDebianHost(parts, { suite: "trixie", name: "over-ssh" });

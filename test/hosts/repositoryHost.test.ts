@@ -1,7 +1,7 @@
 /**
- * `RepositoryHost` on the real engine: a Debian 12 keeps a repository of the PostgreSQL of a Debian 13 over its own
- * sshd. What its account can and cannot do there is tried with its key. `StandbyHost` makes a second cluster of that
- * Debian 13 a standby out of this repository, by the reader's key.
+ * `RepositoryHost` on the real engine: a Debian 12 keeps a repository for the PostgreSQL of a Debian 13 and serves it
+ * over its own sshd. The tests try with its key what its account can and cannot do. `StandbyHost` builds a standby from
+ * this repository with the reader's key, as a second cluster on that Debian 13.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -32,11 +32,11 @@ const STANDBY_DATA = "/var/lib/postgresql/17/standby";
 const STANDBY_PORT = 5433;
 const STREAM_MS = 240_000;
 const STANDBY_LOG = "/var/log/postgresql/postgresql-17-standby.log";
-/** Where sops-nix, agenix or an administrator would have put it. */
+/** A path where sops-nix, agenix or an administrator might put the key. */
 const KEY_ON_HOST = "/etc/keys/vault";
 const BROUGHT_KEY = "/etc/pgbackstop/credentials/repo2-sftp.key";
 const PASSFILE = "/var/lib/postgresql/standby.pgpass";
-/** Beside the other server's, which is on the same machine. */
+/** Separate from those of the other server on the same machine. */
 const STANDBY_DIRECTORIES = {
   config: "/etc/pgbackstop-standby",
   lib: "/usr/local/lib/pgbackstop-standby",
@@ -116,7 +116,7 @@ describe("a backup host", async () => {
             repositories: { repo2: { at: reader, keepDays: 30 } },
             primary: { host: "127.0.0.1", user: "replicator", passfile: PASSFILE, slot: "standby" },
             directories: STANDBY_DIRECTORIES,
-            // It goes with the component, while the standby asks its archive by it.
+            // A destroy removes this Node.js, although the standby's restore_command uses it.
             node: { upload: process.execPath },
           })
         : null;
@@ -148,7 +148,7 @@ describe("a backup host", async () => {
     ]);
   const sql = (query: string, port = 5432): Promise<string> =>
     db.runOk(["runuser", "-u", "postgres", "--", "psql", "-p", String(port), "-AtXc", query]);
-  /** Everything that a StandbyHost may have written, and what it may have changed of the cluster. */
+  /** Everything that a StandbyHost may write, and everything that it may change in the cluster. */
   const standbyState = (): Promise<string> => {
     const locations = [
       ...Object.values(STANDBY_DIRECTORIES),
@@ -164,7 +164,7 @@ describe("a backup host", async () => {
     );
   const signIn = <T>(work: (client: Client) => Promise<T>, reader = false): Promise<T> =>
     connected(vault, reader ? `${ACCOUNT}-r` : ACCOUNT, keys[reader ? "reader" : "writer"] ?? "", work);
-  /** `done`, or what an SFTP request of the account is refused with. */
+  /** @returns `done`, or the error of the account's SFTP request */
   const tryRequest = (
     request: (sftp: SFTPWrapper, answer: (error?: Error | null) => void) => void,
     reader = false,
@@ -253,7 +253,7 @@ describe("a backup host", async () => {
     ).toContain("Permission denied");
     expect(await tryRequest((sftp, done) => sftp.chmod(manifest, 0o777, done))).toContain("Permission denied");
     await sql("CREATE TABLE kept AS SELECT 'in the vault' AS words");
-    // From here on the host's own copy of the key signs in: the update takes away the one that it brought.
+    // From here on the host's own copy of the key signs in. The update removes the copy that it installed.
     await db.runOk(["install", "-D", "-m", "0600", BROUGHT_KEY, KEY_ON_HOST]);
     isKeyOnHost = true;
     const { outputs } = await up(await open("v1"));
@@ -266,11 +266,11 @@ describe("a backup host", async () => {
   });
 
   test("serves a database's restore", async () => {
-    // A server that stops in order archives all that it has.
+    // A clean shutdown archives all WAL.
     await sql("SELECT pg_switch_wal()");
     await db.runOk(["systemctl", "stop", "postgresql@17-main"]);
     await db.runOk(["sh", "-c", `rm -rf ${DATA}/*`]);
-    // Root lends the keys to it.
+    // Root passes the keys to the command.
     await db.runOk(["sh", "-c", restoreCommand.replace(/ restore$/, " --repo=2 restore")]);
     await db.runOk(["systemctl", "start", "postgresql@17-main"]);
     await waitForRecovery(sql);
@@ -285,7 +285,8 @@ describe("a backup host", async () => {
       "-c",
       `umask 077; echo '127.0.0.1:5432:replication:replicator:follows' > ${PASSFILE}; chown postgres: ${PASSFILE}`,
     ]);
-    // As an administrator has Debian make the place of a second server; what is in it has to come from the repository.
+    // Debian creates the directories of a second server, as an administrator would do it. Its data must come from the
+    // repository.
     await db.runOk(["pg_createcluster", "17", "standby", "--port", String(STANDBY_PORT)]);
     await db.runOk(["sh", "-c", `rm -rf ${STANDBY_DATA}/*`]);
 
@@ -297,14 +298,14 @@ describe("a backup host", async () => {
     expect(await standbyState()).toBe(before);
     expect(await db.runOk(["ls", "-A", STANDBY_DATA])).toBe("");
 
-    // What the archive has and the primary has no more.
+    // WAL that the archive has and the primary no longer has.
     await sql("INSERT INTO kept SELECT 'after the backup'");
     for (let round = 0; round < 2; round += 1)
       await db.runOk(["runuser", "-u", "postgres", "--", "psql", "-qc", "SELECT pg_switch_wal()", "-c", "CHECKPOINT"]);
     await db.runOk(["runuser", "-u", "postgres", "--", "sh", "-c", outputs["standbyCommand"] ?? ""]);
     await db.runOk(["systemctl", "start", "postgresql@17-standby"]);
     await waitFor("streaming", STREAM_MS, isStreaming);
-    // It may stream before it is consistent, and takes no connections until then.
+    // A standby may stream before it is consistent, but it accepts no connections until then.
     await waitFor("connections", STREAM_MS, async () =>
       (await sql("SELECT pg_is_in_recovery()", STANDBY_PORT).catch(() => "")) === "t\n" ? true : null,
     );
@@ -328,7 +329,8 @@ describe("a backup host", async () => {
     expect(Object.keys(changes).sort()).toEqual(["delete", "same"]);
     expect(text).toContain("removed restore_command");
     expect((await db.run(["ls", STANDBY_DIRECTORIES.config, STANDBY_DIRECTORIES.lib])).stdout).toBe("");
-    // Without the stream it asks the archive, by a program that is gone: PostgreSQL ends a standby for that.
+    // Without the stream, the standby would run a restore_command whose program is gone, and PostgreSQL shuts a standby
+    // down for that.
     await db.runOk(["systemctl", "restart", "postgresql@17-main"]);
     await waitFor("streaming", STREAM_MS, isStreaming);
     await sql("INSERT INTO kept SELECT 'by itself'");
@@ -406,7 +408,7 @@ function refusal(ask: (done: (error: Error | undefined) => void) => void): Promi
   return new Promise((resolve) => ask((error) => resolve(error?.message ?? "it was allowed")));
 }
 
-/** What a command says within a second; a server for SFTP waits for requests. */
+/** The output of a command within one second. An SFTP server would wait for requests. */
 function runIn(client: Client, command: string): Promise<string> {
   return new Promise((resolve, reject) => {
     client.exec(command, (error, channel) => {

@@ -1,7 +1,8 @@
 /**
- * Stock pgBackRest as the engine of a host, on the real engine over SSH: Debian 12 with its PostgreSQL 15 and its
- * pgBackRest 2.45. One update from nothing to a backup in each repository; what operators type, as they type it; then
- * the host moves to the runtime and back while PostgreSQL is written to, and loses nothing.
+ * Stock pgBackRest as the backup engine of a host, on the real engine over SSH: Debian 12 with its PostgreSQL 15 and
+ * its pgBackRest 2.45. One update takes the host from nothing to a backup in each repository. The tests run the
+ * operators' commands as operators type them. Then the host moves to the runtime and back during writes, and loses
+ * nothing.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -23,11 +24,11 @@ import { waitForRecovery } from "../harness/hosts/recovery";
 
 const DATA = "/var/lib/postgresql/15/main";
 const FOLDERS = ["/srv/first", "/srv/second"] as const;
-/** As Debian's package brings it: the update's own configuration comes before it. */
+/** The configuration of Debian's package. The update's own configuration takes precedence. */
 const OF_THE_PACKAGE =
   "[global]\\nrepo1-path=/var/lib/pgbackrest\\n\\n#[main]\\n#pg1-path=/var/lib/postgresql/15/main\\n";
 
-/** 900 rows a turn, a new segment every fourth; a turn that was committed is counted. */
+/** Each turn inserts 900 rows and is counted once committed. Every fourth turn switches the segment. */
 const LOAD = `i=0
 while [ ! -e /tmp/enough ]; do
   i=$((i + 1))
@@ -56,7 +57,8 @@ describe("stock pgBackRest as the engine of a host", async () => {
     host = await startDebianHost(parts, { suite: "bookworm", name: "stock", shown });
     await host.runOk(["sh", "-c", `printf '${OF_THE_PACKAGE}' > /etc/pgbackrest.conf`]);
     await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", ...FOLDERS]);
-    // Of the overlay's upper layer alone, as it is on a disk: other directories cannot be renamed.
+    // overlayfs cannot rename directories of the lower layer. The copy is only in the upper layer, so a recovery can
+    // rename it as on a disk.
     await host.runOk([
       "sh",
       "-c",
@@ -88,7 +90,7 @@ describe("stock pgBackRest as the engine of a host", async () => {
           repo1: { at: first.target, keepFullCount: 2, keepDiffCount: 3 },
           repo2: { at: second.target, keepDays: 30 },
         },
-        // Far enough away never to begin by themselves here.
+        // Schedules that never fire during the test.
         schedules: { full: { cron: "0 3 29 2 *" }, incr: { cron: "30 3 29 2 *" } },
         allowRestart: true,
         restartCommand: ["systemctl", "restart", "postgresql@15-main"],
@@ -120,7 +122,7 @@ describe("stock pgBackRest as the engine of a host", async () => {
       .filter((name) => /^\d{8}-\d{6}F/.test(name))
       .sort();
 
-  /** Names of segments in a repository, in order. */
+  /** Sorted names of the segments in a repository. */
   const segments = async (key: 1 | 2): Promise<string[]> => {
     const paths = await shell(`find ${FOLDERS[key - 1] ?? ""}/archive/main -type f`);
     return [...new Set(paths.match(/[0-9A-F]{24}(?=-)/g) ?? [])].sort();
@@ -195,7 +197,7 @@ describe("stock pgBackRest as the engine of a host", async () => {
     expect(JSON.parse(await asPostgres("pgbackrest", "--stanza=main", "--output=json", "info"))).toHaveLength(1);
     await asPostgres("pgbackrest", "--stanza=main", "--repo=2", "info");
     await asPostgres("pgbackrest", "--stanza=main", "check");
-    // What the runtime does beside it.
+    // The tasks that the runtime runs beside stock.
     for (const task of ["metrics", "verify"])
       await host.runOk(["systemctl", "start", `pgbackstop-main-${task}.service`]);
     expect(await shell("cat /var/lib/node_exporter/textfile_collector/pgbackstop-main.prom")).toMatch(
@@ -283,7 +285,7 @@ describe("stock pgBackRest as the engine of a host", async () => {
     expect(await sql("select failed_count from pg_stat_archiver")).toBe(failedBefore);
 
     for (const key of [1, 2] as const) {
-      // The runtime's and then stock's: both are increments of what was there.
+      // The runtime took one and stock the other. Both are increments of earlier backups.
       expect((await labels(key)).slice(-2).every((label) => label.endsWith("I"))).toBe(true);
       const stored = await segments(key);
       expect(stored).toContain(last);
@@ -304,7 +306,7 @@ describe("stock pgBackRest as the engine of a host", async () => {
     expect((await labels(1)).filter((label) => full.includes(label))).toEqual(full);
   });
 
-  /** Rows of a restore of the newest state by stock, on a server of its own. */
+  /** Restores the newest state with stock to a separate server, and counts its rows. */
   async function restoredRows(key: 1 | 2): Promise<string> {
     const target = `/var/lib/postgresql/restored-${key}`;
     await host.runOk(["install", "-d", "-o", "postgres", "-m", "0700", target]);
@@ -341,7 +343,7 @@ describe("stock pgBackRest as the engine of a host", async () => {
   });
 });
 
-/** Segments that are missing between the first and the last of each timeline. */
+/** Segments whose successor on the same timeline is missing. */
 function gapsIn(names: readonly string[]): string[] {
   const order = (name: string): number =>
     Number.parseInt(name.slice(8, 16), 16) * 256 + Number.parseInt(name.slice(16), 16);
