@@ -1,6 +1,6 @@
 /**
- * What docs/internals/versus-pgbackrest.md says of `annotate` over a plain and an encrypted repository, with stock and
- * with ours.
+ * Proves the statements of docs/internals/versus-pgbackrest.md about `annotate` with a plain and an encrypted
+ * repository, for stock and for pgbackstop.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -73,7 +73,7 @@ describe("annotate without --repo", () => {
     },
   );
 
-  test("ours writes each repository with its own key", async () => {
+  test("pgbackstop writes each repository with its own key", async () => {
     for (const repo of [plain, encrypted]) {
       expect(await annotate(repo, LABEL, { by: "ours" }, testContext())).toBe(true);
       expect((await loadBackupInfo(repo)).backups[0]?.annotations).toMatchObject({ by: "ours" });

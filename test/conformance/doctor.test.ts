@@ -1,6 +1,4 @@
-/**
- * `doctor` on every kind of storage: what works, what a key cannot do, what is dangerous; and that nothing of it stays.
- */
+/** `doctor` on every kind of storage: what works, what a key cannot do, what is dangerous. It leaves nothing behind. */
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** What keys of different rights can do with a bucket that keeps versions, as `doctor` tells it. */
+/** What `doctor` reports about keys with different rights on a versioned bucket. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Secret } from "../../runtime/base/secret";
 import type { RepoConfig } from "../../runtime/config/types";
@@ -31,7 +31,7 @@ describe("a bucket", async () => {
     openStorage(s3Repo(server, { s3: keys }), deps);
   const largeSizeBytes = 5 * KIB * KIB + KIB;
 
-  /** Keys of a new user with this policy for the bucket. */
+  /** Creates a user with this policy for the bucket, and returns its keys. */
   async function keysOf(name: string, actions: readonly string[]): Promise<{ key: Secret; keySecret: Secret }> {
     const aws = liveAws(server);
     const resources = [`arn:aws:s3:::${server.bucket}`, `arn:aws:s3:::${server.bucket}/*`];

@@ -1,4 +1,4 @@
-/** What `doctor` tells of accounts on real OpenSSH servers: rooms, owners, and rights that are too few or too many. */
+/** What `doctor` reports about accounts on real OpenSSH servers: free space, owners, and too few or too many rights. */
 import { chmodSync, chownSync, readdirSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Diagnosis } from "../../runtime/operations/check/doctor";

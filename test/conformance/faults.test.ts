@@ -1,4 +1,4 @@
-/** The fault-injecting storage itself: a fault that does not bite would let other tests pass for nothing. */
+/** The fault-injecting storage. A fault without effect would let other tests pass although they test nothing. */
 import { beforeEach, describe, expect, test } from "vitest";
 import { type ByteStream, collect, streamOf, textOf, utf8 } from "../../runtime/base/bytes";
 import { fail } from "../../runtime/base/errors";

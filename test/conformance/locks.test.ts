@@ -1,4 +1,4 @@
-/** Stock pgBackRest respects the locks that we hold, and gets them when they are free. */
+/** Stock pgBackRest respects our locks, and acquires them when they are free. */
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,10 +6,10 @@ import { describe, expect, test } from "vitest";
 import { acquireLock } from "../../runtime/local/lockFile";
 import { stockOrSkip } from "../harness/real/parts";
 
-// Up to 2.52 the name of a lock has no repository key.
+// Up to 2.52, the name of a lock has no repository index.
 describe.each([
   { version: "2.45", key: {}, more: [] },
-  // 2.60 does not run as root unless told to.
+  // 2.60 runs as root only with this option.
   { version: "2.60", key: { repoIndex: 1 }, more: ["--allow-root"] },
 ] as const)("stock $version", ({ version, key, more }) => {
   test("waits while we hold the backup lock, and continues after the release", async (context) => {
@@ -50,7 +50,7 @@ describe.each([
       );
       lock.release();
       expect(existsSync(lock.path)).toBe(false);
-      // Past the lock it finds that there is no repository yet.
+      // It acquires the lock and then fails, because there is no repository yet.
       const free = await expire();
       expect(free.exitCode).not.toBe(50);
       expect(free.output).not.toContain("unable to acquire lock");

@@ -1,11 +1,11 @@
-/** Each command takes what the same command of stock takes, but for what docs/reference/options.md names. */
+/** Each command accepts the options of the same command in stock, except those listed in docs/reference/options.md. */
 import { expect, test } from "vitest";
 import { OPTIONS } from "../../runtime/config/options";
 import { COMMAND_TABLE, COMMANDS } from "../../runtime/config/commands";
 import { NOT_TAKEN } from "../../tools/docs/optionsPage";
 import { stockOrSkip } from "../harness/real/parts";
 
-/** They have no options but themselves. */
+/** Commands that take no options besides `--help` and `--version`. */
 const TALK = new Set(["help", "version"]);
 
 test("every option of stock's commands", async (context) => {

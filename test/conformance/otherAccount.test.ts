@@ -1,6 +1,6 @@
 /**
- * What another account of the same host can do to this program: files that root would obey, links in the way of locks
- * and logs, and stop files. Each scene is real: root, PostgreSQL's account, and one that has no business here.
+ * What another account on the same host can do to this program: files that root would obey, links in place of locks and
+ * logs, and stop files. Every account is real: root, PostgreSQL's account, and an unrelated one.
  */
 import {
   chmodSync,
@@ -76,7 +76,7 @@ describe.skipIf(!isRoot())("another account of the host", () => {
       env,
     });
   };
-  /** A command that tells who ran it. */
+  /** A command that records which account ran it. */
   const proof = (): { readonly command: string[]; readonly path: string } => {
     const location = directory("proof", postgres, 0o777);
     const path = join(location, "uid");
@@ -216,7 +216,7 @@ describe.skipIf(!isRoot())("another account of the host", () => {
       ] as const) {
         const locks = directory(name, owner, mode);
         file(join(locks, "all.stop"), STRANGER, "", 0o644);
-        // archive-push looks for the stop file first; without one it finds that there is no segment.
+        // archive-push checks for the stop file first. Without one, it fails because there is no segment.
         const { stdout } = await ours(postgres, [
           `--lock-path=${locks}`,
           `--pg1-path=${folder}`,

@@ -1,4 +1,7 @@
-/** What users meet when an S3 repository is set up wrong or breaks, on real servers: kind, whole message and hints. */
+/**
+ * The errors that users see when an S3 repository is misconfigured or breaks, on real servers: kind, full message and
+ * hints.
+ */
 import { createServer, connect as connectTcp, type Server, type Socket } from "node:net";
 import { readFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -45,7 +48,7 @@ const listAll = async (storage: Storage): Promise<string[]> => {
   return paths;
 };
 
-/** What a promise was refused with, as plain data: messages are not enumerable in an error. */
+/** The error of a rejected promise as plain data: an error's message is not enumerable. */
 const refusal = async (work: Promise<unknown>): Promise<object> => {
   const error: unknown = await work.then(
     () => "it succeeded",
@@ -56,7 +59,7 @@ const refusal = async (work: Promise<unknown>): Promise<object> => {
   return { kind, exitCode, message, hints, retryable, repoIndex };
 };
 
-/** Every way to ask, because each has its own request. */
+/** Each operation, because each sends a different request. */
 const routes = (storage: Storage): [string, () => Promise<unknown>][] => [
   ["put", () => storage.put("f", utf8("x"))],
   ["get", () => storage.read("f")],
@@ -102,7 +105,7 @@ describe("TLS", () => {
   });
 
   test("a certificate for another name is refused, whatever the Host header says", async () => {
-    // 127.0.0.2 is this machine too, but not in the certificate.
+    // 127.0.0.2 is this machine too, but the certificate does not list it.
     const storage = open(server, { storageHost: "127.0.0.2" });
     const proxy = createServer((socket) => pipeBoth(socket, server.port));
     await new Promise<void>((resolve) => proxy.listen(server.port, "127.0.0.2", resolve));
@@ -264,7 +267,7 @@ describe.each(["s3rver", "versitygw"] as const)("%s", async (kind) => {
       expect(await refusal(storage.put("f", utf8("y")))).toMatchObject({
         kind: "hostConnect",
         retryable: true,
-        // Whether the hanging thing is a new connection or the answer on an old one.
+        // Either a new connection hangs, or the answer on an existing one.
         message: expect.stringMatching(
           /^unable to (connect to 'localhost:\d+': \[UND_ERR_CONNECT_TIMEOUT\]|put .* failed: \[UND_ERR_HEADERS_TIMEOUT\])/,
         ),
@@ -272,7 +275,7 @@ describe.each(["s3rver", "versitygw"] as const)("%s", async (kind) => {
     } finally {
       server.resume();
     }
-    // The client's own limit is minutes.
+    // The client's default limit is minutes.
     expect(performance.now() - startedMs).toBeLessThan(60_000);
   });
 
@@ -361,7 +364,7 @@ describe.each(["s3rver", "versitygw"] as const)("%s", async (kind) => {
   });
 });
 
-/** Keys of unfinished uploads, asked with a signed request of the driver's own parts. */
+/** Lists the keys of unfinished uploads with a request that the driver's signer signs. */
 async function openUploads(server: S3Server): Promise<string[]> {
   const signer = new Signer(
     { key: new Secret(server.accessKey), keySecret: new Secret(server.secretKey) },
@@ -387,7 +390,7 @@ function pipeBoth(socket: Socket, port: number): void {
   upstream.on("error", end).on("close", end).pipe(socket);
 }
 
-/** Passes TCP on to a server; the next connections are cut after so many bytes down (to us) or up. */
+/** Forwards TCP to a server. Cuts each of the next connections after a number of bytes down (to us) or up. */
 class CuttingProxy {
   cutAfterDown: number[] = [];
   cutAfterUp: number[] = [];
@@ -438,7 +441,7 @@ class CuttingProxy {
     return typeof address === "object" && address !== null ? address.port : 0;
   }
 
-  /** Closes connections that wait for a next request, so that byte counts start at zero. */
+  /** Closes idle connections, so that byte counts start at zero. */
   async dropIdle(): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();
     await new Promise((resolve) => setTimeout(resolve, 20));

@@ -1,6 +1,6 @@
 /**
- * What users meet when an SFTP repository is set up wrong or breaks, on a real OpenSSH server: kinds, messages, and
- * what is left behind.
+ * The errors that users see when an SFTP repository is misconfigured or breaks, on a real OpenSSH server: kinds,
+ * messages, and leftover files.
  */
 import { createHash } from "node:crypto";
 import {
@@ -78,17 +78,17 @@ describe("sftp errors", async () => {
     const { kind, exitCode, message, hints, retryable } = error;
     return { kind, exitCode, message, hints: hints.join("\n"), retryable };
   };
-  /** Bytes that say where they are. */
+  /** Bytes that encode their offset. */
   const content = (sizeBytes: number): Buffer => {
     const bytes = Buffer.alloc(sizeBytes);
     for (let at = 0; at + 4 <= sizeBytes; at += 4) bytes.writeUInt32BE((at * 2654435761) % 2 ** 32, at);
     return bytes;
   };
-  /** The one file that is being written. */
+  /** The file that is being written. */
   const temporaryOf = (folder: string): string =>
     readdirSync(folder).find((name) => name.endsWith(".pgbackrest.tmp")) ?? "none";
   const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
-  /** The bytes in chunks, with something happening before the chunk at `atBytes`. */
+  /** Yields the bytes in chunks, and calls `happen` before the chunk at `atBytes`. */
   async function* streamWith(bytes: Buffer, atBytes: number, happen: () => Promise<void> | void): ByteStream {
     for (let offset = 0; offset < bytes.length; offset += 100_000) {
       if (offset <= atBytes && atBytes < offset + 100_000) await happen();
@@ -301,12 +301,12 @@ describe("sftp errors", async () => {
       const allBytes = reported;
       expect(allBytes).toBeGreaterThan(100);
       for (let bytes = 1; bytes <= allBytes; bytes += 24) {
-        // A new connection, or what is left of the last one, before the counting begins.
+        // Opens a new connection, or uses up the rest of the last one, before counting starts.
         await storage.stat("f");
         reported = 0;
         cutAt = bytes;
         await storage.put("f", utf8(`content ${bytes}`));
-        // Not every put has as many bytes of answers: the last cuts may not come to pass.
+        // Some puts get fewer bytes in answers, so the last cuts may not happen.
         if (bytes < allBytes / 2)
           expect(cutAt, `cut after ${bytes} of ${allBytes} bytes`).toBe(Number.POSITIVE_INFINITY);
         cutAt = Number.POSITIVE_INFINITY;
@@ -338,7 +338,7 @@ describe("sftp errors", async () => {
       const source = async function* (): ByteStream {
         yield* streamOf(bytes.subarray(0, MIB));
         yield* streamOf(bytes.subarray(MIB));
-        // Everything but the last piece has been sent: another program takes bytes away or adds some.
+        // All but the last chunk has been sent. Now another program changes the size of the file.
         await expect.poll(() => readFileSync(join(root, temporaryOf(root))).length).toBeGreaterThan(MIB);
         writeFileSync(join(root, temporaryOf(root)), Buffer.alloc(3 * MIB), { flag: "r+" });
       };

@@ -1,6 +1,6 @@
 /**
- * Who is believed to be a host, and who may sign in there: a real OpenSSH server, keys of every kind that ssh-keygen
- * makes.
+ * Which host keys the client trusts, and which keys can sign in: a real OpenSSH server, with every kind of key that
+ * ssh-keygen makes.
  */
 import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";

@@ -1,6 +1,6 @@
 /**
- * What every storage must do, whatever it stands on: the contract of runtime/storage/storage.ts as tests. Each driver
- * runs it in storage.test.ts; where drivers may differ, the table of capabilities there says so.
+ * The contract of runtime/storage/storage.ts as tests that every storage must pass. storage.test.ts runs them for each
+ * driver. Its table of capabilities lists the permitted differences.
  */
 import { createHash } from "node:crypto";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -10,31 +10,31 @@ import type { ByteRange, ListOptions, Storage, StorageFeatures } from "../../run
 
 export interface StorageCase {
   readonly features: StorageFeatures;
-  /** A new, empty storage; the same place for every call, so that one storage sees what another wrote. */
+  /** Opens a new, empty storage. Every call opens the same location, so that one client sees what another wrote. */
   open(): Promise<Storage>;
-  /** Bytes of the largest piece that is stored in one go: bodies around this size take different ways. */
+  /** Size of the largest body that is stored in one request. Bodies around this size take different code paths. */
   readonly partSizeBytes: number;
-  /** Where a file can be created only if there is none. */
+  /** Whether the storage can create a file only if it does not exist. */
   readonly createsExclusively: boolean;
-  /** Where a file can be replaced only while nobody else has; absent is nowhere. */
+  /** Whether the storage can replace a file only if it has not changed. Default: no. */
   readonly replaces?: boolean;
   /**
-   * The server looks and then writes, so that two at once may both succeed: its conditions can be tried one after the
-   * other only.
+   * The server checks and then writes, so two concurrent writers may both succeed. Its conditions can only be tested
+   * one after the other.
    */
   readonly looksThenWrites?: boolean;
-  /** Objects in the listing that must not end after the first page. */
+  /** Number of objects for the test that a listing continues after its first page. */
   readonly manyCount: number;
 }
 
 const MIB = 1024 * 1024;
 
-/** Tests that `name` keeps the contract. `get` is called when the tests run, so that servers can be started before. */
+/** Tests that `name` fulfils the contract. The tests call `get` when they run, so that servers can start first. */
 export function storageSuite(name: string, get: () => StorageCase): void {
   describe(name, () => {
     let storage: Storage;
     let folderCount = 0;
-    /** A path of its own for each test: they share one storage. */
+    /** A new path for each test, because they share one storage. */
     const folder = (): string => `suite/f${++folderCount}`;
     const text = async (path: string, range?: ByteRange): Promise<string> =>
       textOf(await collect(await storage.read(path, range), MIB));
@@ -97,7 +97,7 @@ export function storageSuite(name: string, get: () => StorageCase): void {
           resolveBegan = resolve;
         });
         const source = async function* (): ByteStream {
-          // More than the pieces that a driver gathers, so that the file has begun.
+          // Exceeds the driver's buffer, so that writing has begun.
           yield Buffer.alloc(MIB, content);
           resolveBegan();
           await gate;
@@ -333,7 +333,7 @@ export function storageSuite(name: string, get: () => StorageCase): void {
     });
 
     describe("streams", () => {
-      /** `sizeBytes` of repeatable bytes in uneven chunks. */
+      /** `sizeBytes` of reproducible bytes in uneven chunks. */
       async function* source(sizeBytes: number): ByteStream {
         const sizes = [1, 65_536, 100_000, 0, 1_048_576, 7, 333_333];
         let made = 0;

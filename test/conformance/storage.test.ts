@@ -1,5 +1,6 @@
 /**
- * Every driver under the one suite. Drivers x capabilities is the table below; "not there" is an entry, never a gap.
+ * Every driver under the same suite. The table below lists each driver's capabilities. A missing one is an entry, never
+ * a gap.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -72,9 +73,9 @@ describe.each(["posix", "cifs"] as const)("%s", (type) => {
   }));
 });
 
-/** What differs by server; the driver is the same. */
+/** Differences between servers. The driver is the same. */
 const SERVERS = {
-  // s3rver knows buckets by a name before `.s3.amazonaws.com`.
+  // s3rver recognises a bucket only by a name before `.s3.amazonaws.com`.
   s3rver: { manyCount: 1100, hostStyleEndpoint: "s3.amazonaws.com" },
   versitygw: { manyCount: 2300, hostStyleEndpoint: "localhost" },
 } as const;
@@ -106,8 +107,8 @@ describe.each(["s3rver", "versitygw"] as const)("s3 on %s", async (kind) => {
     createsExclusively: false,
     manyCount,
   }));
-  // Amazon's row makes the driver ask for them. versitygw's own row does not: of two that create at once both may
-  // succeed.
+  // With Amazon's quirks the driver sends conditional writes. With versitygw's own quirks it does not, because two
+  // concurrent creators may both succeed there.
   if (kind === "versitygw") {
     storageSuite("conditional writes", () => ({
       features: OBJECT_STORE,
@@ -121,8 +122,8 @@ describe.each(["s3rver", "versitygw"] as const)("s3 on %s", async (kind) => {
   }
   storageSuite("host style at the root", () => ({
     features: OBJECT_STORE,
-    // Not every machine resolves names below localhost: the connection goes to localhost, Host header and signature
-    // name the bucket.
+    // Not every machine resolves names below localhost, so the connection goes to localhost. The Host header and the
+    // signature name the bucket.
     open: () => open({ uriStyle: "host", endpoint: hostStyleEndpoint, storageHost: server.host }, "/"),
     partSizeBytes: 5 * MIB,
     createsExclusively: false,
@@ -130,7 +131,7 @@ describe.each(["s3rver", "versitygw"] as const)("s3 on %s", async (kind) => {
   }));
 });
 
-/** Extensions of OpenSSH that other servers lack: the driver has another way then. */
+/** OpenSSH extensions that other servers lack. Without them the driver uses another method. */
 const EXTENSIONS = [
   { name: "with every extension", without: [] },
   {

@@ -1,6 +1,6 @@
 /**
- * `B2Repository` on the real engine, with Backblaze's native API played by a double: what is made, kept, changed, taken
- * over and deleted.
+ * `B2Repository` on the real engine, with a double of Backblaze's native API: what it creates, keeps, changes, adopts
+ * and deletes.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -35,7 +35,7 @@ let server: B2ServerDouble;
 let programFolder: ProgramFolder;
 let built: Package;
 let config: Record<string, { value: string; secret?: boolean }>;
-/** Everything that the engine printed, for the search for secrets at the end. */
+/** All output of the engine, for the search for secrets at the end. */
 const printed: string[] = [];
 
 beforeAll(async () => {
@@ -46,7 +46,7 @@ beforeAll(async () => {
     cli,
     passphrase: "state passphrase of the test",
   });
-  // The built package, as a user's program finds it: its dynamic resources are serialized as they are.
+  // Loads the built package as a user's program does, so that Pulumi serializes its dynamic resources unchanged.
   built = createRequire(join(programFolder.folder, "program.cjs"))("pgbackstop") as Package;
   config = {
     "b2:applicationKeyId": { value: server.admin.applicationKeyId },
@@ -93,7 +93,7 @@ async function up(
   return { changes: summary.resourceChanges ?? {}, text: stdout, outputs };
 }
 
-/** The key of that role: there is one at a time. */
+/** The only key of that role. */
 function keyOf(role: string): B2Key {
   const keys = server.keys.filter((key) => key.keyName.startsWith(`pgbackstop-prod-orders-b2-${role}-`));
   expect(keys.map((key) => key.keyName)).toHaveLength(1);
@@ -151,7 +151,7 @@ test("a changed argument is one update in place; removing the lock is refused be
   const stack = await open({ ...ARGS, undeleteDays: 60 });
   const shown = await preview(stack, true);
   expect(shown.changes).toEqual({ same: 4, update: 2 });
-  // Keys do not wait for a bucket that only changes, and the endpoint stays known.
+  // A change to the bucket does not make its keys wait, and the endpoint stays known.
   expect(shown.text).not.toContain("writer-key");
   expect(shown.text).toMatch(/deleteHiddenAfterDays *: 15 => 60/);
   expect((await up(stack)).changes).toEqual({ same: 4, update: 2 });
@@ -183,7 +183,8 @@ test("new keys are created before the old ones are deleted", async () => {
     await open({ ...ARGS, credentials: { create: { reader: true, rotationTrigger: "2026-11" } } }),
   );
   expect(changes).toMatchObject({ replace: 2 });
-  // Deletions go to version 4, which does not know such a key, then to version 3: two calls for each of the two.
+  // Version 4 of the API does not know such a key, so each deletion also calls version 3: two calls for each of the two
+  // keys.
   const operations = ["b2_create_key", "b2_create_key", ...Array<string>(4).fill("b2_delete_key")];
   expect(changesSince(count).map((call) => call.split(" ")[0])).toEqual(operations);
   expect(keyOf("writer").applicationKeyId).not.toBe(old);
@@ -247,6 +248,6 @@ test("neither the state nor the engine's output contains a key or a token", () =
   expect(secrets.length).toBeGreaterThan(8);
   expect(findSecrets(join(programFolder.folder, "state"), secrets)).toEqual([]);
   expect(holdsSecret(printed.join("\n"), secrets)).toBe(false);
-  // The search sees what is there: the state names the bucket.
+  // The search must find a name that is there: the state names the bucket.
   expect(findSecrets(join(programFolder.folder, "state"), [NAME]).length).toBeGreaterThan(0);
 });

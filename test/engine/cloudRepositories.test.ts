@@ -1,7 +1,7 @@
 /**
- * `S3Repository` and `R2Repository` on the real engine, with the providers played by doubles: what is made, kept,
- * changed, taken over and deleted. Amazon's bucket, versions, lock, policy, users and keys are real at versitygw, where
- * every right is tried.
+ * `S3Repository` and `R2Repository` on the real engine, with doubles of the providers: what they create, keep, change,
+ * adopt and delete. versitygw provides Amazon's bucket, versions, lock, policy, users and keys, and the tests try every
+ * right there.
  */
 import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -65,7 +65,7 @@ let server: S3Server;
 let aws: ProviderDouble;
 let cloudflare: ProviderDouble;
 let programFolder: ProgramFolder;
-/** Everything that the engine printed, and every secret that there was, for the search at the end. */
+/** All output of the engine, and all secrets, for the search at the end. */
 const printed: string[] = [];
 const secrets = new Set<string>([CIPHER]);
 
@@ -179,7 +179,7 @@ async function statusOf(keys: S3Keys, question: Omit<S3Question, "bucket">): Pro
   return (await askS3(server, { bucket: NAME, ...question }, keys)).status;
 }
 
-/** The newest version of a key, by the administrator's eyes. */
+/** Reads the newest version of a key as the administrator. */
 async function versionOf(key: string): Promise<string> {
   const { headers } = await askS3(server, { method: "HEAD", bucket: NAME, key });
   return String(headers["x-amz-version-id"]);
@@ -191,7 +191,7 @@ test("S3: a preview shows what would be created, and creates nothing", async () 
   const { changes, text } = await preview(await openS3());
   expect(changes).toEqual({ create: 18 });
   expect(text).toMatch(/location *: "s3:\/\/acme-orders-pg\/pgbackrest"/);
-  // What may be done is to be read before it may be done.
+  // The preview shows the policy in full before an update applies it.
   expect(text).not.toMatch(/policy *: \[unknown\]/);
   expect(changesOf(aws, 0)).toEqual([]);
 });
@@ -262,7 +262,7 @@ test("S3: the writer's key works, and cannot lose or change a version", async ()
       query: { "list-type": "2", prefix: "pgbackrest/backup/", delimiter: "/" },
     }),
   ).toBe(200);
-  // Nothing there is "not found", not "forbidden": stock stops at the latter.
+  // A missing object is "not found", not "forbidden": stock stops at the latter.
   expect(await statusOf(writer, { method: "HEAD", key: "pgbackrest/archive/main/archive.info" })).toBe(404);
   expect(await statusOf(writer, { method: "DELETE", key })).toBe(204);
   expect(await statusOf(writer, { method: "GET", key })).toBe(404);
@@ -324,7 +324,7 @@ test("S3: a preview shows a new lock, and the update locks all later writes, for
   expect(
     await statusOf(keysOf(changed, "recovery"), { method: "DELETE", key, query: { versionId: await versionOf(key) } }),
   ).toBe(403);
-  // Days that are taken back lock nothing new, and leave what is locked.
+  // Without immutable days, new objects are not locked, and locked ones stay locked.
   await up(await openS3({ ...S3, immutableDays: 0 }));
   expect(aws.only("aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration").inputs).toEqual({
     bucket: NAME,
@@ -563,6 +563,6 @@ test("neither the states nor the engine's output contain a key, a token or a pas
   expect(all.length).toBeGreaterThan(8);
   expect(findSecrets(join(programFolder.folder, "state"), all)).toEqual([]);
   expect(holdsSecret(printed.join("\n"), all)).toBe(false);
-  // The search sees what is there: the states name the bucket.
+  // The search must find a name that is there: the states name the bucket.
   expect(findSecrets(join(programFolder.folder, "state"), [NAME]).length).toBeGreaterThan(0);
 });

@@ -1,7 +1,7 @@
 /**
- * The components for CloudNativePG on the real engine, with a double of the provider of Kubernetes: what a preview
- * shows, what is made, what a second update changes, what a new version of the package moves, and what is refused
- * before anything is made.
+ * The components for CloudNativePG on the real engine, with a double of the Kubernetes provider: what a preview shows,
+ * what an update creates, what a second update and a newer package change, and which mistakes fail before anything is
+ * created.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -191,10 +191,10 @@ test("a changed retention changes one ConfigMap, and no part of a pod", async ()
   );
 });
 
-test("a newer package's runtime arrives on request, and not before", async () => {
+test("a newer package's runtime is deployed only on request", async () => {
   const bundle = kubernetes.all(CONFIG_MAP).find(({ id }) => id.startsWith("orders/orders-runtime-"));
   if (bundle === undefined) throw new Error("no runtime");
-  // As an older package made it: another name, other bytes, another image.
+  // What an older package created: another name, other bytes, another image.
   const older = {
     ...bundle.inputs,
     metadata: { name: "orders-runtime-000000000000", namespace: "orders" },
@@ -254,7 +254,7 @@ function openWatched(maxRepositoryGB: number): Promise<Stack> {
   });
 }
 
-/** Of a rule in the object, by its name: what it asks. */
+/** The expression of each rule in the object, by alert and labels. */
 function rulesOf(spec: Values): Map<string, string> {
   const groups = spec["groups"] as { rules: { alert: string; expr: string; labels?: object }[] }[];
   return new Map(

@@ -1,7 +1,7 @@
 /**
- * The examples for CloudNativePG on the real engine, with a double of Kubernetes' provider: their previews find nothing
- * wrong, and what they make is what the published YAML meant, apart from its mistakes, each of which is named here. The
- * migration was published nowhere.
+ * The examples for CloudNativePG on the real engine, with a double of the Kubernetes provider. Their previews have no
+ * findings. They create what the published YAML intended, except for its mistakes, and these tests name each mistake.
+ * No published set-up exists for the migration.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -45,7 +45,7 @@ afterAll(() => {
   rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
 });
 
-/** Objects of a namespace by `Kind name`, without what this package notes down for itself. */
+/** The objects of a namespace by `Kind name`, without those that this package creates to keep its own records. */
 function objectsOf(namespace: string): Map<string, Values> {
   const result = kubernetes.all().filter(({ id }) => id.startsWith(`${namespace}/`));
   return new Map(
@@ -66,7 +66,7 @@ const SETTINGS: ProgramSettings = {
     "ghcr.io/tensorchord/cloudnative-vectorchord:18-1.0.0@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
 };
 
-/** A field, what was published, what is made in its place, and why. */
+/** The fields, the published value, our value, and the reason for the difference. */
 type Correction = readonly [fields: readonly string[], published: unknown, ours: unknown, why: string];
 
 function asDifferences(corrections: readonly Correction[]): Record<string, Difference> {
@@ -75,7 +75,7 @@ function asDifferences(corrections: readonly Correction[]): Record<string, Diffe
   );
 }
 
-/** The object that stands in the place of a published one. */
+/** Finds the object that replaces a published one. */
 function placed(
   objects: ReadonlyMap<string, Values>,
   renamed: Readonly<Record<string, string>>,
@@ -112,7 +112,7 @@ const EACH_REPOSITORY = REPOSITORIES.flatMap((name) =>
 );
 const MANAGED = "metadata.labels.app.kubernetes.io/managed-by";
 
-/** All that differs from `test/vectors/published/cnpg-b2-r2.yaml`. */
+/** Every difference from `test/vectors/published/cnpg-b2-r2.yaml`. */
 const DALIBO_CORRECTIONS: readonly Correction[] = [
   ...Object.entries(RENAMED).map(([there, here]): Correction => {
     const kind = there.endsWith("-repository") ? "Repository" : "ScheduledBackup";
@@ -179,7 +179,7 @@ const APP = "Cluster unnamed";
 const NIGHTLY = "ScheduledBackup app-db-backup";
 
 /**
- * All that differs from `test/vectors/published/cnpg-barman-minio.yaml`, whose Cluster is a fragment without a name.
+ * Every difference from `test/vectors/published/cnpg-barman-minio.yaml`, whose Cluster is a fragment without a name.
  */
 const MINIO_CORRECTIONS: readonly Correction[] = [
   [[`${STORE} metadata.name`], "app-minio-store", "app-db-store", "named after the cluster"],
@@ -248,7 +248,8 @@ test("B2 and R2 with Dalibo's plugin: the published set-up without its mistakes"
   const mended = { repoPath: "/postgres18-immich", uriStyle: "path", verifyTLS: true };
   expect(specOf(objects, "Repository postgres18-immich-stanza")).toEqual({
     repoConfiguration: {
-      // Its name; and no pushQueueMax, beyond which WAL is thrown away for both buckets (PB079).
+      // The stanza is named after the cluster. There is no pushQueueMax, beyond which WAL is dropped for both buckets
+      // (PB079).
       stanza: "postgres18-immich",
       archive: { async: true },
       s3Repositories: [
@@ -259,7 +260,7 @@ test("B2 and R2 with Dalibo's plugin: the published set-up without its mistakes"
   });
   expect(specOf(objects, "Cluster postgres18-immich")).toMatchObject({
     ...(CLUSTER["spec"] as object),
-    // Without isWALArchiver a missing sidecar would count WAL as archived (PB074).
+    // Without isWALArchiver, WAL would count as archived even if the sidecar is missing (PB074).
     plugins: [
       { name: "pgbackrest.dalibo.com", isWALArchiver: true, parameters: { repositoryRef: "postgres18-immich-stanza" } },
     ],
@@ -268,7 +269,7 @@ test("B2 and R2 with Dalibo's plugin: the published set-up without its mistakes"
     const { schedule: _schedule, ...meant } = (FINAL_BACKUPS[index]?.["spec"] ?? {}) as Values;
     expect(specOf(objects, `ScheduledBackup postgres18-immich-full-${short}`)).toEqual({
       ...meant,
-      // Five fields ran every hour (PB070).
+      // The published schedule had five fields and ran every hour (PB070).
       schedule: `0 0 ${3 + index} * * *`,
       cluster: { name: "postgres18-immich" },
       pluginConfiguration: {
@@ -293,7 +294,7 @@ test("B2 and R2 with Dalibo's plugin: the published set-up without its mistakes"
   expect(differencesOf(publishedObjects("cnpg-b2-r2", IMMICH_PLACEHOLDERS), ours)).toEqual(
     asDifferences(DALIBO_CORRECTIONS),
   );
-  // What is left is said of the old kind alone, which has no field for a passphrase.
+  // The remaining findings concern only the old kind, which has no field for a passphrase.
   expect(new Set(checkManifests([...objects.values()]).map(({ code }) => code))).toEqual(new Set(["PB007", "PB089"]));
 });
 
@@ -334,13 +335,13 @@ test("Barman over MinIO: the published set-up without its mistakes", async () =>
   expect(specOf(objects, "ObjectStore app-db-store")).toMatchObject({
     configuration: {
       ...configuration,
-      // The region was in the Secret, and nobody named it.
+      // The Secret had the region, but nothing referred to it.
       s3Credentials: {
         ...(s3Credentials as Values),
         region: { name: "longhorn-minio-credentials", key: "AWS_REGION" },
       },
     },
-    // Kept for ever (PB006).
+    // The published set-up kept backups forever (PB006).
     retentionPolicy: "30d",
   });
   expect(specOf(objects, "Cluster app-db")["plugins"]).toEqual([
@@ -359,7 +360,7 @@ test("Barman over MinIO: the published set-up without its mistakes", async () =>
   });
   const args = { "<app>": "app", "<namespace>": "app", "<cluster-name>": "app-db" };
   expect(differencesOf(publishedObjects("cnpg-barman-minio", args), ours)).toEqual(asDifferences(MINIO_CORRECTIONS));
-  // One bucket, and it is MinIO's own to encrypt.
+  // There is only one bucket, and its encryption is up to MinIO: neither is an error.
   expect(checkManifests([...objects.values()]).filter(({ severity }) => severity === "error")).toEqual([]);
 });
 

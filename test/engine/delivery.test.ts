@@ -1,5 +1,5 @@
 /**
- * Keys on their way into Kubernetes, on the real engine with a double of its provider, and one-shot backups of this
+ * The delivery of keys into Kubernetes, on the real engine with a double of its provider, and one-shot backups of this
  * machine.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -209,7 +209,7 @@ test("a one-shot backup runs once, again when a trigger changes, and not when on
   const mended = await (await open(again)).up();
   expect(mended.outputs["label"]?.value).toBe("20261120-065301F");
   expect(mended.summary.resourceChanges).toMatchObject({ replace: 1 });
-  // The first run of the broken one, then one for each repository.
+  // The failed update made the first call. The next update made one for each repository.
   expect(
     called()
       .slice(1)

@@ -1,7 +1,7 @@
 /**
- * Proof per destination on the real engine: a second bucket that gets WAL but no full backup cannot be overlooked, is
- * mended by an update, and keeps its passphrase. The published situation: "R2: WAL archives were in both. Full backup
- * was only in B2."
+ * Proof per destination on the real engine: a second bucket that gets WAL but no full backup is reported, is repaired
+ * by an update, and keeps its passphrase. The published situation: "R2: WAL archives were in both. Full backup was only
+ * in B2."
  */
 import { rmSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -103,7 +103,7 @@ async function up(
   };
 }
 
-/** What the host's resource has as its output now. */
+/** The destinations in the current output of the host's resource. */
 function rowsOfState({ deployment }: { readonly deployment: unknown }): Row[] {
   const { resources } = deployment as {
     readonly resources: readonly { readonly type: string; readonly outputs?: Record<string, unknown> }[];
@@ -114,7 +114,7 @@ function rowsOfState({ deployment }: { readonly deployment: unknown }): Row[] {
   ) as Row[];
 }
 
-/** `check` as somebody runs it on the host. */
+/** Runs `check` as an operator would on the host. */
 async function check(): Promise<{ exitCode: number; text: string }> {
   const argv = [host.path("lib", "runtime.cjs"), `--config=${host.path("etc", "pgbackrest.conf")}`];
   const args = [
@@ -186,7 +186,7 @@ test("a one-shot backup goes into the named repository; a refresh sees it", asyn
 });
 
 test("a refresh shows a bucket that was emptied, and the next update fills it", async () => {
-  // The server may be sending a segment there.
+  // Retries, because PostgreSQL may be archiving a segment there.
   rmSync(join(host.s3.bucketPath, "pgbackrest"), { recursive: true, maxRetries: 10, retryDelay: 200 });
   const refreshed = await (await open({ backupNow: true })).refresh();
   expect(refreshed.summary.resourceChanges).toMatchObject({ update: 1 });

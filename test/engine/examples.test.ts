@@ -1,7 +1,4 @@
-/**
- * The programs of the published set-ups on the real engine: what a preview shows, and that it has nothing to say
- * against them.
- */
+/** The programs of the published set-ups on the real engine: what a preview shows, and that it has no findings. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,6 +1,6 @@
 /**
- * `PostgresHost` on the real engine: PostgreSQL 18, a directory and a bucket as repositories, the runtime of this
- * package.
+ * `PostgresHost` on the real engine: PostgreSQL 18, a directory and a bucket as repositories, and this package's
+ * runtime.
  */
 import { spawn } from "node:child_process";
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -15,13 +15,13 @@ import { loadExample, openStack } from "../../tools/parts/pulumi/pulumiEngine";
 import { stateTexts } from "../harness/compare/engineTexts";
 import { LocalHost } from "./localHost";
 
-/** What ALTER SYSTEM had set before: quotes and backslashes must come back as they were. */
+/** The value that ALTER SYSTEM had set before. A destroy must restore its quotes and backslashes exactly. */
 const PREVIOUS_COMMAND = `echo 'it''s "mine" \\ 100%%' && false`;
 
 let host: LocalHost;
 let program: (settings: LocalSettings) => LocalOutputs;
 let passphrase = "";
-/** Everything that the engine printed, for the search for secrets at the end. */
+/** All output of the engine, for the search for secrets at the end. */
 const printed: string[] = [];
 
 beforeAll(async () => {
@@ -38,7 +38,7 @@ function open(settings = host.settings()): Promise<Stack> {
   return openStack(host.programFolder, "test", async () => program(settings));
 }
 
-/** What a preview prints, counts, and tells about the host's files: path to mode, owner and text. */
+/** The output of a preview, its counts, and the host's files: path to mode, owner and text. */
 async function preview(
   stack: Stack,
   diff = false,
@@ -53,7 +53,7 @@ async function preview(
     },
   });
   printed.push(stdout, stderr, JSON.stringify(files));
-  // With a diff, the engine prints messages apart.
+  // With a diff, the engine prints messages separately.
   return { text: `${stdout}\n${stderr}`, changes: changeSummary, files };
 }
 
@@ -66,7 +66,6 @@ async function up(stack: Stack): Promise<{ text: string; changes: object; output
   return { text: result.stdout, changes: result.summary.resourceChanges ?? {}, outputs };
 }
 
-/** Lines of `pgbackrest.conf` and so on, as the preview shows them. */
 function expectAll(text: string, parts: readonly string[]): void {
   for (const part of parts) expect(text).toContain(part);
 }
@@ -144,7 +143,7 @@ test("an update brings files, settings, stanza and one backup into both reposito
 
 test("a second update changes nothing: no inode, no time, no restart", async () => {
   const before = host.fingerprint();
-  // Six files, and what V8 made of the program.
+  // Six files, and V8's code cache of the program.
   expect(Object.keys(before)).toHaveLength(7);
   const stack = await open();
   expect((await preview(stack)).changes).toEqual({ same: 7 });
@@ -220,7 +219,7 @@ test("an update that fails half-way says why, keeps its state, and the next one 
 });
 
 test("two updates of one host exclude each other", async () => {
-  // Longer than any update waits, on any machine.
+  // Longer than an update waits on any machine.
   const holder = spawn("flock", ["--no-fork", host.path("etc"), "sleep", "600"]);
   const isFree = async (): Promise<boolean> =>
     (await run("flock", ["--nonblock", host.path("etc"), "true"])).exitCode === 0;
@@ -245,7 +244,10 @@ test("all mistakes in the arguments are reported at once", async () => {
   expectAll(failure, ["PB011 schedules.full.cron", "PB013 stanza", "PB014 repositories.repo1.at.path"]);
 });
 
-/** Stopped and started by others too: a child of this process would be missed. */
+/**
+ * Uses pg_ctl, because the runbook's commands also stop and start this server, and the cluster would miss its child
+ * process.
+ */
 async function pgCtl(...args: readonly string[]): Promise<void> {
   const { binaries, dataPath, port, socketPath, user } = host.cluster;
   const options = [
@@ -269,7 +271,10 @@ test("the runbook of this machine, command by command, ends with every row and f
   const { outputs } = await up(await open());
   const { scenarios } =
     runbookOf(JSON.parse(String(outputs["topology"])) as Topology) ?? expect.fail("there is no runbook");
-  /** What the commands print. There is no sudo in between: what it would lead to is started as that account. */
+  /**
+   * Runs the commands and returns their output. Without sudo, each command runs directly as the account that sudo would
+   * switch to.
+   */
   const carryOut = async (id: string, args: Readonly<Record<string, string>> = {}): Promise<string> => {
     const { steps } = scenarios.find((one) => one.id === id) ?? expect.fail(`there is no ${id}`);
     const output: string[] = [];
@@ -297,7 +302,7 @@ test("the runbook of this machine, command by command, ends with every row and f
   await carryOut("archiving");
   expect((await info())[0]?.backup.filter(({ database }) => database["repo-key"] === 1).length).toBeGreaterThan(0);
 
-  // Backups are known by the second: the newest has to be older than the moment.
+  // Backup labels have a resolution of one second, so the newest backup must be older than the target time.
   await cluster.sql("SELECT pg_sleep(1.1)");
   const time = await cluster.value("SELECT clock_timestamp()::text");
   await cluster.sql("SELECT pg_sleep(1.1); DELETE FROM ledger");

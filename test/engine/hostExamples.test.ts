@@ -1,6 +1,6 @@
 /**
- * The examples for hosts with stock pgBackRest as their engine, beside the configurations that they were made from:
- * every option, setting and schedule that is different, and why. docs/internals/lessons.md tells the same.
+ * The examples for hosts with stock pgBackRest as the engine, compared with their published configurations: every
+ * option, setting and schedule that differs, and why. docs/internals/lessons.md has the same list.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -77,12 +77,12 @@ async function b2(): Promise<{ host: DeclaredHost; printed: string }> {
     "b2:applicationKey": { value: server.admin.applicationKey, secret: true },
     "b2:endpoint": { value: server.endpoint },
   });
-  // The account tells where its buckets are.
+  // The B2 account decides where its buckets are, so an update creates them before the preview.
   await stack.up({ target: ["**B2Repository**", "**CipherPassphrase**"] });
   return previewHost(stack);
 }
 
-/** Names, what was published, what is declared in its place, and why. */
+/** The names, the published value, our value, and the reason for the difference. */
 type Correction = readonly [names: string, published: string | undefined, ours: string | undefined, why: string];
 
 function asDifferences(corrections: readonly Correction[]): Record<string, Difference> {
@@ -93,7 +93,7 @@ function asDifferences(corrections: readonly Correction[]): Record<string, Diffe
   );
 }
 
-/** By the section, which is the same in both. */
+/** Compares without the section names, which are the same in both. */
 function confDifferences(published: string, host: DeclaredHost, stanza: string): Record<string, Difference> {
   const conf = host.files["/etc/pgbackrest/pgbackrest.conf"];
   expect(conf).toMatchObject({ mode: "0640", owner: "shared" });
@@ -102,7 +102,7 @@ function confDifferences(published: string, host: DeclaredHost, stanza: string):
   return mapDifferences(strip(optionsOf(publishedText(published))), strip(optionsOf(conf?.text ?? "")));
 }
 
-/** What neither text says and ours does, in both examples. */
+/** Options that both examples set and neither published text does. */
 const CORRECTIONS: readonly Correction[] = [
   [
     "lock-path",
@@ -175,7 +175,7 @@ test("a NAS and R2: every difference from the published configuration, option by
   expect(rows).toEqual(NAS_R2_SCHEDULES.map(([kind, text]) => [kind, text]));
   for (const [, , type, calendar] of NAS_R2_SCHEDULES) {
     expect(linesOf(host, `pgbackstop-main-${type}.timer`, "OnCalendar")).toEqual([calendar]);
-    // Without --repo stock takes them into repo1 only, whatever the text says of both.
+    // Without --repo, stock backs up only into repo1, although the published text says both.
     expect(linesOf(host, `pgbackstop-main-${type}.service`, "ExecStart")).toEqual([each("main", type)]);
   }
   expect([...new Set(printed.match(/PB\d{3} /g))]).toEqual(["PB121 "]);
@@ -235,7 +235,7 @@ const B2_CRONTAB = [
 test("an encrypted bucket at B2: every difference from the published configuration, option by option", async () => {
   const { host, printed } = await b2();
   expect(confDifferences("vps-b2.conf", host, "pg-cluster")).toEqual(asDifferences(B2));
-  // A secret of the engine comes as an object in the place of its text.
+  // The engine shows a secret as an object instead of text.
   const secrets = Object.entries(host.files).filter(([path]) => path.startsWith("/etc/pgbackrest/conf.d/"));
   expect(secrets.map(([path, { mode, owner, text }]) => `${path} ${mode} ${owner} ${typeof text}`)).toEqual(
     ["repo1-credentials.conf", "repo1-sftp.key", "repo2-credentials.conf"].map(
@@ -270,7 +270,7 @@ test("an encrypted bucket at B2: every difference from the published configurati
   expect(printed).not.toContain(SECRET);
 });
 
-/** A backup into each repository, one after the other. */
+/** The command that backs up into each repository, one after the other. */
 function each(stanza: string, type: string): string {
   return `/usr/local/lib/pgbackstop/pgbackrest-each 1,2 /usr/bin/pgbackrest --stanza=${stanza} --log-level-console=info --type=${type} backup`;
 }

@@ -1,9 +1,9 @@
 /**
- * Components for programs in other languages, on the real engine: the engine starts `plugin/` of this package and asks
- * it for them. The program here knows nothing but tokens, as one in Python, Go or YAML does: what it gets from a
- * component and gives to the next one are outputs.
+ * Components for programs in other languages, on the real engine, which starts `plugin/` of this package and asks it
+ * for them. Like a program in Python, Go or YAML, the one here knows only type tokens: it passes one component's
+ * outputs to the next.
  *
- * The plugin is started by the official language host for Node.js where it is installed, otherwise by a double
+ * The official language host for Node.js starts the plugin where it is installed. Elsewhere a double does
  * (languageHostDouble.ts).
  */
 import { readFileSync } from "node:fs";
@@ -33,7 +33,7 @@ beforeAll(async () => {
 });
 afterAll(() => host?.remove());
 
-/** A component as the SDK that is generated for a language declares it. */
+/** Declares a component as a generated SDK does. */
 class Foreign extends pulumi.ComponentResource {
   constructor(className: string, name: string, inputs: pulumi.Inputs, outputs: readonly string[]) {
     super(
@@ -82,7 +82,7 @@ function program(keepDays: unknown = 7): Record<string, unknown> {
 test("a first preview shows the known values, and says which ones the update decides", async () => {
   const { stdout, changeSummary } = await (await open(program)).preview();
   expect(stdout).toContain("db: this preview does not know repositories.repo1.at yet");
-  // The stack, three components, the passphrase; the provider itself is not counted.
+  // The stack, three components and the passphrase. The provider does not count.
   expect(changeSummary).toEqual({ create: 5 });
 });
 
@@ -95,7 +95,7 @@ test("an update creates the same as in TypeScript, and a second one changes noth
   expect(readFileSync(host.path("etc", "conf.d", "repo1-credentials.conf"), "utf8")).toMatch(
     /repo1-cipher-pass=\S{64}/,
   );
-  // The target has a passphrase in it, and is secret as a whole: so is what comes from it.
+  // The target contains a passphrase, so it is secret as a whole, and so is everything made from it.
   expect(outputs["topology"]).toMatchObject({ secret: true });
   expect(JSON.parse(String(outputs["topology"]?.value))).toMatchObject({
     repositories: [{ location: host.nasPath, encrypted: true, keepDays: 7 }],

@@ -1,7 +1,7 @@
 /**
- * The components' part of `npm run test:live` on the real engine, with the providers played by doubles: buckets and
- * keys are made, used and destroyed, and nothing is left. Amazon's bucket and users are real at versitygw: the backup
- * goes there with the key that was made.
+ * The components' part of `npm run test:live` on the real engine, with doubles of the providers: it creates, uses and
+ * destroys buckets and keys, and leaves nothing. versitygw provides Amazon's bucket and users, and the backup goes
+ * there with the created key.
  */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { runLive } from "../../tools/live/run";
@@ -49,7 +49,7 @@ test("with management keys, components create buckets and keys, a backup uses th
     expect(text).toContain(`PASSED ${name}: up, second up, backup with the keys that were made, destroy`);
     expect(text).toContain(`NOT RUN ${name}: doctor, backup, WAL, verify and restore: ${name}_BUCKET`);
   }
-  // The writer's key of Amazon, as the component makes it.
+  // The component created this writer key for Amazon.
   expect(text).toContain("  ok   versions: versions are kept, and this key cannot delete them");
   expect(text).toMatch(/ {2}ok {3}compare: \d+ tables are equal/);
   expect(text).toContain("backup with the keys that were made: NOT RUN, nothing answers at the endpoint");

@@ -1,6 +1,6 @@
 /**
- * One machine for the engine tests: PostgreSQL, a bucket, a folder for everything that a host gets, and a program
- * folder for the engine.
+ * One machine for the engine tests: PostgreSQL, a bucket, a folder for everything that an update installs, and a
+ * program folder for the engine.
  */
 import { existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -17,7 +17,7 @@ import { makeUserFolder, reachable } from "../../tools/parts/users";
 export class LocalHost {
   readonly cluster: TestCluster;
   readonly s3: S3Server;
-  /** Where the host's directories, the NAS and the logs are. */
+  /** Contains the host's directories, the NAS and the logs. */
   readonly folder: string;
   readonly programFolder: ProgramFolder;
   readonly nodePath: string;
@@ -40,7 +40,7 @@ export class LocalHost {
   }
 
   /**
-   * @param settings of PostgreSQL, before anything of ours is there.
+   * @param settings PostgreSQL's settings before the first update
    * @param binaries default: PostgreSQL 18, without client programs
    */
   static async create(
@@ -77,7 +77,7 @@ export class LocalHost {
     return join(this.folder, ...names);
   }
 
-  /** Settings of the example for this machine. */
+  /** The settings of the example for this machine. */
   settings(host: LocalSettings["host"] = {}): LocalSettings {
     return {
       dataDirectory: this.cluster.dataPath,
@@ -119,7 +119,7 @@ export class LocalHost {
     };
   }
 
-  /** Inode, time of change, mode and content of every file that an update may write. */
+  /** Inode, modification and change times, mode and size of every file that an update may write. */
   fingerprint(): Record<string, string> {
     const result: Record<string, string> = {};
     for (const directory of ["etc", "lib", "units"]) {
@@ -147,7 +147,9 @@ export class LocalHost {
     }
   }
 
-  /** The server is a child of this process: what wants it restarted leaves a file, and waits until it is gone. */
+  /**
+   * PostgreSQL is a child of this process. To restart it, a command creates a file and waits until the file is gone.
+   */
   async #serveRestart(): Promise<void> {
     const wanted = this.path("restart-wanted");
     if (!existsSync(wanted) || this.#busy) return;

@@ -1,7 +1,6 @@
 /**
- * `Migration` on the real engine: two databases go from one PostgreSQL into that of a `PostgresHost` by updates, stage
- * after stage; what is in the way, what was tampered with and a drill that cannot be made each fail the update, and
- * nothing is done twice.
+ * `Migration` on the real engine: updates move two databases from one PostgreSQL into that of a `PostgresHost`, stage
+ * by stage. An obstacle, a tampered target and a drill that cannot run each fail the update. No step runs twice.
  */
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -25,10 +24,10 @@ const ROLE_PASSWORD = "planted-password-of-a-role";
 let host: LocalHost;
 let old: TestCluster;
 let built: Package;
-/** Everything that the engine printed, for the search for secrets at the end. */
+/** All output of the engine, for the search for secrets at the end. */
 const printed: string[] = [];
 
-/** Texts of files for steps that are there, of other tests on this machine too: those may go at any time. */
+/** Texts of the files that hold migration steps. Those of other tests on this machine may disappear at any time. */
 function filesLeft(): string[] {
   const isOurs = (name: string): boolean => name.startsWith("pgbackstop-migration.");
   const folders = ["/dev/shm", "/tmp"].flatMap((programFolder) =>
@@ -45,10 +44,10 @@ function filesLeft(): string[] {
 
 beforeAll(async () => {
   const result = await findPostgres(17);
-  // The one from npm has no pg_dump.
+  // The PostgreSQL from npm has no pg_dump.
   if ("missing" in result) throw new Error(result.missing);
   host = await LocalHost.create({ log_statement: "all" }, result.binaries);
-  // Those that run here: another one would have to be told where its libraries are.
+  // Links to the programs that run here. Another installation would need the path of its libraries.
   mkdirSync(host.path("programs"));
   for (const name of ["pg_controldata", "pg_ctl", "pg_dump", "postgres", "psql"])
     symlinkSync(join(result.binaries.folder, name), host.path("programs", name));
@@ -75,7 +74,7 @@ afterAll(async () => {
   await host?.remove();
 });
 
-/** @param migration null: the host alone */
+/** @param migration null: only the host */
 function open(migration: Partial<MigrationArgs> | null): Promise<Stack> {
   return openStack(host.programFolder, "test", async () => {
     const { bucket, host: settings } = host.settings();
@@ -146,7 +145,7 @@ const guarded = (): Promise<string> =>
   old.value(
     "SELECT count(*) FROM pg_db_role_setting s, unnest(setconfig) c WHERE c LIKE 'pgbackstop.guard=%' OR c = 'default_transaction_read_only=on'",
   );
-/** How often somebody has asked either server for something. */
+/** The number of statements that both servers have logged. */
 const asked = (): number =>
   [old, host.cluster]
     .map(({ logFile }) => readFileSync(logFile, "utf8").split(/LOG: {2}(?:statement|execute)/).length)
@@ -235,7 +234,7 @@ test("a target that was tampered with fails the update with the differences, and
 });
 
 test("the source may go only after a backup in each repository, and after a drill with it", async () => {
-  // The host has taken its first backup before there was anything.
+  // The host took its first backup before it had any data, so that backup does not count.
   expect(await finish()).toEqual({
     code: 75,
     missing: [

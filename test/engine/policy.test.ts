@@ -1,6 +1,6 @@
 /**
- * The policy pack on the real engine: a stack of somebody else's objects is stopped at preview, named, and let through
- * when mended.
+ * The policy pack on the real engine: it stops the preview of a stack with someone else's faulty objects, names them,
+ * and passes the corrected ones.
  */
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,7 +13,10 @@ import * as seeds from "../components/plan/manifests/seeds";
 import { engineEnvironment, ProviderDouble, type ResourceSchema } from "../harness/doubles/providerDouble";
 import { textOf, type Values } from "../harness/doubles/providerValues";
 
-/** What every official Pulumi has beside its language plugin: starts a pack with the SDK that the pack finds. */
+/**
+ * The program that every official Pulumi ships beside its language plugin. It starts a pack with the SDK that the pack
+ * resolves.
+ */
 const ANALYZER = `#!/bin/sh
 exec node -e "require(require.resolve('@pulumi/pulumi/cmd/run-policy-pack', { paths: [process.cwd()] }))" -- run "$1" "$2"
 `;

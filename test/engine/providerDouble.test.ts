@@ -1,5 +1,5 @@
 /**
- * The doubles of cloud providers on the real engine: plans, secrets, replacements, drift, failures, and a bucket at a
+ * The doubles of cloud providers on the real engine: plans, secrets, replacements, drift, failures, and a bucket on a
  * real S3 server.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -60,7 +60,7 @@ interface Wanted {
 
 class Declared extends pulumi.CustomResource {}
 
-/** A resource by its token, as the classes of the providers' packages declare it. */
+/** Declares a resource by its token, as the classes in the providers' packages do. */
 function declare(
   type: string,
   name: string,
@@ -117,7 +117,7 @@ test("an update creates the resources; secrets are secret in outputs and state, 
     expect(stdout).not.toContain(marker);
     expect(stateTexts(programFolder.folder).join("\n")).not.toContain(marker);
   }
-  // What ours writes lands in the bucket that the program declared.
+  // Our storage writes to the bucket that the program declared.
   const deps = {
     clock: systemClock,
     random: systemRandom,

@@ -1,6 +1,6 @@
 /**
- * A host whose PostgreSQL may not be restarted by an update: what is done at once, what waits, and what the user is
- * told.
+ * A host whose PostgreSQL an update may not restart: what the update does at once, what waits, and what it reports to
+ * the user.
  */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { LocalOutputs, LocalSettings } from "../../examples/local/program";

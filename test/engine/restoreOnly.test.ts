@@ -1,6 +1,6 @@
 /**
- * A host that only restores, on the real engine and with a reader's key that a real S3 server knows as such: it
- * restores what another host backed up, writes nothing into the bucket, and could not.
+ * A host that only restores, on the real engine, with a reader's key on a real S3 server. It restores another host's
+ * backups. It writes nothing into the bucket, and the server would not allow it.
  */
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -95,19 +95,20 @@ function openRestoring(which: "target" | "readerTarget" = "readerTarget", restor
   });
 }
 
-/** Every version of every object. */
+/** The ids of all versions of all objects. */
 async function versions(): Promise<string[]> {
   const { text } = await askS3(server, { method: "GET", bucket: server.bucket, query: { versions: "" } });
   return [...text.matchAll(/<VersionId>([^<]+)</g)].map((match) => match[1] ?? "");
 }
 
-test("it restores with the reader's key another host's backups, and writes nothing", async () => {
+test("restores another host's backups with the reader's key, and writes nothing", async () => {
   mkdirSync(host.path("restoring"));
   giveTo(host.path("restoring"), host.cluster.user);
   await host.cluster.sql("CREATE TABLE orders AS SELECT id, md5(id::text) AS text FROM generate_series(1, 5000) AS id");
   printed.push((await (await openSource()).up()).stdout);
   await host.cluster.sql("UPDATE orders SET text = 'replayed' WHERE id % 100 = 0");
-  // Of a record: a switch of its own, or one of the server's just before, would name the segment that is being written.
+  // The segment of a new record. pg_switch_wal() can name the segment that is still being written, if the server has
+  // just switched.
   const segment = await host.cluster.value("SELECT pg_walfile_name(pg_create_restore_point('replayed'))");
   await host.cluster.switchWal();
   const expected = await host.cluster.tableChecksums();

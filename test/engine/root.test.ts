@@ -1,6 +1,6 @@
 /**
- * `pulumi up` at the root of the repository, as somebody with an official Pulumi runs it: Pulumi.yaml, the program in
- * TypeScript, the stack's configuration, the real engine, and its language host: the official one where it is
+ * `pulumi up` at the root of the repository, as a user with an official Pulumi runs it: Pulumi.yaml, the program in
+ * TypeScript, the stack's configuration and the real engine. The language host is the official one where it is
  * installed, otherwise a double (languageHostDouble.ts).
  */
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
@@ -15,7 +15,7 @@ import { loadExample, openStack } from "../../tools/parts/pulumi/pulumiEngine";
 import { installLanguageHost } from "../harness/doubles/languageHostDouble";
 import { LocalHost } from "./localHost";
 
-/** What a clone has after `npm ci` and `npm run build`, as far as the program needs it. */
+/** The part of a clone that the program needs, after `npm ci` and `npm run build`. */
 const COPIED = ["Pulumi.yaml", "package.json", "tsconfig.json", "examples", "components", "runtime", "dist"];
 const INSTALLED = ["@pulumi", "@types", "typescript", "undici-types"];
 
@@ -33,7 +33,7 @@ beforeAll(async () => {
   mkdirSync(join(root, "node_modules"));
   for (const name of INSTALLED)
     symlinkSync(join(projectFolder(), "node_modules", name), join(root, "node_modules", name));
-  // As the build leaves it: the engine's process for dynamic resources finds this package by its name.
+  // The build creates this link. The engine's process for dynamic resources finds this package by name.
   symlinkSync("..", join(root, "node_modules", "pgbackstop"));
   const official = (await findPulumiCli())?.hasLanguageHost === true;
   if (!official) await installLanguageHost(join(host.programFolder.folder, "language"), host.nodePath);
@@ -43,7 +43,7 @@ afterAll(async () => {
   if (root !== undefined) rmSync(root, { recursive: true, force: true });
 });
 
-/** The user's own command, at the root. @throws Error with what it printed when it fails */
+/** Runs the user's command at the root. @throws Error with its output when it fails */
 async function pulumi(...args: string[]): Promise<string> {
   const path = [join(host.programFolder.folder, "language"), host.programFolder.env.PATH].join(delimiter);
   const argv = [...args, "--non-interactive", "--color=never"];
@@ -55,7 +55,7 @@ async function pulumi(...args: string[]): Promise<string> {
   return stdout;
 }
 
-/** The stack's configuration that says the same as the settings. */
+/** Sets the stack's configuration to the same values as the settings. */
 async function configure(settings: LocalSettings): Promise<void> {
   const { bucket, host: differing = {} } = settings;
   const { name, endpoint, region, port, caFile } = bucket;
@@ -79,7 +79,7 @@ async function configure(settings: LocalSettings): Promise<void> {
   await pulumi("config", "set-all", ...shown, ...secret);
 }
 
-/** `type name` of each resource but the stack itself. */
+/** `type name` of each resource except the stack. */
 function namesOf(urns: readonly string[]): string[] {
   const parts = urns.map((urn) => urn.split("::").slice(2));
   return parts

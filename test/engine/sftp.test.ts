@@ -1,6 +1,6 @@
 /**
- * `SftpRepository` on the real engine, with a real SSH server: its key reaches the host and nobody else, and backups
- * reach the server.
+ * `SftpRepository` on the real engine, with a real SSH server: its key reaches only the host, and backups reach the
+ * server.
  */
 import { chmodSync, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -34,7 +34,7 @@ test("up, a second up, drift, a wrong host key and destroy", async (context) => 
   const privateKey = readFileSync(box.clientKeyFile, "utf8");
   const marker = privateKey.split("\n")[2] ?? "";
   const directory = join(box.folder, "backups");
-  // By its name, as a program has it: the built package.
+  // Loads the built package by name, as a user's program does.
   const { CipherPassphrase, PostgresHost, SftpRepository } = createRequire(
     join(machine.programFolder.folder, "program.cjs"),
   )("pgbackstop") as typeof Package;

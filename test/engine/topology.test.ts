@@ -1,6 +1,6 @@
 /**
- * `pgbackstop topology` on what the real engine writes: a preview of a changed stack, stack exports, values that are
- * not known yet, secrets; and the workflows of examples/ci with the real commands, where forges are stood in for.
+ * `pgbackstop topology` on output of the real engine: a preview of a changed stack, stack exports, unknown values and
+ * secrets. Also runs the workflows of examples/ci with the real commands and doubles of the forges.
  */
 import {
   chmodSync,
@@ -26,7 +26,7 @@ import { type ProgramFolder, prepareProgramFolder } from "../../tools/parts/pulu
 import { installLanguageHost } from "../harness/doubles/languageHostDouble";
 
 const SECRETS = ["planted-access-key", "planted-secret-key", "planted-bucket"];
-/** Up to the databases; `late` is a text that nobody knows before the update. */
+/** The program up to its databases. `late` below is a text that is unknown before the update. */
 const HEAD = `
 const pulumi = require("@pulumi/pulumi");
 const { CipherPassphrase, PosixRepository, PostgresHost, S3CompatibleRepository } = require("pgbackstop");
@@ -58,7 +58,7 @@ const WRONG = `${HEAD}\nhost("ledger", { repo1: { at: nas.target, keepDays: 14 }
 let programFolder: ProgramFolder;
 let env: Record<string, string>;
 let nodePath: string;
-/** Everything that the command said or wrote. */
+/** All output of the command, printed or written. */
 const printed: string[] = [];
 
 beforeAll(async () => {
@@ -92,7 +92,7 @@ beforeAll(async () => {
   );
   writeFileSync(file("package.json"), '{ "private": true }\n');
   await pulumi(BEFORE, "stack", "init", "prod");
-  // The components alone: nothing of a host is touched.
+  // Creates only components, so no host changes.
   const targets = ["**CipherPassphrase**", "**PostgresHost::*"].flatMap((urn) => ["--target", urn]);
   const made = await pulumi(BEFORE, "up", "--yes", "--skip-preview", ...targets);
   expect(made.exitCode, made.stdout).toBe(0);
@@ -280,7 +280,7 @@ test("the job for GitLab does the same with a note", async () => {
     TOPOLOGY_TOKEN: "token",
     PULUMI_STACK: "prod",
   };
-  // The preview is the one of above: its line is the same command.
+  // beforeAll has already run the preview with this command.
   const [preview, ...rest] = script;
   expect(preview).toBe('pulumi preview --json --non-interactive --stack "$PULUMI_STACK" > preview.json');
   const play = (): Promise<RunResult> =>

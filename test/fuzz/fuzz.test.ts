@@ -1,9 +1,9 @@
 /**
- * Every parser that reads bytes from outside, under mutated inputs: it gives a value or an error of its own kinds, soon
- * and with little memory.
+ * Feeds mutated inputs to every parser that reads bytes from outside. Each must return a value or one of its expected
+ * errors, quickly and with little memory.
  *
- * `PGBACKSTOP_LONG=1` runs each a hundred times as long, with coverage all the way; `PGBACKSTOP_SEED=<number>` is
- * another beginning. A finding prints its input.
+ * `PGBACKSTOP_LONG=1` runs each parser about a hundred times as long, with coverage throughout.
+ * `PGBACKSTOP_SEED=<number>` sets another random seed. A finding prints its input.
  */
 import { expect, it } from "vitest";
 import { temporaryFolder } from "../runtime/repository/support";

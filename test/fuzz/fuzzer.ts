@@ -1,10 +1,10 @@
 /**
- * A small coverage-guided fuzzer: mutates inputs, and keeps those that reach code, or a count of passes through it,
- * that none before them has.
+ * A small coverage-guided fuzzer. It mutates inputs and keeps those that reach new code, or reach known code a new
+ * number of times.
  *
- * V8 counts (`Profiler.takePreciseCoverage` of node:inspector), so that sources run as they are. A take costs a
- * millisecond, so inputs run in batches, and a batch that found something is searched by halves. Random numbers come
- * from a seed and the number of runs is fixed.
+ * V8 counts coverage (`Profiler.takePreciseCoverage` of node:inspector), so sources run unmodified. Reading the counts
+ * costs a millisecond, so inputs run in batches. If a batch reaches something new, the search halves it to find the inputs. A
+ * seed determines the random numbers, and the number of runs is fixed.
  */
 import { Session } from "node:inspector";
 import { Worker } from "node:worker_threads";
@@ -13,15 +13,15 @@ import { isError, type ErrorKind } from "../../runtime/base/errors";
 export interface Target {
   readonly name: string;
   readonly seeds: readonly Uint8Array[];
-  /** Pieces that mean something to the parser. */
+  /** Byte sequences that mean something to the parser. */
   readonly tokens?: readonly (string | Uint8Array)[];
-  /** What it may throw; anything else is a finding. */
+  /** Errors that it may throw. Any other error is a finding. */
   readonly kinds: readonly ErrorKind[];
-  /** Inputs are no longer. */
+  /** Longer inputs are cut. */
   readonly sizeBytesMax?: number;
-  /** How many of the usual runs it gets: fewer where one takes long. */
+  /** Share of the usual number of runs, for slow targets. */
   readonly share?: number;
-  /** Makes checksums right again, so that what is behind them is reached too. */
+  /** Corrects checksums, so that mutations reach the code behind the checks. */
   readonly repair?: (bytes: Uint8Array) => Uint8Array;
   /** Throws when the parser or a round trip is wrong. */
   run(bytes: Uint8Array): void | Promise<void>;
@@ -30,28 +30,28 @@ export interface Target {
 export interface Finding {
   readonly target: string;
   readonly message: string;
-  /** As small as a few cuts make it. */
+  /** The input, reduced by a limited number of cuts. */
   readonly input: Uint8Array;
 }
 
 export interface FuzzResult {
   readonly findings: readonly Finding[];
   readonly runs: number;
-  /** Inputs that found something new, seeds among them. */
+  /** Number of inputs that reached something new, including seeds. */
   readonly kept: number;
-  /** Pieces of code and counts that were reached. */
+  /** Number of code ranges and counts reached. */
   readonly features: number;
   readonly accepted: number;
 }
 
 const BATCH_SIZE = 64;
 const FINDINGS_MAX = 5;
-/** One input takes microseconds; a machine that has other work to do may stop for a while. */
+/** One input takes microseconds, but a busy machine may pause for a while. */
 const RUN_MS_MAX = 2000;
 const ALLOCATION_SIZE_BYTES_MAX = 96 * 1024 * 1024;
 const HANG_MS = 20_000;
 
-/** `takesMax` bounds how often coverage is looked at; behind that inputs are mutated without a guide. */
+/** `takesMax` limits how often coverage is read. After that, mutations are unguided. */
 export async function fuzz(
   target: Target,
   seed: number,
@@ -79,7 +79,7 @@ export async function fuzz(
       if (coverage.take(true)) corpus.push(input);
     }
   };
-  /** Keeps those that find something; a half that finds nothing is done with. */
+  /** Keeps the inputs that reach something new. A half that reaches nothing new is dropped. */
   const search = async (inputs: readonly Uint8Array[]): Promise<void> => {
     if (coverage.takes >= takesMax) return;
     if (inputs.length <= 2) return keepNew(inputs);
@@ -103,19 +103,19 @@ export async function fuzz(
   return { findings: [...findings.values()], runs, kept: corpus.length, features: coverage.size, accepted };
 }
 
-/** The same fault by its first line without numbers. */
+/** Two findings are the same fault if their first lines agree without numbers and quoted text. */
 function kindOf(message: string): string {
   return (message.split("\n")[0] ?? "").replaceAll(/[0-9]+/g, "0").replaceAll(/'[^']*'/g, "''");
 }
 
-/** Null when the parser took it, undefined when it refused it as it should, a text for a finding. */
+/** Null: the parser accepted the input. Undefined: it threw an expected error. Text: a finding. */
 async function runOnce(target: Target, input: Uint8Array, watchdog: Watchdog): Promise<string | null | undefined> {
   watchdog.begin(input);
   const allocation = new LargestAllocation();
   const beganMs = performance.now();
   let outcome: string | null | undefined = null;
   try {
-    // A copy of its own: a parser that reads beyond its bytes must not find others there.
+    // A copy, so that a parser that reads beyond its input does not find other bytes there.
     await target.run(Uint8Array.from(input));
   } catch (error) {
     outcome = isError(error, ...target.kinds)
@@ -168,7 +168,7 @@ const INTERESTING = [
 const INTERESTING_ALL = [...INTERESTING, 0x80000000, 0xffffffff, 0xfffffffe, 0x10000000];
 
 function mutated(corpus: readonly Uint8Array[], target: Target, random: Random): Uint8Array {
-  // Half of them of the newest, which have been changed the least.
+  // Half of the picks come from the newest inputs, which have been mutated the least often.
   const index = random(2) === 0 ? random(corpus.length) : corpus.length - 1 - random(Math.min(corpus.length, 8));
   let bytes: Uint8Array = Buffer.from(corpus[index] ?? new Uint8Array(0));
   for (let steps = 1 + random(4); steps > 0; steps--) bytes = changed(bytes, corpus, target.tokens ?? [], random);
@@ -217,7 +217,7 @@ function changed(
       return token === undefined ? bytes : insert(Buffer.from(token), random(2) * length);
     }
     default:
-      // A run of the same, as it makes depth and length.
+      // Repeated bytes, which create depth and length.
       return insert(
         Buffer.concat(Array.from({ length: 1 + random(200) }, () => bytes.subarray(at, at + Math.min(length, 8)))),
         0,
@@ -225,7 +225,7 @@ function changed(
   }
 }
 
-/** As text or in 1, 2, 4 or 8 bytes of either order. */
+/** A number as text, or in 1, 2, 4 or 8 bytes of either order. */
 function numberOf(value: number, random: Random): Uint8Array {
   if (random(4) === 0) return Buffer.from(String(random(2) === 0 ? value : -value));
   const bytes = Buffer.alloc(8);
@@ -247,15 +247,15 @@ interface ScriptCoverage {
 }
 
 /**
- * Begins with this module and never ends: V8 counts the blocks of a function only when it was compiled while it counts,
- * and it compiles a function at its first call. So this file is imported before the parsers are called.
+ * Starts with this module and never stops. V8 counts a function's blocks only if it compiled the function while
+ * counting, and it compiles a function at its first call. So import this file before calling the parsers.
  */
 const session = new Session();
 session.connect();
 session.post("Profiler.enable");
 session.post("Profiler.startPreciseCoverage", { callCount: true, detailed: true });
 
-/** What of the product's own sources has run for one target, with its count by powers of two. */
+/** The parts of the product's sources that ran for one target, with counts in powers of two. */
 class Coverage {
   takes = 0;
   readonly #seen = new Set<string>();
@@ -268,7 +268,7 @@ class Coverage {
     return this.#seen.size;
   }
 
-  /** True when something is new since the last take; it is remembered only with `keep`. */
+  /** Returns true if something new ran since the last call. Remembers it only with `keep`. */
   take(keep: boolean): boolean {
     let isNew = false;
     this.takes++;
@@ -291,7 +291,7 @@ class Coverage {
   }
 }
 
-/** The largest piece of memory that was asked for while it was watched. */
+/** The largest single allocation while this object is active. */
 class LargestAllocation {
   sizeBytes = 0;
   readonly #alloc = Buffer.alloc;
@@ -318,7 +318,7 @@ class LargestAllocation {
 
 const WATCHED_SIZE_BYTES = 256 * 1024;
 
-/** Ends the process when one input takes for ever: nothing in its own thread could. Says which. */
+/** Ends the process and names the input when one input never finishes. Nothing in the same thread could do that. */
 class Watchdog {
   readonly #memory = new SharedArrayBuffer(16 + WATCHED_SIZE_BYTES);
   readonly #counters = new Int32Array(this.#memory, 0, 4);

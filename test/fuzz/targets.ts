@@ -103,7 +103,7 @@ const same = (left: unknown, right: unknown, what: string): void => {
 };
 const json = (value: unknown): Uint8Array => utf8(JSON.stringify(value));
 
-/** The text with the checksum that its parser asks for. */
+/** Replaces the checksum in the text with the one that its parser expects. */
 function checksummed(bytes: Uint8Array): Uint8Array {
   const text = textOf(bytes);
   try {
@@ -117,7 +117,10 @@ function checksummed(bytes: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** A vector's text with few of its rows, and the directories of those: short inputs are changed where it counts. */
+/**
+ * A vector's text with only a few of its files and their directories. In a short input, more mutations hit something
+ * that matters.
+ */
 function short(path: string, keepRows: number): Uint8Array {
   let section = "";
   const kept = new Set<string>();
@@ -223,7 +226,7 @@ const infoTargets: Target[] = [
   },
 ];
 
-/** Whole, in pieces and into memory that is used again: who takes it gives the same. */
+/** Unpacks at once, in pieces, and into reused memory. All that succeed must return the same content. */
 async function unpack(type: CompressType, bytes: Uint8Array, raw: boolean): Promise<void> {
   const attempt = async (work: () => Uint8Array | Promise<Uint8Array>): Promise<Uint8Array | BackupError> => {
     try {
@@ -236,8 +239,8 @@ async function unpack(type: CompressType, bytes: Uint8Array, raw: boolean): Prom
   const whole = await attempt(() => decompressBytes(bytes, type, UNPACKED_MAX, raw));
   const into = await attempt(() => decompressInto(bytes, type, new Uint8Array(UNPACKED_MAX + 1), raw));
   const pieces = await attempt(() => inPieces(bytes, type, raw));
-  // zlib and libzstd let pass in one piece what they refuse in several, and the other way round; checksums of files
-  // judge that.
+  // zlib and libzstd sometimes accept in one piece what they refuse in several, or the reverse. File checksums decide
+  // such cases.
   if (!(whole instanceof Uint8Array)) throw whole;
   if (pieces instanceof Uint8Array) same(Buffer.compare(whole, pieces), 0, "the content whole and in pieces");
   if (into instanceof Uint8Array) same(Buffer.compare(whole, into), 0, "the content whole and in kept memory");
@@ -262,7 +265,7 @@ async function inPieces(bytes: Uint8Array, type: CompressType, raw: boolean): Pr
       await take(codec.update(bytes.subarray(at, at + PIECE_SIZE_BYTES)));
     await take(codec.finish());
   } catch (error) {
-    // The limit is the caller's in a stream.
+    // In a stream, the caller enforces the limit.
     if (error instanceof TooLong) return decompressBytes(bytes, type, UNPACKED_MAX, raw);
     throw error;
   } finally {
@@ -294,7 +297,7 @@ const codecTargets: Target[] = [
   ),
   {
     name: "bz2",
-    // Each run makes tables for blocks of 100 kB.
+    // Each run builds tables for blocks of 100 kB.
     share: 0.2,
     seeds: ["empty", "one", "runs", "values"].map((name) => vectorBytes(`bz2/${name}.level1.bz2`)),
     tokens: [Buffer.from("314159265359", "hex"), Buffer.from("177245385090", "hex"), "BZh1", "BZh9"],
@@ -360,7 +363,7 @@ const codecTargets: Target[] = [
   },
 ];
 
-/** Either answer is right; anything else is thrown on. */
+/** Accepts a result or the expected error, and rethrows any other error. */
 function decompressEach(work: () => unknown, kind: "format" | "crypto" = "format"): void {
   try {
     work();
@@ -398,7 +401,7 @@ export const FORMAT_TARGETS: readonly Target[] = [...infoTargets, ...codecTarget
 
 const SEGMENT_SIZE_BYTES = 1024 * 1024;
 
-/** A segment of one MiB whose first pages are these. */
+/** A segment of 1 MiB that starts with these pages. */
 function segmentOf(pages: Uint8Array): Uint8Array {
   const segment = Buffer.alloc(SEGMENT_SIZE_BYTES);
   segment.set(pages.subarray(0, SEGMENT_SIZE_BYTES));
@@ -417,7 +420,7 @@ function vectorText0(path: string): Uint8Array {
   return decompressBytes(vectorBytes(path), "gz", 64 * 1024 * 1024);
 }
 
-/** Some records of each version, by resource manager and kind one of each. */
+/** One record of each resource manager and kind, for each version. */
 function recordSeeds(): Uint8Array[] {
   const result = new Map<string, Uint8Array>();
   for (const major of WAL_MAJORS) {
@@ -429,7 +432,7 @@ function recordSeeds(): Uint8Array[] {
   return [...result.values()];
 }
 
-/** As `find` reads a record, with everything in it. */
+/** Reads a record and all its content as `find` does. */
 function readRecord(record: WalRecord, major: number): void {
   const content = parseRecord(record, major);
   decompressEach(() => parseRowChange(record, content));
@@ -536,7 +539,7 @@ export const WAL_TARGETS: readonly Target[] = [
         isLabel(name) ? labelType(fullLabelOf(name)) : null,
       ];
       if (names.some((each) => each !== null)) {
-        // What is taken for a name is one: it stands in paths.
+        // An accepted name becomes part of a path, so it must be safe.
         if (!/^[0-9A-Za-z._-]+$/.test(name) || name.includes("..")) throw new Error(`'${name}' was taken for a name`);
         if (isLabel(name)) backupPath("demo", name);
         else walPath("demo", "15-1", name);
@@ -586,7 +589,7 @@ export const WAL_TARGETS: readonly Target[] = [
   },
 ];
 
-/** Parsers of files want one: all of a run lie in this folder, one after the other. */
+/** These parsers read files. Every run writes its file into this folder. */
 export function localTargets(folder: string): readonly Target[] {
   const location = (name: string): string => {
     const path = join(folder, name);
@@ -855,7 +858,7 @@ export function localTargets(folder: string): readonly Target[] {
             try {
               requestDeserialize(Buffer.from(bytes));
             } catch (error) {
-              // The package's own; the server answers with a status of gRPC.
+              // gRPC's own error. The server answers it with a gRPC status.
               if (!(error instanceof RangeError || error instanceof Error)) throw error;
             }
           }

@@ -299,7 +299,7 @@ describe("files and units on a host", async () => {
     );
   });
 
-  test("a timer takes its backup", async () => {
+  test("a timer starts its backup", async () => {
     const before = (await shell("ls -d /srv/first/backup/main/*F | wc -l")).trim();
     await shell(
       `mkdir -p /run/systemd/system/pgbackstop-main-full.timer.d

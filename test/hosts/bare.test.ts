@@ -292,7 +292,7 @@ describe("a bare host", async () => {
     }
   });
 
-  test("is refused another major version than its own", async () => {
+  test("rejects a major version other than its own", async () => {
     const stack = await open({ postgres: { version: 18, install: true } });
     await expect(stack.up()).rejects.toThrow(
       `${DATA} on 127.0.0.1 holds a cluster of PostgreSQL 17, but 18 is declared: set postgres.version to 17`,

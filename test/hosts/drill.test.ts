@@ -259,7 +259,7 @@ describe("fire drills on a host", async () => {
     }
   };
 
-  test("one update installs them on both hosts, and the topology has all of them", async () => {
+  test("one update installs drills on both hosts, and the topology lists all of them", async () => {
     const alone = await (await open(false)).preview();
     expect(alone.stdout).toContain("PB140 drills.away.elsewhere");
     const { outputs, stdout } = await (await open()).up();
@@ -313,7 +313,7 @@ describe("fire drills on a host", async () => {
     }
   });
 
-  test("a timer runs a thorough one, whose RTO and RPO agree with an external stopwatch, while the agent continues", async () => {
+  test("a timer runs a thorough drill, whose RTO and RPO agree with an external stopwatch, while the agent continues", async () => {
     const unit = unitOf("weekly");
     const beatS = Number(await sql("INSERT INTO beat VALUES (clock_timestamp()) RETURNING extract(epoch FROM at)"));
     await archived();
@@ -409,7 +409,7 @@ describe("fire drills on a host", async () => {
     expect(await leftOvers(BESIDE)).toBe("");
   });
 
-  test("root's command runs the declared one at once, also from the encrypted bucket", async () => {
+  test("root's command runs the declared drill at once, also from the encrypted bucket", async () => {
     const printed = await host.run(["/usr/local/bin/pgbackstop", "drill", "--name=bucket"]);
     expect([printed.exitCode, /^main: drill \S+ of repo2: passed$/m.test(printed.stdout)]).toEqual([0, true]);
     const several = await host.run(["/usr/local/bin/pgbackstop", "drill", "--now"]);
@@ -419,7 +419,7 @@ describe("fire drills on a host", async () => {
     expect((await host.run(["/usr/local/bin/pgbackstop", "drill", "--name=away"])).exitCode).toBe(32);
   });
 
-  test("a host without any of production's files runs one with the keys alone, and reports it", async () => {
+  test("a host without production's files runs a drill with only the keys, and reports it", async () => {
     const { code, record, messages } = await drill("away", far);
     expect([code, record.failures, record.repo]).toEqual([0, [], 2]);
     expect(record.checks.map(({ name, verdict }) => [name, verdict])).toContainEqual(["production", "skipped"]);
@@ -442,7 +442,7 @@ describe("fire drills on a host", async () => {
     await expectNowhere(far);
   });
 
-  test("one that is stopped removes everything, and counts as failed", async () => {
+  test("a stopped drill removes everything and counts as failed", async () => {
     const unit = unitOf("weekly");
     await host.runOk(["systemctl", "start", "--no-block", unit]);
     await waitFor("its server", 180_000, async () =>

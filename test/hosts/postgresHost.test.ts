@@ -116,14 +116,14 @@ describe("a host behind SSH", async () => {
     expect(await host.runOk(["runuser", "-u", "postgres", "--", "psql", "-Atc", "show archive_mode"])).toBe("on\n");
   });
 
-  test("is not written a second time", async () => {
+  test("is unchanged by a second update", async () => {
     const before = await files();
     const { changes } = await up(await open(reach()));
     expect(Object.keys(changes)).toEqual(["same"]);
     expect(await files()).toBe(before);
   });
 
-  test("has a preview that is exact to the line, and changes in that file alone", async () => {
+  test("previews the exact line of a change, and only that file changes", async () => {
     const stack = await open(reach(), 9);
     const { stdout } = await stack.preview({ diff: true });
     printed.push(stdout);

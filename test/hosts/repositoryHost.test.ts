@@ -190,7 +190,7 @@ describe("a backup host", async () => {
     expect(await vault.runOk(["ls", `${KEPT}/backup/main`])).toMatch(/\d{8}-\d{6}F/);
   });
 
-  test("is not written a second time", async () => {
+  test("is unchanged by a second update", async () => {
     const before = await state();
     expect(Object.keys((await up(await open())).changes)).toEqual(["same"]);
     expect(await state()).toBe(before);

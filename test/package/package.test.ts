@@ -1,6 +1,6 @@
 /**
- * The packed archive in a project that is not ours: installed by npm, compiled against its declarations, run on the
- * real engine. Here dynamic providers load by the name of the package for real.
+ * The packed archive in a separate project: installed by npm, compiled against its declarations, run on the real
+ * engine. Here dynamic providers really load by the package's name.
  */
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -44,7 +44,7 @@ interface Result {
 let folder: string;
 let host: LocalHost;
 let programFolder: ProgramFolder;
-/** Stands in for the cloud that the platform team has its buckets from. */
+/** A double of the cloud that hosts the platform team's buckets. */
 let aws: ProviderDouble;
 
 beforeAll(async () => {
@@ -153,7 +153,7 @@ test("a preview shows known values and marks the others", async () => {
   const { changes, stdout, stderr, error } = await pulumi("preview", null);
   expect(error).toBeUndefined();
   expect(changes).toEqual({ create: 12 });
-  // The path of the share is unknown, the rest of the topology is not.
+  // Only the share's path is unknown. The rest of the topology is known.
   expect(stdout).toMatch(/location\s*: \[?(output<string>|unknown)/);
   expect(stdout).toMatch(/location\s*: "s3:\/\/acme-backups\/pgbackrest"/);
   for (const code of ["PB006 repositories.repo2", "PB012 schedules", "PB021 acknowledge.mode"])

@@ -1,6 +1,6 @@
 /**
- * Somebody else's program: its own component, its own dynamic resource, its own instances of providers, a bucket of its
- * own, and ours among them. Compiled with the strictest settings against the declarations of the installed package.
+ * A user's program with its own component, dynamic resource, provider instances and bucket, and with our components
+ * among them. It compiles with the strictest settings against the declarations of the installed package.
  */
 import * as pulumi from "@pulumi/pulumi";
 import {
@@ -17,7 +17,7 @@ interface Share {
   readonly path: string;
 }
 
-/** A share of some storage appliance: its path is known only once it was made. */
+/** A share of a storage appliance. Its path is known only after it was created. */
 class NasShare extends pulumi.dynamic.Resource {
   declare readonly path: pulumi.Output<string>;
 
@@ -32,7 +32,7 @@ class NasShare extends pulumi.dynamic.Resource {
 class Engine extends pulumi.ProviderResource {}
 class Cloud extends pulumi.ProviderResource {}
 
-/** As the classes of a cloud's package declare it. */
+/** Declared as in the package of a cloud provider. */
 class Bucket extends pulumi.CustomResource {
   declare readonly bucket: pulumi.Output<string>;
 
@@ -57,7 +57,7 @@ export interface PlatformArgs {
   readonly protect: boolean | null;
 }
 
-/** A platform team's own building block with a database's backups in it. */
+/** A platform team's component that contains a database's backups. */
 class Platform extends pulumi.ComponentResource {
   readonly topology: pulumi.Output<string>;
   readonly firstBackup: pulumi.Output<string>;
@@ -73,7 +73,7 @@ class Platform extends pulumi.ComponentResource {
     );
     const nas = new PosixRepository(`${name}-nas`, { path: share.path, cipher: key.ref }, parent);
     const { bucket } = args;
-    // What is in it outlives the stack.
+    // The bucket's contents outlive the stack.
     const made = new Bucket(`${name}-bucket`, bucket.name, {
       ...parent,
       protect: args.protect ?? true,

@@ -1,5 +1,5 @@
 /**
- * `node run.js ACTION`: runs the program on the engine with the settings of settings.json; prints one JSON object at
+ * `node run.js ACTION` runs the program on the engine with the settings in settings.json, and prints one JSON object at
  * the end.
  */
 import { readFileSync } from "node:fs";
