@@ -31,7 +31,6 @@ describe("a bucket", async () => {
     openStorage(s3Repo(server, { s3: keys }), deps);
   const largeSizeBytes = 5 * KIB * KIB + KIB;
 
-  /** Creates a user with this policy for the bucket, and returns its keys. */
   async function keysOf(name: string, actions: readonly string[]): Promise<{ key: Secret; keySecret: Secret }> {
     const aws = liveAws(server);
     const resources = [`arn:aws:s3:::${server.bucket}`, `arn:aws:s3:::${server.bucket}/*`];

@@ -1,6 +1,6 @@
 /**
- * What another account on the same host can do to this program: files that root would obey, links in place of locks and
- * logs, and stop files. Every account is real: root, PostgreSQL's account, and an unrelated one.
+ * What another account on the same host can do to this program: files that root would act on, links in place of locks
+ * and logs, and stop files. Every account is real: root, PostgreSQL's account, and an unrelated one.
  */
 import {
   chmodSync,
@@ -23,7 +23,6 @@ import { isRoot, type OsUser, serverUser } from "../../tools/parts/users";
 import { findRuntime, type RuntimeProgram } from "../harness/real/runtimeCli";
 
 const ROOT: OsUser = { name: "root", uid: 0, gid: 0, group: "root" };
-/** An account that is neither root nor PostgreSQL's. */
 const STRANGER: OsUser = { name: "stranger", uid: 61_111, gid: 61_111, group: "stranger" };
 
 describe.skipIf(!isRoot())("another account of the host", () => {

@@ -1,7 +1,4 @@
-/**
- * The errors that users see when an S3 repository is misconfigured or breaks, on real servers: kind, full message and
- * hints.
- */
+/** Errors that users see when an S3 repository is misconfigured or breaks, on real servers: kind, message, hints. */
 import { createServer, connect as connectTcp, type Server, type Socket } from "node:net";
 import { readFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -364,7 +361,6 @@ describe.each(["s3rver", "versitygw"] as const)("%s", async (kind) => {
   });
 });
 
-/** Lists the keys of unfinished uploads with a request that the driver's signer signs. */
 async function openUploads(server: S3Server): Promise<string[]> {
   const signer = new Signer(
     { key: new Secret(server.accessKey), keySecret: new Secret(server.secretKey) },

@@ -49,7 +49,6 @@ describe("sftp errors", async () => {
   });
   afterAll(() => server.remove());
 
-  /** A storage in a new folder of the server, and that folder. */
   const open = (
     sftp: Partial<SftpConfig> = {},
     more: { ioTimeoutMs?: number; signal?: AbortSignal } = {},
@@ -84,7 +83,6 @@ describe("sftp errors", async () => {
     for (let at = 0; at + 4 <= sizeBytes; at += 4) bytes.writeUInt32BE((at * 2654435761) % 2 ** 32, at);
     return bytes;
   };
-  /** The file that is being written. */
   const temporaryOf = (folder: string): string =>
     readdirSync(folder).find((name) => name.endsWith(".pgbackrest.tmp")) ?? "none";
   const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");

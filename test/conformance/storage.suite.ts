@@ -10,7 +10,7 @@ import type { ByteRange, ListOptions, Storage, StorageFeatures } from "../../run
 
 export interface StorageCase {
   readonly features: StorageFeatures;
-  /** Opens a new, empty storage. Every call opens the same location, so that one client sees what another wrote. */
+  /** Every call opens the same location, empty at first, so that one client sees what another wrote. */
   open(): Promise<Storage>;
   /** Size of the largest body that is stored in one request. Bodies around this size take different code paths. */
   readonly partSizeBytes: number;

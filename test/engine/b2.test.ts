@@ -93,7 +93,6 @@ async function up(
   return { changes: summary.resourceChanges ?? {}, text: stdout, outputs };
 }
 
-/** The only key of that role. */
 function keyOf(role: string): B2Key {
   const keys = server.keys.filter((key) => key.keyName.startsWith(`pgbackstop-prod-orders-b2-${role}-`));
   expect(keys.map((key) => key.keyName)).toHaveLength(1);
@@ -183,8 +182,7 @@ test("new keys are created before the old ones are deleted", async () => {
     await open({ ...ARGS, credentials: { create: { reader: true, rotationTrigger: "2026-11" } } }),
   );
   expect(changes).toMatchObject({ replace: 2 });
-  // Version 4 of the API does not know such a key, so each deletion also calls version 3: two calls for each of the two
-  // keys.
+  // Version 4 of the API does not know such a key, so each of the two deletions also calls version 3.
   const operations = ["b2_create_key", "b2_create_key", ...Array<string>(4).fill("b2_delete_key")];
   expect(changesSince(count).map((call) => call.split(" ")[0])).toEqual(operations);
   expect(keyOf("writer").applicationKeyId).not.toBe(old);

@@ -179,7 +179,6 @@ async function statusOf(keys: S3Keys, question: Omit<S3Question, "bucket">): Pro
   return (await askS3(server, { bucket: NAME, ...question }, keys)).status;
 }
 
-/** Reads the newest version of a key as the administrator. */
 async function versionOf(key: string): Promise<string> {
   const { headers } = await askS3(server, { method: "HEAD", bucket: NAME, key });
   return String(headers["x-amz-version-id"]);

@@ -248,8 +248,7 @@ test("B2 and R2 with Dalibo's plugin: the published set-up without its mistakes"
   const mended = { repoPath: "/postgres18-immich", uriStyle: "path", verifyTLS: true };
   expect(specOf(objects, "Repository postgres18-immich-stanza")).toEqual({
     repoConfiguration: {
-      // The stanza is named after the cluster. There is no pushQueueMax, beyond which WAL is dropped for both buckets
-      // (PB079).
+      // Named after the cluster. No pushQueueMax, beyond which WAL is dropped for both buckets (PB079).
       stanza: "postgres18-immich",
       archive: { async: true },
       s3Repositories: [

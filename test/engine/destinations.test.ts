@@ -103,7 +103,6 @@ async function up(
   };
 }
 
-/** The destinations in the current output of the host's resource. */
 function rowsOfState({ deployment }: { readonly deployment: unknown }): Row[] {
   const { resources } = deployment as {
     readonly resources: readonly { readonly type: string; readonly outputs?: Record<string, unknown> }[];
@@ -114,7 +113,6 @@ function rowsOfState({ deployment }: { readonly deployment: unknown }): Row[] {
   ) as Row[];
 }
 
-/** Runs `check` as an operator would on the host. */
 async function check(): Promise<{ exitCode: number; text: string }> {
   const argv = [host.path("lib", "runtime.cjs"), `--config=${host.path("etc", "pgbackrest.conf")}`];
   const args = [

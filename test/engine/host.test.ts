@@ -244,10 +244,7 @@ test("all mistakes in the arguments are reported at once", async () => {
   expectAll(failure, ["PB011 schedules.full.cron", "PB013 stanza", "PB014 repositories.repo1.at.path"]);
 });
 
-/**
- * Uses pg_ctl, because the runbook's commands also stop and start this server, and the cluster would miss its child
- * process.
- */
+/** Uses pg_ctl: the runbook's commands restart this server too, so it is not a child of this process. */
 async function pgCtl(...args: readonly string[]): Promise<void> {
   const { binaries, dataPath, port, socketPath, user } = host.cluster;
   const options = [
@@ -271,10 +268,7 @@ test("the runbook of this machine, command by command, ends with every row and f
   const { outputs } = await up(await open());
   const { scenarios } =
     runbookOf(JSON.parse(String(outputs["topology"])) as Topology) ?? expect.fail("there is no runbook");
-  /**
-   * Runs the commands and returns their output. Without sudo, each command runs directly as the account that sudo would
-   * switch to.
-   */
+  /** Runs each command as the account that sudo would switch to, and returns the output. */
   const carryOut = async (id: string, args: Readonly<Record<string, string>> = {}): Promise<string> => {
     const { steps } = scenarios.find((one) => one.id === id) ?? expect.fail(`there is no ${id}`);
     const output: string[] = [];

@@ -77,7 +77,6 @@ export class LocalHost {
     return join(this.folder, ...names);
   }
 
-  /** The settings of the example for this machine. */
   settings(host: LocalSettings["host"] = {}): LocalSettings {
     return {
       dataDirectory: this.cluster.dataPath,
@@ -147,9 +146,7 @@ export class LocalHost {
     }
   }
 
-  /**
-   * PostgreSQL is a child of this process. To restart it, a command creates a file and waits until the file is gone.
-   */
+  /** PostgreSQL is a child of this process. To restart it, a command creates a file and waits until it is gone. */
   async #serveRestart(): Promise<void> {
     const wanted = this.path("restart-wanted");
     if (!existsSync(wanted) || this.#busy) return;

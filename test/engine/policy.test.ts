@@ -13,10 +13,7 @@ import * as seeds from "../components/plan/manifests/seeds";
 import { engineEnvironment, ProviderDouble, type ResourceSchema } from "../harness/doubles/providerDouble";
 import { textOf, type Values } from "../harness/doubles/providerValues";
 
-/**
- * The program that every official Pulumi ships beside its language plugin. It starts a pack with the SDK that the pack
- * resolves.
- */
+/** Every official Pulumi ships this beside its language plugin. It runs a pack with the SDK that the pack resolves. */
 const ANALYZER = `#!/bin/sh
 exec node -e "require(require.resolve('@pulumi/pulumi/cmd/run-policy-pack', { paths: [process.cwd()] }))" -- run "$1" "$2"
 `;

@@ -95,7 +95,6 @@ function openRestoring(which: "target" | "readerTarget" = "readerTarget", restor
   });
 }
 
-/** The ids of all versions of all objects. */
 async function versions(): Promise<string[]> {
   const { text } = await askS3(server, { method: "GET", bucket: server.bucket, query: { versions: "" } });
   return [...text.matchAll(/<VersionId>([^<]+)</g)].map((match) => match[1] ?? "");
@@ -107,8 +106,7 @@ test("restores another host's backups with the reader's key, and writes nothing"
   await host.cluster.sql("CREATE TABLE orders AS SELECT id, md5(id::text) AS text FROM generate_series(1, 5000) AS id");
   printed.push((await (await openSource()).up()).stdout);
   await host.cluster.sql("UPDATE orders SET text = 'replayed' WHERE id % 100 = 0");
-  // The segment of a new record. pg_switch_wal() can name the segment that is still being written, if the server has
-  // just switched.
+  // A record's segment. Right after a switch, pg_switch_wal() names the segment that is still being written.
   const segment = await host.cluster.value("SELECT pg_walfile_name(pg_create_restore_point('replayed'))");
   await host.cluster.switchWal();
   const expected = await host.cluster.tableChecksums();

@@ -55,7 +55,6 @@ async function pulumi(...args: string[]): Promise<string> {
   return stdout;
 }
 
-/** Sets the stack's configuration to the same values as the settings. */
 async function configure(settings: LocalSettings): Promise<void> {
   const { bucket, host: differing = {} } = settings;
   const { name, endpoint, region, port, caFile } = bucket;

@@ -3,8 +3,8 @@
  * number of times.
  *
  * V8 counts coverage (`Profiler.takePreciseCoverage` of node:inspector), so sources run unmodified. Reading the counts
- * costs a millisecond, so inputs run in batches. If a batch reaches something new, the search halves it to find the inputs. A
- * seed determines the random numbers, and the number of runs is fixed.
+ * costs a millisecond, so inputs run in batches. If a batch reaches something new, the search halves it to find the
+ * inputs. A seed determines the random numbers, and the number of runs is fixed.
  */
 import { Session } from "node:inspector";
 import { Worker } from "node:worker_threads";
@@ -291,7 +291,6 @@ class Coverage {
   }
 }
 
-/** The largest single allocation while this object is active. */
 class LargestAllocation {
   sizeBytes = 0;
   readonly #alloc = Buffer.alloc;

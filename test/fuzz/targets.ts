@@ -117,10 +117,7 @@ function checksummed(bytes: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/**
- * A vector's text with only a few of its files and their directories. In a short input, more mutations hit something
- * that matters.
- */
+/** A vector's text with few of its files and their directories: mutations of short inputs hit more that matters. */
 function short(path: string, keepRows: number): Uint8Array {
   let section = "";
   const kept = new Set<string>();
@@ -239,8 +236,7 @@ async function unpack(type: CompressType, bytes: Uint8Array, raw: boolean): Prom
   const whole = await attempt(() => decompressBytes(bytes, type, UNPACKED_MAX, raw));
   const into = await attempt(() => decompressInto(bytes, type, new Uint8Array(UNPACKED_MAX + 1), raw));
   const pieces = await attempt(() => inPieces(bytes, type, raw));
-  // zlib and libzstd sometimes accept in one piece what they refuse in several, or the reverse. File checksums decide
-  // such cases.
+  // zlib and libzstd may accept at once what they refuse in pieces, or the reverse. File checksums decide.
   if (!(whole instanceof Uint8Array)) throw whole;
   if (pieces instanceof Uint8Array) same(Buffer.compare(whole, pieces), 0, "the content whole and in pieces");
   if (into instanceof Uint8Array) same(Buffer.compare(whole, into), 0, "the content whole and in kept memory");

@@ -86,8 +86,7 @@ describe("files and units on a host", async () => {
     await host.runOk(["sh", "-c", `echo "${address} ${SERVER_NAME}" >> /etc/hosts; cat > /etc/ssl/s3-ca.pem`], {
       input: readFileSync(server.caFile),
     });
-    // overlayfs cannot rename directories of the lower layer. The copy is only in the upper layer, so a recovery can
-    // rename it as on a disk.
+    // overlayfs can rename a directory only in its upper layer, so copy it there.
     await host.runOk([
       "sh",
       "-c",
@@ -173,7 +172,7 @@ describe("files and units on a host", async () => {
     waitFor("the archive", 120_000, async () =>
       (await shell(`ls ${DATA}/pg_wal/archive_status`)).includes(".ready") ? null : true,
     );
-  /** Writes one segment per count, each with a row that a restore must return. */
+  /** Each segment has a row that a restore must return. */
   const writeSegments = (count: number): Promise<string> =>
     sql(`${"INSERT INTO ledger DEFAULT VALUES; SELECT pg_switch_wal() IS NULL;\n".repeat(count)}`);
   const expectNowhere = async (): Promise<void> => {

@@ -1,6 +1,6 @@
 /**
  * One update takes a Debian 12 or 13 with only systemd and sshd to a first backup in both repositories. PostgreSQL
- * comes from Debian's archive through a caching proxy, and Node.js over the connection. Other tests let the host
+ * comes from Debian's archive through a caching proxy, and Node.js over the connection. Further tests let the host
  * download Node.js from a test server, because nodejs.org and apt.postgresql.org cannot be reached here.
  */
 import { execFileSync } from "node:child_process";
@@ -64,7 +64,6 @@ const traces = (host: DebianHost): Promise<string> =>
     `find /etc/pgbackstop ${LIB} /etc/systemd/system/pgbackstop* -exec stat -c '%n %i %y %a %U' {} + 2>/dev/null | sort`,
   ]);
 
-/** One update brings a bare host to a backup in both repositories, and the next update has nothing to do. */
 async function checkFirstUpdate(stack: Stack, host: DebianHost, version: number, title: string): Promise<void> {
   const { outputs, stdout } = await stack.up();
   expect(stdout).toContain(`installing PostgreSQL ${version} from ${title}`);

@@ -1,7 +1,7 @@
 /**
- * Convergence of a real host over SSH under the worst conditions: a connection cut at each step, wrong beliefs about
- * the host, and concurrent updates. Also measures a run that has nothing to do. These tests run without the engine. The
- * other tests in this folder run with it.
+ * Convergence of a real host over SSH under the worst conditions: a connection cut at each step, wrong assumptions
+ * about the host, and concurrent updates. Also measures a run that has nothing to do. These tests run without the
+ * engine. The other tests in this folder run with it.
  */
 import { createServer, type Server, type Socket, connect as connectSocket } from "node:net";
 import type { AddressInfo } from "node:net";
@@ -297,7 +297,7 @@ describe("a host behind SSH", async () => {
           expect(failure.message, `step ${k}`).toMatch(/was lost while|unable to start/);
           const kept = failure instanceof PartlyApplied && k % 2 === 0 ? failure.outcome : null;
           await proveConverged(desired, await converge(desired, kept));
-          // A run takes an hour, so report progress.
+          // The whole test takes an hour, so report progress.
           console.log(`step ${k}: converged`);
         }
         console.log(`${steps} steps, each cut once from a fresh host`);
@@ -354,8 +354,7 @@ describe("a host behind SSH", async () => {
     for (const line of args) console.log(line);
     // A loose limit: the machine is busy with other work.
     expect(workMs).toBeLessThan(20_000);
-    // Limits processor time, not elapsed time: here all ten are one host on this machine's processors. Separate hosts
-    // would share only this side's.
+    // All ten are one host on this machine's processors, so limit only this process's time.
     expect(ownMs).toBeLessThan(3 * (workMs + handshakeMs));
   });
 });

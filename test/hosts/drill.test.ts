@@ -223,7 +223,6 @@ describe("fire drills on a host", async () => {
         on,
       )
     ).trim();
-  /** The unit itself detects a fault, and every channel reports it. */
   const expectDetected = async (
     name: string,
     key: number,
@@ -454,7 +453,6 @@ describe("fire drills on a host", async () => {
     await host.run(["systemctl", "reset-failed"]);
   });
 
-  /** Plants a fault, runs the detection, and always removes the fault. */
   const withFault = async (plant: string, undo: string, find: () => Promise<void>): Promise<void> => {
     try {
       await shell(plant);

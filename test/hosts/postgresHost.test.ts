@@ -32,7 +32,6 @@ describe("a host behind SSH", async () => {
   }
   let host: DebianHost;
   let programFolder: ProgramFolder;
-  /** All output of the engine. */
   const printed: string[] = [];
   beforeAll(async () => {
     host = await startDebianHost(parts, { suite: "trixie", name: "over-ssh" });

@@ -285,8 +285,7 @@ describe("a backup host", async () => {
       "-c",
       `umask 077; echo '127.0.0.1:5432:replication:replicator:follows' > ${PASSFILE}; chown postgres: ${PASSFILE}`,
     ]);
-    // Debian creates the directories of a second server, as an administrator would do it. Its data must come from the
-    // repository.
+    // Debian creates the second server, as an administrator would. Its data must come from the repository.
     await db.runOk(["pg_createcluster", "17", "standby", "--port", String(STANDBY_PORT)]);
     await db.runOk(["sh", "-c", `rm -rf ${STANDBY_DATA}/*`]);
 
@@ -329,8 +328,7 @@ describe("a backup host", async () => {
     expect(Object.keys(changes).sort()).toEqual(["delete", "same"]);
     expect(text).toContain("removed restore_command");
     expect((await db.run(["ls", STANDBY_DIRECTORIES.config, STANDBY_DIRECTORIES.lib])).stdout).toBe("");
-    // Without the stream, the standby would run a restore_command whose program is gone, and PostgreSQL shuts a standby
-    // down for that.
+    // Without the stream, PostgreSQL would run a restore_command whose program is gone, and shut the standby down.
     await db.runOk(["systemctl", "restart", "postgresql@17-main"]);
     await waitFor("streaming", STREAM_MS, isStreaming);
     await sql("INSERT INTO kept SELECT 'by itself'");

@@ -57,8 +57,7 @@ describe("stock pgBackRest as the engine of a host", async () => {
     host = await startDebianHost(parts, { suite: "bookworm", name: "stock", shown });
     await host.runOk(["sh", "-c", `printf '${OF_THE_PACKAGE}' > /etc/pgbackrest.conf`]);
     await host.runOk(["install", "-d", "-o", "postgres", "-m", "0750", ...FOLDERS]);
-    // overlayfs cannot rename directories of the lower layer. The copy is only in the upper layer, so a recovery can
-    // rename it as on a disk.
+    // overlayfs can rename a directory only in its upper layer, so copy it there.
     await host.runOk([
       "sh",
       "-c",
@@ -115,14 +114,12 @@ describe("stock pgBackRest as the engine of a host", async () => {
     shell(
       "find /etc/pgbackrest /etc/pgbackstop /usr/local/lib/pgbackstop /etc/systemd/system/pgbackstop* -type f -exec stat -c '%n %i %Y %a %U %G' {} + 2>/dev/null | sort",
     );
-  /** Labels in a repository, oldest first. */
   const labels = async (key: 1 | 2): Promise<string[]> =>
     (await shell(`ls ${FOLDERS[key - 1] ?? ""}/backup/main`))
       .split("\n")
       .filter((name) => /^\d{8}-\d{6}F/.test(name))
       .sort();
 
-  /** Sorted names of the segments in a repository. */
   const segments = async (key: 1 | 2): Promise<string[]> => {
     const paths = await shell(`find ${FOLDERS[key - 1] ?? ""}/archive/main -type f`);
     return [...new Set(paths.match(/[0-9A-F]{24}(?=-)/g) ?? [])].sort();

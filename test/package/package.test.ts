@@ -44,7 +44,6 @@ interface Result {
 let folder: string;
 let host: LocalHost;
 let programFolder: ProgramFolder;
-/** A double of the cloud that hosts the platform team's buckets. */
 let aws: ProviderDouble;
 
 beforeAll(async () => {
