@@ -5,7 +5,7 @@ import { COMMAND_TABLE, COMMANDS } from "../../runtime/config/commands";
 import { NOT_TAKEN } from "../../tools/docs/optionsPage";
 import { stockOrSkip } from "../harness/real/parts";
 
-/** Commands that take no options besides `--help` and `--version`. */
+/** These commands do no work, so their options are not compared. */
 const TALK = new Set(["help", "version"]);
 
 test("every option of stock's commands", async (context) => {
