@@ -1,6 +1,6 @@
 /**
- * Backups for a Cluster that others made, by Helm or GitOps, and a copy of it at a moment: the plugin, an archiver for
- * the running cluster, and a second cluster that begins with the first one's backups.
+ * Backs up a Cluster that Helm or GitOps created: the plugin, and an archiver for the running cluster. Optionally
+ * restores the cluster as of a point in time into a second cluster.
  */
 import type * as pulumi from "@pulumi/pulumi";
 import { CipherPassphrase, CnpgBackup, CnpgPlugin, CnpgRestore, S3CompatibleRepository } from "pgbackstop";
@@ -9,7 +9,7 @@ export interface AttachSettings {
   readonly namespace: string;
   readonly clusterName: string;
   readonly keys: { readonly accessKeyId: pulumi.Input<string>; readonly secretAccessKey: pulumi.Input<string> };
-  /** With it a cluster as it was then. */
+  /** If set, a second cluster is restored to this time. */
   readonly restoreTo?: string;
 }
 
@@ -17,7 +17,7 @@ export interface AttachOutputs extends Record<string, pulumi.Output<unknown>> {
   readonly topology: pulumi.Output<string>;
 }
 
-/** Declares everything; what it returns are the stack's outputs. */
+/** Declares all resources and returns the stack's outputs. */
 export function program({ clusterName, keys, namespace, restoreTo }: AttachSettings): AttachOutputs {
   const passphrase = new CipherPassphrase("legacy-key");
   const repository = (name: string, endpoint: string, region: string, path: string) =>

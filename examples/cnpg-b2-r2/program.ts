@@ -1,13 +1,16 @@
 /**
- * Two clusters of CloudNativePG with full backups at Backblaze B2 and at Cloudflare R2: one with VectorChord for
- * Immich, one for everything else, PgBouncer before both, keys from 1Password shared by all.
+ * Two CloudNativePG clusters with full backups at Backblaze B2 and Cloudflare R2: one with VectorChord for Immich, one
+ * for everything else. PgBouncer runs in front of both, and both share keys from 1Password.
  *
- * What is different from the published set-up, and why: one pass brings each backup into both buckets, so that there is
- * one schedule in the place of two an hour apart; it is written with five fields and runs once a day, where the
- * published one ran every hour (PB070); backups are encrypted before they leave the cluster (PB007), certificates are
- * checked (PB088), the plugin is the WAL archiver (PB074), no WAL is thrown away when a bucket is down (PB079), and
- * nothing is called `pgbackrest` (PB052). With engine "pgbackrest" the same arguments give Dalibo's plugin what it
- * needs, `target: primary` and a schedule per bucket among it.
+ * Differences from the published set-up:
+ * - One pass writes each backup to both buckets, so one schedule replaces two that were an hour apart.
+ * - The schedule has five fields and runs once a day. The published one ran every hour (PB070).
+ * - Backups are encrypted before they leave the cluster (PB007), and certificates are checked (PB088).
+ * - The plugin is the WAL archiver (PB074), and no WAL is dropped while a bucket is down (PB079).
+ * - No object is named `pgbackrest` (PB052).
+ *
+ * With engine "pgbackrest" the same arguments configure Dalibo's plugin, including `target: primary` and a schedule per
+ * bucket.
  */
 import type * as pulumi from "@pulumi/pulumi";
 import {
@@ -21,13 +24,12 @@ import {
 } from "pgbackstop";
 
 export interface ProgramSettings {
-  /** At Cloudflare. */
+  /** The Cloudflare account. */
   readonly accountId: string;
-  /** By cluster. */
   readonly buckets: { readonly immich: string; readonly others: string };
   readonly engine?: ClusterEngine;
   readonly stanzaKind?: StanzaKind;
-  /** With VectorChord, for PostgreSQL 18. */
+  /** PostgreSQL 18 with VectorChord. */
   readonly immichImage: string;
 }
 
@@ -38,7 +40,7 @@ export interface ClusterOutputs extends Record<string, pulumi.Output<unknown>> {
 
 const NAMESPACE = "database";
 
-/** Declares everything; what it returns are the stack's outputs. */
+/** Declares all resources and returns the stack's outputs. */
 export function program(settings: ProgramSettings): ClusterOutputs {
   const item = (key: string, field: string, secretKey: string) => ({
     key,
@@ -48,7 +50,7 @@ export function program(settings: ProgramSettings): ClusterOutputs {
   const keysOf = (key: string, short: string) => ({
     accessKeyId: item(key, "ACCESS_KEY", `${short}-access-key-id`),
     secretAccessKey: item(key, "SECRET_ACCESS_KEY", `${short}-secret-access-key`),
-    // Objects of kind Repository have no field for it.
+    // Objects of kind Repository have no field for a passphrase.
     ...(settings.stanzaKind === "Repository" ? {} : { passphrase: item(key, "PASSPHRASE", `${short}-passphrase`) }),
   });
   const keys = new SharedExternalSecret("cnpg-secret", {

@@ -1,11 +1,10 @@
 /**
- * A cluster of CloudNativePG with the Barman Cloud plugin over MinIO on a NAS, with the keys of a Secret that others of
- * the namespace use too.
+ * A CloudNativePG cluster with the Barman Cloud plugin and MinIO on a NAS. Other workloads of the namespace share the
+ * Secret with the keys.
  *
- * What is different from the published set-up, and why: the schedule has its seconds first, so that it runs once a day
- * and not every hour (PB070), and backups end some day (PB006). That there is one bucket only, and that Barman encrypts
- * nothing, is said with its reason: `engine: "runtime"` and a second repository are the way out, with the same
- * arguments.
+ * Differences from the published set-up: the schedule starts with seconds, so it runs once a day instead of every hour
+ * (PB070), and backups expire (PB006). There is still only one bucket, and Barman does not encrypt; both findings are
+ * silenced with a reason. To fix them, use `engine: "runtime"` and a second repository with the same arguments.
  */
 import type * as pulumi from "@pulumi/pulumi";
 import { ClusterEngine, CnpgCluster, S3CompatibleRepository, S3Quirks, UriStyle } from "pgbackstop";
@@ -20,7 +19,7 @@ export interface MinioOutputs extends Record<string, pulumi.Output<unknown>> {
   readonly topology: pulumi.Output<string>;
 }
 
-/** Declares everything; what it returns are the stack's outputs. */
+/** Declares all resources and returns the stack's outputs. */
 export function program({ app, clusterName, namespace }: MinioSettings): MinioOutputs {
   const minio = new S3CompatibleRepository(`${app}-minio`, {
     endpoint: "truenas.peekoff.com",

@@ -1,5 +1,5 @@
 /**
- * The program of `Pulumi.yaml`: reads the stack's configuration and declares what program.ts says.
+ * The program of `Pulumi.yaml`: reads the stack's configuration and calls program.ts.
  *
  *     pulumi config set dataDirectory /var/lib/postgresql/18/main
  *     pulumi config set nasPath /mnt/nas/pgbackrest
@@ -9,12 +9,11 @@
  *     pulumi config set --secret accessKeyId …
  *     pulumi config set --secret secretAccessKey …
  *
- * What differs from a usual Debian, and what an update may do there, goes into `host`,
- * by the names of `PostgresHost`'s arguments:
+ * `host` takes arguments of `PostgresHost`: differences from a standard Debian, and permissions for updates.
  *
  *     pulumi config set --path host.allowRestart true
  *
- * `protect` set to false lets `pulumi destroy` throw the passphrase away.
+ * Set `protect` to false to let `pulumi destroy` delete the passphrase.
  */
 import * as pulumi from "@pulumi/pulumi";
 import { type LocalBucket, type LocalSettings, program } from "./program";

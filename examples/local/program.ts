@@ -1,6 +1,6 @@
 /**
- * PostgreSQL on this machine with two repositories: a NAS (a directory) and a bucket that gets nothing but encrypted
- * files. One full backup a day goes into both in one pass; every WAL segment goes into both as soon as it is complete.
+ * PostgreSQL on this machine with two repositories: a NAS (a directory) and a bucket with encrypted files only.
+ * One pass a day writes a full backup to both. Each WAL segment goes to both as soon as it is complete.
  */
 import type * as pulumi from "@pulumi/pulumi";
 import {
@@ -17,15 +17,15 @@ export interface LocalSettings {
   readonly dataDirectory: string;
   readonly nasPath: string;
   readonly bucket: LocalBucket;
-  /** Node.js for the runtime, and whatever else of the host differs from a usual Debian. */
+  /** Node.js for the runtime, and other arguments for a host that differs from a standard Debian. */
   readonly host?: Partial<Omit<PostgresHostArgs, "connection" | "dataDirectory" | "repositories">>;
-  /** True (default) keeps the passphrase from being destroyed with the stack. */
+  /** Default true: the passphrase survives `pulumi destroy`. */
   readonly protect?: boolean;
 }
 
 export interface LocalBucket {
   readonly name: string;
-  /** Host name, without scheme and port. */
+  /** Host name without scheme or port. */
   readonly endpoint: string;
   readonly region: string;
   readonly port?: number;
@@ -39,14 +39,14 @@ export interface LocalOutputs extends Record<string, pulumi.Output<unknown>> {
   readonly pendingRestart: pulumi.Output<boolean>;
   readonly timersEnabled: pulumi.Output<boolean>;
   readonly firstBackup: pulumi.Output<string>;
-  /** What each repository holds, read from there: its newest full backup and newest WAL. */
+  /** Newest full backup and newest WAL, read from each repository. */
   readonly destinations: pulumi.Output<string>;
   readonly restoreCommand: pulumi.Output<string>;
-  /** Keep a copy outside of the stack: `pulumi stack output passphrase --show-secrets`. */
+  /** Keep a copy outside the stack: `pulumi stack output passphrase --show-secrets`. */
   readonly passphrase: pulumi.Output<string>;
 }
 
-/** Declares everything; what it returns are the stack's outputs. */
+/** Declares all resources and returns the stack's outputs. */
 export function program(settings: LocalSettings): LocalOutputs {
   const { bucket } = settings;
   const key = new CipherPassphrase("local-key", {}, { protect: settings.protect ?? true });

@@ -1,10 +1,9 @@
 /**
- * A database with its backups, and beside them a second server that follows a few precious tables by logical
- * replication: a table that is dropped or emptied by mistake is copied back from there within seconds, without a
- * restore. It is no backup and stands in for none: what is updated wrongly is wrong there a moment later.
- * docs/sidecar.md tells its traps.
+ * A database with its backups, and a second server that replicates a few tables logically. If someone drops or empties
+ * one of them, you copy it back within seconds, without a restore. The sidecar does not replace a backup: it replicates
+ * a wrong update at once. docs/sidecar.md lists the traps.
  *
- * The statements are outputs, to be run by hand once: `pulumi stack output source --json | jq -r '.[] + ";"' | psql`.
+ * The statements are outputs. Run them once by hand: `pulumi stack output source --json | jq -r '.[] + ";"' | psql`.
  */
 import * as pulumi from "@pulumi/pulumi";
 import {
@@ -17,28 +16,28 @@ import {
 import { alertRules, metrics, publish, type Sidecar, sourceSettings, subscribe } from "./statements";
 
 export interface SidecarSettings {
-  /** NAS or another disk. */
+  /** On a NAS or another disk. */
   readonly directory: string;
   readonly endpoint: string;
   readonly region: string;
   readonly bucket: string;
   readonly keys: { readonly accessKeyId: pulumi.Input<string>; readonly secretAccessKey: pulumi.Input<string> };
-  /** How the sidecar reaches this host. */
+  /** Address at which the sidecar reaches this host. */
   readonly sourceAddress: string;
-  /** What of the host differs from a usual Debian. */
+  /** Arguments for a host that differs from a standard Debian. */
   readonly host?: Partial<Omit<PostgresHostArgs, "connection" | "repositories">>;
 }
 
 export interface SidecarOutputs extends Record<string, pulumi.Output<unknown>> {
   readonly topology: pulumi.Output<string>;
-  /** Statements for the source, in order; the restart comes after the first three. */
+  /** Statements for the source, in this order. Restart it after the first three. */
   readonly source: pulumi.Output<string[]>;
   readonly sidecar: pulumi.Output<string[]>;
   readonly metrics: pulumi.Output<string>;
   readonly alerts: pulumi.Output<string>;
 }
 
-/** Declares everything; what it returns are the stack's outputs. */
+/** Declares all resources and returns the stack's outputs. */
 export function program(settings: SidecarSettings): SidecarOutputs {
   const key = new CipherPassphrase("shop-key");
   const near = new PosixRepository("shop-near", { path: settings.directory, requireMount: true, cipher: key.ref });
@@ -49,7 +48,7 @@ export function program(settings: SidecarSettings): SidecarOutputs {
     bucket: { existing: { name: settings.bucket, credentials: settings.keys } },
     cipher: key.ref,
   });
-  // The backup stays what it is without a sidecar: two places, increments, a promise.
+  // The sidecar does not replace any of this: two repositories, incremental backups, an RPO.
   const host = new PostgresHost("shop", {
     connection: { local: {} },
     dataDirectory: "/var/lib/postgresql/17/main",

@@ -1,38 +1,36 @@
 /**
- * What PostgreSQL is told so that a few tables are copied, as they change, to a second server: plain SQL for `psql`,
- * and the numbers and rules that tell when the copy stays behind. docs/sidecar.md says what each line is for.
+ * SQL for `psql` that replicates a few tables to a second server, plus a metrics query and alert rules for its lag.
+ * docs/sidecar.md explains each line.
  */
 
 export interface Sidecar {
-  /** Of the publication at the source, and of the subscription and its slot. */
+  /** Name of the publication, the subscription and its slot. */
   readonly name: string;
   /** `schema.table`, each with a primary key. */
   readonly tables: readonly string[];
-  /** A role of the source that may do nothing else. */
+  /** A role of the source for replication only. */
   readonly role: string;
-  /**
-   * How the sidecar reaches the source, as libpq wants it, without the password: that is in the sidecar's `.pgpass`.
-   */
+  /** libpq connection string from the sidecar to the source. The password is in the sidecar's `.pgpass`. */
   readonly connection: string;
-  /** Bytes of WAL that a sidecar that is away may hold back at the source; then it must be copied again. */
+  /** WAL that the source keeps for a disconnected sidecar. Beyond it, the tables must be copied again. */
   readonly keepWalMegabytes: number;
-  /** Default true. False keeps in the copy what is deleted at the source; then a key must never be used again there. */
+  /** Default true. False keeps deleted rows in the copy; the source must then never reuse a key. */
   readonly followDeletes?: boolean;
 }
 
-/** At the source, once; `wal_level` counts after a restart. */
+/** Run once at the source. `wal_level` takes effect after a restart. */
 export function sourceSettings({ keepWalMegabytes }: Sidecar): string[] {
   return [
     "ALTER SYSTEM SET wal_level = 'logical'",
-    // For every slot of the server: without it a sidecar that is away fills the disk.
+    // Applies to every slot of the server. Without it a disconnected sidecar fills the disk.
     `ALTER SYSTEM SET max_slot_wal_keep_size = '${keepWalMegabytes}MB'`,
     "SELECT pg_reload_conf()",
   ];
 }
 
 /**
- * At the source, in the database of the tables. Its password is set with psql's `\password`, so that it is in no file
- * and no log.
+ * Run at the source, in the database of the tables. Set the role's password with psql's `\password`, which keeps it out
+ * of files and logs.
  */
 export function publish({ followDeletes, name, role, tables }: Sidecar): string[] {
   const list = tables.map(identifier).join(", ");
@@ -41,14 +39,14 @@ export function publish({ followDeletes, name, role, tables }: Sidecar): string[
     `CREATE ROLE ${identifier(role)} LOGIN REPLICATION`,
     `GRANT USAGE ON SCHEMA ${schemas} TO ${identifier(role)}`,
     `GRANT SELECT ON ${list} TO ${identifier(role)}`,
-    // Never truncate: that is one of the accidents that the copy is for.
+    // No truncate: it is one of the accidents that the copy protects against.
     `CREATE PUBLICATION ${identifier(name)} FOR TABLE ${list} WITH (publish = 'insert, update${followDeletes === false ? "" : ", delete"}')`,
   ];
 }
 
 /**
- * At the sidecar, after the tables were made there: pg_dump --schema-only -t … at the source, psql here. Copies what is
- * there, then follows.
+ * Run at the sidecar. Create the tables first: pg_dump --schema-only -t … at the source, psql at the sidecar.
+ * PostgreSQL copies the existing rows, then follows changes.
  */
 export function subscribe({ connection, name, role }: Sidecar): string[] {
   const text = `${connection} user=${role}`.replaceAll("'", "''");
@@ -58,8 +56,8 @@ export function subscribe({ connection, name, role }: Sidecar): string[] {
 }
 
 /**
- * After a table was dropped and made again at the source, or a backup older than the slot was restored there. Rows are
- * not copied again.
+ * Run after a table was dropped and recreated at the source, or after a restore of a backup older than the slot.
+ * Existing rows are not copied again.
  */
 export function takeUpAgain({ name, tables }: Sidecar): { readonly source: string[]; readonly sidecar: string[] } {
   return {
@@ -69,7 +67,7 @@ export function takeUpAgain({ name, tables }: Sidecar): { readonly source: strin
 }
 
 /**
- * At the source: a row for each line of a file that node_exporter's textfile collector reads
+ * Run at the source. Returns the lines of a file for node_exporter's textfile collector
  * (`psql -AtX -c "…" > sidecar.prom`).
  */
 export function metrics({ name }: Sidecar): string {
@@ -83,10 +81,7 @@ export function metrics({ name }: Sidecar): string {
     .concat(` AS line FROM pg_replication_slots WHERE slot_name = '${name}'`);
 }
 
-/**
- * For Prometheus: half of what may be held back, an apply that stands still, a slot that is lost, and numbers that are
- * not there.
- */
+/** Prometheus alerts: the slot's WAL limit is half used, the sidecar is disconnected, the slot is lost, no metrics. */
 export function alertRules({ keepWalMegabytes, name }: Sidecar): string {
   const selector = `{slot="${name}"}`;
   const rules: readonly (readonly [alert: string, wait: string, expr: string, summary: string])[] = [
@@ -112,7 +107,7 @@ export function alertRules({ keepWalMegabytes, name }: Sidecar): string {
   return `groups:\n  - name: sidecar-${name}\n    rules:\n${texts.join("")}`;
 }
 
-/** `schema.table` or a name, quoted. */
+/** Quotes `schema.table` or a name. */
 function identifier(name: string): string {
   return name
     .split(".")

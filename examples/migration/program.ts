@@ -1,10 +1,11 @@
 /**
- * A database server of today, on whatever machine, into a cluster of CloudNativePG: the cluster with its backups and
- * drills, and the migration, which stops what uses the old server, copies, compares to the last row, leads the
- * applications to the cluster and says when the old server may go.
+ * Moves an existing database server to a CloudNativePG cluster with backups and drills. The migration stops the
+ * applications, copies the data, compares every row, points the applications to the cluster, and reports when you may
+ * remove the old server.
  *
- * `until` is the stack's only switch: begin with `plan`, read `reports`, go on with `copy`, `switch`, `retire`;
- * `release` is the way back until the applications have used the cluster. docs/migration.md tells what each stage does.
+ * `until` is the only setting to change between updates: start with `plan`, read `reports`, continue with `copy`,
+ * `switch`, `retire`. `release` returns to the old server, until the applications have used the cluster.
+ * docs/migration.md explains each stage.
  */
 import type * as pulumi from "@pulumi/pulumi";
 import {
@@ -19,11 +20,11 @@ import {
 } from "pgbackstop";
 
 export interface MoveSettings {
-  /** Name by which the cluster's namespace reaches the old server. */
+  /** Address of the old server, as pods in the cluster's namespace reach it. */
   readonly oldAddress: string;
-  /** Of its superuser `postgres`. */
+  /** Password of its superuser `postgres`. */
   readonly oldPassword: pulumi.Input<string>;
-  /** PEM: the authority that has signed the old server's certificate. */
+  /** PEM of the authority that signed the old server's certificate. */
   readonly oldCa: pulumi.Input<string>;
   readonly bucket: string;
   readonly keys: { readonly accessKeyId: pulumi.Input<string>; readonly secretAccessKey: pulumi.Input<string> };
@@ -32,17 +33,17 @@ export interface MoveSettings {
 
 export interface MoveOutputs extends Record<string, pulumi.Output<unknown>> {
   readonly topology: pulumi.Output<string>;
-  /** What this stage does, in words. */
+  /** Describes the steps of this stage. */
   readonly steps: pulumi.Output<string[]>;
-  /** Answers of the steps, JSON text by their names. */
+  /** JSON results by step name. */
   readonly reports: pulumi.Output<{ [step: string]: string }>;
-  /** Nothing of the old server is removed before this is true. */
+  /** Do not remove anything of the old server before this is true. */
   readonly mayRetireSource: pulumi.Output<boolean>;
 }
 
 const [NAMESPACE, SHOP] = ["database", "shop"];
 
-/** Declares everything; what it returns are the stack's outputs. */
+/** Declares all resources and returns the stack's outputs. */
 export function program(settings: MoveSettings): MoveOutputs {
   const key = new CipherPassphrase("orders-key");
   const plugin = new CnpgPlugin("pgbackstop", {});
@@ -58,7 +59,7 @@ export function program(settings: MoveSettings): MoveOutputs {
     plugin: plugin.ref,
     instances: 3,
     storageGiB: 50,
-    // The migration signs in as the superuser: take it away again when it is over.
+    // The migration signs in as the superuser. Remove this line when it is done.
     superuserAccess: true,
     repositories: { repo1: { at: b2.target, keepDays: 30 } },
     schedules: { full: { cron: "0 1 * * 0" }, incr: { cron: "0 1 * * 1-6" } },

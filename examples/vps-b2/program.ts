@@ -1,9 +1,9 @@
 /**
- * PostgreSQL on this machine with a second machine for fast restores (SFTP, nothing of ours runs there) and an
- * encrypted bucket at Backblaze B2 that this program makes, with a key that cannot delete versions.
+ * PostgreSQL on this machine, with a second machine for fast restores (plain SFTP, no software of ours) and an
+ * encrypted bucket at Backblaze B2. This program creates the bucket, and a key that cannot delete versions.
  *
- * What is different from the published set-up, and why: the local copy is on another machine, as its text asks for; the
- * three schedules never meet (PB027); `archive_timeout` follows from the promised five minutes (PB039).
+ * Differences from the published set-up: the local copy is on another machine, as its text recommends. The three
+ * schedules never overlap (PB027). `archive_timeout` follows from the RPO of five minutes (PB039).
  */
 import type * as pulumi from "@pulumi/pulumi";
 import { B2Repository, CipherPassphrase, PostgresHost, type PostgresHostArgs, SftpRepository } from "pgbackstop";
@@ -13,11 +13,11 @@ export interface B2Settings {
   readonly backupHost: {
     readonly host: string;
     readonly user: string;
-    /** The line of `ssh_host_ecdsa_key.pub` on the server. */
+    /** Contents of `ssh_host_ecdsa_key.pub` on the server. */
     readonly hostKey: string;
     readonly privateKey: pulumi.Input<string>;
   };
-  /** What of the host differs from a usual Debian. */
+  /** Arguments for a host that differs from a standard Debian. */
   readonly host?: Partial<Omit<PostgresHostArgs, "connection" | "repositories">>;
 }
 
@@ -26,10 +26,10 @@ export interface B2Outputs extends Record<string, pulumi.Output<unknown>> {
   readonly restoreCommand: pulumi.Output<string>;
 }
 
-/** Declares everything; what it returns are the stack's outputs. */
+/** Declares all resources and returns the stack's outputs. */
 export function program(settings: B2Settings): B2Outputs {
   const key = new CipherPassphrase("pg-cluster-key");
-  // In the same datacenter: fast, and no bill for what is read.
+  // In the same datacenter: fast, and reads cost nothing.
   const near = new SftpRepository("pg-cluster-near", {
     ...settings.backupHost,
     path: "/srv/pgbackrest/pg-cluster",
@@ -53,7 +53,7 @@ export function program(settings: B2Settings): B2Outputs {
     schedules: {
       full: { cron: "0 2 * * 0" },
       diff: { cron: "0 2 * * 1-6" },
-      // Half past, and not while the two above are at work.
+      // Half past each hour, except while the other two run.
       incr: { cron: "30 0,1,3-23 * * *" },
     },
     objectives: { rpoSeconds: 300, rtoMinutes: 60 },

@@ -1,9 +1,8 @@
 /**
  * PostgreSQL on this machine with a NAS for fast restores and an encrypted bucket at Cloudflare R2 for disasters.
  *
- * What is different from the published set-up, and why: the NAS must be mounted (PB031), the bucket gets nothing but
- * encrypted files (PB007), the three schedules never meet (PB027), and `archive_timeout` follows from the promised five
- * minutes (PB039).
+ * Differences from the published set-up: the NAS must be mounted (PB031), the bucket gets encrypted files only (PB007),
+ * the three schedules never overlap (PB027), and `archive_timeout` follows from the RPO of five minutes (PB039).
  */
 import type * as pulumi from "@pulumi/pulumi";
 import {
@@ -18,27 +17,27 @@ import {
 
 export interface NasR2Settings {
   readonly accountId: string;
-  /** An existing bucket, and a token for it alone ("Object Read & Write"). */
+  /** An existing bucket. The keys below come from a token for this bucket only ("Object Read & Write"). */
   readonly bucket: string;
   readonly accessKeyId: pulumi.Input<string>;
   readonly secretAccessKey: pulumi.Input<string>;
-  /** What of the host differs from a usual Debian. */
+  /** Arguments for a host that differs from a standard Debian. */
   readonly host?: Partial<Omit<PostgresHostArgs, "connection" | "repositories">>;
 }
 
 export interface NasR2Outputs extends Record<string, pulumi.Output<unknown>> {
   readonly topology: pulumi.Output<string>;
   readonly restoreCommand: pulumi.Output<string>;
-  /** For `rule_files` of the Prometheus that scrapes this machine's node exporter. */
+  /** Add to `rule_files` of the Prometheus that scrapes this machine's node exporter. */
   readonly rules: pulumi.Output<string>;
-  /** For Grafana. */
+  /** Import into Grafana. */
   readonly dashboard: pulumi.Output<string>;
 }
 
 const LZ4 = { type: CompressType.Lz4, level: 3 };
 const TIME_ZONE = "UTC";
 
-/** Declares everything; what it returns are the stack's outputs. */
+/** Declares all resources and returns the stack's outputs. */
 export function program(settings: NasR2Settings): NasR2Outputs {
   const key = new CipherPassphrase("forge-key");
   const nas = new PosixRepository("forge-nas", { path: "/mnt/nas-backup/pgbackrest", requireMount: true });
@@ -58,7 +57,7 @@ export function program(settings: NasR2Settings): NasR2Outputs {
     },
     schedules: {
       full: { cron: "0 2 * * *", timeZone: TIME_ZONE },
-      // A quarter past, and every hour but those of the other two at half past: one stanza takes one backup at a time.
+      // Never at the same time: a stanza takes one backup at a time.
       diff: { cron: "15 8,14,20 * * *", timeZone: TIME_ZONE },
       incr: { cron: "30 0,1,3-23 * * *", timeZone: TIME_ZONE },
     },
