@@ -1,4 +1,4 @@
-/** Clusters of CloudNativePG for the tests of the pure rooms: complete, with what a test is about laid over it. */
+/** Complete CloudNativePG clusters for tests of pure functions. Each test overrides what it needs. */
 import type { DeclaredCluster } from "../../components/plan/cluster/declaredCluster";
 import { planCluster } from "../../components/plan/cluster/planCluster";
 import type { RepositorySecrets, ClusterPlan } from "../../components/plan/cluster/clusterPlan";
@@ -42,7 +42,7 @@ export function context(over: Partial<DeclaredCluster> = {}, secrets: Repository
   return { database, definition, schedules, secrets, runtime, isOutline: false };
 }
 
-/** The object of that role. @throws Error when there is none */
+/** The object with that role. @throws Error if it is missing */
 export function objectOf(objects: readonly RenderedObject[], role: string): Manifest {
   const result = objects.find((object) => object.role === role);
   if (result === undefined) throw new Error(`no ${role} among ${objects.map((object) => object.role).join(", ")}`);

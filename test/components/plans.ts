@@ -1,4 +1,4 @@
-/** Settings and plans for the tests of the pure rooms: complete, with what a test is about laid over it. */
+/** Complete settings and plans for tests of pure functions. Each test overrides what it needs. */
 import type { ClusterDatabasePlan, HostPlan } from "../../components/plan/model/plan";
 import { resolveClusterDatabase, resolveHost } from "../../components/plan/model/resolveDatabase";
 import type { DeclaredCluster } from "../../components/plan/cluster/declaredCluster";

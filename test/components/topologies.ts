@@ -1,4 +1,4 @@
-/** Topologies for the tests of comparisons: made by hand of settings, or by chance. */
+/** Topologies for tests of comparisons, from given settings or random. */
 import { fc } from "../harness/properties";
 import type { HostSettings, RepositorySettings } from "../../components/plan/model/databaseSettings";
 import { resolveHost } from "../../components/plan/model/resolveDatabase";
@@ -8,7 +8,7 @@ import { BUCKET, NAS, R2, settings } from "./plans";
 
 /** The topology of a host called `name`. */
 export function topology(over: Partial<HostSettings> = {}, name = "ledger"): Topology {
-  // As a reader of files has it: without what JSON leaves out.
+  // JSON drops undefined fields, as a topology read from a file has none.
   return JSON.parse(JSON.stringify(topologyOf(resolveHost(name, settings(over), "/usr/bin/node")))) as Topology;
 }
 
@@ -51,7 +51,7 @@ const schedule = fc.record({
   repositories: optional([["repo1"], ["repo2"], ["repo1", "repo2"]]),
 });
 
-/** Hosts with one to three repositories and everything that a comparison looks at. */
+/** Hosts with one to three repositories, and all fields that a comparison reads. */
 export const anyTopology: fc.Arbitrary<Topology> = fc
   .record({
     repositories: fc.record({
@@ -111,7 +111,7 @@ export const anyTopology: fc.Arbitrary<Topology> = fc
       : { ...made, databases: made.databases.map((database) => ({ ...database, volumeSnapshots })) };
   });
 
-/** The same with one leaf that is not known, by the place of the leaf. */
+/** A copy with unknown markers at the leaves that `location` selects. */
 export function withUnknown(value: Topology, location: (path: string) => boolean): Topology {
   const walk = (item: unknown, path: string): unknown => {
     if (Array.isArray(item)) return item.map((each: unknown, index) => walk(each, `${path}.${index}`));

@@ -1,4 +1,4 @@
-/** A backup of a cluster as part of an update: the program's declaration, and an update that fails with the Backup. */
+/** A backup as part of an update: its declaration, and an update that fails with the Backup. */
 import * as pulumi from "@pulumi/pulumi";
 import { expect, test } from "vitest";
 import { BackupNow } from "../../../components/actions/backupNow";
@@ -10,7 +10,7 @@ interface Made {
   readonly inputs: Record<string, unknown>;
 }
 
-/** Declares backups whose Backup objects all end with `status`; returns the declarations and the label. */
+/** Declares backups whose Backup objects all end with `status`. Returns the declarations and the label. */
 async function declared(
   status: object,
   specs: readonly object[] = [{ cluster: { name: "orders" } }],

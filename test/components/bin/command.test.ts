@@ -1,4 +1,4 @@
-/** Arguments of the package's commands, and what `pgbackstop topology` makes of them. */
+/** Arguments of the package's commands, and the outputs of `pgbackstop topology`. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";

@@ -1,4 +1,4 @@
-/** `pgbackstop explain`: the guide without a network. */
+/** `pgbackstop explain`: the troubleshooting guide offline. */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { explainMain } from "../../../components/bin/explain";
 import { readGuide } from "../../harness/compare/troubleshootingGuide";

@@ -1,4 +1,4 @@
-/** The client of B2's native API against the double: signing in, retrying, refusing, and keeping secrets. */
+/** The client of B2's native API against the double: sign-in, retries, refusals, and secrets. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, expect, test } from "vitest";

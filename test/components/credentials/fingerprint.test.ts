@@ -17,7 +17,7 @@ test("a fingerprint matches its own passphrase only, and reveals nothing of it",
       expect(fitsFingerprint(one, fingerprint)).toBe(true);
       expect(fitsFingerprint(other, fingerprint)).toBe(one === other);
       expect(fingerprint).not.toContain(one);
-      // Salted: equal passphrases of two repositories do not show.
+      // The salt hides that two repositories have the same passphrase.
       expect(fingerprintOf(one)).not.toBe(fingerprint);
     }),
   );

@@ -1,4 +1,4 @@
-/** Outputs of backups for an existing Cluster. */
+/** Outputs of a CnpgBackup for an existing Cluster. */
 import * as pulumi from "@pulumi/pulumi";
 import { expect, test, vi } from "vitest";
 import { ClusterEngine } from "../../../components/databases/cnpgArgs";

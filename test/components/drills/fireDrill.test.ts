@@ -1,4 +1,4 @@
-/** One declaration of drills for two hosts: the database's data for the drilling host, and that host's refusals. */
+/** One drill declaration for two hosts: the data that the database passes on, and what the drilling host refuses. */
 import { expect, test } from "vitest";
 import { FireDrill, type FireDrillArgs } from "../../../components/drills/fireDrill";
 import type { DrillArgs, DrilledDatabase } from "../../../components/drills/drillArgs";
@@ -23,7 +23,7 @@ const reasonOf = (args: Partial<FireDrillArgs>): string => {
   }
   return "nothing was refused";
 };
-/** As FireDrill resolves it. */
+/** The plan as FireDrill resolves it. */
 const farPlan = (): HostPlan =>
   plan({
     ...NOTHING,
@@ -40,7 +40,7 @@ test("the database passes on its drills elsewhere, and its schedules' limit for 
     database: "ledger",
     stanza: "main",
     drills: { away: AWAY },
-    // Every Sunday in a zone with clock changes: a week, its jitter and the duration of a run, and the hour.
+    // A week, an hour for jitter and the run, and an hour for the clock change in the schedule's time zone.
     drillChecks: { backupAgeHours: 7 * 24 + 2 },
     objectives: { rtoMinutes: 30 },
   });
@@ -77,7 +77,7 @@ test("the drilling host gets the keys from systemd, and has no agent", () => {
   expect(text).toContain("LoadCredential=repo2.conf:/etc/pgbackstop/credentials/repo2.conf");
   const files = [...renderPlainFiles(far), ...renderDeferredFiles(far)];
   const conf = files.find(({ path }) => path.endsWith("pgbackrest.conf"))?.text;
-  // The agent's socket would not answer.
+  // No agent listens there.
   expect(conf).not.toContain("restore_command");
   expect(files.find(({ path }) => path === "/usr/local/bin/pgbackstop")?.text).toContain("LoadCredential=repo2.conf");
 });

@@ -1,7 +1,4 @@
-/**
- * The engine's calls for B2 buckets and keys, against the double: every promise about lost answers, owners, locks and
- * drift.
- */
+/** The engine's calls for B2 buckets and keys against the double: lost answers, owners, locks and drift. */
 import { unknownValue } from "@pulumi/pulumi/runtime";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import {
@@ -25,7 +22,7 @@ import {
 } from "../../../components/dynamic/b2";
 import { B2ServerDouble } from "../../harness/doubles/b2Server";
 
-// Pauses between attempts: the client's tests check their length.
+// Skips the pauses between attempts. The client's tests check their length.
 vi.mock("node:timers/promises", () => ({ setTimeout: async () => undefined }));
 
 const OWNER = "acme/shop/prod/backups";
@@ -77,7 +74,7 @@ const failureOf = (work: Promise<unknown>): Promise<string> =>
     (error: unknown) => String(error),
   );
 
-/** Number of attempts of a call: the next failure ends it. */
+/** The server carries out the call, but the client never gets the answer. */
 const lost = { kind: "loseAnswer" } as const;
 
 function countOf(call: string): number {
@@ -228,7 +225,7 @@ describe("a bucket", () => {
     expect(reported).toBe("");
   });
 
-  test("with another name is another one; unknown values in a preview are not judged", async () => {
+  test("is replaced when its name changes; unknown values in a preview are not judged", async () => {
     const { id, outs } = await bucketCreate(wanted);
     expect(await bucketDiff(id, outs, { ...wanted, bucketName: "acme-others" })).toEqual({
       changes: true,
@@ -280,7 +277,7 @@ describe("a bucket", () => {
     const { id, outs } = await bucketCreate(wanted);
     const { outs: after } = await bucketUpdate(id, outs, locked);
     expect(server.bucket("acme-orders").fileLockEnabled).toBe(true);
-    // Without retention: nothing new is locked.
+    // Without a default retention, new files are not locked.
     const unlocked: BucketInputs = { ...wanted, fileLockEnabled: true };
     await bucketUpdate(id, after, unlocked);
     expect(server.bucket("acme-orders")).toMatchObject({ fileLockEnabled: true, defaultRetention: { mode: null } });
@@ -366,7 +363,7 @@ describe("adopting a bucket", () => {
     expect((await bucketDiff(id, outs, adopt)).changes).toBe(false);
     expect((await bucketRead(id, outs)).props).toEqual(outs);
 
-    // A new path moves our former rule.
+    // A new path moves our existing rule.
     const moved = { ...adopt, lifecycleRules: [{ ...RULE, prefix: "backups/" }] };
     const { outs: after } = await bucketUpdate(id, outs, moved);
     expect(bucket.lifecycleRules).toEqual([photos, { ...RULE_BODY, fileNamePrefix: "backups/" }]);

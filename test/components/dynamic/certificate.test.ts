@@ -1,4 +1,4 @@
-/** Self-signed certificates: acceptance by Node and OpenSSL, and their renewal. */
+/** Self-signed certificates: Node and OpenSSL accept them, and they are renewed. */
 import { X509Certificate } from "node:crypto";
 import { connect, createServer, type TLSSocket } from "node:tls";
 import type { AddressInfo } from "node:net";
@@ -33,7 +33,7 @@ function parts(text: string): string[] {
   return text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
 }
 
-/** One handshake of TLS 1.3 that requires both certificates. @returns the server's view, or the client's error */
+/** A TLS 1.3 handshake that requires both certificates. @returns the server's view, or the client's error */
 async function handshake(
   server: CertificateState,
   client: CertificateState,
@@ -90,13 +90,13 @@ test("a certificate says who it is for, for how long, and nothing more", async (
   expect(Date.parse(certificate.validFrom)).toBeLessThan(NOW);
   expect(new X509Certificate((await made(CLIENT)).certificatePem).subjectAltName).toBeUndefined();
   expect((await made(INPUTS)).certificatePem).not.toBe(state.certificatePem);
-  // GeneralizedTime from 2050 on.
+  // X.509 uses GeneralizedTime for 2050 and later.
   expect(new X509Certificate((await made({ ...INPUTS, validDays: 12_000 })).certificatePem).validTo).toMatch(
     / 20(5|6)\d GMT$/,
   );
 });
 
-test("both sides trust each other by knowing each other, and nobody else", async () => {
+test("each side trusts the other's certificate and no other", async () => {
   const [server, client, stranger] = [await made(INPUTS), await made(CLIENT), await made(CLIENT)];
   const known = { server: server.certificatePem, client: client.certificatePem };
   expect(await handshake(server, client, known)).toBe("TLSv1.3 pgbackstop-client");
@@ -104,7 +104,7 @@ test("both sides trust each other by knowing each other, and nobody else", async
   expect(await handshake(await made(INPUTS), client, known)).toContain("refused");
 });
 
-test("a new one is created when it is due or requested, and the former one stays known until it ends", async () => {
+test("a certificate is renewed when due or requested, and the previous one stays trusted until it expires", async () => {
   const state = await made(INPUTS);
   const at = (days: number): number => NOW + days * DAY_MS;
   expect(certificateDiff("", state, INPUTS, NOW).changes).toBe(false);
@@ -119,7 +119,7 @@ test("a new one is created when it is due or requested, and the former one stays
   const again = (await certificateUpdate("", renewed, INPUTS, at(5200))).outs as CertificateState;
   expect(parts(again.certificatePem)).toEqual([parts(again.certificatePem)[0], parts(renewed.certificatePem)[0]]);
 
-  // A client with only the renewed text still accepts a server that has not read it yet.
+  // A client with the renewed text still accepts a server that has not reloaded yet.
   const client = await made(CLIENT);
   expect(
     await handshake(state, client, {
@@ -129,7 +129,7 @@ test("a new one is created when it is due or requested, and the former one stays
   ).toBe("TLSv1.3 pgbackstop-client");
 });
 
-test("days that would create one at every update are refused", async () => {
+test("a validity that would renew at every update is refused", async () => {
   await expect(certificateCreate({ ...INPUTS, validDays: 30, renewDays: 30 })).rejects.toThrow(
     "cannot be renewed 30 days before it expires",
   );

@@ -173,7 +173,7 @@ test.each<[string, Partial<HostOutputs>, Partial<HostInputs>, string[]]>([
   expect(differences({ ...outputs, ...olds }, { ...inputs, ...news })).toEqual(expected);
 });
 
-test("another data directory is another host; the old one is undone first", async () => {
+test("another data directory replaces the host; the old one is undone first", async () => {
   expect(await diff("local/main", outputs, { ...inputs, dataDirectory: "/other" })).toEqual({
     changes: true,
     replaces: ["dataDirectory"],

@@ -1,4 +1,4 @@
-/** A migration step on this machine: a program starts as on any host, reads its files, and leaves none of them. */
+/** A migration step on this machine: the program starts, reads its files, and leaves none behind. */
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ const folder = mkdtempSync(join(tmpdir(), "pgbk-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 const SECRET = "plan-ted-pass-word";
 
-/** A program that reports its input, and ends with a code. */
+/** Writes a shell program and returns its path. */
 function program(text: string): string {
   const path = join(folder, `program-${Math.abs(text.length)}`);
   writeFileSync(path, text);
@@ -59,7 +59,7 @@ test("an obstacle is the answer of a plan; the same code without one is a failur
   await expect(migrationCreate(inputs("exit 81", { acceptedCode: 81 }))).rejects.toThrow(/exit code 81/);
 });
 
-test("only triggers run it again", async () => {
+test("only changed triggers run a step again", async () => {
   const { outs } = await migrationCreate(inputs("echo '{}'"));
   expect(await migrationDiff("", outs, inputs("true", { user: "other", argv: ["other"] }))).toEqual({
     changes: false,
