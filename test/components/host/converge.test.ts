@@ -1,4 +1,4 @@
-/** A host's checks before any change; test/engine covers the rest on real hosts. */
+/** Checks of a host before any change. test/engine covers the rest on real hosts. */
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";

@@ -84,7 +84,7 @@ test("the next write of a file removes what an interrupted update left of it, an
 test("a hang-up in the middle of a write leaves nothing, and the file as it was", async () => {
   await writeFiles(connection, [file("a", "before")], accounts);
   const programs = mkdtempSync(join(tmpdir(), "pgb-cat-"));
-  // sudo passes this on when the connection breaks.
+  // sudo passes on this signal when the connection breaks.
   writeFileSync(join(programs, "cat"), "#!/bin/sh\nkill -HUP $PPID\n", { mode: 0o755 });
   vi.stubEnv("PATH", `${programs}:${process.env["PATH"]}`);
   try {
@@ -117,9 +117,7 @@ describe.runIf(process.geteuid?.() === 0)("an account that may write in a direct
   });
   afterEach(() => rmSync(roots, { recursive: true }));
 
-  /**
-   * A program of this name first runs `script` in the directory where root works, as the account could at that time.
-   */
+  /** Replaces a program with `script`, to simulate what the account could do while root works in its directory. */
   const during = (program: string, script: string): string => {
     const programs = mkdtempSync(join(tmpdir(), "pgb-moment-"));
     const real = process.env["PATH"] ?? "";
@@ -146,7 +144,7 @@ describe.runIf(process.geteuid?.() === 0)("an account that may write in a direct
     writeFileSync(join(roots, "a"), "precious");
     await expect(removeFiles(connection, [wanted.path])).rejects.toThrow(/symbolic link/);
     expect(readdirSync(roots)).toEqual(["a"]);
-    // Root's own links are followed.
+    // Links that root owns are followed.
     lchownSync(join(folder, "theirs", "conf.d"), 0, 0);
     await writeFiles(connection, [wanted], accounts);
     expect(readFileSync(join(roots, "a"), "utf8")).toBe("text");
@@ -155,7 +153,7 @@ describe.runIf(process.geteuid?.() === 0)("an account that may write in a direct
   test("by a link that replaces the temporary file during the write", async () => {
     writeFileSync(join(roots, "precious"), "precious", { mode: 0o600 });
     const theirs = join(folder, "theirs");
-    // A .pgbackstop.* file there becomes a link just before it is written, given away, and opened to all.
+    // Replaces the temporary file with a link just before root writes it, changes its owner and opens it to all.
     const programs = during(
       "mktemp",
       `made=$(mktemp "$@"); case $made in *pgbackstop*) mv "$made" "${theirs}/aside"; ln -s "${roots}/precious" "$made"; chown -h ${STRANGER} "$made";; esac; echo "$made"`,
@@ -237,7 +235,7 @@ test("directories that two updates create concurrently exist for both", async ()
   for (let round = 0; round < 10; round++) {
     const leaf = { path: join(folder, `${round}`, "a", "b", "c"), mode: "0700", owner: "admin" as const };
     const made = await Promise.all(Array.from({ length: 6 }, () => makeDirectories(connection, [leaf], accounts)));
-    // One of them created each.
+    // Exactly one of them created each directory.
     expect(made.flat().sort()).toEqual([...new Set(made.flat())].sort());
     expect(statSync(leaf.path).isDirectory()).toBe(true);
   }

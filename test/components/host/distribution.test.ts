@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { distributionOf, sourceOf } from "../../../components/host/distribution";
 
-/** Copied from the distributions. */
+/** The distributions' own /etc/os-release. */
 const RELEASES = {
   bookworm:
     'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nNAME="Debian GNU/Linux"\nVERSION_ID="12"\nVERSION="12 (bookworm)"\nVERSION_CODENAME=bookworm\nID=debian\n',

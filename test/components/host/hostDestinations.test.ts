@@ -28,7 +28,7 @@ test("the published situation: WAL in both buckets, the full backup in one", () 
     "repo2: NO FULL BACKUP, newest WAL 00000001000000000000000A of 2025-12-17T03:46:41Z",
     "repo3: cannot be read: [HostConnectError] unable to connect",
   ]);
-  // An unreadable repository does not count as empty: a dead one must not cause a backup.
+  // An unreadable repository does not count as empty, so that an outage does not trigger a backup.
   expect(lackingFull(renderDestinations(destinations))).toEqual([2]);
   expect(lackingFull("")).toEqual([]);
   expect(lackingFull(undefined)).toEqual([]);

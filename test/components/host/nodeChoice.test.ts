@@ -13,7 +13,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** The head of a program (ELF) for a kind of machine. */
+/** An ELF header for this machine type. */
 const program = (machine: number): string => {
   const bytes = Buffer.alloc(64);
   bytes.writeUInt32BE(0x7f454c46, 0);
@@ -63,7 +63,7 @@ test.each([
   expect(chooseNode(settings, LIB).findings.map(({ message }) => message)).toEqual([expect.stringContaining(args)]);
 });
 
-test("an existing one is brought again only for a reason", () => {
+test("an existing Node.js is installed again only for a reason", () => {
   const { input } = chooseNode({ node: { upload: program(62) } }, LIB);
   if (input?.upload === undefined) throw new Error("nothing is sent");
   const fact = desiredText({ mode: "0755", owner: "admin" }, input.upload.sha256);

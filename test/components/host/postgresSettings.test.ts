@@ -6,7 +6,7 @@ import { connectLocally } from "../../../components/host/localConnection";
 import { askServer, parseAutoConf, waitForServer } from "../../../components/host/postgresSettings";
 import type { RuntimeOnHost } from "../../../components/host/runtimeVerbs";
 
-// Between two attempts; the pauses are asserted, not waited for.
+// The tests assert the pauses between attempts instead of waiting.
 const pausesMs: number[] = [];
 vi.mock("node:timers/promises", () => ({ setTimeout: async (durationMs: number) => void pausesMs.push(durationMs) }));
 
@@ -17,7 +17,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A runtime whose first answers are failures. @param message text that the server writes into its file after each */
+/** A runtime whose first `count` calls fail. @param message status that each failure leaves in postmaster.pid */
 const runtimeThatFails = (count: number, message: string): RuntimeOnHost => {
   const connection = connectLocally();
   const asked = join(folder, "asked");

@@ -1,4 +1,4 @@
-/** One command that reads this machine's state, and incomplete answers. */
+/** The command that reads a host's state, on this machine, and incomplete answers. */
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** Findings about secret values: reported by code, path and rule, never by the value. */
+/** A finding about a secret value names code, path and rule, but never the value. */
 import * as pulumi from "@pulumi/pulumi";
 import { expect, test } from "vitest";
 import { splitKnown, withoutSecrets } from "../../../components/internal/inputs";
@@ -36,7 +36,7 @@ test("a bucket's secret name is not in the finding about it", async () => {
   expect(others).toEqual([]);
 });
 
-test("a late name that is not secret is", async () => {
+test("a bucket's name that is known late and is not secret is in the finding", async () => {
   expect((await reported(withBucket(pulumi.output(PLANTED)))).join("\n")).toContain(PLANTED);
 });
 

@@ -1,7 +1,4 @@
-/**
- * A migration's declaration, without an engine: steps in order, rights to named objects, and no secret outside of a
- * Secret.
- */
+/** A migration's declaration without an engine: ordered steps, rights to named objects, secrets only in Secrets. */
 import * as pulumi from "@pulumi/pulumi";
 import { afterAll, beforeEach, describe, expect, test, vi } from "vitest";
 import type { ClusterAccess } from "../../../components/databases/cnpgArgs";

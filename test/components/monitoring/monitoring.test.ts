@@ -1,4 +1,4 @@
-/** The component without an engine: its declarations and its outputs, which agree. */
+/** The component without an engine: its declarations and its outputs agree. */
 import { createRequire } from "node:module";
 import * as pulumi from "@pulumi/pulumi";
 import { describe, expect, test } from "vitest";

@@ -1,4 +1,4 @@
-/** Arguments from other languages: plain ones become plain, all others stay outputs with their secrecy. */
+/** Arguments from other languages: plain ones are unwrapped, all others stay outputs and keep their secrecy. */
 import * as pulumi from "@pulumi/pulumi";
 import { expect, test } from "vitest";
 import { type ObjectSpecs, settleInputs, type TypeSpec } from "../../../components/plugin/settleInputs";
@@ -22,7 +22,7 @@ const PROPERTIES: Record<string, TypeSpec> = {
   texts: { type: "array", items: { type: "string", plain: true }, plain: true },
 };
 
-/** An output's value, or a text for any other value. */
+/** An output's value and secrecy, or "plain" for any other value. */
 async function reported(value: unknown): Promise<{ value: unknown; secret: boolean } | string> {
   if (!pulumi.Output.isInstance(value)) return "plain";
   return { value: await new Promise((resolve) => value.apply(resolve)), secret: await pulumi.isSecret(value) };

@@ -1,4 +1,4 @@
-/** The rules as policies: codes and reports, levels of enforcement, silenced codes, and unknown values. */
+/** The rules as policies: codes, reports, enforcement levels, silenced codes, and unknown values. */
 import type { EnforcementLevel, ReportViolation } from "@pulumi/policy";
 import { expect, test } from "vitest";
 import { RULES } from "../../../components/plan/findings/ruleTable";
@@ -13,7 +13,7 @@ import * as seeds from "../plan/manifests/seeds";
 
 const LIFECYCLE = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration";
 
-/** As the engine passes it: the type's token has kind and version. */
+/** A resource as the engine passes it: the type token contains kind and version. */
 function resource(manifest: Record<string, unknown>): { type: string; name: string; props: Record<string, unknown> } {
   const { apiVersion, kind } = manifest as { apiVersion: string; kind: string };
   const { name } = manifest["metadata"] as { name: string };

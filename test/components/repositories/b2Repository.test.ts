@@ -1,4 +1,4 @@
-/** The declarations of a B2Repository, as the engine gets them. */
+/** The declarations that the engine gets from a B2Repository. */
 import * as pulumi from "@pulumi/pulumi";
 import { afterEach, beforeAll, expect, test } from "vitest";
 import { B2Repository, type B2RepositoryArgs } from "../../../components/repositories/b2Repository";

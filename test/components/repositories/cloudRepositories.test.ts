@@ -1,7 +1,4 @@
-/**
- * Checks of S3Repository and R2Repository before anything is created, and the key that R2 derives. Engine tests prove
- * the rest.
- */
+/** Checks of S3Repository and R2Repository before any creation, and R2's derived key. Engine tests cover the rest. */
 import { createRequire } from "node:module";
 import * as pulumi from "@pulumi/pulumi";
 import { beforeAll, expect, test } from "vitest";
@@ -10,7 +7,7 @@ import { loadCloudflare } from "../../../components/internal/cloudPackages";
 import { secretKeyOf } from "../../../components/repositories/r2Repository";
 
 const ACCOUNT = "0123456789abcdef0123456789abcdef";
-/** Types and names of resources, and functions, that the components requested. */
+/** Types and names of declared resources. */
 const declared: string[] = [];
 const called: string[] = [];
 

@@ -1,4 +1,4 @@
-/** What all repository components share. */
+/** Code that all repository components share. */
 import { expect, test } from "vitest";
 import { targetSettings } from "../../../components/repositories/common";
 import type { RepositoryTarget } from "../../../components/repositories/target";
@@ -7,7 +7,7 @@ const S3 = { bucket: "orders-pg", endpoint: "s3.example.net", region: "lab" };
 const SFTP = { host: "backup.example.net", user: "orders" };
 const KEYS = { accessKeyId: "marker-id", secretAccessKey: "marker-secret", sessionToken: "marker-token" };
 
-test("a target without its secrets says which of them there are", () => {
+test("a target without its secrets states which ones it has", () => {
   const bucket: RepositoryTarget = {
     name: "b",
     path: "/p",

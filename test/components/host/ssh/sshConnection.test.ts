@@ -1,4 +1,4 @@
-/** Ends of commands over SSH, from a scripted server; test/hosts has real servers. */
+/** How commands over SSH end, with a scripted server. test/hosts has real servers. */
 import type { AddressInfo } from "node:net";
 import { Server, type ServerChannel, utils } from "ssh2";
 import { afterAll, beforeAll, expect, test } from "vitest";
