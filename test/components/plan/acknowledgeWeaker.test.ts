@@ -1,4 +1,4 @@
-/** Entries of `acknowledgeWeaker` in a preview. */
+/** Findings about entries of `acknowledgeWeaker`. */
 import { expect, test } from "vitest";
 import { checkHost } from "../../../components/plan/rules";
 import { plan } from "../plans";

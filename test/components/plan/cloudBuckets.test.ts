@@ -1,4 +1,4 @@
-/** Repositories on S3 and R2 as plain values: defaults, and mistakes told all at once. */
+/** Repositories on S3 and R2 as plain values: defaults, and all mistakes reported at once. */
 import { expect, test } from "vitest";
 import { estimateStorage } from "../../../components/plan/storage/cost";
 import { checkR2, type R2Settings, r2EndpointOf, r2Rules, r2TokenResources } from "../../../components/plan/storage/r2";
@@ -16,7 +16,7 @@ const s3 = (over: Partial<S3RepositorySettings>): string[] =>
 const r2 = (over: Partial<R2Settings>): string[] =>
   checkR2({ ...R2, ...over }).map((result) => `${result.code} ${result.path}`);
 
-test("S3: a bucket and a region are enough; no rule is about what nothing has replaced", () => {
+test("S3: a bucket and a region are enough; the rules delete only replaced versions and unfinished uploads", () => {
   expect(s3({})).toEqual([]);
   const plan = resolveS3Repository(S3);
   expect(plan).toMatchObject({
@@ -54,7 +54,7 @@ test.each<[Partial<S3RepositorySettings>, string]>([
   expect(resolveS3Repository({ ...S3, ...over }).keyType).toBe(keyType);
 });
 
-test("S3: dots in a bucket name are no levels of a certificate", () => {
+test("S3: a bucket name with dots uses path style, because a wildcard certificate covers one level", () => {
   expect(resolveS3Repository({ ...S3, bucket: { create: { name: "pg.acme.example" } } }).uriStyle).toBe("path");
 });
 
@@ -147,7 +147,7 @@ test.each<[string, Partial<R2Settings>, string[]]>([
   expect(r2(over)).toEqual(expected);
 });
 
-test("R2: a lock is refused with the reason and what to use", () => {
+test("R2: a lock is refused with the reason and an alternative", () => {
   const [result] = checkR2({ ...R2, immutableDays: 30 });
   expect(result?.severity).toBe("error");
   expect(result?.message).toContain("backup.info cannot be updated, a repeated archive_command fails forever");
@@ -155,7 +155,7 @@ test("R2: a lock is refused with the reason and what to use", () => {
 });
 
 test.each([
-  // 100 GiB are 107.4 GB; B2 and R2 give 10 of them.
+  // 100 GiB are 107.4 GB. On B2 and R2 the first 10 GB are free.
   ["aws", 100, 2.47],
   ["r2", 100, 1.46],
   ["b2", 100, 0.68],

@@ -1,7 +1,4 @@
-/**
- * What is wrong with a cluster beside its backups, and what CloudNativePG or an engine there cannot do: each with its
- * path.
- */
+/** Findings about a cluster's definition, and about limits of CloudNativePG and its engines, each with its path. */
 import { describe, expect, test } from "vitest";
 import type { DeclaredCluster } from "../../../components/plan/cluster/declaredCluster";
 import { checkClusterPlan } from "../../../components/plan/cluster/planCluster";

@@ -1,6 +1,6 @@
 /**
- * What a change does to the backups: each kind of weakening, unknown values, acknowledgement, and properties over any
- * two topologies.
+ * How a change affects the backups: each kind of weakening, unknown values, acknowledgement, and properties of any two
+ * topologies.
  */
 import { fc } from "../../harness/properties";
 import { describe, expect, test } from "vitest";

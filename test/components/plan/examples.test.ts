@@ -1,6 +1,6 @@
 /**
- * The published set-ups of examples/: exactly the findings that name their mistakes, none when they are mended, and the
- * topology of both.
+ * The set-ups that examples/ corrects: as published they have exactly the expected findings, corrected they have no
+ * findings. Checks both topologies.
  */
 import { expect, test } from "vitest";
 import { checkCluster, checkHost } from "../../../components/plan/rules";

@@ -1,4 +1,4 @@
-/** Hosts that only restore, and keys that only read. */
+/** Hosts that only restore, and read-only keys. */
 import { expect, test } from "vitest";
 import { deferredInputs, plainInputs } from "../../../components/databases/hostFiles";
 import type { HostSettings, RepositorySettings } from "../../../components/plan/model/databaseSettings";
@@ -64,7 +64,7 @@ test("a host that only restores gets no setting, timer, backup or directory of a
   expect(deferredInputs(plan({})).keep.map(({ path }) => path)).toContain("/mnt/nas/pgbackrest");
 });
 
-test("PostgreSQL comes to such a host as programs only", () => {
+test("such a host gets PostgreSQL's programs, and no database cluster", () => {
   const postgres = { version: 17, install: true };
   const serverOf = (over: Partial<HostSettings>): unknown => plainInputs(plan(over), "ab").desired.server.postgres;
   expect(serverOf(restoring(NAS, { postgres }))).toEqual({ ...postgres, port: 5432, programsOnly: true });

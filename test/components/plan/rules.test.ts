@@ -213,7 +213,7 @@ test("unknown values have no finding", () => {
   expect(findings(bucket({ bucket: UNKNOWN_TEXT, endpoint: UNKNOWN_TEXT, port: UNKNOWN_TEXT }))).toEqual([]);
 });
 
-test("every code has one severity, and messages are no sentences", () => {
+test("every code has one severity, and messages are not full sentences", () => {
   const result = [{ stanza: "a b", user: "root", repositories: { x: NAS } }, { repositories: {} }].flatMap((over) =>
     checkHost(plan(over)),
   );
@@ -575,7 +575,7 @@ test("the components' tests have a case for every code", () => {
   expect(Object.keys(RULES).filter((code) => !text.includes(`"${code} `) && !text.includes(`${code}: "`))).toEqual([]);
 });
 
-/** An unencrypted bucket behind that endpoint, by its name in front of it. */
+/** An unencrypted bucket with its name in the endpoint's host name. */
 function inHostName(endpoint: string): typeof BUCKET {
   const { s3 } = BUCKET.at;
   if (s3 === undefined) throw new Error("no bucket");

@@ -1,6 +1,4 @@
-/**
- * Volume snapshots of a cluster in its topology: what it says of them, what a change does to them, and how it is shown.
- */
+/** A cluster's volume snapshots in its topology: their times and retention, and the effect of a change. */
 import { expect, test } from "vitest";
 import type { DeclaredCluster } from "../../../components/plan/cluster/declaredCluster";
 import { diffTopologies } from "../../../components/plan/diff";

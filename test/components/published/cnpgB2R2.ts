@@ -1,6 +1,6 @@
 /**
- * A cluster of CloudNativePG with full backups at Backblaze B2 and at Cloudflare R2, as it was published (with Dalibo's
- * plugin, after Barman's had left the second bucket empty) and as this package would have it. Plain values.
+ * A CloudNativePG cluster with full backups at Backblaze B2 and Cloudflare R2, as published and as corrected with this
+ * package. The author switched to Dalibo's plugin after Barman's had left the second bucket empty.
  */
 import type { DeclaredCluster } from "../../../components/plan/cluster/declaredCluster";
 import type { RepositorySettings } from "../../../components/plan/model/databaseSettings";
@@ -28,7 +28,7 @@ const R2: RepositorySettings = {
   keepFullCount: 14,
 };
 
-/** Before: two ObjectStores of the Barman Cloud plugin. "My 3-2-1 backup strategy was actually a 2-1-1." */
+/** The earlier set-up: two ObjectStores of the Barman Cloud plugin. "My 3-2-1 backup strategy was actually a 2-1-1." */
 export const BARMAN: DeclaredCluster = {
   namespace: "database",
   clusterName: "immich",
@@ -49,7 +49,7 @@ export const PUBLISHED: DeclaredCluster = {
   serviceNames: ["pgbackrest"],
 };
 
-/** One pass into both, from whichever instance is least busy, encrypted. */
+/** One encrypted pass into both, from the least busy instance. */
 export const CORRECTED: DeclaredCluster = {
   ...PUBLISHED,
   engine: "runtime",

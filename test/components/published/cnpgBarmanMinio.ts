@@ -1,6 +1,6 @@
 /**
- * A cluster of CloudNativePG with the Barman Cloud plugin over MinIO on a NAS, as it was published, and as this package
- * would have it: the same bucket, and a second one elsewhere. Plain values.
+ * A CloudNativePG cluster with the Barman Cloud plugin and MinIO on a NAS, as published and as corrected with this
+ * package: the same bucket, and a second one elsewhere.
  */
 import type { DeclaredCluster } from "../../../components/plan/cluster/declaredCluster";
 import type { RepositorySettings } from "../../../components/plan/model/databaseSettings";
@@ -10,7 +10,7 @@ const MINIO: RepositorySettings = {
     name: "minio",
     path: "/app/app-db",
     encrypted: false,
-    // AWS_S3_FORCE_PATH_STYLE=true and AWS_REGION of the shared secret.
+    // The shared secret has AWS_S3_FORCE_PATH_STYLE=true and AWS_REGION.
     s3: {
       bucket: "homelab-postgres-backups",
       endpoint: "truenas.peekoff.com",
@@ -28,8 +28,7 @@ export const PUBLISHED: DeclaredCluster = {
   clusterName: "app-db",
   engine: "barman-cloud",
   repositories: { repo1: MINIO },
-  // Meant as 03:00; written with five fields into a ScheduledBackup it was every hour. Here it is rendered as "0 0 3 *
-  // * *".
+  // The author meant 03:00, but five fields in a ScheduledBackup ran every hour. We render six: "0 0 3 * * *".
   schedules: { full: { cron: "0 3 * * *" } },
 };
 

@@ -1,7 +1,7 @@
 /**
- * A tutorial's set-up as it was published, as plain values: a directory on the machine and an encrypted bucket at
- * Backblaze B2, a crontab with weekly full, daily differential and hourly incremental backups. Its mistakes are kept;
- * examples/vps-b2/program.ts is the same set-up without them.
+ * A tutorial's set-up as published, with its mistakes: a directory on the machine, an encrypted bucket at Backblaze B2,
+ * and a crontab with weekly full, daily differential and hourly incremental backups. examples/vps-b2/program.ts
+ * corrects it.
  */
 import type { HostSettings } from "../../../components/plan/model/databaseSettings";
 
@@ -11,8 +11,8 @@ export const PUBLISHED: HostSettings = {
   stanza: "pg-cluster",
   engine: "pgbackrest",
   repositories: {
-    // "Local-on-backup-host repo", in a configuration that runs on the database's host: the directory is on the
-    // database's own disks.
+    // "Local-on-backup-host repo", but this configuration runs on the database's host, so the directory is on the
+    // database's disks.
     repo1: { at: { name: "local", path: "/var/lib/pgbackrest", encrypted: false }, keepFullCount: 2, keepDiffCount: 7 },
     repo2: {
       at: {
@@ -28,11 +28,11 @@ export const PUBLISHED: HostSettings = {
   schedules: {
     full: { cron: "0 2 * * 0" },
     diff: { cron: "0 2 * * 1-6" },
-    // 02:00 of every day is among the hours.
+    // Overlaps with the other two at 02:00.
     incr: { cron: "0 * * * *" },
   },
-  // "RPO target: 5 minutes (continuous WAL archiving)", and no archive_timeout: a segment that does not fill is not
-  // sent.
+  // "RPO target: 5 minutes (continuous WAL archiving)", but without archive_timeout PostgreSQL archives no partly
+  // filled segment.
   archiveTimeoutSeconds: 0,
   objectives: { rpoSeconds: 300, rtoMinutes: 30 },
   processMax: 4,

@@ -1,7 +1,6 @@
 /**
- * The set-up of a homelab as it was published, as plain values: a NAS and a bucket at R2, daily full, hourly
- * incremental and six-hourly differential backups. Its mistakes are kept; examples/vps-nas-r2/program.ts is the same
- * set-up without them.
+ * A homelab's set-up as published, with its mistakes: a NAS and a bucket at R2, with daily full, six-hourly
+ * differential and hourly incremental backups. examples/vps-nas-r2/program.ts corrects it.
  */
 import type { HostSettings } from "../../../components/plan/model/databaseSettings";
 
@@ -11,14 +10,14 @@ export const PUBLISHED: HostSettings = {
   stanza: "main",
   engine: "pgbackrest",
   repositories: {
-    // repo1-path=/mnt/nas-backup/pgbackrest: nothing demands that the NAS is mounted.
+    // repo1-path=/mnt/nas-backup/pgbackrest: nothing requires that the NAS is mounted.
     repo1: {
       at: { name: "nas", path: "/mnt/nas-backup/pgbackrest", encrypted: false },
       keepFullCount: 7,
       keepDiffCount: 4,
       compress: { type: "lz4", level: 3 },
     },
-    // No repo2-cipher-type: everybody who can read the bucket can read the database.
+    // No repo2-cipher-type: anyone who can read the bucket can read the database.
     repo2: {
       at: {
         name: "r2",
@@ -37,11 +36,11 @@ export const PUBLISHED: HostSettings = {
   },
   schedules: {
     full: { cron: "0 2 * * *" },
-    // 0, 6, 12 and 18 o'clock: each of them is an hour of the incremental one too.
+    // Overlaps with the incremental backup at 0, 6, 12 and 18 o'clock.
     diff: { cron: "0 */6 * * *" },
     incr: { cron: "0 * * * *" },
   },
-  // "5-minute RPO": archive_timeout alone is five minutes, a push and one retry come on top.
+  // "5-minute RPO": archive_timeout alone takes five minutes; a push and a retry come on top.
   archiveTimeoutSeconds: 300,
   // "Alert if backup repository size is concerning": pgbackrest_repo_size_bytes > 100e9.
   objectives: { rpoSeconds: 300, rtoMinutes: 30, maxRepositoryGB: 100 },

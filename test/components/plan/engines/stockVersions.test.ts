@@ -4,7 +4,7 @@ import { BUCKET, NAS, plan } from "../../plans";
 
 const WELL = plan({ repositories: { repo1: NAS, repo2: { ...BUCKET, blockIncremental: true } } });
 
-/** What is said of a version, by repository. */
+/** Limits of a version, by repository. */
 function printed(version: string, repositories = WELL.repositories): string[] {
   return stockLimits(repositories)
     .filter((limit) => isInRange(limit, version))

@@ -1,4 +1,4 @@
-/** Buckets as resources of the cloud providers' packages. */
+/** Findings about buckets that the cloud providers' packages declare. */
 import { expect, test } from "vitest";
 import { checkCloudResource } from "../../../../components/plan/rules/buckets";
 

@@ -1,7 +1,4 @@
-/**
- * Objects of Kubernetes that others wrote: each mistake of the published set-ups has its code, and what is in order has
- * none.
- */
+/** Kubernetes objects that others wrote: each published mistake has a code, and correct objects have none. */
 import { expect, test } from "vitest";
 import { checkManifests } from "../../../../components/plan/rules/manifests";
 import { unknownMarker } from "../../../../components/plan/model/unknown";
@@ -121,7 +118,7 @@ test("WAL goes to both repositories, the full backup only to the first", () => {
   ).toEqual([]);
 });
 
-test("the final configuration of the set-up still has mistakes of its own", () => {
+test("the set-up's final configuration still has mistakes", () => {
   expect(codes(seeds.REPOSITORY, seeds.CLUSTER, ...seeds.FINAL_BACKUPS)).toEqual([
     "PB089 Repository database/immich18-repository",
     "PB079 Repository database/immich18-repository spec.repoConfiguration.archive.pushQueueMax",
@@ -133,7 +130,7 @@ test("the final configuration of the set-up still has mistakes of its own", () =
   ]);
 });
 
-test("five fields run every hour: 24 backups a day in the place of one", () => {
+test("five fields run every hour: 24 backups a day instead of one", () => {
   const [result] = checkManifests([seeds.FINAL_BACKUPS[0]]);
   expect(result?.message).toContain('"0 3 * * *" has five fields');
   expect(result?.message).toContain("runs 24 times a day, at minute 3 of every hour");

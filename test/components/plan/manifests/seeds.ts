@@ -1,4 +1,4 @@
-/** Objects of Kubernetes as two published set-ups have them, values and comments included: the mistakes are theirs. */
+/** Kubernetes objects of two published set-ups, with their values, comments and mistakes. */
 
 type Json = Record<string, unknown>;
 
@@ -11,7 +11,7 @@ function backup(name: string, spec: Json): Json {
   };
 }
 
-/** The Barman set-up before: "Both ScheduledBackups were writing to B2", the bucket at R2 stayed empty. */
+/** The earlier Barman set-up: "Both ScheduledBackups were writing to B2". The bucket at R2 stayed empty. */
 export const TWO_OBJECT_STORES: readonly Json[] = [
   {
     apiVersion: "postgresql.cnpg.io/v1",
@@ -157,7 +157,7 @@ export const EXTERNAL_SECRET: Json = {
   },
 };
 
-/** The Barman set-up over MinIO. */
+/** The Barman set-up with MinIO. */
 export const MINIO: readonly Json[] = [
   {
     apiVersion: "barmancloud.cnpg.io/v1",

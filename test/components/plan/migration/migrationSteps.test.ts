@@ -1,7 +1,4 @@
-/**
- * A migration as steps: which ones each stage has, in which words, and what is refused before anything is asked of a
- * server.
- */
+/** The steps of a migration: each stage's steps, their command lines, and refusals before any server is contacted. */
 import { describe, expect, test } from "vitest";
 import {
   type MigrationSettings,
@@ -256,7 +253,7 @@ describe("an answer of the program", () => {
     expect(reportProblems("no JSON")).toEqual([]);
   });
 
-  test("lets the source go only when it says so", () => {
+  test("allows retiring the source only when it says so", () => {
     expect(mayRetireSource('{"version":1,"mayRetireSource":true}')).toBe(true);
     for (const text of ["", "null", "[]", '{"mayRetireSource":"true"}', '{"mayRetireSource":false}'])
       expect(mayRetireSource(text)).toBe(false);

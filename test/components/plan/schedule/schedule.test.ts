@@ -75,8 +75,8 @@ test("a refused schedule cannot be loaded", () => {
 });
 
 test("rare days are found: February 29 on a Sunday", () => {
-  // The two day fields are alternatives in cron, so the weekday must be "unrestricted" to be demanded as well: "*/7" is
-  // Sundays.
+  // cron combines two restricted day fields with "or". A field that starts with a star is "unrestricted" and combines
+  // with "and", so "*/7" requires a Sunday.
   expect(nextRun(cronOf("0 0 29 2 */7"), { year: 2026, month: 1, day: 1, hour: 0, minute: 0 })).toEqual({
     year: 2032,
     month: 2,
@@ -102,7 +102,7 @@ test("cron becomes OnCalendar with the zone; two restricted day fields become tw
   expect(calendar("0 3 */2 * 5")).toEqual(["Fri *-*-01,03,05,07,09,11,13,15,17,19,21,23,25,27,29,31 03:00:00 UTC"]);
 });
 
-/** Text of one field: any of the forms, over the whole range or a part of it. */
+/** One field in any form, over its range or a part of it. */
 function fieldText(min: number, max: number): fc.Arbitrary<string> {
   const value = fc.integer({ min, max });
   const range = fc.tuple(value, value).map(([left, right]) => `${Math.min(left, right)}-${Math.max(left, right)}`);
@@ -137,7 +137,7 @@ function minuteOf(date: Date): CalendarMinute {
   };
 }
 
-/** Straight from crontab(5), on the text: each minute in turn is compared with each field. */
+/** Implements crontab(5) on the text: compares each minute with each field. */
 function bruteForce(text: string, from: Date, minutesMax: number): CalendarMinute | null {
   const [minute = "", hour = "", day = "", month = "", weekday = ""] = text.split(" ");
   const matches = (field: string, value: number, min: number, max: number): boolean =>

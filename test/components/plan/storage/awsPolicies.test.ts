@@ -1,4 +1,4 @@
-/** Policies of Amazon: exactly what is given, and what never is. */
+/** AWS policies: the exact permissions, and those that are never granted. */
 import { expect, test } from "vitest";
 import {
   accessPolicy,
@@ -27,7 +27,7 @@ function statements(role: PolicyRole, over: Partial<{ path: string; kmsKeyArn: s
 const actionsOf = (role: PolicyRole): string[] =>
   statements(role, { kmsKeyArn: KEY }).flatMap((statement) => statement.Action);
 
-test("the writer's policy is that of pgBackRest's user guide, with giving up an upload", () => {
+test("the writer's policy is that of pgBackRest's user guide, plus aborting uploads", () => {
   expect(JSON.parse(accessPolicy("writer", SCOPE))).toEqual({
     Version: "2012-10-17",
     Statement: [
@@ -73,7 +73,7 @@ test("the reader changes nothing, and reads versions of a time before an attack"
   );
 });
 
-test("recovery is the writer and the versions", () => {
+test("the recovery policy is the writer's plus access to versions", () => {
   expect(actionsOf("recovery")).toEqual(
     expect.arrayContaining([...actionsOf("writer"), "s3:ListBucketVersions", "s3:GetObjectVersion"]),
   );

@@ -35,11 +35,11 @@ function costOf(over: {
 }
 
 test("two weeks on B2: three full backups and three weeks of WAL", () => {
-  // 3 fulls of 50 GiB and 21 days of 5 GiB: 255 GiB are 273.8 GB; 10 of them cost nothing.
+  // 3 full backups of 50 GiB and 21 days of 5 GiB: 255 GiB are 273.8 GB. The first 10 GB are free.
   expect(costOf({ keepDays: 14 })).toMatchObject({ currency: "USD", storedGb: 273.8, perMonth: 1.83, perRestore: 0 });
 });
 
-test("by count: one more than is kept, while the newest is being made", () => {
+test("by count: one more than the number kept, while the newest is being made", () => {
   expect(costOf({ keepFullCount: 2 })?.storedGb).toBe(273.8);
 });
 

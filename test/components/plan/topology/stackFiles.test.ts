@@ -1,6 +1,6 @@
 /**
- * Topologies out of what Pulumi writes: shapes, hidden values, clear errors. The real engine's files are read in
- * test/engine/topology.test.ts.
+ * Topologies from files that Pulumi writes: shapes, hidden values, clear errors. test/engine/topology.test.ts reads
+ * files of the real engine.
  */
 import { describe, expect, test } from "vitest";
 import { parseStackFile } from "../../../../components/plan/topology/stackFiles";
