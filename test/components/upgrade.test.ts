@@ -1,12 +1,10 @@
 /**
- * A newer package over what an older one made: the objects of every engine, and the pods that the plugin makes of the
- * runtime's, stay byte for byte what they were, so that nothing is rolled until `followRuntime` asks for it.
- * `test/vectors/kubernetes/v0.1.0.json` is what was made.
+ * An update to a newer package changes no byte of any engine's objects, nor of the pods that the plugin patches.
+ * Nothing restarts until `followRuntime` asks for it. `test/vectors/kubernetes/v0.1.0.json` holds the objects of 0.1.0.
  *
- * The newer package is simulated: another version number, another bundle, another image of Node, and this code. That
- * the engine keeps the old ConfigMap's name and data is simulated too (its state is given back as recorded);
- * `test/engine/cnpg.test.ts` shows it on the real engine, with a double of the provider. `PGBACKSTOP_WRITE_VECTORS=1`
- * records again, which is right only while a version is not released.
+ * The newer package is simulated: this code with another version number, bundle and Node image. The engine's state is
+ * simulated too: it keeps the old ConfigMap's name and data. `test/engine/cnpg.test.ts` shows that on the real engine,
+ * with a double of the provider. `PGBACKSTOP_WRITE_VECTORS=1` records again; do that only before a version's release.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -88,7 +86,7 @@ function common(over: Partial<ClusterBackupArgs> = {}): ClusterBackupArgs {
 }
 
 type Follow = Pick<ClusterBackupArgs, "followRuntime">;
-/** By what it is. */
+/** Programs by the engine or component that they declare. */
 const PROGRAMS: Readonly<Record<string, (follow: Follow) => void>> = {
   plugin: (follow) => void new CnpgPlugin("pgbackstop", { ...follow }),
   runtime: (follow) =>
@@ -129,8 +127,8 @@ const FOLLOWING = ["plugin", "runtime", "runtime with snapshots", "attached"];
 type Recorded = Readonly<Record<string, readonly JsonObject[]>>;
 
 /**
- * What `program` declares, without Secrets and the ConfigMap of the runtime.
- * @param state of the latter, as the engine keeps it
+ * Objects that `program` declares, except Secrets and the runtime's ConfigMap.
+ * @param state the package whose ConfigMap the engine keeps; null for a new stack
  */
 async function declared(by: Package, program: () => void, state: Package | null): Promise<readonly JsonObject[]> {
   Object.assign(now, by);
@@ -167,7 +165,7 @@ function certificate(): object {
   return { certPem: "cert", keyPem: "key", previousCertPem: "", notAfter: "2036-01-01T00:00:00Z" };
 }
 
-/** What the operator is told to make of an instance's pod. */
+/** The plugin's patch for an instance's pod. */
 function patchOf(objects: readonly JsonObject[] | undefined): string {
   const cluster = objects?.find(({ kind }) => kind === "Cluster");
   const parameters = cluster === undefined ? null : findOwnParameters(cluster);
@@ -177,7 +175,7 @@ function patchOf(objects: readonly JsonObject[] | undefined): string {
   );
 }
 
-/** As if the newer package had made them. */
+/** The text as the newer package would render it. */
 function asNew(text: string): string {
   return text.replaceAll(OLD.digest.slice(0, 12), NEW.digest.slice(0, 12)).replaceAll(OLD.image, NEW.image);
 }

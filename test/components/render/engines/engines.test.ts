@@ -222,12 +222,12 @@ test.each([
   expect(objectOf(objects, "cluster")["spec"]).toMatchObject({
     bootstrap: { recovery: { source: "source", recoveryTarget: { targetTime: "2026-11-20T06:40:59Z" } } },
     externalClusters: [{ name: "source", plugin: { parameters } }],
-    // It archives into its own repository, never into the source.
+    // The new cluster archives into its own repository, never into the source's.
     plugins: [{ parameters: { stanza: "orders", configMap: "orders-pgbackstop" } }],
   });
 });
 
-test("a restore from a named repository knows no other one", () => {
+test("a restore from a named repository uses no other", () => {
   const over = {
     bootstrap: { recovery: { stanza: "old", repositories: { repo1: BUCKET, repo2: R2 }, from: ["repo2"] } },
   };
@@ -242,7 +242,7 @@ test("a restore from a named repository knows no other one", () => {
   expect(data["pgbackrest.conf"]).not.toContain("repo1-");
 });
 
-test("the plugin takes every parameter that is rendered for it", () => {
+test("the plugin accepts every rendered parameter", () => {
   const claim = { ...BUCKET, at: { name: "nas", path: "/pgbackstop/claims/nas/orders", encrypted: false } };
   const over = {
     repositories: { repo1: claim, repo2: R2 },
@@ -304,7 +304,7 @@ test("an attachment has the archiver and the target of backups", () => {
   const objects = renderAttachment(context());
   expect(objects.map(({ role }) => role)).toEqual(["config", "attachment", "schedule-full", "schedule-incr"]);
   expect(Object.keys(objectOf(objects, "attachment")["spec"] as object).sort()).toEqual(["backup", "plugins"]);
-  // The restart would end a backup that starts at once: the sidecar takes it, if one is wanted.
+  // The restart would interrupt an immediate backup, so the sidecar takes the first one.
   expect(objectOf(objects, "schedule-full")["spec"]).toMatchObject({ immediate: false });
   const settingsOf = (rendered: typeof objects): unknown =>
     JSON.parse((objectOf(rendered, "config")["data"] as Record<string, string>)["pgbackstop.json"] ?? "");

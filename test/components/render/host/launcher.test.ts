@@ -9,7 +9,7 @@ import { BUCKET, NAS, plan } from "../../plans";
 
 const BOTH: HostSettings["repositories"] = { repo1: NAS, repo2: BUCKET };
 let folder: string;
-/** Runs the text with fake root and systemd programs: records its calls, and the result of their answers. */
+/** Runs the launcher with fakes of id, systemd-run and node, which print their arguments. */
 const run = (
   args: readonly string[],
   { uid = "0", exitCode = 0, bin = "/usr/local/bin", repositories = BOTH } = {},

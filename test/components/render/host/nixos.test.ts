@@ -1,4 +1,4 @@
-/** `pgbackstop render --format=nixos`: a host's plan as a module; test/interop/nixos.test.ts evaluates it with Nix. */
+/** `pgbackstop render --format=nixos`: a host's plan as a module. test/interop/nixos.test.ts evaluates it with Nix. */
 import { expect, test } from "vitest";
 import { hostParts } from "../../../../components/render/host/hostParts";
 import { renderNixos } from "../../../../components/render/host/nixos";
@@ -39,7 +39,7 @@ test("has every file, unit and setting of an update over SSH", () => {
   ]) {
     expect(lines).toContain(line);
   }
-  // A mount is not created.
+  // The module must not create a mount point.
   expect(text).not.toContain('"d /mnt/nas');
 });
 

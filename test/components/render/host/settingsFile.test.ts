@@ -3,7 +3,7 @@ import { renderSettingsFile } from "../../../../components/render/host/settingsF
 import { parseSettings } from "../../../../runtime/config/settings";
 import { BUCKET, NAS, plan } from "../../plans";
 
-/** A week, the deadline of a day, and two hours. */
+/** A week, a day's deadline, and two hours of slack. */
 const WEEKLY_S = 8 * 86_400 + 7200;
 
 test("every repository has its compression, buckets their provider", () => {
@@ -51,7 +51,7 @@ test("drills' limits follow from objectives and schedules", () => {
       heartbeat: { database: "shop", sql: "SELECT max(at) FROM beat" },
       assertions: [{ name: "orders", sql: "SELECT true" }],
     },
-    // A day and its hour; a week and its hour.
+    // A day or a week, plus an hour of grace.
     repos: { repo1: { expectBackupWithinS: 25 * 3600 }, repo2: { expectBackupWithinS: (7 * 24 + 1) * 3600 } },
   });
   expect((file as { drill: { declared: object } }).drill.declared).toEqual({

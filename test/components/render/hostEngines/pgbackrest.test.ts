@@ -49,7 +49,7 @@ test("a backup goes into each repository of its schedule", () => {
   expect(commands).toEqual([`${each} 1,2 ${stock} --type=full backup`, `${each} 2 ${stock} --type=diff backup`]);
 });
 
-/** Runs the script with a fake stock that records its arguments and fails for repo1 with 41. */
+/** Runs the script with a fake pgBackRest that prints its arguments and fails for repo1 (41) and repo3 (82). */
 function runEach(keys: string, ...args: string[]): { status: number | null; calls: string[]; stderr: string } {
   const folder = mkdtempSync(join(tmpdir(), "pgb-each-"));
   try {

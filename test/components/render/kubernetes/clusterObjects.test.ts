@@ -1,4 +1,4 @@
-/** The objects of a CloudNativePG cluster: their content, and its independence of the order of arguments. */
+/** The objects of a CloudNativePG cluster: their content does not depend on the order of arguments. */
 import { fc } from "../../../harness/properties";
 import { expect, test } from "vitest";
 import type { DeclaredCluster } from "../../../../components/plan/cluster/declaredCluster";
@@ -217,7 +217,7 @@ test("overrides are applied to the Cluster: merged, replaced, removed", () => {
   expect(mergeOver({ a: [1, 2], b: { c: 1 } }, { a: [3], b: { d: 2 } })).toEqual({ a: [3], b: { c: 1, d: 2 } });
 });
 
-/** The value with the keys of every object in another order. */
+/** The value with every object's keys in another order. */
 function shuffled(value: unknown, order: () => number): unknown {
   if (Array.isArray(value)) return value.map((item) => shuffled(item, order));
   if (typeof value !== "object" || value === null) return value;

@@ -1,6 +1,4 @@
-/**
- * The objects of fire drills: one CronJob each, an account with the required rights, and settings that restart nothing.
- */
+/** Objects of fire drills: a CronJob each, an account with the required rights, and settings that restart nothing. */
 import { expect, test } from "vitest";
 import { parseSettings } from "../../../../runtime/config/settings";
 import { renderAttachment, renderCluster } from "../../../../components/render/kubernetes/clusterObjects";
@@ -105,7 +103,7 @@ const ACCOUNT = [
 test("a policy limits the account's creations to the Clusters of its drills", () => {
   const { metadata, ...policy } = objectOf(rendered(), "drill-scope");
   const spec = policy["spec"] as { readonly validations: readonly { expression: string }[] };
-  // A cluster-wide object.
+  // Cluster-wide objects have no namespace.
   expect(metadata).not.toHaveProperty("namespace");
   expect(spec).toMatchObject({ failurePolicy: "Fail", matchConditions: ACCOUNT });
   expect(spec).not.toHaveProperty("paramKind");

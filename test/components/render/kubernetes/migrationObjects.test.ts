@@ -1,7 +1,4 @@
-/**
- * Objects of a migration in Kubernetes: the program reads its arguments and its file, and its container has all that it
- * mounts.
- */
+/** Objects of a migration: the program accepts its arguments and its file, and every mounted volume exists. */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

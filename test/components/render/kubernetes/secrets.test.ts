@@ -1,4 +1,4 @@
-/** Objects that the published set-ups write by hand. */
+/** Secret objects that the published set-ups write by hand. */
 import { expect, test } from "vitest";
 import { externalKeysOf, externalSourceOf, refOf } from "../../../../components/credentials/externalKeys";
 import { renderExternalSecret, renderSecret } from "../../../../components/render/kubernetes/secrets";
@@ -76,7 +76,7 @@ test("the ExternalSecret that two repositories and all clusters share, with v1 i
       ],
     },
   });
-  // States the operator's defaults: an hour, and keys that outlive an empty store.
+  // Explicit, although they are the operator's defaults: hourly refresh, and keys that survive an empty store.
   expect(result.spec).toMatchObject({
     refreshPolicy: "Periodic",
     refreshInterval: "1h",

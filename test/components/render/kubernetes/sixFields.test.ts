@@ -1,4 +1,4 @@
-/** Six fields run at the same minutes as their five: by the rules of robfig/cron 1.2, which CloudNativePG 1.30 uses. */
+/** Six fields run at the same minutes as five, by the rules of robfig/cron 1.2, which CloudNativePG 1.30 uses. */
 import { fc } from "../../../harness/properties";
 import { expect, test } from "vitest";
 import { parseCron } from "../../../../components/plan/schedule/schedule";
@@ -19,8 +19,8 @@ const BOUNDS: readonly (readonly [min: number, max: number, names: readonly stri
 ];
 
 /**
- * Its parser: a star anywhere in a list counts, `N/step` runs to the end, 7 is no day.
- * @throws Error as robfig/cron does
+ * The parser of robfig/cron: a star anywhere in a list counts, `N/step` runs to the end, and 7 is no weekday.
+ * @throws Error where robfig/cron refuses the text
  */
 function robfig(text: string): readonly Field[] {
   return text.split(" ").map((field, index) => {
@@ -45,7 +45,7 @@ function robfig(text: string): readonly Field[] {
   });
 }
 
-/** True if it runs on a day, by its rule for the two day fields. */
+/** True if the schedule runs on this day, by robfig/cron's rule for the two day fields. */
 function runsOn(fields: readonly Field[], date: Date): boolean {
   const [, , , dayOfMonth, month, dayOfWeek] = fields;
   if (dayOfMonth === undefined || month === undefined || dayOfWeek === undefined) throw new Error("six fields");
@@ -55,7 +55,7 @@ function runsOn(fields: readonly Field[], date: Date): boolean {
   );
 }
 
-/** A field of cron: numbers, ranges, lists, steps, stars. */
+/** A cron field of numbers, ranges, lists, steps and stars. */
 function fieldOf(min: number, max: number): fc.Arbitrary<string> {
   const number = fc.integer({ min, max });
   const range = fc.tuple(number, number).map(([left, right]) => `${Math.min(left, right)}-${Math.max(left, right)}`);

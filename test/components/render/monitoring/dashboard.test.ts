@@ -40,7 +40,7 @@ test("every query uses existing metrics and labels, from the variable's source",
     const own = [...(labelsOf.get(name) ?? []), "instance"];
     const asked = [...by.split(", "), ...[...matchers.matchAll(/([a-z_]+)=/g)].map(([, label]) => label ?? "")];
     expect([expr, asked.filter((label) => !own.includes(label))]).toEqual([expr, []]);
-    // A legend uses labels that the query keeps.
+    // A legend may use only labels that the query keeps.
     const named = [...legendFormat.matchAll(/\{\{([a-z_]+)\}\}/g)].map(([, label]) => label ?? "");
     expect([legendFormat, named.filter((label) => !by.split(", ").includes(label))]).toEqual([legendFormat, []]);
     expect(datasource).toEqual({ type: "prometheus", uid: "${datasource}" });

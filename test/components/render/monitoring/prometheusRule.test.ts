@@ -137,8 +137,8 @@ test("every metric has a twin for its absence", () => {
   const absent = new Set(
     group.rules.flatMap(({ expr }) => [...expr.matchAll(/^absent\(([^)]*)\)$/g)].map(([, series]) => series)),
   );
-  // A metric that exists only while something waits or was found has none; it disappears with the repository's other
-  // series.
+  // Metrics that are exported only while there is something to report need no twin. They disappear with the
+  // repository's other series.
   const watched = [...absent].map((series) => series?.split("{")[0]);
   expect(new Set(watched)).toEqual(
     new Set([
@@ -177,7 +177,7 @@ describe("clusters", () => {
       'max without (pod, instance, endpoint, container, job) (pgbackstop_repo_wal_gap_segments{stanza="orders",namespace="shop",repo_key="1"}) > 0',
     );
     expect(group.rules.map(({ alert }) => alert)).not.toContain("PgbackstopWalDropped");
-    // CloudNativePG has the metric that a dead sidecar of the primary no longer reports.
+    // CloudNativePG still exports this when the primary's sidecar is dead.
     expect(exprs(group, "PgbackstopWalNotArchived")[0]).toBe(
       'max without (pod, instance, endpoint, container, job) (cnpg_collector_pg_wal_archive_status{value="ready",namespace="shop",pod=~"orders-[0-9]+"}) > 10',
     );

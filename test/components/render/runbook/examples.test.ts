@@ -1,8 +1,8 @@
 /**
- * The runbook of each example, from the program itself. Other tests run its commands: the hosts' on a booted Debian
- * (test/hosts/agent.test.ts), the local one's on this machine (test/engine/host.test.ts), the clusters' in a Kubernetes
- * (test/kubernetes/runbook.test.ts, test/kubernetes/barman.test.ts). This file proves that they are the same commands;
- * a shell and the compiler parse the others.
+ * Renders the runbook of each example from its program. Other tests run the commands: hosts on a booted Debian
+ * (test/hosts/agent.test.ts), local on this machine (test/engine/host.test.ts), clusters in Kubernetes
+ * (test/kubernetes/runbook.test.ts, test/kubernetes/barman.test.ts). This file proves that the commands are the same. A
+ * shell and the compiler parse the remaining ones.
  */
 import { spawnSync } from "node:child_process";
 import * as pulumi from "@pulumi/pulumi";
@@ -106,7 +106,7 @@ beforeAll(async () => {
 const booksOf = (name: string): readonly DatabaseRunbook[] => books.get(name) ?? expect.fail(`there is no ${name}`);
 const commandsOf = ({ steps }: RunbookScenario, language: "sh" | "ts" = "sh"): string[] =>
   steps.filter((step) => (step.language ?? "sh") === language).flatMap(({ commands }) => commands);
-/** Scenarios whose commands run on a booted host, whatever its name. */
+/** Scenarios whose commands a test runs on a booted host. */
 const ON_A_HOST = ["latest", "time", "repository-2", "set", "archiving", "repository-1-lost"];
 
 describe.each(Object.keys(EXAMPLES))("the runbook of example %s", (name) => {
@@ -140,7 +140,7 @@ describe.each(Object.keys(EXAMPLES))("the runbook of example %s", (name) => {
 });
 
 describe("the commands that other tests run", () => {
-  /** As test/hosts/agent.test.ts declares it: a directory first, a bucket second. */
+  /** The host of test/hosts/agent.test.ts: a directory first, a bucket second. */
   const host = (): DatabaseRunbook =>
     runbookOf(topology({ dataDirectory: "/var/lib/postgresql/15/main" })) ?? expect.fail("there is no runbook");
 

@@ -1,6 +1,4 @@
-/**
- * Runbooks: every link has a target, every repository has its commands, topology values stay text, no secret is needed.
- */
+/** Runbooks: links have targets, each repository has commands, topology values stay text, no secret is needed. */
 import { fc } from "../../../harness/properties";
 import { describe, expect, test } from "vitest";
 import { runbookOf } from "../../../../components/plan/runbook/databaseRunbook";

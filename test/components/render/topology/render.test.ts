@@ -1,4 +1,4 @@
-/** A comparison as Markdown, page and picture: marks, costs, limits, and values that try to be more than text. */
+/** A comparison as Markdown, page and picture: marks, costs, limits, and hostile values. */
 import { expect, test } from "vitest";
 import { diffTopologies, type TopologyDiff } from "../../../../components/plan/diff";
 import type { Topology } from "../../../../components/plan/topology/topology";
@@ -113,7 +113,7 @@ test("values stay text, whatever they contain", () => {
   } as Topology;
   const { diff, page, picture } = draw(BEFORE, hostile);
   const markdown = renderMarkdown(diff, [{ database: HOSTILE, code: "PB031", path: "x", message: HOSTILE }]);
-  // In a fence everything is code; nothing can close it.
+  // Skip the fence: everything in it is code, and no value can close it.
   const open = markdown.replace(/^```ts\n.*^```$/ms, "");
   for (const text of [page, picture, open, renderShown(new Map([["ledger", hostile]]))]) {
     expect(text).not.toContain("<script");

@@ -120,7 +120,7 @@ test.runIf(hasSystemd)("systemd accepts both units without a warning", () => {
       return path;
     });
     const result = spawnSync("systemd-analyze", ["verify", "--man=no", ...paths], { encoding: "utf8" });
-    // systemd may warn about this machine's units that ours are ordered after; it must not about ours.
+    // systemd may warn about units of this machine, but not about ours.
     const ours = result.stderr
       .split("\n")
       .filter((line) => line.includes("pgbackstop") && !line.includes("is not executable"));

@@ -25,7 +25,7 @@ test("a drill has a timer, and a unit with the keys that yields to production", 
   expect(linesOf(service, "LoadCredential=")).toEqual([
     "LoadCredential=repo2.conf:/etc/pgbackstop/credentials/repo2.conf",
   ]);
-  // The drill ends itself before that.
+  // The drill's own limit of 90 minutes comes first.
   expect(linesOf(service, "TimeoutStartSec=")).toEqual([`TimeoutStartSec=${90 * 60 + 900}`]);
   const [writable = ""] = linesOf(service, "ReadWritePaths=");
   expect(writable).toMatch(/ -\/var\/lib\/postgresql\/18\/main-drill$/);
