@@ -1,4 +1,4 @@
-/** Each rule for documents finds what it is for, and only that. */
+/** Each rule for documents reports its own violations and nothing else. */
 import { describe, expect, test } from "vitest";
 import { checkCitations, checkDocument } from "./documents";
 

@@ -1,7 +1,7 @@
-/** Rules for Markdown: one title, links and anchors that lead somewhere, citations of sections that exist. */
+/** Rules for Markdown: one title, working links and anchors, and citations of existing sections. */
 import type { TextFile } from "./sources";
 
-/** @param read text of a file of the project, "" of a folder, null when there is neither */
+/** @param read returns a project file's text, "" for a folder, null if the path is missing */
 export function checkDocument(file: TextFile, read: (path: string) => string | null): string[] {
   const lines = withoutFences(file.text).split("\n");
   const titles = lines.filter((line) => /^# \S/.test(line)).length;
@@ -18,7 +18,7 @@ export function checkDocument(file: TextFile, read: (path: string) => string | n
   return result;
 }
 
-/** Sections of the specification of the format, by number, that `file` cites and `specification` does not have. */
+/** Sections of the format's specification that `file` cites and `specification` lacks. */
 export function checkCitations(file: TextFile, specification: string): string[] {
   const sections = new Set([...specification.matchAll(/^#{2,3} (\d+(?:\.\d+)?)\.? /gm)].map(([, number]) => number));
   const flat = file.text.replace(/\s*\n\s*(?:\*(?!\/)|\/\/)?\s*/g, " ");
@@ -31,7 +31,7 @@ export function checkCitations(file: TextFile, specification: string): string[] 
   );
 }
 
-/** The names that GitHub gives to headings. */
+/** Anchors that GitHub generates for headings. */
 function anchorsOf(text: string): Set<string> {
   const anchors = new Set<string>();
   for (const [, heading = ""] of withoutFences(text).matchAll(/^#{1,6} (.+)$/gm)) {
@@ -53,7 +53,7 @@ function withoutFences(text: string): string {
   return text.replace(/^(```|~~~)[\s\S]*?^\1\s*$/gm, (block) => block.replace(/[^\n]+/g, ""));
 }
 
-/** Code within a line may look like a link. */
+/** Removes inline code, which may look like a link. */
 function withoutCode(text: string): string {
   return text.replace(/`[^`\n]*`/g, "``");
 }

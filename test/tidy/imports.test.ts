@@ -1,4 +1,4 @@
-/** The import table refuses what it shall refuse. */
+/** The import table refuses forbidden imports. */
 import { describe, expect, test } from "vitest";
 import { checkImports, checkTable, findCircles, importsOf } from "./imports";
 import { sourceOf } from "./sources";

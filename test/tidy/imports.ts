@@ -1,4 +1,4 @@
-/** Who may import whom: the house plan as a table, and the graph of imports that it is checked against. */
+/** The house plan: a table of allowed imports, and the import graph that it is checked against. */
 import { existsSync, statSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import ts from "typescript";
@@ -15,15 +15,15 @@ export interface Import {
 }
 
 interface Room {
-  /** Files of the room: the longest matching prefix decides. */
+  /** Path prefix of the room's files. The longest match wins. */
   readonly prefix: string;
-  /** What it is for, for docs/architecture.md; left out where single files have an entry of their own. */
+  /** Purpose, for docs/architecture.md. Entries for single files omit it. */
   readonly about?: string;
-  /** Prefixes of project files that it may import besides its own room. */
+  /** Prefixes of project files that it may import, besides its own. */
   readonly mayImport: readonly string[];
-  /** Prefixes of project files whose types it may import, when they are not in `mayImport`. */
+  /** Prefixes of project files of which it may import types only. */
   readonly mayImportTypes?: readonly string[];
-  /** Packages that it may import; default none. */
+  /** Packages that it may import. Default: none. */
   readonly packages?: readonly string[];
   /** Built-ins that it must not import. */
   readonly bannedBuiltins?: readonly string[];
@@ -39,7 +39,7 @@ const OUTSIDE_WORLD = [
   "node:child_process",
   "node:worker_threads",
 ];
-/** What everything that a user starts is made of. */
+/** Rooms that the commands and the CloudNativePG plugin may import. */
 const COMMAND_ROOMS = [
   "runtime/base",
   "runtime/config",
@@ -52,7 +52,7 @@ const COMMAND_ROOMS = [
 ];
 const PLAN_ROOMS = ["runtime/base", "runtime/format", "runtime/operations"];
 
-/** The table of the house plan. A room that is not named here does not exist: files outside of every room fail. */
+/** The house plan. A file outside these rooms fails the check. */
 export const ROOMS: readonly Room[] = [
   {
     prefix: "runtime/base",
@@ -140,8 +140,7 @@ export const ROOMS: readonly Room[] = [
     ],
     mayImportTypes: ["runtime/commands/host", "runtime/config/types"],
   },
-  // What is sent to others when something has happened: nothing of repositories, and nothing that could hold a secret
-  // of theirs.
+  // No repository code: a notice must not contain a secret of a repository.
   {
     prefix: "runtime/notify",
     about: "notices by e-mail, ntfy, Alertmanager and webhook",
@@ -154,13 +153,11 @@ export const ROOMS: readonly Room[] = [
     mayImport: [...COMMAND_ROOMS, "runtime/format/repository/json"],
     mayImportTypes: ["runtime/format"],
   },
-  // Names the file of each command.
+  // Imports the file of each command.
   {
     prefix: "runtime/commands/table",
     mayImport: ["runtime/agent", "runtime/cnpg", "runtime/commands", "runtime/config/commands"],
   },
-  // The WAL of one cluster in a process that goes on serving: what the agent and the plugin of CloudNativePG have in
-  // common.
   {
     prefix: "runtime/archiver",
     about: "archives the WAL of one cluster in a process that keeps running: the agent or the sidecar",
@@ -219,7 +216,7 @@ export const ROOMS: readonly Room[] = [
     about: "the bundle's program, which `runtime/start` loads: finds and runs the command",
     mayImport: ["runtime"],
   },
-  // The head of the bundle: it starts the program, and nothing of the program is in it.
+  // The head of the bundle starts the program and contains none of it.
   { prefix: "runtime/start", mayImport: [] },
   {
     prefix: "components/plan",
@@ -231,7 +228,7 @@ export const ROOMS: readonly Room[] = [
       "runtime/storage/s3/quirks",
       "runtime/storage/sftp/hostKey",
     ],
-    // Settings are the arguments as plain values.
+    // Settings are the components' arguments as plain values.
     mayImportTypes: ["components/databases", "components/drills", "components/repositories"],
     bannedBuiltins: [...OUTSIDE_WORLD, "node:os"],
   },
@@ -241,7 +238,7 @@ export const ROOMS: readonly Room[] = [
     mayImport: ["components/plan", "runtime/cnpg/names", "runtime/config", "runtime/storage/s3/quirks"],
     bannedBuiltins: [...OUTSIDE_WORLD, "node:os"],
   },
-  // Clients of cloud services, for the dynamic resources: they run beside the engine and know nothing of it.
+  // No imports from Pulumi: these clients do not know the engine.
   { prefix: "components/cloud", about: "clients of cloud services, for the dynamic resources", mayImport: [] },
   {
     prefix: "components",
@@ -249,7 +246,7 @@ export const ROOMS: readonly Room[] = [
     mayImport: ["runtime/cnpg/names", "runtime/config"],
     packages: ["@pulumi/pulumi", "pgbackstop"],
   },
-  // Hosts show the same keys, whether they keep a repository or PostgreSQL.
+  // Shares the code for host keys with the SFTP storage.
   {
     prefix: "components/host/ssh",
     mayImport: [
@@ -261,9 +258,8 @@ export const ROOMS: readonly Room[] = [
     packages: ["ssh2"],
   },
   { prefix: "components/dynamic/x509", mayImport: [], packages: ["@peculiar/x509", "reflect-metadata"] },
-  // Files of GitOps are YAML.
   { prefix: "components/bin/render", mayImport: ["components"], packages: ["js-yaml"] },
-  // The one place that names the large packages of clouds, so that they are loaded only when they are needed.
+  // Only this file imports the large cloud packages, so that they are loaded on demand.
   {
     prefix: "components/internal/cloudPackages",
     mayImport: [],
@@ -296,7 +292,7 @@ export const ROOMS: readonly Room[] = [
   { prefix: "vitest.config", mayImport: ["tools/parts"], packages: ["vitest"] },
 ];
 
-/** Every import, re-export, dynamic import and require of a source. */
+/** All imports, re-exports, dynamic imports and requires of a source. */
 export function importsOf(source: Source, root: string): Import[] {
   const result: Import[] = [];
   const add = (node: ts.Node, specifier: ts.Node | undefined, typeOnly: boolean): void => {
@@ -317,7 +313,7 @@ export function importsOf(source: Source, root: string): Import[] {
   return result;
 }
 
-/** Imports that the table does not allow, one message each. */
+/** Returns a message for each import that the table does not allow. */
 export function checkImports(imports: readonly Import[]): string[] {
   return imports.flatMap((each) => {
     const room = roomOf(each.from);
@@ -328,8 +324,8 @@ export function checkImports(imports: readonly Import[]): string[] {
 }
 
 /**
- * Groups of files that import each other, directly or through others, types included: the strongly connected components
- * (Tarjan 1972).
+ * Groups of files that import each other directly or indirectly, types included: strongly connected components (Tarjan
+ * 1972).
  */
 export function findCircles(imports: readonly Import[]): string[][] {
   const graph = new Map<string, string[]>();
@@ -359,7 +355,7 @@ export function findCircles(imports: readonly Import[]): string[][] {
   return circles;
 }
 
-/** Rooms without a file, and entries of the table that no import of the room needs. */
+/** Rooms without files, and table entries that no import needs. */
 export function checkTable(imports: readonly Import[], paths: readonly string[]): string[] {
   const roomByPath = new Map(paths.map((path) => [path, roomOf(path)]));
   const byRoom = new Map([...roomByPath.values()].map((room): [Room | undefined, Import[]] => [room, []]));

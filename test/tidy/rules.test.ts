@@ -1,4 +1,4 @@
-/** Each rule finds what it is for, and only that. */
+/** Each rule reports its own violations and nothing else. */
 import { describe, expect, test } from "vitest";
 import {
   BANS,

@@ -1,17 +1,14 @@
-/**
- * The project's own rules about single files: banned words with their replacement, lengths, documents, private names of
- * machines.
- */
+/** The project's rules for single files: banned code with its replacement, lengths, paths, private machine names. */
 import ts from "typescript";
 import { positionOf, type Source, type TextFile, walk } from "./sources";
 
 interface Ban {
-  /** What is written, as the code spells it. */
+  /** The banned code, as written. */
   readonly text: string;
   readonly instead: string;
-  /** Folders or files (prefixes) in which it is banned. */
+  /** Path prefixes in which it is banned. */
   readonly where: readonly string[];
-  /** Files that may: the one place where it belongs. */
+  /** Files that may use it. */
   readonly except: readonly string[];
   readonly matches: (node: ts.Node) => boolean;
 }
@@ -130,7 +127,7 @@ export const BANS: readonly Ban[] = [
   { text: "namespace", instead: "a file", where: EVERYWHERE, except: [], matches: isNamespace },
 ];
 
-/** The types of a package's file (`declare module "…"`) do not count. */
+/** Excludes type declarations of a package (`declare module "…"`). */
 function isNamespace(node: ts.Node): boolean {
   return ts.isModuleDeclaration(node) && !ts.isStringLiteral(node.name);
 }
@@ -148,7 +145,7 @@ export function checkBans(source: Source): string[] {
   return result;
 }
 
-/** Lines that a file may have: tables are data and have no limit. */
+/** Files without a line limit, because tables are data. */
 export const TABLES: readonly string[] = ["runtime/config/options.ts"];
 const SOURCE_LINES_MAX = 700;
 const TEST_LINES_MAX = 1000;
@@ -162,7 +159,7 @@ export function checkFileLength(file: TextFile): string[] {
     : [`${file.path}: ${lineCount} lines, the limit is ${limit}`];
 }
 
-/** Folders whose files may be called like a file elsewhere, each with the reason. */
+/** Folders whose files may share a name with files elsewhere, with the reason. */
 const NAMESAKES: Readonly<Record<string, string>> = {
   "runtime/commands": "a verb's command is called like its operation",
   "runtime/storage/sftp": "the driver has the same parts as that of S3",
@@ -172,12 +169,12 @@ const NAMESAKES: Readonly<Record<string, string>> = {
   "components/render/hostEngines": "an engine on a host is called like the same in a cluster",
 };
 
-/** Every folder and file that the rules' own lists name. */
+/** All folders and files in the lists of these rules. */
 export function listedPaths(): string[] {
   return [...BANS.flatMap((ban) => ban.except), ...TABLES, ...Object.keys(NAMESAKES)];
 }
 
-/** Sources of the product that share a name although nothing says why: a name means one thing. */
+/** Product sources that share a name without a reason in NAMESAKES. */
 export function checkNames(paths: readonly string[]): string[] {
   const seen = new Map<string, string>();
   return paths.flatMap((path) => {
@@ -190,7 +187,7 @@ export function checkNames(paths: readonly string[]): string[] {
   });
 }
 
-/** Functions over the limit; `path#name` in `allowed` may have the number of lines that stands there. */
+/** Functions over the limit. `allowed` maps `path#name` to a higher limit. */
 export function checkFunctionLength(source: Source, allowed: Readonly<Record<string, number>>): string[] {
   const result: string[] = [];
   walk(source, (node) => {
@@ -207,7 +204,7 @@ export function checkFunctionLength(source: Source, allowed: Readonly<Record<str
   return result;
 }
 
-/** Notes to do without a number that says where they are kept. */
+/** Notes to do without an issue number. */
 export function checkNotes(file: TextFile): string[] {
   const args = [
     ["TO", "DO"],
@@ -218,7 +215,7 @@ export function checkNotes(file: TextFile): string[] {
   return linesMatching(file, text, (line) => `a note without an issue number: ${line}`);
 }
 
-/** Written in pieces, because this file is checked too. */
+/** In pieces, because this file is checked too. */
 const REGISTRY_HOSTS = [
   ["registry", "npmjs", "org"],
   ["deb", "debian", "org"],
@@ -238,7 +235,7 @@ const MACHINE_PATHS = [
   ["root", "go"],
 ].map((args) => ["", ...args].join("/"));
 
-/** Sources that a document or a line of comment names and that are not there. A name is the end of a path. */
+/** Missing sources that a document or comment names. A name matches the end of a path. */
 export function checkPaths(file: TextFile, ends: ReadonlySet<string>): string[] {
   const lines = file.text
     .split("\n")
@@ -250,10 +247,7 @@ export function checkPaths(file: TextFile, ends: ReadonlySet<string>): string[] 
   );
 }
 
-/**
- * Paths of the project that the lists of a tool or a configuration name: each pattern as far as it names a folder must
- * lead somewhere.
- */
+/** Missing paths in lists of tools and configurations. A pattern is checked up to its last plain folder. */
 export function checkListed(file: TextFile, exists: (path: string) => boolean): string[] {
   const rooms = EVERYWHERE.join("|");
   return [...file.text.matchAll(new RegExp(`"!?(?:\\./)?((?:${rooms})/[^"\\s$]*?)!?"`, "g"))]
@@ -268,12 +262,12 @@ function expandBraces(pattern: string): string[] {
   return args === "" ? [pattern] : args.split(",").flatMap((text) => expandBraces(`${before}${text}${after}`));
 }
 
-/** Every end of each path, the last name alone included. */
+/** All suffixes of each path, down to the file name. */
 export function pathEnds(paths: readonly string[]): ReadonlySet<string> {
   return new Set(paths.flatMap((path) => path.split("/").map((_, index, parts) => parts.slice(index).join("/"))));
 }
 
-/** Hosts of package registries and paths of single machines do not belong into the project. */
+/** Host names of package registries and machine paths, which must not be in the project. */
 export function checkPrivateNames(file: TextFile): string[] {
   const pattern = new RegExp(`\\b(?:${REGISTRY_HOSTS.join("|")})\\b|(?<![\\w.])(?:${MACHINE_PATHS.join("|")})`);
   return linesMatching(file, pattern, (_line, match) => `${match} does not belong into the project`);

@@ -1,9 +1,9 @@
-/** The project's files for the tidy test: found by walking the rooms, parsed once by the TypeScript compiler. */
+/** The project's files for the tidy test, parsed once by the TypeScript compiler. */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import ts from "typescript";
 
-/** One TypeScript file; `path` is relative to the project's folder. */
+/** A TypeScript file. `path` is relative to the project's folder. */
 export interface Source {
   readonly path: string;
   readonly text: string;
@@ -19,19 +19,19 @@ const SKIPPED_FOLDERS = new Set(["node_modules", "dist", ".git", ".pulumi", "cov
 const TEXT_NAME =
   /\.(ts|as|mts|cts|mjs|cjs|js|json|md|yaml|yml|sh|txt|mod|sum)$|^(run|LICENSE|\.npmrc|\.gitignore|\.oxlintrc\.json)$/;
 
-/** A source from text, for the files of the project and for the rules' own cases. */
+/** Parses a source from text. */
 export function sourceOf(path: string, text: string): Source {
   return { path, text, tree: ts.createSourceFile(path, text, ts.ScriptTarget.ES2023, true) };
 }
 
-/** Every TypeScript file of the project. */
+/** All TypeScript files of the project. */
 export function readSources(root: string): Source[] {
   return readTextFiles(root)
     .filter((file) => file.path.endsWith(".ts"))
     .map((file) => sourceOf(file.path, file.text));
 }
 
-/** Every text file of the project, without what is made or fetched, and without golden bytes. */
+/** All text files of the project, except generated, downloaded and recorded ones. */
 export function readTextFiles(root: string): TextFile[] {
   const files: TextFile[] = [];
   const visit = (folder: string): void => {

@@ -1,4 +1,4 @@
-/** The house rules over every file of the project; the tests beside it show that each of them can fail. */
+/** Applies the house rules to every file. The other tests of this folder show that each rule can fail. */
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -24,9 +24,9 @@ import {
 import { readSources, readTextFiles } from "./sources";
 import { checkPhrases, checkRetiredNames, checkWidth, retiredWords } from "./words";
 
-/** Functions that may be longer, with their length: each entry is a debt, and none may grow. */
+/** Longer functions with their length. No entry may grow; each should go. */
 const LONG_FUNCTIONS: Readonly<Record<string, number>> = {};
-/** Lists of modules and versions, written by their own tools. */
+/** Generated lists of modules and versions. */
 const GENERATED = new Set(["package-lock.json", "tools/go.mod", "tools/go.sum"]);
 
 const root = projectFolder();
@@ -41,7 +41,7 @@ describe("the house", () => {
     expect(checkImports(imports)).toEqual([]);
   });
 
-  test("the house plan names no room and allows no import that is not there", () => {
+  test("every room and every allowed import of the house plan exists", () => {
     expect(checkTable(imports, paths)).toEqual([]);
   });
 

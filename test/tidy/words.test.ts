@@ -1,4 +1,4 @@
-/** The rules for words find what they are for, and nothing else. */
+/** The rules for words report their own violations and nothing else. */
 import { expect, test } from "vitest";
 import { sourceOf } from "./sources";
 import { checkPhrases, checkRetiredNames, checkWidth, retiredWords } from "./words";

@@ -1,22 +1,20 @@
-/**
- * Rules for words: the names that docs/glossary.md retires, phrases that read as translated, and the width of lines.
- */
+/** Rules for words: names that docs/glossary.md retires, phrases that read as translated, and line width. */
 import ts from "typescript";
 import { positionOf, type Source, type TextFile, walk } from "./sources";
 
-/** A retired word, split as names are, and the term to use instead. */
+/** A retired word, split into the parts of a name, and the term that replaces it. */
 export interface RetiredWord {
   readonly parts: readonly string[];
   readonly term: string;
 }
 
-/** Names that users, stacks or other programs know. */
+/** Names that users, stacks or other programs use. */
 const PUBLIC_NAMES: ReadonlySet<string> = new Set([
   // Terms of HTTP, gRPC and Kubernetes.
   "NOT_FOUND",
   "NotFound",
   "parameterNotFoundAction",
-  // Arguments and topology, labels of metrics, state of resources, files of the runtime.
+  // Arguments, topologies, metric labels, resource state, and the runtime's files.
   "Moment",
   "repoKeys",
   "toRepoKeys",
@@ -27,14 +25,14 @@ const PUBLIC_NAMES: ReadonlySet<string> = new Set([
   "wayOut",
 ]);
 
-/** Phrases that a reader has to read twice. A pattern, so that this file does not hold them. */
+/** Stiff phrases. The pattern is written so that it does not match itself. */
 const STIFF =
   /\b(a[n]ew|whoe[v]er|(?<!there )(is|are) no[n]e|that wh[i]ch|lets? g[o] of|g[o](es|ne) on with|of its o[w]n accord)\b/i;
-/** Jargon that is refused in the product's sentences too, not only in names; in quotes it is a file or a key. */
+/** Jargon that is refused in sentences as well as names. In quotes it is a file or a key. */
 const JARGON = /(?<!["'`/=.-])\b(de[b]ts?|ow(es|ed|ing)|la[n]es?)\b(?!["'`/=])/i;
 const SPEAKING = /^(runtime|components|tools|examples|docs(?!\/internals\/repository-format))\b/;
 
-/** Texts that stacks have deployed: other words would be a change of every stack. */
+/** Files with texts that stacks have deployed: a new wording would change every stack. */
 const DEPLOYED: ReadonlySet<string> = new Set([
   "components/plan/alerts.ts",
   "components/render/host/sshdConfig.ts",
@@ -43,7 +41,7 @@ const DEPLOYED: ReadonlySet<string> = new Set([
 
 export const LINE_WIDTH_MAX = 120;
 
-/** The words of the glossary's last column. */
+/** Words in the glossary's last column. */
 export function retiredWords(glossary: string): RetiredWord[] {
   return glossary.split("\n").flatMap((line) => {
     const [, term = "", , , retired = ""] = line.split("|").map((cell) => cell.trim());
@@ -54,7 +52,7 @@ export function retiredWords(glossary: string): RetiredWord[] {
 
 /** Declared names that contain a retired word. */
 export function checkRetiredNames(source: Source, retired: readonly RetiredWord[]): string[] {
-  // The rules speak of the rooms of the house and of words.
+  // These rules need the words themselves.
   if (source.path.startsWith("test/tidy/")) return [];
   const problems: string[] = [];
   walk(source, (node) => {
@@ -82,7 +80,7 @@ export function checkPhrases(file: TextFile): string[] {
   });
 }
 
-/** Comments that are too wide; the formatter breaks code, and nothing breaks a string or a link. */
+/** Comments that are too wide. The formatter breaks code; strings and links cannot be broken. */
 export function checkWidth(file: TextFile): string[] {
   return linesOf(file).flatMap(([line, number]) => {
     if (line.length <= LINE_WIDTH_MAX || !/^\s*(\/\/|\/\*|\*\s)/.test(line) || /https?:/.test(line)) return [];
