@@ -1,7 +1,4 @@
-/**
- * docs/internals/claims.md names only files, and tests in them, that exist; every document is among those that it
- * speaks of.
- */
+/** Every file and test title in docs/internals/claims.md exists, and claims.md mentions every document. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -12,7 +9,7 @@ const CLAIMS = readFileSync(join(ROOT, "docs", "internals", "claims.md"), "utf8"
 
 interface Named {
   readonly file: string;
-  /** How a test of the file begins; null for the file itself. */
+  /** The start of a test's title, or null for the file itself. */
   readonly title: string | null;
 }
 
@@ -39,7 +36,7 @@ test("every file and title in the claims exists", () => {
   expect(gone).toEqual([]);
 });
 
-test("the check detects what is gone", () => {
+test("the check detects missing files and titles", () => {
   expect(namedBy('| `test/a.test.ts`: "one thing", "and another" | `docs/b.md`, "text" |')).toEqual([
     { file: "test/a.test.ts", title: null },
     { file: "test/a.test.ts", title: "one thing" },

@@ -1,4 +1,4 @@
-/** The picture of the rooms shows what the table says, without what follows from it. */
+/** The diagram of the rooms shows the import table without implied arrows. */
 import { expect, test } from "vitest";
 import { renderFolders, withFolders } from "../../tools/foldersDoc";
 

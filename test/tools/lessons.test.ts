@@ -1,7 +1,4 @@
-/**
- * docs/internals/lessons.md: every row names what answers it, and every code, file and title of a test that it names
- * exists.
- */
+/** docs/internals/lessons.md: every row names an answer, and every code, file and test title in it exists. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -33,7 +30,7 @@ function rowsOf(text: string): Row[] {
   });
 }
 
-/** `path` in backticks, followed by `: "a title", "another"` where one is named. */
+/** `path` in backticks, optionally followed by `: "a title", "another"`. */
 function namedBy(where: string): { file: string; titles: string[] }[] {
   return [...where.matchAll(/`([^`]+)`((?:(?:: |, )"[^"]*")*)/g)].map(([, file = "", titles = ""]) => ({
     file,
@@ -41,7 +38,7 @@ function namedBy(where: string): { file: string; titles: string[] }[] {
   }));
 }
 
-/** What a row promises that is not there. */
+/** Missing codes, files and titles of a row. */
 function missingOf({ answer, lesson, where }: Row): string[] {
   const codes = [...answer.matchAll(/PB\d{3}/g)].map(([code]) => code);
   const unknown = codes.filter((code) => !Object.hasOwn(RULES, code));
@@ -62,7 +59,7 @@ test("every answer to a lesson exists", () => {
   expect(ROWS.flatMap(missingOf)).toEqual([]);
 });
 
-test("the check detects what is gone", () => {
+test("the check detects missing codes, files and titles", () => {
   const row = { lesson: "x", answer: "PB999", where: '`docs/internals/lessons.md`: "no such title", `nowhere.ts`' };
   expect(missingOf(row)).toEqual(["x: PB999", "x: docs/internals/lessons.md: no such title", "x: nowhere.ts"]);
   expect(missingOf({ lesson: "x", answer: "a behaviour", where: "none" })).toEqual(["x: names nothing"]);

@@ -31,7 +31,7 @@ test("the labels of its table are those of the metrics", () => {
   expect(rows.length).toBeGreaterThan(20);
 });
 
-test("its file of targets is one", () => {
+test("its targets file is valid", () => {
   const json = /```json\n([\s\S]*?)```/.exec(text)?.[1] ?? "";
   expect(parseTargets(json, "notify.json").map(({ type }) => type)).toEqual([
     "healthchecks",

@@ -1,4 +1,4 @@
-/** docs/troubleshooting.md: every entry is whole and shown by something, and the pointers of errors lead to entries. */
+/** docs/troubleshooting.md: every entry is complete and has a test, and errors point to existing entries. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -10,9 +10,7 @@ const ROOT = projectFolder();
 const GUIDE = readGuide();
 const REPRODUCED_BY = "test/interop/faults/troubleshooting.test.ts";
 
-/**
- * No error of the program leads there: PostgreSQL's own log does, an alert, another program, or a look at the numbers.
- */
+/** Entries that no error points to. Readers arrive from PostgreSQL's log, an alert, another program or a metric. */
 const REACHED_OTHERWISE = [
   "pg-wal-full",
   "wal-dropped",
@@ -36,7 +34,7 @@ function sourcesBelow(folder: string): string {
 
 const SOURCES = ["runtime", "components"].map(sourcesBelow).join("\n");
 
-/** What an entry promises that is not there. */
+/** Missing parts, files, titles and quotes of an entry. */
 function missingOf({ anchor, labels, quotes, shownBy }: GuideEntry): string[] {
   const line = (what: string): string => `${anchor}: ${what}`;
   const wrong = labels.join() === "Symptom,Look,Cause,Fix,Shown by" ? [] : [line(`has ${labels.join()}`)];
@@ -57,7 +55,7 @@ function missingOf({ anchor, labels, quotes, shownBy }: GuideEntry): string[] {
   return [...wrong, ...unknown.map((fragment) => line(`nobody says "${fragment}"`))];
 }
 
-/** Sources put some messages together: what is around a fragment may stand elsewhere. */
+/** Sources build some messages from parts, so punctuation around a fragment may be elsewhere. */
 function knows(printed: string, fragment: string): boolean {
   return printed.includes(fragment.replace(/^['.:\s]+|['.:\s]+$/g, ""));
 }
@@ -86,7 +84,7 @@ test("links within the guide lead to entries", () => {
   ).toEqual([]);
 });
 
-test("the check detects what is missing", () => {
+test("the check detects missing parts, files and quotes", () => {
   const entry =
     '## A\n### a-b\n**Symptom.** x\n```text\n[055]: never said by anybody <x>\n```\n**Fix.** y\n**Shown by** `nowhere.ts`: "t"\n';
   expect(parseGuide(entry).flatMap(missingOf)).toEqual([

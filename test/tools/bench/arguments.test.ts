@@ -4,7 +4,7 @@ import { readArguments, UsageError } from "../../../tools/bench/arguments";
 const DEFAULTS = { rounds: 5, compress: ["zst", "gz"], write: false } as const;
 
 describe("a benchmark's arguments", () => {
-  test("have defaults, and values joined or apart", () => {
+  test("have defaults, and accept values joined or apart", () => {
     expect(readArguments([], DEFAULTS)).toEqual({ rounds: 5, compress: "zst", write: false });
     expect(readArguments(["--rounds=3", "--compress", "gz", "--write"], DEFAULTS)).toEqual({
       rounds: 3,

@@ -1,4 +1,4 @@
-/** docs/reference says what the tables and docstrings say: `npm run docs` writes it. */
+/** docs/reference matches the tables and docstrings. `npm run docs` writes it. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";

@@ -1,4 +1,4 @@
-/** Every block of TypeScript in README.md and docs/ compiles in a strict project. */
+/** Every TypeScript block in README.md and docs/ compiles in a strict project. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";

@@ -56,7 +56,7 @@ describe("a lock", () => {
 
   test("of a dead process is taken over", async () => {
     const lock = join(folder, "lock");
-    // Larger than any process id of Linux.
+    // Larger than any Linux process id.
     writeFileSync(lock, "4194305");
     expect(await withLock(lock, async () => "done")).toBe("done");
   });

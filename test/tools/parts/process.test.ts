@@ -54,7 +54,7 @@ describe("runInherited", () => {
     const onLine = (line: string): void => void lines.push(line);
     expect(await runInherited("/bin/sh", ["-c", "sleep 30 & echo $!; exit 0"], { onLine })).toBe(0);
     expect(lines).toHaveLength(1);
-    // Throws when that process has ended: then nothing would have been shown.
+    // Throws if that process has already ended, which would make the test meaningless.
     process.kill(Number(lines[0]));
   });
 });

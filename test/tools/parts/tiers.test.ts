@@ -9,7 +9,7 @@ describe.each(TIERS)("tier $name", ({ folders, alone = [], quick = [] }) => {
     expect([...folders, ...alone, ...quick].filter((path) => !existsSync(join(projectFolder(), path)))).toEqual([]);
   });
 
-  test("names only files of its own", () => {
+  test("names only its own files", () => {
     expect([...alone, ...quick].filter((file) => !folders.some((folder) => file.startsWith(`${folder}/`)))).toEqual([]);
   });
 });

@@ -1,6 +1,4 @@
-/**
- * The head of the bundle, runtime/start.ts, before a small program: the real Node runs what the build makes of both.
- */
+/** Builds runtime/start.ts, the head of the bundle, with a small program, and runs the result with the real Node. */
 import { execFileSync, spawnSync } from "node:child_process";
 import {
   chmodSync,
@@ -53,7 +51,7 @@ function run(options: { readonly uid?: number; readonly node?: string } = {}): s
   });
 }
 
-/** A program that does something to its own file before it needs its package. */
+/** Makes a program that runs `act` on its own file before it loads its package. */
 async function makeSlowProgram(act: string): Promise<void> {
   const program = `const fs=require("node:fs");${act};const other={};loadPackage("other",other,require,{},__filename,__dirname);console.log(other.name)`;
   writeFileSync(
@@ -80,7 +78,7 @@ test("a file that was overwritten while it ran is not mistaken for the old one",
   expect(() => run()).toThrow(/was changed while it ran: start it again/);
 });
 
-/** Runs the program under this Node, which says that it is another one; and what that came to. */
+/** Runs the program on this Node, which reports another version. */
 function runAs(version: string): { readonly status: number | null; readonly stdout: string; readonly stderr: string } {
   const preload = join(folder, "version.cjs");
   writeFileSync(preload, `Object.defineProperty(process, "version", { value: "${version}" });`);
@@ -133,7 +131,7 @@ test("another program in its place runs at once, and its own code replaces the o
   await makeProgram();
   run();
   const before = identity();
-  // Of the same length, which is all that V8 compares.
+  // Same length: V8 compares nothing else.
   await makeProgram("other");
   expect(run()).toBe("other other true a,b\n");
   expect(identity()).not.toBe(before);
@@ -176,7 +174,7 @@ test.runIf(isRoot)(
   async () => {
     await makeProgram();
     chmodSync(folder, 0o755);
-    // A Node below /root is out of reach for others.
+    // Other accounts cannot reach a Node below /root.
     const node = join(folder, "node");
     copyFileSync(process.execPath, node);
     expect(run({ uid: NOBODY, node })).toBe("first other true a,b\n");

@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** What a client says that trusts `caFile` and asks for `servername`: "ok" or the error's code. */
+/** Connects a client that trusts `caFile` and expects `servername`. Returns "ok" or the error's code. */
 async function handshake(certFile: string, caFile: string, servername: string): Promise<string> {
   const server = createServer({ cert: readFileSync(certFile), key: readFileSync(files.keyFile) });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -52,7 +52,7 @@ describe("certificates", () => {
     expect(server.verify(new X509Certificate(readFileSync(files.otherCaFile)).publicKey)).toBe(false);
   });
 
-  test("have a key for the owner only", () => {
+  test("have a key that only the owner can read", () => {
     expect(statSync(files.keyFile).mode & 0o777).toBe(0o600);
   });
 
