@@ -36,7 +36,7 @@ test("a bucket's secret name is not in the finding about it", async () => {
   expect(others).toEqual([]);
 });
 
-test("a bucket's name that is known late and is not secret is in the finding", async () => {
+test("a bucket's name that is an output, but not secret, is in the finding", async () => {
   expect((await reported(withBucket(pulumi.output(PLANTED)))).join("\n")).toContain(PLANTED);
 });
 
