@@ -1,6 +1,6 @@
 /**
- * The alert rules in Prometheus' own `promtool`: each failure fires what it should, and nothing else; and what
- * `metrics` prints of repositories that stock and we have made is what Prometheus reads, and what stock's `info` says.
+ * Runs the alert rules in Prometheus' own `promtool`: each failure fires the right alerts and no others. `metrics` is
+ * run on repositories of stock and ours: Prometheus can read its output, and the values agree with stock's `info`.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -33,35 +33,35 @@ function groupOf(of: Topology, options = {}): AlertGroup {
   return group;
 }
 
-/** Of the repositories that are recorded. */
+/** The topology of the recorded repositories. */
 const DECLARED = topology({
   schedules: { full: { cron: "0 2 * * *" }, incr: { cron: "30 * * * *" } },
   drills: { weekly: { cron: "0 5 * * 0", from: "repo1" } },
 });
-/** Into two repositories, every five seconds. */
+/** Streams into two repositories every five seconds. */
 const STREAMED = topology({ agent: true, streaming: { intervalSeconds: 5 } });
 const HOUR_S = 3600;
-/** Drills need more of its programs than a package of servers has. */
+/** Drills need PostgreSQL programs that a server package alone lacks. */
 const MAJOR = 15;
 
-/** When the alerts of a recorded state are asked for: the longest that one waits is an hour. */
+/** Minutes into a recorded state at which alerts are evaluated. The longest wait of an alert is an hour. */
 const LOOK_MINUTES = 95;
 
-/** Minutes between two looks; three days of them. */
+/** Minutes between samples. The series cover three days. */
 const STEP = 5;
 const LOOKS = (72 * 60) / STEP;
 const still = (value: number): string => `${value}x${LOOKS}`;
-/** A moment that is always now. */
+/** A timestamp that always equals the evaluation time. */
 const NOW = `0+${STEP * 60}x${LOOKS}`;
 
-/** Series of a host that is well at the time 0 of promtool, with a look each five minutes. */
 const HOUR = 60;
+/** Series of a healthy host from promtool's time 0, one sample every five minutes. */
 const repoSeries = (key: string, more: Record<string, string> = {}): Record<string, string> => ({
   [`pgbackstop_repo_up{stanza="main",repo_key="${key}"}`]: still(1),
   [`pgbackstop_repo_wal_lag_seconds{stanza="main",repo_key="${key}"}`]: still(0),
   [`pgbackstop_repo_wal_gap_segments{stanza="main",repo_key="${key}"}`]: still(0),
   [`pgbackstop_repo_wal_debt_files{stanza="main",repo_key="${key}"}`]: still(0),
-  // Backups end at each full hour, of every type: what they are late by is what a case changes.
+  // Backups of all types are fresh. A case overrides the ones that are late.
   ...Object.fromEntries(
     ["full", "diff", "incr"].map((type) => [
       `pgbackstop_repo_last_backup_timestamp_seconds{stanza="main",repo_key="${key}",backup_type="${type}"}`,
@@ -217,7 +217,7 @@ describe("promtool", () => {
     expect(exitCode).toBe(0);
   });
 
-  test("sees each failure fire, and nothing else", async (context) => {
+  test("fires the alerts of each failure, and no others", async (context) => {
     const promtool = await promtoolOrSkip(context);
     const folder = temporaryFolder();
     const group = groupOf(DRILLED);
@@ -232,7 +232,7 @@ describe("promtool", () => {
     expect(exitCode).toBe(0);
   });
 
-  test("sees that no drill has passed for nine days", async (context) => {
+  test("fires when no drill has passed for nine days", async (context) => {
     const promtool = await promtoolOrSkip(context);
     const folder = temporaryFolder();
     const { name, rules } = groupOf(DRILLED);
@@ -242,7 +242,7 @@ describe("promtool", () => {
       'pgbackstop_drill_success_timestamp_seconds{stanza="main",repo_key="2"}': `0x${(240 * HOUR) / STEP}`,
     };
     const overdue = { what: "late", series, at: 220 * HOUR, firing: ["PgbackstopDrillTooOld 2"] };
-    // Eight days are allowed, and an hour to be sure.
+    // The limit is eight days plus an hour of margin.
     const early = { what: "not yet", series, at: 192 * HOUR, firing: [] };
     const tests = [early, overdue].map((each) => testOf(group, each, each.at));
     writeFileSync(
@@ -253,12 +253,11 @@ describe("promtool", () => {
     expect(`${stdout}${stderr}`).toContain("SUCCESS");
   });
 
-  test("sees a stalled stream, a missing one, and nothing in metrics that are scraped late", async (context) => {
+  test("fires for a stalled stream and a missing one, but not for old metrics", async (context) => {
     const promtool = await promtoolOrSkip(context);
     const { name, rules } = groupOf(STREAMED);
     const group = { name, rules: rules.filter(({ alert }) => alert.startsWith("PgbackstopStream")) };
-    // Twice ten seconds for an upload, five for the interval and ten for the pause after a failure, is less than a
-    // minute.
+    // Two uploads (10 s each), the interval (5 s) and the pause after a failure (10 s) take less than a minute.
     expect(group.rules.map(({ expr }) => expr).filter((expr) => expr.endsWith(" > 60"))).toHaveLength(2);
     const collected = 'pgbackstop_collected_timestamp_seconds{stanza="main",instance="db1"}';
     const stream = (key: number): string =>
@@ -282,7 +281,7 @@ describe("promtool", () => {
       return made;
     };
     const tests = [
-      // A file that a timer writes every five minutes, thirty seconds behind.
+      // A timer writes the file every five minutes, and the stream is thirty seconds behind.
       of("well", { [collected]: `0+300x40`, [stream(1)]: `-30+300x40`, [stream(2)]: `-30+300x40` }, 30, []),
       of("repo2 stands still", { [collected]: `0+300x40`, [stream(1)]: `0+300x40`, [stream(2)]: `0x40` }, 30, [
         "PgbackstopStreamBehind 2",
@@ -298,7 +297,7 @@ describe("promtool", () => {
   });
 });
 
-/** Every alert of the group is asked for at that minute: those that shall fire, and that the others do not. */
+/** Evaluates every alert of the group at that minute. The listed ones must fire, and no others. */
 function testOf(group: AlertGroup, { firing, series, what }: Case, atMinutes: number): object {
   const names = [...new Set(group.rules.map(({ alert }) => alert))];
   return {
@@ -327,7 +326,7 @@ function testOf(group: AlertGroup, { firing, series, what }: Case, atMinutes: nu
   };
 }
 
-/** As the templates come out in these cases. */
+/** The annotations as Prometheus expands the templates in these cases. */
 function annotationsOf(
   rule: AlertGroup["rules"][number] | undefined,
   series: Record<string, string>,
@@ -352,7 +351,7 @@ function annotationsOf(
   );
 }
 
-/** Of one scrape: each sample's value by its text. */
+/** Parses one scrape into sample → value. */
 function valuesOf(text: string): Map<string, number> {
   const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
   return new Map(
@@ -392,8 +391,8 @@ describe("metrics of real repositories", async () => {
     return path;
   };
   /**
-   * A configuration with a copy of one repository, for a fault to be planted in, and with what runs have left so far
-   * nowhere.
+   * Copies one repository, in which a test then plants a fault. The spool is empty, so state of earlier runs has no
+   * effect.
    */
   const copyOf = async (key: number, name: string): Promise<{ readonly config: string; readonly path: string }> => {
     const path = join(bed.folder, name);
@@ -420,7 +419,7 @@ describe("metrics of real repositories", async () => {
     await writeMore(bed);
     await bed.stockOk(stock, ["backup", "--type=diff", "--repo=2", "--compress-type=zst", "--no-expire-auto"]);
     await bed.archiveAll();
-    // Behind the last backup, which needs none of it.
+    // WAL after the last backup. No backup needs it.
     await writeMore(bed);
     await bed.archiveAll();
     await writeMore(bed);
@@ -428,7 +427,7 @@ describe("metrics of real repositories", async () => {
   });
   afterAll(() => bed?.remove());
 
-  test("report of every backup what the exporter reports from stock's info, and Prometheus reads them", async (context) => {
+  test("match the exporter's metrics from stock's info for every backup, and Prometheus reads them", async (context) => {
     const expected = exporterOf((await bed.stockOk(stock, ["info", "--output=json"])).stdout);
     const { text } = await scrape();
     const values = valuesOf(text);
@@ -437,7 +436,7 @@ describe("metrics of real repositories", async () => {
       .map(([sample, value]) => `${sample} ${value} / ${values.get(sample)}`);
     expect(differing).toEqual([]);
     expect(expected.size).toBeGreaterThan(50);
-    // Nothing of these names that stock does not know.
+    // Ours adds no samples to the families that stock's info covers.
     const families = new Set([...expected.keys()].map((sample) => sample.split("{")[0]));
     expect([...values.keys()].filter((sample) => families.has(sample.split("{")[0]) && !expected.has(sample))).toEqual(
       [],
@@ -449,11 +448,11 @@ describe("metrics of real repositories", async () => {
     expect(checked.exitCode).toBe(0);
   });
 
-  test("fire nothing while all is well, and fire for each missed objective", async (context) => {
+  test("fire no alert on a healthy host, and fire for each missed objective", async (context) => {
     const promtool = await promtoolOrSkip(context);
     await bed.archiveAll();
     await bed.oursOk(["verify", "--output=none"]);
-    // Not archived, and lost with the machine.
+    // Never archived, so a restore loses it.
     await bed.cluster.sql("CREATE TABLE too_late AS SELECT 1");
     await drill();
     well = await scrape();
@@ -507,7 +506,7 @@ describe("metrics of real repositories", async () => {
     const unreadable = [...lacking, "PgbackstopRepositoryUnreadable 2"];
     const locked = bed.variant("locked", { global: { "repo2-cipher-pass": "no longer the one" } });
     expect(await firingIn(promtool, await scrape(locked))).toEqual(unreadable);
-    // A mount point without its mount.
+    // A mount point with nothing mounted.
     const bare = bed.variant("bare", { global: { "repo2-path": ownedFolder("bare") } });
     expect(await firingIn(promtool, await scrape(bare))).toEqual(lacking);
     writeFileSync(join(bed.folder, "no-directory"), "");
@@ -541,10 +540,10 @@ describe("metrics of real repositories", async () => {
     expect(await firingIn(promtool, missing)).toContain("PgbackstopWalOwed 2");
   });
 
-  test("fire for the second repository when only the first one is fresh and the second was forgotten for a day", async (context) => {
+  test("fire for the second repository when only the first has had a backup in the last day", async (context) => {
     const promtool = await promtoolOrSkip(context);
     await bed.oursOk(["backup", "--type=full", "--repo=1"]);
-    // The backup waited for its WAL in the first repository only: that PostgreSQL has not been told yet would fire too.
+    // The backup waited for its WAL in repo1 only. A segment that is not yet acknowledged to PostgreSQL would fire too.
     await bed.archiveAll();
     const fresh = await scrape();
     const forgotten = { afterS: 26 * HOUR_S, since: well };
@@ -565,7 +564,7 @@ describe("metrics of real repositories", async () => {
     const drawn = new Set(
       (await Promise.all([well, waiting, missing].map((each) => answeredIn(promtool, exprs, each)))).flat(),
     );
-    // What only queues of an agent and sidecars know.
+    // Only agent queues and sidecars provide this metric.
     expect(exprs.filter((expr) => !drawn.has(expr) && !expr.includes("pgbackstop_repo_wal_waiting_files"))).toEqual([]);
     expect(exprs.length).toBeGreaterThan(20);
   });
@@ -578,17 +577,17 @@ interface Scrape {
 
 interface ScrapeOptions {
   readonly group?: AlertGroup;
-  /** So long after the recording, with nothing that has happened since. */
+  /** Evaluates this many seconds after the recording, with no changes since. */
   readonly afterS?: number;
-  /** What was the same in this recording is that much older; what has changed since is fresh. */
+  /** Samples that are unchanged since this recording get that much older; changed samples stay fresh. */
   readonly since?: Scrape;
-  /** Nothing gathers any more: the same text for ever. */
+  /** Collection has stopped: the same text forever. */
   readonly isStill?: boolean;
 }
 
 /**
- * A recorded scrape as promtool's series: its moments as far from promtool's beginning as they were from the scrape;
- * that of the gathering goes on.
+ * Converts a recorded scrape to promtool series. A timestamp keeps its distance from the scrape, now counted from
+ * promtool's time 0. The collection timestamp keeps advancing.
  */
 function seriesOf(
   { atS, text }: Scrape,
@@ -603,8 +602,8 @@ function seriesOf(
 }
 
 /**
- * Alerts that fire after an hour and a half of a recorded state, as `name repo_key backup_type`; promtool tells them
- * where none is expected.
+ * Alerts that fire an hour and a half into a recorded state, as `name repo_key backup_type`. promtool prints them
+ * because the test declares that none are expected.
  */
 async function firingIn(promtool: string, scraped: Scrape, options: ScrapeOptions = {}): Promise<string[]> {
   const { group = groupOf(DECLARED) } = options;
@@ -624,7 +623,10 @@ async function firingIn(promtool: string, scraped: Scrape, options: ScrapeOption
     .sort((a, b) => (a < b ? -1 : 1));
 }
 
-/** Those of the expressions that a recorded state has an answer to; promtool tells it where none is expected. */
+/**
+ * The expressions that return data for a recorded state. promtool prints the data because the test declares that none
+ * is expected.
+ */
 async function answeredIn(promtool: string, exprs: readonly string[], scraped: Scrape): Promise<string[]> {
   const { stdout, stderr } = await promtoolTest(promtool, groupOf(DECLARED), {
     interval: `${STEP}m`,
@@ -638,7 +640,7 @@ async function answeredIn(promtool: string, exprs: readonly string[], scraped: S
   return answered;
 }
 
-/** For both repositories, with the beginning of every name of an alert. */
+/** Alerts of both repositories; adds the common prefix of alert names. */
 function both(make: (key: number) => readonly string[]): string[] {
   return [1, 2].flatMap((key) => make(key).map((text) => `Pgbackstop${text}`)).sort((a, b) => (a < b ? -1 : 1));
 }

@@ -1,6 +1,6 @@
 /**
- * The same repository twice: stock expires one copy, ours the other, and afterwards both hold the same and both said
- * the same, over tables of retention settings and over repositories and settings made by chance. No server is needed:
+ * Stock expires one copy of a repository, ours expires another. Both copies must then be the same, and so must both
+ * outputs. The cases cover a table of retention settings, and random repositories and settings. No server is needed:
  * see harness/madeRepository.
  */
 import {
@@ -37,7 +37,7 @@ const DAY_S = 86_400;
 const OPTION_INVALID = 31;
 const NOW_S = Math.floor(Date.now() / 1000);
 
-/** Segment `no` of a timeline, in directories of eight. */
+/** Segment `no` of a timeline, with eight segments per log file number. */
 function segment(no: number, timeline = 1): string {
   const digits = (value: number): string => value.toString(16).toUpperCase().padStart(8, "0");
   return `${digits(timeline)}${digits(Math.floor(no / 8))}${digits(no % 8)}`;
@@ -47,7 +47,7 @@ function segments(from: number, to: number, timeline = 1): string[] {
   return Array.from({ length: Math.max(0, to - from + 1) }, (_, index) => segment(from + index, timeline));
 }
 
-/** A cluster that was upgraded once and promoted twice, with every kind of backup. */
+/** A cluster with one upgrade, two promotions and every kind of backup. */
 function wellAged(more: readonly MadeBackup[] = [], change: Partial<MadeBackup> = {}): MadeStanza {
   const backups: MadeBackup[] = [
     { label: "20250101-000000F", wal: [segment(10), segment(11)] },
@@ -96,11 +96,11 @@ const unfinished = (label: string, prior?: string): MadeBackup => ({
 interface Case {
   readonly options: readonly string[];
   readonly stanza?: MadeStanza;
-  /** Removed before. */
+  /** Files removed before expire runs. */
   readonly lost?: readonly string[];
-  /** What ours does as the newest stock does, and 2.45 did not yet. */
+  /** Ours does as the newest stock does. 2.45 differs. */
   readonly isNew?: true;
-  /** Ours takes what is gone out of backup.info in one run, and removes what depends on it in the next. */
+  /** Ours drops missing backups from backup.info in one run, and removes their dependents in the next. */
   readonly inTwoRuns?: true;
 }
 
@@ -188,7 +188,7 @@ const CASES: readonly Case[] = [
   { options: ["--archive-expire-before=zzz"] },
   { options: ["--repo1-retention-full=1"], stanza: { ...wellAged(), backups: [] } },
   { options: ["--repo1-retention-full=1"], stanza: wellAged([], { wal: null }) },
-  // 2.45 expires good backups for one with page errors.
+  // 2.45 expires good backups in favour of one with page errors.
   { options: ["--repo1-retention-full=1"], stanza: wellAged([], { pageErrors: true }), isNew: true },
   { options: ["--repo1-retention-full=2"], stanza: wellAged([], { pageErrors: true }) },
   { options: ["--repo1-retention-full=1", "--no-checksum-page-error"], stanza: wellAged([], { pageErrors: true }) },
@@ -201,7 +201,7 @@ const CASES: readonly Case[] = [
       wal: { "15-1": segments(1, 9) },
     },
   },
-  // 2.45 removes this attempt.
+  // 2.45 removes this unfinished backup.
   { options: ["--repo1-retention-full=1"], stanza: wellAged([unfinished("20250501-000000F")]), isNew: true },
   { options: ["--repo1-retention-full=1"], stanza: wellAged([unfinished("20250315-000000F")]) },
   {
@@ -233,7 +233,9 @@ for (const version of ["2.60", "2.45"] as const) {
   });
 }
 
-/** With an older version only what is left is compared: its words, and what it writes of itself, are its own. */
+/**
+ * With an older version only the remaining paths are compared: its messages and the content of its info files differ.
+ */
 function compareExpire(stock: StockPgbackrest, isOlder: boolean): void {
   let folder: string;
   const user = serverUser();
@@ -244,7 +246,7 @@ function compareExpire(stock: StockPgbackrest, isOlder: boolean): void {
 
   const made = (which: string): string => join(folder, which);
 
-  /** Writes the stanza twice. */
+  /** Writes the stanza once for stock and once for ours. */
   async function prepare({ stanza = wellAged(), lost = [] }: Case): Promise<void> {
     const memory = new MemoryStorage();
     await makeStanza(repository(1, { storage: memory }), stanza);
@@ -369,7 +371,7 @@ function compareExpire(stock: StockPgbackrest, isOlder: boolean): void {
   }, 600_000);
 }
 
-/** Sets of backups over one or two history ids, WAL with and without holes. */
+/** Sets of backups over one or two history ids, and WAL with and without gaps. */
 function anyStanza(): fc.Arbitrary<MadeStanza> {
   const step = fc.record({
     kind: fc.constantFrom("F", "F", "D", "I", "I"),
@@ -441,7 +443,7 @@ function anyOptions(): fc.Arbitrary<string[]> {
     .map((parts) => parts.flat());
 }
 
-/** Log lines without process and path; what both say about their own begin and end is left out. */
+/** Log lines without process and path, and without the begin and end lines of the command. */
 function printed(text: string, path: string): string[] {
   return text
     .replaceAll(/^P00 +/gm, "")
@@ -453,7 +455,7 @@ function printed(text: string, path: string): string[] {
     .filter((line) => !line.startsWith("FileMissingError: "));
 }
 
-/** Every path below `root`, links with where they lead. */
+/** Every path below `root`; links with their targets. */
 function tree(root: string, path = ""): string[] {
   return readdirSync(join(root, path), { withFileTypes: true })
     .sort((left, right) => (left.name < right.name ? -1 : 1))

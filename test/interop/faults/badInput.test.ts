@@ -1,6 +1,5 @@
 /**
- * What goes wrong in a user's life, through the command line: each with its exact message and exit code, and with what
- * must still work.
+ * Faults and user errors through the command line: the exact message and exit code of each, and what must still work.
  */
 import {
   chmodSync,
@@ -38,7 +37,7 @@ const HINT_RESTORE_DAMAGED =
   "HINT: The repository has a damaged copy. Run verify; another repository may have a good one.";
 const HINT_VERIFY = "HINT: heal copies missing WAL from another repository. Restore from a valid repository.";
 const HINT_GET = "HINT: This is not the end of the archive. Make the repositories readable, then try again.";
-/** What is said when archive.info, or backup.info, is in neither place. */
+/** Hints if both archive.info (or backup.info) and its copy are missing. */
 const MISSING_HINTS = {
   archive: [
     "HINT: archive.info cannot be opened but is required to push/get WAL segments.",
@@ -52,7 +51,7 @@ const MISSING_HINTS = {
   ],
 } as const;
 type InfoKind = keyof typeof MISSING_HINTS;
-/** Added to `[global]` of every bed: retention is no topic here, and answers shall not be waited for. */
+/** Added to `[global]` of every bed. Retention is out of scope, and tests must not wait long for answers. */
 const GLOBAL = {
   "repo1-retention-full": "9",
   "repo2-retention-full": "9",
@@ -87,13 +86,13 @@ describe("bad input", async () => {
   });
 
   describe("of repositories", () => {
-    /** Runs `backup --repo=2` with a changed configuration. */
+    /** Runs `backup --repo=2` with a changed configuration and returns its error. */
     const backup2 = async (name: string, global: Record<string, string>): Promise<string> => {
       const result = await bed.ours([...FULL, "--repo=2"], { config: bed.variant(name, { global }) });
       return errorOf(result);
     };
 
-    /** One text for each of the two info files: both are read at once, and either may be the first to fail. */
+    /** One text for each of the two info files. Both are read at once, and either can fail first. */
     const eitherInfo = (
       code: string,
       line: (kind: InfoKind, file: string) => string,
@@ -125,7 +124,7 @@ describe("bad input", async () => {
       // One repository satisfies this bed's policy.
       expect(reported.exitCode).toBe(0);
       expect(parseInfo(reported.stdout).repo.map((repo) => repo.status.code)).toEqual([0, 99]);
-      // The other repository gets its backup all the same.
+      // The other repository still gets its backup.
       const half = await bed.ours(FULL, { config });
       expect(half.exitCode).toBe(104);
       expect(
@@ -134,7 +133,7 @@ describe("bad input", async () => {
       expect(half.stdout).toMatch(/repo1: new backup label = /);
     });
 
-    test("a passphrase that is missing: that repository alone cannot be used", async () => {
+    test("a missing passphrase: only that repository is unusable", async () => {
       const config = bed.variant("no-passphrase", { global: { "repo2-cipher-pass": null } });
       const because =
         "it is needed when repo2-cipher-type is aes-256-cbc; write it in a configuration file or set PGBACKREST_REPO2_CIPHER_PASS.";
@@ -159,7 +158,7 @@ describe("bad input", async () => {
       const keyHint = "HINT: The service does not know this access key: check repo2-s3-key and repo2-s3-endpoint.";
       expect(eitherInfo("105", unknownKey, () => [keyHint])).toContain(key);
       if (server.kind === "versitygw") {
-        // s3rver takes any secret.
+        // s3rver accepts any secret.
         const secret = await backup2("secret", { "repo2-s3-key-secret": "0000000000000000000000000000000000000000" });
         const printed =
           "The request signature we calculated does not match the signature you provided. Check your key and signing method.";
@@ -189,7 +188,7 @@ describe("bad input", async () => {
       const { host, origin } = new URL(metadata.origin);
       const env = { AWS_EC2_METADATA_SERVICE_ENDPOINT: origin };
       const good = parseInfo((await bed.oursOk(["info", "--output=json"], { config, env })).stdout);
-      // The keys are right; a session token is what versitygw knows nothing of, and says so: it came through.
+      // The keys are valid. versitygw does not support session tokens, and its error shows that the token arrived.
       const [first, second] = good.repo.map((repo) => repo.status);
       expect(first?.code).toBe(0);
       if (server.kind === "versitygw")
@@ -419,7 +418,7 @@ describe("bad input", async () => {
     test("a backup that does not exist", async () => {
       const { result } = await bed.restoreAside({ by: null, args: ["--set=20200101-000000F"] });
       const info = parseInfo((await bed.oursOk(["info", "--output=json"])).stdout);
-      // The newest first, each repository by itself.
+      // Newest first within each repository.
       const others = [1, 2].flatMap((key) =>
         labelsOf(info)
           .filter(({ repo }) => repo === key)
@@ -465,7 +464,7 @@ describe("damaged repositories", async () => {
     await server?.remove();
   });
 
-  /** Path of the largest data file of the backup in repo1, relative to the repository. */
+  /** The largest data file of the backup in repo1, relative to the repository. */
   const largest = (): string => {
     const root = join("backup", bed.stanza, label, "pg_data", "base");
     const files = readdirSync(join(bed.repoPath(1), root), { recursive: true }).map((name) => join(root, String(name)));
@@ -484,7 +483,7 @@ describe("damaged repositories", async () => {
   ];
 
   for (const { how, reason, damage } of damages) {
-    test(`a data file ${how}: verify reports it, the other repository serves, and without that one restore fails and nothing can be started`, async () => {
+    test(`a data file ${how}: verify reports it, restore uses the other repository, and fails without it, leaving nothing that starts`, async () => {
       const path = largest();
       await damaged(bed, path, damage, async () => {
         const verified = await bed.ours(["verify", "--output=text"]);
@@ -532,7 +531,7 @@ describe("damaged repositories", async () => {
       });
     });
 
-    test(`backup.info ${how}: its copy serves; both: the other repository does`, async () => {
+    test(`backup.info ${how}: its copy is used, or the other repository if both are damaged`, async () => {
       const main = join("backup", bed.stanza, "backup.info");
       await damaged(bed, main, damage, async () => {
         const whole = labelsOf(parseInfo((await bed.oursOk(["info", "--output=json"])).stdout));
@@ -561,7 +560,7 @@ describe("damaged repositories", async () => {
     });
   }
 
-  test("a damaged manifest: its copy serves; both: verify reports it and the other repository is restored", async () => {
+  test("a damaged manifest: its copy is used; if both are damaged, verify reports it and restore uses the other repository", async () => {
     const main = join("backup", bed.stanza, label, "backup.manifest");
     await damaged(bed, main, flipBit, async () => {
       expect((await bed.restoreAside({ by: null, repo: 1, args: [`--set=${label}`] })).result.exitCode).toBe(0);
@@ -603,7 +602,7 @@ describe("a full disk", async () => {
       const half = await bed.ours([...FULL, "--archive-timeout=20"]);
       expect(half.exitCode).toBe(104);
       const label = newLabel(half);
-      // Which file is the one that no longer fits depends on the order of the threads.
+      // Thread order decides which file no longer fits.
       const data = join(path, "backup", "main", label, "pg_data");
       const file = /'([^']*)': \[28\]/.exec(errorOf(half))?.[1] ?? "";
       expect(file.startsWith(`${data}/`)).toBe(true);
@@ -619,8 +618,7 @@ async function makeBed(binaries: PostgresBinaries, server: S3Server): Promise<Te
   const bed = await TestBed.create({
     binaries,
     repos: [{ compressType: "gz" }, { s3: server, compressType: "zst", encrypted: true }],
-    // An archive that fails shall not stop PostgreSQL from telling that to nobody: `any` lets the backups of one
-    // repository go on.
+    // With `any`, a failing archive in one repository does not stop the other repository's backups.
     acknowledge: "any",
     settings: { wal_keep_size: "512MB" },
     global: GLOBAL,
@@ -633,19 +631,18 @@ function newLabel(result: RunResult): string {
   return /new backup label = (\S+)/.exec(result.stdout)?.[1] ?? "";
 }
 
-/** What is said when neither an info file nor its copy can be read, with the line of each. */
+/** The error if neither an info file nor its copy can be read, with the reason for each. */
 function infoFailure(kind: InfoKind, main: string, copy: string): string {
   return `unable to load info file '${kind}/main/${kind}.info' or '${kind}/main/${kind}.info.copy':\n${main}\n${copy}`;
 }
 
-/** Exit code and error of a run. */
 function outcomeOf(result: RunResult): [number, string] {
   return [result.exitCode, errorOf(result)];
 }
 
 /**
- * The one error of a run, without time, level and indentation, and without the pointer into the guide, which
- * troubleshooting.test.ts looks at.
+ * The one error of a run, without time, level, indentation, and the pointer to the guide, which troubleshooting.test.ts
+ * checks.
  */
 function errorOf(result: RunResult): string {
   const lines = result.stdout.split("\n");

@@ -1,10 +1,10 @@
 /**
- * SIGKILL at random moments of a backup, and two backups at once.
+ * SIGKILL at random points of a backup, and two backups at once.
  *
- * Each kill has its own slice of a backup's time, so that all of it is covered; the short phases (start, stop, the wait
- * for WAL, the infos), which random moments seldom hit, are killed shortly after the log line that begins them.
- * `PGBACKSTOP_LONG=1` kills amid more data and takes a backup to its end after every kill; `PGBACKSTOP_SEED=<number>`
- * repeats the moments of an earlier run, whose seed it printed.
+ * Each kill has its own slice of a backup's duration, so that the kills cover all of it. Random kills seldom hit the
+ * short phases (start, stop, the wait for WAL, the info files), so these are killed shortly after the log line that
+ * begins them. `PGBACKSTOP_LONG=1` kills with more data, and completes a backup after every kill.
+ * `PGBACKSTOP_SEED=<number>` repeats the times of an earlier run, which printed its seed.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ import { dropTemplates, fillBed, writeMore } from "../../harness/real/sampleData
 import { TestBed } from "../../harness/real/testBed";
 
 const LONG = process.env["PGBACKSTOP_LONG"] === "1";
-/** Kills by the clock, and then those by a line of the log. */
+/** Kills by time come first, then the kills by log line. */
 const TIMED_KILLS = 16;
 const PHASES = [
   "execute non-exclusive backup start",
@@ -28,7 +28,7 @@ const PHASES = [
 ] as const;
 const KILLS = TIMED_KILLS + PHASES.length;
 const KILLS_PER_BACKUP = LONG ? 1 : 5;
-/** How long after its line a phase is killed, at most. */
+/** Maximum delay of a kill after the log line of its phase. */
 const PHASE_MS = 40;
 
 describe("interrupted backups", async () => {
@@ -40,7 +40,7 @@ describe("interrupted backups", async () => {
   const { stock } = parts;
   let server: S3Server;
   let bed: TestBed;
-  /** How long an undisturbed backup takes. */
+  /** Duration of an undisturbed backup. */
   let backupMs = 0;
 
   beforeAll(async () => {
@@ -48,7 +48,7 @@ describe("interrupted backups", async () => {
     bed = await TestBed.create({
       binaries: parts.binaries,
       repos: [{ compressType: "gz" }, { s3: server, compressType: "zst", encrypted: true, options: { bundle: "y" } }],
-      // What is kept is verified after every kill.
+      // Every kept backup is verified after every kill.
       global: { "repo1-retention-full": "1", "repo2-retention-full": "1" },
     });
     await bed.cluster.start();
@@ -69,7 +69,7 @@ describe("interrupted backups", async () => {
       logFile: join(bed.folder, "log", "started-ours.log"),
     });
 
-  /** Starts a backup and kills it at the given moment; false when it came to its end before. */
+  /** Starts a backup and kills it at its planned point. Returns false if the backup ended first. */
   const killOne = async (kill: number, random: () => number): Promise<boolean> => {
     const phase = PHASES[kill - TIMED_KILLS];
     const startedAtMs = performance.now();
@@ -102,8 +102,7 @@ describe("interrupted backups", async () => {
     process.stdout.write(`crash: seed ${seed}, an undisturbed backup takes ${Math.round(backupMs)} ms\n`);
     let leftBehind = 0;
     let kills = 0;
-    // A backup that ends before its moment is one that was not killed: another one is tried, with times as they are
-    // now.
+    // A backup that ended before its kill does not count. Try another one with the shorter duration.
     for (let attempt = 1; kills < KILLS && attempt <= 3 * KILLS; attempt++) {
       if (!(await killOne(kills, random))) continue;
       kills++;
@@ -117,7 +116,7 @@ describe("interrupted backups", async () => {
       expect(unfinished(bed)).toEqual([]);
     }
     expect(kills).toBe(KILLS);
-    // Otherwise every kill came too early or too late, and nothing was proved.
+    // Otherwise every kill came too early or too late, and the test proved nothing.
     expect(leftBehind).toBeGreaterThan(0);
     await writeMore(bed);
     await bed.archiveAll();
@@ -129,7 +128,7 @@ describe("interrupted backups", async () => {
     expect(await bed.restoreAndCompare({ by: stock, repo: 1 })).toEqual([]);
   }, 1_200_000);
 
-  test("a stock backup at the same time is refused, and a killed one of ours frees its lock", async () => {
+  test("a stock backup at the same time is refused, and ours frees its lock when it is killed", async () => {
     await makeDirty(bed);
     // Without start-fast the backup waits for a checkpoint that PostgreSQL spreads over minutes.
     const held = await startOurs("--no-start-fast");
@@ -148,13 +147,13 @@ describe("interrupted backups", async () => {
       lock: { backup: { held: true } },
     });
     await held.stop("SIGKILL");
-    // Before anybody asks for another checkpoint, which would end the wait of that session too.
+    // Wait before anyone requests another checkpoint, which would also end this session's wait.
     await waitFor("the end of our session", 120_000, () => sessionsGone(bed));
     await bed.stockOk(stock, ["backup", "--type=full", "--repo=1", "--no-expire-auto"]);
     await bed.oursOk(["backup", "--type=full"]);
   });
 
-  test("our backup beside a stock one is refused, and a killed one of stock's frees its lock", async () => {
+  test("our backup beside a stock one is refused, and stock's frees its lock when it is killed", async () => {
     await makeDirty(bed);
     const args = [
       `--config-path=${bed.configPath}`,
@@ -176,7 +175,7 @@ describe("interrupted backups", async () => {
       `unable to acquire lock on file '${join(bed.folder, "lock", "main-backup-1.lock")}': Resource temporarily unavailable`,
     );
     await held.stop("SIGKILL");
-    // Stock's session waits for the checkpoint without looking: this ends it soon.
+    // Stock's session does not notice the kill while it waits for the checkpoint. This ends the wait.
     await bed.cluster.sql("CHECKPOINT");
     await waitFor("the end of stock's session", 120_000, () => sessionsGone(bed));
     const { stdout } = await bed.oursOk(["backup", "--type=full"]);
@@ -184,7 +183,7 @@ describe("interrupted backups", async () => {
   });
 });
 
-/** The repositories are in order, with a backup in both: whatever was under way is no part of them. */
+/** Both repositories are valid and have a backup. The interrupted backup is not part of them. */
 async function expectValid(bed: TestBed): Promise<void> {
   const { stdout } = await bed.oursOk(["verify", "--output=text", "--verbose"]);
   expect(stdout.match(/^status: ok$/gm)).toHaveLength(2);
@@ -195,8 +194,8 @@ async function expectValid(bed: TestBed): Promise<void> {
 }
 
 /**
- * Waits for the lock of a repository; ours takes that of the highest key last. Its content is written once the lock is
- * held.
+ * Waits for the lock of a repository. Ours locks the repository with the highest index last, and writes the file's
+ * content once it holds the lock.
  */
 async function lockTaken(bed: TestBed, key: number): Promise<void> {
   const path = join(bed.folder, "lock", `main-backup-${key}.lock`);
@@ -212,7 +211,7 @@ async function sessionsGone(bed: TestBed): Promise<true | null> {
   return count === "0" ? true : null;
 }
 
-/** Directories of repo1 that hold no finished backup. */
+/** Directories of unfinished backups in repo1. */
 function unfinished(bed: TestBed): string[] {
   const root = join(bed.repoPath(1), "backup", bed.stanza);
   return readdirSync(root).filter(
@@ -220,7 +219,7 @@ function unfinished(bed: TestBed): string[] {
   );
 }
 
-/** Gives the next checkpoint something to spread out. */
+/** Dirties pages, so that the next checkpoint takes a while. */
 async function makeDirty(bed: TestBed): Promise<void> {
   await bed.cluster.sql("UPDATE orders SET note = note || '.'; UPDATE documents SET body = body || '.'");
 }

@@ -1,11 +1,11 @@
 /**
- * Hosts that know nothing of each other work on the same three repositories (a directory, a bucket, an SFTP server):
- * backups from the primary, backups from a standby, expiry, and copies between repositories. Their processes are killed
- * and stopped for a while, connections are cut.
+ * Hosts that do not know each other use the same three repositories (a directory, a bucket, an SFTP server). They back
+ * up from the primary and from a standby, expire, and copy between repositories. The test kills and pauses their
+ * processes and cuts connections.
  *
- * Whatever the repositories list in the end, stock verifies and restores. `PGBACKSTOP_LONG=1` takes 30 minutes
- * (`PGBACKSTOP_MINUTES` changes it) and stops processes for minutes, longer than a lease lasts;
- * `PGBACKSTOP_SEED=<number>` repeats the choices of a run, though not their timing.
+ * In the end stock verifies and restores every backup that the repositories list. `PGBACKSTOP_LONG=1` takes 30 minutes
+ * (`PGBACKSTOP_MINUTES` changes it) and pauses processes for minutes, longer than a lease lasts.
+ * `PGBACKSTOP_SEED=<number>` repeats the choices of a run, but not their timing.
  */
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -22,27 +22,27 @@ import { requireOk, TestBed } from "../../harness/real/testBed";
 
 const LONG = process.env["PGBACKSTOP_LONG"] === "1";
 const RUN_MS = LONG ? Number(process.env["PGBACKSTOP_MINUTES"] ?? 30) * 60_000 : 25_000;
-/** How long a process is stopped at most; longer than it takes to call a lease dead. */
+/** Longest pause of a process. In the long form it outlasts a lease. */
 const STOP_MS_MAX = LONG ? 240_000 : 4000;
 const CUT_MS_MAX = LONG ? 20_000 : 2000;
 /**
- * Each segment is archived by a process of its own: with more WAL a busy machine falls behind, and backups wait for
- * theirs.
+ * PostgreSQL starts a process to archive each segment. With more WAL a busy machine falls behind, and backups wait for
+ * their segments.
  */
 const WRITE_PAUSE_MS = LONG ? 3000 : 1000;
 const KEYS = [1, 2, 3] as const;
 /**
- * Ours: done; busy lease or lock; some repositories; none. Others come from cut connections and from an archive that is
- * late.
+ * Ours: success; lease or lock busy; only some repositories; no repository. The other codes come from cut connections
+ * and late WAL.
  */
 const EXIT_CODES_FINE = new Set([0, 41, 42, 49, 50, 55, 64, 75, 82, 101, 103, 104]);
 const KILLED = 137;
 
 interface Host {
   readonly name: string;
-  /** Folder of its configuration; null is the bed's own. */
+  /** Path of its configuration file. */
   readonly config: string;
-  /** What it does next. */
+  /** Arguments of its next command. */
   readonly choose: (random: (below: number) => number) => readonly string[];
 }
 
@@ -114,7 +114,7 @@ describe("many writers", async () => {
     await s3?.remove();
   });
 
-  /** Locks, spool and log of its own: another machine, as far as the runtime can tell. */
+  /** Separate locks, spool and log make the host another machine as far as the runtime can tell. */
   function hostOf(name: string, cluster: TestCluster, more: Readonly<Record<string, string>> = {}): string {
     const folders = Object.fromEntries(
       ["lock", "spool", "log"].map((kind) => [`${kind}-path`, join(bed.folder, kind, name)]),
@@ -143,7 +143,7 @@ describe("many writers", async () => {
     return ["sync", `--from-repo=${from}`, `--to-repo=${to}`];
   }
 
-  /** One command of a host, disturbed or left alone. */
+  /** Runs one command of a host, disturbed or undisturbed. */
   async function act(host: Host, untilMs: number): Promise<void> {
     const args = host.choose(random);
     const logFile = join(bed.folder, "log", `started-${host.name}.log`);
@@ -211,7 +211,7 @@ describe("many writers", async () => {
       );
       expect(strange).toEqual([]);
 
-      // Everybody has come to an end: what a killed process left is taken over, and what is missing is copied.
+      // All hosts have stopped. The next backup takes over from killed processes, and heal copies missing WAL.
       if (LONG) await bed.archiveAll(20 * 60_000);
       await settle("primary", ["backup", "--type=full"]);
       await waitFor(
@@ -245,7 +245,7 @@ describe("many writers", async () => {
     });
   }
 
-  /** Restores each listed backup by turns with stock and ours, to where it is consistent, and reads every row of it. */
+  /** Restores each listed backup to its consistency point, with stock and ours alternately, and reads every row. */
   async function expectAllRestorable(): Promise<void> {
     const info = parseInfo(
       (await bed.stockOk(stock, ["info", "--output=json"], { config: configOf("primary") })).stdout,

@@ -1,7 +1,7 @@
 /**
- * docs/troubleshooting.md, walked through: for each entry that names this test the fault is made on real parts, the
- * message that the guide quotes is compared with what is printed, the guide's commands are run as they stand there, and
- * it must work afterwards.
+ * Reproduces each entry of docs/troubleshooting.md that names this test. The test causes the fault with real programs,
+ * compares the printed message with the guide's quote, runs the guide's commands unchanged, and checks that everything
+ * works afterwards.
  */
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -20,29 +20,29 @@ const SELF = "test/interop/faults/troubleshooting.test.ts";
 const ENTRIES = readGuide().filter(({ shownBy }) => shownBy.some(({ file }) => file === SELF));
 
 /**
- * One entry under way: the configuration that commands see, and what the guide's `<placeholders>` stand for beyond its
- * message.
+ * State of one entry: the configuration of its commands, and values of the guide's `<placeholders>` that its message
+ * does not provide.
  */
 interface Setting {
   readonly bed: TestBed;
-  /** Null is the bed's own. */
+  /** Null means the bed's own configuration. */
   config: string | null;
   readonly values: Map<string, string>;
 }
 
 interface Reproduction {
-  /** Makes the fault; gives all that a user would look at. */
+  /** Causes the fault and returns all output that a user would look at. */
   fault(setting: Setting): Promise<string>;
-  /** What the prose of the fix asks for, before its commands. */
+  /** Does what the prose of the fix asks for, before the commands of the fix. */
   mend?(setting: Setting): void | Promise<void>;
-  /** Throws when it does not work now. */
+  /** Throws if it still fails. */
   works?(setting: Setting, printed: string): void | Promise<void>;
 }
 
 const printedBy = (result: RunResult): string => `${result.stdout}\n${result.stderr}`;
 const useOwn = (setting: Setting): void => void (setting.config = null);
 
-/** A run with a changed configuration, which the commands of the guide see too until it is mended. */
+/** Runs a command with a changed configuration, which the guide's commands also use until `mend` resets it. */
 const changed =
   (name: string, variant: Variant, args: readonly string[]) =>
   async (setting: Setting): Promise<string> => {
@@ -50,7 +50,7 @@ const changed =
     return printedBy(await setting.bed.ours(args, { config: setting.config }));
   };
 
-/** A backup that waits for PostgreSQL's next regular checkpoint; it goes on while others work. */
+/** A backup that waits for PostgreSQL's next regular checkpoint while the entry does other work. */
 async function waitingBackup({ bed }: Setting): Promise<{ readonly seen: string; readonly end: Promise<RunResult> }> {
   await bed.cluster.sql("CREATE TABLE dirty AS SELECT g AS id, md5(g::text) AS text FROM generate_series(1, 60000) g");
   await bed.cluster.sql("DROP TABLE IF EXISTS dirty_before");
@@ -123,14 +123,14 @@ const REPRODUCTIONS: Readonly<Record<string, Reproduction>> = {
       const empty = join(bed.folder, "side", "empty");
       mkdirSync(empty);
       giveTo(empty, bed.cluster.user);
-      // The archive goes there too, as on a host.
+      // PostgreSQL archives there too, as on a real host.
       bed.writeVariant(bed.configPath, { global: { "repo1-path": empty } });
       return printedBy(await bed.ours(["backup", "--type=full", "--repo=1"]));
     },
     works: async (setting) => {
       expect(await labels(setting, 1)).toHaveLength(1);
       setting.bed.writeVariant(setting.bed.configPath, {});
-      // What went to the other directory is missing in the bed's own.
+      // The bed's own repository lacks the WAL that went to the other directory.
       await setting.bed.oursOk(["heal"]);
     },
   },
@@ -225,7 +225,7 @@ const REPRODUCTIONS: Readonly<Record<string, Reproduction>> = {
 };
 
 /**
- * One line as people type it: `pgbackstop …` and `psql -c "…"` of this bed, and anything else by a shell, as
+ * Runs one line as a user types it: `pgbackstop …` and `psql -c "…"` against this bed, anything else in a shell as
  * PostgreSQL's account.
  */
 async function shell({ bed, config }: Setting, line: string): Promise<RunResult> {
@@ -245,7 +245,7 @@ function filled(line: string, values: ReadonlyMap<string, string>): string {
   return line.replaceAll(/<([a-z ]+)>/g, (whole, name: string) => values.get(name) ?? whole);
 }
 
-/** What was printed by the fix. */
+/** Runs the commands of the fix and returns their output. */
 async function applyFix(setting: Setting, entry: GuideEntry): Promise<string> {
   let printed = "";
   for (const line of entry.fix) {
@@ -303,7 +303,7 @@ describe("the troubleshooting guide", async () => {
     if (TROUBLESHOOTING_ANCHORS.includes(anchor)) expect(seen).toContain("HINT: see troubleshooting: ");
     for (const line of entry.look) {
       const command = filled(line, setting.values);
-      // A fault may end it; words that nobody knows may not.
+      // The fault may make a command fail, but every command and option must exist.
       expect([127, 30, 31, 32, 48], command).not.toContain((await shell(setting, command)).exitCode);
     }
     await reproduction.mend?.(setting);

@@ -1,9 +1,8 @@
 /**
- * Finding the moment, on real WAL: what our reader makes of it is what pg_waldump says, record by record; in generated
- * incidents the exact transaction, table and time are named; and a recovery to the proposed target brings the table
- * back with its rows.
+ * `find` on real WAL. Our reader decodes the same records as pg_waldump. In generated incidents it names the exact
+ * transaction, table and time. A recovery to the proposed target restores the table with its rows.
  *
- * `PGBACKSTOP_LONG=1` restores to every incident, by each kind of target in turn, and `PGBACKSTOP_SEED` repeats a run.
+ * `PGBACKSTOP_LONG=1` restores to every incident, alternating the kinds of target. `PGBACKSTOP_SEED` repeats a run.
  */
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -54,18 +53,19 @@ interface Incident {
   readonly object: string;
   readonly database: string;
   readonly name: string;
-  /** Null where the server cannot be asked from within. */
+  /** Null if the incident cannot query it within its own transaction. */
   readonly xid: number | null;
   readonly rows: number | null;
   readonly beganMs: number;
   readonly endedMs: number;
-  /** Of the table just before. */
+  /** Content of the table just before the incident. */
   readonly content: string;
   readonly gid: string | null;
 }
 
 /**
- * Of 0 to below 1, the same for a seed (a linear congruential generator; the constants are those of Numerical Recipes).
+ * Numbers from 0 to below 1, reproducible by seed (a linear congruential generator with the constants of Numerical
+ * Recipes).
  */
 function randomOf(seed: number): () => number {
   let state = seed >>> 0;
@@ -78,7 +78,7 @@ function randomOf(seed: number): () => number {
 const CONTENT = (table: string): string =>
   `SELECT count(*) || ' ' || coalesce(sum(hashtext(t::text)::bigint), 0) AS content FROM ${table} t`;
 
-/** Everything that may happen to a table by mistake; `$T` is the table. */
+/** Mistakes that can happen to a table. `$T` is its name. */
 const METHODS: Readonly<Record<string, { readonly kind: string; readonly sql: readonly string[] }>> = {
   drop: { kind: "drop", sql: ["DROP TABLE $T"] },
   truncate: { kind: "truncate", sql: ["TRUNCATE $T"] },
@@ -117,7 +117,7 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
     test.skip("PostgreSQL is missing", () => undefined);
     return;
   }
-  // The other version proves that its WAL is understood.
+  // A few incidents are enough to show that the other version's WAL is understood.
   const count = major === 15 || IS_LONG ? INCIDENTS : 12;
   const random = randomOf(SEED + major);
   const incidents: Incident[] = [];
@@ -211,7 +211,7 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
       markers.filter(({ kind }) => kind === "drop" || kind === "truncate"),
     );
     const known = new Set(incidents.map(({ name }) => name));
-    // A schema's tables are told beside it.
+    // The tables of a dropped schema are reported beside it.
     expect(
       reported.map(({ name }) => name).filter((name) => !known.has(name) && !known.has(name.split(".")[0] ?? "")),
     ).toEqual([]);
@@ -314,7 +314,7 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
   test.runIf(major === 15)("records equal those that pg_waldump reads", async () => {
     const program = [join(postgres.binaries.folder, "pg_waldump")].find((path) => existsSync(path));
     if (program === undefined) throw new Error("pg_waldump comes with these binaries");
-    // The one with most in it.
+    // The segment with the most content.
     const [fullest = ""] = segmentsOf(1).sort((left, right) => statSync(right).size - statSync(left).size);
     const name = /\/([0-9A-F]{24})-/.exec(fullest)?.[1] ?? "";
     const path = join(bed.folder, "side", name);
@@ -343,7 +343,7 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
       return `${formatLsn(record.lsn)} ${record.xid} ${record.bytes.length} ${refs.join(" ")}`;
     });
     expect(records.length).toBeGreaterThan(100);
-    // pg_waldump goes on into the next segment for a record that ends there; we begin with the first whole one.
+    // pg_waldump reads the next segment to complete its last record. Ours begins with the first whole record.
     expect(records).toEqual(expected.slice(0, records.length));
     expect(expected.length - records.length).toBeLessThanOrEqual(1);
   });
@@ -363,7 +363,7 @@ async function xidOf(client: Client): Promise<number> {
   return Number((rows[0] as { xid: string }).xid);
 }
 
-/** What a busy server does beside it: small changes, rolled back mistakes, temporary and rewritten tables. */
+/** Background activity of a busy server: small changes, rolled back mistakes, temporary and rewritten tables. */
 async function makeNoise(cluster: TestCluster, session: number, stop: AbortSignal): Promise<void> {
   const client = await cluster.connect();
   try {
@@ -381,7 +381,7 @@ async function makeNoise(cluster: TestCluster, session: number, stop: AbortSigna
   }
 }
 
-/** VACUUM FULL of pg_class and changes of other tables may wait for each other. */
+/** VACUUM FULL of pg_class and changes of other tables can deadlock. */
 function ignoreDeadlock(error: unknown): void {
   if ((error as { code?: string }).code !== "40P01") throw error;
 }
@@ -406,7 +406,7 @@ async function makeTurn(client: Client, session: number, turn: number): Promise<
   if (turn % 40 === 39 && session === 0) await client.query("CHECKPOINT");
 }
 
-/** Makes a table, or takes an old one, and destroys it. */
+/** Destroys a new or an old table. */
 async function cause(cluster: TestCluster, index: number, random: () => number): Promise<Incident> {
   const names = Object.keys(METHODS);
   const method =

@@ -1,12 +1,12 @@
 /**
- * Point-in-time recovery to random targets: by time, LSN, name and transaction, over two timelines, while several
- * sessions were writing.
+ * Point-in-time recovery to random targets (time, LSN, name and transaction) over two timelines, with several sessions
+ * writing.
  *
- * Every transaction stamps its own row. PostgreSQL's own WAL (pg_walinspect) tells the order of the commits on each
- * timeline; what a restored cluster holds at its target must be exactly the rows of a prefix of that order, not one
- * more or less. Targets are drawn between commits and exactly on them, inclusive and exclusive, on the way to the
- * second timeline and on the first one beyond the point where it was left. `PGBACKSTOP_LONG=1` draws 50 of them with
- * each version of PostgreSQL, `PGBACKSTOP_SEED` repeats a run.
+ * Every transaction stamps its own row. PostgreSQL's own WAL (pg_walinspect) gives the order of the commits on each
+ * timeline. At its target a restored cluster must hold exactly the rows of a prefix of that order. Targets are drawn
+ * between commits and exactly on them, inclusive and exclusive. They lie on the way to the second timeline, and on the
+ * first timeline beyond the fork. `PGBACKSTOP_LONG=1` draws 50 of them with each version of PostgreSQL.
+ * `PGBACKSTOP_SEED` repeats a run.
  */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
@@ -24,11 +24,11 @@ const SEED = Number(process.env["PGBACKSTOP_SEED"] ?? Date.now() % 1_000_000);
 const MAJORS = LONG ? [15, 17, 18] : [15];
 const TARGETS = LONG ? 50 : 6;
 const WRITERS = 3;
-/** Of one stretch of writing between two events, and what each writer stamps in it at least. */
+/** Duration of one stretch of writing between two events, and the minimum number of stamps of each writer in it. */
 const STRETCH_MS = LONG ? 4000 : 800;
 const STAMPS_MIN = 40;
 
-/** A committed stamp, or a restore point, where it is in the WAL. */
+/** The position of a committed stamp or a restore point in the WAL. */
 interface Mark {
   readonly lsn: bigint;
   readonly timeline: number;
@@ -50,10 +50,10 @@ interface Target {
   readonly type: "time" | "lsn" | "name" | "xid";
   readonly target: string;
   readonly exclusive: boolean;
-  /** What recovery follows. */
+  /** The timeline that recovery follows. */
   readonly timeline: 1 | 2;
   readonly expected: readonly string[];
-  /** The last mark that must have been replayed; a backup must end before it. */
+  /** The last mark that must be replayed. A usable backup ends before it. */
   readonly at: Mark;
 }
 
@@ -94,7 +94,7 @@ describe.each(MAJORS)(`targets drawn by seed ${SEED}, PostgreSQL %i`, async (maj
     await bed.archiveAll();
     await history.read(bed.cluster, begin, 1, null);
 
-    // In place, over what is there: the second timeline begins where the third stretch did.
+    // Restore over the existing data directory. The second timeline begins where the third stretch did.
     await bed.cluster.stop();
     await bed.oursOk(["restore", "--delta", "--type=lsn", `--target=${fork}`, "--target-action=promote"]);
     await bed.cluster.start();
@@ -152,7 +152,7 @@ class History {
     this.backups.push({ label, timeline, stop: lsnOf(stop) });
   }
 
-  /** Adds the commits and restore points that this timeline's WAL has from `begin` on. */
+  /** Adds the commits and restore points in this timeline's WAL from `begin`. */
   async read(cluster: TestCluster, begin: string, timeline: number, fork: bigint | null): Promise<void> {
     if (fork !== null) this.#fork = fork;
     const rows = await cluster.sql(
@@ -181,14 +181,14 @@ class History {
     }
   }
 
-  /** What a recovery along `timeline` meets, in its order. */
+  /** The marks that a recovery along `timeline` replays, in order. */
   on(timeline: 1 | 2): Mark[] {
     return this.#marks.filter((mark) =>
       timeline === 1 ? mark.timeline === 1 : mark.timeline === 2 || mark.lsn < this.#fork,
     );
   }
 
-  /** Backups that lie on the way to `timeline`, oldest first. */
+  /** Backups on the way to `timeline`, oldest first. */
   backupsOn(timeline: 1 | 2): Backup[] {
     return this.backups.filter((backup) =>
       timeline === 1 ? backup.timeline === 1 : backup.timeline === 2 || backup.stop <= this.#fork,
@@ -201,7 +201,7 @@ class History {
     const timeline = random(2) === 0 ? 1 : 2;
     const all = this.on(timeline);
     const [first] = this.backupsOn(timeline);
-    // The last stamp is left out: a target that lies beyond it would not be reached.
+    // Leave out the last stamp: recovery would not reach a target beyond it.
     const candidates = all
       .filter((mark) => mark.lsn > (first?.stop ?? 0n) && (mark.name !== null) === (type === "name"))
       .slice(0, type === "name" ? undefined : -1);
@@ -213,10 +213,10 @@ class History {
       const target = type === "lsn" ? textOf(at.lsn) : type === "xid" ? at.xid : (at.name ?? "");
       return { type, target, exclusive, timeline, at, expected: stamps(exclusive ? location : location + 1) };
     }
-    // Exactly on a commit, or a little after it; recovery ends at the first commit that is later, whatever comes after
+    // Exactly on a commit, or a little after it. Recovery ends at the first commit with a later time, whatever follows
     // it.
     const afterUs = (at.committedUs ?? 0n) + BigInt(random(2) === 0 ? 0 : random(3000));
-    // A time behind the last commit would not be reached.
+    // Recovery would not reach a time after the last commit.
     const lastUs = all.reduce(
       (latest, mark) => (mark.committedUs !== null && mark.committedUs > latest ? mark.committedUs : latest),
       0n,
@@ -236,7 +236,7 @@ class History {
   }
 }
 
-/** Sessions that each stamp one transaction after the other; some transactions are rolled back. */
+/** Sessions that each stamp one transaction after the other. Some transactions are rolled back. */
 class Writers {
   readonly #cluster: TestCluster;
   #next = 0;
@@ -245,7 +245,7 @@ class Writers {
     this.#cluster = cluster;
   }
 
-  /** Writes for a while, with a restore point `point <name>` in the midst of it. */
+  /** Writes for a while, and creates a restore point `point <name>` halfway through. */
   async write(name: string): Promise<void> {
     const endMs = performance.now() + STRETCH_MS;
     const from = this.#next;
@@ -285,7 +285,7 @@ async function restoreTo(
   target: Target,
 ): Promise<{ readonly dataPath: string; readonly label: string }> {
   const fitting = history.backupsOn(target.timeline).filter((backup) => backup.stop < target.at.lsn);
-  // Times and LSNs choose the backup themselves; for the others there is nothing that could be compared.
+  // Restore chooses the backup for times and LSNs. For other targets it has no position to compare.
   const isChosen = target.type === "time" || target.type === "lsn";
   const args = [
     `--type=${target.type}`,
@@ -322,7 +322,7 @@ function described({ type, target, exclusive, timeline, expected }: Target): str
   return `${type} ${target}${exclusive ? " exclusive" : ""} on timeline ${timeline}, ${expected.length} stamps`;
 }
 
-/** Whole numbers below a limit, the same for the same seed. */
+/** Whole numbers below a limit, reproducible by seed. */
 function numbers(seed: number): (limit: number) => number {
   const { bytes } = seededRandom(seed + 1);
   bytes(64);
@@ -338,7 +338,6 @@ function textOf(lsn: bigint): string {
   return `${(lsn >> 32n).toString(16)}/${(lsn & 0xffffffffn).toString(16)}`.toUpperCase();
 }
 
-/** With microseconds, in UTC. */
 function timeText(timeUs: bigint): string {
   const seconds = new Date(Number(timeUs / 1000n)).toISOString().slice(0, 19).replace("T", " ");
   return `${seconds}.${String(timeUs % 1_000_000n).padStart(6, "0")}+00`;

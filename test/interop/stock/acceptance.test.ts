@@ -1,10 +1,10 @@
 /**
- * What users are promised beside stock pgBackRest: eight points (a) to (h), each shown with stock 2.60 where it has the
- * verb and with ours, so that the difference is a measurement. docs/internals/versus-pgbackrest.md is the table of it.
+ * Eight promises (a) to (h) to users of stock pgBackRest. Each is measured with stock 2.60, if it has the command, and
+ * with ours. docs/internals/versus-pgbackrest.md has the table.
  *
- * Two hosts of the same kind, PostgreSQL and two repositories in directories; repo2 is taken away while WAL is written.
- * An outage of an hour is scaled down to tens of segments of 1 MiB: what counts is how many wait, not how long. The
- * tests of one host follow one after the other, as its outage does.
+ * Two equal hosts run PostgreSQL with two repositories in directories. repo2 is taken away while WAL is written. An
+ * outage of an hour is scaled down to tens of segments of 1 MiB: what counts is how many segments wait, not how long.
+ * The tests of one host run in sequence and depend on each other.
  */
 import { chmodSync, existsSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -19,12 +19,12 @@ import { dropTemplates } from "../../harness/real/sampleData";
 import { findStoredSegment, storingDelaysS, writeSegments } from "../../harness/real/segments";
 import { TestBed } from "../../harness/real/testBed";
 
-/** Of an outage; an hour of a busy server writes more, and as much waits. */
+/** Segments written during an outage. A busy server writes more in an hour. */
 const SEGMENTS = 16;
-/** "Within seconds" on two busy cores. */
+/** The limit for "within seconds" on two busy cores. */
 const DELAY_S_MAX = 10;
 const WAIT_MS = 120_000;
-/** A segment that is in no repository. */
+/** A segment that no repository holds. */
 const NOWHERE = "0000000100000000000000FF";
 
 describe("the promises beside stock", async () => {
@@ -100,7 +100,7 @@ describe("the promises beside stock", async () => {
 
     test("(a) while repo2 is down, repo1 gets a few of the waiting segments and then none", async () => {
       names = await writeSegments(bed, SEGMENTS);
-      // Its processes share the few out again at each attempt: on a busy machine the last of them arrives late.
+      // Its processes redistribute these few at each attempt. On a busy machine the last one arrives late.
       let [before, after] = [-1, storedIn(bed, 1, names).length];
       for (let round = 0; after !== before && round < 6; round++) {
         await moreFailures(bed, 3);
@@ -113,7 +113,7 @@ describe("the promises beside stock", async () => {
       expect(after).toBe(before);
     });
 
-    test("(h) no backup any more, not even of the healthy repository alone: 82", async () => {
+    test("(h) every backup fails with 82, even in the healthy repository alone", async () => {
       const result = await run("backup", "--type=full", "--repo=1");
       expect(result.exitCode).toBe(82);
       expect(await labels(run)).toHaveLength(2);
@@ -135,7 +135,7 @@ describe("the promises beside stock", async () => {
     });
 
     test("(b, d) archive-push-queue-max drops WAL of the healthy repository too, counted as archived and recorded nowhere", async () => {
-      // Nothing waits but segments: with a backup's history file among what waits, stock 2.60 was seen to drop nothing.
+      // Only segments wait here. With a backup's history file among them, stock 2.60 dropped nothing.
       bringBack(bed.repoPath(2));
       await nudge(bed);
       await bed.archiveAll();
@@ -171,7 +171,7 @@ describe("the promises beside stock", async () => {
       expect(gone.length).toBeGreaterThan(1);
     });
 
-    test("(e) verify reports ok, exit 0, with the segments missing; ours names the gap in stock's repository, exit 26", async () => {
+    test("(e) verify reports ok and exits 0 despite missing segments; ours names the gap in stock's repository and exits 26", async () => {
       for (const key of [1, 2]) {
         const verified = await run("verify", `--repo=${key}`, "--output=text", "--verbose");
         expect(verified.exitCode).toBe(0);
@@ -250,13 +250,13 @@ describe("the promises beside stock", async () => {
         const result = await run("archive-get", NOWHERE, join(bed.folder, "side", "got"));
         expect(result.exitCode).toBe(103);
         expect(result.stdout).toContain(`unable to determine whether ${NOWHERE} is in the archive`);
-        // What repo1 has is served.
+        // archive-get still returns segments of repo1.
         await bed.oursOk(["archive-get", names[0] ?? "", join(bed.folder, "side", "got")]);
       },
     );
 
     test("(g) recovery does not stop at repo1's end while repo2 is unreadable: it aborts, and completes once repo2 is back", async () => {
-      // One segment that only repo2 has.
+      // Leave one segment that only repo2 has.
       bringBack(bed.repoPath(2));
       await bed.oursOk(["heal"]);
       const [name] = names.slice(-4);
@@ -270,7 +270,7 @@ describe("the promises beside stock", async () => {
       try {
         await restored.start().catch(() => undefined);
         await waitFor("the end of the server", WAIT_MS, async () => (restored.isRunning() ? null : true));
-        // The first file that it asks for is one that tells of newer timelines.
+        // Recovery first requests a history file, to detect newer timelines.
         expect(restored.logTail()).toContain(
           'could not restore file "00000002.history" from archive: child process exited with exit code 255',
         );
@@ -301,7 +301,7 @@ describe("the promises beside stock", async () => {
         expect(result.exitCode).toBe(104);
         for (const key of [1, 2]) expect(result.stdout).toMatch(new RegExp(`repo${key}: `));
       }
-      // The operator decides: from now on repo1 is enough.
+      // The operator declares that repo1 is enough.
       bed.writeVariant(bed.configPath, { settings: { acknowledge: ["repo1"] } });
       await waitFor(
         "acknowledgement",
@@ -406,7 +406,7 @@ describe("the promises beside stock", async () => {
   });
 });
 
-/** Of `names`, those that a repository holds. */
+/** The segments of `names` that a repository holds. */
 function storedIn(bed: TestBed, key: number, names: readonly string[]): string[] {
   return names.filter((name) => findStoredSegment(bed, key, name) !== null);
 }
@@ -423,7 +423,7 @@ async function nudge(bed: TestBed): Promise<void> {
   await bed.cluster.sql("SELECT pg_reload_conf()");
 }
 
-/** Waits until the archiver has been refused `count` times more. */
+/** Waits for `count` more failures of the archiver. */
 async function moreFailures(bed: TestBed, count: number): Promise<void> {
   const failures = async (): Promise<number> =>
     Number(await bed.cluster.value("SELECT failed_count FROM pg_stat_archiver"));
@@ -436,10 +436,10 @@ async function moreFailures(bed: TestBed, count: number): Promise<void> {
   );
 }
 
-/** A checkpoint has removed `names`. */
+/** Waits until checkpoints have removed `names`. */
 async function shrinks(bed: TestBed, names: readonly string[]): Promise<void> {
   await bed.cluster.sql("CHECKPOINT");
-  // The newest ones may still be needed.
+  // PostgreSQL may still need the newest segments.
   await waitFor("removal of WAL", WAIT_MS, async () =>
     names.slice(0, -2).some((name) => existsSync(bed.walFile(name))) ? null : true,
   );

@@ -1,11 +1,11 @@
 /**
- * Streamed WAL: a primary under load is killed together with its agent and its disk, again and again, and comes back
+ * Streamed WAL. The test repeatedly kills a primary under load together with its agent and its disk, then restores it
  * from a repository.
  *
- * A client writes down when each of its commits was acknowledged. What a restore lacks of them is never older than the
- * interval of streaming and the time that a position took, measured meanwhile, until the repository had it. Stock,
- * which knows nothing of the stream, ends at the last full segment and finds nothing wrong. `PGBACKSTOP_LONG=1` kills
- * 20 times instead of 3 (of PostgreSQL 17 once); `PGBACKSTOP_SEED` repeats a run.
+ * A client records when each commit was acknowledged. The oldest lost commit is never older than the streaming interval
+ * plus the measured time that a position takes to reach the repository. Stock does not know the stream: it ends at the
+ * last full segment and reports nothing wrong. `PGBACKSTOP_LONG=1` kills 20 times instead of 3 (once with PostgreSQL
+ * 17). `PGBACKSTOP_SEED` repeats a run.
  */
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -23,9 +23,7 @@ import { requireOk, type RestoreOptions, TestBed } from "../../harness/real/test
 const LONG = process.env["PGBACKSTOP_LONG"] === "1";
 const KILLS = LONG ? 20 : 3;
 const INTERVAL_MS = 2000;
-/**
- * Of the machine that the test runs on: between a commit and the client's knowing it, the kill and its taking effect.
- */
+/** Delays of the test machine: from a commit until the client sees it, and from the kill until it takes effect. */
 const SLACK_MS = 1500;
 
 interface Commit {
@@ -48,7 +46,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
 
   const startAgent = (configPath = bed.configPath, at = paths): Promise<AgentProcess> =>
     AgentProcess.start({ paths: at, runtime: bed.runtime, configPath, stanza: bed.stanza });
-  /** Positions up to which the repositories have everything, by the agent's word; 0 for nothing. */
+  /** Positions up to which each repository is complete, as the agent reports them; 0 if nothing is streamed. */
   const streamed = async (asked = agent): Promise<bigint[]> => {
     const { stdout, stderr } = await asked.ask(bed.cluster.dataPath, ["status"]);
     return [...`${stdout}${stderr}`.matchAll(/streamed=(\S+)/g)].map(([, lsn = ""]) =>
@@ -97,7 +95,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
       const repo = (kill % 2) + 1;
       await bed.oursOk(["restore", `--repo=${repo}`]);
       agent = await startAgent();
-      // Processes of the killed one end when they see that it is gone, and hold its shared memory until then.
+      // Processes of the killed server hold its shared memory until they notice that it is gone.
       await waitFor("the end of the killed server's processes", 60_000, () =>
         bed.cluster.start({}, { timeoutMs: 180_000 }).then(
           () => true as const,
@@ -109,7 +107,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
       );
       await bed.cluster.waitForValue("SELECT pg_is_in_recovery()", "false", 180_000);
       const last = Number(await bed.cluster.value("SELECT coalesce(max(id), 0) FROM commits"));
-      // Nothing in between is missing.
+      // No commit in between is missing.
       expect(await bed.cluster.value("SELECT count(*) FROM commits")).toBe(String(last));
       const lost = commits.filter(({ id }) => id > last);
       const lostMs = lost.length === 0 ? 0 : killedAtMs - (lost[0]?.ackMs ?? 0);
@@ -122,7 +120,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
       expect(lostMs).toBeLessThanOrEqual(INTERVAL_MS + latencyMs + SLACK_MS);
       expect(await bed.cluster.value("SELECT timeline_id FROM pg_control_checkpoint()")).toBe(String(kill + 2));
       next = last + 1;
-      // Else each recovery replays all that was written before.
+      // Otherwise each recovery replays all WAL written so far.
       if (kill % 4 === 2) await bed.oursOk(["backup", "--type=incr"]);
     }
     process.stdout.write(`streaming: the oldest lost commit of all was ${Math.round(worstMs)} ms old\n`);
@@ -141,7 +139,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
       await bed.cluster.sql("INSERT INTO commits SELECT 1000000 + n FROM generate_series(1, 12) n");
       await bed.cluster.sql("DELETE FROM commits WHERE id > 1000010");
       await untilStreamed();
-      // As on another host, where there is no pg_wal of it.
+      // As on another host, which does not have this server's pg_wal.
       const { stdout } = await bed.oursOk([
         "find",
         "--table=commits",
@@ -192,7 +190,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     expect((await bed.oursOk(["metrics"])).stdout.match(/^pgbackstop_repo_stream_timestamp_seconds\{/gm)).toHaveLength(
       2,
     );
-    // It merges pieces, and removes those of segments that have been archived: then this one would be gone.
+    // A running agent merges chunks and removes those of archived segments, so this chunk would disappear.
     await agent.stop();
     const folder = join(bed.repoPath(1), "pgbackstop", bed.stanza, "stream", `${major}-1`);
     const [name = ""] = readdirSync(folder).filter((each) => parseChunkName(each) !== null);
@@ -279,8 +277,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
       await untilStreamed();
       await bed.cluster.sql("INSERT INTO commits SELECT 3000000 + n FROM generate_series(1, 10) n");
       const lsn = await flushed();
-      // What it has not received when it is told to end is not shipped: an answer that comes behind it says that it
-      // has.
+      // On SIGTERM the agent ships only what it has received. It has received this WAL if it answers a later request.
       await bed.cluster.waitForValue(
         `SELECT coalesce(max(sent_lsn), '0/0') >= '${formatLsn(lsn)}' FROM pg_stat_replication`,
         "true",
@@ -298,8 +295,8 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     },
   );
 
-  // The last one: it takes the primary away.
-  test.runIf(isWhole)("a standby is streamed from only once it is promoted, and then at once", async () => {
+  // Must run last: it removes the primary.
+  test.runIf(isWhole)("a standby is streamed only after its promotion, and then immediately", async () => {
     const standby = await bed.cluster.createStandby({ archive_command: "false" });
     const second = agentPaths();
     const config = bed.variant("standby", {
@@ -329,7 +326,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     }
   });
 
-  /** Position up to which the directory of repo1 has pieces. */
+  /** Position up to which the directory of repo1 has chunks. */
   function shipped(): bigint {
     const folder = join(bed.repoPath(1), "pgbackstop", bed.stanza, "stream", `${major}-1`);
     const ends = readdirSync(folder).flatMap((name) => {
@@ -351,7 +348,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     await waitFor("both repositories", 90_000, async () => ((await isStreamed(lsn)) ? true : null));
   }
 
-  /** Rows of a restore aside that went to the end of what there is. */
+  /** Counts rows in a separate restore that recovers to the end of the available WAL. */
   async function rowsOf(options: RestoreOptions, query = "SELECT count(*) FROM commits"): Promise<number> {
     const { result, dataPath } = await bed.restoreAside(options);
     requireOk("restore", result);
@@ -366,8 +363,8 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
   }
 
   /**
-   * Commits one after the other, and measures how long positions take to be in both repositories, until everything is
-   * killed.
+   * Commits one row after the other and measures how long positions take to reach both repositories, until everything
+   * is killed.
    */
   async function loadUntilKilled(
     firstId: number,
@@ -382,7 +379,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     await waitFor("the stream", 120_000, async () =>
       (await streamed()).filter((lsn) => lsn > 0n).length === 2 ? true : null,
     );
-    // When nothing has come for an interval, what comes is shipped at once: that takes what an upload takes.
+    // After an idle interval new WAL is shipped immediately, so this measures the upload alone.
     await sleep(INTERVAL_MS);
     await bed.cluster.sql("SELECT pg_logical_emit_message(true, 'test', 'x')");
     const emittedAtMs = performance.now();
@@ -404,7 +401,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
         const lsn = parseLsn(await bed.cluster.value("SELECT pg_current_wal_flush_lsn()"));
         const atMs = performance.now();
         const isThere = (): Promise<boolean> => isStreamed(lsn);
-        // Nothing was written since: there is nothing to measure.
+        // Nothing was written since, so there is nothing to measure.
         if (await isThere()) continue;
         pendingSinceMs = atMs;
         while (!over && !(await isThere())) await sleep(50);
@@ -412,13 +409,12 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
       }
     })().catch(() => undefined);
     await sleep(durationMs);
-    // A machine that is busy with other things ships slowly: how slowly has to be known.
+    // A busy machine ships slowly. The test has to know how slowly.
     await waitFor("two measured delays", 60_000, async () => (delaysMs.length >= 2 ? true : null), 10);
-    // Not always right behind a shipment.
+    // Vary the time between the last shipment and the kill.
     await sleep(time * INTERVAL_MS);
     const killedAtMs = performance.now();
-    // What is on its way takes at least so long; the long form wants a machine that has nothing else to do, and does
-    // without.
+    // A position on its way takes at least this long. The long form needs an otherwise idle machine and skips this.
     if (!LONG) delaysMs.push(Math.min(killedAtMs - pendingSinceMs, 10_000));
     over = true;
     await Promise.all([agent.stop("SIGKILL"), killServer(bed.cluster)]);
@@ -427,7 +423,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     return { commits, delaysMs, idleMs, killedAtMs };
   }
 
-  /** Every process of it at once, and then its disk. */
+  /** Kills all its processes at once, then removes its disk. */
   async function killServer(cluster: TestCluster): Promise<void> {
     process.kill(cluster.pid, "SIGKILL");
     await cluster.stop("immediate");
