@@ -1,5 +1,5 @@
 /**
- * The benchmarks with little data: they must go on working, their figures mean nothing here. `PGBACKSTOP_LONG=1` runs
+ * Runs the benchmarks with little data, to keep them working. Their figures mean nothing here. `PGBACKSTOP_LONG=1` runs
  * all of them.
  */
 import { describe, expect, test } from "vitest";

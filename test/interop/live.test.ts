@@ -1,6 +1,6 @@
 /**
- * `npm run test:live` against servers of this machine in the place of real accounts: what it runs, what it leaves, and
- * what it says of the rest.
+ * `npm run test:live` against servers of this machine instead of real accounts: what it runs, what it leaves behind,
+ * and what it prints about accounts that it does not test.
  */
 import { readdirSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";

@@ -1,8 +1,8 @@
 /**
- * Memory does not follow the size of the data: a relation of 2 GiB (sparse, so that reading it costs no disk) and 256
- * MiB of incompressible bytes go into two repositories at once, the peak of the process stays below 300 MiB; so does a
- * restore. It follows the number of files only, also with two repositories: 20,000 small ones, 200,000 with
- * `PGBACKSTOP_LONG=1`.
+ * Memory does not grow with the size of the data. A relation of 2 GiB (sparse, so that reading it needs no disk) and
+ * 256 MiB of incompressible bytes go into two repositories at once. The peak of the backup stays below 300 MiB, and so
+ * does a restore. Memory grows only with the number of files, also with two repositories: 20,000 small ones, 200,000
+ * with `PGBACKSTOP_LONG=1`.
  */
 import { randomBytes } from "node:crypto";
 import {
@@ -29,7 +29,7 @@ const MIB = 1024 ** 2;
 const PEAK_MIB_MAX = 300;
 const LONG = process.env["PGBACKSTOP_LONG"] === "1";
 const FILE_COUNT = LONG ? 200_000 : 20_000;
-/** Threads and program take most of the smaller bound however few the files are. */
+/** Threads and the program take most of the smaller limit, however few the files are. */
 const FILES_PEAK_MIB_MAX = LONG ? 600 : 300;
 
 describe("memory", async () => {
@@ -107,7 +107,7 @@ describe("memory for files", async () => {
   });
 });
 
-/** Relations of one empty page each that no catalog knows. */
+/** Adds relations of one empty page each, which are in no catalog. */
 function addSmallFiles(bed: TestBed, databaseOid: string): void {
   const folder = join(bed.cluster.dataPath, "base", databaseOid);
   const page = Buffer.alloc(8192);
@@ -118,7 +118,7 @@ function addSmallFiles(bed: TestBed, databaseOid: string): void {
   }
 }
 
-/** Two segments of a relation that no catalog knows, and a file of random bytes; PostgreSQL leaves both alone. */
+/** Adds two segments of a relation that is in no catalog, and a file of random bytes. PostgreSQL ignores both. */
 function addLargeFiles(bed: TestBed, databaseOid: string): void {
   const relation = join(bed.cluster.dataPath, "base", databaseOid, "990000");
   for (const path of [relation, `${relation}.1`]) {
@@ -140,7 +140,7 @@ interface Measured {
   readonly log: string;
 }
 
-/** Runs ours and reads the highest resident size that the kernel saw (VmHWM) until the process ends. */
+/** Runs ours and reads its peak resident size from the kernel (VmHWM) until the process ends. */
 async function measured(bed: TestBed, args: readonly string[]): Promise<Measured> {
   const logFile = join(bed.folder, "log", `measured-${args[0]}.log`);
   const startedAtMs = performance.now();

@@ -1,6 +1,5 @@
 /**
- * The module that `pgbackstop render --format=nixos` writes, read by Nix itself: every text must come out as the plan
- * has it.
+ * Nix itself reads the module that `pgbackstop render --format=nixos` writes. Every text must equal that of the plan.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -38,7 +37,7 @@ test("every text of a module equals what an update over SSH writes", async (cont
     loud("a module of NixOS", nix.missing);
     return context.skip();
   }
-  // Signs that mean something to Nix: they must come out as they went in.
+  // Characters with a meaning in Nix must come out unchanged.
   const socketDirectory = "/run/it is ~postgres";
   const made = plan({
     socketDirectory,

@@ -1,4 +1,7 @@
-/** The parts themselves: a server, stock pgBackRest and an S3 server work together, and comparisons see differences. */
+/**
+ * Tests the parts themselves: a server, stock pgBackRest and an S3 server work together, and comparisons detect
+ * differences.
+ */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
@@ -65,7 +68,7 @@ describe("clusters", () => {
       );
       expect(row?.["size"]).toBe(`${segmentSizeMb}MB`);
       ids.push(String(row?.["id"]));
-      // The next start reads the WAL that the copy came with.
+      // The next start reads the WAL that came with the copy.
       await cluster.restart();
       expect(await cluster.value("SELECT system_identifier FROM pg_control_system()")).toBe(ids.at(-1));
     }

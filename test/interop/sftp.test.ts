@@ -1,7 +1,7 @@
 /**
- * A repository on an SFTP server beside one in a directory: one backup into both, WAL into both, an outage that is
- * counted and healed, and stock 2.60 that reads, verifies, extends and restores what ours wrote there, over SFTP and in
- * the server's own directory.
+ * A repository on an SFTP server beside one in a directory: one backup into both, WAL into both, and an outage whose
+ * missing WAL is counted and healed. Stock 2.60 reads, verifies, extends and restores what ours wrote there, over SFTP
+ * and in the server's own directory.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -28,7 +28,7 @@ describe("a repository on an SFTP server", async () => {
   const { stock } = parts;
   let server: SftpServer;
   let bed: TestBed;
-  /** The same repositories, repo2 as the directory that it is on the server. */
+  /** The same repositories, with repo2 as the server's own directory. */
   let local: string;
 
   const missingCounts = async (): Promise<unknown[]> =>
@@ -56,7 +56,7 @@ describe("a repository on an SFTP server", async () => {
     });
     local = bed.variant("local", { global: { "repo2-type": "posix" } });
     await bed.cluster.start();
-    // Before there is WAL to archive: what is refused then counts as failed.
+    // Before there is WAL to archive: a refused segment would count as failed.
     await bed.oursOk(["stanza-create"]);
     await dropTemplates(bed);
     await bed.cluster.sql("CREATE TABLE t (id int, filler text)");
@@ -80,7 +80,7 @@ describe("a repository on an SFTP server", async () => {
   });
 
   test("that is down does not delay WAL: its missing WAL is counted and healed", async () => {
-    // A slow machine may have made it owe something before.
+    // On a slow machine it may already lack WAL.
     await bed.oursOk(["heal"]);
     await server.stop();
     const before = await archived();

@@ -1,6 +1,6 @@
 /**
- * The page of a comparison in a real browser, without a network: light and dark by the reader's mode. Skipped loudly
- * where there is none.
+ * The page of a comparison in a real browser without a network: light or dark by the reader's mode. Skipped loudly
+ * without a browser.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -53,13 +53,13 @@ describe("the page in a browser", async () => {
     for (const name of ["page.html", "picture.svg"]) {
       const [light, dark] = [await shoot(name, false), await shoot(name, true)];
       expect([name, firstPixel(light), firstPixel(dark)]).toEqual([name, "ffffff", "0d1117"]);
-      // An empty page of this size has hardly a tenth of it.
+      // An empty page of this size has barely a tenth of the bytes.
       expect(light.length).toBeGreaterThan(15_000);
     }
   });
 });
 
-/** Of a PNG with 8 bits a channel: whatever the filter of its line, the first pixel is as it is. */
+/** The first pixel of a PNG with 8 bits per channel. No line filter changes that pixel. */
 function firstPixel(png: Buffer): string {
   const parts: Buffer[] = [];
   for (let offset = 8; offset < png.length; offset += 12 + png.readUInt32BE(offset)) {

@@ -1,6 +1,6 @@
 /**
- * Full backups that are killed and resumed: ours by ours, ours by stock, stock's by ours. What was stored before
- * counts, and what comes out is whole. Stock of any version passes our attempt files by.
+ * Full backups that are killed and resumed: ours by ours, ours by stock, stock's by ours. Resuming reuses the stored
+ * files, and the result is complete. Every version of stock ignores our attempt files.
  */
 import { copyFileSync, existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,7 +12,7 @@ import { fillBed } from "../../harness/real/sampleData";
 import { TestBed } from "../../harness/real/testBed";
 
 const ATTEMPT = "pgbackstop.attempt";
-/** Manifests are saved after each hundredth of the work; slow enough to be caught in the middle. */
+/** Saves the manifest after each hundredth of the work, and is slow enough to be killed in the middle. */
 const SLOW = [
   "--type=full",
   "--process-max=1",
@@ -21,7 +21,7 @@ const SLOW = [
   "--log-level-console=detail",
 ];
 
-/** The older ones do not resume what another version began. */
+/** The older versions do not resume a backup of another version. */
 const STOCKS = [
   { postgres: 18, version: "2.60", resumes: true },
   { postgres: 17, version: "2.55", resumes: false },
@@ -117,7 +117,7 @@ describe.each(STOCKS)("a killed full backup, stock $version", async ({ postgres,
     const quick = ["backup", "--type=full", "--repo=1", "--compress-level=1", "--no-expire-auto"];
     const [, whole = ""] = /new backup label = (\S+)/.exec((await bed.oursOk(quick)).stdout) ?? [];
     const killed = await killInTheMiddle(bed, await startOurs(["--repo=1"]));
-    // As if the process had been killed after the backup was listed.
+    // As if the process had been killed after it listed the backup.
     copyFileSync(join(directoryOf(killed), ATTEMPT), join(directoryOf(whole), ATTEMPT));
     const expectVerified = async (labels: readonly string[]): Promise<void> => {
       await bed.archiveAll();
@@ -162,8 +162,8 @@ describe.each(STOCKS)("a killed full backup, stock $version", async ({ postgres,
 });
 
 /**
- * Kills the backup when repo1's manifest under way holds checksums and was saved once more: then those of all
- * repositories hold some. The label of what it leaves behind.
+ * Kills the backup after repo1's unfinished manifest contains checksums and is saved once more. By then the manifests
+ * of all repositories contain some. Returns the label of the unfinished backup.
  */
 async function killInTheMiddle(bed: TestBed, backup: Started): Promise<string> {
   const root = join(bed.repoPath(1), "backup", bed.stanza);
@@ -193,7 +193,7 @@ async function killInTheMiddle(bed: TestBed, backup: Started): Promise<string> {
   return label;
 }
 
-/** Stock's workers outlive their killed parent for a moment, and the lock with them. */
+/** Stock's workers briefly outlive their killed parent and hold its lock. */
 async function whenUnlocked(run: () => Promise<RunResult>): Promise<RunResult> {
   return waitFor("the lock of the killed backup", 60_000, async () => {
     const result = await run();

@@ -1,7 +1,7 @@
 /**
- * Increments that two programs make in turn: each continues what the other one wrote, in several repositories of
- * different kinds at once, and each restores the chain. Then what ours writes down of a cluster, beside stock's
- * manifest of the same cluster.
+ * Stock and ours take incremental and differential backups in turn. Each continues the other's chain, in several
+ * repositories of different kinds at once, and each restores it. Then our manifest of a cluster is compared with
+ * stock's.
  *
  * `PGBACKSTOP_LONG=1` runs every case with both versions, and restores every repository in each instead of one.
  */
@@ -67,7 +67,7 @@ function alternate({ binaries, stock }: InteropParts, planned: readonly PlannedR
       if (server !== undefined) servers.push(server);
       repos.push({ ...repo, ...(server === undefined ? {} : { s3: server }) });
     }
-    // Vacuum makes files whenever it likes: two manifests would differ by them.
+    // Vacuum creates files at any time, and two manifests would differ by them.
     bed = await TestBed.create({ binaries, repos, settings: { autovacuum: "off" } });
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
@@ -95,7 +95,7 @@ function alternate({ binaries, stock }: InteropParts, planned: readonly PlannedR
       expect(await bed.restoreAndCompare({ by: stock, repo: key }), `repo${key}`).toEqual([]);
   });
 
-  // What the other version shows already.
+  // One version is enough for these.
   const once = test.runIf(LONG || stock.version.startsWith("2.60"));
 
   once("our full, stock diff, our incr, stock incr: both verify, we restore", async () => {
@@ -158,13 +158,13 @@ function alternate({ binaries, stock }: InteropParts, planned: readonly PlannedR
   });
 }
 
-/** By ours, which knows the keys of encrypted ones. */
+/** Uses ours, which has the keys of encrypted repositories. */
 async function manifestOf(bed: TestBed, label: string): Promise<Manifest> {
   const { stdout } = await bed.oursOk(["repo-get", "--repo=1", `backup/${bed.stanza}/${label}/backup.manifest`]);
   return parseManifest(stdout, label);
 }
 
-/** What does not depend on the moment; files that the running server makes again come and go. */
+/** Everything that does not depend on the time of the backup. Files that the running server recreates are left out. */
 function rowsOf(manifest: Manifest | undefined): string[] {
   const files = (manifest?.files ?? []).filter((file) => !/\/pg_logical\/|\/pg_xact\/|\/pg_wal\//.test(file.name));
   return [
@@ -188,13 +188,13 @@ async function byStock(bed: TestBed, stock: StockPgbackrest, repos: readonly Bed
   }
 }
 
-/** The new labels by repository key. */
+/** The new labels, in the order of the output. */
 async function byOurs(bed: TestBed, type: string, ...args: readonly string[]): Promise<string[]> {
   const { stdout } = await bed.oursOk(["backup", `--type=${type}`, ...args]);
   return [...stdout.matchAll(/repo(\d+): new backup label = (\S+)/g)].map((match) => match[2] ?? "");
 }
 
-/** Stock and ours tell the same of every repository, and both find it in order. */
+/** Stock and ours report the same about every repository, and both find it valid. */
 async function expectAgreement(bed: TestBed, stock: StockPgbackrest, keys: readonly number[]): Promise<void> {
   const ours = parseInfo((await bed.oursOk(["info", "--output=json"])).stdout);
   const stocks = parseInfo((await bed.stockOk(stock, ["info", "--output=json"])).stdout);

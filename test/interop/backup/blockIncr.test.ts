@@ -1,7 +1,7 @@
 /**
- * Block incrementals in both directions: chains that stock wrote are restored by ours, whole and as a delta, and
- * verified; chains that both wrote in turn are restored by either. In bundles and as files of their own, plain and
- * encrypted. `PGBACKSTOP_LONG=1` adds gz and PostgreSQL 15, and restores each repository by both programs.
+ * Block incremental backups in both directions. Ours restores stock's chains, in full and as a delta, and verifies
+ * them. Either program restores chains that both wrote in turn. Files are bundled or separate, plain or encrypted.
+ * `PGBACKSTOP_LONG=1` adds gz and PostgreSQL 15, and restores each repository with both programs.
  */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ const BLOCKS = { bundle: "y", block: "y" };
 
 const REPOS: readonly BedRepo[] = [
   { compressType: "zst", options: BLOCKS },
-  // Most files stand by themselves; some have larger blocks, and super blocks are small.
+  // Most files are not bundled, some have larger blocks, and super blocks are small.
   {
     compressType: "lz4",
     encrypted: true,
@@ -51,12 +51,12 @@ function bothDirections({ binaries, stock }: InteropParts): void {
     await bed.oursOk(["stanza-create"]);
     await fillBed(bed, 30_000);
     await dropTemplates(bed);
-    // Reading would change pages later: hint bits.
+    // Sets hint bits now. Otherwise reading would change pages later.
     await bed.cluster.sql("VACUUM (FREEZE)");
   });
   afterAll(() => bed?.remove());
 
-  test("stock's full, diff and incr are restored completely, and as a delta over an older state", async () => {
+  test("ours restores stock's full, diff and incr, in full and as a delta over an older state", async () => {
     await byStock(bed, stock, "full");
     full = newestLabel(bed);
     await touch(bed, 1);
@@ -108,7 +108,7 @@ function bothDirections({ binaries, stock }: InteropParts): void {
     await restoreEach(1);
   });
 
-  test("our full, diff and incr, with files truncated and grown in between, are restored and continued by stock", async () => {
+  test("stock restores and continues our full, diff and incr, with files truncated and grown in between", async () => {
     await byOurs(bed, "full");
     await bed.cluster.sql("DELETE FROM orders WHERE id > 5000");
     await bed.cluster.sql("VACUUM (TRUNCATE) orders");
@@ -123,7 +123,7 @@ function bothDirections({ binaries, stock }: InteropParts): void {
     await restoreEach(2);
   });
 
-  /** By stock from one repository and by ours from the others; in the long form by both from each. */
+  /** Restores one repository with stock and the others with ours. The long form restores each with both. */
   async function restoreEach(byStockKey: number): Promise<void> {
     for (const key of KEYS) {
       for (const by of LONG ? [stock, null] : [key === byStockKey ? stock : null]) {
@@ -148,7 +148,7 @@ function bothDirections({ binaries, stock }: InteropParts): void {
   }
 }
 
-/** Restores the full backup without recovery to the end, then the newest over it, and compares the tables. */
+/** Restores the full backup only to its consistency point, then the newest over it, and compares the tables. */
 async function restoreDelta(bed: TestBed, key: number): Promise<string[]> {
   const full = labelsOf(bed, key).find((label) => label.endsWith("F")) ?? "";
   const expected = await bed.cluster.tableChecksums();
@@ -211,7 +211,7 @@ function labelsOf(bed: TestBed, key: number): string[] {
     .sort();
 }
 
-/** Of repo1, which is not encrypted. */
+/** Reads repo1, which is not encrypted. */
 function newestLabel(bed: TestBed): string {
   return labelsOf(bed, 1).at(-1) ?? "";
 }

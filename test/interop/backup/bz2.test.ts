@@ -1,6 +1,6 @@
 /**
- * What stock compressed with bzip2 is read by ours: WAL, a full backup in bundles and a diff with files of their own.
- * Ours does not write it.
+ * Ours reads what stock compressed with bzip2: WAL, a full backup in bundles and a diff with separate files. Ours does
+ * not write bzip2.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -57,7 +57,7 @@ function weRead({ binaries, stock }: InteropParts): void {
     expect(await bed.restoreAndCompare({ by: null, repo: key })).toEqual([]);
   });
 
-  test("writing it is refused with the remedy", async () => {
+  test("writing bzip2 is refused, with a remedy", async () => {
     const config = bed.variant("written", { settings: { repos: {} } });
     const result = await bed.ours(["backup", "--type=full"], { config });
     expect(result.exitCode).toBe(67);

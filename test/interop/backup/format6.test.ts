@@ -1,6 +1,6 @@
 /**
- * Repositories of format 6, a hidden option of stock 2.60, beside one of format 5: every command of ours says what it
- * found, leaves them byte for byte as they are, and continues with the good one.
+ * Repositories of format 6, a hidden option of stock 2.60, beside one of format 5. Each of our commands reports the
+ * format, leaves these repositories unchanged byte for byte, and continues with the good one.
  */
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
@@ -35,7 +35,7 @@ function refused({ binaries, stock }: InteropParts): void {
     await bed.cluster.sql("CREATE TABLE t AS SELECT g AS id FROM generate_series(1, 1000) g");
     segment = await bed.archiveAll();
     for (const key of [1, 2]) await bed.stockOk(stock, ["backup", "--type=full", `--repo=${key}`, "--no-expire-auto"]);
-    // The files that PostgreSQL writes of backups too.
+    // Archives PostgreSQL's backup history files too.
     await bed.archiveAll();
     before = contentOf(bed);
   });
@@ -86,7 +86,7 @@ function refused({ binaries, stock }: InteropParts): void {
     expect(result.exitCode).not.toBe(0);
     expect(`${result.stdout}${result.stderr}`).toContain(MESSAGE);
     expect((await bed.oursOk(["verify", "--repo=3", "--output=text"])).stdout).toMatch(/^status: ok$/m);
-    // Stock archives what the backup switched to.
+    // Stock archives the segments that the backup switched.
     const after = Object.entries(contentOf(bed)).filter(
       ([path]) => !/\/archive\/main\/18-1\/[0-9A-F]{16}\//.test(path) || path in before,
     );
@@ -94,7 +94,7 @@ function refused({ binaries, stock }: InteropParts): void {
   });
 }
 
-/** Takes the other repositories out of the configuration. */
+/** Removes the other repositories from the configuration. */
 function onlyRepo(key: number): Record<string, string | null> {
   return Object.fromEntries(
     [1, 2, 3]
@@ -103,7 +103,7 @@ function onlyRepo(key: number): Record<string, string | null> {
   );
 }
 
-/** SHA-1 by path of all files of repositories 1 and 2. */
+/** SHA-1 by path of all files of repo1 and repo2. */
 function contentOf(bed: TestBed): Record<string, string> {
   const files = [1, 2].flatMap((key) =>
     readdirSync(bed.repoPath(key), { recursive: true, withFileTypes: true })

@@ -1,6 +1,6 @@
 /**
- * `repo-hardlink` beside stock: files that did not change have names in each backup's directory, the manifests say the
- * same, and either program restores, verifies and expires what the other one linked.
+ * `repo-hardlink` beside stock: each backup's directory has links to unchanged files, the manifests agree, and either
+ * program restores, verifies and expires what the other one linked.
  */
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";

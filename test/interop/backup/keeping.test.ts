@@ -1,7 +1,7 @@
 /**
- * The verbs around backups on a real cluster, beside stock: expire after a backup, annotations, stop and start, the
- * details of info, manifest, repo-ls and repo-get, stanza-upgrade and stanza-delete. What both can say must be the same
- * text.
+ * The commands around backups on a real cluster, beside stock: expire after a backup, annotate, stop and start, the
+ * details of info, manifest, repo-ls and repo-get, stanza-upgrade and stanza-delete. Where both programs can print
+ * something, the text must be the same.
  */
 import { chmodSync, existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -37,7 +37,7 @@ function keeps({ binaries, stock }: InteropParts, short: boolean): void {
     labelsOf(parseInfo((await bed.ours(["info", "--output=json"])).stdout)).flatMap((entry) =>
       entry.repo === repo ? [entry.label] : [],
     );
-  /** Without the options that a command would have to know. */
+  /** Leaves out the options that not every command knows. */
   const both = async (args: readonly string[]): Promise<{ ours: string; stocks: string }> => {
     const quiet = ["--log-level-console=off", "--log-level-file=off"];
     const [ours, stocks] = [await bed.ours([...quiet, ...args]), await bed.stock(stock, [...quiet, ...args])];
@@ -99,8 +99,8 @@ function keeps({ binaries, stock }: InteropParts, short: boolean): void {
   test("annotations of both programs read the same", async () => {
     const [label = ""] = await labels(1);
     await bed.oursOk(["annotate", `--set=${label}`, "--annotation=source=demo one", "--annotation=key=value"]);
-    // One repository: without --repo stock 2.45 and 2.60 write the info of the plain repository with the keys of the
-    // encrypted one.
+    // Use one repository: without --repo, stock 2.45 and 2.60 write the info of the plain repository with the keys of
+    // the encrypted one.
     await bed.stockOk(stock, [
       "annotate",
       "--repo=1",
@@ -130,7 +130,7 @@ function keeps({ binaries, stock }: InteropParts, short: boolean): void {
   if (short) return;
 
   test("stop --force ends a running backup, of either program", async () => {
-    // Nothing is archived: the backup waits for its first segment.
+    // Nothing is archived, so the backup waits for its first segment.
     await bed.cluster.sql("ALTER SYSTEM SET archive_command = 'false # pgbackrest'");
     await bed.cluster.sql("SELECT pg_reload_conf()");
     for (const program of ["ours", "stock"] as const) {
@@ -155,13 +155,13 @@ function keeps({ binaries, stock }: InteropParts, short: boolean): void {
     }
     await bed.cluster.sql("ALTER SYSTEM RESET archive_command");
     await bed.cluster.sql("SELECT pg_reload_conf()");
-    // What comes in while both programs are asked, only the second one tells.
+    // A segment that arrives between the calls of both programs would appear only in the second output.
     await bed.archiveAll();
   });
 
   test("info, manifest, repo-ls and repo-get print the same as stock", async () => {
     const label = (await labels(2)).at(-1) ?? "";
-    // What the tests before have stopped may still be letting go of its lock, and a file of a backup be on its way.
+    // Processes that earlier tests stopped may still hold a lock, or still be writing a file of a backup.
     await waitFor("nothing to go on", 120_000, async () => {
       const args = ["info", "--output=json"];
       return (await bed.ours(args)).stdout === (await bed.stock(stock, args)).stdout ? true : null;

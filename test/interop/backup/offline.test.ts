@@ -1,6 +1,6 @@
 /**
- * Backups of a cluster whose server is down (`--no-online`), by stock and by ours in turn: what they refuse, what their
- * manifests say, and that either program's chain comes up again by either, without any WAL from the archive.
+ * Stock and ours take backups in turn while the cluster's server is down (`--no-online`): what they refuse, what their
+ * manifests contain, and that either program restores either chain without any WAL from the archive.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Manifest, parseManifest } from "../../../runtime/format/repository/manifest";
@@ -43,7 +43,7 @@ function offline({ binaries, stock }: InteropParts): void {
     await bed.cluster.stop();
   };
 
-  test("are refused while it runs, by both with the same code, unless forced", async () => {
+  test("are refused by both with the same code while the server runs, unless forced", async () => {
     const ours = await bed.ours(["backup", "--no-online", "--type=full"]);
     const theirs = await bed.stock(stock, ["backup", "--no-online", "--type=full", "--repo=1"]);
     expect([ours.exitCode, theirs.exitCode]).toEqual([38, 38]);
@@ -60,7 +60,7 @@ function offline({ binaries, stock }: InteropParts): void {
     expect((await bed.ours(["backup", "--force"])).exitCode).toBe(31);
   });
 
-  test("describe themselves in the same way", async () => {
+  test("have the same files and manifest data as stock's", async () => {
     await bed.cluster.stop();
     await byStock("full");
     await bed.oursOk(["backup", "--no-online", "--type=full", "--no-expire-auto"]);

@@ -1,7 +1,6 @@
 /**
- * Backups that copy from a standby while the primary is written to: with the primary at hand, and from the standby
- * alone, as beside an instance of CloudNativePG. Stock and ours restore them, and every row that was committed is
- * there.
+ * Backups that copy from a standby while the primary is written to: with the primary available, and from the standby
+ * alone, as beside a CloudNativePG instance. Stock and ours restore them with every committed row.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findParts } from "../../harness/real/interopParts";
@@ -42,7 +41,7 @@ describe.each(MAJORS)("a standby of PostgreSQL %i", async (major) => {
     await bed?.remove();
   });
 
-  /** Options of a host that has these clusters. */
+  /** Configuration of a host with these clusters. */
   const host = (
     name: string,
     clusters: readonly TestCluster[],
@@ -61,7 +60,7 @@ describe.each(MAJORS)("a standby of PostgreSQL %i", async (major) => {
     return bed.variant(name, { stanza, global });
   };
 
-  /** Runs `work` while rows are written on the primary, and its segments are switched now and then. */
+  /** Runs `work` while the primary writes rows and occasionally switches segments. */
   async function underLoad<T>(work: () => Promise<T>): Promise<T> {
     const client = await bed.cluster.connect();
     let stop = false;
@@ -118,7 +117,7 @@ describe.each(MAJORS)("a standby of PostgreSQL %i", async (major) => {
     await expectRestorable(incr);
   });
 
-  test("is used on request: without one, or with only one, the mode decides", async () => {
+  test("is used on request; the mode decides if the primary or the standby is missing", async () => {
     const alone = host("refused", [standby]);
     const refused = await bed.ours(["backup", "--type=full"], { config: alone });
     expect(refused.exitCode).toBe(56);
@@ -144,8 +143,8 @@ describe.each(MAJORS)("a standby of PostgreSQL %i", async (major) => {
     expect(idle.stdout).toContain("pg_switch_wal()");
   });
 
-  // The last one: it takes the primary away.
-  test("that replaces a dead primary archives that one's missing WAL, with the plain command", async () => {
+  // Must run last: it removes the primary.
+  test("that replaces a dead primary archives the primary's missing WAL, with the plain command", async () => {
     const config = host("promoted", [standby]);
     await bed.oursOk(["backup", "--type=full"]);
     await bed.stopArchiving();

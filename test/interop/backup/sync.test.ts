@@ -1,6 +1,6 @@
 /**
- * Whole backups brought from one repository into another one with other keys and another compression: stock verifies,
- * restores, extends and expires what `sync` has written, no matter which program made the original.
+ * `sync` copies complete backups into a repository with other keys and another compression. Stock verifies, restores,
+ * extends and expires the copies, whichever program made the original.
  */
 import { cpSync, existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -20,13 +20,13 @@ interface Row {
   readonly stock: StockVersion;
   readonly source: BedRepo;
   readonly target: BedRepo;
-  /** One more, which keeps no blocks. */
+  /** Another target, which does not store blocks. */
   readonly whole?: BedRepo;
-  /** What stock is told when it adds to the target: the compression there. */
+  /** The compression of the target, which stock uses when it adds to it. */
   readonly targetType: string;
-  /** The target is a bucket, where versitygw is built. */
+  /** The target is a bucket if versitygw is built. */
   readonly bucket: boolean;
-  /** Only that a copy is right, unless PGBACKSTOP_LONG=1. */
+  /** Tests only that a copy is correct, unless PGBACKSTOP_LONG=1. */
   readonly short: boolean;
 }
 
@@ -135,7 +135,7 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
     else expect(readdirSync(bed.repoPath(2))).toEqual([]);
   });
 
-  test("an empty repository gets everything; stock finds it valid and both describe it in the same way", async () => {
+  test("an empty repository gets everything; stock finds it valid, and both programs report the same", async () => {
     await bed.oursOk(SYNC);
     expect(await labels(2)).toEqual(await labels(1));
     expect(await labels(2)).toHaveLength(3);
@@ -163,7 +163,7 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
         expect(blocks?.get(name)?.block?.sizeBytes, name).toBe(source?.get(name)?.block?.sizeBytes);
         expect(whole?.get(name)?.block, name).toBeUndefined();
       }
-      // A changed file costs its changed blocks, as in the source, not all of it.
+      // A changed file needs only its changed blocks, as in the source.
       const sizeOf = (rows: typeof source): number =>
         inBlocks.reduce(
           (sum, name) => sum + (rows?.get(name)?.reference === undefined ? (rows?.get(name)?.sizeRepoBytes ?? 0) : 0),
@@ -205,7 +205,7 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
   });
   if (short) return;
 
-  test("stock continues there, and later backups follow", async () => {
+  test("stock continues in the target, and sync adds later backups", async () => {
     await stockBackup("incr", 2);
     await writeMore(bed);
     await stockBackup("diff");

@@ -1,10 +1,10 @@
 /**
- * One repository away, the other one current: 60 segments while repo2's server is gone, or accepts connections and
- * never answers.
+ * One repository is down, the other one is current. PostgreSQL writes 60 segments while repo2's server is gone, or
+ * accepts connections and never answers.
  *
- * Measured per segment: from the moment PostgreSQL calls it ready until repo1 holds it. Policy `any` acknowledges and
- * counts the debt; `all` keeps PostgreSQL retrying while repo1 is kept current by looking ahead. `heal` makes both
- * equal afterwards, out of pg_wal or out of repo1.
+ * The delay of a segment runs from the moment PostgreSQL marks it ready until repo1 holds it. Policy `any` acknowledges
+ * and counts the missing WAL. With `all` PostgreSQL keeps retrying, and looking ahead keeps repo1 current. Afterwards
+ * `heal` makes both repositories equal, from pg_wal or from repo1.
  */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
@@ -28,7 +28,7 @@ import { findStoredSegment, storingDelaysS, writeSegments } from "../../harness/
 import { TestBed } from "../../harness/real/testBed";
 
 const SEGMENTS = 60;
-/** "Within seconds" on two busy cores. */
+/** The limit for "within seconds" on two busy cores. */
 const DELAY_S_MAX = 10;
 
 interface Outage {
@@ -50,7 +50,7 @@ interface Setting {
   readonly stock: StockPgbackrest;
 }
 
-/** Side by side: most of their time is waiting for what does not answer. */
+/** Concurrent, because the tests mostly wait for a repository that does not answer. */
 describe.concurrent("a repository that is down", async () => {
   const title = "isolation of repositories";
   const parts = await findParts(title, 18, "2.60");
@@ -70,7 +70,7 @@ describe.concurrent("a repository that is down", async () => {
       settings: keepWal
         ? { wal_keep_size: "512MB", max_wal_size: "1GB" }
         : { wal_keep_size: 0, min_wal_size: "2MB", max_wal_size: "1GB" },
-      // Less than a minute for what does not answer, so that a call ends within the test.
+      // Waits less than a minute for a silent server, so that a call ends within the test.
       global: { "io-timeout": "20", "archive-timeout": "30" },
     });
     context.onTestFinished(() => bed.remove());
@@ -100,7 +100,7 @@ describe.concurrent("a repository that is down", async () => {
       );
       report(`any, ${outage.name}`, storingDelaysS(bed, names));
       expect(await bed.cluster.value("SELECT failed_count FROM pg_stat_archiver")).toBe("0");
-      // Debt is asked for while the server is away: repo2's own state is unknown then, what it owes is not.
+      // While the server is down, info knows repo2's missing WAL but not its state.
       const away = parseInfo((await bed.oursOk(["info", "--output=json"])).stdout);
       expect(away.repo.map((repo) => repo["wal-debt"] ?? 0)).toEqual([0, SEGMENTS]);
       expect(away.repo[1]?.status.code).toBe(99);
@@ -146,7 +146,7 @@ describe.concurrent("a repository that is down", async () => {
   });
 });
 
-/** Both repositories hold `names` with the same content, owe nothing, and stock finds nothing wrong. */
+/** Both repositories hold `names` with the same content and lack no WAL, and stock finds nothing wrong. */
 async function expectEqual({ bed, server, stock }: Setting, names: readonly string[]): Promise<void> {
   const [first, second] = await walContents(bed, server);
   expect([...(first?.keys() ?? [])].filter((name) => names.includes(name))).toEqual([...names]);

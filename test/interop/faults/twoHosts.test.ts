@@ -1,6 +1,6 @@
 /**
- * Two hosts that share repositories and nothing else: each has lock files of its own, and no server tells one of the
- * other. They back up the same cluster, whose server is down, so that nothing but the lease keeps them apart.
+ * Two hosts share repositories and nothing else: each has its own lock files, and no server connects them. They back up
+ * the same cluster, whose server is down, so that only the lease keeps them apart.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ import { dropTemplates, fillBed } from "../../harness/real/sampleData";
 import { TestBed } from "../../harness/real/testBed";
 
 const TITLE = "two hosts that back up one cluster";
-/** In which the other host would finish a backup if nothing kept it waiting. */
+/** Long enough for the other host to finish a backup if nothing blocked it. */
 const HELD_MS = 3000;
 const FILES_STORED = 30;
 
@@ -70,8 +70,8 @@ function twoHosts({ binaries, stock }: InteropParts): void {
     );
 
   /**
-   * Starts a full backup here, stops it in the middle of its copy, and continues it when the other host had time to do
-   * harm.
+   * Starts a full backup here, pauses it in the middle of its copy, and continues it after the other host had time to
+   * interfere.
    */
   async function besideFull(type: string): Promise<void> {
     const before = new Set([...directories(), ...(await labels())]);
@@ -96,7 +96,7 @@ function twoHosts({ binaries, stock }: InteropParts): void {
 
   test("a living process keeps the other host out by its name, and yields when it ends", async () => {
     await bed.stopArchiving();
-    // Waits for WAL that does not come.
+    // Waits for WAL that never arrives.
     const first = await startBackup("--type=full", "--archive-timeout=120", "--no-start-fast");
     const lease = join(bed.repoPath(1), "pgbackstop/main/lease");
     const isHeld = (name: string): boolean => /"verb":"backup".*"held"/.test(readFileSync(join(lease, name), "utf8"));
@@ -144,7 +144,7 @@ function twoHosts({ binaries, stock }: InteropParts): void {
   });
 }
 
-/** Some files of the cluster are there: what another host removes now is missed later. */
+/** Some files of the cluster are stored. If another host removed them now, the backup would lack them. */
 function hasData(directory: string): boolean {
   const data = join(directory, "pg_data");
   if (!existsSync(join(directory, "backup.manifest.copy")) || !existsSync(data)) return false;

@@ -1,7 +1,7 @@
 /**
- * Fire drills over real parts: a healthy one tells RTO and RPO as a stopwatch outside does, each planted fault is
- * found, and nothing but what is ours is ever removed. Faults are planted in copies of a repository, so that one bed
- * serves all of them.
+ * Fire drills with real programs. A healthy drill reports the RTO and RPO that an external stopwatch measures, each
+ * planted fault is detected, and a drill removes nothing but its own files. Faults are planted in copies of a
+ * repository, so that one bed serves all tests.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -46,7 +46,7 @@ describe("fire drills", async () => {
     );
     return { code: exitCode, record: JSON.parse(stdout) as DrillRecord };
   };
-  /** A configuration whose repo1 is a copy of the bed's, for a fault to be planted in. */
+  /** Copies the bed's repo1, for a test to plant a fault in. The configuration uses the copy. */
   const copyOfRepo1 = async (name: string): Promise<{ readonly config: string; readonly path: string }> => {
     const path = join(bed.folder, name);
     await runOk("cp", ["-a", bed.repoPath(1), path]);
@@ -79,7 +79,7 @@ describe("fire drills", async () => {
     await bed.cluster.sql("INSERT INTO orders VALUES (0, 'the last one')", [], "shop");
     committedMs = Date.now();
     await bed.archiveAll();
-    // What nobody has archived yet is lost with the machine.
+    // Never archived, so a restore loses it.
     await bed.cluster.sql("INSERT INTO orders VALUES (-1, 'too late')", [], "shop");
   }, 300_000);
   afterAll(async () => {
@@ -90,7 +90,7 @@ describe("fire drills", async () => {
     const spooled = join(bed.folder, "spool/archive/main/in/000000010000000000000001");
     mkdirSync(join(spooled, ".."), { recursive: true });
     writeFileSync(spooled, "production's");
-    // Long enough for a tenth of it to be more than what a look at the clock costs.
+    // Wait until a tenth of the time exceeds the cost of reading the clock.
     await sleep(Math.max(0, committedMs + 5000 - Date.now()));
     const beganMs = performance.now();
     const faultMs = Date.now();
@@ -222,7 +222,7 @@ describe("fire drills", async () => {
       writeFileSync(join(path, "precious"), "");
       giveTo(path, bed.cluster.user);
     }
-    // Somebody else's marker is not ours.
+    // A marker of another drill does not make this directory ours.
     writeFileSync(
       join(drillPath(), "main-0badcafe/pgbackstop-drill.json"),
       JSON.stringify({ stanza: "main", directory: "main-11111111" }),
@@ -243,7 +243,7 @@ describe("fire drills", async () => {
     expect(existsSync(`/proc/${server}`)).toBe(true);
     const { code, record } = await drill(["--repo=1", "--pick=newest", "--level=quick"]);
     expect([code, record.failures]).toEqual([0, []]);
-    // pg_ctl waits until the pid file is gone; the process ends a moment later.
+    // pg_ctl waits until the pid file is gone. The process ends a moment later.
     await waitFor("end of the server that the killed drill left", 10_000, async () =>
       existsSync(`/proc/${server}`) ? null : true,
     );
@@ -363,7 +363,7 @@ describe.each([17, 18])("fire drills of PostgreSQL %i, from an encrypted bucket"
       settings: { drill: { declared: { weekly: { ...declared.weekly, maxBytes: 1024 ** 2 } } } },
     });
     expect((await drill(["--name=weekly"], bounded)).code).toBe(122);
-    // The command line is stronger.
+    // The command line overrides the declared limit.
     const stronger = await drill(["--name=weekly", "--max-bytes=1GiB", "--level=quick"], bounded);
     expect([stronger.code, stronger.record.level]).toEqual([0, "quick"]);
   }, 300_000);
@@ -420,12 +420,12 @@ describe.each([17, 18])("fire drills of PostgreSQL %i, from an encrypted bucket"
   );
 });
 
-/** A tenth, or what a busy machine's scheduler takes from either clock. */
+/** Tolerates a tenth, or the delay that a busy machine's scheduler adds to either clock. */
 function isWithinTenth(reported: number, measured: number): boolean {
   return Math.abs(reported - measured) <= Math.max(measured / 10, 300);
 }
 
-/** Knocks at the socket of whatever drill runs until it is let in; milliseconds since `beganMs`. */
+/** Tries the socket of any running drill until a connection succeeds. Returns milliseconds since `beganMs`. */
 async function firstConnectionMs(path: string, beganMs: number): Promise<number> {
   for (let tries = 0; tries < 6000; tries++) {
     const name = existsSync(path)

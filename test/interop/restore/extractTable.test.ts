@@ -1,6 +1,6 @@
 /**
- * One table back out of a backup, on real PostgreSQL: found by `find`, equal to what was there, with all that belongs
- * to it; production stays as it was whatever moment a run is killed at; and the swap keeps the old table.
+ * Extracts one table from a backup, on real PostgreSQL. `find` locates it, and it equals the lost table with its
+ * dependent objects. Production stays unchanged whenever a run is killed. The swap keeps the old table.
  */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -22,7 +22,7 @@ describe("extract-table", async () => {
     return;
   }
   let bed: TestBed;
-  /** What find proposes for the mistake with a table. */
+  /** The targets that find proposes for the mistake with each table. */
   const targets = new Map<string, readonly string[]>();
   const before = new Map<string, string>();
   const shop = (sql: string): Promise<string> => bed.cluster.value(sql, [], "shop");
@@ -74,7 +74,7 @@ describe("extract-table", async () => {
     await cluster.sql("BEGIN; DELETE FROM lines; DELETE FROM orders WHERE id > 10; COMMIT", [], "shop");
     await cluster.sql("DELETE FROM customers WHERE id = 77", [], "shop");
     await cluster.sql("DROP TABLE sales.events", [], "shop");
-    // Nothing archives it but the first run.
+    // Only the first run archives this WAL.
     for (const [table, kind] of [
       ["public.orders", "delete"],
       ["sales.events", "drop"],
@@ -131,7 +131,8 @@ describe("extract-table", async () => {
       });
       await waitFor(step, 120_000, async () => (readFileSync(logFile, "utf8").includes(step) ? true : null));
       await killed.stop("SIGKILL", 10_000);
-      // Unless the transaction was committed in the same moment: then it is marked, and the next run removes it.
+      // Unchanged, unless the transaction was committed at the same moment. Then the schema is marked, and the next run
+      // removes it.
       const now = await schemas();
       if (now !== kept)
         expect(await shop("SELECT obj_description('public_restored'::regnamespace)")).toContain("not complete");
@@ -147,7 +148,7 @@ describe("extract-table", async () => {
     expect(await shop("SELECT count(*) FROM orders")).toBe("10");
     const adding = /to add the missing rows of orders: (INSERT .*;)$/m.exec(stdout)?.[1] ?? expect.fail(stdout);
     const client = await bed.cluster.connect("shop");
-    // A customer of theirs is gone.
+    // A customer that these rows reference is gone.
     await client.query("BEGIN; ALTER TABLE orders DROP CONSTRAINT orders_customer_fkey");
     await client.query(adding);
     expect((await client.query(CONTENT("orders"))).rows).toEqual([{ "?column?": before.get("orders") }]);

@@ -1,7 +1,6 @@
 /**
- * `migrate`: a cluster of 46 databases of PostgreSQL 15 goes into one of 17, compared to the last row; what is tampered
- * with in between is told by its name; a copy that is killed goes on, and a dump that ends early is not taken for a
- * whole one.
+ * `migrate` moves a cluster of 46 databases from PostgreSQL 15 to 17 and compares every row. Objects tampered with in
+ * between are reported by name, a killed copy resumes, and a dump that ends early does not count as complete.
  */
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -26,7 +25,7 @@ interface Reports {
   readonly finish: FinishReport;
 }
 
-/** Some 30 MB more in each database, with an index. */
+/** About 30 MB more in each database, with an index. */
 const BULK =
   "CREATE TABLE bulk AS SELECT i, md5(i::text) || md5((i * 7)::text) AS text FROM generate_series(1, 230000) i; CREATE INDEX ON bulk (text)";
 const isLong = process.env["PGBACKSTOP_LONG"] === "1";
@@ -47,7 +46,7 @@ describe("migrate", async () => {
     `--from-server=host=${source.socketPath} user=mover`,
     `--from-password-file=${join(bed.folder, "password")}`,
     "--process-max=3",
-    // Both clusters have one, with passwords of their own.
+    // Both clusters have this role, with different passwords.
     "--keep-role=mover",
     ...(args.some((arg) => arg.startsWith("--bin-path")) || step !== "copy"
       ? []
@@ -72,7 +71,7 @@ describe("migrate", async () => {
     source.value(
       "SELECT count(*) FROM pg_db_role_setting s, unnest(setconfig) c WHERE c LIKE 'pgbackstop.guard=%' OR c = 'default_transaction_read_only=on'",
     );
-  /** The real programs, but for what scripts of ours do about them. */
+  /** Wraps the real programs in the given scripts. */
   const programs = (name: string, dump: string, load = 'exec $real "$@"'): string => {
     const folder = join(bed.folder, name);
     mkdirSync(folder);
@@ -175,7 +174,7 @@ describe("migrate", async () => {
   );
 
   test("the old cluster may go when each repository has a later backup, and a drill has passed with one", async () => {
-    // One of them was begun and not finished: finish asks for that too.
+    // An earlier test left one of these unfinished, and finish requires it too.
     const only = ["--db-include=small", "--db-include=app_05"];
     expect((await migrate("copy", only)).exitCode).toBe(0);
     expect((await asked("verify", only)).report.differences).toEqual([]);
@@ -222,7 +221,7 @@ describe("migrate", async () => {
     expect([await guarded(), await copied()]).toEqual([before, "2"]);
     await source.sql("CREATE TABLE since (x int)", [], "app_31");
     const { code, report } = await asked("copy", only);
-    // One was written to since: it was never compared, so nobody can have used it.
+    // app_31 has changed since. Its copy was never compared, so nobody can have used it, and it is copied again.
     expect([code, report.databases.map(({ name, state }) => `${name} ${state}`).sort()]).toEqual([
       0,
       ["app_30 copied", "app_31 copied", "app_32 kept"],
@@ -249,7 +248,7 @@ describe("migrate", async () => {
     await waitFor("all but the slow database, and its beginning", 300_000, async () =>
       (await isReached()) ? true : null,
     );
-    // Another one would take the first one's database away, and either one's end would lift the guard of both.
+    // A second copy would remove the first one's database, and the end of either would lift the guard of both.
     for (const step of ["copy", "release"]) expect([step, (await migrate(step)).exitCode]).toEqual([step, 50]);
     expect(await guarded()).toBe(String(2 * DATABASE_COUNT));
     await killed.stop("SIGKILL", 10_000);
@@ -357,7 +356,7 @@ describe("migrate", async () => {
       );
       expect([sql, isReported]).toEqual([sql, true]);
     }
-    // What belongs to the same changes: of another owner, of a primary key, of an extension.
+    // Side effects of the same changes: of another owner, of a primary key, of an extension.
     expect(left.map(({ kind, name }) => `${kind} ${name}`).sort()).toEqual([
       "comment extension pg_trgm",
       "grants of relation public.things",

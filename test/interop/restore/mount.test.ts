@@ -1,6 +1,6 @@
 /**
- * A NAS that is not mounted: its repository fails by itself, for backups, WAL and restores, nothing is written into the
- * bare mount point, and the other repository gets what it is owed. Needs root, for the mount.
+ * A NAS that is not mounted. Only its repository fails, for backups, WAL and restores, and nothing is written into the
+ * bare mount point. It gets its missing WAL once it is back. Needs root for the mount.
  */
 import { readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
@@ -31,7 +31,7 @@ describe("a directory on a mount", async () => {
     const { uid, gid } = bed.cluster.user;
     const mounted = await run("mount", ["-t", "tmpfs", "-o", `size=256m,uid=${uid},gid=${gid},mode=750`, "nas", path]);
     if (mounted.exitCode !== 0) return void loud(title, mounted.stderr.trim());
-    // A bind mount keeps the NAS alive while its mount point is bare.
+    // A bind mount keeps the content of the NAS while its mount point is bare.
     const nas = `${bed.folder}/side`;
     await run("mount", ["--bind", path, nas]);
     context.onTestFinished(async () => {

@@ -1,7 +1,7 @@
 /**
- * `recover` on a real server: the four scenarios of a restore by hand (latest, a time, the second repository, a named
- * set), row for row, with the old data kept; refusals before anything is stopped; and a run that is killed at each
- * step, then resumed or undone.
+ * `recover` on a real server: the four scenarios of a manual restore (latest, a time, the second repository, a named
+ * set), row by row, with the old data kept. It refuses before it stops anything. A run is killed at each step, then
+ * resumed or undone.
  */
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, renameSync } from "node:fs";
@@ -14,7 +14,7 @@ import { run, type RunResult, sleep } from "../../../tools/parts/process";
 import { isRoot } from "../../../tools/parts/users";
 import { TestCluster } from "../../../tools/parts/postgres/testCluster";
 
-/** Where this process is root, the program is too: what PostgreSQL's account has to do goes through setpriv. */
+/** If this process is root, `recover` runs as root too, and does the work of PostgreSQL's account through setpriv. */
 const AS_ROOT = isRoot() ? { user: { name: "root", uid: 0, gid: 0, group: "root" } } : {};
 
 describe("recover", async () => {
@@ -36,7 +36,8 @@ describe("recover", async () => {
       repos: [{ compressType: "lz4" }, { compressType: "lz4", encrypted: true }],
     });
     sql = bed.cluster.sql.bind(bed.cluster);
-    // Started by pg_ctl, as nobody's child: the test's own server would be missed when somebody else stops it.
+    // pg_ctl starts it as nobody's child. If the test's own server were stopped by another process, the harness would
+    // miss it.
     await pgCtl(bed, ["start"]);
     await bed.oursOk(["stanza-create"]);
     await sql(`CREATE TABLESPACE space LOCATION '${join(bed.folder, "tablespace")}'`);
@@ -119,7 +120,7 @@ describe("recover", async () => {
     const aside = `${bed.repoPath(1)}.away`;
     renameSync(bed.repoPath(1), aside);
     try {
-      // Nothing is archived while a repository is away, so that the server's last WAL is not waited for: it is in its
+      // Archiving fails while a repository is away. `recover` must not wait for the server's last WAL, which is in
       // pg_wal.
       const { exitCode, stdout } = await bed.ours([
         "recover",
@@ -158,7 +159,7 @@ describe("recover", async () => {
   });
 });
 
-/** Runs `recover --yes`, and kills it with all that it has started when it says `text`. */
+/** Runs `recover --yes`, and kills it and all its children after it prints `text`. */
 async function killAt(bed: TestBed, text: string, afterMs: number): Promise<void> {
   const { uid, gid } = bed.cluster.user;
   const account = process.getuid?.() === 0 ? { uid, gid } : {};

@@ -1,8 +1,8 @@
 /**
- * The options of `restore` on a real server: where recovery ends and what the server does then, what is left of an
- * earlier recovery, damaged and extra files, maps, databases left out, a repository that goes away in the midst of it,
- * a restore that was killed, and the configuration files that Debian keeps outside of the data directory. What can be
- * compared is compared with stock's restore of the same backup, file by file.
+ * The options of `restore` on a real server: recovery targets and what the server does there, leftovers of an earlier
+ * recovery, damaged and extra files, maps, excluded databases, a repository that fails during the restore, a killed
+ * restore, and the configuration files that Debian keeps outside the data directory. Where possible, the result is
+ * compared with stock's restore of the same backup, file by file.
  */
 import { createHash } from "node:crypto";
 import {
@@ -42,9 +42,9 @@ describe(TITLE, async () => {
 function restoreOptions({ binaries, stock }: InteropParts): void {
   let server: S3Server;
   let bed: TestBed;
-  /** Of the server's configuration outside of its data directory, as Debian has it. */
+  /** The server's configuration, outside its data directory as on Debian. */
   let etc: string;
-  /** A restored directory that most tests go on with by `--delta`. */
+  /** A restored directory that most tests restore over again with `--delta`. */
   let data: string;
   let midTime: string;
 
@@ -100,7 +100,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     await fillBed(bed, 2000);
     await cluster.sql("CREATE DATABASE other");
     await cluster.sql("CREATE TABLE mark (id int GENERATED ALWAYS AS IDENTITY, name text)");
-    // Left from a recovery long ago: with any of them in force no other target could be reached.
+    // Left over from an earlier recovery. If one of them took effect, no other target could be reached.
     await cluster.sql("ALTER SYSTEM SET recovery_target_action = 'shutdown'");
     appendFileSync(join(cluster.dataPath, "old.conf"), "recovery_target_name = 'long ago'\nwork_mem = '5MB'\n");
     await mark("before");
@@ -177,7 +177,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     await cluster.remove();
   });
 
-  test("preserve keeps the user's own recovery settings, none writes none", async () => {
+  test("type preserve keeps the user's recovery settings, type none writes none", async () => {
     await again("--type=name", "--target=middle");
     const own = `${readFileSync(join(data, "postgresql.auto.conf"), "utf8")}# mine\n`;
     writeFileSync(join(data, "postgresql.auto.conf"), own);
@@ -200,7 +200,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     const { dataPath } = await restored({ by: stock, repo: 2, args: ["--type=immediate"] });
     expect(differences(tree(dataPath), tree(data))).toEqual([]);
     expect(differences(tree(join(dataPath, "../space")), tree(join(data, "../space")))).toEqual(["foreign: only here"]);
-    // Nothing of it had to be fetched but what was damaged.
+    // Restore fetches only the damaged files.
     const fetched = output
       .split("\n")
       .filter((line) => /restore file .*checksum/.test(line) && !line.includes("exists and matches backup"));
@@ -251,7 +251,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     });
   });
 
-  test("--db-include restores one database, the others as holes, like stock", async () => {
+  test("--db-include restores one database and leaves the others sparse, like stock", async () => {
     const args = ["--db-include=shop", "--type=immediate", "--target-action=promote"];
     const { dataPath } = await restored({ by: null, repo: 2, args });
     const { dataPath: theirs } = await restored({ by: stock, repo: 2, args });
@@ -270,7 +270,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
   test.skipIf(!isRoot())("root restores every original owner", async () => {
     const location = join(bed.folder, "side", "root");
     mkdirSync(location, { mode: 0o755 });
-    // Of root alone, as a new directory is: the server must be able to enter it afterwards.
+    // Only root may enter it, like a new directory. After the restore the server must be able to enter it.
     mkdirSync(join(location, "space"), { mode: 0o700 });
     const own = ["lock", "log", "spool"].map((name) => `--${name}-path=${join(location, name)}`);
     for (const name of ["lock", "log", "spool"]) mkdirSync(join(location, name));
@@ -390,7 +390,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
   });
 }
 
-/** Moves the configuration of a cluster out of its data directory, as Debian has it. One file stays: it is included. */
+/** Moves the configuration of a cluster out of its data directory, as on Debian. One included file stays. */
 function debianize(cluster: TestCluster, etc: string): void {
   mkdirSync(join(etc, "conf.d"), { recursive: true });
   const conf = readFileSync(join(cluster.dataPath, "postgresql.conf"), "utf8");
@@ -411,7 +411,7 @@ function debianize(cluster: TestCluster, etc: string): void {
   giveTo(join(cluster.dataPath, "old.conf"), cluster.user);
 }
 
-/** What may happen to a data directory. */
+/** Damages a data directory in many ways. */
 function damage(data: string, bed: TestBed): void {
   const own = (path: string): void => giveTo(path, bed.cluster.user);
   mkdirSync(join(data, "extra/deeper"), { recursive: true });
@@ -433,19 +433,19 @@ function damage(data: string, bed: TestBed): void {
   const flipped = readFileSync(join(data, "base/1/1255"));
   flipped[5000] = (flipped[5000] ?? 0) ^ 1;
   writeFileSync(join(data, "base/1/1255"), flipped);
-  // Beside the directory of this version, where another server may have its own.
+  // Beside the directory of this version, where another server may keep its own.
   writeFileSync(join(data, "../space/foreign"), "not the restore's");
   own(join(data, "../space/foreign"));
 }
 
-/** Every file, directory and link below a folder, without what tells times and programs. */
+/** Every file, directory and link below a folder, without content that depends on the time or the program. */
 function tree(root: string): Map<string, string> {
   const result = new Map<string, string>();
   for (const entry of readdirSync(root, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name);
     const info = lstatSync(path);
     const name = path.slice(root.length + 1);
-    // Node goes through links; what a tablespace holds is looked at where it is.
+    // Node follows links. The content of a tablespace is compared in its own directory.
     if (/(^|\/)pg_tblspc\/\d+\//.test(name)) continue;
     const owner = `${(info.mode & 0o7777).toString(8)} ${info.uid}:${info.gid}`;
     if (info.isSymbolicLink()) result.set(name, `link ${name.includes("pg_tblspc") ? "" : readlinkSync(path)}`);

@@ -1,7 +1,7 @@
 /**
- * `rollback` on a real server: back to a snapshot of a running server's file system, on a new timeline, with the
- * archive going on. `zfs` itself is a double (test/harness/doubles/zfsDouble.mjs): its snapshots are copies, taken
- * while the server is down as after a crash.
+ * `rollback` on a real server returns to a file system snapshot of a running server, on a new timeline, and archiving
+ * continues. A double replaces `zfs` (test/harness/doubles/zfsDouble.mjs). Its snapshots are copies taken while the
+ * server is down, as after a crash.
  */
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -34,7 +34,8 @@ describe("rollback", async () => {
     await pgCtl(bed, "stop", "immediate");
     await zfs.run(["snapshot", "tank/pg@before"]);
     await pgCtl(bed, "start");
-    // Archived on the timeline of the snapshot, so that its own next segments have other content.
+    // Archived on the snapshot's timeline. After a rollback, the next segments of that timeline would have other
+    // content.
     await bed.cluster.sql("DELETE FROM kept");
     await bed.archiveAll();
     await bed.cluster.sql("INSERT INTO kept VALUES (-1)");
@@ -103,7 +104,7 @@ describe("rollback", async () => {
     readonly bin: string;
     readonly #stateFile: string;
 
-    /** The data directory becomes one of a file system of its own. */
+    /** Makes the data directory a separate file system. */
     constructor(own: TestBed) {
       const { dataPath, user } = own.cluster;
       this.bin = join(own.folder, "bin");

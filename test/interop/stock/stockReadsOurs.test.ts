@@ -1,7 +1,7 @@
 /**
- * What ours writes, stock takes for its own: stanza, WAL from a real archive_command, one full backup into all
- * repositories in one run, read, verified, restored, extended and expired by stock. The dimensions (PostgreSQL, stock's
- * version, compression, encryption, storage) are spread over few rows.
+ * Stock accepts what ours writes: the stanza, WAL from a real archive_command, and one full backup into all
+ * repositories in one run. Stock reads, verifies, restores, extends and expires it. A few rows cover all dimensions
+ * (PostgreSQL, stock's version, compression, encryption, storage).
  */
 import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -95,11 +95,11 @@ function stockReads({ binaries, stock }: InteropParts, planned: readonly Planned
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
     await fillBed(bed);
-    // The rows of PostgreSQL 15 carry whole clusters.
+    // The rows of PostgreSQL 15 keep complete clusters.
     if (binaries.major !== 15) await dropTemplates(bed);
     const backup = await bed.oursOk(["backup", "--type=full"]);
     label = /new backup label = (\S+)/.exec(backup.stdout)?.[1] ?? "";
-    // As expire leaves backup.info in a bucket with conditional writes.
+    // Pads backup.info as expire does in a bucket with conditional writes.
     for (const name of ["backup.info", "backup.info.copy"])
       appendFileSync(join(bed.repoPath(1), "backup", bed.stanza, name), "\n".repeat(256));
     await writeMore(bed);

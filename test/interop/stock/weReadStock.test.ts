@@ -1,7 +1,7 @@
 /**
- * What stock writes, ours reads: stanza, WAL by stock's own archive-push, full backups with each compression, plain and
- * encrypted, bundled or not, on disk and in S3; then ours goes on in stock's repositories and stock verifies the
- * result.
+ * Ours reads what stock writes: the stanza, WAL from stock's own archive-push, full backups with each compression,
+ * plain and encrypted, bundled or not, on disk and in S3. Then ours continues in stock's repositories, and stock
+ * verifies the result.
  */
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -79,7 +79,7 @@ function weRead({ binaries, stock }: InteropParts, planned: readonly StockRepo[]
         ...(server === undefined ? {} : { s3: server }),
       });
     }
-    // WAL is compressed alike for all: zst is in no row's first repository.
+    // All repositories store WAL with one compression. No row's first repository uses zst.
     bed = await TestBed.create({
       binaries,
       repos,
@@ -90,7 +90,7 @@ function weRead({ binaries, stock }: InteropParts, planned: readonly StockRepo[]
     await bed.cluster.start();
     await bed.stockOk(stock, ["stanza-create"]);
     await fillBed(bed);
-    // The rows of PostgreSQL 15 carry whole clusters.
+    // The rows of PostgreSQL 15 keep complete clusters.
     if (binaries.major !== 15) await dropTemplates(bed);
     for (const [index, { compressType }] of planned.entries()) {
       await bed.stockOk(stock, [

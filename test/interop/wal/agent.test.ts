@@ -1,10 +1,10 @@
 /**
- * The agent between a real PostgreSQL and two repositories, a directory and an S3 server: archive_command is the perl
+ * The agent between a real PostgreSQL and two repositories, a directory and an S3 server. archive_command is the perl
  * client.
  *
- * One cluster goes through an outage of repo2 under load with a SIGKILL of the agent in the middle, automatic healing,
- * restarts behind a socket that stays, and a recovery that fetches ahead. Nothing is lost, PostgreSQL is never told a
- * failure that the policy does not ask for, and stock finds nothing wrong.
+ * One cluster goes through an outage of repo2 under load with a SIGKILL of the agent, automatic healing, restarts
+ * behind a permanent socket, and a recovery with prefetch. No WAL is lost, PostgreSQL sees only the failures that the
+ * policy requires, and stock finds nothing wrong.
  */
 import { existsSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -79,7 +79,7 @@ describe("the agent", async () => {
     expect(asked).toMatchObject({ exitCode: 0, stderr: "repo1 waiting=0 debt=0\nrepo2 waiting=0 debt=0\n" });
   });
 
-  test("after an outage of repo2 and a SIGKILL under load everything is acknowledged, and healed without help", async () => {
+  test("after an outage of repo2 and a SIGKILL under load, everything is acknowledged and heals automatically", async () => {
     await server.stop();
     const before = await archived();
     const first = await writeSegments(bed, SEGMENTS / 2);
@@ -92,7 +92,7 @@ describe("the agent", async () => {
     const missing = await missingCounts();
     expect(missing[0]).toBe(0);
     expect(missing[1]).toBeGreaterThanOrEqual(SEGMENTS);
-    // Part of it is gone from pg_wal by now: it comes from repo1.
+    // Some of these segments are no longer in pg_wal and come from repo1.
     await bed.cluster.sql("CHECKPOINT");
     expect([...first, ...second].filter((name) => existsSync(bed.walFile(name))).length).toBeLessThan(SEGMENTS);
 
@@ -125,7 +125,7 @@ describe("the agent", async () => {
     expect(absent).toMatchObject({ exitCode: 1, stderr: "" });
   });
 
-  test("archive-push-queue-max: a backup of its own follows the drop, and check passes again", {
+  test("archive-push-queue-max: an automatic backup follows the drop, and check passes again", {
     timeout: 600_000,
   }, async () => {
     await agent.stop();
@@ -142,7 +142,7 @@ describe("the agent", async () => {
     await server.stop();
     await writeSegments(bed, 5);
     await waitFor("segments to be dropped", 120_000, async () => ((await archived()) >= before + 2 ? true : null));
-    // It closes the gap by itself: a slow machine would look when that is done.
+    // A running agent closes the gap. On a slow machine the next checks would run too late.
     await agent.stop();
     renameSync(`${bed.repoPath(1)}.away`, bed.repoPath(1));
     await server.start();
@@ -152,7 +152,7 @@ describe("the agent", async () => {
       stdout: expect.stringContaining("were dropped because of archive-push-queue-max"),
     });
     await agent.start();
-    // PostgreSQL's archiver pauses after what was refused while nobody listened.
+    // PostgreSQL's archiver pauses after failures while no agent listened.
     await bed.cluster.sql("SELECT pg_reload_conf()");
     await waitFor(
       "the backup behind the gap",
@@ -164,7 +164,7 @@ describe("the agent", async () => {
     const after = (await info()).backup;
     expect(after.length).toBeGreaterThan(backups);
     await bed.oursOk(["check"]);
-    // Repositories that come back one after the other get backups of their own.
+    // Repositories that come back one after the other get separate backups.
     for (const key of [1, 2]) {
       const newest = after.filter(({ database }) => database["repo-key"] === key).at(-1);
       await bed.oursOk(["verify", `--repo=${key}`, `--set=${newest?.label}`]);
@@ -174,7 +174,7 @@ describe("the agent", async () => {
   });
 
   test("behind a permanent socket, restarts under load fail no archive call; without an agent the client exits with 49", async () => {
-    // Nothing may wait for an agent while there is none.
+    // No segment may wait for an agent while none runs.
     await bed.archiveAll();
     const before = await failed();
     expect(await agent.stop()).toBe(0);
@@ -193,7 +193,7 @@ describe("the agent", async () => {
     await bed.archiveAll();
     expect(agent.activatedPids().length).toBeGreaterThanOrEqual(4);
     expect(await failed()).toBe(base);
-    // What one repository had acknowledged alone when its agent ended is the next one's to bring to the other.
+    // An agent may end when only one repository has a segment. The next agent copies it to the other one.
     await waitFor(
       "the debt to be paid",
       120_000,
@@ -286,7 +286,7 @@ describe("the agent with WAL segments of 64 MiB", async () => {
   });
 });
 
-/** Fills and ends segments one after the other; their names. */
+/** Fills and switches segments one after the other. Returns their names. */
 async function writeSegments(bed: TestBed, count: number): Promise<string[]> {
   const client = await bed.cluster.connect();
   const names: string[] = [];

@@ -1,6 +1,6 @@
 /**
- * `archive-async` on stock's spool: a host moves from stock to ours and back while PostgreSQL writes, WAL segments of
- * 64 MiB pass in bounded memory, and a queue that is too long drops only what no repository takes.
+ * `archive-async` on stock's spool. A host moves from stock to ours and back while PostgreSQL writes, WAL segments of
+ * 64 MiB pass in bounded memory, and a full queue drops only WAL that no repository accepts.
  */
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -79,7 +79,7 @@ describe("archive-async", async () => {
       writeFileSync(join(out, name), text);
       giveTo(join(out, name), bed.cluster.user);
     };
-    // Nobody asks for what comes now but this test, and nobody is still at work.
+    // From here on only this test archives, and no earlier process is still at work.
     await bed.stopArchiving();
     await waitFor("the end of what archives in the background", 120_000, async () => (isArchiving(bed) ? null : true));
     const [first = "", second = "", third = ""] = await writeSegments(bed, 3);
@@ -98,7 +98,7 @@ describe("archive-async", async () => {
     );
     expect(await push(second, "ours")).toMatchObject({ exitCode: 0 });
     expect(storedSegments(bed, 1)).toContain(second);
-    // And stock believes what ours has written.
+    // Stock trusts the status file that ours wrote.
     expect(readdirSync(out)).toContain(`${second}.ok`);
     expect(await push(second, stock)).toMatchObject({ exitCode: 0 });
     for (const name of [first, third]) rmSync(join(out, `${name}.ok`));
@@ -124,13 +124,13 @@ describe("archive-async", async () => {
     expect((await get(names[1] ?? "")).stdout).toContain("asynchronously");
     expect(await get(names[2] ?? "", "stock")).toMatchObject({ exitCode: 0 });
     expect(await get(names[3] ?? "")).toMatchObject({ exitCode: 0 });
-    // Stock's word for missing, about a segment that is there.
+    // Stock's marker for a missing segment, although the segment exists.
     rmSync(join(inPath, names[4] ?? ""), { force: true });
     writeFileSync(join(inPath, `${names[4]}.ok`), "");
     giveTo(join(inPath, `${names[4]}.ok`), bed.cluster.user);
     expect(await get(names[4] ?? "")).toMatchObject({ exitCode: 0 });
     expect(await get("00000001000000FF00000001")).toMatchObject({ exitCode: 1 });
-    // One repository that cannot be read: never "not found".
+    // With an unreadable repository, archive-get never answers "not found".
     const hidden = `${bed.repoPath(2)}.away`;
     renameSync(bed.repoPath(2), hidden);
     try {
@@ -188,7 +188,7 @@ function isArchiving(bed: TestBed): boolean {
   return lines.some((line) => line.includes(bed.folder) && line.includes("archive-push"));
 }
 
-/** Names of the segments that a repository on this machine holds, ascending. */
+/** Names of the segments in a local repository, ascending. */
 function storedSegments(bed: TestBed, key: number): string[] {
   const folder = join(bed.repoPath(key), "archive", bed.stanza, `${bed.cluster.binaries.major}-1`);
   return (readdirSync(folder, { recursive: true }) as string[])

@@ -1,7 +1,7 @@
 /**
- * examples/logical-sidecar on two real servers: rows arrive; what is emptied or dropped at the source stays in the copy
- * and comes back from it; what docs/sidecar.md calls a trap is one; a sidecar that is away holds back only what it may,
- * and that is seen.
+ * examples/logical-sidecar on two real servers. Rows arrive. The copy keeps rows that the source empties or drops, and
+ * gives them back. Each trap in docs/sidecar.md is real. A sidecar that is down holds back only the WAL it may, and
+ * metrics show it.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -84,7 +84,7 @@ describe("a sidecar", async () => {
 
   test("keeps rows deleted and dropped at the source, which can get them back from it", async () => {
     await execute(source, ["TRUNCATE orders", "INSERT INTO orders VALUES (4, 'figs')"]);
-    // The row behind it is there, so the TRUNCATE was passed over.
+    // The row inserted after the TRUNCATE has arrived, so the TRUNCATE was skipped.
     await arrives("2 quinces, 3 plums, 4 figs");
     await source.sql("DROP TABLE orders");
     await source.sql(TABLE);
@@ -119,7 +119,7 @@ describe("a sidecar", async () => {
     await source.sql("ALTER PUBLICATION precious DROP TABLE notes");
   });
 
-  test("that is down holds back WAL up to its limit and no more; this is visible, and it is copied again", async (context) => {
+  test("that is down holds back WAL only up to its limit; metrics show it, and it is copied again", async (context) => {
     expect(await numbers()).toEqual([
       expect.stringMatching(/^logical_sidecar_lag_bytes\{slot="precious"\} \d+$/),
       'logical_sidecar_lost{slot="precious"} 0',
@@ -132,7 +132,7 @@ describe("a sidecar", async () => {
     );
     const behind = await numbers();
     await source.sql("INSERT INTO noise SELECT g, repeat(md5(g::text), 20) FROM generate_series(1, 90000) g");
-    // Slots are looked at when a checkpoint removes WAL.
+    // PostgreSQL checks slots when a checkpoint removes WAL.
     for (const statement of [
       "SELECT pg_switch_wal()",
       "CHECKPOINT",
@@ -162,7 +162,7 @@ describe("a sidecar", async () => {
     });
   });
 
-  /** Each alert is told for numbers that were recorded. @throws Error with what promtool says otherwise */
+  /** Expects each alert to fire for its recorded numbers. @throws Error with promtool's output otherwise */
   async function firesFor(promtool: string, recorded: Readonly<Record<string, readonly string[]>>): Promise<void> {
     const folder = mkdtempSync(join(tmpdir(), "pgb-rules-"));
     try {

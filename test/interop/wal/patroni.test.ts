@@ -1,7 +1,7 @@
 /**
- * Standbys that come from a repository: a member of a real Patroni with the part of patroni.yml that StandbyHost gives,
- * renewed after its data was lost, and a plain standby. Each catches up from the archive, because its primary no longer
- * has the WAL, and then streams.
+ * Standbys created from a repository: a member of a real Patroni with StandbyHost's part of patroni.yml, reinitialized
+ * after it lost its data, and a plain standby. Each catches up from the archive, because its primary no longer has the
+ * WAL, and then streams.
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -80,7 +80,7 @@ describe("a standby from a repository", async () => {
     etcd = client.slice("http://".length);
     leader = await startMember("a", bed.cluster.dataPath, {});
     await waitFor("the leader", WAIT_MS, () => answers(leader, "primary"));
-    // Patroni holds the leader's key before its server is promoted.
+    // Patroni holds the leader key before it promotes the server.
     await waitFor("its promotion", WAIT_MS, async () =>
       (await ask(leader.port, "SELECT pg_is_in_recovery() AS waits"))[0]?.["waits"] === false ? true : null,
     );
@@ -90,7 +90,7 @@ describe("a standby from a repository", async () => {
     );
     for (let round = 0; round < 8; round += 1)
       await ask(leader.port, "SELECT pg_switch_wal()", "INSERT INTO readings (body) VALUES ('more')");
-    // No checkpoint removes a segment that is not archived yet.
+    // A checkpoint does not remove unarchived segments.
     const switched = await ask(leader.port, "SELECT pg_walfile_name(pg_switch_wal()) AS name");
     await waitFor("the archive", WAIT_MS, async () => {
       const [reported] = await ask(leader.port, "SELECT coalesce(last_archived_wal, '') AS name FROM pg_stat_archiver");
@@ -136,7 +136,7 @@ describe("a standby from a repository", async () => {
       postgresql: server,
     };
     const file = join(bed.folder, `patroni-${name}.yml`);
-    // What JSON writes is YAML.
+    // JSON is valid YAML.
     writeFileSync(file, JSON.stringify(config));
     giveTo(file, bed.cluster.user);
     const [program = "", ...args] = patroni.command;
@@ -148,7 +148,7 @@ describe("a standby from a repository", async () => {
     if (!process.isRunning()) throw new Error(`Patroni ended:\n${readFileSync(log, "utf8").slice(-3000)}`);
     return (await fetch(`${rest}/${role}`).catch(() => null))?.status === 200 ? true : null;
   };
-  /** Argv of a host whose data is there, as StandbyHost has it. */
+  /** Argv of a host with its data at `dataPath`, as StandbyHost writes it. */
   const argvFor = (name: string, dataPath: string): string[] => {
     mkdirSync(dataPath, { mode: 0o700 });
     giveTo(dataPath, bed.cluster.user);
@@ -175,12 +175,12 @@ describe("a standby from a repository", async () => {
     const { postgresql } = load(patroniReplica(argvFor("b", dataPath))) as {
       postgresql: { create_replica_methods: string[] };
     };
-    // No other way for it.
+    // Patroni must not fall back to another method.
     const member = await startMember("b", dataPath, { ...postgresql, create_replica_methods: ["pgbackstop"] });
     await waitFor("the replica", WAIT_MS, () => answers(member, "replica"));
     await waitFor("streaming", WAIT_MS, () => streaming(1));
     expect(readFileSync(member.log, "utf8")).toContain("replica has been created using pgbackstop");
-    // What was sent is replayed a moment later.
+    // The standby replays WAL a moment after it receives it.
     const rows = await countOf(leader.port);
     expect(rows).toBeGreaterThan(ROWS);
     await waitFor("every row", WAIT_MS, async () => ((await countOf(member.port)) === rows ? true : null));
