@@ -471,7 +471,7 @@ describe("files and units on a host", async () => {
   };
 
   test("existing secrets of the host are used in place, and copied nowhere", async () => {
-    await expect(up(9, true)).rejects.toThrow(`${SECRETS}/r2.conf, ${SECRETS}/r2-passphrase: not on 127.0.0.1`);
+    await expect(up(9, true)).rejects.toThrow(`${SECRETS}/r2.conf, ${SECRETS}/r2-passphrase: missing on 127.0.0.1`);
     expect(await shell("ls /etc/pgbackstop/credentials")).toBe("notify.json\nrepo2.conf\n");
     await bringSecrets(1, server.secretKey);
     const before = await backupsInBucket();

@@ -47,7 +47,7 @@ describe("the benchmarks", async () => {
     expect(report?.facts.at(-1)).toMatch(/by round: [0-9a-f]{40}$/);
   });
 
-  test.runIf(LONG)("memory: a relation and more and more files", async () => {
+  test.runIf(LONG)("memory: one relation, and growing numbers of files", async () => {
     const report = await memoryBench({ sizeMb: 64, fileCount: 2000, rounds: 1, profile: false }, quiet);
     expectTable(report, 20);
     expect(report?.facts.filter((fact) => fact.includes("each file more takes"))).toHaveLength(5);

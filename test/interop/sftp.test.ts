@@ -95,7 +95,7 @@ describe("a repository on an SFTP server", async () => {
     expect(await missingCounts()).toEqual([0, 0]);
   });
 
-  test("is extended by stock and by ours in turns, and restored by either", async () => {
+  test("is extended by stock and ours in turn, and restored by either", async () => {
     await bed.cluster.sql("UPDATE t SET filler = filler || '!' WHERE id % 97 = 0");
     await bed.stockOk(stock, ["backup", "--type=incr", "--repo=2", "--compress-type=gz"]);
     await bed.cluster.sql("UPDATE t SET filler = filler || '?' WHERE id % 89 = 0");
@@ -106,7 +106,7 @@ describe("a repository on an SFTP server", async () => {
     expect(await bed.restoreAndCompare({ by: stock, repo: 2 })).toEqual([]);
   });
 
-  test("shows no secret, and is refused when its server is another one", async () => {
+  test("prints no secret, and is refused if its host key differs", async () => {
     const config = bed.variant("wrong", { global: { "repo2-sftp-host-fingerprint": "ab".repeat(32) } });
     for (const result of [
       await bed.ours(["verify", "--repo=2"], { config }),

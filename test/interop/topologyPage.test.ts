@@ -41,7 +41,7 @@ describe("the page in a browser", async () => {
     return readFileSync(out);
   };
 
-  test("is light or dark as the reader wants, and so is the picture alone", async () => {
+  test("follows the reader's light or dark mode, and so does the standalone picture", async () => {
     const sets = [
       new Map([["ledger", topology()]]),
       new Map([["ledger", topology({ repositories: { repo1: { ...NAS, keepDays: 3 }, repo2: BUCKET } })]]),

@@ -84,7 +84,7 @@ function offline({ binaries, stock }: InteropParts): void {
     await expectAgreement(bed, stock);
   });
 
-  test("form chains with stock's, which either program restores and which need no archive", async () => {
+  test("form chains with stock's, which either program restores without the archive", async () => {
     await changed();
     await byStock("incr");
     await changed();
@@ -102,7 +102,7 @@ function offline({ binaries, stock }: InteropParts): void {
     }
   });
 
-  test("are the base of online ones, which compare every file", async () => {
+  test("can be the base of online backups, which compare every file", async () => {
     const { stdout } = await bed.oursOk(["backup", "--type=incr", "--no-expire-auto"]);
     expect(stdout).toContain("the online option has changed since the");
     await writeMore(bed);

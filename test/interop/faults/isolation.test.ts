@@ -3,8 +3,8 @@
  * accepts connections and never answers.
  *
  * The delay of a segment runs from the moment PostgreSQL marks it ready until repo1 holds it. Policy `any` acknowledges
- * and counts the missing WAL. With `all` PostgreSQL keeps retrying, and looking ahead keeps repo1 current. Afterwards
- * `heal` makes both repositories equal, from pg_wal or from repo1.
+ * and counts the missing WAL. With `all` PostgreSQL keeps retrying one segment, and archiving ahead of it keeps repo1
+ * current. Afterwards `heal` makes both repositories equal, from pg_wal or from repo1.
  */
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";

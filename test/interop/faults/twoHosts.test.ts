@@ -94,7 +94,7 @@ function twoHosts({ binaries, stock }: InteropParts): void {
     expect(stdout).toMatch(/repo1: the lease is held by host '.+' process \d+ \(backup\); waiting up to 120 s/);
   }
 
-  test("a living process keeps the other host out by its name, and yields when it ends", async () => {
+  test("a running backup refuses the other host's with an error that names it, and frees the lease when it ends", async () => {
     await bed.stopArchiving();
     // Waits for WAL that never arrives.
     const first = await startBackup("--type=full", "--archive-timeout=120", "--no-start-fast");

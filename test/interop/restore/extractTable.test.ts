@@ -119,7 +119,7 @@ describe("extract-table", async () => {
     expect(without.stdout).not.toContain("restoring the backup");
   });
 
-  test("killed at each step, production is what it was, and the next run brings the table back equal", async () => {
+  test("a run killed at each step leaves production unchanged, and the next run restores an equal table", async () => {
     const kept = await schemas();
     const args = argv(["--table=orders", ...(targets.get("public.orders") ?? [])]);
     for (const step of ["restoring the backup", "recovering to the target", "copying"]) {

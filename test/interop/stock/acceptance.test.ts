@@ -128,7 +128,7 @@ describe("the promises beside stock", async () => {
       expect(info.stdout).toContain("repo2: error (other)");
     });
 
-    test("(g) archive-get says 'not found' (1) although repo2 was unreadable", async () => {
+    test("(g) archive-get says 'not found' (1) while repo2 is unreadable", async () => {
       expect((await run("archive-get", "--no-archive-async", NOWHERE, join(bed.folder, "side", "got"))).exitCode).toBe(
         1,
       );
@@ -313,7 +313,7 @@ describe("the promises beside stock", async () => {
       names.push(...more);
     });
 
-    test("(c) heal copies from repo1 what repo2 lacks, without pg_wal", async () => {
+    test("(c) heal copies repo2's missing WAL from repo1, without pg_wal", async () => {
       bringBack(bed.repoPath(2));
       expect(storedIn(bed, 2, names.slice(SEGMENTS))).toEqual([]);
       const missing = (await missingWal())[1] ?? 0;

@@ -79,7 +79,7 @@ describe("the agent", async () => {
     expect(asked).toMatchObject({ exitCode: 0, stderr: "repo1 waiting=0 debt=0\nrepo2 waiting=0 debt=0\n" });
   });
 
-  test("after an outage of repo2 and a SIGKILL under load, everything is acknowledged and heals automatically", async () => {
+  test("after an outage of repo2 and a SIGKILL under load, all WAL is acknowledged and repo2 heals automatically", async () => {
     await server.stop();
     const before = await archived();
     const first = await writeSegments(bed, SEGMENTS / 2);
@@ -202,7 +202,7 @@ describe("the agent", async () => {
     );
   });
 
-  test("a recovery gets its WAL through an agent that fetches ahead, from any repository that answers", async () => {
+  test("recovery gets WAL through the agent, which prefetches it from any repository that answers", async () => {
     await writeSegments(bed, SEGMENTS);
     await bed.archiveAll();
     const expected = await bed.cluster.tableChecksums();

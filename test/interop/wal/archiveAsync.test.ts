@@ -107,7 +107,7 @@ describe("archive-async", async () => {
     expect(storedSegments(bed, 2)).toEqual(expect.arrayContaining([first, second, third]));
   });
 
-  test("archive-get fills the queue ahead, and asks every repository for what the queue reports as missing", async () => {
+  test("archive-get prefetches into the queue, and asks every repository for segments that the queue marks as missing", async () => {
     const names = storedSegments(bed, 1).slice(-8);
     const location = join(bed.folder, "side", "got");
     mkdirSync(location);

@@ -82,7 +82,7 @@ describe("a sidecar", async () => {
     await arrives("2 quinces, 3 plums");
   });
 
-  test("keeps rows deleted and dropped at the source, which can get them back from it", async () => {
+  test("keeps rows deleted and dropped at the source, and can give them back", async () => {
     await execute(source, ["TRUNCATE orders", "INSERT INTO orders VALUES (4, 'figs')"]);
     // The row inserted after the TRUNCATE has arrived, so the TRUNCATE was skipped.
     await arrives("2 quinces, 3 plums, 4 figs");
