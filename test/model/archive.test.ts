@@ -1,10 +1,10 @@
 /**
- * A model of the archive: segments are finished, repositories go down, fill up, come back and are healed, PostgreSQL
- * recycles what was acknowledged. Whatever the order: what is acknowledged can be fetched, no repository ever holds
- * wrong bytes, the debt is exactly what is lacking, and after everything is back and healed all repositories hold the
- * same.
+ * A model of the archive. PostgreSQL finishes segments and recycles acknowledged ones. Repositories go down, fill up,
+ * return and are healed. In any order, four rules hold: acknowledged WAL can be fetched, no repository holds wrong
+ * bytes, every acknowledged segment that a repository lacks is recorded as missing WAL, and after a final heal all
+ * repositories hold the same WAL.
  *
- * `PGBACKSTOP_LONG=1` runs more; fast-check prints the seed and the path of a failure.
+ * `PGBACKSTOP_LONG=1` runs more. fast-check prints the seed and the path of a failure.
  */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -61,7 +61,7 @@ class World {
   readonly missingWal = openMissingWal(join(this.folder, "spool"), "demo");
   readonly memories = new Map(KEYS.map((repoIndex) => [repoIndex as number, new MemoryStorage()]));
   readonly storages = new Map([...this.memories].map(([repoIndex, memory]) => [repoIndex, new FaultyStorage(memory)]));
-  /** Repositories with faults that may still happen. */
+  /** Repositories with pending faults. */
   readonly troubled = new Set<number>();
   readonly repos: Repository[] = KEYS.map((repoIndex) =>
     repository(repoIndex, {
@@ -89,7 +89,7 @@ class World {
     await stanzaCreate(this.repos, CONTROL, this.ctx);
   }
 
-  /** Files that PostgreSQL wants to have archived, oldest first. */
+  /** Files that wait for the archiver, oldest first. */
   ready(): string[] {
     return readdirSync(join(this.walDirectory, "archive_status"))
       .filter((name) => name.endsWith(".ready"))
@@ -143,7 +143,7 @@ class World {
     this.acknowledged.add(name);
     const holding = new Set(outcome.results.filter((result) => result.ok).map((result) => result.repoIndex));
     expect(isSatisfied(this.policy, KEYS, holding)).toBe(true);
-    // PostgreSQL forgets it: from here on only the repositories have it.
+    // PostgreSQL recycles the segment: now only the repositories have it.
     rmSync(join(walDirectory, name));
     rmSync(join(walDirectory, "archive_status", `${name}.ready`));
   }
@@ -160,7 +160,7 @@ class World {
     for (const result of results) expect(result).toMatchObject({ ok: true, value: { unhealed: [] } });
   }
 
-  /** What must be true at every moment. */
+  /** Holds after every step. */
   async check(): Promise<void> {
     for (const repo of this.repos) {
       const memory = this.memories.get(repo.key);
@@ -169,10 +169,10 @@ class World {
       const held = await readable(bare);
       const stored: string[] = [];
       for await (const entry of bare.storage.list("archive/demo/15-1", { recursive: true })) stored.push(entry.path);
-      // Nothing damaged, nothing twice.
+      // No file is damaged or stored twice.
       expect(stored).toHaveLength(held.length);
       const lacking = [...this.acknowledged].filter((name) => !held.includes(name)).sort();
-      // All that it lacks is written down; more may be, when an answer was lost.
+      // All missing WAL is recorded. A lost answer may record a stored segment too.
       for (const name of lacking) expect(this.missingWal.list(repo.key)).toContain(name);
     }
   }

@@ -1,10 +1,10 @@
-/** Stored files that the fault model damages, and how it finds them. */
+/** Chooses the stored files that the fault model damages. */
 import { collect } from "../../runtime/base/bytes";
 import type { Storage } from "../../runtime/storage/storage";
 import { type Damage, damaged } from "./weather";
 
 const SIZE_BYTES_MAX = 64 * 1024 * 1024;
-/** What a backup's history file says is for people only, and a timeline history is a few lines of text. */
+/** A backup history file only informs people. A timeline history is a few lines of text. */
 export const HAS_NO_CHECKSUM = /\.(backup|history)$/;
 const SEGMENT = /^archive\/.*\/([0-9A-F]{24})-[0-9a-f]{40}/;
 const OF_BACKUP = /^backup\/demo\/(\d{8}-\d{6}F[^/]*)\//;
@@ -13,7 +13,7 @@ const MANIFEST = /\/backup\.manifest(\.copy)?$/;
 /** Which files may be hit: any, the newest WAL segment, or the bytes of the newest backup. */
 export type DamagedPart = "any" | "segment" | "backup";
 
-/** Files that are not empty, in the order of their names. */
+/** Non-empty files, sorted by name. */
 export async function listFiles(storage: Storage): Promise<string[]> {
   const files: string[] = [];
   for await (const entry of storage.list("", { recursive: true }))
@@ -21,7 +21,7 @@ export async function listFiles(storage: Storage): Promise<string[]> {
   return files.sort();
 }
 
-/** A file with a checksum; null when there is none of this part. */
+/** A file of this part with a checksum; null when there is none. */
 export async function findVictim(storage: Storage, part: DamagedPart, pick: number): Promise<string | null> {
   const files = (await listFiles(storage)).filter((path) => !HAS_NO_CHECKSUM.test(path));
   if (part === "any") return files[pick % files.length] ?? null;
@@ -39,7 +39,7 @@ export async function findVictim(storage: Storage, part: DamagedPart, pick: numb
   return ofNewest[pick % ofNewest.length] ?? null;
 }
 
-/** Of a backup whose manifest is not there yet; null when there is no such backup. */
+/** A file of a backup without a manifest; null when there is none. */
 export async function findOfAttempt(storage: Storage, pick: number): Promise<string | null> {
   const files = await listFiles(storage);
   const finished = new Set(
@@ -51,14 +51,14 @@ export async function findOfAttempt(storage: Storage, pick: number): Promise<str
   return left[pick % left.length] ?? null;
 }
 
-/** Damages a file for good. Returns what it was. */
+/** Damages a file for good. Returns the bytes before. */
 export async function spoil(storage: Storage, path: string, damage: Damage): Promise<Uint8Array> {
   const bytes = await collect(await storage.read(path), SIZE_BYTES_MAX);
   await storage.put(path, damaged(bytes, damage));
   return bytes;
 }
 
-/** Those of the last name that `pattern` finds in them. */
+/** The paths with the last name that `pattern` matches. */
 function newest(paths: readonly string[], pattern: RegExp): string[] {
   const nameOf = (path: string): string => pattern.exec(path)?.[1] ?? "";
   const last = paths.map(nameOf).sort().at(-1);

@@ -1,17 +1,18 @@
 /**
- * Writes, backups of every kind, expire, heal, sync, restores, and everything that can go wrong meanwhile, in any
- * order: repositories down, full, slow, tearing writes, losing answers, giving damaged bytes, an S3 server that refuses
- * or throttles, clocks that step, and processes that die between or within any of their writes, with and without the
- * power.
+ * Runs writes, backups of every type, expire, heal, sync and restores in random order, with random faults. Repositories
+ * go down, fill up, slow down, tear writes, lose answers or return damaged bytes. The S3 server refuses or throttles.
+ * The clock steps. Processes die between or during writes, with and without a power loss.
  *
- * At every moment: acknowledged WAL is in as many repositories as the policy asks for, and what one lacks is its
- * recorded debt; every backup that backup.info lists is whole and restores to what the cluster was; a damaged file is
- * told by verify or changes nothing; archive-get never gives wrong bytes and never says "not found" for what was
- * acknowledged; a restore that did not end cannot be started. After heal all repositories agree and verify finds
- * nothing.
+ * These rules always hold:
+ * - Acknowledged WAL is in as many repositories as the policy asks for. Every other repository records it as missing.
+ * - Every backup in backup.info is complete and restores the cluster as it was.
+ * - verify reports a damaged file, or the damage changes nothing.
+ * - archive-get never returns wrong bytes, and never reports acknowledged WAL as not found unless retention removed it.
+ * - PostgreSQL cannot start on an incomplete restore.
+ * - After heal all repositories agree, and verify reports no problem.
  *
- * fast-check prints seed and path of a failure. `PGBACKSTOP_LONG=1` runs for `PGBACKSTOP_MODEL_MINUTES` (default 5)
- * from `PGBACKSTOP_SEED` on, prints its counts as it goes, and fails when a kind of step or fault never happened.
+ * fast-check prints the seed and path of a failure. `PGBACKSTOP_LONG=1` runs for `PGBACKSTOP_MODEL_MINUTES` (default 5)
+ * from `PGBACKSTOP_SEED` on, prints its counts meanwhile, and fails when a kind of step or fault never happened.
  */
 import { stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -28,19 +29,19 @@ import type { Damage } from "./weather";
 const IS_LONG = process.env["PGBACKSTOP_LONG"] === "1";
 const MINUTES = Number(process.env["PGBACKSTOP_MODEL_MINUTES"] ?? 5);
 const SEED = Number(process.env["PGBACKSTOP_SEED"] ?? 1);
-/** Of the normal run: worlds in directories and memory, worlds with an S3 server. */
+/** Worlds of the normal run: without and with an S3 server. */
 const RUNS = 5;
 const S3_RUNS = 1;
-/** Of the long run one in so many worlds has the S3 server. */
+/** The long run uses the S3 server in one of this many worlds. */
 const S3_EVERY = 3;
-/** Node's threads may sleep through a call (glibc before 2.41, bug 25847) until somebody calls again: somebody does. */
+/** Node's threads may miss a wake-up (glibc before 2.41, bug 25847) until the next call, so the test makes one. */
 const STIR_MS = 1000;
-/** Failures after which a long run has told enough. */
+/** A long run stops after this number of failures. */
 const FAILURES_MAX = 10;
 
-/** What happened over all runs: a model in which nothing goes through, or nothing fails, proves nothing. */
+/** Counts over all runs. A model in which nothing succeeds, or nothing fails, proves nothing. */
 const TALLY = new Map<string, number>();
-/** What must have happened in a long run. */
+/** A long run must see each of these. */
 const KINDS =
   "wal write checkpoint promote backup expire heal sync clock restore fetch damage spoil corrupt down up slow torn lost locked full outage"
     .split(" ")
@@ -51,7 +52,7 @@ const FAULTS = [
   ...["backups", "expires", "heals", "syncs", "restores"].map((name) => `${name} killed`),
 ];
 
-/** What must have happened more often than that: it takes what seldom comes together. */
+/** A long run must see these at least OFTEN_MIN times. They need conditions that seldom come together. */
 const OFTEN = [
   "backups copied by sync",
   "segments replayed",
@@ -130,7 +131,7 @@ type Trouble = Extract<
   { kind: "up" | "down" | "slow" | "torn" | "lost" | "locked" | "full" | "corrupt" | "outage" }
 >;
 
-/** Of one repository, or its end. */
+/** Begins or ends a fault of one repository. */
 async function trouble(world: FaultWorld, one: Trouble, s3: S3Bucket | null): Promise<void> {
   if (one.kind === "up") return world.calm(one.key);
   if (one.kind === "outage") {
@@ -157,10 +158,7 @@ async function trouble(world: FaultWorld, one: Trouble, s3: S3Bucket | null): Pr
   }
 }
 
-/**
- * A damaged file is told, or it was of no consequence: every backup of the repository restores and every WAL file is
- * right all the same.
- */
+/** verify reports the damaged file, or every backup still restores and every WAL file still has the right content. */
 async function look(world: FaultWorld, repoIndex: Key, what: Damage): Promise<void> {
   await world.withDamage(repoIndex, what, async (path) => {
     const [repo] = world.bare().filter((candidate) => candidate.key === repoIndex);
@@ -182,7 +180,6 @@ async function look(world: FaultWorld, repoIndex: Key, what: Damage): Promise<vo
   });
 }
 
-/** What kind of file of a repository it is. */
 function kindOf(path: string): string {
   if (path.startsWith("archive/"))
     return /\.(backup|history)$/.test(path)
@@ -195,7 +192,7 @@ function kindOf(path: string): string {
   return name.startsWith("backup.") ? name : "a file of a backup";
 }
 
-/** `pick`: null is the newest. */
+/** With null as `pick`, fetches the newest. */
 async function fetch(world: FaultWorld, pick: number | null): Promise<void> {
   const names = [...world.acknowledged];
   const name = pick === null ? names.at(-1) : names.sort()[pick % Math.max(1, names.length)];
@@ -274,7 +271,7 @@ describe("random faults", () => {
   );
 });
 
-/** With its causes: the first is often what the model makes of it. */
+/** Includes the causes: the outer error often only says what the model made of them. */
 function reasonOf(error: unknown): string {
   return error instanceof Error
     ? `${error.stack ?? error.message}${error.cause === undefined ? "" : `\ncaused by ${reasonOf(error.cause)}`}`

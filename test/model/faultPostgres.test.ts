@@ -1,10 +1,10 @@
 /**
- * The fault model on a real PostgreSQL: one writer counts up, a row a transaction, and knows the LSN behind each;
- * repositories in a directory and on an S3 server come and go, backups of every kind are taken and killed, debts are
- * healed. Whenever a restore to one of these LSNs opens, it holds exactly the rows up to there; without an outage it
- * must open.
+ * The fault model on a real PostgreSQL. A writer inserts numbered rows, one per transaction, and records the LSN after
+ * each commit. Repositories in a directory and on an S3 server fail and return, backups of every type run and are
+ * killed, and heal copies missing WAL. A restored cluster that opens at one of these LSNs has exactly the rows up to
+ * it. Without an outage it must open.
  *
- * `PGBACKSTOP_LONG=1` goes on for `PGBACKSTOP_MODEL_MINUTES` (default 5), `PGBACKSTOP_SEED` repeats a run.
+ * `PGBACKSTOP_LONG=1` runs for `PGBACKSTOP_MODEL_MINUTES` (default 5). `PGBACKSTOP_SEED` repeats a run.
  */
 import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -21,7 +21,7 @@ import { TestBed } from "../harness/real/testBed";
 const IS_LONG = process.env["PGBACKSTOP_LONG"] === "1";
 const MINUTES = Number(process.env["PGBACKSTOP_MODEL_MINUTES"] ?? 5);
 const SEED = Number(process.env["PGBACKSTOP_SEED"] ?? 7);
-/** Of the normal run. */
+/** Steps of the normal run. */
 const STEPS = 10;
 const TYPES = ["full", "diff", "incr"] as const;
 
@@ -39,11 +39,11 @@ describe("a counting writer", async () => {
     const [high = 0, low = 0] = random.bytes(2);
     return (high * 256 + low) % count;
   };
-  /** Behind the commit of row n (n - 1 is the index). */
+  /** LSN after the commit of row n, at index n - 1. */
   const lsns: string[] = [];
-  /** Rows that acknowledged WAL holds. */
+  /** Number of rows in acknowledged WAL. */
   let safe = 0;
-  /** Rows that were there when the oldest listed backup ended; null before there is one. */
+  /** Number of rows at the end of each backup, by label. */
   const ends = new Map<string, number>();
   let isAway1 = false;
   const tally = new Map<string, number>();
@@ -112,7 +112,7 @@ describe("a counting writer", async () => {
       await Promise.race([sleep(draw(3000)), one.exited]);
       count((await one.stop("SIGKILL")) === 0 ? "backups" : "backups killed");
     } else {
-      // WAL of an outage is ahead of its own, and the machine may be busy.
+      // The archiver must first catch up after an outage, and the machine may be busy.
       const patience = isCalm() ? ["--archive-timeout=120"] : [];
       const result = await bed.ours(["backup", `--type=${type}`, ...patience]);
       if (isCalm()) expect(`${result.exitCode}${result.exitCode === 0 ? "" : result.stdout.slice(-2000)}`).toBe("0");
@@ -128,7 +128,7 @@ describe("a counting writer", async () => {
   async function outage(): Promise<void> {
     if (!isCalm()) return calm();
     count("outages");
-    // Sometimes both are away.
+    // 2 takes both repositories down.
     const which = draw(5);
     isAway1 = which < 3;
     if (isAway1) takeAway(bed.repoPath(1), draw(2) === 0 ? "blocked" : "unmounted", bed.cluster.user);
@@ -141,7 +141,7 @@ describe("a counting writer", async () => {
     await server.start();
   }
 
-  /** Restores to a row that acknowledged WAL holds; what opens must be exact. */
+  /** Restores to a row in acknowledged WAL. A cluster that opens must have exactly the rows up to it. */
   async function restore(repo?: number): Promise<void> {
     const oldest = Math.min(...(await labels()).map((label) => ends.get(label) ?? Number.POSITIVE_INFINITY));
     if (!(oldest < safe)) return;

@@ -1,10 +1,9 @@
 /**
- * What can happen in a world of the fault model, drawn by fast-check: single steps in any order, a past that some
- * worlds have, and scenes.
+ * fast-check draws the steps of a world here: single steps in random order, earlier backups in some worlds, and
+ * scenarios.
  *
- * A scene is a few steps that lead to a moment which steps in any order hardly ever reach: a repository that lacks a
- * backup which another one has, an attempt whose bytes went bad before it is resumed, WAL that only a damaged or an
- * absent repository holds.
+ * A scenario is a few steps to a state that random steps hardly ever reach: one repository lacks another one's backup,
+ * an unfinished backup is damaged before it is resumed, or only a damaged or unreachable repository holds some WAL.
  */
 import { fc } from "../harness/properties";
 import type { BackupType } from "../../runtime/format/repository/label";
@@ -24,7 +23,7 @@ export type Step =
   | { readonly kind: "heal"; readonly death: Death | null }
   | { readonly kind: "sync"; readonly from: Key; readonly to: Key; readonly all: boolean; readonly death: Death | null }
   | { readonly kind: "up"; readonly key: Key }
-  /** `later`: calls to the repository that still go well. */
+  /** `afterCalls`: this number of calls to the repository still succeeds. */
   | { readonly kind: "down" | "slow" | "torn" | "lost" | "locked"; readonly key: Key; readonly afterCalls: number }
   | { readonly kind: "full"; readonly key: Key; readonly afterCalls: number; readonly freeBytes: number }
   | { readonly kind: "corrupt"; readonly key: Key; readonly damage: Damage; readonly part: DamagedPart }
@@ -32,30 +31,29 @@ export type Step =
   | { readonly kind: "outage"; readonly outage: Outage; readonly times: number }
   | { readonly kind: "clock"; readonly stepMs: number }
   | { readonly kind: "restore"; readonly pick: number; readonly readsLeft: number | null }
-  /** `pick`: null is the newest. */
+  /** With null as `pick`, fetches the newest. */
   | { readonly kind: "fetch"; readonly pick: number | null };
 
 interface BackupStep {
   readonly kind: "backup";
   readonly type: BackupType;
-  /** Repositories that it is taken into. */
   readonly keys: readonly Key[];
   readonly death: Death | null;
-  /** A repository whose archive takes no files any more from a call of this backup on. */
+  /** A repository whose archive takes no more files from some call of this backup on. */
   readonly locked: { readonly key: Key; readonly afterCalls: number } | null;
 }
 
-/** Evenly: the usual leaning to the ends would kill most processes at once or never. */
+/** Without fast-check's bias to the ends of the range, which would kill most processes at once or never. */
 const even = (max: number): fc.Arbitrary<number> => fc.noBias(fc.nat(max));
 const key = fc.constantFrom(...KEYS);
-/** A policy of one repository, or of all. */
+/** All repositories, or one. */
 const keys: fc.Arbitrary<Key[]> = fc.oneof(fc.constant<Key[]>([...KEYS]), fc.tuple(key));
 const locked: fc.Arbitrary<{ key: Key; afterCalls: number } | null> = fc.option(
   fc.record({ key, afterCalls: even(50) }),
   { freq: 2 },
 );
 const type = fc.constantFrom<BackupType>("full", "diff", "incr");
-/** Mostly one pass into all repositories. */
+/** Mostly all repositories. */
 const into: fc.Arbitrary<Key[]> = fc.oneof(
   { weight: 4, arbitrary: fc.constant<Key[]>([...KEYS]) },
   { weight: 1, arbitrary: fc.tuple(key) },
@@ -67,7 +65,7 @@ const damage: fc.Arbitrary<Damage> = fc.record({
   pick: even(1_000_000),
 });
 
-/** Of an operation with about so many writes, and so many of them at heart. */
+/** The death of an operation with about this number of writes; `atHeart` of them are infos, manifests or removals. */
 function death(writes: number, atHeart: number): fc.Arbitrary<Death | null> {
   const how = { leaves: fc.constantFrom("nothing" as const, "half" as const, "all" as const), powerLost: fc.boolean() };
   return fc.oneof(
@@ -131,7 +129,7 @@ function stepOf(hasS3: boolean): fc.Arbitrary<Step> {
     { weight: 3, arbitrary: fc.record({ kind: kind("restore"), pick: even(1_000_000), readsLeft: reads }) },
     { weight: 2, arbitrary: fc.record({ kind: kind("fetch"), pick: even(1_000_000) }) },
   ];
-  // A server that is away is counted once, however many requests find it so.
+  // An unreachable server counts once, however many requests it refuses: draw it twice as often.
   const which = fc.constantFrom<Outage>("refused", ...OUTAGES);
   const outage = fc.record({ kind: kind("outage"), outage: which, times: fc.noBias(fc.integer({ min: 1, max: 30 })) });
   return fc.oneof(...choices, ...(hasS3 ? [{ weight: 20, arbitrary: outage }] : []));
@@ -154,7 +152,7 @@ const allUp: readonly Step[] = KEYS.map((one) => ({ kind: "up", key: one }));
 const down = (one: Key): Step => ({ kind: "down", key: one, afterCalls: 0 });
 const up = (one: Key): Step => ({ kind: "up", key: one });
 const order = fc.shuffledSubarray([...KEYS], { minLength: KEYS.length, maxLength: KEYS.length });
-/** A run that dies, or not: half of them. */
+/** Half of the runs die. */
 const halfDead = (writes: number): fc.Arbitrary<Death | null> =>
   fc.option(
     fc.record({
@@ -167,9 +165,8 @@ const halfDead = (writes: number): fc.Arbitrary<Death | null> =>
   );
 
 /**
- * A backup that one repository has and another one lacks is synced, sometimes from damaged bytes, sometimes by a run
- * that dies and one after it. Often from the repository without compression: nothing but their checksum guards its
- * bytes.
+ * Syncs a backup to a repository that lacks it, sometimes from damaged bytes, and sometimes with a first run that dies.
+ * The source is often the repository without compression, where only checksums detect damage.
  */
 const lackingBackup: fc.Arbitrary<Step[]> = fc
   .record({
@@ -190,7 +187,7 @@ const lackingBackup: fc.Arbitrary<Step[]> = fc
     { kind: "sync", from, to, all: true, death: null },
   ]);
 
-/** A full backup that dies in the middle of its copy; what it left goes bad, and the next one finds it. */
+/** A full backup dies while it copies, its files are damaged, and the next backup resumes it. */
 const spoiledAttempt: fc.Arbitrary<Step[]> = fc
   .record({
     key: fc.constantFrom<Key>(1, 3),
@@ -207,7 +204,7 @@ const spoiledAttempt: fc.Arbitrary<Step[]> = fc
     backupOf("full", [one]),
   ]);
 
-/** WAL that a repository owes, that pg_wal has no more, and that the first source has damaged. */
+/** A repository misses WAL that is no longer in pg_wal and is damaged in the first source. */
 const damagedRecords: fc.Arbitrary<Step[]> = fc
   .record({ behind: fc.constantFrom<Key>(2, 3), damages: fc.array(damage, { minLength: 1, maxLength: 2 }) })
   .map(({ behind, damages }) => [
@@ -227,7 +224,7 @@ const damagedRecords: fc.Arbitrary<Step[]> = fc
     { kind: "heal", death: null },
   ]);
 
-/** Recovery asks for WAL that only a repository holds which is away, or whose bytes are damaged. */
+/** Recovery asks for WAL whose only repository is unreachable or damaged. */
 const absentHolder: fc.Arbitrary<Step[]> = fc
   .record({ order, damage, isAway: fc.boolean() })
   .map(({ order: [holder = 1, second = 2, third = 3], damage: each, isAway }) => [
@@ -249,11 +246,11 @@ const scenario: fc.Arbitrary<Step[]> = fc.oneof(
   { weight: 2, arbitrary: absentHolder },
 );
 
-/** Some worlds have a past. */
+/** Earlier backups, in some worlds. */
 const past: fc.Arbitrary<Step[]> = fc
   .constantFrom<BackupType[]>([], ["full"], ["full", "incr"], ["full", "full"], ["full", "diff", "full", "incr"])
   .map((types) => types.flatMap((one, index): Step[] => [{ kind: "write", seed: 1 + index }, backupOf(one, KEYS)]));
-/** Of so many steps that follow the past one is a scene. */
+/** One step in this many is a scenario. */
 const SCENARIO_EVERY = 9;
 export const stepsOf = (hasS3: boolean): fc.Arbitrary<Step[]> => {
   const single = stepOf(hasS3).map((step) => [step]);

@@ -1,9 +1,9 @@
 /**
- * A cluster, its archiver and three repositories, of which the model knows what must be true whatever happens to them.
+ * A cluster, its archiver and three repositories, with checks that must hold under every fault.
  *
- * Operations are the runtime's own, over real drivers (a directory, an object store in memory or a real S3 server),
- * each in a {@link Mortal} process and through each repository's {@link Weather}. What must be true is looked up below
- * all faults.
+ * The world runs the runtime's real operations over real drivers: a directory, an object store in memory or a real S3
+ * server. Each operation runs in a {@link Mortal} process and reaches each repository through its {@link Weather}. The
+ * checks bypass the faults.
  */
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -52,18 +52,18 @@ export const KEYS = [1, 2, 3] as const;
 export type Key = (typeof KEYS)[number];
 const ARCHIVE_ID = "15-1";
 const TURNS_MAX = 100_000;
-/** A driver that works is waited for; but not without end, for it may wait for somebody who waits for time to pass. */
+/** Turns for which a busy driver holds the clock. Not forever: it may depend on a task that waits for the clock. */
 const TURNS_HELD = 50;
 const REPLAY_SEGMENTS_MAX = 12;
-/** Small, so that a backup which dies leaves something to resume. */
+/** Small, so that a killed backup leaves something to resume. */
 const SAVE_STEP_BYTES = 32_768;
-/** Number of worlds so far: each has a place of its own on the S3 server. */
+/** Worlds created so far. Each one has its own path on the S3 server. */
 let worlds = 0;
-/** One status at least, and no other than this. */
+/** At least one status, and every status is ok. */
 const ALL_OK = /^(?!.*"status":"(?!ok")).*"status":"ok"/s;
 const USERS = { userName: () => "postgres", groupName: () => "postgres", findUid: () => null, findGid: () => null };
 
-/** Wall time can be stepped; waiting goes by the held clock. */
+/** Tests can step the wall time. Sleeps follow the held clock. */
 export class SteppedClock implements Clock {
   readonly held = new HeldClock();
   skewMs = 0;
@@ -83,7 +83,7 @@ export class SteppedClock implements Clock {
 
 export interface WorldOptions {
   readonly policy: AcknowledgePolicy;
-  /** Holds repo2; null keeps it in memory. */
+  /** Holds repo2; null keeps repo2 in memory. */
   readonly s3: S3Bucket | null;
 }
 
@@ -95,20 +95,20 @@ export class FaultWorld {
   readonly policy: AcknowledgePolicy;
   readonly #s3: { readonly bucket: S3Bucket; readonly faced: Storage } | null;
   readonly #missingWal = openMissingWal(join(this.folder, "spool"), "demo");
-  /** Below all faults. */
+  /** The repositories without faults. */
   readonly #bare = new Map<Key, Repository>();
   readonly #weather = new Map<Key, Weather>();
-  /** Repositories that may fail at the moment. */
+  /** Repositories that may fail now. */
   readonly troubled = new Set<Key>();
-  /** True once the clock was set back: labels and times are in no order any more. */
+  /** True once the clock was set back: labels and times are no longer in order. */
   wentBack = false;
   readonly acknowledged = new Set<string>();
   readonly tally = new Map<string, number>();
-  /** Of each backup that was ever listed, `<key>:<label>`. */
+  /** One snapshot per backup ever stored, by `<key>:<label>`. */
   readonly #snapshots = new Map<string, Snapshot>();
-  /** WAL files whose stored content was looked at, by repository and stored name. */
+  /** WAL files whose stored content was checked, by repository and stored name. */
   readonly #seen = new Set<string>();
-  /** Results of verify for files that were whole. */
+  /** Results of verify for intact files. */
   readonly #whole = new Map<string, Promise<unknown>>();
   #restoreCount = 0;
 
@@ -152,7 +152,7 @@ export class FaultWorld {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  /** Repositories without faults, for looking at the truth. */
+  /** Repositories without faults, for the checks. */
   bare(): Repository[] {
     return KEYS.map((key) => required(this.#bare.get(key)));
   }
@@ -161,7 +161,7 @@ export class FaultWorld {
     return required(this.#weather.get(key));
   }
 
-  /** Everything works again. */
+  /** Ends every fault of the repository. */
   async calm(key: Key): Promise<void> {
     this.weather(key).calm();
     if (key === 2) await this.#s3?.bucket.calm();
@@ -172,15 +172,15 @@ export class FaultWorld {
     this.tally.set(name, (this.tally.get(name) ?? 0) + times);
   }
 
-  // What the cluster does
+  // The cluster
 
   checkpoint(): void {
     this.cluster.checkpoint(this.acknowledged);
   }
 
   /**
-   * The archiver: oldest first, each file until it is acknowledged; it gives up after three failures. True when nothing
-   * is left.
+   * Archives like PostgreSQL: oldest file first, each one until it is acknowledged. Gives up after three failures.
+   * Returns true when no file is left.
    */
   async archive(death: Death | null = null): Promise<boolean> {
     return this.#until(this.#archive(death));
@@ -207,7 +207,7 @@ export class FaultWorld {
       cluster: CLUSTER,
       headerCheck: true,
       acknowledge: this.policy,
-      // The held clock may be ahead of a busy disk: who is well is waited for.
+      // The held clock may outrun a busy disk. Healthy repositories get enough time to answer.
       graceMs: this.troubled.size === 0 ? 600_000 : 5000,
       timeoutMs: 600_000,
     };
@@ -228,9 +228,9 @@ export class FaultWorld {
     return true;
   }
 
-  // What the operator does
+  // The operator
 
-  /** One pass into the repositories of `keys`. */
+  /** Runs one backup into the repositories of `keys`. */
   async backup(
     type: BackupType,
     death: Death | null,
@@ -278,7 +278,7 @@ export class FaultWorld {
     return mortal.dead ? [] : results;
   }
 
-  /** A backup is whole from its manifest on, listed or not: the next operation may list it. */
+  /** A backup with a manifest is complete even if it is not listed: the next operation may list it. */
   async #attribute(snapshotOfLabel: (label: string) => Snapshot): Promise<void> {
     for (const repo of this.bare()) {
       for await (const entry of repo.storage.list("backup/demo", { recursive: true })) {
@@ -289,7 +289,7 @@ export class FaultWorld {
     }
   }
 
-  /** Copies what `to` lacks from `from`; without trouble it has all of it afterwards. */
+  /** Copies missing backups from `from` to `to`. Without faults `to` then has all of them. */
   async sync(from: Key, to: Key, scope: SyncScope, death: Death | null): Promise<void> {
     const mortal = new Mortal(death);
     const repos = this.#repos(mortal);
@@ -314,14 +314,14 @@ export class FaultWorld {
       }
     } catch (error) {
       if (mortal.dead) this.count("syncs killed");
-      // Two backups of one label, taken by a clock that was set back while the other repository was away.
+      // With the clock set back and one repository away, two different backups can get the same label.
       else if (this.wentBack && isError(error, "fileInvalid")) this.count("syncs refused");
       else this.#requireExcuse(error, mortal, "sync", isCalm ? from : this.troubled.has(from) ? from : to);
     } finally {
       await mortal.end();
     }
     await this.#attribute((label) => required(this.#snapshots.get(`${from}:${label}`)));
-    // Checksums of stored bytes say nothing of what was stored: only a restore does.
+    // Checksums only show that the stored bytes are intact. A restore shows that they are the right ones.
     const receiver = required(this.#bare.get(to));
     for (const label of await this.labels(receiver))
       if (!held.has(label)) expect(await this.restore([receiver], label)).toBe(label);
@@ -361,8 +361,8 @@ export class FaultWorld {
       this.count("heals without trouble");
       for (const result of results) {
         if (!result.ok) throw result.error;
-        // What nobody has any more stays a debt: retention gave it up in the others while this one was away, or has no
-        // backup yet.
+        // WAL that no repository holds stays missing: the others' retention removed it while this repository was away
+        // or had no backup yet.
         for (const line of result.value.unhealed)
           expect(await this.#isGivenUpElsewhere(line.split(":")[0] ?? "", result.repoIndex), line).toBe(true);
       }
@@ -374,7 +374,7 @@ export class FaultWorld {
     }
   }
 
-  /** Restores from `repos` and compares with what the cluster was when that backup was taken. @throws when it fails */
+  /** Restores from `repos` and compares with the cluster at the time of that backup. @throws when it fails */
   async restore(repos: readonly Repository[], set?: string): Promise<string> {
     const target = this.#newTarget();
     try {
@@ -385,9 +385,8 @@ export class FaultWorld {
   }
 
   /**
-   * Restores a backup and fetches the WAL behind it up to some segment, as a restore to a point in time does; the
-   * process may die at a read. What is left behind must not look like a cluster, and a restore with `--delta` over it
-   * must be exact.
+   * Restores a backup and fetches WAL from its start to some segment, like point-in-time recovery. The process may die
+   * at a read. PostgreSQL must not be able to start on a partial restore, and `--delta` must complete it exactly.
    */
   async restoreToPoint(pick: number, readsLeft: number | null): Promise<void> {
     const mortal = readsLeft === null ? new Mortal() : Mortal.reading(readsLeft);
@@ -407,7 +406,7 @@ export class FaultWorld {
         this.#requireExcuse(error, mortal, "restore");
         if (hasEnded) return this.count("recoveries stopped");
         this.count(mortal.dead ? "restores killed" : "restores refused");
-        // Without it nobody can start what is only there in part.
+        // Without pg_control PostgreSQL cannot start on a partial restore.
         expect(existsSync(join(target, "global", "pg_control")), "pg_control of a restore that did not end").toBe(
           false,
         );
@@ -426,7 +425,7 @@ export class FaultWorld {
     return target;
   }
 
-  /** A label of some repository, or a moment between two of its backups; null when there are none. */
+  /** A label of some repository, or a time between two of its backups; null when it has no backups. */
   async #chooseBackup(pick: number): Promise<{ set?: string; targetTimeS?: number } | null> {
     const repo = required(this.#bare.get(KEYS[pick % KEYS.length] ?? 1));
     const { backups } = await loadBackupInfo(repo);
@@ -435,7 +434,7 @@ export class FaultWorld {
     return pick % 2 === 0 || this.wentBack ? { set: entry.label } : { targetTimeS: entry.stoppedAtS + (pick % 500) };
   }
 
-  /** The newest backup of its repository that had ended before the target. */
+  /** Restore must choose the newest backup of the repository that ended before the target. */
   async #checkChoice(targetTimeS: number | undefined, repoIndex: number, label: string): Promise<void> {
     if (targetTimeS === undefined) return;
     const { backups } = await loadBackupInfo(required(this.#bare.get(repoIndex as Key)));
@@ -444,7 +443,7 @@ export class FaultWorld {
     this.count("restores to a time");
   }
 
-  /** Every segment from the backup's start to the picked one comes, and comes right. */
+  /** Fetches every segment from the backup's start to the picked one, and checks the content. */
   async #replay(repos: readonly Repository[], repoIndex: number, label: string, pick: number): Promise<void> {
     const { backups } = await loadBackupInfo(required(this.#bare.get(repoIndex as Key)));
     const archiveStart = required(backups.find((entry) => entry.label === label)?.archiveStart);
@@ -460,7 +459,7 @@ export class FaultWorld {
     }
   }
 
-  /** Exactly what the cluster was when the backup was taken. */
+  /** Restores, and expects exactly the cluster at the time of the backup. */
   async #restoreInto(
     dataDirectory: string,
     repos: readonly Repository[],
@@ -510,7 +509,7 @@ export class FaultWorld {
     return { repoIndex, label };
   }
 
-  /** What archive-get gives for a WAL file: true content, "not found", or the error that says it cannot tell. */
+  /** The result of archive-get: the right content ("found"), "absent", or the error that leaves it open. */
   async fetch(
     walFile: string,
     repos: readonly Repository[] = this.#repos(new Mortal()),
@@ -531,9 +530,7 @@ export class FaultWorld {
     }
   }
 
-  /**
-   * Files that were found whole and were not written since are taken at their word, unless everything is read `afresh`.
-   */
+  /** Reuses the results of intact files that have not been written since, unless `afresh`. */
   verify(repo: Repository, afresh = false): Promise<Verdict> {
     const pool = inlinePool(new Map([[repo.key, repo]]), this.ctx, 2);
     if (afresh) return this.#until(verify(repo, pool, WAL_SIZE_BYTES, this.ctx));
@@ -553,11 +550,11 @@ export class FaultWorld {
     return this.#until(verify(repo, remembering, WAL_SIZE_BYTES, this.ctx));
   }
 
-  // What must be true
+  // The checks
 
   /**
-   * Acknowledged WAL that retention does not give up is in as many repositories as the policy asks for; what one lacks
-   * is its debt.
+   * Acknowledged WAL that retention keeps is in as many repositories as the policy asks for. Every other repository
+   * records it as missing WAL.
    */
   async checkWal(afresh = false): Promise<void> {
     if (afresh) this.#seen.clear();
@@ -568,7 +565,7 @@ export class FaultWorld {
       const missing = new Set(this.#missingWal.list(repo.key));
       for (const name of this.acknowledged) {
         const isIn = held.has(name);
-        // Older than its oldest backup: retention has removed it, or will.
+        // Older than the oldest backup: retention removes it.
         const isGivenUp = neededFrom !== null && name < neededFrom;
         if (isIn || isGivenUp) holding.set(name, (holding.get(name) ?? new Set()).add(repo.key));
         else
@@ -584,7 +581,7 @@ export class FaultWorld {
     }
   }
 
-  /** Every listed backup is whole, and WAL is missing only where it is owed or was never acknowledged. */
+  /** Every listed backup is complete. Every acknowledged segment in a gap is recorded as missing WAL or let go. */
   async checkRepositories(afresh = false): Promise<void> {
     for (const repo of this.bare()) {
       const verdict = await this.verify(repo, afresh);
@@ -610,16 +607,13 @@ export class FaultWorld {
     }
   }
 
-  /**
-   * A stored file that is damaged from now on for each reader. Its damage must be told by checksums: not of a file that
-   * has none.
-   */
+  /** From now on every reader gets damaged bytes of a stored file. Picks a file with a checksum that detects it. */
   async damage(key: Key, damage: Damage, part: DamagedPart): Promise<void> {
     const path = await findVictim(this.#storageOf(key), part, damage.pick);
     if (path !== null) this.weather(key).damage(path, damage);
   }
 
-  /** A file of a backup that was never finished is damaged for good. */
+  /** Damages a file of an unfinished backup for good. */
   async spoil(key: Key, damage: Damage): Promise<void> {
     const storage = this.#storageOf(key);
     const path = await findOfAttempt(storage, damage.pick);
@@ -628,7 +622,7 @@ export class FaultWorld {
     this.count("files of an attempt spoiled");
   }
 
-  /** Damages a stored file, and puts it back after `look`. */
+  /** Damages a stored file, and repairs it after `look`. */
   async withDamage(key: Key, damage: Damage, look: (path: string) => Promise<void>): Promise<void> {
     const storage = this.#storageOf(key);
     const files = await listFiles(storage);
@@ -646,10 +640,10 @@ export class FaultWorld {
     return required(this.#bare.get(key)).storage;
   }
 
-  /** Everything calm, archived and healed: all repositories agree, and each of them alone brings the cluster back. */
+  /** Ends all faults, archives and heals. All repositories must agree, and each one alone must restore the cluster. */
   async end(): Promise<void> {
     for (const key of KEYS) await this.calm(key);
-    // Labels go by time: one that lies in the future of a stepped clock has to pass.
+    // Labels follow the time. Move past any label that a stepped clock put into the future.
     this.clock.skewMs += 2 * 86_400_000;
     await this.clock.held.advance(1000);
     expect(await this.archive()).toBe(true);
@@ -667,15 +661,14 @@ export class FaultWorld {
     for (const repo of this.bare()) {
       const label = await this.restore([repo]);
       expect(Object.fromEntries(required(this.#snapshots.get(`${repo.key}:${label}`)))).toEqual(now);
-      // Each backup from one repository: the others' bytes were read by verify.
+      // One repository restores each backup. For the other repositories verify has read the bytes.
       const labels = (await this.labels(repo)).filter((_, index) => index % KEYS.length === repo.key % KEYS.length);
       for (const each of labels) expect(await this.restore([repo], each)).toBe(each);
     }
   }
 
   /**
-   * After heal: each repository holds all that was acknowledged from its oldest backup on, and verify finds nothing
-   * wrong in any.
+   * After heal, each repository holds all acknowledged WAL from its oldest backup on, and verify reports no problem.
    */
   async checkAgreement(afresh = false): Promise<void> {
     await this.checkRepositories(afresh);
@@ -692,15 +685,15 @@ export class FaultWorld {
     }
   }
 
-  /** The oldest segment that a backup of the repository needs; null without backups. */
+  /** The oldest segment that a backup in the repository needs; null without backups. */
   async neededFrom(repo: Repository): Promise<string | null> {
     const { backups } = await loadBackupInfo(repo);
     return backups.flatMap((entry) => (entry.archiveStart === null ? [] : [entry.archiveStart])).sort()[0] ?? null;
   }
 
   /**
-   * Heal gives up missing WAL that no repository holds any more, because the others' retention was quicker, once a
-   * newer backup does without it.
+   * Retention in other repositories may remove WAL before heal copies it. Heal stops tracking such WAL once a newer
+   * backup does not need it.
    */
   async #isLetGo(name: string, repo: Repository): Promise<boolean> {
     const { backups } = await loadBackupInfo(repo);
@@ -721,13 +714,13 @@ export class FaultWorld {
     return (await loadBackupInfo(repo)).backups.map((entry) => entry.label);
   }
 
-  /** True when the WAL file is older than all that any repository keeps. */
+  /** True when every repository has a backup and the WAL file is older than the oldest one. */
   async isGivenUp(name: string): Promise<boolean> {
     const from = await Promise.all(this.bare().map((repo) => this.neededFrom(repo)));
     return from.every((oldest) => oldest !== null && name < oldest);
   }
 
-  /** Names of WAL files whose stored content is right. @throws when one is not */
+  /** Names of the stored WAL files. @throws when the content of one is wrong */
   async #heldBy(repo: Repository): Promise<Set<string>> {
     const pass = (await loadArchiveInfo(repo)).cipherPass ?? null;
     const names = new Set<string>();
@@ -749,7 +742,7 @@ export class FaultWorld {
     return this.bare().map((repo) => ({ ...repo, storage: mortal.storage(this.weather(repo.key as Key)) }));
   }
 
-  /** Time passes in steps that grow while nothing but waiting seems to go on. */
+  /** Advances the clock until `work` ends, in steps that grow after 20 turns. A busy driver slows the clock. */
   async #until<T>(work: Promise<T>): Promise<T> {
     let ended = false;
     const done = work.finally(() => {
@@ -765,20 +758,20 @@ export class FaultWorld {
     return done;
   }
 
-  /** An operation may only fail for a reason: it died, a repository is in trouble, or the clock went back. */
+  /** Allows a failure only for a reason: the process died, a repository is in trouble, or the clock went back. */
   #requireExcuse(thrown: unknown, mortal: Mortal, what: string, repoIndex?: number): void {
     const error = toBackupError(thrown);
     if (mortal.dead) return;
     if (repoIndex === undefined ? this.troubled.size > 0 : this.troubled.has(repoIndex as Key)) return;
     if (this.clock.skewMs < 0 && what === "backup") return;
-    // PostgreSQL went on when the policy was satisfied, before this repository had the segment: it owes it.
+    // PostgreSQL continued when the policy was satisfied. The segment is recorded as this repository's missing WAL.
     if (
       what === "backup" &&
       isError(error, "archiveTimeout") &&
       this.#missingWal.list(repoIndex ?? 0).some((name) => error.message.includes(name))
     )
       return;
-    // A repository that could not get the segments fails with the archiver of another one's trouble under policy all.
+    // Under policy all, trouble in another repository stops the archiver, so this one never gets its segments.
     if (what === "backup" && isError(error, "archiveTimeout") && this.troubled.size > 0) return;
     throw fail(
       "unhandled",

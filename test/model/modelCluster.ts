@@ -1,7 +1,6 @@
 /**
- * The cluster of the fault model: a directory with relations that change and WAL segments that are finished and wait
- * for the archive. It knows the true content of every WAL file and of the relations at any moment that it was asked
- * about.
+ * The cluster of the fault model: a directory with changing relations and with finished WAL segments that wait for the
+ * archiver. It knows the right content of every WAL file, and of the relations at each snapshot.
  */
 import { existsSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,16 +15,15 @@ import { addWal, makeDataDirectory, WAL_SIZE_BYTES, walBytes, walName } from "..
 
 const PAGE_BYTES = 8192;
 
-/** Name → SHA-1 of the files whose content a restore must bring back as it was when the backup was taken. */
+/** Name → SHA-1 of the files that a restore must return unchanged. */
 export type Snapshot = ReadonlyMap<string, string>;
 
 export class ModelCluster {
   readonly dataDirectory: string;
   readonly walDirectory: string;
-  /** WAL files that PostgreSQL has finished: name → content. */
+  /** Finished WAL files: name → content. */
   readonly wal = new Map<string, () => Uint8Array>();
   readonly #clock: Clock;
-  /** The segment that is being written. */
   #currentNo = 1;
   #timeline = 1;
   /** Lines of the newest timeline history. */
@@ -37,7 +35,7 @@ export class ModelCluster {
     this.#clock = clock;
   }
 
-  /** Writes, grows, shrinks or removes a relation, or changes one page of it. */
+  /** Creates, grows, shrinks or removes a relation, or changes one of its pages. */
   write(seed: number): void {
     const path = join(this.dataDirectory, "base", "5", String(16_384 + (seed % 7)));
     const nowS = Math.floor(this.#clock.nowMs() / 1000);
@@ -57,7 +55,7 @@ export class ModelCluster {
     this.#addWal(walName(no, this.#timeline), () => walBytes(no));
   }
 
-  /** A promotion: the segment goes on in a new timeline, what was written of it stays in the old one. */
+  /** Promotes: the old timeline ends with a partial segment, and the new one continues that segment. */
   promote(): void {
     const no = this.#currentNo;
     this.#addWal(`${walName(no, this.#timeline)}.partial`, () => walBytes(no));
@@ -67,7 +65,7 @@ export class ModelCluster {
     this.#addWal(`${walName(0, this.#timeline).slice(0, 8)}.history`, () => text);
   }
 
-  /** PostgreSQL removes what was acknowledged: from then on only the repositories have it. */
+  /** Removes acknowledged WAL, like PostgreSQL: from then on only the repositories have it. */
   checkpoint(acknowledged: ReadonlySet<string>): void {
     for (const name of readdirSync(this.walDirectory))
       if (acknowledged.has(name)) rmSync(join(this.walDirectory, name));
@@ -77,7 +75,7 @@ export class ModelCluster {
     return snapshotOf(this.dataDirectory);
   }
 
-  /** What recovery from `archiveStart` reads, in its order: each segment once, on the timeline that continued. */
+  /** The segments that recovery from `archiveStart` reads, in its order: each one once, on the continuing timeline. */
   segmentsFrom(archiveStart: string): string[] {
     const segments = [...this.wal.keys()].filter(
       (name) => /^[0-9A-F]{24}$/.test(name) && name.slice(8) >= archiveStart.slice(8),
@@ -85,7 +83,7 @@ export class ModelCluster {
     return segments.sort((left, right) => (left.slice(8) < right.slice(8) ? -1 : 1));
   }
 
-  /** A server whose backups begin and end with a switch, and whose archiver works meanwhile. */
+  /** A server whose backups begin and end with a WAL switch, and whose archiver runs during them. */
   session(archive: () => Promise<unknown>, ctx: Context): Session {
     const base = server(this.dataDirectory, ctx);
     const current = (): string => walName(this.#currentNo, this.#timeline);
@@ -131,7 +129,7 @@ export class ModelCluster {
   }
 }
 
-/** Relations of a data directory; the rest is not the model's. */
+/** Only the relations: the model writes nothing else in a data directory. */
 export function snapshotOf(directory: string): Map<string, string> {
   const root = join(directory, "base");
   const names = readdirSync(root, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());

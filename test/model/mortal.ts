@@ -1,12 +1,11 @@
 /**
- * A process that can die between any two of its writes, and within one: between opening a file, each of its pieces, its
- * sync and its rename.
+ * A process that can die between any two of its writes, or during one: at the open, at any chunk, at the sync, at the
+ * rename.
  *
- * Every operation of the model runs in a process of its own: storages and debt come wrapped by it. At its end, or
- * death, nothing that it left running reaches the storages any more. What death leaves behind is what the storage's own
- * rules allow: a file written in place may be there in part, an atomic one as a temporary file, a removal of a
- * directory may be half done; what was done may never have been heard of. With the power gone too, names that were not
- * synced are lost.
+ * Each operation of the model runs in a separate process, which wraps the storages and the records of missing WAL. Once
+ * the process ends or dies, nothing that is still running reaches the storages. Death leaves what the storage allows: a
+ * partial file for a write in place, a temporary file for an atomic write, a half-removed directory, or a complete
+ * write that the caller never heard of. A power loss also loses names that were not synced.
  */
 import { type ByteStream, streamOf } from "../../runtime/base/bytes";
 import { type BackupError, fail, isError } from "../../runtime/base/errors";
@@ -24,13 +23,13 @@ import type {
 
 /** When and how a process dies. */
 export interface Death {
-  /** Writes that it lives through. */
+  /** The number of writes before the fatal one. */
   readonly after: number;
-  /** Only writes of infos, manifests and debts, and removals, count. */
+  /** Count only removals and writes of infos, manifests and missing WAL. */
   readonly isAtHeart: boolean;
-  /** What becomes of the fatal write: nothing, half of it, or all of it unheard. */
+  /** How much of the fatal write remains: nothing, half, or all of it without an answer. */
   readonly leaves: "nothing" | "half" | "all";
-  /** Names that were not synced are lost with it. */
+  /** The power fails too: names that were not synced are lost. */
   readonly powerLost: boolean;
 }
 
@@ -45,30 +44,29 @@ export class Mortal {
   #over = false;
   #dead = false;
 
-  /** Null lives on. */
+  /** With null the process never dies. */
   constructor(death: Death | null = null) {
     this.death = death;
     this.#writesLeft = death?.after ?? Number.POSITIVE_INFINITY;
   }
 
-  /** One that dies at a read. */
+  /** A process that dies at a read. */
   static reading(readCount: number): Mortal {
     const mortal = new Mortal();
     mortal.#readsLeft = readCount;
     return mortal;
   }
 
-  /** True once it died. */
   get dead(): boolean {
     return this.#dead;
   }
 
-  /** @throws unhandled when the process is no more */
+  /** @throws unhandled when the process has ended or died */
   live(what: string): void {
     if (this.#dead || this.#over) throw gone(what);
   }
 
-  /** Before a read. @throws unhandled when the process is no more */
+  /** Call before a read. @throws unhandled when the process has ended or died, or dies now */
   look(what: string): void {
     this.live(what);
     if (this.#readsLeft-- > 0) return;
@@ -76,7 +74,7 @@ export class Mortal {
     throw gone(what);
   }
 
-  /** Before a write: false when this one is the death. @throws unhandled when the process is no more */
+  /** Call before a write; false when this write is fatal. @throws unhandled when the process has ended or died */
   spend(what: string): boolean {
     this.live(what);
     if (this.death?.isAtHeart === true && !HEART.test(what)) return true;
@@ -94,7 +92,7 @@ export class Mortal {
     return work;
   }
 
-  /** The process ends: what it has handed to a storage may still finish, nothing follows. */
+  /** Ends the process. Calls that a storage already has may finish; no new call starts. */
   async end(): Promise<void> {
     this.#over = true;
     while (this.#running.size > 0) await Promise.all(this.#running);
@@ -136,9 +134,8 @@ class MortalStorage implements Storage {
   readonly create?: (path: string, bytes: Uint8Array) => Promise<boolean>;
   readonly #inner: Storage;
   readonly #mortal: Mortal;
-  /** Files written in place whose names may not be on the disk yet. */
+  /** Files written in place whose names may not be on disk yet. */
   readonly #unsynced = new Set<string>();
-  /** Files that are open for writing. */
   readonly #open = new Map<string, BlockWriter>();
 
   constructor(inner: Storage, mortal: Mortal) {
@@ -158,13 +155,13 @@ class MortalStorage implements Storage {
     if (create !== undefined) this.create = (path, bytes) => this.#create(path, () => create(path, bytes));
   }
 
-  /** What death leaves of files that were under way. */
+  /** Finishes what death leaves: files that were open, and names that a power loss loses. */
   async end(): Promise<void> {
     for (const writer of this.#open.values()) await writer.finish().catch(quietly);
     this.#open.clear();
-    // Also of a process that came to its end: what it said is done must have been on the disk.
+    // A process that ended normally loses unsynced names too: whatever it reported as done must be on disk.
     if (this.#mortal.death?.powerLost !== true) return;
-    // Not all of them: a disk may have been faster with some.
+    // The disk may have written some names already, so keep every third one.
     for (const [index, path] of [...this.#unsynced].entries())
       if (index % 3 !== 0) await this.#inner.remove(path).catch(quietly);
   }
@@ -196,7 +193,7 @@ class MortalStorage implements Storage {
     this.#noteName(path, options);
   }
 
-  /** Every piece is a moment to die at, and so is the moment when all are written and the name is not there yet. */
+  /** The process can die at each chunk, and after the last one before the file gets its name. */
   async putStream(path: string, open: () => ByteStream, options?: PutOptions): Promise<void> {
     const mortal = this.#mortal;
     const taken: Uint8Array[] = [];
@@ -213,7 +210,7 @@ class MortalStorage implements Storage {
       try {
         await this.#inner.putStream(path, pieces, options);
       } catch (error) {
-        // The driver has cleared away what it could; a dead one could not.
+        // The driver has cleaned up. A dead process could not, so restore what it leaves.
         if (mortal.dead) await this.#leave(path, Buffer.concat(taken), options).catch(quietly);
         throw error;
       }
@@ -253,7 +250,7 @@ class MortalStorage implements Storage {
   }
 
   async close(): Promise<void> {
-    // The storage outlives its processes.
+    // The storage outlives the process.
   }
 
   async #create(path: string, run: () => Promise<boolean>): Promise<boolean> {
@@ -285,7 +282,7 @@ class MortalStorage implements Storage {
         this.#open.delete(path);
         await mortal.track(inner.finish());
       },
-      // The dead clear nothing away.
+      // A dead process cleans nothing up.
       abandon: () => {
         if (mortal.dead) return;
         this.#open.delete(path);
@@ -309,7 +306,7 @@ class MortalStorage implements Storage {
     return options?.atomic === false && this.features.directories;
   }
 
-  /** What a cut-off write leaves where directories are: a part under the name itself, or under the temporary one. */
+  /** A cut-off write on a file system leaves a partial file under the final name, or under the temporary one. */
   async #leave(path: string, bytes: Uint8Array, options: PutOptions | undefined): Promise<void> {
     if (!this.features.directories) return;
     await this.#inner.putStream(this.#isDirect(options) ? path : `${path}${TEMP_SUFFIX}`, () => streamOf(bytes), {
@@ -321,13 +318,12 @@ class MortalStorage implements Storage {
   async #write(what: string, run: () => Promise<void>, half: () => Promise<void> = async () => {}): Promise<void> {
     if (this.#mortal.spend(what)) return this.#mortal.track(run());
     const leaves = this.#mortal.death?.leaves;
-    // What happens to a repository that fails anyway is of no interest here.
     if (leaves !== "nothing") await this.#mortal.track(leaves === "all" ? run() : half()).catch(quietly);
     throw gone(what);
   }
 }
 
-/** What happens to a repository that fails anyway is of no interest. */
+/** Ignores errors of the repository: the process is dead and cannot see them. */
 function quietly(error: unknown): void {
   if (!isError(error)) throw error;
 }

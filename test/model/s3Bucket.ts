@@ -1,9 +1,9 @@
 /**
- * A real S3 server behind a door that the model can shut: connections refused, 500 and 503, answers torn or lost or
- * late.
+ * A real S3 server behind a proxy with faults: it refuses connections, answers 500 or 503, and tears, loses or delays
+ * answers.
  *
- * The door is a plain HTTP server in front of the real one; what passes is untouched, signatures included. The
- * storage's pauses between tries are a twentieth of real ones, so that an outage costs moments.
+ * The proxy is a plain HTTP server. It forwards requests unchanged, signatures included. The storage waits a twentieth
+ * of the real time between attempts, so that an outage is short.
  */
 import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -17,7 +17,7 @@ import type { Storage } from "../../runtime/storage/storage";
 import { freePort, S3Server } from "../../tools/parts/servers/s3Server";
 import { errorBody } from "../harness/doubles/s3Double";
 
-/** `refused`: nobody listens. `torn`: half an answer. `lost`: done, but the connection ends instead of an answer. */
+/** `refused`: the port is closed. `torn`: half an answer. `lost`: the server acts, but nobody gets the answer. */
 export type Outage = "refused" | "500" | "503" | "torn" | "lost" | "late";
 
 const DELAY_MS = 60;
@@ -31,7 +31,7 @@ const hastyClock: Clock = {
 
 export class S3Bucket {
   readonly server: S3Server;
-  /** By kind of outage: requests that met it. */
+  /** Number of requests that met an outage, by its kind. */
   readonly met = new Map<Outage, number>();
   readonly #agent: Agent;
   readonly #door: Server;
@@ -57,7 +57,7 @@ export class S3Bucket {
     return location;
   }
 
-  /** A repository's place in the bucket: beside the door, and through it. */
+  /** A repository's path in the bucket: `bare` bypasses the proxy, `faced` goes through it. */
   storages(path: string, signal: AbortSignal): { readonly bare: Storage; readonly faced: Storage } {
     const { server } = this;
     const quirks = findQuirks("generic", "");
@@ -82,7 +82,7 @@ export class S3Bucket {
     };
   }
 
-  /** Of the next `times` requests; `refused` until {@link calm}. */
+  /** Affects the next `times` requests; `refused` lasts until {@link calm}. */
   async begin(outage: Outage, times: number): Promise<void> {
     await this.calm();
     this.#outage = outage;
@@ -105,7 +105,7 @@ export class S3Bucket {
     await this.server.remove();
   }
 
-  /** Always at the same port. */
+  /** Always uses the same port. */
   #listen(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#door.once("error", reject);

@@ -1,11 +1,11 @@
 /**
- * What can happen between a process and a repository: it is away, slow, full, tears writes, loses answers, or gives
+ * Faults between a process and a repository: it is unreachable, slow or full, tears writes, loses answers, or returns
  * damaged bytes.
  *
- * Faults are turned on and hold until {@link Weather.calm}, or for a number of calls; {@link Weather.met} counts those
- * that really met a call. Damage lies over the true bytes: who reads through here gets a flipped bit or a file cut
- * short until the file is written again or the weather is calm again, while the model looks below it at the truth. The
- * space that is left ends in the middle of a write, in the driver's own hands.
+ * A fault lasts until {@link Weather.calm}, or for a number of calls. {@link Weather.met} counts the calls that a fault
+ * really hit. Damage changes only the bytes that are read here: a flipped bit or a truncated file, until the file is
+ * written again or {@link Weather.calm} ends it. The model's checks read the intact file. Space runs out in the middle
+ * of a write, while the driver has the stream.
  */
 import { type ByteStream, collect, streamOf } from "../../runtime/base/bytes";
 import type { Clock } from "../../runtime/base/clock";
@@ -21,7 +21,7 @@ import type {
   StorageFeatures,
 } from "../../runtime/storage/storage";
 
-/** Of a stored file: one bit flipped, or only its first half there. `pick` chooses the place. */
+/** Damage to a stored file: one flipped bit, chosen by `pick`, or only the first half left. */
 export interface Damage {
   readonly kind: "flip" | "cut";
   readonly pick: number;
@@ -44,15 +44,15 @@ export class Weather implements Storage {
   readonly openReader?: (path: string, range?: ByteRange) => BlockReader;
   readonly openWriter?: (path: string) => Promise<BlockWriter>;
   readonly create?: (path: string, bytes: Uint8Array) => Promise<boolean>;
-  /** By kind of fault: calls that met it. */
+  /** Number of calls that met a fault, by its kind. */
   readonly met = new Map<string, number>();
-  /** Calls that are in the hands of the driver now. */
+  /** Calls that the driver is working on. */
   inFlight = 0;
   readonly #inner: Storage;
   readonly #clock: Clock;
   readonly #passing = new Map<Passing, number>();
   readonly #damages = new Map<string, Damage>();
-  /** Faults that begin when so many more calls have been made. */
+  /** Faults that begin after this number of further calls. */
   readonly #coming: { calls: number; readonly begin: () => void }[] = [];
   #isDown = false;
   #isArchiveLocked = false;
@@ -73,17 +73,16 @@ export class Weather implements Storage {
     this.#isDown = true;
   }
 
-  /** The archive's directory takes no files any more, as with wrong rights; everything else goes on. */
+  /** The archive's directory takes no more files, as with wrong permissions. Everything else works. */
   lockArchive(): void {
     this.#isArchiveLocked = true;
   }
 
-  /** Begins a fault in the middle of whatever goes on then. */
+  /** Begins a fault after this number of calls, in the middle of an operation. */
   after(calls: number, begin: () => void): void {
     this.#coming.push({ calls, begin });
   }
 
-  /** Only so many bytes can still be written. */
   fill(freeBytes: number): void {
     this.#freeBytes = freeBytes;
   }
@@ -223,7 +222,7 @@ export class Weather implements Storage {
     };
   }
 
-  /** A write whose bytes may end early. */
+  /** A write that may stop partway. */
   async #write(
     path: string,
     open: () => ByteStream,
@@ -276,7 +275,7 @@ export class Weather implements Storage {
     }
   }
 
-  /** As much of a stream as there is room for. Waiting for its source is no work of the driver. */
+  /** As much of a stream as there is space for. Waiting for the source does not count as work of the driver. */
   async *#limited(source: ByteStream): ByteStream {
     const chunks = source[Symbol.asyncIterator]();
     try {
@@ -294,7 +293,7 @@ export class Weather implements Storage {
     }
   }
 
-  /** How many of the bytes there is room for. */
+  /** Takes the space, and returns how many of the bytes fit. */
   #occupy(sizeBytes: number): number {
     if (this.#freeBytes === null) return sizeBytes;
     const taken = Math.min(sizeBytes, this.#freeBytes);
