@@ -1,6 +1,6 @@
 /**
- * The agent over repositories in memory: its answers, and the files at PostgreSQL's path, when a fetch takes longer
- * than the caller waits.
+ * The agent over repositories in memory: its answers, and the files in pg_wal when a fetch takes longer than the caller
+ * waits.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
@@ -19,7 +19,7 @@ import { CONTROL, repository, temporaryFolder, walBytes, walName } from "../repo
 const ctx = testContext({ clock: systemClock });
 const WAIT = { timeout: 20_000 };
 
-/** Of a killed agent. */
+/** Temporary files of a killed agent. */
 const LEFT = [
   "RECOVERYXLOG.pgbackstop-1",
   "RECOVERYXLOG.pgbackstop-2.pgbackrest.tmp",
@@ -31,7 +31,7 @@ let folder: string;
 let data: string;
 let socket: string;
 let agent: { readonly ended: Promise<number>; end(): void };
-/** What a fetch waits for before it begins. */
+/** Delays each fetch. */
 let before: (walName: string) => Promise<void>;
 
 beforeEach(async () => {

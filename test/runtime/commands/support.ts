@@ -1,7 +1,4 @@
-/**
- * A host for commands: repositories in memory, a configuration that is changed where a test says so, output that is
- * kept.
- */
+/** A host for commands, with repositories in memory. Tests override the configuration and read the recorded output. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { CommandHost } from "../../../runtime/commands/host";
@@ -33,10 +30,7 @@ export interface TestHost extends CommandHost {
   readonly locked: string[];
 }
 
-/**
- * `argv` is parsed as the program parses it, with a file that has two repositories and the data directory
- * `<folder>/data`.
- */
+/** Parses `argv` like the program, with a file that has two repositories and the data directory `<folder>/data`. */
 export function host(parts: HostParts): TestHost {
   const { folder, repos, ctx } = parts;
   mkdirSync(join(folder, "data"), { recursive: true });
@@ -69,7 +63,7 @@ export function host(parts: HostParts): TestHost {
     ownCommand: ["/usr/bin/node", "/opt/pg backstop/runtime.cjs"],
     users: { userName: () => null, groupName: () => null, findUid: () => null, findGid: () => null },
     repositories: () => repos,
-    // Only what the test gives is ever asked of it.
+    // Commands only call the methods that the test provides.
     session: async () => (parts.session ?? {}) as Session,
     servers: () => [{ key: 1, dataDirectory: `${folder}/data`, connect: async () => (parts.session ?? {}) as Session }],
     pool: () => inlinePool(new Map(repos.map((repo) => [repo.key, repo])), ctx, 2),

@@ -93,7 +93,7 @@ describe("archive-push", () => {
     expect(openMissingWal(join(folder, "spool"), "demo").list(2)).toEqual([walName(1)]);
   });
 
-  // On a busy machine even both repositories may not be through within the grace: then it is asked again.
+  // On a busy machine the repositories may not finish within the grace period, so the test retries.
   it("says how many it pushed ahead", { retry: 3 }, async () => {
     const directory = makeWalDirectory(makeDataDirectory(folder), [1]);
     addWal(directory, walName(2), walBytes(2));
@@ -127,7 +127,7 @@ describe("archive-get", () => {
       level: "error",
       text: expect.stringContaining(`unable to determine whether ${walName(2)} is in the archive`),
     });
-    // What was acknowledged under policy all is in the other one as well.
+    // Under policy all, the other repository holds all acknowledged WAL too.
     await expect(run(under("all"))).rejects.toMatchObject({ kind: "repoInvalid", exitCode: 103 });
     signals.add("standby.signal");
     await expect(run(test)).rejects.toMatchObject({ kind: "repoInvalid", exitCode: 103 });
@@ -210,7 +210,7 @@ describe("stanza-create, check and info", () => {
   it("take their locks, and fail with a line per repository", async () => {
     const again = make(["stanza-create"]);
     expect(await run(again)).toBe(0);
-    // What exists is checked without a lock, which a running backup may hold.
+    // An existing stanza is checked without the lock, because a running backup may hold it.
     expect(again.locked).toEqual([]);
     for (const path of ["archive/demo", "backup/demo"]) await second.removePath(path);
     const test = make(["stanza-create"]);
@@ -276,7 +276,7 @@ describe("stanza-create, check and info", () => {
       lock: { backup: { held: false }, restore: { held: true } },
     });
     expect(texts("error")).toEqual([]);
-    // The stanza is in one repository only, or in none at all.
+    // Only one repository has the stanza, or none.
     const empty = repository(2);
     expect(await run(make(["info"], { ...withPolicy("all"), repos: [repos[0], empty] }))).toBe(104);
     expect(await run(make(["info"], { ...withPolicy("any"), repos: [repos[0], empty] }))).toBe(0);
@@ -287,7 +287,7 @@ describe("stanza-create, check and info", () => {
 describe("pg-settings", () => {
   it("changes, resets, and prints the values in force", async () => {
     const asked: string[] = [];
-    // The server takes its time.
+    // The reload shows only in the fourth answer.
     const readAtMs = [1, 1, 1, 2];
     const session = {
       alterSystem: async (name: string, value: string | null) => void asked.push(`${name}=${value}`),
@@ -323,7 +323,7 @@ it("a damaged segment is found by verify and named by its path", async () => {
   expect(texts("warn")[0]).toContain(`repo1: invalid checksum 'archive/demo/15-1/0000000100000000/${walName(1)}`);
 });
 
-/** A session that tells of a primary that archives. */
+/** A session of a primary with archiving. */
 function onlySession(path: string): Pick<Session, "facts"> {
   const facts = { dataDirectory: `${path}/data`, archiveMode: "on", archiveCommand: "pgbackrest x", inRecovery: false };
   return { facts: async () => ({ ...facts, version: "15", versionNum: 150000, checkpointTimeoutS: 300 }) };

@@ -1,4 +1,4 @@
-/** The table itself, and that each of its rows does through loadConfig what it says. */
+/** The option table, and the effect of each row through loadConfig. */
 import { describe, expect, test } from "vitest";
 import { COMMANDS, type CommandName } from "../../../runtime/config/commands";
 import { optionName, rowOf } from "../../../runtime/config/optionName";
@@ -28,7 +28,7 @@ const nameOf = (row: OptionRow): string => optionName(row, row.group === undefin
 const workingCommands = (row: OptionRow): readonly CommandName[] =>
   row.commands.filter((command) => WORKING.includes(command));
 
-/** The options that must be set for `row` to be heeded by `command`, with values that make it so. */
+/** The options, with values, that `command` needs before it uses the option of `row`. */
 function companionsOf(row: OptionRow, command: CommandName): Record<string, string> {
   const depend = row.forCommand?.[command]?.depend ?? row.depend;
   if (depend === undefined) return {};
@@ -54,7 +54,7 @@ function sampleOf(row: OptionRow, command: CommandName): string {
     repo: "1",
     "protocol-timeout": "10m",
     set: "20260101-000000F",
-    // accept-new is taken as strict.
+    // accept-new has the same effect as strict.
     "repo-sftp-host-key-check-type": "none",
     "repo-block-size-map": "32KiB=8KiB",
     "repo-block-age-map": "7=2",
@@ -71,7 +71,7 @@ function sampleOf(row: OptionRow, command: CommandName): string {
   return row.type === "path" ? "/sample" : row.type === "hash" ? "key=/value" : "sample";
 }
 
-/** True when the option needs another one that is refused, or is so itself: it cannot be heeded at all. */
+/** True when no configuration can use the option: it is refused, or it needs a refused one. */
 function isBeyondReach(row: OptionRow, command: CommandName): boolean {
   const companions = Object.entries(companionsOf(row, command)).map(([name, value]) => ({
     on: OPTIONS.find((other) => nameOf(other) === name),
@@ -83,7 +83,7 @@ function isBeyondReach(row: OptionRow, command: CommandName): boolean {
   );
 }
 
-/** Loads with `row` set to `value` (undefined: not at all) and everything else that `command` needs. */
+/** Loads with the option of `row` set to `value`, or unset if undefined, and with all else that `command` needs. */
 function run(
   row: OptionRow,
   command: CommandName,
@@ -100,7 +100,7 @@ function run(
   };
   if (needed["repo1-type"] === "s3") Object.assign(needed, S3);
   if (needed["repo1-type"] === "sftp") Object.assign(needed, SFTP);
-  // The digest is that of the fingerprint, which takes the place of known hosts.
+  // The hash type only matters with a fingerprint, which replaces the known hosts.
   if (row.name === "repo-sftp-host-key-hash-type") needed["repo1-sftp-host-fingerprint"] = "f";
   if (["lsn", "name", "time", "xid"].includes(needed.type ?? "")) needed.target = "x";
   if (command === "notify") Object.assign(needed, { event: "failure" });
@@ -123,7 +123,7 @@ function run(
   return load({ argv, env, files: { [MAIN_FILE]: `[main]\n${lines.join("\n")}\n` } }).config;
 }
 
-/** As text, without the fields that tell every option; what a secret is does not show. */
+/** The configuration as text, without the fields that list every option. Secrets do not show. */
 function heeded(config: Config): string {
   return JSON.stringify({ ...config, beginLine: "", carriedOptions: [] });
 }
@@ -187,7 +187,7 @@ describe("the option table", () => {
     },
   );
 
-  // Named in the test of the file that does it: these change no field, or what they change is not shown.
+  // These options change no field, or only a hidden one. The tests of the files that use them cover them.
   const SILENT = [
     "config",
     "config-include-path",

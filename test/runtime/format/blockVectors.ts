@@ -1,4 +1,4 @@
-/** Stock's golden block incremental files, and generated maps for property tests. */
+/** Golden block incremental files of stock, and generated maps for property tests. */
 import { fc } from "../../harness/properties";
 import type { BlockMap, MappedBlock, StoredSuperBlock } from "../../../runtime/format/repository/blockMap";
 import type { ManifestFile } from "../../../runtime/format/repository/manifest";
@@ -14,7 +14,7 @@ export const BLOCK_VECTORS = [
   "I.pg_data_base_5_16385_fsm",
 ] as const;
 
-/** One line of the expected map, as the vectors' decoder wrote it. */
+/** One line of the expected map, in the form of the vectors' decoder. */
 export interface ExpectedItem {
   readonly ref: number;
   readonly sbs: number;
@@ -26,7 +26,7 @@ export interface ExpectedItem {
 }
 
 export interface BlockVector {
-  /** Super blocks and map as stored. */
+  /** The stored super blocks and map. */
   readonly extent: Uint8Array;
   readonly map: Uint8Array;
   readonly file: ManifestFile;
@@ -67,7 +67,7 @@ export function blockVector(name: (typeof BLOCK_VECTORS)[number]): BlockVector {
   };
 }
 
-/** Maps of a chain of backups: each one changes, adds or cuts off some blocks. */
+/** Maps of a chain of backups. Each backup changes, adds or cuts off some blocks. */
 export const chainedMaps: fc.Arbitrary<BlockMap> = fc
   .record({
     blockSizeBytes: fc.constantFrom(8192, 24_576),
@@ -99,7 +99,7 @@ export const chainedMaps: fc.Arbitrary<BlockMap> = fc
         const isShort = backup.lastShort && own.at(-1) === backup.blockCount - 1;
         const sizeRepoBytes = backup.sizesRepo[begin] as number;
         const superBlock: StoredSuperBlock = {
-          // Ascending, with gaps in the chain.
+          // References ascend, with gaps.
           reference: step * 3 + backup.reference,
           bundleId: backup.bundleId,
           offsetBytes,

@@ -1,4 +1,4 @@
-/** Stock pgBackRest's golden files (see test/vectors/README.md) and helpers of the format tests. */
+/** Golden files of stock pgBackRest (see test/vectors/README.md), and helpers of the format tests. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
@@ -8,7 +8,7 @@ import { type BackupError, type ErrorKind, isError } from "../../../runtime/base
 
 const ROOT = join(__dirname, "../../vectors");
 
-/** Passphrases of the throw-away repositories of the vectors. */
+/** Passphrases of the repositories that made the vectors. */
 export const PASS = {
   repo2: "zWaf6XtpjIVZC5444yXB+cgFDFl7MxGlgkZSaoPvTGirhPygu4jOKOXf9LO4vjfO",
   repo3: "thirdrepopass",
@@ -18,7 +18,7 @@ export function vectorBytes(path: string): Uint8Array {
   return readFileSync(join(ROOT, path));
 }
 
-/** The text of a vector; unpacks `.gz` files. */
+/** The text of a vector. Unpacks `.gz` files. */
 export function vectorText(path: string): string {
   const bytes = vectorBytes(path);
   return Buffer.from(path.endsWith(".gz") ? gunzipSync(bytes) : bytes).toString("utf8");
@@ -33,17 +33,15 @@ export const MANIFESTS = [
   "v2.60/block-lz4/incr.manifest.gz",
 ] as const;
 
-/** `bytes` in pieces of `size`. */
 export async function* pieces(bytes: Uint8Array, size: number): ByteStream {
   for (let begin = 0; begin < bytes.length; begin += size) yield bytes.subarray(begin, begin + size);
 }
 
-/** The whole stream. */
 export async function all(stream: ByteStream): Promise<Buffer> {
   return Buffer.from(await collect(stream, 1 << 30));
 }
 
-/** Compressible bytes: words of a small vocabulary and some noise, the same for the same seed. */
+/** Compressible bytes: repeated words and some noise. The same seed gives the same bytes. */
 export function sampleBytes(sizeBytes: number, seed = 1): Uint8Array {
   const parts: Uint8Array[] = [];
   let state = seed >>> 0;
@@ -65,7 +63,7 @@ export function sampleBytes(sizeBytes: number, seed = 1): Uint8Array {
   return concatBytes(parts).subarray(0, sizeBytes);
 }
 
-/** The error that `run` throws, which must be of `kind`. */
+/** Expects an error of `kind` from `run`, and returns it. */
 export async function errorOf(kind: ErrorKind, run: () => unknown): Promise<BackupError> {
   try {
     await run();

@@ -11,7 +11,7 @@ export const MAGIC: Readonly<Record<number, number>> = { 14: 0xd10d, 15: 0xd110,
 export interface WrittenBlock {
   readonly id?: number;
   readonly fork?: number;
-  /** Tablespace, database, file; absent is the previous block's. */
+  /** Tablespace, database, file. If absent, the same as in the previous block. */
   readonly file?: readonly [number, number, number];
   readonly block: number;
   readonly data?: Uint8Array;
@@ -91,7 +91,7 @@ export class WalWriter {
   #at: number;
   #previous = 0;
 
-  /** Begins with the segment of this number. */
+  /** Number of the first segment. */
   constructor({ major = 15, segment = 1, systemId = SYSTEM_ID, timeline = 1 }: WriterOptions = {}) {
     this.#major = major;
     this.#timeline = timeline;
@@ -104,7 +104,7 @@ export class WalWriter {
     return BigInt(this.#at);
   }
 
-  /** Returns its position. */
+  /** Adds a record, and returns its position. */
   add({ body = {}, info = 0, resourceManager, xid = 0 }: Written): bigint {
     const content = body instanceof Uint8Array ? body : bodyOf(body);
     const bytes = Buffer.concat([
@@ -133,7 +133,7 @@ export class WalWriter {
     return this.add({ resourceManager: 0, info: 0x20, body: { main } });
   }
 
-  /** Fills the page, except `leftBytes`. */
+  /** Fills the page up to its last `leftBytes`. */
   fillPage(leftBytes = 0): void {
     if (this.#at % PAGE_BYTES === 0) this.#page(0);
     this.fill(PAGE_BYTES - (this.#at % PAGE_BYTES) - leftBytes);
@@ -145,7 +145,7 @@ export class WalWriter {
     this.#at = Math.ceil(this.#at / SEGMENT_BYTES) * SEGMENT_BYTES;
   }
 
-  /** By number; the last one as far as it was written, followed by zeros. */
+  /** Segments by number. The last one ends with zeros. */
   segments(): Map<number, Uint8Array> {
     return new Map(this.#segments);
   }

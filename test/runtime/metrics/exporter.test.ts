@@ -1,6 +1,4 @@
-/**
- * The compatible metrics of repositories that stock wrote, against stock's own report: `info --output=json`, recorded.
- */
+/** Compares the compatible metrics of stock's repositories with stock's recorded `info --output=json`. */
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { openMissingWal } from "../../../runtime/local/missingWal";
@@ -17,7 +15,7 @@ import { repository, temporaryFolder } from "../repository/support";
 
 const NOT_HELD = { held: false, repos: [] };
 
-/** With stock's info files, and an archive whose names do not matter here. */
+/** A repository with stock's info files and an archive of one empty segment. */
 async function golden(key: number, folder: string, id: string, pass?: string): Promise<Repository> {
   const storage = new MemoryStorage();
   await storage.put("archive/demo/archive.info", vectorBytes(`${folder}/archive.info`));
@@ -53,7 +51,7 @@ test.each(CASES)(
     const values = new Map(
       lines.map((line) => [line.slice(0, line.lastIndexOf(" ")), Number(line.slice(line.lastIndexOf(" ") + 1))]),
     );
-    // Stock's other repositories, which are not read here, are excluded, and so are totals over all repositories.
+    // Exclude totals, and stock's repositories that this test does not read.
     const keys = repos.map(({ key }) => String(key));
     const expected = [...exporterOf(vectorText(`v${version}/output/info.json`))].filter(([sample]) =>
       keys.includes(/repo_key="(\d+)"/.exec(sample)?.[1] ?? ""),
@@ -61,7 +59,7 @@ test.each(CASES)(
     const differing = expected
       .filter(([sample, value]) => values.get(sample) !== value)
       .map(([sample, value]) => `${/^[a-z_]+/.exec(sample)?.[0]} ${value} / ${values.get(sample)}`);
-    // The annotation `late` was added to the files of 2.45 after stock had printed its info.
+    // The files of 2.45 got the annotation `late` after stock had printed its info.
     expect(differing).toEqual(version === "2.45" ? ["pgbackrest_backup_annotations 2 / 3"] : []);
     expect(expected.length).toBeGreaterThan(30);
     const families = new Set(expected.map(([sample]) => sample.split("{")[0]));

@@ -1,4 +1,4 @@
-/** Shared by the tests of the archive's verbs: stores segments in repositories and reads them back. */
+/** Stores segments in repositories and reads them back, for the tests of the archive commands. */
 import { collect, streamOf } from "../../../runtime/base/bytes";
 import { sha1Hex } from "../../../runtime/base/hash";
 import { compressBytes } from "../../../runtime/format/codec/compress";
@@ -8,9 +8,7 @@ import { findWal, isSegment, listWal, openWal, putWal } from "../../../runtime/r
 import { testContext } from "../../harness/context";
 import { walBytes, walName } from "../repository/support";
 
-/**
- * Stores WAL files with the repository's compression and encryption; segments by number, or other names with content.
- */
+/** Stores WAL files with the repository's compression and encryption: segment numbers, or names with content. */
 export async function store(
   repo: Repository,
   ...files: readonly (number | readonly [string, Uint8Array])[]
@@ -31,7 +29,7 @@ export async function store(
   }
 }
 
-/** Names of all readable WAL files of a repository with the right checksum, ascending. */
+/** Names of all readable WAL files with the right checksum, ascending. */
 export async function readable(repo: Repository): Promise<string[]> {
   const pass = (await loadArchiveInfo(repo)).cipherPass ?? null;
   const names: string[] = [];
@@ -49,7 +47,7 @@ export async function pathOf(repo: Repository, no: number): Promise<string> {
   return `archive/demo/15-1/${walName(no).slice(0, 16)}/${stored.fileName}`;
 }
 
-/** PostgreSQL's history file of a backup that begins in this segment. */
+/** PostgreSQL's history file of a backup that starts in this segment. */
 export function labelText(segment: string, label = "pgBackRest backup"): string {
   return [
     `START WAL LOCATION: 0/2000028 (file ${segment})`,

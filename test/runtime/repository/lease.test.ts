@@ -1,7 +1,4 @@
-/**
- * The lease on storages in memory, with stopped clocks: a test chooses the time of every pause, lost answer and hidden
- * listing.
- */
+/** The lease on storages in memory, with held clocks. Tests set the time of each pause, lost answer and listing. */
 import { describe, expect, test } from "vitest";
 import { utf8 } from "../../../runtime/base/bytes";
 import { fail } from "../../../runtime/base/errors";
@@ -16,7 +13,7 @@ const LOST_ANSWER = fail("hostConnect", "the answer was lost", { retryable: true
 const clock = (): HeldClock => new HeldClock();
 let seeds = 0;
 
-/** A process on its own host; processes that live at the same time share `time`. */
+/** A process on a separate host. Concurrent processes share `time`. */
 function host(name: string, storage: Storage, time: HeldClock, more: Partial<LeaseRequest> = {}) {
   const ctx = testContext({ clock: time, seed: ++seeds });
   const location = { key: 1, name: "repo1", stanza: "demo", storage };
@@ -28,7 +25,7 @@ function host(name: string, storage: Storage, time: HeldClock, more: Partial<Lea
   };
 }
 
-/** Advances time until `work` has ended. */
+/** Advances the clock until `work` ends. */
 async function until<T>(time: HeldClock, work: Promise<T>): Promise<T> {
   let isEnded = false;
   const done = work.finally(() => {
@@ -46,7 +43,7 @@ const names = (storage: MemoryStorage): string[] => storage.paths().map((path) =
 const content = (storage: MemoryStorage, name: string): Record<string, unknown> =>
   JSON.parse(storage.text(`${DIRECTORY}/${name}`));
 
-/** Storages of both kinds: with exclusive creation, and with a claim file for each claimant. */
+/** Both kinds of storage: with exclusive creation, and with one claim file per claimant. */
 describe.each([
   ["exclusive creation", true],
   ["tickets", false],
@@ -118,7 +115,7 @@ describe.each([
     const other = host("a", storage, mine).acquire();
     other.catch(() => {});
     await mine.advance(LEASE_TIMES.lookMs);
-    // This host sleeps for an hour, the holder does not.
+    // This host sleeps for an hour. The holder runs.
     await theirs.advance(3_600_000);
     await mine.advance(3_600_000);
     await expect(until(mine, other)).rejects.toMatchObject({ kind: "lockAcquire" });
@@ -245,7 +242,7 @@ describe.each([
   test("yields to a claim of the other form", async () => {
     const storage = memory();
     const other = new MemoryStorage({ createsExclusively: !createsExclusively });
-    // One tree, two configurations of it.
+    // Both storages share the same files.
     Object.defineProperty(other, "files", { value: storage.files });
     const time = clock();
     const holder = await host("b", other, time).acquire();
@@ -336,7 +333,7 @@ describe.each([
 });
 
 describe("a listing that hides terms", () => {
-  /** Lists nothing of the lease while `isHidden`. */
+  /** Lists nothing while `isHidden`. */
   function hiding(inner: Storage, isHidden: () => boolean): Storage {
     const list = async function* (path: string): AsyncIterable<ObjectInfo> {
       if (!isHidden()) yield* inner.list(path);

@@ -31,7 +31,7 @@ const ctx = testContext();
 const lease = testLease();
 const GOLDEN = parseManifest(vectorText("v2.45/plain/full.manifest.gz"), "golden");
 const LABEL = GOLDEN.label;
-/** For tests in which the number of files does not matter. */
+/** A manifest with few files, for tests that do not depend on their number. */
 const FEW: Manifest = { ...GOLDEN, files: GOLDEN.files.filter((file) => file.reference === undefined).slice(0, 5) };
 const withLabel = (label: string): Manifest => ({ ...FEW, label, references: [label] });
 
@@ -41,7 +41,7 @@ async function stanza(options: Parameters<typeof repository>[1] = {}): Promise<R
   return repo;
 }
 
-/** The manifest's files with the right sizes, and an attempt file: a backup that only needs to be listed. */
+/** Stores the attempt file and files with the manifest's sizes. The backup then only needs to be listed. */
 async function copied(repo: Repository, manifest: Manifest, pass: string | null = null): Promise<void> {
   await saveAttempt(repo, manifest.label, { lease, source: null, pass }, ctx);
   for (const file of manifest.files) {
@@ -64,7 +64,7 @@ describe("a finished backup", () => {
       return (await repo.storage.stat(strayPath)) === null ? [] : [strayPath];
     };
     expect(await strayOf(await stanza({ storage: new MemoryStorage() }))).toEqual([]);
-    // A directory is cleaned before files are written into it.
+    // On a file system the backup cleans its directory before it writes, so finishing removes nothing.
     expect(
       await strayOf(
         await stanza({
@@ -178,7 +178,7 @@ describe("a finished backup", () => {
   });
 });
 
-/** Calls `act` before the first put of a path with this ending. */
+/** Calls `act` before the first put of a path that ends with `end`. */
 class ActingStorage extends MemoryStorage {
   acts: { readonly end: string; readonly act: () => void | Promise<void> } | null = null;
 
@@ -226,7 +226,7 @@ describe("a backup that another process has harmed", () => {
         await expect(finishBackup(repo, leaf, { lease: own, pass: null }, ctx)).rejects.toMatchObject({ kind });
         expect(storage.acts).toBeNull();
         expect((await loadBackupInfo(repo)).backups.map((entry) => entry.label)).not.toContain(LEAF);
-        // After a lost lease they may be those of another host that syncs the same backup.
+        // After a lost lease the manifests stay: another host that syncs the same backup may have written them.
         if (kind === "backupSetInvalid") expect(manifests(storage)).toEqual([]);
         else expect(manifests(storage)).not.toEqual([]);
       }

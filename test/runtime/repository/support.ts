@@ -1,7 +1,4 @@
-/**
- * Repositories in memory, WAL segments of one MiB and data directories for the tests of the repository room and the
- * operations.
- */
+/** Repositories in memory, WAL segments of 1 MiB and data directories for the tests of repositories and operations. */
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -17,7 +14,7 @@ import { vectorBytes } from "../format/vectors";
 export const STANZA = "demo";
 export const WAL_SIZE_BYTES = 1024 * 1024;
 const CONTROL_BYTES = vectorBytes("pg_control.pg15.first512.bin");
-/** The cluster of the golden files of PostgreSQL 15, with segments of one MiB. */
+/** The cluster of the PostgreSQL 15 golden files, with 1 MiB segments. */
 export const CONTROL: PgControl = { ...parsePgControl(CONTROL_BYTES), walSegmentSizeBytes: WAL_SIZE_BYTES };
 export const OTHER_CONTROL: PgControl = parsePgControl(vectorBytes("pg_control.pg18.first512.bin"));
 export const CLUSTER: ClusterIdentity = { version: CONTROL.pgVersion, systemId: CONTROL.systemId };
@@ -32,7 +29,7 @@ export interface RepositoryOptions {
   readonly latestLink?: boolean;
 }
 
-/** A repository over `storage`, by default an empty memory; encrypted with a passphrase. */
+/** A repository over `storage`, by default an empty one in memory. A passphrase encrypts it. */
 export function repository(key: number, options: RepositoryOptions = {}): Repository {
   return {
     key,
@@ -49,7 +46,7 @@ export function repository(key: number, options: RepositoryOptions = {}): Reposi
   };
 }
 
-/** A segment's bytes: a real header of the cluster and content that differs by `seed`. */
+/** A segment with a real header of the cluster, and content that depends on `seed`. */
 export function walBytes(seed: number, systemId: bigint = CLUSTER.systemId): Uint8Array {
   const bytes = Buffer.alloc(WAL_SIZE_BYTES, seed % 251);
   bytes.set(vectorBytes("wal-header.pg15.first512.bin"));
@@ -70,14 +67,14 @@ afterEach(() => {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 });
 
-/** A folder that is removed after the test. */
+/** A folder that `afterEach` removes. */
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "pgb-unit-"));
   folders.push(folder);
   return folder;
 }
 
-/** `pg_wal` with these segments (content by number), each ready for the archive by default. */
+/** Creates `pg_wal` with these segments. Each one has a `.ready` file, and its number as the seed. */
 export function makeWalDirectory(folder: string, segmentNos: readonly number[]): string {
   const directory = join(folder, "pg_wal");
   mkdirSync(join(directory, "archive_status"), { recursive: true });
@@ -90,9 +87,7 @@ export function addWal(directory: string, name: string, bytes: Uint8Array): void
   writeFileSync(join(directory, "archive_status", `${name}.ready`), "");
 }
 
-/**
- * Makes files (text or bytes), links (`-> target`) and, for names with a trailing slash, directories below `folder`.
- */
+/** Creates files (text or bytes), links (`-> target`) and directories (names with a trailing slash) below `folder`. */
 export function makeTree(folder: string, tree: Readonly<Record<string, string | Uint8Array>>): void {
   for (const [name, content] of Object.entries(tree)) {
     const path = join(folder, name);
@@ -103,7 +98,7 @@ export function makeTree(folder: string, tree: Readonly<Record<string, string | 
   }
 }
 
-/** A minimal data directory that can be backed up: pg_control, a version and a table. */
+/** A minimal data directory for backups: pg_control, PG_VERSION and tables. */
 export function makeDataDirectory(folder: string, more: Readonly<Record<string, string | Uint8Array>> = {}): string {
   const directory = join(folder, "data");
   makeTree(directory, {

@@ -1,6 +1,4 @@
-/**
- * Specifics of file systems: modes, temporary names, rights, full disks. The conformance suite has the common rules.
- */
+/** File systems: modes, temporary names, permissions, full disks. The conformance suite covers the common rules. */
 import { spawnSync } from "node:child_process";
 import {
   chmodSync,
@@ -22,13 +20,13 @@ import { PosixStorage } from "../../../runtime/storage/posix";
 
 const MIB = 1024 * 1024;
 const IS_ROOT = process.geteuid?.() === 0;
-/** nobody, everywhere. */
+/** The account nobody on every system. */
 const OTHER_USER = 65_534;
 let root: string;
 let controller: AbortController;
 let umask: number;
 beforeEach(() => {
-  // As the program does at its start.
+  // The program does the same at its start.
   umask = process.umask(0);
   root = mkdtempSync(join(tmpdir(), "posix-"));
   controller = new AbortController();
@@ -167,7 +165,7 @@ test("a file at the repository's path is an error, and no empty repository", asy
 });
 
 describe.skipIf(!IS_ROOT)("as another user (needs root to become one)", () => {
-  /** Runs `work` with the rights of another user. */
+  /** Runs `work` as another user. */
   const asOther = async <T>(work: () => Promise<T>): Promise<T> => {
     process.setegid?.(OTHER_USER);
     process.seteuid?.(OTHER_USER);
@@ -223,7 +221,7 @@ describe.skipIf(!IS_ROOT)("as another user (needs root to become one)", () => {
   });
 });
 
-/** A separate small file system; null if this machine does not allow a mount. */
+/** Mounts a small file system; null if the machine does not allow it. */
 const mountTmpfs = (path: string, options: string): (() => void) | null => {
   mkdirSync(path);
   if (spawnSync("mount", ["-t", "tmpfs", "-o", options, "tmpfs", path]).status !== 0) return null;

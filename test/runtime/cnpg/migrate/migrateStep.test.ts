@@ -1,6 +1,6 @@
 /**
- * A migration's changes in Kubernetes, over HTTPS against a server that keeps objects like the API server: merge
- * patches, the scale subresource, resource versions. The Kubernetes tests have the rights and real pods.
+ * A migration's changes in Kubernetes, over HTTPS. The test's server handles objects like the API server: merge
+ * patches, the scale subresource and resource versions. The Kubernetes tests cover permissions and real pods.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:https";
@@ -38,11 +38,11 @@ const FILE = JSON.stringify({
 
 const objects = new Map<string, Fields>();
 const calls: string[] = [];
-/** The number of PATCH calls after which the next is answered with 409. */
+/** Number of PATCH calls that the server answers with 409. */
 let conflicts = 0;
-/** Runs of CronJobs, by listing; the last list stays. */
+/** Runs of CronJobs for each listing. The last entry repeats. */
 let runs: Fields[][] = [];
-/** The call that fails as if the pod were killed. */
+/** Calls with this text fail as if the pod were killed. */
 let dies = "";
 let server: Server;
 
@@ -247,7 +247,7 @@ describe("CronJobs", () => {
     const other = runOf("another one", false);
     runs = [[other], [runOf("nightly", false), other], [runOf("nightly", true), other]];
     await run(["stop"]);
-    // The first look sees nothing, the second a run: three more without any are asked for, and three for the other one.
+    // The first listing shows no run, the second one does. Then three listings without a run must follow, per CronJob.
     expect(calls.filter((call) => call.includes("/batch/v1/namespaces/db/jobs"))).toHaveLength(2 + 3 + 3);
     runs = [[runOf("nightly", false)]];
     await expect(run(["stop"])).rejects.toThrow(/CronJob nightly still has 1 runs after 30 minutes/);

@@ -1,7 +1,7 @@
 /**
- * Which objects `cnpg-expire` groups, in what order it removes them, and what is left when it is killed between any two
- * deletions: an API server in memory that collects a removed Backup's dependents. The real one is in
- * test/kubernetes/snapshots.test.ts.
+ * How `cnpg-expire` groups objects, in which order it removes them, and which ones remain if it is killed between two
+ * deletions. The API server in memory removes a Backup's dependents too. test/kubernetes/snapshots.test.ts uses a real
+ * one.
  */
 import { describe, expect, test } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
@@ -35,7 +35,7 @@ const daily = (date: string, over: Partial<TakenSnapshot> = {}): TakenSnapshot =
 class MemoryApi implements Pick<KubernetesApi, "list" | "remove"> {
   readonly objects: Map<string, KubernetesObject>;
   readonly removals: string[] = [];
-  /** Called before a deletion, to refuse it. */
+  /** Called before each deletion. Throws to refuse it. */
   before: (name: string, count: number) => void = () => {};
   serverMs: number | undefined;
 
@@ -129,7 +129,7 @@ describe("a group of volumes", () => {
     const api = MemoryApi.of(daily("2026-11-20"), daily("2026-11-10"), daily("2026-11-09"));
     api.objects.delete("VolumeSnapshot orders-full-20261120030000-wal");
     await run(api, { keepDays: undefined, keepCount: 1 });
-    // The newest has no WAL volume: the one before it is the newest that can be restored.
+    // The newest group lacks its WAL volume, so only the one before it can be restored.
     expect(api.names().filter((name) => name.startsWith("Backup"))).toEqual([
       "Backup orders-full-20261110030000",
       "Backup orders-full-20261120030000",
@@ -156,7 +156,7 @@ test("foreign objects are ignored", async () => {
     daily("2026-01-05", { phase: "walArchivingFailing" }),
   ];
   const api = MemoryApi.of(daily("2026-11-20"), ...others);
-  // One by hand, that is called like one of ours and has no schedule; and snapshots that lost a Backup of another name.
+  // A manual backup with a name like ours but without a schedule, and snapshots of a deleted Backup with another name.
   const { backup, snapshots } = takenSnapshot(daily("2026-01-06"));
   api.objects.set("Backup by-hand", { ...backup, metadata: { ...backup.metadata, labels: {} } });
   for (const snapshot of snapshots) api.objects.set(`VolumeSnapshot ${snapshot.metadata.name}`, snapshot);
@@ -185,7 +185,7 @@ test("snapshots whose schedule was recreated, which deleted its Backups, count a
   await run(api);
   expect(api.names().every((name) => name.includes("20261118"))).toBe(true);
   expect(api.names()).toHaveLength(3);
-  // Without the data the rest of a group is nothing, and so it is when it was never complete.
+  // Without a Backup, a group counts only if it has its data volume and every snapshot is complete.
   const rest = MemoryApi.of(daily("2026-10-01"), daily("2026-10-02", { phase: "failed" }));
   for (const name of rest.names()) if (name.startsWith("Backup ")) rest.objects.delete(name);
   await run(rest);

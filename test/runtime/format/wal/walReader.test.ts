@@ -9,13 +9,11 @@ const HEAP = 10;
 interface Expected {
   readonly lsn: bigint;
   readonly xid: number;
-  /** Bytes as text, which compares quickly. */
+  /** The bytes as text, because text compares quickly. */
   readonly body: string;
 }
 
-/**
- * The reader's result for these segments, in the form of the written records; copies, because segments may be changed.
- */
+/** The reader's result for these segments. Copies the records, because callers may change the segments. */
 function readAll(segments: Iterable<Uint8Array>): {
   readonly records: Expected[];
   readonly problems: (string | null)[];
@@ -38,7 +36,7 @@ function contentOf(sizeBytes: number, seed: number): Uint8Array {
   return Buffer.from(Array.from({ length: sizeBytes }, (_, index) => (index * 31 + seed) & 0xff));
 }
 
-/** Records of these sizes with transactions 100, 101, …; the segment is then filled up if it must end well. */
+/** Writes records of these sizes, with transactions 100, 101, … */
 function write(writer: WalWriter, sizesBytes: readonly number[]): Expected[] {
   return sizesBytes.map((sizeBytes, index) => {
     const xid = 100 + index;
@@ -65,7 +63,7 @@ describe("WAL as records", () => {
         fc.constantFrom(14, 15, 16, 17, 18),
         (sizes, leftBytes, major) => {
           const writer = new WalWriter({ major, segment: 7 });
-          // So that pages and segments end at every position of a record.
+          // A page or segment may then end at any position in a record.
           writer.fill(126 * PAGE_BYTES);
           writer.fillPage();
           writer.fillPage(leftBytes * 8);
@@ -84,7 +82,7 @@ describe("WAL as records", () => {
     const writer = new WalWriter();
     for (let page = 0; page < SEGMENT_BYTES / PAGE_BYTES - 1; page++) writer.fillPage();
     writer.fillPage(24);
-    // Its header ends the segment, its data fills two pages of the next one.
+    // The record's header ends the segment. Its data fills two pages of the next one.
     const [expected] = write(writer, [2 * PAGE_BYTES]);
     const segments = [...writer.segments().values()];
     expect(segments).toHaveLength(2);
@@ -152,7 +150,7 @@ describe("WAL as records", () => {
     const [expected] = write(writer, [30]);
     const [segment] = [...writer.segments().values()] as [Buffer];
     expect(at % 8192n).toBe(8192n - 64n);
-    // The second page without the continuation, directly followed by its record.
+    // The second page without the continued record: its next record follows the page header.
     const page = Buffer.from(segment.subarray(PAGE_BYTES, 2 * PAGE_BYTES));
     const restBytes = page.readUInt32LE(16);
     const begin = 24 + Math.ceil(restBytes / 8) * 8;

@@ -22,7 +22,7 @@ function parse(body: Body | Uint8Array, major = 15): WalContent {
 
 const bytes = (size: number, seed = 1): Uint8Array =>
   Buffer.from(Array.from({ length: size }, (_, index) => (index * 7 + seed) & 0xff));
-/** A page with a hole of zeroes from 100 to 8000. */
+/** A page with a hole of zeros from 100 to 8000. */
 const PAGE = Buffer.concat([bytes(100), Buffer.alloc(7900), bytes(192, 9)]);
 const WITHOUT_HOLE = Buffer.concat([bytes(100), bytes(192, 9)]);
 
@@ -109,8 +109,8 @@ describe("the parts of a WAL record", () => {
       main: bytes(40),
     });
     expect(parse(whole).main).toHaveLength(40);
-    // An empty record is valid, as a switch is. Blocks without main data are valid too: truncated exactly there, only
-    // the checksum shows it.
+    // A record without content is valid, like a WAL switch. Blocks without main data are valid too: only the checksum
+    // detects a truncation there.
     const alsoWhole = [20 + 20, 33 + 20 + WITHOUT_HOLE.length];
     for (let cut = 1; cut < whole.length; cut++) {
       if (alsoWhole.includes(cut)) continue;
@@ -148,7 +148,7 @@ describe("the parts of a WAL record", () => {
         file,
         Buffer.alloc(sizeBytes),
       ]);
-    // A page has exactly its size.
+    // An image must give exactly one page.
     await errorOf("format", () => parse(image(8193, 0, 0x01, new Uint8Array(0))));
     await errorOf("format", () => parse(image(100, 0, 0x00, new Uint8Array(0))));
     await errorOf("format", () => parse(image(100, 101, 0x01, new Uint8Array(0))));
@@ -163,7 +163,7 @@ describe("images of pages", () => {
     for (let at = 0; at < content.length; at += 8) parts.push(Buffer.from([0]), content.subarray(at, at + 8));
     return Buffer.concat(parts);
   };
-  // Flags of 14 and of 15 and newer, with a hole and to be applied.
+  // The flags differ between 14 and 15+. Each image has a hole and must be applied.
   it.each([
     [14, "plain", 0x05, WITHOUT_HOLE],
     [14, "pglz", 0x07, literals(WITHOUT_HOLE)],
@@ -227,7 +227,7 @@ describe.each([15, 17, 18])("a segment that PostgreSQL %i wrote", (major) => {
     );
     for (const image of images) {
       const page = Buffer.from(pageOf(image));
-      // Size and version of the layout, and start of the special space ("storage/bufpage.h").
+      // The layout's size and version, and the order of the page's offsets ("storage/bufpage.h").
       expect([
         page.readUInt16LE(18),
         page.readUInt16LE(14) <= page.readUInt16LE(16),

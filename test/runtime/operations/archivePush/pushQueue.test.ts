@@ -122,7 +122,7 @@ describe("a push queue", () => {
     expect(refused.error?.message).toContain("repo2: [HostConnectError]");
     expect(queue.status()[1]).toMatchObject({ waitingCount: 4, error: { kind: "hostConnect" } });
     expect(missingWal.repoIndexes()).toEqual([]);
-    // Available again: a request tries it at once, whatever its pause; the rest follows.
+    // Once repo2 is back, a request tries it at once despite its pause. The rest follows.
     storages[1].repair();
     expect(await request(1)).toMatchObject({ accepted: true });
     await ctx.clock.advance(2000);
@@ -186,7 +186,7 @@ describe("a push queue", () => {
     await store(repos[1], [walName(1), walBytes(77)]);
     await expect(request(1)).rejects.toMatchObject({ kind: "archiveDuplicate", exitCode: 45, repoIndex: 2 });
     await queue.look();
-    // Transfers that ran when the conflict was found may still finish.
+    // Transfers that were running at the conflict may still finish.
     await eventually("nothing is on its way", () => locked === 0);
     const writes = storages[0].calls("putStream").length;
     await ctx.clock.advance(500);
@@ -213,7 +213,7 @@ describe("a push queue", () => {
       await queue.look();
       for (const repo of repos) await eventually("all stored", async () => (await readable(repo)).length === 4);
     };
-    /** The repository is deleted and created again. */
+    /** Deletes the stanza in repo1 and creates it again. */
     const recreate = async (): Promise<void> => {
       await storages[0].removePath("archive");
       await storages[0].removePath("backup");
@@ -257,7 +257,7 @@ describe("a push queue", () => {
       await storages[1].removePath("backup");
       await stanzaCreate(repos, CONTROL, ctx);
       await ctx.clock.advance(2000);
-      // Opens the archive, which is another one now.
+      // The push opens the archive, which is a new one now.
       addWal(walDirectory, walName(6), walBytes(6));
       expect(await request(6)).toMatchObject({ accepted: true });
       expect(await request(5)).toMatchObject({ accepted: true });

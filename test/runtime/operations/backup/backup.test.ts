@@ -48,7 +48,7 @@ let repos: [Repository, Repository];
 
 beforeEach(async () => {
   folder = temporaryFolder();
-  // Larger than a chunk, so that both ways of copying run.
+  // One file is larger than a chunk, so that both copy methods run.
   data = makeDataDirectory(folder, { "base/5/large": sampleBytes(1_200_000), "base/5/16386": pages(4) });
   mkdirSync(join(data, "empty_dir"));
   ctx = testContext();
@@ -61,7 +61,7 @@ beforeEach(async () => {
   await stanzaCreate(repos, CONTROL, ctx);
 });
 
-/** Pages with good checksums. */
+/** Pages with valid checksums. */
 function pages(count: number): Buffer {
   const bytes = Buffer.alloc(count * 8192, 7);
   for (let no = 0; no < count; no++) {
@@ -131,7 +131,7 @@ describe("a backup", () => {
         Math.floor(statSync(join(data, "base/5/large")).mtimeMs / 1000) * 1000,
       );
       for (const extra of ["backup_label", "postgresql.auto.conf", "recovery.signal"]) restored.delete(extra);
-      // The restored pg_control has a checkpoint that is unusable without backup_label.
+      // The checkpoint in the restored pg_control is invalid, so PostgreSQL needs backup_label.
       expect(restored.get("global/pg_control")?.slice(32, 34)).toBe("\u00ad\u00de");
       restored.delete("global/pg_control");
       source.delete("global/pg_control");
@@ -335,7 +335,7 @@ describe("a restore", () => {
     await expect(restoreFrom([repos[0]], join(folder, "again"))).rejects.toMatchObject({
       kind: expect.stringMatching(/^(format|fileMissing|checksum)$/),
     });
-    // An interrupted restore has no pg_control, so it cannot start.
+    // Without pg_control PostgreSQL cannot start on an interrupted restore.
     expect(existsSync(join(folder, "again/global/pg_control"))).toBe(false);
   });
 
@@ -370,7 +370,7 @@ describe("a restore", () => {
     expect(
       ctx.lines.some((line) => line.level === "warn" && line.text.includes("--delta and --force have been disabled")),
     ).toBe(true);
-    // An interrupted restore has its marker.
+    // backup.manifest marks an interrupted restore.
     makeTree(home, { "backup.manifest": "x" });
     await restoreFrom(repos, home, { delta: true });
     expect(existsSync(join(home, "notes.txt"))).toBe(false);

@@ -14,7 +14,7 @@ function scanned(name: string, sizeBytes: number): ScannedFile {
 interface Repo {
   readonly sizeBytes: number | null;
   readonly limitBytes: number;
-  /** Every n-th file is kept; 0 keeps none. */
+  /** Keeps every n-th file; 0 keeps none. */
   readonly keeps: number;
 }
 
@@ -62,7 +62,7 @@ describe("batches", () => {
               expect(filled.get(id) ?? 0).toBeLessThan(plan.bundle?.sizeBytes ?? 0);
               filled.set(id, (filled.get(id) ?? 0) + file.sizeBytes);
             }
-            // A bundle is written by one worker.
+            // One worker writes a bundle.
             for (const id of ids)
               expect(
                 batches.filter((other) => other.some(({ bundleIds }) => bundleIds.get(repoIndex) === id)),

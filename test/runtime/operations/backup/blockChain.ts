@@ -1,4 +1,4 @@
-/** A chain of backups of one block incremental file in memory, for tests of writing and reading. */
+/** Backs up one block incremental file several times in memory, for tests of writing and reading. */
 import { createHash } from "node:crypto";
 import { concatBytes } from "../../../../runtime/base/bytes";
 import { type BlockMap, type BlockSizes, renderBlockMap } from "../../../../runtime/format/repository/blockMap";
@@ -16,7 +16,7 @@ import { repository } from "../../repository/support";
 
 export const FILE_NAME = "pg_data/base/5/16384";
 
-/** Salts that differ between calls but not between runs. */
+/** Returns different bytes at each call, and the same ones in each run. */
 export function testRandom(): { readonly random: { bytes(sizeBytes: number): Uint8Array } } {
   let count = 0;
   return {
@@ -46,7 +46,7 @@ export class BlockChain {
     this.options = options;
   }
 
-  /** Backs the file up again, on its last backup; null when nothing was stored. */
+  /** Backs up the file again, based on its last backup; null when nothing was stored. */
   async backup(bytes: Uint8Array, chunkBytes = 1 << 20): Promise<StoredBlocks | null> {
     const { bundleId, offsetBytes, cipherPass, ...settings } = this.options;
     const hash: BlockHash = await loadBlockHash();
@@ -87,7 +87,7 @@ export class BlockChain {
     return this.#source;
   }
 
-  /** The repository with another map of the same size in the last backup. */
+  /** A copy of the repository with another map of the same size in the last backup. */
   async withMap(map: BlockMap): Promise<Repository> {
     const { mapPath, mapOffsetBytes, mapSizeBytes, cipherPass } = this.source();
     const storage = (this.repo.storage as MemoryStorage).clone();
@@ -99,7 +99,7 @@ export class BlockChain {
     return { ...this.repo, storage };
   }
 
-  /** The file as of the last backup; with `wanted` only those blocks, over `before`. */
+  /** Reads the file of the last backup. With `wanted`, reads only those blocks over `before`. */
   async read(
     sizeBytes: number,
     wanted: (block: number) => boolean = () => true,

@@ -1,7 +1,4 @@
-/**
- * Complete backups on given storages, one building on the other: priors, bundles, blocks and resumed attempts per
- * repository.
- */
+/** Chains of backups on given storages: prior backups, bundles, blocks and resumed backups per repository. */
 import {
   mkdirSync,
   readdirSync,
@@ -45,7 +42,7 @@ beforeEach(async () => {
     "base/5/large": sampleBytes(3 * MIB),
     "base/5/small": sampleBytes(3000),
   });
-  // Long ago, so that files written by a test have another time.
+  // An old time, so that files that a test writes have a different one.
   for (const name of readdirSync(data, { recursive: true }) as string[])
     utimesSync(join(data, name), 1_000_000_000, 1_000_000_000);
   ctx = testContext();
@@ -128,7 +125,7 @@ describe("an increment", () => {
     const { manifests } = await run("incr");
     for (const manifest of manifests) {
       expect(rowOf(manifest, "base/5/small")).toMatchObject({ reference: full?.label, modifiedAtS: 1_000_000_100 });
-      // Too large for a comparison during the copy.
+      // The file is too large to compare during the copy.
       expect(rowOf(manifest, "base/5/large")).not.toHaveProperty("reference");
     }
     utimesSync(join(data, "base/5/large"), 1_000_000_200, 1_000_000_200);
@@ -249,7 +246,7 @@ describe("block increments", () => {
       bytes[at] = (bytes[at] ?? 0) ^ 255;
       writeFileSync(large, bytes);
     };
-    // Young enough not to be stored whole.
+    // A recent time: an old file would be stored whole.
     const nowS = Math.floor(ctx.clock.nowMs() / 1000);
     utimesSync(large, nowS - 1000, nowS - 1000);
     await run("full", {}, {}, [both[0]]);
@@ -268,7 +265,7 @@ describe("block increments", () => {
     utimesSync(large, nowS - 800, nowS - 800);
     const next = await run("incr", {}, {}, both);
     for (const manifest of next.manifests) expect(rowOf(manifest, "base/5/large")?.sizeRepoBytes).toBeLessThan(30_000);
-    // Touched, but no block differs: nothing is stored.
+    // The file has a new time but no changed block, so the backup stores nothing.
     utimesSync(large, nowS - 700, nowS - 700);
     const same = await run("incr", {}, {}, both);
     for (const [index, manifest] of same.manifests.entries()) {
@@ -308,7 +305,7 @@ it("a damaged map of the prior copy is reported, and every block is stored again
 it.each(["full", "incr"] as const)(
   "a compressor that fails in one repository leaves the others their %s backup",
   async (type) => {
-    // This level does not exist, so the compressor fails. An increment by checksums goes through batches.
+    // Level 99 does not exist, so the compressor fails. With `delta` the files go through batches.
     const odd: Repository = { ...repository(3, { compress: { type: "gz", level: 99 } }) };
     await stanzaCreate([odd], CONTROL, ctx);
     if (type === "incr") await run("full");
@@ -319,7 +316,7 @@ it.each(["full", "incr"] as const)(
 );
 
 it("a changed file whose blocks all have the prior copy's checksums is stored again, every block of it", async () => {
-  // A one-byte checksum makes a collision easy to find.
+  // One-byte checksums collide quickly.
   const settings = { ...BLOCK_DEFAULTS, checksumSizeMap: [{ blockSizeBytes: 8192, checksumSizeBytes: 1 }] };
   const repo = { ...repos[1], block: settings };
   const large = join(data, "base/5/large");
@@ -343,7 +340,7 @@ it("a changed file whose blocks all have the prior copy's checksums is stored ag
 });
 
 describe("a full backup that was interrupted", () => {
-  /** Fails at the stop, with the manifests saved after every file. */
+  /** Aborts a backup at its stop. The manifest is saved after every file. */
   async function breakOff(into: readonly Repository[] = repos): Promise<void> {
     await expect(
       run("full", { manifestSaveThresholdBytes: 1 }, { onStop: () => ctx.abort() }, into),
@@ -359,7 +356,7 @@ describe("a full backup that was interrupted", () => {
     expect(warnings()).toContain(
       `repo1: resumable backup ${label} of same type exists -- invalid files will be removed then the backup will resume`,
     );
-    // In repo2 the small ones were in bundles, which are never resumed.
+    // Only the large file: repo2 has the small ones in bundles, which are never resumed.
     expect(read.filter((name) => name === "base/5/large")).toEqual([]);
     await requireWhole(...repos);
   });
@@ -420,7 +417,7 @@ describe("a full backup that was interrupted", () => {
       expect(warnings()).toContain(`repo2: backup '${finished}' cannot be resumed: ${reason}`);
       expect(await listLabels(repos[1])).toEqual([label]);
       expect(label > finished).toBe(true);
-      // A finished backup lacks the annotation.
+      // Only the first backup in repo1 has the annotation.
       expect((await loadBackupInfo(repos[0])).backups.map((entry) => entry.annotations)).toEqual([{ of: "mine" }]);
       await requireWhole(...repos);
     },

@@ -1,7 +1,4 @@
-/**
- * What another writer may do to a running backup and to its base: a backup that cannot be restored must never be
- * listed.
- */
+/** Other writers change a running backup or its base. The program must never list a backup that cannot be restored. */
 import { copyFileSync, readdirSync, renameSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
@@ -109,7 +106,7 @@ describe("a backup beside another writer", () => {
 describe("a full backup that was interrupted", () => {
   const LARGE = "pg_data/base/5/large";
 
-  /** All files of these servers have one time. */
+  /** Gives all files of these servers the same time. */
   function sameTimes(...roots: readonly string[]): void {
     for (const root of roots) {
       for (const entry of readdirSync(root, { recursive: true, encoding: "utf8" }))
@@ -117,7 +114,7 @@ describe("a full backup that was interrupted", () => {
     }
   }
 
-  /** A server with files of the same names, sizes and times, but other bytes. */
+  /** Another server: its files have the same names, sizes and times, but other bytes. */
   function otherServer(): string {
     const other = makeDataDirectory(temporaryFolder(), {
       "base/5/large": Buffer.from(sampleBytes(1_200_000)).reverse(),
@@ -128,7 +125,7 @@ describe("a full backup that was interrupted", () => {
     return other;
   }
 
-  /** The label of the attempt that it leaves. */
+  /** Interrupts a backup, and returns the label of the unfinished one. */
   async function breakOff(more: Partial<BackupOptions> = {}, lease: Lease = testLease()): Promise<string> {
     const stop = (): never => {
       throw new Error("the process dies");

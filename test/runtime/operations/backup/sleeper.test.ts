@@ -1,6 +1,6 @@
 /**
- * A process sleeps for an hour before any one of its storage operations, while another host takes its lease, backs up
- * and expires. After it wakes and continues, every listed backup is complete, and the other host has lost nothing.
+ * A process sleeps for an hour before one of its storage operations. Meanwhile another host takes the lease, backs up
+ * and expires. When the process continues, every listed backup stays complete and the other host loses nothing.
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -23,10 +23,10 @@ import { type MemoryFile, MemoryStorage } from "../../../harness/doubles/storage
 import { CONTROL, makeDataDirectory, repository, temporaryFolder, WAL_SIZE_BYTES } from "../../repository/support";
 import { runBackup } from "./support";
 
-/** Shares its files with the other host's storage. */
+/** The sleeping host's storage, with the same files as the other host's. */
 class SleepyStorage extends MemoryStorage {
   override readonly files: Map<string, MemoryFile>;
-  /** Operations until it sleeps. */
+  /** Operations before the sleep. */
   left = Number.POSITIVE_INFINITY;
   sleep: () => Promise<void> = async () => {};
 
@@ -84,7 +84,7 @@ const labelsOf = async (repo: Repository): Promise<string[]> =>
   (await loadBackupInfo(repo)).backups.map((entry) => entry.label);
 
 interface Stage {
-  /** The repository in the sleeper's view, and in the other host's. */
+  /** The same repository, as the sleeping host and the other host access it. */
   readonly sleepy: Repository;
   readonly repo: Repository;
   readonly storage: SleepyStorage;
@@ -93,7 +93,7 @@ interface Stage {
   readonly ctx: TestContext;
 }
 
-/** One backup exists, and the data has changed since. */
+/** Creates a repository with one backup, and then changes the data. */
 async function stage(data: string, seed: number): Promise<Stage> {
   const shared = new MemoryStorage();
   const storage = new SleepyStorage(shared);
@@ -106,7 +106,7 @@ async function stage(data: string, seed: number): Promise<Stage> {
   return { sleepy: repository(1, { storage }), repo, storage, data, lease: testLease({ domain: "host1" }), ctx };
 }
 
-/** The other host's work; the labels that it leaves. */
+/** The other host backs up and expires. Returns the remaining labels. */
 async function otherHost({ repo, data, lease, ctx }: Stage, type: BackupType): Promise<string[]> {
   lease.isLost = true;
   const other = testContext({ startedAtMs: ctx.clock.nowMs() + 200_000, seed: 9 });
@@ -127,7 +127,7 @@ const expire: Work = async ({ sleepy, repo, data, ctx, lease }) => {
   ctx.clock.advance(60_000);
   await expireRepository(sleepy, KEEP_ONE, REQUEST, lease, ctx);
 };
-/** From a repository with one more backup. */
+/** Syncs from a repository with one more backup. */
 const syncOne: Work = async ({ sleepy, repo, data, ctx, lease }) => {
   const source = repository(2, { storage: new MemoryStorage({ files: (repo.storage as MemoryStorage).files }) });
   await runBackup([source], data, ctx, { type: "incr" });

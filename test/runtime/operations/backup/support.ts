@@ -1,4 +1,4 @@
-/** A complete backup on given storages: real scan, copy and finish, with a fake server. */
+/** Runs a complete backup on given storages: real scan, copy and finish, with a fake server. */
 import type { Context } from "../../../../runtime/base/context";
 import { formatLsn } from "../../../../runtime/format/wal/walSegment";
 import { backup, type BackupOptions, type BackupOutcome } from "../../../../runtime/operations/backup/backup";
@@ -13,7 +13,7 @@ export interface ServerAnswers {
   readonly facts?: Partial<ServerFacts>;
   readonly stop?: Partial<BackupStop>;
   readonly onStop?: () => void | Promise<void>;
-  /** Called before each file of the cluster is copied, with its manifest name. */
+  /** Called with the manifest name of each file before its copy. */
   readonly onCopy?: (name: string) => void;
 }
 
@@ -69,7 +69,7 @@ export function server(
     ],
     listTablespaces: async () => [{ id: 16384, name: "ts1" }],
   };
-  // A real session needs a connection; the fake has everything that a backup queries.
+  // A real session needs a connection. The fake answers all queries of a backup.
   return fake as typeof fake & Session;
 }
 

@@ -1,6 +1,6 @@
 /**
- * test/interop/backup/expire.test.ts compares with stock what retention keeps; these tests cover crashes, and what
- * stock does not have.
+ * Covers crashes, and features that stock lacks. test/interop/backup/expire.test.ts compares the kept backups and WAL
+ * with stock.
  */
 import { describe, expect, it } from "vitest";
 import type { BackupInfo } from "../../../../runtime/format/repository/backupInfo";
@@ -138,7 +138,7 @@ it("refuses contradictory requests", () => {
   expect(ask({ archiveExpireBefore: walName(3) })).not.toThrow();
 });
 
-/** Hides one path from the first listing that would show it, like an eventually consistent store. */
+/** Hides one path from its first listing, like an eventually consistent store. */
 class HidingStorage extends MemoryStorage {
   hidden: string | null = null;
 

@@ -1,6 +1,6 @@
 /**
- * Where WAL is read: the archive, streamed WAL, pg_wal, and the paths of timelines. markers.test.ts covers the content
- * of WAL.
+ * Where `find` reads WAL: the archive, streamed WAL and pg_wal, along timelines. markers.test.ts covers the content of
+ * WAL.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -50,9 +50,9 @@ class Story {
     this.wal = new WalWriter({ segment, timeline, systemId: CLUSTER.systemId });
   }
 
-  /** Like a running server's, with its redo point just before it. */
+  /** A checkpoint like a running server's: its redo point is just before it. */
   checkpoint(nextXid: number, atS: number, earlierRedo?: bigint): this {
-    // After the long header at a segment's start.
+    // At the start of a segment, the redo point is after the long header.
     const redo = earlierRedo ?? (this.wal.lsn % BigInt(WAL_SIZE_BYTES) === 0n ? this.wal.lsn + 40n : this.wal.lsn);
     const timeS = FROM_US / SECOND_US + BigInt(atS);
     const main = pack([8, redo], [4, 1], [4, 1], [8, 1], [8, nextXid], Buffer.alloc(32), [8, timeS], Buffer.alloc(16));
@@ -193,7 +193,7 @@ describe("WAL after the archive's end", () => {
     story.incident(704, 50);
     await stream(repos[0], walName(4), story.segment(4), 0, WAL_SIZE_BYTES);
     await stream(repos[0], walName(5), story.segment(5), 0, 100);
-    // It ends within the first record of 704.
+    // This chunk ends within the first record of 704.
     await stream(repos[0], walName(5), story.segment(5), 100, seen + 20);
     const result = await look();
     expect(xids(result)).toEqual([
@@ -289,7 +289,7 @@ describe("WAL after the archive's end", () => {
     expect(text.match(/^\S+ \S+ {2}xid 70[23] {2}lsn \S+ {2}\(not archived yet\)$/gm)).toHaveLength(2);
     expect(text.match(/pgbackstop check archives it now/g)).toHaveLength(1);
     expect(text).not.toContain("the server's pg_wal");
-    // Files of another cluster are ignored.
+    // `find` ignores files of another cluster.
     const other = new WalWriter({ segment: 4 });
     other.fillPage();
     writeFileSync(join(walDirectory, walName(4)), other.segments().get(4) as Uint8Array);
@@ -312,10 +312,7 @@ describe("timelines", () => {
   let branch: Story;
   let switchLsn: bigint;
 
-  /**
-   * Both are equal up to the middle of segment 3, where timeline 2 leaves timeline 1; each has its own incidents after
-   * that.
-   */
+  /** Timeline 2 branches off timeline 1 in the middle of segment 3. Each has separate incidents after that. */
   beforeEach(async () => {
     [main, branch] = [new Story(2, 1), new Story(2, 2)];
     for (const story of [main, branch]) {
@@ -348,7 +345,7 @@ describe("timelines", () => {
   it("the latest is followed through its history, and a backup of an earlier one leads to it", async () => {
     const result = await look();
     expect(result.timeline).toBe(2);
-    // The later backup is on the part of timeline 1 that timeline 2 left.
+    // The later backup is on timeline 1 after timeline 2 branched off.
     expect(reported(result)).toEqual([
       [700, 10, "20260101-000000F"],
       [701, 20, "20260101-000000F"],
@@ -382,7 +379,7 @@ describe("timelines", () => {
     const archived = new Story(5, 3);
     archived.incident(720, 60);
     await stream(repos[1], walName(5, 3), archived.segment(5), 0, offset(archived.wal.lsn));
-    // WAL of timelines off the path is ignored.
+    // `find` ignores WAL of timelines off the path.
     await stream(repos[0], walName(5, 1), main.segment(4), 0, 4096);
     await stream(repos[0], walName(7, 1), main.segment(4), 0, 4096);
     const more = await look();
@@ -414,7 +411,7 @@ describe("transactions that began before the WAL that is read", () => {
     story.delete(695, 2).delete(700, 3).delete(701, 1).commit(699, -50);
     story.next().checkpoint(704, -5).commit(695, 10);
     story.commit(700, 20);
-    // A subtransaction has its own number.
+    // A subtransaction has a separate number.
     story.commit(702, 30, [701]);
     story.next();
     await archive(story, [2, 3, 4]);
@@ -439,7 +436,7 @@ describe("transactions that began before the WAL that is read", () => {
     story.incident(700, 10);
     const redo = story.wal.lsn;
     story.delete(701, 9).next().next();
-    // It began before the gap: it does not prove that 701 and 703 are complete.
+    // This checkpoint began before the gap, so it does not prove that 701 and 703 are complete.
     story.checkpoint(701, 15, redo);
     story.delete(701, 1).delete(703, 1).running(705, 701).commit(701, 20);
     story.incident(705, 30);

@@ -1,6 +1,4 @@
-/**
- * `find` reads of a streamed segment exactly the bytes that a recovery gets, whatever sessions and repositories hold.
- */
+/** `find` reads exactly the streamed bytes that recovery gets, for any mix of sessions and repositories. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fc } from "../../../harness/properties";
@@ -29,7 +27,7 @@ const NAME = walName(6);
 const ORIGIN = { systemId: CLUSTER.systemId, segmentSizeBytes: WAL_SIZE_BYTES };
 const STEP_BYTES = 64;
 const STEPS = 6;
-/** Later positions of this history belong to another state of the server, which was taken back. */
+/** From this position on, the two histories of the server differ: its state was rolled back. */
 const LEFT_AT_BYTES = 2 * STEP_BYTES;
 
 interface Piece {
@@ -40,10 +38,7 @@ interface Piece {
   readonly isDamaged: boolean;
 }
 
-/**
- * As an agent cuts them: one step, or a merged chunk from the first byte that replaces the earlier ones
- * (stream/streamWorker).
- */
+/** Chunks as the agent writes them (stream/streamWorker): one step, or a merged chunk that replaces earlier ones. */
 const anyPiece = fc
   .record({
     repoIndex: fc.constantFrom(1 as const, 2 as const),
@@ -65,12 +60,12 @@ const anyPieces = fc.uniqueArray(anyPiece, {
 const MAIN = Buffer.from(walBytes(6)).fill(5, 600);
 const OTHER = Buffer.from(MAIN).fill(7, LEFT_AT_BYTES);
 
-/** The WAL of a session: `others` are sessions of the server that was taken back. */
+/** The WAL of a session: `others` are the sessions with the other history. */
 function historyOf(session: number, others: readonly number[]): Buffer {
   return others.includes(session) ? OTHER : MAIN;
 }
 
-/** By the rule alone: from the newest session to the oldest, each extends the newer ones. */
+/** Applies only the rule: from newest to oldest, each session may extend the newer ones. */
 function expected(all: readonly Piece[], others: readonly number[]): Buffer {
   const greedy = (own: readonly Piece[], at = 0): number => {
     const end = Math.max(0, ...own.filter(({ begin }) => begin === at).map((piece) => piece.end));

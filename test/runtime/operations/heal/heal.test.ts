@@ -60,7 +60,7 @@ const run = (): ReturnType<typeof heal> =>
     ctx,
   );
 
-/** Gives a repository a backup that needs WAL from segment `no` on. */
+/** Adds a backup that needs WAL from segment `no` on. */
 async function needFrom(repo: Repository, no: number): Promise<void> {
   const info = await loadBackupInfo(repo);
   if (BACKUP === undefined) throw new Error("the golden backup.info has no backup");
@@ -99,7 +99,7 @@ describe("heal", () => {
     expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 2 } });
     expect(await readable(repos[1])).toEqual([walName(1), walName(2)]);
     expect(missingWal.list(2)).toEqual([]);
-    // Also in the other direction, from the encrypted one.
+    // Heal also copies in the other direction, from the encrypted repository.
     await store(repos[1], 3);
     missingWal.add(1, walName(3), CLUSTER);
     expect((await run())[0]).toMatchObject({ ok: true, value: { copied: 1 } });
@@ -295,7 +295,7 @@ describe("heal", () => {
     await stanzaCreate([repos[1]], CONTROL, ctx);
     await store(repos[0], 5);
     missingWal.add(2, walName(5), CLUSTER);
-    // archive.info and its copy, when they are checked after the write.
+    // Affects the check of archive.info and its copy after the write.
     mounted.plan("stat", { kind: "lie" }, { times: 2 });
     const results = await run();
     mounted.verifyAllFaultsExercised();
@@ -328,7 +328,7 @@ describe("heal", () => {
 
   it("ends with one complete copy of each segment when two hosts heal at once, in directories that both have mounted", async () => {
     const root = temporaryFolder();
-    /** The repositories as one host mounts them. */
+    /** The repositories, as one host mounts them. */
     const mount = (): [Repository, Repository] => {
       const open = (name: string) =>
         new PosixStorage({ root: join(root, name), syncDirectories: false, symlinks: true, signal: ctx.signal });
@@ -384,7 +384,7 @@ describe("heal", () => {
       const cut = { ...base, storage: new FaultyStorage(memory).crashAfter(writes) };
       await heal([repos[0], cut], missingWal, CLUSTER, { prepare: async () => null, listReady: async () => [] }, ctx);
       const held = await readable(base);
-      // Several transfers run at once: all allowed ones have arrived, and no record is cleared for a missing one.
+      // Transfers run concurrently. All allowed ones arrive, and missing WAL stays recorded.
       expect(held.length).toBeGreaterThanOrEqual(writes);
       expect([...held, ...missingWal.list(2)]).toContain(walName(2));
       await heal([repos[0], base], missingWal, CLUSTER, { prepare: async () => null, listReady: async () => [] }, ctx);
@@ -403,7 +403,7 @@ describe("missing WAL of an earlier cluster", () => {
     missingWal.add(2, walName(1), next);
     expect(missingWal.list(2)).toEqual([walName(1), walName(1)]);
     expect(missingWal.list(2, next)).toEqual([walName(1)]);
-    // The current cluster is the repositories' own: its missing WAL is copied, the other one's is reported.
+    // The repositories belong to the current cluster. Heal copies its missing WAL and reports the other cluster's.
     const [, answer] = await run();
     expect(answer).toMatchObject({ ok: false, error: { kind: "archiveMismatch" } });
     expect(missingWal.list(2)).toEqual([walName(1)]);
@@ -429,7 +429,7 @@ describe("copyMissingWal", () => {
     });
     expect(missingWal.list(2)).toEqual([walName(2), walName(3), walName(4)]);
     expect(await readable(repos[1])).toEqual([walName(1)]);
-    // One lookup for each requested name.
+    // One lookup per requested segment.
     expect(storages[0].calls("list").length - before).toBe(2);
   });
 

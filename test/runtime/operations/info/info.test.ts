@@ -30,7 +30,7 @@ const OPTIONS: InfoOptions = {
   locks: { backup: FREE, restore: FREE },
 };
 
-/** A repository with stock's info files and an archive of segments 1 to 0x19, as when stock printed its info. */
+/** A repository as it was when stock printed its info: stock's info files, and an archive from segment 1 to 0x19. */
 async function golden(version: "2.45" | "2.60", key: number): Promise<Repository> {
   const sources: Record<string, readonly [archive: string, backup: string, pass: string | undefined, id: string]> = {
     "2.45/1": ["v2.45/plain/archive.info", "v2.45/plain/backup.info", undefined, "15-1"],
@@ -54,7 +54,7 @@ async function golden(version: "2.45" | "2.60", key: number): Promise<Repository
 const report = (repos: readonly Repository[], more: Partial<InfoOptions> = {}): Promise<InfoReport> =>
   collectInfo(repos, openMissingWal(join(temporaryFolder(), "spool"), "demo"), { ...OPTIONS, ...more }, ctx);
 
-/** Stock's output for these repositories only. */
+/** Stock's output, reduced to these repositories. */
 function ofRepos(json: JsonValue, keys: readonly number[]): JsonValue {
   type Row = { readonly [name: string]: JsonValue };
   const [stanza] = json as Row[];
@@ -66,7 +66,7 @@ function ofRepos(json: JsonValue, keys: readonly number[]): JsonValue {
   return [{ ...stanza, archive: own("archive"), backup: own("backup"), db: own("db"), repo: own("repo") }];
 }
 
-/** Blocks of stock's text without other repositories. */
+/** Blocks of stock's text, without those of other repositories. */
 function textOf(text: string, keys: readonly number[]): string[] {
   return text
     .split("\n\n")
@@ -98,7 +98,7 @@ describe("info", () => {
   it("is stock 2.45's JSON for two repositories, except the restore lock that it does not know", async () => {
     const repos = [await golden("2.45", 1), await golden("2.45", 2)];
     const result = renderJson([infoJson(await report(repos))]).replace(',"restore":{"held":false}', "");
-    // The golden backup.info is slightly newer: `annotate` had added a key.
+    // The golden backup.info is newer than the output: `annotate` added a key in between.
     expect(result.replace('"late":"yes",', "")).toBe(
       renderJson(ofRepos(parseJson(vectorText("v2.45/output/info.json")), [1, 2])),
     );

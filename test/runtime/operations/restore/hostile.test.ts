@@ -1,6 +1,6 @@
 /**
- * Restores of hostile manifests: anyone who can write an unencrypted repository can choose rows, owners and checksums.
- * A tree of sentinels is beside the target; no restore may change a byte, mode, owner or name of it.
+ * Restores hostile manifests. Anyone who can write to an unencrypted repository can choose rows, owners and checksums.
+ * A tree of sentinels stands beside the target. No restore may change a byte, mode, owner or name in it.
  */
 import { chmodSync, chownSync, lstatSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -22,7 +22,7 @@ import { restoreOptions } from "./support";
 
 const CONTENT = "PG_15_202209061";
 const asRoot = process.geteuid?.() === 0;
-/** Not the account that runs the test: as root every row's owner is set. */
+/** Another account than the test's. As root, restore sets the owner of every row. */
 const OTHER_ID = 65_534;
 
 let folder: string;
@@ -65,7 +65,7 @@ interface Row {
   readonly value: unknown;
 }
 
-/** Replaces the manifest by one with these additional rows, in place of those of the same name. */
+/** Adds these rows to the manifest. They replace rows of the same name. */
 async function plant(...rows: readonly Row[]): Promise<void> {
   const planted = new Map(
     rows.map(({ section, key, value }) => [`${section} ${key}`, { section, key, valueText: JSON.stringify(value) }]),
@@ -131,7 +131,7 @@ async function restoreTo(to: string, more: Partial<RestoreOptions> = {}): Promis
   );
 }
 
-/** The restore's error; null when it succeeds. */
+/** The error of the restore; null when it succeeds. */
 async function refusal(run: Promise<void>): Promise<BackupError | null> {
   try {
     await run;
@@ -142,7 +142,7 @@ async function refusal(run: Promise<void>): Promise<BackupError | null> {
   }
 }
 
-/** The restore is refused as `kind`, and nothing outside it has changed. */
+/** Expects an error of this kind, and no change outside the target. */
 async function refused(kind: ErrorKind, more: Partial<RestoreOptions> = {}): Promise<BackupError> {
   const before = treeOf(folder);
   const error = await refusal(restoreTo(target, more));
@@ -316,7 +316,7 @@ describe("a restore still empties and fills the cluster's own directories", () =
 });
 
 describe("whatever the manifest says", () => {
-  /** Rows of an attacker, with parts that move, repeat, and lead to the sentinels. */
+  /** Rows of an attacker: their path parts reorder, repeat and lead to the sentinels. */
   const rowsOf = (): fc.Arbitrary<Row[]> => {
     const part = fc.constantFrom(
       "..",
@@ -422,10 +422,7 @@ describe("whatever the manifest says", () => {
       .map((rows) => rows.flat());
   };
 
-  /**
-   * Everything below the folder except the target and what the run may fill: the data directory's tablespace, and new
-   * directories.
-   */
+  /** Everything below the folder except the target, the cluster's tablespace and new directories. */
   const beside = (): string[] =>
     readdirSync(folder)
       .filter((name) => !["restored", "ts1", "spool", "other"].includes(name))
@@ -447,7 +444,7 @@ describe("whatever the manifest says", () => {
         const error = await refusal(restoreTo(target, more));
         outcomes[error === null ? "restored" : "refused"]++;
         expect(error?.kind).not.toBe("assert");
-        // New entries at a link's or tablespace's destination; as root not in another account's directory.
+        // A restore may add entries at the destination of a link or tablespace. As root, only in new directories.
         const isOutside = (line: string): boolean => /\/keep\.txt /.test(line) || line.includes(`/${CONTENT}`);
         const made = (line: string): boolean =>
           /^\/outside\/new( |\/)/.test(line) || (!asRoot && isOutside(line) && !before.includes(line));

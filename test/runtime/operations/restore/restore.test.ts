@@ -110,7 +110,7 @@ describe("several repositories are one source", () => {
     });
     requireRestored(target);
     expect(warnings()).toContain("repo1 is now the last choice");
-    // The transfers that ran when it went down, and the few that it took to notice.
+    // Running transfers fail, and a few more until the restore detects the outage.
     const atOnce = 2 * LIMITS.filesPerWorker;
     expect(warnings().filter((text) => text === "repo1: [HostConnectError] unreachable").length).toBeLessThanOrEqual(
       2 * atOnce,
@@ -126,13 +126,13 @@ describe("several repositories are one source", () => {
     const [full = "", incr = ""] = await labels(repos[0]);
     const [own = ""] = await labels(repos[1]);
     expect([incr.startsWith(`${full}_`), incr.endsWith("I"), own.endsWith("F")]).toEqual([true, true, true]);
-    // The increment's own file, and one that it refers to.
+    // Damage a file of the incremental backup, and remove one that it references.
     await first.put(`backup/demo/${incr}/pg_data/large.bin.zst`, Buffer.from("damaged"));
     await first.remove(`backup/demo/${full}/pg_data/notes/20007.zst`);
     expect(await restoreTo(target)).toMatchObject({ repoIndex: 1, label: incr });
     requireRestored(target);
     expect(warnings().filter((text) => text.startsWith("repo1: ["))).toHaveLength(2);
-    // Also in the other direction, by the other one's label.
+    // The other direction works too, by the label in the other repository.
     await second.remove(`backup/demo/${own}/pg_data/notes/20008.gz`);
     expect(await restoreTo(join(folder, "again"), repos, { set: own })).toMatchObject({ repoIndex: 2, label: own });
     requireRestored(join(folder, "again"));
@@ -318,7 +318,7 @@ describe("old state", () => {
       existsSync(join(folder, "spool/in/000000010000000000000001")),
       existsSync(join(folder, "spool/out")),
     ]).toEqual([false, true]);
-    // The manifest that marks a running restore is gone, and never held the passphrase.
+    // The manifest marks a running restore, so a finished one removes it.
     expect(existsSync(join(target, "backup.manifest"))).toBe(false);
   });
 

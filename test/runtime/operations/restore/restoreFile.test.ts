@@ -49,7 +49,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
-/** Restores from the given repositories, numbered from 1. */
+/** Restores from these repositories, numbered from 1. */
 function restore(
   job: Partial<RestoreFileJob> = {},
   repos: readonly Repository[] = [chain.repo],
@@ -81,7 +81,7 @@ function restore(
   return restoreFile(whole, (key) => repos[key - 1] as Repository, testContext());
 }
 
-/** The same repository with one file changed or, without bytes, removed. */
+/** A copy of the repository with one file changed, or removed if `content` is undefined. */
 function damaged(file: string, content?: Uint8Array): Repository {
   const storage = (chain.repo.storage as MemoryStorage).clone();
   if (content === undefined) storage.files.delete(file);
@@ -143,7 +143,7 @@ describe("restoring a block incremental file", () => {
     const before = concatBytes([bytes, Buffer.alloc(100)]);
     before.fill(7, 3 * BLOCK, 3 * BLOCK + 1);
     writeFileSync(path, before);
-    // Only the incremental, which holds block 3, is readable.
+    // Only the incremental backup is readable. It holds block 3.
     expect(await restore({ delta: true }, [damaged(FULL)])).toEqual({ repoIndex: 1, kept: false, warnings: [] });
     expect(Buffer.compare(readFileSync(path), bytes)).toBe(0);
     expect(await restore({ delta: true })).toEqual({ repoIndex: null, kept: true, warnings: [] });
@@ -182,7 +182,7 @@ describe("restoring a block incremental file", () => {
     const before = Buffer.from(bytes);
     before.fill(7, 20 * BLOCK, 20 * BLOCK + 1);
     writeFileSync(path, before);
-    // The map takes the wrong block 20 for the right one, as if their short checksums were equal.
+    // The map has the checksum of the wrong block 20, as if the short checksums collided.
     const map = await loadBlockMap(chain.repo, chain.source());
     const checksums = Buffer.from(map.checksums);
     checksums.set((await loadBlockHash()).hash(before.subarray(20 * BLOCK, 21 * BLOCK), 6), 20 * 6);

@@ -1,7 +1,4 @@
-/**
- * A repository worker on a real storage in memory, and what a recovery then gets: always a start of what the server
- * wrote.
- */
+/** A stream worker on a storage in memory. Recovery always gets a prefix of the WAL that the server wrote. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fc } from "../../../harness/properties";
@@ -26,7 +23,7 @@ import { CLUSTER, CONTROL, repository, temporaryFolder, WAL_SIZE_BYTES } from ".
 import { store } from "../archive";
 
 const SIZE = BigInt(WAL_SIZE_BYTES);
-/** The sixth segment. */
+/** Start of the sixth segment. */
 const START = 5n * SIZE;
 const NAME = segmentOfLsn(1, START, WAL_SIZE_BYTES);
 const AFTER = segmentOfLsn(1, START + SIZE, WAL_SIZE_BYTES);
@@ -45,7 +42,7 @@ beforeEach(async () => {
   await stanzaCreate([repo], CONTROL, ctx);
 });
 
-/** The server's WAL: each byte shows its position. */
+/** The server's WAL. Each byte depends on its position. */
 function wal(from: bigint, sizeBytes: number): Buffer {
   const bytes = Buffer.alloc(sizeBytes);
   for (let index = 0; index < sizeBytes; index++) bytes[index] = Number((from + BigInt(index)) % 251n) + 1;
@@ -65,7 +62,7 @@ function worker(window: WalWindow, more: Partial<StreamWorkerOptions> = {}): Str
   return new StreamWorker(repo, window, { ...options, session: sessionName(++sessions), ...more }, ctx);
 }
 
-/** One complete session: the server sends these amounts, one for each ship, then goes away. */
+/** Runs a complete session: the server sends these amounts, each after the last was shipped, and disconnects. */
 async function session(
   window: WalWindow,
   amounts: readonly number[],
@@ -97,7 +94,7 @@ async function recovered(
   return (await getLast([repo], request, recovery, async () => whole, ctx)) ? readFileSync(destination) : null;
 }
 
-/** How many of the segment's first bytes are there, followed by zeros; null for no file, -1 for anything else. */
+/** Number of the segment's first bytes before the zeros; null without a file, -1 for any other content. */
 function beginningOf(result: Buffer | null, from: bigint): number | null {
   if (result === null) return null;
   const sizeBytes = result.findLastIndex((byte) => byte !== 0) + 1;
@@ -129,7 +126,7 @@ describe("of an earlier timeline", () => {
     promoted.close();
     await running;
     expect([await inArchive(5), await inArchive(6), await inArchive(7)]).toEqual([false, true, true]);
-    // Chunks of archived segments are gone; the damaged one stays for inspection.
+    // The worker removed the chunks of archived segments. It keeps the damaged one for inspection.
     expect([...new Set((await listChunks(repo, "15-1")).map(({ segment }) => segment))].sort()).toEqual([
       old(5),
       segmentOfLsn(2, 8n * SIZE, WAL_SIZE_BYTES),
@@ -193,7 +190,7 @@ describe("a repository worker", () => {
     const running = shipping.run();
     window.append(window.end, wal(window.end, 20));
     await settled(() => shipping.status().lsn === window.end);
-    // The manual clock runs while all tasks are idle.
+    // The manual clock advances while all tasks are idle.
     await settled(async () => (await names()).length === 1);
     window.close();
     await running;
@@ -319,7 +316,7 @@ describe("a repository worker", () => {
     shipping.archived("00000002.history");
     await settled(() => shipping.status().lsn !== null);
     expect(shipping.status()).toMatchObject({ lsn: START - SIZE, atMs: null });
-    // Archived by another process: found by a lookup.
+    // Another process archives the segment. The worker detects it by a lookup.
     await store(repo, 4);
     await settled(() => shipping.status().lsn === window.end);
     expect(shipping.status().atMs).not.toBeNull();
@@ -411,7 +408,7 @@ describe("a repository worker", () => {
           let acknowledged = START;
           for (const [amounts, writes] of lives) {
             repo = repository(1, { storage: new FaultyStorage(inner).crashAfter(writes), pass: "first" });
-            // The agent or the server was away: the segment starts over.
+            // After an outage of the agent or the server, the stream restarts at the segment's start.
             const window = new WalWindow((flushed / SIZE) * SIZE);
             const again = Number(flushed - window.begin);
             const ended = await session(

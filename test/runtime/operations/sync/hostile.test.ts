@@ -1,6 +1,6 @@
 /**
- * Copies a hostile repository into one on this machine: whatever its listings, info files and manifests name, `sync`
- * writes only below the target's own archive and backup paths of the stanza.
+ * Copies a hostile repository into a local one. `sync` writes only below the target's archive and backup paths of the
+ * stanza, whatever names the source's listings, info files and manifests contain.
  */
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -79,7 +79,7 @@ const directories = fc.constantFrom(
   `backup/demo/${LABEL}`,
   "backup",
 );
-/** Keys as an object store may hold them. */
+/** Any keys that an object store may hold. */
 const keys = fc.tuple(directories, names).map(([directory, name]) => `${directory}/${name}`);
 
 const value = fc.constantFrom(
@@ -94,7 +94,7 @@ const value = fc.constantFrom(
   '{"path":"/","type":"link"}',
   '{"backup-reference":["../x"]}',
 );
-/** A row of an info file or manifest: another value of an existing one, or another name. */
+/** Changes the value or the name of a row in an info file or manifest. */
 const edits = fc.record({
   file: fc.constantFrom("archive.info", "backup.info", "backup.manifest"),
   row: fc.nat(60),

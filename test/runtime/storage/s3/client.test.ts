@@ -1,4 +1,4 @@
-/** Documented behaviour of S3 services that no server on this machine shows, simulated by a double. */
+/** Documented behaviour of S3 services that no local server shows. A double simulates it. */
 import { createHash } from "node:crypto";
 import { createServer } from "node:net";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -104,7 +104,7 @@ describe("retries", () => {
       expect(context.clock.sleeps[index]).toBeGreaterThanOrEqual(share * 0.5);
       expect(context.clock.sleeps[index]).toBeLessThan(share * 1.5);
     }
-    // The third pause is longer than a second, so the last request has another date.
+    // The third pause takes more than a second, so the last request has another date.
     expect(double.requests[3]?.headers["x-amz-date"]).not.toBe(double.requests[0]?.headers["x-amz-date"]);
     expect(double.requests[3]?.headers.authorization).not.toBe(double.requests[0]?.headers.authorization);
   });
@@ -411,7 +411,7 @@ describe("multipart", () => {
       if (!isPart(url)) return isComplete(method, url) ? completed : begun;
       under++;
       most = Math.max(most, under);
-      // Long enough for the next part to come meanwhile, on a busy machine too.
+      // Long enough for the next part to arrive, even on a busy machine.
       setTimeout(() => under--, 700);
       return { status: 200, headers: { etag: `"${md5(body)}"` }, delayMs: 720 };
     });
@@ -512,7 +512,7 @@ describe("multipart", () => {
 });
 
 test("a slow line does not pass for a dead one", async () => {
-  // Real time: the body takes twice the io-timeout, while each piece of it comes in time. Large, because the kernel
+  // Uses real time. The body takes twice the io-timeout, but each chunk arrives in time. It is large because the kernel
   // buffers some megabytes.
   const sizeBytes = 16 * MIB;
   const server = createServer((socket) => {
@@ -597,7 +597,7 @@ describe("exclusive creation", () => {
   });
 
   test("repeats while another upload of the object is running", async () => {
-    // The second answer may be about the first request: the object tells.
+    // The second answer may refer to the first request, so the client reads the object.
     double.answering((request, index) =>
       request.method === "GET" ? { status: 206, body: "other" } : index === 0 ? CONFLICT : EXISTS,
     );

@@ -1,7 +1,4 @@
-/**
- * Keys from the instance's role, a web identity, a pod identity and a command, against doubles that follow the
- * documents.
- */
+/** Keys from the instance's role, a web identity, a pod identity and a command. The doubles follow the documents. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -63,7 +60,7 @@ async function fetchPlain(source: S3KeySource, ca?: string): Promise<object> {
   return { key: key.reveal(), secret: keySecret.reveal(), token: token?.reveal(), expiresAtMs };
 }
 
-/** `kind: message` and each hint on its own line; all contain the repository's number, and no secret. */
+/** `kind: message` and one line per hint. Checks that they name the repository and show no secret. */
 async function refusal(source: S3KeySource, ca?: string): Promise<string> {
   const error = await fetchPlain(source, ca).then(
     () => null,
@@ -147,7 +144,7 @@ describe("a web identity", () => {
     const { service, ca, stsHost } = await open();
     const source = { type: "web-id", roleArn: ROLE_ARN, tokenFile: tokenFile("planted.web.token"), stsHost } as const;
     expect(await fetchPlain(source, ca)).toEqual(KEYS);
-    // The token travels in the body: addresses end up in logs.
+    // The token must be in the body, because URLs appear in logs.
     expect(service.asked).toEqual(["POST /"]);
     expect(await refusal(source)).toMatch(/^hostConnect: .* in 3 tries: .*(self-signed certificate|unable to verify)/);
   });

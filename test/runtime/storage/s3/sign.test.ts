@@ -1,4 +1,4 @@
-/** Signatures against the worked examples of the Amazon S3 API reference, "Examples: signature calculations". */
+/** Compares signatures with the examples of the Amazon S3 API reference, "Examples: signature calculations". */
 import { createHash, createHmac } from "node:crypto";
 import { expect, test } from "vitest";
 import { Secret } from "../../../../runtime/base/secret";
@@ -34,8 +34,7 @@ test("PUT of an object whose key needs encoding", async () => {
     { method: "PUT", host, path: encodePath("/test$file.text"), query: {}, headers, sha256Hex },
     nowMs,
   );
-  // The example signs the date header, which the signer drops in favour of x-amz-date; everything else is as printed
-  // there.
+  // The example signs the date header. The signer replaces that with x-amz-date, and leaves the rest as printed there.
   expect(signed["authorization"]).toBe(
     `AWS4-HMAC-SHA256 ${scope}, SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-storage-class, Signature=${independentSignature()}`,
   );
@@ -79,10 +78,7 @@ test("names are encoded once, slashes of a path kept", () => {
   expect(encodeQuery({ b: "1/2", a: "", "continuation-token": "x+y=" })).toBe("a=&b=1%2F2&continuation-token=x%2By%3D");
 });
 
-/**
- * The signature of the second example without its date header, calculated by the algorithm as the reference describes
- * it.
- */
+/** The signature of the second example without its date header, by the algorithm of the reference. */
 function independentSignature(): string {
   const hmac = (key: string | Buffer, text: string): Buffer => createHmac("sha256", key).update(text).digest();
   const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
