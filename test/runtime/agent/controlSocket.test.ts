@@ -23,7 +23,7 @@ async function serve(handle: Handler, path = join(temporaryFolder(), "a.sock")):
   return path;
 }
 
-/** Everything that the agent sends until it ends the connection. */
+/** Everything that the agent sends before it closes the connection. */
 function ask(path: string, bytes: string): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = "";
@@ -61,7 +61,7 @@ describe("the agent's socket", () => {
     });
     await served?.close(AbortSignal.abort());
     expect(existsSync(path)).toBe(false);
-    // A killed process leaves its socket: nobody answers there.
+    // A killed process leaves a socket file without a listener.
     spawnSync("perl", [
       "-MSocket",
       "-e",

@@ -7,7 +7,7 @@ import { temporaryFolder } from "../repository/support";
 test("removes leftovers of killed requests, but not files in transfer", async () => {
   const folder = temporaryFolder();
   const destination = join(folder, "RECOVERYXLOG");
-  // Of the sidecar, whose temporary names are random.
+  // The sidecar's temporary names are random.
   for (const name of ["RECOVERYXLOG.pgbackstop-0a1b2c3d", "00000002.history.pgbackstop-7"])
     writeFileSync(join(folder, name), "left");
   const others = [

@@ -1,4 +1,4 @@
-/** The agent's WAL service beside other programs of the same host. */
+/** The agent's WAL service while other programs run on the host. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -15,7 +15,7 @@ import { CLUSTER, CONTROL, repository, temporaryFolder, walName } from "../repos
 let ctx: TestContext<HeldClock>;
 let repos: [Repository, Repository];
 let own: TestHost;
-/** Locks of another process. */
+/** Locks that another process holds. */
 let taken: Set<LockKind>;
 let service: WalService;
 

@@ -61,7 +61,7 @@ describe("byte streams", () => {
         const read: string[] = [];
         for await (const { text, cut } of wholeLines(streamOf(...pieces), whole.length)) {
           read.push(text);
-          // Between two characters.
+          // Cut between two characters.
           const middle = [...text][0]?.length ?? 0;
           expect([cut(0, middle), cut(middle, text.length), cut(0, 0)]).toEqual([
             text.slice(0, middle),

@@ -9,7 +9,7 @@ import {
   toBackupError,
 } from "../../../runtime/base/errors";
 
-/** Numbers and names of pgBackRest 2.60's "build/error.yaml" for every kind used here. */
+/** Numbers and names from pgBackRest 2.60's "build/error.yaml", for every kind that pgbackstop uses. */
 const STOCK =
   `AssertError 25 ChecksumError 26 ConfigError 27 FileInvalidError 28 FormatError 29 CommandRequiredError 30 OptionInvalidError 31
   OptionInvalidValueError 32 OptionRequiredError 37 PgRunningError 38 ProtocolError 39 PathNotEmptyError 40 FileOpenError 41 FileReadError 42

@@ -70,7 +70,7 @@ describe("log lines", () => {
       ),
     );
     expect(vectorText("v2.45/output/archive-push-dup-diff.log.txt").split("\n")).toContain(other.text().split("\n")[0]);
-    // Stock has no guide to point into.
+    // Stock has no such hint, because it has no guide.
     expect(other.text().split("\n")[1]).toBe("       HINT: see troubleshooting: two-writers");
   });
 

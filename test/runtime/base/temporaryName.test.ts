@@ -21,7 +21,7 @@ test("stock's own temporary files are recognised, other files are not", () => {
 
 test("stock's expire removes a leftover with the WAL around it, and its verify and archive-get never take it for WAL", () => {
   const left = temporaryName(SEGMENT, seededRandom(2));
-  // pgBackRest 2.60: expire.c, and WAL_SEGMENT_FILE_REGEXP of command/archive/common.h.
+  // From pgBackRest 2.60: expire.c, and WAL_SEGMENT_FILE_REGEXP of command/archive/common.h.
   expect(/^[0-F]{24}.*$/.test(left)).toBe(true);
   expect(/^[0-F]{24}-[0-f]{40}(\.gz|\.lz4|\.zst|\.bz2)?$/.test(left)).toBe(false);
 });

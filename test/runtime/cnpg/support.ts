@@ -1,4 +1,4 @@
-/** Objects as CloudNativePG 1.30 sends them, reduced to the fields that the plugin may read. */
+/** Objects of CloudNativePG 1.30, reduced to the fields that the plugin may read. */
 import type { Json, JsonObject } from "../../../runtime/cnpg/kubernetes/clusterObject";
 
 export const PARAMETERS = {
@@ -72,7 +72,7 @@ export function job(role: string): JsonObject {
   };
 }
 
-/** RFC 6902 as far as the plugin uses it. */
+/** The part of RFC 6902 that the plugin uses. */
 export function applyPatch(
   object: JsonObject,
   operations: readonly { readonly op: string; readonly path: string; readonly value: Json }[],

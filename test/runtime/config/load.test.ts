@@ -2,7 +2,7 @@ import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
 import { failure, load, type Machine, MAIN_FILE } from "./support";
 
-/** Each place that can say process-max, strongest first, and a value of its own. */
+/** Every source of process-max, strongest first, each with a different value. */
 const SOURCES: readonly (readonly [string, string])[] = [
   ["command line", "9"],
   ["environment", "8"],

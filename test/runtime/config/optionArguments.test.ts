@@ -1,4 +1,4 @@
-/** The line at a command's begin against what stock 2.45 and 2.60 wrote into their logs for the same options. */
+/** Compares the first log line of a command with stock 2.45 and 2.60 for the same options. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -27,7 +27,7 @@ function recorded(): readonly Recorded[] {
   });
 }
 
-/** The same options again: what may stand in a file from the file, the rest on the command line. */
+/** Loads the same options: from the file if it may hold them, else from the command line. */
 function replay({ command, line }: Recorded): string {
   const [head = "", ...args] = ` ${line}`.split(/ (?=--[a-z])/);
   const params = head.trim() === "" ? [] : head.trim().slice(1, -1).split(", ");

@@ -11,7 +11,7 @@ import { failure, load } from "./support";
 
 const IN_FILES = OPTIONS.filter((row) => row.section !== "command-line");
 
-/** Text of one line without blanks at its ends, `#`, `=`, `[` and quotation marks included. */
+/** One line of text without blanks at its ends. It may contain `#`, `=`, `[` and quotation marks. */
 const plainText = fc.stringMatching(/^[!-~\u00e9]([ -~]{0,12}[!-~\u00e9])?$/);
 
 function valueOf(row: OptionRow): fc.Arbitrary<ConfOption["value"]> {

@@ -1,4 +1,4 @@
-/** A machine made of texts: files, directories and environment for loadConfig, and what it says. */
+/** Files, directories and environment in memory for loadConfig, and its errors as text. */
 import { type Loaded, loadConfig } from "../../../runtime/config/load";
 import { BackupError } from "../../../runtime/base/errors";
 
@@ -23,7 +23,7 @@ export function load(machine: Machine): Loaded {
   });
 }
 
-/** `kind: message` and each hint on a line of its own. */
+/** The error as `kind: message`, and one line per hint. */
 export function failure(act: () => unknown): string {
   try {
     act();

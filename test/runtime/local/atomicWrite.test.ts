@@ -74,7 +74,7 @@ test("passes on an error of the source and leaves no file", async () => {
 });
 
 test("syncs the file before its rename and the directory after, and every new directory's parent", async () => {
-  // All FileHandles share one prototype: the synced path is read from its descriptor.
+  // All FileHandles share one prototype. The spy gets the synced path from the descriptor.
   const handle = await open(root, "r");
   const prototype: { sync(): Promise<void> } = Object.getPrototypeOf(handle);
   await handle.close();
@@ -132,7 +132,7 @@ test.each([false, true])(
     const inode = statSync(`${path}.pgbackrest.tmp`).ino;
     const second = atomicWrite(path, source(two, sameSize));
     await vi.waitFor(() => expect(statSync(`${path}.pgbackrest.tmp`).ino).not.toBe(inode));
-    // The second's half is as long as the first's whole: only the inode differs.
+    // With `sameSize` half of the second file is as long as the whole first one, so only the inode differs.
     await began(sameSize ? 9 : 4);
     opens[0]?.();
     expect(await first).toMatchObject({ kind: "fileMove", retryable: true });

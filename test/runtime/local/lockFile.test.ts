@@ -25,7 +25,7 @@ const request = (more: object = {}) => ({
   ...more,
 });
 
-/** The result of another process' flock(1), with its own descriptor, on the file. */
+/** Whether flock(1) in another process gets the lock. */
 const otherProcessGetsIt = (path: string): boolean => spawnSync("flock", ["-n", "-x", path, "true"]).status === 0;
 
 const thrownBy = (work: () => unknown): unknown => {
@@ -37,7 +37,7 @@ const thrownBy = (work: () => unknown): unknown => {
   return undefined;
 };
 
-/** A separate process that takes the lock with the code under test, says so, and then stays. */
+/** Starts a process that takes the lock with the code under test, reports it, and keeps running. */
 async function startHolder(): Promise<{ child: ChildProcess; path: string }> {
   const script = join(folder, "holder.cjs");
   buildSync({
@@ -140,7 +140,7 @@ describe("acquireLock", () => {
   test("does not take a file for the lock that its last holder has just removed", () => {
     const path = join(lockPath, "demo-backup-1.lock");
     const real = process.env["PATH"] ?? "";
-    // As if the holder released it between our opening and locking of the file.
+    // Simulates a holder that releases the lock after we open the file and before we lock it.
     const script = `#!/bin/sh\nPATH='${real}'\nif [ ! -e '${folder}/once' ]; then touch '${folder}/once'; rm '${path}'; fi\nexec flock "$@"\n`;
     writeFileSync(join(folder, "flock"), script, { mode: 0o755 });
     process.env["PATH"] = folder;

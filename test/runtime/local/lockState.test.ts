@@ -46,7 +46,7 @@ test("a killed holder's number may be another process's by now: it counts if tha
     utimesSync(path, aMinuteAgoS, aMinuteAgoS);
     expect(held()).toBe(false);
     expect(existsSync(path)).toBe(true);
-    // This one is older than the child, but not that old.
+    // This process existed when the file was written, but not in 1970.
     writeFileSync(path, `{"execId":"${process.pid}-0000000a","pid":${process.pid}}`);
     expect(held()).toBe(true);
     utimesSync(path, 1, 1);
@@ -62,7 +62,7 @@ test("a file whose holder's number is another process's by now blocks no process
   const location = { lockPath, stanza: "main", kind: "archive", repoIndexes: [1] } as const;
   const locked = (): boolean => isLocked(location, SELF, () => true);
   expect(locked()).toBe(false);
-  // After a reboot another process has the number.
+  // After a reboot another process may have the holder's number.
   const left = join(lockPath, "main-archive.lock");
   writeFileSync(left, `{"execId":"1-a","pid":${process.pid}}`);
   expect(locked()).toBe(false);
@@ -80,7 +80,7 @@ test("finds the locks that are really held, and removes files without a held loc
     acquireLock({ ...request, stanza: "main", repoIndex: 1 }),
     acquireLock({ ...request, stanza: "my-other" }),
   ];
-  // Left by a killed process: the process with its number now must not be ended.
+  // A killed process left this file. Another process now has its number and must not be ended.
   writeFileSync(join(lockPath, "main-restore-1.lock"), `{"execId":"1-a","pid":${process.pid}}`);
   writeFileSync(join(lockPath, "main.stop"), "");
   expect(listHeldLocks(lockPath, "main", SELF)).toEqual([{ path: join(lockPath, "main-backup-1.lock"), pid: 42 }]);

@@ -22,7 +22,7 @@ const FAILURE: NotificationInput = {
   atMs: TEST_TIME_MS,
 };
 
-/** Pauses between tries take no time; a try has a second instead of ten, which a busy machine needs too. */
+/** Pauses between attempts take no time. An attempt gets one second instead of ten, enough for a busy machine. */
 const sleeps: number[] = [];
 const clock: Clock = {
   ...systemClock,

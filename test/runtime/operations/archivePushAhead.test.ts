@@ -27,7 +27,7 @@ it("files in transfer ahead arrive, although the requested segment is already ac
   const storage = new FaultyStorage(new MemoryStorage(), clock);
   const repo = repository(1, { storage });
   await stanzaCreate([repo], CONTROL, ctx);
-  // Longer than the time in which files are started, shorter than a file's limit.
+  // Longer than the period in which transfers may start, and shorter than the limit of a transfer.
   storage.plan("putStream", { kind: "delay", durationMs: 2000 }, { path: new RegExp(walName(2)) });
   const options = {
     walDirectory,

@@ -1,5 +1,5 @@
 /**
- * annotate, stanza-upgrade, stanza-delete, repo-ls, repo-get and manifest on repositories in memory;
+ * annotate, stanza-upgrade, stanza-delete, repo-ls, repo-get and manifest on repositories in memory.
  * test/interop/backup/keeping.test.ts compares them with stock.
  */
 import { describe, expect, it } from "vitest";

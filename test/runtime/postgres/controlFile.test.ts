@@ -28,7 +28,7 @@ describe("pg_control of a data directory", () => {
     const run = loadControlFile(data, ctx);
     run.catch(() => {});
     await ctx.clock.advance(10);
-    // In place, as PostgreSQL does: never an empty file in between.
+    // Write in place like PostgreSQL, so that the file is never empty.
     writeFileSync(path, whole, { flag: "r+" });
     expect((await ctx.clock.until(run)).control.pgVersion).toBe("15");
   });

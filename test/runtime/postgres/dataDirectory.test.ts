@@ -86,7 +86,7 @@ describe("the files of a data directory", () => {
       "pg_subtrans",
     ];
     makeTree(data, Object.fromEntries(empty.map((name) => [`${name}/sub/file`, "x"])));
-    // Elsewhere the same name is an ordinary directory.
+    // Elsewhere a directory with this name is an ordinary one.
     makeTree(data, { "base/pg_notify/file": "x" });
     const { files, paths } = await scan();
     expect(files.map((file) => file.name.slice(8))).toEqual(withBase("base/pg_notify/file"));
@@ -179,7 +179,7 @@ describe("the files of a data directory", () => {
     const gone = ["16390", "16390_fsm", "16390_vm", "16390.1", "16390_fsm.2"];
     const kept = ["16390_init", "163900", "16391", "16391_fsm", "1639", "16390x"];
     makeTree(data, Object.fromEntries([...gone, ...kept].map((name) => [`base/5/${name}`, "x"])));
-    // The same number in another database, and outside databases, is another relation.
+    // The same number in another database, or outside databases, belongs to another relation.
     makeTree(data, { "base/6/16390": "x", "base/16390": "x", "16390": "x" });
     expect(await fileNames()).toEqual(
       withBase(...kept.map((name) => `base/5/${name}`), "base/6/16390", "base/16390", "16390"),

@@ -1,5 +1,5 @@
 /**
- * A dump from one program into another: when it counts as complete. Scripts stand in for pg_dump and psql;
+ * When a dump that one program pipes into another counts as complete. Scripts replace pg_dump and psql here;
  * test/interop/restore/migrate.test.ts uses the real ones.
  */
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

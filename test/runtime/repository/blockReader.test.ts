@@ -13,7 +13,7 @@ const everything = (): boolean => true;
 let chain: BlockChain;
 let bytes: Buffer;
 
-/** Two super blocks of eight blocks and one of eight in the full backup; blocks 3 and 12 in the incr. */
+/** The full backup holds all blocks, in super blocks of eight. The incremental one holds blocks 3 and 12. */
 beforeEach(async () => {
   chain = new BlockChain({
     blockSizeBytes: BLOCK,

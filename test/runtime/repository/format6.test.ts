@@ -1,4 +1,4 @@
-/** The hidden format 6 of stock 2.60 in each file that is read: always the same plain error. */
+/** Every file in the hidden format 6 of stock 2.60 gives the same plain error. */
 import { describe, expect, it } from "vitest";
 import { decrypt } from "../../../runtime/format/codec/cipher";
 import { loadManifest } from "../../../runtime/repository/backupStore";
@@ -12,7 +12,7 @@ const PASS = "testpass";
 const MESSAGE = "expected format 5 but found 6";
 const LABEL_FILE = "00000001000000000000001B.00000028.backup";
 
-/** Both info files of format 6, main and copy. */
+/** A stanza with both info files in format 6, main and copy. */
 async function stanza(encrypted: boolean): Promise<Repository> {
   const repo = repository(1, encrypted ? { pass: PASS } : {});
   const name = (file: string): string => `v2.60/format6-encrypted/${encrypted ? "" : "unencrypted."}${file}`;

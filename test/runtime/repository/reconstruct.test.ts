@@ -1,4 +1,4 @@
-/** Backups that join and leave backup.info; the tests of `expire` and `backup` cover how those use it. */
+/** How backups join and leave backup.info. The tests of `expire` and `backup` cover its use. */
 import { beforeEach, describe, expect, it } from "vitest";
 import { saveAttempt } from "../../../runtime/repository/attempt";
 import { markExpired } from "../../../runtime/repository/expireStore";
@@ -35,7 +35,7 @@ beforeEach(async () => {
 const labelsOf = async (): Promise<string[]> => (await loadBackupInfo(repo)).backups.map((entry) => entry.label);
 const warnings = (): string[] => ctx.lines.filter(({ level }) => level === "warn").map(({ text }) => text);
 
-/** As if the writer of `labels` had been killed before backup.info. */
+/** Removes `labels` from backup.info, as if their writer had been killed before it. */
 async function forget(...labels: string[]): Promise<void> {
   const info = await loadBackupInfo(repo);
   await saveBackupInfo(repo, { ...info, backups: info.backups.filter((entry) => !labels.includes(entry.label)) }, ctx);

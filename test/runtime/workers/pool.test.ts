@@ -15,7 +15,7 @@ import { temporaryFolder } from "../repository/support";
 const OUT = join(__dirname, "../../../node_modules/.cache/pgbackstop");
 const THREAD = join(OUT, `thread-${process.pid}.cjs`);
 
-/** The worker thread as main starts it, with three kinds of failure that a file's name selects. */
+/** The worker thread that main starts. The name of a file selects one of three failures. */
 const SOURCE = `
   import { parentPort, workerData } from "node:worker_threads";
   import { systemClock } from "./runtime/base/clock";

@@ -4,7 +4,7 @@ import { BackupError, fail } from "../../../runtime/base/errors";
 import { Secret } from "../../../runtime/base/secret";
 import { pack, unpack } from "../../../runtime/workers/transfer";
 
-/** Sends a value as to a thread. */
+/** Sends a value like to a thread. */
 const across = (value: unknown): unknown => unpack(structuredClone(pack(value)));
 
 describe("a value that crosses a thread boundary", () => {

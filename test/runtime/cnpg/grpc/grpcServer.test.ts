@@ -39,7 +39,7 @@ interface Reported {
   readonly answer: unknown;
 }
 
-/** One call over a new connection. */
+/** Makes one call over a new connection. */
 function call(
   address: string,
   path: "Probe" | "Archive" | "Restore",
@@ -76,7 +76,7 @@ describe("the socket beside an instance", () => {
   test("replaces a stale one, belongs to the group, answers, and is removed at the end", async () => {
     const path = join(temporaryFolder(), "pgbackstop");
     const stale = await servePluginSocket(path, [], realTime());
-    // As after a kill: the file stays.
+    // A killed server leaves its socket file.
     renameSync(path, `${path}.kept`);
     await stale.close(AbortSignal.abort());
     renameSync(`${path}.kept`, path);
@@ -176,7 +176,7 @@ describe("the heartbeat", () => {
   });
 });
 
-/** A pair in the operator's form: self-signed, or signed by the pair in `authority`. With `isCa` it may sign others. */
+/** Makes a key pair like the operator's, self-signed or signed by `authority`. With `isCa` it may sign others. */
 function makePair(
   folder: string,
   name: string,
@@ -334,7 +334,7 @@ describe("the port for the operator", () => {
     await eventually("the new pair", () =>
       ctx.lines.some((line) => line.text.startsWith("the certificates were renewed")),
     );
-    // Written in sequence: the client's may be read later.
+    // The server may read the client's certificate later than its own.
     await eventually(
       "an answer to the new certificates",
       async () => (await probe(operator())).code === grpc.status.OK,

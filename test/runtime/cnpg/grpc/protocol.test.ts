@@ -1,4 +1,4 @@
-/** The wire: names as CloudNativePG calls them, and answers with every field that its processes read unchecked. */
+/** The wire format: CloudNativePG's names, and every field that its processes read without a check. */
 import { describe, expect, test } from "vitest";
 import {
   callCapabilities,

@@ -1,6 +1,4 @@
-/**
- * Notices of a scheduled Job, over HTTP to a real server: start before end, its exit code, and no effect on the Job.
- */
+/** Notices of a scheduled Job over HTTP to a real server: their order, the exit code, and no effect on the Job. */
 import { writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";

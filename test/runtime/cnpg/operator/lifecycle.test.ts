@@ -28,7 +28,7 @@ describe("the lifecycle hook", () => {
     const patch = hook(pod());
     expect(patch).toContain("plugin-pgbackstop");
     const patched = applyPatch(pod(), JSON.parse(patch) as Parameters<typeof applyPatch>[1]);
-    // No bytes at all: "[]" would be a patch.
+    // The answer must be empty. "[]" would be a patch.
     expect(hook(patched, cluster(), "TYPE_CREATE")).toBe("");
   });
 

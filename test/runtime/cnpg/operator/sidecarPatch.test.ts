@@ -10,10 +10,10 @@ const patchOf = (object: JsonObject = pod(), request: SidecarRequest = REQUEST, 
 const sidecarIn = (object: JsonObject): Json | undefined =>
   listAt(object, "spec", "initContainers").find((container) => textAt(container, "name") === "plugin-pgbackstop");
 
-/** Lists whose order means nothing. */
+/** Lists whose order does not matter. */
 const SETS = ["plugins", "volumes", "volumeMounts"];
 
-/** The same object with the keys of every object, and every list whose order means nothing, in another order. */
+/** The same object, with keys and the lists of SETS in another order. */
 function shuffled(value: Json, next: () => number, key = ""): Json {
   if (Array.isArray(value)) {
     const inner = value.map((each: Json) => shuffled(each, next));

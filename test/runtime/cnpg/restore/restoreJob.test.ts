@@ -21,7 +21,7 @@ describe("the selected backup", () => {
       { targetTime: "2026-11-20T06:40:59Z" },
       ["restore", "--type=time", "--target=2026-11-20T06:40:59+00", "--target-action=promote", "--delta"],
     ],
-    // CloudNativePG reads a time without a zone as UTC, PostgreSQL as local.
+    // CloudNativePG reads a time without a zone as UTC. PostgreSQL reads it as local time.
     [
       { targetTime: "2026-11-20 06:40:59" },
       ["restore", "--type=time", "--target=2026-11-20 06:40:59+00", "--target-action=promote", "--delta"],

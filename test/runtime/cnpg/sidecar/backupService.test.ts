@@ -28,7 +28,7 @@ beforeEach(async () => {
   runs = [];
 });
 
-/** The result of the program's `backup` in these repositories. */
+/** Stores a backup in these repositories, like the program's `backup`. */
 async function store(uid: string, into = repos, label = LABEL): Promise<void> {
   for (const repo of into) {
     const info = await loadBackupInfo(repo);

@@ -12,7 +12,7 @@ import { repository } from "../../repository/support";
 let ctx: TestContext;
 let storages: FaultyStorage[];
 let repos: Repository[];
-/** Repositories of each backup that was taken. */
+/** The repository of each backup; null for all. */
 let taken: (number | null)[];
 beforeEach(async () => {
   ctx = testContext();

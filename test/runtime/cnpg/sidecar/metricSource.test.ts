@@ -102,7 +102,7 @@ test("report for each repository how far back and how far forward it can recover
   });
   expect(values["pgbackstop_recovery_window_end_timestamp_seconds demo,1"]).toBeGreaterThan(0);
   expect(values["pgbackstop_recovery_window_end_timestamp_seconds demo,2"]).toBeUndefined();
-  // Not counted yet, which differs from none.
+  // Without a count there is no sample, not a 0.
   expect(values["pgbackstop_repo_wal_gap_segments demo,1"]).toBeUndefined();
   ending.abort();
   await refreshing;

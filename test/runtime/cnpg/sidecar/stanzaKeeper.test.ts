@@ -40,7 +40,7 @@ describe("the stanza of a cluster without preparation", () => {
     await stanzas.prepare();
     expect(await systemIdIn(1)).toBe(CONTROL.systemId);
     storages[0]?.repair();
-    // Not tried again with each file.
+    // The keeper does not retry with each file.
     await stanzas.prepare();
     await expect(systemIdIn(0)).rejects.toMatchObject({ kind: "fileMissing" });
     await ctx.clock.sleep(10_000, ctx.signal);

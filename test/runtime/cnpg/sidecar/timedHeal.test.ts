@@ -29,7 +29,7 @@ const FREE: WalClaims = { claim: () => true, release: () => {} };
 let storages: readonly [FaultyStorage, FaultyStorage];
 let repos: readonly [Repository, Repository];
 
-/** Two repositories whose backup needs WAL from the first segment on. */
+/** Two repositories, each with a backup that needs WAL from the first segment on. */
 beforeEach(async () => {
   storages = [new FaultyStorage(new MemoryStorage()), new FaultyStorage(new MemoryStorage())];
   repos = [repository(1, { storage: storages[0] }), repository(2, { storage: storages[1] })];
@@ -51,7 +51,7 @@ describe("the sidecar of a primary", () => {
   const begin = (over: Partial<TimedHealParts> = {}, state = { isPrimary: true, isBusy: false }) => {
     const ctx = testContext({ clock: new HeldClock() });
     const ending = new AbortController();
-    // A new volume: it has no record of missing WAL.
+    // A new volume has no records of missing WAL.
     const missingWal = openMissingWal(join(temporaryFolder(), "spool"), "demo");
     const local = { prepare: async () => null, listReady: async () => [] };
     const runs: number[] = [];
@@ -114,7 +114,7 @@ describe("the sidecar of a primary", () => {
     await ctx.clock.advance(7 * MINUTE_MS);
     await eventually("a count", () => healing.gaps().size === 2);
     expect(runs).toHaveLength(1);
-    // Reported by a standby, the number would be stale.
+    // A standby would report a stale number.
     state.isPrimary = false;
     await ctx.clock.advance(2 * MINUTE_MS);
     expect(healing.gaps().size).toBe(0);
@@ -205,7 +205,7 @@ describe("a bounded heal", () => {
     const before = storages.map((storage) => storage.calls("read").length);
     await run({ copiesMax: 9 });
     const reads = storages.map((storage, index) => storage.calls("read").length - (before[index] ?? 0));
-    // The infos of each, and the one label: to be checked, and to be copied.
+    // Both infos of each repository. The first also reads the missing label twice: to check it, and to copy it.
     expect(reads).toEqual([4, 2]);
     expect(await readable(repos[1])).toContain(label(2)[0]);
   });

@@ -84,7 +84,7 @@ describe("a restore", () => {
     expect(await restore(fetched, { job: true, newestWal, name: newestWal })).toEqual({});
     await expect(restore(fetched, { job: true, newestWal, name: walName(4) })).rejects.toBeInstanceOf(NotFound);
     await expect(restore(fetched, { job: true, newestWal, name: "00000002.history" })).rejects.toBeInstanceOf(NotFound);
-    // The histories that lead to the newest segment's own timeline are of the past.
+    // Histories up to the timeline of the newest segment existed before the drill.
     const second = `00000002${newestWal.slice(8)}`;
     expect(await restore(fetched, { job: true, newestWal: second, name: "00000002.history" })).toEqual({});
   });
@@ -118,7 +118,7 @@ describe("a restore", () => {
   });
 
   describe("beside a standby while no repository answers", () => {
-    /** Requests to one sidecar: each pending until `settle` is called with its number. */
+    /** Requests to one sidecar. Each one waits until `settle` is called with its number. */
     const asking = () => {
       const settles: ((fetched: boolean) => void)[] = [];
       const get: Get = () => new Promise((resolve) => void settles.push(resolve));

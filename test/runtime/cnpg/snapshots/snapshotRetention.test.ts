@@ -1,4 +1,4 @@
-/** Removal by days, by count and by both, in small cases; and groups that are never removed, over random ones. */
+/** Small cases of removal by days, by count and by both. Random groups test which ones are never removed. */
 import { fc } from "../../../harness/properties";
 import { describe, expect, test } from "vitest";
 import {

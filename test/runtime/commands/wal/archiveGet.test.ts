@@ -19,7 +19,7 @@ it("the background process of archive-async leaves only durable segments in the 
   const repos = [repository(1, { storage })];
   await stanzaCreate(repos, CONTROL, ctx);
   await store(repos[0] as (typeof repos)[0], 1);
-  // Fetching ahead fails, asking for it does not: archive.info and its copy.
+  // Both reads of archive.info fail while fetching ahead. The later request succeeds.
   storage.plan("read", { kind: "error", error: fail("hostConnect", "unreachable", { retryable: true }) }, { times: 2 });
   const handle = await open(folder, "r");
   const prototype: { sync(): Promise<void> } = Object.getPrototypeOf(handle);

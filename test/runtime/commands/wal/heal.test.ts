@@ -12,7 +12,7 @@ import { host, type TestHost } from "../support";
 const BUSY = fail("lockAcquire", "unable to acquire lock on file 'demo-heal.lock': Resource temporarily unavailable");
 let ctx: TestContext;
 let own: TestHost;
-/** Calls that find the lock taken. */
+/** Number of calls that fail because the lock is held. */
 let busyTimes: number;
 
 beforeEach(async () => {

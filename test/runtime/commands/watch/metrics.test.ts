@@ -44,7 +44,7 @@ beforeEach(async () => {
   await makeStanza(other, { versions: ["18"], backups: [FULL], wal: { "18-1": [3, 5].map(segment) } });
 });
 
-/** The samples by name and labels, after one run. */
+/** Runs once, and returns the samples by name and labels. */
 async function scrape(
   argv: readonly string[] = ["metrics"],
   settings: object = {},
@@ -77,7 +77,7 @@ describe("each repository", () => {
       [of("repo_backups", 1, "full")]: 1,
       [of("repo_backups", 1, "incr")]: 1,
       [of("repo_backups", 2, "incr")]: 0,
-      // A full counts as an incremental backup.
+      // A full backup also counts as an incremental one.
       [of("repo_last_backup_timestamp_seconds", 1, "incr")]: INCR.stoppedAtS,
       [of("repo_last_backup_timestamp_seconds", 1, "diff")]: FULL.stoppedAtS,
       [of("repo_last_backup_timestamp_seconds", 2, "incr")]: FULL.stoppedAtS,
@@ -149,7 +149,7 @@ describe("the host", () => {
       'pgbackstop_run_exit_code{stanza="demo",command="verify"}': 26,
       'pgbackstop_run_timestamp_seconds{stanza="demo",command="verify"}': 200,
       'pgbackstop_run_success_timestamp_seconds{stanza="demo",command="verify"}': 100,
-      // What the second run did not look at is told as it was.
+      // The second run did not check repo1, so its last result stays.
       [of("verify_ok", 1)]: 1,
       [of("verify_timestamp_seconds", 1)]: 100,
       [of("verify_ok", 2)]: 0,

@@ -90,7 +90,7 @@ test("a drill is reported by its newest record", async () => {
   expect(reported()).toMatchObject({ ok: false, title: `fire drill of repo${made.repo} failed on db1` });
   expect(reported()["lines"]).toContain("failed: amcheck, DbQueryError (57)");
   expect(JSON.stringify(reported())).not.toContain("secret words");
-  // Of a unit that came to no record the last one is that of another run.
+  // If the unit wrote no record, the last record belongs to another run.
   expect(
     await run(["--event=drill", `--unit=${UNIT}`], {}, { result: "exit-code", status: "50", invocationId: "" }),
   ).toBe(0);

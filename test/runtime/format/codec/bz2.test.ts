@@ -5,7 +5,7 @@ import { isError } from "../../../../runtime/base/errors";
 import { Bz2Decompressor, decompressBz2Bytes } from "../../../../runtime/format/codec/bz2";
 import { errorOf, sampleBytes, vectorBytes } from "../vectors";
 
-/** Input of `bzip2 -1` and `-9`; the cycle has several blocks at level 1. */
+/** Input of `bzip2 -1` and `-9`. At level 1 the cycle has several blocks. */
 const CONTENTS: readonly (readonly [string, Uint8Array])[] = [
   ["sample.level1", sampleBytes(250_000)],
   ["cycle.level1", Uint8Array.from({ length: 350_000 }, (_, index) => (index * 7) % 251)],
@@ -39,7 +39,7 @@ function inPieces(bytes: Uint8Array, size: number): Uint8Array {
   const chunk = Buffer.alloc(size);
   for (let begin = 0; begin < bytes.length; begin += size) {
     const piece = bytes.subarray(begin, begin + size);
-    // Reuses its memory for each chunk, like readers do.
+    // Reuse the memory for each chunk, like readers do.
     chunk.set(piece);
     parts.push(...decompressor.update(chunk.subarray(0, piece.length)));
   }
@@ -98,7 +98,7 @@ describe("bzip2", () => {
           refused++;
         }
       }
-      // These bits do not matter: a larger level, unused code tables, and padding of the last byte.
+      // Some flipped bits do no harm: a larger level, unused code tables, and padding in the last byte.
       expect(refused).toBeGreaterThan(bytes.length * 8 * 0.9);
     }
   });

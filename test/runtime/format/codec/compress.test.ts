@@ -256,7 +256,7 @@ describe("other readers", () => {
     expect((await head("gz", true)).slice(0, 2)).toEqual([0x78, 0x9c]);
     const zst = await head("zst", false);
     expect(zst.slice(0, 4)).toEqual([0x28, 0xb5, 0x2f, 0xfd]);
-    // No checksum, as in stock; each frame has its content size and is a single segment, unlike stock's.
+    // Like stock's, a frame has no checksum. Unlike stock's, it has its content size and is a single segment.
     expect((zst[4] as number) & 0x04).toBe(0);
     expect((zst[4] as number) & 0x20).toBe(0x20);
   });

@@ -116,7 +116,7 @@ describe("our frames", () => {
       fc.asyncProperty(fc.array(part, { maxLength: 8 }), fc.boolean(), async (parts, checksum) => {
         const content = concatBytes([...parts, ...parts]);
         const stream = await all(compressLz4(pieces(content, 1), 1, checksum));
-        // The stream finds other matches (its hash table has another size), but both must return the content.
+        // The stream's hash table has another size, so it finds other matches. Both must return the content.
         expect(Buffer.from(decompressLz4Bytes(compressLz4Bytes(content, 1, checksum), LIMIT)).equals(content)).toBe(
           true,
         );

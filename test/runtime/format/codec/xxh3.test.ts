@@ -27,7 +27,7 @@ function hex(bytes: Uint8Array): string {
 }
 
 describe("XXH3-128", () => {
-  // High half first, as published with the reference implementation: covers every length class.
+  // The reference implementation publishes these values, high half first. They cover every length class.
   it.each([
     [0, "99aa06d3014798d86001c324468d497f"],
     [1, "a6cd5e9392000f6ac44bdff4074eecdb"],

@@ -37,7 +37,7 @@ async function take(parts: Uint8Array[], made: Pieces): Promise<void> {
   for await (const piece of made) parts.push(Buffer.from(piece));
 }
 
-/** Runs everything through one reused buffer, as the callers do. */
+/** Passes all content through one reused buffer, like the callers do. */
 async function run(codec: Codec, content: Uint8Array, chunkSize: number): Promise<Buffer> {
   const parts: Uint8Array[] = [];
   const buffer = Buffer.alloc(chunkSize);

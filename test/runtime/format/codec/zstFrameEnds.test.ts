@@ -39,7 +39,7 @@ function frameOf(sizeBytes: number, params: Record<number, number>, isPledged: b
   };
 }
 
-/** RFC 8878, 3.1.2: a writer's own data, without content. */
+/** A skippable frame (RFC 8878, 3.1.2): user data without content. */
 function skippable(sizeBytes: number, kind: number): Frame {
   const head = Buffer.alloc(8);
   head.writeUInt32LE(0x184d2a50 + kind);

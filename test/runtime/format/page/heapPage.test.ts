@@ -17,7 +17,7 @@ interface Row {
   readonly state?: number;
 }
 
-/** A page filled with these rows from its end, as in PostgreSQL. */
+/** A page with these rows. Like in PostgreSQL, rows fill it from the end. */
 function page(rows: readonly Row[]): Buffer {
   const bytes = Buffer.alloc(8192);
   bytes.writeUInt16LE(24 + rows.length * 4, 12);

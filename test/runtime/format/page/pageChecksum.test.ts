@@ -6,7 +6,7 @@ import { decompressLz4Bytes } from "../../../../runtime/format/codec/lz4";
 import { giveBack, takeReadArea } from "../../../../runtime/format/codec/sums";
 import { sampleBytes, vectorBytes } from "../vectors";
 
-/** PostgreSQL's checksum in its simplest form, with exact integers. */
+/** PostgreSQL's page checksum as a simple reference with exact integers. */
 function reference(page: Uint8Array, blockNo: number): number {
   const seeds =
     "5b1f36e9 b8525960 02ab50aa 1de66d2a 79ff467a 9bb9f8a3 217e7cd2 83e13d2c f8d4474f e39eb970 42c6ae16 993216fa 7b093b5d 98daff3c f718902a 0b1c9cdb " +
@@ -25,7 +25,7 @@ function reference(page: Uint8Array, blockNo: number): number {
   return Number((folded % 65535n) + 1n);
 }
 
-/** A page with header and a matching checksum. */
+/** A page with a header and a matching checksum. */
 function goodPage(size: number, blockNo: number, seed: number): Buffer {
   const page = Buffer.from(sampleBytes(size, seed));
   page.writeUInt16LE(size - 32, 14);

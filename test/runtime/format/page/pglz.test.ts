@@ -6,7 +6,7 @@ import { errorOf } from "../vectors";
 
 type Step = number | { readonly length: number; readonly distance: number };
 
-/** Steps as PostgreSQL writes them ("common/pg_lzcompress.c"): literal bytes and references, eight per control byte. */
+/** Encodes like PostgreSQL ("common/pg_lzcompress.c"): each control byte covers eight literals or references. */
 function encode(steps: readonly Step[]): Uint8Array {
   const bytes: number[] = [];
   for (let first = 0; first < steps.length; first += 8) {
@@ -74,7 +74,7 @@ describe("PostgreSQL's own compression", () => {
       Buffer.from(decompressPglz(Buffer.from(hex, "hex"), sizeBytes)).toString("latin1");
     // Three literals, then 12 from 3 back: the copy overlaps its own output.
     expect(text("086162630903", 15)).toBe("abcabcabcabcabc");
-    // 273, the longest: a third byte.
+    // 273 is the longest match. Its length takes a third byte.
     expect(text("02780f01ff", 274)).toBe("x".repeat(274));
     expect(text("02780f0100", 19)).toBe("x".repeat(19));
     expect(text("02780e01", 18)).toBe("x".repeat(18));

@@ -34,7 +34,7 @@ describe("reading JSON", () => {
   it("refuses text that could not be written again: thousands of levels, numbers without an end", async () => {
     const nested = (levels: number): string => `${"[".repeat(levels)}${"]".repeat(levels)}`;
     expect(renderJson(parseJson(nested(60)))).toBe(nested(60));
-    // Long digits make our own function check each value, level by level.
+    // With long numbers our parser checks every value, level by level.
     for (const text of [
       nested(100),
       nested(20_000),

@@ -15,7 +15,7 @@ import { errorOf, MANIFESTS, vectorText } from "../vectors";
 const FULL = "v2.45/plain/full.manifest.gz";
 const INCR = "v2.45/plain/incr.backup.manifest";
 
-/** The vector with changed entries and a new matching checksum. */
+/** The vector with changed entries and a matching checksum. */
 function changed(path: string, change: (key: string, valueText: string, section: string) => string | null): string {
   const entries = parseInfo(vectorText(path), path).flatMap((entry) => {
     const valueText = change(entry.key, entry.valueText, entry.section);

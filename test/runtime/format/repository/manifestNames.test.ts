@@ -12,7 +12,7 @@ const FULL_LABEL = "20261120-065325F";
 
 type Row = readonly [section: string, key: string, value: unknown];
 
-/** The vector with these additional rows, or replacing those of their name; with a matching checksum. */
+/** The vector plus these rows, which replace rows of the same name. The checksum matches. */
 function changed(vector: string, rows: readonly Row[], isSorted = true): string {
   const planted = rows.map(([section, key, value]): InfoEntry => ({ section, key, valueText: JSON.stringify(value) }));
   const names = new Set(planted.map((row) => `${row.section} ${row.key}`));
@@ -218,7 +218,7 @@ describe("a manifest is refused", () => {
       { ...(entries[at] as InfoEntry), key: `${entries[at]?.key}#` },
       ...entries.slice(at + 1),
     ];
-    // The renderer refuses to write it: the text gets the duplicate name, and the checksum from the parser's message.
+    // The renderer refuses duplicates, so edit the text and take the checksum from the parser's message.
     const text = renderInfo(doubled).replace(`${entries[at]?.key}#=`, `${entries[at]?.key}=`);
     const actual = /actual '([0-9a-f]{40})'/.exec(refusalOf(() => parseManifest(text, "m"))?.message ?? "")?.[1] ?? "";
     const error = refusalOf(() =>

@@ -91,7 +91,7 @@ describe("chunks of WAL", () => {
     expect(coverOf([chunk(5, 9), chunk(0, 5), chunk(12, 20)])).toEqual([chunk(0, 5), chunk(5, 9)]);
     expect(coverOf([chunk(0, 5), chunk(5, 9), chunk(0, 9), chunk(9, 10)])).toEqual([chunk(0, 9), chunk(9, 10)]);
     fc.assert(
-      // Chunks as shipped; sometimes all earlier ones are merged, and the old ones may still exist.
+      // A merged chunk replaces all earlier ones, which may still exist.
       fc.property(
         fc.array(fc.record({ size: fc.integer({ min: 1, max: 50 }), merged: fc.boolean(), kept: fc.boolean() })),
         (ships) => {

@@ -31,7 +31,7 @@ function change(
 const deletion = (line: number, flags: number): Uint8Array => pack([4, 700], [2, line], [1, 0], [1, flags]);
 const update = (from: number, to: number, flags: number): Uint8Array =>
   pack([4, 700], [2, from], [1, 0], [1, flags], [4, 0], [2, to]);
-/** A tuple in WAL: flags, flags, offset of the columns; bytes between header and columns; columns. */
+/** A tuple in WAL: two flag fields, the columns' offset, bytes up to that offset, then the columns. */
 const tuple = (columns: string, hoff = 24): Uint8Array =>
   pack([2, 3], [2, 0], [1, hoff], Buffer.alloc(hoff - 23), columns);
 
@@ -137,7 +137,7 @@ describe("columns of rows in WAL", () => {
     expect(updated(Buffer.concat([pack([2, 7]), tuple("NEW")]), 0x20, "oldrow")).toBeNull();
     expect(updated(Buffer.concat([pack([2, 7]), tuple("NEW")]), 0x40, "oldrow")).toBeNull();
     expect(updated(new Uint8Array(0), 0x60, "oldrow")).toBeNull();
-    // Shorter than its own sizes.
+    // The tuple is shorter than its header says.
     expect(updated(tuple("").subarray(0, 5), 0x60, "oldrow")).toBeNull();
   });
 });

@@ -36,11 +36,11 @@ it("aborts a recovery that would end although acknowledged WAL may follow, and n
   });
   const abort = await abortOfRecovery(error, recovery(ANY, "recovery.signal"));
   expect(abort?.hints.at(-1)).toContain("recovery is aborted");
-  // Under policy all repo1 would hold every acknowledged file.
+  // Under policy all, repo1 holds every acknowledged file.
   expect(await abortOfRecovery(error, recovery(ALL, "recovery.signal"))).toBeNull();
   expect(await abortOfRecovery(error, recovery(ANY, "recovery.signal", "standby.signal"))).toBeNull();
   expect(await abortOfRecovery(error, recovery(ANY))).toBeNull();
   expect(await abortOfRecovery(fail("term", "terminated"), recovery(ANY, "recovery.signal"))).toBeNull();
-  // Every other error means that the file exists but is not readable.
+  // Any other error means that the file exists but is unreadable.
   expect(await abortOfRecovery(fail("checksum", "damaged"), recovery(ALL, "recovery.signal"))).not.toBeNull();
 });

@@ -10,7 +10,7 @@ const subsets = <T>(items: readonly T[]): T[][] =>
 const POLICIES: AcknowledgePolicy[] = [
   { mode: "all", repoIndexes: [] },
   { mode: "any", repoIndexes: [] },
-  // 9 is not configured.
+  // repo9 is never configured.
   ...subsets([...KEYS, 9]).map((repoIndexes): AcknowledgePolicy => ({ mode: "named", repoIndexes })),
 ];
 

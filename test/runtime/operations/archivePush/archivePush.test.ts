@@ -243,7 +243,7 @@ describe("archive-push with a repository that hangs", () => {
     expect(ended).toBe(false);
     expect(missingWal.list(2)).toEqual([]);
     const outcome = await ctx.clock.until(run);
-    // Far below the call's time limit.
+    // Far below the time limit of the call.
     expect(ctx.clock.monotonicMs() - Date.UTC(2026, 10, 20, 6, 40, 59)).toBeLessThan(20_000);
     expect(outcome).toMatchObject({ accepted: true, reposBehind: [2] });
     expect(outcome.results[1]).toMatchObject({

@@ -113,7 +113,7 @@ describe("a prepared WAL file", () => {
     const before = identifyWal(path);
     expect((await wal.prepare(walName(1))).fileId).toBe(before);
     wal.letGo(walName(1));
-    // PostgreSQL recycles a segment that it no longer needs under another name.
+    // PostgreSQL recycles a segment by renaming it.
     const reading = wal.prepare(walName(1));
     renameSync(path, join(directory, walName(9)));
     await expect(reading).rejects.toMatchObject({ kind: expect.stringMatching(/fileMissing|fileRead/) });

@@ -37,7 +37,7 @@ beforeEach(async () => {
 });
 
 async function push(no: number): Promise<"pushed" | "present"> {
-  // Its own preparer: the file may have changed.
+  // Use a new preparer, because the file may have changed.
   const wal = await new WalPreparer({ walDirectory, headerCheck: true }, CLUSTER).prepare(walName(no));
   return target.push(wal, await target.open(CLUSTER));
 }

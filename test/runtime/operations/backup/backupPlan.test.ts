@@ -4,7 +4,7 @@ import { formatLabel, isLabel } from "../../../../runtime/format/repository/labe
 import { chooseLabels, copyOrder } from "../../../../runtime/operations/backup/backupPlan";
 
 const NOW = 1795157605;
-/** The label of a full backup in one repository that knows all these labels. */
+/** Chooses the label of a full backup in one repository that has these labels. */
 function chooseFullLabel(startedAtS: number, labels: readonly string[]): { label: string; waitSeconds: number } {
   const choice = chooseLabels(startedAtS, [{ repoIndex: 1, type: "full", fullLabel: null, known: labels }]);
   return { label: choice.labels.get(1) ?? "", waitSeconds: choice.waitSeconds };

@@ -34,7 +34,7 @@ beforeAll(async () => {
   hash = await loadBlockHash();
 });
 
-/** Another state of the file: some blocks changed, added or cut off. */
+/** A new state of the file, with changed, added or cut-off blocks. */
 interface Change {
   readonly blocks: readonly number[];
   readonly sizeBytes: number;
@@ -145,7 +145,7 @@ describe("a chain of backups of one file", () => {
 });
 
 describe("the golden files of stock", () => {
-  // Stock's lz4 finds other matches than ours, so stored sizes differ; nothing else may.
+  // Stock's lz4 finds other matches, so only stored sizes may differ.
   it.each(BLOCK_VECTORS.filter((name) => name.startsWith("F.")))("%s is cut and mapped as in stock", async (name) => {
     const { extent, map, file, sizes } = blockVector(name);
     const parsed = parseBlockMap(map, sizes, name);
@@ -167,7 +167,7 @@ describe("the golden files of stock", () => {
     const packed = [...cutter.add(bytes), ...cutter.end()];
     expect(packed.length).toBe(superBlocks.length);
     const store = new BlockStore({ reference: 0, cipherPass: null, prior: null }, testRandom());
-    // Stock's stored super blocks replace ours.
+    // Use stock's stored super blocks instead of ours.
     for (const each of superBlocks)
       store.add(extent.subarray(each.offsetBytes - begin, each.offsetBytes - begin + each.sizeRepoBytes));
     const [ours] = [...store.end(cutter, { bundleId: file.bundle?.id ?? 0, offsetBytes: begin })];

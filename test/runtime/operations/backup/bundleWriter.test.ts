@@ -21,7 +21,7 @@ function posix(): { readonly root: string; readonly storage: PosixStorage } {
   return { root, storage: new PosixStorage({ root, syncDirectories: true, symlinks: true, signal }) };
 }
 
-/** The same directory through streams, like an object store. */
+/** The same storage, but with streams only, like an object store. */
 function streamed(): { readonly root: string; readonly storage: FaultyStorage } {
   const { root, storage } = posix();
   return { root, storage: new FaultyStorage(storage) };
@@ -48,7 +48,7 @@ async function groupOf(target: OpenTarget): Promise<TargetGroup> {
   return group;
 }
 
-/** Pieces in one reused buffer. */
+/** Writes chunks from one reused buffer. */
 async function feed(target: OpenTarget, count: number, sizeBytes = 100_000): Promise<Buffer> {
   const group = await groupOf(target);
   const buffer = Buffer.alloc(sizeBytes);

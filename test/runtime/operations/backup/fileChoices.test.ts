@@ -31,7 +31,7 @@ function row(name: string, sizeBytes: number, modifiedAtS: number, more: Partial
   };
 }
 
-/** Only the fields that the choice uses. */
+/** A manifest with only the fields that the choice uses. */
 function prior(files: readonly ManifestFile[], more: Partial<Manifest> = {}): Manifest {
   const options = {
     archiveCheck: true,
@@ -50,7 +50,7 @@ function prior(files: readonly ManifestFile[], more: Partial<Manifest> = {}): Ma
   return { ...fake, ...more } as Manifest;
 }
 
-/** For a file without a choice. */
+/** The default for a file without a choice. */
 const COPY = { kind: "copy", row: undefined } as const;
 const choose = (file: ScannedFile, before: Manifest | null, more: { delta?: boolean; bundle?: boolean } = {}) =>
   chooseFiles({ files: [file], prior: before, delta: false, bundle: false, checkPages: true, ...more }).get(
@@ -109,7 +109,7 @@ describe("what an increment does with a file", () => {
     expect(choose(empty, null, { bundle: true })?.row).not.toHaveProperty("reference");
     expect(choose(empty, null)?.kind).toBe("copy");
     expect(choose(empty, prior([row(name, 0, 3)]))).toMatchObject({ kind: "keep", row: { reference: LABEL } });
-    // The bundled prior has no bytes to refer to.
+    // A bundled prior backup stores no bytes for an empty file, so there is nothing to reference.
     expect(choose(empty, prior([row(name, 0, 3)], { bundle: true }))?.kind).toBe("copy");
   });
 });

@@ -14,7 +14,7 @@ describe("a complete backup that is not listed", () => {
     await runBackup([repo], data, ctx);
     const info = await loadBackupInfo(repo);
     const [full] = info.backups;
-    // As if the first one had been killed between its manifest and backup.info.
+    // Simulates a first backup that was killed between its manifest and backup.info.
     await saveBackupInfo(repo, { ...info, backups: [] }, ctx);
     ctx.clock.advance(10_000);
     await runBackup([repo], data, ctx, { type: "incr" });

@@ -14,7 +14,7 @@ import { backupEntry } from "./support";
 
 const MIB = 1024 * 1024;
 
-/** What `count` consecutive drills take, after a history. */
+/** The turns of `count` consecutive drills after this history. */
 function turns(count: number, repoIndexes: readonly number[], history: readonly Turn[] = []): Turn[] {
   const made: Turn[] = [];
   for (let index = 0; index < count; index++)

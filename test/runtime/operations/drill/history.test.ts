@@ -31,7 +31,7 @@ describe("the history of drills", () => {
       1 << 20,
     );
     expect(textOf(stored)).not.toContain("newest");
-    // As repo-get shows it.
+    // repo-get reads it the same way.
     const shown = await collect(
       await openRepoFile(secret, `${drillsPath("demo")}/${ID(1)}-repo1-newest.json`, false),
       1 << 20,

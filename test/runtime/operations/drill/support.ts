@@ -2,7 +2,7 @@
 import type { BackupInfoEntry } from "../../../../runtime/format/repository/backupInfo";
 import type { DrillRecord } from "../../../../runtime/operations/drill/record";
 
-/** A full backup that took a minute from its label's time. */
+/** A full backup that started at its label's time and took a minute. */
 export function backupEntry(label: string, more: Partial<BackupInfoEntry> = {}): BackupInfoEntry {
   const [, date = "", time = ""] = /^(\d{8})-(\d{6})/.exec(label) ?? [];
   const iso = `${date.slice(0, 4)}-${date.slice(4, 6)}-${date.slice(6)}T${time.slice(0, 2)}:${time.slice(2, 4)}:${time.slice(4)}Z`;

@@ -11,7 +11,7 @@ import { repository, temporaryFolder, walName } from "../../repository/support";
 
 const HOUR_MS = 60 * 60 * 1000;
 const LABEL = "20260101-000000F";
-/** Where a repository's writers are killed. */
+/** Paths whose writers are killed. */
 const PATHS = [
   "archive/demo/archive.info",
   "archive/demo/15-1/00000002.history",

@@ -80,7 +80,7 @@ describe("what a transaction destroyed", () => {
       ["v", "view"],
     ] as const)
       expect(reported(activity({}, [{ old: row({ kind, file: 0 }) }]))).toEqual([`drop ${object} public.orders`]);
-    // Indexes, TOAST, sequences and composite types are dropped with a table.
+    // A table takes its indexes, TOAST, sequences and composite types with it.
     for (const kind of ["i", "I", "t", "S", "c"])
       expect(reported(activity({}, [{ old: row({ kind }) }]), [16400])).toEqual([]);
     expect(reported(activity({}, [{ old: row({ schema: 999 }) }]))).toEqual(["drop table 999.orders"]);

@@ -79,7 +79,7 @@ describe("the target just before a transaction", () => {
     expect(targetsOf(facts({ backups: [] }))).toEqual([]);
     expect(targetsOf(facts({ backups: [backup("later", "0/4000001")] }))).toEqual([]);
     expect(targetsOf(facts({ backups: [backup("there", "0/4000000")] }))[0]?.set).toBe("there");
-    // Compared as numbers, not as texts.
+    // Positions compare as numbers, not as text.
     expect(
       targetsOf(facts({ lsn: 0x1_0000_0000n, backups: [backup("small", "0/FF000000"), backup("large", "1/0")] }))[0]
         ?.set,
@@ -90,10 +90,10 @@ describe("the target just before a transaction", () => {
     expect(targetsOf(facts({ activity: dropped(0x3000200n) })).map(({ args }) => args)).toEqual([
       ["--type=lsn", "--target=0/3000100", "--target-exclusive"],
     ]);
-    // It was marked before the transaction wrote anything; a later mark belongs to another one.
+    // A mark before the transaction's first record is its own. A later mark belongs to another transaction.
     expect(targetsOf(facts({ activity: dropped(0x3000200n), markedLsn: 0x3000080n }))[0]?.target).toBe("0/3000080");
     expect(targetsOf(facts({ activity: dropped(0x3000200n), markedLsn: 0x3000180n }))[0]?.target).toBe("0/3000100");
-    // A backup between that position and the commit is useless.
+    // Recovery cannot use a backup between that position and the commit.
     expect(targetsOf(facts({ activity: dropped(0x3000200n), backups: [backup("between", "0/3000150")] }))).toEqual([]);
   });
 

@@ -54,7 +54,7 @@ beforeEach(async () => {
   }
 });
 
-/** Timeline 1 was left in the middle of segment 6, timeline 2 exactly after segment 8. */
+/** Timeline 1 ends in the middle of segment 6, and timeline 2 exactly after segment 8. */
 function promote(...names: readonly string[]): Promise<void> {
   const at = (segments: number): string => formatLsn(BigInt(segments * WAL_SIZE_BYTES));
   writeFileSync(

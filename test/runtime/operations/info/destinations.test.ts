@@ -16,7 +16,7 @@ import { CONTROL, repository } from "../../repository/support";
 
 const ctx = testContext();
 
-/** A repository with stock's info files and an archive whose last directory is empty. */
+/** A storage with stock's info files and an archive whose last directory has no segment. */
 async function golden(): Promise<MemoryStorage> {
   const storage = new MemoryStorage();
   await storage.put("archive/demo/archive.info", vectorBytes("v2.45/plain/archive.info"));
@@ -84,6 +84,6 @@ it("compares the newest full backup with the expectation", () => {
   expect(fullError(2, newest, 8 * 86_400, NOW_S)?.message).toBe(
     "the newest full backup '20270107-031500F' is 9 days old; expected is one every 8 days",
   );
-  // A clock that was set back makes nothing old.
+  // A clock that was set back makes no backup old.
   expect(fullError(2, { ...newest, stoppedAtS: NOW_S + 60 }, 60, NOW_S)).toBeNull();
 });

@@ -60,7 +60,7 @@ const inputOf = (more: Partial<StatusInput> = {}): StatusInput => ({
 });
 const textOf = async (more: Partial<StatusInput> = {}): Promise<string> =>
   statusText(await collectStatus(inputOf(more)));
-/** A store's times are those of the test run. */
+/** Masks the storage's times, which differ in each run. */
 const masked = (text: string): string => text.replaceAll(/to \d{4}-[^)]*\)/g, "to …");
 
 describe("the screen", () => {
@@ -102,7 +102,7 @@ describe("the screen", () => {
       { at: NOW_S - 4, behind: 0, lsn: "0/3000148" },
       { at: NOW_S - 3600, behind: 16_777_216, lsn: "0/2000148" },
     ]);
-    // The configured interval is an hour.
+    // With a configured interval of an hour, an hour's delay is normal.
     expect(await textOf({ streams: { ...streams, intervalSeconds: 3600 } })).not.toContain("last streamed");
     expect(await textOf({ streams: { ...streams, states: states.slice(0, 1) } })).toContain(
       "! [ArchiveTimeoutError] no WAL was streamed here yet\n",

@@ -18,7 +18,7 @@ const MANIFEST: Manifest = {
     { name: "other", id: 16386, lastSystemId: 4 },
   ],
 };
-/** Numbers of the databases whose relations are restored as holes. */
+/** OIDs of the databases whose relations are restored as holes. */
 const zeroed = (include: readonly string[], exclude: readonly string[]): string[] => {
   const { isZeroed } = selectDatabases(MANIFEST, include, exclude);
   return ["1", "4", "5", "16385", "16386", "20000"].filter((id) => isZeroed(`pg_data/base/${id}/1259`));
@@ -32,7 +32,7 @@ describe("a selective restore", () => {
     [["shop", "other"], [], []],
     [[], ["shop"], ["16385"]],
     [["shop"], ["other"], ["16386"]],
-    // System databases stay, even one that was recreated under a user's number, but may be excluded.
+    // An include list never drops system databases, even one recreated with a user OID. An exclude list may.
     [[], ["postgres", "1"], ["1", "20000"]],
   ])("with include %j and exclude %j leaves out %j", (include, exclude, expected) => {
     expect(zeroed(include, exclude)).toEqual(expected);

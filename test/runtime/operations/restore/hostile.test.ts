@@ -142,7 +142,7 @@ async function refusal(run: Promise<void>): Promise<BackupError | null> {
   }
 }
 
-/** Expects an error of this kind, and no change outside the target. */
+/** Expects an error of this kind, and no change below the folder. */
 async function refused(kind: ErrorKind, more: Partial<RestoreOptions> = {}): Promise<BackupError> {
   const before = treeOf(folder);
   const error = await refusal(restoreTo(target, more));

@@ -37,7 +37,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
-/** Restores over `before`; returns the number of written bytes. */
+/** Restores over `before`, and returns the number of written bytes. */
 async function restoreOver(before: Uint8Array, sizeBytes = SIZE): Promise<number> {
   writeFileSync(path, before);
   const fd = openSync(path, "r+");
@@ -85,7 +85,7 @@ describe("restoring blocks", () => {
   });
 
   it("fetches only the super blocks of blocks that differ", async () => {
-    // The full backup is unreadable now, and block 3 is in the incr.
+    // Without the full backup only the incremental one is readable. It holds block 3.
     for (const each of ["backup/demo/20261120-060000F/pg_data/base/5/16384.pgbi"])
       await chain.repo.storage.remove(each);
     const before = Buffer.from(bytes);

@@ -36,7 +36,7 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "pgbackstop-restore-"));
   memory = new MemoryStorage();
   storage = new FaultyStorage(memory);
-  // One of them is empty, one has the maximum size.
+  // One file is empty, and one has the maximum size.
   contents = Array.from({ length: COUNT }, (_, index) =>
     sampleBytes(index === 3 ? 0 : index === 4 ? 128 * 1024 : 100 * index + 1),
   );
@@ -50,7 +50,7 @@ interface Plan {
   readonly raw: boolean;
 }
 
-/** All contents in one bundle, with `gapBytes` of other bytes between them; the jobs that restore them. */
+/** Stores all contents in one bundle, `gapBytes` apart. Returns the jobs that restore them. */
 async function bundle({ compressType, pass, raw }: Plan, gapBytes = 0): Promise<RestoreFileJob[]> {
   const parts: Uint8Array[] = [];
   let offsetBytes = 0;
@@ -162,7 +162,7 @@ describe("a repository that does not answer", () => {
     storage.breakDown(fail("hostConnect", "unreachable"));
     const outcomes = failures(await run(jobs));
     expect(outcomes.filter((text) => text === "hostConnect: unreachable")).toHaveLength(COUNT - 1);
-    // The empty one needs no bytes.
+    // The empty file needs no bytes.
     expect(outcomes[3]).toBeNull();
     expect(storage.calls("read").length).toBeLessThan(10);
   });

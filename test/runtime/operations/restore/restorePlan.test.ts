@@ -39,7 +39,7 @@ const OWN = "PG_15_202209061";
 describe("the layout of a restore", () => {
   it("restores everything in place except the data directory", () => {
     const layout = planLayout(GOLDEN, OPTIONS);
-    // Of a tablespace the restore may empty only this version's directory.
+    // In a tablespace the restore may only empty the directory of this PostgreSQL version.
     expect(layout.roots).toEqual([PGDATA, `${TABLESPACE}/${OWN}`]);
     expect(layout.links).toEqual([
       {
@@ -93,7 +93,7 @@ describe("the layout of a restore", () => {
     expect(all.locate("pg_data/pg_wal/x")).toBe("/fast/wal/x");
     expect(all.locate("pg_data/postgresql.conf")).toBe("/etc/postgresql/pg/main.conf");
     expect(all.locate("pg_data/pg_walrus")).toBe(`${PGDATA}/pg_walrus`);
-    // A file's directory is not the restore's to empty.
+    // The restore may not empty the directory of a linked file.
     expect(all.roots).toEqual([PGDATA, `${TABLESPACE}/${OWN}`, "/var/log/pg", "/fast/wal"]);
     const one = planLayout(LINKED, {
       ...OPTIONS,

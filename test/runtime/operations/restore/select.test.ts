@@ -156,7 +156,7 @@ describe("the timeline that recovery follows", () => {
     archiveStart: `${timeline.toString(16).toUpperCase().padStart(8, "0")}0000000000000001`,
   });
   const at = (second: number): bigint => BigInt(second * 100);
-  /** Timeline 2 left timeline 1 at second 100, timeline 3 left timeline 2 at second 200. */
+  /** Timeline 2 branches off timeline 1 at second 100, and timeline 3 off timeline 2 at second 200. */
   const follow = (
     timeline: number,
     isNamed: boolean,
@@ -202,7 +202,7 @@ describe("the timeline that recovery follows", () => {
         message: `repo1: ${on(1, 150).label}: target timeline 2 forked from backup timeline 1 at 0/2710 which is before backup lsn of 0/3A98`,
       }),
     );
-    // A history file of an earlier timeline than the backup's is ignored.
+    // The selection ignores the history of a timeline before the backup's.
     expect(labelOf([repo(1, [on(3, 50)])], follow(2, false, null))).toBe(`repo1 ${on(3, 50).label}`);
   });
 

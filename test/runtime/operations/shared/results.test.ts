@@ -48,7 +48,7 @@ describe("the outcome of a verb over several repositories", () => {
     expect(policyError("check", [bad(1, "a"), bad(2, "b")], { mode: "any", repoIndexes: [] })).toMatchObject({
       exitCode: 103,
     });
-    // One repository alone, by `--repo`: a policy that names another one does not blame it.
+    // `--repo` selects one repository. A policy that names another one does not apply to it.
     expect(policyError("info", [good(2)], { mode: "named", repoIndexes: [1] })).toBeNull();
     expect(policyError("info", [bad(2, "a")], { mode: "any", repoIndexes: [] })).toMatchObject({ kind: "access" });
   });

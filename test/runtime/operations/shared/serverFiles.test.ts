@@ -35,7 +35,7 @@ let storage: FaultyStorage;
 let plain: Repository;
 let secret: Repository;
 
-/** A server with its configuration in Debian's location, or in that of `more`. */
+/** A server with its configuration in Debian's location, unless `more` changes it. */
 function server(more: Readonly<Record<string, string>> = {}): Session {
   const locations: Record<string, string> = {
     config_file: join(etc, "postgresql.conf"),
@@ -188,7 +188,7 @@ describe("configuration files outside the data directory", () => {
     for (const label of labels)
       await plain.storage.put(`pgbackstop/demo/${label}/server-files.json.gz`, Buffer.from("x"));
     await plain.storage.put("pgbackstop/demo/other/file", Buffer.from("x"));
-    // The last one is running.
+    // The last backup is still running.
     const listed = [labels[1] ?? "", labels[3] ?? ""];
     expect(await expireServerFiles(plain, listed, true)).toEqual([LABEL, "20261122-064059F"]);
     expect(await plain.storage.stat(PATH)).not.toBeNull();

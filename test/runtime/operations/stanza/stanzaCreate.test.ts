@@ -163,7 +163,7 @@ describe("stanza-create", () => {
   });
 });
 
-/** Without the lines that differ between versions: the writer's version and the checksum over it. */
+/** Drops the values that differ between versions: the writer's version, and the checksum that covers it. */
 function withoutHead(text: string): string {
   return text.replace(/backrest-(version|checksum)="[^"]*"/g, "");
 }

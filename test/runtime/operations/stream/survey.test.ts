@@ -48,7 +48,7 @@ it("shows the newest position that a recovery could reach, and nothing without a
   await stream(walName(4), "1", 0, 900);
   await stream(walName(5), "1", 0, 100);
   await stream(walName(5), "1", 100, 0x300);
-  // Useless without its start, of another cluster, interrupted.
+  // None of these counts: a chunk without its start, one of another cluster, and an interrupted one.
   await stream(walName(6), "2", 100, 200);
   await stream(walName(9), "2", 0, 200, "14-1");
   await repo.storage.put(

@@ -46,7 +46,7 @@ async function problemsOf(repo: Repository): Promise<readonly string[]> {
     MADE_WAL_SIZE_BYTES,
     testContext(),
   );
-  // The test's segments are empty: they have another size than real ones, and the checksum of no bytes.
+  // The test's segments are empty, so their size is invalid.
   return verdict.problems.filter((line) => !line.startsWith("invalid size 'archive/"));
 }
 

@@ -5,7 +5,7 @@ import { pathRanges } from "../../../../runtime/operations/verify/path";
 import { WAL_SIZE_BYTES, walName } from "../../repository/support";
 
 const lsn = (segments: number): bigint => BigInt(segments * WAL_SIZE_BYTES);
-/** Timeline 3, from 2 at segment 9.25, from 1 in the middle of segment 6. */
+/** Timeline 3 branches off timeline 2 at segment 9.25, and that off timeline 1 in the middle of segment 6. */
 const NEWEST = {
   timeline: 3,
   ancestors: [
@@ -17,7 +17,7 @@ const names = (timeline: number, ...nos: number[]): string[] => nos.map((no) => 
 const backup = (no: number, timeline = 1): WalRange => [walName(no, timeline), walName(no, timeline)];
 const WHOLE = [...names(1, 3, 4, 5), ...names(2, 6, 7, 8), ...names(3, 9, 10)];
 
-/** What a recovery from these backups to now would miss. */
+/** The WAL gaps of a recovery from these backups to now. */
 function gaps(stored: readonly string[], ...needed: readonly WalRange[]): string[] {
   const ranges = pathRanges(needed, stored, NEWEST, WAL_SIZE_BYTES);
   return findGaps(stored, [...needed, ...ranges], WAL_SIZE_BYTES).map(([first, last]) => `${first}-${last}`);
@@ -55,7 +55,7 @@ describe("the path to the newest timeline", () => {
   });
 
   it("ignores backups off the path", () => {
-    // After their timeline's switch point, on a timeline without a successor, and on the newest one.
+    // After the switch point of the timeline, on a timeline without a successor, and on the newest one.
     expect(gaps([...names(1, 8), ...names(3, 9, 10)], backup(8))).toEqual([]);
     expect(gaps([...names(4, 9, 10)], backup(9, 4))).toEqual([]);
     expect(gaps([...names(3, 10)], backup(10, 3))).toEqual([]);

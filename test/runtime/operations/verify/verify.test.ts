@@ -35,7 +35,7 @@ beforeEach(async () => {
 const run = (options: VerifyOptions = {}): Promise<Verdict> =>
   verify(repo, inlinePool(new Map([[1, repo]]), ctx, 2), WAL_SIZE_BYTES, ctx, options);
 
-/** A backup of these files, stored plain; `reference` files are not stored again. */
+/** Stores a backup of these files, uncompressed. Files in `references` are only referenced. */
 async function backup(
   label: string,
   from: number,
@@ -315,7 +315,7 @@ describe("verify", () => {
       backups: [{ counts: { total: 2 } }, { counts: { total: 2 } }, { counts: { total: 2 } }],
     });
     expect(reads() - before).toBe(1);
-    // Right for the full backup, but other bytes than the others recorded.
+    // The file now matches the full backup's record, but not those of the other backups.
     await backup(full, 1, { PG_VERSION: "15\n", "base/1/1": "other" });
     const verdict = await run();
     expect(verdict.backups.map((row) => row.counts.checksumInvalid)).toEqual([0, 1, 1]);

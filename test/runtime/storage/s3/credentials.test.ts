@@ -1,4 +1,4 @@
-/** Expiring keys: their renewal, and its failures. */
+/** Renewal of expiring keys, and its failures. */
 import { expect, test } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import { Secret } from "../../../../runtime/base/secret";
@@ -8,7 +8,7 @@ import { ManualClock, TEST_TIME_MS } from "../../../harness/context";
 
 const HOUR_MS = 3_600_000;
 
-/** A source whose keys are numbered and last an hour, and that fails while `away`. */
+/** A source of numbered keys that last an hour. It fails while `away`. */
 function numbered(): { clock: ManualClock; renewed: RenewedCredentials; state: { away: boolean; fetches: number } } {
   const clock = new ManualClock(TEST_TIME_MS);
   const state = { away: false, fetches: 0 };

@@ -51,7 +51,7 @@ test("rows are complete, distinct and sane", () => {
     "generic",
   ]);
   for (const row of S3_QUIRKS) {
-    // Object lock refuses uploads without a checksum header, and it needs versions.
+    // Object lock needs versioning and a checksum header on uploads.
     if (row.objectLock) expect(row).toMatchObject({ contentMd5: true, versioning: expect.not.stringMatching("none") });
     expect(row.partSizeBytesMin).toBeLessThanOrEqual(row.partSizeBytesAdvised);
     expect(row.partSizeBytesAdvised).toBeLessThanOrEqual(row.partSizeBytesMax);

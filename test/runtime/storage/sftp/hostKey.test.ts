@@ -10,7 +10,7 @@ import {
   listKnownKeys,
 } from "../../../../runtime/storage/sftp/hostKey";
 
-/** Made by ssh-keygen 9.2, as are its fingerprints and the hashed names below. */
+/** ssh-keygen 9.2 made this key, its fingerprints and the hashed names below. */
 const KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJbQ2VvNLPQ3MbQjHuXgva780eFGEYRZhfuPbJ1yIAf";
 const BLOB = Buffer.from(KEY.split(" ")[1] ?? "", "base64");
 const OTHER = Buffer.from(BLOB).fill(7, 20);
