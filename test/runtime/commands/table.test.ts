@@ -94,7 +94,7 @@ describe("archive-push", () => {
   });
 
   // On a busy machine the repositories may not finish within the grace period, so the test retries.
-  it("says how many it pushed ahead", { retry: 3 }, async () => {
+  it("reports how many it pushed ahead", { retry: 3 }, async () => {
     const directory = makeWalDirectory(makeDataDirectory(folder), [1]);
     addWal(directory, walName(2), walBytes(2));
     await run(make(["archive-push", `${directory}/${walName(1)}`]));
@@ -103,7 +103,7 @@ describe("archive-push", () => {
 });
 
 describe("archive-get", () => {
-  it("exits 0 when found, 1 when certainly not there, and fails when it cannot tell", async () => {
+  it("exits 0 when found, 1 when certainly missing, and fails in doubt", async () => {
     await store(repos[1], 1);
     const destination = join(folder, "RECOVERYXLOG");
     expect(await run(make(["archive-get", walName(1), destination]))).toBe(0);
@@ -316,7 +316,7 @@ describe("pg-settings", () => {
   });
 });
 
-it("a damaged segment is found by verify and named by its path", async () => {
+it("verify reports a damaged segment by its path", async () => {
   await store(repos[0], 1);
   await repos[0].storage.put(await pathOf(repos[0], 1), Buffer.from("damaged"));
   await expect(run(make(["verify"], { repos: [repos[0]] }))).rejects.toMatchObject({ kind: "checksum" });

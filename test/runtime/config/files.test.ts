@@ -61,7 +61,7 @@ describe("which files are read", () => {
   });
 });
 
-describe("what sections say", () => {
+describe("sections", () => {
   function added(
     text: string,
     command: CommandName = "backup",
@@ -73,7 +73,7 @@ describe("what sections say", () => {
     return { values: Object.fromEntries([...entries].map(([id, entry]) => [id, entry.texts])), warnings };
   }
 
-  test("in order of strength", () => {
+  test("have stock's priority", () => {
     expect(sectionsOf("main", "backup")).toEqual(["main:backup", "main", "global:backup", "global"]);
     expect(sectionsOf(undefined, "info")).toEqual(["global:info", "global"]);
     expect(["global", "global:x", "globals", "main"].map(isGlobalSection)).toEqual([true, true, false, false]);

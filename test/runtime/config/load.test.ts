@@ -34,7 +34,7 @@ function machineWith(sources: readonly (readonly [string, string])[]): Machine {
   };
 }
 
-describe("strength", () => {
+describe("priority", () => {
   test.each(SOURCES.map(([source, value], index) => ({ source, value, index })))(
     "$place has priority over all below it",
     ({ value, index }) => {
@@ -46,14 +46,14 @@ describe("strength", () => {
     expect(load(machineWith([])).config.processMax).toBe(1);
   });
 
-  test("every subset of places yields the strongest", () => {
+  test("of any set of sources the strongest wins", () => {
     for (let bits = 0; bits < 2 ** SOURCES.length; bits++) {
       const sources = SOURCES.filter((_, index) => (bits & (1 << index)) !== 0);
       expect(load(machineWith(sources)).config.processMax).toBe(Number(sources[0]?.[1] ?? "1"));
     }
   });
 
-  test("a wrong value fails in every place, and names it", () => {
+  test("an invalid value fails in every source, and the error names the source", () => {
     const [cli, env, section] = [
       { argv: ["backup", "--stanza=main", "--process-max=0"] },
       { argv: ["backup", "--stanza=main"], env: { PGBACKREST_PROCESS_MAX: "0" } },
@@ -71,7 +71,7 @@ describe("strength", () => {
   });
 });
 
-describe("what commands need", () => {
+describe("required options", () => {
   test.each([
     "archive-get",
     "archive-push",
@@ -90,7 +90,7 @@ describe("what commands need", () => {
     expect(load({ argv: [command] }).config).toMatchObject({ command, stanza: undefined });
   });
 
-  test("a cluster's directory, except for the verbs that only see repositories or one WAL file", () => {
+  test("a cluster's directory, except for commands that only use repositories or one WAL file", () => {
     const needs = (command: string): string => failure(() => load({ argv: [command, "--stanza=main"] }));
     for (const command of ["archive-get", "backup", "check", "heal", "pg-settings", "restore", "stanza-create"]) {
       expect(needs(command)).toBe(
@@ -121,7 +121,7 @@ describe("what commands need", () => {
     expect(load({ argv: ["archive-push", "--stanza=main", "x"] }).config.pgs).toEqual([]);
   });
 
-  test("a target for the kinds of restore that need one", () => {
+  test("a target for the types of restore that need one", () => {
     const restore = (...args: string[]): Machine => ({ argv: ["restore", "--stanza=main", "--pg1-path=/pg", ...args] });
     expect(failure(() => load(restore("--type=time")))).toBe(
       "optionRequired: restore command requires option: target\nHINT: it is needed when type is lsn or name or time or xid.",
@@ -223,7 +223,7 @@ describe("warnings", () => {
   const RETENTION =
     "option 'repo1-retention-full' is not set for 'repo1-retention-full-type=count', the repository may run out of space\nHINT: to retain full backups indefinitely (without warning), set option 'repo1-retention-full' to the maximum.";
 
-  test("about backups that are kept for ever, for backup only", () => {
+  test("about backups that are kept forever, for backup only", () => {
     expect(warnings("backup", "")).toEqual([RETENTION]);
     expect(warnings("backup", "repo1-retention-full=2")).toEqual([]);
     expect(warnings("check", "")).toEqual([]);

@@ -46,7 +46,7 @@ function replay({ command, line }: Recorded): string {
   return load({ argv, files: { [config]: `[demo]\n${lines.join("\n")}\n` } }).config.beginLine;
 }
 
-describe("the line at a command's begin", () => {
+describe("the first log line of a command", () => {
   const lines = recorded();
 
   test("is recorded for enough commands", () => {

@@ -129,7 +129,7 @@ function heeded(config: Config): string {
 }
 
 describe("the option table", () => {
-  test("is sorted, without doubles, each row well formed", () => {
+  test("is sorted, without duplicates, and each row is well formed", () => {
     const names = OPTIONS.map((row) => row.name);
     expect(names).toEqual([...new Set(names)].toSorted());
     expect(names.length).toBeGreaterThan(170);
@@ -143,7 +143,7 @@ describe("the option table", () => {
     }
   });
 
-  test("puts each value in a field of its own, and no group in place of a value", () => {
+  test("puts each value in a separate field, and no group in place of a value", () => {
     const paths = OPTIONS.flatMap((row) => row.config ?? []);
     expect(paths).toEqual([...new Set(paths)]);
     expect(paths.map((source) => source.split(".").length).every((depth) => depth <= 2)).toBe(true);

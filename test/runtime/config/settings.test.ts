@@ -185,7 +185,7 @@ describe("the settings file", () => {
     expect(failure(() => parseSettings(text, FILE))).toBe(`config: settings file '${FILE}' ${message}`),
   );
 
-  test("renders the word of archive_command only if it is not stock's", () => {
+  test("renders archiveCommandWord only if it is not stock's", () => {
     expect(parseSettings(renderSettings({ firstBackup: true }), FILE)).toMatchObject({ firstBackup: true });
     expect(renderSettings({ firstBackup: false })).not.toContain("firstBackup");
     expect(renderSettings({ archiveCommandWord: "" })).toContain('"archiveCommandWord": ""');

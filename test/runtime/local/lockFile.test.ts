@@ -154,7 +154,7 @@ describe("acquireLock", () => {
     expect(otherProcessGetsIt(path)).toBe(false);
   });
 
-  test("says that flock is missing", () => {
+  test("reports that flock is missing", () => {
     const path = process.env["PATH"];
     process.env["PATH"] = folder;
     try {

@@ -30,7 +30,7 @@ test("shows the worker and its progress, as long as the holder lives", () => {
   expect(state(false)).toEqual({ held: false, repos: [] });
 });
 
-test("a killed holder's number may be another process's by now: it counts if that one existed when the file was written", async () => {
+test("a killed holder's number may now belong to another process: it counts if that one existed when the file was written", async () => {
   const child = spawn("sleep", ["60"], { stdio: "ignore" });
   await once(child, "spawn");
   const pid = child.pid ?? 0;
@@ -58,7 +58,7 @@ test("a killed holder's number may be another process's by now: it counts if tha
   expect(hasRunSince(pid, systemClock.nowMs(), systemClock)).toBe(false);
 });
 
-test("a file whose holder's number is another process's by now blocks no process", () => {
+test("a file whose holder's number now belongs to another process blocks no process", () => {
   const location = { lockPath, stanza: "main", kind: "archive", repoIndexes: [1] } as const;
   const locked = (): boolean => isLocked(location, SELF, () => true);
   expect(locked()).toBe(false);
@@ -73,7 +73,7 @@ test("a file whose holder's number is another process's by now blocks no process
   expect(locked()).toBe(false);
 });
 
-test("finds the locks that are really held, and removes files without a held lock", () => {
+test("lists the locks that are held, and removes files without a held lock", () => {
   expect(listHeldLocks(join(lockPath, "none"), undefined, SELF)).toEqual([]);
   const request = { lockPath, kind: "backup", pid: 42, execId: "42-00000000" } as const;
   const held = [

@@ -106,7 +106,7 @@ describe("a file in a trusted directory", () => {
     }
   };
 
-  test("is created, opened again, and refused when it is a link, has a second name, is no file, or belongs to everybody", () => {
+  test("is created, opened again, and refused when it is a link, has a second name, is not a file, or is writable by every account", () => {
     open("new");
     open("new");
     writeFileSync(join(folder, "precious"), "precious");
@@ -134,7 +134,7 @@ describe("a file in a trusted directory", () => {
     });
   });
 
-  test("belongs to the opened directory, whatever has its name by now", () => {
+  test("belongs to the opened directory, whatever has its name now", () => {
     mkdirSync(join(folder, "lock"));
     const directory = TrustedDirectory.open("lock path", join(folder, "lock"));
     rmSync(join(folder, "lock"), { recursive: true });

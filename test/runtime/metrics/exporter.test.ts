@@ -30,7 +30,7 @@ const CASES = [
 ] as const;
 
 test.each(CASES)(
-  "report of every backup what the exporter reports from the info of stock $version",
+  "report for every backup what the exporter reports from the info of stock $version",
   async ({ make, version }) => {
     const repos = await Promise.all(make());
     const missingWal = openMissingWal(join(temporaryFolder(), "spool"), "demo");

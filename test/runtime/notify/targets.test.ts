@@ -49,7 +49,7 @@ describe("targets", () => {
     expect(text).not.toContain("geheim");
   });
 
-  test("a file that is no JSON is not quoted", () => {
+  test("a file that is not JSON is not quoted", () => {
     expect(() => parseTargets("https://hooks.slack.com/geheim", "notify.json")).toThrow(
       "notify file 'notify.json' is not valid JSON",
     );

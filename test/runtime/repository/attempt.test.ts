@@ -44,8 +44,8 @@ describe("the attempt file of a backup", () => {
   });
 });
 
-describe("a watched right", () => {
-  it("is checked again after some time, once for all callers", async () => {
+describe("a repeated check", () => {
+  it("runs again after some time, once for all callers", async () => {
     const held = testContext();
     let checks = 0;
     const watch = new Watch(async () => {
@@ -61,7 +61,7 @@ describe("a watched right", () => {
     expect(checks).toBe(1);
   });
 
-  it("stays lost", async () => {
+  it("keeps failing after a lost lease", async () => {
     const held = testContext();
     const lease = testLease();
     const watch = new Watch(() => lease.check(), held.clock);

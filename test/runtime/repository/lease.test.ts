@@ -197,7 +197,7 @@ describe.each([
     expect(names(inner)).toEqual([]);
   });
 
-  test("continues when beats fail, and says so once", async () => {
+  test("continues when beats fail, and reports it once", async () => {
     const inner = memory();
     const storage = new FaultyStorage(inner);
     const time = clock();
@@ -298,7 +298,7 @@ describe.each([
     expect(holder.texts("warn")).toEqual([]);
   });
 
-  test("cannot be released when the storage is down, says so and does not fail", async () => {
+  test("cannot be released when the storage is down, reports it and does not fail", async () => {
     const storage = new FaultyStorage(memory());
     const holder = host("a", storage, clock());
     const lease = await holder.acquire();

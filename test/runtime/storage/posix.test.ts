@@ -185,7 +185,7 @@ describe.skipIf(!IS_ROOT)("as another user (needs root to become one)", () => {
     mkdirSync(join(root, "shut"), { mode: 0o700 });
   });
 
-  test("an unwritable path is named with its rights", async () => {
+  test("an unwritable path is reported with its permissions", async () => {
     expect(await asOther(() => refusal(open().put("closed/f", utf8("x"))))).toMatchObject({
       kind: "fileOpen",
       exitCode: 41,
@@ -200,7 +200,7 @@ describe.skipIf(!IS_ROOT)("as another user (needs root to become one)", () => {
     });
   });
 
-  test("so are files that cannot be read, listed or removed; none of them counts as missing", async () => {
+  test("so are files that cannot be read, listed or removed; none counts as missing", async () => {
     expect(await asOther(() => refusal(open().read("closed/secret")))).toMatchObject({
       kind: "fileOpen",
       message: `unable to open file '${root}/closed/secret' for read: [13] Permission denied: '${root}/closed/secret' has mode 0600, user 0, group 0; ${self}`,
@@ -228,7 +228,7 @@ const mountTmpfs = (path: string, options: string): (() => void) | null => {
   return () => void spawnSync("umount", ["-l", path]);
 };
 
-test("a full disk says so, leaves the old file and nothing else", async (context) => {
+test("a full disk is reported, and leaves only the old file", async (context) => {
   const disk = join(root, "disk");
   const unmount = mountTmpfs(disk, "size=2m");
   if (unmount === null) return context.skip("no tmpfs can be mounted here (needs root): a full disk is not tested");
@@ -256,7 +256,7 @@ test("a full disk says so, leaves the old file and nothing else", async (context
   }
 });
 
-test("a read-only file system says so", async (context) => {
+test("a read-only file system is reported", async (context) => {
   const disk = join(root, "disk");
   const unmount = mountTmpfs(disk, "size=1m,ro");
   if (unmount === null)

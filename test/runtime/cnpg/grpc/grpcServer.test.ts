@@ -88,7 +88,7 @@ describe("the socket beside an instance", () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  test("leaves a file alone that is no socket", async () => {
+  test("leaves a file alone that is not a socket", async () => {
     const path = join(temporaryFolder(), "pgbackstop");
     writeFileSync(path, "");
     await expect(servePluginSocket(path, [], realTime())).rejects.toThrow("it already exists and is not a socket");
@@ -120,7 +120,7 @@ describe("the socket beside an instance", () => {
 });
 
 describe("a caller that disconnects", () => {
-  test("ends its own request, and after an answer ends nothing", async () => {
+  test("cancels its own request, and nothing after the answer", async () => {
     const path = join(temporaryFolder(), "pgbackstop");
     const signals: AbortSignal[] = [];
     const waiting: PluginService = {

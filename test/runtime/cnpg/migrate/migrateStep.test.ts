@@ -208,7 +208,7 @@ describe("workloads", () => {
     expect(replicas()).toEqual([3, 0]);
   });
 
-  test("nothing stops them once they use the target, and the way back lifts that", async () => {
+  test("are never stopped while they use the target; resume reverts that", async () => {
     await run(["stop"]);
     await run(["start"]);
     await run(["stop"]);

@@ -32,7 +32,7 @@ describe("the lifecycle hook", () => {
     expect(hook(patched, cluster(), "TYPE_CREATE")).toBe("");
   });
 
-  test("leaves pods alone that are not an instance's, and clusters without the plugin", () => {
+  test("ignores pods that are not instances, and clusters without the plugin", () => {
     const other = { ...pod(), metadata: { name: "pooler-1", labels: { "cnpg.io/podRole": "pooler" } } };
     expect(hook(other)).toBe("");
     expect(hook(pod(), cluster({ plugins: [{ name: "other.example" }] }))).toBe("");
@@ -80,7 +80,7 @@ describe("the lifecycle hook", () => {
     expect(hook(pod(), following(false))).toBe(patch);
   });
 
-  test("lets instances of a replica cluster without its own archive read, and nothing else", () => {
+  test("lets instances of a replica cluster without an archive only read", () => {
     const patch = hook(pod(), cluster({ ...RECOVERY, replica: { enabled: true, source: "origin" } }));
     expect(patch).toContain("cnpg-restore");
     expect(patch).toContain("--plugin-instance=orders-1");

@@ -152,7 +152,7 @@ describe("the patch of a pod", () => {
     });
   });
 
-  test("adds the source of a replica cluster, and nothing but that", () => {
+  test("adds only the source of a replica cluster", () => {
     const source = {
       ...PARAMETERS,
       configMap: "orders-source",

@@ -28,7 +28,7 @@ test("reports each repository's abilities, a line each", async () => {
   expect(text.match(/^repo\d/gm)).toEqual(["repo1", "repo2"]);
 });
 
-test("one failing repository is an error with its reason, and the other one is reported all the same", async () => {
+test("one failing repository is an error with its reason, and the other one is still reported", async () => {
   second.plan("put", { kind: "error", error: fail("access", "the key may not write") });
   const asked = make("--output=json");
   await expect(doctorCommand(asked)).rejects.toMatchObject({

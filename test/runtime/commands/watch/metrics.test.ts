@@ -117,7 +117,7 @@ describe("each repository", () => {
     expect(values[of("repo_full_expected_seconds", 2)]).toBeUndefined();
   });
 
-  test("without a look at the whole archive has no gaps, and everything else", async () => {
+  test("without a scan of the whole archive has no gaps, but everything else", async () => {
     const { values } = await scrape(["--no-wal-gaps", "metrics"]);
     expect(values[of("repo_wal_gap_segments", 2)]).toBeUndefined();
     expect(values[of("repo_wal_lag_segments", 2)]).toBe(1);

@@ -293,7 +293,7 @@ describe("names and levels", () => {
     expect(Buffer.compare(decompressBytes(bytes, "bz2", 250_000, true), sampleBytes(250_000))).toBe(0);
   });
 
-  it("bz2 is not written, and says so", async () => {
+  it("bz2 is not written, and the error says why", async () => {
     for (const run of [
       () => compress(pieces(sampleBytes(1), 1), { type: "bz2", level: 9 }),
       () => compressBytes(sampleBytes(1), { type: "bz2", level: 9 }),

@@ -11,7 +11,7 @@ const ABORT = 0x20;
 const COMMIT_PREPARED = 0x30;
 const ABORT_PREPARED = 0x40;
 
-/** The header of PREPARE TRANSACTION ("access/twophase.c", TwoPhaseFileHeader). Since 15 it has counts of statistics. */
+/** The header of PREPARE TRANSACTION ("access/twophase.c", TwoPhaseFileHeader). Since 15 it counts statistics. */
 function prepared(xid: number, name: string, major: number): Uint8Array {
   const counts = major >= 15 ? 6 : 4;
   const head = pack(

@@ -93,7 +93,7 @@ describe("archive-push", () => {
     expect(missingWal.repoIndexes()).toEqual([]);
   });
 
-  it("finds a stored segment and writes nothing", async () => {
+  it("detects a stored segment, and writes nothing", async () => {
     await push(1);
     const outcome = await push(1);
     expect(outcome.results.map((result) => result.ok && result.value)).toEqual(["present", "present"]);
@@ -108,7 +108,7 @@ describe("archive-push", () => {
     expect((await push(2)).results.map((result) => result.ok && result.value)).toEqual(["present", "present"]);
   });
 
-  it("neither reads nor looks up one by one the files that it pushed ahead before", async () => {
+  it("neither reads nor looks up separately the files that it already pushed ahead", async () => {
     for (let no = 2; no <= 20; no++) addWal(walDirectory, walName(no), walBytes(no));
     expect((await push(1)).aheadCount).toBe(38);
     const listed = first.calls("list").length;
@@ -190,7 +190,7 @@ describe("archive-push with a repository that fails", () => {
     expect(missingWal.repoIndexes()).toEqual([]);
   });
 
-  it("in the middle of its write: leaves no half file, and the next call stores it", async () => {
+  it("in the middle of its write: leaves no partial file, and the next call stores it", async () => {
     second.plan(
       "putStream",
       { kind: "break", sizeBytes: 1000, error: fail("fileWrite", "no space left") },
@@ -203,7 +203,7 @@ describe("archive-push with a repository that fails", () => {
     second.verifyAllFaultsExercised();
   });
 
-  it("after its write happened: the next call finds the segment", async () => {
+  it("after its write: the next call detects the segment", async () => {
     second.plan("putStream", { kind: "errorAfter", error: away }, { path: WRITES });
     expect((await push(1)).accepted).toBe(false);
     expect((await push(1)).results.map((result) => result.ok && result.value)).toEqual(["present", "present"]);
@@ -230,7 +230,7 @@ describe("archive-push with a repository that fails", () => {
 describe("archive-push with a repository that hangs", () => {
   const forever = new AbortController().signal;
 
-  it("and policy any: acknowledges after the grace, and records the missing file", async () => {
+  it("and policy any: acknowledges after the grace period, and records the missing file", async () => {
     second.plan("putStream", { kind: "hang", signal: forever }, { path: WRITES });
     const run = push(1, { acknowledge: { mode: "any", repoIndexes: [] } });
     let ended = false;

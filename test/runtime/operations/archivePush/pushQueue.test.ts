@@ -145,7 +145,7 @@ describe("a push queue", () => {
     expect(ctx.lines).toContainEqual({ level: "info", text: "repo2 accepts WAL again" });
   });
 
-  it("with policy any records the missing file before the answer, without the grace for a failing repository", async () => {
+  it("with policy any records the missing file before the answer, without the grace period for a failing repository", async () => {
     storages[1].breakDown(away);
     expect(await request(1, ANY)).toMatchObject({ accepted: true, reposBehind: [2] });
     expect(missingWal.list(2, CLUSTER)).toEqual(names(1));

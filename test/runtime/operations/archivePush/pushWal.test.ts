@@ -106,7 +106,7 @@ describe("the archive that segments are pushed to", () => {
       target = new PushTarget(repo, ctx);
     });
 
-    it("makes found files durable: their writer may have been killed before it did", async () => {
+    it("makes existing files durable: their writer may have been killed first", async () => {
       await store(repo, 16);
       expect(await push(16)).toBe("present");
       const [file, ...directories] = mounted.calls("syncPath");

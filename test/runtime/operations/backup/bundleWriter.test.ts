@@ -73,7 +73,7 @@ describe.each([
   ["directory", posix],
   ["stream", streamed],
 ])("a target that is a %s", (_, make) => {
-  it("stores all pieces, although their buffer is reused", async () => {
+  it("stores all chunks, although their buffer is reused", async () => {
     const { root, storage } = make();
     const target = open(storage);
     const content = await feed(target, 120);
@@ -81,7 +81,7 @@ describe.each([
     expect(readFileSync(join(root, "backup/x")).equals(content)).toBe(true);
   });
 
-  it("stores small pieces between large ones", async () => {
+  it("stores small chunks between large ones", async () => {
     const { root, storage } = make();
     const target = open(storage);
     const content = [await feed(target, 2, 300_000), await feed(target, 1, 10), await feed(target, 2, 300_000)];
@@ -99,7 +99,7 @@ describe.each([
     expect(Buffer.from(decryptBytes(stored, "pass")).equals(content)).toBe(true);
   });
 
-  it("stores a file without a piece", async () => {
+  it("stores a file without chunks", async () => {
     const { root, storage } = make();
     await putWhole(storage, "backup/x", EMPTY_BYTES);
     expect(readFileSync(join(root, "backup/x"))).toHaveLength(0);
@@ -117,7 +117,7 @@ describe.each([
 });
 
 describe("a target that fails", () => {
-  it("at its opening takes pieces and fails at the end", async () => {
+  it("at its opening takes chunks and fails at the end", async () => {
     const { storage } = posix();
     await storage.put("backup", utf8("a file in the way"));
     const target = open(storage);

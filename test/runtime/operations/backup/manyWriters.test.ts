@@ -51,7 +51,7 @@ const errorOf = async (run: Promise<BackupOutcome>): Promise<unknown> =>
     (error: unknown) => error,
   );
 
-describe("a backup beside another writer", () => {
+describe("a backup while another process writes", () => {
   it("is not listed when another host has expired its base and removed the directory", async () => {
     await runBackup([repo], data, ctx);
     writeFileSync(join(data, "base/5/16384"), "changed");

@@ -6,7 +6,7 @@ const facts = (archiveMode: string, archiveCommand: string): Parameters<typeof r
   archiveCommand,
 });
 
-it("requires stock's word, the caller's, or none", () => {
+it("requires stock's program name, the caller's, or none", () => {
   expect(() => requireArchiving(facts("on", "pgbackrest archive-push %p"), true, "pgbackrest")).not.toThrow();
   const other = facts("on", "/usr/local/bin/wal-archive %p");
   expect(() => requireArchiving(other, true, "pgbackrest")).toThrow(/wal-archive .*' must contain pgbackrest$/);

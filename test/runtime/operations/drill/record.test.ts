@@ -33,7 +33,7 @@ test("an invalid record is refused with its name", () => {
     expect(() => parseDrill(text, "a.json")).toThrow("'a.json' is not a drill record");
 });
 
-test("other files are no records", () => {
+test("other files are not records", () => {
   for (const name of [
     "notes.json",
     "20261121-051347Z-010203ff.json",

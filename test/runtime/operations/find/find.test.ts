@@ -234,7 +234,7 @@ describe("WAL after the archive's end", () => {
     expect(ctx.lines.map(({ text }) => text).join("\n")).toContain("streamed WAL: repo1: [FileInvalidError]");
   });
 
-  it("a short session hides nothing of the previous one; after a server was taken back the newest counts", async () => {
+  it("a short session hides nothing of the previous one; after a server was rolled back the newest counts", async () => {
     const story = await lostHost();
     const end = offset(story.wal.lsn);
     await stream(repos[0], walName(4), story.segment(4), 0, WAL_SIZE_BYTES);

@@ -108,7 +108,7 @@ async function put(
   if (isDamaged) await repo.storage.put(`pgbackstop/demo/stream/15-1/${chunkFileName(chunk)}`, Buffer.from("damaged"));
 }
 
-it("reads what a recovery gets, which is all that fits together", async () => {
+it("reads exactly the bytes that a recovery gets", async () => {
   const folder = temporaryFolder();
   await fc.assert(
     fc.asyncProperty(anyPieces, fc.subarray([1, 2, 3]), async (all, others) => {

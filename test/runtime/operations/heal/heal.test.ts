@@ -116,7 +116,7 @@ describe("heal", () => {
     expect(missingWal.list(2)).toEqual([]);
   });
 
-  it("copies files of the others since its own oldest backup, and no older ones", async () => {
+  it("copies files from other repositories since its oldest backup, and no older ones", async () => {
     await store(
       repos[0],
       1,
@@ -176,7 +176,7 @@ describe("heal", () => {
     for (const repo of repos) expect(await verifyNames(repo)).toEqual([]);
   });
 
-  it("leaves files alone that are not acknowledged: archive-push may be writing them", async () => {
+  it("ignores unacknowledged files: archive-push may be writing them", async () => {
     await store(repos[0], 1, 2, 3);
     await needFrom(repos[1], 1);
     missingWal.add(2, walName(2), CLUSTER);
@@ -249,7 +249,7 @@ describe("heal", () => {
     expect(missingWal.list(2)).toEqual([]);
   });
 
-  it("never stores another file than the segment: a damaged copy, a foreign file in pg_wal", async () => {
+  it("never stores a damaged copy, or a foreign file from pg_wal, as the segment", async () => {
     await store(repos[0], 1, 2);
     const memory = storages[0];
     await memory.put(await pathOf(repos[0], 1), Buffer.from("damaged"));
@@ -306,7 +306,7 @@ describe("heal", () => {
     expect(missingWal.list(2)).toEqual([walName(5)]);
   });
 
-  it("clears no record for a found file that it cannot make durable", async () => {
+  it("keeps the record of a stored file that it cannot make durable", async () => {
     const mounted = new FaultyStorage(
       new PosixStorage({
         root: join(temporaryFolder(), "mount"),

@@ -150,7 +150,7 @@ describe("a command without a later worker", () => {
     expect([...missing(1), ...missing(2)]).toEqual([]);
   });
 
-  it("leaves files that it may not write, or that one repository refuses, to others, and says so", async () => {
+  it("reports files that it may not write, or that a repository refuses, and leaves them to others", async () => {
     await promote();
     write(4);
     await settle(false);

@@ -84,7 +84,7 @@ describe("the screen", () => {
     );
   });
 
-  test("of a stream shows its progress, and that it stands still", async () => {
+  test("of a stream shows its progress, and that it is stalled", async () => {
     for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
     const states = [
       { key: 1, lsn: "0/3000148", positionBytes: 0x3000148, atS: NOW_S - 4 },

@@ -391,7 +391,7 @@ describe("a repository worker", () => {
     expect(ctx.lines.some(({ level, text }) => level === "warn" && text.startsWith("streamed WAL: repo1"))).toBe(true);
   });
 
-  it("after any crashes a recovery gets an unbroken start, and at least what was acknowledged", async () => {
+  it("after any crashes a recovery gets a prefix without gaps, and at least all acknowledged WAL", async () => {
     let meaningful = 0;
     await fc.assert(
       fc.asyncProperty(

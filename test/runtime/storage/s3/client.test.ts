@@ -219,7 +219,7 @@ describe("missing", () => {
     }
   });
 
-  test("a proxy's 404 to HEAD is not believed", async () => {
+  test("a proxy's 404 to HEAD does not count as missing", async () => {
     double.answering(() => ({ status: 404, body: html }));
     expect(await refusal(open().stat("f"))).toMatchObject({
       kind: "service",
@@ -404,7 +404,7 @@ describe("multipart", () => {
     expect(double.requests[0]).toMatchObject({ method: "POST", url: "/bkt/repo/f?uploads=" });
   });
 
-  test("has two parts in flight and no more", async () => {
+  test("has at most two parts in flight", async () => {
     let under = 0;
     let most = 0;
     double.answering(({ method, url, body }) => {
@@ -511,7 +511,7 @@ describe("multipart", () => {
   });
 });
 
-test("a slow line does not pass for a dead one", async () => {
+test("a slow connection does not count as dead", async () => {
   // Uses real time. The body takes twice the io-timeout, but each chunk arrives in time. It is large because the kernel
   // buffers some megabytes.
   const sizeBytes = 16 * MIB;
@@ -585,7 +585,7 @@ describe("exclusive creation", () => {
     expect(ids.filter((id) => open({ quirks: quirks(id) }).create !== undefined)).toEqual(["aws", "r2"]);
   });
 
-  test("sends If-None-Match and believes the first answer", async () => {
+  test("sends If-None-Match, and trusts the first answer", async () => {
     const storage = creating();
     double.answering(() => OK);
     expect(await storage.create?.("f", utf8("mine"))).toBe(true);

@@ -55,7 +55,7 @@ test("reads fingerprints in stock's and ssh-keygen's forms, and nothing else", (
 });
 
 describe("known hosts", () => {
-  test("are found by name, list, pattern and hash, with their port", () => {
+  test("match by name, list, pattern and hash, with their port", () => {
     for (const names of ["nas.example.net", "a,NAS.example.net,b", "*.example.net", "nas.example.ne?"])
       expect(count(`${names} ${KEY}`)).toBe(1);
     for (const names of [
