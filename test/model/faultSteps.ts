@@ -65,7 +65,7 @@ const damage: fc.Arbitrary<Damage> = fc.record({
   pick: even(1_000_000),
 });
 
-/** The death of an operation with about this number of writes; `atHeart` of them are infos, manifests or removals. */
+/** The death of an operation with about `writes` writes, of which {@link Death.isAtHeart} counts `atHeart`. */
 function death(writes: number, atHeart: number): fc.Arbitrary<Death | null> {
   const how = { leaves: fc.constantFrom("nothing" as const, "half" as const, "all" as const), powerLost: fc.boolean() };
   return fc.oneof(

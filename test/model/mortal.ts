@@ -155,7 +155,7 @@ class MortalStorage implements Storage {
     if (create !== undefined) this.create = (path, bytes) => this.#create(path, () => create(path, bytes));
   }
 
-  /** Finishes what death leaves: files that were open, and names that a power loss loses. */
+  /** Closes files that death left open. A power loss then removes unsynced names. */
   async end(): Promise<void> {
     for (const writer of this.#open.values()) await writer.finish().catch(quietly);
     this.#open.clear();

@@ -34,7 +34,7 @@ test("PUT of an object whose key needs encoding", async () => {
     { method: "PUT", host, path: encodePath("/test$file.text"), query: {}, headers, sha256Hex },
     nowMs,
   );
-  // The example signs the date header. The signer replaces that with x-amz-date, and leaves the rest as printed there.
+  // The example signs the date header. The signer uses x-amz-date instead. All else equals the example.
   expect(signed["authorization"]).toBe(
     `AWS4-HMAC-SHA256 ${scope}, SignedHeaders=host;x-amz-content-sha256;x-amz-date;x-amz-storage-class, Signature=${independentSignature()}`,
   );
