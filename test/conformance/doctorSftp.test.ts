@@ -109,7 +109,7 @@ describe("an SFTP account", async () => {
     const result = await ask(whole, folder);
     expect(result.facts.find((fact) => fact.name === "owner")).toMatchObject({
       verdict: "warn",
-      text: expect.stringContaining("not this account's"),
+      text: expect.stringContaining("owned by another account than this one"),
     });
   });
 

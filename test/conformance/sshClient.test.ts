@@ -82,7 +82,7 @@ describe("the route to a host", async () => {
     );
     const revoked = knownHosts(`@revoked [${server.host}]:${server.port} ${server.hostKey()}\n`);
     await expect(open(targetOf({ hostKeys: [], knownHostsFiles: [revoked] }))).rejects.toThrow(
-      "expected is revoked ssh-ed25519 SHA256:",
+      "instead of the expected key revoked ssh-ed25519 SHA256:",
     );
   });
 

@@ -339,7 +339,7 @@ test("a destroy restores the settings, removes the files, and leaves both reposi
   const stack = await open();
   const { stdout, summary } = await stack.destroy();
   expect(summary.resourceChanges).toEqual({ delete: 7 });
-  expect(stdout).toContain("put back archive_command and archive_mode");
+  expect(stdout).toContain("restored archive_command and archive_mode");
   expect(await host.cluster.value("SHOW archive_mode")).toBe("off");
   const autoConf = readFileSync(join(host.cluster.dataPath, "postgresql.auto.conf"), "utf8");
   expect(autoConf).not.toContain("archive_mode");

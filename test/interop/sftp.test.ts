@@ -91,7 +91,7 @@ describe("a repository on an SFTP server", async () => {
     expect(await bed.cluster.value("SELECT failed_count FROM pg_stat_archiver")).toBe("0");
     expect(await missingCounts()).toEqual([0, SEGMENTS]);
     await server.start();
-    expect((await bed.oursOk(["heal"])).stdout).toContain(`repo2: ${SEGMENTS} WAL file(s) copied`);
+    expect((await bed.oursOk(["heal"])).stdout).toContain(`repo2: ${SEGMENTS} missing WAL file(s) copied`);
     expect(await missingCounts()).toEqual([0, 0]);
   });
 

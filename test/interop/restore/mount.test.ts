@@ -54,7 +54,7 @@ describe("a directory on a mount", async () => {
     expect(Number(away.repo[0]?.["wal-debt"])).toBeGreaterThan(0);
 
     await run("mount", ["--bind", nas, path]);
-    expect((await bed.oursOk(["heal"])).stdout).toMatch(/repo1: [1-9]\d* WAL file\(s\) copied/);
+    expect((await bed.oursOk(["heal"])).stdout).toMatch(/repo1: [1-9]\d* missing WAL file\(s\) copied/);
     expect(readdirSync(`${path}/archive/main/18-1/${name.slice(0, 16)}`).some((file) => file.startsWith(name))).toBe(
       true,
     );
