@@ -87,7 +87,8 @@ export const TIERS: readonly Tier[] = [
     name: "kubernetes",
     folders: ["test/kubernetes"],
     queue: "wait",
-    filesAtOnce: 1,
+    // Labs share nothing, and mostly wait.
+    filesAtOnce: 2,
     quick: ["test/kubernetes/apiServer.test.ts", "test/kubernetes/cluster.test.ts"],
     testTimeoutMs: 600_000,
     about: "API server, CloudNativePG; the kubelet is a double",
