@@ -124,12 +124,12 @@ describe("CloudNativePG", async () => {
     await lab.kubectl.waitForCondition("pods", "reader", "Ready");
     const shell = async (script: string): Promise<string> =>
       (await lab.kubectl.exec("reader", "main", ["sh", "-c", script])).stdout.trim();
-    expect(await shell("id -u; cat /words/word; echo; touch /tmp/nothing 2>/dev/null || echo closed")).toBe(
+    expect(await shell("id -u; cat /words/answer; echo; touch /tmp/nothing 2>/dev/null || echo closed")).toBe(
       "26\nfirst\nclosed",
     );
     await expect.poll(() => lab.kubectl.logs("reader", "sidecar"), { timeout: 60_000 }).toContain("from outside");
     await lab.kubectl.apply([secret("second")]);
-    await expect.poll(() => shell("cat /words/word"), { timeout: 120_000 }).toBe("second");
+    await expect.poll(() => shell("cat /words/answer"), { timeout: 120_000 }).toBe("second");
     await lab.kubectl.runOk(["delete", "pod", "reader", "--timeout=110s"]);
   });
 });
