@@ -169,7 +169,9 @@ test("no choice, two choices or an empty one are refused before any change", asy
   expect(await refusalOf({ namespace: "orders", secretName: "fine", create: { from } })).toContain(
     "there is nothing to put into a Secret for nas: it is not a bucket",
   );
-  expect(await refusalOf({ namespace: "orders", create: { from } })).toContain('"Wrong_Name" is not a name for a Secret');
+  expect(await refusalOf({ namespace: "orders", create: { from } })).toContain(
+    '"Wrong_Name" is not a name for a Secret',
+  );
 });
 
 test("a one-shot backup runs once, again when a trigger changes, and not when only the command's spelling changes", async () => {
