@@ -16,6 +16,8 @@ export interface VerifyBundleJob {
 /** One per extent, in their order. */
 export type VerifyBundleResult = readonly VerifyFileResult[];
 
+const OK: VerifyFileResult = { status: "ok", text: "" };
+
 export async function verifyBundle(
   job: VerifyBundleJob,
   repo: (key: number) => Repository,
@@ -25,8 +27,14 @@ export async function verifyBundle(
   try {
     for await (const { extent, bytes } of readExtents(repo(job.repoIndex).storage, job.path, job.extents)) {
       const sha1 = sha1Hex(bytes);
-      const text = `invalid checksum '${job.path}' at ${extent.offsetBytes}: actual ${sha1}, expected ${extent.sha1}`;
-      results.set(extent, sha1 === extent.sha1 ? { status: "ok", text: "" } : { status: "checksum", text });
+      const result: VerifyFileResult =
+        sha1 === extent.sha1
+          ? OK
+          : {
+              status: "checksum",
+              text: `invalid checksum '${job.path}' at ${extent.offsetBytes}: actual ${sha1}, expected ${extent.sha1}`,
+            };
+      results.set(extent, result);
     }
   } catch (error) {
     const { name, message } = toBackupError(error);
