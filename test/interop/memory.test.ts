@@ -29,7 +29,7 @@ const MIB = 1024 ** 2;
 const PEAK_MIB_MAX = 300;
 const LONG = process.env["PGBACKSTOP_LONG"] === "1";
 const FILE_COUNT = LONG ? 200_000 : 20_000;
-/** Threads and the program take most of the smaller limit, however few the files are: `verify` peaks at 277 to 302 MiB. */
+/** Threads and the program take most of the smaller limit: `verify` of few files peaks at 277 to 302 MiB. */
 const FILES_PEAK_MIB_MAX = LONG ? 600 : 340;
 
 describe("memory", async () => {
