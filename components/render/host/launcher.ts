@@ -86,12 +86,13 @@ done
 streams=--pipe
 if [ -t 0 ] && [ -t 1 ] && [ -t 2 ]; then streams=--pty; fi
 unit=${shellArgument(`pgbackstop-${plan.stanza}-run`)}-$$
+# Set before the unit starts: a signal that comes earlier would end the launcher alone.
+trap 'systemctl stop --no-block "$unit.service"' HUP INT TERM
 # With the descriptor of the caller: what runs in the background reads nothing otherwise.
 exec 3<&0
 systemd-run --quiet --collect --wait "$streams" --unit="$unit" --service-type=exec --working-directory=/ -p User="$user" -p UMask=0027 \\
   ${[...credentials, `-- ${program}${include} "$@" <&3 &`].join(" \\\n  ")}
 pid=$!
-trap 'systemctl stop --no-block "$unit.service"' HUP INT TERM
 code=0
 wait "$pid" || code=$?
 # A signal ends the waiting, not what is waited for.
