@@ -8,7 +8,7 @@ import { BACKUP_ENDS } from "../dynamic/clusterBackup";
 import { ClusterBackupEnd } from "../dynamic/clusterBackupEnd";
 import { HostAction } from "../dynamic/hostAction";
 import { childName, renderedName, typeToken } from "../internal/children";
-import { type DeclaredResource, declareKubernetes } from "../internal/declaredResource";
+import { declareKubernetes } from "../internal/kubernetesObjects";
 import { findRepoIndex } from "../plan/model/defaults";
 import { backupManifest } from "../render/kubernetes/clusterObjects";
 import { given } from "../plan/model/given";
@@ -107,7 +107,7 @@ function onHost(
   return action.label;
 }
 
-type BackupResource = DeclaredResource & {
+type BackupResource = pulumi.CustomResource & {
   readonly metadata: pulumi.Output<{ readonly uid?: string }>;
   readonly status: pulumi.Output<
     { readonly backupId?: string; readonly error?: string; readonly phase?: string } | undefined

@@ -1,7 +1,7 @@
 /** One repository's keys and passphrase in a Kubernetes namespace. */
 import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
-import { declareKubernetes } from "../internal/declaredResource";
+import { declareKubernetes } from "../internal/kubernetesObjects";
 import {
   checkSecretName,
   type ExternalKeys,

@@ -1,7 +1,7 @@
 /** One ExternalSecret with the keys of several repositories, for all clusters of a namespace. */
 import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
-import { declareKubernetes } from "../internal/declaredResource";
+import { declareKubernetes } from "../internal/kubernetesObjects";
 import { renderExternalSecret } from "../render/kubernetes/secrets";
 import type { SecretRef } from "../repositories/target";
 import {

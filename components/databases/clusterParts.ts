@@ -4,7 +4,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { RepositorySecret } from "../credentials/repositorySecret";
 import { childName, renderedName } from "../internal/children";
-import { type DeclaredResource, declareKubernetes, declareKubernetesPatch } from "../internal/declaredResource";
+import { declareKubernetes, declareKubernetesPatch } from "../internal/kubernetesObjects";
 import { fillKnown, type KnownPart, splitKnown, withoutSecrets } from "../internal/inputs";
 import { runtimeBundleGzip, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { logWarnings, throwErrors, withoutSecretValues } from "../internal/validate";
@@ -158,7 +158,7 @@ export function deployRuntime(scope: Omit<ClusterScope, "cluster">, owner: strin
   const made = declareKubernetes(childName(scope.name, "runtime"), object, {
     parent: scope.parent,
     ignoreChanges: follow ? ["binaryData"] : ["metadata.name", "data", "binaryData"],
-  }) as DeclaredResource & {
+  }) as pulumi.CustomResource & {
     readonly metadata: pulumi.Output<{ readonly name: string }>;
     readonly data: pulumi.Output<{ readonly image: string }>;
   };

@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { PLUGIN_NAME } from "../../runtime/cnpg/names";
 import { SelfSignedCertificate } from "../dynamic/selfSignedCertificate";
 import { childName, renderedName, typeToken } from "../internal/children";
-import { declareKubernetes } from "../internal/declaredResource";
+import { declareKubernetes } from "../internal/kubernetesObjects";
 import { fillKnown, splitKnown } from "../internal/inputs";
 import { throwErrors } from "../internal/validate";
 import { DALIBO } from "../plan/rules/manifests/plugins";

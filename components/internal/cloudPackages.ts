@@ -53,7 +53,7 @@ export interface Cloudflare {
 
 /** @throws RunError naming the package to install */
 export function loadAws(component: string): Aws {
-  return load(component, "@pulumi/aws", "7", () => ({
+  return loadPackage(component, "@pulumi/aws", "7", () => ({
     s3: require("@pulumi/aws/s3") as Aws["s3"],
     iam: require("@pulumi/aws/iam") as Aws["iam"],
     eks: require("@pulumi/aws/eks") as Aws["eks"],
@@ -62,10 +62,11 @@ export function loadAws(component: string): Aws {
 
 /** @throws RunError naming the package to install */
 export function loadCloudflare(component: string): Cloudflare {
-  return load(component, "@pulumi/cloudflare", "6", () => require("@pulumi/cloudflare") as Cloudflare);
+  return loadPackage(component, "@pulumi/cloudflare", "6", () => require("@pulumi/cloudflare") as Cloudflare);
 }
 
-function load<T>(component: string, packageName: string, major: string, read: () => T): T {
+/** @throws RunError naming the package to install */
+export function loadPackage<T>(component: string, packageName: string, major: string, read: () => T): T {
   try {
     return read();
   } catch (error) {

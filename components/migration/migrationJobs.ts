@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
 import { deployRuntime, type RuntimeInputs } from "../databases/clusterParts";
 import { renderedName } from "../internal/children";
-import { type DeclaredResource, declareKubernetes, readConfigMap } from "../internal/declaredResource";
+import { declareKubernetes, readConfigMap } from "../internal/kubernetesObjects";
 import { fillKnown, splitKnown } from "../internal/inputs";
 import { POSTGRES_IMAGES } from "../plan/cluster/images";
 import {
@@ -209,7 +209,7 @@ export class MigrationJobs {
     manifest: pulumi.Output<Manifest>,
     { dependsOn, parent }: StepOptions,
     triggers: readonly pulumi.Input<string>[] = [],
-  ): DeclaredResource {
+  ): pulumi.CustomResource {
     const minutes = this.#args.timeoutMinutes ?? TIMEOUT_MINUTES;
     const name = pulumi.all([...triggers]).apply((values) => `${this.#name}-${role}${digestOf(values)}`);
     const metadata = {

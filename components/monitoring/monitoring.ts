@@ -1,7 +1,7 @@
 /** Alerts and a dashboard of a stack, from its databases' topologies. */
 import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
-import { declareKubernetes } from "../internal/declaredResource";
+import { declareKubernetes } from "../internal/kubernetesObjects";
 import { alertGroupsOf } from "../plan/alerts";
 import type { AlertGroup, AlertOptions } from "../plan/alerts/rule";
 import { parseStackFile } from "../plan/topology/stackFiles";

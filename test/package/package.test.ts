@@ -148,6 +148,16 @@ test("a strict project compiles against its declarations, and mistakes are compi
   expect(wrong.stdout).toContain("'pth' does not exist in type 'PosixRepositoryArgs'");
 });
 
+test("without the optional package of Kubernetes, its objects name the command that installs it", async () => {
+  const script = `const pulumi = require("@pulumi/pulumi"); const { CnpgPlugin } = require("pgbackstop");
+    const mocks = { call: () => ({}), newResource: ({ name, inputs }) => ({ id: name, state: inputs }) };
+    pulumi.runtime.setMocks(mocks).then(() => new CnpgPlugin("plugin")).catch(({ message }) => console.log(message));`;
+  const { stdout } = await run(await ensureNode(), ["-e", script], { cwd: folder });
+  expect(stdout).toMatch(
+    /needs the package @pulumi\/kubernetes, which is not installed: npm install @pulumi\/kubernetes@\^4$/m,
+  );
+});
+
 test("a preview shows known values and marks the others", async () => {
   const { changes, stdout, stderr, error } = await pulumi("preview", null);
   expect(error).toBeUndefined();

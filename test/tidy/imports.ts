@@ -266,6 +266,11 @@ export const ROOMS: readonly Room[] = [
     packages: ["@pulumi/pulumi", "@pulumi/aws", "@pulumi/cloudflare"],
   },
   {
+    prefix: "components/internal/kubernetesObjects",
+    mayImport: ["components/internal/cloudPackages"],
+    packages: ["@pulumi/pulumi", "@pulumi/kubernetes"],
+  },
+  {
     prefix: "components/policy",
     about: "the policy pack",
     mayImport: ["components/plan"],

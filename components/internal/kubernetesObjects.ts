@@ -1,0 +1,89 @@
+/**
+ * Kubernetes objects as children of components, made with the classes of `@pulumi/kubernetes`. The package's index takes
+ * a second to load, one class less than a millisecond, so each class is loaded when the first object needs it. Their
+ * type tokens are `kubernetes:core/v1:Secret` and `kubernetes:postgresql.cnpg.io/v1:Cluster`.
+ */
+import * as pulumi from "@pulumi/pulumi";
+import { loadPackage } from "./cloudPackages";
+
+// The package is an optional peer: programs without Kubernetes compile without it. This form of the comment stays in
+// the declarations.
+/** @ts-ignore */
+import type { ConfigMap } from "@pulumi/kubernetes/core/v1/configMap";
+
+/** A Kubernetes object; `kind` and `apiVersion` decide the class. */
+export interface KubernetesObject {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: object;
+}
+
+type ObjectClass = new (
+  name: string,
+  args: pulumi.Inputs | undefined,
+  opts: pulumi.CustomResourceOptions,
+) => pulumi.CustomResource;
+
+/** Folders of the package that have a class of their own for each kind. Other kinds share `CustomResource`. */
+const FOLDERS: Readonly<Record<string, string>> = {
+  v1: "core/v1",
+  "apps/v1": "apps/v1",
+  "batch/v1": "batch/v1",
+  "policy/v1": "policy/v1",
+  "rbac.authorization.k8s.io/v1": "rbac/v1",
+  "admissionregistration.k8s.io/v1": "admissionregistration/v1",
+};
+
+/** @throws RunError naming the package to install */
+export function declareKubernetes(
+  name: string,
+  object: KubernetesObject,
+  opts: pulumi.CustomResourceOptions,
+): pulumi.CustomResource {
+  const folder = FOLDERS[object.apiVersion];
+  const made = folder === undefined ? load(name, "apiextensions", "CustomResource") : load(name, folder, object.kind);
+  return new made(name, { ...object }, opts);
+}
+
+/** Content of a ConfigMap, read and not managed. @param id `namespace/name`, once it may be read */
+export function readConfigMap(
+  name: string,
+  id: pulumi.Input<string>,
+  opts: pulumi.CustomResourceOptions,
+): pulumi.Output<Readonly<Record<string, string>> | undefined> {
+  const read = load(name, "core/v1", "ConfigMap");
+  return (new read(name, undefined, pulumi.mergeOptions(opts, { id })) as ConfigMap).data;
+}
+
+/**
+ * Applies fields to an object that others own, by server-side apply with its own manager. Destroying it removes these
+ * fields only.
+ * @param takeOver fields that another manager has set; otherwise the update fails on them
+ */
+export function declareKubernetesPatch(
+  name: string,
+  object: KubernetesObject,
+  takeOver: boolean,
+  opts: pulumi.CustomResourceOptions,
+): pulumi.CustomResource {
+  // A fixed name in every update tells the API server who manages these fields.
+  const annotations = {
+    "pulumi.com/patchFieldManager": "pgbackstop",
+    ...(takeOver ? { "pulumi.com/patchForce": "true" } : {}),
+  };
+  const patch = { ...object, metadata: { ...object.metadata, annotations } };
+  return new (load(name, "apiextensions", "CustomResourcePatch"))(name, patch, opts);
+}
+
+function load(name: string, folder: string, className: string): ObjectClass {
+  const file = `@pulumi/kubernetes/${folder}/${className.charAt(0).toLowerCase()}${className.slice(1)}`;
+  const module = loadPackage(
+    `The Kubernetes object ${name}`,
+    "@pulumi/kubernetes",
+    "4",
+    () => require(file) as Readonly<Record<string, ObjectClass>>,
+  );
+  const made = module[className];
+  if (made === undefined) throw new Error(`${file} exports no ${className}`);
+  return made;
+}
