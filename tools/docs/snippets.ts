@@ -1,5 +1,6 @@
 /**
- * Compiles the TypeScript blocks of README.md and docs/ like a strict project that has installed the package.
+ * Compiles the TypeScript of documents and docstrings like a strict project that has installed the package: blocks,
+ * statements between backticks in docstrings, and the `@example` of each public field, as a value of that field.
  *
  * A block with an import is a whole program. Any other block is part of one: names of the package and of
  * snippetContext.ts that it does not declare are imported for it.
@@ -7,6 +8,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import ts from "typescript";
+import type { PublicType } from "./componentTypes";
 
 export interface Snippet {
   readonly path: string;
@@ -40,11 +42,46 @@ export function snippetsOf(path: string, text: string): readonly Snippet[] {
   }));
 }
 
+/** Blocks and statements in the docstrings of a source. */
+export function docstringSnippets(path: string, source: string): readonly Snippet[] {
+  // Line by line, so that line numbers stay.
+  const text = source
+    .split("\n")
+    .map((line) => /^\s*\* ?(?!\/)(.*)$/.exec(line)?.[1] ?? "")
+    .join("\n");
+  const statements = [...text.matchAll(/`((?:const|export|new) [^`\n]*;)`/g)].map((match) => ({
+    path,
+    // The block of a document begins one line below its fence; a statement has no fence.
+    line: text.slice(0, match.index).split("\n").length - 1,
+    text: match[1] ?? "",
+  }));
+  return [...snippetsOf(path, text), ...statements];
+}
+
+/** The `@example` of each public field that an argument can have. */
+export function exampleSnippets(types: readonly PublicType[]): readonly Snippet[] {
+  return types.flatMap((type) =>
+    type.kind === "fields"
+      ? type.fields.flatMap(({ examples, name }) =>
+          examples.map((example) => ({
+            path: `@example of ${type.name}.${name}`,
+            line: 0,
+            text: `export const example: NonNullable<${type.name}[${JSON.stringify(name)}]> = ${example};\n`,
+          })),
+        )
+      : [],
+  );
+}
+
 /** `path:line: message` for every mistake. Uses the built package if it exists, else its sources. */
 export function checkSnippets(root: string, snippets: readonly Snippet[]): readonly string[] {
-  const built = join(root, "dist", "components", "index.d.ts");
-  const entry = existsSync(built) ? built : join(root, "components", "index.ts");
-  const options = { ...STRICT, paths: { pgbackstop: [entry] } };
+  const fileOf = (module: string): string => {
+    const built = join(root, "dist", "components", `${module}.d.ts`);
+    return existsSync(built) ? built : join(root, "components", `${module}.ts`);
+  };
+  const entry = fileOf("index");
+  const paths = { pgbackstop: [entry], "pgbackstop/policy": [fileOf("policy/policyPack")] };
+  const options = { ...STRICT, paths };
   const files = new Map(snippets.map((snippet, position) => [join(root, "docs", `snippet-${position}.ts`), snippet]));
   const host = ts.createCompilerHost(options, true);
   const names = {

@@ -1,25 +1,38 @@
-/** Every TypeScript block in README.md and docs/ compiles in a strict project. */
+/** The TypeScript of README.md, docs/, examples/ and the components' docstrings compiles in a strict project. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { checkSnippets, type Snippet, snippetsOf } from "../../../tools/docs/snippets";
+import { readPublicTypes } from "../../../tools/docs/componentTypes";
+import {
+  checkSnippets,
+  docstringSnippets,
+  exampleSnippets,
+  type Snippet,
+  snippetsOf,
+} from "../../../tools/docs/snippets";
 import { projectFolder } from "../../../tools/parts/cache";
 
 const ROOT = projectFolder();
 
-function documents(): readonly Snippet[] {
-  const pages = readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" }).filter((path) =>
-    path.endsWith(".md"),
-  );
-  return ["README.md", ...pages.map((path) => `docs/${path}`)].flatMap((path) =>
-    snippetsOf(path, readFileSync(join(ROOT, path), "utf8")),
-  );
+function read<T>(folder: string, extension: string, parse: (path: string, text: string) => readonly T[]): readonly T[] {
+  return readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" })
+    .filter((path) => path.endsWith(extension) && !path.includes("node_modules"))
+    .flatMap((path) => parse(`${folder}/${path}`, readFileSync(join(ROOT, folder, path), "utf8")));
 }
 
-test("each block compiles", () => {
-  const snippets = documents();
-  expect(snippets.length).toBeGreaterThan(15);
-  expect(checkSnippets(ROOT, snippets)).toEqual([]);
+const inDocuments = (): readonly Snippet[] => [
+  ...snippetsOf("README.md", readFileSync(join(ROOT, "README.md"), "utf8")),
+  ...read("docs", ".md", snippetsOf),
+  ...read("examples", ".md", snippetsOf),
+];
+
+test("each block of a document, each block and statement of a docstring, and each @example compiles", () => {
+  const [documents, docstrings] = [inDocuments(), read("components", ".ts", docstringSnippets)];
+  const examples = exampleSnippets(readPublicTypes(ROOT));
+  expect(documents.length).toBeGreaterThan(40);
+  expect(docstrings.length).toBeGreaterThan(20);
+  expect(examples.length).toBeGreaterThan(60);
+  expect(checkSnippets(ROOT, [...documents, ...docstrings, ...examples])).toEqual([]);
 }, 120_000);
 
 test("a mistake is detected, with its line in the document", () => {
@@ -28,5 +41,29 @@ test("a mistake is detected, with its line in the document", () => {
   expect(checkSnippets(ROOT, snippetsOf("docs/T.md", page))).toEqual([
     expect.stringMatching(/^docs\/T\.md:5: Object literal may only specify known properties, .*'pth' does not exist/),
     expect.stringMatching(/^docs\/T\.md:10: Type 'undefined' is not assignable to type 'string'/),
+  ]);
+}, 120_000);
+
+test("a mistake in a docstring is detected, with its line in the source", () => {
+  const source = `/** A store. */
+/**
+ * Use it:
+ *
+ * \`\`\`ts
+ * b2.readerTarget.name;
+ * \`\`\`
+ *
+ * Or \`new PosixRepository("nas", { pth: "/mnt" });\`, without an instance.
+ */
+export class Store {}
+`;
+  expect(checkSnippets(ROOT, docstringSnippets("components/store.ts", source))).toEqual([
+    expect.stringMatching(/^components\/store\.ts:6: 'b2\.readerTarget' is possibly 'undefined'/),
+    expect.stringMatching(/^components\/store\.ts:9: .*'pth' does not exist/),
+  ]);
+  const field = { name: "cron", type: "string", optional: false, doc: "", fallback: null, examples: ["30"] };
+  const type = { kind: "fields", name: "BackupScheduleArgs", doc: "", fields: [field] } as const;
+  expect(checkSnippets(ROOT, exampleSnippets([type]))).toEqual([
+    "@example of BackupScheduleArgs.cron:1: Type 'number' is not assignable to type 'string'.",
   ]);
 }, 120_000);
