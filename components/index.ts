@@ -59,6 +59,7 @@ export {
   type AcknowledgeArgs,
   type BackupScheduleArgs,
   type BackupSchedules,
+  type CommandLogin,
   type CompressArgs,
   CompressType,
   Engine,

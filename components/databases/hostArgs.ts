@@ -44,11 +44,11 @@ export interface SshConnection {
   /** Port of sshd. @default 22 */
   port?: pulumi.Input<number>;
   /** Account to sign in as. @default "root" */
-  user?: string;
+  user?: pulumi.Input<string>;
   /** Whether the account becomes root by sudo. @default true where `user` is not root */
-  sudo?: boolean;
+  sudo?: pulumi.Input<boolean>;
   /** Keys as `ssh-keyscan` prints them, or fingerprints as `ssh-keygen -l` does. @example ["ssh-ed25519 AAAAC3…"] */
-  hostKeys?: pulumi.Input<string>[];
+  hostKeys?: pulumi.Input<pulumi.Input<string>[]>;
   /**
    * known_hosts files on the machine that runs the program, including hashed names; read if `hostKeys` is left out.
    * @default ["~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts"]
@@ -57,28 +57,65 @@ export interface SshConnection {
   /** Private key as ssh-keygen writes it. Kept as a secret of the stack. */
   privateKey?: pulumi.Input<string>;
   /**
-   * Instead, a file on the machine that runs the program: none of it is stored. If both are left out, the agent of
-   * `SSH_AUTH_SOCK` signs in.
+   * Instead, a file on the machine that runs the program: none of it is stored, except as a secret of the stack by a
+   * one-shot action (BackupNow). If both are left out, the agent of `SSH_AUTH_SOCK` signs in.
    */
   privateKeyFile?: string;
   /** Passphrase of an encrypted key. Kept as a secret of the stack. */
   passphrase?: pulumi.Input<string>;
   /** Socket of an agent, other than that of `SSH_AUTH_SOCK`. */
-  agent?: string;
+  agent?: pulumi.Input<string>;
   /** The jump host. */
   jump?: SshConnection;
 }
 
-/** Connection to the host: exactly one of the fields. */
-export interface HostConnection {
+/** A host as `remote.ConnectionArgs` of `@pulumi/command` names it. */
+export interface CommandLogin {
+  /** Name or address. */
+  host?: pulumi.Input<string>;
+  /** Port of sshd. @default 22 */
+  port?: pulumi.Input<number>;
+  /** Account to sign in as; another one than root becomes root by sudo. @default "root" */
+  user?: pulumi.Input<string>;
+  /** Password of the account; a private key goes before it. Kept as a secret of the stack. */
+  password?: pulumi.Input<string>;
+  /** Private key as ssh-keygen writes it. Kept as a secret of the stack. */
+  privateKey?: pulumi.Input<string>;
+  /** Passphrase of an encrypted key. Kept as a secret of the stack. */
+  privateKeyPassword?: pulumi.Input<string>;
+  /** Socket of an agent, other than that of `SSH_AUTH_SOCK`. */
+  agentSocketPath?: pulumi.Input<string>;
+  /** Required: the host's key, as `ssh-keyscan` prints it after the name. @example "ssh-ed25519 AAAAC3…" */
+  hostKey?: pulumi.Input<string>;
+  /** Failed attempts to connect before the last one counts; -1 for no limit. Left out, only `waitSeconds` counts. */
+  dialErrorLimit?: pulumi.Input<number>;
+  /** Limit of each attempt to connect. Left out, 30 seconds. */
+  perDialTimeout?: pulumi.Input<number>;
+}
+
+/**
+ * Connection to the host: one of `local`, `ssh`, and `host` with the fields beside it, which are those of
+ * `remote.ConnectionArgs` of `@pulumi/command`: such an object is taken as it is, also as an output. It must have a
+ * `hostKey`.
+ * @example { ssh: { host: "db1.example.com", hostKeys: ["ssh-ed25519 AAAAC3…"] } }
+ */
+export interface HostConnection extends CommandLogin {
   local?: LocalConnection;
   ssh?: SshConnection;
+  /** The jump host, beside `host`. */
+  proxy?: pulumi.Input<CommandLogin>;
+  /**
+   * How long an update waits for a host that does not answer, and then for the end of its cloud-init: for a machine
+   * made in the same update. 0 tries once.
+   * @default 300
+   */
+  waitSeconds?: pulumi.Input<number>;
 }
 
 /** The inputs of one-shot actions on a host: `access` of a PostgresHost. Credentials are secret. */
 export interface HostAccess {
   /** Connection to the host, with its declared keys. */
-  connection: HostConnection;
+  connection: pulumi.Input<HostConnection>;
   /** Account that starts `runtimeArgv`: root if there is an agent, else PostgreSQL's. */
   user: pulumi.Input<string>;
   /** Program and options of every verb. Waits for the host. */
@@ -392,7 +429,7 @@ export interface HostPostgresArgs {
 
 /** Arguments of every host that works with a database's repositories. */
 export interface HostBaseArgs {
-  connection: HostConnection;
+  connection: pulumi.Input<HostConnection>;
   /** Operating system account of PostgreSQL; the runtime runs as it. @default "postgres" */
   user?: string;
   /** Name of the cluster in the repositories. @default "main" */

@@ -23,7 +23,7 @@ import { targetSettings } from "../repositories/common";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import type { HostAccess, PostgresHostArgs } from "./hostArgs";
-import { connectionInputs, openConnection, secretConnection } from "./hostConnection";
+import { connectionFindings, connectionInputs, connectionKinds, isRemote, secretConnection } from "./hostConnection";
 import {
   cipherLocation,
   deferredInputs,
@@ -83,11 +83,12 @@ export class PostgresHost extends pulumi.ComponentResource {
     const node = nodeFor(args);
     const resolve = (values: unknown): HostPlan => resolveHost(name, values as HostSettings, node.path);
     const known = resolve(value);
-    const findings = [...node.findings, ...checkHost(known)];
+    const reach = connectionFindings(args.connection);
+    const findings = [...node.findings, ...checkHost(known, reach)];
     throwErrors(`PostgresHost ${name}`, findings);
     const check = (values: unknown, open: unknown): { resolved: HostPlan; final: Finding[] } => {
       const resolved = resolve(values);
-      const final = withoutSecretValues(checkHost(resolved), () => checkHost(resolve(open)));
+      const final = withoutSecretValues(checkHost(resolved, reach), () => checkHost(resolve(open), reach));
       throwErrors(`PostgresHost ${name}`, final);
       return { resolved, final };
     };
@@ -177,7 +178,7 @@ export class PostgresHost extends pulumi.ComponentResource {
 
 /** Default on this machine: the one that runs this program. */
 function nodeFor(args: PostgresHostArgs): NodeChoice {
-  if (args.connection.ssh === undefined && args.node === undefined)
+  if (!isRemote(args.connection) && args.node === undefined)
     return { path: args.nodePath ?? process.execPath, findings: [] };
   return chooseNode(args, args.directories?.lib ?? DEFAULTS.directories.lib);
 }
@@ -238,7 +239,7 @@ function openSettings(args: PostgresHostArgs): object {
   return {
     ...args,
     ...notify,
-    connection: openConnection(args.connection),
+    connection: connectionKinds(args.connection),
     repositories: Object.fromEntries(repositories) as object,
   };
 }

@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { RepositoryHostResource, SshKey } from "../dynamic/repositoryHostState";
 import type { DesiredRepositoryHost } from "../host/convergeRepositoryHost";
 import { childName, renderedName, typeToken } from "../internal/children";
-import { DEFAULTS } from "../plan/model/defaults";
+import { logWarnings } from "../internal/validate";
 import {
   REPOSITORY_HOST_PATHS,
   REPOSITORY_INSIDE,
@@ -17,7 +17,7 @@ import {
 import { secretCipher } from "../repositories/common";
 import type { CipherRef, RepositoryTarget } from "../repositories/target";
 import type { HostConnection } from "./hostArgs";
-import { connectionInputs } from "./hostConnection";
+import { addressOf, connectionFindings, connectionInputs, connectionKinds, isRemote } from "./hostConnection";
 import { given } from "../plan/model/given";
 
 const DIRECTORY = "/srv/pgbackstop";
@@ -53,7 +53,7 @@ export interface RepositoryClientArgs {
 
 export interface RepositoryHostArgs {
   /** The login is root, or becomes root by sudo without a password. */
-  connection: HostConnection;
+  connection: pulumi.Input<HostConnection>;
   /**
    * By name: letters, digits and hyphens. Each has its own account and directory, and cannot see the others.
    * @example { orders: {}, ledger: { immutableDays: 14 } }
@@ -102,6 +102,7 @@ export class RepositoryHost extends pulumi.ComponentResource {
     const directory = args.directory ?? DIRECTORY;
     const clients = Object.entries(args.clients).map(([client, settings]) => clientOf(directory, client, settings));
     super(typeToken("RepositoryHost"), name, { directory, clients: clients.map(({ client }) => client) }, opts);
+    logWarnings(connectionFindings(args.connection), this);
 
     const signers = clients.flatMap(({ accounts, client, settings }) =>
       accounts.map((account) => ({ account, client, settings, key: this.createKey(name, account, settings) })),
@@ -112,7 +113,10 @@ export class RepositoryHost extends pulumi.ComponentResource {
         .all([key.publicKey, ...(account.readOnly ? [] : (settings.publicKeys ?? []))])
         .apply((lines) => ({ name: account.name, lines })),
     );
-    const desired = pulumi.all(keys).apply((known) => desiredOf(args, directory, clients, known));
+    const address = addressOf(args.connection);
+    const desired = pulumi
+      .all([pulumi.all(keys), address.login])
+      .apply(([known, admin]) => desiredOf(admin, directory, clients, known, args.requireMount === true));
     const host = new RepositoryHostResource(
       childName(name, "host"),
       { connection, desired, ...given({ signIn }) },
@@ -121,8 +125,8 @@ export class RepositoryHost extends pulumi.ComponentResource {
 
     this.hostKey = host.hostKey;
     const server = {
-      host: args.address ?? args.connection.ssh?.host ?? "",
-      port: args.port ?? args.connection.ssh?.port ?? DEFAULTS.sftpPort,
+      host: args.address ?? address.host,
+      port: args.port ?? address.port,
       hostKey: host.hostKey,
     };
     const targetsOf = (readOnly: boolean): Record<string, RepositoryTarget> => {
@@ -190,10 +194,11 @@ function clientOf(directory: string, client: string, settings: RepositoryClientA
 }
 
 function desiredOf(
-  args: RepositoryHostArgs,
+  admin: string,
   directory: string,
   clients: readonly Client[],
   keys: readonly { readonly name: string; readonly lines: readonly string[] }[],
+  requireMount: boolean,
 ): DesiredRepositoryHost {
   const accounts = clients.flatMap((client) => client.accounts);
   const sealed = clients.flatMap(({ accounts: [writer], client, repository, settings }): SealedRepository[] =>
@@ -217,8 +222,8 @@ function desiredOf(
       [...keyFiles, ...renderSealFiles(sealed)].map(({ mode, path, text }) => [path, { mode, text }]),
     ),
     timers: sealTimers(sealed),
-    admin: args.connection.ssh === undefined ? "" : (args.connection.ssh.user ?? "root"),
-    mount: args.requireMount === true ? directory : "",
+    admin,
+    mount: requireMount ? directory : "",
   };
 }
 
@@ -228,8 +233,10 @@ function checkArguments(
 ): void {
   const wrong: { readonly propertyPath: string; readonly reason: string }[] = [];
   const add = (propertyPath: string, reason: string): void => void wrong.push({ propertyPath, reason });
-  if ((connection.ssh === undefined) === (connection.local === undefined)) add("connection", "set either ssh or local");
-  if (connection.ssh === undefined && address === undefined)
+  if (Object.keys(connectionKinds(connection)).length !== 1) add("connection", "set either ssh or local");
+  for (const { hint, message, path, severity } of connectionFindings(connection))
+    if (severity === "error") add(path, `${message}; ${hint}`);
+  if (!isRemote(connection) && address === undefined)
     add("address", "it is empty, and databases need it to connect: set the host's name or address");
   if (!/^(\/[A-Za-z0-9_][A-Za-z0-9_.-]*)+$/.test(directory)) {
     add(

@@ -217,7 +217,12 @@ async function apply(inputs: HostInputs, olds: Partial<HostOutputs> | null): Pro
   const desired = desiredOf(inputs, identity);
   try {
     const before = olds === null ? null : outcomeOf(olds);
-    const outcome = await withConnection(inputs, (connection) => convergeHost(connection, desired, before, log));
+    const patience = { log, isNew: olds === null };
+    const outcome = await withConnection(
+      inputs,
+      (connection) => convergeHost(connection, desired, before, log),
+      patience,
+    );
     return outputsOf(identity, outcome, allFacts(outcome), [], keptOf(inputs, olds, outcome));
   } catch (error) {
     if (error instanceof PartlyApplied) {

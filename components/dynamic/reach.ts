@@ -1,6 +1,6 @@
 /** How dynamic resources reach a host and log, in the dynamic provider's process. */
 import { readFile } from "node:fs/promises";
-import type { Connection } from "../host/connection";
+import type { Connection, LogLine } from "../host/connection";
 import { connectLocally } from "../host/localConnection";
 import { loadTarget, type SignInInput, type SshInput } from "../host/ssh/sshTarget";
 
@@ -22,9 +22,26 @@ export function hostOf({ ssh }: ConnectionInput): string {
   return ssh === undefined ? "local" : `ssh:${ssh.host}`;
 }
 
-/** One connection for all of `work`. @throws Error without one, with fact and remedy */
-export async function withConnection<T>(access: Access, work: (connection: Connection) => Promise<T>): Promise<T> {
-  const connection = await connect(access);
+/** What an update waits for. */
+interface Patience {
+  /** Shows what it waits for. */
+  readonly log: LogLine;
+  /** True when the resource is created: the machine may be as new. */
+  readonly isNew: boolean;
+}
+
+/**
+ * One connection for all of `work`.
+ * @param patience waits for a machine that is booting; left out, the first failure counts
+ * @throws Error without a connection, with fact and remedy
+ */
+export async function withConnection<T>(
+  access: Access,
+  work: (connection: Connection) => Promise<T>,
+  patience?: Patience,
+): Promise<T> {
+  const { ssh } = access.connection;
+  const connection = await (ssh === undefined ? connectLocally() : connect(ssh, access.signIn ?? [], patience));
   try {
     return await work(connection);
   } finally {
@@ -32,12 +49,21 @@ export async function withConnection<T>(access: Access, work: (connection: Conne
   }
 }
 
-async function connect({ connection, signIn = [] }: Access): Promise<Connection> {
-  if (connection.ssh === undefined) return connectLocally();
+async function connect(
+  ssh: SshInput,
+  signIn: readonly SignInInput[],
+  patience: Patience | undefined,
+): Promise<Connection> {
   // Loads the library only for such hosts.
   const { connectOverSsh } = await import("../host/ssh/sshConnection.js");
   const access = { agent: process.env["SSH_AUTH_SOCK"], readText: (path: string) => readFile(path, "utf8") };
-  return connectOverSsh(await loadTarget(connection.ssh, signIn, access));
+  const target = await loadTarget(ssh, signIn, access);
+  if (patience === undefined) return connectOverSsh(target);
+  const { awaitCloudInit, dial } = await import("../host/ssh/newMachine.js");
+  const { dialing = {} } = ssh;
+  const connection = await dial(ssh.host, dialing, () => connectOverSsh(target), patience.log);
+  if (patience.isNew) await awaitCloudInit(connection, dialing, patience.log);
+  return connection;
 }
 
 /** The engine shows the provider's standard output line by line. */

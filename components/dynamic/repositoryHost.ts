@@ -10,6 +10,7 @@ import {
   removeRepositoryHost,
   wantedFacts,
 } from "../host/convergeRepositoryHost";
+import type { Connection } from "../host/connection";
 import type { SignInInput } from "../host/ssh/sshTarget";
 import { type ConnectionInput, hostOf, log, withConnection } from "./reach";
 
@@ -36,7 +37,7 @@ type Access = Pick<RepositoryHostInputs, "connection" | "signIn">;
 export async function repositoryHostCreate(
   inputs: RepositoryHostInputs,
 ): Promise<{ id: string; outs: RepositoryHostState }> {
-  return { id: `${hostOf(inputs.connection)}/repositories`, outs: await apply(inputs, {}) };
+  return { id: `${hostOf(inputs.connection)}/repositories`, outs: await apply(inputs, null) };
 }
 
 export async function repositoryHostUpdate(
@@ -98,11 +99,11 @@ export async function repositoryHostRemove(_id: string, props: Partial<Repositor
 
 async function apply(
   inputs: RepositoryHostInputs,
-  before: Readonly<Record<string, string>>,
+  before: Readonly<Record<string, string>> | null,
 ): Promise<RepositoryHostState> {
   const { connection: access, desired, signIn = [] } = inputs;
-  return withConnection(inputs, async (connection) => {
-    await convergeRepositoryHost(connection, desired, before, () => signInAgain(inputs), log);
+  const work = async (connection: Connection): Promise<RepositoryHostState> => {
+    await convergeRepositoryHost(connection, desired, before ?? {}, () => signInAgain(inputs), log);
     const facts = await readRepositoryHost(connection, desired);
     const wrong = differences(facts, wantedFacts(desired));
     if (wrong.length > 0)
@@ -115,7 +116,8 @@ async function apply(
       kept: { connection: access, desired },
       keptSignIn: signIn,
     };
-  });
+  };
+  return withConnection(inputs, work, { log, isNew: before === null });
 }
 
 async function signInAgain(access: Access): Promise<void> {

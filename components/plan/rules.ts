@@ -22,10 +22,17 @@ import { checkSnapshots } from "./rules/snapshots";
 /** The host that writes decides retention and format. */
 const ABOUT_WRITING: readonly string[] = ["PB006", "PB007", "PB078"];
 
-export function checkHost(plan: HostPlan): Finding[] {
+/** @param others found earlier, which `silence` covers too */
+export function checkHost(plan: HostPlan, others: readonly Finding[] = []): Finding[] {
   if (plan.restoreOnly) {
     const reach = checkReach(plan, plan.dataDirectory).filter(({ code }) => !ABOUT_WRITING.includes(code));
-    return finish(plan, [...checkHostArguments(plan), ...reach, ...checkDrills(plan), ...checkRestoreOnly(plan)]);
+    return finish(plan, [
+      ...checkHostArguments(plan),
+      ...reach,
+      ...checkDrills(plan),
+      ...checkRestoreOnly(plan),
+      ...others,
+    ]);
   }
   const own = [
     ...checkHostArguments(plan),
@@ -33,7 +40,7 @@ export function checkHost(plan: HostPlan): Finding[] {
     ...checkMounts(plan),
     ...checkSnapshots(plan),
   ];
-  return finish(plan, [...own, ...checkAcknowledgeWeaker(plan)]);
+  return finish(plan, [...own, ...checkAcknowledgeWeaker(plan), ...others]);
 }
 
 /** @param others found earlier, which `silence` covers too */

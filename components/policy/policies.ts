@@ -9,7 +9,7 @@ import type {
   ResourceValidationPolicy,
   StackValidationPolicy,
 } from "@pulumi/policy";
-import { type Finding, findingText } from "../plan/findings/findings";
+import { type Finding, finding, findingText } from "../plan/findings/findings";
 import { checkCloudResource } from "../plan/rules/buckets";
 import { checkManifest, checkManifestsTogether } from "../plan/rules/manifests";
 import { RULE_CODES, type RuleCode, RULES, type Severity } from "../plan/findings/ruleTable";
@@ -39,7 +39,9 @@ const LEVELS: Readonly<Record<Severity, EnforcementLevel>> = {
   note: "advisory",
 };
 const BUCKET_NAMES = ["backup", "pgbackrest", "postgres", "pg-", "-pg", "barman"];
-/** Codes that objects of others can have. */
+/** Types of this package's hosts. */
+const OWN_HOSTS = [":HostState", ":RepositoryHostState"];
+/** Codes that objects of others, or several connections, can have. */
 export const POLICY_CODES: readonly RuleCode[] = RULE_CODES.filter((code) => RULES[code].isPolicy);
 
 /** One policy per code, with its name. @throws Error for a code in `silence` without a policy, or without a reason */
@@ -71,9 +73,23 @@ export function backupPolicies(
 export function checkResource({ name, props, type }: StackResource, bucketNames: readonly string[]): Finding[] {
   const properties = plainOf(props);
   if (type.startsWith("kubernetes:")) return checkManifest(manifestOf(type, name, properties));
+  if (OWN_HOSTS.some((own) => type.endsWith(own))) return checkLogin(properties);
   const texts = [name, ...["bucket", "bucketName"].map((field) => textOf(properties, field))];
   if (!bucketNames.some((part) => texts.some((text) => text.toLowerCase().includes(part.toLowerCase())))) return [];
   return checkCloudResource({ type, name, properties });
+}
+
+/** Logins by password, of the host or of a jump host, are in the connection. */
+function checkLogin(properties: unknown): Finding[] {
+  const connection = fieldOf(properties, "connection");
+  const findings: Finding[] = [];
+  let path = "connection";
+  for (let route = fieldOf(connection, "ssh"); route !== undefined; route = fieldOf(route, "jump")) {
+    if (fieldOf(route, "passwordLogin") === true)
+      findings.push(finding("PB161", `${path}.password`, "a password signs in", "set privateKey"));
+    path = "connection.proxy";
+  }
+  return findings;
 }
 
 /** Findings about several resources. */
@@ -114,9 +130,12 @@ function plainOf(value: unknown): unknown {
 }
 
 function textOf(properties: unknown, field: string): string {
-  const value: unknown =
-    typeof properties === "object" && properties !== null
-      ? Object.entries(properties).find(([key]) => key === field)?.[1]
-      : "";
+  const value = fieldOf(properties, field);
   return typeof value === "string" ? value : "";
+}
+
+function fieldOf(properties: unknown, field: string): unknown {
+  return typeof properties === "object" && properties !== null
+    ? Object.entries(properties).find(([key]) => key === field)?.[1]
+    : undefined;
 }

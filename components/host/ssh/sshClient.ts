@@ -13,6 +13,12 @@ type ReadText = (path: string) => Promise<string>;
 
 const READY_MS = 30_000;
 
+/** No SSH server answered: it may do so later. */
+export class NoAnswer extends Error {}
+
+/** The server refused the login. */
+export class SignInRefused extends Error {}
+
 /** The connected client. Adds it and those of the jump hosts to `clients`, to be ended in reverse. @throws Error */
 export async function openSshClient(target: SshTarget, clients: Client[], readText: ReadText): Promise<Client> {
   const known = await loadKnown(target, readText);
@@ -32,7 +38,7 @@ export async function openSshClient(target: SshTarget, clients: Client[], readTe
     isByFingerprint,
     isExpected: (shown) => isExpected(shown, target, known),
     errorOf: (error) => connectError(target, error),
-    readyTimeoutMs: READY_MS,
+    readyTimeoutMs: (target.dialing?.attemptSeconds ?? 0) * 1000 || READY_MS,
   });
   if ("length" in outcome) throw wrongHostKey(target, known, outcome);
   return outcome;
@@ -45,15 +51,18 @@ async function throughJump(jump: SshTarget, target: SshTarget, clients: Client[]
       if (error === undefined) resolve(channel);
       else
         reject(
-          new Error(`${jump.host} cannot connect to ${target.host}:${target.port}: ${error.message}`, { cause: error }),
+          new NoAnswer(`${jump.host} cannot connect to ${target.host}:${target.port}: ${error.message}`, {
+            cause: error,
+          }),
         );
     });
   });
 }
 
 function methodOf(target: SshTarget): AnyAuthMethod {
-  const { agent, host, passphrase, privateKey, user } = target;
+  const { agent, host, passphrase, password, privateKey, user } = target;
   if (privateKey === undefined) {
+    if (password !== undefined) return { type: "password", username: user, password };
     if (agent === undefined) {
       throw new Error(
         `there is no key for ${user} on ${host}: set privateKey or privateKeyFile, or start an agent (SSH_AUTH_SOCK) that has one`,
@@ -123,14 +132,19 @@ function wrongHostKey(
   );
 }
 
-function connectError({ host, port, user }: SshTarget, error: Error & { readonly level?: string }): Error {
+function connectError(
+  { host, password, port, privateKey, user }: SshTarget,
+  error: Error & { readonly level?: string },
+): Error {
   if (error.level === "client-authentication") {
-    return new Error(
-      `${host} does not let ${user} sign in: ${error.message}: add the public half of the key to authorized_keys of ${user} there`,
-      {
-        cause: error,
-      },
-    );
+    const remedy =
+      privateKey === undefined && password !== undefined
+        ? `check the password, and that sshd allows it (PasswordAuthentication)`
+        : `add the public half of the key to authorized_keys of ${user} there`;
+    return new SignInRefused(`${host} does not let ${user} sign in: ${error.message}: ${remedy}`, { cause: error });
   }
-  return new Error(`unable to connect to ${host}:${port}: ${error.message}`, { cause: error });
+  const message = `unable to connect to ${host}:${port}: ${error.message}`;
+  // Another level means that a server answered and SSH itself failed.
+  const isSilent = [undefined, "client-socket", "client-timeout", "client-dns"].includes(error.level);
+  return isSilent ? new NoAnswer(message, { cause: error }) : new Error(message, { cause: error });
 }

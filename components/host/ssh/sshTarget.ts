@@ -18,18 +18,33 @@ export interface SshInput {
   readonly agent?: string;
   /** The jump host. */
   readonly jump?: SshInput;
+  /** True if a password signs in, and no key. */
+  readonly passwordLogin?: boolean;
+  readonly dialing?: DialLimits;
+}
+
+/** Limits of the attempts to connect; an omitted one has its default. */
+export interface DialLimits {
+  /** For a host that does not answer, and again for the end of its cloud-init. */
+  readonly waitSeconds?: number;
+  /** Failed attempts; -1 for no limit. */
+  readonly errorsMax?: number;
+  /** Of each attempt. */
+  readonly attemptSeconds?: number;
 }
 
 /** For one host of the chain. Secret. */
 export interface SignInInput {
   readonly privateKey?: string;
   readonly passphrase?: string;
+  readonly password?: string;
 }
 
 /** Complete: keys are texts. */
 export interface SshTarget extends Omit<SshInput, "privateKeyFile" | "agent" | "jump"> {
   readonly privateKey: string | undefined;
   readonly passphrase: string | undefined;
+  readonly password?: string | undefined;
   readonly agent: string | undefined;
   readonly jump: SshTarget | undefined;
 }
@@ -54,6 +69,7 @@ export async function loadTarget(
     ...common,
     privateKey,
     passphrase: own.passphrase,
+    ...(own.password === undefined ? {} : { password: own.password }),
     agent: agent ?? access.agent,
     jump: jump === undefined ? undefined : await loadTarget(jump, others, access),
   };

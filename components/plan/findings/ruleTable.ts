@@ -676,6 +676,18 @@ export const RULES = {
     "only the agent receives streamed WAL",
     "use an agent, or leave `streaming` out",
   ),
+  PB160: rule(
+    "error",
+    "a connection without a host key",
+    "without it any server that answers gets the credentials and the secrets",
+    "set `hostKey`, or use `ssh` with `hostKeys` or a known_hosts file",
+  ),
+  PB161: policy(
+    "warning",
+    "a login by password",
+    "a password can be guessed, and the host sees it",
+    "set `privateKey`, or an agent",
+  ),
 } as const satisfies Readonly<Record<string, Rule>>;
 
 export type RuleCode = keyof typeof RULES;

@@ -62,6 +62,17 @@ test("only buckets with backups are judged", () => {
   expect(codes({ bucket: "acme-website" }, ["website"])).toEqual(["PB058"]);
 });
 
+test("a login by password is found in this package's hosts, at each jump", () => {
+  const codes = (type: string, ssh: object): string[] =>
+    checkResource({ type, name: "db", props: { connection: { ssh } } }, []).map(({ code, path }) => `${code} ${path}`);
+  const host = "pulumi-nodejs:dynamic/index:HostState";
+  expect(codes(host, { host: "db", passwordLogin: true })).toEqual(["PB161 connection.password"]);
+  expect(codes(host, { host: "db", jump: { passwordLogin: true } })).toEqual(["PB161 connection.proxy.password"]);
+  expect(codes("pulumi-nodejs:dynamic/index:RepositoryHostState", { passwordLogin: true })).toHaveLength(1);
+  expect(codes(host, { host: "db" })).toEqual([]);
+  expect(codes("command:remote:Command", { passwordLogin: true })).toEqual([]);
+});
+
 test("a value that a proxy refuses to read is unknown, and not reported", () => {
   const spec = new Proxy(
     { schedule: "?", method: "plugin", cluster: { name: "orders" } },

@@ -3,6 +3,8 @@ import type { AddressInfo } from "node:net";
 import { Server, type ServerChannel, utils } from "ssh2";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Connection } from "../../../../components/host/connection";
+import { NoAnswer, SignInRefused } from "../../../../components/host/ssh/sshClient";
+import type { SshTarget } from "../../../../components/host/ssh/sshTarget";
 import { connectOverSsh } from "../../../../components/host/ssh/sshConnection";
 
 const own = utils.generateKeyPairSync("ed25519");
@@ -11,26 +13,50 @@ const key = utils.generateKeyPairSync("ed25519");
 let server: Server;
 let connection: Connection;
 let answer: (channel: ServerChannel) => void;
+let port = 0;
+const PASSWORD = "the password of the test";
 beforeAll(async () => {
   server = new Server({ hostKeys: [own.private] }, (client) => {
     client.on("error", () => undefined);
-    client.on("authentication", (context) => context.accept());
+    client.on("authentication", (context) => {
+      if (context.method === "password" && context.password !== PASSWORD) context.reject();
+      else context.accept();
+    });
     client.on("session", (accept) => accept().on("exec", (acceptExec) => answer(acceptExec())));
   });
   await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  const route = { host: "127.0.0.1", port, user: "root", sudo: false, hostKeys: [own.public], knownHostsFiles: [] };
-  connection = await connectOverSsh({
-    ...route,
-    privateKey: key.private,
-    passphrase: undefined,
-    agent: undefined,
-    jump: undefined,
-  });
+  ({ port } = server.address() as AddressInfo);
+  connection = await connectOverSsh({ ...target(), privateKey: key.private });
 });
 afterAll(async () => {
   await connection?.close();
   server?.close();
+});
+
+function target(): SshTarget {
+  const route = { host: "127.0.0.1", port, user: "root", sudo: false, hostKeys: [own.public], knownHostsFiles: [] };
+  return { ...route, privateKey: undefined, passphrase: undefined, agent: undefined, jump: undefined };
+}
+
+test("a password signs in where there is no key, and a wrong one is named as such", async () => {
+  const signedIn = await connectOverSsh({ ...target(), password: PASSWORD });
+  expect(signedIn.login.name).toBe("root");
+  await signedIn.close();
+  await expect(connectOverSsh({ ...target(), password: "another one" })).rejects.toThrow(
+    /^127\.0\.0\.1 does not let root sign in: .*: check the password, and that sshd allows it/,
+  );
+  await expect(connectOverSsh({ ...target(), password: "another one" })).rejects.toBeInstanceOf(SignInRefused);
+});
+
+test("a port that nobody serves is a host that may answer later, an unexpected host key is not", async () => {
+  const silent = connectOverSsh({ ...target(), port: 1, password: PASSWORD });
+  await expect(silent).rejects.toBeInstanceOf(NoAnswer);
+  const other = utils.generateKeyPairSync("ed25519").public;
+  const failure = await connectOverSsh({ ...target(), hostKeys: [other], password: PASSWORD }).catch(
+    (error: unknown) => error,
+  );
+  expect(String(failure)).toContain("this may be an attack");
+  expect(failure).not.toBeInstanceOf(NoAnswer);
 });
 
 test("a command with endless output is stopped and named, and the connection stays usable", async () => {
