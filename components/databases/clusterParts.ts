@@ -8,6 +8,8 @@ import { declareKubernetes, declareKubernetesPatch } from "../internal/kubernete
 import { fillKnown, type KnownPart, splitKnown, withoutSecrets } from "../internal/inputs";
 import { runtimeBundleGzip, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { logWarnings, throwErrors, withoutSecretValues } from "../internal/validate";
+import { parseDestinations, renderDestinations } from "../host/hostDestinations";
+import { DESTINATIONS_ANNOTATION } from "../../runtime/cnpg/names";
 import type { DeclaredCluster } from "../plan/cluster/declaredCluster";
 import { checkClusterPlan, planCluster } from "../plan/cluster/planCluster";
 import { type RepositorySecrets, type ClusterPlan, runsInPods } from "../plan/cluster/clusterPlan";
@@ -18,6 +20,7 @@ import type { EngineContext } from "../render/engines/engine";
 import { oneShotBackups } from "../render/kubernetes/clusterObjects";
 import { bundleConfigMap } from "../render/kubernetes/bundle";
 import { drillJobs, repositoryParts } from "../render/kubernetes/drillCronJob";
+import { FULL_BACKUP_ROLE, fullBackupLimitMinutes } from "../render/kubernetes/fullBackupJob";
 import type { Manifest, RenderedObject } from "../render/kubernetes/objects";
 import { secretKeysOf } from "../render/kubernetes/secrets";
 import { targetSettings } from "../repositories/common";
@@ -239,6 +242,7 @@ const DEFERRED_ROLES: readonly string[] = [
   "source-stanza",
   "source-object-store",
   "prometheus-rule",
+  FULL_BACKUP_ROLE,
 ];
 
 /**
@@ -278,6 +282,33 @@ export function declareObjects(
     );
   }
   return made;
+}
+
+type JobResource = DeclaredResource & {
+  readonly metadata: pulumi.Output<{ readonly annotations?: Readonly<Record<string, string>> } | undefined>;
+};
+
+/** Options of the Job that waits for full backups: it comes last, and the provider waits as long as it may run. */
+export function fullBackupOptions(
+  { known }: CheckedCluster,
+  made: ReadonlyMap<string, pulumi.Resource>,
+): pulumi.CustomResourceOptions {
+  const limit = `${fullBackupLimitMinutes(known.definition)}m`;
+  return {
+    dependsOn: [...made.values()],
+    deleteBeforeReplace: true,
+    customTimeouts: { create: limit, update: limit },
+  };
+}
+
+/** JSON text of the repositories' content, as the Job has recorded it; empty if the update does not wait. */
+export function destinationsOf(made: ReadonlyMap<string, pulumi.Resource>): pulumi.Output<string> {
+  const job = made.get(FULL_BACKUP_ROLE) as JobResource | undefined;
+  if (job === undefined) return pulumi.output("");
+  return job.metadata.apply((metadata) => {
+    const text = metadata?.annotations?.[DESTINATIONS_ANNOTATION];
+    return text === undefined ? "" : renderDestinations(parseDestinations(JSON.parse(text)));
+  });
 }
 
 /** Names of all declared ScheduledBackups, including those of snapshots. */

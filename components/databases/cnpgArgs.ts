@@ -174,6 +174,14 @@ export interface ClusterBackupArgs {
    */
   repositories: { [key: string]: ClusterRepositoryArgs };
   schedules?: ClusterSchedules;
+  /**
+   * How long an update waits until every repository has a full backup: it fails afterwards, and names the others. A Job
+   * in the namespace looks and records what they hold (`destinations`); it runs again when repositories change. 0: the
+   * update does not wait, and `destinations` is empty. Only with engine "runtime". Left out: 60 if a schedule takes its
+   * first backup at once, else 0; 0 for a replica cluster.
+   * @example 240
+   */
+  firstBackupTimeoutMinutes?: number;
   /** @default "prefer-standby", with engine "pgbackrest" "primary" */
   backupTarget?: BackupTarget;
   /** Left out: all repositories must have a segment before PostgreSQL may remove it. */

@@ -6,11 +6,14 @@ import { typeToken } from "../internal/children";
 import { fillKnown } from "../internal/inputs";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import { renderAttachment } from "../render/kubernetes/clusterObjects";
+import { FULL_BACKUP_ROLE, renderFullBackupJob } from "../render/kubernetes/fullBackupJob";
 import {
   checkedCluster,
   clusterAccess,
   declareObjects,
   deliverSecrets,
+  destinationsOf,
+  fullBackupOptions,
   openSettings,
   runtimeOf,
   scheduleNamesOf,
@@ -64,6 +67,8 @@ export class CnpgBackup extends pulumi.ComponentResource {
   public readonly repositoryNames: pulumi.Output<string[]>;
   /** Names of the ScheduledBackups. */
   public readonly scheduleNames: pulumi.Output<string[]>;
+  /** What each repository held when an update waited for full backups, as JSON text; see CnpgCluster. */
+  public readonly destinations: pulumi.Output<string>;
 
   constructor(name: string, args: CnpgBackupArgs, opts?: pulumi.ComponentResourceOptions) {
     const { hasWalStorage, takeOverPlugins, ...common } = args;
@@ -82,9 +87,10 @@ export class CnpgBackup extends pulumi.ComponentResource {
       scope,
       checked,
       inputs,
-      (_resolved, context) => renderAttachment(context),
+      (_resolved, context) => [...renderAttachment(context), ...renderFullBackupJob(context)],
       // In sequence: instances restart once all mounted objects exist.
-      (_role, made) => ({ dependsOn: [...made.values()] }),
+      (role, made) =>
+        role === FULL_BACKUP_ROLE ? fullBackupOptions(checked, made) : { dependsOn: [...made.values()] },
     );
 
     const attached = objects.get("attachment");
@@ -96,12 +102,14 @@ export class CnpgBackup extends pulumi.ComponentResource {
     this.topology = checked.resolved.apply(({ database }) => renderTopology(topologyOf(database, true)));
     this.repositoryNames = pulumi.output(known.database.repositories.map((repository) => repository.name));
     this.scheduleNames = pulumi.output(scheduleNamesOf(cluster, objects));
+    this.destinations = destinationsOf(objects);
     this.registerOutputs({
       clusterName: this.clusterName,
       stanza: this.stanza,
       topology: this.topology,
       repositoryNames: this.repositoryNames,
       scheduleNames: this.scheduleNames,
+      destinations: this.destinations,
     });
   }
 }

@@ -8,6 +8,7 @@ import type { ClusterPlan } from "../plan/cluster/clusterPlan";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import type { EngineContext } from "../render/engines/engine";
 import { renderCluster } from "../render/kubernetes/clusterObjects";
+import { FULL_BACKUP_ROLE, renderFullBackupJob } from "../render/kubernetes/fullBackupJob";
 import type { RenderedObject } from "../render/kubernetes/objects";
 import { recoverySource } from "../render/kubernetes/source";
 import {
@@ -15,6 +16,8 @@ import {
   clusterAccess,
   declareObjects,
   deliverSecrets,
+  destinationsOf,
+  fullBackupOptions,
   openRepositories,
   openSettings,
   runtimeOf,
@@ -64,6 +67,11 @@ export class CnpgCluster extends pulumi.ComponentResource {
   public readonly writeHost: pulumi.Output<string>;
   /** Names of the ScheduledBackups. */
   public readonly scheduleNames: pulumi.Output<string[]>;
+  /**
+   * JSON text of what each repository held when this update, or an earlier one, waited for full backups: its newest
+   * full backup and its newest WAL segment, as `PostgresHost` has it. Empty with `firstBackupTimeoutMinutes: 0`.
+   */
+  public readonly destinations: pulumi.Output<string>;
 
   constructor(name: string, args: CnpgClusterArgs, opts?: pulumi.ComponentResourceOptions) {
     const title = `CnpgCluster ${name}`;
@@ -83,7 +91,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
     const runtime = runtimeOf(scope, known, args.followRuntime ?? false);
     const inputs = { secrets, sourceSecrets, runtime, pluginName: args.plugin?.name };
     const objects = declareObjects(scope, checked, inputs, renderAll, (role, made) => ({
-      dependsOn: waitedFor(role, made),
+      ...(role === FULL_BACKUP_ROLE ? fullBackupOptions(checked, made) : { dependsOn: waitedFor(role, made) }),
       ...(role === "cluster" ? { protect: opts?.protect ?? true } : {}),
     }));
 
@@ -102,6 +110,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
     this.repositoryNames = pulumi.output(known.database.repositories.map((repository) => repository.name));
     this.writeHost = pulumi.interpolate`${this.clusterName}-rw.${args.namespace}.svc`;
     this.scheduleNames = pulumi.output(scheduleNamesOf(cluster, objects));
+    this.destinations = destinationsOf(objects);
     this.registerOutputs({
       clusterName: this.clusterName,
       stanza: this.stanza,
@@ -109,6 +118,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
       repositoryNames: this.repositoryNames,
       writeHost: this.writeHost,
       scheduleNames: this.scheduleNames,
+      destinations: this.destinations,
     });
   }
 }
@@ -140,7 +150,8 @@ function declaredCluster(args: CnpgClusterArgs): object {
 }
 
 function renderAll({ source }: ClusterPlan, context: EngineContext, sourceContext: EngineContext): RenderedObject[] {
-  return renderCluster(context, source === null ? null : recoverySource(sourceContext, source));
+  const from = source === null ? null : recoverySource(sourceContext, source);
+  return [...renderCluster(context, from), ...renderFullBackupJob(context)];
 }
 
 function clusterOf(made: ReadonlyMap<string, pulumi.Resource>): pulumi.Resource[] {

@@ -60,5 +60,8 @@ export const LAUNCHER_FILE = "pgbackstop";
 /** Note of a backup: the Backup object that requested it. */
 export const BACKUP_UID_NOTE = "cnpg-backup-uid";
 
+/** On the Job that waits for full backups: JSON of `info --detail-level=destinations`. */
+export const DESTINATIONS_ANNOTATION = "pgbackstop/destinations";
+
 /** Kinds of objects that a migration stops and starts again. */
 export const WORKLOAD_KINDS = ["Deployment", "StatefulSet", "CronJob"] as const;

@@ -89,6 +89,12 @@ const ROWS = {
     doc: "check the configuration and that WAL arrives in every repository",
     uses: ["repositories", "cluster", "session"],
   },
+  "cnpg-await-full": {
+    doc: "wait until every repository of a Cluster has a full backup, and record in a Job what each one holds",
+    uses: ["repositories", "kubernetes"],
+    own: true,
+    everyRepository: true,
+  },
   "cnpg-drill": {
     doc: "restore a backup into a throw-away Cluster of CloudNativePG, check and time it, and remove it",
     uses: ["repositories", "kubernetes"],

@@ -253,6 +253,14 @@ const COMMAND_LINE = [
     config: "kubernetes.accountPath",
     default: "/var/run/secrets/kubernetes.io/serviceaccount",
   }),
+  own("await-job", "string", ["cnpg-await-full"], "Job that records what the repositories hold", {
+    config: "awaitFull.job",
+  }),
+  own("await-minutes", "integer", ["cnpg-await-full"], "longest wait for full backups; 0 looks once", {
+    config: "awaitFull.minutes",
+    default: "60",
+    range: ["0", "10080"],
+  }),
   own("drill-cluster", "string", ["cnpg-drill"], "name of the Cluster to drill", { config: "clusterDrill.cluster" }),
   own("throw-away", "string", ["cnpg-drill"], "name of the throw-away Cluster", { config: "clusterDrill.name" }),
   own("drill-job", "string", ["cnpg-drill"], "Job that owns the throw-away Cluster", { config: "clusterDrill.job" }),

@@ -35,14 +35,30 @@ const SECRET = "kubernetes:core/v1:Secret";
 const RULES = "kubernetes:monitoring.coreos.com/v1:PrometheusRule";
 const MARKERS = { accessKeyId: "marker-access-key-id-51", secretAccessKey: "marker-secret-access-key-52" };
 
+const ANNOTATION = "pgbackstop/destinations";
+const FULL = { label: "20261120-064059F", stop: 1795156859 };
+
 let programFolder: ProgramFolder;
 let kubernetes: ProviderDouble;
 const printed: string[] = [];
 
+/** What the Job that waits for full backups records in itself. */
+async function recordDestinations(inputs: Values): Promise<{ id: string; outputs: Values }> {
+  const metadata = inputs["metadata"] as Values;
+  const id = `${textOf(metadata["namespace"])}/${textOf(metadata["name"])}`;
+  if (!id.endsWith("-full")) return { id, outputs: {} };
+  const repo = [1, 2].map((key) => ({ key, full: FULL, wal: null }));
+  const annotations = { ...(metadata["annotations"] as Values), [ANNOTATION]: JSON.stringify([{ repo }]) };
+  return { id, outputs: { metadata: { ...metadata, annotations } } };
+}
+const gone = async (): Promise<void> => undefined;
+
 beforeAll(async () => {
   const cli = await findPulumiCli();
   if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
-  kubernetes = await ProviderDouble.start(KUBERNETES);
+  kubernetes = await ProviderDouble.start(KUBERNETES, {
+    live: { [JOB]: { create: recordDestinations, delete: gone } },
+  });
   const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-cnpg-")), {
     cli,
     passphrase: "only for this test",
@@ -64,7 +80,12 @@ function bucket(name: string, endpoint: string, region: string, cipher: CipherPa
   });
 }
 
-function openOrders(over: Partial<CnpgClusterArgs> = {}, keepDays = 14): Promise<Stack> {
+interface Changes extends Partial<CnpgClusterArgs> {
+  /** Repositories besides the two. */
+  readonly more?: CnpgClusterArgs["repositories"];
+}
+
+function openOrders({ more, ...over }: Changes = {}, keepDays = 14): Promise<Stack> {
   return openStack(programFolder, "orders", async () => {
     const key = new CipherPassphrase("orders-key", {}, { protect: false });
     const b2 = bucket("orders-b2", "s3.eu-central-003.backblazeb2.com", "eu-central-003", key);
@@ -78,7 +99,7 @@ function openOrders(over: Partial<CnpgClusterArgs> = {}, keepDays = 14): Promise
         instances: 3,
         postgresVersion: 18,
         storageGiB: 50,
-        repositories: { repo1: { at: b2.target, keepDays }, repo2: { at: r2.target, keepDays: 90 } },
+        repositories: { repo1: { at: b2.target, keepDays }, repo2: { at: r2.target, keepDays: 90 }, ...more },
         schedules: { full: { cron: "0 3 * * 0" }, incr: { cron: "0 3 * * 1-6" } },
         poolers: { rw: { parameters: { max_client_conn: "500" } } },
         silence: { PB042: "restored by hand every month" },
@@ -88,6 +109,7 @@ function openOrders(over: Partial<CnpgClusterArgs> = {}, keepDays = 14): Promise
     );
     return {
       writeHost: orders.writeHost,
+      destinations: orders.destinations,
       topology: orders.topology,
       schedules: orders.scheduleNames,
       end: plugin.certificatesEnd,
@@ -129,6 +151,11 @@ test("an update creates the cluster, and a second one changes nothing", async ()
   printed.push(stdout);
   expect(outputs["writeHost"]?.value).toBe("orders-rw.orders.svc");
   expect(outputs["schedules"]?.value).toEqual(["orders-full", "orders-incr"]);
+  const newestFull = { label: FULL.label, stoppedAt: "2026-11-20T06:40:59Z" };
+  expect(JSON.parse(String(outputs["destinations"]?.value))).toEqual([
+    { repository: "repo1", newestFull, newestWal: null },
+    { repository: "repo2", newestFull, newestWal: null },
+  ]);
   expect(
     new Set(
       kubernetes
@@ -152,6 +179,9 @@ test("an update creates the cluster, and a second one changes nothing", async ()
       "postgresql.cnpg.io/v1:ScheduledBackup orders/orders-full",
       "postgresql.cnpg.io/v1:ScheduledBackup orders/orders-incr",
       "postgresql.cnpg.io/v1:Pooler orders/orders-rw",
+      "rbac.authorization.k8s.io/v1:Role orders/orders-full",
+      "rbac.authorization.k8s.io/v1:RoleBinding orders/orders-full",
+      "batch/v1:Job orders/orders-full",
     ]),
   );
   const [plugin] = specOf(CLUSTER, "orders/orders")["plugins"] as Values[];
@@ -191,6 +221,22 @@ test("a changed retention changes one ConfigMap, and no part of a pod", async ()
   );
 });
 
+test("an update fails without a full backup in a new repository, until there is one", async () => {
+  const before = kubernetes.calls.length;
+  const three = async (): Promise<Stack> => {
+    const repo3 = { at: { name: "nas", path: "/pgbackstop/claims/nas/orders" }, keepDays: 7 };
+    return openOrders({ more: { repo3 } }, 21);
+  };
+  const message = "repo3 has no full backup after 60 minutes: nothing can be restored from there";
+  kubernetes.plan("create", { type: JOB, message });
+  await expect((await three()).up()).rejects.toThrow(message);
+  await (await three()).up();
+  const jobs = kubernetes.calls.slice(before).filter((call) => /^(create|delete) /.test(call) && call.endsWith(JOB));
+  expect(jobs).toEqual([`delete ${JOB}`, `create ${JOB}`, `create ${JOB}`]);
+  expect(Object.keys((await (await three()).preview()).changeSummary)).toEqual(["same"]);
+  await (await openOrders({}, 21)).up();
+});
+
 test("a newer package's runtime is deployed only on request", async () => {
   const bundle = kubernetes.all(CONFIG_MAP).find(({ id }) => id.startsWith("orders/orders-runtime-"));
   if (bundle === undefined) throw new Error("no runtime");
@@ -206,12 +252,13 @@ test("a newer package's runtime is deployed only on request", async () => {
   };
   const row = resources.find(({ urn }) => urn.endsWith("::orders-runtime"));
   const cluster = resources.find(({ urn }) => urn.endsWith("::orders-cluster"));
-  if (row === undefined || cluster === undefined) throw new Error("not in the state");
+  const job = resources.find(({ urn }) => urn.endsWith("::orders-full"));
+  if (row === undefined || cluster === undefined || job === undefined) throw new Error("not in the state");
   const asOlder = (text: string): string =>
     text
       .replaceAll(bundle.id.slice("orders/".length), "orders-runtime-000000000000")
       .replaceAll(NODE_IMAGE, "node:older");
-  for (const resource of [row, cluster])
+  for (const resource of [row, cluster, job])
     Object.assign(resource, JSON.parse(asOlder(JSON.stringify(resource))) as object);
   await (await openOrders({}, 21)).importStack(state);
   kubernetes.changeByHand({ ...bundle, id: "orders/orders-runtime-000000000000" }, older);
@@ -219,7 +266,7 @@ test("a newer package's runtime is deployed only on request", async () => {
   const unasked = await (await openOrders({}, 21)).preview();
   expect(Object.keys(unasked.changeSummary)).toEqual(["same"]);
   const asked = await (await openOrders({ followRuntime: true }, 21)).preview({ diff: true });
-  expect(asked.changeSummary).toMatchObject({ replace: 1, update: 1 });
+  expect(asked.changeSummary).toMatchObject({ replace: 2, update: 1 });
   expect(asked.stdout).toContain(bundle.id.slice("orders/".length));
 });
 

@@ -31,6 +31,7 @@ const WORKER_MEMORY_MIB = 160;
 /** One worker leaves the processors to PostgreSQL, which shares the node. */
 const PROCESS_MAX = 1;
 const SIDECAR_CPU = "100m";
+const FIRST_BACKUP_MINUTES = 60;
 
 export interface PoolerPlan {
   readonly name: string;
@@ -79,6 +80,8 @@ export interface ClusterDefinition {
   readonly drillPolicy: boolean;
   /** Targets of notifications about scheduled Jobs. */
   readonly notifySecret: string | undefined;
+  /** How long an update waits for full backups in all repositories; 0 does not wait. */
+  readonly firstBackupTimeoutMinutes: number;
   readonly stanzaKind: string;
   readonly overrides: { readonly cluster?: object | undefined };
 }
@@ -149,9 +152,21 @@ export function resolveDefinition(database: ClusterDatabasePlan, settings: Decla
     drills: settings.drills ?? {},
     drillPolicy: settings.drillPolicy ?? true,
     notifySecret: settings.notifySecret,
+    firstBackupTimeoutMinutes:
+      settings.firstBackupTimeoutMinutes ?? (takesFirst(database, settings) ? FIRST_BACKUP_MINUTES : 0),
     stanzaKind: settings.stanzaKind ?? "Stanza",
     overrides: settings.overrides ?? {},
   };
+}
+
+/**
+ * True if something takes the first backup at once, and a Job can tell: a schedule, or the primary's sidecar. A replica
+ * cluster has no primary.
+ */
+function takesFirst({ engine, repositories, schedules }: ClusterDatabasePlan, settings: DeclaredCluster): boolean {
+  if (!engineOf(engine).own || repositories.length === 0) return false;
+  if (settings.replica !== undefined && settings.replica.enabled !== false) return false;
+  return schedules.some(({ name, type }) => settings.schedules?.[type]?.immediate ?? name === "full");
 }
 
 function sidecarMemory(processMax: number): string {

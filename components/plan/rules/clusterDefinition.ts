@@ -47,6 +47,7 @@ export function checkClusterDefinition(resolved: ClusterPlan, attached: boolean)
     ...checkVolumeSnapshots(resolved),
     ...checkMonitors(resolved),
     ...checkDrillPolicy(resolved),
+    ...checkFirstBackup(resolved),
   ];
 }
 
@@ -73,6 +74,19 @@ function checkDrillPolicy({ database, definition }: ClusterPlan): Finding[] {
   if (definition.drillPolicy || !isDrilledHere) return [];
   const fact = `the account ${database.cluster}-drill may create any Cluster in its namespace, with any image and any Secret of it`;
   return [finding("PB141", "drillPolicy", fact, "leave drillPolicy out, or keep nothing else in this namespace")];
+}
+
+const FIRST_BACKUP_MINUTES_MAX = 10080;
+
+function checkFirstBackup({ database, definition }: ClusterPlan): Finding[] {
+  const minutes = definition.firstBackupTimeoutMinutes;
+  if (!isWithin(minutes, 0, FIRST_BACKUP_MINUTES_MAX)) {
+    const fact = `${minutes} is outside 0 to ${FIRST_BACKUP_MINUTES_MAX}`;
+    return [finding("PB014", "firstBackupTimeoutMinutes", fact, "")];
+  }
+  if (minutes === 0 || engineOf(database.engine).own) return [];
+  const fact = `an update cannot wait for the backups of engine "${database.engine}"`;
+  return [finding("PB014", "firstBackupTimeoutMinutes", fact, "leave it out")];
 }
 
 function checkMonitors({ database, definition }: ClusterPlan): Finding[] {

@@ -37,6 +37,7 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     ["PB141 drillPolicy"],
   ],
   ["no policy where drills are made elsewhere", { drillPolicy: false }, []],
+  ["a wait that is no whole number", { firstBackupTimeoutMinutes: 1.5 }, ["PB014 firstBackupTimeoutMinutes"]],
   ["a name with capitals", { clusterName: "Orders" }, ["PB110 clusterName"]],
   ["a name that is too long for names of pods", { clusterName: "o".repeat(51) }, ["PB110 clusterName"]],
   ["an invalid namespace", { namespace: "Orders" }, ["PB110 namespace"]],

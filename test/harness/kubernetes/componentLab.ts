@@ -76,6 +76,8 @@ export async function startComponentLab(
       schedules: { full: { cron: `0 ${hour} * * 0` }, incr: { cron: `0 ${hour} * * 1-6` } },
       objectives: { rpoSeconds: 90 },
       archiveTimeoutSeconds: 5,
+      // Nothing here waits for the Job.
+      firstBackupTimeoutMinutes: 0,
       silence: { PB007: "no drill here", PB030: "no off-site copy here", PB042: "no encryption in the first one" },
     }),
     declare: async (program) => lab.kubectl.apply(await renderedObjects(() => void program())),
