@@ -284,7 +284,7 @@ export function declareObjects(
   return made;
 }
 
-type JobResource = DeclaredResource & {
+type JobResource = pulumi.CustomResource & {
   readonly metadata: pulumi.Output<{ readonly annotations?: Readonly<Record<string, string>> } | undefined>;
 };
 

@@ -1,7 +1,7 @@
 /**
- * Kubernetes objects as children of components, made with the classes of `@pulumi/kubernetes`. The package's index takes
- * a second to load, one class less than a millisecond, so each class is loaded when the first object needs it. Their
- * type tokens are `kubernetes:core/v1:Secret` and `kubernetes:postgresql.cnpg.io/v1:Cluster`.
+ * Kubernetes objects as children of components, made with the classes of `@pulumi/kubernetes`. The package's index
+ * takes a second to load, one class less than a millisecond, so each class is loaded when the first object needs it.
+ * Their type tokens are `kubernetes:core/v1:Secret` and `kubernetes:postgresql.cnpg.io/v1:Cluster`.
  */
 import * as pulumi from "@pulumi/pulumi";
 import { loadPackage } from "./cloudPackages";

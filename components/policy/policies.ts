@@ -99,7 +99,7 @@ export function checkStack(resources: readonly StackResource[]): Finding[] {
 }
 
 function reportAll(code: string, findings: readonly Finding[], report: ReportViolation): void {
-  for (const finding of findings) if (finding.code === code) report(findingText(finding));
+  for (const found of findings) if (found.code === code) report(findingText(found));
 }
 
 /** The object behind a resource: the type's token or the resource's name supply omitted fields. */
