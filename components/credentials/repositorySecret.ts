@@ -1,7 +1,13 @@
 /** One repository's keys and passphrase in a Kubernetes namespace. */
 import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
-import { declareKubernetes } from "../internal/kubernetesObjects";
+import {
+  type CustomResource,
+  declareKubernetes,
+  type Secret,
+  showChild,
+  shownChild,
+} from "../internal/kubernetesObjects";
 import {
   checkSecretName,
   type ExternalKeys,
@@ -75,6 +81,7 @@ export class RepositorySecret extends pulumi.ComponentResource {
         parent: this,
         additionalSecretOutputs: ["data", "stringData"],
       });
+      showChild(this, "secret", made);
       this.ref = refOf(
         nameWhenMade(made, secretName),
         Object.fromEntries(Object.keys(object.stringData).map((key) => [partOf(key), key])),
@@ -87,6 +94,7 @@ export class RepositorySecret extends pulumi.ComponentResource {
         Object.values(keys),
       );
       const made = declareKubernetes(childName(name, "secret"), object, { parent: this });
+      showChild(this, "external-secret", made);
       this.ref = refOf(
         nameWhenMade(made, secretName),
         Object.fromEntries(Object.entries(keys).map(([part, key]) => [part, key.secretKey])),
@@ -95,6 +103,16 @@ export class RepositorySecret extends pulumi.ComponentResource {
       this.ref = existing ?? { name: secretName };
     }
     this.registerOutputs({});
+  }
+
+  /** The Secret, with `create`. */
+  public get secret(): Secret | undefined {
+    return shownChild(this, "secret");
+  }
+
+  /** The ExternalSecret, with `external`. */
+  public get externalSecret(): CustomResource | undefined {
+    return shownChild(this, "external-secret");
   }
 }
 

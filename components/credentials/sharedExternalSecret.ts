@@ -1,7 +1,7 @@
 /** One ExternalSecret with the keys of several repositories, for all clusters of a namespace. */
 import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
-import { declareKubernetes } from "../internal/kubernetesObjects";
+import { type CustomResource, declareKubernetes, showChild, shownChild } from "../internal/kubernetesObjects";
 import { renderExternalSecret } from "../render/kubernetes/secrets";
 import type { SecretRef } from "../repositories/target";
 import {
@@ -82,6 +82,7 @@ export class SharedExternalSecret extends pulumi.ComponentResource {
       all,
     );
     const made = declareKubernetes(childName(name, "secret"), object, { parent: this });
+    showChild(this, "secret", made);
     this.refs = Object.fromEntries(
       keys.map(({ repository, parts }) => [
         repository,
@@ -92,6 +93,11 @@ export class SharedExternalSecret extends pulumi.ComponentResource {
       ]),
     );
     this.registerOutputs({});
+  }
+
+  /** The ExternalSecret. */
+  public get externalSecret(): CustomResource {
+    return shownChild(this, "secret");
   }
 }
 

@@ -4,7 +4,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { RepositorySecret } from "../credentials/repositorySecret";
 import { childName, renderedName } from "../internal/children";
-import { declareKubernetes, declareKubernetesPatch } from "../internal/kubernetesObjects";
+import { declareKubernetes, declareKubernetesPatch, showChild } from "../internal/kubernetesObjects";
 import { fillKnown, type KnownPart, splitKnown, withoutSecrets } from "../internal/inputs";
 import { runtimeBundleGzip, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { logWarnings, throwErrors, withoutSecretValues } from "../internal/validate";
@@ -119,14 +119,16 @@ export interface ClusterScope {
 export function deliverSecrets(
   scope: ClusterScope,
   repositories: { readonly [key: string]: ClusterRepositoryArgs },
+  role = "secret",
 ): Record<string, SecretKeyInputs> {
   return Object.fromEntries(
-    Object.entries(repositories).map(([key, repository]) => [key, deliverSecret(scope, key, repository)]),
+    Object.entries(repositories).map(([key, repository]) => [key, deliverSecret(scope, role, key, repository)]),
   );
 }
 
 function deliverSecret(
   { cluster, name, namespace, parent }: ClusterScope,
+  role: string,
   key: string,
   { at, ca }: ClusterRepositoryArgs,
 ): SecretKeyInputs {
@@ -137,11 +139,12 @@ function deliverSecret(
         renderedName(name, key),
         { namespace, secretName: `${cluster}-${key}`, create: { from: at } },
         { parent },
-      ).ref
+      )
     : undefined;
+  if (made?.secret !== undefined) showChild(parent, `${role}-${key}`, made.secret);
   return {
     ...(existing === undefined ? {} : secretKeysOf(existing, true)),
-    ...(made === undefined ? {} : secretKeysOf(made, at.s3?.credentials !== undefined)),
+    ...(made === undefined ? {} : secretKeysOf(made.ref, at.s3?.credentials !== undefined)),
     ...given({ ca }),
   };
 }
@@ -165,6 +168,7 @@ export function deployRuntime(scope: Omit<ClusterScope, "cluster">, owner: strin
     readonly metadata: pulumi.Output<{ readonly name: string }>;
     readonly data: pulumi.Output<{ readonly image: string }>;
   };
+  showChild(scope.parent, "runtime", made);
   return { configMap: made.metadata.name, image: made.data.image };
 }
 
@@ -274,12 +278,12 @@ export function declareObjects(
     const object = { apiVersion, kind, metadata: fillKnown(metadata, deferred) as object, ...filled };
     const options = pulumi.mergeOptions({ parent: scope.parent }, optionsOf(role, made));
     const own = renderedName(scope.name, role);
-    made.set(
-      role,
+    const child =
       role === "attachment"
         ? declareKubernetesPatch(own, object, scope.takeOver ?? false, options)
-        : declareKubernetes(own, object, options),
-    );
+        : declareKubernetes(own, object, options);
+    made.set(role, child);
+    showChild(scope.parent, role, child);
   }
   return made;
 }

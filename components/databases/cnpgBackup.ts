@@ -4,6 +4,14 @@ import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import { typeToken } from "../internal/children";
 import { fillKnown } from "../internal/inputs";
+import {
+  type ConfigMap,
+  type CustomResource,
+  type CustomResourcePatch,
+  type Secret,
+  shownChild,
+  shownChildren,
+} from "../internal/kubernetesObjects";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import { renderAttachment } from "../render/kubernetes/clusterObjects";
 import { FULL_BACKUP_ROLE, renderFullBackupJob } from "../render/kubernetes/fullBackupJob";
@@ -111,5 +119,40 @@ export class CnpgBackup extends pulumi.ComponentResource {
       scheduleNames: this.scheduleNames,
       destinations: this.destinations,
     });
+  }
+
+  /** The fields of the Cluster that this component sets: `spec.plugins` and `spec.backup`. */
+  public get attachment(): CustomResourcePatch {
+    return shownChild(this, "attachment");
+  }
+
+  /** The ScheduledBackups, by their schedules' names: `full`, `diff`, `incr`, and `snapshot`. */
+  public get schedules(): { [name: string]: CustomResource } {
+    return shownChildren(this, "schedule-");
+  }
+
+  /** The ConfigMap with the configuration of engine "runtime". */
+  public get configMap(): ConfigMap | undefined {
+    return shownChild(this, "config");
+  }
+
+  /** The Secrets created here, by their repositories' keys. */
+  public get secrets(): { [repository: string]: Secret } {
+    return shownChildren(this, "secret-");
+  }
+
+  /** The PodMonitor, with `monitoring.podMonitor`. */
+  public get podMonitor(): CustomResource | undefined {
+    return shownChild(this, "pod-monitor");
+  }
+
+  /** The PrometheusRule, with `monitoring.prometheusRule`. */
+  public get prometheusRule(): CustomResource | undefined {
+    return shownChild(this, "prometheus-rule");
+  }
+
+  /** Every object of this component by its role, such as `objects["drill-weekly"]` for the CronJob of that drill. */
+  public get objects(): { [role: string]: pulumi.CustomResource } {
+    return shownChildren(this, "");
   }
 }

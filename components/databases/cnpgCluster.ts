@@ -4,6 +4,13 @@ import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import { renderedName, typeToken } from "../internal/children";
 import { fillKnown } from "../internal/inputs";
+import {
+  type ConfigMap,
+  type CustomResource,
+  type Secret,
+  shownChild,
+  shownChildren,
+} from "../internal/kubernetesObjects";
 import type { ClusterPlan } from "../plan/cluster/clusterPlan";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import type { EngineContext } from "../render/engines/engine";
@@ -87,6 +94,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
     const sourceSecrets = deliverSecrets(
       { ...scope, name: renderedName(name, "source"), cluster: `${cluster}-source` },
       recovery?.repositories ?? {},
+      "source-secret",
     );
     const runtime = runtimeOf(scope, known, args.followRuntime ?? false);
     const inputs = { secrets, sourceSecrets, runtime, pluginName: args.plugin?.name };
@@ -120,6 +128,46 @@ export class CnpgCluster extends pulumi.ComponentResource {
       scheduleNames: this.scheduleNames,
       destinations: this.destinations,
     });
+  }
+
+  /** The Cluster. */
+  public get cluster(): CustomResource {
+    return shownChild(this, "cluster");
+  }
+
+  /** The Poolers, by their names in `poolers`. */
+  public get poolers(): { [name: string]: CustomResource } {
+    return shownChildren(this, "pooler-");
+  }
+
+  /** The ScheduledBackups, by their schedules' names: `full`, `diff`, `incr`, and `snapshot`. */
+  public get schedules(): { [name: string]: CustomResource } {
+    return shownChildren(this, "schedule-");
+  }
+
+  /** The ConfigMap with the configuration of engine "runtime". */
+  public get configMap(): ConfigMap | undefined {
+    return shownChild(this, "config");
+  }
+
+  /** The Secrets created here, by their repositories' keys. */
+  public get secrets(): { [repository: string]: Secret } {
+    return shownChildren(this, "secret-");
+  }
+
+  /** The PodMonitor, with `monitoring.podMonitor`. */
+  public get podMonitor(): CustomResource | undefined {
+    return shownChild(this, "pod-monitor");
+  }
+
+  /** The PrometheusRule, with `monitoring.prometheusRule`. */
+  public get prometheusRule(): CustomResource | undefined {
+    return shownChild(this, "prometheus-rule");
+  }
+
+  /** Every object of this component by its role, such as `objects["drill-weekly"]` for the CronJob of that drill. */
+  public get objects(): { [role: string]: pulumi.CustomResource } {
+    return shownChildren(this, "");
   }
 }
 

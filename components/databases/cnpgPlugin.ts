@@ -3,8 +3,19 @@ import * as pulumi from "@pulumi/pulumi";
 import { PLUGIN_NAME } from "../../runtime/cnpg/names";
 import { SelfSignedCertificate } from "../dynamic/selfSignedCertificate";
 import { childName, renderedName, typeToken } from "../internal/children";
-import { declareKubernetes } from "../internal/kubernetesObjects";
 import { fillKnown, splitKnown } from "../internal/inputs";
+import {
+  type ConfigMap,
+  declareKubernetes,
+  type Deployment,
+  type PodDisruptionBudget,
+  type Secret,
+  type Service,
+  type ServiceAccount,
+  showChild,
+  shownChild,
+  shownChildren,
+} from "../internal/kubernetesObjects";
 import { throwErrors } from "../internal/validate";
 import { DALIBO } from "../plan/rules/manifests/plugins";
 import { checkPlugin } from "../plan/rules/plugin";
@@ -94,16 +105,60 @@ export class CnpgPlugin extends pulumi.ComponentResource {
       memory: args.memory ?? PLUGIN_DEFAULTS.memory,
       cpu: args.cpu ?? PLUGIN_DEFAULTS.cpu,
     };
-    const made: pulumi.Resource[] = [...certificates.secrets];
+    const made: pulumi.Resource[] = [certificates.server, certificates.client];
+    showChild(this, "server-tls", certificates.server);
+    showChild(this, "client-tls", certificates.client);
     for (const { role, manifest } of isOwn ? renderPlugin(plan) : renderDalibo(plan)) {
       const object = fillKnown(manifest, deferred) as typeof manifest;
       // In sequence: pods need their mounts, and the Service comes last, because the operator then starts to call.
-      made.push(declareKubernetes(renderedName(name, role), object, { parent: this, dependsOn: [...made] }));
+      const child = declareKubernetes(renderedName(name, role), object, { parent: this, dependsOn: [...made] });
+      showChild(this, role, child);
+      made.push(child);
     }
 
     this.ref = { name: pulumi.all(made.map((resource) => resource.urn)).apply(() => (isOwn ? PLUGIN_NAME : DALIBO)) };
     this.certificatesEnd = certificates.end;
     this.registerOutputs({ certificatesEnd: this.certificatesEnd });
+  }
+
+  /** The Deployment that runs the plugin. */
+  public get deployment(): Deployment {
+    return shownChild(this, "deployment");
+  }
+
+  /** The Service by which the operator finds the plugin. */
+  public get service(): Service {
+    return shownChild(this, "service");
+  }
+
+  /** The account of the plugin's pods. */
+  public get serviceAccount(): ServiceAccount {
+    return shownChild(this, "service-account");
+  }
+
+  /** The disruption budget, with two replicas or more. */
+  public get disruptionBudget(): PodDisruptionBudget | undefined {
+    return shownChild(this, "disruption-budget");
+  }
+
+  /** The Secret with the plugin's certificate. */
+  public get serverSecret(): Secret {
+    return shownChild(this, "server-tls");
+  }
+
+  /** The Secret with the operator's certificate. */
+  public get clientSecret(): Secret {
+    return shownChild(this, "client-tls");
+  }
+
+  /** The ConfigMap with the program of engine "runtime". */
+  public get configMap(): ConfigMap | undefined {
+    return shownChild(this, "runtime");
+  }
+
+  /** Every object of this component by its role, such as `objects["cluster-role"]` with engine "pgbackrest". */
+  public get objects(): { [role: string]: pulumi.CustomResource } {
+    return shownChildren(this, "");
   }
 
   /** One self-signed leaf for each side; each side's Secret contains the part of the other that it must know. */
@@ -112,7 +167,7 @@ export class CnpgPlugin extends pulumi.ComponentResource {
     serviceName: string,
     namespace: pulumi.Input<string>,
     rotation: string,
-  ): { readonly secrets: readonly pulumi.Resource[]; readonly end: pulumi.Output<string> } {
+  ): { readonly server: pulumi.Resource; readonly client: pulumi.Resource; readonly end: pulumi.Output<string> } {
     const secretNames = certificateSecrets({ serviceName });
     const days = { validDays: VALID_DAYS, renewDays: RENEW_DAYS, rotation };
     const dnsNames = [serviceName, pulumi.interpolate`${serviceName}.${namespace}.svc`];
@@ -143,10 +198,8 @@ export class CnpgPlugin extends pulumi.ComponentResource {
         { parent: this, additionalSecretOutputs: ["data", "stringData"] },
       );
     return {
-      secrets: [
-        secretOf("serverSecret", secretNames.server, server),
-        secretOf("clientSecret", secretNames.client, client),
-      ],
+      server: secretOf("serverSecret", secretNames.server, server),
+      client: secretOf("clientSecret", secretNames.client, client),
       end: pulumi.all([server.notAfter, client.notAfter]).apply((ends) => ends.toSorted()[0] ?? ""),
     };
   }

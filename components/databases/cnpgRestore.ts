@@ -1,6 +1,7 @@
 /** A new cluster from another one's backups. */
 import * as pulumi from "@pulumi/pulumi";
 import { renderedName, typeToken } from "../internal/children";
+import { showChild, shownChild } from "../internal/kubernetesObjects";
 import { CnpgCluster } from "./cnpgCluster";
 import type { CnpgClusterArgs, RecoveryArgs } from "./cnpgArgs";
 
@@ -47,9 +48,15 @@ export class CnpgRestore extends pulumi.ComponentResource {
       { clusterName: name, ...cluster, bootstrap: { recovery: source } },
       { parent: this, protect: opts?.protect ?? true },
     );
+    showChild(this, "restored", made);
     this.clusterName = made.clusterName;
     this.topology = made.topology;
     this.writeHost = made.writeHost;
     this.registerOutputs({ clusterName: this.clusterName, topology: this.topology, writeHost: this.writeHost });
+  }
+
+  /** The new cluster, with its objects. */
+  public get restored(): CnpgCluster {
+    return shownChild(this, "restored");
   }
 }

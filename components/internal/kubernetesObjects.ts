@@ -6,10 +6,27 @@
 import * as pulumi from "@pulumi/pulumi";
 import { loadPackage } from "./cloudPackages";
 
-// The package is an optional peer: programs without Kubernetes compile without it. This form of the comment stays in
-// the declarations.
+// The package is an optional peer: programs without Kubernetes compile without it, because this form of the comment
+// stays in the declarations.
+/** @ts-ignore */
+export type { CustomResource } from "@pulumi/kubernetes/apiextensions/customResource";
+/** @ts-ignore */
+export type { CustomResourcePatch } from "@pulumi/kubernetes/apiextensions/customResourcePatch";
+/** @ts-ignore */
+export type { Deployment } from "@pulumi/kubernetes/apps/v1/deployment";
+/** @ts-ignore */
+export type { CronJob } from "@pulumi/kubernetes/batch/v1/cronJob";
 /** @ts-ignore */
 import type { ConfigMap } from "@pulumi/kubernetes/core/v1/configMap";
+/** @ts-ignore */
+export type { Secret } from "@pulumi/kubernetes/core/v1/secret";
+/** @ts-ignore */
+export type { Service } from "@pulumi/kubernetes/core/v1/service";
+/** @ts-ignore */
+export type { ServiceAccount } from "@pulumi/kubernetes/core/v1/serviceAccount";
+/** @ts-ignore */
+export type { PodDisruptionBudget } from "@pulumi/kubernetes/policy/v1/podDisruptionBudget";
+export type { ConfigMap };
 
 /** A Kubernetes object; `kind` and `apiVersion` decide the class. */
 export interface KubernetesObject {
@@ -86,4 +103,30 @@ function load(name: string, folder: string, className: string): ObjectClass {
   const made = module[className];
   if (made === undefined) throw new Error(`${file} exports no ${className}`);
   return made;
+}
+
+/** Children that components show, by component and role. */
+const shown = new WeakMap<pulumi.Resource, Map<string, pulumi.Resource>>();
+
+/**
+ * Shows a child to programs, by the getters of its component. They are no fields, because the schema for other languages
+ * reads every field as an output.
+ */
+export function showChild(component: pulumi.Resource, role: string, child: pulumi.Resource): void {
+  const children = shown.get(component) ?? new Map<string, pulumi.Resource>();
+  shown.set(component, children.set(role, child));
+}
+
+/** The child of one role. @typeParam T includes undefined if arguments decide whether the child exists */
+export function shownChild<T extends pulumi.Resource | undefined>(component: pulumi.Resource, role: string): T {
+  return shown.get(component)?.get(role) as T;
+}
+
+/** Children whose roles begin with `prefix`, by the rest of their roles. */
+export function shownChildren<T extends pulumi.Resource>(
+  component: pulumi.Resource,
+  prefix: string,
+): { [name: string]: T } {
+  const entries = [...(shown.get(component) ?? [])].filter(([role]) => role.startsWith(prefix));
+  return Object.fromEntries(entries.map(([role, child]) => [role.slice(prefix.length), child as T]));
 }

@@ -1,7 +1,13 @@
 /** Alerts and a dashboard of a stack, from its databases' topologies. */
 import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
-import { declareKubernetes } from "../internal/kubernetesObjects";
+import {
+  type ConfigMap,
+  type CustomResource,
+  declareKubernetes,
+  showChild,
+  shownChild,
+} from "../internal/kubernetesObjects";
 import { alertGroupsOf } from "../plan/alerts";
 import type { AlertGroup, AlertOptions } from "../plan/alerts/rule";
 import { parseStackFile } from "../plan/topology/stackFiles";
@@ -97,7 +103,7 @@ export class Monitoring extends pulumi.ComponentResource {
       const spec = groups.apply((made) => prometheusRule(made, identity).spec);
       const metadata = { name, namespace: args.namespace, labels: { ...MANAGED_BY, ...args.ruleLabels } };
       const rule = { apiVersion: "monitoring.coreos.com/v1", kind: "PrometheusRule", metadata, spec };
-      declareKubernetes(childName(component, "rules"), rule, { parent: this });
+      showChild(this, "rules", declareKubernetes(childName(component, "rules"), rule, { parent: this }));
     }
     if (args.dashboard ?? true) {
       const labels = { ...MANAGED_BY, ...(args.dashboardLabels ?? { grafana_dashboard: "1" }) };
@@ -105,8 +111,18 @@ export class Monitoring extends pulumi.ComponentResource {
       const metadata = { name: `${name}-dashboard`, namespace: args.namespace, labels, ...annotations };
       const data = { [`${name}.json`]: this.dashboardJson };
       const map = { apiVersion: "v1", kind: "ConfigMap", metadata, data };
-      declareKubernetes(childName(component, "dashboard"), map, { parent: this });
+      showChild(this, "dashboard", declareKubernetes(childName(component, "dashboard"), map, { parent: this }));
     }
+  }
+
+  /** The PrometheusRule, with `kubernetes`. */
+  public get prometheusRule(): CustomResource | undefined {
+    return shownChild(this, "rules");
+  }
+
+  /** The ConfigMap with the dashboard, with `kubernetes`. */
+  public get dashboard(): ConfigMap | undefined {
+    return shownChild(this, "dashboard");
   }
 }
 

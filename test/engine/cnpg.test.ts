@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
+import { Provider } from "@pulumi/kubernetes/provider";
 import * as pulumi from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -268,6 +269,53 @@ test("a newer package's runtime is deployed only on request", async () => {
   const asked = await (await openOrders({ followRuntime: true }, 21)).preview({ diff: true });
   expect(asked.changeSummary).toMatchObject({ replace: 2, update: 1 });
   expect(asked.stdout).toContain(bundle.id.slice("orders/".length));
+});
+
+/** The cluster of a team, inside the team's own component with its own provider. */
+function openOfTeam(name: string, opts: pulumi.ComponentResourceOptions): Promise<Stack> {
+  return openStack(programFolder, "team", async () => {
+    const own = new Provider("own", { context: "team" });
+    const labelled: pulumi.ResourceTransform = ({ type, props, opts: options }) =>
+      type === CLUSTER
+        ? { props: { ...props, metadata: { ...props["metadata"], labels: { team: "shop" } } }, opts: options }
+        : undefined;
+    const team = new pulumi.ComponentResource(
+      "acme:team:Team",
+      "team",
+      {},
+      { providers: [own], transforms: [labelled] },
+    );
+    const key = new CipherPassphrase("team-key", {}, { protect: false, parent: team });
+    const at = bucket("team-b2", "s3.eu-central-003.backblazeb2.com", "eu-central-003", key).target;
+    const shop = new CnpgCluster(
+      name,
+      {
+        namespace: "team",
+        clusterName: "shop",
+        storageGiB: 5,
+        repositories: { repo1: { at, keepDays: 14 } },
+        schedules: { full: { cron: "0 3 * * 0" } },
+        silence: { PB003: "a test", PB042: "a test" },
+      },
+      { protect: false, parent: team, ...opts },
+    );
+    return { labels: shop.cluster.metadata.labels, schedule: shop.schedules["full"]?.metadata.name };
+  });
+}
+
+test("transforms, provider and aliases of a program count for every object, and objects are reachable", async () => {
+  const { outputs } = await (await openOfTeam("shop", {})).up();
+  expect(outputs["labels"]?.value).toEqual({ team: "shop" });
+  expect(outputs["schedule"]?.value).toBe("shop-full");
+  const { resources } = (await (await openOfTeam("shop", {})).exportStack()).deployment as {
+    resources: { type: string; provider?: string }[];
+  };
+  const objects = resources.filter(({ type }) => type.startsWith("kubernetes:"));
+  expect(objects.length).toBeGreaterThan(4);
+  for (const { provider, type } of objects) expect(provider, type).toMatch(/pulumi:providers:kubernetes::own::/);
+
+  const { changeSummary } = await (await openOfTeam("store", { aliases: [{ name: "shop" }] })).preview();
+  expect(Object.keys(changeSummary).toSorted()).toEqual(expect.not.arrayContaining(["create", "delete", "replace"]));
 });
 
 function openWatched(maxRepositoryGB: number): Promise<Stack> {

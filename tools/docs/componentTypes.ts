@@ -26,6 +26,8 @@ export interface ComponentType {
   /** Name of the type of its arguments. */
   readonly args: string;
   readonly outputs: readonly Field[];
+  /** Resources that a program in TypeScript reaches; getters. */
+  readonly children: readonly Field[];
 }
 
 export interface FieldsType {
@@ -93,6 +95,10 @@ function describe(symbol: ts.Symbol, checker: ts.TypeChecker, folder: string): r
         doc,
         args: argsOf(declaration),
         outputs: outputs.flatMap((member) => fieldOf(member, checker)),
+        children: declaration.members
+          .filter(ts.isGetAccessorDeclaration)
+          .filter(isPublic)
+          .flatMap((member) => fieldOf(member, checker)),
       },
     ];
   }
@@ -120,7 +126,7 @@ function argsOf(declaration: ts.ClassDeclaration): string {
   return constructor?.parameters[1]?.type?.getText() ?? "";
 }
 
-function isPublic(member: ts.PropertyDeclaration): boolean {
+function isPublic(member: ts.PropertyDeclaration | ts.GetAccessorDeclaration): boolean {
   const hidden: readonly ts.SyntaxKind[] = [
     ts.SyntaxKind.PrivateKeyword,
     ts.SyntaxKind.ProtectedKeyword,
@@ -130,7 +136,8 @@ function isPublic(member: ts.PropertyDeclaration): boolean {
 }
 
 function fieldOf(member: ts.Declaration, checker: ts.TypeChecker): readonly Field[] {
-  if (!ts.isPropertyDeclaration(member) && !ts.isPropertySignature(member)) return [];
+  const isGetter = ts.isGetAccessorDeclaration(member);
+  if (!isGetter && !ts.isPropertyDeclaration(member) && !ts.isPropertySignature(member)) return [];
   const symbol = checker.getSymbolAtLocation(member.name);
   if (symbol === undefined) return [];
   const tags = symbol.getJsDocTags(checker);
@@ -140,7 +147,7 @@ function fieldOf(member: ts.Declaration, checker: ts.TypeChecker): readonly Fiel
     {
       name: member.name.getText(),
       type: (member.type?.getText() ?? "").replace(/\bpulumi\./g, "").replace(/\s+/g, " "),
-      optional: member.questionToken !== undefined,
+      optional: !isGetter && member.questionToken !== undefined,
       doc: docOf(symbol, checker),
       fallback: textsOf("default")[0] ?? null,
       examples: textsOf("example"),

@@ -94,7 +94,8 @@ function componentText(component: ComponentType, types: readonly PublicType[]): 
     ...(args === undefined || args.fields.length === 0
       ? ["It takes no arguments.", ""]
       : [fieldsTable(args, types, "components.md"), ""]),
-    component.outputs.length === 0 ? "It has no outputs." : outputsTable(component.outputs, types),
+    component.outputs.length === 0 ? "It has no outputs." : outputsTable("output", component.outputs, types),
+    ...(component.children.length === 0 ? [] : ["", outputsTable("child, in TypeScript", component.children, types)]),
   ];
 }
 
@@ -113,9 +114,9 @@ function fieldsTable(type: FieldsType, types: readonly PublicType[], page: Page)
   );
 }
 
-function outputsTable(fields: readonly Field[], types: readonly PublicType[]): string {
+function outputsTable(title: string, fields: readonly Field[], types: readonly PublicType[]): string {
   return table(
-    ["output", "type", "what"],
+    [title, "type", "what"],
     fields.map((field) => [`\`${field.name}\``, linked(field.type, types, "components.md"), textOf(field, types)]),
   );
 }
