@@ -14,7 +14,8 @@ import type { DeclaredCluster } from "../plan/cluster/declaredCluster";
 import { checkClusterPlan, planCluster } from "../plan/cluster/planCluster";
 import { type RepositorySecrets, type ClusterPlan, runsInPods } from "../plan/cluster/clusterPlan";
 import { engineOf } from "../plan/engines/engines";
-import { findingText } from "../plan/findings/findings";
+import { type Finding, findingText } from "../plan/findings/findings";
+import { checkRequired, type REQUIRED } from "../plan/rules/required";
 import { expiresSnapshots } from "../plan/cluster/snapshotPlan";
 import type { EngineContext } from "../render/engines/engine";
 import { oneShotBackups } from "../render/kubernetes/clusterObjects";
@@ -64,13 +65,15 @@ export function checkedCluster(title: string, name: string, settings: object, at
   const known = resolve(part.value);
   const findings = checkClusterPlan(known, attached);
   throwErrors(title, findings);
+  // An output may turn out to have no value.
+  const check = (values: unknown): Finding[] => [
+    ...checkRequired(attached ? "CnpgBackup" : "CnpgCluster", values as object),
+    ...checkClusterPlan(resolve(values), attached),
+  ];
   const checked = pulumi.all([pulumi.output(settings), withoutSecrets(part)]).apply(([values, open]) => {
-    const resolved = resolve(values);
-    const final = withoutSecretValues(checkClusterPlan(resolved, attached), () =>
-      checkClusterPlan(resolve(open), attached),
-    );
+    const final = withoutSecretValues(check(values), () => check(open));
     throwErrors(title, final);
-    return { resolved, final };
+    return { resolved: resolve(values), final };
   });
   const logged = new Set(findings.map(findingText));
   return {
@@ -87,6 +90,11 @@ export function checkedCluster(title: string, name: string, settings: object, at
       );
     },
   };
+}
+
+/** @throws InputPropertiesError with every required argument that is not given */
+export function requireArguments(component: keyof typeof REQUIRED, name: string, args: object): void {
+  throwErrors(`${component} ${name}`, checkRequired(component, args));
 }
 
 /** The arguments without secrets, as {@link planCluster} takes them. */

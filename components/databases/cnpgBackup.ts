@@ -23,6 +23,7 @@ import {
   destinationsOf,
   fullBackupOptions,
   openSettings,
+  requireArguments,
   runtimeOf,
   scheduleNamesOf,
 } from "./clusterParts";
@@ -79,6 +80,7 @@ export class CnpgBackup extends pulumi.ComponentResource {
   public readonly destinations: pulumi.Output<string>;
 
   constructor(name: string, args: CnpgBackupArgs, opts?: pulumi.ComponentResourceOptions) {
+    requireArguments("CnpgBackup", name, args);
     const { hasWalStorage, takeOverPlugins, ...common } = args;
     const settings = { ...openSettings(common), ...(hasWalStorage === true ? { walStorage: { sizeGiB: 0 } } : {}) };
     const checked = checkedCluster(`CnpgBackup ${name}`, name, settings, true);

@@ -27,6 +27,7 @@ import {
   fullBackupOptions,
   openRepositories,
   openSettings,
+  requireArguments,
   runtimeOf,
   scheduleNamesOf,
 } from "./clusterParts";
@@ -81,6 +82,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
   public readonly destinations: pulumi.Output<string>;
 
   constructor(name: string, args: CnpgClusterArgs, opts?: pulumi.ComponentResourceOptions) {
+    requireArguments("CnpgCluster", name, args);
     const title = `CnpgCluster ${name}`;
     const checked = checkedCluster(title, name, declaredCluster(args), false);
     const { known, deferred } = checked;

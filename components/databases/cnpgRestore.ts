@@ -2,6 +2,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { renderedName, typeToken } from "../internal/children";
 import { showChild, shownChild } from "../internal/kubernetesObjects";
+import { requireArguments } from "./clusterParts";
 import { CnpgCluster } from "./cnpgCluster";
 import type { CnpgClusterArgs, RecoveryArgs } from "./cnpgArgs";
 
@@ -35,6 +36,7 @@ export class CnpgRestore extends pulumi.ComponentResource {
   public readonly writeHost: pulumi.Output<string>;
 
   constructor(name: string, args: CnpgRestoreArgs, opts?: pulumi.ComponentResourceOptions) {
+    requireArguments("CnpgRestore", name, args);
     const { source, ...cluster } = args;
     if (cluster.bootstrap !== undefined) {
       throw new pulumi.InputPropertyError({

@@ -109,8 +109,8 @@ function load(name: string, folder: string, className: string): ObjectClass {
 const shown = new WeakMap<pulumi.Resource, Map<string, pulumi.Resource>>();
 
 /**
- * Shows a child to programs, by the getters of its component. They are no fields, because the schema for other languages
- * reads every field as an output.
+ * Shows a child to programs, by the getters of its component. They are no fields, because the schema for other
+ * languages reads every field as an output.
  */
 export function showChild(component: pulumi.Resource, role: string, child: pulumi.Resource): void {
   const children = shown.get(component) ?? new Map<string, pulumi.Resource>();

@@ -17,6 +17,7 @@ export interface PackageSchema {
 
 interface ComponentSpec {
   readonly inputProperties: Readonly<Record<string, TypeSpec>>;
+  readonly requiredInputs?: readonly string[];
   readonly properties: Readonly<Record<string, TypeSpec>>;
 }
 
@@ -48,8 +49,10 @@ export class ComponentPlugin implements pulumi.provider.Provider {
   ): Promise<pulumi.provider.ConstructResult> {
     const spec = this.#schema.resources[type];
     if (spec === undefined) throw new Error(`${type} is not a component of ${this.#schema.name} ${this.version}`);
-    const settled = await settleInputs(inputs, spec.inputProperties, this.#schema.types);
-    refuseUnknownNames(name, settled.unknownNames);
+    const object = { properties: spec.inputProperties, required: spec.requiredInputs ?? [] };
+    const settled = await settleInputs(inputs, object, this.#schema.types);
+    refuseNames(name, settled.unknownNames, "an unknown name", (path) => `there is no argument ${path}`);
+    refuseNames(name, settled.absent, "no value", (path) => `${path} is required, and not given`);
     const outputNames = Object.keys(spec.properties);
     if (settled.missing.length > 0) return announce(name, type, settled.missing, outputNames, opts);
     const made = new (componentClass(type))(name, settled.value as never, opts);
@@ -94,10 +97,10 @@ function fieldOf(component: pulumi.ComponentResource, key: string): unknown {
   return Object.entries(component).find(([name]) => name === key)?.[1];
 }
 
-function refuseUnknownNames(name: string, paths: readonly string[]): void {
+function refuseNames(name: string, paths: readonly string[], what: string, reasonOf: (path: string) => string): void {
   if (paths.length === 0) return;
   throw new pulumi.InputPropertiesError({
-    message: `${name}: ${paths.length === 1 ? "an argument has" : "arguments have"} an unknown name`,
-    errors: paths.map((propertyPath) => ({ propertyPath, reason: `there is no argument ${propertyPath}` })),
+    message: `${name}: ${paths.length === 1 ? "an argument has" : "arguments have"} ${what}`,
+    errors: paths.map((propertyPath) => ({ propertyPath, reason: reasonOf(propertyPath) })),
   });
 }

@@ -17,8 +17,14 @@ export interface TypeSpec {
   readonly additionalProperties?: TypeSpec;
 }
 
+/** Named parts of an object, and those that must be given. */
+export interface ObjectSpec {
+  readonly properties: Readonly<Record<string, TypeSpec>>;
+  readonly required?: readonly string[];
+}
+
 /** Types of the schema by their token; those without properties are enumerations. */
-export type ObjectSpecs = Readonly<Record<string, { readonly properties?: Readonly<Record<string, TypeSpec>> }>>;
+export type ObjectSpecs = Readonly<Record<string, Partial<ObjectSpec>>>;
 
 /** A part that must be plain and is not known yet. */
 export interface Missing {
@@ -32,25 +38,25 @@ export interface Settled {
   readonly missing: readonly Missing[];
   /** Paths of unknown arguments. */
   readonly unknownNames: readonly string[];
+  /** Paths of required arguments that are not given. */
+  readonly absent: readonly string[];
 }
 
 /** Turns a part of an output's value back into an output. */
 type Lift = (part: unknown) => unknown;
 
 /** Settles the arguments of one component. */
-export async function settleInputs(
-  inputs: pulumi.Inputs,
-  properties: Readonly<Record<string, TypeSpec>>,
-  types: ObjectSpecs,
-): Promise<Settled> {
+export async function settleInputs(inputs: pulumi.Inputs, spec: ObjectSpec, types: ObjectSpecs): Promise<Settled> {
   const settler = new Settler(types);
-  const value = await settler.object(inputs, properties, "", (part) => part);
-  return { value, missing: settler.missing, unknownNames: settler.unknownNames };
+  const value = await settler.object(inputs, spec, "", (part) => part);
+  const { absent, missing, unknownNames } = settler;
+  return { value, missing, unknownNames, absent };
 }
 
 class Settler {
   readonly missing: Missing[] = [];
   readonly unknownNames: string[] = [];
+  readonly absent: string[] = [];
   readonly #types: ObjectSpecs;
 
   constructor(types: ObjectSpecs) {
@@ -59,17 +65,21 @@ class Settler {
 
   async object(
     value: object,
-    properties: Readonly<Record<string, TypeSpec>>,
+    { properties, required = [] }: ObjectSpec,
     path: string,
     lift: Lift,
   ): Promise<Record<string, unknown>> {
     const settled: Record<string, unknown> = {};
+    const pathOf = (name: string): string => (path === "" ? name : `${path}.${name}`);
     for (const [name, part] of Object.entries(value)) {
       const type = properties[name];
-      const where = path === "" ? name : `${path}.${name}`;
-      if (type === undefined) this.unknownNames.push(where);
-      else if (part !== undefined && part !== null) settled[name] = await this.#part(part, type, where, lift);
+      if (type === undefined) this.unknownNames.push(pathOf(name));
+      else if (part !== undefined && part !== null) settled[name] = await this.#part(part, type, pathOf(name), lift);
     }
+    // What a preview does not know yet is given.
+    const unknown = this.missing.map((each) => each.path);
+    const isAbsent = (name: string): boolean => settled[name] === undefined && !unknown.includes(pathOf(name));
+    this.absent.push(...required.filter(isAbsent).map(pathOf));
     return settled;
   }
 
@@ -80,8 +90,8 @@ class Settler {
       return Promise.all(value.map((item: unknown, index) => this.#part(item, items, `${path}[${index}]`, lift)));
     }
     if (isObject(value)) {
-      const properties = this.#types[type.$ref?.replace("#/types/", "") ?? ""]?.properties;
-      if (properties !== undefined) return this.object(value, properties, path, lift);
+      const { properties, required = [] } = this.#types[type.$ref?.replace("#/types/", "") ?? ""] ?? {};
+      if (properties !== undefined) return this.object(value, { properties, required }, path, lift);
       const { additionalProperties } = type;
       if (additionalProperties !== undefined) {
         const parts = Object.entries(value).map(

@@ -103,7 +103,7 @@ test("an update creates the same as in TypeScript, and a second one changes noth
   expect((await stack.up()).summary.resourceChanges).toEqual({ same: 6 });
 });
 
-test("mistakes are reported as in TypeScript, and so is an unknown argument", async () => {
+test("mistakes are reported as in TypeScript, and so are an unknown argument and a missing one", async () => {
   expect(await failureOf(open(() => program(0)).then((stack) => stack.preview()))).toContain(
     "repositories.repo1.keepDays",
   );
@@ -111,4 +111,9 @@ test("mistakes are reported as in TypeScript, and so is an unknown argument", as
     nas: new Foreign("PosixRepository", "nas", { pth: "/mnt" }, []).urn,
   });
   expect(await failureOf(open(misspelt).then((stack) => stack.preview()))).toContain("there is no argument pth");
+  const incomplete = (): Record<string, unknown> => ({
+    db: new Foreign("CnpgRestore", "db", { namespace: "db", repositories: {}, source: { repositories: {} } }, []).urn,
+  });
+  const failure = await failureOf(open(incomplete).then((stack) => stack.preview()));
+  for (const path of ["storageGiB", "source.stanza"]) expect(failure).toContain(`${path} is required, and not given`);
 });

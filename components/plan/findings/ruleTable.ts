@@ -116,12 +116,7 @@ export const RULES = {
     "PostgreSQL must know when it may remove a segment",
     "`all`, `any`, or `named` with names of repositories",
   ),
-  PB018: rule(
-    "error",
-    "`allowRestart` without a command",
-    "pgbackstop does not know how to restart this server",
-    "set `restartCommand`",
-  ),
+  PB018: rule("error", "`allowRestart` without a command", "nothing can restart this server", "set `restartCommand`"),
   PB019: rule(
     "error",
     "a repository in the data directory",
@@ -634,6 +629,7 @@ export const RULES = {
     "the setting has no effect",
     "leave `uriStyle` out",
   ),
+  PB118: rule("error", "a required argument is missing", "objects would be refused after others exist", "set it"),
   PB120: rule(
     "warning",
     "volume snapshots without a retention, or a retention without snapshots",

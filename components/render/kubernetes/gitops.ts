@@ -6,6 +6,7 @@
 import type { KeyRefSettings, SecretKeysSettings } from "../../plan/cluster/declaredCluster";
 import type { DeclaredCluster } from "../../plan/cluster/declaredCluster";
 import { checkClusterPlan, planCluster } from "../../plan/cluster/planCluster";
+import { checkRequired } from "../../plan/rules/required";
 import { type RepositorySecrets, runsInPods } from "../../plan/cluster/clusterPlan";
 import { type Finding, finding } from "../../plan/findings/findings";
 import { NODE_IMAGE } from "../../plan/cluster/images";
@@ -116,6 +117,13 @@ function clusterOf(
   bundle: RuntimeBundle,
   withRuntime: boolean,
 ): GitopsResult {
+  const missing = checkRequired(attached ? "CnpgBackup" : "CnpgCluster", {
+    clusterName: name,
+    repositories: {},
+    ...file,
+  });
+  if (missing.length > 0)
+    return { manifests: [], findings: missing.map((own) => ({ ...own, path: `${path}.${own.path}` })) };
   const recovery = file.bootstrap?.recovery;
   const resolved = planCluster(name, {
     ...file,

@@ -22,6 +22,8 @@ const PROPERTIES: Record<string, TypeSpec> = {
   texts: { type: "array", items: { type: "string", plain: true }, plain: true },
 };
 
+const SPEC = { properties: PROPERTIES };
+
 /** An output's value and secrecy, or "plain" for any other value. */
 async function reported(value: unknown): Promise<{ value: unknown; secret: boolean } | string> {
   if (!pulumi.Output.isInstance(value)) return "plain";
@@ -35,7 +37,7 @@ test("an output of an object is unwrapped: plain parts are values, the others ar
     requireMount: true,
     cipher: { passphrase: "planted" },
   });
-  const { value, missing, unknownNames } = await settleInputs({ repositories: { repo1: target } }, PROPERTIES, TYPES);
+  const { value, missing, unknownNames } = await settleInputs({ repositories: { repo1: target } }, SPEC, TYPES);
   expect({ missing, unknownNames }).toEqual({ missing: [], unknownNames: [] });
   expect(value).toMatchObject({ repositories: { repo1: { name: "nas", requireMount: true } } });
   const { repo1 } = value["repositories"] as { repo1: { path: unknown; cipher: { passphrase: unknown } } };
@@ -46,16 +48,31 @@ test("an output of an object is unwrapped: plain parts are values, the others ar
 
 test("plain arguments stay, outputs for plain ones are awaited, others stay outputs", async () => {
   const inputs = { kind: pulumi.output("fast"), days: pulumi.output(7), texts: [pulumi.output("a"), "b"] };
-  const { value } = await settleInputs(inputs, PROPERTIES, TYPES);
+  const { value } = await settleInputs(inputs, SPEC, TYPES);
   expect({ kind: value["kind"], texts: value["texts"] }).toEqual({ kind: "fast", texts: ["a", "b"] });
   expect(await reported(value["days"])).toEqual({ value: 7, secret: false });
-  expect((await settleInputs({ days: 7, kind: "slow" }, PROPERTIES, TYPES)).value).toEqual({ days: 7, kind: "slow" });
+  expect((await settleInputs({ days: 7, kind: "slow" }, SPEC, TYPES)).value).toEqual({ days: 7, kind: "slow" });
 });
 
 test("null and an output of nothing count as omitted; an unknown name is reported with its path", async () => {
   const inputs = { kind: pulumi.output(undefined), days: null, repositories: { repo1: { name: "nas", pth: "/mnt" } } };
-  const { value, unknownNames } = await settleInputs(inputs, PROPERTIES, TYPES);
+  const { value, unknownNames } = await settleInputs(inputs, SPEC, TYPES);
   expect(value["kind"]).toBeUndefined();
   expect("days" in value).toBe(false);
   expect(unknownNames).toEqual(["repositories.repo1.pth"]);
+});
+
+test("required arguments without a value are reported, at any depth", async () => {
+  const types: ObjectSpecs = {
+    ...TYPES,
+    "x:index:Target": { ...TYPES["x:index:Target"], required: ["name", "path"] },
+  };
+  const spec = { ...SPEC, required: ["kind", "days", "repositories"] };
+  const absentOf = async (inputs: pulumi.Inputs): Promise<readonly string[]> =>
+    (await settleInputs(inputs, spec, types)).absent;
+  expect(await absentOf({})).toEqual(["kind", "days", "repositories"]);
+  expect(await absentOf({ kind: null, days: 7, repositories: { repo1: { name: "nas", path: null } } })).toEqual([
+    "repositories.repo1.path",
+    "kind",
+  ]);
 });
