@@ -8,7 +8,7 @@ import { runtimeBundlePath } from "../internal/runtimeBundle";
 
 if (process.argv[2] === "topology") {
   const { topologyMain } = require("./topology") as typeof import("./topology");
-  process.exitCode = topologyMain(process.argv.slice(3));
+  void Promise.resolve(topologyMain(process.argv.slice(3))).then((code) => (process.exitCode = code));
 } else if (process.argv[2] === "render") {
   const { renderMain } = require("./render") as typeof import("./render");
   process.exitCode = renderMain(process.argv.slice(3));

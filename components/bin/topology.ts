@@ -1,12 +1,14 @@
 /**
  * `pgbackstop topology`: shows a stack's backups, and the effect of a change on them. Reads files or stdin, needs no
- * engine and no network. Exit codes: 0, 1 for an unacknowledged weakening or a stale runbook, 2 for invalid arguments
- * and unreadable files.
+ * engine, and no network but for `--comment`. Exit codes: 0, 1 for an unacknowledged weakening or a stale runbook, 2
+ * for invalid arguments and unreadable files, 3 for a failed preview.
  */
-import { diffTopologies, type TopologySet, weakenedOf } from "../plan/diff";
-import { parseStackFile, type StackFile, StackFileError } from "../plan/topology/stackFiles";
-import { renderDiffDocument, renderTopologyDocument } from "../render/topology/topologyDocument";
-import { renderMarkdown } from "../render/topology/topologyMarkdown";
+import { readFileSync } from "node:fs";
+import { join, relative, resolve } from "node:path";
+import { diffTopologies } from "../plan/diff";
+import { StackFileError } from "../plan/topology/stackFiles";
+import { renderTopologyDocument } from "../render/topology/topologyDocument";
+import { type About, commentMark } from "../render/topology/topologyMarkdown";
 import { renderPage } from "../render/topology/topologyPage";
 import { bandsOf, renderPicture } from "../render/topology/picture";
 import { renderShown } from "../render/topology/show";
@@ -15,7 +17,9 @@ import { renderRunbook } from "../render/runbook/runbookMarkdown";
 import { DEFAULT_PEOPLE } from "../render/runbook/people";
 import { renderRunbookPage } from "../render/runbook/runbookPage";
 import { type Arguments, nameOf, readArguments, readText, runCommand, UsageError, writeOutput } from "./command";
+import { commitOf, FORGES, ForgeError, type ForgeName, openForge, putComment } from "./comment";
 import { checkRunbook, originOf, runbooksOf } from "./runbook";
+import { readFile, runDiff } from "./topologyDiff";
 
 const HELP = `pgbackstop topology: the backups of a Pulumi stack, and the effect of a change on them
 
@@ -32,6 +36,7 @@ Files are recognized by their shape; - is stdin:
 Of two files, a preview counts as the state after its update.
 
   --format=markdown|json|html|svg   markdown is meant for a pull request (default)
+  --format=sarif|annotations        diff: results for code scanning, or for the log of a GitHub job
   --output=FILE                     instead of stdout; repeatable with another format: --format=html --output=a.html --format=json --output=a.json
   --measured=[NAME=]FILE            runbook: results of drills, as the host prints them: pgbackstop status --output=json
                                     (or drill --output=json); repeatable for each database
@@ -39,13 +44,23 @@ Of two files, a preview counts as the state after its update.
                                     with --output
   --help                            this text
 
+In CI, for diff:
+  --fail-on=unknown                 also fails if part of a topology is known only after the update
+  --preview-exit=CODE               exit code of pulumi preview: not 0 means that it failed (a policy pack leaves no error in its JSON)
+  --stack=NAME                      of the preview; each stack of a pull request has its own comment
+  --project=FOLDER                  with Pulumi.yaml (default: .)
+  --base=TEXT                       what BEFORE is, for the comment: a commit or a branch
+  --comment=github|gitlab           creates or updates the comment; the token is in GITHUB_TOKEN or GITLAB_TOKEN
+  --pull-request=NUMBER             to comment on (default: that of the job)
+
 Marks: ▲ strengthened, ▼ weakened, ▽ weakened and acknowledged, • neutral, ? not known yet.
 Acknowledge a weakened change in the arguments of its database; the entry counts for this change only:
   acknowledgeWeaker: { "repositories.repo1.keepDays=7": "the NAS is full until the new disks come" }
 
-Exit codes: 0; 1 for an unacknowledged weakened change (diff) or a stale runbook (--check); 2 for invalid options or unreadable files.
+Exit codes: 0; 1 for an unacknowledged weakened change (diff) or a stale runbook (--check); 2 for invalid options, unreadable files
+or a refused comment; 3 for a failed preview. With 2 and 3 the outputs of diff say that nothing was compared.
 `;
-const FORMATS = ["markdown", "json", "html", "svg"] as const;
+const FORMATS = ["markdown", "json", "html", "svg", "sarif", "annotations"] as const;
 type Format = (typeof FORMATS)[number];
 
 interface Order {
@@ -56,20 +71,49 @@ interface Order {
   /** An existing runbook. */
   readonly check: string | null;
   readonly outputs: readonly { readonly format: Format; readonly file: string | null }[];
+  readonly ci: CiOrder;
+}
+
+/** Options of a comparison in CI. */
+interface CiOrder {
+  readonly failsOnUnknown: boolean;
+  readonly previewExit: number | null;
+  readonly stack: string | undefined;
+  /** Folder of Pulumi.yaml. */
+  readonly project: string;
+  readonly base: string | undefined;
+  readonly comment: ForgeName | undefined;
+  readonly pullRequest: string | undefined;
 }
 
 /**
- * Runs the command; returns the exit code.
+ * Runs the command; returns the exit code, later if it comments.
  * @public loaded on demand by pgbackstop.ts
  */
-export function topologyMain(argv: readonly string[]): number {
-  return runCommand("topology", argv, HELP, [UsageError, StackFileError, MeasuredError], () => {
+export function topologyMain(argv: readonly string[]): number | Promise<number> {
+  let comment: (() => Promise<string>) | null = null;
+  const exitCode = runCommand("topology", argv, HELP, [UsageError, StackFileError, MeasuredError], () => {
     const order = readOrder(argv);
-    return VERBS[order.verb](order);
+    if (order.verb !== "diff") return VERBS[order.verb](order);
+    const result = diff(order);
+    comment = result.comment;
+    return result.exitCode;
   });
+  return comment === null ? exitCode : finishComment(comment, exitCode);
 }
 
-const VERBS: Readonly<Record<Order["verb"], (order: Order) => number>> = { diff, show, runbook };
+const VERBS: Readonly<Record<"show" | "runbook", (order: Order) => number>> = { show, runbook };
+
+async function finishComment(comment: () => Promise<string>, exitCode: number): Promise<number> {
+  try {
+    process.stderr.write(`pgbackstop topology: ${await comment()}\n`);
+    return exitCode;
+  } catch (error) {
+    if (!(error instanceof ForgeError)) throw error;
+    process.stderr.write(`pgbackstop topology: unable to comment: ${error.message}\n`);
+    return exitCode === 0 ? 2 : exitCode;
+  }
+}
 
 function show({ files, outputs }: Order): number {
   const { after, findings } = readFile(files[0] ?? "-");
@@ -79,8 +123,16 @@ function show({ files, outputs }: Order): number {
     json: () => renderTopologyDocument(after),
     html: () => renderPage({ bands, diff: diffTopologies(after, after), findings, compares: false }),
     svg: () => renderPicture(bands),
+    ...CHECKS,
   });
   return 0;
+}
+
+/** Formats for results of a check. */
+const CHECKS = { sarif: refuseCheck, annotations: refuseCheck } as const;
+
+function refuseCheck(): never {
+  throw new UsageError("sarif and annotations are for a comparison only");
 }
 
 function runbook({ check, files, measured, outputs }: Order): number {
@@ -101,6 +153,8 @@ function runbook({ check, files, measured, outputs }: Order): number {
     html: () => renderRunbookPage(books, DEFAULT_PEOPLE, originOf(file)),
     json: none,
     svg: none,
+    sarif: none,
+    annotations: none,
   });
   if (check === null) return 0;
   const result = checkRunbook(readText(check), books);
@@ -109,59 +163,85 @@ function runbook({ check, files, measured, outputs }: Order): number {
   return result.isStale ? 1 : 0;
 }
 
-function diff({ files, outputs }: Order): number {
-  const { after, before, findings } = sidesOf(files);
-  const result = diffTopologies(before, after);
-  const bands = bandsOf(before, after, result.changes);
-  write(outputs, {
-    markdown: () => renderMarkdown(result, findings),
-    json: () => renderDiffDocument(result, findings),
-    html: () => renderPage({ bands, diff: result, findings, compares: true }),
-    svg: () => renderPicture(bands),
+interface Diffed {
+  readonly exitCode: number;
+  readonly comment: (() => Promise<string>) | null;
+}
+
+/** Everything that can be wrong with the arguments is wrong before anything is compared. */
+function diff({ ci, files, outputs }: Order): Diffed {
+  const root = process.env["GITHUB_WORKSPACE"] || process.env["CI_PROJECT_DIR"] || process.cwd();
+  const forge = ci.comment === undefined ? null : openForge(ci.comment, ci.pullRequest, process.env);
+  const about = aboutOf(ci, files);
+  const result = runDiff({
+    files,
+    previewExit: ci.previewExit,
+    failsOnUnknown: ci.failsOnUnknown,
+    root: resolve(root),
+    projectFile: relative(root, resolve(ci.project, "Pulumi.yaml")),
+    about,
   });
-  return weakenedOf(result).length > 0 ? 1 : 0;
+  write(outputs, result.render);
+  if (forge === null) return { exitCode: result.exitCode, comment: null };
+  const text = result.render.markdown();
+  const comment = async (): Promise<string> =>
+    `the comment is ${await putComment(forge, commentMark(about.stack), text)}`;
+  return { exitCode: result.exitCode, comment };
 }
 
-function sidesOf(files: readonly string[]): {
-  readonly before: TopologySet;
-  readonly after: TopologySet;
-  readonly findings: StackFile["findings"];
-} {
-  const [first = "-", second] = files;
-  if (second === undefined) {
-    const { after, before, findings, kind } = readFile(first);
-    if (before === null)
-      throw new UsageError(
-        `${nameOf(first)} is a ${kind === "export" ? "stack export" : kind} and shows one state only: give the state before it too`,
-      );
-    return { before, after, findings };
-  }
-  const [old, now] = [readFile(first), readFile(second)];
-  return { before: old.after, after: now.after, findings: now.findings };
+function aboutOf({ base, comment, project, stack }: CiOrder, files: readonly string[]): About {
+  if (stack === undefined) return {};
+  const commit = comment === undefined ? undefined : commitOf(comment, process.env);
+  return {
+    stack: stackName(project, stack),
+    base: base ?? (files.length === 1 ? "what is deployed" : nameOf(files[0] ?? "-")),
+    ...(commit === undefined ? {} : { commit }),
+  };
 }
 
-function readFile(file: string): StackFile {
-  const text = readText(file);
+/** `organization/project/stack`, as far as it is known: the same for every form of the stack's name. */
+function stackName(project: string, stack: string): string {
+  const parts = stack.split("/");
+  if (parts.length > 2) return stack;
+  return [...parts.slice(0, -1), projectName(project), ...parts.slice(-1)].join("/");
+}
+
+/** @throws UsageError */
+function projectName(folder: string): string {
+  const file = join(folder, "Pulumi.yaml");
+  let text: string;
   try {
-    return parseStackFile(text);
+    text = readFileSync(file, "utf8");
   } catch (error) {
-    if (error instanceof StackFileError) throw new StackFileError(`${nameOf(file)}: ${error.message}`);
-    throw error;
+    throw new UsageError(
+      `unable to read ${file}: ${error instanceof Error ? error.message : String(error)}; name its folder with --project, or the stack as organization/project/stack`,
+    );
   }
+  const [, quoted, plain] = /^name:[ \t]*(?:["']([^"']*)["']|([^\s#]+))/m.exec(text) ?? [];
+  const name = quoted ?? plain;
+  if (name === undefined) throw new UsageError(`${file} has no name`);
+  return name;
 }
 
 function write(outputs: Order["outputs"], render: Readonly<Record<Format, () => string>>): void {
   for (const { file, format } of outputs) writeOutput(file, render[format]());
 }
 
+const CI_OPTIONS = ["fail-on", "preview-exit", "stack", "project", "base", "comment", "pull-request"] as const;
+
 function readOrder(argv: readonly string[]): Order {
-  const given = readArguments(argv, { format: "string", output: "string", measured: "string", check: "string" });
+  const given = readArguments(argv, {
+    format: "string",
+    output: "string",
+    measured: "string",
+    check: "string",
+    ...Object.fromEntries(CI_OPTIONS.map((name) => [name, "string" as const])),
+  });
   const valuesOf = (name: string): string[] =>
     given.options.filter((option) => option.name === name).map(({ value }) => value);
   const [verb = "", ...files] = given.files;
   const measured = valuesOf("measured");
   const check = valuesOf("check").at(-1) ?? null;
-  const outputs = outputsOf(given.options, check === null);
   if (verb !== "diff" && verb !== "show" && verb !== "runbook")
     throw new UsageError(`'${verb}' is not one of diff, show, runbook: see pgbackstop topology --help`);
   const most = verb === "diff" ? 2 : 1;
@@ -171,9 +251,39 @@ function readOrder(argv: readonly string[]): Order {
     );
   if (measured.length > 0 && verb !== "runbook") throw new UsageError("--measured is for a runbook only");
   if (check !== null && verb !== "runbook") throw new UsageError("--check is for a runbook only");
+  const misplaced = CI_OPTIONS.find((name) => verb !== "diff" && valuesOf(name).length > 0);
+  if (misplaced !== undefined) throw new UsageError(`--${misplaced} is for diff only`);
   if ([...files, ...measured, check].filter((file) => file === "-").length > 1)
     throw new UsageError("only one of the files can be stdin");
-  return { verb, files, measured, check, outputs };
+  const ci = readCi(valuesOf);
+  const outputs = outputsOf(given.options, check === null && ci.comment === undefined);
+  return { verb, files, measured, check, outputs, ci };
+}
+
+/** @throws UsageError */
+function readCi(valuesOf: (name: string) => string[]): CiOrder {
+  const failOn = valuesOf("fail-on");
+  const wrong = failOn.find((value) => value !== "unknown" && value !== "weakened");
+  if (wrong !== undefined)
+    throw new UsageError(`--fail-on takes unknown, or weakened which always holds, found '${wrong}'`);
+  const exit = valuesOf("preview-exit").at(-1);
+  if (exit !== undefined && !/^[0-9]{1,3}$/.test(exit))
+    throw new UsageError(`--preview-exit takes an exit code, found '${exit}'`);
+  const named = valuesOf("comment").at(-1);
+  const comment = FORGES.find((name) => name === named);
+  if (comment !== named) throw new UsageError(`--comment takes ${FORGES.join(" or ")}, found '${named}'`);
+  const stack = valuesOf("stack").at(-1);
+  if (comment !== undefined && stack === undefined)
+    throw new UsageError("--comment needs --stack: each stack has its own comment");
+  return {
+    failsOnUnknown: failOn.includes("unknown"),
+    previewExit: exit === undefined ? null : Number(exit),
+    stack,
+    project: valuesOf("project").at(-1) ?? ".",
+    base: valuesOf("base").at(-1),
+    comment,
+    pullRequest: valuesOf("pull-request").at(-1),
+  };
 }
 
 /**

@@ -8,6 +8,7 @@
 import { type Change, collector, isHidden } from "./diff/change";
 import { copyCountsText, countCopies } from "./diff/copyCounts";
 import { diffDatabase } from "./diff/database";
+import { isUnknown } from "./model/unknown";
 import type { Topology } from "./topology/topology";
 
 /** By the name of the component; null if nothing of it is known yet. */
@@ -49,12 +50,39 @@ export function weakenedOf({ changes }: TopologyDiff): Change[] {
   return changes.filter((change) => change.effect === "weakened" && change.acknowledged === undefined);
 }
 
+/** A part of a topology that is known only after the update. */
+export interface UnknownPart {
+  readonly database: string;
+  /** `repositories.repo2.location`; empty for the whole topology. */
+  readonly path: string;
+}
+
+/** Ascending by database. Secrets are known to the program: they are no unknown parts. */
+export function unknownPartsOf(set: TopologySet): UnknownPart[] {
+  return [...set]
+    .sort(([left], [right]) => (left < right ? -1 : 1))
+    .flatMap(([database, topology]) =>
+      topology === null ? [{ database, path: "" }] : unknownPaths(topology, "").map((path) => ({ database, path })),
+    );
+}
+
 /** Dollars a month, of the repositories that have an estimate. */
 export function monthlyCost(topology: Topology): number | null {
   const costs = topology.repositories.flatMap(({ cost }) =>
     cost === undefined || isHidden(cost.perMonth) ? [] : [cost.perMonth],
   );
   return costs.length === 0 ? null : Number(costs.reduce((sum, cost) => sum + cost, 0).toFixed(2));
+}
+
+/** Items of lists by their names, if they have one. */
+function unknownPaths(value: unknown, path: string): string[] {
+  if (isUnknown(value)) return [path];
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([key, item]: [string, unknown]) => {
+    const name = Array.isArray(value) && typeof item === "object" && item !== null && "name" in item ? item.name : key;
+    const shown = typeof name === "string" && !isUnknown(name) ? name : key;
+    return unknownPaths(item, path === "" ? shown : `${path}.${shown}`);
+  });
 }
 
 type Maybe = Topology | null | undefined;

@@ -174,14 +174,15 @@ test("two exports, or a saved document, show the same as the preview", async () 
   expect((await topology("show", "before.json")).stdout).toContain("copies-places-off-site: **3-2-1**");
 });
 
-test("a failed preview, a missing file and wrong arguments are reported, with exit code 2", async () => {
+test("a failed preview has its findings and exit code 3, a missing file and wrong arguments have 2", async () => {
   const failed = await pulumi(WRONG, "preview", "--json");
   writeFileSync(file("failed.json"), failed.stdout);
   expect(await topology("diff", "failed.json")).toMatchObject({
-    exitCode: 2,
-    stdout: "",
-    stderr: expect.stringContaining("the preview failed") as string,
+    exitCode: 3,
+    stdout: expect.stringContaining("| PB011 error | ledger | schedules.full.cron (program.cjs:") as string,
+    stderr: expect.stringContaining("failed.json: the preview failed") as string,
   });
+  expect(await topology("show", "failed.json")).toMatchObject({ exitCode: 2, stdout: "" });
   expect(await topology("diff", "gone.json")).toMatchObject({
     exitCode: 2,
     stderr: expect.stringContaining("unable to read gone.json") as string,

@@ -7,19 +7,17 @@
  * fixed signature, encrypted or with --show-secrets in plain text (exports). Both become markers of unknown.ts here, so
  * no secret goes further.
  */
+import {
+  type Diagnostic,
+  type LoggedFinding,
+  parseErrors,
+  parseLogged,
+  type PreviewErrors,
+} from "../findings/loggedFindings";
 import { findRepoIndex } from "../model/defaults";
 import type { TopologySet } from "../diff";
 import type { RepositoryNode, Topology } from "./topology";
 import { SECRET_MARKER, unknownMarker } from "../model/unknown";
-
-/** A finding that a preview logged. */
-export interface LoggedFinding {
-  readonly database: string;
-  readonly code: string;
-  readonly path: string;
-  /** Absent if part of the topology is secret: a message may repeat it. */
-  readonly message?: string;
-}
 
 export interface StackFile {
   readonly kind: "preview" | "export" | "document" | "topology";
@@ -33,6 +31,19 @@ export interface StackFile {
 
 /** The error in a file, for the user. */
 export class StackFileError extends Error {}
+
+/** A failed preview lacks resources, which would look like removals or like no change. */
+export class FailedPreviewError extends StackFileError {
+  readonly errors: PreviewErrors;
+  /** Warnings and notes that it logged all the same. */
+  readonly findings: readonly LoggedFinding[];
+
+  constructor(errors: PreviewErrors, findings: readonly LoggedFinding[]) {
+    super("the preview failed, so it is incomplete: fix what its diagnostics name first");
+    this.errors = errors;
+    this.findings = findings;
+  }
+}
 
 const COMPONENT = /^pgbackstop:index:/;
 const SECRET_SIGNATURE = "4dabf18193072939515e22adb298388d";
@@ -48,7 +59,7 @@ const UNKNOWNS = [
 ];
 const LISTS = ["databases", "repositories", "flows", "schedules", "drills", "silenced"] as const;
 
-/** @throws StackFileError for text of another shape, and for a failed preview */
+/** @throws StackFileError for text of another shape @throws FailedPreviewError */
 export function parseStackFile(text: string): StackFile {
   const document = parseJson(text);
   if (Array.isArray(document["steps"])) return fromPreview(document, document["steps"]);
@@ -107,10 +118,6 @@ interface TopologyEntry {
 
 function fromPreview(document: Readonly<Record<string, unknown>>, steps: readonly unknown[]): StackFile {
   const diagnostics = (Array.isArray(document["diagnostics"]) ? document["diagnostics"] : []).filter(isRecord);
-  // A failed preview lacks resources, which would look like removals or like no change.
-  if (diagnostics.some((diagnostic) => diagnostic["severity"] === "error")) {
-    throw new StackFileError("the preview failed, so it is incomplete: fix what its diagnostics name first");
-  }
   const entries = steps.filter(isRecord).flatMap((step): TopologyEntry[] => {
     const [before, after] = [topologyIn(step["oldState"]), topologyIn(step["newState"])];
     if (before === undefined && after === undefined) return [];
@@ -126,7 +133,10 @@ function fromPreview(document: Readonly<Record<string, unknown>>, steps: readonl
       }),
     );
   const [before, after] = [side((each) => each.before), side((each) => each.after)];
-  return { kind: "preview", before, after, findings: findingsOf(diagnostics, names, after) };
+  const findings = findingsOf(diagnostics, names, after);
+  const errors = diagnostics.filter((diagnostic) => diagnostic["severity"] === "error");
+  if (errors.length > 0) throw new FailedPreviewError(parseErrors(errors), findings);
+  return { kind: "preview", before, after, findings };
 }
 
 function fromResources(resources: readonly unknown[]): StackFile {
@@ -237,15 +247,18 @@ function isEnginesUnknown(text: string): boolean {
 }
 
 function findingsOf(
-  diagnostics: readonly Readonly<Record<string, unknown>>[],
+  diagnostics: readonly Diagnostic[],
   names: ReadonlyMap<string, string>,
   topologies: TopologySet,
 ): LoggedFinding[] {
   return diagnostics.flatMap((diagnostic): LoggedFinding[] => {
     const database = names.get(String(diagnostic["urn"]));
-    const [, code, path, message] = /^(PB[0-9]{3}) ([^\s:]+): (.*)$/s.exec(String(diagnostic["message"]).trim()) ?? [];
-    if (database === undefined || code === undefined || path === undefined || message === undefined) return [];
-    return [{ database, code, path, ...(hasSecret(topologies.get(database)) ? {} : { message }) }];
+    const logged = parseLogged(String(diagnostic["message"]));
+    if (database === undefined || logged === null) return [];
+    const { message, ...rest } = logged;
+    return [
+      { database, ...rest, ...(message === undefined || hasSecret(topologies.get(database)) ? {} : { message }) },
+    ];
   });
 }
 

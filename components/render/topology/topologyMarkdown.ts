@@ -3,14 +3,42 @@
  * is escaped to plain text: none can draw a table, a link or a mention.
  */
 import type { Change } from "../../plan/diff/change";
-import { type DatabaseSummary, type TopologyDiff, weakenedOf } from "../../plan/diff";
-import type { LoggedFinding } from "../../plan/topology/stackFiles";
+import { type DatabaseSummary, type TopologyDiff, type UnknownPart, weakenedOf } from "../../plan/diff";
+import type { LoggedFinding } from "../../plan/findings/loggedFindings";
 
 /** Forges refuse longer comments (GitHub 65,536 characters). */
 export const MARKDOWN_CHARACTERS_MAX = 60_000;
 const CELL_CHARACTERS_MAX = 400;
-/** Identifies the comment for later updates. */
-export const MARKDOWN_MARK = "<!-- pgbackstop topology diff -->";
+
+/** What the comment is about. */
+export interface About {
+  /** `shop/prod`: each stack has its own comment. */
+  readonly stack?: string;
+  /** Of the change, in hexadecimal. */
+  readonly commit?: string;
+  /** What the change was compared with, in words. */
+  readonly base?: string;
+}
+
+/** The first line of a comment, which identifies it for later updates: no name can end it, or be another's. */
+export function commentMark(stack: string | undefined): string {
+  const name = stack === undefined ? "" : ` ${wellFormed(stack).split("/").map(encodeURIComponent).join("/")}`;
+  return `<!-- pgbackstop topology diff${name} -->`;
+}
+
+/** @param title Markdown */
+export function headOf({ stack }: About, title: string): string {
+  return `${commentMark(stack)}\n### ${title}\n`;
+}
+
+/** Tells a current comment from an old one; empty if nothing is known. */
+export function footer({ base, commit }: About): string {
+  const parts = [
+    ...(base === undefined ? [] : [`compared with ${cell(base)}`]),
+    ...(commit === undefined ? [] : [`commit ${/^[0-9a-f]{7,64}$/.test(commit) ? commit.slice(0, 12) : cell(commit)}`]),
+  ];
+  return parts.length === 0 ? "" : `<sub>${parts.join(", ")}</sub>\n`;
+}
 
 /** Marks by sign and by word: readable without colours or pictures. */
 export function markOf({ acknowledged, effect, uncertain }: Change): string {
@@ -36,18 +64,28 @@ export function headline(diff: TopologyDiff): string {
 }
 
 /** Ends with a newline. */
-export function renderMarkdown(diff: TopologyDiff, findings: readonly LoggedFinding[]): string {
-  const head = `${MARKDOWN_MARK}\n### ${weakenedOf(diff).length > 0 ? "▼ " : ""}Backup topology: ${headline(diff)}\n`;
+export function renderMarkdown(
+  diff: TopologyDiff,
+  findings: readonly LoggedFinding[],
+  unknown: readonly UnknownPart[] = [],
+  about: About = {},
+): string {
+  const sign = weakenedOf(diff).length > 0 ? "▼ " : "";
+  const stack = about.stack === undefined ? "" : ` of ${cell(about.stack)}`;
+  const head = headOf(about, `${sign}Backup topology${stack}: ${headline(diff)}`);
   const blocks = [
     head,
     summaryTable(diff),
-    changesTable(diff),
+    changesTable(diff.changes),
     acknowledgeHelp(diff),
     unusedText(diff),
+    unknownText(unknown),
     findingsText(findings),
+    footer(about),
   ];
   const text = `${blocks.filter((block) => block !== "").join("\n")}`;
-  return text.length <= MARKDOWN_CHARACTERS_MAX ? text : `${head}\n${shortened(diff)}`;
+  if (text.length <= MARKDOWN_CHARACTERS_MAX) return text;
+  return [head, changesTable(diff.changes), footer(about)].filter((block) => block !== "").join("\n");
 }
 
 /** Changes that need a decision come first. */
@@ -96,9 +134,10 @@ function costCell({ costAfter, costBefore }: DatabaseSummary): string {
   return costBefore === costAfter ? costText(costAfter) : `${costText(costBefore)} → ${costText(costAfter)}`;
 }
 
-function changesTable({ changes }: TopologyDiff): string {
+function changesTable(changes: readonly Change[]): string {
   if (changes.length === 0) return "";
-  return `| | database | what | before | after | in words |\n| --- | --- | --- | --- | --- | --- |\n${inOrder(changes).map(changeRow).join("\n")}\n`;
+  const rows = fitRows(inOrder(changes).map(changeRow), "changes");
+  return `| | database | what | before | after | in words |\n| --- | --- | --- | --- | --- | --- |\n${rows}`;
 }
 
 function changeRow(change: Change): string {
@@ -140,17 +179,19 @@ function findingsText(findings: readonly LoggedFinding[]): string {
   return `<details><summary>${findings.length} ${findings.length === 1 ? "finding" : "findings"} of the preview</summary>\n\n${lines.join("\n")}\n\n</details>\n`;
 }
 
-/** The part of a long comparison that fits into a comment: as many rows as possible. */
-function shortened({ changes }: TopologyDiff): string {
-  const lines = ["| | database | what | before | after | in words |", "| --- | --- | --- | --- | --- | --- |"];
-  let size = 1000;
-  for (const change of inOrder(changes)) {
-    const row = changeRow(change);
-    size += row.length + 1;
-    if (size > MARKDOWN_CHARACTERS_MAX) break;
-    lines.push(row);
-  }
-  return `${lines.join("\n")}\n\n${changes.length - lines.length + 2} more changes do not fit here: \`--format=html\` and \`--format=json\` show all.\n`;
+function unknownText(unknown: readonly UnknownPart[]): string {
+  if (unknown.length === 0) return "";
+  const lines = unknown.map(({ database, path }) => `- ${cell(database)}${path === "" ? "" : `: ${cell(path)}`}`);
+  return `<details><summary>${unknown.length} ${unknown.length === 1 ? "part" : "parts"} known only after the update</summary>\n\n${lines.join("\n")}\n\n</details>\n`;
+}
+
+/** As many rows as fit into a comment, and how many do not; ends with a newline. */
+export function fitRows(rows: readonly string[], noun: string): string {
+  let size = 2000;
+  const fitting = rows.filter((row) => (size += row.length + 1) <= MARKDOWN_CHARACTERS_MAX);
+  const rest = rows.length - fitting.length;
+  const note = `\n${rest} more ${noun} do not fit here: \`--format=html\` and \`--format=json\` show all.\n`;
+  return `${fitting.join("\n")}\n${rest === 0 ? "" : note}`;
 }
 
 /** Plain text in a table cell, whatever it contains. */
@@ -163,6 +204,11 @@ export function cell(text: string): string {
     .replace(/[\\`*_[\]|~#!]/g, (character) => `\\${character}`)
     .replace(/@/g, "@\u200b")
     .replace(/(https?):\/\/|www\./gi, (prefix) => prefix.replace(/[:.]/, "$&\u200b"));
+}
+
+/** Half a surrogate pair makes encoders throw. */
+export function wellFormed(text: string): string {
+  return Buffer.from(text).toString();
 }
 
 /** Removes control characters and those that change the text direction. */

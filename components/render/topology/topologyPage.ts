@@ -4,7 +4,7 @@
  */
 import { type DatabaseSummary, type TopologyDiff, weakenedOf } from "../../plan/diff";
 import type { Change } from "../../plan/diff/change";
-import type { LoggedFinding } from "../../plan/topology/stackFiles";
+import type { LoggedFinding } from "../../plan/findings/loggedFindings";
 import { costText, headline, inOrder, markOf } from "./topologyMarkdown";
 import { type Band, escapeText, PICTURE_STYLE, PICTURE_WIDTH, renderBand } from "./picture";
 

@@ -70,7 +70,7 @@ test.each([
   [["show", "FILE", "FILE"], "topology show takes one file, found 2"],
   [["show", "FILE", "--check=a"], "--check is for a runbook only"],
   [["diff", "-", "-"], "only one of the files can be stdin"],
-  [["show", "FILE", "--format=pdf"], "--format takes markdown, json, html, svg, found 'pdf'"],
+  [["show", "FILE", "--format=pdf"], "--format takes markdown, json, html, svg, sarif, annotations, found 'pdf'"],
 ])("wrong arguments of topology exit with 2: %j", (argv, message) => {
   expect(topologyMain(argv.map((arg) => (arg === "FILE" ? file : arg)))).toBe(2);
   expect(printed.join("")).toContain(`pgbackstop topology: ${message}`);

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { build } from "./build";
 import { projectFolder } from "../cache";
 import { writePackageSchema } from "./packageSchema";
+import { writeTopologySchemas } from "./topologySchema";
 import { runOk } from "../process";
 import type { Progress } from "../progress";
 
@@ -13,7 +14,10 @@ import type { Progress } from "../progress";
  */
 export async function packTarball(progress: Progress, folder: string): Promise<string> {
   await build(progress);
-  await progress.step("schema", async () => writePackageSchema());
+  await progress.step("schema", async () => {
+    writePackageSchema();
+    writeTopologySchemas();
+  });
   mkdirSync(folder, { recursive: true });
   const output = await runOk("npm", ["pack", "--json", "--loglevel=error", "--pack-destination", folder], {
     cwd: projectFolder(),

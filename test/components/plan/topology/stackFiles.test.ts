@@ -90,7 +90,7 @@ describe("a preview", () => {
     const logged = {
       urn: urn("ledger"),
       severity: "warning",
-      message: "PB031 repositories.repo1.at.requireMount: nothing demands a mount\n",
+      message: "warning: PB031 repositories.repo1.at.requireMount: nothing demands a mount\n",
     };
     expect(parseStackFile(preview([step("create", "ledger", null, topology())], [logged])).findings).toEqual([
       {
