@@ -1,6 +1,7 @@
 /** One repository's keys and passphrase in a Kubernetes namespace. */
 import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
+import { declareContent } from "../internal/content";
 import {
   type CustomResource,
   declareKubernetes,
@@ -77,13 +78,13 @@ export class RepositorySecret extends pulumi.ComponentResource {
     if (create !== undefined) {
       const parts = partsOf(create.from);
       const object = renderSecret<pulumi.Input<string>>(metadata, parts);
-      const made = declareKubernetes(childName(name, "secret"), object, {
+      const { object: made, content } = declareContent(childName(name, "secret"), object, {
         parent: this,
         additionalSecretOutputs: ["data", "stringData"],
       });
       showChild(this, "secret", made);
       this.ref = refOf(
-        nameWhenMade(made, secretName),
+        nameWhenMade(content, secretName),
         Object.fromEntries(Object.keys(object.stringData).map((key) => [partOf(key), key])),
       );
     } else if (external !== undefined) {

@@ -4,6 +4,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { RepositorySecret } from "../credentials/repositorySecret";
 import { childName, renderedName } from "../internal/children";
+import { declareContent } from "../internal/content";
 import { declareKubernetes, declareKubernetesPatch, showChild } from "../internal/kubernetesObjects";
 import { fillKnown, type KnownPart, splitKnown, withoutSecrets } from "../internal/inputs";
 import { runtimeBundleGzip, runtimeBundleSha256 } from "../internal/runtimeBundle";
@@ -276,6 +277,7 @@ export function declareObjects(
     .all([checked.resolved, pulumi.output<object>(inputs)])
     .apply(([resolved, values]) => renderWith(render, resolved, values as PlainInputs, false));
   const made = new Map<string, pulumi.Resource>();
+  const contents: pulumi.Resource[] = [];
   for (const { role, manifest } of outline) {
     const { apiVersion, kind, metadata, ...fields } = manifest;
     const filled = DEFERRED_ROLES.includes(role)
@@ -286,10 +288,19 @@ export function declareObjects(
     const object = { apiVersion, kind, metadata: fillKnown(metadata, deferred) as object, ...filled };
     const options = pulumi.mergeOptions({ parent: scope.parent }, optionsOf(role, made));
     const own = renderedName(scope.name, role);
+    if (kind === "ConfigMap") {
+      const { object: map, content } = declareContent(own, object, options);
+      made.set(role, map).set(childName(role, "content"), content);
+      contents.push(content);
+      showChild(scope.parent, role, map);
+      continue;
+    }
+    // Whatever mounts a ConfigMap finds its content.
+    const awaited = pulumi.mergeOptions({ dependsOn: [...contents] }, options);
     const child =
       role === "attachment"
-        ? declareKubernetesPatch(own, object, scope.takeOver ?? false, options)
-        : declareKubernetes(own, object, options);
+        ? declareKubernetesPatch(own, object, scope.takeOver ?? false, awaited)
+        : declareKubernetes(own, object, awaited);
     made.set(role, child);
     showChild(scope.parent, role, child);
   }

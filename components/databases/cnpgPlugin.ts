@@ -3,6 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { PLUGIN_NAME } from "../../runtime/cnpg/names";
 import { SelfSignedCertificate } from "../dynamic/selfSignedCertificate";
 import { childName, renderedName, typeToken } from "../internal/children";
+import { declareContent, type DeclaredContent } from "../internal/content";
 import { fillKnown, splitKnown } from "../internal/inputs";
 import {
   type ConfigMap,
@@ -105,9 +106,9 @@ export class CnpgPlugin extends pulumi.ComponentResource {
       memory: args.memory ?? PLUGIN_DEFAULTS.memory,
       cpu: args.cpu ?? PLUGIN_DEFAULTS.cpu,
     };
-    const made: pulumi.Resource[] = [certificates.server, certificates.client];
-    showChild(this, "server-tls", certificates.server);
-    showChild(this, "client-tls", certificates.client);
+    const made: pulumi.Resource[] = [certificates.server.content, certificates.client.content];
+    showChild(this, "server-tls", certificates.server.object);
+    showChild(this, "client-tls", certificates.client.object);
     for (const { role, manifest } of isOwn ? renderPlugin(plan) : renderDalibo(plan)) {
       const object = fillKnown(manifest, deferred) as typeof manifest;
       // In sequence: pods need their mounts, and the Service comes last, because the operator then starts to call.
@@ -167,7 +168,7 @@ export class CnpgPlugin extends pulumi.ComponentResource {
     serviceName: string,
     namespace: pulumi.Input<string>,
     rotation: string,
-  ): { readonly server: pulumi.Resource; readonly client: pulumi.Resource; readonly end: pulumi.Output<string> } {
+  ): { readonly server: DeclaredContent; readonly client: DeclaredContent; readonly end: pulumi.Output<string> } {
     const secretNames = certificateSecrets({ serviceName });
     const days = { validDays: VALID_DAYS, renewDays: RENEW_DAYS, rotation };
     const dnsNames = [serviceName, pulumi.interpolate`${serviceName}.${namespace}.svc`];
@@ -186,7 +187,7 @@ export class CnpgPlugin extends pulumi.ComponentResource {
       secretName: string,
       { certificatePem, privateKeyPem }: SelfSignedCertificate,
     ) =>
-      declareKubernetes(
+      declareContent(
         childName(name, role),
         {
           apiVersion: "v1",
@@ -194,7 +195,7 @@ export class CnpgPlugin extends pulumi.ComponentResource {
           metadata: { name: secretName, namespace, labels: { ...MANAGED_BY, "cnpg.io/reload": "true" } },
           type: "kubernetes.io/tls",
           stringData: { "tls.crt": certificatePem, "tls.key": pulumi.secret(privateKeyPem) },
-        } as Parameters<typeof declareKubernetes>[1],
+        },
         { parent: this, additionalSecretOutputs: ["data", "stringData"] },
       );
     return {

@@ -39,6 +39,7 @@ export const CHILD_ROLES = {
   guard: "guard",
   rules: "rules",
   dashboard: "dashboard",
+  content: "content",
 } as const;
 
 /** `orders-key-passphrase`. */

@@ -89,7 +89,12 @@ export function declareKubernetesPatch(
     ...(takeOver ? { "pulumi.com/patchForce": "true" } : {}),
   };
   const patch = { ...object, metadata: { ...object.metadata, annotations } };
-  return new (load(name, "apiextensions", "CustomResourcePatch"))(name, patch, opts);
+  const folder = FOLDERS[object.apiVersion];
+  const made =
+    folder === undefined
+      ? load(name, "apiextensions", "CustomResourcePatch")
+      : load(name, folder, `${object.kind}Patch`);
+  return new made(name, patch, opts);
 }
 
 function load(name: string, folder: string, className: string): ObjectClass {

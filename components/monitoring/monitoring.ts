@@ -1,6 +1,7 @@
 /** Alerts and a dashboard of a stack, from its databases' topologies. */
 import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
+import { declareContent } from "../internal/content";
 import {
   type ConfigMap,
   type CustomResource,
@@ -111,7 +112,7 @@ export class Monitoring extends pulumi.ComponentResource {
       const metadata = { name: `${name}-dashboard`, namespace: args.namespace, labels, ...annotations };
       const data = { [`${name}.json`]: this.dashboardJson };
       const map = { apiVersion: "v1", kind: "ConfigMap", metadata, data };
-      showChild(this, "dashboard", declareKubernetes(childName(component, "dashboard"), map, { parent: this }));
+      showChild(this, "dashboard", declareContent(childName(component, "dashboard"), map, { parent: this }).object);
     }
   }
 

@@ -3,20 +3,15 @@
  * double that ends each Backup at once. No package registry has the provider: the tests are skipped if it is not on
  * PATH.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { delimiter, dirname, join } from "node:path";
+import { rmSync } from "node:fs";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BackupNow } from "../../components/actions/backupNow";
-import type { ApiServerParts } from "../../tools/parts/kubernetes/kubernetesPrograms";
-import { findOnPath, type RunResult, sleep } from "../../tools/parts/process";
-import { findPulumiCli, type PulumiCli } from "../../tools/parts/pulumi/pulumiCli";
-import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { loud } from "../harness/real/interopParts";
+import { type RunResult, sleep } from "../../tools/parts/process";
+import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { type ApiServer, startApiServer } from "../harness/kubernetes/apiServer";
 import type { KubernetesObject } from "../harness/kubernetes/kubectl";
-import { apiServerParts } from "../harness/kubernetes/parts";
+import { realProviderFolder, realProviderParts } from "../harness/kubernetes/realProvider";
 
 /** A small part of the hour that the provider waits for a Backup. */
 const AT_ONCE_MS = 120_000;
@@ -26,25 +21,12 @@ interface BackupObject extends KubernetesObject {
   readonly status?: { readonly phase?: string };
 }
 
-/** The API server's parts, the Pulumi CLI and the provider. Null, with a printed line, if this machine lacks one. */
-async function findParts(title: string): Promise<{ api: ApiServerParts; cli: PulumiCli; provider: string } | null> {
-  const api = await apiServerParts(title);
-  if (api === null) return null;
-  const cli = await findPulumiCli();
-  if (cli === null) return loud(title, "there is no Pulumi CLI: npm test -- --all builds it");
-  const provider = await findOnPath("pulumi-resource-kubernetes");
-  return provider === null
-    ? loud(title, "pulumi-resource-kubernetes is not on PATH: Pulumi's releases have it")
-    : { api, cli, provider };
-}
-
 describe("a cluster's backup as part of an update", async () => {
-  const parts = await findParts("a backup of a cluster as part of an update");
+  const parts = await realProviderParts("a backup of a cluster as part of an update");
   if (parts === null) {
     test.skip("a part is missing", () => undefined);
     return;
   }
-  const { api, cli, provider } = parts;
   let server: ApiServer;
   let programFolder: ProgramFolder;
   let outcome: object;
@@ -83,15 +65,10 @@ describe("a cluster's backup as part of an update", async () => {
   }
 
   beforeAll(async () => {
-    server = await startApiServer(api, "backup-now");
+    server = await startApiServer(parts.api, "backup-now");
     await server.define(["cnpg"]);
     await server.kubectl.apply([{ apiVersion: "v1", kind: "Namespace", metadata: { name: NAMESPACE } }]);
-    const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-now-")), {
-      cli,
-      passphrase: "only for this test",
-    });
-    const path = [prepared.env["PATH"], dirname(provider)].join(delimiter);
-    programFolder = { ...prepared, env: { ...prepared.env, PATH: path, KUBECONFIG: server.kubeconfig } };
+    programFolder = await realProviderFolder(parts, server);
     operator = endBackups();
   });
   afterAll(async () => {

@@ -56,6 +56,8 @@ export interface ResourceSchema {
   readonly idOfImport?: (given: string) => string;
   /** Outputs that the service decides. The inputs have no marks; `random` differs for each resource. */
   readonly computed?: Readonly<Record<string, (inputs: Values, id: string, random: string) => Value>>;
+  /** A resource of this type and id, whose fields this one sets. */
+  readonly patches?: string;
   /** True: deleting the resource changes nothing at the service. */
   readonly deleteDoesNothing?: boolean;
 }
@@ -278,6 +280,11 @@ export class ProviderDouble {
 
   #hold(resource: HeldResource): void {
     this.#held.set(`${resource.type} ${resource.id}`, resource);
+    const { patches } = this.resource(resource.type);
+    const patched = patches === undefined ? null : this.find(patches, resource.id);
+    if (patched === null) return;
+    const { apiVersion: _version, kind: _kind, metadata: _metadata, ...fields } = resource.inputs;
+    this.changeByHand(patched, fields);
   }
 }
 
@@ -399,7 +406,7 @@ function check(double: ProviderDouble, request: CheckRequest): Promise<object> {
 function diff(double: ProviderDouble, request: DiffRequest): Promise<object> {
   const type = typeOf(request.getUrn());
   return double.serve("diff", type, async () => {
-    const { replaces = [], autoName } = double.resource(type);
+    const { replaces = [], autoName, id } = double.resource(type);
     const olds = valuesOf(request.getOldInputs());
     const news = valuesOf(request.getNews());
     const ignored = new Set(request.getIgnorechangesList());
@@ -420,7 +427,11 @@ function diff(double: ProviderDouble, request: DiffRequest): Promise<object> {
     }
     // If the user chose the name, the old and the new resource cannot exist at the same time.
     const named = autoName === undefined || !/-[0-9a-f]{7}$/.test(textOf(news[autoName]));
-    response.setDeletebeforereplace(named && autoName !== undefined && sameValue(olds[autoName], news[autoName]));
+    const isSame =
+      autoName === undefined
+        ? id !== undefined && id(plain(olds) as Values) === id(plain(news) as Values)
+        : sameValue(olds[autoName], news[autoName]);
+    response.setDeletebeforereplace(named && isSame);
     return response;
   });
 }

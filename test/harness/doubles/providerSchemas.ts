@@ -131,7 +131,10 @@ export const CLOUDFLARE: ProviderSchema = {
   },
 };
 
-/** Kubernetes: objects that hold keys. The provider accepts objects unchanged. */
+/**
+ * Kubernetes: objects that hold keys. The provider accepts objects unchanged. It replaces a ConfigMap or a Secret whose
+ * content changes (`enableConfigMapMutable` and `enableSecretMutable` are off unless a user sets them).
+ */
 export const KUBERNETES: ProviderSchema = {
   name: "kubernetes",
   version: "4.34.1",
@@ -139,14 +142,28 @@ export const KUBERNETES: ProviderSchema = {
     "kubernetes:core/v1:Secret": {
       required: [],
       optional: ["apiVersion", "kind", "metadata", "type", "data", "stringData", "immutable"],
+      replaces: ["type", "data", "stringData"],
       secrets: ["data", "stringData"],
+      id: objectId,
+    },
+    "kubernetes:core/v1:SecretPatch": {
+      required: ["metadata"],
+      optional: ["apiVersion", "kind", "data"],
+      patches: "kubernetes:core/v1:Secret",
+      secrets: ["data", "stringData"],
+      id: objectId,
+    },
+    "kubernetes:core/v1:ConfigMapPatch": {
+      required: ["metadata"],
+      optional: ["apiVersion", "kind", "data"],
+      patches: "kubernetes:core/v1:ConfigMap",
       id: objectId,
     },
     "kubernetes:external-secrets.io/v1:ExternalSecret": ofSpec(),
     "kubernetes:core/v1:ConfigMap": {
       required: [],
       optional: ["apiVersion", "kind", "metadata", "data", "binaryData", "immutable"],
-      replaces: ["metadata"],
+      replaces: ["metadata", "data", "binaryData"],
       id: objectId,
     },
     "kubernetes:core/v1:Service": ofSpec(),

@@ -11,12 +11,12 @@ import { plain, type Value } from "../doubles/providerValues";
  * Certificates are created as the engine would create them; other resources return their inputs.
  */
 export async function renderedObjects(program: () => void): Promise<readonly object[]> {
-  const result: object[] = [];
+  const result: AnyObject[] = [];
   await pulumi.runtime.setMocks(
     {
       call: () => ({}),
       newResource: async ({ type, name, inputs }) => {
-        if (type.startsWith("kubernetes:")) result.push(plain(inputs as Value) as object);
+        if (type.startsWith("kubernetes:")) addObject(result, type, plain(inputs as Value) as object as AnyObject);
         return { id: name, state: await outputsOf(type, inputs as object) };
       },
     },
@@ -30,6 +30,25 @@ export async function renderedObjects(program: () => void): Promise<readonly obj
     await pulumi.runtime.disconnect();
   }
   return result;
+}
+
+export interface AnyObject {
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly namespace?: string };
+}
+
+/** A patch goes into its object, if the program declares that too. */
+export function addObject<T extends AnyObject>(result: T[], type: string, object: T): void {
+  const { kind, metadata, ...fields } = object;
+  const patched = type.endsWith("Patch")
+    ? result.findIndex(
+        (each) =>
+          each.kind === kind && each.metadata.name === metadata.name && each.metadata.namespace === metadata.namespace,
+      )
+    : -1;
+  const there = result[patched];
+  if (there === undefined) result.push(object);
+  else result[patched] = { ...there, ...fields };
 }
 
 async function outputsOf(type: string, inputs: object): Promise<object> {

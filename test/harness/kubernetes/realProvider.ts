@@ -1,0 +1,46 @@
+/**
+ * Programs on the real Kubernetes provider and a real API server. No package registry has the provider: tests are
+ * skipped if it is not on PATH.
+ */
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, dirname, join } from "node:path";
+import type { ApiServerParts } from "../../../tools/parts/kubernetes/kubernetesPrograms";
+import { findOnPath } from "../../../tools/parts/process";
+import { findPulumiCli, type PulumiCli } from "../../../tools/parts/pulumi/pulumiCli";
+import { prepareProgramFolder, type ProgramFolder } from "../../../tools/parts/pulumi/pulumiEngine";
+import { loud } from "../real/interopParts";
+import type { ApiServer } from "./apiServer";
+import { apiServerParts } from "./parts";
+
+export interface RealProviderParts {
+  readonly api: ApiServerParts;
+  readonly cli: PulumiCli;
+  /** The provider's program. */
+  readonly provider: string;
+}
+
+/** If this machine lacks a part: null, and a loud line that names `title`. */
+export async function realProviderParts(title: string): Promise<RealProviderParts | null> {
+  const api = await apiServerParts(title);
+  if (api === null) return null;
+  const cli = await findPulumiCli();
+  if (cli === null) return loud(title, "there is no Pulumi CLI: npm test -- --all builds it");
+  const provider = await findOnPath("pulumi-resource-kubernetes");
+  return provider === null
+    ? loud(title, "pulumi-resource-kubernetes is not on PATH: Pulumi's releases have it")
+    : { api, cli, provider };
+}
+
+/** A folder whose programs use the server. The caller removes it. */
+export async function realProviderFolder(
+  { cli, provider }: RealProviderParts,
+  { kubeconfig }: ApiServer,
+): Promise<ProgramFolder> {
+  const folder = mkdtempSync(join(tmpdir(), "pgb-real-"));
+  const { env } = await prepareProgramFolder(folder, { cli, passphrase: "only for this test" });
+  return {
+    folder,
+    env: { ...env, PATH: [env["PATH"], dirname(provider)].join(delimiter), KUBECONFIG: kubeconfig },
+  };
+}

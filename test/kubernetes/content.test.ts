@@ -1,0 +1,239 @@
+/**
+ * A changed configuration with the real Kubernetes provider and a real API server: the ConfigMap of a running cluster
+ * is changed, never deleted. The same for Secrets, and for stacks of earlier versions, which declared the content with
+ * the object.
+ */
+import { rmSync } from "node:fs";
+import * as pulumi from "@pulumi/pulumi";
+import type { Stack } from "@pulumi/pulumi/automation";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { RepositorySecret } from "../../components/credentials/repositorySecret";
+import { CnpgCluster } from "../../components/databases/cnpgCluster";
+import { CnpgPlugin } from "../../components/databases/cnpgPlugin";
+import { declareKubernetes } from "../../components/internal/kubernetesObjects";
+import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
+import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { type ApiServer, startApiServer } from "../harness/kubernetes/apiServer";
+import type { KubernetesObject } from "../harness/kubernetes/kubectl";
+import { realProviderFolder, realProviderParts } from "../harness/kubernetes/realProvider";
+
+const NAMESPACES = ["orders", "cnpg-system"];
+const COMMON = {
+  namespace: "orders",
+  storageGiB: 1,
+  schedules: { full: { cron: "0 3 * * *" } },
+  silence: { PB003: "a test", PB007: "a test", PB042: "a test", PB030: "a test" },
+};
+const ANY = expect.any(Number) as unknown;
+
+interface Content {
+  readonly uid: unknown;
+  readonly data: Readonly<Record<string, string>>;
+}
+
+describe("a changed configuration", async () => {
+  const parts = await realProviderParts("a changed configuration on the real provider");
+  if (parts === null) {
+    test.skip("a part is missing", () => undefined);
+    return;
+  }
+  let server: ApiServer;
+  let programFolder: ProgramFolder;
+
+  beforeAll(async () => {
+    server = await startApiServer(parts.api, "content");
+    await server.define(["cnpg"]);
+    await server.kubectl.apply(NAMESPACES.map((name) => ({ apiVersion: "v1", kind: "Namespace", metadata: { name } })));
+    programFolder = await realProviderFolder(parts, server);
+  });
+  afterAll(async () => {
+    await server?.stop();
+    rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
+  });
+
+  async function contentOf(kind: string, name: string): Promise<Content> {
+    const text = await server.kubectl.runOk(["-n", "orders", "get", kind, name, "-o", "json"]);
+    const { metadata, data = {} } = JSON.parse(text) as KubernetesObject & { data?: Content["data"] };
+    return { uid: metadata["uid"], data };
+  }
+
+  /** What the update changed, besides what stays the same. */
+  async function changesOf(stack: Stack, refresh = false): Promise<object> {
+    const { summary } = await stack.up({ refresh });
+    const { same: _same, ...changes } = summary.resourceChanges ?? {};
+    return changes;
+  }
+
+  function location(secretAccessKey: string, sessionToken?: string): S3CompatibleRepository["target"] {
+    return new S3CompatibleRepository("b2", {
+      endpoint: "s3.eu-central-003.backblazeb2.com",
+      region: "eu-central-003",
+      bucket: {
+        existing: {
+          name: "orders-pg",
+          credentials: {
+            accessKeyId: "id",
+            secretAccessKey,
+            ...(sessionToken === undefined ? {} : { sessionToken }),
+          },
+        },
+      },
+    }).target;
+  }
+
+  function openOrders(keepDays: number, secretAccessKey = "first"): Promise<Stack> {
+    return openStack(programFolder, "orders", async () => {
+      const plugin = new CnpgPlugin("pgbackstop", {}, { transforms: [unawaited] });
+      new CnpgCluster(
+        "orders",
+        {
+          ...COMMON,
+          plugin: plugin.ref,
+          repositories: { repo1: { at: location(secretAccessKey), keepDays } },
+        },
+        { protect: false },
+      );
+    });
+  }
+
+  test("another retention changes one patch, and the ConfigMap stays the same object", async () => {
+    const stack = await openOrders(14);
+    await stack.up();
+    const before = await contentOf("configmap", "orders-pgbackstop");
+    expect(before.data["pgbackrest.conf"]).toContain("repo1-retention-full=14");
+    expect(await changesOf(await openOrders(14))).toEqual({});
+    expect((await stack.refresh()).summary.resourceChanges).not.toHaveProperty("delete");
+    expect(await changesOf(await openOrders(14))).toEqual({});
+
+    const deleted = watchDeleted(server);
+    const { changeSummary } = await (await openOrders(21)).preview();
+    expect(changeSummary).toEqual({ same: ANY, update: 1 });
+    expect(await changesOf(await openOrders(21))).toEqual({ update: 1 });
+    const after = await contentOf("configmap", "orders-pgbackstop");
+    expect(after.uid).toBe(before.uid);
+    expect(after.data["pgbackrest.conf"]).toContain("repo1-retention-full=21");
+    expect(Object.keys(after.data)).toEqual(Object.keys(before.data));
+
+    const keys = await contentOf("secret", "orders-repo1");
+    expect(await changesOf(await openOrders(21, "second"), true)).toEqual({ update: 1 });
+    const rotated = await contentOf("secret", "orders-repo1");
+    expect(rotated.uid).toBe(keys.uid);
+    expect(Buffer.from(rotated.data["ACCESS_SECRET_KEY"] ?? "", "base64").toString()).toBe("second");
+    expect(await deleted.stop()).toEqual([]);
+  });
+
+  test("a change by hand is undone, and destroying leaves nothing", async () => {
+    await server.kubectl.runOk([
+      ...["-n", "orders", "patch", "configmap", "orders-pgbackstop", "--type=merge"],
+      ...["-p", JSON.stringify({ data: { "pgbackrest.conf": "[global]\n" } })],
+    ]);
+    expect(await changesOf(await openOrders(21, "second"), true)).toEqual({ update: 1 });
+    const mended = await contentOf("configmap", "orders-pgbackstop");
+    expect(mended.data["pgbackrest.conf"]).toContain("repo1-retention-full=21");
+    await (await openOrders(21, "second")).destroy();
+    const left = await server.kubectl.runOk(["-n", "orders", "get", "configmaps,secrets", "-o", "name"]);
+    expect(left.split("\n").filter((name) => name !== "" && !name.endsWith("kube-root-ca.crt"))).toEqual([]);
+  });
+
+  /** Bytes of the exported state of a plugin and `count` clusters. */
+  async function stateSize(count: number, runtimeImage?: string): Promise<number> {
+    const stack = await openStack(programFolder, "sizes", async () => {
+      const image = runtimeImage === undefined ? {} : { runtimeImage };
+      const plugin = new CnpgPlugin("pgbackstop", image, { transforms: [unawaited] });
+      const at = location("key");
+      for (let number = 1; number <= count; number++) {
+        new CnpgCluster(
+          `db${number}`,
+          { ...COMMON, ...image, plugin: plugin.ref, repositories: { repo1: { at, keepDays: 14 } } },
+          { protect: false },
+        );
+      }
+    });
+    await stack.up();
+    return JSON.stringify(await stack.exportStack()).length;
+  }
+
+  test("the state stays small with an image that contains the runtime", async () => {
+    const image = "registry.example.net/pgbackstop@sha256:01";
+    const carried = [await stateSize(1), await stateSize(2)] as const;
+    const imaged = [await stateSize(1, image), await stateSize(2, image)] as const;
+    await (await openStack(programFolder, "sizes", async () => {})).destroy();
+    const growth = ([one, two]: readonly [number, number]): number => two - one;
+    const kiB = (bytes: number): string => `${Math.round(bytes / 1024)} KiB`;
+    console.info(
+      `state of a plugin and a cluster: ${kiB(carried[0])} with ConfigMaps, ${kiB(imaged[0])} with an image; each further cluster: ${kiB(growth(carried))} and ${kiB(growth(imaged))}`,
+    );
+    expect(growth(imaged)).toBeLessThan(60 * 1024);
+    expect(imaged[0]).toBeLessThan(150 * 1024);
+  });
+
+  /** As an earlier version declared it: the content is the object's own. */
+  function openEarlier(stringData: Readonly<Record<string, string>>): Promise<Stack> {
+    return openStack(programFolder, "earlier", async () => {
+      const own = class extends pulumi.ComponentResource {};
+      const parent = new own("pgbackstop:index:RepositorySecret", "keys", {});
+      const metadata = { name: "keys", namespace: "orders", labels: { "cnpg.io/reload": "true" } };
+      const object = { apiVersion: "v1", kind: "Secret", metadata, type: "Opaque", stringData };
+      declareKubernetes("keys-secret", object, { parent, additionalSecretOutputs: ["data", "stringData"] });
+    });
+  }
+
+  function openLater(at: () => S3CompatibleRepository["target"]): Promise<Stack> {
+    return openStack(programFolder, "earlier", async () => {
+      new RepositorySecret("keys", { namespace: "orders", create: { from: at() } });
+    });
+  }
+
+  test("a stack of an earlier version keeps its object, and its content at every moment", async () => {
+    await (await openEarlier({ ACCESS_KEY_ID: "id", ACCESS_SECRET_KEY: "first", ACCESS_REGION: "eu" })).up();
+    const before = await contentOf("secret", "keys");
+    const deleted = watchDeleted(server);
+    expect(await changesOf(await openLater(() => location("second", "token")))).toMatchObject({ create: ANY });
+    const after = await contentOf("secret", "keys");
+    expect(after.uid).toBe(before.uid);
+    expect(Object.keys(after.data).sort()).toEqual([
+      ...["ACCESS_KEY_ID", "ACCESS_REGION", "ACCESS_SECRET_KEY", "ACCESS_SESSION_TOKEN"],
+    ]);
+    expect(Buffer.from(after.data["ACCESS_SECRET_KEY"] ?? "", "base64").toString()).toBe("second");
+    expect(await changesOf(await openLater(() => location("second", "token")), true)).toEqual({});
+    // A key that is no longer given goes too.
+    expect(await changesOf(await openLater(() => location("third")), true)).toEqual({ update: 1 });
+    const third = await contentOf("secret", "keys");
+    expect(third.uid).toBe(before.uid);
+    expect(third.data).not.toHaveProperty("ACCESS_SESSION_TOKEN");
+    expect(await deleted.stop()).toEqual([]);
+  });
+});
+
+/** No controller runs here that would start the plugin's pods. */
+function unawaited(args: pulumi.ResourceTransformArgs): pulumi.ResourceTransformResult | undefined {
+  const metadata = args.props["metadata"] as { annotations?: object } | undefined;
+  if (!/:(Deployment|Service)$/.test(args.type)) return undefined;
+  const annotations = { ...metadata?.annotations, "pulumi.com/skipAwait": "true" };
+  return { props: { ...args.props, metadata: { ...metadata, annotations } }, opts: args.opts };
+}
+
+/** Names of ConfigMaps and Secrets of `orders` that disappear, even for a moment. */
+function watchDeleted({ kubectl }: ApiServer): { stop(): Promise<readonly string[]> } {
+  const ended = new AbortController();
+  const gone: string[] = [];
+  const list = async (): Promise<Map<string, unknown>> => {
+    const text = await kubectl.runOk(["-n", "orders", "get", "configmaps,secrets", "-o", "json"]);
+    const { items } = JSON.parse(text) as { items: KubernetesObject[] };
+    return new Map(items.map(({ kind, metadata }) => [`${kind} ${metadata.name}`, metadata["uid"]]));
+  };
+  const watching = (async () => {
+    const first = await list();
+    while (!ended.signal.aborted) {
+      const now = await list();
+      for (const [name, uid] of first) if (now.get(name) !== uid) gone.push(name);
+    }
+  })();
+  return {
+    stop: async () => {
+      ended.abort();
+      await watching;
+      return gone;
+    },
+  };
+}
