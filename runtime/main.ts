@@ -60,14 +60,8 @@ const EXIT_CODE_MAX = 125;
 /** Configuration and credentials: not for programs that we start. */
 const OWN_VARIABLES = /^(PGBACKREST_|PGBACKSTOP_|CREDENTIALS_DIRECTORY$|LISTEN_|NOTIFY_SOCKET$)/;
 async function main(argv: readonly string[]): Promise<number> {
-  let loaded: Loaded;
   try {
-    loaded = loadConfig({
-      argv,
-      env: withSecretFiles(process.env, { readFile: readTextFile, listDirectory }),
-      readFile: readTextFile,
-      listDirectory,
-    });
+    const loaded = loadOwn(argv);
     const { command, output, params } = loaded.config;
     if (command === "help") return print(helpText(params));
     if (command === "version")
@@ -78,6 +72,15 @@ async function main(argv: readonly string[]): Promise<number> {
     log.error(toBackupError(error, "config"));
     return exitCodeOf(error);
   }
+}
+
+function loadOwn(argv: readonly string[]): Loaded {
+  return loadConfig({
+    argv,
+    env: withSecretFiles(process.env, { readFile: readTextFile, listDirectory }),
+    readFile: readTextFile,
+    listDirectory,
+  });
 }
 
 async function runCommand({ config, warnings }: Loaded, command: Command): Promise<number> {
@@ -263,6 +266,7 @@ function processFacts(): ConstructorParameters<typeof ProcessHost>[2] {
     ask,
     print,
     loadOther,
+    loadAgain: (log) => withWarnings(loadOwn(process.argv.slice(2)), log),
     printBytes: (bytes) =>
       new Promise((resolve, reject) => {
         process.stdout.write(bytes, (error) => (error === null || error === undefined ? resolve() : reject(error)));
@@ -278,12 +282,16 @@ function loadOther({ moved, secretsPath, args }: OtherConfiguration, log: Log): 
       (text, [from, to]) => text?.replaceAll(`${from}/`, `${to}/`) ?? null,
       readTextFile(path),
     );
-  const { config, warnings } = loadConfig({
+  const loaded = loadConfig({
     argv: args,
     env: withSecretFiles(env, { readFile: readTextFile, listDirectory }),
     readFile: readMoved,
     listDirectory,
   });
+  return withWarnings(loaded, log);
+}
+
+function withWarnings({ config, warnings }: Loaded, log: Log): Config {
   for (const warning of warnings) log.warn(warning);
   return config;
 }

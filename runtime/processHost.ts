@@ -62,6 +62,8 @@ export interface ProcessFacts {
   printBytes(bytes: Uint8Array): Promise<void>;
   /** Warnings go to the log. */
   loadOther(configuration: OtherConfiguration, log: Log): Config;
+  /** This process's own configuration, read again. */
+  loadAgain(log: Log): Config;
 }
 
 const SOON_TIMEOUT_MS = 5000;
@@ -112,6 +114,7 @@ export class ProcessHost implements CommandHost {
   readonly #again: Repository[] = [];
   readonly #others: ProcessHost[] = [];
   readonly #sessions = new Map<number, Session>();
+  #closed: Promise<void> | undefined;
 
   constructor(config: Config, ctx: Context, facts: ProcessFacts) {
     this.config = config;
@@ -196,6 +199,10 @@ export class ProcessHost implements CommandHost {
     const host = new ProcessHost(this.#facts.loadOther(configuration, this.ctx.log), this.ctx, this.#facts);
     this.#others.push(host);
     return host;
+  }
+
+  reloaded(): CommandHost {
+    return new ProcessHost(this.#facts.loadAgain(this.ctx.log), this.ctx, this.#facts);
   }
 
   get ownCommand(): readonly string[] {
@@ -391,7 +398,12 @@ export class ProcessHost implements CommandHost {
     return { pid, execId, beganMs, terminate };
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
     // While the storages still answer.
     await this.leases.releaseAll();
     this.#closing.abort(fail("term", "the command has ended"));

@@ -84,6 +84,13 @@ export interface ProgramAccess {
    */
   other(configuration: OtherConfiguration): CommandHost;
   /**
+   * This process with its own configuration read again: files and secrets may have changed. The caller closes it.
+   * @throws what reading a configuration throws
+   */
+  reloaded(): CommandHost;
+  /** Closes what this host has opened; main does that at the end. It may be called again. */
+  close(): Promise<void>;
+  /**
    * Runs another program to its end, in the root directory. Its environment has none of our configuration, unless it is
    * this program again (`isOwn`).
    * @throws execute (102) when it cannot be started

@@ -4,21 +4,24 @@
  */
 import { GetService } from "../../archiver/getService";
 import { untilAborted } from "../../base/clock";
-import type { Command } from "../../commands/host";
+import type { Command, CommandHost } from "../../commands/host";
 import { createRestoreEvent } from "./clusterEvents";
 import { identityService } from "../grpc/identityService";
 import { openKubernetes } from "../kubernetes/kubernetesApi";
 import { restoreJobService } from "./restoreJob";
+import type { Sidecar } from "../sidecar/currentSidecar";
 import { runOwn, serveSidecar } from "../sidecar/sidecar";
 import { walService } from "../sidecar/wal";
 
-export const restoreJobCommand: Command = async (host) => {
+export const restoreJobCommand: Command = (host) => serveSidecar(host, openRestore);
+
+function openRestore(host: CommandHost): Sidecar {
   const { config, ctx, dataDirectory } = host;
   const isJob = config.plugin.instance === undefined;
   const own = { ...ctx, signal: new AbortController().signal };
   const gets = new GetService(host, own);
   const { newestWal = null } = config.plugin;
-  return serveSidecar(host, {
+  return {
     services: [
       identityService(["WAL_SERVICE", "RESTORE_JOB"]),
       walService({ dataDirectory, push: null, isJob, newestWal, gets: () => gets }, ctx),
@@ -35,5 +38,5 @@ export const restoreJobCommand: Command = async (host) => {
     // A running recovery keeps its configuration.
     isBusy: () => isJob,
     close: async (signal) => Promise.race([gets.close(), untilAborted(signal)]),
-  });
-};
+  };
+}

@@ -20,13 +20,16 @@ import { identityService } from "../grpc/identityService";
 import type { WalArchiveRequest, WalRestoreRequest } from "../grpc/messages";
 import { MetricSource } from "./metricSource";
 import { followsSource, openSource } from "./replicaSource";
+import type { Sidecar } from "./currentSidecar";
 import { runOwn, serveSidecar } from "./sidecar";
 import { StanzaKeeper } from "./stanzaKeeper";
 import { expireForever } from "./timedExpire";
 import { TimedHeal } from "./timedHeal";
 import { walService } from "./wal";
 
-export const instanceCommand: Command = async (host) => {
+export const instanceCommand: Command = (host) => serveSidecar(host, openInstance);
+
+function openInstance(host: CommandHost): Sidecar {
   const { config, ctx } = host;
   const own = { ...ctx, signal: new AbortController().signal };
   const repos = host.repositories();
@@ -65,7 +68,7 @@ export const instanceCommand: Command = async (host) => {
   for (const name of removeLeftFiles(wal.walDirectory))
     ctx.log.info(`removed ${name}, which a killed sidecar had left in pg_wal`);
   const push = { wal, prepare: archivePreparer(host, wal.walDirectory, timelines, own) };
-  return serveSidecar(host, {
+  return {
     services: [
       identityService(["WAL_SERVICE", "BACKUP_SERVICE", "METRICS"]),
       walService({ dataDirectory: host.dataDirectory, push, isJob: false, gets: gets.forRequest }, own),
@@ -78,8 +81,8 @@ export const instanceCommand: Command = async (host) => {
       const closing = gets.all.map((each) => Promise.race([each.close(), untilAborted(signal)]));
       await Promise.all([wal.close(signal), ...closing, ...loops]);
     },
-  });
-};
+  };
+}
 
 interface GetServices {
   readonly all: readonly GetService[];

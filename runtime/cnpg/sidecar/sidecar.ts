@@ -1,51 +1,92 @@
-/** Common frame of both sidecars: listen, send heartbeats, and finish running work at the end. */
+/**
+ * Common frame of both sidecars: listen, send heartbeats, read a changed configuration, and finish running work at the
+ * end.
+ */
 import { dirname, join } from "node:path";
 import { untilAborted, withTimeTo } from "../../base/clock";
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
-import type { Invocation, ProgramAccess } from "../../commands/host";
+import type { CommandHost, Invocation, ProgramAccess } from "../../commands/host";
 import { beatForever } from "./heartbeat";
 import { launcherText, writeLauncher } from "./sidecarLauncher";
 import { LAUNCHER_FILE } from "../names";
-import { type PluginService, servePluginSocket } from "../grpc/grpcServer";
-import { untilChanged } from "./watch";
+import { servePluginSocket } from "../grpc/grpcServer";
+import { CurrentSidecar, type Sidecar } from "./currentSidecar";
+import { followChanges } from "./watch";
 
 /** Limit for running work once the pod ends; the pod's own period may be shorter. */
 const DRAIN_MS = 9 * 60_000;
 
-export interface Sidecar {
-  readonly services: readonly PluginService[];
-  /** True while a restart would cost more than an old configuration. */
-  isBusy(): boolean;
-  /** Waits for running work until `signal` aborts. */
-  close(signal: AbortSignal): Promise<void>;
-}
+/** The same for a sidecar with an old configuration, for which calls wait. */
+const RELOAD_MS = 30_000;
 
-/** Serves until the signal to end. */
-export async function serveSidecar(host: Invocation & ProgramAccess, { services, isBusy, close }: Sidecar): Promise<0> {
+/** Serves until the signal to end. @param open makes the sidecar of a configuration; again for a changed one */
+export async function serveSidecar(host: CommandHost, open: (host: CommandHost) => Sidecar): Promise<0> {
   const { ctx, config } = host;
-  const { socket, heartbeatFile } = config.plugin;
+  const { socket, heartbeatFile, watchPaths } = config.plugin;
   // Running work does not see the pod's signal, so that it can finish.
   const own: Context = { ...ctx, signal: new AbortController().signal };
-  const server = await servePluginSocket(socket, services, own);
+  const current = new CurrentSidecar(open(host));
+  const server = await servePluginSocket(socket, current.services, own);
   ctx.log.info(`plugin listens on '${socket}'`);
-  if (heartbeatFile !== undefined) await leaveLauncher(host, join(dirname(heartbeatFile), LAUNCHER_FILE));
+  await leaveLauncher(host);
   const ending = new AbortController();
   const beat = heartbeatFile === undefined ? Promise.resolve() : beatForever(socket, heartbeatFile, own, ending.signal);
-  const changed = untilChanged(config.plugin.watchPaths, isBusy, own, ending.signal).then(
-    () => ctx.log.info("the configuration has changed: ending, so that a restart reads it"),
-    () => {},
-  );
-  await Promise.race([untilAborted(ctx.signal), changed]);
+  const failed = reloadForever({ host, current, open, watchPaths }, own, ending.signal);
+  await Promise.race([untilAborted(ctx.signal), failed]);
   // The socket closes first: the heartbeat must not report it as missing.
   ending.abort();
-  await withTimeTo(DRAIN_MS, ctx.clock, (enough) => Promise.all([server.close(enough), close(enough)]));
+  await withTimeTo(DRAIN_MS, ctx.clock, (enough) => Promise.all([server.close(enough), current.close(enough)]));
   await beat;
   return 0;
 }
 
+interface ReloadParts {
+  readonly host: CommandHost;
+  readonly current: CurrentSidecar;
+  open(host: CommandHost): Sidecar;
+  readonly watchPaths: readonly string[];
+}
+
+/** Never resolves. @throws errors of opening a sidecar, which end the process: Kubernetes starts it again */
+async function reloadForever(
+  { current, open, watchPaths, ...first }: ReloadParts,
+  own: Context,
+  signal: AbortSignal,
+): Promise<never> {
+  let { host } = first;
+  const reload = async (): Promise<boolean> => {
+    let next: CommandHost;
+    try {
+      next = host.reloaded();
+    } catch (error) {
+      own.log.error(toBackupError(error, "config"));
+      own.log.warn("the changed configuration cannot be read: continuing with the former one");
+      return true;
+    }
+    return current.replace(async (former) => {
+      await withTimeTo(RELOAD_MS, own.clock, (enough) => former.close(enough));
+      await host.close();
+      host = next;
+      await leaveLauncher(host);
+      own.log.info("the configuration has changed: read again");
+      return open(host);
+    });
+  };
+  try {
+    await followChanges(watchPaths, () => current.isBusy(), reload, own, signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+  // Whoever waits for this waits for an error.
+  return new Promise<never>(() => {});
+}
+
 /** The sidecar itself does not need it. */
-async function leaveLauncher({ config, ctx, ownCommand }: Invocation & ProgramAccess, file: string): Promise<void> {
+async function leaveLauncher({ config, ctx, ownCommand }: CommandHost): Promise<void> {
+  const { heartbeatFile } = config.plugin;
+  if (heartbeatFile === undefined) return;
+  const file = join(dirname(heartbeatFile), LAUNCHER_FILE);
   const options = [
     ...config.carriedOptions,
     `--stanza=${config.stanza ?? ""}`,

@@ -1,7 +1,6 @@
 /**
- * Ends a sidecar when its configuration has changed, so that it restarts with the new one: keys in Secrets are rotated,
- * and Kubernetes replaces the files. It waits for a running backup, which would start over; a backup reads the files
- * itself.
+ * Detects a changed configuration of a sidecar: keys in Secrets are rotated, and Kubernetes replaces the files. A change
+ * waits for a running backup, which would start over; a backup reads the files itself.
  */
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
@@ -10,21 +9,22 @@ import type { Context } from "../../base/context";
 const LOOK_MS = 10_000;
 
 /**
- * Resolves when the directories' content has changed since the call and `isBusy` is false; rejects when `signal`
- * aborts.
+ * Calls `reload` for each change of the directories' content, while `isBusy` is false; again at the next look if it
+ * returns false. Ends when `signal` aborts, and with the error of `reload`.
  */
-export async function untilChanged(
+export async function followChanges(
   directories: readonly string[],
   isBusy: () => boolean,
+  reload: () => Promise<boolean>,
   ctx: Context,
   signal: AbortSignal,
 ): Promise<void> {
-  const first = await contentOf(directories);
-  for (let last = first; ; ) {
+  let loaded = await contentOf(directories);
+  for (let last = loaded; ; ) {
     await ctx.clock.sleep(LOOK_MS, signal);
     const now = await contentOf(directories);
     // Equal twice: no writer is active.
-    if (now !== first && now === last && !isBusy()) return;
+    if (now !== loaded && now === last && !isBusy() && (await reload())) loaded = now;
     last = now;
   }
 }

@@ -59,6 +59,10 @@ export function host(parts: HostParts): TestHost {
     other: () => {
       throw new Error("no other configuration is asked for here");
     },
+    reloaded: () => {
+      throw new Error("nothing reads the configuration again here");
+    },
+    close: async () => {},
     machine: { hostName: "db1", environment: {}, showUnit: async () => null },
     ownCommand: ["/usr/bin/node", "/opt/pg backstop/runtime.cjs"],
     users: { userName: () => null, groupName: () => null, findUid: () => null, findGid: () => null },

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
-import { untilChanged } from "../../../../runtime/cnpg/sidecar/watch";
+import { followChanges } from "../../../../runtime/cnpg/sidecar/watch";
 import { HeldClock, pause, type TestContext, testContext } from "../../../harness/context";
 import { temporaryFolder } from "../../repository/support";
 
@@ -14,42 +14,50 @@ beforeEach(() => {
   ctx = testContext({ clock: new HeldClock() });
 });
 
-function watch(isBusy: () => boolean) {
-  const state = { changed: false };
+function watch(isBusy: () => boolean, reload = async (): Promise<boolean> => true) {
+  const state = { count: 0 };
   const ending = new AbortController();
-  const watching = untilChanged([folder, join(folder, "absent")], isBusy, ctx, ending.signal).then(
-    () => {
-      state.changed = true;
-    },
-    () => {},
-  );
-  const look = async (): Promise<boolean> => {
+  const counted = async (): Promise<boolean> => {
+    state.count++;
+    return reload();
+  };
+  const watching = followChanges([folder, join(folder, "absent")], isBusy, counted, ctx, ending.signal).catch(() => {});
+  const look = async (): Promise<number> => {
     await pause(20);
     await ctx.clock.advance(10_000);
     await pause(20);
-    return state.changed;
+    return state.count;
   };
   return { look, end: () => (ending.abort(), watching) };
 }
 
 describe("the watch over a sidecar's configuration", () => {
-  test("reports new content, once it stays", async () => {
+  test("reports each new content once, after it has stayed", async () => {
     const { look, end } = watch(() => false);
-    expect(await look()).toBe(false);
+    expect(await look()).toBe(0);
     writeFileSync(join(folder, "repo1", "ACCESS_KEY_ID"), "new");
-    expect(await look()).toBe(false);
-    expect(await look()).toBe(true);
+    expect(await look()).toBe(0);
+    expect(await look()).toBe(1);
+    expect(await look()).toBe(1);
+    writeFileSync(join(folder, "repo1", "ACCESS_KEY_ID"), "newer");
+    expect([await look(), await look(), await look()]).toEqual([1, 2, 2]);
     await end();
   });
 
-  test("waits for the end of a backup, and ignores unchanged content", async () => {
+  test("waits for the end of a backup, ignores unchanged content, and repeats what was refused", async () => {
     let busy = true;
-    const { look, end } = watch(() => busy);
-    expect(await look()).toBe(false);
+    let accepts = false;
+    const { look, end } = watch(
+      () => busy,
+      async () => accepts,
+    );
+    expect(await look()).toBe(0);
     writeFileSync(join(folder, "repo1", "ENCRYPTION_PASS"), "pass");
-    for (let turn = 0; turn < 3; turn++) expect(await look()).toBe(false);
+    for (let turn = 0; turn < 3; turn++) expect(await look()).toBe(0);
     busy = false;
-    expect(await look()).toBe(true);
+    expect([await look(), await look()]).toEqual([1, 2]);
+    accepts = true;
+    expect([await look(), await look()]).toEqual([3, 3]);
     await end();
   });
 });

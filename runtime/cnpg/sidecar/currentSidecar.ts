@@ -1,0 +1,99 @@
+/**
+ * The sidecar behind a socket that stays: a changed configuration replaces the sidecar, and no call fails meanwhile.
+ * The former one ends at a moment when no call runs; calls that come then wait for the next one. The operator sees
+ * neither an error nor a restart, and PostgreSQL's archiver repeats nothing.
+ */
+import { untilAborted } from "../../base/clock";
+import { fail } from "../../base/errors";
+import type { Method, PluginService } from "../grpc/grpcServer";
+
+export interface Sidecar {
+  /** The same services and methods in every configuration. */
+  readonly services: readonly PluginService[];
+  /** True while a restart would cost more than an old configuration. */
+  isBusy(): boolean;
+  /** Waits for running work until `signal` aborts. */
+  close(signal: AbortSignal): Promise<void>;
+}
+
+export class CurrentSidecar {
+  readonly services: readonly PluginService[];
+  #sidecar: Sidecar;
+  #callCount = 0;
+  /** Calls that come during a replacement wait for its end. */
+  #replacing: Promise<void> | null = null;
+  #whenQuiet: (() => void) | null = null;
+
+  constructor(first: Sidecar) {
+    this.#sidecar = first;
+    this.services = first.services.map((service) =>
+      // The heartbeat and the operator's first call need an answer at any time, and it depends on no configuration.
+      service.name === "identity" ? service : { name: service.name, methods: this.#methodsOf(service) },
+    );
+  }
+
+  isBusy(): boolean {
+    return this.#sidecar.isBusy();
+  }
+
+  /**
+   * Puts the result of `next` in the place of the sidecar, which `next` closes. Waits until no call runs. False: it is
+   * busy, and nothing happened.
+   */
+  async replace(next: (former: Sidecar) => Promise<Sidecar>): Promise<boolean> {
+    const release = await this.#quiet();
+    try {
+      // A call may have begun something that goes on.
+      if (this.isBusy()) return false;
+      this.#sidecar = await next(this.#sidecar);
+      return true;
+    } finally {
+      release();
+    }
+  }
+
+  async close(signal: AbortSignal): Promise<void> {
+    if (this.#replacing !== null) await Promise.race([this.#replacing, untilAborted(signal)]);
+    await this.#sidecar.close(signal);
+  }
+
+  #methodsOf({ name, methods }: PluginService): Readonly<Record<string, Method>> {
+    return Object.fromEntries(
+      Object.keys(methods).map((method) => [
+        method,
+        (request: never, gone: AbortSignal) => this.#call(name, method, request, gone),
+      ]),
+    );
+  }
+
+  async #call(name: string, method: string, request: never, gone: AbortSignal): Promise<object> {
+    while (this.#replacing !== null) await this.#replacing;
+    if (gone.aborted) throw fail("term", `the caller of ${name}.${method} disconnected`);
+    const answer = this.#sidecar.services.find((service) => service.name === name)?.methods[method];
+    if (answer === undefined) throw fail("assert", `the new configuration has no ${name}.${method}`);
+    this.#callCount++;
+    try {
+      return await answer(request, gone);
+    } finally {
+      this.#callCount--;
+      if (this.#callCount === 0) this.#whenQuiet?.();
+    }
+  }
+
+  /** Resolves at a moment without calls, from which on calls wait for the returned function. */
+  #quiet(): Promise<() => void> {
+    return new Promise((resolve) => {
+      const begin = (): void => {
+        this.#whenQuiet = null;
+        this.#replacing = new Promise((ended) => {
+          resolve(() => {
+            this.#replacing = null;
+            ended();
+          });
+        });
+      };
+      if (this.#callCount === 0) begin();
+      else this.#whenQuiet = begin;
+    });
+  }
+}

@@ -1,0 +1,97 @@
+import { beforeEach, describe, expect, test } from "vitest";
+import { CurrentSidecar, type Sidecar } from "../../../../runtime/cnpg/sidecar/currentSidecar";
+import { pause } from "../../../harness/context";
+
+const NEVER = new AbortController().signal;
+
+let closed: string[];
+let busy: boolean;
+beforeEach(() => {
+  closed = [];
+  busy = false;
+});
+
+/** Answers with its name; a request with `held` waits for that. */
+function sidecar(name: string): Sidecar {
+  return {
+    services: [
+      { name: "identity", methods: { Probe: () => ({ ready: true }) } },
+      {
+        name: "wal",
+        methods: {
+          Archive: async ({ held }: { held?: Promise<void> }) => {
+            await held;
+            if (closed.includes(name)) throw new Error(`${name} is closed`);
+            return { by: name };
+          },
+        },
+      },
+    ],
+    isBusy: () => busy,
+    close: async () => void closed.push(name),
+  };
+}
+
+function held(): { readonly until: Promise<void>; end(): void } {
+  let end = (): void => {};
+  const until = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  return { until, end: () => end() };
+}
+
+function calls(current: CurrentSidecar): (method: string, request?: object, gone?: AbortSignal) => Promise<object> {
+  return async (method, request = {}, gone = NEVER) => {
+    const found = current.services.flatMap(({ methods }) => methods[method] ?? [])[0];
+    if (found === undefined) throw new Error(method);
+    return found(request as never, gone);
+  };
+}
+
+describe("a sidecar that another one replaces", () => {
+  test("finishes its calls first; later calls wait for the next one, and none fails", async () => {
+    const current = new CurrentSidecar(sidecar("first"));
+    const call = calls(current);
+    const running = held();
+    const begun = call("Archive", { held: running.until });
+    const opening = held();
+    const replaced = current.replace(async (former) => {
+      await former.close(NEVER);
+      await opening.until;
+      return sidecar("second");
+    });
+    await pause(5);
+    expect(closed).toEqual([]);
+    // Nothing waits for a replacement that has not begun.
+    expect(await call("Archive")).toEqual({ by: "first" });
+    running.end();
+    expect(await begun).toEqual({ by: "first" });
+    const gone = new AbortController();
+    const waiting = [call("Archive"), call("Archive", {}, gone.signal)];
+    let answered = 0;
+    for (const each of waiting) each.then(() => answered++).catch(() => {});
+    expect(await call("Probe")).toEqual({ ready: true });
+    await pause(5);
+    expect([closed, answered]).toEqual([["first"], 0]);
+    gone.abort();
+    opening.end();
+    expect(await replaced).toBe(true);
+    expect(await waiting[0]).toEqual({ by: "second" });
+    await expect(waiting[1]).rejects.toThrow("the caller of wal.Archive disconnected");
+    await current.close(NEVER);
+    expect(closed).toEqual(["first", "second"]);
+  });
+
+  test("stays while it is busy", async () => {
+    const current = new CurrentSidecar(sidecar("first"));
+    busy = true;
+    expect(await current.replace(async () => sidecar("second"))).toBe(false);
+    expect([closed, await calls(current)("Archive")]).toEqual([[], { by: "first" }]);
+  });
+
+  test("passes the error of the next one on, and keeps no call waiting", async () => {
+    const current = new CurrentSidecar(sidecar("first"));
+    await expect(current.replace(async () => Promise.reject(new Error("no next one")))).rejects.toThrow("no next one");
+    expect(await calls(current)("Archive")).toEqual({ by: "first" });
+  });
+});
