@@ -41,6 +41,7 @@ export interface SecretKeyInputs {
 
 /** Names of existing objects in the namespace; outputs. */
 export interface RuntimeInputs {
+  /** Empty if the image contains the runtime. */
   readonly configMap: pulumi.Input<string>;
   readonly image: pulumi.Input<string>;
 }
@@ -100,7 +101,7 @@ export function requireArguments(component: keyof typeof REQUIRED, name: string,
 
 /** The arguments without secrets, as {@link planCluster} takes them. */
 export function openSettings(args: ClusterBackupArgs): object {
-  const { plugin: _plugin, followRuntime: _follow, repositories, ...others } = args;
+  const { plugin: _plugin, followRuntime: _follow, runtimeImage: _image, repositories, ...others } = args;
   return { ...others, repositories: openRepositories(repositories) };
 }
 
@@ -185,16 +186,19 @@ export function deployRuntime(scope: Omit<ClusterScope, "cluster">, owner: strin
 const NO_NAMES = { configMap: "", image: "" } as const;
 export const NO_RUNTIME: RuntimeInputs = NO_NAMES;
 
+type RuntimeChoice = Pick<ClusterBackupArgs, "followRuntime" | "runtimeImage">;
+
 /** The runtime of a cluster, if its instances, its recovery or the removal of its snapshots run it. */
 export function runtimeOf(
   scope: ClusterScope,
   { database, definition, source }: ClusterPlan,
-  follow: boolean,
+  { followRuntime = false, runtimeImage }: RuntimeChoice,
 ): RuntimeInputs {
   const isInPods = runsInPods({ database, source });
   if (!isInPods && !expiresSnapshots(database, definition.snapshots)) return NO_RUNTIME;
+  if (runtimeImage !== undefined) return { configMap: "", image: runtimeImage };
   // If only a job runs it, a newer one restarts nothing.
-  return deployRuntime(scope, scope.cluster, follow || !isInPods);
+  return deployRuntime(scope, scope.cluster, followRuntime || !isInPods);
 }
 
 /** Existing objects of the namespace, which rendering needs besides the plan. */

@@ -91,7 +91,7 @@ export class CnpgBackup extends pulumi.ComponentResource {
     const { cluster } = known.database;
     const scope = { name, cluster, namespace: args.namespace, parent: this, takeOver: takeOverPlugins ?? false };
     const secrets = deliverSecrets(scope, args.repositories);
-    const runtime = runtimeOf(scope, known, args.followRuntime ?? false);
+    const runtime = runtimeOf(scope, known, args);
     const inputs = { secrets, sourceSecrets: {}, runtime, pluginName: args.plugin?.name };
     const objects = declareObjects(
       scope,

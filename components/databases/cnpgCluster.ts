@@ -98,7 +98,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
       recovery?.repositories ?? {},
       "source-secret",
     );
-    const runtime = runtimeOf(scope, known, args.followRuntime ?? false);
+    const runtime = runtimeOf(scope, known, args);
     const inputs = { secrets, sourceSecrets, runtime, pluginName: args.plugin?.name };
     const objects = declareObjects(scope, checked, inputs, renderAll, (role, made) => ({
       ...(role === FULL_BACKUP_ROLE ? fullBackupOptions(checked, made) : { dependsOn: waitedFor(role, made) }),

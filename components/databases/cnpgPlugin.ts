@@ -53,6 +53,12 @@ export interface CnpgPluginArgs {
   replicas?: number;
   /** Another image with Node.js 22.15 or newer, `sh` and `gzip`, for the plugin and for sidecars. */
   image?: pulumi.Input<string>;
+  /**
+   * Instead of `image`, one of yours that contains the runtime (built with this package's `Dockerfile`), by digest: no
+   * ConfigMap carries it then. `followRuntime` has no effect.
+   * @example "registry.example.net/pgbackstop@sha256:…"
+   */
+  runtimeImage?: pulumi.Input<string>;
   /** For each replica. @default "192Mi" */
   memory?: string;
   /** For each replica. @default "50m" */
@@ -87,12 +93,15 @@ export class CnpgPlugin extends pulumi.ComponentResource {
     const serviceName = args.serviceName ?? (isOwn ? PLUGIN_DEFAULTS.serviceName : "cnpg-pgbackrest");
     const replicas = args.replicas ?? PLUGIN_DEFAULTS.replicas;
     throwErrors(`CnpgPlugin ${name}`, checkPlugin({ serviceName, replicas }));
+    requireOneImage(name, args);
     const namespace = args.operatorNamespace ?? PLUGIN_DEFAULTS.namespace;
     super(typeToken("CnpgPlugin"), name, { serviceName, operatorNamespace: namespace }, opts);
 
-    const runtime = isOwn
-      ? deployRuntime({ name, namespace, parent: this }, serviceName, args.followRuntime ?? false)
-      : NO_RUNTIME;
+    const runtime = !isOwn
+      ? NO_RUNTIME
+      : args.runtimeImage !== undefined
+        ? { configMap: "", image: args.runtimeImage }
+        : deployRuntime({ name, namespace, parent: this }, serviceName, args.followRuntime ?? false);
     const certificates = this.makeCertificates(name, serviceName, namespace, args.rotationTrigger ?? "");
     const { value, deferred } = splitKnown({
       namespace,
@@ -204,4 +213,19 @@ export class CnpgPlugin extends pulumi.ComponentResource {
       end: pulumi.all([server.notAfter, client.notAfter]).apply((ends) => ends.toSorted()[0] ?? ""),
     };
   }
+}
+
+function requireOneImage(name: string, { engine, image, runtimeImage }: CnpgPluginArgs): void {
+  if (runtimeImage === undefined) return;
+  const fact =
+    image !== undefined
+      ? "image and runtimeImage are both given: runtimeImage contains Node.js too"
+      : engine === PluginEngine.Pgbackrest
+        ? "engine pgbackrest has its own images"
+        : null;
+  if (fact === null) return;
+  throw new pulumi.InputPropertyError({
+    propertyPath: "runtimeImage",
+    reason: `CnpgPlugin ${name}: ${fact}; leave one out`,
+  });
 }

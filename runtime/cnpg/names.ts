@@ -9,7 +9,7 @@ export const PLUGIN_NAME = "pgbackstop";
 export const SIDECAR_NAME = "plugin-pgbackstop";
 /** The instance manager's socket directory; every entry is a plugin of that name. */
 export const SOCKET_DIRECTORY = "/plugins";
-/** File in the ConfigMap of the runtime. */
+/** File in the ConfigMap of the runtime, or in the same directory of an image that contains it. */
 export const BUNDLE_FILE = "runtime.cjs.gz";
 
 /** The sidecar's own files. */

@@ -66,12 +66,12 @@ describe("the plugin of CloudNativePG", async () => {
     `repo${key}-retention-full=5`,
   ];
   const encrypted = "repo2-cipher-type=aes-256-cbc";
-  const configMap = (name: string, lines: readonly string[]): object => ({
+  const configMap = (name: string, lines: readonly string[], compressType = "zst"): object => ({
     apiVersion: "v1",
     kind: "ConfigMap",
     metadata: metadataOf(name),
     data: {
-      "pgbackrest.conf": `${["[global]", ...lines, "compress-type=zst", "start-fast=y", "archive-timeout=2m"].join("\n")}\n`,
+      "pgbackrest.conf": `${["[global]", ...lines, `compress-type=${compressType}`, "start-fast=y", "archive-timeout=2m"].join("\n")}\n`,
       "pgbackstop.json": '{"version":1,"acknowledge":"any"}\n',
       "ca1.pem": readFileSync(first.caFile, "utf8"),
       "ca2.pem": readFileSync(second.caFile, "utf8"),
@@ -83,7 +83,7 @@ describe("the plugin of CloudNativePG", async () => {
     metadata: metadataOf(name),
     stringData: { ACCESS_KEY_ID: server.accessKey, ACCESS_SECRET_KEY: server.secretKey, ...more },
   });
-  const plugin = (parameters: object): object => ({
+  const plugin = <T extends object>(parameters: T): { name: string; parameters: T & { bundle: string } } => ({
     name: "pgbackstop",
     parameters: { bundle: RUNTIME_MAP, ...parameters },
   });
@@ -187,6 +187,17 @@ describe("the plugin of CloudNativePG", async () => {
     expect(wrong.error).toContain("backup parameter 'typ' is unknown");
   });
 
+  test("runs the runtime of an image that contains it, without a ConfigMap", async () => {
+    const { bundle: _bundle, ...parameters } = plugin(both).parameters;
+    const own = { ...plugin(both), parameters: { ...parameters, runtimeImage: "registry.test/pgbackstop:test" } };
+    await lab.kubectl.apply([cluster("imaged", { plugins: [{ ...own, isWALArchiver: true }] })]);
+    await lab.kubectl.waitForCondition(CLUSTERS, "imaged", "Ready");
+    await lab.kubectl.waitForCondition(CLUSTERS, "imaged", "ContinuousArchiving");
+    const pod = await lab.kubectl.find<{ spec: { volumes: { name: string }[] } }>("pods", "imaged-1");
+    expect(pod?.spec.volumes.map(({ name }) => name)).not.toContain("pgbackstop-bundle");
+    await lab.kubectl.runOk(["delete", CLUSTERS, "imaged"]);
+  });
+
   test("continues while a repository is down, and completes it afterwards", async () => {
     await first.stop();
     for (let turn = 1; turn <= 4; turn++) {
@@ -207,13 +218,51 @@ describe("the plugin of CloudNativePG", async () => {
       .toEqual([]);
   });
 
+  const restartsOf = async (name: string): Promise<number> => {
+    const pod = await lab.kubectl.find<{
+      status: { initContainerStatuses: { name: string; restartCount: number }[] };
+    }>("pods", name);
+    return pod?.status.initContainerStatuses.find(({ name: each }) => each === "plugin-pgbackstop")?.restartCount ?? 0;
+  };
+
+  test("reads a changed configuration under load: no container restarts, and no segment fails", async () => {
+    const log = (pod: string): string =>
+      readFileSync(join(lab.logFolder, "pods", `default_${pod}_plugin-pgbackstop.log`), "utf8");
+    const reads = (pod: string): number => log(pod).split("the configuration has changed: read again").length - 1;
+    const failures = (): Promise<string> => sql("orders-1", "select failed_count from pg_stat_archiver");
+    const archive = join(first.bucketPath, "repo", "archive", "orders");
+    const pathOf = (segment: string): string =>
+      readdirSync(archive, { recursive: true, encoding: "utf8" }).find((path) => path.includes(`${segment}-`)) ?? "";
+    const both = [...repo(1, first, "first"), ...repo(2, second, "second"), encrypted];
+    const change = (compressType: string): Promise<void> =>
+      lab.kubectl.apply([configMap("both", both, compressType)]).then(() => {});
+    const before = [await restartsOf("orders-1"), await restartsOf("orders-2"), await failures()];
+    await change("nonsense");
+    await expect.poll(() => log("orders-1"), { timeout: 120_000 }).toContain("continuing with the former one");
+    let isWriting = true;
+    const writing = (async () => {
+      for (let id = 500_000; isWriting; id += 100) {
+        await sql("orders-1", fill(id, id + 99));
+        await sql("orders-1", "select pg_switch_wal()");
+      }
+    })();
+    const extensions: string[] = [];
+    for (const [index, compressType] of ["gz", "zst"].entries()) {
+      await change(compressType);
+      for (const pod of ["orders-1", "orders-2"])
+        await expect.poll(() => reads(pod), { timeout: 120_000 }).toBe(index + 1);
+      const last = await endSegment(lab, "orders-1");
+      await expect.poll(() => segmentsOf(first), { timeout: 60_000 }).toContain(last);
+      extensions.push(pathOf(last).split(".").at(-1) ?? "");
+    }
+    isWriting = false;
+    await writing;
+    expect(extensions).toEqual(["gz", "zst"]);
+    expect([await restartsOf("orders-1"), await restartsOf("orders-2"), await failures()]).toEqual(before);
+  });
+
   test("has a sidecar that is restarted when its socket is gone", async () => {
-    const restarts = async (): Promise<number> => {
-      const pod = await lab.kubectl.find<{
-        status: { initContainerStatuses: { name: string; restartCount: number }[] };
-      }>("pods", "orders-2");
-      return pod?.status.initContainerStatuses.find(({ name }) => name === "plugin-pgbackstop")?.restartCount ?? 0;
-    };
+    const restarts = (): Promise<number> => restartsOf("orders-2");
     const before = await restarts();
     await lab.kubectl.exec("orders-2", "postgres", ["rm", "/plugins/pgbackstop"]);
     await expect.poll(restarts, { timeout: 240_000, interval: 1000 }).toBeGreaterThan(before);

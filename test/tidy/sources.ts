@@ -17,7 +17,7 @@ export interface TextFile {
 
 const SKIPPED_FOLDERS = new Set(["node_modules", "dist", ".git", ".pulumi", "coverage", "vectors"]);
 const TEXT_NAME =
-  /\.(ts|as|mts|cts|mjs|cjs|js|json|md|yaml|yml|sh|txt|mod|sum)$|^(run|LICENSE|\.npmrc|\.gitignore|\.oxlintrc\.json)$/;
+  /\.(ts|as|mts|cts|mjs|cjs|js|json|md|yaml|yml|sh|txt|mod|sum)$|^(run|LICENSE|Dockerfile|\.npmrc|\.gitignore|\.oxlintrc\.json)$/;
 
 /** Parses a source from text. */
 export function sourceOf(path: string, text: string): Source {

@@ -84,4 +84,4 @@ export interface DeclaredCluster
 type FullSchedule = ScheduleSettings & ClusterScheduleSettings;
 
 /** Declared in another form here, or irrelevant to a plan. */
-type Elsewhere = "bootstrap" | "followRuntime" | "overrides" | "plugin";
+type Elsewhere = "bootstrap" | "followRuntime" | "overrides" | "plugin" | "runtimeImage";

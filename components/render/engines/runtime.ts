@@ -123,8 +123,9 @@ function runtimeParameters(
   const parameters: Record<string, string> = {
     stanza: database.stanza,
     configMap,
-    bundle: runtime.configMap,
-    image: runtime.image,
+    ...(runtime.configMap === ""
+      ? { runtimeImage: runtime.image }
+      : { bundle: runtime.configMap, image: runtime.image }),
     cpuRequest: definition.sidecar.cpu,
     memoryRequest: definition.sidecar.memory,
     memoryLimit: definition.sidecar.memory,

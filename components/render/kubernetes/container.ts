@@ -10,6 +10,8 @@ const USER = 10001;
 export interface ProgramContainer {
   readonly name: string;
   readonly image: string;
+  /** ConfigMap with the program; empty if the image contains it. */
+  readonly configMap: string;
   /** Arguments, including the verb. */
   readonly args: readonly string[];
   readonly cpu: string;
@@ -19,7 +21,8 @@ export interface ProgramContainer {
 }
 
 /** Callers add other fields (ports, probes). */
-export function programContainer({ args, cpu, image, memory, name, volumeMounts = [] }: ProgramContainer): object {
+export function programContainer(container: ProgramContainer): object {
+  const { args, configMap, cpu, image, memory, name, volumeMounts = [] } = container;
   return {
     name,
     image,
@@ -34,7 +37,7 @@ export function programContainer({ args, cpu, image, memory, name, volumeMounts 
       capabilities: { drop: ["ALL"] },
     },
     volumeMounts: [
-      { name: "bundle", mountPath: PATHS.bundle, readOnly: true },
+      ...(configMap === "" ? [] : [{ name: "bundle", mountPath: PATHS.bundle, readOnly: true }]),
       ...volumeMounts,
       { name: "run", mountPath: PATHS.run },
     ],
@@ -51,9 +54,10 @@ export const PROGRAM_SECURITY = {
 } as const;
 
 /**
- * @param configMap with the program, in the same namespace; `more` goes between it and the directory that it is
- * unpacked in
+ * @param configMap with the program, in the same namespace; empty if the image contains it. `more` goes between it and
+ * the directory that it is unpacked in
  */
 export function programVolumes(configMap: string, more: readonly object[] = []): readonly object[] {
-  return [{ name: "bundle", configMap: { name: configMap } }, ...more, { name: "run", emptyDir: {} }];
+  const bundle = configMap === "" ? [] : [{ name: "bundle", configMap: { name: configMap } }];
+  return [...bundle, ...more, { name: "run", emptyDir: {} }];
 }

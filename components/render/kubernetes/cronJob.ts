@@ -20,7 +20,7 @@ export interface ScheduledJob {
   readonly timeZone: string;
   /** A longer run is stopped. */
   readonly deadlineSeconds: number;
-  readonly container: Omit<ProgramContainer, "image" | "args">;
+  readonly container: Omit<ProgramContainer, "image" | "configMap" | "args">;
   /** Options of the program. */
   readonly options: readonly string[];
   readonly verb: string;
@@ -64,6 +64,7 @@ function podSpec({ definition, runtime }: EngineContext, scheduled: ScheduledJob
   const program = programContainer({
     ...container,
     image: runtime.image,
+    configMap: runtime.configMap,
     args: [
       // Kubernetes sets the address, which works without DNS.
       "--kubernetes-host=$(KUBERNETES_SERVICE_HOST)",

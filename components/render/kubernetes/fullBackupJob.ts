@@ -60,7 +60,7 @@ function jobSpec(context: EngineContext, labels: object): object {
   const { args, volumeMounts, volumes } = repositoryParts(context);
   const program = programContainer({
     name: "full",
-    image: runtime.image,
+    ...runtime,
     args: [
       "--kubernetes-host=$(KUBERNETES_SERVICE_HOST)",
       "--kubernetes-port=$(KUBERNETES_SERVICE_PORT)",

@@ -32,6 +32,8 @@ export interface FileRepository extends Omit<RepositorySettings, "at"> {
 }
 
 type FileCluster = Omit<DeclaredCluster, "repositories"> & {
+  /** As in the components: no ConfigMap carries the runtime then. */
+  readonly runtimeImage?: string;
   readonly repositories?: Readonly<Record<string, FileRepository>>;
 };
 
@@ -42,6 +44,7 @@ export interface GitopsFile {
     readonly serviceName?: string;
     readonly replicas?: number;
     readonly image?: string;
+    readonly runtimeImage?: string;
     /** Certificates by cert-manager; left out, you create the two Secrets. */
     readonly certManager?: boolean;
   };
@@ -98,15 +101,16 @@ function pluginOf(
     namespace,
     serviceName,
     replicas,
-    image: plugin.image ?? NODE_IMAGE,
-    configMap: runtime.metadata.name,
+    image: plugin.runtimeImage ?? plugin.image ?? NODE_IMAGE,
+    configMap: plugin.runtimeImage === undefined ? runtime.metadata.name : "",
     memory,
     cpu,
   };
   const objects = [...(plugin.certManager === true ? certificateObjects(plan) : []), ...renderPlugin(plan)].map(
     canonical,
   );
-  return { manifests: [...(withRuntime ? [runtime] : []), ...objects.map(({ manifest }) => manifest)], findings };
+  const isMade = withRuntime && plugin.runtimeImage === undefined;
+  return { manifests: [...(isMade ? [runtime] : []), ...objects.map(({ manifest }) => manifest)], findings };
 }
 
 function clusterOf(
@@ -124,9 +128,10 @@ function clusterOf(
   });
   if (missing.length > 0)
     return { manifests: [], findings: missing.map((own) => ({ ...own, path: `${path}.${own.path}` })) };
+  const { runtimeImage, ...declared } = file;
   const recovery = file.bootstrap?.recovery;
   const resolved = planCluster(name, {
-    ...file,
+    ...declared,
     repositories: settingsOf(file.repositories ?? {}),
     ...(recovery === undefined
       ? {}
@@ -149,7 +154,10 @@ function clusterOf(
     schedules,
     definition,
     secrets: secretsOf(file.repositories ?? {}),
-    runtime: { configMap: runtime.metadata.name, image: NODE_IMAGE },
+    runtime:
+      runtimeImage === undefined
+        ? { configMap: runtime.metadata.name, image: NODE_IMAGE }
+        : { configMap: "", image: runtimeImage },
     isOutline: false,
   };
   const from =
@@ -157,7 +165,8 @@ function clusterOf(
       ? null
       : recoverySource({ ...context, secrets: secretsOf((recovery?.repositories ?? {}) as Repositories) }, source);
   const objects = attached ? renderAttachment(context) : renderCluster(context, from);
-  const isRuntime = runsInPods(resolved) || expiresSnapshots(database, definition.snapshots);
+  const isRuntime =
+    runtimeImage === undefined && (runsInPods(resolved) || expiresSnapshots(database, definition.snapshots));
   return {
     manifests: [...(withRuntime && isRuntime ? [runtime] : []), ...objects.map(({ manifest }) => manifest)],
     findings,

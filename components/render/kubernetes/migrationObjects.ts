@@ -97,7 +97,7 @@ export function renderChangeJob(objects: MigrationObjects, { action, role }: Mig
   const values = { name: "values", secret: { secretName: objectNames(objects.name).values } };
   const container = programContainer({
     name: "step",
-    image: objects.runtime.image,
+    ...objects.runtime,
     args: [...changeArgs(), argument],
     cpu: CPU,
     memory: MEMORY,
@@ -129,6 +129,7 @@ export function renderMigrateJob(
     memory: COPY_MEMORY,
     name: "migrate",
     image: objects.postgresImage,
+    configMap: objects.runtime.configMap,
     args: [
       `--lock-path=${PATHS.run}/lock`,
       `--spool-path=${PATHS.run}/spool`,
@@ -144,11 +145,11 @@ export function renderMigrateJob(
   const report = programContainer({
     ...base,
     name: "report",
-    image: objects.runtime.image,
+    ...objects.runtime,
     args: [...changeArgs(), "report", verb],
     volumeMounts: [stepsMount()],
   });
-  const node = programContainer({ ...base, name: "node", image: objects.runtime.image, args: [] });
+  const node = programContainer({ ...base, name: "node", ...objects.runtime, args: [] });
   return job(
     objects,
     role,

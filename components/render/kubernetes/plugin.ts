@@ -15,7 +15,7 @@ export interface PluginPlan {
   readonly serviceName: string;
   readonly replicas: number;
   readonly image: string;
-  /** The ConfigMap with the runtime, in the same namespace. */
+  /** The ConfigMap with the runtime, in the same namespace; empty if the image contains it. */
   readonly configMap: string;
   readonly memory: string;
   readonly cpu: string;
@@ -163,6 +163,7 @@ function podSpec(plan: PluginPlan, selector: Readonly<Record<string, string>>): 
         ...programContainer({
           name: "plugin",
           image: plan.image,
+          configMap: plan.configMap,
           args: [
             `--plugin-server-path=${PATHS.server}`,
             `--plugin-client-path=${PATHS.client}`,

@@ -9,9 +9,9 @@ export interface PluginParameters {
   readonly stanza: string;
   /** ConfigMap with `pgbackrest.conf`, and optionally `pgbackstop.json`. */
   readonly configMap: string;
-  /** ConfigMap with the runtime. */
-  readonly bundle: string;
-  /** Image of Node. */
+  /** ConfigMap with the runtime; undefined if the image contains it. */
+  readonly bundle: string | undefined;
+  /** Image of Node, with the runtime or without. */
   readonly image: string;
   /** Secrets of each repository, by `repo1`, …, ascending. */
   readonly secrets: readonly RepoSecret[];
@@ -49,6 +49,7 @@ const KNOWN = [
   "configMap",
   "bundle",
   "image",
+  "runtimeImage",
   "secretConf",
   "claims",
   "backupType",
@@ -75,16 +76,13 @@ export function readParameters(
       hint: `parameters are ${[...KNOWN, "repo1Secret or repo1SecretKeys, repo2Secret, …"].join(", ")}.`,
     });
   }
-  const image = given["image"] ?? defaults.image;
-  if (image === undefined || image === "") throw required("image", "an image of Node by its digest");
   const resources = { requests: {} as Record<string, string>, limits: {} as Record<string, string> };
   for (const [name, [kind, resource]] of Object.entries(RESOURCES))
     if (given[name] !== undefined) resources[kind][resource] = given[name];
   return {
     stanza: stanzaOf(given["stanza"] ?? defaults.clusterName),
     configMap: objectName(given, "configMap", "a ConfigMap with pgbackrest.conf"),
-    bundle: objectName(given, "bundle", "the ConfigMap with the runtime"),
-    image,
+    ...programOf(given, defaults.image),
     secrets: secretsOf(given),
     secretConf: given["secretConf"] === undefined ? undefined : objectName(given, "secretConf", "a Secret"),
     claims: claimsOf(given["claims"] ?? ""),
@@ -94,6 +92,19 @@ export function readParameters(
     newestWal: segmentOf(given["newestWal"]),
     ...resources,
   };
+}
+
+/** The runtime in a ConfigMap beside an image of Node, or an image that contains both. */
+function programOf(given: Parameters, defaultImage: string | undefined): Pick<PluginParameters, "bundle" | "image"> {
+  const own = given["runtimeImage"];
+  if (own !== undefined && own !== "") {
+    const other = ["bundle", "image"].find((name) => given[name] !== undefined);
+    if (other === undefined) return { bundle: undefined, image: own };
+    throw fail("optionInvalid", `plugin parameters 'runtimeImage' and '${other}' are both given`);
+  }
+  const image = given["image"] ?? defaultImage;
+  if (image === undefined || image === "") throw required("image", "an image of Node by its digest");
+  return { bundle: objectName(given, "bundle", "the ConfigMap with the runtime, or give runtimeImage"), image };
 }
 
 function secretsOf(given: Parameters): readonly RepoSecret[] {

@@ -115,11 +115,11 @@ function mounted(name: string, volume: JsonObject, mountPath: string, readOnly =
   return { volume: { name, ...volume }, mount: { name, mountPath, ...(readOnly ? { readOnly } : {}) } };
 }
 
-function ownVolumes(bundle: string): MountedVolume[] {
-  return [
-    mounted("pgbackstop-run", { emptyDir: {} }, PATHS.run, false),
-    mounted("pgbackstop-bundle", { configMap: { name: bundle } }, PATHS.bundle),
-  ];
+function ownVolumes(bundle: string | undefined): MountedVolume[] {
+  const run = mounted("pgbackstop-run", { emptyDir: {} }, PATHS.run, false);
+  return bundle === undefined
+    ? [run]
+    : [run, mounted("pgbackstop-bundle", { configMap: { name: bundle } }, PATHS.bundle)];
 }
 
 interface FilePaths {

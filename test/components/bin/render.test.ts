@@ -1,8 +1,13 @@
 /** `pgbackstop render`: the components' objects as YAML, with Secrets as references only. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
+import { NODE_IMAGE } from "../../../components/plan/cluster/images";
 import type { Manifest } from "../../../components/render/kubernetes/objects";
 import { type GitopsFile, renderGitops } from "../../../components/render/kubernetes/gitops";
 import { renderCluster } from "../../../components/render/kubernetes/clusterObjects";
+import { BUNDLE_FILE, PATHS } from "../../../runtime/cnpg/names";
+import { projectFolder } from "../../../tools/parts/cache";
 import { context, objectOf } from "../clusters";
 
 const BUNDLE = { gzipBase64: "H4sI", sha256: "0123456789abcdef".repeat(4) };
@@ -67,6 +72,29 @@ test("a file becomes the plugin and its clusters, in the order of creation", () 
   const cluster = manifests.find(({ kind }) => kind === "Cluster");
   expect(JSON.stringify(cluster)).toContain("ACCESS_KEY_ID=cnpg-secret/b2-access-key-id");
   expect(kinds(renderGitops(file(), BUNDLE, false).manifests).filter((text) => text.includes("runtime"))).toEqual([]);
+});
+
+test("with an image that contains the runtime no object has the program, and no pod mounts it", () => {
+  const runtimeImage = "registry.example.net/pgbackstop@sha256:01";
+  const plain = file().clusters?.["orders"];
+  if (plain === undefined) throw new Error("no cluster in the file");
+  const orders = { ...plain, runtimeImage, drills: { weekly: { cron: "0 5 * * 6" } } };
+  const { findings, manifests } = renderGitops({ plugin: { runtimeImage }, clusters: { orders } }, BUNDLE, true);
+  expect(findings.filter(({ severity }) => severity === "error")).toEqual([]);
+  expect(kinds(manifests).filter((text) => text.includes("runtime"))).toEqual([]);
+  for (const kind of ["Deployment", "CronJob", "Cluster"]) {
+    const text = JSON.stringify(manifests.find((manifest) => manifest.kind === kind));
+    expect(text, kind).toContain(runtimeImage);
+    expect(text, kind).not.toContain('"name":"bundle"');
+    expect(text, kind).not.toContain('"bundle":');
+  }
+});
+
+test("the Dockerfile builds on the default image, and puts the runtime where pods look for it", () => {
+  const text = readFileSync(join(projectFolder(), "Dockerfile"), "utf8");
+  expect(text).toContain(`FROM ${NODE_IMAGE}\n`);
+  expect(`${PATHS.bundle}/${BUNDLE_FILE}`).toBe("/pgbackstop/bundle/runtime.cjs.gz");
+  expect(text).toContain("gzip -9 /pgbackstop/bundle/runtime.cjs ");
 });
 
 test("the objects equal those of the components", () => {

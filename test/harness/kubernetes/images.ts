@@ -1,6 +1,9 @@
 /** What the pods of a lab see, by image name. No image is pulled. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { BUNDLE_FILE, PATHS } from "../../../runtime/cnpg/names";
+import { projectFolder } from "../../../tools/parts/cache";
 import type { BarmanParts } from "../../../tools/parts/debian/barmanCloud";
 import { POD_POSTGRES_MAJOR, type LabParts } from "../../../tools/parts/kubernetes/kubernetesPrograms";
 import type { ImageDouble } from "./procklet/config";
@@ -20,6 +23,13 @@ const ACCOUNTS = {
 export function imageDoubles({ manager }: LabParts, folder: string): readonly ImageDouble[] {
   const accounts = (image: keyof typeof ACCOUNTS): ImageDouble["mounts"] =>
     accountFiles(ACCOUNTS[image], join(folder, image));
+  // The Node of this process replaces every version of the official image.
+  const node: ImageDouble = {
+    name: "(^|/)node[:@]",
+    mounts: [...accounts("node"), { source: process.execPath, target: "/usr/local/bin/node" }],
+    path: STANDARD_PATH,
+    uid: 0,
+  };
   return [
     {
       name: "(^|/)cloudnative-pg/cloudnative-pg[:@]",
@@ -37,13 +47,9 @@ export function imageDoubles({ manager }: LabParts, folder: string): readonly Im
       path: `/usr/lib/postgresql/${POD_POSTGRES_MAJOR}/bin:${STANDARD_PATH}`,
       uid: 26,
     },
-    // The Node of this process replaces every version of the official image.
-    {
-      name: "(^|/)node[:@]",
-      mounts: [...accounts("node"), { source: process.execPath, target: "/usr/local/bin/node" }],
-      path: STANDARD_PATH,
-      uid: 0,
-    },
+    node,
+    // As the Dockerfile of this package makes it.
+    { ...node, name: "(^|/)pgbackstop[:@]", mounts: [...node.mounts, runtimeFile(folder)], uid: 10_001 },
   ];
 }
 
@@ -65,6 +71,13 @@ export function barmanImages({ manager, programs, tree }: BarmanParts, folder: s
       uid: 26,
     },
   ];
+}
+
+function runtimeFile(folder: string): ImageDouble["mounts"][number] {
+  const source = join(folder, BUNDLE_FILE);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(source, gzipSync(readFileSync(join(projectFolder(), "dist", "runtime.cjs")), { level: 1 }));
+  return { source, target: `${PATHS.bundle}/${BUNDLE_FILE}` };
 }
 
 function accountFiles(

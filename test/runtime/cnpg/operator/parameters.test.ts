@@ -11,6 +11,18 @@ const POD = {
   spec: { containers: [{ name: "postgres", env: [], volumeMounts: [] }], initContainers: [], volumes: [] },
 };
 
+test("an image that contains the runtime replaces the ConfigMap and the image of Node", () => {
+  const { bundle: _bundle, image: _image, ...others } = REQUIRED;
+  const own = { ...others, runtimeImage: "registry.example.net/pgbackstop@sha256:01" };
+  expect(readParameters(own, DEFAULTS)).toMatchObject({ bundle: undefined, image: own.runtimeImage });
+  const request = { mode: "instance", source: null, image: "node:24", parameters: own } as const;
+  const patch = stableJson(sidecarPatch({ metadata: { name: "orders" } }, POD, "postgres", request));
+  expect(patch).toContain('"image":"registry.example.net/pgbackstop@sha256:01"');
+  expect(patch).not.toContain('"name":"pgbackstop-bundle"');
+  expect(() => readParameters({ ...own, bundle: "runtime" }, DEFAULTS)).toThrow("'runtimeImage' and 'bundle' are both");
+  expect(() => readParameters({ ...others, image: "node:24" }, DEFAULTS)).toThrow("'bundle' is required");
+});
+
 test("keys of several Secrets become files of one directory, in any order of the parameter", () => {
   const keys = [
     "ENCRYPTION_PASS=orders/pass",
