@@ -101,9 +101,11 @@ export function refOf(name: pulumi.Input<string>, keys: Readonly<Record<string, 
   return { name, ...Object.fromEntries(Object.entries(keys).map(([part, key]) => [`${part}Key`, key])) };
 }
 
-/** @throws InputPropertyError for a name that Kubernetes refuses */
-export function checkSecretName(title: string, name: string): void {
-  if (name.length <= 253 && /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(name)) return;
+/** The name; a late one is checked when it arrives. @throws InputPropertyError for a name that Kubernetes refuses */
+export function checkedSecretName(title: string, name: pulumi.Input<string>): pulumi.Input<string> {
+  if (typeof name !== "string")
+    return pulumi.output(name).apply((known) => pulumi.output(checkedSecretName(title, known)));
+  if (name.length <= 253 && /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(name)) return name;
   const reason = `${title}: "${name}" is not a name for a Secret: use lower-case letters, digits, hyphens and dots, at most 253`;
   throw new pulumi.InputPropertyError({ propertyPath: "secretName", reason });
 }

@@ -10,7 +10,7 @@ import {
   shownChild,
 } from "../internal/kubernetesObjects";
 import {
-  checkSecretName,
+  checkedSecretName,
   type ExternalKeys,
   externalKeysOf,
   type ExternalStore,
@@ -37,7 +37,7 @@ export interface RepositorySecretArgs {
   /** Namespace of the cluster that reads it. */
   namespace: pulumi.Input<string>;
   /** Name of the Secret. Left out, the name of this component. */
-  secretName?: string;
+  secretName?: pulumi.Input<string>;
   create?: NewSecret;
   /** An existing one, with keys of any names. Nothing is created. */
   existing?: SecretRef;
@@ -72,7 +72,7 @@ export class RepositorySecret extends pulumi.ComponentResource {
   constructor(name: string, args: RepositorySecretArgs, opts?: pulumi.ComponentResourceOptions) {
     checkChoice(name, args);
     const { create, existing, external, labels = {}, namespace } = args;
-    const secretName = args.secretName ?? name;
+    const secretName = checkedSecretName(`RepositorySecret ${name}`, args.secretName ?? name);
     super(typeToken("RepositorySecret"), name, { namespace, secretName: existing?.name ?? secretName }, opts);
     const metadata = { name: secretName, namespace, labels };
     if (create !== undefined) {
@@ -118,11 +118,11 @@ export class RepositorySecret extends pulumi.ComponentResource {
 }
 
 /** Known in every preview, and available only after the object was created. */
-export function nameWhenMade(made: pulumi.Resource, name: string): pulumi.Output<string> {
-  return made.urn.apply(() => name);
+export function nameWhenMade(made: pulumi.Resource, name: pulumi.Input<string>): pulumi.Output<string> {
+  return made.urn.apply(() => pulumi.output(name));
 }
 
-function checkChoice(name: string, { create, existing, external, secretName }: RepositorySecretArgs): void {
+function checkChoice(name: string, { create, existing, external }: RepositorySecretArgs): void {
   const given = Object.entries({ create, existing, external }).flatMap(([field, value]) =>
     value === undefined ? [] : [field],
   );
@@ -135,7 +135,6 @@ function checkChoice(name: string, { create, existing, external, secretName }: R
       reason: `${title}: ${fact}; give exactly one`,
     });
   }
-  if (existing === undefined) checkSecretName(title, secretName ?? name);
   if (create === undefined) return;
   const { s3 } = create.from;
   if (s3 === undefined || (s3.credentials === undefined && create.from.cipher === undefined)) {

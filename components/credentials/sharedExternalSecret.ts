@@ -5,7 +5,7 @@ import { type CustomResource, declareKubernetes, showChild, shownChild } from ".
 import { renderExternalSecret } from "../render/kubernetes/secrets";
 import type { SecretRef } from "../repositories/target";
 import {
-  checkSecretName,
+  checkedSecretName,
   type ExternalKeys,
   externalKeysOf,
   type ExternalStore,
@@ -18,7 +18,7 @@ export interface SharedExternalSecretArgs {
   /** Namespace of the Secret. */
   namespace: pulumi.Input<string>;
   /** Name of the Secret. Left out, the name of this component. */
-  secretName?: string;
+  secretName?: pulumi.Input<string>;
   store: ExternalStore;
   /**
    * By a name of your own for each repository; keys without `secretKey` have it as prefix: `b2-ACCESS_KEY_ID`.
@@ -62,9 +62,8 @@ export class SharedExternalSecret extends pulumi.ComponentResource {
   public readonly refs: { [repository: string]: SecretRef };
 
   constructor(name: string, args: SharedExternalSecretArgs, opts?: pulumi.ComponentResourceOptions) {
-    const secretName = args.secretName ?? name;
     const title = `SharedExternalSecret ${name}`;
-    checkSecretName(title, secretName);
+    const secretName = checkedSecretName(title, args.secretName ?? name);
     const { labels = {}, namespace } = args;
     const keys = Object.entries(args.repositories).map(([repository, remote]) => ({
       repository,

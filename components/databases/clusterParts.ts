@@ -6,7 +6,7 @@ import { RepositorySecret } from "../credentials/repositorySecret";
 import { childName, renderedName } from "../internal/children";
 import { declareContent } from "../internal/content";
 import { declareKubernetes, declareKubernetesPatch, showChild } from "../internal/kubernetesObjects";
-import { fillKnown, type KnownPart, splitKnown, withoutSecrets } from "../internal/inputs";
+import { fillKnown, fillText, type KnownPart, splitKnown, withoutSecrets } from "../internal/inputs";
 import { runtimeBundleGzip, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { logWarnings, throwErrors, withoutSecretValues } from "../internal/validate";
 import { parseDestinations, renderDestinations } from "../host/hostDestinations";
@@ -28,6 +28,7 @@ import { secretKeysOf } from "../render/kubernetes/secrets";
 import { targetSettings } from "../repositories/common";
 import type { ClusterAccess, ClusterBackupArgs, ClusterRepositoryArgs, ClusterVerbs, KeyRef } from "./cnpgArgs";
 import { given } from "../plan/model/given";
+import { isUnknown } from "../plan/model/unknown";
 
 /** The keys of one repository, as Secrets of the namespace name them; late values are outputs. */
 export interface SecretKeyInputs {
@@ -120,7 +121,7 @@ export interface ClusterScope {
   /** The component's name. */
   readonly name: string;
   /** Prefix of the Secrets' names. */
-  readonly cluster: string;
+  readonly cluster: pulumi.Input<string>;
   readonly namespace: pulumi.Input<string>;
   readonly parent: pulumi.Resource;
 }
@@ -136,6 +137,11 @@ export function deliverSecrets(
   );
 }
 
+/** `orders-repo1`: plain if the name is. */
+export function suffixed(name: pulumi.Input<string>, suffix: string): pulumi.Input<string> {
+  return typeof name === "string" ? `${name}-${suffix}` : pulumi.interpolate`${name}-${suffix}`;
+}
+
 function deliverSecret(
   { cluster, name, namespace, parent }: ClusterScope,
   role: string,
@@ -147,7 +153,7 @@ function deliverSecret(
   const made = isMade
     ? new RepositorySecret(
         renderedName(name, key),
-        { namespace, secretName: `${cluster}-${key}`, create: { from: at } },
+        { namespace, secretName: suffixed(cluster, key), create: { from: at } },
         { parent },
       )
     : undefined;
@@ -163,11 +169,21 @@ function deliverSecret(
  * The runtime as a ConfigMap in the namespace. It stays as created unless it follows the package: a new one restarts
  * every instance that names it.
  */
-export function deployRuntime(scope: Omit<ClusterScope, "cluster">, owner: string, follow: boolean): RuntimeInputs {
-  const manifest = bundleConfigMap(owner, "", { gzipBase64: runtimeBundleGzip(), sha256: runtimeBundleSha256() });
+export function deployRuntime(
+  scope: Omit<ClusterScope, "cluster">,
+  owner: pulumi.Input<string>,
+  follow: boolean,
+): RuntimeInputs {
+  const { value, deferred } = splitKnown({ owner });
+  const bundle = { gzipBase64: runtimeBundleGzip(), sha256: runtimeBundleSha256() };
+  const manifest = bundleConfigMap(value.owner, "", bundle);
   const object = {
     ...manifest,
-    metadata: { ...manifest.metadata, namespace: scope.namespace },
+    metadata: {
+      ...manifest.metadata,
+      name: fillText(manifest.metadata.name, deferred),
+      namespace: scope.namespace,
+    },
     // Nothing of it is secret: this keeps a megabyte of text out of previews.
     binaryData: pulumi.secret(manifest["binaryData"]),
   };
@@ -241,12 +257,29 @@ export function clusterAccess(
   clusterName: pulumi.Output<string>,
 ): ClusterAccess {
   const nothing: PlainInputs = { secrets: {}, sourceSecrets: {}, runtime: NO_NAMES, pluginName: undefined };
-  const access = { namespace, clusterName, backups: oneShotBackups(contextOf(checked.known, nothing, true)) };
+  const backups = fillKnown(oneShotBackups(contextOf(checked.known, nothing, true)), checked.deferred);
+  const access = { namespace, clusterName, backups: backups as ClusterAccess["backups"] };
   if (!engineOf(checked.known.database.engine).own) return access;
   const part = splitKnown<object>(inputs, checked.deferred.size);
   const context = contextOf(checked.known, part.value as PlainInputs, true);
-  const verbs = { ...repositoryParts(context), drills: drillJobs(context) };
-  return { ...access, verbs: fillKnown(verbs, new Map([...checked.deferred, ...part.deferred])) as ClusterVerbs };
+  const drills = drillJobs(context);
+  const deferred = new Map([...checked.deferred, ...part.deferred]);
+  const verbs = fillKnown({ ...repositoryParts(context), drills }, deferred) as ClusterVerbs;
+  if (!isUnknown(checked.known.database.cluster)) return { ...access, verbs };
+  const final = finalOf(checked, inputs, (resolved, values) => drillJobs(contextOf(resolved, values, true)));
+  const deferredDrills = Object.keys(drills).map((name) => [name, final.apply((jobs) => jobs[name])]);
+  return { ...access, verbs: { ...verbs, drills: Object.fromEntries(deferredDrills) as ClusterVerbs["drills"] } };
+}
+
+/** From complete values. */
+function finalOf<T>(
+  { resolved }: CheckedCluster,
+  inputs: RenderInputs,
+  make: (resolved: ClusterPlan, values: PlainInputs) => T,
+): pulumi.Output<T> {
+  return pulumi
+    .all([resolved, pulumi.output<object>(inputs)])
+    .apply(([plan, values]) => make(plan, values as PlainInputs)) as pulumi.Output<T>;
 }
 
 /** Objects whose texts depend on values in ways that markers cannot express. */
@@ -261,6 +294,9 @@ const DEFERRED_ROLES: readonly string[] = [
   "prometheus-rule",
   FULL_BACKUP_ROLE,
 ];
+
+/** Objects whose names or times are calculated from the Cluster's name. */
+const NAMED_BY_CLUSTER = /^(drill|expiry)(-|$)/;
 
 /**
  * Declares a child for every object from `render`. Known values decide which objects exist; their fields may come
@@ -277,19 +313,21 @@ export function declareObjects(
   const part = splitKnown<object>(inputs, checked.deferred.size);
   const deferred = new Map([...checked.deferred, ...part.deferred]);
   const outline = renderWith(render, checked.known, part.value as PlainInputs, true);
-  const final = pulumi
-    .all([checked.resolved, pulumi.output<object>(inputs)])
-    .apply(([resolved, values]) => renderWith(render, resolved, values as PlainInputs, false));
+  const final = finalOf(checked, inputs, (resolved, values) => renderWith(render, resolved, values, false));
   const made = new Map<string, pulumi.Resource>();
   const contents: pulumi.Resource[] = [];
+  const isNameDeferred = isUnknown(checked.known.database.cluster);
   for (const { role, manifest } of outline) {
     const { apiVersion, kind, metadata, ...fields } = manifest;
-    const filled = DEFERRED_ROLES.includes(role)
-      ? Object.fromEntries(
-          Object.keys(fields).map((field) => [field, final.apply((objects) => loadManifest(objects, role)[field])]),
-        )
-      : (fillKnown(fields, deferred) as object);
-    const object = { apiVersion, kind, metadata: fillKnown(metadata, deferred) as object, ...filled };
+    const whenKnown = (field: string): pulumi.Output<unknown> =>
+      final.apply((objects) => loadManifest(objects, role)[field]);
+    const isNamed = isNameDeferred && NAMED_BY_CLUSTER.test(role);
+    const filled =
+      isNamed || DEFERRED_ROLES.includes(role)
+        ? Object.fromEntries(Object.keys(fields).map((field) => [field, whenKnown(field)]))
+        : (fillKnown(fields, deferred) as object);
+    const identity = isNamed ? whenKnown("metadata") : fillKnown(metadata, deferred);
+    const object = { apiVersion, kind, metadata: identity as object, ...filled };
     const options = pulumi.mergeOptions({ parent: scope.parent }, optionsOf(role, made));
     const own = renderedName(scope.name, role);
     if (kind === "ConfigMap") {

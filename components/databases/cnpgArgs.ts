@@ -76,7 +76,7 @@ export interface ClusterVerbs {
   volumeMounts: pulumi.Inputs[];
   volumes: pulumi.Inputs[];
   /** Specs of Jobs, by drill name. */
-  drills: { [name: string]: pulumi.Inputs };
+  drills: { [name: string]: pulumi.Input<pulumi.Inputs> };
 }
 
 /** One repository, and its retention. */
@@ -166,7 +166,7 @@ export interface ClusterBackupArgs {
   /** Version of CloudNativePG's operator. @example "1.30.0" */
   operatorVersion?: string;
   /** Name of the cluster in the repositories. Left out, the name of the Cluster. */
-  stanza?: string;
+  stanza?: pulumi.Input<string>;
   /**
    * By key: `repo1`, `repo2`, and so on. A key is part of every option name: keep it when other repositories are added
    * or removed.
@@ -395,7 +395,7 @@ export interface SnapshotSourceArgs {
 /** A cluster's backups as the source of a new cluster. */
 export interface RecoveryArgs {
   /** Name of the backed-up cluster in the repositories. */
-  stanza: string;
+  stanza: pulumi.Input<string>;
   /** Engine that wrote the backups. @default the engine of the cluster */
   engine?: ClusterEngine;
   /** Location of its backups, by its repositories' keys. */
@@ -516,7 +516,7 @@ export interface ClusterLikeArgs {
 
 export interface CnpgClusterArgs extends ClusterBackupArgs, ClusterLikeArgs {
   /** Name of the Cluster. Left out, the name of this component. */
-  clusterName?: string;
+  clusterName?: pulumi.Input<string>;
   /** Number of instances: one primary, the others standbys. @default 1 */
   instances?: number;
   /** Roles by name. */

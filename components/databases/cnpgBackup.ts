@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import { typeToken } from "../internal/children";
-import { fillKnown } from "../internal/inputs";
+import { fillKnown, fillText } from "../internal/inputs";
 import {
   type ConfigMap,
   type CustomResource,
@@ -30,8 +30,8 @@ import {
 import type { ClusterAccess, ClusterBackupArgs } from "./cnpgArgs";
 
 export interface CnpgBackupArgs extends ClusterBackupArgs {
-  /** Name of the Cluster. */
-  clusterName: string;
+  /** Name of the Cluster, which may come from the resource that creates it. */
+  clusterName: pulumi.Input<string>;
   /** Its number of instances, for the topology of copies. @default 1 */
   instances?: number;
   /** True if the Cluster has `walStorage`: the record of missing WAL is kept there. @default false */
@@ -88,7 +88,7 @@ export class CnpgBackup extends pulumi.ComponentResource {
     super(typeToken("CnpgBackup"), name, { topology: fillKnown(topologyOf(known.database, true), deferred) }, opts);
     checked.warn(this);
 
-    const { cluster } = known.database;
+    const cluster = fillText(known.database.cluster, deferred);
     const scope = { name, cluster, namespace: args.namespace, parent: this, takeOver: takeOverPlugins ?? false };
     const secrets = deliverSecrets(scope, args.repositories);
     const runtime = runtimeOf(scope, known, args);
@@ -104,14 +104,15 @@ export class CnpgBackup extends pulumi.ComponentResource {
     );
 
     const attached = objects.get("attachment");
-    this.clusterName = attached === undefined ? pulumi.output(cluster) : attached.urn.apply(() => cluster);
-    this.drilled = drilledDatabase(known.database, args);
+    this.clusterName =
+      attached === undefined ? pulumi.output(cluster) : attached.urn.apply(() => pulumi.output(cluster));
+    this.drilled = drilledDatabase(known.database, args, deferred);
     warnUndrilled(this, this.drilled, known.database.silence);
     this.access = clusterAccess(checked, inputs, args.namespace, this.clusterName);
-    this.stanza = pulumi.output(known.database.stanza);
+    this.stanza = pulumi.output(fillText(known.database.stanza, deferred));
     this.topology = checked.resolved.apply(({ database }) => renderTopology(topologyOf(database, true)));
     this.repositoryNames = pulumi.output(known.database.repositories.map((repository) => repository.name));
-    this.scheduleNames = pulumi.output(scheduleNamesOf(cluster, objects));
+    this.scheduleNames = pulumi.output(cluster).apply((named) => scheduleNamesOf(named, objects));
     this.destinations = destinationsOf(objects);
     this.registerOutputs({
       clusterName: this.clusterName,

@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import { renderedName, typeToken } from "../internal/children";
-import { fillKnown } from "../internal/inputs";
+import { fillKnown, fillText } from "../internal/inputs";
 import {
   type ConfigMap,
   type CustomResource,
@@ -30,6 +30,7 @@ import {
   requireArguments,
   runtimeOf,
   scheduleNamesOf,
+  suffixed,
 } from "./clusterParts";
 import type { ClusterAccess, ClusterLikeArgs, CnpgClusterArgs, RecoveryArgs } from "./cnpgArgs";
 import { given } from "../plan/model/given";
@@ -89,12 +90,12 @@ export class CnpgCluster extends pulumi.ComponentResource {
     super(typeToken("CnpgCluster"), name, { topology: fillKnown(topologyOf(known.database), deferred) }, opts);
     checked.warn(this);
 
-    const { cluster } = known.database;
+    const cluster = fillText(known.database.cluster, deferred);
     const scope = { name, cluster, namespace: args.namespace, parent: this };
     const recovery = args.bootstrap?.recovery;
     const secrets = deliverSecrets(scope, args.repositories);
     const sourceSecrets = deliverSecrets(
-      { ...scope, name: renderedName(name, "source"), cluster: `${cluster}-source` },
+      { ...scope, name: renderedName(name, "source"), cluster: suffixed(cluster, "source") },
       recovery?.repositories ?? {},
       "source-secret",
     );
@@ -106,20 +107,21 @@ export class CnpgCluster extends pulumi.ComponentResource {
     }));
 
     const made = objects.get("cluster");
-    this.clusterName = made === undefined ? pulumi.output(cluster) : made.urn.apply(() => cluster);
-    this.drilled = drilledDatabase(known.database, args);
+    this.clusterName = made === undefined ? pulumi.output(cluster) : made.urn.apply(() => pulumi.output(cluster));
+    this.drilled = drilledDatabase(known.database, args, deferred);
     warnUndrilled(this, this.drilled, known.database.silence);
     this.access = {
       ...clusterAccess(checked, inputs, args.namespace, this.clusterName),
       superuserAccess: args.superuserAccess ?? false,
     };
-    this.source = { stanza: known.database.stanza, repositories: args.repositories, ...given({ engine: args.engine }) };
+    const stanza = fillText(known.database.stanza, deferred);
+    this.source = { stanza, repositories: args.repositories, ...given({ engine: args.engine }) };
     this.like = likeOf(args);
-    this.stanza = pulumi.output(known.database.stanza);
+    this.stanza = pulumi.output(stanza);
     this.topology = checked.resolved.apply(({ database }) => renderTopology(topologyOf(database)));
     this.repositoryNames = pulumi.output(known.database.repositories.map((repository) => repository.name));
     this.writeHost = pulumi.interpolate`${this.clusterName}-rw.${args.namespace}.svc`;
-    this.scheduleNames = pulumi.output(scheduleNamesOf(cluster, objects));
+    this.scheduleNames = pulumi.output(cluster).apply((named) => scheduleNamesOf(named, objects));
     this.destinations = destinationsOf(objects);
     this.registerOutputs({
       clusterName: this.clusterName,

@@ -1,4 +1,5 @@
 /** Arguments of fire drills on hosts and in clusters. */
+import type * as pulumi from "@pulumi/pulumi";
 import type { ObjectivesArgs } from "../databases/objectivesArgs";
 
 /** Which backup a drill restores, and how far. */
@@ -99,7 +100,7 @@ export interface DrilledDatabase {
   /** Name of its component. */
   database: string;
   /** Name of the cluster in the repositories. */
-  stanza: string;
+  stanza: pulumi.Input<string>;
   /** Drills that it declares as made `elsewhere`. */
   drills: { [name: string]: DrillArgs };
   /** Its checks, with the age of backups that its schedules allow. */

@@ -2,6 +2,7 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { ObjectivesArgs } from "../databases/objectivesArgs";
 import { afterProgram } from "../internal/afterProgram";
+import { fillText, type KnownPart } from "../internal/inputs";
 import { logWarnings } from "../internal/validate";
 import { expectBackupWithin } from "../plan/schedule/expectFull";
 import type { DatabasePlan } from "../plan/model/plan";
@@ -22,10 +23,14 @@ const HOUR_S = 3600;
  */
 const MADE = new WeakSet<DrillArgs>();
 
-/** @param plan of the database; every preview knows the deciding parts */
+/**
+ * @param plan of the database; every preview knows the deciding parts
+ * @param deferred the outputs behind the plan's markers
+ */
 export function drilledDatabase(
   plan: Pick<DatabasePlan, "name" | "stanza" | "repositories" | "schedules">,
   args: DrilledArgs,
+  deferred: KnownPart<object>["deferred"] = new Map(),
 ): DrilledDatabase {
   const { drillChecks = {}, drills = {}, objectives = {} } = args;
   const elsewhere = Object.entries(drills).filter(([, drill]) => drill.elsewhere === true);
@@ -34,7 +39,7 @@ export function drilledDatabase(
   const backupAgeHours = drillChecks.backupAgeHours ?? (ages.length === 0 ? undefined : Math.max(...ages) / HOUR_S);
   return {
     database: plan.name,
-    stanza: plan.stanza,
+    stanza: fillText(plan.stanza, deferred),
     drills: Object.fromEntries(elsewhere),
     drillChecks: { ...drillChecks, ...given({ backupAgeHours }) },
     objectives,

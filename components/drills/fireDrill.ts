@@ -140,5 +140,8 @@ function askedOf(name: string, { drillChecks, drills, objectives, of, stanza }: 
       "of",
       `${of.database} declares no drill as made elsewhere: drills: { monthly: { cron: "0 5 1 * *", elsewhere: true } }`,
     );
-  return of;
+  const { stanza: named } = of;
+  if (typeof named !== "string")
+    return wrong("of", `the stanza of ${of.database} is known only during the update: give that database a stanza`);
+  return { ...of, stanza: named };
 }

@@ -30,10 +30,15 @@ export function splitKnown<T>(value: T, firstIndex = 0): KnownPart<T> {
 
 /** `known` with the markers in its leaves replaced by their outputs. */
 export function fillKnown(known: unknown, deferred: ReadonlyMap<string, pulumi.Output<unknown>>): unknown {
-  if (typeof known === "string" && isUnknown(known)) return fillText(known, deferred);
+  if (typeof known === "string" && isUnknown(known)) return outputOf(known, deferred);
   if (Array.isArray(known)) return known.map((item) => fillKnown(item, deferred));
   if (typeof known !== "object" || known === null) return known;
   return Object.fromEntries(Object.entries(known).map(([key, item]) => [key, fillKnown(item, deferred)]));
+}
+
+/** A text with its markers replaced: an output if it has any. */
+export function fillText(known: string, deferred: ReadonlyMap<string, pulumi.Output<unknown>>): pulumi.Input<string> {
+  return isUnknown(known) ? outputOf(known, deferred).apply(String) : known;
 }
 
 /** The value once all of it is known, with markers for secrets: safe to report. */
@@ -68,7 +73,7 @@ function withMarkers(
 /**
  * A text that is a single marker becomes the value itself, which may be a number; other texts get the values inserted.
  */
-function fillText(text: string, deferred: ReadonlyMap<string, pulumi.Output<unknown>>): pulumi.Output<unknown> {
+function outputOf(text: string, deferred: ReadonlyMap<string, pulumi.Output<unknown>>): pulumi.Output<unknown> {
   const markers = unknownMarkers(text);
   return pulumi.all(markers.map((marker) => deferred.get(marker) ?? pulumi.output(marker))).apply((values) => {
     if (text === markers[0]) return values[0];

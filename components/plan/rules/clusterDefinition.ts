@@ -53,7 +53,10 @@ export function checkClusterDefinition(resolved: ClusterPlan, attached: boolean)
 
 function checkNames({ database, definition }: ClusterPlan): Finding[] {
   const findings: Finding[] = [];
-  if (!NAME.test(database.cluster) || database.cluster.length > CLUSTER_NAME_LENGTH_MAX) {
+  if (
+    !isUnknown(database.cluster) &&
+    (!NAME.test(database.cluster) || database.cluster.length > CLUSTER_NAME_LENGTH_MAX)
+  ) {
     const fact = `"${database.cluster}" is not a name for a Cluster: use lower-case letters, digits and hyphens, at most ${CLUSTER_NAME_LENGTH_MAX}`;
     findings.push(finding("PB110", "clusterName", fact, "set clusterName"));
   }
@@ -171,6 +174,8 @@ function checkBootstrap({ database, definition, source }: ClusterPlan): Finding[
  * replacement may continue that archive.
  */
 function checkOverwrite(plan: ClusterDatabasePlan, source: SourcePlan | null, isContinued: boolean): Finding[] {
+  const stanzas = [plan.stanza, source?.database.stanza];
+  if (stanzas.some(isUnknown) && stanzas[0] !== stanzas[1]) return [];
   const shared =
     source === null || source.database.stanza !== plan.stanza
       ? []

@@ -4,6 +4,7 @@ import type { ClusterPlan } from "../cluster/clusterPlan";
 import type { SnapshotSettings } from "../cluster/declaredCluster";
 import { type Finding, finding } from "../findings/findings";
 import { snapshotScheduleNames } from "../cluster/snapshotPlan";
+import { isUnknown } from "../model/unknown";
 
 const RETENTION_MAX = 9_999_999;
 /** The operator writes the names of Backups, `<schedule>-<YYYYMMDDhhmmss>`, into a label of their snapshots. */
@@ -41,7 +42,7 @@ function checkRecovery({ definition, source }: ClusterPlan): Finding[] {
 
 function checkNames(cluster: string, schedules: readonly string[]): Finding[] {
   const longest = Math.max(0, ...schedules.map((name) => name.length)) + TIME_LENGTH;
-  if (schedules.length === 0 || longest <= LABEL_LENGTH_MAX) return [];
+  if (isUnknown(cluster) || schedules.length === 0 || longest <= LABEL_LENGTH_MAX) return [];
   const fact = `with "${cluster}" the names of snapshot backups have ${longest} characters: they become labels, which allow ${LABEL_LENGTH_MAX}`;
   const hint = `set a clusterName of at most ${cluster.length - (longest - LABEL_LENGTH_MAX)} characters`;
   return [finding("PB110", "clusterName", fact, hint)];

@@ -73,3 +73,33 @@ test("its access has a Job's inputs for verbs, by the names of Secrets, and its 
   expect(drills["weekly"]).not.toHaveProperty("ttlSecondsAfterFinished");
   expect(other).toBeUndefined();
 });
+
+/** Everything that a Cluster's name decides: names, hashes of names, times. */
+function namedArgs(clusterName: pulumi.Input<string>): ConstructorParameters<typeof CnpgBackup>[1] {
+  const drills = { "weekly-restore-of-the-newest-backup": { cron: "0 5 * * 6" } };
+  const given = common();
+  const at = { name: "own", path: "/own", s3: { bucket: "own-pg", endpoint: "s3.example.net", region: "eu" } };
+  const credentials = { accessKeyId: "id", secretAccessKey: "key" };
+  const own = { at: { ...at, s3: { ...at.s3, credentials } }, keepDays: 7 };
+  return { ...given, clusterName, drills, repositories: { ...given.repositories, repo2: own } };
+}
+
+test("a Cluster whose name comes later gets the same objects as one whose name is plain", async () => {
+  const seen: Record<string, unknown> = {};
+  const make = async (clusterName: () => pulumi.Input<string>): Promise<readonly string[]> => {
+    const objects = await renderedObjects(() => {
+      const made = new CnpgBackup("legacy", namedArgs(clusterName()));
+      const { clusterName: named, drilled, scheduleNames, stanza, topology } = made;
+      const { access } = made;
+      const outputs = { access, drilled, named, scheduleNames, stanza, topology };
+      pulumi.output<object>(outputs).apply((all) => Object.assign(seen, all));
+    });
+    return objects.map((object) => JSON.stringify(object)).sort();
+  };
+  const plain = await make(() => "orders-of-the-shop");
+  const expected = JSON.stringify(seen);
+  const deferred = await make(() => pulumi.output(Promise.resolve("orders-of-the-shop")));
+  expect(deferred).toEqual(plain);
+  expect(JSON.stringify(seen)).toBe(expected);
+  expect(expected).toContain("orders-of-the-shop-full");
+});

@@ -40,6 +40,11 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
   ["a wait that is no whole number", { firstBackupTimeoutMinutes: 1.5 }, ["PB014 firstBackupTimeoutMinutes"]],
   ["a name with capitals", { clusterName: "Orders" }, ["PB110 clusterName"]],
   ["a name that is too long for names of pods", { clusterName: "o".repeat(51) }, ["PB110 clusterName"]],
+  [
+    "a name that is not known yet",
+    { clusterName: unknownMarker(0), snapshots: { cron: "0 5 * * *", keepDays: 7 } },
+    [],
+  ],
   ["an invalid namespace", { namespace: "Orders" }, ["PB110 namespace"]],
   ["a pooler that cannot be named", { poolers: { "Read-Write": {} } }, ["PB110 poolers.Read-Write"]],
   ["a version without an image", { postgresVersion: 13 }, ["PB111 postgresVersion"]],
