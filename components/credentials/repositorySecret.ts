@@ -17,12 +17,14 @@ import {
   externalSourceOf,
   refOf,
 } from "./externalKeys";
-import { renderExternalSecret, renderSecret, SECRET_KEYS } from "../render/kubernetes/secrets";
+import { given } from "../plan/model/given";
+import { renderExternalSecret, renderSecret, SECRET_KEYS, type SecretPart } from "../render/kubernetes/secrets";
+import type { KnownTarget } from "../repositories/common";
 import type { RepositoryTarget, SecretRef } from "../repositories/target";
 
 /** A Secret that Pulumi writes. */
 export interface NewSecret {
-  /** `target` of a repository: its keys, region and passphrase. */
+  /** `target` of a repository: its keys, region and passphrase. Plain, because they decide which keys `ref` names. */
   from: RepositoryTarget;
 }
 
@@ -115,6 +117,67 @@ export class RepositorySecret extends pulumi.ComponentResource {
   public get externalSecret(): CustomResource | undefined {
     return shownChild(this, "external-secret");
   }
+}
+
+/**
+ * The Secret of a target that comes later: it always exists, with the keys that the target turns out to have, which may
+ * be none. A child of the same name and type, so that a target may become late.
+ */
+export class DeferredRepositorySecret extends pulumi.ComponentResource {
+  /** Which keys the Secret has. Waits for it. */
+  public readonly keys: pulumi.Output<SecretKeys>;
+  /** The Secret itself. */
+  public readonly secret: pulumi.Resource;
+
+  constructor(
+    name: string,
+    { from, namespace, secretName }: DeferredSecretArgs,
+    opts: pulumi.ComponentResourceOptions,
+  ) {
+    super(typeToken("RepositorySecret"), name, { namespace, secretName }, opts);
+    const texts = from.apply((target) => (target === null ? {} : given(textsOf(target))));
+    const stringData = pulumi.secret(texts.apply((known) => renderSecret(NO_METADATA, known).stringData));
+    const empty = renderSecret<pulumi.Input<string>>({ name: secretName, namespace, labels: {} }, {});
+    const object = { ...empty, stringData };
+    const { object: made, content } = declareContent(childName(name, "secret"), object, {
+      parent: this,
+      additionalSecretOutputs: ["data", "stringData"],
+    });
+    this.secret = made;
+    // Names of keys are no secret, although the target is.
+    const parts = pulumi.unsecret(texts).apply((known) => Object.keys(known) as SecretPart[]);
+    this.keys = pulumi
+      .all([nameWhenMade(content, secretName), parts])
+      .apply(
+        ([named, present]): SecretKeys =>
+          Object.fromEntries(present.map((part) => [part, { name: named, key: SECRET_KEYS[part] }])),
+      );
+    this.registerOutputs({});
+  }
+}
+
+interface DeferredSecretArgs {
+  readonly namespace: pulumi.Input<string>;
+  readonly secretName: pulumi.Input<string>;
+  readonly from: pulumi.Output<KnownTarget | null>;
+}
+
+/** Each part that a Secret has, and its key there. */
+type SecretKeys = Partial<Record<SecretPart, { readonly name: string; readonly key: string }>>;
+
+const NO_METADATA = { name: "", namespace: "", labels: {} };
+
+/** The texts of a bucket's Secret; other repositories need none. */
+function textsOf({ cipher, s3 }: KnownTarget): Partial<Record<SecretPart, string | undefined>> {
+  if (s3 === undefined) return {};
+  const { credentials, region } = s3;
+  return {
+    accessKeyId: credentials?.accessKeyId,
+    secretAccessKey: credentials?.secretAccessKey,
+    sessionToken: credentials?.sessionToken,
+    passphrase: cipher?.passphrase,
+    region: credentials === undefined ? undefined : region,
+  };
 }
 
 /** Known in every preview, and available only after the object was created. */

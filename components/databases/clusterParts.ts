@@ -2,13 +2,13 @@
  * Common parts of the components for clusters: arguments without secrets, Secrets in the namespace, the runtime in it.
  */
 import * as pulumi from "@pulumi/pulumi";
-import { RepositorySecret } from "../credentials/repositorySecret";
+import { DeferredRepositorySecret, RepositorySecret } from "../credentials/repositorySecret";
 import { childName, renderedName } from "../internal/children";
 import { declareContent } from "../internal/content";
 import { declareKubernetes, declareKubernetesPatch, showChild } from "../internal/kubernetesObjects";
-import { fillKnown, fillText, type KnownPart, splitKnown, withoutSecrets } from "../internal/inputs";
+import { deferredPaths, fillKnown, fillText, type KnownPart, splitKnown, withoutSecrets } from "../internal/inputs";
 import { runtimeBundleGzip, runtimeBundleSha256 } from "../internal/runtimeBundle";
-import { logWarnings, throwErrors, withoutSecretValues } from "../internal/validate";
+import { logWarnings, throwErrors, withoutDeferred, withoutSecretValues } from "../internal/validate";
 import { parseDestinations, renderDestinations } from "../host/hostDestinations";
 import { DESTINATIONS_ANNOTATION } from "../../runtime/cnpg/names";
 import type { DeclaredCluster } from "../plan/cluster/declaredCluster";
@@ -18,6 +18,7 @@ import { engineOf } from "../plan/engines/engines";
 import { type Finding, findingText } from "../plan/findings/findings";
 import { checkRequired, type REQUIRED } from "../plan/rules/required";
 import { expiresSnapshots } from "../plan/cluster/snapshotPlan";
+import { topologyOf } from "../plan/topology/topology";
 import type { EngineContext } from "../render/engines/engine";
 import { oneShotBackups } from "../render/kubernetes/clusterObjects";
 import { bundleConfigMap } from "../render/kubernetes/bundle";
@@ -25,7 +26,8 @@ import { drillJobs, repositoryParts } from "../render/kubernetes/drillCronJob";
 import { FULL_BACKUP_ROLE, fullBackupLimitMinutes } from "../render/kubernetes/fullBackupJob";
 import type { Manifest, RenderedObject } from "../render/kubernetes/objects";
 import { secretKeysOf } from "../render/kubernetes/secrets";
-import { targetSettings } from "../repositories/common";
+import { isDeferredTarget, knownTarget, openTarget } from "../repositories/common";
+import type { RepositoryTarget } from "../repositories/target";
 import type { ClusterAccess, ClusterBackupArgs, ClusterRepositoryArgs, ClusterVerbs, KeyRef } from "./cnpgArgs";
 import { given } from "../plan/model/given";
 import { isUnknown } from "../plan/model/unknown";
@@ -40,6 +42,9 @@ export interface SecretKeyInputs {
   readonly ca?: KeyRef;
 }
 
+/** By the repositories' keys; outputs for targets that come later. */
+export type SecretInputs = Readonly<Record<string, SecretKeyInputs | pulumi.Output<SecretKeyInputs>>>;
+
 /** Names of existing objects in the namespace; outputs. */
 export interface RuntimeInputs {
   /** Empty if the image contains the runtime. */
@@ -51,11 +56,16 @@ export interface RuntimeInputs {
 export interface CheckedCluster {
   readonly known: ClusterPlan;
   readonly deferred: KnownPart<object>["deferred"];
+  /** True while a target is an output as a whole. */
+  readonly awaitsTarget: boolean;
   /** Fails if a late value is wrong. */
   readonly resolved: pulumi.Output<ClusterPlan>;
   /** Logs warnings, including those of late values. */
   warn(resource: pulumi.Resource): void;
 }
+
+/** Late values that a first check would mistake for something else; any other one is inserted where it belongs. */
+const AWAITED = /(^|\.)(at|clusterName)$/;
 
 /**
  * Resolves and checks known values at once, and the others when they arrive.
@@ -66,7 +76,8 @@ export function checkedCluster(title: string, name: string, settings: object, at
   const part = splitKnown(settings);
   const resolve = (values: unknown): ClusterPlan => planCluster(name, values as DeclaredCluster);
   const known = resolve(part.value);
-  const findings = checkClusterPlan(known, attached);
+  const awaited = deferredPaths(part.value).filter((path) => AWAITED.test(path));
+  const findings = withoutDeferred(checkClusterPlan(known, attached), awaited);
   throwErrors(title, findings);
   // An output may turn out to have no value.
   const check = (values: unknown): Finding[] => [
@@ -82,6 +93,7 @@ export function checkedCluster(title: string, name: string, settings: object, at
   return {
     known,
     deferred: part.deferred,
+    awaitsTarget: awaited.some((path) => path.endsWith(".at")),
     resolved: checked.apply(({ resolved }) => resolved),
     warn: (resource) => {
       logWarnings(findings, resource);
@@ -100,6 +112,15 @@ export function requireArguments(component: keyof typeof REQUIRED, name: string,
   throwErrors(`${component} ${name}`, checkRequired(component, args));
 }
 
+/** The topology as previews show it: markers cannot stand for a target. */
+export function topologyInput(
+  { awaitsTarget, deferred, known, resolved }: CheckedCluster,
+  isAttached = false,
+): unknown {
+  if (!awaitsTarget) return fillKnown(topologyOf(known.database, isAttached), deferred);
+  return resolved.apply(({ database }) => topologyOf(database, isAttached));
+}
+
 /** The arguments without secrets, as {@link planCluster} takes them. */
 export function openSettings(args: ClusterBackupArgs): object {
   const { plugin: _plugin, followRuntime: _follow, runtimeImage: _image, repositories, ...others } = args;
@@ -111,7 +132,7 @@ export function openRepositories(repositories: { readonly [key: string]: Cluster
   return Object.fromEntries(
     Object.entries(repositories).map(([key, { ca: _ca, ...repository }]) => [
       key,
-      { ...repository, at: targetSettings(repository.at) },
+      { ...repository, at: openTarget(repository.at) },
     ]),
   );
 }
@@ -131,9 +152,12 @@ export function deliverSecrets(
   scope: ClusterScope,
   repositories: { readonly [key: string]: ClusterRepositoryArgs },
   role = "secret",
-): Record<string, SecretKeyInputs> {
+): SecretInputs {
   return Object.fromEntries(
-    Object.entries(repositories).map(([key, repository]) => [key, deliverSecret(scope, role, key, repository)]),
+    Object.entries(repositories).map(([key, { at, ca }]) => [
+      key,
+      isDeferredTarget(at) ? deferredSecret(scope, role, key, at, ca) : deliverSecret(scope, role, key, at, ca),
+    ]),
   );
 }
 
@@ -146,7 +170,8 @@ function deliverSecret(
   { cluster, name, namespace, parent }: ClusterScope,
   role: string,
   key: string,
-  { at, ca }: ClusterRepositoryArgs,
+  at: RepositoryTarget,
+  ca: KeyRef | undefined,
 ): SecretKeyInputs {
   const existing = at.s3?.existingSecret;
   const isMade = at.s3 !== undefined && (at.s3.credentials !== undefined || at.cipher !== undefined);
@@ -163,6 +188,32 @@ function deliverSecret(
     ...(made === undefined ? {} : secretKeysOf(made.ref, at.s3?.credentials !== undefined)),
     ...given({ ca }),
   };
+}
+
+/**
+ * The Secret of a target that comes later, whatever it turns out to be: what an update creates must not depend on a
+ * value that the preview does not know.
+ */
+function deferredSecret(
+  { cluster, name, namespace, parent }: ClusterScope,
+  role: string,
+  key: string,
+  at: pulumi.Input<RepositoryTarget>,
+  ca: KeyRef | undefined,
+): pulumi.Output<SecretKeyInputs> {
+  const from = knownTarget(at);
+  const secret = new DeferredRepositorySecret(
+    renderedName(name, key),
+    { namespace, secretName: suffixed(cluster, key), from },
+    { parent },
+  );
+  showChild(parent, `${role}-${key}`, secret.secret);
+  // Names of Secrets and of their keys.
+  const existing = pulumi.unsecret(from).apply((target) => target?.s3?.existingSecret ?? null);
+  return pulumi.all([existing, secret.keys, pulumi.output(ca)]).apply(([ref, keys, authority]): SecretKeyInputs => {
+    const own = ref === null ? {} : secretKeysOf(ref, true);
+    return { ...own, ...keys, ...given({ ca: authority }) };
+  });
 }
 
 /**
@@ -219,9 +270,9 @@ export function runtimeOf(
 
 /** Existing objects of the namespace, which rendering needs besides the plan. */
 export interface RenderInputs {
-  readonly secrets: Readonly<Record<string, SecretKeyInputs>>;
+  readonly secrets: SecretInputs;
   /** For the repositories of the restore. */
-  readonly sourceSecrets: Readonly<Record<string, SecretKeyInputs>>;
+  readonly sourceSecrets: SecretInputs;
   readonly runtime: RuntimeInputs;
   /** Objects that name the plugin wait for it. */
   readonly pluginName: pulumi.Input<string> | undefined;
@@ -265,10 +316,21 @@ export function clusterAccess(
   const drills = drillJobs(context);
   const deferred = new Map([...checked.deferred, ...part.deferred]);
   const verbs = fillKnown({ ...repositoryParts(context), drills }, deferred) as ClusterVerbs;
-  if (!isUnknown(checked.known.database.cluster)) return { ...access, verbs };
-  const final = finalOf(checked, inputs, (resolved, values) => drillJobs(contextOf(resolved, values, true)));
-  const deferredDrills = Object.keys(drills).map((name) => [name, final.apply((jobs) => jobs[name])]);
-  return { ...access, verbs: { ...verbs, drills: Object.fromEntries(deferredDrills) as ClusterVerbs["drills"] } };
+  if (!isUnknown(checked.known.database.cluster) && !checked.awaitsTarget) return { ...access, verbs };
+  const final = finalOf(checked, inputs, (resolved, values) => {
+    const whole = contextOf(resolved, values, true);
+    return { ...repositoryParts(whole), drills: drillJobs(whole) };
+  });
+  const deferredDrills = Object.keys(drills).map((name) => [name, final.apply((made) => made.drills[name])]);
+  return {
+    ...access,
+    verbs: {
+      args: verbs.args,
+      volumeMounts: final.apply(({ volumeMounts }) => [...volumeMounts]),
+      volumes: final.apply(({ volumes }) => [...volumes]),
+      drills: Object.fromEntries(deferredDrills) as ClusterVerbs["drills"],
+    },
+  };
 }
 
 /** From complete values. */
@@ -297,6 +359,10 @@ const DEFERRED_ROLES: readonly string[] = [
 
 /** Objects whose names or times are calculated from the Cluster's name. */
 const NAMED_BY_CLUSTER = /^(drill|expiry)(-|$)/;
+/** CronJobs that mount the repositories' Secrets and volumes. */
+const USES_TARGETS = /^drill-/;
+/** Fields of a Cluster's `spec` that depend on what its repositories are. */
+const TARGET_FIELDS = ["plugins", "externalClusters"];
 
 /**
  * Declares a child for every object from `render`. Known values decide which objects exist; their fields may come
@@ -322,10 +388,12 @@ export function declareObjects(
     const whenKnown = (field: string): pulumi.Output<unknown> =>
       final.apply((objects) => loadManifest(objects, role)[field]);
     const isNamed = isNameDeferred && NAMED_BY_CLUSTER.test(role);
-    const filled =
-      isNamed || DEFERRED_ROLES.includes(role)
-        ? Object.fromEntries(Object.keys(fields).map((field) => [field, whenKnown(field)]))
-        : (fillKnown(fields, deferred) as object);
+    const isWhole = isNamed || DEFERRED_ROLES.includes(role) || (checked.awaitsTarget && USES_TARGETS.test(role));
+    const filled = isWhole
+      ? Object.fromEntries(Object.keys(fields).map((field) => [field, whenKnown(field)]))
+      : (fillKnown(fields, deferred) as object);
+    if (checked.awaitsTarget && isCluster(role))
+      Object.assign(filled, { spec: specWhenKnown(filled, whenKnown("spec")) });
     const identity = isNamed ? whenKnown("metadata") : fillKnown(metadata, deferred);
     const object = { apiVersion, kind, metadata: identity as object, ...filled };
     const options = pulumi.mergeOptions({ parent: scope.parent }, optionsOf(role, made));
@@ -374,6 +442,18 @@ export function destinationsOf(made: ReadonlyMap<string, pulumi.Resource>): pulu
     const text = metadata?.annotations?.[DESTINATIONS_ANNOTATION];
     return text === undefined ? "" : renderDestinations(parseDestinations(JSON.parse(text)));
   });
+}
+
+function isCluster(role: string): boolean {
+  return role === "cluster" || role === "attachment";
+}
+
+/** A Cluster's `spec`, whose parts about repositories come from complete values. */
+function specWhenKnown(filled: object, final: pulumi.Output<unknown>): object {
+  const spec = "spec" in filled ? (filled.spec as object) : {};
+  const fields = TARGET_FIELDS.filter((field) => field in spec);
+  const parts = fields.map((field) => [field, final.apply((known) => (known as Record<string, unknown>)[field])]);
+  return { ...spec, ...(Object.fromEntries(parts) as object) };
 }
 
 /** Names of all declared ScheduledBackups, including those of snapshots. */

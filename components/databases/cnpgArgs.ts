@@ -73,8 +73,8 @@ export interface ClusterAccess {
  */
 export interface ClusterVerbs {
   args: string[];
-  volumeMounts: pulumi.Inputs[];
-  volumes: pulumi.Inputs[];
+  volumeMounts: pulumi.Input<pulumi.Inputs[]>;
+  volumes: pulumi.Input<pulumi.Inputs[]>;
   /** Specs of Jobs, by drill name. */
   drills: { [name: string]: pulumi.Input<pulumi.Inputs> };
 }

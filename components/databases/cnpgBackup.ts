@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import { typeToken } from "../internal/children";
-import { fillKnown, fillText } from "../internal/inputs";
+import { fillText } from "../internal/inputs";
 import {
   type ConfigMap,
   type CustomResource,
@@ -26,6 +26,7 @@ import {
   requireArguments,
   runtimeOf,
   scheduleNamesOf,
+  topologyInput,
 } from "./clusterParts";
 import type { ClusterAccess, ClusterBackupArgs } from "./cnpgArgs";
 
@@ -85,7 +86,7 @@ export class CnpgBackup extends pulumi.ComponentResource {
     const settings = { ...openSettings(common), ...(hasWalStorage === true ? { walStorage: { sizeGiB: 0 } } : {}) };
     const checked = checkedCluster(`CnpgBackup ${name}`, name, settings, true);
     const { known, deferred } = checked;
-    super(typeToken("CnpgBackup"), name, { topology: fillKnown(topologyOf(known.database, true), deferred) }, opts);
+    super(typeToken("CnpgBackup"), name, { topology: topologyInput(checked, true) }, opts);
     checked.warn(this);
 
     const cluster = fillText(known.database.cluster, deferred);

@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import { renderedName, typeToken } from "../internal/children";
-import { fillKnown, fillText } from "../internal/inputs";
+import { fillText } from "../internal/inputs";
 import {
   type ConfigMap,
   type CustomResource,
@@ -31,6 +31,7 @@ import {
   runtimeOf,
   scheduleNamesOf,
   suffixed,
+  topologyInput,
 } from "./clusterParts";
 import type { ClusterAccess, ClusterLikeArgs, CnpgClusterArgs, RecoveryArgs } from "./cnpgArgs";
 import { given } from "../plan/model/given";
@@ -87,7 +88,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
     const title = `CnpgCluster ${name}`;
     const checked = checkedCluster(title, name, declaredCluster(args), false);
     const { known, deferred } = checked;
-    super(typeToken("CnpgCluster"), name, { topology: fillKnown(topologyOf(known.database), deferred) }, opts);
+    super(typeToken("CnpgCluster"), name, { topology: topologyInput(checked) }, opts);
     checked.warn(this);
 
     const cluster = fillText(known.database.cluster, deferred);

@@ -163,8 +163,11 @@ export interface HostSecretFiles {
 
 /** One repository, and its retention. */
 export interface HostRepositoryArgs {
-  /** `target` of a repository component. */
-  at: RepositoryTarget;
+  /**
+   * `target` of a repository component, also out of another stack: `network.getOutput("target")`. While a preview does
+   * not know it, rules about it say nothing, and they check it when it arrives.
+   */
+  at: pulumi.Input<RepositoryTarget>;
   /** For hosts only: secrets that exist on the host, in the place of the repository's credentials and cipher. */
   secretFiles?: HostSecretFiles;
   /** Number of full backups to keep, with all WAL that they need. Not together with `keepDays`. */

@@ -3,14 +3,15 @@ import { hostPaths, shellArgument } from "../plan/host/hostCommand";
 import * as pulumi from "@pulumi/pulumi";
 import { notifyText } from "../credentials/notifyFile";
 import { secretFiles } from "../credentials/repositorySecretFiles";
+import type { DesiredInput, FileInput } from "../dynamic/host";
 import { type CipherArgs, type FileArgs, HostState } from "../dynamic/hostState";
 import { chooseNode, type NodeChoice, type NodeInput } from "../host/nodeChoice";
 import { engineOf } from "../plan/engines/engines";
 import { DEFAULTS } from "../plan/model/defaults";
 import { childName, typeToken } from "../internal/children";
-import { fillKnown, splitKnown, withoutSecrets } from "../internal/inputs";
+import { deferredPaths, fillKnown, type KnownPart, splitKnown, withoutSecrets } from "../internal/inputs";
 import { loadArchiveClient, runtimeBundleSha256 } from "../internal/runtimeBundle";
-import { logWarnings, throwErrors, withoutSecretValues } from "../internal/validate";
+import { logWarnings, throwErrors, withoutDeferred, withoutSecretValues } from "../internal/validate";
 import type { HostPlan } from "../plan/model/plan";
 import { resolveHost } from "../plan/model/resolveDatabase";
 import type { HostSettings } from "../plan/model/databaseSettings";
@@ -19,7 +20,8 @@ import { checkHost } from "../plan/rules";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import { notifyPath } from "../render/host/renderedFile";
 import { hostEngine } from "../render/engines/engineTable";
-import { targetSettings } from "../repositories/common";
+import { isDeferredTarget, type KnownTarget, knownTarget, openTarget } from "../repositories/common";
+import type { RepositoryTarget } from "../repositories/target";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import type { HostAccess, PostgresHostArgs } from "./hostArgs";
@@ -32,6 +34,13 @@ import {
   renderDeferredFiles,
   renderPlainFiles,
 } from "./hostFiles";
+
+/**
+ * Values that are inserted where they belong, so that a preview without them still shows the rest. Any other late value
+ * may decide which files and units a host has: all of it waits for that.
+ */
+const INSERTED =
+  /^(connection\..+|dataDirectory|databaseUser|port|socketDirectory|repositories\.[^.]+\.(keep(Days|DiffCount|FullCount)|at\..+))$/;
 
 /**
  * Backups of a PostgreSQL server on a host: configuration, runtime, archive settings, stanza, first backup, and timers.
@@ -78,61 +87,35 @@ export class PostgresHost extends pulumi.ComponentResource {
   public readonly access: HostAccess;
 
   constructor(name: string, args: PostgresHostArgs, opts?: pulumi.ComponentResourceOptions) {
-    const settings = openSettings(args);
-    const { value, deferred } = splitKnown(settings);
-    const node = nodeFor(args);
-    const resolve = (values: unknown): HostPlan => resolveHost(name, values as HostSettings, node.path);
-    const known = resolve(value);
-    const reach = connectionFindings(args.connection);
-    const findings = [...node.findings, ...checkHost(known, reach)];
-    throwErrors(`PostgresHost ${name}`, findings);
-    const check = (values: unknown, open: unknown): { resolved: HostPlan; final: Finding[] } => {
-      const resolved = resolve(values);
-      const final = withoutSecretValues(checkHost(resolved, reach), () => checkHost(resolve(open), reach));
-      throwErrors(`PostgresHost ${name}`, final);
-      return { resolved, final };
-    };
-    const checked =
-      deferred.size === 0
-        ? null
-        : pulumi.all([pulumi.output(settings), withoutSecrets({ value, deferred })]).apply((parts) => check(...parts));
-    const derive: Derive = (make) => (checked === null ? make(known) : checked.apply(({ resolved }) => make(resolved)));
+    const { awaits, deferred, derive, input, known, settle, warn } = checkedHost(name, args);
     const { restoreOnly } = known;
+    const topology = awaits ? derive((plan) => topologyOf(plan)) : fillKnown(topologyOf(known), deferred);
     // It holds no copies: it is in no topology.
-    super(
-      typeToken("PostgresHost"),
-      name,
-      restoreOnly ? { restoreOnly } : { topology: fillKnown(topologyOf(known), deferred) },
-      opts,
-    );
-    logWarnings(findings, this);
-    const logged = new Set(findings.map(findingText));
-    checked?.apply(({ final }) =>
-      logWarnings(
-        final.filter((finding) => !logged.has(findingText(finding))),
-        this,
-      ),
-    );
+    super(typeToken("PostgresHost"), name, restoreOnly ? { restoreOnly } : { topology }, opts);
+    warn(this);
 
-    const host = this.createHost(name, args, known, derive, node.input);
+    const host = awaits
+      ? this.createDeferredHost(name, args, derive, input)
+      : this.createHost(name, args, known, derive, input);
 
-    this.stanza = pulumi.output(known.stanza);
+    this.stanza = pulumi.output(settle((plan) => plan.stanza));
     this.topology = pulumi.output(derive((plan) => (plan.restoreOnly ? "" : renderTopology(topologyOf(plan)))));
     this.repositoryNames = pulumi.output(known.repositories.map((repository) => repository.name));
-    const engine = hostEngine(known);
-    this.restoreCommand = pulumi.output(engine.restoreArgv(known).map(shellArgument).join(" "));
+    this.restoreCommand = pulumi.output(
+      settle((plan) => hostEngine(plan).restoreArgv(plan).map(shellArgument).join(" ")),
+    );
     this.pendingRestart = host.status.pendingRestart;
     this.timersEnabled = host.status.timersEnabled;
     this.firstBackup = host.status.firstBackup;
     this.destinations = host.status.destinations;
-    this.drilled = drilledDatabase(known, args);
+    this.drilled = drilledDatabase(known, args, deferred);
     warnUndrilled(this, this.drilled, known.silence);
     // Known in every preview, and available only once the host is as declared.
     this.access = {
       connection: secretConnection(args.connection),
       user: known.agent ? "root" : known.user,
       ...(engineOf(known.engine).stock ? {} : { databaseUser: known.user }),
-      runtimeArgv: host.urn.apply(() => engine.verbArgv(known)),
+      runtimeArgv: host.urn.apply(() => pulumi.output(settle((plan) => hostEngine(plan).verbArgv(plan)))),
     };
     this.registerOutputs({
       stanza: this.stanza,
@@ -169,11 +152,102 @@ export class PostgresHost extends pulumi.ComponentResource {
           },
         },
         files: hostFiles(args, known, derive),
-        ciphers: ciphersOf(args, known, derive),
+        ciphers: ciphersOf(plainTargets(args), known, derive),
       },
       { parent: this },
     );
   }
+
+  /** The same once every value is known: until then not even the files' names are. */
+  private createDeferredHost(
+    name: string,
+    args: PostgresHostArgs,
+    derive: Derive,
+    node: NodeInput | undefined,
+  ): HostState {
+    const inputs = pulumi.output(derive((plan) => plainInputs(plan, runtimeBundleSha256(), node)));
+    const locations = pulumi.output(derive(deferredInputs));
+    const targets = knownTargets(args);
+    const closed = pulumi
+      .all([derive((plan) => plan), targets])
+      .apply(([plan, known]) => pulumi.output(closedFiles(args, plan as HostPlan, known)));
+    const ciphers = pulumi
+      .all([derive((plan) => plan), targets])
+      .apply(([plan, known]) => pulumi.output(ciphersOf(known, plan as HostPlan, (make) => make(plan as HostPlan))));
+    return new HostState(
+      childName(name, "host"),
+      {
+        settings: inputs.apply(({ settings }) => settings),
+        ...connectionInputs(args.connection),
+        dataDirectory: locations.apply(({ dataDirectory }) => dataDirectory),
+        desired: pulumi.all([inputs, locations]).apply(([{ desired }, { keep, mounts }]): DesiredInput => {
+          return { ...desired, directories: { ...desired.directories, keep, mounts } };
+        }),
+        files: pulumi.output(derive(openFiles)),
+        closedFiles: pulumi.secret(closed),
+        ciphers: pulumi.secret(ciphers),
+      },
+      { parent: this },
+    );
+  }
+}
+
+/** A host that is checked at once, and again when all values are known. */
+interface CheckedHost {
+  readonly known: HostPlan;
+  readonly deferred: KnownPart<object>["deferred"];
+  /** True if late values may decide which files and units the host has. */
+  readonly awaits: boolean;
+  readonly derive: Derive;
+  /** For what only such values decide: immediate without them. */
+  readonly settle: Derive;
+  /** Node.js to bring. */
+  readonly input: NodeInput | undefined;
+  warn(resource: pulumi.Resource): void;
+}
+
+/** @throws InputPropertiesError */
+function checkedHost(name: string, args: PostgresHostArgs): CheckedHost {
+  const title = `PostgresHost ${name}`;
+  const settings = openSettings(args);
+  const part = splitKnown(settings);
+  const awaited = deferredPaths(part.value).filter((path) => !INSERTED.test(path));
+  const node = nodeFor(args);
+  const resolve = (values: unknown): HostPlan => resolveHost(name, values as HostSettings, node.path);
+  const known = resolve(part.value);
+  const reach = connectionFindings(args.connection);
+  const findings = [...node.findings, ...withoutDeferred(checkHost(known, reach), awaited)];
+  throwErrors(title, findings);
+  const check = (values: unknown, open: unknown): { resolved: HostPlan; final: Finding[] } => {
+    const resolved = resolve(values);
+    const final = withoutSecretValues(checkHost(resolved, reach), () => checkHost(resolve(open), reach));
+    throwErrors(title, final);
+    return { resolved, final };
+  };
+  const checked =
+    part.deferred.size === 0
+      ? null
+      : pulumi.all([pulumi.output(settings), withoutSecrets(part)]).apply((parts) => check(...parts));
+  const derive: Derive = (make) => (checked === null ? make(known) : checked.apply(({ resolved }) => make(resolved)));
+  const awaits = awaited.length > 0;
+  return {
+    known,
+    deferred: part.deferred,
+    awaits,
+    derive,
+    settle: (make) => (awaits ? derive(make) : make(known)),
+    input: node.input,
+    warn: (resource) => {
+      logWarnings(findings, resource);
+      const logged = new Set(findings.map(findingText));
+      checked?.apply(({ final }) =>
+        logWarnings(
+          final.filter((finding) => !logged.has(findingText(finding))),
+          resource,
+        ),
+      );
+    },
+  };
 }
 
 /** Default on this machine: the one that runs this program. */
@@ -189,10 +263,24 @@ function nodeFor(args: PostgresHostArgs): NodeChoice {
  */
 type Derive = <T>(make: (plan: HostPlan) => T) => T | pulumi.Output<T>;
 
+/** Targets by the repositories' names; null for none. */
+type Targets = Readonly<Record<string, RepositoryTarget | KnownTarget | null>>;
+
+/** Those that are no output as a whole. */
+function plainTargets({ repositories }: PostgresHostArgs): Targets {
+  return Object.fromEntries(
+    Object.entries(repositories).flatMap(([name, { at }]) => (isDeferredTarget(at) ? [] : [[name, at]])),
+  );
+}
+
+function knownTargets({ repositories }: PostgresHostArgs): pulumi.Output<Readonly<Record<string, KnownTarget | null>>> {
+  return pulumi.all(Object.fromEntries(Object.entries(repositories).map(([name, { at }]) => [name, knownTarget(at)])));
+}
+
 /** The passphrase of each location; empty for a repository without encryption. None for those in a file of the host. */
-function ciphersOf(args: PostgresHostArgs, known: HostPlan, derive: Derive): Record<string, CipherArgs> {
+function ciphersOf(targets: Targets, known: HostPlan, derive: Derive): Record<string, CipherArgs> {
   const rows = known.repositories.flatMap(({ encrypted, name }): [string, CipherArgs][] => {
-    const cipher = args.repositories[name]?.at.cipher;
+    const cipher = targets[name]?.cipher;
     // The passphrase is in a file of the host and unknown here; the earlier record of the location stays valid.
     if (cipher === undefined && encrypted) return [];
     const location = derive((plan) => cipherLocation(plan, name));
@@ -210,28 +298,48 @@ function hostFiles(args: PostgresHostArgs, known: HostPlan, derive: Derive): Rec
     const text = derive((plan) => loadFile(renderDeferredFiles(plan), path).text);
     return [path, { mode, owner, text, secret: false }] as [string, FileArgs];
   });
-  const rights = hostEngine(known).secretRights(known).file;
-  const closed = known.repositories.flatMap((repository) => {
-    const target = args.repositories[repository.name]?.at;
-    const files = target === undefined ? [] : secretFiles(known, repository.name, target);
+  return {
+    ...Object.fromEntries([...plain, ...deferred]),
+    ...clientFile(known),
+    ...closedFiles(args, known, plainTargets(args)),
+  };
+}
+
+/** Those without secrets, of a plan whose values are all known. */
+function openFiles(plan: HostPlan): Record<string, FileInput> {
+  const rendered = [...renderPlainFiles(plan), ...renderDeferredFiles(plan)];
+  return {
+    ...Object.fromEntries(rendered.map(({ path, mode, owner, text }) => [path, { mode, owner, text, secret: false }])),
+    ...clientFile(plan),
+  };
+}
+
+function clientFile({ agent, directories, drillsOnly }: HostPlan): Record<string, FileInput> {
+  if (!agent || drillsOnly) return {};
+  return {
+    [hostPaths(directories).client]: { mode: "0755", owner: "admin", text: loadArchiveClient(), secret: false },
+  };
+}
+
+/** Keys, passphrases and targets of notifications. */
+function closedFiles(args: PostgresHostArgs, plan: HostPlan, targets: Targets): Record<string, FileArgs> {
+  const rights = hostEngine(plan).secretRights(plan).file;
+  const closed = plan.repositories.flatMap(({ name }) => {
+    const target = targets[name] ?? null;
+    const files = target === null ? [] : secretFiles(plan, name, target);
     return files.map(({ path, text }) => [path, { ...rights, text, secret: true }] as [string, FileArgs]);
   });
-  const targets = args.notify?.targets;
+  const receivers = args.notify?.targets;
   const notify: [string, FileArgs][] =
-    targets === undefined ? [] : [[notifyPath(known), { ...rights, text: notifyText(targets), secret: true }]];
-  const asksAgent = known.agent && !known.drillsOnly;
-  const client: [string, FileArgs] = [
-    hostPaths(known.directories).client,
-    { mode: "0755", owner: "admin", text: asksAgent ? loadArchiveClient() : "", secret: false },
-  ];
-  return Object.fromEntries([...plain, ...deferred, ...(asksAgent ? [client] : []), ...closed, ...notify]);
+    receivers === undefined ? [] : [[notifyPath(plan), { ...rights, text: notifyText(receivers), secret: true }]];
+  return Object.fromEntries([...closed, ...notify]);
 }
 
 /** The arguments without secrets: a cipher is replaced by its existence, credentials are dropped. */
 function openSettings(args: PostgresHostArgs): object {
   const repositories = Object.entries(args.repositories).map(([key, repository]) => [
     key,
-    { ...repository, at: targetSettings(repository.at) },
+    { ...repository, at: openTarget(repository.at) },
   ]);
   const { existingFile, targets } = args.notify ?? {};
   const open = targets?.map(({ events, type, units }) => ({ type, events, units }));

@@ -14,7 +14,7 @@ import {
   type SealedRepository,
   sealTimers,
 } from "../render/host/sshdConfig";
-import { secretCipher } from "../repositories/common";
+import { secretCipher, shareableTarget } from "../repositories/common";
 import type { CipherRef, RepositoryTarget } from "../repositories/target";
 import type { HostConnection } from "./hostArgs";
 import { addressOf, connectionFindings, connectionInputs, connectionKinds, isRemote } from "./hostConnection";
@@ -134,7 +134,7 @@ export class RepositoryHost extends pulumi.ComponentResource {
         .filter(({ account }) => account.readOnly === readOnly)
         .map(({ account, client, key, settings }): [string, RepositoryTarget] => [
           client,
-          {
+          shareableTarget({
             name: renderedName(name, client),
             path: REPOSITORY_INSIDE,
             ...given({ offSite: args.offSite }),
@@ -148,7 +148,7 @@ export class RepositoryHost extends pulumi.ComponentResource {
                 : { privateKeyPassphrase: pulumi.secret(settings.privateKeyPassphrase) }),
             },
             ...secretCipher(settings.cipher),
-          },
+          }),
         ]);
       return Object.fromEntries(entries);
     };

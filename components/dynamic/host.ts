@@ -87,6 +87,8 @@ export interface HostInputs {
   readonly desired: DesiredInput;
   /** Absolute path to the desired file. */
   readonly files: Readonly<Record<string, FileInput>>;
+  /** Further files, with secret text, if late values decide which ones exist. Secret. */
+  readonly closedFiles?: Readonly<Record<string, FileInput>>;
   /** By the repositories' keys. Secret. */
   readonly ciphers: Readonly<Record<string, CipherInput>>;
   readonly settings: Readonly<Record<string, string>>;
@@ -140,8 +142,10 @@ export async function check(
 export async function diff(
   _id: string,
   olds: Partial<HostOutputs>,
-  news: HostInputs,
+  given: HostInputs,
 ): Promise<{ changes: boolean; replaces: string[]; deleteBeforeReplace: boolean }> {
+  if (isUnknownYet(given)) return { changes: true, replaces: [], deleteBeforeReplace: true };
+  const news = withClosedFiles(given);
   requirePassphrases(olds, news);
   for (const line of olds.drift ?? []) log(`changed by hand: ${line}`);
   const replaces = [
@@ -177,7 +181,7 @@ export function differences(olds: Partial<HostOutputs>, news: HostInputs): strin
 }
 
 export async function create(inputs: HostInputs): Promise<{ id: string; outs: HostOutputs }> {
-  return { id: idOf(inputs), outs: await apply(inputs, null) };
+  return { id: idOf(inputs), outs: await apply(withClosedFiles(inputs), null) };
 }
 
 export async function update(
@@ -185,7 +189,7 @@ export async function update(
   olds: Partial<HostOutputs>,
   news: HostInputs,
 ): Promise<{ outs: HostOutputs }> {
-  return { outs: await apply(news, olds) };
+  return { outs: await apply(withClosedFiles(news), olds) };
 }
 
 /** The true state. `drift` names differences from the last known one. */
@@ -256,6 +260,16 @@ export function desiredOf(inputs: HostInputs, identity: HostIdentity = identityO
     firstBackup: backups.takeFirst,
     ...given({ secretFiles: runtime.secretFiles }),
   };
+}
+
+function withClosedFiles(inputs: HostInputs): HostInputs {
+  const { closedFiles, files, ...others } = inputs;
+  return closedFiles === undefined ? inputs : { ...others, files: { ...files, ...closedFiles } };
+}
+
+/** In a preview an unknown property is a text of the engine, whatever its type. */
+function isUnknownYet({ closedFiles, desired, files, settings }: HostInputs): boolean {
+  return [closedFiles, desired, files, settings].some((part) => typeof part === "string");
 }
 
 /** Runs before anything is written. In a refresh `news` comes from the state. @throws Error */

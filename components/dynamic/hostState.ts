@@ -11,17 +11,22 @@ export type FileArgs = { readonly [K in keyof FileInput]: pulumi.Input<FileInput
 
 /** {@link HostInputs}, known or late. */
 export interface HostStateArgs extends HostStatePlainArgs {
-  readonly files: Readonly<Record<string, FileArgs>>;
-  readonly ciphers: Readonly<Record<string, CipherArgs>>;
+  readonly files: pulumi.Input<HostInputs["files"]> | Readonly<Record<string, FileArgs>>;
+  readonly closedFiles?: pulumi.Input<NonNullable<HostInputs["closedFiles"]>>;
+  readonly ciphers: pulumi.Input<HostInputs["ciphers"]> | Readonly<Record<string, CipherArgs>>;
   readonly signIn?: pulumi.Input<NonNullable<HostInputs["signIn"]>>;
-  readonly desired: Omit<DesiredInput, "directories"> & {
-    readonly directories: { readonly [K in keyof DirectoriesInput]: pulumi.Input<DirectoriesInput[K]> };
-  };
+  readonly desired:
+    | pulumi.Output<DesiredInput>
+    | (Omit<DesiredInput, "directories"> & {
+        readonly directories: { readonly [K in keyof DirectoriesInput]: pulumi.Input<DirectoriesInput[K]> };
+      });
 }
 /** A location and a passphrase that may be late; the passphrase is secret. */
 export type CipherArgs = { readonly [K in keyof CipherInput]: pulumi.Input<CipherInput[K]> };
 type HostStatePlainArgs = {
-  readonly [K in Exclude<keyof HostInputs, "files" | "ciphers" | "desired" | "signIn">]: pulumi.Input<HostInputs[K]>;
+  readonly [K in Exclude<keyof HostInputs, "files" | "closedFiles" | "ciphers" | "desired" | "signIn">]: pulumi.Input<
+    HostInputs[K]
+  >;
 };
 
 type HostModule = typeof import("./host");

@@ -13,7 +13,7 @@ export interface ObjectWithContent extends KubernetesObject {
   readonly type?: string;
   readonly data?: pulumi.Input<{ readonly [key: string]: pulumi.Input<string> }>;
   /** Of a Secret. */
-  readonly stringData?: { readonly [key: string]: pulumi.Input<string> };
+  readonly stringData?: pulumi.Input<{ readonly [key: string]: pulumi.Input<string> }>;
 }
 
 export interface DeclaredContent {
@@ -59,7 +59,7 @@ export function declareContent(
 
 function inBase64(texts: NonNullable<ObjectWithContent["stringData"]>): pulumi.Output<Record<string, string>> {
   return pulumi
-    .all(texts)
+    .output(texts)
     .apply((known) =>
       Object.fromEntries(Object.entries(known).map(([key, text]) => [key, Buffer.from(text).toString("base64")])),
     );

@@ -41,6 +41,13 @@ export function fillText(known: string, deferred: ReadonlyMap<string, pulumi.Out
   return isUnknown(known) ? outputOf(known, deferred).apply(String) : known;
 }
 
+/** Where a value has markers: `repositories.repo1.at`. */
+export function deferredPaths(known: unknown, path = ""): string[] {
+  if (isUnknown(known)) return [path];
+  if (typeof known !== "object" || known === null) return [];
+  return Object.entries(known).flatMap(([key, item]) => deferredPaths(item, path === "" ? key : `${path}.${key}`));
+}
+
 /** The value once all of it is known, with markers for secrets: safe to report. */
 export function withoutSecrets<T>({ value, deferred }: KnownPart<T>): pulumi.Output<unknown> {
   const entries = [...deferred].map(

@@ -2,6 +2,10 @@
 import * as pulumi from "@pulumi/pulumi";
 import { type Finding, findingText, reasonText } from "../plan/findings/findings";
 import { findRule } from "../plan/findings/ruleTable";
+import { isUnknown } from "../plan/model/unknown";
+
+/** A silenced finding that does not appear. */
+const SILENCE_UNUSED = "PB025";
 
 /**
  * Throws all errors at once.
@@ -15,6 +19,21 @@ export function throwErrors(component: string, findings: readonly Finding[]): vo
     message: `${component}: ${errors.length} ${errors.length === 1 ? "error" : "errors"} in the arguments\n${list}`,
     errors: errors.map((finding) => ({ propertyPath: finding.path, reason: `${finding.code} ${reasonText(finding)}` })),
   });
+}
+
+/**
+ * Findings of a preview that do not depend on values at `paths`, which it does not know: those about them come when the
+ * values arrive. A silenced finding may be among them.
+ */
+export function withoutDeferred(findings: readonly Finding[], paths: readonly string[]): readonly Finding[] {
+  if (paths.length === 0) return findings;
+  const isAbout = (path: string): boolean => paths.some((each) => path === each || path.startsWith(`${each}.`));
+  return findings.filter(
+    (finding) =>
+      finding.code !== SILENCE_UNUSED &&
+      !isAbout(finding.path) &&
+      ![finding.message, finding.hint].some((text) => isUnknown(text) || /\bNaN\b/.test(text)),
+  );
 }
 
 /** Logs warnings and notes on their component. */

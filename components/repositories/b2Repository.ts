@@ -7,7 +7,7 @@ import { splitKnown } from "../internal/inputs";
 import { logWarnings, throwErrors } from "../internal/validate";
 import { B2_CAPABILITIES, type B2Plan, type B2Settings, checkB2, filePrefixOf, resolveB2 } from "../plan/storage/b2";
 import { estimateStorage } from "../plan/storage/cost";
-import { checkedKeyPrefix, guardKeys, readerTargetOf, secretCipher, withoutKeys } from "./common";
+import { checkedKeyPrefix, guardKeys, readerTargetOf, secretCipher, shareableTarget, withoutKeys } from "./common";
 import type { CipherRef, LockMode, RepositoryTarget, S3Credentials, S3Location, SecretRef } from "./target";
 import { given } from "../plan/model/given";
 
@@ -195,7 +195,7 @@ export class B2Repository extends pulumi.ComponentResource {
       existingSecret !== undefined
         ? { existingSecret }
         : { credentials: keys === undefined ? createKey("writer") : credentialsOf(keys) };
-    this.target = targetOf(name, args, plan, path, bucket, signIn);
+    this.target = shareableTarget(targetOf(name, args, plan, path, bucket, signIn));
     if (create.reader === true) {
       this.readerCredentials = createKey("reader");
       this.readerTarget = readerTargetOf(this.target, this.readerCredentials);

@@ -1,11 +1,13 @@
 /** Common parts of the repository components: late paths, arguments without secrets, read-only keys. */
 import * as pulumi from "@pulumi/pulumi";
+import { splitKnown } from "../internal/inputs";
 import { throwErrors, withoutSecretValues } from "../internal/validate";
 import { childName, typeToken } from "../internal/children";
 import { checkKeyPrefix } from "../plan/storage/bucketChecks";
 import { DEFAULTS } from "../plan/model/defaults";
 import { kindOf, REPOSITORY_KINDS, typeOf } from "../plan/repositories/repositoryTypes";
-import type { CipherRef, RepositoryTarget, S3Credentials } from "./target";
+import { NO_TARGET } from "../plan/repositories/unknownType";
+import type { CipherRef, RepositoryTarget, S3Credentials, S3Location, SftpLocation } from "./target";
 
 /** The prefix of a bucket's keys; an unusable late one is an error of `component` when it arrives. */
 export function checkedKeyPrefix(
@@ -34,9 +36,58 @@ export function withoutKeys(args: {
   return { ...others, credentials: { ...choices, ...(keys === undefined ? {} : { keys: {} }) } };
 }
 
-/** A target as a plan takes it, without what is secret: of keys and passphrases remains that there are some. */
+/** A target that comes later as a whole, for instance out of a StackReference. */
+export function isDeferredTarget(
+  target: pulumi.Input<RepositoryTarget>,
+): target is Exclude<pulumi.Input<RepositoryTarget>, RepositoryTarget> {
+  return pulumi.Output.isInstance(target) || target instanceof Promise;
+}
+
+/** A target with all values known; null for anything else that an output may have instead. */
+export type KnownTarget = pulumi.Unwrap<RepositoryTarget>;
+
+/** Secret if any part of the target is. */
+export function knownTarget(target: pulumi.Input<RepositoryTarget>): pulumi.Output<KnownTarget | null> {
+  return pulumi.output<object>(target).apply((value: object | undefined) => (isTarget(value) ? value : null));
+}
+
+function isTarget(value: unknown): value is KnownTarget {
+  if (typeof value !== "object" || value === null) return false;
+  return "name" in value && typeof value.name === "string" && "path" in value && typeof value.path === "string";
+}
+
+/**
+ * A target as a plan takes it, without what is secret: of keys and passphrases remains that there are some. An output
+ * for a target that comes later; it is secret only if the location itself is, or may be.
+ */
+export function openTarget(target: pulumi.Input<RepositoryTarget>): object {
+  if (!isDeferredTarget(target)) return targetSettings(target);
+  const whole = knownTarget(target);
+  const open = pulumi.unsecret(whole);
+  const settings = open.apply((known): object => (known === null ? NO_TARGET : targetSettings(known)));
+  const isSecret = pulumi
+    .all([open, pulumi.isSecret(whole)])
+    .apply(([known, secret]) => secret && known !== null && known.secretLocation !== false);
+  return pulumi
+    .all([settings, isSecret])
+    .apply(([plain, hide]) => (hide ? pulumi.secret(plain) : pulumi.output(plain)));
+}
+
+/** The target, which also says whether anything of its location is secret. */
+export function shareableTarget(target: RepositoryTarget): RepositoryTarget {
+  const { cipher: _cipher, path, s3 = {}, sftp = {} } = target;
+  const { credentials: _credentials, ...bucket } = s3 as Partial<S3Location>;
+  const { privateKey: _key, privateKeyPassphrase: _passphrase, ...server } = sftp as Partial<SftpLocation>;
+  const location = { path, bucket, server };
+  const outputs = [...splitKnown(location).deferred.values()];
+  if (outputs.length === 0) return { ...target, secretLocation: false };
+  const isSecret = Promise.all(outputs.map((output) => pulumi.isSecret(output))).then((all) => all.includes(true));
+  return { ...target, secretLocation: pulumi.output(isSecret) };
+}
+
+/** {@link openTarget} of a known one. */
 export function targetSettings(target: RepositoryTarget): object {
-  const { cipher, ...others } = target;
+  const { cipher, secretLocation: _secret, ...others } = target;
   const base = Object.entries(others).filter(([field]) => !REPOSITORY_KINDS.some((kind) => kind === field));
   return {
     ...Object.fromEntries(base),

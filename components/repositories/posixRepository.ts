@@ -1,7 +1,7 @@
 /** A repository in a directory: another disk, a NAS or any other mount. */
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
-import { secretCipher } from "./common";
+import { secretCipher, shareableTarget } from "./common";
 import type { CipherRef, RepositoryTarget } from "./target";
 import { given } from "../plan/model/given";
 
@@ -37,13 +37,13 @@ export class PosixRepository extends pulumi.ComponentResource {
 
   constructor(name: string, args: PosixRepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
     super(typeToken("PosixRepository"), name, { path: args.path, encrypted: args.cipher !== undefined }, opts);
-    this.target = {
+    this.target = shareableTarget({
       name,
       path: args.path,
       requireMount: args.requireMount ?? false,
       ...given({ offSite: args.offSite }),
       ...secretCipher(args.cipher),
-    };
+    });
     this.location = pulumi.output(args.path);
     this.registerOutputs({ location: this.location });
   }

@@ -15,7 +15,7 @@ import {
   r2Rules,
   r2TokenResources,
 } from "../plan/storage/r2";
-import { checkedKeyPrefix, guardKeys, readerTargetOf, secretCipher, withoutKeys } from "./common";
+import { checkedKeyPrefix, guardKeys, readerTargetOf, secretCipher, shareableTarget, withoutKeys } from "./common";
 import type { CipherRef, RepositoryTarget, S3Credentials, SecretRef } from "./target";
 import { given } from "../plan/model/given";
 
@@ -202,7 +202,7 @@ export class R2Repository extends pulumi.ComponentResource {
       this.monthlyCostUsd = pulumi.output(cost.perMonth);
       this.pricesAsOf = pulumi.output(cost.asOf);
     }
-    this.target = {
+    this.target = shareableTarget({
       name,
       path,
       offSite: true,
@@ -216,7 +216,7 @@ export class R2Repository extends pulumi.ComponentResource {
         facts: { versioning: false },
       },
       ...secretCipher(args.cipher),
-    };
+    });
     if (create?.reader === true) {
       this.readerCredentials = createKeys("reader");
       this.readerTarget = readerTargetOf(this.target, this.readerCredentials);

@@ -7,7 +7,7 @@ import { checkStored } from "../plan/storage/bucketChecks";
 import { estimateStorage, type StorageCost } from "../plan/storage/cost";
 import { DEFAULTS } from "../plan/model/defaults";
 import { typeOf } from "../plan/repositories/repositoryTypes";
-import { readerTargetOf, secretCipher } from "./common";
+import { readerTargetOf, secretCipher, shareableTarget } from "./common";
 import type { BucketFacts, CipherRef, RepositoryTarget, S3Credentials, S3Quirks, SecretRef, UriStyle } from "./target";
 import { given } from "../plan/model/given";
 
@@ -122,7 +122,7 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
       { bucket: bucket.existing.name, endpoint, region, path, encrypted: cipher !== undefined },
       opts,
     );
-    this.target = {
+    this.target = shareableTarget({
       name,
       path,
       ...given({ offSite: args.offSite }),
@@ -135,7 +135,7 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
         ...given({ existingSecret, facts }),
       },
       ...secretCipher(cipher),
-    };
+    });
     if (readerCredentials !== undefined)
       this.readerTarget = readerTargetOf(this.target, secretCredentials(readerCredentials));
     this.location = pulumi.interpolate`s3://${bucket.existing.name}${path}`;

@@ -12,7 +12,7 @@ import {
   type S3RepositoryPlan,
   type S3RepositorySettings,
 } from "../plan/storage/s3";
-import { checkedKeyPrefix, guardKeys, readerTargetOf, secretCipher, withoutKeys } from "./common";
+import { checkedKeyPrefix, guardKeys, readerTargetOf, secretCipher, shareableTarget, withoutKeys } from "./common";
 import { createAccess, createBucket, type S3Access } from "./s3Children";
 import type { S3RepositoryArgs } from "./s3RepositoryArgs";
 import type { RepositoryTarget, S3Credentials } from "./target";
@@ -102,7 +102,7 @@ export class S3Repository extends pulumi.ComponentResource {
       this.monthlyCostUsd = pulumi.output(cost.perMonth);
       this.pricesAsOf = pulumi.output(cost.asOf);
     }
-    this.target = targetOf(name, args, plan, path, bucket.name, this.endpoint, access.writer);
+    this.target = shareableTarget(targetOf(name, args, plan, path, bucket.name, this.endpoint, access.writer));
     if (access.reader !== undefined) {
       this.readerCredentials = access.reader;
       this.readerTarget = readerTargetOf(this.target, access.reader);

@@ -2,7 +2,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { DEFAULTS } from "../plan/model/defaults";
-import { secretCipher } from "./common";
+import { secretCipher, shareableTarget } from "./common";
 import type { CipherRef, RepositoryTarget } from "./target";
 import { given } from "../plan/model/given";
 
@@ -66,7 +66,7 @@ export class SftpRepository extends pulumi.ComponentResource {
     const { cipher, host, path, user } = args;
     const port = args.port ?? DEFAULTS.sftpPort;
     super(typeToken("SftpRepository"), name, { host, port, user, path, encrypted: cipher !== undefined }, opts);
-    this.target = {
+    this.target = shareableTarget({
       name,
       path,
       ...given({ offSite: args.offSite }),
@@ -81,7 +81,7 @@ export class SftpRepository extends pulumi.ComponentResource {
           : { privateKeyPassphrase: pulumi.secret(args.privateKeyPassphrase) }),
       },
       ...secretCipher(cipher),
-    };
+    });
     this.location = pulumi.interpolate`sftp://${user}@${host}${path}`;
     this.registerOutputs({ location: this.location });
   }

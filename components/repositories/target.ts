@@ -172,4 +172,9 @@ export interface RepositoryTarget {
    * component.
    */
   readOnly?: boolean;
+  /**
+   * False if nothing of the location itself is secret, only keys and passphrase. The repository components set it. A
+   * StackReference knows only that some part of a target is secret; without this, all of it then stays secret.
+   */
+  secretLocation?: pulumi.Input<boolean>;
 }

@@ -12,6 +12,7 @@ import { CnpgBackup } from "../../components/databases/cnpgBackup";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
 import { CnpgRestore } from "../../components/databases/cnpgRestore";
 import { backupEndCreate } from "../../components/dynamic/clusterBackup";
+import type { RepositoryTarget } from "../../components/repositories/target";
 import type { RunResult } from "../../tools/parts/process";
 import type { S3Server } from "../../tools/parts/servers/s3Server";
 import { BACKUPS, backupResult, CLUSTERS } from "../harness/kubernetes/clusterCalls";
@@ -347,8 +348,9 @@ describe("a stack of the components", async () => {
 
     const missing = (): ClusterBackupArgs["repositories"] => {
       const { repo1, repo2 } = stack.repositoriesAt("/nowhere");
-      if (repo1?.at.s3 === undefined || repo2 === undefined) throw new Error("no bucket");
-      return { repo1: { ...repo1, at: { ...repo1.at, s3: { ...repo1.at.s3, bucket: "missing" } } }, repo2 };
+      const at = repo1?.at as RepositoryTarget | undefined;
+      if (repo1 === undefined || at?.s3 === undefined || repo2 === undefined) throw new Error("no bucket");
+      return { repo1: { ...repo1, at: { ...at, s3: { ...at.s3, bucket: "missing" } } }, repo2 };
     };
 
     test("the Cluster's condition names a missing bucket", async () => {

@@ -31,6 +31,7 @@ export declare const ssh: SshConnection;
 export declare const repositories: { [key: string]: ClusterRepositoryArgs };
 export declare const schedules: ClusterSchedules;
 export declare const config: pulumi.Config;
+export declare const network: pulumi.StackReference;
 export declare const args: PostgresHostArgs;
 export declare const clusterArgs: CnpgClusterArgs;
 export declare const schemaVersion: string;

@@ -20,6 +20,7 @@ import type {
 } from "./plan";
 import { OPTIONS_FILE } from "../repositories/repositoryType";
 import { kindOf, type RepositoryPlan, SECRET_FILE_OPTIONS, typeOf } from "../repositories/repositoryTypes";
+import { unknownTarget } from "../repositories/unknownType";
 import { BACKUP_TYPES, type Schedule } from "../schedule/schedule";
 import type {
   DatabaseSettings,
@@ -142,9 +143,10 @@ function secretFilesOf(name: string, files: SecretFilesSettings): Record<string,
 }
 
 function resolveRepository(name: string, settings: RepositorySettings): RepositoryPlan {
-  const { at, secretFiles } = settings;
+  const { secretFiles } = settings;
   const compressType = settings.compress?.type ?? DEFAULTS.compressType;
-  const kind = kindOf(at);
+  const kind = kindOf(settings.at);
+  const at = kind === "unknown" ? unknownTarget(settings.at) : settings.at;
   const type = typeOf({ kind });
   return {
     key: findRepoIndex(name) ?? 0,
@@ -164,7 +166,8 @@ function resolveRepository(name: string, settings: RepositorySettings): Reposito
     compressType,
     compressLevel: settings.compress?.level ?? defaultLevel(compressType),
     bundle: settings.bundle ?? type.bundles,
-    blockIncremental: settings.blockIncremental ?? false,
+    // Whether an unknown repository has bundles is unknown too.
+    blockIncremental: kind === "unknown" ? false : (settings.blockIncremental ?? false),
   };
 }
 

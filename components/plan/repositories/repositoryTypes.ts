@@ -6,9 +6,10 @@ import { posix } from "./posixType";
 import type { RepositoryBase, RepositoryType, TargetBase } from "./repositoryType";
 import { s3, type S3Plan, type S3Settings } from "./s3Type";
 import { sftp, type SftpPlan, type SftpSettings } from "./sftpType";
+import { isTargetUnknown, unknown } from "./unknownType";
 
-/** `cifs` is a mounted directory. */
-export type RepositoryKind = Exclude<RepoConfig["type"], "cifs">;
+/** `cifs` is a mounted directory; `unknown` stands for a target that a preview does not know. */
+export type RepositoryKind = Exclude<RepoConfig["type"], "cifs"> | "unknown";
 
 /** Location of backups: `target` of a repository component. */
 export interface TargetSettings extends TargetBase {
@@ -22,7 +23,12 @@ export interface RepositoryPlan extends RepositoryBase {
   readonly sftp?: SftpPlan;
 }
 
-const TYPES: Readonly<Record<RepositoryKind, RepositoryType<TargetSettings, RepositoryPlan>>> = { posix, s3, sftp };
+const TYPES: Readonly<Record<RepositoryKind, RepositoryType<TargetSettings, RepositoryPlan>>> = {
+  posix,
+  s3,
+  sftp,
+  unknown,
+};
 
 export const REPOSITORY_KINDS = Object.keys(TYPES) as readonly RepositoryKind[];
 
@@ -36,9 +42,10 @@ export function typeOf(repository: Pick<RepositoryPlan, "kind">): RepositoryType
   return TYPES[repository.kind];
 }
 
-/** Works with and without the secrets. */
+/** Works with and without the secrets, and with a marker. */
 export function kindOf(
   target: Readonly<Partial<Record<Exclude<RepositoryKind, "posix">, object | undefined>>>,
 ): RepositoryKind {
+  if (isTargetUnknown(target)) return "unknown";
   return REPOSITORY_KINDS.find((kind) => kind !== "posix" && target[kind] !== undefined) ?? "posix";
 }

@@ -280,7 +280,7 @@ function checkRepositories({ database, definition }: ClusterPlan): Finding[] {
   const engine = engineOf(database.engine);
   return database.repositories.flatMap((repository): Finding[] => {
     const path = `repositories.${repository.name}`;
-    if (!engine.own && repository.kind !== "s3") {
+    if (!engine.own && repository.kind !== "s3" && repository.kind !== "unknown") {
       return engine.kinds.includes(repository.kind)
         ? [
             finding(

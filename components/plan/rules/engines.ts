@@ -78,7 +78,7 @@ function checkDestinations({ engine, repositories }: DatabasePlan, row: EngineRo
 function checkFeatures(repository: RepositoryPlan, row: EngineRow): Finding[] {
   const path = `repositories.${repository.name}`;
   const findings: Finding[] = [];
-  if (!row.kinds.includes(repository.kind)) {
+  if (repository.kind !== "unknown" && !row.kinds.includes(repository.kind)) {
     const fact = `${row.title} cannot write to a repository of kind ${repository.kind}`;
     findings.push(finding("PB044", `${path}.at`, fact, 'use engine "runtime"'));
   }

@@ -76,13 +76,27 @@ function objectStoreName({ cluster }: Pick<ClusterDatabasePlan, "cluster">): str
 }
 
 /** @param name of the object */
-function objectStore({ database, secrets }: EngineContext, repository: RepositoryPlan, name: string): RenderedObject {
+function objectStore(context: EngineContext, repository: RepositoryPlan, name: string): RenderedObject {
+  const { database } = context;
+  const spec = context.isOutline ? {} : storeSpec(context, repository);
+  return {
+    role: "object-store",
+    manifest: {
+      apiVersion: "barmancloud.cnpg.io/v1",
+      kind: "ObjectStore",
+      metadata: { name, namespace: database.namespace, labels: MANAGED_BY },
+      spec,
+    },
+  };
+}
+
+function storeSpec({ secrets }: EngineContext, repository: RepositoryPlan): object {
   const { s3 } = repository;
   if (s3 === undefined) throw new Error("this plugin writes to a bucket only");
   const keys = secrets[repository.name] ?? {};
   const compression = COMPRESSIONS[repository.compressType];
   const env = environmentOf(s3);
-  const spec = given({
+  return given({
     configuration: given({
       destinationPath: `s3://${s3.bucket}${repository.path}`,
       endpointURL: endpointUrl(s3),
@@ -94,15 +108,6 @@ function objectStore({ database, secrets }: EngineContext, repository: Repositor
     retentionPolicy: repository.keepDays === undefined ? undefined : `${repository.keepDays}d`,
     instanceSidecarConfiguration: env.length === 0 ? undefined : { env },
   });
-  return {
-    role: "object-store",
-    manifest: {
-      apiVersion: "barmancloud.cnpg.io/v1",
-      kind: "ObjectStore",
-      metadata: { name, namespace: database.namespace, labels: MANAGED_BY },
-      spec,
-    },
-  };
 }
 
 function parametersOf({ cluster, stanza }: ClusterDatabasePlan, name: string): Record<string, string> {

@@ -63,9 +63,9 @@ function stanzaName({ cluster }: Pick<ClusterDatabasePlan, "cluster">): string {
 function stanzaObject(context: EngineContext, name: string): RenderedObject {
   const { database, secrets } = context;
   const isOld = context.definition.stanzaKind === "Repository";
-  const s3Repositories = database.repositories.map((repository) =>
-    repositoryOf(repository, secrets[repository.name] ?? {}, isOld),
-  );
+  const s3Repositories = context.isOutline
+    ? []
+    : database.repositories.map((repository) => repositoryOf(repository, secrets[repository.name] ?? {}, isOld));
   // Beyond pushQueueMax the plugin drops its queued WAL for all repositories, so no limit is set.
   const archive = { async: true };
   const manifest = {

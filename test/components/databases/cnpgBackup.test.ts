@@ -1,10 +1,12 @@
 /** Outputs of a CnpgBackup for an existing Cluster. */
 import * as pulumi from "@pulumi/pulumi";
-import { expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { ClusterEngine } from "../../../components/databases/cnpgArgs";
 import { CnpgBackup } from "../../../components/databases/cnpgBackup";
 import { CnpgCluster } from "../../../components/databases/cnpgCluster";
+import { given } from "../../../components/plan/model/given";
 import { S3CompatibleRepository } from "../../../components/repositories/s3CompatibleRepository";
+import type { RepositoryTarget } from "../../../components/repositories/target";
 import { renderedObjects } from "../../harness/kubernetes/rendered";
 import type { KubernetesObject } from "../../harness/kubernetes/kubectl";
 
@@ -102,4 +104,72 @@ test("a Cluster whose name comes later gets the same objects as one whose name i
   expect(deferred).toEqual(plain);
   expect(JSON.stringify(seen)).toBe(expected);
   expect(expected).toContain("orders-of-the-shop-full");
+});
+
+const S3_AT = { bucket: "own-pg", endpoint: "s3.example.net", region: "eu", quirks: "generic" as const };
+const KEYS = { accessKeyId: "marker-id", secretAccessKey: "marker-secret", sessionToken: "marker-token" };
+const EXISTING = { name: "vault", accessKeyIdKey: "id", secretAccessKeyKey: "key", passphraseKey: "pass" };
+const CIPHER = { passphrase: "marker-pass" };
+
+describe.each<[string, RepositoryTarget, Partial<ConstructorParameters<typeof CnpgBackup>[1]>]>([
+  ["a bucket with keys and cipher", { name: "t", path: "/p", s3: { ...S3_AT, credentials: KEYS }, cipher: CIPHER }, {}],
+  ["a bucket with an existing Secret", { name: "t", path: "/p", s3: { ...S3_AT, existingSecret: EXISTING } }, {}],
+  ["a role", { name: "t", path: "/p", s3: { ...S3_AT, quirks: "aws", keyType: "web-id" } }, {}],
+  ["a volume", { name: "t", path: "/pgbackstop/claims/nas/p" }, {}],
+  [
+    "a bucket of Dalibo's plugin",
+    { name: "t", path: "/p", s3: { ...S3_AT, credentials: KEYS } },
+    { engine: "pgbackrest" },
+  ],
+  [
+    "a bucket of Barman",
+    { name: "t", path: "/p", s3: { ...S3_AT, credentials: KEYS } },
+    { engine: "barman-cloud", schedules: { full: { cron: "0 3 * * 0" } } },
+  ],
+])("a target that comes later: %s", (_what, target, over) => {
+  const make = async (at: () => pulumi.Input<RepositoryTarget>, seen: object): Promise<readonly string[]> => {
+    const objects = await renderedObjects(() => {
+      const { operatorVersion, silence } = common();
+      const made = new CnpgBackup("orders", {
+        namespace: "db",
+        clusterName: "orders",
+        ...given({ operatorVersion }),
+        silence: { ...silence, PB097: "a test", PB030: "a test" },
+        repositories: { repo1: { at: at(), keepDays: 14, compress: { type: "lz4" } } },
+        schedules: { full: { cron: "0 3 * * 0" } },
+        ...(over.engine === undefined ? { drills: { weekly: { cron: "0 5 * * 6" } } } : {}),
+        ...over,
+      });
+      const { access, drilled, stanza, topology } = made;
+      const outputs = {
+        access,
+        drilled,
+        stanza,
+        topology,
+        isOpen: pulumi.isSecret(topology).then((secret) => !secret),
+      };
+      pulumi.output<object>(outputs).apply((all) => Object.assign(seen, all));
+    });
+    return objects.map((object) => JSON.stringify(object)).sort();
+  };
+
+  test("it gives the objects and outputs of a plain one, besides its own Secret", async () => {
+    const expected = {};
+    const seen = {};
+    const plain = await make(() => target, expected);
+    const shared = { ...target, secretLocation: false };
+    const deferred = await make(() => pulumi.secret(Promise.resolve(shared)), seen);
+    const extra = deferred.filter((object) => !plain.includes(object));
+    expect(plain.filter((object) => !deferred.includes(object))).toEqual([]);
+    for (const object of extra) expect(JSON.parse(object)).toMatchObject({ kind: "Secret", stringData: {} });
+    expect(JSON.stringify(seen)).toBe(JSON.stringify(expected));
+    expect(seen).toMatchObject({ isOpen: true });
+    expect(JSON.stringify(seen)).not.toContain("marker");
+  });
+
+  test("a secret one that does not say which part of it is secret stays secret as a whole", async () => {
+    const seen = {};
+    await make(() => pulumi.secret(Promise.resolve(target)), seen);
+    expect(seen).toMatchObject({ isOpen: false });
+  });
 });

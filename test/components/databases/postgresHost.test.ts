@@ -1,0 +1,110 @@
+/** Values that come later give the host that plain ones give. */
+import * as pulumi from "@pulumi/pulumi";
+import { expect, test, vi } from "vitest";
+import type { PostgresHostArgs } from "../../../components/databases/hostArgs";
+import { PostgresHost } from "../../../components/databases/postgresHost";
+import { diff, type HostInputs } from "../../../components/dynamic/host";
+import type { RepositoryTarget } from "../../../components/repositories/target";
+import { plain, type Value } from "../../harness/doubles/providerValues";
+
+vi.mock("../../../components/internal/runtimeBundle", () => ({
+  runtimeBundleSha256: () => "0".repeat(64),
+  loadArchiveClient: () => "client",
+}));
+
+const S3 = { bucket: "own-pg", endpoint: "s3.example.net", region: "eu" };
+const KEYS = { accessKeyId: "marker-id", secretAccessKey: "marker-secret" };
+const BUCKET: RepositoryTarget = {
+  name: "bucket",
+  path: "/p",
+  s3: { ...S3, credentials: KEYS },
+  cipher: { passphrase: "marker-pass" },
+};
+const SERVER: RepositoryTarget = {
+  name: "server",
+  path: "/backups",
+  sftp: { host: "vault", user: "db", hostFingerprint: "0".repeat(64), privateKey: "marker-key" },
+};
+const NAS: RepositoryTarget = { name: "nas", path: "/mnt/nas/p", requireMount: true };
+
+/** A value that comes when the program has ended. */
+function deferred<T>(value: T): pulumi.Output<T> {
+  return pulumi.output(Promise.resolve({ value })).apply((known) => known.value as T);
+}
+
+function args(over: Partial<PostgresHostArgs>): PostgresHostArgs {
+  return {
+    connection: { local: {} },
+    dataDirectory: "/var/lib/postgresql/18/main",
+    repositories: { repo1: { at: NAS, keepDays: 7 } },
+    schedules: { full: { cron: "30 2 * * 0" } },
+    objectives: { rpoSeconds: 120 },
+    silence: { PB003: "a test", PB042: "a test", PB030: "a test", PB007: "a test" },
+    ...over,
+  };
+}
+
+interface Made {
+  readonly inputs: HostInputs;
+  readonly outputs: Readonly<Record<string, unknown>>;
+  readonly secretInputs: readonly string[];
+}
+
+/** Inputs of the host's resource, and the component's outputs. */
+async function make(over: Partial<PostgresHostArgs>): Promise<Made> {
+  const outputs: Record<string, unknown> = {};
+  let inputs: Record<string, unknown> = {};
+  let secretInputs: string[] = [];
+  await pulumi.runtime.setMocks({
+    call: () => ({}),
+    newResource: ({ inputs: given, name, type }) => {
+      if (type.endsWith(":HostState")) {
+        const { __provider: _provider, ...own } = given as Record<string, unknown>;
+        inputs = plain(own as Value) as Record<string, unknown>;
+        secretInputs = Object.keys(own).filter((field) => JSON.stringify(own[field]).includes("marker"));
+      }
+      return { id: name, state: { status: {} } };
+    },
+  });
+  try {
+    const { access, drilled, repositoryNames, restoreCommand, stanza, topology } = new PostgresHost("db", args(over));
+    const seen = { access, drilled, repositoryNames, restoreCommand, stanza, topology };
+    const isOpen = pulumi.isSecret(topology).then((secret) => !secret);
+    pulumi.output<object>({ ...seen, isOpen }).apply((all) => Object.assign(outputs, all));
+  } finally {
+    await pulumi.runtime.disconnect();
+  }
+  return { inputs: inputs as object as HostInputs, outputs, secretInputs };
+}
+
+function merged({ inputs: { closedFiles = {}, files, ...others } }: Made): object {
+  return { ...others, files: { ...files, ...closedFiles } };
+}
+
+test.each<[string, RepositoryTarget]>([
+  ["a bucket", BUCKET],
+  ["an SFTP server", SERVER],
+  ["a directory", NAS],
+])("%s that another stack gives is the same repository", async (_what, target) => {
+  const at = { ...target, secretLocation: false };
+  const expected = await make({ repositories: { repo1: { at: target, keepDays: 7 } } });
+  const made = await make({ repositories: { repo1: { at: pulumi.secret(deferred(at)), keepDays: 7 } } });
+  expect(merged(made)).toEqual(merged(expected));
+  expect(made.outputs).toEqual(expected.outputs);
+  expect(made.outputs).toMatchObject({ isOpen: true });
+  expect(made.secretInputs.every((field) => ["ciphers", "closedFiles"].includes(field))).toBe(true);
+  expect(Object.keys(made.inputs.closedFiles ?? {}).length).toBe(target === NAS ? 0 : 1);
+});
+
+test("a target that is secret as a whole, without a word on which part, stays so", async () => {
+  const { outputs } = await make({ repositories: { repo1: { at: pulumi.secret(deferred(BUCKET)), keepDays: 7 } } });
+  expect(outputs).toMatchObject({ isOpen: false });
+});
+
+test("a preview that does not know the files of a host shows a change, and replaces nothing", async () => {
+  const { inputs } = await make({});
+  const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9" as unknown;
+  const news = { ...inputs, dataDirectory: unknown, files: unknown, desired: unknown, settings: unknown } as HostInputs;
+  const old = { identity: { dataDirectory: "/old" } } as Parameters<typeof diff>[1];
+  expect(await diff("db", old, news)).toEqual({ changes: true, replaces: [], deleteBeforeReplace: true });
+});
