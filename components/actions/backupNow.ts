@@ -172,7 +172,13 @@ function checkArguments(name: string, { cluster, host, type = BackupKind.Full, r
   if ((host === undefined) === (cluster === undefined)) wrong("host", "give the access of either a host or a cluster");
   if (!Object.values(BackupKind).includes(type)) wrong("type", `"${type}" is not one of full, diff, incr`);
   if (cluster !== undefined && cluster.backups[type] === undefined) {
-    wrong("type", `the cluster's engine takes no ${type} backups, only ${Object.keys(cluster.backups).join(", ")}`);
+    const possible = Object.keys(cluster.backups);
+    wrong(
+      "type",
+      possible.length === 0
+        ? "the cluster has no repositories: give it some to take a backup"
+        : `the cluster's engine takes no ${type} backups, only ${possible.join(", ")}`,
+    );
   }
   if (cluster !== undefined && repositories !== undefined) {
     wrong("repositories", "leave it out: a backup of a cluster goes to all of its repositories");

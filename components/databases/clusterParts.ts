@@ -28,7 +28,14 @@ import type { Manifest, RenderedObject } from "../render/kubernetes/objects";
 import { secretKeysOf } from "../render/kubernetes/secrets";
 import { isDeferredTarget, knownTarget, openTarget } from "../repositories/common";
 import type { RepositoryTarget } from "../repositories/target";
-import type { ClusterAccess, ClusterBackupArgs, ClusterRepositoryArgs, ClusterVerbs, KeyRef } from "./cnpgArgs";
+import type {
+  ClusterAccess,
+  ClusterBackupArgs,
+  ClusterRepositoryArgs,
+  ClusterVerbs,
+  KeyRef,
+  RecoveryArgs,
+} from "./cnpgArgs";
 import { given } from "../plan/model/given";
 import { isUnknown } from "../plan/model/unknown";
 
@@ -415,6 +422,23 @@ export function declareObjects(
     showChild(scope.parent, role, child);
   }
   return made;
+}
+
+/** Location of a cluster's backups, for copies. */
+export function sourceOf(
+  stanza: pulumi.Input<string>,
+  { engine, repositories }: Pick<ClusterBackupArgs, "engine" | "repositories">,
+): RecoveryArgs {
+  return { stanza, repositories, ...given({ engine }) };
+}
+
+/** Host names of CloudNativePG's Services. */
+export function clusterHosts(
+  cluster: pulumi.Output<string>,
+  namespace: pulumi.Input<string>,
+): Readonly<Record<"read" | "readOnly" | "write", pulumi.Output<string>>> {
+  const hostOf = (suffix: string): pulumi.Output<string> => pulumi.interpolate`${cluster}-${suffix}.${namespace}.svc`;
+  return { write: hostOf("rw"), readOnly: hostOf("ro"), read: hostOf("r") };
 }
 
 type JobResource = pulumi.CustomResource & {

@@ -18,6 +18,7 @@ import { FULL_BACKUP_ROLE, renderFullBackupJob } from "../render/kubernetes/full
 import {
   checkedCluster,
   clusterAccess,
+  clusterHosts,
   declareObjects,
   deliverSecrets,
   destinationsOf,
@@ -26,9 +27,10 @@ import {
   requireArguments,
   runtimeOf,
   scheduleNamesOf,
+  sourceOf,
   topologyInput,
 } from "./clusterParts";
-import type { ClusterAccess, ClusterBackupArgs } from "./cnpgArgs";
+import type { ClusterAccess, ClusterBackupArgs, ClusterLikeArgs, RecoveryArgs, VolumeArgs } from "./cnpgArgs";
 
 export interface CnpgBackupArgs extends ClusterBackupArgs {
   /** Name of the Cluster, which may come from the resource that creates it. */
@@ -69,6 +71,19 @@ export class CnpgBackup extends pulumi.ComponentResource {
   public readonly access: ClusterAccess;
   /** For a host that makes the drills declared as `elsewhere`: `new FireDrill("drills", { of: orders.drilled, … })`. */
   public readonly drilled: DrilledDatabase;
+  /** Location of its backups, for a `CnpgRestore`: `{ ...legacy.like, source: { ...legacy.source, target } }`. */
+  public readonly source: RecoveryArgs;
+  /**
+   * For copies too: image and volumes, as the existing Cluster has them. Parameters, libraries, extensions and
+   * tablespaces are yours to repeat.
+   */
+  public readonly like: ClusterLikeArgs;
+  /** Host name for reading and writing, inside Kubernetes: the primary. */
+  public readonly writeHost: pulumi.Output<string>;
+  /** Host name of the standbys. */
+  public readonly readOnlyHost: pulumi.Output<string>;
+  /** Host name of any instance, for reading. */
+  public readonly readHost: pulumi.Output<string>;
   /** Name of the cluster in the repositories. */
   public readonly stanza: pulumi.Output<string>;
   /** JSON text of the topology of copies, for comparisons. */
@@ -110,13 +125,23 @@ export class CnpgBackup extends pulumi.ComponentResource {
     this.drilled = drilledDatabase(known.database, args, deferred);
     warnUndrilled(this, this.drilled, known.database.silence);
     this.access = clusterAccess(checked, inputs, args.namespace, this.clusterName);
-    this.stanza = pulumi.output(fillText(known.database.stanza, deferred));
+    const stanza = fillText(known.database.stanza, deferred);
+    this.source = sourceOf(stanza, args);
+    this.like = liveLike(attached, hasWalStorage ?? false);
+    const services = clusterHosts(this.clusterName, args.namespace);
+    this.writeHost = services.write;
+    this.readOnlyHost = services.readOnly;
+    this.readHost = services.read;
+    this.stanza = pulumi.output(stanza);
     this.topology = checked.resolved.apply(({ database }) => renderTopology(topologyOf(database, true)));
     this.repositoryNames = pulumi.output(known.database.repositories.map((repository) => repository.name));
     this.scheduleNames = pulumi.output(cluster).apply((named) => scheduleNamesOf(named, objects));
     this.destinations = destinationsOf(objects);
     this.registerOutputs({
       clusterName: this.clusterName,
+      writeHost: this.writeHost,
+      readOnlyHost: this.readOnlyHost,
+      readHost: this.readHost,
       stanza: this.stanza,
       topology: this.topology,
       repositoryNames: this.repositoryNames,
@@ -159,4 +184,44 @@ export class CnpgBackup extends pulumi.ComponentResource {
   public get objects(): { [role: string]: pulumi.CustomResource } {
     return shownChildren(this, "");
   }
+}
+
+/** The fields of a Cluster that a copy needs; the provider returns the whole object. */
+interface LiveSpec {
+  readonly imageName?: string;
+  readonly storage?: LiveVolume;
+  readonly walStorage?: LiveVolume;
+}
+
+interface LiveVolume {
+  readonly size?: string;
+  readonly storageClass?: string;
+}
+
+function liveLike(cluster: pulumi.Resource | undefined, hasWalStorage: boolean): ClusterLikeArgs {
+  const { spec } = (cluster ?? {}) as { readonly spec?: pulumi.Output<LiveSpec | undefined> };
+  const live = pulumi.output(spec).apply((known): LiveSpec => known ?? {});
+  // Undefined inside of an output leaves the field out.
+  const text = (read: (known: LiveSpec) => string | undefined): pulumi.Output<string> =>
+    live.apply((known) => read(known) as string);
+  const volume = (read: (known: LiveSpec) => LiveVolume | undefined): Required<VolumeArgs> => ({
+    sizeGiB: live.apply((known) => gibibytesOf(read(known)?.size ?? "0")),
+    storageClass: text((known) => read(known)?.storageClass),
+  });
+  const { sizeGiB, storageClass } = volume(({ storage }) => storage);
+  return {
+    image: text(({ imageName }) => imageName),
+    storageGiB: sizeGiB,
+    storageClass,
+    ...(hasWalStorage ? { walStorage: volume(({ walStorage }) => walStorage) } : {}),
+  };
+}
+
+const UNITS = ["", "K", "M", "G", "T", "P"];
+
+/** Of a Kubernetes quantity, rounded up: `1500Mi` is 2. */
+function gibibytesOf(quantity: string): number {
+  const [, digits, unit = "", binary] = /^([0-9.]+)([KMGTP]?)(i?)$/.exec(quantity) ?? [];
+  const bytes = Number(digits ?? 0) * (binary === "i" ? 1024 : 1000) ** UNITS.indexOf(unit);
+  return Math.ceil(bytes / 2 ** 30);
 }

@@ -21,6 +21,7 @@ import { recoverySource } from "../render/kubernetes/source";
 import {
   checkedCluster,
   clusterAccess,
+  clusterHosts,
   declareObjects,
   deliverSecrets,
   destinationsOf,
@@ -30,10 +31,11 @@ import {
   requireArguments,
   runtimeOf,
   scheduleNamesOf,
+  sourceOf,
   suffixed,
   topologyInput,
 } from "./clusterParts";
-import type { ClusterAccess, ClusterLikeArgs, CnpgClusterArgs, RecoveryArgs } from "./cnpgArgs";
+import type { BootstrapArgs, ClusterAccess, ClusterLikeArgs, CnpgClusterArgs, RecoveryArgs } from "./cnpgArgs";
 import { given } from "../plan/model/given";
 
 /**
@@ -73,8 +75,21 @@ export class CnpgCluster extends pulumi.ComponentResource {
   public readonly topology: pulumi.Output<string>;
   /** Keys of the repositories, ascending. */
   public readonly repositoryNames: pulumi.Output<string[]>;
-  /** Host name for reading and writing, inside Kubernetes. */
+  /** Host name for reading and writing, inside Kubernetes: the primary. */
   public readonly writeHost: pulumi.Output<string>;
+  /** Host name of the standbys. */
+  public readonly readOnlyHost: pulumi.Output<string>;
+  /** Host name of any instance, for reading. */
+  public readonly readHost: pulumi.Output<string>;
+  /** Host name of each pooler, by its name in the arguments. */
+  public readonly poolerHosts: pulumi.Output<{ [name: string]: string }>;
+  /**
+   * Name of the Secret with the application's `username`, `password`, `dbname` and `uri`. Empty if the bootstrap makes
+   * no application database: a restore without `database`, an import of type monolith.
+   */
+  public readonly applicationSecret: pulumi.Output<string>;
+  /** Name of the Secret whose `ca.crt` verifies the server. */
+  public readonly caSecret: pulumi.Output<string>;
   /** Names of the ScheduledBackups. */
   public readonly scheduleNames: pulumi.Output<string[]>;
   /**
@@ -116,12 +131,18 @@ export class CnpgCluster extends pulumi.ComponentResource {
       superuserAccess: args.superuserAccess ?? false,
     };
     const stanza = fillText(known.database.stanza, deferred);
-    this.source = { stanza, repositories: args.repositories, ...given({ engine: args.engine }) };
+    this.source = sourceOf(stanza, args);
     this.like = likeOf(args);
     this.stanza = pulumi.output(stanza);
     this.topology = checked.resolved.apply(({ database }) => renderTopology(topologyOf(database)));
     this.repositoryNames = pulumi.output(known.database.repositories.map((repository) => repository.name));
-    this.writeHost = pulumi.interpolate`${this.clusterName}-rw.${args.namespace}.svc`;
+    const services = clusterHosts(this.clusterName, args.namespace);
+    this.writeHost = services.write;
+    this.readOnlyHost = services.readOnly;
+    this.readHost = services.read;
+    this.poolerHosts = poolerHosts(known, objects, args.namespace);
+    this.applicationSecret = applicationSecret(this.clusterName, args.bootstrap ?? {});
+    this.caSecret = pulumi.interpolate`${this.clusterName}-ca`;
     this.scheduleNames = pulumi.output(cluster).apply((named) => scheduleNamesOf(named, objects));
     this.destinations = destinationsOf(objects);
     this.registerOutputs({
@@ -130,6 +151,11 @@ export class CnpgCluster extends pulumi.ComponentResource {
       topology: this.topology,
       repositoryNames: this.repositoryNames,
       writeHost: this.writeHost,
+      readOnlyHost: this.readOnlyHost,
+      readHost: this.readHost,
+      poolerHosts: this.poolerHosts,
+      applicationSecret: this.applicationSecret,
+      caSecret: this.caSecret,
       scheduleNames: this.scheduleNames,
       destinations: this.destinations,
     });
@@ -185,6 +211,28 @@ function waitedFor(role: string, made: ReadonlyMap<string, pulumi.Resource>): pu
   if (role.startsWith("schedule-") || role.startsWith("pooler-")) return clusterOf(made);
   if (role !== "drill-binding") return [];
   return ["drill-scope-binding", "drill-policy-binding"].flatMap((policy) => made.get(policy) ?? []);
+}
+
+/** Of the Services of the Poolers, which have their names. */
+function poolerHosts(
+  { database, definition }: ClusterPlan,
+  made: ReadonlyMap<string, pulumi.Resource>,
+  namespace: pulumi.Input<string>,
+): pulumi.Output<{ [name: string]: string }> {
+  const hosts = definition.poolers.map(({ name }): [string, pulumi.Output<string>] => {
+    const exists = made.get(`pooler-${name}`)?.urn ?? "";
+    return [name, pulumi.all([exists, namespace]).apply(([, inside]) => `${database.cluster}-${name}.${inside}.svc`)];
+  });
+  return pulumi.all(Object.fromEntries(hosts));
+}
+
+function applicationSecret(
+  cluster: pulumi.Output<string>,
+  { import: imported, initdb, recovery }: BootstrapArgs,
+): pulumi.Output<string> {
+  if (recovery !== undefined && recovery.database === undefined) return pulumi.output("");
+  if (imported?.type === "monolith") return pulumi.output("");
+  return pulumi.output(recovery?.ownerSecret ?? initdb?.ownerSecret ?? pulumi.interpolate`${cluster}-app`);
 }
 
 function likeOf(args: CnpgClusterArgs): ClusterLikeArgs {

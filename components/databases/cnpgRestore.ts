@@ -1,14 +1,20 @@
 /** A new cluster from another one's backups. */
 import * as pulumi from "@pulumi/pulumi";
+import type { DrilledDatabase } from "../drills/drillArgs";
 import { renderedName, typeToken } from "../internal/children";
 import { showChild, shownChild } from "../internal/kubernetesObjects";
 import { requireArguments } from "./clusterParts";
 import { CnpgCluster } from "./cnpgCluster";
-import type { CnpgClusterArgs, RecoveryArgs } from "./cnpgArgs";
+import type { ClusterAccess, ClusterLikeArgs, CnpgClusterArgs, RecoveryArgs } from "./cnpgArgs";
 
-export interface CnpgRestoreArgs extends CnpgClusterArgs {
+export interface CnpgRestoreArgs extends Omit<CnpgClusterArgs, "repositories"> {
   /** Backups to restore, and the recovery target. */
   source: RecoveryArgs;
+  /**
+   * The new cluster's own repositories, by key. Left out, with schedules and drills: it archives nowhere and has no
+   * backups (PB142).
+   */
+  repositories?: CnpgClusterArgs["repositories"];
 }
 
 /**
@@ -17,7 +23,7 @@ export interface CnpgRestoreArgs extends CnpgClusterArgs {
  *
  * It needs the source's image, extensions and libraries: `like` of a `CnpgCluster` has them, and `source` has the
  * location of its backups. Its own repositories are separate: it writes its own timeline, and never into the source.
- * Everything else is as with `CnpgCluster`.
+ * Everything else is as with `CnpgCluster`, including its outputs.
  *
  * ```ts
  * new CnpgRestore("orders-restored", {
@@ -30,14 +36,40 @@ export interface CnpgRestoreArgs extends CnpgClusterArgs {
 export class CnpgRestore extends pulumi.ComponentResource {
   /** Name of the Cluster. Waits for it. */
   public readonly clusterName: pulumi.Output<string>;
+  /** For `BackupNow`. Waits for the cluster. */
+  public readonly access: ClusterAccess;
+  /** For a host that makes the drills declared as `elsewhere`; see CnpgCluster. */
+  public readonly drilled: DrilledDatabase;
+  /** Location of its own backups, for copies of it; see CnpgCluster. */
+  public readonly source: RecoveryArgs;
+  /** For copies too; see CnpgCluster. */
+  public readonly like: ClusterLikeArgs;
+  /** Name of the cluster in its own repositories. */
+  public readonly stanza: pulumi.Output<string>;
   /** JSON text of the topology of copies, for comparisons. */
   public readonly topology: pulumi.Output<string>;
-  /** Host name for reading and writing, inside Kubernetes. */
+  /** Keys of its own repositories, ascending. */
+  public readonly repositoryNames: pulumi.Output<string[]>;
+  /** Host name for reading and writing, inside Kubernetes: the primary. */
   public readonly writeHost: pulumi.Output<string>;
+  /** Host name of the standbys. */
+  public readonly readOnlyHost: pulumi.Output<string>;
+  /** Host name of any instance, for reading. */
+  public readonly readHost: pulumi.Output<string>;
+  /** Host name of each pooler, by its name in the arguments. */
+  public readonly poolerHosts: pulumi.Output<{ [name: string]: string }>;
+  /** Name of the Secret with the application's credentials; empty without `source.database`. */
+  public readonly applicationSecret: pulumi.Output<string>;
+  /** Name of the Secret whose `ca.crt` verifies the server. */
+  public readonly caSecret: pulumi.Output<string>;
+  /** Names of the ScheduledBackups. */
+  public readonly scheduleNames: pulumi.Output<string[]>;
+  /** What each of its own repositories held when an update waited for full backups, as JSON text; see CnpgCluster. */
+  public readonly destinations: pulumi.Output<string>;
 
   constructor(name: string, args: CnpgRestoreArgs, opts?: pulumi.ComponentResourceOptions) {
     requireArguments("CnpgRestore", name, args);
-    const { source, ...cluster } = args;
+    const { source, repositories = {}, ...cluster } = args;
     if (cluster.bootstrap !== undefined) {
       throw new pulumi.InputPropertyError({
         propertyPath: "bootstrap",
@@ -47,14 +79,40 @@ export class CnpgRestore extends pulumi.ComponentResource {
     super(typeToken("CnpgRestore"), name, {}, opts);
     const made = new CnpgCluster(
       renderedName(name, "restored"),
-      { clusterName: name, ...cluster, bootstrap: { recovery: source } },
+      { clusterName: name, ...cluster, repositories, bootstrap: { recovery: source } },
       { parent: this, protect: opts?.protect ?? true },
     );
     showChild(this, "restored", made);
+    this.access = made.access;
+    this.drilled = made.drilled;
+    this.source = made.source;
+    this.like = made.like;
     this.clusterName = made.clusterName;
+    this.stanza = made.stanza;
     this.topology = made.topology;
+    this.repositoryNames = made.repositoryNames;
     this.writeHost = made.writeHost;
-    this.registerOutputs({ clusterName: this.clusterName, topology: this.topology, writeHost: this.writeHost });
+    this.readOnlyHost = made.readOnlyHost;
+    this.readHost = made.readHost;
+    this.poolerHosts = made.poolerHosts;
+    this.applicationSecret = made.applicationSecret;
+    this.caSecret = made.caSecret;
+    this.scheduleNames = made.scheduleNames;
+    this.destinations = made.destinations;
+    this.registerOutputs({
+      clusterName: this.clusterName,
+      stanza: this.stanza,
+      topology: this.topology,
+      repositoryNames: this.repositoryNames,
+      writeHost: this.writeHost,
+      readOnlyHost: this.readOnlyHost,
+      readHost: this.readHost,
+      poolerHosts: this.poolerHosts,
+      applicationSecret: this.applicationSecret,
+      caSecret: this.caSecret,
+      scheduleNames: this.scheduleNames,
+      destinations: this.destinations,
+    });
   }
 
   /** The new cluster, with its objects. */

@@ -24,6 +24,7 @@ import { isDeferredTarget, type KnownTarget, knownTarget, openTarget } from "../
 import type { RepositoryTarget } from "../repositories/target";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
+import { ClusterEngine, type RecoveryArgs } from "./cnpgArgs";
 import type { HostAccess, PostgresHostArgs } from "./hostArgs";
 import { connectionFindings, connectionInputs, connectionKinds, isRemote, secretConnection } from "./hostConnection";
 import {
@@ -83,6 +84,12 @@ export class PostgresHost extends pulumi.ComponentResource {
   public readonly destinations: pulumi.Output<string>;
   /** For the host that makes the drills declared as `elsewhere`: `new FireDrill("drills", { of: db.drilled, … })`. */
   public readonly drilled: DrilledDatabase;
+  /**
+   * Location of its backups, for a copy in Kubernetes:
+   * `new CnpgRestore("copy", { source: { ...db.source, target }, postgresVersion: 18, storageGiB: 50, … })`. Its
+   * repositories must be buckets, with keys that are not in files of the host.
+   */
+  public readonly source: RecoveryArgs;
   /** For one-shot actions: `new BackupNow("now", { host: db.access })`. */
   public readonly access: HostAccess;
 
@@ -110,6 +117,7 @@ export class PostgresHost extends pulumi.ComponentResource {
     this.destinations = host.status.destinations;
     this.drilled = drilledDatabase(known, args, deferred);
     warnUndrilled(this, this.drilled, known.silence);
+    this.source = { stanza: known.stanza, engine: ClusterEngine.Runtime, repositories: args.repositories };
     // Known in every preview, and available only once the host is as declared.
     this.access = {
       connection: secretConnection(args.connection),

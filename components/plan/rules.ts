@@ -13,7 +13,7 @@ import { checkHostArguments } from "./rules/host";
 import { checkObjectives } from "./rules/objectives";
 import { checkProviders } from "./rules/providers";
 import { checkRepositories } from "./rules/repositories";
-import { checkReadOnly, checkRestoreOnly } from "./rules/restoreOnly";
+import { checkReadOnly, checkRestoreOnly, checkWithoutBackups } from "./rules/restoreOnly";
 import { checkRetention } from "./rules/retention";
 import { checkSchedules } from "./rules/schedules";
 import { checkSilence, withoutSilenced } from "./rules/silence";
@@ -46,7 +46,7 @@ export function checkHost(plan: HostPlan, others: readonly Finding[] = []): Find
 /** @param others found earlier, which `silence` covers too */
 export function checkCluster(plan: ClusterDatabasePlan, others: readonly Finding[] = []): Finding[] {
   return finish(plan, [
-    ...checkDatabase(plan, undefined),
+    ...(plan.withoutBackups === true ? checkWithoutBackups() : checkDatabase(plan, undefined)),
     ...checkClusterEngine(plan),
     ...checkAcknowledgeWeaker(plan),
     ...others,

@@ -12,7 +12,8 @@ import type {
 import { type Finding, finding, findingText } from "../plan/findings/findings";
 import { checkCloudResource } from "../plan/rules/buckets";
 import { checkManifest, checkManifestsTogether } from "../plan/rules/manifests";
-import { RULE_CODES, type RuleCode, RULES, type Severity } from "../plan/findings/ruleTable";
+import type { Severity } from "../plan/findings/ruleRow";
+import { RULE_CODES, type RuleCode, RULES } from "../plan/findings/ruleTable";
 import { unknownMarker } from "../plan/model/unknown";
 
 export interface BackupPolicyOptions {

@@ -1,5 +1,6 @@
 /** docs/reference/rules.md, from the table of rules: code, severity, situation, reason and remedy. */
-import { type Rule, RULES } from "../../components/plan/findings/ruleTable";
+import type { Rule } from "../../components/plan/findings/ruleRow";
+import { RULES } from "../../components/plan/findings/ruleTable";
 import { document, table } from "./markdown";
 
 const SEVERITIES = ["error", "warning", "note"] as const;

@@ -20,8 +20,12 @@ export function planCluster(name: string, declared: DeclaredCluster): ClusterPla
     backupTarget: declared.backupTarget ?? targetOf(declared.engine),
   });
   const volumeSnapshots = snapshotPlanOf(base.engine, snapshots);
-  const database = volumeSnapshots === null ? base : { ...base, volumeSnapshots };
   const recovery = declared.bootstrap?.recovery;
+  const database = {
+    ...base,
+    ...(volumeSnapshots === null ? {} : { volumeSnapshots }),
+    ...(recovery !== undefined && isUnbacked(base) ? { withoutBackups: true } : {}),
+  };
   return {
     database,
     definition: resolveDefinition(database, declared),
@@ -47,6 +51,15 @@ function resolveSource(
     repositories,
   });
   return { database: source, from: from ?? [] };
+}
+
+/** Nothing about backups is declared, so that nothing is forgotten. */
+function isUnbacked({ drills, engine, repositories, schedules }: ClusterDatabasePlan): boolean {
+  return (findEngine(engine)?.repositoriesMax ?? 0) > 0 && [drills, repositories, schedules].every(isEmpty);
+}
+
+function isEmpty(list: readonly unknown[]): boolean {
+  return list.length === 0;
 }
 
 /** An engine that needs the primary gets it as backup target by default. */

@@ -2,7 +2,8 @@
  * A finding: stable code, severity, path, fact and remedy. All errors stop the preview together; warnings and notes go
  * to the log.
  */
-import { type RuleCode, RULES, type Severity } from "./ruleTable";
+import type { Severity } from "./ruleRow";
+import { type RuleCode, RULES } from "./ruleTable";
 
 export interface Finding {
   /** Stable: `PB` and three digits. */

@@ -2,25 +2,7 @@
  * The table of rules: severity and general text of each code. docs/reference/rules.md, the policies' descriptions and
  * `finding()` read it. The check in rules/ adds the fact of its case. Pure data.
  */
-export type Severity = "error" | "warning" | "note";
-
-export interface Rule {
-  readonly severity: Severity;
-  /** The situation, in a few words. */
-  readonly what: string;
-  readonly why: string;
-  readonly remedy: string;
-  /** Also checked on objects that this package did not make: the policy pack then has a policy of that name. */
-  readonly isPolicy: boolean;
-}
-
-function rule(severity: Severity, what: string, why: string, remedy: string): Rule {
-  return { severity, what, why, remedy, isPolicy: false };
-}
-
-function policy(severity: Severity, what: string, why: string, remedy: string): Rule {
-  return { ...rule(severity, what, why, remedy), isPolicy: true };
-}
+import { policy, type Rule, rule } from "./ruleRow";
 
 /** Codes are stable: `PB` and three digits. */
 export const RULES = {
@@ -665,6 +647,12 @@ export const RULES = {
     "drills without the policy that restricts their account",
     "RBAC cannot restrict creation by name: an account that may create Clusters may run any image with any Secret of the namespace",
     "leave `drillPolicy` out; if you cannot, use a namespace with nothing else in it",
+  ),
+  PB142: rule(
+    "warning",
+    "a restored cluster without repositories",
+    "it archives nowhere and has no backups: its changes are lost with its volumes",
+    "set `repositories` and `schedules`; silence it for a copy that is thrown away",
   ),
   PB150: rule(
     "error",

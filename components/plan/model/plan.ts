@@ -151,6 +151,8 @@ export interface ClusterDatabasePlan extends DatabasePlan {
   readonly operatorVersion: string | undefined;
   readonly backupTarget: string;
   readonly serviceNames: readonly string[];
+  /** True for a restored cluster that archives nowhere: no rule about backups applies. */
+  readonly withoutBackups?: boolean;
   /** Of its volumes; undefined if none are taken. */
   readonly volumeSnapshots?: SnapshotPlan;
 }

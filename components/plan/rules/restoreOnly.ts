@@ -1,4 +1,4 @@
-/** Hosts that only restore, and keys that only read: each requires the other. Pure. */
+/** What restores and writes no backups: hosts and their keys that only read, and copies of clusters. Pure. */
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan, HostPlan } from "../model/plan";
 
@@ -27,6 +27,11 @@ export function checkRestoreOnly(plan: HostPlan): Finding[] {
       return finding("PB101", `repositories.${name}.at`, fact, hint);
     }),
   ];
+}
+
+export function checkWithoutBackups(): Finding[] {
+  const hint = "set repositories and schedules, or silence this for a copy that is thrown away";
+  return [finding("PB142", "repositories", "the restored cluster archives nowhere and has no backups", hint)];
 }
 
 /** @param plan of a database that is backed up */

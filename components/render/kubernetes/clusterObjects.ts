@@ -30,6 +30,7 @@ export const SOURCE_NAME = "source";
 
 /** What the engine of the plan brings, with snapshots beside it. @throws Error for an engine that rules refuse */
 export function engineParts(context: EngineContext): EngineParts {
+  if (context.database.withoutBackups === true) return { plugins: [], backup: undefined, objects: [], runs: [] };
   const parts = renderEngine(context);
   const { definition } = context;
   if (definition.snapshots === undefined || engineOf(context.database.engine).snapshots) return parts;
@@ -312,7 +313,8 @@ export type BackupSpec = Record<string, unknown>;
  * They need no schedule, and run on the cluster's usual target.
  */
 export function oneShotBackups(context: EngineContext): Record<string, BackupSpec[]> {
-  const kinds = findEngine(context.database.engine)?.backupTypes ?? [];
+  const { engine, withoutBackups } = context.database;
+  const kinds = withoutBackups === true ? [] : (findEngine(engine)?.backupTypes ?? []);
   return Object.fromEntries(
     kinds.map((type) => [type, runsOnce(context, type).map((run) => backupSpec(context, run))]),
   );

@@ -5,6 +5,7 @@ import { ClusterEngine } from "../../../components/databases/cnpgArgs";
 import { CnpgBackup } from "../../../components/databases/cnpgBackup";
 import { CnpgCluster } from "../../../components/databases/cnpgCluster";
 import { given } from "../../../components/plan/model/given";
+import { CnpgRestore } from "../../../components/databases/cnpgRestore";
 import { S3CompatibleRepository } from "../../../components/repositories/s3CompatibleRepository";
 import type { RepositoryTarget } from "../../../components/repositories/target";
 import { renderedObjects } from "../../harness/kubernetes/rendered";
@@ -172,4 +173,89 @@ describe.each<[string, RepositoryTarget, Partial<ConstructorParameters<typeof Cn
     await make(() => pulumi.secret(Promise.resolve(target)), seen);
     expect(seen).toMatchObject({ isOpen: false });
   });
+});
+
+test("a copy takes location, image and volumes of the existing Cluster from it", async () => {
+  // The provider returns the whole object for a patch of some fields.
+  const spec = {
+    imageName: "postgresql:18.6",
+    storage: { size: "1500Mi", storageClass: "fast" },
+    walStorage: { size: "5Gi" },
+  };
+  let hosts: unknown;
+  const objects = (await renderedObjects(
+    () => {
+      const { snapshots: _snapshots, ...given } = common();
+      const legacy = new CnpgBackup("legacy", { ...given, hasWalStorage: true });
+      pulumi.all([legacy.writeHost, legacy.readOnlyHost, legacy.readHost]).apply((names) => (hosts = names));
+      void new CnpgRestore("copy", { namespace: "db", ...legacy.like, source: legacy.source });
+    },
+    (type) => (type.endsWith(":ClusterPatch") ? { spec } : {}),
+  )) as KubernetesObject[];
+  const copy = objects.filter(({ kind, metadata }) => kind === "Cluster" && metadata.name === "copy");
+  expect(copy).toMatchObject([
+    {
+      spec: {
+        imageName: "postgresql:18.6",
+        storage: { size: "2Gi", storageClass: "fast" },
+        walStorage: { size: "5Gi" },
+        bootstrap: { recovery: { source: "source" } },
+        externalClusters: [{ plugin: { parameters: { stanza: "orders" } } }],
+      },
+    },
+  ]);
+  expect(hosts).toEqual(["orders-rw.db.svc", "orders-ro.db.svc", "orders-r.db.svc"]);
+});
+
+test("a restored cluster without repositories archives nowhere, makes no backup, and says so", async () => {
+  const warnings = vi.spyOn(pulumi.log, "warn").mockImplementation(async () => {});
+  let outputs: unknown;
+  let backups: unknown;
+  const objects = (await renderedObjects(() => {
+    const { repositories } = common();
+    const source = { stanza: "orders", repositories };
+    const made = new CnpgRestore("copy", { namespace: "db", storageGiB: 1, source });
+    backups = made.access.backups;
+    pulumi
+      .all([made.repositoryNames, made.scheduleNames, made.destinations, made.applicationSecret, made.caSecret])
+      .apply((values) => (outputs = values));
+  })) as KubernetesObject[];
+  expect(outputs).toEqual([[], [], "", "", "copy-ca"]);
+  expect(backups).toEqual({});
+  const kinds = objects.map(({ kind, metadata }) => `${kind} ${metadata.name}`).sort();
+  expect(kinds).toEqual(["Cluster copy", "ConfigMap copy-runtime-000000000000", "ConfigMap copy-source-pgbackstop"]);
+  const cluster = objects.find(({ kind }) => kind === "Cluster") as { spec?: object };
+  expect(cluster.spec).not.toHaveProperty("plugins");
+  expect(cluster.spec).not.toHaveProperty("backup");
+  expect(warnings.mock.calls.map(([text]) => text.slice(0, 5))).toContain("PB142");
+});
+
+test("the names of a cluster's Services and Secrets", async () => {
+  let outputs: unknown;
+  const secrets: string[] = [];
+  await renderedObjects(() => {
+    const { snapshots: _snapshots, ...given } = common();
+    const args = { ...given, clusterName: "orders", storageGiB: 1, poolers: { web: {}, reports: { type: "ro" } } };
+    const made = new CnpgCluster("orders", args);
+    const { applicationSecret, caSecret, poolerHosts, readHost, readOnlyHost } = made;
+    pulumi
+      .all([readOnlyHost, readHost, poolerHosts, caSecret, applicationSecret])
+      .apply((values) => (outputs = values));
+    const bootstraps = {
+      own: { initdb: { ownerSecret: "app-keys" } },
+      all: { import: { type: "monolith", host: "old", databases: ["*"] } },
+    };
+    for (const [clusterName, bootstrap] of Object.entries(bootstraps))
+      new CnpgCluster(clusterName, { ...args, clusterName, bootstrap }).applicationSecret.apply((secret) =>
+        secrets.push(`${clusterName} ${secret}`),
+      );
+  });
+  expect(outputs).toEqual([
+    "orders-ro.db.svc",
+    "orders-r.db.svc",
+    { web: "orders-web.db.svc", reports: "orders-reports.db.svc" },
+    "orders-ca",
+    "orders-app",
+  ]);
+  expect(secrets.sort()).toEqual(["all ", "own app-keys"]);
 });

@@ -15,6 +15,7 @@ function codes(over: Partial<DeclaredCluster>, attached = false): string[] {
 const LOCAL = { ...NAS, at: { ...NAS.at, path: "/pgbackstop/claims/nas/orders" } };
 const RECOVERY = { stanza: "orders-old", repositories: { repo1: BUCKET, repo2: R2 } };
 
+const COPY: Partial<DeclaredCluster> = { repositories: {}, drills: undefined, schedules: undefined };
 const COLD = { online: false, cron: "0 5 * * *", keepDays: 7 };
 const ALONE: Partial<DeclaredCluster> = {
   engine: "volumeSnapshot",
@@ -37,6 +38,13 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     ["PB141 drillPolicy"],
   ],
   ["no policy where drills are made elsewhere", { drillPolicy: false }, []],
+  ["a copy without backups", { ...COPY, bootstrap: { recovery: RECOVERY } }, ["PB142 repositories"]],
+  [
+    "a copy with schedules and without repositories",
+    { ...COPY, schedules: { full: { cron: "0 3 * * 0" } }, bootstrap: { recovery: RECOVERY } },
+    ["PB002 repositories"],
+  ],
+  ["a new cluster without repositories", COPY, ["PB002 repositories", "PB012 schedules"]],
   ["a wait that is no whole number", { firstBackupTimeoutMinutes: 1.5 }, ["PB014 firstBackupTimeoutMinutes"]],
   ["a name with capitals", { clusterName: "Orders" }, ["PB110 clusterName"]],
   ["a name that is too long for names of pods", { clusterName: "o".repeat(51) }, ["PB110 clusterName"]],

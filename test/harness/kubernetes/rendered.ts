@@ -9,15 +9,19 @@ import { plain, type Value } from "../doubles/providerValues";
 /**
  * Runs `program` and returns the inputs of every Kubernetes resource that it created, with all values known.
  * Certificates are created as the engine would create them; other resources return their inputs.
+ * @param computed more outputs, by type
  */
-export async function renderedObjects(program: () => void): Promise<readonly object[]> {
+export async function renderedObjects(
+  program: () => void,
+  computed: (type: string) => object = () => ({}),
+): Promise<readonly object[]> {
   const result: AnyObject[] = [];
   await pulumi.runtime.setMocks(
     {
       call: () => ({}),
       newResource: async ({ type, name, inputs }) => {
         if (type.startsWith("kubernetes:")) addObject(result, type, plain(inputs as Value) as object as AnyObject);
-        return { id: name, state: await outputsOf(type, inputs as object) };
+        return { id: name, state: { ...(await outputsOf(type, inputs as object)), ...computed(type) } };
       },
     },
     "shop",
