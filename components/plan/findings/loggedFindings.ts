@@ -4,7 +4,8 @@
  * The engine writes `warning: ` before the text, and colours into stack traces. An error is the text of an exception:
  * the component and the number of errors, a line for each finding, then the stack.
  */
-import { type RuleCode, RULE_CODES, RULES, type Severity } from "./ruleTable";
+import type { Severity } from "./ruleRow";
+import { type RuleCode, RULE_CODES, RULES } from "./ruleTable";
 
 /** A finding that a preview logged. */
 export interface LoggedFinding {

@@ -13,7 +13,13 @@ const SOURCE = ["stanza", ...REPOSITORIES];
 export const REQUIRED = {
   CnpgCluster: [...COMMON, ...VOLUMES, ...SOURCE.map((path) => `bootstrap.recovery.${path}`)],
   CnpgBackup: [...COMMON, "clusterName"],
-  CnpgRestore: [...COMMON, ...VOLUMES, "source", ...SOURCE.map((path) => `source.${path}`)],
+  // A copy may archive nowhere.
+  CnpgRestore: [
+    ...COMMON.filter((path) => path !== "repositories"),
+    ...VOLUMES,
+    "source",
+    ...SOURCE.map((path) => `source.${path}`),
+  ],
 } as const satisfies Readonly<Record<string, readonly string[]>>;
 
 /** One finding for each argument that is missing, or is empty once its value is known. */

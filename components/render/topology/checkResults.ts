@@ -4,7 +4,8 @@
  */
 import { type TopologyDiff, type UnknownPart, weakenedOf } from "../../plan/diff";
 import { type LoggedFinding, severityOf } from "../../plan/findings/loggedFindings";
-import { findRule, type Severity } from "../../plan/findings/ruleTable";
+import type { Severity } from "../../plan/findings/ruleRow";
+import { findRule } from "../../plan/findings/ruleTable";
 import type { Failure } from "./failedComparison";
 import { oneLine, wellFormed } from "./topologyMarkdown";
 

@@ -162,7 +162,7 @@ describe.each<[string, RepositoryTarget, Partial<ConstructorParameters<typeof Cn
     const deferred = await make(() => pulumi.secret(Promise.resolve(shared)), seen);
     const extra = deferred.filter((object) => !plain.includes(object));
     expect(plain.filter((object) => !deferred.includes(object))).toEqual([]);
-    for (const object of extra) expect(JSON.parse(object)).toMatchObject({ kind: "Secret", stringData: {} });
+    for (const object of extra) expect(JSON.parse(object)).toMatchObject({ kind: "Secret", data: {} });
     expect(JSON.stringify(seen)).toBe(JSON.stringify(expected));
     expect(seen).toMatchObject({ isOpen: true });
     expect(JSON.stringify(seen)).not.toContain("marker");
