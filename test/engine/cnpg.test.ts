@@ -422,6 +422,7 @@ test("a migration accepts a corrected image until its applications use the targe
   const jobs = (): string[] =>
     kubernetes
       .all(JOB)
+      .filter(({ id }) => id.startsWith("db/"))
       .map(
         ({ id, inputs }) =>
           `${id.replace(/-[0-9a-f]{8}$/, "")} ${/postgresql:\w+/.exec(textOf(inputs["spec"]))?.[0] ?? ""}`,
