@@ -142,10 +142,10 @@ export async function check(
 export async function diff(
   _id: string,
   olds: Partial<HostOutputs>,
-  given: HostInputs,
+  inputs: HostInputs,
 ): Promise<{ changes: boolean; replaces: string[]; deleteBeforeReplace: boolean }> {
-  if (isUnknownYet(given)) return { changes: true, replaces: [], deleteBeforeReplace: true };
-  const news = withClosedFiles(given);
+  if (isUnknownYet(inputs)) return { changes: true, replaces: [], deleteBeforeReplace: true };
+  const news = withClosedFiles(inputs);
   requirePassphrases(olds, news);
   for (const line of olds.drift ?? []) log(`changed by hand: ${line}`);
   const replaces = [

@@ -100,7 +100,7 @@ export function checkStack(resources: readonly StackResource[]): Finding[] {
 }
 
 function reportAll(code: string, findings: readonly Finding[], report: ReportViolation): void {
-  for (const found of findings) if (found.code === code) report(findingText(found));
+  for (const own of findings) if (own.code === code) report(findingText(own));
 }
 
 /** The object behind a resource: the type's token or the resource's name supply omitted fields. */

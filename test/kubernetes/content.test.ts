@@ -178,7 +178,7 @@ describe("a changed configuration", async () => {
     });
   }
 
-  function openLater(at: () => S3CompatibleRepository["target"]): Promise<Stack> {
+  function openDeferred(at: () => S3CompatibleRepository["target"]): Promise<Stack> {
     return openStack(programFolder, "earlier", async () => {
       new RepositorySecret("keys", { namespace: "orders", create: { from: at() } });
     });
@@ -188,16 +188,16 @@ describe("a changed configuration", async () => {
     await (await openEarlier({ ACCESS_KEY_ID: "id", ACCESS_SECRET_KEY: "first", ACCESS_REGION: "eu" })).up();
     const before = await contentOf("secret", "keys");
     const deleted = watchDeleted(server);
-    expect(await changesOf(await openLater(() => location("second", "token")))).toMatchObject({ create: ANY });
+    expect(await changesOf(await openDeferred(() => location("second", "token")))).toMatchObject({ create: ANY });
     const after = await contentOf("secret", "keys");
     expect(after.uid).toBe(before.uid);
     expect(Object.keys(after.data).sort()).toEqual([
       ...["ACCESS_KEY_ID", "ACCESS_REGION", "ACCESS_SECRET_KEY", "ACCESS_SESSION_TOKEN"],
     ]);
     expect(Buffer.from(after.data["ACCESS_SECRET_KEY"] ?? "", "base64").toString()).toBe("second");
-    expect(await changesOf(await openLater(() => location("second", "token")), true)).toEqual({});
+    expect(await changesOf(await openDeferred(() => location("second", "token")), true)).toEqual({});
     // A key that is no longer given goes too.
-    expect(await changesOf(await openLater(() => location("third")), true)).toEqual({ update: 1 });
+    expect(await changesOf(await openDeferred(() => location("third")), true)).toEqual({ update: 1 });
     const third = await contentOf("secret", "keys");
     expect(third.uid).toBe(before.uid);
     expect(third.data).not.toHaveProperty("ACCESS_SESSION_TOKEN");

@@ -78,7 +78,7 @@ async function reloadForever(
   } catch (error) {
     if (!signal.aborted) throw error;
   }
-  // Whoever waits for this waits for an error.
+  // The caller waits for an error alone.
   return new Promise<never>(() => {});
 }
 

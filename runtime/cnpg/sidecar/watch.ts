@@ -1,6 +1,6 @@
 /**
- * Detects a changed configuration of a sidecar: keys in Secrets are rotated, and Kubernetes replaces the files. A change
- * waits for a running backup, which would start over; a backup reads the files itself.
+ * Detects a changed configuration of a sidecar: keys in Secrets are rotated, and Kubernetes replaces the files. A
+ * change waits for a running backup, which would start over; a backup reads the files itself.
  */
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";

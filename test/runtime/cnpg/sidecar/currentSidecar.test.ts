@@ -42,9 +42,9 @@ function held(): { readonly until: Promise<void>; end(): void } {
 
 function calls(current: CurrentSidecar): (method: string, request?: object, gone?: AbortSignal) => Promise<object> {
   return async (method, request = {}, gone = NEVER) => {
-    const found = current.services.flatMap(({ methods }) => methods[method] ?? [])[0];
-    if (found === undefined) throw new Error(method);
-    return found(request as never, gone);
+    const handler = current.services.flatMap(({ methods }) => methods[method] ?? [])[0];
+    if (handler === undefined) throw new Error(method);
+    return handler(request as never, gone);
   };
 }
 
