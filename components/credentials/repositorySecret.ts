@@ -186,15 +186,15 @@ export function nameWhenMade(made: pulumi.Resource, name: pulumi.Input<string>):
 }
 
 function checkChoice(name: string, { create, existing, external }: RepositorySecretArgs): void {
-  const given = Object.entries({ create, existing, external }).flatMap(([field, value]) =>
+  const sources = Object.entries({ create, existing, external }).flatMap(([field, value]) =>
     value === undefined ? [] : [field],
   );
   const title = `RepositorySecret ${name}`;
-  if (given.length !== 1) {
+  if (sources.length !== 1) {
     const fact =
-      given.length === 0 ? "create, existing and external are all missing" : `${given.join(" and ")} are given`;
+      sources.length === 0 ? "create, existing and external are all missing" : `${sources.join(" and ")} are given`;
     throw new pulumi.InputPropertyError({
-      propertyPath: given[1] ?? "create",
+      propertyPath: sources[1] ?? "create",
       reason: `${title}: ${fact}; give exactly one`,
     });
   }

@@ -233,9 +233,9 @@ describe("the plugin of CloudNativePG", async () => {
     const archive = join(first.bucketPath, "repo", "archive", "orders");
     const pathOf = (segment: string): string =>
       readdirSync(archive, { recursive: true, encoding: "utf8" }).find((path) => path.includes(`${segment}-`)) ?? "";
-    const both = [...repo(1, first, "first"), ...repo(2, second, "second"), encrypted];
+    const lines = [...repo(1, first, "first"), ...repo(2, second, "second"), encrypted];
     const change = (compressType: string): Promise<void> =>
-      lab.kubectl.apply([configMap("both", both, compressType)]).then(() => {});
+      lab.kubectl.apply([configMap("both", lines, compressType)]).then(() => {});
     const before = [await restartsOf("orders-1"), await restartsOf("orders-2"), await failures()];
     await change("nonsense");
     await expect.poll(() => log("orders-1"), { timeout: 120_000 }).toContain("continuing with the former one");

@@ -57,12 +57,12 @@ test("its access has a Job's inputs for verbs, by the names of Secrets, and its 
   let verbs: unknown;
   let other: unknown = "unseen";
   await renderedObjects(() => {
-    const { snapshots: _snapshots, ...given } = common();
+    const { snapshots: _snapshots, ...args } = common();
     const drills = { weekly: { cron: "0 5 * * 6", from: "repo1" } };
-    const made = new CnpgBackup("orders", { ...given, drills, namespace: pulumi.output("db") });
+    const made = new CnpgBackup("orders", { ...args, drills, namespace: pulumi.output("db") });
     pulumi.output(made.access.verbs as object).apply((result) => (verbs = result));
     const barman = {
-      ...given,
+      ...args,
       schedules: { full: { cron: "0 3 * * 0" } },
       clusterName: "barman",
       engine: ClusterEngine.BarmanCloud,
@@ -80,11 +80,11 @@ test("its access has a Job's inputs for verbs, by the names of Secrets, and its 
 /** Everything that a Cluster's name decides: names, hashes of names, times. */
 function namedArgs(clusterName: pulumi.Input<string>): ConstructorParameters<typeof CnpgBackup>[1] {
   const drills = { "weekly-restore-of-the-newest-backup": { cron: "0 5 * * 6" } };
-  const given = common();
+  const args = common();
   const at = { name: "own", path: "/own", s3: { bucket: "own-pg", endpoint: "s3.example.net", region: "eu" } };
   const credentials = { accessKeyId: "id", secretAccessKey: "key" };
   const own = { at: { ...at, s3: { ...at.s3, credentials } }, keepDays: 7 };
-  return { ...given, clusterName, drills, repositories: { ...given.repositories, repo2: own } };
+  return { ...args, clusterName, drills, repositories: { ...args.repositories, repo2: own } };
 }
 
 test("a Cluster whose name comes later gets the same objects as one whose name is plain", async () => {
@@ -185,8 +185,8 @@ test("a copy takes location, image and volumes of the existing Cluster from it",
   let hosts: unknown;
   const objects = (await renderedObjects(
     () => {
-      const { snapshots: _snapshots, ...given } = common();
-      const legacy = new CnpgBackup("legacy", { ...given, hasWalStorage: true });
+      const { snapshots: _snapshots, ...args } = common();
+      const legacy = new CnpgBackup("legacy", { ...args, hasWalStorage: true });
       pulumi.all([legacy.writeHost, legacy.readOnlyHost, legacy.readHost]).apply((names) => (hosts = names));
       void new CnpgRestore("copy", { namespace: "db", ...legacy.like, source: legacy.source });
     },
@@ -234,8 +234,8 @@ test("the names of a cluster's Services and Secrets", async () => {
   let outputs: unknown;
   const secrets: string[] = [];
   await renderedObjects(() => {
-    const { snapshots: _snapshots, ...given } = common();
-    const args = { ...given, clusterName: "orders", storageGiB: 1, poolers: { web: {}, reports: { type: "ro" } } };
+    const { snapshots: _snapshots, ...others } = common();
+    const args = { ...others, clusterName: "orders", storageGiB: 1, poolers: { web: {}, reports: { type: "ro" } } };
     const made = new CnpgCluster("orders", args);
     const { applicationSecret, caSecret, poolerHosts, readHost, readOnlyHost } = made;
     pulumi

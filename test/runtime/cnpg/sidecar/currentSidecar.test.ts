@@ -19,8 +19,8 @@ function sidecar(name: string): Sidecar {
       {
         name: "wal",
         methods: {
-          Archive: async ({ held }: { held?: Promise<void> }) => {
-            await held;
+          Archive: async (request: { held?: Promise<void> }) => {
+            await request.held;
             if (closed.includes(name)) throw new Error(`${name} is closed`);
             return { by: name };
           },
