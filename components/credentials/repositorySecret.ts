@@ -72,9 +72,8 @@ export class RepositorySecret extends pulumi.ComponentResource {
   public readonly ref: SecretRef;
 
   constructor(name: string, args: RepositorySecretArgs, opts?: pulumi.ComponentResourceOptions) {
-    checkChoice(name, args);
+    const secretName = checkChoice(name, args);
     const { create, existing, external, labels = {}, namespace } = args;
-    const secretName = checkedSecretName(`RepositorySecret ${name}`, args.secretName ?? name);
     super(typeToken("RepositorySecret"), name, { namespace, secretName: existing?.name ?? secretName }, opts);
     const metadata = { name: secretName, namespace, labels };
     if (create !== undefined) {
@@ -185,7 +184,11 @@ export function nameWhenMade(made: pulumi.Resource, name: pulumi.Input<string>):
   return made.urn.apply(() => pulumi.output(name));
 }
 
-function checkChoice(name: string, { create, existing, external }: RepositorySecretArgs): void {
+/** The name of the Secret that is created, checked after the choice and before its content. */
+function checkChoice(
+  name: string,
+  { create, existing, external, secretName = name }: RepositorySecretArgs,
+): pulumi.Input<string> {
   const sources = Object.entries({ create, existing, external }).flatMap(([field, value]) =>
     value === undefined ? [] : [field],
   );
@@ -198,7 +201,8 @@ function checkChoice(name: string, { create, existing, external }: RepositorySec
       reason: `${title}: ${fact}; give exactly one`,
     });
   }
-  if (create === undefined) return;
+  const checked = existing === undefined ? checkedSecretName(title, secretName) : secretName;
+  if (create === undefined) return checked;
   const { s3 } = create.from;
   if (s3 === undefined || (s3.credentials === undefined && create.from.cipher === undefined)) {
     const fact =
@@ -208,6 +212,7 @@ function checkChoice(name: string, { create, existing, external }: RepositorySec
       reason: `${title}: there is nothing to put into a Secret for ${create.from.name}: ${fact}`,
     });
   }
+  return checked;
 }
 
 function partsOf({ cipher, s3 }: RepositoryTarget): Parameters<typeof renderSecret<pulumi.Input<string>>>[1] {
