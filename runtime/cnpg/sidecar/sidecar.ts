@@ -32,46 +32,47 @@ export async function serveSidecar(host: CommandHost, open: (host: CommandHost) 
   await leaveLauncher(host);
   const ending = new AbortController();
   const beat = heartbeatFile === undefined ? Promise.resolve() : beatForever(socket, heartbeatFile, own, ending.signal);
-  const failed = reloadForever({ host, current, open, watchPaths }, own, ending.signal);
+  const parts: ReloadParts = { host, current, open, watchPaths };
+  const failed = reloadForever(parts, own, ending.signal);
   await Promise.race([untilAborted(ctx.signal), failed]);
   // The socket closes first: the heartbeat must not report it as missing.
   ending.abort();
   await withTimeTo(DRAIN_MS, ctx.clock, (enough) => Promise.all([server.close(enough), current.close(enough)]));
   await beat;
+  await parts.host.close();
   return 0;
 }
 
 interface ReloadParts {
-  readonly host: CommandHost;
+  /** Of the present configuration: each reload replaces it. */
+  host: CommandHost;
   readonly current: CurrentSidecar;
   open(host: CommandHost): Sidecar;
   readonly watchPaths: readonly string[];
 }
 
 /** Never resolves. @throws errors of opening a sidecar, which end the process: Kubernetes starts it again */
-async function reloadForever(
-  { current, open, watchPaths, ...first }: ReloadParts,
-  own: Context,
-  signal: AbortSignal,
-): Promise<never> {
-  let { host } = first;
+async function reloadForever(parts: ReloadParts, own: Context, signal: AbortSignal): Promise<never> {
+  const { current, open, watchPaths } = parts;
   const reload = async (): Promise<boolean> => {
     let next: CommandHost;
     try {
-      next = host.reloaded();
+      next = parts.host.reloaded();
     } catch (error) {
       own.log.error(toBackupError(error, "config"));
       own.log.warn("the changed configuration cannot be read: continuing with the former one");
       return true;
     }
-    return current.replace(async (former) => {
+    const isReplaced = await current.replace(async (former) => {
       await withTimeTo(RELOAD_MS, own.clock, (enough) => former.close(enough));
-      await host.close();
-      host = next;
-      await leaveLauncher(host);
+      await parts.host.close();
+      parts.host = next;
+      await leaveLauncher(next);
       own.log.info("the configuration has changed: read again");
-      return open(host);
+      return open(next);
     });
+    if (!isReplaced) await next.close();
+    return isReplaced;
   };
   try {
     await followChanges(watchPaths, () => current.isBusy(), reload, own, signal);
