@@ -198,7 +198,7 @@ function routeOfLogin(
     port: port ?? PORT,
     user,
     sudo: user !== ROOT,
-    hostKeys: [hostKey],
+    hostKeys: [hostKey.trim()],
     knownHostsFiles: [],
     ...given({ agent }),
     ...(passwordLogin ? { passwordLogin } : {}),

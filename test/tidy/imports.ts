@@ -280,7 +280,7 @@ export const ROOMS: readonly Room[] = [
     prefix: "examples",
     about: "programs that users start from",
     mayImport: [],
-    packages: ["@pulumi/pulumi", "pgbackstop"],
+    packages: ["@pulumi/pulumi", "pgbackstop", "@pulumi/hcloud", "@pulumi/tls"],
   },
   {
     prefix: "tools",

@@ -18,6 +18,7 @@ import { program as b2R2 } from "../../../../examples/cnpg-b2-r2/program";
 import { program as minio } from "../../../../examples/cnpg-barman-minio/program";
 import { program as local } from "../../../../examples/local/program";
 import { program as move } from "../../../../examples/migration/program";
+import { program as newServer } from "../../../../examples/new-server/program";
 import { program as vpsB2 } from "../../../../examples/vps-b2/program";
 import { program as vpsNasR2 } from "../../../../examples/vps-nas-r2/program";
 import { resolved } from "../../clusters";
@@ -49,6 +50,11 @@ const EXAMPLES: Readonly<Record<string, () => Outputs>> = {
       },
       host: NODE,
     }),
+  "new-server": () =>
+    newServer({
+      bucket: "acme-orders-pg",
+      near: { host: "box.example.net", port: 23, user: "u1", hostKey: HOST_KEY, privateKey: KEYS.secretAccessKey },
+    }),
   "cnpg-attach": () => attach({ namespace: "db", clusterName: "legacy", keys: KEYS }),
   "cnpg-b2-r2": () =>
     b2R2({
@@ -77,7 +83,14 @@ const EXAMPLES: Readonly<Record<string, () => Outputs>> = {
 
 const books = new Map<string, readonly DatabaseRunbook[]>();
 beforeAll(async () => {
-  const made = { applicationKeyId: "id", applicationKey: KEYS.secretAccessKey, passphrase: KEYS.secretAccessKey };
+  const made = {
+    applicationKeyId: "id",
+    applicationKey: KEYS.secretAccessKey,
+    passphrase: KEYS.secretAccessKey,
+    publicKeyOpenssh: HOST_KEY,
+    privateKeyOpenssh: KEYS.secretAccessKey,
+    ipv4Address: "203.0.113.10",
+  };
   await pulumi.runtime.setMocks(
     {
       call: () => ({}),
