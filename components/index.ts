@@ -1,5 +1,7 @@
 /** The public names of the package. */
 export { BackupKind, BackupNow, type BackupNowArgs } from "./actions/backupNow";
+export { CheckNow, type CheckNowArgs } from "./actions/checkNow";
+export { DrillNow, type DrillNowArgs } from "./actions/drillNow";
 export { CipherPassphrase, type CipherPassphraseArgs } from "./credentials/cipherPassphrase";
 export {
   type ExternalKeys,

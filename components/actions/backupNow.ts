@@ -3,21 +3,20 @@ import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
 import type { ClusterAccess } from "../databases/cnpgArgs";
 import type { HostAccess } from "../databases/hostArgs";
-import { connectionInputs } from "../databases/hostConnection";
 import { BACKUP_ENDS } from "../dynamic/clusterBackup";
 import { ClusterBackupEnd } from "../dynamic/clusterBackupEnd";
-import { HostAction } from "../dynamic/hostAction";
 import { childName, renderedName, typeToken } from "../internal/children";
 import { declareKubernetes } from "../internal/kubernetesObjects";
 import { findRepoIndex } from "../plan/model/defaults";
 import { backupManifest } from "../render/kubernetes/clusterObjects";
-import { given } from "../plan/model/given";
+import { runOnHost } from "./runOnHost";
 
 /** Kinds of backup. */
 export const BackupKind = { Full: "full", Diff: "diff", Incr: "incr" } as const;
 export type BackupKind = (typeof BackupKind)[keyof typeof BackupKind];
 
-const TIMEOUT_MINUTES = 60;
+const CLUSTER_MINUTES = 60;
+const HOST_MINUTES = 1440;
 const DIGEST_DIGITS = 8;
 
 /** Exactly one of `host` and `cluster`. */
@@ -40,8 +39,8 @@ export interface BackupNowArgs {
    */
   triggers?: pulumi.Input<string>[];
   /**
-   * How long the update waits for each backup of a cluster. A failed one ends the update at once, with its own error.
-   * @default 60
+   * How long the update waits for each backup. A failed one ends the update at once, with its own error. Left out, 60
+   * for a cluster and 1440 for a host.
    */
   timeoutMinutes?: number;
 }
@@ -49,9 +48,10 @@ export interface BackupNowArgs {
 /**
  * Takes a backup when it is created, and another one whenever a trigger changes: before a migration, after an upgrade.
  *
- * On a host, local or behind SSH, it runs the host's own runtime over the host's declared connection; in Kubernetes it
- * is a CloudNativePG `Backup`. The update shows its progress, waits for it, and fails with it. Neither its command line
- * nor its output contains a secret. Destroying it removes nothing: retention decides how long the backup stays.
+ * On a host it is a `remote.Command` or `local.Command` of `@pulumi/command` that runs the host's own runtime over the
+ * host's declared connection; in Kubernetes it is a CloudNativePG `Backup`. The update shows its progress, waits for
+ * it, and fails with it. Neither its command line nor its output contains a secret. Destroying it removes nothing:
+ * retention decides how long the backup stays.
  *
  * `new BackupNow("before-v2", { host: db.access, triggers: [schemaVersion] }, { dependsOn: [stopWrites] });`
  */
@@ -60,16 +60,16 @@ export class BackupNow extends pulumi.ComponentResource {
   public readonly label: pulumi.Output<string>;
 
   constructor(name: string, args: BackupNowArgs, opts?: pulumi.ComponentResourceOptions) {
-    const { host, cluster, repositories = [], triggers = [], timeoutMinutes = TIMEOUT_MINUTES } = args;
+    const { host, cluster, repositories = [], triggers = [] } = args;
     const type = args.type ?? BackupKind.Full;
     checkArguments(name, args);
     super(typeToken("BackupNow"), name, { type, repositories }, opts);
     const scope: ActionScope = { name, parent: this, type, triggers };
     this.label =
       host !== undefined
-        ? onHost(scope, host, repositories)
+        ? onHost(scope, host, repositories, args.timeoutMinutes ?? HOST_MINUTES)
         : cluster !== undefined
-          ? inCluster(scope, cluster, timeoutMinutes)
+          ? inCluster(scope, cluster, args.timeoutMinutes ?? CLUSTER_MINUTES)
           : pulumi.output("");
     this.registerOutputs({ label: this.label });
   }
@@ -86,25 +86,23 @@ function onHost(
   { name, parent, type, triggers }: ActionScope,
   host: HostAccess,
   repositories: readonly string[],
+  timeoutMinutes: number,
 ): pulumi.Output<string> {
-  const { connection, signIn } = connectionInputs(host.connection);
   const args = ["--log-level-console=info", "backup", `--type=${type}`];
   const runs =
     repositories.length === 0 ? [args] : repositories.map((key) => [...args, `--repo=${findRepoIndex(key) ?? 0}`]);
-  const action = new HostAction(
+  return runOnHost(
     childName(name, "command"),
     {
-      connection,
-      ...given({ signIn }),
-      user: host.user,
-      argv: host.runtimeArgv,
-      runs,
+      host,
+      account: host.user,
+      runs: pulumi.output(host.runtimeArgv).apply((argv) => runs.map((run) => [...argv, ...run])),
       what: `take the ${type} backup`,
-      triggers: pulumi.all([...triggers]),
+      limitSeconds: timeoutMinutes * 60,
+      triggers,
     },
     { parent },
-  );
-  return action.label;
+  ).label;
 }
 
 type BackupResource = pulumi.CustomResource & {

@@ -3,6 +3,7 @@
  * `pgbackstop migrate` on a host, over the same connection as its update. Passwords go over standard input into their
  * own directory, which is removed when the step ends.
  */
+import { createHash } from "node:crypto";
 import {
   type Account,
   CommandFailed,
@@ -12,13 +13,20 @@ import {
   runScript,
 } from "../host/connection";
 import { reportProblems } from "../plan/migration/migrationReport";
-import { digestOf, type OnceInputs, type OnceState } from "./action";
 import { FILES_PLACEHOLDER } from "./filesPlaceholder";
-import { hostOf, withConnection } from "./reach";
+import type { SignInInput } from "../host/ssh/sshTarget";
+import { type ConnectionInput, hostOf, withConnection } from "./reach";
 
-export { actionDiff as migrationDiff } from "./action";
-
-export interface MigrationInputs extends OnceInputs {
+export interface MigrationInputs {
+  readonly connection: ConnectionInput;
+  /** Credentials of the host, then of the jump hosts. Secret. */
+  readonly signIn?: readonly SignInInput[];
+  /** Account that starts the program. */
+  readonly user: string;
+  /** For messages: `migrate copy`. */
+  readonly what: string;
+  /** A new value makes it run again. */
+  readonly triggers: readonly string[];
   /** Account that the program switches to, and that reads the files. */
   readonly fileUser: string;
   /** With the step; {@link FILES_PLACEHOLDER} in an argument stands for the directory of the files. */
@@ -29,7 +37,9 @@ export interface MigrationInputs extends OnceInputs {
   readonly acceptedCode: number;
 }
 
-export interface MigrationState extends OnceState {
+export interface MigrationState {
+  /** Digest of the last run's triggers. Secret, because a trigger may be. */
+  readonly ranFor: string;
   /** The step's report: JSON. */
   readonly report: string;
 }
@@ -59,6 +69,20 @@ const HAND_OVER = 'chown "$2:$3" "$1"';
 export async function migrationCreate(inputs: MigrationInputs): Promise<{ id: string; outs: MigrationState }> {
   const report = await withConnection(inputs, (connection) => runStep(connection, inputs));
   return { id: `${hostOf(inputs.connection)}/${inputs.what}`, outs: { report, ranFor: digestOf(inputs) } };
+}
+
+/** Only triggers count: a new path, key or version waits for the next run. */
+export async function migrationDiff(
+  _id: string,
+  olds: Partial<MigrationState>,
+  news: MigrationInputs,
+): Promise<{ changes: boolean; replaces: string[] }> {
+  const changes = olds.ranFor !== undefined && olds.ranFor !== digestOf(news);
+  return { changes, replaces: changes ? ["triggers"] : [] };
+}
+
+function digestOf({ triggers }: Pick<MigrationInputs, "triggers">): string {
+  return createHash("sha256").update(JSON.stringify(triggers)).digest("hex");
 }
 
 /** @returns the report */

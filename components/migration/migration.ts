@@ -1,9 +1,9 @@
 /** Moves databases and roles from one cluster to another, and stops, repoints and restarts their applications. */
 import * as pulumi from "@pulumi/pulumi";
 import { BackupNow } from "../actions/backupNow";
+import { runOnHost } from "../actions/runOnHost";
 import { connectionInputs } from "../databases/hostConnection";
 import { FILES_PLACEHOLDER } from "../dynamic/filesPlaceholder";
-import { HostAction } from "../dynamic/hostAction";
 import { HostMigration } from "../dynamic/hostMigration";
 import { renderedName, typeToken } from "../internal/children";
 import {
@@ -25,6 +25,8 @@ import { given } from "../plan/model/given";
 
 /** Exit code of `migrate plan` when something is in the way: a report, not a failure of the update. */
 const OBSTRUCTED = 81;
+/** Of a step on a host. */
+const LIMIT_SECONDS = 7 * 24 * 3600;
 
 /**
  * Moves databases and roles from one server into another one, compares them to the last row, and says when the old one
@@ -182,17 +184,19 @@ function runOther({ args, jobs, name, settings }: Work, step: MigrationStep, opt
     case "drill": {
       const spec = cluster?.verbs?.drills[settings.drill ?? ""];
       if (host === undefined) return loadJobs(jobs).run(step.role, spec ?? {}, opts);
-      const { connection, signIn } = connectionInputs(host.connection);
-      const runs = [["--log-level-console=info", ...binPathArgs(settings), "drill", "--pick=newest"]];
-      const action = {
-        connection,
-        ...given({ signIn }),
-        user: host.user,
-        argv: host.runtimeArgv,
-        runs,
-        what: "make a drill",
-      };
-      return new HostAction(child, { ...action, triggers: [] }, options);
+      const drill = ["--log-level-console=info", ...binPathArgs(settings), "drill", "--pick=newest"];
+      return runOnHost(
+        child,
+        {
+          host,
+          account: host.user,
+          runs: pulumi.output(host.runtimeArgv).apply((argv) => [[...argv, ...drill]]),
+          what: "make a drill",
+          limitSeconds: LIMIT_SECONDS,
+          triggers: [],
+        },
+        options,
+      ).resource;
     }
     default:
       return loadJobs(jobs).change(step, opts);
@@ -207,23 +211,21 @@ function runUnits(
 ): pulumi.Resource {
   const units = args.units?.[unitsIndex];
   if (units === undefined) throw new Error(`${child}: there are no units ${unitsIndex}`);
-  const { connection, signIn } = connectionInputs(units.host.connection);
   const verb = action === "stop-units" ? "stop" : "start";
   const names = verb === "stop" ? units.names : units.names.toReversed();
-  return new HostAction(
+  return runOnHost(
     child,
     {
-      connection,
-      ...given({ signIn }),
+      host: units.host,
       // systemd requires root for this.
-      user: "root",
-      argv: ["systemctl", verb, "--"],
-      runs: names.map((name) => [name]),
+      account: "root",
+      runs: names.map((name) => ["systemctl", verb, "--", name]),
       what: `${verb} ${names.join(", ")}`,
+      limitSeconds: LIMIT_SECONDS,
       triggers: [],
     },
     options,
-  );
+  ).resource;
 }
 
 /** The checks guarantee a namespace wherever a Job is planned. */

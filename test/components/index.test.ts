@@ -6,7 +6,9 @@ import { analyzeComponents } from "../../tools/parts/build/packageSchema";
 const COMPONENTS = [
   "B2Repository",
   "BackupNow",
+  "CheckNow",
   "CipherPassphrase",
+  "DrillNow",
   "FireDrill",
   "Migration",
   "Monitoring",

@@ -1,20 +1,17 @@
 /**
- * The delivery of keys into Kubernetes, on the real engine with a double of its provider, and one-shot backups of this
- * machine.
+ * The delivery of keys into Kubernetes, on the real engine with a double of its provider.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir, userInfo } from "node:os";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import * as pulumi from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { BackupNow, type BackupNowArgs } from "../../components/actions/backupNow";
 import { RepositorySecret } from "../../components/credentials/repositorySecret";
 import { SharedExternalSecret } from "../../components/credentials/sharedExternalSecret";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
 import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { failureOf, stateTexts } from "../harness/compare/engineTexts";
+import { stateTexts } from "../harness/compare/engineTexts";
 import { engineEnvironment, ProviderDouble } from "../harness/doubles/providerDouble";
 import { KUBERNETES } from "../harness/doubles/providerSchemas";
 
@@ -25,8 +22,6 @@ const MARKERS = {
   secretAccessKey: "marker-secret-access-key-42",
   passphrase: "marker-passphrase-43",
 };
-
-const TRIGGER = "marker-of-a-trigger-91";
 
 let programFolder: ProgramFolder;
 let kubernetes: ProviderDouble;
@@ -177,52 +172,4 @@ test("no choice, two choices or an empty one are refused before any change", asy
   expect(await refusalOf({ namespace: "orders", create: { from } })).toContain(
     '"Wrong_Name" is not a name for a Secret',
   );
-});
-
-test("a one-shot backup runs once, again when a trigger changes, and not when only the command's spelling changes", async () => {
-  const runtime = join(programFolder.folder, "runtime.sh");
-  const count = `${runtime}.count`;
-  const calls = `${runtime}.calls`;
-  const lines = [
-    "#!/bin/sh",
-    `echo "$@" >> ${calls}`,
-    `[ "$(cat ${count} 2>/dev/null)" != broken ] || { echo "ERROR: [055]: raised from here"; exit 55; }`,
-    `echo "P00   INFO: new backup label = 20261120-06530$(cat ${count} 2>/dev/null || echo 0)F"`,
-  ];
-  writeFileSync(runtime, `${lines.join("\n")}\n`, { mode: 0o755 });
-  const called = (): string[] => (existsSync(calls) ? readFileSync(calls, "utf8").trim().split("\n") : []);
-  const open = (args: Partial<BackupNowArgs>, arg = "--stanza=main"): Promise<Stack> =>
-    openStack(programFolder, "now", async () => {
-      const host = { connection: { local: {} }, user: userInfo().username, runtimeArgv: pulumi.output([runtime, arg]) };
-      const triggers = args.triggers === undefined ? {} : { triggers: [...args.triggers, pulumi.secret(TRIGGER)] };
-      return { label: new BackupNow("now", { host, ...args, ...triggers }).label };
-    });
-  const shown = await (await open({})).preview({ diff: true });
-  expect(shown.stdout).toContain('"--type=full"');
-  expect(called()).toEqual([]);
-  const first = await (await open({})).up();
-  expect(first.outputs["label"]).toEqual({ value: "20261120-065300F", secret: false });
-  expect(first.stdout).toContain("new backup label = 20261120-065300F");
-  expect(called()).toEqual(["--stanza=main --log-level-console=info backup --type=full"]);
-  expect((await (await open({}, "--stanza=other")).up()).summary.resourceChanges).toEqual({ same: 3 });
-  expect(called()).toHaveLength(1);
-
-  const again = { triggers: ["v2"], repositories: ["repo2", "repo3"] };
-  writeFileSync(count, "broken");
-  expect(await failureOf((await open(again)).up(), printed)).toMatch(
-    /unable to take the full backup on this machine: exit code 55[^]*raised from here/,
-  );
-  writeFileSync(count, "1");
-  const mended = await (await open(again)).up();
-  expect(mended.outputs["label"]?.value).toBe("20261120-065301F");
-  expect(mended.summary.resourceChanges).toMatchObject({ replace: 1 });
-  // The failed update made the first call. The next update made one for each repository.
-  expect(
-    called()
-      .slice(1)
-      .map((line) => line.split(" ").at(-1)),
-  ).toEqual(["--repo=2", "--repo=2", "--repo=3"]);
-  expect(stateTexts(programFolder.folder).join("\n")).not.toContain(TRIGGER);
-  await (await open(again)).destroy();
-  expect(called()).toHaveLength(4);
 });

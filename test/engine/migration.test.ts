@@ -13,6 +13,7 @@ import { findPostgres } from "../../tools/parts/postgres/postgres";
 import { run } from "../../tools/parts/process";
 import { openStack } from "../../tools/parts/pulumi/pulumiEngine";
 import { TestCluster } from "../../tools/parts/postgres/testCluster";
+import { hasCommandProvider } from "../harness/real/interopParts";
 import { failureOf, stateTexts } from "../harness/compare/engineTexts";
 import { LocalHost } from "./localHost";
 
@@ -24,6 +25,8 @@ const ROLE_PASSWORD = "planted-password-of-a-role";
 let host: LocalHost;
 let old: TestCluster;
 let built: Package;
+/** For backup and drill on the target. */
+let hasProvider = false;
 /** All output of the engine, for the search for secrets at the end. */
 const printed: string[] = [];
 
@@ -43,6 +46,7 @@ function filesLeft(): string[] {
 }
 
 beforeAll(async () => {
+  hasProvider = await hasCommandProvider("backup and drill of a migration");
   const result = await findPostgres(17);
   // The PostgreSQL from npm has no pg_dump.
   if ("missing" in result) throw new Error(result.missing);
@@ -163,8 +167,9 @@ const finish = async (): Promise<{ readonly code: number | null; readonly missin
   return { code: exitCode, missing: (JSON.parse(stdout) as { missing: string[] }).missing };
 };
 
-test("a preview shows each step of the migration, and contacts neither server", async () => {
+test("a preview shows each step of the migration, and contacts neither server", async ({ skip }) => {
   await host.cluster.sql("CREATE ROLE mover SUPERUSER LOGIN");
+  if (!hasProvider) skip();
   const before = asked();
   const stack = await open({ until: "retire" });
   const { stdout, changeSummary } = await stack.preview();
@@ -233,7 +238,8 @@ test("a target that was tampered with fails the update with the differences, and
   expect(await host.cluster.value("SELECT oid FROM pg_database WHERE datname = 'shop'")).toBe(oid);
 });
 
-test("the source may go only after a backup in each repository, and after a drill with it", async () => {
+test("the source may go only after a backup in each repository, and after a drill with it", async ({ skip }) => {
+  if (!hasProvider) skip();
   // The host took its first backup before it had any data, so that backup does not count.
   expect(await finish()).toEqual({
     code: 75,
@@ -245,7 +251,7 @@ test("the source may go only after a backup in each repository, and after a dril
   });
   const args: Partial<MigrationArgs> = { until: "retire", planTriggers: ["there is no ledger"] };
   const failure = await failed({ ...args, binDirectory: "/nowhere" });
-  expect(failure).toContain("unable to make a drill on this machine");
+  expect(failure).toContain("unable to make a drill: exit code");
   expect((await finish()).missing).toEqual([expect.stringMatching(/^no drill has passed/)]);
   const done = await up(args);
   expect(done.mayRetireSource).toBe(true);

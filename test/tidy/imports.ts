@@ -255,7 +255,13 @@ export const ROOMS: readonly Room[] = [
       "runtime/storage/sftp/hostKey",
       "runtime/storage/sftp/privateKey",
     ],
-    packages: ["ssh2"],
+    packages: ["ssh2", "@pulumi/command"],
+  },
+  // Only this file loads Command's package, on demand.
+  {
+    prefix: "components/actions/runOnHost",
+    mayImport: ["components"],
+    packages: ["@pulumi/pulumi", "@pulumi/command"],
   },
   { prefix: "components/dynamic/x509", mayImport: [], packages: ["@peculiar/x509", "reflect-metadata"] },
   { prefix: "components/bin/render", mayImport: ["components"], packages: ["js-yaml"] },

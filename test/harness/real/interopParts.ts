@@ -1,6 +1,7 @@
 /** Finds the real parts that a group of interop tests needs, or prints one loud line that says what is missing. */
 import { findVersitygw } from "../../../tools/parts/kubernetes/goTools";
 import { findStockPgbackrest, type StockPgbackrest, type StockVersion } from "../../../tools/parts/debian/pgbackrest";
+import { findOnPath } from "../../../tools/parts/process";
 import { findPostgres, type PostgresBinaries } from "../../../tools/parts/postgres/postgres";
 
 export interface InteropParts {
@@ -25,6 +26,13 @@ export async function findParts(
 export async function hasVersitygw(title: string): Promise<boolean> {
   if ((await findVersitygw()) !== null) return true;
   loud(title, "versitygw is not built: npm test -- --all builds it");
+  return false;
+}
+
+/** True if `@pulumi/command`'s provider is on PATH; otherwise prints a loud line. No package registry has it. */
+export async function hasCommandProvider(title: string): Promise<boolean> {
+  if ((await findOnPath("pulumi-resource-command")) !== null) return true;
+  loud(title, "pulumi-resource-command is not on PATH: Pulumi's releases have it");
   return false;
 }
 
