@@ -265,6 +265,7 @@ function processFacts(): ConstructorParameters<typeof ProcessHost>[2] {
     isInteractive: process.stdin.isTTY && process.stdout.isTTY,
     ask,
     print,
+    printError: (text) => void process.stderr.write(text),
     loadOther,
     loadAgain: (log) => withWarnings(loadOwn(process.argv.slice(2)), log),
     printBytes: (bytes) =>

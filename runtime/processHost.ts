@@ -59,6 +59,7 @@ export interface ProcessFacts {
   readonly isInteractive: boolean;
   ask(question: string, signal: AbortSignal): Promise<string | null>;
   print(text: string): void;
+  printError(text: string): void;
   printBytes(bytes: Uint8Array): Promise<void>;
   /** Warnings go to the log. */
   loadOther(configuration: OtherConfiguration, log: Log): Config;
@@ -387,6 +388,10 @@ export class ProcessHost implements CommandHost {
 
   print(text: string): void {
     this.#facts.print(text);
+  }
+
+  printError(text: string): void {
+    this.#facts.printError(text);
   }
 
   printBytes(bytes: Uint8Array): Promise<void> {

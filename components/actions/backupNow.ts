@@ -79,7 +79,7 @@ interface ActionScope {
   readonly name: string;
   readonly parent: pulumi.Resource;
   readonly type: BackupKind;
-  readonly triggers: readonly pulumi.Input<string>[];
+  readonly triggers: pulumi.Input<string>[];
 }
 
 function onHost(

@@ -8,6 +8,7 @@ import type { HostAccess } from "../databases/hostArgs";
 import { connectionInputs, isRemote } from "../databases/hostConnection";
 import type { ConnectionInput } from "../dynamic/reach";
 import { labelOf, onceCommand, onceScript } from "../host/onceScript";
+import { reportScript } from "../host/reportScript";
 import type { SignInInput } from "../host/ssh/sshTarget";
 
 type RemoteModule = typeof import("@pulumi/command/remote/command");
@@ -24,7 +25,17 @@ export interface HostCommandArgs {
   /** Of each run. */
   readonly limitSeconds: number;
   /** A changed value makes it run again, and nothing else does. */
-  readonly triggers: readonly pulumi.Input<string>[];
+  readonly triggers: pulumi.Input<string>[];
+}
+
+/** A program that reads passwords from files and answers with a report; only its last run counts. */
+export interface ReportedCommandArgs extends Omit<HostCommandArgs, "runs" | "triggers"> {
+  readonly argv: pulumi.Input<string[]>;
+  readonly fileAccount: pulumi.Input<string>;
+  /** Secret. */
+  readonly files: Readonly<Record<string, pulumi.Input<string>>>;
+  readonly acceptedCode: number;
+  readonly triggers: pulumi.Input<pulumi.Input<string>[]>;
 }
 
 export interface HostCommand {
@@ -40,18 +51,45 @@ const IGNORED = ["connection", "create", "stdin"];
 
 /** Runs when it is created or replaced, after which it is unchanged; removing it does nothing. */
 export function runOnHost(name: string, args: HostCommandArgs, opts: pulumi.CustomResourceOptions): HostCommand {
-  const { account, host, limitSeconds, runs, triggers, what } = args;
-  const stdin = pulumi
+  const { account, limitSeconds, runs, what } = args;
+  const script = pulumi
     .all([account, runs])
     .apply(([user, known]) => onceScript({ account: user, runs: known, what, limitSeconds }));
-  // Standard output is the label, for programs.
+  const resource = runScript(name, args, script, opts);
+  return { resource, label: resource.stdout.apply(labelOf), report: resource.stderr };
+}
+
+/** The same for a program with passwords; `report` is its whole standard output. */
+export function reportFromHost(
+  name: string,
+  args: ReportedCommandArgs,
+  opts: pulumi.CustomResourceOptions,
+): Omit<HostCommand, "label"> {
+  const { acceptedCode, limitSeconds, what } = args;
+  const script = pulumi
+    .all([args.account, args.fileAccount, args.argv, pulumi.all(args.files)])
+    .apply(([account, fileAccount, argv, files]) =>
+      reportScript({ account, fileAccount, argv, files, acceptedCode, what, limitSeconds }),
+    );
+  const resource = runScript(name, args, pulumi.secret(script), opts);
+  return { resource, report: resource.stdout };
+}
+
+type Command = pulumi.CustomResource & Record<"stdout" | "stderr", pulumi.Output<string>>;
+
+function runScript(
+  name: string,
+  { account, host, triggers }: Pick<ReportedCommandArgs, "account" | "host" | "triggers">,
+  stdin: pulumi.Output<string>,
+  opts: pulumi.CustomResourceOptions,
+): Command {
+  // Standard output is for programs.
   const logging = "stderr" as const;
-  const common = { stdin, triggers: [...triggers], addPreviousOutputInEnv: false, logging };
+  const common = { stdin, triggers, addPreviousOutputInEnv: false, logging };
   const own = pulumi.mergeOptions(opts, { ignoreChanges: IGNORED });
   if (!isRemote(host.connection)) {
     const { Command } = require("@pulumi/command/local/command") as LocalModule;
-    const resource = new Command(name, { ...common, create: onceCommand({ isLocal: true, sudo: false }) }, own);
-    return outputsOf(resource);
+    return new Command(name, { ...common, create: onceCommand({ isLocal: true, sudo: false }) }, own);
   }
   const { connection, signIn } = connectionInputs(host.connection);
   const { Command } = require("@pulumi/command/remote/command") as RemoteModule;
@@ -60,12 +98,7 @@ export function runOnHost(name: string, args: HostCommandArgs, opts: pulumi.Cust
     return onceCommand({ isLocal: false, sudo: isOther && ssh.sudo });
   });
   const login = pulumi.secret(pulumi.all([connection, signIn ?? []]).apply((parts) => commandLogin(...parts)));
-  const resource = new Command(name, { ...common, create, connection: login }, own);
-  return outputsOf(resource);
-}
-
-function outputsOf(resource: pulumi.CustomResource & Record<"stdout" | "stderr", pulumi.Output<string>>): HostCommand {
-  return { resource, label: resource.stdout.apply(labelOf), report: resource.stderr };
+  return new Command(name, { ...common, create, connection: login }, own);
 }
 
 /** Loads the code for keys only for remote hosts. */

@@ -38,15 +38,20 @@ export function onceCommand({ isLocal, sudo }: { readonly isLocal: boolean; read
 export function onceScript({ account, limitSeconds, runs, what }: Once): string {
   const lines = runs.map((argv) => `  run ${argv.map(shellArgument).join(" ")}`);
   // A preview shows the first three lines.
-  return `main() { account=${shellArgument(account)} seconds=${limitSeconds} what=${shellArgument(what)}
+  return `main() { ${scriptHead({ account, limitSeconds, what })}
 ${lines.join("\n")}
 }
-${FUNCTIONS}
+${ONCE_FUNCTIONS}
 main
 `;
 }
 
-const FUNCTIONS = `exec 4>&1
+/** The values that {@link ONCE_FUNCTIONS} read. */
+export function scriptHead({ account, limitSeconds, what }: Omit<Once, "runs">): string {
+  return `account=${shellArgument(account)} seconds=${limitSeconds} what=${shellArgument(what)}`;
+}
+
+export const ONCE_FUNCTIONS = `exec 4>&1
 as_account() {
   uid=$(id -u -- "$account" 2>/dev/null) || {
     echo "there is no account $account on this host: set user to the account that PostgreSQL runs as"

@@ -1,10 +1,8 @@
 /** Moves databases and roles from one cluster to another, and stops, repoints and restarts their applications. */
 import * as pulumi from "@pulumi/pulumi";
 import { BackupNow } from "../actions/backupNow";
-import { runOnHost } from "../actions/runOnHost";
-import { connectionInputs } from "../databases/hostConnection";
-import { FILES_PLACEHOLDER } from "../dynamic/filesPlaceholder";
-import { HostMigration } from "../dynamic/hostMigration";
+import { reportFromHost, runOnHost } from "../actions/runOnHost";
+import { FILES_PLACEHOLDER } from "../host/reportScript";
 import { renderedName, typeToken } from "../internal/children";
 import {
   binPathArgs,
@@ -147,28 +145,27 @@ function runMigrate(
   const host = args[runnerOf(settings) ?? "target"].host;
   if (host === undefined) return loadJobs(jobs).migrate(step, opts);
   const verb = step.verb ?? "plan";
-  const { connection, signIn } = connectionInputs(host.connection);
-  const done = new HostMigration(
+  const { report, resource } = reportFromHost(
     renderedName(name, step.role),
     {
-      connection,
-      ...given({ signIn }),
-      user: host.user,
-      fileUser: host.databaseUser ?? host.user,
+      host,
+      account: host.user,
+      fileAccount: host.databaseUser ?? host.user,
       argv: pulumi
         .all([host.runtimeArgv, sides.source, sides.target])
         .apply(([argv, source, target]) => [
           ...argv,
           ...migrateArgs(settings, verb, source, target, FILES_PLACEHOLDER),
         ]),
-      files: pulumi.secret(pulumi.all(serverFiles(args))),
+      files: serverFiles(args),
       acceptedCode: verb === "plan" ? OBSTRUCTED : 0,
       what: `migrate ${verb}`,
-      triggers: pulumi.all(verb === "plan" ? (args.planTriggers ?? []) : []),
+      limitSeconds: LIMIT_SECONDS,
+      triggers: verb === "plan" ? (args.planTriggers ?? []) : [],
     },
     { parent: opts.parent, dependsOn: [...opts.dependsOn] },
   );
-  return { done, report: done.report };
+  return { done: resource, report };
 }
 
 function runOther({ args, jobs, name, settings }: Work, step: MigrationStep, opts: StepOptions): pulumi.Resource {

@@ -118,6 +118,8 @@ export interface Terminal {
   ask(question: string): Promise<string | null>;
   /** To standard output: a command's result, not its log. */
   print(text: string): void;
+  /** To standard error: for people, beside a result for programs. */
+  printError(text: string): void;
   /** Resolves when more may come. */
   printBytes(bytes: Uint8Array): Promise<void>;
 }

@@ -36,23 +36,18 @@ export const migrateCommand: Command = async (host) => {
 
 async function plan(host: Invocation & MachineAccess & Terminal, ctx: Context): Promise<number> {
   const planned = await makePlan(host, await serversOf(host), ctx);
-  show(host, planned, planText);
-  return planned.refusals.length === 0 ? 0 : ERRORS.dbInvalid;
+  return show(host, planned, planText, planned.refusals.length === 0 ? 0 : ERRORS.dbInvalid);
 }
 
 async function copy(host: Invocation & MachineAccess & Terminal, ctx: Context): Promise<number> {
   const servers = await serversOf(host);
   const planned = await makePlan(host, servers, ctx);
-  if (planned.refusals.length > 0) {
-    show(host, planned, planText);
-    return ERRORS.dbInvalid;
-  }
+  if (planned.refusals.length > 0) return show(host, planned, planText, ERRORS.dbInvalid);
   const { binPath } = host.config;
   const major = planned.target.version.split(".")[0] ?? "";
   const programs = await findClientPrograms(major.replace(/\D.*$/, ""), binPath, ctx.signal);
   const report = await copyDatabases(servers, planned, { ...optionsOf(host), programs }, ctx);
-  show(host, report, copyText);
-  return 0;
+  return show(host, report, copyText, 0);
 }
 
 async function verify(host: Invocation & MachineAccess & Terminal, ctx: Context): Promise<number> {
@@ -67,8 +62,7 @@ async function verify(host: Invocation & MachineAccess & Terminal, ctx: Context)
         !SYSTEM_DATABASES.has(name) && !exclude.includes(name) && (include.length === 0 || include.includes(name)),
     );
   const report = await verifyMigration(servers, { ...options, databases: chosen }, ctx);
-  show(host, report, verifyText);
-  return report.ok ? 0 : ERRORS.dbMismatch;
+  return show(host, report, verifyText, report.ok ? 0 : ERRORS.dbMismatch);
 }
 
 async function release(host: Invocation & MachineAccess & Terminal, ctx: Context): Promise<number> {
@@ -78,12 +72,11 @@ async function release(host: Invocation & MachineAccess & Terminal, ctx: Context
     return liftGuard(session, (await loadFacts(session)).databases);
   });
   ctx.log.info(`migrate: ${names.length} databases of the source have their old settings`);
-  show(host, { version: 1, released: names }, ({ released }) =>
+  const text = ({ released }: { readonly released: readonly string[] }): string =>
     released.length === 0
       ? "no migration had made the source read-only\n"
-      : `the source accepts connections and writes again: ${released.join(", ")}\n`,
-  );
-  return 0;
+      : `the source accepts connections and writes again: ${released.join(", ")}\n`;
+  return show(host, { version: 1, released: names }, text, 0);
 }
 
 async function finish(host: CommandHost, ctx: Context): Promise<number> {
@@ -94,8 +87,7 @@ async function finish(host: CommandHost, ctx: Context): Promise<number> {
   const servers = await serversOf(host, "target");
   const { databases } = await withSession(servers, servers.target, undefined, loadFacts);
   const report = await judgeFinish(host.repositories(), databases, ctx);
-  show(host, report, finishText);
-  return report.mayRetireSource ? 0 : ERRORS.backupSetInvalid;
+  return show(host, report, finishText, report.mayRetireSource ? 0 : ERRORS.backupSetInvalid);
 }
 
 const SYSTEM_DATABASES: ReadonlySet<string> = new Set(["postgres", "template0", "template1"]);
@@ -113,8 +105,19 @@ function optionsOf({ config }: Invocation): MigrationOptions & Config["migrate"]
   };
 }
 
-function show<T extends object>(host: Invocation & Terminal, report: T, text: (report: T) => string): void {
-  host.print(host.config.output === "json" ? `${JSON.stringify(report, null, 2)}\n` : text(report));
+/** Prints the report, and beside JSON the reason of a failure, for people. @returns the exit code */
+function show<T extends object>(
+  host: Invocation & Terminal,
+  report: T,
+  text: (report: T) => string,
+  code: number,
+): number {
+  if (host.config.output !== "json") host.print(text(report));
+  else {
+    if (code !== 0) host.printError(text(report));
+    host.print(`${JSON.stringify(report, null, 2)}\n`);
+  }
+  return code;
 }
 
 /** Both ends; a step that needs one gets that one twice. */

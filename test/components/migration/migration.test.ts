@@ -59,7 +59,7 @@ async function declare(
         const verb = /-(?:told-)?(plan|copy|verify|finish|release)$/.exec(name)?.[1] ?? "";
         const state = {
           ...(inputs as object),
-          report: REPORTS[verb] ?? "",
+          stdout: REPORTS[verb] ?? "",
           ...(name.includes("-told-") ? { data: { report: REPORTS[verb] ?? "" } } : {}),
         };
         return { id: id === undefined || id === "" ? name : id, state };
@@ -181,16 +181,17 @@ describe("into a host", () => {
     });
     expect(ofKind("Job")).toEqual([]);
     const copy = declared.find(({ name }) => name === "to-18-copy");
-    expect(copy?.inputs).toMatchObject({
-      user: "root",
-      fileUser: "postgres",
-      acceptedCode: 0,
-      files: { "from-password": SECRET, "from-ca.pem": "PEM" },
-    });
-    expect(JSON.stringify(copy?.inputs["argv"])).not.toContain(SECRET);
-    expect(copy?.inputs["argv"]).toEqual(
-      expect.arrayContaining(["--from-password-file={files}/from-password", "migrate", "copy"]),
-    );
+    expect(copy?.inputs["create"]).not.toContain(SECRET);
+    const script = JSON.stringify(copy?.inputs["stdin"]);
+    for (const part of [
+      "account=root seconds=604800 what='migrate copy' file_account=postgres",
+      `write_file from-password ${SECRET}`,
+      "write_file from-ca.pem PEM",
+      "migrate copy",
+    ])
+      expect(script).toContain(part);
+    const option = `'--from-password-file='"$directory"'/from-password'`;
+    expect(script).toContain(JSON.stringify(` ${option} `).slice(1, -1));
     const [stop, start] = ["stop", "start"].map(
       (arg) => declared.find(({ name }) => name === `to-18-${arg}-units`)?.inputs,
     );

@@ -86,6 +86,7 @@ export function host(parts: HostParts): TestHost {
     requireStarted: () => {},
     readFile: async () => null,
     print: (text) => void printed.push(text),
+    printError: () => {},
     newSession: () => Promise.reject(new Error("no server here")),
     walStream: () => Promise.reject(new Error("no server here")),
     program: () => Promise.reject(new Error("no program here")),

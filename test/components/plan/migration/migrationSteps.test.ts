@@ -7,7 +7,7 @@ import {
   runnerOf,
   type ServerSettings,
 } from "../../../../components/plan/migration/migrationSteps";
-import { mayRetireSource, reportProblems } from "../../../../components/plan/migration/migrationReport";
+import { mayRetireSource } from "../../../../components/plan/migration/migrationReport";
 import { checkMigration } from "../../../../components/plan/migration/migrationRules";
 import { parseConnection } from "../../../../runtime/postgres/connectionString";
 
@@ -236,23 +236,6 @@ describe("migration arguments", () => {
 });
 
 describe("an answer of the program", () => {
-  test("is printed in lines, and not in full", () => {
-    const refusals = [{ fact: "the target has a role 'a'", rule: "it is not changed", wayOut: "--keep-role=a" }];
-    expect(reportProblems(JSON.stringify({ refusals }))).toEqual([
-      "the target has a role 'a' (it is not changed): --keep-role=a",
-    ]);
-    const differences = Array.from({ length: 30 }, (_, index) => ({
-      database: "shop",
-      kind: "table",
-      name: `t${index}`,
-      text: "1 row, 2 rows",
-    }));
-    const lines = reportProblems(JSON.stringify({ differences, differenceCount: 500 }));
-    expect(lines[0]).toBe("shop: table t0: 1 row, 2 rows");
-    expect(lines.at(-1)).toBe("and 480 more: they are in the report");
-    expect(reportProblems("no JSON")).toEqual([]);
-  });
-
   test("allows retiring the source only when it says so", () => {
     expect(mayRetireSource('{"version":1,"mayRetireSource":true}')).toBe(true);
     for (const text of ["", "null", "[]", '{"mayRetireSource":"true"}', '{"mayRetireSource":false}'])

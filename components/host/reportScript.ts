@@ -1,0 +1,79 @@
+/**
+ * The script of a program that reads passwords from files and answers with a report: a step of `pgbackstop migrate`.
+ * Pure.
+ *
+ * The passwords are texts of the script, which arrives over standard input. The shell itself writes them into a
+ * directory of their own, in memory if possible, and removes it when the program ends. The report is all of standard
+ * output; what the program says beside it is shown.
+ */
+import { shellArgument } from "../plan/host/hostCommand";
+import { ONCE_FUNCTIONS, scriptHead } from "./onceScript";
+
+export interface Reported {
+  /** Account that starts the program: the login, or any if that is root. */
+  readonly account: string;
+  /** Account that the program switches to, and that reads the files. */
+  readonly fileAccount: string;
+  /** {@link FILES_PLACEHOLDER} stands for the directory of the files. */
+  readonly argv: readonly string[];
+  /** Passwords and certificates, by the names in the arguments. */
+  readonly files: Readonly<Record<string, string>>;
+  /** An additional success code, if the report then names obstacles. */
+  readonly acceptedCode: number;
+  readonly what: string;
+  readonly limitSeconds: number;
+}
+
+/** Stands for the directory of the files, which is known when the program runs. */
+export const FILES_PLACEHOLDER = "{files}";
+
+export function reportScript({ acceptedCode, argv, fileAccount, files, ...head }: Reported): string {
+  const writes = Object.entries(files).map(
+    ([name, text]) => `  write_file ${shellArgument(name)} ${shellArgument(text)}`,
+  );
+  // Leaves the quotes around the argument for the directory's name, which has no odd character.
+  const line = argv.map((each) => shellArgument(each).replaceAll(FILES_PLACEHOLDER, `'"$directory"'`)).join(" ");
+  return `main() { ${scriptHead(head)} file_account=${shellArgument(fileAccount)}
+  make_directory
+${[...writes, `  report ${acceptedCode} ${line}`].join("\n")}
+}
+${ONCE_FUNCTIONS}
+${REPORT_FUNCTIONS}
+main
+`;
+}
+
+/** The report is opened before the directory changes hands: its new owner cannot make root read another file. */
+const REPORT_FUNCTIONS = `make_directory() {
+  directory=
+  for place in /dev/shm /tmp; do
+    [ -d "$place" ] && [ -w "$place" ] || continue
+    directory=$(mktemp -d "$place/pgbackstop-migration.XXXXXXXXXX") && break
+  done
+  [ -n "$directory" ] || { echo "unable to make a directory for passwords in /dev/shm or /tmp" >&2; exit 1; }
+  trap 'rm -rf -- "$directory"' EXIT
+  trap 'exit 1' HUP INT TERM
+  umask 077
+  owner=$(id -u -- "$file_account" 2>/dev/null):$(id -g -- "$file_account" 2>/dev/null)
+  : > "$directory/report"
+  exec 5> "$directory/report" 6< "$directory/report" 7< "$directory/report"
+}
+write_file() {
+  printf %s "$2" > "$directory/$1"
+  [ "$owner" = "$(id -u):$(id -g)" ] || chown -- "$owner" "$directory/$1" || exit 1
+}
+report() {
+  accepted=$1
+  shift
+  [ "$owner" = "$(id -u):$(id -g)" ] || chown -- "$owner" "$directory" || exit 1
+  code=$({
+    {
+      (as_account timeout --preserve-status --kill-after=10 "$seconds" "$@") </dev/null 2>&1 >&5 3>&- 4>&- 6>&- 7>&-
+      echo "$?" >&3
+    } | pass_on >&4 3>&-
+  } 3>&1)
+  # JSON with one entry a line: the list has entries.
+  if [ "$code" = 0 ] || { [ "$code" = "$accepted" ] && grep -q '"refusals": \\[$' <&6; }; then cat <&7; return 0; fi
+  echo "unable to $what: exit code $code" >&2
+  exit 1
+}`;
