@@ -1,5 +1,6 @@
 /** How commands over SSH end, with a scripted server. test/hosts has real servers. */
-import type { AddressInfo } from "node:net";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { Server, type ServerChannel, utils } from "ssh2";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Connection } from "../../../../components/host/connection";
@@ -51,6 +52,11 @@ test("a password signs in where there is no key, and a wrong one is named as suc
 test("a port that nobody serves is a host that may answer later, an unexpected host key is not", async () => {
   const silent = connectOverSsh({ ...target(), port: 1, password: PASSWORD });
   await expect(silent).rejects.toBeInstanceOf(NoAnswer);
+  const closing = createServer((socket) => socket.destroy()).listen(0, "127.0.0.1");
+  await once(closing, "listening");
+  const closed = connectOverSsh({ ...target(), port: (closing.address() as AddressInfo).port, password: PASSWORD });
+  await expect(closed).rejects.toBeInstanceOf(NoAnswer);
+  closing.close();
   const other = utils.generateKeyPairSync("ed25519").public;
   const failure = await connectOverSsh({ ...target(), hostKeys: [other], password: PASSWORD }).catch(
     (error: unknown) => error,
