@@ -173,6 +173,11 @@ export interface ClusterBackupArgs {
    * @example { repo1: { at: b2.target, keepDays: 14 }, repo2: { at: r2.target, keepDays: 90 } }
    */
   repositories: { [key: string]: ClusterRepositoryArgs };
+  /**
+   * Left out: a full backup on Sundays and incremental ones on other days (where the engine has no incremental ones, a
+   * full one each day), at a time that depends on the component's name, and 30 days of retention (as long as the
+   * bucket's object lock) for repositories without any. The preview states them (PB143). `{}`: none.
+   */
   schedules?: ClusterSchedules;
   /**
    * How long an update waits until every repository has a full backup: it fails afterwards, and names the others. A Job

@@ -432,7 +432,8 @@ export interface HostPostgresArgs {
 
 /** Arguments of every host that works with a database's repositories. */
 export interface HostBaseArgs {
-  connection: pulumi.Input<HostConnection>;
+  /** Left out: this machine, as with `{ local: {} }`. */
+  connection?: pulumi.Input<HostConnection>;
   /** Operating system account of PostgreSQL; the runtime runs as it. @default "postgres" */
   user?: string;
   /** Name of the cluster in the repositories. @default "main" */
@@ -480,6 +481,11 @@ export interface PostgresHostArgs extends HostBaseArgs {
    * @example { repo1: { at: nas.target, keepDays: 7 }, repo2: { at: r2.target, keepDays: 60 } }
    */
   repositories: { [key: string]: HostRepositoryArgs };
+  /**
+   * Left out: a full backup on Sundays and incremental ones on other days, at a time that depends on the component's
+   * name, and 30 days of retention (as long as the bucket's object lock) for repositories without any. The preview
+   * states them (PB143). `{}`: none.
+   */
   schedules?: BackupSchedules;
   /**
    * Left out, all tasks if systemd starts units; with engine "pgbackrest" `verify` and `metrics`, which the runtime
@@ -555,6 +561,10 @@ export interface PostgresHostArgs extends HostBaseArgs {
    * @default false
    */
   allowRestart?: boolean;
-  /** Program and arguments; run as the login. @example ["systemctl", "restart", "postgresql"] */
+  /**
+   * Program and arguments; run as the login. Left out, `systemctl restart` of the unit that systemd runs PostgreSQL
+   * with.
+   * @example ["systemctl", "restart", "postgresql"]
+   */
   restartCommand?: string[];
 }

@@ -23,8 +23,11 @@ export interface ConnectionInputs {
 type Given = pulumi.Input<HostConnection>;
 type Known<T> = pulumi.UnwrappedObject<T>;
 
+/** Where none is given. */
+const HERE: HostConnection = { local: {} };
+
 /** @throws InputPropertyError, late if it comes from another resource, without a host key in the form of Command */
-export function connectionInputs(connection: Given): ConnectionInputs {
+export function connectionInputs(connection: Given = HERE): ConnectionInputs {
   if (isDeferred(connection)) {
     const whole = pulumi.output(connection) as pulumi.Output<Known<HostConnection>>;
     return {
@@ -41,7 +44,7 @@ export function connectionInputs(connection: Given): ConnectionInputs {
 }
 
 /** The same connection with its credentials marked as secret: for later actions on the host. */
-export function secretConnection(connection: Given): Given {
+export function secretConnection(connection: Given = HERE): Given {
   if (isDeferred(connection)) return pulumi.secret(connection);
   const { proxy, ssh, ...login } = connection;
   return {
@@ -67,7 +70,7 @@ function secretLogin<T extends CommandLogin>(login: T): T {
 }
 
 /** False for this machine. A connection from another resource is a remote one. */
-export function isRemote(connection: Given): boolean {
+export function isRemote(connection: Given = HERE): boolean {
   return isDeferred(connection) || connection.ssh !== undefined || connection.host !== undefined;
 }
 
@@ -90,7 +93,7 @@ export function addressOf(connection: Given): {
 }
 
 /** The kinds of connection that are given, for the plan. */
-export function connectionKinds(connection: Given): { local?: object; ssh?: object; host?: object } {
+export function connectionKinds(connection: Given = HERE): { local?: object; ssh?: object; host?: object } {
   if (isDeferred(connection)) return { ssh: {} };
   const { host, local, ssh } = connection;
   return {
@@ -101,7 +104,11 @@ export function connectionKinds(connection: Given): { local?: object; ssh?: obje
 }
 
 /** Findings about an object in the form of Command; those of a late one come with its values. */
-export function connectionFindings(connection: Given): Finding[] {
+export function connectionFindings(connection: Given | undefined): Finding[] {
+  if (connection === undefined) {
+    const fact = "chosen: the machine that runs this program";
+    return [finding("PB143", "connection", fact, "set connection.ssh for another host")];
+  }
   if (isDeferred(connection)) return [];
   const { host, proxy, ssh } = connection;
   const isLogin = host !== undefined && ssh === undefined;

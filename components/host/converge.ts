@@ -24,6 +24,7 @@ import {
 } from "./desiredFiles";
 import {
   askServer,
+  findRestartCommand,
   isPending,
   type LiveSettings,
   type PreviousSettings,
@@ -414,7 +415,7 @@ async function applySettings({ connection, desired, outcome, log }: Update, runt
     live = await restart(connection, runtime, desired, log);
     if (isPending(live, names))
       throw new Error(
-        `PostgreSQL still waits for a restart after ${desired.restartCommand.join(" ")}: does it restart the server of ${desired.dataDirectory}?`,
+        `PostgreSQL still waits for a restart after ${desired.restartCommand.join(" ") || "its unit was restarted"}: does that restart the server of ${desired.dataDirectory}?`,
       );
   }
   await refreshSettings(connection, runtime, desired, outcome);
@@ -559,11 +560,12 @@ async function restoreSettings(
 async function restart(
   connection: Connection,
   runtime: RuntimeOnHost,
-  { restartCommand }: HostIdentity,
+  { dataDirectory, restartCommand }: HostIdentity,
   log: LogLine,
 ): Promise<LiveSettings> {
-  log(`restarting PostgreSQL: ${restartCommand.join(" ")}`);
-  await run(connection, "restart PostgreSQL", restartCommand);
+  const command = restartCommand.length > 0 ? restartCommand : await findRestartCommand(connection, dataDirectory);
+  log(`restarting PostgreSQL: ${command.join(" ")}`);
+  await run(connection, "restart PostgreSQL", command);
   return waitForServer(runtime);
 }
 

@@ -62,6 +62,27 @@ else echo stopped
 fi`;
 
 /**
+ * $1 data directory. The unit of PostgreSQL's process, if that is the process which systemd restarts; otherwise
+ * PostgreSQL was started by hand, and the unit is a shell's or a container's.
+ */
+const UNIT_SCRIPT = `
+pid=$(head -n 1 "$1/postmaster.pid") || exit 0
+unit=$(sed -n 's#.*/\\([^/]*\\.service\\)\\(/[^/]*\\)\\{0,1\\}$#\\1#p' "/proc/$pid/cgroup" 2>/dev/null | head -n 1)
+[ -n "$unit" ] || exit 0
+[ "$(systemctl show --property=MainPID --value -- "$unit" 2>/dev/null)" = "$pid" ] || exit 0
+printf '%s\\n' "$unit"`;
+
+/** `systemctl restart` of the running server's unit. @throws Error without one */
+export async function findRestartCommand(connection: Connection, dataDirectory: string): Promise<readonly string[]> {
+  const { stdout } = await runScript(connection, "look for PostgreSQL's unit", UNIT_SCRIPT, [dataDirectory]);
+  const unit = stdout.trim();
+  if (unit !== "") return ["systemctl", "restart", unit];
+  throw new Error(
+    `allowRestart is set, but systemd does not run the server of ${dataDirectory}: set restartCommand, such as ["pg_ctlcluster", "17", "main", "restart"]`,
+  );
+}
+
+/**
  * {@link readSettings}, with reason and remedy if there is no answer. Waits a few seconds for a server that may be
  * restarting.
  * @throws Error, CommandFailed

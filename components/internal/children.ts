@@ -8,6 +8,7 @@ export function typeToken(className: string): string {
 /** The main child has its component's name, every other one the name and a role. */
 export const CHILD_ROLES = {
   passphrase: "passphrase",
+  cipher: "key",
   host: "host",
   bucket: "bucket",
   writerKey: "writer-key",

@@ -7,7 +7,16 @@ import { splitKnown } from "../internal/inputs";
 import { logWarnings, throwErrors } from "../internal/validate";
 import { B2_CAPABILITIES, type B2Plan, type B2Settings, checkB2, filePrefixOf, resolveB2 } from "../plan/storage/b2";
 import { estimateStorage } from "../plan/storage/cost";
-import { checkedKeyPrefix, guardKeys, readerTargetOf, secretCipher, shareableTarget, withoutKeys } from "./common";
+import {
+  checkedKeyPrefix,
+  cipherOf,
+  guardKeys,
+  isEncrypted,
+  readerTargetOf,
+  secretCipher,
+  shareableTarget,
+  withoutKeys,
+} from "./common";
 import type { CipherRef, LockMode, RepositoryTarget, S3Credentials, S3Location, SecretRef } from "./target";
 import { given } from "../plan/model/given";
 
@@ -100,6 +109,13 @@ export interface B2RepositoryArgs {
   /** Client-side encryption: Backblaze sees neither contents nor names of tables. Leaving it out is a warning. */
   cipher?: CipherRef;
   /**
+   * True encrypts with a new random passphrase, which this component makes and protects, instead of `cipher`. It is in
+   * this stack's state only, as a secret: keep a copy of the output `passphrase` elsewhere, because without it nobody
+   * can read the backups. Decide it before the first backup.
+   * @default false
+   */
+  encrypt?: boolean;
+  /**
    * Object lock: days for which no key can delete a stored file, counted from its upload. Set at least the time for
    * which a full backup must be safe; more than retention only costs. A bucket with object lock keeps it forever; 0
    * stops locking new files.
@@ -148,6 +164,8 @@ export interface B2RepositoryArgs {
 export class B2Repository extends pulumi.ComponentResource {
   /** Pass this to a database: `repositories: { repo2: { at: b2.target } }`. */
   public readonly target: RepositoryTarget;
+  /** Secret. The passphrase that `encrypt` made, for a copy in a safe place: `export const key = b2.passphrase`. */
+  public readonly passphrase?: pulumi.Output<string>;
   /** `s3://bucket/prefix`. */
   public readonly location: pulumi.Output<string>;
   /** Host name of the S3 interface, for restores: `s3.eu-central-003.backblazeb2.com`. */
@@ -169,14 +187,17 @@ export class B2Repository extends pulumi.ComponentResource {
 
   constructor(name: string, args: B2RepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
     const settings = withoutKeys(args);
+    const encrypted = isEncrypted(`B2Repository ${name}`, args);
     const known = splitKnown(settings).value as B2Settings;
     const findings = checkB2(known);
     throwErrors(`B2Repository ${name}`, findings);
     const plan = resolveB2(known);
     const path = checkedKeyPrefix(`B2Repository ${name}`, args.path);
     const bucketName = args.bucket.create?.name ?? args.bucket.existing?.name ?? "";
-    super(typeToken("B2Repository"), name, { ...settings, path, encrypted: args.cipher !== undefined }, opts);
+    super(typeToken("B2Repository"), name, { ...settings, path, encrypted }, opts);
     logWarnings(findings, this);
+    const { cipher, passphrase } = cipherOf(name, args, this, opts?.protect);
+    if (passphrase !== undefined) this.passphrase = passphrase;
 
     const protect = opts?.protect ?? true;
     const bucket = createBucket(name, args, plan, path, {
@@ -195,7 +216,7 @@ export class B2Repository extends pulumi.ComponentResource {
       existingSecret !== undefined
         ? { existingSecret }
         : { credentials: keys === undefined ? createKey("writer") : credentialsOf(keys) };
-    this.target = shareableTarget(targetOf(name, args, plan, path, bucket, signIn));
+    this.target = shareableTarget(targetOf(name, { ...args, ...given({ cipher }) }, plan, path, bucket, signIn));
     if (create.reader === true) {
       this.readerCredentials = createKey("reader");
       this.readerTarget = readerTargetOf(this.target, this.readerCredentials);
@@ -213,6 +234,7 @@ export class B2Repository extends pulumi.ComponentResource {
     }
     this.location = pulumi.interpolate`s3://${bucketName}${path}`;
     this.registerOutputs({
+      ...given({ passphrase }),
       location: this.location,
       endpoint: this.endpoint,
       restoreEndpoint: this.restoreEndpoint,

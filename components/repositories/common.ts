@@ -1,9 +1,11 @@
 /** Common parts of the repository components: late paths, arguments without secrets, read-only keys. */
 import * as pulumi from "@pulumi/pulumi";
 import { splitKnown } from "../internal/inputs";
+import { CipherPassphrase } from "../credentials/cipherPassphrase";
 import { throwErrors, withoutSecretValues } from "../internal/validate";
 import { childName, typeToken } from "../internal/children";
 import { checkKeyPrefix } from "../plan/storage/bucketChecks";
+import { given } from "../plan/model/given";
 import { DEFAULTS } from "../plan/model/defaults";
 import { kindOf, REPOSITORY_KINDS, typeOf } from "../plan/repositories/repositoryTypes";
 import { NO_TARGET } from "../plan/repositories/unknownType";
@@ -94,6 +96,32 @@ export function targetSettings(target: RepositoryTarget): object {
     encrypted: cipher !== undefined,
     ...typeOf({ kind: kindOf(target) }).open(target),
   };
+}
+
+interface EncryptionArgs {
+  readonly cipher?: CipherRef;
+  readonly encrypt?: boolean;
+}
+
+/** @throws InputPropertyError with a passphrase and the wish for a new one */
+export function isEncrypted(component: string, { cipher, encrypt }: EncryptionArgs): boolean {
+  if (cipher !== undefined && encrypt === true) {
+    const reason = `${component}: cipher is a passphrase and encrypt makes another one; leave one of them out`;
+    throw new pulumi.InputPropertyError({ propertyPath: "encrypt", reason });
+  }
+  return cipher !== undefined || encrypt === true;
+}
+
+/** The given passphrase, or with `encrypt` a new one as a child of the repository. */
+export function cipherOf(
+  name: string,
+  { cipher, encrypt }: EncryptionArgs,
+  parent: pulumi.Resource,
+  protect: boolean | undefined,
+): { cipher?: CipherRef; passphrase?: pulumi.Output<string> } {
+  if (encrypt !== true) return given({ cipher });
+  const made = new CipherPassphrase(childName(name, "cipher"), {}, { parent, protect: protect ?? true });
+  return { cipher: made.ref, passphrase: made.passphrase };
 }
 
 /** The `cipher` of a target, secret; nothing where there is none. */

@@ -1,7 +1,7 @@
 /** A repository in a directory: another disk, a NAS or any other mount. */
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
-import { secretCipher, shareableTarget } from "./common";
+import { cipherOf, isEncrypted, secretCipher, shareableTarget } from "./common";
 import type { CipherRef, RepositoryTarget } from "./target";
 import { given } from "../plan/model/given";
 
@@ -20,6 +20,13 @@ export interface PosixRepositoryArgs {
   offSite?: boolean;
   /** Client-side encryption; without it everybody who can read the directory can read the files. */
   cipher?: CipherRef;
+  /**
+   * True encrypts with a new random passphrase, which this component makes and protects, instead of `cipher`. It is in
+   * this stack's state only, as a secret: keep a copy of the output `passphrase` elsewhere, because without it nobody
+   * can read the backups. Decide it before the first backup.
+   * @default false
+   */
+  encrypt?: boolean;
 }
 
 /**
@@ -32,19 +39,24 @@ export interface PosixRepositoryArgs {
 export class PosixRepository extends pulumi.ComponentResource {
   /** Pass this to a database: `repositories: { repo1: { at: nas.target } }`. */
   public readonly target: RepositoryTarget;
+  /** Secret. The passphrase that `encrypt` made, for a copy in a safe place: `export const key = nas.passphrase`. */
+  public readonly passphrase?: pulumi.Output<string>;
   /** The directory. */
   public readonly location: pulumi.Output<string>;
 
   constructor(name: string, args: PosixRepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
-    super(typeToken("PosixRepository"), name, { path: args.path, encrypted: args.cipher !== undefined }, opts);
+    const encrypted = isEncrypted(`PosixRepository ${name}`, args);
+    super(typeToken("PosixRepository"), name, { path: args.path, encrypted }, opts);
+    const { cipher, passphrase } = cipherOf(name, args, this, opts?.protect);
+    if (passphrase !== undefined) this.passphrase = passphrase;
     this.target = shareableTarget({
       name,
       path: args.path,
       requireMount: args.requireMount ?? false,
       ...given({ offSite: args.offSite }),
-      ...secretCipher(args.cipher),
+      ...secretCipher(cipher),
     });
     this.location = pulumi.output(args.path);
-    this.registerOutputs({ location: this.location });
+    this.registerOutputs({ ...given({ passphrase }), location: this.location });
   }
 }

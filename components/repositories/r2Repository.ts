@@ -15,7 +15,16 @@ import {
   r2Rules,
   r2TokenResources,
 } from "../plan/storage/r2";
-import { checkedKeyPrefix, guardKeys, readerTargetOf, secretCipher, shareableTarget, withoutKeys } from "./common";
+import {
+  checkedKeyPrefix,
+  cipherOf,
+  guardKeys,
+  isEncrypted,
+  readerTargetOf,
+  secretCipher,
+  shareableTarget,
+  withoutKeys,
+} from "./common";
 import type { CipherRef, RepositoryTarget, S3Credentials, SecretRef } from "./target";
 import { given } from "../plan/model/given";
 
@@ -118,6 +127,13 @@ export interface R2RepositoryArgs {
   credentials?: R2CredentialsChoice;
   /** Client-side encryption: Cloudflare sees neither contents nor names of tables. Leaving it out is a warning. */
   cipher?: CipherRef;
+  /**
+   * True encrypts with a new random passphrase, which this component makes and protects, instead of `cipher`. It is in
+   * this stack's state only, as a secret: keep a copy of the output `passphrase` elsewhere, because without it nobody
+   * can read the backups. Decide it before the first backup.
+   * @default false
+   */
+  encrypt?: boolean;
   /** Not possible on R2, and refused with the reason: give another repository the locks. */
   immutableDays?: number;
   /** Average stored amount, for `monthlyCostUsd`. */
@@ -154,6 +170,8 @@ export interface R2RepositoryArgs {
 export class R2Repository extends pulumi.ComponentResource {
   /** Pass this to a database: `repositories: { repo2: { at: r2.target } }`. */
   public readonly target: RepositoryTarget;
+  /** Secret. The passphrase that `encrypt` made, for a copy in a safe place: `export const key = r2.passphrase`. */
+  public readonly passphrase?: pulumi.Output<string>;
   /** `s3://bucket/prefix`. */
   public readonly location: pulumi.Output<string>;
   /** Host name of the S3 interface, which includes the jurisdiction. */
@@ -171,13 +189,16 @@ export class R2Repository extends pulumi.ComponentResource {
 
   constructor(name: string, args: R2RepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
     const settings = withoutKeys(args);
+    const encrypted = isEncrypted(`R2Repository ${name}`, args);
     const findings = checkR2(splitKnown(settings).value as R2Settings);
     throwErrors(`R2Repository ${name}`, findings);
     const jurisdiction = args.jurisdiction ?? "default";
     const path = checkedKeyPrefix(`R2Repository ${name}`, args.path);
     const cloudflare = loadCloudflare("R2Repository");
-    super(typeToken("R2Repository"), name, { ...settings, path, encrypted: args.cipher !== undefined }, opts);
+    super(typeToken("R2Repository"), name, { ...settings, path, encrypted }, opts);
     logWarnings(findings, this);
+    const { cipher, passphrase } = cipherOf(name, args, this, opts?.protect);
+    if (passphrase !== undefined) this.passphrase = passphrase;
 
     const kept = { parent: this, protect: opts?.protect ?? true, retainOnDelete: opts?.retainOnDelete ?? true };
     const bucket = createBucket(cloudflare, name, args, jurisdiction, kept);
@@ -215,7 +236,7 @@ export class R2Repository extends pulumi.ComponentResource {
         ...signIn,
         facts: { versioning: false },
       },
-      ...secretCipher(args.cipher),
+      ...secretCipher(cipher),
     });
     if (create?.reader === true) {
       this.readerCredentials = createKeys("reader");
@@ -223,6 +244,7 @@ export class R2Repository extends pulumi.ComponentResource {
     }
     guardKeys(name, made, this, kept.protect);
     this.registerOutputs({
+      ...given({ passphrase }),
       location: this.location,
       endpoint: this.endpoint,
       restoreEndpoint: this.restoreEndpoint,

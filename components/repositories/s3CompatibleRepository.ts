@@ -7,7 +7,7 @@ import { checkStored } from "../plan/storage/bucketChecks";
 import { estimateStorage, type StorageCost } from "../plan/storage/cost";
 import { DEFAULTS } from "../plan/model/defaults";
 import { typeOf } from "../plan/repositories/repositoryTypes";
-import { readerTargetOf, secretCipher, shareableTarget } from "./common";
+import { cipherOf, isEncrypted, readerTargetOf, secretCipher, shareableTarget } from "./common";
 import type { BucketFacts, CipherRef, RepositoryTarget, S3Credentials, S3Quirks, SecretRef, UriStyle } from "./target";
 import { given } from "../plan/model/given";
 
@@ -65,6 +65,13 @@ export interface S3CompatibleRepositoryArgs {
   /** Client-side encryption: the provider sees neither contents nor keys. Leaving it out is a warning. */
   cipher?: CipherRef;
   /**
+   * True encrypts with a new random passphrase, which this component makes and protects, instead of `cipher`. It is in
+   * this stack's state only, as a secret: keep a copy of the output `passphrase` elsewhere, because without it nobody
+   * can read the backups. Decide it before the first backup.
+   * @default false
+   */
+  encrypt?: boolean;
+  /**
    * True if the bucket survives the loss of the database's site.
    * @default true for providers with their own data centres, else unknown
    */
@@ -98,6 +105,8 @@ export interface S3CompatibleRepositoryArgs {
 export class S3CompatibleRepository extends pulumi.ComponentResource {
   /** Pass this to a database: `repositories: { repo2: { at: lab.target } }`. */
   public readonly target: RepositoryTarget;
+  /** Secret. The passphrase that `encrypt` made, for a copy in a safe place: `export const key = lab.passphrase`. */
+  public readonly passphrase?: pulumi.Output<string>;
   /**
    * The repository with the reader's keys, for a host with `restoreOnly`; set with `bucket.existing.readerCredentials`.
    */
@@ -112,16 +121,19 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
   public readonly pricesAsOf?: pulumi.Output<string>;
 
   constructor(name: string, args: S3CompatibleRepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
-    const { bucket, cipher, endpoint, region } = args;
+    const { bucket, endpoint, region } = args;
+    const encrypted = isEncrypted(`S3CompatibleRepository ${name}`, args);
     const path = args.path ?? DEFAULTS.repositoryPath;
     const { credentials, existingSecret, facts, readerCredentials } = bucket.existing;
     throwErrors(`S3CompatibleRepository ${name}`, checkStored(args.expectedStoredGiB));
     super(
       typeToken("S3CompatibleRepository"),
       name,
-      { bucket: bucket.existing.name, endpoint, region, path, encrypted: cipher !== undefined },
+      { bucket: bucket.existing.name, endpoint, region, path, encrypted },
       opts,
     );
+    const { cipher, passphrase } = cipherOf(name, args, this, opts?.protect);
+    if (passphrase !== undefined) this.passphrase = passphrase;
     this.target = shareableTarget({
       name,
       path,
@@ -146,6 +158,7 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
       this.pricesAsOf = pulumi.output(cost.asOf);
     }
     this.registerOutputs({
+      ...given({ passphrase }),
       location: this.location,
       restoreEndpoint: this.restoreEndpoint,
       ...(cost === null ? {} : { monthlyCostUsd: cost.perMonth, pricesAsOf: cost.asOf }),

@@ -12,7 +12,16 @@ import {
   type S3RepositoryPlan,
   type S3RepositorySettings,
 } from "../plan/storage/s3";
-import { checkedKeyPrefix, guardKeys, readerTargetOf, secretCipher, shareableTarget, withoutKeys } from "./common";
+import {
+  checkedKeyPrefix,
+  cipherOf,
+  guardKeys,
+  isEncrypted,
+  readerTargetOf,
+  secretCipher,
+  shareableTarget,
+  withoutKeys,
+} from "./common";
 import { createAccess, createBucket, type S3Access } from "./s3Children";
 import type { S3RepositoryArgs } from "./s3RepositoryArgs";
 import type { RepositoryTarget, S3Credentials } from "./target";
@@ -45,6 +54,8 @@ import { given } from "../plan/model/given";
 export class S3Repository extends pulumi.ComponentResource {
   /** Pass this to a database: `repositories: { repo2: { at: s3.target } }`. */
   public readonly target: RepositoryTarget;
+  /** Secret. The passphrase that `encrypt` made, for a copy in a safe place: `export const key = s3.passphrase`. */
+  public readonly passphrase?: pulumi.Output<string>;
   /** `s3://bucket/prefix`. */
   public readonly location: pulumi.Output<string>;
   /** Host name of the S3 interface: `s3.eu-central-1.amazonaws.com`. */
@@ -72,14 +83,17 @@ export class S3Repository extends pulumi.ComponentResource {
 
   constructor(name: string, args: S3RepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
     const settings = withoutKeys(args);
+    const encrypted = isEncrypted(`S3Repository ${name}`, args);
     const known = splitKnown(settings).value as S3RepositorySettings;
     const findings = checkS3Repository(known);
     throwErrors(`S3Repository ${name}`, findings);
     const plan = resolveS3Repository(known);
     const path = checkedKeyPrefix(`S3Repository ${name}`, args.path);
     const aws = loadAws("S3Repository");
-    super(typeToken("S3Repository"), name, { ...settings, path, encrypted: args.cipher !== undefined }, opts);
+    super(typeToken("S3Repository"), name, { ...settings, path, encrypted }, opts);
     logWarnings(findings, this);
+    const { cipher, passphrase } = cipherOf(name, args, this, opts?.protect);
+    if (passphrase !== undefined) this.passphrase = passphrase;
 
     const kept = { parent: this, protect: opts?.protect ?? true, retainOnDelete: opts?.retainOnDelete ?? true };
     const bucket = createBucket(aws, name, args, plan, kept);
@@ -102,12 +116,14 @@ export class S3Repository extends pulumi.ComponentResource {
       this.monthlyCostUsd = pulumi.output(cost.perMonth);
       this.pricesAsOf = pulumi.output(cost.asOf);
     }
-    this.target = shareableTarget(targetOf(name, args, plan, path, bucket.name, this.endpoint, access.writer));
+    const shown = { ...args, ...given({ cipher }) };
+    this.target = shareableTarget(targetOf(name, shown, plan, path, bucket.name, this.endpoint, access.writer));
     if (access.reader !== undefined) {
       this.readerCredentials = access.reader;
       this.readerTarget = readerTargetOf(this.target, access.reader);
     }
     this.registerOutputs({
+      ...given({ passphrase }),
       location: this.location,
       endpoint: this.endpoint,
       restoreEndpoint: this.restoreEndpoint,

@@ -137,6 +137,13 @@ export interface S3RepositoryArgs {
   /** Client-side encryption: Amazon sees neither contents nor names of tables. Leaving it out is a warning. */
   cipher?: CipherRef;
   /**
+   * True encrypts with a new random passphrase, which this component makes and protects, instead of `cipher`. It is in
+   * this stack's state only, as a secret: keep a copy of the output `passphrase` elsewhere, because without it nobody
+   * can read the backups. Decide it before the first backup.
+   * @default false
+   */
+  encrypt?: boolean;
+  /**
    * Object lock: days for which no key can delete a stored object, counted from its upload. Set at least the time for
    * which a full backup must be safe; more than retention only costs. A bucket with object lock keeps it forever; 0
    * stops locking new objects.

@@ -2,7 +2,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { DEFAULTS } from "../plan/model/defaults";
-import { secretCipher, shareableTarget } from "./common";
+import { cipherOf, isEncrypted, secretCipher, shareableTarget } from "./common";
 import type { CipherRef, RepositoryTarget } from "./target";
 import { given } from "../plan/model/given";
 
@@ -38,6 +38,13 @@ export interface SftpRepositoryArgs {
   offSite?: boolean;
   /** Client-side encryption: the server sees neither contents nor keys. Leaving it out is a warning. */
   cipher?: CipherRef;
+  /**
+   * True encrypts with a new random passphrase, which this component makes and protects, instead of `cipher`. It is in
+   * this stack's state only, as a secret: keep a copy of the output `passphrase` elsewhere, because without it nobody
+   * can read the backups. Decide it before the first backup.
+   * @default false
+   */
+  encrypt?: boolean;
 }
 
 /**
@@ -59,13 +66,18 @@ export interface SftpRepositoryArgs {
 export class SftpRepository extends pulumi.ComponentResource {
   /** Pass this to a database: `repositories: { repo2: { at: box.target } }`. */
   public readonly target: RepositoryTarget;
+  /** Secret. The passphrase that `encrypt` made, for a copy in a safe place: `export const key = box.passphrase`. */
+  public readonly passphrase?: pulumi.Output<string>;
   /** `sftp://user@host/path`. */
   public readonly location: pulumi.Output<string>;
 
   constructor(name: string, args: SftpRepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
-    const { cipher, host, path, user } = args;
+    const { host, path, user } = args;
+    const encrypted = isEncrypted(`SftpRepository ${name}`, args);
     const port = args.port ?? DEFAULTS.sftpPort;
-    super(typeToken("SftpRepository"), name, { host, port, user, path, encrypted: cipher !== undefined }, opts);
+    super(typeToken("SftpRepository"), name, { host, port, user, path, encrypted }, opts);
+    const { cipher, passphrase } = cipherOf(name, args, this, opts?.protect);
+    if (passphrase !== undefined) this.passphrase = passphrase;
     this.target = shareableTarget({
       name,
       path,
@@ -83,6 +95,6 @@ export class SftpRepository extends pulumi.ComponentResource {
       ...secretCipher(cipher),
     });
     this.location = pulumi.interpolate`sftp://${user}@${host}${path}`;
-    this.registerOutputs({ location: this.location });
+    this.registerOutputs({ ...given({ passphrase }), location: this.location });
   }
 }

@@ -36,6 +36,7 @@ test("the SDK's analyzer can describe every component, so that other languages c
     "pendingRestart",
     "repositoryNames",
     "restoreCommand",
+    "source",
     "stanza",
     "timersEnabled",
     "topology",

@@ -63,7 +63,6 @@ describe("a host behind SSH", async () => {
       repositories: { repo1: { at: at("/srv/first"), keepDays }, repo2: { at: at("/srv/second"), keepDays: 60 } },
       schedules: { full: { cron: "0 3 * * 0", timeZone: "UTC" } },
       allowRestart: true,
-      restartCommand: ["systemctl", "restart", "postgresql@17-main"],
       archiveTimeoutSeconds: 60,
     });
   };

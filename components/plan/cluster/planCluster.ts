@@ -10,10 +10,13 @@ import type { ClusterDatabasePlan } from "../model/plan";
 import { resolveClusterDatabase } from "../model/resolveDatabase";
 import { checkCluster } from "../rules";
 import { checkClusterDefinition } from "../rules/clusterDefinition";
+import { withDefaultBackups } from "../schedule/defaultBackups";
 import { snapshotPlanOf } from "./snapshotPlan";
 
 /** @param name of the component */
-export function planCluster(name: string, declared: DeclaredCluster): ClusterPlan {
+export function planCluster(name: string, given: DeclaredCluster): ClusterPlan {
+  const usual = withDefaultBackups(name, given);
+  const declared = usual?.settings ?? given;
   const { schedules = {}, snapshots } = declared;
   const base = resolveClusterDatabase(name, {
     ...declared,
@@ -23,6 +26,7 @@ export function planCluster(name: string, declared: DeclaredCluster): ClusterPla
   const recovery = declared.bootstrap?.recovery;
   const database = {
     ...base,
+    ...(usual === null ? {} : { chosen: usual.chosen }),
     ...(volumeSnapshots === null ? {} : { volumeSnapshots }),
     ...(recovery !== undefined && isUnbacked(base) ? { withoutBackups: true } : {}),
   };

@@ -41,7 +41,7 @@ export const RULES = {
     "warning",
     "unencrypted backups outside the machine",
     "anyone who can read the bucket can read the database",
-    "set `cipher` with a `CipherPassphrase`",
+    "set `encrypt: true`, or `cipher` with a `CipherPassphrase`",
   ),
   PB008: policy(
     "error",
@@ -98,7 +98,6 @@ export const RULES = {
     "PostgreSQL must know when it may remove a segment",
     "`all`, `any`, or `named` with names of repositories",
   ),
-  PB018: rule("error", "`allowRestart` without a command", "nothing can restart this server", "set `restartCommand`"),
   PB019: rule(
     "error",
     "a repository in the data directory",
@@ -653,6 +652,12 @@ export const RULES = {
     "a restored cluster without repositories",
     "it archives nowhere and has no backups: its changes are lost with its volumes",
     "set `repositories` and `schedules`; silence it for a copy that is thrown away",
+  ),
+  PB143: rule(
+    "note",
+    "left out, and chosen for you",
+    "a line of the preview states it",
+    "write it down to choose yourself",
   ),
   PB150: rule(
     "error",

@@ -85,6 +85,8 @@ export interface DatabasePlan {
   readonly drills: readonly DrillPlan[];
   readonly drillChecks: DrillChecksPlan;
   readonly sizing: Sizing | undefined;
+  /** Schedules and retention that the program left out; absent if it has its own. */
+  readonly chosen?: string;
   readonly silence: Readonly<Record<string, string>>;
   readonly acknowledgeWeaker: Readonly<Record<string, string>>;
 }

@@ -8,6 +8,7 @@ import { engineOf } from "../engines/engines";
 import { DEFAULTS, defaultLevel, findRepoIndex, SYSTEMD_DIRECTORIES } from "./defaults";
 import { withDefaults } from "./hostDefaults";
 import { resolveDrill, resolveDrillChecks } from "../schedule/declaredDrills";
+import { withDefaultBackups } from "../schedule/defaultBackups";
 import { archiveTimeoutFor, streamedTimeout } from "../schedule/objectives";
 import type {
   AcknowledgePlan,
@@ -35,7 +36,9 @@ import type {
 import { DEFAULT_EVENTS, EVENTS, TARGET_TYPES } from "../../../runtime/notify/events";
 
 /** `defaultNodePath` is this program's Node.js, for a local host. */
-export function resolveHost(name: string, settings: HostSettings, defaultNodePath: string): HostPlan {
+export function resolveHost(name: string, declared: HostSettings, defaultNodePath: string): HostPlan {
+  const usual = withDefaultBackups(name, declared);
+  const settings = usual?.settings ?? declared;
   const database = resolveDatabase(name, settings, settings.stanza ?? DEFAULTS.stanza, undefined);
   const directories = resolveDirectories(settings.directories ?? {}, engineOf(database.engine).stock);
   const given = withDefaults(settings);
@@ -45,7 +48,7 @@ export function resolveHost(name: string, settings: HostSettings, defaultNodePat
   const agent =
     settings.agent ?? (engineOf(database.engine).own && lends && SYSTEMD_DIRECTORIES.includes(directories.units));
   // The agent serves these already; a file would count them twice.
-  const usual = (["expire", "verify", "heal", "metrics"] as const).filter(
+  const tasks = (["expire", "verify", "heal", "metrics"] as const).filter(
     (task) => task !== "metrics" || settings.monitoring?.listen === undefined,
   );
   // Beside stock the runtime only reads. Stock expires its own backups, after each backup.
@@ -56,6 +59,7 @@ export function resolveHost(name: string, settings: HostSettings, defaultNodePat
   return {
     ...database,
     ...given,
+    ...(usual === null ? {} : { chosen: usual.chosen }),
     ...(stream === null ? {} : { streamIntervalSeconds: stream, archiveTimeoutSeconds: timeout }),
     // A drill measures the objectives, and nothing is archived.
     ...(restoreOnly ? { archiveTimeoutSeconds: settings.archiveTimeoutSeconds } : {}),
@@ -67,7 +71,7 @@ export function resolveHost(name: string, settings: HostSettings, defaultNodePat
     directories,
     maintenance: resolveMaintenance(
       settings.maintenance ?? {},
-      drillsOnly ? ["metrics"] : agent ? usual : reads ? ["verify", "metrics"] : [],
+      drillsOnly ? ["metrics"] : agent ? tasks : reads ? ["verify", "metrics"] : [],
     ),
     notifies: settings.notify !== undefined,
     notices: resolveNotices(settings.notify ?? {}),

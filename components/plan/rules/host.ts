@@ -96,11 +96,6 @@ function checkIdentity(plan: HostPlan): Finding[] {
     const fact = "the preview must know the port of a new cluster";
     findings.push(finding("PB014", "port", fact, "write it as a number"));
   }
-  if (plan.allowRestart && plan.restartCommand.length === 0) {
-    const fact = "allowRestart is set, but no command that restarts PostgreSQL";
-    const hint = 'set restartCommand, for instance ["systemctl", "restart", "postgresql"]';
-    findings.push(finding("PB018", "restartCommand", fact, hint));
-  }
   return findings;
 }
 

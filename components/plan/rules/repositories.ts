@@ -57,7 +57,7 @@ function checkEncryption({ encrypted, kind, name, site }: RepositoryPlan, row: E
     return [finding("PB078", path, fact, hint)];
   }
   const fact = `backups leave this machine unencrypted: anyone who can read the ${exposed} can read the database`;
-  return [finding("PB007", path, fact, "set cipher: new CipherPassphrase(…).ref on the repository")];
+  return [finding("PB007", path, fact, "set encrypt: true on the repository, or cipher with a CipherPassphrase")];
 }
 
 function checkCompression({ compressType, compressLevel }: RepositoryPlan, path: string): Finding[] {

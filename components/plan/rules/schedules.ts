@@ -20,9 +20,15 @@ export function checkSchedules(plan: DatabasePlan): Finding[] {
     const fact = "no backup is scheduled: WAL grows without limit, and restores take ever longer";
     return [finding("PB012", "schedules", fact, 'set schedules.full, for instance { cron: "0 3 * * 0" }')];
   }
+  const chosen = checkChosen(plan);
   const alone = plan.schedules.flatMap((schedule) => checkSchedule(schedule, plan));
   if (alone.some(({ severity }) => severity === "error")) return alone;
-  return [...alone, ...checkMeetings(plan.schedules), ...checkCoverage(plan)];
+  return [...chosen, ...alone, ...checkMeetings(plan.schedules), ...checkCoverage(plan)];
+}
+
+function checkChosen({ chosen }: DatabasePlan): Finding[] {
+  if (chosen === undefined) return [];
+  return [finding("PB143", "schedules", `chosen: ${chosen}`, "set schedules to choose yourself")];
 }
 
 /** For anything that runs on a schedule. @param path of the argument */

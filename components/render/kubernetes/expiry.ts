@@ -3,6 +3,7 @@
  * list and delete Backups and VolumeSnapshots of the namespace. CloudNativePG itself keeps every snapshot. Pure.
  */
 import { expiresSnapshots, snapshotScheduleNames } from "../../plan/cluster/snapshotPlan";
+import { minuteOf } from "../../plan/schedule/defaultBackups";
 import type { EngineContext } from "../engines/engine";
 import { renderAccount, renderCronJob } from "./cronJob";
 import type { RenderedObject } from "./objects";
@@ -53,9 +54,4 @@ export function renderExpiry(context: EngineContext): RenderedObject[] {
       verb: "cnpg-expire",
     }),
   ];
-}
-
-/** Fixed for a cluster, but different between clusters: a hundred of them do not start in one minute. */
-function minuteOf(cluster: string): number {
-  return [...cluster].reduce((sum, letter) => sum * 31 + (letter.codePointAt(0) ?? 0), 0) % 60;
 }

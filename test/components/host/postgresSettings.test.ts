@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { connectLocally } from "../../../components/host/localConnection";
-import { askServer, parseAutoConf, waitForServer } from "../../../components/host/postgresSettings";
+import { askServer, findRestartCommand, parseAutoConf, waitForServer } from "../../../components/host/postgresSettings";
 import type { RuntimeOnHost } from "../../../components/host/runtimeVerbs";
 
 // The tests assert the pauses between attempts instead of waiting.
@@ -40,6 +40,13 @@ test.each([
   expect(await askServer(runtimeThatFails(count, message), folder)).toMatchObject({ serverVersion: 170_000 });
   expect(timesAsked()).toBe(count + 1);
   expect(pausesMs.splice(0)).toEqual([250, 500, 1000].slice(0, count));
+});
+
+test("a server that systemd does not run as a unit is restarted by no guess", async () => {
+  writeFileSync(join(folder, "postmaster.pid"), `${process.pid}\n${folder}\n`);
+  await expect(findRestartCommand(connectLocally(), folder)).rejects.toThrow(
+    `systemd does not run the server of ${folder}: set restartCommand`,
+  );
 });
 
 test("a server that refuses, or is stopped for good, is reported", async () => {

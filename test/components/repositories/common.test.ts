@@ -1,6 +1,10 @@
 /** Code that all repository components share. */
-import { expect, test } from "vitest";
+import * as pulumi from "@pulumi/pulumi";
+import { afterEach, expect, test } from "vitest";
 import { targetSettings } from "../../../components/repositories/common";
+import { PosixRepository } from "../../../components/repositories/posixRepository";
+import { S3CompatibleRepository } from "../../../components/repositories/s3CompatibleRepository";
+import { SftpRepository } from "../../../components/repositories/sftpRepository";
 import type { RepositoryTarget } from "../../../components/repositories/target";
 
 const S3 = { bucket: "orders-pg", endpoint: "s3.example.net", region: "lab" };
@@ -57,4 +61,52 @@ test("no secret is left, whatever parts a target has", () => {
     sftp: { ...SFTP, privateKey: "marker-key", privateKeyPassphrase: "marker-key-pass" },
   };
   expect(JSON.stringify(targetSettings(both))).not.toContain("marker");
+});
+
+const BUCKET = { endpoint: "s3.example.net", region: "lab", bucket: { existing: { name: "orders-pg" } } };
+const MAKERS = {
+  directory: (more: object) => new PosixRepository("store", { path: "/mnt/nas", ...more }),
+  server: (more: object) =>
+    new SftpRepository("store", { ...SFTP, path: "/srv", hostKey: "ssh-ed25519 AAAA", ...more }),
+  bucket: (more: object) => new S3CompatibleRepository("store", { ...BUCKET, ...more }),
+};
+const made: { type: string; name: string }[] = [];
+afterEach(() => made.splice(0));
+
+async function withMocks<T>(work: () => T): Promise<T> {
+  await pulumi.runtime.setMocks({
+    call: () => ({}),
+    newResource: ({ inputs, name, type }) => {
+      made.push({ type, name });
+      return {
+        id: name,
+        state: { ...(inputs as object), ...(type.endsWith(":Passphrase") ? { passphrase: "new" } : {}) },
+      };
+    },
+  });
+  try {
+    return work();
+  } finally {
+    await pulumi.runtime.disconnect();
+  }
+}
+
+test.each(Object.entries(MAKERS))("a %s with encrypt has a passphrase of its own, as a secret", async (_kind, make) => {
+  const { passphrase, target } = await withMocks(() => make({ encrypt: true }));
+  const outputs = [passphrase, target.cipher?.passphrase].map((output) => pulumi.output(output));
+  const values: unknown[] = [];
+  for (const output of outputs) {
+    expect(await pulumi.isSecret(output)).toBe(true);
+    output.apply((value) => values.push(value));
+  }
+  await expect.poll(() => values).toEqual(["new", "new"]);
+  expect(made.map(({ name }) => name)).toEqual(expect.arrayContaining(["store-key", "store-key-passphrase"]));
+});
+
+test.each(Object.entries(MAKERS))("a %s without it makes none, and refuses two passphrases", async (_kind, make) => {
+  const { passphrase, target } = await withMocks(() => make({}));
+  expect([passphrase, target.cipher, made.length]).toEqual([undefined, undefined, 1]);
+  await withMocks(() =>
+    expect(() => make({ encrypt: true, cipher: { passphrase: "mine" } })).toThrow("leave one of them out"),
+  );
 });

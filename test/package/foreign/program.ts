@@ -103,6 +103,7 @@ class Platform extends pulumi.ComponentResource {
         connection: { local: {} },
         dataDirectory: pulumi.output(args.dataDirectory),
         repositories: { repo1: { at: nas.target, keepFullCount: 2 }, repo2: { at: remote.target } },
+        schedules: {},
         acknowledge: { mode: Acknowledge.Any },
         ...args.host,
       },

@@ -105,7 +105,7 @@ test("homes stay visible only if a path is below one", () => {
 });
 
 test("without a schedule there is no unit", () => {
-  expect(backupUnits(plan({ schedules: undefined }))).toEqual([]);
+  expect(backupUnits(plan({ schedules: {} }))).toEqual([]);
 });
 
 test.runIf(hasSystemd)("systemd accepts both units without a warning", () => {
