@@ -119,6 +119,22 @@ export interface ResourcesArgs {
   memoryLimit?: string;
 }
 
+/** Fields of pods that this package makes; not of PostgreSQL's, which are CloudNativePG's. */
+export interface PodPlacementArgs {
+  /** Labels of the nodes. */
+  nodeSelector?: { [label: string]: pulumi.Input<string> };
+  /** Taints of nodes that they tolerate, in Kubernetes' form. */
+  tolerations?: pulumi.Inputs[];
+  /** In Kubernetes' form; merged into that of the package, if it has one. */
+  affinity?: pulumi.Inputs;
+  /** Names of Secrets with the keys of registries, in the namespace of the pods. */
+  imagePullSecrets?: pulumi.Input<string>[];
+  /** A PriorityClass. */
+  priorityClassName?: pulumi.Input<string>;
+  /** Annotations of the pods. @example { "sidecar.istio.io/inject": "false" } */
+  annotations?: { [name: string]: pulumi.Input<string> };
+}
+
 /**
  * Snapshots of the cluster's volumes, beside an engine or as the engine. They stay in the cluster's storage.
  * CloudNativePG removes none: a daily CronJob with its own account does, by `keepDays` and `keepCount`.
@@ -217,6 +233,12 @@ export interface ClusterBackupArgs {
    * @example "backup-notify"
    */
   notifySecret?: string;
+  /**
+   * Where the pods of drills, of snapshot removal and of the wait for full backups run, and what policies of the
+   * Kubernetes cluster ask of them.
+   * @example { nodeSelector: { pool: "backups" }, imagePullSecrets: ["registry"], priorityClassName: "low" }
+   */
+  podPlacement?: PodPlacementArgs;
   sizing?: SizingArgs;
   snapshots?: SnapshotArgs;
   monitoring?: BackupMonitoringArgs;

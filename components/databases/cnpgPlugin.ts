@@ -22,9 +22,10 @@ import { DALIBO } from "../plan/rules/manifests/plugins";
 import { checkPlugin } from "../plan/rules/plugin";
 import { renderDalibo } from "../render/kubernetes/daliboPlugin";
 import { certificateSecrets, PLUGIN_DEFAULTS, type PluginPlan, renderPlugin } from "../render/kubernetes/plugin";
+import { given } from "../plan/model/given";
 import { MANAGED_BY } from "../render/kubernetes/objects";
 import { deployRuntime, NO_RUNTIME } from "./clusterParts";
-import type { PluginRef } from "./cnpgArgs";
+import type { PluginRef, PodPlacementArgs } from "./cnpgArgs";
 
 /** Certificates live long: with an expired one failover stops until the next update. */
 const VALID_DAYS = 3650;
@@ -59,6 +60,11 @@ export interface CnpgPluginArgs {
    * @example "registry.example.net/pgbackstop@sha256:…"
    */
   runtimeImage?: pulumi.Input<string>;
+  /**
+   * Where the replicas run, and what policies of the Kubernetes cluster ask of them.
+   * @example { nodeSelector: { pool: "backups" }, imagePullSecrets: ["registry"], priorityClassName: "low" }
+   */
+  podPlacement?: PodPlacementArgs;
   /** For each replica. @default "192Mi" */
   memory?: string;
   /** For each replica. @default "50m" */
@@ -107,6 +113,7 @@ export class CnpgPlugin extends pulumi.ComponentResource {
       namespace,
       image: args.image ?? runtime.image,
       configMap: runtime.configMap,
+      ...given({ placement: args.podPlacement }),
     });
     const plan: PluginPlan = {
       ...value,

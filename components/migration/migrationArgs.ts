@@ -1,6 +1,6 @@
 /** Arguments of a migration. */
 import type * as pulumi from "@pulumi/pulumi";
-import type { ClusterAccess, KeyRef } from "../databases/cnpgArgs";
+import type { ClusterAccess, KeyRef, PodPlacementArgs } from "../databases/cnpgArgs";
 import type { HostAccess } from "../databases/hostArgs";
 
 /** How far an update goes. Each stage includes the ones before it; finished steps are not repeated. */
@@ -144,6 +144,11 @@ export interface MigrationArgs {
    * nothing later.
    */
   image?: pulumi.Input<string>;
+  /**
+   * Where the Jobs of a migration in Kubernetes run, and what policies of the Kubernetes cluster ask of them.
+   * @example { nodeSelector: { pool: "backups" }, imagePullSecrets: ["registry"], priorityClassName: "low" }
+   */
+  podPlacement?: PodPlacementArgs;
   /** A changed value repeats the plan; in Kubernetes in stages `plan` and `copy`. */
   planTriggers?: pulumi.Input<string>[];
   /** How long an update waits for each Job. @default 1440 */

@@ -13,6 +13,7 @@ import {
   type KnownServer,
 } from "../plan/migration/migrationSteps";
 import { PATHS } from "../../runtime/cnpg/names";
+import { given } from "../plan/model/given";
 import { MANAGED_BY, type Manifest } from "../render/kubernetes/objects";
 import {
   type MigrationObjects,
@@ -95,8 +96,9 @@ export class MigrationJobs {
         runtime.image,
         this.#args.image ?? POSTGRES_IMAGES[0]?.image ?? "",
         sources,
+        pulumi.output(this.#args.podPlacement),
       ])
-      .apply(([namespace, configMap, image, postgresImage, known]): MigrationObjects => {
+      .apply(([namespace, configMap, image, postgresImage, known, placement]): MigrationObjects => {
         return {
           name: this.#name,
           namespace,
@@ -105,6 +107,7 @@ export class MigrationJobs {
           runtime: { configMap, image },
           postgresImage,
           serverSources: known,
+          ...given({ placement }),
         };
       });
   }

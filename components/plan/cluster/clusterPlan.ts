@@ -10,6 +10,7 @@ import type {
   DeclaredCluster,
   ExtensionSettings,
   KeyRefSettings,
+  PodPlacement,
   PoolerSettings,
   ReplicaSettings,
   ResourcesSettings,
@@ -82,6 +83,7 @@ export interface ClusterDefinition {
   readonly notifySecret: string | undefined;
   /** How long an update waits for full backups in all repositories; 0 does not wait. */
   readonly firstBackupTimeoutMinutes: number;
+  readonly podPlacement: PodPlacement | undefined;
   readonly stanzaKind: string;
   readonly overrides: { readonly cluster?: object | undefined };
 }
@@ -154,6 +156,7 @@ export function resolveDefinition(database: ClusterDatabasePlan, settings: Decla
     notifySecret: settings.notifySecret,
     firstBackupTimeoutMinutes:
       settings.firstBackupTimeoutMinutes ?? (takesFirst(database, settings) ? FIRST_BACKUP_MINUTES : 0),
+    podPlacement: settings.podPlacement,
     stanzaKind: settings.stanzaKind ?? "Stanza",
     overrides: settings.overrides ?? {},
   };

@@ -66,6 +66,17 @@ export interface SecretKeysSettings {
   readonly ca?: KeyRefSettings | undefined;
 }
 
+/** Placement of our pods. Kubernetes checks it. */
+export interface PodPlacement {
+  readonly nodeSelector?: Readonly<Record<string, string>> | undefined;
+  readonly tolerations?: readonly object[] | undefined;
+  readonly affinity?: object | undefined;
+  /** Names of Secrets. */
+  readonly imagePullSecrets?: readonly string[] | undefined;
+  readonly priorityClassName?: string | undefined;
+  readonly annotations?: Readonly<Record<string, string>> | undefined;
+}
+
 /** A cluster as users write it. A restore's source and an attached Cluster have no storage here. */
 export interface DeclaredCluster
   extends Omit<DatabaseSettings, "drills" | "schedules">,
@@ -79,9 +90,10 @@ export interface DeclaredCluster
     | { readonly full?: FullSchedule; readonly diff?: FullSchedule; readonly incr?: FullSchedule }
     | undefined;
   readonly overrides?: { readonly cluster?: object | undefined } | undefined;
+  readonly podPlacement?: PodPlacement | undefined;
 }
 
 type FullSchedule = ScheduleSettings & ClusterScheduleSettings;
 
 /** Declared in another form here, or irrelevant to a plan. */
-type Elsewhere = "bootstrap" | "followRuntime" | "overrides" | "plugin" | "runtimeImage";
+type Elsewhere = "bootstrap" | "followRuntime" | "overrides" | "plugin" | "podPlacement" | "runtimeImage";

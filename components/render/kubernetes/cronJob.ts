@@ -6,6 +6,7 @@ import { PATHS } from "../../../runtime/cnpg/names";
 import type { EngineContext } from "../engines/engine";
 import { programContainer, type ProgramContainer, PROGRAM_SECURITY, programVolumes } from "./container";
 import { MANAGED_BY, type RenderedObject } from "./objects";
+import { placed } from "./podPlacement";
 
 /** Allowed delay of a run, for instance after a control plane outage. */
 const DELAY_SECONDS = 6 * 60 * 60;
@@ -48,7 +49,7 @@ export function renderCronJob(context: EngineContext, role: string, scheduled: S
         backoffLimit: 2,
         ...job,
         activeDeadlineSeconds: deadlineSeconds,
-        template: { metadata: { labels }, spec: podSpec(context, scheduled) },
+        template: placed({ metadata: { labels }, spec: podSpec(context, scheduled) }, context.definition.podPlacement),
       },
     },
   };

@@ -7,6 +7,7 @@ import { DALIBO } from "../../plan/rules/manifests/plugins";
 import { DALIBO_IMAGES } from "../../plan/cluster/images";
 import { certificateSecrets, PLUGIN_PORT, type PluginPlan, pluginService } from "./plugin";
 import { MANAGED_BY, type Metadata, type RenderedObject } from "./objects";
+import { placed } from "./podPlacement";
 
 const RBAC = "rbac.authorization.k8s.io";
 const WATCH = ["get", "list", "watch"];
@@ -16,9 +17,10 @@ const USER = 10001;
 /** In the order of creation. One replica works at a time: it holds a lease. */
 export function renderDalibo({
   namespace,
+  placement,
   serviceName,
   replicas,
-}: Pick<PluginPlan, "namespace" | "serviceName" | "replicas">): RenderedObject[] {
+}: Pick<PluginPlan, "namespace" | "placement" | "serviceName" | "replicas">): RenderedObject[] {
   const selector = { "app.kubernetes.io/name": serviceName };
   const labels = { ...selector, ...MANAGED_BY };
   const metadata = { name: serviceName, namespace, labels };
@@ -43,7 +45,7 @@ export function renderDalibo({
         spec: {
           replicas,
           selector: { matchLabels: selector },
-          template: { metadata: { labels }, spec: podSpec(serviceName) },
+          template: placed({ metadata: { labels }, spec: podSpec(serviceName) }, placement),
         },
       },
     },

@@ -10,6 +10,7 @@ import type { EngineContext } from "../engines/engine";
 import { programContainer, PROGRAM_SECURITY, programVolumes } from "./container";
 import { repositoryParts } from "./drillCronJob";
 import { MANAGED_BY, type RenderedObject } from "./objects";
+import { placed } from "./podPlacement";
 
 /** As instances: repositories on volumes belong to it. */
 const POSTGRES_USER = 26;
@@ -94,24 +95,27 @@ function jobSpec(context: EngineContext, labels: object): object {
     backoffLimit: 0,
     podFailurePolicy: { rules: [{ action: "Ignore", onPodConditions: [{ type: "DisruptionTarget" }] }] },
     activeDeadlineSeconds: minutes * 60 + START_SECONDS,
-    template: {
-      metadata: { labels, annotations: { [LOCATIONS]: locationsOf(context) } },
-      spec: {
-        restartPolicy: "Never",
-        serviceAccountName: accountOf(context),
-        automountServiceAccountToken: true,
-        enableServiceLinks: false,
-        securityContext: {
-          ...PROGRAM_SECURITY,
-          runAsUser: POSTGRES_USER,
-          runAsGroup: POSTGRES_USER,
-          fsGroup: POSTGRES_USER,
+    template: placed(
+      {
+        metadata: { labels, annotations: { [LOCATIONS]: locationsOf(context) } },
+        spec: {
+          restartPolicy: "Never",
+          serviceAccountName: accountOf(context),
+          automountServiceAccountToken: true,
+          enableServiceLinks: false,
+          securityContext: {
+            ...PROGRAM_SECURITY,
+            runAsUser: POSTGRES_USER,
+            runAsGroup: POSTGRES_USER,
+            fsGroup: POSTGRES_USER,
+          },
+          ...besideInstance(context),
+          containers: [container],
+          volumes: programVolumes(runtime.configMap, volumes),
         },
-        ...besideInstance(context),
-        containers: [container],
-        volumes: programVolumes(runtime.configMap, volumes),
       },
-    },
+      definition.podPlacement,
+    ),
   };
 }
 

@@ -3,7 +3,7 @@
  * objects as from the components. Secrets are named and never contained: a file with a key or a passphrase is refused.
  * Pure.
  */
-import type { KeyRefSettings, SecretKeysSettings } from "../../plan/cluster/declaredCluster";
+import type { KeyRefSettings, PodPlacement, SecretKeysSettings } from "../../plan/cluster/declaredCluster";
 import type { DeclaredCluster } from "../../plan/cluster/declaredCluster";
 import { checkClusterPlan, planCluster } from "../../plan/cluster/planCluster";
 import { checkRequired } from "../../plan/rules/required";
@@ -45,6 +45,7 @@ export interface GitopsFile {
     readonly replicas?: number;
     readonly image?: string;
     readonly runtimeImage?: string;
+    readonly podPlacement?: PodPlacement;
     /** Certificates by cert-manager; left out, you create the two Secrets. */
     readonly certManager?: boolean;
   };
@@ -105,6 +106,7 @@ function pluginOf(
     configMap: plugin.runtimeImage === undefined ? runtime.metadata.name : "",
     memory,
     cpu,
+    ...given({ placement: plugin.podPlacement }),
   };
   const objects = [...(plugin.certManager === true ? certificateObjects(plan) : []), ...renderPlugin(plan)].map(
     canonical,

@@ -9,7 +9,9 @@
 import { BUNDLE_FILE, PATHS } from "../../../runtime/cnpg/names";
 import type { MigrationStep, SecretSettings, WorkloadSettings } from "../../plan/migration/migrationSteps";
 import { PROGRAM_SECURITY, programContainer, programVolumes } from "./container";
+import type { PodPlacement } from "../../plan/cluster/declaredCluster";
 import { given } from "../../plan/model/given";
+import { placed } from "./podPlacement";
 import { MANAGED_BY, type Manifest, type RenderedObject } from "./objects";
 
 /** PostgreSQL's account in CloudNativePG's images: its programs require an account with a name. */
@@ -41,6 +43,7 @@ export interface MigrationObjects {
   readonly postgresImage: string;
   /** Sources of a projected volume: passwords and certificates under the names in the arguments. */
   readonly serverSources: readonly object[];
+  readonly placement?: PodPlacement;
 }
 
 /** The target's repositories, for `finish`. */
@@ -230,18 +233,21 @@ function job(objects: MigrationObjects, role: string, containers: object, volume
     metadata: { ...metadata, annotations: { "pulumi.com/replaceUnready": "true" } },
     spec: {
       backoffLimit: 0,
-      template: {
-        metadata: { labels: { ...MANAGED_BY, "app.kubernetes.io/name": objects.name } },
-        spec: {
-          restartPolicy: "Never",
-          serviceAccountName: objects.name,
-          automountServiceAccountToken: true,
-          enableServiceLinks: false,
-          securityContext: security,
-          ...containers,
-          volumes: programVolumes(objects.runtime.configMap, volumes),
+      template: placed(
+        {
+          metadata: { labels: { ...MANAGED_BY, "app.kubernetes.io/name": objects.name } },
+          spec: {
+            restartPolicy: "Never",
+            serviceAccountName: objects.name,
+            automountServiceAccountToken: true,
+            enableServiceLinks: false,
+            securityContext: security,
+            ...containers,
+            volumes: programVolumes(objects.runtime.configMap, volumes),
+          },
         },
-      },
+        objects.placement,
+      ),
     },
   };
 }

@@ -6,6 +6,8 @@
 import { PATHS, PLUGIN_NAME } from "../../../runtime/cnpg/names";
 import { programContainer, PROGRAM_SECURITY, programVolumes } from "./container";
 import { MANAGED_BY, type RenderedObject } from "./objects";
+import { placed } from "./podPlacement";
+import type { PodPlacement } from "../../plan/cluster/declaredCluster";
 
 export const PLUGIN_PORT = 9090;
 export interface PluginPlan {
@@ -19,6 +21,7 @@ export interface PluginPlan {
   readonly configMap: string;
   readonly memory: string;
   readonly cpu: string;
+  readonly placement?: PodPlacement;
 }
 
 /** Certificates as Secrets of type kubernetes.io/tls. */
@@ -91,7 +94,7 @@ export function renderPlugin(plan: PluginPlan): RenderedObject[] {
           replicas: plan.replicas,
           selector: { matchLabels: selector },
           strategy: { type: "RollingUpdate", rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
-          template: { metadata: { labels }, spec: podSpec(plan, selector) },
+          template: placed({ metadata: { labels }, spec: podSpec(plan, selector) }, plan.placement),
         },
       },
     },
