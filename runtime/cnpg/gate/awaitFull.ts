@@ -73,9 +73,10 @@ function errorOf(
   );
   if (lacking.length === 0) return policyError("cnpg-await-full", results, acknowledge);
   const verb = lacking.length === 1 ? "has" : "have";
+  const time = minutes === 0 ? "" : ` after ${minutes} ${minutes === 1 ? "minute" : "minutes"}`;
   return fail(
     "backupSetInvalid",
-    `${lacking.join(" and ")} ${verb} no full backup after ${minutes} minutes: nothing can be restored from there`,
+    `${lacking.join(" and ")} ${verb} no full backup${time}: nothing can be restored from there`,
     {
       hint: [
         "The log of container plugin-pgbackstop in the cluster's pods says why.",
