@@ -66,6 +66,14 @@ describe.each(["github", "gitlab"] as const)("at %s", (kind) => {
   });
 });
 
+test("the token never goes to another host", async () => {
+  const forge = await start("github", { pageSizeMax: 1, nextOrigin: "https://evil.example" });
+  forge.add("one", STRANGER);
+  forge.add("two", STRANGER);
+  await expect(put(forge, PROD, "text")).rejects.toThrow("is on another host: https://evil.example/");
+  expect(forge.comments).toHaveLength(2);
+});
+
 test("the token of an app changes comments of bots only", async () => {
   const forge = await start("github");
   forge.add(`${PROD}\nplanted`, STRANGER);

@@ -27,6 +27,8 @@ export interface ForgeOptions {
   readonly self?: Author;
   /** Items on a page, if smaller than what a client asks for. */
   readonly pageSizeMax?: number;
+  /** Names the next page on this origin: a broken or hostile server. */
+  readonly nextOrigin?: string;
 }
 
 const BOT: Author = { id: 1, type: "Bot" };
@@ -127,9 +129,10 @@ export class ForgeDouble {
     const items = this.comments.slice((page - 1) * size, page * size).map((comment) => this.#shown(comment));
     const next = new URL(url);
     next.searchParams.set("page", String(page + 1));
+    const shown = next.href.replace(next.origin, this.#options.nextOrigin ?? next.origin);
     const links = [
       `<${url.href}>; rel="first"`,
-      ...(page * size < this.comments.length ? [`<${next.href}>; rel="next"`] : []),
+      ...(page * size < this.comments.length ? [`<${shown}>; rel="next"`] : []),
     ];
     return [200, items, { link: links.join(", ") }];
   }
