@@ -19,6 +19,7 @@ import { renderRunbookPage } from "../render/runbook/runbookPage";
 import { type Arguments, nameOf, readArguments, readText, runCommand, UsageError, writeOutput } from "./command";
 import { commitOf, FORGES, ForgeError, type ForgeName, openForge, putComment } from "./comment";
 import { checkRunbook, originOf, runbooksOf } from "./runbook";
+import { runBase } from "./topologyBase";
 import { readFile, runDiff } from "./topologyDiff";
 
 const HELP = `pgbackstop topology: the backups of a Pulumi stack, and the effect of a change on them
@@ -27,6 +28,8 @@ const HELP = `pgbackstop topology: the backups of a Pulumi stack, and the effect
   pgbackstop topology diff BEFORE AFTER        what differs between two files
   pgbackstop topology show FILE                what the stack declares
   pgbackstop topology runbook FILE             how to recover lost data, with the commands for each host and cluster (markdown, html)
+  pgbackstop topology base --stack=NAME --ref=origin/main --output=FILE [--install=COMMAND] [-- ARGUMENTS OF PREVIEW]
+                                               previews the merge base in a worktree of git, prints its commit: BEFORE of diff
 
 Files are recognized by their shape; - is stdin:
   pulumi preview --json > preview.json
@@ -93,6 +96,7 @@ interface CiOrder {
 export function topologyMain(argv: readonly string[]): number | Promise<number> {
   let comment: (() => Promise<string>) | null = null;
   const exitCode = runCommand("topology", argv, HELP, [UsageError, StackFileError, MeasuredError], () => {
+    if (argv[0] === "base") return runBase(argv.slice(1));
     const order = readOrder(argv);
     if (order.verb !== "diff") return VERBS[order.verb](order);
     const result = diff(order);
@@ -243,7 +247,7 @@ function readOrder(argv: readonly string[]): Order {
   const measured = valuesOf("measured");
   const check = valuesOf("check").at(-1) ?? null;
   if (verb !== "diff" && verb !== "show" && verb !== "runbook")
-    throw new UsageError(`'${verb}' is not one of diff, show, runbook: see pgbackstop topology --help`);
+    throw new UsageError(`'${verb}' is not one of diff, show, runbook, base: see pgbackstop topology --help`);
   const most = verb === "diff" ? 2 : 1;
   if (files.length < 1 || files.length > most)
     throw new UsageError(

@@ -1,20 +1,8 @@
 /**
  * `pgbackstop topology` on output of the real engine: a preview of a changed stack, stack exports, unknown values and
- * secrets. Also runs the workflows of examples/ci with the real commands and doubles of the forges.
+ * secrets.
  */
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { createRequire } from "node:module";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -71,20 +59,9 @@ beforeAll(async () => {
   });
   const language = join(programFolder.folder, "node_modules", "language");
   await installLanguageHost(language, nodePath);
-  mkdirSync(join(programFolder.folder, "node_modules", ".bin"));
-  symlinkSync(
-    join(projectFolder(), "dist", "components", "bin", "pgbackstop.js"),
-    join(programFolder.folder, "node_modules", ".bin", "pgbackstop"),
-  );
-  chmodSync(join(projectFolder(), "dist", "components", "bin", "pgbackstop.js"), 0o755);
   env = {
     ...programFolder.env,
-    PATH: [
-      join(programFolder.folder, "stubs"),
-      language,
-      join(programFolder.folder, "cli", "bin"),
-      programFolder.env.PATH,
-    ].join(delimiter),
+    PATH: [language, join(programFolder.folder, "cli", "bin"), programFolder.env.PATH].join(delimiter),
   };
   writeFileSync(
     file("Pulumi.yaml"),
@@ -196,110 +173,6 @@ test("a failed preview has its findings and exit code 3, a missing file and wron
     stderr: expect.stringContaining("found 'pdf'") as string,
   });
   expect((await topology("--help")).stdout).toContain("pgbackstop topology diff BEFORE AFTER");
-});
-
-interface Workflow {
-  readonly jobs: {
-    readonly topology: {
-      readonly steps: readonly { readonly name?: string; readonly run?: string; readonly if?: string }[];
-    };
-  };
-}
-
-function loadYaml(name: string): unknown {
-  const yaml = createRequire(createRequire(__filename).resolve("@pulumi/pulumi"))("js-yaml") as {
-    load(text: string): unknown;
-  };
-  return yaml.load(readFileSync(join(projectFolder(), "examples", "ci", name), "utf8"));
-}
-
-test("the workflow for GitHub previews, compares, comments once, and fails at the end", async () => {
-  const { steps } = (loadYaml("github-actions.yml") as Workflow).jobs.topology;
-  const script = (name: string): string => steps.find((step) => step.name === name)?.run ?? "exit 99";
-  mkdirSync(file("stubs"));
-  writeFileSync(
-    file("stubs/gh"),
-    `#!/bin/sh\necho "$*" >> ${file("gh.log")}\ncase "$*" in *--paginate*) cat ${file("comments")};; esac\n`,
-    {
-      mode: 0o755,
-    },
-  );
-  writeFileSync(file("comments"), "");
-  writeFileSync(file("program.cjs"), AFTER);
-  const temp = join(programFolder.folder, "runner");
-  mkdirSync(temp);
-  const variables = {
-    RUNNER_TEMP: temp,
-    GITHUB_OUTPUT: join(temp, "output"),
-    GITHUB_STEP_SUMMARY: join(temp, "summary"),
-    PULUMI_STACK: "prod",
-    GITHUB_REPOSITORY: "acme/shop",
-    NUMBER: "7",
-  };
-  const play = (name: string): Promise<RunResult> =>
-    run("bash", ["-e", "-o", "pipefail", "-c", script(name)], {
-      cwd: programFolder.folder,
-      env: { ...env, ...variables },
-    });
-  for (const name of ["Preview", "Compare", "Comment"]) expect(await play(name), name).toMatchObject({ exitCode: 0 });
-  expect(readFileSync(variables.GITHUB_OUTPUT, "utf8")).toBe("code=1\n");
-  expect(readFileSync(variables.GITHUB_STEP_SUMMARY, "utf8")).toContain("▼ Backup topology: 1 weakened");
-  writeFileSync(file("comments"), "4711\n");
-  expect(await play("Comment")).toMatchObject({ exitCode: 0 });
-  const calls = readFileSync(file("gh.log"), "utf8")
-    .split("\n")
-    .filter((line) => line.includes("--method"));
-  expect(calls).toEqual([
-    `api --silent --method POST repos/acme/shop/issues/7/comments -F body=@${temp}/topology.md`,
-    `api --silent --method PATCH repos/acme/shop/issues/comments/4711 -F body=@${temp}/topology.md`,
-  ]);
-  expect(steps.find((step) => step.name === "Verdict")?.if).toBe("steps.compare.outputs.code == '1'");
-  expect(await play("Verdict")).toMatchObject({ exitCode: 1 });
-  printed.push(...["topology.md", "topology.html"].map((name) => readFileSync(join(temp, name), "utf8")));
-});
-
-test("the job for GitLab does the same with a note", async () => {
-  const { script } = (loadYaml("gitlab-ci.yml") as { "backup-topology": { script: string[] } })["backup-topology"];
-  const requests: string[] = [];
-  const server = createServer((request, response) => {
-    let body = "";
-    request.on("data", (chunk: Buffer) => (body += chunk.toString()));
-    request.on("end", () => {
-      requests.push(
-        `${request.method ?? ""} ${request.url ?? ""} ${request.headers["private-token"] === "token" ? "signed" : ""} ${(new URLSearchParams(body).get("body") ?? "").slice(0, 33)}`,
-      );
-      response.end(
-        JSON.stringify(requests.length > 2 ? [{ id: 12, body: "<!-- pgbackstop topology diff -->\nold" }] : []),
-      );
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const variables = {
-    CI_API_V4_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    CI_PROJECT_ID: "3",
-    CI_MERGE_REQUEST_IID: "7",
-    TOPOLOGY_TOKEN: "token",
-    PULUMI_STACK: "prod",
-  };
-  // beforeAll has already run the preview with this command.
-  const [preview, ...rest] = script;
-  expect(preview).toBe('pulumi preview --json --non-interactive --stack "$PULUMI_STACK" > preview.json');
-  const play = (): Promise<RunResult> =>
-    run("bash", ["-e", "-c", rest.join("\n")], { cwd: programFolder.folder, env: { ...env, ...variables } });
-  expect(await play()).toMatchObject({
-    exitCode: 1,
-    stdout: expect.stringContaining("the backups get weaker") as string,
-  });
-  expect(await play()).toMatchObject({ exitCode: 1 });
-  server.close();
-  const mark = "<!-- pgbackstop topology diff -->";
-  expect(requests).toEqual([
-    "GET /projects/3/merge_requests/7/notes?per_page=100 signed ",
-    `POST /projects/3/merge_requests/7/notes signed ${mark}`,
-    "GET /projects/3/merge_requests/7/notes?per_page=100 signed ",
-    `PUT /projects/3/merge_requests/7/notes/12 signed ${mark}`,
-  ]);
-  expect(existsSync(file("topology.html"))).toBe(true);
 });
 
 test("neither output nor files contain a secret", async () => {

@@ -116,7 +116,8 @@ test("the package installs one copy of everything, and no more than it states", 
     .split("\n");
   expect(files).toContain("package/dist/runtime.cjs");
   expect(files).toContain("package/dist/components/dynamic/host.js");
-  expect(files).toContain("package/dist/schema.json");
+  for (const name of ["schema", "topology.schema", "topology-diff.schema"])
+    expect(files).toContain(`package/dist/${name}.json`);
   expect(files).toContain("package/docs/troubleshooting.md");
   expect(
     files.filter(

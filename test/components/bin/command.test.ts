@@ -66,7 +66,7 @@ test("each output of a topology takes the format before it, and the last format 
 });
 
 test.each([
-  [["shown", "FILE"], "'shown' is not one of diff, show, runbook"],
+  [["shown", "FILE"], "'shown' is not one of diff, show, runbook, base"],
   [["show", "FILE", "FILE"], "topology show takes one file, found 2"],
   [["show", "FILE", "--check=a"], "--check is for a runbook only"],
   [["diff", "-", "-"], "only one of the files can be stdin"],

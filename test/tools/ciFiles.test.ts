@@ -1,0 +1,83 @@
+/**
+ * The action for GitHub and the component for GitLab, by the published rules for such files. test/engine/ci.test.ts
+ * runs them.
+ */
+import { execFileSync } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { projectFolder } from "../../tools/parts/cache";
+import { fillComponent, readAction, readComponent } from "../harness/ciJobs";
+
+const ACTIONS = readdirSync(join(projectFolder(), "actions"));
+const COMPONENTS = readdirSync(join(projectFolder(), "templates")).map((name) => name.replace(/\.yml$/, ""));
+const keysOf = (value: object): string[] => Object.keys(value).sort();
+
+/** "Metadata syntax for GitHub Actions", as far as it is about composite actions. */
+const STEP_KEYS = ["continue-on-error", "env", "id", "if", "name", "run", "shell", "working-directory"];
+
+describe.each(ACTIONS)("the action %s", (name) => {
+  const action = readAction(name);
+  const { steps } = action.runs;
+  const text = JSON.stringify(action.runs);
+
+  test("has only fields of a composite action", () => {
+    expect(
+      keysOf(action).filter((key) => !["author", "description", "inputs", "name", "outputs", "runs"].includes(key)),
+    ).toEqual([]);
+    expect([keysOf(action.runs), action.runs.using]).toEqual([["steps", "using"], "composite"]);
+    expect(steps.flatMap((step) => keysOf(step).filter((key) => !STEP_KEYS.includes(key)))).toEqual([]);
+    expect(steps.map(({ shell }) => shell)).toEqual(steps.map(() => "bash"));
+    for (const [key, input] of Object.entries(action.inputs)) {
+      expect(keysOf(input).filter((field) => !["default", "description", "required"].includes(field))).toEqual([]);
+      expect([typeof input.description, typeof (input.default ?? ""), key]).toEqual([
+        "string",
+        "string",
+        expect.stringMatching(/^[a-z][a-z-]*$/),
+      ]);
+      expect(input.required === true).toBe(input.default === undefined);
+    }
+  });
+
+  test("uses every input, and nothing that does not exist", () => {
+    const used = [...text.matchAll(/\binputs\.([\w-]+)/g)].map(([, input]) => input);
+    expect(new Set(used)).toEqual(new Set(keysOf(action.inputs)));
+    const outputs = `${text}${JSON.stringify(action.outputs ?? {})}`;
+    for (const [, id, output] of outputs.matchAll(/\bsteps\.([\w-]+)\.outputs\.([\w-]+)/g))
+      expect(steps.find((step) => step.id === id)?.run, `${id}.${output}`).toContain(`echo "${output}=`);
+  });
+
+  test("puts no value into the text of a script", () => {
+    for (const { run } of steps) {
+      expect(run).not.toContain("${{");
+      execFileSync("bash", ["-n", "-c", run]);
+    }
+  });
+});
+
+describe.each(COMPONENTS)("the component %s", (name) => {
+  const component = readComponent(name);
+
+  test("has inputs with descriptions, and uses all of them", () => {
+    const fields = ["default", "description", "options", "regex", "type"];
+    for (const input of Object.values(component.inputs)) {
+      expect(keysOf(input).filter((field) => !fields.includes(field))).toEqual([]);
+      expect(input.description).toMatch(/\.$/);
+    }
+    const used = [...component.text.matchAll(/\$\[\[ inputs\.([\w-]+) \]\]/g)].map(([, input]) => input);
+    expect(new Set(used)).toEqual(new Set(keysOf(component.inputs)));
+  });
+
+  test("has one job, whose values stay out of the script", () => {
+    const job = fillComponent(component, { stack: "pr'o\"d: #1", install: "npm ci && echo \"$HOME: 'x' # y\"" });
+    const keys = ["artifacts", "image", "rules", "script", "stage", "variables"];
+    expect(keysOf(job).filter((key) => !keys.includes(key))).toEqual([]);
+    const values = Object.values(job.variables);
+    expect(values.map(({ value }) => value)).toEqual(
+      expect.arrayContaining(["pr'o\"d: #1", "npm ci && echo \"$HOME: 'x' # y\""]),
+    );
+    expect(values.every(({ expand }) => !expand)).toBe(true);
+    expect(component.text.slice(component.text.indexOf("  script:"))).not.toContain("$[[");
+    execFileSync("sh", ["-n", "-c", job.script.join("\n")]);
+  });
+});
