@@ -79,7 +79,8 @@ export function severityOf(code: string): Severity {
 function failedComponents(text: string): FailedComponent[] {
   const lines = text.split("\n");
   return lines.flatMap((line, index) => {
-    const [, database] = /\b[A-Z][A-Za-z0-9]* (\S.*): (?:[0-9]+ )?errors? in the arguments$/.exec(line) ?? [];
+    // After the kind of exception, or the engine's own words for a component in a plugin.
+    const [, database] = /(?:^|: )[A-Z][A-Za-z0-9]* (\S.*): (?:[0-9]+ )?errors? in the arguments$/.exec(line) ?? [];
     if (database === undefined) return [];
     const rest = lines.slice(index + 1);
     const end = rest.findIndex((each) => findingIn(each) === null);

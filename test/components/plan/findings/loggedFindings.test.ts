@@ -54,6 +54,29 @@ test("repeated exceptions count once, and other errors stay apart", () => {
   expect([components.length, others]).toEqual([1, ["error: Running program failed: Error: planted"]]);
 });
 
+test("a component in a plugin, as programs in other languages use it, is reported in the engine's words", () => {
+  const text = `error: pgbackstop:index:PostgresHost resource 'my Ledger' has a problem: PostgresHost my Ledger: 1 error in the arguments
+  PB005 repositories.repo1.keepDays: 0 days would remove every backup; set at least 1
+\t\t- property repositories.repo1.keepDays with value '{0}' has a problem: PB005 0 days would remove every backup
+`;
+  expect(parse(text)).toEqual({
+    components: [
+      {
+        findings: [
+          {
+            database: "my Ledger",
+            code: "PB005",
+            path: "repositories.repo1.keepDays",
+            message: "0 days would remove every backup; set at least 1",
+          },
+        ],
+        trace: [],
+      },
+    ],
+    others: [],
+  });
+});
+
 test("components that put the path first are read too", () => {
   const text = "Migration move: 1 error in the arguments\n  from: PB120 it has no key; set one\n";
   expect(parse(text).components[0]?.findings).toEqual([
