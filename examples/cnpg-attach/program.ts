@@ -15,6 +15,8 @@ export interface AttachSettings {
 
 export interface AttachOutputs extends Record<string, pulumi.Output<unknown>> {
   readonly topology: pulumi.Output<string>;
+  /** Keep a copy outside the stack: `pulumi stack output passphrase --show-secrets`. */
+  readonly passphrase: pulumi.Output<string>;
 }
 
 /** Declares all resources and returns the stack's outputs. */
@@ -57,5 +59,5 @@ export function program({ clusterName, keys, namespace, restoreTo }: AttachSetti
       silence: { PB003: "a copy for a look", PB042: "a copy for a look" },
     });
   }
-  return { topology: backup.topology };
+  return { topology: backup.topology, passphrase: passphrase.passphrase };
 }

@@ -3,8 +3,9 @@
  * Secret with the keys.
  *
  * Differences from the published set-up: the schedule starts with seconds, so it runs once a day instead of every hour
- * (PB070), and backups expire (PB006). There is still only one bucket, and Barman does not encrypt; both findings are
- * silenced with a reason. To fix them, use `engine: "runtime"` and a second repository with the same arguments.
+ * (PB070), and backups expire (PB006). There is still only one bucket, and nothing restores its backups on a schedule;
+ * both findings are silenced with a reason. To fix the first, use `engine: "runtime"` and a second repository with the
+ * same arguments.
  */
 import type * as pulumi from "@pulumi/pulumi";
 import { ClusterEngine, CnpgCluster, S3CompatibleRepository, S3Quirks, UriStyle } from "pgbackstop";
@@ -49,7 +50,6 @@ export function program({ app, clusterName, namespace }: MinioSettings): MinioOu
     schedules: { full: { cron: "0 3 * * *", immediate: false } },
     silence: {
       PB003: "the second bucket is at the next milestone",
-      PB007: "the NAS stands in the same rack as the database",
       PB042: "restored by hand",
     },
   });

@@ -30,6 +30,8 @@ export interface SidecarSettings {
 
 export interface SidecarOutputs extends Record<string, pulumi.Output<unknown>> {
   readonly topology: pulumi.Output<string>;
+  /** Keep a copy outside the stack: `pulumi stack output passphrase --show-secrets`. */
+  readonly passphrase: pulumi.Output<string>;
   /** Statements for the source, in this order. Restart it after the first three. */
   readonly source: pulumi.Output<string[]>;
   readonly sidecar: pulumi.Output<string[]>;
@@ -68,6 +70,7 @@ export function program(settings: SidecarSettings): SidecarOutputs {
   };
   return {
     topology: host.topology,
+    passphrase: key.passphrase,
     source: pulumi.output([...sourceSettings(sidecar), ...publish(sidecar)]),
     sidecar: pulumi.output(subscribe(sidecar)),
     metrics: pulumi.output(metrics(sidecar)),

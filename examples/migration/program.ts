@@ -33,6 +33,8 @@ export interface MoveSettings {
 
 export interface MoveOutputs extends Record<string, pulumi.Output<unknown>> {
   readonly topology: pulumi.Output<string>;
+  /** Keep a copy outside the stack: `pulumi stack output passphrase --show-secrets`. */
+  readonly passphrase: pulumi.Output<string>;
   /** Describes the steps of this stage. */
   readonly steps: pulumi.Output<string[]>;
   /** JSON results by step name. */
@@ -77,5 +79,11 @@ export function program(settings: MoveSettings): MoveOutputs {
     drill: "weekly",
     until: settings.until,
   });
-  return { topology: orders.topology, steps: move.steps, reports: move.reports, mayRetireSource: move.mayRetireSource };
+  return {
+    topology: orders.topology,
+    passphrase: key.passphrase,
+    steps: move.steps,
+    reports: move.reports,
+    mayRetireSource: move.mayRetireSource,
+  };
 }

@@ -24,6 +24,8 @@ export interface B2Settings {
 export interface B2Outputs extends Record<string, pulumi.Output<unknown>> {
   readonly topology: pulumi.Output<string>;
   readonly restoreCommand: pulumi.Output<string>;
+  /** Keep a copy outside the stack: `pulumi stack output passphrase --show-secrets`. */
+  readonly passphrase: pulumi.Output<string>;
 }
 
 /** Declares all resources and returns the stack's outputs. */
@@ -60,5 +62,5 @@ export function program(settings: B2Settings): B2Outputs {
     silence: { PB042: "restored on a throw-away machine every month, as the runbook says" },
     ...settings.host,
   });
-  return { topology: host.topology, restoreCommand: host.restoreCommand };
+  return { topology: host.topology, restoreCommand: host.restoreCommand, passphrase: key.passphrase };
 }

@@ -28,6 +28,8 @@ export interface NasR2Settings {
 export interface NasR2Outputs extends Record<string, pulumi.Output<unknown>> {
   readonly topology: pulumi.Output<string>;
   readonly restoreCommand: pulumi.Output<string>;
+  /** Keep a copy outside the stack: `pulumi stack output passphrase --show-secrets`. */
+  readonly passphrase: pulumi.Output<string>;
   /** Add to `rule_files` of the Prometheus that scrapes this machine's node exporter. */
   readonly rules: pulumi.Output<string>;
   /** Import into Grafana. */
@@ -72,6 +74,7 @@ export function program(settings: NasR2Settings): NasR2Outputs {
   return {
     topology: forge.topology,
     restoreCommand: forge.restoreCommand,
+    passphrase: key.passphrase,
     rules: monitoring.rulesFile,
     dashboard: monitoring.dashboardJson,
   };

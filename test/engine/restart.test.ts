@@ -48,7 +48,8 @@ test("the program of Pulumi.yaml does the same, with the stack's configuration",
     loadExample<LocalOutputs>(host.programFolder, "local", "index"),
   );
   const { name, endpoint, region, port, caFile } = bucket;
-  const plain = { dataDirectory, nasPath, bucket: name, endpoint, region, port, caFile, nodePath: host.nodePath };
+  const differing = JSON.stringify({ nodePath: host.nodePath });
+  const plain = { dataDirectory, nasPath, bucket: name, endpoint, region, port, caFile, host: differing };
   for (const [key, value] of Object.entries(plain)) await stack.setConfig(key, { value: String(value) });
   const secrets = { accessKeyId: host.s3.accessKey, secretAccessKey: host.s3.secretKey };
   for (const [key, value] of Object.entries(secrets)) await stack.setConfig(key, { value, secret: true });

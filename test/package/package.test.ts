@@ -2,7 +2,16 @@
  * The packed archive in a separate project: installed by npm, compiled against its declarations, run on the real
  * engine. Here dynamic providers really load by the package's name.
  */
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -33,6 +42,13 @@ const STRICT = {
 
 const BUCKET = "acme-backups";
 
+type Versions = Readonly<Record<string, string>>;
+interface Project {
+  readonly version: string;
+  readonly dependencies: Versions;
+  readonly devDependencies: Versions;
+}
+
 interface Result {
   readonly changes?: Record<string, number>;
   readonly stdout?: string;
@@ -49,9 +65,7 @@ let aws: ProviderDouble;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "pgb-foreign-"));
   const tarball = await packTarball(createProgress(), folder);
-  const own = JSON.parse(readFileSync(join(projectFolder(), "package.json"), "utf8")) as {
-    devDependencies: Record<string, string>;
-  };
+  const own = JSON.parse(readFileSync(join(projectFolder(), "package.json"), "utf8")) as Project;
   const dependencies = { "@pulumi/pulumi": "^3.270.0", pgbackstop: `file:${basename(tarball)}` };
   const devDependencies = {
     typescript: own.devDependencies["typescript"],
@@ -78,6 +92,10 @@ afterAll(async () => {
   await host?.remove();
   rmSync(folder, { recursive: true, force: true });
 });
+
+function tsc(): string {
+  return join(folder, "node_modules", "typescript", "bin", "tsc");
+}
 
 async function pulumi(action: string, protect: boolean | null): Promise<Result> {
   const { bucket, dataDirectory, host: machine } = host.settings();
@@ -131,8 +149,7 @@ test("the package installs one copy of everything, and no more than it states", 
 });
 
 test("a strict project compiles against its declarations, and mistakes are compile errors", async () => {
-  const tsc = join(folder, "node_modules", "typescript", "bin", "tsc");
-  const compiled = await run(process.execPath, [tsc, "-p", "."], { cwd: folder });
+  const compiled = await run(process.execPath, [tsc(), "-p", "."], { cwd: folder });
   expect(compiled.stdout).toBe("");
   expect(compiled.exitCode).toBe(0);
   writeFileSync(
@@ -141,7 +158,7 @@ test("a strict project compiles against its declarations, and mistakes are compi
   );
   const wrong = await run(
     process.execPath,
-    [tsc, "--noEmit", "--ignoreConfig", "--module", "node16", "--strict", "--types", "node", "wrong.ts"],
+    [tsc(), "--noEmit", "--ignoreConfig", "--module", "node16", "--strict", "--types", "node", "wrong.ts"],
     {
       cwd: folder,
     },
@@ -157,6 +174,30 @@ test("without the optional package of Kubernetes, its objects name the command t
   expect(stdout).toMatch(
     /needs the package @pulumi\/kubernetes, which is not installed: npm install @pulumi\/kubernetes@\^4$/m,
   );
+});
+
+test("each example compiles with the package, under its own strict settings, and names what it needs", async () => {
+  const source = join(projectFolder(), "examples");
+  const names = readdirSync(source).filter((name) => existsSync(join(source, name, "package.json")));
+  const own = JSON.parse(readFileSync(join(projectFolder(), "package.json"), "utf8")) as Project;
+  const versions: Versions = { ...own.devDependencies, ...own.dependencies, pgbackstop: own.version };
+  for (const name of names) {
+    cpSync(join(source, name), join(folder, "examples", name), { recursive: true });
+    const read = (file: string): string => readFileSync(join(source, name, file), "utf8");
+    const { dependencies, devDependencies } = JSON.parse(read("package.json")) as Project;
+    for (const [wanted, version] of Object.entries({ ...dependencies, ...devDependencies }))
+      expect(`${name}: ${wanted} ${version}`).toBe(`${name}: ${wanted} ^${versions[wanted] ?? ""}`);
+    const programs = readdirSync(join(source, name)).filter((file) => file.endsWith(".ts"));
+    const imported = programs.flatMap((file) => read(file).match(/(?<=from ")[^."][^"]*(?=")/g) ?? []);
+    expect(Object.keys(dependencies), name).toEqual(expect.arrayContaining(imported));
+    // One set of settings compiles all of them at once.
+    expect(read("tsconfig.json"), name).toBe(readFileSync(join(source, names[0] ?? "", "tsconfig.json"), "utf8"));
+  }
+  expect(names.length).toBeGreaterThan(7);
+  const settings = { extends: `./examples/${names[0] ?? ""}/tsconfig.json`, include: ["examples/*/*.ts"] };
+  writeFileSync(join(folder, "tsconfig.examples.json"), JSON.stringify(settings));
+  const compiled = await run(process.execPath, [tsc(), "-p", "tsconfig.examples.json"], { cwd: folder });
+  expect(compiled.stdout).toBe("");
 });
 
 test("a preview shows known values and marks the others", async () => {

@@ -1,0 +1,15 @@
+/** Reads the configuration, which Pulumi.yaml describes, and calls program.ts. */
+import * as pulumi from "@pulumi/pulumi";
+import { program } from "./program";
+
+const config = new pulumi.Config();
+
+export const { topology, restoreCommand, passphrase } = program({
+  bucket: config.require("bucket"),
+  backupHost: {
+    host: config.require("backupHost"),
+    user: config.require("backupUser"),
+    hostKey: config.require("backupHostKey"),
+    privateKey: config.requireSecret("backupPrivateKey"),
+  },
+});

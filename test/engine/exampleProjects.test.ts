@@ -1,0 +1,137 @@
+/**
+ * Each project of examples/ as its README says: copied, configured by the README's own commands, previewed by the CLI.
+ * The README shows Pulumi.yaml's settings and that preview. If one is stale, this writes it:
+ *
+ *     npx vitest run --project=engine -u test/engine/exampleProjects.test.ts
+ */
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import yaml from "js-yaml";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { projectFolder } from "../../tools/parts/cache";
+import { ensureNode } from "../../tools/parts/nodeBinary";
+import { run } from "../../tools/parts/process";
+import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
+import { prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { installLanguageHost } from "../harness/doubles/languageHostDouble";
+import { engineEnvironment, ProviderDouble } from "../harness/doubles/providerDouble";
+import { KUBERNETES } from "../harness/doubles/providerSchemas";
+
+const EXAMPLES = join(projectFolder(), "examples");
+const PROJECTS = readdirSync(EXAMPLES).filter((name) => existsSync(join(EXAMPLES, name, "Pulumi.yaml")));
+/** What the commands read: answers to prompts for secrets, and files beside the program and in the home folder. */
+const SECRET = "never-to-be-seen-0123456789";
+const FILES = { "ca.pem": "-----BEGIN CERTIFICATE-----\n", ".ssh/id_ed25519": SECRET };
+
+interface ProjectFile {
+  readonly config: Readonly<
+    Record<string, { readonly description: string; readonly default?: string | number | boolean }>
+  >;
+}
+
+let programFolder: ProgramFolder;
+let kubernetes: ProviderDouble;
+
+beforeAll(async () => {
+  const cli = await findPulumiCli();
+  if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
+  kubernetes = await ProviderDouble.start(KUBERNETES);
+  programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-projects-")), {
+    cli,
+    passphrase: "only for this test",
+  });
+  if (!cli.hasLanguageHost) await installLanguageHost(join(programFolder.folder, "language"), await ensureNode());
+});
+afterAll(() => {
+  kubernetes?.stop();
+  rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
+});
+
+/** Runs a line of a README in the copied project; `input` answers a prompt. @throws when it fails */
+async function shell(project: string, line: string, input?: string): Promise<string> {
+  const { env, folder } = programFolder;
+  const { exitCode, stderr, stdout } = await run("/bin/sh", ["-c", line], {
+    cwd: join(folder, project),
+    env: {
+      ...env,
+      ...engineEnvironment([kubernetes]),
+      PATH: [join(folder, "language"), join(folder, "cli", "bin"), env["PATH"]].join(delimiter),
+      HOME: join(folder, project),
+      // test/package/package.test.ts compiles the programs.
+      PULUMI_NODEJS_TRANSPILE_ONLY: "true",
+    },
+    ...(input === undefined ? {} : { input }),
+  });
+  expect(exitCode, `${line}\n${stdout}${stderr}`).toBe(0);
+  return stdout;
+}
+
+async function preview(project: string, readme: string): Promise<string> {
+  const folder = join(programFolder.folder, project);
+  cpSync(join(EXAMPLES, project), folder, { recursive: true });
+  for (const [path, text] of Object.entries(FILES)) {
+    mkdirSync(join(folder, path, ".."), { recursive: true });
+    writeFileSync(join(folder, path), text);
+  }
+  const [commands = ""] = readme.match(/(?<=^```sh\n)[^]*?(?=^```)/m) ?? [];
+  const own = commands.split("\n").filter((line) => /^pulumi (stack init|config set) /.test(line));
+  for (const line of own)
+    await shell(project, line, line.includes(" --secret ") && !line.includes("<") ? SECRET : undefined);
+  return shell(project, "pulumi preview --non-interactive --color=never --suppress-permalink=true");
+}
+
+test.each(PROJECTS)(
+  "%s: its README's commands work, and it shows the settings and the real preview",
+  async (project) => {
+    const path = join(EXAMPLES, project, "README.md");
+    const readme = readFileSync(path, "utf8");
+    const printed = await preview(project, readme);
+    expect(printed).not.toContain(SECRET);
+    const { config } = yaml.load(readFileSync(join(EXAMPLES, project, "Pulumi.yaml"), "utf8")) as ProjectFile;
+    const settings = Object.entries(config).map(
+      ([name, { default: fallback, description }]) =>
+        `| \`${name}\` | ${description} | ${fallback === undefined || fallback === "" ? "" : `\`${String(fallback)}\``} |\n`,
+    );
+    const written = replace(
+      replace(readme, "Settings", `| setting | meaning | default |\n| --- | --- | --- |\n${settings.join("")}`),
+      "Preview",
+      `\`\`\`\n${steady(printed)}\`\`\`\n`,
+    );
+    await expect(written).toMatchFileSnapshot(path);
+  },
+);
+
+/**
+ * What the CLI printed, without what differs from run to run or machine to machine: progress, the order of resources,
+ * and where the language host is. JSON and YAML among the outputs are cut, because they are long.
+ */
+function steady(printed: string): string {
+  const [progress = "", rest = ""] = printed.split(/^Diagnostics:\n/m);
+  const [diagnostics = "", outputs = ""] = rest.split(/^(?=Outputs:\n)/m);
+  const [title = ""] = progress.split("\n");
+  const rows = progress.match(/(?<=^ \+ {2})\S+ \S+ create/gm) ?? [];
+  const isStack = (row: string): boolean => row.startsWith("pulumi:pulumi:Stack ");
+  const nameOf = (row: string): string => (isStack(row) ? "" : (row.split(" ")[1] ?? ""));
+  const resources = [...new Set(rows)].sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1)).map((row) => ` +  ${row}\n`);
+  const messages = diagnostics
+    .replace(/^ +warning: using \S+ from \$PATH at .*\n/gm, "")
+    .split(/\n\n/)
+    .filter((section) => section.trim().includes("\n"))
+    .sort()
+    .map((section) => `${section}\n`);
+  const values = outputs.replace(/(\((?:json|yaml)\) )\{\n[^]*?^ {4}\}\n(\n?)\n*/gm, "$1{…}\n$2").trimEnd();
+  return [
+    `${title}\n${resources.join("")}`,
+    ...(messages.length === 0 ? [] : [`Diagnostics:\n${messages.join("\n")}`]),
+    `${values}\n`,
+  ].join("\n");
+}
+
+/** A document with another text below one of its headings, up to the next one. */
+function replace(document: string, heading: string, text: string): string {
+  const [start, ...rest] = document.split(`## ${heading}\n`);
+  const end = rest.join("").indexOf("\n## ");
+  if (start === undefined || end < 0) throw new Error(`the README has no heading "${heading}" before its last one`);
+  return `${start}## ${heading}\n\n${text}${rest.join("").slice(end)}`;
+}
