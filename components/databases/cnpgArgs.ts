@@ -265,6 +265,13 @@ export interface ClusterBackupArgs {
    * @example "registry.example.net/pgbackstop@sha256:…"
    */
   runtimeImage?: pulumi.Input<string>;
+  /**
+   * Further options of pgBackRest by name (docs/reference/options.md), with values as pgbackrest.conf has them; a list
+   * has one value on each line. `backup:process-max` is for one command. Arguments decide some options, and refuse them
+   * here (PB170).
+   * @example { "log-level-file": "detail", "archive-push-queue-max": "64GiB" }
+   */
+  options?: { [name: string]: pulumi.Input<string> };
   /** Acceptable warnings and notes of the preview: code to reason. Errors cannot be silenced. */
   silence?: { [code: string]: string };
   /** Intended weakenings, by their names in `pgbackstop topology diff`, to reason. */

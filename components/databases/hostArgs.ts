@@ -191,6 +191,12 @@ export interface HostRepositoryArgs {
    * @default false
    */
   blockIncremental?: boolean;
+  /**
+   * Further options of pgBackRest for this repository, without `repoN-` (docs/reference/options.md); a list has one
+   * value on each line.
+   * @example { "retention-archive": "2", "retention-archive-type": "full" }
+   */
+  options?: { [name: string]: pulumi.Input<string> };
 }
 
 /** Times of a backup. */
@@ -453,6 +459,13 @@ export interface HostBaseArgs {
   node?: HostNodeArgs;
   /** Number of files processed at once. @default 2 */
   processMax?: number;
+  /**
+   * Further options of pgBackRest by name (docs/reference/options.md), with values as pgbackrest.conf has them; a list
+   * has one value on each line. `backup:process-max` is for one command. Arguments decide some options, and refuse them
+   * here (PB170).
+   * @example { "log-level-file": "detail", "protocol-timeout": "3700" }
+   */
+  options?: { [name: string]: pulumi.Input<string> };
 }
 
 export interface PostgresHostArgs extends HostBaseArgs {

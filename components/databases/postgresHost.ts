@@ -41,7 +41,7 @@ import {
  * may decide which files and units a host has: all of it waits for that.
  */
 const INSERTED =
-  /^(connection\..+|dataDirectory|databaseUser|port|socketDirectory|repositories\.[^.]+\.(keep(Days|DiffCount|FullCount)|at\..+))$/;
+  /^(connection\..+|dataDirectory|databaseUser|port|socketDirectory|options\..+|repositories\.[^.]+\.(keep(Days|DiffCount|FullCount)|(at|options)\..+))$/;
 
 /**
  * Backups of a PostgreSQL server on a host: configuration, runtime, archive settings, stanza, first backup, and timers.

@@ -10,6 +10,7 @@ import { checkClusterEngine, checkEngine } from "./rules/engines";
 import { checkCredentials } from "./rules/credentials";
 import { checkDrills } from "./rules/drills";
 import { checkHostArguments } from "./rules/host";
+import { checkOptions } from "./rules/options";
 import { checkObjectives } from "./rules/objectives";
 import { checkProviders } from "./rules/providers";
 import { checkRepositories } from "./rules/repositories";
@@ -31,6 +32,7 @@ export function checkHost(plan: HostPlan, others: readonly Finding[] = []): Find
       ...reach,
       ...checkDrills(plan),
       ...checkRestoreOnly(plan),
+      ...checkOptions(plan),
       ...others,
     ]);
   }
@@ -39,6 +41,7 @@ export function checkHost(plan: HostPlan, others: readonly Finding[] = []): Find
     ...checkDatabase(plan, plan.dataDirectory),
     ...checkMounts(plan),
     ...checkSnapshots(plan),
+    ...checkOptions(plan),
   ];
   return finish(plan, [...own, ...checkAcknowledgeWeaker(plan), ...others]);
 }
@@ -48,6 +51,7 @@ export function checkCluster(plan: ClusterDatabasePlan, others: readonly Finding
   return finish(plan, [
     ...(plan.withoutBackups === true ? checkWithoutBackups() : checkDatabase(plan, undefined)),
     ...checkClusterEngine(plan),
+    ...checkOptions(plan),
     ...checkAcknowledgeWeaker(plan),
     ...others,
   ]);

@@ -169,6 +169,31 @@ test("a changed schedule shows as the change of its timer and of what check expe
   await up(await open());
 });
 
+test("options of pgBackRest take effect, and a preview refuses bad ones", async () => {
+  const options = { "log-level-file": "detail", "backup:process-max": "1" };
+  const stack = await open(host.settings({ options }));
+  expect((await up(stack)).changes).toEqual({ same: 6, update: 1 });
+  const conf = readFileSync(host.path("etc", "pgbackrest.conf"), "utf8");
+  expectAll(conf, ["log-level-file=detail\n", "[global:backup]\nprocess-max=1\n"]);
+  const runtime = [host.path("lib", "runtime.cjs"), `--config-path=${host.path("etc")}`, "--stanza=main"];
+  await runOk(host.nodePath, [...runtime, "--type=incr", "backup"], { user: host.cluster.user });
+  expect(readFileSync(host.path("log", "main-backup.log"), "utf8")).toContain(" DETAIL: ");
+
+  const bad = { "log-levle-file": "detail", "protocol-timeout": "soon", "process-max": "4", "repo2-s3-key": "marker" };
+  const failure = await (await open(host.settings({ options: bad }))).preview().then(
+    () => "no error",
+    (error: unknown) => String(error),
+  );
+  expectAll(failure, [
+    "PB170 options.log-levle-file: pgBackRest has no option log-levle-file; did you mean log-level-file?",
+    "PB170 options.protocol-timeout: 'soon' is not valid",
+    "PB170 options.process-max: process-max is decided by processMax; set processMax",
+    "PB170 options.repo2-s3-key: ",
+  ]);
+  expect(failure).not.toContain("marker");
+  await up(await open());
+});
+
 test("a refresh shows a manual change, and an update repairs it", async () => {
   const conf = host.path("etc", "pgbackrest.conf");
   const secretFile = host.path("etc", "conf.d", "repo2-credentials.conf");

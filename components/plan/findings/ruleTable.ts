@@ -677,6 +677,13 @@ export const RULES = {
     "a password can be guessed, and the host sees it",
     "set `privateKey`, or an agent",
   ),
+  PB170: rule(
+    "error",
+    "an option that cannot be passed on",
+    "it is unknown, has a bad value, is a secret, or contradicts what the components set",
+    "use the argument that decides it, or a name and value of docs/reference/options.md",
+  ),
+  PB171: rule("warning", "an option without effect", "only stock pgBackRest reads it", "leave it out"),
 } as const satisfies Readonly<Record<string, Rule>>;
 
 export type RuleCode = keyof typeof RULES;

@@ -2,6 +2,7 @@
  * Complete plans of databases: every default filled in, nothing secret. Rules check them, topologies show them, render/
  * writes them.
  */
+import type { ConfOptions } from "./confOptions";
 import type { HostDefaults } from "./hostDefaults";
 import type { RunTime, Schedule } from "../schedule/schedule";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
@@ -89,6 +90,8 @@ export interface DatabasePlan {
   readonly chosen?: string;
   readonly silence: Readonly<Record<string, string>>;
   readonly acknowledgeWeaker: Readonly<Record<string, string>>;
+  /** Options of pgBackRest that the user passes on. */
+  readonly options: ConfOptions;
 }
 
 export interface Directories {

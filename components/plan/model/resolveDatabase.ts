@@ -131,6 +131,7 @@ function resolveDatabase(
     sizing: resolveSizing(settings.sizing),
     silence: settings.silence ?? {},
     acknowledgeWeaker: settings.acknowledgeWeaker ?? {},
+    options: settings.options ?? {},
   };
 }
 
@@ -170,6 +171,7 @@ function resolveRepository(name: string, settings: RepositorySettings): Reposito
     compressType,
     compressLevel: settings.compress?.level ?? defaultLevel(compressType),
     bundle: settings.bundle ?? type.bundles,
+    options: settings.options ?? {},
     // Whether an unknown repository has bundles is unknown too.
     blockIncremental: kind === "unknown" ? false : (settings.blockIncremental ?? false),
   };

@@ -6,6 +6,7 @@
 import type { ConfSection } from "../../../runtime/config/render";
 import type { HostSecretFiles } from "../../databases/hostArgs";
 import type { RepositoryTarget } from "../../repositories/target";
+import type { ConfOptions } from "../model/confOptions";
 import type { Finding } from "../findings/findings";
 
 /** Suffix after the repository's name, for the credential that is a file of options. It may hold any other secret. */
@@ -68,6 +69,8 @@ export interface RepositoryBase {
   readonly compressLevel: number;
   readonly bundle: boolean;
   readonly blockIncremental: boolean;
+  /** Options of pgBackRest that the user passes on, without `repoN-`. */
+  readonly options: ConfOptions;
 }
 
 /** A secret in its own file on the host. Its path ends with the repository's name and `-<fileName>`. */

@@ -41,6 +41,7 @@ export function checkClusterDefinition(resolved: ClusterPlan, attached: boolean)
     ...checkParameters(resolved),
     ...checkBootstrap(resolved),
     ...checkRepositories(resolved),
+    ...checkOldOptions(resolved),
     ...checkSchedules(resolved),
     ...checkWorkers(resolved),
     ...checkSnapshots(resolved),
@@ -308,6 +309,14 @@ function checkRepositories({ database, definition }: ClusterPlan): Finding[] {
     }
     return [];
   });
+}
+
+/** The old kind of Dalibo's object has no field for variables. */
+function checkOldOptions({ database, definition }: ClusterPlan): Finding[] {
+  const given = [database, ...database.repositories].some(({ options }) => Object.keys(options).length > 0);
+  if (!given || !engineOf(database.engine).stock || definition.stanzaKind !== "Repository") return [];
+  const hint = "update Dalibo's plugin to 0.0.1 or newer and leave stanzaKind out";
+  return [finding("PB170", "options", "objects of kind Repository have no field for options", hint)];
 }
 
 function checkSchedules({ database, schedules }: ClusterPlan): Finding[] {

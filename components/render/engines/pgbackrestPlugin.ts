@@ -6,6 +6,7 @@
  */
 import { findCompressType } from "../../plan/model/defaults";
 import type { SecretKeysSettings } from "../../plan/cluster/declaredCluster";
+import type { ConfOptions } from "../../plan/model/confOptions";
 import type { ClusterDatabasePlan } from "../../plan/model/plan";
 import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 import { OFFSET_MINUTES } from "../../plan/rules/engines";
@@ -82,7 +83,10 @@ function stanzaObject(context: EngineContext, name: string): RenderedObject {
       },
     };
   }
-  const variables = Object.fromEntries(database.repositories.flatMap(variablesOf));
+  const variables = Object.fromEntries([
+    ...database.repositories.flatMap(variablesOf),
+    ...optionVariables("PGBACKREST", database.options),
+  ]);
   const stanzaConfiguration = given({
     name: database.stanza,
     archive,
@@ -129,13 +133,24 @@ function repositoryOf(
 }
 
 /** Settings without a field in the Stanza. */
-function variablesOf({ blockIncremental, bundle, s3 }: RepositoryPlan, index: number): [string, string][] {
+function variablesOf({ blockIncremental, bundle, options, s3 }: RepositoryPlan, index: number): [string, string][] {
   const prefix = `PGBACKREST_REPO${index + 1}`;
   return [
     ...(blockIncremental ? [[`${prefix}_BLOCK`, "y"] as [string, string]] : []),
     ...(bundle ? [[`${prefix}_BUNDLE`, "y"] as [string, string]] : []),
     ...(s3 === undefined || s3.keyType === "shared" ? [] : [[`${prefix}_S3_KEY_TYPE`, s3.keyType] as [string, string]]),
+    ...optionVariables(prefix, options),
   ];
+}
+
+/** pgBackRest's form for lists is one value after the other, with colons between. */
+function optionVariables(prefix: string, options: ConfOptions): [string, string][] {
+  return Object.entries(options)
+    .map(([name, value]): [string, string] => [
+      `${prefix}_${name.toUpperCase().replaceAll("-", "_")}`,
+      value.replaceAll("\n", ":"),
+    ])
+    .sort(([left], [right]) => (left < right ? -1 : 1));
 }
 
 function compressOf(repository: RepositoryPlan | undefined): object | undefined {

@@ -89,6 +89,7 @@ export function configObject(context: EngineContext, name: string): RenderedObje
     port: DEFAULTS.port,
     socketDirectory: "/controller/run",
     databaseUser: "postgres",
+    options: database.options,
     processMax: definition.processMax,
     directories: {
       config: PATHS.config,

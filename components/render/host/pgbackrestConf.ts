@@ -5,6 +5,7 @@
  */
 import { secretsDirectory, type SecretLayout } from "../../plan/host/hostCommand";
 import { type ConfSection, renderConf } from "../../../runtime/config/render";
+import { commandsOf, type ConfOptions, optionsOf } from "../../plan/model/confOptions";
 import type { HostPlan } from "../../plan/model/plan";
 import { type RepositoryPlan, typeOf } from "../../plan/repositories/repositoryTypes";
 import { restoreCommand } from "./commandLine";
@@ -26,7 +27,7 @@ export type ConfPlan = Pick<
   | "socketDirectory"
   | "databaseUser"
 > &
-  Partial<Pick<HostPlan, "drillsOnly">>;
+  Partial<Pick<HostPlan, "drillsOnly" | "options">>;
 
 /** The complete text. @throws BackupError for an option that cannot be written */
 export function renderPgbackrestConf(plan: ConfPlan): string {
@@ -38,6 +39,13 @@ export function renderPgbackrestConf(plan: ConfPlan): string {
 export function confSections(plan: ConfPlan): ConfSection[] {
   const { directories } = plan;
   const first = plan.repositories[0];
+  const { options = {} } = plan;
+  // A cluster restored here requests WAL from the agent, which has the keys.
+  const restore =
+    plan.agent && plan.drillsOnly !== true
+      ? [{ name: "recovery-option", value: `restore_command=${restoreCommand(plan)}` }]
+      : [];
+  const commands = new Set([...(restore.length === 0 ? [] : ["restore"]), ...commandsOf(options)]);
   return [
     {
       name: "global",
@@ -50,17 +58,13 @@ export function confSections(plan: ConfPlan): ConfSection[] {
         { name: "process-max", value: plan.processMax },
         { name: "spool-path", value: directories.spool },
         { name: "start-fast", value: true },
+        ...optionsOf(options, null, (name) => !isOfServer(name)),
       ],
     },
-    // A cluster restored here requests WAL from the agent, which has the keys.
-    ...(plan.agent && plan.drillsOnly !== true
-      ? [
-          {
-            name: "global:restore",
-            options: [{ name: "recovery-option", value: `restore_command=${restoreCommand(plan)}` }],
-          },
-        ]
-      : []),
+    ...[...commands].map((command) => ({
+      name: `global:${command}`,
+      options: [...(command === "restore" ? restore : []), ...optionsOf(options, command)],
+    })),
     {
       name: plan.stanza,
       options: [
@@ -68,9 +72,15 @@ export function confSections(plan: ConfPlan): ConfSection[] {
         { name: "pg1-port", value: plan.port },
         ...optional("pg1-socket-path", plan.socketDirectory),
         ...optional("pg1-user", plan.databaseUser),
+        ...optionsOf(options, null, isOfServer),
       ],
     },
   ];
+}
+
+/** `pg1-database`: such an option is in the stanza's own section. */
+function isOfServer(name: string): boolean {
+  return /^pg\d*-/.test(name);
 }
 
 function compressOptions(repository: RepositoryPlan): Option[] {
@@ -93,7 +103,12 @@ function repositoryOptions(layout: SecretLayout, repository: RepositoryPlan): Op
     ...typeOf(repository)
       .confOptions(repository, secretsDirectory(layout))
       .map(({ name, value }) => option(name, value)),
+    ...optionsOf(prefixed(repository), null),
   ];
+}
+
+function prefixed({ name, options }: RepositoryPlan): ConfOptions {
+  return Object.fromEntries(Object.entries(options).map(([option, value]) => [`${name}-${option}`, value]));
 }
 
 function retentionOptions(
