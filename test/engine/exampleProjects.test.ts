@@ -5,9 +5,9 @@
  *     npx vitest run --project=engine -u test/engine/exampleProjects.test.ts
  */
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
-import yaml from "js-yaml";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { projectFolder } from "../../tools/parts/cache";
 import { ensureNode } from "../../tools/parts/nodeBinary";
@@ -29,6 +29,8 @@ interface ProjectFile {
     Record<string, { readonly description: string; readonly default?: string | number | boolean }>
   >;
 }
+
+const { load } = createRequire(__filename)("js-yaml") as { load(text: string): ProjectFile };
 
 let programFolder: ProgramFolder;
 let kubernetes: ProviderDouble;
@@ -88,7 +90,7 @@ test.each(PROJECTS)(
     const readme = readFileSync(path, "utf8");
     const printed = await preview(project, readme);
     expect(printed).not.toContain(SECRET);
-    const { config } = yaml.load(readFileSync(join(EXAMPLES, project, "Pulumi.yaml"), "utf8")) as ProjectFile;
+    const { config } = load(readFileSync(join(EXAMPLES, project, "Pulumi.yaml"), "utf8"));
     const settings = Object.entries(config).map(
       ([name, { default: fallback, description }]) =>
         `| \`${name}\` | ${description} | ${fallback === undefined || fallback === "" ? "" : `\`${String(fallback)}\``} |\n`,

@@ -1,11 +1,12 @@
 /**
  * The packed archive in a separate project: installed by npm, compiled against its declarations, run on the real
- * engine. Here dynamic providers really load by the package's name.
+ * engine. Here dynamic providers really load by the package's name. `foreign` has the programs of users.
  */
 import {
   copyFileSync,
   cpSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -13,19 +14,20 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, dirname, join } from "node:path";
+import { basename, delimiter, dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { projectFolder } from "../../tools/parts/cache";
 import { ensureNode } from "../../tools/parts/nodeBinary";
 import { packTarball } from "../../tools/parts/build/packTarball";
-import { run, runOk } from "../../tools/parts/process";
+import { findOnPath, run, runOk } from "../../tools/parts/process";
 import { createProgress } from "../../tools/parts/progress";
 import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { type ProgramFolder, prepareProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { LocalHost } from "../engine/localHost";
+import { installLanguageHost } from "../harness/doubles/languageHostDouble";
 import { liveBucket } from "../harness/real/liveBucket";
 import { engineEnvironment, ProviderDouble } from "../harness/doubles/providerDouble";
-import { AWS } from "../harness/doubles/providerSchemas";
+import { AWS, KUBERNETES } from "../harness/doubles/providerSchemas";
 
 const STRICT = {
   target: "es2022",
@@ -40,6 +42,9 @@ const STRICT = {
   types: ["node"],
 };
 
+const FOREIGN = join(projectFolder(), "test", "package", "foreign");
+/** Programs that import `@pulumi/kubernetes`, which is installed after the tests that need none. */
+const ON_KUBERNETES = ["attach.ts", "clusters.ts"];
 const BUCKET = "acme-backups";
 
 type Versions = Readonly<Record<string, string>>;
@@ -49,11 +54,21 @@ interface Project {
   readonly devDependencies: Versions;
 }
 
+interface ObjectInputs {
+  readonly kind: string;
+  readonly metadata: { readonly labels?: Versions };
+  readonly spec?: Record<string, unknown>;
+}
+
 interface Result {
   readonly changes?: Record<string, number>;
   readonly stdout?: string;
   readonly stderr?: string;
   readonly outputs?: Record<string, string>;
+  /** Names of the secret ones. */
+  readonly secrets?: readonly string[];
+  /** URN and identifier of the provider of each resource, by its name. */
+  readonly providers?: Record<string, string>;
   readonly error?: string;
 }
 
@@ -61,6 +76,7 @@ let folder: string;
 let host: LocalHost;
 let programFolder: ProgramFolder;
 let aws: ProviderDouble;
+let kubernetes: ProviderDouble;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "pgb-foreign-"));
@@ -75,49 +91,61 @@ beforeAll(async () => {
     join(folder, "package.json"),
     JSON.stringify({ name: "acme-platform", private: true, dependencies, devDependencies }),
   );
-  await runOk("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: folder });
-  for (const name of ["program.ts", "run.ts"])
-    copyFileSync(join(projectFolder(), "test", "package", "foreign", name), join(folder, name));
-  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: STRICT, files: ["run.ts"] }));
+  await install();
+  const programs = readdirSync(FOREIGN).filter((name) => name.endsWith(".ts"));
+  for (const name of programs) copyFileSync(join(FOREIGN, name), join(folder, name));
+  const files = programs.filter((name) => !ON_KUBERNETES.includes(name));
+  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: STRICT, files }));
 
   host = await LocalHost.create();
   const cli = await findPulumiCli();
   if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   aws = await ProviderDouble.start(AWS, { live: { "aws:s3/bucket:Bucket": liveBucket(host.s3, "bucket") } });
+  kubernetes = await ProviderDouble.start(KUBERNETES);
   const prepared = await prepareProgramFolder(folder, { cli, passphrase: "passphrase of acme", link: false });
-  programFolder = { ...prepared, env: { ...prepared.env, ...engineEnvironment([aws]) } };
+  programFolder = { ...prepared, env: { ...prepared.env, ...engineEnvironment([aws, kubernetes]) } };
 });
 afterAll(async () => {
   aws?.stop();
+  kubernetes?.stop();
   await host?.remove();
   rmSync(folder, { recursive: true, force: true });
 });
+
+async function install(...packages: string[]): Promise<void> {
+  const quiet = ["--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"];
+  await runOk("npm", ["install", ...quiet, ...packages], { cwd: folder });
+}
 
 function tsc(): string {
   return join(folder, "node_modules", "typescript", "bin", "tsc");
 }
 
-async function pulumi(action: string, protect: boolean | null): Promise<Result> {
+/** Runs a program of `foreign`. */
+async function runProgram(program: string, action: string, settings: object = {}): Promise<Result> {
+  writeFileSync(join(folder, "settings.json"), JSON.stringify(settings));
+  return resultOf(await ensureNode(), [join(folder, "run.js"), action, program], programFolder.env);
+}
+
+async function resultOf(command: string, argv: readonly string[], env: ProgramFolder["env"]): Promise<Result> {
+  const { stderr, stdout } = await run(command, argv, { cwd: folder, env: { ...env }, timeoutMs: 300_000 });
+  const line = stdout.trim().split("\n").at(-1) ?? "";
+  if (!line.startsWith("{")) throw new Error(`the program printed no result: ${stdout}${stderr}`);
+  return JSON.parse(line) as Result;
+}
+
+function pulumi(action: string, protect: boolean | null): Promise<Result> {
   const { bucket, dataDirectory, host: machine } = host.settings();
   const { accessKeyId, secretAccessKey, ...location } = bucket;
-  writeFileSync(
-    join(folder, "settings.json"),
-    JSON.stringify({
-      share: host.nasPath,
-      bucket: { ...location, name: BUCKET },
-      accessKeyId,
-      secretAccessKey,
-      dataDirectory,
-      host: machine,
-      protect,
-    }),
-  );
-  const { stdout } = await run(await ensureNode(), [join(folder, "run.js"), action], {
-    cwd: folder,
-    env: { ...programFolder.env },
-    timeoutMs: 300_000,
+  return runProgram("platform", action, {
+    share: host.nasPath,
+    bucket: { ...location, name: BUCKET },
+    accessKeyId,
+    secretAccessKey,
+    dataDirectory,
+    host: machine,
+    protect,
   });
-  return JSON.parse(stdout.trim().split("\n").at(-1) ?? "{}") as Result;
 }
 
 test("the package installs one copy of everything, and no more than it states", async () => {
@@ -235,4 +263,100 @@ test("up and destroy work there; the passphrase is protected until the program s
   expect(existsSync(host.path("etc"))).toBe(false);
   expect(existsSync(join(host.nasPath, "backup", "main", "backup.info"))).toBe(true);
   expect(dirname(host.nasPath)).toBe(host.folder);
+});
+
+test("transforms reach a component's children, and a provider given to it makes all of them", async () => {
+  await install("@pulumi/kubernetes@^4.0.0");
+  writeFileSync(
+    join(folder, "tsconfig.kubernetes.json"),
+    JSON.stringify({ compilerOptions: STRICT, files: ON_KUBERNETES }),
+  );
+  expect((await run(process.execPath, [tsc(), "-p", "tsconfig.kubernetes.json"], { cwd: folder })).stdout).toBe("");
+  const made = await runProgram("clusters", "up");
+  expect(made.error).toBeUndefined();
+  expect(kubernetes.configurations).toEqual(
+    expect.arrayContaining([
+      expect.objectContaining({ context: "east" }),
+      expect.objectContaining({ context: "west" }),
+    ]),
+  );
+  const objects = kubernetes.all().map(({ id, inputs }) => ({ ...(inputs as Partial<ObjectInputs>), id }));
+  const [orders, ledger] = ["orders", "ledger"].map((name) => objects.filter(({ id }) => id.includes(name)));
+  expect(orders?.length).toBeGreaterThan(12);
+  expect(ledger?.length).toBe(orders?.length);
+  expect(orders?.filter(({ metadata }) => metadata?.labels?.["owner"] !== "platform")).toEqual([]);
+  expect(ledger?.filter(({ metadata }) => metadata?.labels?.["owner"] !== undefined)).toEqual([]);
+  const priorities = objects.filter(({ kind }) => kind === "Cluster").map(({ spec }) => spec?.["priorityClassName"]);
+  expect(priorities.sort()).toEqual(["databases", undefined]);
+
+  const providers = Object.entries(made.providers ?? {}).filter(([, urn]) => urn.includes(":kubernetes::"));
+  expect(providers.length).toBe(objects.length);
+  for (const [name, urn] of providers) expect([name, urn]).toEqual([name, expect.stringContaining(providerOf(name))]);
+
+  expect((await runProgram("clusters", "up")).changes).toEqual({ same: made.changes?.["create"] });
+  expect((await runProgram("clusters", "destroy")).error).toBeUndefined();
+  expect(kubernetes.all()).toEqual([]);
+});
+
+const providerOf = (name: string): string => (name.startsWith("orders") ? "::east::" : "::west::");
+
+test("backups attach to a Cluster that the same program makes, with a name of the provider", async () => {
+  const preview = await runProgram("attach", "preview");
+  expect(preview.error).toBeUndefined();
+  const made = await runProgram("attach", "up");
+  expect(made.error).toBeUndefined();
+  expect(made.outputs?.["made"]).toMatch(/^shop-[0-9a-f]+$/);
+  expect(made.outputs?.["attached"]).toBe(made.outputs?.["made"]);
+  const { metadata } = (kubernetes.only("kubernetes:postgresql.cnpg.io/v1:ClusterPatch").inputs ?? {}) as ObjectInputs;
+  expect(metadata).toMatchObject({ name: made.outputs?.["made"], namespace: "shop" });
+  expect((await runProgram("attach", "up")).changes).toEqual({ same: made.changes?.["create"] });
+  expect((await runProgram("attach", "destroy")).error).toBeUndefined();
+});
+
+test("a database takes its repository out of another stack, and nothing of one that does not exist", async () => {
+  const { dataDirectory, host: machine } = host.settings();
+  const settings = { share: host.path("shared"), dataDirectory, host: machine };
+  const before = existsSync(host.path("etc"));
+  expect((await runProgram("tenant", "preview", settings)).error).toContain('unknown stack "organization/network/dev"');
+  expect((await runProgram("network", "up", settings)).secrets).toContain("target");
+  const made = await runProgram("tenant", "up", settings);
+  expect(made.error).toBeUndefined();
+  expect(made.outputs?.["firstBackup"]).toBe("taken");
+  expect(made.secrets).toEqual([]);
+  expect(JSON.parse(made.outputs?.["topology"] ?? "")).toMatchObject({
+    repositories: [{ location: host.path("shared"), encrypted: true }],
+  });
+  expect((await runProgram("tenant", "up", settings)).changes).toEqual({ same: made.changes?.["create"] });
+  expect((await runProgram("tenant", "destroy", settings)).error).toBeUndefined();
+  expect((await runProgram("network", "destroy", settings)).error).toBeUndefined();
+  expect(existsSync(host.path("etc"))).toBe(before);
+  expect(existsSync(join(host.path("shared"), "backup", "main", "backup.info"))).toBe(true);
+});
+
+test("a program in Python makes the same with the plugin, and sees its errors", async (context) => {
+  if ((await findOnPath("python3")) === null) return context.skip("there is no python3");
+  const [location, language] = [join(folder, "python"), join(folder, "node_modules", ".language")];
+  mkdirSync(location);
+  copyFileSync(join(FOREIGN, "ledger.py"), join(location, "ledger.py"));
+  writeFileSync(
+    join(location, "Pulumi.yaml"),
+    "name: ledger\nruntime: python\npackages:\n  pgbackstop: ../node_modules/pgbackstop/plugin\n",
+  );
+  await runOk("python3", ["-m", "venv", join(location, "venv")]);
+  await runOk(join(location, "venv", "bin", "pip"), ["install", "--quiet", "pulumi>=3.250,<4"]);
+  if ((await findPulumiCli())?.hasLanguageHost !== true) await installLanguageHost(language, host.nodePath);
+  const env = { ...programFolder.env, PATH: [language, programFolder.env["PATH"]].join(delimiter) };
+  const python = (action: string, keepDays: number): Promise<Result> => {
+    const { dataDirectory, host: machine } = host.settings();
+    const settings = { share: host.path("python"), dataDirectory, host: machine, keepDays };
+    writeFileSync(join(folder, "settings.json"), JSON.stringify(settings));
+    return resultOf(join(location, "venv", "bin", "python"), [join(location, "ledger.py"), action], env);
+  };
+  expect((await python("preview", 7)).stdout).toContain("ledger: this preview does not know repositories.repo1.at yet");
+  const made = await python("up", 7);
+  expect(made.error).toBeUndefined();
+  expect(made.outputs?.["firstBackup"]).toBe("taken");
+  expect(made.secrets).toEqual(["target"]);
+  expect((await python("up", 7)).changes).toEqual({ same: made.changes?.["create"] });
+  expect((await python("preview", 0)).error).toContain("repositories.repo1.keepDays");
 });

@@ -50,6 +50,8 @@ export interface ResourceSchema {
   readonly secrets?: readonly string[];
   /** The input that the engine names if it is missing. */
   readonly autoName?: string;
+  /** The same for an object of Kubernetes without `metadata.name`. */
+  readonly autoNameInMetadata?: boolean;
   /** The identifier that the service gives; default: a random one. */
   readonly id?: (inputs: Values) => string;
   /** Extracts the identifier from an import ID that contains more: `bucket@region`. */
@@ -375,6 +377,9 @@ function check(double: ProviderDouble, request: CheckRequest): Promise<object> {
     const { autoName } = schema;
     if (autoName !== undefined && news[autoName] === undefined)
       news[autoName] = olds[autoName] ?? engineName(name, request.getRandomseed_asU8());
+    const [before, metadata] = [olds, news].map((values) => values["metadata"] as Values | undefined);
+    if (schema.autoNameInMetadata === true && metadata?.["name"] === undefined)
+      news["metadata"] = { ...metadata, name: before?.["name"] ?? engineName(name, request.getRandomseed_asU8()) };
     const known = new Set([...schema.required, ...(schema.optional ?? [])]);
     const missing = schema.required.filter((input) => news[input] === undefined || news[input] === null);
     const failures = [

@@ -188,7 +188,7 @@ export const KUBERNETES: ProviderSchema = {
       // The real provider waits for the Backup to end.
       computed: { status: () => ({ phase: "completed", backupId: "20261120-065300F" }) },
     },
-    "kubernetes:postgresql.cnpg.io/v1:Cluster": ofSpec(),
+    "kubernetes:postgresql.cnpg.io/v1:Cluster": { ...ofSpec(), autoNameInMetadata: true },
     "kubernetes:postgresql.cnpg.io/v1:ClusterPatch": ofSpec(),
     "kubernetes:postgresql.cnpg.io/v1:ScheduledBackup": ofSpec(),
     "kubernetes:postgresql.cnpg.io/v1:Pooler": ofSpec(),

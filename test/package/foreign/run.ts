@@ -1,21 +1,38 @@
 /**
- * `node run.js ACTION` runs the program on the engine with the settings in settings.json, and prints one JSON object at
- * the end.
+ * `node run.js ACTION PROGRAM` runs a program on the engine with the settings in settings.json, and prints one JSON
+ * object at the end.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { LocalWorkspace, PulumiCommand } from "@pulumi/pulumi/automation";
-import { type PlatformArgs, program } from "./program";
+import { LocalWorkspace, PulumiCommand, type Stack } from "@pulumi/pulumi/automation";
 
-async function main(action: string): Promise<unknown> {
-  const args = JSON.parse(readFileSync(join(__dirname, "settings.json"), "utf8")) as PlatformArgs;
+type Program = (args: unknown) => Record<string, unknown>;
+
+/** A resource in the state, with the names of what it belongs to. */
+interface Stored {
+  readonly urn: string;
+  readonly custom: boolean;
+  readonly provider?: string;
+}
+
+async function open(name: string): Promise<Stack> {
+  const { program } = (await import(`./${name}.js`)) as { program: Program };
+  const args: unknown = JSON.parse(readFileSync(join(__dirname, "settings.json"), "utf8"));
   const stack = await LocalWorkspace.createOrSelectStack(
-    { stackName: "dev", projectName: "acme", program: async () => program(args) },
+    { stackName: "dev", projectName: name, program: async () => program(args) },
     {
       workDir: __dirname,
+      projectSettings: { name, runtime: "nodejs" },
       pulumiCommand: await PulumiCommand.get({ root: join(__dirname, "cli"), skipVersionCheck: true }),
     },
   );
+  // The program names a provider for each object, so none may take the default one.
+  await stack.setConfig("pulumi:disable-default-providers[0]", { value: "kubernetes" }, true);
+  return stack;
+}
+
+async function main(action: string, name: string): Promise<unknown> {
+  const stack = await open(name);
   if (action === "preview") {
     const { changeSummary, stdout, stderr } = await stack.preview({ diff: true });
     return { changes: changeSummary, stdout, stderr };
@@ -24,12 +41,23 @@ async function main(action: string): Promise<unknown> {
     const { summary, stdout } = await stack.destroy();
     return { changes: summary.resourceChanges, stdout };
   }
-  const { summary, stdout, outputs } = await stack.up();
-  const values = Object.fromEntries(Object.entries(outputs).map(([name, output]) => [name, output.value as unknown]));
-  return { changes: summary.resourceChanges, stdout, outputs: values };
+  const { summary, stdout, stderr, outputs } = await stack.up();
+  const values = Object.fromEntries(Object.entries(outputs).map(([key, output]) => [key, output.value as unknown]));
+  const secrets = Object.keys(outputs).filter((key) => outputs[key]?.secret);
+  const { deployment } = (await stack.exportStack()) as { deployment: { resources?: readonly Stored[] } };
+  const resources = (deployment.resources ?? []).filter(({ custom }) => custom);
+  return {
+    changes: summary.resourceChanges,
+    stdout,
+    stderr,
+    outputs: values,
+    secrets,
+    providers: Object.fromEntries(resources.map(({ provider = "", urn }) => [urn.split("::").at(-1), provider])),
+  };
 }
 
-main(process.argv[2] ?? "preview").then(
+const [action = "preview", program = "platform"] = process.argv.slice(2);
+main(action, program).then(
   (result) => process.stdout.write(`\n${JSON.stringify(result)}\n`),
   (error: unknown) => process.stdout.write(`\n${JSON.stringify({ error: String(error) })}\n`),
 );
