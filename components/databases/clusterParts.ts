@@ -65,6 +65,8 @@ export interface CheckedCluster {
   readonly deferred: KnownPart<object>["deferred"];
   /** True while a target is an output as a whole. */
   readonly awaitsTarget: boolean;
+  /** True while values are late that others are calculated from. */
+  readonly awaitsTimes: boolean;
   /** Fails if a late value is wrong. */
   readonly resolved: pulumi.Output<ClusterPlan>;
   /** Logs warnings, including those of late values. */
@@ -72,7 +74,7 @@ export interface CheckedCluster {
 }
 
 /** Late values that a first check would mistake for something else; any other one is inserted where it belongs. */
-const AWAITED = /(^|\.)(at|clusterName)$/;
+const AWAITED = /(^|\.)(at|clusterName|cron|backupAgeHours)$|^objectives\./;
 
 /**
  * Resolves and checks known values at once, and the others when they arrive.
@@ -101,6 +103,7 @@ export function checkedCluster(title: string, name: string, settings: object, at
     known,
     deferred: part.deferred,
     awaitsTarget: awaited.some((path) => path.endsWith(".at")),
+    awaitsTimes: awaited.some((path) => !/(at|clusterName)$/.test(path)),
     resolved: checked.apply(({ resolved }) => resolved),
     warn: (resource) => {
       logWarnings(findings, resource);
@@ -121,10 +124,10 @@ export function requireArguments(component: keyof typeof REQUIRED, name: string,
 
 /** The topology as previews show it: markers cannot stand for a target. */
 export function topologyInput(
-  { awaitsTarget, deferred, known, resolved }: CheckedCluster,
+  { awaitsTarget, awaitsTimes, deferred, known, resolved }: CheckedCluster,
   isAttached = false,
 ): unknown {
-  if (!awaitsTarget) return fillKnown(topologyOf(known.database, isAttached), deferred);
+  if (!awaitsTarget && !awaitsTimes) return fillKnown(topologyOf(known.database, isAttached), deferred);
   return resolved.apply(({ database }) => topologyOf(database, isAttached));
 }
 
@@ -323,7 +326,8 @@ export function clusterAccess(
   const drills = drillJobs(context);
   const deferred = new Map([...checked.deferred, ...part.deferred]);
   const verbs = fillKnown({ ...repositoryParts(context), drills }, deferred) as ClusterVerbs;
-  if (!isUnknown(checked.known.database.cluster) && !checked.awaitsTarget) return { ...access, verbs };
+  if (!isUnknown(checked.known.database.cluster) && !checked.awaitsTarget && !checked.awaitsTimes)
+    return { ...access, verbs };
   const final = finalOf(checked, inputs, (resolved, values) => {
     const whole = contextOf(resolved, values, true);
     return { ...repositoryParts(whole), drills: drillJobs(whole) };
@@ -395,11 +399,15 @@ export function declareObjects(
     const whenKnown = (field: string): pulumi.Output<unknown> =>
       final.apply((objects) => loadManifest(objects, role)[field]);
     const isNamed = isNameDeferred && NAMED_BY_CLUSTER.test(role);
-    const isWhole = isNamed || DEFERRED_ROLES.includes(role) || (checked.awaitsTarget && USES_TARGETS.test(role));
+    const isWhole =
+      isNamed ||
+      checked.awaitsTimes ||
+      DEFERRED_ROLES.includes(role) ||
+      (checked.awaitsTarget && USES_TARGETS.test(role));
     const filled = isWhole
       ? Object.fromEntries(Object.keys(fields).map((field) => [field, whenKnown(field)]))
       : (fillKnown(fields, deferred) as object);
-    if (checked.awaitsTarget && isCluster(role))
+    if (!isWhole && checked.awaitsTarget && isCluster(role))
       Object.assign(filled, { spec: specWhenKnown(filled, whenKnown("spec")) });
     const identity = isNamed ? whenKnown("metadata") : fillKnown(metadata, deferred);
     const object = { apiVersion, kind, metadata: identity as object, ...filled };

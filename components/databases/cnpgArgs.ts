@@ -151,7 +151,7 @@ export interface SnapshotArgs {
   /** @default "none" */
   ownerReference?: SnapshotOwner;
   /** Five fields, UTC; only beside another engine. */
-  cron?: string;
+  cron?: pulumi.Input<string>;
   /** Days to keep every snapshot, whole numbers from 1. With neither of these two all are kept (PB120). @example 7 */
   keepDays?: number;
   /** Number of newest complete snapshots to keep, whatever their age. @default 1 with `keepDays` @example 3 */
@@ -232,7 +232,7 @@ export interface ClusterBackupArgs {
    * snapshot removal. Mounted as a file. Left out, there are no notifications.
    * @example "backup-notify"
    */
-  notifySecret?: string;
+  notifySecret?: pulumi.Input<string>;
   /**
    * Where the pods of drills, of snapshot removal and of the wait for full backups run, and what policies of the
    * Kubernetes cluster ask of them.
@@ -399,19 +399,19 @@ export interface ImportArgs {
 /** End of the recovery. Left out, the end of the archive; at most one of time, lsn, xid, restorePoint and immediate. */
 export interface RecoveryTargetArgs {
   /** Label of the backup to restore. */
-  backup?: string;
+  backup?: pulumi.Input<string>;
   /** RFC 3339. @example "2026-11-20T06:40:59Z" */
-  time?: string;
+  time?: pulumi.Input<string>;
   /** Log sequence number. */
-  lsn?: string;
+  lsn?: pulumi.Input<string>;
   /** Transaction id. */
-  xid?: string;
+  xid?: pulumi.Input<string>;
   /** Name of a restore point (`pg_create_restore_point`). */
-  restorePoint?: string;
+  restorePoint?: pulumi.Input<string>;
   /** True stops as soon as the backup is consistent. */
   immediate?: boolean;
   /** Timeline to recover along. @default "latest" */
-  timeline?: string;
+  timeline?: pulumi.Input<string>;
   /** True stops just before the target instead of just after it. */
   exclusive?: boolean;
 }

@@ -122,7 +122,9 @@ export class CnpgBackup extends pulumi.ComponentResource {
     const attached = objects.get("attachment");
     this.clusterName =
       attached === undefined ? pulumi.output(cluster) : attached.urn.apply(() => pulumi.output(cluster));
-    this.drilled = drilledDatabase(known.database, args, deferred);
+    this.drilled = drilledDatabase(known.database, args, deferred, () =>
+      checked.resolved.apply(({ database }) => database),
+    );
     warnUndrilled(this, this.drilled, known.database.silence);
     this.access = clusterAccess(checked, inputs, args.namespace, this.clusterName);
     const stanza = fillText(known.database.stanza, deferred);

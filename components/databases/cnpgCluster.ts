@@ -124,7 +124,9 @@ export class CnpgCluster extends pulumi.ComponentResource {
 
     const made = objects.get("cluster");
     this.clusterName = made === undefined ? pulumi.output(cluster) : made.urn.apply(() => pulumi.output(cluster));
-    this.drilled = drilledDatabase(known.database, args, deferred);
+    this.drilled = drilledDatabase(known.database, args, deferred, () =>
+      checked.resolved.apply(({ database }) => database),
+    );
     warnUndrilled(this, this.drilled, known.database.silence);
     this.access = {
       ...clusterAccess(checked, inputs, args.namespace, this.clusterName),

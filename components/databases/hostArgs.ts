@@ -202,7 +202,7 @@ export interface HostRepositoryArgs {
 /** Times of a backup. */
 export interface BackupScheduleArgs {
   /** Five fields: minute, hour, day of month, month, day of week. @example "30 2 * * 0" */
-  cron: string;
+  cron: pulumi.Input<string>;
   /** IANA name of the zone that the hours are meant in. @default "UTC" @example "Europe/Berlin" */
   timeZone?: string;
   /** Delays each run by up to this many seconds, always by the same amount on one host. @default 0 */
@@ -231,7 +231,7 @@ export interface MaintenanceTaskArgs {
    */
   enabled?: boolean;
   /** Five fields, like backups. Left out, the task's default time. */
-  cron?: string;
+  cron?: pulumi.Input<string>;
   /** IANA name of the zone that the hours are meant in. @default "UTC" */
   timeZone?: string;
   /**
@@ -338,7 +338,7 @@ export interface HostMonitoringArgs {
    * counts each backup twice.
    * @example "127.0.0.1:9854"
    */
-  listen?: string;
+  listen?: pulumi.Input<string>;
 }
 
 /**
@@ -443,7 +443,7 @@ export interface HostBaseArgs {
   /** Operating system account of PostgreSQL; the runtime runs as it. @default "postgres" */
   user?: string;
   /** Name of the cluster in the repositories. @default "main" */
-  stanza?: string;
+  stanza?: pulumi.Input<string>;
   directories?: HostDirectories;
   /**
    * Node.js on the host, 22.15 or newer, that `user` may run. Left out, the one that runs this program; behind SSH see

@@ -1,3 +1,5 @@
+import type * as pulumi from "@pulumi/pulumi";
+
 /** Objectives of the backups: previews compare them with the declaration. */
 export interface ObjectivesArgs {
   /**
@@ -5,15 +7,15 @@ export interface ObjectivesArgs {
    * `archive_timeout` to the time left after one push and one retry.
    * @example 300
    */
-  rpoSeconds?: number;
+  rpoSeconds?: pulumi.Input<number>;
   /** Recovery time objective. @example 30 */
-  rtoMinutes?: number;
+  rtoMinutes?: pulumi.Input<number>;
   /** Every repository must be able to restore any time of the last so many days. @example 14 */
-  pitrDays?: number;
+  pitrDays?: pulumi.Input<number>;
   /**
    * Limit of one repository in gigabytes (10⁹ bytes, as providers bill them), backups and WAL: the alert of
    * `Monitoring`. Left out: one and a half times the estimate, if there is `sizing`.
    * @example 100
    */
-  maxRepositoryGB?: number;
+  maxRepositoryGB?: pulumi.Input<number>;
 }

@@ -115,7 +115,12 @@ export class PostgresHost extends pulumi.ComponentResource {
     this.timersEnabled = host.status.timersEnabled;
     this.firstBackup = host.status.firstBackup;
     this.destinations = host.status.destinations;
-    this.drilled = drilledDatabase(known, args, deferred);
+    this.drilled = drilledDatabase(
+      known,
+      args,
+      deferred,
+      () => pulumi.output(derive((plan) => plan)) as pulumi.Output<HostPlan>,
+    );
     warnUndrilled(this, this.drilled, known.silence);
     this.source = { stanza: known.stanza, engine: ClusterEngine.Runtime, repositories: args.repositories };
     // Known in every preview, and available only once the host is as declared.

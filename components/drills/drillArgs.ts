@@ -32,7 +32,7 @@ export type DrillLevel = (typeof DrillLevel)[keyof typeof DrillLevel];
  */
 export interface DrillArgs {
   /** Five fields. @example "0 5 1 * *" */
-  cron: string;
+  cron: pulumi.Input<string>;
   /** IANA name of the zone that the hours are meant in. @default "UTC" */
   timeZone?: string;
   /** The only repository to restore from. Left out, all in turn. @example "repo2" */
@@ -90,7 +90,7 @@ export interface DrillChecksArgs {
   heartbeat?: DrillStatementArgs;
   assertions?: DrillAssertionArgs[];
   /** A drill fails if the newest backup in its repository is older. Left out, it follows from the schedules. */
-  backupAgeHours?: number;
+  backupAgeHours?: pulumi.Input<number>;
 }
 
 /**

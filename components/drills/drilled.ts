@@ -10,6 +10,7 @@ import { checkUndrilled } from "../plan/rules/drills";
 import { withoutSilenced } from "../plan/rules/silence";
 import type { DrillArgs, DrillChecksArgs, DrilledDatabase } from "./drillArgs";
 import { given } from "../plan/model/given";
+import { isUnknown } from "../plan/model/unknown";
 
 interface DrilledArgs {
   readonly drills?: { readonly [name: string]: DrillArgs };
@@ -18,6 +19,8 @@ interface DrilledArgs {
 }
 
 const HOUR_S = 3600;
+/** Where schedules that come later make no backups. */
+const LONGEST_HOURS = 87_600;
 /**
  * Drills that a FireDrill of this program makes. By identity, which survives when a program divides them among hosts.
  */
@@ -26,17 +29,20 @@ const MADE = new WeakSet<DrillArgs>();
 /**
  * @param plan of the database; every preview knows the deciding parts
  * @param deferred the outputs behind the plan's markers
+ * @param resolved the plan once all values are known
  */
 export function drilledDatabase(
   plan: Pick<DatabasePlan, "name" | "stanza" | "repositories" | "schedules">,
   args: DrilledArgs,
   deferred: KnownPart<object>["deferred"] = new Map(),
+  resolved: () => pulumi.Output<Pick<DatabasePlan, "repositories" | "schedules">> = notDeferred,
 ): DrilledDatabase {
   const { drillChecks = {}, drills = {}, objectives = {} } = args;
   const elsewhere = Object.entries(drills).filter(([, drill]) => drill.elsewhere === true);
-  // One limit for all repositories there: none exceeds it under normal conditions.
-  const ages = plan.repositories.flatMap((repository) => expectBackupWithin(plan, repository) ?? []);
-  const backupAgeHours = drillChecks.backupAgeHours ?? (ages.length === 0 ? undefined : Math.max(...ages) / HOUR_S);
+  const isDeferred = plan.schedules.some(({ cron }) => isUnknown(cron));
+  const backupAgeHours =
+    drillChecks.backupAgeHours ??
+    (isDeferred ? resolved().apply((known) => agesHours(known) ?? LONGEST_HOURS) : agesHours(plan));
   return {
     database: plan.name,
     stanza: fillText(plan.stanza, deferred),
@@ -44,6 +50,16 @@ export function drilledDatabase(
     drillChecks: { ...drillChecks, ...given({ backupAgeHours }) },
     objectives,
   };
+}
+
+function notDeferred(): never {
+  throw new Error("every value is known");
+}
+
+/** One limit for all repositories there: none exceeds it under normal conditions. */
+function agesHours(plan: Pick<DatabasePlan, "repositories" | "schedules">): number | undefined {
+  const ages = plan.repositories.flatMap((repository) => expectBackupWithin(plan, repository) ?? []);
+  return ages.length === 0 ? undefined : Math.max(...ages) / HOUR_S;
 }
 
 /** Called by the component that makes the drills of `database`. */

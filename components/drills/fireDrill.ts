@@ -114,7 +114,7 @@ export class FireDrill extends pulumi.ComponentResource {
 }
 
 interface Asked {
-  readonly stanza: string;
+  readonly stanza: pulumi.Input<string>;
   readonly drills: { readonly [name: string]: HostDrillArgs };
   readonly drillChecks: DrillChecksArgs;
   readonly objectives: ObjectivesArgs;
@@ -140,8 +140,5 @@ function askedOf(name: string, { drillChecks, drills, objectives, of, stanza }: 
       "of",
       `${of.database} declares no drill as made elsewhere: drills: { monthly: { cron: "0 5 1 * *", elsewhere: true } }`,
     );
-  const { stanza: named } = of;
-  if (typeof named !== "string")
-    return wrong("of", `the stanza of ${of.database} is known only during the update: give that database a stanza`);
-  return { ...of, stanza: named };
+  return of;
 }

@@ -27,7 +27,9 @@ export function throwErrors(component: string, findings: readonly Finding[]): vo
  */
 export function withoutDeferred(findings: readonly Finding[], paths: readonly string[]): readonly Finding[] {
   if (paths.length === 0) return findings;
-  const isAbout = (path: string): boolean => paths.some((each) => path === each || path.startsWith(`${each}.`));
+  // PostgreSQL's timeout follows from the objective.
+  const about = paths.includes("objectives.rpoSeconds") ? [...paths, "archiveTimeoutSeconds"] : paths;
+  const isAbout = (path: string): boolean => about.some((each) => path === each || path.startsWith(`${each}.`));
   return findings.filter(
     (finding) =>
       finding.code !== SILENCE_UNUSED &&

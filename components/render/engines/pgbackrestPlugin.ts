@@ -13,6 +13,7 @@ import { OFFSET_MINUTES } from "../../plan/rules/engines";
 import { DALIBO } from "../../plan/rules/manifests/plugins";
 import { type Schedule, shiftCron } from "../../plan/schedule/schedule";
 import { given } from "../../plan/model/given";
+import { isUnknown } from "../../plan/model/unknown";
 import { MANAGED_BY, type RenderedObject } from "../kubernetes/objects";
 import {
   type ClusterEngine,
@@ -169,7 +170,8 @@ function runsOf(context: EngineContext, schedule: Schedule): BackupRun[] {
   const options = scheduleOptionsOf(context, schedule.name);
   const chosen = database.repositories.filter(({ name }) => schedule.repositories.includes(name));
   return chosen.map((repository, index) => {
-    const cron = index === 0 ? schedule.cron : shiftCron(schedule.cron, index * OFFSET_MINUTES);
+    const cron =
+      index === 0 || isUnknown(schedule.cron) ? schedule.cron : shiftCron(schedule.cron, index * OFFSET_MINUTES);
     if (cron === null) throw new Error(`"${schedule.cron}" cannot be moved by ${index * OFFSET_MINUTES} minutes`);
     return {
       ...options,

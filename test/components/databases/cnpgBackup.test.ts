@@ -107,6 +107,33 @@ test("a Cluster whose name comes later gets the same objects as one whose name i
   expect(expected).toContain("orders-of-the-shop-full");
 });
 
+test("times and objectives that come later give the objects that plain ones give", async () => {
+  const seen: object[] = [];
+  const make = async (of: <T>(value: T) => pulumi.Input<T>): Promise<readonly string[]> => {
+    const outputs = {};
+    seen.push(outputs);
+    const objects = await renderedObjects(() => {
+      const { access, drilled, topology } = new CnpgBackup("legacy", {
+        ...namedArgs("orders"),
+        stanza: of("shop"),
+        notifySecret: of("notices"),
+        objectives: { rpoSeconds: of(400), rtoMinutes: of(30) },
+        schedules: { full: { cron: of("0 3 * * 0") }, incr: { cron: of("0 3 * * 1-6") } },
+        snapshots: { cron: of("0 5 * * *"), keepDays: 7 },
+        drills: { weekly: { cron: of("0 5 * * 6") }, elsewhere: { cron: of("0 6 * * 6"), elsewhere: true } },
+        monitoring: { prometheusRule: true },
+      });
+      pulumi.output<object>({ access, drilled, topology }).apply((all) => Object.assign(outputs, all));
+    });
+    return objects.map((object) => JSON.stringify(object)).sort();
+  };
+  const plain = await make((value) => value);
+  expect(
+    await make((value) => pulumi.output(Promise.resolve({ value })).apply((known) => known.value) as never),
+  ).toEqual(plain);
+  expect(JSON.stringify(seen[1])).toBe(JSON.stringify(seen[0]));
+});
+
 const S3_AT = { bucket: "own-pg", endpoint: "s3.example.net", region: "eu", quirks: "generic" as const };
 const KEYS = { accessKeyId: "marker-id", secretAccessKey: "marker-secret", sessionToken: "marker-token" };
 const EXISTING = { name: "vault", accessKeyIdKey: "id", secretAccessKeyKey: "key", passphraseKey: "pass" };

@@ -96,6 +96,23 @@ test.each<[string, RepositoryTarget]>([
   expect(Object.keys(made.inputs.closedFiles ?? {}).length).toBe(target === NAS ? 0 : 1);
 });
 
+test("stanza, times, objectives and addresses that come later give the host that plain ones give", async () => {
+  const values = (of: <T>(value: T) => pulumi.Input<T>): Partial<PostgresHostArgs> => ({
+    stanza: of("ledger"),
+    schedules: { full: { cron: of("15 4 * * 6") }, incr: { cron: of("15 4 * * 0-5") } },
+    maintenance: { verify: { cron: of("5 5 * * 5") } },
+    objectives: { rpoSeconds: of(300), rtoMinutes: of(20), pitrDays: of(7), maxRepositoryGB: of(100) },
+    monitoring: { listen: of("127.0.0.1:9854") },
+    drills: { monthly: { cron: of("0 5 1 * *"), elsewhere: true } },
+    options: { "protocol-timeout": of("3700") },
+  });
+  const expected = await make(values((value) => value));
+  const made = await make(values(deferred));
+  expect(merged(made)).toEqual(merged(expected));
+  expect(made.outputs).toEqual(expected.outputs);
+  expect(JSON.stringify(made.inputs.files)).toContain("pgbackstop-ledger-full.timer");
+});
+
 test("a target that is secret as a whole, without a word on which part, stays so", async () => {
   const { outputs } = await make({ repositories: { repo1: { at: pulumi.secret(deferred(BUCKET)), keepDays: 7 } } });
   expect(outputs).toMatchObject({ isOpen: false });
