@@ -25,7 +25,7 @@ export interface BackupNowArgs {
   host?: HostAccess;
   /** `access` of a CnpgCluster or a CnpgBackup. */
   cluster?: ClusterAccess;
-  /** Kind of the backup. @default "full" */
+  /** Kind of the backup. @default "full" @plain how many backups there are */
   type?: BackupKind;
   /**
    * For a host: keys of the repositories, one backup after the other. Left out, all of them in one pass.

@@ -152,9 +152,15 @@ export interface SnapshotArgs {
   ownerReference?: SnapshotOwner;
   /** Five fields, UTC; only beside another engine. */
   cron?: pulumi.Input<string>;
-  /** Days to keep every snapshot, whole numbers from 1. With neither of these two all are kept (PB120). @example 7 */
+  /**
+   * Days to keep every snapshot, whole numbers from 1. With neither of these two all are kept (PB120). @example 7
+   * @plain whether a CronJob removes snapshots
+   */
   keepDays?: number;
-  /** Number of newest complete snapshots to keep, whatever their age. @default 1 with `keepDays` @example 3 */
+  /**
+   * Number of newest complete snapshots to keep, whatever their age. @default 1 with `keepDays` @example 3
+   * @plain whether a CronJob removes snapshots
+   */
   keepCount?: number;
   /** Allows cold snapshots (`online: false`) that stop the primary, or the only instance. @default false */
   acceptDowntime?: boolean;
@@ -173,7 +179,7 @@ export interface ClusterDrillArgs extends DrillArgs {
 export interface ClusterBackupArgs {
   /** Namespace of the cluster. */
   namespace: pulumi.Input<string>;
-  /** @default "runtime" */
+  /** @default "runtime" @plain the objects of the engine */
   engine?: ClusterEngine;
   /** Version of pgBackRest, with engine "pgbackrest": the preview reports its known faults. @example "2.58.0" */
   engineVersion?: string;
@@ -201,6 +207,7 @@ export interface ClusterBackupArgs {
    * update does not wait, and `destinations` is empty. Only with engine "runtime". Left out: 60 if a schedule takes its
    * first backup at once, else 0; 0 for a replica cluster.
    * @example 240
+   * @plain whether an update waits with a Job
    */
   firstBackupTimeoutMinutes?: number;
   /** @default "prefer-standby", with engine "pgbackrest" "primary" */
@@ -224,6 +231,7 @@ export interface ClusterBackupArgs {
    * Two ValidatingAdmissionPolicies that limit what the account of drills creates. They belong to no namespace; false
    * is for programs without rights to such objects (PB141).
    * @default true
+   * @plain whether the policies of drills exist
    */
   drillPolicy?: boolean;
   /**
@@ -242,7 +250,7 @@ export interface ClusterBackupArgs {
   sizing?: SizingArgs;
   snapshots?: SnapshotArgs;
   monitoring?: BackupMonitoringArgs;
-  /** @default "Stanza" */
+  /** @default "Stanza" @plain the kind of an object */
   stanzaKind?: StanzaKind;
   /** Sidecar of engine "runtime": `cpu` and `memory`. @default cpu 100m, memory 384Mi */
   sidecar?: ResourcesArgs;
@@ -256,6 +264,7 @@ export interface ClusterBackupArgs {
    * True updates to the installed package's runtime with the next update, which restarts the instances one after the
    * other; false keeps the cluster's runtime.
    * @default false
+   * @plain whether changes of the runtime are ignored
    */
   followRuntime?: boolean;
   /**
@@ -430,7 +439,7 @@ export interface SnapshotSourceArgs {
 export interface RecoveryArgs {
   /** Name of the backed-up cluster in the repositories. */
   stanza: pulumi.Input<string>;
-  /** Engine that wrote the backups. @default the engine of the cluster */
+  /** Engine that wrote the backups. @default the engine of the cluster @plain the objects of the source */
   engine?: ClusterEngine;
   /** Location of its backups, by its repositories' keys. */
   repositories: { [key: string]: ClusterRepositoryArgs };
@@ -492,12 +501,14 @@ export interface BackupMonitoringArgs {
   /**
    * Creates a PodMonitor: CloudNativePG's port 9187 on every pod, which includes the sidecars' metrics.
    * @default false
+   * @plain whether the PodMonitor exists
    */
   podMonitor?: boolean;
   /**
    * Creates a PrometheusRule with the alerts of this cluster (docs/monitoring.md); only with engine "runtime".
    * `Monitoring` creates one for several databases: use one of the two.
    * @default false
+   * @plain whether the PrometheusRule exists
    */
   prometheusRule?: boolean;
   /**

@@ -41,7 +41,7 @@ export const PluginEngine = {
 export type PluginEngine = (typeof PluginEngine)[keyof typeof PluginEngine];
 
 export interface CnpgPluginArgs {
-  /** @default "runtime" */
+  /** @default "runtime" @plain the objects of the plugin */
   engine?: PluginEngine;
   /** Namespace of CloudNativePG's operator: it does not find a plugin in another one. @default "cnpg-system" */
   operatorNamespace?: pulumi.Input<string>;

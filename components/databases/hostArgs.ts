@@ -228,6 +228,7 @@ export interface MaintenanceTaskArgs {
   /**
    * Whether the task runs. Left out: true if systemd loads the units of this host (`directories.units`), and where
    * anything else of the task is given.
+   * @plain whether the units of the task exist
    */
   enabled?: boolean;
   /** Five fields, like backups. Left out, the task's default time. */
@@ -481,6 +482,7 @@ export interface PostgresHostArgs extends HostBaseArgs {
    * With "pgbackrest" the host's own pgBackRest archives, backs up, expires and restores; the runtime only reads
    * (settings, `destinations`, metrics, verify). A change leaves repositories as they are.
    * @default "runtime"
+   * @plain the units and files of the engine
    */
   engine?: Engine;
   /**
@@ -560,6 +562,7 @@ export interface PostgresHostArgs extends HostBaseArgs {
    * without archive settings, stanza, backups and timers. Neither the data directory nor a server needs to exist. Use
    * `readerTarget` of the repositories.
    * @default false
+   * @plain whether the host archives, and is in a topology
    */
   restoreOnly?: boolean;
   /**

@@ -39,6 +39,7 @@ export interface RepositoryClientArgs {
   /**
    * True creates a second account that reads the same repository and cannot change it: `readerTargets`.
    * @default false
+   * @plain whether a second key exists
    */
   reader?: boolean;
   /**

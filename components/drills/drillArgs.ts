@@ -50,6 +50,7 @@ export interface DrillArgs {
   /**
    * True if a FireDrill makes it on another machine: declared here for the topology and its alerts, and not started.
    * @default false
+   * @plain whether the drill runs here or on another host
    */
   elsewhere?: boolean;
 }

@@ -105,7 +105,7 @@ export interface MigrationArgs {
   source: MigrationServerArgs;
   /** The new one. */
   target: MigrationServerArgs;
-  /** How far this update goes; start with the plan, and read it. @default "plan" */
+  /** How far this update goes; start with the plan, and read it. @default "plan" @plain the steps of the update */
   until?: MigrationStage;
   workloads?: MigrationWorkloadArgs[];
   secrets?: MigrationSecretArgs[];

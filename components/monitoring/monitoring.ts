@@ -24,11 +24,14 @@ export interface MonitoringObjectsArgs {
   namespace: pulumi.Input<string>;
   /** Name of the objects. Left out, the name of the component. */
   name?: string;
-  /** Creates a PrometheusRule; the Prometheus operator's definition must exist. @default true */
+  /**
+   * Creates a PrometheusRule; the Prometheus operator's definition must exist. @default true
+   * @plain whether the PrometheusRule exists
+   */
   prometheusRule?: boolean;
   /** Labels that the `ruleSelector` of a Prometheus requires. @example { release: "kube-prometheus-stack" } */
   ruleLabels?: { [name: string]: pulumi.Input<string> };
-  /** Creates a ConfigMap that Grafana's sidecar reads. @default true */
+  /** Creates a ConfigMap that Grafana's sidecar reads. @default true @plain whether the ConfigMap exists */
   dashboard?: boolean;
   /** Labels that the sidecar requires. @default { grafana_dashboard: "1" } */
   dashboardLabels?: { [name: string]: pulumi.Input<string> };

@@ -64,12 +64,14 @@ export interface B2NewKeys {
   /**
    * True creates a read-only key, for restores elsewhere, drills and clones: `readerTarget`, `readerCredentials`.
    * @default false
+   * @plain whether the key exists
    */
   reader?: boolean;
   /**
    * True creates a key that can also delete versions (not locked ones), to clean the bucket after an attack:
    * `recoveryCredentials`. Keep it away from databases.
    * @default false
+   * @plain whether the key exists
    */
   recovery?: boolean;
   /**

@@ -78,6 +78,7 @@ export interface R2NewTokens {
   /**
    * True creates a read-only token, for restores elsewhere, drills and clones: `readerTarget`, `readerCredentials`.
    * @default false
+   * @plain whether the token exists
    */
   reader?: boolean;
   /**

@@ -47,12 +47,14 @@ export interface S3NewKeys {
    * True creates a read-only user, which also reads versions from before an attack, for restores elsewhere, drills and
    * clones: `readerTarget`, `readerCredentials`.
    * @default false
+   * @plain whether the user exists
    */
   reader?: boolean;
   /**
    * True creates a user that can also delete versions (not locked ones), to clean the bucket after an attack:
    * `recoveryCredentials`. Keep it away from databases.
    * @default false
+   * @plain whether the user exists
    */
   recovery?: boolean;
   /**

@@ -15,6 +15,8 @@ export interface Field {
   readonly doc: string;
   readonly fallback: string | null;
   readonly examples: readonly string[];
+  /** Why it must be plain: what it decides. */
+  readonly plain: string | null;
 }
 
 export interface ComponentType {
@@ -151,6 +153,7 @@ function fieldOf(member: ts.Declaration, checker: ts.TypeChecker): readonly Fiel
       doc: docOf(symbol, checker),
       fallback: textsOf("default")[0] ?? null,
       examples: textsOf("example"),
+      plain: textsOf("plain")[0] ?? null,
     },
   ];
 }

@@ -46,7 +46,7 @@ export function renderComponents(): string {
     "# Components",
     "",
     "Arguments and outputs of every component. [types.md](types.md) has the types that a cell links to.",
-    "`Input<T>` takes a plain value or an output of another resource; any other type must be known when the program runs, because it decides which resources exist.",
+    "`Input<T>` takes a plain value or an output of another resource. [Plain arguments](#plain-arguments) lists what must be known when the program runs, with the reason.",
     "`npm run docs` makes this page from the docstrings of `components/`.",
     "",
     ...GROUPS.map(([folderName, title]) => {
@@ -56,7 +56,33 @@ export function renderComponents(): string {
       return `- ${title}: ${names.join(", ")}`;
     }),
     ...sections,
+    "",
+    "## Plain arguments",
+    "",
+    "These decide which resources exist, so every preview must know them. Keys of maps (`repositories`, `drills`, `schedules`) and the presence of an argument decide it too.",
+    "Any other argument without `Input` decides no resource, and takes plain values only in this version.",
+    "",
+    table(["argument", "of", "what it decides"], plainRows(types)),
   );
+}
+
+/** Each argument once, with the types that have it. */
+function plainRows(types: readonly PublicType[]): string[][] {
+  const owners = new Map<string, string[]>();
+  for (const type of types) {
+    if (type.kind !== "fields") continue;
+    for (const { name, plain } of type.fields) {
+      if (plain === null) continue;
+      const row = `${name}\n${plain}`;
+      owners.set(row, [...(owners.get(row) ?? []), type.name]);
+    }
+  }
+  return [...owners]
+    .sort(([left], [right]) => (left < right ? -1 : 1))
+    .map(([row, names]) => {
+      const [name = "", plain = ""] = row.split("\n");
+      return [`\`${name}\``, names.join(", "), `${plain}.`];
+    });
 }
 
 export function renderTypes(): string {
