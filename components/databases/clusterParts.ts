@@ -352,7 +352,7 @@ function finalOf<T>(
 ): pulumi.Output<T> {
   return pulumi
     .all([resolved, pulumi.output<object>(inputs)])
-    .apply(([plan, values]) => make(plan, values as PlainInputs)) as pulumi.Output<T>;
+    .apply<T>(([plan, values]) => make(plan, values as PlainInputs));
 }
 
 /** Objects whose texts depend on values in ways that markers cannot express. */

@@ -31,7 +31,7 @@ function repositoriesFit({ b2, key, keys, other, sftp, shared, vault }: Parts): 
     Promise.resolve(b2.target),
     other.getOutput("target"),
     other.requireOutput("target"),
-    pulumi.output(other.getOutput("targets")).apply((targets) => targets.orders),
+    pulumi.output(other.getOutput("targets")).apply((exported) => exported.orders),
     ...Object.values(vault.targets),
     ...Object.values(vault.readerTargets),
   ];

@@ -61,7 +61,15 @@ export class Store {}
     expect.stringMatching(/^components\/store\.ts:6: 'b2\.readerTarget' is possibly 'undefined'/),
     expect.stringMatching(/^components\/store\.ts:9: .*'pth' does not exist/),
   ]);
-  const field = { name: "cron", type: "string", optional: false, doc: "", fallback: null, plain: null, examples: ["30"] };
+  const field = {
+    name: "cron",
+    type: "string",
+    optional: false,
+    doc: "",
+    fallback: null,
+    plain: null,
+    examples: ["30"],
+  };
   const type = { kind: "fields", name: "BackupScheduleArgs", doc: "", fields: [field] } as const;
   expect(checkSnippets(ROOT, exampleSnippets([type]))).toEqual([
     "@example of BackupScheduleArgs.cron:1: Type 'number' is not assignable to type 'NonNullable<Input<string>>'.",
