@@ -419,9 +419,9 @@ export interface HostNodeArgs {
    * Address that the host downloads: a tarball with `bin/node` in it (gzip, or xz if the host has that), or the
    * program.
    */
-  url?: string;
+  url?: pulumi.Input<string>;
   /** SHA-256 of what `url` returns, in hexadecimal digits. */
-  sha256?: string;
+  sha256?: pulumi.Input<string>;
 }
 
 /** PostgreSQL on the host. */

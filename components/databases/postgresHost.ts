@@ -5,7 +5,7 @@ import { notifyText } from "../credentials/notifyFile";
 import { secretFiles } from "../credentials/repositorySecretFiles";
 import type { DesiredInput, FileInput } from "../dynamic/host";
 import { type CipherArgs, type FileArgs, HostState } from "../dynamic/hostState";
-import { chooseNode, type NodeChoice, type NodeInput } from "../host/nodeChoice";
+import { chooseNode, type NodeChoice, type NodeInput, type NodeSettings } from "../host/nodeChoice";
 import { engineOf } from "../plan/engines/engines";
 import { DEFAULTS } from "../plan/model/defaults";
 import { childName, typeToken } from "../internal/children";
@@ -94,7 +94,7 @@ export class PostgresHost extends pulumi.ComponentResource {
   public readonly access: HostAccess;
 
   constructor(name: string, args: PostgresHostArgs, opts?: pulumi.ComponentResourceOptions) {
-    const { awaits, deferred, derive, input, known, settle, warn } = checkedHost(name, args);
+    const { awaits, deferred, derive, input, known, settle, settledInput, warn } = checkedHost(name, args);
     const { restoreOnly } = known;
     const topology = awaits ? derive((plan) => topologyOf(plan)) : fillKnown(topologyOf(known), deferred);
     // It holds no copies: it is in no topology.
@@ -102,7 +102,7 @@ export class PostgresHost extends pulumi.ComponentResource {
     warn(this);
 
     const host = awaits
-      ? this.createDeferredHost(name, args, derive, input)
+      ? this.createDeferredHost(name, args, derive, settledInput)
       : this.createHost(name, args, known, derive, input);
 
     this.stanza = pulumi.output(settle((plan) => plan.stanza));
@@ -147,9 +147,9 @@ export class PostgresHost extends pulumi.ComponentResource {
     args: PostgresHostArgs,
     known: HostPlan,
     derive: Derive,
-    node: NodeInput | undefined,
+    node: BroughtNode,
   ): HostState {
-    const plain = plainInputs(known, runtimeBundleSha256(), node);
+    const plain = plainInputs(known, runtimeBundleSha256(), node ?? undefined);
     return new HostState(
       childName(name, "host"),
       {
@@ -176,9 +176,13 @@ export class PostgresHost extends pulumi.ComponentResource {
     name: string,
     args: PostgresHostArgs,
     derive: Derive,
-    node: NodeInput | undefined,
+    node: pulumi.Output<BroughtNode>,
   ): HostState {
-    const inputs = pulumi.output(derive((plan) => plainInputs(plan, runtimeBundleSha256(), node)));
+    const inputs = pulumi
+      .all([derive((plan) => plan), node])
+      .apply(([plan, brought]) =>
+        plainInputs(plan as HostPlan, runtimeBundleSha256(), (brought as BroughtNode) ?? undefined),
+      );
     const locations = pulumi.output(derive(deferredInputs));
     const targets = knownTargets(args);
     const closed = pulumi
@@ -205,6 +209,9 @@ export class PostgresHost extends pulumi.ComponentResource {
   }
 }
 
+/** Node.js to bring; null to bring none. */
+type BroughtNode = NodeInput | null;
+
 /** A host that is checked at once, and again when all values are known. */
 interface CheckedHost {
   readonly known: HostPlan;
@@ -214,8 +221,8 @@ interface CheckedHost {
   readonly derive: Derive;
   /** For what only such values decide: immediate without them. */
   readonly settle: Derive;
-  /** Node.js to bring. */
-  readonly input: NodeInput | undefined;
+  readonly input: BroughtNode;
+  readonly settledInput: pulumi.Output<BroughtNode>;
   warn(resource: pulumi.Resource): void;
 }
 
@@ -225,17 +232,21 @@ function checkedHost(name: string, args: PostgresHostArgs): CheckedHost {
   const settings = openSettings(args);
   const part = splitKnown(settings);
   const awaited = deferredPaths(part.value).filter((path) => !INSERTED.test(path));
-  const node = nodeFor(args);
-  const resolve = (values: unknown): HostPlan => resolveHost(name, values as HostSettings, node.path);
+  const node = nodeFor(args, part.value);
+  const resolve = (values: unknown): HostPlan => resolveHost(name, values as HostSettings, nodeFor(args, values).path);
   const known = resolve(part.value);
   const reach = connectionFindings(args.connection);
   const findings = [...node.findings, ...withoutDeferred(checkHost(known, reach), awaited)];
   throwErrors(title, findings);
-  const check = (values: unknown, open: unknown): { resolved: HostPlan; final: Finding[] } => {
+  const check = (values: unknown, open: unknown): { resolved: HostPlan; final: Finding[]; input: BroughtNode } => {
     const resolved = resolve(values);
-    const final = withoutSecretValues(checkHost(resolved, reach), () => checkHost(resolve(open), reach));
+    const { findings: ofNode, input = null } = nodeFor(args, values);
+    const final = withoutSecretValues([...ofNode, ...checkHost(resolved, reach)], () => [
+      ...nodeFor(args, open).findings,
+      ...checkHost(resolve(open), reach),
+    ]);
     throwErrors(title, final);
-    return { resolved, final };
+    return { resolved, final, input };
   };
   const checked =
     part.deferred.size === 0
@@ -249,7 +260,8 @@ function checkedHost(name: string, args: PostgresHostArgs): CheckedHost {
     awaits,
     derive,
     settle: (make) => (awaits ? derive(make) : make(known)),
-    input: node.input,
+    input: node.input ?? null,
+    settledInput: pulumi.output(checked === null ? (node.input ?? null) : checked.apply(({ input }) => input)),
     warn: (resource) => {
       logWarnings(findings, resource);
       const logged = new Set(findings.map(findingText));
@@ -264,10 +276,10 @@ function checkedHost(name: string, args: PostgresHostArgs): CheckedHost {
 }
 
 /** Default on this machine: the one that runs this program. */
-function nodeFor(args: PostgresHostArgs): NodeChoice {
+function nodeFor(args: PostgresHostArgs, values: unknown): NodeChoice {
   if (!isRemote(args.connection) && args.node === undefined)
     return { path: args.nodePath ?? process.execPath, findings: [] };
-  return chooseNode(args, args.directories?.lib ?? DEFAULTS.directories.lib);
+  return chooseNode(values as NodeSettings, args.directories?.lib ?? DEFAULTS.directories.lib);
 }
 
 /**

@@ -16,7 +16,7 @@ import type { PostgresHostArgs } from "../../components/databases/hostArgs";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import type { Connection } from "../../components/host/connection";
 import { bringNode } from "../../components/host/node";
-import { chooseNode, type NodeInput } from "../../components/host/nodeChoice";
+import { chooseNode, type NodeInput, type NodeSettings } from "../../components/host/nodeChoice";
 import { bringPostgres } from "../../components/host/postgresInstall";
 import { connectOverSsh } from "../../components/host/ssh/sshConnection";
 import { readState } from "../../components/host/state";
@@ -178,7 +178,7 @@ describe("a bare host", async () => {
       return readFileSync(join(folder, `${name}.tar.gz`));
     };
     const sumOf = (bytes: Buffer): string => createHash("sha256").update(bytes).digest("hex");
-    const chosen = (node: PostgresHostArgs["node"]): NodeInput => {
+    const chosen = (node: NodeSettings["node"]): NodeInput => {
       const { findings, input } = chooseNode({ node }, LIB);
       if (input === undefined) throw new Error(findings.map(({ message }) => message).join(", "));
       return input;

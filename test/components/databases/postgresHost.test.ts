@@ -105,6 +105,7 @@ test("stanza, times, objectives and addresses that come later give the host that
     monitoring: { listen: of("127.0.0.1:9854") },
     drills: { monthly: { cron: of("0 5 1 * *"), elsewhere: true } },
     options: { "protocol-timeout": of("3700") },
+    node: { url: of("https://files.example.net/node.tar.xz"), sha256: of("a".repeat(64)) },
   });
   const expected = await make(values((value) => value));
   const made = await make(values(deferred));

@@ -84,7 +84,7 @@ const BY_TYPE: Readonly<Record<string, readonly string[]>> = {
   HostBaseArgs: ["nodePath", "processMax", "user"],
   HostDirectories: ["bin", "config", "lib", "lock", "log", "metrics", "spool", "units"],
   HostDrillArgs: ["from", "level", "maxGiB", "maxMinutes", "path", "pick", "repositories", "timeZone"],
-  HostNodeArgs: ["sha256", "upload", "url"],
+  HostNodeArgs: ["upload"],
   HostNotifyArgs: ["existingFile"],
   HostPostgresArgs: ["install", "version"],
   HostRepositoryArgs: ["blockIncremental", "bundle"],
