@@ -364,6 +364,7 @@ const DEFERRED_ROLES: readonly string[] = [
   "source-config",
   "source-stanza",
   "source-object-store",
+  "stale-config",
   "prometheus-rule",
   FULL_BACKUP_ROLE,
 ];

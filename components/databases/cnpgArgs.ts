@@ -175,6 +175,14 @@ export interface ClusterDrillArgs extends DrillArgs {
   resources?: ResourcesArgs;
 }
 
+/** Times of a stale check. */
+export interface StaleCheckArgs {
+  /** Five fields. @default "20 * * * *" */
+  cron?: string;
+  /** IANA name of the zone that the hours are meant in. @default "UTC" */
+  timeZone?: string;
+}
+
 /** Common arguments of `CnpgCluster` and `CnpgBackup`. */
 export interface ClusterBackupArgs {
   /** Namespace of the cluster. */
@@ -247,6 +255,14 @@ export interface ClusterBackupArgs {
    * @example { nodeSelector: { pool: "backups" }, imagePullSecrets: ["registry"], priorityClassName: "low" }
    */
   podPlacement?: PodPlacementArgs;
+  /**
+   * A CronJob compares the newest backup and WAL of each repository with `schedules` and `objectives.rpoSeconds` (at
+   * least 15 minutes), and sends what is too old to `notifySecret` as event `stale`, in each run. It needs neither
+   * Prometheus nor PostgreSQL; so a database without any writes counts as stale where rpoSeconds is given. Engine
+   * "runtime". Left out, there is none.
+   * @example {}
+   */
+  staleCheck?: StaleCheckArgs;
   sizing?: SizingArgs;
   snapshots?: SnapshotArgs;
   monitoring?: BackupMonitoringArgs;

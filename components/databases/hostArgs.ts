@@ -266,6 +266,13 @@ export interface MaintenanceArgs {
   heal?: MaintenanceTaskArgs;
   /** Writes `directories.metrics`/pgbackstop-STANZA.prom. Every five minutes. */
   metrics?: MaintenanceTaskArgs;
+  /**
+   * Checks that WAL arrives, and compares the newest backup and WAL of each repository with `schedules` and
+   * `objectives.rpoSeconds` (at least 15 minutes): what is too old goes to `notify` as event `stale`, in each run.
+   * Needs no Prometheus. Hourly, only if given.
+   * @example {}
+   */
+  stale?: MaintenanceTaskArgs;
 }
 
 /** Kinds of notification targets. */
@@ -288,6 +295,8 @@ export const NotifyEvent = {
   Failure: "failure",
   /** A fire drill has ended, with its result. */
   Drill: "drill",
+  /** A backup or the WAL of a repository is too old (`maintenance.stale`, `staleCheck`). */
+  Stale: "stale",
   /** By hand: `pgbackstop notify --event=test`. */
   Test: "test",
 } as const;
@@ -326,7 +335,7 @@ export interface NotifyTargetArgs {
   units?: string[];
   /**
    * Events that it gets. Left out, what suits the type: healthchecks gets start, success and failure, a webhook
-   * everything, Alertmanager all but start; the others failures and drills.
+   * everything, Alertmanager all but start; the others failures, drills and stale backups.
    */
   events?: NotifyEvent[];
 }

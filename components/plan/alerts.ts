@@ -7,7 +7,7 @@
  * stanza name.
  */
 import { engineOf } from "./engines/engines";
-import { ageLimit } from "./schedule/expectFull";
+import { ageLimit, WAL_WAIT_S } from "./schedule/expectFull";
 import { clusterRules } from "./alerts/clusters";
 import { drillRules, objectiveRules } from "./alerts/drills";
 import { streamRules } from "./alerts/streams";
@@ -15,8 +15,6 @@ import { type AlertGroup, type AlertOptions, type AlertRule, durationText, Write
 import type { RepositoryNode, Topology } from "./topology/topology";
 import { isUnknown } from "./model/unknown";
 
-/** Without a declared objective. */
-const WAL_WAIT_S = 900;
 const TYPES = ["full", "diff", "incr"] as const;
 const OVER_ESTIMATE = 1.5;
 

@@ -88,7 +88,7 @@ const PG = using("cluster");
 const SESSION = using("session");
 const KUBERNETES = using("kubernetes");
 /** Commands that send notifications. */
-const TELLING: readonly CommandName[] = ["cnpg-drill", "cnpg-expire", "notify"];
+const TELLING: readonly CommandName[] = ["check", "cnpg-drill", "cnpg-expire", "notify"];
 const PG_REMOTE: readonly CommandName[] = [
   "backup",
   "check",
@@ -556,6 +556,16 @@ const COMMAND_LINE = [
     default: "y",
     negate: true,
   }),
+  own(
+    "stale",
+    "boolean",
+    ["check"],
+    "also compare the ages of newest backup and WAL with the settings file; send event stale to notification targets",
+    {
+      config: "check.stale",
+      default: "n",
+    },
+  ),
   acted(
     "reference",
     "string",

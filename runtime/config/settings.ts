@@ -275,6 +275,7 @@ class Reader {
       "s3Quirks",
       "expectFullWithinS",
       "expectBackupWithinS",
+      "expectWalWithinS",
     ]);
     const { compressType, compressLevel, s3Quirks, expectFullWithinS } = fields;
     const type = COMPRESS_TYPES.find((name) => name === compressType);
@@ -294,15 +295,16 @@ class Reader {
     if (expectFullWithinS !== undefined && expectFullWithinS !== "ever" && !isAge(expectFullWithinS)) {
       throw this.#wrong(`${field}.expectFullWithinS`, expectFullWithinS, 'a whole number of seconds or "ever"');
     }
-    const { expectBackupWithinS } = fields;
-    if (expectBackupWithinS !== undefined && !isAge(expectBackupWithinS))
-      throw this.#wrong(`${field}.expectBackupWithinS`, expectBackupWithinS, "a whole number of seconds");
+    const { expectBackupWithinS, expectWalWithinS } = fields;
+    for (const [name, age] of Object.entries({ expectBackupWithinS, expectWalWithinS }))
+      if (age !== undefined && !isAge(age)) throw this.#wrong(`${field}.${name}`, age, "a whole number of seconds");
     return {
       ...(type === undefined ? {} : { compressType: type }),
       ...(typeof compressLevel === "number" ? { compressLevel } : {}),
       ...(typeof s3Quirks === "string" ? { s3Quirks } : {}),
       ...(expectFullWithinS === "ever" || isAge(expectFullWithinS) ? { expectFullWithinS } : {}),
       ...(isAge(expectBackupWithinS) ? { expectBackupWithinS } : {}),
+      ...(isAge(expectWalWithinS) ? { expectWalWithinS } : {}),
     };
   }
 

@@ -173,8 +173,13 @@ export interface RepoSettings {
    * none.
    */
   readonly expectFullWithinS?: number | "ever";
-  /** A drill fails when the newest backup of any kind here is older, in seconds. Absent requires none. */
+  /**
+   * A drill fails, and `check --stale` reports it, when the newest backup of any kind here is older, in seconds. Absent
+   * requires none.
+   */
   readonly expectBackupWithinS?: number;
+  /** `check --stale` reports the newest WAL here when it is older, in seconds. Absent compares no WAL. */
+  readonly expectWalWithinS?: number;
 }
 
 /**

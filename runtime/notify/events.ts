@@ -1,6 +1,6 @@
 /** Events and their default subscribers; the verb and the units that call it use one table. Pure. */
 
-export const EVENTS = ["start", "success", "failure", "drill", "test"] as const;
+export const EVENTS = ["start", "success", "failure", "drill", "stale", "test"] as const;
 export type NotifyEvent = (typeof EVENTS)[number];
 
 export const TARGET_TYPES = ["slack", "ntfy", "healthchecks", "alertmanager", "webhook", "email"] as const;
@@ -8,10 +8,10 @@ export type TargetType = (typeof TARGET_TYPES)[number];
 
 /** A dead man's switch wants every sign of life; an alert also wants the success that ends it. */
 export const DEFAULT_EVENTS: Readonly<Record<TargetType, readonly NotifyEvent[]>> = {
-  slack: ["failure", "drill", "test"],
-  ntfy: ["failure", "drill", "test"],
-  email: ["failure", "drill", "test"],
+  slack: ["failure", "drill", "stale", "test"],
+  ntfy: ["failure", "drill", "stale", "test"],
+  email: ["failure", "drill", "stale", "test"],
   healthchecks: ["start", "success", "failure", "test"],
-  alertmanager: ["success", "failure", "drill", "test"],
-  webhook: ["start", "success", "failure", "drill", "test"],
+  alertmanager: ["success", "failure", "drill", "stale", "test"],
+  webhook: ["start", "success", "failure", "drill", "stale", "test"],
 };

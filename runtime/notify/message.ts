@@ -20,12 +20,14 @@ export interface Notification {
 export interface NotificationInput extends Omit<Notification, "ok" | "title" | "lines"> {
   /** Lines that say where to look; by default a host's: its journal, and `pgbackstop status`. */
   readonly whereToLook?: readonly string[];
+  /** With event `stale`: a line for each backup or WAL that is too old; empty when all are recent again. */
+  readonly stale?: readonly string[];
   /** Whether the drill passed, and its findings. */
   readonly drill: Pick<Notification, "ok" | "title" | "lines"> | null;
 }
 
 export function notificationOf(input: NotificationInput): Notification {
-  const { drill, event, facts, host, stanza, unit } = input;
+  const { drill, event, facts, host, stale = [], stanza, unit } = input;
   const what = unit === "" ? "pgbackstop" : unit;
   const base = { event, stanza, host, unit, facts, atMs: input.atMs };
   switch (event) {
@@ -45,6 +47,11 @@ export function notificationOf(input: NotificationInput): Notification {
         title: `${drill.title} on ${host}`,
         lines: [`stanza: ${stanza}`, ...drill.lines],
       };
+    case "stale": {
+      const ok = stale.length === 0;
+      const title = `backups of ${stanza} on ${host} are ${ok ? "recent again" : "too old"}`;
+      return { ...base, ok, title, lines: [`stanza: ${stanza}`, ...stale, ...whereToLook(input)] };
+    }
     case "start":
       return { ...base, ok: true, title: `${what} has started on ${host}`, lines: [`stanza: ${stanza}`] };
     case "success":
@@ -60,18 +67,20 @@ export function notificationOf(input: NotificationInput): Notification {
 }
 
 /** Says where the log is; its lines may contain secrets. */
-function failureLines({ facts, stanza, unit, whereToLook }: NotificationInput): string[] {
+function failureLines(input: NotificationInput): string[] {
+  const { facts, stanza } = input;
   const code = facts === null || !/^\d+$/.test(facts.status) ? null : Number(facts.status);
   const name = code === null ? null : nameOfCode(code);
   const status =
     facts === null || facts.status === "" ? "" : `, status ${facts.status}${name === null ? "" : ` (${name})`}`;
+  return [`stanza: ${stanza}`, ...(facts === null ? [] : [`result: ${facts.result}${status}`]), ...whereToLook(input)];
+}
+
+function whereToLook({ facts, stanza, unit, whereToLook: given }: NotificationInput): readonly string[] {
+  if (given !== undefined) return given;
   const only = facts === null || facts.invocationId === "" ? "" : ` _SYSTEMD_INVOCATION_ID=${facts.invocationId}`;
   return [
-    `stanza: ${stanza}`,
-    ...(facts === null ? [] : [`result: ${facts.result}${status}`]),
-    ...(whereToLook ?? [
-      ...(unit === "" ? [] : [`log: journalctl${only === "" ? ` -u ${unit}` : only}`]),
-      `state: pgbackstop status --stanza=${stanza}`,
-    ]),
+    ...(unit === "" ? [] : [`log: journalctl${only === "" ? ` -u ${unit}` : only}`]),
+    `state: pgbackstop status --stanza=${stanza}`,
   ];
 }

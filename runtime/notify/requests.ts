@@ -19,6 +19,7 @@ const ALERT_NAMES: Readonly<Record<Notification["event"], string>> = {
   success: "PgbackstopUnitFailed",
   failure: "PgbackstopUnitFailed",
   drill: "PgbackstopDrillFailed",
+  stale: "PgbackstopBackupStale",
   test: "PgbackstopTest",
 };
 

@@ -21,7 +21,9 @@ import type {
   TablespaceSettings,
 } from "./declaredCluster";
 import { findPostgresImage, NODE_IMAGE } from "./images";
+import { DEFAULTS } from "../model/defaults";
 import type { ClusterDatabasePlan } from "../model/plan";
+import type { RunTime } from "../schedule/schedule";
 
 /** Default major version. Changing it is a breaking change. */
 export const DEFAULT_POSTGRES_VERSION = 18;
@@ -84,6 +86,7 @@ export interface ClusterDefinition {
   /** How long an update waits for full backups in all repositories; 0 does not wait. */
   readonly firstBackupTimeoutMinutes: number;
   readonly podPlacement: PodPlacement | undefined;
+  readonly staleCheck: Pick<RunTime, "cron" | "timeZone"> | undefined;
   readonly stanzaKind: string;
   readonly overrides: { readonly cluster?: object | undefined };
 }
@@ -157,6 +160,13 @@ export function resolveDefinition(database: ClusterDatabasePlan, settings: Decla
     firstBackupTimeoutMinutes:
       settings.firstBackupTimeoutMinutes ?? (takesFirst(database, settings) ? FIRST_BACKUP_MINUTES : 0),
     podPlacement: settings.podPlacement,
+    staleCheck:
+      settings.staleCheck === undefined
+        ? undefined
+        : {
+            cron: settings.staleCheck.cron ?? DEFAULTS.maintenance.stale.cron,
+            timeZone: settings.staleCheck.timeZone ?? DEFAULTS.timeZone,
+          },
     stanzaKind: settings.stanzaKind ?? "Stanza",
     overrides: settings.overrides ?? {},
   };

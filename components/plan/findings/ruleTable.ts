@@ -684,6 +684,12 @@ export const RULES = {
     "use the argument that decides it, or a name and value of docs/reference/options.md",
   ),
   PB171: rule("warning", "an option without effect", "only stock pgBackRest reads it", "leave it out"),
+  PB180: rule(
+    "warning",
+    "a stale check without notification targets",
+    "nobody is told of what it finds",
+    "set `notify` of the host, `notifySecret` of the cluster",
+  ),
 } as const satisfies Readonly<Record<string, Rule>>;
 
 export type RuleCode = keyof typeof RULES;

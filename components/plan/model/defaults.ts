@@ -38,6 +38,7 @@ export const DEFAULTS = {
     verify: { cron: "20 7 * * 6", jitterSeconds: 3600, deadlineSeconds: 24 * 3600 },
     heal: { cron: "50 * * * *", jitterSeconds: 300, deadlineSeconds: 6 * 3600 },
     metrics: { cron: "*/5 * * * *", jitterSeconds: 60, deadlineSeconds: 240 },
+    stale: { cron: "20 * * * *", jitterSeconds: 300, deadlineSeconds: 1800 },
   },
   verifySamplePercent: 10,
   /** For a host used only for drills. */

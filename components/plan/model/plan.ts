@@ -108,7 +108,7 @@ export interface Directories {
 
 /** Tasks on a host between backups. */
 export interface TaskPlan extends RunTime {
-  readonly name: "expire" | "verify" | "heal" | "metrics";
+  readonly name: "expire" | "verify" | "heal" | "metrics" | "stale";
   /** Share of the repositories' data that a verification reads; undefined reads all. */
   readonly samplePercent?: number | undefined;
 }

@@ -200,7 +200,7 @@ function resolveSchedules(settings: DatabaseSettings, repositories: readonly Rep
 /** By default tasks run only if systemd runs them: the user starts units that were written to another folder. */
 /** @param usual default of a task */
 function resolveMaintenance(settings: MaintenanceSettings, usual: readonly TaskPlan["name"][]): TaskPlan[] {
-  return (["expire", "verify", "heal", "metrics"] as const).flatMap((name): TaskPlan[] => {
+  return (["expire", "verify", "heal", "metrics", "stale"] as const).flatMap((name): TaskPlan[] => {
     const task = settings[name];
     if (!(task?.enabled ?? (task !== undefined || usual.includes(name)))) return [];
     const row = DEFAULTS.maintenance[name];

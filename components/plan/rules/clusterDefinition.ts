@@ -12,6 +12,7 @@ import { type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
 import { parseCron } from "../schedule/schedule";
 import { isUnknown } from "../model/unknown";
 import { isOlder } from "../model/compareVersions";
+import { checkTime } from "./schedules";
 import { isWithin } from "./values";
 import { checkVolumeSnapshots } from "./volumeSnapshots";
 
@@ -49,6 +50,7 @@ export function checkClusterDefinition(resolved: ClusterPlan, attached: boolean)
     ...checkMonitors(resolved),
     ...checkDrillPolicy(resolved),
     ...checkFirstBackup(resolved),
+    ...checkStale(resolved),
   ];
 }
 
@@ -91,6 +93,17 @@ function checkFirstBackup({ database, definition }: ClusterPlan): Finding[] {
   if (minutes === 0 || engineOf(database.engine).own) return [];
   const fact = `an update cannot wait for the backups of engine "${database.engine}"`;
   return [finding("PB014", "firstBackupTimeoutMinutes", fact, "leave it out")];
+}
+
+function checkStale({ database, definition: { notifySecret, staleCheck } }: ClusterPlan): Finding[] {
+  if (staleCheck === undefined) return [];
+  if (!engineOf(database.engine).own) {
+    const fact = `engine ${database.engine} has no verb that reads the repositories`;
+    return [finding("PB044", "staleCheck", fact, 'leave it out, or use engine "runtime"')];
+  }
+  const time = { name: "stale", ...staleCheck, jitterSeconds: 0, deadlineSeconds: DEFAULTS.deadlineSeconds };
+  const silent = finding("PB180", "staleCheck", "it only logs what is too old, in its Job", "set notifySecret");
+  return [...checkTime(time, "staleCheck"), ...(notifySecret === undefined ? [silent] : [])];
 }
 
 function checkMonitors({ database, definition }: ClusterPlan): Finding[] {

@@ -13,7 +13,13 @@ const PATH_CHARACTERS = /^\/[A-Za-z0-9_.,:@+=/ ~-]*$/;
 
 export function checkHostArguments(plan: HostPlan): Finding[] {
   const parts = [checkIdentity(plan), checkPaths(plan), checkAgent(plan), checkListen(plan), checkStreaming(plan)];
-  return [...parts.flat(), ...plan.maintenance.flatMap(checkTask)];
+  return [...parts.flat(), ...plan.maintenance.flatMap(checkTask), ...checkStale(plan)];
+}
+
+function checkStale({ maintenance, notifies }: HostPlan): Finding[] {
+  if (notifies || !maintenance.some(({ name }) => name === "stale")) return [];
+  const fact = "it only logs to the journal what is too old";
+  return [finding("PB180", "maintenance.stale", fact, 'set notify, for instance { targets: [{ type: "ntfy", … }] }')];
 }
 
 function checkAgent({ agent, directories, drillsOnly, engine, restoreOnly }: HostPlan): Finding[] {

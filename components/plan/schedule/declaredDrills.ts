@@ -81,7 +81,11 @@ const HASH_DIGITS = 8;
 
 /** Names of the CronJob and of the throw-away Cluster. */
 export function drillName(cluster: string, drill: string): string {
-  const name = `${cluster}-drill-${drill}`;
+  return objectName(`${cluster}-drill-${drill}`);
+}
+
+/** The name of a Cluster or CronJob: the end of a longer one becomes a hash. */
+export function objectName(name: string): string {
   if (name.length <= NAME_LENGTH_MAX) return name;
   const hash = createHash("sha256").update(name).digest("hex").slice(0, HASH_DIGITS);
   return `${name.slice(0, NAME_LENGTH_MAX - HASH_DIGITS - 1).replace(/-+$/, "")}-${hash}`;

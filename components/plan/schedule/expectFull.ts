@@ -27,6 +27,9 @@ export function expectFullWithin(
 const GRACE_S = 3600;
 const DURATION_S = 1800;
 
+/** A shorter delay of WAL is no alarm, whatever the objective. */
+export const WAL_WAIT_S = 900;
+
 /** Age at which these schedules' backups are late; null if they make none. */
 export function ageLimit(
   schedules: readonly Schedule[],
@@ -36,6 +39,11 @@ export function ageLimit(
   const jitterS = Math.max(...schedules.map(({ jitterSeconds }) => jitterSeconds));
   const clocksS = schedules.every(({ timeZone }) => timeZone === "UTC") ? 0 : GRACE_S;
   return { gapMinutes, limitS: gapMinutes * 60 + Math.max(GRACE_S, jitterS + DURATION_S) + clocksS };
+}
+
+/** Largest age of the newest WAL that is not reported; undefined without an objective. */
+export function expectWalWithin({ rpoSeconds }: DatabasePlan["objectives"]): number | undefined {
+  return rpoSeconds === undefined ? undefined : Math.max(rpoSeconds, WAL_WAIT_S);
 }
 
 /** Maximum age of the newest backup of any type; undefined if no schedule makes one. */

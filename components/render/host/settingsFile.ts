@@ -4,8 +4,8 @@ import type { CompressType } from "../../../runtime/config/options";
 import type { RepoSettings } from "../../../runtime/config/types";
 import { findCompressType } from "../../plan/model/defaults";
 import { ownDrills } from "../../plan/schedule/declaredDrills";
-import { expectBackupWithin, expectFullWithin } from "../../plan/schedule/expectFull";
-import type { DrillPlan, HostPlan } from "../../plan/model/plan";
+import { expectBackupWithin, expectFullWithin, expectWalWithin } from "../../plan/schedule/expectFull";
+import type { DrillPlan, HostPlan, TaskPlan } from "../../plan/model/plan";
 import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 import { given } from "../../plan/model/given";
 
@@ -16,6 +16,8 @@ type SettingsPlan = Pick<
 > & {
   /** Left out if no drill reads the file: then changes do not restart the cluster's sidecar. */
   readonly drilled?: Pick<HostPlan, "drillChecks" | "drills" | "objectives">;
+  /** WAL is compared if one of them is `stale`. */
+  readonly maintenance?: readonly Pick<TaskPlan, "name">[];
   /** True in a cluster, where nobody else takes the first backup. */
   readonly sidecarTakesFirst?: boolean;
 };
@@ -48,11 +50,14 @@ function repositorySettings(
   const compressType = findCompressType(repository.compressType);
   const expectFullWithinS = expectFullWithin(plan, repository);
   const expectBackupWithinS = plan.drilled === undefined ? undefined : expectBackupWithin(plan, repository);
+  const comparesWal = plan.maintenance?.some(({ name }) => name === "stale") ?? false;
+  const expectWalWithinS =
+    comparesWal && plan.drilled !== undefined ? expectWalWithin(plan.drilled.objectives) : undefined;
   if (compressType === null) throw new Error(`the runtime does not support compression ${repository.compressType}`);
   return {
     compressType,
     ...(compressType === "none" ? {} : { compressLevel: repository.compressLevel }),
-    ...given({ s3Quirks: quirks, expectFullWithinS, expectBackupWithinS }),
+    ...given({ s3Quirks: quirks, expectFullWithinS, expectBackupWithinS, expectWalWithinS }),
   };
 }
 

@@ -59,11 +59,12 @@ export function notifyLines(plan: HostPlan): string[] {
 
 /** The notifying verb's arguments. */
 export function notifyArgs(plan: HostPlan, event: string): string[] {
-  return [
-    "notify",
-    `--event=${event}`,
-    ...(plan.agent ? [] : [`--notify-file=${plan.notifyFile ?? notifyPath(plan)}`]),
-  ];
+  return ["notify", `--event=${event}`, ...notifyOptions(plan)];
+}
+
+/** With an agent, the file is a credential ({@link notifyLines}). */
+export function notifyOptions(plan: HostPlan): string[] {
+  return plan.agent ? [] : [`--notify-file=${plan.notifyFile ?? notifyPath(plan)}`];
 }
 
 /** Program and options for an `ExecStart=`: with the secrets, whatever their location. */

@@ -20,6 +20,7 @@ import { renderSnapshots } from "../engines/volumeSnapshot";
 import { renderDrills } from "./drillCronJob";
 import { renderExpiry } from "./expiry";
 import { renderMonitors } from "./monitors";
+import { renderStaleCheck } from "./staleCheck";
 import { given } from "../../plan/model/given";
 import { canonical, MANAGED_BY, type Manifest, mergeOver, type RenderedObject, sorted, sortedEntries } from "./objects";
 import { toSixFields } from "./sixFields";
@@ -48,6 +49,7 @@ export function renderCluster(context: EngineContext, source: RecoverySource | n
     ...parts.runs.map((run) => scheduledBackup(context, run)),
     ...renderExpiry(context),
     ...renderDrills(context),
+    ...renderStaleCheck(context),
     ...context.definition.poolers.toSorted(byName).map((pooler) => poolerManifest(context, pooler)),
     ...renderMonitors(context),
   ].map(canonical);
@@ -81,6 +83,7 @@ export function renderAttachment(context: EngineContext): RenderedObject[] {
     ...runs.map((run) => scheduledBackup(context, run)),
     ...renderExpiry(context),
     ...renderDrills(context),
+    ...renderStaleCheck(context),
     ...renderMonitors(context),
   ].map(canonical);
 }

@@ -14,8 +14,8 @@ const NOTIFY_FILE = "notify.json";
 
 export interface ScheduledJob {
   readonly name: string;
-  /** ServiceAccount in the namespace. */
-  readonly account: string;
+  /** ServiceAccount in the namespace; left out, the Job does not call Kubernetes. */
+  readonly account?: string;
   /** Five fields. */
   readonly cron: string;
   readonly timeZone: string;
@@ -68,8 +68,9 @@ function podSpec({ definition, runtime }: EngineContext, scheduled: ScheduledJob
     configMap: runtime.configMap,
     args: [
       // Kubernetes sets the address, which works without DNS.
-      "--kubernetes-host=$(KUBERNETES_SERVICE_HOST)",
-      "--kubernetes-port=$(KUBERNETES_SERVICE_PORT)",
+      ...(account === undefined
+        ? []
+        : ["--kubernetes-host=$(KUBERNETES_SERVICE_HOST)", "--kubernetes-port=$(KUBERNETES_SERVICE_PORT)"]),
       ...options,
       ...notification.options,
       "--log-level-console=info",
@@ -80,8 +81,8 @@ function podSpec({ definition, runtime }: EngineContext, scheduled: ScheduledJob
   });
   return {
     restartPolicy: "Never",
-    serviceAccountName: account,
-    automountServiceAccountToken: true,
+    ...(account === undefined ? {} : { serviceAccountName: account }),
+    automountServiceAccountToken: account !== undefined,
     enableServiceLinks: false,
     securityContext: PROGRAM_SECURITY,
     containers: [{ ...program, env: [...env, ...identity()] }],

@@ -1,9 +1,12 @@
 /** Maintenance between backups: separate services and timers. */
 import type { HostPlan, TaskPlan } from "../../plan/model/plan";
-import { unitCommand } from "../host/systemdCredentials";
+import { notifyLines, notifyOptions, unitCommand } from "../host/systemdCredentials";
 import { metricsFile } from "../host/renderedFile";
 import { jobUnits } from "./jobUnits";
-import type { Unit } from "./unit";
+import { type Unit, unitName } from "./unit";
+
+/** Exit code of `check --stale` if something is too old. */
+const TOO_OLD = 75;
 
 /** In the plan's order. @throws Error for a time that rules refuse */
 export function maintenanceUnits(plan: HostPlan): Unit[] {
@@ -30,5 +33,18 @@ const JOBS: Readonly<Record<TaskPlan["name"], JobOf>> = {
     title: "metrics",
     writes: [plan.directories.metrics],
     isQuiet: true,
+  }),
+  stale: (plan) => ({
+    args: [
+      "check",
+      "--stale",
+      ...(plan.restoreOnly ? ["--no-archive-check"] : []),
+      `--unit=${unitName(plan.stanza, "stale")}.service`,
+      ...(plan.notifies ? notifyOptions(plan) : []),
+    ],
+    title: "check for stale backups",
+    isQuiet: true,
+    // The run itself has sent what is too old: no second notice of its failure.
+    lines: plan.notifies ? [...notifyLines(plan), `SuccessExitStatus=${TOO_OLD}`] : [],
   }),
 };

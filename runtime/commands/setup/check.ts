@@ -1,17 +1,46 @@
 /**
  * `check`: exit 0 when the repositories without errors satisfy the acknowledgement policy. A repository without a full
  * backup as young as the settings file expects always fails: WAL alone restores nothing.
+ *
+ * `--stale` compares the ages of every repository's newest backup and WAL after that, whatever its result, and sends
+ * event `stale` to the notification targets. With `--no-archive-check` it needs no server. It exits with 75 if
+ * something is too old and everything else is fine.
  */
-import type { BackupError } from "../../base/errors";
+import { type BackupError, fail, toBackupError } from "../../base/errors";
 import { hintLines } from "../../base/troubleshooting";
 import type { RepoResult } from "../../base/parallel";
 import { check, type Checked } from "../../operations/check/check";
+import { findStale } from "../../operations/check/stale";
 import { fullText } from "../../operations/info/destinations";
 import { combinedError, policyError, repoErrorLine } from "../../operations/shared/results";
 import { checkStreaming } from "../../operations/stream/preflight";
-import type { ClusterAccess, Command, Invocation } from "../host";
+import { notifyStale } from "../watch/notify";
+import type { ClusterAccess, Command, CommandHost, Invocation } from "../host";
 
 export const checkCommand: Command = async (host) => {
+  const { archive, check: asked } = host.config;
+  if (!asked.stale) return checkServer(host, asked.full);
+  // A server that does not answer must not hide that its backups are old.
+  const serverError = archive.check ? await checkServer(host, false).then(() => null, toBackupError) : null;
+  const results = await findStale(
+    host.repositories(),
+    (repoIndex) => host.config.settings.repos[repoIndex] ?? {},
+    Math.floor(host.ctx.clock.nowMs() / 1000),
+  );
+  const lines = results.flatMap((result) =>
+    result.ok ? result.value.map((error) => repoErrorLine(result.repoIndex, error)) : [],
+  );
+  for (const line of lines) host.ctx.log.warn(line);
+  await notifyStale(host, lines);
+  const error = serverError ?? combinedError("check", results);
+  if (error !== null) throw error;
+  if (lines.length > 0) throw fail("backupSetInvalid", `backups or WAL are too old:\n${lines.join("\n")}`);
+  host.ctx.log.info("the newest backups and WAL are as recent as expected");
+  return 0;
+};
+
+/** @param requiresFull whether a repository without a recent full backup fails */
+async function checkServer(host: CommandHost, requiresFull: boolean): Promise<number> {
   const { config, ctx } = host;
   host.requireStarted();
   const missingWal = host.missingWal();
@@ -25,7 +54,7 @@ export const checkCommand: Command = async (host) => {
       archiveTimeoutMs: config.archive.timeoutMs,
       archiveCommandWord: config.settings.archiveCommandWord,
       dropped: (repoIndex) => missingWal.listDropped(repoIndex),
-      expectFull: (repoIndex) => (config.check.full ? config.settings.repos[repoIndex]?.expectFullWithinS : undefined),
+      expectFull: (repoIndex) => (requiresFull ? config.settings.repos[repoIndex]?.expectFullWithinS : undefined),
     },
     ctx,
   );
@@ -46,7 +75,7 @@ export const checkCommand: Command = async (host) => {
   if (streamError !== null && config.check.full) throw streamError;
   if (streamError !== null) ctx.log.warn([streamError.message, ...hintLines(streamError)].join("\n"));
   return 0;
-};
+}
 
 /**
  * Last, because archiving of whole segments does not depend on it. Users who count on a loss of seconds must see the

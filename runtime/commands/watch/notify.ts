@@ -8,7 +8,7 @@ import { fail } from "../../base/errors";
 import type { Config } from "../../config/types";
 import { monitoredUnit, ownUnit } from "../../local/systemdUnit";
 import { deliver } from "../../notify/deliver";
-import { notificationOf, type NotificationInput } from "../../notify/message";
+import { type Notification, notificationOf, type NotificationInput } from "../../notify/message";
 import { type NotifyTarget, parseTargets } from "../../notify/targets";
 import { loadLocalDrills } from "../../operations/drill/history";
 import { drillNotice } from "../../operations/drill/drillReport";
@@ -35,14 +35,28 @@ export const notifyCommand: Command = async (host) => {
       event === "drill" ? await newestDrill(config, name === "" ? 0 : ctx.clock.nowMs() / 1000 - JUST_ENDED_S) : null,
     atMs: ctx.clock.nowMs(),
   });
+  await send(host, targets, notification);
+  return 0;
+};
+
+/** @throws command (104) if a target was not reached */
+async function send(
+  host: Invocation & MachineAccess,
+  targets: readonly NotifyTarget[],
+  notification: Notification,
+): Promise<void> {
+  const { ctx } = host;
   const deliveries = await deliver(targets, notification, { readFile: (path) => host.readFile(path) }, ctx);
   for (const { error, target } of deliveries)
     if (error === null) ctx.log.info(`${target}: sent '${notification.title}'`);
   const failed = deliveries.flatMap(({ error, target }) =>
     error === null ? [] : [`${target}: [${error.name}] ${error.message}`],
   );
-  if (deliveries.length === 0) ctx.log.info(`no target subscribes to '${event}'${name === "" ? "" : ` of ${name}`}`);
-  if (failed.length === 0) return 0;
+  if (deliveries.length === 0)
+    ctx.log.info(
+      `no target subscribes to '${notification.event}'${notification.unit === "" ? "" : ` of ${notification.unit}`}`,
+    );
+  if (failed.length === 0) return;
   throw fail(
     "command",
     `${failed.length} of ${deliveries.length} notification(s) were not delivered:\n${failed.join("\n")}`,
@@ -50,23 +64,60 @@ export const notifyCommand: Command = async (host) => {
       hint: "Test every target: pgbackstop notify --event=test",
     },
   );
-};
+}
+
+/**
+ * `check --stale`: sends what is too old. Only Alertmanager gets the news that nothing is: it ends the alert. Without
+ * targets nothing is sent.
+ * @param lines `repo1: …`, empty when everything is recent
+ * @throws command (104) if a target was not reached
+ */
+export async function notifyStale(host: Invocation & MachineAccess, lines: readonly string[]): Promise<void> {
+  const { config, ctx, machine } = host;
+  const targets = ((await findTargets(host)) ?? []).filter(({ type }) => lines.length > 0 || type === "alertmanager");
+  if (targets.length === 0) return;
+  const { JOB_NAME: job = "", JOB_NAMESPACE: namespace = "" } = machine.environment;
+  const stanza = config.stanza ?? "";
+  const notification = notificationOf({
+    event: "stale",
+    stanza,
+    // Pods have another name in each run: the alert would never end.
+    host: namespace === "" ? machine.hostName : `${namespace}/${stanza}`,
+    unit: config.monitoring.unit ?? "",
+    facts: null,
+    stale: lines,
+    drill: null,
+    atMs: ctx.clock.nowMs(),
+    ...(job === "" ? {} : { whereToLook: [`log: kubectl logs -n ${namespace} job/${job}`] }),
+  });
+  await send(host, targets, notification);
+}
 
 /** @throws fileMissing (55), config (27), optionRequired (37) without a location to look at */
 async function loadTargets(host: Invocation & MachineAccess): Promise<readonly NotifyTarget[]> {
-  const credentialsDirectory = host.machine.environment["CREDENTIALS_DIRECTORY"];
-  const path =
-    host.config.monitoring.notifyFile ??
-    (credentialsDirectory === undefined ? undefined : `${credentialsDirectory}/notify.json`);
+  const path = targetsPath(host);
   if (path === undefined) {
     throw fail("optionRequired", "notify command requires option: notify-file", {
       hint: "A unit with LoadCredential=notify.json does not need it.",
     });
   }
-  const bytes = await host.readFile(path);
-  if (bytes === null)
+  const targets = await findTargets(host);
+  if (targets === null)
     throw fail("fileMissing", `missing notify file '${path}'`, { path, hint: "docs/monitoring.md has an example." });
-  return parseTargets(Buffer.from(bytes).toString("utf8"), path);
+  return targets;
+}
+
+/** Null without a file. */
+async function findTargets(host: Invocation & MachineAccess): Promise<readonly NotifyTarget[] | null> {
+  const path = targetsPath(host);
+  const bytes = path === undefined ? null : await host.readFile(path);
+  return path === undefined || bytes === null ? null : parseTargets(Buffer.from(bytes).toString("utf8"), path);
+}
+
+function targetsPath({ config, machine }: Invocation & MachineAccess): string | undefined {
+  const credentialsDirectory = machine.environment["CREDENTIALS_DIRECTORY"];
+  const usual = credentialsDirectory === undefined ? undefined : `${credentialsDirectory}/notify.json`;
+  return config.monitoring.notifyFile ?? usual;
 }
 
 /** The unit has just ended: an older record belongs to an earlier run. */

@@ -37,6 +37,17 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     { drillPolicy: false, drills: { weekly: { cron: "0 5 * * 6" } } },
     ["PB141 drillPolicy"],
   ],
+  [
+    "a stale check that tells nobody, at no time",
+    { staleCheck: { cron: "daily" } },
+    ["PB011 staleCheck.cron", "PB180 staleCheck"],
+  ],
+  ["a stale check that notifies", { staleCheck: {}, notifySecret: "whom" }, []],
+  [
+    "a stale check that the engine cannot make",
+    { engine: "pgbackrest", backupTarget: "primary", staleCheck: {}, schedules: { full: { cron: "0 3 * * 0" } } },
+    ["PB044 staleCheck"],
+  ],
   ["no policy where drills are made elsewhere", { drillPolicy: false }, []],
   ["a copy without backups", { ...COPY, bootstrap: { recovery: RECOVERY } }, ["PB142 repositories"]],
   [

@@ -128,6 +128,12 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     { objectives: { rpoSeconds: 30 }, streaming: { intervalSeconds: 60 } },
     ["PB039 objectives.rpoSeconds"],
   ],
+  ["a stale check that tells nobody", { maintenance: { stale: {} } }, ["PB180 maintenance.stale"]],
+  [
+    "a stale check that notifies",
+    { maintenance: { stale: {} }, notify: { existingFile: "/run/secrets/notify.json" } },
+    [],
+  ],
   ["metrics by the agent", { monitoring: { listen: "[::1]:9854" } }, []],
   ["metrics at an invalid address", { monitoring: { listen: "9854" } }, ["PB130 monitoring.listen"]],
   ["metrics at an invalid port", { monitoring: { listen: "127.0.0.1:99999" } }, ["PB130 monitoring.listen"]],

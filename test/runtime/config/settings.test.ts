@@ -147,7 +147,7 @@ describe("the settings file", () => {
     ['{"repos":{"repo257":{}}}', 'field \'repos.repo257\' must be "repo1" to "repo256", not "repo257"'],
     [
       '{"repos":{"repo1":{"level":3}}}',
-      'has an unknown field \'repos.repo1.level\'; allowed are "compressType", "compressLevel", "s3Quirks", "expectFullWithinS", "expectBackupWithinS"',
+      'has an unknown field \'repos.repo1.level\'; allowed are "compressType", "compressLevel", "s3Quirks", "expectFullWithinS", "expectBackupWithinS", "expectWalWithinS"',
     ],
     [
       '{"repos":{"repo1":{"compressType":"xz"}}}',

@@ -60,6 +60,19 @@ test("drills' limits follow from objectives and schedules", () => {
   });
 });
 
+test("WAL is compared with the objective where a stale check is declared, at least fifteen minutes", () => {
+  const ages = (over: Parameters<typeof plan>[0]): unknown => {
+    const host = plan({ archiveTimeoutSeconds: undefined, ...over });
+    const { repos } = parseSettings(renderSettingsFile({ ...host, drilled: host }), "pgbackstop.json");
+    return Object.values(repos).map(({ expectWalWithinS }) => expectWalWithinS);
+  };
+  const stale = {};
+  expect(ages({ objectives: { rpoSeconds: 3600 } })).toEqual([undefined, undefined]);
+  expect(ages({ maintenance: { stale } })).toEqual([undefined, undefined]);
+  expect(ages({ maintenance: { stale }, objectives: { rpoSeconds: 3600 } })).toEqual([3600, 3600]);
+  expect(ages({ maintenance: { stale }, objectives: { rpoSeconds: 60 } })).toEqual([900, 900]);
+});
+
 test("streaming is the agent's task, every five seconds by default", () => {
   expect(JSON.parse(renderSettingsFile(plan({ streaming: {} })))).toMatchObject({ stream: { intervalSeconds: 5 } });
   expect(

@@ -46,6 +46,27 @@ test("each does its own work, with the keys and within its time", () => {
   expect(lineOf(metrics, "ReadWritePaths=")).toMatch(/ -\/var\/lib\/node_exporter\/textfile_collector$/);
 });
 
+test("a stale check notifies itself, and fails quietly only where it does", () => {
+  const stale = (over: Over): string => text("pgbackstop-main-stale.service", { maintenance: { stale: {} }, ...over });
+  expect(text("pgbackstop-main-stale.service")).toBe("");
+  const silent = stale({});
+  expect(lineOf(silent, "ExecStart=")).toMatch(/ check --stale --unit=pgbackstop-main-stale.service$/);
+  expect(silent).not.toMatch(/SuccessExitStatus|notify/);
+  const targets = [{ type: "webhook" as const }];
+  const notified = stale({ notify: { targets } });
+  expect(notified).toContain("LoadCredential=notify.json:");
+  expect(notified).toContain("SuccessExitStatus=75\n");
+  expect(notified).toContain("OnFailure=pgbackstop-main-failed@%n.service\n");
+  // Neither a start nor a success of each hour is news.
+  expect(notified).not.toMatch(/Wants=pgbackstop|OnSuccess/);
+  const without = lineOf(stale({ agent: false, notify: { existingFile: "/run/notify.json" } }), "ExecStart=");
+  expect(without).toMatch(/ --notify-file=\/run\/notify.json$/);
+  const timer = unitsOf(plan({ maintenance: { stale: { cron: "5 */6 * * *" } } })).find(
+    ({ name }) => name === "pgbackstop-main-stale.timer",
+  );
+  expect(timer?.enabled).toBe(true);
+});
+
 test("a task can be left out, or be the only one elsewhere", () => {
   const names = (over: Over): string[] =>
     maintenanceUnits(plan(over)).flatMap(({ enabled, name }) => (enabled ? [name] : []));

@@ -1,0 +1,54 @@
+/**
+ * What is too old in each repository: its newest full backup, newest backup of any kind, and newest WAL. Reads the
+ * repositories only, so that it works where no server runs.
+ */
+import { type BackupError, fail } from "../../base/errors";
+import { perRepo, type RepoResult } from "../../base/parallel";
+import type { RepoSettings } from "../../config/types";
+import { loadBackupInfo } from "../../repository/infoStore";
+import type { Repository } from "../../repository/repository";
+import { durationText, findNewestWal, fullError, newestFullOf } from "../info/destinations";
+
+/** Largest ages in seconds; what is absent is not compared. */
+export type ExpectedAges = Pick<RepoSettings, "expectFullWithinS" | "expectBackupWithinS" | "expectWalWithinS">;
+
+/** An error for each age; a repository that cannot be read has its own. */
+export function findStale(
+  repos: readonly Repository[],
+  expected: (repoIndex: number) => ExpectedAges,
+  nowS: number,
+): Promise<RepoResult<readonly BackupError[]>[]> {
+  return perRepo(repos, async (repo) => {
+    const { expectBackupWithinS, expectFullWithinS, expectWalWithinS } = expected(repo.key);
+    const { backups } = await loadBackupInfo(repo);
+    const full =
+      expectFullWithinS === undefined ? null : fullError(repo.key, newestFullOf(backups), expectFullWithinS, nowS);
+    const newest = backups.reduce((latest, { stoppedAtS }) => Math.max(latest, stoppedAtS), 0);
+    const wal = expectWalWithinS === undefined ? null : await findNewestWal(repo);
+    return [
+      ...(full === null ? [] : [full]),
+      // A repository without any backup lacks a full one.
+      ...(newest === 0 && full !== null ? [] : tooOld(repo.key, "backup", newest, expectBackupWithinS, nowS)),
+      ...tooOld(repo.key, "WAL", wal?.storedAtS ?? 0, expectWalWithinS, nowS),
+    ];
+  });
+}
+
+/** @param atS zero if there is none */
+function tooOld(
+  repoIndex: number,
+  what: "backup" | "WAL",
+  atS: number,
+  expectedS: number | undefined,
+  nowS: number,
+): BackupError[] {
+  if (expectedS === undefined || nowS - atS <= expectedS) return [];
+  const limit = `expected is at most ${durationText(expectedS)}`;
+  const fact =
+    atS === 0 ? `no ${what}: ${limit} old` : `the newest ${what} is ${durationText(nowS - atS)} old; ${limit}`;
+  const hint =
+    what === "WAL"
+      ? "Check archive_command and its log. A database without any writes has no new WAL."
+      : "Check the log of the scheduled backups.";
+  return [fail("backupSetInvalid", fact, { repoIndex, hint })];
+}

@@ -1,0 +1,130 @@
+import { writeFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { systemClock } from "../../../../runtime/base/clock";
+import { fail } from "../../../../runtime/base/errors";
+import { checkCommand } from "../../../../runtime/commands/setup/check";
+import { type ExpectedAges, findStale } from "../../../../runtime/operations/check/stale";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { testContext } from "../../../harness/context";
+import { MemoryStorage } from "../../../harness/doubles/storages";
+import { startWebServer, type WebServer } from "../../../harness/doubles/messageServers";
+import { makeStanza } from "../../../harness/madeRepository";
+import { FaultyStorage } from "../../../harness/network/faults";
+import { host } from "../../commands/support";
+import { repository, temporaryFolder } from "../../repository/support";
+
+const HOUR_S = 3600;
+const NOW_S = Math.floor(systemClock.nowMs() / 1000);
+const WAL = ["000000010000000000000003", "000000010000000000000004"] as const;
+const FULL = { label: "20261118-030000F", stoppedAtS: NOW_S - 48 * HOUR_S, wal: WAL } as const;
+const INCR = {
+  label: "20261118-030000F_20261119-030000I",
+  prior: FULL.label,
+  stoppedAtS: NOW_S - 24 * HOUR_S,
+  wal: WAL,
+} as const;
+
+let storages: FaultyStorage[];
+let repos: Repository[];
+let web: WebServer;
+let folder: string;
+beforeEach(async () => {
+  // Every file is an hour old.
+  const nowMs = (): number => (NOW_S - HOUR_S) * 1000;
+  storages = [1, 2].map((key) => new FaultyStorage(new MemoryStorage({ name: `memory${key}`, nowMs })));
+  repos = storages.map((storage, index) => repository(index + 1, { storage }));
+  web = await startWebServer();
+  folder = temporaryFolder();
+});
+afterEach(() => web.close());
+
+const fill = async (...backups: (typeof FULL | typeof INCR)[]): Promise<void> => {
+  for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups, wal: { "18-1": WAL } });
+};
+const messages = async (expected: ExpectedAges): Promise<string[]> =>
+  (await findStale(repos, (key) => (key === 1 ? expected : {}), NOW_S)).flatMap((result) =>
+    result.ok ? result.value.map(({ message }) => `repo${result.repoIndex}: ${message}`) : [result.error.message],
+  );
+
+test("each age has its own limit, and what is not expected is not compared", async () => {
+  await fill(FULL, INCR);
+  const recent = { expectFullWithinS: 49 * HOUR_S, expectBackupWithinS: 25 * HOUR_S, expectWalWithinS: 2 * HOUR_S };
+  expect(await messages(recent)).toEqual([]);
+  expect(await messages({})).toEqual([]);
+  expect(await messages({ ...recent, expectFullWithinS: 47 * HOUR_S })).toEqual([
+    "repo1: the newest full backup '20261118-030000F' is 2 days old; expected is one every 47 hours",
+  ]);
+  expect(await messages({ ...recent, expectBackupWithinS: 23 * HOUR_S })).toEqual([
+    "repo1: the newest backup is 24 hours old; expected is at most 23 hours",
+  ]);
+  expect(await messages({ ...recent, expectWalWithinS: 1800 })).toEqual([
+    "repo1: the newest WAL is 60 minutes old; expected is at most 30 minutes",
+  ]);
+});
+
+test("a repository without a backup or WAL is stale, and says it once", async () => {
+  for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [], wal: {} });
+  expect(
+    await messages({ expectFullWithinS: "ever", expectBackupWithinS: 25 * HOUR_S, expectWalWithinS: 900 }),
+  ).toEqual([
+    "repo1: no full backup: nothing can be restored from this repository",
+    "repo1: no WAL: expected is at most 15 minutes old",
+  ]);
+  expect(await messages({ expectBackupWithinS: 25 * HOUR_S })).toEqual([
+    "repo1: no backup: expected is at most 25 hours old",
+  ]);
+});
+
+/** `check --stale` with a webhook and an Alertmanager as targets. */
+async function check(expectBackupWithinS: number, argv = ["--no-archive-check"]): Promise<number> {
+  const file = join(folder, "notify.json");
+  const targets = [
+    { type: "webhook", url: `${web.origin}/hook` },
+    { type: "alertmanager", url: web.origin },
+  ];
+  writeFileSync(file, JSON.stringify({ targets }));
+  const options = ["--stale", `--notify-file=${file}`, "--unit=pgbackstop-main-stale.service", ...argv, "check"];
+  const base = host({ argv: options, repos, ctx: testContext({ clock: systemClock }), folder });
+  const settings = { ...base.config.settings, repos: { 2: { expectBackupWithinS } } };
+  return checkCommand({
+    ...base,
+    config: { ...base.config, settings },
+    readFile: (path) => readFile(path).catch(() => null),
+  });
+}
+const sent = (): unknown[] => web.requests.map(({ body, path }) => [path, JSON.parse(body)]).toSorted();
+
+test("what is too old goes to the targets, without a server, and the check exits with 75", async () => {
+  await fill(FULL);
+  await expect(check(47 * HOUR_S)).rejects.toMatchObject({ exitCode: 75 });
+  const alertLabels = { alertname: "PgbackstopBackupStale", stanza: "demo", instance: "db1" };
+  expect(sent()).toMatchObject([
+    ["/api/v2/alerts", [{ labels: alertLabels }]],
+    ["/hook", { event: "stale", ok: false, title: "backups of demo on db1 are too old" }],
+  ]);
+  expect(web.requests.find(({ path }) => path === "/hook")?.body).toContain(
+    "repo2: [BackupSetInvalidError] the newest backup is 2 days old; expected is at most 47 hours",
+  );
+});
+
+test("when all are recent, only Alertmanager hears of it: its alert ends", async () => {
+  await fill(FULL);
+  expect(await check(49 * HOUR_S)).toBe(0);
+  expect(sent()).toMatchObject([
+    ["/api/v2/alerts", [{ annotations: { summary: expect.stringContaining("recent again") as string } }]],
+  ]);
+  const [alert] = JSON.parse(web.requests[0]?.body ?? "[]") as { readonly endsAt: string }[];
+  expect(Date.parse(alert?.endsAt ?? "")).toBeLessThanOrEqual(systemClock.nowMs());
+});
+
+test("neither a dead server nor an unreadable repository hides what is too old", async () => {
+  await fill(FULL);
+  storages[0]?.breakDown(fail("hostConnect", "unable to connect"));
+  await expect(check(47 * HOUR_S)).rejects.toMatchObject({ exitCode: 104 });
+  expect(web.requests).toHaveLength(2);
+  // The session of this host has no server behind it.
+  await expect(check(47 * HOUR_S, [])).rejects.toThrow(/facts/);
+  expect(web.requests).toHaveLength(4);
+});
