@@ -1,7 +1,7 @@
 /** A one-time backup, as part of an update. */
 import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
-import type { ClusterAccess } from "../databases/cnpgArgs";
+import type { BackupTarget, ClusterAccess } from "../databases/cnpgArgs";
 import type { HostAccess } from "../databases/hostArgs";
 import { BACKUP_ENDS } from "../dynamic/clusterBackup";
 import { ClusterBackupEnd } from "../dynamic/clusterBackupEnd";
@@ -12,7 +12,13 @@ import { backupManifest } from "../render/kubernetes/clusterObjects";
 import { runOnHost } from "./runOnHost";
 
 /** Kinds of backup. */
-export const BackupKind = { Full: "full", Diff: "diff", Incr: "incr" } as const;
+export const BackupKind = {
+  Full: "full",
+  Diff: "diff",
+  Incr: "incr",
+  /** Of the volumes of a cluster with `snapshots` beside its engine. Retention never removes it. */
+  Snapshot: "snapshot",
+} as const;
 export type BackupKind = (typeof BackupKind)[keyof typeof BackupKind];
 
 const CLUSTER_MINUTES = 60;
@@ -28,10 +34,12 @@ export interface BackupNowArgs {
   /** Kind of the backup. @default "full" @plain how many backups there are */
   type?: BackupKind;
   /**
-   * For a host: keys of the repositories, one backup after the other. Left out, all of them in one pass.
+   * Keys of the repositories, one backup after the other. Left out, all of them; in one pass with engine runtime.
    * @example ["repo2"]
    */
   repositories?: string[];
+  /** For a cluster: the instance that the backup reads. Left out, the cluster's `backupTarget`. */
+  target?: BackupTarget;
   /**
    * A changed value takes another backup: a version, a digest, the output of another resource. Left out, there is one
    * backup.
@@ -69,7 +77,7 @@ export class BackupNow extends pulumi.ComponentResource {
       host !== undefined
         ? onHost(scope, host, repositories, args.timeoutMinutes ?? HOST_MINUTES)
         : cluster !== undefined
-          ? inCluster(scope, cluster, args.timeoutMinutes ?? CLUSTER_MINUTES)
+          ? inCluster(scope, cluster, args, args.timeoutMinutes ?? CLUSTER_MINUTES)
           : pulumi.output("");
     this.registerOutputs({ label: this.label });
   }
@@ -118,10 +126,15 @@ const HAS_ENDED = `jsonpath={$[?(${BACKUP_ENDS.map((phase) => `@.phase == '${pha
 function inCluster(
   { name, parent, type, triggers }: ActionScope,
   cluster: ClusterAccess,
+  { repositories, target }: Pick<BackupNowArgs, "repositories" | "target">,
   timeoutMinutes: number,
 ): pulumi.Output<string> {
-  const { namespace, clusterName, backups } = cluster;
-  const runs = backups[type] ?? [];
+  const { namespace, clusterName } = cluster;
+  const wanted =
+    repositories === undefined
+      ? (cluster.backups[type] ?? [])
+      : repositories.flatMap((key) => cluster.repositoryBackups?.[key]?.[type] ?? []);
+  const runs = target === undefined ? wanted : wanted.map((spec) => ({ ...spec, target }));
   const ends: ClusterBackupEnd[] = [];
   for (const [index, spec] of runs.entries()) {
     const run = runs.length === 1 ? "backup" : `backup-${index + 1}`;
@@ -163,24 +176,35 @@ function nameOf(beginning: string, triggers: readonly string[]): string {
   return `${beginning}-${createHash("sha256").update(JSON.stringify(triggers)).digest("hex").slice(0, DIGEST_DIGITS)}`;
 }
 
-function checkArguments(name: string, { cluster, host, type = BackupKind.Full, repositories }: BackupNowArgs): void {
+function checkArguments(
+  name: string,
+  { cluster, host, target, type = BackupKind.Full, repositories }: BackupNowArgs,
+): void {
   const wrong = (propertyPath: string, reason: string): never => {
     throw new pulumi.InputPropertyError({ propertyPath, reason: `BackupNow ${name}: ${reason}` });
   };
   if ((host === undefined) === (cluster === undefined)) wrong("host", "give the access of either a host or a cluster");
-  if (!Object.values(BackupKind).includes(type)) wrong("type", `"${type}" is not one of full, diff, incr`);
+  if (!Object.values(BackupKind).includes(type))
+    wrong("type", `"${type}" is not one of ${Object.values(BackupKind).join(", ")}`);
   if (cluster !== undefined && cluster.backups[type] === undefined) {
     const possible = Object.keys(cluster.backups);
+    const hint = type === BackupKind.Snapshot ? ": set snapshots of the cluster" : "";
     wrong(
       "type",
       possible.length === 0
         ? "the cluster has no repositories: give it some to take a backup"
-        : `the cluster's engine takes no ${type} backups, only ${possible.join(", ")}`,
+        : `the cluster takes no ${type} backups, only ${possible.join(", ")}${hint}`,
     );
   }
-  if (cluster !== undefined && repositories !== undefined) {
-    wrong("repositories", "leave it out: a backup of a cluster goes to all of its repositories");
-  }
+  if (host !== undefined && type === BackupKind.Snapshot)
+    wrong("type", "a snapshot needs a cluster; take full, diff or incr");
+  if (host !== undefined && target !== undefined) wrong("target", "leave it out: it is for clusters");
+  const known = Object.keys(cluster?.repositoryBackups ?? {});
+  const stranger = cluster === undefined ? undefined : repositories?.find((key) => !known.includes(key));
+  if (stranger !== undefined)
+    wrong("repositories", `"${stranger}" is not a repository of the cluster: ${known.join(", ")}`);
+  if (repositories !== undefined && type === BackupKind.Snapshot)
+    wrong("repositories", "leave it out: a snapshot stays in the cluster's storage");
   for (const key of repositories ?? []) {
     if (findRepoIndex(key) === null) wrong("repositories", `"${key}" is not a repository key: use repo1 to repo256`);
   }

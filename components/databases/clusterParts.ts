@@ -20,7 +20,7 @@ import { checkRequired, type REQUIRED } from "../plan/rules/required";
 import { expiresSnapshots } from "../plan/cluster/snapshotPlan";
 import { topologyOf } from "../plan/topology/topology";
 import type { EngineContext } from "../render/engines/engine";
-import { oneShotBackups } from "../render/kubernetes/clusterObjects";
+import { oneShotBackups, oneShotBackupsByRepository } from "../render/kubernetes/clusterObjects";
 import { bundleConfigMap } from "../render/kubernetes/bundle";
 import { drillJobs, repositoryParts } from "../render/kubernetes/drillCronJob";
 import { FULL_BACKUP_ROLE, fullBackupLimitMinutes } from "../render/kubernetes/fullBackupJob";
@@ -318,8 +318,13 @@ export function clusterAccess(
   clusterName: pulumi.Output<string>,
 ): ClusterAccess {
   const nothing: PlainInputs = { secrets: {}, sourceSecrets: {}, runtime: NO_NAMES, pluginName: undefined };
-  const backups = fillKnown(oneShotBackups(contextOf(checked.known, nothing, true)), checked.deferred);
-  const access = { namespace, clusterName, backups: backups as ClusterAccess["backups"] };
+  const outline = contextOf(checked.known, nothing, true);
+  const made = { backups: oneShotBackups(outline), repositoryBackups: oneShotBackupsByRepository(outline) };
+  const access = {
+    namespace,
+    clusterName,
+    ...(fillKnown(made, checked.deferred) as Pick<ClusterAccess, "backups" | "repositoryBackups">),
+  };
   if (!engineOf(checked.known.database.engine).own) return access;
   const part = splitKnown<object>(inputs, checked.deferred.size);
   const context = contextOf(checked.known, part.value as PlainInputs, true);

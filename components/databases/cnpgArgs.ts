@@ -59,8 +59,13 @@ export interface ClusterAccess {
   namespace: pulumi.Input<string>;
   /** Name of the Cluster. Waits for it. */
   clusterName: pulumi.Input<string>;
-  /** Specs of `Backup` objects by kind: as many as one backup of that kind takes to reach every repository. */
+  /**
+   * Specs of `Backup` objects by kind: as many as one backup of that kind takes to reach every repository. `snapshot`
+   * exists with snapshots beside an engine.
+   */
   backups: { [type: string]: pulumi.Inputs[] };
+  /** The same into one repository, by its key. */
+  repositoryBackups?: { [key: string]: { [type: string]: pulumi.Inputs[] } };
   /** Whether a Secret exists to sign in as `postgres`; left out if another program decides that. */
   superuserAccess?: boolean;
   /** How Jobs run verbs; only with engine runtime. */

@@ -179,6 +179,12 @@ export interface HostRepositoryArgs {
    * restorable. Left out, a differential backup is removed with its full one.
    */
   keepDiffCount?: pulumi.Input<number>;
+  /**
+   * This repository's own times, in the place of the database's `schedules` of the same kind. A stanza takes one backup
+   * at a time: the preview refuses times that meet (PB027).
+   * @example { full: { cron: "0 4 1 * *" } }
+   */
+  schedules?: RepositorySchedules;
   compress?: CompressArgs;
   /**
    * Small files share objects of about 20 MiB: fewer calls, each of which costs time and money. Left out: true for
@@ -200,7 +206,7 @@ export interface HostRepositoryArgs {
 }
 
 /** Times of a backup. */
-export interface BackupScheduleArgs {
+export interface RepositoryScheduleArgs {
   /** Five fields: minute, hour, day of month, month, day of week. @example "30 2 * * 0" */
   cron: pulumi.Input<string>;
   /** IANA name of the zone that the hours are meant in. @default "UTC" @example "Europe/Berlin" */
@@ -209,7 +215,25 @@ export interface BackupScheduleArgs {
   jitterSeconds?: number;
   /** Limit of a run, after which it is stopped. @default 86400 */
   deadlineSeconds?: number;
-  /** Keys of the repositories that get it, in one pass. Left out, all. @example ["repo1"] */
+}
+
+/** One repository's own times, by kind of backup. */
+export interface RepositorySchedules {
+  /** Everything. */
+  full?: RepositoryScheduleArgs;
+  /** What changed since the last full backup. */
+  diff?: RepositoryScheduleArgs;
+  /** What changed since the last backup of any kind. */
+  incr?: RepositoryScheduleArgs;
+}
+
+/** Times of a backup, and the repositories that get it. */
+export interface BackupScheduleArgs extends RepositoryScheduleArgs {
+  /**
+   * Keys of the repositories that get it, in one pass. Left out, all that have no time of their own for this kind
+   * (`repositories.repoN.schedules`).
+   * @example ["repo1"]
+   */
   repositories?: string[];
 }
 

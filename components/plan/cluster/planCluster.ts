@@ -2,7 +2,7 @@
  * Turns a declared cluster, as plain values, into complete plans. The components and `pgbackstop render` share it.
  * Pure.
  */
-import type { DeclaredCluster, RecoverySettings } from "./declaredCluster";
+import type { ClusterScheduleSettings, DeclaredCluster, RecoverySettings } from "./declaredCluster";
 import { type ClusterPlan, type SourcePlan, resolveDefinition } from "./clusterPlan";
 import { findEngine } from "../engines/engines";
 import type { Finding } from "../findings/findings";
@@ -33,9 +33,21 @@ export function planCluster(name: string, given: DeclaredCluster): ClusterPlan {
   return {
     database,
     definition: resolveDefinition(database, declared),
-    schedules,
+    schedules: { ...schedules, ...ownOptions(database, schedules) },
     source: recovery === undefined ? null : resolveSource(database, recovery),
   };
+}
+
+/** A repository's own schedule has the settings of the common one of its kind, but begins at its own time. */
+function ownOptions(
+  database: ClusterDatabasePlan,
+  common: ClusterPlan["schedules"],
+): Record<string, ClusterScheduleSettings> {
+  return Object.fromEntries(
+    database.schedules
+      .filter(({ name, type }) => name !== type)
+      .map(({ name, type }) => [name, { ...common[type], immediate: undefined }]),
+  );
 }
 
 /** @param attached to a Cluster that others made */

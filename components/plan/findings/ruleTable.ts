@@ -377,7 +377,7 @@ export const RULES = {
     "error",
     "a schedule for some of three or more repositories",
     "one run reaches all of them or one",
-    "leave `repositories` out, or name one",
+    "leave `repositories` out, or name one; or give each repository its own `schedules`",
   ),
   PB070: policy(
     "error",

@@ -22,7 +22,7 @@ import type {
 import { OPTIONS_FILE } from "../repositories/repositoryType";
 import { kindOf, type RepositoryPlan, SECRET_FILE_OPTIONS, typeOf } from "../repositories/repositoryTypes";
 import { unknownTarget } from "../repositories/unknownType";
-import { BACKUP_TYPES, type Schedule } from "../schedule/schedule";
+import { BACKUP_TYPES, type BackupType, ownScheduleName, type Schedule } from "../schedule/schedule";
 import type {
   DatabaseSettings,
   DirectorySettings,
@@ -30,6 +30,7 @@ import type {
   MaintenanceSettings,
   NotifySettings,
   RepositorySettings,
+  ScheduleSettings,
   SecretFilesSettings,
   SizingSettings,
 } from "./databaseSettings";
@@ -177,24 +178,38 @@ function resolveRepository(name: string, settings: RepositorySettings): Reposito
   };
 }
 
+/** By kind: the common schedule, then those of single repositories, which the common one leaves out. */
 function resolveSchedules(settings: DatabaseSettings, repositories: readonly RepositoryPlan[]): Schedule[] {
   return BACKUP_TYPES.flatMap((type): Schedule[] => {
-    const schedule = settings.schedules?.[type];
-    if (schedule === undefined) return [];
-    const names = schedule.repositories ?? repositories.map((repository) => repository.name);
+    const own = repositories.flatMap(({ name }) => {
+      const schedule = settings.repositories[name]?.schedules?.[type];
+      return schedule === undefined ? [] : [{ name, schedule }];
+    });
+    const others = repositories.map(({ name }) => name).filter((name) => !own.some((each) => each.name === name));
+    const common = settings.schedules?.[type];
     return [
-      {
-        name: type,
-        cron: schedule.cron,
-        timeZone: schedule.timeZone ?? DEFAULTS.timeZone,
-        type,
-        repoKeys: names.map((name) => findRepoIndex(name) ?? 0),
-        repositories: names,
-        jitterSeconds: schedule.jitterSeconds ?? DEFAULTS.jitterSeconds,
-        deadlineSeconds: schedule.deadlineSeconds ?? DEFAULTS.deadlineSeconds,
-      },
+      ...(common === undefined ? [] : [resolveSchedule(type, type, common, common.repositories ?? others)]),
+      ...own.map(({ name, schedule }) => resolveSchedule(ownScheduleName(type, name), type, schedule, [name])),
     ];
   });
+}
+
+function resolveSchedule(
+  name: string,
+  type: BackupType,
+  schedule: ScheduleSettings,
+  repositories: readonly string[],
+): Schedule {
+  return {
+    name,
+    cron: schedule.cron,
+    timeZone: schedule.timeZone ?? DEFAULTS.timeZone,
+    type,
+    repoKeys: repositories.map((each) => findRepoIndex(each) ?? 0),
+    repositories,
+    jitterSeconds: schedule.jitterSeconds ?? DEFAULTS.jitterSeconds,
+    deadlineSeconds: schedule.deadlineSeconds ?? DEFAULTS.deadlineSeconds,
+  };
 }
 
 /** By default tasks run only if systemd runs them: the user starts units that were written to another folder. */

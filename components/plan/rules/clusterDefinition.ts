@@ -9,7 +9,7 @@ import { type Finding, finding } from "../findings/findings";
 import { majorOf, POSTGRES_IMAGES } from "../cluster/images";
 import type { ClusterDatabasePlan } from "../model/plan";
 import { type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
-import { parseCron } from "../schedule/schedule";
+import { parseCron, schedulePath } from "../schedule/schedule";
 import { isUnknown } from "../model/unknown";
 import { isOlder } from "../model/compareVersions";
 import { checkTime } from "./schedules";
@@ -333,9 +333,8 @@ function checkOldOptions({ database, definition }: ClusterPlan): Finding[] {
 }
 
 function checkSchedules({ database, schedules }: ClusterPlan): Finding[] {
-  const names = database.repositories.map(({ name }) => name);
   return database.schedules.flatMap((schedule): Finding[] => {
-    const path = `schedules.${schedule.name}`;
+    const path = schedulePath(schedule);
     const findings: Finding[] = [];
     if (schedule.jitterSeconds !== DEFAULTS.jitterSeconds) {
       const fact = "CloudNativePG starts each backup exactly on time";
@@ -343,14 +342,6 @@ function checkSchedules({ database, schedules }: ClusterPlan): Finding[] {
     }
     if (schedule.deadlineSeconds !== DEFAULTS.deadlineSeconds) {
       findings.push(finding("PB044", `${path}.deadlineSeconds`, "CloudNativePG never stops a backup", "leave it out"));
-    }
-    if (
-      engineOf(database.engine).own &&
-      schedule.repositories.length < names.length &&
-      schedule.repoKeys.every((key) => key > 0)
-    ) {
-      const fact = `${schedule.repositories.join(" and ")} are some of ${names.length} repositories: one run of the plugin reaches all of them`;
-      findings.push(finding("PB069", `${path}.repositories`, fact, "leave repositories out"));
     }
     if (schedules[schedule.name]?.suspend === true) {
       const fact = "the schedule is suspended: no backup is taken";

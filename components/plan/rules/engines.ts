@@ -3,7 +3,7 @@ import { ENGINES, findEngine, type EngineRow } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import type { ClusterDatabasePlan, DatabasePlan } from "../model/plan";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
-import { firstMeeting, parseCron, shiftCron } from "../schedule/schedule";
+import { firstMeeting, parseCron, schedulePath, shiftCron } from "../schedule/schedule";
 import { isUnknown } from "../model/unknown";
 import { isInRange, stockLimits } from "../engines/stockVersions";
 import { compareVersions } from "../model/compareVersions";
@@ -53,7 +53,7 @@ export function checkClusterEngine(plan: ClusterDatabasePlan): Finding[] {
     if (schedule.timeZone === "UTC" || schedule.timeZone === "Etc/UTC") continue;
     const fact = `CloudNativePG runs schedules in its operator's zone (UTC) only: hours of ${schedule.timeZone} would be shifted`;
     const hint = "write the hours in UTC and leave timeZone out";
-    findings.push(finding("PB051", `schedules.${schedule.name}.timeZone`, fact, hint));
+    findings.push(finding("PB051", `${schedulePath(schedule)}.timeZone`, fact, hint));
   }
   for (const name of plan.serviceNames) {
     if (!/^pgbackrest(-|$)/i.test(name)) continue;
@@ -102,7 +102,7 @@ function checkTypes({ schedules }: DatabasePlan, row: EngineRow): Finding[] {
   return schedules.flatMap((schedule) => {
     if (row.backupTypes.includes(schedule.type)) return [];
     const fact = `${row.title} takes full backups only`;
-    return [finding("PB044", `schedules.${schedule.name}`, fact, `remove it, or use engine "runtime"`)];
+    return [finding("PB044", schedulePath(schedule), fact, `remove it, or use engine "runtime"`)];
   });
 }
 
@@ -117,7 +117,7 @@ function checkRunsPerRepository({ schedules }: DatabasePlan, row: EngineRow): Fi
     return schedule.repoKeys.slice(1).flatMap((key, index) => {
       const minutes = (index + 1) * OFFSET_MINUTES;
       const cron = shiftCron(schedule.cron, minutes);
-      const path = `schedules.${schedule.name}`;
+      const path = schedulePath(schedule);
       if (cron === null) {
         const fact = `${row.title} needs a separate run for repo${key}, and "${schedule.cron}" cannot be moved by ${minutes} minutes`;
         const hint =
@@ -128,7 +128,7 @@ function checkRunsPerRepository({ schedules }: DatabasePlan, row: EngineRow): Fi
         (candidate) => candidate.name !== schedule.name && firstMeeting({ ...schedule, cron }, candidate) !== null,
       );
       if (other === undefined) return [];
-      const fact = `the run for repo${key}, ${minutes} minutes later ("${cron}"), coincides with schedules.${other.name}: one of them fails`;
+      const fact = `the run for repo${key}, ${minutes} minutes later ("${cron}"), coincides with ${schedulePath(other)}: one of them fails`;
       return [finding("PB047", path, fact, 'move one of the two, or use engine "runtime"')];
     });
   });

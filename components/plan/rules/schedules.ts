@@ -10,6 +10,7 @@ import {
   parseCron,
   type RunTime,
   type Schedule,
+  schedulePath,
 } from "../schedule/schedule";
 import { isWithin } from "./values";
 
@@ -50,7 +51,7 @@ export function checkTime(schedule: RunTime, path: string): Finding[] {
 }
 
 function checkSchedule(schedule: Schedule, plan: DatabasePlan): Finding[] {
-  const path = `schedules.${schedule.name}`;
+  const path = schedulePath(schedule);
   const findings = checkTime(schedule, path);
   const names = plan.repositories.map((repository) => repository.name);
   const strangers = schedule.repositories.filter(
@@ -65,7 +66,20 @@ function checkSchedule(schedule: Schedule, plan: DatabasePlan): Finding[] {
     findings.push(finding("PB026", `${path}.repositories`, fact, hint));
   } else if (plan.kind === "host" && schedule.repoKeys.length > 1 && schedule.repoKeys.length < names.length) {
     const fact = `${schedule.repositories.join(" and ")} are some of ${names.length} repositories: one run of the backup reaches all of them or one`;
-    findings.push(finding("PB069", `${path}.repositories`, fact, "leave repositories out, or name one"));
+    const hint = `leave repositories out, or name one; other times for each: repositories.${names[0]}.schedules, and so on`;
+    findings.push(finding("PB069", `${path}.repositories`, fact, hint));
+  }
+  // It leaves out the repositories with a schedule of their own, unless it names them.
+  const again = plan.schedules.find(
+    (other) =>
+      other.name !== other.type &&
+      other.type === schedule.type &&
+      schedule.name === schedule.type &&
+      other.repositories.some((name) => schedule.repositories.includes(name)),
+  );
+  if (again !== undefined) {
+    const fact = `it names ${again.repositories.join()}, whose own ${schedule.type} backups have another time`;
+    findings.push(finding("PB026", `${path}.repositories`, fact, `remove it here, or ${schedulePath(again)}`));
   }
   return findings;
 }
@@ -88,9 +102,9 @@ function checkMeetings(schedules: readonly Schedule[]): Finding[] {
     schedules.slice(0, index).flatMap((earlier) => {
       const meeting = firstMeeting(earlier, schedule);
       if (meeting === null) return [];
-      const fact = `starts in the same minute as schedules.${earlier.name}, for instance on ${minuteText(meeting)}: a stanza takes one backup at a time, so one of them fails`;
+      const fact = `starts in the same minute as ${schedulePath(earlier)}, for instance on ${minuteText(meeting)}: a stanza takes one backup at a time, so one of them fails`;
       const hint = `leave those hours out of "${schedule.cron}", or start it some minutes later`;
-      return [finding("PB027", `schedules.${schedule.name}.cron`, fact, hint)];
+      return [finding("PB027", `${schedulePath(schedule)}.cron`, fact, hint)];
     }),
   );
 }

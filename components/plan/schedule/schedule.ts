@@ -27,6 +27,16 @@ export interface Schedule extends RunTime {
   readonly repositories: readonly string[];
 }
 
+/** The argument that declares it: of the database, or of one repository ({@link ownScheduleName}). */
+export function schedulePath({ name, repositories, type }: Pick<Schedule, "name" | "repositories" | "type">): string {
+  return name === type ? `schedules.${name}` : `repositories.${repositories[0] ?? ""}.schedules.${type}`;
+}
+
+/** `full-repo2`: name of a repository's own schedule, in units and objects. */
+export function ownScheduleName(type: BackupType, repository: string): string {
+  return `${type}-${repository}`;
+}
+
 /** Allowed values, ascending; day of week 0 (Sunday) to 6. */
 export interface Cron {
   readonly minutes: readonly number[];

@@ -75,7 +75,7 @@ export function scheduleOptionsOf(
   return {
     target: own.target ?? database.backupTarget,
     // Without a first full backup the archive restores nothing until the schedule's first run.
-    immediate: own.immediate ?? name === "full",
+    immediate: own.immediate ?? name === database.schedules.find(({ type }) => type === "full")?.name,
     suspend: own.suspend ?? false,
     ownerReference: own.ownerReference ?? "self",
   };

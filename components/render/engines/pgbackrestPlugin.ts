@@ -11,7 +11,7 @@ import type { ClusterDatabasePlan } from "../../plan/model/plan";
 import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 import { OFFSET_MINUTES } from "../../plan/rules/engines";
 import { DALIBO } from "../../plan/rules/manifests/plugins";
-import { type Schedule, shiftCron } from "../../plan/schedule/schedule";
+import { ownScheduleName, type Schedule, shiftCron } from "../../plan/schedule/schedule";
 import { given } from "../../plan/model/given";
 import { isUnknown } from "../../plan/model/unknown";
 import { MANAGED_BY, type RenderedObject } from "../kubernetes/objects";
@@ -177,7 +177,7 @@ function runsOf(context: EngineContext, schedule: Schedule): BackupRun[] {
       ...options,
       target: "primary",
       immediate: options.immediate && index === 0,
-      suffix: database.repositories.length === 1 ? schedule.name : `${schedule.name}-${repository.name}`,
+      suffix: database.repositories.length === 1 ? schedule.name : ownScheduleName(schedule.type, repository.name),
       cron,
       method: "plugin" as const,
       pluginConfiguration: {

@@ -175,11 +175,13 @@ function withMountedCa(repository: RepositoryPlan, keys: SecretKeysSettings | un
 }
 
 function runOf(context: EngineContext, schedule: Schedule): BackupRun {
+  const isForAll = schedule.repositories.length === context.database.repositories.length;
+  const repositories = isForAll ? {} : { repositories: schedule.repositories.join(",") };
   return {
     ...scheduleOptionsOf(context, schedule.name),
     suffix: schedule.name,
     cron: schedule.cron,
     method: "plugin",
-    pluginConfiguration: { name: PLUGIN_NAME, parameters: { type: schedule.type } },
+    pluginConfiguration: { name: PLUGIN_NAME, parameters: { type: schedule.type, ...repositories } },
   };
 }

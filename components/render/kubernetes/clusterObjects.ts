@@ -11,6 +11,7 @@ import type {
   SnapshotSourceSettings,
   StorageSettings,
 } from "../../plan/cluster/declaredCluster";
+import { SNAPSHOT_SCHEDULE } from "../../plan/cluster/snapshotPlan";
 import { DEFAULTS } from "../../plan/model/defaults";
 import { engineOf, findEngine } from "../../plan/engines/engines";
 import type { BackupType } from "../../plan/schedule/schedule";
@@ -312,23 +313,42 @@ function scheduledBackup({ database }: Pick<EngineContext, "database">, run: Bac
 export type BackupSpec = Record<string, unknown>;
 
 /**
- * One-shot backups, for each kind that the engine supports: as many as one such backup takes to reach every repository.
- * They need no schedule, and run on the cluster's usual target.
+ * One-shot backups, for each kind that the engine supports: as many as one such backup takes to reach every repository,
+ * and a snapshot where they are taken beside the engine. They need no schedule, and run on the cluster's usual target.
  */
 export function oneShotBackups(context: EngineContext): Record<string, BackupSpec[]> {
+  const { database, definition } = context;
+  const made = oneShotInto(
+    context,
+    database.repositories.map(({ name }) => name),
+  );
+  if (definition.snapshots === undefined || engineOf(database.engine).snapshots) return made;
+  const snapshots = { ...definition.snapshots, cron: ANY_TIME };
+  const { runs } = renderSnapshots({ ...context, definition: { ...definition, snapshots } });
+  return { ...made, [SNAPSHOT_SCHEDULE]: runs.map((run) => backupSpec(context, run)) };
+}
+
+/** The same into one repository each, by its name. */
+export function oneShotBackupsByRepository(context: EngineContext): Record<string, Record<string, BackupSpec[]>> {
+  return Object.fromEntries(context.database.repositories.map(({ name }) => [name, oneShotInto(context, [name])]));
+}
+
+function oneShotInto(context: EngineContext, repositories: readonly string[]): Record<string, BackupSpec[]> {
   const { engine, withoutBackups } = context.database;
   const kinds = withoutBackups === true ? [] : (findEngine(engine)?.backupTypes ?? []);
   return Object.fromEntries(
-    kinds.map((type) => [type, runsOnce(context, type).map((run) => backupSpec(context, run))]),
+    kinds.map((type) => [type, runsOnce(context, type, repositories).map((run) => backupSpec(context, run))]),
   );
 }
 
-function runsOnce(context: EngineContext, type: BackupType): readonly BackupRun[] {
-  const repositories = context.database.repositories.map(({ name }) => name);
+/** A backup that is asked for has none. */
+const ANY_TIME = "0 0 * * *";
+
+function runsOnce(context: EngineContext, type: BackupType, repositories: readonly string[]): readonly BackupRun[] {
   const once = {
     name: type,
     type,
-    cron: "0 0 * * *",
+    cron: ANY_TIME,
     timeZone: "UTC",
     repoKeys: [],
     repositories,

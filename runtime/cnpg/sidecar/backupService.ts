@@ -1,5 +1,6 @@
 /**
- * Backup: one pass into every repository, requested by a Backup object.
+ * Backup: one pass into every repository, requested by a Backup object. With parameter `repositories` it is one run
+ * into each of those.
  *
  * A child process runs this program's `backup`: it may take hours and a core, WAL calls must be answered meanwhile, and
  * its memory is freed at the end. The Backup's uid is kept as a note beside the backup, so that two requests for one
@@ -47,7 +48,7 @@ const ERROR_LENGTH_MAX = 4000;
 /** Another pod may be taking the first full backup of a large cluster. */
 const BUSY_MS_MAX = 6 * 3600_000;
 const BUSY_PAUSE_MS = 30_000;
-const PARAMETERS = ["type"];
+const PARAMETERS = ["type", "repositories"];
 
 export function backupService(parts: BackupParts, ctx: Context): PluginService & { isBusy(): boolean } {
   const running = new Map<string, Running>();
@@ -93,13 +94,15 @@ async function takeBackup(
   uid: string,
   ctx: Context,
 ): Promise<BackupResult> {
-  const wanted = wantedBackup(request);
+  const wanted = wantedBackup(request, parts.repos);
+  const repos =
+    wanted.repoIndexes === null ? parts.repos : parts.repos.filter(({ key }) => wanted.repoIndexes?.includes(key));
   await Promise.race([parts.settled(), untilAborted(ctx.signal)]);
   const standby = await parts.isStandby();
   const endMs = ctx.clock.monotonicMs() + BUSY_MS_MAX;
   for (let attempt = 1; ; attempt++) {
     // Read for each attempt: this backup may build on the other pod's.
-    const before = await listBackups(parts.repos);
+    const before = await listBackups(repos);
     const done = resultOf(before, uid, parts);
     if (done !== null) return done;
     const type =
@@ -114,7 +117,8 @@ async function takeBackup(
       ...patience,
       `--annotation=${BACKUP_UID_NOTE}=${uid}`,
     ];
-    const { exitCode, output } = await runInto(parts, attempt === 1 ? null : lackingOf(before, uid), args, ctx);
+    const lacking = attempt === 1 ? null : lackingOf(before, uid);
+    const { exitCode, output } = await runInto(parts, lacking ?? wanted.repoIndexes, args, ctx);
     if (exitCode === 0) break;
     if (!isBusyElsewhere(exitCode, output) || ctx.clock.monotonicMs() >= endMs)
       throw fail("command", messageOf(output) || `the backup ended with code ${exitCode}`);
@@ -123,7 +127,7 @@ async function takeBackup(
     );
     await ctx.clock.sleep(BUSY_PAUSE_MS, ctx.signal);
   }
-  const result = resultOf(await listBackups(parts.repos), uid, parts);
+  const result = resultOf(await listBackups(repos), uid, parts);
   if (result === null) throw fail("backupSetInvalid", "the backup succeeded, but not in every repository");
   return result;
 }
@@ -162,8 +166,13 @@ function isBusyElsewhere(exitCode: number, output: string): boolean {
 }
 
 /** @throws optionInvalid, optionInvalidValue */
-function wantedBackup({ cluster_definition, parameters }: BackupRequest): {
+function wantedBackup(
+  { cluster_definition, parameters }: BackupRequest,
+  configured: readonly Pick<Repository, "key">[],
+): {
   readonly type: RequestedBackupType;
+  /** Null for all, in one pass. */
+  readonly repoIndexes: readonly number[] | null;
   readonly fullEveryDays: number;
 } {
   const unknown = Object.keys(parameters).find((name) => !PARAMETERS.includes(name));
@@ -177,7 +186,26 @@ function wantedBackup({ cluster_definition, parameters }: BackupRequest): {
     image: "-",
   });
   const type = parameters["type"];
-  return { type: type === undefined ? own.backupType : backupTypeOf("type", type), fullEveryDays: own.fullEveryDays };
+  return {
+    type: type === undefined ? own.backupType : backupTypeOf("type", type),
+    repoIndexes: repoIndexesOf(parameters["repositories"], configured),
+    fullEveryDays: own.fullEveryDays,
+  };
+}
+
+/** `repo1,repo3` */
+function repoIndexesOf(
+  text: string | undefined,
+  configured: readonly Pick<Repository, "key">[],
+): readonly number[] | null {
+  if (text === undefined) return null;
+  const names = text.split(",").map((name) => name.trim());
+  const unknown = names.find((name) => !configured.some(({ key }) => name === `repo${key}`));
+  if (unknown !== undefined)
+    throw fail("optionInvalidValue", `backup parameter 'repositories' names '${unknown}', which is not configured`, {
+      hint: `repositories are ${configured.map(({ key }) => `repo${key}`).join(",")}.`,
+    });
+  return configured.map(({ key }) => key).filter((key) => names.includes(`repo${key}`));
 }
 
 /**

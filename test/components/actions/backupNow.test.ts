@@ -37,6 +37,48 @@ async function declared(
   return { made, label };
 }
 
+test("one repository of a cluster, a snapshot, and another instance, or an error that names the way out", () => {
+  const full = [{ target: "primary", of: "all" }];
+  const cluster = {
+    namespace: "db",
+    clusterName: "orders",
+    backups: { full },
+    repositoryBackups: { repo1: { full: [{ of: "repo1" }] }, repo2: { full: [{ of: "repo2" }] } },
+  };
+  const refused =
+    (args: object): (() => BackupNow) =>
+    () =>
+      new BackupNow("before", { cluster, ...args });
+  expect(refused({ repositories: ["repo3"] })).toThrow('"repo3" is not a repository of the cluster: repo1, repo2');
+  expect(refused({ type: "snapshot" })).toThrow("only full: set snapshots of the cluster");
+  const connection = { local: {} };
+  const host = { connection, user: "root", runtimeArgv: [] };
+  expect(() => new BackupNow("before", { host, type: "snapshot" })).toThrow("a snapshot needs a cluster");
+  expect(() => new BackupNow("before", { host, target: "primary" })).toThrow("it is for clusters");
+});
+
+test("a named repository and target decide the Backup's spec", async () => {
+  const made: Made[] = [];
+  await pulumi.runtime.setMocks(
+    {
+      call: () => ({}),
+      newResource: ({ inputs, name, type }) => {
+        made.push({ type, name, inputs });
+        return { id: name, state: { ...inputs, metadata: { uid: "1" }, status: { phase: "completed" } } };
+      },
+    },
+    "shop",
+    "prod",
+  );
+  const repositoryBackups = { repo2: { full: [{ of: "repo2", target: "primary" }] } };
+  const cluster = { namespace: "db", clusterName: "orders", backups: { full: [{ of: "all" }] }, repositoryBackups };
+  new BackupNow("before", { cluster, repositories: ["repo2"], target: "prefer-standby" });
+  await pulumi.runtime.disconnect();
+  expect(made.filter(({ type }) => type.endsWith(":Backup")).map(({ inputs }) => inputs["spec"])).toEqual([
+    { of: "repo2", target: "prefer-standby" },
+  ]);
+});
+
 const END: BackupEndInputs = {
   namespace: "db",
   backup: "orders-before",

@@ -264,6 +264,35 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     ["PB069 schedules.incr.repositories"],
   ],
   [
+    "a repository with its own rhythm",
+    { repositories: { repo1: NAS, repo2: { ...BUCKET, schedules: { full: { cron: "0 4 1 * *" } } } } },
+    [],
+  ],
+  [
+    "a repository with its own rhythm that meets another",
+    { repositories: { repo1: NAS, repo2: { ...BUCKET, schedules: { full: { cron: "30 1 * * *" } } } } },
+    ["PB027 repositories.repo2.schedules.full.cron"],
+  ],
+  [
+    "a repository with its own rhythm that a common schedule names too",
+    {
+      repositories: { repo1: NAS, repo2: { ...BUCKET, schedules: { full: { cron: "0 4 1 * *" } } } },
+      schedules: { full: { cron: "0 2 * * 0", repositories: ["repo1", "repo2"] } },
+    },
+    ["PB026 schedules.full.repositories"],
+  ],
+  [
+    "a common schedule that no repository is left for",
+    {
+      repositories: {
+        repo1: { ...NAS, schedules: { full: { cron: "0 4 1 * *" } } },
+        repo2: { ...BUCKET, schedules: { full: { cron: "0 5 1 * *" } } },
+      },
+      schedules: { full: { cron: "0 2 * * 0" } },
+    },
+    ["PB026 schedules.full.repositories"],
+  ],
+  [
     "a schedule for no repository",
     schedules({ full: { ...FULL, repositories: [] } }),
     ["PB026 schedules.full.repositories"],

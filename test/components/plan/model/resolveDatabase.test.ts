@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { findRepoIndex } from "../../../../components/plan/model/defaults";
+import { schedulePath } from "../../../../components/plan/schedule/schedule";
 import { BUCKET, NAS, plan } from "../../plans";
 
 test("defaults are filled in", () => {
@@ -20,6 +21,24 @@ test("defaults are filled in", () => {
     ],
     schedules: [{ name: "full", type: "full", repoKeys: [1, 2], jitterSeconds: 0 }],
   });
+});
+
+test("a repository's own schedule replaces the common one of its kind", () => {
+  const monthly = { cron: "0 4 1 * *", jitterSeconds: 60 };
+  const { schedules } = plan({
+    repositories: { repo1: NAS, repo2: { ...BUCKET, schedules: { full: monthly } } },
+    schedules: { full: { cron: "30 2 * * 0" }, incr: { cron: "30 2 * * 1-6" } },
+  });
+  expect(schedules).toMatchObject([
+    { name: "full", type: "full", cron: "30 2 * * 0", repositories: ["repo1"], repoKeys: [1] },
+    { name: "full-repo2", type: "full", ...monthly, timeZone: "UTC", repositories: ["repo2"], repoKeys: [2] },
+    { name: "incr", type: "incr", repositories: ["repo1", "repo2"] },
+  ]);
+  expect(schedules.map(schedulePath)).toEqual([
+    "schedules.full",
+    "repositories.repo2.schedules.full",
+    "schedules.incr",
+  ]);
 });
 
 test("repositories are sorted by number, in any order of the arguments", () => {

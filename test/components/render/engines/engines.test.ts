@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import {
   engineParts,
   oneShotBackups,
+  oneShotBackupsByRepository,
   renderAttachment,
   renderCluster,
 } from "../../../../components/render/kubernetes/clusterObjects";
@@ -311,6 +312,48 @@ test("an attachment has the archiver and the target of backups", () => {
   expect(settingsOf(objects)).toMatchObject({ firstBackup: true });
   const next = renderAttachment(context({ schedules: { full: { cron: "0 3 * * *", immediate: false } } }));
   expect(settingsOf(next)).not.toHaveProperty("firstBackup");
+});
+
+test("a repository's own rhythm is a schedule of its own, by each engine, and only the first full backup is immediate", () => {
+  const own = { ...R2, schedules: { full: { cron: "0 5 1 * *" } } };
+  const over = {
+    repositories: { repo1: BUCKET, repo2: own },
+    schedules: { full: { cron: "0 3 * * 0", target: "primary" as const } },
+  };
+  const runsOf = (engine: string): unknown =>
+    engineParts(context({ engine, backupTarget: "primary", ...over })).runs.map(
+      ({ cron, immediate, pluginConfiguration, suffix, target }) => [
+        suffix,
+        cron,
+        immediate,
+        target,
+        pluginConfiguration?.parameters,
+      ],
+    );
+  expect(runsOf("runtime")).toEqual([
+    ["full", "0 3 * * 0", true, "primary", { type: "full", repositories: "repo1" }],
+    ["full-repo2", "0 5 1 * *", false, "primary", { type: "full", repositories: "repo2" }],
+  ]);
+  expect(runsOf("pgbackrest")).toEqual([
+    ["full-repo1", "0 3 * * 0", true, "primary", { backupType: "full", selectedRepository: "1" }],
+    ["full-repo2", "0 5 1 * *", false, "primary", { backupType: "full", selectedRepository: "2" }],
+  ]);
+});
+
+test("single backups into one repository, and snapshots beside an engine", () => {
+  const one = oneShotBackupsByRepository(context());
+  expect(one["repo2"]?.["full"]).toMatchObject([
+    { pluginConfiguration: { name: "pgbackstop", parameters: { type: "full", repositories: "repo2" } } },
+  ]);
+  const dalibo = oneShotBackupsByRepository(context({ engine: "pgbackrest", backupTarget: "primary" }));
+  expect(dalibo["repo2"]?.["diff"]).toMatchObject([
+    { target: "primary", pluginConfiguration: { parameters: { backupType: "diff", selectedRepository: "2" } } },
+  ]);
+  const beside = oneShotBackups(context({ snapshots: { className: "csi", online: false } }));
+  expect(beside["snapshot"]).toEqual([
+    { cluster: { name: "orders" }, method: "volumeSnapshot", online: false, target: "prefer-standby" },
+  ]);
+  expect(oneShotBackups(context())).not.toHaveProperty("snapshot");
 });
 
 test("single backups reach every repository, with any schedules", () => {

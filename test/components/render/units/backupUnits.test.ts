@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import { unitsOf } from "../../../../components/render/host/hostParts";
 import { backupUnits } from "../../../../components/render/units/backupUnits";
 import { type Unit, unitFile } from "../../../../components/render/units/unit";
-import { plan } from "../../plans";
+import { BUCKET, NAS, plan } from "../../plans";
 
 const hasSystemd = spawnSync("systemd-analyze", ["--version"]).status === 0;
 if (!hasSystemd)
@@ -21,6 +21,19 @@ test("a schedule for one repository names it, one for all names none", () => {
   expect(services.map(({ text }) => /backup .*$/m.exec(text.slice(text.indexOf("ExecStart")))?.[0])).toEqual([
     "backup --type=full",
     "backup --type=incr --repo=2",
+  ]);
+});
+
+test("a repository's own schedule is a service and a timer of its own", () => {
+  const own = { ...BUCKET, schedules: { full: { cron: "0 4 1 * *" } } };
+  const units = backupUnits(
+    plan({ repositories: { repo1: NAS, repo2: own }, schedules: { full: { cron: "0 2 * * 0" } } }),
+  );
+  expect(units.map(({ name, text }) => [name, /(backup --.*|OnCalendar=.*)$/m.exec(text)?.[0]])).toEqual([
+    ["pgbackstop-main-full.service", "backup --type=full --repo=1"],
+    ["pgbackstop-main-full.timer", "OnCalendar=Sun *-*-* 02:00:00 UTC"],
+    ["pgbackstop-main-full-repo2.service", "backup --type=full --repo=2"],
+    ["pgbackstop-main-full-repo2.timer", "OnCalendar=*-*-01 04:00:00 UTC"],
   ]);
 });
 

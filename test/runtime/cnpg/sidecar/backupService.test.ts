@@ -96,6 +96,28 @@ describe("a Backup", () => {
     expect(runs).toEqual([["backup", "--type=diff", "--backup-standby=n", `--annotation=${BACKUP_UID_NOTE}=${UID}`]]);
   });
 
+  test("goes into the named repositories only, one run each", async () => {
+    const take = service({
+      run: async (args) => {
+        runs.push(args);
+        await store(
+          UID,
+          repos.filter(({ key }) => args.includes(`--repo=${key}`)),
+        );
+        return 0;
+      },
+    });
+    expect(await take({ type: "full", repositories: "repo2" })).toMatchObject({ metadata: { repo2: LABEL } });
+    expect(runs.map((args) => args.filter((arg) => arg.startsWith("--repo=")))).toEqual([["--repo=2"]]);
+    expect((await loadBackupInfo(repos[0] as Repository)).backups).toEqual([]);
+    // A repository that is down does not matter to a backup of another one.
+    storages[0]?.breakDown(fail("hostConnect", "unable to connect"));
+    expect(await take({ repositories: "repo2" })).toMatchObject({ backup_id: LABEL });
+    await expect(take({ repositories: "repo3" }, undefined, "other")).rejects.toThrow(
+      "'repo3', which is not configured",
+    );
+  });
+
   test("waits while another pod backs up into a repository, and then goes into the missing ones", async () => {
     const answers = [50, 104, 0];
     const busy =
