@@ -8,8 +8,14 @@ export interface ObjectivesArgs {
    * @example 300
    */
   rpoSeconds?: pulumi.Input<number>;
-  /** Recovery time objective. @example 30 */
+  /** Recovery time objective, for the newest state. @example 30 */
   rtoMinutes?: pulumi.Input<number>;
+  /**
+   * Recovery time objective for a point in time, which replays WAL on top of an older backup. Drills of pick `moment`
+   * are measured against it. Left out, rtoMinutes counts for both.
+   * @example 60
+   */
+  pitrRtoMinutes?: pulumi.Input<number>;
   /** Every repository must be able to restore any time of the last so many days. @example 14 */
   pitrDays?: pulumi.Input<number>;
   /**

@@ -160,6 +160,7 @@ class Reader {
     const fields = this.#object("drill", value, ["objectives", "heartbeat", "assertions", "declared"]);
     const objectives = this.#object("drill.objectives", fields.objectives ?? {}, [
       "rtoSeconds",
+      "pitrRtoSeconds",
       "rpoSeconds",
       "backupAgeSeconds",
     ]);

@@ -131,6 +131,8 @@ export interface DrillSettings {
   readonly objectives: {
     /** From the start of a restore to the first connection. */
     readonly rtoSeconds?: number;
+    /** For a drill to a point in time (pick `moment`); absent uses the other one. */
+    readonly pitrRtoSeconds?: number;
     /** The loss of data that is acceptable. */
     readonly rpoSeconds?: number;
     /** Of the newest backup of the drilled repository. */

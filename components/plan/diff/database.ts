@@ -143,6 +143,13 @@ function diffPromises(to: Collector, { objectives: old }: Topology, { objectives
   to.rank("objectives.rtoMinutes", old.rtoMinutes ?? null, now.rtoMinutes ?? null, shorter, (value) =>
     value === null ? "no recovery time objective" : `the recovery time objective is ${value} minutes`,
   );
+  const forTime = ({ pitrRtoMinutes, rtoMinutes }: typeof now): Value => pitrRtoMinutes ?? rtoMinutes ?? null;
+  if (old.pitrRtoMinutes !== undefined || now.pitrRtoMinutes !== undefined)
+    to.rank("objectives.pitrRtoMinutes", forTime(old), forTime(now), shorter, (value) =>
+      value === null
+        ? "no recovery time objective for a point in time"
+        : `the recovery time objective for a point in time is ${value} minutes`,
+    );
   to.rank("objectives.pitrDays", old.pitrDays ?? null, now.pitrDays ?? null, longer, (value) =>
     value === null ? "no recovery window objective" : `the recovery window objective is ${value} days`,
   );

@@ -11,7 +11,10 @@ import type { SnapshotPlan } from "../cluster/snapshotPlan";
 export interface Objectives {
   /** Largest acceptable loss of commits. */
   readonly rpoSeconds: number | undefined;
+  /** For the newest state. */
   readonly rtoMinutes: number | undefined;
+  /** For a point in time; undefined if the other one counts for both. */
+  readonly pitrRtoMinutes?: number | undefined;
   /** Any point in time of so many past days must be restorable, from every repository with a retention. */
   readonly pitrDays: number | undefined;
   /** Size of one repository, in 10⁹ bytes, above which an alert fires; undefined uses an estimate. */

@@ -6,6 +6,7 @@
 import type { DeclaredCluster } from "../cluster/declaredCluster";
 import { engineOf } from "../engines/engines";
 import { DEFAULTS, defaultLevel, findRepoIndex, SYSTEMD_DIRECTORIES } from "./defaults";
+import { given as givenOnly } from "./given";
 import { withDefaults } from "./hostDefaults";
 import { resolveDrill, resolveDrillChecks } from "../schedule/declaredDrills";
 import { withDefaultBackups } from "../schedule/defaultBackups";
@@ -116,7 +117,7 @@ function resolveDatabase(
   const repositories = Object.entries(settings.repositories)
     .map(([repositoryName, repository]) => resolveRepository(repositoryName, repository))
     .sort((left, right) => left.key - right.key || (left.name < right.name ? -1 : 1));
-  const { maxRepositoryGB, pitrDays, rpoSeconds, rtoMinutes } = settings.objectives ?? {};
+  const { maxRepositoryGB, pitrDays, pitrRtoMinutes, rpoSeconds, rtoMinutes } = settings.objectives ?? {};
   return {
     name,
     stanza,
@@ -126,7 +127,7 @@ function resolveDatabase(
     schedules: resolveSchedules(settings, repositories),
     acknowledge: resolveAcknowledge(settings.acknowledge),
     archiveTimeoutSeconds: settings.archiveTimeoutSeconds ?? archiveTimeoutFor(rpoSeconds) ?? engineTimeoutSeconds,
-    objectives: { rpoSeconds, rtoMinutes, pitrDays, maxRepositoryGB },
+    objectives: { rpoSeconds, rtoMinutes, pitrDays, maxRepositoryGB, ...givenOnly({ pitrRtoMinutes }) },
     drills: Object.entries(settings.drills ?? {}).map(([drillName, drill]) => resolveDrill(drillName, drill)),
     drillChecks: resolveDrillChecks(settings.drillChecks ?? {}),
     sizing: resolveSizing(settings.sizing),

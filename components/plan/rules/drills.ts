@@ -1,6 +1,7 @@
 /** Fire drills: each must be able to run as declared and to tell whether the objective is met. Pure. */
 import { DRILL_LEVELS, DRILL_PICKS, isDrillName } from "../schedule/declaredDrills";
 import { type Finding, finding } from "../findings/findings";
+import { given } from "../model/given";
 import type { DatabasePlan, DrillPlan } from "../model/plan";
 import { isTimeZone, parseCron } from "../schedule/schedule";
 import { isWithin } from "./values";
@@ -82,19 +83,24 @@ function checkChoice({ level, pick }: DrillPlan, path: string): Finding[] {
 }
 
 function checkBounds(
-  { maxGiB, maxMinutes }: DrillPlan,
-  { objectives: { rtoMinutes } }: DatabasePlan,
+  { maxGiB, maxMinutes, pick }: DrillPlan,
+  { objectives: { pitrRtoMinutes, rtoMinutes } }: DatabasePlan,
   path: string,
 ): Finding[] {
+  const promised = {
+    ...(pick === "moment" && pitrRtoMinutes !== undefined ? {} : given({ rtoMinutes })),
+    ...(pick === undefined || pick === "moment" ? given({ pitrRtoMinutes }) : {}),
+  };
   const findings: Finding[] = [];
   if (maxMinutes !== undefined && !(Number.isInteger(maxMinutes) && isWithin(maxMinutes, 1, MINUTES_MAX)))
     findings.push(finding("PB037", `${path}.maxMinutes`, `${maxMinutes} is outside 1 to ${MINUTES_MAX}`, ""));
   if (maxGiB !== undefined && !(maxGiB > 0 && maxGiB <= GIB_MAX))
     findings.push(finding("PB037", `${path}.maxGiB`, `${maxGiB} is outside 0 to ${GIB_MAX}`, ""));
   // A drill fails if its time to the first connection is too long. Its checks run after that.
-  if (rtoMinutes !== undefined && maxMinutes !== undefined && maxMinutes < rtoMinutes) {
-    const fact = `a drill is stopped after ${maxMinutes} minutes, but objectives.rtoMinutes is ${rtoMinutes}: it fails although the objective is met`;
-    const hint = `set maxMinutes well above ${rtoMinutes}: checks run after the restore`;
+  for (const [name, minutes] of Object.entries(promised)) {
+    if (maxMinutes === undefined || maxMinutes >= minutes) continue;
+    const fact = `a drill is stopped after ${maxMinutes} minutes, but objectives.${name} is ${minutes}: it fails although the objective is met`;
+    const hint = `set maxMinutes well above ${minutes}: checks run after the restore`;
     findings.push(finding("PB041", `${path}.maxMinutes`, fact, hint));
   }
   return findings;

@@ -11,13 +11,14 @@ export function checkObjectives(plan: DatabasePlan): Finding[] {
 
 function checkValues({ archiveTimeoutSeconds, objectives, sizing }: DatabasePlan): Finding[] {
   const findings: Finding[] = [];
-  const { maxRepositoryGB, pitrDays, rpoSeconds, rtoMinutes } = objectives;
+  const { maxRepositoryGB, pitrDays, pitrRtoMinutes, rpoSeconds, rtoMinutes } = objectives;
   const check = (name: string, value: number | undefined, max: number): void => {
     if (value !== undefined && !isWithin(value, 1, max))
       findings.push(finding("PB037", name, `${value} is outside 1 to ${max}`, ""));
   };
   check("objectives.rpoSeconds", rpoSeconds, 7 * 86400);
   check("objectives.rtoMinutes", rtoMinutes, 30 * 1440);
+  check("objectives.pitrRtoMinutes", pitrRtoMinutes, 30 * 1440);
   check("objectives.pitrDays", pitrDays, 36500);
   check("objectives.maxRepositoryGB", maxRepositoryGB, 1e9);
   if (archiveTimeoutSeconds !== undefined && !isWithin(archiveTimeoutSeconds, 0, 1073741823)) {
@@ -49,7 +50,15 @@ function checkRpo(plan: DatabasePlan): Finding[] {
   return [finding("PB039", "objectives.rpoSeconds", fact, hint)];
 }
 
-function checkNoDrill({ drills, repositories }: DatabasePlan): Finding[] {
+function checkNoDrill({ drills, objectives, repositories }: DatabasePlan): Finding[] {
+  if (
+    drills.length > 0 &&
+    objectives.pitrRtoMinutes !== undefined &&
+    drills.every(({ pick = "moment" }) => pick !== "moment")
+  ) {
+    const fact = "no drill restores to a point in time, so nothing measures this objective";
+    return [finding("PB042", "objectives.pitrRtoMinutes", fact, 'leave pick out of a drill, or set pick: "moment"')];
+  }
   if (drills.length > 0 || repositories.length === 0) return [];
   const fact = "no drill restores these backups: nobody knows whether they can be restored, and how long it takes";
   return [finding("PB042", "drills", fact, 'declare one, for instance drills: { monthly: { cron: "0 5 1 * *" } }')];

@@ -57,7 +57,7 @@ function drillCommand(
 }
 
 function objectivesOf({ databases, drills, objectives }: Topology): string[] {
-  const { pitrDays, rpoSeconds, rtoMinutes, worstCaseRpoSeconds } = objectives;
+  const { pitrDays, pitrRtoMinutes, rpoSeconds, rtoMinutes, worstCaseRpoSeconds } = objectives;
   const waits = databases.some(({ streamIntervalSeconds }) => streamIntervalSeconds !== undefined)
     ? "streamed WAL"
     : "archive_timeout";
@@ -66,7 +66,10 @@ function objectivesOf({ databases, drills, objectives }: Topology): string[] {
     worstCaseRpoSeconds === undefined
       ? "RPO by configuration: not limited (no archive_timeout)"
       : `RPO by configuration, worst case: ${worstCaseRpoSeconds} s (${waits}, one push and one retry)`,
-    rtoMinutes === undefined ? "RTO: not declared" : `RTO declared: ${rtoMinutes} minutes`,
+    rtoMinutes === undefined
+      ? `RTO${pitrRtoMinutes === undefined ? "" : " of the newest state"}: not declared`
+      : `RTO declared: ${rtoMinutes} minutes${pitrRtoMinutes === undefined ? "" : " for the newest state"}`,
+    ...(pitrRtoMinutes === undefined ? [] : [`RTO declared: ${pitrRtoMinutes} minutes for a point in time`]),
     ...(pitrDays === undefined
       ? []
       : [`any point in time of the last ${pitrDays} days must be restorable from every repository`]),

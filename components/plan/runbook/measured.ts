@@ -14,6 +14,8 @@ interface MeasuredRepository {
   readonly key: number;
   readonly ok: boolean;
   readonly endedAtS: number;
+  /** It restored to a point in time. */
+  readonly isMoment: boolean;
   /** From the start of the drill to the first connection; null if there was none. */
   readonly rtoMs: number | null;
   /** May come from an older drill: only a drill to the end of the archive measures it. */
@@ -74,11 +76,12 @@ export function measuredRows(
   repositories: readonly RepositoryNode[],
   objectives: ObjectivesNode,
 ): MeasuredRow[] {
-  const { rpoSeconds, rtoMinutes } = objectives;
+  const { pitrRtoMinutes, rpoSeconds } = objectives;
   return repositories.map(({ key, name }): MeasuredRow => {
     const one = measured.repositories.find((each) => each.key === key);
     if (one === undefined) return { repository: name, drill: "never", rto: "not known", rpo: "not known" };
-    const { endedAtS, ok, rpo, rtoMs } = one;
+    const { endedAtS, isMoment, ok, rpo, rtoMs } = one;
+    const rtoMinutes = (isMoment ? pitrRtoMinutes : undefined) ?? objectives.rtoMinutes;
     const rto =
       rtoMs === null
         ? "it did not open"
@@ -121,6 +124,7 @@ function statusRow(value: unknown): MeasuredRepository[] {
     {
       key,
       ok: drill["ok"] === true,
+      isMoment: drill["pick"] === "moment",
       endedAtS: drill["ended"],
       rtoMs: numberOf(drill["rtoMs"]),
       rpo: rpoOf(drill["rpo"], drill["ended"]),
@@ -128,9 +132,16 @@ function statusRow(value: unknown): MeasuredRepository[] {
   ];
 }
 
-function drillRow({ endedAtS, ok, repo, rpo, rtoMs }: Readonly<Record<string, unknown>>): MeasuredRepository {
+function drillRow({ endedAtS, ok, pick, repo, rpo, rtoMs }: Readonly<Record<string, unknown>>): MeasuredRepository {
   if (!isKey(repo) || !isTime(endedAtS)) throw new MeasuredError("this drill has no repository or no time");
-  return { key: repo, ok: ok === true, endedAtS, rtoMs: numberOf(rtoMs), rpo: rpoOf(rpo, endedAtS) };
+  return {
+    key: repo,
+    ok: ok === true,
+    isMoment: pick === "moment",
+    endedAtS,
+    rtoMs: numberOf(rtoMs),
+    rpo: rpoOf(rpo, endedAtS),
+  };
 }
 
 function rpoOf(value: unknown, drilledAtS: number): MeasuredRepository["rpo"] {

@@ -83,6 +83,8 @@ export interface Flow {
 export interface ObjectivesNode {
   readonly rpoSeconds?: number;
   readonly rtoMinutes?: number;
+  /** For a point in time, if it differs. */
+  readonly pitrRtoMinutes?: number;
   readonly pitrDays?: number;
   /** Size of one repository, in 10⁹ bytes, above which an alert fires. */
   readonly maxRepositoryGB?: number;

@@ -65,11 +65,12 @@ function repositorySettings(
 function drillOf({
   drillChecks,
   drills,
-  objectives: { rpoSeconds, rtoMinutes },
+  objectives: { pitrRtoMinutes, rpoSeconds, rtoMinutes },
 }: NonNullable<SettingsPlan["drilled"]>): Pick<SettingsFile, "drill"> {
   const { assertions, backupAgeHours, heartbeat } = drillChecks;
   const objectives = {
     ...(rtoMinutes === undefined ? {} : { rtoSeconds: rtoMinutes * 60 }),
+    ...(pitrRtoMinutes === undefined ? {} : { pitrRtoSeconds: pitrRtoMinutes * 60 }),
     ...given({ rpoSeconds }),
     ...(backupAgeHours === undefined ? {} : { backupAgeSeconds: Math.round(backupAgeHours * 3600) }),
   };

@@ -136,7 +136,7 @@ class ClusterDrill {
     const { settings, stanza = "" } = config;
     const { beganMs } = process;
     this.#journal = new DrillJournal(
-      { stanza, level: asked.level, objectivesOf: (key) => objectivesOf(settings, key), beganMs },
+      { stanza, level: asked.level, objectivesOf: (turn) => objectivesOf(settings, turn), beganMs },
       ctx,
     );
   }

@@ -68,7 +68,7 @@ function makeDrill(host: CommandHost, asked: AskedDrill, path: string, ctx: Cont
       repoIndex,
       repoIndexes: asked.repoIndexes,
       set: config.set,
-      objectivesOf: (key) => objectivesOf(settings, key),
+      objectivesOf: (turn) => objectivesOf(settings, turn),
       heartbeat: settings.drill?.heartbeat,
       assertions: settings.drill?.assertions ?? [],
       user: pg?.user ?? host.users.userName(host.self.uid) ?? "postgres",

@@ -1,7 +1,7 @@
 /** Reads drills from the settings file. Pure. */
 import { fail } from "../../base/errors";
 import type { Config, DeclaredDrill, Settings } from "../../config/types";
-import type { DrillObjectives } from "./record";
+import type { DrillObjectives, DrillRecord } from "./record";
 
 /** A drill as requested by the command line and the settings file. */
 export type AskedDrill = Pick<Config["drill"], "pick" | "level" | "maxMinutes" | "maxBytes"> &
@@ -40,9 +40,13 @@ function declaredDrill(settings: Settings, name: string | undefined, now: boolea
   });
 }
 
-/** The backup age that schedules allow differs per repository. */
-export function objectivesOf(settings: Settings, repoIndex: number): DrillObjectives {
-  const objectives = settings.drill?.objectives ?? {};
-  const expected = objectives.backupAgeSeconds ?? settings.repos[repoIndex]?.expectBackupWithinS;
-  return { ...objectives, ...(expected === undefined ? {} : { backupAgeSeconds: expected }) };
+/** The backup age that schedules allow differs per repository, the RTO by the end of the restore. */
+export function objectivesOf(settings: Settings, { pick, repo }: Pick<DrillRecord, "pick" | "repo">): DrillObjectives {
+  const { pitrRtoSeconds, ...objectives } = settings.drill?.objectives ?? {};
+  const expected = objectives.backupAgeSeconds ?? settings.repos[repo]?.expectBackupWithinS;
+  return {
+    ...objectives,
+    ...(pick === "moment" && pitrRtoSeconds !== undefined ? { rtoSeconds: pitrRtoSeconds } : {}),
+    ...(expected === undefined ? {} : { backupAgeSeconds: expected }),
+  };
 }

@@ -34,7 +34,7 @@ export interface DrillOptions extends ChooseOptions {
   readonly binPath: string | undefined;
   readonly level: DrillLevel;
   /** For the drilled repository. */
-  objectivesOf(repoIndex: number): DrillObjectives;
+  objectivesOf(turn: Pick<DrillRecord, "pick" | "repo">): DrillObjectives;
   readonly heartbeat: Heartbeat | undefined;
   readonly assertions: readonly DrillAssertion[];
   /** The drill fails when it takes longer. */

@@ -17,7 +17,7 @@ export interface JournalStart {
   readonly stanza: string;
   readonly level: DrillRecord["level"];
   /** For the drilled repository. */
-  objectivesOf(repoIndex: number): DrillObjectives;
+  objectivesOf(turn: Pick<DrillRecord, "pick" | "repo">): DrillObjectives;
   /** {@link Context.clock}'s monotonic time at the program's start. */
   readonly beganMs: number;
 }
@@ -79,7 +79,7 @@ export class DrillJournal {
 
   /** Records missed objectives as failures. */
   judge(): void {
-    const { backupAgeSeconds, rpoSeconds, rtoSeconds } = this.#start.objectivesOf(this.turn.repo);
+    const { backupAgeSeconds, rpoSeconds, rtoSeconds } = this.#start.objectivesOf(this.turn);
     const miss = (name: string, measured: number | null, promised: number | undefined, what: string): void => {
       if (measured === null || promised === undefined || measured <= promised) return;
       this.fail(
@@ -120,7 +120,7 @@ export class DrillJournal {
       rpo: this.rpo,
       restoredBytes: this.restoredBytes,
       checks: this.#checks,
-      objectives: objectivesOf(this.turn.repo),
+      objectives: objectivesOf(this.turn),
     };
   }
 }

@@ -72,7 +72,7 @@ export interface DrillRpo {
 }
 
 /** The objectives that a drill compares its measurements with. */
-export type DrillObjectives = DrillSettings["objectives"];
+export type DrillObjectives = Omit<DrillSettings["objectives"], "pitrRtoSeconds">;
 
 export function renderDrill(record: DrillRecord): string {
   return `${JSON.stringify(record, null, 2)}\n`;

@@ -83,6 +83,12 @@ describe("weakened, and strengthened in the other direction", () => {
       { objectives: { rtoMinutes: 60 } },
       ["weakened objectives.rtoMinutes: 20 → 60"],
     ],
+    [
+      "an objective of its own for a point in time",
+      { objectives: { rtoMinutes: 30 } },
+      { objectives: { rtoMinutes: 30, pitrRtoMinutes: 60 } },
+      ["weakened objectives.pitrRtoMinutes: 30 → 60"],
+    ],
     ["a removed objective", { objectives: { pitrDays: 7 } }, {}, ["weakened objectives.pitrDays: 7 → none"]],
     [
       "encryption off",

@@ -134,6 +134,23 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     { maintenance: { stale: {} }, notify: { existingFile: "/run/secrets/notify.json" } },
     [],
   ],
+  [
+    "a point in time that no drill restores",
+    { objectives: { pitrRtoMinutes: 60 }, drills: { monthly: { cron: "0 5 1 * *", pick: "newest" } } },
+    ["PB042 objectives.pitrRtoMinutes"],
+  ],
+  [
+    "drills stopped before their own objective",
+    {
+      objectives: { rtoMinutes: 30, pitrRtoMinutes: 60 },
+      drills: {
+        newest: { cron: "0 5 1 * *", pick: "newest", maxMinutes: 45 },
+        moment: { cron: "0 5 2 * *", pick: "moment", maxMinutes: 45 },
+        turns: { cron: "0 5 3 * *", maxMinutes: 45 },
+      },
+    },
+    ["PB041 drills.moment.maxMinutes", "PB041 drills.turns.maxMinutes"],
+  ],
   ["metrics by the agent", { monitoring: { listen: "[::1]:9854" } }, []],
   ["metrics at an invalid address", { monitoring: { listen: "9854" } }, ["PB130 monitoring.listen"]],
   ["metrics at an invalid port", { monitoring: { listen: "127.0.0.1:99999" } }, ["PB130 monitoring.listen"]],

@@ -32,7 +32,7 @@ test.each(["all", "any"])("acknowledgement by %s", (mode) => {
 
 test("drills' limits follow from objectives and schedules", () => {
   const host = plan({
-    objectives: { rtoMinutes: 30, rpoSeconds: 300 },
+    objectives: { rtoMinutes: 30, pitrRtoMinutes: 60, rpoSeconds: 300 },
     schedules: { full: { cron: "30 2 * * 0" }, incr: { cron: "0 3 * * *", repositories: ["repo1"] } },
     drills: {
       monthly: { cron: "0 5 1 * *" },
@@ -47,7 +47,7 @@ test("drills' limits follow from objectives and schedules", () => {
   const file = JSON.parse(renderSettingsFile({ ...host, drilled: host })) as object;
   expect(file).toMatchObject({
     drill: {
-      objectives: { rtoSeconds: 1800, rpoSeconds: 300 },
+      objectives: { rtoSeconds: 1800, pitrRtoSeconds: 3600, rpoSeconds: 300 },
       heartbeat: { database: "shop", sql: "SELECT max(at) FROM beat" },
       assertions: [{ name: "orders", sql: "SELECT true" }],
     },

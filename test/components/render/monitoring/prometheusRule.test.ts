@@ -95,6 +95,13 @@ describe("thresholds", () => {
     expect(overdue(drills({}))).toEqual([`repo_key="1" > ${two}`, `repo_key="2" > ${two}`]);
   });
 
+  test("with a separate objective for a point in time, a restore is slow beyond the larger one", () => {
+    const slow = (pitrRtoMinutes: number): string | undefined =>
+      exprs(groupOf({ ...DRILLED, objectives: { rtoMinutes: 30, pitrRtoMinutes } }), "PgbackstopRtoMissed")[0];
+    expect(slow(60)).toMatch(/ > 3600$/);
+    expect(slow(20)).toMatch(/ > 1800$/);
+  });
+
   test("without a declared drill there are no drill alerts", () => {
     const names = (of: Topology): string[] => groupOf(of).rules.map(({ alert }) => alert);
     expect(names(SEED).filter((name) => /Drill|Rto|Rpo/.test(name))).toEqual([]);

@@ -76,6 +76,9 @@ describe("a runbook", () => {
       ]),
     );
     expect(book.objectives).toContain("RTO declared: 30 minutes");
+    const both = bookOf(topology({ objectives: { rtoMinutes: 30, pitrRtoMinutes: 60 } })).objectives;
+    expect(both).toContain("RTO declared: 30 minutes for the newest state");
+    expect(both).toContain("RTO declared: 60 minutes for a point in time");
     expect(bookOf(topology({ drills: {} })).objectives).toContain("no drills: nobody knows how long a restore takes");
   });
 
@@ -283,6 +286,16 @@ describe("drills' measurements", () => {
       version: 1,
     });
   const objectives = { rpoSeconds: 300, rtoMinutes: 30 };
+
+  test("of a point in time stand beside its own objective", () => {
+    const rtoOf = (pick: string): string | undefined => {
+      const drill = { ended: AT_S, id: "x", ok: true, pick, rtoMs: 2_700_000, rpo: null };
+      const of = topology({ objectives: { ...objectives, pitrRtoMinutes: 60 } });
+      return runbookOf(of, parseMeasured(status("main", drill)))?.measured?.[0]?.rto;
+    };
+    expect(rtoOf("newest")).toBe("45 min (declared: 30 min, MISSED)");
+    expect(rtoOf("moment")).toBe("45 min (declared: 1 h)");
+  });
 
   test("are shown with their time, beside the objectives; with the location of the newest figures", () => {
     const drill = {
