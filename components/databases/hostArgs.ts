@@ -457,6 +457,14 @@ export interface HostNodeArgs {
   sha256?: pulumi.Input<string>;
 }
 
+/** Snapshots that ZFS, sanoid or a timer of yours takes; nothing here takes or removes one. */
+export interface ZfsSnapshotsArgs {}
+
+/** Snapshots of the data directory's file system, beside the backups and on the same disks. */
+export interface HostSnapshotsArgs {
+  zfs?: ZfsSnapshotsArgs;
+}
+
 /** PostgreSQL on the host. */
 export interface HostPostgresArgs {
   /** Major version. A cluster of another version in `dataDirectory` is refused. @example 17 */
@@ -568,6 +576,12 @@ export interface PostgresHostArgs extends HostBaseArgs {
    */
   streaming?: StreamingArgs;
   sizing?: SizingArgs;
+  /**
+   * Declares snapshots that exist beside the backups: topology and runbook then show them, and the runbook returns to
+   * one by `pgbackstop rollback`. The preview warns of a plain `zfs rollback` (PB062), which stops archiving.
+   * @example { zfs: {} }
+   */
+  snapshots?: HostSnapshotsArgs;
   /**
    * Acceptable warnings and notes of the preview: code to reason. Errors cannot be silenced.
    * @example { PB009: "both buckets are at one vendor until the NAS is delivered" }

@@ -355,7 +355,7 @@ export const RULES = {
     "warning",
     "ZFS snapshots of an archived database",
     "after a rollback PostgreSQL reuses WAL names of the same timeline: error 45, and archiving stalls until the disk is full",
-    "recover to a new timeline first, then take a full backup",
+    "`pgbackstop rollback` instead of `zfs rollback`",
   ),
   PB063: rule(
     "error",

@@ -44,24 +44,19 @@ export interface NotifySettings {
 }
 
 /** Common to hosts and clusters. */
-type Common = keyof PostgresHostArgs & keyof ClusterBackupArgs;
+type Common = Exclude<keyof PostgresHostArgs & keyof ClusterBackupArgs, "monitoring" | "processMax" | "snapshots">;
 
-export interface DatabaseSettings
-  extends Omit<Plain<Pick<PostgresHostArgs, Common>>, "repositories" | "monitoring" | "processMax"> {
+export interface DatabaseSettings extends Omit<Plain<Pick<PostgresHostArgs, Common>>, "repositories"> {
   readonly repositories: Readonly<Record<string, RepositorySettings>>;
 }
 
-export interface HostSettings
-  extends DatabaseSettings,
-    Omit<Plain<PostgresHostArgs>, HostOnly | Exclude<Common, "monitoring" | "processMax">> {
+export interface HostSettings extends DatabaseSettings, Omit<Plain<PostgresHostArgs>, HostOnly | Common> {
   readonly connection: { readonly local?: object | undefined; readonly ssh?: object | undefined };
   readonly maintenance?: MaintenanceSettings | undefined;
   /** The targets of notifications are secret and never come here. */
   readonly notify?: NotifySettings | undefined;
   /** Set by FireDrill, with `restoreOnly`: the restored data are removed after the drill. */
   readonly drillsOnly?: boolean | undefined;
-  /** File system snapshots of the data directory, which are not backups: `zfs`. */
-  readonly snapshots?: { readonly zfs?: object | undefined } | undefined;
 }
 
 /** Secret, or irrelevant to a plan. */

@@ -11,6 +11,6 @@ export function checkSnapshots({ snapshots }: HostPlan): Finding[] {
   const fact =
     "after a rollback to a snapshot PostgreSQL reuses WAL names of the same timeline: the archive refuses them with error 45, and archiving stalls until the disk is full";
   const hint =
-    "never start the server right after a rollback: let it recover first (recovery.signal with restore_command, recovery_target = 'immediate', action promote), which starts a new timeline, then take a full backup";
+    "return to one by pgbackstop rollback, which keeps archiving alive (docs/hosts.md#snapshots-of-zfs), never by zfs rollback alone; then silence this";
   return [finding("PB062", "snapshots.zfs", fact, hint)];
 }
