@@ -472,7 +472,8 @@ export interface HostPostgresArgs {
   /**
    * Installs it if `dataDirectory` holds no cluster (Debian 12 and 13, Ubuntu 22.04 and 24.04): from the distribution,
    * else from apt.postgresql.org, with a cluster `main` that has checksums. An existing cluster is never touched, and
-   * destroying leaves all of it. With `restoreOnly` the programs come without a cluster.
+   * destroying leaves all of it. With `restoreOnly` the programs come without a cluster. With engine "pgbackrest" the
+   * package pgbackrest comes from the same archive, if `/usr/bin/pgbackrest` is missing.
    * @default false
    */
   install?: boolean;

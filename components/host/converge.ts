@@ -48,7 +48,7 @@ import {
 import { type EngineVerbs, readDestinations, type RuntimeOnHost, runtimeVerbs, VERB_TIMEOUT_MS } from "./runtimeVerbs";
 import { checkStock, checkStockKnows, type StockOnHost, stockVerbs } from "./stock";
 import type { NodeLocation } from "./nodeChoice";
-import { requireVersion } from "./postgresInstall";
+import { PACKAGED_PGBACKREST, requireVersion } from "./postgresInstall";
 import {
   accountsIn,
   bringPrograms,
@@ -177,7 +177,8 @@ export async function convergeHost(
   }
   const checkEngine = async (account: Account | null): Promise<string | null> =>
     desired.stock === undefined || account === null ? null : checkStock(connection, desired.stock, account, log);
-  const stockVersion = await checkEngine(facts.account);
+  const postgres = await withMissingStock(connection, desired);
+  const stockVersion = postgres?.pgbackrest === true ? null : await checkEngine(facts.account);
   if (desired.launcher !== undefined) await checkAgent(connection, desired.directories.units);
   await checkSecretFiles(connection, desired.secretFiles ?? []);
   const madeForLock = await makeDirectories(
@@ -189,7 +190,7 @@ export async function convergeHost(
     const outcome: HostOutcome = before === null ? emptyOutcome() : structuredClone(before);
     outcome.madeDirectories = [...new Set([...outcome.madeDirectories, ...madeForLock])];
     try {
-      const accounts = await bringPrograms(connection, desired, looked, outcome, log);
+      const accounts = await bringPrograms(connection, { ...desired, ...given({ postgres }) }, looked, outcome, log);
       const checked = { ...desired, stockVersion: stockVersion ?? (await checkEngine(accounts.database)) };
       await applyAll({ connection, desired: checked, outcome, log }, accounts);
       await removeOldNodes(connection, desired, outcome);
@@ -199,6 +200,16 @@ export async function convergeHost(
       throw new PartlyApplied(outcome, error);
     }
   });
+}
+
+/** Whether the packages to install include stock pgBackRest: only if its program is missing. */
+async function withMissingStock(
+  connection: Connection,
+  { postgres, stock }: DesiredHost,
+): Promise<DesiredHost["postgres"]> {
+  if (postgres?.install !== true || stock?.argv[0] !== PACKAGED_PGBACKREST) return postgres;
+  const { exitCode } = await connection.exec(["test", "-x", PACKAGED_PGBACKREST]);
+  return exitCode === 0 ? postgres : { ...postgres, pgbackrest: true };
 }
 
 /** The true state. Parts that PostgreSQL or the repositories do not answer stay unknown. */

@@ -1,7 +1,7 @@
 /**
  * Installs PostgreSQL on a host without one: packages by apt, from the distribution or from apt.postgresql.org, and one
- * cluster in the data directory, with checksums, started now and at each boot. An existing cluster is never touched,
- * and nothing installed is ever removed.
+ * cluster in the data directory, with checksums, started now and at each boot. With engine `pgbackrest` its package
+ * comes from the same archive. An existing cluster is never touched, and nothing installed is ever removed.
  *
  * It resumes after a crash: a note beside the configuration marks a cluster that is still being created.
  */
@@ -18,7 +18,12 @@ export interface PostgresInput {
   readonly port: number;
   /** Programs without a cluster, on hosts whose clusters come from backups. */
   readonly programsOnly?: boolean;
+  /** Stock pgBackRest is missing, and its package is wanted too. */
+  readonly pgbackrest?: boolean;
 }
+
+/** Program of the package. */
+export const PACKAGED_PGBACKREST = "/usr/bin/pgbackrest";
 
 /** Additional facts about the cluster. */
 export interface ClusterLocation {
@@ -36,9 +41,9 @@ const PACKAGE_USER = "postgres";
 const CLUSTER = "main";
 
 /**
- * $1 major version, $2 `distribution` or `pgdg`, $3 code name. postgresql-common comes from the distribution and brings
- * the other archive's key, which is trusted because the distribution trusts it. The packages create no cluster, since
- * they would choose its location.
+ * $1 `distribution` or `pgdg`, $2 code name, then the packages. postgresql-common comes from the distribution and
+ * brings the other archive's key, which is trusted because the distribution trusts it. The packages create no cluster,
+ * since they would choose its location.
  */
 const PACKAGES_SCRIPT = `
 set -eu
@@ -54,18 +59,19 @@ trap end EXIT
 dpkg --configure -a
 update
 get install postgresql-common
-if [ "$2" = pgdg ]; then
+if [ "$1" = pgdg ]; then
   key=
   for file in asc gpg; do [ ! -r "/usr/share/postgresql-common/pgdg/apt.postgresql.org.$file" ] || key=/usr/share/postgresql-common/pgdg/apt.postgresql.org.$file; done
   [ -n "$key" ] || { echo "postgresql-common brought no key of apt.postgresql.org" >&2; exit 1; }
   list=/etc/apt/sources.list.d/pgbackstop-pgdg.sources
-  printf 'Types: deb\\nURIs: https://apt.postgresql.org/pub/repos/apt\\nSuites: %s-pgdg\\nComponents: main\\nSigned-By: %s\\n' "$3" "$key" > "$list"
+  printf 'Types: deb\\nURIs: https://apt.postgresql.org/pub/repos/apt\\nSuites: %s-pgdg\\nComponents: main\\nSigned-By: %s\\n' "$2" "$key" > "$list"
   get install ca-certificates
   update
 fi
 mkdir -p /etc/postgresql-common/createcluster.d
 echo 'create_main_cluster = false' > "$made"
-get install "postgresql-$1"`;
+shift 2
+get install "$@"`;
 
 /**
  * $1 major version, $2 data directory, $3 port, $4 note. archive_mode is on before the first start, as ALTER SYSTEM
@@ -128,7 +134,8 @@ export async function bringPostgres(
   if (wanted.programsOnly === true) return bringPackages(connection, wanted, location, facts, log);
   const note = notePath(location.config);
   const isUnfinished = (await connection.exec(["test", "-e", note])).exitCode === 0;
-  if (facts.clusterVersion !== null && !isUnfinished) return false;
+  if (facts.clusterVersion !== null && !isUnfinished)
+    return wanted.pgbackrest === true && bringPackages(connection, wanted, location, facts, log);
   await bringPackages(connection, wanted, location, facts, log);
   log(`creating a cluster of PostgreSQL ${wanted.version} in ${location.dataDirectory}`);
   await runScript(
@@ -160,17 +167,15 @@ async function bringPackages(
       `the packages run PostgreSQL as ${PACKAGE_USER}, not as ${location.user}: leave user out, or install PostgreSQL yourself`,
     );
   }
-  if (facts.packages[`postgresql-${wanted.version}`] !== undefined) return false;
-  log(`installing PostgreSQL ${wanted.version} from ${source === "pgdg" ? "apt.postgresql.org" : distribution.title}`);
-  await runScript(
-    connection,
-    `install PostgreSQL ${wanted.version}`,
-    PACKAGES_SCRIPT,
-    [String(wanted.version), source, distribution.codename],
-    {
-      timeoutMs: PACKAGES_TIMEOUT_MS,
-    },
-  );
+  const server = `postgresql-${wanted.version}`;
+  const hasServer = facts.clusterVersion !== null || facts.packages[server] !== undefined;
+  const missing = [...(hasServer ? [] : [server]), ...(wanted.pgbackrest === true ? ["pgbackrest"] : [])];
+  if (missing.length === 0) return false;
+  const what = missing.map((name) => (name === server ? `PostgreSQL ${wanted.version}` : "pgBackRest")).join(" and ");
+  log(`installing ${what} from ${source === "pgdg" ? "apt.postgresql.org" : distribution.title}`);
+  await runScript(connection, `install ${what}`, PACKAGES_SCRIPT, [source, distribution.codename, ...missing], {
+    timeoutMs: PACKAGES_TIMEOUT_MS,
+  });
   return true;
 }
 

@@ -107,6 +107,45 @@ describe("a bare Debian 12", async () => {
   });
 });
 
+describe("a bare Debian 12 with engine pgbackrest", async () => {
+  const parts = await hostParts("a bare Debian 12 with engine pgbackrest", ["bookworm-bare"]);
+  const cli = await findPulumiCli();
+  if (parts === null || cli === null) {
+    test.skip(
+      cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing",
+      () => undefined,
+    );
+    return;
+  }
+  test("gets PostgreSQL and stock pgBackRest from Debian, and gets a lost one back", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "pgb-bare-stock-"));
+    const host = await startDebianHost(parts, { suite: "bookworm-bare", name: "bareStock", node: false });
+    const packages = await startPackageProxy();
+    try {
+      await packages.allow(host);
+      const programFolder = await prepareProgramFolder(folder, { cli, passphrase: STATE_PASSPHRASE });
+      const stack = await openBare(programFolder, host, 15, { engine: "pgbackrest" });
+      const { outputs, stdout } = await stack.up();
+      expect(stdout).toContain("installing PostgreSQL 15 and pgBackRest from Debian GNU/Linux 12 (bookworm)");
+      expect(outputs).toMatchObject({ firstBackup: { value: "taken" } });
+      const info = await host.runOk(["runuser", "-u", "postgres", "--", "pgbackrest", "--stanza=main", "info"]);
+      expect(info.match(/full backup: \d{8}-\d{6}F/g)).toHaveLength(2);
+      expect(Object.keys((await stack.up()).summary.resourceChanges ?? {})).toEqual(["same"]);
+      // The cluster stays as it is.
+      const system = await psql(host, "select system_identifier from pg_control_system()");
+      await host.runOk(["dpkg", "--remove", "pgbackrest"]);
+      const again = await openBare(programFolder, host, 15, { engine: "pgbackrest", processMax: 3 });
+      expect((await again.up()).stdout).toContain("installing pgBackRest from Debian GNU/Linux 12 (bookworm)");
+      expect(await psql(host, "select system_identifier from pg_control_system()")).toBe(system);
+      expect(await host.runOk(["pgbackrest", "version"])).toMatch(/^pgBackRest 2\./);
+    } finally {
+      packages.stop();
+      await host.stop();
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+});
+
 describe("a bare host", async () => {
   const parts = await hostParts("a bare host", ["trixie-bare"]);
   const cli = await findPulumiCli();
