@@ -273,7 +273,11 @@ export interface ClusterBackupArgs {
   monitoring?: BackupMonitoringArgs;
   /** @default "Stanza" @plain the kind of an object */
   stanzaKind?: StanzaKind;
-  /** Sidecar of engine "runtime": `cpu` and `memory`. @default cpu 100m, memory 384Mi */
+  /**
+   * CPU and memory of the sidecar. Engine "runtime" takes `cpu` and `memory` (by default 100m and 384Mi); the others
+   * take all four, "pgbackrest" by a `PluginConfig` of Dalibo's plugin, "barman-cloud" by its ObjectStore, and none by
+   * default.
+   */
   sidecar?: ResourcesArgs;
   /**
    * Number of files that a sidecar of engine "runtime" processes at once: each additional one adds 160Mi to its memory,

@@ -18,6 +18,7 @@ import {
   shownChildren,
 } from "../internal/kubernetesObjects";
 import { throwErrors } from "../internal/validate";
+import { given } from "../plan/model/given";
 import { DALIBO } from "../plan/rules/manifests/plugins";
 import { checkPlugin } from "../plan/rules/plugin";
 import { renderDalibo } from "../render/kubernetes/daliboPlugin";
@@ -52,7 +53,10 @@ export interface CnpgPluginArgs {
   serviceName?: string;
   /** While none answers, no cluster is reconciled and none fails over. @default 2 */
   replicas?: number;
-  /** Another image with Node.js 22.15 or newer, `sh` and `gzip`, for the plugin and for sidecars. */
+  /**
+   * Another image with Node.js 22.15 or newer, `sh` and `gzip`, for the plugin and for sidecars. With engine
+   * "pgbackrest" the image of the controller.
+   */
   image?: pulumi.Input<string>;
   /**
    * Instead of `image`, one of yours that contains the runtime (built with this package's `Dockerfile`), by digest: no
@@ -65,13 +69,17 @@ export interface CnpgPluginArgs {
    * @example { nodeSelector: { pool: "backups" }, imagePullSecrets: ["registry"], priorityClassName: "low" }
    */
   podPlacement?: PodPlacementArgs;
-  /** For each replica. @default "192Mi" */
+  /** With engine "pgbackrest": the image of the sidecars. */
+  sidecarImage?: pulumi.Input<string>;
+  /** With engine "pgbackrest": the image of the sidecars' exporter. */
+  exporterImage?: pulumi.Input<string>;
+  /** For each replica. @default "192Mi", with engine "pgbackrest" no request */
   memory?: string;
-  /** For each replica. @default "50m" */
+  /** For each replica. @default "50m", with engine "pgbackrest" no request */
   cpu?: string;
   /**
    * True updates to the installed package's runtime with the next update; false keeps the installed one. Clusters
-   * decide separately.
+   * decide separately. Not with engine "pgbackrest".
    * @default false
    */
   followRuntime?: boolean;
@@ -98,7 +106,7 @@ export class CnpgPlugin extends pulumi.ComponentResource {
     const isOwn = (args.engine ?? PluginEngine.Runtime) === PluginEngine.Runtime;
     const serviceName = args.serviceName ?? (isOwn ? PLUGIN_DEFAULTS.serviceName : "cnpg-pgbackrest");
     const replicas = args.replicas ?? PLUGIN_DEFAULTS.replicas;
-    throwErrors(`CnpgPlugin ${name}`, checkPlugin({ serviceName, replicas }));
+    throwErrors(`CnpgPlugin ${name}`, checkPlugin({ ...args, serviceName, replicas, isOwn }));
     requireOneImage(name, args);
     const namespace = args.operatorNamespace ?? PLUGIN_DEFAULTS.namespace;
     super(typeToken("CnpgPlugin"), name, { serviceName, operatorNamespace: namespace }, opts);
@@ -114,6 +122,7 @@ export class CnpgPlugin extends pulumi.ComponentResource {
       image: args.image ?? runtime.image,
       configMap: runtime.configMap,
       ...given({ placement: args.podPlacement }),
+      images: given({ controller: args.image, sidecar: args.sidecarImage, exporter: args.exporterImage }),
     });
     const plan: PluginPlan = {
       ...value,
@@ -125,7 +134,9 @@ export class CnpgPlugin extends pulumi.ComponentResource {
     const made: pulumi.Resource[] = [certificates.server.content, certificates.client.content];
     showChild(this, "server-tls", certificates.server.object);
     showChild(this, "client-tls", certificates.client.object);
-    for (const { role, manifest } of isOwn ? renderPlugin(plan) : renderDalibo(plan)) {
+    const { cpu, memory } = args;
+    const stock = { ...plan, images: value.images, ...given({ cpu, memory }) };
+    for (const { role, manifest } of isOwn ? renderPlugin(plan) : renderDalibo(stock)) {
       const object = fillKnown(manifest, deferred) as typeof manifest;
       // In sequence: pods need their mounts, and the Service comes last, because the operator then starts to call.
       const child = declareKubernetes(renderedName(name, role), object, { parent: this, dependsOn: [...made] });

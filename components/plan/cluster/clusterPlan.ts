@@ -73,6 +73,8 @@ export interface ClusterDefinition {
   readonly disableDefaultQueries: boolean;
   readonly resources: ResourcesSettings;
   readonly sidecar: { readonly image: string; readonly memory: string; readonly cpu: string };
+  /** As declared, without defaults. */
+  readonly sidecarResources: ResourcesSettings;
   readonly processMax: number;
   readonly superuserAccess: boolean;
   readonly labels: Readonly<Record<string, string>>;
@@ -149,6 +151,7 @@ export function resolveDefinition(database: ClusterDatabasePlan, settings: Decla
       memory: sidecar.memory ?? sidecarMemory(processMax),
       cpu: sidecar.cpu ?? SIDECAR_CPU,
     },
+    sidecarResources: sidecar,
     processMax,
     superuserAccess: settings.superuserAccess ?? false,
     labels: settings.labels ?? {},

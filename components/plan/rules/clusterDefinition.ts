@@ -45,6 +45,7 @@ export function checkClusterDefinition(resolved: ClusterPlan, attached: boolean)
     ...checkOldOptions(resolved),
     ...checkSchedules(resolved),
     ...checkWorkers(resolved),
+    ...checkSidecar(resolved),
     ...checkSnapshots(resolved),
     ...checkVolumeSnapshots(resolved),
     ...checkMonitors(resolved),
@@ -349,6 +350,17 @@ function checkSchedules({ database, schedules }: ClusterPlan): Finding[] {
     }
     return findings;
   });
+}
+
+/** Quantities that nothing would read are refused. */
+function checkSidecar({ database: { engine }, definition }: ClusterPlan): Finding[] {
+  if (Object.values(definition.sidecarResources).every((quantity) => quantity === undefined)) return [];
+  const { plugin, stock } = engineOf(engine);
+  if (plugin !== null && !(stock && definition.stanzaKind === "Repository")) return [];
+  const fact = stock
+    ? "Dalibo's plugin before 0.0.1 has no setting for its sidecars"
+    : `engine ${engine} runs no sidecar`;
+  return [finding("PB044", "sidecar", fact, "leave it out")];
 }
 
 function checkWorkers(resolved: ClusterPlan): Finding[] {

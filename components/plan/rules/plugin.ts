@@ -3,13 +3,35 @@ import { type Finding, finding } from "../findings/findings";
 
 const NAME = /^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/;
 
-export function checkPlugin({
-  replicas,
-  serviceName,
-}: {
+/** Arguments of one engine only. */
+interface PluginSettings {
   readonly serviceName: string;
   readonly replicas: number;
-}): Finding[] {
+  /** False for Dalibo's. @default true */
+  readonly isOwn?: boolean;
+  readonly followRuntime?: boolean;
+  readonly sidecarImage?: unknown;
+  readonly exporterImage?: unknown;
+}
+
+export function checkPlugin(settings: PluginSettings): Finding[] {
+  const { replicas, serviceName } = settings;
+  return [...checkNames(serviceName, replicas), ...checkEngineOnly(settings)];
+}
+
+function checkEngineOnly({ isOwn = true, ...settings }: PluginSettings): Finding[] {
+  const others = isOwn ? (["sidecarImage", "exporterImage"] as const) : (["followRuntime"] as const);
+  return others.flatMap((name) => {
+    if (settings[name] === undefined || settings[name] === false) return [];
+    const fact = isOwn ? "the sidecars run the image of the plugin" : "Dalibo's plugin has no runtime of this package";
+    const hint = isOwn
+      ? 'set image, or use engine "pgbackrest"'
+      : "leave it out, and set image, sidecarImage and exporterImage";
+    return [finding("PB044", name, fact, hint)];
+  });
+}
+
+function checkNames(serviceName: string, replicas: number): Finding[] {
   const findings: Finding[] = [];
   if (!NAME.test(serviceName)) {
     const fact = `"${serviceName}" is not a name for a Service`;

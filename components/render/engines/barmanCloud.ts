@@ -10,7 +10,7 @@ import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 import type { S3Plan } from "../../plan/repositories/s3Type";
 import { BARMAN } from "../../plan/rules/manifests/plugins";
 import { given } from "../../plan/model/given";
-import { MANAGED_BY, type RenderedObject } from "../kubernetes/objects";
+import { MANAGED_BY, type RenderedObject, resourcesSpec } from "../kubernetes/objects";
 import {
   type ClusterEngine,
   type EngineContext,
@@ -90,7 +90,7 @@ function objectStore(context: EngineContext, repository: RepositoryPlan, name: s
   };
 }
 
-function storeSpec({ secrets }: EngineContext, repository: RepositoryPlan): object {
+function storeSpec({ definition, secrets }: EngineContext, repository: RepositoryPlan): object {
   const { s3 } = repository;
   if (s3 === undefined) throw new Error("this plugin writes to a bucket only");
   const keys = secrets[repository.name] ?? {};
@@ -106,7 +106,10 @@ function storeSpec({ secrets }: EngineContext, repository: RepositoryPlan): obje
       data: compression?.data === undefined ? undefined : { compression: compression.data },
     }),
     retentionPolicy: repository.keepDays === undefined ? undefined : `${repository.keepDays}d`,
-    instanceSidecarConfiguration: env.length === 0 ? undefined : { env },
+    instanceSidecarConfiguration: given({
+      env,
+      resources: resourcesSpec(definition.sidecarResources),
+    }),
   });
 }
 

@@ -14,7 +14,7 @@ import { DALIBO } from "../../plan/rules/manifests/plugins";
 import { ownScheduleName, type Schedule, shiftCron } from "../../plan/schedule/schedule";
 import { given } from "../../plan/model/given";
 import { isUnknown } from "../../plan/model/unknown";
-import { MANAGED_BY, type RenderedObject } from "../kubernetes/objects";
+import { MANAGED_BY, type RenderedObject, resourcesSpec } from "../kubernetes/objects";
 import {
   type ClusterEngine,
   type BackupRun,
@@ -42,13 +42,34 @@ function renderPgbackrestPlugin(context: EngineContext): EngineParts {
       {
         name: context.pluginName ?? DALIBO,
         isWALArchiver: true,
-        parameters: referenceOf(context, stanzaName(database)),
+        parameters: {
+          ...referenceOf(context, stanzaName(database)),
+          ...(pluginConfig(context).length === 0 ? {} : { pluginConfigRef: pluginConfigName(database) }),
+        },
       },
     ],
     backup: { target: "primary" },
-    objects: [stanzaObject(context, stanzaName(database))],
+    objects: [stanzaObject(context, stanzaName(database)), ...pluginConfig(context)],
     runs: database.schedules.flatMap((schedule) => runsOf(context, schedule)),
   };
+}
+
+/** `orders-plugin` */
+function pluginConfigName({ cluster }: Pick<ClusterDatabasePlan, "cluster">): string {
+  return `${cluster}-plugin`;
+}
+
+/** CPU and memory of the sidecars; empty if none are declared. */
+function pluginConfig({ database, definition }: EngineContext): RenderedObject[] {
+  const resourcesRequirement = resourcesSpec(definition.sidecarResources);
+  if (resourcesRequirement === undefined) return [];
+  const metadata = { name: pluginConfigName(database), namespace: database.namespace, labels: MANAGED_BY };
+  return [
+    {
+      role: "plugin-config",
+      manifest: { apiVersion: GROUP, kind: "PluginConfig", metadata, spec: { resourcesRequirement } },
+    },
+  ];
 }
 
 /** Source of a restore. */

@@ -23,7 +23,16 @@ import { renderExpiry } from "./expiry";
 import { renderMonitors } from "./monitors";
 import { renderStaleCheck } from "./staleCheck";
 import { given } from "../../plan/model/given";
-import { canonical, MANAGED_BY, type Manifest, mergeOver, type RenderedObject, sorted, sortedEntries } from "./objects";
+import {
+  canonical,
+  MANAGED_BY,
+  type Manifest,
+  mergeOver,
+  type RenderedObject,
+  resourcesSpec,
+  sorted,
+  sortedEntries,
+} from "./objects";
 import { toSixFields } from "./sixFields";
 
 const CNPG = "postgresql.cnpg.io/v1";
@@ -127,7 +136,7 @@ function clusterManifest(context: EngineContext, parts: EngineParts, source: Rec
     plugins: filled(parts.plugins),
     backup: parts.backup,
     monitoring: monitoringSpec(definition),
-    resources: resourcesSpec(definition),
+    resources: resourcesSpec(definition.resources),
   });
   const base: Manifest = {
     apiVersion: CNPG,
@@ -275,17 +284,6 @@ function monitoringSpec({ customQueries, disableDefaultQueries }: ClusterDefinit
   const spec = given({
     customQueriesConfigMap: filled(customQueries),
     disableDefaultQueries: disableDefaultQueries ? true : undefined,
-  });
-  return Object.keys(spec).length === 0 ? undefined : spec;
-}
-
-function resourcesSpec({ resources }: ClusterDefinition): object | undefined {
-  const { cpu, cpuLimit, memory, memoryLimit } = resources;
-  const requests = given({ cpu, memory });
-  const limits = given({ cpu: cpuLimit, memory: memoryLimit });
-  const spec = given({
-    requests: Object.keys(requests).length === 0 ? undefined : requests,
-    limits: Object.keys(limits).length === 0 ? undefined : limits,
   });
   return Object.keys(spec).length === 0 ? undefined : spec;
 }

@@ -5,6 +5,7 @@
  */
 import { DALIBO } from "../../plan/rules/manifests/plugins";
 import { DALIBO_IMAGES } from "../../plan/cluster/images";
+import { given } from "../../plan/model/given";
 import { certificateSecrets, PLUGIN_PORT, type PluginPlan, pluginService } from "./plugin";
 import { MANAGED_BY, type Metadata, type RenderedObject } from "./objects";
 import { placed } from "./podPlacement";
@@ -14,13 +15,17 @@ const WATCH = ["get", "list", "watch"];
 /** Its image runs the program as this account. */
 const USER = 10001;
 
+export interface DaliboPlan extends Pick<PluginPlan, "namespace" | "placement" | "serviceName" | "replicas"> {
+  /** Left out, those of its own manifest. */
+  readonly images: { readonly controller?: string; readonly sidecar?: string; readonly exporter?: string };
+  /** Of the controller; left out, none is requested. */
+  readonly cpu?: string;
+  readonly memory?: string;
+}
+
 /** In the order of creation. One replica works at a time: it holds a lease. */
-export function renderDalibo({
-  namespace,
-  placement,
-  serviceName,
-  replicas,
-}: Pick<PluginPlan, "namespace" | "placement" | "serviceName" | "replicas">): RenderedObject[] {
+export function renderDalibo(plan: DaliboPlan): RenderedObject[] {
+  const { namespace, placement, replicas, serviceName } = plan;
   const selector = { "app.kubernetes.io/name": serviceName };
   const labels = { ...selector, ...MANAGED_BY };
   const metadata = { name: serviceName, namespace, labels };
@@ -45,7 +50,7 @@ export function renderDalibo({
         spec: {
           replicas,
           selector: { matchLabels: selector },
-          template: placed({ metadata: { labels }, spec: podSpec(serviceName) }, placement),
+          template: placed({ metadata: { labels }, spec: podSpec(plan) }, placement),
         },
       },
     },
@@ -53,7 +58,13 @@ export function renderDalibo({
   ];
 }
 
-function podSpec(serviceName: string): object {
+function podSpec({ cpu, images, memory, serviceName }: DaliboPlan): object {
+  const requests = given({ cpu, memory });
+  const limits = given({ memory });
+  const resources =
+    Object.keys(requests).length === 0
+      ? {}
+      : { resources: given({ requests, limits: memory === undefined ? undefined : limits }) };
   const secrets = certificateSecrets({ serviceName });
   return {
     serviceAccountName: serviceName,
@@ -63,7 +74,7 @@ function podSpec(serviceName: string): object {
     containers: [
       {
         name: "controller",
-        image: DALIBO_IMAGES.controller,
+        image: images.controller ?? DALIBO_IMAGES.controller,
         args: [
           "operator",
           "--server-cert=/server/tls.crt",
@@ -72,9 +83,10 @@ function podSpec(serviceName: string): object {
           `--server-address=:${PLUGIN_PORT}`,
         ],
         env: [
-          { name: "SIDECAR_IMAGE", value: DALIBO_IMAGES.sidecar },
-          { name: "SIDECAR_EXPORTER_IMAGE", value: DALIBO_IMAGES.exporter },
+          { name: "SIDECAR_IMAGE", value: images.sidecar ?? DALIBO_IMAGES.sidecar },
+          { name: "SIDECAR_EXPORTER_IMAGE", value: images.exporter ?? DALIBO_IMAGES.exporter },
         ],
+        ...resources,
         ports: [{ name: "grpc", containerPort: PLUGIN_PORT, protocol: "TCP" }],
         readinessProbe: { tcpSocket: { port: PLUGIN_PORT }, periodSeconds: 10 },
         securityContext: {

@@ -1,4 +1,6 @@
 /** Kubernetes objects as plain data, and small helpers of render/kubernetes/ and render/engines/. Pure. */
+import type { ResourcesSettings } from "../../plan/cluster/declaredCluster";
+import { given } from "../../plan/model/given";
 
 export interface Metadata {
   readonly name: string;
@@ -65,4 +67,15 @@ export function mergeOver(base: unknown, over: unknown): unknown {
 
 function isPlainObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** `resources` of a container; undefined if nothing is declared. */
+export function resourcesSpec({ cpu, cpuLimit, memory, memoryLimit }: ResourcesSettings): object | undefined {
+  const requests = given({ cpu, memory });
+  const limits = given({ cpu: cpuLimit, memory: memoryLimit });
+  const spec = given({
+    requests: Object.keys(requests).length === 0 ? undefined : requests,
+    limits: Object.keys(limits).length === 0 ? undefined : limits,
+  });
+  return Object.keys(spec).length === 0 ? undefined : spec;
 }

@@ -42,6 +42,33 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     { staleCheck: { cron: "daily" } },
     ["PB011 staleCheck.cron", "PB180 staleCheck"],
   ],
+  [
+    "memory of a sidecar that does not exist",
+    { engine: "volumeSnapshot", sidecar: { memory: "1Gi" }, repositories: {}, snapshots: { keepDays: 7 }, drills: {} },
+    expect.arrayContaining(["PB044 sidecar"]) as string[],
+  ],
+  [
+    "memory of the sidecars of Dalibo's plugin",
+    {
+      engine: "pgbackrest",
+      backupTarget: "primary",
+      sidecar: { memory: "1Gi" },
+      schedules: { full: { cron: "0 3 * * 0" } },
+    },
+    [],
+  ],
+  [
+    "memory of sidecars that the old kind cannot set",
+    {
+      engine: "pgbackrest",
+      backupTarget: "primary",
+      stanzaKind: "Repository",
+      sidecar: { memory: "1Gi" },
+      schedules: { full: { cron: "0 3 * * 0" } },
+      repositories: { repo1: { ...BUCKET, at: { ...BUCKET.at, encrypted: false } } },
+    },
+    expect.arrayContaining(["PB044 sidecar"]) as string[],
+  ],
   ["a stale check that notifies", { staleCheck: {}, notifySecret: "whom" }, []],
   [
     "a stale check that the engine cannot make",
@@ -293,6 +320,10 @@ test("a plugin with a name that becomes options of pgBackRest, or with no replic
     "PB110 replicas",
   ]);
   expect(checkPlugin({ serviceName: "Backups", replicas: 2 }).map(({ code }) => code)).toEqual(["PB110"]);
+  const plugin = { serviceName: "backups", replicas: 2 };
+  const own = { ...plugin, sidecarImage: "a", exporterImage: "b", followRuntime: true };
+  expect(checkPlugin(own).map(({ path }) => path)).toEqual(["sidecarImage", "exporterImage"]);
+  expect(checkPlugin({ ...own, isOwn: false }).map(({ path }) => path)).toEqual(["followRuntime"]);
 });
 
 test("each major version has one image by its digest, and its tag names the version", () => {

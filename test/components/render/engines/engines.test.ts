@@ -1,5 +1,6 @@
 /** Objects of each CloudNativePG engine for the same arguments. */
 import { expect, test } from "vitest";
+import { DALIBO_IMAGES } from "../../../../components/plan/cluster/images";
 import {
   engineParts,
   oneShotBackups,
@@ -7,6 +8,7 @@ import {
   renderAttachment,
   renderCluster,
 } from "../../../../components/render/kubernetes/clusterObjects";
+import { type DaliboPlan, renderDalibo } from "../../../../components/render/kubernetes/daliboPlugin";
 import { recoverySource } from "../../../../components/render/kubernetes/source";
 import { readParameters } from "../../../../runtime/cnpg/operator/parameters";
 import { context, objectOf, resolved } from "../../clusters";
@@ -312,6 +314,43 @@ test("an attachment has the archiver and the target of backups", () => {
   expect(settingsOf(objects)).toMatchObject({ firstBackup: true });
   const next = renderAttachment(context({ schedules: { full: { cron: "0 3 * * *", immediate: false } } }));
   expect(settingsOf(next)).not.toHaveProperty("firstBackup");
+});
+
+test("CPU and memory of sidecars reach Dalibo's and Barman's plugin, and only where they are declared", () => {
+  const sidecar = { cpu: "300m", memory: "128Mi", memoryLimit: "512Mi" };
+  const spec = { requests: { cpu: "300m", memory: "128Mi" }, limits: { memory: "512Mi" } };
+  const dalibo = engineParts(context({ engine: "pgbackrest", backupTarget: "primary", sidecar }));
+  expect(dalibo.plugins[0]?.parameters).toEqual({ stanzaRef: "orders-stanza", pluginConfigRef: "orders-plugin" });
+  expect(objectOf(dalibo.objects, "plugin-config")).toMatchObject({
+    kind: "PluginConfig",
+    metadata: { name: "orders-plugin", namespace: "orders" },
+    spec: { resourcesRequirement: spec },
+  });
+  const without = engineParts(context({ engine: "pgbackrest", backupTarget: "primary" }));
+  expect(without.objects.map(({ role }) => role)).toEqual(["stanza"]);
+  expect(without.plugins[0]?.parameters).toEqual({ stanzaRef: "orders-stanza" });
+  const barman = engineParts(context({ engine: "barman-cloud", repositories: { repo1: BUCKET }, sidecar }));
+  expect(objectOf(barman.objects, "object-store")["spec"]).toMatchObject({
+    instanceSidecarConfiguration: { resources: spec },
+  });
+});
+
+test("images, CPU and memory of Dalibo's controller are as declared, else as in its own manifest", () => {
+  const containerOf = (over: Partial<DaliboPlan>): unknown => {
+    const plan = { namespace: "cnpg-system", serviceName: "cnpg-pgbackrest", replicas: 2, images: {}, ...over };
+    const { spec } = objectOf(renderDalibo(plan), "deployment") as {
+      spec?: { template: { spec: { containers: unknown[] } } };
+    };
+    return spec?.template.spec.containers[0];
+  };
+  expect(containerOf({})).toMatchObject({ image: DALIBO_IMAGES.controller });
+  expect(containerOf({})).not.toHaveProperty("resources");
+  const images = { controller: "mirror/controller:1", sidecar: "mirror/sidecar:1", exporter: "mirror/exporter:1" };
+  expect(containerOf({ images, memory: "256Mi", cpu: "100m" })).toMatchObject({
+    image: "mirror/controller:1",
+    resources: { requests: { cpu: "100m", memory: "256Mi" }, limits: { memory: "256Mi" } },
+    env: [{ value: "mirror/sidecar:1" }, { value: "mirror/exporter:1" }],
+  });
 });
 
 test("a repository's own rhythm is a schedule of its own, by each engine, and only the first full backup is immediate", () => {
