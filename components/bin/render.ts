@@ -29,6 +29,7 @@ The file holds the components' arguments, by name (docs/kubernetes.md):
   plugin: { operatorNamespace: cnpg-system, certManager: true }
   clusters: { orders: { namespace: orders, storageGiB: 50, repositories: { repo1: { at: { s3: … } } } } }
   attach: { legacy: { namespace: db, repositories: … } }
+  flux: { variables: [CLOUDFLARE_ACCOUNT_ID] }   # "\${CLOUDFLARE_ACCOUNT_ID}" stays in texts, any other "\${" is escaped
 It refers to Secrets and never contains them: existingSecret with the names of its keys.
 For NixOS it holds the arguments of PostgresHost, by name (docs/hosts.md):
   hosts: { ledger: { dataDirectory: /var/lib/postgresql/17, repositories: { repo1: { at: { path: /mnt/nas/pg, encrypted: true }, keepDays: 7 } } } }
@@ -118,9 +119,11 @@ function readFile(file: string): GitopsFile & NixosFile {
   }
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw new UsageError(`${name} does not declare clusters or hosts`);
-  const unknown = Object.keys(value).filter((field) => !["plugin", "clusters", "attach", "hosts"].includes(field));
+  const unknown = Object.keys(value).filter(
+    (field) => !["plugin", "clusters", "attach", "flux", "hosts"].includes(field),
+  );
   if (unknown.length > 0)
-    throw new UsageError(`${name} has ${unknown.join(", ")}: only plugin, clusters, attach and hosts are known`);
+    throw new UsageError(`${name} has ${unknown.join(", ")}: only plugin, clusters, attach, flux and hosts are known`);
   return value;
 }
 

@@ -7,7 +7,7 @@ import type { KeyRefSettings, PodPlacement, SecretKeysSettings } from "../../pla
 import type { DeclaredCluster } from "../../plan/cluster/declaredCluster";
 import { checkClusterPlan, planCluster } from "../../plan/cluster/planCluster";
 import { checkRequired } from "../../plan/rules/required";
-import { type RepositorySecrets, runsInPods } from "../../plan/cluster/clusterPlan";
+import { type ClusterPlan, type RepositorySecrets, runsInPods } from "../../plan/cluster/clusterPlan";
 import { type Finding, finding } from "../../plan/findings/findings";
 import { NODE_IMAGE } from "../../plan/cluster/images";
 import { checkPlugin } from "../../plan/rules/plugin";
@@ -17,6 +17,7 @@ import type { TargetSettings } from "../../plan/repositories/repositoryTypes";
 import type { EngineContext } from "../engines/engine";
 import { bundleConfigMap, type RuntimeBundle } from "./bundle";
 import { renderAttachment, renderCluster } from "./clusterObjects";
+import { checkFlux, escapedForFlux, findVariables, type FluxSettings, withoutVariables } from "./flux";
 import { certificateObjects, PLUGIN_DEFAULTS, renderPlugin } from "./plugin";
 import { canonical, type Manifest } from "./objects";
 import { type SecretNames, secretKeysOf } from "./secrets";
@@ -53,6 +54,8 @@ export interface GitopsFile {
   readonly clusters?: Readonly<Record<string, FileCluster>>;
   /** Existing Clusters, by name, with the fields to apply. */
   readonly attach?: Readonly<Record<string, FileCluster>>;
+  /** For a Kustomization of Flux with `postBuild.substitute`. */
+  readonly flux?: FluxSettings;
 }
 
 export interface GitopsResult {
@@ -70,18 +73,26 @@ const KUBERNETES_SECRETS = "name the Secret that holds it: at.s3.existingSecret 
 export function renderGitops(file: GitopsFile, bundle: RuntimeBundle, withRuntime: boolean): GitopsResult {
   const secrets = secretsIn(file, "");
   if (secrets.length > 0) return { manifests: [], findings: secrets };
+  const { flux } = file;
+  const wrong = flux === undefined ? [] : checkFlux(flux);
+  if (wrong.length > 0) return { manifests: [], findings: wrong };
+  const checked = withoutVariables(file, flux ?? {});
   const made = [
     ...(file.plugin === undefined ? [] : [pluginOf(file.plugin, bundle, withRuntime)]),
     ...Object.entries(file.clusters ?? {}).map(([name, cluster]) =>
-      clusterOf(`clusters.${name}`, name, cluster, false, bundle, withRuntime),
+      clusterOf(`clusters.${name}`, name, [cluster, checked.clusters?.[name] ?? cluster], false, bundle, withRuntime),
     ),
     ...Object.entries(file.attach ?? {}).map(([name, cluster]) =>
-      clusterOf(`attach.${name}`, name, cluster, true, bundle, withRuntime),
+      clusterOf(`attach.${name}`, name, [cluster, checked.attach?.[name] ?? cluster], true, bundle, withRuntime),
     ),
   ];
   const findings = made.flatMap((each) => each.findings);
   const isWrong = findings.some(({ severity }) => severity === "error");
-  return { manifests: isWrong ? [] : made.flatMap((each) => each.manifests), findings };
+  if (isWrong) return { manifests: [], findings };
+  const manifests = made.flatMap((each) => each.manifests);
+  return flux === undefined
+    ? { manifests, findings: [...findings, ...findVariables(manifests)] }
+    : { manifests: escapedForFlux(manifests, flux), findings };
 }
 
 function pluginOf(
@@ -115,10 +126,11 @@ function pluginOf(
   return { manifests: [...(isMade ? [runtime] : []), ...objects.map(({ manifest }) => manifest)], findings };
 }
 
+/** @param files what is rendered, and the same for checks, without variables of Flux */
 function clusterOf(
   path: string,
   name: string,
-  file: FileCluster,
+  [file, checked]: readonly [FileCluster, FileCluster],
   attached: boolean,
   bundle: RuntimeBundle,
   withRuntime: boolean,
@@ -130,25 +142,14 @@ function clusterOf(
   });
   if (missing.length > 0)
     return { manifests: [], findings: missing.map((own) => ({ ...own, path: `${path}.${own.path}` })) };
-  const { runtimeImage, ...declared } = file;
-  const recovery = file.bootstrap?.recovery;
-  const resolved = planCluster(name, {
-    ...declared,
-    repositories: settingsOf(file.repositories ?? {}),
-    ...(recovery === undefined
-      ? {}
-      : {
-          bootstrap: {
-            ...file.bootstrap,
-            recovery: { ...recovery, repositories: settingsOf(recovery.repositories as Repositories) },
-          },
-        }),
-  });
-  const findings = checkClusterPlan(resolved, attached).map((own) => ({
+  const findings = checkClusterPlan(planOf(name, checked), attached).map((own) => ({
     ...own,
     path: `${path}.${own.path}`,
   }));
   if (findings.some(({ severity }) => severity === "error")) return { manifests: [], findings };
+  const { runtimeImage } = file;
+  const recovery = file.bootstrap?.recovery;
+  const resolved = planOf(name, file);
   const { database, schedules, definition, source } = resolved;
   const runtime = bundleConfigMap(database.cluster, database.namespace, bundle);
   const context: EngineContext = {
@@ -173,6 +174,22 @@ function clusterOf(
     manifests: [...(withRuntime && isRuntime ? [runtime] : []), ...objects.map(({ manifest }) => manifest)],
     findings,
   };
+}
+
+function planOf(name: string, { runtimeImage: _image, ...file }: FileCluster): ClusterPlan {
+  const recovery = file.bootstrap?.recovery;
+  return planCluster(name, {
+    ...file,
+    repositories: settingsOf(file.repositories ?? {}),
+    ...(recovery === undefined
+      ? {}
+      : {
+          bootstrap: {
+            ...file.bootstrap,
+            recovery: { ...recovery, repositories: settingsOf(recovery.repositories as Repositories) },
+          },
+        }),
+  });
 }
 
 type Repositories = Readonly<Record<string, FileRepository>>;

@@ -97,6 +97,62 @@ test("the Dockerfile builds on the default image, and puts the runtime where pod
   expect(text).toContain("gzip -9 /pgbackstop/bundle/runtime.cjs ");
 });
 
+const SQL = "do $f$ begin raise notice '${NOT_FLUX}'; end $f$";
+/** As a published set-up writes it: bucket and account come from Flux. */
+function fluxFile(over: GitopsFile = {}): GitopsFile {
+  const { clusters } = file();
+  const orders = clusters?.["orders"];
+  const s3 = {
+    bucket: "${PG_BUCKET}",
+    endpoint: "${CLOUDFLARE_ACCOUNT_ID}.r2.cloudflarestorage.com",
+    region: "${REGION:-auto}",
+    existingSecret: SECRET,
+  };
+  const repositories = { repo1: { at: { path: "/orders", s3 }, keepDays: 14 } };
+  const bootstrap = { initdb: { postInitSql: [SQL] } };
+  return { clusters: { orders: { ...orders, namespace: "orders", repositories, bootstrap } }, ...over };
+}
+
+test("declared variables of Flux stay, and every other one is escaped", () => {
+  const variables = ["PG_BUCKET", "CLOUDFLARE_ACCOUNT_ID", "REGION"];
+  const { findings, manifests } = renderGitops(fluxFile({ flux: { variables } }), BUNDLE, true);
+  expect(findings.filter(({ severity }) => severity === "error")).toEqual([]);
+  const config = manifests.find(({ metadata }) => metadata.name === "orders-pgbackstop")?.["data"] as {
+    "pgbackrest.conf": string;
+  };
+  expect(config["pgbackrest.conf"]).toContain("repo1-s3-bucket=${PG_BUCKET}\n");
+  expect(config["pgbackrest.conf"]).toContain("repo1-s3-endpoint=${CLOUDFLARE_ACCOUNT_ID}.r2.cloudflarestorage.com\n");
+  expect(config["pgbackrest.conf"]).toContain("repo1-s3-region=${REGION:-auto}\n");
+  const text = JSON.stringify(manifests);
+  expect(text).toContain("'$${NOT_FLUX}'");
+  // What Flux does: set names are replaced, others become empty, and $${ becomes ${.
+  const values: Record<string, string> = { PG_BUCKET: "pg", CLOUDFLARE_ACCOUNT_ID: "0123", REGION: "auto" };
+  const applied = text.replaceAll(/\$\$\{|\$\{(\w+)[^}]*\}/g, (match, name?: string) =>
+    match === "$${" ? "${" : (values[name ?? ""] ?? ""),
+  );
+  expect(applied).toContain("repo1-s3-bucket=pg\\n");
+  expect(applied).toContain(JSON.stringify(SQL).slice(1, -1));
+});
+
+test("without a word on Flux, what it would replace is reported, and stays", () => {
+  const { clusters } = file();
+  const orders = { ...clusters?.["orders"], namespace: "orders", bootstrap: { initdb: { postInitSql: [SQL] } } };
+  const { findings, manifests } = renderGitops({ clusters: { orders } }, BUNDLE, true);
+  expect(findings.map(({ code, path }) => `${code} ${path}`)).toEqual(["PB171 Cluster/orders"]);
+  expect(JSON.stringify(manifests)).toContain("'${NOT_FLUX}'");
+  // An undeclared variable is a text like any other: not the name of a bucket.
+  expect(renderGitops(fluxFile({ flux: {} }), BUNDLE, true).findings.map(({ code }) => code)).toContain("PB020");
+});
+
+test("a name of a variable is a name", () => {
+  const { findings, manifests } = renderGitops(fluxFile({ flux: { variables: ["${X}", "x|y"] } }), BUNDLE, true);
+  expect(findings.map(({ code, path, severity }) => `${severity} ${code} ${path}`)).toEqual([
+    "error PB014 flux.variables[0]",
+    "error PB014 flux.variables[1]",
+  ]);
+  expect(manifests).toEqual([]);
+});
+
 test("the objects equal those of the components", () => {
   const { manifests } = renderGitops(file(), BUNDLE, false);
   const like = context({ repositories: {}, schedules: { full: { cron: "0 3 * * 0" } } });
