@@ -145,6 +145,13 @@ export interface HostSecretFiles {
    * @example "/run/secrets/r2.conf"
    */
   options?: string;
+  /**
+   * Lines of an environment file, as restic, rclone and `EnvironmentFile=` read them: `AWS_ACCESS_KEY_ID=…`,
+   * `AWS_SECRET_ACCESS_KEY=…`, `AWS_SESSION_TOKEN=…`, or `PGBACKREST_REPO2_…` of this repository's key number. Other
+   * names are ignored; files below count more.
+   * @example "/run/secrets/r2-prod-env"
+   */
+  env?: string;
   /** File with the id of an object store's access key, and nothing else. */
   accessKeyId?: string;
   /** File with the secret of that key. */
@@ -157,7 +164,7 @@ export interface HostSecretFiles {
   privateKeyPassphrase?: string;
   /** File with the passphrase of client-side encryption. */
   passphrase?: string;
-  /** True if `options` has a passphrase (`cipher-pass`). @default false */
+  /** True if `options` or `env` has a passphrase (`cipher-pass`). @default false */
   encrypted?: boolean;
 }
 

@@ -1,7 +1,8 @@
 /**
  * Secrets that are files, one per value: as Kubernetes mounts a Secret, `<PGBACKSTOP_SECRETS>/repo1/ACCESS_SECRET_KEY`,
- * and as systemd passes credentials to a unit, `<CREDENTIALS_DIRECTORY>/repo1-s3-key-secret`. They count as variables
- * of the environment without being in any environment. Pure.
+ * and as systemd passes credentials to a unit, `<CREDENTIALS_DIRECTORY>/repo1-s3-key-secret`; or lines of an
+ * environment file, `<CREDENTIALS_DIRECTORY>/repo1-env`. They count as variables of the environment without being in
+ * any environment. Pure.
  */
 import { OPTIONS as OPTION_ROWS } from "./options";
 
@@ -14,6 +15,15 @@ const OPTIONS: Readonly<Record<string, string>> = {
 };
 
 const REPO_OPTIONS = OPTION_ROWS.filter(({ acted, group }) => acted && group === "repo");
+/** Names of other programs in an environment file → option. */
+const ENV_NAMES: Readonly<Record<string, string>> = {
+  AWS_ACCESS_KEY_ID: "S3_KEY",
+  AWS_SECRET_ACCESS_KEY: "S3_KEY_SECRET",
+  AWS_SESSION_TOKEN: "S3_TOKEN",
+};
+/** A credential that is an environment file with the secrets of one repository. */
+const ENV_FILE = /^(repo\d+)-env$/;
+
 /** Credentials that hold the value of the option of that name. */
 const CREDENTIAL = credentialPattern(REPO_OPTIONS.filter(({ secret }) => secret === true));
 /** Credentials that are themselves the file which the option names. */
@@ -50,8 +60,13 @@ function fromSecret(directory: string | undefined, access: SecretAccess): Record
 
 function fromCredentials(directory: string | undefined, access: SecretAccess): Record<string, string> {
   if (directory === undefined || directory === "") return {};
+  const names = access.listDirectory(directory);
   const variables: Record<string, string> = {};
-  for (const name of access.listDirectory(directory)) {
+  for (const name of names) {
+    const repo = ENV_FILE.exec(name)?.[1];
+    if (repo !== undefined) Object.assign(variables, fromEnvFile(repo, access.readFile(`${directory}/${name}`) ?? ""));
+  }
+  for (const name of names) {
     const path = `${directory}/${name}`;
     const value = CREDENTIAL_FILE.test(name)
       ? path
@@ -61,6 +76,29 @@ function fromCredentials(directory: string | undefined, access: SecretAccess): R
     if (value !== undefined && value !== "") variables[`PGBACKREST_${name.toUpperCase().replaceAll("-", "_")}`] = value;
   }
   return variables;
+}
+
+/** `NAME=value` lines, with or without `export` and quotes; only secrets of this repository count. */
+function fromEnvFile(repo: string, text: string): Record<string, string> {
+  const prefix = `PGBACKREST_${repo.toUpperCase()}_`;
+  const variables: Record<string, string> = {};
+  for (const line of text.split(/\r?\n/)) {
+    const [, name = "", quoted = ""] = /^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$/.exec(line) ?? [];
+    const known = ENV_NAMES[name];
+    const own =
+      name.startsWith(prefix) && CREDENTIAL.test(name.slice("PGBACKREST_".length).toLowerCase().replaceAll("_", "-"));
+    const value = unquoted(quoted.trim());
+    if (value === "" || (known === undefined && !own)) continue;
+    variables[known === undefined ? name : `${prefix}${known}`] = value;
+  }
+  return variables;
+}
+
+/** As systemd and shells read one value: no expansion. */
+function unquoted(text: string): string {
+  if (/^'[^']*'$/.test(text)) return text.slice(1, -1);
+  if (/^"(?:[^"\\]|\\.)*"$/.test(text)) return text.slice(1, -1).replaceAll(/\\(["\\$`])/g, "$1");
+  return text;
 }
 
 function credentialPattern(options: readonly { readonly name: string }[]): RegExp {

@@ -20,7 +20,7 @@ import type {
   Sizing,
   TaskPlan,
 } from "./plan";
-import { OPTIONS_FILE } from "../repositories/repositoryType";
+import { ENV_FILE, OPTIONS_FILE } from "../repositories/repositoryType";
 import { kindOf, type RepositoryPlan, SECRET_FILE_OPTIONS, typeOf } from "../repositories/repositoryTypes";
 import { unknownTarget } from "../repositories/unknownType";
 import { BACKUP_TYPES, type BackupType, ownScheduleName, type Schedule } from "../schedule/schedule";
@@ -140,7 +140,7 @@ function resolveDatabase(
 /** Credentials named like options replace those (runtime/config/secretFiles.ts). */
 function secretFilesOf(name: string, files: SecretFilesSettings): Record<string, string> {
   const { encrypted: _encrypted, ...paths } = files;
-  const options = { options: OPTIONS_FILE, ...SECRET_FILE_OPTIONS, passphrase: "cipher-pass" };
+  const options = { options: OPTIONS_FILE, env: ENV_FILE, ...SECRET_FILE_OPTIONS, passphrase: "cipher-pass" };
   return Object.fromEntries(
     Object.entries(options).flatMap(([field, option]): [string, string][] => {
       const path = paths[field as keyof typeof paths];

@@ -11,6 +11,8 @@ import type { Finding } from "../findings/findings";
 
 /** Suffix after the repository's name, for the credential that is a file of options. It may hold any other secret. */
 export const OPTIONS_FILE = "existing.conf";
+/** The same for an environment file (runtime/config/secretFiles.ts). */
+export const ENV_FILE = "env";
 
 export type ConfOption = ConfSection["options"][number];
 

@@ -53,6 +53,13 @@ const onHost = (secretFiles: object, over: object = {}) =>
 
 test.each<[string, object, object, string[]]>([
   ["a file of options", { options: "/run/secrets/r2.conf", encrypted: true }, {}, []],
+  ["an environment file", { env: "/run/secrets/r2-prod-env", passphrase: "/run/secrets/pass" }, {}, []],
+  [
+    "an environment file at an invalid path",
+    { env: "r2.env", encrypted: true },
+    {},
+    ["PB014 repositories.repo2.secretFiles"],
+  ],
   [
     "a file for each",
     { accessKeyId: "/run/secrets/id", secretAccessKey: "/run/secrets/key", passphrase: "/run/secrets/pass" },

@@ -40,6 +40,35 @@ describe("secrets that are files", () => {
     });
   });
 
+  test("are lines of an environment file that is a unit's credential", () => {
+    const texts: Readonly<Record<string, string>> = {
+      "/c/repo2-env": [
+        "# restic's",
+        "RESTIC_PASSWORD=other",
+        "export AWS_ACCESS_KEY_ID='AKIA'",
+        'AWS_SECRET_ACCESS_KEY="a\\"b\\\\c $x"',
+        "AWS_SESSION_TOKEN=",
+        "PGBACKREST_REPO2_CIPHER_PASS= pass phrase ",
+        "PGBACKREST_REPO1_CIPHER_PASS=of another repository",
+        "PGBACKREST_REPO2_PATH=/no/secret",
+        "no line",
+      ].join("\r\n"),
+      "/c/repo3-env": "AWS_ACCESS_KEY_ID=from the file\nAWS_SECRET_ACCESS_KEY=s\n",
+      "/c/repo3-s3-key": "from its own file\n",
+    };
+    const names = ["repo2-env", "repo3-env", "repo3-s3-key", "repo4-env", "notify.json"];
+    const handed = { readFile: (path: string) => texts[path] ?? null, listDirectory: () => names };
+    const env = { CREDENTIALS_DIRECTORY: "/c" };
+    expect(withSecretFiles(env, handed)).toEqual({
+      ...env,
+      PGBACKREST_REPO2_S3_KEY: "AKIA",
+      PGBACKREST_REPO2_S3_KEY_SECRET: 'a"b\\c $x',
+      PGBACKREST_REPO2_CIPHER_PASS: "pass phrase",
+      PGBACKREST_REPO3_S3_KEY: "from its own file",
+      PGBACKREST_REPO3_S3_KEY_SECRET: "s",
+    });
+  });
+
   test("have lower priority than the environment, and are read only if it names a directory", () => {
     const env = { PGBACKSTOP_SECRETS: "/secrets", PGBACKREST_REPO1_S3_KEY: "mine" };
     expect(withSecretFiles(env, access)["PGBACKREST_REPO1_S3_KEY"]).toBe("mine");
