@@ -95,6 +95,51 @@ describe("refusals", async () => {
     );
   });
 
+  test("the operator's own archiver gives way to the plugin in one request, and no WAL is lost between them", async () => {
+    const objects = (await renderedObjects(() => void one("intree"))) as KubernetesObject[];
+    const isCluster = ({ kind }: KubernetesObject): boolean => kind === "Cluster";
+    const cluster = objects.find(isCluster) as ClusterObject | undefined;
+    if (cluster === undefined) throw new Error("no Cluster");
+    const { backup, plugins, ...spec } = cluster.spec;
+    // Nobody gave it credentials, so all WAL waits in pg_wal.
+    const barmanObjectStore = { destinationPath: "s3://a/b", s3Credentials: { inheritFromIAMRole: true } };
+    await stack.lab.kubectl.apply(
+      [{ ...cluster, spec: { ...spec, backup: { barmanObjectStore, retentionPolicy: "30d" } } }],
+      { fieldManager: "others" },
+    );
+    await stack.lab.kubectl.waitForCondition(CLUSTERS, "intree", "Ready");
+    // What the plugin needs comes first; schedules come last.
+    await stack.lab.kubectl.apply(objects.filter((each) => !isCluster(each) && each.kind !== "ScheduledBackup"));
+    const patch = (change: object): Promise<{ readonly exitCode: number | null; readonly stderr: string }> =>
+      stack.lab.kubectl.run([
+        "patch",
+        CLUSTERS,
+        "intree",
+        "-n",
+        "default",
+        "--type=merge",
+        "-p",
+        JSON.stringify({ spec: change }),
+      ]);
+    expect((await patch({ plugins })).stderr).toContain(
+      "Cannot enable a WAL archiver plugin when barmanObjectStore is configured",
+    );
+    expect(
+      await patch({ plugins, backup: { ...backup, barmanObjectStore: null, retentionPolicy: null } }),
+    ).toMatchObject({ exitCode: 0 });
+    await isArchiving("intree");
+    await expect
+      .poll(() => stack.segmentsOf(stack.second, "intree"), { timeout: 180_000 })
+      .toContain("000000010000000000000001");
+    // The component takes the fields over as they are.
+    const generation = async (): Promise<unknown> =>
+      (await stack.lab.kubectl.find(CLUSTERS, "intree"))?.metadata["generation"];
+    const was = await generation();
+    await stack.lab.kubectl.apply([{ ...cluster, spec: { plugins, backup } }], { fieldManager: "pulumi", force: true });
+    expect(await generation()).toBe(was);
+    await remove("intree");
+  });
+
   test("schedules with the wrong number of fields are reported: five here, six in CloudNativePG", async () => {
     const { schedule } = await objectsOf("two");
     expect(await refusalOf(schedule, {})).toBe("");

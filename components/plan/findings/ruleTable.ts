@@ -388,8 +388,8 @@ export const RULES = {
   PB071: policy(
     "warning",
     "the operator's deprecated archiver",
-    "a future version removes it, and it ignores a plugin's backups",
-    "set `method: plugin`",
+    "CloudNativePG 1.31 removes it, and it ignores a plugin's backups",
+    "move to a plugin in one change, and set `method: plugin`",
   ),
   PB072: policy(
     "warning",

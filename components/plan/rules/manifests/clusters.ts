@@ -39,7 +39,7 @@ function checkArchivers(object: KubeObject): Finding[] {
     const fact =
       "a plugin claims isWALArchiver and backup.barmanObjectStore archives too: CloudNativePG refuses the cluster";
     const path = pathOf(object, "spec.backup.barmanObjectStore");
-    findings.push(finding("PB073", path, fact, "remove backup.barmanObjectStore"));
+    findings.push(finding("PB073", path, fact, "remove backup.barmanObjectStore in the same change"));
   }
   for (const [index, plugin] of plugins.entries())
     findings.push(...checkPlugin(object, plugin, `spec.plugins[${index}]`));
@@ -68,8 +68,11 @@ function checkPlugin(object: KubeObject, plugin: unknown, path: string): Finding
 function checkInTree(object: KubeObject): Finding[] {
   const findings: Finding[] = [];
   if (hasField(object.json, "spec", "backup", "barmanObjectStore")) {
-    const fact = "backup.barmanObjectStore is deprecated since CloudNativePG 1.26 and will be removed";
-    findings.push(finding("PB071", pathOf(object, "spec.backup.barmanObjectStore"), fact, "move it to a plugin"));
+    const fact =
+      "backup.barmanObjectStore is deprecated since CloudNativePG 1.26, and 1.31 removes it: that operator would archive nothing";
+    const hint =
+      "move it to a plugin before that update, in one change of the Cluster (docs/kubernetes.md, From barmanObjectStore)";
+    findings.push(finding("PB071", pathOf(object, "spec.backup.barmanObjectStore"), fact, hint));
   }
   if (hasField(object.json, "spec", "backup", "retentionPolicy")) {
     const fact = "backup.retentionPolicy is deprecated, and plugins ignore it: backups are kept forever";
