@@ -9,7 +9,7 @@ describe("targets", () => {
   test("have events and ports that fit their kind", () => {
     expect(parse({ type: "slack", url: "https://hooks.slack.com/services/x" })).toMatchObject({
       name: "slack",
-      events: ["failure", "drill", "test"],
+      events: ["failure", "drill", "stale", "test"],
     });
     expect(parse({ type: "healthchecks", url: "https://hc-ping.com/x" })?.events).toContain("start");
     expect(parse(EMAIL)).toMatchObject({ port: 587, security: "starttls" });
