@@ -23,7 +23,6 @@ import { DALIBO } from "../plan/rules/manifests/plugins";
 import { checkPlugin } from "../plan/rules/plugin";
 import { renderDalibo } from "../render/kubernetes/daliboPlugin";
 import { certificateSecrets, PLUGIN_DEFAULTS, type PluginPlan, renderPlugin } from "../render/kubernetes/plugin";
-import { given } from "../plan/model/given";
 import { MANAGED_BY } from "../render/kubernetes/objects";
 import { deployRuntime, NO_RUNTIME } from "./clusterParts";
 import type { PluginRef, PodPlacementArgs } from "./cnpgArgs";

@@ -307,8 +307,9 @@ test("backups attach to a Cluster that the same program makes, with a name of th
   expect(made.error).toBeUndefined();
   expect(made.outputs?.["made"]).toMatch(/^shop-[0-9a-f]+$/);
   expect(made.outputs?.["attached"]).toBe(made.outputs?.["made"]);
-  const { metadata } = (kubernetes.only("kubernetes:postgresql.cnpg.io/v1:ClusterPatch").inputs ?? {}) as ObjectInputs;
-  expect(metadata).toMatchObject({ name: made.outputs?.["made"], namespace: "shop" });
+  expect(kubernetes.only("kubernetes:postgresql.cnpg.io/v1:ClusterPatch").inputs).toMatchObject({
+    metadata: { name: made.outputs?.["made"], namespace: "shop" },
+  });
   expect((await runProgram("attach", "up")).changes).toEqual({ same: made.changes?.["create"] });
   expect((await runProgram("attach", "destroy")).error).toBeUndefined();
 });

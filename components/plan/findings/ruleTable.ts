@@ -690,7 +690,7 @@ export const RULES = {
     "nobody is told of what it finds",
     "set `notify` of the host, `notifySecret` of the cluster",
   ),
-  PB171: rule("warning", "text that Flux would replace", "an unset name becomes empty", "declare `flux` in the file"),
+  PB181: rule("warning", "text that Flux would replace", "an unset name becomes empty", "declare `flux` in the file"),
 } as const satisfies Readonly<Record<string, Rule>>;
 
 export type RuleCode = keyof typeof RULES;

@@ -52,7 +52,7 @@ export function findVariables(manifests: readonly Manifest[]): Finding[] {
     const fact = `it contains ${[...detected].join(", ")}: Flux with variables would replace it, by nothing if it is not set`;
     const hint =
       "for Flux set flux: { variables: [] } with the names that it shall replace; other tools leave it as it is";
-    return [finding("PB171", `${manifest.kind}/${manifest.metadata.name}`, fact, hint)];
+    return [finding("PB181", `${manifest.kind}/${manifest.metadata.name}`, fact, hint)];
   });
 }
 

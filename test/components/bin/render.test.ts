@@ -138,7 +138,7 @@ test("without a word on Flux, what it would replace is reported, and stays", () 
   const { clusters } = file();
   const orders = { ...clusters?.["orders"], namespace: "orders", bootstrap: { initdb: { postInitSql: [SQL] } } };
   const { findings, manifests } = renderGitops({ clusters: { orders } }, BUNDLE, true);
-  expect(findings.map(({ code, path }) => `${code} ${path}`)).toEqual(["PB171 Cluster/orders"]);
+  expect(findings.map(({ code, path }) => `${code} ${path}`)).toEqual(["PB181 Cluster/orders"]);
   expect(JSON.stringify(manifests)).toContain("'${NOT_FLUX}'");
   // An undeclared variable is a text like any other: not the name of a bucket.
   expect(renderGitops(fluxFile({ flux: {} }), BUNDLE, true).findings.map(({ code }) => code)).toContain("PB020");

@@ -58,7 +58,7 @@ function manifestsWith(placement: PodPlacement | undefined): readonly Manifest[]
     ...renderCluster(cluster, null).map(({ manifest }) => manifest),
     ...renderFullBackupJob(cluster).map(({ manifest }) => manifest),
     ...renderPlugin(plugin).map(({ manifest }) => manifest),
-    ...renderDalibo(plugin).map(({ manifest }) => manifest),
+    ...renderDalibo({ ...plugin, images: {} }).map(({ manifest }) => manifest),
     renderChangeJob({ ...MIGRATION, ...more }, { role: "stop-workloads", action: "stop-workloads", text: "" }),
   ];
 }
