@@ -335,7 +335,9 @@ test("a database takes its repository out of another stack, and nothing of one t
 });
 
 test("a program in Python makes the same with the plugin, and sees its errors", async (context) => {
-  if ((await findOnPath("python3")) === null) return context.skip("there is no python3");
+  const isPython = ["python3", "-c", "import ensurepip, venv"];
+  if ((await findOnPath("python3")) === null || (await run("env", isPython)).exitCode !== 0)
+    return context.skip("there is no python3 with its packages venv and ensurepip");
   const [location, language] = [join(folder, "python"), join(folder, "node_modules", ".language")];
   mkdirSync(location);
   copyFileSync(join(FOREIGN, "ledger.py"), join(location, "ledger.py"));
