@@ -25,6 +25,7 @@ export interface PosixRepositoryArgs {
    * this stack's state only, as a secret: keep a copy of the output `passphrase` elsewhere, because without it nobody
    * can read the backups. Decide it before the first backup.
    * @default false
+   * @plain whether a passphrase is made
    */
   encrypt?: boolean;
 }

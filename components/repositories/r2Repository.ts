@@ -133,6 +133,7 @@ export interface R2RepositoryArgs {
    * this stack's state only, as a secret: keep a copy of the output `passphrase` elsewhere, because without it nobody
    * can read the backups. Decide it before the first backup.
    * @default false
+   * @plain whether a passphrase is made
    */
   encrypt?: boolean;
   /** Not possible on R2, and refused with the reason: give another repository the locks. */

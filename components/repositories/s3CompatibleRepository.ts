@@ -69,6 +69,7 @@ export interface S3CompatibleRepositoryArgs {
    * this stack's state only, as a secret: keep a copy of the output `passphrase` elsewhere, because without it nobody
    * can read the backups. Decide it before the first backup.
    * @default false
+   * @plain whether a passphrase is made
    */
   encrypt?: boolean;
   /**

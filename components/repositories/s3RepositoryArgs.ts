@@ -143,6 +143,7 @@ export interface S3RepositoryArgs {
    * this stack's state only, as a secret: keep a copy of the output `passphrase` elsewhere, because without it nobody
    * can read the backups. Decide it before the first backup.
    * @default false
+   * @plain whether a passphrase is made
    */
   encrypt?: boolean;
   /**

@@ -3,12 +3,14 @@
  * add none.
  */
 const BY_TYPE: Readonly<Record<string, readonly string[]>> = {
+  CheckNowArgs: ["timeoutMinutes"],
+  DrillNowArgs: ["drill", "from", "pick", "level", "binDirectory", "maxMinutes"],
   AcknowledgeArgs: ["mode", "repositories"],
   B2ExistingBucket: ["replaceLifecycleRules"],
   B2NewBucket: ["forceDestroy"],
   B2RepositoryArgs: ["acceptIrreversible", "expectedStoredGiB", "immutableDays", "lockMode", "undeleteDays"],
   BackupMonitoringArgs: ["alertLabels", "runbookUrl"],
-  BackupNowArgs: ["repositories", "timeoutMinutes"],
+  BackupNowArgs: ["target", "repositories", "timeoutMinutes"],
   BackupScheduleArgs: ["deadlineSeconds", "jitterSeconds", "repositories", "timeZone"],
   BucketFacts: ["expireLiveDays", "immutableDays", "lockMode", "storageClass", "undeleteDays", "versioning"],
   ClusterBackupArgs: [
@@ -89,6 +91,7 @@ const BY_TYPE: Readonly<Record<string, readonly string[]>> = {
   HostPostgresArgs: ["install", "version"],
   HostRepositoryArgs: ["blockIncremental", "bundle"],
   HostSecretFiles: [
+    "env",
     "accessKeyId",
     "encrypted",
     "options",
