@@ -2,19 +2,30 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { followChanges } from "../../../../runtime/cnpg/sidecar/watch";
-import { HeldClock, pause, type TestContext, testContext } from "../../../harness/context";
+import { eventually, HeldClock, type TestContext, testContext } from "../../../harness/context";
 import { temporaryFolder } from "../../repository/support";
 
 let folder: string;
-let ctx: TestContext<HeldClock>;
+/** Counts its sleeps: files take real time between them. */
+class LookClock extends HeldClock {
+  sleepCount = 0;
+
+  override sleep(durationMs: number, signal: AbortSignal): Promise<void> {
+    this.sleepCount++;
+    return super.sleep(durationMs, signal);
+  }
+}
+
+let ctx: TestContext<LookClock>;
 beforeEach(() => {
   folder = temporaryFolder();
   mkdirSync(join(folder, "repo1"));
   writeFileSync(join(folder, "repo1", "ACCESS_KEY_ID"), "old");
-  ctx = testContext({ clock: new HeldClock() });
+  ctx = testContext({ clock: new LookClock() });
 });
 
-function watch(isBusy: () => boolean, reload = async (): Promise<boolean> => true) {
+/** Resolves when it sleeps until its first look. */
+async function watch(isBusy: () => boolean, reload = async (): Promise<boolean> => true) {
   const state = { count: 0 };
   const ending = new AbortController();
   const counted = async (): Promise<boolean> => {
@@ -23,17 +34,18 @@ function watch(isBusy: () => boolean, reload = async (): Promise<boolean> => tru
   };
   const watching = followChanges([folder, join(folder, "absent")], isBusy, counted, ctx, ending.signal).catch(() => {});
   const look = async (): Promise<number> => {
-    await pause(20);
+    const turn = ctx.clock.sleepCount;
     await ctx.clock.advance(10_000);
-    await pause(20);
+    await eventually("the next look", () => ctx.clock.sleepCount > turn);
     return state.count;
   };
+  await eventually("the first look", () => ctx.clock.sleepCount === 1);
   return { look, end: () => (ending.abort(), watching) };
 }
 
 describe("the watch over a sidecar's configuration", () => {
   test("reports each new content once, after it has stayed", async () => {
-    const { look, end } = watch(() => false);
+    const { look, end } = await watch(() => false);
     expect(await look()).toBe(0);
     writeFileSync(join(folder, "repo1", "ACCESS_KEY_ID"), "new");
     expect(await look()).toBe(0);
@@ -47,7 +59,7 @@ describe("the watch over a sidecar's configuration", () => {
   test("waits for the end of a backup, ignores unchanged content, and repeats what was refused", async () => {
     let busy = true;
     let accepts = false;
-    const { look, end } = watch(
+    const { look, end } = await watch(
       () => busy,
       async () => accepts,
     );
