@@ -45,6 +45,8 @@ const CONTROLLERS = [
   "replicaset-controller",
   "statefulset-controller",
   "endpointslice-controller",
+  // The Kubernetes provider of Pulumi waits for the Endpoints of a Service.
+  "endpoints-controller",
   "garbage-collector-controller",
   "namespace-controller",
   "disruption-controller",

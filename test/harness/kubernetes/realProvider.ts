@@ -5,13 +5,13 @@
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
-import type { ApiServerParts } from "../../../tools/parts/kubernetes/kubernetesPrograms";
+import type { ApiServerParts, LabParts } from "../../../tools/parts/kubernetes/kubernetesPrograms";
 import { findOnPath } from "../../../tools/parts/process";
 import { findPulumiCli, type PulumiCli } from "../../../tools/parts/pulumi/pulumiCli";
 import { prepareProgramFolder, type ProgramFolder } from "../../../tools/parts/pulumi/pulumiEngine";
 import { loud } from "../real/interopParts";
 import type { ApiServer } from "./apiServer";
-import { apiServerParts } from "./parts";
+import { apiServerParts, labParts } from "./parts";
 
 export interface RealProviderParts {
   readonly api: ApiServerParts;
@@ -23,7 +23,21 @@ export interface RealProviderParts {
 /** If this machine lacks a part: null, and a loud line that names `title`. */
 export async function realProviderParts(title: string): Promise<RealProviderParts | null> {
   const api = await apiServerParts(title);
-  if (api === null) return null;
+  return api === null ? null : withProvider(title, api);
+}
+
+/** The same, with the parts of a lab. */
+export async function realProviderLabParts(
+  title: string,
+): Promise<(RealProviderParts & { readonly api: LabParts }) | null> {
+  const lab = await labParts(title);
+  return lab === null ? null : withProvider(title, lab);
+}
+
+async function withProvider<Api extends ApiServerParts>(
+  title: string,
+  api: Api,
+): Promise<(RealProviderParts & { readonly api: Api }) | null> {
   const cli = await findPulumiCli();
   if (cli === null) return loud(title, "there is no Pulumi CLI: npm test -- --all builds it");
   const provider = await findOnPath("pulumi-resource-kubernetes");
@@ -35,7 +49,7 @@ export async function realProviderParts(title: string): Promise<RealProviderPart
 /** A folder whose programs use the server. The caller removes it. */
 export async function realProviderFolder(
   { cli, provider }: RealProviderParts,
-  { kubeconfig }: ApiServer,
+  { kubeconfig }: Pick<ApiServer, "kubeconfig">,
 ): Promise<ProgramFolder> {
   const folder = mkdtempSync(join(tmpdir(), "pgb-real-"));
   const { env } = await prepareProgramFolder(folder, { cli, passphrase: "only for this test" });
