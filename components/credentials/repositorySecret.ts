@@ -109,12 +109,12 @@ export class RepositorySecret extends pulumi.ComponentResource {
 
   /** The Secret, with `create`. */
   public get secret(): Secret | undefined {
-    return shownChild(this, "secret");
+    return shownChild(this, "secret") as Secret | undefined;
   }
 
   /** The ExternalSecret, with `external`. */
   public get externalSecret(): CustomResource | undefined {
-    return shownChild(this, "external-secret");
+    return shownChild(this, "external-secret") as CustomResource | undefined;
   }
 }
 

@@ -96,7 +96,7 @@ export class SharedExternalSecret extends pulumi.ComponentResource {
 
   /** The ExternalSecret. */
   public get externalSecret(): CustomResource {
-    return shownChild(this, "secret");
+    return shownChild(this, "secret") as CustomResource;
   }
 }
 

@@ -154,7 +154,7 @@ export class CnpgBackup extends pulumi.ComponentResource {
 
   /** The fields of the Cluster that this component sets: `spec.plugins` and `spec.backup`. */
   public get attachment(): CustomResourcePatch {
-    return shownChild(this, "attachment");
+    return shownChild(this, "attachment") as CustomResourcePatch;
   }
 
   /** The ScheduledBackups, by their schedules' names: `full`, `diff`, `incr`, and `snapshot`. */
@@ -164,7 +164,7 @@ export class CnpgBackup extends pulumi.ComponentResource {
 
   /** The ConfigMap with the configuration of engine "runtime". */
   public get configMap(): ConfigMap | undefined {
-    return shownChild(this, "config");
+    return shownChild(this, "config") as ConfigMap | undefined;
   }
 
   /** The Secrets created here, by their repositories' keys. */
@@ -174,12 +174,12 @@ export class CnpgBackup extends pulumi.ComponentResource {
 
   /** The PodMonitor, with `monitoring.podMonitor`. */
   public get podMonitor(): CustomResource | undefined {
-    return shownChild(this, "pod-monitor");
+    return shownChild(this, "pod-monitor") as CustomResource | undefined;
   }
 
   /** The PrometheusRule, with `monitoring.prometheusRule`. */
   public get prometheusRule(): CustomResource | undefined {
-    return shownChild(this, "prometheus-rule");
+    return shownChild(this, "prometheus-rule") as CustomResource | undefined;
   }
 
   /** Every object of this component by its role, such as `objects["drill-weekly"]` for the CronJob of that drill. */

@@ -165,7 +165,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
 
   /** The Cluster. */
   public get cluster(): CustomResource {
-    return shownChild(this, "cluster");
+    return shownChild(this, "cluster") as CustomResource;
   }
 
   /** The Poolers, by their names in `poolers`. */
@@ -180,7 +180,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
 
   /** The ConfigMap with the configuration of engine "runtime". */
   public get configMap(): ConfigMap | undefined {
-    return shownChild(this, "config");
+    return shownChild(this, "config") as ConfigMap | undefined;
   }
 
   /** The Secrets created here, by their repositories' keys. */
@@ -190,12 +190,12 @@ export class CnpgCluster extends pulumi.ComponentResource {
 
   /** The PodMonitor, with `monitoring.podMonitor`. */
   public get podMonitor(): CustomResource | undefined {
-    return shownChild(this, "pod-monitor");
+    return shownChild(this, "pod-monitor") as CustomResource | undefined;
   }
 
   /** The PrometheusRule, with `monitoring.prometheusRule`. */
   public get prometheusRule(): CustomResource | undefined {
-    return shownChild(this, "prometheus-rule");
+    return shownChild(this, "prometheus-rule") as CustomResource | undefined;
   }
 
   /** Every object of this component by its role, such as `objects["drill-weekly"]` for the CronJob of that drill. */

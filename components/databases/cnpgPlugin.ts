@@ -150,37 +150,37 @@ export class CnpgPlugin extends pulumi.ComponentResource {
 
   /** The Deployment that runs the plugin. */
   public get deployment(): Deployment {
-    return shownChild(this, "deployment");
+    return shownChild(this, "deployment") as Deployment;
   }
 
   /** The Service by which the operator finds the plugin. */
   public get service(): Service {
-    return shownChild(this, "service");
+    return shownChild(this, "service") as Service;
   }
 
   /** The account of the plugin's pods. */
   public get serviceAccount(): ServiceAccount {
-    return shownChild(this, "service-account");
+    return shownChild(this, "service-account") as ServiceAccount;
   }
 
   /** The disruption budget, with two replicas or more. */
   public get disruptionBudget(): PodDisruptionBudget | undefined {
-    return shownChild(this, "disruption-budget");
+    return shownChild(this, "disruption-budget") as PodDisruptionBudget | undefined;
   }
 
   /** The Secret with the plugin's certificate. */
   public get serverSecret(): Secret {
-    return shownChild(this, "server-tls");
+    return shownChild(this, "server-tls") as Secret;
   }
 
   /** The Secret with the operator's certificate. */
   public get clientSecret(): Secret {
-    return shownChild(this, "client-tls");
+    return shownChild(this, "client-tls") as Secret;
   }
 
   /** The ConfigMap with the program of engine "runtime". */
   public get configMap(): ConfigMap | undefined {
-    return shownChild(this, "runtime");
+    return shownChild(this, "runtime") as ConfigMap | undefined;
   }
 
   /** Every object of this component by its role, such as `objects["cluster-role"]` with engine "pgbackrest". */

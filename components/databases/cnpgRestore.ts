@@ -117,6 +117,6 @@ export class CnpgRestore extends pulumi.ComponentResource {
 
   /** The new cluster, with its objects. */
   public get restored(): CnpgCluster {
-    return shownChild(this, "restored");
+    return shownChild(this, "restored") as CnpgCluster;
   }
 }

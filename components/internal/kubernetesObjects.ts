@@ -122,9 +122,9 @@ export function showChild(component: pulumi.Resource, role: string, child: pulum
   shown.set(component, children.set(role, child));
 }
 
-/** The child of one role. @typeParam T includes undefined if arguments decide whether the child exists */
-export function shownChild<T extends pulumi.Resource | undefined>(component: pulumi.Resource, role: string): T {
-  return shown.get(component)?.get(role) as T;
+/** The child of one role, of the type that the role has. */
+export function shownChild(component: pulumi.Resource, role: string): pulumi.Resource | undefined {
+  return shown.get(component)?.get(role);
 }
 
 /** Children whose roles begin with `prefix`, by the rest of their roles. */

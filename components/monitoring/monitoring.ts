@@ -121,12 +121,12 @@ export class Monitoring extends pulumi.ComponentResource {
 
   /** The PrometheusRule, with `kubernetes`. */
   public get prometheusRule(): CustomResource | undefined {
-    return shownChild(this, "rules");
+    return shownChild(this, "rules") as CustomResource | undefined;
   }
 
   /** The ConfigMap with the dashboard, with `kubernetes`. */
   public get dashboard(): ConfigMap | undefined {
-    return shownChild(this, "dashboard");
+    return shownChild(this, "dashboard") as ConfigMap | undefined;
   }
 }
 
