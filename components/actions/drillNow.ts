@@ -29,7 +29,7 @@ export interface DrillNowArgs {
   maxMinutes?: number;
   /**
    * A changed value makes another drill: a version, a digest, the label of a backup. Left out, there is one drill.
-   * @example [before.label]
+   * @example [schemaVersion]
    */
   triggers?: pulumi.Input<string>[];
 }
@@ -42,7 +42,7 @@ export interface DrillNowArgs {
  * It is a `remote.Command` or `local.Command` of `@pulumi/command` over the host's declared connection. Destroying it
  * does nothing.
  *
- * `new DrillNow("proof", { host: db.access, from: "repo2", triggers: [before.label] });`
+ * `new DrillNow("proof", { host: db.access, from: "repo2", triggers: [schemaVersion] });`
  */
 export class DrillNow extends pulumi.ComponentResource {
   /** The last drill's report, as text: times, measured loss, checks. */

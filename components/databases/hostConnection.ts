@@ -29,7 +29,7 @@ const HERE: HostConnection = { local: {} };
 /** @throws InputPropertyError, late if it comes from another resource, without a host key in the form of Command */
 export function connectionInputs(connection: Given = HERE): ConnectionInputs {
   if (isDeferred(connection)) {
-    const whole = pulumi.output(connection) as pulumi.Output<Known<HostConnection>>;
+    const whole = pulumi.output(connection);
     return {
       // One secret field makes all of such an output secret, and the address is not one.
       connection: pulumi.unsecret(whole.apply(settledRoute)),
@@ -38,7 +38,7 @@ export function connectionInputs(connection: Given = HERE): ConnectionInputs {
   }
   if (!isRemote(connection)) return { connection: { local: {} } };
   return {
-    connection: pulumi.output(openPart(connection)).apply((known) => routeOf(known as Known<OpenPart>)),
+    connection: pulumi.output(openPart(connection)).apply(routeOf),
     signIn: pulumi.secret(pulumi.output(closedPart(connection)).apply((known) => signInOf(known))),
   };
 }
