@@ -134,7 +134,8 @@ export class CnpgPlugin extends pulumi.ComponentResource {
     showChild(this, "server-tls", certificates.server.object);
     showChild(this, "client-tls", certificates.client.object);
     const { cpu, memory } = args;
-    const stock = { ...plan, images: value.images, ...given({ cpu, memory }) };
+    // Without the defaults of this package's own plugin.
+    const stock = { ...plan, images: value.images, cpu: undefined, memory: undefined, ...given({ cpu, memory }) };
     for (const { role, manifest } of isOwn ? renderPlugin(plan) : renderDalibo(stock)) {
       const object = fillKnown(manifest, deferred) as typeof manifest;
       // In sequence: pods need their mounts, and the Service comes last, because the operator then starts to call.

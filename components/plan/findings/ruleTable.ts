@@ -684,12 +684,7 @@ export const RULES = {
     "use the argument that decides it, or a name and value of docs/reference/options.md",
   ),
   PB171: rule("warning", "an option without effect", "only stock pgBackRest reads it", "leave it out"),
-  PB180: rule(
-    "warning",
-    "a stale check without notification targets",
-    "nobody is told of what it finds",
-    "set `notify` of the host, `notifySecret` of the cluster",
-  ),
+  PB180: rule("warning", "a stale check without targets", "nobody is told", "set `notify` or `notifySecret`"),
   PB181: rule("warning", "text that Flux would replace", "an unset name becomes empty", "declare `flux` in the file"),
 } as const satisfies Readonly<Record<string, Rule>>;
 

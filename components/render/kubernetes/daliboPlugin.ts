@@ -19,8 +19,8 @@ export interface DaliboPlan extends Pick<PluginPlan, "namespace" | "placement" |
   /** Left out, those of its own manifest. */
   readonly images: { readonly controller?: string; readonly sidecar?: string; readonly exporter?: string };
   /** Of the controller; left out, none is requested. */
-  readonly cpu?: string;
-  readonly memory?: string;
+  readonly cpu?: string | undefined;
+  readonly memory?: string | undefined;
 }
 
 /** In the order of creation. One replica works at a time: it holds a lease. */
