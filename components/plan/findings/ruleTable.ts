@@ -671,12 +671,7 @@ export const RULES = {
     "without it any server that answers gets the credentials and the secrets",
     "set `hostKey`, or use `ssh` with `hostKeys` or a known_hosts file",
   ),
-  PB161: policy(
-    "warning",
-    "a login by password",
-    "a password can be guessed, and the host sees it",
-    "set `privateKey`, or an agent",
-  ),
+  PB161: policy("warning", "a login by password", "a password can be guessed", "set `privateKey`, or an agent"),
   PB170: rule(
     "error",
     "an option that cannot be passed on",
