@@ -18,9 +18,15 @@ vi.mock("../../components/internal/runtimeBundle", () => ({
   runtimeBundleGzip: () => "gzip",
 }));
 
+/** What the engine would have created. */
+const CERTIFICATE = { certificatePem: "certificate", privateKeyPem: "key", notAfter: "2036-11-22T00:00:00Z" };
+
 beforeAll(() =>
   pulumi.runtime.setMocks(
-    { call: () => ({}), newResource: ({ inputs, name }) => ({ id: name, state: inputs as object }) },
+    {
+      call: () => ({}),
+      newResource: ({ inputs, name }) => ({ id: name, state: { ...CERTIFICATE, ...(inputs as object) } }),
+    },
     "shop",
     "prod",
   ),
