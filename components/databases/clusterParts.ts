@@ -319,11 +319,11 @@ export function clusterAccess(
 ): ClusterAccess {
   const nothing: PlainInputs = { secrets: {}, sourceSecrets: {}, runtime: NO_NAMES, pluginName: undefined };
   const outline = contextOf(checked.known, nothing, true);
-  const made = { backups: oneShotBackups(outline), repositoryBackups: oneShotBackupsByRepository(outline) };
+  const oneShot = { backups: oneShotBackups(outline), repositoryBackups: oneShotBackupsByRepository(outline) };
   const access = {
     namespace,
     clusterName,
-    ...(fillKnown(made, checked.deferred) as Pick<ClusterAccess, "backups" | "repositoryBackups">),
+    ...(fillKnown(oneShot, checked.deferred) as Pick<ClusterAccess, "backups" | "repositoryBackups">),
   };
   if (!engineOf(checked.known.database.engine).own) return access;
   const part = splitKnown<object>(inputs, checked.deferred.size);
@@ -337,7 +337,7 @@ export function clusterAccess(
     const whole = contextOf(resolved, values, true);
     return { ...repositoryParts(whole), drills: drillJobs(whole) };
   });
-  const deferredDrills = Object.keys(drills).map((name) => [name, final.apply((made) => made.drills[name])]);
+  const deferredDrills = Object.keys(drills).map((name) => [name, final.apply((oneShot) => oneShot.drills[name])]);
   return {
     ...access,
     verbs: {

@@ -58,9 +58,12 @@ export function declareContent(
 }
 
 function inBase64(texts: NonNullable<ObjectWithContent["stringData"]>): pulumi.Output<Record<string, string>> {
-  return pulumi
-    .output(texts)
-    .apply((known) =>
-      Object.fromEntries(Object.entries(known).map(([key, text]) => [key, Buffer.from(text).toString("base64")])),
-    );
+  return pulumi.output(texts).apply((known) =>
+    Object.fromEntries(
+      // A resource may turn out to have no value.
+      Object.entries<string | undefined>(known).flatMap(([key, text]) =>
+        text === undefined ? [] : [[key, Buffer.from(text).toString("base64")]],
+      ),
+    ),
+  );
 }

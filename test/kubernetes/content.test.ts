@@ -130,8 +130,14 @@ describe("a changed configuration", async () => {
 
   test("a change by hand is undone, and destroying leaves nothing", async () => {
     await server.kubectl.runOk([
-      ...["-n", "orders", "patch", "configmap", "orders-pgbackstop", "--type=merge"],
-      ...["-p", JSON.stringify({ data: { "pgbackrest.conf": "[global]\n" } })],
+      "-n",
+      "orders",
+      "patch",
+      "configmap",
+      "orders-pgbackstop",
+      "--type=merge",
+      "-p",
+      JSON.stringify({ data: { "pgbackrest.conf": "[global]\n" } }),
     ]);
     expect(await changesOf(await openOrders(21, "second"), true)).toEqual(["update ConfigMapPatch"]);
     const mended = await contentOf("configmap", "orders-pgbackstop");
@@ -198,7 +204,10 @@ describe("a changed configuration", async () => {
     const after = await contentOf("secret", "keys");
     expect(after.uid).toBe(before.uid);
     expect(Object.keys(after.data).sort()).toEqual([
-      ...["ACCESS_KEY_ID", "ACCESS_REGION", "ACCESS_SECRET_KEY", "ACCESS_SESSION_TOKEN"],
+      "ACCESS_KEY_ID",
+      "ACCESS_REGION",
+      "ACCESS_SECRET_KEY",
+      "ACCESS_SESSION_TOKEN",
     ]);
     expect(Buffer.from(after.data["ACCESS_SECRET_KEY"] ?? "", "base64").toString()).toBe("second");
     expect(await changesOf(await openCurrent(() => location("second", "token")), true)).toEqual([]);
