@@ -2,7 +2,7 @@
  * Each project of examples/ as its README says: copied, configured by the README's own commands, previewed by the CLI.
  * The README shows Pulumi.yaml's settings and that preview. If one is stale, this writes it:
  *
- *     npx vitest run --project=engine -u test/engine/exampleProjects.test.ts
+ *     npx vitest run --project=engine test/engine/exampleProjects.test.ts -u
  */
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
