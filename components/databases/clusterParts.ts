@@ -337,7 +337,7 @@ export function clusterAccess(
     const whole = contextOf(resolved, values, true);
     return { ...repositoryParts(whole), drills: drillJobs(whole) };
   });
-  const deferredDrills = Object.keys(drills).map((name) => [name, final.apply((oneShot) => oneShot.drills[name])]);
+  const deferredDrills = Object.keys(drills).map((name) => [name, final.apply((whole) => whole.drills[name])]);
   return {
     ...access,
     verbs: {
