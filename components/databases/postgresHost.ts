@@ -180,9 +180,7 @@ export class PostgresHost extends pulumi.ComponentResource {
   ): HostState {
     const inputs = pulumi
       .all([derive((plan) => plan), node])
-      .apply(([plan, brought]) =>
-        plainInputs(plan as HostPlan, runtimeBundleSha256(), (brought as BroughtNode) ?? undefined),
-      );
+      .apply(([plan, brought]) => plainInputs(plan as HostPlan, runtimeBundleSha256(), brought ?? undefined));
     const locations = pulumi.output(derive(deferredInputs));
     const targets = knownTargets(args);
     const closed = pulumi

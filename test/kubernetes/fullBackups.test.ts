@@ -33,7 +33,7 @@ describe("the wait for full backups of a cluster", async () => {
     const { kubectl } = components.lab;
     let job: KubernetesObject | null = null;
     const hasEnded = async (): Promise<boolean> => {
-      job = await kubectl.find<KubernetesObject>("jobs", `${cluster}-full`);
+      job = await kubectl.find("jobs", `${cluster}-full`);
       return ["Complete", "Failed"].some((type) => conditionOf(job ?? {}, type)?.status === "True");
     };
     await expect.poll(hasEnded, { timeout: ENDED_MS, interval: 1000 }).toBe(true);

@@ -94,7 +94,10 @@ async function check(expectBackupWithinS: number, argv = ["--no-archive-check"])
     readFile: (path) => readFile(path).catch(() => null),
   });
 }
-const sent = (): unknown[] => web.requests.map(({ body, path }) => [path, JSON.parse(body)]).toSorted();
+const sent = (): unknown[] =>
+  web.requests
+    .map(({ body, path }) => [path, JSON.parse(body)])
+    .toSorted((left, right) => (String(left) < String(right) ? -1 : 1));
 
 test("what is too old goes to the targets, without a server, and the check exits with 75", async () => {
   await fill(FULL);
