@@ -24,9 +24,13 @@ describe("the wait for full backups of a cluster", async () => {
   });
   afterAll(() => components?.stop());
 
-  async function declare(name: string, over: Partial<ClusterBackupArgs>): Promise<void> {
-    const args = { ...components.common(`/${name}`), instances: 1, storageGiB: 1, ...over };
-    await components.declare(() => new CnpgCluster(name, args));
+  type Over = (common: ReturnType<ComponentLab["common"]>) => Partial<ClusterBackupArgs>;
+
+  async function declare(name: string, over: Over): Promise<void> {
+    await components.declare(() => {
+      const common = components.common(`/${name}`);
+      return new CnpgCluster(name, { ...common, instances: 1, storageGiB: 1, ...over(common) });
+    });
   }
 
   async function endOf(cluster: string): Promise<KubernetesObject> {
@@ -47,7 +51,7 @@ describe("the wait for full backups of a cluster", async () => {
   }
 
   test("ends when both repositories have a full backup, and records them", async () => {
-    await declare("orders", { firstBackupTimeoutMinutes: 6 });
+    await declare("orders", () => ({ firstBackupTimeoutMinutes: 6 }));
     const job = await endOf("orders");
     expect(conditionOf(job, "Complete")?.status).toBe("True");
     expect(recorded(job)).toMatchObject([
@@ -57,9 +61,10 @@ describe("the wait for full backups of a cluster", async () => {
   });
 
   test("fails after its time with the repositories that have none", async () => {
-    const { schedules = {} } = components.common("/");
-    const full = { ...schedules.full, cron: schedules.full?.cron ?? "", immediate: false };
-    await declare("ledger", { firstBackupTimeoutMinutes: 1, schedules: { full } });
+    await declare("ledger", ({ schedules = {} }) => ({
+      firstBackupTimeoutMinutes: 1,
+      schedules: { full: { ...schedules.full, cron: schedules.full?.cron ?? "", immediate: false } },
+    }));
     const job = await endOf("ledger");
     expect(conditionOf(job, "Failed")).toMatchObject({ status: "True", reason: "BackoffLimitExceeded" });
     expect(recorded(job).map(({ newestFull }) => newestFull)).toEqual([null, null]);
