@@ -268,7 +268,19 @@ export function longestGapMinutes(schedules: readonly Pick<Schedule, "cron" | "t
   return gaps.reduce((best, gap) => (gap !== null && (best === null || gap < best) ? gap : best), null);
 }
 
+/** Cached by the texts of the schedules: it looks at years of days, and every repository of a program asks. */
+const gapsOfZones = new Map<string, number | null>();
+
 function longestGapOfZone(schedules: readonly Pick<Schedule, "cron">[]): number | null {
+  const key = schedules.map(({ cron }) => cron).join("\n");
+  const known = gapsOfZones.get(key);
+  if (known !== undefined) return known;
+  const gap = findLongestGap(schedules);
+  gapsOfZones.set(key, gap);
+  return gap;
+}
+
+function findLongestGap(schedules: readonly Pick<Schedule, "cron">[]): number | null {
   const crons = schedules.flatMap(({ cron }) => {
     const parsed = parseCron(cron);
     return parsed.ok ? [parsed.cron] : [];
