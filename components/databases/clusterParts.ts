@@ -89,14 +89,15 @@ export function checkedCluster(title: string, name: string, settings: object, at
   const findings = withoutDeferred(checkClusterPlan(known, attached), awaited);
   throwErrors(title, findings);
   // An output may turn out to have no value.
-  const check = (values: unknown): Finding[] => [
+  const check = (values: unknown, resolved: ClusterPlan): Finding[] => [
     ...checkRequired(attached ? "CnpgBackup" : "CnpgCluster", values as object),
-    ...checkClusterPlan(resolve(values), attached),
+    ...checkClusterPlan(resolved, attached),
   ];
   const checked = pulumi.all([pulumi.output(settings), withoutSecrets(part)]).apply(([values, open]) => {
-    const final = withoutSecretValues(check(values), () => check(open));
+    const resolved = resolve(values);
+    const final = withoutSecretValues(check(values, resolved), () => check(open, resolve(open)));
     throwErrors(title, final);
-    return { resolved: resolve(values), final };
+    return { resolved, final };
   });
   const logged = new Set(findings.map(findingText));
   return {
@@ -446,12 +447,21 @@ export function sourceOf(
   return { stanza, repositories, ...given({ engine }) };
 }
 
+/** Host name of a Service of a cluster, inside Kubernetes. */
+export function serviceHost(
+  cluster: pulumi.Output<string>,
+  suffix: string,
+  namespace: pulumi.Input<string>,
+): pulumi.Output<string> {
+  return pulumi.interpolate`${cluster}-${suffix}.${namespace}.svc`;
+}
+
 /** Host names of CloudNativePG's Services. */
 export function clusterHosts(
   cluster: pulumi.Output<string>,
   namespace: pulumi.Input<string>,
 ): Readonly<Record<"read" | "readOnly" | "write", pulumi.Output<string>>> {
-  const hostOf = (suffix: string): pulumi.Output<string> => pulumi.interpolate`${cluster}-${suffix}.${namespace}.svc`;
+  const hostOf = (suffix: string): pulumi.Output<string> => serviceHost(cluster, suffix, namespace);
   return { write: hostOf("rw"), readOnly: hostOf("ro"), read: hostOf("r") };
 }
 

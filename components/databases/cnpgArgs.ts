@@ -264,7 +264,7 @@ export interface ClusterBackupArgs {
    * A CronJob compares the newest backup and WAL of each repository with `schedules` and `objectives.rpoSeconds` (at
    * least 15 minutes), and sends what is too old to `notifySecret` as event `stale`, in each run. It needs neither
    * Prometheus nor PostgreSQL; so a database without any writes counts as stale where rpoSeconds is given. Engine
-   * "runtime". Left out, there is none.
+   * "runtime". Left out, nothing compares them.
    * @example {}
    */
   staleCheck?: StaleCheckArgs;

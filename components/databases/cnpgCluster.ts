@@ -31,6 +31,7 @@ import {
   requireArguments,
   runtimeOf,
   scheduleNamesOf,
+  serviceHost,
   sourceOf,
   suffixed,
   topologyInput,
@@ -142,7 +143,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
     this.writeHost = services.write;
     this.readOnlyHost = services.readOnly;
     this.readHost = services.read;
-    this.poolerHosts = poolerHosts(known, objects, args.namespace);
+    this.poolerHosts = poolerHosts(known.definition, objects, this.clusterName, args.namespace);
     this.applicationSecret = applicationSecret(this.clusterName, args.bootstrap ?? {});
     this.caSecret = pulumi.interpolate`${this.clusterName}-ca`;
     this.scheduleNames = pulumi.output(cluster).apply((named) => scheduleNamesOf(named, objects));
@@ -217,13 +218,14 @@ function waitedFor(role: string, made: ReadonlyMap<string, pulumi.Resource>): pu
 
 /** Of the Services of the Poolers, which have their names. */
 function poolerHosts(
-  { database, definition }: ClusterPlan,
+  { poolers }: ClusterPlan["definition"],
   made: ReadonlyMap<string, pulumi.Resource>,
+  cluster: pulumi.Output<string>,
   namespace: pulumi.Input<string>,
 ): pulumi.Output<{ [name: string]: string }> {
-  const hosts = definition.poolers.map(({ name }): [string, pulumi.Output<string>] => {
+  const hosts = poolers.map(({ name }): [string, pulumi.Output<string>] => {
     const exists = made.get(`pooler-${name}`)?.urn ?? "";
-    return [name, pulumi.all([exists, namespace]).apply(([, inside]) => `${database.cluster}-${name}.${inside}.svc`)];
+    return [name, pulumi.output(exists).apply(() => serviceHost(cluster, name, namespace))];
   });
   return pulumi.all(Object.fromEntries(hosts));
 }

@@ -34,7 +34,7 @@ export function findStale(
   });
 }
 
-/** @param atS zero if there is none */
+/** @param atS zero without one */
 function tooOld(
   repoIndex: number,
   what: "backup" | "WAL",

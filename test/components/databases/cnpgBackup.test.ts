@@ -259,6 +259,7 @@ test("a restored cluster without repositories archives nowhere, makes no backup,
 
 test("the names of a cluster's Services and Secrets", async () => {
   let outputs: unknown;
+  let deferredHosts: unknown;
   const secrets: string[] = [];
   await renderedObjects(() => {
     const { snapshots: _snapshots, ...others } = common();
@@ -272,6 +273,8 @@ test("the names of a cluster's Services and Secrets", async () => {
       own: { initdb: { ownerSecret: "app-keys" } },
       all: { import: { type: "monolith", host: "old", databases: ["*"] } },
     };
+    const deferred = pulumi.output(Promise.resolve("late"));
+    new CnpgCluster("late", { ...args, clusterName: deferred }).poolerHosts.apply((names) => (deferredHosts = names));
     for (const [clusterName, bootstrap] of Object.entries(bootstraps))
       new CnpgCluster(clusterName, { ...args, clusterName, bootstrap }).applicationSecret.apply((secret) =>
         secrets.push(`${clusterName} ${secret}`),
@@ -284,5 +287,6 @@ test("the names of a cluster's Services and Secrets", async () => {
     "orders-ca",
     "orders-app",
   ]);
+  expect(deferredHosts).toEqual({ web: "late-web.db.svc", reports: "late-reports.db.svc" });
   expect(secrets.sort()).toEqual(["all ", "own app-keys"]);
 });
