@@ -14,22 +14,22 @@ export interface NewServerSettings {
   /** A Storage Box or any other machine with SFTP. */
   readonly near: {
     readonly host: string;
-    readonly port?: number;
+    readonly port: number;
     readonly user: string;
     /** `ssh-keyscan` prints it. */
     readonly hostKey: string;
     readonly privateKey: pulumi.Input<string>;
   };
-  /** @default "cx23" */
-  readonly serverType?: string;
-  /** @default "fsn1" */
-  readonly location?: string;
+  readonly serverType: string;
+  readonly location: string;
 }
 
 export interface NewServerOutputs extends Record<string, pulumi.Output<unknown>> {
   readonly address: pulumi.Output<string>;
   readonly topology: pulumi.Output<string>;
   readonly restoreCommand: pulumi.Output<string>;
+  /** Keep a copy outside the stack: `pulumi stack output passphrase --show-secrets`. */
+  readonly passphrase: pulumi.Output<string>;
 }
 
 /** Declares all resources and returns the stack's outputs. */
@@ -38,13 +38,14 @@ export function program({ bucket, location, near, serverType }: NewServerSetting
   const hostKey = new tls.PrivateKey("orders-host-key", { algorithm: "ED25519" });
   const server = new hcloud.Server("orders", {
     image: "debian-13",
-    serverType: serverType ?? "cx23",
-    location: location ?? "fsn1",
+    serverType,
+    location,
     sshKeys: [new hcloud.SshKey("orders-login", { publicKey: login.publicKeyOpenssh }).id],
     userData: userData(hostKey),
   });
 
-  const cipher = new CipherPassphrase("orders-key").ref;
+  const key = new CipherPassphrase("orders-key");
+  const cipher = key.ref;
   const box = new SftpRepository("orders-near", { ...near, path: "/pgbackrest/orders", offSite: false, cipher });
   const b2 = new B2Repository("orders-b2", { bucket: { create: { name: bucket } }, cipher });
   const db = new PostgresHost("orders", {
@@ -63,7 +64,12 @@ export function program({ bucket, location, near, serverType }: NewServerSetting
     allowRestart: true,
     restartCommand: ["systemctl", "restart", "postgresql@17-main"],
   });
-  return { address: server.ipv4Address, topology: db.topology, restoreCommand: db.restoreCommand };
+  return {
+    address: server.ipv4Address,
+    topology: db.topology,
+    restoreCommand: db.restoreCommand,
+    passphrase: key.passphrase,
+  };
 }
 
 /** cloud-init installs the host key before sshd starts, and makes no other. JSON is YAML too. */

@@ -16,7 +16,7 @@ import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { installLanguageHost } from "../harness/doubles/languageHostDouble";
 import { engineEnvironment, ProviderDouble } from "../harness/doubles/providerDouble";
-import { KUBERNETES } from "../harness/doubles/providerSchemas";
+import { HCLOUD, KUBERNETES, TLS } from "../harness/doubles/providerSchemas";
 
 const EXAMPLES = join(projectFolder(), "examples");
 const PROJECTS = readdirSync(EXAMPLES).filter((name) => existsSync(join(EXAMPLES, name, "Pulumi.yaml")));
@@ -33,12 +33,12 @@ interface ProjectFile {
 const { load } = createRequire(__filename)("js-yaml") as { load(text: string): ProjectFile };
 
 let programFolder: ProgramFolder;
-let kubernetes: ProviderDouble;
+let providers: ProviderDouble[] = [];
 
 beforeAll(async () => {
   const cli = await findPulumiCli();
   if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
-  kubernetes = await ProviderDouble.start(KUBERNETES);
+  providers = await Promise.all([HCLOUD, KUBERNETES, TLS].map((schema) => ProviderDouble.start(schema)));
   programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-projects-")), {
     cli,
     passphrase: "only for this test",
@@ -46,7 +46,7 @@ beforeAll(async () => {
   if (!cli.hasLanguageHost) await installLanguageHost(join(programFolder.folder, "language"), await ensureNode());
 });
 afterAll(() => {
-  kubernetes?.stop();
+  for (const provider of providers) provider.stop();
   rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
 });
 
@@ -57,7 +57,7 @@ async function shell(project: string, line: string, input?: string): Promise<str
     cwd: join(folder, project),
     env: {
       ...env,
-      ...engineEnvironment([kubernetes]),
+      ...engineEnvironment(providers),
       PATH: [join(folder, "language"), join(folder, "cli", "bin"), env["PATH"]].join(delimiter),
       HOME: join(folder, project),
       // test/package/package.test.ts compiles the programs.

@@ -131,6 +131,42 @@ export const CLOUDFLARE: ProviderSchema = {
   },
 };
 
+/** Hetzner: a server and the key that signs in to it. */
+export const HCLOUD: ProviderSchema = {
+  name: "hcloud",
+  version: "1.41.0",
+  resources: {
+    "hcloud:index/sshKey:SshKey": {
+      required: ["publicKey"],
+      optional: ["name", "labels"],
+      replaces: ["publicKey"],
+      autoName: "name",
+      computed: { fingerprint: (_inputs, _id, random) => random.slice(0, 32) },
+    },
+    "hcloud:index/server:Server": {
+      required: ["serverType"],
+      optional: ["name", "image", "location", "sshKeys", "userData", "labels", "publicNets", "networks", "firewallIds"],
+      replaces: ["image", "location", "sshKeys", "userData"],
+      autoName: "name",
+      computed: { ipv4Address: () => "192.0.2.17", status: () => "running" },
+    },
+  },
+};
+
+/** Keys that a program makes. */
+export const TLS: ProviderSchema = {
+  name: "tls",
+  version: "5.6.1",
+  resources: {
+    "tls:index/privateKey:PrivateKey": {
+      required: ["algorithm"],
+      optional: ["ecdsaCurve", "rsaBits"],
+      replaces: ["algorithm", "ecdsaCurve", "rsaBits"],
+      secrets: ["privateKeyOpenssh", "privateKeyPem", "privateKeyPemPkcs8"],
+    },
+  },
+};
+
 /**
  * Kubernetes: objects that hold keys. The provider accepts objects unchanged. It replaces a ConfigMap or a Secret whose
  * content changes (`enableConfigMapMutable` and `enableSecretMutable` are off unless a user sets them).

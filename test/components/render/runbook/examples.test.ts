@@ -54,6 +54,8 @@ const EXAMPLES: Readonly<Record<string, () => Outputs>> = {
     newServer({
       bucket: "acme-orders-pg",
       near: { host: "box.example.net", port: 23, user: "u1", hostKey: HOST_KEY, privateKey: KEYS.secretAccessKey },
+      serverType: "cx23",
+      location: "fsn1",
     }),
   "cnpg-attach": () => attach({ namespace: "db", clusterName: "legacy", keys: KEYS }),
   "cnpg-b2-r2": () =>
