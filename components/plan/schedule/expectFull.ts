@@ -1,7 +1,7 @@
 /** Maximum age of each repository's newest backups, from the schedules. Pure. */
 import type { DatabasePlan } from "../model/plan";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
-import { isTimeZone, longestGapDays, longestGapMinutes, parseCron, type Schedule } from "./schedule";
+import { isTimeZone, longestGapDays, longestGapMinutes, type Schedule } from "./schedule";
 
 const DAY_S = 86_400;
 /** For an hour of daylight saving, and a host that catches up after boot. */
@@ -16,8 +16,7 @@ export function expectFullWithin(
   repository: Pick<RepositoryPlan, "name">,
 ): number | "ever" | undefined {
   const schedule = plan.schedules.find((row) => row.type === "full" && row.repositories.includes(repository.name));
-  const parsed = schedule === undefined ? null : parseCron(schedule.cron);
-  const gapDays = parsed?.ok === true ? longestGapDays(parsed.cron) : null;
+  const gapDays = schedule === undefined ? null : longestGapDays(schedule.cron);
   if (schedule === undefined || gapDays === null || !isTimeZone(schedule.timeZone))
     return plan.firstBackup ? "ever" : undefined;
   return gapDays * DAY_S + schedule.jitterSeconds + schedule.deadlineSeconds + SLACK_S;

@@ -245,8 +245,23 @@ export function runsPerDay(cron: Cron): number {
   return (days * cron.hours.length * cron.minutes.length) / RATE_DAYS;
 }
 
-/** Longest gap between days with a run; null if it hardly ever runs. */
-export function longestGapDays(cron: Cron): number | null {
+/** A rule that looks at years of days: every repository of a program asks, most with the same schedules. */
+function cachedByText(find: (text: string) => number | null): (text: string) => number | null {
+  const known = new Map<string, number | null>();
+  return (text) => {
+    const cached = known.get(text);
+    if (cached !== undefined) return cached;
+    const value = find(text);
+    known.set(text, value);
+    return value;
+  };
+}
+
+/** Longest gap between days with a run; null for an invalid schedule, or if it hardly ever runs. */
+export const longestGapDays = cachedByText((text) => {
+  const parsed = parseCron(text);
+  if (!parsed.ok) return null;
+  const { cron } = parsed;
   const first = Date.UTC(2001, 0, 1);
   let last: number | null = null;
   let longest: number | null = null;
@@ -256,7 +271,7 @@ export function longestGapDays(cron: Cron): number | null {
     last = index;
   }
   return longest;
-}
+});
 
 /**
  * Longest time between two runs of any of these schedules; null if they hardly ever run. Schedules of different time
@@ -264,25 +279,17 @@ export function longestGapDays(cron: Cron): number | null {
  */
 export function longestGapMinutes(schedules: readonly Pick<Schedule, "cron" | "timeZone">[]): number | null {
   const zones = [...new Set(schedules.map(({ timeZone }) => timeZone))];
-  const gaps = zones.map((zone) => longestGapOfZone(schedules.filter(({ timeZone }) => timeZone === zone)));
+  const gaps = zones.map((zone) => {
+    const ofZone = schedules.filter(({ timeZone }) => timeZone === zone);
+    return longestGapOfZone(ofZone.map(({ cron }) => cron).join("\n"));
+  });
   return gaps.reduce((best, gap) => (gap !== null && (best === null || gap < best) ? gap : best), null);
 }
 
-/** Cached by the texts of the schedules: it looks at years of days, and every repository of a program asks. */
-const gapsOfZones = new Map<string, number | null>();
-
-function longestGapOfZone(schedules: readonly Pick<Schedule, "cron">[]): number | null {
-  const key = schedules.map(({ cron }) => cron).join("\n");
-  const known = gapsOfZones.get(key);
-  if (known !== undefined) return known;
-  const gap = findLongestGap(schedules);
-  gapsOfZones.set(key, gap);
-  return gap;
-}
-
-function findLongestGap(schedules: readonly Pick<Schedule, "cron">[]): number | null {
-  const crons = schedules.flatMap(({ cron }) => {
-    const parsed = parseCron(cron);
+/** Longest time in minutes between two runs of any of the schedules, one a line. */
+const longestGapOfZone = cachedByText((texts) => {
+  const crons = texts.split("\n").flatMap((text) => {
+    const parsed = parseCron(text);
     return parsed.ok ? [parsed.cron] : [];
   });
   const first = Date.UTC(2001, 0, 1);
@@ -301,7 +308,7 @@ function findLongestGap(schedules: readonly Pick<Schedule, "cron">[]): number | 
     }
   }
   return longest;
-}
+});
 
 /** The same for a text; 0 for an invalid schedule, which another rule reports. */
 export function textRunsPerDay(text: string): number {

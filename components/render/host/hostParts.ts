@@ -4,9 +4,14 @@ import { hostEngine } from "../engines/engineTable";
 import type { HostFile, HostParts } from "../hostEngines/engine";
 import { type Unit, unitFile } from "../units/unit";
 
+/** Every file and property of a host asks, so each plan is rendered once. */
+const rendered = new WeakMap<HostPlan, HostParts>();
+
 /** @throws Error for a plan that rules refuse */
 export function hostParts(plan: HostPlan): HostParts {
-  return hostEngine(plan).render(plan);
+  const parts = rendered.get(plan) ?? hostEngine(plan).render(plan);
+  rendered.set(plan, parts);
+  return parts;
 }
 
 /** The units of a plan, grouped by purpose. */
