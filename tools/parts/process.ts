@@ -220,6 +220,19 @@ export function descendantsOf(pid: number): number[] {
   return pids.slice(1);
 }
 
+/** Pauses a process: returns once every thread has stopped, which the kernel does some time after the signal. */
+export function pauseProcess(pid: number): void {
+  process.kill(pid, "SIGSTOP");
+  const isStopped = (thread: string): boolean => {
+    // The name, in parentheses before the state, may contain anything.
+    const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, "latin1");
+    return stat[stat.lastIndexOf(")") + 2] === "T";
+  };
+  const untilMs = performance.now() + 10_000;
+  while (!readdirSync(`/proc/${pid}/task`).every(isStopped))
+    if (performance.now() > untilMs) throw new Error(`process ${pid} goes on after SIGSTOP`);
+}
+
 /** Waits without blocking the event loop. */
 export function sleep(durationMs: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, durationMs));

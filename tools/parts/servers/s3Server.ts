@@ -14,7 +14,7 @@ import { projectFolder } from "../cache";
 import { type CertificateFiles, makeCertificates } from "./certificates";
 import { findVersitygw } from "../kubernetes/goTools";
 import { ensureNode } from "../nodeBinary";
-import { type Started, start, waitFor } from "../process";
+import { pauseProcess, type Started, start, waitFor } from "../process";
 
 export interface S3ServerOptions {
   readonly kind: "s3rver" | "versitygw";
@@ -155,7 +155,7 @@ export class S3Server {
 
   /** Makes connections hang until `resume`. */
   pause(): void {
-    if (this.#process !== null) process.kill(this.#process.pid, "SIGSTOP");
+    if (this.#process !== null) pauseProcess(this.#process.pid);
   }
 
   resume(): void {

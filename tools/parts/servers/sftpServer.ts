@@ -8,7 +8,7 @@ import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { unpackDebian } from "../debian/debian";
-import { descendantsOf, findOnPath, runOk, type Started, start, waitFor } from "../process";
+import { descendantsOf, findOnPath, pauseProcess, runOk, type Started, start, waitFor } from "../process";
 import { accepts, freePort } from "./s3Server";
 import { giveTo, makeUserFolder, type OsUser, serverUser } from "../users";
 
@@ -160,7 +160,7 @@ export class SftpServer {
   /** Makes connections hang until `resume`. */
   pause(): void {
     if (this.#process !== null)
-      for (const pid of [this.#process.pid, ...descendantsOf(this.#process.pid)]) process.kill(pid, "SIGSTOP");
+      for (const pid of [this.#process.pid, ...descendantsOf(this.#process.pid)]) pauseProcess(pid);
   }
 
   resume(): void {
