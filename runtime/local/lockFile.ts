@@ -7,8 +7,8 @@
  * descriptor. The lock belongs to the shared open file description, so it stays with this process after flock(1) has
  * ended, and the kernel drops it when this process dies.
  */
-import { spawnSync } from "node:child_process";
-import { closeSync, constants, fstatSync, ftruncateSync, mkdirSync, unlinkSync, writeSync } from "node:fs";
+import { spawnSync, type SpawnSyncReturns } from "node:child_process";
+import { closeSync, constants, fstatSync, ftruncateSync, mkdirSync, openSync, unlinkSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { assert, fail } from "../base/errors";
 import { systemCodeOf, systemError } from "./systemError";
@@ -121,6 +121,33 @@ export function findLockHolder(path: string): LockHolder | null {
   }
 }
 
+/**
+ * False when no process holds the lock, whatever the file's content says. Only a shared lock is tried, for a moment, so
+ * readers do not disturb each other, and nothing in the file changes. True also if the lock cannot be tried: no right to
+ * read the file, no flock(1).
+ */
+export function isFlocked(path: string): boolean {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    return systemCodeOf(error) !== "ENOENT";
+  }
+  try {
+    return runFlock(["-n", "-s"], fd).status !== 0;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function runFlock(options: readonly string[], fd: number): SpawnSyncReturns<Buffer> {
+  const stdio = ["ignore", "ignore", "pipe", fd];
+  return spawnSync("flock", [...options, String(CHILD_FD)], {
+    stdio: stdio as ("ignore" | "pipe" | number)[],
+    timeout: FLOCK_TIMEOUT_MS,
+  });
+}
+
 function openLockFile(directory: TrustedDirectory, name: string): number {
   const path = join(directory.path, name);
   try {
@@ -134,11 +161,7 @@ function openLockFile(directory: TrustedDirectory, name: string): number {
 }
 
 function flockOrThrow(fd: number, path: string): void {
-  const stdio = ["ignore", "ignore", "pipe", fd];
-  const result = spawnSync("flock", ["-n", "-x", String(CHILD_FD)], {
-    stdio: stdio as ("ignore" | "pipe" | number)[],
-    timeout: FLOCK_TIMEOUT_MS,
-  });
+  const result = runFlock(["-n", "-x"], fd);
   if (result.error !== undefined) {
     const missing = "code" in result.error && result.error.code === "ENOENT";
     throw fail(

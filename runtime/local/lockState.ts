@@ -7,7 +7,7 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../base/clock";
 import { isError } from "../base/errors";
-import { acquireLock, findLockHolder, type LockKind, type LockRequest, lockFileName } from "./lockFile";
+import { acquireLock, findLockHolder, isFlocked, type LockKind, type LockRequest, lockFileName } from "./lockFile";
 import { isMissing, systemCodeOf, systemError } from "./systemError";
 import { findText } from "./trust";
 
@@ -37,7 +37,10 @@ interface LockQuery {
   readonly owners?: readonly number[];
 }
 
-/** Reads the files' contents without touching a lock; `isAlive` excludes files of killed processes. */
+/**
+ * Reads the files' contents and changes nothing. `isAlive` excludes most files of killed processes without trying the
+ * lock; the lock itself excludes those whose holder's number now belongs to another process.
+ */
 export function readLockState(query: LockQuery, isAlive: HolderCheck): LockState {
   const { lockPath, stanza, kind, repoIndexes } = query;
   const repos: LockState["repos"][number][] = [];
@@ -70,7 +73,7 @@ export function isLocked(
     ...self,
   }));
   return requests.some((request: LockRequest) => {
-    if (!isHeld(join(lockPath, lockFileName(stanza, kind, request.repoIndex)), isAlive)) return false;
+    if (!isClaimed(join(lockPath, lockFileName(stanza, kind, request.repoIndex)), isAlive)) return false;
     try {
       acquireLock(request).release();
       return false;
@@ -124,6 +127,11 @@ function lockFiles(lockPath: string): string[] {
 }
 
 function isHeld(path: string, isAlive: HolderCheck): boolean {
+  return isClaimed(path, isAlive) && isFlocked(path);
+}
+
+/** True when the process that the file names may live; it may have dropped the lock. */
+function isClaimed(path: string, isAlive: HolderCheck): boolean {
   const holder = findLockHolder(path);
   const writtenAtMs = statSync(path, { throwIfNoEntry: false })?.mtimeMs;
   return holder !== null && writtenAtMs !== undefined && isAlive(holder.pid, writtenAtMs);

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -18,39 +18,43 @@ const SELF = { pid: process.pid, execId: `${process.pid}-00000000` };
 const state = (alive: boolean): unknown =>
   readLockState({ lockPath, stanza: "main", kind: "backup", repoIndexes: [1, 2] }, () => alive);
 
-test("shows the worker and its progress, as long as the holder lives", () => {
+test("shows the worker and its progress, as long as it holds the lock", () => {
   expect(state(true)).toEqual({ held: false, repos: [] });
-  writeFileSync(join(lockPath, "main-backup.lock"), '{"execId":"7-a","pid":7}');
+  const request = { lockPath, stanza: "main", kind: "backup", pid: 7, execId: "7-0000000a" } as const;
+  const stanzaLock = acquireLock(request);
   expect(state(true)).toEqual({ held: true, repos: [] });
-  writeFileSync(
-    join(lockPath, "main-backup-2.lock"),
-    '{"execId":"7960-68d8b683","pctCplt":9019,"pid":7960,"sz":100,"szCplt":90}',
-  );
-  expect(state(true)).toEqual({ held: true, repos: [{ key: 2, sizeBytes: 100, sizeCompleteBytes: 90 }] });
+  const lock = acquireLock({ ...request, repoIndex: 2 });
+  lock.setProgress({ sizeBytes: 100, sizeCompleteBytes: 90 });
+  const shown = { held: true, repos: [{ key: 2, sizeBytes: 100, sizeCompleteBytes: 90 }] };
+  expect(state(true)).toEqual(shown);
+  // Looking drops no lock and changes no file.
+  expect(state(true)).toEqual(shown);
+  expect(() => acquireLock(request)).toThrow("Resource temporarily unavailable");
   expect(state(false)).toEqual({ held: false, repos: [] });
+  lock.release();
+  stanzaLock.release();
+  expect(state(true)).toEqual({ held: false, repos: [] });
 });
 
-test("a killed holder's number may now belong to another process: it counts if that one existed when the file was written", async () => {
+test("a file without a held lock means nothing, although a process of its number lives", () => {
+  const path = join(lockPath, "main-backup-2.lock");
+  const content = `{"execId":"${process.pid}-0000000a","pctCplt":9019,"pid":${process.pid},"sz":100,"szCplt":90}`;
+  writeFileSync(path, content);
+  expect(state(true)).toEqual({ held: false, repos: [] });
+  expect(readFileSync(path, "utf8")).toBe(content);
+});
+
+test("a process of a killed holder's number counts if it existed when the file was written", async () => {
   const child = spawn("sleep", ["60"], { stdio: "ignore" });
   await once(child, "spawn");
   const pid = child.pid ?? 0;
   try {
-    const path = join(lockPath, "main-backup.lock");
-    const held = (): boolean =>
-      readLockState({ lockPath, stanza: "main", kind: "backup", repoIndexes: [] }, (holder, atMs) =>
-        hasRunSince(holder, atMs, systemClock),
-      ).held;
-    writeFileSync(path, `{"execId":"${pid}-0000000a","pid":${pid}}`);
-    expect(held()).toBe(true);
-    const aMinuteAgoS = systemClock.nowMs() / 1000 - 60;
-    utimesSync(path, aMinuteAgoS, aMinuteAgoS);
-    expect(held()).toBe(false);
-    expect(existsSync(path)).toBe(true);
+    const nowMs = systemClock.nowMs();
+    expect(hasRunSince(pid, nowMs, systemClock)).toBe(true);
+    expect(hasRunSince(pid, nowMs - 60_000, systemClock)).toBe(false);
     // This process existed when the file was written, but not in 1970.
-    writeFileSync(path, `{"execId":"${process.pid}-0000000a","pid":${process.pid}}`);
-    expect(held()).toBe(true);
-    utimesSync(path, 1, 1);
-    expect(held()).toBe(false);
+    expect(hasRunSince(process.pid, nowMs, systemClock)).toBe(true);
+    expect(hasRunSince(process.pid, 1000, systemClock)).toBe(false);
   } finally {
     child.kill("SIGKILL");
     await once(child, "exit");
