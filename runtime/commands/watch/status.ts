@@ -1,12 +1,12 @@
 /**
- * `status`: one screen; exit 0 when no repository needs attention, else 104. The output has the reason: an error line
+ * `status`: one screen; exit 0 when nothing needs attention, else 104. The output has the reason: an error line
  * would break the JSON.
  */
 import { ERRORS } from "../../base/errors";
 import { renderJson } from "../../format/repository/json";
 import type { LockState } from "../../local/lockState";
 import { progressOf } from "../../operations/info/info";
-import { collectStatus, statusJson, type StatusInput, statusText } from "../../operations/info/status";
+import { collectStatus, isWell, statusJson, type StatusInput, statusText } from "../../operations/info/status";
 import { waitingWal } from "../../postgres/archiveStatus";
 import { type NextRun, parseTimers, timerArgs } from "../../local/timers";
 import { loadLocalDrills } from "../../operations/drill/history";
@@ -17,6 +17,7 @@ export const statusCommand: Command = async (host) => {
   const { config, ctx } = host;
   const missingWal = host.missingWal();
   const [pg] = config.pgs;
+  const exists = async (path: string): Promise<boolean> => (await host.readFile(path)) !== null;
   const report = await collectStatus({
     stanza: config.stanza ?? "",
     repos: host.repositories(),
@@ -25,14 +26,16 @@ export const statusCommand: Command = async (host) => {
     expectFull: (repoIndex) => config.settings.repos[repoIndex]?.expectFullWithinS,
     // Null on a backup host.
     waiting: pg === undefined ? null : await waitingWal(`${host.dataDirectory}/pg_wal`),
-    streams: await loadStreams(config, async (path) => (await host.readFile(path)) !== null),
+    rpoS: config.settings.drill?.objectives.rpoSeconds,
+    isStandby: pg !== undefined && (await exists(`${host.dataDirectory}/standby.signal`).catch(() => false)),
+    streams: await loadStreams(config, exists),
     next: await loadNextRuns(host),
     drills: await loadLocalDrills(config.spoolPath, config.stanza ?? ""),
     running: [...runningOf("backup", host.lockState("backup")), ...runningOf("restore", host.lockState("restore"))],
     nowS: Math.floor(ctx.clock.nowMs() / 1000),
   });
   host.print(config.output === "json" ? renderJson(statusJson(report)) : statusText(report));
-  return report.repos.some(({ troubles }) => troubles.length > 0) ? ERRORS.command : 0;
+  return isWell(report) ? 0 : ERRORS.command;
 };
 
 /** Null without systemd, or with a version that prints another form. */

@@ -37,6 +37,10 @@ export interface StatusInput {
   expectFull(repoIndex: number): FullExpectation | undefined;
   /** Ready files in `pg_wal`, with the time of the oldest one; null without a pg_wal here. */
   readonly waiting: { readonly count: number; readonly oldestAtS: number | null } | null;
+  /** The promised maximum loss; undefined without a promise. */
+  readonly rpoS: number | undefined;
+  /** True on a standby: files that wait there are left over, and its primary archives. */
+  readonly isStandby: boolean;
   /** How far this host's agent has streamed; null when it does not stream. */
   readonly streams: ReportedStreams | null;
   /** systemd's next runs on this host; null without systemd. */
@@ -49,6 +53,8 @@ export interface StatusInput {
 
 export interface StatusReport extends Pick<StatusInput, "stanza" | "waiting" | "running" | "next" | "nowS"> {
   readonly repos: readonly RepoStatus[];
+  /** What needs attention on this host, in no single repository. */
+  readonly troubles: readonly BackupError[];
 }
 
 export interface RepoStatus {
@@ -115,7 +121,12 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
     return { ...status, troubles: troublesOf(status, input, newestWal) };
   });
   const { next, nowS, running, stanza, waiting } = input;
-  return { stanza, repos, waiting, running, next, nowS };
+  return { stanza, repos, troubles: waitTroubles(input), waiting, running, next, nowS };
+}
+
+/** True when nothing needs attention. */
+export function isWell({ repos, troubles }: StatusReport): boolean {
+  return troubles.length === 0 && repos.every((repo) => repo.troubles.length === 0);
 }
 
 /** Sorted by time, without duplicates. */
@@ -175,6 +186,24 @@ function troublesOf(
   return troubles;
 }
 
+/**
+ * WAL that no repository may have yet. Streaming ships it before its segment is full, so the promise then says nothing
+ * about whole segments.
+ */
+function waitTroubles({ isStandby, nowS, rpoS, streams, waiting }: StatusInput): BackupError[] {
+  if (isStandby || waiting === null || waiting.oldestAtS === null) return [];
+  const limitS = streams === null ? (rpoS ?? BEHIND_S) : Math.max(rpoS ?? BEHIND_S, BEHIND_S);
+  const waitedS = nowS - waiting.oldestAtS;
+  if (waitedS <= limitS) return [];
+  const promised = rpoS === limitS ? "the objective is" : "expected is";
+  const fact = `WAL has waited in pg_wal for ${durationText(waitedS)}; ${promised} ${durationText(limitS)} at most`;
+  return [
+    fail("archiveTimeout", fact, {
+      hint: "pgbackstop check names the repository or setting. After the repair, pgbackstop heal sends the WAL at once.",
+    }),
+  ];
+}
+
 function streamTroubles(
   { key, stream }: Pick<RepoStatus, "key" | "stream">,
   { nowS, streams }: StatusInput,
@@ -194,22 +223,38 @@ function isBehind(own: StoredWal | null, newest: StoredWal): boolean {
 }
 
 export function statusText(report: StatusReport): string {
-  const { next, nowS, repos, running, stanza, waiting } = report;
-  const troubled = repos.filter(({ troubles }) => troubles.length > 0).length;
-  const verb = troubled === 1 ? "needs" : "need";
-  const title = troubled === 0 ? "all is well" : `${troubled} of ${repos.length} repositories ${verb} attention`;
-  const lines = [`${stanza}: ${title}`, ...repos.flatMap((repo) => repoLines(repo, nowS))];
+  const { next, nowS, repos, running, stanza, troubles, waiting } = report;
+  const lines = [`${stanza}: ${titleOf(report)}`, ...repos.flatMap((repo) => repoLines(repo, nowS))];
   const age = (atS: number | null): string =>
     atS === null ? "" : `, the oldest for ${durationText(Math.max(0, nowS - atS))}`;
   if (waiting !== null)
     lines.push(
       row("waiting WAL", waiting.count === 0 ? "none" : `${waiting.count} file(s)${age(waiting.oldestAtS)}`, ""),
     );
+  lines.push(...troubles.flatMap((trouble) => troubleLines(trouble, "  ")));
   if (next !== null && next.length > 0)
     lines.push(row("next runs", next.map((run) => nextText(run, nowS)).join(", "), ""));
   for (const { percent, what } of running)
     lines.push(row(`${what} now`, percent === null ? "running" : `${percent} % done`, ""));
   return `${lines.join("\n")}\n`;
+}
+
+function titleOf(report: StatusReport): string {
+  if (isWell(report)) return "all is well";
+  const { repos, troubles } = report;
+  const troubled = repos.filter((repo) => repo.troubles.length > 0).length;
+  const verb = troubled === 1 ? "needs" : "need";
+  return [
+    ...(troubled === 0 ? [] : [`${troubled} of ${repos.length} repositories ${verb} attention`]),
+    ...(troubles.length === 0 ? [] : ["WAL waits for too long"]),
+  ].join(", ");
+}
+
+function troubleLines({ hints, message, name }: BackupError, indent: string): string[] {
+  return [
+    `${indent}! [${name}] ${message.replaceAll("\n", `\n${indent}  `)}`,
+    ...hints.map((hint) => `${indent}  HINT: ${hint}`),
+  ];
 }
 
 /** `full in 3 hours` */
@@ -252,11 +297,7 @@ function repoLines(repo: RepoStatus, nowS: number): string[] {
   if (repo.drill !== null) lines.push(row("last drill", drillText(repo.drill, nowS)));
   if (repo.rpoDrill !== null) lines.push(row("lost then", rpoText(repo.rpoDrill, nowS)));
   if (missingWalCount > 0) lines.push(row("missing WAL", `${missingWalCount} file(s)`));
-  for (const { hints, message, name } of repo.troubles)
-    lines.push(
-      `    ! [${name}] ${message.replaceAll("\n", "\n      ")}`,
-      ...hints.map((hint) => `      HINT: ${hint}`),
-    );
+  lines.push(...repo.troubles.flatMap((trouble) => troubleLines(trouble, "    ")));
   return lines;
 }
 
@@ -274,15 +315,16 @@ function drillJson({ drill, rpoDrill }: RepoStatus): JsonValue {
   return { ended: endedAtS, id, level, ok, pick, rpo: lost, rtoMs };
 }
 
-/** `{"version":1,"stanza","ok","repos":[…],"waiting","running","next"}`; times are seconds since 1970. */
-export function statusJson({ next, repos, running, stanza, waiting }: StatusReport): JsonValue {
+/** `{"version":1,"stanza","ok","repos":[…],"troubles","waiting","running","next"}`; times are seconds since 1970. */
+export function statusJson(report: StatusReport): JsonValue {
+  const { next, repos, running, stanza, waiting } = report;
   const stored = (at: StoredFull | null): JsonValue => (at === null ? null : { label: at.label, stop: at.stoppedAtS });
   return {
     next:
       next === null
         ? null
         : next.map(({ lastAtS, name, nextAtS }): JsonValue => ({ last: lastAtS, name, next: nextAtS })),
-    ok: repos.every(({ troubles }) => troubles.length === 0),
+    ok: isWell(report),
     repos: repos.map((repo): JsonValue => {
       return {
         backups: repo.backupCount,
@@ -299,13 +341,18 @@ export function statusJson({ next, repos, running, stanza, waiting }: StatusRepo
         recoverableFrom: repo.recoverableFromS,
         stream:
           repo.stream === null ? null : { at: repo.stream.atS, behind: repo.streamBehindBytes, lsn: repo.stream.lsn },
-        troubles: repo.troubles.map(({ message, name }): JsonValue => ({ error: name, message })),
+        troubles: troublesJson(repo.troubles),
         wal: repo.newestWal === null ? null : { name: repo.newestWal.name, stored: repo.newestWal.storedAtS },
       };
     }),
     running: running.map(({ percent, what }): JsonValue => ({ percent, what })),
     stanza,
+    troubles: troublesJson(report.troubles),
     version: 1,
     waiting: waiting === null ? null : { files: waiting.count, oldest: waiting.oldestAtS },
   };
+}
+
+function troublesJson(troubles: readonly BackupError[]): JsonValue {
+  return troubles.map(({ message, name }): JsonValue => ({ error: name, message }));
 }

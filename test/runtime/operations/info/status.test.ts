@@ -1,6 +1,12 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
-import { collectStatus, statusJson, type StatusInput, statusText } from "../../../../runtime/operations/info/status";
+import {
+  collectStatus,
+  isWell,
+  statusJson,
+  type StatusInput,
+  statusText,
+} from "../../../../runtime/operations/info/status";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { FaultyStorage } from "../../../harness/network/faults";
 import { makeStanza } from "../../../harness/madeRepository";
@@ -51,6 +57,8 @@ const inputOf = (more: Partial<StatusInput> = {}): StatusInput => ({
   dropped: () => [],
   expectFull: () => undefined,
   waiting: { count: 0, oldestAtS: null },
+  rpoS: undefined,
+  isStandby: false,
   running: [],
   next: null,
   streams: null,
@@ -144,6 +152,44 @@ describe("the screen", () => {
     const json = statusJson(await collectStatus(inputOf(more))) as { ok: boolean; repos: { troubles: unknown[] }[] };
     expect(json.ok).toBe(false);
     expect(json.repos.map(({ troubles }) => troubles.length)).toEqual([1, 2]);
+  });
+
+  test("is not well while WAL waits for longer than the objective", async () => {
+    for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
+    const waiting = { count: 2, oldestAtS: NOW_S - 200 };
+    const late = { waiting, rpoS: 180 };
+    const report = await collectStatus(inputOf(late));
+    expect(isWell(report)).toBe(false);
+    expect(statusText(report).split("\n")).toEqual([
+      "demo: WAL waits for too long",
+      ...Array.from({ length: 6 }, () => expect.any(String) as string),
+      "  waiting WAL    2 file(s), the oldest for 3 minutes",
+      "  ! [ArchiveTimeoutError] WAL has waited in pg_wal for 3 minutes; the objective is 3 minutes at most",
+      "    HINT: pgbackstop check names the repository or setting. After the repair, pgbackstop heal sends the WAL at once.",
+      "",
+    ]);
+    expect(statusJson(report)).toMatchObject({ ok: false, troubles: [{ error: "ArchiveTimeoutError" }] });
+    const streams = {
+      intervalSeconds: 5,
+      states: [1, 2].map((key) => ({ key, lsn: "0/4000000", positionBytes: 0x4000000, atS: NOW_S })),
+    };
+    for (const well of [
+      { ...late, waiting: { count: 2, oldestAtS: NOW_S - 180 } },
+      // Without an objective five minutes are allowed.
+      { waiting },
+      // A former primary's leftovers.
+      { ...late, isStandby: true },
+      { ...late, waiting: null },
+      // Streamed already.
+      { ...late, streams },
+    ])
+      expect(await textOf(well)).toMatch(/^demo: all is well\n/);
+    const hour = { waiting: { count: 300, oldestAtS: NOW_S - 3600 } };
+    expect(await textOf({ ...hour, streams })).toContain("for 60 minutes; expected is 5 minutes at most\n");
+    expect(await textOf({ ...hour, rpoS: 7200 })).toMatch(/^demo: all is well\n/);
+    const [, second] = storages;
+    second?.breakDown(fail("hostConnect", "unreachable"));
+    expect(await textOf(late)).toMatch(/^demo: 1 of 2 repositories needs attention, WAL waits for too long\n/);
   });
 
   test("knows other machines' drills, and the last measured RPO", async () => {
