@@ -29,6 +29,8 @@ export class StreamService {
   readonly #intervalMs: number;
   readonly #stop = new AbortController();
   #running: readonly Promise<void>[] = [];
+  /** By repository key. */
+  readonly #former = new Map<number, Promise<void>>();
   #workers: readonly StreamWorker[] = [];
   /** Why it does not stream, since when, and whether that was reported. */
   #trouble: { readonly error: BackupError; readonly sinceMs: number; isReported: boolean } | null = null;
@@ -60,7 +62,8 @@ export class StreamService {
   /** Ships received WAL until `signal` aborts. */
   async close(signal: AbortSignal): Promise<void> {
     this.#stop.abort(fail("term", "the agent is ending"));
-    await Promise.race([Promise.all(this.#running), untilAborted(signal)]);
+    const ended = Promise.all(this.#running).then(() => Promise.all(this.#former.values()));
+    await Promise.race([ended, untilAborted(signal)]);
   }
 
   async #run(): Promise<void> {
@@ -127,6 +130,7 @@ export class StreamService {
         this.#workers = workers;
         this.#trouble = null;
       },
+      former: this.#former,
     };
     return streamOnce(parts, this.#stop.signal, this.#ctx);
   }

@@ -3,8 +3,8 @@
  * lost with its disks then costs seconds of transactions and not a segment.
  *
  * One connection serves all repositories. It begins with the segment that the server is writing; `archive_command`
- * handles older ones. When it ends, received WAL is still shipped, and a new connection begins at the start of the
- * segment. A standby is not streamed from: the primary's agent does that.
+ * handles older ones. When it ends, received WAL is still shipped, while a new connection begins at the start of the
+ * segment: a repository that hangs delays only itself. A standby is not streamed from: the primary's agent does that.
  */
 import { untilAborted, withTimeTo } from "../../base/clock";
 import type { Context } from "../../base/context";
@@ -17,6 +17,8 @@ import type { Repository } from "../../repository/repository";
 import { StreamWorker } from "./streamWorker";
 import { WalWindow } from "./walWindow";
 
+export type WalSource = Pick<WalStream, "identify" | "receive" | "close">;
+
 export interface StreamParts {
   readonly repos: readonly Repository[];
   readonly intervalMs: number;
@@ -24,17 +26,25 @@ export interface StreamParts {
   requireStarted(): void;
   /** Of the data directory that this agent serves. */
   loadControl(): Promise<PgControl>;
-  open(): Promise<WalStream>;
+  open(): Promise<WalSource>;
   /** Names of WAL files that a repository lacks: those that wait in `pg_wal`, and its recorded missing WAL. */
   listMissingWal(repoIndex: number): Promise<readonly string[]>;
   /** Receives the repository workers of a working connection. */
   begun(workers: readonly StreamWorker[]): void;
+  /**
+   * What still ships WAL of earlier connections, by repository key. Its repository's next worker waits for it, and no
+   * other.
+   */
+  readonly former: Map<number, Promise<void>>;
 }
 
 /** Time for repositories to take the rest after the connection has ended. */
 const REST_MS = 10_000;
 
-/** Serves one connection until it ends or `signal` aborts; true when the server is a standby. @throws why it ended */
+/**
+ * Serves one connection until it ends or `signal` aborts; true when the server is a standby. After an abort it also
+ * waits until the repositories have taken the rest. @throws why it ended
+ */
 export async function streamOnce(parts: StreamParts, signal: AbortSignal, ctx: Context): Promise<boolean> {
   parts.requireStarted();
   const control = await parts.loadControl();
@@ -56,7 +66,7 @@ export async function streamOnce(parts: StreamParts, signal: AbortSignal, ctx: C
 
 /** Returns why the connection has ended. */
 async function ship(
-  stream: WalStream,
+  stream: WalSource,
   start: { readonly timeline: number; readonly lsn: bigint; readonly flushLsn: bigint },
   control: PgControl,
   parts: StreamParts,
@@ -84,14 +94,22 @@ async function ship(
         { ...ctx, signal: enough.signal },
       ),
     );
-  const shipping = Promise.all(workers.map((worker) => worker.run()));
+  const running = new Map(
+    workers.map((worker) => {
+      const { repoIndex } = worker.status();
+      return [repoIndex, (parts.former.get(repoIndex) ?? Promise.resolve()).then(() => worker.run())] as const;
+    }),
+  );
   ctx.log.info(`streaming WAL of timeline ${start.timeline} from ${formatLsn(start.lsn)} on`);
   parts.begun(workers);
   try {
     return await stream.receive(start, (lsn, wal) => window.append(lsn, wal), signal);
   } finally {
     window.close();
-    await withTimeTo(REST_MS, ctx.clock, (over) => Promise.race([shipping, untilAborted(over)]));
-    enough.abort(fail("term", "the stream has ended"));
+    const rest = withTimeTo(REST_MS, ctx.clock, (over) =>
+      Promise.race([Promise.all(running.values()), untilAborted(over)]),
+    ).finally(() => enough.abort(fail("term", "the stream has ended")));
+    for (const [key, run] of running) parts.former.set(key, Promise.race([run, rest.then(() => {})]));
+    if (signal.aborted) await rest;
   }
 }
