@@ -48,9 +48,9 @@ export interface ClusterAccess {
 export interface LockAccess {
   /** Throws `lockAcquire` (50) when another process holds the lock; ours lasts until the process ends. */
   lock(kind: LockKind, repos: readonly Pick<Repository, "key">[]): readonly LockFile[];
-  /** Which process works on a stanza on this host, and its progress, as its lock file says. */
+  /** Whether a process works on a stanza on this host, and its progress, as its lock file says. */
   lockState(kind: LockKind, stanza?: string): LockState;
-  /** Reliable, unlike {@link lockState}, which trusts a process id. */
+  /** The same, and removes files without a held lock. */
   isLocked(kind: LockKind): boolean;
   requireStarted(): void;
   /**

@@ -1,9 +1,12 @@
-/** `heal`: copies missing WAL into every repository; exit 104 when some copies failed. */
+/**
+ * `heal`: copies missing WAL into every repository, and sends what waits for the archive; exit 104 when some copies
+ * failed.
+ */
 import { fail, isError } from "../../base/errors";
 import { heal } from "../../operations/heal/heal";
 import { openLocalWal } from "../../operations/shared/localWal";
 import { combinedError } from "../../operations/shared/results";
-import type { Command, Invocation, LockAccess } from "../host";
+import type { ClusterAccess, Command, Invocation, LockAccess, MachineAccess } from "../host";
 
 /** The agent holds the lock while it copies missing WAL: seconds, unless much is missing. */
 const LOCK_WAIT_MS = 60_000;
@@ -18,7 +21,9 @@ export const healCommand: Command = async (host) => {
   const walDirectory = `${host.dataDirectory}/pg_wal`;
   const repos = host.repositories();
   const local = openLocalWal(walDirectory, cluster, host.config.archive.headerCheck);
-  const results = await heal(repos, host.missingWal(), cluster, local, ctx, repos.length === host.config.repos.length);
+  const isEvery = repos.length === host.config.repos.length;
+  const isArchiver = await archives(host);
+  const results = await heal(repos, host.missingWal(), cluster, local, ctx, isEvery, null, isArchiver);
   for (const result of results) {
     if (!result.ok) continue;
     const { copied, settled, unhealed } = result.value;
@@ -37,6 +42,16 @@ export const healCommand: Command = async (host) => {
     });
   return 0;
 };
+
+/**
+ * False for a standby and during a recovery: PostgreSQL archives nothing then, and waiting files are what a former
+ * primary left, perhaps of a history that the cluster has abandoned.
+ */
+async function archives(host: ClusterAccess & MachineAccess): Promise<boolean> {
+  for (const name of ["standby.signal", "recovery.signal", "recovery.conf"])
+    if ((await host.readFile(`${host.dataDirectory}/${name}`)) !== null) return false;
+  return true;
+}
 
 /**
  * Two healers on one host would copy the same files twice. Healers on different hosts may: same names, same content.

@@ -4,13 +4,14 @@
  * A repository lacks two kinds of files: acknowledged ones (recorded durably), and those that another repository has
  * since this one's oldest backup. Each file comes from pg_wal if it is still there, else from a repository that has it.
  * It is decrypted, decompressed, checked against its SHA-1, and stored with the target's own compression and keys.
- * Files that are not acknowledged yet are left alone: archive-push may be writing them. Files whose names carry no
+ * Files that are not acknowledged yet are sent like archive-push sends them, if the caller asks for it: PostgreSQL itself
+ * tries again up to a minute after a repair, and one repository may lack them for all. Files whose names carry no
  * checksum are compared too. {@link copyMissingWal} copies the recorded missing WAL of one repository without listing
  * whole archives; an agent calls it repeatedly.
  */
 import type { ByteStream } from "../../base/bytes";
 import type { Context } from "../../base/context";
-import { fail, toBackupError } from "../../base/errors";
+import { fail, isError, toBackupError } from "../../base/errors";
 import { Measured } from "../../base/hash";
 import { mapParallel, perRepo, type RepoResult } from "../../base/parallel";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
@@ -20,6 +21,7 @@ import { loadArchiveInfo, loadBackupInfo, requirePresent } from "../../repositor
 import type { Repository } from "../../repository/repository";
 import { findWal, isSegment, listWal, makeDurable, openWal, putWal, type StoredWal } from "../../repository/walStore";
 import { newestStart } from "../archivePush/dropWal";
+import { PushTarget } from "../archivePush/pushWal";
 import { healNamed } from "./healNamed";
 import { archiveIdsOf, checkArchive, type ClusterIdentity } from "../shared/identity";
 import { readNamed } from "../shared/namedWal";
@@ -79,6 +81,8 @@ export async function heal(
    * each.
    */
   bounds: HealBounds | null = null,
+  /** True when this server archives to these repositories: also sends the files that wait for that. */
+  sendsPending = false,
 ): Promise<RepoResult<Healed>[]> {
   const opened = await perRepo(repos, (repo) => listArchive(repo, cluster));
   // Listed after the repositories: a file seen in a repository is then either still here or acknowledged.
@@ -97,6 +101,7 @@ export async function heal(
     const mayLetGo = isEvery && archives.length === repos.length;
     const healed = [
       { copied: 0, settled: 0, unhealed: [], ...named.get(repo.key) },
+      ...(sendsPending ? [await sendPending(target, [...pending], { missingWal, cluster, local }, ctx)] : []),
       await copyAll(
         target,
         sources,
@@ -112,6 +117,42 @@ export async function heal(
     }
     return sum(healed);
   });
+}
+
+/**
+ * Sends waiting files by archive-push's own rules: present ones are left, other content under a segment's name is error
+ * 45, which ends this repository's run. archive-push may send the same file at the same time, as on two hosts: same
+ * name, same bytes. PostgreSQL's next call finds them stored.
+ */
+async function sendPending(
+  { archiveId, pass, repo, stored }: ListedArchive,
+  pending: readonly string[],
+  { missingWal, cluster, local }: { readonly local: LocalWal } & Pick<CopyParts, "missingWal" | "cluster">,
+  ctx: Context,
+): Promise<Healed> {
+  const target = new PushTarget(repo, ctx);
+  const unhealed: string[] = [];
+  let copied = 0;
+  await mapParallel(
+    // A stored segment is compared: after a conflict nothing more is written into this archive.
+    pending.filter((name) => isSegment(name) || !stored.has(name)),
+    COPIES_AT_ONCE,
+    async (name) => {
+      if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
+      try {
+        const wal = await local.prepare(name);
+        if (wal === null) return;
+        if ((await target.push(wal, { archiveId, pass })) === "pushed") copied++;
+        missingWal.remove(repo.key, name, cluster);
+      } catch (error) {
+        if (isError(error, "archiveDuplicate")) throw error;
+        unhealed.push(`${name}: ${toBackupError(error).message}`);
+      }
+    },
+  );
+  if (copied > 0) ctx.log.info(`${repo.name}: sent ${copied} WAL file(s) that waited for the archive`);
+  for (const line of unhealed.sort()) ctx.log.warn(`${repo.name}: unable to send ${line}`);
+  return { copied, settled: 0, unhealed };
 }
 
 /**

@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, expect, test } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
@@ -6,18 +6,19 @@ import { healCommand } from "../../../../runtime/commands/wal/heal";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { type TestContext, testContext } from "../../../harness/context";
 import { readable, store } from "../../operations/archive";
-import { CLUSTER, CONTROL, repository, temporaryFolder, walName } from "../../repository/support";
+import { CLUSTER, CONTROL, repository, temporaryFolder, walBytes, walName } from "../../repository/support";
 import { host, type TestHost } from "../support";
 
 const BUSY = fail("lockAcquire", "unable to acquire lock on file 'demo-heal.lock': Resource temporarily unavailable");
 let ctx: TestContext;
 let own: TestHost;
+let folder: string;
 /** Number of calls that fail because the lock is held. */
 let busyTimes: number;
 
 beforeEach(async () => {
   ctx = testContext();
-  const folder = temporaryFolder();
+  folder = temporaryFolder();
   mkdirSync(join(folder, "data/pg_wal/archive_status"), { recursive: true });
   const repos = [repository(1), repository(2)] as const;
   await stanzaCreate(repos, CONTROL, ctx);
@@ -26,6 +27,7 @@ beforeEach(async () => {
   busyTimes = 0;
   own = {
     ...base,
+    readFile: async (path) => (existsSync(path) ? readFileSync(path) : null),
     lock: (kind, keys) => {
       if (busyTimes-- > 0) throw BUSY;
       return base.lock(kind, keys);
@@ -51,4 +53,22 @@ test("heal gives up after a minute, and has written nothing", async () => {
   await expect(healCommand(own)).rejects.toMatchObject({ kind: "lockAcquire", exitCode: 50 });
   expect(ctx.clock.sleeps.reduce((sum, each) => sum + each, 0)).toBe(60_000);
   expect(own.missingWal().list(2)).toEqual([walName(1)]);
+});
+
+test("heal sends what waits for the archive at once, and on a standby or during a recovery nothing", async () => {
+  const wal = join(folder, "data/pg_wal");
+  writeFileSync(join(wal, walName(2)), walBytes(2));
+  writeFileSync(join(wal, "archive_status", `${walName(2)}.ready`), "");
+  const stored = async (): Promise<string[][]> => Promise.all(own.repositories().map((repo) => readable(repo)));
+  for (const name of ["standby.signal", "recovery.signal"]) {
+    writeFileSync(join(folder, "data", name), "");
+    expect(await healCommand(own)).toBe(0);
+    expect(await stored()).toEqual([[walName(1)], [walName(1)]]);
+    rmSync(join(folder, "data", name));
+  }
+  expect(await healCommand(own)).toBe(0);
+  expect(await stored()).toEqual([
+    [walName(1), walName(2)],
+    [walName(1), walName(2)],
+  ]);
 });

@@ -43,7 +43,7 @@ beforeEach(async () => {
   await stanzaCreate(repos, CONTROL, ctx);
 });
 
-const run = (): ReturnType<typeof heal> =>
+const run = (sendsPending = false): ReturnType<typeof heal> =>
   heal(
     repos,
     missingWal,
@@ -58,6 +58,9 @@ const run = (): ReturnType<typeof heal> =>
       listReady: async () => ready,
     },
     ctx,
+    true,
+    null,
+    sendsPending,
   );
 
 /** Adds a backup that needs WAL from segment `no` on. */
@@ -174,6 +177,45 @@ describe("heal", () => {
       { ok: true, value: { copied: 0, unhealed: [] } },
     ]);
     for (const repo of repos) expect(await verifyNames(repo)).toEqual([]);
+  });
+
+  it("sends files that wait for the archive to each repository that lacks them", async () => {
+    await store(repos[0], 1, ["00000002.history", Buffer.from("1\t0/1\tx\n")]);
+    ready = ["00000002.history", walName(1), walName(2), walName(3)];
+    for (const no of [1, 2]) local.set(walName(no), walBytes(no));
+    local.set("00000002.history", Buffer.from("1\t0/1\tx\n"));
+    missingWal.add(2, walName(1), CLUSTER);
+    const before = storages[0].writeCount;
+    // PostgreSQL has removed the third segment since it was listed.
+    expect(await run(true)).toMatchObject([
+      { ok: true, value: { copied: 1, unhealed: [] } },
+      { ok: true, value: { copied: 3, unhealed: [] } },
+    ]);
+    expect(storages[0].writeCount).toBe(before + 1);
+    for (const repo of repos) expect(await readable(repo)).toEqual([walName(1), walName(2), "00000002.history"]);
+    expect(await pathOf(repos[1], 2)).toMatch(/\.zst$/);
+    expect(missingWal.list(2)).toEqual([]);
+    expect(await run(true)).toMatchObject([
+      { ok: true, value: { copied: 0, unhealed: [] } },
+      { ok: true, value: { copied: 0, unhealed: [] } },
+    ]);
+  });
+
+  it("sends no waiting file of other content than the archive's, and another cluster's nowhere", async () => {
+    await store(repos[0], 1);
+    ready = [walName(1), walName(2)];
+    local.set(walName(1), walBytes(77));
+    local.set(walName(2), walBytes(2, 99n));
+    const [first, second] = await run(true);
+    expect(first).toMatchObject({ ok: false, error: { kind: "archiveDuplicate" } });
+    expect(second).toMatchObject({
+      ok: true,
+      value: {
+        copied: 1,
+        unhealed: [expect.stringContaining(`${walName(2)}: WAL file '${walName(2)}' version 15, system-id 99`)],
+      },
+    });
+    expect(await readable(repos[1])).toEqual([walName(1)]);
   });
 
   it("ignores unacknowledged files: archive-push may be writing them", async () => {
