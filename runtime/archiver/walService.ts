@@ -1,6 +1,6 @@
 /**
  * The agent's WAL service for one cluster: a push queue over the ready files of pg_wal, replaced when the cluster
- * changes, and the healer beside it.
+ * changes, the healer beside it, and a call that wakes the server's checkpointer.
  *
  * pg_control is read twice a second: after an upgrade, or when the data directory was replaced, the service no longer
  * answers for the former cluster. A stop file ends the queue; after `start` a new one opens the repositories again.
@@ -17,6 +17,7 @@ import { openLocalWal } from "../operations/shared/localWal";
 import type { ClusterIdentity } from "../operations/shared/identity";
 import { type WorkerStatus, type PushAnswer, PushQueue, type WorkLock } from "../operations/archivePush/pushQueue";
 import type { PackWalJob } from "../operations/archivePush/walFile";
+import { wakeCheckpointers } from "./checkpointer";
 import { closeGapsForever } from "./gapCloser";
 import { ArchiveLock } from "./archiveLock";
 import { healForever } from "./healer";
@@ -76,7 +77,14 @@ export class WalService {
     this.#healLock = new ArchiveLock(() => host.lock("heal", []), ctx);
     this.#bothLocks = bothOf(this.#healLock, this.#lock);
     const parts = { repos, missingWal: this.#missingWal, lock: this.#bothLocks, present: () => this.#healing() };
-    this.#loops = [this.#lookForever(), healForever(parts, ctx, this.#stop.signal), this.#closeGaps()];
+    const { dataDirectory } = host;
+    const server = { dataDirectory, readFile: host.readFile.bind(host), newSession: () => host.newSession() };
+    this.#loops = [
+      this.#lookForever(),
+      healForever(parts, ctx, this.#stop.signal),
+      this.#closeGaps(),
+      wakeCheckpointers(server, ctx, this.#stop.signal),
+    ];
   }
 
   get walDirectory(): string {

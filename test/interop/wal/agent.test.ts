@@ -79,6 +79,15 @@ describe("the agent", async () => {
     expect(asked).toMatchObject({ exitCode: 0, stderr: "repo1 waiting=0 debt=0\nrepo2 waiting=0 debt=0\n" });
   });
 
+  test("after a clean restart archive_timeout holds at once, although the checkpointer sleeps through the start", async () => {
+    // checkpoint_timeout is five minutes: without a wake-up the commit waits that long.
+    await bed.cluster.restart({ archive_timeout: "2s" });
+    const before = await archived();
+    await bed.cluster.sql("INSERT INTO t VALUES (0, 'after the restart')");
+    await waitFor("the segment", 60_000, async () => ((await archived()) > before ? true : null));
+    await bed.cluster.restart();
+  });
+
   test("after an outage of repo2 and a SIGKILL under load, all WAL is acknowledged and repo2 heals automatically", async () => {
     await server.stop();
     const before = await archived();
