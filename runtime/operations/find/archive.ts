@@ -7,7 +7,7 @@ import { collect } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { fail, isError, toBackupError } from "../../base/errors";
 import { sha1Hex } from "../../base/hash";
-import { mapParallel } from "../../base/parallel";
+import { mapParallel, perRepo } from "../../base/parallel";
 import { archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
 import { parseHistory, type TimelineAncestor } from "../../format/wal/timeline";
 import { parseWalHeader, type WalHeader } from "../../format/wal/walHeader";
@@ -18,6 +18,7 @@ import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { findWal, openWal, type StoredWal } from "../../repository/walStore";
 import { readHistory } from "../restore/timelines";
+import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
 import { segmentDirectories, segmentsIn } from "../shared/walRange";
 
 /** A repository and its opened archive. */
@@ -45,6 +46,8 @@ export interface ArchiveOptions {
   readonly timeline: number | undefined;
   /** pg_wal of the running cluster; null when it is not on this machine. */
   readonly walDirectory: string | null;
+  /** Undefined is the present one. Former ones are from before a `stanza-upgrade`. */
+  readonly cluster?: ClusterIdentity | undefined;
 }
 
 const DIRECTORIES_AT_ONCE = 8;
@@ -83,7 +86,8 @@ export class WalArchive {
     const problems: string[] = [];
     for (const repo of repos) {
       try {
-        holders.push(await openHolder(repo));
+        const holder = await openHolder(repo, options.cluster);
+        if (holder !== null) holders.push(holder);
       } catch (error) {
         const { message, name } = toBackupError(error);
         problems.push(`${repo.name}: [${name}] ${message}`);
@@ -228,9 +232,26 @@ function logOf(directory: string): string {
   return `${directory.slice(8)}${directory.slice(0, 8)}`;
 }
 
-async function openHolder(repo: Repository): Promise<Holder> {
+/**
+ * Clusters of the stanza, the present one first: each `stanza-upgrade` added one. A repository that cannot be read adds
+ * none; {@link WalArchive.open} reports it.
+ */
+export async function listClusters(repos: readonly Repository[]): Promise<ClusterIdentity[]> {
+  const clusters = new Map<string, ClusterIdentity>();
+  for (const info of await perRepo(repos, loadArchiveInfo)) {
+    if (!info.ok) continue;
+    for (const { pgVersion, systemId } of info.value.history.toSorted((left, right) => right.id - left.id))
+      clusters.set(`${pgVersion} ${systemId}`, { version: pgVersion, systemId });
+  }
+  return [...clusters.values()];
+}
+
+/** Null when the repository never had this cluster. */
+async function openHolder(repo: Repository, cluster: ClusterIdentity | undefined): Promise<Holder | null> {
   const info = await loadArchiveInfo(repo);
-  const archiveId = archiveIdOf(currentHistory(info));
+  const entry = cluster === undefined ? currentHistory(info) : archiveIdsOf(info, cluster)[0];
+  if (entry === undefined) return null;
+  const archiveId = archiveIdOf(entry);
   const directories = new Set(await segmentDirectories(repo, archiveId));
   return { repo, archiveId, pass: info.cipherPass ?? null, directories };
 }

@@ -7,29 +7,32 @@
  * are unknown.
  */
 import type { Context } from "../../base/context";
-import { fail } from "../../base/errors";
+import { type BackupError, fail, toBackupError } from "../../base/errors";
 import { perRepo } from "../../base/parallel";
 import { parseLsn } from "../../format/wal/walSegment";
 import type { Session } from "../../postgres/session";
 import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { ActivityTracker } from "./activity";
-import { WalArchive } from "./archive";
+import { listClusters, WalArchive } from "./archive";
 import { KnownNames, type NamesBackup } from "./knownNames";
 import { type FindOptions, type SearchResult, Search } from "./search";
 import { StreamedWal } from "./streamed";
-import type { BackupEnd } from "./recoveryTargets";
-import { findWindow } from "./findWindow";
+import { type BackupEnd, formatTime } from "./recoveryTargets";
+import { findFirstTime, findWindow } from "./findWindow";
 
 export interface FindDeps {
   readonly repos: readonly Repository[];
   openProduction(database?: string): Promise<Session>;
 }
 
-/** @throws repoInvalid, fileMissing without WAL to read */
+/**
+ * Searches one cluster's WAL: the present one's, or after a `stanza-upgrade` the one's that ran at the end of the time
+ * range.
+ * @throws repoInvalid, fileMissing without WAL to read
+ */
 export async function find(deps: FindDeps, options: FindOptions, ctx: Context): Promise<SearchResult> {
-  const { timeline, walDirectory } = options;
-  const archive = await WalArchive.open(deps.repos, { timeline, walDirectory }, ctx);
+  const { archive, notes } = await openArchive(deps.repos, options, ctx);
   const window = await findWindow(archive, options.fromUs, ctx);
   if (window === null) throw fail("fileMissing", `no repository has WAL of timeline ${archive.timeline}`);
   const backups = await listBackupEnds(deps.repos, archive);
@@ -39,7 +42,46 @@ export async function find(deps: FindDeps, options: FindOptions, ctx: Context): 
   const streamed = await StreamedWal.open(archive, ctx);
   const search = new Search({ archive, streamed, tracker, names, backups }, options, ctx);
   await search.run(window.segments);
-  return search.result(window.segments[0]?.lsn ?? 0n);
+  const result = search.result(window.segments[0]?.lsn ?? 0n);
+  return { ...result, notes: [...notes, ...result.notes] };
+}
+
+/** The archive of the newest cluster that has WAL from before the end of the time range. */
+async function openArchive(
+  repos: readonly Repository[],
+  { fromUs, timeline, toUs, walDirectory }: FindOptions,
+  ctx: Context,
+): Promise<{ readonly archive: WalArchive; readonly notes: readonly string[] }> {
+  const [present, ...former] = await listClusters(repos);
+  if (present === undefined || former.length === 0)
+    return { archive: await WalArchive.open(repos, { timeline, walDirectory }, ctx), notes: [] };
+  const clusters = [present, ...former];
+  let newest: WalArchive | BackupError | null = null;
+  for (const [index, cluster] of clusters.entries()) {
+    const opened: WalArchive | BackupError = await WalArchive.open(
+      repos,
+      { timeline, walDirectory, cluster },
+      ctx,
+    ).catch((error: unknown) => toBackupError(error));
+    newest ??= opened;
+    // After an upgrade there may be no WAL yet.
+    if (!(opened instanceof WalArchive)) continue;
+    // A former cluster writes nothing more.
+    if (index > 0) opened.isLocalThere = true;
+    const firstUs = await findFirstTime(opened, ctx);
+    if (firstUs !== null && firstUs >= toUs) continue;
+    const before = clusters[index + 1];
+    const isCut = before !== undefined && firstUs !== null && firstUs > fromUs;
+    const from = `the WAL of PostgreSQL ${opened.version} begins at ${formatTime(firstUs ?? 0n)}`;
+    const notes = isCut
+      ? [
+          `${from}: --to='${formatTime(firstUs)}' searches that of PostgreSQL ${before.version}, from before stanza-upgrade`,
+        ]
+      : [];
+    return { archive: opened, notes };
+  }
+  if (newest instanceof WalArchive) return { archive: newest, notes: [] };
+  throw newest ?? fail("fileMissing", "no repository has WAL");
 }
 
 /** Backups of this cluster on the timeline's path. */

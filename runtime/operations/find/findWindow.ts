@@ -39,6 +39,19 @@ export async function findWindow(archive: WalArchive, fromUs: bigint, ctx: Conte
   return backToCheckpoint(archive, segments, start, ctx);
 }
 
+/** The first time in the archive; null without one in its first segments. */
+export async function findFirstTime(archive: WalArchive, ctx: Context): Promise<bigint | null> {
+  let left = QUIET_SEGMENTS_MAX;
+  for (const directory of archive.directories) {
+    for (const segment of await archive.list(directory)) {
+      ctx.signal.throwIfAborted();
+      const timeUs = await timeIn(archive, segment);
+      if (timeUs !== null || --left <= 0) return timeUs;
+    }
+  }
+  return null;
+}
+
 /**
  * Index of the last of `count` items whose time is not after `untilUs`; 0 without one. An item without a time belongs
  * to the next one.

@@ -13,13 +13,22 @@ export async function store(
   repo: Repository,
   ...files: readonly (number | readonly [string, Uint8Array])[]
 ): Promise<void> {
+  await storeUnder("15-1", repo, ...files);
+}
+
+/** The same under another archive id. */
+export async function storeUnder(
+  archiveId: string,
+  repo: Repository,
+  ...files: readonly (number | readonly [string, Uint8Array])[]
+): Promise<void> {
   const pass = (await loadArchiveInfo(repo)).cipherPass ?? null;
   for (const file of files) {
     const [name, bytes] = typeof file === "number" ? [walName(file), walBytes(file)] : file;
     const compress = isSegment(name) ? repo.compress : { type: "none" as const, level: 0 };
     const packed = compressBytes(bytes, compress);
     const wal = {
-      archiveId: "15-1",
+      archiveId,
       name,
       sha1: sha1Hex(bytes),
       compressType: compress.type,

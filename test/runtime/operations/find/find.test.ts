@@ -11,8 +11,10 @@ import { formatLsn } from "../../../../runtime/format/wal/walSegment";
 import { WalArchive } from "../../../../runtime/operations/find/archive";
 import { find } from "../../../../runtime/operations/find/find";
 import type { FindOptions, SearchResult } from "../../../../runtime/operations/find/search";
+import { parseTimeOrAge } from "../../../../runtime/operations/find/timeOrAge";
 import { findJson, findText } from "../../../../runtime/operations/find/findReport";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
+import { stanzaUpgrade } from "../../../../runtime/operations/stanza/stanzaUpgrade";
 import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { putChunk } from "../../../../runtime/repository/streamStore";
@@ -21,7 +23,7 @@ import { MemoryStorage } from "../../../harness/doubles/storages";
 import { endOf, pack, pgTime, WalWriter } from "../../format/walWriter";
 import { vectorText } from "../../format/vectors";
 import { CLUSTER, CONTROL, repository, temporaryFolder, WAL_SIZE_BYTES, walName } from "../../repository/support";
-import { store } from "../archive";
+import { store, storeUnder } from "../archive";
 
 const FROM_US = 1_763_715_000_000_000n;
 const SECOND_US = 1_000_000n;
@@ -46,8 +48,8 @@ beforeEach(async () => {
 class Story {
   readonly wal: WalWriter;
 
-  constructor(segment = 2, timeline = 1) {
-    this.wal = new WalWriter({ segment, timeline, systemId: CLUSTER.systemId });
+  constructor(segment = 2, timeline = 1, systemId = CLUSTER.systemId) {
+    this.wal = new WalWriter({ segment, timeline, systemId });
   }
 
   /** A checkpoint like a running server's: its redo point is just before it. */
@@ -304,6 +306,57 @@ describe("WAL after the archive's end", () => {
     await archive(story, [4], 1, [repos[1]]);
     const archived = await wal.look(next);
     expect(archived === null ? null : (await wal.read(archived)).problem).toBeNull();
+  });
+});
+
+describe("after a stanza-upgrade", () => {
+  const NEW_ID = CLUSTER.systemId + 1n;
+  const minutes = (no: number): bigint => FROM_US + BigInt(no) * 60n * SECOND_US;
+
+  /** The former cluster wrote from the first minute on, the present one from the tenth. */
+  beforeEach(async () => {
+    const former = new Story().checkpoint(700, -60);
+    former.incident(700, 60);
+    former.next().incident(701, 120);
+    former.next();
+    await archive(former, [2, 3]);
+    await backups({ label: "20260101-000000F", timeline: 1, lsn: BigInt(2 * WAL_SIZE_BYTES) + 40n });
+    await stanzaUpgrade(repos, { ...CONTROL, systemId: NEW_ID }, ctx);
+  });
+
+  async function writePresent(): Promise<void> {
+    const present = new Story(6, 1, NEW_ID).checkpoint(900, 600);
+    present.incident(900, 660);
+    present.next();
+    for (const repo of repos) await storeUnder("15-2", repo, [walName(6), present.segment(6)]);
+  }
+
+  it("a time range before it is searched in the former cluster's WAL, with its backups as targets", async () => {
+    await writePresent();
+    const result = await look({ toUs: minutes(5) });
+    expect(xids(result)).toEqual([
+      [700, "archive"],
+      [701, "archive"],
+    ]);
+    expect(result.transactions[1]?.targets[0]?.set).toBe("20260101-000000F");
+    expect(result.notes.join()).not.toMatch(/--to=|is not on this machine/);
+  });
+
+  it("a time range across it is searched in the present cluster's WAL, and a note names the rest", async () => {
+    await writePresent();
+    const result = await look();
+    expect(xids(result)).toEqual([[900, "archive"]]);
+    expect(result.notes[0]).toMatch(
+      /^the WAL of PostgreSQL 15 begins at \d{4}-\d\d-\d\d [0-9:.]+\+00: --to='[^']+' searches that of PostgreSQL 15, from before stanza-upgrade$/,
+    );
+    const to = /--to='([^']+)'/.exec(result.notes[0] ?? "")?.[1] ?? "";
+    expect(xids(await look({ toUs: parseTimeOrAge(to, 0n) })).map(([xid]) => xid)).toEqual([700, 701]);
+    expect(xids(await look({ fromUs: minutes(10), toUs: minutes(12) }))).toEqual([[900, "archive"]]);
+    expect((await look({ fromUs: minutes(10), toUs: minutes(12) })).notes.join()).not.toContain("--to=");
+  });
+
+  it("the former cluster is searched while the present one has archived nothing", async () => {
+    expect(xids(await look()).map(([xid]) => xid)).toEqual([700, 701]);
   });
 });
 
