@@ -31,7 +31,7 @@ const SUPPORTED: readonly Supported[] = [
   { id: "ubuntu", version: "22.04", codename: "jammy", postgres: 14 },
   { id: "ubuntu", version: "24.04", codename: "noble", postgres: 16 },
 ];
-/** Major versions of apt.postgresql.org for each of them. */
+/** Released major versions of apt.postgresql.org for each of them. */
 const PGDG = { oldest: 14, newest: 18 } as const;
 
 /** Parses `/etc/os-release` (os-release(5)); missing fields are empty. */
@@ -62,6 +62,7 @@ export function sourceOf(distribution: Distribution, major: number, hostName: st
   if (supported.postgres === major) return "distribution";
   if (Number.isInteger(major) && major >= PGDG.oldest && major <= PGDG.newest) return "pgdg";
   throw new Error(
-    `there is no PostgreSQL ${major} for ${distribution.title}: its archive has ${supported.postgres}, apt.postgresql.org has ${PGDG.oldest} to ${PGDG.newest}`,
+    `there is no PostgreSQL ${major} for ${distribution.title}: its archive has ${supported.postgres}, apt.postgresql.org has ${PGDG.oldest} to ${PGDG.newest}; ` +
+      `install another version yourself and leave postgres.install out`,
   );
 }

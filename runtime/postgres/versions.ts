@@ -1,6 +1,6 @@
 /**
  * Differences between PostgreSQL versions that are not in pg_control. `version` is the text of the major version: "14"
- * … "18".
+ * … "19".
  */
 
 /** `150004` (server_version_num) → `15`; before 10 two parts: `90603` → `9.6`. */

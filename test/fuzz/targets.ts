@@ -408,7 +408,7 @@ function segmentOf(pages: Uint8Array): Uint8Array {
   return segment;
 }
 
-const WAL_MAJORS = [15, 17, 18] as const;
+const WAL_MAJORS = [15, 17, 18, 19] as const;
 const walPages = (major: number): Uint8Array =>
   Buffer.from(vectorText0(`wal/pg${major}.segment.gz`)).subarray(0, 3 * 8192);
 
@@ -433,7 +433,7 @@ function readRecord(record: WalRecord, major: number): void {
   const content = parseRecord(record, major);
   decompressEach(() => parseRowChange(record, content));
   decompressEach(() => parseTransactionEnd(content.main, record.info, record.xid, major));
-  if (isCheckpoint(record)) decompressEach(() => checkpointOf(content.main));
+  if (isCheckpoint(record)) decompressEach(() => checkpointOf(content.main, major));
   parseFileMap(content.main);
   for (const block of content.blocks) {
     if (block.image !== null && block.image !== undefined) {
@@ -484,7 +484,7 @@ export const WAL_TARGETS: readonly Target[] = [
   },
   {
     name: "WAL header",
-    seeds: [vectorBytes("wal-header.pg15.first512.bin"), vectorBytes("wal-header.pg18.first512.bin")],
+    seeds: [vectorBytes("wal-header.pg15.first512.bin"), vectorBytes("wal-header.pg19.first512.bin")],
     kinds: ["format", "fileInvalid", "versionNotSupported"],
     run: (bytes) => void parseWalHeader(bytes),
   },
@@ -507,7 +507,7 @@ export const WAL_TARGETS: readonly Target[] = [
   },
   {
     name: "pg_control",
-    seeds: [vectorBytes("pg_control.pg15.first512.bin"), vectorBytes("pg_control.pg18.first512.bin")],
+    seeds: [vectorBytes("pg_control.pg15.first512.bin"), vectorBytes("pg_control.pg19.first512.bin")],
     kinds: ["format", "fileInvalid", "versionNotSupported", "checksum"],
     run: (bytes) => {
       parsePgControl(bytes);

@@ -19,6 +19,9 @@ export const POSTGRES_IMAGES: readonly PostgresImage[] = [
   postgres(14, "14.24", "202608310817", "19fdf3596c337c9ae3725dbcec345e85f64e3097b1e0e375575bc6d53c3e4497"),
 ];
 
+/** Major versions that the runtime supports. 19 has no image here before its release. */
+export const SUPPORTED_MAJORS: readonly number[] = [14, 15, 16, 17, 18, 19];
+
 /**
  * Node.js 24 on Debian, for the plugin and its sidecars: the bundle comes from a ConfigMap, so that no image of ours is
  * needed.

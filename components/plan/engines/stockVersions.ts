@@ -125,9 +125,10 @@ export function isInRange({ from, before }: VersionRange, version: string): bool
 
 /**
  * First pgBackRest versions that support each major version of PostgreSQL. Older major versions are supported by every
- * version listed here.
+ * version listed here. 2.59 reads betas of 19 only: since the release candidate pg_control has another layout.
  */
 const POSTGRES_SINCE: readonly (readonly [major: number, since: string])[] = [
+  [19, "2.60"],
   [18, "2.55"],
   [17, "2.54"],
   [16, "2.47"],

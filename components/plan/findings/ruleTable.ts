@@ -572,7 +572,7 @@ export const RULES = {
     "error",
     "an unsupported version of PostgreSQL, or an image of another version",
     "the operator reads the version from the tag",
-    "use 14 to 18, or an image whose tag begins with the version",
+    "use 14 to 18; for 19 also set an image whose tag begins with 19",
   ),
   PB112: rule(
     "error",

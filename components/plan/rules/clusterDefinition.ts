@@ -6,7 +6,7 @@ import { type ClusterDefinition, type ClusterPlan, type SourcePlan, runsInPods }
 import { DEFAULTS } from "../model/defaults";
 import { engineOf } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
-import { majorOf, POSTGRES_IMAGES } from "../cluster/images";
+import { majorOf, SUPPORTED_MAJORS } from "../cluster/images";
 import type { ClusterDatabasePlan } from "../model/plan";
 import { type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
 import { parseCron, schedulePath } from "../schedule/schedule";
@@ -115,11 +115,14 @@ function checkMonitors({ database, definition }: ClusterPlan): Finding[] {
 }
 
 function checkImage({ database, definition }: ClusterPlan): Finding[] {
-  const majors = POSTGRES_IMAGES.map(({ major }) => major);
   const findings: Finding[] = [];
-  if (!majors.includes(definition.postgresVersion)) {
-    const fact = `the runtime does not support version ${definition.postgresVersion}`;
-    const hint = `use one of ${majors.toSorted((left, right) => left - right).join(", ")}`;
+  const { postgresVersion } = definition;
+  if (!SUPPORTED_MAJORS.includes(postgresVersion)) {
+    const fact = `the runtime does not support version ${postgresVersion}`;
+    findings.push(finding("PB111", "postgresVersion", fact, `use one of ${SUPPORTED_MAJORS.join(", ")}`));
+  } else if (definition.image === undefined && definition.imageCatalog === undefined) {
+    const fact = `this package has no image of version ${postgresVersion}`;
+    const hint = `set image or imageCatalog to one whose tag begins with ${postgresVersion}`;
     findings.push(finding("PB111", "postgresVersion", fact, hint));
   }
   if (definition.image !== undefined && !isUnknown(definition.image)) {

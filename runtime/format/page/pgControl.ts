@@ -11,7 +11,7 @@ import { crc32c } from "../codec/crc32c";
 
 export interface PgControl {
   readonly systemId: bigint;
-  /** "9.6", "10" … "18". */
+  /** "9.6", "10" … "19". */
   readonly pgVersion: string;
   readonly controlVersion: number;
   readonly catalogVersion: number;
@@ -33,6 +33,7 @@ export const INVALID_CHECKPOINT = 0xdeadn;
 interface Layout {
   readonly pgVersion: string;
   readonly controlVersion: number;
+  /** For {@link UNRELEASED} the lowest one. */
   readonly catalogVersion: number;
   readonly redoOffset: number;
   readonly timelineOffset: number;
@@ -43,6 +44,13 @@ interface Layout {
 }
 
 const CHECKPOINT_OFFSET = 32;
+
+/**
+ * Its release may still get another catalog version. Like stock, we accept every one from its row's to the end of that
+ * year, because the control version alone decides the layout (pgBackRest 2.60.0 "postgres/interface/version.intern.h").
+ * The betas of 19 have other control versions or WAL magics: stock 2.60.0 refuses them, and so do we.
+ */
+const UNRELEASED = "19";
 
 /**
  * Columns: version, control, catalog, then offsets of redo LSN, timeline, page size, WAL segment size, data checksum
@@ -60,6 +68,7 @@ const LAYOUTS: readonly Layout[] = (
     ["16", 1300, 202307071, 40, 48, 216, 228, 252, 288],
     ["17", 1700, 202406281, 40, 48, 216, 228, 252, 288],
     ["18", 1800, 202506291, 40, 48, 216, 228, 252, 292],
+    ["19", 1905, 202605131, 40, 48, 224, 240, 268, 308],
   ] as const
 ).map(
   ([
@@ -104,7 +113,7 @@ export function parsePgControl(first512: Uint8Array): PgControl {
     systemId: view.getBigUint64(0, true),
     pgVersion: layout.pgVersion,
     controlVersion: layout.controlVersion,
-    catalogVersion: layout.catalogVersion,
+    catalogVersion: view.getUint32(12, true),
     checkpointLsn: view.getBigUint64(CHECKPOINT_OFFSET, true),
     redoLsn: view.getBigUint64(layout.redoOffset, true),
     timeline: view.getUint32(layout.timelineOffset, true),
@@ -136,7 +145,7 @@ function layoutOf(view: DataView): Layout {
   const controlVersion = view.getUint32(8, true);
   const catalogVersion = view.getUint32(12, true);
   const layout = LAYOUTS.find(
-    (candidate) => candidate.controlVersion === controlVersion && candidate.catalogVersion === catalogVersion,
+    (candidate) => candidate.controlVersion === controlVersion && isCatalogOf(candidate, catalogVersion),
   );
   if (layout === undefined) {
     throw fail(
@@ -148,6 +157,16 @@ function layoutOf(view: DataView): Layout {
     );
   }
   return layout;
+}
+
+function isCatalogOf(layout: Layout, catalogVersion: number): boolean {
+  if (layout.pgVersion !== UNRELEASED) return catalogVersion === layout.catalogVersion;
+  // The year, month, day, and a counter: YYYYMMDDN.
+  return catalogVersion >= layout.catalogVersion && yearOf(catalogVersion) === yearOf(layout.catalogVersion);
+}
+
+function yearOf(catalogVersion: number): number {
+  return Math.floor(catalogVersion / 100_000);
 }
 
 function viewOf(content: Uint8Array): DataView {

@@ -14,7 +14,7 @@ export interface ArchiveHistoryEntry {
   /** Counts from 1. */
   readonly id: number;
   readonly systemId: bigint;
-  /** "9.6", "10" … "18". */
+  /** "9.6", "10" … "19". */
   readonly pgVersion: string;
 }
 

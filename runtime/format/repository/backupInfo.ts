@@ -26,7 +26,7 @@ export interface BackupHistoryEntry {
   /** Counts from 1. */
   readonly id: number;
   readonly systemId: bigint;
-  /** "9.6", "10" … "18". */
+  /** "9.6", "10" … "19". */
   readonly pgVersion: string;
   readonly catalogVersion: number;
   readonly controlVersion: number;

@@ -54,7 +54,7 @@ export function checkNames(rows: NamedRows, where: string): void {
   for (const target of targets.values()) checkTarget(target, paths, files, where);
 }
 
-/** @throws format unless it is "9.6", "10" … "18": directories are named after it */
+/** @throws format unless it is "9.6", "10" … "19": directories are named after it */
 export function checkPgVersion(version: string, where: string): void {
   if (!PG_VERSION.test(version)) throw fail("format", `'${where}': '${version}' is not a version of PostgreSQL`);
 }

@@ -1,6 +1,6 @@
 /**
- * WAL records of checkpoints. (PostgreSQL "catalog/pg_control.h", struct CheckPoint: the offsets are the same with and
- * without the fields that 17 and 18 put into padding.)
+ * WAL records of checkpoints. (PostgreSQL "catalog/pg_control.h", struct CheckPoint: up to 18 the offsets are the same
+ * with and without the fields in padding; 19 has one more, logicalDecodingEnabled, before the next transaction number.)
  */
 import { fail } from "../../base/errors";
 import { RESOURCE_MANAGER } from "./walRecord";
@@ -21,19 +21,22 @@ const INFO_MASK = 0xf0;
 const US_PER_S = 1_000_000n;
 const XID_OFFSET = 24;
 const TIME_OFFSET = 64;
+/** Of both, since 19. */
+const SHIFT_BYTES_19 = 8;
 
 export function isCheckpoint({ info, resourceManager }: WalRecord): boolean {
   const kind = info & INFO_MASK;
   return resourceManager === RESOURCE_MANAGER.xlog && (kind === SHUTDOWN || kind === ONLINE);
 }
 
-/** @throws format */
-export function checkpointOf(main: Uint8Array): Checkpoint {
-  if (main.length < TIME_OFFSET + 8) throw fail("format", `a checkpoint of ${main.length} bytes`);
+/** @param major PostgreSQL version that wrote it. @throws format */
+export function checkpointOf(main: Uint8Array, major: number): Checkpoint {
+  const shift = major >= 19 ? SHIFT_BYTES_19 : 0;
+  if (main.length < TIME_OFFSET + shift + 8) throw fail("format", `a checkpoint of ${main.length} bytes`);
   const view = new DataView(main.buffer, main.byteOffset, main.byteLength);
   return {
     redo: view.getBigUint64(0, true),
-    nextXid: view.getUint32(XID_OFFSET, true),
-    atUs: view.getBigInt64(TIME_OFFSET, true) * US_PER_S,
+    nextXid: view.getUint32(XID_OFFSET + shift, true),
+    atUs: view.getBigInt64(TIME_OFFSET + shift, true) * US_PER_S,
   };
 }

@@ -8,7 +8,7 @@
 import { fail } from "../../base/errors";
 
 export interface WalHeader {
-  /** "9.6", "10" … "18". */
+  /** "9.6", "10" … "19". */
   readonly pgVersion: string;
   readonly timeline: number;
   /** Position of the segment's first byte. */
@@ -31,6 +31,7 @@ const VERSIONS: ReadonlyMap<number, string> = new Map([
   [0xd113, "16"],
   [0xd116, "17"],
   [0xd118, "18"],
+  [0xd122, "19"],
 ]);
 
 /** @throws fileInvalid, versionNotSupported, format */

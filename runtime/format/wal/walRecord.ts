@@ -43,7 +43,7 @@ export interface WalContent {
 
 export const PAGE_SIZE_BYTES = 8192;
 
-/** Resource manager ids, the same in PostgreSQL 14 to 18 ("access/rmgrlist.h"). */
+/** Resource manager ids, the same in PostgreSQL 14 to 19 ("access/rmgrlist.h"). */
 export const RESOURCE_MANAGER = {
   xlog: 0,
   transaction: 1,

@@ -98,7 +98,7 @@ function checkServer({ key, dataDirectory, facts }: Server): void {
 /** @throws versionNotSupported (46) */
 export function checkVersion(version: string): void {
   if (!atLeast(version, 14))
-    throw fail("versionNotSupported", `PostgreSQL ${version} is not supported, only 14 to 18 are`);
+    throw fail("versionNotSupported", `PostgreSQL ${version} is not supported, only 14 to 19 are`);
 }
 
 const POLL_MS = 100;

@@ -224,7 +224,7 @@ export class ActivityTracker {
     if (info === XLOG_CHECKPOINT_SHUTDOWN)
       for (const [xid, { isPrepared }] of this.#running) if (!isPrepared) this.#running.delete(xid);
     const content = parseRecord(record, this.#major);
-    if (isCheckpoint(record)) this.#checkpoint(checkpointOf(content.main));
+    if (isCheckpoint(record)) this.#checkpoint(checkpointOf(content.main, this.#major));
     if (content.blocks.length === 0) return;
     this.catalogs.apply(content, null);
     if (info === XLOG_FPI && record.xid !== 0) {

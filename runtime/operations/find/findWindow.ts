@@ -84,7 +84,7 @@ async function timeIn(archive: WalArchive, segment: Segment): Promise<bigint | n
     if (record.resourceManager === RESOURCE_MANAGER.transaction) {
       const end = parseTransactionEnd(parseRecord(record, major).main, record.info, record.xid, major);
       if (end !== null) return end.atUs;
-    } else if (isCheckpoint(record)) return checkpointOf(parseRecord(record, major).main).atUs;
+    } else if (isCheckpoint(record)) return checkpointOf(parseRecord(record, major).main, major).atUs;
   }
   return null;
 }
@@ -103,7 +103,7 @@ async function backToCheckpoint(
     if (bytes === null) break;
     let last: Checkpoint | null = null;
     for (const record of new WalReader().read(bytes))
-      if (isCheckpoint(record)) last = checkpointOf(parseRecord(record, major).main);
+      if (isCheckpoint(record)) last = checkpointOf(parseRecord(record, major).main, major);
     if (last === null) continue;
     const { nextXid, redo } = last;
     const first = segments.findLastIndex((segment) => segment.lsn <= redo);

@@ -40,6 +40,9 @@ test.each<[keyof typeof RELEASES, number]>([
   for (let major = 14; major <= 18; major += 1)
     expect(sourceOf(distribution, major, "db")).toBe(major === own ? "distribution" : "pgdg");
   expect(() => sourceOf(distribution, 9, "db")).toThrow(`its archive has ${own}, apt.postgresql.org has 14 to 18`);
+  expect(() => sourceOf(distribution, 19, "db")).toThrow(
+    "install another version yourself and leave postgres.install out",
+  );
 });
 
 test.each(["sid", "mint"] as const)("%s is refused with the supported ones", (name) => {

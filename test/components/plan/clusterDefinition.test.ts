@@ -93,7 +93,11 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
   ],
   ["an invalid namespace", { namespace: "Orders" }, ["PB110 namespace"]],
   ["a pooler that cannot be named", { poolers: { "Read-Write": {} } }, ["PB110 poolers.Read-Write"]],
-  ["a version without an image", { postgresVersion: 13 }, ["PB111 postgresVersion"]],
+  ["an unsupported version", { postgresVersion: 13 }, ["PB111 postgresVersion"]],
+  ["an unsupported version with an image", { postgresVersion: 20, image: "pg:20.1" }, ["PB111 postgresVersion"]],
+  ["a version without an image of ours", { postgresVersion: 19 }, ["PB111 postgresVersion"]],
+  ["the same with an image", { postgresVersion: 19, image: "registry.example.net/pg:19rc1-trixie" }, []],
+  ["the same with a catalog", { postgresVersion: 19, imageCatalog: { name: "own" } }, []],
   ["an image of another version", { image: "registry.example.net/pg:17.4" }, ["PB111 image"]],
   [
     "an image without a version",

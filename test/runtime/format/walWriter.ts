@@ -6,7 +6,14 @@
 export const PAGE_BYTES = 8192;
 export const SEGMENT_BYTES = 1024 * 1024;
 const SYSTEM_ID = 7_700_000_000_000_000_001n;
-export const MAGIC: Readonly<Record<number, number>> = { 14: 0xd10d, 15: 0xd110, 16: 0xd113, 17: 0xd116, 18: 0xd118 };
+export const MAGIC: Readonly<Record<number, number>> = {
+  14: 0xd10d,
+  15: 0xd110,
+  16: 0xd113,
+  17: 0xd116,
+  18: 0xd118,
+  19: 0xd122,
+};
 
 export interface WrittenBlock {
   readonly id?: number;

@@ -15,6 +15,8 @@ export interface DebianPrograms {
   /** Name in the cache; the first package's version is appended. */
   readonly entry: string;
   readonly suite: string;
+  /** Source packages to take from experimental, which has only few: the rest comes from `suite`, sid. */
+  readonly experimental?: readonly string[];
   /** Packages to unpack, with the libraries (and Python) that they need but no other dependencies. */
   readonly packages: readonly string[];
   /** Programs to make runnable here, relative to the tree's root; none for a chroot. */
@@ -35,6 +37,8 @@ export type Unpacked = { readonly folder: string; readonly version: string } | M
 const NEEDED = /^(lib|zlib1g$|python3\.\d+-minimal$)/;
 /** Large libraries that our programs can do without. */
 const SKIPPED = /^(libllvm|libz3|libperl|libclang|libsystemd-shared)/;
+/** A package's version up to its revision: `18.6`, `19~rc1`. */
+const VERSION = /^[\d.]+(~[a-z]+\d+)?$/;
 const KEYRINGS = ["/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"];
 const LOADERS = [
   "lib64/ld-linux-x86-64.so.2",
@@ -85,23 +89,28 @@ export async function unpackDebian(wanted: DebianPrograms): Promise<Unpacked> {
   if (present !== null) return present;
   for (const tool of ["apt-get", "apt-cache", "dpkg-deb"])
     if ((await findOnPath(tool)) === null) return { missing: `needs ${tool}, which is not on PATH` };
-  const source = await debianSource(wanted.suite);
-  if ("missing" in source) return source;
+  const suites = wanted.experimental === undefined ? [wanted.suite] : [wanted.suite, "experimental"];
+  const lines: string[] = [];
+  for (const suite of suites) {
+    const source = await debianSource(suite);
+    if ("missing" in source) return source;
+    lines.push(source.line);
+  }
   try {
     // apt allows one process at a time to use its lists.
     return await withLock(
-      join(cacheFolder(), `apt-${wanted.suite}.lock`),
-      async () => findEntry(wanted.entry) ?? (await fetchEntry(wanted, source.line)),
+      join(cacheFolder(), `apt-${suites.at(-1)}.lock`),
+      async () => findEntry(wanted.entry) ?? (await fetchEntry(wanted, suites.at(-1) ?? "", lines)),
     );
   } catch (error) {
     return {
-      missing: `unable to unpack Debian's ${wanted.packages.join(", ")} (${wanted.suite}): ${error instanceof Error ? error.message : String(error)}`,
+      missing: `unable to unpack Debian's ${wanted.packages.join(", ")} (${suites.join(", ")}): ${error instanceof Error ? error.message : String(error)}`,
     };
   }
 }
 
-async function fetchEntry(wanted: DebianPrograms, source: string): Promise<Unpacked> {
-  const apt = await prepareApt(wanted.suite, source);
+async function fetchEntry(wanted: DebianPrograms, name: string, lines: readonly string[]): Promise<Unpacked> {
+  const apt = await prepareApt(name, lines, wanted.experimental ?? []);
   const version = await candidateVersion(apt, wanted.packages[0] ?? "");
   const folder = join(sharedCacheFolder(), `${wanted.entry}-${version}`);
   await cached(folder, (scratch) => unpack(apt, wanted, scratch, folder));
@@ -122,9 +131,11 @@ export async function debianSource(suite: string): Promise<{ readonly line: stri
 /** The newest cached version of an entry. */
 function findEntry(entry: string): { folder: string; version: string } | null {
   const names = readdirSync(sharedCacheFolder()).filter(
-    (name) => name.startsWith(`${entry}-`) && /^[\d.]+$/.test(name.slice(entry.length + 1)),
+    (name) => name.startsWith(`${entry}-`) && VERSION.test(name.slice(entry.length + 1)),
   );
-  const newest = names.sort((a, b) => a.localeCompare(b, "en", { numeric: true })).at(-1);
+  // `19~rc1` is older than `19.0`.
+  const inOrder = (name: string): string => name.replace("~", " ");
+  const newest = names.sort((a, b) => inOrder(a).localeCompare(inOrder(b), "en", { numeric: true })).at(-1);
   return newest === undefined
     ? null
     : { folder: join(sharedCacheFolder(), newest), version: newest.slice(entry.length + 1) };
@@ -148,16 +159,24 @@ interface PrivateApt {
 }
 
 /** An apt with its own sources, lists, cache and status. */
-async function prepareApt(suite: string, source: string): Promise<PrivateApt> {
-  const folder = join(cacheFolder(), `apt-${suite}`);
+async function prepareApt(
+  name: string,
+  lines: readonly string[],
+  experimental: readonly string[],
+): Promise<PrivateApt> {
+  const folder = join(cacheFolder(), `apt-${name}`);
   for (const path of ["lists/partial", "cache/archives/partial", "trusted.gpg.d"])
     mkdirSync(join(folder, path), { recursive: true });
   writeFileSync(join(folder, "status"), "");
-  writeFileSync(join(folder, "sources.list"), `${source}\n`);
+  writeFileSync(join(folder, "sources.list"), lines.map((line) => `${line}\n`).join(""));
+  const pins = experimental.map(
+    (source) => `Package: src:${source}\nPin: release a=experimental\nPin-Priority: 990\n\n`,
+  );
+  writeFileSync(join(folder, "preferences"), pins.join(""));
   const settings = {
     "Dir::Etc::SourceList": join(folder, "sources.list"),
     "Dir::Etc::SourceParts": "/dev/null",
-    "Dir::Etc::Preferences": "/dev/null",
+    "Dir::Etc::Preferences": join(folder, "preferences"),
     "Dir::Etc::PreferencesParts": "/dev/null",
     "Dir::State": folder,
     "Dir::State::Lists": join(folder, "lists"),
@@ -180,7 +199,7 @@ async function prepareApt(suite: string, source: string): Promise<PrivateApt> {
 
 async function candidateVersion(apt: PrivateApt, packageName: string): Promise<string> {
   const text = await runOk("apt-cache", ["-c", apt.configFile, "policy", packageName]);
-  const version = /Candidate: (?:\d+:)?([\d.]+)/.exec(text)?.[1];
+  const version = /Candidate: (?:\d+:)?([\d.]+(?:~[a-z]+\d+)?)/.exec(text)?.[1];
   if (version === undefined) throw new Error(`the suite has no package ${packageName}`);
   return version;
 }

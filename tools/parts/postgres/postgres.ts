@@ -17,8 +17,10 @@ const EMBEDDED_MAJOR = 18;
 /** The oldest PostgreSQL that this project supports. */
 const OLDEST_MAJOR = 14;
 /** Debian suites with each major version. */
-const DEBIAN_SUITES: Readonly<Record<number, string>> = { 15: "bookworm", 17: "trixie", 18: "sid" };
-/** Versions of the server and client packages. */
+const DEBIAN_SUITES: Readonly<Record<number, string>> = { 15: "bookworm", 17: "trixie", 18: "sid", 19: "sid" };
+/** Not released yet: its packages are in experimental, their libraries in sid. */
+const EXPERIMENTAL_MAJOR = 19;
+/** Programs of the server and client packages that tests run, by themselves or in pg_upgrade. */
 const PROGRAMS = [
   "initdb",
   "pg_ctl",
@@ -28,14 +30,19 @@ const PROGRAMS = [
   "pg_checksums",
   "pg_controldata",
   "pg_dump",
+  "pg_dumpall",
+  "pg_resetwal",
+  "pg_restore",
+  "pg_upgrade",
   "pg_waldump",
   "psql",
+  "vacuumdb",
 ];
 
 export interface PostgresBinaries {
   /** Folder with `initdb` and `postgres`, which the server's account can reach. */
   readonly folder: string;
-  /** `18.4` */
+  /** `18.4`, `19rc1` */
   readonly version: string;
   readonly major: number;
   readonly source: "npm" | "machine" | "debian";
@@ -83,8 +90,9 @@ export async function findWholePostgres(major: number): Promise<PostgresChoice> 
   const programs = PROGRAMS.map((name) => `${folder}/${name}`);
   const unpacked = await unpackDebian({
     // The name includes the programs that are pointed to their libraries.
-    entry: `postgresql-whole-${major}`,
+    entry: `postgresql-server-${major}`,
     suite,
+    ...(major === EXPERIMENTAL_MAJOR ? { experimental: [`postgresql-${major}`] } : {}),
     packages: [`postgresql-${major}`, `postgresql-client-${major}`],
     programs,
     drop: [`usr/lib/postgresql/${major}/lib/llvmjit.so`],
@@ -150,7 +158,7 @@ async function findMachinePostgres(major: number): Promise<PostgresBinaries | nu
 
 async function describe(folder: string, source: PostgresBinaries["source"]): Promise<PostgresBinaries> {
   const text = await runOk(join(folder, "postgres"), ["--version"]);
-  const version = /(\d+\.\d+)/.exec(text)?.[1];
+  const version = /\(PostgreSQL\) (\d+(?:\.\d+|[a-z]+\d*))/.exec(text)?.[1];
   if (version === undefined) throw new Error(`${folder}/postgres prints no version: ${text.trim()}`);
-  return { folder, version, major: Number(version.split(".")[0]), source };
+  return { folder, version, major: Number.parseInt(version, 10), source };
 }

@@ -48,6 +48,8 @@ test.each([
   ["2.45", 16, "pgBackRest supports PostgreSQL 16 from 2.47 on"],
   ["2.53.1", 17, "pgBackRest supports PostgreSQL 17 from 2.54 on"],
   ["2.55", 18, null],
+  ["2.59.2", 19, "pgBackRest supports PostgreSQL 19 from 2.60 on"],
+  ["2.60", 19, null],
 ])("%s and PostgreSQL %i", (version, major, expected) => {
   expect(postgresLimit(version, major)).toBe(expected);
 });

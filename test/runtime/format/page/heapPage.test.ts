@@ -109,7 +109,7 @@ describe("pages of tables", () => {
 });
 
 describe("rows of catalogs", () => {
-  it.each([14, 15, 16, 17, 18])("pg_class of PostgreSQL %i", (major) => {
+  it.each([14, 15, 16, 17, 18, 19])("pg_class of PostgreSQL %i", (major) => {
     expect(parseClassRow(classRow(major, "orders"), major)).toEqual({
       oid: 16400,
       name: "orders",
@@ -146,6 +146,7 @@ describe("rows of catalogs", () => {
       [14, old],
       [15, now],
       [18, now],
+      [19, now],
     ] as const) {
       expect(isInvalidDatabase(row(-2), major), String(major)).toBe(true);
       expect(isInvalidDatabase(row(-1), major)).toBe(false);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { crc32c } from "../../../../runtime/format/codec/crc32c";
 import {
   imageOf,
   INVALID_CHECKPOINT,
@@ -9,6 +10,7 @@ import { errorOf, vectorBytes } from "../vectors";
 
 const PG15 = vectorBytes("pg_control.pg15.first512.bin");
 const PG18 = vectorBytes("pg_control.pg18.first512.bin");
+const PG19 = vectorBytes("pg_control.pg19.first512.bin");
 const RESTORED = vectorBytes("v2.60/output/restored.pg_control.first512.bin");
 
 describe("pg_control", () => {
@@ -36,6 +38,40 @@ describe("pg_control", () => {
       dataChecksums: true,
     });
     expect(control.redoLsn <= control.checkpointLsn).toBe(true);
+  });
+
+  it("of PostgreSQL 19 is read, with any catalog version of its year from its betas on", async () => {
+    const facts = {
+      systemId: 7710965860834537976n,
+      pgVersion: "19",
+      controlVersion: 1905,
+      catalogVersion: 202610061,
+      checkpointLsn: 0x174fed8n,
+      redoLsn: 0x174fed8n,
+      timeline: 1,
+      pageSizeBytes: 8192,
+      walSegmentSizeBytes: 16 * 1024 * 1024,
+      dataChecksums: true,
+    };
+    expect(parsePgControl(PG19)).toEqual(facts);
+    const of = (version: number): Buffer => {
+      const bytes = Buffer.from(PG19);
+      bytes.writeUInt32LE(version, 12);
+      bytes.writeUInt32LE(crc32c(bytes.subarray(0, 308)), 308);
+      return bytes;
+    };
+    for (const catalogVersion of [202605131, 202612319])
+      expect(parsePgControl(of(catalogVersion))).toEqual({ ...facts, catalogVersion });
+    for (const other of [202605130, 202701011]) await errorOf("versionNotSupported", () => parsePgControl(of(other)));
+  });
+
+  it("of PostgreSQL 19 has no page checksums after pg_checksums disabled them", () => {
+    const bytes = Buffer.from(PG19);
+    expect([bytes.readUInt32LE(264), bytes.readUInt32LE(268)]).toEqual([1, 1]);
+    // The state at initdb stays at 264.
+    bytes.writeUInt32LE(0, 268);
+    bytes.writeUInt32LE(crc32c(bytes.subarray(0, 308)), 308);
+    expect(parsePgControl(bytes).dataChecksums).toBe(false);
   });
 
   it("is refused when a byte changed", async () => {

@@ -4,12 +4,14 @@ import { errorOf, vectorBytes } from "../vectors";
 
 const PG15 = vectorBytes("wal-header.pg15.first512.bin");
 const PG18 = vectorBytes("wal-header.pg18.first512.bin");
+const PG19 = vectorBytes("wal-header.pg19.first512.bin");
 
 describe("WAL headers", () => {
   it("have version, timeline, cluster and size", () => {
     const size = { timeline: 1, segmentSizeBytes: 16 * 1024 * 1024 };
     expect(parseWalHeader(PG15)).toMatchObject({ pgVersion: "15", systemId: 7710143016304328199n, ...size });
     expect(parseWalHeader(PG18)).toMatchObject({ pgVersion: "18", systemId: 7710145945351894468n, ...size });
+    expect(parseWalHeader(PG19)).toMatchObject({ pgVersion: "19", systemId: 7710965860834537976n, ...size });
     expect(parseWalHeader(PG18).lsn % BigInt(size.segmentSizeBytes)).toBe(0n);
   });
 

@@ -60,7 +60,7 @@ describe("WAL as records", () => {
       fc.property(
         SIZES,
         fc.integer({ min: 0, max: 40 }),
-        fc.constantFrom(14, 15, 16, 17, 18),
+        fc.constantFrom(14, 15, 16, 17, 18, 19),
         (sizes, leftBytes, major) => {
           const writer = new WalWriter({ major, segment: 7 });
           // A page or segment may then end at any position in a record.

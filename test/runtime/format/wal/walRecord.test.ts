@@ -76,7 +76,7 @@ describe("the parts of a WAL record", () => {
     });
     const body = fc.record({ blocks: fc.array(block, { maxLength: 8 }), main: fc.uint8Array({ maxLength: 600 }) });
     fc.assert(
-      fc.property(body, fc.constantFrom(14, 15, 16, 17, 18), (written, major) => {
+      fc.property(body, fc.constantFrom(14, 15, 16, 17, 18, 19), (written, major) => {
         const read = parse(written, major);
         expect(Buffer.from(read.main).equals(written.main)).toBe(true);
         expect(
@@ -122,7 +122,7 @@ describe("the parts of a WAL record", () => {
 
   it("any bytes are a record or an error", () => {
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 200 }), fc.constantFrom(14, 15, 18), (body, major) => {
+      fc.property(fc.uint8Array({ maxLength: 200 }), fc.constantFrom(14, 15, 18, 19), (body, major) => {
         try {
           for (const { image } of parse(body, major).blocks)
             if (image !== null) expect(pageOf(image)).toHaveLength(8192);
@@ -203,7 +203,7 @@ describe("images of pages", () => {
   });
 });
 
-describe.each([15, 17, 18])("a segment that PostgreSQL %i wrote", (major) => {
+describe.each([15, 17, 18, 19])("a segment that PostgreSQL %i wrote", (major) => {
   const reader = new WalReader();
   const records = [...reader.read(gunzipSync(vectorBytes(`wal/pg${major}.segment.gz`)))];
 
@@ -223,7 +223,7 @@ describe.each([15, 17, 18])("a segment that PostgreSQL %i wrote", (major) => {
     const images = records.flatMap((record) => parseRecord(record, major).blocks.flatMap(({ image }) => image ?? []));
     expect(images.length).toBeGreaterThan(10);
     expect(new Set(images.map(({ compression }) => compression))).toContain(
-      { 15: "pglz", 17: "lz4", 18: "zstd" }[major],
+      { 15: "pglz", 17: "lz4", 18: "zstd", 19: "zstd" }[major],
     );
     for (const image of images) {
       const page = Buffer.from(pageOf(image));

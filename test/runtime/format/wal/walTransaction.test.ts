@@ -31,7 +31,7 @@ function prepared(xid: number, name: string, major: number): Uint8Array {
 }
 
 describe("records that end transactions", () => {
-  it.each([14, 15, 16, 17, 18])("of PostgreSQL %i have every part in order", (major) => {
+  it.each([14, 15, 16, 17, 18, 19])("of PostgreSQL %i have every part in order", (major) => {
     const all = {
       atUs: AT_US,
       database: [5, 1663],
@@ -97,7 +97,7 @@ describe("records that end transactions", () => {
       { requiredKeys: ["atUs"] },
     );
     fc.assert(
-      fc.property(some, fc.constantFrom(14, 15, 16, 17, 18), (parts, major) => {
+      fc.property(some, fc.constantFrom(14, 15, 16, 17, 18, 19), (parts, major) => {
         const { flag, main } = endOf(parts, major);
         const end = parseTransactionEnd(main, COMMIT | flag, 700, major);
         expect(end?.subtransactions).toEqual(parts.subtransactions ?? []);
@@ -132,13 +132,18 @@ describe("records that end transactions", () => {
       await errorOf("format", () => parseTransactionEnd(negative, COMMIT | 0x80, 700, 15));
     }
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 120 }), fc.nat(255), fc.constantFrom(14, 15, 18), (bytes, info, major) => {
-        try {
-          parseTransactionEnd(bytes, info, 700, major);
-        } catch (error) {
-          if (!isError(error, "format")) throw error;
-        }
-      }),
+      fc.property(
+        fc.uint8Array({ maxLength: 120 }),
+        fc.nat(255),
+        fc.constantFrom(14, 15, 18, 19),
+        (bytes, info, major) => {
+          try {
+            parseTransactionEnd(bytes, info, 700, major);
+          } catch (error) {
+            if (!isError(error, "format")) throw error;
+          }
+        },
+      ),
       { numRuns: 1000 },
     );
   });

@@ -180,6 +180,7 @@ describe.each([
   [15, 732],
   [17, 746],
   [18, 760],
+  [19, 671],
 ])("WAL that PostgreSQL %i wrote", (major, firstXid) => {
   const tracker = new ActivityTracker(major, null);
   const ended: Ended[] = [];
