@@ -161,7 +161,9 @@ function openLockFile(directory: TrustedDirectory, name: string): number {
 }
 
 function flockOrThrow(fd: number, path: string): void {
-  const result = runFlock(["-n", "-x"], fd);
+  const first = runFlock(["-n", "-x"], fd);
+  // A reader's shared lock (isFlocked) is gone by the second try.
+  const result = first.status === 1 ? runFlock(["-n", "-x"], fd) : first;
   if (result.error !== undefined) {
     const missing = "code" in result.error && result.error.code === "ENOENT";
     throw fail(
