@@ -1,5 +1,5 @@
 /**
- * Streams the agent's cluster's WAL as long as the agent lives: one connection after another, with pauses after
+ * Streams a server's WAL as long as its agent or sidecar lives: one connection after another, with pauses after
  * failures.
  */
 import { untilAborted } from "../base/clock";
@@ -10,7 +10,7 @@ import type { CommandHost } from "../commands/host";
 import { loadStreamState, saveStreamState, type StreamState } from "../local/streamState";
 import { type StreamStatus, stateOf, type StreamWorker } from "../operations/stream/streamWorker";
 import { listMissingWal } from "../operations/stream/needed";
-import { streamOnce } from "../operations/stream/stream";
+import { type StreamParts, streamOnce } from "../operations/stream/stream";
 
 const PAUSE_FIRST_MS = 1000;
 const PAUSE_MS_MAX = 10_000;
@@ -23,10 +23,14 @@ const STATE_MS = 5000;
 /** How often to check whether a standby was promoted. */
 const STANDBY_MS = 5000;
 
+/** Further conditions of a cluster's sidecar. */
+export type StreamConditions = Pick<StreamParts, "isStandby" | "prepare" | "requireOwn">;
+
 export class StreamService {
   readonly #host: CommandHost;
   readonly #ctx: Context;
   readonly #intervalMs: number;
+  readonly #conditions: StreamConditions;
   readonly #stop = new AbortController();
   #running: readonly Promise<void>[] = [];
   /** By repository key. */
@@ -35,10 +39,11 @@ export class StreamService {
   /** Why it does not stream, since when, and whether that was reported. */
   #trouble: { readonly error: BackupError; readonly sinceMs: number; isReported: boolean } | null = null;
 
-  constructor(host: CommandHost, ctx: Context, intervalMs: number) {
+  constructor(host: CommandHost, ctx: Context, intervalMs: number, conditions: StreamConditions = {}) {
     this.#host = host;
     this.#ctx = ctx;
     this.#intervalMs = intervalMs;
+    this.#conditions = conditions;
   }
 
   start(): void {
@@ -76,6 +81,8 @@ export class StreamService {
         return false;
       });
       const held = clock.monotonicMs() - beganAtMs >= WELL_MS;
+      // A demoted server's last position is nobody's progress.
+      if (isStandby) this.#workers = [];
       pauseMs = isStandby
         ? STANDBY_MS
         : held
@@ -118,7 +125,8 @@ export class StreamService {
   }
 
   #once(): Promise<boolean> {
-    const parts = {
+    const parts: StreamParts = {
+      ...this.#conditions,
       repos: this.#host.repositories(),
       intervalMs: this.#intervalMs,
       requireStarted: () => this.#host.requireStarted(),

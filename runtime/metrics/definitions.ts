@@ -177,6 +177,16 @@ export const REPOSITORY: readonly MetricDefinition[] = [
     labels: REPO,
   },
   { name: "pgbackstop_repo_wal_debt_files", help: "Acknowledged WAL files that the repository lacks", labels: REPO },
+  {
+    name: "pgbackstop_repo_stream_timestamp_seconds",
+    help: "Everything that the server wrote before this time is in the repository, streamed or archived",
+    labels: REPO,
+  },
+  {
+    name: "pgbackstop_repo_stream_lsn_bytes",
+    help: "Position up to which WAL was streamed into the repository",
+    labels: REPO,
+  },
 ];
 
 /** Of the last fire drill of each repository; the plugin serves these too. */
@@ -211,16 +221,6 @@ const HOST: readonly MetricDefinition[] = [
   {
     name: "pgbackstop_repo_wal_dropped_files",
     help: "Dropped WAL files, which no repository has, after the newest backup",
-    labels: REPO,
-  },
-  {
-    name: "pgbackstop_repo_stream_timestamp_seconds",
-    help: "Everything that the server wrote before this time is in the repository, streamed or archived",
-    labels: REPO,
-  },
-  {
-    name: "pgbackstop_repo_stream_lsn_bytes",
-    help: "Position up to which WAL was streamed into the repository",
     labels: REPO,
   },
   {

@@ -182,7 +182,8 @@ function repoHostSamples(stanza: string, { droppedCount, fullExpectedS, key, sur
   ];
 }
 
-function streamSamples(stanza: string, { atS, key, positionBytes }: StreamState): Sample[] {
+/** Of one repository, once it has streamed WAL. */
+export function streamSamples(stanza: string, { atS, key, positionBytes }: StreamState): Sample[] {
   const labels = { stanza, repo_key: String(key) };
   return [
     { name: "pgbackstop_repo_stream_timestamp_seconds", labels, value: atS },

@@ -9,10 +9,14 @@
  */
 import { access, readFile } from "node:fs/promises";
 import type { Context } from "../../base/context";
-import { fail, isError, toBackupError } from "../../base/errors";
+import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
+import { timelineDigits } from "../../format/wal/walSegment";
+import { WalPreparer } from "../../operations/archivePush/prepareWal";
+import { PushTarget } from "../../operations/archivePush/pushWal";
 import { archiveIdsOf, type ClusterIdentity } from "../../operations/shared/identity";
 import { readHistory } from "../../operations/restore/timelines";
+import { listReady } from "../../postgres/archiveStatus";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { type JsonObject, textAt } from "../kubernetes/clusterObject";
@@ -87,19 +91,54 @@ export async function requireOwnTimeline(repos: readonly Repository[], own: OwnT
         return null;
       });
       if (stored === null || stored === local) return;
-      throw fail(
-        "archiveDuplicate",
-        `${repo.name} already holds ${history} of another recovery of stanza '${repo.stanza}'`,
-        {
-          hint: [
-            "Two clusters recovered from one archive must not both archive there.",
-            "Give this cluster its own stanza: the plugin parameter 'stanza' in spec.plugins.",
-          ],
-          repoIndex: repo.key,
-        },
-      );
+      throw anotherRecovery(repo, history);
     }),
   );
+}
+
+function anotherRecovery({ key, name, stanza }: Repository, history: string): BackupError {
+  return fail("archiveDuplicate", `${name} already holds ${history} of another recovery of stanza '${stanza}'`, {
+    hint: [
+      "Two clusters recovered from one archive must not both archive there.",
+      "Give this cluster its own stanza: the plugin parameter 'stanza' in spec.plugins.",
+    ],
+    repoIndex: key,
+  });
+}
+
+export interface StreamedTimeline extends Omit<OwnTimeline, "walName"> {
+  /** All of the cluster's. */
+  readonly repos: readonly Repository[];
+  readonly timeline: number;
+}
+
+/**
+ * Allows streaming on this timeline: the archive has its history, and it is this cluster's. Nothing compares streamed
+ * WAL later. PostgreSQL archives the history of a promotion; a repository that is newer gets it here.
+ * @throws archiveTimeout (82), retryable, while PostgreSQL's archiver has the history; archiveDuplicate (45)
+ */
+export async function requireArchivedTimeline(
+  repo: Repository,
+  { cluster, repos, timeline, walDirectory }: StreamedTimeline,
+  ctx: Context,
+): Promise<void> {
+  if (timeline === 1) return;
+  const history = `${timelineDigits(timeline)}.history`;
+  const local = await readFile(`${walDirectory}/${history}`, "utf8").catch(() => null);
+  // A server that took this timeline itself has its history.
+  if (local === null) return;
+  const stored = await findHistory(repo, cluster, history);
+  if (stored === local) return;
+  if (stored !== null) throw anotherRecovery(repo, history);
+  if ((await listReady(walDirectory, Number.POSITIVE_INFINITY)).includes(history))
+    throw fail("archiveTimeout", `${repo.name} does not hold ${history} yet, which must come before streamed WAL`, {
+      hint: "PostgreSQL archives it after its promotion: is archiving working?",
+      retryable: true,
+    });
+  await requireOwnTimeline(repos, { cluster, walDirectory, walName: history }, ctx);
+  const target = new PushTarget(repo, ctx);
+  const archive = await target.open(cluster);
+  await target.push(await new WalPreparer({ walDirectory, headerCheck: false }, cluster).prepare(history), archive);
 }
 
 async function findHistory(repo: Repository, cluster: ClusterIdentity, name: string): Promise<string | null> {

@@ -1,6 +1,6 @@
 /**
- * `cnpg-instance`: the sidecar of an instance. It archives and serves WAL, takes backups, and gives the exporter
- * metrics of the repositories.
+ * `cnpg-instance`: the sidecar of an instance. It archives, streams and serves WAL, takes backups, and gives the
+ * exporter metrics of the repositories.
  */
 import { access } from "node:fs/promises";
 import { GetService } from "../../archiver/getService";
@@ -23,6 +23,7 @@ import { followsSource, openSource } from "./replicaSource";
 import type { Sidecar } from "./currentSidecar";
 import { runOwn, serveSidecar } from "./sidecar";
 import { StanzaKeeper } from "./stanzaKeeper";
+import { openStreaming } from "./streaming";
 import { expireForever } from "./timedExpire";
 import { TimedHeal } from "./timedHeal";
 import { walService } from "./wal";
@@ -34,13 +35,20 @@ function openInstance(host: CommandHost): Sidecar {
   const own = { ...ctx, signal: new AbortController().signal };
   const repos = host.repositories();
   const timelines = new Timelines();
-  const wal = new WalService(host, own, (walName) => timelines.isAllowed(walName));
-  const gets = openGetServices(host, own);
   const isStandby = async (): Promise<boolean> =>
     access(`${host.dataDirectory}/standby.signal`).then(
       () => true,
       () => false,
     );
+  const stanzas = new StanzaKeeper(host, own);
+  const stream = openStreaming(host, stanzas, isStandby, own);
+  const wal = new WalService(
+    host,
+    own,
+    (walName) => timelines.isAllowed(walName),
+    (repoIndex, walName) => stream?.stored(repoIndex, walName),
+  );
+  const gets = openGetServices(host, own);
   const walSegmentSizeBytes = async (): Promise<number> => (await host.loadControl()).walSegmentSizeBytes;
   const run = runOwn(host);
   const { backups, firstBackups, isBusy } = openBackups(host, run, isStandby);
@@ -55,6 +63,7 @@ function openInstance(host: CommandHost): Sidecar {
     repos,
     workers: () => wal.status(),
     gaps: () => healing.gaps(),
+    streams: () => stream?.status() ?? [],
     walSegmentSizeBytes,
   });
   const expire = (signal: AbortSignal): Promise<number> => run(["expire"], signal, () => {});
@@ -67,7 +76,8 @@ function openInstance(host: CommandHost): Sidecar {
   ];
   for (const name of removeLeftFiles(wal.walDirectory))
     ctx.log.info(`removed ${name}, which a killed sidecar had left in pg_wal`);
-  const push = { wal, prepare: archivePreparer(host, wal.walDirectory, timelines, own) };
+  stream?.start();
+  const push = { wal, prepare: archivePreparer(host, wal.walDirectory, timelines, stanzas, own) };
   return {
     services: [
       identityService(["WAL_SERVICE", "BACKUP_SERVICE", "METRICS"]),
@@ -79,7 +89,7 @@ function openInstance(host: CommandHost): Sidecar {
     close: async (signal) => {
       ending.abort(fail("term", "the sidecar is ending"));
       const closing = gets.all.map((each) => Promise.race([each.close(), untilAborted(signal)]));
-      await Promise.all([wal.close(signal), ...closing, ...loops]);
+      await Promise.all([wal.close(signal), stream?.close(signal), ...closing, ...loops]);
     },
   };
 }
@@ -141,9 +151,9 @@ function archivePreparer(
   host: CommandHost,
   walDirectory: string,
   timelines: Timelines,
+  stanzas: StanzaKeeper,
   own: Context,
 ): (request: WalArchiveRequest, walName: string) => Promise<void> {
-  const stanzas = new StanzaKeeper(host, own);
   return async ({ cluster_definition, check_empty_wal_archive }, walName) => {
     await stanzas.prepare();
     // Checks each promotion: a second cluster in this archive shows when both take one timeline.

@@ -9,10 +9,11 @@ import { silentLog } from "../../base/log";
 import { perRepo, type RepoResult } from "../../base/parallel";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
 import { DRILLS, REPOSITORY } from "../../metrics/definitions";
-import { drillSamples, gapSamples, workerSamples, repositorySamples } from "../../metrics/samples";
+import { drillSamples, gapSamples, repositorySamples, streamSamples, workerSamples } from "../../metrics/samples";
 import { findNewestWal, listBackups, type StoredWal } from "../../operations/info/destinations";
 import { loadDrillHistory } from "../../operations/drill/history";
 import type { DrillRecord } from "../../operations/drill/record";
+import { stateOf, type StreamStatus } from "../../operations/stream/streamWorker";
 import type { Repository } from "../../repository/repository";
 import { callCapabilities, metricDefinitions, metricSamples } from "../grpc/answers";
 import type { MetricSample } from "../grpc/messages";
@@ -23,6 +24,8 @@ export interface MetricParts {
   walSegmentSizeBytes(): Promise<number>;
   /** Missing segments by repository, as far as they were counted. */
   gaps(): ReadonlyMap<number, number>;
+  /** Of the primary; empty elsewhere and without streaming. */
+  streams(): readonly StreamStatus[];
   workers(): readonly (WorkerStatus & { readonly missingWalCount: number })[];
 }
 
@@ -96,6 +99,10 @@ export class MetricSource {
       ...workerSamples(stanza, workers),
       ...repositorySamples(stanza, facts, this.#walSegmentSizeBytes),
       ...gapSamples(stanza, this.#parts.gaps()),
+      ...this.#parts.streams().flatMap((status) => {
+        const state = stateOf(status);
+        return state === null ? [] : streamSamples(stanza, state);
+      }),
       ...drillSamples(stanza, this.#drills),
     ];
     const labelsOf = new Map(SERVED.map(({ labels, name }) => [name, labels]));

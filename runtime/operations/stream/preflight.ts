@@ -1,5 +1,5 @@
 /**
- * Checks whether an agent can receive WAL from this server. Each obstacle is reported with its fix; archiving never
+ * Checks whether an agent or a sidecar can receive WAL from this server. Each obstacle is reported with its fix; archiving never
  * depends on it.
  *
  * Sources: PostgreSQL "Streaming Replication Protocol" and "Replication" (settings `wal_level`, `max_wal_senders`; the
@@ -12,14 +12,14 @@ import type { WalStream } from "../../postgres/walStream";
 export interface StreamCheck {
   /** Why WAL cannot be streamed; null when it can. */
   readonly error: BackupError | null;
-  /** Agents that receive WAL now. */
+  /** Agents and sidecars that receive WAL now. */
   readonly agentCount: number;
   /** A standby: the primary's agent streams. */
   readonly inRecovery: boolean;
 }
 
-/** Application name of the agent's connection. */
-const AGENT_NAME = "pgBackRest [agent]";
+/** Application names of an agent's connection, and a sidecar's. */
+const AGENT_NAMES = ["pgBackRest [agent]", "pgBackRest [cnpg-instance]"];
 
 /**
  * Queries the server, and tries a connection like the agent's if no agent is connected. Never throws for an obstacle.
@@ -29,8 +29,8 @@ export async function checkStreaming(session: Session, open: () => Promise<WalSt
     "select current_setting('wal_level') as wal_level, current_setting('max_wal_senders')::int4 as max_wal_senders, current_user::text as role, " +
       "(select rolsuper or rolreplication from pg_catalog.pg_roles where rolname = current_user) as may_stream, pg_catalog.pg_is_in_recovery() as in_recovery, " +
       "(select count(*)::int4 from pg_catalog.pg_stat_get_wal_senders() s join pg_catalog.pg_stat_get_activity(null) a on a.pid = s.pid " +
-      "where a.application_name = $1) as agents",
-    [AGENT_NAME],
+      "where a.application_name in ($1, $2)) as agents",
+    AGENT_NAMES,
   );
   const facts = rows[0] as ServerAnswer;
   const common = { agentCount: facts.agents, inRecovery: facts.in_recovery };

@@ -29,6 +29,12 @@ export interface StreamParts {
   open(): Promise<WalSource>;
   /** Names of WAL files that a repository lacks: those that wait in `pg_wal`, and its recorded missing WAL. */
   listMissingWal(repoIndex: number): Promise<readonly string[]>;
+  /** True when the server is known to be a standby without asking it. */
+  isStandby?(): Promise<boolean>;
+  /** Before WAL of a primary is received: a cluster's sidecar creates its stanza here. */
+  prepare?(): Promise<void>;
+  /** Checks once per session and repository that this server may write WAL of this timeline there. @throws if not */
+  requireOwn?(repo: Repository, timeline: number): Promise<void>;
   /** Receives the repository workers of a working connection. */
   begun(workers: readonly StreamWorker[]): void;
   /**
@@ -47,6 +53,7 @@ const REST_MS = 10_000;
  */
 export async function streamOnce(parts: StreamParts, signal: AbortSignal, ctx: Context): Promise<boolean> {
   parts.requireStarted();
+  if ((await parts.isStandby?.()) === true) return true;
   const control = await parts.loadControl();
   const stream = await parts.open();
   try {
@@ -56,6 +63,7 @@ export async function streamOnce(parts: StreamParts, signal: AbortSignal, ctx: C
       throw fail("dbMismatch", `the server has system-id ${source.systemId}, pg1-path ${control.systemId}`, { hint });
     }
     if (source.inRecovery) return true;
+    await parts.prepare?.();
     const size = BigInt(control.walSegmentSizeBytes);
     const start = { timeline: source.timeline, lsn: (source.flushLsn / size) * size, flushLsn: source.flushLsn };
     throw await ship(stream, start, control, parts, signal, ctx);
@@ -90,7 +98,11 @@ async function ship(
       new StreamWorker(
         repo,
         window,
-        { ...options, missingWal: await parts.listMissingWal(repo.key) },
+        {
+          ...options,
+          missingWal: await parts.listMissingWal(repo.key),
+          requireOwn: async () => parts.requireOwn?.(repo, start.timeline),
+        },
         { ...ctx, signal: enough.signal },
       ),
     );

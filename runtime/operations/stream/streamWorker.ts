@@ -38,6 +38,8 @@ export interface StreamWorkerOptions {
   readonly missingWal: readonly string[];
   /** @throws stop (62) when the user has stopped the stanza */
   requireStarted(): void;
+  /** Runs before the session's first chunk, until it succeeds. @throws if this server may not write here */
+  requireOwn?(): Promise<void>;
 }
 
 export interface StreamStatus {
@@ -179,6 +181,7 @@ export class StreamWorker {
   async #ship(): Promise<void> {
     this.#options.requireStarted();
     const archive = await this.#target.open(this.#options.cluster);
+    if (this.#older === null) await this.#options.requireOwn?.();
     this.#older ??= await this.#listOlder(archive.archiveId);
     const goal = this.#window.end;
     const goalAtMs = this.#ctx.clock.nowMs();

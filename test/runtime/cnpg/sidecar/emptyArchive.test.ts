@@ -2,7 +2,13 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
-import { isCheckWanted, requireOwnTimeline, Timelines } from "../../../../runtime/cnpg/sidecar/emptyArchive";
+import {
+  isCheckWanted,
+  requireArchivedTimeline,
+  requireOwnTimeline,
+  Timelines,
+} from "../../../../runtime/cnpg/sidecar/emptyArchive";
+import { readHistory } from "../../../../runtime/operations/restore/timelines";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { testContext } from "../../../harness/context";
@@ -31,6 +37,8 @@ const check = (walName = "000000020000000000000005"): Promise<void> =>
 const store = async (index: number, text: string): Promise<void> => {
   await storages[index]?.put(`archive/${repos[index]?.stanza}/15-1/00000002.history`, Buffer.from(text), {});
 };
+const stored = (index: number): Promise<string | null> =>
+  readHistory(repos[index] as Repository, "15-1", "00000002.history", async () => null);
 const recover = (): void => writeFileSync(join(walDirectory, "00000002.history"), HISTORY);
 
 describe("the archive's owner", () => {
@@ -52,6 +60,48 @@ describe("the archive's owner", () => {
     recover();
     storages[0]?.breakDown(fail("hostConnect", "no route"));
     await check();
+  });
+});
+
+describe("streaming on a timeline", () => {
+  const mayStream = (timeline = 2): Promise<void> =>
+    requireArchivedTimeline(repos[0] as Repository, { repos, cluster: CLUSTER, walDirectory, timeline }, ctx);
+  /** PostgreSQL's archiver has the history still to do. */
+  const waiting = (): void => {
+    mkdirSync(join(walDirectory, "archive_status"));
+    writeFileSync(join(walDirectory, "archive_status", "00000002.history.ready"), "");
+  };
+
+  test("waits for its history in that repository's archive, except on the first timeline", async () => {
+    recover();
+    waiting();
+    await mayStream(1);
+    await store(1, HISTORY);
+    await expect(mayStream()).rejects.toMatchObject({ kind: "archiveTimeout", retryable: true });
+    await store(0, HISTORY);
+    await mayStream();
+  });
+
+  test("brings its history to a repository that is newer", async () => {
+    recover();
+    await mayStream();
+    expect(await stored(0)).toBe(HISTORY);
+    expect(await stored(1)).toBeNull();
+  });
+
+  test("is refused if another cluster archived its own history of it, there or in another repository", async () => {
+    recover();
+    await store(1, OTHER);
+    await expect(mayStream()).rejects.toMatchObject({ kind: "archiveDuplicate", repoIndex: 2 });
+    expect(await stored(0)).toBeNull();
+    await store(0, OTHER);
+    await expect(mayStream()).rejects.toMatchObject({ kind: "archiveDuplicate", repoIndex: 1 });
+  });
+
+  test("is not allowed by a repository that does not answer", async () => {
+    recover();
+    storages[0]?.breakDown(fail("hostConnect", "no route"));
+    await expect(mayStream()).rejects.toMatchObject({ kind: "hostConnect" });
   });
 });
 

@@ -56,6 +56,7 @@ test("report the last drill, from the histories", async () => {
     repos,
     workers: () => [],
     gaps: () => new Map(),
+    streams: () => [],
     walSegmentSizeBytes: async () => 16 * 1024 * 1024,
   });
   const ending = new AbortController();
@@ -83,6 +84,10 @@ test("report for each repository how far back and how far forward it can recover
   const source = new MetricSource({
     repos,
     gaps: () => new Map([[2, 98]]),
+    streams: () => [
+      { repoIndex: 1, lsn: 0x3000148n, atMs: 1_795_156_859_123, error: null },
+      { repoIndex: 2, lsn: null, atMs: null, error: null },
+    ],
     workers: () => [{ repoIndex: 2, waitingCount: 3, error: null, missingWalCount: 1 }],
     walSegmentSizeBytes: async () => 16 * 1024 * 1024,
   });
@@ -99,7 +104,10 @@ test("report for each repository how far back and how far forward it can recover
     "pgbackstop_repo_wal_debt_files demo,2": 1,
     "pgbackstop_repo_wal_gap_segments demo,2": 98,
     "pgbackstop_repo_backups demo,2,full": 0,
+    "pgbackstop_repo_stream_timestamp_seconds demo,1": 1_795_156_859,
+    "pgbackstop_repo_stream_lsn_bytes demo,1": 0x3000148,
   });
+  expect(values["pgbackstop_repo_stream_timestamp_seconds demo,2"]).toBeUndefined();
   expect(values["pgbackstop_recovery_window_end_timestamp_seconds demo,1"]).toBeGreaterThan(0);
   expect(values["pgbackstop_recovery_window_end_timestamp_seconds demo,2"]).toBeUndefined();
   // Without a count there is no sample, not a 0.

@@ -382,6 +382,31 @@ describe("a repository worker", () => {
     expect(shipping.status()).toMatchObject({ lsn: null, atMs: null, error: { kind: "stop" } });
   });
 
+  it("ships nothing before this server may write there, and checks that once a session", async () => {
+    const window = new WalWindow(START);
+    let checks = 0;
+    let isOwn = false;
+    const requireOwn = async (): Promise<void> => {
+      checks++;
+      if (!isOwn) throw fail("archiveTimeout", "no history yet", { retryable: true });
+    };
+    const shipping = worker(window, { requireOwn });
+    const running = shipping.run();
+    window.append(window.end, wal(window.end, 17));
+    await settled(() => checks > 2);
+    expect(await names()).toEqual([]);
+    expect(shipping.status()).toMatchObject({ lsn: null, error: { kind: "archiveTimeout" } });
+    isOwn = true;
+    await settled(() => shipping.status().lsn === window.end);
+    const first = checks;
+    window.append(window.end, wal(window.end, 18));
+    await settled(() => shipping.status().lsn === window.end);
+    window.close();
+    await running;
+    expect(await names()).toEqual([`${NAME} 0-17`, `${NAME} 17-35`]);
+    expect(checks).toBe(first);
+  });
+
   it("falls back to an earlier chunk, or session, when one is damaged", async () => {
     await session(new WalWindow(START), [1000, 500]);
     const [, second] = await listChunks(repo, "15-1");
