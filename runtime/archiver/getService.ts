@@ -56,11 +56,9 @@ export class GetService {
   }
 
   /** {@link get}; at the end of the archive a recovery also gets the streamed part of the next segment. */
-  async getOrLast(walName: string, destination: string): Promise<boolean> {
-    return (
-      (await this.get(walName, destination)) ||
-      (await this.last(walName, destination, () => this.get(walName, destination)))
-    );
+  async getOrLast(walName: string, destination: string, options: GetOptions = {}): Promise<boolean> {
+    const get = (): Promise<boolean> => this.get(walName, destination, options);
+    return (await get()) || (await this.last(walName, destination, get));
   }
 
   /** The streamed part of a segment that no repository has. */

@@ -224,9 +224,15 @@ const COMMAND_LINE = [
   own("plugin-source-stanza", "string", ["cnpg-instance"], "name of the cluster that a replica cluster follows", {
     config: "plugin.sourceStanza",
   }),
-  own("plugin-newest-wal", "string", ["cnpg-restore"], "newest WAL segment that the recovery may get, for drills", {
-    config: "plugin.newestWal",
-  }),
+  own(
+    "plugin-newest-wal",
+    "string",
+    ["cnpg-restore"],
+    "newest WAL segment that the recovery may get, for drills; SEGMENT@LSN ends inside it",
+    {
+      config: "plugin.newestWal",
+    },
+  ),
   own("plugin-listen", "string", ["cnpg-operator"], "address and port for CloudNativePG's operator", {
     config: "plugin.listen",
     default: "0.0.0.0:9090",

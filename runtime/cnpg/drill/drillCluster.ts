@@ -30,7 +30,7 @@ export interface ThrowAwayRequest {
   readonly untilMs: number;
   readonly repoIndex: number;
   readonly picked: Picked;
-  /** Newest segment that recovery may see; null for all. */
+  /** Newest segment that recovery may see, with the end of its streamed part after `@`; null for all. */
   readonly newestWal: string | null;
   /** Major version of PostgreSQL. */
   readonly major: number;

@@ -30,6 +30,7 @@ import { measureRpo, type Replayed } from "../../operations/drill/measure";
 import { askProduction, type ProductionFacts } from "../../operations/drill/production";
 import { type DrillRecord, renderDrill } from "../../operations/drill/record";
 import { drillText } from "../../operations/drill/drillReport";
+import { surveyStream } from "../../operations/stream/survey";
 import { Session } from "../../postgres/session";
 import type { Repository } from "../../repository/repository";
 import { throwAwayCluster } from "./drillCluster";
@@ -156,7 +157,7 @@ class ClusterDrill {
       const chosen = await choose(this.#deps.repos, { repoIndex, repoIndexes, set, pick, maxBytes }, journal, ctx);
       const asked = this.#askProduction(chosen, ctx).catch(() => null);
       journal.next("create");
-      made = await this.#create(chosen);
+      made = await this.#create(chosen, await lastWal(chosen, ctx));
       const server = await awaitConnection(this.#deps.api, made, journal, ctx);
       journal.connected();
       journal.restoredBytes = chosen.picked.backup.sizeBytes;
@@ -177,7 +178,7 @@ class ClusterDrill {
   }
 
   /** Derived from production's current Cluster. */
-  async #create({ info, newestWal, picked, repo }: Chosen): Promise<MadeCluster> {
+  async #create({ info, picked, repo }: Chosen, newestWal: string | null): Promise<MadeCluster> {
     const { api } = this.#deps;
     const { cluster = "", job, jobUid, name = "", resources } = this.#config.clusterDrill;
     const production = await api.find(CLUSTERS, cluster);
@@ -306,4 +307,17 @@ class ClusterDrill {
       hint: "Allow more with --max-minutes.",
     });
   }
+}
+
+/**
+ * The end of the recovery, as the parameter `newestWal` has it: streamed WAL continues the archive, up to where it was
+ * when the drill began.
+ */
+async function lastWal({ newestWal, picked, repo }: Chosen, ctx: Context): Promise<string | null> {
+  if (picked.type !== "default" || newestWal === null) return newestWal;
+  const stream = await surveyStream(repo).catch((error: unknown) => {
+    ctx.log.warn(`the drill leaves out streamed WAL: ${toBackupError(error).message}`);
+    return null;
+  });
+  return stream === null || stream.segment <= newestWal ? newestWal : `${stream.segment}@${stream.lsn}`;
 }

@@ -21,7 +21,7 @@ export interface PluginParameters {
   readonly claims: readonly string[];
   readonly backupType: RequestedBackupType;
   readonly fullEveryDays: number;
-  /** For a recovery: the repository to read, and the newest segment to use. */
+  /** For a recovery: the repository to read, and the newest segment to use, as {@link NEWEST_WAL}. */
   readonly repoIndex: number | undefined;
   readonly newestWal: string | undefined;
   /** Names and quantities of `resources`, unchanged. */
@@ -64,6 +64,8 @@ const SECRET_KEY = /^([-._a-zA-Z0-9]+)=([a-z0-9][-a-z0-9.]*)\/([-._a-zA-Z0-9]+)$
 /** Names of Kubernetes objects. */
 const OBJECT_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
 const FULL_EVERY_DAYS = 7;
+/** `000000010000000000000005`, or with the position where its streamed part ends: `000000010000000000000005@0/5123456`. */
+const NEWEST_WAL = /^[0-9A-F]{24}(@[0-9A-F]{1,8}\/[0-9A-F]{1,8})?$/;
 
 /** @throws optionInvalid, optionInvalidValue, optionRequired, with the parameter's name */
 export function readParameters(
@@ -161,7 +163,8 @@ function repoIndexOf(text: string | undefined): number | undefined {
 }
 
 function segmentOf(text: string | undefined): string | undefined {
-  if (text !== undefined && !/^[0-9A-F]{24}$/.test(text)) throw invalid("newestWal", text, "the name of a WAL segment");
+  if (text !== undefined && !NEWEST_WAL.test(text))
+    throw invalid("newestWal", text, "the name of a WAL segment, as 000000010000000000000005@0/5123456 with its end");
   return text;
 }
 

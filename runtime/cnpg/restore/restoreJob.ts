@@ -124,7 +124,8 @@ async function removeRecovery(dataDirectory: string): Promise<void> {
 async function linkWal(dataDirectory: string, walDirectory: string): Promise<void> {
   const path = `${dataDirectory}/pg_wal`;
   if ((await lstat(path)).isSymbolicLink()) return;
-  // A restore leaves no segments here; those of an earlier attempt on the volume equal the archive's.
+  // A restore leaves no segments here. Those of an earlier attempt on the volume equal the archive's or begin like it,
+  // and a recovery asks the archive first.
   await mkdir(`${walDirectory}/archive_status`, { recursive: true, mode: 0o700 });
   await rm(path, { recursive: true });
   await symlink(walDirectory, path);

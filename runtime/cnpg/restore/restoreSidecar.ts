@@ -5,6 +5,7 @@
 import { GetService } from "../../archiver/getService";
 import { untilAborted } from "../../base/clock";
 import type { Command, CommandHost } from "../../commands/host";
+import { parseLsn } from "../../format/wal/walSegment";
 import { createRestoreEvent } from "./clusterEvents";
 import { identityService } from "../grpc/identityService";
 import { openKubernetes } from "../kubernetes/kubernetesApi";
@@ -20,11 +21,12 @@ function openRestore(host: CommandHost): Sidecar {
   const isJob = config.plugin.instance === undefined;
   const own = { ...ctx, signal: new AbortController().signal };
   const gets = new GetService(host, own);
-  const { newestWal = null } = config.plugin;
+  const [newestWal = null, newestLsn = null] = config.plugin.newestWal?.split("@") ?? [];
+  const end = { newestWal, newestLsn: newestLsn === null ? null : parseLsn(newestLsn) };
   return {
     services: [
       identityService(["WAL_SERVICE", "RESTORE_JOB"]),
-      walService({ dataDirectory, push: null, isJob, newestWal, gets: () => gets }, ctx),
+      walService({ dataDirectory, push: null, isJob, ...end, gets: () => gets }, ctx),
       restoreJobService(
         {
           dataDirectory,

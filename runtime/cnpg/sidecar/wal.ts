@@ -6,12 +6,13 @@
  * its promotion, so it gets an answer within seconds. After a silent repository the limit is shorter still: a promotion
  * requests several files in sequence.
  */
-import { rename, rm } from "node:fs/promises";
+import { open, rename, rm } from "node:fs/promises";
 import { dirname, isAbsolute } from "node:path";
 import type { GetService, GetOptions } from "../../archiver/getService";
 import type { WalService } from "../../archiver/walService";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
+import { lsnOfSegment } from "../../format/wal/walSegment";
 import { lacksStanza } from "../../operations/archiveGet/archiveGet";
 import { repoErrorLine } from "../../operations/shared/results";
 import { callCapabilities } from "../grpc/answers";
@@ -29,8 +30,10 @@ export interface WalParts {
   readonly isJob: boolean;
   /** For a drill: newer segments count as missing, since they were written after the disaster. */
   readonly newestWal?: string | null;
+  /** Where `newestWal` ended when the drill began. */
+  readonly newestLsn?: bigint | null;
   /** The source of a requested file. */
-  gets(request: WalRestoreRequest): Pick<GetService, "get">;
+  gets(request: WalRestoreRequest): Pick<GetService, "get" | "getOrLast">;
 }
 
 /** For a standby's request: the instance manager gives up later. */
@@ -103,7 +106,7 @@ async function restore(
 ): Promise<object> {
   const { source_wal_name: walName } = request;
   if (!WAL_NAME.test(walName)) throw fail("optionInvalidValue", `'${walName}' is not the name of a WAL file`);
-  const { newestWal = null } = parts;
+  const { newestLsn = null, newestWal = null } = parts;
   if (newestWal !== null && walName > newestWal)
     throw new NotFound(`${walName} is newer than ${newestWal}, where this recovery ends`);
   const destination = pathIn(parts.dataDirectory, request.destination_file_name);
@@ -117,13 +120,18 @@ async function restore(
     timeoutMs: isJob ? RECOVERY_DOUBT_MS : STANDBY_DOUBT_MS,
     mayLackStanza,
   };
-  const get = parts.gets(request).get(walName, fetched, options);
+  const source = parts.gets(request);
+  // Only a recovery that will end may get the streamed part of a segment: a standby or pg_rewind would take it for the
+  // complete one.
+  const mayEnd = isJob && request.mode !== "MODE_REWIND";
+  const get = mayEnd ? source.getOrLast(walName, fetched, options) : source.get(walName, fetched, options);
   noteAnswer(get, experience);
   const answerMs = isJob ? RECOVERY_DOUBT_MS : experience.isSilent ? STANDBY_SILENCE_MS : STANDBY_ANSWER_MS;
   const setSilent = (): void => void (experience.isSilent = true);
   try {
     const isFetched = await before(get, answerMs, setSilent, signal, walName, ctx);
     if (!isFetched) throw new NotFound(`${walName} is in no repository`);
+    if (newestLsn !== null && walName === newestWal) await endAt(fetched, walName, newestLsn);
     await rename(fetched, destination);
     return {};
   } catch (error) {
@@ -133,6 +141,20 @@ async function restore(
       ctx.log.info("the archive does not exist yet: the primary creates it with its first WAL");
     experience.isReported = true;
     throw new NotYet(`${walName}: the archive does not exist yet`);
+  }
+}
+
+/** Fills a segment with zeros from this position on, as PostgreSQL has one that it is writing. */
+async function endAt(path: string, walName: string, lsn: bigint): Promise<void> {
+  const handle = await open(path, "r+");
+  try {
+    const { size } = await handle.stat();
+    const kept = Number(lsn - lsnOfSegment(walName, size));
+    if (kept >= size) return;
+    await handle.truncate(Math.max(kept, 0));
+    await handle.truncate(size);
+  } finally {
+    await handle.close();
   }
 }
 

@@ -223,12 +223,12 @@ test("the patch of a recovery job goes to its pod's template", () => {
 });
 
 test("a recovery may be limited to one repository and a newest segment, an instance is not", () => {
-  const parameters = { ...PARAMETERS, repo: "2", newestWal: "0000000100000000000000A1" };
+  const parameters = { ...PARAMETERS, repo: "2", newestWal: "0000000100000000000000A1@0/A1000148" };
   const argsOf = (mode: SidecarRequest["mode"], object: JsonObject, main: string): readonly Json[] => {
     const patch = patchOf(object, { ...REQUEST, mode, parameters }, main);
     return listAt(patch.find(({ path }) => path.endsWith("/initContainers/-"))?.value, "args");
   };
-  const bounds = ["--repo=2", "--plugin-newest-wal=0000000100000000000000A1"];
+  const bounds = ["--repo=2", "--plugin-newest-wal=0000000100000000000000A1@0/A1000148"];
   expect(argsOf("restore", job("full-recovery"), "full-recovery")).toEqual(expect.arrayContaining(bounds));
   for (const arg of bounds) expect(argsOf("instance", pod(), "postgres")).not.toContain(arg);
 });

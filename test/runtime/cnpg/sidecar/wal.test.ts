@@ -28,6 +28,8 @@ function restore(
     readonly mode?: string;
     readonly job?: boolean;
     readonly newestWal?: string;
+    readonly newestLsn?: bigint;
+    readonly last?: Get;
     readonly path?: string;
     readonly name?: string;
     readonly signal?: AbortSignal;
@@ -36,7 +38,14 @@ function restore(
   const push =
     more.job === true ? null : { wal: { walDirectory: `${dataDirectory}/pg_wal`, push: never }, prepare: never };
   const service = walService(
-    { dataDirectory, push, isJob: more.job === true, newestWal: more.newestWal ?? null, gets: () => ({ get }) },
+    {
+      dataDirectory,
+      push,
+      isJob: more.job === true,
+      newestWal: more.newestWal ?? null,
+      newestLsn: more.newestLsn ?? null,
+      gets: () => ({ get, getOrLast: more.last ?? get }),
+    },
     ctx,
   );
   const request = {
@@ -77,6 +86,39 @@ describe("a restore", () => {
     const [job, standby] = asked as { timeoutMs: number }[];
     expect(job?.timeoutMs).toBeGreaterThanOrEqual(3600_000);
     expect(standby?.timeoutMs).toBeLessThan(10_000);
+  });
+
+  test("of a job gets a streamed part; a standby and a rewind only complete files", async () => {
+    const none: Get = async () => false;
+    const last: Get = async (_name, path) => {
+      writeFileSync(path, "streamed");
+      return true;
+    };
+    await restore(none, { job: true, last });
+    expect(readFileSync(join(dataDirectory, "pg_wal", "RECOVERYXLOG"), "utf8")).toBe("streamed");
+    await expect(restore(none, { last })).rejects.toBeInstanceOf(NotFound);
+    await expect(restore(none, { job: true, last, mode: "MODE_REWIND" })).rejects.toBeInstanceOf(NotFound);
+  });
+
+  test("of a drill ends where the stream ended when it began", async () => {
+    const newestWal = walName(3);
+    const size = 1024 * 1024;
+    const whole: Get = async (_name, path) => {
+      writeFileSync(path, Buffer.alloc(size, 7));
+      return true;
+    };
+    const kept = async (newestLsn: bigint, name = newestWal): Promise<number> => {
+      await restore(whole, { job: true, newestWal, newestLsn, name });
+      const bytes = readFileSync(join(dataDirectory, "pg_wal", "RECOVERYXLOG"));
+      expect(bytes.length).toBe(size);
+      const end = bytes.findLastIndex((byte) => byte !== 0) + 1;
+      expect(bytes.subarray(0, end).every((byte) => byte === 7)).toBe(true);
+      return end;
+    };
+    const start = 3n * BigInt(size);
+    expect(await kept(start + 1000n)).toBe(1000);
+    expect(await kept(start + 1000n, walName(2))).toBe(size);
+    expect(await kept(start + BigInt(size))).toBe(size);
   });
 
   test("of a drill sees nothing that was written after it began", async () => {
@@ -122,7 +164,10 @@ describe("a restore", () => {
     const asking = () => {
       const settles: ((fetched: boolean) => void)[] = [];
       const get: Get = () => new Promise((resolve) => void settles.push(resolve));
-      const service = walService({ dataDirectory, push: null, isJob: false, gets: () => ({ get }) }, ctx);
+      const service = walService(
+        { dataDirectory, push: null, isJob: false, gets: () => ({ get, getOrLast: get }) },
+        ctx,
+      );
       const ask = (): Promise<unknown> => {
         const request = { source_wal_name: walName(1), destination_file_name: "pg_wal/RECOVERYXLOG" };
         return Promise.resolve(service.methods["Restore"]?.(request as never, new AbortController().signal)).catch(
@@ -164,7 +209,8 @@ describe("a restore", () => {
           { walName: name, destination, cluster: CLUSTER, mayLackStanza: request?.mayLackStanza ?? false },
           ctx,
         );
-      return (isJob: boolean) => walService({ dataDirectory, push: null, isJob, gets: () => ({ get }) }, ctx);
+      return (isJob: boolean) =>
+        walService({ dataDirectory, push: null, isJob, gets: () => ({ get, getOrLast: get }) }, ctx);
     };
     const ask = (service: ReturnType<ReturnType<typeof asking>>): Promise<unknown> => {
       const request = { source_wal_name: walName(1), destination_file_name: "pg_wal/RECOVERYXLOG" };
