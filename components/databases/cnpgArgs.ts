@@ -4,7 +4,7 @@
  */
 import type * as pulumi from "@pulumi/pulumi";
 import type { DrillArgs, DrillChecksArgs } from "../drills/drillArgs";
-import type { AcknowledgeArgs, BackupScheduleArgs, HostRepositoryArgs, SizingArgs } from "./hostArgs";
+import type { AcknowledgeArgs, BackupScheduleArgs, HostRepositoryArgs, SizingArgs, StreamingArgs } from "./hostArgs";
 import type { ObjectivesArgs } from "./objectivesArgs";
 
 /** The program that archives and backs up a cluster. */
@@ -233,6 +233,14 @@ export interface ClusterBackupArgs {
    * seconds.
    */
   archiveTimeoutSeconds?: number;
+  /**
+   * The primary's sidecar receives WAL over the replication protocol and ships the segment that PostgreSQL is writing,
+   * so that a cluster lost with its volumes costs seconds of commits. A restore by the runtime replays it; stock's ends
+   * at the last complete segment. Switching it on or off restarts nothing. Engine "runtime". A replica cluster streams
+   * once it is promoted. Left out, only complete segments are shipped.
+   * @example { intervalSeconds: 5 }
+   */
+  streaming?: StreamingArgs;
   /**
    * Fire drills, by names of your own: lower-case letters, digits and hyphens.
    * @example { monthly: { cron: "0 5 1 * *" } }

@@ -21,6 +21,8 @@ export function streamRules(writer: Writer, { databases, repositories }: Topolog
       : worstCaseRpo({ archiveTimeoutSeconds: undefined, streamIntervalSeconds: intervalSeconds });
   if (worst === null) return [];
   const limitS = Math.max(AGE_S_MIN, WORST_CASES * worst.totalSeconds);
+  const isHost = writer.database.kind === "host";
+  const receiver = isHost ? "agent" : "sidecar of the primary";
   return repositories.flatMap(({ key }) => {
     const own = writer.about({ repo_key: String(key) });
     return [
@@ -28,9 +30,12 @@ export function streamRules(writer: Writer, { databases, repositories }: Topolog
         "PgbackstopStreamBehind",
         "critical",
         "5m",
-        `${writer.series(COLLECTED)} - on (stanza, instance) group_right () ${own.series(STREAMED)} > ${limitS}`,
+        // Sidecars calculate it during the scrape.
+        isHost
+          ? `${writer.series(COLLECTED)} - on (stanza, instance) group_right () ${own.series(STREAMED)} > ${limitS}`
+          : `time() - ${own.series(STREAMED)} > ${limitS}`,
         `repo${key} has been without the newest WAL for {{ $value | humanizeDuration }}`,
-        `Streaming promises ${worst.totalSeconds} s at worst. Whole segments are archived as ever; pgbackstop check and the log of the agent say what it lacks.`,
+        `Streaming promises ${worst.totalSeconds} s at worst. Whole segments are archived as ever; pgbackstop check and the log of the ${receiver} say what it lacks.`,
       ),
       own.rule(
         "PgbackstopStreamMissing",
@@ -38,7 +43,7 @@ export function streamRules(writer: Writer, { databases, repositories }: Topolog
         "15m",
         `absent(${own.raw(STREAMED)})`,
         `nothing is streamed into repo${key}`,
-        "Streaming is declared, and no agent has told of it: the agent is dead, or cannot receive WAL. pgbackstop check says why.",
+        `Streaming is declared, and no ${isHost ? "agent" : "sidecar"} has told of it: the ${receiver} is dead, or cannot receive WAL. pgbackstop check says why.`,
       ),
     ];
   });

@@ -28,6 +28,7 @@ export function planCluster(name: string, given: DeclaredCluster): ClusterPlan {
     ...base,
     ...(usual === null ? {} : { chosen: usual.chosen }),
     ...(volumeSnapshots === null ? {} : { volumeSnapshots }),
+    ...(declared.replica === undefined || declared.replica.enabled === false ? {} : { isReplica: true }),
     ...(recovery !== undefined && isUnbacked(base) ? { withoutBackups: true } : {}),
   };
   return {

@@ -661,9 +661,9 @@ export const RULES = {
   ),
   PB150: rule(
     "error",
-    "streaming without an agent",
-    "only the agent receives streamed WAL",
-    "use an agent, or leave `streaming` out",
+    "streaming without a receiver",
+    'a host\'s agent or the sidecar of engine "runtime" receives streamed WAL, and nothing else does',
+    'use an agent, or engine "runtime" with repositories; else leave `streaming` out',
   ),
   PB160: rule(
     "error",

@@ -161,6 +161,8 @@ export interface ClusterDatabasePlan extends DatabasePlan {
   readonly serviceNames: readonly string[];
   /** True for a restored cluster that archives nowhere: no rule about backups applies. */
   readonly withoutBackups?: boolean;
+  /** True for a replica cluster: its primary is a standby, whose WAL is not streamed. */
+  readonly isReplica?: boolean;
   /** Of its volumes; undefined if none are taken. */
   readonly volumeSnapshots?: SnapshotPlan;
 }

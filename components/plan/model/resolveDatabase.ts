@@ -54,15 +54,12 @@ export function resolveHost(name: string, declared: HostSettings, defaultNodePat
     (task) => task !== "metrics" || settings.monitoring?.listen === undefined,
   );
   // Beside stock the runtime only reads. Stock expires its own backups, after each backup.
-  const stream =
-    settings.streaming === undefined ? null : (settings.streaming.intervalSeconds ?? DEFAULTS.streamIntervalSeconds);
-  const timeout = settings.archiveTimeoutSeconds ?? streamedTimeout(database.archiveTimeoutSeconds);
   const reads = engineOf(database.engine).stock && !restoreOnly && SYSTEMD_DIRECTORIES.includes(directories.units);
   return {
     ...database,
     ...given,
     ...(usual === null ? {} : { chosen: usual.chosen }),
-    ...(stream === null ? {} : { streamIntervalSeconds: stream, archiveTimeoutSeconds: timeout }),
+    ...resolveStreaming(settings, database.archiveTimeoutSeconds),
     // A drill measures the objectives, and nothing is archived.
     ...(restoreOnly ? { archiveTimeoutSeconds: settings.archiveTimeoutSeconds } : {}),
     kind: "host",
@@ -93,8 +90,11 @@ export function resolveHost(name: string, declared: HostSettings, defaultNodePat
 /** Stanza and Cluster default to the component's name. */
 export function resolveClusterDatabase(name: string, settings: DeclaredCluster): ClusterDatabasePlan {
   const cluster = settings.clusterName ?? name;
+  const stanza = settings.stanza ?? cluster;
+  const database = resolveDatabase(name, settings, stanza, DEFAULTS.clusterArchiveTimeoutSeconds);
   return {
-    ...resolveDatabase(name, settings, settings.stanza ?? cluster, DEFAULTS.clusterArchiveTimeoutSeconds),
+    ...database,
+    ...resolveStreaming(settings, database.archiveTimeoutSeconds),
     kind: "cnpg",
     namespace: settings.namespace,
     cluster,
@@ -134,6 +134,18 @@ function resolveDatabase(
     silence: settings.silence ?? {},
     acknowledgeWeaker: settings.acknowledgeWeaker ?? {},
     options: settings.options ?? {},
+  };
+}
+
+/** @param archiveTimeoutSeconds that follows from the objective */
+function resolveStreaming(
+  { archiveTimeoutSeconds: given, streaming }: DatabaseSettings,
+  archiveTimeoutSeconds: number | undefined,
+): Partial<Pick<DatabasePlan, "archiveTimeoutSeconds" | "streamIntervalSeconds">> {
+  if (streaming === undefined) return {};
+  return {
+    streamIntervalSeconds: streaming.intervalSeconds ?? DEFAULTS.streamIntervalSeconds,
+    archiveTimeoutSeconds: given ?? streamedTimeout(archiveTimeoutSeconds),
   };
 }
 

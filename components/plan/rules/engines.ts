@@ -1,5 +1,5 @@
 /** What an engine cannot do, checked before anything changes. Pure; the facts are rows of engines.ts. */
-import { ENGINES, findEngine, type EngineRow } from "../engines/engines";
+import { ENGINES, engineOf, findEngine, type EngineRow } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import type { ClusterDatabasePlan, DatabasePlan } from "../model/plan";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
@@ -7,6 +7,7 @@ import { firstMeeting, parseCron, schedulePath, shiftCron } from "../schedule/sc
 import { isUnknown } from "../model/unknown";
 import { isInRange, stockLimits } from "../engines/stockVersions";
 import { compareVersions } from "../model/compareVersions";
+import { checkStreamInterval } from "./values";
 
 /** Between a schedule's runs, for engines that need one run for each repository. */
 export const OFFSET_MINUTES = 60;
@@ -49,6 +50,7 @@ export function checkClusterEngine(plan: ClusterDatabasePlan): Finding[] {
     const hint = 'use engine "runtime", or leave it out and restore regularly into a separate Cluster (CnpgRestore)';
     findings.push(...drilled.map(({ name }) => finding("PB044", `drills.${name}`, fact, hint)));
   }
+  findings.push(...checkStreaming(plan));
   for (const schedule of plan.schedules) {
     if (schedule.timeZone === "UTC" || schedule.timeZone === "Etc/UTC") continue;
     const fact = `CloudNativePG runs schedules in its operator's zone (UTC) only: hours of ${schedule.timeZone} would be shifted`;
@@ -59,6 +61,19 @@ export function checkClusterEngine(plan: ClusterDatabasePlan): Finding[] {
     if (!/^pgbackrest(-|$)/i.test(name)) continue;
     const fact = `a Service named "${name}" becomes environment variables ${name.toUpperCase().replaceAll("-", "_")}_… in every pod in ${plan.namespace}, and pgBackRest reads every PGBACKREST_* variable as an option`;
     findings.push(finding("PB052", "serviceNames", fact, `rename it, for instance to "cnpg-${name}"`));
+  }
+  return findings;
+}
+
+function checkStreaming({ engine, streamIntervalSeconds, withoutBackups }: ClusterDatabasePlan): Finding[] {
+  if (streamIntervalSeconds === undefined) return [];
+  const findings = checkStreamInterval(streamIntervalSeconds);
+  if (withoutBackups === true) {
+    const hint = "set repositories, or leave streaming out";
+    findings.push(finding("PB150", "streaming", "the cluster archives nowhere, so it streams nowhere", hint));
+  } else if (!engineOf(engine).own) {
+    const fact = `engine "${engine}" ships complete segments only`;
+    findings.push(finding("PB150", "streaming", fact, 'leave streaming out, or use engine "runtime"'));
   }
   return findings;
 }

@@ -1,12 +1,11 @@
 /** Arguments of a host: names, accounts, paths, ports. Pure. */
 import { engineOf } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
-import { STREAM_INTERVAL_S_MAX } from "../../../runtime/config/settings";
 import { SYSTEMD_DIRECTORIES } from "../model/defaults";
 import type { HostPlan, TaskPlan } from "../model/plan";
 import { isUnknown } from "../model/unknown";
 import { checkTime } from "./schedules";
-import { isWithin } from "./values";
+import { checkStreamInterval, isWithin } from "./values";
 
 /** Paths go into ini files, unit files, and the shell words of archive_command, where `%` begins a placeholder. */
 const PATH_CHARACTERS = /^\/[A-Za-z0-9_.,:@+=/ ~-]*$/;
@@ -48,14 +47,10 @@ function checkListen({ agent, metricsListen }: HostPlan): Finding[] {
   return [finding("PB130", path, "there is no agent to serve metrics", hint)];
 }
 
-function checkStreaming({ agent, streamIntervalSeconds }: HostPlan): Finding[] {
-  if (streamIntervalSeconds === undefined) return [];
-  const findings: Finding[] = [];
-  if (!Number.isInteger(streamIntervalSeconds) || !isWithin(streamIntervalSeconds, 1, STREAM_INTERVAL_S_MAX)) {
-    const fact = `${streamIntervalSeconds} is not a whole number from 1 to ${STREAM_INTERVAL_S_MAX}`;
-    findings.push(finding("PB014", "streaming.intervalSeconds", fact, ""));
-  }
-  if (!agent) {
+function checkStreaming(plan: HostPlan): Finding[] {
+  if (plan.streamIntervalSeconds === undefined) return [];
+  const findings = checkStreamInterval(plan.streamIntervalSeconds);
+  if (!plan.agent) {
     const hint = 'leave streaming out, or use engine "runtime" with units in /etc/systemd/system';
     const fact = "only an agent can stream, and there is none";
     findings.push(finding("PB150", "streaming", fact, hint));

@@ -46,7 +46,7 @@ function checkRpo(plan: DatabasePlan): Finding[] {
   const hint =
     worst.waitsFor === "streaming"
       ? `accept ${worst.totalSeconds} s, or add a synchronous standby: archiving alone cannot promise less`
-      : `accept ${worst.totalSeconds} s, set streaming: {} with an agent (seconds), or add a synchronous standby: archiving alone cannot promise less`;
+      : `accept ${worst.totalSeconds} s, set streaming: {}${plan.kind === "host" ? " with an agent" : ""} (seconds), or add a synchronous standby: archiving alone cannot promise less`;
   return [finding("PB039", "objectives.rpoSeconds", fact, hint)];
 }
 

@@ -10,7 +10,7 @@
  * second apart, and again after a minute (PostgreSQL 18, postmaster/pgarch.c: NUM_ARCHIVE_RETRIES 3,
  * PGARCH_AUTOWAKE_INTERVAL 60).
  */
-import type { DatabasePlan } from "../model/plan";
+import type { ClusterDatabasePlan, DatabasePlan } from "../model/plan";
 
 /** A generous bound for sending one segment to a distant store. */
 export const PUSH_SECONDS = 10;
@@ -36,9 +36,11 @@ export interface WorstCase {
 /** Null while nothing limits the age of an incomplete segment. */
 export function worstCaseRpo({
   archiveTimeoutSeconds,
+  isReplica,
   streamIntervalSeconds,
-}: Pick<DatabasePlan, "archiveTimeoutSeconds" | "streamIntervalSeconds">): WorstCase | null {
-  if (streamIntervalSeconds !== undefined) {
+}: Pick<DatabasePlan, "archiveTimeoutSeconds" | "streamIntervalSeconds"> &
+  Pick<ClusterDatabasePlan, "isReplica">): WorstCase | null {
+  if (streamIntervalSeconds !== undefined && isReplica !== true) {
     const retrySeconds = Math.max(streamIntervalSeconds, RECONNECT_SECONDS);
     const totalSeconds = streamIntervalSeconds + PUSH_SECONDS + retrySeconds;
     return {

@@ -36,7 +36,7 @@ export interface DatabaseNode {
   readonly attached?: boolean;
   /** Snapshots beside the backups (`zfs`): quick to roll back, but on the same disks and only at fixed times. */
   readonly snapshots?: readonly string[];
-  /** Interval of streaming an incomplete segment; absent if only complete segments are shipped. */
+  /** Interval of streaming an incomplete segment; absent if only complete segments are shipped (replica clusters). */
   readonly streamIntervalSeconds?: number;
   /** Clusters: volume snapshots in the cluster's storage. Without `keepDays` and `keepCount` all are kept. */
   readonly volumeSnapshots?: Partial<SnapshotPlan>;
@@ -175,12 +175,13 @@ function databaseNode(plan: HostPlan | ClusterDatabasePlan): DatabaseNode {
     stanza: plan.stanza,
   };
   if (plan.kind === "cnpg") {
-    const { cluster, instances, namespace, volumeSnapshots } = plan;
+    const { cluster, instances, isReplica, namespace, streamIntervalSeconds, volumeSnapshots } = plan;
     return {
       ...common,
       namespace,
       cluster,
       instances,
+      ...(isReplica === true ? {} : given({ streamIntervalSeconds })),
       ...(volumeSnapshots === undefined ? {} : { volumeSnapshots: given(volumeSnapshots) }),
     };
   }

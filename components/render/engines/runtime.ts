@@ -8,6 +8,7 @@
  */
 import { PATHS, PLUGIN_NAME } from "../../../runtime/cnpg/names";
 import { DEFAULTS } from "../../plan/model/defaults";
+import { given } from "../../plan/model/given";
 import type { SecretKeysSettings } from "../../plan/cluster/declaredCluster";
 import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 import type { Schedule } from "../../plan/schedule/schedule";
@@ -83,6 +84,7 @@ export function configObject(context: EngineContext, name: string): RenderedObje
     repositories: database.repositories.map((repository) => withMountedCa(repository, secrets[repository.name])),
     schedules: database.schedules,
     acknowledge: database.acknowledge,
+    ...given({ streamIntervalSeconds: database.streamIntervalSeconds }),
     firstBackup,
     sidecarTakesFirst: firstBackup,
     dataDirectory: PGDATA,

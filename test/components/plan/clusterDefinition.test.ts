@@ -82,6 +82,11 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     { ...COPY, schedules: { full: { cron: "0 3 * * 0" } }, bootstrap: { recovery: RECOVERY } },
     ["PB002 repositories"],
   ],
+  [
+    "a copy that streams nowhere",
+    { ...COPY, streaming: {}, bootstrap: { recovery: RECOVERY } },
+    ["PB142 repositories", "PB150 streaming"],
+  ],
   ["a new cluster without repositories", COPY, ["PB002 repositories", "PB012 schedules"]],
   ["a wait that is no whole number", { firstBackupTimeoutMinutes: 1.5 }, ["PB014 firstBackupTimeoutMinutes"]],
   ["a name with capitals", { clusterName: "Orders" }, ["PB110 clusterName"]],

@@ -20,6 +20,10 @@ test("with streaming it is the interval, one push, and the pause after a failure
     totalSeconds: 25,
   });
   expect(worstCaseRpo({ archiveTimeoutSeconds: undefined, streamIntervalSeconds: 60 })?.totalSeconds).toBe(130);
+  // The primary of a replica cluster is a standby.
+  expect(worstCaseRpo({ archiveTimeoutSeconds: 300, streamIntervalSeconds: 5, isReplica: true })?.totalSeconds).toBe(
+    370,
+  );
   expect([undefined, 10, 300, 3530].map(streamedTimeout)).toEqual([undefined, 300, 300, 3530]);
 });
 

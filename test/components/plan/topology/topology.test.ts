@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { renderTopology, topologyOf } from "../../../../components/plan/topology/topology";
+import { resolved } from "../../clusters";
 import { BUCKET, NAS, plan } from "../../plans";
 
 test("the topology has copies, locations, schedules and flows", () => {
@@ -124,4 +125,16 @@ test("the topology contains the intended weaker changes that it brings", () => {
     plan({ acknowledgeWeaker: { "repositories.repo1.keepDays=7": "the NAS is full" } }),
   );
   expect(acknowledged).toEqual([{ change: "repositories.repo1.keepDays=7", reason: "the NAS is full" }]);
+});
+
+test("a cluster that streams loses seconds; a replica cluster does once it is promoted", () => {
+  const recovery = { stanza: "orders-old", repositories: { repo1: BUCKET } };
+  const of = (enabled?: boolean): readonly unknown[] => {
+    const replica = enabled === undefined ? {} : { bootstrap: { recovery }, replica: { enabled } };
+    const { databases, objectives } = topologyOf(resolved({ streaming: { intervalSeconds: 2 }, ...replica }).database);
+    return [databases[0]?.streamIntervalSeconds, objectives.worstCaseRpoSeconds];
+  };
+  expect(of()).toEqual([2, 22]);
+  expect(of(true)).toEqual([undefined, 370]);
+  expect(of(false)).toEqual([2, 22]);
 });

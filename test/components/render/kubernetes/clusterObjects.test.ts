@@ -236,3 +236,15 @@ test("1,000 renders with shuffled arguments are the same bytes", () => {
     { numRuns: 1000 },
   );
 });
+
+test("streaming changes the configuration alone, which restarts nothing", () => {
+  const objectives = { rpoSeconds: 30 };
+  const plain = renderCluster(context(), null);
+  const streamed = renderCluster(context({ objectives, streaming: {} }), null);
+  const settings = (objects: typeof plain): object =>
+    JSON.parse((objectOf(objects, "config")["data"] as Record<string, string>)["pgbackstop.json"] ?? "") as object;
+  expect(settings(streamed)).toEqual({ ...settings(plain), stream: { intervalSeconds: 5 } });
+  expect(settings(plain)).not.toHaveProperty("stream");
+  // The objective does not shorten archive_timeout: streaming meets it.
+  expect(streamed.filter(({ role }) => role !== "config")).toEqual(plain.filter(({ role }) => role !== "config"));
+});

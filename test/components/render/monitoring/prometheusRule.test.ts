@@ -193,6 +193,19 @@ describe("clusters", () => {
     ]);
   });
 
+  test("compare streamed WAL with the time of the scrape", () => {
+    const [database] = cluster.databases;
+    if (database === undefined) throw new Error("no database");
+    const group = groupOf({ ...cluster, databases: [{ ...database, streamIntervalSeconds: 5 }] });
+    expect(exprs(group, "PgbackstopStreamBehind")[0]).toBe(
+      'time() - max without (pod, instance, endpoint, container, job) (pgbackstop_repo_stream_timestamp_seconds{stanza="orders",namespace="shop",repo_key="1"}) > 60',
+    );
+    expect(exprs(group, "PgbackstopStreamMissing")[0]).toBe(
+      'absent(pgbackstop_repo_stream_timestamp_seconds{stanza="orders",namespace="shop",repo_key="1"})',
+    );
+    expect(exprs(groupOf(cluster), "PgbackstopStreamMissing")).toEqual([]);
+  });
+
   test("of other engines have no metrics of ours, and unknown ones wait", () => {
     const [database] = cluster.databases;
     if (database === undefined) throw new Error("no database");
