@@ -1,0 +1,217 @@
+/**
+ * Streamed WAL of a cluster, with the real operator and PostgreSQL, under write load. `archive_timeout` is an hour, so
+ * what a restore has of the last minute came from the stream. A client records when each commit was acknowledged. The
+ * sidecar reads a changed configuration, the primary dies with its disk, a drill runs, and at last the whole cluster is
+ * lost with its volumes: a `CnpgRestore` has every commit older than the interval and the time of an upload.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { CnpgCluster } from "../../components/databases/cnpgCluster";
+import { CnpgRestore } from "../../components/databases/cnpgRestore";
+import { worstCaseRpo } from "../../components/plan/schedule/objectives";
+import { lsnOfSegment, parseLsn } from "../../runtime/format/wal/walSegment";
+import { CLUSTERS } from "../harness/kubernetes/clusterCalls";
+import { type ComponentLab, startComponentLab } from "../harness/kubernetes/componentLab";
+import { OPERATOR_NAMESPACE } from "../harness/kubernetes/lab";
+import { labParts } from "../harness/kubernetes/parts";
+import { acknowledged, startWriter, stopWriter } from "../harness/kubernetes/writer";
+
+const INTERVAL_S = 2;
+const WORST_MS =
+  1000 * (worstCaseRpo({ archiveTimeoutSeconds: undefined, streamIntervalSeconds: INTERVAL_S })?.totalSeconds ?? 0);
+const SEGMENT_BYTES = 16 * 1024 * 1024;
+const OPERATOR = ["deployment/cnpg-controller-manager", "-n", OPERATOR_NAMESPACE];
+const DRILL = "orders-drill-newest";
+
+interface InfoRepo {
+  readonly key: number;
+  readonly "wal-stream"?: { readonly lsn: string; readonly wal: string };
+}
+
+describe("streamed WAL of a cluster", async () => {
+  const parts = await labParts("streaming in the lab");
+  if (parts === null) {
+    test.skip("a part is missing", () => undefined);
+    return;
+  }
+  let stack: ComponentLab;
+  let primary = "orders-1";
+
+  beforeAll(async () => {
+    stack = await startComponentLab(parts, "streaming");
+  });
+  afterAll(async () => {
+    await stack?.stop();
+  });
+
+  const common = (path: string): ReturnType<ComponentLab["common"]> & { storageGiB: number } => ({
+    ...stack.common(path),
+    archiveTimeoutSeconds: 3600,
+    storageGiB: 1,
+  });
+  const declare = (intervalSeconds: number): Promise<unknown> =>
+    stack.declare(
+      () =>
+        void new CnpgCluster("orders", {
+          ...common("/orders"),
+          streaming: { intervalSeconds },
+          instances: 2,
+          parameters: { shared_buffers: "32MB" },
+          drills: { newest: { cron: "0 5 1 1 *", pick: "newest", level: "quick", from: "repo2", maxMinutes: 20 } },
+        }),
+    );
+  const note = (text: string): void => void process.stdout.write(`    ${text}\n`);
+  const moreAcks = async (count: number): Promise<void> => {
+    const before = acknowledged(stack.lab).length;
+    await expect
+      .poll(() => acknowledged(stack.lab).length, { timeout: 300_000 })
+      .toBeGreaterThanOrEqual(before + count);
+  };
+  const flushed = async (): Promise<bigint> => parseLsn(await stack.sql(primary, "select pg_current_wal_flush_lsn()"));
+  const podLog = (part: string): string => {
+    const folder = join(stack.lab.logFolder, "pods");
+    const files = readdirSync(folder).filter((name) => name.includes(part));
+    return files.map((name) => readFileSync(join(folder, name), "utf8")).join("\n");
+  };
+  /** What each repository has of the stream, by its listing. */
+  const streams = async (pod: string): Promise<readonly (InfoRepo["wal-stream"] | null)[]> => {
+    const { stdout } = await stack.verb(pod, "info", "--output=json");
+    const [stanza] = JSON.parse(stdout) as { readonly repo: readonly InfoRepo[] }[];
+    return (stanza?.repo ?? []).map((repo) => repo["wal-stream"] ?? null);
+  };
+  /** Milliseconds until both repositories have the stream up to this position. */
+  const awaitStreamed = async (lsn: bigint): Promise<number> => {
+    const beganMs = performance.now();
+    const reached = async (): Promise<boolean> =>
+      (await streams(primary)).every((stream) => stream !== null && parseLsn(stream.lsn) >= lsn);
+    await expect.poll(() => reached().catch(() => false), { timeout: 180_000, interval: 500 }).toBe(true);
+    return performance.now() - beganMs;
+  };
+  const metrics = async (pod: string): Promise<ReadonlyMap<string, number>> => {
+    const program =
+      "fetch('http://localhost:9187/metrics').then((answer) => answer.text()).then((text) => console.log(text))";
+    const { stdout } = await stack.lab.kubectl.exec(pod, "plugin-pgbackstop", ["node", "-e", program]);
+    const lines = stdout.matchAll(/^pgbackstop_repo_stream_timestamp_seconds\{[^}]*repo_key="(\d)"[^}]*\} (\S+)$/gm);
+    return new Map([...lines].map(([, key = "", value]) => [key, Number(value)]));
+  };
+
+  test("the primary's sidecar streams into every repository before the first segment is full", async () => {
+    await declare(5);
+    await stack.lab.kubectl.waitForCondition(CLUSTERS, "orders", "Ready");
+    expect((await stack.firstBackup("orders")).error).toBeUndefined();
+    await stack.sql(primary, "create table load (id bigint primary key); alter table load owner to app");
+    await startWriter(stack.lab, "orders");
+    await moreAcks(20);
+    await awaitStreamed(await flushed());
+    const nowS = Math.floor(Date.now() / 1000);
+    await expect.poll(async () => (await metrics(primary)).size, { timeout: 60_000 }).toBe(2);
+    for (const [, atS] of await metrics(primary)) expect(Math.abs(atS - nowS)).toBeLessThan(60);
+    expect(await metrics("orders-2")).toEqual(new Map());
+    const status = await stack.verb(primary, "status");
+    expect(status.stdout).toMatch(/stream/);
+    const checked = await stack.verb(primary, "check");
+    expect(`${checked.stdout}${checked.stderr}`).toContain("the agent receives WAL from this server");
+  });
+
+  test("a changed interval restarts nothing, and the stream goes on", async () => {
+    const restarts = async (): Promise<string> =>
+      (
+        await stack.lab.kubectl.runOk(["get", "pods", "-n", "default", "-o", "jsonpath={.items[*].metadata.uid}"])
+      ).trim();
+    const before = await restarts();
+    await declare(INTERVAL_S);
+    await expect
+      .poll(() => podLog(`${primary}_plugin-pgbackstop`), { timeout: 180_000 })
+      .toContain("the configuration has changed: read again");
+    await moreAcks(20);
+    note(`after a reload a position was streamed in ${(await awaitStreamed(await flushed())).toFixed(0)} ms`);
+    expect(await restarts()).toBe(before);
+  });
+
+  test("a promoted standby streams its own timeline", async () => {
+    await stack.lab.crash(primary);
+    await stack.lab.kubectl.runOk(["delete", "pvc", primary, "-n", "default", "--wait=false"]);
+    const beganMs = performance.now();
+    primary = "orders-2";
+    await expect
+      .poll(() => stack.sql(primary, "select pg_is_in_recovery()").catch(String), { timeout: 300_000, interval: 200 })
+      .toBe("f");
+    const promotedMs = performance.now();
+    await moreAcks(20);
+    await awaitStreamed(await flushed());
+    const streamedMs = performance.now() - promotedMs;
+    note(
+      `promoted after ${((promotedMs - beganMs) / 1000).toFixed(1)} s, streamed ${(streamedMs / 1000).toFixed(1)} s later`,
+    );
+    for (const stream of await streams(primary)) expect(stream?.wal).toMatch(/^00000002/);
+  });
+
+  test("a drill of the newest state replays the stream", async () => {
+    const last = await stack.endSegment(primary);
+    await stack.awaitSegment("/orders", last);
+    await moreAcks(20);
+    await awaitStreamed(await flushed());
+    await stack.lab.kubectl.runOk(["create", "job", "-n", "default", `--from=cronjob/${DRILL}`, "newest-1"]);
+    await expect.poll(() => podLog("_drill.log"), { timeout: 600_000, interval: 1000 }).toMatch(/drill \S+ of repo2: /);
+    const log = podLog("_drill.log");
+    expect(log).toMatch(/drill \S+ of repo2: passed/);
+    const reached = parseLsn(/recovery: ok: reached (\S+),/.exec(log)?.[1] ?? "0/0");
+    expect(reached).toBeGreaterThan(lsnOfSegment(last, SEGMENT_BYTES) + BigInt(SEGMENT_BYTES));
+  });
+
+  test("a lost cluster comes back with every commit older than the interval and an upload", async () => {
+    const last = await stack.endSegment(primary);
+    await stack.awaitSegment("/orders", last);
+    const archivedAtMs = Date.now();
+    // Without the stream a restore would lose more than the assertion below allows.
+    await expect.poll(() => Date.now() - archivedAtMs, { timeout: 120_000 }).toBeGreaterThan(2 * WORST_MS);
+    await moreAcks(20);
+    expect((await stack.sql(primary, "select pg_walfile_name(pg_current_wal_lsn())")) > last).toBe(true);
+
+    const pods = (await stack.lab.kubectl.list("pods", "default"))
+      .map(({ metadata }) => metadata.name)
+      .filter((name) => /^orders-\d+$/.test(name));
+    await stack.lab.kubectl.runOk(["scale", ...OPERATOR, "--replicas=0"]);
+    const killedAtMs = Date.now();
+    await Promise.all(pods.map((pod) => stack.lab.crash(pod)));
+    await stack.lab.kubectl.runOk(["delete", CLUSTERS, "orders", "-n", "default", "--wait=false"]);
+    await stack.lab.kubectl.runOk(["delete", "pvc", "--all", "-n", "default", "--wait=false"]);
+    await stopWriter(stack.lab);
+    await stack.lab.kubectl.runOk(["scale", ...OPERATOR, "--replicas=1"]);
+    await stack.lab.kubectl.runOk(["rollout", "status", ...OPERATOR, "--timeout=180s"], { timeoutMs: 190_000 });
+
+    await stack.declare(
+      () =>
+        void new CnpgRestore("restored", {
+          ...common("/restored"),
+          streaming: { intervalSeconds: INTERVAL_S },
+          parameters: { shared_buffers: "32MB" },
+          source: { stanza: "orders", repositories: stack.repositoriesAt("/orders"), from: ["repo2"] },
+        }),
+    );
+    await stack.lab.kubectl.waitForCondition(CLUSTERS, "restored", "Ready");
+    primary = "restored-1";
+    const kept = new Set((await stack.sql(primary, "select id from load")).split("\n").map(Number));
+    const acks = acknowledged(stack.lab).filter(({ atMs }) => atMs <= killedAtMs);
+    // Ids of the first primary that never reached the standby are not on this timeline.
+    const own = acks.filter(({ atMs }) => atMs > archivedAtMs);
+    const lost = own.filter(({ id }) => !kept.has(id));
+    const oldestMs = lost.length === 0 ? 0 : killedAtMs - (lost[0]?.atMs ?? 0);
+    note(
+      `${own.length} commits since the last archived segment, ${lost.length} lost, the oldest ${oldestMs.toFixed(0)} ms old`,
+    );
+    expect(podLog("restored-1-full-recovery")).toMatch(/found [0-9A-F]{24} up to \S+ in the repo2/);
+    expect(own.length).toBeGreaterThan(20);
+    expect(oldestMs).toBeLessThan(WORST_MS);
+    // What is lost is the end, without gaps before it.
+    expect(lost).toEqual(own.slice(own.length - lost.length));
+  });
+
+  test("the restored cluster archives and streams its own timeline", async () => {
+    await stack.sql(primary, "insert into load values (0)");
+    await awaitStreamed(await flushed());
+    for (const stream of await streams(primary)) expect(stream?.wal).toMatch(/^00000003/);
+    expect(await stack.verb(primary, "verify", "--repo=2")).toMatchObject({ exitCode: 0 });
+  });
+});
