@@ -68,9 +68,11 @@ describe("a real API server", async () => {
 
   test("refuses each of them with an unknown field", async () => {
     for (const object of await renderedObjects(credentials)) {
-      const { spec = {}, ...rest } = object as { spec?: object };
+      const { kind, spec = {}, ...rest } = object as { kind: string; spec?: object };
       const wrong =
-        "stringData" in rest ? { ...rest, stringdata: {} } : { ...rest, spec: { ...spec, refreshIntervall: "1h" } };
+        kind === "Secret"
+          ? { kind, ...rest, stringdata: {} }
+          : { kind, ...rest, spec: { ...spec, refreshIntervall: "1h" } };
       expect(await server.kubectl.refusal([wrong])).toMatch(
         /\.(stringdata|spec\.refreshIntervall): field not declared in schema/,
       );
