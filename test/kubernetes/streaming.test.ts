@@ -75,16 +75,16 @@ describe("streamed WAL of a cluster", async () => {
     return files.map((name) => readFileSync(join(folder, name), "utf8")).join("\n");
   };
   /** What each repository has of the stream, by its listing. */
-  const streams = async (pod: string): Promise<readonly (InfoRepo["wal-stream"] | null)[]> => {
+  const streams = async (pod: string): Promise<readonly InfoRepo["wal-stream"][]> => {
     const { stdout } = await stack.verb(pod, "info", "--output=json");
     const [stanza] = JSON.parse(stdout) as { readonly repo: readonly InfoRepo[] }[];
-    return (stanza?.repo ?? []).map((repo) => repo["wal-stream"] ?? null);
+    return (stanza?.repo ?? []).map((repo) => repo["wal-stream"]);
   };
   /** Milliseconds until both repositories have the stream up to this position. */
   const awaitStreamed = async (lsn: bigint): Promise<number> => {
     const beganMs = performance.now();
     const reached = async (): Promise<boolean> =>
-      (await streams(primary)).every((stream) => stream !== null && parseLsn(stream.lsn) >= lsn);
+      (await streams(primary)).every((stream) => parseLsn(stream?.lsn ?? "0/0") >= lsn);
     await expect.poll(() => reached().catch(() => false), { timeout: 180_000, interval: 500 }).toBe(true);
     return performance.now() - beganMs;
   };
@@ -169,6 +169,9 @@ describe("streamed WAL of a cluster", async () => {
     await moreAcks(20);
     expect((await stack.sql(primary, "select pg_walfile_name(pg_current_wal_lsn())")) > last).toBe(true);
 
+    const grep = ["sh", "-c", "grep VmHWM /proc/1/status"];
+    const peak = (await stack.lab.kubectl.exec(primary, "plugin-pgbackstop", grep)).stdout;
+    note(`the sidecar's process took at most ${Math.round(Number(/\d+/.exec(peak)?.[0]) / 1024)} MiB`);
     const pods = (await stack.lab.kubectl.list("pods", "default"))
       .map(({ metadata }) => metadata.name)
       .filter((name) => /^orders-\d+$/.test(name));

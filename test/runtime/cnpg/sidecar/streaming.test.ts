@@ -81,7 +81,7 @@ test("a promoted server streams once its timeline's history is archived", async 
   service?.start();
   await ctx.clock.advance(10_000);
   expect(await chunks()).toEqual([]);
-  await storage.put("archive/demo/15-1/00000002.history", Buffer.from(HISTORY), {});
+  await storage.put("archive/demo/15-1/00000002.history", Buffer.from(HISTORY));
   await expect.poll(() => later(chunks)).toHaveLength(1);
   expect((await chunks())[0]).toContain("/00000002");
   await close(service);
@@ -90,7 +90,7 @@ test("a promoted server streams once its timeline's history is archived", async 
 test("another cluster's timeline is never written", async () => {
   const service = open({ timeline: 2 });
   await stanzaCreate([repository(1, { storage })], CONTROL, ctx);
-  await storage.put("archive/demo/15-1/00000002.history", Buffer.from("1\t0/400000\tanother\n"), {});
+  await storage.put("archive/demo/15-1/00000002.history", Buffer.from("1\t0/400000\tanother\n"));
   service?.start();
   await expect.poll(() => later(() => service?.status()[0]?.error?.kind)).toBe("archiveDuplicate");
   expect(await chunks()).toEqual([]);
