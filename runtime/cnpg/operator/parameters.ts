@@ -64,7 +64,7 @@ const SECRET_KEY = /^([-._a-zA-Z0-9]+)=([a-z0-9][-a-z0-9.]*)\/([-._a-zA-Z0-9]+)$
 /** Names of Kubernetes objects. */
 const OBJECT_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
 const FULL_EVERY_DAYS = 7;
-/** `000000010000000000000005`, or with the position where its streamed part ends: `000000010000000000000005@0/5123456`. */
+/** A segment, or one with the position where its streamed part ends: `000000010000000000000005@0/5123456`. */
 const NEWEST_WAL = /^[0-9A-F]{24}(@[0-9A-F]{1,8}\/[0-9A-F]{1,8})?$/;
 
 /** @throws optionInvalid, optionInvalidValue, optionRequired, with the parameter's name */

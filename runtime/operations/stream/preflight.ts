@@ -1,6 +1,6 @@
 /**
- * Checks whether an agent or a sidecar can receive WAL from this server. Each obstacle is reported with its fix; archiving never
- * depends on it.
+ * Checks whether an agent or a sidecar can receive WAL from this server. Each obstacle is reported with its fix;
+ * archiving never depends on it.
  *
  * Sources: PostgreSQL "Streaming Replication Protocol" and "Replication" (settings `wal_level`, `max_wal_senders`; the
  * role's REPLICATION).

@@ -31,7 +31,7 @@ const stored = async (path: string): Promise<string[]> => {
   return paths;
 };
 /** Time passes between two looks. */
-const later = async <T>(look: () => T): Promise<Awaited<T>> => {
+const soon = async <T>(look: () => T): Promise<Awaited<T>> => {
   await ctx.clock.advance(500);
   return await look();
 };
@@ -39,7 +39,7 @@ const chunks = (): Promise<string[]> => stored("pgbackstop/demo/stream");
 
 /** A sidecar's streaming beside a server in this state. */
 function open(source: Partial<StreamSource>, intervalSeconds: number | null = 2, isStandby = false) {
-  const connection = {
+  const connection: Partial<WalStream> = {
     identify: async () => ({ systemId: CONTROL.systemId, timeline: 1, flushLsn: START, inRecovery: false, ...source }),
     receive: async (_start: unknown, sink: WalSink, signal: AbortSignal) => {
       sink(START, Buffer.alloc(100, 1));
@@ -47,11 +47,15 @@ function open(source: Partial<StreamSource>, intervalSeconds: number | null = 2,
       return fail("dbConnect", "streaming was ended");
     },
     close: async () => {},
-  } as unknown as WalStream;
+  };
   const base = host({ argv: ["cnpg-instance"], repos: [repository(1, { storage })], ctx, folder });
   const stream = intervalSeconds === null ? {} : { stream: { intervalSeconds } };
   const settings = { ...base.config.settings, ...stream };
-  const own: CommandHost = { ...base, config: { ...base.config, settings }, walStream: async () => connection };
+  const own: CommandHost = {
+    ...base,
+    config: { ...base.config, settings },
+    walStream: async () => connection as WalStream,
+  };
   const walDirectory = join(folder, "data", "pg_wal");
   mkdirSync(join(walDirectory, "archive_status"), { recursive: true });
   if (source.timeline === 2) {
@@ -70,7 +74,7 @@ test("a new cluster creates its stanza and streams at once", async () => {
   const service = open({});
   service?.start();
   await expect
-    .poll(() => later(() => service?.status()[0]))
+    .poll(() => soon(() => service?.status()[0]))
     .toMatchObject({ repoIndex: 1, lsn: START + 100n, error: null });
   expect(await chunks()).toHaveLength(1);
   await close(service);
@@ -82,7 +86,7 @@ test("a promoted server streams once its timeline's history is archived", async 
   await ctx.clock.advance(10_000);
   expect(await chunks()).toEqual([]);
   await storage.put("archive/demo/15-1/00000002.history", Buffer.from(HISTORY));
-  await expect.poll(() => later(chunks)).toHaveLength(1);
+  await expect.poll(() => soon(chunks)).toHaveLength(1);
   expect((await chunks())[0]).toContain("/00000002");
   await close(service);
 });
@@ -92,7 +96,7 @@ test("another cluster's timeline is never written", async () => {
   await stanzaCreate([repository(1, { storage })], CONTROL, ctx);
   await storage.put("archive/demo/15-1/00000002.history", Buffer.from("1\t0/400000\tanother\n"));
   service?.start();
-  await expect.poll(() => later(() => service?.status()[0]?.error?.kind)).toBe("archiveDuplicate");
+  await expect.poll(() => soon(() => service?.status()[0]?.error?.kind)).toBe("archiveDuplicate");
   expect(await chunks()).toEqual([]);
   await close(service);
 });
