@@ -2,14 +2,17 @@
  * The first full backup of a repository that expects one (`firstBackup` of `pgbackstop.json`). Nothing else takes it at
  * these times. Adding an archiver to a running cluster restarts its instances. A Backup requested at that time ends
  * with them, and CloudNativePG does not repeat it. A repository added to a running cluster meets schedules that took
- * their first backup long ago.
+ * their first backup long ago. So does a cluster after a major upgrade, whose former backups it cannot continue.
  *
  * If a schedule begins with its own backup, that one comes first. Other backups are incremental; only one without a
  * base is full.
  */
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
-import { listBackups, newestFullOf } from "../../operations/info/destinations";
+import { perRepo } from "../../base/parallel";
+import { newestFullOf } from "../../operations/info/destinations";
+import { checkBackup, type ClusterIdentity } from "../../operations/shared/identity";
+import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 
 /** Interval between checks, and before the first one. */
@@ -19,6 +22,10 @@ const LOOK_MS_MAX = 60 * 60_000;
 export interface FirstBackupParts {
   /** Where a full backup is expected. */
   readonly repos: readonly Repository[];
+  /** The instance's cluster. */
+  cluster(): Promise<ClusterIdentity>;
+  /** Makes the stanzas this cluster's, where that is right; only on a primary. Never throws. */
+  prepare(): Promise<void>;
   isStandby(): Promise<boolean>;
   /** True while a requested backup runs. */
   isBusy(): boolean;
@@ -43,8 +50,9 @@ export class FirstBackups {
       try {
         const { lacking, unknown } = await this.#look();
         if (lacking.length === 0 && unknown === 0) return;
-        const isMine = lacking.length > 0 && !this.#parts.isBusy() && !(await this.#parts.isStandby());
-        const work = isMine ? this.#take(lacking, ctx, signal) : Promise.resolve(true);
+        const isMine = !this.#parts.isBusy() && !(await this.#parts.isStandby());
+        if (isMine && unknown > 0) await this.#parts.prepare();
+        const work = isMine && lacking.length > 0 ? this.#take(lacking, ctx, signal) : Promise.resolve(true);
         this.#running = work.catch(() => {});
         const isDone = await work;
         pauseMs = isDone ? LOOK_MS : Math.min(pauseMs * 2, LOOK_MS_MAX);
@@ -60,12 +68,16 @@ export class FirstBackups {
     await this.#running;
   }
 
-  /** An unreadable repository may have one: it is checked again. */
+  /** An unreadable repository, or one whose stanza is another cluster's, may have one: it is checked again. */
   async #look(): Promise<{ readonly lacking: readonly number[]; readonly unknown: number }> {
-    const results = await listBackups(this.#parts.repos);
-    const lacking = results.flatMap((result) =>
-      result.ok && newestFullOf(result.value) === null ? [result.repoIndex] : [],
-    );
+    const { repos } = this.#parts;
+    const cluster = repos.length === 0 ? null : await this.#parts.cluster();
+    const results = await perRepo(repos, async (repo) => {
+      const info = await loadBackupInfo(repo);
+      const id = cluster === null ? null : checkBackup(repo, info, cluster);
+      return newestFullOf(info.backups.filter(({ dbId }) => dbId === id));
+    });
+    const lacking = results.flatMap((result) => (result.ok && result.value === null ? [result.repoIndex] : []));
     return { lacking, unknown: results.filter((result) => !result.ok).length };
   }
 

@@ -14,7 +14,7 @@ import type { Config } from "../../config/types";
 import { backupService } from "./backupService";
 import { parseObject } from "../kubernetes/clusterObject";
 import { isCheckWanted, isHistory, requireOwnTimeline, Timelines } from "./emptyArchive";
-import { FirstBackups } from "./firstBackup";
+import { type FirstBackupParts, FirstBackups } from "./firstBackup";
 import type { PluginService } from "../grpc/grpcServer";
 import { identityService } from "../grpc/identityService";
 import type { WalArchiveRequest, WalRestoreRequest } from "../grpc/messages";
@@ -51,7 +51,7 @@ function openInstance(host: CommandHost): Sidecar {
   const gets = openGetServices(host, own);
   const walSegmentSizeBytes = async (): Promise<number> => (await host.loadControl()).walSegmentSizeBytes;
   const run = runOwn(host);
-  const { backups, firstBackups, isBusy } = openBackups(host, run, isStandby);
+  const { backups, firstBackups, isBusy } = openBackups(host, run, { isStandby, prepare: () => stanzas.prepare() });
   const healing = new TimedHeal({
     repos,
     mayHeal: async () => timelines.isAny() && !(await isStandby()),
@@ -120,12 +120,21 @@ interface Backups {
 }
 
 /** Requested backups and the sidecar's own first ones: each must know when the other runs. */
-function openBackups(host: CommandHost, run: ReturnType<typeof runOwn>, isStandby: () => Promise<boolean>): Backups {
+function openBackups(
+  host: CommandHost,
+  run: ReturnType<typeof runOwn>,
+  { isStandby, prepare }: Pick<FirstBackupParts, "isStandby" | "prepare">,
+): Backups {
   const { config, ctx } = host;
   const repos = host.repositories();
   const isBusy = (): boolean => backups.isBusy() || host.lockState("backup").held;
   const firstBackups = new FirstBackups({
     repos: config.settings.firstBackup === true ? repos : [],
+    cluster: async () => {
+      const { pgVersion: version, systemId } = await host.loadControl();
+      return { version, systemId };
+    },
+    prepare,
     isStandby,
     isBusy,
     backup: (repoIndex, signal) =>

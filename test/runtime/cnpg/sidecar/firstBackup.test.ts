@@ -1,17 +1,21 @@
 import { beforeEach, expect, test } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import { FirstBackups, type FirstBackupParts } from "../../../../runtime/cnpg/sidecar/firstBackup";
+import type { ClusterIdentity } from "../../../../runtime/operations/shared/identity";
+import { stanzaUpgrade } from "../../../../runtime/operations/stanza/stanzaUpgrade";
 import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { type TestContext, testContext } from "../../../harness/context";
 import { FaultyStorage } from "../../../harness/network/faults";
 import { entryOf, makeStanza } from "../../../harness/madeRepository";
 import { MemoryStorage } from "../../../harness/doubles/storages";
-import { repository } from "../../repository/support";
+import { OTHER_CONTROL, repository } from "../../repository/support";
 
 let ctx: TestContext;
 let storages: FaultyStorage[];
 let repos: Repository[];
+/** The instance's cluster. */
+let present: ClusterIdentity;
 /** The repository of each backup; null for all. */
 let taken: (number | null)[];
 beforeEach(async () => {
@@ -19,14 +23,19 @@ beforeEach(async () => {
   storages = [1, 2].map((key) => new FaultyStorage(new MemoryStorage({ name: `memory${key}` })));
   repos = storages.map((storage, index) => repository(index + 1, { storage }));
   for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [], wal: {} });
+  const info = await loadBackupInfo(repos[0] as Repository);
+  const [entry] = info.history;
+  if (entry === undefined) throw new Error("the stanza has no history");
+  present = { version: entry.pgVersion, systemId: entry.systemId };
   taken = [];
 });
 
 async function store(keys: readonly number[]): Promise<void> {
   for (const repo of repos.filter(({ key }) => keys.includes(key))) {
     const info = await loadBackupInfo(repo);
-    const entry = entryOf({ label: "20261120-064059F", wal: ["000000010000000000000003", "000000010000000000000004"] });
-    await saveBackupInfo(repo, { ...info, backups: [...info.backups, entry] }, ctx);
+    const dbId = info.currentId;
+    const entry = entryOf({ label: `2026112${dbId}-064059F`, wal: ["000000010000000000000003", "000000010000000000000004"] });
+    await saveBackupInfo(repo, { ...info, backups: [...info.backups, { ...entry, dbId }] }, ctx);
   }
 }
 
@@ -36,7 +45,17 @@ function firstBackups(more: Partial<FirstBackupParts> = {}): FirstBackups {
     await store(repoIndex === null ? [1, 2] : [repoIndex]);
     return 0;
   };
-  return new FirstBackups({ repos, isStandby: async () => false, isBusy: () => false, backup, ...more });
+  const cluster = async (): Promise<ClusterIdentity> => present;
+  const prepare = async (): Promise<void> => {};
+  return new FirstBackups({
+    repos,
+    cluster,
+    prepare,
+    isStandby: async () => false,
+    isBusy: () => false,
+    backup,
+    ...more,
+  });
 }
 
 const signal = new AbortController().signal;
@@ -118,4 +137,23 @@ test("a requested backup waits for the running one", async () => {
   end(0);
   await Promise.all([waiting, done]);
   expect(isSettled).toBe(true);
+});
+
+test("is taken again after a major upgrade, once the stanza is the upgraded cluster's", async () => {
+  await store([1, 2]);
+  present = { version: OTHER_CONTROL.pgVersion, systemId: OTHER_CONTROL.systemId };
+  let asked = 0;
+  const prepare = async (): Promise<void> => {
+    // The second repository follows later.
+    const ready = ++asked === 1 ? repos.slice(0, 1) : repos;
+    await stanzaUpgrade(ready, OTHER_CONTROL, ctx);
+  };
+  await firstBackups({ prepare }).takeThem(ctx, signal);
+  expect(asked).toBe(2);
+  expect(taken).toEqual([1, 2]);
+  for (const repo of repos)
+    expect((await loadBackupInfo(repo)).backups.map(({ dbId, type }) => [dbId, type])).toEqual([
+      [1, "full"],
+      [2, "full"],
+    ]);
 });
