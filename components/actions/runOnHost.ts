@@ -3,6 +3,7 @@
  * for such a resource.
  */
 import { readFile } from "node:fs/promises";
+import type { remote } from "@pulumi/command/types/input";
 import * as pulumi from "@pulumi/pulumi";
 import type { HostAccess } from "../databases/hostArgs";
 import { connectionInputs, isRemote } from "../databases/hostConnection";
@@ -97,17 +98,31 @@ function runScript(
     const isOther = ssh !== undefined && ssh.user !== "root" && ssh.user !== user;
     return onceCommand({ isLocal: false, sudo: isOther && ssh.sudo });
   });
-  const login = pulumi.secret(pulumi.all([connection, signIn ?? []]).apply((parts) => commandLogin(...parts)));
+  const login = pulumi.secret(
+    pulumi.all([connection, signIn ?? []]).apply((parts) => commandLogin(...parts, opts.parent)),
+  );
   return new Command(name, { ...common, create, connection: login }, own);
 }
 
 /** Loads the code for keys only for remote hosts. */
-async function commandLogin({ ssh }: ConnectionInput, signIn: readonly SignInInput[]) {
+async function commandLogin(
+  { ssh }: ConnectionInput,
+  signIn: readonly SignInInput[],
+  parent: pulumi.Resource | undefined,
+): Promise<remote.ConnectionArgs> {
   const { commandConnection } = await import("../host/ssh/commandConnection.js");
   if (ssh === undefined) throw new Error("there is no host to connect to");
   const access = {
     readText: (path: string) => readFile(path, "utf8"),
     isPreview: pulumi.runtime.isDryRun(),
   };
-  return commandConnection(ssh, signIn, access);
+  const login = await commandConnection(ssh, signIn, access);
+  if (access.isPreview) return login;
+  const { findSilence } = await import("../host/ssh/silentHost.js");
+  const silence = await findSilence(ssh, (line) => void pulumi.log.info(line, parent));
+  if (silence === null) return login;
+  // Not an error here: a command that has run already is unchanged and needs no host. One that must run now fails on
+  // the empty key before it connects.
+  await pulumi.log.warn(`${silence} A command that must run there now fails ("failed to parse host key").`, parent);
+  return { ...login, hostKey: "" };
 }

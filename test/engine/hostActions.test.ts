@@ -7,6 +7,7 @@ import { userInfo } from "node:os";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
+import { createServer, type AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BackupNow, type BackupNowArgs } from "../../components/actions/backupNow";
 import { CheckNow } from "../../components/actions/checkNow";
@@ -197,6 +198,30 @@ describe(TITLE, async () => {
     const failure = await failureOf((await open((db) => ({ label: backup(db, connection).label }))).up(), printed);
     expect(failure).toContain("ssh: host key mismatch");
     expect(backups()).toHaveLength(count);
+  });
+
+  test("over SSH a host that accepts connections and says nothing fails a command that must run, and no other", async () => {
+    const taken = await up(await open((db) => ({ label: backup(db, overSsh(), { triggers: ["silent"] }).label })));
+    const silent = createServer(() => {});
+    await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+    const limits = {
+      host: "127.0.0.1",
+      port: (silent.address() as AddressInfo).port,
+      perDialTimeout: 1,
+      waitSeconds: 2,
+    };
+    try {
+      const declare = (trigger: string) => (db: PostgresHost) => ({
+        label: backup(db, overSsh(limits), { triggers: [trigger] }).label,
+      });
+      const kept = await up(await open(declare("silent")));
+      expect(kept.outputs["label"]).toBe(taken.outputs["label"]);
+      expect(kept.text).toContain("accepts connections and has sent nothing for 1 s");
+      // Without the check the provider waits for the greeting until somebody stops the update.
+      expect(await failureOf((await open(declare("again"))).up(), printed)).toContain("failed to parse host key");
+    } finally {
+      silent.close();
+    }
   });
 
   test("over SSH a backup is taken once, and again only when a trigger changes", async () => {
