@@ -39,6 +39,7 @@ export {
   type KeyRef,
   OwnerReference,
   type PluginRef,
+  type PodPlacementArgs,
   type PoolerArgs,
   type RecoveryArgs,
   type ReplicaArgs,
@@ -48,6 +49,7 @@ export {
   type SnapshotArgs,
   SnapshotOwner,
   type SnapshotSourceArgs,
+  type StaleCheckArgs,
   StanzaKind,
   type TablespaceArgs,
   type VolumeArgs,
@@ -76,6 +78,7 @@ export {
   type HostNotifyArgs,
   type HostRepositoryArgs,
   type HostSecretFiles,
+  type HostSnapshotsArgs,
   type LocalConnection,
   type MaintenanceArgs,
   type MaintenanceTaskArgs,
@@ -83,9 +86,12 @@ export {
   type NotifyTargetArgs,
   NotifyType,
   type PostgresHostArgs,
+  type RepositoryScheduleArgs,
+  type RepositorySchedules,
   type SizingArgs,
   type SshConnection,
   type VerifyTaskArgs,
+  type ZfsSnapshotsArgs,
 } from "./databases/hostArgs";
 export type { ObjectivesArgs } from "./databases/objectivesArgs";
 export { FireDrill, type FireDrillArgs } from "./drills/fireDrill";

@@ -36,10 +36,11 @@ export interface BackupNowArgs {
   /**
    * Keys of the repositories, one backup after the other. Left out, all of them; in one pass with engine runtime.
    * @example ["repo2"]
+   * @plain how many backups there are
    */
   repositories?: string[];
   /** For a cluster: the instance that the backup reads. Left out, the cluster's `backupTarget`. */
-  target?: BackupTarget;
+  target?: pulumi.Input<BackupTarget>;
   /**
    * A changed value takes another backup: a version, a digest, the output of another resource. Left out, there is one
    * backup.
@@ -49,6 +50,7 @@ export interface BackupNowArgs {
   /**
    * How long the update waits for each backup. A failed one ends the update at once, with its own error. Left out, 60
    * for a cluster and 1440 for a host.
+   * @plain how long the engine waits for a resource
    */
   timeoutMinutes?: number;
 }

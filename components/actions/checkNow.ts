@@ -15,7 +15,7 @@ export interface CheckNowArgs {
    */
   triggers?: pulumi.Input<string>[];
   /** Limit of the check, after which it fails. @default 15 */
-  timeoutMinutes?: number;
+  timeoutMinutes?: pulumi.Input<number>;
 }
 
 /**
@@ -42,7 +42,7 @@ export class CheckNow extends pulumi.ComponentResource {
         account: host.user,
         runs: pulumi.output(host.runtimeArgv).apply((argv) => [[...argv, "--log-level-console=info", "check"]]),
         what: "check archiving and backups",
-        limitSeconds: timeoutMinutes * 60,
+        limitSeconds: pulumi.output(timeoutMinutes).apply((minutes) => minutes * 60),
         triggers,
       },
       { parent: this },

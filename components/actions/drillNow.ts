@@ -1,10 +1,13 @@
 /** A fire drill, as part of an update. */
 import * as pulumi from "@pulumi/pulumi";
 import type { HostAccess } from "../databases/hostArgs";
-import { DrillLevel, DrillPick } from "../drills/drillArgs";
+import { type DrillLevel, DrillPick } from "../drills/drillArgs";
 import { childName, typeToken } from "../internal/children";
+import { splitKnown } from "../internal/inputs";
 import { findRepoIndex } from "../plan/model/defaults";
-import { isDrillName } from "../plan/schedule/declaredDrills";
+import { given } from "../plan/model/given";
+import { isUnknown } from "../plan/model/unknown";
+import { DRILL_LEVELS, DRILL_PICKS, isDrillName } from "../plan/schedule/declaredDrills";
 import { runOnHost } from "./runOnHost";
 
 const LIMIT_MINUTES = 1440;
@@ -16,17 +19,17 @@ export interface DrillNowArgs {
   /** `access` of a PostgresHost or a StandbyHost with engine "runtime". */
   host: HostAccess;
   /** Name of a drill that the host declares: its repositories, path and limits count. @example "monthly" */
-  drill?: string;
+  drill?: pulumi.Input<string>;
   /** Repository to restore from. Left out, that of `drill`, or the next in turn. @example "repo2" */
-  from?: string;
+  from?: pulumi.Input<string>;
   /** Which backup is restored. @default "newest" */
-  pick?: DrillPick;
+  pick?: pulumi.Input<DrillPick>;
   /** How much is checked. Left out, that of `drill`, else "thorough". */
-  level?: DrillLevel;
+  level?: pulumi.Input<DrillLevel>;
   /** Directory of PostgreSQL's programs on the host, if it is not where its version installs them. */
-  binDirectory?: string;
+  binDirectory?: pulumi.Input<string>;
   /** Limit of the drill, after which it ends and fails. @default 1440 */
-  maxMinutes?: number;
+  maxMinutes?: pulumi.Input<number>;
   /**
    * A changed value makes another drill: a version, a digest, the label of a backup. Left out, there is one drill.
    * @example [schemaVersion]
@@ -49,27 +52,23 @@ export class DrillNow extends pulumi.ComponentResource {
   public readonly report: pulumi.Output<string>;
 
   constructor(name: string, args: DrillNowArgs, opts?: pulumi.ComponentResourceOptions) {
-    const { drill, from, host, level, maxMinutes = LIMIT_MINUTES, pick = DrillPick.Newest, triggers = [] } = args;
-    checkArguments(name, args);
+    const { binDirectory, drill, from, host, level, maxMinutes, pick, triggers = [] } = args;
+    const choice = given({ binDirectory, drill, from, level, maxMinutes, pick });
+    const { deferred, value } = splitKnown(choice);
+    checkArguments(name, host, value);
     super(typeToken("DrillNow"), name, {}, opts);
-    const options = [
-      "--log-level-console=info",
-      ...(args.binDirectory === undefined ? [] : [`--bin-path=${args.binDirectory}`]),
-      "drill",
-      ...(drill === undefined ? [] : [`--name=${drill}`]),
-      ...(from === undefined ? [] : [`--repo=${findRepoIndex(from) ?? 0}`]),
-      `--pick=${pick}`,
-      ...(level === undefined ? [] : [`--level=${level}`]),
-      ...(args.maxMinutes === undefined ? [] : [`--max-minutes=${args.maxMinutes}`]),
-    ];
+    const settled = pulumi.output<object>(choice).apply((known: DrillChoice) => {
+      if (deferred.size > 0) checkArguments(name, host, known);
+      return known;
+    });
     const { report } = runOnHost(
       childName(name, "command"),
       {
         host,
         account: host.user,
-        runs: pulumi.output(host.runtimeArgv).apply((argv) => [[...argv, ...options]]),
+        runs: pulumi.all([host.runtimeArgv, settled]).apply(([argv, known]) => [[...argv, ...optionsOf(known)]]),
         what: "make the drill",
-        limitSeconds: maxMinutes * 60 + GRACE_SECONDS,
+        limitSeconds: settled.apply((known) => (known.maxMinutes ?? LIMIT_MINUTES) * 60 + GRACE_SECONDS),
         triggers,
       },
       { parent: this },
@@ -79,19 +78,43 @@ export class DrillNow extends pulumi.ComponentResource {
   }
 }
 
-function checkArguments(name: string, { drill, from, host, level, maxMinutes, pick }: DrillNowArgs): void {
+/** Arguments as plain values. */
+interface DrillChoice {
+  readonly binDirectory?: string;
+  readonly drill?: string;
+  readonly from?: string;
+  readonly level?: string;
+  readonly maxMinutes?: number;
+  readonly pick?: string;
+}
+
+function optionsOf({ binDirectory, drill, from, level, maxMinutes, pick = DrillPick.Newest }: DrillChoice): string[] {
+  return [
+    "--log-level-console=info",
+    ...(binDirectory === undefined ? [] : [`--bin-path=${binDirectory}`]),
+    "drill",
+    ...(drill === undefined ? [] : [`--name=${drill}`]),
+    ...(from === undefined ? [] : [`--repo=${findRepoIndex(from) ?? 0}`]),
+    `--pick=${pick}`,
+    ...(level === undefined ? [] : [`--level=${level}`]),
+    ...(maxMinutes === undefined ? [] : [`--max-minutes=${maxMinutes}`]),
+  ];
+}
+
+/** Late values are markers, which it skips. */
+function checkArguments(name: string, host: HostAccess, { drill, from, level, maxMinutes, pick }: DrillChoice): void {
   const wrong = (propertyPath: string, reason: string): never => {
     throw new pulumi.InputPropertyError({ propertyPath, reason: `DrillNow ${name}: ${reason}` });
   };
+  const isGiven = <T>(value: T | undefined): value is T => value !== undefined && !isUnknown(value);
   if (host.databaseUser === undefined)
     wrong("host", "its engine is stock pgBackRest, which makes no drills: declare a FireDrill with `of`");
-  if (drill !== undefined && !isDrillName(drill)) wrong("drill", `"${drill}" is not the name of a drill`);
-  if (from !== undefined && findRepoIndex(from) === null)
+  if (isGiven(drill) && !isDrillName(drill)) wrong("drill", `"${drill}" is not the name of a drill`);
+  if (isGiven(from) && findRepoIndex(from) === null)
     wrong("from", `"${from}" is not a repository key: use repo1 to repo256`);
-  if (pick !== undefined && !Object.values(DrillPick).includes(pick))
-    wrong("pick", `"${pick}" is not one of ${Object.values(DrillPick).join(", ")}`);
-  if (level !== undefined && !Object.values(DrillLevel).includes(level))
-    wrong("level", `"${level}" is not one of ${Object.values(DrillLevel).join(", ")}`);
-  if (maxMinutes !== undefined && !(Number.isInteger(maxMinutes) && maxMinutes >= 1 && maxMinutes <= MINUTES_MAX))
+  if (isGiven(pick) && !DRILL_PICKS.includes(pick)) wrong("pick", `"${pick}" is not one of ${DRILL_PICKS.join(", ")}`);
+  if (isGiven(level) && !DRILL_LEVELS.includes(level))
+    wrong("level", `"${level}" is not one of ${DRILL_LEVELS.join(", ")}`);
+  if (isGiven(maxMinutes) && !(Number.isInteger(maxMinutes) && maxMinutes >= 1 && maxMinutes <= MINUTES_MAX))
     wrong("maxMinutes", `${maxMinutes} is not a number of minutes from 1 to ${MINUTES_MAX}`);
 }

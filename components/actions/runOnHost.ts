@@ -24,13 +24,14 @@ export interface HostCommandArgs {
   /** For messages: `take a backup`. */
   readonly what: string;
   /** Of each run. */
-  readonly limitSeconds: number;
+  readonly limitSeconds: pulumi.Input<number>;
   /** A changed value makes it run again, and nothing else does. */
   readonly triggers: pulumi.Input<string>[];
 }
 
 /** A program that reads passwords from files and answers with a report; only its last run counts. */
-export interface ReportedCommandArgs extends Omit<HostCommandArgs, "runs" | "triggers"> {
+export interface ReportedCommandArgs extends Omit<HostCommandArgs, "limitSeconds" | "runs" | "triggers"> {
+  readonly limitSeconds: number;
   readonly argv: pulumi.Input<string[]>;
   readonly fileAccount: pulumi.Input<string>;
   /** Secret. */
@@ -54,8 +55,8 @@ const IGNORED = ["connection", "create", "stdin"];
 export function runOnHost(name: string, args: HostCommandArgs, opts: pulumi.CustomResourceOptions): HostCommand {
   const { account, limitSeconds, runs, what } = args;
   const script = pulumi
-    .all([account, runs])
-    .apply(([user, known]) => onceScript({ account: user, runs: known, what, limitSeconds }));
+    .all([account, runs, limitSeconds])
+    .apply(([user, known, limit]) => onceScript({ account: user, runs: known, what, limitSeconds: limit }));
   const resource = runScript(name, args, script, opts);
   return { resource, label: resource.stdout.apply(labelOf), report: resource.stderr };
 }

@@ -3,7 +3,13 @@
  * references to them.
  */
 import * as pulumi from "@pulumi/pulumi";
-import { type ExternalKey, type ExternalSource, SECRET_KEYS, SECRET_PARTS } from "../render/kubernetes/secrets";
+import {
+  durationText,
+  type ExternalKey,
+  type ExternalSource,
+  SECRET_KEYS,
+  SECRET_PARTS,
+} from "../render/kubernetes/secrets";
 import type { SecretRef } from "../repositories/target";
 
 /** Whether the store is the namespace's own or the cluster's. */
@@ -23,13 +29,13 @@ export interface ExternalStore {
   /** Name of the SecretStore or ClusterSecretStore. @example "onepassword-connect" */
   name: pulumi.Input<string>;
   /** @default "ClusterSecretStore" */
-  kind?: SecretStoreKind;
+  kind?: pulumi.Input<SecretStoreKind>;
   /** Interval between reads of the store. @default 3600 */
-  refreshIntervalSeconds?: number;
+  refreshIntervalSeconds?: pulumi.Input<number>;
   /** @default "Owner" */
-  creationPolicy?: SecretCreationPolicy;
+  creationPolicy?: pulumi.Input<SecretCreationPolicy>;
   /** Backups continue with the last known keys while the store is unreadable or empty. @default "Retain" */
-  deletionPolicy?: SecretDeletionPolicy;
+  deletionPolicy?: pulumi.Input<SecretDeletionPolicy>;
 }
 
 /** Location of one value in the store. */
@@ -39,7 +45,7 @@ export interface RemoteKey {
   /** Field of the item. @example "BACKBLAZE_PGBACKREST_ACCESS_KEY" */
   property?: pulumi.Input<string>;
   /** Name in the Secret, if other readers of the same Secret expect it. @example "b2-access-key-id" */
-  secretKey?: string;
+  secretKey?: pulumi.Input<string>;
 }
 
 /** The values of one repository in a store. */
@@ -60,20 +66,22 @@ const REFRESH_SECONDS = 3600;
 
 /** Applies every default. @throws InputPropertyError */
 export function externalSourceOf(store: ExternalStore): ExternalSource<pulumi.Input<string>> {
-  const refreshIntervalSeconds = store.refreshIntervalSeconds ?? REFRESH_SECONDS;
-  if (!Number.isSafeInteger(refreshIntervalSeconds) || refreshIntervalSeconds < 1) {
-    throw new pulumi.InputPropertyError({
-      propertyPath: "store.refreshIntervalSeconds",
-      reason: `${refreshIntervalSeconds} is not a number of seconds`,
-    });
-  }
+  const seconds = store.refreshIntervalSeconds ?? REFRESH_SECONDS;
   return {
     storeName: store.name,
     storeKind: store.kind ?? SecretStoreKind.ClusterSecretStore,
-    refreshIntervalSeconds,
+    refreshInterval: typeof seconds === "number" ? intervalText(seconds) : pulumi.output(seconds).apply(intervalText),
     creationPolicy: store.creationPolicy ?? SecretCreationPolicy.Owner,
     deletionPolicy: store.deletionPolicy ?? SecretDeletionPolicy.Retain,
   };
+}
+
+function intervalText(seconds: number): string {
+  if (Number.isSafeInteger(seconds) && seconds >= 1) return durationText(seconds);
+  throw new pulumi.InputPropertyError({
+    propertyPath: "store.refreshIntervalSeconds",
+    reason: `${seconds} is not a number of seconds`,
+  });
 }
 
 /** By their part. @param prefix of omitted names in the Secret, if several repositories share it: `b2-` */
@@ -97,7 +105,7 @@ export function externalKeysOf(keys: ExternalKeys, prefix: string): Record<strin
 }
 
 /** @param keys name of a part to its name in the Secret */
-export function refOf(name: pulumi.Input<string>, keys: Readonly<Record<string, string>>): SecretRef {
+export function refOf(name: pulumi.Input<string>, keys: Readonly<Record<string, pulumi.Input<string>>>): SecretRef {
   return { name, ...Object.fromEntries(Object.entries(keys).map(([part, key]) => [`${part}Key`, key])) };
 }
 

@@ -2,7 +2,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
 import { type CustomResource, declareKubernetes, showChild, shownChild } from "../internal/kubernetesObjects";
-import { renderExternalSecret } from "../render/kubernetes/secrets";
+import { type ExternalKey, renderExternalSecret } from "../render/kubernetes/secrets";
 import type { SecretRef } from "../repositories/target";
 import {
   checkedSecretName,
@@ -69,10 +69,9 @@ export class SharedExternalSecret extends pulumi.ComponentResource {
       repository,
       parts: externalKeysOf(remote, `${repository}-`),
     }));
-    const all = keys.flatMap(({ parts }) => Object.values(parts));
-    checkKeys(
+    const all = checkedKeys(
       title,
-      all.map(({ secretKey }) => secretKey),
+      keys.flatMap(({ parts }) => Object.values(parts)),
     );
     super(typeToken("SharedExternalSecret"), name, { namespace, secretName }, opts);
     const object = renderExternalSecret<pulumi.Input<string>>(
@@ -99,6 +98,23 @@ export class SharedExternalSecret extends pulumi.ComponentResource {
     return shownChild(this, "secret") as CustomResource;
   }
 }
+
+/** Names that come later are checked with all the others. @throws InputPropertyError */
+function checkedKeys(title: string, keys: readonly Key[]): readonly Key[] {
+  const names = keys.map(({ secretKey }) => secretKey);
+  const known = names.filter((name) => typeof name === "string");
+  if (keys.length === 0 || known.length > 0) checkKeys(title, known);
+  if (known.length === names.length) return keys;
+  const checked = pulumi.all(names).apply((all) => {
+    checkKeys(title, all);
+    return all;
+  });
+  return keys.map((key, index) =>
+    typeof key.secretKey === "string" ? key : { ...key, secretKey: checked.apply((all) => all[index] ?? "") },
+  );
+}
+
+type Key = ExternalKey<pulumi.Input<string>>;
 
 function checkKeys(title: string, secretKeys: readonly string[]): void {
   const wrong = (reason: string): never => {

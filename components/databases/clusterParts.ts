@@ -6,9 +6,18 @@ import { DeferredRepositorySecret, RepositorySecret } from "../credentials/repos
 import { childName, renderedName } from "../internal/children";
 import { declareContent } from "../internal/content";
 import { declareKubernetes, declareKubernetesPatch, showChild } from "../internal/kubernetesObjects";
-import { deferredPaths, fillKnown, fillText, type KnownPart, splitKnown, withoutSecrets } from "../internal/inputs";
+import {
+  deferredPaths,
+  fillKnown,
+  fillText,
+  type KnownPart,
+  splitKnown,
+  suffixed,
+  withoutLate,
+  withoutSecrets,
+} from "../internal/inputs";
 import { runtimeBundleGzip, runtimeBundleSha256 } from "../internal/runtimeBundle";
-import { logWarnings, throwErrors, withoutDeferred, withoutSecretValues } from "../internal/validate";
+import { certainFindings, logWarnings, throwErrors, withoutDeferred, withoutSecretValues } from "../internal/validate";
 import { parseDestinations, renderDestinations } from "../host/hostDestinations";
 import { DESTINATIONS_ANNOTATION } from "../../runtime/cnpg/names";
 import type { DeclaredCluster } from "../plan/cluster/declaredCluster";
@@ -20,7 +29,7 @@ import { checkRequired, type REQUIRED } from "../plan/rules/required";
 import { expiresSnapshots } from "../plan/cluster/snapshotPlan";
 import { topologyOf } from "../plan/topology/topology";
 import type { EngineContext } from "../render/engines/engine";
-import { oneShotBackups, oneShotBackupsByRepository } from "../render/kubernetes/clusterObjects";
+import { type BackupSpec, oneShotBackups, oneShotBackupsByRepository } from "../render/kubernetes/clusterObjects";
 import { bundleConfigMap } from "../render/kubernetes/bundle";
 import { drillJobs, repositoryParts } from "../render/kubernetes/drillCronJob";
 import { FULL_BACKUP_ROLE, fullBackupLimitMinutes } from "../render/kubernetes/fullBackupJob";
@@ -66,7 +75,7 @@ export interface CheckedCluster {
   /** True while a target is an output as a whole. */
   readonly awaitsTarget: boolean;
   /** True while values are late that others are calculated from. */
-  readonly awaitsTimes: boolean;
+  readonly awaitsValues: boolean;
   /** Fails if a late value is wrong. */
   readonly resolved: pulumi.Output<ClusterPlan>;
   /** Logs warnings, including those of late values. */
@@ -76,6 +85,34 @@ export interface CheckedCluster {
 /** Late values that a first check would mistake for something else; any other one is inserted where it belongs. */
 const AWAITED = /(^|\.)(at|clusterName|cron|backupAgeHours)$|^objectives\./;
 
+const REPOSITORY = "(bootstrap\\.recovery\\.)?repositories\\.[^.]+\\.";
+/** Late values that objects contain in another form, or that decide other values. */
+const CALCULATED = new RegExp(
+  [
+    "^(acknowledge|drillChecks|drills|schedules|sizing|staleCheck)\\.(?!.*\\.resources\\.)",
+    "^(archiveTimeoutSeconds|backupTarget|engineVersion|operatorVersion|postgresVersion|processMax)$",
+    "^sharedPreloadLibraries|^bootstrap\\.(import\\.port|recovery\\.(continueArchive|from))",
+    "^snapshots\\.(acceptDowntime|online|ownerReference)$",
+    "^monitoring\\.(alertLabels\\.|disableDefaultQueries$|runbookUrl$)",
+    `^${REPOSITORY}(blockIncremental|bundle|compress|schedules|at\\.(name|offSite|readOnly|requireMount)$)`,
+    `^${REPOSITORY}at\\.s3\\.(facts|keyType|quirks|uriStyle)`,
+  ].join("|"),
+);
+
+/** Values that rules know as late, and those without which nothing can be resolved; others of these are left out. */
+const MARKED = /(^|\.)(at|cron)$|^(acknowledge\.mode|drillChecks\..+|sizing\.(databaseGiB|walGiBPerDay))$/;
+/** Late values of which no rule knows, so that each finding is tried without them. */
+const TRIED =
+  /^(bootstrap|extensions|imageCatalog\.kind|instances|poolers|replica|resources|roles|sidecar|superuserAccess|tablespaces)(\.|$)/;
+
+function isLeftOut(path: string): boolean {
+  return CALCULATED.test(path) && !MARKED.test(path);
+}
+
+function isTried(path: string): boolean {
+  return isLeftOut(path) || TRIED.test(path);
+}
+
 /**
  * Resolves and checks known values at once, and the others when they arrive.
  * @param title of the component, for errors
@@ -84,9 +121,16 @@ const AWAITED = /(^|\.)(at|clusterName|cron|backupAgeHours)$|^objectives\./;
 export function checkedCluster(title: string, name: string, settings: object, attached: boolean): CheckedCluster {
   const part = splitKnown(settings);
   const resolve = (values: unknown): ClusterPlan => planCluster(name, values as DeclaredCluster);
-  const known = resolve(part.value);
-  const awaited = deferredPaths(part.value).filter((path) => AWAITED.test(path));
-  const findings = withoutDeferred(checkClusterPlan(known, attached), awaited);
+  const late = deferredPaths(part.value);
+  const known = resolve(late.some(isLeftOut) ? withoutLate(part.value, isLeftOut) : part.value);
+  const awaited = late.filter((path) => AWAITED.test(path) || CALCULATED.test(path));
+  const tried = late.filter(isTried);
+  const checkKnown = (plan: ClusterPlan): readonly Finding[] =>
+    withoutDeferred(checkClusterPlan(plan, attached), [...awaited, ...tried]);
+  const findings =
+    tried.length === 0
+      ? checkKnown(known)
+      : certainFindings(part.value, isLeftOut, isTried, (values) => checkKnown(resolve(values)));
   throwErrors(title, findings);
   // An output may turn out to have no value.
   const check = (values: unknown, resolved: ClusterPlan): Finding[] => [
@@ -95,7 +139,8 @@ export function checkedCluster(title: string, name: string, settings: object, at
   ];
   const checked = pulumi.all([pulumi.output(settings), withoutSecrets(part)]).apply(([values, open]) => {
     const resolved = resolve(values);
-    const final = withoutSecretValues(check(values, resolved), () => check(open, resolve(open)));
+    const hidden = withoutLate(open, isLeftOut);
+    const final = withoutSecretValues(check(values, resolved), () => check(hidden, resolve(hidden)));
     throwErrors(title, final);
     return { resolved, final };
   });
@@ -104,7 +149,7 @@ export function checkedCluster(title: string, name: string, settings: object, at
     known,
     deferred: part.deferred,
     awaitsTarget: awaited.some((path) => path.endsWith(".at")),
-    awaitsTimes: awaited.some((path) => !/(at|clusterName)$/.test(path)),
+    awaitsValues: hasLateClaim(known) || awaited.some((path) => !/\.at$|^clusterName$/.test(path)),
     resolved: checked.apply(({ resolved }) => resolved),
     warn: (resource) => {
       logWarnings(findings, resource);
@@ -118,6 +163,12 @@ export function checkedCluster(title: string, name: string, settings: object, at
   };
 }
 
+/** The path of a repository on a volume names the volume's claim. */
+function hasLateClaim({ database, source }: ClusterPlan): boolean {
+  const repositories = [...database.repositories, ...(source?.database.repositories ?? [])];
+  return repositories.some(({ kind, path }) => kind === "posix" && isUnknown(path));
+}
+
 /** @throws InputPropertiesError with every required argument that is not given */
 export function requireArguments(component: keyof typeof REQUIRED, name: string, args: object): void {
   throwErrors(`${component} ${name}`, checkRequired(component, args));
@@ -125,10 +176,10 @@ export function requireArguments(component: keyof typeof REQUIRED, name: string,
 
 /** The topology as previews show it: markers cannot stand for a target. */
 export function topologyInput(
-  { awaitsTarget, awaitsTimes, deferred, known, resolved }: CheckedCluster,
+  { awaitsTarget, awaitsValues, deferred, known, resolved }: CheckedCluster,
   isAttached = false,
 ): unknown {
-  if (!awaitsTarget && !awaitsTimes) return fillKnown(topologyOf(known.database, isAttached), deferred);
+  if (!awaitsTarget && !awaitsValues) return fillKnown(topologyOf(known.database, isAttached), deferred);
   return resolved.apply(({ database }) => topologyOf(database, isAttached));
 }
 
@@ -172,11 +223,6 @@ export function deliverSecrets(
   );
 }
 
-/** `orders-repo1`: plain if the name is. */
-export function suffixed(name: pulumi.Input<string>, suffix: string): pulumi.Input<string> {
-  return typeof name === "string" ? `${name}-${suffix}` : pulumi.interpolate`${name}-${suffix}`;
-}
-
 function deliverSecret(
   { cluster, name, namespace, parent }: ClusterScope,
   role: string,
@@ -189,7 +235,7 @@ function deliverSecret(
   const made = isMade
     ? new RepositorySecret(
         renderedName(name, key),
-        { namespace, secretName: suffixed(cluster, key), create: { from: at } },
+        { namespace, secretName: suffixed(cluster, `-${key}`), create: { from: at } },
         { parent },
       )
     : undefined;
@@ -215,7 +261,7 @@ function deferredSecret(
   const from = knownTarget(at);
   const secret = new DeferredRepositorySecret(
     renderedName(name, key),
-    { namespace, secretName: suffixed(cluster, key), from },
+    { namespace, secretName: suffixed(cluster, `-${key}`), from },
     { parent },
   );
   showChild(parent, `${role}-${key}`, secret.secret);
@@ -296,6 +342,8 @@ interface PlainInputs {
   readonly pluginName: string | undefined;
 }
 
+const NOTHING: PlainInputs = { secrets: {}, sourceSecrets: {}, runtime: NO_NAMES, pluginName: undefined };
+
 /** Renders a cluster's objects from its own context and its source's. */
 export type RenderObjects = (
   resolved: ClusterPlan,
@@ -308,7 +356,7 @@ export interface ChildScope {
   readonly name: string;
   readonly parent: pulumi.Resource;
   /** Takes over fields that another manager has set. */
-  readonly takeOver?: boolean;
+  readonly takeOver?: pulumi.Input<boolean>;
 }
 
 /** For one-shot actions. @param clusterName waits for the objects that they act on */
@@ -318,13 +366,12 @@ export function clusterAccess(
   namespace: pulumi.Input<string>,
   clusterName: pulumi.Output<string>,
 ): ClusterAccess {
-  const nothing: PlainInputs = { secrets: {}, sourceSecrets: {}, runtime: NO_NAMES, pluginName: undefined };
-  const outline = contextOf(checked.known, nothing, true);
+  const outline = contextOf(checked.known, NOTHING, true);
   const oneShot = { backups: oneShotBackups(outline), repositoryBackups: oneShotBackupsByRepository(outline) };
   const access = {
     namespace,
     clusterName,
-    ...(fillKnown(oneShot, checked.deferred) as Pick<ClusterAccess, "backups" | "repositoryBackups">),
+    ...(checked.awaitsValues ? laterBackups(checked, oneShot) : (fillKnown(oneShot, checked.deferred) as OneShot)),
   };
   if (!engineOf(checked.known.database.engine).own) return access;
   const part = splitKnown<object>(inputs, checked.deferred.size);
@@ -332,7 +379,8 @@ export function clusterAccess(
   const drills = drillJobs(context);
   const deferred = new Map([...checked.deferred, ...part.deferred]);
   const verbs = fillKnown({ ...repositoryParts(context), drills }, deferred) as ClusterVerbs;
-  if (!isUnknown(checked.known.database.cluster) && !checked.awaitsTarget && !checked.awaitsTimes)
+  const { awaitsTarget, awaitsValues, known } = checked;
+  if (!isUnknown(known.database.cluster) && !awaitsTarget && !awaitsValues && !awaitsKeys(part))
     return { ...access, verbs };
   const final = finalOf(checked, inputs, (resolved, values) => {
     const whole = contextOf(resolved, values, true);
@@ -348,6 +396,45 @@ export function clusterAccess(
       drills: Object.fromEntries(deferredDrills) as ClusterVerbs["drills"],
     },
   };
+}
+
+type OneShot = Pick<ClusterAccess, "backups" | "repositoryBackups">;
+type Backups = Readonly<Record<string, readonly BackupSpec[]>>;
+
+const SPEC_FIELDS = ["cluster", "method", "pluginConfiguration", "target", "online"];
+
+/** One-shot backups from complete values. Plain values decide how many there are. */
+function laterBackups(
+  { resolved }: CheckedCluster,
+  { backups, repositoryBackups }: { readonly backups: Backups; readonly repositoryBackups: Record<string, Backups> },
+): OneShot {
+  const whole = resolved.apply((plan) => contextOf(plan, NOTHING, true));
+  const later = (known: Backups, read: (context: EngineContext) => Backups | undefined): OneShot["backups"] =>
+    mapValues(known, (specs, type) =>
+      specs.map((_spec, index) =>
+        Object.fromEntries(
+          SPEC_FIELDS.map((field) => [field, whole.apply((context) => read(context)?.[type]?.[index]?.[field])]),
+        ),
+      ),
+    );
+  return {
+    backups: later(backups, oneShotBackups),
+    repositoryBackups: mapValues(repositoryBackups, (known, name) =>
+      later(known, (context) => oneShotBackupsByRepository(context)[name]),
+    ),
+  };
+}
+
+function mapValues<From, To>(
+  values: Readonly<Record<string, From>>,
+  make: (value: From, name: string) => To,
+): Record<string, To> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, make(value, name)]));
+}
+
+/** A key of a Secret that comes later may be the usual one, which is written in a shorter form. */
+function awaitsKeys({ value }: KnownPart<object>): boolean {
+  return deferredPaths(value).some((path) => /^(s|sourceS)ecrets\..+\.key$/.test(path));
 }
 
 /** From complete values. */
@@ -397,20 +484,20 @@ export function declareObjects(
   const part = splitKnown<object>(inputs, checked.deferred.size);
   const deferred = new Map([...checked.deferred, ...part.deferred]);
   const outline = renderWith(render, checked.known, part.value as PlainInputs, true);
-  const final = finalOf(checked, inputs, (resolved, values) => renderWith(render, resolved, values, false));
+  const final = finalOf(checked, inputs, (resolved, values) =>
+    onlyListed(outline, renderWith(render, resolved, values, false)),
+  );
   const made = new Map<string, pulumi.Resource>();
   const contents: pulumi.Resource[] = [];
   const isNameDeferred = isUnknown(checked.known.database.cluster);
+  const awaitsValues = checked.awaitsValues || awaitsKeys(part);
   for (const { role, manifest } of outline) {
     const { apiVersion, kind, metadata, ...fields } = manifest;
     const whenKnown = (field: string): pulumi.Output<unknown> =>
       final.apply((objects) => loadManifest(objects, role)[field]);
     const isNamed = isNameDeferred && NAMED_BY_CLUSTER.test(role);
     const isWhole =
-      isNamed ||
-      checked.awaitsTimes ||
-      DEFERRED_ROLES.includes(role) ||
-      (checked.awaitsTarget && USES_TARGETS.test(role));
+      isNamed || awaitsValues || DEFERRED_ROLES.includes(role) || (checked.awaitsTarget && USES_TARGETS.test(role));
     const filled = isWhole
       ? Object.fromEntries(Object.keys(fields).map((field) => [field, whenKnown(field)]))
       : (fillKnown(fields, deferred) as object);
@@ -528,6 +615,16 @@ function contextOf(
   isOutline: boolean,
 ): EngineContext {
   return { database, definition, schedules, secrets, runtime, pluginName, isOutline };
+}
+
+/** @throws Error for an object that no preview has shown: the argument that decides it must be plain */
+function onlyListed(
+  outline: readonly RenderedObject[],
+  rendered: readonly RenderedObject[],
+): readonly RenderedObject[] {
+  const stranger = rendered.find(({ role }) => !outline.some((listed) => listed.role === role));
+  if (stranger !== undefined) throw new Error(`${stranger.role} is rendered but not listed`);
+  return rendered;
 }
 
 function loadManifest(objects: readonly RenderedObject[], role: string): Manifest {

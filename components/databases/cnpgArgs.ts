@@ -1,6 +1,6 @@
 /**
- * Arguments of the components for CloudNativePG. Plain values decide which objects exist; the rest may come from other
- * resources. A field that is left out is left to CloudNativePG, unless a default is named here.
+ * Arguments of the components for CloudNativePG. Values may come from other resources, except where `@plain` says which
+ * objects they decide. A field that is left out is left to CloudNativePG, unless a default is named here.
  */
 import type * as pulumi from "@pulumi/pulumi";
 import type { DrillArgs, DrillChecksArgs } from "../drills/drillArgs";
@@ -45,7 +45,7 @@ export interface KeyRef {
   /** Name of the Secret or ConfigMap. */
   name: pulumi.Input<string>;
   /** Key in it. */
-  key: string;
+  key: pulumi.Input<string>;
 }
 
 /** The plugin that `CnpgPlugin` has installed. */
@@ -67,7 +67,7 @@ export interface ClusterAccess {
   /** The same into one repository, by its key. */
   repositoryBackups?: { [key: string]: { [type: string]: pulumi.Inputs[] } };
   /** Whether a Secret exists to sign in as `postgres`; left out if another program decides that. */
-  superuserAccess?: boolean;
+  superuserAccess?: pulumi.Input<boolean>;
   /** How Jobs run verbs; only with engine runtime. */
   verbs?: ClusterVerbs;
 }
@@ -93,13 +93,17 @@ export interface ClusterRepositoryArgs extends HostRepositoryArgs {
 /** Times of a backup, in UTC: CloudNativePG supports no other time zone. */
 export interface ClusterScheduleArgs extends BackupScheduleArgs {
   /** Creates the schedule without running it. @default false */
-  suspend?: boolean;
-  /** Takes a backup as soon as the schedule exists. @default true for `full`, else false */
+  suspend?: pulumi.Input<boolean>;
+  /**
+   * Takes a backup as soon as the schedule exists.
+   * @default true for `full`, else false
+   * @plain whether an update waits with a Job
+   */
   immediate?: boolean;
   /** @default `backupTarget` of the cluster */
-  target?: BackupTarget;
+  target?: pulumi.Input<BackupTarget>;
   /** What the Backup objects of this schedule are removed with. @default "self" */
-  ownerReference?: OwnerReference;
+  ownerReference?: pulumi.Input<OwnerReference>;
 }
 
 /** Backups by kind; all repositories get each one. */
@@ -115,13 +119,13 @@ export interface ClusterSchedules {
 /** Quantities in Kubernetes' form: `500m`, `256Mi`. */
 export interface ResourcesArgs {
   /** Requested CPU. */
-  cpu?: string;
+  cpu?: pulumi.Input<string>;
   /** Requested memory. */
-  memory?: string;
+  memory?: pulumi.Input<string>;
   /** Limit of CPU. */
-  cpuLimit?: string;
+  cpuLimit?: pulumi.Input<string>;
   /** Limit of memory. */
-  memoryLimit?: string;
+  memoryLimit?: pulumi.Input<string>;
 }
 
 /** Fields of pods that this package makes; not of PostgreSQL's, which are CloudNativePG's. */
@@ -152,9 +156,9 @@ export interface SnapshotArgs {
   /** By tablespace. */
   tablespaceClassNames?: { [name: string]: pulumi.Input<string> };
   /** False stops the instance during the snapshot. @default true */
-  online?: boolean;
+  online?: pulumi.Input<boolean>;
   /** @default "none" */
-  ownerReference?: SnapshotOwner;
+  ownerReference?: pulumi.Input<SnapshotOwner>;
   /** Five fields, UTC; only beside another engine. */
   cron?: pulumi.Input<string>;
   /**
@@ -168,7 +172,7 @@ export interface SnapshotArgs {
    */
   keepCount?: number;
   /** Allows cold snapshots (`online: false`) that stop the primary, or the only instance. @default false */
-  acceptDowntime?: boolean;
+  acceptDowntime?: pulumi.Input<boolean>;
 }
 
 /**
@@ -183,9 +187,9 @@ export interface ClusterDrillArgs extends DrillArgs {
 /** Times of a stale check. */
 export interface StaleCheckArgs {
   /** Five fields. @default "20 * * * *" */
-  cron?: string;
+  cron?: pulumi.Input<string>;
   /** IANA name of the zone that the hours are meant in. @default "UTC" */
-  timeZone?: string;
+  timeZone?: pulumi.Input<string>;
 }
 
 /** Common arguments of `CnpgCluster` and `CnpgBackup`. */
@@ -195,11 +199,11 @@ export interface ClusterBackupArgs {
   /** @default "runtime" @plain the objects of the engine */
   engine?: ClusterEngine;
   /** Version of pgBackRest, with engine "pgbackrest": the preview reports its known faults. @example "2.58.0" */
-  engineVersion?: string;
+  engineVersion?: pulumi.Input<string>;
   /** `ref` of the CnpgPlugin, for which the cluster then waits. Left out, the plugin must exist. */
   plugin?: PluginRef;
   /** Version of CloudNativePG's operator. @example "1.30.0" */
-  operatorVersion?: string;
+  operatorVersion?: pulumi.Input<string>;
   /** Name of the cluster in the repositories. Left out, the name of the Cluster. */
   stanza?: pulumi.Input<string>;
   /**
@@ -224,7 +228,7 @@ export interface ClusterBackupArgs {
    */
   firstBackupTimeoutMinutes?: number;
   /** @default "prefer-standby", with engine "pgbackrest" "primary" */
-  backupTarget?: BackupTarget;
+  backupTarget?: pulumi.Input<BackupTarget>;
   /** Left out: all repositories must have a segment before PostgreSQL may remove it. */
   acknowledge?: AcknowledgeArgs;
   objectives?: ObjectivesArgs;
@@ -232,7 +236,7 @@ export interface ClusterBackupArgs {
    * PostgreSQL's `archive_timeout`. Left out, it follows from `objectives.rpoSeconds`, else CloudNativePG's 300
    * seconds.
    */
-  archiveTimeoutSeconds?: number;
+  archiveTimeoutSeconds?: pulumi.Input<number>;
   /**
    * The primary's sidecar receives WAL over the replication protocol and ships the segment that PostgreSQL is writing,
    * so that a cluster lost with its volumes costs seconds of commits. A restore by the runtime replays it; stock's ends
@@ -292,7 +296,7 @@ export interface ClusterBackupArgs {
    * unless `sidecar` sets it.
    * @default 1
    */
-  processMax?: number;
+  processMax?: pulumi.Input<number>;
   /**
    * True updates to the installed package's runtime with the next update, which restarts the instances one after the
    * other; false keeps the cluster's runtime.
@@ -314,9 +318,15 @@ export interface ClusterBackupArgs {
    * @example { "log-level-file": "detail", "archive-push-queue-max": "64GiB" }
    */
   options?: { [name: string]: pulumi.Input<string> };
-  /** Acceptable warnings and notes of the preview: code to reason. Errors cannot be silenced. */
+  /**
+   * Acceptable warnings and notes of the preview: code to reason. Errors cannot be silenced.
+   * @plain which findings the preview reports
+   */
   silence?: { [code: string]: string };
-  /** Intended weakenings, by their names in `pgbackstop topology diff`, to reason. */
+  /**
+   * Intended weakenings, by their names in `pgbackstop topology diff`, to reason.
+   * @plain which weakenings the comparison of a preview accepts
+   */
   acknowledgeWeaker?: { [change: string]: string };
 }
 
@@ -331,9 +341,9 @@ export interface VolumeArgs {
 /** A tablespace on a volume of its own. */
 export interface TablespaceArgs extends VolumeArgs {
   /** Role that owns the tablespace. */
-  owner?: string;
+  owner?: pulumi.Input<string>;
   /** True for temporary files and tables. @default false */
-  temporary?: boolean;
+  temporary?: pulumi.Input<boolean>;
 }
 
 /** A catalog of images by major version, in the place of `image`. */
@@ -341,7 +351,7 @@ export interface ImageCatalogArgs {
   /** Name of the catalog. */
   name: pulumi.Input<string>;
   /** `ImageCatalog` or `ClusterImageCatalog`. @default "ClusterImageCatalog" */
-  kind?: string;
+  kind?: pulumi.Input<string>;
 }
 
 /** An extension from an image (PostgreSQL 18 and Kubernetes 1.33 or newer). */
@@ -349,35 +359,35 @@ export interface ExtensionArgs {
   /** Image with the files of the extension. @example "ghcr.io/cloudnative-pg/pgvector:0.8.1-18-trixie" */
   image: pulumi.Input<string>;
   /** Directories of the image for `dynamic_library_path`. */
-  libraryPath?: string[];
+  libraryPath?: pulumi.Input<pulumi.Input<string>[]>;
   /** Directories of the image for `extension_control_path`. */
-  controlPath?: string[];
+  controlPath?: pulumi.Input<pulumi.Input<string>[]>;
 }
 
 /** A role that CloudNativePG keeps as declared. */
 export interface RoleArgs {
   /** `present` or `absent`. @default "present" */
-  ensure?: string;
+  ensure?: pulumi.Input<string>;
   /** Comment on the role. */
-  comment?: string;
+  comment?: pulumi.Input<string>;
   /** Whether the role may sign in. @default false */
-  login?: boolean;
+  login?: pulumi.Input<boolean>;
   /** Attribute SUPERUSER. */
-  superuser?: boolean;
+  superuser?: pulumi.Input<boolean>;
   /** Attribute CREATEDB. */
-  createdb?: boolean;
+  createdb?: pulumi.Input<boolean>;
   /** Attribute CREATEROLE. */
-  createrole?: boolean;
+  createrole?: pulumi.Input<boolean>;
   /** Attribute REPLICATION. */
-  replication?: boolean;
+  replication?: pulumi.Input<boolean>;
   /** Attribute BYPASSRLS. */
-  bypassrls?: boolean;
+  bypassrls?: pulumi.Input<boolean>;
   /** Most connections at a time. */
-  connectionLimit?: number;
+  connectionLimit?: pulumi.Input<number>;
   /** RFC 3339. */
-  validUntil?: string;
+  validUntil?: pulumi.Input<string>;
   /** Roles that it is a member of. */
-  inRoles?: string[];
+  inRoles?: pulumi.Input<pulumi.Input<string>[]>;
   /** Secret of type `kubernetes.io/basic-auth`. */
   passwordSecret?: pulumi.Input<string>;
 }
@@ -385,57 +395,57 @@ export interface RoleArgs {
 /** A new, empty cluster. */
 export interface InitdbArgs {
   /** Name of the application's database. @default "app" */
-  database?: string;
+  database?: pulumi.Input<string>;
   /** Role that owns the database. @default the name of the database */
-  owner?: string;
+  owner?: pulumi.Input<string>;
   /** Secret of type `kubernetes.io/basic-auth`. */
   ownerSecret?: pulumi.Input<string>;
   /** Encoding of the databases. */
-  encoding?: string;
+  encoding?: pulumi.Input<string>;
   /** `libc`, `icu` or `builtin`. */
-  localeProvider?: string;
+  localeProvider?: pulumi.Input<string>;
   /** Locale of the databases. */
-  locale?: string;
+  locale?: pulumi.Input<string>;
   /** ICU locale, with provider `icu`. */
-  icuLocale?: string;
+  icuLocale?: pulumi.Input<string>;
   /** Built-in locale, with provider `builtin`. */
-  builtinLocale?: string;
+  builtinLocale?: pulumi.Input<string>;
   /** Whether data pages have checksums. */
-  dataChecksums?: boolean;
+  dataChecksums?: pulumi.Input<boolean>;
   /** Size of a WAL segment. */
-  walSegmentSizeMiB?: number;
+  walSegmentSizeMiB?: pulumi.Input<number>;
   /** SQL to run in the database `postgres` after initdb. */
-  postInitSql?: string[];
+  postInitSql?: pulumi.Input<pulumi.Input<string>[]>;
   /** SQL to run in the application's database after initdb. */
-  postInitApplicationSql?: string[];
+  postInitApplicationSql?: pulumi.Input<pulumi.Input<string>[]>;
   /** SQL to run in `template1` after initdb. */
-  postInitTemplateSql?: string[];
+  postInitTemplateSql?: pulumi.Input<pulumi.Input<string>[]>;
 }
 
 /** Databases of a running server, copied by pg_dump when the cluster is created. */
 export interface ImportArgs {
   /** `microservice` for one database, `monolith` for several with their roles. */
-  type: string;
+  type: pulumi.Input<string>;
   /** Name or address of the running server. */
   host: pulumi.Input<string>;
   /** Port of the running server. @default 5432 */
-  port?: number;
+  port?: pulumi.Input<number>;
   /** Role to sign in as. @default "postgres" */
   user?: pulumi.Input<string>;
   /** Database to connect to. @default "postgres" */
-  database?: string;
+  database?: pulumi.Input<string>;
   /** libpq's `sslmode`. */
-  sslMode?: string;
+  sslMode?: pulumi.Input<string>;
   /** The password of that role. */
   passwordSecret?: KeyRef;
   /** `["*"]` for all, with type monolith. */
-  databases: string[];
+  databases: pulumi.Input<pulumi.Input<string>[]>;
   /** Roles to copy, only with type monolith. `["*"]` for all. */
-  roles?: string[];
+  roles?: pulumi.Input<pulumi.Input<string>[]>;
   /** True copies definitions without rows. */
-  schemaOnly?: boolean;
+  schemaOnly?: pulumi.Input<boolean>;
   /** SQL to run after the import; only with type microservice. */
-  postImportSql?: string[];
+  postImportSql?: pulumi.Input<pulumi.Input<string>[]>;
 }
 
 /** End of the recovery. Left out, the end of the archive; at most one of time, lsn, xid, restorePoint and immediate. */
@@ -451,21 +461,21 @@ export interface RecoveryTargetArgs {
   /** Name of a restore point (`pg_create_restore_point`). */
   restorePoint?: pulumi.Input<string>;
   /** True stops as soon as the backup is consistent. */
-  immediate?: boolean;
+  immediate?: pulumi.Input<boolean>;
   /** Timeline to recover along. @default "latest" */
   timeline?: pulumi.Input<string>;
   /** True stops just before the target instead of just after it. */
-  exclusive?: boolean;
+  exclusive?: pulumi.Input<boolean>;
 }
 
 /** Names of VolumeSnapshots to restore. */
 export interface SnapshotSourceArgs {
   /** Snapshot of the data volume. */
-  storage: string;
+  storage: pulumi.Input<string>;
   /** Snapshot of the WAL volume. */
-  walStorage?: string;
+  walStorage?: pulumi.Input<string>;
   /** Snapshots of tablespaces, by their names. */
-  tablespaces?: { [name: string]: string };
+  tablespaces?: { [name: string]: pulumi.Input<string> };
 }
 
 /** A cluster's backups as the source of a new cluster. */
@@ -477,18 +487,18 @@ export interface RecoveryArgs {
   /** Location of its backups, by its repositories' keys. */
   repositories: { [key: string]: ClusterRepositoryArgs };
   /** Keys of the repositories to restore from; no others are read. Left out, all. @example ["repo2"] */
-  from?: string[];
+  from?: pulumi.Input<pulumi.Input<string>[]>;
   /**
    * True continues the archive of the restored cluster under another name: only if the former cluster is permanently
    * gone (docs/kubernetes.md, "Renaming a cluster").
    * @default false
    */
-  continueArchive?: boolean;
+  continueArchive?: pulumi.Input<boolean>;
   target?: RecoveryTargetArgs;
   /** Application's database, for which CloudNativePG writes a Secret. */
-  database?: string;
+  database?: pulumi.Input<string>;
   /** Role that owns that database. */
-  owner?: string;
+  owner?: pulumi.Input<string>;
   /** Secret of type `kubernetes.io/basic-auth` for that role. Left out, CloudNativePG makes one. */
   ownerSecret?: pulumi.Input<string>;
   snapshot?: SnapshotSourceArgs;
@@ -509,10 +519,14 @@ export interface BootstrapArgs {
  * to the other cluster. It archives the received WAL into its own repositories.
  */
 export interface ReplicaArgs {
-  /** False promotes it permanently: it starts a new timeline. Its pods are not recreated for that. @default true */
+  /**
+   * False promotes it permanently: it starts a new timeline. Its pods are not recreated for that.
+   * @default true
+   * @plain whether an update waits with a Job
+   */
   enabled?: boolean;
   /** Delay behind the source. @example "4h" */
-  minApplyDelay?: string;
+  minApplyDelay?: pulumi.Input<string>;
   /** Token of a demoted primary (`status.demotionToken`): the promotion waits until all of its WAL has arrived. */
   promotionToken?: pulumi.Input<string>;
 }
@@ -520,11 +534,11 @@ export interface ReplicaArgs {
 /** PgBouncer in front of the cluster. */
 export interface PoolerArgs {
   /** `rw`, `ro` or `r`. @default "rw" */
-  type?: string;
+  type?: pulumi.Input<string>;
   /** Number of PgBouncer pods. @default 1 */
-  instances?: number;
+  instances?: pulumi.Input<number>;
   /** `session` or `transaction`. @default "session" */
-  poolMode?: string;
+  poolMode?: pulumi.Input<string>;
   /** Settings of PgBouncer. @example { max_client_conn: "500" } */
   parameters?: { [name: string]: pulumi.Input<string> };
 }
@@ -550,9 +564,9 @@ export interface BackupMonitoringArgs {
    */
   labels?: { [name: string]: pulumi.Input<string> };
   /** Labels of every alert, for the routes of Alertmanager. @example { team: "databases" } */
-  alertLabels?: { [name: string]: string };
+  alertLabels?: { [name: string]: pulumi.Input<string> };
   /** Address of your own text about the alerts; the name of an alert in lower case is added after `#`. */
-  runbookUrl?: string;
+  runbookUrl?: pulumi.Input<string>;
 }
 
 /** Monitoring of a cluster: objects of the Prometheus operator, and queries of CloudNativePG's exporter. */
@@ -560,7 +574,7 @@ export interface ClusterMonitoringArgs extends BackupMonitoringArgs {
   /** ConfigMaps with queries. */
   customQueries?: KeyRef[];
   /** True leaves out CloudNativePG's own queries. */
-  disableDefaultQueries?: boolean;
+  disableDefaultQueries?: pulumi.Input<boolean>;
 }
 
 /** Fields merged into the rendered objects: objects are merged, null removes. */
@@ -572,7 +586,7 @@ export interface ClusterOverrides {
 /** What a copy of a cluster needs to start: the same programs and libraries, and volumes of the same kinds. */
 export interface ClusterLikeArgs {
   /** Major version, 14 to 18; its image by digest is this package's (docs/kubernetes.md). 19 needs `image`. @default 18 */
-  postgresVersion?: number;
+  postgresVersion?: pulumi.Input<number>;
   /** Another image, preferably by digest; its tag starts with the major version. */
   image?: pulumi.Input<string>;
   imageCatalog?: ImageCatalogArgs;
@@ -587,7 +601,7 @@ export interface ClusterLikeArgs {
   /** Settings of PostgreSQL. @example { shared_buffers: "256MB" } */
   parameters?: { [name: string]: pulumi.Input<string> };
   /** Libraries for PostgreSQL's `shared_preload_libraries`. */
-  sharedPreloadLibraries?: string[];
+  sharedPreloadLibraries?: pulumi.Input<pulumi.Input<string>[]>;
   /** Extensions by name, each from an image. */
   extensions?: { [name: string]: ExtensionArgs };
 }
@@ -596,7 +610,7 @@ export interface CnpgClusterArgs extends ClusterBackupArgs, ClusterLikeArgs {
   /** Name of the Cluster. Left out, the name of this component. */
   clusterName?: pulumi.Input<string>;
   /** Number of instances: one primary, the others standbys. @default 1 */
-  instances?: number;
+  instances?: pulumi.Input<number>;
   /** Roles by name. */
   roles?: { [name: string]: RoleArgs };
   /** Left out: an empty cluster with database and owner `app`. */
@@ -609,7 +623,7 @@ export interface CnpgClusterArgs extends ClusterBackupArgs, ClusterLikeArgs {
   /** CPU and memory of each instance. */
   resources?: ResourcesArgs;
   /** Lets `postgres` sign in over the network, with a Secret. @default false */
-  superuserAccess?: boolean;
+  superuserAccess?: pulumi.Input<boolean>;
   /** Labels of the Cluster object. */
   labels?: { [name: string]: pulumi.Input<string> };
   /** Annotations of the Cluster object. */

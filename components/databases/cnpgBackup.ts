@@ -12,6 +12,7 @@ import {
   shownChild,
   shownChildren,
 } from "../internal/kubernetesObjects";
+import type { ClusterDatabasePlan } from "../plan/model/plan";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import { renderAttachment } from "../render/kubernetes/clusterObjects";
 import { FULL_BACKUP_ROLE, renderFullBackupJob } from "../render/kubernetes/fullBackupJob";
@@ -36,15 +37,19 @@ export interface CnpgBackupArgs extends ClusterBackupArgs {
   /** Name of the Cluster, which may come from the resource that creates it. */
   clusterName: pulumi.Input<string>;
   /** Its number of instances, for the topology of copies. @default 1 */
-  instances?: number;
-  /** True if the Cluster has `walStorage`: the record of missing WAL is kept there. @default false */
+  instances?: pulumi.Input<number>;
+  /**
+   * True if the Cluster has `walStorage`: the record of missing WAL is kept there.
+   * @default false
+   * @plain whether copies have a volume for WAL
+   */
   hasWalStorage?: boolean;
   /**
    * Takes `spec.plugins` over from its present manager, which removes other plugins of the Cluster. False fails the
    * update if somebody else has set it.
    * @default false
    */
-  takeOverPlugins?: boolean;
+  takeOverPlugins?: pulumi.Input<boolean>;
 }
 
 /**
@@ -122,9 +127,8 @@ export class CnpgBackup extends pulumi.ComponentResource {
     const attached = objects.get("attachment");
     this.clusterName =
       attached === undefined ? pulumi.output(cluster) : attached.urn.apply(() => pulumi.output(cluster));
-    this.drilled = drilledDatabase(known.database, args, deferred, () =>
-      checked.resolved.apply(({ database }) => database),
-    );
+    const resolved = (): pulumi.Output<ClusterDatabasePlan> => checked.resolved.apply(({ database }) => database);
+    this.drilled = drilledDatabase(known.database, args, deferred, resolved, checked.awaitsValues);
     warnUndrilled(this, this.drilled, known.database.silence);
     this.access = clusterAccess(checked, inputs, args.namespace, this.clusterName);
     const stanza = fillText(known.database.stanza, deferred);

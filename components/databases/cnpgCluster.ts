@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import { renderedName, typeToken } from "../internal/children";
-import { fillText } from "../internal/inputs";
+import { fillText, suffixed } from "../internal/inputs";
 import {
   type ConfigMap,
   type CustomResource,
@@ -12,6 +12,7 @@ import {
   shownChildren,
 } from "../internal/kubernetesObjects";
 import type { ClusterPlan } from "../plan/cluster/clusterPlan";
+import type { ClusterDatabasePlan } from "../plan/model/plan";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import type { EngineContext } from "../render/engines/engine";
 import { renderCluster } from "../render/kubernetes/clusterObjects";
@@ -33,7 +34,6 @@ import {
   scheduleNamesOf,
   serviceHost,
   sourceOf,
-  suffixed,
   topologyInput,
 } from "./clusterParts";
 import type { BootstrapArgs, ClusterAccess, ClusterLikeArgs, CnpgClusterArgs, RecoveryArgs } from "./cnpgArgs";
@@ -112,7 +112,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
     const recovery = args.bootstrap?.recovery;
     const secrets = deliverSecrets(scope, args.repositories);
     const sourceSecrets = deliverSecrets(
-      { ...scope, name: renderedName(name, "source"), cluster: suffixed(cluster, "source") },
+      { ...scope, name: renderedName(name, "source"), cluster: suffixed(cluster, "-source") },
       recovery?.repositories ?? {},
       "source-secret",
     );
@@ -125,9 +125,8 @@ export class CnpgCluster extends pulumi.ComponentResource {
 
     const made = objects.get("cluster");
     this.clusterName = made === undefined ? pulumi.output(cluster) : made.urn.apply(() => pulumi.output(cluster));
-    this.drilled = drilledDatabase(known.database, args, deferred, () =>
-      checked.resolved.apply(({ database }) => database),
-    );
+    const resolved = (): pulumi.Output<ClusterDatabasePlan> => checked.resolved.apply(({ database }) => database);
+    this.drilled = drilledDatabase(known.database, args, deferred, resolved, checked.awaitsValues);
     warnUndrilled(this, this.drilled, known.database.silence);
     this.access = {
       ...clusterAccess(checked, inputs, args.namespace, this.clusterName),
@@ -235,8 +234,10 @@ function applicationSecret(
   { import: imported, initdb, recovery }: BootstrapArgs,
 ): pulumi.Output<string> {
   if (recovery !== undefined && recovery.database === undefined) return pulumi.output("");
-  if (imported?.type === "monolith") return pulumi.output("");
-  return pulumi.output(recovery?.ownerSecret ?? initdb?.ownerSecret ?? pulumi.interpolate`${cluster}-app`);
+  const name = recovery?.ownerSecret ?? initdb?.ownerSecret ?? pulumi.interpolate`${cluster}-app`;
+  const type = imported?.type ?? "";
+  if (typeof type === "string") return pulumi.output(type === "monolith" ? "" : name);
+  return pulumi.all([type, name]).apply(([known, secret]) => (known === "monolith" ? "" : secret));
 }
 
 function likeOf(args: CnpgClusterArgs): ClusterLikeArgs {

@@ -4,7 +4,7 @@ import { PLUGIN_NAME } from "../../runtime/cnpg/names";
 import { SelfSignedCertificate } from "../dynamic/selfSignedCertificate";
 import { childName, renderedName, typeToken } from "../internal/children";
 import { declareContent, type DeclaredContent } from "../internal/content";
-import { fillKnown, splitKnown } from "../internal/inputs";
+import { fillKnown, fillText, splitKnown, suffixed } from "../internal/inputs";
 import {
   type ConfigMap,
   declareKubernetes,
@@ -18,6 +18,8 @@ import {
   shownChildren,
 } from "../internal/kubernetesObjects";
 import { throwErrors } from "../internal/validate";
+import type { Finding } from "../plan/findings/findings";
+import { checkedValue } from "../repositories/common";
 import { given } from "../plan/model/given";
 import { DALIBO } from "../plan/rules/manifests/plugins";
 import { checkPlugin } from "../plan/rules/plugin";
@@ -30,6 +32,7 @@ import type { PluginRef, PodPlacementArgs } from "./cnpgArgs";
 /** Certificates live long: with an expired one failover stops until the next update. */
 const VALID_DAYS = 3650;
 const RENEW_DAYS = 1095;
+const DALIBO_NAME = "cnpg-pgbackrest";
 
 /** The plugin to install. */
 export const PluginEngine = {
@@ -49,8 +52,12 @@ export interface CnpgPluginArgs {
    * Name of the Service, and prefix of all other names. Never `pgbackrest`: Services become variables of pods.
    * @default "pgbackstop", with engine "pgbackrest" "cnpg-pgbackrest"
    */
-  serviceName?: string;
-  /** While none answers, no cluster is reconciled and none fails over. @default 2 */
+  serviceName?: pulumi.Input<string>;
+  /**
+   * While none answers, no cluster is reconciled and none fails over.
+   * @default 2
+   * @plain whether the disruption budget exists
+   */
   replicas?: number;
   /**
    * Another image with Node.js 22.15 or newer, `sh` and `gzip`, for the plugin and for sidecars. With engine
@@ -73,17 +80,18 @@ export interface CnpgPluginArgs {
   /** With engine "pgbackrest": the image of the sidecars' exporter. */
   exporterImage?: pulumi.Input<string>;
   /** For each replica. @default "192Mi", with engine "pgbackrest" no request */
-  memory?: string;
+  memory?: pulumi.Input<string>;
   /** For each replica. @default "50m", with engine "pgbackrest" no request */
-  cpu?: string;
+  cpu?: pulumi.Input<string>;
   /**
    * True updates to the installed package's runtime with the next update; false keeps the installed one. Clusters
    * decide separately. Not with engine "pgbackrest".
    * @default false
+   * @plain whether changes of the runtime are ignored
    */
   followRuntime?: boolean;
   /** A new text creates new certificates with the next update. An update renews them three years before they expire. */
-  rotationTrigger?: string;
+  rotationTrigger?: pulumi.Input<string>;
 }
 
 /**
@@ -103,9 +111,15 @@ export class CnpgPlugin extends pulumi.ComponentResource {
 
   constructor(name: string, args: CnpgPluginArgs = {}, opts?: pulumi.ComponentResourceOptions) {
     const isOwn = (args.engine ?? PluginEngine.Runtime) === PluginEngine.Runtime;
-    const serviceName = args.serviceName ?? (isOwn ? PLUGIN_DEFAULTS.serviceName : "cnpg-pgbackrest");
     const replicas = args.replicas ?? PLUGIN_DEFAULTS.replicas;
-    throwErrors(`CnpgPlugin ${name}`, checkPlugin({ ...args, serviceName, replicas, isOwn }));
+    const { followRuntime = false, sidecarImage, exporterImage } = args;
+    const check = (serviceName: string): Finding[] =>
+      checkPlugin({ ...given({ sidecarImage, exporterImage }), followRuntime, serviceName, replicas, isOwn });
+    const serviceName = checkedName(
+      name,
+      args.serviceName ?? (isOwn ? PLUGIN_DEFAULTS.serviceName : DALIBO_NAME),
+      check,
+    );
     requireOneImage(name, args);
     const namespace = args.operatorNamespace ?? PLUGIN_DEFAULTS.namespace;
     super(typeToken("CnpgPlugin"), name, { serviceName, operatorNamespace: namespace }, opts);
@@ -114,28 +128,26 @@ export class CnpgPlugin extends pulumi.ComponentResource {
       ? NO_RUNTIME
       : args.runtimeImage !== undefined
         ? { configMap: "", image: args.runtimeImage }
-        : deployRuntime({ name, namespace, parent: this }, serviceName, args.followRuntime ?? false);
+        : deployRuntime({ name, namespace, parent: this }, serviceName, followRuntime);
     const certificates = this.makeCertificates(name, serviceName, namespace, args.rotationTrigger ?? "");
     const { value, deferred } = splitKnown({
       namespace,
+      serviceName,
+      memory: args.memory ?? PLUGIN_DEFAULTS.memory,
+      cpu: args.cpu ?? PLUGIN_DEFAULTS.cpu,
       image: args.image ?? runtime.image,
       configMap: runtime.configMap,
       ...given({ placement: args.podPlacement }),
       images: given({ controller: args.image, sidecar: args.sidecarImage, exporter: args.exporterImage }),
     });
-    const plan: PluginPlan = {
-      ...value,
-      serviceName,
-      replicas,
-      memory: args.memory ?? PLUGIN_DEFAULTS.memory,
-      cpu: args.cpu ?? PLUGIN_DEFAULTS.cpu,
-    };
+    const plan: PluginPlan = { ...value, replicas };
     const made: pulumi.Resource[] = [certificates.server.content, certificates.client.content];
     showChild(this, "server-tls", certificates.server.object);
     showChild(this, "client-tls", certificates.client.object);
-    const { cpu, memory } = args;
     // Without the defaults of this package's own plugin.
-    const stock = { ...plan, images: value.images, cpu: undefined, memory: undefined, ...given({ cpu, memory }) };
+    const cpu = args.cpu === undefined ? undefined : value.cpu;
+    const memory = args.memory === undefined ? undefined : value.memory;
+    const stock = { ...plan, images: value.images, cpu, memory };
     for (const { role, manifest } of isOwn ? renderPlugin(plan) : renderDalibo(stock)) {
       const object = fillKnown(manifest, deferred) as typeof manifest;
       // In sequence: pods need their mounts, and the Service comes last, because the operator then starts to call.
@@ -192,11 +204,12 @@ export class CnpgPlugin extends pulumi.ComponentResource {
   /** One self-signed leaf for each side; each side's Secret contains the part of the other that it must know. */
   private makeCertificates(
     name: string,
-    serviceName: string,
+    serviceName: pulumi.Input<string>,
     namespace: pulumi.Input<string>,
-    rotation: string,
+    rotation: pulumi.Input<string>,
   ): { readonly server: DeclaredContent; readonly client: DeclaredContent; readonly end: pulumi.Output<string> } {
-    const secretNames = certificateSecrets({ serviceName });
+    const { deferred, value } = splitKnown({ serviceName });
+    const secretNames = certificateSecrets(value);
     const days = { validDays: VALID_DAYS, renewDays: RENEW_DAYS, rotation };
     const dnsNames = [serviceName, pulumi.interpolate`${serviceName}.${namespace}.svc`];
     const server = new SelfSignedCertificate(
@@ -206,7 +219,7 @@ export class CnpgPlugin extends pulumi.ComponentResource {
     );
     const client = new SelfSignedCertificate(
       childName(name, "clientCertificate"),
-      { commonName: `${serviceName}-client`, dnsNames: [], usage: "client", ...days },
+      { commonName: suffixed(serviceName, "-client"), dnsNames: [], usage: "client", ...days },
       { parent: this },
     );
     const secretOf = (
@@ -219,7 +232,11 @@ export class CnpgPlugin extends pulumi.ComponentResource {
         {
           apiVersion: "v1",
           kind: "Secret",
-          metadata: { name: secretName, namespace, labels: { ...MANAGED_BY, "cnpg.io/reload": "true" } },
+          metadata: {
+            name: fillText(secretName, deferred),
+            namespace,
+            labels: { ...MANAGED_BY, "cnpg.io/reload": "true" },
+          },
           type: "kubernetes.io/tls",
           stringData: { "tls.crt": certificatePem, "tls.key": pulumi.secret(privateKeyPem) },
         },
@@ -231,6 +248,18 @@ export class CnpgPlugin extends pulumi.ComponentResource {
       end: pulumi.all([server.notAfter, client.notAfter]).apply((ends) => ends.toSorted()[0] ?? ""),
     };
   }
+}
+
+/** A name that comes later is checked when it does. */
+function checkedName(
+  name: string,
+  serviceName: pulumi.Input<string>,
+  check: (known: string) => Finding[],
+): pulumi.Input<string> {
+  const title = `CnpgPlugin ${name}`;
+  const { value } = splitKnown({ serviceName });
+  throwErrors(title, check(value.serviceName));
+  return typeof serviceName === "string" ? serviceName : checkedValue(title, pulumi.output(serviceName), check);
 }
 
 function requireOneImage(name: string, { engine, image, runtimeImage }: CnpgPluginArgs): void {

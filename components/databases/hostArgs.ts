@@ -1,6 +1,6 @@
 /**
- * Arguments of {@link PostgresHost}. Plain values decide which files and units exist; the rest may come from other
- * resources.
+ * Arguments of {@link PostgresHost}. Values may come from other resources, except where `@plain` says what must be known
+ * when the program runs.
  */
 import type * as pulumi from "@pulumi/pulumi";
 import type { DrillChecksArgs, HostDrillArgs } from "../drills/drillArgs";
@@ -53,14 +53,14 @@ export interface SshConnection {
    * known_hosts files on the machine that runs the program, including hashed names; read if `hostKeys` is left out.
    * @default ["~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts"]
    */
-  knownHostsFiles?: string[];
+  knownHostsFiles?: pulumi.Input<pulumi.Input<string>[]>;
   /** Private key as ssh-keygen writes it. Kept as a secret of the stack. */
   privateKey?: pulumi.Input<string>;
   /**
    * Instead, a file on the machine that runs the program: none of it is stored, except as a secret of the stack by a
    * one-shot action (BackupNow). If both are left out, the agent of `SSH_AUTH_SOCK` signs in.
    */
-  privateKeyFile?: string;
+  privateKeyFile?: pulumi.Input<string>;
   /** Passphrase of an encrypted key. Kept as a secret of the stack. */
   passphrase?: pulumi.Input<string>;
   /** Socket of an agent, other than that of `SSH_AUTH_SOCK`. */
@@ -130,9 +130,9 @@ export interface HostAccess {
 /** Compression of one repository. */
 export interface CompressArgs {
   /** @default "zst" */
-  type?: CompressType;
+  type?: pulumi.Input<CompressType>;
   /** Range and default depend on the type: zst -7 to 22 (3), gz -1 to 9 (6), lz4 -5 to 12 (1). */
-  level?: number;
+  level?: pulumi.Input<number>;
 }
 
 /**
@@ -144,28 +144,28 @@ export interface HostSecretFiles {
    * Lines of pgbackrest.conf: `[global]`, `repo2-s3-key=…`, `repo2-cipher-pass=…`. Replaces all the others.
    * @example "/run/secrets/r2.conf"
    */
-  options?: string;
+  options?: pulumi.Input<string>;
   /**
    * Lines of an environment file, as restic, rclone and `EnvironmentFile=` read them: `AWS_ACCESS_KEY_ID=…`,
    * `AWS_SECRET_ACCESS_KEY=…`, `AWS_SESSION_TOKEN=…`, or `PGBACKREST_REPO2_…` of this repository's key number. Other
    * names are ignored; files below count more.
    * @example "/run/secrets/r2-prod-env"
    */
-  env?: string;
+  env?: pulumi.Input<string>;
   /** File with the id of an object store's access key, and nothing else. */
-  accessKeyId?: string;
+  accessKeyId?: pulumi.Input<string>;
   /** File with the secret of that key. */
-  secretAccessKey?: string;
+  secretAccessKey?: pulumi.Input<string>;
   /** File with the token of temporary credentials. */
-  sessionToken?: string;
+  sessionToken?: pulumi.Input<string>;
   /** The private key for an SFTP server, as ssh-keygen writes it. */
-  privateKey?: string;
+  privateKey?: pulumi.Input<string>;
   /** File with the passphrase of an encrypted private key. */
-  privateKeyPassphrase?: string;
+  privateKeyPassphrase?: pulumi.Input<string>;
   /** File with the passphrase of client-side encryption. */
-  passphrase?: string;
+  passphrase?: pulumi.Input<string>;
   /** True if `options` or `env` has a passphrase (`cipher-pass`). @default false */
-  encrypted?: boolean;
+  encrypted?: pulumi.Input<boolean>;
 }
 
 /** One repository, and its retention. */
@@ -197,13 +197,13 @@ export interface HostRepositoryArgs {
    * Small files share objects of about 20 MiB: fewer calls, each of which costs time and money. Left out: true for
    * object stores.
    */
-  bundle?: boolean;
+  bundle?: pulumi.Input<boolean>;
   /**
    * diff and incr backups store changed blocks of a file, not the whole file. Needs `bundle`; stock pgBackRest reads it
    * from 2.46 on.
    * @default false
    */
-  blockIncremental?: boolean;
+  blockIncremental?: pulumi.Input<boolean>;
   /**
    * Further options of pgBackRest for this repository, without `repoN-` (docs/reference/options.md); a list has one
    * value on each line.
@@ -217,11 +217,11 @@ export interface RepositoryScheduleArgs {
   /** Five fields: minute, hour, day of month, month, day of week. @example "30 2 * * 0" */
   cron: pulumi.Input<string>;
   /** IANA name of the zone that the hours are meant in. @default "UTC" @example "Europe/Berlin" */
-  timeZone?: string;
+  timeZone?: pulumi.Input<string>;
   /** Delays each run by up to this many seconds, always by the same amount on one host. @default 0 */
-  jitterSeconds?: number;
+  jitterSeconds?: pulumi.Input<number>;
   /** Limit of a run, after which it is stopped. @default 86400 */
-  deadlineSeconds?: number;
+  deadlineSeconds?: pulumi.Input<number>;
 }
 
 /** One repository's own times, by kind of backup. */
@@ -240,6 +240,7 @@ export interface BackupScheduleArgs extends RepositoryScheduleArgs {
    * Keys of the repositories that get it, in one pass. Left out, all that have no time of their own for this kind
    * (`repositories.repoN.schedules`).
    * @example ["repo1"]
+   * @plain which ScheduledBackups exist
    */
   repositories?: string[];
 }
@@ -265,13 +266,13 @@ export interface MaintenanceTaskArgs {
   /** Five fields, like backups. Left out, the task's default time. */
   cron?: pulumi.Input<string>;
   /** IANA name of the zone that the hours are meant in. @default "UTC" */
-  timeZone?: string;
+  timeZone?: pulumi.Input<string>;
   /**
    * Delays each run by up to this many seconds, always by the same amount on one host. Left out, the task's default.
    */
-  jitterSeconds?: number;
+  jitterSeconds?: pulumi.Input<number>;
   /** Limit of a run, after which it is stopped. Left out, the task's default. */
-  deadlineSeconds?: number;
+  deadlineSeconds?: pulumi.Input<number>;
 }
 
 /** A verification reads stored files; object stores may charge for that. */
@@ -281,7 +282,7 @@ export interface VerifyTaskArgs extends MaintenanceTaskArgs {
    * always checked.
    * @default 10
    */
-  samplePercent?: number;
+  samplePercent?: pulumi.Input<number>;
 }
 
 /** Maintenance of backups. Each task gets the repositories' keys, from systemd if there is an agent. */
@@ -335,9 +336,9 @@ export type NotifyEvent = (typeof NotifyEvent)[keyof typeof NotifyEvent];
 
 /** A notification target. The fields of each type are those of the verb `notify`; all of it is a secret. */
 export interface NotifyTargetArgs {
-  type: NotifyType;
+  type: pulumi.Input<NotifyType>;
   /** Name in the log. Left out, the type. */
-  name?: string;
+  name?: pulumi.Input<string>;
   /** Address of the target; not for mail. */
   url?: pulumi.Input<string>;
   /** Topic at ntfy. */
@@ -355,20 +356,20 @@ export interface NotifyTargetArgs {
   /** Port of the mail server. */
   port?: pulumi.Input<number>;
   /** How the connection to the mail server is encrypted: `starttls`, `tls` or `none`. */
-  security?: string;
+  security?: pulumi.Input<string>;
   /** Sender of the mail. */
   from?: pulumi.Input<string>;
   /** Recipients of the mail. */
   to?: pulumi.Input<string>[];
   /** File on the host with authorities besides those of the system. */
-  caFile?: string;
+  caFile?: pulumi.Input<string>;
   /** Units that it is notified of. Left out, all. @example ["pgbackstop-main-full.service"] */
-  units?: string[];
+  units?: pulumi.Input<pulumi.Input<string>[]>;
   /**
    * Events that it gets. Left out, what suits the type: healthchecks gets start, success and failure, a webhook
    * everything, Alertmanager all but start; the others failures, drills and stale backups.
    */
-  events?: NotifyEvent[];
+  events?: pulumi.Input<pulumi.Input<NotifyEvent>[]>;
 }
 
 /** Metrics of a host. */
@@ -391,32 +392,32 @@ export interface HostNotifyArgs {
   /** Targets, declared here. */
   targets?: NotifyTargetArgs[];
   /** An existing file on the host, in the form of the verb `notify`. @example "/run/secrets/notify.json" */
-  existingFile?: string;
+  existingFile?: pulumi.Input<string>;
 }
 
 /** Expected amounts, for the estimate of monthly costs. */
 export interface SizingArgs {
   /** Size of all databases. */
-  databaseGiB: number;
+  databaseGiB: pulumi.Input<number>;
   /** WAL written per day. */
-  walGiBPerDay: number;
+  walGiBPerDay: pulumi.Input<number>;
   /** Data changed per day. Left out: 2 per cent of databaseGiB. */
-  changedGiBPerDay?: number;
+  changedGiBPerDay?: pulumi.Input<number>;
   /** Stored size divided by original size. @default 0.35 */
-  compressedTo?: number;
+  compressedTo?: pulumi.Input<number>;
 }
 
 /** Ships WAL before its segment is full. */
 export interface StreamingArgs {
   /** Minimum interval of uploads to each repository, one request each, and only with new WAL. @default 5 */
-  intervalSeconds?: number;
+  intervalSeconds?: pulumi.Input<number>;
 }
 
 /** When PostgreSQL may remove a WAL segment. */
 export interface AcknowledgeArgs {
-  mode: Acknowledge;
+  mode: pulumi.Input<Acknowledge>;
   /** Only with mode "named": keys such as `repo1`. */
-  repositories?: string[];
+  repositories?: pulumi.Input<pulumi.Input<string>[]>;
 }
 
 /** Directories on the host. */
@@ -424,28 +425,28 @@ export interface HostDirectories {
   /**
    * Configuration files. Left out, `/etc/pgbackstop`; with engine "pgbackrest" `/etc/pgbackrest`, where stock looks.
    */
-  config?: string;
+  config?: pulumi.Input<string>;
   /** The runtime, and Node.js where it is sent. @default "/usr/local/lib/pgbackstop" */
-  lib?: string;
+  lib?: pulumi.Input<string>;
   /** Outside of systemd's folders, units are written and not enabled. @default "/etc/systemd/system" */
-  units?: string;
+  units?: pulumi.Input<string>;
   /**
    * Directory of node exporter's textfile collector. If it exists, `user` must be able to write there.
    * @default "/var/lib/node_exporter/textfile_collector"
    */
-  metrics?: string;
+  metrics?: pulumi.Input<string>;
   /** Directory of the command `pgbackstop`, if there is an agent. @default "/usr/local/bin" */
-  bin?: string;
+  bin?: pulumi.Input<string>;
   /**
    * Locks and stop files. A stock pgbackrest with a configuration of its own needs the same `lock-path`, so that its
    * backups and ours exclude each other. Its default, `/tmp/pgbackrest`, is open to every account of the host.
    * @default the directory `lock` in `spool`
    */
-  lock?: string;
+  lock?: pulumi.Input<string>;
   /** WAL that waits, locks and stop files. @default "/var/spool/pgbackrest" */
-  spool?: string;
+  spool?: pulumi.Input<string>;
   /** Log files. @default "/var/log/pgbackrest" */
-  log?: string;
+  log?: pulumi.Input<string>;
 }
 
 /**
@@ -454,7 +455,7 @@ export interface HostDirectories {
  */
 export interface HostNodeArgs {
   /** A Linux program on the machine that runs the program; sent over the connection, compressed, once. */
-  upload?: string;
+  upload?: pulumi.Input<string>;
   /**
    * Address that the host downloads: a tarball with `bin/node` in it (gzip, or xz if the host has that), or the
    * program.
@@ -475,7 +476,7 @@ export interface HostSnapshotsArgs {
 /** PostgreSQL on the host. */
 export interface HostPostgresArgs {
   /** Major version. A cluster of another version in `dataDirectory` is refused. @example 17 */
-  version: number;
+  version: pulumi.Input<number>;
   /**
    * Installs it if `dataDirectory` holds no cluster (Debian 12 and 13, Ubuntu 22.04 and 24.04): from the distribution,
    * else from apt.postgresql.org, with a cluster `main` that has checksums. An existing cluster is never touched, and
@@ -483,7 +484,7 @@ export interface HostPostgresArgs {
    * package pgbackrest comes from the same archive, if `/usr/bin/pgbackrest` is missing.
    * @default false
    */
-  install?: boolean;
+  install?: pulumi.Input<boolean>;
 }
 
 /** Arguments of every host that works with a database's repositories. */
@@ -491,7 +492,7 @@ export interface HostBaseArgs {
   /** Left out: this machine, as with `{ local: {} }`. */
   connection?: pulumi.Input<HostConnection>;
   /** Operating system account of PostgreSQL; the runtime runs as it. @default "postgres" */
-  user?: string;
+  user?: pulumi.Input<string>;
   /** Name of the cluster in the repositories. @default "main" */
   stanza?: pulumi.Input<string>;
   directories?: HostDirectories;
@@ -500,7 +501,7 @@ export interface HostBaseArgs {
    * `node`.
    * @example "/usr/bin/node"
    */
-  nodePath?: string;
+  nodePath?: pulumi.Input<string>;
   /**
    * Node.js to bring to the host. Left out, a host behind SSH uses a suitable one in `/usr/local/bin` or `/usr/bin`,
    * else it downloads a release of nodejs.org itself, whose checksum is verified.
@@ -508,7 +509,7 @@ export interface HostBaseArgs {
    */
   node?: HostNodeArgs;
   /** Number of files processed at once. @default 2 */
-  processMax?: number;
+  processMax?: pulumi.Input<number>;
   /**
    * Further options of pgBackRest by name (docs/reference/options.md), with values as pgbackrest.conf has them; a list
    * has one value on each line. `backup:process-max` is for one command. Arguments decide some options, and refuse them
@@ -538,7 +539,7 @@ export interface PostgresHostArgs extends HostBaseArgs {
    * Version of stock pgBackRest on the host, so that previews know its faults. Left out, the update asks the program.
    * @example "2.55.1"
    */
-  engineVersion?: string;
+  engineVersion?: pulumi.Input<string>;
   /**
    * By key: `repo1`, `repo2`, and so on. A key is part of every option name and of files on the host: keep it when
    * other repositories are added or removed.
@@ -575,7 +576,7 @@ export interface PostgresHostArgs extends HostBaseArgs {
    * follows from `objectives.rpoSeconds`; without that the server's value stays.
    * @example 60
    */
-  archiveTimeoutSeconds?: number;
+  archiveTimeoutSeconds?: pulumi.Input<number>;
   /**
    * The agent receives WAL over the replication protocol and ships the segment that PostgreSQL is writing, so that a
    * host lost with its disks costs seconds of commits. A restore by the runtime replays it; stock's ends at the last
@@ -593,12 +594,14 @@ export interface PostgresHostArgs extends HostBaseArgs {
   /**
    * Acceptable warnings and notes of the preview: code to reason. Errors cannot be silenced.
    * @example { PB009: "both buckets are at one vendor until the NAS is delivered" }
+   * @plain which findings the preview reports
    */
   silence?: { [code: string]: string };
   /**
    * Intended weakenings, by their names in `pgbackstop topology diff` (the path, `=`, the new value), to reason. Each
    * counts for one update; the next change needs its own entry.
    * @example { "repositories.repo1.keepDays=7": "the NAS is full until the new disks come" }
+   * @plain which weakenings the comparison of a preview accepts
    */
   acknowledgeWeaker?: { [change: string]: string };
   /**
@@ -607,9 +610,9 @@ export interface PostgresHostArgs extends HostBaseArgs {
    * as `user`, which reads them from its own files. Left out: true for engine "runtime" if `directories.units` is a
    * folder of systemd, except with `restoreOnly`.
    */
-  agent?: boolean;
+  agent?: pulumi.Input<boolean>;
   /** Stock pgBackRest on the host; only with engine "pgbackrest". @default "/usr/bin/pgbackrest" */
-  pgbackrestPath?: string;
+  pgbackrestPath?: pulumi.Input<string>;
   /** The required PostgreSQL. Left out, the existing one is used as it is. */
   postgres?: HostPostgresArgs;
   /**
@@ -625,17 +628,17 @@ export interface PostgresHostArgs extends HostBaseArgs {
    * warns instead, and leaves it to the schedule.
    * @default true
    */
-  firstBackup?: boolean;
+  firstBackup?: pulumi.Input<boolean>;
   /**
    * PostgreSQL needs a restart to start archiving. True restarts it with `restartCommand`; false reports it
    * (`pendingRestart`) and waits.
    * @default false
    */
-  allowRestart?: boolean;
+  allowRestart?: pulumi.Input<boolean>;
   /**
    * Program and arguments; run as the login. Left out, `systemctl restart` of the unit that systemd runs PostgreSQL
    * with.
    * @example ["systemctl", "restart", "postgresql"]
    */
-  restartCommand?: string[];
+  restartCommand?: pulumi.Input<pulumi.Input<string>[]>;
 }

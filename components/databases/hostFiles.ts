@@ -17,7 +17,6 @@ import { engineOf } from "../plan/engines/engines";
 import { stockLimits } from "../plan/engines/stockVersions";
 import { hostEngine } from "../render/engines/engineTable";
 import { hostFilesOf, hostParts } from "../render/host/hostParts";
-import { isUnknown } from "../plan/model/unknown";
 import { type RenderedFile } from "../render/host/renderedFile";
 import type { Unit } from "../render/units/unit";
 import { given } from "../plan/model/given";
@@ -90,7 +89,7 @@ export function plainInputs(plan: HostPlan, runtimeSha256: string, node?: NodeIn
         user: plan.user,
         mayRestart: plan.allowRestart,
         restartCommand: plan.restartCommand,
-        ...(plan.postgres === undefined || isUnknown(plan.port)
+        ...(plan.postgres === undefined
           ? {}
           : { postgres: { ...plan.postgres, port: plan.port, ...(plan.restoreOnly ? { programsOnly: true } : {}) } }),
       },

@@ -9,9 +9,17 @@ import { chooseNode, type NodeChoice, type NodeInput, type NodeSettings } from "
 import { engineOf } from "../plan/engines/engines";
 import { DEFAULTS } from "../plan/model/defaults";
 import { childName, typeToken } from "../internal/children";
-import { deferredPaths, fillKnown, type KnownPart, splitKnown, withoutSecrets } from "../internal/inputs";
+import {
+  deferredPaths,
+  fillKnown,
+  fillText,
+  type KnownPart,
+  splitKnown,
+  withoutLate,
+  withoutSecrets,
+} from "../internal/inputs";
 import { loadArchiveClient, runtimeBundleSha256 } from "../internal/runtimeBundle";
-import { logWarnings, throwErrors, withoutDeferred, withoutSecretValues } from "../internal/validate";
+import { certainFindings, logWarnings, throwErrors, withoutDeferred, withoutSecretValues } from "../internal/validate";
 import type { HostPlan } from "../plan/model/plan";
 import { resolveHost } from "../plan/model/resolveDatabase";
 import type { HostSettings } from "../plan/model/databaseSettings";
@@ -41,7 +49,11 @@ import {
  * may decide which files and units a host has: all of it waits for that.
  */
 const INSERTED =
-  /^(connection\..+|dataDirectory|databaseUser|port|socketDirectory|options\..+|repositories\.[^.]+\.(keep(Days|DiffCount|FullCount)|(at|options)\..+))$/;
+  /^(connection\..+|dataDirectory|databaseUser|port|socketDirectory|options\..+|repositories\.[^.]+\.(keep(Days|DiffCount|FullCount)|options\..+|at\.(path|s3\.(bucket|caFile|endpoint|existingSecret\..+|port|region)|sftp\..+)))$/;
+
+/** Values that rules know as late, and those without which nothing can be resolved. Any other late one is left out. */
+const MARKED =
+  /^(port|stanza|objectives\..+|monitoring\.listen|node\.(url|sha256)|drillChecks\..+|repositories\.[^.]+\.at|.+\.cron|acknowledge\.mode|notify\.targets\.\d+\.type|postgres\.version|sizing\.(databaseGiB|walGiBPerDay))$/;
 
 /**
  * Backups of a PostgreSQL server on a host: configuration, runtime, archive settings, stanza, first backup, and timers.
@@ -120,14 +132,19 @@ export class PostgresHost extends pulumi.ComponentResource {
       args,
       deferred,
       () => pulumi.output(derive((plan) => plan)) as pulumi.Output<HostPlan>,
+      awaits,
     );
     warnUndrilled(this, this.drilled, known.silence);
-    this.source = { stanza: known.stanza, engine: ClusterEngine.Runtime, repositories: args.repositories };
+    this.source = {
+      stanza: fillText(known.stanza, deferred),
+      engine: ClusterEngine.Runtime,
+      repositories: args.repositories,
+    };
     // Known in every preview, and available only once the host is as declared.
     this.access = {
       connection: secretConnection(args.connection),
-      user: known.agent ? "root" : known.user,
-      ...(engineOf(known.engine).stock ? {} : { databaseUser: known.user }),
+      user: settle(({ agent, user }) => (agent ? "root" : user)),
+      ...(engineOf(known.engine).stock ? {} : { databaseUser: settle(({ user }) => user) }),
       runtimeArgv: host.urn.apply(() => pulumi.output(settle((plan) => hostEngine(plan).verbArgv(plan)))),
     };
     this.registerOutputs({
@@ -224,42 +241,55 @@ interface CheckedHost {
   warn(resource: pulumi.Resource): void;
 }
 
+/** A host with some values, and what rules find. */
+interface LookedHost {
+  readonly input: BroughtNode;
+  readonly plan: HostPlan;
+  findings(): Finding[];
+}
+
 /** @throws InputPropertiesError */
 function checkedHost(name: string, args: PostgresHostArgs): CheckedHost {
   const title = `PostgresHost ${name}`;
   const settings = openSettings(args);
   const part = splitKnown(settings);
-  const awaited = deferredPaths(part.value).filter((path) => !INSERTED.test(path));
-  const node = nodeFor(args, part.value);
-  const resolve = (values: unknown): HostPlan => resolveHost(name, values as HostSettings, nodeFor(args, values).path);
-  const known = resolve(part.value);
+  // A cluster is made with its port.
+  const isAwaited = (path: string): boolean => !INSERTED.test(path) || (path === "port" && args.postgres !== undefined);
+  const awaited = deferredPaths(part.value).filter(isAwaited);
+  const isLeftOut = (path: string): boolean => isAwaited(path) && !MARKED.test(path);
   const reach = connectionFindings(args.connection);
-  const findings = [...node.findings, ...withoutDeferred(checkHost(known, reach), awaited)];
+  const look = (values: unknown): LookedHost => {
+    const node = nodeFor(args, values);
+    const plan = resolveHost(name, values as HostSettings, node.path);
+    return { input: node.input ?? null, plan, findings: () => [...node.findings, ...checkHost(plan, reach)] };
+  };
+  const now = look(awaited.some(isLeftOut) ? withoutLate(part.value, isLeftOut) : part.value);
+  const checkKnown = (host: LookedHost): readonly Finding[] => withoutDeferred(host.findings(), awaited);
+  const findings = awaited.some(isLeftOut)
+    ? certainFindings(part.value, isLeftOut, isLeftOut, (values) => checkKnown(look(values)))
+    : checkKnown(now);
   throwErrors(title, findings);
-  const check = (values: unknown, open: unknown): { resolved: HostPlan; final: Finding[]; input: BroughtNode } => {
-    const resolved = resolve(values);
-    const { findings: ofNode, input = null } = nodeFor(args, values);
-    const final = withoutSecretValues([...ofNode, ...checkHost(resolved, reach)], () => [
-      ...nodeFor(args, open).findings,
-      ...checkHost(resolve(open), reach),
-    ]);
+  const check = (values: unknown, open: unknown): LookedHost & { readonly final: Finding[] } => {
+    const all = look(values);
+    const hidden = (): Finding[] => look(withoutLate(open, isLeftOut)).findings();
+    const final = withoutSecretValues(all.findings(), hidden);
     throwErrors(title, final);
-    return { resolved, final, input };
+    return { ...all, final };
   };
   const checked =
     part.deferred.size === 0
       ? null
       : pulumi.all([pulumi.output(settings), withoutSecrets(part)]).apply((parts) => check(...parts));
-  const derive: Derive = (make) => (checked === null ? make(known) : checked.apply(({ resolved }) => make(resolved)));
+  const derive: Derive = (make) => (checked === null ? make(now.plan) : checked.apply(({ plan }) => make(plan)));
   const awaits = awaited.length > 0;
   return {
-    known,
+    known: now.plan,
     deferred: part.deferred,
     awaits,
     derive,
-    settle: (make) => (awaits ? derive(make) : make(known)),
-    input: node.input ?? null,
-    settledInput: pulumi.output(checked === null ? (node.input ?? null) : checked.apply(({ input }) => input)),
+    settle: (make) => (awaits ? derive(make) : make(now.plan)),
+    input: now.input,
+    settledInput: pulumi.output(checked === null ? now.input : checked.apply(({ input }) => input)),
     warn: (resource) => {
       logWarnings(findings, resource);
       const logged = new Set(findings.map(findingText));
@@ -276,8 +306,9 @@ function checkedHost(name: string, args: PostgresHostArgs): CheckedHost {
 /** Default on this machine: the one that runs this program. */
 function nodeFor(args: PostgresHostArgs, values: unknown): NodeChoice {
   if (!isRemote(args.connection) && args.node === undefined)
-    return { path: args.nodePath ?? process.execPath, findings: [] };
-  return chooseNode(values as NodeSettings, args.directories?.lib ?? DEFAULTS.directories.lib);
+    return { path: (values as NodeSettings).nodePath ?? process.execPath, findings: [] };
+  const { directories } = values as Pick<HostSettings, "directories">;
+  return chooseNode(values as NodeSettings, directories?.lib ?? DEFAULTS.directories.lib);
 }
 
 /**

@@ -3,7 +3,9 @@ import * as pulumi from "@pulumi/pulumi";
 import { RepositoryHostResource, SshKey } from "../dynamic/repositoryHostState";
 import type { DesiredRepositoryHost } from "../host/convergeRepositoryHost";
 import { childName, renderedName, typeToken } from "../internal/children";
+import { splitKnown } from "../internal/inputs";
 import { logWarnings } from "../internal/validate";
+import { isUnknown } from "../plan/model/unknown";
 import {
   REPOSITORY_HOST_PATHS,
   REPOSITORY_INSIDE,
@@ -34,7 +36,11 @@ export interface RepositoryClientArgs {
   privateKeyPassphrase?: pulumi.Input<string>;
   /** Additional keys for the same account, as lines of `authorized_keys`. @example ["ssh-ed25519 AAAAC3…"] */
   publicKeys?: pulumi.Input<string>[];
-  /** Account on the backup host. @default "pgbackstop-" and the client's name */
+  /**
+   * Account on the backup host.
+   * @default "pgbackstop-" and the client's name
+   * @plain the name of the resource of its key
+   */
   user?: string;
   /**
    * True creates a second account that reads the same repository and cannot change it: `readerTargets`.
@@ -47,7 +53,7 @@ export interface RepositoryClientArgs {
    * minutes a timer of the backup host gives complete files to root. A shorter retention cannot remove backups in time.
    * @example 14
    */
-  immutableDays?: number;
+  immutableDays?: pulumi.Input<number>;
   /** Client-side encryption: the backup host sees neither contents nor keys. Leaving it out is a warning. */
   cipher?: CipherRef;
 }
@@ -64,15 +70,15 @@ export interface RepositoryHostArgs {
    * Parent directory of the repositories: `<directory>/<client>/repository`. It and all its parents belong to root.
    * @default "/srv/pgbackstop"
    */
-  directory?: string;
+  directory?: pulumi.Input<string>;
   /** True refuses to write while nothing is mounted at or above `directory`. @default false */
-  requireMount?: boolean;
+  requireMount?: pulumi.Input<boolean>;
   /** Address by which the databases reach the host, if it is not that of `connection`. */
   address?: pulumi.Input<string>;
   /** Port of sshd for the databases; left out, that of `connection`. */
   port?: pulumi.Input<number>;
   /** True if the host survives the loss of the databases' site. Left out, unknown. */
-  offSite?: boolean;
+  offSite?: pulumi.Input<boolean>;
 }
 
 /**
@@ -99,9 +105,11 @@ export class RepositoryHost extends pulumi.ComponentResource {
   public readonly hostKey: pulumi.Output<string>;
 
   constructor(name: string, args: RepositoryHostArgs, opts?: pulumi.ComponentResourceOptions) {
-    checkArguments(name, args);
+    const layout = layoutOf(args);
+    const { deferred, value: planned } = splitKnown(layout);
+    checkArguments(name, args, planned);
     const directory = args.directory ?? DIRECTORY;
-    const clients = Object.entries(args.clients).map(([client, settings]) => clientOf(directory, client, settings));
+    const clients = clientsOf(planned.directory, args.clients);
     super(typeToken("RepositoryHost"), name, { directory, clients: clients.map(({ client }) => client) }, opts);
     logWarnings(connectionFindings(args.connection), this);
 
@@ -115,9 +123,10 @@ export class RepositoryHost extends pulumi.ComponentResource {
         .apply((lines) => ({ name: account.name, lines })),
     );
     const address = addressOf(args.connection);
-    const desired = pulumi
-      .all([pulumi.all(keys), address.login])
-      .apply(([known, admin]) => desiredOf(admin, directory, clients, known, args.requireMount === true));
+    const desired = pulumi.all([pulumi.all(keys), address.login, layout]).apply(([known, admin, settled]) => {
+      if (deferred.size > 0) checkArguments(name, args, settled);
+      return desiredOf(admin, settled, clientsOf(settled.directory, args.clients), known);
+    });
     const host = new RepositoryHostResource(
       childName(name, "host"),
       { connection, desired, ...given({ signIn }) },
@@ -174,12 +183,31 @@ export class RepositoryHost extends pulumi.ComponentResource {
   }
 }
 
+/** Arguments that may come later. */
+interface Layout {
+  readonly directory: pulumi.Input<string>;
+  readonly requireMount: pulumi.Input<boolean>;
+  readonly immutableDays: Readonly<Record<string, pulumi.Input<number>>>;
+}
+type KnownLayout = pulumi.Unwrap<Layout>;
+
+function layoutOf({ clients, directory = DIRECTORY, requireMount = false }: RepositoryHostArgs): Layout {
+  const days = Object.entries(clients).flatMap(([client, { immutableDays }]) =>
+    immutableDays === undefined ? [] : [[client, immutableDays]],
+  );
+  return { directory, requireMount, immutableDays: Object.fromEntries(days) as Layout["immutableDays"] };
+}
+
 interface Client {
   readonly client: string;
   readonly settings: RepositoryClientArgs;
   /** The writer comes first. */
   readonly accounts: readonly RepositoryAccount[];
   readonly repository: string;
+}
+
+function clientsOf(directory: string, clients: RepositoryHostArgs["clients"]): Client[] {
+  return Object.entries(clients).map(([client, settings]) => clientOf(directory, client, settings));
 }
 
 function clientOf(directory: string, client: string, settings: RepositoryClientArgs): Client {
@@ -196,17 +224,16 @@ function clientOf(directory: string, client: string, settings: RepositoryClientA
 
 function desiredOf(
   admin: string,
-  directory: string,
+  { directory, immutableDays, requireMount }: KnownLayout,
   clients: readonly Client[],
   keys: readonly { readonly name: string; readonly lines: readonly string[] }[],
-  requireMount: boolean,
 ): DesiredRepositoryHost {
   const accounts = clients.flatMap((client) => client.accounts);
-  const sealed = clients.flatMap(({ accounts: [writer], client, repository, settings }): SealedRepository[] =>
-    settings.immutableDays === undefined || writer === undefined
-      ? []
-      : [{ client, account: writer.name, directory: repository, days: settings.immutableDays }],
-  );
+  const sealed = clients.flatMap(({ accounts: [writer], client, repository }): SealedRepository[] => {
+    const days = immutableDays[client];
+    if (days === undefined || writer === undefined) return [];
+    return [{ client, account: writer.name, directory: repository, days }];
+  });
   const keyFiles = keys.map(({ lines, name }) => ({
     path: `${REPOSITORY_HOST_PATHS.keys}/${name}`,
     mode: "0644",
@@ -230,7 +257,8 @@ function desiredOf(
 
 function checkArguments(
   name: string,
-  { address, clients, connection, directory = DIRECTORY }: RepositoryHostArgs,
+  { address, clients, connection }: RepositoryHostArgs,
+  { directory, immutableDays: daysOf }: KnownLayout,
 ): void {
   const wrong: { readonly propertyPath: string; readonly reason: string }[] = [];
   const add = (propertyPath: string, reason: string): void => void wrong.push({ propertyPath, reason });
@@ -239,14 +267,14 @@ function checkArguments(
     if (severity === "error") add(path, `${message}; ${hint}`);
   if (!isRemote(connection) && address === undefined)
     add("address", "it is empty, and databases need it to connect: set the host's name or address");
-  if (!/^(\/[A-Za-z0-9_][A-Za-z0-9_.-]*)+$/.test(directory)) {
+  if (!isUnknown(directory) && !/^(\/[A-Za-z0-9_][A-Za-z0-9_.-]*)+$/.test(directory)) {
     add(
       "directory",
       `"${directory}" is not usable: sshd's configuration contains it, so it must be an absolute path of letters, digits and _ . -`,
     );
   }
   if (Object.keys(clients).length === 0) add("clients", "the list is empty: name at least one client");
-  for (const [client, { immutableDays, reader, user = `pgbackstop-${client}` }] of Object.entries(clients)) {
+  for (const [client, { reader, user = `pgbackstop-${client}` }] of Object.entries(clients)) {
     if (!/^[a-z][a-z0-9-]{0,18}$/.test(client)) {
       add(
         `clients.${client}`,
@@ -259,8 +287,10 @@ function checkArguments(
         `"${user}" is not a name for an account: use lower-case letters, digits and hyphens`,
       );
     }
+    const immutableDays = daysOf[client];
     if (
       immutableDays !== undefined &&
+      !isUnknown(immutableDays) &&
       (!Number.isInteger(immutableDays) || immutableDays < 1 || immutableDays > IMMUTABLE_DAYS_MAX)
     ) {
       add(

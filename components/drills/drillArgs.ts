@@ -34,19 +34,19 @@ export interface DrillArgs {
   /** Five fields. @example "0 5 1 * *" */
   cron: pulumi.Input<string>;
   /** IANA name of the zone that the hours are meant in. @default "UTC" */
-  timeZone?: string;
+  timeZone?: pulumi.Input<string>;
   /** The only repository to restore from. Left out, all in turn. @example "repo2" */
-  from?: string;
+  from?: pulumi.Input<string>;
   /** Repositories that take turns; not together with `from`. Left out, all. */
-  repositories?: string[];
+  repositories?: pulumi.Input<pulumi.Input<string>[]>;
   /** Which backup is restored. Left out, each pick in turn. */
-  pick?: DrillPick;
+  pick?: pulumi.Input<DrillPick>;
   /** @default "thorough" */
-  level?: DrillLevel;
+  level?: pulumi.Input<DrillLevel>;
   /** Limit of a drill, after which it ends and fails; its checks come after the restore. @default 1440 */
-  maxMinutes?: number;
+  maxMinutes?: pulumi.Input<number>;
   /** Limit of restored and fetched data; a larger drill does not start, and fails. */
-  maxGiB?: number;
+  maxGiB?: pulumi.Input<number>;
   /**
    * True if a FireDrill makes it on another machine: declared here for the topology and its alerts, and not started.
    * @default false
@@ -61,25 +61,25 @@ export interface HostDrillArgs extends DrillArgs {
    * Parent directory of the restore; it needs the size of the data directory, a tenth more, and 512 MiB. Left out,
    * `dataDirectory` with the suffix `-drill`: that disk is fast and large enough for a database of this size.
    */
-  path?: string;
+  path?: pulumi.Input<string>;
 }
 
 /** A query of a restored database. */
 export interface DrillStatementArgs {
   /** Database to ask. Left out, `postgres`. */
-  database?: string;
+  database?: pulumi.Input<string>;
   /** The statement. */
-  sql: string;
+  sql: pulumi.Input<string>;
 }
 
 /** A condition on a restored database: every value of every row of the statement must be true. */
 export interface DrillAssertionArgs {
   /** The condition, on one line. @example "there are orders" */
-  name: string;
+  name: pulumi.Input<string>;
   /** Database to ask. Left out, `postgres`. */
-  database?: string;
+  database?: pulumi.Input<string>;
   /** Statement whose every value must be true. @example "SELECT count(*) > 1000 FROM orders" */
-  sql: string;
+  sql: pulumi.Input<string>;
 }
 
 /** Checks of every drill of a database, besides the objectives. Do not put secrets here. */
@@ -98,7 +98,7 @@ export interface DrillChecksArgs {
  * A database, for the host that drills it elsewhere: the output `drilled` of a PostgresHost, CnpgCluster or CnpgBackup.
  */
 export interface DrilledDatabase {
-  /** Name of its component. */
+  /** Name of its component. @plain the name of the database in errors of the preview */
   database: string;
   /** Name of the cluster in the repositories. */
   stanza: pulumi.Input<string>;

@@ -30,16 +30,18 @@ const MADE = new WeakSet<DrillArgs>();
  * @param plan of the database; every preview knows the deciding parts
  * @param deferred the outputs behind the plan's markers
  * @param resolved the plan once all values are known
+ * @param awaits whether schedules may depend on values that come later
  */
 export function drilledDatabase(
   plan: Pick<DatabasePlan, "name" | "stanza" | "repositories" | "schedules">,
   args: DrilledArgs,
   deferred: KnownPart<object>["deferred"] = new Map(),
   resolved: () => pulumi.Output<Pick<DatabasePlan, "repositories" | "schedules">> = notDeferred,
+  awaits = false,
 ): DrilledDatabase {
   const { drillChecks = {}, drills = {}, objectives = {} } = args;
   const elsewhere = Object.entries(drills).filter(([, drill]) => drill.elsewhere === true);
-  const isDeferred = plan.schedules.some(({ cron }) => isUnknown(cron));
+  const isDeferred = plan.schedules.some(({ cron }) => isUnknown(cron)) || (awaits && plan.schedules.length > 0);
   const backupAgeHours =
     drillChecks.backupAgeHours ??
     (isDeferred ? resolved().apply((known) => agesHours(known) ?? LONGEST_HOURS) : agesHours(plan));

@@ -11,6 +11,7 @@ import type {
 import type { ObjectivesArgs } from "../databases/objectivesArgs";
 import { PostgresHost } from "../databases/postgresHost";
 import { typeToken } from "../internal/children";
+import { suffixed } from "../internal/inputs";
 import { DEFAULTS } from "../plan/model/defaults";
 import { shellArgument } from "../plan/host/hostCommand";
 import type { HostSettings } from "../plan/model/databaseSettings";
@@ -42,7 +43,7 @@ export interface FireDrillArgs extends HostBaseArgs {
    * Parent directory of the restore; it needs the size of the database, a tenth more, and 512 MiB.
    * @default "/var/lib/pgbackstop-drill"
    */
-  path?: string;
+  path?: pulumi.Input<string>;
   /**
    * PostgreSQL's programs, of the database's major version; `install` installs them, without a cluster. Left out, those
    * on the host.
@@ -92,7 +93,7 @@ export class FireDrill extends pulumi.ComponentResource {
       restoreOnly: true,
       drillsOnly: true,
       // Never has a cluster: restores go beside it, where there is space.
-      dataDirectory: `${path}/none`,
+      dataDirectory: suffixed(path, "/none"),
       drills: Object.fromEntries(
         Object.entries(drills).map(([drill, each]) => [drill, { ...each, path: each.path ?? path, elsewhere: false }]),
       ),

@@ -22,7 +22,7 @@ export interface SelfSignedCertificateArgs {
   usage: CertificateInputs["usage"];
   validDays: number;
   renewDays: number;
-  rotation: string;
+  rotation: pulumi.Input<string>;
 }
 
 /** A directly trusted certificate with its key, secret in the state. */

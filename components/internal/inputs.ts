@@ -48,6 +48,42 @@ export function deferredPaths(known: unknown, path = ""): string[] {
   return Object.entries(known).flatMap(([key, item]) => deferredPaths(item, path === "" ? key : `${path}.${key}`));
 }
 
+/**
+ * The value with others in the place of its markers; undefined leaves one out. A list with a replaced item is replaced
+ * as a whole.
+ * @param replace returns the marker itself to keep it
+ */
+export function replaceDeferred(
+  known: unknown,
+  replace: (path: string, marker: string) => unknown,
+  path = "",
+): unknown {
+  if (typeof known === "string" && isUnknown(known)) return replace(path, known);
+  if (typeof known !== "object" || known === null) return known;
+  const entries = Object.entries(known).map(([key, item]): [string, unknown, string] => [
+    key,
+    item,
+    path === "" ? key : `${path}.${key}`,
+  ]);
+  if (Array.isArray(known)) {
+    const markers = entries.flatMap(([, item]) => (typeof item === "string" && isUnknown(item) ? [item] : []));
+    const isReplaced = markers.some((marker) => replace(path, marker) !== marker);
+    if (isReplaced) return replace(path, markers[0] ?? "");
+    return entries.map(([, item, itemPath]) => replaceDeferred(item, replace, itemPath));
+  }
+  return Object.fromEntries(
+    entries.flatMap(([key, item, itemPath]) => {
+      const replaced = replaceDeferred(item, replace, itemPath);
+      return replaced === undefined && item !== undefined ? [] : [[key, replaced]];
+    }),
+  );
+}
+
+/** Leaves out late values at some paths. */
+export function withoutLate(known: unknown, isLeftOut: (path: string) => boolean): unknown {
+  return replaceDeferred(known, (path, marker) => (isLeftOut(path) ? undefined : marker));
+}
+
 /** The value once all of it is known, with markers for secrets: safe to report. */
 export function withoutSecrets<T>({ value, deferred }: KnownPart<T>): pulumi.Output<unknown> {
   const entries = [...deferred].map(
@@ -60,6 +96,11 @@ export function withoutSecrets<T>({ value, deferred }: KnownPart<T>): pulumi.Out
 /** An input that a check has proved to be plain text; empty for any other. */
 export function plainText(input: pulumi.Input<string> | undefined): string {
   return typeof input === "string" ? input : "";
+}
+
+/** A text with an end, plain if the text is. */
+export function suffixed(text: pulumi.Input<string>, suffix: string): pulumi.Input<string> {
+  return typeof text === "string" ? `${text}${suffix}` : pulumi.interpolate`${text}${suffix}`;
 }
 
 function withMarkers(

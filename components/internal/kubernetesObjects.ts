@@ -80,13 +80,13 @@ export function readConfigMap(
 export function declareKubernetesPatch(
   name: string,
   object: KubernetesObject,
-  takeOver: boolean,
+  takeOver: pulumi.Input<boolean>,
   opts: pulumi.CustomResourceOptions,
 ): pulumi.CustomResource {
   // A fixed name in every update tells the API server who manages these fields.
   const annotations = {
     "pulumi.com/patchFieldManager": "pgbackstop",
-    ...(takeOver ? { "pulumi.com/patchForce": "true" } : {}),
+    ...(takeOver === false ? {} : { "pulumi.com/patchForce": takeOver === true ? "true" : textIfTrue(takeOver) }),
   };
   const patch = { ...object, metadata: { ...object.metadata, annotations } };
   const folder = FOLDERS[object.apiVersion];
@@ -95,6 +95,10 @@ export function declareKubernetesPatch(
       ? load(name, "apiextensions", "CustomResourcePatch")
       : load(name, folder, `${object.kind}Patch`);
   return new made(name, patch, opts);
+}
+
+function textIfTrue(takeOver: pulumi.Input<boolean>): pulumi.Output<string | undefined> {
+  return pulumi.output(takeOver).apply((known) => (known ? "true" : undefined));
 }
 
 function load(name: string, folder: string, className: string): ObjectClass {

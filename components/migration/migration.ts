@@ -4,6 +4,8 @@ import { BackupNow } from "../actions/backupNow";
 import { reportFromHost, runOnHost } from "../actions/runOnHost";
 import { FILES_PLACEHOLDER } from "../host/reportScript";
 import { renderedName, typeToken } from "../internal/children";
+import { deferredPaths, fillText, replaceDeferred, splitKnown } from "../internal/inputs";
+import { isUnknown } from "../plan/model/unknown";
 import {
   binPathArgs,
   migrateArgs,
@@ -16,7 +18,7 @@ import {
 } from "../plan/migration/migrationSteps";
 import { mayRetireSource } from "../plan/migration/migrationReport";
 import { checkMigration } from "../plan/migration/migrationRules";
-import { MigrationJobs, type StepOptions } from "./migrationJobs";
+import { type CheckedSettings, MigrationJobs, type StepOptions } from "./migrationJobs";
 import type { MigrationArgs } from "./migrationArgs";
 import { namespaceOf, serverFiles, knownServer, settingsOf } from "./migrationServers";
 import { given } from "../plan/model/given";
@@ -62,13 +64,13 @@ export class Migration extends pulumi.ComponentResource {
   public readonly mayRetireSource: pulumi.Output<boolean>;
 
   constructor(name: string, args: MigrationArgs, opts?: pulumi.ComponentResourceOptions) {
-    const settings = settingsOf(name, args);
-    throwFindings(name, args, checkMigration(settings));
+    const checked = checkedSettings(name, args);
+    const { deferred, settings } = checked;
     const steps = planSteps(settings);
-    const texts = steps.map(({ text }) => text);
+    const texts = steps.map(({ text }) => fillText(text, deferred));
     super(typeToken("Migration"), name, { until: settings.until, steps: texts }, opts);
-    const reports = this.#carryOut(name, args, settings, steps);
-    this.steps = pulumi.output(texts);
+    const reports = this.#carryOut(name, args, checked, steps);
+    this.steps = pulumi.all(texts);
     this.reports = pulumi.all(reports);
     this.report = this.reports.apply((all) => all["verify"] ?? "");
     this.mayRetireSource = this.reports.apply((all) => mayRetireSource(all["finish"] ?? ""));
@@ -84,17 +86,18 @@ export class Migration extends pulumi.ComponentResource {
   #carryOut(
     name: string,
     args: MigrationArgs,
-    settings: MigrationSettings,
+    checked: CheckedSettings,
     steps: readonly MigrationStep[],
   ): Record<string, pulumi.Output<string>> {
+    const { settings } = checked;
     const reports: Record<string, pulumi.Output<string>> = {};
     const namespace = namespaceOf(args);
     const isNeeded = namespace !== undefined && needsJobs(settings);
-    const sides = sidesOf(args, settings);
+    const sides = sidesOf(args, checked);
     const jobs = isNeeded
-      ? new MigrationJobs(name, args, settings, namespace, jobSteps(settings, steps), sides, this)
+      ? new MigrationJobs(name, args, checked, namespace, jobSteps(settings, steps), sides, this)
       : undefined;
-    const work: Work = { name, args, settings, jobs, sides };
+    const work: Work = { name, args, ...checked, jobs, sides };
     let dependsOn: pulumi.Resource[] = [];
     for (const step of steps) {
       const opts = { parent: this, dependsOn };
@@ -108,19 +111,42 @@ export class Migration extends pulumi.ComponentResource {
   }
 }
 
-interface Work {
+interface Work extends CheckedSettings {
   readonly name: string;
   readonly args: MigrationArgs;
-  readonly settings: MigrationSettings;
   readonly jobs: MigrationJobs | undefined;
   readonly sides: { readonly source: pulumi.Output<KnownServer>; readonly target: pulumi.Output<KnownServer> };
 }
 
-function sidesOf(args: MigrationArgs, settings: MigrationSettings): Work["sides"] {
+/** Late values that are lists: nothing of them is known. */
+const LISTS = /^(databases|excludedDatabases|keepRoles)$/;
+
+/** @throws InputPropertiesError, for late values when they arrive */
+function checkedSettings(name: string, args: MigrationArgs): CheckedSettings {
+  const all = settingsOf(name, args);
+  const { deferred, value } = splitKnown<object>(all);
+  const settings = replaceDeferred(value, (path, marker) => (LISTS.test(path) ? [] : marker)) as MigrationSettings;
+  const late = deferredPaths(value);
+  const isKnown = ({ fact, path }: MigrationFinding): boolean =>
+    !isUnknown(fact) && !late.includes(path.replace(/\[(\d+)\]/g, ".$1"));
+  throwFindings(name, args, checkMigration(settings).filter(isKnown));
+  if (deferred.size === 0) return { deferred, settings, settled: pulumi.output(settings) };
+  const known = pulumi.output<object>(all);
+  const settled = pulumi.all([known, pulumi.isSecret(known)]).apply(([resolved, secret]) => {
+    const final = resolved as MigrationSettings;
+    const findings = checkMigration(final);
+    const shown = secret ? findings.map((each) => ({ ...each, fact: "the value is secret" })) : findings;
+    throwFindings(name, args, shown);
+    return final;
+  });
+  return { deferred, settings, settled };
+}
+
+function sidesOf(args: MigrationArgs, { settings, settled }: CheckedSettings): Work["sides"] {
   const runner = runnerOf(settings);
   return {
-    source: knownServer(args.source, settings.source, runner === "source", "source"),
-    target: knownServer(args.target, settings.target, runner === "target", "target"),
+    source: knownServer(args.source, settled, runner === "source", "source"),
+    target: knownServer(args.target, settled, runner === "target", "target"),
   };
 }
 
@@ -138,7 +164,7 @@ function jobSteps(settings: MigrationSettings, steps: readonly MigrationStep[]):
 }
 
 function runMigrate(
-  { args, jobs, name, settings, sides }: Work,
+  { args, jobs, name, settings, settled, sides }: Work,
   step: MigrationStep,
   opts: StepOptions,
 ): { readonly done: pulumi.Resource; readonly report: pulumi.Output<string> } {
@@ -152,10 +178,10 @@ function runMigrate(
       account: host.user,
       fileAccount: host.databaseUser ?? host.user,
       argv: pulumi
-        .all([host.runtimeArgv, sides.source, sides.target])
-        .apply(([argv, source, target]) => [
+        .all([host.runtimeArgv, sides.source, sides.target, settled])
+        .apply(([argv, source, target, known]) => [
           ...argv,
-          ...migrateArgs(settings, verb, source, target, FILES_PLACEHOLDER),
+          ...migrateArgs(known, verb, source, target, FILES_PLACEHOLDER),
         ]),
       files: serverFiles(args),
       acceptedCode: verb === "plan" ? OBSTRUCTED : 0,
@@ -168,7 +194,11 @@ function runMigrate(
   return { done: resource, report };
 }
 
-function runOther({ args, jobs, name, settings }: Work, step: MigrationStep, opts: StepOptions): pulumi.Resource {
+function runOther(
+  { args, jobs, name, settings, settled }: Work,
+  step: MigrationStep,
+  opts: StepOptions,
+): pulumi.Resource {
   const child = renderedName(name, step.role);
   const options = { parent: opts.parent, dependsOn: [...opts.dependsOn] };
   const { cluster, host } = args.target;
@@ -181,13 +211,16 @@ function runOther({ args, jobs, name, settings }: Work, step: MigrationStep, opt
     case "drill": {
       const spec = cluster?.verbs?.drills[settings.drill ?? ""];
       if (host === undefined) return loadJobs(jobs).run(step.role, spec ?? {}, opts);
-      const drill = ["--log-level-console=info", ...binPathArgs(settings), "drill", "--pick=newest"];
       return runOnHost(
         child,
         {
           host,
           account: host.user,
-          runs: pulumi.output(host.runtimeArgv).apply((argv) => [[...argv, ...drill]]),
+          runs: pulumi
+            .all([host.runtimeArgv, settled])
+            .apply(([argv, known]) => [
+              [...argv, "--log-level-console=info", ...binPathArgs(known), "drill", "--pick=newest"],
+            ]),
           what: "make a drill",
           limitSeconds: LIMIT_SECONDS,
           triggers: [],

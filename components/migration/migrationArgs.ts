@@ -50,13 +50,13 @@ export interface MigrationServerArgs {
    */
   address?: pulumi.Input<string>;
   /** Port of the server. @default 5432 */
-  port?: number;
+  port?: pulumi.Input<number>;
   /** Superuser to sign in as. @default "postgres" */
-  user?: string;
+  user?: pulumi.Input<string>;
   /** Database for server-wide queries. @default "postgres" */
-  database?: string;
+  database?: pulumi.Input<string>;
   /** How the connection is encrypted. Left out, `verify-full` with a certificate of the authority, else `require`. */
-  sslMode?: MigrationSslMode;
+  sslMode?: pulumi.Input<MigrationSslMode>;
   /** Goes into a file that is removed with the step, or into a Secret; never into a command line. */
   password?: pulumi.Input<string>;
   /** Instead, for a Job, a Secret in its namespace. Left out, `<cluster>-superuser` of a cluster. */
@@ -72,18 +72,19 @@ export interface MigrationServerArgs {
  * the target. A CronJob is suspended, its runs are awaited, and it is resumed unless it was suspended before.
  */
 export interface MigrationWorkloadArgs {
+  /** @plain the steps that the preview shows */
   kind: WorkloadKind;
   /** Name of the object. */
-  name: string;
-  /** Its namespace. Left out, that of the Jobs. */
+  name: pulumi.Input<string>;
+  /** Its namespace. Left out, that of the Jobs. @plain which Roles exist */
   namespace?: string;
 }
 
 /** Keys of a Secret that point applications to the database. */
 export interface MigrationSecretArgs {
   /** Name of the Secret. */
-  name: string;
-  /** Its namespace. Left out, that of the Jobs. */
+  name: pulumi.Input<string>;
+  /** Its namespace. Left out, that of the Jobs. @plain which Roles exist */
   namespace?: string;
   /** Their new values; other keys stay. @example { host: "orders-rw.db" } */
   values: { [key: string]: pulumi.Input<string> };
@@ -96,6 +97,7 @@ export interface MigrationUnitsArgs {
   /**
    * Names of the units, in the order in which they are stopped; they start in the opposite order.
    * @example ["shop.timer", "shop.service"]
+   * @plain the steps that the preview shows
    */
   names: string[];
 }
@@ -113,31 +115,34 @@ export interface MigrationArgs {
   /** Namespace of the Jobs. Left out, that of the cluster that is the target, else the source. */
   namespace?: pulumi.Input<string>;
   /** Databases to move. Left out, all. */
-  databases?: string[];
+  databases?: pulumi.Input<pulumi.Input<string>[]>;
   /** Databases that stay behind. */
-  excludedDatabases?: string[];
+  excludedDatabases?: pulumi.Input<pulumi.Input<string>[]>;
   /** Roles that stay unchanged in the target. */
-  keepRoles?: string[];
+  keepRoles?: pulumi.Input<pulumi.Input<string>[]>;
   /** Copies password hashes. @default true */
-  rolePasswords?: boolean;
+  rolePasswords?: pulumi.Input<boolean>;
   /** False puts everything into the default tablespace. @default true */
-  tablespaces?: boolean;
+  tablespaces?: pulumi.Input<boolean>;
   /** Ends remaining connections to the source. @default false */
-  disconnect?: boolean;
+  disconnect?: pulumi.Input<boolean>;
   /**
    * After a rehearsal: recopies databases that were copied and equal then, and differ now. Data that only the target
    * has is lost.
    * @default false
    */
-  replace?: boolean;
+  replace?: pulumi.Input<boolean>;
   /** Databases at a time. @default 2 */
-  processMax?: number;
-  /** Drill that a target cluster declares: made now, with the newest backup. For a host, left out. */
+  processMax?: pulumi.Input<number>;
+  /**
+   * Drill that a target cluster declares: made now, with the newest backup. For a host, left out.
+   * @plain which of the target's drills is made
+   */
   drill?: string;
   /**
    * On a host: the directory of `pg_dump`, `psql` and the target's server. Left out, the packages' usual directories.
    */
-  binDirectory?: string;
+  binDirectory?: pulumi.Input<string>;
   /**
    * Image with `pg_dump` and `psql`, of the target's version or newer, for Jobs; with glibc. Left out, CloudNativePG's
    * newest that this package knows. A new one repeats plan, copy and comparison in stages `plan` and `copy`, and
@@ -151,6 +156,6 @@ export interface MigrationArgs {
   podPlacement?: PodPlacementArgs;
   /** A changed value repeats the plan; in Kubernetes in stages `plan` and `copy`. */
   planTriggers?: pulumi.Input<string>[];
-  /** How long an update waits for each Job. @default 1440 */
+  /** How long an update waits for each Job. @default 1440 @plain how long the engine waits for a resource */
   timeoutMinutes?: number;
 }

@@ -4,7 +4,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { deployRuntime, type RuntimeInputs } from "../databases/clusterParts";
 import { renderedName } from "../internal/children";
 import { declareKubernetes, readConfigMap } from "../internal/kubernetesObjects";
-import { fillKnown, splitKnown } from "../internal/inputs";
+import { fillKnown, type KnownPart, splitKnown } from "../internal/inputs";
 import { POSTGRES_IMAGES } from "../plan/cluster/images";
 import {
   type MigrationSettings,
@@ -54,10 +54,21 @@ interface Sides {
   readonly target: pulumi.Output<KnownServer>;
 }
 
+/** The settings of a migration, checked. */
+export interface CheckedSettings {
+  /** With markers for late values. */
+  readonly settings: MigrationSettings;
+  readonly deferred: KnownPart<object>["deferred"];
+  /** Once all values are known. */
+  readonly settled: pulumi.Output<MigrationSettings>;
+}
+
 export class MigrationJobs {
   readonly #name: string;
   readonly #args: MigrationArgs;
   readonly #settings: MigrationSettings;
+  readonly #deferred: CheckedSettings["deferred"];
+  readonly #settled: CheckedSettings["settled"];
   readonly #namespace: pulumi.Input<string>;
   readonly #objects: pulumi.Output<MigrationObjects>;
   readonly #shared: readonly pulumi.Resource[];
@@ -66,7 +77,7 @@ export class MigrationJobs {
   constructor(
     name: string,
     args: MigrationArgs,
-    settings: MigrationSettings,
+    { deferred, settings, settled }: CheckedSettings,
     namespace: pulumi.Input<string>,
     steps: readonly MigrationStep[],
     sides: Sides,
@@ -75,6 +86,8 @@ export class MigrationJobs {
     this.#name = name;
     this.#args = args;
     this.#settings = settings;
+    this.#deferred = deferred;
+    this.#settled = settled;
     this.#namespace = namespace;
     const runtime = deployRuntime({ name, namespace, parent }, name, false);
     const verbs = steps.flatMap(({ verb }) => verb ?? []);
@@ -87,7 +100,6 @@ export class MigrationJobs {
   }
 
   #deferredObjects(runtime: RuntimeInputs): pulumi.Output<MigrationObjects> {
-    const { secrets, workloads } = this.#settings;
     const sources = serverSources(this.#args, this.#settings, objectNames(this.#name).servers);
     return pulumi
       .all([
@@ -97,13 +109,14 @@ export class MigrationJobs {
         this.#args.image ?? POSTGRES_IMAGES[0]?.image ?? "",
         sources,
         pulumi.output(this.#args.podPlacement),
+        this.#settled,
       ])
-      .apply(([namespace, configMap, image, postgresImage, known, placement]): MigrationObjects => {
+      .apply(([namespace, configMap, image, postgresImage, known, placement, settings]): MigrationObjects => {
         return {
           name: this.#name,
           namespace,
-          workloads,
-          secrets,
+          workloads: settings.workloads,
+          secrets: settings.secrets,
           runtime: { configMap, image },
           postgresImage,
           serverSources: known,
@@ -114,15 +127,26 @@ export class MigrationJobs {
 
   #declareShared(verbs: readonly string[], parent: pulumi.Resource): pulumi.Resource[] {
     const { secrets, workloads } = this.#settings;
-    const { deferred, value } = splitKnown({ namespace: this.#namespace });
-    const objects = { ...DEFERRED, name: this.#name, namespace: value.namespace, workloads, secrets };
+    const part = splitKnown({ namespace: this.#namespace }, this.#deferred.size);
+    const deferred = new Map([...this.#deferred, ...part.deferred]);
+    const objects = { ...DEFERRED, name: this.#name, namespace: part.value.namespace, workloads, secrets };
     return renderMigrationObjects(objects, verbs).map(({ manifest, role }) =>
-      declareKubernetes(renderedName(this.#name, role), fillKnown(manifest, deferred) as Manifest, {
+      declareKubernetes(renderedName(this.#name, role), this.#filled(role, manifest, verbs, deferred), {
         parent,
         // Written by the Jobs.
         ...(role === "record" || role.startsWith("report-") ? { ignoreChanges: ["data"] } : {}),
       }),
     );
+  }
+
+  /** The steps are JSON text, in which no marker can stand. */
+  #filled(role: string, manifest: Manifest, verbs: readonly string[], deferred: CheckedSettings["deferred"]): Manifest {
+    const filled = fillKnown(manifest, deferred) as Manifest;
+    if (role !== "steps" || this.#deferred.size === 0) return filled;
+    const data = this.#objects.apply(
+      (objects) => renderMigrationObjects(objects, verbs).find((each) => each.role === role)?.manifest["data"],
+    );
+    return { ...filled, data };
   }
 
   #declareArgs(
@@ -132,11 +156,9 @@ export class MigrationJobs {
   ): pulumi.Resource[] {
     if (verbs.length === 0) return [];
     const data = pulumi
-      .all([source, target])
-      .apply(([from, to]) =>
-        Object.fromEntries(
-          verbs.map((verb) => [verb, argsText(migrateArgs(this.#settings, verb, from, to, PATHS.servers))]),
-        ),
+      .all([source, target, this.#settled])
+      .apply(([from, to, settings]) =>
+        Object.fromEntries(verbs.map((verb) => [verb, argsText(migrateArgs(settings, verb, from, to, PATHS.servers))])),
       );
     const metadata = { name: objectNames(this.#name).args, namespace: this.#namespace, labels: MANAGED_BY };
     const object = { apiVersion: "v1", kind: "ConfigMap", metadata, data };

@@ -13,15 +13,15 @@ import { given } from "../plan/model/given";
 
 const PROCESS_MAX = 2;
 
-/** Names, counts and flags, without any secret value. */
-export function settingsOf(name: string, args: MigrationArgs): MigrationSettings {
+/** Names, counts and flags; some may come later. */
+export function settingsOf(name: string, args: MigrationArgs): LateSettings {
   const kindOf = (server: MigrationServerArgs): ServerSettings["kind"] =>
     server.host !== undefined ? "host" : server.cluster !== undefined ? "cluster" : "server";
   const sides = { source: { kind: kindOf(args.source) }, target: { kind: kindOf(args.target) } };
   const runner = runnerOf(sides);
   const isInCluster = runner !== null && sides[runner].kind === "cluster";
   const namespace = namespaceOf(args);
-  const settings = (server: MigrationServerArgs): ServerSettings =>
+  const settings = (server: MigrationServerArgs): LateServer =>
     serverSettings(server, kindOf(server), isInCluster, namespace);
   return {
     name,
@@ -54,6 +54,17 @@ export function settingsOf(name: string, args: MigrationArgs): MigrationSettings
   };
 }
 
+/** Settings before their late values are known. */
+type LateServer = { readonly [Key in keyof ServerSettings]: pulumi.Input<ServerSettings[Key]> };
+interface LateSettings extends Omit<Late<MigrationSettings>, "secrets" | "source" | "target" | "workloads"> {
+  readonly source: LateServer;
+  readonly target: LateServer;
+  readonly workloads: readonly Late<MigrationSettings["workloads"][number]>[];
+  readonly secrets: readonly Late<MigrationSettings["secrets"][number]>[];
+}
+type Late<T> = { readonly [Key in keyof T]: T[Key] | pulumi.Input<Writable<T[Key]>> };
+type Writable<T> = T extends readonly (infer Item)[] ? pulumi.Input<Item>[] : T;
+
 /** Namespace of the Jobs; undefined without Jobs. */
 export function namespaceOf({ namespace, source, target }: MigrationArgs): pulumi.Input<string> | undefined {
   return namespace ?? target.cluster?.namespace ?? source.cluster?.namespace;
@@ -64,7 +75,7 @@ function serverSettings(
   kind: ServerSettings["kind"],
   isInCluster: boolean,
   namespace: pulumi.Input<string> | undefined,
-): ServerSettings {
+): LateServer {
   const { address, ca, caSecret, cluster, host, password, passwordSecret } = server;
   const own = cluster?.namespace;
   const isElsewhere = isInCluster && typeof own === "string" && typeof namespace === "string" && own !== namespace;
@@ -82,20 +93,27 @@ function serverSettings(
     database: server.database,
     sslMode: server.sslMode,
     lacksSuperuser:
-      isNamed && cluster.superuserAccess === false && password === undefined && passwordSecret === undefined,
+      isNamed && password === undefined && passwordSecret === undefined ? isRefused(cluster.superuserAccess) : false,
     hasPassword: password !== undefined || passwordSecret !== undefined || isNamed,
     hasCa: ca !== undefined || caSecret !== undefined || isNamed,
   };
 }
 
+function isRefused(superuserAccess: pulumi.Input<boolean> | undefined): pulumi.Input<boolean> {
+  if (superuserAccess === undefined || typeof superuserAccess === "boolean") return superuserAccess === false;
+  return pulumi.output(superuserAccess).apply((known) => !known);
+}
+
 /** Includes the final address. */
 export function knownServer(
   server: MigrationServerArgs,
-  settings: ServerSettings,
+  settings: pulumi.Output<MigrationSettings>,
   isRunner: boolean,
   side: "source" | "target",
 ): pulumi.Output<KnownServer> {
-  return addressOf(server, isRunner, side).apply((address): KnownServer => ({ address, settings }));
+  return pulumi
+    .all([addressOf(server, isRunner, side), settings])
+    .apply(([address, known]): KnownServer => ({ address, settings: known[side] }));
 }
 
 function addressOf(
@@ -157,5 +175,5 @@ function secretRefs(
 
 function refSource(ref: KeyRef | undefined, path: string): pulumi.Output<object>[] {
   if (ref === undefined) return [];
-  return [pulumi.output(ref.name).apply((name) => ({ secret: { name, items: [{ key: ref.key, path }] } }))];
+  return [pulumi.all([ref.name, ref.key]).apply(([name, key]) => ({ secret: { name, items: [{ key, path }] } }))];
 }

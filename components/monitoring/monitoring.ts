@@ -2,6 +2,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
 import { declareContent } from "../internal/content";
+import { suffixed } from "../internal/inputs";
 import {
   type ConfigMap,
   type CustomResource,
@@ -23,7 +24,7 @@ export interface MonitoringObjectsArgs {
   /** Namespace of the objects. */
   namespace: pulumi.Input<string>;
   /** Name of the objects. Left out, the name of the component. */
-  name?: string;
+  name?: pulumi.Input<string>;
   /**
    * Creates a PrometheusRule; the Prometheus operator's definition must exist. @default true
    * @plain whether the PrometheusRule exists
@@ -54,13 +55,13 @@ export interface MonitoringArgs {
    * Additional matchers for a database's series, by its name: for two hosts with equal stanza names.
    * @example { ledger: 'instance="db1:9100"' }
    */
-  selectors?: { [database: string]: string };
+  selectors?: { [database: string]: pulumi.Input<string> };
   /** Labels of every alert, for the routes of Alertmanager. @example { team: "databases" } */
-  alertLabels?: { [name: string]: string };
+  alertLabels?: { [name: string]: pulumi.Input<string> };
   /** Address of your own text about the alerts; the name of an alert in lower case is added after `#`. */
-  runbookUrl?: string;
+  runbookUrl?: pulumi.Input<string>;
   /** Title of the dashboard. @default "PostgreSQL backups" */
-  title?: string;
+  title?: pulumi.Input<string>;
 }
 
 /**
@@ -92,10 +93,14 @@ export class Monitoring extends pulumi.ComponentResource {
       });
     }
     super(typeToken("Monitoring"), name, {}, opts);
+    const { alertLabels, runbookUrl, selectors, title } = args;
     const databases = pulumi.all(args.topologies).apply((texts) => texts.flatMap(topologiesOf));
-    const groups = databases.apply((known) => alertGroupsOf(known, (database) => optionsOf(args, database)));
+    const texts: pulumi.Output<AlertTexts> = pulumi.output(given({ alertLabels, runbookUrl, selectors }));
+    const groups = pulumi
+      .all([databases, texts])
+      .apply(([known, added]) => alertGroupsOf(known, (database) => optionsOf(added, database)));
     this.rulesFile = groups.apply(renderAlertFile);
-    this.dashboardJson = databases.apply((known) => renderDashboard(known, args.title));
+    this.dashboardJson = pulumi.all([databases, title]).apply(([known, text]) => renderDashboard(known, text));
     if (args.kubernetes !== undefined) this.makeObjects(name, args.kubernetes, groups);
     this.registerOutputs({ rulesFile: this.rulesFile, dashboardJson: this.dashboardJson });
   }
@@ -103,7 +108,7 @@ export class Monitoring extends pulumi.ComponentResource {
   private makeObjects(component: string, args: MonitoringObjectsArgs, groups: pulumi.Output<AlertGroup[]>): void {
     const name = args.name ?? component;
     if (args.prometheusRule ?? true) {
-      const identity = { name, namespace: "", labels: {} };
+      const identity = { name: "", namespace: "", labels: {} };
       const spec = groups.apply((made) => prometheusRule(made, identity).spec);
       const metadata = { name, namespace: args.namespace, labels: { ...MANAGED_BY, ...args.ruleLabels } };
       const rule = { apiVersion: "monitoring.coreos.com/v1", kind: "PrometheusRule", metadata, spec };
@@ -112,8 +117,11 @@ export class Monitoring extends pulumi.ComponentResource {
     if (args.dashboard ?? true) {
       const labels = { ...MANAGED_BY, ...(args.dashboardLabels ?? { grafana_dashboard: "1" }) };
       const annotations = args.dashboardAnnotations === undefined ? {} : { annotations: args.dashboardAnnotations };
-      const metadata = { name: `${name}-dashboard`, namespace: args.namespace, labels, ...annotations };
-      const data = { [`${name}.json`]: this.dashboardJson };
+      const metadata = { name: suffixed(name, "-dashboard"), namespace: args.namespace, labels, ...annotations };
+      const data =
+        typeof name === "string"
+          ? { [`${name}.json`]: this.dashboardJson }
+          : pulumi.all([name, this.dashboardJson]).apply(([known, text]) => ({ [`${known}.json`]: text }));
       const map = { apiVersion: "v1", kind: "ConfigMap", metadata, data };
       showChild(this, "dashboard", declareContent(childName(component, "dashboard"), map, { parent: this }).object);
     }
@@ -130,7 +138,9 @@ export class Monitoring extends pulumi.ComponentResource {
   }
 }
 
-function optionsOf({ alertLabels, runbookUrl, selectors }: MonitoringArgs, database: string): AlertOptions {
+type AlertTexts = pulumi.Unwrap<Pick<MonitoringArgs, "alertLabels" | "runbookUrl" | "selectors">>;
+
+function optionsOf({ alertLabels, runbookUrl, selectors }: AlertTexts, database: string): AlertOptions {
   const selector = selectors?.[database];
   return {
     ...given({ selector, labels: alertLabels, runbookUrl }),

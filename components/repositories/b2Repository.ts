@@ -4,14 +4,17 @@ import { B2ApplicationKey } from "../dynamic/b2ApplicationKey";
 import { B2Bucket } from "../dynamic/b2Bucket";
 import { childName, typeToken } from "../internal/children";
 import { splitKnown } from "../internal/inputs";
-import { logWarnings, throwErrors } from "../internal/validate";
+import { throwErrors } from "../internal/validate";
 import { B2_CAPABILITIES, type B2Plan, type B2Settings, checkB2, filePrefixOf, resolveB2 } from "../plan/storage/b2";
 import { estimateStorage } from "../plan/storage/cost";
 import {
   checkedKeyPrefix,
+  costOutputs,
   cipherOf,
   guardKeys,
   isEncrypted,
+  type PlannedBucket,
+  planBucket,
   readerTargetOf,
   secretCipher,
   shareableTarget,
@@ -32,7 +35,7 @@ export interface B2NewBucket {
    * before that one.
    * @default false
    */
-  forceDestroy?: boolean;
+  forceDestroy?: pulumi.Input<boolean>;
 }
 
 /**
@@ -47,7 +50,7 @@ export interface B2ExistingBucket {
    * one per file.
    * @default false
    */
-  replaceLifecycleRules?: boolean;
+  replaceLifecycleRules?: pulumi.Input<boolean>;
 }
 
 /** Which bucket: exactly one of the two. */
@@ -124,22 +127,24 @@ export interface B2RepositoryArgs {
    * stops locking new files.
    * @default no object lock
    * @example 30
+   * @plain whether the bucket has object lock, which it keeps forever
    */
   immutableDays?: number;
   /**
    * Days for which overwritten or deleted files can be restored. At least 7, and one more than `immutableDays`.
    * @default 14
    */
-  undeleteDays?: number;
-  /** @default "governance" */
+  undeleteDays?: pulumi.Input<number>;
+  /** @default "governance" @plain whether the preview refuses a lock that nobody can end */
   lockMode?: LockMode;
   /**
    * Must be true for mode "compliance": nobody can delete locked files, and you pay for them, until the days are over.
    * @default false
+   * @plain whether the preview refuses a lock that nobody can end
    */
   acceptIrreversible?: boolean;
   /** Average stored amount, for `monthlyCostUsd`. Versions that can be restored count too. */
-  expectedStoredGiB?: number;
+  expectedStoredGiB?: pulumi.Input<number>;
 }
 
 /**
@@ -189,16 +194,23 @@ export class B2Repository extends pulumi.ComponentResource {
   public readonly pricesAsOf?: pulumi.Output<string>;
 
   constructor(name: string, args: B2RepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
+    const title = `B2Repository ${name}`;
     const settings = withoutKeys(args);
-    const encrypted = isEncrypted(`B2Repository ${name}`, args);
+    const encrypted = isEncrypted(title, args);
     const known = splitKnown(settings).value as B2Settings;
-    const findings = checkB2(known);
-    throwErrors(`B2Repository ${name}`, findings);
-    const plan = resolveB2(known);
-    const path = checkedKeyPrefix(`B2Repository ${name}`, args.path);
+    throwErrors(title, checkB2(known));
+    const withDays = (undeleteDays = known.undeleteDays): B2Settings => ({ ...known, ...given({ undeleteDays }) });
+    const { plan, warn } = planBucket<B2Plan, "deleteHiddenAfterDays">(
+      title,
+      args.undeleteDays,
+      ["deleteHiddenAfterDays"],
+      (days) => resolveB2(withDays(days)),
+      (days) => checkB2(withDays(days)),
+    );
+    const path = checkedKeyPrefix(title, args.path);
     const bucketName = args.bucket.create?.name ?? args.bucket.existing?.name ?? "";
     super(typeToken("B2Repository"), name, { ...settings, path, encrypted }, opts);
-    logWarnings(findings, this);
+    warn(this);
     const { cipher, passphrase } = cipherOf(name, args, this, opts?.protect);
     if (passphrase !== undefined) this.passphrase = passphrase;
 
@@ -230,11 +242,11 @@ export class B2Repository extends pulumi.ComponentResource {
     this.endpoint = factsOf(bucket).endpoint;
     this.restoreEndpoint = pulumi.interpolate`https://${this.endpoint}`;
     this.region = factsOf(bucket).region;
-    const cost = estimateStorage("b2", undefined, args.expectedStoredGiB);
-    if (cost !== null) {
-      this.monthlyCostUsd = pulumi.output(cost.perMonth);
-      this.pricesAsOf = pulumi.output(cost.asOf);
-    }
+    const cost = costOutputs(title, { storedGiB: args.expectedStoredGiB }, ({ storedGiB }) =>
+      estimateStorage("b2", undefined, storedGiB),
+    );
+    if (cost.monthlyCostUsd !== undefined) this.monthlyCostUsd = cost.monthlyCostUsd;
+    if (cost.pricesAsOf !== undefined) this.pricesAsOf = cost.pricesAsOf;
     this.location = pulumi.interpolate`s3://${bucketName}${path}`;
     this.registerOutputs({
       ...given({ passphrase }),
@@ -243,15 +255,17 @@ export class B2Repository extends pulumi.ComponentResource {
       restoreEndpoint: this.restoreEndpoint,
       region: this.region,
       ...given({ readerCredentials: this.readerCredentials, recoveryCredentials: this.recoveryCredentials }),
-      ...(cost === null ? {} : { monthlyCostUsd: cost.perMonth, pricesAsOf: cost.asOf }),
+      ...cost,
     });
   }
 }
 
+type LatePlan = PlannedBucket<B2Plan, "deleteHiddenAfterDays">["plan"];
+
 function createBucket(
   name: string,
   args: B2RepositoryArgs,
-  plan: B2Plan,
+  plan: LatePlan,
   path: pulumi.Input<string>,
   opts: pulumi.CustomResourceOptions,
 ): B2Bucket {
@@ -319,7 +333,7 @@ function credentialsOf({ applicationKey, applicationKeyId }: B2ExistingKeys): S3
 function targetOf(
   name: string,
   { cipher }: B2RepositoryArgs,
-  { deleteHiddenAfterDays, immutableDays, lockMode }: B2Plan,
+  { deleteHiddenAfterDays, immutableDays, lockMode }: LatePlan,
   path: pulumi.Input<string>,
   bucket: B2Bucket,
   signIn: Pick<S3Location, "credentials" | "existingSecret">,

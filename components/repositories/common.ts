@@ -2,9 +2,11 @@
 import * as pulumi from "@pulumi/pulumi";
 import { splitKnown } from "../internal/inputs";
 import { CipherPassphrase } from "../credentials/cipherPassphrase";
-import { throwErrors, withoutSecretValues } from "../internal/validate";
+import { logWarnings, throwErrors, withoutSecretValues } from "../internal/validate";
 import { childName, typeToken } from "../internal/children";
-import { checkKeyPrefix } from "../plan/storage/bucketChecks";
+import { type Finding, findingText } from "../plan/findings/findings";
+import { checkKeyPrefix, checkStored } from "../plan/storage/bucketChecks";
+import type { StorageCost } from "../plan/storage/cost";
 import { given } from "../plan/model/given";
 import { DEFAULTS } from "../plan/model/defaults";
 import { kindOf, REPOSITORY_KINDS, typeOf } from "../plan/repositories/repositoryTypes";
@@ -16,15 +18,94 @@ export function checkedKeyPrefix(
   component: string,
   path: pulumi.Input<string> = DEFAULTS.repositoryPath,
 ): pulumi.Input<string> {
-  if (typeof path === "string") return path;
-  const deferred = pulumi.output(path);
-  return pulumi.all([deferred, pulumi.isSecret(deferred)]).apply(([value, secret]) => {
+  return typeof path === "string" ? path : checkedValue(component, pulumi.output(path), checkKeyPrefix);
+}
+
+/** A late value; an unusable one is an error of `component` when it arrives. */
+export function checkedValue<T>(
+  component: string,
+  value: pulumi.Output<T>,
+  check: (known: T) => readonly Finding[],
+): pulumi.Output<T> {
+  return pulumi.all([value, pulumi.isSecret(value)]).apply((parts) => {
+    const known = parts[0] as T;
     throwErrors(
       component,
-      withoutSecretValues(checkKeyPrefix(value), () => (secret ? [] : checkKeyPrefix(value))),
+      withoutSecretValues(check(known), () => (parts[1] ? [] : check(known))),
     );
-    return value;
-  });
+    return known;
+  }) as pulumi.Output<T>;
+}
+
+/** A plan of a bucket, of which some values come with `undeleteDays`. */
+export interface PlannedBucket<Plan, Late extends keyof Plan> {
+  readonly plan: Omit<Plan, Late> & { readonly [Key in Late]: pulumi.Input<Plan[Key]> };
+  /** Logs warnings that are not among those of the known values. */
+  warn(resource: pulumi.Resource): void;
+}
+
+/** @param resolve and `check` of the days and everything else that is known */
+export function planBucket<Plan extends object, Late extends keyof Plan>(
+  component: string,
+  undeleteDays: pulumi.Input<number> | undefined,
+  late: readonly Late[],
+  resolve: (days?: number) => Plan,
+  check: (days?: number) => readonly Finding[],
+): PlannedBucket<Plan, Late> {
+  const plan = resolve();
+  const known = check();
+  if (undeleteDays === undefined || typeof undeleteDays === "number")
+    return { plan, warn: (resource) => logWarnings(known, resource) };
+  const days = checkedValue(component, pulumi.output(undeleteDays), check);
+  const fields = late.map((field) => [field, days.apply((value) => resolve(value)[field])]);
+  return {
+    plan: { ...plan, ...(Object.fromEntries(fields) as { [Key in Late]: pulumi.Output<Plan[Key]> }) },
+    warn: (resource) => {
+      logWarnings(known, resource);
+      const logged = new Set(known.map(findingText));
+      days.apply((value) =>
+        logWarnings(
+          check(value).filter((finding) => !logged.has(findingText(finding))),
+          resource,
+        ),
+      );
+    },
+  };
+}
+
+/** Price of storage, for repositories with an amount and a known price. */
+export interface CostOutputs {
+  readonly monthlyCostUsd?: pulumi.Output<number>;
+  readonly pricesAsOf?: pulumi.Output<string>;
+}
+
+/** What a price depends on. Without an amount there is none. */
+interface CostFacts {
+  readonly storedGiB: pulumi.Input<number> | undefined;
+  readonly endpoint?: pulumi.Input<string>;
+  readonly quirks?: pulumi.Input<string>;
+  readonly storageClass?: pulumi.Input<string>;
+}
+
+/** @param priceOf known facts */
+export function costOutputs(
+  component: string,
+  facts: CostFacts,
+  priceOf: (known: pulumi.Unwrap<CostFacts>) => StorageCost | null,
+): CostOutputs {
+  if (facts.storedGiB === undefined) return {};
+  const { deferred, value } = splitKnown(facts);
+  if (deferred.size === 0) {
+    const cost = priceOf(value);
+    return cost === null ? {} : { monthlyCostUsd: pulumi.output(cost.perMonth), pricesAsOf: pulumi.output(cost.asOf) };
+  }
+  const late = pulumi.output(facts) as pulumi.Output<pulumi.Unwrap<CostFacts>>;
+  const cost = checkedValue(component, late, ({ storedGiB }) => checkStored(storedGiB)).apply(priceOf);
+  // Undefined inside of an output leaves it out.
+  return {
+    monthlyCostUsd: cost.apply((known) => known?.perMonth as number),
+    pricesAsOf: cost.apply((known) => known?.asOf as string),
+  };
 }
 
 /** The arguments without secrets: keys and cipher are replaced by their existence. */

@@ -15,9 +15,9 @@ export interface PosixRepositoryArgs {
    * backups and WAL. No `RequiresMountsFor=` is written, because systemd would then block the backup of all of them.
    * @default false
    */
-  requireMount?: boolean;
+  requireMount?: pulumi.Input<boolean>;
   /** True if the directory survives the loss of the database's site: a mount of a machine elsewhere. @default false */
-  offSite?: boolean;
+  offSite?: pulumi.Input<boolean>;
   /** Client-side encryption; without it everybody who can read the directory can read the files. */
   cipher?: CipherRef;
   /**

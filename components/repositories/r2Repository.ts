@@ -6,6 +6,7 @@ import { type Cloudflare, loadCloudflare } from "../internal/cloudPackages";
 import { plainText, splitKnown } from "../internal/inputs";
 import { FIRST_ROTATION } from "../internal/rotation";
 import { logWarnings, throwErrors } from "../internal/validate";
+import type { Finding } from "../plan/findings/findings";
 import { estimateStorage } from "../plan/storage/cost";
 import {
   checkR2,
@@ -17,6 +18,8 @@ import {
 } from "../plan/storage/r2";
 import {
   checkedKeyPrefix,
+  checkedValue,
+  costOutputs,
   cipherOf,
   guardKeys,
   isEncrypted,
@@ -48,7 +51,7 @@ export interface R2NewBucket {
   /** 3 to 63 lower-case letters, digits and hyphens. @example "acme-orders-pg" */
   name: pulumi.Input<string>;
   /** Region of the world to keep it in. @default near the machine that creates it */
-  location?: R2Location;
+  location?: pulumi.Input<R2Location>;
 }
 
 /** An existing bucket. Tokens are created for it, and it stays unchanged, unless it is taken over. */
@@ -57,8 +60,9 @@ export interface R2ExistingBucket {
   name: pulumi.Input<string>;
   /**
    * True imports the bucket into the stack and replaces its lifecycle rules with ours. It is kept when the repository
-   * is destroyed. Name and account must be plain text.
+   * is destroyed. Name, account and jurisdiction must be plain text.
    * @default false
+   * @plain whether the bucket is imported
    */
   takeOver?: boolean;
 }
@@ -119,7 +123,7 @@ export interface R2RepositoryArgs {
   /** The Cloudflare account. @example "0123456789abcdef0123456789abcdef" */
   accountId: pulumi.Input<string>;
   /** Jurisdiction of the bucket, also of an existing one. @default "default" */
-  jurisdiction?: R2Jurisdiction;
+  jurisdiction?: pulumi.Input<R2Jurisdiction>;
   /** The bucket to create or use. Use one for each repository: tokens cannot be limited to a part of a bucket. */
   bucket: R2BucketChoice;
   /** Prefix of all keys, with a leading slash. @default "/pgbackrest" */
@@ -136,10 +140,13 @@ export interface R2RepositoryArgs {
    * @plain whether a passphrase is made
    */
   encrypt?: boolean;
-  /** Not possible on R2, and refused with the reason: give another repository the locks. */
+  /**
+   * Not possible on R2, and refused with the reason: give another repository the locks.
+   * @plain whether the preview refuses the repository
+   */
   immutableDays?: number;
   /** Average stored amount, for `monthlyCostUsd`. */
-  expectedStoredGiB?: number;
+  expectedStoredGiB?: pulumi.Input<number>;
 }
 
 /**
@@ -190,12 +197,23 @@ export class R2Repository extends pulumi.ComponentResource {
   public readonly pricesAsOf?: pulumi.Output<string>;
 
   constructor(name: string, args: R2RepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
+    const title = `R2Repository ${name}`;
     const settings = withoutKeys(args);
-    const encrypted = isEncrypted(`R2Repository ${name}`, args);
-    const findings = checkR2(splitKnown(settings).value as R2Settings);
-    throwErrors(`R2Repository ${name}`, findings);
-    const jurisdiction = args.jurisdiction ?? "default";
-    const path = checkedKeyPrefix(`R2Repository ${name}`, args.path);
+    const encrypted = isEncrypted(title, args);
+    const known = splitKnown(settings).value as R2Settings;
+    const findings = checkR2(known);
+    throwErrors(title, findings);
+    const jurisdiction = lateChecked(title, args.jurisdiction ?? "default", (value) =>
+      checkR2({ ...known, jurisdiction: value }),
+    );
+    const wanted = args.bucket.create?.location;
+    const location =
+      wanted === undefined
+        ? undefined
+        : lateChecked(title, wanted, (value) =>
+            checkR2({ ...known, bucket: { create: { name: "later", location: value } } }),
+          );
+    const path = checkedKeyPrefix(title, args.path);
     const cloudflare = loadCloudflare("R2Repository");
     super(typeToken("R2Repository"), name, { ...settings, path, encrypted }, opts);
     logWarnings(findings, this);
@@ -203,7 +221,7 @@ export class R2Repository extends pulumi.ComponentResource {
     if (passphrase !== undefined) this.passphrase = passphrase;
 
     const kept = { parent: this, protect: opts?.protect ?? true, retainOnDelete: opts?.retainOnDelete ?? true };
-    const bucket = createBucket(cloudflare, name, args, jurisdiction, kept);
+    const bucket = createBucket(cloudflare, name, args, { jurisdiction, ...given({ location }) }, kept);
     const groups = permissionGroups(cloudflare, this, args);
     const made: pulumi.Resource[] = [];
     const createKeys = (role: TokenRole): S3Credentials => {
@@ -217,14 +235,14 @@ export class R2Repository extends pulumi.ComponentResource {
         ? { existingSecret }
         : { credentials: keys === undefined ? createKeys("writer") : secretOf(keys) };
 
-    this.endpoint = pulumi.output(args.accountId).apply((accountId) => r2EndpointOf(accountId, jurisdiction));
+    this.endpoint = pulumi.all([args.accountId, jurisdiction]).apply((parts) => r2EndpointOf(...parts));
     this.restoreEndpoint = pulumi.interpolate`https://${this.endpoint}`;
     this.location = pulumi.interpolate`s3://${bucket}${path}`;
-    const cost = estimateStorage("r2", undefined, args.expectedStoredGiB);
-    if (cost !== null) {
-      this.monthlyCostUsd = pulumi.output(cost.perMonth);
-      this.pricesAsOf = pulumi.output(cost.asOf);
-    }
+    const cost = costOutputs(title, { storedGiB: args.expectedStoredGiB }, ({ storedGiB }) =>
+      estimateStorage("r2", undefined, storedGiB),
+    );
+    if (cost.monthlyCostUsd !== undefined) this.monthlyCostUsd = cost.monthlyCostUsd;
+    if (cost.pricesAsOf !== undefined) this.pricesAsOf = cost.pricesAsOf;
     this.target = shareableTarget({
       name,
       path,
@@ -251,9 +269,19 @@ export class R2Repository extends pulumi.ComponentResource {
       endpoint: this.endpoint,
       restoreEndpoint: this.restoreEndpoint,
       ...given({ readerCredentials: this.readerCredentials }),
-      ...(cost === null ? {} : { monthlyCostUsd: cost.perMonth, pricesAsOf: cost.asOf }),
+      ...cost,
     });
   }
+}
+
+/** A value, which is checked when it comes if it comes later. */
+function lateChecked<T extends string>(
+  title: string,
+  value: pulumi.Input<T>,
+  check: (known: T) => readonly Finding[],
+): pulumi.Input<T> {
+  const isLate = pulumi.Output.isInstance(value) || value instanceof Promise;
+  return isLate ? checkedValue(title, pulumi.output(value) as pulumi.Output<T>, check) : value;
 }
 
 type AccountToken = InstanceType<Cloudflare["AccountToken"]>;
@@ -264,15 +292,14 @@ function createBucket(
   { R2Bucket, R2BucketLifecycle }: Cloudflare,
   name: string,
   { accountId, bucket: { create, existing } }: R2RepositoryArgs,
-  jurisdiction: R2Jurisdiction,
+  { jurisdiction, ...location }: { jurisdiction: pulumi.Input<string>; location?: pulumi.Input<string> },
   opts: pulumi.CustomResourceOptions,
 ): pulumi.Output<string> {
   if (create === undefined && existing?.takeOver !== true) return pulumi.output(existing?.name ?? "");
   const inputs = { accountId, name: create?.name ?? existing?.name ?? "", jurisdiction };
-  const location = create?.location === undefined ? {} : { location: create.location };
   const kept = create === undefined ? { ...opts, retainOnDelete: true } : opts;
   const imported = {
-    import: `${plainText(accountId)}/${plainText(existing?.name)}/${jurisdiction}`,
+    import: [accountId, existing?.name, jurisdiction].map(plainText).join("/"),
     // Cloudflare returns its own choice; that is no change.
     ignoreChanges: ["location", "storageClass"],
   };
@@ -297,14 +324,12 @@ function createToken(
   name: string,
   role: TokenRole,
   { accountId, credentials }: R2RepositoryArgs,
-  jurisdiction: R2Jurisdiction,
+  jurisdiction: pulumi.Input<string>,
   bucket: pulumi.Output<string>,
   permissionGroupId: pulumi.Input<string>,
 ): AccountToken {
   const { rotationTrigger } = credentials?.create ?? {};
-  const resources = pulumi
-    .all([accountId, bucket])
-    .apply(([account, bucketName]) => r2TokenResources(account, jurisdiction, bucketName));
+  const resources = pulumi.all([accountId, jurisdiction, bucket]).apply((parts) => r2TokenResources(...parts));
   return new cloudflare.AccountToken(
     childName(name, `${role}Token`),
     {

@@ -14,9 +14,12 @@ import {
   type PolicyRole,
   tlsOnlyPolicy,
 } from "../plan/storage/awsPolicies";
-import type { S3RepositoryPlan } from "../plan/storage/s3";
+import type { LifecycleRule, S3RepositoryPlan } from "../plan/storage/s3";
+import type { PlannedBucket } from "./common";
 import type { S3ExistingKeys, S3RepositoryArgs, S3Role } from "./s3RepositoryArgs";
 import type { S3Credentials } from "./target";
+
+export type S3BucketPlan = PlannedBucket<S3RepositoryPlan, "rules" | "undeleteDays">["plan"];
 
 /** A bucket, for resources that need it ready. */
 export interface S3BucketRef {
@@ -41,7 +44,7 @@ export function createBucket(
   aws: Aws,
   name: string,
   args: S3RepositoryArgs,
-  plan: S3RepositoryPlan,
+  plan: S3BucketPlan,
   opts: pulumi.CustomResourceOptions,
 ): S3BucketRef {
   const { create, existing } = args.bucket;
@@ -86,7 +89,7 @@ function createSettings(
   aws: Aws,
   name: string,
   { kmsKeyArn, region }: S3RepositoryArgs,
-  plan: S3RepositoryPlan,
+  plan: S3BucketPlan,
   made: { readonly bucket: pulumi.Output<string>; readonly arn: pulumi.Output<string> },
   opts: pulumi.CustomResourceOptions,
 ): readonly { readonly bucket: pulumi.Output<string> }[] {
@@ -121,7 +124,8 @@ function createSettings(
     },
     opts,
   );
-  const rules = plan.rules.map((rule) => ({ ...rule, filter: { ...rule.filter } }));
+  const rulesOf = (rules: readonly LifecycleRule[]) => rules.map((rule) => ({ ...rule, filter: { ...rule.filter } }));
+  const rules = Array.isArray(plan.rules) ? rulesOf(plan.rules) : pulumi.output(plan.rules).apply(rulesOf);
   const lifecycle = new s3.BucketLifecycleConfiguration(
     childName(name, "lifecycle"),
     { ...common, rules },

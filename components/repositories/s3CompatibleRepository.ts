@@ -7,7 +7,7 @@ import { checkStored } from "../plan/storage/bucketChecks";
 import { estimateStorage, type StorageCost } from "../plan/storage/cost";
 import { DEFAULTS } from "../plan/model/defaults";
 import { typeOf } from "../plan/repositories/repositoryTypes";
-import { cipherOf, isEncrypted, readerTargetOf, secretCipher, shareableTarget } from "./common";
+import { cipherOf, costOutputs, isEncrypted, readerTargetOf, secretCipher, shareableTarget } from "./common";
 import type { BucketFacts, CipherRef, RepositoryTarget, S3Credentials, S3Quirks, SecretRef, UriStyle } from "./target";
 import { given } from "../plan/model/given";
 
@@ -52,14 +52,14 @@ export interface S3CompatibleRepositoryArgs {
   /** Port of the store. @default 443 */
   port?: pulumi.Input<number>;
   /** Bucket in the host name or in the path of the address. Left out, the usual style of the provider (`quirks`). */
-  uriStyle?: UriStyle;
+  uriStyle?: pulumi.Input<UriStyle>;
   /**
    * File on the database's host with the trusted certificates, for a private authority.
    * @example "/etc/ssl/private-ca.pem"
    */
   caFile?: pulumi.Input<string>;
   /** The provider's differences; left out, guessed from the endpoint. */
-  quirks?: S3Quirks;
+  quirks?: pulumi.Input<S3Quirks>;
   /** Prefix of all keys, with a leading slash. @default "/pgbackrest" */
   path?: pulumi.Input<string>;
   /** Client-side encryption: the provider sees neither contents nor keys. Leaving it out is a warning. */
@@ -76,9 +76,9 @@ export interface S3CompatibleRepositoryArgs {
    * True if the bucket survives the loss of the database's site.
    * @default true for providers with their own data centres, else unknown
    */
-  offSite?: boolean;
+  offSite?: pulumi.Input<boolean>;
   /** Average stored amount, for `monthlyCostUsd`. */
-  expectedStoredGiB?: number;
+  expectedStoredGiB?: pulumi.Input<number>;
 }
 
 /**
@@ -123,10 +123,12 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
 
   constructor(name: string, args: S3CompatibleRepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
     const { bucket, endpoint, region } = args;
-    const encrypted = isEncrypted(`S3CompatibleRepository ${name}`, args);
+    const title = `S3CompatibleRepository ${name}`;
+    const encrypted = isEncrypted(title, args);
     const path = args.path ?? DEFAULTS.repositoryPath;
     const { credentials, existingSecret, facts, readerCredentials } = bucket.existing;
-    throwErrors(`S3CompatibleRepository ${name}`, checkStored(args.expectedStoredGiB));
+    const stored = splitKnown({ storedGiB: args.expectedStoredGiB }).value;
+    throwErrors(title, checkStored(stored.storedGiB));
     super(
       typeToken("S3CompatibleRepository"),
       name,
@@ -153,16 +155,16 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
       this.readerTarget = readerTargetOf(this.target, secretCredentials(readerCredentials));
     this.location = pulumi.interpolate`s3://${bucket.existing.name}${path}`;
     this.restoreEndpoint = pulumi.interpolate`https://${endpoint}:${args.port ?? DEFAULTS.s3Port}`;
-    const cost = findCost(args);
-    if (cost !== null) {
-      this.monthlyCostUsd = pulumi.output(cost.perMonth);
-      this.pricesAsOf = pulumi.output(cost.asOf);
-    }
+    const { storageClass } = facts ?? {};
+    const priced = { storedGiB: args.expectedStoredGiB, endpoint, ...given({ quirks: args.quirks, storageClass }) };
+    const cost = costOutputs(title, priced, priceOf);
+    if (cost.monthlyCostUsd !== undefined) this.monthlyCostUsd = cost.monthlyCostUsd;
+    if (cost.pricesAsOf !== undefined) this.pricesAsOf = cost.pricesAsOf;
     this.registerOutputs({
       ...given({ passphrase }),
       location: this.location,
       restoreEndpoint: this.restoreEndpoint,
-      ...(cost === null ? {} : { monthlyCostUsd: cost.perMonth, pricesAsOf: cost.asOf }),
+      ...cost,
     });
   }
 }
@@ -175,14 +177,17 @@ function secretCredentials({ accessKeyId, secretAccessKey, sessionToken }: S3Cre
   };
 }
 
-/** Null without an amount or a price, or with an unknown provider. */
-function findCost({ bucket, endpoint, expectedStoredGiB, quirks }: S3CompatibleRepositoryArgs): StorageCost | null {
-  if (expectedStoredGiB === undefined) return null;
-  const known = splitKnown({ endpoint, ...given({ quirks }) }).value;
+/** Null with an unknown provider or price. */
+function priceOf({
+  endpoint = "",
+  quirks,
+  storageClass,
+  storedGiB,
+}: Parameters<Parameters<typeof costOutputs>[2]>[0]): StorageCost | null {
   const { provider } = typeOf({ kind: "s3" }).site({
     name: "",
     encrypted: true,
-    s3: { bucket: "", region: "", ...known },
+    s3: { bucket: "", region: "", endpoint, ...given({ quirks }) },
   });
-  return estimateStorage(provider, bucket.existing.facts?.storageClass, expectedStoredGiB);
+  return estimateStorage(provider, storageClass, storedGiB);
 }

@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { loadAws } from "../internal/cloudPackages";
 import { typeToken } from "../internal/children";
 import { splitKnown } from "../internal/inputs";
-import { logWarnings, throwErrors } from "../internal/validate";
+import { throwErrors } from "../internal/validate";
 import { accessPolicy, s3EndpointOf } from "../plan/storage/awsPolicies";
 import { estimateStorage } from "../plan/storage/cost";
 import {
@@ -15,14 +15,16 @@ import {
 import {
   checkedKeyPrefix,
   cipherOf,
+  costOutputs,
   guardKeys,
   isEncrypted,
+  planBucket,
   readerTargetOf,
   secretCipher,
   shareableTarget,
   withoutKeys,
 } from "./common";
-import { createAccess, createBucket, type S3Access } from "./s3Children";
+import { createAccess, createBucket, type S3Access, type S3BucketPlan } from "./s3Children";
 import type { S3RepositoryArgs } from "./s3RepositoryArgs";
 import type { RepositoryTarget, S3Credentials } from "./target";
 import { given } from "../plan/model/given";
@@ -82,16 +84,26 @@ export class S3Repository extends pulumi.ComponentResource {
   public readonly pricesAsOf?: pulumi.Output<string>;
 
   constructor(name: string, args: S3RepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
+    const title = `S3Repository ${name}`;
     const settings = withoutKeys(args);
-    const encrypted = isEncrypted(`S3Repository ${name}`, args);
+    const encrypted = isEncrypted(title, args);
     const known = splitKnown(settings).value as S3RepositorySettings;
-    const findings = checkS3Repository(known);
-    throwErrors(`S3Repository ${name}`, findings);
-    const plan = resolveS3Repository(known);
-    const path = checkedKeyPrefix(`S3Repository ${name}`, args.path);
+    throwErrors(title, checkS3Repository(known));
+    const withDays = (undeleteDays = known.undeleteDays): S3RepositorySettings => ({
+      ...known,
+      ...given({ undeleteDays }),
+    });
+    const { plan, warn } = planBucket<S3RepositoryPlan, "rules" | "undeleteDays">(
+      title,
+      args.undeleteDays,
+      ["rules", "undeleteDays"],
+      (days) => resolveS3Repository(withDays(days)),
+      (days) => checkS3Repository(withDays(days)),
+    );
+    const path = checkedKeyPrefix(title, args.path);
     const aws = loadAws("S3Repository");
     super(typeToken("S3Repository"), name, { ...settings, path, encrypted }, opts);
-    logWarnings(findings, this);
+    warn(this);
     const { cipher, passphrase } = cipherOf(name, args, this, opts?.protect);
     if (passphrase !== undefined) this.passphrase = passphrase;
 
@@ -111,11 +123,11 @@ export class S3Repository extends pulumi.ComponentResource {
     this.recoveryPolicy = policyOf("recovery");
     if (access.roleArn !== undefined) this.roleArn = access.roleArn;
     if (access.recovery !== undefined) this.recoveryCredentials = access.recovery;
-    const cost = estimateStorage("aws", undefined, args.expectedStoredGiB);
-    if (cost !== null) {
-      this.monthlyCostUsd = pulumi.output(cost.perMonth);
-      this.pricesAsOf = pulumi.output(cost.asOf);
-    }
+    const cost = costOutputs(title, { storedGiB: args.expectedStoredGiB }, ({ storedGiB }) =>
+      estimateStorage("aws", undefined, storedGiB),
+    );
+    if (cost.monthlyCostUsd !== undefined) this.monthlyCostUsd = cost.monthlyCostUsd;
+    if (cost.pricesAsOf !== undefined) this.pricesAsOf = cost.pricesAsOf;
     const shown = { ...args, ...given({ cipher }) };
     this.target = shareableTarget(targetOf(name, shown, plan, path, bucket.name, this.endpoint, access.writer));
     if (access.reader !== undefined) {
@@ -135,7 +147,7 @@ export class S3Repository extends pulumi.ComponentResource {
         readerCredentials: this.readerCredentials,
         recoveryCredentials: this.recoveryCredentials,
       }),
-      ...(cost === null ? {} : { monthlyCostUsd: cost.perMonth, pricesAsOf: cost.asOf }),
+      ...cost,
     });
   }
 }
@@ -143,7 +155,7 @@ export class S3Repository extends pulumi.ComponentResource {
 function targetOf(
   name: string,
   { bucket, cipher, credentials: { existingSecret } = {}, region }: S3RepositoryArgs,
-  plan: S3RepositoryPlan,
+  plan: S3BucketPlan,
   path: pulumi.Input<string>,
   bucketName: pulumi.Output<string>,
   endpoint: pulumi.Output<string>,

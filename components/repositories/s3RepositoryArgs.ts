@@ -14,7 +14,7 @@ export interface S3NewBucket {
    * before that one.
    * @default false
    */
-  forceDestroy?: boolean;
+  forceDestroy?: pulumi.Input<boolean>;
 }
 
 /** An existing bucket. Keys are created for it, and it stays unchanged, unless it is taken over. */
@@ -26,6 +26,7 @@ export interface S3ExistingBucket {
    * access, encryption, policy, and object lock with `immutableDays`. It is kept when the repository is destroyed. Name
    * and region must be plain text.
    * @default false
+   * @plain whether the bucket is imported
    */
   takeOver?: boolean;
   /** The features of a bucket that is not taken over; omitted ones count as unknown. */
@@ -152,19 +153,21 @@ export interface S3RepositoryArgs {
    * stops locking new objects.
    * @default no object lock
    * @example 30
+   * @plain whether the bucket has object lock, which it keeps forever
    */
   immutableDays?: number;
   /**
    * Days for which overwritten or deleted objects can be restored. At least 7, and one more than `immutableDays`.
    * @default 14
    */
-  undeleteDays?: number;
-  /** @default "governance" */
+  undeleteDays?: pulumi.Input<number>;
+  /** @default "governance" @plain whether the preview refuses a lock that nobody can end */
   lockMode?: LockMode;
   /**
    * Must be true for mode "compliance": nobody can delete locked objects, and you pay for them, until the days are
    * over.
    * @default false
+   * @plain whether the preview refuses a lock that nobody can end
    */
   acceptIrreversible?: boolean;
   /**
@@ -174,5 +177,5 @@ export interface S3RepositoryArgs {
    */
   kmsKeyArn?: pulumi.Input<string>;
   /** Average stored amount, for `monthlyCostUsd`. Versions that can be restored count too. */
-  expectedStoredGiB?: number;
+  expectedStoredGiB?: pulumi.Input<number>;
 }

@@ -35,7 +35,7 @@ export interface SftpRepositoryArgs {
   /** Secret. Only for an encrypted private key. */
   privateKeyPassphrase?: pulumi.Input<string>;
   /** True if the server survives the loss of the database's site. Left out, unknown. */
-  offSite?: boolean;
+  offSite?: pulumi.Input<boolean>;
   /** Client-side encryption: the server sees neither contents nor keys. Leaving it out is a warning. */
   cipher?: CipherRef;
   /**

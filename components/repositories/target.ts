@@ -52,15 +52,15 @@ export interface SecretRef {
   /** Name of the Secret. */
   name: pulumi.Input<string>;
   /** Key that holds the access key's id. @default "ACCESS_KEY_ID" */
-  accessKeyIdKey?: string;
+  accessKeyIdKey?: pulumi.Input<string>;
   /** Key that holds the access key's secret. @default "ACCESS_SECRET_KEY" */
-  secretAccessKeyKey?: string;
+  secretAccessKeyKey?: pulumi.Input<string>;
   /** Key that holds the session token; only for temporary credentials. */
-  sessionTokenKey?: string;
+  sessionTokenKey?: pulumi.Input<string>;
   /** Key that holds the passphrase of client-side encryption, if it does. */
-  passphraseKey?: string;
+  passphraseKey?: pulumi.Input<string>;
   /** Key that holds the region, if it does; for Barman. */
-  regionKey?: string;
+  regionKey?: pulumi.Input<string>;
 }
 
 /** Administrators' rights under object lock. */
@@ -94,17 +94,17 @@ export type S3KeyType = (typeof S3KeyType)[keyof typeof S3KeyType];
  */
 export interface BucketFacts {
   /** Overwritten or deleted objects survive as versions. */
-  versioning?: boolean;
+  versioning?: pulumi.Input<boolean>;
   /** Days for which nobody can remove stored objects (object lock). */
-  immutableDays?: number;
+  immutableDays?: pulumi.Input<number>;
   /** `governance` or `compliance`. */
-  lockMode?: string;
+  lockMode?: pulumi.Input<string>;
   /** Days for which overwritten or deleted versions are kept. */
-  undeleteDays?: number;
+  undeleteDays?: pulumi.Input<number>;
   /** Storage class. Left out: the provider's standard class. */
-  storageClass?: string;
+  storageClass?: pulumi.Input<string>;
   /** Age in days at which the bucket's rules remove current objects. Destroys backups: refused. */
-  expireLiveDays?: number;
+  expireLiveDays?: pulumi.Input<number>;
 }
 
 /** A bucket and its address. */
@@ -117,12 +117,12 @@ export interface S3Location {
   region: pulumi.Input<string>;
   /** Port of the store. Left out, 443. */
   port?: pulumi.Input<number>;
-  uriStyle?: UriStyle;
+  uriStyle?: pulumi.Input<UriStyle>;
   /** File with the certificate of a private authority. */
   caFile?: pulumi.Input<string>;
-  quirks?: S3Quirks;
+  quirks?: pulumi.Input<S3Quirks>;
   /** @default "shared" */
-  keyType?: S3KeyType;
+  keyType?: pulumi.Input<S3KeyType>;
   /** Keys; with key type "shared" only, and not together with `existingSecret`. */
   credentials?: S3Credentials;
   /** For Kubernetes clusters only: the Secret that already has the keys. */
@@ -150,17 +150,17 @@ export interface SftpLocation {
 
 /** The location of a repository: `target` of a repository component. */
 export interface RepositoryTarget {
-  /** Name of the repository component. */
+  /** Name of the repository component. @plain the name of the repository in errors of the preview */
   name: string;
   /** Directory, or key prefix in the bucket. */
   path: pulumi.Input<string>;
   /** For directories: true refuses to write when nothing is mounted there. */
-  requireMount?: boolean;
+  requireMount?: pulumi.Input<boolean>;
   /**
    * True if the copies survive the loss of the database's site. Left out, vendors' buckets are off-site and directories
    * are not.
    */
-  offSite?: boolean;
+  offSite?: pulumi.Input<boolean>;
   /** The bucket, for object stores. */
   s3?: S3Location;
   /** The server, for directories of an SFTP server. */
@@ -171,7 +171,7 @@ export interface RepositoryTarget {
    * True for read-only keys: for hosts that restore and write nothing. Comes from `readerTarget` of a repository
    * component.
    */
-  readOnly?: boolean;
+  readOnly?: pulumi.Input<boolean>;
   /**
    * False if nothing of the location itself is secret, only keys and passphrase. The repository components set it. A
    * StackReference knows only that some part of a target is secret; without this, all of it then stays secret.

@@ -62,7 +62,7 @@ async function demo(): Promise<void> {
   const stack = await makeStack(cli, join(folder, "pulumi"), settings);
   await upTwice(progress, stack);
 
-  const runtime = new Runtime(server.cluster, join(folder, "host"), settings.host?.nodePath ?? process.execPath);
+  const runtime = new Runtime(server.cluster, join(folder, "host"), reachable(process.execPath, serverUser()));
   progress.line("\n4. WAL into both, an outage of one, and its healing");
   await archiveMore(progress, server.cluster, runtime);
   const outage = await outageAndHealing(progress, server.cluster, runtime, bucket);

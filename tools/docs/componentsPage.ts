@@ -60,7 +60,7 @@ export function renderComponents(): string {
     "## Plain arguments",
     "",
     "These decide which resources exist, so every preview must know them. Keys of maps (`repositories`, `drills`, `schedules`) and the presence of an argument decide it too.",
-    "Any other argument without `Input` decides no resource, and takes plain values only in this version.",
+    "Every other value may come from another resource: a preview that does not know it yet shows what depends on it as unknown, and rules about it wait.",
     "",
     table(["argument", "of", "what it decides"], plainRows(types)),
   );

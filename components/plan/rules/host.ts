@@ -93,10 +93,6 @@ function checkIdentity(plan: HostPlan): Finding[] {
     const fact = `${plan.postgres.version} is not a major version of PostgreSQL`;
     findings.push(finding("PB014", "postgres.version", fact, "write a whole number, such as 17"));
   }
-  if (plan.postgres?.install === true && isUnknown(plan.port)) {
-    const fact = "the preview must know the port of a new cluster";
-    findings.push(finding("PB014", "port", fact, "write it as a number"));
-  }
   return findings;
 }
 

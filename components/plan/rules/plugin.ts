@@ -1,5 +1,6 @@
 /** The plugin's objects beside the operator: names and numbers that would leave clusters without the plugin. Pure. */
 import { type Finding, finding } from "../findings/findings";
+import { isUnknown } from "../model/unknown";
 
 const NAME = /^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/;
 
@@ -33,7 +34,7 @@ function checkEngineOnly({ isOwn = true, ...settings }: PluginSettings): Finding
 
 function checkNames(serviceName: string, replicas: number): Finding[] {
   const findings: Finding[] = [];
-  if (!NAME.test(serviceName)) {
+  if (!isUnknown(serviceName) && !NAME.test(serviceName)) {
     const fact = `"${serviceName}" is not a name for a Service`;
     const hint = "use lower-case letters, digits and hyphens, a letter first, at most 63";
     findings.push(finding("PB110", "serviceName", fact, hint));

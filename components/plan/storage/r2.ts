@@ -105,12 +105,12 @@ function checkValue(path: string, value: string | undefined, allowed: readonly s
   return [finding("PB014", path, `"${value}" is not one of ${allowed.join(", ")}`, "")];
 }
 
-function checkName({ accountId, bucket }: R2Settings): Finding[] {
+function checkName({ accountId, bucket, jurisdiction }: R2Settings): Finding[] {
   const { create, existing } = bucket;
   const [choice, taken] = create === undefined ? (["existing", existing] as const) : (["create", create] as const);
   if (taken === undefined) return [];
-  if (existing?.takeOver === true && (isUnknown(taken.name) || isUnknown(accountId))) {
-    const fact = "taking over a bucket needs its name and account, which are not known yet";
+  if (existing?.takeOver === true && [taken.name, accountId, jurisdiction].some(isUnknown)) {
+    const fact = "taking over a bucket needs its name, account and jurisdiction, which are not known yet";
     return [finding("PB082", `bucket.${choice}`, fact, "write them as plain text")];
   }
   if (isUnknown(taken.name) || /^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/.test(taken.name)) return [];

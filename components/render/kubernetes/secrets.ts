@@ -21,19 +21,19 @@ export const SECRET_PARTS = Object.keys(SECRET_KEYS) as SecretPart[];
 /** A Secret and the names of its keys; a missing name is our default, or the part is absent. */
 export interface SecretNames<T> {
   readonly name: T;
-  readonly accessKeyIdKey?: string | undefined;
-  readonly secretAccessKeyKey?: string | undefined;
-  readonly sessionTokenKey?: string | undefined;
-  readonly passphraseKey?: string | undefined;
-  readonly regionKey?: string | undefined;
+  readonly accessKeyIdKey?: T | undefined;
+  readonly secretAccessKeyKey?: T | undefined;
+  readonly sessionTokenKey?: T | undefined;
+  readonly passphraseKey?: T | undefined;
+  readonly regionKey?: T | undefined;
 }
 
 /** Each part with its Secret and key. @param hasKeys false for a Secret that holds a passphrase only */
 export function secretKeysOf<T>(
   ref: SecretNames<T>,
   hasKeys: boolean,
-): Partial<Record<SecretPart, { name: T; key: string }>> {
-  const keys: Record<SecretPart, string | undefined> = {
+): Partial<Record<SecretPart, { name: T; key: T | string }>> {
+  const keys: Record<SecretPart, T | string | undefined> = {
     accessKeyId: hasKeys ? (ref.accessKeyIdKey ?? SECRET_KEYS.accessKeyId) : undefined,
     secretAccessKey: hasKeys ? (ref.secretAccessKeyKey ?? SECRET_KEYS.secretAccessKey) : undefined,
     sessionToken: ref.sessionTokenKey,
@@ -75,7 +75,7 @@ export function renderSecret<T>(
 
 /** One key of the Secret, and its location in the store. */
 export interface ExternalKey<T> {
-  readonly secretKey: string;
+  readonly secretKey: T;
   /** Item, path or `item/section/field`, in the store's form. */
   readonly key: T;
   /** Field of the item, for stores with fields. */
@@ -85,12 +85,13 @@ export interface ExternalKey<T> {
 export interface ExternalSource<T> {
   readonly storeName: T;
   /** `SecretStore` or `ClusterSecretStore`. */
-  readonly storeKind: string;
-  readonly refreshIntervalSeconds: number;
+  readonly storeKind: T;
+  /** A duration in Go's form: {@link durationText}. */
+  readonly refreshInterval: T;
   /** `Owner`, `Orphan` or `Merge`. */
-  readonly creationPolicy: string;
+  readonly creationPolicy: T;
   /** `Retain`, `Delete` or `Merge`. */
-  readonly deletionPolicy: string;
+  readonly deletionPolicy: T;
 }
 
 /** `external-secrets.io/v1/ExternalSecret` whose Secret has its name. */
@@ -99,7 +100,7 @@ export function renderExternalSecret<T>(
   source: ExternalSource<T>,
   keys: readonly ExternalKey<T>[],
 ) {
-  const { storeName, storeKind, refreshIntervalSeconds, creationPolicy, deletionPolicy } = source;
+  const { storeName, storeKind, refreshInterval, creationPolicy, deletionPolicy } = source;
   return {
     apiVersion: "external-secrets.io/v1",
     kind: "ExternalSecret",
@@ -110,7 +111,7 @@ export function renderExternalSecret<T>(
     },
     spec: {
       refreshPolicy: "Periodic",
-      refreshInterval: durationText(refreshIntervalSeconds),
+      refreshInterval,
       secretStoreRef: { name: storeName, kind: storeKind },
       target: {
         name: metadata.name,
@@ -128,7 +129,7 @@ function metadataOf<T>({ name, namespace, labels }: SecretMetadata<T>) {
 }
 
 /** A duration in Go's form: `1h`, `90s`. */
-function durationText(seconds: number): string {
+export function durationText(seconds: number): string {
   if (seconds % 3600 === 0) return `${seconds / 3600}h`;
   return seconds % 60 === 0 ? `${seconds / 60}m` : `${seconds}s`;
 }

@@ -1,10 +1,8 @@
 /**
- * Arguments are inputs. One that takes plain values only says what it decides (`@plain`), or is in the list of those
- * that remain, which may only get shorter.
+ * Arguments are inputs. One that takes plain values only says what it decides (`@plain`).
  */
 import { expect, test } from "vitest";
 import { publicTypes } from "../../../tools/docs/componentsPage";
-import { REMAINING } from "./plainRemaining";
 
 /** Plain values: texts, numbers, switches and choices, also in lists and maps. Objects have fields of their own. */
 function plainFields(): string[] {
@@ -22,13 +20,8 @@ function plainFields(): string[] {
   );
 }
 
-test("every plain argument says what it decides, or is known to remain", () => {
-  expect(plainFields().filter((name) => !REMAINING.includes(name))).toEqual([]);
-});
-
-test("the list of remaining plain arguments names no other one", () => {
-  const plain = plainFields();
-  expect(REMAINING.filter((name) => !plain.includes(name))).toEqual([]);
+test("every plain argument says what it decides", () => {
+  expect(plainFields()).toEqual([]);
 });
 
 test("the reference lists what each plain argument decides", () => {

@@ -1,0 +1,314 @@
+/** Every input of a cluster: late values give what plain ones give, and a preview without them guesses nothing. */
+import { expect, test, vi } from "vitest";
+import type { ClusterBackupArgs, CnpgClusterArgs } from "../../../components/databases/cnpgArgs";
+import { CnpgBackup, type CnpgBackupArgs } from "../../../components/databases/cnpgBackup";
+import { CnpgCluster } from "../../../components/databases/cnpgCluster";
+import { describeLate, inputsOf, withInputs } from "../lateInputs";
+
+vi.mock("../../../components/internal/runtimeBundle", () => ({
+  runtimeBundleSha256: () => "0".repeat(64),
+  runtimeBundleGzip: () => "gzip",
+}));
+
+const AT = {
+  name: "bucket",
+  path: "/b",
+  offSite: true,
+  s3: {
+    bucket: "own-pg",
+    endpoint: "s3.example.net",
+    region: "eu",
+    port: 8443,
+    uriStyle: "path",
+    quirks: "minio",
+    keyType: "shared",
+    existingSecret: {
+      name: "keys",
+      accessKeyIdKey: "id",
+      secretAccessKeyKey: "secret",
+      sessionTokenKey: "token",
+      passphraseKey: "pass",
+      regionKey: "region",
+    },
+    facts: { versioning: true, immutableDays: 3, lockMode: "governance", undeleteDays: 8, storageClass: "GLACIER_IR" },
+  },
+} as const;
+
+const BACKUPS: ClusterBackupArgs = {
+  namespace: "db",
+  stanza: "ledger",
+  plugin: { name: "pgbackstop.dev" },
+  operatorVersion: "1.30.0",
+  engineVersion: "2.58.0",
+  backupTarget: "primary",
+  archiveTimeoutSeconds: 45,
+  repositories: {
+    repo1: {
+      at: AT,
+      ca: { name: "authority", key: "own.crt" },
+      keepDays: 40,
+      keepDiffCount: 2,
+      compress: { type: "gz", level: 4 },
+      bundle: true,
+      blockIncremental: true,
+      schedules: { diff: { cron: "0 4 * * 3", jitterSeconds: 0, timeZone: "UTC" } },
+      options: { "retention-archive": "3" },
+    },
+    repo2: { at: { name: "claim", path: "/pgbackstop/claims/nas/p" }, keepFullCount: 3 },
+  },
+  schedules: {
+    full: { cron: "0 3 * * 0", suspend: true, target: "primary", ownerReference: "none" },
+    incr: { cron: "0 3 * * 1-6", immediate: false },
+  },
+  acknowledge: { mode: "named", repositories: ["repo1"] },
+  objectives: { rpoSeconds: 300, rtoMinutes: 90, pitrRtoMinutes: 95, pitrDays: 7, maxRepositoryGB: 100 },
+  drills: {
+    weekly: {
+      cron: "0 5 * * 6",
+      timeZone: "Europe/Oslo",
+      from: "repo2",
+      pick: "newest",
+      level: "quick",
+      maxMinutes: 80,
+      maxGiB: 30,
+      resources: { cpu: "1", memory: "2Gi", cpuLimit: "3", memoryLimit: "4Gi" },
+    },
+    turns: { cron: "0 5 15 * *", repositories: ["repo1", "repo2"] },
+    away: { cron: "0 6 15 * *", elsewhere: true, level: "standard" },
+  },
+  drillChecks: {
+    heartbeat: { sql: "SELECT now()", database: "shop" },
+    assertions: [{ name: "orders", sql: "SELECT true", database: "shop" }],
+    backupAgeHours: 200,
+  },
+  notifySecret: "notices",
+  podPlacement: {
+    nodeSelector: { pool: "backups" },
+    imagePullSecrets: ["registry"],
+    priorityClassName: "low",
+    annotations: { mesh: "no" },
+  },
+  staleCheck: { cron: "21 * * * *", timeZone: "Europe/Rome" },
+  sizing: { databaseGiB: 10, walGiBPerDay: 2, changedGiBPerDay: 1, compressedTo: 0.4 },
+  snapshots: {
+    className: "fast",
+    walClassName: "faster",
+    tablespaceClassNames: { archive: "slow" },
+    online: false,
+    ownerReference: "backup",
+    cron: "0 7 * * *",
+    keepDays: 5,
+    acceptDowntime: true,
+  },
+  sidecar: { cpu: "150m", memory: "500Mi" },
+  processMax: 3,
+  runtimeImage: "registry.example.net/pgbackstop@sha256:1",
+  options: { "log-level-file": "detail" },
+};
+
+const CLUSTER: CnpgClusterArgs = {
+  ...BACKUPS,
+  clusterName: "orders",
+  instances: 4,
+  postgresVersion: 17,
+  image: "registry.example.net/postgresql:17.2",
+  storageGiB: 20,
+  storageClass: "disk",
+  walStorage: { sizeGiB: 5, storageClass: "wal" },
+  tablespaces: { archive: { sizeGiB: 9, storageClass: "slow", owner: "shop", temporary: true } },
+  parameters: { shared_buffers: "1GB" },
+  sharedPreloadLibraries: ["pg_stat_statements"],
+  extensions: {
+    vector: { image: "registry.example.net/vector:1", libraryPath: ["/lib/v"], controlPath: ["/share/v"] },
+  },
+  roles: {
+    reader: {
+      ensure: "present",
+      comment: "reads",
+      login: true,
+      superuser: false,
+      createdb: true,
+      createrole: true,
+      replication: true,
+      bypassrls: true,
+      connectionLimit: 7,
+      validUntil: "2030-01-01T00:00:00Z",
+      inRoles: ["pg_monitor"],
+      passwordSecret: "reader-password",
+    },
+  },
+  bootstrap: {
+    initdb: {
+      database: "shop",
+      owner: "shop",
+      ownerSecret: "shop-keys",
+      encoding: "UTF8",
+      localeProvider: "icu",
+      locale: "C",
+      icuLocale: "de",
+      builtinLocale: "C.UTF-8",
+      dataChecksums: true,
+      walSegmentSizeMiB: 32,
+      postInitSql: ["SELECT 1"],
+      postInitApplicationSql: ["SELECT 2"],
+      postInitTemplateSql: ["SELECT 3"],
+    },
+    import: {
+      type: "microservice",
+      host: "old",
+      port: 5433,
+      user: "dba",
+      database: "postgres2",
+      sslMode: "require",
+      passwordSecret: { name: "old-keys", key: "password" },
+      databases: ["shop"],
+      schemaOnly: true,
+      postImportSql: ["ANALYZE"],
+    },
+  },
+  poolers: { web: { type: "ro", instances: 3, poolMode: "transaction", parameters: { max_client_conn: "500" } } },
+  monitoring: {
+    podMonitor: true,
+    prometheusRule: true,
+    labels: { release: "stack" },
+    alertLabels: { team: "db" },
+    runbookUrl: "https://runbook.example.net",
+    customQueries: [{ name: "queries", key: "own.yaml" }],
+    disableDefaultQueries: true,
+  },
+  resources: { cpu: "1", memory: "2Gi", cpuLimit: "3", memoryLimit: "4Gi" },
+  superuserAccess: true,
+  labels: { own: "label" },
+  annotations: { own: "annotation" },
+};
+
+const RESTORED: CnpgClusterArgs = {
+  namespace: "db",
+  clusterName: "copy",
+  storageGiB: 20,
+  imageCatalog: { name: "catalog", kind: "ImageCatalog" },
+  postgresVersion: 17,
+  repositories: { repo1: { at: { ...AT, path: "/other" }, keepDays: 9 } },
+  schedules: { full: { cron: "0 3 * * 0" } },
+  replica: { minApplyDelay: "4h", promotionToken: "token" },
+  bootstrap: {
+    recovery: {
+      stanza: "ledger",
+      repositories: { repo1: { at: AT }, repo2: { at: { ...AT, path: "/second" } } },
+      from: ["repo2"],
+      continueArchive: false,
+      database: "shop",
+      owner: "shop",
+      ownerSecret: "shop-keys",
+    },
+  },
+};
+
+const { replica: _replica, ...STOPPED } = RESTORED;
+const TO_TIME: CnpgClusterArgs = {
+  ...STOPPED,
+  walStorage: { sizeGiB: 5 },
+  tablespaces: { archive: { sizeGiB: 9 } },
+  bootstrap: {
+    recovery: {
+      stanza: "ledger",
+      repositories: { repo1: { at: AT } },
+      target: { time: "2026-11-20T06:40:59Z", timeline: "3", exclusive: true },
+      snapshot: { storage: "data", walStorage: "wal", tablespaces: { archive: "old" } },
+    },
+  },
+};
+const IMPORTED: CnpgClusterArgs = {
+  namespace: "db",
+  storageGiB: 20,
+  repositories: { repo1: { at: AT, keepDays: 9 } },
+  schedules: { full: { cron: "0 3 * * 0" } },
+  bootstrap: { import: { type: "monolith", host: "old", databases: ["*"], roles: ["*"] } },
+};
+const ATTACHED: CnpgBackupArgs = {
+  ...BACKUPS,
+  clusterName: "orders",
+  instances: 4,
+  hasWalStorage: true,
+  takeOverPlugins: true,
+};
+const DALIBO: CnpgBackupArgs = {
+  namespace: "db",
+  clusterName: "orders",
+  engine: "pgbackrest",
+  engineVersion: "2.58.0",
+  archiveTimeoutSeconds: 45,
+  repositories: {
+    repo1: { at: AT, keepDays: 40, compress: { type: "gz", level: 4 } },
+    repo2: { at: { ...AT, path: "/second" }, keepFullCount: 3 },
+  },
+  schedules: { full: { cron: "0 3 * * 0", target: "primary" } },
+  sidecar: { cpu: "150m", memory: "500Mi", cpuLimit: "1", memoryLimit: "1Gi" },
+};
+const { passphraseKey: _key, ...PLAIN_KEYS } = AT.s3.existingSecret;
+const BARMAN: CnpgBackupArgs = {
+  ...DALIBO,
+  engine: "barman-cloud",
+  repositories: { repo1: { at: { ...AT, s3: { ...AT.s3, existingSecret: PLAIN_KEYS } }, keepDays: 40 } },
+};
+
+function makeCluster(args: CnpgClusterArgs): object {
+  const made = new CnpgCluster("orders", args);
+  const { access, applicationSecret, clusterName, drilled, like, poolerHosts, source, stanza, topology } = made;
+  return { access, applicationSecret, clusterName, drilled, like, poolerHosts, source, stanza, topology };
+}
+
+function makeBackup(args: CnpgBackupArgs): object {
+  const { access, clusterName, drilled, scheduleNames, source, stanza, topology } = new CnpgBackup("orders", args);
+  return { access, clusterName, drilled, scheduleNames, source, stanza, topology };
+}
+
+/** Fields that earlier programs give. */
+const seen = new Set<string>();
+
+/** Each engine writes these in its own form. */
+function isRendered(path: string): boolean {
+  return /^(sidecar|repositories\.repo1\.(at|compress|keepDays))/.test(path);
+}
+
+const formOf = <T extends object>(name: string, type: string, args: T, make: (args: T) => object) => {
+  const { missing, paths } = inputsOf(type, args);
+  // A target that comes as a whole has its own Secret (cnpgBackup.test.ts).
+  const inputs = paths.filter(({ path }) => !path.endsWith(".at"));
+  const own = inputs.filter(({ field, path }) => !seen.has(field) || isRendered(path));
+  for (const { field } of inputs) seen.add(field);
+  return {
+    name,
+    missing,
+    paths: inputs.map(({ path }) => path),
+    own: own.map(({ path }) => path),
+    run: (own: readonly string[], of: (value: unknown) => unknown) => () => make(withInputs(args, own, of)),
+  };
+};
+
+const forms = [
+  formOf("a new one", "CnpgClusterArgs", CLUSTER, makeCluster),
+  formOf("a replica cluster", "CnpgClusterArgs", RESTORED, makeCluster),
+  formOf("a restore to a time", "CnpgClusterArgs", TO_TIME, makeCluster),
+  formOf("an import", "CnpgClusterArgs", IMPORTED, makeCluster),
+  formOf("an existing one", "CnpgBackupArgs", ATTACHED, makeBackup),
+  formOf("Dalibo's plugin", "CnpgBackupArgs", DALIBO, makeBackup),
+  formOf("Barman's plugin", "CnpgBackupArgs", BARMAN, makeBackup),
+];
+
+/** Only targets that come as a whole have the first; pods have `ca`; CloudNativePG has none of the others (PB044). */
+const UNUSED = [
+  "RepositoryTarget.secretLocation",
+  "S3Location.caFile",
+  "ClusterScheduleArgs.timeZone",
+  "ClusterScheduleArgs.jitterSeconds",
+  "ClusterScheduleArgs.deadlineSeconds",
+];
+
+test("the programs give every input of the arguments", () => {
+  const missing = forms.map((form) => form.missing);
+  const everywhere = (missing[0] ?? []).filter((name) => missing.every((names) => names.includes(name)));
+  expect(everywhere.filter((name) => !UNUSED.includes(name))).toEqual([]);
+});
+
+describeLate(forms);

@@ -1,0 +1,389 @@
+/** Every input of the other components: late values give what plain ones give, and a preview guesses nothing. */
+import { expect, test, vi } from "vitest";
+import * as all from "../../components/index";
+import { describeLate, inputsOf, type LateForm, withInputs } from "./lateInputs";
+import { topology } from "./topologies";
+
+vi.mock("../../components/internal/runtimeBundle", () => ({
+  runtimeBundleSha256: () => "0".repeat(64),
+  runtimeBundleGzip: () => "gzip",
+  loadArchiveClient: () => "client",
+}));
+
+const HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEJbQ2VvNLPQ3MbQjHuXgva780eFGEYRZhfuPbJ1yIAf";
+const ACCOUNT = "0123456789abcdef0123456789abcdef";
+const KEYS = { accessKeyId: "id", secretAccessKey: "secret", sessionToken: "token" };
+const SECRET = {
+  name: "keys",
+  accessKeyIdKey: "id",
+  secretAccessKeyKey: "secret",
+  sessionTokenKey: "token",
+  passphraseKey: "pass",
+  regionKey: "region",
+};
+const FACTS = {
+  versioning: true,
+  immutableDays: 3,
+  lockMode: "governance",
+  undeleteDays: 8,
+  storageClass: "STANDARD_IA",
+  expireLiveDays: 900,
+};
+const HOST: all.HostAccess = {
+  connection: { ssh: { host: "db1", hostKeys: [HOST_KEY], privateKey: "key" } },
+  user: "root",
+  runtimeArgv: ["/usr/local/bin/pgbackstop"],
+  databaseUser: "postgres",
+};
+const CLUSTER = {
+  namespace: "db",
+  clusterName: "orders",
+  backups: { full: [{ cluster: { name: "orders" } }] },
+  repositoryBackups: { repo1: { full: [{ cluster: { name: "orders" } }] } },
+  superuserAccess: true,
+  verbs: { args: ["--stanza=orders"], volumeMounts: [], volumes: [], drills: { weekly: {} } },
+};
+const LEDGER = JSON.stringify(topology());
+
+const forms: LateForm[] = [];
+/** Inputs that no program here gives. */
+let missing: string[] = [];
+const given = new Set<string>();
+
+/** Adds a program with one component. @param ignored paths that decide nothing here, or that another test has */
+function add<Args extends object>(
+  name: string,
+  type: string,
+  args: Args,
+  make: (args: Args) => object,
+  ignored: readonly string[] = [],
+): void {
+  const found = inputsOf(type, args);
+  const paths = found.paths.map(({ path }) => path).filter((path) => !ignored.includes(path));
+  for (const { field } of found.paths) given.add(field);
+  missing = [...new Set([...missing, ...found.missing])];
+  forms.push({
+    name,
+    missing: found.missing,
+    paths,
+    own: paths,
+    run: (late, of) => () => make(withInputs(args, late, of)),
+  });
+}
+
+/** What a program reads of a component. */
+function outputsOf(component: object): object {
+  const hidden = ["urn", "__", "registerOutputs"];
+  return Object.fromEntries(
+    Object.entries(component).filter(([name]) => !hidden.some((beginning) => name.startsWith(beginning))),
+  );
+}
+
+add(
+  "B2Repository",
+  "B2RepositoryArgs",
+  {
+    bucket: { create: { name: "acme-orders-pg", forceDestroy: true } },
+    path: "/p",
+    credentials: { create: { rotationTrigger: "2" } },
+    cipher: { passphrase: "pass" },
+    immutableDays: 15,
+    undeleteDays: 21,
+    expectedStoredGiB: 500,
+  },
+  (args) => outputsOf(new all.B2Repository("b2", args)),
+);
+add(
+  "B2Repository in an existing bucket",
+  "B2RepositoryArgs",
+  {
+    bucket: { existing: { name: "acme-orders-pg", replaceLifecycleRules: true } },
+    credentials: { keys: { applicationKeyId: "id", applicationKey: "key" } },
+  },
+  (args) => outputsOf(new all.B2Repository("b2", args)),
+);
+add(
+  "S3Repository",
+  "S3RepositoryArgs",
+  {
+    region: "eu-central-1",
+    bucket: { create: { name: "acme-orders-pg", forceDestroy: true } },
+    path: "/p",
+    credentials: { create: { rotationTrigger: "2" } },
+    cipher: { passphrase: "pass" },
+    immutableDays: 15,
+    undeleteDays: 21,
+    kmsKeyArn: "arn:aws:kms:eu-central-1:123456789012:key/abc",
+    expectedStoredGiB: 500,
+  },
+  (args) => outputsOf(new all.S3Repository("s3", args)),
+);
+add(
+  "R2Repository",
+  "R2RepositoryArgs",
+  {
+    accountId: ACCOUNT,
+    jurisdiction: "eu" as const,
+    bucket: { create: { name: "acme-orders-pg", location: "weur" as const } },
+    path: "/p",
+    credentials: {
+      create: { rotationTrigger: "2", writerPermissionGroupId: "w", readerPermissionGroupId: "r", reader: true },
+    },
+    cipher: { passphrase: "pass" },
+    expectedStoredGiB: 500,
+  },
+  (args) => outputsOf(new all.R2Repository("r2", args)),
+);
+add(
+  "S3CompatibleRepository",
+  "S3CompatibleRepositoryArgs",
+  {
+    bucket: { existing: { name: "acme", credentials: KEYS, readerCredentials: KEYS, facts: FACTS } },
+    endpoint: "s3.example.net",
+    region: "eu",
+    port: 9000,
+    uriStyle: "path" as const,
+    caFile: "/etc/ca.pem",
+    quirks: "wasabi" as const,
+    path: "/p",
+    cipher: { passphrase: "pass" },
+    offSite: true,
+    expectedStoredGiB: 2000,
+  },
+  (args) => outputsOf(new all.S3CompatibleRepository("s3", args)),
+);
+add(
+  "PosixRepository",
+  "PosixRepositoryArgs",
+  { path: "/mnt/nas", requireMount: true, offSite: true, cipher: { passphrase: "pass" } },
+  (args) => outputsOf(new all.PosixRepository("nas", args)),
+);
+add(
+  "SftpRepository",
+  "SftpRepositoryArgs",
+  {
+    host: "vault",
+    port: 2022,
+    user: "db",
+    hostKey: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ",
+    privateKey: "key",
+    privateKeyPassphrase: "phrase",
+    path: "/p",
+    offSite: true,
+    cipher: { passphrase: "pass" },
+  },
+  (args) => outputsOf(new all.SftpRepository("sftp", args)),
+);
+add(
+  "RepositoryHost",
+  "RepositoryHostArgs",
+  {
+    connection: { ssh: { host: "vault", hostKeys: ["ssh-ed25519 AAAAC3"] } },
+    clients: {
+      orders: {
+        privateKey: "key",
+        privateKeyPassphrase: "phrase",
+        publicKeys: ["ssh-ed25519 AAAAC3"],
+        immutableDays: 14,
+        cipher: { passphrase: "pass" },
+      },
+    },
+    directory: "/srv/own",
+    requireMount: true,
+    address: "vault.example.net",
+    port: 2022,
+    offSite: true,
+  },
+  (args) => outputsOf(new all.RepositoryHost("vault", args)),
+);
+const REMOTE = { key: "backblaze", property: "KEY", secretKey: "own-key" };
+const STORE = {
+  name: "vault",
+  kind: "SecretStore" as const,
+  refreshIntervalSeconds: 90,
+  creationPolicy: "Orphan" as const,
+  deletionPolicy: "Delete" as const,
+};
+add(
+  "RepositorySecret",
+  "RepositorySecretArgs",
+  {
+    namespace: "db",
+    secretName: "own",
+    external: { store: STORE, keys: { accessKeyId: REMOTE, secretAccessKey: { ...REMOTE, secretKey: "other" } } },
+    labels: { own: "label" },
+  },
+  (args) => outputsOf(new all.RepositorySecret("keys", args)),
+);
+add("RepositorySecret of an existing one", "RepositorySecretArgs", { namespace: "db", existing: SECRET }, (args) =>
+  outputsOf(new all.RepositorySecret("keys", args)),
+);
+add(
+  "SharedExternalSecret",
+  "SharedExternalSecretArgs",
+  {
+    namespace: "db",
+    secretName: "own",
+    store: STORE,
+    repositories: { b2: { accessKeyId: REMOTE, secretAccessKey: { ...REMOTE, secretKey: "other" } } },
+    labels: { own: "label" },
+  },
+  (args) => outputsOf(new all.SharedExternalSecret("keys", args)),
+);
+const PLUGIN = {
+  operatorNamespace: "cnpg",
+  serviceName: "own-plugin",
+  replicas: 3,
+  image: "registry.example.net/node:24",
+  podPlacement: {
+    nodeSelector: { pool: "backups" },
+    imagePullSecrets: ["registry"],
+    priorityClassName: "low",
+    annotations: { mesh: "no" },
+  },
+  memory: "300Mi",
+  cpu: "70m",
+  rotationTrigger: "2",
+};
+add("CnpgPlugin", "CnpgPluginArgs", PLUGIN, (args) => outputsOf(new all.CnpgPlugin("plugin", args)));
+add("CnpgPlugin of an own image", "CnpgPluginArgs", { runtimeImage: "registry.example.net/own@sha256:1" }, (args) =>
+  outputsOf(new all.CnpgPlugin("plugin", args)),
+);
+add(
+  "CnpgPlugin of Dalibo",
+  "CnpgPluginArgs",
+  { ...PLUGIN, engine: "pgbackrest" as const, sidecarImage: "sidecar", exporterImage: "exporter" },
+  (args) => outputsOf(new all.CnpgPlugin("plugin", args)),
+);
+add(
+  "Monitoring",
+  "MonitoringArgs",
+  {
+    topologies: [LEDGER],
+    kubernetes: {
+      namespace: "monitoring",
+      name: "own",
+      ruleLabels: { release: "stack" },
+      dashboardLabels: { own: "1" },
+      dashboardAnnotations: { folder: "own" },
+    },
+    selectors: { ledger: 'instance="db1"' },
+    alertLabels: { team: "db" },
+    runbookUrl: "https://runbook.example.net",
+    title: "Own",
+  },
+  (args) => outputsOf(new all.Monitoring("backups", args)),
+);
+add(
+  "Runbook",
+  "RunbookArgs",
+  { topologies: [LEDGER], roles: { "Incident Lead": "Ada" }, internalMinutes: 7, externalMinutes: 9 },
+  (args) => outputsOf(new all.Runbook("recovery", args)),
+);
+add("CheckNow", "CheckNowArgs", { host: HOST, triggers: ["v2"], timeoutMinutes: 4 }, (args) =>
+  outputsOf(new all.CheckNow("check", args)),
+);
+add(
+  "DrillNow",
+  "DrillNowArgs",
+  {
+    host: HOST,
+    drill: "weekly",
+    from: "repo2",
+    pick: "oldest" as const,
+    level: "quick" as const,
+    binDirectory: "/opt/pg/bin",
+    maxMinutes: 77,
+    triggers: ["v2"],
+  },
+  (args) => outputsOf(new all.DrillNow("drill", args)),
+);
+add(
+  "BackupNow",
+  "BackupNowArgs",
+  { cluster: CLUSTER, repositories: ["repo1"], target: "primary" as const, triggers: ["v2"] },
+  (args) => outputsOf(new all.BackupNow("backup", args)),
+);
+const MIGRATION = {
+  databases: ["shop"],
+  keepRoles: ["dba"],
+  excludedDatabases: ["old"],
+  rolePasswords: false,
+  tablespaces: false,
+  disconnect: true,
+  replace: true,
+  processMax: 5,
+  planTriggers: ["v2"],
+  until: "switch" as const,
+};
+add(
+  "Migration in Kubernetes",
+  "MigrationArgs",
+  {
+    ...MIGRATION,
+    source: {
+      address: "old.example.net",
+      port: 5433,
+      user: "dba",
+      database: "postgres2",
+      sslMode: "require" as const,
+      passwordSecret: { name: "old", key: "password" },
+      caSecret: { name: "old", key: "ca" },
+    },
+    target: { cluster: CLUSTER, password: "pass", ca: "ca" },
+    workloads: [{ kind: "Deployment" as const, name: "shop", namespace: "shop" }],
+    secrets: [{ name: "shop-database", namespace: "shop", values: { host: "orders-rw" } }],
+    namespace: "db",
+    image: "registry.example.net/postgresql:18",
+  },
+  (args) => outputsOf(new all.Migration("move", args)),
+);
+add(
+  "Migration on a host",
+  "MigrationArgs",
+  {
+    ...MIGRATION,
+    source: { address: "old.example.net", sslMode: "verify-full" as const, password: "pass", ca: "ca" },
+    target: { host: HOST },
+    binDirectory: "/opt/pg/bin",
+  },
+  (args) => outputsOf(new all.Migration("move", args)),
+);
+add(
+  "FireDrill",
+  "FireDrillArgs",
+  {
+    connection: { ssh: { host: "drills", hostKeys: ["ssh-ed25519 AAAAC3"] } },
+    path: "/drills",
+    stanza: "ledger",
+    nodePath: "/opt/node",
+    user: "pg",
+    processMax: 3,
+    repositories: { repo1: { at: { name: "nas", path: "/mnt/nas/p", readOnly: true } } },
+    drills: { monthly: { cron: "0 5 1 * *", level: "quick" as const } },
+  },
+  (args) => outputsOf(new all.FireDrill("drills", args)),
+);
+add(
+  "StandbyHost",
+  "StandbyHostArgs",
+  {
+    connection: { ssh: { host: "db2", hostKeys: ["ssh-ed25519 AAAAC3"] } },
+    dataDirectory: "/data/main",
+    stanza: "ledger",
+    nodePath: "/opt/node",
+    user: "pg",
+    processMax: 3,
+    repositories: { repo1: { at: { name: "nas", path: "/mnt/nas/p", readOnly: true } } },
+    primary: { host: "db1", port: 5433, user: "replicator", passfile: "/pass", sslmode: "require", slot: "db2" },
+  },
+  (args) => outputsOf(new all.StandbyHost("db2", args)),
+);
+
+test("the programs give every input of their components", () => {
+  const others =
+    /^(Acknowledge|Cluster|Command|Compress|Drill|Host|KeyRef|Objectives|Postgres|S3Location|Sftp|Ssh|PodPlacement|RepositoryTarget)/;
+  expect(missing.filter((name) => !given.has(name) && !others.test(name))).toEqual([]);
+});
+
+describeLate(forms);

@@ -1,0 +1,206 @@
+/**
+ * Values of arguments that come later: finds the inputs among a component's arguments by its public types, and runs a
+ * program with each of them plain, late, or unknown in a preview.
+ */
+import * as pulumi from "@pulumi/pulumi";
+import { isUnknown, unknown } from "@pulumi/pulumi/output";
+import { beforeAll, describe, expect, test, vi } from "vitest";
+import { publicTypes } from "../../tools/docs/componentsPage";
+import { UNKNOWN } from "../harness/doubles/providerValues";
+
+/** One input of a component's arguments. */
+export interface InputPath {
+  /** `repositories.repo1.bundle` */
+  readonly path: string;
+  /** `HostRepositoryArgs.bundle` */
+  readonly field: string;
+}
+
+export interface Inputs {
+  readonly paths: readonly InputPath[];
+  /** Inputs of the same types without a value here: `HostRepositoryArgs.bundle`. */
+  readonly missing: readonly string[];
+}
+
+const INPUT = /^(?:pulumi\.)?Input<(.+)>;?$/;
+
+/** Every input among `args`, which are of the public type `type`. */
+export function inputsOf(type: string, args: object): Inputs {
+  const paths: InputPath[] = [];
+  const seen = new Set<string>();
+  const expected = new Set<string>();
+  const visit = (typeText: string, value: unknown, path: string): void => {
+    if (value === undefined || value === null) return;
+    const text = typeText.replace(/;$/, "");
+    const map = /^\{ \[\w+: string\]: (.+?);? \}$/.exec(text)?.[1];
+    const item = /^(.+)\[\]$/.exec(text)?.[1];
+    if (map !== undefined || item !== undefined) {
+      for (const [key, each] of Object.entries(value)) visitField(map ?? item ?? "", each, `${path}.${key}`, path);
+      return;
+    }
+    const found = publicTypes().find(({ name }) => name === text);
+    if (found === undefined || found.kind !== "fields") {
+      // What actions get from a component is no argument.
+      if (/^[A-Z]/.test(text) && !text.endsWith("Access") && found === undefined)
+        throw new Error(`${path}: ${text} is not public`);
+      return;
+    }
+    for (const field of found.fields) {
+      const given = (value as Readonly<Record<string, unknown>>)[field.name];
+      const name = `${found.name}.${field.name}`;
+      if (INPUT.test(field.type)) expected.add(name);
+      if (given !== undefined) visitField(field.type, given, path === "" ? field.name : `${path}.${field.name}`, name);
+    }
+  };
+  const visitField = (typeText: string, value: unknown, path: string, field: string): void => {
+    const inner = INPUT.exec(typeText)?.[1];
+    if (inner === undefined) return visit(typeText, value, path);
+    seen.add(field);
+    paths.push({ path, field });
+    // An object may come as a whole, or in parts.
+    if (/^[A-Z]/.test(inner)) visit(inner, value, path);
+  };
+  visit(type, args, "");
+  return { paths, missing: [...expected].filter((name) => !seen.has(name)) };
+}
+
+/** The arguments with one or all inputs made by `of`. */
+export function withInputs<T>(args: T, paths: readonly string[], of: (value: unknown) => unknown, path = ""): T {
+  if (paths.includes(path)) return of(args) as T;
+  if (pulumi.Output.isInstance(args) || typeof args !== "object" || args === null) return args;
+  const entries = Object.entries(args).map(([key, item]) => [
+    key,
+    withInputs(item as unknown, paths, of, path === "" ? key : `${path}.${key}`),
+  ]);
+  return (Array.isArray(args) ? entries.map(([, item]) => item) : Object.fromEntries(entries)) as T;
+}
+
+/** A value that comes when the program has ended. */
+export function later<T>(value: T): pulumi.Output<T> {
+  return pulumi.output(Promise.resolve({ value })).apply((known) => known.value as T);
+}
+
+/** A value that the preview does not know. */
+export function notKnown(): pulumi.Output<unknown> {
+  return pulumi.output<unknown>(unknown);
+}
+
+/** What a program registers, by resource, and what it reports. */
+export interface Registered {
+  readonly resources: Readonly<Record<string, unknown>>;
+  readonly outputs: unknown;
+  readonly messages: readonly string[];
+}
+
+/** @param program returns outputs of its component */
+export async function register(program: () => unknown, preview: boolean): Promise<Registered> {
+  const resources: Record<string, unknown> = {};
+  const messages: string[] = [];
+  const log = async (text: string): Promise<void> => void messages.push(text);
+  const spies = [
+    vi.spyOn(pulumi.log, "warn").mockImplementation(log),
+    vi.spyOn(pulumi.log, "info").mockImplementation(log),
+  ];
+  await pulumi.runtime.setMocks(
+    {
+      call: () => ({}),
+      newResource: ({ inputs, name, type }) => {
+        const { __provider: _provider, ...own } = inputs as Record<string, unknown>;
+        resources[`${type} ${name}`] = plainValue(own);
+        return { id: `host/${name}`, state: { ...own, ...computedOf(type) } };
+      },
+    },
+    "shop",
+    "prod",
+    preview,
+  );
+  let outputs: unknown;
+  try {
+    const made = pulumi.output(program() as object);
+    const whole = made as pulumi.Output<unknown> & { promise(withUnknowns: boolean): Promise<unknown> };
+    outputs = plainValue(await whole.promise(true));
+  } finally {
+    await pulumi.runtime.disconnect();
+    for (const spy of spies) spy.mockRestore();
+  }
+  return { resources, outputs, messages: messages.toSorted() };
+}
+
+/** Outputs that resources need of others. */
+const COMPUTED: readonly (readonly [type: RegExp, outputs: object])[] = [
+  [/AccountToken$/, { value: "token" }],
+  [/SshKey$/, { publicKey: "ssh-ed25519 AAAAC3", privateKey: "made" }],
+  [/RepositoryHost/, { hostKey: "ssh-ed25519 AAAAC3" }],
+  [/Certificate$/, { certificatePem: "pem", privateKeyPem: "key", notAfter: "2030-01-01T00:00:00Z" }],
+];
+
+function computedOf(type: string): object {
+  return COMPUTED.find(([pattern]) => pattern.test(type))?.[1] ?? {};
+}
+
+const SIGNATURE = "4dabf18193072939515e22adb298388d";
+
+function plainValue(value: unknown): unknown {
+  if (isUnknown(value)) return UNKNOWN;
+  if (Array.isArray(value)) return value.map(plainValue);
+  if (typeof value !== "object" || value === null) return value;
+  if (SIGNATURE in value && "value" in value) return plainValue(value.value);
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([key, item]) => (item === undefined ? [] : [[key, plainValue(item)]])),
+  );
+}
+
+/** Where a preview says something else than the value or that it is unknown. */
+export function guesses(known: unknown, preview: unknown, path = ""): string[] {
+  if (preview === UNKNOWN) return [];
+  const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
+  if (!isObject(known) || !isObject(preview) || Array.isArray(known) !== Array.isArray(preview)) {
+    return known === preview ? [] : [`${path}: ${JSON.stringify(preview)} instead of ${JSON.stringify(known)}`];
+  }
+  // These numbers say themselves that they are minimums.
+  if ("known" in preview && preview.known === false) return [];
+  const names = [...new Set([...Object.keys(known), ...Object.keys(preview)])];
+  const fields = (value: object): Readonly<Record<string, unknown>> => value as Readonly<Record<string, unknown>>;
+  return names.flatMap((name) => guesses(fields(known)[name], fields(preview)[name], `${path}/${name}`));
+}
+
+/** Secret files of a host are an input of their own as soon as any value is late; its resource takes both as one. */
+function merged({ resources, ...others }: Registered): object {
+  const entries = Object.entries(resources).map(([name, inputs]) => {
+    const { closedFiles = {}, files, ...rest } = inputs as Readonly<Record<string, object>>;
+    return [name, files === undefined ? inputs : { ...rest, files: { ...files, ...closedFiles } }];
+  });
+  return { ...others, resources: Object.fromEntries(entries) as object };
+}
+
+/** A program with a component. */
+export interface LateForm {
+  readonly name: string;
+  /** Inputs without a value in the program. */
+  readonly missing: readonly string[];
+  readonly paths: readonly string[];
+  /** Those that a preview is tried without, one by one. */
+  readonly own: readonly string[];
+  run(late: readonly string[], of: (value: unknown) => unknown): () => unknown;
+}
+
+/** Late values give what plain ones give, and a preview without them guesses nothing. */
+export function describeLate(forms: readonly LateForm[]): void {
+  describe.each(forms)("$name", ({ own, paths, run }) => {
+    test("late values give what plain ones give", async () => {
+      const plain = await register(run([], later), false);
+      const late = await register(run(paths, later), false);
+      expect(guesses(merged(plain), merged(late))).toEqual([]);
+    });
+
+    let known: Registered;
+    beforeAll(async () => void (known = await register(run([], later), true)));
+
+    test.each([paths, ...own.map((path) => [path])])("a preview without %s guesses nothing", async (...late) => {
+      const made = await register(run(late, notKnown), true);
+      expect(guesses(known.resources, made.resources)).toEqual([]);
+      expect(guesses(known.outputs, made.outputs)).toEqual([]);
+      expect(made.messages.filter((text) => !known.messages.includes(text))).toEqual([]);
+    });
+  });
+}
