@@ -9,13 +9,17 @@
  */
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
-import type { Session } from "../postgres/session";
 
 export interface CheckpointerParts {
   readonly dataDirectory: string;
   /** Null when it does not exist. */
   readFile(path: string): Promise<Uint8Array | null>;
-  newSession(): Promise<Pick<Session, "query" | "close">>;
+  newSession(): Promise<ServerSession>;
+}
+
+interface ServerSession {
+  query(sql: string): Promise<{ readonly rows: readonly unknown[] }>;
+  close(): Promise<void>;
 }
 
 const LOOK_MS = 2000;

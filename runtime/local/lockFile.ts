@@ -123,8 +123,8 @@ export function findLockHolder(path: string): LockHolder | null {
 
 /**
  * False when no process holds the lock, whatever the file's content says. Only a shared lock is tried, for a moment, so
- * readers do not disturb each other, and nothing in the file changes. True also if the lock cannot be tried: no right to
- * read the file, no flock(1).
+ * readers do not disturb each other, and nothing in the file changes. True also if the lock cannot be tried: no right
+ * to read the file, no flock(1).
  */
 export function isFlocked(path: string): boolean {
   let fd: number;

@@ -1,13 +1,13 @@
 /**
- * Clusters whose WAL this volume has put into the stanza, oldest first: `<spool-path>/pgbackstop/<stanza>/clusters.json`.
+ * Clusters whose WAL this volume has put into the stanza, oldest first, in
+ * `<spool-path>/pgbackstop/<stanza>/clusters.json`.
  *
- *     {"version":1,"clusters":[{"version":"17","systemId":"7396…","lsn":"0/3000148"}]}
+ *     {"version":1,"clusters":[{"version":"17","systemId":"7396…","position":"50331976"}]}
  *
  * `pg_upgrade` in place replaces the data directory and leaves the rest of the volume. So this file proves afterwards
  * that the volume held the stanza's cluster, which a new cluster of the same name cannot show.
  */
 import { readFile } from "node:fs/promises";
-import { formatLsn, parseLsn } from "../format/wal/walSegment";
 import { atomicWrite } from "./atomicWrite";
 
 export interface OwnCluster {
@@ -35,9 +35,9 @@ export async function loadOwnClusters(spoolPath: string, stanza: string): Promis
 }
 
 function clusterOf(value: unknown): OwnCluster {
-  const { lsn, systemId, version } = (value ?? {}) as Record<string, unknown>;
+  const { position, systemId, version } = (value ?? {}) as Record<string, unknown>;
   if (typeof version !== "string") throw new TypeError("a cluster has no version");
-  return { version, systemId: BigInt(String(systemId)), lsn: parseLsn(String(lsn)) };
+  return { version, systemId: BigInt(String(systemId)), lsn: BigInt(String(position)) };
 }
 
 /** Durable when it resolves. A cluster that is recorded gets its new position. @throws the file system's errors */
@@ -47,7 +47,7 @@ export async function saveOwnCluster(spoolPath: string, stanza: string, cluster:
   const clusters = [...others, cluster].slice(-CLUSTERS_MAX).map(({ lsn, systemId, version }) => ({
     version,
     systemId: String(systemId),
-    lsn: formatLsn(lsn),
+    position: String(lsn),
   }));
   await atomicWrite(fileOf(spoolPath, stanza), Buffer.from(`${JSON.stringify({ version: VERSION, clusters })}\n`));
 }

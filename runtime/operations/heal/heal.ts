@@ -4,9 +4,9 @@
  * A repository lacks two kinds of files: acknowledged ones (recorded durably), and those that another repository has
  * since this one's oldest backup. Each file comes from pg_wal if it is still there, else from a repository that has it.
  * It is decrypted, decompressed, checked against its SHA-1, and stored with the target's own compression and keys.
- * Files that are not acknowledged yet are sent like archive-push sends them, if the caller asks for it: PostgreSQL itself
- * tries again up to a minute after a repair, and one repository may lack them for all. Files whose names carry no
- * checksum are compared too. {@link copyMissingWal} copies the recorded missing WAL of one repository without listing
+ * If the caller asks for it, files that are not acknowledged yet are sent as archive-push sends them: PostgreSQL itself
+ * tries again only up to a minute after a repair. Files whose names carry no checksum are compared too.
+ * {@link copyMissingWal} copies the recorded missing WAL of one repository without listing
  * whole archives; an agent calls it repeatedly.
  */
 import type { ByteStream } from "../../base/bytes";

@@ -30,7 +30,7 @@ const parts: CheckpointerParts = {
     return {
       query: async (sql) => {
         asked.push(sql.split(" from ")[0] ?? "");
-        return { rows: [{}], rowCount: 1, command: "SELECT", oid: 0, fields: [] };
+        return { rows: [{}] };
       },
       close: async () => void asked.push("close"),
     };

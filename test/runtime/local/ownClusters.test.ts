@@ -22,7 +22,7 @@ test("keeps a volume's clusters in their order, each once with its newest positi
   expect(await loadOwnClusters(spoolPath, "other")).toEqual([]);
   // Numbers of JSON would lose digits.
   expect(readFileSync(file(), "utf8")).toBe(
-    '{"version":1,"clusters":[{"version":"17","systemId":"7396123456789012345","lsn":"0/4000000"},{"version":"18","systemId":"7396123456789012346","lsn":"0/5000028"}]}\n',
+    '{"version":1,"clusters":[{"version":"17","systemId":"7396123456789012345","position":"67108864"},{"version":"18","systemId":"7396123456789012346","position":"83886120"}]}\n',
   );
 });
 
@@ -30,8 +30,8 @@ test.each([
   "",
   "no JSON",
   '{"version":2,"clusters":[]}',
-  '{"version":1,"clusters":[{"version":17,"systemId":"1","lsn":"0/1"}]}',
-  '{"version":1,"clusters":[{"version":"17","systemId":"x","lsn":"0/1"}]}',
+  '{"version":1,"clusters":[{"version":17,"systemId":"1","position":"1"}]}',
+  '{"version":1,"clusters":[{"version":"17","systemId":"x","position":"1"}]}',
   '{"version":1,"clusters":[null]}',
 ])("a file with %j proves nothing", async (text) => {
   await saveOwnCluster(spoolPath, "main", OLD);

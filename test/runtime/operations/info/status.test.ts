@@ -157,8 +157,8 @@ describe("the screen", () => {
   test("is not well while WAL waits for longer than the objective", async () => {
     for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
     const waiting = { count: 2, oldestAtS: NOW_S - 200 };
-    const late = { waiting, rpoS: 180 };
-    const report = await collectStatus(inputOf(late));
+    const overdue = { waiting, rpoS: 180 };
+    const report = await collectStatus(inputOf(overdue));
     expect(isWell(report)).toBe(false);
     expect(statusText(report).split("\n")).toEqual([
       "demo: WAL waits for too long",
@@ -174,14 +174,14 @@ describe("the screen", () => {
       states: [1, 2].map((key) => ({ key, lsn: "0/4000000", positionBytes: 0x4000000, atS: NOW_S })),
     };
     for (const well of [
-      { ...late, waiting: { count: 2, oldestAtS: NOW_S - 180 } },
+      { ...overdue, waiting: { count: 2, oldestAtS: NOW_S - 180 } },
       // Without an objective five minutes are allowed.
       { waiting },
       // A former primary's leftovers.
-      { ...late, isStandby: true },
-      { ...late, waiting: null },
+      { ...overdue, isStandby: true },
+      { ...overdue, waiting: null },
       // Streamed already.
-      { ...late, streams },
+      { ...overdue, streams },
     ])
       expect(await textOf(well)).toMatch(/^demo: all is well\n/);
     const hour = { waiting: { count: 300, oldestAtS: NOW_S - 3600 } };
@@ -189,7 +189,7 @@ describe("the screen", () => {
     expect(await textOf({ ...hour, rpoS: 7200 })).toMatch(/^demo: all is well\n/);
     const [, second] = storages;
     second?.breakDown(fail("hostConnect", "unreachable"));
-    expect(await textOf(late)).toMatch(/^demo: 1 of 2 repositories needs attention, WAL waits for too long\n/);
+    expect(await textOf(overdue)).toMatch(/^demo: 1 of 2 repositories needs attention, WAL waits for too long\n/);
   });
 
   test("knows other machines' drills, and the last measured RPO", async () => {
