@@ -1,6 +1,7 @@
 /**
- * CloudNativePG's major upgrade in place, 17 to 18: the operator runs pg_upgrade in a Job when the image's major version
- * rises. Nobody runs a command of ours: the stanza follows, the archive goes on, and both versions can be restored.
+ * CloudNativePG's major upgrade in place, 17 to 18: the operator runs pg_upgrade in a Job when the image's major
+ * version rises. Nobody runs a command of ours: the stanza follows, the archive goes on, and both versions can be
+ * restored.
  */
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -10,6 +10,7 @@ import type { S3Server } from "../../../tools/parts/servers/s3Server";
 import { type BackupStatus, endedBackup, endSegment, installPlugin, pluginObjects, sqlIn } from "./clusterCalls";
 import type { KubernetesObject } from "./kubectl";
 import { type Lab, OPERATOR_NAMESPACE, startLab } from "./lab";
+import type { ImageDouble } from "./procklet/config";
 import { renderedObjects } from "./rendered";
 import { createStores, exposeStores, repositoryIn, segmentsOf } from "./stores";
 
@@ -18,6 +19,8 @@ export const PASSPHRASE = "a passphrase of the second one";
 export interface ComponentLabOptions {
   /** Default: the operator's namespace. */
   readonly pluginNamespace?: string;
+  /** Doubles of further images. */
+  readonly images?: readonly ImageDouble[];
 }
 
 export interface ComponentLab {
@@ -54,7 +57,7 @@ export async function startComponentLab(
   options: ComponentLabOptions = {},
 ): Promise<ComponentLab> {
   const [first, second] = (await createStores("first", "second")) as [S3Server, S3Server];
-  const lab = await startLab(parts, { name });
+  const lab = await startLab(parts, { name, ...(options.images === undefined ? {} : { images: options.images }) });
   await exposeStores(lab, [first, second]);
   await installPlugin(lab, options.pluginNamespace ?? OPERATOR_NAMESPACE);
 

@@ -5,7 +5,11 @@ import { gzipSync } from "node:zlib";
 import { BUNDLE_FILE, PATHS } from "../../../runtime/cnpg/names";
 import { projectFolder } from "../../../tools/parts/cache";
 import type { BarmanParts } from "../../../tools/parts/debian/barmanCloud";
-import { POD_POSTGRES_MAJOR, type LabParts } from "../../../tools/parts/kubernetes/kubernetesPrograms";
+import {
+  type FormerPostgres,
+  POD_POSTGRES_MAJOR,
+  type LabParts,
+} from "../../../tools/parts/kubernetes/kubernetesPrograms";
 import type { ImageDouble } from "./procklet/config";
 
 /** The name of the PostgreSQL image in pods. */
@@ -51,6 +55,20 @@ export function imageDoubles({ manager }: LabParts, folder: string): readonly Im
     // As the Dockerfile of this package makes it.
     { ...node, name: "(^|/)pgbackstop[:@]", mounts: [...node.mounts, runtimeFile(folder)], uid: 10_001 },
   ];
+}
+
+/**
+ * The image of an older PostgreSQL, from a tree of its own, and the usual one, which sees that tree too: the operator
+ * copies the former's programs into a volume of the upgrade's Job, and they find their libraries by the tree's path.
+ */
+export function upgradeImages({ major, tree }: FormerPostgres, folder: string): readonly ImageDouble[] {
+  const image = (version: number, root: string): ImageDouble => ({
+    name: `(^|/)postgresql:${version}([.@-]|$)`,
+    mounts: [...accountFiles(ACCOUNTS.postgresql, folder), { source: tree, target: tree }],
+    path: `${root}/usr/lib/postgresql/${version}/bin:${STANDARD_PATH}`,
+    uid: 26,
+  });
+  return [image(major, tree), image(POD_POSTGRES_MAJOR, "")];
 }
 
 /** The doubles of the Barman plugin's two images: its program, and for the sidecar also the programs that it runs. */

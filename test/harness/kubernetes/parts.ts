@@ -3,7 +3,9 @@ import { type BarmanParts, findBarmanParts } from "../../../tools/parts/debian/b
 import {
   type ApiServerParts,
   findApiServerParts,
+  findFormerPostgres,
   findLabParts,
+  type FormerPostgres,
   type LabParts,
 } from "../../../tools/parts/kubernetes/kubernetesPrograms";
 import { loud } from "../real/interopParts";
@@ -31,4 +33,14 @@ export async function barmanLabParts(
   if (lab === null) return null;
   const barman = await findBarmanParts();
   return "missing" in barman ? loud(title, barman.missing) : { lab, barman };
+}
+
+/** The parts for `startLab` with an older PostgreSQL. If this machine cannot have them: null, and a loud line. */
+export async function upgradeLabParts(
+  title: string,
+): Promise<{ readonly lab: LabParts; readonly former: FormerPostgres } | null> {
+  const lab = await labParts(title);
+  if (lab === null) return null;
+  const former = await findFormerPostgres();
+  return "missing" in former ? loud(title, former.missing) : { lab, former };
 }

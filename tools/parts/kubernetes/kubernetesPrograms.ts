@@ -123,6 +123,7 @@ export async function fetchKubernetesParts(): Promise<void> {
   await programOfSid("etcd-server", "etcd");
   await programOfSid("kubectl", "kubectl");
   await findPodRoot();
+  await findFormerPostgres();
   await fetchBarmanPrograms();
 }
 
@@ -130,6 +131,40 @@ export async function fetchKubernetesParts(): Promise<void> {
 async function findPodRoot(): Promise<{ readonly folder: string } | Missing> {
   const key = createHash("sha256").update(POD_PACKAGES.join(" ")).digest("hex").slice(0, 8);
   return unpackDebian({ entry: `pod-root-${key}`, suite: "sid", packages: POD_PACKAGES, programs: [] });
+}
+
+/** A PostgreSQL that pods can be upgraded from. */
+export interface FormerPostgres {
+  readonly major: number;
+  /** Root of its files; its programs find their libraries by this path. */
+  readonly tree: string;
+}
+
+const FORMER_POSTGRES_MAJOR = 17;
+const FORMER_PROGRAMS = [
+  "initdb",
+  "pg_basebackup",
+  "pg_config",
+  "pg_controldata",
+  "pg_ctl",
+  "pg_isready",
+  "pg_resetwal",
+  "pg_rewind",
+  "postgres",
+  "psql",
+];
+
+export async function findFormerPostgres(): Promise<FormerPostgres | Missing> {
+  const major = FORMER_POSTGRES_MAJOR;
+  const bin = `usr/lib/postgresql/${major}/bin`;
+  const unpacked = await unpackDebian({
+    entry: `pod-postgresql-${major}`,
+    suite: "trixie",
+    packages: [`postgresql-${major}`, `postgresql-client-${major}`],
+    programs: FORMER_PROGRAMS.map((name) => `${bin}/${name}`),
+    drop: [`usr/lib/postgresql/${major}/lib/llvmjit.so`],
+  });
+  return "missing" in unpacked ? unpacked : { major, tree: unpacked.folder };
 }
 
 function programOfSid(packageName: string, program: string): Promise<string | Missing> {
