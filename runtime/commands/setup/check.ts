@@ -87,9 +87,9 @@ async function checkStream(host: Invocation & ClusterAccess): Promise<BackupErro
   if (agentCount > 1) host.ctx.log.warn(`${agentCount} agents receive WAL from this server: one per stanza is enough`);
   // An update of the host checks before it starts the agent.
   else if (agentCount === 0 && host.config.check.full)
-    host.ctx.log.warn("no agent receives WAL from this server: check its unit");
+    host.ctx.log.warn("nobody receives WAL from this server: check the agent's unit, or the log of the sidecar");
   else if (agentCount === 0) host.ctx.log.info("WAL can be streamed from this server");
-  else host.ctx.log.info("the agent receives WAL from this server");
+  else host.ctx.log.info("WAL is received from this server and streamed");
   return null;
 }
 

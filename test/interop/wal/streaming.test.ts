@@ -213,7 +213,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     { timeout: 600_000 },
     async () => {
       expect((await bed.oursOk(["check", "--log-level-console=info"])).stdout).toContain(
-        "the agent receives WAL from this server",
+        "WAL is received from this server and streamed",
       );
       await bed.cluster.sql("CREATE ROLE plain LOGIN; GRANT pg_read_all_settings TO plain");
       await bed.cluster.sql("GRANT EXECUTE ON FUNCTION pg_create_restore_point(text), pg_switch_wal() TO plain");
