@@ -8,7 +8,7 @@ import { StanzaKeeper } from "../../../../runtime/cnpg/sidecar/stanzaKeeper";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import type { StreamSource, WalSink, WalStream } from "../../../../runtime/postgres/walStream";
 import { fail } from "../../../../runtime/base/errors";
-import { HeldClock, type TestContext, testContext } from "../../../harness/context";
+import { HeldClock, pause, type TestContext, testContext } from "../../../harness/context";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { host } from "../../commands/support";
 import { CONTROL, repository, temporaryFolder, WAL_SIZE_BYTES } from "../../repository/support";
@@ -83,7 +83,7 @@ test("a new cluster creates its stanza and streams at once", async () => {
 test("a promoted server streams once its timeline's history is archived", async () => {
   const service = open({ timeline: 2 });
   service?.start();
-  await ctx.clock.advance(10_000);
+  for (let turn = 0; turn < 20; turn++) await soon(() => pause(5));
   expect(await chunks()).toEqual([]);
   await storage.put("archive/demo/15-1/00000002.history", Buffer.from(HISTORY));
   await expect.poll(() => soon(chunks)).toHaveLength(1);
