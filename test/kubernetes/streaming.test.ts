@@ -217,4 +217,39 @@ describe("streamed WAL of a cluster", async () => {
     for (const stream of await streams(primary)) expect(stream?.wal).toMatch(/^00000003/);
     expect(await stack.verb(primary, "verify", "--repo=2")).toMatchObject({ exitCode: 0 });
   });
+
+  test("a replica cluster is not streamed before its promotion", async () => {
+    expect((await stack.firstBackup("restored")).error).toBeUndefined();
+    const follower = (enabled: boolean): Promise<unknown> =>
+      stack.declare(
+        () =>
+          void new CnpgRestore("follower", {
+            ...common("/follower"),
+            streaming: { intervalSeconds: INTERVAL_S },
+            parameters: { shared_buffers: "32MB" },
+            source: { stanza: "restored", repositories: stack.repositoriesAt("/restored") },
+            replica: { enabled },
+          }),
+      );
+    const inRecovery = (): Promise<string> => stack.sql("follower-1", "select pg_is_in_recovery()").catch(String);
+    await follower(true);
+    await stack.lab.kubectl.waitForCondition(CLUSTERS, "follower", "Ready");
+    await expect.poll(inRecovery, { timeout: 180_000 }).toBe("t");
+    await stack.sql(primary, "insert into load values (-1)");
+    const last = await stack.endSegment(primary);
+    const rows = (): Promise<string> =>
+      stack.sql("follower-1", "select count(*) from load where id = -1").catch(String);
+    await expect.poll(rows, { timeout: 180_000 }).toBe("1");
+    await expect.poll(() => stack.segmentsOf(stack.second, "follower"), { timeout: 180_000 }).toContain(last);
+    expect(podLog("follower-1_plugin-pgbackstop")).not.toMatch(/streaming WAL|WAL is not streamed/);
+
+    await follower(false);
+    await expect.poll(inRecovery, { timeout: 180_000 }).toBe("f");
+    primary = "follower-1";
+    const write = (): Promise<string> =>
+      stack.sql(primary, "insert into load values (-2) on conflict do nothing returning 1").catch(String);
+    await expect.poll(write, { timeout: 180_000 }).toMatch(/^1/);
+    await awaitStreamed(await flushed());
+    for (const stream of await streams(primary)) expect(stream?.wal).toMatch(/^00000004/);
+  });
 });
