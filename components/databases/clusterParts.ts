@@ -89,7 +89,7 @@ const REPOSITORY = "(bootstrap\\.recovery\\.)?repositories\\.[^.]+\\.";
 /** Late values that objects contain in another form, or that decide other values. */
 const CALCULATED = new RegExp(
   [
-    "^(acknowledge|drillChecks|drills|schedules|sizing|staleCheck)\\.(?!.*\\.resources\\.)",
+    "^(acknowledge|drillChecks|drills|schedules|sizing|staleCheck|streaming)\\.(?!.*\\.resources\\.)",
     "^(archiveTimeoutSeconds|backupTarget|engineVersion|operatorVersion|postgresVersion|processMax)$",
     "^sharedPreloadLibraries|^bootstrap\\.(import\\.port|recovery\\.(continueArchive|from))",
     "^snapshots\\.(acceptDowntime|online|ownerReference)$",

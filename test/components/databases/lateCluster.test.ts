@@ -88,6 +88,7 @@ const BACKUPS: ClusterBackupArgs = {
     priorityClassName: "low",
     annotations: { mesh: "no" },
   },
+  streaming: { intervalSeconds: 9 },
   staleCheck: { cron: "21 * * * *", timeZone: "Europe/Rome" },
   sizing: { databaseGiB: 10, walGiBPerDay: 2, changedGiBPerDay: 1, compressedTo: 0.4 },
   snapshots: {
@@ -296,8 +297,14 @@ const forms = [
   formOf("Barman's plugin", "CnpgBackupArgs", BARMAN, makeBackup),
 ];
 
-/** Only targets that come as a whole have the first; pods have `ca`; CloudNativePG has none of the others (PB044). */
+/**
+ * Clusters refuse the first two, and mount claims; only targets that come as a whole have `secretLocation`; pods have
+ * `ca`; CloudNativePG has none of the others (PB044).
+ */
 const UNUSED = [
+  "BucketFacts.expireLiveDays",
+  "RepositoryTarget.readOnly",
+  "RepositoryTarget.requireMount",
   "RepositoryTarget.secretLocation",
   "S3Location.caFile",
   "ClusterScheduleArgs.timeZone",
