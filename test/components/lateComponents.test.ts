@@ -30,7 +30,8 @@ const FACTS = {
   expireLiveDays: 900,
 };
 const HOST: all.HostAccess = {
-  connection: { ssh: { host: "db1", hostKeys: [HOST_KEY], privateKey: "key" } },
+  // Nothing listens there: an update asks the host for a greeting.
+  connection: { ssh: { host: "127.0.0.1", port: 1, hostKeys: [HOST_KEY], privateKey: "key" } },
   user: "root",
   runtimeArgv: ["/usr/local/bin/pgbackstop"],
   databaseUser: "postgres",
