@@ -234,10 +234,11 @@ export class ProcessHost implements CommandHost {
     return this.#openSession(pg, database ?? pg.database);
   }
 
-  walStream(): Promise<WalStream> {
+  walStream(applicationName?: string): Promise<WalStream> {
     const [pg] = this.config.pgs;
     if (pg === undefined) return Promise.reject(fail("dbConnect", "pg1-path is not set, so no server is known"));
-    return WalStream.open(this.#sessionTarget(pg, pg.database), this.ctx.clock);
+    const target = this.#sessionTarget(pg, pg.database);
+    return WalStream.open({ ...target, applicationName: applicationName ?? target.applicationName }, this.ctx.clock);
   }
 
   servers(): readonly ServerCandidate[] {

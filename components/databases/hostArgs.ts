@@ -411,6 +411,28 @@ export interface SizingArgs {
 export interface StreamingArgs {
   /** Minimum interval of uploads to each repository, one request each, and only with new WAL. @default 5 */
   intervalSeconds?: pulumi.Input<number>;
+  /**
+   * Commits wait until these repositories hold them durably, so that none that was acknowledged is lost with the host:
+   * one of them ("any"), "all", or those of `repositories` ("named"). They get WAL at once, the others at the interval.
+   * The agent adds itself to PostgreSQL's `synchronous_standby_names`, beside standbys that are there; its role must be
+   * a superuser or have `ALTER SYSTEM` on that setting. Left out, commits wait for no repository.
+   * @example "any"
+   */
+  synchronous?: pulumi.Input<Acknowledge>;
+  /** With "named": keys such as `repo1`. */
+  repositories?: pulumi.Input<pulumi.Input<string>[]>;
+  /**
+   * If no answer comes for so many seconds, commits no longer wait: an alert fires, and they wait again ten seconds
+   * after the repositories answer. Until then a lost host loses commits. Left out, commits wait for as long as it takes.
+   * @example 30
+   */
+  degradeAfterSeconds?: pulumi.Input<number>;
+  /**
+   * Minimum time between two uploads to a repository. It limits requests, and what they cost, and lets a commit wait
+   * that much longer under load. Left out, half the time of an upload.
+   * @example 20
+   */
+  groupMilliseconds?: pulumi.Input<number>;
 }
 
 /** When PostgreSQL may remove a WAL segment. */

@@ -19,6 +19,7 @@ import { checkRetention } from "./rules/retention";
 import { checkSchedules } from "./rules/schedules";
 import { checkSilence, withoutSilenced } from "./rules/silence";
 import { checkSnapshots } from "./rules/snapshots";
+import { checkSynchronous } from "./rules/synchronous";
 
 /** The host that writes decides retention and format. */
 const ABOUT_WRITING: readonly string[] = ["PB006", "PB007", "PB078"];
@@ -41,6 +42,7 @@ export function checkHost(plan: HostPlan, others: readonly Finding[] = []): Find
     ...checkDatabase(plan, plan.dataDirectory),
     ...checkMounts(plan),
     ...checkSnapshots(plan),
+    ...checkSynchronous(plan),
     ...checkOptions(plan),
   ];
   return finish(plan, [...own, ...checkAcknowledgeWeaker(plan), ...others]);
@@ -51,6 +53,7 @@ export function checkCluster(plan: ClusterDatabasePlan, others: readonly Finding
   return finish(plan, [
     ...(plan.withoutBackups === true ? checkWithoutBackups() : checkDatabase(plan, undefined)),
     ...checkClusterEngine(plan),
+    ...checkSynchronous(plan),
     ...checkOptions(plan),
     ...checkAcknowledgeWeaker(plan),
     ...others,

@@ -8,7 +8,7 @@
 import { isAbsolute, normalize } from "node:path";
 import { GetService } from "../archiver/getService";
 import { OwnFiles } from "../archiver/ownFile";
-import { StreamService } from "../archiver/streamService";
+import { StreamService, stopRequiring } from "../archiver/streamService";
 import { WalService } from "../archiver/walService";
 import { untilAborted, withTimeTo } from "../base/clock";
 import { type BackupError, fail, toBackupError } from "../base/errors";
@@ -58,6 +58,7 @@ export const agentCommand: Command = async (host) => {
   for (const name of services.ownFiles.removeLeft(wal.walDirectory))
     ctx.log.info(`removed ${name}, which a killed agent had left in pg_wal`);
   stream?.start();
+  if (stream === null) void stopRequiring(host, own, ctx.signal);
   ctx.log.info(`agent listens on ${"path" in address ? `'${address.path}'` : "the socket of its unit"}`);
   await untilAborted(ctx.signal);
   await withTimeTo(DRAIN_MS, ctx.clock, (enough) =>
@@ -131,13 +132,15 @@ function statusLine({
     : `${well} error=${String(error.exitCode).padStart(3, "0")} ${error.message.split("\n")[0]}`;
 }
 
-/** ` streamed=0/3012345` and, after a failure, ` stream-error=049 …` */
+/** ` streamed=0/3012345`, ` synchronous=starting` where commits shall wait and, after a failure, ` stream-error=049 …` */
 function streamText(repoIndex: number, stream: StreamService | null): string {
   const worker = stream?.status().find((each) => each.repoIndex === repoIndex);
   if (stream === null) return "";
   const at = worker === undefined || worker.lsn === null ? "none" : formatLsn(worker.lsn);
-  const error = stream.error ?? worker?.error ?? null;
-  return ` streamed=${at}${error === null ? "" : ` stream-error=${String(error.exitCode).padStart(3, "0")} ${error.message.split("\n")[0]}`}`;
+  const { synchronous } = stream;
+  const waits = synchronous === null ? "" : ` synchronous=${synchronous.state}`;
+  const error = stream.error ?? worker?.error ?? synchronous?.error ?? null;
+  return ` streamed=${at}${waits}${error === null ? "" : ` stream-error=${String(error.exitCode).padStart(3, "0")} ${error.message.split("\n")[0]}`}`;
 }
 
 async function get(

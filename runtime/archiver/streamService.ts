@@ -7,10 +7,12 @@ import type { Context } from "../base/context";
 import { type BackupError, fail, toBackupError } from "../base/errors";
 import { hintLines } from "../base/troubleshooting";
 import type { CommandHost } from "../commands/host";
-import { loadStreamState, saveStreamState, type StreamState } from "../local/streamState";
+import { loadStreamState, loadSynchronousReport, saveStreamState, type StreamState } from "../local/streamState";
 import { type StreamStatus, stateOf, type StreamWorker } from "../operations/stream/streamWorker";
 import { listMissingWal } from "../operations/stream/needed";
-import { type StreamParts, streamOnce } from "../operations/stream/stream";
+import { RECEIVER_NAME } from "../operations/stream/standbyNames";
+import { type StreamParts, type SynchronousParts, streamOnce } from "../operations/stream/stream";
+import { removeReceiver, SynchronousGuard, type SynchronousState } from "./synchronousGuard";
 
 const PAUSE_FIRST_MS = 1000;
 const PAUSE_MS_MAX = 10_000;
@@ -20,6 +22,10 @@ const SILENT_MS = 15_000;
 const WELL_MS = 10_000;
 /** How often other processes learn the progress. */
 const STATE_MS = 5000;
+/** A server that shuts down waits this long for repositories that do not answer. */
+const SHUTDOWN_MS = 10_000;
+const SHUTDOWN_LOOK_MS = 2000;
+const STATUS_LINE = 7;
 /** How often to check whether a standby was promoted. */
 const STANDBY_MS = 5000;
 
@@ -31,7 +37,12 @@ export class StreamService {
   readonly #ctx: Context;
   readonly #intervalMs: number;
   readonly #conditions: StreamConditions;
+  readonly #synchronous: SynchronousParts | null;
+  /** Null when no commit waits for a repository. */
+  readonly #guard: SynchronousGuard | null;
   readonly #stop = new AbortController();
+  /** Ends the present connection. */
+  #session = new AbortController();
   #running: readonly Promise<void>[] = [];
   /** By repository key. */
   readonly #former = new Map<number, Promise<void>>();
@@ -44,10 +55,29 @@ export class StreamService {
     this.#ctx = ctx;
     this.#intervalMs = intervalMs;
     this.#conditions = conditions;
+    const { synchronous } = host.config.settings.stream ?? {};
+    const { degradeAfterSeconds, groupMilliseconds = 0 } = synchronous ?? {};
+    const degradeMs = degradeAfterSeconds === undefined ? null : degradeAfterSeconds * 1000;
+    const isStop = (error: BackupError | null | undefined): boolean => error?.kind === "stop";
+    const isStopped = (): boolean => isStop(this.#trouble?.error) || this.status().some(({ error }) => isStop(error));
+    const guard = new SynchronousGuard({ degradeMs, isStopped, connect: () => host.newSession() }, ctx);
+    this.#guard = synchronous === undefined ? null : guard;
+    this.#synchronous =
+      synchronous === undefined
+        ? null
+        : {
+            policy: synchronous,
+            groupMs: groupMilliseconds,
+            moved: (receivedLsn, confirmedLsn) => guard.moved(receivedLsn, confirmedLsn),
+          };
   }
 
   start(): void {
-    this.#running = [this.#run(), this.#saveState()];
+    const guarding =
+      this.#guard === null
+        ? stopRequiring(this.#host, this.#ctx, this.#stop.signal)
+        : this.#guard.run(this.#stop.signal);
+    this.#running = [this.#run(), this.#saveState(), guarding, this.#letShutDown()];
   }
 
   /** Called when a repository's archive has this file. */
@@ -64,6 +94,11 @@ export class StreamService {
     return this.#trouble?.isReported === true ? this.#trouble.error : null;
   }
 
+  /** Whether commits wait for the repositories; null when that is not configured. */
+  get synchronous(): { readonly state: SynchronousState; readonly error: BackupError | null } | null {
+    return this.#guard === null ? null : { state: this.#guard.state, error: this.#guard.error };
+  }
+
   /** Ships received WAL until `signal` aborts. */
   async close(signal: AbortSignal): Promise<void> {
     this.#stop.abort(fail("term", "the agent is ending"));
@@ -77,9 +112,11 @@ export class StreamService {
     for (let pauseMs = 0; !signal.aborted; ) {
       const beganAtMs = clock.monotonicMs();
       const isStandby = await this.#once().catch((error: unknown) => {
+        this.#guard?.ended();
         if (!signal.aborted) this.#report(toBackupError(error));
         return false;
       });
+      if (isStandby) this.#guard?.standby();
       const held = clock.monotonicMs() - beganAtMs >= WELL_MS;
       // A demoted server's last position is nobody's progress.
       if (isStandby) this.#workers = [];
@@ -104,11 +141,27 @@ export class StreamService {
       const fresh = this.status().flatMap((status) => stateOf(status) ?? []);
       const stands = states.filter(({ key }) => keys.has(key) && !fresh.some((state) => state.key === key));
       states = [...fresh, ...stands].sort((left, right) => left.key - right.key);
-      if (states.length === 0) continue;
-      await saveStreamState(spoolPath, stanza, states).catch((error: unknown) =>
+      if (states.length === 0 && this.#guard === null) continue;
+      await saveStreamState(spoolPath, stanza, states, this.#guard?.report() ?? null).catch((error: unknown) =>
         this.#ctx.log.debug(`unable to record the streamed position: ${toBackupError(error).message}`),
       );
     }
+  }
+
+  /** A server that shuts down waits until its synchronous receiver has confirmed everything. */
+  async #letShutDown(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted && this.#guard !== null) {
+      await this.#ctx.clock.sleep(SHUTDOWN_LOOK_MS, signal).catch(() => {});
+      if (this.#guard.lagMs < SHUTDOWN_MS || !(await this.#isShuttingDown())) continue;
+      this.#session.abort(fail("term", "the server is shutting down"));
+    }
+  }
+
+  /** By the status in postmaster.pid (PostgreSQL "utils/pidfile.h"). */
+  async #isShuttingDown(): Promise<boolean> {
+    const file = await this.#host.readFile(`${this.#host.dataDirectory}/postmaster.pid`).catch(() => null);
+    return file !== null && Buffer.from(file).toString("latin1").split("\n")[STATUS_LINE]?.trim() === "stopping";
   }
 
   #report(error: BackupError): void {
@@ -131,15 +184,45 @@ export class StreamService {
       intervalMs: this.#intervalMs,
       requireStarted: () => this.#host.requireStarted(),
       loadControl: () => this.#host.loadControl(),
-      open: () => this.#host.walStream(),
+      open: () => this.#host.walStream(this.#synchronous === null ? undefined : RECEIVER_NAME),
       listMissingWal: (repoIndex: number) =>
-        listMissingWal(`${this.#host.dataDirectory}/pg_wal`, this.#host.missingWal().list(repoIndex)),
+        listMissingWal(`${this.#host.dataDirectory}/pg_wal`, () => this.#host.missingWal().list(repoIndex)),
       begun: (workers: readonly StreamWorker[]) => {
         this.#workers = workers;
         this.#trouble = null;
       },
       former: this.#former,
+      ...(this.#synchronous === null ? {} : { synchronous: this.#synchronous }),
     };
-    return streamOnce(parts, this.#stop.signal, this.#ctx);
+    this.#session = new AbortController();
+    return streamOnce(parts, AbortSignal.any([this.#stop.signal, this.#session.signal]), this.#ctx);
+  }
+}
+
+/**
+ * Commits must not wait for a receiver that an earlier configuration has made synchronous. Does nothing if none did on
+ * this host; tries until the server answers.
+ */
+export async function stopRequiring(
+  host: Pick<CommandHost, "config" | "newSession">,
+  ctx: Context,
+  signal: AbortSignal,
+): Promise<void> {
+  const { spoolPath, stanza = "" } = host.config;
+  if ((await loadSynchronousReport(spoolPath, stanza)) === null) return;
+  while (!signal.aborted) {
+    try {
+      const session = await host.newSession();
+      try {
+        if (await removeReceiver(session))
+          ctx.log.info(`commits no longer wait for repositories: ${RECEIVER_NAME} left synchronous_standby_names`);
+        return;
+      } finally {
+        await session.close();
+      }
+    } catch (error) {
+      ctx.log.detail(`synchronous_standby_names is unknown: ${toBackupError(error).message}`);
+      await ctx.clock.sleep(STANDBY_MS, signal).catch(() => {});
+    }
   }
 }

@@ -39,8 +39,8 @@ export interface ClusterAccess {
   session(): Promise<Session>;
   /** A further session, which the caller closes: for another database, or after a restart of the server. */
   newSession(database?: string): Promise<Session>;
-  /** A connection that receives WAL; the caller closes it. */
-  walStream(): Promise<WalStream>;
+  /** A connection that receives WAL; the caller closes it. Default name: this command's. */
+  walStream(applicationName?: string): Promise<WalStream>;
   /** Every configured cluster, connected on first use. */
   servers(): readonly ServerCandidate[];
 }

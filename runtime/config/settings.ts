@@ -11,7 +11,16 @@ import { type BackupError, fail } from "../base/errors";
 import { rowOf } from "./optionName";
 import { OPTION_KEY_MAX } from "./options";
 import { COMPRESS_TYPES, type CompressType } from "./options";
-import type { DeclaredDrill, DrillLevelName, DrillPickName, DrillSettings, RepoSettings, Settings } from "./types";
+import type {
+  AcknowledgePolicy,
+  DeclaredDrill,
+  DrillLevelName,
+  DrillPickName,
+  DrillSettings,
+  RepoSettings,
+  Settings,
+  StreamSettings,
+} from "./types";
 
 /** Name of the file beside pgbackrest.conf. */
 export const SETTINGS_FILE_NAME = "pgbackstop.json";
@@ -32,14 +41,27 @@ export interface SettingsFile {
   readonly drill?: Partial<Omit<DrillSettings, "declared">> & {
     readonly declared?: Readonly<Record<string, SettingsFileDrill>>;
   };
-  /** How often WAL of unfinished segments is shipped; absent ships only whole segments. */
-  readonly stream?: { readonly intervalSeconds: number };
+  /** How WAL of unfinished segments is shipped; absent ships only whole segments. */
+  readonly stream?: SettingsFileStream;
   /** By `repo1`, `repo2`, … */
   readonly repos?: Readonly<Record<string, RepoSettings>>;
 }
 
+export interface SettingsFileStream {
+  readonly intervalSeconds: number;
+  /** Repositories that must hold a commit before the server acknowledges it. Default none. */
+  readonly synchronous?: "all" | "any" | readonly string[];
+  /** Commits wait no longer than this for repositories that do not answer. Default forever. */
+  readonly degradeAfterSeconds?: number;
+  /** Minimum time between the starts of two uploads to a repository. Default 0. */
+  readonly groupMilliseconds?: number;
+}
+
 /** For longer intervals `archive_timeout` suffices and costs less. */
 export const STREAM_INTERVAL_S_MAX = 3600;
+/** Limits of `degradeAfterSeconds` and `groupMilliseconds`. */
+export const DEGRADE_S_MAX = 86_400;
+export const GROUP_MS_MAX = 10_000;
 
 export const DEFAULT_SETTINGS: Settings = {
   acknowledge: { mode: "all", repoIndexes: [] },
@@ -68,8 +90,7 @@ export function parseSettings(text: string, fileName: string): Settings {
  */
 export function renderSettings(settings: SettingsFile): string {
   const checked = new Reader(SETTINGS_FILE_NAME).settings(settings);
-  const { mode, repoIndexes } = checked.acknowledge;
-  const acknowledge = mode === "named" ? repoIndexes.map((key) => `repo${key}`) : mode;
+  const acknowledge = policyText(checked.acknowledge);
   const required =
     checked.archiveCommandWord === DEFAULT_SETTINGS.archiveCommandWord
       ? {}
@@ -79,8 +100,23 @@ export function renderSettings(settings: SettingsFile): string {
   const keys = Object.keys(checked.repos).sort((left, right) => Number(left) - Number(right));
   const repos = Object.fromEntries(keys.map((key) => [`repo${key}`, checked.repos[Number(key)]]));
   const drill = checked.drill === undefined ? {} : { drill: drillText(checked.drill) };
-  const stream = checked.stream === undefined ? {} : { stream: checked.stream };
+  const stream = checked.stream === undefined ? {} : { stream: streamText(checked.stream) };
   return `${JSON.stringify({ version: 1, acknowledge, ...required, ...first, ...drill, ...postgres, ...stream, ...(keys.length > 0 ? { repos } : {}) }, null, 2)}\n`;
+}
+
+function policyText({ mode, repoIndexes }: AcknowledgePolicy): "all" | "any" | string[] {
+  return mode === "named" ? repoIndexes.map((key) => `repo${key}`) : mode;
+}
+
+function streamText({ intervalSeconds, synchronous }: StreamSettings): SettingsFileStream {
+  if (synchronous === undefined) return { intervalSeconds };
+  const { degradeAfterSeconds, groupMilliseconds } = synchronous;
+  return {
+    intervalSeconds,
+    synchronous: policyText(synchronous),
+    ...(degradeAfterSeconds === undefined ? {} : { degradeAfterSeconds }),
+    ...(groupMilliseconds === undefined ? {} : { groupMilliseconds }),
+  };
 }
 
 function drillText({ assertions, declared, heartbeat, objectives }: DrillSettings): SettingsFile["drill"] {
@@ -145,15 +181,36 @@ class Reader {
   }
 
   #stream(value: unknown): NonNullable<Settings["stream"]> {
-    const { intervalSeconds } = this.#object("stream", value, ["intervalSeconds"]);
-    const isInterval = typeof intervalSeconds === "number" && Number.isSafeInteger(intervalSeconds);
-    if (!isInterval || intervalSeconds < 1 || intervalSeconds > STREAM_INTERVAL_S_MAX)
-      throw this.#wrong(
-        "stream.intervalSeconds",
-        intervalSeconds,
-        `a whole number of seconds from 1 to ${STREAM_INTERVAL_S_MAX}`,
-      );
-    return { intervalSeconds };
+    const fields = this.#object("stream", value, [
+      "intervalSeconds",
+      "synchronous",
+      "degradeAfterSeconds",
+      "groupMilliseconds",
+    ]);
+    const whole = (name: keyof SettingsFileStream, unit: string, max: number): number => {
+      const given = fields[name];
+      if (typeof given !== "number" || !Number.isSafeInteger(given) || given < 1 || given > max)
+        throw this.#wrong(`stream.${name}`, given, `a whole number of ${unit} from 1 to ${max}`);
+      return given;
+    };
+    const intervalSeconds = whole("intervalSeconds", "seconds", STREAM_INTERVAL_S_MAX);
+    const { degradeAfterSeconds, groupMilliseconds, synchronous } = fields;
+    if (synchronous === undefined) {
+      const left = degradeAfterSeconds === undefined ? "groupMilliseconds" : "degradeAfterSeconds";
+      if (fields[left] !== undefined)
+        throw this.#wrong(`stream.${left}`, fields[left], "left out, or beside stream.synchronous");
+      return { intervalSeconds };
+    }
+    const degrade = degradeAfterSeconds === undefined ? null : whole("degradeAfterSeconds", "seconds", DEGRADE_S_MAX);
+    const group = groupMilliseconds === undefined ? null : whole("groupMilliseconds", "milliseconds", GROUP_MS_MAX);
+    return {
+      intervalSeconds,
+      synchronous: {
+        ...this.#policy("stream.synchronous", synchronous),
+        ...(degrade === null ? {} : { degradeAfterSeconds: degrade }),
+        ...(group === null ? {} : { groupMilliseconds: group }),
+      },
+    };
   }
 
   #drill(value: unknown): DrillSettings {
@@ -240,12 +297,15 @@ class Reader {
   }
 
   #acknowledge(value: unknown): Settings["acknowledge"] {
-    if (value === undefined) return DEFAULT_SETTINGS.acknowledge;
+    return value === undefined ? DEFAULT_SETTINGS.acknowledge : this.#policy("acknowledge", value);
+  }
+
+  #policy(field: string, value: unknown): AcknowledgePolicy {
     if (value === "all" || value === "any") return { mode: value, repoIndexes: [] };
     const allowed = '"all", "any" or a list of repositories such as ["repo1"]';
-    if (!Array.isArray(value) || value.length === 0) throw this.#wrong("acknowledge", value, allowed);
-    const keys = value.map((name: unknown) => this.#repoIndex("acknowledge", name));
-    if (new Set(keys).size !== keys.length) throw this.#wrong("acknowledge", value, "each repository once");
+    if (!Array.isArray(value) || value.length === 0) throw this.#wrong(field, value, allowed);
+    const keys = value.map((name: unknown) => this.#repoIndex(field, name));
+    if (new Set(keys).size !== keys.length) throw this.#wrong(field, value, "each repository once");
     return { mode: "named", repoIndexes: keys.toSorted((left, right) => left - right) };
   }
 

@@ -123,8 +123,21 @@ export interface Settings {
   readonly repos: Readonly<Record<number, RepoSettings>>;
   /** Objectives and checks of fire drills. */
   readonly drill?: DrillSettings;
-  /** How often the agent ships WAL of unfinished segments; absent never. */
-  readonly stream?: { readonly intervalSeconds: number };
+  /** How the agent ships WAL of unfinished segments; absent never. */
+  readonly stream?: StreamSettings;
+}
+
+export interface StreamSettings {
+  readonly intervalSeconds: number;
+  /** Repositories that must hold a commit before the server acknowledges it; absent none. */
+  readonly synchronous?: SynchronousSettings;
+}
+
+export interface SynchronousSettings extends AcknowledgePolicy {
+  /** Commits wait no longer than this for repositories that do not answer; absent forever. */
+  readonly degradeAfterSeconds?: number;
+  /** Minimum time between the starts of two uploads to a repository. */
+  readonly groupMilliseconds?: number;
 }
 
 export interface DrillSettings {

@@ -4,7 +4,7 @@
  *
  *     {"version":1,"repos":[{"key":1,"lsn":"0/3000148","position":50331976,"at":1795156859}]}
  *
- * For metrics and status only: no decision uses it.
+ * `synchronous` is there if commits shall wait for repositories. For metrics and status only: no decision uses it.
  */
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 
@@ -20,6 +20,26 @@ export interface StreamState {
 
 const VERSION = 1;
 const FILE_NAME = "stream.json";
+
+/** Whether commits wait for repositories. */
+export interface SynchronousReport {
+  readonly isWaiting: boolean;
+  /** Why not, or what is wrong; null if nothing is. */
+  readonly trouble: string | null;
+}
+
+/** Null if that is not configured, or nothing was ever reported. */
+export async function loadSynchronousReport(spoolPath: string, stanza: string): Promise<SynchronousReport | null> {
+  const text = await readFile(`${directoryOf(spoolPath, stanza)}/${FILE_NAME}`, "utf8").catch(() => "");
+  try {
+    const { synchronous } = JSON.parse(text) as { readonly synchronous?: Partial<SynchronousReport> | null };
+    if (typeof synchronous?.isWaiting !== "boolean") return null;
+    const { isWaiting, trouble } = synchronous;
+    return { isWaiting, trouble: typeof trouble === "string" ? trouble : null };
+  } catch {
+    return null;
+  }
+}
 
 /** Empty if nothing was ever streamed, or the file is unreadable. */
 export async function loadStreamState(spoolPath: string, stanza: string): Promise<StreamState[]> {
@@ -45,12 +65,14 @@ export async function saveStreamState(
   spoolPath: string,
   stanza: string,
   states: readonly StreamState[],
+  synchronous: SynchronousReport | null = null,
 ): Promise<void> {
   const directory = directoryOf(spoolPath, stanza);
   await mkdir(directory, { recursive: true });
   const text = JSON.stringify({
     version: VERSION,
     repos: states.map(({ atS, key, lsn, positionBytes }) => ({ key, lsn, position: positionBytes, at: atS })),
+    ...(synchronous === null ? {} : { synchronous }),
   });
   await writeFile(`${directory}/${FILE_NAME}.tmp`, `${text}\n`, { mode: 0o640 });
   await rename(`${directory}/${FILE_NAME}.tmp`, `${directory}/${FILE_NAME}`);

@@ -224,6 +224,11 @@ const HOST: readonly MetricDefinition[] = [
     labels: REPO,
   },
   {
+    name: "pgbackstop_stream_synchronous",
+    help: "1 while commits wait for repositories, 0 while they should and do not",
+    labels: STANZA,
+  },
+  {
     name: "pgbackstop_repo_full_expected_seconds",
     help: "Maximum age of the newest full backup in the settings file",
     labels: REPO,

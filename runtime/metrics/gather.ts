@@ -61,6 +61,7 @@ export async function gatherSamples(host: CommandHost, surveys: WalSurveys = new
       return { ...known, backups: info?.backups ?? [], newestWal, survey };
     }),
   );
+  const streams = await loadStreams(config, async (path) => (await host.readFile(path)) !== null);
   return [
     ...exporterSamples({ report, backrestVersion: BACKREST_VERSION, nowS }),
     ...repositorySamples(stanza, facts, walSegmentSizeBytes),
@@ -70,7 +71,8 @@ export async function gatherSamples(host: CommandHost, surveys: WalSurveys = new
       locks,
       isStopped: [stanza, undefined].some((name) => hasStopFile(config.lockPath, name, host.lockOwners())),
       runs: await loadRuns(config.spoolPath, stanza),
-      streams: (await loadStreams(config, async (path) => (await host.readFile(path)) !== null))?.states ?? [],
+      streams: streams?.states ?? [],
+      synchronous: streams?.synchronous ?? null,
       drills: await loadLocalDrills(config.spoolPath, stanza),
       configHash: hashOf(config),
       version: VERSION,

@@ -2,7 +2,7 @@
 import type { BackupInfoEntry } from "../format/repository/backupInfo";
 import type { LockState } from "../local/lockState";
 import type { RunRecord } from "../local/runRecords";
-import type { StreamState } from "../local/streamState";
+import type { StreamState, SynchronousReport } from "../local/streamState";
 import type { StoredWal } from "../operations/info/destinations";
 import type { DrillRecord } from "../operations/drill/record";
 import { segmentsBetween, type WalSurvey } from "../operations/shared/walSurvey";
@@ -40,6 +40,8 @@ export interface HostFacts {
   readonly runs: readonly RunRecord[];
   /** Empty without streaming. */
   readonly streams: readonly StreamState[];
+  /** Null unless commits shall wait for repositories. */
+  readonly synchronous: SynchronousReport | null;
   /** Oldest first. */
   readonly drills: readonly DrillRecord[];
   readonly configHash: string;
@@ -159,6 +161,9 @@ export function hostSamples(stanza: string, facts: HostFacts): Sample[] {
     { name: "pgbackstop_stopped", labels: { stanza }, value: isStopped ? 1 : 0 },
     ...runs.flatMap((run) => runSamples(stanza, run)),
     ...streams.flatMap((stream) => streamSamples(stanza, stream)),
+    ...(facts.synchronous === null
+      ? []
+      : [{ name: "pgbackstop_stream_synchronous", labels: { stanza }, value: facts.synchronous.isWaiting ? 1 : 0 }]),
     ...drillSamples(stanza, drills),
     { name: "pgbackstop_collected_timestamp_seconds", labels: { stanza }, value: nowS },
     { name: "pgbackstop_config_info", labels: { stanza, hash: configHash }, value: 1 },

@@ -56,11 +56,15 @@ export class SideServer {
     const log = openSync(logFile, "a", 0o600);
     try {
       // Its own process group: a terminal's signals are for us, and we stop the server.
-      const child = spawn(`${programs.directory}/postgres`, ["-D", dataDirectory, "-c", `config_file=${configFile}`], {
-        detached: true,
-        stdio: ["ignore", log, log],
-        cwd: "/",
-      });
+      const child = spawn(
+        `${programs.directory}/postgres`,
+        ["-D", dataDirectory, "-c", `config_file=${configFile}`, "-c", "synchronous_standby_names="],
+        {
+          detached: true,
+          stdio: ["ignore", log, log],
+          cwd: "/",
+        },
+      );
       return new SideServer(options, child);
     } finally {
       closeSync(log);

@@ -4,8 +4,13 @@
  *
  * The connection is a walsender bound to a database (`replication=database`), because that accepts SQL too and needs no
  * separate line in pg_hba.conf. It uses no slot: unarchived WAL stays in pg_wal anyway, and a slot without a reader
- * would fill it. Status messages report received WAL and never flushed WAL. So `synchronous_standby_names = '*'` never
- * waits for a repository, while a server that shuts down learns at once that everything was sent.
+ * would fill it.
+ *
+ * An asynchronous receiver reports received WAL as written and never as flushed. So `synchronous_standby_names = '*'`
+ * never waits for it, while a server that shuts down learns at once that everything was sent. A synchronous receiver
+ * reports as written and flushed what is confirmed, at once, so that `synchronous_commit = remote_write` waits too.
+ * Neither reports WAL as applied: nobody reads a repository by SQL. Commits with `remote_apply` would wait forever
+ * (PostgreSQL "pg_receivewal" says the same of itself).
  */
 import type { Connection, Submittable } from "pg";
 import type { Clock } from "../base/clock";
@@ -24,6 +29,14 @@ export interface StreamSource {
 
 /** Called with WAL in order; the bytes are valid until it returns. */
 export type WalSink = (lsn: bigint, wal: Uint8Array) => void;
+
+/** Up to which position WAL is confirmed as flushed. */
+export interface Confirmation {
+  /** 0 while unknown: the server then does not count this receiver as synchronous. */
+  readonly lsn: bigint;
+  /** The listener is called whenever `lsn` has changed. */
+  onChange(listener: () => void): void;
+}
 
 /** Message types of a bidirectional copy. */
 const WAL_DATA = 0x77;
@@ -110,9 +123,11 @@ export class WalStream {
     start: { readonly timeline: number; readonly lsn: bigint },
     sink: WalSink,
     signal: AbortSignal,
+    confirmation: Confirmation | null = null,
   ): Promise<BackupError> {
     const ended = new AbortController();
-    const receiver = new Receiver(start, sink, this.#clock, () => ended.abort());
+    const receiver = new Receiver(start, sink, confirmation, this.#clock, () => ended.abort());
+    confirmation?.onChange(() => receiver.confirm());
     this.#client.on("end", () => ended.abort());
     this.#client.query(receiver);
     const either = AbortSignal.any([ended.signal, signal]);
@@ -154,8 +169,10 @@ class Receiver implements Submittable {
   error: BackupError | null = null;
   readonly #start: { readonly timeline: number; readonly lsn: bigint };
   readonly #sink: WalSink;
+  readonly #confirmation: Confirmation | null;
   readonly #clock: Clock;
   readonly #ended: () => void;
+  #confirmed = 0n;
   #connection: CopyConnection | null = null;
   #received: bigint;
   #heardAtMs: number;
@@ -163,11 +180,13 @@ class Receiver implements Submittable {
   constructor(
     start: { readonly timeline: number; readonly lsn: bigint },
     sink: WalSink,
+    confirmation: Confirmation | null,
     clock: Clock,
     ended: () => void,
   ) {
     this.#start = start;
     this.#sink = sink;
+    this.#confirmation = confirmation;
     this.#clock = clock;
     this.#ended = ended;
     this.#received = start.lsn;
@@ -200,6 +219,11 @@ class Receiver implements Submittable {
     } else if (chunk[0] === KEEPALIVE && chunk[chunk.length - 1] === 1) this.#sendStatus(false);
   }
 
+  /** Sends a new confirmed position at once. */
+  confirm(): void {
+    if (this.#confirmation !== null && this.#confirmation.lsn !== this.#confirmed) this.#sendStatus(false);
+  }
+
   /** Sends a status message from time to time; ends a connection that was silent for too long. */
   lookAfter(end: () => void): void {
     const silentMs = this.#clock.monotonicMs() - this.#heardAtMs;
@@ -212,13 +236,16 @@ class Receiver implements Submittable {
   }
 
   #sendStatus(wantsAnswer: boolean): void {
+    if (this.#connection === null) return;
     const status = Buffer.alloc(STATUS_SIZE_BYTES);
     status.writeUInt8(STATUS, 0);
-    status.writeBigUInt64BE(this.#received, 1);
-    // Flushed and applied stay 0, "not known", so that no commit waits for this receiver.
+    this.#confirmed = this.#confirmation?.lsn ?? 0n;
+    // 0 means "not known": no commit waits for this receiver as long as it has confirmed nothing.
+    status.writeBigUInt64BE(this.#confirmed === 0n ? this.#received : this.#confirmed, 1);
+    status.writeBigUInt64BE(this.#confirmed, 9);
     status.writeBigInt64BE(BigInt(Math.floor(this.#clock.nowMs() - EPOCH_MS)) * 1000n, 25);
     status.writeUInt8(wantsAnswer ? 1 : 0, 33);
-    this.#connection?.sendCopyFromChunk(status);
+    this.#connection.sendCopyFromChunk(status);
   }
 
   handleError(error: unknown): void {

@@ -76,10 +76,11 @@ export async function besideStock<B extends { remove(): Promise<void> }, T>(
 
 /** The runtime that is measured, in a folder; another bundle than the build's, as in the tests. */
 export function copyRuntime(folder: string): void {
-  copyFileSync(
-    process.env["PGBACKSTOP_RUNTIME"] ?? join(projectFolder(), "dist", "runtime.cjs"),
-    join(folder, "runtime.cjs"),
-  );
+  copyFileSync(runtimeFile(), join(folder, "runtime.cjs"));
+}
+
+export function runtimeFile(): string {
+  return process.env["PGBACKSTOP_RUNTIME"] ?? join(projectFolder(), "dist", "runtime.cjs");
 }
 
 /** Lines about the machine and the parts for the document. */

@@ -8,9 +8,11 @@ import { cleanUp } from "../parts/process";
 import { createProgress, type Progress } from "../parts/progress";
 import { readArguments, UsageError } from "./arguments";
 import { blocksMain } from "./blocks";
+import { commitsMain } from "./commits";
 import { filesMain } from "./files";
 import { memoryMain } from "./memory";
 import { mixedMain } from "./mixed";
+import { rpoMain } from "./rpo";
 import { topologyMain } from "./topology";
 import { walMain } from "./wal";
 
@@ -23,6 +25,8 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   wal: walMain,
   topology: topologyMain,
 };
+/** Not beside stock, and too long for `all`. */
+const MEASUREMENTS: Readonly<Record<string, Bench>> = { commits: commitsMain, rpo: rpoMain };
 
 const HELP = `npm run bench -- [NAME] [options]: pgbackstop beside stock pgBackRest 2.60, on the same data, in one run
 
@@ -32,7 +36,9 @@ const HELP = `npm run bench -- [NAME] [options]: pgbackstop beside stock pgBackR
   memory     peak memory with one large relation, with many files       --size=2048 (MB) --files=200000
   wal        WAL through the agent over a store far away                --segments=300 --latency=20 (ms) --process-max=4
   topology   comparisons of stacks, and what they add to a preview       --databases=50
-  all        all of them in sequence                                    no other options
+  commits    commits per second that wait for a repository              --seconds=10 --scale=10
+  rpo        commits lost with hosts, by kills of every part             --kills=300 --asynchronous=100 --latency=5 (ms)
+  all        all but these two, in sequence                             no other options
 
   --rounds=N  pairs of runs, of which the medians are taken (5; memory: 1)
   --profile   profile one more run of ours for each, which is not counted
@@ -70,10 +76,11 @@ function benchOf(argv: readonly string[]): (progress: Progress) => Promise<unkno
       for (const bench of [mixedMain, ...Object.values(BENCHES)]) await bench(args, progress);
     };
   }
-  const bench = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
+  const all = { ...BENCHES, ...MEASUREMENTS };
+  const bench = Object.hasOwn(all, name) ? all[name] : undefined;
   if (bench === undefined)
     throw new UsageError(
-      `there is no bench '${name}': use all, ${Object.keys(BENCHES).join(", ")}, or none for mixed data`,
+      `there is no bench '${name}': use all, ${Object.keys(all).join(", ")}, or none for mixed data`,
     );
   return (progress) => bench(args, progress);
 }

@@ -32,9 +32,13 @@ createServer({ noDelay: true, allowHalfOpen: true }, (client) => {
 }).listen(listenPort, "127.0.0.1");
 `;
 
-/** Listens on a free port and forwards to `targetPort`. */
-export async function startDelayProxy(targetPort: number, roundTripMs: number): Promise<DelayProxy> {
-  const port = await freePort();
+/** Listens on `port`, or a free one, and forwards to `targetPort`. */
+export async function startDelayProxy(targetPort: number, roundTripMs: number, port?: number): Promise<DelayProxy> {
+  const own = port ?? (await freePort());
+  return startAt(own, targetPort, roundTripMs);
+}
+
+async function startAt(port: number, targetPort: number, roundTripMs: number): Promise<DelayProxy> {
   const folder = mkdtempSync(join(tmpdir(), "pgb-proxy-"));
   const args = ["-e", PROGRAM, String(port), String(targetPort), String(roundTripMs / 2)];
   const proxy = await start(process.execPath, args, { logFile: join(folder, "log") });

@@ -23,7 +23,8 @@ export function streamRules(writer: Writer, { databases, repositories }: Topolog
   const limitS = Math.max(AGE_S_MIN, WORST_CASES * worst.totalSeconds);
   const isHost = writer.database.kind === "host";
   const receiver = isHost ? "agent" : "sidecar of the primary";
-  return repositories.flatMap(({ key }) => {
+  const waits = databases[0]?.synchronous === undefined ? [] : [synchronousRule(writer)];
+  const perRepository = repositories.flatMap(({ key }) => {
     const own = writer.about({ repo_key: String(key) });
     return [
       own.rule(
@@ -47,4 +48,16 @@ export function streamRules(writer: Writer, { databases, repositories }: Topolog
       ),
     ];
   });
+  return [...perRepository, ...waits];
+}
+
+function synchronousRule(writer: Writer): AlertRule {
+  return writer.rule(
+    "PgbackstopCommitsDoNotWait",
+    "critical",
+    "1m",
+    `${writer.series("pgbackstop_stream_synchronous")} == 0`,
+    "commits are acknowledged before a repository holds them",
+    "A lost host loses commits now. The agent's log and pgbackstop status say which repository does not answer, or who has changed synchronous_standby_names.",
+  );
 }

@@ -665,6 +665,12 @@ export const RULES = {
     'a host\'s agent or the sidecar of engine "runtime" receives streamed WAL, and nothing else does',
     'use an agent, or engine "runtime" with repositories; else leave `streaming` out',
   ),
+  PB151: rule(
+    "note",
+    "commits that wait for repositories",
+    "no acknowledged commit is lost with the host; each one takes an upload longer",
+    "see docs/streaming.md for what to expect; leave `synchronous` out to lose seconds instead",
+  ),
   PB160: rule(
     "error",
     "a connection without a host key",

@@ -70,6 +70,11 @@ export interface AcknowledgePlan {
   readonly repoIndexes: readonly number[];
 }
 
+export interface SynchronousPlan extends AcknowledgePlan {
+  readonly degradeAfterSeconds?: number;
+  readonly groupMilliseconds?: number;
+}
+
 /** Common to hosts and clusters. */
 export interface DatabasePlan {
   readonly kind: "host" | "cnpg";
@@ -85,6 +90,8 @@ export interface DatabasePlan {
   readonly archiveTimeoutSeconds: number | undefined;
   /** Interval of streaming an incomplete segment; undefined ships complete segments only. */
   readonly streamIntervalSeconds?: number;
+  /** Repositories that commits wait for; undefined none. */
+  readonly synchronous?: SynchronousPlan;
   readonly objectives: Objectives;
   readonly drills: readonly DrillPlan[];
   readonly drillChecks: DrillChecksPlan;

@@ -141,11 +141,12 @@ function resolveDatabase(
 function resolveStreaming(
   { archiveTimeoutSeconds: given, streaming }: DatabaseSettings,
   archiveTimeoutSeconds: number | undefined,
-): Partial<Pick<DatabasePlan, "archiveTimeoutSeconds" | "streamIntervalSeconds">> {
+): Partial<Pick<DatabasePlan, "archiveTimeoutSeconds" | "streamIntervalSeconds" | "synchronous">> {
   if (streaming === undefined) return {};
   return {
     streamIntervalSeconds: streaming.intervalSeconds ?? DEFAULTS.streamIntervalSeconds,
     archiveTimeoutSeconds: given ?? streamedTimeout(archiveTimeoutSeconds),
+    ...resolveSynchronous(streaming),
   };
 }
 
@@ -255,6 +256,18 @@ function resolveNotices({ existingFile, targets = [] }: NotifySettings): HostPla
     return { events: events ?? (usual === undefined ? [] : DEFAULT_EVENTS[usual]), units };
   });
   return existingFile === undefined ? given : [...given, { events: EVENTS, units: [] }];
+}
+
+function resolveSynchronous({
+  degradeAfterSeconds,
+  groupMilliseconds,
+  repositories,
+  synchronous,
+}: NonNullable<DatabaseSettings["streaming"]>): Pick<DatabasePlan, "synchronous"> {
+  // Settings without an effect are an error of the rules, so they must reach them.
+  if (synchronous === undefined && (repositories ?? degradeAfterSeconds ?? groupMilliseconds) === undefined) return {};
+  const policy = resolveAcknowledge({ mode: synchronous ?? "nothing", ...givenOnly({ repositories }) });
+  return { synchronous: { ...policy, ...givenOnly({ degradeAfterSeconds, groupMilliseconds }) } };
 }
 
 function resolveAcknowledge(settings: DatabaseSettings["acknowledge"]): AcknowledgePlan {

@@ -59,13 +59,13 @@ function drillCommand(
 function objectivesOf({ databases, drills, objectives }: Topology): string[] {
   const { pitrDays, pitrRtoMinutes, rpoSeconds, rtoMinutes, worstCaseRpoSeconds } = objectives;
   const waits = databases.some(({ streamIntervalSeconds }) => streamIntervalSeconds !== undefined)
-    ? "streamed WAL"
-    : "archive_timeout";
+    ? "streamed WAL, one push and one retry"
+    : "archive_timeout, one push and one retry";
   return [
     rpoSeconds === undefined ? "RPO: not declared" : `RPO declared: commits of at most ${rpoSeconds} s may be lost`,
     worstCaseRpoSeconds === undefined
       ? "RPO by configuration: not limited (no archive_timeout)"
-      : `RPO by configuration, worst case: ${worstCaseRpoSeconds} s (${waits}, one push and one retry)`,
+      : `RPO by configuration, worst case: ${worstCaseRpoSeconds} s (${worstCaseRpoSeconds === 0 ? "commits wait for a repository" : waits})`,
     rtoMinutes === undefined
       ? `RTO${pitrRtoMinutes === undefined ? "" : " of the newest state"}: not declared`
       : `RTO declared: ${rtoMinutes} minutes${pitrRtoMinutes === undefined ? "" : " for the newest state"}`,

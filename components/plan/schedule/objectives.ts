@@ -5,6 +5,8 @@
  * upload, or after the pause that follows a failed upload (runtime/operations/stream,
  * runtime/archiver/streamService.ts).
  *
+ * With synchronous streaming no commit is acknowledged before it is safe.
+ *
  * Without streaming a commit is safe once its WAL segment is in a repository. PostgreSQL archives a segment when it is
  * full or when `archive_timeout` has passed since the last switch. It tries a failed archive_command three times, a
  * second apart, and again after a minute (PostgreSQL 18, postmaster/pgarch.c: NUM_ARCHIVE_RETRIES 3,
@@ -38,9 +40,13 @@ export function worstCaseRpo({
   archiveTimeoutSeconds,
   isReplica,
   streamIntervalSeconds,
-}: Pick<DatabasePlan, "archiveTimeoutSeconds" | "streamIntervalSeconds"> &
+  synchronous,
+}: Pick<DatabasePlan, "archiveTimeoutSeconds" | "streamIntervalSeconds" | "synchronous"> &
   Pick<ClusterDatabasePlan, "isReplica">): WorstCase | null {
   if (streamIntervalSeconds !== undefined && isReplica !== true) {
+    // With a limit of the wait, an outage of the repositories just before the loss counts as without synchronous.
+    if (synchronous !== undefined && synchronous.degradeAfterSeconds === undefined)
+      return { waitSeconds: 0, waitsFor: "streaming", pushSeconds: 0, retrySeconds: 0, totalSeconds: 0 };
     const retrySeconds = Math.max(streamIntervalSeconds, RECONNECT_SECONDS);
     const totalSeconds = streamIntervalSeconds + PUSH_SECONDS + retrySeconds;
     return {

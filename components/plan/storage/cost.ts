@@ -121,7 +121,7 @@ function amountsOf(repository: RepositoryPlan, sizing: Sizing, schedules: readon
   };
 }
 
-function findPrice(repository: RepositoryPlan): PriceRow | null {
+export function findPrice(repository: RepositoryPlan): PriceRow | null {
   return findRow(repository.site.provider, repository.s3?.facts.storageClass);
 }
 

@@ -15,6 +15,13 @@ import type { SnapshotPlan } from "../cluster/snapshotPlan";
 import { isUnknown } from "../model/unknown";
 import { given } from "../model/given";
 
+export interface SynchronousNode {
+  readonly mode: string;
+  readonly repositories?: readonly string[];
+  /** Absent if they wait for as long as it takes. */
+  readonly degradeAfterSeconds?: number;
+}
+
 export interface DatabaseNode {
   readonly name: string;
   readonly kind: "host" | "cnpg";
@@ -38,6 +45,8 @@ export interface DatabaseNode {
   readonly snapshots?: readonly string[];
   /** Interval of streaming an incomplete segment; absent if only complete segments are shipped (replica clusters). */
   readonly streamIntervalSeconds?: number;
+  /** Commits wait for these repositories; absent if for none. */
+  readonly synchronous?: SynchronousNode;
   /** Clusters: volume snapshots in the cluster's storage. Without `keepDays` and `keepCount` all are kept. */
   readonly volumeSnapshots?: Partial<SnapshotPlan>;
 }
@@ -190,11 +199,17 @@ function databaseNode(plan: HostPlan | ClusterDatabasePlan): DatabaseNode {
     ...common,
     reachedBy: plan.connections[0] ?? "nothing",
     dataDirectory: plan.dataDirectory,
-    ...given({ streamIntervalSeconds: plan.streamIntervalSeconds }),
+    ...given({ streamIntervalSeconds: plan.streamIntervalSeconds, synchronous: synchronousOf(plan) }),
     ...(command === OPERATOR_COMMAND ? {} : { command }),
     ...(plan.repositories.some(({ writesSecrets }) => writesSecrets) ? { keysIn: secretsDirectory(plan) } : {}),
     ...(plan.snapshots.length === 0 ? {} : { snapshots: plan.snapshots }),
   };
+}
+
+function synchronousOf({ synchronous }: DatabasePlan): SynchronousNode | undefined {
+  if (synchronous === undefined) return undefined;
+  const { degradeAfterSeconds, mode, repositories } = synchronous;
+  return { mode, ...(mode === "named" ? { repositories } : {}), ...given({ degradeAfterSeconds }) };
 }
 
 function repositoryNode(repository: RepositoryPlan, plan: DatabasePlan): RepositoryNode {

@@ -1,5 +1,10 @@
 /** `pgbackstop.json` of a host: settings without a pgBackRest option. No secret. */
-import { renderSettings, type SettingsFile, type SettingsFileDrill } from "../../../runtime/config/settings";
+import {
+  renderSettings,
+  type SettingsFile,
+  type SettingsFileDrill,
+  type SettingsFileStream,
+} from "../../../runtime/config/settings";
 import type { CompressType } from "../../../runtime/config/options";
 import type { RepoSettings } from "../../../runtime/config/types";
 import { findCompressType } from "../../plan/model/defaults";
@@ -12,7 +17,7 @@ import { given } from "../../plan/model/given";
 /** Content of the file, wherever PostgreSQL runs. */
 type SettingsPlan = Pick<
   HostPlan,
-  "streamIntervalSeconds" | "acknowledge" | "repositories" | "schedules" | "firstBackup"
+  "streamIntervalSeconds" | "synchronous" | "acknowledge" | "repositories" | "schedules" | "firstBackup"
 > & {
   /** Left out if no drill reads the file: then changes do not restart the cluster's sidecar. */
   readonly drilled?: Pick<HostPlan, "drillChecks" | "drills" | "objectives">;
@@ -34,11 +39,21 @@ export function settingsOf(plan: SettingsPlan): SettingsFile {
     version: 1,
     acknowledge: mode === "named" ? repositories : mode === "any" ? "any" : "all",
     ...(plan.sidecarTakesFirst === true ? { firstBackup: true } : {}),
-    ...(plan.streamIntervalSeconds === undefined ? {} : { stream: { intervalSeconds: plan.streamIntervalSeconds } }),
+    ...(plan.streamIntervalSeconds === undefined ? {} : { stream: streamOf(plan, plan.streamIntervalSeconds) }),
     ...(plan.drilled === undefined ? {} : drillOf(plan.drilled)),
     repos: Object.fromEntries(
       plan.repositories.map((repository) => [repository.name, repositorySettings(plan, repository)]),
     ),
+  };
+}
+
+function streamOf({ synchronous }: SettingsPlan, intervalSeconds: number): SettingsFileStream {
+  if (synchronous === undefined) return { intervalSeconds };
+  const { degradeAfterSeconds, groupMilliseconds, mode, repositories } = synchronous;
+  return {
+    intervalSeconds,
+    synchronous: mode === "named" ? repositories : mode === "any" ? "any" : "all",
+    ...given({ degradeAfterSeconds, groupMilliseconds }),
   };
 }
 

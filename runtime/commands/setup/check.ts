@@ -13,7 +13,7 @@ import { check, type Checked } from "../../operations/check/check";
 import { findStale } from "../../operations/check/stale";
 import { fullText } from "../../operations/info/destinations";
 import { combinedError, policyError, repoErrorLine } from "../../operations/shared/results";
-import { checkStreaming } from "../../operations/stream/preflight";
+import { checkStreaming, requireError } from "../../operations/stream/preflight";
 import { notifyStale } from "../watch/notify";
 import type { ClusterAccess, Command, CommandHost, Invocation } from "../host";
 
@@ -84,6 +84,10 @@ async function checkServer(host: CommandHost, requiresFull: boolean): Promise<nu
 async function checkStream(host: Invocation & ClusterAccess): Promise<BackupError | null> {
   const { agentCount, error, inRecovery } = await checkStreaming(await host.session(), () => host.walStream());
   if (error !== null || inRecovery) return error;
+  if (host.config.settings.stream?.synchronous !== undefined) {
+    const refused = await requireError(await host.session());
+    if (refused !== null) return refused;
+  }
   if (agentCount > 1) host.ctx.log.warn(`${agentCount} agents receive WAL from this server: one per stanza is enough`);
   // An update of the host checks before it starts the agent.
   else if (agentCount === 0 && host.config.check.full)

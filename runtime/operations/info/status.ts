@@ -7,7 +7,7 @@ import { perRepo } from "../../base/parallel";
 import { formatSize } from "../../base/units";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
 import type { JsonValue } from "../../format/repository/json";
-import type { StreamState } from "../../local/streamState";
+import type { StreamState, SynchronousReport } from "../../local/streamState";
 import type { NextRun } from "../../local/timers";
 import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
@@ -55,6 +55,8 @@ export interface StatusReport extends Pick<StatusInput, "stanza" | "waiting" | "
   readonly repos: readonly RepoStatus[];
   /** What needs attention on this host, in no single repository. */
   readonly troubles: readonly BackupError[];
+  /** Null unless commits shall wait for repositories. */
+  readonly synchronous: SynchronousReport | null;
 }
 
 export interface RepoStatus {
@@ -121,7 +123,7 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
     return { ...status, troubles: troublesOf(status, input, newestWal) };
   });
   const { next, nowS, running, stanza, waiting } = input;
-  return { stanza, repos, troubles: waitTroubles(input), waiting, running, next, nowS };
+  return { stanza, repos, troubles: waitTroubles(input), waiting, running, next, nowS, synchronous: input.streams?.synchronous ?? null };
 }
 
 /** True when nothing needs attention. */
@@ -210,9 +212,22 @@ function streamTroubles(
 ): BackupError[] {
   if (streams === null) return [];
   const hint = "Check the log of the agent and run pgbackstop check. Complete segments are still archived.";
-  if (stream === null) return [fail("archiveTimeout", "no WAL was streamed here yet", { repoIndex: key, hint })];
-  if (nowS - stream.atS <= behindAfterS(streams.intervalSeconds)) return [];
+  const { synchronous } = streams;
+  const waits =
+    synchronous?.isWaiting === false
+      ? [
+          fail(
+            "archiveTimeout",
+            `commits do not wait for a repository: ${synchronous.trouble ?? "the stream is starting"}`,
+            { repoIndex: key, hint },
+          ),
+        ]
+      : [];
+  if (stream === null)
+    return [fail("archiveTimeout", "no WAL was streamed here yet", { repoIndex: key, hint }), ...waits];
+  if (nowS - stream.atS <= behindAfterS(streams.intervalSeconds)) return waits;
   return [
+    ...waits,
     fail("archiveTimeout", `WAL was last streamed ${durationText(nowS - stream.atS)} ago`, { repoIndex: key, hint }),
   ];
 }
@@ -231,6 +246,7 @@ export function statusText(report: StatusReport): string {
     lines.push(
       row("waiting WAL", waiting.count === 0 ? "none" : `${waiting.count} file(s)${age(waiting.oldestAtS)}`, ""),
     );
+  if (report.synchronous?.isWaiting === true) lines.push(row("commits", "wait for repositories (synchronous)", ""));
   lines.push(...troubles.flatMap((trouble) => troubleLines(trouble, "  ")));
   if (next !== null && next.length > 0)
     lines.push(row("next runs", next.map((run) => nextText(run, nowS)).join(", "), ""));
@@ -317,7 +333,7 @@ function drillJson({ drill, rpoDrill }: RepoStatus): JsonValue {
 
 /** `{"version":1,"stanza","ok","repos":[…],"troubles","waiting","running","next"}`; times are seconds since 1970. */
 export function statusJson(report: StatusReport): JsonValue {
-  const { next, repos, running, stanza, waiting } = report;
+  const { next, repos, running, stanza, synchronous, waiting } = report;
   const stored = (at: StoredFull | null): JsonValue => (at === null ? null : { label: at.label, stop: at.stoppedAtS });
   return {
     next:
@@ -347,6 +363,7 @@ export function statusJson(report: StatusReport): JsonValue {
     }),
     running: running.map(({ percent, what }): JsonValue => ({ percent, what })),
     stanza,
+    ...(synchronous === null ? {} : { synchronous: { trouble: synchronous.trouble, waiting: synchronous.isWaiting } }),
     troubles: troublesJson(report.troubles),
     version: 1,
     waiting: waiting === null ? null : { files: waiting.count, oldest: waiting.oldestAtS },

@@ -5,6 +5,7 @@
  * the data directory.
  */
 import { fail } from "../../base/errors";
+import { namesReceiver, withoutReceiver } from "../stream/standbyNames";
 
 export type RestoreType = "default" | "immediate" | "lsn" | "name" | "time" | "xid" | "preserve" | "standby" | "none";
 
@@ -35,7 +36,7 @@ export const TIMELINE_TYPES: readonly RestoreType[] = ["default", "lsn", "name",
  */
 export function recoveryFiles(request: RecoveryRequest, existing: string, timeText: string): RecoveryFiles {
   if (request.type === "preserve") return { autoConf: null, signal: null };
-  const kept = withoutTargets(existing, timeText).text;
+  const kept = withoutReceiverName(withoutTargets(existing, timeText).text, timeText);
   if (request.type === "none") return { autoConf: existing === "" ? null : kept, signal: null };
   const lines = settingsOf(request).map(([name, value]) => `${name} = '${value.replaceAll("'", "''")}'`);
   const head = existing === "" ? "" : `${kept.replace(/\n*$/, "\n")}\n`;
@@ -55,6 +56,23 @@ export function withoutTargets(text: string, timeText: string): { readonly text:
   });
   return { text: lines.join("\n"), count };
 }
+
+/**
+ * Commits of the restored server wait for no repository before its own agent has streamed there: without an agent they
+ * would wait forever.
+ */
+function withoutReceiverName(text: string, timeText: string): string {
+  return text.replaceAll(SYNCHRONOUS, (line, quoted: string) => {
+    const value = quoted.replaceAll("''", "'");
+    if (!namesReceiver(value)) return line;
+    const removed = `# Removed by pgBackRest restore on ${timeText} # ${line}`;
+    const others = withoutReceiver(value).replaceAll("'", "''");
+    return others === "" ? removed : `${removed}\nsynchronous_standby_names = '${others}'`;
+  });
+}
+
+/** As ALTER SYSTEM writes it. */
+const SYNCHRONOUS = /^synchronous_standby_names = '((?:[^'\n]|'')*)'$/gm;
 
 /** Names are case-insensitive, and the equals sign is optional ("PostgreSQL guc-file.l"). */
 const STALE = /^[ \t]*recovery_target(_action|_inclusive|_lsn|_name|_time|_timeline|_xid)?([ \t]*=|[ \t]+['\w])/i;

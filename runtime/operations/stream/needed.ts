@@ -15,9 +15,14 @@ const HISTORIES_MAX = 8;
 
 /**
  * WAL that the server has written and a repository may lack: files that wait in `pg_wal`, and its recorded missing WAL.
+ * The record is read last: a file that another repository acknowledges meanwhile is recorded before it stops waiting.
  */
-export async function listMissingWal(walDirectory: string, missingWal: readonly string[]): Promise<readonly string[]> {
-  return [...(await listReady(walDirectory, Number.POSITIVE_INFINITY)), ...missingWal];
+export async function listMissingWal(
+  walDirectory: string,
+  missingWal: () => readonly string[],
+): Promise<readonly string[]> {
+  const waiting = await listReady(walDirectory, Number.POSITIVE_INFINITY);
+  return [...waiting, ...missingWal()];
 }
 
 /** True for files before a stream that begins with the segment `first`, on any timeline. */

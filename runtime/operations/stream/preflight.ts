@@ -8,6 +8,7 @@
 import { type BackupError, fail, toBackupError } from "../../base/errors";
 import type { Session } from "../../postgres/session";
 import type { WalStream } from "../../postgres/walStream";
+import { RECEIVER_NAME } from "./standbyNames";
 
 export interface StreamCheck {
   /** Why WAL cannot be streamed; null when it can. */
@@ -18,8 +19,10 @@ export interface StreamCheck {
   readonly inRecovery: boolean;
 }
 
-/** Application names of an agent's connection, and a sidecar's. */
-const AGENT_NAMES = ["pgBackRest [agent]", "pgBackRest [cnpg-instance]"];
+/** PostgreSQL 15 has rights on single parameters. */
+const PARAMETER_RIGHTS_SINCE = 150_000;
+/** Application names of an agent's connection, of one that commits wait for, and of a sidecar's. */
+const AGENT_NAMES = ["pgBackRest [agent]", RECEIVER_NAME, "pgBackRest [cnpg-instance]"];
 
 /**
  * Queries the server, and tries a connection like the agent's if no agent is connected. Never throws for an obstacle.
@@ -29,14 +32,37 @@ export async function checkStreaming(session: Session, open: () => Promise<WalSt
     "select current_setting('wal_level') as wal_level, current_setting('max_wal_senders')::int4 as max_wal_senders, current_user::text as role, " +
       "(select rolsuper or rolreplication from pg_catalog.pg_roles where rolname = current_user) as may_stream, pg_catalog.pg_is_in_recovery() as in_recovery, " +
       "(select count(*)::int4 from pg_catalog.pg_stat_get_wal_senders() s join pg_catalog.pg_stat_get_activity(null) a on a.pid = s.pid " +
-      "where a.application_name in ($1, $2)) as agents",
-    AGENT_NAMES,
+      "where lower(a.application_name) = any(select lower(n) from unnest($1::text[]) n)) as agents",
+    [AGENT_NAMES],
   );
   const facts = rows[0] as ServerAnswer;
   const common = { agentCount: facts.agents, inRecovery: facts.in_recovery };
   const error = settingError(facts);
   if (error !== null || facts.agents > 0 || facts.in_recovery) return { ...common, error };
   return { ...common, error: await connectionError(open) };
+}
+
+/** Null if the role may make commits wait: it changes `synchronous_standby_names` and has the server read it. */
+export async function requireError(session: Session): Promise<BackupError | null> {
+  const { versionNum } = await session.facts();
+  const granted =
+    versionNum < PARAMETER_RIGHTS_SINCE
+      ? "false"
+      : "has_parameter_privilege('synchronous_standby_names', 'alter system') and has_function_privilege('pg_catalog.pg_reload_conf()', 'execute')";
+  const { rows } = await session.query(
+    `select current_user::text as role, rolsuper or (${granted}) as may from pg_catalog.pg_roles where rolname = current_user`,
+  );
+  const [facts] = rows as { readonly role: string; readonly may: boolean }[];
+  if (facts?.may !== false) return null;
+  const hint =
+    versionNum < PARAMETER_RIGHTS_SINCE
+      ? "Before PostgreSQL 15 the role must be a superuser."
+      : `GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names TO "${facts.role}"; GRANT EXECUTE ON FUNCTION pg_reload_conf() TO "${facts.role}";`;
+  return fail(
+    "dbConnect",
+    `commits cannot wait for repositories: the role '${facts.role}' may not set synchronous_standby_names`,
+    { hint },
+  );
 }
 
 interface ServerAnswer {

@@ -12,8 +12,10 @@ import { fail } from "../../base/errors";
 import type { PgControl } from "../../format/page/pgControl";
 import { sessionName } from "../../format/wal/streamChunk";
 import { formatLsn } from "../../format/wal/walSegment";
-import type { WalStream } from "../../postgres/walStream";
+import type { Confirmation, WalStream } from "../../postgres/walStream";
 import type { Repository } from "../../repository/repository";
+import type { AcknowledgePolicy } from "../archivePush/acknowledge";
+import { confirmedLsn, isAwaited } from "./confirmedLsn";
 import { StreamWorker } from "./streamWorker";
 import { WalWindow } from "./walWindow";
 
@@ -42,6 +44,17 @@ export interface StreamParts {
    * other.
    */
   readonly former: Map<number, Promise<void>>;
+  /** Absent when no commit waits for a repository. */
+  readonly synchronous?: SynchronousParts;
+}
+
+export interface SynchronousParts {
+  /** Repositories that must hold a commit before the server acknowledges it. */
+  readonly policy: AcknowledgePolicy;
+  /** Minimum time between the starts of two uploads to a repository. */
+  readonly groupMs: number;
+  /** Called when WAL was received or confirmed; a confirmed position of 0 is unknown. */
+  moved(receivedLsn: bigint, confirmedLsn: bigint): void;
 }
 
 /** Time for repositories to take the rest after the connection has ended. */
@@ -93,6 +106,8 @@ async function ship(
     requireStarted: () => parts.requireStarted(),
   };
   const workers: StreamWorker[] = [];
+  const { synchronous } = parts;
+  const confirmation = synchronous === undefined ? null : new Confirmed(synchronous, window, workers);
   for (const repo of parts.repos)
     workers.push(
       new StreamWorker(
@@ -102,6 +117,7 @@ async function ship(
           ...options,
           missingWal: await parts.listMissingWal(repo.key),
           requireOwn: async () => parts.requireOwn?.(repo, start.timeline),
+          ...(confirmation !== null && isAwaited(confirmation.policy, repo.key) ? { prompt: confirmation } : {}),
         },
         { ...ctx, signal: enough.signal },
       ),
@@ -115,7 +131,11 @@ async function ship(
   ctx.log.info(`streaming WAL of timeline ${start.timeline} from ${formatLsn(start.lsn)} on`);
   parts.begun(workers);
   try {
-    return await stream.receive(start, (lsn, wal) => window.append(lsn, wal), signal);
+    const sink = (lsn: bigint, wal: Uint8Array): void => {
+      window.append(lsn, wal);
+      confirmation?.received();
+    };
+    return await stream.receive(start, sink, signal, confirmation);
   } finally {
     window.close();
     const rest = withTimeTo(REST_MS, ctx.clock, (over) =>
@@ -123,5 +143,43 @@ async function ship(
     ).finally(() => enough.abort(fail("term", "the stream has ended")));
     for (const [key, run] of running) parts.former.set(key, Promise.race([run, rest.then(() => {})]));
     if (signal.aborted) await rest;
+  }
+}
+
+/** What a synchronous receiver confirms, from the state of its repository workers. */
+class Confirmed implements Confirmation {
+  readonly policy: AcknowledgePolicy;
+  readonly groupMs: number;
+  readonly #parts: SynchronousParts;
+  readonly #window: WalWindow;
+  readonly #workers: readonly StreamWorker[];
+  #listener: () => void = () => {};
+  #lsn = 0n;
+
+  constructor(parts: SynchronousParts, window: WalWindow, workers: readonly StreamWorker[]) {
+    this.policy = parts.policy;
+    this.groupMs = parts.groupMs;
+    this.#parts = parts;
+    this.#window = window;
+    this.#workers = workers;
+  }
+
+  get lsn(): bigint {
+    return this.#lsn;
+  }
+
+  onChange(listener: () => void): void {
+    this.#listener = listener;
+  }
+
+  received(): void {
+    this.#parts.moved(this.#window.end, this.#lsn);
+  }
+
+  progressed(): void {
+    const statuses = this.#workers.map((worker) => worker.status());
+    this.#lsn = confirmedLsn(this.policy, statuses);
+    this.#listener();
+    this.received();
   }
 }

@@ -1,12 +1,22 @@
 /** The state that this host's agent reports about its streams, for other processes: status and metrics. */
 import type { Config } from "../../config/types";
-import { loadStreamState, type StreamState } from "../../local/streamState";
+import {
+  loadStreamState,
+  loadSynchronousReport,
+  type StreamState,
+  type SynchronousReport,
+} from "../../local/streamState";
 
 export interface ReportedStreams {
   readonly intervalSeconds: number;
   /** One for each repository with streamed WAL. */
   readonly states: readonly StreamState[];
+  /** Null unless commits shall wait for repositories. */
+  readonly synchronous: SynchronousReport | null;
 }
+
+/** The agent has not reported yet. */
+const UNKNOWN: SynchronousReport = { isWaiting: false, trouble: "the agent has not reported yet" };
 
 /** The minimum age at which a missing report counts as bad news, for short intervals. */
 const BEHIND_S_MIN = 300;
@@ -24,7 +34,9 @@ export async function loadStreams(
   if (settings.stream === undefined || pg === undefined) return null;
   // An account that may not look there has no standby of its own.
   if (await exists(`${pg.path}/standby.signal`).catch(() => false)) return null;
-  return { intervalSeconds: settings.stream.intervalSeconds, states: await loadStreamState(spoolPath, stanza) };
+  const { intervalSeconds, synchronous } = settings.stream;
+  const report = synchronous === undefined ? null : ((await loadSynchronousReport(spoolPath, stanza)) ?? UNKNOWN);
+  return { intervalSeconds, states: await loadStreamState(spoolPath, stanza), synchronous: report };
 }
 
 /** Maximum age of the newest report. */

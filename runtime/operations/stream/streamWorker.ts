@@ -1,6 +1,10 @@
 /**
- * Streams to one repository: ships what the window has and the repository lacks, at most once per interval. Removes a
- * segment's chunks once the archive has the complete segment.
+ * Streams to one repository: ships what the window has and the repository lacks. Removes a segment's chunks once the
+ * archive has the complete segment.
+ *
+ * A repository that no commit waits for is served at most once per interval. A prompt repository gets WAL at once, by a
+ * few uploads at the same time: what arrives between two starts is one upload. Only the unbroken beginning counts as
+ * stored, in whatever order uploads end. Merging and removing then run beside the uploads.
  *
  * A failed repository is retried after growing pauses. If the window has moved past it, it starts again at a complete
  * segment, because only an unbroken start of a segment can be used. WAL that a recovery needs before that is reported
@@ -9,7 +13,7 @@
 import type { Context } from "../../base/context";
 import { type BackupError, toBackupError } from "../../base/errors";
 import { formatLsn, lsnOfSegment, segmentOfLsn, timelineDigits } from "../../format/wal/walSegment";
-import { bySession, reachOf, type StreamChunk } from "../../format/wal/streamChunk";
+import { bySession, coverOf, reachOf, type StreamChunk } from "../../format/wal/streamChunk";
 import type { StreamState } from "../../local/streamState";
 import { requirePresent } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
@@ -40,6 +44,23 @@ export interface StreamWorkerOptions {
   requireStarted(): void;
   /** Runs before the session's first chunk, until it succeeds. @throws if this server may not write here */
   requireOwn?(): Promise<void>;
+  /** Absent for a repository that no commit waits for. */
+  readonly prompt?: PromptOptions;
+}
+
+export interface PromptOptions {
+  /** Minimum time between the starts of two uploads: it limits the number of requests. */
+  readonly groupMs: number;
+  /** Called when the position of {@link StreamStatus} has changed. */
+  progressed(): void;
+}
+
+/** An upload of a prompt repository: one chunk, or a segment that needs none because it is archived. */
+interface Upload {
+  readonly end: bigint;
+  /** When it began, if it reached everything that was received by then. */
+  readonly levelAtMs: number | null;
+  isDone: boolean;
 }
 
 export interface StreamStatus {
@@ -66,6 +87,15 @@ const MERGED_SIZE_BYTES_MAX = 16 * 1024 * 1024;
 const PAUSE_MS_MAX = 60_000;
 /** How often to check whether another process has archived a segment, or one was archived before the agent started. */
 const LOOK_MS = 30_000;
+/** Uploads of a prompt repository at the same time. */
+const UPLOADS_MAX = 4;
+/** A commit may wait for this repository, so it is retried soon. */
+const PROMPT_PAUSE_MS = 200;
+const PROMPT_PAUSE_MS_MAX = 5000;
+/** How often a prompt repository's chunks are tidied up beside the uploads. */
+const TIDY_MS = 1000;
+/** {@link LOOK_MS} while a commit may wait for WAL that another process archives. */
+const PROMPT_LOOK_MS = 5000;
 
 export class StreamWorker {
   readonly #repo: Repository;
@@ -91,6 +121,19 @@ export class StreamWorker {
   #error: BackupError | null = null;
   #lookedAtMs: number;
   #lookError = "";
+  /** Of a prompt repository, in the order of their bytes; they end in any order. */
+  #uploads: Upload[] = [];
+  /** Position after the last upload that was begun. */
+  #sent: bigint;
+  #failure: BackupError | null = null;
+  #uploadBeganAtMs = Number.NEGATIVE_INFINITY;
+  /** Duration of the last upload. */
+  #uploadMs = 0;
+  /** The last upload left received WAL behind: the next one need not wait for more. */
+  #isBehind = false;
+  #tidying: Promise<void> | null = null;
+  #tidiedAtMs = Number.NEGATIVE_INFINITY;
+  #mergedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(repo: Repository, window: WalWindow, options: StreamWorkerOptions, ctx: Context) {
     this.#repo = repo;
@@ -101,6 +144,7 @@ export class StreamWorker {
     this.#ctx = ctx;
     this.#leftovers = new Leftovers(repo, ctx);
     this.#position = window.begin;
+    this.#sent = window.begin;
     this.#missingWal = new Set(options.missingWal.filter((name) => isNeeded(name, this.#segment())));
     this.#lookedAtMs = Number.NEGATIVE_INFINITY;
   }
@@ -118,12 +162,18 @@ export class StreamWorker {
     this.#archived.add(walName);
     this.#missingWal.delete(walName);
     this.#window.notify();
+    this.#options.prompt?.progressed();
   }
 
   /**
    * Ships until the window is closed and everything was shipped or has failed, or until the context's signal aborts.
    */
-  async run(): Promise<void> {
+  run(): Promise<void> {
+    const { prompt } = this.#options;
+    return prompt === undefined ? this.#runByInterval() : this.#runPromptly(prompt);
+  }
+
+  async #runByInterval(): Promise<void> {
     const { clock, signal } = this.#ctx;
     let pauseMs = 0;
     for (let beganAtMs = Number.NEGATIVE_INFINITY; !signal.aborted; ) {
@@ -163,34 +213,209 @@ export class StreamWorker {
   async #try(): Promise<boolean> {
     try {
       await this.#ship();
-      if (this.#error !== null) this.#ctx.log.info(`${this.#repo.name} accepts streamed WAL again`);
-      this.#error = null;
+      this.#succeeded();
       return true;
     } catch (thrown) {
-      const error = toBackupError(thrown);
-      this.#target.forget();
-      if (this.#error?.message !== error.message)
-        this.#ctx.log.warn(
-          `streaming: ${repoErrorLine(this.#repo.key, error)}\nretrying; the other repositories are not affected`,
-        );
-      this.#error = error;
+      this.#failed(toBackupError(thrown));
       return false;
     }
   }
 
-  async #ship(): Promise<void> {
+  #succeeded(): void {
+    if (this.#error !== null) this.#ctx.log.info(`${this.#repo.name} accepts streamed WAL again`);
+    this.#error = null;
+  }
+
+  #failed(error: BackupError): void {
+    this.#target.forget();
+    if (this.#error?.message !== error.message)
+      this.#ctx.log.warn(
+        `streaming: ${repoErrorLine(this.#repo.key, error)}\nretrying; the other repositories are not affected`,
+      );
+    this.#error = error;
+  }
+
+  async #runPromptly(prompt: PromptOptions): Promise<void> {
+    const { signal } = this.#ctx;
+    for (let pauseMs = 0; !signal.aborted; ) {
+      const before = this.#position;
+      try {
+        await this.#shipPromptly(prompt);
+        return;
+      } catch (thrown) {
+        this.#failed(toBackupError(thrown));
+      }
+      if (this.#window.closed) return;
+      const nextMs = Math.max(pauseMs * 2, PROMPT_PAUSE_MS);
+      pauseMs = this.#position > before ? PROMPT_PAUSE_MS : Math.min(nextMs, PROMPT_PAUSE_MS_MAX);
+      await this.#waitOut(pauseMs);
+    }
+  }
+
+  /** Returns when the window is closed and everything was shipped. @throws the first failure of an upload */
+  async #shipPromptly(prompt: PromptOptions): Promise<void> {
+    const { signal } = this.#ctx;
+    const archive = await this.#open();
+    this.#sent = this.#position;
+    this.#failure = null;
+    const running = new Set<Promise<void>>();
+    // A server without new WAL: everything is here already.
+    this.#advance(prompt);
+    try {
+      while (this.#failure === null) {
+        if (signal.aborted) throw toBackupError(signal.reason, "term");
+        if (this.#window.closed && this.#uploads.length === 0 && this.#position >= this.#window.end) break;
+        const waitMs = this.#untilUpload(prompt);
+        if (waitMs === 0) {
+          const upload = this.#upload(archive, prompt);
+          running.add(upload);
+          void upload.then(() => running.delete(upload));
+          continue;
+        }
+        this.#tidy(archive);
+        await this.#wait(waitMs ?? (this.#missingWal.size > 0 ? PROMPT_LOOK_MS : LOOK_MS));
+      }
+    } finally {
+      await Promise.all(running);
+      this.#uploads = [];
+    }
+    if (this.#failure !== null) throw this.#failure;
+    await this.#tidying;
+    await this.#sweepQuietly(archive);
+  }
+
+  /** Time until the next upload may begin; null while there is nothing to send, or too much on its way. */
+  #untilUpload({ groupMs }: PromptOptions): number | null {
+    if (this.#sent < this.#window.begin) {
+      if (this.#uploads.length > 0) return null;
+      this.#jump();
+      this.#sent = this.#position;
+    }
+    if (this.#sent >= this.#window.end || this.#uploads.length >= UPLOADS_MAX) return null;
+    if (this.#window.closed) return 0;
+    const spreadMs = this.#uploads.length === 0 || this.#isBehind ? 0 : this.#uploadMs / 2;
+    return Math.max(0, this.#uploadBeganAtMs + Math.max(groupMs, spreadMs) - this.#ctx.clock.monotonicMs());
+  }
+
+  /** Never rejects: the first failure stops {@link #shipPromptly}, which begins again at the stored position. */
+  async #upload(archive: OpenArchive, prompt: PromptOptions): Promise<void> {
+    const goal = this.#window.end;
+    const chunk = this.#chunkAt(this.#sent, goal);
+    const segmentLsn = lsnOfSegment(chunk.segment, this.#options.segmentSizeBytes);
+    const isArchived = this.#archived.has(chunk.segment);
+    const size = isArchived ? this.#options.segmentSizeBytes : chunk.end;
+    const from = this.#sent;
+    const end = segmentLsn + BigInt(size);
+    const beganAtMs = this.#ctx.clock.monotonicMs();
+    const upload: Upload = { end, levelAtMs: end >= goal ? this.#ctx.clock.nowMs() : null, isDone: isArchived };
+    this.#uploads.push(upload);
+    this.#sent = end;
+    this.#isBehind = end < goal;
+    if (isArchived) return this.#advance(prompt);
+    this.#uploadBeganAtMs = beganAtMs;
+    try {
+      this.#options.requireStarted();
+      await putChunk(this.#repo, archive, chunk, this.#window.slice(from, end), this.#origin, this.#ctx);
+      // Otherwise chunks may land in the empty directory under an unmounted path.
+      await requirePresent(this.#repo);
+      this.#own.set(chunk.segment, [...(this.#own.get(chunk.segment) ?? []), chunk]);
+      this.#uploadMs = this.#ctx.clock.monotonicMs() - beganAtMs;
+      upload.isDone = true;
+      // After a failure of an earlier upload these bytes are sent again.
+      if (this.#failure === null) this.#advance(prompt);
+    } catch (thrown) {
+      this.#failure ??= toBackupError(thrown);
+    }
+    this.#window.notify();
+  }
+
+  /** Counts the unbroken beginning of the uploads that have ended as stored. */
+  #advance(prompt: PromptOptions): void {
+    for (let first = this.#uploads[0]; first?.isDone === true; first = this.#uploads[0]) {
+      this.#uploads.shift();
+      this.#position = first.end;
+      if (first.levelAtMs !== null) this.#reached(first.levelAtMs);
+      const segment = segmentOfLsn(this.#options.timeline, first.end - 1n, this.#options.segmentSizeBytes);
+      const offset = Number(first.end - lsnOfSegment(segment, this.#options.segmentSizeBytes));
+      const older = (this.#older ?? []).filter((each) => each.segment === segment);
+      if (older.length > 0 && older.every(({ end }) => end <= offset)) this.#leaveOlder(segment);
+      this.#succeeded();
+    }
+    if (this.#uploads.length === 0 && this.#position >= this.#window.end) this.#reached(this.#ctx.clock.nowMs());
+    prompt.progressed();
+  }
+
+  /** Until it has the position of the session's start the server has more than it has sent. */
+  #reached(atMs: number): void {
+    if (this.#position < this.#options.flushLsn) return;
+    this.#reachedAtMs = atMs;
+    if (this.#missingWal.size === 0) this.#safeAtMs = atMs;
+  }
+
+  /** The next chunk from `from` on: within one segment and the limit of a chunk. */
+  #chunkAt(from: bigint, goal: bigint): StreamChunk {
+    const { segmentSizeBytes, session, timeline } = this.#options;
+    const segment = segmentOfLsn(timeline, from, segmentSizeBytes);
+    const begin = Number(from - lsnOfSegment(segment, segmentSizeBytes));
+    const most = Math.min(segmentSizeBytes, begin + CHUNK_SIZE_BYTES_MAX);
+    return { segment, session, begin, end: Math.min(most, begin + Number(goal - from)) };
+  }
+
+  /** Merges and removes beside the uploads. A failure is no failure to ship. */
+  #tidy(archive: OpenArchive): void {
+    const nowMs = this.#ctx.clock.monotonicMs();
+    if (this.#tidying !== null || nowMs - this.#tidiedAtMs < TIDY_MS) return;
+    this.#tidiedAtMs = nowMs;
+    this.#tidying = this.#mergeTail(archive, nowMs)
+      .catch((thrown: unknown) => this.#ctx.log.detail(`streaming: ${toBackupError(thrown).message}`))
+      .then(() => this.#sweepQuietly(archive))
+      .finally(() => {
+        this.#tidying = null;
+      });
+  }
+
+  /** At most once per interval: it sends the bytes again that the chunks hold already. */
+  async #mergeTail(archive: OpenArchive, nowMs: number): Promise<void> {
+    if (nowMs - this.#mergedAtMs < this.#options.intervalMs) return;
+    const { segmentSizeBytes } = this.#options;
+    const segment = this.#segment();
+    const segmentLsn = lsnOfSegment(segment, segmentSizeBytes);
+    const stored = Number(this.#position - segmentLsn);
+    // A chunk that was merged to its limit stays; the next merged one follows it.
+    const cover = coverOf(this.#own.get(segment) ?? []).filter(({ end }) => end <= stored);
+    const tail = cover.slice(cover.findLastIndex(({ begin, end }) => end - begin > MERGED_SIZE_BYTES_MAX / 2) + 1);
+    const pieces = stored <= MERGED_SIZE_BYTES_MAX ? cover : tail;
+    const [first] = pieces;
+    if (first === undefined || pieces.length <= PIECES_MAX) return;
+    // It must end where a chunk ends, because the next one begins there.
+    const last = pieces.findLast(({ end }) => end - first.begin <= MERGED_SIZE_BYTES_MAX) ?? first;
+    const chunk = { ...first, end: last.end };
+    const from = segmentLsn + BigInt(chunk.begin);
+    if (this.#window.begin > from) return;
+    this.#mergedAtMs = nowMs;
+    const wal = this.#window.slice(from, segmentLsn + BigInt(chunk.end));
+    await putChunk(this.#repo, archive, chunk, wal, this.#origin, this.#ctx);
+    await requirePresent(this.#repo);
+    const own = this.#own.get(segment) ?? [];
+    const isMerged = ({ begin, end }: StreamChunk): boolean => begin >= chunk.begin && end <= chunk.end;
+    this.#own.set(segment, [chunk, ...own.filter((each) => !isMerged(each))]);
+    this.#leftovers.add(own.filter((each) => isMerged(each) && each.end - each.begin < chunk.end - chunk.begin));
+  }
+
+  async #open(): Promise<OpenArchive> {
     this.#options.requireStarted();
     const archive = await this.#target.open(this.#options.cluster);
     if (this.#older === null) await this.#options.requireOwn?.();
     this.#older ??= await this.#listOlder(archive.archiveId);
+    return archive;
+  }
+
+  async #ship(): Promise<void> {
+    const archive = await this.#open();
     const goal = this.#window.end;
     const goalAtMs = this.#ctx.clock.nowMs();
     while (this.#position < goal) await this.#shipOne(archive, goal);
-    // Before that the server has more than it has sent.
-    if (this.#position >= this.#options.flushLsn) {
-      this.#reachedAtMs = goalAtMs;
-      if (this.#missingWal.size === 0) this.#safeAtMs = goalAtMs;
-    }
+    this.#reached(goalAtMs);
     await this.#sweepQuietly(archive);
   }
 
@@ -304,7 +529,8 @@ export class StreamWorker {
     const older = (this.#older ?? []).map(({ segment }) => segment);
     const names = new Set([...this.#own.keys(), ...older].filter((name) => name !== current));
     const nowMs = this.#ctx.clock.monotonicMs();
-    if (nowMs - this.#lookedAtMs >= LOOK_MS) {
+    const isAwaited = this.#options.prompt !== undefined && this.#missingWal.size > 0;
+    if (nowMs - this.#lookedAtMs >= (isAwaited ? PROMPT_LOOK_MS : LOOK_MS)) {
       this.#lookedAtMs = nowMs;
       this.#options.requireStarted();
       // Chunks of other timelines may stay forever: expire checks them.

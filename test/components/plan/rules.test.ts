@@ -51,6 +51,22 @@ function withFacts(facts: object, more: Partial<RepositorySettings> = {}): Parti
   };
 }
 
+test("commits that wait name repositories, outage and cost", () => {
+  const text = (streaming: HostSettings["streaming"]): string =>
+    checkHost(plan({ streaming: streaming ?? {} })).find(({ code }) => code === "PB151")?.message ?? "";
+  expect(text({ synchronous: "any" })).toContain("each commit waits until one of repo1, repo2 holds it");
+  expect(text({ synchronous: "all" })).toContain("until repo1 and repo2 hold it");
+  expect(text({ synchronous: "all" })).toContain("or the agent is down, every commit waits");
+  expect(text({ synchronous: "any", degradeAfterSeconds: 30 })).toContain("after 30 s without an answer");
+  const named = { synchronous: "named", repositories: ["repo2"] } as const;
+  expect(text({ ...named, repositories: ["repo2"] })).toMatch(
+    /until repo2 holds it.*repo2: at most 67 writes a second/s,
+  );
+  expect(text({ ...named, repositories: ["repo2"], groupMilliseconds: 100 })).toContain(
+    "repo2: at most 10 writes a second",
+  );
+});
+
 test("correct plans have no finding", () => {
   expect(findings({})).toEqual([]);
   expect(clusterFindings({})).toEqual([]);
@@ -122,6 +138,29 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ["streamed WAL", { streaming: {} }, []],
   ["streamed WAL at all times", { streaming: { intervalSeconds: 0 } }, ["PB014 streaming.intervalSeconds"]],
   ["streamed WAL without an agent", { agent: false, streaming: { intervalSeconds: 5 } }, ["PB150 streaming"]],
+  ["commits that wait", { streaming: { synchronous: "any" } }, ["PB151 streaming.synchronous"]],
+  [
+    "commits that wait for nobody known",
+    { streaming: { synchronous: "both" as never } },
+    ["PB017 streaming.synchronous"],
+  ],
+  ["commits that wait for no name", { streaming: { synchronous: "named" } }, ["PB017 streaming.synchronous"]],
+  [
+    "commits that wait for an unknown repository",
+    { streaming: { synchronous: "named", repositories: ["repo9"] } },
+    ["PB017 streaming.repositories"],
+  ],
+  ["a limit of a wait that nobody waits", { streaming: { degradeAfterSeconds: 30 } }, ["PB017 streaming.synchronous"]],
+  [
+    "limits of commits that wait",
+    { streaming: { synchronous: "all", degradeAfterSeconds: 0, groupMilliseconds: 1.5 } },
+    ["PB014 streaming.degradeAfterSeconds", "PB014 streaming.groupMilliseconds"],
+  ],
+  [
+    "an objective of no loss",
+    { objectives: { rpoSeconds: 1 }, streaming: { synchronous: "all" } },
+    ["PB151 streaming.synchronous"],
+  ],
   ["an objective that requires streaming", { objectives: { rpoSeconds: 30 }, streaming: {} }, []],
   [
     "an objective that a slow stream misses",

@@ -40,6 +40,21 @@ describe("the settings file", () => {
     const stream = { intervalSeconds: 5 };
     expect(parseSettings(renderSettings({ stream }), FILE).stream).toEqual(stream);
     expect(parseSettings("{}", FILE).stream).toBeUndefined();
+    for (const synchronous of ["any", "all", ["repo1", "repo2"]] as const) {
+      const text = renderSettings({
+        stream: { ...stream, synchronous, degradeAfterSeconds: 30, groupMilliseconds: 20 },
+      });
+      expect(parseSettings(text, FILE).stream).toEqual({
+        intervalSeconds: 5,
+        synchronous: {
+          mode: typeof synchronous === "string" ? synchronous : "named",
+          repoIndexes: typeof synchronous === "string" ? [] : [1, 2],
+          degradeAfterSeconds: 30,
+          groupMilliseconds: 20,
+        },
+      });
+      expect(renderSettings(JSON.parse(text))).toBe(text);
+    }
   });
 
   test("reads the drills' objectives, and writes them again", () => {
@@ -94,7 +109,26 @@ describe("the settings file", () => {
       '{"stream":{"intervalSeconds":0.5}}',
       "field 'stream.intervalSeconds' must be a whole number of seconds from 1 to 3600, not 0.5",
     ],
-    ['{"stream":{"seconds":5}}', "has an unknown field 'stream.seconds'; allowed are \"intervalSeconds\""],
+    [
+      '{"stream":{"seconds":5}}',
+      'has an unknown field \'stream.seconds\'; allowed are "intervalSeconds", "synchronous", "degradeAfterSeconds", "groupMilliseconds"',
+    ],
+    [
+      '{"stream":{"intervalSeconds":5,"synchronous":"both"}}',
+      'field \'stream.synchronous\' must be "all", "any" or a list of repositories such as ["repo1"], not "both"',
+    ],
+    [
+      '{"stream":{"intervalSeconds":5,"synchronous":"any","degradeAfterSeconds":0}}',
+      "field 'stream.degradeAfterSeconds' must be a whole number of seconds from 1 to 86400, not 0",
+    ],
+    [
+      '{"stream":{"intervalSeconds":5,"synchronous":"any","groupMilliseconds":20000}}',
+      "field 'stream.groupMilliseconds' must be a whole number of milliseconds from 1 to 10000, not 20000",
+    ],
+    [
+      '{"stream":{"intervalSeconds":5,"degradeAfterSeconds":30}}',
+      "field 'stream.degradeAfterSeconds' must be left out, or beside stream.synchronous, not 30",
+    ],
     [
       '{"drill":{"objectives":{"rtoSeconds":0}}}',
       "field 'drill.objectives.rtoSeconds' must be a whole number of seconds, not 0",

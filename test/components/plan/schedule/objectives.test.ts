@@ -24,6 +24,11 @@ test("with streaming it is the interval, one push, and the pause after a failure
   expect(worstCaseRpo({ archiveTimeoutSeconds: 300, streamIntervalSeconds: 5, isReplica: true })?.totalSeconds).toBe(
     370,
   );
+  const synchronous = { mode: "any", repositories: [], repoIndexes: [] };
+  const waiting = { archiveTimeoutSeconds: 300, streamIntervalSeconds: 5, synchronous };
+  expect(worstCaseRpo(waiting)?.totalSeconds).toBe(0);
+  // The repositories may have been down for long enough just before.
+  expect(worstCaseRpo({ ...waiting, synchronous: { ...synchronous, degradeAfterSeconds: 30 } })?.totalSeconds).toBe(25);
   expect([undefined, 10, 300, 3530].map(streamedTimeout)).toEqual([undefined, 300, 300, 3530]);
 });
 

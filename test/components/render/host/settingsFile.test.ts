@@ -79,4 +79,8 @@ test("streaming is the agent's task, every five seconds by default", () => {
     parseSettings(renderSettingsFile(plan({ streaming: { intervalSeconds: 60 } })), "pgbackstop.json").stream,
   ).toEqual({ intervalSeconds: 60 });
   expect(JSON.parse(renderSettingsFile(plan({})))).not.toHaveProperty("stream");
+  const waiting = { synchronous: "named", repositories: ["repo2"], degradeAfterSeconds: 30 } as const;
+  expect(JSON.parse(renderSettingsFile(plan({ streaming: { ...waiting, repositories: ["repo2"] } })))).toMatchObject({
+    stream: { intervalSeconds: 5, synchronous: ["repo2"], degradeAfterSeconds: 30 },
+  });
 });

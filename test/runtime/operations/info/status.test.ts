@@ -98,7 +98,7 @@ describe("the screen", () => {
       { key: 1, lsn: "0/3000148", positionBytes: 0x3000148, atS: NOW_S - 4 },
       { key: 2, lsn: "0/2000148", positionBytes: 0x2000148, atS: NOW_S - 3600 },
     ];
-    const streams = { intervalSeconds: 5, states };
+    const streams = { intervalSeconds: 5, states, synchronous: null };
     const text = await textOf({ streams });
     expect(text).toContain("    streamed       to 0/3000148, everything written 4 seconds ago or earlier\n");
     expect(text).toContain(
@@ -116,6 +116,13 @@ describe("the screen", () => {
       "! [ArchiveTimeoutError] no WAL was streamed here yet\n",
     );
     expect(await textOf({ streams: null })).not.toContain("streamed");
+    const waiting = { ...streams, synchronous: { isWaiting: true, trouble: null } };
+    expect(await textOf({ streams: waiting })).toContain("commits        wait for repositories (synchronous)\n");
+    const gaveUp = { ...streams, synchronous: { isWaiting: false, trouble: "no answer" } };
+    expect(await textOf({ streams: gaveUp })).toContain("commits do not wait for a repository: no answer\n");
+    expect(statusJson(await collectStatus(inputOf({ streams: gaveUp })))).toMatchObject({
+      synchronous: { trouble: "no answer", waiting: false },
+    });
   });
 
   test("says what needs attention in which repository, and what runs", async () => {

@@ -130,6 +130,25 @@ describe("the recovery settings", () => {
     expect(settings({ options: { "restore-command": "mine" } })).toEqual(["restore_command = 'mine'"]);
   });
 
+  it("let no commit wait for a repository before the restored server has an agent", () => {
+    const existing = [
+      "synchronous_standby_names = 'FIRST 2 (pgbackstop, \"s''1\")'",
+      "synchronous_standby_names = 'pgbackstop'",
+      "synchronous_standby_names = 'ANY 1 (s1, s2)'",
+      "",
+    ].join("\n");
+    const { autoConf } = recoveryFiles({ ...PLAIN, type: "none" }, existing, TIME);
+    expect(autoConf).toBe(
+      [
+        `# Removed by pgBackRest restore on ${TIME} # synchronous_standby_names = 'FIRST 2 (pgbackstop, "s''1")'`,
+        `synchronous_standby_names = 'FIRST 1 ("s''1")'`,
+        `# Removed by pgBackRest restore on ${TIME} # synchronous_standby_names = 'pgbackstop'`,
+        "synchronous_standby_names = 'ANY 1 (s1, s2)'",
+        "",
+      ].join("\n"),
+    );
+  });
+
   it("are empty for preserve and none, with a signal for the rest", () => {
     const old = "work_mem = '1MB'\nrecovery_target_name = 'x'\n";
     expect(recoveryFiles({ ...PLAIN, type: "preserve" }, old, TIME)).toEqual({ autoConf: null, signal: null });

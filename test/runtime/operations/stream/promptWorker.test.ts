@@ -1,0 +1,380 @@
+/**
+ * A stream worker that commits wait for, on a storage whose uploads end in any order or fail. What it reports as stored
+ * is always what a recovery gets.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type Clock, systemClock } from "../../../../runtime/base/clock";
+import { fail } from "../../../../runtime/base/errors";
+import { parseChunkName, reachOf, sessionName, bySession } from "../../../../runtime/format/wal/streamChunk";
+import { lsnOfSegment, segmentOfLsn } from "../../../../runtime/format/wal/walSegment";
+import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
+import { getLast } from "../../../../runtime/operations/stream/partial";
+import { StreamWorker, type StreamWorkerOptions } from "../../../../runtime/operations/stream/streamWorker";
+import { WalWindow } from "../../../../runtime/operations/stream/walWindow";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { type TestContext, testContext } from "../../../harness/context";
+import { MemoryStorage } from "../../../harness/doubles/storages";
+import { fc } from "../../../harness/properties";
+import { CLUSTER, CONTROL, repository, temporaryFolder, WAL_SIZE_BYTES } from "../../repository/support";
+import { store } from "../archive";
+
+const SIZE = BigInt(WAL_SIZE_BYTES);
+const START = 5n * SIZE;
+
+/** Uploads wait for {@link Harbour.finish}, which ends any of them, well or not. */
+class Harbour extends MemoryStorage {
+  readonly waiting: ((outcome: Outcome) => void)[] = [];
+  puts = 0;
+  isHeld = false;
+
+  override async put(path: string, bytes: Uint8Array): Promise<void> {
+    this.puts++;
+    const outcome = this.isHeld ? await new Promise<Outcome>((resolve) => this.waiting.push(resolve)) : "stored";
+    if (outcome !== "lost") await super.put(path, bytes);
+    if (outcome !== "stored") throw fail("hostConnect", "no route", { retryable: true });
+  }
+
+  finish(index: number, outcome: Outcome = "stored"): void {
+    this.waiting.splice(index % this.waiting.length, 1)[0]?.(outcome);
+  }
+
+  /** Position up to which a recovery gets the WAL after `from`, from the chunks and the archive's files. */
+  reach(from: bigint): bigint {
+    const names = this.paths().map((path) => basename(path));
+    const chunks = names.flatMap((name) => parseChunkName(name) ?? []);
+    for (let at = from; ; ) {
+      const segment = segmentOfLsn(1, at, WAL_SIZE_BYTES);
+      const sessions = bySession(chunks.filter((chunk) => chunk.segment === segment));
+      const isArchived = names.some((name) => name.startsWith(`${segment}-`) && parseChunkName(name) === null);
+      const reach = isArchived ? WAL_SIZE_BYTES : Math.max(0, ...sessions.map((own) => reachOf(own)));
+      if (reach < WAL_SIZE_BYTES) return lsnOfSegment(segment, WAL_SIZE_BYTES) + BigInt(reach);
+      at = lsnOfSegment(segment, WAL_SIZE_BYTES) + SIZE;
+    }
+  }
+}
+
+/** `answerLost`: stored, but reported as a failure. */
+type Outcome = "stored" | "lost" | "answerLost";
+
+let ctx: Omit<TestContext, "clock"> & { readonly clock: Clock };
+let clock: TestContext["clock"];
+let storage: Harbour;
+let repo: Repository;
+let folder: string;
+let sessions = 0;
+/** Positions that were reported before a recovery could reach them. */
+let tooEarly: bigint[];
+
+beforeEach(async () => {
+  await begin();
+  folder = temporaryFolder();
+});
+
+afterEach(() => {
+  expect(tooEarly).toEqual([]);
+});
+
+async function begin(): Promise<void> {
+  const made = testContext();
+  [ctx, clock] = [made, made.clock];
+  storage = new Harbour({ name: "memory1" });
+  repo = repository(1, { storage, compress: { type: "none", level: 0 } });
+  await stanzaCreate([repo], CONTROL, ctx);
+  storage.puts = 0;
+  tooEarly = [];
+}
+
+/** The server's WAL. Each byte depends on its position. */
+function wal(from: bigint, sizeBytes: number): Buffer {
+  const first = Number(from % 251n);
+  return Buffer.alloc(sizeBytes, Buffer.from(Array.from({ length: 251 }, (_, index) => ((first + index) % 251) + 1)));
+}
+
+interface Sailing {
+  readonly window: WalWindow;
+  readonly worker: StreamWorker;
+  readonly running: Promise<void>;
+  /** The furthest reported position. */
+  confirmed: bigint;
+  crash(): Promise<void>;
+}
+
+/** Runs a worker and checks each position that it reports. */
+function sail(more: Partial<StreamWorkerOptions> = {}, groupMs = 0, start = START): Sailing {
+  const window = new WalWindow(start);
+  const stop = new AbortController();
+  const progressed = (): void => {
+    const { lsn } = worker.status();
+    if (lsn === null) return;
+    // The worker would take a thrown error for a failed upload.
+    if (lsn > storage.reach(start)) tooEarly.push(lsn);
+    if (lsn > sailing.confirmed) sailing.confirmed = lsn;
+  };
+  const options = {
+    cluster: CLUSTER,
+    timeline: 1,
+    segmentSizeBytes: WAL_SIZE_BYTES,
+    intervalMs: 1000,
+    flushLsn: start,
+    missingWal: [],
+    requireStarted: () => {},
+    session: sessionName(++sessions),
+    prompt: { groupMs, progressed },
+  };
+  const worker = new StreamWorker(repo, window, { ...options, ...more }, { ...ctx, signal: stop.signal });
+  const running = worker.run();
+  const crash = async (): Promise<void> => {
+    stop.abort(fail("term", "killed"));
+    window.notify();
+    let isOver = false;
+    void running.then(() => {
+      isOver = true;
+    });
+    while (!isOver) {
+      while (storage.waiting.length > 0) storage.finish(0, "lost");
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
+  const sailing: Sailing = { window, worker, running, confirmed: 0n, crash };
+  return sailing;
+}
+
+async function settled(isDone: () => boolean | Promise<boolean>): Promise<void> {
+  for (let turn = 0; turn < 5000 && !(await isDone()); turn++) await new Promise((resolve) => setImmediate(resolve));
+  expect(await isDone()).toBe(true);
+}
+
+const send = ({ window }: Sailing, sizeBytes: number): void => window.append(window.end, wal(window.end, sizeBytes));
+
+async function recovered(name: string): Promise<Buffer | null> {
+  const destination = join(folder, "RECOVERYXLOG");
+  writeFileSync(destination, "nothing");
+  const request = { walName: name, destination, cluster: CLUSTER, segmentSizeBytes: WAL_SIZE_BYTES };
+  const recovery = { dataDirectory: folder, exists: async (file: string) => file === "recovery.signal" };
+  return (await getLast([repo], request, recovery, async () => false, ctx)) ? readFileSync(destination) : null;
+}
+
+/** Length of the valid start of a recovered segment. */
+async function recoveredLength(from: bigint): Promise<number> {
+  const result = await recovered(segmentOfLsn(1, from, WAL_SIZE_BYTES));
+  if (result === null) return 0;
+  const sizeBytes = result.findLastIndex((byte) => byte !== 0) + 1;
+  expect(result.subarray(0, sizeBytes).equals(wal(from, sizeBytes))).toBe(true);
+  return sizeBytes;
+}
+
+describe("a prompt repository", () => {
+  it("ships without waiting for the interval, and reports each upload", async () => {
+    const sailing = sail({ intervalMs: 3_600_000 });
+    for (const size of [100, 200]) {
+      send(sailing, size);
+      await settled(() => sailing.confirmed === sailing.window.end);
+    }
+    sailing.window.close();
+    await sailing.running;
+    expect(await recoveredLength(START)).toBe(300);
+    expect(clock.sleeps.filter((ms) => ms === 3_600_000)).toEqual([]);
+  });
+
+  it("groups what arrives while uploads are on their way, and has at most four of them", async () => {
+    const sailing = sail();
+    await settled(() => sailing.confirmed === START);
+    storage.isHeld = true;
+    for (let count = 0; count < 100; count++) {
+      send(sailing, 10);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(storage.waiting.length).toBeLessThanOrEqual(4);
+    storage.isHeld = false;
+    while (storage.waiting.length > 0) storage.finish(0);
+    await settled(() => sailing.confirmed === sailing.window.end);
+    expect(storage.puts).toBeLessThanOrEqual(6);
+    await sailing.crash();
+  });
+
+  it("confirms only the unbroken beginning when a later upload ends first", async () => {
+    const sailing = sail();
+    await settled(() => sailing.confirmed === START);
+    storage.isHeld = true;
+    send(sailing, 100);
+    await settled(() => storage.waiting.length === 1);
+    send(sailing, 50);
+    await settled(() => storage.waiting.length === 2);
+    storage.finish(1);
+    await settled(() => storage.paths().some((path) => path.endsWith("-00000064-00000096")));
+    expect(sailing.worker.status().lsn).toBe(START);
+    storage.isHeld = false;
+    storage.finish(0);
+    await settled(() => sailing.worker.status().lsn === sailing.window.end);
+    await sailing.crash();
+  });
+
+  it("sends again what failed, although later bytes were stored", async () => {
+    const sailing = sail();
+    await settled(() => sailing.confirmed === START);
+    storage.isHeld = true;
+    send(sailing, 100);
+    await settled(() => storage.waiting.length === 1);
+    send(sailing, 50);
+    await settled(() => storage.waiting.length === 2);
+    storage.finish(1);
+    storage.isHeld = false;
+    storage.finish(0, "lost");
+    await settled(() => sailing.worker.status().lsn === sailing.window.end);
+    expect(await recoveredLength(START)).toBe(150);
+    expect(ctx.lines.filter(({ level }) => level === "warn")).toHaveLength(1);
+    await sailing.crash();
+  });
+
+  it("reports nothing as stored while WAL before it is only on the server", async () => {
+    const before = segmentOfLsn(1, START - SIZE, WAL_SIZE_BYTES);
+    const sailing = sail({ missingWal: [before] });
+    send(sailing, 100);
+    await settled(async () => (await recoveredLength(START)) === 100);
+    expect(sailing.confirmed).toBeLessThan(START);
+    sailing.worker.archived(before);
+    await settled(() => sailing.confirmed === sailing.window.end);
+    await sailing.crash();
+  });
+
+  it("reports nothing before it has the position of the session's start", async () => {
+    const sailing = sail({ flushLsn: START + 100n });
+    send(sailing, 60);
+    await settled(() => storage.puts === 1);
+    expect(sailing.confirmed).toBe(0n);
+    send(sailing, 40);
+    await settled(() => sailing.confirmed === START + 100n);
+    await sailing.crash();
+  });
+
+  it("ships nothing for a stopped stanza, from the moment of the stop", async () => {
+    let isStopped = false;
+    const sailing = sail({
+      requireStarted: () => {
+        if (isStopped) throw fail("stop", "stop file exists");
+      },
+    });
+    send(sailing, 100);
+    await settled(() => sailing.confirmed === sailing.window.end);
+    isStopped = true;
+    send(sailing, 100);
+    await settled(() => sailing.worker.status().error?.kind === "stop");
+    expect(sailing.confirmed).toBe(START + 100n);
+    await sailing.crash();
+  });
+
+  it("merges small chunks beside the uploads, and removes them", async () => {
+    const sailing = sail();
+    for (let count = 0; count < 200; count++) {
+      send(sailing, 100);
+      await settled(() => sailing.confirmed === sailing.window.end);
+      clock.advance(50);
+    }
+    sailing.window.close();
+    await sailing.running;
+    const pieces = storage.paths().filter((path) => parseChunkName(basename(path)) !== null);
+    expect(pieces.length).toBeLessThan(100);
+    expect(await recoveredLength(START)).toBe(20_000);
+  });
+
+  it("begins no more uploads than the limit of requests allows", async () => {
+    ctx = { ...ctx, clock: systemClock };
+    const groupMs = 40;
+    const sailing = sail({}, groupMs);
+    await settled(() => sailing.confirmed === START);
+    const beganAtMs = systemClock.monotonicMs();
+    while (systemClock.monotonicMs() - beganAtMs < 300) {
+      send(sailing, 10);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    const elapsedMs = systemClock.monotonicMs() - beganAtMs;
+    expect(storage.puts).toBeGreaterThan(1);
+    expect(storage.puts).toBeLessThanOrEqual(Math.ceil(elapsedMs / groupMs) + 1);
+    await sailing.crash();
+  });
+});
+
+it("in any order of answers, failures and crashes a recovery gets every reported byte", {
+  timeout: 120_000,
+}, async () => {
+  const step = fc.oneof(
+    { weight: 4, arbitrary: fc.record({ kind: fc.constant("send"), size: fc.integer({ min: 1, max: 400_000 }) }) },
+    { weight: 5, arbitrary: fc.record({ kind: fc.constant("finish"), size: fc.nat(3) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom("lost", "answerLost"), size: fc.nat(3) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant("archive"), size: fc.nat(0) }) },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant("pass"), size: fc.integer({ min: 1, max: 3000 }) }) },
+  );
+  const lives = fc.array(fc.array(step, { minLength: 1, maxLength: 25 }), { minLength: 1, maxLength: 4 });
+  let meaningful = 0;
+  await fc.assert(
+    fc.asyncProperty(lives, async (all) => {
+      await begin();
+      let flushed = START;
+      let acknowledged = 0n;
+      for (const steps of all) {
+        storage.isHeld = false;
+        const start = (flushed / SIZE) * SIZE;
+        const sailing = sail({ flushLsn: flushed, missingWal: missingBefore(start) }, 0, start);
+        storage.isHeld = true;
+        // The session begins with what the server has already, in parts.
+        const again = Number(flushed - start);
+        const parts =
+          again < 3 ? [again] : [again - 2 * Math.floor(again / 3), Math.floor(again / 3), Math.floor(again / 3)];
+        const catchUp = parts.filter((size) => size > 0).map((size) => ({ kind: "send", size }));
+        for (const { kind, size } of [...catchUp.slice(0, 1), ...interleaved(catchUp.slice(1), steps)]) {
+          if (kind === "send") send(sailing, size);
+          else if (kind === "pass") clock.advance(size);
+          else if (kind === "archive") await archiveNext(sailing);
+          else if (storage.waiting.length > 0) storage.finish(size, kind === "finish" ? "stored" : (kind as Outcome));
+          for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
+        }
+        if (sailing.window.end > flushed) flushed = sailing.window.end;
+        await sailing.crash();
+        expect(tooEarly).toEqual([]);
+        if (sailing.confirmed > acknowledged) acknowledged = sailing.confirmed;
+      }
+      if (acknowledged <= START) return;
+      meaningful++;
+      expect(storage.reach(START)).toBeGreaterThanOrEqual(acknowledged);
+      const last = ((acknowledged - 1n) / SIZE) * SIZE;
+      if (!isArchived(segmentOfLsn(1, last, WAL_SIZE_BYTES)))
+        expect(await recoveredLength(last)).toBeGreaterThanOrEqual(Number(acknowledged - last));
+    }),
+    { numRuns: 80 },
+  );
+  expect(meaningful).toBeGreaterThan(25);
+});
+
+function interleaved<T>(left: readonly T[], right: readonly T[]): T[] {
+  const both: T[] = [];
+  for (let index = 0; index < Math.max(left.length, right.length); index++)
+    both.push(...left.slice(index, index + 1), ...right.slice(index, index + 1));
+  return both;
+}
+
+function isArchived(segment: string): boolean {
+  return storage.paths().some((path) => path.includes(`/${segment}-`) && !path.includes("/stream/"));
+}
+
+/** Complete segments that wait in the server's pg_wal. */
+function missingBefore(end: bigint): string[] {
+  const names: string[] = [];
+  for (let lsn = START; lsn < end; lsn += SIZE) names.push(segmentOfLsn(1, lsn, WAL_SIZE_BYTES));
+  return names.filter((name) => !isArchived(name));
+}
+
+/** The archive gets the first complete segment that it lacks, as PostgreSQL would do it. */
+async function archiveNext(sailing: Sailing): Promise<void> {
+  const wasHeld = storage.isHeld;
+  storage.isHeld = false;
+  for (let lsn = START; lsn + SIZE <= sailing.window.end; lsn += SIZE) {
+    const name = segmentOfLsn(1, lsn, WAL_SIZE_BYTES);
+    if (isArchived(name)) continue;
+    await store(repo, Number(lsn / SIZE));
+    sailing.worker.archived(name);
+    break;
+  }
+  storage.isHeld = wasHeld;
+}

@@ -1,0 +1,310 @@
+/**
+ * One host with PostgreSQL and an agent that streams into a bucket behind a delaying proxy and into a directory. Every
+ * part can be killed, and the host can be lost with its disk. Clients keep what was acknowledged.
+ */
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Client } from "pg";
+import type { SettingsFileStream } from "../../runtime/config/settings";
+import { projectFolder } from "../parts/cache";
+import type { PostgresBinaries } from "../parts/postgres/postgres";
+import { TestCluster } from "../parts/postgres/testCluster";
+import { descendantsOf, run, runOk, sleep, type Started, start, waitFor } from "../parts/process";
+import { S3Server } from "../parts/servers/s3Server";
+import { giveTo, makeUserFolder, reachable } from "../parts/users";
+import { configureProgram } from "./bed";
+import { type DelayProxy, startDelayProxy } from "./delayProxy";
+
+export interface RpoLabOptions {
+  readonly binaries: PostgresBinaries;
+  /** The bundle to run. */
+  readonly runtimeFile: string;
+  readonly s3Kind: "s3rver" | "versitygw";
+  /** Null has no repositories and no agent. */
+  readonly stream: SettingsFileStream | null;
+  readonly repos: readonly ("posix" | "s3")[];
+  /** Round trip to the bucket. */
+  readonly latencyMs: number;
+  /** Of PostgreSQL. */
+  readonly settings?: Readonly<Record<string, string | number | boolean>>;
+}
+
+export interface Commit {
+  readonly client: number;
+  readonly no: number;
+  readonly ackMs: number;
+}
+
+const STANZA = "rpo";
+
+export class RpoLab {
+  readonly cluster: TestCluster;
+  readonly #folder: string;
+  readonly #options: RpoLabOptions;
+  readonly #server: S3Server | null;
+  #proxy: DelayProxy | null;
+  readonly #proxyPort: number;
+  #agent: Started | null = null;
+
+  private constructor(
+    cluster: TestCluster,
+    folder: string,
+    options: RpoLabOptions,
+    server: S3Server | null,
+    proxy: DelayProxy | null,
+  ) {
+    this.cluster = cluster;
+    this.#folder = folder;
+    this.#options = options;
+    this.#server = server;
+    this.#proxy = proxy;
+    this.#proxyPort = proxy?.port ?? 0;
+  }
+
+  /** A running host with its first full backup. */
+  static async create(options: RpoLabOptions): Promise<RpoLab> {
+    const folder = makeUserFolder("pgb-rpo-");
+    const server = options.repos.includes("s3") ? await S3Server.create({ kind: options.s3Kind }) : null;
+    const proxy = server === null ? null : await startDelayProxy(server.port, options.latencyMs);
+    const client = reachable(join(projectFolder(), "runtime", "agent", "pgbackrest-client"));
+    const archives =
+      options.stream === null
+        ? {}
+        : {
+            archive_mode: "on",
+            archive_command: `${client} ${join(folder, "agent.sock")} archive-push %p # pgbackrest`,
+          };
+    const cluster = await TestCluster.create({
+      binaries: options.binaries,
+      folder: join(folder, "pg"),
+      settings: { ...archives, autovacuum: "off", wal_keep_size: "0", ...options.settings },
+    });
+    const lab = new RpoLab(cluster, folder, options, server, proxy);
+    try {
+      copyFileSync(options.runtimeFile, join(folder, "runtime.cjs"));
+      lab.#configure();
+      if (options.stream !== null) await lab.startAgent();
+      await cluster.start();
+      await cluster.sql("CREATE TABLE commits (client int, no int, filler text, PRIMARY KEY (client, no))");
+      if (options.stream === null) return lab;
+      await lab.run(["stanza-create"]);
+      await lab.run(["backup", "--type=full"]);
+      return lab;
+    } catch (error) {
+      await lab.remove();
+      throw error;
+    }
+  }
+
+  #configure(): void {
+    const { repos, stream } = this.#options;
+    const server = this.#server;
+    if (server !== null) copyFileSync(server.caFile, join(this.#folder, "ca.crt"));
+    const lines = repos.flatMap((kind, index) => {
+      const all: Record<string, string> =
+        kind === "posix" || server === null
+          ? { path: join(this.#folder, `repo${index + 1}`) }
+          : {
+              ...server.repositoryOptions(),
+              path: `/repo${index + 1}`,
+              "storage-port": String(this.#proxyPort),
+              "storage-ca-file": join(this.#folder, "ca.crt"),
+            };
+      const options = { ...all, "retention-full": "9" };
+      return Object.entries(options).map(([option, value]) => `repo${index + 1}-${option}=${value}`);
+    });
+    const more = ["compress-type=zst", "compress-level=1", "process-max=2", "archive-timeout=60", "io-timeout=10"];
+    const own = { folders: [], dataPath: this.cluster.dataPath, lines: [...lines, ...more] };
+    configureProgram(this.cluster, join(this.#folder, "ours"), STANZA, own);
+    const settings = { version: 1, acknowledge: "any", stream: stream ?? undefined };
+    writeFileSync(join(this.#folder, "pgbackstop.json"), JSON.stringify(settings), { mode: 0o644 });
+  }
+
+  get #argv(): string[] {
+    return [
+      reachable(process.execPath),
+      join(this.#folder, "runtime.cjs"),
+      `--config=${join(this.#folder, "ours.conf")}`,
+      `--stanza=${STANZA}`,
+    ];
+  }
+
+  async run(args: readonly string[]): Promise<string> {
+    const [command = "", ...own] = this.#argv;
+    return runOk(command, [...own, ...args], { user: this.cluster.user, cwd: this.#folder });
+  }
+
+  async startAgent(): Promise<void> {
+    const [command = "", ...own] = this.#argv;
+    const logFile = join(this.#folder, "agent.log");
+    writeFileSync(logFile, "", { flag: "a" });
+    giveTo(logFile, this.cluster.user);
+    const args = [...own, "--log-level-console=info", `--agent-socket=${join(this.#folder, "agent.sock")}`, "agent"];
+    const agent = await start(command, args, { user: this.cluster.user, cwd: this.#folder, logFile });
+    this.#agent = agent;
+    await waitFor("the agent", 60_000, async () => {
+      if (!agent.isRunning()) throw new Error(`the agent ended\n${this.agentLog().slice(-2000)}`);
+      return (await this.status()) === "" ? null : true;
+    });
+  }
+
+  async stopAgent(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
+    await this.#agent?.stop(signal);
+    this.#agent = null;
+  }
+
+  agentLog(): string {
+    return readFileSync(join(this.#folder, "agent.log"), "utf8");
+  }
+
+  /** Process id of the agent. */
+  get agentPid(): number {
+    return this.#agent?.pid ?? 0;
+  }
+
+  /** The agent's lines about the repositories; empty while it does not answer. */
+  async status(): Promise<string> {
+    const client = reachable(join(projectFolder(), "runtime", "agent", "pgbackrest-client"));
+    const options = { user: this.cluster.user, cwd: this.#folder };
+    const { exitCode, stdout, stderr } = await run(client, [join(this.#folder, "agent.sock"), "status"], options);
+    return exitCode === 0 ? `${stdout}${stderr}` : "";
+  }
+
+  /** Waits until commits wait for the repositories, or just until each repository gets the stream. */
+  async untilStreaming(): Promise<void> {
+    const wanted = this.#options.stream?.synchronous === undefined ? /streamed=[0-9A-F]/ : /synchronous=synchronous/;
+    await waitFor("the stream", 120_000, async () => (wanted.test(await this.status()) ? true : null)).catch(
+      (error: unknown) => {
+        throw new Error(`${String(error)}\n${this.agentLog().slice(-3000)}`, { cause: error });
+      },
+    );
+  }
+
+  async cutNetwork(): Promise<void> {
+    await this.#proxy?.close();
+    this.#proxy = null;
+  }
+
+  async mendNetwork(): Promise<void> {
+    if (this.#server !== null && this.#proxy === null)
+      this.#proxy = await startDelayProxy(this.#server.port, this.#options.latencyMs, this.#proxyPort);
+  }
+
+  get bucket(): S3Server | null {
+    return this.#server;
+  }
+
+  /** Kills every process of the server at once. */
+  async killServer(): Promise<void> {
+    const { pid } = this.cluster;
+    if (pid === 0) return;
+    for (const each of [pid, ...descendantsOf(pid)]) {
+      try {
+        process.kill(each, "SIGKILL");
+      } catch {
+        // It has ended meanwhile.
+      }
+    }
+    await this.cluster.stop("immediate");
+  }
+
+  /** Kills agent and server, and removes the data directory and what the agent has recorded. */
+  async loseHost(): Promise<void> {
+    await Promise.all([this.stopAgent("SIGKILL"), this.killServer()]);
+    const { dataPath } = this.cluster;
+    for (const name of readdirSync(dataPath)) rmSync(join(dataPath, name), { recursive: true, force: true });
+    const spool = join(this.#folder, "ours", "spool");
+    rmSync(spool, { recursive: true, force: true });
+    mkdirSync(spool);
+    giveTo(spool, this.cluster.user);
+  }
+
+  /** Restores all repositories have, and opens it. */
+  async restore(repoIndex?: number): Promise<void> {
+    await this.run(["restore", ...(repoIndex === undefined ? [] : [`--repo=${repoIndex}`])]);
+    await this.startAgent();
+    await this.startServer();
+  }
+
+  async startServer(): Promise<void> {
+    await waitFor("the end of the killed server's processes", 60_000, () =>
+      this.cluster.start({}, { timeoutMs: 180_000 }).then(
+        () => true as const,
+        (error: unknown) => {
+          if (/pre-existing shared memory block|lock file "postmaster.pid"/.test(String(error))) return null;
+          throw error;
+        },
+      ),
+    );
+    await this.cluster.waitForValue("SELECT pg_is_in_recovery()", "false", 180_000);
+  }
+
+  async remove(): Promise<void> {
+    await this.stopAgent("SIGKILL");
+    await this.cluster.remove();
+    await this.#proxy?.close();
+    await this.#server?.remove();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** Clients that commit one row after the other, connect again after a failure, and keep what was acknowledged. */
+export class Writers {
+  readonly commits: Commit[] = [];
+  readonly #cluster: TestCluster;
+  readonly #stop = new AbortController();
+  readonly #running: Promise<void>[];
+  readonly #next: Map<number, number>;
+
+  /** @param next the number of each client's next row; it is counted on here */
+  constructor(cluster: TestCluster, count: number, next: Map<number, number>) {
+    this.#cluster = cluster;
+    this.#next = next;
+    this.#running = Array.from({ length: count }, (_, client) => this.#write(client));
+  }
+
+  async #write(client: number): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      let session: Client | null = null;
+      let isDoubtful = false;
+      try {
+        session = await this.#cluster.connect();
+        // A wait that was given up ends with this warning: the commit is nowhere but here.
+        session.on("notice", (notice) => {
+          isDoubtful ||= String(notice.message).includes("wait for synchronous replication");
+        });
+        while (!this.#stop.signal.aborted) {
+          const no = this.#next.get(client) ?? 1;
+          this.#next.set(client, no + 1);
+          isDoubtful = false;
+          await session.query("INSERT INTO commits VALUES ($1::int, $2::int, repeat(md5($2::text), 3))", [client, no]);
+          if (!isDoubtful) this.commits.push({ client, no, ackMs: performance.now() });
+        }
+      } catch {
+        await sleep(20);
+      } finally {
+        await session?.end().catch(() => undefined);
+      }
+    }
+  }
+
+  /** Returns at once; {@link ended} waits for the clients. */
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  async ended(): Promise<void> {
+    this.stop();
+    await Promise.all(this.#running);
+  }
+}
+
+/** The acknowledged commits that the server lacks. */
+export async function missingCommits(cluster: TestCluster, commits: readonly Commit[]): Promise<Commit[]> {
+  const rows = await cluster.sql(
+    "SELECT a.client, a.no FROM unnest($1::int[], $2::int[]) AS a (client, no) LEFT JOIN commits USING (client, no) WHERE commits.no IS NULL",
+    [commits.map(({ client }) => client), commits.map(({ no }) => no)],
+  );
+  const names = new Set(rows.map(({ client, no }) => `${String(client)} ${String(no)}`));
+  return commits.filter(({ client, no }) => names.has(`${client} ${no}`));
+}
