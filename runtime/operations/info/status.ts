@@ -123,7 +123,16 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
     return { ...status, troubles: troublesOf(status, input, newestWal) };
   });
   const { next, nowS, running, stanza, waiting } = input;
-  return { stanza, repos, troubles: waitTroubles(input), waiting, running, next, nowS, synchronous: input.streams?.synchronous ?? null };
+  return {
+    stanza,
+    repos,
+    troubles: waitTroubles(input),
+    waiting,
+    running,
+    next,
+    nowS,
+    synchronous: input.streams?.synchronous ?? null,
+  };
 }
 
 /** True when nothing needs attention. */
