@@ -138,6 +138,7 @@ async function ship(
     return await stream.receive(start, sink, signal, confirmation);
   } finally {
     window.close();
+    confirmation?.end();
     const rest = withTimeTo(REST_MS, ctx.clock, (over) =>
       Promise.race([Promise.all(running.values()), untilAborted(over)]),
     ).finally(() => enough.abort(fail("term", "the stream has ended")));
@@ -155,6 +156,7 @@ class Confirmed implements Confirmation {
   readonly #workers: readonly StreamWorker[];
   #listener: () => void = () => {};
   #lsn = 0n;
+  #hasEnded = false;
 
   constructor(parts: SynchronousParts, window: WalWindow, workers: readonly StreamWorker[]) {
     this.policy = parts.policy;
@@ -176,7 +178,13 @@ class Confirmed implements Confirmation {
     this.#parts.moved(this.#window.end, this.#lsn);
   }
 
+  /** Repositories still take the rest, and the next connection confirms it. */
+  end(): void {
+    this.#hasEnded = true;
+  }
+
   progressed(): void {
+    if (this.#hasEnded) return;
     const statuses = this.#workers.map((worker) => worker.status());
     this.#lsn = confirmedLsn(this.policy, statuses);
     this.#listener();

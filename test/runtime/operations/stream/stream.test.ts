@@ -2,10 +2,15 @@
 import { beforeEach, expect, test } from "vitest";
 import { untilAborted } from "../../../../runtime/base/clock";
 import { fail } from "../../../../runtime/base/errors";
-import { type StreamParts, streamOnce, type WalSource } from "../../../../runtime/operations/stream/stream";
+import {
+  type StreamParts,
+  streamOnce,
+  type SynchronousParts,
+  type WalSource,
+} from "../../../../runtime/operations/stream/stream";
 import type { StreamWorker } from "../../../../runtime/operations/stream/streamWorker";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
-import type { WalSink } from "../../../../runtime/postgres/walStream";
+import type { Confirmation, WalSink } from "../../../../runtime/postgres/walStream";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { HeldClock, testContext } from "../../../harness/context";
 import { MemoryStorage } from "../../../harness/doubles/storages";
@@ -19,10 +24,12 @@ let repos: Repository[];
 let workers: readonly StreamWorker[] = [];
 const clock = new HeldClock();
 const ctx = testContext({ clock });
-const stop = new AbortController();
+let stop = new AbortController();
 const former = new Map<number, Promise<void>>();
 
 beforeEach(async () => {
+  stop = new AbortController();
+  former.clear();
   storages = [1, 2].map((key) => new FaultyStorage(new MemoryStorage({ name: `memory${key}` })));
   repos = storages.map((storage, index) => repository(index + 1, { storage }));
   await stanzaCreate(repos, CONTROL, ctx);
@@ -31,14 +38,21 @@ beforeEach(async () => {
 /** A server that sends what the test says, until the test ends the connection. */
 class ScriptedServer implements WalSource {
   readonly lost = new AbortController();
+  readonly confirmed: bigint[] = [];
   #sink: WalSink | undefined;
 
   async identify(): ReturnType<WalSource["identify"]> {
     return { systemId: CONTROL.systemId, timeline: 1, flushLsn: START, inRecovery: false };
   }
 
-  async receive(_start: unknown, sink: WalSink, signal: AbortSignal): ReturnType<WalSource["receive"]> {
+  async receive(
+    _start: unknown,
+    sink: WalSink,
+    signal: AbortSignal,
+    confirmation: Confirmation | null = null,
+  ): ReturnType<WalSource["receive"]> {
     this.#sink = sink;
+    confirmation?.onChange(() => this.confirmed.push(confirmation.lsn));
     await untilAborted(AbortSignal.any([this.lost.signal, signal]));
     return fail("dbConnect", "the connection is lost");
   }
@@ -51,7 +65,7 @@ class ScriptedServer implements WalSource {
   }
 }
 
-function connect(server: ScriptedServer): Promise<unknown> {
+function connect(server: ScriptedServer, synchronous?: SynchronousParts): Promise<unknown> {
   workers = [];
   const parts: StreamParts = {
     repos,
@@ -62,6 +76,7 @@ function connect(server: ScriptedServer): Promise<unknown> {
     listMissingWal: async () => [],
     begun: (begun) => (workers = begun),
     former,
+    ...(synchronous === undefined ? {} : { synchronous }),
   };
   return streamOnce(parts, stop.signal, ctx).catch((error: unknown) => error);
 }
@@ -100,4 +115,37 @@ test("a repository that hangs when a connection ends does not delay the others' 
   stop.abort();
   await over;
   await Promise.all(former.values());
+});
+
+test("a synchronous connection confirms what all repositories hold, and nothing after its end", async () => {
+  const moved: (readonly [received: bigint, confirmed: bigint])[] = [];
+  const synchronous: SynchronousParts = {
+    policy: { mode: "all", repoIndexes: [] },
+    groupMs: 0,
+    moved: (...positions) => moved.push(positions),
+  };
+  const server = new ScriptedServer();
+  const ended = connect(server, synchronous);
+  await settled(() => lsnOf(0) === START && lsnOf(1) === START);
+  const [first, second] = [new AbortController(), new AbortController()];
+  storages[1]?.plan("put", { kind: "hang", signal: first.signal });
+  await server.send(START, 100);
+  await settled(() => lsnOf(0) === START + 100n);
+  expect(server.confirmed.at(-1) ?? START).toBe(START);
+  first.abort();
+  // The upload that hung has failed; it is repeated after a pause.
+  await settled(() => workers[1]?.status().error !== null);
+  await clock.advance(1000);
+  await settled(() => server.confirmed.at(-1) === START + 100n);
+  storages[1]?.plan("put", { kind: "hang", signal: second.signal });
+  await server.send(START + 100n, 100);
+  await settled(() => lsnOf(0) === START + 200n);
+  server.lost.abort();
+  await ended;
+  const [confirmed, positions] = [server.confirmed.length, moved.length];
+  expect(moved.at(-1)).toEqual([START + 200n, START + 100n]);
+  second.abort();
+  await clock.advance(20_000);
+  await Promise.all(former.values());
+  expect([server.confirmed.length, moved.length]).toEqual([confirmed, positions]);
 });
