@@ -130,8 +130,14 @@ function warnRoot(config: Config, owners: readonly number[], log: Log): void {
 }
 
 /** For metrics: a failure to record the run does not change its result. */
-async function rememberRun({ command, dryRun, spoolPath, stanza }: Config, exitCode: number, log: Log): Promise<void> {
+async function rememberRun(
+  { command, dryRun, repos, spoolPath, stanza }: Config,
+  exitCode: number,
+  log: Log,
+): Promise<void> {
   if (COMMAND_TABLE[command].remembered !== true || stanza === undefined || dryRun) return;
+  // It says nothing about the repository of today. A copy of the past, by sync, does: its target is written now.
+  if (command === "verify" && repos.some((repo) => repo.targetTimeMs !== undefined)) return;
   const endedAtS = Math.floor(systemClock.nowMs() / 1000);
   await saveRun(spoolPath, stanza, { command, endedAtS, exitCode }).catch((error: unknown) =>
     log.debug(`unable to record the end of this run: ${toBackupError(error).message}`),

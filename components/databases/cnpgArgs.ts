@@ -489,6 +489,12 @@ export interface RecoveryArgs {
   /** Keys of the repositories to restore from; no others are read. Left out, all. @example ["repo2"] */
   from?: pulumi.Input<pulumi.Input<string>[]>;
   /**
+   * Reads the repository as it was at this time, before somebody overwrote or deleted backups in it: a bucket that
+   * keeps versions, with a key that may list and read them (`readerTarget`). Needs one repository in `from`, and engine
+   * "runtime". RFC 3339. @default as it is now @example "2026-11-20T06:40:59Z"
+   */
+  repositoryTargetTime?: pulumi.Input<string>;
+  /**
    * True continues the archive of the restored cluster under another name: only if the former cluster is permanently
    * gone (docs/kubernetes.md, "Renaming a cluster").
    * @default false

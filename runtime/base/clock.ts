@@ -71,3 +71,18 @@ export function formatLocalSeconds(timeMs: number): string {
   const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
   return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
+
+/**
+ * Milliseconds since 1970 of `YYYY-MM-DD HH:MM:SS[.fff][±HH[[:]MM]]`; without a zone, local time, as in stock and
+ * PostgreSQL. Null for any other text.
+ */
+export function findTimeMs(text: string): number | null {
+  const match = /^(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2}:\d{2})(\.\d+)?\s*(?:([+-])(\d{2})(?::?(\d{2}))?|Z|UTC)?$/.exec(
+    text,
+  );
+  if (match === null) return null;
+  const [, date, time, fraction, sign, hours, minutes] = match;
+  const zone = sign === undefined ? (/(Z|UTC)$/.test(text) ? "Z" : "") : `${sign}${hours}:${minutes ?? "00"}`;
+  const timeMs = Date.parse(`${date}T${time}${fraction ?? ""}${zone}`);
+  return Number.isNaN(timeMs) ? null : timeMs;
+}

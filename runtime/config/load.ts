@@ -7,6 +7,7 @@
  * broken configuration does not stop them.
  */
 import { posix } from "node:path";
+import { findTimeMs } from "../base/clock";
 import { type BackupError, fail } from "../base/errors";
 import { Secret } from "../base/secret";
 import { parseCommandLine } from "./cli";
@@ -20,7 +21,7 @@ import { buildRepos, type CompressDefault } from "./repoConfig";
 import { type Resolved, resolveOptions } from "./resolve";
 import { ResolvedValues } from "./resolvedValues";
 import { DEFAULT_SETTINGS, levelRangeOf, parseSettings, SETTINGS_FILE_NAME } from "./settings";
-import type { CompressType } from "./options";
+import { type CompressType, OPTION_KEY_MAX } from "./options";
 import type { Config, PgConfig, RepoConfig, Settings } from "./types";
 
 export interface LoadInput extends FileAccess {
@@ -128,14 +129,17 @@ function buildConfig(
   const isRestore = rowOf("target").commands.includes(command);
   const type = values.text("type");
   const set = values.text("set");
+  const repoIndex = repoIndexOf(resolved, values);
+  const from = sourceOf(values);
+  const repos = buildRepos(values, resolved.repoIndexes, compress, settings, usableOthers(resolved, values), env);
   return {
     ...groups,
     command,
     role,
     params,
     stanza: values.text("stanza"),
-    repoIndex: repoIndexOf(resolved, values),
-    repos: buildRepos(values, resolved.repoIndexes, compress, settings, usableOthers(resolved, values), env),
+    repoIndex,
+    repos: asOfTime(asOfTime(repos, targetOf(values, repoIndex)), from),
     pgs: buildPgs(values, resolved.pgKeys),
     settings,
     compress,
@@ -149,6 +153,7 @@ function buildConfig(
       type: ((isRestore ? type : undefined) ?? "default") as Config["restore"]["type"],
       typeIsDefault: isRestore && resolved.find("type")?.entry === undefined,
     },
+    sync: { ...groups.sync, fromIndex: from?.key },
     info: { ...groups.info, type: (command === "info" ? type : undefined) as Config["info"]["type"] },
     drill: { ...groups.drill, given: { level: values.isGiven("level"), maxMinutes: values.isGiven("max-minutes") } },
     set: set === "latest" ? undefined : set,
@@ -199,6 +204,52 @@ function repoIndexOf(resolved: Resolved, values: ResolvedValues): number | undef
   throw fail("optionInvalidValue", `key '${key}' is not valid for 'repo' option`, {
     hint: `configured are ${resolved.repoIndexes.map((repoIndex) => `repo${repoIndex}`).join(", ")}.`,
   });
+}
+
+/** A repository, and the time that shows it as it was. */
+interface Source {
+  readonly key: number | undefined;
+  readonly targetTimeMs: number | undefined;
+}
+
+/** @throws optionInvalid without `--repo`, as in stock: which repository was damaged when is the user's decision */
+function targetOf(values: ResolvedValues, repoIndex: number | undefined): Source {
+  const text = values.text("repo-target-time");
+  if (text === undefined) return { key: repoIndex, targetTimeMs: undefined };
+  if (repoIndex === undefined)
+    throw fail("optionInvalid", "option 'repo-target-time' not valid without option 'repo'", {
+      hint: "Name the repository to read as of that time, for example --repo=1.",
+    });
+  return { key: repoIndex, targetTimeMs: parsePast(text) };
+}
+
+/** `--from-repo=1` or `--from-repo=1@TIME`; undefined for other commands. */
+function sourceOf(values: ResolvedValues): Source | undefined {
+  const text = values.text("from-repo");
+  if (text === undefined) return undefined;
+  const [, number, time] = /^([0-9]+)(?:@(.*))?$/.exec(text) ?? [];
+  const key = Number(number);
+  if (!(key >= 1 && key <= OPTION_KEY_MAX)) {
+    throw fail("optionInvalidValue", `'${text}' is not allowed for 'from-repo' option`, {
+      hint: "Use the index of a repository, with a time to copy it as it was: --from-repo='1@2026-11-20 06:40:59+00'.",
+    });
+  }
+  return { key, targetTimeMs: time === undefined ? undefined : parsePast(time) };
+}
+
+/** @throws format (29) as stock does */
+function parsePast(text: string): number {
+  const timeMs = findTimeMs(text);
+  if (timeMs !== null) return timeMs;
+  throw fail("format", `invalid date/time ${text}`, {
+    hint: "The format is YYYY-MM-DD HH:MM:SS with optional time zone (+/- HH or HHMM or HH:MM); without one it is local time.",
+  });
+}
+
+function asOfTime(repos: readonly RepoConfig[], source: Source | undefined): readonly RepoConfig[] {
+  if (source?.targetTimeMs === undefined) return repos;
+  const { key, targetTimeMs } = source;
+  return repos.map((repo) => (repo.key === key ? { ...repo, targetTimeMs } : repo));
 }
 
 function buildPgs(values: ResolvedValues, pgKeys: readonly number[]): readonly PgConfig[] {

@@ -587,10 +587,8 @@ const COMMAND_LINE = [
     config: "verify.samplePercent",
     range: ["1", "100"],
   }),
-  own("from-repo", "integer", ["sync"], "index of the repository to copy from", {
-    config: "sync.fromRepoKey",
+  own("from-repo", "string", ["sync"], "index of the repository to copy from; 1@TIME for repo1 as it was then", {
     required: true,
-    range: ["1", "256"],
   }),
   own("to-repo", "integer", ["sync"], "index of the repository to copy into", {
     config: "sync.toRepoKey",
@@ -1013,6 +1011,27 @@ const ARCHIVE_AND_BACKUP = [
 ];
 
 const RESTORE = [
+  acted(
+    "repo-target-time",
+    "string",
+    "global",
+    [
+      "archive-get",
+      "cnpg-restore",
+      "extract-table",
+      "find",
+      "info",
+      "manifest",
+      "recover",
+      "recover-step",
+      "repo-get",
+      "repo-ls",
+      "restore",
+      "verify",
+    ],
+    "read a versioned bucket as it was at this time; needs --repo",
+    { config: "repoTargetTime" },
+  ),
   acted("archive-mode", "enum", "global", ["restore"], "archive_mode of the restored cluster", {
     config: "restore.archiveMode",
     default: "preserve",
@@ -1285,16 +1304,6 @@ const REPOSITORY: readonly OptionRow[] = [
     default: "1MiB",
     range: ["32KiB", "16MiB"],
   }),
-  accepted(
-    "repo-target-time",
-    "string",
-    "global",
-    ["archive-get", "info", "manifest", "repo-get", "repo-ls", "restore", "verify"],
-    "show a versioned bucket as it was at this time",
-    {
-      refused: "a versioned bucket is read as it is now",
-    },
-  ),
   acted("repo-local", "boolean", "global", REPO, "the repository is on this host whatever repo-host says", {
     group: "repo",
     default: "n",

@@ -76,6 +76,8 @@ export interface RepoConfig {
   readonly unusable?: BackupError;
   readonly s3?: S3Config;
   readonly sftp?: SftpConfig;
+  /** `repo-target-time`: the repository is read as it was then, and never written. Milliseconds since 1970. */
+  readonly targetTimeMs?: number;
   readonly hardlink: boolean;
   readonly symlink: boolean;
   readonly bundle: boolean;
@@ -225,6 +227,10 @@ export interface Config extends OptionValues {
     readonly type: "default" | "immediate" | "lsn" | "name" | "time" | "xid" | "preserve" | "standby" | "none";
     /** True when `--type` was not given. */
     readonly typeIsDefault: boolean;
+  };
+  readonly sync: OptionValues["sync"] & {
+    /** The number in `--from-repo=1@TIME`; the time is that repository's `targetTimeMs`. */
+    readonly fromIndex: number | undefined;
   };
   readonly info: OptionValues["info"] & { readonly type: "full" | "diff" | "incr" | undefined };
   readonly drill: OptionValues["drill"] & {

@@ -6,6 +6,7 @@ import { PosixStorage } from "./posix";
 import { type S3Deps, S3Storage } from "./s3/client";
 import { type CredentialSource, RenewedCredentials } from "./s3/credentials";
 import { fetchCredentials, type KeySourceDeps } from "./s3/keySource";
+import { PastStorage } from "./s3/past";
 import { findQuirks, S3_QUIRKS } from "./s3/quirks";
 import { SftpStorage } from "./sftp/driver";
 import type { SessionDeps } from "./sftp/session";
@@ -15,10 +16,20 @@ export type OpenDeps = S3Deps & KeySourceDeps & SessionDeps;
 
 /**
  * Does no I/O apart from reading the CA file: the first use shows an unreachable repository.
- * @throws optionRequired, optionInvalidValue
+ * @throws optionRequired, optionInvalidValue; featureNotSupported for a target time where nothing keeps versions
  */
 export function openStorage(repo: RepoConfig, deps: OpenDeps): Storage {
   const { random, signal } = deps;
+  if (repo.targetTimeMs !== undefined && repo.type !== "s3") {
+    throw fail(
+      "featureNotSupported",
+      `repo${repo.key} cannot be read as of a time: a repository of type '${repo.type}' keeps no versions`,
+      {
+        repoIndex: repo.key,
+        hint: "Leave out repo-target-time, or use a repository in a versioned bucket with --repo. A file system may have snapshots: mount one, and name it with repo-path.",
+      },
+    );
+  }
   switch (repo.type) {
     case "posix":
       return new PosixStorage({
@@ -54,7 +65,7 @@ function openS3(repo: RepoConfig, s3: S3Config, deps: OpenDeps): Storage {
   const ca = caFile === undefined ? {} : { ca: textOf(deps.readFile(caFile)) };
   const fetched = (source: S3KeySource): CredentialSource =>
     new RenewedCredentials(() => fetchCredentials(source, { repoIndex: repo.key, ...ca }, deps), deps.clock);
-  return new S3Storage(
+  const bucket = new S3Storage(
     {
       ...rest,
       repoIndex: repo.key,
@@ -66,4 +77,7 @@ function openS3(repo: RepoConfig, s3: S3Config, deps: OpenDeps): Storage {
     },
     deps,
   );
+  const { key: repoIndex, targetTimeMs } = repo;
+  if (targetTimeMs === undefined) return bucket;
+  return new PastStorage(bucket, { repoIndex, bucket: s3.bucket, quirks, targetTimeMs });
 }

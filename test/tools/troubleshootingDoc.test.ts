@@ -15,6 +15,7 @@ const REACHED_OTHERWISE = [
   "pg-wal-full",
   "wal-dropped",
   "promoted-standby",
+  "stolen-key",
   "checkpoint-wait",
   "stock-and-runtime",
   "second-repository-empty",

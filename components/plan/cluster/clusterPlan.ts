@@ -104,6 +104,8 @@ export interface ClusterPlan {
 export interface SourcePlan {
   readonly database: ClusterDatabasePlan;
   readonly from: readonly string[];
+  /** The time that shows its repository as it was. */
+  readonly repositoryTargetTime?: string | undefined;
 }
 
 /** True if pods run the runtime, for backups or for the restore at bootstrap. */

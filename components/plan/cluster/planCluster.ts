@@ -58,7 +58,7 @@ export function checkClusterPlan(resolved: ClusterPlan, attached: boolean): Find
 
 function resolveSource(
   database: ClusterDatabasePlan,
-  { engine, from, repositories, stanza }: RecoverySettings,
+  { engine, from, repositories, repositoryTargetTime, stanza }: RecoverySettings,
 ): SourcePlan {
   const source = resolveClusterDatabase(database.name, {
     namespace: database.namespace,
@@ -67,7 +67,11 @@ function resolveSource(
     engine: engine ?? database.engine,
     repositories,
   });
-  return { database: source, from: from ?? [] };
+  return {
+    database: source,
+    from: from ?? [],
+    ...(repositoryTargetTime === undefined ? {} : { repositoryTargetTime }),
+  };
 }
 
 /** Nothing about backups is declared, so that nothing is forgotten. */

@@ -2,6 +2,8 @@
  * All repository types. A target with the field of a type's name has that type; without any it is a directory. Pure.
  */
 import type { RepoConfig } from "../../../runtime/config/types";
+import { findQuirks } from "../../../runtime/storage/s3/quirks";
+import { isUnknown } from "../model/unknown";
 import { posix } from "./posixType";
 import type { RepositoryBase, RepositoryType, TargetBase } from "./repositoryType";
 import { s3, type S3Plan, type S3Settings } from "./s3Type";
@@ -40,6 +42,16 @@ export const SECRET_FILE_OPTIONS: (typeof posix)["secretFiles"] = Object.fromEnt
 /** The row of a repository or target. */
 export function typeOf(repository: Pick<RepositoryPlan, "kind">): RepositoryType<TargetSettings, RepositoryPlan> {
   return TYPES[repository.kind];
+}
+
+/** Why a repository cannot be read as it was; null if it can, or if that is unknown. */
+export function withoutVersions({ kind, name, s3: bucket, site }: RepositoryPlan): string | null {
+  if (kind === "unknown" || isUnknown(site.provider)) return null;
+  const versioning = findQuirks(site.provider, "")?.versioning ?? "none";
+  if (versioning === "none") return `${name} is on ${site.title}, which keeps no versions`;
+  return versioning === "optional" && bucket?.facts.versioning === false
+    ? `the bucket of ${name} keeps no versions`
+    : null;
 }
 
 /** Works with and without the secrets, and with a marker. */

@@ -1,14 +1,14 @@
 /**
  * A CloudNativePG cluster apart from its backups, and the backup settings that only CloudNativePG cannot support. Pure.
  */
-import type { BootstrapSettings, RecoveryTargetSettings } from "../cluster/declaredCluster";
+import type { BootstrapSettings, RecoverySettings, RecoveryTargetSettings } from "../cluster/declaredCluster";
 import { type ClusterDefinition, type ClusterPlan, type SourcePlan, runsInPods } from "../cluster/clusterPlan";
 import { DEFAULTS } from "../model/defaults";
 import { engineOf } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import { majorOf, SUPPORTED_MAJORS } from "../cluster/images";
 import type { ClusterDatabasePlan } from "../model/plan";
-import { type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
+import { type RepositoryPlan, typeOf, withoutVersions } from "../repositories/repositoryTypes";
 import { parseCron, schedulePath } from "../schedule/schedule";
 import { isUnknown } from "../model/unknown";
 import { isOlder } from "../model/compareVersions";
@@ -179,12 +179,38 @@ function checkBootstrap({ database, definition, source }: ClusterPlan): Finding[
     const fact = `${name} is not one of its repositories`;
     findings.push(finding("PB114", "bootstrap.recovery.from", fact, `use one of ${names.join(", ")}`));
   }
+  findings.push(...checkPast(definition, recovery, source));
   findings.push(...checkOverwrite(database, source, recovery.continueArchive ?? false));
   if (names.length === 0 && recovery.snapshot === undefined) {
     const fact = "it names nothing to restore from";
     findings.push(finding("PB114", "bootstrap.recovery.repositories", fact, "name a repository, or a snapshot"));
   }
   return findings;
+}
+
+/** A repository as it was at a time: only where something keeps old content. */
+function checkPast({ replica }: ClusterDefinition, recovery: RecoverySettings, source: SourcePlan | null): Finding[] {
+  const { repositoryTargetTime: time, from } = recovery;
+  if (time === undefined || source === null) return [];
+  const path = "bootstrap.recovery.repositoryTargetTime";
+  const wrong = (fact: string, hint: string): Finding[] => [finding("PB114", path, fact, hint)];
+  const { engine, repositories } = source.database;
+  if (!engineOf(engine).own)
+    return wrong(`engine "${engine}" cannot read a repository as it was`, 'use engine "runtime" for the source');
+  if (replica?.enabled === true)
+    return wrong("a replica cluster follows a growing archive, not that of one time", "leave it out");
+  const read = repositories.filter(({ name }) => from === undefined || from.includes(name));
+  const [only] = read;
+  if (only === undefined || read.length > 1) {
+    const hint = `name one in from, for instance from: ["${only?.name ?? "repo1"}"]`;
+    return wrong("each repository has a past of its own, and several are read", hint);
+  }
+  const refusal = withoutVersions(only);
+  if (refusal !== null) return wrong(refusal, "restore from another repository");
+  if (isUnknown(time)) return [];
+  if (!/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}(:?\d{2})?)$/.test(time))
+    return wrong(`"${time}" is not a time with a zone`, 'write for instance "2026-11-20T06:40:59Z"');
+  return [];
 }
 
 /**

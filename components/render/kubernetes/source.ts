@@ -2,7 +2,7 @@
 import type { SourcePlan } from "../../plan/cluster/clusterPlan";
 import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 import { renderSource } from "../engines/engineTable";
-import type { EngineContext, RecoverySource } from "../engines/engine";
+import type { EngineContext, PluginEntry, RecoverySource } from "../engines/engine";
 import type { RenderedObject } from "./objects";
 
 /** @param context with the Secrets of the source's own repositories @returns null if it begins with a snapshot alone */
@@ -17,7 +17,17 @@ export function recoverySource(context: EngineContext, source: SourcePlan): Reco
   };
   if (database.repositories.length === 0) return null;
   const { objects, plugin } = renderSource({ ...context, database });
-  return { plugin, objects: objects.map(asSource) };
+  return { plugin: inThePast(plugin, source, database.repositories), objects: objects.map(asSource) };
+}
+
+/** The parameters of the plugin's recovery (docs/kubernetes.md); rules make sure that it reads one repository. */
+function inThePast(
+  plugin: PluginEntry,
+  { repositoryTargetTime }: SourcePlan,
+  [repository]: readonly RepositoryPlan[],
+): PluginEntry {
+  if (repositoryTargetTime === undefined || repository === undefined) return plugin;
+  return { ...plugin, parameters: { ...plugin.parameters, repo: String(repository.key), repositoryTargetTime } };
 }
 
 function inKeyOrder(repositories: readonly RepositoryPlan[]): RepositoryPlan[] {

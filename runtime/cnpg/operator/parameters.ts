@@ -2,6 +2,7 @@
  * The plugin's parameters in `spec.plugins[].parameters` and `externalClusters[].plugin.parameters`: texts, checked
  * only here. Pure. Unknown ones are refused: a typing error would silently drop a setting.
  */
+import { findTimeMs } from "../../base/clock";
 import { fail } from "../../base/errors";
 import type { Parameters } from "../kubernetes/clusterObject";
 
@@ -24,6 +25,8 @@ export interface PluginParameters {
   /** For a recovery: the repository to read, and the newest segment to use, as {@link NEWEST_WAL}. */
   readonly repoIndex: number | undefined;
   readonly newestWal: string | undefined;
+  /** The time that shows it as it was. */
+  readonly repositoryTargetTime: string | undefined;
   /** Names and quantities of `resources`, unchanged. */
   readonly requests: Readonly<Record<string, string>>;
   readonly limits: Readonly<Record<string, string>>;
@@ -56,6 +59,7 @@ const KNOWN = [
   "fullEveryDays",
   "repo",
   "newestWal",
+  "repositoryTargetTime",
   ...Object.keys(RESOURCES),
 ];
 const REPO_SECRET = /^(repo[1-9]\d{0,2})Secret(Keys)?$/;
@@ -92,6 +96,7 @@ export function readParameters(
     fullEveryDays: daysOf(given["fullEveryDays"]),
     repoIndex: repoIndexOf(given["repo"]),
     newestWal: segmentOf(given["newestWal"]),
+    repositoryTargetTime: pastOf(given),
     ...resources,
   };
 }
@@ -165,6 +170,14 @@ function repoIndexOf(text: string | undefined): number | undefined {
 function segmentOf(text: string | undefined): string | undefined {
   if (text !== undefined && !NEWEST_WAL.test(text))
     throw invalid("newestWal", text, "the name of a WAL segment, as 000000010000000000000005@0/5123456 with its end");
+  return text;
+}
+
+function pastOf(given: Parameters): string | undefined {
+  const text = given["repositoryTargetTime"];
+  if (text === undefined) return undefined;
+  if (findTimeMs(text) === null) throw invalid("repositoryTargetTime", text, "a time as 2026-11-20T06:40:59Z");
+  if (given["repo"] === undefined) throw required("repo", "the key of the repository to read as of that time");
   return text;
 }
 

@@ -274,12 +274,13 @@ function argumentsOf(main: JsonObject, mounts: readonly Json[], { mode, paramete
 }
 
 /** Beside a recovery job; Kubernetes sets the address, which works without DNS. */
-function restoreArgs({ newestWal, repoIndex }: PluginParameters): string[] {
+function restoreArgs({ newestWal, repoIndex, repositoryTargetTime }: PluginParameters): string[] {
   return [
     "--kubernetes-host=$(KUBERNETES_SERVICE_HOST)",
     "--kubernetes-port=$(KUBERNETES_SERVICE_PORT)",
     ...(repoIndex === undefined ? [] : [`--repo=${repoIndex}`]),
     ...(newestWal === undefined ? [] : [`--plugin-newest-wal=${newestWal}`]),
+    ...(repositoryTargetTime === undefined ? [] : [`--repo-target-time=${repositoryTargetTime}`]),
   ];
 }
 

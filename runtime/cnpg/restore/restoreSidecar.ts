@@ -23,6 +23,9 @@ function openRestore(host: CommandHost): Sidecar {
   const gets = new GetService(host, own);
   const [newestWal = null, newestLsn = null] = config.plugin.newestWal?.split("@") ?? [];
   const end = { newestWal, newestLsn: newestLsn === null ? null : parseLsn(newestLsn) };
+  const run = runOwn(host);
+  // The sidecar's own options are those of a server; restore reads the same past.
+  const past = config.repoTargetTime === undefined ? [] : [`--repo-target-time=${config.repoTargetTime}`];
   return {
     services: [
       identityService(["WAL_SERVICE", "RESTORE_JOB"]),
@@ -30,7 +33,7 @@ function openRestore(host: CommandHost): Sidecar {
       restoreJobService(
         {
           dataDirectory,
-          run: runOwn(host),
+          run: (args, ...rest) => run([...args, ...past], ...rest),
           report: (cluster, outcome) =>
             createRestoreEvent(() => openKubernetes(config.kubernetes, own.signal), cluster, outcome, own),
         },

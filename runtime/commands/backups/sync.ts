@@ -10,7 +10,7 @@ import type { Command, RepositoryAccess } from "../host";
 
 export const syncCommand: Command = async (host) => {
   const { config, ctx } = host;
-  const from = repoOf(host, "from-repo", config.sync.fromRepoKey);
+  const from = repoOf(host, "from-repo", config.sync.fromIndex);
   const to = repoOf(host, "to-repo", config.sync.toRepoKey);
   if (from === to)
     throw fail("optionInvalidValue", `'${to.key}' is not allowed for 'to-repo' option: it is the source of the copy`);

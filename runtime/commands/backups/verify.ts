@@ -54,7 +54,8 @@ export const verifyCommand: Command = async (host) => {
     );
     host.print(text.join(""));
   }
-  if (config.set === undefined) await rememberVerdicts(host, results);
+  const isPast = config.repos.some((repo) => repo.targetTimeMs !== undefined);
+  if (config.set === undefined && !isPast) await rememberVerdicts(host, results);
   const error = combinedError("verify", results);
   if (error !== null) throw error;
   const damaged = results.filter((result) => result.ok && !result.value.ok).map((result) => `repo${result.repoIndex}`);
@@ -66,7 +67,10 @@ export const verifyCommand: Command = async (host) => {
   return 0;
 };
 
-/** For metrics; a run records its own end. A verified `--set` says nothing about other backups. */
+/**
+ * For metrics; a run records its own end. A verified `--set` says nothing about other backups, the past nothing about
+ * the repository of today.
+ */
 async function rememberVerdicts({ config, ctx }: Invocation, results: readonly RepoResult<Verdict>[]): Promise<void> {
   const endedAtS = Math.floor(ctx.clock.nowMs() / 1000);
   const repos = Object.fromEntries(

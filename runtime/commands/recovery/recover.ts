@@ -233,14 +233,17 @@ async function requireAlone(host: ProgramAccess & MachineAccess, journal: Journa
 function requestOf({ config }: Invocation): RecoverRequest {
   const {
     repoIndex,
+    repoTargetTime,
     set,
     restore: { type, target, targetAction, targetExclusive, targetTimeline },
   } = config;
-  return { stanza: config.stanza ?? "", type, target, targetAction, targetExclusive, targetTimeline, repoIndex, set };
+  const backup = { repoIndex, set, ...(repoTargetTime === undefined ? {} : { repoTargetTime }) };
+  return { stanza: config.stanza ?? "", type, target, targetAction, targetExclusive, targetTimeline, ...backup };
 }
 
 function requestArgs({
   repoIndex,
+  repoTargetTime,
   set,
   target,
   targetAction,
@@ -255,6 +258,7 @@ function requestArgs({
     ...(targetExclusive ? ["--target-exclusive"] : []),
     ...(targetTimeline === undefined ? [] : [`--target-timeline=${targetTimeline}`]),
     ...(repoIndex === undefined ? [] : [`--repo=${repoIndex}`]),
+    ...(repoTargetTime === undefined ? [] : [`--repo-target-time=${repoTargetTime}`]),
     ...(set === undefined ? [] : [`--set=${set}`]),
   ];
 }

@@ -21,6 +21,8 @@ export interface RecoverRequest {
   /** `--repo` and `--set` as given. */
   readonly repoIndex: number | undefined;
   readonly set: string | undefined;
+  /** `--repo-target-time` as given. */
+  readonly repoTargetTime?: string | undefined;
 }
 
 /** The server that answers at pg1's socket. */
@@ -98,7 +100,7 @@ export function planRecover(input: PlanInput): RecoverPlan {
 }
 
 function restoreArgs({ facts, request, source }: PlanInput): string[] {
-  const { target, targetAction, targetExclusive, targetTimeline, type } = request;
+  const { repoTargetTime, target, targetAction, targetExclusive, targetTimeline, type } = request;
   return [
     // Resumes a directory that was begun.
     "--delta",
@@ -108,6 +110,7 @@ function restoreArgs({ facts, request, source }: PlanInput): string[] {
     ...(type === "default" ? [] : [`--target-action=${targetAction}`]),
     ...(targetExclusive ? ["--target-exclusive"] : []),
     ...(targetTimeline === undefined ? [] : [`--target-timeline=${targetTimeline}`]),
+    ...(repoTargetTime === undefined ? [] : [`--repo-target-time=${repoTargetTime}`]),
     ...(facts.walDirectory === null ? [] : [`--link-map=pg_wal=${facts.walDirectory}`]),
   ];
 }

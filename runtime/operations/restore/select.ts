@@ -8,6 +8,7 @@
  * that stopped too late. If it is only the latest one, choosing an older backup could silently discard later
  * transactions, so the restore ends, as in stock.
  */
+import { findTimeMs } from "../../base/clock";
 import { type BackupError, fail } from "../../base/errors";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
@@ -162,19 +163,10 @@ export function parseTimeline(text: string): number | "latest" | null {
   throw fail("dbMismatch", `invalid target timeline '${text}'`, { hint: "Use its number, current or latest." });
 }
 
-/**
- * Seconds since 1970 of `YYYY-MM-DD HH:MM:SS[.fff][±HH[[:]MM]]`; without a zone, local time, as in stock and
- * PostgreSQL.
- * @throws format (29)
- */
+/** Seconds since 1970. @throws format (29) */
 export function parseTargetTime(text: string): number {
-  const match = /^(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2}:\d{2})(\.\d+)?\s*(?:([+-])(\d{2})(?::?(\d{2}))?|Z|UTC)?$/.exec(
-    text,
-  );
-  const [, date, time, fraction, sign, hours, minutes] = match ?? [];
-  const zone = sign === undefined ? (/(Z|UTC)$/.test(text) ? "Z" : "") : `${sign}${hours}:${minutes ?? "00"}`;
-  const timeMs = match === null ? Number.NaN : Date.parse(`${date}T${time}${fraction ?? ""}${zone}`);
-  if (Number.isNaN(timeMs)) {
+  const timeMs = findTimeMs(text);
+  if (timeMs === null) {
     throw fail("format", `automatic backup set selection cannot be performed with provided time '${text}'`, {
       hint: "time format must be YYYY-MM-DD HH:MM:SS with optional msec and optional timezone (+/- HH or HHMM or HH:MM), or name the backup with --set.",
     });

@@ -1,4 +1,4 @@
-/** Reads the XML answers of an S3 service: pages of a listing, results of a batch deletion. */
+/** Reads the XML answers of an S3 service: pages of listings, results of a batch deletion. */
 import { compareBytes } from "../../base/bytes";
 import { BackupError, fail } from "../../base/errors";
 import { errorFacts, type FailureFacts } from "./failure";
@@ -16,6 +16,23 @@ export interface ListPage {
   readonly commonPrefixes: readonly string[];
   /** Parameters of the request for the next page; null on the last. */
   readonly next: { readonly "continuation-token": string } | { readonly "start-after": string } | null;
+}
+
+/** One state of an object, also "deleted". */
+export interface ListedVersion extends ListedObject {
+  /** `null`, as text, for an object from before the bucket kept versions. */
+  readonly versionId: string;
+  readonly isDeleted: boolean;
+  readonly isLatest: boolean;
+}
+
+export interface VersionPage {
+  /** Of each key the newest first. */
+  readonly versions: readonly ListedVersion[];
+  /** Each ends in `/`. */
+  readonly commonPrefixes: readonly string[];
+  /** Parameters of the request for the next page; null on the last. */
+  readonly next: Readonly<Record<string, string>> | null;
 }
 
 export interface DeleteFailure {
@@ -48,6 +65,30 @@ export function parseListPage(text: string, facts: FailureFacts): ListPage {
   return { objects, commonPrefixes, next: nextOf(root, objects, commonPrefixes) };
 }
 
+/** One page of ListObjectVersions. @throws service for any other document */
+export function parseVersionPage(text: string, facts: FailureFacts): VersionPage {
+  const root = parseAnswer(text, facts);
+  if (root.name !== "ListVersionsResult")
+    throw fail("service", `unable to ${facts.doing}: the answer is '${root.name}'`, { repoIndex: facts.repoIndex });
+  const elements = root.children.filter((child) => child.name === "Version" || child.name === "DeleteMarker");
+  const commonPrefixes = root.children
+    .filter((child) => child.name === "CommonPrefixes")
+    .map((child) => requiredText(child, "Prefix", facts));
+  return {
+    versions: newestFirst(elements.map((element) => listedVersion(element, facts))),
+    commonPrefixes,
+    next: nextVersionsOf(root, facts),
+  };
+}
+
+/** True if the bucket keeps versions, or has kept them before: they stay readable. */
+export function parseVersioning(text: string, facts: FailureFacts): boolean {
+  const root = parseAnswer(text, facts);
+  if (root.name !== "VersioningConfiguration")
+    throw fail("service", `unable to ${facts.doing}: the answer is '${root.name}'`, { repoIndex: facts.repoIndex });
+  return ["Enabled", "Suspended"].includes(findText(root, "Status")?.trim() ?? "");
+}
+
 /** Keys that a batch deletion failed to remove. */
 export function parseDeleteResult(text: string, facts: FailureFacts): DeleteFailure[] {
   const root = parseAnswer(text, facts);
@@ -58,8 +99,67 @@ export function parseDeleteResult(text: string, facts: FailureFacts): DeleteFail
   return errors.map((child) => ({ key: requiredText(child, "Key", facts), ...errorFacts(child) }));
 }
 
-function listedObject(element: XmlElement, facts: FailureFacts): ListedObject {
-  const sizeBytes = Number(requiredText(element, "Size", facts));
+function listedVersion(element: XmlElement, facts: FailureFacts): ListedVersion {
+  const isDeleted = element.name === "DeleteMarker";
+  const { key, modifiedAtMs, sizeBytes } = listedObject(element, facts, isDeleted ? "0" : undefined);
+  const versionId = requiredText(element, "VersionId", facts);
+  const isLatest = findText(element, "IsLatest")?.trim() === "true";
+  return { key, sizeBytes, modifiedAtMs: ulidTimeMs(versionId) ?? modifiedAtMs, versionId, isDeleted, isLatest };
+}
+
+const ULID_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+const ULID_TIME_DIGITS = 10;
+const ULID_SINCE_MS = Date.UTC(2015, 0, 1);
+const ULID_UNTIL_MS = Date.UTC(2100, 0, 1);
+
+/**
+ * versitygw (1.8) dates an old version by its replacement, and a delete marker by the object that it hides. Its version
+ * ids are ULIDs, which begin with the time of their creation. No other service has ids of this form.
+ */
+function ulidTimeMs(versionId: string): number | null {
+  if (!/^[0-7][0-9A-HJKMNP-TV-Z]{25}$/.test(versionId)) return null;
+  let timeMs = 0;
+  for (const digit of versionId.slice(0, ULID_TIME_DIGITS)) timeMs = timeMs * 32 + ULID_DIGITS.indexOf(digit);
+  return timeMs >= ULID_SINCE_MS && timeMs < ULID_UNTIL_MS ? timeMs : null;
+}
+
+/**
+ * Amazon lists the versions and delete markers of a key in one order, the newest first. Others, such as versitygw, list
+ * all markers before all versions: then times decide. Amazon's have whole seconds. Within one second the latest state
+ * comes first, then one that exists.
+ */
+function newestFirst(listed: readonly ListedVersion[]): readonly ListedVersion[] {
+  const compare = (left: ListedVersion, right: ListedVersion): number =>
+    compareBytes(left.key, right.key) || secondOf(right) - secondOf(left);
+  const isOrdered = listed.every((version, index) => {
+    const before = listed[index - 1];
+    return before === undefined || compare(before, version) <= 0;
+  });
+  if (isOrdered) return listed;
+  return listed.toSorted(
+    (left, right) =>
+      compare(left, right) ||
+      Number(right.isLatest) - Number(left.isLatest) ||
+      Number(left.isDeleted) - Number(right.isDeleted),
+  );
+}
+
+/** The unit in which versions are compared with a target time, as in stock. */
+export function secondOf({ modifiedAtMs }: Pick<ListedObject, "modifiedAtMs">): number {
+  return Math.floor(modifiedAtMs / 1000);
+}
+
+function nextVersionsOf(root: XmlElement, facts: FailureFacts): VersionPage["next"] {
+  if (findText(root, "IsTruncated")?.trim() !== "true") return null;
+  const version = findText(root, "NextVersionIdMarker") ?? "";
+  return {
+    "key-marker": requiredText(root, "NextKeyMarker", facts),
+    ...(version === "" ? {} : { "version-id-marker": version }),
+  };
+}
+
+function listedObject(element: XmlElement, facts: FailureFacts, sizeText?: string): ListedObject {
+  const sizeBytes = Number(sizeText ?? requiredText(element, "Size", facts));
   const modifiedAtMs = Date.parse(requiredText(element, "LastModified", facts));
   if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0 || Number.isNaN(modifiedAtMs)) {
     throw fail("service", `unable to ${facts.doing}: the listing has an object without a valid size or time`, {

@@ -11,8 +11,15 @@ import { mapParallel } from "../../base/parallel";
 import { checkDirectoryPath, checkPath, joinPath } from "../paths";
 import type { ByteRange, ListOptions, ObjectInfo, Storage, StorageFact, StorageFeatures } from "../storage";
 import { addressOf, type S3Location } from "./address";
-import { type ListPage, parseDeleteResult, parseListPage } from "./answer";
-import { bodyOf, headerOf, type HttpOptions, S3Http, type S3Answer, type S3Request } from "./http";
+import {
+  type ListPage,
+  parseDeleteResult,
+  parseListPage,
+  parseVersioning,
+  parseVersionPage,
+  type VersionPage,
+} from "./answer";
+import { bodyOf, headerOf, type HttpOptions, readText, S3Http, type S3Answer, type S3Request } from "./http";
 import { upload } from "./multipart";
 import { probeS3 } from "./probe";
 import type { S3Quirks } from "./quirks";
@@ -137,19 +144,59 @@ export class S3Storage implements Storage {
     }
   }
 
-  async read(path: string, range?: ByteRange): Promise<ByteStream> {
+  /** With `versionId` that version of the object. */
+  async read(path: string, range?: ByteRange, versionId?: string): Promise<ByteStream> {
     checkPath(path);
     if (range?.sizeBytes === 0) {
       if ((await this.stat(path)) === null)
         throw fail("fileMissing", `unable to get '${this.#nameOf(path)}': the object does not exist`, { path });
       return streamOf();
     }
-    const first = await this.#getOrMissing(path, range);
+    const request = this.#getRequest(path, range, versionId);
+    const first = await (versionId === undefined ? this.#getOrMissing(request, path) : this.#get(request, path));
     if (first.status === 416) {
       first.body.resume();
       return streamOf();
     }
-    return this.#resuming(path, range, first);
+    return this.#resuming(path, range, first, versionId);
+  }
+
+  /**
+   * Every version below a prefix, relative to the storage's root, with paths in place of keys; with `delimiter` only
+   * those without another slash.
+   */
+  async *versionPages(prefix: string, delimiter: "/" | null, doing: string): AsyncIterable<VersionPage> {
+    const whole = this.#prefix === "" ? prefix : `${this.#prefix}/${prefix}`;
+    const query = {
+      versions: "",
+      ...(whole === "" ? {} : { prefix: whole }),
+      ...(delimiter === null ? {} : { delimiter }),
+    };
+    const ask = async (next: VersionPage["next"]): Promise<VersionPage> => {
+      const request: S3Request = { method: "GET", query: { ...query, ...next }, doing };
+      return parseVersionPage(await this.#http.exchangeText(request), this.#http.factsOf(request));
+    };
+    for await (const { versions, commonPrefixes, next } of this.#eachPage(ask, doing)) {
+      yield {
+        versions: versions.map((version) => ({ ...version, key: this.#pathOf(version.key) })),
+        commonPrefixes: commonPrefixes.map((folder) => this.#pathOf(folder)),
+        next,
+      };
+    }
+  }
+
+  /** Whether the bucket keeps versions, or has kept them; null if the key may not ask. */
+  async keepsVersions(): Promise<boolean | null> {
+    const request: S3Request = {
+      method: "GET",
+      query: { versioning: "" },
+      expected: [401, 403, 405, 501],
+      doing: `get the versioning of bucket '${this.#options.bucket}'`,
+    };
+    return this.#http.exchange(request, async (answer) => {
+      const text = await readText(answer);
+      return answer.status >= 300 ? null : parseVersioning(text, this.#http.factsOf(request));
+    });
   }
 
   async put(path: string, bytes: Uint8Array): Promise<void> {
@@ -291,10 +338,17 @@ export class S3Storage implements Storage {
     return parseListPage(await this.#http.exchangeText(request), this.#http.factsOf(request));
   }
 
-  async *#pages(query: Readonly<Record<string, string>>, doing: string): AsyncIterable<ListPage> {
-    let next: ListPage["next"] = null;
+  #pages(query: Readonly<Record<string, string>>, doing: string): AsyncIterable<ListPage> {
+    return this.#eachPage((next: ListPage["next"]) => this.#page({ ...query, ...next }, doing), doing);
+  }
+
+  async *#eachPage<P extends { readonly next: object | null }>(
+    ask: (next: P["next"] | null) => Promise<P>,
+    doing: string,
+  ): AsyncIterable<P> {
+    let next: P["next"] | null = null;
     for (let pageCount = 0; pageCount < PAGES_MAX; pageCount++) {
-      const page = await this.#page({ ...query, ...next }, doing);
+      const page: P = await ask(next);
       yield page;
       if (page.next === null) return;
       if (JSON.stringify(page.next) === JSON.stringify(next)) break;
@@ -303,7 +357,7 @@ export class S3Storage implements Storage {
     throw fail("service", `unable to ${doing}: the listing does not end`, { repoIndex: this.#options.repoIndex });
   }
 
-  #getRequest(path: string, range: ByteRange | undefined): S3Request {
+  #getRequest(path: string, range: ByteRange | undefined, versionId: string | undefined): S3Request {
     const last = range?.sizeBytes === undefined ? "" : String(range.offsetBytes + range.sizeBytes - 1);
     const whole = range === undefined || (range.offsetBytes === 0 && last === "");
     const headers = whole ? {} : { range: `bytes=${range.offsetBytes}-${last}` };
@@ -311,14 +365,14 @@ export class S3Storage implements Storage {
       method: "GET",
       key: this.#key(path),
       path,
+      ...(versionId === undefined ? {} : { query: { versionId } }),
       headers,
       expected: [416],
       doing: `get '${this.#nameOf(path)}'`,
     };
   }
 
-  #get(path: string, range: ByteRange | undefined): Promise<S3Answer> {
-    const request = this.#getRequest(path, range);
+  #get(request: S3Request, path: string): Promise<S3Answer> {
     return this.#http.exchange(request, async (answer) => {
       // Without a checksum, bytes from another offset would go unnoticed.
       if (request.headers?.["range"] === undefined || answer.status === 206 || answer.status === 416) return answer;
@@ -334,9 +388,9 @@ export class S3Storage implements Storage {
    * Amazon S3 answers 403, not 404, for a missing object if the key may list only a prefix, as in our policies. A
    * listing below that prefix decides.
    */
-  async #getOrMissing(path: string, range: ByteRange | undefined): Promise<S3Answer> {
+  async #getOrMissing(request: S3Request, path: string): Promise<S3Answer> {
     try {
-      return await this.#get(path, range);
+      return await this.#get(request, path);
     } catch (error) {
       if (!isError(error, "access")) throw error;
       const key = this.#key(path);
@@ -352,10 +406,15 @@ export class S3Storage implements Storage {
   }
 
   /** The body of `first`. After a broken connection it resumes at the byte reached, as long as it makes progress. */
-  async *#resuming(path: string, range: ByteRange | undefined, first: S3Answer): ByteStream {
+  async *#resuming(
+    path: string,
+    range: ByteRange | undefined,
+    first: S3Answer,
+    versionId: string | undefined,
+  ): ByteStream {
     const startBytes = range?.offsetBytes ?? 0;
     const endBytes = endOf(first, startBytes);
-    const request = this.#getRequest(path, range);
+    const request = this.#getRequest(path, range, versionId);
     let answer = first;
     const retries = this.#http.bodyRetries();
     let position = startBytes;
@@ -381,7 +440,7 @@ export class S3Storage implements Storage {
       const rest =
         endBytes === undefined ? { offsetBytes: position } : { offsetBytes: position, sizeBytes: endBytes - position };
       if (rest.sizeBytes === 0) return;
-      answer = await this.#get(path, rest);
+      answer = await this.#get(this.#getRequest(path, rest, versionId), path);
       if (answer.status === 416 || headerOf(answer, "etag") !== headerOf(first, "etag")) {
         answer.body.destroy();
         throw fail("fileRead", `unable to get '${this.#nameOf(path)}': the object changed while it was read`, {

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { DeclaredCluster } from "../../../components/plan/cluster/declaredCluster";
 import { checkClusterPlan } from "../../../components/plan/cluster/planCluster";
 import { majorOf, POSTGRES_IMAGES } from "../../../components/plan/cluster/images";
+import type { RepositorySettings } from "../../../components/plan/model/databaseSettings";
 import { checkPlugin } from "../../../components/plan/rules/plugin";
 import { unknownMarker } from "../../../components/plan/model/unknown";
 import { resolved } from "../clusters";
@@ -14,6 +15,14 @@ function codes(over: Partial<DeclaredCluster>, attached = false): string[] {
 
 const LOCAL = { ...NAS, at: { ...NAS.at, path: "/pgbackstop/claims/nas/orders" } };
 const RECOVERY = { stanza: "orders-old", repositories: { repo1: BUCKET, repo2: R2 } };
+const PAST = { ...RECOVERY, repositoryTargetTime: "2026-11-20T06:40:59Z" };
+const PAST_FINDING = "PB114 bootstrap.recovery.repositoryTargetTime";
+const bucketWith = (s3: object): RepositorySettings => ({
+  ...BUCKET,
+  at: { ...BUCKET.at, s3: { ...BUCKET.at.s3, ...s3 } as never },
+});
+const UNVERSIONED = bucketWith({ quirks: "minio", facts: { versioning: false } });
+const UNKNOWN_BUCKET = bucketWith({ endpoint: unknownMarker(0) });
 
 const COPY: Partial<DeclaredCluster> = { repositories: {}, drills: undefined, schedules: undefined };
 const COLD = { online: false, cron: "0 5 * * *", keepDays: 7 };
@@ -162,6 +171,39 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     "a restore to a moment",
     { bootstrap: { recovery: { ...RECOVERY, from: ["repo2"], target: { time: "2026-11-20T06:40:59+01" } } } },
     [],
+  ],
+  ["from a repository as it was", { bootstrap: { recovery: { ...PAST, from: ["repo1"] } } }, []],
+  ["from several as they were", { bootstrap: { recovery: PAST } }, [PAST_FINDING]],
+  [
+    "from one of a provider without versions as it was",
+    { bootstrap: { recovery: { ...PAST, from: ["repo2"] } } },
+    [PAST_FINDING],
+  ],
+  [
+    "from a bucket without versions as it was",
+    { bootstrap: { recovery: { ...PAST, repositories: { repo1: UNVERSIONED } } } },
+    [PAST_FINDING],
+  ],
+  ["from a volume as it was", { bootstrap: { recovery: { ...PAST, repositories: { repo1: LOCAL } } } }, [PAST_FINDING]],
+  [
+    "from a bucket whose provider is not known yet, as it was",
+    { bootstrap: { recovery: { ...PAST, repositories: { repo1: UNKNOWN_BUCKET } } } },
+    [],
+  ],
+  [
+    "from a repository as it was at a time without a zone",
+    { bootstrap: { recovery: { ...PAST, from: ["repo1"], repositoryTargetTime: "2026-11-20 06:40:59" } } },
+    [PAST_FINDING],
+  ],
+  [
+    "from a repository as it was, as a replica",
+    { bootstrap: { recovery: { ...PAST, from: ["repo1"] } }, replica: {} },
+    [PAST_FINDING],
+  ],
+  [
+    "from backups of another engine as they were",
+    { bootstrap: { recovery: { ...PAST, from: ["repo1"], engine: "pgbackrest" } } },
+    [PAST_FINDING],
   ],
   [
     "into the archive that it comes from",

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { formatLocalSeconds, formatLocalTime, systemClock } from "../../../runtime/base/clock";
+import { formatLocalSeconds, findTimeMs, formatLocalTime, systemClock } from "../../../runtime/base/clock";
 
 describe("the system's clock", () => {
   const zone = process.env.TZ;
@@ -15,6 +15,19 @@ describe("the system's clock", () => {
     const timeMs = Date.UTC(2026, 10, 20, 6, 4, 5, 7);
     expect(formatLocalTime(timeMs)).toBe("2026-11-20 11:34:05.007");
     expect(formatLocalSeconds(timeMs)).toBe("2026-11-20 11:34:05");
+  });
+
+  it("reads a time as stock does: local without a zone", () => {
+    const at = (text: string): string | null => {
+      const timeMs = findTimeMs(text);
+      return timeMs === null ? null : new Date(timeMs).toISOString();
+    };
+    expect(at("2026-11-20 06:40:59")).toBe("2026-11-20T01:10:59.000Z");
+    for (const text of ["2026-11-20 06:40:59+00", "2026-11-20T06:40:59Z", "2026-11-20 08:10:59+01:30"])
+      expect(at(text)).toBe("2026-11-20T06:40:59.000Z");
+    expect(at("2026-11-20 06:40:59.25 -0200")).toBe("2026-11-20T08:40:59.250Z");
+    for (const text of ["", "now", "2026-11-20", "2026-11-20 06:40", "2026-13-20 06:40:59", "1763620859"])
+      expect(at(text)).toBeNull();
   });
 
   it("sleeps, and wakes at once when aborted", async () => {

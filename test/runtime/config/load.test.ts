@@ -71,6 +71,65 @@ describe("priority", () => {
   });
 });
 
+describe("a repository as it was at a time", () => {
+  const files = { [MAIN_FILE]: "[main]\npg1-path=/pg\nrepo1-path=/one\nrepo2-path=/two\n" };
+  const at = (...argv: string[]): readonly (number | undefined)[] =>
+    load({ argv: [...argv, "--stanza=main"], files }).config.repos.map((repo) => repo.targetTimeMs);
+
+  test.each(["archive-get", "extract-table", "find", "info", "manifest", "repo-get", "repo-ls", "restore", "verify"])(
+    "%s reads the named repository as of repo-target-time",
+    (command) => {
+      expect(at(command, "--repo=2", "--repo-target-time=2026-11-20 06:40:59+00")).toEqual([
+        undefined,
+        Date.UTC(2026, 10, 20, 6, 40, 59),
+      ]);
+    },
+  );
+
+  test("recover passes the time on", () => {
+    const argv = ["recover", "--stanza=main", "--repo=1", "--repo-target-time=2026-11-20 06:40:59+00"];
+    expect(load({ argv, files }).config.repoTargetTime).toBe("2026-11-20 06:40:59+00");
+  });
+
+  test("a command that writes does not take it", () => {
+    for (const command of ["backup", "expire", "archive-push", "sync", "heal", "annotate"]) {
+      const argv = [command, "--stanza=main", "--repo-target-time=2026-11-20 06:40:59+00"];
+      expect(failure(() => load({ argv, files }))).toBe(
+        `optionInvalid: option 'repo-target-time' not valid for command '${command}'`,
+      );
+    }
+  });
+
+  test("--repo is needed, as in stock", () => {
+    expect(failure(() => at("restore", "--repo-target-time=2026-11-20 06:40:59"))).toBe(
+      "optionInvalid: option 'repo-target-time' not valid without option 'repo'\nHINT: Name the repository to read as of that time, for example --repo=1.",
+    );
+  });
+
+  test("any other text is no time", () => {
+    expect(failure(() => at("restore", "--repo=1", "--repo-target-time=yesterday"))).toContain(
+      "format: invalid date/time yesterday\nHINT: The format is YYYY-MM-DD HH:MM:SS",
+    );
+  });
+
+  test("the recovery gets WAL of the same time", () => {
+    const argv = ["restore", "--stanza=main", "--repo=1", "--repo-target-time=2026-11-20 06:40:59+00"];
+    expect(load({ argv, files }).config.carriedOptions).toContain("--repo-target-time=2026-11-20 06:40:59+00");
+  });
+
+  test("sync names its source with a time", () => {
+    expect(at("sync", "--from-repo=1@2026-11-20 06:40:59+00", "--to-repo=2")).toEqual([
+      Date.UTC(2026, 10, 20, 6, 40, 59),
+      undefined,
+    ]);
+    const { config } = load({ argv: ["sync", "--stanza=main", "--from-repo=1", "--to-repo=2"], files });
+    expect(config.sync.fromIndex).toBe(1);
+    for (const text of ["0", "257", "one", "@2026-11-20 06:40:59", ""])
+      expect(failure(() => at("sync", `--from-repo=${text}`, "--to-repo=2"))).toContain("optionInvalidValue: ");
+    expect(failure(() => at("sync", "--from-repo=1@then", "--to-repo=2"))).toContain("format: invalid date/time then");
+  });
+});
+
 describe("required options", () => {
   test.each([
     "archive-get",

@@ -53,6 +53,8 @@ function sampleOf(row: OptionRow, command: CommandName): string {
     stanza: "main",
     repo: "1",
     "protocol-timeout": "10m",
+    "repo-target-time": "2026-11-20 06:40:59+00",
+    "from-repo": "2",
     set: "20260101-000000F",
     // accept-new has the same effect as strict.
     "repo-sftp-host-key-check-type": "none",
@@ -106,6 +108,7 @@ function run(
   if (command === "notify") Object.assign(needed, { event: "failure" });
   if (command === "rollback") Object.assign(needed, { snapshot: "tank/pg@name" });
   if (command === "sync") Object.assign(needed, { "from-repo": "1", "to-repo": "2" });
+  if (row.name === "repo-target-time") needed.repo = "1";
   if (command === "annotate") Object.assign(needed, { set: "20260101-000000F", annotation: "note=text" });
   delete needed[nameOf(row)];
   const argv: string[] = [command];
@@ -205,7 +208,13 @@ describe("the option table", () => {
       const last = row.type === "enum" ? row.allowed?.at(-1) : undefined;
       const other =
         last ??
-        (row.type === "path" ? "/other" : row.type === "integer" ? "7" : row.type === "hash" ? "other=text" : "other");
+        (row.type === "path"
+          ? "/other"
+          : row.type === "integer" || row.name === "from-repo"
+            ? "7"
+            : row.type === "hash"
+              ? "other=text"
+              : "other");
       const changed = row.commands.filter((command) => {
         const without = ruleOf(row, command).required === true && row.name !== "stanza" ? other : undefined;
         const source = row.section === "command-line" ? "command-line" : "file";

@@ -412,3 +412,17 @@ test("single backups reach every repository, with any schedules", () => {
     { backupType: "incr", selectedRepository: "2" },
   ]);
 });
+
+test("a source as it was names its repository and the time to the plugin of the recovery", () => {
+  const recovery = { stanza: "old", repositories: { repo1: BUCKET, repo2: R2 }, from: ["repo1"] };
+  const parametersOf = (over: object): Readonly<Record<string, string>> => {
+    const { source } = resolved({ bootstrap: { recovery: { ...recovery, ...over } } });
+    if (source === null) throw new Error("there is no source");
+    return recoverySource(context(), source)?.plugin.parameters ?? {};
+  };
+  expect(parametersOf({ repositoryTargetTime: "2026-11-20T06:40:59Z" })).toMatchObject({
+    repo: "1",
+    repositoryTargetTime: "2026-11-20T06:40:59Z",
+  });
+  expect(Object.keys(parametersOf({}))).not.toContain("repo");
+});

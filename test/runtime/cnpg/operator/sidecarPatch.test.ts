@@ -208,6 +208,8 @@ describe("the patch of a pod", () => {
       "'No Name' is not allowed for plugin parameter 'repo1Secret'",
     );
     expect(refused({ ...PARAMETERS, backupType: "weekly" })).toContain("allowed: auto, full, diff, incr");
+    expect(refused({ ...PARAMETERS, repositoryTargetTime: "then" })).toContain("a time as 2026-11-20T06:40:59Z");
+    expect(refused({ ...PARAMETERS, repositoryTargetTime: "2026-11-20T06:40:59Z" })).toContain("'repo' is required");
     expect(refused({ ...PARAMETERS, stanza: "a/b" })).toContain("'a/b' is not allowed for plugin parameter 'stanza'");
     expect(() => patchOf(pod(), { ...REQUEST, image: undefined })).toThrow("plugin parameter 'image' is required");
     expect(() => patchOf(pod(), REQUEST, "mysql")).toThrow("the pod has no container 'mysql'");
@@ -222,13 +224,23 @@ test("the patch of a recovery job goes to its pod's template", () => {
   expect(JSON.stringify(listAt(sidecar, "args"))).not.toContain("--pg1-user");
 });
 
-test("a recovery may be limited to one repository and a newest segment, an instance is not", () => {
-  const parameters = { ...PARAMETERS, repo: "2", newestWal: "0000000100000000000000A1@0/A1000148" };
+test("a recovery may be limited to one repository, a newest segment and a time of the past, an instance is not", () => {
+  const repositoryTargetTime = "2026-11-20T06:40:59Z";
+  const parameters = {
+    ...PARAMETERS,
+    repo: "2",
+    newestWal: "0000000100000000000000A1@0/A1000148",
+    repositoryTargetTime,
+  };
   const argsOf = (mode: SidecarRequest["mode"], object: JsonObject, main: string): readonly Json[] => {
     const patch = patchOf(object, { ...REQUEST, mode, parameters }, main);
     return listAt(patch.find(({ path }) => path.endsWith("/initContainers/-"))?.value, "args");
   };
-  const bounds = ["--repo=2", "--plugin-newest-wal=0000000100000000000000A1@0/A1000148"];
+  const bounds = [
+    "--repo=2",
+    "--plugin-newest-wal=0000000100000000000000A1@0/A1000148",
+    "--repo-target-time=2026-11-20T06:40:59Z",
+  ];
   expect(argsOf("restore", job("full-recovery"), "full-recovery")).toEqual(expect.arrayContaining(bounds));
   for (const arg of bounds) expect(argsOf("instance", pod(), "postgres")).not.toContain(arg);
 });

@@ -1,5 +1,10 @@
-import { expect, test } from "vitest";
-import { parseDeleteResult, parseListPage } from "../../../../runtime/storage/s3/answer";
+import { describe, expect, test } from "vitest";
+import {
+  parseDeleteResult,
+  parseListPage,
+  parseVersioning,
+  parseVersionPage,
+} from "../../../../runtime/storage/s3/answer";
 
 const setting = { repoIndex: 2, bucket: "b", endpoint: "e", connection: "e:443", doing: "list 's3://b'" };
 const list = (inner: string) =>
@@ -50,4 +55,92 @@ test("a batch deletion reports which keys stayed; an empty error does not count"
   ]);
   expect(parseDeleteResult("<DeleteResult/>", setting)).toEqual([]);
   expect(() => parseDeleteResult("<Error><Code>x</Code></Error>", setting)).toThrow("the answer is 'Error'");
+});
+
+describe("a page of versions", () => {
+  const state = (name: "Version" | "DeleteMarker", key: string, id: string, seconds: number, more = ""): string =>
+    `<${name}><Key>${key}</Key><VersionId>${id}</VersionId><IsLatest>${more.includes("latest")}</IsLatest><LastModified>2026-11-20T06:40:${String(seconds).padStart(2, "0")}.5Z</LastModified>${name === "Version" ? "<Size>7</Size>" : ""}</${name}>`;
+  const page = (inner: string) => parseVersionPage(`<ListVersionsResult>${inner}</ListVersionsResult>`, setting);
+  const idsOf = (inner: string) => page(inner).versions.map(({ versionId }) => versionId);
+
+  test("has versions, delete markers, prefixes and the next page", () => {
+    expect(
+      page(
+        `${state("DeleteMarker", "a&amp;b", "2", 9, "latest")}${state("Version", "a&amp;b", "1", 8)}<CommonPrefixes><Prefix>d/</Prefix></CommonPrefixes><IsTruncated>true</IsTruncated><NextKeyMarker>d/</NextKeyMarker><NextVersionIdMarker></NextVersionIdMarker>`,
+      ),
+    ).toEqual({
+      versions: [
+        {
+          key: "a&b",
+          versionId: "2",
+          isDeleted: true,
+          isLatest: true,
+          sizeBytes: 0,
+          modifiedAtMs: Date.UTC(2026, 10, 20, 6, 40, 9, 500),
+        },
+        {
+          key: "a&b",
+          versionId: "1",
+          isDeleted: false,
+          isLatest: false,
+          sizeBytes: 7,
+          modifiedAtMs: Date.UTC(2026, 10, 20, 6, 40, 8, 500),
+        },
+      ],
+      commonPrefixes: ["d/"],
+      next: { "key-marker": "d/" },
+    });
+    expect(
+      page(
+        "<IsTruncated>true</IsTruncated><NextKeyMarker>k</NextKeyMarker><NextVersionIdMarker>v</NextVersionIdMarker>",
+      ).next,
+    ).toEqual({ "key-marker": "k", "version-id-marker": "v" });
+    expect(page("").next).toBeNull();
+  });
+
+  test("Amazon's order decides between states of one second", () => {
+    expect(
+      idsOf(`${state("DeleteMarker", "a", "2", 8)}${state("Version", "a", "1", 8)}${state("Version", "b", "3", 1)}`),
+    ).toEqual(["2", "1", "3"]);
+    expect(
+      idsOf(`${state("Version", "a", "2", 8)}${state("DeleteMarker", "a", "1", 8)}${state("Version", "b", "3", 1)}`),
+    ).toEqual(["2", "1", "3"]);
+  });
+
+  test("where all markers precede all versions the newest comes first, and of one second the one that exists", () => {
+    expect(
+      idsOf(
+        `${state("DeleteMarker", "a", "a4", 8)}${state("DeleteMarker", "a", "a2", 4)}${state("DeleteMarker", "b", "b2", 5)}${state("Version", "a", "a5", 9)}${state("Version", "a", "a3", 6)}${state("Version", "a", "a1", 1)}${state("Version", "b", "b1", 5)}`,
+      ),
+    ).toEqual(["a5", "a4", "a3", "a2", "a1", "b1", "b2"]);
+    // A single key.
+    expect(idsOf(`${state("DeleteMarker", "a", "2", 5)}${state("Version", "a", "3", 9)}`)).toEqual(["3", "2"]);
+    expect(
+      idsOf(
+        `${state("DeleteMarker", "b", "2", 5, "latest")}${state("Version", "a", "3", 9)}${state("Version", "b", "1", 5)}`,
+      ),
+    ).toEqual(["3", "2", "1"]);
+  });
+
+  test("versitygw's times of old versions are those of their replacement: its ids have the right ones", () => {
+    const [written] = page(state("Version", "a", "01M81N2P2N8SG200H1FZXV97RT", 59)).versions;
+    expect(new Date(written?.modifiedAtMs ?? 0).toISOString()).toBe("2026-11-22T12:53:12.405Z");
+    // Amazon's ids are longer; one that only looks like it has an impossible time.
+    expect(page(state("Version", "a", "7ZZZZZZZZZ8SG200H1FZXV97RT", 59)).versions[0]?.modifiedAtMs).toBe(
+      Date.UTC(2026, 10, 20, 6, 40, 59, 500),
+    );
+  });
+
+  test("any other answer is an error of the service", () => {
+    expect(() => parseVersionPage("<ListBucketResult/>", setting)).toThrow("the answer is 'ListBucketResult'");
+    expect(() => page("<IsTruncated>true</IsTruncated>")).toThrow("'ListVersionsResult' without 'NextKeyMarker'");
+    expect(() => page("<Version><Key>a</Key></Version>")).toThrow("'Version' without 'Size'");
+  });
+});
+
+test("a bucket keeps versions if it keeps them now, or did before", () => {
+  const status = (text: string) =>
+    parseVersioning(`<VersioningConfiguration>${text}</VersioningConfiguration>`, setting);
+  expect(["<Status>Enabled</Status>", "<Status>Suspended</Status>", ""].map(status)).toEqual([true, true, false]);
+  expect(() => parseVersioning("<Error/>", setting)).toThrow("the answer is 'Error'");
 });
