@@ -423,7 +423,7 @@ export interface StreamingArgs {
   repositories?: pulumi.Input<pulumi.Input<string>[]>;
   /**
    * If no answer comes for so many seconds, commits no longer wait: an alert fires, and they wait again ten seconds
-   * after the repositories answer. Until then a lost host loses commits. Left out, commits wait for as long as it takes.
+   * after the repositories answer. Until then a lost host loses commits. Left out, they wait for as long as it takes.
    * @example 30
    */
   degradeAfterSeconds?: pulumi.Input<number>;

@@ -132,7 +132,7 @@ function statusLine({
     : `${well} error=${String(error.exitCode).padStart(3, "0")} ${error.message.split("\n")[0]}`;
 }
 
-/** ` streamed=0/3012345`, ` synchronous=starting` where commits shall wait and, after a failure, ` stream-error=049 …` */
+/** ` streamed=0/3012345`, ` synchronous=starting` where commits shall wait, ` stream-error=049 …` after a failure */
 function streamText(repoIndex: number, stream: StreamService | null): string {
   const worker = stream?.status().find((each) => each.repoIndex === repoIndex);
   if (stream === null) return "";

@@ -10,9 +10,10 @@ import type { CommandHost } from "../commands/host";
 import { loadStreamState, loadSynchronousReport, saveStreamState, type StreamState } from "../local/streamState";
 import { type StreamStatus, stateOf, type StreamWorker } from "../operations/stream/streamWorker";
 import { listMissingWal } from "../operations/stream/needed";
+import { removeReceiver } from "../operations/stream/receiverSetting";
 import { RECEIVER_NAME } from "../operations/stream/standbyNames";
 import { type StreamParts, type SynchronousParts, streamOnce } from "../operations/stream/stream";
-import { removeReceiver, SynchronousGuard, type SynchronousState } from "./synchronousGuard";
+import { SynchronousGuard, type SynchronousState } from "./synchronousGuard";
 
 const PAUSE_FIRST_MS = 1000;
 const PAUSE_MS_MAX = 10_000;

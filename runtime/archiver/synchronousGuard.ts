@@ -12,15 +12,9 @@
 import type { Context } from "../base/context";
 import { type BackupError, fail, toBackupError } from "../base/errors";
 import { hintLines } from "../base/troubleshooting";
-import {
-  isReceiverRequired,
-  namesReceiver,
-  RECEIVER_NAME,
-  withoutReceiver,
-  withReceiver,
-} from "../operations/stream/standbyNames";
+import { changeNames, type NamesSession, readNames, requireNoApply } from "../operations/stream/receiverSetting";
+import { isReceiverRequired, RECEIVER_NAME, withoutReceiver, withReceiver } from "../operations/stream/standbyNames";
 import type { SynchronousReport } from "../local/streamState";
-import type { Session } from "../postgres/session";
 
 /** `starting` until the first confirmation, `asynchronous` after {@link SynchronousGuard} gave up waiting. */
 export type SynchronousState = "starting" | "synchronous" | "asynchronous";
@@ -31,7 +25,7 @@ export interface GuardOptions {
   /** True while the user has stopped the stanza: nothing can be confirmed then. */
   isStopped(): boolean;
   /** A session of its own, which the guard closes. */
-  connect(): Promise<Pick<Session, "query" | "alterSystem" | "reload" | "close">>;
+  connect(): Promise<NamesSession & { close(): Promise<void> }>;
 }
 
 const TICK_MS = 250;
@@ -182,7 +176,7 @@ export class SynchronousGuard {
       return;
     }
     await this.#with(async (session) => {
-      if (isReceiverRequired(await valueOf(session))) return;
+      if (isReceiverRequired(await readNames(session))) return;
       throw fail("featureNotSupported", `synchronous_standby_names no longer requires ${RECEIVER_NAME}`, {
         hint: "Somebody has changed it, so commits no longer wait for the repositories. Restart the agent to require it again.",
       });
@@ -193,7 +187,7 @@ export class SynchronousGuard {
     return this.#with((session) => changeNames(session, change));
   }
 
-  async #with(work: (session: Awaited<ReturnType<GuardOptions["connect"]>>) => Promise<void>): Promise<boolean> {
+  async #with(work: (session: NamesSession) => Promise<void>): Promise<boolean> {
     try {
       const session = await this.#options.connect();
       try {
@@ -213,56 +207,4 @@ export class SynchronousGuard {
       return false;
     }
   }
-}
-
-/** Removes the receiver from the setting, if it is there. @throws dbQuery */
-export async function removeReceiver(session: Pick<Session, "query" | "alterSystem" | "reload">): Promise<boolean> {
-  if (!namesReceiver(await valueOf(session))) return false;
-  await changeNames(session, withoutReceiver);
-  return true;
-}
-
-async function changeNames(
-  session: Pick<Session, "query" | "alterSystem" | "reload">,
-  change: (value: string) => string,
-): Promise<void> {
-  const value = await valueOf(session);
-  const next = change(value);
-  if (next === value) return;
-  await session.alterSystem("synchronous_standby_names", next === (await elsewhere(session)) ? null : next);
-  await session.reload();
-}
-
-async function valueOf(session: Pick<Session, "query">): Promise<string> {
-  const { rows } = await session.query("select current_setting('synchronous_standby_names') as value");
-  return String((rows as { value: unknown }[])[0]?.value ?? "");
-}
-
-/**
- * Commits with `remote_apply` would wait forever, because a repository applies nothing.
- * @throws featureNotSupported
- */
-async function requireNoApply(session: Pick<Session, "query">): Promise<void> {
-  const { rows } = await session.query(
-    "select 'the server' as owner where current_setting('synchronous_commit') = 'remote_apply' union all " +
-      "select coalesce('role ' || setrole::regrole, 'database ' || (select datname from pg_catalog.pg_database d where d.oid = setdatabase)) " +
-      "from (select nullif(setrole, 0) as setrole, setdatabase, setconfig from pg_catalog.pg_db_role_setting) s " +
-      "where 'synchronous_commit=remote_apply' = any(setconfig)",
-  );
-  const owner = (rows as { owner: unknown }[])[0]?.owner;
-  if (owner === undefined) return;
-  throw fail("featureNotSupported", `synchronous_commit is remote_apply for ${String(owner)}`, {
-    hint: "A repository applies no WAL, so such a commit would wait forever. Set synchronous_commit = on.",
-  });
-}
-
-/** The value of other files than ALTER SYSTEM's; empty where the role may not see them. */
-async function elsewhere(session: Pick<Session, "query">): Promise<string> {
-  const { rows } = await session
-    .query(
-      "select setting from pg_catalog.pg_file_settings where name = 'synchronous_standby_names' " +
-        "and sourcefile not like '%postgresql.auto.conf' order by seqno desc limit 1",
-    )
-    .catch(() => ({ rows: [] }));
-  return String((rows as { setting: unknown }[])[0]?.setting ?? "");
 }

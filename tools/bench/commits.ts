@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- commits [--seconds=10 --scale=10]`: commits per second of pgbench when commits wait for a repository,
- * beside asynchronous streaming and a real synchronous standby on the same machine.
+ * `npm run bench -- commits [--seconds=10 --scale=10]`: commits per second of pgbench when commits wait for a
+ * repository, beside asynchronous streaming and a real synchronous standby on the same machine.
  */
 import { join } from "node:path";
 import { build } from "../parts/build/build";

@@ -1,8 +1,9 @@
 /**
- * `npm run bench -- rpo [--kills=300 --asynchronous=100 --clients=4 --latency=5 --seed=N]`: what is lost when hosts die.
+ * `npm run bench -- rpo [--kills=300 --asynchronous=100 --clients=4 --latency=5 --seed=N]`: what is lost when hosts
+ * die.
  *
- * Synchronous: each life of a host kills the receiver, the server, the bucket, or the network to it at random times, and
- * ends with the loss of the host and its disk, at any point. Each restore must have every commit that was ever
+ * Synchronous: each life of a host kills the receiver, the server, the bucket, or the network to it at random times,
+ * and ends with the loss of the host and its disk, at any point. Each restore must have every commit that was ever
  * acknowledged. Asynchronous: only hosts are lost; the age of the oldest lost commit is measured.
  */
 import { findWholePostgres, type PostgresBinaries } from "../parts/postgres/postgres";

@@ -2,8 +2,8 @@
  * PostgreSQL's `synchronous_standby_names` with and without our receiver (PostgreSQL "replication", grammar in
  * replication/syncrep_gram.y). Pure.
  *
- * A commit must wait for the receiver **and** for every standby that it waited for before. One setting can say this only
- * when each listed standby is required. `ANY 1 (a, b)` plus a required third cannot be said: a and b alone would fulfil
+ * A commit must wait for the receiver **and** for every standby that it waited for before. One setting can say this
+ * only when each listed standby is required. `ANY 1 (a, b)` plus a required third cannot be said: a and b alone would fulfil
  * `ANY 2 (pgbackstop, a, b)`.
  */
 import { type BackupError, fail } from "../../base/errors";
@@ -59,9 +59,9 @@ function parse(value: string): StandbyNames | null {
   const names: string[] = [];
   const list = inner ?? plain ?? "";
   NAME.lastIndex = 0;
-  for (let found = NAME.exec(list); found !== null; found = NAME.exec(list)) {
-    names.push(found[1]?.replaceAll('""', '"') ?? found[2] ?? "");
-    if (found[3] === "") break;
+  for (let next = NAME.exec(list); next !== null; next = NAME.exec(list)) {
+    names.push(next[1]?.replaceAll('""', '"') ?? next[2] ?? "");
+    if (next[3] === "") break;
   }
   if (names.length === 0) return null;
   return { method: method?.toUpperCase() === "ANY" ? "ANY" : "FIRST", count: Number(count ?? 1), names };

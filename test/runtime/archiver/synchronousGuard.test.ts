@@ -1,7 +1,8 @@
 /** The guard on a clock that is advanced by hand, with a server that has nothing but settings. */
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
-import { type GuardOptions, removeReceiver, SynchronousGuard } from "../../../runtime/archiver/synchronousGuard";
+import { type GuardOptions, SynchronousGuard } from "../../../runtime/archiver/synchronousGuard";
+import { removeReceiver } from "../../../runtime/operations/stream/receiverSetting";
 import { HeldClock, type TestContext, testContext } from "../../harness/context";
 
 /** A test-only server: it has one setting, in two files. */

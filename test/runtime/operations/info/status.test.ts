@@ -179,6 +179,7 @@ describe("the screen", () => {
     const streams = {
       intervalSeconds: 5,
       states: [1, 2].map((key) => ({ key, lsn: "0/4000000", positionBytes: 0x4000000, atS: NOW_S })),
+      synchronous: null,
     };
     for (const well of [
       { ...overdue, waiting: { count: 2, oldestAtS: NOW_S - 180 } },
