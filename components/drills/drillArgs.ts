@@ -12,6 +12,11 @@ export const DrillPick = {
   Random: "random",
   /** The last backup before a random position in the WAL, to that position. */
   Moment: "moment",
+  /**
+   * Restores no backup: does to a directory of its own in the bucket what a thief with the same key would do, and reads
+   * it as it was before. Only on hosts, and only for buckets that keep versions.
+   */
+  Attack: "attack",
 } as const;
 export type DrillPick = (typeof DrillPick)[keyof typeof DrillPick];
 

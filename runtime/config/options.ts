@@ -617,9 +617,9 @@ const COMMAND_LINE = [
       config: "drill.path",
     },
   ),
-  own("pick", "enum", DRILL, "which backup and target to restore; by default each in turn", {
+  own("pick", "enum", DRILL, "which backup and target to restore, by default each in turn; or an attack on a bucket", {
     config: "drill.pick",
-    allowed: ["newest", "oldest", "random", "moment"],
+    allowed: ["newest", "oldest", "random", "moment", "attack"],
   }),
   own(
     "level",

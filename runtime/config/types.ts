@@ -177,7 +177,7 @@ export interface DeclaredDrill {
   readonly path?: string;
 }
 
-export type DrillPickName = "newest" | "oldest" | "random" | "moment";
+export type DrillPickName = "newest" | "oldest" | "random" | "moment" | "attack";
 export type DrillLevelName = "quick" | "standard" | "thorough";
 
 export interface RepoSettings {

@@ -208,6 +208,17 @@ export const DRILLS: readonly MetricDefinition[] = [
     help: "Loss of data that the last drill measured",
     labels: [...REPO, "method"],
   },
+  { name: "pgbackstop_attack_drill_ok", help: "1 when the last attack drill of the repository passed", labels: REPO },
+  {
+    name: "pgbackstop_attack_drill_timestamp_seconds",
+    help: "End of the last attack drill of the repository",
+    labels: REPO,
+  },
+  {
+    name: "pgbackstop_attack_drill_success_timestamp_seconds",
+    help: "End of the last attack drill of the repository that passed",
+    labels: REPO,
+  },
   { name: "pgbackstop_drill_phase_seconds", help: "Duration of a phase of the last drill", labels: [...REPO, "phase"] },
 ];
 

@@ -7,6 +7,7 @@ import { BACKREST_VERSION } from "../format/repository/infoFile";
 import { loadRuns } from "../local/runRecords";
 import { hasStopFile } from "../local/stopFile";
 import { loadLocalDrills } from "../operations/drill/history";
+import { ATTACK } from "../operations/drill/record";
 import { findNewestWal } from "../operations/info/destinations";
 import { collectInfo } from "../operations/info/info";
 import { loadStreams } from "../operations/stream/streamReport";
@@ -74,6 +75,7 @@ export async function gatherSamples(host: CommandHost, surveys: WalSurveys = new
       streams: streams?.states ?? [],
       synchronous: streams?.synchronous ?? null,
       drills: await loadLocalDrills(config.spoolPath, stanza),
+      attacks: await loadLocalDrills(config.spoolPath, stanza, [ATTACK]),
       configHash: hashOf(config),
       version: VERSION,
       nowS,

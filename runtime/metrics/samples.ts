@@ -44,6 +44,8 @@ export interface HostFacts {
   readonly synchronous: SynchronousReport | null;
   /** Oldest first. */
   readonly drills: readonly DrillRecord[];
+  /** Those that attack a bucket. */
+  readonly attacks: readonly DrillRecord[];
   readonly configHash: string;
   readonly version: string;
   readonly nowS: number;
@@ -148,7 +150,7 @@ function largest(values: readonly number[]): number {
 
 /** Facts that only a process on the host knows. */
 export function hostSamples(stanza: string, facts: HostFacts): Sample[] {
-  const { configHash, drills, isStopped, locks, nowS, repos, runs, streams, version, waiting } = facts;
+  const { attacks, configHash, drills, isStopped, locks, nowS, repos, runs, streams, version, waiting } = facts;
   return [
     ...repos.flatMap((repo) => repoHostSamples(stanza, repo)),
     ...(waiting === null ? [] : [{ name: "pgbackstop_wal_waiting_files", labels: { stanza }, value: waiting.count }]),
@@ -165,6 +167,7 @@ export function hostSamples(stanza: string, facts: HostFacts): Sample[] {
       ? []
       : [{ name: "pgbackstop_stream_synchronous", labels: { stanza }, value: facts.synchronous.isWaiting ? 1 : 0 }]),
     ...drillSamples(stanza, drills),
+    ...attackSamples(stanza, attacks),
     { name: "pgbackstop_collected_timestamp_seconds", labels: { stanza }, value: nowS },
     { name: "pgbackstop_config_info", labels: { stanza, hash: configHash }, value: 1 },
     { name: "pgbackstop_build_info", labels: { version }, value: 1 },
@@ -211,6 +214,14 @@ function runSamples(stanza: string, run: RunRecord): Sample[] {
       { name: "pgbackstop_verify_timestamp_seconds", labels: { stanza, repo_key: key }, value: verdict.endedAtS },
     ]),
   ];
+}
+
+/** The same of the drills that attack a bucket. */
+function attackSamples(stanza: string, attacks: readonly DrillRecord[]): Sample[] {
+  return drillSamples(stanza, attacks).flatMap((sample) => {
+    const name = sample.name.replace("pgbackstop_drill_", "pgbackstop_attack_drill_");
+    return /_(ok|timestamp_seconds)$/.test(name) ? [{ ...sample, name }] : [];
+  });
 }
 
 /** Each repository's last drill, and its last successful one. */

@@ -149,6 +149,12 @@ export interface Storage {
    */
   probe?(scratch: string): Promise<StorageFact[]>;
 
+  /**
+   * Does to the directory `scratch`, which nothing else uses, what a thief with this key would do to a repository, and
+   * reads it as it was before; the caller removes it afterwards. Only where old versions can survive.
+   */
+  attack?(scratch: string): Promise<StorageFact[]>;
+
   /** Frees connections; the storage must not be used afterwards. */
   close(): Promise<void>;
 }

@@ -1,5 +1,5 @@
 /** Alerts on fire drills: missed, failed, or beyond the objectives. Pure. */
-import { drilledRepositories } from "../schedule/declaredDrills";
+import { ATTACK, drilledRepositories } from "../schedule/declaredDrills";
 import { longestGapMinutes } from "../schedule/schedule";
 import type { Topology } from "../topology/topology";
 import { type AlertRule, durationText, type Writer } from "./rule";
@@ -11,8 +11,46 @@ const DRILL_GRACE_S = 86_400;
  * Each repository separately: in turn, each one waits longer the more there are. With several drills the most frequent
  * one counts.
  */
-export function drillRules(writer: Writer, topology: Topology): AlertRule[] {
-  const { drills, repositories } = topology;
+export function drillRules(writer: Writer, { drills, repositories }: Topology): AlertRule[] {
+  return [
+    ...rulesOf(writer, { drills: drills.filter((drill) => !isAttack(drill)), repositories }, FIRE),
+    ...rulesOf(writer, { drills: drills.filter(isAttack), repositories }, ATTACKS),
+  ];
+}
+
+function isAttack({ pick }: Topology["drills"][number]): boolean {
+  return pick === ATTACK;
+}
+
+/** Texts of the rules about one kind of drills. */
+interface DrillTexts {
+  readonly metric: string;
+  readonly alert: string;
+  readonly title: string;
+  readonly tooOld: string;
+  readonly failed: string;
+}
+
+const FIRE: DrillTexts = {
+  metric: "pgbackstop_drill",
+  alert: "PgbackstopDrill",
+  title: "fire drill",
+  tooOld: "A backup that was never restored is a hope: pgbackstop drill makes one now.",
+  failed: "What was declared to be restorable was not: the record of the drill says where it ended.",
+};
+const ATTACKS: DrillTexts = {
+  metric: "pgbackstop_attack_drill",
+  alert: "PgbackstopAttackDrill",
+  title: "attack drill",
+  tooOld: "Nothing shows that the bucket survives a stolen key: pgbackstop drill --pick=attack tries it now.",
+  failed: "A thief of the key could destroy backups there: the record of the drill says how.",
+};
+
+function rulesOf(
+  writer: Writer,
+  { drills, repositories }: Pick<Topology, "drills" | "repositories">,
+  texts: DrillTexts,
+): AlertRule[] {
   return repositories.flatMap(({ key, name }) => {
     const gaps = drills.flatMap((drill) => {
       const names = drilledRepositories(drill, repositories);
@@ -21,44 +59,49 @@ export function drillRules(writer: Writer, topology: Topology): AlertRule[] {
     });
     return gaps.length === 0
       ? []
-      : repositoryRules(writer.about({ repo_key: String(key) }), `repo${key}`, Math.min(...gaps));
+      : repositoryRules(writer.about({ repo_key: String(key) }), `repo${key}`, Math.min(...gaps), texts);
   });
 }
 
-function repositoryRules(own: Writer, repo: string, gapMinutes: number): AlertRule[] {
+function repositoryRules(
+  own: Writer,
+  repo: string,
+  gapMinutes: number,
+  { alert, failed, metric: prefix, title, tooOld }: DrillTexts,
+): AlertRule[] {
   const limitS = gapMinutes * 60 + Math.max(DRILL_GRACE_S, Math.round(gapMinutes * 6));
-  const metric = "pgbackstop_drill_success_timestamp_seconds";
+  const metric = `${prefix}_success_timestamp_seconds`;
   return [
     own.rule(
-      "PgbackstopDrillTooOld",
+      `${alert}TooOld`,
       "warning",
       "1h",
       `time() - ${own.series(metric)} > ${limitS}`,
-      `no fire drill of ${repo} has passed for ${durationText(limitS)}`,
-      "A backup that was never restored is a hope: pgbackstop drill makes one now.",
+      `no ${title} of ${repo} has passed for ${durationText(limitS)}`,
+      tooOld,
     ),
     own.rule(
-      "PgbackstopDrillMissing",
+      `${alert}Missing`,
       "warning",
       `${Math.ceil(limitS / 3600)}h`,
       `absent(${own.raw(metric)})`,
-      `no fire drill of ${repo} has ever passed`,
+      `no ${title} of ${repo} has ever passed`,
       "Its schedule is declared, and its result is nowhere.",
     ),
     own.rule(
-      "PgbackstopDrillFailed",
+      `${alert}Failed`,
       "critical",
       "0m",
-      `${own.series("pgbackstop_drill_ok")} == 0`,
-      "the fire drill of repo{{ $labels.repo_key }} failed",
-      "What was declared to be restorable was not: the record of the drill says where it ended.",
+      `${own.series(`${prefix}_ok`)} == 0`,
+      `the ${title} of repo{{ $labels.repo_key }} failed`,
+      failed,
     ),
   ];
 }
 
 /** Only drills measure these, so objectives without a drill get no alert. */
 export function objectiveRules(writer: Writer, { drills, objectives }: Topology): AlertRule[] {
-  if (drills.length === 0) return [];
+  if (drills.every(isAttack)) return [];
   const { pitrRtoMinutes, rpoSeconds } = objectives;
   // The metric does not tell which of the two a drill measured. A drill that misses its own objective fails, which
   // PgbackstopDrillFailed reports.

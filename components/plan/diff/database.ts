@@ -3,7 +3,7 @@
  * findings. Pure.
  */
 import { findRepoIndex } from "../model/defaults";
-import { DRILL_LEVELS, drilledRepositories, drillSourceText } from "../schedule/declaredDrills";
+import { ATTACK, DRILL_LEVELS, drilledRepositories, drillSourceText } from "../schedule/declaredDrills";
 import { type EngineRow, findEngine } from "../engines/engines";
 import type { DrillPlan } from "../model/plan";
 import { type Schedule, textRunsPerDay } from "../schedule/schedule";
@@ -365,6 +365,7 @@ function sourceText(drill: DrillPlan): string {
 }
 
 function pickText(value: Value): string {
+  if (value === ATTACK) return "no backup, and attacks a bucket";
   return value === null ? "each kind of backup in turn" : valueText(value);
 }
 

@@ -1,8 +1,9 @@
 /** Fire drills: each must be able to run as declared and to tell whether the objective is met. Pure. */
-import { DRILL_LEVELS, DRILL_PICKS, isDrillName } from "../schedule/declaredDrills";
+import { ATTACK, DRILL_LEVELS, DRILL_PICKS, drilledRepositories, isDrillName } from "../schedule/declaredDrills";
 import { type Finding, finding } from "../findings/findings";
 import { given } from "../model/given";
 import type { DatabasePlan, DrillPlan } from "../model/plan";
+import { withoutVersions } from "../repositories/repositoryTypes";
 import { isTimeZone, parseCron } from "../schedule/schedule";
 import { isWithin } from "./values";
 
@@ -21,7 +22,28 @@ function checkDrill(drill: DrillPlan, plan: DatabasePlan): Finding[] {
     ...checkSource(drill, plan, path),
     ...checkChoice(drill, path),
     ...checkBounds(drill, plan, path),
+    ...checkAttack(drill, plan, path),
   ];
+}
+
+/** An attack needs the key that a thief of this host would have, and versions that undo it. */
+function checkAttack(drill: DrillPlan, { kind, repositories }: DatabasePlan, path: string): Finding[] {
+  if (drill.pick !== ATTACK) return [];
+  const wrong = (argument: string, fact: string, hint: string): Finding[] => [
+    finding("PB040", `${path}.${argument}`, fact, hint),
+  ];
+  if (kind !== "host") return wrong("pick", "in a cluster no drill attacks a bucket", "choose another pick");
+  if (drill.elsewhere === true)
+    return wrong("elsewhere", "another host has no writer's key, which is the one to attack with", "leave it out");
+  const names = drilledRepositories(drill, repositories);
+  const chosen = repositories.filter(({ name }) => names.includes(name));
+  const refused = chosen.flatMap((repository) => {
+    const refusal = repository.readOnly ? `${repository.name} has a reader's key` : withoutVersions(repository);
+    return refusal === null ? [] : [refusal];
+  });
+  if (refused.length === 0) return [];
+  const hint = 'name buckets that keep versions, for instance from: "repo2"';
+  return wrong(drill.from === undefined ? "repositories" : "from", refused.join("; "), hint);
 }
 
 function checkTime({ cron, name, timeZone }: DrillPlan, path: string): Finding[] {

@@ -1,5 +1,6 @@
 /** Whether the declared set-up can meet its objectives. Pure. */
 import { type Finding, finding } from "../findings/findings";
+import { ATTACK } from "../schedule/declaredDrills";
 import { worstCaseRpo } from "../schedule/objectives";
 import type { DatabasePlan } from "../model/plan";
 import { checkDrills } from "./drills";
@@ -50,7 +51,8 @@ function checkRpo(plan: DatabasePlan): Finding[] {
   return [finding("PB039", "objectives.rpoSeconds", fact, hint)];
 }
 
-function checkNoDrill({ drills, objectives, repositories }: DatabasePlan): Finding[] {
+function checkNoDrill({ drills: all, objectives, repositories }: DatabasePlan): Finding[] {
+  const drills = all.filter(({ pick }) => pick !== ATTACK);
   if (
     drills.length > 0 &&
     objectives.pitrRtoMinutes !== undefined &&

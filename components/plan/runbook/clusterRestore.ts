@@ -3,6 +3,7 @@ import { DEFAULTS } from "../model/defaults";
 import type { RunbookScenario, RunbookStep } from "./runbookDocument";
 import type { RepositoryNode } from "../topology/topology";
 import { type ClusterTarget, inPostgres, isOurs, look, restoredTarget, verb, waitReady } from "./clusterTarget";
+import { attacked } from "./attacked";
 import { repositoryText } from "./order";
 
 export function latest(target: ClusterTarget, repositories: readonly RepositoryNode[]): RunbookScenario {
@@ -37,6 +38,17 @@ export function fromRepository(target: ClusterTarget, repository: RepositoryNode
     when: `The repositories before it are unreadable or not trusted. ${repositoryText(repository)} alone is enough.`,
     steps: [...made(target, `, from: ["${repository.name}"]`), lead(target), farewell(target)],
   };
+}
+
+/** A bucket as it was before somebody overwrote or deleted backups in it. */
+export function fromPast(target: ClusterTarget, repository: RepositoryNode): RunbookScenario {
+  const [create, ...others] = made(target, `, from: ["${repository.name}"], repositoryTargetTime: "<BEFORE>"`);
+  return attacked(repository, (args) => verb(target, args), [
+    ...(create === undefined
+      ? []
+      : [{ ...create, text: `If the database is lost or not trusted either. ${create.text}`, isOptional: true }]),
+    ...others.map((step) => ({ ...step, isOptional: true })),
+  ]);
 }
 
 export function snapshot(target: ClusterTarget, repositories: readonly RepositoryNode[]): RunbookScenario {

@@ -5,9 +5,10 @@
 import { engineOf } from "../engines/engines";
 import type { DatabaseRunbook, RunbookQuestion } from "./runbookDocument";
 import type { DatabaseNode, RepositoryNode, Topology } from "../topology/topology";
+import { attackedAnswers, hasPast } from "./attacked";
 import { archivingFails, asleep, failover, instanceLost, keysLost, repositoryLost } from "./clusterCare";
 import { type ClusterTarget, isOurs, targetOf, verb } from "./clusterTarget";
-import { fromRepository, latest, pointInTime, namespaceLost, snapshot, table } from "./clusterRestore";
+import { fromPast, fromRepository, latest, pointInTime, namespaceLost, snapshot, table } from "./clusterRestore";
 import { lostAnswer } from "./order";
 
 type ClusterRunbook = Pick<DatabaseRunbook, "what" | "where" | "decisions" | "measuredBy" | "scenarios" | "keys">;
@@ -44,11 +45,17 @@ export function clusterScenarios(
       ...others.map((repository) => fromRepository(target, repository)),
       ...(first === undefined ? [] : [archivingFails(target)]),
       ...repositories.map((repository) => repositoryLost(target, repository, repositories)),
+      ...attackable(target, repositories).map((repository) => fromPast(target, repository)),
       ...(first === undefined ? [] : [keysLost(target, repositories)]),
       asleep(target),
     ],
     keys: repositories.flatMap((repository) => keysOf(target, repository)),
   };
+}
+
+/** Only our own sidecar reads the past. */
+function attackable(target: ClusterTarget, repositories: readonly RepositoryNode[]): RepositoryNode[] {
+  return isOurs(target) ? repositories.filter(hasPast) : [];
 }
 
 function decisions(target: ClusterTarget, repositories: readonly RepositoryNode[]): RunbookQuestion[] {
@@ -79,7 +86,7 @@ function decisions(target: ClusterTarget, repositories: readonly RepositoryNode[
     { question: "Is a repository lost, while the cluster is well?", answers: repositories.map(lostAnswer) },
     {
       question: "Is a key or a passphrase lost, or known to others?",
-      answers: [{ answer: "yes", scenario: "keys-lost" }],
+      answers: [{ answer: "yes", scenario: "keys-lost" }, ...attackedAnswers(attackable(target, repositories))],
     },
     { question: "Must it stop during an investigation?", answers: [{ answer: "yes", scenario: "asleep" }] },
   ];

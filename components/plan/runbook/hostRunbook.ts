@@ -8,6 +8,7 @@ import type { DatabaseRunbook, RunbookQuestion, RunbookScenario, RunbookStep } f
 import type { DatabaseNode, RepositoryNode } from "../topology/topology";
 import { isUnknown } from "../model/unknown";
 import { archivingFails, keysLost, repositoryLost } from "./hostCare";
+import { attacked, attackedAnswers, hasPast } from "./attacked";
 import { lostAnswer, repositoryText } from "./order";
 
 type HostRunbook = Pick<DatabaseRunbook, "what" | "where" | "decisions" | "measuredBy" | "scenarios" | "keys">;
@@ -26,6 +27,7 @@ export function hostScenarios(database: DatabaseNode, repositories: readonly Rep
     hostLost(program, database, repositories),
     archivingFails(program, database),
     ...repositories.map((repository) => repositoryLost(program, repository, repositories)),
+    ...repositories.filter(hasPast).map((repository) => keyStolen(program, repository)),
     keysLost(program, database, repositories),
   ];
   return {
@@ -79,7 +81,7 @@ function decisions(database: DatabaseNode, repositories: readonly RepositoryNode
     { question: "Is a repository lost, while the database is well?", answers: repositories.map(lostAnswer) },
     {
       question: "Is a key or a passphrase lost, or known to others?",
-      answers: [{ answer: "yes", scenario: "keys-lost" }],
+      answers: [{ answer: "yes", scenario: "keys-lost" }, ...attackedAnswers(repositories)],
     },
   ];
 }
@@ -103,11 +105,13 @@ function after(program: string): RunbookStep[] {
   ];
 }
 
+const RECOVERS =
+  "Recover. The command first prints its plan, with the backup and the time that it found, and stops nothing before you agree. It keeps the old directory " +
+  "beside the new one. When it has ended the database is open, and applications may use it while you do the rest.";
+
 function recovery(program: string, args: string): RunbookStep {
   return {
-    text:
-      "Recover. The command first prints its plan, with the backup and the time that it found, and stops nothing before you agree. It keeps the old directory " +
-      "beside the new one. When it has ended the database is open, and applications may use it while you do the rest.",
+    text: RECOVERS,
     commands: [`${program} ${args}`.trim()],
   };
 }
@@ -172,6 +176,17 @@ function table(program: string): RunbookScenario {
       },
     ],
   };
+}
+
+function keyStolen(program: string, repository: RepositoryNode): RunbookScenario {
+  const args = `recover --repo=${repository.key} --repo-target-time="<BEFORE>"`;
+  return attacked(repository, (verb) => `${program} ${verb}`, [
+    {
+      ...recovery(program, args),
+      text: `If the database is lost or not trusted either. ${RECOVERS}`,
+      isOptional: true,
+    },
+  ]);
 }
 
 function fromRepository(program: string, repository: RepositoryNode): RunbookScenario {

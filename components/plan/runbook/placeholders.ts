@@ -22,6 +22,7 @@ const TIMES = { host: "2026-11-20 14:29:59+00", cnpg: "2026-11-20T14:29:59Z" } a
 export function placeholdersOf(kind: keyof typeof TIMES, scenarios: readonly RunbookScenario[]): Placeholder[] {
   const texts: Readonly<Record<string, string>> = {
     TIME: `just before the first wrong transaction, with its time zone: ${TIMES[kind]}`,
+    BEFORE: `just before somebody changed the bucket, by the provider's clock, with its time zone: ${TIMES[kind]}`,
     ...TEXTS,
   };
   const commands = scenarios.flatMap(({ steps }) => steps).flatMap((step) => step.commands);

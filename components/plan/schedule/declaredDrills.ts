@@ -6,7 +6,9 @@ import type { DrillChecksSettings, DrillSettings, DrillStatementSettings } from 
 import { given } from "../model/given";
 
 /** Settings of the runtime's `drill` (`--pick`, `--level`). */
-export const DRILL_PICKS: readonly string[] = ["newest", "oldest", "random", "moment"];
+export const DRILL_PICKS: readonly string[] = ["newest", "oldest", "random", "moment", "attack"];
+/** Restores no backup. */
+export const ATTACK = "attack";
 /** From cheap to thorough. */
 export const DRILL_LEVELS: readonly string[] = ["quick", "standard", "thorough"];
 

@@ -28,7 +28,7 @@ import { saveDrill } from "../../operations/drill/history";
 import { DrillJournal } from "../../operations/drill/drillJournal";
 import { measureRpo, type Replayed } from "../../operations/drill/measure";
 import { askProduction, type ProductionFacts } from "../../operations/drill/production";
-import { type DrillRecord, renderDrill } from "../../operations/drill/record";
+import { ATTACK, type DrillPick, type DrillRecord, renderDrill } from "../../operations/drill/record";
 import { drillText } from "../../operations/drill/drillReport";
 import { surveyStream } from "../../operations/stream/survey";
 import { Session } from "../../postgres/session";
@@ -64,7 +64,13 @@ export const clusterDrillCommand: Command = async (host) => {
   for (const [option, value] of Object.entries({ "drill-cluster": cluster, "throw-away": name }))
     if (value === "") throw fail("optionRequired", `cnpg-drill command requires option: ${option}`);
   return notifyOfJob(host, cluster, ctx, async () => {
-    const asked = askedDrill(host.config.settings, host.config.drill);
+    const { pick, ...others } = askedDrill(host.config.settings, host.config.drill);
+    if (pick === ATTACK)
+      throw fail(
+        "optionInvalidValue",
+        "'attack' is not allowed for 'pick' option: in a cluster no drill attacks a bucket",
+      );
+    const asked = { ...others, pick };
     // Its own signal: the Cluster is removed even after the signal to end.
     const api = await openKubernetes(kubernetes, new AbortController().signal);
     await clearName(api, name, cluster, jobUid, ctx);
@@ -110,6 +116,8 @@ async function openProduction(
   });
 }
 
+type AskedRestore = AskedDrill & { readonly pick: DrillPick | undefined };
+
 interface ClusterDrillDeps {
   readonly api: KubernetesApi;
   readonly repos: readonly Repository[];
@@ -119,14 +127,14 @@ interface ClusterDrillDeps {
 
 class ClusterDrill {
   readonly #deps: ClusterDrillDeps;
-  readonly #asked: AskedDrill;
+  readonly #asked: AskedRestore;
   readonly #config: Config;
   readonly #ctx: Context;
   readonly #journal: DrillJournal;
 
   constructor(
     deps: ClusterDrillDeps,
-    asked: AskedDrill,
+    asked: AskedRestore,
     { config, process }: Invocation & ProgramAccess,
     ctx: Context,
   ) {

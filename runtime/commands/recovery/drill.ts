@@ -4,9 +4,10 @@ import { silentLog } from "../../base/log";
 import { fail } from "../../base/errors";
 import { acquireLock } from "../../local/lockFile";
 import { askedDrill, type AskedDrill, objectivesOf } from "../../operations/drill/askedDrill";
+import { attackDrill } from "../../operations/drill/attackDrill";
 import { drill } from "../../operations/drill/drill";
 import { saveDrill } from "../../operations/drill/history";
-import { type DrillRecord, renderDrill } from "../../operations/drill/record";
+import { ATTACK, type DrillPick, type DrillRecord, renderDrill } from "../../operations/drill/record";
 import { drillText } from "../../operations/drill/drillReport";
 import { cleanScratch, prepareRoot } from "../../operations/drill/scratch";
 import { shellQuote } from "../../operations/restore/recovery";
@@ -32,7 +33,9 @@ export const drillCommand: Command = async (host) => {
   const lock = acquireLock({ lockPath: path, stanza, kind: "drill", execId, pid });
   try {
     await cleanScratch(path, stanza, config.binPath, ctx);
-    const record = await makeDrill(host, asked, path, ctx);
+    const { pick, ...others } = asked;
+    const record =
+      pick === ATTACK ? await makeAttack(host, others, ctx) : await makeDrill(host, { ...others, pick }, path, ctx);
     await saveDrill(host.repositories(), config.spoolPath, record, ctx);
     host.print(config.output === "json" ? renderDrill(record) : drillText(record));
     return Math.min(record.failures[0]?.code ?? 0, EXIT_CODE_MAX);
@@ -41,7 +44,24 @@ export const drillCommand: Command = async (host) => {
   }
 };
 
-function makeDrill(host: CommandHost, asked: AskedDrill, path: string, ctx: Context): Promise<DrillRecord> {
+/** Needs neither PostgreSQL nor space. */
+function makeAttack(
+  host: CommandHost,
+  asked: Pick<AskedDrill, "level" | "maxMinutes" | "repoIndexes">,
+  ctx: Context,
+): Promise<DrillRecord> {
+  const { repoIndex, stanza = "" } = host.config;
+  const { level, maxMinutes, repoIndexes } = asked;
+  const { beganMs } = host.process;
+  return attackDrill(host.repositories(), { stanza, level, maxMinutes, repoIndex, repoIndexes, beganMs }, ctx);
+}
+
+function makeDrill(
+  host: CommandHost,
+  asked: AskedDrill & { readonly pick: DrillPick | undefined },
+  path: string,
+  ctx: Context,
+): Promise<DrillRecord> {
   const { config } = host;
   const { repoIndex, settings, stanza = "" } = config;
   const [pg] = config.pgs;

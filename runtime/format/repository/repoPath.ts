@@ -115,6 +115,11 @@ export function drillsPath(stanza: string): string {
   return `${serverFilesRoot(stanza)}/drills`;
 }
 
+/** Directories of drills that attack a bucket, one each; empty between drills. */
+export function attacksPath(stanza: string): string {
+  return `${serverFilesRoot(stanza)}/attack`;
+}
+
 /** WAL of incomplete segments that an agent streams. */
 export function streamPath(stanza: string, archiveId: string): string {
   return `${streamRoot(stanza)}/${segment(archiveId)}`;

@@ -8,7 +8,7 @@ import {
   type DrillFailure,
   drillId,
   type DrillObjectives,
-  type DrillPick,
+  type DrillKind,
   type DrillRecord,
   type DrillRpo,
 } from "./record";
@@ -26,7 +26,7 @@ export class DrillJournal {
   readonly id: string;
   /** The assumed time of the disaster: ms since 1970. */
   readonly beganAtMs: number;
-  turn: { readonly repo: number; readonly pick: DrillPick } = { repo: 0, pick: "newest" };
+  turn: { readonly repo: number; readonly pick: DrillKind } = { repo: 0, pick: "newest" };
   picked: Picked | null = null;
   rpo: DrillRpo | null = null;
   restoredBytes = 0;

@@ -29,10 +29,18 @@ export interface TurnRequest {
  * The next turn: the pair drilled longest ago, with never-drilled pairs first; then by key and by the order of {@link
  * DRILL_PICKS}.
  */
-export function planTurn({ history, pick, repoIndex, repoIndexes }: TurnRequest): Pick<DrillRecord, "repo" | "pick"> {
-  const repo = repoIndex ?? longestAgo(repoIndexes, (key) => lastOf(history.filter((turn) => turn.repo === key)));
+export function planTurn({ history, pick, repoIndex, repoIndexes }: TurnRequest): {
+  readonly repo: number;
+  readonly pick: DrillPick;
+} {
+  const repo = repoIndex ?? repoInTurn(repoIndexes, history);
   const own = history.filter((turn) => turn.repo === repo);
   return { repo, pick: pick ?? longestAgo(DRILL_PICKS, (each) => lastOf(own.filter((turn) => turn.pick === each))) };
+}
+
+/** The repository drilled longest ago. */
+export function repoInTurn(repoIndexes: readonly number[], history: readonly Turn[]): number {
+  return longestAgo(repoIndexes, (key) => lastOf(history.filter((turn) => turn.repo === key)));
 }
 
 /** "" without one. */

@@ -1,6 +1,6 @@
 /** A drill's record for a terminal. Pure. */
 import { durationText } from "../info/destinations";
-import type { DrillRecord } from "./record";
+import { ATTACK, type DrillRecord } from "./record";
 
 export function drillText(record: DrillRecord): string {
   const {
@@ -20,7 +20,8 @@ export function drillText(record: DrillRecord): string {
     stanza,
     target,
   } = record;
-  const lines = [`${stanza}: drill ${id} of repo${repo}: ${ok ? "passed" : "FAILED"}`];
+  const isAttack = pick === ATTACK;
+  const lines = [`${stanza}: drill ${id} ${isAttack ? "attacks" : "of"} repo${repo}: ${ok ? "passed" : "FAILED"}`];
   if (backup !== null) {
     const end =
       target === null
@@ -36,14 +37,11 @@ export function drillText(record: DrillRecord): string {
     );
   }
   const spent = phases.map(({ elapsedMs, name }) => `${name} ${seconds(elapsedMs)}`).join(", ");
-  lines.push(
-    row(
-      "RTO",
-      rtoMs === null
-        ? `none: no connection was accepted (${spent})`
-        : `${seconds(rtoMs)}${promised(objectives.rtoSeconds)} (${spent})`,
-    ),
-  );
+  const rto =
+    rtoMs === null
+      ? `none: no connection was accepted (${spent})`
+      : `${seconds(rtoMs)}${promised(objectives.rtoSeconds)} (${spent})`;
+  lines.push(isAttack ? row("phases", spent) : row("RTO", rto));
   if (rpo !== null) {
     const wal = rpo.lostWalBytes === null ? "" : `; ${rpo.lostWalBytes} bytes of WAL were not archived`;
     lines.push(row("RPO", `${rpo.seconds} s by ${METHODS[rpo.method]}${promised(objectives.rpoSeconds)}${wal}`));
@@ -51,7 +49,7 @@ export function drillText(record: DrillRecord): string {
   if (restoredBytes > 0) lines.push(row("restored", `${restoredBytes} bytes`));
   for (const { elapsedMs, name, text, verdict } of checks) {
     const [first = ""] = text.split("\n");
-    lines.push(row(verdict, `${name}, ${seconds(elapsedMs)}: ${first}`));
+    lines.push(row(verdict, `${name}${isAttack ? "" : `, ${seconds(elapsedMs)}`}: ${first}`));
   }
   for (const { code, error, message, where } of failures)
     lines.push(`  ! ${where}: [${error}] [${String(code).padStart(3, "0")}] ${message.replaceAll("\n", "\n    ")}`);
@@ -73,7 +71,7 @@ function row(name: string, text: string): string {
 }
 
 /** The drill's notification: without error messages, which may quote a table. */
-export function drillNotice({ backup, failures, id, ok, repo, rpo, rtoMs }: DrillRecord): {
+export function drillNotice({ backup, failures, id, ok, pick, repo, rpo, rtoMs }: DrillRecord): {
   readonly ok: boolean;
   readonly title: string;
   readonly lines: readonly string[];
@@ -85,5 +83,6 @@ export function drillNotice({ backup, failures, id, ok, repo, rpo, rtoMs }: Dril
     ...(rpo === null ? [] : [`lost: ${Math.round(rpo.seconds)} s (by ${rpo.method})`]),
     ...failures.map(({ code, error, where }) => `failed: ${where}, ${error} (${code})`),
   ];
-  return { ok, title: `fire drill of repo${repo} ${ok ? "passed" : "failed"}`, lines };
+  const what = pick === ATTACK ? "attack drill" : "fire drill";
+  return { ok, title: `${what} of repo${repo} ${ok ? "passed" : "failed"}`, lines };
 }

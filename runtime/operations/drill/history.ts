@@ -16,7 +16,16 @@ import { atomicWrite } from "../../local/atomicWrite";
 import { nullIfMissing } from "../../local/systemError";
 import { listNames, readFile, type Repository, writeFile } from "../../repository/repository";
 import type { Turn } from "./drillPlan";
-import { drillFileName, type DrillRecord, parseDrill, parseDrillFileName, renderDrill } from "./record";
+import {
+  ATTACK,
+  DRILL_PICKS,
+  drillFileName,
+  type DrillKind,
+  type DrillRecord,
+  parseDrill,
+  parseDrillFileName,
+  renderDrill,
+} from "./record";
 
 /** Records kept per location: two years of weekly drills. */
 const KEPT_MAX = 104;
@@ -31,10 +40,14 @@ export function localDrillsPath(spoolPath: string, stanza: string): string {
  * This machine's drills, oldest first; empty without the directory. Skips unreadable files. Reads local files only, so
  * metrics and status may call it at any time.
  */
-export async function loadLocalDrills(spoolPath: string, stanza: string): Promise<DrillRecord[]> {
+export async function loadLocalDrills(
+  spoolPath: string,
+  stanza: string,
+  kinds: readonly DrillKind[] = DRILL_PICKS,
+): Promise<DrillRecord[]> {
   const directory = localDrillsPath(spoolPath, stanza);
   const records: DrillRecord[] = [];
-  for (const name of recordsIn(await listLocal(directory))) {
+  for (const name of recordsIn(await listLocal(directory), kinds)) {
     const text = await readLocal(`${directory}/${name}`, "utf8").catch(() => null);
     if (text !== null) records.push(...recordsOf(text, name));
   }
@@ -62,6 +75,18 @@ export async function loadDrillHistory(
   return sorted([...records.values()]);
 }
 
+/** The newest attack on this repository; null without one, or when the history is unreadable. */
+export async function loadNewestAttack(repo: Repository): Promise<DrillRecord | null> {
+  try {
+    const own = (await listRepo(repo, [ATTACK])).filter(
+      (name) => parseDrillFileName(name, [ATTACK])?.repo === repo.key,
+    );
+    return (await loadNamed(repo, own.sort().slice(-1))).at(-1) ?? null;
+  } catch {
+    return null;
+  }
+}
+
 /**
  * For each drilled repository that this one has records of: its newest drill, and its newest with an RPO; oldest first.
  * Reads only these few. Empty when the history is unreadable, because a status is more than its drills.
@@ -82,14 +107,20 @@ export async function loadNewestDrills(repo: Repository): Promise<DrillRecord[]>
 }
 
 /** Past turns, from file names alone. A silent repository is reported and skipped. */
-export async function listTurns(repos: readonly Repository[], ctx: Context): Promise<Turn[]> {
+export async function listTurns(
+  repos: readonly Repository[],
+  ctx: Context,
+  kinds: readonly DrillKind[] = DRILL_PICKS,
+): Promise<Turn[]> {
   const turns = new Map<string, Turn>();
-  for (const result of await perRepo(repos, listRepo)) {
+  for (const result of await perRepo(repos, (repo) => listRepo(repo, kinds))) {
     if (!result.ok)
       ctx.log.warn(
         `repo${result.repoIndex}: the drill history cannot be read: [${result.error.name}] ${result.error.message}`,
       );
-    else for (const turn of result.value.flatMap((name) => parseDrillFileName(name) ?? [])) turns.set(turn.id, turn);
+    else
+      for (const turn of result.value.flatMap((name) => parseDrillFileName(name, kinds) ?? []))
+        turns.set(turn.id, turn);
   }
   return [...turns.values()];
 }
@@ -125,9 +156,10 @@ export async function saveDrill(
   ctx: Context,
 ): Promise<void> {
   const bytes = utf8(renderDrill(record));
+  const kinds: readonly DrillKind[] = record.pick === ATTACK ? [ATTACK] : DRILL_PICKS;
   const results = await perRepo(repos, async (repo) => {
     await writeFile(repo, `${drillsPath(repo.stanza)}/${drillFileName(record)}`, bytes, repo.cipherPass, ctx);
-    for (const name of superseded(await listRepo(repo)))
+    for (const name of superseded(await listRepo(repo, kinds)))
       await repo.storage.remove(`${drillsPath(repo.stanza)}/${name}`);
   });
   for (const result of results)
@@ -139,23 +171,23 @@ export async function saveDrill(
     const directory = localDrillsPath(spoolPath, record.stanza);
     await mkdir(directory, { recursive: true });
     await atomicWrite(`${directory}/${drillFileName(record)}`, bytes);
-    for (const name of superseded(recordsIn(await listLocal(directory))))
+    for (const name of superseded(recordsIn(await listLocal(directory), kinds)))
       await rm(`${directory}/${name}`, { force: true });
   } catch (error) {
     ctx.log.warn(`the drill could not be recorded on this machine: ${toBackupError(error).message}`);
   }
 }
 
-function listRepo(repo: Repository): Promise<string[]> {
-  return listNames(repo, drillsPath(repo.stanza), (name) => parseDrillFileName(name) !== null);
+function listRepo(repo: Repository, kinds: readonly DrillKind[] = DRILL_PICKS): Promise<string[]> {
+  return listNames(repo, drillsPath(repo.stanza), (name) => parseDrillFileName(name, kinds) !== null);
 }
 
 async function listLocal(directory: string): Promise<string[]> {
   return (await nullIfMissing(readdir(directory))) ?? [];
 }
 
-function recordsIn(names: readonly string[]): string[] {
-  return names.filter((name) => parseDrillFileName(name) !== null).sort();
+function recordsIn(names: readonly string[], kinds: readonly DrillKind[]): string[] {
+  return names.filter((name) => parseDrillFileName(name, kinds) !== null).sort();
 }
 
 function superseded(names: readonly string[]): readonly string[] {

@@ -11,6 +11,9 @@ import type { DrillSettings } from "../../config/types";
 /** Which backup a drill takes, and how far it recovers. */
 export const DRILL_PICKS = ["newest", "oldest", "random", "moment"] as const;
 export type DrillPick = (typeof DRILL_PICKS)[number];
+/** Restores no backup: does to a prefix of its own what a thief would do, and reads it as it was before. */
+export const ATTACK = "attack";
+export type DrillKind = DrillPick | typeof ATTACK;
 
 /**
  * `heartbeat`: a row with the time; `commit`: the last replayed transaction; `backup`: the end of the backup, because
@@ -42,7 +45,7 @@ export interface DrillRecord {
   readonly stanza: string;
   /** Key of the drilled repository. */
   readonly repo: number;
-  readonly pick: DrillPick;
+  readonly pick: DrillKind;
   readonly level: "quick" | "standard" | "thorough";
   /** Null when none could be chosen. */
   readonly backup: { readonly label: string; readonly type: string; readonly stoppedAtS: number } | null;
@@ -96,7 +99,7 @@ export function parseDrill(text: string, name: string): DrillRecord {
     typeof record.repo === "number" &&
     typeof record.startedAtS === "number" &&
     typeof record.ok === "boolean" &&
-    DRILL_PICKS.some((pick) => pick === record.pick) &&
+    [...DRILL_PICKS, ATTACK].some((pick) => pick === record.pick) &&
     [record.failures, record.phases, record.checks].every(Array.isArray);
   if (!isWhole) throw wrong("fields are missing");
   return record as DrillRecord;
@@ -113,9 +116,12 @@ export function drillFileName({ id, pick, repo }: Pick<DrillRecord, "id" | "pick
   return `${id}-repo${repo}-${pick}.json`;
 }
 
-/** Null for a name that {@link drillFileName} does not make. */
-export function parseDrillFileName(name: string): Pick<DrillRecord, "id" | "pick" | "repo"> | null {
+/** Null for a name that {@link drillFileName} does not make for one of these kinds. */
+export function parseDrillFileName(
+  name: string,
+  kinds: readonly DrillKind[] = DRILL_PICKS,
+): Pick<DrillRecord, "id" | "pick" | "repo"> | null {
   const [, id, repo, pickName] = /^(\d{8}-\d{6}Z-[0-9a-f]{8})-repo([1-9]\d{0,2})-([a-z]+)\.json$/.exec(name) ?? [];
-  const pick = DRILL_PICKS.find((each) => each === pickName);
+  const pick = kinds.find((each) => each === pickName);
   return id === undefined || pick === undefined ? null : { id, repo: Number(repo), pick };
 }

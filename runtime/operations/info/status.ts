@@ -12,7 +12,7 @@ import type { NextRun } from "../../local/timers";
 import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { behindAfterS, type ReportedStreams } from "../stream/streamReport";
-import { loadNewestDrills } from "../drill/history";
+import { loadNewestAttack, loadNewestDrills } from "../drill/history";
 import type { DrillRecord } from "../drill/record";
 import {
   durationText,
@@ -79,6 +79,8 @@ export interface RepoStatus {
   readonly drill: DrillRecord | null;
   /** The newest of them with an RPO. */
   readonly rpoDrill: DrillRecord | null;
+  /** The newest drill that attacked it. */
+  readonly attack: DrillRecord | null;
   /** What needs attention, the worst first; empty when all is well. */
   readonly troubles: readonly BackupError[];
 }
@@ -89,6 +91,7 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
     backups: (await loadBackupInfo(repo)).backups,
     newestWal: await findNewestWal(repo),
     drills: await loadNewestDrills(repo),
+    attack: await loadNewestAttack(repo),
   }));
   const drills = joinDrills([...input.drills, ...results.flatMap((result) => (result.ok ? result.value.drills : []))]);
   const newestWal = results.reduce<StoredWal | null>((newest, result) => {
@@ -113,6 +116,7 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
       streamBehindBytes,
       drill,
       rpoDrill,
+      attack: result.ok ? result.value.attack : null,
     };
     if (!result.ok) {
       const nothing = { backupCount: 0, newest: null, newestFull: null, recoverableFromS: null, newestWal: null };
@@ -192,6 +196,12 @@ function troublesOf(
     const fact = `the newest fire drill (${repo.drill.id}) failed: ${repo.drill.failures[0]?.message ?? "see its record"}`;
     troubles.push(
       fail("backupSetInvalid", fact, { repoIndex: key, hint: `pgbackstop drill --repo=${key} runs a new one.` }),
+    );
+  }
+  if (repo.attack?.ok === false) {
+    const fact = `the newest attack drill (${repo.attack.id}) failed: ${repo.attack.failures[0]?.message ?? "see its record"}`;
+    troubles.push(
+      fail("access", fact, { repoIndex: key, hint: `pgbackstop drill --pick=attack --repo=${key} runs a new one.` }),
     );
   }
   return troubles;
@@ -320,6 +330,7 @@ function repoLines(repo: RepoStatus, nowS: number): string[] {
     );
   }
   if (repo.drill !== null) lines.push(row("last drill", drillText(repo.drill, nowS)));
+  if (repo.attack !== null) lines.push(row("last attack", drillText(repo.attack, nowS)));
   if (repo.rpoDrill !== null) lines.push(row("lost then", rpoText(repo.rpoDrill, nowS)));
   if (missingWalCount > 0) lines.push(row("missing WAL", `${missingWalCount} file(s)`));
   lines.push(...repo.troubles.flatMap((trouble) => troubleLines(trouble, "    ")));

@@ -19,8 +19,10 @@ import {
   parseVersionPage,
   type VersionPage,
 } from "./answer";
+import { attackS3 } from "./attack";
 import { bodyOf, headerOf, type HttpOptions, readText, S3Http, type S3Answer, type S3Request } from "./http";
 import { upload } from "./multipart";
+import { PastStorage } from "./past";
 import { probeS3 } from "./probe";
 import type { S3Quirks } from "./quirks";
 import type { Credentials, CredentialSource } from "./credentials";
@@ -269,6 +271,22 @@ export class S3Storage implements Storage {
     const { conditionalWrites } = quirks;
     const common = { origin, verifyTls, repoIndex, conditionalWrites, clock: this.#deps.clock };
     return probeS3({ http: this.#http, prefix: this.#key(scratch), name, ...common });
+  }
+
+  async attack(scratch: string): Promise<StorageFact[]> {
+    checkPath(scratch);
+    const { bucket, quirks, repoIndex } = this.#options;
+    const { clock, random, signal } = this.#deps;
+    return attackS3({
+      http: this.#http,
+      prefix: this.#key(scratch),
+      name: this.#nameOf(scratch),
+      clock,
+      random,
+      signal,
+      past: (targetTimeMs) => new PastStorage(this, { repoIndex, bucket, quirks, targetTimeMs }),
+      pathOf: (key) => this.#pathOf(key),
+    });
   }
 
   async close(): Promise<void> {

@@ -441,6 +441,36 @@ test.each<[string, Partial<HostSettings>, string[]]>([
     [],
   ],
   [
+    "an attack on a bucket with versions",
+    { drills: { monthly: { cron: "0 5 1 * *" }, attack: { cron: "0 5 * * 6", pick: "attack", from: "repo2" } } },
+    [],
+  ],
+  [
+    "an attack that is no restore",
+    { drills: { attack: { cron: "0 5 * * 6", pick: "attack", from: "repo2" } } },
+    ["PB042 drills"],
+  ],
+  [
+    "an attack where nothing undoes it",
+    { drills: { monthly: { cron: "0 5 1 * *" }, attack: { cron: "0 5 * * 6", pick: "attack" } } },
+    ["PB040 drills.attack.repositories"],
+  ],
+  [
+    "an attack on a directory",
+    { drills: { monthly: { cron: "0 5 1 * *" }, attack: { cron: "0 5 * * 6", pick: "attack", from: "repo1" } } },
+    ["PB040 drills.attack.from"],
+  ],
+  [
+    "an attack from another host",
+    {
+      drills: {
+        monthly: { cron: "0 5 1 * *" },
+        attack: { cron: "0 5 * * 6", pick: "attack", from: "repo2", elsewhere: true },
+      },
+    },
+    ["PB040 drills.attack.elsewhere"],
+  ],
+  [
     "drills from unknown repositories",
     { drills: { weekly: { cron: "0 5 * * 6", repositories: ["repo1", "repo3"] } } },
     ["PB040 drills.weekly.repositories"],

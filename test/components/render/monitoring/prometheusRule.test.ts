@@ -102,6 +102,24 @@ describe("thresholds", () => {
     expect(slow(20)).toMatch(/ > 1800$/);
   });
 
+  test("an attack drill has alerts of its own, and measures no objective", () => {
+    const names = (drills: NonNullable<Parameters<typeof topology>[0]>["drills"]): string[] =>
+      groupOf(topology({ drills }))
+        .rules.map(({ alert }) => alert)
+        .filter((name) => /Drill|Rto|Rpo/.test(name));
+    const attack = { cron: "0 5 * * 0", pick: "attack", from: "repo2" } as const;
+    expect(names({ attack })).toEqual([
+      "PgbackstopAttackDrillTooOld",
+      "PgbackstopAttackDrillMissing",
+      "PgbackstopAttackDrillFailed",
+    ]);
+    const both = groupOf(topology({ drills: { attack, weekly: { cron: "0 5 * * 0", from: "repo1" } } }));
+    expect(exprs(both, "PgbackstopDrillFailed")).toEqual([expect.stringContaining('repo_key="1"')]);
+    expect(exprs(both, "PgbackstopAttackDrillFailed")).toEqual([
+      'pgbackstop_attack_drill_ok{stanza="main",repo_key="2"} == 0',
+    ]);
+  });
+
   test("without a declared drill there are no drill alerts", () => {
     const names = (of: Topology): string[] => groupOf(of).rules.map(({ alert }) => alert);
     expect(names(SEED).filter((name) => /Drill|Rto|Rpo/.test(name))).toEqual([]);

@@ -61,6 +61,7 @@ describe("a runbook", () => {
       "archiving",
       "repository-1-lost",
       "repository-2-lost",
+      "repository-2-attacked",
       "keys-lost",
     ]);
     expect(book.scenarios.flatMap(({ steps }) => steps).flatMap(({ commands }) => commands)).toEqual(
@@ -73,6 +74,9 @@ describe("a runbook", () => {
         "sudo pgbackstop recover --set=<LABEL>",
         "sudo pgbackstop sync --from-repo=2 --to-repo=1",
         "sudo pgbackstop verify --repo=1",
+        'sudo pgbackstop info --repo=2 --repo-target-time="<BEFORE>"',
+        'sudo pgbackstop recover --repo=2 --repo-target-time="<BEFORE>"',
+        'sudo pgbackstop sync --from-repo="2@<BEFORE>" --to-repo=<KEY>',
       ]),
     );
     expect(book.objectives).toContain("RTO declared: 30 minutes");
@@ -93,6 +97,7 @@ describe("a runbook", () => {
     expect(commands).toContain('new CnpgRestore("orders-restored", {');
     expect(commands).toContain('  source: { ...orders.source, from: ["repo2"] },');
     expect(commands).toContain('  source: { ...orders.source, target: { time: "<TIME>" } },');
+    expect(commands).toContain('  source: { ...orders.source, from: ["repo1"], repositoryTargetTime: "<BEFORE>" },');
     expect(commands.filter((line) => line.includes("recover "))).toEqual([]);
   });
 

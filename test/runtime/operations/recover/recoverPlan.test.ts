@@ -99,6 +99,11 @@ describe("the plan of recover", () => {
     );
   });
 
+  test("restores from the repository as it was, if the user says so", () => {
+    const request = { ...INPUT.request, repoIndex: 1, repoTargetTime: "2026-11-20 06:40:59+00" };
+    expect(planRecover({ ...INPUT, request }).restoreArgs).toContain("--repo-target-time=2026-11-20 06:40:59+00");
+  });
+
   test("needs nothing from a host that has lost everything", () => {
     const facts = { ...FACTS, owner: null, server: null, walDirectory: null, tablespaces: [], walWrittenAtS: null };
     expect(planRecover({ ...INPUT, facts, live: null })).toMatchObject({

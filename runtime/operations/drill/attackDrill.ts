@@ -1,0 +1,128 @@
+/**
+ * The attack drill: with the real key it does to a directory of its own, in the same bucket, what a thief would do to a
+ * repository, and looks whether that directory can be read as it was before. Errors are its result.
+ *
+ * No lease makes it safe, because nothing is shared: each run has a directory of its own with a random name, below one
+ * that no other command reads. Two runs at the same time do not meet. A run that dies leaves its directory, hidden or
+ * not; the next one removes it when the service says that it is older than any run can be.
+ */
+import { withTimeTo } from "../../base/clock";
+import type { Context } from "../../base/context";
+import { fail, toBackupError } from "../../base/errors";
+import { attacksPath } from "../../format/repository/repoPath";
+import type { Repository } from "../../repository/repository";
+import type { StorageFact } from "../../storage/storage";
+import type { CheckResult } from "./checks";
+import { DrillJournal } from "./drillJournal";
+import { repoInTurn } from "./drillPlan";
+import { listTurns } from "./history";
+import { ATTACK, type DrillRecord } from "./record";
+
+export interface AttackOptions {
+  readonly stanza: string;
+  readonly level: DrillRecord["level"];
+  readonly maxMinutes: number;
+  readonly repoIndex: number | undefined;
+  /** Repositories that take turns; undefined means all. */
+  readonly repoIndexes: readonly number[] | undefined;
+  /** {@link Context.clock}'s monotonic time at the program's start. */
+  readonly beganMs: number;
+}
+
+const MINUTE_MS = 60_000;
+/** Longer than `max-minutes` allows: an attack of another host is over by then. */
+const LEFT_MS = 8 * 24 * 60 * MINUTE_MS;
+const VERDICTS = { ok: "ok", warn: "warning", fail: "failed", skip: "skipped" } as const;
+
+export async function attackDrill(
+  repos: readonly Repository[],
+  options: AttackOptions,
+  ctx: Context,
+): Promise<DrillRecord> {
+  const journal = new DrillJournal({ ...options, objectivesOf: () => ({}) }, ctx);
+  let repo: Repository | undefined;
+  const scratch = `${attacksPath(options.stanza)}/${journal.id}`;
+  try {
+    repo = await choose(repos, options, journal, ctx);
+    const { storage } = repo;
+    if (storage.attack === undefined) {
+      throw fail("featureNotSupported", `${repo.name} is not a bucket: only old versions in a bucket undo an attack`, {
+        repoIndex: repo.key,
+      });
+    }
+    journal.next("attack");
+    ctx.log.info(`drill ${journal.id}: attacks '${storage.name}/${scratch}'`);
+    const attack = storage.attack(scratch);
+    const facts = await withTimeTo(options.maxMinutes * MINUTE_MS, ctx.clock, (enough) =>
+      Promise.race([attack, aborted(enough, options.maxMinutes)]),
+    );
+    journal.keep(facts.map((fact) => resultOf(fact, repo?.key ?? 0)));
+  } catch (error) {
+    journal.fail(journal.phase, toBackupError(error));
+  }
+  journal.next("delete");
+  if (repo?.storage.attack !== undefined) await cleanUp(repo, scratch, journal, ctx);
+  journal.next("end");
+  return journal.record();
+}
+
+async function choose(
+  repos: readonly Repository[],
+  { repoIndex, repoIndexes }: AttackOptions,
+  journal: DrillJournal,
+  ctx: Context,
+): Promise<Repository> {
+  const able = repos.filter(({ storage }) => storage.attack !== undefined);
+  const all = repoIndexes ?? (able.length === 0 ? repos : able).map(({ key }) => key);
+  const key = repoIndex ?? repoInTurn(all, all.length === 1 ? [] : await listTurns(repos, ctx, [ATTACK]));
+  journal.turn = { repo: key, pick: ATTACK };
+  const repo = repos.find((each) => each.key === key);
+  if (repo !== undefined) return repo;
+  throw fail("optionInvalidValue", `'${key}' is not allowed for 'repo' option: it is not configured`);
+}
+
+function resultOf({ name, text, verdict }: StorageFact, repoIndex: number): CheckResult {
+  const check = { name: `attack:${name}`, verdict: VERDICTS[verdict], elapsedMs: 0, text };
+  return { check, error: verdict === "fail" ? fail("access", text, { repoIndex }) : null };
+}
+
+/** What a key can remove; locked versions go when their lock ends. */
+async function cleanUp(
+  { storage, stanza }: Repository,
+  scratch: string,
+  journal: DrillJournal,
+  ctx: Context,
+): Promise<void> {
+  try {
+    const root = attacksPath(stanza);
+    const newest = new Map<string, number>();
+    for await (const { modifiedAtMs, path } of storage.list(root, { recursive: true })) {
+      const directory = path
+        .split("/")
+        .slice(0, root.split("/").length + 1)
+        .join("/");
+      newest.set(directory, Math.max(newest.get(directory) ?? 0, modifiedAtMs));
+    }
+    // Both times are the service's.
+    const ownMs = newest.get(scratch) ?? 0;
+    for (const [directory, atMs] of newest) {
+      if (directory === scratch || atMs < ownMs - LEFT_MS) await storage.removePath(directory);
+    }
+  } catch (error) {
+    const { message } = toBackupError(error);
+    journal.fail("delete", toBackupError(error));
+    ctx.log.warn(`drill: '${storage.name}/${scratch}' could not be removed: ${message}`);
+  }
+}
+
+function aborted(enough: AbortSignal, maxMinutes: number): Promise<never> {
+  return new Promise((_, reject) => {
+    enough.addEventListener(
+      "abort",
+      () => reject(fail("runtime", `the drill took longer than ${maxMinutes} minutes`)),
+      {
+        once: true,
+      },
+    );
+  });
+}
