@@ -9,28 +9,24 @@ import { declareKubernetes, declareKubernetesPatch, showChild } from "../interna
 import {
   deferredPaths,
   fillKnown,
-  fillText,
   type KnownPart,
   splitKnown,
   suffixed,
   withoutLate,
   withoutSecrets,
 } from "../internal/inputs";
-import { runtimeBundleGzip, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { certainFindings, logWarnings, throwErrors, withoutDeferred, withoutSecretValues } from "../internal/validate";
 import { parseDestinations, renderDestinations } from "../host/hostDestinations";
 import { DESTINATIONS_ANNOTATION } from "../../runtime/cnpg/names";
 import type { DeclaredCluster } from "../plan/cluster/declaredCluster";
 import { checkClusterPlan, planCluster } from "../plan/cluster/planCluster";
-import { type RepositorySecrets, type ClusterPlan, runsInPods } from "../plan/cluster/clusterPlan";
+import { type RepositorySecrets, type ClusterPlan } from "../plan/cluster/clusterPlan";
 import { engineOf } from "../plan/engines/engines";
 import { type Finding, findingText } from "../plan/findings/findings";
 import { checkRequired, type REQUIRED } from "../plan/rules/required";
-import { expiresSnapshots } from "../plan/cluster/snapshotPlan";
 import { topologyOf } from "../plan/topology/topology";
-import type { EngineContext } from "../render/engines/engine";
+import type { DeployedRuntime, EngineContext } from "../render/engines/engine";
 import { type BackupSpec, oneShotBackups, oneShotBackupsByRepository } from "../render/kubernetes/clusterObjects";
-import { bundleConfigMap } from "../render/kubernetes/bundle";
 import { drillJobs, repositoryParts } from "../render/kubernetes/drillCronJob";
 import { FULL_BACKUP_ROLE, fullBackupLimitMinutes } from "../render/kubernetes/fullBackupJob";
 import type { Manifest, RenderedObject } from "../render/kubernetes/objects";
@@ -45,6 +41,7 @@ import type {
   KeyRef,
   RecoveryArgs,
 } from "./cnpgArgs";
+import { NO_RUNTIME, type RuntimeInputs } from "./clusterRuntime";
 import { given } from "../plan/model/given";
 import { isUnknown } from "../plan/model/unknown";
 
@@ -60,13 +57,6 @@ export interface SecretKeyInputs {
 
 /** By the repositories' keys; outputs for targets that come later. */
 export type SecretInputs = Readonly<Record<string, SecretKeyInputs | pulumi.Output<SecretKeyInputs>>>;
-
-/** Names of existing objects in the namespace; outputs. */
-export interface RuntimeInputs {
-  /** Empty if the image contains the runtime. */
-  readonly configMap: pulumi.Input<string>;
-  readonly image: pulumi.Input<string>;
-}
 
 /** A cluster that is checked at once, and again when all values are known. */
 export interface CheckedCluster {
@@ -185,7 +175,8 @@ export function topologyInput(
 
 /** The arguments without secrets, as {@link planCluster} takes them. */
 export function openSettings(args: ClusterBackupArgs): object {
-  const { plugin: _plugin, followRuntime: _follow, runtimeImage: _image, repositories, ...others } = args;
+  const { plugin: _plugin, followRuntime: _follow, runtimeDelivery: _delivery, runtimeImage: _image, ...rest } = args;
+  const { repositories, ...others } = rest;
   return { ...others, repositories: openRepositories(repositories) };
 }
 
@@ -273,58 +264,6 @@ function deferredSecret(
   });
 }
 
-/**
- * The runtime as a ConfigMap in the namespace. It stays as created unless it follows the package: a new one restarts
- * every instance that names it.
- */
-export function deployRuntime(
-  scope: Omit<ClusterScope, "cluster">,
-  owner: pulumi.Input<string>,
-  follow: boolean,
-): RuntimeInputs {
-  const { value, deferred } = splitKnown({ owner });
-  const bundle = { gzipBase64: runtimeBundleGzip(), sha256: runtimeBundleSha256() };
-  const manifest = bundleConfigMap(value.owner, "", bundle);
-  const object = {
-    ...manifest,
-    metadata: {
-      ...manifest.metadata,
-      name: fillText(manifest.metadata.name, deferred),
-      namespace: scope.namespace,
-    },
-    // Nothing of it is secret: this keeps a megabyte of text out of previews.
-    binaryData: pulumi.secret(manifest["binaryData"]),
-  };
-  const made = declareKubernetes(childName(scope.name, "runtime"), object, {
-    parent: scope.parent,
-    ignoreChanges: follow ? ["binaryData"] : ["metadata.name", "data", "binaryData"],
-  }) as pulumi.CustomResource & {
-    readonly metadata: pulumi.Output<{ readonly name: string }>;
-    readonly data: pulumi.Output<{ readonly image: string }>;
-  };
-  showChild(scope.parent, "runtime", made);
-  return { configMap: made.metadata.name, image: made.data.image };
-}
-
-/** For engines without a runtime. */
-const NO_NAMES = { configMap: "", image: "" } as const;
-export const NO_RUNTIME: RuntimeInputs = NO_NAMES;
-
-type RuntimeChoice = Pick<ClusterBackupArgs, "followRuntime" | "runtimeImage">;
-
-/** The runtime of a cluster, if its instances, its recovery or the removal of its snapshots run it. */
-export function runtimeOf(
-  scope: ClusterScope,
-  { database, definition, source }: ClusterPlan,
-  { followRuntime = false, runtimeImage }: RuntimeChoice,
-): RuntimeInputs {
-  const isInPods = runsInPods({ database, source });
-  if (!isInPods && !expiresSnapshots(database, definition.snapshots)) return NO_RUNTIME;
-  if (runtimeImage !== undefined) return { configMap: "", image: runtimeImage };
-  // If only a job runs it, a newer one restarts nothing.
-  return deployRuntime(scope, scope.cluster, followRuntime || !isInPods);
-}
-
 /** Existing objects of the namespace, which rendering needs besides the plan. */
 export interface RenderInputs {
   readonly secrets: SecretInputs;
@@ -338,11 +277,11 @@ export interface RenderInputs {
 interface PlainInputs {
   readonly secrets: RepositorySecrets;
   readonly sourceSecrets: RepositorySecrets;
-  readonly runtime: { readonly configMap: string; readonly image: string };
+  readonly runtime: DeployedRuntime;
   readonly pluginName: string | undefined;
 }
 
-const NOTHING: PlainInputs = { secrets: {}, sourceSecrets: {}, runtime: NO_NAMES, pluginName: undefined };
+const NOTHING: PlainInputs = { secrets: {}, sourceSecrets: {}, runtime: NO_RUNTIME, pluginName: undefined };
 
 /** Renders a cluster's objects from its own context and its source's. */
 export type RenderObjects = (
@@ -380,8 +319,8 @@ export function clusterAccess(
   const deferred = new Map([...checked.deferred, ...part.deferred]);
   const verbs = fillKnown({ ...repositoryParts(context), drills }, deferred) as ClusterVerbs;
   const { awaitsTarget, awaitsValues, known } = checked;
-  if (!isUnknown(known.database.cluster) && !awaitsTarget && !awaitsValues && !awaitsKeys(part))
-    return { ...access, verbs };
+  const isKnown = !isUnknown(known.database.cluster) && !awaitsTarget && !awaitsValues && !awaitsKeys(part);
+  if (isKnown && !isRuntimeDeferred(inputs)) return { ...access, verbs };
   const final = finalOf(checked, inputs, (resolved, values) => {
     const whole = contextOf(resolved, values, true);
     return { ...repositoryParts(whole), drills: drillJobs(whole) };
@@ -497,7 +436,11 @@ export function declareObjects(
       final.apply((objects) => loadManifest(objects, role)[field]);
     const isNamed = isNameDeferred && NAMED_BY_CLUSTER.test(role);
     const isWhole =
-      isNamed || awaitsValues || DEFERRED_ROLES.includes(role) || (checked.awaitsTarget && USES_TARGETS.test(role));
+      isNamed ||
+      awaitsValues ||
+      DEFERRED_ROLES.includes(role) ||
+      (checked.awaitsTarget && USES_TARGETS.test(role)) ||
+      (kind === "CronJob" && isRuntimeDeferred(inputs));
     const filled = isWhole
       ? Object.fromEntries(Object.keys(fields).map((field) => [field, whenKnown(field)]))
       : (fillKnown(fields, deferred) as object);
@@ -577,6 +520,11 @@ export function destinationsOf(made: ReadonlyMap<string, pulumi.Resource>): pulu
     const text = metadata?.annotations?.[DESTINATIONS_ANNOTATION];
     return text === undefined ? "" : renderDestinations(parseDestinations(JSON.parse(text)));
   });
+}
+
+/** Which volumes and commands a Job has depends on where its runtime comes from. */
+function isRuntimeDeferred({ runtime }: RenderInputs): boolean {
+  return typeof runtime.configMap !== "string";
 }
 
 function isCluster(role: string): boolean {

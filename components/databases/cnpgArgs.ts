@@ -52,7 +52,30 @@ export interface KeyRef {
 export interface PluginRef {
   /** Name of the plugin. Waits for it. */
   name: pulumi.Input<string>;
+  /** The runtime that it serves to pods of clusters; no value if it serves none. */
+  runtime?: pulumi.Input<PluginRuntime | undefined>;
 }
+
+/** A runtime that the plugin serves. */
+export interface PluginRuntime {
+  /** SHA-256 of the runtime, in hexadecimal digits. */
+  sha256: string;
+  /** Address of the plugin inside Kubernetes. @example "http://pgbackstop.cnpg-system.svc:9091" */
+  url: string;
+  /** Image of Node.js that runs it. */
+  image: string;
+  /** True if only clusters with `runtimeDelivery: "plugin"` take it: the plugin's own image contains it. */
+  onRequest: boolean;
+}
+
+/** How the runtime gets into the pods of a cluster. */
+export const RuntimeDelivery = {
+  /** Pods fetch it from the plugin: the state contains none of it. */
+  Plugin: "plugin",
+  /** A ConfigMap carries it: for namespaces whose pods may not connect to the plugin. It adds 3 MB to the state. */
+  ConfigMap: "configMap",
+} as const;
+export type RuntimeDelivery = (typeof RuntimeDelivery)[keyof typeof RuntimeDelivery];
 
 /** The inputs of one-shot actions on a cluster: `access` of a CnpgCluster or CnpgBackup. No secret. */
 export interface ClusterAccess {
@@ -298,16 +321,23 @@ export interface ClusterBackupArgs {
    */
   processMax?: pulumi.Input<number>;
   /**
-   * True updates to the installed package's runtime with the next update, which restarts the instances one after the
-   * other; false keeps the cluster's runtime.
+   * True updates to the plugin's runtime, or with `runtimeDelivery: "configMap"` to the installed package's, with the
+   * next update, which restarts the instances one after the other; false keeps the cluster's runtime.
    * @default false
    * @plain whether changes of the runtime are ignored
    */
   followRuntime?: boolean;
   /**
-   * An image of yours that contains the runtime (built with this package's `Dockerfile`), by digest: no ConfigMap
-   * carries it then, which saves 5 MB of the stack's state. Another image restarts the instances one after the other;
-   * `followRuntime` has no effect.
+   * How the runtime gets into the pods: `configMap` for a namespace whose pods may not connect to the plugin's. A
+   * cluster that exists keeps its way until it follows another runtime.
+   * @default "plugin" if the plugin serves its runtime, else "configMap"
+   * @plain the content of a ConfigMap
+   */
+  runtimeDelivery?: RuntimeDelivery;
+  /**
+   * An image of yours that contains the runtime (built with this package's `Dockerfile`), by digest, for the pods of
+   * this cluster. Another image restarts the instances one after the other; `followRuntime` and `runtimeDelivery` have
+   * no effect.
    * @example "registry.example.net/pgbackstop@sha256:…"
    */
   runtimeImage?: pulumi.Input<string>;

@@ -26,11 +26,11 @@ import {
   fullBackupOptions,
   openSettings,
   requireArguments,
-  runtimeOf,
   scheduleNamesOf,
   sourceOf,
   topologyInput,
 } from "./clusterParts";
+import { runtimeOf } from "./clusterRuntime";
 import type { ClusterAccess, ClusterBackupArgs, ClusterLikeArgs, RecoveryArgs, VolumeArgs } from "./cnpgArgs";
 
 export interface CnpgBackupArgs extends ClusterBackupArgs {

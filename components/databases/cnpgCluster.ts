@@ -30,13 +30,13 @@ import {
   openRepositories,
   openSettings,
   requireArguments,
-  runtimeOf,
   scheduleNamesOf,
   serviceHost,
   sourceOf,
   topologyInput,
 } from "./clusterParts";
 import type { BootstrapArgs, ClusterAccess, ClusterLikeArgs, CnpgClusterArgs, RecoveryArgs } from "./cnpgArgs";
+import { runtimeOf } from "./clusterRuntime";
 import { given } from "../plan/model/given";
 
 /**

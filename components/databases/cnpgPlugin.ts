@@ -1,10 +1,11 @@
 /** The operator side of this package's CloudNativePG plugin. */
 import * as pulumi from "@pulumi/pulumi";
 import { PLUGIN_NAME } from "../../runtime/cnpg/names";
+import { RuntimeRecord } from "../dynamic/runtimeRecord";
 import { SelfSignedCertificate } from "../dynamic/selfSignedCertificate";
 import { childName, renderedName, typeToken } from "../internal/children";
 import { declareContent, type DeclaredContent } from "../internal/content";
-import { fillKnown, fillText, splitKnown, suffixed } from "../internal/inputs";
+import { fillKnown, fillText, type KnownPart, splitKnown, suffixed } from "../internal/inputs";
 import {
   type ConfigMap,
   declareKubernetes,
@@ -17,17 +18,26 @@ import {
   shownChild,
   shownChildren,
 } from "../internal/kubernetesObjects";
+import { runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { throwErrors } from "../internal/validate";
+import { NODE_IMAGE } from "../plan/cluster/images";
 import type { Finding } from "../plan/findings/findings";
 import { checkedValue } from "../repositories/common";
 import { given } from "../plan/model/given";
 import { DALIBO } from "../plan/rules/manifests/plugins";
 import { checkPlugin } from "../plan/rules/plugin";
 import { renderDalibo } from "../render/kubernetes/daliboPlugin";
-import { certificateSecrets, PLUGIN_DEFAULTS, type PluginPlan, renderPlugin } from "../render/kubernetes/plugin";
-import { MANAGED_BY } from "../render/kubernetes/objects";
-import { deployRuntime, NO_RUNTIME } from "./clusterParts";
-import type { PluginRef, PodPlacementArgs } from "./cnpgArgs";
+import {
+  certificateSecrets,
+  PLUGIN_DEFAULTS,
+  type PluginPlan,
+  renderPlugin,
+  runtimeUrl,
+  serviceAccountOf,
+} from "../render/kubernetes/plugin";
+import { MANAGED_BY, type RenderedObject } from "../render/kubernetes/objects";
+import { deployRuntime, type RuntimeInputs } from "./clusterRuntime";
+import type { PluginRef, PluginRuntime, PodPlacementArgs } from "./cnpgArgs";
 
 /** Certificates live long: with an expired one failover stops until the next update. */
 const VALID_DAYS = 3650;
@@ -71,6 +81,13 @@ export interface CnpgPluginArgs {
    */
   runtimeImage?: pulumi.Input<string>;
   /**
+   * True serves the runtime of `runtimeImage` to clusters with `runtimeDelivery: "plugin"`, whose pods need no such
+   * image then. Build the image from the installed version: pods refuse another one's runtime.
+   * @default false
+   * @plain the ports of the Service
+   */
+  servesRuntime?: boolean;
+  /**
    * Where the replicas run, and what policies of the Kubernetes cluster ask of them.
    * @example { nodeSelector: { pool: "backups" }, imagePullSecrets: ["registry"], priorityClassName: "low" }
    */
@@ -98,6 +115,8 @@ export interface CnpgPluginArgs {
  * Installs the plugin: a Deployment of two replicas with a disruption budget, the Service by which the operator finds
  * it, and self-signed certificates for both sides. It needs no cert-manager, no image of its own, and no API rights.
  *
+ * It serves its runtime to the pods of clusters, beside those of earlier versions that it had here.
+ *
  * Creates a ConfigMap, a ServiceAccount, a Deployment, a PodDisruptionBudget, a Service and two Secrets. Destroying it
  * stops the reconciliation of every cluster that still names the plugin: destroy those first.
  *
@@ -124,41 +143,124 @@ export class CnpgPlugin extends pulumi.ComponentResource {
     const namespace = args.operatorNamespace ?? PLUGIN_DEFAULTS.namespace;
     super(typeToken("CnpgPlugin"), name, { serviceName, operatorNamespace: namespace }, opts);
 
-    const runtime = !isOwn
-      ? NO_RUNTIME
-      : args.runtimeImage !== undefined
-        ? { configMap: "", image: args.runtimeImage }
-        : deployRuntime({ name, namespace, parent: this }, serviceName, followRuntime);
     const certificates = this.makeCertificates(name, serviceName, namespace, args.rotationTrigger ?? "");
-    const { value, deferred } = splitKnown({
-      namespace,
-      serviceName,
-      memory: args.memory ?? PLUGIN_DEFAULTS.memory,
-      cpu: args.cpu ?? PLUGIN_DEFAULTS.cpu,
-      image: args.image ?? runtime.image,
-      configMap: runtime.configMap,
-      ...given({ placement: args.podPlacement }),
-      images: given({ controller: args.image, sidecar: args.sidecarImage, exporter: args.exporterImage }),
-    });
-    const plan: PluginPlan = { ...value, replicas };
-    const made: pulumi.Resource[] = [certificates.server.content, certificates.client.content];
     showChild(this, "server-tls", certificates.server.object);
     showChild(this, "client-tls", certificates.client.object);
-    // Without the defaults of this package's own plugin.
-    const cpu = args.cpu === undefined ? undefined : value.cpu;
-    const memory = args.memory === undefined ? undefined : value.memory;
-    const stock = { ...plan, images: value.images, cpu, memory };
-    for (const { role, manifest } of isOwn ? renderPlugin(plan) : renderDalibo(stock)) {
-      const object = fillKnown(manifest, deferred) as typeof manifest;
-      // In sequence: pods need their mounts, and the Service comes last, because the operator then starts to call.
-      const child = declareKubernetes(renderedName(name, role), object, { parent: this, dependsOn: [...made] });
-      showChild(this, role, child);
-      made.push(child);
-    }
+    const made: pulumi.Resource[] = [certificates.server.content, certificates.client.content];
+    const common: CommonPlan = { namespace, serviceName, replicas };
+    const runtime = isOwn ? this.declareOwn(name, args, common, made) : undefined;
+    if (!isOwn) this.declareDalibo(name, args, common, made);
 
-    this.ref = { name: pulumi.all(made.map((resource) => resource.urn)).apply(() => (isOwn ? PLUGIN_NAME : DALIBO)) };
+    const isReady = pulumi.all(made.map((resource) => resource.urn));
+    this.ref = {
+      name: isReady.apply(() => (isOwn ? PLUGIN_NAME : DALIBO)),
+      ...(runtime === undefined ? {} : { runtime: isReady.apply(() => runtime) }),
+    };
     this.certificatesEnd = certificates.end;
     this.registerOutputs({ certificatesEnd: this.certificatesEnd });
+  }
+
+  /** In sequence: pods need their mounts, and the Service comes last, because the operator then starts to call. */
+  private declareOwn(
+    name: string,
+    args: CnpgPluginArgs,
+    common: CommonPlan,
+    made: pulumi.Resource[],
+  ): pulumi.Output<PluginRuntime | undefined> {
+    const { memory = PLUGIN_DEFAULTS.memory, cpu = PLUGIN_DEFAULTS.cpu } = args;
+    const { namespace, replicas, serviceName } = common;
+    const { deferred, value } = splitKnown({ namespace, serviceName });
+    const account = this.declare(name, serviceAccountOf(value), deferred, made);
+    const { earlier, image, runtime } = this.deployOwn(name, args, common, account);
+    const isServing = runtime.sha256.apply((sha256) => sha256 !== undefined || args.servesRuntime === true);
+    const placement = pulumi.output(args.podPlacement);
+    const program = pulumi.all([runtime.configMap, runtime.sha256, isServing, earlier]);
+    const plan = pulumi
+      .all([namespace, serviceName, image, program, placement, memory, cpu])
+      .apply(([space, service, programImage, [configMap, sha256, serves, before], placed, ram, cores]): PluginPlan => {
+        const known = {
+          namespace: space,
+          serviceName: service,
+          replicas,
+          image: programImage,
+          memory: ram,
+          cpu: cores,
+        };
+        const served = { runtime: { configMap, sha256 }, isServing: serves, earlier: before };
+        return { ...known, ...served, ...given({ placement: placed }) };
+      });
+    const objects = plan.apply((known) => renderPlugin(known));
+    const outline = renderPlugin({ ...value, replicas, image: "", runtime: {}, memory: "", cpu: "" });
+    for (const { role, manifest } of outline) {
+      if (role === "service-account") continue;
+      const spec = objects.apply((known) => known.find((object) => object.role === role)?.manifest["spec"]);
+      const { spec: _outline, ...others } = manifest;
+      this.declare(name, { role, manifest: others as typeof manifest }, deferred, made, spec as pulumi.Output<object>);
+    }
+    return pulumi.all([plan, runtime.image, isServing]).apply(([known, nodeImage, serves]) =>
+      serves
+        ? {
+            sha256: known.runtime.sha256 ?? runtimeBundleSha256(),
+            url: runtimeUrl(known),
+            image: nodeImage,
+            onRequest: known.runtime.sha256 === undefined,
+          }
+        : undefined,
+    );
+  }
+
+  private deployOwn(
+    name: string,
+    args: CnpgPluginArgs,
+    { namespace, serviceName }: CommonPlan,
+    account: pulumi.Resource,
+  ): OwnRuntime {
+    const none: pulumi.Output<undefined> = pulumi.output(undefined);
+    if (args.runtimeImage !== undefined) {
+      const runtime = { configMap: "", image: pulumi.output(NODE_IMAGE), sha256: none };
+      return { runtime, image: args.runtimeImage, earlier: pulumi.output([]) };
+    }
+    const { metadata } = account as ServiceAccount;
+    const owners = metadata.apply(({ name: own, uid }) =>
+      uid === undefined ? [] : [{ apiVersion: "v1", kind: "ServiceAccount", name: own, uid }],
+    );
+    // Clusters may name a runtime for years: it stays when a newer one replaces it, and goes with the account.
+    const deployed = deployRuntime(
+      { name, namespace, parent: this },
+      serviceName,
+      args.followRuntime ?? false,
+      { kind: "packed" },
+      { retainOnDelete: true, ownerReferences: owners },
+    );
+    const { configMap, image, sha256 } = deployed;
+    const runtime = { configMap, image: pulumi.output(image), sha256: pulumi.output(sha256) };
+    const record = new RuntimeRecord(childName(name, "runtimeRecord"), { sha256 }, { parent: this });
+    // Known in previews of a plugin that serves nothing.
+    const earlier = runtime.sha256.apply((known) =>
+      known === undefined ? pulumi.output<readonly string[]>([]) : record.earlier.apply((all) => all ?? []),
+    );
+    return { runtime, image: args.image ?? image, earlier };
+  }
+
+  private declareDalibo(name: string, args: CnpgPluginArgs, common: CommonPlan, made: pulumi.Resource[]): void {
+    const { cpu, exporterImage, image, memory, podPlacement, sidecarImage } = args;
+    const images = given({ controller: image, sidecar: sidecarImage, exporter: exporterImage });
+    const { value, deferred } = splitKnown({ ...common, images, ...given({ placement: podPlacement, cpu, memory }) });
+    for (const object of renderDalibo(value)) this.declare(name, object, deferred, made);
+  }
+
+  private declare(
+    name: string,
+    { role, manifest }: RenderedObject,
+    deferred: KnownPart<object>["deferred"],
+    made: pulumi.Resource[],
+    spec?: pulumi.Output<object>,
+  ): pulumi.Resource {
+    const object = { ...(fillKnown(manifest, deferred) as typeof manifest), ...given({ spec }) };
+    const child = declareKubernetes(renderedName(name, role), object, { parent: this, dependsOn: [...made] });
+    showChild(this, role, child);
+    made.push(child);
+    return child;
   }
 
   /** The Deployment that runs the plugin. */
@@ -262,7 +364,31 @@ function checkedName(
   return typeof serviceName === "string" ? serviceName : checkedValue(title, pulumi.output(serviceName), check);
 }
 
-function requireOneImage(name: string, { engine, image, runtimeImage }: CnpgPluginArgs): void {
+/** What both engines' objects need. */
+interface CommonPlan {
+  readonly namespace: pulumi.Input<string>;
+  readonly serviceName: pulumi.Input<string>;
+  readonly replicas: number;
+}
+
+/** The plugin's program: the image that its pods run, and what they have it from. */
+interface OwnRuntime {
+  readonly image: pulumi.Input<string>;
+  readonly runtime: RuntimeInputs & {
+    /** The image of Node.js for pods of clusters. */
+    readonly image: pulumi.Output<string>;
+    readonly sha256: pulumi.Output<string | undefined>;
+  };
+  readonly earlier: pulumi.Output<readonly string[]>;
+}
+
+function requireOneImage(name: string, args: CnpgPluginArgs): void {
+  const { engine, image, runtimeImage, servesRuntime } = args;
+  if (servesRuntime !== undefined && runtimeImage === undefined)
+    throw new pulumi.InputPropertyError({
+      propertyPath: "servesRuntime",
+      reason: `CnpgPlugin ${name}: servesRuntime is for a runtimeImage: without one the plugin serves its runtime; leave it out`,
+    });
   if (runtimeImage === undefined) return;
   const fact =
     image !== undefined

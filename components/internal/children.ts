@@ -33,6 +33,7 @@ export const CHILD_ROLES = {
   command: "command",
   readerToken: "reader-token",
   runtime: "runtime",
+  runtimeRecord: "runtime-record",
   serverCertificate: "server-certificate",
   clientCertificate: "client-certificate",
   serverSecret: "server-tls",

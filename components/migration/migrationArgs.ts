@@ -1,6 +1,6 @@
 /** Arguments of a migration. */
 import type * as pulumi from "@pulumi/pulumi";
-import type { ClusterAccess, KeyRef, PodPlacementArgs } from "../databases/cnpgArgs";
+import type { ClusterAccess, KeyRef, PluginRef, PodPlacementArgs } from "../databases/cnpgArgs";
 import type { HostAccess } from "../databases/hostArgs";
 
 /** How far an update goes. Each stage includes the ones before it; finished steps are not repeated. */
@@ -149,6 +149,17 @@ export interface MigrationArgs {
    * nothing later.
    */
   image?: pulumi.Input<string>;
+  /**
+   * The plugin whose runtime the Jobs run. Left out, a ConfigMap carries the installed package's, which adds 3 MB to
+   * the stack's state.
+   * @example plugin.ref
+   */
+  plugin?: PluginRef;
+  /**
+   * Instead, an image of yours that contains the runtime (built with this package's `Dockerfile`), by digest.
+   * @example "registry.example.net/pgbackstop@sha256:…"
+   */
+  runtimeImage?: pulumi.Input<string>;
   /**
    * Where the Jobs of a migration in Kubernetes run, and what policies of the Kubernetes cluster ask of them.
    * @example { nodeSelector: { pool: "backups" }, imagePullSecrets: ["registry"], priorityClassName: "low" }

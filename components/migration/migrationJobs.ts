@@ -1,7 +1,8 @@
 /** A migration in Kubernetes: the objects of its Jobs, the Jobs, and their reports. */
 import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
-import { deployRuntime, type RuntimeInputs } from "../databases/clusterParts";
+import { NO_RUNTIME, type RuntimeInputs, runtimeOfJobs } from "../databases/clusterRuntime";
+import type { DeployedRuntime } from "../render/engines/engine";
 import { renderedName } from "../internal/children";
 import { declareKubernetes, readConfigMap } from "../internal/kubernetesObjects";
 import { fillKnown, type KnownPart, splitKnown } from "../internal/inputs";
@@ -38,7 +39,7 @@ const DEFERRED = {
   namespace: "",
   workloads: [],
   secrets: [],
-  runtime: { configMap: "", image: "" },
+  runtime: NO_RUNTIME,
   postgresImage: "",
   serverSources: [],
 };
@@ -89,7 +90,7 @@ export class MigrationJobs {
     this.#deferred = deferred;
     this.#settled = settled;
     this.#namespace = namespace;
-    const runtime = deployRuntime({ name, namespace, parent }, name, false);
+    const runtime = runtimeOfJobs({ name, namespace, parent }, args, false);
     const verbs = steps.flatMap(({ verb }) => verb ?? []);
     this.#objects = this.#deferredObjects(runtime);
     this.#shared = [
@@ -104,20 +105,19 @@ export class MigrationJobs {
     return pulumi
       .all([
         this.#namespace,
-        runtime.configMap,
-        runtime.image,
+        pulumi.output(runtime as pulumi.Input<DeployedRuntime>),
         this.#args.image ?? POSTGRES_IMAGES[0]?.image ?? "",
         sources,
         pulumi.output(this.#args.podPlacement),
         this.#settled,
       ])
-      .apply(([namespace, configMap, image, postgresImage, known, placement, settings]): MigrationObjects => {
+      .apply(([namespace, program, postgresImage, known, placement, settings]): MigrationObjects => {
         return {
           name: this.#name,
           namespace,
           workloads: settings.workloads,
           secrets: settings.secrets,
-          runtime: { configMap, image },
+          runtime: program,
           postgresImage,
           serverSources: known,
           ...given({ placement }),

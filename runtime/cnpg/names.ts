@@ -49,9 +49,6 @@ export const SOURCE_PATHS = {
   secrets: `${PATHS.source}/secrets`,
 } as const;
 
-/** Start of the plugin's containers: unpacks the program where nothing else can write, and replaces the shell. */
-export const START = `set -e; gzip -dc ${PATHS.bundle}/${BUNDLE_FILE} > ${PATHS.run}/runtime.cjs; exec node ${PATHS.run}/runtime.cjs "$@"`;
-
 /** The sidecar writes it while its socket answers calls: time of the last answer, in seconds since 1970. */
 export const HEARTBEAT_FILE = `${PATHS.run}/alive`;
 export const HEARTBEAT_AGE_MAX_S = 15;

@@ -237,6 +237,9 @@ const COMMAND_LINE = [
     config: "plugin.listen",
     default: "0.0.0.0:9090",
   }),
+  own("plugin-runtime-listen", "string", ["cnpg-operator"], "address and port to serve runtimes to pods of clusters", {
+    config: "plugin.runtimeListen",
+  }),
   own("plugin-server-path", "path", ["cnpg-operator"], "directory of the plugin's own tls.crt and tls.key", {
     config: "plugin.serverPath",
     default: "/pgbackstop/server",

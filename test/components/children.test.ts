@@ -15,6 +15,7 @@ import {
 
 vi.mock("../../components/internal/runtimeBundle", () => ({
   runtimeBundleSha256: () => "0".repeat(64),
+  runtimeBundleBrotli: () => "YnI=",
   runtimeBundleGzip: () => "gzip",
 }));
 

@@ -43,6 +43,7 @@ const now = vi.hoisted(() => ({ version: "", digest: "", image: "" }));
 
 vi.mock("../../components/internal/runtimeBundle", () => ({
   runtimeBundleSha256: () => now.digest,
+  runtimeBundleBrotli: () => "YnI=",
   runtimeBundleGzip: () => `gzip of ${now.digest}`,
 }));
 vi.mock("../../runtime/version", () => ({
@@ -123,7 +124,7 @@ const PROGRAMS: Readonly<Record<string, (follow: Follow) => void>> = {
       storageGiB: 50,
     }),
 };
-const FOLLOWING = ["plugin", "runtime", "runtime with snapshots", "attached"];
+const FOLLOWING = ["runtime", "runtime with snapshots", "attached"];
 
 type Recorded = Readonly<Record<string, readonly JsonObject[]>>;
 
@@ -167,8 +168,9 @@ function textOf(objects: readonly JsonObject[]): string {
     .join("\n");
 }
 
+/** 0.1.0 had one form of it. */
 function nameOf(name: string, { digest }: Package): string {
-  return `${name.slice(0, -12)}${digest.slice(0, 12)}`;
+  return name.replace(/-(runtime|program|served)-[0-9a-f]{12}$/, `-runtime-${digest.slice(0, 12)}`);
 }
 
 function certificate(): object {
@@ -187,7 +189,10 @@ function patchOf(objects: readonly JsonObject[] | undefined): string {
 
 /** The text as the newer package would render it. */
 function asNew(text: string): string {
-  return text.replaceAll(OLD.digest.slice(0, 12), NEW.digest.slice(0, 12)).replaceAll(OLD.image, NEW.image);
+  return text
+    .replaceAll(OLD.digest, NEW.digest)
+    .replaceAll(OLD.digest.slice(0, 12), NEW.digest.slice(0, 12))
+    .replaceAll(OLD.image, NEW.image);
 }
 
 describe("updating a stack of 0.1.0", () => {
@@ -225,6 +230,20 @@ describe("updating a stack of 0.1.0", () => {
     const text = textOf(recorded.objects[name] ?? []);
     expect(asNew(text)).not.toBe(text);
     expect(textOf(objects)).toBe(asNew(text));
+  });
+
+  test("on request, the plugin starts to serve the newer runtime, and its other objects stay", async () => {
+    const objects = await declared(NEW, () => PROGRAMS["plugin"]?.({ followRuntime: true }), null);
+    const before = (recorded.objects["plugin"] ?? []).map(stableJson);
+    const changed = objects.filter((object) => !before.includes(stableJson(object)));
+    expect(changed.map(({ kind }) => kind)).toEqual(["Deployment", "Service"]);
+    const [deployment, service] = changed.map(stableJson);
+    expect(deployment).toContain(`"${NEW.digest}","","/pgbackstop/bundle"`);
+    expect(deployment).toContain('"--plugin-runtime-listen=0.0.0.0:9091"');
+    expect(deployment).toContain(
+      `{"configMap":{"name":"pgbackstop-program-${NEW.digest.slice(0, 12)}"},"name":"bundle"}`,
+    );
+    expect(service).toContain('"port":9091');
   });
 
   test("a job whose runtime nothing else uses follows at once, because that restarts nothing", async () => {

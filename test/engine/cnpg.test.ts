@@ -3,10 +3,11 @@
  * what an update creates, what a second update and a newer package change, and which mistakes fail before anything is
  * created.
  */
+import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { gunzipSync } from "node:zlib";
+import { brotliDecompressSync } from "node:zlib";
 import { Provider } from "@pulumi/kubernetes/provider";
 import * as pulumi from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
@@ -169,7 +170,7 @@ test("an update creates the cluster, and a second one changes nothing", async ()
     ),
   ).toEqual(
     new Set([
-      "core/v1:ConfigMap cnpg-system/pgbackstop-runtime-HASH",
+      "core/v1:ConfigMap cnpg-system/pgbackstop-program-HASH",
       "core/v1:Secret cnpg-system/pgbackstop-server-tls",
       "core/v1:Secret cnpg-system/pgbackstop-client-tls",
       "core/v1:SecretPatch cnpg-system/pgbackstop-server-tls",
@@ -178,7 +179,7 @@ test("an update creates the cluster, and a second one changes nothing", async ()
       "apps/v1:Deployment cnpg-system/pgbackstop",
       "policy/v1:PodDisruptionBudget cnpg-system/pgbackstop",
       "core/v1:Service cnpg-system/pgbackstop",
-      "core/v1:ConfigMap orders/orders-runtime-HASH",
+      "core/v1:ConfigMap orders/orders-served-HASH",
       "core/v1:ConfigMap orders/orders-pgbackstop",
       "core/v1:ConfigMapPatch orders/orders-pgbackstop",
       "core/v1:Secret orders/orders-repo1",
@@ -195,19 +196,26 @@ test("an update creates the cluster, and a second one changes nothing", async ()
     ]),
   );
   const [plugin] = specOf(CLUSTER, "orders/orders")["plugins"] as Values[];
-  const bundle = kubernetes.all(CONFIG_MAP).find(({ id }) => id.startsWith("orders/orders-runtime-"));
+  const program = kubernetes.all(CONFIG_MAP).find(({ id }) => id.startsWith("cnpg-system/pgbackstop-program-"));
+  const { sha256 } = program?.inputs["data"] as Values;
   expect(plugin).toMatchObject({
     name: "pgbackstop",
     isWALArchiver: true,
     parameters: {
-      bundle: bundle?.id.slice("orders/".length),
+      runtime: sha256,
+      runtimeUrl: "http://pgbackstop.cnpg-system.svc:9091",
+      image: NODE_IMAGE,
       configMap: "orders-pgbackstop",
       repo1Secret: "orders-repo1",
       repo2Secret: "orders-repo2",
     },
   });
-  const { "runtime.cjs.gz": packed } = (bundle?.inputs["binaryData"] ?? {}) as Values;
-  expect(gunzipSync(Buffer.from(textOf(packed), "base64")).length).toBeGreaterThan(1_000_000);
+  expect(plugin?.["parameters"]).not.toHaveProperty("bundle");
+  const packed = (program?.inputs["binaryData"] ?? {}) as Values;
+  const unpacked = brotliDecompressSync(Buffer.from(textOf(packed[`runtime-${textOf(sha256)}`]), "base64"));
+  expect(createHash("sha256").update(unpacked).digest("hex")).toBe(sha256);
+  const note = kubernetes.all(CONFIG_MAP).find(({ id }) => id.startsWith("orders/orders-served-"));
+  expect(note?.inputs).not.toHaveProperty("binaryData");
   expect(textOf(kubernetes.find(CONFIG_MAP, "orders/orders-pgbackstop")?.inputs["data"])).toContain(
     "repo2-retention-full=90",
   );
@@ -247,14 +255,17 @@ test("an update fails without a full backup in a new repository, until there is 
   await (await openOrders({}, 21)).up();
 });
 
-test("a newer package's runtime is deployed only on request", async () => {
-  const bundle = kubernetes.all(CONFIG_MAP).find(({ id }) => id.startsWith("orders/orders-runtime-"));
-  if (bundle === undefined) throw new Error("no runtime");
-  // What an older package created: another name, other bytes, another image.
+test("another runtime of the plugin is taken only on request", async () => {
+  const note = kubernetes.all(CONFIG_MAP).find(({ id }) => id.startsWith("orders/orders-served-"));
+  if (note === undefined) throw new Error("no runtime");
+  const data = note.inputs["data"] as Values;
+  const sha256 = textOf(data["sha256"]);
+  // What the cluster took from an older plugin: another digest, another image.
+  const digest = "0".repeat(64);
   const older = {
-    ...bundle.inputs,
-    metadata: { name: "orders-runtime-000000000000", namespace: "orders" },
-    data: { image: "node:older" },
+    ...note.inputs,
+    metadata: { name: "orders-served-000000000000", namespace: "orders" },
+    data: { ...data, image: "node:older", sha256: digest },
   };
   const state = await (await openOrders({}, 21)).exportStack();
   const { resources } = state.deployment as {
@@ -266,18 +277,57 @@ test("a newer package's runtime is deployed only on request", async () => {
   if (row === undefined || cluster === undefined || job === undefined) throw new Error("not in the state");
   const asOlder = (text: string): string =>
     text
-      .replaceAll(bundle.id.slice("orders/".length), "orders-runtime-000000000000")
+      .replaceAll(note.id.slice("orders/".length), "orders-served-000000000000")
+      .replaceAll(sha256, digest)
       .replaceAll(NODE_IMAGE, "node:older");
   for (const resource of [row, cluster, job])
     Object.assign(resource, JSON.parse(asOlder(JSON.stringify(resource))) as object);
   await (await openOrders({}, 21)).importStack(state);
-  kubernetes.changeByHand({ ...bundle, id: "orders/orders-runtime-000000000000" }, older);
+  kubernetes.changeByHand({ ...note, id: "orders/orders-served-000000000000" }, older);
 
   const unasked = await (await openOrders({}, 21)).preview();
   expect(Object.keys(unasked.changeSummary)).toEqual(["same"]);
   const asked = await (await openOrders({ followRuntime: true }, 21)).preview({ diff: true });
   expect(asked.changeSummary).toMatchObject({ replace: 2, update: 1 });
-  expect(asked.stdout).toContain(bundle.id.slice("orders/".length));
+  expect(asked.stdout).toContain(note.id.slice("orders/".length));
+});
+
+test("a cluster of an earlier version keeps its ConfigMap, and leaves the runtime in it behind when it follows", async () => {
+  const note = kubernetes.all(CONFIG_MAP).find(({ id }) => /orders\/orders-(served|runtime)-/.test(id));
+  const state = await (await openOrders({}, 21)).exportStack();
+  const { resources } = state.deployment as {
+    resources: { urn: string; id?: string; inputs: Values; outputs: Values }[];
+  };
+  const row = resources.find(({ urn }) => urn.endsWith("::orders-runtime"));
+  if (row === undefined || note === undefined) throw new Error("not in the state");
+  const name = "orders-runtime-111111111111";
+  const earlier = {
+    metadata: { ...(note.inputs["metadata"] as Values), name },
+    data: { image: "node:older" },
+    binaryData: { "runtime.cjs.gz": "b2xkZXI=" },
+  };
+  Object.assign(row.inputs, earlier);
+  Object.assign(row.outputs, earlier);
+  row.id = `orders/${name}`;
+  await (await openOrders({}, 21)).importStack(state);
+  for (const served of kubernetes.all(CONFIG_MAP).filter(({ id }) => id.startsWith("orders/orders-served-")))
+    kubernetes.deleteByHand(served);
+  kubernetes.changeByHand({ ...note, id: row.id }, { ...note.inputs, ...earlier });
+
+  // Its pods keep what they have: the parameters of 0.1.0.
+  const kept = await (await openOrders({}, 21)).preview({ diff: true });
+  expect(kept.stdout).toContain(`bundle`);
+  expect(kept.stdout).toContain(name);
+  expect(kept.stdout).not.toContain("orders-served-");
+
+  await (await openOrders({ followRuntime: true }, 21)).up();
+  const [plugin] = specOf(CLUSTER, "orders/orders")["plugins"] as { parameters: Values }[];
+  expect(plugin?.parameters).toHaveProperty("runtimeUrl");
+  expect(plugin?.parameters).not.toHaveProperty("bundle");
+  const followed = kubernetes.all(CONFIG_MAP).find(({ id }) => id.startsWith("orders/orders-served-"));
+  expect(followed?.inputs["data"]).toHaveProperty("sha256");
+  expect(followed?.inputs).not.toHaveProperty("binaryData");
+  expect(kubernetes.find(CONFIG_MAP, row.id)).toBeNull();
 });
 
 /** The cluster of a team, inside the team's own component with its own provider. */

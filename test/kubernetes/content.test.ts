@@ -8,13 +8,15 @@ import * as pulumi from "@pulumi/pulumi";
 import type { EngineEvent, Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { RepositorySecret } from "../../components/credentials/repositorySecret";
+import { type CnpgClusterArgs, RuntimeDelivery } from "../../components/databases/cnpgArgs";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
-import { CnpgPlugin } from "../../components/databases/cnpgPlugin";
+import { CnpgPlugin, type CnpgPluginArgs } from "../../components/databases/cnpgPlugin";
 import { declareKubernetes } from "../../components/internal/kubernetesObjects";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { type ApiServer, startApiServer } from "../harness/kubernetes/apiServer";
 import type { KubernetesObject } from "../harness/kubernetes/kubectl";
+import { kilobytes, STATE_BUDGET, stateBytes } from "../harness/stateBudget";
 import { realProviderFolder, realProviderParts } from "../harness/kubernetes/realProvider";
 
 const NAMESPACES = ["orders", "cnpg-system"];
@@ -72,10 +74,11 @@ describe("a changed configuration", async () => {
     return changes.sort();
   }
 
-  function location(secretAccessKey: string, sessionToken?: string): S3CompatibleRepository["target"] {
-    return new S3CompatibleRepository("b2", {
+  function location(secretAccessKey: string, sessionToken?: string, name = "b2"): S3CompatibleRepository["target"] {
+    return new S3CompatibleRepository(name, {
       endpoint: "s3.eu-central-003.backblazeb2.com",
       region: "eu-central-003",
+      path: `/${name}`,
       bucket: {
         existing: {
           name: "orders-pg",
@@ -147,36 +150,53 @@ describe("a changed configuration", async () => {
     expect(left.split("\n").filter((name) => name !== "" && !name.endsWith("kube-root-ca.crt"))).toEqual([]);
   });
 
-  /** Bytes of the exported state of a plugin and `count` clusters. */
-  async function stateSize(count: number, runtimeImage?: string): Promise<number> {
-    const stack = await openProgram("sizes", async () => {
-      const image = runtimeImage === undefined ? {} : { runtimeImage };
-      const plugin = new CnpgPlugin("pgbackstop", image);
-      const at = location("key");
+  /** A plugin and clusters as users declare them; no operator runs, and no Job ends. */
+  function openMany(count: number, plugin: CnpgPluginArgs, over: Partial<CnpgClusterArgs> = {}): Promise<Stack> {
+    return openProgram("sizes", async () => {
+      const { ref } = new CnpgPlugin("pgbackstop", plugin);
+      const [one, two] = [location("key"), location("key", undefined, "r2")];
       for (let number = 1; number <= count; number++) {
         new CnpgCluster(
           `db${number}`,
-          { ...COMMON, ...image, plugin: plugin.ref, repositories: { repo1: { at, keepDays: 14 } } },
+          {
+            ...COMMON,
+            firstBackupTimeoutMinutes: 60,
+            plugin: ref,
+            repositories: { repo1: { at: one, keepDays: 14 }, repo2: { at: two, keepDays: 90 } },
+            schedules: { full: { cron: "0 3 * * 0" }, incr: { cron: "0 3 * * 1-6" } },
+            ...over,
+          },
           { protect: false },
         );
       }
     });
-    await stack.up();
-    return JSON.stringify(await stack.exportStack()).length;
   }
 
-  test("the state stays small with an image that contains the runtime", async () => {
-    const image = "registry.example.net/pgbackstop@sha256:01";
-    const carried = [await stateSize(1), await stateSize(2)] as const;
-    const imaged = [await stateSize(1, image), await stateSize(2, image)] as const;
+  async function bytesOf(count: number, plugin: CnpgPluginArgs, over: Partial<CnpgClusterArgs> = {}): Promise<number> {
+    await (await openMany(count, plugin, over)).up({ parallel: 32 });
+    return stateBytes(programFolder.folder, "sizes");
+  }
+
+  test("a cluster adds little to the state, and fifty are created as usual", async () => {
+    const { count, cluster, host, plugin, total } = STATE_BUDGET;
+    const image = { runtimeImage: "registry.example.net/pgbackstop@sha256:01", servesRuntime: true };
+    const served = { runtimeDelivery: RuntimeDelivery.Plugin };
+    const alone = await bytesOf(0, image);
+    const all = await bytesOf(count, image, served);
+    const startMs = performance.now();
+    await (await openMany(count, image, served)).preview();
+    const previewMs = performance.now() - startMs;
+    await (await openMany(0, image)).up({ parallel: 32 });
+    const packed = (await bytesOf(0, {})) - alone;
+    const carried = (await bytesOf(1, {}, { runtimeDelivery: RuntimeDelivery.ConfigMap })) - packed - alone;
+    const own = (await bytesOf(1, {}, {})) - packed - alone;
     await (await openProgram("sizes", async () => {})).destroy();
-    const growth = ([one, two]: readonly [number, number]): number => two - one;
-    const kiB = (bytes: number): string => `${Math.round(bytes / 1024)} KiB`;
     console.info(
-      `state of a plugin and a cluster: ${kiB(carried[0])} with ConfigMaps, ${kiB(imaged[0])} with an image; each further cluster: ${kiB(growth(carried))} and ${kiB(growth(imaged))}`,
+      `state: ${count} clusters ${kilobytes(all - alone)}, one ${kilobytes(own)}, one with a ConfigMap ${kilobytes(carried)}; a plugin ${kilobytes(alone)}, its ConfigMap ${kilobytes(packed)}; preview of ${count} clusters ${Math.round(previewMs / 1000)} s`,
     );
-    expect(growth(imaged)).toBeLessThan(60 * 1024);
-    expect(imaged[0]).toBeLessThan(150 * 1024);
+    expect(all - alone).toBeLessThan(count * cluster);
+    expect(alone).toBeLessThan(plugin);
+    expect(count * (cluster + host) + plugin).toBeLessThan(total);
   });
 
   /** As an earlier version declared it: the content is the object's own. */
@@ -236,7 +256,7 @@ function withoutControllers(args: pulumi.ResourceTransformArgs): pulumi.Resource
   const annotations = {
     ...metadata?.annotations,
     "pulumi.com/deletionPropagationPolicy": "background",
-    ...(/:(Deployment|Service)$/.test(args.type) ? { "pulumi.com/skipAwait": "true" } : {}),
+    ...(/:(Deployment|Service|Job)$/.test(args.type) ? { "pulumi.com/skipAwait": "true" } : {}),
   };
   return { props: { ...args.props, metadata: { ...metadata, annotations } }, opts: args.opts };
 }

@@ -235,7 +235,13 @@ export const ROOMS: readonly Room[] = [
   {
     prefix: "components/render",
     about: "pure functions from plans to files, units, objects and pages",
-    mayImport: ["components/plan", "runtime/cnpg/names", "runtime/config", "runtime/storage/s3/quirks"],
+    mayImport: [
+      "components/plan",
+      "runtime/cnpg/names",
+      "runtime/cnpg/programStart",
+      "runtime/config",
+      "runtime/storage/s3/quirks",
+    ],
     bannedBuiltins: [...OUTSIDE_WORLD, "node:os"],
   },
   // No imports from Pulumi: these clients do not know the engine.

@@ -96,4 +96,11 @@ export interface DeclaredCluster
 type FullSchedule = ScheduleSettings & ClusterScheduleSettings;
 
 /** Declared in another form here, or irrelevant to a plan. */
-type Elsewhere = "bootstrap" | "followRuntime" | "overrides" | "plugin" | "podPlacement" | "runtimeImage";
+type Elsewhere =
+  | "bootstrap"
+  | "followRuntime"
+  | "overrides"
+  | "plugin"
+  | "podPlacement"
+  | "runtimeDelivery"
+  | "runtimeImage";

@@ -3,10 +3,15 @@ import type { ClusterDefinition, RepositorySecrets, ScheduleOptions } from "../.
 import type { ClusterDatabasePlan } from "../../plan/model/plan";
 import type { RenderedObject } from "../kubernetes/objects";
 
-/** The ConfigMap with the runtime in the cluster's namespace, and the image that runs it. */
+/** Where a cluster's pods have the runtime from, and the image that runs it. */
 export interface DeployedRuntime {
-  readonly configMap: string;
+  /** In the pods' namespace; empty if the image contains the runtime, undefined if the plugin serves it. */
+  readonly configMap?: string | undefined;
   readonly image: string;
+  /** SHA-256 of the runtime that the plugin or `configMap` has; undefined with `runtime.cjs.gz`, whatever it is. */
+  readonly sha256?: string | undefined;
+  /** Of the plugin that serves it. */
+  readonly url?: string | undefined;
 }
 
 export interface EngineContext {

@@ -126,9 +126,7 @@ function runtimeParameters(
   const parameters: Record<string, string> = {
     stanza: database.stanza,
     configMap,
-    ...(runtime.configMap === ""
-      ? { runtimeImage: runtime.image }
-      : { bundle: runtime.configMap, image: runtime.image }),
+    ...programParameters(runtime),
     cpuRequest: definition.sidecar.cpu,
     memoryRequest: definition.sidecar.memory,
     memoryLimit: definition.sidecar.memory,
@@ -138,6 +136,11 @@ function runtimeParameters(
     ),
   };
   return Object.fromEntries(sortedEntries(parameters));
+}
+
+function programParameters({ configMap, image, sha256, url }: EngineContext["runtime"]): Record<string, string> {
+  if (configMap === "") return { runtimeImage: image };
+  return given({ bundle: configMap, image, runtime: sha256, runtimeUrl: url }) as Record<string, string>;
 }
 
 /**

@@ -2,16 +2,15 @@
  * The container that runs the packed program outside of PostgreSQL's pods: the plugin on the operator side, and jobs.
  * Pure.
  */
-import { PATHS, START } from "../../../runtime/cnpg/names";
+import { PATHS } from "../../../runtime/cnpg/names";
+import { type PinnedProgram, startCommand } from "../../../runtime/cnpg/programStart";
+import type { DeployedRuntime } from "../engines/engine";
 
 /** Neither root nor an account of the image. */
 const USER = 10001;
 
-export interface ProgramContainer {
+export interface ProgramContainer extends DeployedRuntime {
   readonly name: string;
-  readonly image: string;
-  /** ConfigMap with the program; empty if the image contains it. */
-  readonly configMap: string;
   /** Arguments, including the verb. */
   readonly args: readonly string[];
   readonly cpu: string;
@@ -22,11 +21,11 @@ export interface ProgramContainer {
 
 /** Callers add other fields (ports, probes). */
 export function programContainer(container: ProgramContainer): object {
-  const { args, configMap, cpu, image, memory, name, volumeMounts = [] } = container;
+  const { args, cpu, image, memory, name, volumeMounts = [] } = container;
   return {
     name,
     image,
-    command: ["/bin/sh", "-c", START, "sh"],
+    command: startCommand(pinnedProgram(container)),
     args,
     resources: { requests: { cpu, memory }, limits: { memory } },
     securityContext: {
@@ -37,11 +36,21 @@ export function programContainer(container: ProgramContainer): object {
       capabilities: { drop: ["ALL"] },
     },
     volumeMounts: [
-      ...(configMap === "" ? [] : [{ name: "bundle", mountPath: PATHS.bundle, readOnly: true }]),
+      ...(isMounted(container) ? [{ name: "bundle", mountPath: PATHS.bundle, readOnly: true }] : []),
       ...volumeMounts,
       { name: "run", mountPath: PATHS.run },
     ],
   };
+}
+
+/** Null for `runtime.cjs.gz`. */
+export function pinnedProgram({ sha256, url }: DeployedRuntime): PinnedProgram | null {
+  if (sha256 === undefined) return null;
+  return { sha256, url: url ?? "", kept: url === undefined ? PATHS.bundle : "" };
+}
+
+function isMounted({ configMap }: DeployedRuntime): boolean {
+  return configMap !== undefined && configMap !== "";
 }
 
 /** Security context of the pod. */
@@ -53,11 +62,8 @@ export const PROGRAM_SECURITY = {
   seccompProfile: { type: "RuntimeDefault" },
 } as const;
 
-/**
- * @param configMap with the program, in the same namespace; empty if the image contains it. `more` goes between it and
- * the directory that it is unpacked in
- */
-export function programVolumes(configMap: string, more: readonly object[] = []): readonly object[] {
-  const bundle = configMap === "" ? [] : [{ name: "bundle", configMap: { name: configMap } }];
+/** @param more between the program and the directory that it is unpacked in */
+export function programVolumes(runtime: DeployedRuntime, more: readonly object[] = []): readonly object[] {
+  const bundle = isMounted(runtime) ? [{ name: "bundle", configMap: { name: runtime.configMap } }] : [];
   return [...bundle, ...more, { name: "run", emptyDir: {} }];
 }

@@ -64,8 +64,7 @@ function podSpec({ definition, runtime }: EngineContext, scheduled: ScheduledJob
   const notification = notificationParts(definition.notifySecret, name);
   const program = programContainer({
     ...container,
-    image: runtime.image,
-    configMap: runtime.configMap,
+    ...runtime,
     args: [
       // Kubernetes sets the address, which works without DNS.
       ...(account === undefined
@@ -86,7 +85,7 @@ function podSpec({ definition, runtime }: EngineContext, scheduled: ScheduledJob
     enableServiceLinks: false,
     securityContext: PROGRAM_SECURITY,
     containers: [{ ...program, env: [...env, ...identity()] }],
-    volumes: programVolumes(runtime.configMap, [...volumes, ...notification.volumes]),
+    volumes: programVolumes(runtime, [...volumes, ...notification.volumes]),
   };
 }
 

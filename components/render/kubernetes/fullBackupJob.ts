@@ -111,7 +111,7 @@ function jobSpec(context: EngineContext, labels: object): object {
           },
           ...besideInstance(context),
           containers: [container],
-          volumes: programVolumes(runtime.configMap, volumes),
+          volumes: programVolumes(runtime, volumes),
         },
       },
       definition.podPlacement,

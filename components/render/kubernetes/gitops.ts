@@ -114,7 +114,7 @@ function pluginOf(
     serviceName,
     replicas,
     image: plugin.runtimeImage ?? plugin.image ?? NODE_IMAGE,
-    configMap: plugin.runtimeImage === undefined ? runtime.metadata.name : "",
+    runtime: { configMap: plugin.runtimeImage === undefined ? runtime.metadata.name : "" },
     memory,
     cpu,
     ...given({ placement: plugin.podPlacement }),

@@ -6,9 +6,11 @@
  * the program comes as a ConfigMap. An init container of Node.js's own image copies `node` beside it; copying pg_dump
  * instead would need its libraries too.
  */
-import { BUNDLE_FILE, PATHS } from "../../../runtime/cnpg/names";
+import { PATHS } from "../../../runtime/cnpg/names";
 import type { MigrationStep, SecretSettings, WorkloadSettings } from "../../plan/migration/migrationSteps";
-import { PROGRAM_SECURITY, programContainer, programVolumes } from "./container";
+import { unpackCommand } from "../../../runtime/cnpg/programStart";
+import type { DeployedRuntime } from "../engines/engine";
+import { pinnedProgram, PROGRAM_SECURITY, programContainer, programVolumes } from "./container";
 import type { PodPlacement } from "../../plan/cluster/declaredCluster";
 import { given } from "../../plan/model/given";
 import { placed } from "./podPlacement";
@@ -38,7 +40,7 @@ export interface MigrationObjects {
   readonly workloads: readonly WorkloadSettings[];
   readonly secrets: readonly SecretSettings[];
   /** The program. */
-  readonly runtime: { readonly configMap: string; readonly image: string };
+  readonly runtime: DeployedRuntime;
   /** With pg_dump and psql, of the target's version or a newer one. */
   readonly postgresImage: string;
   /** Sources of a projected volume: passwords and certificates under the names in the arguments. */
@@ -123,16 +125,13 @@ export function renderMigrateJob(
   { role, verb = "plan" }: MigrationStep,
   repositories: RepositoryVolumes | null,
 ): Manifest {
-  const run = { name: "run", mountPath: PATHS.run };
-  const bundle = { name: "bundle", mountPath: PATHS.bundle, readOnly: true };
   const base = { cpu: CPU, memory: MEMORY };
-  const fetch = `set -e; gzip -dc ${PATHS.bundle}/${BUNDLE_FILE} > ${PATHS.run}/runtime.cjs; cp "$(command -v node)" ${PATHS.run}/node`;
   const step = programContainer({
     ...base,
     memory: COPY_MEMORY,
     name: "migrate",
+    ...objects.runtime,
     image: objects.postgresImage,
-    configMap: objects.runtime.configMap,
     args: [
       `--lock-path=${PATHS.run}/lock`,
       `--spool-path=${PATHS.run}/spool`,
@@ -158,7 +157,7 @@ export function renderMigrateJob(
     role,
     {
       initContainers: [
-        { ...node, command: ["/bin/sh", "-c", fetch], volumeMounts: [bundle, run] },
+        { ...node, command: unpackCommand(pinnedProgram(objects.runtime)) },
         {
           ...step,
           command: ["/bin/sh", "-c", MIGRATE, "sh", `${PATHS.args}/${verb}`],
@@ -243,7 +242,7 @@ function job(objects: MigrationObjects, role: string, containers: object, volume
             enableServiceLinks: false,
             securityContext: security,
             ...containers,
-            volumes: programVolumes(objects.runtime.configMap, volumes),
+            volumes: programVolumes(objects.runtime, volumes),
           },
         },
         objects.placement,

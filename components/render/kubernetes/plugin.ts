@@ -4,8 +4,11 @@
  * Pure; Secrets with certificates are named here and created elsewhere.
  */
 import { PATHS, PLUGIN_NAME } from "../../../runtime/cnpg/names";
+import { PROGRAM_PORT, programFile } from "../../../runtime/cnpg/programStart";
+import type { DeployedRuntime } from "../engines/engine";
+import { packedName } from "./bundle";
 import { programContainer, PROGRAM_SECURITY, programVolumes } from "./container";
-import { MANAGED_BY, type RenderedObject } from "./objects";
+import { MANAGED_BY, type Metadata, type RenderedObject } from "./objects";
 import { placed } from "./podPlacement";
 import type { PodPlacement } from "../../plan/cluster/declaredCluster";
 
@@ -17,8 +20,12 @@ export interface PluginPlan {
   readonly serviceName: string;
   readonly replicas: number;
   readonly image: string;
-  /** The ConfigMap with the runtime, in the same namespace; empty if the image contains it. */
-  readonly configMap: string;
+  /** In the same namespace. */
+  readonly runtime: Omit<DeployedRuntime, "image">;
+  /** Serves its runtime to pods of clusters. */
+  readonly isServing?: boolean;
+  /** SHA-256 of the runtimes that it had before, which clusters may name. */
+  readonly earlier?: readonly string[];
   readonly memory: string;
   readonly cpu: string;
   readonly placement?: PodPlacement;
@@ -73,17 +80,11 @@ export function certificateObjects(plan: Pick<PluginPlan, "namespace" | "service
 
 /** In the order of creation; the Service last, because the operator calls once it exists. */
 export function renderPlugin(plan: PluginPlan): RenderedObject[] {
-  const { namespace, serviceName } = plan;
-  const selector = { "app.kubernetes.io/name": serviceName };
-  const labels = { ...selector, ...MANAGED_BY };
-  const metadata = { name: serviceName, namespace, labels };
+  const selector = { "app.kubernetes.io/name": plan.serviceName };
+  const metadata = metadataOf(plan);
+  const labels = { ...metadata.labels };
   return [
-    // It has no rights: hooks only read their input. Without its own account a pod would use the namespace's default
-    // one.
-    {
-      role: "service-account",
-      manifest: { apiVersion: "v1", kind: "ServiceAccount", metadata, automountServiceAccountToken: false },
-    },
+    serviceAccountOf(plan),
     {
       role: "deployment",
       manifest: {
@@ -116,11 +117,35 @@ export function renderPlugin(plan: PluginPlan): RenderedObject[] {
 }
 
 /**
+ * It has no rights: hooks only read their input. Without its own account a pod would use the namespace's default one.
+ */
+export function serviceAccountOf(plan: Pick<PluginPlan, "namespace" | "serviceName">): RenderedObject {
+  const metadata = metadataOf(plan);
+  return {
+    role: "service-account",
+    manifest: { apiVersion: "v1", kind: "ServiceAccount", metadata, automountServiceAccountToken: false },
+  };
+}
+
+function metadataOf({ namespace, serviceName }: Pick<PluginPlan, "namespace" | "serviceName">): Metadata {
+  return {
+    name: serviceName,
+    namespace,
+    labels: { "app.kubernetes.io/name": serviceName, ...MANAGED_BY },
+  };
+}
+
+/** Where pods of clusters fetch the plugin's runtimes. */
+export function runtimeUrl({ namespace, serviceName }: Pick<PluginPlan, "namespace" | "serviceName">): string {
+  return `http://${serviceName}.${namespace}.svc:${PROGRAM_PORT}`;
+}
+
+/**
  * The operator finds a plugin by it, its port, and the certificates of both sides.
  * @param pluginName as Clusters write it
  */
 export function pluginService(
-  { namespace, serviceName }: Pick<PluginPlan, "namespace" | "serviceName">,
+  { isServing = false, namespace, serviceName }: Pick<PluginPlan, "isServing" | "namespace" | "serviceName">,
   pluginName: string,
   selector: Readonly<Record<string, string>>,
 ): RenderedObject {
@@ -140,7 +165,13 @@ export function pluginService(
           "cnpg.io/pluginClientSecret": secrets.client,
         },
       },
-      spec: { selector, ports: [{ name: "grpc", port: PLUGIN_PORT, targetPort: PLUGIN_PORT, protocol: "TCP" }] },
+      spec: {
+        selector,
+        ports: [
+          { name: "grpc", port: PLUGIN_PORT, targetPort: PLUGIN_PORT, protocol: "TCP" },
+          ...(isServing ? [{ name: "http", port: PROGRAM_PORT, targetPort: PROGRAM_PORT, protocol: "TCP" }] : []),
+        ],
+      },
     },
   };
 }
@@ -165,12 +196,13 @@ function podSpec(plan: PluginPlan, selector: Readonly<Record<string, string>>): 
       {
         ...programContainer({
           name: "plugin",
+          ...plan.runtime,
           image: plan.image,
-          configMap: plan.configMap,
           args: [
             `--plugin-server-path=${PATHS.server}`,
             `--plugin-client-path=${PATHS.client}`,
             `--plugin-listen=0.0.0.0:${PLUGIN_PORT}`,
+            ...(plan.isServing === true ? [`--plugin-runtime-listen=0.0.0.0:${PROGRAM_PORT}`] : []),
             `--plugin-image=${plan.image}`,
             "--log-level-console=info",
             "--log-level-file=off",
@@ -183,12 +215,15 @@ function podSpec(plan: PluginPlan, selector: Readonly<Record<string, string>>): 
             { name: "client", mountPath: PATHS.client, readOnly: true },
           ],
         }),
-        ports: [{ name: "grpc", containerPort: PLUGIN_PORT, protocol: "TCP" }],
+        ports: [
+          { name: "grpc", containerPort: PLUGIN_PORT, protocol: "TCP" },
+          ...(plan.isServing === true ? [{ name: "http", containerPort: PROGRAM_PORT, protocol: "TCP" }] : []),
+        ],
         readinessProbe: { tcpSocket: { port: PLUGIN_PORT }, periodSeconds: 5 },
         livenessProbe: { tcpSocket: { port: PLUGIN_PORT }, periodSeconds: 10, failureThreshold: 3 },
       },
     ],
-    volumes: programVolumes(plan.configMap, [
+    volumes: pluginVolumes(plan, [
       // Only the pod's group may read it.
       { name: "server", secret: { secretName: secrets.server, defaultMode: 0o440 } },
       // The plugin must not see the operator's key.
@@ -199,6 +234,24 @@ function podSpec(plan: PluginPlan, selector: Readonly<Record<string, string>>): 
     ]),
     terminationGracePeriodSeconds: 30,
   };
+}
+
+/** Earlier runtimes lie beside its own; one that was deleted by hand keeps no plugin from starting. */
+function pluginVolumes(
+  { earlier = [], image, runtime, serviceName }: PluginPlan,
+  more: readonly object[],
+): readonly object[] {
+  const volumes = programVolumes({ ...runtime, image }, more);
+  if (runtime.sha256 === undefined || earlier.length === 0) return volumes;
+  const sourceOf = (name: string | undefined, sha256: string, optional: object): object => {
+    const path = programFile(sha256);
+    return { configMap: { name, items: [{ key: path, path }], ...optional } };
+  };
+  const sources = [
+    sourceOf(runtime.configMap, runtime.sha256, {}),
+    ...earlier.map((sha256) => sourceOf(packedName(serviceName, sha256), sha256, { optional: true })),
+  ];
+  return [{ name: "bundle", projected: { sources } }, ...volumes.slice(1)];
 }
 
 /** Number of replicas, and resources of each. */

@@ -10,8 +10,10 @@ export interface PluginParameters {
   readonly stanza: string;
   /** ConfigMap with `pgbackrest.conf`, and optionally `pgbackstop.json`. */
   readonly configMap: string;
-  /** ConfigMap with the runtime; undefined if the image contains it. */
+  /** ConfigMap with the runtime; undefined if the image contains it, or the plugin serves it. */
   readonly bundle: string | undefined;
+  /** The runtime that runs, and the plugin's URL, empty with `bundle`; undefined for what `bundle` or the image has. */
+  readonly runtime: { readonly sha256: string; readonly url: string } | undefined;
   /** Image of Node, with the runtime or without. */
   readonly image: string;
   /** Secrets of each repository, by `repo1`, …, ascending. */
@@ -53,6 +55,8 @@ const KNOWN = [
   "bundle",
   "image",
   "runtimeImage",
+  "runtime",
+  "runtimeUrl",
   "secretConf",
   "claims",
   "backupType",
@@ -67,6 +71,9 @@ const REPO_SECRET = /^(repo[1-9]\d{0,2})Secret(Keys)?$/;
 const SECRET_KEY = /^([-._a-zA-Z0-9]+)=([a-z0-9][-a-z0-9.]*)\/([-._a-zA-Z0-9]+)$/;
 /** Names of Kubernetes objects. */
 const OBJECT_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
+const SHA256 = /^[0-9a-f]{64}$/;
+/** Without a path. Plain HTTP: the digest of `runtime` proves what is fetched, and nothing of it is secret. */
+const RUNTIME_URL = /^http:\/\/([-a-z0-9.]+|\[[0-9a-f:]+\]):[1-9]\d{0,4}$/;
 const FULL_EVERY_DAYS = 7;
 /** A segment, or one with the position where its streamed part ends: `000000010000000000000005@0/5123456`. */
 const NEWEST_WAL = /^[0-9A-F]{24}(@[0-9A-F]{1,8}\/[0-9A-F]{1,8})?$/;
@@ -101,17 +108,35 @@ export function readParameters(
   };
 }
 
-/** The runtime in a ConfigMap beside an image of Node, or an image that contains both. */
-function programOf(given: Parameters, defaultImage: string | undefined): Pick<PluginParameters, "bundle" | "image"> {
+/** The runtime in a ConfigMap or from the plugin, beside an image of Node, or an image that contains both. */
+function programOf(
+  given: Parameters,
+  defaultImage: string | undefined,
+): Pick<PluginParameters, "bundle" | "image" | "runtime"> {
   const own = given["runtimeImage"];
   if (own !== undefined && own !== "") {
-    const other = ["bundle", "image"].find((name) => given[name] !== undefined);
-    if (other === undefined) return { bundle: undefined, image: own };
-    throw fail("optionInvalid", `plugin parameters 'runtimeImage' and '${other}' are both given`);
+    refuseBeside(given, "runtimeImage", ["bundle", "image", "runtime", "runtimeUrl"]);
+    return { bundle: undefined, image: own, runtime: undefined };
   }
   const image = given["image"] ?? defaultImage;
   if (image === undefined || image === "") throw required("image", "an image of Node by its digest");
-  return { bundle: objectName(given, "bundle", "the ConfigMap with the runtime, or give runtimeImage"), image };
+  const sha256 = given["runtime"];
+  const url = given["runtimeUrl"];
+  if (sha256 !== undefined && !SHA256.test(sha256))
+    throw invalid("runtime", sha256, "the SHA-256 of a runtime: 64 hexadecimal digits");
+  if (url === undefined) {
+    const bundle = objectName(given, "bundle", "the ConfigMap with the runtime, or give runtimeUrl or runtimeImage");
+    return { bundle, image, runtime: sha256 === undefined ? undefined : { sha256, url: "" } };
+  }
+  refuseBeside(given, "runtimeUrl", ["bundle"]);
+  if (sha256 === undefined) throw required("runtime", "the SHA-256 of what runtimeUrl serves");
+  if (!RUNTIME_URL.test(url)) throw invalid("runtimeUrl", url, "http://HOST:PORT of the plugin");
+  return { bundle: undefined, image, runtime: { sha256, url } };
+}
+
+function refuseBeside(given: Parameters, name: string, others: readonly string[]): void {
+  const other = others.find((each) => given[each] !== undefined);
+  if (other !== undefined) throw fail("optionInvalid", `plugin parameters '${name}' and '${other}' are both given`);
 }
 
 function secretsOf(given: Parameters): readonly RepoSecret[] {

@@ -16,8 +16,8 @@ import {
   SIDECAR_NAME,
   SOCKET_DIRECTORY,
   SOURCE_PATHS,
-  START,
 } from "../names";
+import { type PinnedProgram, startCommand } from "../programStart";
 import { type PluginParameters, type RepoSecret, readParameters } from "./parameters";
 
 export interface PatchOperation {
@@ -42,6 +42,7 @@ export interface SidecarRequest {
 
 const PLUGINS_VOLUME = "plugins";
 const DATA_DIRECTORY = "/var/lib/postgresql/data/pgdata";
+const DATA_MOUNT = "/var/lib/postgresql/data";
 const WAL_MOUNT = "/var/lib/postgresql/wal";
 
 /**
@@ -182,6 +183,8 @@ function sidecarOf(cluster: JsonObject, main: JsonObject, own: readonly JsonObje
     .filter((mount) => !ownPaths.has(textAt(mount, "mountPath")))
     .toSorted((left, right) => ((textAt(left, "mountPath") ?? "") < (textAt(right, "mountPath") ?? "") ? -1 : 1));
   const env = listAt(main, "env").filter((entry) => !OWN_VARIABLES.some(({ name }) => name === textAt(entry, "name")));
+  // What must outlive the pod: the record of missing WAL. On the WAL volume if there is one.
+  const durable = `${mounts.some((mount) => textAt(mount, "mountPath") === WAL_MOUNT) ? WAL_MOUNT : DATA_MOUNT}/pgbackstop`;
   const pullPolicy = textAt(cluster, "spec", "imagePullPolicy");
   const { requests, limits } = parameters;
   const resources = { ...(isEmpty(requests) ? {} : { requests }), ...(isEmpty(limits) ? {} : { limits }) };
@@ -190,8 +193,8 @@ function sidecarOf(cluster: JsonObject, main: JsonObject, own: readonly JsonObje
     image: parameters.image,
     ...(pullPolicy === undefined ? {} : { imagePullPolicy: pullPolicy }),
     restartPolicy: "Always",
-    command: ["/bin/sh", "-c", START, "sh"],
-    args: argumentsOf(main, mounts, parts),
+    command: startCommand(pinnedOf(parameters, durable)),
+    args: argumentsOf(main, durable, parts),
     env: [...env, ...OWN_VARIABLES],
     volumeMounts: [...mounts, ...own],
     startupProbe: {
@@ -235,16 +238,18 @@ const OWN_VARIABLES = [
 ];
 const IS_ALIVE = `read at < ${HEARTBEAT_FILE} && test $(($(date +%s) - at)) -lt ${HEARTBEAT_AGE_MAX_S}`;
 
-function argumentsOf(main: JsonObject, mounts: readonly Json[], { mode, parameters, source }: SidecarParts): string[] {
+/** With a copy on the instance's volume, a pod starts without the plugin. */
+function pinnedOf({ bundle, runtime }: PluginParameters, durable: string): PinnedProgram | null {
+  if (runtime === undefined) return null;
+  return { ...runtime, kept: bundle === undefined ? durable : PATHS.bundle };
+}
+
+function argumentsOf(main: JsonObject, durable: string, { mode, parameters, source }: SidecarParts): string[] {
   const variable = (name: string): string | undefined =>
     textAt(
       listAt(main, "env").find((entry) => textAt(entry, "name") === name),
       "value",
     );
-  // The record of missing WAL must outlive the pod: on the WAL volume if there is one.
-  const durable = mounts.some((mount) => textAt(mount, "mountPath") === WAL_MOUNT)
-    ? WAL_MOUNT
-    : "/var/lib/postgresql/data";
   const session =
     mode === "instance"
       ? [
@@ -261,7 +266,7 @@ function argumentsOf(main: JsonObject, mounts: readonly Json[], { mode, paramete
     `--pg1-path=${variable("PGDATA") ?? DATA_DIRECTORY}`,
     ...session,
     `--lock-path=${PATHS.run}/lock`,
-    `--spool-path=${durable}/pgbackstop`,
+    `--spool-path=${durable}`,
     "--log-level-console=info",
     "--log-level-file=off",
     `--plugin-heartbeat=${HEARTBEAT_FILE}`,

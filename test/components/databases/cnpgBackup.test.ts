@@ -13,6 +13,7 @@ import type { KubernetesObject } from "../../harness/kubernetes/kubectl";
 
 vi.mock("../../../components/internal/runtimeBundle", () => ({
   runtimeBundleSha256: () => "0".repeat(64),
+  runtimeBundleBrotli: () => "YnI=",
   runtimeBundleGzip: () => "gzip",
 }));
 

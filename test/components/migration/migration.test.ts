@@ -9,6 +9,7 @@ import { plain, type Value } from "../../harness/doubles/providerValues";
 
 vi.mock("../../../components/internal/runtimeBundle", () => ({
   runtimeBundleSha256: () => "0".repeat(64),
+  runtimeBundleBrotli: () => "YnI=",
   runtimeBundleGzip: () => "gzip",
 }));
 

@@ -16,7 +16,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { gzipSync } from "node:zlib";
+import { promisify } from "node:util";
+import { brotliCompress, constants } from "node:zlib";
 import { type BuildOptions, build as bundle, type Plugin } from "esbuild";
 import { projectFolder, withLock } from "../cache";
 import { run } from "../process";
@@ -24,10 +25,11 @@ import { formatBytes, type Progress } from "../progress";
 import { protoModule } from "./proto";
 import { renewSums } from "./wasm";
 
-/** A ConfigMap carries the bundle and is limited to 1 MiB. */
+/** A ConfigMap carries the compressed bundle and is limited to 1 MiB. */
 export const BUNDLE_SIZE_BYTES_MAX = 1024 * 1024;
 const OUTPUTS = [
   "dist/runtime.cjs",
+  "dist/runtime.cjs.br",
   "dist/pgbackrest-client",
   "dist/components/index.js",
   "dist/components/index.d.ts",
@@ -57,10 +59,10 @@ export async function build(progress: Progress, options: { readonly force?: bool
     await progress.step("build", async (note) => {
       if (await renewSums(root)) hash = hashOf(root, INPUTS);
       const [sizes] = await Promise.all([bundleRuntime(root), compileComponents(root)]);
-      note(`runtime.cjs ${formatBytes(sizes.sizeBytes)}, ${formatBytes(sizes.gzipSizeBytes)} gzipped`);
-      if (sizes.gzipSizeBytes >= BUNDLE_SIZE_BYTES_MAX) {
+      note(`runtime.cjs ${formatBytes(sizes.sizeBytes)}, ${formatBytes(sizes.packedSizeBytes)} compressed`);
+      if (sizes.packedSizeBytes >= BUNDLE_SIZE_BYTES_MAX) {
         throw new Error(
-          `dist/runtime.cjs has ${formatBytes(sizes.gzipSizeBytes)} gzipped: it must stay below ${formatBytes(BUNDLE_SIZE_BYTES_MAX)}`,
+          `dist/runtime.cjs has ${formatBytes(sizes.packedSizeBytes)} compressed: it must stay below ${formatBytes(BUNDLE_SIZE_BYTES_MAX)}`,
         );
       }
     });
@@ -158,7 +160,7 @@ export async function startedProgram(root: string, texts: ReadonlyMap<string, st
   return Buffer.from(`${head.outputFiles[0]?.text}${body.join("")}`, "latin1");
 }
 
-async function bundleRuntime(root: string): Promise<{ sizeBytes: number; gzipSizeBytes: number }> {
+async function bundleRuntime(root: string): Promise<{ sizeBytes: number; packedSizeBytes: number }> {
   const outfile = join(root, "dist", "runtime.cjs");
   const deferred = new Map<string, string>();
   const result = await bundle({ ...runtimeBundle(root, deferred), outfile, write: false }).catch((error: unknown) => {
@@ -173,7 +175,12 @@ async function bundleRuntime(root: string): Promise<{ sizeBytes: number; gzipSiz
   const client = join(root, "dist", "pgbackrest-client");
   writeFileSync(`${client}.new`, readFileSync(join(root, "runtime", "agent", "pgbackrest-client")), { mode: 0o755 });
   renameSync(`${client}.new`, client);
-  return { sizeBytes: bytes.length, gzipSizeBytes: gzipSync(bytes, { level: 9 }).length };
+  // Off this thread, beside the compiler: it takes 15 s.
+  const { BROTLI_PARAM_LGWIN: window, BROTLI_PARAM_SIZE_HINT: size } = constants;
+  const packed = await promisify(brotliCompress)(bytes, { params: { [window]: 24, [size]: bytes.length } });
+  writeFileSync(`${outfile}.br.new`, packed);
+  renameSync(`${outfile}.br.new`, `${outfile}.br`);
+  return { sizeBytes: bytes.length, packedSizeBytes: packed.length };
 }
 
 async function compileComponents(root: string): Promise<void> {

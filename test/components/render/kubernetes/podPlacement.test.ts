@@ -53,7 +53,7 @@ function templatesOf(value: unknown): object[] {
 function manifestsWith(placement: PodPlacement | undefined): readonly Manifest[] {
   const more = placement === undefined ? {} : { placement };
   const cluster = context({ ...OVER, ...(placement === undefined ? {} : { podPlacement: placement }) });
-  const plugin = { ...PLUGIN_DEFAULTS, image: "node", configMap: "runtime", ...more };
+  const plugin = { ...PLUGIN_DEFAULTS, image: "node", runtime: { configMap: "runtime" }, ...more };
   return [
     ...renderCluster(cluster, null).map(({ manifest }) => manifest),
     ...renderFullBackupJob(cluster).map(({ manifest }) => manifest),

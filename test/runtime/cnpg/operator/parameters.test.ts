@@ -1,5 +1,6 @@
 /** Secrets of repositories in the plugin's parameters, and the volume made from them. */
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { type Json, type JsonObject, listAt } from "../../../../runtime/cnpg/kubernetes/clusterObject";
 import { readParameters } from "../../../../runtime/cnpg/operator/parameters";
 import { sidecarPatch, stableJson } from "../../../../runtime/cnpg/operator/sidecarPatch";
 
@@ -21,6 +22,51 @@ test("an image that contains the runtime replaces the ConfigMap and the image of
   expect(patch).not.toContain('"name":"pgbackstop-bundle"');
   expect(() => readParameters({ ...own, bundle: "runtime" }, DEFAULTS)).toThrow("'runtimeImage' and 'bundle' are both");
   expect(() => readParameters({ ...others, image: "node:24" }, DEFAULTS)).toThrow("'bundle' is required");
+});
+
+describe("a runtime by its digest", () => {
+  const { bundle: _bundle, ...others } = REQUIRED;
+  const runtime = "ab".repeat(32);
+  const runtimeUrl = "http://pgbackstop.cnpg-system.svc:9091";
+  const sidecarOf = (parameters: Readonly<Record<string, string>>, pod: JsonObject = POD): Json | undefined => {
+    const request = { mode: "instance", source: null, image: undefined, parameters } as const;
+    const patched = sidecarPatch({ metadata: { name: "orders" } }, pod, "postgres", request);
+    return patched.find(({ path }) => path.startsWith("/spec/initContainers"))?.value;
+  };
+
+  test("comes from the plugin: no ConfigMap is mounted, and a copy stays on the volume of the data or of WAL", () => {
+    const given = { ...others, runtime, runtimeUrl };
+    expect(readParameters(given, DEFAULTS)).toMatchObject({
+      bundle: undefined,
+      image: "node:24",
+      runtime: { sha256: runtime, url: runtimeUrl },
+    });
+    const keptAt = (pod: JsonObject): readonly Json[] => listAt(sidecarOf(given, pod), "command").slice(-3);
+    expect(keptAt(POD)).toEqual([runtime, runtimeUrl, "/var/lib/postgresql/data/pgbackstop"]);
+    const main = { name: "postgres", env: [], volumeMounts: [{ name: "wal", mountPath: "/var/lib/postgresql/wal" }] };
+    const withWal = { ...POD, spec: { ...POD.spec, containers: [main] } };
+    expect(keptAt(withWal)).toEqual([runtime, runtimeUrl, "/var/lib/postgresql/wal/pgbackstop"]);
+    expect(stableJson(sidecarOf(given) ?? null)).not.toContain("/pgbackstop/bundle");
+  });
+
+  test("comes from a ConfigMap of that form, without a request", () => {
+    const sidecar = sidecarOf({ ...others, runtime, bundle: "orders-runtime-ab" });
+    expect(listAt(sidecar, "command").slice(-3)).toEqual([runtime, "", "/pgbackstop/bundle"]);
+    expect(stableJson(sidecar ?? null)).toContain('"mountPath":"/pgbackstop/bundle"');
+  });
+
+  test("is refused in any other form", () => {
+    const refused = (more: Readonly<Record<string, string>>) => () => readParameters({ ...others, ...more }, DEFAULTS);
+    expect(refused({ runtime })).toThrow("'bundle' is required");
+    expect(refused({ runtimeUrl })).toThrow("'runtime' is required");
+    expect(refused({ runtime: "AB".repeat(32), runtimeUrl })).toThrow("64 hexadecimal digits");
+    expect(refused({ runtime, runtimeUrl, bundle: "b" })).toThrow("'runtimeUrl' and 'bundle' are both given");
+    for (const url of ["https://a.svc:9091", "http://a.svc", "http://a.svc:9091/x", "http://a b:1", "http://$(X):1"])
+      expect(refused({ runtime, runtimeUrl: url }), url).toThrow("http://HOST:PORT");
+    expect(() => readParameters({ configMap: "c", runtimeImage: "i", runtime }, DEFAULTS)).toThrow(
+      "'runtimeImage' and 'runtime' are both given",
+    );
+  });
 });
 
 test("keys of several Secrets become files of one directory, in any order of the parameter", () => {

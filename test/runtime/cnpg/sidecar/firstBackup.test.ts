@@ -34,7 +34,10 @@ async function store(keys: readonly number[]): Promise<void> {
   for (const repo of repos.filter(({ key }) => keys.includes(key))) {
     const info = await loadBackupInfo(repo);
     const dbId = info.currentId;
-    const entry = entryOf({ label: `2026112${dbId}-064059F`, wal: ["000000010000000000000003", "000000010000000000000004"] });
+    const entry = entryOf({
+      label: `2026112${dbId}-064059F`,
+      wal: ["000000010000000000000003", "000000010000000000000004"],
+    });
     await saveBackupInfo(repo, { ...info, backups: [...info.backups, { ...entry, dbId }] }, ctx);
   }
 }

@@ -1,0 +1,156 @@
+/**
+ * Where pods of clusters, of the plugin and of migrations have the runtime from: the plugin serves it, a ConfigMap of
+ * the namespace carries it, or their image contains it. Only the first two need an object here.
+ */
+import * as pulumi from "@pulumi/pulumi";
+import { childName } from "../internal/children";
+import { declareKubernetes, showChild } from "../internal/kubernetesObjects";
+import { runtimeBundleBrotli, runtimeBundleGzip, runtimeBundleSha256 } from "../internal/runtimeBundle";
+import { type ClusterPlan, runsInPods } from "../plan/cluster/clusterPlan";
+import { expiresSnapshots } from "../plan/cluster/snapshotPlan";
+import { bundleConfigMap, packedConfigMap, type ServedRuntime, servedNote } from "../render/kubernetes/bundle";
+import type { Manifest } from "../render/kubernetes/objects";
+import { type ClusterBackupArgs, type PluginRef, RuntimeDelivery } from "./cnpgArgs";
+
+/** Where pods have the runtime from, as renderers take it. Outputs without a value are left out. */
+export interface RuntimeInputs {
+  readonly configMap?: pulumi.Input<string | undefined>;
+  readonly image: pulumi.Input<string>;
+  readonly sha256?: pulumi.Input<string | undefined>;
+  readonly url?: pulumi.Input<string | undefined>;
+}
+
+/** For engines without a runtime. */
+export const NO_RUNTIME = { configMap: "", image: "" } as const;
+
+/** Of the component whose pods run it. */
+export interface RuntimeScope {
+  /** The component's name. */
+  readonly name: string;
+  readonly namespace: pulumi.Input<string>;
+  readonly parent: pulumi.Resource;
+}
+
+/** What a new object carries. An existing one keeps what it has. */
+export type RuntimeForm =
+  /** For plugins of earlier versions. */
+  { readonly kind: "gzip" } | { readonly kind: "packed" } | { readonly kind: "served"; readonly served: ServedRuntime };
+
+export interface RuntimeChoice extends Pick<ClusterBackupArgs, "followRuntime" | "runtimeDelivery" | "runtimeImage"> {
+  readonly plugin?: PluginRef;
+}
+
+type RuntimeObject = pulumi.CustomResource & {
+  readonly metadata: pulumi.Output<{ readonly name: string; readonly uid?: string }>;
+  readonly data: pulumi.Output<{ readonly image: string; readonly sha256?: string; readonly url?: string }>;
+};
+
+/**
+ * The ConfigMap of an owner. It stays as created unless it follows the package, or the plugin: a new one restarts every
+ * instance that names it.
+ */
+export function deployRuntime(
+  scope: RuntimeScope,
+  owner: pulumi.Input<string>,
+  follow: boolean,
+  form: pulumi.Input<RuntimeForm>,
+  options: pulumi.CustomResourceOptions & { readonly ownerReferences?: pulumi.Input<object[]> } = {},
+): RuntimeInputs {
+  const { ownerReferences, ...more } = options;
+  const manifest = pulumi.all([owner, form]).apply(([name, known]) => manifestOf(name, known));
+  const { labels } = servedNote("", "", { image: "", sha256: "", url: "" }).metadata;
+  const object = {
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: {
+      name: manifest.apply(({ metadata }) => metadata.name),
+      namespace: scope.namespace,
+      labels,
+      ...(ownerReferences === undefined ? {} : { ownerReferences }),
+    },
+    immutable: true,
+    data: manifest.apply(({ data }) => data),
+    // Nothing of it is secret. Ciphertext in the state would be a third larger than the text.
+    binaryData: manifest.apply(({ binaryData }) => binaryData),
+  };
+  const own = {
+    parent: scope.parent,
+    ignoreChanges: follow ? ["binaryData"] : ["metadata.name", "data", "binaryData"],
+    // A megabyte of text.
+    hideDiffs: ["binaryData"],
+  };
+  const made = declareKubernetes(
+    childName(scope.name, "runtime"),
+    object,
+    pulumi.mergeOptions(own, more),
+  ) as RuntimeObject;
+  showChild(scope.parent, "runtime", made);
+  return {
+    configMap: pulumi
+      .all([made.metadata, made.data])
+      .apply(([{ name }, { url }]) => (url === undefined ? name : undefined)),
+    image: made.data.image,
+    sha256: made.data.apply(({ sha256 }) => sha256),
+    url: made.data.apply(({ url }) => url),
+  };
+}
+
+/** A runtime of Jobs, which this version starts: they know every form. */
+export function runtimeOfJobs(scope: RuntimeScope, choice: RuntimeChoice, follow: boolean): RuntimeInputs {
+  const { runtimeImage } = choice;
+  if (runtimeImage !== undefined) return { configMap: "", image: runtimeImage };
+  const form = servedBy(choice).apply(
+    (served): RuntimeForm => (served === undefined ? { kind: "packed" } : { kind: "served", served }),
+  );
+  return deployRuntime(scope, scope.name, follow, form);
+}
+
+/** The runtime of a cluster, if its instances, its recovery or the removal of its snapshots run it. */
+export function runtimeOf(
+  scope: RuntimeScope & { readonly cluster: pulumi.Input<string> },
+  { database, definition, source }: ClusterPlan,
+  choice: RuntimeChoice,
+): RuntimeInputs {
+  const isInPods = runsInPods({ database, source });
+  if (!isInPods && !expiresSnapshots(database, definition.snapshots)) return NO_RUNTIME;
+  const { followRuntime = false, plugin, runtimeDelivery, runtimeImage } = choice;
+  if (runtimeImage !== undefined) return { configMap: "", image: runtimeImage };
+  const form = pulumi.all([servedBy(choice), pulumi.output(plugin?.runtime)]).apply(([served, known]): RuntimeForm => {
+    if (served !== undefined) return { kind: "served", served };
+    if (runtimeDelivery === RuntimeDelivery.Plugin) warnUnserved(scope);
+    // Sidecars start as the plugin says, which may be older than this package.
+    return { kind: isInPods && known === undefined ? "gzip" : "packed" };
+  });
+  // If only a job runs it, a newer one restarts nothing.
+  return deployRuntime(scope, scope.cluster, followRuntime || !isInPods, form);
+}
+
+/** It may be a plugin of an earlier version that does not follow this package: clusters must start all the same. */
+function warnUnserved({ name, parent }: RuntimeScope): void {
+  void pulumi.log.warn(
+    `${name}: the plugin serves no runtime, so a new cluster gets a ConfigMap with it; pass the ref of a CnpgPlugin, and update that one by followRuntime: true`,
+    parent,
+  );
+}
+
+/** Undefined if a ConfigMap is to carry the runtime. */
+function servedBy({ plugin, runtimeDelivery }: RuntimeChoice): pulumi.Output<ServedRuntime | undefined> {
+  if (runtimeDelivery === RuntimeDelivery.ConfigMap) return pulumi.output(undefined);
+  return pulumi
+    .output(plugin?.runtime)
+    .apply((known) => (known === undefined || (known.onRequest && runtimeDelivery === undefined) ? undefined : known));
+}
+
+function manifestOf(
+  owner: string,
+  form: RuntimeForm,
+): Manifest & { readonly data: Readonly<Record<string, string>>; readonly binaryData?: object } {
+  const sha256 = form.kind === "served" ? form.served.sha256 : runtimeBundleSha256();
+  const made =
+    form.kind === "served"
+      ? servedNote(owner, "", form.served)
+      : form.kind === "packed"
+        ? packedConfigMap(owner, "", sha256, runtimeBundleBrotli())
+        : bundleConfigMap(owner, "", { gzipBase64: runtimeBundleGzip(), sha256 });
+  return made as ReturnType<typeof manifestOf>;
+}

@@ -1,0 +1,195 @@
+/** Where pods have the runtime from, in the objects that components declare. */
+import * as pulumi from "@pulumi/pulumi";
+import { describe, expect, test, vi } from "vitest";
+import type {
+  ClusterAccess,
+  ClusterBackupArgs,
+  CnpgClusterArgs,
+  PluginRuntime,
+} from "../../../components/databases/cnpgArgs";
+import { CnpgCluster } from "../../../components/databases/cnpgCluster";
+import { CnpgPlugin, type CnpgPluginArgs } from "../../../components/databases/cnpgPlugin";
+import { Migration } from "../../../components/migration/migration";
+import type { MigrationArgs } from "../../../components/migration/migrationArgs";
+import { NODE_IMAGE } from "../../../components/plan/cluster/images";
+import { S3CompatibleRepository } from "../../../components/repositories/s3CompatibleRepository";
+import {
+  at,
+  findOwnParameters,
+  type Json,
+  type JsonObject,
+  listAt,
+} from "../../../runtime/cnpg/kubernetes/clusterObject";
+import { renderedObjects } from "../../harness/kubernetes/rendered";
+
+const SHA256 = "ab".repeat(32);
+const URL = "http://pgbackstop.cnpg-system.svc:9091";
+vi.mock("../../../components/internal/runtimeBundle", () => ({
+  runtimeBundleSha256: () => "ab".repeat(32),
+  runtimeBundleBrotli: () => "YnI=",
+  runtimeBundleGzip: () => "Z3o=",
+}));
+
+type Objects = readonly JsonObject[];
+
+async function objectsOf(program: () => void, computed?: (type: string) => object): Promise<Objects> {
+  return (await renderedObjects(program, computed)) as Objects;
+}
+
+function clusterOf(name: string, over: Partial<CnpgClusterArgs>): CnpgCluster {
+  const { target } = new S3CompatibleRepository(`${name}-b2`, {
+    endpoint: "s3.eu-central-003.backblazeb2.com",
+    region: "eu-central-003",
+    bucket: { existing: { name: "orders-pg", credentials: { accessKeyId: "id", secretAccessKey: "secret" } } },
+  });
+  return new CnpgCluster(name, {
+    namespace: "orders",
+    storageGiB: 5,
+    repositories: { repo1: { at: target, keepDays: 14 } },
+    schedules: { full: { cron: "0 3 * * 0" } },
+    drills: { weekly: { cron: "0 5 * * 6" } },
+    silence: { PB003: "a test", PB007: "a test", PB042: "a test", PB030: "a test" },
+    ...over,
+  });
+}
+
+function programOf(plugin: CnpgPluginArgs, over: Partial<ClusterBackupArgs> = {}): () => void {
+  return () => {
+    const { ref } = new CnpgPlugin("pgbackstop", plugin);
+    clusterOf("orders", { plugin: ref, ...over });
+  };
+}
+
+function find(objects: Objects, kind: string, name: RegExp): JsonObject {
+  const object = objects.find((each) => each["kind"] === kind && name.test(String(at(each, "metadata", "name"))));
+  if (object === undefined) throw new Error(`no ${kind} ${name.source}`);
+  return object;
+}
+
+function parametersOf(objects: Objects): Readonly<Record<string, string>> {
+  const { configMap, stanza, cpuRequest, memoryLimit, memoryRequest, repo1Secret, ...program } =
+    findOwnParameters(find(objects, "Cluster", /^orders$/)) ?? {};
+  return program;
+}
+
+/** Of the pods of the cluster's Jobs, and of the Job that waits for full backups. */
+function podsOf(objects: Objects): readonly Json[] {
+  const drill = find(objects, "CronJob", /drill/);
+  const full = find(objects, "Job", /-full$/);
+  return [at(drill, "spec", "jobTemplate", "spec", "template", "spec"), at(full, "spec", "template", "spec")].map(
+    (pod) => pod ?? null,
+  );
+}
+
+const startOf = (pod: Json): readonly Json[] => listAt(listAt(pod, "containers")[0], "command");
+const volumesOf = (pod: Json): string => JSON.stringify(listAt(pod, "volumes"));
+
+describe("a cluster's runtime", () => {
+  test("comes from the plugin that serves it: a note keeps which one, and no object carries it", async () => {
+    const objects = await objectsOf(programOf({}));
+    expect(parametersOf(objects)).toEqual({ image: NODE_IMAGE, runtime: SHA256, runtimeUrl: URL });
+    expect(find(objects, "ConfigMap", /^orders-served-abababababab$/)).toMatchObject({
+      immutable: true,
+      data: { image: NODE_IMAGE, sha256: SHA256, url: URL },
+    });
+    for (const pod of podsOf(objects)) {
+      expect(startOf(pod).slice(-3)).toEqual([SHA256, URL, ""]);
+      expect(volumesOf(pod)).not.toContain('"bundle"');
+    }
+    const carrying = objects.filter((object) => object["binaryData"] !== undefined);
+    expect(carrying.map((object) => at(object, "metadata", "name"))).toEqual(["pgbackstop-program-abababababab"]);
+    expect(listAt(find(objects, "Service", /^pgbackstop$/), "spec", "ports").map((port) => at(port, "port"))).toEqual([
+      9090, 9091,
+    ]);
+  });
+
+  test("comes from a ConfigMap on request, for namespaces that may not connect to the plugin", async () => {
+    const objects = await objectsOf(programOf({}, { runtimeDelivery: "configMap" }));
+    const bundle = "orders-program-abababababab";
+    expect(parametersOf(objects)).toEqual({ bundle, image: NODE_IMAGE, runtime: SHA256 });
+    expect(find(objects, "ConfigMap", new RegExp(bundle))["binaryData"]).toEqual({ [`runtime-${SHA256}`]: "YnI=" });
+    for (const pod of podsOf(objects)) {
+      expect(startOf(pod).slice(-3)).toEqual([SHA256, "", "/pgbackstop/bundle"]);
+      expect(volumesOf(pod)).toContain(`{"configMap":{"name":"${bundle}"},"name":"bundle"}`);
+    }
+  });
+
+  test.each([
+    ["is not given", undefined],
+    ["is of an earlier version", { name: "pgbackstop" }],
+    ["serves nothing", { name: "pgbackstop", runtime: undefined as PluginRuntime | undefined }],
+  ])("has the form of 0.1.0 if the plugin %s", async (_title, ref) => {
+    const objects = await objectsOf(() => {
+      clusterOf("orders", ref === undefined ? {} : { plugin: ref });
+    });
+    expect(parametersOf(objects)).toEqual({ bundle: "orders-runtime-abababababab", image: NODE_IMAGE });
+    expect(find(objects, "ConfigMap", /^orders-runtime/)["binaryData"]).toEqual({ "runtime.cjs.gz": "Z3o=" });
+  });
+
+  test("of an image in the plugin is served on request", async () => {
+    const image = { runtimeImage: "registry.example.net/pgbackstop@sha256:01" };
+    const plain = await objectsOf(programOf(image));
+    expect(parametersOf(plain)).toMatchObject({ bundle: "orders-runtime-abababababab" });
+    expect(JSON.stringify(find(plain, "Deployment", /^pgbackstop$/))).not.toContain("runtime-listen");
+    const serving = { ...image, servesRuntime: true };
+    expect(parametersOf(await objectsOf(programOf(serving)))).toMatchObject({ bundle: "orders-program-abababababab" });
+    const objects = await objectsOf(programOf(serving, { runtimeDelivery: "plugin" }));
+    expect(parametersOf(objects)).toEqual({ image: NODE_IMAGE, runtime: SHA256, runtimeUrl: URL });
+    expect(objects.filter((object) => object["binaryData"] !== undefined)).toEqual([]);
+    expect(JSON.stringify(find(objects, "Deployment", /^pgbackstop$/))).toContain(image.runtimeImage);
+  });
+
+  test("comes from a ConfigMap, with a warning, if the plugin serves none", async () => {
+    const warn = vi.spyOn(pulumi.log, "warn").mockResolvedValue();
+    const objects = await objectsOf(
+      () => void clusterOf("orders", { plugin: { name: "pgbackstop" }, runtimeDelivery: "plugin" }),
+    );
+    expect(parametersOf(objects)).toMatchObject({ bundle: "orders-runtime-abababababab" });
+    expect(warn.mock.calls.map(([text]) => text).join()).toContain("orders: the plugin serves no runtime");
+    warn.mockRestore();
+    expect(() => new CnpgPlugin("pgbackstop", { servesRuntime: true })).toThrow("leave it out");
+  });
+});
+
+test("a plugin mounts what it served before beside its own, and starts without what was deleted", async () => {
+  const before = ["cd".repeat(32), "ef".repeat(32)];
+  const objects = await objectsOf(
+    () => void new CnpgPlugin("pgbackstop", {}),
+    (type) => (type.endsWith(":RuntimeRecord") ? { earlier: before } : {}),
+  );
+  const volumes = listAt(find(objects, "Deployment", /^pgbackstop$/), "spec", "template", "spec", "volumes");
+  const sourceOf = (sha256: string, more: object): object => {
+    const items = [{ key: `runtime-${sha256}`, path: `runtime-${sha256}` }];
+    return { configMap: { name: `pgbackstop-program-${sha256.slice(0, 12)}`, items, ...more } };
+  };
+  expect(volumes[0]).toEqual({
+    name: "bundle",
+    projected: { sources: [sourceOf(SHA256, {}), ...before.map((each) => sourceOf(each, { optional: true }))] },
+  });
+});
+
+describe("a migration's Jobs", () => {
+  const target: ClusterAccess = {
+    namespace: "orders",
+    clusterName: pulumi.output("orders"),
+    backups: { full: [{ cluster: { name: "orders" } }] },
+    verbs: { args: [], volumeMounts: [], volumes: [], drills: {} },
+  };
+  const startsOf = async (more: Partial<MigrationArgs>): Promise<string> => {
+    const source = { address: "old.example.net", password: "secret" };
+    return JSON.stringify(
+      await objectsOf(() => void new Migration("orders", { source, target: { cluster: target }, ...more })),
+    );
+  };
+
+  test("run what the plugin serves, what an image contains, or what a ConfigMap carries", async () => {
+    const runtime = { sha256: SHA256, url: URL, image: NODE_IMAGE, onRequest: false };
+    const served = await startsOf({ plugin: { name: "pgbackstop", runtime } });
+    expect(served).toContain(`"${SHA256}","${URL}",""`);
+    expect(served).not.toContain("binaryData");
+    const imaged = await startsOf({ runtimeImage: "registry.example.net/pgbackstop@sha256:01" });
+    expect(imaged).toContain("registry.example.net/pgbackstop@sha256:01");
+    expect(imaged).not.toContain("binaryData");
+    expect(await startsOf({})).toContain('"name":"orders-program-abababababab"');
+  });
+});

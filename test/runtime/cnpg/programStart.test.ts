@@ -1,0 +1,186 @@
+/** The shell commands and the script of programStart.ts, run as containers run them, with a server of the test. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { createServer, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { brotliCompressSync, gzipSync } from "node:zlib";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { PATHS } from "../../../runtime/cnpg/names";
+import { FETCH, programPath, startCommand, unpackCommand } from "../../../runtime/cnpg/programStart";
+import { run } from "../../../tools/parts/process";
+import { temporaryFolder } from "../repository/support";
+
+const PROGRAM = 'process.stdout.write(`started ${process.argv.slice(2).join(" ")}`);';
+const sha256Of = (bytes: Uint8Array | string): string => createHash("sha256").update(bytes).digest("hex");
+const SHA256 = sha256Of(PROGRAM);
+const PACKED = brotliCompressSync(PROGRAM);
+
+let folder: string;
+let server: Server;
+let url: string;
+let asked: string[];
+let answer: (response: ServerResponse) => void;
+const running: ChildProcess[] = [];
+
+beforeEach(async () => {
+  folder = temporaryFolder();
+  mkdirSync(join(folder, "run"));
+  asked = [];
+  answer = (response) => void response.end(PACKED);
+  server = createServer((request, response) => {
+    asked.push(request.url ?? "");
+    answer(response);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+afterEach(async () => {
+  for (const child of running.splice(0)) child.kill("SIGKILL");
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+});
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Starts the container's command with this folder in the place of `/pgbackstop`. */
+function start(
+  kept: string,
+  from = url,
+): { readonly child: ChildProcess; readonly log: () => string; end: Promise<Ended> } {
+  const command = startCommand({ sha256: SHA256, url: from, kept }).map((part) =>
+    part.replaceAll(PATHS.run, join(folder, "run")),
+  );
+  const child = spawn(command[0] ?? "", [...command.slice(1), "cnpg-instance", "--x=a b"]);
+  running.push(child);
+  let stdout = "";
+  let stderr = "";
+  child.stdout.on("data", (part: Buffer) => (stdout += part.toString()));
+  child.stderr.on("data", (part: Buffer) => (stderr += part.toString()));
+  const end = new Promise<Ended>((resolve) => child.on("close", (code) => resolve({ code, stdout, stderr })));
+  return { child, log: () => stderr, end };
+}
+
+const STARTED = { code: 0, stdout: "started cnpg-instance --x=a b", stderr: "" };
+
+test("fetches the program, keeps a copy on the volume, and starts from that while nobody serves it", async () => {
+  const kept = join(folder, "volume", "pgbackstop");
+  expect(await start(kept).end).toEqual(STARTED);
+  expect(asked).toEqual([programPath(SHA256)]);
+  expect(readdirSync(kept)).toEqual([`runtime-${SHA256}`]);
+  expect(readdirSync(join(folder, "run"))).toEqual(["runtime.cjs"]);
+  // The container restarts in its pod.
+  expect(await start("").end).toEqual(STARTED);
+  // The pod is another one, and the plugin is down.
+  rmSync(join(folder, "run", "runtime.cjs"));
+  server.closeAllConnections();
+  expect(await start(kept, "http://127.0.0.1:9").end).toEqual(STARTED);
+  expect(asked).toHaveLength(1);
+});
+
+test("a newer program replaces the copy of an older one, and other files stay", async () => {
+  const kept = join(folder, "kept");
+  mkdirSync(kept);
+  writeFileSync(join(kept, `runtime-${"a".repeat(64)}`), "older");
+  writeFileSync(join(kept, "missing.json"), "{}");
+  expect(await start(kept).end).toEqual(STARTED);
+  expect(readdirSync(kept).sort()).toEqual(["missing.json", `runtime-${SHA256}`]);
+});
+
+test("refuses another program, waits, and starts as soon as the right one is served", async () => {
+  const other = 'process.stdout.write("another program")';
+  answer = (response) => void response.end(brotliCompressSync(other));
+  const started = start(join(folder, "kept"));
+  await expect.poll(started.log, { timeout: 10_000 }).toContain("next try in 1 s");
+  expect(started.log()).toContain(
+    ` P00  ERROR: no runtime ${SHA256} from ${url}: refused: its SHA-256 is ${sha256Of(other)}; next try in 1 s`,
+  );
+  expect(existsSync(join(folder, "run", "runtime.cjs"))).toBe(false);
+  answer = (response) => void response.end(gzipSync(PROGRAM));
+  expect(await started.end).toMatchObject({ code: 0, stdout: STARTED.stdout });
+});
+
+test.each([
+  [
+    "an unknown digest",
+    (response: ServerResponse) => void response.writeHead(404).end(),
+    "it does not serve this runtime",
+  ],
+  ["a server that fails", (response: ServerResponse) => void response.writeHead(503).end(), "it answers 503"],
+  ["a broken answer", (response: ServerResponse) => void response.end(PACKED.subarray(0, 9)), "unexpected end of file"],
+  ["a connection that ends early", (response: ServerResponse) => void response.destroy(), "socket hang up"],
+  [
+    "a program that unpacks to more than memory holds",
+    (response: ServerResponse) => void response.end(gzipSync(Buffer.alloc(70 * 1024 * 1024))),
+    "67108864",
+  ],
+])("%s is reported, and tried again", async (_title, first, message) => {
+  answer = first;
+  const started = start("");
+  await expect.poll(started.log, { timeout: 10_000 }).toContain("next try in 1 s");
+  expect(started.log()).toContain(message);
+  answer = (response) => void response.end(PACKED);
+  expect(await started.end).toMatchObject({ code: 0, stdout: STARTED.stdout });
+});
+
+test("ends at once when its pod ends while it waits", async () => {
+  const started = start("", "http://127.0.0.1:9");
+  await expect.poll(started.log, { timeout: 10_000 }).toContain("next try in");
+  started.child.kill("SIGTERM");
+  expect((await started.end).code).toBe(143);
+});
+
+test("what PostgreSQL's account puts in the place of the copy is neither run nor waited for", async () => {
+  const kept = join(folder, "kept");
+  mkdirSync(kept);
+  const file = join(kept, `runtime-${SHA256}`);
+  const plants = [
+    () => writeFileSync(file, brotliCompressSync("process.exit(9)")),
+    () => symlinkSync("/etc/passwd", file),
+    async () => void (await run("mkfifo", [file])),
+    () => mkdirSync(file),
+  ];
+  for (const plant of plants) {
+    await plant();
+    expect(await start(kept).end).toMatchObject({ code: 0, stdout: STARTED.stdout });
+    rmSync(join(folder, "run", "runtime.cjs"));
+    rmSync(file, { recursive: true, force: true });
+  }
+});
+
+test("without a server the program must be in the directory", async () => {
+  const bundle = join(folder, "bundle");
+  mkdirSync(bundle);
+  expect(await start(bundle, "").end).toMatchObject({ code: 1, stderr: expect.stringContaining("ENOENT") });
+  writeFileSync(join(bundle, `runtime-${SHA256}`), PACKED);
+  expect(await start(bundle, "").end).toEqual(STARTED);
+});
+
+test("another container gets the program and Node.js", async () => {
+  const [shell = "", ...args] = unpackCommand({ sha256: SHA256, url, kept: "" }).map((part) =>
+    part.replaceAll(PATHS.run, join(folder, "run")),
+  );
+  expect(await run(shell, args)).toMatchObject({ exitCode: 0 });
+  expect(readFileSync(join(folder, "run", "runtime.cjs"), "utf8")).toBe(PROGRAM);
+  expect(existsSync(join(folder, "run", "node"))).toBe(true);
+});
+
+test("the texts are those of running pods: another text restarts every instance when the plugin is updated", () => {
+  const pinned = { sha256: SHA256, url: "http://pgbackstop.cnpg-system.svc:9091", kept: "" };
+  expect(startCommand(null)).toEqual([
+    "/bin/sh",
+    "-c",
+    'set -e; gzip -dc /pgbackstop/bundle/runtime.cjs.gz > /pgbackstop/run/runtime.cjs; exec node /pgbackstop/run/runtime.cjs "$@"',
+    "sh",
+  ]);
+  expect(sha256Of(JSON.stringify(startCommand(pinned)))).toMatchInlineSnapshot(
+    `"3735a596c1d81485ab6e9de79d44e8abd2dd351ef1c9175b1561ec6a783637b3"`,
+  );
+  // Kubernetes and Flux replace these.
+  expect(FETCH).not.toMatch(/\$[({]/);
+});
