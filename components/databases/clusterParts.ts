@@ -12,7 +12,7 @@ import {
   type KnownPart,
   splitKnown,
   suffixed,
-  withoutLate,
+  leaveOut,
   withoutSecrets,
 } from "../internal/inputs";
 import { certainFindings, logWarnings, throwErrors, withoutDeferred, withoutSecretValues } from "../internal/validate";
@@ -111,10 +111,10 @@ function isTried(path: string): boolean {
 export function checkedCluster(title: string, name: string, settings: object, attached: boolean): CheckedCluster {
   const part = splitKnown(settings);
   const resolve = (values: unknown): ClusterPlan => planCluster(name, values as DeclaredCluster);
-  const late = deferredPaths(part.value);
-  const known = resolve(late.some(isLeftOut) ? withoutLate(part.value, isLeftOut) : part.value);
-  const awaited = late.filter((path) => AWAITED.test(path) || CALCULATED.test(path));
-  const tried = late.filter(isTried);
+  const paths = deferredPaths(part.value);
+  const known = resolve(paths.some(isLeftOut) ? leaveOut(part.value, isLeftOut) : part.value);
+  const awaited = paths.filter((path) => AWAITED.test(path) || CALCULATED.test(path));
+  const tried = paths.filter(isTried);
   const checkKnown = (plan: ClusterPlan): readonly Finding[] =>
     withoutDeferred(checkClusterPlan(plan, attached), [...awaited, ...tried]);
   const findings =
@@ -129,7 +129,7 @@ export function checkedCluster(title: string, name: string, settings: object, at
   ];
   const checked = pulumi.all([pulumi.output(settings), withoutSecrets(part)]).apply(([values, open]) => {
     const resolved = resolve(values);
-    const hidden = withoutLate(open, isLeftOut);
+    const hidden = leaveOut(open, isLeftOut);
     const final = withoutSecretValues(check(values, resolved), () => check(hidden, resolve(hidden)));
     throwErrors(title, final);
     return { resolved, final };
@@ -139,7 +139,7 @@ export function checkedCluster(title: string, name: string, settings: object, at
     known,
     deferred: part.deferred,
     awaitsTarget: awaited.some((path) => path.endsWith(".at")),
-    awaitsValues: hasLateClaim(known) || awaited.some((path) => !/\.at$|^clusterName$/.test(path)),
+    awaitsValues: hasDeferredClaim(known) || awaited.some((path) => !/\.at$|^clusterName$/.test(path)),
     resolved: checked.apply(({ resolved }) => resolved),
     warn: (resource) => {
       logWarnings(findings, resource);
@@ -154,7 +154,7 @@ export function checkedCluster(title: string, name: string, settings: object, at
 }
 
 /** The path of a repository on a volume names the volume's claim. */
-function hasLateClaim({ database, source }: ClusterPlan): boolean {
+function hasDeferredClaim({ database, source }: ClusterPlan): boolean {
   const repositories = [...database.repositories, ...(source?.database.repositories ?? [])];
   return repositories.some(({ kind, path }) => kind === "posix" && isUnknown(path));
 }
@@ -310,7 +310,7 @@ export function clusterAccess(
   const access = {
     namespace,
     clusterName,
-    ...(checked.awaitsValues ? laterBackups(checked, oneShot) : (fillKnown(oneShot, checked.deferred) as OneShot)),
+    ...(checked.awaitsValues ? deferredBackups(checked, oneShot) : (fillKnown(oneShot, checked.deferred) as OneShot)),
   };
   if (!engineOf(checked.known.database.engine).own) return access;
   const part = splitKnown<object>(inputs, checked.deferred.size);
@@ -343,12 +343,12 @@ type Backups = Readonly<Record<string, readonly BackupSpec[]>>;
 const SPEC_FIELDS = ["cluster", "method", "pluginConfiguration", "target", "online"];
 
 /** One-shot backups from complete values. Plain values decide how many there are. */
-function laterBackups(
+function deferredBackups(
   { resolved }: CheckedCluster,
   { backups, repositoryBackups }: { readonly backups: Backups; readonly repositoryBackups: Record<string, Backups> },
 ): OneShot {
   const whole = resolved.apply((plan) => contextOf(plan, NOTHING, true));
-  const later = (known: Backups, read: (context: EngineContext) => Backups | undefined): OneShot["backups"] =>
+  const specsOf = (known: Backups, read: (context: EngineContext) => Backups | undefined): OneShot["backups"] =>
     mapValues(known, (specs, type) =>
       specs.map((_spec, index) =>
         Object.fromEntries(
@@ -357,9 +357,9 @@ function laterBackups(
       ),
     );
   return {
-    backups: later(backups, oneShotBackups),
+    backups: specsOf(backups, oneShotBackups),
     repositoryBackups: mapValues(repositoryBackups, (known, name) =>
-      later(known, (context) => oneShotBackupsByRepository(context)[name]),
+      specsOf(known, (context) => oneShotBackupsByRepository(context)[name]),
     ),
   };
 }

@@ -621,7 +621,10 @@ export interface ClusterOverrides {
 
 /** What a copy of a cluster needs to start: the same programs and libraries, and volumes of the same kinds. */
 export interface ClusterLikeArgs {
-  /** Major version, 14 to 18; its image by digest is this package's (docs/kubernetes.md). 19 needs `image`. @default 18 */
+  /**
+   * Major version, 14 to 18; its image by digest is this package's (docs/kubernetes.md). 19 needs `image`.
+   * @default 18
+   */
   postgresVersion?: pulumi.Input<number>;
   /** Another image, preferably by digest; its tag starts with the major version. */
   image?: pulumi.Input<string>;

@@ -1,5 +1,5 @@
 /**
- * Arguments of {@link PostgresHost}. Values may come from other resources, except where `@plain` says what must be known
+ * Arguments of {@link PostgresHost}. Values may come from other resources, except where `@plain` says what they decide
  * when the program runs.
  */
 import type * as pulumi from "@pulumi/pulumi";

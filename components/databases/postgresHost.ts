@@ -15,7 +15,7 @@ import {
   fillText,
   type KnownPart,
   splitKnown,
-  withoutLate,
+  leaveOut,
   withoutSecrets,
 } from "../internal/inputs";
 import { loadArchiveClient, runtimeBundleSha256 } from "../internal/runtimeBundle";
@@ -263,7 +263,7 @@ function checkedHost(name: string, args: PostgresHostArgs): CheckedHost {
     const plan = resolveHost(name, values as HostSettings, node.path);
     return { input: node.input ?? null, plan, findings: () => [...node.findings, ...checkHost(plan, reach)] };
   };
-  const now = look(awaited.some(isLeftOut) ? withoutLate(part.value, isLeftOut) : part.value);
+  const now = look(awaited.some(isLeftOut) ? leaveOut(part.value, isLeftOut) : part.value);
   const checkKnown = (host: LookedHost): readonly Finding[] => withoutDeferred(host.findings(), awaited);
   const findings = awaited.some(isLeftOut)
     ? certainFindings(part.value, isLeftOut, isLeftOut, (values) => checkKnown(look(values)))
@@ -271,7 +271,7 @@ function checkedHost(name: string, args: PostgresHostArgs): CheckedHost {
   throwErrors(title, findings);
   const check = (values: unknown, open: unknown): LookedHost & { readonly final: Finding[] } => {
     const all = look(values);
-    const hidden = (): Finding[] => look(withoutLate(open, isLeftOut)).findings();
+    const hidden = (): Finding[] => look(leaveOut(open, isLeftOut)).findings();
     const final = withoutSecretValues(all.findings(), hidden);
     throwErrors(title, final);
     return { ...all, final };

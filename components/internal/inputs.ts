@@ -80,7 +80,7 @@ export function replaceDeferred(
 }
 
 /** Leaves out late values at some paths. */
-export function withoutLate(known: unknown, isLeftOut: (path: string) => boolean): unknown {
+export function leaveOut(known: unknown, isLeftOut: (path: string) => boolean): unknown {
   return replaceDeferred(known, (path, marker) => (isLeftOut(path) ? undefined : marker));
 }
 

@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { type Finding, findingText, reasonText } from "../plan/findings/findings";
 import { findRule } from "../plan/findings/ruleTable";
 import { isUnknown } from "../plan/model/unknown";
-import { replaceDeferred, withoutLate } from "./inputs";
+import { replaceDeferred, leaveOut } from "./inputs";
 
 /** A silenced finding that does not appear. */
 const SILENCE_UNUSED = "PB025";
@@ -53,7 +53,7 @@ export function certainFindings(
       throw error;
     }
   });
-  return check(withoutLate(known, isLeftOut)).filter((finding) =>
+  return check(leaveOut(known, isLeftOut)).filter((finding) =>
     others.every((texts) => texts.has(findingText(finding))),
   );
 }

@@ -126,9 +126,9 @@ function checkedSettings(name: string, args: MigrationArgs): CheckedSettings {
   const all = settingsOf(name, args);
   const { deferred, value } = splitKnown<object>(all);
   const settings = replaceDeferred(value, (path, marker) => (LISTS.test(path) ? [] : marker)) as MigrationSettings;
-  const late = deferredPaths(value);
+  const paths = deferredPaths(value);
   const isKnown = ({ fact, path }: MigrationFinding): boolean =>
-    !isUnknown(fact) && !late.includes(path.replace(/\[(\d+)\]/g, ".$1"));
+    !isUnknown(fact) && !paths.includes(path.replace(/\[(\d+)\]/g, ".$1"));
   throwFindings(name, args, checkMigration(settings).filter(isKnown));
   if (deferred.size === 0) return { deferred, settings, settled: pulumi.output(settings) };
   const known = pulumi.output<object>(all);

@@ -14,14 +14,14 @@ import { given } from "../plan/model/given";
 const PROCESS_MAX = 2;
 
 /** Names, counts and flags; some may come later. */
-export function settingsOf(name: string, args: MigrationArgs): LateSettings {
+export function settingsOf(name: string, args: MigrationArgs): GivenSettings {
   const kindOf = (server: MigrationServerArgs): ServerSettings["kind"] =>
     server.host !== undefined ? "host" : server.cluster !== undefined ? "cluster" : "server";
   const sides = { source: { kind: kindOf(args.source) }, target: { kind: kindOf(args.target) } };
   const runner = runnerOf(sides);
   const isInCluster = runner !== null && sides[runner].kind === "cluster";
   const namespace = namespaceOf(args);
-  const settings = (server: MigrationServerArgs): LateServer =>
+  const settings = (server: MigrationServerArgs): GivenServer =>
     serverSettings(server, kindOf(server), isInCluster, namespace);
   return {
     name,
@@ -55,14 +55,14 @@ export function settingsOf(name: string, args: MigrationArgs): LateSettings {
 }
 
 /** Settings before their late values are known. */
-type LateServer = { readonly [Key in keyof ServerSettings]: pulumi.Input<ServerSettings[Key]> };
-interface LateSettings extends Omit<Late<MigrationSettings>, "secrets" | "source" | "target" | "workloads"> {
-  readonly source: LateServer;
-  readonly target: LateServer;
-  readonly workloads: readonly Late<MigrationSettings["workloads"][number]>[];
-  readonly secrets: readonly Late<MigrationSettings["secrets"][number]>[];
+type GivenServer = { readonly [Key in keyof ServerSettings]: pulumi.Input<ServerSettings[Key]> };
+interface GivenSettings extends Omit<Given<MigrationSettings>, "secrets" | "source" | "target" | "workloads"> {
+  readonly source: GivenServer;
+  readonly target: GivenServer;
+  readonly workloads: readonly Given<MigrationSettings["workloads"][number]>[];
+  readonly secrets: readonly Given<MigrationSettings["secrets"][number]>[];
 }
-type Late<T> = { readonly [Key in keyof T]: T[Key] | pulumi.Input<Writable<T[Key]>> };
+type Given<T> = { readonly [Key in keyof T]: T[Key] | pulumi.Input<Writable<T[Key]>> };
 type Writable<T> = T extends readonly (infer Item)[] ? pulumi.Input<Item>[] : T;
 
 /** Namespace of the Jobs; undefined without Jobs. */
@@ -75,7 +75,7 @@ function serverSettings(
   kind: ServerSettings["kind"],
   isInCluster: boolean,
   namespace: pulumi.Input<string> | undefined,
-): LateServer {
+): GivenServer {
   const { address, ca, caSecret, cluster, host, password, passwordSecret } = server;
   const own = cluster?.namespace;
   const isElsewhere = isInCluster && typeof own === "string" && typeof namespace === "string" && own !== namespace;

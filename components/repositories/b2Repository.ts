@@ -260,12 +260,12 @@ export class B2Repository extends pulumi.ComponentResource {
   }
 }
 
-type LatePlan = PlannedBucket<B2Plan, "deleteHiddenAfterDays">["plan"];
+type PlannedB2 = PlannedBucket<B2Plan, "deleteHiddenAfterDays">["plan"];
 
 function createBucket(
   name: string,
   args: B2RepositoryArgs,
-  plan: LatePlan,
+  plan: PlannedB2,
   path: pulumi.Input<string>,
   opts: pulumi.CustomResourceOptions,
 ): B2Bucket {
@@ -333,7 +333,7 @@ function credentialsOf({ applicationKey, applicationKeyId }: B2ExistingKeys): S3
 function targetOf(
   name: string,
   { cipher }: B2RepositoryArgs,
-  { deleteHiddenAfterDays, immutableDays, lockMode }: LatePlan,
+  { deleteHiddenAfterDays, immutableDays, lockMode }: PlannedB2,
   path: pulumi.Input<string>,
   bucket: B2Bucket,
   signIn: Pick<S3Location, "credentials" | "existingSecret">,

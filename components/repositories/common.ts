@@ -38,28 +38,28 @@ export function checkedValue<T>(
 }
 
 /** A plan of a bucket, of which some values come with `undeleteDays`. */
-export interface PlannedBucket<Plan, Late extends keyof Plan> {
-  readonly plan: Omit<Plan, Late> & { readonly [Key in Late]: pulumi.Input<Plan[Key]> };
+export interface PlannedBucket<Plan, Fields extends keyof Plan> {
+  readonly plan: Omit<Plan, Fields> & { readonly [Key in Fields]: pulumi.Input<Plan[Key]> };
   /** Logs warnings that are not among those of the known values. */
   warn(resource: pulumi.Resource): void;
 }
 
 /** @param resolve and `check` of the days and everything else that is known */
-export function planBucket<Plan extends object, Late extends keyof Plan>(
+export function planBucket<Plan extends object, Fields extends keyof Plan>(
   component: string,
   undeleteDays: pulumi.Input<number> | undefined,
-  late: readonly Late[],
+  fields: readonly Fields[],
   resolve: (days?: number) => Plan,
   check: (days?: number) => readonly Finding[],
-): PlannedBucket<Plan, Late> {
+): PlannedBucket<Plan, Fields> {
   const plan = resolve();
   const known = check();
   if (undeleteDays === undefined || typeof undeleteDays === "number")
     return { plan, warn: (resource) => logWarnings(known, resource) };
   const days = checkedValue(component, pulumi.output(undeleteDays), check);
-  const fields = late.map((field) => [field, days.apply((value) => resolve(value)[field])]);
+  const deferred = fields.map((field) => [field, days.apply((value) => resolve(value)[field])]);
   return {
-    plan: { ...plan, ...(Object.fromEntries(fields) as { [Key in Late]: pulumi.Output<Plan[Key]> }) },
+    plan: { ...plan, ...(Object.fromEntries(deferred) as { [Key in Fields]: pulumi.Output<Plan[Key]> }) },
     warn: (resource) => {
       logWarnings(known, resource);
       const logged = new Set(known.map(findingText));
@@ -99,8 +99,8 @@ export function costOutputs(
     const cost = priceOf(value);
     return cost === null ? {} : { monthlyCostUsd: pulumi.output(cost.perMonth), pricesAsOf: pulumi.output(cost.asOf) };
   }
-  const late = pulumi.output(facts) as pulumi.Output<pulumi.Unwrap<CostFacts>>;
-  const cost = checkedValue(component, late, ({ storedGiB }) => checkStored(storedGiB)).apply(priceOf);
+  const whole = pulumi.output(facts) as pulumi.Output<pulumi.Unwrap<CostFacts>>;
+  const cost = checkedValue(component, whole, ({ storedGiB }) => checkStored(storedGiB)).apply(priceOf);
   // Undefined inside of an output leaves it out.
   return {
     monthlyCostUsd: cost.apply((known) => known?.perMonth as number),

@@ -203,16 +203,8 @@ export class R2Repository extends pulumi.ComponentResource {
     const known = splitKnown(settings).value as R2Settings;
     const findings = checkR2(known);
     throwErrors(title, findings);
-    const jurisdiction = lateChecked(title, args.jurisdiction ?? "default", (value) =>
-      checkR2({ ...known, jurisdiction: value }),
-    );
-    const wanted = args.bucket.create?.location;
-    const location =
-      wanted === undefined
-        ? undefined
-        : lateChecked(title, wanted, (value) =>
-            checkR2({ ...known, bucket: { create: { name: "later", location: value } } }),
-          );
+    const region = regionOf(title, args, known);
+    const { jurisdiction } = region;
     const path = checkedKeyPrefix(title, args.path);
     const cloudflare = loadCloudflare("R2Repository");
     super(typeToken("R2Repository"), name, { ...settings, path, encrypted }, opts);
@@ -221,7 +213,7 @@ export class R2Repository extends pulumi.ComponentResource {
     if (passphrase !== undefined) this.passphrase = passphrase;
 
     const kept = { parent: this, protect: opts?.protect ?? true, retainOnDelete: opts?.retainOnDelete ?? true };
-    const bucket = createBucket(cloudflare, name, args, { jurisdiction, ...given({ location }) }, kept);
+    const bucket = createBucket(cloudflare, name, args, region, kept);
     const groups = permissionGroups(cloudflare, this, args);
     const made: pulumi.Resource[] = [];
     const createKeys = (role: TokenRole): S3Credentials => {
@@ -274,14 +266,31 @@ export class R2Repository extends pulumi.ComponentResource {
   }
 }
 
+interface Region {
+  readonly jurisdiction: pulumi.Input<string>;
+  readonly location?: pulumi.Input<string>;
+}
+
+/** Where the bucket is; values that come later are checked when they do. */
+function regionOf(title: string, { bucket, jurisdiction = "default" }: R2RepositoryArgs, known: R2Settings): Region {
+  const location = bucket.create?.location;
+  const inRegion = (value: string): Finding[] => checkR2({ ...known, jurisdiction: value });
+  const atLocation = (value: string): Finding[] =>
+    checkR2({ ...known, bucket: { create: { name: known.bucket.create?.name ?? "", location: value } } });
+  return {
+    jurisdiction: checkedInput(title, jurisdiction, inRegion),
+    ...(location === undefined ? {} : { location: checkedInput(title, location, atLocation) }),
+  };
+}
+
 /** A value, which is checked when it comes if it comes later. */
-function lateChecked<T extends string>(
+function checkedInput<T extends string>(
   title: string,
   value: pulumi.Input<T>,
   check: (known: T) => readonly Finding[],
 ): pulumi.Input<T> {
-  const isLate = pulumi.Output.isInstance(value) || value instanceof Promise;
-  return isLate ? checkedValue(title, pulumi.output(value) as pulumi.Output<T>, check) : value;
+  const isDeferred = pulumi.Output.isInstance(value) || value instanceof Promise;
+  return isDeferred ? checkedValue(title, pulumi.output(value) as pulumi.Output<T>, check) : value;
 }
 
 type AccountToken = InstanceType<Cloudflare["AccountToken"]>;
@@ -292,7 +301,7 @@ function createBucket(
   { R2Bucket, R2BucketLifecycle }: Cloudflare,
   name: string,
   { accountId, bucket: { create, existing } }: R2RepositoryArgs,
-  { jurisdiction, ...location }: { jurisdiction: pulumi.Input<string>; location?: pulumi.Input<string> },
+  { jurisdiction, ...location }: Region,
   opts: pulumi.CustomResourceOptions,
 ): pulumi.Output<string> {
   if (create === undefined && existing?.takeOver !== true) return pulumi.output(existing?.name ?? "");

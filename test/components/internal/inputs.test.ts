@@ -1,12 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { expect, test } from "vitest";
-import {
-  deferredPaths,
-  fillKnown,
-  replaceDeferred,
-  splitKnown,
-  withoutLate,
-} from "../../../components/internal/inputs";
+import { deferredPaths, fillKnown, replaceDeferred, splitKnown, leaveOut } from "../../../components/internal/inputs";
 import { isUnknown, unknownMarker, unknownMarkers } from "../../../components/plan/model/unknown";
 
 test("known values stay, each output and promise gets its own marker", () => {
@@ -64,7 +58,7 @@ test("late values are left out or replaced by their paths, and a list with a lat
     "drills.weekly.repositories.1",
     "targets.0.units",
   ]);
-  expect(withoutLate(value, (path) => !path.endsWith("cron"))).toEqual({
+  expect(leaveOut(value, (path) => !path.endsWith("cron"))).toEqual({
     drills: { weekly: { cron: unknownMarker(1) } },
     targets: [{ type: "email" }],
     none: undefined,

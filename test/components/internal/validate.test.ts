@@ -76,9 +76,9 @@ test("findings about values that are not secret are complete, even beside a secr
 });
 
 /** Codes of a preview that does not know some values. */
-function foundIn(over: object, isLate: RegExp): string[] {
+function certainIn(over: object, isDeferred: RegExp): string[] {
   const args = { ...settings(), ...over };
-  const isTried = (path: string): boolean => isLate.test(path);
+  const isTried = (path: string): boolean => isDeferred.test(path);
   const findings = certainFindings(splitKnown(args).value, isTried, isTried, (values) =>
     checkHost(resolveHost("ledger", values as HostSettings, "/usr/bin/node")),
   );
@@ -86,13 +86,13 @@ function foundIn(over: object, isLate: RegExp): string[] {
 }
 
 test("a preview reports what holds whatever a late value turns out to be, and nothing else", () => {
-  const late = pulumi.output(true);
+  const deferred = pulumi.output(true);
   // Streaming needs an agent.
   const streaming = { streaming: {}, directories: { units: "/opt/units" } };
-  expect(foundIn(streaming, /^none$/)).toContain("PB150 streaming");
-  expect(foundIn({ ...streaming, agent: late }, /^agent$/)).not.toContain("PB150 streaming");
-  expect(foundIn({ ...streaming, agent: late, port: 0 }, /^agent$/)).toContain("PB014 port");
-  expect(foundIn({ restartCommand: pulumi.output(["true"]), port: 0 }, /^restartCommand$/)).toContain("PB014 port");
+  expect(certainIn(streaming, /^none$/)).toContain("PB150 streaming");
+  expect(certainIn({ ...streaming, agent: deferred }, /^agent$/)).not.toContain("PB150 streaming");
+  expect(certainIn({ ...streaming, agent: deferred, port: 0 }, /^agent$/)).toContain("PB014 port");
+  expect(certainIn({ restartCommand: pulumi.output(["true"]), port: 0 }, /^restartCommand$/)).toContain("PB014 port");
 });
 
 test("a finding about an item of a list waits for that item", () => {

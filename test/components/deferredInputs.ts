@@ -38,16 +38,16 @@ export function inputsOf(type: string, args: object): Inputs {
       for (const [key, each] of Object.entries(value)) visitField(map ?? item ?? "", each, `${path}.${key}`, path);
       return;
     }
-    const found = publicTypes().find(({ name }) => name === text);
-    if (found === undefined || found.kind !== "fields") {
+    const described = publicTypes().find(({ name }) => name === text);
+    if (described === undefined || described.kind !== "fields") {
       // What actions get from a component is no argument.
-      if (/^[A-Z]/.test(text) && !text.endsWith("Access") && found === undefined)
+      if (/^[A-Z]/.test(text) && !text.endsWith("Access") && described === undefined)
         throw new Error(`${path}: ${text} is not public`);
       return;
     }
-    for (const field of found.fields) {
+    for (const field of described.fields) {
       const given = (value as Readonly<Record<string, unknown>>)[field.name];
-      const name = `${found.name}.${field.name}`;
+      const name = `${described.name}.${field.name}`;
       if (INPUT.test(field.type)) expected.add(name);
       if (given !== undefined) visitField(field.type, given, path === "" ? field.name : `${path}.${field.name}`, name);
     }
@@ -76,7 +76,7 @@ export function withInputs<T>(args: T, paths: readonly string[], of: (value: unk
 }
 
 /** A value that comes when the program has ended. */
-export function later<T>(value: T): pulumi.Output<T> {
+export function deferred<T>(value: T): pulumi.Output<T> {
   return pulumi.output(Promise.resolve({ value })).apply((known) => known.value as T);
 }
 
@@ -174,30 +174,30 @@ function merged({ resources, ...others }: Registered): object {
 }
 
 /** A program with a component. */
-export interface LateForm {
+export interface DeferredForm {
   readonly name: string;
   /** Inputs without a value in the program. */
   readonly missing: readonly string[];
   readonly paths: readonly string[];
   /** Those that a preview is tried without, one by one. */
   readonly own: readonly string[];
-  run(late: readonly string[], of: (value: unknown) => unknown): () => unknown;
+  run(paths: readonly string[], of: (value: unknown) => unknown): () => unknown;
 }
 
 /** Late values give what plain ones give, and a preview without them guesses nothing. */
-export function describeLate(forms: readonly LateForm[]): void {
+export function describeDeferred(forms: readonly DeferredForm[]): void {
   describe.each(forms)("$name", ({ own, paths, run }) => {
     test("late values give what plain ones give", async () => {
-      const plain = await register(run([], later), false);
-      const late = await register(run(paths, later), false);
-      expect(guesses(merged(plain), merged(late))).toEqual([]);
+      const plain = await register(run([], deferred), false);
+      const made = await register(run(paths, deferred), false);
+      expect(guesses(merged(plain), merged(made))).toEqual([]);
     });
 
     let known: Registered;
-    beforeAll(async () => void (known = await register(run([], later), true)));
+    beforeAll(async () => void (known = await register(run([], deferred), true)));
 
-    test.each([paths, ...own.map((path) => [path])])("a preview without %s guesses nothing", async (...late) => {
-      const made = await register(run(late, notKnown), true);
+    test.each([paths, ...own.map((path) => [path])])("a preview without %s guesses nothing", async (...unknowns) => {
+      const made = await register(run(unknowns, notKnown), true);
       expect(guesses(known.resources, made.resources)).toEqual([]);
       expect(guesses(known.outputs, made.outputs)).toEqual([]);
       expect(made.messages.filter((text) => !known.messages.includes(text))).toEqual([]);

@@ -2,7 +2,7 @@
 import { expect, test, vi } from "vitest";
 import type { PostgresHostArgs } from "../../../components/databases/hostArgs";
 import { PostgresHost } from "../../../components/databases/postgresHost";
-import { describeLate, inputsOf, withInputs } from "../lateInputs";
+import { describeDeferred, inputsOf, withInputs } from "../deferredInputs";
 
 vi.mock("../../../components/internal/runtimeBundle", () => ({
   runtimeBundleSha256: () => "0".repeat(64),
@@ -194,7 +194,7 @@ const forms = [ARGS, OTHER].map((args, index) => {
   const { missing, paths } = inputsOf("PostgresHostArgs", args);
   const own = paths.map(({ path }) => path).filter((path) => index === 0 || /^(connection|notify)/.test(path));
   const name = index === 0 ? "a host by SSH" : "a host by a connection of @pulumi/command";
-  const run = (late: readonly string[], of: (value: unknown) => unknown) => () => make(withInputs(args, late, of));
+  const run = (paths: readonly string[], of: (value: unknown) => unknown) => () => make(withInputs(args, paths, of));
   return { name, missing, paths: own, own, run };
 });
 
@@ -203,4 +203,4 @@ test("the programs give every input of the arguments", () => {
   expect(first?.filter((name) => second?.includes(name)).sort()).toEqual(UNUSED);
 });
 
-describeLate(forms);
+describeDeferred(forms);

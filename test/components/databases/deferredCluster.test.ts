@@ -3,7 +3,7 @@ import { expect, test, vi } from "vitest";
 import type { ClusterBackupArgs, CnpgClusterArgs } from "../../../components/databases/cnpgArgs";
 import { CnpgBackup, type CnpgBackupArgs } from "../../../components/databases/cnpgBackup";
 import { CnpgCluster } from "../../../components/databases/cnpgCluster";
-import { describeLate, inputsOf, withInputs } from "../lateInputs";
+import { describeDeferred, inputsOf, withInputs } from "../deferredInputs";
 
 vi.mock("../../../components/internal/runtimeBundle", () => ({
   runtimeBundleSha256: () => "0".repeat(64),
@@ -318,4 +318,4 @@ test("the programs give every input of the arguments", () => {
   expect(everywhere.filter((name) => !UNUSED.includes(name))).toEqual([]);
 });
 
-describeLate(forms);
+describeDeferred(forms);

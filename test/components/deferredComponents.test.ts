@@ -1,7 +1,7 @@
 /** Every input of the other components: late values give what plain ones give, and a preview guesses nothing. */
 import { expect, test, vi } from "vitest";
 import * as all from "../../components/index";
-import { describeLate, inputsOf, type LateForm, withInputs } from "./lateInputs";
+import { describeDeferred, inputsOf, type DeferredForm, withInputs } from "./deferredInputs";
 import { topology } from "./topologies";
 
 vi.mock("../../components/internal/runtimeBundle", () => ({
@@ -46,7 +46,7 @@ const CLUSTER = {
 };
 const LEDGER = JSON.stringify(topology());
 
-const forms: LateForm[] = [];
+const forms: DeferredForm[] = [];
 /** Inputs that no program here gives. */
 let missing: string[] = [];
 const given = new Set<string>();
@@ -59,16 +59,16 @@ function add<Args extends object>(
   make: (args: Args) => object,
   ignored: readonly string[] = [],
 ): void {
-  const found = inputsOf(type, args);
-  const paths = found.paths.map(({ path }) => path).filter((path) => !ignored.includes(path));
-  for (const { field } of found.paths) given.add(field);
-  missing = [...new Set([...missing, ...found.missing])];
+  const inputs = inputsOf(type, args);
+  const paths = inputs.paths.map(({ path }) => path).filter((path) => !ignored.includes(path));
+  for (const { field } of inputs.paths) given.add(field);
+  missing = [...new Set([...missing, ...inputs.missing])];
   forms.push({
     name,
-    missing: found.missing,
+    missing: inputs.missing,
     paths,
     own: paths,
-    run: (late, of) => () => make(withInputs(args, late, of)),
+    run: (deferred, of) => () => make(withInputs(args, deferred, of)),
   });
 }
 
@@ -387,4 +387,4 @@ test("the programs give every input of their components", () => {
   expect(missing.filter((name) => !given.has(name) && !others.test(name))).toEqual([]);
 });
 
-describeLate(forms);
+describeDeferred(forms);
