@@ -299,7 +299,7 @@ const forms = [
 
 /**
  * Clusters refuse the first two, and mount claims; only targets that come as a whole have `secretLocation`; pods have
- * `ca`; CloudNativePG has none of the others (PB044).
+ * `ca`; commits of a cluster wait for no repository (PB150); CloudNativePG has none of the others (PB044).
  */
 const UNUSED = [
   "BucketFacts.expireLiveDays",
@@ -307,6 +307,10 @@ const UNUSED = [
   "RepositoryTarget.requireMount",
   "RepositoryTarget.secretLocation",
   "S3Location.caFile",
+  "StreamingArgs.synchronous",
+  "StreamingArgs.repositories",
+  "StreamingArgs.degradeAfterSeconds",
+  "StreamingArgs.groupMilliseconds",
   "ClusterScheduleArgs.timeZone",
   "ClusterScheduleArgs.jitterSeconds",
   "ClusterScheduleArgs.deadlineSeconds",
