@@ -17,10 +17,10 @@ const ROWS = LONG ? 7_000_000 : 700_000;
 const SIZE_MIB_MAX: Readonly<Record<number, number>> = { 1: 256, 2: 448 };
 /** With one worker and streaming. */
 const STREAMED_MIB_MAX = 384;
-const CASES: readonly { processMax: number; and: string; streaming?: { intervalSeconds: number } }[] = [
-  { processMax: 1, and: "" },
-  { processMax: 2, and: "" },
-  { processMax: 1, and: " and streaming", streaming: { intervalSeconds: 2 } },
+const CASES: readonly { what: string; processMax: number; streaming?: { intervalSeconds: number } }[] = [
+  { what: "one worker", processMax: 1 },
+  { what: "two workers", processMax: 2 },
+  { what: "one worker and streaming", processMax: 1, streaming: { intervalSeconds: 2 } },
 ];
 
 describe("a sidecar's memory", async () => {
@@ -36,8 +36,8 @@ describe("a sidecar's memory", async () => {
   afterAll(() => stack?.stop());
 
   test.each(LONG ? CASES : CASES.slice(0, 1))(
-    "stays below its limit while a backup goes into both repositories, with processMax $processMax$and",
-    async ({ and, processMax, streaming }) => {
+    "stays below its limit while a backup goes into both repositories, with $what",
+    async ({ processMax, streaming, what }) => {
       const name = `big${processMax}${streaming === undefined ? "" : "s"}`;
       const sized = { storageGiB: 10, parameters: { max_wal_size: "4GB" }, processMax, ...given({ streaming }) };
       await stack.declare(() => new CnpgCluster(name, { ...stack.common(`/${name}`), ...sized }));
@@ -70,7 +70,7 @@ describe("a sidecar's memory", async () => {
       expect(status.error).toBeUndefined();
       const elapsedS = (performance.now() - beganAtMs) / 1000;
       process.stdout.write(
-        `    sidecar and backup with processMax ${processMax}${and}: ${sizeMiB.toFixed(0)} MiB at most, ${elapsedS.toFixed(0)} s\n`,
+        `    sidecar and backup with ${what}: ${sizeMiB.toFixed(0)} MiB at most, ${elapsedS.toFixed(0)} s\n`,
       );
       expect(sizeMiB).toBeGreaterThan(30);
       expect(sizeMiB).toBeLessThan(streaming === undefined ? (SIZE_MIB_MAX[processMax] ?? 0) : STREAMED_MIB_MAX);

@@ -44,8 +44,9 @@ function checkRpo(plan: DatabasePlan): Finding[] {
   }
   if (rpoSeconds === undefined || worst.totalSeconds <= rpoSeconds) return [];
   const fact = `the worst case is ${worst.totalSeconds} s (${worst.waitsFor} ${worst.waitSeconds}, a push ${worst.pushSeconds}, one retry ${worst.retrySeconds}), but the objective is ${rpoSeconds} s`;
+  // A replica cluster may declare streaming, and streams once it is promoted.
   const hint =
-    worst.waitsFor === "streaming"
+    plan.streamIntervalSeconds !== undefined
       ? `accept ${worst.totalSeconds} s, or add a synchronous standby: archiving alone cannot promise less`
       : `accept ${worst.totalSeconds} s, set streaming: {}${plan.kind === "host" ? " with an agent" : ""} (seconds), or add a synchronous standby: archiving alone cannot promise less`;
   return [finding("PB039", "objectives.rpoSeconds", fact, hint)];

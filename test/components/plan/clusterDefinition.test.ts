@@ -390,3 +390,10 @@ test("each major version has one image by its digest, and its tag names the vers
     majorOf("host:5000/pg:16.3@sha256:ab"),
   ]).toEqual([17, null, null, 16]);
 });
+
+test("an objective that only streaming meets is missed by a replica cluster, which has declared it", () => {
+  const over = { objectives: { rpoSeconds: 60 }, streaming: {}, bootstrap: { recovery: RECOVERY }, replica: {} };
+  const missed = checkClusterPlan(resolved(over), false).find(({ code }) => code === "PB039");
+  expect(missed?.path).toBe("objectives.rpoSeconds");
+  expect(missed?.hint).not.toContain("streaming");
+});
