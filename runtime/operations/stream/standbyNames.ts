@@ -3,8 +3,8 @@
  * replication/syncrep_gram.y). Pure.
  *
  * A commit must wait for the receiver **and** for every standby that it waited for before. One setting can say this
- * only when each listed standby is required. `ANY 1 (a, b)` plus a required third cannot be said: a and b alone would fulfil
- * `ANY 2 (pgbackstop, a, b)`.
+ * only when each listed standby is required. `ANY 1 (a, b)` plus a required third cannot be said: a and b alone would
+ * fulfil `ANY 2 (pgbackstop, a, b)`.
  */
 import { type BackupError, fail } from "../../base/errors";
 
