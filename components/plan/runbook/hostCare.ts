@@ -43,6 +43,30 @@ export function archivingFails(
   };
 }
 
+/** Only where commits wait for repositories. */
+export function commitsHang(program: string, { synchronous }: DatabaseNode): RunbookScenario[] {
+  if (synchronous === undefined) return [];
+  const limit = synchronous.degradeAfterSeconds;
+  const ends = limit === undefined ? "" : ` By itself the wait ends after ${limit} seconds, unless no agent runs.`;
+  return [
+    {
+      id: "commits",
+      title: "Commits hang",
+      when: `Reads work, and every write waits: the repositories, or the agent, do not answer.${ends}`,
+      steps: [
+        { text: "See which repository does not answer, and why.", commands: [`${program} status`] },
+        { text: "Fix what it names. The waiting commits then end well. Prove it.", commands: [`${program} check`] },
+        {
+          text: "If that takes too long, end the wait: commits that are acknowledged from now on are lost if the host is. If you have synchronous standbys of your own, set the value that names them instead. Restart the agent when the repositories answer again: commits then wait again.",
+          commands: [
+            'sudo -u postgres psql -c "ALTER SYSTEM RESET synchronous_standby_names" -c "SELECT pg_reload_conf()"',
+          ],
+        },
+      ],
+    },
+  ];
+}
+
 export function repositoryLost(
   program: string,
   repository: RepositoryNode,

@@ -7,7 +7,7 @@ import { OF_THE_HOST } from "../repositories/posixType";
 import type { DatabaseRunbook, RunbookQuestion, RunbookScenario, RunbookStep } from "./runbookDocument";
 import type { DatabaseNode, RepositoryNode } from "../topology/topology";
 import { isUnknown } from "../model/unknown";
-import { archivingFails, keysLost, repositoryLost } from "./hostCare";
+import { archivingFails, commitsHang, keysLost, repositoryLost } from "./hostCare";
 import { attacked, attackedAnswers, hasPast } from "./attacked";
 import { lostAnswer, repositoryText } from "./order";
 
@@ -26,6 +26,7 @@ export function hostScenarios(database: DatabaseNode, repositories: readonly Rep
     ...(hasZfs(database) ? [snapshot(program)] : []),
     hostLost(program, database, repositories),
     archivingFails(program, database),
+    ...commitsHang(program, database),
     ...repositories.map((repository) => repositoryLost(program, repository, repositories)),
     ...repositories.filter(hasPast).map((repository) => keyStolen(program, repository)),
     keysLost(program, database, repositories),
@@ -78,6 +79,14 @@ function decisions(database: DatabaseNode, repositories: readonly RepositoryNode
       question: "Is the database well, but archiving fails or WAL fills the disk?",
       answers: [{ answer: "yes", scenario: "archiving" }],
     },
+    ...(database.synchronous === undefined
+      ? []
+      : [
+          {
+            question: "Do writes hang, while reads work?",
+            answers: [{ answer: "yes", scenario: "commits" }],
+          },
+        ]),
     { question: "Is a repository lost, while the database is well?", answers: repositories.map(lostAnswer) },
     {
       question: "Is a key or a passphrase lost, or known to others?",

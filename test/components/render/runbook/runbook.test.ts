@@ -49,6 +49,14 @@ describe("an existing runbook", () => {
 });
 
 describe("a runbook", () => {
+  test("of a host whose commits wait says how to end the wait", () => {
+    const waiting = bookOf(topology({ streaming: { synchronous: "any", degradeAfterSeconds: 30 } }));
+    const scenario = waiting.scenarios.find(({ id }) => id === "commits");
+    expect(scenario?.when).toContain("the wait ends after 30 seconds");
+    expect(scenario?.steps.at(-1)?.commands[0]).toContain("ALTER SYSTEM RESET synchronous_standby_names");
+    expect(bookOf(topology({ streaming: {} })).scenarios.map(({ id }) => id)).not.toContain("commits");
+  });
+
   test("of a host has a scenario for the newest state, a point in time, the second repository, a named set, and each loss", () => {
     const book = bookOf(topology({ objectives: { rpoSeconds: 300, rtoMinutes: 30 } }));
     expect(book.scenarios.map(({ id }) => id)).toEqual([
