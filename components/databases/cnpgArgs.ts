@@ -58,13 +58,20 @@ export interface PluginRef {
 
 /** A runtime that the plugin serves. */
 export interface PluginRuntime {
-  /** SHA-256 of the runtime, in hexadecimal digits. */
+  /** SHA-256 of the runtime, in hexadecimal digits. @plain `runtime` as a whole may come from another resource */
   sha256: string;
-  /** Address of the plugin inside Kubernetes. @example "http://pgbackstop.cnpg-system.svc:9091" */
+  /**
+   * Address of the plugin inside Kubernetes.
+   * @plain `runtime` as a whole may come from another resource
+   * @example "http://pgbackstop.cnpg-system.svc:9091"
+   */
   url: string;
-  /** Image of Node.js that runs it. */
+  /** Image of Node.js that runs it. @plain `runtime` as a whole may come from another resource */
   image: string;
-  /** True if only clusters with `runtimeDelivery: "plugin"` take it: the plugin's own image contains it. */
+  /**
+   * True if only clusters with `runtimeDelivery: "plugin"` take it: the plugin's own image contains it.
+   * @plain `runtime` as a whole may come from another resource
+   */
   onRequest: boolean;
 }
 

@@ -497,7 +497,11 @@ export interface HostSnapshotsArgs {
 
 /** PostgreSQL on the host. */
 export interface HostPostgresArgs {
-  /** Major version. A cluster of another version in `dataDirectory` is refused. @example 17 */
+  /**
+   * Major version. A cluster of another version in `dataDirectory` is refused. A newer one together with another
+   * `dataDirectory` declares that pg_upgrade was run: the update lets the stanza follow and takes a full backup.
+   * @example 17
+   */
   version: pulumi.Input<number>;
   /**
    * Installs it if `dataDirectory` holds no cluster (Debian 12 and 13, Ubuntu 22.04 and 24.04): from the distribution,

@@ -149,7 +149,9 @@ export async function diff(
   requirePassphrases(olds, news);
   for (const line of olds.drift ?? []) log(`changed by hand: ${line}`);
   const replaces = [
-    ...(olds.identity !== undefined && olds.identity.dataDirectory !== news.dataDirectory ? ["dataDirectory"] : []),
+    ...(olds.identity !== undefined && olds.identity.dataDirectory !== news.dataDirectory && !isUpgrade(olds, news)
+      ? ["dataDirectory"]
+      : []),
     ...(olds.identity !== undefined && hostOf(olds.identity.connection) !== hostOf(news.connection)
       ? ["connection"]
       : []),
@@ -157,6 +159,25 @@ export async function diff(
     ...(olds.identity !== undefined && isEmpty(olds.identity.settings) !== isEmpty(news.settings) ? ["settings"] : []),
   ];
   return { changes: replaces.length > 0 || differences(olds, news).length > 0, replaces, deleteBeforeReplace: true };
+}
+
+/**
+ * Another data directory with a newer major version, declared on a host that archives the older one: pg_upgrade's new
+ * cluster. The runtime proves that it is before the stanza follows it.
+ */
+function isUpgrade(olds: Partial<HostOutputs>, { desired, settings }: HostInputs): boolean {
+  const { identity, serverVersion = 0 } = olds;
+  const { server, stanza, stock } = desired;
+  return (
+    identity !== undefined &&
+    stock === undefined &&
+    identity.stanza === stanza &&
+    !isEmpty(identity.settings) &&
+    !isEmpty(settings) &&
+    // An upgrade under way may turn to another directory, or back to the former one.
+    (olds.upgradedFrom !== undefined ||
+      (serverVersion > 0 && (server.postgres?.version ?? 0) > Math.floor(serverVersion / 10_000)))
+  );
 }
 
 /** Differences between the host's last known state and `news`: names of files, settings, units and other parts. */
@@ -220,7 +241,7 @@ async function apply(inputs: HostInputs, olds: Partial<HostOutputs> | null): Pro
   const identity = identityOf(inputs);
   const desired = desiredOf(inputs, identity);
   try {
-    const before = olds === null ? null : outcomeOf(olds);
+    const before = olds === null ? null : outcomeBefore(olds, identity);
     const patience = { log, isNew: olds === null };
     const outcome = await withConnection(
       inputs,
@@ -373,7 +394,15 @@ function outcomeOf(outputs: Partial<HostOutputs>): HostOutcome {
     destinations: outputs.status?.destinations ?? "",
     stanzaMade: outputs.stanzaMade ?? false,
     ready: outputs.ready ?? false,
+    ...given({ upgradedFrom: outputs.upgradedFrom }),
   };
+}
+
+/** Another data directory than before is an upgrade: other changes of it are a replacement. */
+function outcomeBefore(olds: Partial<HostOutputs>, { dataDirectory }: HostIdentity): HostOutcome {
+  const { upgradedFrom, ...outcome } = outcomeOf(olds);
+  const former = upgradedFrom ?? olds.identity?.dataDirectory ?? dataDirectory;
+  return former === dataDirectory ? outcome : { ...outcome, upgradedFrom: former };
 }
 
 function allFacts(outcome: HostOutcome): Record<string, string> {

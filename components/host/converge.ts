@@ -43,9 +43,17 @@ import {
   isAsDesired,
   type Looked,
   queryOf,
+  requireUpgraded,
   requireUsable,
 } from "./detected";
-import { type EngineVerbs, readDestinations, type RuntimeOnHost, runtimeVerbs, VERB_TIMEOUT_MS } from "./runtimeVerbs";
+import {
+  type EngineVerbs,
+  readDestinations,
+  type RuntimeOnHost,
+  runtimeVerbs,
+  upgradeStanza,
+  VERB_TIMEOUT_MS,
+} from "./runtimeVerbs";
 import { checkStock, checkStockKnows, type StockOnHost, stockVerbs } from "./stock";
 import type { NodeLocation } from "./nodeChoice";
 import { PACKAGED_PGBACKREST, requireVersion } from "./postgresInstall";
@@ -136,6 +144,8 @@ export interface HostOutcome extends Detected, ProgramsOutcome {
   stanzaMade: boolean;
   /** True once stanza, check and first backup succeeded with the present configuration. */
   ready: boolean;
+  /** Data directory of the cluster that pg_upgrade upgraded, until the stanza follows the new one; else left out. */
+  upgradedFrom?: string;
 }
 
 /** An incomplete update; `outcome` is the state it reached. */
@@ -165,6 +175,8 @@ export async function convergeHost(
   if (desired.postgres?.install !== true) accountsIn(facts, desired.user, connection);
   requireUsable(looked, facts, connection.name);
   requireVersion(desired.postgres, desired.dataDirectory, facts, connection.name);
+  if (before?.upgradedFrom !== undefined)
+    requireUpgraded(desired.dataDirectory, before.upgradedFrom, facts, connection.name);
   if (wasReady && findNodeNeed(connection, desired, looked, facts, before.nodeFact) === null) {
     const finding = detectionOf(looked, facts, accountsIn(facts, desired.user, connection));
     const files = Object.fromEntries(
@@ -224,7 +236,10 @@ export async function readHost(
   const facts = await readState(connection, queryOf(looked), VERB_TIMEOUT_MS);
   const { detected, problems } = detectionOf(looked, facts, accountsIn(facts, identity.user, connection));
   for (const line of problems) log(line);
-  return { ...structuredClone(before), ...detected };
+  // A server that is down, or of another cluster at the same port, says nothing about this one.
+  const isOwn = facts.clusterVersion === String(Math.floor(detected.serverVersion / 10_000));
+  const serverVersion = isOwn ? detected.serverVersion : before.serverVersion;
+  return { ...structuredClone(before), ...detected, serverVersion };
 }
 
 function lookedAt(
@@ -325,6 +340,7 @@ async function applyAll(update: Update, accounts: Accounts): Promise<void> {
   const isLacking = desired.firstBackup && lackingFull(outcome.destinations).length > 0;
   if (!wasReady || settingsChanged || isLacking || changed.some((path) => !isUnitPath(path))) {
     const verbs = desired.stock === undefined ? runtimeVerbs(runtime) : stockVerbs(runtime, desired.stock);
+    await followUpgrade(update, runtime);
     log("creating the stanza");
     await verbs.createStanza();
     outcome.stanzaMade = true;
@@ -334,6 +350,15 @@ async function applyAll(update: Update, accounts: Accounts): Promise<void> {
   await applyUnits(update, changed);
   await proveDestinations(update, runtime);
   outcome.ready = !outcome.pendingRestart;
+}
+
+/** After pg_upgrade: the runtime refuses unless the cluster was made from the stanza's. */
+async function followUpgrade({ outcome, log }: Update, runtime: RuntimeOnHost): Promise<void> {
+  const { upgradedFrom } = outcome;
+  if (upgradedFrom === undefined) return;
+  log(`upgrading the stanza, which was that of ${upgradedFrom}`);
+  await upgradeStanza(runtime, upgradedFrom);
+  delete outcome.upgradedFrom;
 }
 
 /** False on a host that only restores. */

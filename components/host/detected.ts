@@ -155,6 +155,15 @@ export function requireUsable(looked: Looked, facts: HostFacts, hostName: string
   }
 }
 
+/** Refuses another data directory before pg_upgrade has filled it and its server runs. @throws Error */
+export function requireUpgraded(dataDirectory: string, former: string, facts: HostFacts, hostName: string): void {
+  const remedy = `run pg_upgrade from ${former}, start the new server, then run the update again`;
+  if (facts.clusterVersion === null) throw new Error(`${dataDirectory} on ${hostName} holds no cluster: ${remedy}`);
+  const settings = facts.answers.get("settings");
+  if (settings?.exitCode === 0 && parseSettingsAnswer(settings).dataDirectory === former)
+    throw new Error(`the server of ${former} on ${hostName} is still running: ${remedy}`);
+}
+
 /** @throws Error if PostgreSQL's account cannot run Node.js there, or it is too old */
 export function requireNode({ runtimeArgv, user }: Looked, { answers }: HostFacts, hostName: string): void {
   const answer = answers.get("node");

@@ -71,9 +71,21 @@ export function findNodeFault(answer: ExecResult): string | null {
  * @throws CommandFailed
  */
 export async function createStanza(runtime: RuntimeOnHost): Promise<void> {
+  await runLocked(runtime, "create the stanza", ["stanza-create"]);
+}
+
+/**
+ * Lets the stanza follow the cluster that pg_upgrade made from that of `former`.
+ * @throws CommandFailed, also if it was not made from it
+ */
+export async function upgradeStanza(runtime: RuntimeOnHost, former: string): Promise<void> {
+  await runLocked(runtime, "upgrade the stanza", ["stanza-upgrade", `--upgraded-from=${former}`]);
+}
+
+async function runLocked(runtime: RuntimeOnHost, what: string, args: readonly string[]): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {
-      return await runVerb(runtime, "create the stanza", ["stanza-create"], VERB_TIMEOUT_MS);
+      return await runVerb(runtime, what, args, VERB_TIMEOUT_MS);
     } catch (error) {
       if (!(error instanceof CommandFailed && error.result.exitCode === LOCKED) || tries === LOCK_TRIES) throw error;
       await sleep(LOCK_WAIT_MS);

@@ -503,6 +503,13 @@ const COMMAND_LINE = [
       negate: true,
     },
   ),
+  own(
+    "upgraded-from",
+    "path",
+    ["stanza-upgrade"],
+    "data directory of the cluster before pg_upgrade: refuse unless pg1 was made from it and the stanza is its",
+    { config: "upgrade.upgradedFrom" },
+  ),
   acted(
     "dry-run",
     "boolean",

@@ -12,7 +12,7 @@ import type { Context } from "../../base/context";
 import { ERRORS, fail, stockErrorName, toBackupError } from "../../base/errors";
 import type { RepoResult } from "../../base/parallel";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
-import { listBackups, newestFullOf } from "../../operations/info/destinations";
+import { listCurrentBackups, newestFullOf } from "../../operations/info/destinations";
 import { combinedError } from "../../operations/shared/results";
 import type { Repository } from "../../repository/repository";
 import { callCapabilities } from "../grpc/answers";
@@ -102,7 +102,7 @@ async function takeBackup(
   const endMs = ctx.clock.monotonicMs() + BUSY_MS_MAX;
   for (let attempt = 1; ; attempt++) {
     // Read for each attempt: this backup may build on the other pod's.
-    const before = await listBackups(repos);
+    const before = await listCurrentBackups(repos);
     const done = resultOf(before, uid, parts);
     if (done !== null) return done;
     const type =
@@ -127,7 +127,7 @@ async function takeBackup(
     );
     await ctx.clock.sleep(BUSY_PAUSE_MS, ctx.signal);
   }
-  const result = resultOf(await listBackups(repos), uid, parts);
+  const result = resultOf(await listCurrentBackups(repos), uid, parts);
   if (result === null) throw fail("backupSetInvalid", "the backup succeeded, but not in every repository");
   return result;
 }

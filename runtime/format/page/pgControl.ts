@@ -123,6 +123,31 @@ export function parsePgControl(first512: Uint8Array): PgControl {
   };
 }
 
+/** What pg_upgrade requires of a cluster, or copies into its new one. */
+export interface UpgradeFacts {
+  /** Cleanly, as a primary. */
+  readonly isShutDown: boolean;
+  /** With its epoch. */
+  readonly nextXid: bigint;
+}
+
+const STATE_OFFSET = 16;
+/** "DB_SHUTDOWNED" */
+const STATE_SHUT_DOWN = 1;
+/** From the redo position on: "FullTransactionId nextXid", of 14 and newer; 19 has one more field before it. */
+const NEXT_XID_OFFSET = 24;
+
+/** Of bytes that {@link parsePgControl} accepts. */
+export function upgradeFactsOf(first512: Uint8Array): UpgradeFacts {
+  const view = viewOf(first512);
+  const { pgVersion, redoOffset } = layoutOf(view);
+  const shift = Number(pgVersion) >= 19 ? 8 : 0;
+  return {
+    isShutDown: view.getUint32(STATE_OFFSET, true) === STATE_SHUT_DOWN,
+    nextXid: view.getBigUint64(redoOffset + NEXT_XID_OFFSET + shift, true),
+  };
+}
+
 /** A copy of the header (or of the whole file) with {@link INVALID_CHECKPOINT} and a matching CRC. */
 export function invalidateCheckpoint(content: Uint8Array): Uint8Array {
   const copy = new Uint8Array(content);

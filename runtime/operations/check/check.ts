@@ -10,7 +10,7 @@ import type { Session } from "../../postgres/session";
 import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { requireArchiving } from "./archiving";
-import { type FullExpectation, fullError, newestFullOf, type StoredFull } from "../info/destinations";
+import { currentBackupsOf, type FullExpectation, fullError, newestFullOf, type StoredFull } from "../info/destinations";
 import { openGap } from "../archivePush/dropWal";
 import { checkArchive, checkBackup } from "../shared/identity";
 import { waitForWal } from "../shared/waitWal";
@@ -69,7 +69,7 @@ export async function check(
         backupInfo.backups.map((entry) => entry.archiveStart),
       ),
     );
-    const newestFull = newestFullOf(backupInfo.backups);
+    const newestFull = newestFullOf(currentBackupsOf(backupInfo));
     const expected = options.expectFull(repo.key);
     const full =
       expected === undefined ? null : fullError(repo.key, newestFull, expected, Math.floor(ctx.clock.nowMs() / 1000));

@@ -7,7 +7,7 @@ import { perRepo, type RepoResult } from "../../base/parallel";
 import type { RepoSettings } from "../../config/types";
 import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { durationText, findNewestWal, fullError, newestFullOf } from "../info/destinations";
+import { currentBackupsOf, durationText, findNewestWal, fullError, newestFullOf } from "../info/destinations";
 
 /** Largest ages in seconds; what is absent is not compared. */
 export type ExpectedAges = Pick<RepoSettings, "expectFullWithinS" | "expectBackupWithinS" | "expectWalWithinS">;
@@ -20,9 +20,12 @@ export function findStale(
 ): Promise<RepoResult<readonly BackupError[]>[]> {
   return perRepo(repos, async (repo) => {
     const { expectBackupWithinS, expectFullWithinS, expectWalWithinS } = expected(repo.key);
-    const { backups } = await loadBackupInfo(repo);
+    const info = await loadBackupInfo(repo);
+    const { backups } = info;
     const full =
-      expectFullWithinS === undefined ? null : fullError(repo.key, newestFullOf(backups), expectFullWithinS, nowS);
+      expectFullWithinS === undefined
+        ? null
+        : fullError(repo.key, newestFullOf(currentBackupsOf(info)), expectFullWithinS, nowS);
     const newest = backups.reduce((latest, { stoppedAtS }) => Math.max(latest, stoppedAtS), 0);
     const wal = expectWalWithinS === undefined ? null : await findNewestWal(repo);
     return [

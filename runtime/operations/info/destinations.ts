@@ -6,7 +6,7 @@
 import { type BackupError, fail, nullOn } from "../../base/errors";
 import { perRepo, type RepoResult } from "../../base/parallel";
 import { archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
-import type { BackupInfoEntry } from "../../format/repository/backupInfo";
+import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
 import type { JsonValue } from "../../format/repository/json";
 import { archiveIdPath } from "../../format/repository/repoPath";
 import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
@@ -42,6 +42,16 @@ export function listDestinations(repos: readonly Repository[]): Promise<RepoResu
 /** Every repository's backups; one without the stanza is an error in its own result. */
 export function listBackups(repos: readonly Repository[]): Promise<RepoResult<readonly BackupInfoEntry[]>[]> {
   return perRepo(repos, async (repo) => (await loadBackupInfo(repo)).backups);
+}
+
+/** Those of the stanza's present cluster: after an upgrade, none of the former's can be continued. */
+export function currentBackupsOf({ backups, currentId }: Pick<BackupInfo, "backups" | "currentId">): BackupInfoEntry[] {
+  return backups.filter(({ dbId }) => dbId === currentId);
+}
+
+/** Like {@link listBackups}, of the present cluster alone. */
+export function listCurrentBackups(repos: readonly Repository[]): Promise<RepoResult<readonly BackupInfoEntry[]>[]> {
+  return perRepo(repos, async (repo) => currentBackupsOf(await loadBackupInfo(repo)));
 }
 
 /** By end time: a label shows only the start. */
@@ -106,7 +116,8 @@ export function destinationsJson(stanza: string, results: readonly RepoResult<De
 }
 
 async function findNewestFull(repo: Repository): Promise<StoredFull | null> {
-  return newestFullOf((await nullOn(loadBackupInfo(repo), "fileMissing"))?.backups ?? []);
+  const info = await nullOn(loadBackupInfo(repo), "fileMissing");
+  return info === null ? null : newestFullOf(currentBackupsOf(info));
 }
 
 /**

@@ -16,6 +16,7 @@ import { loadNewestAttack, loadNewestDrills } from "../drill/history";
 import type { DrillRecord } from "../drill/record";
 import {
   durationText,
+  currentBackupsOf,
   findNewestWal,
   type FullExpectation,
   fullError,
@@ -88,7 +89,7 @@ export interface RepoStatus {
 /** Every repository has its own result; an unreadable one counts as a trouble. Never throws for a repository. */
 export async function collectStatus(input: StatusInput): Promise<StatusReport> {
   const results = await perRepo(input.repos, async (repo) => ({
-    backups: (await loadBackupInfo(repo)).backups,
+    ...(await loadBackups(repo)),
     newestWal: await findNewestWal(repo),
     drills: await loadNewestDrills(repo),
     attack: await loadNewestAttack(repo),
@@ -122,8 +123,8 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
       const nothing = { backupCount: 0, newest: null, newestFull: null, recoverableFromS: null, newestWal: null };
       return { ...common, ...nothing, troubles: [result.error] };
     }
-    const { backups } = result.value;
-    const status = { ...common, ...backupsOf(backups), newestWal: result.value.newestWal };
+    const { backups, current } = result.value;
+    const status = { ...common, ...backupsOf(backups, current), newestWal: result.value.newestWal };
     return { ...status, troubles: troublesOf(status, input, newestWal) };
   });
   const { next, nowS, running, stanza, waiting } = input;
@@ -151,15 +152,27 @@ function joinDrills(drills: readonly DrillRecord[]): DrillRecord[] {
   );
 }
 
+interface LoadedBackups {
+  readonly backups: readonly BackupInfoEntry[];
+  /** Those of the present cluster. */
+  readonly current: readonly BackupInfoEntry[];
+}
+
+async function loadBackups(repo: Repository): Promise<LoadedBackups> {
+  const info = await loadBackupInfo(repo);
+  return { backups: info.backups, current: currentBackupsOf(info) };
+}
+
 function backupsOf(
   backups: readonly BackupInfoEntry[],
+  current: readonly BackupInfoEntry[],
 ): Pick<RepoStatus, "backupCount" | "newest" | "newestFull" | "recoverableFromS"> {
   const byEnd = backups.toSorted((left, right) => left.stoppedAtS - right.stoppedAtS);
   const last = byEnd.at(-1);
   return {
     backupCount: backups.length,
     newest: last === undefined ? null : { label: last.label, type: last.type, stoppedAtS: last.stoppedAtS },
-    newestFull: newestFullOf(backups),
+    newestFull: newestFullOf(current),
     recoverableFromS: byEnd[0]?.stoppedAtS ?? null,
   };
 }

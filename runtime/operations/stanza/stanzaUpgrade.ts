@@ -5,23 +5,57 @@
  * after an interruption the next run writes backup.info.
  */
 import type { Context } from "../../base/context";
-import { fail } from "../../base/errors";
+import { fail, isError } from "../../base/errors";
 import { perRepo, type RepoResult } from "../../base/parallel";
 import { type ArchiveInfo, currentHistory } from "../../format/repository/archiveInfo";
 import type { BackupInfo } from "../../format/repository/backupInfo";
 import type { PgControl } from "../../format/page/pgControl";
 import { loadArchiveInfo, loadBackupInfo, updateArchiveInfo, updateBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
+import { checkArchive, checkBackup, type ClusterIdentity } from "../shared/identity";
 
-export function stanzaUpgrade(
+/**
+ * The caller holds the locks and leases. With `former`, the cluster that the new one was proven to come from, every
+ * repository must belong to one of the two: if one does not, none is changed.
+ */
+export async function stanzaUpgrade(
   repos: readonly Repository[],
   control: PgControl,
   ctx: Context,
+  former: ClusterIdentity | null = null,
 ): Promise<RepoResult<"upgraded" | "valid">[]> {
-  return perRepo(repos, (repo) => upgradeOne(repo, control, ctx));
+  if (former !== null) {
+    const checked = await perRepo(repos, (repo) => requireOwner(repo, control, former));
+    const foreign = checked.find((result) => !result.ok && isError(result.error, "archiveMismatch", "backupMismatch"));
+    if (foreign?.ok === false) throw foreign.error;
+  }
+  return perRepo(repos, (repo) => upgradeOne(repo, control, ctx, former));
 }
 
-async function upgradeOne(repo: Repository, control: PgControl, ctx: Context): Promise<"upgraded" | "valid"> {
+/** True if every repository follows this cluster already. */
+export async function isUpgraded(repos: readonly Repository[], control: PgControl): Promise<boolean> {
+  const cluster = { version: control.pgVersion, systemId: control.systemId };
+  const checked = await perRepo(repos, (repo) => requireOwner(repo, control, cluster));
+  return checked.every((result) => result.ok);
+}
+
+/** @throws archiveMismatch (44), backupMismatch (51), and errors of reading the info files */
+async function requireOwner(repo: Repository, control: PgControl, former: ClusterIdentity): Promise<void> {
+  const present = { version: control.pgVersion, systemId: control.systemId };
+  const [archiveInfo, backupInfo] = [await loadArchiveInfo(repo), await loadBackupInfo(repo)];
+  const isOf = (cluster: ClusterIdentity, entry: { pgVersion: string; systemId: bigint }): boolean =>
+    entry.pgVersion === cluster.version && entry.systemId === cluster.systemId;
+  // An interrupted upgrade may have reached archive.info alone.
+  if (!isOf(present, currentHistory(archiveInfo))) checkArchive(repo, archiveInfo, former);
+  if (!isOf(present, currentHistory(backupInfo))) checkBackup(repo, backupInfo, former);
+}
+
+async function upgradeOne(
+  repo: Repository,
+  control: PgControl,
+  ctx: Context,
+  former: ClusterIdentity | null,
+): Promise<"upgraded" | "valid"> {
   ctx.log.info(`stanza-upgrade for stanza '${repo.stanza}' on ${repo.name}`);
   const archiveInfo = await loadArchiveInfo(repo);
   const backupInfo = await loadBackupInfo(repo);
@@ -44,14 +78,19 @@ async function upgradeOne(repo: Repository, control: PgControl, ctx: Context): P
     );
   }
   const archiveEntry = { id: archiveId, systemId, pgVersion };
-  const withArchive = (info: ArchiveInfo): ArchiveInfo =>
-    isCurrent(currentHistory(info))
-      ? info
-      : { ...info, currentId: archiveId, history: [...info.history, archiveEntry] };
+  // Both are read again: a program without our lease may have written them.
+  const withArchive = (info: ArchiveInfo): ArchiveInfo => {
+    if (isCurrent(currentHistory(info))) return info;
+    if (former !== null) checkArchive(repo, info, former);
+    return { ...info, currentId: archiveId, history: [...info.history, archiveEntry] };
+  };
   await updateArchiveInfo(repo, withArchive, ctx);
   const backupEntry = { ...archiveEntry, catalogVersion, controlVersion };
-  const withBackup = (info: BackupInfo): BackupInfo =>
-    isCurrent(currentHistory(info)) ? info : { ...info, currentId: backupId, history: [...info.history, backupEntry] };
+  const withBackup = (info: BackupInfo): BackupInfo => {
+    if (isCurrent(currentHistory(info))) return info;
+    if (former !== null) checkBackup(repo, info, former);
+    return { ...info, currentId: backupId, history: [...info.history, backupEntry] };
+  };
   await updateBackupInfo(repo, withBackup, ctx);
   if (archiveOld || backupOld) return "upgraded";
   ctx.log.info(`stanza '${repo.stanza}' on ${repo.name} is already up to date`);

@@ -283,7 +283,7 @@ const formOf = <T extends object>(name: string, type: string, args: T, make: (ar
     missing,
     paths: inputs.map(({ path }) => path),
     own: own.map(({ path }) => path),
-    run: (own: readonly string[], of: (value: unknown) => unknown) => () => make(withInputs(args, own, of)),
+    run: (chosen: readonly string[], of: (value: unknown) => unknown) => () => make(withInputs(args, chosen, of)),
   };
 };
 

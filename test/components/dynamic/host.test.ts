@@ -186,6 +186,25 @@ test("another data directory replaces the host; the old one is undone first", as
   });
 });
 
+test("another data directory with a newer declared version is an upgrade of the same host", async () => {
+  const at = (version: number | undefined, over: Partial<HostInputs["desired"]> = {}): HostInputs => {
+    const postgres = version === undefined ? {} : { postgres: { version, install: false, port: 5432 } };
+    const server = { ...inputs.desired.server, ...postgres };
+    return { ...inputs, dataDirectory: "/other", desired: { ...inputs.desired, server, ...over } };
+  };
+  const replaced = async (news: HostInputs, olds: Partial<HostOutputs> = {}): Promise<string[]> =>
+    (await diff("local/main", { ...outputs, ...olds }, news)).replaces;
+  expect(await replaced(at(19))).toEqual([]);
+  for (const version of [undefined, 17, 18]) expect(await replaced(at(version))).toEqual(["dataDirectory"]);
+  expect(await replaced(at(19, { stanza: "else" }))).toEqual(["dataDirectory"]);
+  expect(await replaced(at(19, { stock: {} as never }))).toEqual(["dataDirectory"]);
+  expect(await replaced(at(19), { serverVersion: 0 })).toEqual(["dataDirectory"]);
+  // One under way.
+  for (const version of [undefined, 18]) expect(await replaced(at(version), { upgradedFrom: "/former" })).toEqual([]);
+  expect(await replaced({ ...at(19), settings: {} })).toEqual(["dataDirectory", "settings"]);
+  expect(await replaced({ ...at(19), connection: { ssh: { host: "db2" } } as never })).toEqual(["connection"]);
+});
+
 test("another passphrase for a location is refused with the remedy, whatever its present key; a new location accepts any", async () => {
   const location = "s3://backups/ledger at s3.example.net:443";
   const known = {

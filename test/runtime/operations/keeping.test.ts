@@ -10,7 +10,8 @@ import { annotate } from "../../../runtime/operations/shared/annotate";
 import { sharesOf } from "../../../runtime/operations/info/manifestReport";
 import { listFiles, openRepoFile, repoPathOf } from "../../../runtime/operations/shared/repoFiles";
 import { hasStanza, stanzaDelete } from "../../../runtime/operations/stanza/stanzaDelete";
-import { stanzaUpgrade } from "../../../runtime/operations/stanza/stanzaUpgrade";
+import { listCurrentBackups } from "../../../runtime/operations/info/destinations";
+import { isUpgraded, stanzaUpgrade } from "../../../runtime/operations/stanza/stanzaUpgrade";
 import { loadArchiveInfo, loadBackupInfo } from "../../../runtime/repository/infoStore";
 import type { Repository } from "../../../runtime/repository/repository";
 import { testContext } from "../../harness/context";
@@ -87,6 +88,52 @@ describe("stanza-upgrade", () => {
       { ok: false, error: { kind: "fileInvalid" } },
     ]);
     expect((await loadBackupInfo(broken)).history).toHaveLength(1);
+  });
+});
+
+describe("stanza-upgrade from a proven cluster", () => {
+  const of = (version: string, systemId: bigint) => ({ version, systemId });
+  /** Repositories of the same cluster, the second by another kind of stanza. */
+  const pair = async (second: MadeStanza = STANZA): Promise<[Repository, Repository]> => {
+    const repos: [Repository, Repository] = [await made(new MemoryStorage()), repository(2, { pass: "secret" })];
+    await makeStanza(repos[1], second);
+    return repos;
+  };
+
+  it("follows it in every repository, once, also after an interruption", async () => {
+    const repos = await pair();
+    const { pgVersion, systemId } = currentHistory(await loadArchiveInfo(repos[0]));
+    const former = of(pgVersion, systemId);
+    expect(await isUpgraded(repos, CONTROL)).toBe(false);
+    await stanzaUpgrade([repos[1]], CONTROL, ctx, former);
+    expect(await isUpgraded(repos, CONTROL)).toBe(false);
+    expect(await stanzaUpgrade(repos, CONTROL, ctx, former)).toMatchObject([{ value: "upgraded" }, { value: "valid" }]);
+    expect(await isUpgraded(repos, CONTROL)).toBe(true);
+    for (const repo of repos) {
+      expect(await listCurrentBackups([repo])).toMatchObject([{ ok: true, value: [] }]);
+      expect((await loadBackupInfo(repo)).history).toHaveLength(2);
+    }
+  });
+
+  it("changes no repository if one belongs to another cluster, and continues if one is unreadable", async () => {
+    const repos = await pair();
+    const { pgVersion, systemId } = currentHistory(await loadArchiveInfo(repos[0]));
+    await stanzaUpgrade([repos[1]], OTHER_CONTROL, ctx);
+    await expect(stanzaUpgrade(repos, CONTROL, ctx, of(pgVersion, systemId))).rejects.toMatchObject({
+      kind: "archiveMismatch",
+      message: expect.stringContaining("do not match repo2 stanza version 18") as string,
+    });
+    await expect(stanzaUpgrade([repos[0]], CONTROL, ctx, of(pgVersion, systemId + 1n))).rejects.toMatchObject({
+      kind: "archiveMismatch",
+    });
+    expect((await loadArchiveInfo(repos[0])).history).toHaveLength(1);
+    const dead = new FaultyStorage(new MemoryStorage()).breakDown(fail("hostConnect", "unable to connect"));
+    const others = [repos[0], repository(3, { storage: dead })];
+    expect(await isUpgraded(others, CONTROL)).toBe(false);
+    expect(await stanzaUpgrade(others, CONTROL, ctx, of(pgVersion, systemId))).toMatchObject([
+      { value: "upgraded" },
+      { ok: false, error: { kind: "hostConnect" } },
+    ]);
   });
 });
 

@@ -47,8 +47,8 @@ class Harbour extends MemoryStorage {
     for (let at = from; ; ) {
       const segment = segmentOfLsn(1, at, WAL_SIZE_BYTES);
       const sessions = bySession(chunks.filter((chunk) => chunk.segment === segment));
-      const isArchived = names.some((name) => name.startsWith(`${segment}-`) && parseChunkName(name) === null);
-      const reach = isArchived ? WAL_SIZE_BYTES : Math.max(0, ...sessions.map((own) => reachOf(own)));
+      const isStored = names.some((name) => name.startsWith(`${segment}-`) && parseChunkName(name) === null);
+      const reach = isStored ? WAL_SIZE_BYTES : Math.max(0, ...sessions.map((own) => reachOf(own)));
       if (reach < WAL_SIZE_BYTES) return lsnOfSegment(segment, WAL_SIZE_BYTES) + BigInt(reach);
       at = lsnOfSegment(segment, WAL_SIZE_BYTES) + SIZE;
     }
