@@ -197,7 +197,7 @@ test("an update creates the cluster, and a second one changes nothing", async ()
   );
   const [plugin] = specOf(CLUSTER, "orders/orders")["plugins"] as Values[];
   const program = kubernetes.all(CONFIG_MAP).find(({ id }) => id.startsWith("cnpg-system/pgbackstop-program-"));
-  const { sha256 } = program?.inputs["data"] as Values;
+  const { sha256 } = (program?.inputs["data"] ?? {}) as Values;
   expect(plugin).toMatchObject({
     name: "pgbackstop",
     isWALArchiver: true,

@@ -67,9 +67,8 @@ function find(objects: Objects, kind: string, name: RegExp): JsonObject {
 }
 
 function parametersOf(objects: Objects): Readonly<Record<string, string>> {
-  const { configMap, stanza, cpuRequest, memoryLimit, memoryRequest, repo1Secret, ...program } =
-    findOwnParameters(find(objects, "Cluster", /^orders$/)) ?? {};
-  return program;
+  const all = findOwnParameters(find(objects, "Cluster", /^orders$/)) ?? {};
+  return Object.fromEntries(Object.entries(all).filter(([name]) => /^(image$|runtime)/.test(name)));
 }
 
 /** Of the pods of the cluster's Jobs, and of the Job that waits for full backups. */

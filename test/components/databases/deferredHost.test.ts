@@ -200,7 +200,7 @@ const forms = [ARGS, OTHER].map((args, index) => {
   const { missing, paths } = inputsOf("PostgresHostArgs", args);
   const own = paths.map(({ path }) => path).filter((path) => index === 0 || /^(connection|notify)/.test(path));
   const name = index === 0 ? "a host by SSH" : "a host by a connection of @pulumi/command";
-  const run = (paths: readonly string[], of: (value: unknown) => unknown) => () => make(withInputs(args, paths, of));
+  const run = (chosen: readonly string[], of: (value: unknown) => unknown) => () => make(withInputs(args, chosen, of));
   return { name, missing, paths: own, own, run };
 });
 

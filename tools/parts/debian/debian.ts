@@ -190,7 +190,7 @@ async function prepareApt(
   writeFileSync(
     configFile,
     Object.entries(settings)
-      .map(([name, value]) => `${name} "${value}";\n`)
+      .map(([setting, value]) => `${setting} "${value}";\n`)
       .join(""),
   );
   await runOk("apt-get", ["-qq", "-c", configFile, "update"]);
