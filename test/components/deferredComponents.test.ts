@@ -6,6 +6,7 @@ import { topology } from "./topologies";
 
 vi.mock("../../components/internal/runtimeBundle", () => ({
   runtimeBundleSha256: () => "0".repeat(64),
+  runtimeBundleBrotli: () => "YnI=",
   runtimeBundleGzip: () => "gzip",
   loadArchiveClient: () => "client",
 }));
@@ -336,6 +337,18 @@ add(
     secrets: [{ name: "shop-database", namespace: "shop", values: { host: "orders-rw" } }],
     namespace: "db",
     image: "registry.example.net/postgresql:18",
+  },
+  (args) => outputsOf(new all.Migration("move", args)),
+);
+add(
+  "Migration by an own image",
+  "MigrationArgs",
+  {
+    ...MIGRATION,
+    source: { address: "old.example.net", passwordSecret: { name: "old", key: "password" } },
+    target: { cluster: CLUSTER },
+    namespace: "db",
+    runtimeImage: "registry.example.net/own@sha256:1",
   },
   (args) => outputsOf(new all.Migration("move", args)),
 );

@@ -7,6 +7,7 @@ import { describeDeferred, inputsOf, withInputs } from "../deferredInputs";
 
 vi.mock("../../../components/internal/runtimeBundle", () => ({
   runtimeBundleSha256: () => "0".repeat(64),
+  runtimeBundleBrotli: () => "YnI=",
   runtimeBundleGzip: () => "gzip",
 }));
 
