@@ -27,14 +27,14 @@ export function checkedValue<T>(
   value: pulumi.Output<T>,
   check: (known: T) => readonly Finding[],
 ): pulumi.Output<T> {
-  return pulumi.all([value, pulumi.isSecret(value)]).apply((parts) => {
+  return pulumi.all([value, pulumi.isSecret(value)]).apply<T>((parts) => {
     const known = parts[0] as T;
     throwErrors(
       component,
       withoutSecretValues(check(known), () => (parts[1] ? [] : check(known))),
     );
     return known;
-  }) as pulumi.Output<T>;
+  });
 }
 
 /** A plan of a bucket, of which some values come with `undeleteDays`. */
@@ -99,7 +99,7 @@ export function costOutputs(
     const cost = priceOf(value);
     return cost === null ? {} : { monthlyCostUsd: pulumi.output(cost.perMonth), pricesAsOf: pulumi.output(cost.asOf) };
   }
-  const whole = pulumi.output(facts) as pulumi.Output<pulumi.Unwrap<CostFacts>>;
+  const whole = pulumi.output<CostFacts>(facts);
   const cost = checkedValue(component, whole, ({ storedGiB }) => checkStored(storedGiB)).apply(priceOf);
   // Undefined inside of an output leaves it out.
   return {

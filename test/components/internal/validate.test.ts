@@ -97,7 +97,7 @@ test("a preview reports what holds whatever a late value turns out to be, and no
 
 test("a finding about an item of a list waits for that item", () => {
   const { value } = splitKnown({ ...settings(), drillChecks: { assertions: [{ name: pulumi.output("x"), sql: "" }] } });
-  const all = checkHost(resolveHost("ledger", value as HostSettings, "/usr/bin/node"));
+  const all = checkHost(resolveHost("ledger", value, "/usr/bin/node"));
   const paths = all.map(({ path }) => path).filter((path) => path.startsWith("drillChecks"));
   expect(paths).toEqual(["drillChecks.assertions[0].name", "drillChecks.assertions[0].sql"]);
   const left = withoutDeferred(all, ["drillChecks.assertions.0.name"]).map(({ path }) => path);
