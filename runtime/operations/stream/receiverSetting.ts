@@ -27,7 +27,7 @@ export async function changeNames(session: NamesSession, change: (value: string)
 /** The present value. @throws dbQuery */
 export async function readNames(session: Pick<Session, "query">): Promise<string> {
   const { rows } = await session.query("select current_setting('synchronous_standby_names') as value");
-  return String((rows as { value: unknown }[])[0]?.value ?? "");
+  return firstText(rows) ?? "";
 }
 
 /**
@@ -36,14 +36,14 @@ export async function readNames(session: Pick<Session, "query">): Promise<string
  */
 export async function requireNoApply(session: Pick<Session, "query">): Promise<void> {
   const { rows } = await session.query(
-    "select 'the server' as owner where current_setting('synchronous_commit') = 'remote_apply' union all " +
+    "select 'the server' as value where current_setting('synchronous_commit') = 'remote_apply' union all " +
       "select coalesce('role ' || setrole::regrole, 'database ' || (select datname from pg_catalog.pg_database d where d.oid = setdatabase)) " +
       "from (select nullif(setrole, 0) as setrole, setdatabase, setconfig from pg_catalog.pg_db_role_setting) s " +
       "where 'synchronous_commit=remote_apply' = any(setconfig)",
   );
-  const owner = (rows as { owner: unknown }[])[0]?.owner;
-  if (owner === undefined) return;
-  throw fail("featureNotSupported", `synchronous_commit is remote_apply for ${String(owner)}`, {
+  const owner = firstText(rows);
+  if (owner === null) return;
+  throw fail("featureNotSupported", `synchronous_commit is remote_apply for ${owner}`, {
     hint: "A repository applies no WAL, so such a commit would wait forever. Set synchronous_commit = on.",
   });
 }
@@ -52,9 +52,14 @@ export async function requireNoApply(session: Pick<Session, "query">): Promise<v
 async function elsewhere(session: Pick<Session, "query">): Promise<string> {
   const { rows } = await session
     .query(
-      "select setting from pg_catalog.pg_file_settings where name = 'synchronous_standby_names' " +
+      "select setting as value from pg_catalog.pg_file_settings where name = 'synchronous_standby_names' " +
         "and sourcefile not like '%postgresql.auto.conf' order by seqno desc limit 1",
     )
     .catch(() => ({ rows: [] }));
-  return String((rows as { setting: unknown }[])[0]?.setting ?? "");
+  return firstText(rows) ?? "";
+}
+
+function firstText(rows: readonly unknown[]): string | null {
+  const [first] = rows as readonly { readonly value?: unknown }[];
+  return typeof first?.value === "string" ? first.value : null;
 }

@@ -22,11 +22,11 @@ class Server {
     this.sessions++;
     const query = async (sql: string): Promise<never> => {
       const rows = sql.includes("pg_file_settings")
-        ? [{ setting: this.file }]
+        ? [{ value: this.file }]
         : sql.includes("remote_apply")
           ? this.applyOf === null
             ? []
-            : [{ owner: this.applyOf }]
+            : [{ value: this.applyOf }]
           : [{ value: this.value }];
       return { rows } as never;
     };
