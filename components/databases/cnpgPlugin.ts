@@ -195,7 +195,7 @@ export class CnpgPlugin extends pulumi.ComponentResource {
       if (role === "service-account") continue;
       const spec = objects.apply((known) => known.find((object) => object.role === role)?.manifest["spec"]);
       const { spec: _outline, ...others } = manifest;
-      this.declare(name, { role, manifest: others as typeof manifest }, deferred, made, spec as pulumi.Output<object>);
+      this.declare(name, { role, manifest: others }, deferred, made, spec as pulumi.Output<object>);
     }
     return pulumi.all([plan, runtime.image, isServing]).apply(([known, nodeImage, serves]) =>
       serves

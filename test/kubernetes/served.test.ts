@@ -18,7 +18,6 @@ import { programFile } from "../../runtime/cnpg/programStart";
 import { projectFolder } from "../../tools/parts/cache";
 import { CLUSTERS } from "../harness/kubernetes/clusterCalls";
 import { type ComponentLab, startComponentLab } from "../harness/kubernetes/componentLab";
-import type { KubernetesObject } from "../harness/kubernetes/kubectl";
 import { OPERATOR_NAMESPACE } from "../harness/kubernetes/lab";
 import { labParts } from "../harness/kubernetes/parts";
 import { NODE_IMAGE } from "../harness/kubernetes/plugin";
@@ -84,7 +83,7 @@ describe("a runtime that the plugin serves", async () => {
   const scalePlugin = (replicas: number): Promise<string> =>
     own.lab.kubectl.runOk(["scale", `deployment/${SERVICE}`, "-n", OPERATOR_NAMESPACE, `--replicas=${replicas}`]);
   const isPluginGone = async (): Promise<boolean> => {
-    const pods = await own.lab.kubectl.list<KubernetesObject>("pods", OPERATOR_NAMESPACE);
+    const pods = await own.lab.kubectl.list("pods", OPERATOR_NAMESPACE);
     return !pods.some(({ metadata }) => metadata.name.startsWith(`${SERVICE}-`));
   };
 

@@ -19,6 +19,7 @@ import {
   type Json,
   type JsonObject,
   listAt,
+  textAt,
 } from "../../../runtime/cnpg/kubernetes/clusterObject";
 import { renderedObjects } from "../../harness/kubernetes/rendered";
 
@@ -61,14 +62,14 @@ function programOf(plugin: CnpgPluginArgs, over: Partial<ClusterBackupArgs> = {}
 }
 
 function find(objects: Objects, kind: string, name: RegExp): JsonObject {
-  const object = objects.find((each) => each["kind"] === kind && name.test(String(at(each, "metadata", "name"))));
+  const object = objects.find((each) => each["kind"] === kind && name.test(textAt(each, "metadata", "name") ?? ""));
   if (object === undefined) throw new Error(`no ${kind} ${name.source}`);
   return object;
 }
 
 function parametersOf(objects: Objects): Readonly<Record<string, string>> {
   const all = findOwnParameters(find(objects, "Cluster", /^orders$/)) ?? {};
-  return Object.fromEntries(Object.entries(all).filter(([name]) => /^(image$|runtime)/.test(name)));
+  return Object.fromEntries(Object.entries(all).filter(([name]) => /^(bundle$|image$|runtime)/.test(name)));
 }
 
 /** Of the pods of the cluster's Jobs, and of the Job that waits for full backups. */
