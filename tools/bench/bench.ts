@@ -36,7 +36,7 @@ const HELP = `npm run bench -- [NAME] [options]: pgbackstop beside stock pgBackR
   memory     peak memory with one large relation, with many files       --size=2048 (MB) --files=200000
   wal        WAL through the agent over a store far away                --segments=300 --latency=20 (ms) --process-max=4
   topology   comparisons of stacks, and what they add to a preview       --databases=50
-  commits    commits per second that wait for a repository              --seconds=10 --scale=10
+  commits    commits per second that wait for a repository              --seconds=10 --scale=40
   rpo        commits lost with hosts, by kills of every part             --kills=300 --asynchronous=100 --latency=5 (ms)
   all        all but these two, in sequence                             no other options
 

@@ -1,12 +1,12 @@
 /**
- * `npm run bench -- commits [--seconds=10 --scale=10]`: commits per second of pgbench when commits wait for a
+ * `npm run bench -- commits [--seconds=10 --scale=40]`: commits per second of pgbench when commits wait for a
  * repository, beside asynchronous streaming and a real synchronous standby on the same machine.
  */
 import { join } from "node:path";
 import { build } from "../parts/build/build";
 import { findVersitygw } from "../parts/kubernetes/goTools";
 import { findWholePostgres, type PostgresBinaries } from "../parts/postgres/postgres";
-import { onEnd, runOk } from "../parts/process";
+import { findOnPath, onEnd, runOk } from "../parts/process";
 import type { Progress } from "../parts/progress";
 import { readArguments } from "./arguments";
 import { runtimeFile } from "./bed";
@@ -38,7 +38,7 @@ const CASES: readonly Case[] = [
 ];
 
 export async function commitsMain(argv: readonly string[], progress: Progress): Promise<void> {
-  const { scale, seconds } = readArguments(argv, { seconds: 10, scale: 10 });
+  const { scale, seconds } = readArguments(argv, { seconds: 10, scale: 40 });
   const postgres = await findWholePostgres(18);
   if ("missing" in postgres) return progress.loud(`no measurement: ${postgres.missing}`);
   if (process.env["PGBACKSTOP_RUNTIME"] === undefined) await build(progress);
@@ -72,8 +72,10 @@ async function measureCase(
   const forget = onEnd(() => lab.remove());
   try {
     const { cluster } = lab;
+    // Debian's newest needs a newer C library than this machine may have.
+    const program = (await findOnPath("pgbench")) ?? join(binaries.folder, "pgbench");
     const pgbench = (args: readonly string[]): Promise<string> =>
-      runOk(join(binaries.folder, "pgbench"), [
+      runOk(program, [
         "-h",
         cluster.socketPath,
         "-p",
