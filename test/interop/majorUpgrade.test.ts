@@ -169,9 +169,10 @@ describe(TITLE, async () => {
       await cluster.sql(`INSERT INTO story VALUES ('late${major}')`);
       const last = await waitArchived(cluster);
 
-      // Every segment from the first one on.
+      // Every segment since the first start. One that pg_upgrade itself wrote may precede them.
       const names = archived(id);
-      expect([names[0], names.at(-1)]).toEqual([first, last]);
+      expect(names).toContain(first);
+      expect(names.at(-1)).toBe(last);
       const numbers = names.map((name) => Number.parseInt(name.slice(-2), 16));
       expect(numbers).toEqual(numbers.map((_, turn) => (numbers[0] ?? 0) + turn));
       await bed.stockOk(stock, ["check"], { config });
