@@ -164,6 +164,7 @@ test("the archiver of a sidecar heals complete archives beside its own work, und
       locks.taken.push(kind);
       return [{ release: () => void locks.released++ } as LockFile];
     },
+    readFile: async () => null,
     repositories: () => repos,
     requireStarted: () => {},
   };
