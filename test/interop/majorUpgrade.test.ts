@@ -40,7 +40,7 @@ describe(TITLE, async () => {
   /** Of the present cluster. */
   let config: string;
 
-  const present = (): TestCluster => clusters.at(-1) as TestCluster;
+  const present = (): TestCluster => clusters.at(-1) ?? bed.cluster;
   /** As an update of the host does: the configuration names the cluster, and the agent reads it. */
   const configure = async (cluster: TestCluster): Promise<string> => {
     await agent?.stop();
