@@ -145,7 +145,7 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ["commits that wait", { streaming: { synchronous: "any" } }, ["PB151 streaming.synchronous"]],
   [
     "commits that wait for nobody known",
-    { streaming: { synchronous: "both" as never } },
+    { streaming: { synchronous: "both" } },
     ["PB017 streaming.synchronous"],
   ],
   ["commits that wait for no name", { streaming: { synchronous: "named" } }, ["PB017 streaming.synchronous"]],
