@@ -207,7 +207,8 @@ describe(TITLE, async () => {
     expect([made.exitCode, record.ok, record.failures]).toEqual([0, true, []]);
     expect((await bed.oursOk(drill)).stdout).toMatch(/attacks repo1: passed/);
     const left = await bed.oursOk(["repo-ls", "--repo=1", "--recurse", "--log-level-console=off"]);
-    expect(left.stdout.split("\n").filter((name) => name.includes("/attack/"))).toEqual([]);
+    // versitygw also lists the empty directories on its disk.
+    expect(left.stdout.split("\n").filter((name) => /\/attack\/[^/]+\//.test(name))).toEqual([]);
     expect((await bed.oursOk(["metrics"])).stdout).toMatch(/^pgbackstop_attack_drill_ok\{.*\} 1$/m);
   });
 
