@@ -143,11 +143,7 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ["streamed WAL at all times", { streaming: { intervalSeconds: 0 } }, ["PB014 streaming.intervalSeconds"]],
   ["streamed WAL without an agent", { agent: false, streaming: { intervalSeconds: 5 } }, ["PB150 streaming"]],
   ["commits that wait", { streaming: { synchronous: "any" } }, ["PB151 streaming.synchronous"]],
-  [
-    "commits that wait for nobody known",
-    { streaming: { synchronous: "both" } },
-    ["PB017 streaming.synchronous"],
-  ],
+  ["commits that wait for nobody known", { streaming: { synchronous: "both" } }, ["PB017 streaming.synchronous"]],
   ["commits that wait for no name", { streaming: { synchronous: "named" } }, ["PB017 streaming.synchronous"]],
   [
     "commits that wait for an unknown repository",
