@@ -191,6 +191,8 @@ describe("a changed configuration", async () => {
     await (await openMany(0, image)).up({ parallel: 32 });
     const packed = (await bytesOf(0, {})) - alone;
     const carried = (await bytesOf(1, {}, { runtimeDelivery: RuntimeDelivery.ConfigMap })) - packed - alone;
+    // A cluster keeps the ConfigMap that it has.
+    await (await openMany(0, {})).up();
     const own = (await bytesOf(1, {}, {})) - packed - alone;
     await (await openProgram("sizes", async () => {})).destroy();
     console.info(
