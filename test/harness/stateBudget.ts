@@ -7,7 +7,7 @@ import { join } from "node:path";
 
 export const STATE_BUDGET = {
   /** A stack with fifty clusters, each with two repositories, and fifty hosts. The aim is 3 MB. */
-  total: 6_400_000,
+  total: 6_500_000,
   count: 50,
   cluster: 90_000,
   host: 36_000,
