@@ -21,6 +21,7 @@ import { loadUserNames, type UserNames } from "./local/users";
 import type { ServerCandidate } from "./operations/backup/chooseServers";
 import { inlinePool, type Job, type JobPool, runJob } from "./operations/shared/jobs";
 import { loadControlFile } from "./postgres/controlFile";
+import { parsePostmasterPid } from "./postgres/postmasterPid";
 import { Session, type SessionTarget } from "./postgres/session";
 import { WalStream } from "./postgres/walStream";
 import { LEASE_TIMES } from "./repository/lease";
@@ -459,13 +460,10 @@ function trimmed(path: string): string {
   return path.length > 1 ? path.replace(/\/+$/, "") : path;
 }
 
-/**
- * Socket directory of the server that runs on a data directory, from its postmaster.pid (PostgreSQL
- * "src/include/utils/pidfile.h").
- */
+/** Socket directory of the server that runs on a data directory. */
 function runningAt(dataDirectory: string): { readonly socketPath: string | undefined } {
   try {
-    const socketPath = readFileSync(`${dataDirectory}/postmaster.pid`, "utf8").split("\n")[4]?.trim();
+    const { socketPath } = parsePostmasterPid(readFileSync(`${dataDirectory}/postmaster.pid`, "utf8"));
     return { socketPath: socketPath === "" ? undefined : socketPath };
   } catch {
     return { socketPath: undefined };

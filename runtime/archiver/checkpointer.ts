@@ -9,6 +9,7 @@
  */
 import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
+import { parsePostmasterPid } from "../postgres/postmasterPid";
 
 export interface CheckpointerParts {
   readonly dataDirectory: string;
@@ -27,10 +28,6 @@ const LOOK_MS = 2000;
 const FRESH_S = 60;
 /** Of one start of the server: without a right or a connection the checkpointer wakes by itself. */
 const TRIES_MAX = 5;
-/** Lines of postmaster.pid (PostgreSQL "utils/pidfile.h"). */
-const PID_LINE = 0;
-const START_LINE = 2;
-const STATUS_LINE = 7;
 
 const RELOAD_IF_FRESH = `select pg_catalog.pg_reload_conf() from pg_catalog.pg_settings
  where name = 'archive_timeout' and setting::int > 0 and not pg_catalog.pg_is_in_recovery()
@@ -59,13 +56,8 @@ async function findStart({
   readFile,
 }: CheckpointerParts): Promise<{ readonly id: string; readonly atS: number } | null> {
   const bytes = await readFile(`${dataDirectory}/postmaster.pid`).catch(() => null);
-  const lines = Buffer.from(bytes ?? [])
-    .toString("latin1")
-    .split("\n");
-  // PostgreSQL 9.6 writes no status.
-  if (lines[STATUS_LINE]?.trim() !== "ready") return null;
-  const [pid = "", start = ""] = [lines[PID_LINE], lines[START_LINE]];
-  return { id: `${pid} ${start}`, atS: Number(start) };
+  const { pid, startedAtS, status } = parsePostmasterPid(Buffer.from(bytes ?? []).toString("utf8"));
+  return status === "ready" ? { id: `${pid} ${startedAtS}`, atS: startedAtS } : null;
 }
 
 /** False when it may be tried again. */

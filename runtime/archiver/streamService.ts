@@ -13,6 +13,7 @@ import { listMissingWal } from "../operations/stream/needed";
 import { removeReceiver } from "../operations/stream/receiverSetting";
 import { RECEIVER_NAME } from "../operations/stream/standbyNames";
 import { type StreamParts, type SynchronousParts, streamOnce } from "../operations/stream/stream";
+import { parsePostmasterPid } from "../postgres/postmasterPid";
 import { SynchronousGuard, type SynchronousState } from "./synchronousGuard";
 
 const PAUSE_FIRST_MS = 1000;
@@ -26,7 +27,6 @@ const STATE_MS = 5000;
 /** A server that shuts down waits this long for repositories that do not answer. */
 const SHUTDOWN_MS = 10_000;
 const SHUTDOWN_LOOK_MS = 2000;
-const STATUS_LINE = 7;
 /** How often to check whether a standby was promoted. */
 const STANDBY_MS = 5000;
 
@@ -38,7 +38,6 @@ export class StreamService {
   readonly #ctx: Context;
   readonly #intervalMs: number;
   readonly #conditions: StreamConditions;
-  readonly #synchronous: SynchronousParts | null;
   /** Null when no commit waits for a repository. */
   readonly #guard: SynchronousGuard | null;
   readonly #stop = new AbortController();
@@ -57,20 +56,26 @@ export class StreamService {
     this.#intervalMs = intervalMs;
     this.#conditions = conditions;
     const { synchronous } = host.config.settings.stream ?? {};
-    const { degradeAfterSeconds, groupMilliseconds = 0 } = synchronous ?? {};
+    this.#guard = synchronous === undefined ? null : this.#openGuard(synchronous.degradeAfterSeconds);
+  }
+
+  #openGuard(degradeAfterSeconds: number | undefined): SynchronousGuard {
     const degradeMs = degradeAfterSeconds === undefined ? null : degradeAfterSeconds * 1000;
     const isStop = (error: BackupError | null | undefined): boolean => error?.kind === "stop";
     const isStopped = (): boolean => isStop(this.#trouble?.error) || this.status().some(({ error }) => isStop(error));
-    const guard = new SynchronousGuard({ degradeMs, isStopped, connect: () => host.newSession() }, ctx);
-    this.#guard = synchronous === undefined ? null : guard;
-    this.#synchronous =
-      synchronous === undefined
-        ? null
-        : {
-            policy: synchronous,
-            groupMs: groupMilliseconds,
-            moved: (receivedLsn, confirmedLsn) => guard.moved(receivedLsn, confirmedLsn),
-          };
+    return new SynchronousGuard({ degradeMs, isStopped, connect: () => this.#host.newSession() }, this.#ctx);
+  }
+
+  /** Null when no commit waits for a repository. */
+  #synchronousParts(): SynchronousParts | null {
+    const { synchronous } = this.#host.config.settings.stream ?? {};
+    const guard = this.#guard;
+    if (guard === null || synchronous === undefined) return null;
+    return {
+      policy: synchronous,
+      groupMs: synchronous.groupMilliseconds ?? 0,
+      moved: (receivedLsn, confirmedLsn) => guard.moved(receivedLsn, confirmedLsn),
+    };
   }
 
   start(): void {
@@ -159,10 +164,9 @@ export class StreamService {
     }
   }
 
-  /** By the status in postmaster.pid (PostgreSQL "utils/pidfile.h"). */
   async #isShuttingDown(): Promise<boolean> {
     const file = await this.#host.readFile(`${this.#host.dataDirectory}/postmaster.pid`).catch(() => null);
-    return file !== null && Buffer.from(file).toString("latin1").split("\n")[STATUS_LINE]?.trim() === "stopping";
+    return file !== null && parsePostmasterPid(Buffer.from(file).toString("utf8")).status === "stopping";
   }
 
   #report(error: BackupError): void {
@@ -179,13 +183,14 @@ export class StreamService {
   }
 
   #once(): Promise<boolean> {
+    const synchronous = this.#synchronousParts();
     const parts: StreamParts = {
       ...this.#conditions,
       repos: this.#host.repositories(),
       intervalMs: this.#intervalMs,
       requireStarted: () => this.#host.requireStarted(),
       loadControl: () => this.#host.loadControl(),
-      open: () => this.#host.walStream(this.#synchronous === null ? undefined : RECEIVER_NAME),
+      open: () => this.#host.walStream(synchronous === null ? undefined : RECEIVER_NAME),
       listMissingWal: (repoIndex: number) =>
         listMissingWal(`${this.#host.dataDirectory}/pg_wal`, () => this.#host.missingWal().list(repoIndex)),
       begun: (workers: readonly StreamWorker[]) => {
@@ -193,7 +198,7 @@ export class StreamService {
         this.#trouble = null;
       },
       former: this.#former,
-      ...(this.#synchronous === null ? {} : { synchronous: this.#synchronous }),
+      ...(synchronous === null ? {} : { synchronous }),
     };
     this.#session = new AbortController();
     return streamOnce(parts, AbortSignal.any([this.#stop.signal, this.#session.signal]), this.#ctx);

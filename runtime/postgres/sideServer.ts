@@ -8,6 +8,7 @@ import { open, readFile } from "node:fs/promises";
 import { untilAborted, withTimeTo } from "../base/clock";
 import type { Context } from "../base/context";
 import { type BackupError, fail, isError } from "../base/errors";
+import { parsePostmasterPid } from "./postmasterPid";
 import type { Programs } from "./programs";
 import { Session } from "./session";
 
@@ -25,8 +26,6 @@ export interface SideServerOptions {
 }
 
 const POLL_MS = 20;
-/** A line of the status in postmaster.pid (PostgreSQL "utils/pidfile.h"). */
-const STATUS_LINE = 7;
 const LOG_TAIL_BYTES = 64 * 1024;
 const LOG_LINES_MAX = 6;
 const END_MS = 30_000;
@@ -122,7 +121,7 @@ export class SideServer {
 
   async #isReady(): Promise<boolean> {
     const text = await readFile(`${this.#options.dataDirectory}/postmaster.pid`, "utf8").catch(() => "");
-    return text.split("\n")[STATUS_LINE]?.trim() === "ready";
+    return parsePostmasterPid(text).status === "ready";
   }
 
   async #stopped(): Promise<BackupError> {

@@ -110,7 +110,8 @@ describe("entries of the table", () => {
   };
 
   test("are used, and those for types by types", () => {
-    const text = 'import "../base/x";\nimport "../operations/x";\nimport "../repository/x";\nimport "../local/x";\n';
+    const imported = ["base/x", "operations/x", "repository/x", "local/x", "postgres/postmasterPid"];
+    const text = imported.map((path) => `import "../${path}";\n`).join("");
     const host = "../commands/host";
     expect(
       stale({ "runtime/archiver/x.ts": `${text}import type { Y } from "${host}";`, "runtime/metrics/x.ts": "" }),

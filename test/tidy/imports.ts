@@ -161,7 +161,13 @@ export const ROOMS: readonly Room[] = [
   {
     prefix: "runtime/archiver",
     about: "archives the WAL of one cluster in a process that keeps running: the agent or the sidecar",
-    mayImport: ["runtime/base", "runtime/operations", "runtime/repository", "runtime/local"],
+    mayImport: [
+      "runtime/base",
+      "runtime/operations",
+      "runtime/repository",
+      "runtime/local",
+      "runtime/postgres/postmasterPid",
+    ],
     mayImportTypes: ["runtime/commands/host"],
   },
   {

@@ -11,6 +11,7 @@ import type { PgControl } from "../../format/page/pgControl";
 import { parseWalName } from "../../format/wal/walSegment";
 import { nullIfMissing, systemError } from "../../local/systemError";
 import { loadControlFile } from "../../postgres/controlFile";
+import { parsePostmasterPid } from "../../postgres/postmasterPid";
 import { tablespaceDirectory } from "../../postgres/versions";
 
 export interface HostFacts {
@@ -109,8 +110,7 @@ async function findTablespaces(dataDirectory: string, control: PgControl): Promi
 /** The process in postmaster.pid, if it lives and works in this directory. */
 export async function findServer(dataDirectory: string): Promise<ServerFacts | null> {
   const text = await readOrNull(`${dataDirectory}/postmaster.pid`);
-  // Negative for a single-user server.
-  const pid = Math.abs(Number(text?.split("\n")[0]?.trim()));
+  const pid = Math.abs(parsePostmasterPid(text ?? "").pid);
   if (!(pid > 0)) return null;
   const name = await readOrNull(`/proc/${pid}/comm`);
   if (name === null || !/postgres|postmaster/.test(name)) return null;
