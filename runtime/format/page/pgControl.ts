@@ -8,6 +8,7 @@
  */
 import { fail } from "../../base/errors";
 import { crc32c } from "../codec/crc32c";
+import { checkpointShiftBytes, NEXT_XID_OFFSET } from "../wal/walCheckpoint";
 
 export interface PgControl {
   readonly systemId: bigint;
@@ -134,17 +135,16 @@ export interface UpgradeFacts {
 const STATE_OFFSET = 16;
 /** "DB_SHUTDOWNED" */
 const STATE_SHUT_DOWN = 1;
-/** From the redo position on: "FullTransactionId nextXid", of 14 and newer; 19 has one more field before it. */
-const NEXT_XID_OFFSET = 24;
 
 /** Of bytes that {@link parsePgControl} accepts. */
 export function upgradeFactsOf(first512: Uint8Array): UpgradeFacts {
   const view = viewOf(first512);
   const { pgVersion, redoOffset } = layoutOf(view);
-  const shift = Number(pgVersion) >= 19 ? 8 : 0;
+  // The struct begins with the redo position.
+  const offset = redoOffset + NEXT_XID_OFFSET + checkpointShiftBytes(Number(pgVersion));
   return {
     isShutDown: view.getUint32(STATE_OFFSET, true) === STATE_SHUT_DOWN,
-    nextXid: view.getBigUint64(redoOffset + NEXT_XID_OFFSET + shift, true),
+    nextXid: view.getBigUint64(offset, true),
   };
 }
 

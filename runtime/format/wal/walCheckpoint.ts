@@ -19,10 +19,14 @@ const SHUTDOWN = 0x00;
 const ONLINE = 0x10;
 const INFO_MASK = 0xf0;
 const US_PER_S = 1_000_000n;
-const XID_OFFSET = 24;
+/** In struct CheckPoint of 14 and newer, before {@link checkpointShiftBytes}: "FullTransactionId nextXid". */
+export const NEXT_XID_OFFSET = 24;
 const TIME_OFFSET = 64;
-/** Of both, since 19. */
-const SHIFT_BYTES_19 = 8;
+
+/** How much further the next transaction number and everything after it are. @param major PostgreSQL version */
+export function checkpointShiftBytes(major: number): number {
+  return major >= 19 ? 8 : 0;
+}
 
 export function isCheckpoint({ info, resourceManager }: WalRecord): boolean {
   const kind = info & INFO_MASK;
@@ -31,12 +35,12 @@ export function isCheckpoint({ info, resourceManager }: WalRecord): boolean {
 
 /** @param major PostgreSQL version that wrote it. @throws format */
 export function checkpointOf(main: Uint8Array, major: number): Checkpoint {
-  const shift = major >= 19 ? SHIFT_BYTES_19 : 0;
+  const shift = checkpointShiftBytes(major);
   if (main.length < TIME_OFFSET + shift + 8) throw fail("format", `a checkpoint of ${main.length} bytes`);
   const view = new DataView(main.buffer, main.byteOffset, main.byteLength);
   return {
     redo: view.getBigUint64(0, true),
-    nextXid: view.getUint32(XID_OFFSET + shift, true),
+    nextXid: view.getUint32(NEXT_XID_OFFSET + shift, true),
     atUs: view.getBigInt64(TIME_OFFSET + shift, true) * US_PER_S,
   };
 }

@@ -41,7 +41,7 @@ export function withReceiver(value: string): string {
   return render({ method, count: count + 1, names: [RECEIVER_NAME, ...names] });
 }
 
-/** The value that waits for the others only; empty when there are none. */
+/** The value that waits for the others only; empty without others. */
 export function withoutReceiver(value: string): string {
   const parsed = parse(value);
   if (parsed === null || !parsed.names.some(isReceiver)) return value;

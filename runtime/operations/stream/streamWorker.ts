@@ -337,8 +337,7 @@ export class StreamWorker {
       if (first.levelAtMs !== null) this.#reached(first.levelAtMs);
       const segment = segmentOfLsn(this.#options.timeline, first.end - 1n, this.#options.segmentSizeBytes);
       const offset = Number(first.end - lsnOfSegment(segment, this.#options.segmentSizeBytes));
-      const older = (this.#older ?? []).filter((each) => each.segment === segment);
-      if (older.length > 0 && older.every(({ end }) => end <= offset)) this.#leaveOlder(segment);
+      this.#leaveCovered(segment, offset);
       this.#succeeded();
     }
     if (this.#uploads.length === 0 && this.#position >= this.#window.end) this.#reached(this.#ctx.clock.nowMs());
@@ -448,9 +447,7 @@ export class StreamWorker {
     this.#own.set(segment, isMerge ? [chunk] : [...own, chunk]);
     this.#position = to;
     if (isMerge) this.#leftovers.add(own);
-    // Until then an earlier session has shipped more than this one.
-    const older = (this.#older ?? []).filter((each) => each.segment === segment);
-    if (older.every(({ end }) => end <= chunk.end)) this.#leaveOlder(segment);
+    this.#leaveCovered(segment, chunk.end);
   }
 
   /**
@@ -501,6 +498,12 @@ export class StreamWorker {
       if (sessions.some((chunks) => reachOf(chunks) === segmentSizeBytes)) this.#missingWal.delete(name);
     }
     return older;
+  }
+
+  /** Until this session has shipped the segment up to `end`, an earlier one may have shipped more. */
+  #leaveCovered(segment: string, end: number): void {
+    const older = (this.#older ?? []).filter((each) => each.segment === segment);
+    if (older.length > 0 && older.every((each) => each.end <= end)) this.#leaveOlder(segment);
   }
 
   #leaveOlder(segment: string): void {

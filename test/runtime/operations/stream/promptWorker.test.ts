@@ -141,6 +141,19 @@ function sail(more: Partial<StreamWorkerOptions> = {}, groupMs = 0, start = STAR
   return sailing;
 }
 
+/** Two uploads run, of 100 and of 50 bytes, and the later one ends first. */
+async function sailWithSecondStored(): Promise<Sailing> {
+  const sailing = sail();
+  await settled(() => sailing.confirmed === START);
+  storage.isHeld = true;
+  send(sailing, 100);
+  await settled(() => storage.waiting.length === 1);
+  send(sailing, 50);
+  await settled(() => storage.waiting.length === 2);
+  storage.finish(1);
+  return sailing;
+}
+
 async function settled(isDone: () => boolean | Promise<boolean>): Promise<void> {
   for (let turn = 0; turn < 5000 && !(await isDone()); turn++) await new Promise((resolve) => setImmediate(resolve));
   expect(await isDone()).toBe(true);
@@ -195,14 +208,7 @@ describe("a prompt repository", () => {
   });
 
   it("confirms only the unbroken beginning when a later upload ends first", async () => {
-    const sailing = sail();
-    await settled(() => sailing.confirmed === START);
-    storage.isHeld = true;
-    send(sailing, 100);
-    await settled(() => storage.waiting.length === 1);
-    send(sailing, 50);
-    await settled(() => storage.waiting.length === 2);
-    storage.finish(1);
+    const sailing = await sailWithSecondStored();
     await settled(() => storage.paths().some((path) => path.endsWith("-00000064-00000096")));
     expect(sailing.worker.status().lsn).toBe(START);
     storage.isHeld = false;
@@ -212,14 +218,7 @@ describe("a prompt repository", () => {
   });
 
   it("sends again what failed, although later bytes were stored", async () => {
-    const sailing = sail();
-    await settled(() => sailing.confirmed === START);
-    storage.isHeld = true;
-    send(sailing, 100);
-    await settled(() => storage.waiting.length === 1);
-    send(sailing, 50);
-    await settled(() => storage.waiting.length === 2);
-    storage.finish(1);
+    const sailing = await sailWithSecondStored();
     storage.isHeld = false;
     storage.finish(0, "lost");
     await settled(() => sailing.worker.status().lsn === sailing.window.end);
