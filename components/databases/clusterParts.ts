@@ -15,14 +15,20 @@ import {
   leaveOut,
   withoutSecrets,
 } from "../internal/inputs";
-import { certainFindings, logWarnings, throwErrors, withoutDeferred, withoutSecretValues } from "../internal/validate";
+import {
+  certainFindings,
+  logInTwoSteps,
+  throwErrors,
+  withoutDeferred,
+  withoutSecretValues,
+} from "../internal/validate";
 import { parseDestinations, renderDestinations } from "../host/hostDestinations";
 import { DESTINATIONS_ANNOTATION } from "../../runtime/cnpg/names";
 import type { DeclaredCluster } from "../plan/cluster/declaredCluster";
 import { checkClusterPlan, planCluster } from "../plan/cluster/planCluster";
 import { type RepositorySecrets, type ClusterPlan } from "../plan/cluster/clusterPlan";
 import { engineOf } from "../plan/engines/engines";
-import { type Finding, findingText } from "../plan/findings/findings";
+import type { Finding } from "../plan/findings/findings";
 import { checkRequired, type REQUIRED } from "../plan/rules/required";
 import { topologyOf } from "../plan/topology/topology";
 import type { DeployedRuntime, EngineContext } from "../render/engines/engine";
@@ -134,22 +140,14 @@ export function checkedCluster(title: string, name: string, settings: object, at
     throwErrors(title, final);
     return { resolved, final };
   });
-  const logged = new Set(findings.map(findingText));
+  const final = checked.apply((each): readonly Finding[] => each.final);
   return {
     known,
     deferred: part.deferred,
     awaitsTarget: awaited.some((path) => path.endsWith(".at")),
     awaitsValues: hasDeferredClaim(known) || awaited.some((path) => !/\.at$|^clusterName$/.test(path)),
     resolved: checked.apply(({ resolved }) => resolved),
-    warn: (resource) => {
-      logWarnings(findings, resource);
-      checked.apply(({ final }) =>
-        logWarnings(
-          final.filter((finding) => !logged.has(findingText(finding))),
-          resource,
-        ),
-      );
-    },
+    warn: (resource) => logInTwoSteps(findings, final, resource),
   };
 }
 

@@ -22,7 +22,7 @@ import { runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { throwErrors } from "../internal/validate";
 import { NODE_IMAGE } from "../plan/cluster/images";
 import type { Finding } from "../plan/findings/findings";
-import { checkedValue } from "../repositories/common";
+import { checkedInput } from "../repositories/common";
 import { given } from "../plan/model/given";
 import { DALIBO } from "../plan/rules/manifests/plugins";
 import { checkPlugin } from "../plan/rules/plugin";
@@ -361,7 +361,7 @@ function checkedName(
   const title = `CnpgPlugin ${name}`;
   const { value } = splitKnown({ serviceName });
   throwErrors(title, check(value.serviceName));
-  return typeof serviceName === "string" ? serviceName : checkedValue(title, pulumi.output(serviceName), check);
+  return checkedInput(title, serviceName, check);
 }
 
 /** What both engines' objects need. */

@@ -19,11 +19,17 @@ import {
   withoutSecrets,
 } from "../internal/inputs";
 import { loadArchiveClient, runtimeBundleSha256 } from "../internal/runtimeBundle";
-import { certainFindings, logWarnings, throwErrors, withoutDeferred, withoutSecretValues } from "../internal/validate";
+import {
+  certainFindings,
+  logInTwoSteps,
+  throwErrors,
+  withoutDeferred,
+  withoutSecretValues,
+} from "../internal/validate";
 import type { HostPlan } from "../plan/model/plan";
 import { resolveHost } from "../plan/model/resolveDatabase";
 import type { HostSettings } from "../plan/model/databaseSettings";
-import { type Finding, findingText } from "../plan/findings/findings";
+import type { Finding } from "../plan/findings/findings";
 import { checkHost } from "../plan/rules";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import { notifyPath } from "../render/host/renderedFile";
@@ -290,16 +296,7 @@ function checkedHost(name: string, args: PostgresHostArgs): CheckedHost {
     settle: (make) => (awaits ? derive(make) : make(now.plan)),
     input: now.input,
     settledInput: pulumi.output(checked === null ? now.input : checked.apply(({ input }) => input)),
-    warn: (resource) => {
-      logWarnings(findings, resource);
-      const logged = new Set(findings.map(findingText));
-      checked?.apply(({ final }) =>
-        logWarnings(
-          final.filter((finding) => !logged.has(findingText(finding))),
-          resource,
-        ),
-      );
-    },
+    warn: (resource) => logInTwoSteps(findings, checked?.apply(({ final }) => final) ?? null, resource),
   };
 }
 

@@ -86,6 +86,22 @@ export function logWarnings(findings: readonly Finding[], resource: pulumi.Resou
   }
 }
 
+/** Logs `known` now and, of `final`, what was not among them when it comes. */
+export function logInTwoSteps(
+  known: readonly Finding[],
+  final: pulumi.Output<readonly Finding[]> | null,
+  resource: pulumi.Resource,
+): void {
+  logWarnings(known, resource);
+  const logged = new Set(known.map(findingText));
+  final?.apply((findings) =>
+    logWarnings(
+      findings.filter((finding) => !logged.has(findingText(finding))),
+      resource,
+    ),
+  );
+}
+
 /**
  * `findings` without any secret. A finding that also appears while secret values are hidden reveals none; of the others
  * only code, path and rule are kept.

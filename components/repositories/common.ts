@@ -2,9 +2,9 @@
 import * as pulumi from "@pulumi/pulumi";
 import { splitKnown } from "../internal/inputs";
 import { CipherPassphrase } from "../credentials/cipherPassphrase";
-import { logWarnings, throwErrors, withoutSecretValues } from "../internal/validate";
+import { logInTwoSteps, throwErrors, withoutSecretValues } from "../internal/validate";
 import { childName, typeToken } from "../internal/children";
-import { type Finding, findingText } from "../plan/findings/findings";
+import type { Finding } from "../plan/findings/findings";
 import { checkKeyPrefix, checkStored } from "../plan/storage/bucketChecks";
 import type { StorageCost } from "../plan/storage/cost";
 import { given } from "../plan/model/given";
@@ -18,11 +18,21 @@ export function checkedKeyPrefix(
   component: string,
   path: pulumi.Input<string> = DEFAULTS.repositoryPath,
 ): pulumi.Input<string> {
-  return typeof path === "string" ? path : checkedValue(component, pulumi.output(path), checkKeyPrefix);
+  return checkedInput(component, path, checkKeyPrefix);
+}
+
+/** A plain value as it is; a late one as {@link checkedValue}. */
+export function checkedInput<T extends string>(
+  component: string,
+  value: pulumi.Input<T>,
+  check: (known: T) => readonly Finding[],
+): pulumi.Input<T> {
+  const isDeferred = pulumi.Output.isInstance(value) || value instanceof Promise;
+  return isDeferred ? checkedValue(component, pulumi.output(value) as pulumi.Output<T>, check) : value;
 }
 
 /** A late value; an unusable one is an error of `component` when it arrives. */
-export function checkedValue<T>(
+function checkedValue<T>(
   component: string,
   value: pulumi.Output<T>,
   check: (known: T) => readonly Finding[],
@@ -55,21 +65,12 @@ export function planBucket<Plan extends object, Fields extends keyof Plan>(
   const plan = resolve();
   const known = check();
   if (undeleteDays === undefined || typeof undeleteDays === "number")
-    return { plan, warn: (resource) => logWarnings(known, resource) };
+    return { plan, warn: (resource) => logInTwoSteps(known, null, resource) };
   const days = checkedValue(component, pulumi.output(undeleteDays), check);
   const deferred = fields.map((field) => [field, days.apply((value) => resolve(value)[field])]);
   return {
     plan: { ...plan, ...(Object.fromEntries(deferred) as { [Key in Fields]: pulumi.Output<Plan[Key]> }) },
-    warn: (resource) => {
-      logWarnings(known, resource);
-      const logged = new Set(known.map(findingText));
-      days.apply((value) =>
-        logWarnings(
-          check(value).filter((finding) => !logged.has(findingText(finding))),
-          resource,
-        ),
-      );
-    },
+    warn: (resource) => logInTwoSteps(known, days.apply(check), resource),
   };
 }
 
@@ -79,7 +80,7 @@ export interface CostOutputs {
   readonly pricesAsOf?: pulumi.Output<string>;
 }
 
-/** What a price depends on. Without an amount there is none. */
+/** What a price depends on. An unknown amount has no price. */
 interface CostFacts {
   readonly storedGiB: pulumi.Input<number> | undefined;
   readonly endpoint?: pulumi.Input<string>;

@@ -18,7 +18,7 @@ import {
 } from "../plan/storage/r2";
 import {
   checkedKeyPrefix,
-  checkedValue,
+  checkedInput,
   costOutputs,
   cipherOf,
   guardKeys,
@@ -281,16 +281,6 @@ function regionOf(title: string, { bucket, jurisdiction = "default" }: R2Reposit
     jurisdiction: checkedInput(title, jurisdiction, inRegion),
     ...(location === undefined ? {} : { location: checkedInput(title, location, atLocation) }),
   };
-}
-
-/** A value, which is checked when it comes if it comes later. */
-function checkedInput<T extends string>(
-  title: string,
-  value: pulumi.Input<T>,
-  check: (known: T) => readonly Finding[],
-): pulumi.Input<T> {
-  const isDeferred = pulumi.Output.isInstance(value) || value instanceof Promise;
-  return isDeferred ? checkedValue(title, pulumi.output(value) as pulumi.Output<T>, check) : value;
 }
 
 type AccountToken = InstanceType<Cloudflare["AccountToken"]>;

@@ -1,6 +1,6 @@
 /**
  * The plugin serves its runtime to the pods of clusters, in a Kubernetes with the real operator and PostgreSQL: pods
- * carry no runtime, start without the plugin from their volume's copy, wait for the plugin where there is none, refuse
+ * carry no runtime, start without the plugin from their volume's copy, wait for the plugin without one, refuse
  * another program, and take a newer one instance by instance, while the plugin still serves the older one.
  */
 import { createHash } from "node:crypto";

@@ -175,7 +175,7 @@ describe(TITLE, async () => {
     expect(await listed()).toEqual([]);
   }, 600_000);
 
-  test("info shows the backups of each time, and the writer's key is told which key it takes", async () => {
+  test("info shows the backups of each time, and says which key may read them if the writer's may not", async () => {
     expect(labels).toHaveLength(2);
     expect(await listed(`--repo-target-time=${before}`)).toEqual(labels);
     expect(await listed(`--repo-target-time=${first}`)).toEqual(labels.slice(0, 1));

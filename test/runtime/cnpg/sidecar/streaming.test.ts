@@ -113,6 +113,6 @@ test.each([
   await close(service);
 });
 
-test("without the setting there is none", () => {
+test("streams nothing without the setting", () => {
   expect(open({}, null)).toBeNull();
 });
