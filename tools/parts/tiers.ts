@@ -43,7 +43,7 @@ export const TIERS: readonly Tier[] = [
     folders: ["test/interop", "test/conformance", "test/model", "test/simulation"],
     queue: "compute",
     filesAtOnce: 2,
-    alone: ["test/interop/faults/isolation.test.ts", "test/interop/bench.test.ts"],
+    alone: ["test/interop/faults/isolation.test.ts"],
     quick: [
       "test/conformance/storage.test.ts",
       "test/interop/stock/stockReadsOurs.test.ts",

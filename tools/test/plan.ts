@@ -26,7 +26,7 @@ export interface TestRun {
 }
 
 export interface Plan {
-  /** Run at the same time, each in its order. */
+  /** Run at the same time, each in its order. The queue that ends first helps the other. */
   readonly queues: readonly (readonly TestRun[])[];
   /** Run in sequence after all queues. */
   readonly afterwards: readonly TestRun[];

@@ -88,10 +88,10 @@ async function runPlan(
 ): Promise<readonly TierResult[]> {
   const results = new Map<Tier, RunResult>();
   const runAll = async (
-    runs: readonly TestRun[],
+    takeNext: () => TestRun | undefined,
     onLine: ((name: string) => (line: string) => void) | null,
   ): Promise<void> => {
-    for (const run of runs) {
+    for (let run = takeNext(); run !== undefined; run = takeNext()) {
       // After Ctrl-C a runner ends normally, but the next one must not start.
       if (isEnding()) return;
       const result = await runReady(run, request, progress, findMissing, onLine?.(run.tier.name));
@@ -99,8 +99,12 @@ async function runPlan(
     }
   };
   const label = (name: string) => (line: string) => progress.line(`${name.padEnd(LABEL_WIDTH)} │ ${line}`);
-  await Promise.all(queues.map((runs) => runAll(runs, queues.length > 1 ? label : null)));
-  await runAll(afterwards, null);
+  const waiting = queues.map((runs) => [...runs]);
+  // The queue that ends first takes what the other one would do last.
+  const takeFor = (own: TestRun[]) => () => own.shift() ?? waiting.find(({ length }) => length > 0)?.pop();
+  await Promise.all(waiting.map((own) => runAll(takeFor(own), queues.length > 1 ? label : null)));
+  const last = [...afterwards];
+  await runAll(() => last.shift(), null);
   return TIERS.flatMap((tier) => {
     const result = results.get(tier);
     return result === undefined ? [] : [{ ...result, name: tier.name, about: tier.about }];

@@ -19,7 +19,7 @@ import { TestBed } from "../../harness/real/testBed";
 
 const LONG = process.env["PGBACKSTOP_LONG"] === "1";
 /** Kills by time come first, then the kills by log line. */
-const TIMED_KILLS = 16;
+const TIMED_KILLS = LONG ? 16 : 6;
 const PHASES = [
   "execute non-exclusive backup start",
   "backup stop archive = ",
