@@ -150,11 +150,22 @@ export interface Storage {
   probe?(scratch: string): Promise<StorageFact[]>;
 
   /**
-   * Does to the directory `scratch`, which nothing else uses, what a thief with this key would do to a repository, and
-   * reads it as it was before; the caller removes it afterwards. Only where old versions can survive.
+   * Opens the directory `scratch`, which nothing else uses, as a storage of its own that can be attacked; the caller
+   * closes it, and removes the directory afterwards. Only where old versions can survive.
    */
-  attack?(scratch: string): Promise<StorageFact[]>;
+  openAttacked?(scratch: string): AttackedStorage;
 
   /** Frees connections; the storage must not be used afterwards. */
   close(): Promise<void>;
+}
+
+export interface AttackedStorage extends Storage {
+  /** Does to every file what a thief with this key would do to a repository. */
+  attack(): Promise<Attacked>;
+}
+
+export interface Attacked {
+  readonly facts: readonly StorageFact[];
+  /** The storage as it was before the attack; null if this key cannot read it, or nothing keeps it. */
+  readonly past: Storage | null;
 }

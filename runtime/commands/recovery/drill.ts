@@ -35,7 +35,9 @@ export const drillCommand: Command = async (host) => {
     await cleanScratch(path, stanza, config.binPath, ctx);
     const { pick, ...others } = asked;
     const record =
-      pick === ATTACK ? await makeAttack(host, others, ctx) : await makeDrill(host, { ...others, pick }, path, ctx);
+      pick === ATTACK
+        ? await makeAttack(host, others, path, ctx)
+        : await makeDrill(host, { ...others, pick }, path, ctx);
     await saveDrill(host.repositories(), config.spoolPath, record, ctx);
     host.print(config.output === "json" ? renderDrill(record) : drillText(record));
     return Math.min(record.failures[0]?.code ?? 0, EXIT_CODE_MAX);
@@ -44,16 +46,22 @@ export const drillCommand: Command = async (host) => {
   }
 };
 
-/** Needs neither PostgreSQL nor space. */
-function makeAttack(
-  host: CommandHost,
+/** Needs no PostgreSQL, and a few megabytes. */
+export function makeAttack(
+  host: Pick<CommandHost, "config" | "process" | "repositories" | "self" | "users">,
   asked: Pick<AskedDrill, "level" | "maxMinutes" | "repoIndexes">,
+  path: string,
   ctx: Context,
 ): Promise<DrillRecord> {
   const { repoIndex, stanza = "" } = host.config;
   const { level, maxMinutes, repoIndexes } = asked;
   const { beganMs } = host.process;
-  return attackDrill(host.repositories(), { stanza, level, maxMinutes, repoIndex, repoIndexes, beganMs }, ctx);
+  return attackDrill(
+    host.repositories(),
+    { users: host.users, self: host.self },
+    { stanza, level, maxMinutes, repoIndex, repoIndexes, path, beganMs },
+    ctx,
+  );
 }
 
 function makeDrill(

@@ -124,6 +124,24 @@ export function parsePgControl(first512: Uint8Array): PgControl {
   };
 }
 
+/** The first bytes of a pg_control that only a backup reads: no server starts from it. @throws versionNotSupported */
+export function renderPgControl(control: PgControl): Uint8Array {
+  const bytes = new Uint8Array(PG_CONTROL_READ_BYTES);
+  const view = viewOf(bytes);
+  view.setBigUint64(0, control.systemId, true);
+  view.setUint32(8, control.controlVersion, true);
+  view.setUint32(12, control.catalogVersion, true);
+  const layout = layoutOf(view);
+  view.setBigUint64(CHECKPOINT_OFFSET, control.checkpointLsn, true);
+  view.setBigUint64(layout.redoOffset, control.redoLsn, true);
+  view.setUint32(layout.timelineOffset, control.timeline, true);
+  view.setUint32(layout.pageSizeOffset, control.pageSizeBytes, true);
+  view.setUint32(layout.segmentSizeOffset, control.walSegmentSizeBytes, true);
+  view.setUint32(layout.checksumsOffset, control.dataChecksums ? 1 : 0, true);
+  view.setUint32(layout.crcOffset, crc32c(bytes.subarray(0, layout.crcOffset)), true);
+  return bytes;
+}
+
 /** What pg_upgrade requires of a cluster, or copies into its new one. */
 export interface UpgradeFacts {
   /** Cleanly, as a primary. */

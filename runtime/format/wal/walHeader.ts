@@ -5,7 +5,7 @@
  * Errors: fileInvalid (28) when too short, versionNotSupported (46) for an unknown magic, format (29) without the long
  * header or with an impossible size. (PostgreSQL "access/xlog_internal.h"; pgBackRest 2.60 "postgres/interface".)
  */
-import { fail } from "../../base/errors";
+import { assert, fail } from "../../base/errors";
 
 export interface WalHeader {
   /** "9.6", "10" … "19". */
@@ -60,4 +60,19 @@ export function parseWalHeader(first512: Uint8Array): WalHeader {
     systemId: view.getBigUint64(24, true),
     segmentSizeBytes,
   };
+}
+
+/** The long header of a segment that only an archive reads. */
+export function renderWalHeader(header: WalHeader): Uint8Array {
+  const magic = [...VERSIONS].find(([, version]) => version === header.pgVersion)?.[0];
+  assert(magic !== undefined, `no WAL magic of PostgreSQL ${header.pgVersion} is known`);
+  const bytes = new Uint8Array(HEADER_SIZE_BYTES);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(0, magic, true);
+  view.setUint16(2, FLAG_LONG_HEADER, true);
+  view.setUint32(4, header.timeline, true);
+  view.setBigUint64(8, header.lsn, true);
+  view.setBigUint64(24, header.systemId, true);
+  view.setUint32(32, header.segmentSizeBytes, true);
+  return bytes;
 }

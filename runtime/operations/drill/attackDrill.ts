@@ -1,22 +1,32 @@
 /**
- * The attack drill: with the real key it does to a directory of its own, in the same bucket, what a thief would do to a
- * repository, and looks whether that directory can be read as it was before. Errors are its result.
+ * The attack drill: with the real key it writes a stanza of its own into the same bucket, does to it what a thief would
+ * do to a repository, restores it as it was before and compares. Errors are its result.
  *
  * No lease makes it safe, because nothing is shared: each run has a directory of its own with a random name, below one
- * that no other command reads. Two runs at the same time do not meet. A run that dies leaves its directory, hidden or
- * not; the next one removes it when the service says that it is older than any run can be.
+ * that no other command reads, and its stanza's passphrase lives in memory only. Two runs at the same time do not meet.
+ * A run that dies leaves its directory, hidden or not; the next one removes it when the service says that it is older
+ * than any run can be.
  */
 import { withTimeTo } from "../../base/clock";
 import type { Context } from "../../base/context";
-import { fail, toBackupError } from "../../base/errors";
+import { fail, isError, toBackupError } from "../../base/errors";
+import { silentLog } from "../../base/log";
 import { attacksPath } from "../../format/repository/repoPath";
-import type { Repository } from "../../repository/repository";
+import { newSubPass, type Repository } from "../../repository/repository";
 import type { StorageFact } from "../../storage/storage";
+import {
+  type AttackStanza,
+  type AttackStanzaDeps,
+  makeAttackStanza,
+  restoreAttackStanza,
+  writeAttackStanza,
+} from "./attackStanza";
 import type { CheckResult } from "./checks";
 import { DrillJournal } from "./drillJournal";
 import { repoInTurn } from "./drillPlan";
 import { listTurns } from "./history";
 import { ATTACK, type DrillRecord } from "./record";
+import { makeScratch, removeScratch } from "./scratch";
 
 export interface AttackOptions {
   readonly stanza: string;
@@ -25,6 +35,8 @@ export interface AttackOptions {
   readonly repoIndex: number | undefined;
   /** Repositories that take turns; undefined means all. */
   readonly repoIndexes: readonly number[] | undefined;
+  /** Existing directory for the stanza's few files and for what is restored; the caller holds the drill lock. */
+  readonly path: string;
   /** {@link Context.clock}'s monotonic time at the program's start. */
   readonly beganMs: number;
 }
@@ -32,10 +44,13 @@ export interface AttackOptions {
 const MINUTE_MS = 60_000;
 /** Longer than `max-minutes` allows: an attack of another host is over by then. */
 const LEFT_MS = 8 * 24 * 60 * MINUTE_MS;
+/** For the path of a socket that this drill does not have. */
+const PORT = 5432;
 const VERDICTS = { ok: "ok", warn: "warning", fail: "failed", skip: "skipped" } as const;
 
 export async function attackDrill(
   repos: readonly Repository[],
+  deps: AttackStanzaDeps,
   options: AttackOptions,
   ctx: Context,
 ): Promise<DrillRecord> {
@@ -44,26 +59,73 @@ export async function attackDrill(
   const scratch = `${attacksPath(options.stanza)}/${journal.id}`;
   try {
     repo = await choose(repos, options, journal, ctx);
-    const { storage } = repo;
-    if (storage.attack === undefined) {
-      throw fail("featureNotSupported", `${repo.name} is not a bucket: only old versions in a bucket undo an attack`, {
-        repoIndex: repo.key,
-      });
-    }
-    journal.next("attack");
-    ctx.log.info(`drill ${journal.id}: attacks '${storage.name}/${scratch}'`);
-    const attack = storage.attack(scratch);
-    const facts = await withTimeTo(options.maxMinutes * MINUTE_MS, ctx.clock, (enough) =>
-      Promise.race([attack, aborted(enough, options.maxMinutes)]),
-    );
-    journal.keep(facts.map((fact) => resultOf(fact, repo?.key ?? 0)));
+    const chosen = repo;
+    ctx.log.info(`drill ${journal.id}: attacks '${chosen.storage.name}/${scratch}'`);
+    await withTimeTo(options.maxMinutes * MINUTE_MS, ctx.clock, async (enough) => {
+      const signal = AbortSignal.any([ctx.signal, enough]);
+      const attack = attackOne(chosen, scratch, journal, deps, options, { ...ctx, log: silentLog, signal });
+      await Promise.race([attack, aborted(enough, options.maxMinutes)]);
+    });
   } catch (error) {
     journal.fail(journal.phase, toBackupError(error));
   }
   journal.next("delete");
-  if (repo?.storage.attack !== undefined) await cleanUp(repo, scratch, journal, ctx);
+  if (repo?.storage.openAttacked !== undefined) await cleanUp(repo, scratch, journal, ctx);
   journal.next("end");
   return journal.record();
+}
+
+async function attackOne(
+  repo: Repository,
+  scratch: string,
+  journal: DrillJournal,
+  deps: AttackStanzaDeps,
+  options: AttackOptions,
+  ctx: Context,
+): Promise<void> {
+  const storage = repo.storage.openAttacked?.(scratch);
+  if (storage === undefined) {
+    throw fail("featureNotSupported", `${repo.name} is not a bucket: only old versions in a bucket undo an attack`, {
+      repoIndex: repo.key,
+    });
+  }
+  const local = await makeScratch(options.path, options.stanza, journal.id, PORT);
+  try {
+    const own: Repository = { ...repo, storage, cipherPass: repo.cipherPass === null ? null : newSubPass(ctx) };
+    journal.next("write");
+    const stanza = await makeAttackStanza(local.path, ctx);
+    await writeAttackStanza(own, stanza, deps, ctx);
+    journal.next("attack");
+    const { facts, past } = await storage.attack();
+    journal.keep(facts.map((fact) => resultOf(fact, repo.key)));
+    if (past === null) return;
+    journal.next("restore");
+    const restored = await restoreBefore({ ...own, storage: past }, stanza, `${local.path}/spool`, journal, deps, ctx);
+    journal.keep([resultOf(restored, repo.key)]);
+  } finally {
+    await storage.close();
+    await removeScratch(local.path);
+  }
+}
+
+async function restoreBefore(
+  repo: Repository,
+  stanza: AttackStanza,
+  folder: string,
+  journal: DrillJournal,
+  deps: AttackStanzaDeps,
+  ctx: Context,
+): Promise<StorageFact> {
+  try {
+    const { fileCount, sizeBytes, walCount } = await restoreAttackStanza(repo, stanza, folder, deps, ctx);
+    journal.restoredBytes = sizeBytes;
+    const text = `the stanza of before was restored: ${fileCount} files and ${walCount} WAL segments are as they were`;
+    return { name: "restore", verdict: "ok", text };
+  } catch (error) {
+    if (isError(error, "term")) throw error;
+    const { message } = toBackupError(error);
+    return { name: "restore", verdict: "fail", text: `the stanza of before was not restored: ${message}` };
+  }
 }
 
 async function choose(
@@ -72,7 +134,7 @@ async function choose(
   journal: DrillJournal,
   ctx: Context,
 ): Promise<Repository> {
-  const able = repos.filter(({ storage }) => storage.attack !== undefined);
+  const able = repos.filter(({ storage }) => storage.openAttacked !== undefined);
   const all = repoIndexes ?? (able.length === 0 ? repos : able).map(({ key }) => key);
   const key = repoIndex ?? repoInTurn(all, all.length === 1 ? [] : await listTurns(repos, ctx, [ATTACK]));
   journal.turn = { repo: key, pick: ATTACK };

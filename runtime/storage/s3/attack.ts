@@ -1,127 +1,139 @@
 /**
- * Does to one prefix of a bucket what a thief with this key would do, then reads the prefix as it was before. Only the
- * prefix is changed: every object is below it, and what concerns the whole bucket is asked with a text that no service
- * can carry out, so that only the right to ask shows.
+ * Does to every file of one prefix of a bucket what a thief with this key would do, then reads the prefix as it was
+ * before. Only the prefix is changed: every object is below it, and what concerns the whole bucket is asked with a text
+ * that no service can carry out, so that only the right to ask shows.
  */
-import { collect } from "../../base/bytes";
 import type { Clock } from "../../base/clock";
 import { assert, isError, toBackupError } from "../../base/errors";
+import { type Measure, measure } from "../../base/hash";
 import type { Random } from "../../base/random";
-import type { Storage, StorageFact } from "../storage";
+import { joinPath } from "../paths";
+import type { Attacked, Storage, StorageFact } from "../storage";
 import { parseAnswer, parseDeleteResult, secondOf } from "./answer";
 import { bodyOf, headerOf, readText, type S3Answer, type S3Http, type S3Request } from "./http";
-import { findText } from "./xml";
+import { escapeXml, findText } from "./xml";
 
 export interface AttackTarget {
   readonly http: S3Http;
   /** Key prefix without a slash at the end; nothing else lives there. */
   readonly prefix: string;
-  /** `s3://bucket/prefix` for messages. */
-  readonly name: string;
+  /** The prefix as it is now. */
+  readonly storage: Pick<Storage, "list" | "name" | "read">;
   readonly clock: Clock;
   readonly random: Random;
   readonly signal: AbortSignal;
-  /** The directory of the prefix as it was. */
-  past(targetTimeMs: number): Pick<Storage, "read" | "list">;
-  /** Path of a key, for {@link past}. */
-  pathOf(key: string): string;
+  /** The prefix as it was. */
+  past(targetTimeMs: number): Storage;
 }
 
 type Verdict = Pick<StorageFact, "verdict" | "text">;
 
 interface Stolen {
+  /** Below the prefix. */
+  readonly path: string;
   readonly key: string;
-  readonly bytes: Uint8Array;
+  readonly content: Measure;
   readonly versionId: string;
   /** Until when the service protects this version; null without a lock. */
   readonly lockedUntilMs: number | null;
 }
 
-const FILES = ["kept", "deleted", "overwritten", "emptied", "batch", "version", "batch-version", "bypass"] as const;
-type FileName = (typeof FILES)[number];
-const FILE_SIZE_BYTES = 16 * 1024;
-/** Times of versions have whole seconds: the second of the last write and the one after it belong to the past. */
+/** Times of versions have whole seconds: the second of the last look and the one after it belong to the past. */
 const PAUSE_MS = 2500;
 const DENIED = [401, 403];
 const EXPECTED = [...DENIED, 400, 404, 405, 409, 411, 412, 501];
 /** Refused while it is read: no service carries it out. */
 const NO_XML = "<Attack";
 const MINUTE_MS = 60_000;
+/** The worst first. */
+const VERDICTS: readonly Verdict["verdict"][] = ["fail", "warn", "ok", "skip"];
 
-/** Writes, attacks and compares; the caller removes the prefix afterwards. */
-export async function attackS3(target: AttackTarget): Promise<StorageFact[]> {
-  const attack = new Attack(target);
-  await attack.run();
-  return attack.facts;
+/** Attacks and compares; the caller removes the prefix afterwards. */
+export async function attackS3(target: AttackTarget): Promise<Attacked> {
+  return new Attack(target).run();
 }
 
 class Attack {
-  readonly facts: StorageFact[] = [];
+  readonly #facts: StorageFact[] = [];
   readonly #target: AttackTarget;
-  readonly #files = new Map<FileName, Stolen>();
-  #writtenAtMs = 0;
+  #files: readonly Stolen[] = [];
+  #seenAtMs = 0;
 
   constructor(target: AttackTarget) {
     assert(target.prefix.split("/").length > 1, "an attack needs a prefix of its own");
     this.#target = target;
   }
 
-  async run(): Promise<void> {
-    await this.#write();
-    if ([...this.#files.values()].some(({ versionId }) => versionId === "")) {
+  async run(): Promise<Attacked> {
+    await this.#look();
+    if (this.#files.some(({ versionId }) => versionId === "")) {
       const text = "the bucket keeps no versions: what this key overwrites or deletes is gone for good";
-      this.facts.push({ name: "versions", verdict: "fail", text });
-      return;
+      return { facts: [{ name: "versions", verdict: "fail", text }], past: null };
     }
-    await this.#pause();
-    await this.#try("delete", () => this.#undoable("deleted", "DELETE"));
-    await this.#try("overwrite", () => this.#undoable("overwritten", "PUT"));
-    await this.#try("empty", () => this.#empty());
-    await this.#try("batch", () => this.#batch("batch", false));
-    await this.#try("delete-version", () => this.#deleteVersion("version", {}));
-    await this.#try("batch-version", () => this.#batch("batch-version", true));
-    await this.#try("bypass", () => this.#bypass());
-    await this.#try("retention", () => this.#shorten());
+    await this.#target.clock.sleep(PAUSE_MS, this.#target.signal);
+    // Each file is hidden or overwritten in one way, then its good version is attacked in another.
+    await this.#onFiles([
+      ["delete", (file) => this.#undoable(file, "DELETE")],
+      ["overwrite", (file) => this.#undoable(file, "PUT")],
+      ["empty", (file) => this.#empty(file)],
+      ["batch", (file) => this.#batch(file, false)],
+    ]);
+    await this.#onFiles([
+      ["delete-version", (file) => this.#deleteVersion(file, {})],
+      ["batch-version", (file) => this.#batch(file, true)],
+      ["bypass", (file) => this.#bypass(file)],
+      ["retention", (file) => this.#shorten(file)],
+    ]);
     for (const [name, setting, what] of SETTINGS) await this.#try(name, () => this.#setting(setting, what));
-    await this.#try("past", () => this.#compare());
+    return { past: await this.#compare(), facts: this.#facts };
+  }
+
+  /** Gives the files in turn to these attacks; the worst result of each counts. */
+  async #onFiles(attacks: readonly (readonly [string, (file: Stolen) => Promise<Verdict>])[]): Promise<void> {
+    for (const [index, [name, attack]] of attacks.entries()) {
+      await this.#try(name, async () => {
+        const results: Verdict[] = [];
+        for (const [position, file] of this.#files.entries())
+          if (position % attacks.length === index) results.push(await attack(file));
+        const worst = VERDICTS.flatMap((verdict) => results.filter((result) => result.verdict === verdict))[0];
+        assert(worst !== undefined, "an attack needs more files");
+        return worst;
+      });
+    }
   }
 
   async #try(name: string, work: () => Promise<Verdict>): Promise<void> {
     try {
-      this.facts.push({ name, ...(await work()) });
+      this.#facts.push({ name, ...(await work()) });
     } catch (error) {
       if (isError(error, "term")) throw error;
-      this.facts.push({ name, verdict: "fail", text: toBackupError(error).message });
+      this.#facts.push({ name, verdict: "fail", text: toBackupError(error).message });
     }
   }
 
-  async #write(): Promise<void> {
-    for (const file of FILES) {
-      const bytes = this.#target.random.bytes(FILE_SIZE_BYTES);
-      const key = `${this.#target.prefix}/${file}`;
-      const put = await this.#ask({ method: "PUT", key, body: bodyOf(bytes, true) }, []);
-      const id = headerOf(put, "x-amz-version-id") ?? "";
+  async #look(): Promise<void> {
+    const { prefix, storage } = this.#target;
+    const files: Stolen[] = [];
+    for await (const { modifiedAtMs, path } of storage.list("", { recursive: true })) {
+      const key = joinPath(prefix, path);
       const head = await this.#ask({ method: "HEAD", key }, EXPECTED);
+      const id = headerOf(head, "x-amz-version-id") ?? "";
       const until = Date.parse(headerOf(head, "x-amz-object-lock-retain-until-date") ?? "");
-      this.#writtenAtMs = Math.max(this.#writtenAtMs, Date.parse(headerOf(put, "date") ?? "") || 0);
-      const versionId = id === "null" ? "" : id;
-      this.#files.set(file, { key, bytes, versionId, lockedUntilMs: Number.isNaN(until) ? null : until });
+      // The service's clock decides what was before.
+      this.#seenAtMs = Math.max(this.#seenAtMs, modifiedAtMs, Date.parse(headerOf(head, "date") ?? "") || 0);
+      files.push({
+        path,
+        key,
+        content: await measure(await storage.read(path)),
+        versionId: id === "null" ? "" : id,
+        lockedUntilMs: Number.isNaN(until) ? null : until,
+      });
     }
+    this.#files = files.sort((left, right) => (left.path < right.path ? -1 : 1));
   }
 
-  /** The service's clock decides what was before. */
   get #beforeMs(): number {
-    return (secondOf({ modifiedAtMs: this.#writtenAtMs }) + 1) * 1000;
-  }
-
-  async #pause(): Promise<void> {
-    await this.#target.clock.sleep(PAUSE_MS, this.#target.signal);
-  }
-
-  #file(name: FileName): Stolen {
-    const file = this.#files.get(name);
-    assert(file !== undefined, `'${name}' was not written`);
-    return file;
+    return (secondOf({ modifiedAtMs: this.#seenAtMs }) + 1) * 1000;
   }
 
   /** The answer without its body. */
@@ -129,11 +141,11 @@ class Attack {
     request: Omit<S3Request, "doing" | "path">,
     expected: readonly number[],
   ): Promise<S3Answer & { readonly text: string }> {
-    const { http, name, pathOf, prefix } = this.#target;
+    const { http, prefix, storage } = this.#target;
     const { key } = request;
     assert(key === undefined || key.startsWith(`${prefix}/`), `'${key}' is outside of the attacked prefix`);
-    const path = key === undefined ? {} : { path: pathOf(key) };
-    const doing = `attack '${key === undefined ? name : `${name}/${key.slice(prefix.length + 1)}`}'`;
+    const path = key === undefined ? {} : { path: key.slice(prefix.length + 1) };
+    const doing = `attack '${joinPath(storage.name, path.path ?? "")}'`;
     return http.exchange({ ...request, ...path, doing, expected }, async (answer) => ({
       ...answer,
       text: await readText(answer),
@@ -141,8 +153,7 @@ class Attack {
   }
 
   /** Expiry and the replacement of info files need these rights: what they do must be undone by versions. */
-  async #undoable(file: FileName, method: "PUT" | "DELETE"): Promise<Verdict> {
-    const { key } = this.#file(file);
+  async #undoable({ key }: Stolen, method: "PUT" | "DELETE"): Promise<Verdict> {
     const body = method === "PUT" ? { body: bodyOf(this.#target.random.bytes(100), true) } : {};
     const { status } = await this.#ask({ method, key, ...body }, EXPECTED);
     const what = method === "PUT" ? "overwrites" : "hides";
@@ -152,8 +163,7 @@ class Attack {
   }
 
   /** An upload in parts that ends with an empty object. */
-  async #empty(): Promise<Verdict> {
-    const { key } = this.#file("emptied");
+  async #empty({ key }: Stolen): Promise<Verdict> {
     const begun = await this.#ask({ method: "POST", key, query: { uploads: "" } }, EXPECTED);
     if (begun.status >= 300) return { verdict: "ok", text: `the service refuses it: [${begun.status}]` };
     const facts = this.#target.http.factsOf({ method: "POST", key, doing: "begin an upload" });
@@ -173,10 +183,9 @@ class Attack {
     return { verdict: "ok", text: `the service refuses an empty upload: [${ended.status}]` };
   }
 
-  async #batch(file: FileName, withVersion: boolean): Promise<Verdict> {
-    const { key, versionId } = this.#file(file);
-    const version = withVersion ? `<VersionId>${versionId}</VersionId>` : "";
-    const text = `<?xml version="1.0" encoding="UTF-8"?><Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Quiet>true</Quiet><Object><Key>${key}</Key>${version}</Object></Delete>`;
+  async #batch({ key, versionId }: Stolen, withVersion: boolean): Promise<Verdict> {
+    const version = withVersion ? `<VersionId>${escapeXml(versionId)}</VersionId>` : "";
+    const text = `<?xml version="1.0" encoding="UTF-8"?><Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Quiet>true</Quiet><Object><Key>${escapeXml(key)}</Key>${version}</Object></Delete>`;
     const request = { method: "POST", query: { delete: "" }, body: bodyOf(Buffer.from(text), true) } as const;
     const answer = await this.#ask(request, EXPECTED);
     const facts = this.#target.http.factsOf({ ...request, doing: "remove objects" });
@@ -187,23 +196,21 @@ class Attack {
       : { verdict: "ok", text: "the key hides objects in batches, as expiry needs it" };
   }
 
-  async #deleteVersion(file: FileName, headers: Readonly<Record<string, string>>): Promise<Verdict> {
-    const { key, versionId } = this.#file(file);
+  async #deleteVersion({ key, versionId }: Stolen, headers: Readonly<Record<string, string>>): Promise<Verdict> {
     const answer = await this.#ask({ method: "DELETE", key, query: { versionId }, headers }, EXPECTED);
     return judged(answer.status, "deletes versions: a thief destroys every backup");
   }
 
   /** A key that may not read locks, as a writer's at Amazon, does not see them: it is tried on any file. */
-  async #bypass(): Promise<Verdict> {
-    const verdict = await this.#deleteVersion("bypass", { "x-amz-bypass-governance-retention": "true" });
-    return verdict.verdict === "fail" && this.#file("bypass").lockedUntilMs !== null
+  async #bypass(file: Stolen): Promise<Verdict> {
+    const verdict = await this.#deleteVersion(file, { "x-amz-bypass-governance-retention": "true" });
+    return verdict.verdict === "fail" && file.lockedUntilMs !== null
       ? { verdict: "fail", text: "this key ends locks: a thief destroys every backup" }
       : verdict;
   }
 
-  async #shorten(): Promise<Verdict> {
-    const { key, lockedUntilMs, versionId } = this.#file("kept");
-    const until = new Date(this.#writtenAtMs + MINUTE_MS).toISOString();
+  async #shorten({ key, lockedUntilMs, versionId }: Stolen): Promise<Verdict> {
+    const until = new Date(this.#seenAtMs + MINUTE_MS).toISOString();
     const text = `<Retention xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Mode>GOVERNANCE</Mode><RetainUntilDate>${until}</RetainUntilDate></Retention>`;
     const request = {
       method: "PUT",
@@ -232,31 +239,44 @@ class Attack {
     return { verdict: status < 300 ? "fail" : "warn", text };
   }
 
-  /** What restore would get. */
-  async #compare(): Promise<Verdict> {
+  /** What a restore would get; null if this key gets nothing. */
+  async #compare(): Promise<Storage | null> {
     const past = this.#target.past(this.#beforeMs);
+    let isReadable = true;
+    await this.#try("past", async () => {
+      const damaged = await this.#damagedIn(past).catch((error: unknown) => {
+        if (!isError(error, "access")) throw error;
+        isReadable = false;
+        return [];
+      });
+      if (!isReadable) return { verdict: "warn", text: UNREADABLE };
+      if (damaged.length === 0)
+        return { verdict: "ok", text: `all ${this.#files.length} files are readable as they were before` };
+      const names = `${damaged.slice(0, NAMES_MAX).join(", ")}${damaged.length > NAMES_MAX ? ", …" : ""}`;
+      return { verdict: "fail", text: `${damaged.length} files are not as they were before: ${names}` };
+    });
+    return isReadable ? past : null;
+  }
+
+  async #damagedIn(past: Storage): Promise<string[]> {
     const damaged: string[] = [];
-    try {
-      for (const [name, { bytes, key }] of this.#files) {
-        const read = past.read(this.#target.pathOf(key)).then((stream) => collect(stream, FILE_SIZE_BYTES + 1));
-        const then = await read.catch((error: unknown) => {
+    for (const { content, path } of this.#files) {
+      const then = await past
+        .read(path)
+        .then(measure)
+        .catch((error: unknown) => {
           if (isError(error, "fileMissing", "service")) return null;
           throw error;
         });
-        if (then === null || !Buffer.from(bytes).equals(then)) damaged.push(name);
-      }
-    } catch (error) {
-      if (!isError(error, "access")) throw error;
-      return {
-        verdict: "warn",
-        text: "this key may not read old versions, so nothing shows that they can be restored: drill with the reader's key on another host",
-      };
+      if (then?.sha1 !== content.sha1) damaged.push(path);
     }
-    return damaged.length === 0
-      ? { verdict: "ok", text: `all ${this.#files.size} files are readable as they were before` }
-      : { verdict: "fail", text: `not restored as before: ${damaged.join(", ")}` };
+    return damaged;
   }
 }
+
+const UNREADABLE =
+  "this key may not read old versions, so nothing shows that they can be restored: drill with the reader's key on another host";
+const NAMES_MAX = 3;
 
 /** Name of the fact, of the bucket's setting, and what its right means. */
 const SETTINGS = [

@@ -5,11 +5,19 @@
  */
 import type { Readable } from "node:stream";
 import { type ByteStream, collect, streamOf } from "../../base/bytes";
-import { fail, isError, nullOn } from "../../base/errors";
+import { assert, fail, isError, nullOn } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
 import { checkDirectoryPath, checkPath, joinPath } from "../paths";
-import type { ByteRange, ListOptions, ObjectInfo, Storage, StorageFact, StorageFeatures } from "../storage";
+import type {
+  Attacked,
+  AttackedStorage,
+  ByteRange,
+  ListOptions,
+  ObjectInfo,
+  StorageFact,
+  StorageFeatures,
+} from "../storage";
 import { addressOf, type S3Location } from "./address";
 import {
   type ListPage,
@@ -41,6 +49,8 @@ export interface S3Options extends S3Location, Credentials {
   readonly verifyTls: boolean;
   /** PEM text of the trusted authorities. */
   readonly ca?: string;
+  /** Only such a storage can be attacked. */
+  readonly isScratch?: true;
 }
 
 export type S3Deps = Pick<HttpOptions, "clock" | "random" | "signal" | "ioTimeoutMs">;
@@ -53,7 +63,7 @@ const PRECONDITION_FAILED = 412;
 /** 100 million objects: a server with more pages repeats itself. */
 const PAGES_MAX = 100_000;
 
-export class S3Storage implements Storage {
+export class S3Storage implements AttackedStorage {
   readonly name: string;
   readonly features: StorageFeatures = { atomicReplace: true, directories: false, symlinks: false };
   readonly create?: (path: string, bytes: Uint8Array) => Promise<boolean>;
@@ -273,19 +283,23 @@ export class S3Storage implements Storage {
     return probeS3({ http: this.#http, prefix: this.#key(scratch), name, ...common });
   }
 
-  async attack(scratch: string): Promise<StorageFact[]> {
+  openAttacked(scratch: string): AttackedStorage {
     checkPath(scratch);
-    const { bucket, quirks, repoIndex } = this.#options;
+    return new S3Storage({ ...this.#options, path: joinPath(this.#prefix, scratch), isScratch: true }, this.#deps);
+  }
+
+  async attack(): Promise<Attacked> {
+    const { bucket, isScratch, quirks, repoIndex } = this.#options;
+    assert(isScratch === true, `'${this.name}' is no scratch directory`);
     const { clock, random, signal } = this.#deps;
     return attackS3({
       http: this.#http,
-      prefix: this.#key(scratch),
-      name: this.#nameOf(scratch),
+      prefix: this.#prefix,
+      storage: this,
       clock,
       random,
       signal,
       past: (targetTimeMs) => new PastStorage(this, { repoIndex, bucket, quirks, targetTimeMs }),
-      pathOf: (key) => this.#pathOf(key),
     });
   }
 

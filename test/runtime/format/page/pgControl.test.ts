@@ -5,6 +5,7 @@ import {
   INVALID_CHECKPOINT,
   invalidateCheckpoint,
   parsePgControl,
+  renderPgControl,
 } from "../../../../runtime/format/page/pgControl";
 import { errorOf, vectorBytes } from "../vectors";
 
@@ -96,6 +97,13 @@ describe("pg_control", () => {
     const started = Buffer.from(RESTORED);
     started.writeBigUInt64LE(0x92244d0n, 32);
     expect(Buffer.from(invalidateCheckpoint(started)).equals(RESTORED)).toBe(true);
+  });
+
+  it("is rendered as it is read", () => {
+    for (const bytes of [PG15, PG18, PG19]) {
+      const control = parsePgControl(bytes);
+      expect(parsePgControl(renderPgControl(control))).toEqual(control);
+    }
   });
 
   it("is not changed in place", () => {

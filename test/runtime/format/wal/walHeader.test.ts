@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseWalHeader } from "../../../../runtime/format/wal/walHeader";
+import { parseWalHeader, renderWalHeader } from "../../../../runtime/format/wal/walHeader";
 import { errorOf, vectorBytes } from "../vectors";
 
 const PG15 = vectorBytes("wal-header.pg15.first512.bin");
@@ -31,6 +31,13 @@ describe("WAL headers", () => {
     const bytes = Buffer.from(PG18);
     change(bytes);
     expect((await errorOf(kind, () => parseWalHeader(bytes))).message).toBe(message);
+  });
+
+  it("are rendered as they are read", () => {
+    for (const bytes of [PG15, PG18, PG19]) {
+      const header = parseWalHeader(bytes);
+      expect(parseWalHeader(renderWalHeader(header))).toEqual(header);
+    }
   });
 
   it("of short files are refused", async () => {
