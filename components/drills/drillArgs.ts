@@ -13,8 +13,8 @@ export const DrillPick = {
   /** The last backup before a random position in the WAL, to that position. */
   Moment: "moment",
   /**
-   * Restores no backup: does to a directory of its own in the bucket what a thief with the same key would do, and reads
-   * it as it was before. Only on hosts, and only for buckets that keep versions.
+   * Restores no backup of the database: does to a scratch stanza of its own in the bucket what a thief with the same key
+   * would do, and restores it as it was before. Only for buckets that keep versions.
    */
   Attack: "attack",
 } as const;
@@ -44,7 +44,7 @@ export interface DrillArgs {
   from?: pulumi.Input<string>;
   /** Repositories that take turns; not together with `from`. Left out, all. */
   repositories?: pulumi.Input<pulumi.Input<string>[]>;
-  /** Which backup is restored. Left out, each pick in turn. */
+  /** Which backup is restored, or `attack`, which restores a scratch stanza of its own. Left out, each in turn. */
   pick?: pulumi.Input<DrillPick>;
   /** @default "thorough" */
   level?: pulumi.Input<DrillLevel>;

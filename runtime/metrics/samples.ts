@@ -217,7 +217,7 @@ function runSamples(stanza: string, run: RunRecord): Sample[] {
 }
 
 /** The same of the drills that attack a bucket. */
-function attackSamples(stanza: string, attacks: readonly DrillRecord[]): Sample[] {
+export function attackSamples(stanza: string, attacks: readonly DrillRecord[]): Sample[] {
   return drillSamples(stanza, attacks).flatMap((sample) => {
     const name = sample.name.replace("pgbackstop_drill_", "pgbackstop_attack_drill_");
     return /_(ok|timestamp_seconds)$/.test(name) ? [{ ...sample, name }] : [];

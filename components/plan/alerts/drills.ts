@@ -1,5 +1,5 @@
 /** Alerts on fire drills: missed, failed, or beyond the objectives. Pure. */
-import { ATTACK, drilledRepositories } from "../schedule/declaredDrills";
+import { drilledRepositories, isAttack } from "../schedule/declaredDrills";
 import { longestGapMinutes } from "../schedule/schedule";
 import type { Topology } from "../topology/topology";
 import { type AlertRule, durationText, type Writer } from "./rule";
@@ -16,10 +16,6 @@ export function drillRules(writer: Writer, { drills, repositories }: Topology): 
     ...rulesOf(writer, { drills: drills.filter((drill) => !isAttack(drill)), repositories }, FIRE),
     ...rulesOf(writer, { drills: drills.filter(isAttack), repositories }, ATTACKS),
   ];
-}
-
-function isAttack({ pick }: Topology["drills"][number]): boolean {
-  return pick === ATTACK;
 }
 
 /** Texts of the rules about one kind of drills. */

@@ -26,13 +26,12 @@ function checkDrill(drill: DrillPlan, plan: DatabasePlan): Finding[] {
   ];
 }
 
-/** An attack needs the key that a thief of this host would have, and versions that undo it. */
-function checkAttack(drill: DrillPlan, { kind, repositories }: DatabasePlan, path: string): Finding[] {
+/** An attack needs the key that a thief of this host or cluster would have, and versions that undo it. */
+function checkAttack(drill: DrillPlan, { repositories }: DatabasePlan, path: string): Finding[] {
   if (drill.pick !== ATTACK) return [];
   const wrong = (argument: string, fact: string, hint: string): Finding[] => [
     finding("PB040", `${path}.${argument}`, fact, hint),
   ];
-  if (kind !== "host") return wrong("pick", "in a cluster no drill attacks a bucket", "choose another pick");
   if (drill.elsewhere === true)
     return wrong("elsewhere", "another host has no writer's key, which is the one to attack with", "leave it out");
   const names = drilledRepositories(drill, repositories);

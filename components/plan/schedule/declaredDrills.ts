@@ -9,6 +9,10 @@ import { given } from "../model/given";
 export const DRILL_PICKS: readonly string[] = ["newest", "oldest", "random", "moment", "attack"];
 /** Restores no backup. */
 export const ATTACK = "attack";
+export function isAttack({ pick }: Pick<DrillPlan, "pick">): boolean {
+  return pick === ATTACK;
+}
+
 /** From cheap to thorough. */
 export const DRILL_LEVELS: readonly string[] = ["quick", "standard", "thorough"];
 

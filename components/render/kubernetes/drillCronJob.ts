@@ -5,7 +5,7 @@
 import { engineOf } from "../../plan/engines/engines";
 import { PATHS } from "../../../runtime/cnpg/names";
 import type { ResourcesSettings } from "../../plan/cluster/declaredCluster";
-import { drillName } from "../../plan/schedule/declaredDrills";
+import { drillName, isAttack } from "../../plan/schedule/declaredDrills";
 import type { DrillPlan } from "../../plan/model/plan";
 import { claimNames, configMapName, secretFiles } from "../engines/runtime";
 import type { EngineContext } from "../engines/engine";
@@ -35,7 +35,8 @@ export function renderDrills(context: EngineContext): RenderedObject[] {
     .toSorted((left, right) => (left.name < right.name ? -1 : 1));
   if (drills.length === 0 || !engineOf(database.engine).own) return [];
   const account = `${database.cluster}-drill`;
-  const names = drills.map(({ name }) => drillName(database.cluster, name));
+  const restoring = drills.filter((drill) => !isAttack(drill));
+  const names = restoring.map(({ name }) => drillName(database.cluster, name));
   const settings = {
     apiVersion: "v1",
     kind: "ConfigMap",
@@ -56,6 +57,8 @@ export function renderDrills(context: EngineContext): RenderedObject[] {
 
 /** By name where Kubernetes supports it: creations and lists have no names. */
 function rulesFor(cluster: string, names: readonly string[]): object[] {
+  // Without names a rule would allow all objects.
+  if (names.length === 0) return [];
   const clusters = { apiGroups: ["postgresql.cnpg.io"], resources: ["clusters"] };
   return [
     { ...clusters, verbs: ["create"] },
@@ -87,7 +90,7 @@ function settingsText({ database }: EngineContext): string {
 
 function jobOf(context: EngineContext, drill: DrillPlan, account: string): ScheduledJob {
   const name = drillName(context.database.cluster, drill.name);
-  const { mounts, volumes } = volumesOf(context);
+  const { mounts, volumes } = volumesOf(context, drill);
   return {
     name,
     account,
@@ -165,7 +168,7 @@ export function repositoryParts(context: EngineContext): RepositoryParts {
  * so that a waiting user can read them.
  */
 export function drillJobs(context: EngineContext): Record<string, object> {
-  const made = context.database.drills.filter(({ elsewhere }) => elsewhere !== true);
+  const made = context.database.drills.filter((drill) => drill.elsewhere !== true && !isAttack(drill));
   return Object.fromEntries(
     made.map((drill) => {
       const scheduled = jobOf(context, drill, `${context.database.cluster}-drill`);
@@ -182,22 +185,26 @@ export function drillJobs(context: EngineContext): Record<string, object> {
   );
 }
 
-/** Configuration and keys as in a sidecar, and credentials for production if it exists. */
-function volumesOf(context: EngineContext): {
+/** Configuration and keys as in a sidecar, and for a restore the credentials of production if it exists. */
+function volumesOf(
+  context: EngineContext,
+  drill: DrillPlan,
+): {
   readonly mounts: readonly object[];
   readonly volumes: readonly object[];
 } {
   const { database, definition } = context;
   const [config, ...keys] = repositoryEntries(context);
+  const production: Entry = [
+    "production",
+    PATHS.production,
+    { projected: { sources: productionSources(database.cluster, definition.bootstrap.initdb?.ownerSecret) } },
+    true,
+  ];
   return mounted([
     ...(config === undefined ? [] : [config]),
     ["drill", PATHS.drill, { configMap: { name: settingsName(context) } }, true],
-    [
-      "production",
-      PATHS.production,
-      { projected: { sources: productionSources(database.cluster, definition.bootstrap.initdb?.ownerSecret) } },
-      true,
-    ],
+    ...(isAttack(drill) ? [] : [production]),
     ...keys,
   ]);
 }

@@ -11,7 +11,7 @@ import type { Context } from "../../base/context";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
 import { Secret } from "../../base/secret";
 import { silentLog } from "../../base/log";
-import type { Command, Invocation, MachineAccess, ProgramAccess } from "../../commands/host";
+import type { Command, CommandHost, Invocation, MachineAccess, ProgramAccess } from "../../commands/host";
 import type { Config } from "../../config/types";
 import {
   checkAssertion,
@@ -24,11 +24,13 @@ import {
 } from "../../operations/drill/checks";
 import { choose, type Chosen } from "../../operations/drill/chooseBackup";
 import { askedDrill, type AskedDrill, objectivesOf } from "../../operations/drill/askedDrill";
+import { attackDrill } from "../../operations/drill/attackDrill";
 import { saveDrill } from "../../operations/drill/history";
 import { DrillJournal } from "../../operations/drill/drillJournal";
 import { measureRpo, type Replayed } from "../../operations/drill/measure";
 import { askProduction, type ProductionFacts } from "../../operations/drill/production";
 import { ATTACK, type DrillPick, type DrillRecord, renderDrill } from "../../operations/drill/record";
+import { prepareRoot } from "../../operations/drill/scratch";
 import { drillText } from "../../operations/drill/drillReport";
 import { surveyStream } from "../../operations/stream/survey";
 import { Session } from "../../postgres/session";
@@ -58,35 +60,55 @@ const REMOVE_HURRIED_MS = 5000;
 const EXIT_CODE_MAX = 125;
 
 export const clusterDrillCommand: Command = async (host) => {
-  const { clusterDrill, kubernetes, output } = host.config;
-  const { cluster = "", jobUid, name = "" } = clusterDrill;
+  const { clusterDrill, output } = host.config;
+  const { cluster = "", name = "" } = clusterDrill;
   const ctx = output === "json" ? { ...host.ctx, log: silentLog } : host.ctx;
   for (const [option, value] of Object.entries({ "drill-cluster": cluster, "throw-away": name }))
     if (value === "") throw fail("optionRequired", `cnpg-drill command requires option: ${option}`);
   return notifyOfJob(host, cluster, ctx, async () => {
     const { pick, ...others } = askedDrill(host.config.settings, host.config.drill);
-    if (pick === ATTACK)
-      throw fail(
-        "optionInvalidValue",
-        "'attack' is not allowed for 'pick' option: in a cluster no drill attacks a bucket",
-      );
-    const asked = { ...others, pick };
-    // Its own signal: the Cluster is removed even after the signal to end.
-    const api = await openKubernetes(kubernetes, new AbortController().signal);
-    await clearName(api, name, cluster, jobUid, ctx);
-    const drill = new ClusterDrill(
-      { api, repos: host.repositories(), openProduction: (database) => openProduction(host, api, database) },
-      asked,
-      host,
-      ctx,
-    );
-    await withTimeTo(asked.maxMinutes * MINUTE_MS, ctx.clock, (enough) => drill.make(enough));
-    const record = drill.record();
+    const record =
+      pick === ATTACK ? await makeAttack(host, others, ctx) : await makeDrill(host, { ...others, pick }, ctx);
     await saveDrill(host.repositories(), host.config.spoolPath, record, ctx);
     host.print(output === "json" ? renderDrill(record) : drillText(record));
     return { code: Math.min(record.failures[0]?.code ?? 0, EXIT_CODE_MAX), record };
   });
 };
+
+async function makeDrill(host: CommandHost, asked: AskedRestore, ctx: Context): Promise<DrillRecord> {
+  const { clusterDrill, kubernetes } = host.config;
+  const { cluster = "", jobUid, name = "" } = clusterDrill;
+  // Its own signal: the Cluster is removed even after the signal to end.
+  const api = await openKubernetes(kubernetes, new AbortController().signal);
+  await clearName(api, name, cluster, jobUid, ctx);
+  const drill = new ClusterDrill(
+    { api, repos: host.repositories(), openProduction: (database) => openProduction(host, api, database) },
+    asked,
+    host,
+    ctx,
+  );
+  await withTimeTo(asked.maxMinutes * MINUTE_MS, ctx.clock, (enough) => drill.make(enough));
+  return drill.record();
+}
+
+/** Needs neither Kubernetes nor a Cluster. */
+async function makeAttack(
+  host: CommandHost,
+  { level, maxMinutes, repoIndexes }: Omit<AskedDrill, "pick">,
+  ctx: Context,
+): Promise<DrillRecord> {
+  const { repoIndex, spoolPath, stanza = "" } = host.config;
+  // A directory of this pod.
+  const path = `${spoolPath}/drill`;
+  await prepareRoot(path);
+  const { beganMs } = host.process;
+  return attackDrill(
+    host.repositories(),
+    { users: host.users, self: host.self },
+    { stanza, level, maxMinutes, repoIndex, repoIndexes, path, beganMs },
+    ctx,
+  );
+}
 
 /**
  * Uses an application's Secret: counting rows in production needs no more rights.

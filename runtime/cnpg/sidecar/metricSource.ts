@@ -9,10 +9,17 @@ import { silentLog } from "../../base/log";
 import { perRepo, type RepoResult } from "../../base/parallel";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
 import { DRILLS, REPOSITORY } from "../../metrics/definitions";
-import { drillSamples, gapSamples, repositorySamples, streamSamples, workerSamples } from "../../metrics/samples";
+import {
+  attackSamples,
+  drillSamples,
+  gapSamples,
+  repositorySamples,
+  streamSamples,
+  workerSamples,
+} from "../../metrics/samples";
 import { findNewestWal, listBackups, type StoredWal } from "../../operations/info/destinations";
-import { loadDrillHistory } from "../../operations/drill/history";
-import type { DrillRecord } from "../../operations/drill/record";
+import { KINDS, loadDrillHistory } from "../../operations/drill/history";
+import { ATTACK, type DrillRecord } from "../../operations/drill/record";
 import { stateOf, type StreamStatus } from "../../operations/stream/streamWorker";
 import type { Repository } from "../../repository/repository";
 import { callCapabilities, metricDefinitions, metricSamples } from "../grpc/answers";
@@ -77,7 +84,7 @@ export class MetricSource {
         this.#wal = await perRepo(this.#parts.repos, findNewestWal).catch(unknown);
       // A job elsewhere runs drills: its records are in the repositories.
       if (turn % WAL_TURNS === 0)
-        this.#drills = await loadDrillHistory(this.#parts.repos, quiet, this.#drills).catch(() => this.#drills);
+        this.#drills = await loadDrillHistory(this.#parts.repos, quiet, this.#drills, KINDS).catch(() => this.#drills);
       await ctx.clock.sleep(REFRESH_MS, signal).catch(() => {});
     }
   }
@@ -103,7 +110,14 @@ export class MetricSource {
         const state = stateOf(status);
         return state === null ? [] : streamSamples(stanza, state);
       }),
-      ...drillSamples(stanza, this.#drills),
+      ...drillSamples(
+        stanza,
+        this.#drills.filter(({ pick }) => pick !== ATTACK),
+      ),
+      ...attackSamples(
+        stanza,
+        this.#drills.filter(({ pick }) => pick === ATTACK),
+      ),
     ];
     const labelsOf = new Map(SERVED.map(({ labels, name }) => [name, labels]));
     return samples.map(({ labels, name, value }) => ({

@@ -10,8 +10,7 @@ import { monitoredUnit, ownUnit } from "../../local/systemdUnit";
 import { deliver } from "../../notify/deliver";
 import { type Notification, notificationOf, type NotificationInput } from "../../notify/message";
 import { type NotifyTarget, parseTargets } from "../../notify/targets";
-import { loadLocalDrills } from "../../operations/drill/history";
-import { ATTACK, DRILL_PICKS } from "../../operations/drill/record";
+import { KINDS, loadLocalDrills } from "../../operations/drill/history";
 import { drillNotice } from "../../operations/drill/drillReport";
 import type { Command, Invocation, MachineAccess } from "../host";
 
@@ -125,6 +124,6 @@ function targetsPath({ config, machine }: Invocation & MachineAccess): string | 
 const JUST_ENDED_S = 900;
 
 async function newestDrill({ spoolPath, stanza }: Config, sinceS: number): Promise<NotificationInput["drill"]> {
-  const record = (await loadLocalDrills(spoolPath, stanza ?? "", [...DRILL_PICKS, ATTACK])).at(-1);
+  const record = (await loadLocalDrills(spoolPath, stanza ?? "", KINDS)).at(-1);
   return record === undefined || record.endedAtS < sinceS ? null : drillNotice(record);
 }

@@ -30,6 +30,8 @@ import {
 /** Records kept per location: two years of weekly drills. */
 const KEPT_MAX = 104;
 const READS_AT_ONCE = 8;
+/** Fire drills, and drills that attack a bucket. */
+export const KINDS: readonly DrillKind[] = [...DRILL_PICKS, ATTACK];
 
 /** This machine's directory for the files that repositories keep in `drillsPath`. */
 export function localDrillsPath(spoolPath: string, stanza: string): string {
@@ -62,10 +64,11 @@ export async function loadDrillHistory(
   repos: readonly Repository[],
   ctx: Context,
   known: readonly DrillRecord[] = [],
+  kinds: readonly DrillKind[] = DRILL_PICKS,
 ): Promise<DrillRecord[]> {
   const records = new Map<string, DrillRecord>();
   const old = new Map(known.map((record) => [record.id, record]));
-  for (const result of await perRepo(repos, (repo) => loadRepoDrills(repo, old))) {
+  for (const result of await perRepo(repos, (repo) => loadRepoDrills(repo, old, kinds))) {
     if (result.ok) for (const record of result.value) records.set(record.id, record);
     else
       ctx.log.warn(
@@ -125,8 +128,12 @@ export async function listTurns(
   return [...turns.values()];
 }
 
-async function loadRepoDrills(repo: Repository, known: ReadonlyMap<string, DrillRecord>): Promise<DrillRecord[]> {
-  return loadNamed(repo, await listRepo(repo), known);
+async function loadRepoDrills(
+  repo: Repository,
+  known: ReadonlyMap<string, DrillRecord>,
+  kinds: readonly DrillKind[],
+): Promise<DrillRecord[]> {
+  return loadNamed(repo, await listRepo(repo, kinds), known);
 }
 
 async function loadNamed(
@@ -135,7 +142,7 @@ async function loadNamed(
   known: ReadonlyMap<string, DrillRecord> = new Map(),
 ): Promise<DrillRecord[]> {
   const loaded = await mapParallel(names, READS_AT_ONCE, async (name) => {
-    const old = known.get(parseDrillFileName(name)?.id ?? "");
+    const old = known.get(parseDrillFileName(name, KINDS)?.id ?? "");
     if (old !== undefined) return [old];
     try {
       return recordsOf(textOf(await readFile(repo, `${drillsPath(repo.stanza)}/${name}`, repo.cipherPass)), name);

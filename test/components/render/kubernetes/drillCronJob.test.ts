@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { parseSettings } from "../../../../runtime/config/settings";
 import { renderAttachment, renderCluster } from "../../../../components/render/kubernetes/clusterObjects";
 import { drillName } from "../../../../components/plan/schedule/declaredDrills";
+import { drillJobs } from "../../../../components/render/kubernetes/drillCronJob";
 import type { RenderedObject } from "../../../../components/render/kubernetes/objects";
 import { declaredCluster, context, objectOf } from "../../clusters";
 
@@ -71,6 +72,24 @@ test("a CronJob runs once at a time, in its zone, and within its limit", () => {
   );
   const { volumes } = podOf(rendered(), "drill-weekly");
   expect(volumes.map(({ name }) => name).sort()).toEqual(volumeMounts.map(({ name }) => name).sort());
+});
+
+test("an attack on a bucket gets no credentials of production, and no rights over Clusters", () => {
+  const attack = { cron: "0 6 1 * *", pick: "attack", from: "repo2" };
+  const render = (more: object): RenderedObject[] =>
+    renderCluster(context(declaredCluster({ drills: { attack, ...more }, drillPolicy: false })), null);
+  const alone = render({});
+  expect(podOf(alone, "drill-attack").volumes.map(({ name }) => name)).not.toContain("production");
+  expect(objectOf(alone, "drill-role")).toMatchObject({ rules: [] });
+  const both = JSON.stringify(objectOf(render({ weekly: drills.weekly }), "drill-role"));
+  expect(both).toContain('"orders-drill-weekly"');
+  expect(both).not.toContain("orders-drill-attack");
+  const data = objectOf(alone, "drill-config")["data"] as Record<string, string>;
+  expect(parseSettings(data["pgbackstop.json"] ?? "", "pgbackstop.json").drill?.declared).toEqual({
+    attack: { repoIndexes: [2], pick: "attack" },
+  });
+  const jobs = drillJobs(context(declaredCluster({ drills: { attack, weekly: drills.weekly } })));
+  expect(Object.keys(jobs)).toEqual(["weekly"]);
 });
 
 test("settings have the checks and the drills", () => {

@@ -52,6 +52,8 @@ test("report the last drill, from the histories", async () => {
   const repos = [repository(1, { storage })];
   const record: DrillRecord = { ...RECORD, id: "20261121-051347Z-1a2b3c4d", rtoMs: 43_700 };
   await saveDrill(repos, temporaryFolder(), record, ctx);
+  const attack: DrillRecord = { ...RECORD, id: "20261121-051348Z-1a2b3c4d", pick: "attack", ok: false };
+  await saveDrill(repos, temporaryFolder(), attack, ctx);
   const source = new MetricSource({
     repos,
     workers: () => [],
@@ -65,6 +67,7 @@ test("report the last drill, from the histories", async () => {
   expect(await collected(source)).toMatchObject({
     "pgbackstop_drill_ok demo,1": 1,
     "pgbackstop_drill_rto_seconds demo,1": 43.7,
+    "pgbackstop_attack_drill_ok demo,1": 0,
   });
   ending.abort();
   await refreshing;
