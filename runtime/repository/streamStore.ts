@@ -17,6 +17,7 @@ import {
   joinChunk,
   parseChunkHead,
   parseChunkName,
+  segmentSizeOf,
   type StreamChunk,
 } from "../format/wal/streamChunk";
 import { readFile, type Repository, writeFile } from "./repository";
@@ -81,7 +82,22 @@ export async function readChunk(
   chunk: StreamChunk,
   origin: StreamOrigin,
 ): Promise<Uint8Array> {
+  return unpackChunk(await readFile(repo, pathOf(repo, archiveId, chunk), pass), chunk, origin);
+}
+
+/** {@link readChunk} of a cluster whose segment size only the chunk's header shows. */
+export async function readForeignChunk(
+  repo: Repository,
+  { archiveId, pass }: StreamArchive,
+  chunk: StreamChunk,
+  systemId: bigint,
+): Promise<{ readonly wal: Uint8Array; readonly origin: StreamOrigin }> {
   const content = await readFile(repo, pathOf(repo, archiveId, chunk), pass);
+  const origin = { systemId, segmentSizeBytes: segmentSizeOf(chunk, parseChunkHead(content)) };
+  return { origin, wal: await unpackChunk(content, chunk, origin) };
+}
+
+async function unpackChunk(content: Uint8Array, chunk: StreamChunk, origin: StreamOrigin): Promise<Uint8Array> {
   const head = parseChunkHead(content);
   const wal = await collect(
     decompress(streamOf(content.subarray(CHUNK_HEAD_SIZE_BYTES)), head.compressType),

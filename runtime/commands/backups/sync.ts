@@ -19,8 +19,8 @@ export const syncCommand: Command = async (host) => {
   const options = { scope: scopeOf(config), dryRun: config.dryRun };
   // The source is only read. The first sync creates the target's stanza.
   const lease = config.dryRun ? NO_LEASE : await host.leases.take(to, () => loadBackupInfo(from));
-  const { labels, walCount, problems } = await sync(from, to, host.pool(), { ...options, lease }, ctx);
-  if (labels.length === 0 && walCount === 0 && problems.length === 0)
+  const { labels, walCount, chunkCount, problems } = await sync(from, to, host.pool(), { ...options, lease }, ctx);
+  if (labels.length === 0 && walCount === 0 && chunkCount === 0 && problems.length === 0)
     ctx.log.info(`${to.name}: nothing is missing from ${from.name}`);
   if (problems.length > 0) throw fail("command", ["sync could not copy everything:", ...problems].join("\n"));
   return 0;

@@ -39,6 +39,7 @@ export const CHUNK_HEAD_SIZE_BYTES = MAGIC.length + 8 + 4 + 8 + 4 + SHA1_SIZE_BY
 const TYPES: readonly CompressType[] = ["none", "gz", "lz4", "zst"];
 const NAME = /^([0-9A-F]{24})-([0-9a-f]{12})-([0-9a-f]{8})-([0-9a-f]{8})$/;
 const SESSION_DIGITS = 12;
+const MIB = 1024 * 1024;
 
 export function chunkFileName({ begin, end, segment, session }: StreamChunk): string {
   const offset = (value: number): string => value.toString(16).padStart(8, "0");
@@ -101,6 +102,16 @@ export function expectedHead(
     lsn: lsnOfSegment(chunk.segment, segmentSizeBytes) + BigInt(chunk.begin),
     sizeBytes: chunk.end - chunk.begin,
   };
+}
+
+/** The smallest size of PostgreSQL's segments with which a chunk's header matches its name. @throws fileInvalid */
+export function segmentSizeOf(chunk: StreamChunk, { lsn }: Pick<ChunkHead, "lsn">): number {
+  const numberOfSegment = Number.parseInt(chunk.segment.slice(-8), 16);
+  for (let sizeBytes = MIB; sizeBytes <= 1024 * MIB; sizeBytes *= 2) {
+    const isPossible = chunk.end <= sizeBytes && numberOfSegment < 2 ** 32 / sizeBytes;
+    if (isPossible && expectedHead(chunk, sizeBytes).lsn === lsn) return sizeBytes;
+  }
+  throw fail("fileInvalid", `the WAL chunk '${chunkFileName(chunk)}' does not match its name`);
 }
 
 /** @throws fileInvalid, checksum when the chunk does not match its name, or belongs to another cluster */

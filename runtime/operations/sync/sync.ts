@@ -18,7 +18,8 @@ import { listArchiveIds } from "../../repository/walStore";
 import type { JobPool } from "../shared/jobs";
 import { hasStanza } from "../stanza/stanzaDelete";
 import { copyBackup, type SyncSide } from "./copyBackup";
-import { copyWal, findMissingWal, type WalCopy } from "./copyWal";
+import { copyStream } from "./copyStream";
+import { copyWal, findMissingWal, type WalCopy, type WalSide } from "./copyWal";
 import { planSync, type SyncScope } from "./syncPlan";
 import { syncServerFiles } from "./syncServerFiles";
 
@@ -32,6 +33,8 @@ export interface SyncOptions {
 export interface SyncOutcome {
   readonly labels: readonly string[];
   readonly walCount: number;
+  /** Pieces of streamed WAL. */
+  readonly chunkCount: number;
   /** What could not be copied, one line each; the rest was copied. */
   readonly problems: readonly string[];
 }
@@ -86,6 +89,7 @@ export async function sync(
       `${prefix}${to.name}: copied ${missing.length - failed.size} WAL file(s) of ${copy.archiveId} from ${from.name}, ${missing[0]?.name} to ${missing.at(-1)?.name}`,
     );
   }
+  const chunkCount = await copyStreams(source, target, entries, options, problems, ctx);
   const whole = entries.filter((entry) => {
     const names = neededOf(lacking, entry, source.archiveInfo);
     if (names.length > 0)
@@ -93,7 +97,32 @@ export async function sync(
     return names.length === 0;
   });
   const labels = await copyBackups(source, { ...target, lease: options.lease }, whole, pool, options, problems, ctx);
-  return { labels, walCount, problems };
+  return { labels, walCount, chunkCount, problems };
+}
+
+/** WAL that was streamed and not archived yet, or never will be: its server is gone. */
+async function copyStreams(
+  source: OpenSide,
+  target: OpenSide,
+  entries: readonly BackupInfoEntry[],
+  { dryRun, scope }: SyncOptions,
+  problems: string[],
+  ctx: Context,
+): Promise<number> {
+  const sideOf = ({ archiveInfo, repo }: OpenSide): WalSide => ({ repo, pass: archiveInfo.cipherPass ?? null });
+  let total = 0;
+  for (const copy of walRanges(source, target, entries, scope)) {
+    const row = source.archiveInfo.history.find((each) => archiveIdOf(each) === copy.archiveId);
+    if (row === undefined) continue;
+    const copied = await copyStream(sideOf(source), sideOf(target), copy, row.systemId, dryRun, ctx);
+    problems.push(...copied.problems);
+    total += copied.count;
+  }
+  if (total > 0)
+    ctx.log.info(
+      `${dryRun ? "[DRY-RUN] " : ""}${target.repo.name}: copied ${total} piece(s) of streamed WAL from ${source.repo.name}`,
+    );
+  return total;
 }
 
 /** WAL that the target should have by now but lacks. */

@@ -373,3 +373,15 @@ function planRepos(folder: string, repos: readonly BedRepo[], cluster: TestClust
 function configPathOf(folder: string): string {
   return join(folder, "config", "host");
 }
+
+/** Starts or stops a bed's server as nobody's child: `recover` may stop it, which the harness would miss. */
+export async function pgCtl(bed: TestBed, args: readonly string[]): Promise<RunResult> {
+  const { cluster } = bed;
+  const options = `-c unix_socket_directories=${cluster.socketPath} -c port=${cluster.port} -c listen_addresses=`;
+  const start = args[0] === "start" ? ["-o", options, "-l", join(bed.folder, "server.log")] : [];
+  const all = [...args, "-D", cluster.dataPath, "-w", ...start];
+  return requireOk(
+    `pg_ctl ${args.join(" ")}`,
+    await run(join(cluster.binaries.folder, "pg_ctl"), all, { user: cluster.user, cwd: bed.folder }),
+  );
+}

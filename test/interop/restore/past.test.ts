@@ -4,12 +4,14 @@
  * that into another repository, which stock restores. Stock's own `repo-target-time` cannot be compared here: versitygw
  * dates old versions by their replacement, and only its version ids have the time that Amazon would show.
  */
-import { rmSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { accessPolicy, type PolicyRole } from "../../../components/plan/storage/awsPolicies";
 import { runbookOf } from "../../../components/plan/runbook/databaseRunbook";
 import type { DrillRecord } from "../../../runtime/operations/drill/record";
 import { run, sleep, waitFor } from "../../../tools/parts/process";
+import { compareChecksums } from "../../../tools/parts/postgres/testCluster";
 import { S3Server } from "../../../tools/parts/servers/s3Server";
 import { BUCKET } from "../../components/plans";
 import { topology } from "../../components/topologies";
@@ -19,7 +21,7 @@ import { agentPaths, AgentProcess, archiveCommandOf } from "../../harness/real/a
 import { findParts, hasVersitygw } from "../../harness/real/interopParts";
 import { liveAws } from "../../harness/real/liveBucket";
 import { fillBed, writeMore } from "../../harness/real/sampleData";
-import { TestBed } from "../../harness/real/testBed";
+import { pgCtl, TestBed } from "../../harness/real/testBed";
 
 const TITLE = "a repository as it was before an attack";
 /** Its table, which only streamed WAL contains. */
@@ -105,6 +107,7 @@ describe(TITLE, async () => {
     });
   }, 300_000);
   afterAll(async () => {
+    await pgCtl(bed, ["stop", "-m", "immediate"]).catch(() => undefined);
     await bed?.remove();
     await server?.remove();
     rmSync(paths.folder, { recursive: true, force: true });
@@ -212,26 +215,41 @@ describe(TITLE, async () => {
     expect((await bed.oursOk(["metrics"])).stdout).toMatch(/^pgbackstop_attack_drill_ok\{.*\} 1$/m);
   });
 
-  test("the runbook's scenario, command by command, ends with a clean copy", async () => {
+  test("the runbook's scenario, command by command, recovers a lost database and ends with a clean copy", async () => {
+    const rows = await bed.cluster.tableChecksums();
+    await bed.cluster.stop();
+    // A server that `recover` may replace.
+    await pgCtl(bed, ["start"]);
+    await pgCtl(bed, ["stop", "-m", "immediate"]);
+    const { dataPath } = bed.cluster;
+    rmSync(join(dataPath, "base"), { recursive: true });
+    // What was never archived comes back from the bucket alone.
+    for (const name of readdirSync(join(dataPath, "pg_wal")))
+      if (name.startsWith("0")) rmSync(join(dataPath, "pg_wal", name));
     const book = runbookOf(topology({ repositories: { repo1: BUCKET } }));
     const scenario = book?.scenarios.find(({ id }) => id === "repository-1-attacked");
     const ran: string[] = [];
     for (const command of scenario?.steps.flatMap(({ commands }) => commands) ?? []) {
       const [, args] = /^sudo pgbackstop (.*)$/.exec(command) ?? [];
-      // The stack's program is not here; a recovery is tested by itself.
-      if (args === undefined || args.startsWith("recover ")) continue;
-      const filled = args.replaceAll("<BEFORE>", before).replaceAll("<KEY>", "2");
+      // The stack's program is not here.
+      if (args === undefined) continue;
+      const yes = args.startsWith("recover ") ? " --yes" : "";
+      const filled = `${args.replaceAll("<BEFORE>", before).replaceAll("<KEY>", "2")}${yes}`;
       const line = `"${bed.runtime.node}" ${bed.oursCommand([], config).join(" ")} ${filled}`;
       const done = await run("sh", ["-c", line], { user: bed.cluster.user, cwd: bed.folder, timeoutMs: 300_000 });
       expect([filled, done.exitCode, done.stderr]).toEqual([filled, 0, ""]);
       ran.push(filled.split(" ")[0] ?? "");
     }
-    expect(ran).toEqual(["info", "verify", "sync", "verify"]);
+    expect(ran).toEqual(["info", "verify", "recover", "sync", "verify"]);
+    expect(compareChecksums(rows, await bed.cluster.tableChecksums())).toEqual([]);
+    expect(await bed.cluster.value("SELECT count(*) FROM streamed")).toBe("100");
   }, 300_000);
 
-  test("sync copies the past into another repository, which is readable without versions", async () => {
-    await bed.oursOk(["sync", `--from-repo=1@${before}`, "--to-repo=2"], { config });
+  test("sync copied the past into another repository, streamed WAL too, which is readable without versions", async () => {
+    const again = await bed.oursOk(["sync", `--from-repo=1@${before}`, "--to-repo=2"], { config });
+    expect(again.stdout).toContain("repo2: nothing is missing from repo1");
     await bed.oursOk(["verify", "--repo=2"]);
+    expect(await bed.restoreAndCompare({ by: null, repo: 2 })).toEqual([]);
     const differences = await bed.restoreAndCompare({ by: stock, repo: 2 });
     expect(differences.filter((line) => !line.includes(STREAMED))).toEqual([]);
     expect(bed.findLeaks()).toEqual([]);

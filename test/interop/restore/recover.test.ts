@@ -8,9 +8,9 @@ import { existsSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loud } from "../../harness/real/interopParts";
-import { requireOk, TestBed } from "../../harness/real/testBed";
+import { pgCtl, TestBed } from "../../harness/real/testBed";
 import { findPostgres } from "../../../tools/parts/postgres/postgres";
-import { run, type RunResult, sleep } from "../../../tools/parts/process";
+import { type RunResult, sleep } from "../../../tools/parts/process";
 import { isRoot } from "../../../tools/parts/users";
 import { TestCluster } from "../../../tools/parts/postgres/testCluster";
 
@@ -184,15 +184,4 @@ async function killAt(bed: TestBed, text: string, afterMs: number): Promise<void
 
 function labelOf(result: RunResult): string {
   return /new backup label = (\S+)/.exec(result.stdout)?.[1] ?? "";
-}
-
-async function pgCtl(bed: TestBed, args: readonly string[]): Promise<RunResult> {
-  const { cluster } = bed;
-  const options = `-c unix_socket_directories=${cluster.socketPath} -c port=${cluster.port} -c listen_addresses=`;
-  const start = args[0] === "start" ? ["-o", options, "-l", join(bed.folder, "server.log")] : [];
-  const all = [...args, "-D", cluster.dataPath, "-w", ...start];
-  return requireOk(
-    `pg_ctl ${args.join(" ")}`,
-    await run(join(cluster.binaries.folder, "pg_ctl"), all, { user: cluster.user, cwd: bed.folder }),
-  );
 }

@@ -12,6 +12,7 @@ import {
   parseChunkHead,
   parseChunkName,
   renderChunkHead,
+  segmentSizeOf,
   sessionName,
   type StreamChunk,
 } from "../../../../runtime/format/wal/streamChunk";
@@ -83,6 +84,14 @@ describe("chunks of WAL", () => {
       Buffer.concat([renderChunkHead(head).subarray(0, -1), Buffer.of(9)]),
     ])
       expect(() => parseChunkHead(wrong)).toThrow(/not a chunk of streamed WAL/);
+  });
+
+  it("show the size of their cluster's segments", () => {
+    for (const sizeBytes of [1, 16, 64, 1024].map((mib) => mib * 1024 * 1024)) {
+      const piece = { ...chunk(0x100, 0x90000), segment: "000000020000000100000003" };
+      expect(segmentSizeOf(piece, expectedHead(piece, sizeBytes))).toBe(sizeBytes);
+    }
+    expect(() => segmentSizeOf(chunk(0x100, 0x200), { lsn: 0x101n })).toThrow("does not match its name");
   });
 
   it("cover a segment from its first byte up to the first gap, whatever else exists", () => {

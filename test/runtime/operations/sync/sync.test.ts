@@ -4,7 +4,9 @@ import { fail } from "../../../../runtime/base/errors";
 import { inlinePool } from "../../../../runtime/operations/shared/jobs";
 import { sync as syncWith, type SyncOptions, type SyncOutcome } from "../../../../runtime/operations/sync/sync";
 import { verify } from "../../../../runtime/operations/verify/verify";
-import { loadBackupInfo } from "../../../../runtime/repository/infoStore";
+import type { StreamChunk } from "../../../../runtime/format/wal/streamChunk";
+import { loadArchiveInfo, loadBackupInfo } from "../../../../runtime/repository/infoStore";
+import { listChunks, putChunk, readChunk } from "../../../../runtime/repository/streamStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { testContext } from "../../../harness/context";
 import { testLease } from "../../../harness/leases";
@@ -14,6 +16,7 @@ import { MemoryStorage } from "../../../harness/doubles/storages";
 import { repository, walName } from "../../repository/support";
 
 const ALL: SyncOptions = { scope: { kind: "all" }, dryRun: false, lease: testLease() };
+const PLAIN = { archiveId: "15-1", pass: null };
 const FULL = "20260101-000000F";
 const DIFF = "20260101-000000F_20260102-000000D";
 const STANZA: MadeStanza = {
@@ -52,13 +55,54 @@ async function problemsOf(repo: Repository): Promise<readonly string[]> {
 
 it("copies everything that is missing, from the oldest backup's WAL on, and only once", async () => {
   const [from, to] = [await source(), target()];
-  expect(await sync(from, to, ALL, testContext())).toEqual({ labels: [FULL, DIFF], walCount: 4, problems: [] });
+  expect(await sync(from, to, ALL, testContext())).toEqual({
+    labels: [FULL, DIFF],
+    walCount: 4,
+    chunkCount: 0,
+    problems: [],
+  });
   expect((await loadBackupInfo(to)).backups.map(({ label, prior }) => [label, prior])).toEqual([
     [FULL, undefined],
     [DIFF, FULL],
   ]);
   expect(await problemsOf(to)).toEqual([]);
-  expect(await sync(from, to, ALL, testContext())).toEqual({ labels: [], walCount: 0, problems: [] });
+  expect(await sync(from, to, ALL, testContext())).toEqual({ labels: [], walCount: 0, chunkCount: 0, problems: [] });
+});
+
+it("copies streamed WAL that no archive has, with the target's key, and only once", async () => {
+  const [from, to] = [await source(), target()];
+  const { history } = await loadArchiveInfo(from);
+  const origin = { systemId: history[0]?.systemId ?? 0n, segmentSizeBytes: MADE_WAL_SIZE_BYTES };
+  const put = async (no: number, [begin, end]: readonly [number, number], fill: number): Promise<StreamChunk> => {
+    const chunk = { segment: walName(no), session: "00000000000a", begin, end };
+    await putChunk(from, PLAIN, chunk, [Buffer.alloc(end - begin, fill)], origin, testContext());
+    return chunk;
+  };
+  // Before the first backup, archived, and two pieces of the segment that its server never ended.
+  await put(2, [0, 10], 2);
+  await put(5, [0, 10], 5);
+  const wanted = [await put(6, [0, 100], 6), await put(6, [100, 150], 7)];
+  const dryRun = await sync(from, to, { ...ALL, dryRun: true }, testContext());
+  expect([dryRun.chunkCount, await listChunks(to, "15-1")]).toEqual([2, []]);
+  expect(await sync(from, to, ALL, testContext())).toMatchObject({ chunkCount: 2, problems: [] });
+  expect((await listChunks(to, "15-1")).sort((left, right) => left.begin - right.begin)).toEqual(wanted);
+  const pass = (await loadArchiveInfo(to)).cipherPass ?? null;
+  expect(pass).not.toBeNull();
+  const wal = await Promise.all(wanted.map((chunk) => readChunk(to, { archiveId: "15-1", pass }, chunk, origin)));
+  expect(Buffer.concat(wal)).toEqual(Buffer.concat([Buffer.alloc(100, 6), Buffer.alloc(50, 7)]));
+  expect(await sync(from, to, ALL, testContext())).toMatchObject({ chunkCount: 0, problems: [] });
+});
+
+it("reports a damaged piece of streamed WAL, and copies the others", async () => {
+  const [from, to] = [await source(), target()];
+  const origin = { systemId: 1n, segmentSizeBytes: MADE_WAL_SIZE_BYTES };
+  const foreign = { segment: walName(6), session: "00000000000a", begin: 0, end: 10 };
+  await putChunk(from, PLAIN, foreign, [Buffer.alloc(10)], origin, testContext());
+  const { history } = await loadArchiveInfo(from);
+  const own = { ...origin, systemId: history[0]?.systemId ?? 0n };
+  await putChunk(from, PLAIN, { ...foreign, session: "00000000000b" }, [Buffer.alloc(10)], own, testContext());
+  const { chunkCount, problems } = await sync(from, to, ALL, testContext());
+  expect([chunkCount, problems]).toEqual([1, [expect.stringContaining("belongs to another cluster")]]);
 });
 
 it("copies one backup with its dependencies", async () => {
