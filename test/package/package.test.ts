@@ -164,11 +164,12 @@ test("the package installs one copy of everything, and no more than it states", 
   expect(files).toContain("package/dist/components/dynamic/host.js");
   for (const name of ["schema", "topology.schema", "topology-diff.schema"])
     expect(files).toContain(`package/dist/${name}.json`);
-  expect(files).toContain("package/docs/troubleshooting.md");
+  for (const name of ["docs/troubleshooting.md", "actions/topology/action.yml", "templates/topology.yml"])
+    expect(files).toContain(`package/${name}`);
   expect(
     files.filter(
       (file) =>
-        !/^package\/(dist\/|plugin\/|package\.json$|Dockerfile$|LICENSE$|README\.md$|CHANGELOG\.md$|docs\/troubleshooting\.md$)/.test(
+        !/^package\/(dist\/|plugin\/|actions\/|templates\/|package\.json$|Dockerfile$|LICENSE$|README\.md$|CHANGELOG\.md$|docs\/troubleshooting\.md$)/.test(
           file,
         ),
     ),

@@ -3,11 +3,11 @@
  * runs them.
  */
 import { execFileSync } from "node:child_process";
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { projectFolder } from "../../tools/parts/cache";
-import { fillComponent, readAction, readComponent } from "../harness/ciJobs";
+import { fillComponent, parseYaml, readAction, readComponent } from "../harness/ciJobs";
 
 const ACTIONS = readdirSync(join(projectFolder(), "actions"));
 const COMPONENTS = readdirSync(join(projectFolder(), "templates")).map((name) => name.replace(/\.yml$/, ""));
@@ -81,3 +81,51 @@ describe.each(COMPONENTS)("the component %s", (name) => {
     execFileSync("sh", ["-n", "-c", job.script.join("\n")]);
   });
 });
+
+const read = (path: string): string => readFileSync(join(projectFolder(), path), "utf8");
+
+/** An action's step of a workflow, or an included file of a pipeline. */
+interface Use {
+  readonly uses?: string;
+  readonly remote?: string;
+  readonly with?: object;
+  readonly inputs?: object;
+}
+
+/** Every object below `value`. */
+function objectsIn(value: unknown): Use[] {
+  if (typeof value !== "object" || value === null) return [];
+  return [value, ...Object.values(value).flatMap(objectsIn)];
+}
+
+/** The YAML of a document's blocks, or of a file. */
+function yamlOf(path: string): Use[] {
+  const blocks = path.endsWith(".md") ? [...read(path).matchAll(/```yaml\n(.*?)```/gs)].map(([, text]) => text) : [];
+  return (path.endsWith(".md") ? blocks : [read(path)]).flatMap((text) => objectsIn(parseYaml(text ?? "")));
+}
+
+test.each(["README.md", "docs/ci.md", "examples/ci/github-actions.yml", "examples/ci/gitlab-ci.yml"])(
+  "%s takes the files of the npm package, in this version, with their inputs",
+  (path) => {
+    const { files, version } = JSON.parse(read("package.json")) as { files: string[]; version: string };
+    const used = yamlOf(path).flatMap(({ inputs, remote, uses = "", with: given }) => {
+      const [, action] = /^\.\/node_modules\/pgbackstop\/(.+)$/.exec(uses) ?? [];
+      const [, component] = /^https:\/\/cdn\.jsdelivr\.net\/npm\/pgbackstop@(.+)$/.exec(remote ?? "") ?? [];
+      if (action !== undefined)
+        return [{ file: `${action}/action.yml`, given: given ?? {}, known: readAction(action.slice(8)).inputs }];
+      if (remote === undefined) return [];
+      const [named, ...rest] = (component ?? remote).split("/");
+      expect(named).toBe(version);
+      const name = rest.at(-1)?.replace(/\.yml$/, "") ?? "";
+      return [{ file: rest.join("/"), given: inputs ?? {}, known: readComponent(name).inputs }];
+    });
+    expect(used.length).toBeGreaterThan(0);
+    for (const { file, given, known } of used) {
+      expect(files, file).toContain(file.split("/")[0]);
+      expect(existsSync(join(projectFolder(), file)), file).toBe(true);
+      expect(keysOf(known), file).toEqual(expect.arrayContaining(keysOf(given)));
+      for (const [key, input] of Object.entries(known))
+        if (input.default === undefined) expect(given).toHaveProperty(key);
+    }
+  },
+);
