@@ -116,6 +116,7 @@ async function ship(
         {
           ...options,
           missingWal: await parts.listMissingWal(repo.key),
+          listMissingWal: () => parts.listMissingWal(repo.key),
           requireOwn: async () => parts.requireOwn?.(repo, start.timeline),
           ...(confirmation !== null && isAwaited(confirmation.policy, repo.key) ? { prompt: confirmation } : {}),
         },

@@ -40,6 +40,8 @@ export interface StreamWorkerOptions {
    * order.
    */
   readonly missingWal: readonly string[];
+  /** The same list later; absent if it cannot grow. */
+  listMissingWal?(): Promise<readonly string[]>;
   /** @throws stop (62) when the user has stopped the stanza */
   requireStarted(): void;
   /** Runs before the session's first chunk, until it succeeds. @throws if this server may not write here */
@@ -110,8 +112,12 @@ export class StreamWorker {
   readonly #archived = new Set<string>();
   /** Segments of earlier timelines that cannot be assembled from their chunks. */
   readonly #unusable = new Set<string>();
+  /** The session's first segment. */
+  readonly #first: string;
   /** Files that a recovery needs before the newest chunk and that the repository may lack. */
   readonly #missingWal: Set<string>;
+  /** Those of them that are archived, while PostgreSQL's request to archive them may still add missing WAL. */
+  readonly #histories = new Set<string>();
   /** Chunks of earlier sessions. */
   #older: StreamChunk[] | null = null;
   #position: bigint;
@@ -145,7 +151,8 @@ export class StreamWorker {
     this.#leftovers = new Leftovers(repo, ctx);
     this.#position = window.begin;
     this.#sent = window.begin;
-    this.#missingWal = new Set(options.missingWal.filter((name) => isNeeded(name, this.#segment())));
+    this.#first = this.#segment();
+    this.#missingWal = new Set(options.missingWal.filter((name) => isNeeded(name, this.#first)));
     this.#lookedAtMs = Number.NEGATIVE_INFINITY;
   }
 
@@ -160,7 +167,9 @@ export class StreamWorker {
   /** Called when a file has reached the repository's archive. */
   archived(walName: string): void {
     this.#archived.add(walName);
-    this.#missingWal.delete(walName);
+    const isHistory = !SEGMENT.test(walName) && this.#missingWal.has(walName);
+    if (isHistory && this.#options.listMissingWal !== undefined) this.#histories.add(walName);
+    else this.#missingWal.delete(walName);
     this.#window.notify();
     this.#options.prompt?.progressed();
   }
@@ -273,7 +282,8 @@ export class StreamWorker {
           continue;
         }
         this.#tidy(archive);
-        await this.#wait(waitMs ?? (this.#missingWal.size > 0 ? PROMPT_LOOK_MS : LOOK_MS));
+        const lookMs = this.#histories.size > 0 ? TIDY_MS : this.#missingWal.size > 0 ? PROMPT_LOOK_MS : LOOK_MS;
+        await this.#wait(waitMs ?? lookMs);
       }
     } finally {
       await Promise.all(running);
@@ -515,6 +525,7 @@ export class StreamWorker {
   async #sweepQuietly(archive: OpenArchive | null): Promise<void> {
     if (archive === null) return;
     try {
+      await this.#inherit();
       await this.#sweep(archive);
       this.#lookError = "";
     } catch (thrown) {
@@ -524,6 +535,22 @@ export class StreamWorker {
       this.#lookError = message;
     }
     await this.#leftovers.clear(archive.archiveId);
+  }
+
+  /**
+   * A promoted server archives the history of its timeline first. By the end of that request the WAL that its former
+   * primary left behind is recorded as missing: only then does nothing more come.
+   */
+  async #inherit(): Promise<void> {
+    if (this.#histories.size === 0) return;
+    const names = (await this.#options.listMissingWal?.()) ?? [];
+    for (const name of names) if (isNeeded(name, this.#first) && !this.#archived.has(name)) this.#missingWal.add(name);
+    for (const name of this.#histories) {
+      if (names.includes(name)) continue;
+      this.#histories.delete(name);
+      this.#missingWal.delete(name);
+    }
+    this.#options.prompt?.progressed();
   }
 
   /** Removes every chunk of archived segments. */

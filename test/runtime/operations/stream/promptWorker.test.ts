@@ -14,7 +14,7 @@ import { getLast } from "../../../../runtime/operations/stream/partial";
 import { StreamWorker, type StreamWorkerOptions } from "../../../../runtime/operations/stream/streamWorker";
 import { WalWindow } from "../../../../runtime/operations/stream/walWindow";
 import type { Repository } from "../../../../runtime/repository/repository";
-import { type TestContext, testContext } from "../../../harness/context";
+import { pause, type TestContext, testContext } from "../../../harness/context";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { fc } from "../../../harness/properties";
 import { CLUSTER, CONTROL, repository, temporaryFolder, WAL_SIZE_BYTES } from "../../repository/support";
@@ -99,6 +99,13 @@ interface Sailing {
   /** The furthest reported position. */
   confirmed: bigint;
   crash(): Promise<void>;
+}
+
+async function passes(seconds: number): Promise<void> {
+  for (let second = 0; second < seconds; second++) {
+    clock.advance(1000);
+    await pause(5);
+  }
 }
 
 /** Runs a worker and checks each position that it reports. */
@@ -232,6 +239,25 @@ describe("a prompt repository", () => {
     const sailing = sail({ missingWal: [before] });
     send(sailing, 100);
     await settled(async () => (await recoveredLength(START)) === 100);
+    expect(sailing.confirmed).toBeLessThan(START);
+    sailing.worker.archived(before);
+    await settled(() => sailing.confirmed === sailing.window.end);
+    await sailing.crash();
+  });
+
+  it("reports nothing as stored before the former primary's WAL is, which a promoted server's history reveals", async () => {
+    const history = "00000001.history";
+    const before = segmentOfLsn(1, START - SIZE, WAL_SIZE_BYTES);
+    let waiting = [history];
+    const sailing = sail({ missingWal: [history], listMissingWal: async () => waiting });
+    send(sailing, 100);
+    await settled(async () => (await recoveredLength(START)) === 100);
+    // Archived, while PostgreSQL's request still compares what the former primary has left.
+    sailing.worker.archived(history);
+    await passes(5);
+    expect(sailing.confirmed).toBe(0n);
+    waiting = [before];
+    await passes(5);
     expect(sailing.confirmed).toBeLessThan(START);
     sailing.worker.archived(before);
     await settled(() => sailing.confirmed === sailing.window.end);
