@@ -203,6 +203,44 @@ describe("a changed configuration", async () => {
     expect(count * (cluster + host) + plugin).toBeLessThan(total);
   });
 
+  test("objects that exist are imported, and none of them is replaced", async () => {
+    const importAll: pulumi.ResourceTransform = ({ opts, props, type }) => {
+      const { name, namespace } = (props as { metadata?: { name?: string; namespace?: string } }).metadata ?? {};
+      if (!type.startsWith("kubernetes:") || type.endsWith("Patch")) return undefined;
+      return { props, opts: { ...opts, import: `${namespace}/${name}` } };
+    };
+    const open = (stack: string, imports: boolean): Promise<Stack> =>
+      openProgram(stack, async () => {
+        const repositories = { repo1: { at: location("first"), keepDays: 14 } };
+        const opts = { protect: false, ...(imports ? { transforms: [importAll] } : {}) };
+        new CnpgCluster("shop", { ...COMMON, repositories }, opts);
+      });
+    const former = await open("former", false);
+    await former.up();
+    const secret = await contentOf("secret", "shop-repo1");
+    const config = await contentOf("configmap", "shop-pgbackstop");
+    const state = await former.exportStack();
+    await former.importStack({ ...state, deployment: { ...state.deployment, resources: [] } });
+
+    const deleted = watchDeleted(server);
+    const changes = await changesOf(await open("importing", true));
+    expect(changes.filter((change) => /^(import|create) /.test(change))).toEqual([
+      "create ConfigMapPatch",
+      "create SecretPatch",
+      "import Cluster",
+      "import ConfigMap",
+      "import ConfigMap",
+      "import ScheduledBackup",
+      "import Secret",
+    ]);
+    expect(changes.filter((change) => /delete|replace/.test(change))).toEqual([]);
+    expect(await changesOf(await open("importing", false), true)).toEqual([]);
+    expect(await contentOf("secret", "shop-repo1")).toEqual(secret);
+    expect(await contentOf("configmap", "shop-pgbackstop")).toEqual(config);
+    expect(await deleted.stop()).toEqual([]);
+    await (await open("importing", false)).destroy();
+  });
+
   /** As an earlier version declared it: the content is the object's own. */
   function openEarlier(stringData: Readonly<Record<string, string>>): Promise<Stack> {
     return openProgram("earlier", async () => {

@@ -16,6 +16,7 @@ import type {
   SshConnection,
 } from "pgbackstop";
 
+export type { pulumi };
 export { readFileSync } from "node:fs";
 export declare const b2: B2Repository;
 export declare const r2: R2Repository;
