@@ -4,7 +4,13 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 import { childName } from "../internal/children";
-import { declareKubernetes, showChild } from "../internal/kubernetesObjects";
+import {
+  declareKubernetes,
+  declareKubernetesPatch,
+  type KubernetesObject,
+  PATCH_ANNOTATIONS,
+  showChild,
+} from "../internal/kubernetesObjects";
 import { runtimeBundleBrotli, runtimeBundleGzip, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { type ClusterPlan, runsInPods } from "../plan/cluster/clusterPlan";
 import { expiresSnapshots } from "../plan/cluster/snapshotPlan";
@@ -48,15 +54,15 @@ type RuntimeObject = pulumi.CustomResource & {
 /**
  * The ConfigMap of an owner. It stays as created unless it follows the package, or the plugin: a new one restarts every
  * instance that names it.
+ * @param keptBy owners of a ConfigMap that stays when a newer one replaces it
  */
 export function deployRuntime(
   scope: RuntimeScope,
   owner: pulumi.Input<string>,
   follow: boolean,
   form: pulumi.Input<RuntimeForm>,
-  options: pulumi.CustomResourceOptions & { readonly ownerReferences?: pulumi.Input<object[]> } = {},
+  keptBy?: pulumi.Input<object[]>,
 ): RuntimeInputs {
-  const { ownerReferences, ...more } = options;
   const manifest = pulumi.all([owner, form]).apply(([name, known]) => manifestOf(name, known));
   const { labels } = servedNote("", "", { image: "", sha256: "", url: "" }).metadata;
   const object = {
@@ -66,24 +72,18 @@ export function deployRuntime(
       name: manifest.apply(({ metadata }) => metadata.name),
       namespace: scope.namespace,
       labels,
-      ...(ownerReferences === undefined ? {} : { ownerReferences }),
+      ...(keptBy === undefined ? {} : { ownerReferences: keptBy }),
     },
     immutable: true,
     data: manifest.apply(({ data }) => data),
     // Nothing of it is secret. Ciphertext in the state would be a third larger than the text.
     binaryData: manifest.apply(({ binaryData }) => binaryData),
   };
-  const own = {
-    parent: scope.parent,
-    ignoreChanges: follow ? ["binaryData"] : ["metadata.name", "data", "binaryData"],
-    // A megabyte of text.
-    hideDiffs: ["binaryData"],
-  };
-  const made = declareKubernetes(
-    childName(scope.name, "runtime"),
-    object,
-    pulumi.mergeOptions(own, more),
-  ) as RuntimeObject;
+  const ignored = follow ? ["binaryData"] : ["metadata.name", "data", "binaryData"];
+  const declare = keptBy === undefined ? declareKubernetes : declareKept;
+  // A megabyte of text.
+  const own = { parent: scope.parent, ignoreChanges: ignored, hideDiffs: ["binaryData"] };
+  const made = declare(childName(scope.name, "runtime"), object, own) as RuntimeObject;
   showChild(scope.parent, "runtime", made);
   return {
     configMap: pulumi
@@ -93,6 +93,24 @@ export function deployRuntime(
     sha256: made.data.apply(({ sha256 }) => sha256),
     url: made.data.apply(({ url }) => url),
   };
+}
+
+/**
+ * Kept means that it may exist when an update asks for it: the program went back to an earlier version of this package.
+ * The provider refuses to create such an object. A patch creates it if it is missing, and takes it if it is there.
+ */
+function declareKept(
+  name: string,
+  object: KubernetesObject,
+  options: pulumi.CustomResourceOptions & { readonly ignoreChanges: string[] },
+): pulumi.CustomResource {
+  return declareKubernetesPatch(name, object, true, {
+    ...options,
+    retainOnDelete: true,
+    // Earlier versions declared the object itself, without the annotations of a patch.
+    aliases: [{ type: "kubernetes:core/v1:ConfigMap" }],
+    ignoreChanges: [...options.ignoreChanges, ...PATCH_ANNOTATIONS.map((key) => `metadata.annotations["${key}"]`)],
+  });
 }
 
 /** A runtime of Jobs, which this version starts: they know every form. */

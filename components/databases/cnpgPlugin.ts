@@ -7,7 +7,7 @@ import { childName, renderedName, typeToken } from "../internal/children";
 import { declareContent, type DeclaredContent } from "../internal/content";
 import { fillKnown, fillText, type KnownPart, splitKnown, suffixed } from "../internal/inputs";
 import {
-  type ConfigMap,
+  type ConfigMapPatch,
   declareKubernetes,
   type Deployment,
   type PodDisruptionBudget,
@@ -230,7 +230,7 @@ export class CnpgPlugin extends pulumi.ComponentResource {
       serviceName,
       args.followRuntime ?? false,
       { kind: "packed" },
-      { retainOnDelete: true, ownerReferences: owners },
+      owners,
     );
     const { configMap, image, sha256 } = deployed;
     const runtime = { configMap, image: pulumi.output(image), sha256: pulumi.output(sha256) };
@@ -294,8 +294,8 @@ export class CnpgPlugin extends pulumi.ComponentResource {
   }
 
   /** The ConfigMap with the program of engine "runtime". */
-  public get configMap(): ConfigMap | undefined {
-    return shownChild(this, "runtime") as ConfigMap | undefined;
+  public get configMap(): ConfigMapPatch | undefined {
+    return shownChild(this, "runtime") as ConfigMapPatch | undefined;
   }
 
   /** Every object of this component by its role, such as `objects["cluster-role"]` with engine "pgbackrest". */

@@ -19,6 +19,8 @@ export type { CronJob } from "@pulumi/kubernetes/batch/v1/cronJob";
 /** @ts-ignore */
 import type { ConfigMap } from "@pulumi/kubernetes/core/v1/configMap";
 /** @ts-ignore */
+export type { ConfigMapPatch } from "@pulumi/kubernetes/core/v1/configMapPatch";
+/** @ts-ignore */
 export type { Secret } from "@pulumi/kubernetes/core/v1/secret";
 /** @ts-ignore */
 export type { Service } from "@pulumi/kubernetes/core/v1/service";
@@ -72,6 +74,9 @@ export function readConfigMap(
   return (new read(name, undefined, pulumi.mergeOptions(opts, { id })) as ConfigMap).data;
 }
 
+/** Annotations by which the provider knows who sets the fields of a patch, and whether it takes them from others. */
+export const PATCH_ANNOTATIONS = ["pulumi.com/patchFieldManager", "pulumi.com/patchForce"] as const;
+
 /**
  * Applies fields to an object that others own, by server-side apply with its own manager. Destroying it removes these
  * fields only.
@@ -84,9 +89,10 @@ export function declareKubernetesPatch(
   opts: pulumi.CustomResourceOptions,
 ): pulumi.CustomResource {
   // A fixed name in every update tells the API server who manages these fields.
+  const [manager, force] = PATCH_ANNOTATIONS;
   const annotations = {
-    "pulumi.com/patchFieldManager": "pgbackstop",
-    ...(takeOver === false ? {} : { "pulumi.com/patchForce": takeOver === true ? "true" : textIfTrue(takeOver) }),
+    [manager]: "pgbackstop",
+    ...(takeOver === false ? {} : { [force]: takeOver === true ? "true" : textIfTrue(takeOver) }),
   };
   const patch = { ...object, metadata: { ...object.metadata, annotations } };
   const folder = FOLDERS[object.apiVersion];

