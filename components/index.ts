@@ -31,6 +31,7 @@ export {
   type ClusterRepositoryArgs,
   type ClusterScheduleArgs,
   type ClusterSchedules,
+  type ClusterStreamingArgs,
   type CnpgClusterArgs,
   type ExtensionArgs,
   type ImageCatalogArgs,

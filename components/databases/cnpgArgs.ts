@@ -222,6 +222,19 @@ export interface StaleCheckArgs {
   timeZone?: pulumi.Input<string>;
 }
 
+/**
+ * Ships WAL before its segment is full. With `synchronous` CloudNativePG gets `postgresql.synchronous` with the name
+ * `pgbackstop` in front; a limit of the wait (`degradeAfterSeconds`) is refused, because only the operator sets it.
+ */
+export interface ClusterStreamingArgs extends StreamingArgs {
+  /**
+   * With `synchronous`: so many standbys must hold each commit too, so that a failover loses none either. Left out,
+   * those of `postgresql.synchronous` in `overrides`, else none (PB152).
+   * @example 1
+   */
+  standbys?: pulumi.Input<number>;
+}
+
 /** Common arguments of `CnpgCluster` and `CnpgBackup`. */
 export interface ClusterBackupArgs {
   /** Namespace of the cluster. */
@@ -271,10 +284,11 @@ export interface ClusterBackupArgs {
    * The primary's sidecar receives WAL over the replication protocol and ships the segment that PostgreSQL is writing,
    * so that a cluster lost with its volumes costs seconds of commits. A restore by the runtime replays it; stock's ends
    * at the last complete segment. Switching it on or off restarts nothing. Engine "runtime". A replica cluster streams
-   * once it is promoted. Left out, only complete segments are shipped.
+   * once it is promoted. With `synchronous` no acknowledged commit is lost; the operator sets what commits wait for.
+   * Left out, only complete segments are shipped.
    * @example { intervalSeconds: 5 }
    */
-  streaming?: StreamingArgs;
+  streaming?: ClusterStreamingArgs;
   /**
    * Fire drills, by names of your own: lower-case letters, digits and hyphens.
    * @example { monthly: { cron: "0 5 1 * *" } }

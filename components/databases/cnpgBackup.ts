@@ -45,8 +45,8 @@ export interface CnpgBackupArgs extends ClusterBackupArgs {
    */
   hasWalStorage?: boolean;
   /**
-   * Takes `spec.plugins` over from its present manager, which removes other plugins of the Cluster. False fails the
-   * update if somebody else has set it.
+   * Takes `spec.plugins` over from its present manager, which removes other plugins of the Cluster, and with
+   * `streaming.synchronous` its `postgresql.synchronous`. False fails the update if somebody else has set them.
    * @default false
    */
   takeOverPlugins?: pulumi.Input<boolean>;
@@ -156,7 +156,7 @@ export class CnpgBackup extends pulumi.ComponentResource {
     });
   }
 
-  /** The fields of the Cluster that this component sets: `spec.plugins` and `spec.backup`. */
+  /** The fields of the Cluster that this component sets, such as `spec.plugins` and `spec.backup`. */
   public get attachment(): CustomResourcePatch {
     return shownChild(this, "attachment") as CustomResourcePatch;
   }

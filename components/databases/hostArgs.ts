@@ -412,10 +412,11 @@ export interface StreamingArgs {
   /** Minimum interval of uploads to each repository, one request each, and only with new WAL. @default 5 */
   intervalSeconds?: pulumi.Input<number>;
   /**
-   * Commits wait until these repositories hold them durably, so that none that was acknowledged is lost with the host:
-   * one of them ("any"), "all", or those of `repositories` ("named"). They get WAL at once, the others at the interval.
-   * The agent adds itself to PostgreSQL's `synchronous_standby_names`, beside standbys that are there; its role must be
-   * a superuser or have `ALTER SYSTEM` on that setting. Left out, commits wait for no repository.
+   * Commits wait until these repositories hold them durably, so that none that was acknowledged is lost with the host
+   * or cluster: one of them ("any"), "all", or those of `repositories` ("named"). They get WAL at once, the others at
+   * the interval. On a host the agent adds itself to PostgreSQL's `synchronous_standby_names`, beside standbys that are
+   * there; its role must be a superuser or have `ALTER SYSTEM` on that setting. Left out, commits wait for no
+   * repository.
    * @example "any"
    */
   synchronous?: pulumi.Input<Acknowledge>;
@@ -424,6 +425,7 @@ export interface StreamingArgs {
   /**
    * If no answer comes for so many seconds, commits no longer wait: an alert fires, and they wait again ten seconds
    * after the repositories answer. Until then a lost host loses commits. Left out, they wait for as long as it takes.
+   * Hosts only (PB150).
    * @example 30
    */
   degradeAfterSeconds?: pulumi.Input<number>;

@@ -53,7 +53,6 @@ export function checkCluster(plan: ClusterDatabasePlan, others: readonly Finding
   return finish(plan, [
     ...(plan.withoutBackups === true ? checkWithoutBackups() : checkDatabase(plan, undefined)),
     ...checkClusterEngine(plan),
-    ...checkSynchronous(plan),
     ...checkOptions(plan),
     ...checkAcknowledgeWeaker(plan),
     ...others,

@@ -7,7 +7,13 @@ import type { Context } from "../base/context";
 import { type BackupError, fail, toBackupError } from "../base/errors";
 import { hintLines } from "../base/troubleshooting";
 import type { CommandHost } from "../commands/host";
-import { loadStreamState, loadSynchronousReport, saveStreamState, type StreamState } from "../local/streamState";
+import {
+  loadStreamState,
+  loadSynchronousReport,
+  saveStreamState,
+  type StreamState,
+  type SynchronousReport,
+} from "../local/streamState";
 import { type StreamStatus, stateOf, type StreamWorker } from "../operations/stream/streamWorker";
 import { listMissingWal } from "../operations/stream/needed";
 import { removeReceiver } from "../operations/stream/receiverSetting";
@@ -31,7 +37,10 @@ const SHUTDOWN_LOOK_MS = 2000;
 const STANDBY_MS = 5000;
 
 /** Further conditions of a cluster's sidecar. */
-export type StreamConditions = Pick<StreamParts, "isStandby" | "prepare" | "requireOwn">;
+export interface StreamConditions extends Pick<StreamParts, "isStandby" | "prepare" | "requireOwn"> {
+  /** Who sets what commits wait for; absent where this process does. */
+  readonly setBy?: string;
+}
 
 export class StreamService {
   readonly #host: CommandHost;
@@ -63,7 +72,8 @@ export class StreamService {
     const degradeMs = degradeAfterSeconds === undefined ? null : degradeAfterSeconds * 1000;
     const isStop = (error: BackupError | null | undefined): boolean => error?.kind === "stop";
     const isStopped = (): boolean => isStop(this.#trouble?.error) || this.status().some(({ error }) => isStop(error));
-    return new SynchronousGuard({ degradeMs, isStopped, connect: () => this.#host.newSession() }, this.#ctx);
+    const { setBy } = this.#conditions;
+    return new SynchronousGuard({ degradeMs, isStopped, setBy, connect: () => this.#host.newSession() }, this.#ctx);
   }
 
   /** Null when no commit waits for a repository. */
@@ -79,11 +89,13 @@ export class StreamService {
   }
 
   start(): void {
-    const guarding =
-      this.#guard === null
-        ? stopRequiring(this.#host, this.#ctx, this.#stop.signal)
-        : this.#guard.run(this.#stop.signal);
-    this.#running = [this.#run(), this.#saveState(), guarding, this.#letShutDown()];
+    this.#running = [this.#run(), this.#saveState(), this.#guarding(), this.#letShutDown()];
+  }
+
+  async #guarding(): Promise<void> {
+    const { signal } = this.#stop;
+    if (this.#guard !== null) await this.#guard.run(signal);
+    else if (this.#conditions.setBy === undefined) await stopRequiring(this.#host, this.#ctx, signal);
   }
 
   /** Called when a repository's archive has this file. */
@@ -103,6 +115,11 @@ export class StreamService {
   /** Whether commits wait for the repositories; null when that is not configured. */
   get synchronous(): { readonly state: SynchronousState; readonly error: BackupError | null } | null {
     return this.#guard === null ? null : { state: this.#guard.state, error: this.#guard.error };
+  }
+
+  /** For metrics; null where no commit shall wait, and beside a standby. */
+  get synchronousReport(): SynchronousReport | null {
+    return this.#guard === null || this.#guard.isStandby ? null : this.#guard.report();
   }
 
   /** Ships received WAL until `signal` aborts. */

@@ -8,6 +8,8 @@
  * The setting is permanent (ALTER SYSTEM). A killed agent leaves it as it is: commits wait for the next agent, which
  * goes on as if it had run all the time. Writes are made by reading the value and writing its successor; both are the
  * same for every agent, so two agents write the same. Others' standbys in the value stay required.
+ *
+ * In a cluster the operator owns the setting: a sidecar's guard only reads it.
  */
 import type { Context } from "../base/context";
 import { type BackupError, fail, toBackupError } from "../base/errors";
@@ -24,6 +26,8 @@ export interface GuardOptions {
   readonly degradeMs: number | null;
   /** True while the user has stopped the stanza: nothing can be confirmed then. */
   isStopped(): boolean;
+  /** Who sets what commits wait for, for messages; absent where the guard does. */
+  readonly setBy?: string | undefined;
   /** A session of its own, which the guard closes. */
   connect(): Promise<NamesSession & { close(): Promise<void> }>;
 }
@@ -81,9 +85,15 @@ export class SynchronousGuard {
   }
 
   report(): SynchronousReport {
-    const isWaiting = this.#state === "synchronous" && this.#error?.kind !== "featureNotSupported";
+    const isChanged = this.#options.setBy === undefined && this.#error?.kind === "featureNotSupported";
+    const isWaiting = this.#state === "synchronous" && !isChanged;
     const trouble = this.#error?.message ?? (this.#state === "asynchronous" ? this.#why : null);
-    return { isWaiting, trouble: trouble?.split("\n")[0] ?? null };
+    const waitingS = isWaiting ? Math.floor(this.lagMs / 1000) : 0;
+    return { isWaiting, waitingS, trouble: trouble?.split("\n")[0] ?? null };
+  }
+
+  get isStandby(): boolean {
+    return this.#isStandby;
   }
 
   /** WAL was received or confirmed; a confirmed position of 0 is unknown. */
@@ -126,6 +136,7 @@ export class SynchronousGuard {
     this.#currentSinceMs = isCurrent ? (this.#currentSinceMs ?? nowMs) : null;
     const { degradeMs } = this.#options;
     if (this.#errorAtMs + RETRY_MS > nowMs) return;
+    if (this.#options.setBy !== undefined) return this.#observe(this.#options.setBy, nowMs);
     if (this.#options.isStopped()) return this.#leave("the stanza is stopped");
     if (this.#isStandby) return this.#look(nowMs);
     if (degradeMs !== null && lagMs > degradeMs)
@@ -180,6 +191,22 @@ export class SynchronousGuard {
       throw fail("featureNotSupported", `synchronous_standby_names no longer requires ${RECEIVER_NAME}`, {
         hint: "Somebody has changed it, so commits no longer wait for the repositories. Restart the agent to require it again.",
       });
+    });
+  }
+
+  /** Changes nothing. */
+  async #observe(setBy: string, nowMs: number): Promise<void> {
+    if (this.#isStandby || nowMs - this.#lookedAtMs < LOOK_MS) return;
+    this.#lookedAtMs = nowMs;
+    await this.#with(async (session) => {
+      const state = isReceiverRequired(await readNames(session)) ? "synchronous" : "asynchronous";
+      if (state !== this.#state && state === "synchronous")
+        this.#ctx.log.info(`commits wait for the repositories: ${setBy} requires ${RECEIVER_NAME}`);
+      this.#why = `${setBy} does not require ${RECEIVER_NAME}`;
+      if (state !== this.#state && state === "asynchronous")
+        this.#ctx.log.warn(`commits do not wait for the repositories: ${this.#why}`);
+      this.#state = state;
+      if (state === "synchronous") await requireNoApply(session);
     });
   }
 

@@ -2,9 +2,12 @@
  * Names shared by the operator side, the sidecars, their files and the components that deploy them. Data only:
  * components read it too.
  */
+import { RECEIVER_NAME } from "../operations/stream/standbyNames";
 
 /** The plugin's name: in `spec.plugins`, the Service's label and the socket. */
 export const PLUGIN_NAME = "pgbackstop";
+/** Commits wait for the primary's sidecar under this name. */
+export const SYNCHRONOUS_NAME = RECEIVER_NAME;
 /** The container in pods of instances and recovery jobs; the operator detects missing sidecars by it. */
 export const SIDECAR_NAME = "plugin-pgbackstop";
 /** The instance manager's socket directory; every entry is a plugin of that name. */

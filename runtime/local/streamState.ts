@@ -24,6 +24,8 @@ const FILE_NAME = "stream.json";
 /** Whether commits wait for repositories. */
 export interface SynchronousReport {
   readonly isWaiting: boolean;
+  /** How long they have waited now. */
+  readonly waitingS: number;
   /** Why not, or what is wrong; null if nothing is. */
   readonly trouble: string | null;
 }
@@ -34,8 +36,12 @@ export async function loadSynchronousReport(spoolPath: string, stanza: string): 
   try {
     const { synchronous } = JSON.parse(text) as { readonly synchronous?: Partial<SynchronousReport> | null };
     if (typeof synchronous?.isWaiting !== "boolean") return null;
-    const { isWaiting, trouble } = synchronous;
-    return { isWaiting, trouble: typeof trouble === "string" ? trouble : null };
+    const { isWaiting, trouble, waitingS } = synchronous;
+    return {
+      isWaiting,
+      waitingS: typeof waitingS === "number" ? waitingS : 0,
+      trouble: typeof trouble === "string" ? trouble : null,
+    };
   } catch {
     return null;
   }

@@ -222,6 +222,20 @@ export const DRILLS: readonly MetricDefinition[] = [
   { name: "pgbackstop_drill_phase_seconds", help: "Duration of a phase of the last drill", labels: [...REPO, "phase"] },
 ];
 
+/** Whether commits wait for repositories; absent where they need not. */
+export const SYNCHRONOUS: readonly MetricDefinition[] = [
+  {
+    name: "pgbackstop_stream_synchronous",
+    help: "1 while commits wait for repositories, 0 while they should and do not",
+    labels: STANZA,
+  },
+  {
+    name: "pgbackstop_stream_waiting_seconds",
+    help: "How long commits have waited for repositories now",
+    labels: STANZA,
+  },
+];
+
 /** Further facts of a process on the host. */
 const HOST: readonly MetricDefinition[] = [
   {
@@ -233,11 +247,6 @@ const HOST: readonly MetricDefinition[] = [
     name: "pgbackstop_repo_wal_dropped_files",
     help: "Dropped WAL files, which no repository has, after the newest backup",
     labels: REPO,
-  },
-  {
-    name: "pgbackstop_stream_synchronous",
-    help: "1 while commits wait for repositories, 0 while they should and do not",
-    labels: STANZA,
   },
   {
     name: "pgbackstop_repo_full_expected_seconds",
@@ -274,4 +283,10 @@ const HOST: readonly MetricDefinition[] = [
   { name: "pgbackstop_build_info", help: "The version of this program", labels: ["version"] },
 ];
 
-export const DEFINITIONS: readonly MetricDefinition[] = [...EXPORTER, ...REPOSITORY, ...HOST, ...DRILLS];
+export const DEFINITIONS: readonly MetricDefinition[] = [
+  ...EXPORTER,
+  ...REPOSITORY,
+  ...SYNCHRONOUS,
+  ...HOST,
+  ...DRILLS,
+];

@@ -148,6 +148,15 @@ function largest(values: readonly number[]): number {
   return values.reduce((best, value) => Math.max(best, value), Number.NEGATIVE_INFINITY);
 }
 
+/** Empty where no commit shall wait. */
+export function synchronousSamples(stanza: string, report: SynchronousReport | null): Sample[] {
+  if (report === null) return [];
+  return [
+    { name: "pgbackstop_stream_synchronous", labels: { stanza }, value: report.isWaiting ? 1 : 0 },
+    { name: "pgbackstop_stream_waiting_seconds", labels: { stanza }, value: report.waitingS },
+  ];
+}
+
 /** Facts that only a process on the host knows. */
 export function hostSamples(stanza: string, facts: HostFacts): Sample[] {
   const { attacks, configHash, drills, isStopped, locks, nowS, repos, runs, streams, version, waiting } = facts;
@@ -163,9 +172,7 @@ export function hostSamples(stanza: string, facts: HostFacts): Sample[] {
     { name: "pgbackstop_stopped", labels: { stanza }, value: isStopped ? 1 : 0 },
     ...runs.flatMap((run) => runSamples(stanza, run)),
     ...streams.flatMap((stream) => streamSamples(stanza, stream)),
-    ...(facts.synchronous === null
-      ? []
-      : [{ name: "pgbackstop_stream_synchronous", labels: { stanza }, value: facts.synchronous.isWaiting ? 1 : 0 }]),
+    ...synchronousSamples(stanza, facts.synchronous),
     ...drillSamples(stanza, drills),
     ...attackSamples(stanza, attacks),
     { name: "pgbackstop_collected_timestamp_seconds", labels: { stanza }, value: nowS },

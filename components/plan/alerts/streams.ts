@@ -10,6 +10,8 @@ import type { AlertRule, Writer } from "./rule";
 const AGE_S_MIN = 60;
 /** Beyond the worst case: one hiccup more. */
 const WORST_CASES = 2;
+/** A commit that waits as long is no slow upload. */
+const HANG_S = 30;
 const COLLECTED = "pgbackstop_collected_timestamp_seconds";
 const STREAMED = "pgbackstop_repo_stream_timestamp_seconds";
 
@@ -23,7 +25,7 @@ export function streamRules(writer: Writer, { databases, repositories }: Topolog
   const limitS = Math.max(AGE_S_MIN, WORST_CASES * worst.totalSeconds);
   const isHost = writer.database.kind === "host";
   const receiver = isHost ? "agent" : "sidecar of the primary";
-  const waits = databases[0]?.synchronous === undefined ? [] : [synchronousRule(writer)];
+  const waits = databases[0]?.synchronous === undefined ? [] : synchronousRules(writer);
   const perRepository = repositories.flatMap(({ key }) => {
     const own = writer.about({ repo_key: String(key) });
     return [
@@ -51,13 +53,26 @@ export function streamRules(writer: Writer, { databases, repositories }: Topolog
   return [...perRepository, ...waits];
 }
 
-function synchronousRule(writer: Writer): AlertRule {
-  return writer.rule(
-    "PgbackstopCommitsDoNotWait",
-    "critical",
-    "1m",
-    `${writer.series("pgbackstop_stream_synchronous")} == 0`,
-    "commits are acknowledged before a repository holds them",
-    "A lost host loses commits now. The agent's log and pgbackstop status say which repository does not answer, or who has changed synchronous_standby_names.",
-  );
+function synchronousRules(writer: Writer): AlertRule[] {
+  const isHost = writer.database.kind === "host";
+  return [
+    writer.rule(
+      "PgbackstopCommitsDoNotWait",
+      "critical",
+      "1m",
+      `${writer.series("pgbackstop_stream_synchronous")} == 0`,
+      "commits are acknowledged before a repository holds them",
+      isHost
+        ? "A lost host loses commits now. The agent's log and pgbackstop status say which repository does not answer, or who has changed synchronous_standby_names."
+        : "A lost cluster loses commits now: somebody has changed postgresql.synchronous of the Cluster. The log of the primary's sidecar says so.",
+    ),
+    writer.rule(
+      "PgbackstopCommitsHang",
+      "critical",
+      "1m",
+      `${writer.series("pgbackstop_stream_waiting_seconds")} > ${HANG_S}`,
+      "commits have waited for repositories for {{ $value | humanizeDuration }}",
+      `Every write waits until they answer. pgbackstop status and the log of the ${isHost ? "agent" : "primary's sidecar"} say which one does not; the recovery runbook says how to end the wait by hand.`,
+    ),
+  ];
 }

@@ -7,6 +7,7 @@ import type {
   BootstrapArgs,
   ClusterDrillArgs,
   ClusterScheduleArgs,
+  ClusterStreamingArgs,
   CnpgClusterArgs,
   ExtensionArgs,
   ImportArgs,
@@ -79,7 +80,7 @@ export interface PodPlacement {
 
 /** A cluster as users write it. A restore's source and an attached Cluster have no storage here. */
 export interface DeclaredCluster
-  extends Omit<DatabaseSettings, "drills" | "schedules">,
+  extends Omit<DatabaseSettings, "drills" | "schedules" | "streaming">,
     Omit<Plain<CnpgClusterArgs>, keyof DatabaseSettings | "storageGiB" | Elsewhere> {
   readonly storageGiB?: number | undefined;
   /** Services in the namespace: each becomes environment variables in every pod. */
@@ -89,6 +90,7 @@ export interface DeclaredCluster
   readonly schedules?:
     | { readonly full?: FullSchedule; readonly diff?: FullSchedule; readonly incr?: FullSchedule }
     | undefined;
+  readonly streaming?: Plain<ClusterStreamingArgs> | undefined;
   readonly overrides?: { readonly cluster?: object | undefined } | undefined;
   readonly podPlacement?: PodPlacement | undefined;
 }

@@ -668,9 +668,10 @@ export const RULES = {
   PB151: rule(
     "note",
     "commits that wait for repositories",
-    "no acknowledged commit is lost with the host; each one takes an upload longer",
+    "no acknowledged commit is lost with the host or cluster; each one takes an upload longer",
     "see docs/streaming.md for what to expect; leave `synchronous` out to lose seconds instead",
   ),
+  PB152: rule("warning", "no synchronous standby", "a failover can lose commits", "set `streaming.standbys`"),
   PB160: rule(
     "error",
     "a connection without a host key",

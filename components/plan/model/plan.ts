@@ -73,6 +73,8 @@ export interface AcknowledgePlan {
 export interface SynchronousPlan extends AcknowledgePlan {
   readonly degradeAfterSeconds?: number;
   readonly groupMilliseconds?: number;
+  /** Clusters: so many standbys must hold a commit too. */
+  readonly standbys?: number;
 }
 
 /** Common to hosts and clusters. */

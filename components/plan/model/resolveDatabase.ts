@@ -139,7 +139,7 @@ function resolveDatabase(
 
 /** @param archiveTimeoutSeconds that follows from the objective */
 function resolveStreaming(
-  { archiveTimeoutSeconds: given, streaming }: DatabaseSettings,
+  { archiveTimeoutSeconds: given, streaming }: Pick<DeclaredCluster, "archiveTimeoutSeconds" | "streaming">,
   archiveTimeoutSeconds: number | undefined,
 ): Partial<Pick<DatabasePlan, "archiveTimeoutSeconds" | "streamIntervalSeconds" | "synchronous">> {
   if (streaming === undefined) return {};
@@ -259,15 +259,16 @@ function resolveNotices({ existingFile, targets = [] }: NotifySettings): HostPla
 }
 
 function resolveSynchronous({
-  degradeAfterSeconds,
-  groupMilliseconds,
   repositories,
   synchronous,
-}: NonNullable<DatabaseSettings["streaming"]>): Pick<DatabasePlan, "synchronous"> {
+  ...streaming
+}: NonNullable<DeclaredCluster["streaming"]>): Pick<DatabasePlan, "synchronous"> {
+  const { degradeAfterSeconds, groupMilliseconds, standbys } = streaming;
+  const others = givenOnly({ degradeAfterSeconds, groupMilliseconds, standbys });
   // Settings without an effect are an error of the rules, so they must reach them.
-  if (synchronous === undefined && (repositories ?? degradeAfterSeconds ?? groupMilliseconds) === undefined) return {};
+  if (synchronous === undefined && repositories === undefined && Object.keys(others).length === 0) return {};
   const policy = resolveAcknowledge({ mode: synchronous ?? "nothing", ...givenOnly({ repositories }) });
-  return { synchronous: { ...policy, ...givenOnly({ degradeAfterSeconds, groupMilliseconds }) } };
+  return { synchronous: { ...policy, ...others } };
 }
 
 function resolveAcknowledge(settings: DatabaseSettings["acknowledge"]): AcknowledgePlan {

@@ -13,6 +13,7 @@ import { parseCron, schedulePath } from "../schedule/schedule";
 import { isUnknown } from "../model/unknown";
 import { isOlder } from "../model/compareVersions";
 import { checkTime } from "./schedules";
+import { checkClusterSynchronous } from "./synchronous";
 import { isWithin } from "./values";
 import { checkVolumeSnapshots } from "./volumeSnapshots";
 
@@ -48,6 +49,7 @@ export function checkClusterDefinition(resolved: ClusterPlan, attached: boolean)
     ...checkSidecar(resolved),
     ...checkSnapshots(resolved),
     ...checkVolumeSnapshots(resolved),
+    ...checkClusterSynchronous(resolved, attached),
     ...checkMonitors(resolved),
     ...checkDrillPolicy(resolved),
     ...checkFirstBackup(resolved),

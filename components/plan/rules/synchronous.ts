@@ -1,7 +1,12 @@
-/** Commits that wait for repositories: invalid arguments, and what the agent sets and costs. Pure. */
+/** Commits that wait for repositories: invalid arguments, and what they wait for and cost. Pure. */
+import { SYNCHRONOUS_NAME } from "../../../runtime/cnpg/names";
 import { DEGRADE_S_MAX, GROUP_MS_MAX } from "../../../runtime/config/settings";
+import type { ClusterPlan } from "../cluster/clusterPlan";
+import { specOverrides, type SynchronousField, synchronousField } from "../cluster/synchronousStandbys";
+import { engineOf } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan, SynchronousPlan } from "../model/plan";
+import { isUnknown } from "../model/unknown";
 import type { RepositoryPlan } from "../repositories/repositoryTypes";
 import { findPrice } from "../storage/cost";
 import { isWithin } from "./values";
@@ -12,14 +17,70 @@ const SECONDS_PER_MONTH = 30 * 86_400;
 const REQUEST_SECONDS = 0.03;
 const UPLOADS = 2;
 
-export function checkSynchronous({ kind, repositories, synchronous }: DatabasePlan): Finding[] {
+/** Of a host. */
+export function checkSynchronous({ repositories, synchronous }: DatabasePlan): Finding[] {
   if (synchronous === undefined) return [];
-  if (kind === "cnpg") {
-    const fact = "commits of a cluster cannot wait for repositories: its operator sets synchronous_standby_names";
-    return [finding("PB150", "streaming.synchronous", fact, "leave it out; an interval alone loses seconds")];
-  }
   const findings = [...checkPolicy(synchronous, repositories), ...checkNumbers(synchronous)];
-  return findings.length > 0 ? findings : [effectOf(synchronous, repositories)];
+  if (findings.length > 0) return findings;
+  const setter = `the agent adds ${SYNCHRONOUS_NAME} to synchronous_standby_names, and needs the right to`;
+  return [effectOf(synchronous, repositories, setter, "agent")];
+}
+
+/** Of a cluster. @param attached to a Cluster that others made */
+export function checkClusterSynchronous(plan: ClusterPlan, attached: boolean): Finding[] {
+  const { engine, repositories, synchronous, withoutBackups } = plan.database;
+  if (synchronous === undefined || withoutBackups === true || !engineOf(engine).own) return [];
+  const field = synchronousField(plan);
+  const findings = [
+    ...checkPolicy(synchronous, repositories),
+    ...checkNumbers(synchronous),
+    ...(field.isSayable ? [] : [finding("PB150", field.path, field.fact, field.hint)]),
+    ...checkLimit(synchronous),
+    ...checkCommitSetting(plan),
+  ];
+  if (findings.length > 0 || !field.isSayable) return findings;
+  const effect = effectOf(synchronous, repositories, setterText(field, attached), "primary's sidecar");
+  return [effect, ...checkFailover(plan, field.standbys)];
+}
+
+function setterText({ standbys }: SynchronousField & { readonly isSayable: true }, attached: boolean): string {
+  const names = standbys === 0 ? SYNCHRONOUS_NAME : `${SYNCHRONOUS_NAME} and ${standbys} standby(s)`;
+  const owner = attached
+    ? "; one that the Cluster has already fails the update, or is replaced with takeOverPlugins"
+    : "";
+  return `postgresql.synchronous of the Cluster requires ${names}${owner}`;
+}
+
+function checkLimit({ degradeAfterSeconds }: SynchronousPlan): Finding[] {
+  if (degradeAfterSeconds === undefined) return [];
+  const fact = "a cluster's operator alone sets synchronous_standby_names, so nothing can end a wait by itself";
+  const hint = 'leave it out; "Commits hang" of the recovery runbook ends a wait by hand';
+  return [finding("PB150", "streaming.degradeAfterSeconds", fact, hint)];
+}
+
+/** Values of PostgreSQL's `synchronous_commit` that wait for no flush, or for what a repository never does. */
+const LOCAL = ["off", "local", "false", "no", "0"];
+
+function checkCommitSetting(plan: ClusterPlan): Finding[] {
+  const name = "synchronous_commit";
+  const given = specOverrides(plan).postgresql?.parameters?.[name] ?? plan.definition.parameters[name];
+  const value = typeof given === "string" && !isUnknown(given) ? given.trim().toLowerCase() : "";
+  const path = `parameters.${name}`;
+  if (value === "remote_apply") {
+    const fact = "a repository applies no WAL, so each commit would wait forever for remote_apply";
+    return [finding("PB150", path, fact, 'set "on", or leave it out')];
+  }
+  if (!LOCAL.includes(value)) return [];
+  const fact = `with "${value}" PostgreSQL acknowledges commits that no repository holds`;
+  return [finding("PB150", path, fact, "leave it out, or leave streaming.synchronous out")];
+}
+
+/** The most advanced standby may lack what the repositories hold. */
+function checkFailover({ database: { instances } }: ClusterPlan, standbys: number): Finding[] {
+  if (standbys > 0 || isUnknown(instances) || instances < 2) return [];
+  const fact =
+    "a failover may promote a standby that lacks the last acknowledged commits: repositories hold them, the new primary does not";
+  return [finding("PB152", "streaming.standbys", fact, "set streaming.standbys: 1")];
 }
 
 function checkPolicy(
@@ -35,7 +96,7 @@ function checkPolicy(
   const missing = named.filter((name) => !repositories.some((repository) => repository.name === name));
   if (missing.length === 0) return [];
   const hint = `use names from ${repositories.map(({ name }) => name).join(", ")}`;
-  return [finding("PB017", "streaming.repositories", `${missing.join(", ")} is not a repository of this host`, hint)];
+  return [finding("PB017", "streaming.repositories", `${missing.join(", ")} is not a repository here`, hint)];
 }
 
 function checkNumbers({ degradeAfterSeconds, groupMilliseconds }: SynchronousPlan): Finding[] {
@@ -49,17 +110,22 @@ function checkNumbers({ degradeAfterSeconds, groupMilliseconds }: SynchronousPla
   ];
 }
 
-function effectOf(plan: SynchronousPlan, repositories: readonly RepositoryPlan[]): Finding {
+function effectOf(
+  plan: SynchronousPlan,
+  repositories: readonly RepositoryPlan[],
+  setter: string,
+  receiver: string,
+): Finding {
   const { degradeAfterSeconds, mode, repositories: named } = plan;
   const awaited = repositories.filter(({ name }) => mode !== "named" || named.includes(name));
   const who = `${mode === "any" && awaited.length > 1 ? "one of " : ""}${awaited.map(({ name }) => name).join(mode === "any" ? ", " : " and ")}`;
   const holds = mode === "any" || awaited.length === 1 ? "holds" : "hold";
   const outage =
     degradeAfterSeconds === undefined
-      ? "while they do not answer, or the agent is down, every commit waits"
+      ? `while they do not answer, or the ${receiver} is down, every commit waits`
       : `after ${degradeAfterSeconds} s without an answer commits no longer wait, and can be lost with the host until it answers again`;
   const fact =
-    `each commit waits until ${who} ${holds} it: the agent adds pgbackstop to synchronous_standby_names, and needs the right to; ` +
+    `each commit waits until ${who} ${holds} it: ${setter}; ` +
     `${outage}; ${awaited.map((repository) => requestsText(repository, plan)).join("; ")}`;
   return finding("PB151", "streaming.synchronous", fact, "");
 }

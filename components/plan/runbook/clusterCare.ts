@@ -3,7 +3,7 @@
  * Pure.
  */
 import type { RunbookScenario, RunbookStep } from "./runbookDocument";
-import type { RepositoryNode } from "../topology/topology";
+import type { DatabaseNode, RepositoryNode } from "../topology/topology";
 import {
   backupNow,
   type ClusterTarget,
@@ -63,6 +63,35 @@ export function instanceLost(target: ClusterTarget): RunbookScenario {
       },
     ],
   };
+}
+
+/** Only where commits wait for repositories. */
+export function commitsHang(target: ClusterTarget, { synchronous }: DatabaseNode): RunbookScenario[] {
+  if (synchronous === undefined) return [];
+  const { cluster, namespace } = target;
+  const removal = JSON.stringify([{ op: "remove", path: "/spec/postgresql/synchronous" }]);
+  return [
+    {
+      id: "commits",
+      title: "Commits hang",
+      when: "Reads work, and every write waits: the repositories, the primary's sidecar, or a standby that must answer do not. Nothing ends the wait by itself.",
+      steps: [
+        { text: "See which repository does not answer, and why.", commands: [verb(target, "status")] },
+        {
+          text: "See whom PostgreSQL waits for, and who is there.",
+          commands: [
+            inPostgres(target, `psql -c "SHOW synchronous_standby_names" -c "TABLE pg_stat_replication"`),
+            `kubectl logs -n ${namespace} svc/${cluster}-rw -c plugin-pgbackstop --tail=50`,
+          ],
+        },
+        { text: "Fix what they name. The waiting commits then end well. Prove it.", commands: [verb(target, "check")] },
+        {
+          text: "If that takes too long, end the wait: commits that are acknowledged from now on are lost if the cluster is, and those of standbys too with a failover. pulumi up --refresh makes commits wait again.",
+          commands: [`kubectl patch -n ${namespace} cluster ${cluster} --type=json -p '${removal}'`],
+        },
+      ],
+    },
+  ];
 }
 
 export function archivingFails(target: ClusterTarget): RunbookScenario {

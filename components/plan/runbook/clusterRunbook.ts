@@ -6,7 +6,7 @@ import { engineOf } from "../engines/engines";
 import type { DatabaseRunbook, RunbookQuestion } from "./runbookDocument";
 import type { DatabaseNode, RepositoryNode, Topology } from "../topology/topology";
 import { attackedAnswers, hasPast } from "./attacked";
-import { archivingFails, asleep, failover, instanceLost, keysLost, repositoryLost } from "./clusterCare";
+import { archivingFails, asleep, commitsHang, failover, instanceLost, keysLost, repositoryLost } from "./clusterCare";
 import { type ClusterTarget, isOurs, targetOf, verb } from "./clusterTarget";
 import { fromPast, fromRepository, latest, pointInTime, namespaceLost, snapshot, table } from "./clusterRestore";
 import { lostAnswer } from "./order";
@@ -28,7 +28,8 @@ export function clusterScenarios(
       `kubectl …: wherever kubectl config current-context names this Kubernetes, with rights in namespace ${target.namespace}`,
       "pulumi …: in the folder of the stack's program, signed in to where its state is; what begins with new CnpgRestore belongs into that program",
     ],
-    decisions: first === undefined ? [instanceQuestion(target), SNAPSHOT_QUESTION] : decisions(target, repositories),
+    decisions:
+      first === undefined ? [instanceQuestion(target), SNAPSHOT_QUESTION] : decisions(target, database, repositories),
     measuredBy: isOurs(target) ? verb(target, "status") : null,
     scenarios: [
       failover(target),
@@ -43,6 +44,7 @@ export function clusterScenarios(
           ]),
       ...(hasSnapshots ? [snapshot(target, repositories)] : []),
       ...others.map((repository) => fromRepository(target, repository)),
+      ...commitsHang(target, database),
       ...(first === undefined ? [] : [archivingFails(target)]),
       ...repositories.map((repository) => repositoryLost(target, repository, repositories)),
       ...attackable(target, repositories).map((repository) => fromPast(target, repository)),
@@ -58,7 +60,11 @@ function attackable(target: ClusterTarget, repositories: readonly RepositoryNode
   return isOurs(target) ? repositories.filter(hasPast) : [];
 }
 
-function decisions(target: ClusterTarget, repositories: readonly RepositoryNode[]): RunbookQuestion[] {
+function decisions(
+  target: ClusterTarget,
+  { synchronous }: DatabaseNode,
+  repositories: readonly RepositoryNode[],
+): RunbookQuestion[] {
   const second = repositories[1];
   return [
     instanceQuestion(target),
@@ -83,6 +89,9 @@ function decisions(target: ClusterTarget, repositories: readonly RepositoryNode[
       question: "Is the cluster well, but archiving fails or WAL fills its volume?",
       answers: [{ answer: "yes", scenario: "archiving" }],
     },
+    ...(synchronous === undefined
+      ? []
+      : [{ question: "Do writes hang, while reads work?", answers: [{ answer: "yes", scenario: "commits" }] }]),
     { question: "Is a repository lost, while the cluster is well?", answers: repositories.map(lostAnswer) },
     {
       question: "Is a key or a passphrase lost, or known to others?",

@@ -190,7 +190,7 @@ function databaseNode(plan: HostPlan | ClusterDatabasePlan): DatabaseNode {
       namespace,
       cluster,
       instances,
-      ...(isReplica === true ? {} : given({ streamIntervalSeconds })),
+      ...(isReplica === true ? {} : given({ streamIntervalSeconds, synchronous: synchronousOf(plan) })),
       ...(volumeSnapshots === undefined ? {} : { volumeSnapshots: given(volumeSnapshots) }),
     };
   }

@@ -84,7 +84,7 @@ export function configObject(context: EngineContext, name: string): RenderedObje
     repositories: database.repositories.map((repository) => withMountedCa(repository, secrets[repository.name])),
     schedules: database.schedules,
     acknowledge: database.acknowledge,
-    ...given({ streamIntervalSeconds: database.streamIntervalSeconds }),
+    ...given({ streamIntervalSeconds: database.streamIntervalSeconds, synchronous: database.synchronous }),
     firstBackup,
     sidecarTakesFirst: firstBackup,
     dataDirectory: PGDATA,

@@ -11,6 +11,7 @@ import type {
   SnapshotSourceSettings,
   StorageSettings,
 } from "../../plan/cluster/declaredCluster";
+import { synchronousField } from "../../plan/cluster/synchronousStandbys";
 import { SNAPSHOT_SCHEDULE } from "../../plan/cluster/snapshotPlan";
 import { DEFAULTS } from "../../plan/model/defaults";
 import { engineOf, findEngine } from "../../plan/engines/engines";
@@ -81,8 +82,8 @@ export function renderAttachment(context: EngineContext): RenderedObject[] {
       backup: parts.backup,
       postgresql:
         archiveTimeout(context) === undefined
-          ? undefined
-          : { parameters: { archive_timeout: archiveTimeout(context) } },
+          ? synchronous(context)
+          : { parameters: { archive_timeout: archiveTimeout(context) }, ...synchronous(context) },
     }),
   };
   // Instances restart now, which would end a Backup: the sidecar takes the first one.
@@ -149,7 +150,8 @@ function clusterManifest(context: EngineContext, parts: EngineParts, source: Rec
     }) as Manifest["metadata"],
     spec,
   };
-  return mergeOver(base, definition.overrides.cluster ?? {}) as Manifest;
+  const declared = mergeOver(base, definition.overrides.cluster ?? {});
+  return mergeOver(declared, { spec: { postgresql: synchronous(context) } }) as Manifest;
 }
 
 function postgresqlSpec(context: EngineContext): object | undefined {
@@ -170,6 +172,13 @@ function postgresqlSpec(context: EngineContext): object | undefined {
     extensions: filled(extensions),
   });
   return Object.keys(spec).length === 0 ? undefined : spec;
+}
+
+/** Over the user's own field, which it contains. */
+function synchronous(context: EngineContext): { readonly synchronous: object } | undefined {
+  if (context.database.synchronous === undefined) return undefined;
+  const field = synchronousField(context);
+  return field.isSayable ? { synchronous: field.field } : undefined;
 }
 
 /** CloudNativePG's default is 5min: only other values are set. */

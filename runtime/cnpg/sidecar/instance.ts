@@ -64,6 +64,7 @@ function openInstance(host: CommandHost): Sidecar {
     workers: () => wal.status(),
     gaps: () => healing.gaps(),
     streams: () => stream?.status() ?? [],
+    synchronous: () => stream?.synchronousReport ?? null,
     walSegmentSizeBytes,
   });
   const expire = (signal: AbortSignal): Promise<number> => run(["expire"], signal, () => {});

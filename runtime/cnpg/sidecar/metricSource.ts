@@ -8,18 +8,20 @@ import type { WorkerStatus } from "../../operations/archivePush/pushQueue";
 import { silentLog } from "../../base/log";
 import { perRepo, type RepoResult } from "../../base/parallel";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
-import { DRILLS, REPOSITORY } from "../../metrics/definitions";
+import { DRILLS, REPOSITORY, SYNCHRONOUS } from "../../metrics/definitions";
 import {
   attackSamples,
   drillSamples,
   gapSamples,
   repositorySamples,
   streamSamples,
+  synchronousSamples,
   workerSamples,
 } from "../../metrics/samples";
 import { findNewestWal, listBackups, type StoredWal } from "../../operations/info/destinations";
 import { KINDS, loadDrillHistory } from "../../operations/drill/history";
 import { ATTACK, type DrillRecord } from "../../operations/drill/record";
+import type { SynchronousReport } from "../../local/streamState";
 import { stateOf, type StreamStatus } from "../../operations/stream/streamWorker";
 import type { Repository } from "../../repository/repository";
 import { callCapabilities, metricDefinitions, metricSamples } from "../grpc/answers";
@@ -33,13 +35,15 @@ export interface MetricParts {
   gaps(): ReadonlyMap<number, number>;
   /** Of the primary; empty elsewhere and without streaming. */
   streams(): readonly StreamStatus[];
+  /** Of the primary; null where no commit shall wait. */
+  synchronous(): SynchronousReport | null;
   workers(): readonly (WorkerStatus & { readonly missingWalCount: number })[];
 }
 
 /** Until pg_control is read. */
 const WAL_SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
 const REFRESH_MS = 60_000;
-const SERVED = [...REPOSITORY, ...DRILLS];
+const SERVED = [...REPOSITORY, ...SYNCHRONOUS, ...DRILLS];
 /**
  * Refreshes between listings of WAL, once every repository has some: a listing costs more than a file, and money in
  * some stores.
@@ -110,6 +114,7 @@ export class MetricSource {
         const state = stateOf(status);
         return state === null ? [] : streamSamples(stanza, state);
       }),
+      ...synchronousSamples(stanza, this.#parts.synchronous()),
       ...drillSamples(
         stanza,
         this.#drills.filter(({ pick }) => pick !== ATTACK),

@@ -13,6 +13,8 @@ import type { StanzaKeeper } from "./stanzaKeeper";
 /** A promoted server archives its timeline's history within seconds. */
 const HISTORY_MS = 20_000;
 const LOOK_MS = 1000;
+/** Where the operator takes `synchronous_standby_names` from. */
+const SETTING = "postgresql.synchronous of the Cluster";
 
 /** Null when only complete segments are shipped. */
 export function openStreaming(
@@ -30,7 +32,7 @@ export function openStreaming(
     await untilArchived(() => requireArchivedTimeline(repo, own, ctx), ctx);
   };
   // A new cluster's stanza would otherwise come with its first complete segment.
-  const conditions = { isStandby, prepare: () => stanzas.prepare(), requireOwn };
+  const conditions = { isStandby, prepare: () => stanzas.prepare(), requireOwn, setBy: SETTING };
   return new StreamService(host, ctx, stream.intervalSeconds * 1000, conditions);
 }
 

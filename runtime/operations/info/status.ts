@@ -27,6 +27,8 @@ import {
 } from "./destinations";
 
 const BEHIND_S = 300;
+/** A shorter wait of commits is an upload. */
+const WAIT_S_MIN = 5;
 
 export interface StatusInput {
   readonly stanza: string;
@@ -278,13 +280,18 @@ export function statusText(report: StatusReport): string {
     lines.push(
       row("waiting WAL", waiting.count === 0 ? "none" : `${waiting.count} file(s)${age(waiting.oldestAtS)}`, ""),
     );
-  if (report.synchronous?.isWaiting === true) lines.push(row("commits", "wait for repositories (synchronous)", ""));
+  if (report.synchronous?.isWaiting === true) lines.push(row("commits", waitText(report.synchronous), ""));
   lines.push(...troubles.flatMap((trouble) => troubleLines(trouble, "  ")));
   if (next !== null && next.length > 0)
     lines.push(row("next runs", next.map((run) => nextText(run, nowS)).join(", "), ""));
   for (const { percent, what } of running)
     lines.push(row(`${what} now`, percent === null ? "running" : `${percent} % done`, ""));
   return `${lines.join("\n")}\n`;
+}
+
+function waitText({ waitingS }: SynchronousReport): string {
+  const now = waitingS < WAIT_S_MIN ? "" : `, now for ${durationText(waitingS)}`;
+  return `wait for repositories (synchronous)${now}`;
 }
 
 function titleOf(report: StatusReport): string {

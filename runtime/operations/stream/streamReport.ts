@@ -16,7 +16,7 @@ export interface ReportedStreams {
 }
 
 /** The agent has not reported yet. */
-const UNKNOWN: SynchronousReport = { isWaiting: false, trouble: "the agent has not reported yet" };
+const UNKNOWN: SynchronousReport = { isWaiting: false, waitingS: 0, trouble: "the agent has not reported yet" };
 
 /** The minimum age at which a missing report counts as bad news, for short intervals. */
 const BEHIND_S_MIN = 300;

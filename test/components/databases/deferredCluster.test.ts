@@ -89,7 +89,13 @@ const BACKUPS: ClusterBackupArgs = {
     priorityClassName: "low",
     annotations: { mesh: "no" },
   },
-  streaming: { intervalSeconds: 9 },
+  streaming: {
+    intervalSeconds: 9,
+    synchronous: "named",
+    repositories: ["repo1"],
+    groupMilliseconds: 20,
+    standbys: 1,
+  },
   staleCheck: { cron: "21 * * * *", timeZone: "Europe/Rome" },
   sizing: { databaseGiB: 10, walGiBPerDay: 2, changedGiBPerDay: 1, compressedTo: 0.4 },
   snapshots: {
@@ -300,7 +306,7 @@ const forms = [
 
 /**
  * Clusters refuse the first two, and mount claims; only targets that come as a whole have `secretLocation`; pods have
- * `ca`; commits of a cluster wait for no repository (PB150); CloudNativePG has none of the others (PB044).
+ * `ca`; a wait of a cluster has no limit (PB150); CloudNativePG has none of the others (PB044).
  */
 const UNUSED = [
   "BucketFacts.expireLiveDays",
@@ -308,10 +314,7 @@ const UNUSED = [
   "RepositoryTarget.requireMount",
   "RepositoryTarget.secretLocation",
   "S3Location.caFile",
-  "StreamingArgs.synchronous",
-  "StreamingArgs.repositories",
   "StreamingArgs.degradeAfterSeconds",
-  "StreamingArgs.groupMilliseconds",
   "ClusterScheduleArgs.timeZone",
   "ClusterScheduleArgs.jitterSeconds",
   "ClusterScheduleArgs.deadlineSeconds",

@@ -33,6 +33,8 @@ const ALONE: Partial<DeclaredCluster> = {
   schedules: { full: { cron: "0 3 * * *" } },
 };
 
+const WAITING = { synchronous: "any" } as const;
+
 const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, expected: readonly string[]])[] = [
   ["nothing wrong", {}, []],
   ["alerts of an engine with metrics", { monitoring: { prometheusRule: true } }, []],
@@ -95,6 +97,38 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     "a copy that streams nowhere",
     { ...COPY, streaming: {}, bootstrap: { recovery: RECOVERY } },
     ["PB142 repositories", "PB150 streaming"],
+  ],
+  ["commits that wait", { streaming: WAITING }, ["PB151 streaming.synchronous", "PB152 streaming.standbys"]],
+  ["commits that wait for a standby too", { streaming: { ...WAITING, standbys: 1 } }, ["PB151 streaming.synchronous"]],
+  ["commits that wait, of one instance", { instances: 1, streaming: WAITING }, ["PB151 streaming.synchronous"]],
+  [
+    "a limit of the wait in a cluster",
+    { streaming: { ...WAITING, degradeAfterSeconds: 30 } },
+    ["PB150 streaming.degradeAfterSeconds"],
+  ],
+  [
+    "commits that wait for nobody known",
+    { streaming: { synchronous: "named", repositories: ["repo9"] } },
+    ["PB017 streaming.repositories"],
+  ],
+  ["standbys without repositories to wait for", { streaming: { standbys: 1 } }, ["PB017 streaming.synchronous"]],
+  [
+    "commits that wait for what a repository never does",
+    { streaming: WAITING, parameters: { synchronous_commit: "remote_apply" } },
+    ["PB150 parameters.synchronous_commit"],
+  ],
+  [
+    "commits that wait and do not",
+    { streaming: WAITING, parameters: { synchronous_commit: "off" } },
+    ["PB150 parameters.synchronous_commit"],
+  ],
+  [
+    "commits that wait for some of several",
+    {
+      streaming: WAITING,
+      overrides: { cluster: { spec: { postgresql: { synchronous: { method: "any", number: 1 } } } } },
+    },
+    ["PB150 overrides.cluster.spec.postgresql.synchronous"],
   ],
   ["a new cluster without repositories", COPY, ["PB002 repositories", "PB012 schedules"]],
   ["a wait that is no whole number", { firstBackupTimeoutMinutes: 1.5 }, ["PB014 firstBackupTimeoutMinutes"]],
@@ -396,4 +430,13 @@ test("an objective that only streaming meets is missed by a replica cluster, whi
   const missed = checkClusterPlan(resolved(over), false).find(({ code }) => code === "PB039");
   expect(missed?.path).toBe("objectives.rpoSeconds");
   expect(missed?.hint).not.toContain("streaming");
+});
+
+test("commits of a cluster that wait name repositories, standbys, outage and cost", () => {
+  const text = (streaming: DeclaredCluster["streaming"], attached = false): string =>
+    checkClusterPlan(resolved({ streaming }), attached).find(({ code }) => code === "PB151")?.message ?? "";
+  expect(text({ synchronous: "all", standbys: 1 })).toMatch(
+    /until repo1 and repo2 hold it: postgresql\.synchronous of the Cluster requires pgbackstop and 1 standby\(s\); while they do not answer, or the primary's sidecar is down, every commit waits; repo1: /,
+  );
+  expect(text({ synchronous: "any" }, true)).toContain("or is replaced with takeOverPlugins");
 });

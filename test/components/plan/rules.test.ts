@@ -67,10 +67,6 @@ test("commits that wait name repositories, outage and cost", () => {
   );
 });
 
-test("commits of a cluster wait for no repository", () => {
-  expect(clusterFindings({ streaming: { synchronous: "any" } })).toEqual(["PB150 streaming.synchronous"]);
-});
-
 test("correct plans have no finding", () => {
   expect(findings({})).toEqual([]);
   expect(clusterFindings({})).toEqual([]);

@@ -223,3 +223,60 @@ it("removes the receiver that an earlier configuration has left", async () => {
   expect(await removeReceiver(session)).toBe(true);
   expect(server.value).toBe("FIRST 1 (s1)");
 });
+
+describe("a guard of a setting that others own", () => {
+  const observing = (): SynchronousGuard => {
+    const options = { degradeMs: 1000, isStopped: () => isStopped, setBy: "the Cluster", connect: server.connect };
+    const guard = new SynchronousGuard(options, { ...ctx, clock, signal: stop.signal });
+    void guard.run(stop.signal);
+    return guard;
+  };
+
+  it("reports whether commits wait, and changes nothing, whatever happens", async () => {
+    const guard = observing();
+    await clock.advance(60_000);
+    expect(guard.report()).toEqual({
+      isWaiting: false,
+      waitingS: 0,
+      trouble: "the Cluster does not require pgbackstop",
+    });
+    server.file = 'FIRST 2 (pgbackstop,"orders-2")';
+    guard.moved(100n, 100n);
+    await clock.advance(11_000);
+    expect(guard.report()).toEqual({ isWaiting: true, waitingS: 0, trouble: null });
+    guard.moved(200n, 100n);
+    isStopped = true;
+    await clock.advance(45_000);
+    expect(guard.report()).toEqual({ isWaiting: true, waitingS: 45, trouble: null });
+    guard.ended();
+    await clock.advance(60_000);
+    expect(guard.report()).toMatchObject({ isWaiting: true, waitingS: 105 });
+    expect([server.altered, server.sessions]).toEqual([null, 0]);
+    expect(warnings()).toEqual(["commits do not wait for the repositories: the Cluster does not require pgbackstop"]);
+  });
+
+  it("sees that standbys alone would do", async () => {
+    server.file = 'FIRST 1 (pgbackstop,"orders-2")';
+    const guard = observing();
+    await clock.advance(1000);
+    expect(guard.report().isWaiting).toBe(false);
+  });
+
+  it("reports commits that would wait forever", async () => {
+    server.file = "FIRST 1 (pgbackstop)";
+    server.applyOf = "role web";
+    const guard = observing();
+    await clock.advance(1000);
+    expect(guard.report()).toMatchObject({
+      isWaiting: true,
+      trouble: "synchronous_commit is remote_apply for role web",
+    });
+  });
+
+  it("says nothing beside a standby", async () => {
+    const guard = observing();
+    guard.standby();
+    await clock.advance(60_000);
+    expect([guard.isStandby, warnings()]).toEqual([true, []]);
+  });
+});

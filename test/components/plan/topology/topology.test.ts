@@ -127,6 +127,16 @@ test("the topology contains the intended weaker changes that it brings", () => {
   expect(acknowledged).toEqual([{ change: "repositories.repo1.keepDays=7", reason: "the NAS is full" }]);
 });
 
+test("a cluster whose commits wait loses nothing; a replica cluster does not wait yet", () => {
+  const recovery = { stanza: "orders-old", repositories: { repo1: BUCKET } };
+  const of = (over: Parameters<typeof resolved>[0]): readonly unknown[] => {
+    const { databases, objectives } = topologyOf(resolved({ streaming: { synchronous: "any" }, ...over }).database);
+    return [databases[0]?.synchronous, objectives.worstCaseRpoSeconds];
+  };
+  expect(of({})).toEqual([{ mode: "any" }, 0]);
+  expect(of({ bootstrap: { recovery }, replica: { enabled: true } })).toEqual([undefined, 370]);
+});
+
 test("a cluster that streams loses seconds; a replica cluster does once it is promoted", () => {
   const recovery = { stanza: "orders-old", repositories: { repo1: BUCKET } };
   const of = (enabled?: boolean): readonly unknown[] => {

@@ -2,7 +2,7 @@
 import { fc } from "../../../harness/properties";
 import { expect, test } from "vitest";
 import type { DeclaredCluster } from "../../../../components/plan/cluster/declaredCluster";
-import { renderCluster } from "../../../../components/render/kubernetes/clusterObjects";
+import { renderAttachment, renderCluster } from "../../../../components/render/kubernetes/clusterObjects";
 import { mergeOver } from "../../../../components/render/kubernetes/objects";
 import { declaredCluster, context, objectOf } from "../../clusters";
 
@@ -247,4 +247,49 @@ test("streaming changes the configuration alone, which restarts nothing", () => 
   expect(settings(plain)).not.toHaveProperty("stream");
   // The objective does not shorten archive_timeout: streaming meets it.
   expect(streamed.filter(({ role }) => role !== "config")).toEqual(plain.filter(({ role }) => role !== "config"));
+});
+
+test("commits that wait change the configuration and one field of the Cluster", () => {
+  const streaming = { synchronous: "named", repositories: ["repo2"], standbys: 1, groupMilliseconds: 20 } as const;
+  const plain = renderCluster(context({ streaming: {} }), null);
+  const waiting = renderCluster(context({ streaming }), null);
+  const data = objectOf(waiting, "config")["data"] as Record<string, string>;
+  expect(JSON.parse(data["pgbackstop.json"] ?? "")).toMatchObject({
+    stream: { intervalSeconds: 5, synchronous: ["repo2"], groupMilliseconds: 20 },
+  });
+  const synchronous = {
+    method: "first",
+    number: 2,
+    maxStandbyNamesFromCluster: 1,
+    standbyNamesPre: ["pgbackstop"],
+    dataDurability: "required",
+  };
+  const { spec, ...rest } = objectOf(plain, "cluster");
+  expect(objectOf(waiting, "cluster")).toEqual({ ...rest, spec: { ...(spec as object), postgresql: { synchronous } } });
+  const attached = (over: object): unknown =>
+    objectOf(renderAttachment(context({ streaming, ...over })), "attachment")["spec"];
+  expect(attached({})).toMatchObject({ postgresql: { synchronous } });
+  expect(attached({ archiveTimeoutSeconds: 60 })).toMatchObject({
+    postgresql: { parameters: { archive_timeout: "60s" }, synchronous },
+  });
+});
+
+test("commits that wait for the user's own standbys too keep the rest of what he overrides", () => {
+  const postgresql = {
+    synchronous: { method: "first", number: 1, failoverQuorum: true },
+    pg_hba: ["local all all trust"],
+  };
+  const over = { streaming: { synchronous: "all" }, overrides: { cluster: { spec: { postgresql } } } } as const;
+  expect(objectOf(renderCluster(context(over), null), "cluster")["spec"]).toMatchObject({
+    postgresql: {
+      pg_hba: ["local all all trust"],
+      synchronous: {
+        method: "first",
+        number: 2,
+        maxStandbyNamesFromCluster: 1,
+        standbyNamesPre: ["pgbackstop"],
+        failoverQuorum: true,
+      },
+    },
+  });
 });

@@ -57,6 +57,15 @@ describe("a runbook", () => {
     expect(bookOf(topology({ streaming: {} })).scenarios.map(({ id }) => id)).not.toContain("commits");
   });
 
+  test("of a cluster whose commits wait says how to end the wait", () => {
+    const waiting = bookOf(topologyOf(resolved({ streaming: { synchronous: "any" } }).database));
+    const scenario = waiting.scenarios.find(({ id }) => id === "commits");
+    expect(scenario?.when).toContain("Nothing ends the wait by itself");
+    expect(scenario?.steps.at(-1)?.commands).toEqual([
+      `kubectl patch -n orders cluster orders --type=json -p '[{"op":"remove","path":"/spec/postgresql/synchronous"}]'`,
+    ]);
+  });
+
   test("of a host has a scenario for the newest state, a point in time, the second repository, a named set, and each loss", () => {
     const book = bookOf(topology({ objectives: { rpoSeconds: 300, rtoMinutes: 30 } }));
     expect(book.scenarios.map(({ id }) => id)).toEqual([

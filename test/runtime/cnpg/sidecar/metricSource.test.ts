@@ -58,6 +58,7 @@ test("report the last drill, from the histories", async () => {
     repos,
     workers: () => [],
     gaps: () => new Map(),
+    synchronous: () => null,
     streams: () => [],
     walSegmentSizeBytes: async () => 16 * 1024 * 1024,
   });
@@ -87,6 +88,7 @@ test("report for each repository how far back and how far forward it can recover
   const source = new MetricSource({
     repos,
     gaps: () => new Map([[2, 98]]),
+    synchronous: () => ({ isWaiting: true, waitingS: 45, trouble: null }),
     streams: () => [
       { repoIndex: 1, lsn: 0x3000148n, atMs: 1_795_156_859_123, error: null },
       { repoIndex: 2, lsn: null, atMs: null, error: null },
@@ -109,6 +111,8 @@ test("report for each repository how far back and how far forward it can recover
     "pgbackstop_repo_backups demo,2,full": 0,
     "pgbackstop_repo_stream_timestamp_seconds demo,1": 1_795_156_859,
     "pgbackstop_repo_stream_lsn_bytes demo,1": 0x3000148,
+    "pgbackstop_stream_synchronous demo": 1,
+    "pgbackstop_stream_waiting_seconds demo": 45,
   });
   expect(values["pgbackstop_repo_stream_timestamp_seconds demo,2"]).toBeUndefined();
   expect(values["pgbackstop_recovery_window_end_timestamp_seconds demo,1"]).toBeGreaterThan(0);

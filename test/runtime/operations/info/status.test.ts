@@ -116,9 +116,11 @@ describe("the screen", () => {
       "! [ArchiveTimeoutError] no WAL was streamed here yet\n",
     );
     expect(await textOf({ streams: null })).not.toContain("streamed");
-    const waiting = { ...streams, synchronous: { isWaiting: true, trouble: null } };
+    const waiting = { ...streams, synchronous: { isWaiting: true, waitingS: 0, trouble: null } };
     expect(await textOf({ streams: waiting })).toContain("commits        wait for repositories (synchronous)\n");
-    const gaveUp = { ...streams, synchronous: { isWaiting: false, trouble: "no answer" } };
+    const hanging = { ...streams, synchronous: { isWaiting: true, waitingS: 45, trouble: null } };
+    expect(await textOf({ streams: hanging })).toContain("(synchronous), now for 45");
+    const gaveUp = { ...streams, synchronous: { isWaiting: false, waitingS: 0, trouble: "no answer" } };
     expect(await textOf({ streams: gaveUp })).toContain("commits do not wait for a repository: no answer\n");
     expect(statusJson(await collectStatus(inputOf({ streams: gaveUp })))).toMatchObject({
       synchronous: { trouble: "no answer", waiting: false },
