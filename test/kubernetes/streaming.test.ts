@@ -218,14 +218,14 @@ describe("streamed WAL of a cluster", async () => {
     expect(await stack.verb(primary, "verify", "--repo=2")).toMatchObject({ exitCode: 0 });
   });
 
-  test("a replica cluster is not streamed before its promotion", async () => {
+  test("a replica cluster is not streamed before its promotion, and its commits wait from then on", async () => {
     expect((await stack.firstBackup("restored")).error).toBeUndefined();
     const follower = (enabled: boolean): Promise<unknown> =>
       stack.declare(
         () =>
           void new CnpgRestore("follower", {
             ...common("/follower"),
-            streaming: { intervalSeconds: INTERVAL_S },
+            streaming: { intervalSeconds: INTERVAL_S, synchronous: "any" },
             parameters: { shared_buffers: "32MB" },
             source: { stanza: "restored", repositories: stack.repositoriesAt("/restored") },
             replica: { enabled },
@@ -249,6 +249,7 @@ describe("streamed WAL of a cluster", async () => {
     const write = (): Promise<string> =>
       stack.sql(primary, "insert into load values (-2) on conflict do nothing returning 1").catch(String);
     await expect.poll(write, { timeout: 180_000 }).toMatch(/^1/);
+    expect(await stack.sql(primary, "show synchronous_standby_names")).toBe('FIRST 1 ("pgbackstop")');
     await awaitStreamed(await flushed());
     for (const stream of await streams(primary)) expect(stream?.wal).toMatch(/^00000004/);
   });
