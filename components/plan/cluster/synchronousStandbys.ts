@@ -8,6 +8,7 @@
  * not well by another.
  */
 import { SYNCHRONOUS_NAME } from "../../../runtime/cnpg/names";
+import { isUnknown } from "../model/unknown";
 import type { ClusterPlan } from "./clusterPlan";
 
 /** The field's content, and how many standbys must answer; or why one setting cannot say it. */
@@ -49,6 +50,8 @@ export function synchronousField(plan: Pick<ClusterPlan, "database" | "definitio
   const { maxSyncReplicas, minSyncReplicas, postgresql } = specOverrides(plan);
   const own = postgresql?.synchronous ?? undefined;
   const standbys = synchronous?.standbys;
+  const parents = [plan.definition.overrides.cluster, specOverrides(plan), postgresql, own];
+  if (parents.some(isUnknown)) return unknownField();
   if (minSyncReplicas !== undefined || maxSyncReplicas !== undefined) {
     const fact = "the operator refuses minSyncReplicas and maxSyncReplicas beside postgresql.synchronous";
     return refused("overrides.cluster.spec", fact, `remove them, and set ${STANDBYS}`);
@@ -69,10 +72,8 @@ function composed(own: OwnSynchronous, instances: number): SynchronousField {
   const { dataDurability, maxStandbyNamesFromCluster: most, method, number, standbyNamesPre, standbyNamesPost } = own;
   const before = standbyNamesPre ?? [];
   const after = standbyNamesPost ?? [];
-  if (!isNames(before) || !isNames(after) || !isCount(number) || !(most === undefined || isCount(most))) {
-    const fact = "its numbers and names must be known in the preview, to require the repositories too";
-    return refused(OWN, fact, "write them as plain values, or set streaming.standbys instead");
-  }
+  if (!isNames(before) || !isNames(after) || !isCount(number) || !(most === undefined || isCount(most)))
+    return unknownField();
   if (dataDurability === "preferred") {
     const fact =
       "dataDurability preferred lets commits go on without an answer, and the operator refuses it with names";
@@ -109,6 +110,11 @@ function fieldOf(own: OwnSynchronous, standbys: number, before: readonly string[
     dataDurability: "required",
   };
   return { isSayable: true, field, standbys: standbys + nameCount };
+}
+
+function unknownField(): SynchronousField {
+  const fact = "its numbers and names must be known in the preview, to require the repositories too";
+  return refused(OWN, fact, "write them as plain values, or set streaming.standbys instead");
 }
 
 function refused(path: string, fact: string, hint: string): SynchronousField {

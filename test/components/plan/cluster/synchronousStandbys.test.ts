@@ -137,6 +137,14 @@ test.each([
   ["more than there are", own({ method: "first", number: 3 }), /3 standbys must answer, and it lists 2/],
   ["a number that is unknown yet", own({ method: "first", number: "\u0000unknown:0\u0000" }), /known in the preview/],
   [
+    "what is unknown yet as a whole",
+    {
+      streaming: { synchronous: "any" },
+      overrides: { cluster: { spec: { postgresql: "\u0000unknown:0\u0000" } } },
+    } as const,
+    /known in the preview/,
+  ],
+  [
     "two settings",
     own({ method: "first", number: 1 }, { streaming: { synchronous: "any", standbys: 1 } }),
     /says which/,
