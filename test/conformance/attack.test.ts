@@ -18,7 +18,7 @@ import { S3Server } from "../../tools/parts/servers/s3Server";
 import { testContext } from "../harness/context";
 import { deps } from "../harness/doctor";
 import { callS3 } from "../harness/network/s3Requests";
-import { liveAws } from "../harness/real/liveBucket";
+import { makeUser, policyOf } from "../harness/real/liveBucket";
 import { s3Repo } from "../harness/repositories";
 
 const WRITER = ["s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"];
@@ -46,23 +46,9 @@ describe("an attack", async () => {
   const setting = async (query: string, body: string): Promise<void> =>
     void (await callS3(server, { method: "PUT", bucket: server.bucket, query: { [query]: "" }, body }));
   async function keysOf(actions: readonly string[] | string): Promise<{ key: Secret; keySecret: Secret }> {
-    const aws = liveAws(server);
-    const user = `user${++userCount}`;
-    const resources = [`arn:aws:s3:::${server.bucket}`, `arn:aws:s3:::${server.bucket}/*`];
-    const policy =
-      typeof actions === "string"
-        ? actions
-        : JSON.stringify({
-            Version: "2012-10-17",
-            Statement: [{ Effect: "Allow", Action: actions, Resource: resources }],
-          });
-    await aws["aws:iam/user:User"]?.create?.({ name: user });
-    await aws["aws:iam/userPolicy:UserPolicy"]?.create?.({ name: "rights", user, policy });
-    const made = (await aws["aws:iam/accessKey:AccessKey"]?.create?.({ user })) as {
-      id: string;
-      outputs: { secret: string };
-    };
-    return { key: new Secret(made.id), keySecret: new Secret(made.outputs.secret) };
+    const policy = typeof actions === "string" ? actions : policyOf(server, actions);
+    const { accessKeyId, secretAccessKey } = await makeUser(server, `user${++userCount}`, policy);
+    return { key: new Secret(accessKeyId), keySecret: new Secret(secretAccessKey) };
   }
   const open = (s3: Partial<NonNullable<RepoConfig["s3"]>> = {}): Repository => ({
     key: 2,

@@ -20,7 +20,8 @@ export function toolsOf(host: CommandHost, account: Owner): RecoverTools {
   const asAccount = isRoot
     ? ["setpriv", `--reuid=${account.uid}`, `--regid=${account.gid}`, "--init-groups", "--"]
     : [];
-  const carried = config.carriedOptions.filter((arg) => !arg.startsWith("--repo="));
+  // Steps that need them get them by name: one that writes must not see the past.
+  const carried = config.carriedOptions.filter((arg) => !/^--repo(-target-time)?=/.test(arg));
   const stanza = `--stanza=${config.stanza ?? ""}`;
   const launcher = config.recover.launcher ?? (carried.some((arg) => LENT_ARG.test(arg)) ? LAUNCHER : undefined);
   const program: readonly string[] =

@@ -26,13 +26,20 @@ export const restoreCommand: Command = async (host) => {
       checksumPageError: config.checksumPageError,
       spoolPath: `${config.spoolPath}/archive/${config.stanza ?? ""}`,
       self: host.self,
-      recovery: { ...config.restore, restoreCommand: archiveGetLine(host), options: config.restore.recoveryOptions },
+      recovery: { ...config.restore, restoreCommand: archiveGetLine(host), options: recoveryOptionsOf(host) },
     },
     ctx,
   );
   ctx.log.info(`restored ${outcome.label} from repo${outcome.repoIndex} in ${(outcome.elapsedMs / 1000).toFixed(1)} s`);
   return 0;
 };
+
+/** An agent answers the configured restore_command from the repositories of today: the past needs its own. */
+function recoveryOptionsOf({ config }: Invocation): Readonly<Record<string, string>> {
+  const { recoveryOptions } = config.restore;
+  if (config.repoTargetTime === undefined) return recoveryOptions;
+  return Object.fromEntries(Object.entries(recoveryOptions).filter(([name]) => !/^restore[-_]command$/.test(name)));
+}
 
 /** The restore_command: this program with the same repositories and the restored directory, without secrets. */
 export function archiveGetLine(host: Invocation & ClusterAccess & ProgramAccess): string {

@@ -7,7 +7,7 @@ import { createHash, createHmac } from "node:crypto";
 import type { S3Server } from "../../../tools/parts/servers/s3Server";
 import type { LiveAnswer, LiveResource } from "../doubles/providerDouble";
 import { textOf, type Value, type Values } from "../doubles/providerValues";
-import { askS3, callS3 } from "../network/s3Requests";
+import { askS3, callS3, type S3Keys } from "../network/s3Requests";
 
 /** `nameInput` is the input that holds the bucket's name: `bucket` for Amazon, `name` for Cloudflare. */
 export function liveBucket(server: S3Server, nameInput: string): LiveResource {
@@ -68,6 +68,23 @@ export function liveAws(server: S3Server): Record<string, LiveResource> {
         void (await askUsers(server, "DeleteAccessKey", { UserName: user, AccessKeyId: id })),
     },
   };
+}
+
+/** A user with these rights and its keys. @param policy JSON text */
+export async function makeUser(server: S3Server, name: string, policy: string): Promise<S3Keys> {
+  await askUsers(server, "CreateUser", { UserName: name });
+  await putPolicy(server, { name: "rights", policy, user: name });
+  const { id, outputs } = await createKey(server, name);
+  return { accessKeyId: textOf(id), secretAccessKey: textOf(outputs?.["secret"]) };
+}
+
+/** The policy of a user of a server's bucket. */
+export function policyOf({ bucket }: S3Server, actions: readonly string[]): string {
+  const resources = [`arn:aws:s3:::${bucket}`, `arn:aws:s3:::${bucket}/*`];
+  return JSON.stringify({
+    Version: "2012-10-17",
+    Statement: [{ Effect: "Allow", Action: actions, Resource: resources }],
+  });
 }
 
 /** A setting of a bucket. Destroying it changes nothing: versioning cannot be turned off while object lock needs it. */
