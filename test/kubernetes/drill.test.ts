@@ -7,6 +7,7 @@ import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { CnpgClusterArgs } from "../../components/databases/cnpgArgs";
+import { CnpgRestore } from "../../components/databases/cnpgRestore";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
 import type { DrillRecord } from "../../runtime/operations/drill/record";
 import { CLUSTERS } from "../harness/kubernetes/clusterCalls";
@@ -15,9 +16,14 @@ import { POSTGRES_IMAGE } from "../harness/kubernetes/images";
 import { conditionOf, type KubernetesObject } from "../harness/kubernetes/kubectl";
 import type { Lab } from "../harness/kubernetes/lab";
 import { labParts } from "../harness/kubernetes/parts";
-import { segmentsOf } from "../harness/kubernetes/stores";
+import { repositoryIn, segmentsOf } from "../harness/kubernetes/stores";
+import { askS3, callS3, type S3Keys } from "../harness/network/s3Requests";
+import { makeUser, policyOf } from "../harness/real/liveBucket";
+import { findVersitygw } from "../../tools/parts/kubernetes/goTools";
+import { S3Server } from "../../tools/parts/servers/s3Server";
 import { startWebServer, type WebServer } from "../harness/doubles/messageServers";
 
+const WRITER = ["s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"];
 const isLong = process.env["PGBACKSTOP_LONG"] === "1";
 const JOB_MS = 300_000;
 const HEALTHY = "orders-drill-healthy";
@@ -30,6 +36,11 @@ describe("drills of a cluster", async () => {
     test.skip("a part is missing", () => undefined);
     return;
   }
+  const hasVersions = (await findVersitygw()) !== null;
+  /** Of the first repository, which then keeps versions. */
+  let writer: S3Keys | null = null;
+  /** The end of the second that the restore from the past sees. */
+  let before = "";
   let stack: ComponentLab;
   let lab: Lab;
   let hooks: WebServer;
@@ -40,7 +51,16 @@ describe("drills of a cluster", async () => {
       ...stack.common("/orders"),
       storageGiB: 1,
       parameters: { shared_buffers: "32MB", max_connections: "150" },
+      ...(writer === null
+        ? {}
+        : {
+            repositories: {
+              ...stack.repositoriesAt("/orders"),
+              repo1: repositoryIn(stack.first, "/orders", 14, undefined, writer),
+            },
+          }),
       drills: {
+        ...(writer === null ? {} : { attack: { cron, pick: "attack", from: "repo1", maxMinutes: 20 } }),
         healthy: { cron, from: "repo2", pick: "newest", maxMinutes: 20 },
         faults: { cron, from: "repo1", pick: "newest", level: "standard", maxMinutes: 20 },
         turns: { cron, level: "quick", maxMinutes: 20 },
@@ -60,7 +80,7 @@ describe("drills of a cluster", async () => {
   const archived = async (): Promise<void> => stack.awaitSegment("/orders", await stack.endSegment("orders-1"));
 
   beforeAll(async () => {
-    stack = await startComponentLab(parts, "drill");
+    stack = await startComponentLab(parts, "drill", hasVersions ? { first: await versionedStore() } : {});
     lab = stack.lab;
     hooks = await startWebServer();
     await notifyAt(hooks);
@@ -74,6 +94,25 @@ describe("drills of a cluster", async () => {
     await stack?.stop();
     await hooks?.close();
   });
+
+  const versionedStore = async (): Promise<S3Server> => {
+    const moreNames = ["first.default.svc"];
+    const server = await S3Server.create({
+      kind: "versitygw",
+      bucket: "first",
+      moreNames,
+      versioning: true,
+      users: true,
+    });
+    const body = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+    await callS3(server, { method: "PUT", bucket: "first", query: { versioning: "" }, body });
+    writer = await makeUser(
+      server,
+      "writer",
+      policyOf(server, [...WRITER, "s3:ListBucketVersions", "s3:GetObjectVersion"]),
+    );
+    return server;
+  };
 
   /** Creates what a user provides: a Secret with the targets, and the listener as a Service. */
   const notifyAt = async ({ origin }: WebServer): Promise<void> => {
@@ -276,6 +315,22 @@ describe("drills of a cluster", async () => {
       expect(segmentsOf(server, "/orders").filter((name) => !name.startsWith("00000001"))).toEqual([]);
   });
 
+  test.runIf(hasVersions)("one that attacks the bucket creates no Cluster, and restores its stanza", async () => {
+    await sql("select pg_sleep(1.1)");
+    before = `${new Date().toISOString().slice(0, 19)}Z`;
+    await sql("select pg_sleep(1.1)");
+    const { log, ok, record } = await drill("attack", "attack-1");
+    expect([record.pick, record.repo, record.failures]).toEqual(["attack", 1, []]);
+    expect(ok).toBe(true);
+    expect(log).toMatch(/attacks repo1: passed/);
+    expect(record.checks.at(-1)).toMatchObject({ name: "attack:restore", verdict: "ok" });
+    expect(
+      takeMessages("attack")
+        .messages.map(({ event }) => event)
+        .sort(),
+    ).toEqual(["drill", "start", "success"]);
+  });
+
   test("its account has the rights that a drill needs, by object name if Kubernetes supports that", async () => {
     const may = async (...args: readonly string[]): Promise<boolean> =>
       (
@@ -411,6 +466,33 @@ describe("drills of a cluster", async () => {
     };
     await expect.poll(drills, { timeout: 180_000, interval: 1000 }).toEqual(["repo1 0", "repo2 0"]);
   });
+
+  test.runIf(hasVersions)(
+    "a thief empties the first repository, and a CnpgRestore from before has every row",
+    async () => {
+      const { text } = await callS3(stack.first, { method: "GET", bucket: "first", query: { "list-type": "2" } });
+      const keys = [...text.matchAll(/<Key>([^<]*)<\/Key>/g)].map(([, key = ""]) => key);
+      for (const key of keys.filter((name) => name.startsWith("orders/"))) {
+        const question = { method: "DELETE", bucket: "first", key } as const;
+        expect([key, (await askS3(stack.first, question, writer ?? undefined)).status]).toEqual([key, 204]);
+      }
+      await stack.declare(
+        () =>
+          void new CnpgRestore("past", {
+            ...stack.common("/past"),
+            storageGiB: 1,
+            parameters: { shared_buffers: "32MB", max_connections: "150" },
+            source: {
+              stanza: "orders",
+              repositories: { repo1: repositoryIn(stack.first, "/orders", 14) },
+              repositoryTargetTime: before,
+            },
+          }),
+      );
+      await lab.kubectl.waitForCondition(CLUSTERS, "past", "Ready");
+      expect(await stack.sql("past-1", "select count(*) from goods")).toBe("5000");
+    },
+  );
 
   test("a wrong passphrase, and a repository that is readable and empty", async () => {
     const secret = (await lab.kubectl.list("secrets", "default")).find(

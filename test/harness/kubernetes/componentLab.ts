@@ -19,6 +19,8 @@ export const PASSPHRASE = "a passphrase of the second one";
 export interface ComponentLabOptions {
   /** Default: the operator's namespace. */
   readonly pluginNamespace?: string;
+  /** Instead of a new server `first`; the lab removes it. */
+  readonly first?: S3Server;
   /** Doubles of further images. */
   readonly images?: readonly ImageDouble[];
 }
@@ -56,7 +58,8 @@ export async function startComponentLab(
   name: string,
   options: ComponentLabOptions = {},
 ): Promise<ComponentLab> {
-  const [first, second] = (await createStores("first", "second")) as [S3Server, S3Server];
+  const first = options.first ?? ((await createStores("first"))[0] as S3Server);
+  const [second] = (await createStores("second")) as [S3Server];
   const lab = await startLab(parts, { name, ...(options.images === undefined ? {} : { images: options.images }) });
   await exposeStores(lab, [first, second]);
   await installPlugin(lab, options.pluginNamespace ?? OPERATOR_NAMESPACE);

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import type { ClusterBackupArgs } from "../../../components/databases/cnpgArgs";
 import { S3CompatibleRepository } from "../../../components/repositories/s3CompatibleRepository";
 import { S3Server } from "../../../tools/parts/servers/s3Server";
+import type { S3Keys } from "../network/s3Requests";
 import { s3Kind } from "../real/interopParts";
 import type { Lab } from "./lab";
 
@@ -35,15 +36,16 @@ export function repositoryIn(
   path: string,
   keepDays: number,
   passphrase?: string,
+  credentials: S3Keys = { accessKeyId: server.accessKey, secretAccessKey: server.secretKey },
 ): ClusterBackupArgs["repositories"][string] {
-  const { accessKey, bucket, port, region, secretKey } = server;
+  const { bucket, port, region } = server;
   const repository = new S3CompatibleRepository(`${bucket}${path.replaceAll("/", "-")}`, {
     endpoint: `${bucket}.default.svc`,
     port,
     region,
     uriStyle: "path",
     path,
-    bucket: { existing: { name: bucket, credentials: { accessKeyId: accessKey, secretAccessKey: secretKey } } },
+    bucket: { existing: { name: bucket, credentials } },
     ...(passphrase === undefined ? {} : { cipher: { passphrase } }),
   });
   return { at: repository.target, keepDays, ca: { name: `${bucket}-ca`, key: "ca.crt" } };
