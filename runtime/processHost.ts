@@ -431,7 +431,9 @@ export class ProcessHost implements CommandHost {
   }
 
   #repoConfigs(): readonly RepoConfig[] {
-    const { command, repos, repoIndex } = this.config;
+    const { backup, command, repos, repoIndex } = this.config;
+    if (command === "backup" && backup.repoIndexes !== undefined)
+      return repos.filter(({ key }) => backup.repoIndexes?.includes(key));
     if (repoIndex === undefined || COMMAND_TABLE[command].everyRepository === true) return repos;
     const chosen = repos.filter((repo) => repo.key === repoIndex);
     if (chosen.length === 0) {

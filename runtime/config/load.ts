@@ -146,6 +146,7 @@ function buildConfig(
     dbTimeoutMs: dbTimeoutOf(resolved, values),
     backup: {
       ...groups.backup,
+      repoIndexes: repoIndexesOf(resolved, values, repoIndex),
       type: ((command === "backup" ? type : undefined) ?? "incr") as Config["backup"]["type"],
     },
     restore: {
@@ -166,7 +167,7 @@ function buildConfig(
 /** Errors of repositories that lack something. @throws optionRequired when the command would have no other */
 function usableOthers(resolved: Resolved, values: ResolvedValues): ReadonlyMap<number, BackupError> {
   const chosen = repoIndexOf(resolved, values);
-  const keys = chosen === undefined ? resolved.repoIndexes : [chosen];
+  const keys = chosen === undefined ? (repoIndexesOf(resolved, values, chosen) ?? resolved.repoIndexes) : [chosen];
   const [first] = keys.flatMap((key) => resolved.unusable.get(key) ?? []);
   if (first !== undefined && keys.every((key) => resolved.unusable.has(key))) throw first;
   return resolved.unusable;
@@ -200,10 +201,33 @@ function dbTimeoutOf(resolved: Resolved, values: ResolvedValues): number {
 function repoIndexOf(resolved: Resolved, values: ResolvedValues): number | undefined {
   const key = values.number("repo");
   // A command that opens no repository passes the key on to one that does.
-  if (key === undefined || resolved.repoIndexes.length === 0 || resolved.repoIndexes.includes(key)) return key;
-  throw fail("optionInvalidValue", `key '${key}' is not valid for 'repo' option`, {
-    hint: `configured are ${resolved.repoIndexes.map((repoIndex) => `repo${repoIndex}`).join(", ")}.`,
+  if (key === undefined || resolved.repoIndexes.length === 0) return key;
+  requireConfigured(resolved, "repo", key);
+  return key;
+}
+
+/** @throws optionInvalidValue */
+function requireConfigured({ repoIndexes }: Resolved, option: string, key: number | string): void {
+  if (repoIndexes.some((configured) => String(configured) === String(key))) return;
+  throw fail("optionInvalidValue", `key '${key}' is not valid for '${option}' option`, {
+    hint: `configured are ${repoIndexes.map((repoIndex) => `repo${repoIndex}`).join(", ")}.`,
   });
+}
+
+/** Of `--repos`, in the configuration's order. @throws optionInvalid, optionInvalidValue */
+function repoIndexesOf(
+  resolved: Resolved,
+  values: ResolvedValues,
+  repoIndex: number | undefined,
+): readonly number[] | undefined {
+  const keys = values.text("repos")?.split(",");
+  if (keys === undefined) return undefined;
+  if (repoIndex !== undefined)
+    throw fail("optionInvalid", "option 'repos' not valid with option 'repo'", {
+      hint: "Name every repository of this run in one of them.",
+    });
+  for (const key of keys) requireConfigured(resolved, "repos", key);
+  return resolved.repoIndexes.filter((key) => keys.includes(String(key)));
 }
 
 /** A repository, and the time that shows it as it was. */

@@ -344,6 +344,9 @@ const COMMAND_LINE = [
     "command-line",
     [
       "annotate",
+  own("repos", "string", ["backup"], "indexes of the repositories to use, in one pass, as 1,3; instead of repo", {
+    config: "backup.repos",
+  }),
       "cnpg-drill",
       "drill",
       "expire",

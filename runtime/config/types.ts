@@ -222,7 +222,11 @@ export interface Config extends OptionValues {
   readonly output: "text" | "json" | "none" | undefined;
   readonly compress: { readonly type: CompressType; readonly level: number };
   readonly dbTimeoutMs: number;
-  readonly backup: OptionValues["backup"] & { readonly type: "full" | "diff" | "incr" };
+  readonly backup: OptionValues["backup"] & {
+    readonly type: "full" | "diff" | "incr";
+    /** `--repos`: the repositories of this run; undefined means all, or the one of `--repo`. */
+    readonly repoIndexes: readonly number[] | undefined;
+  };
   readonly restore: OptionValues["restore"] & {
     readonly type: "default" | "immediate" | "lsn" | "name" | "time" | "xid" | "preserve" | "standby" | "none";
     /** True when `--type` was not given. */

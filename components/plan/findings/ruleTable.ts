@@ -373,12 +373,6 @@ export const RULES = {
   PB066: rule("error", "an Amazon role at another provider", "it does not know Amazon's keys", "set `credentials`"),
   PB067: rule("error", "a Kubernetes Secret for a host", "the host cannot read it", "set `credentials`"),
   PB068: rule("error", "both keys and an existing Secret", "each says how to sign", "set one of them"),
-  PB069: rule(
-    "error",
-    "a schedule for some of three or more repositories",
-    "one run reaches all of them or one",
-    "leave `repositories` out, or name one; or give each repository its own `schedules`",
-  ),
   PB070: policy(
     "error",
     "a five-field schedule in a ScheduledBackup",

@@ -64,10 +64,6 @@ function checkSchedule(schedule: Schedule, plan: DatabasePlan): Finding[] {
         : "the list of repositories is empty";
     const hint = `use names from ${names.join(", ")}, or leave it out for all`;
     findings.push(finding("PB026", `${path}.repositories`, fact, hint));
-  } else if (plan.kind === "host" && schedule.repoKeys.length > 1 && schedule.repoKeys.length < names.length) {
-    const fact = `${schedule.repositories.join(" and ")} are some of ${names.length} repositories: one run of the backup reaches all of them or one`;
-    const hint = `leave repositories out, or name one; other times for each: repositories.${names[0]}.schedules, and so on`;
-    findings.push(finding("PB069", `${path}.repositories`, fact, hint));
   }
   // It leaves out the repositories with a schedule of their own, unless it names them.
   const again = plan.schedules.find(

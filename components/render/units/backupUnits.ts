@@ -19,8 +19,8 @@ export function backupUnits(plan: HostPlan, argsOf?: (schedule: Schedule) => rea
   });
 }
 
-/** One repository is named, all are the default; rules/schedules.ts refuses other numbers. */
+/** All repositories are the default. */
 function runtimeArgs(plan: HostPlan, { repoKeys, type }: Schedule): string[] {
-  const named = repoKeys.length < plan.repositories.length ? repoKeys.map((key) => `--repo=${key}`) : [];
-  return ["backup", `--type=${type}`, ...named];
+  if (repoKeys.length === plan.repositories.length) return ["backup", `--type=${type}`];
+  return ["backup", `--type=${type}`, repoKeys.length === 1 ? `--repo=${repoKeys[0]}` : `--repos=${repoKeys.join()}`];
 }

@@ -1,4 +1,7 @@
-/** `backup`: into every repository in one pass, or into `--repo` alone. Exit 104: some repositories lack the backup. */
+/**
+ * `backup`: into every repository in one pass, into those of `--repos`, or into `--repo` alone. Exit 104: some
+ * repositories lack the backup.
+ */
 import { backup } from "../../operations/backup/backup";
 import { inlinePool } from "../../operations/shared/jobs";
 import { combinedError } from "../../operations/shared/results";

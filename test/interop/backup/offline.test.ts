@@ -2,6 +2,7 @@
  * Stock and ours take backups in turn while the cluster's server is down (`--no-online`): what they refuse, what their
  * manifests contain, and that either program restores either chain without any WAL from the archive.
  */
+import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Manifest, parseManifest } from "../../../runtime/format/repository/manifest";
 import type { StockPgbackrest } from "../../../tools/parts/debian/pgbackrest";
@@ -100,6 +101,23 @@ function offline({ binaries, stock }: InteropParts): void {
     ] as const) {
       expect(await bed.restoreAndCompare({ by, repo }), `repo${repo} by ${by === null ? "ours" : "stock"}`).toEqual([]);
     }
+  });
+
+  test("go into the repositories of --repos in one pass, and into no other", async () => {
+    await bed.cluster.stop();
+    const global = { "repo3-path": join(dirname(bed.repoPath(1)), "third") };
+    const config = bed.variant("three", { global });
+    await bed.oursOk(["stanza-create", "--no-online"], { config });
+    const labels = async (): Promise<string[]> => {
+      const { stdout } = await bed.oursOk(["info", "--output=json"], { config });
+      return labelsOf(parseInfo(stdout)).map(({ label, repo }) => `repo${repo} ${label}`);
+    };
+    const before = await labels();
+    await bed.oursOk(["backup", "--no-online", "--type=full", "--repos=1,3", "--no-expire-auto"], { config });
+    const made = (await labels()).filter((label) => !before.includes(label));
+    expect(made.map((label) => label.slice(0, 5))).toEqual(["repo1", "repo3"]);
+    expect(made[0]?.slice(6)).toBe(made[1]?.slice(6));
+    await bed.cluster.start();
   });
 
   test("can be the base of online backups, which compare every file", async () => {

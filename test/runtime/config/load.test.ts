@@ -208,6 +208,26 @@ describe("required options", () => {
     );
   });
 
+  test("several keys that are configured, for a backup", () => {
+    const argv = ["backup", "--stanza=main", "--pg1-path=/pg", "--repo1-path=/a", "--repo2-path=/b", "--repo4-path=/d"];
+    expect(load({ argv: [...argv, "--repos=4,1"] }).config.backup.repoIndexes).toEqual([1, 4]);
+    expect(load({ argv }).config.backup.repoIndexes).toBeUndefined();
+    for (const [text, key] of [
+      ["1,3", "3"],
+      ["1,,2", ""],
+      ["1, 2", " 2"],
+    ] as const)
+      expect(failure(() => load({ argv: [...argv, `--repos=${text}`] }))).toBe(
+        `optionInvalidValue: key '${key}' is not valid for 'repos' option\nHINT: configured are repo1, repo2, repo4.`,
+      );
+    expect(failure(() => load({ argv: [...argv, "--repos=1,2", "--repo=1"] }))).toContain(
+      "optionInvalid: option 'repos' not valid with option 'repo'",
+    );
+    expect(failure(() => load({ argv: ["expire", "--stanza=main", "--repos=1"] }))).toContain(
+      "option 'repos' not valid for command 'expire'",
+    );
+  });
+
   test.each(["../x", "a/b", ".", "..", "a:b", "a]"])("a plain name as stanza, not %j", (stanza) => {
     expect(failure(() => load({ argv: ["info", `--stanza=${stanza}`] }))).toBe(
       `optionInvalidValue: '${stanza}' is not valid for 'stanza' option\nHINT: A stanza is a name without slash, colon or bracket.`,

@@ -52,6 +52,7 @@ function sampleOf(row: OptionRow, command: CommandName): string {
   const fixed: Readonly<Record<string, string>> = {
     stanza: "main",
     repo: "1",
+    repos: "1",
     "protocol-timeout": "10m",
     "repo-target-time": "2026-11-20 06:40:59+00",
     "from-repo": "2",

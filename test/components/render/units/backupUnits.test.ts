@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import { unitsOf } from "../../../../components/render/host/hostParts";
 import { backupUnits } from "../../../../components/render/units/backupUnits";
 import { type Unit, unitFile } from "../../../../components/render/units/unit";
-import { BUCKET, NAS, plan } from "../../plans";
+import { BUCKET, NAS, plan, R2 } from "../../plans";
 
 const hasSystemd = spawnSync("systemd-analyze", ["--version"]).status === 0;
 if (!hasSystemd)
@@ -21,6 +21,17 @@ test("a schedule for one repository names it, one for all names none", () => {
   expect(services.map(({ text }) => /backup .*$/m.exec(text.slice(text.indexOf("ExecStart")))?.[0])).toEqual([
     "backup --type=full",
     "backup --type=incr --repo=2",
+  ]);
+});
+
+test("a schedule for some of three repositories names them in one run", () => {
+  const own = { ...R2, schedules: { full: { cron: "0 4 1 * *" } } };
+  const units = backupUnits(
+    plan({ repositories: { repo1: NAS, repo2: own, repo3: BUCKET }, schedules: { full: { cron: "0 2 * * 0" } } }),
+  ).filter(({ enabled }) => !enabled);
+  expect(units.map(({ text }) => /backup --.*$/m.exec(text)?.[0])).toEqual([
+    "backup --type=full --repos=1,3",
+    "backup --type=full --repo=2",
   ]);
 });
 
