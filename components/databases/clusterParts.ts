@@ -36,6 +36,7 @@ import { type BackupSpec, oneShotBackups, oneShotBackupsByRepository } from "../
 import { drillJobs, repositoryParts } from "../render/kubernetes/drillCronJob";
 import { FULL_BACKUP_ROLE, fullBackupLimitMinutes } from "../render/kubernetes/fullBackupJob";
 import type { Manifest, RenderedObject } from "../render/kubernetes/objects";
+import { REPLACE_ARCHIVER_ROLE } from "../render/kubernetes/replaceArchiverJob";
 import { secretKeysOf } from "../render/kubernetes/secrets";
 import { isDeferredTarget, knownTarget, openTarget } from "../repositories/common";
 import type { RepositoryTarget } from "../repositories/target";
@@ -397,6 +398,7 @@ const DEFERRED_ROLES: readonly string[] = [
   "stale-config",
   "prometheus-rule",
   FULL_BACKUP_ROLE,
+  REPLACE_ARCHIVER_ROLE,
 ];
 
 /** Objects whose names or times are calculated from the Cluster's name. */
@@ -444,8 +446,8 @@ export function declareObjects(
       : (fillKnown(fields, deferred) as object);
     if (!isWhole && checked.awaitsTarget && isCluster(role))
       Object.assign(filled, { spec: specWhenKnown(filled, whenKnown("spec")) });
-    const identity = isNamed ? whenKnown("metadata") : fillKnown(metadata, deferred);
-    const object = { apiVersion, kind, metadata: identity as object, ...filled };
+    const identity = (isNamed ? whenKnown("metadata") : fillKnown(metadata, deferred)) as object;
+    const object = { apiVersion, kind, metadata: role === "attachment" ? after(identity, made) : identity, ...filled };
     const options = pulumi.mergeOptions({ parent: scope.parent }, optionsOf(role, made));
     const own = renderedName(scope.name, role);
     if (kind === "ConfigMap") {
@@ -465,6 +467,17 @@ export function declareObjects(
     showChild(scope.parent, role, child);
   }
   return made;
+}
+
+/**
+ * The metadata of an attachment after the Job that replaces the Cluster's archiver. A preview asks the API server
+ * whether it would accept a patch, unless a value is unknown; before the Job has run, it would not.
+ */
+function after(metadata: object, made: ReadonlyMap<string, pulumi.Resource>): object {
+  const job = made.get(REPLACE_ARCHIVER_ROLE) as pulumi.CustomResource | undefined;
+  if (job === undefined) return metadata;
+  const { name } = metadata as { readonly name: pulumi.Input<string> };
+  return { ...metadata, name: pulumi.all([name, job.id]).apply(([known]) => known) };
 }
 
 /** Location of a cluster's backups, for copies. */

@@ -16,6 +16,7 @@ import type { ClusterDatabasePlan } from "../plan/model/plan";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import { renderAttachment } from "../render/kubernetes/clusterObjects";
 import { FULL_BACKUP_ROLE, renderFullBackupJob } from "../render/kubernetes/fullBackupJob";
+import { REPLACE_ARCHIVER_ROLE } from "../render/kubernetes/replaceArchiverJob";
 import {
   checkedCluster,
   clusterAccess,
@@ -50,6 +51,14 @@ export interface CnpgBackupArgs extends ClusterBackupArgs {
    * @default false
    */
   takeOverPlugins?: pulumi.Input<boolean>;
+  /**
+   * Takes over from the operator's own archiver, `spec.backup.barmanObjectStore`: a Job removes it and sets
+   * `spec.plugins` in one request, so that no WAL is lost between them. The old bucket keeps its content. A Cluster
+   * without one stays as it is. Needs engine "runtime".
+   * @default false
+   * @plain whether the Job and its account exist
+   */
+  replaceBarmanObjectStore?: boolean;
 }
 
 /**
@@ -120,8 +129,7 @@ export class CnpgBackup extends pulumi.ComponentResource {
       inputs,
       (_resolved, context) => [...renderAttachment(context), ...renderFullBackupJob(context)],
       // In sequence: instances restart once all mounted objects exist.
-      (role, made) =>
-        role === FULL_BACKUP_ROLE ? fullBackupOptions(checked, made) : { dependsOn: [...made.values()] },
+      (role, made) => (role === FULL_BACKUP_ROLE ? fullBackupOptions(checked, made) : attachmentOptions(role, made)),
     );
 
     const attached = objects.get("attachment");
@@ -190,6 +198,12 @@ export class CnpgBackup extends pulumi.ComponentResource {
   public get objects(): { [role: string]: pulumi.CustomResource } {
     return shownChildren(this, "");
   }
+}
+
+/** The Job that replaces an archiver has done its work once: another runtime, or another plugin, does not repeat it. */
+function attachmentOptions(role: string, made: ReadonlyMap<string, pulumi.Resource>): pulumi.CustomResourceOptions {
+  const options = { dependsOn: [...made.values()] };
+  return role === REPLACE_ARCHIVER_ROLE ? { ...options, ignoreChanges: ["spec"] } : options;
 }
 
 /** The fields of a Cluster that a copy needs; the provider returns the whole object. */

@@ -15,6 +15,7 @@ const LOADERS: Readonly<Record<WorkingCommand, () => Promise<Command>>> = {
   "cnpg-instance": async () => (await import("../cnpg/sidecar/instance.js")).instanceCommand,
   "cnpg-migrate": async () => (await import("../cnpg/migrate/migrateStep.js")).migrationStepCommand,
   "cnpg-operator": async () => (await import("../cnpg/operator/operator.js")).operatorCommand,
+  "cnpg-replace-archiver": async () => (await import("../cnpg/gate/replaceArchiver.js")).replaceArchiverCommand,
   "cnpg-restore": async () => (await import("../cnpg/restore/restoreSidecar.js")).restoreJobCommand,
   doctor: async () => (await import("./setup/doctor.js")).doctorCommand,
   drill: async () => (await import("./recovery/drill.js")).drillCommand,

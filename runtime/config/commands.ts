@@ -126,6 +126,12 @@ const ROWS = {
     stanza: "optional",
     own: true,
   },
+  "cnpg-replace-archiver": {
+    doc: "give a Cluster an archiver instead of its barmanObjectStore, in one request",
+    uses: ["kubernetes"],
+    stanza: "optional",
+    own: true,
+  },
   "cnpg-restore": {
     doc: "serve the plugin of CloudNativePG beside a recovery: the data directory and WAL",
     uses: ["repositories", "cluster", "copy", "write", "archive", "push", "kubernetes"],

@@ -270,6 +270,12 @@ const COMMAND_LINE = [
     default: "60",
     range: ["0", "10080"],
   }),
+  own("archiver-cluster", "string", ["cnpg-replace-archiver"], "name of the Cluster that gets an archiver", {
+    config: "replaceArchiver.cluster",
+  }),
+  own("archiver-spec", "string", ["cnpg-replace-archiver"], "plugins and backup of the Cluster's spec, as JSON", {
+    config: "replaceArchiver.spec",
+  }),
   own("drill-cluster", "string", ["cnpg-drill"], "name of the Cluster to drill", { config: "clusterDrill.cluster" }),
   own("throw-away", "string", ["cnpg-drill"], "name of the throw-away Cluster", { config: "clusterDrill.name" }),
   own("drill-job", "string", ["cnpg-drill"], "Job that owns the throw-away Cluster", { config: "clusterDrill.job" }),
@@ -338,15 +344,15 @@ const COMMAND_LINE = [
       range: ["1", "256"],
     },
   ),
+  own("repos", "string", ["backup"], "indexes of the repositories to use, in one pass, as 1,3; instead of repo", {
+    config: "backup.repos",
+  }),
   acted(
     "set",
     "string",
     "command-line",
     [
       "annotate",
-  own("repos", "string", ["backup"], "indexes of the repositories to use, in one pass, as 1,3; instead of repo", {
-    config: "backup.repos",
-  }),
       "cnpg-drill",
       "drill",
       "expire",

@@ -30,6 +30,10 @@ const KINDS = [
   "podmonitors,prometheusrules,validatingadmissionpolicies,validatingadmissionpolicybindings",
 ].join(",");
 
+interface AttachedCluster {
+  readonly spec: { readonly plugins?: readonly object[]; readonly backup: object };
+}
+
 describe("the real Kubernetes provider", async () => {
   const parts = await realProviderLabParts("the components with the real Kubernetes provider");
   if (parts === null) {
@@ -73,6 +77,13 @@ describe("the real Kubernetes provider", async () => {
       passphrase: "a passphrase of the second one",
       version: "v1",
     };
+    // A busy API server offers new kinds some time after it has accepted their definitions.
+    const offered = (): Promise<boolean> =>
+      objects().then(
+        () => true,
+        () => false,
+      );
+    await expect.poll(offered, { timeout: AT_ONCE_MS, interval: 1000 }).toBe(true);
     before = await objects();
   });
   afterAll(async () => {
@@ -160,6 +171,43 @@ describe("the real Kubernetes provider", async () => {
     expect(await sqlIn(lab, "copy-1", "select to_regclass('kept') is not null, to_regclass('lost') is null")).toBe(
       "t|t",
     );
+  });
+
+  test("CnpgBackup takes over from the operator's own archiver in one update, and a destroy takes ours away", async () => {
+    const barmanObjectStore = { destinationPath: "s3://a/b", s3Credentials: { inheritFromIAMRole: true } };
+    const spec = {
+      instances: 1,
+      imageName: "ghcr.io/cloudnative-pg/postgresql:18",
+      storage: { size: "1Gi" },
+      postgresql: { parameters: { shared_buffers: "32MB" } },
+      backup: { barmanObjectStore, retentionPolicy: "30d" },
+    };
+    const metadata = { name: "intree", namespace: "default" };
+    await lab.kubectl.apply([{ apiVersion: "postgresql.cnpg.io/v1", kind: "Cluster", metadata, spec }], {
+      fieldManager: "others",
+    });
+    await lab.kubectl.waitForCondition(CLUSTERS, "intree", "Ready");
+    const specOf = async (): Promise<AttachedCluster["spec"]> =>
+      (
+        JSON.parse(
+          await lab.kubectl.runOk(["get", CLUSTERS, "intree", "-n", "default", "-o", "json"]),
+        ) as AttachedCluster
+      ).spec;
+    const preview = await pulumi("preview", {}, "intree");
+    expect(preview.error).toBeUndefined();
+    expect((await specOf()).backup).toHaveProperty("barmanObjectStore");
+    const made = await pulumi("up", {}, "intree");
+    expect(made.error).toBeUndefined();
+    expect(String(made.outputs?.["destinations"])).toMatch(/repo1.*\d{8}-\d{6}F.*repo2.*\d{8}-\d{6}F/);
+    const changed = await specOf();
+    expect(changed.plugins).toEqual([expect.objectContaining({ name: "pgbackstop", isWALArchiver: true })]);
+    expect(Object.keys(changed.backup)).toEqual(["target"]);
+    // No segment was reported as archived before there was an archive.
+    for (const store of stores) expect(segmentsOf(store, "/intree")).toContain("000000010000000000000001");
+    expect((await pulumi("up", {}, "intree")).changes).toEqual({ same: made.changes?.["create"] });
+    expect((await pulumi("destroy", {}, "intree")).error).toBeUndefined();
+    expect((await specOf()).plugins ?? []).toEqual([]);
+    await lab.kubectl.runOk(["delete", CLUSTERS, "intree", "-n", "default", "--wait=true"]);
   });
 
   test("a provider whose cluster does not answer gives one clear error", async () => {

@@ -88,6 +88,8 @@ export interface ClusterDefinition {
   /** How long an update waits for full backups in all repositories; 0 does not wait. */
   readonly firstBackupTimeoutMinutes: number;
   readonly podPlacement: PodPlacement | undefined;
+  /** Of an attachment: a Job removes the operator's own archiver. */
+  readonly replacesBarmanObjectStore: boolean;
   readonly staleCheck: Pick<RunTime, "cron" | "timeZone"> | undefined;
   readonly stanzaKind: string;
   readonly overrides: { readonly cluster?: object | undefined };
@@ -165,6 +167,7 @@ export function resolveDefinition(database: ClusterDatabasePlan, settings: Decla
     firstBackupTimeoutMinutes:
       settings.firstBackupTimeoutMinutes ?? (takesFirst(database, settings) ? FIRST_BACKUP_MINUTES : 0),
     podPlacement: settings.podPlacement,
+    replacesBarmanObjectStore: settings.replaceBarmanObjectStore ?? false,
     staleCheck:
       settings.staleCheck === undefined
         ? undefined

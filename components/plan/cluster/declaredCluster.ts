@@ -93,6 +93,8 @@ export interface DeclaredCluster
   readonly streaming?: Plain<ClusterStreamingArgs> | undefined;
   readonly overrides?: { readonly cluster?: object | undefined } | undefined;
   readonly podPlacement?: PodPlacement | undefined;
+  /** Of an attached Cluster. */
+  readonly replaceBarmanObjectStore?: boolean | undefined;
 }
 
 type FullSchedule = ScheduleSettings & ClusterScheduleSettings;

@@ -142,8 +142,14 @@ function checkImage({ database, definition }: ClusterPlan): Finding[] {
 }
 
 /** Older operators start a switchover to an instance that cannot have the archiver's sidecar yet, and wait forever. */
-function checkAttachment({ database }: ClusterPlan): Finding[] {
+function checkAttachment({ database, definition }: ClusterPlan): Finding[] {
   const { operatorVersion } = database;
+  const engine = engineOf(database.engine);
+  if (definition.replacesBarmanObjectStore && !engine.own) {
+    const fact = `the runtime makes that change, and ${engine.title} does not bring it`;
+    const hint = 'use engine "runtime", or change the Cluster by hand (docs/kubernetes.md, From barmanObjectStore)';
+    return [finding("PB044", "replaceBarmanObjectStore", fact, hint)];
+  }
   if (operatorVersion === undefined || isUnknown(operatorVersion) || !isOlder(operatorVersion, ATTACH_VERSION))
     return [];
   const fact = `operator ${operatorVersion} cannot add an archiver to a running cluster: its switchover waits forever for WAL to be archived (cloudnative-pg#10981)`;

@@ -34,6 +34,7 @@ import {
   sorted,
   sortedEntries,
 } from "./objects";
+import { renderReplaceArchiver } from "./replaceArchiverJob";
 import { toSixFields } from "./sixFields";
 
 const CNPG = "postgresql.cnpg.io/v1";
@@ -90,6 +91,7 @@ export function renderAttachment(context: EngineContext): RenderedObject[] {
   const runs = engineOf(database.engine).own ? parts.runs.map((run) => ({ ...run, immediate: false })) : parts.runs;
   return [
     ...parts.objects,
+    ...renderReplaceArchiver(context, given({ plugins: parts.plugins, backup: parts.backup })),
     { role: "attachment", manifest },
     ...runs.map((run) => scheduledBackup(context, run)),
     ...renderExpiry(context),

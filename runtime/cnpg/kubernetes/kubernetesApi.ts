@@ -51,9 +51,10 @@ export interface KubernetesApi {
   /**
    * Merges fields into the object (RFC 7386); null removes one. With `metadata.resourceVersion` it returns false if the
    * object has changed since.
+   * @param manager of these fields; default: the API server's name for this program
    * @throws access, hostConnect, service with the refusal
    */
-  patch(collection: Collection, name: string, fields: JsonObject): Promise<boolean>;
+  patch(collection: Collection, name: string, fields: JsonObject, manager?: string): Promise<boolean>;
   /**
    * Removes this object and no other one of the same name. The server collects its dependents afterwards, or with
    * `Foreground` before, and keeps the object until then. A removed object is no error.
@@ -115,9 +116,10 @@ export async function openKubernetes(
         throw refusal(`create ${collection.plural} ${textAt(object, "metadata", "name") ?? ""}`, answer);
       return parseObject(answer.body, collection.plural);
     },
-    async patch(collection, name, fields) {
+    async patch(collection, name, fields, manager) {
       const part = collection.part === undefined ? "" : `/${collection.part}`;
-      const answer = await call("PATCH", `${pathOf(collection)}/${encodeURIComponent(name)}${part}`, fields);
+      const query = manager === undefined ? "" : `?fieldManager=${encodeURIComponent(manager)}`;
+      const answer = await call("PATCH", `${pathOf(collection)}/${encodeURIComponent(name)}${part}${query}`, fields);
       if (answer.status === 409) return false;
       if (answer.status !== 200) throw refusal(`change ${collection.plural} ${name}`, answer);
       return true;

@@ -239,6 +239,7 @@ const ATTACHED: CnpgBackupArgs = {
   instances: 4,
   hasWalStorage: true,
   takeOverPlugins: true,
+  replaceBarmanObjectStore: true,
 };
 const DALIBO: CnpgBackupArgs = {
   namespace: "db",

@@ -399,6 +399,14 @@ test("attaching to a running cluster requires an operator that restarts its prim
   expect(codes({ operatorVersion: "1.30.0", storageGiB: undefined }, true)).toEqual([]);
 });
 
+test("the operator's own archiver is replaced by the runtime alone", () => {
+  const replaced = { storageGiB: undefined, replaceBarmanObjectStore: true };
+  expect(codes(replaced, true)).toEqual([]);
+  expect(codes({ ...replaced, engine: "barman-cloud", repositories: { repo1: BUCKET } }, true)).toContain(
+    "PB044 replaceBarmanObjectStore",
+  );
+});
+
 test("a plugin with a name that becomes options of pgBackRest, or with no replica", () => {
   expect(checkPlugin({ serviceName: "pgbackrest", replicas: 0 }).map(({ code, path }) => `${code} ${path}`)).toEqual([
     "PB052 serviceName",

@@ -103,6 +103,21 @@ const PROGRAMS = {
       schedule: orders.schedules["full"]?.metadata.name,
     };
   },
+  /** Backups of a Cluster that the operator itself archives. */
+  intree: (settings: ProgramSettings): pulumi.Inputs => {
+    const platform = platformOf(settings, []);
+    const attached = new CnpgBackup(
+      "intree",
+      {
+        ...commonOf(settings, "/intree", platform),
+        plugin: { name: "pgbackstop" },
+        clusterName: "intree",
+        replaceBarmanObjectStore: true,
+      },
+      { parent: platform },
+    );
+    return { destinations: attached.destinations };
+  },
   /** A provider of a cluster that does not answer. */
   away: (settings: ProgramSettings): pulumi.Inputs => {
     new CnpgPlugin("pgbackstop", {}, { parent: platformOf(settings, [], "https://127.0.0.1:1") });
