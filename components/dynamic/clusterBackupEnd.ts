@@ -4,14 +4,15 @@
  * effect at once.
  */
 import * as pulumi from "@pulumi/pulumi";
-import type { BackupEndInputs, BackupEndState } from "./clusterBackup";
+import type { BackupEndInputs } from "./clusterBackup";
+import { DynamicResource, methodsOf } from "./dynamicResource";
 
 type BackupModule = typeof import("./clusterBackup");
 
-const provider: pulumi.dynamic.ResourceProvider<BackupEndInputs, BackupEndState> = {
-  create: (inputs) => (require("pgbackstop/dynamic/clusterBackup") as BackupModule).backupEndCreate(inputs),
-  diff: (id, olds, news) => (require("pgbackstop/dynamic/clusterBackup") as BackupModule).backupEndDiff(id, olds, news),
-};
+const METHODS = methodsOf<BackupModule>("pgbackstop/dynamic/clusterBackup", {
+  create: "backupEndCreate",
+  diff: "backupEndDiff",
+});
 
 /** {@link BackupEndInputs}, known or late. */
 type ClusterBackupEndArgs = { readonly [K in keyof BackupEndInputs]: pulumi.Input<BackupEndInputs[K]> };
@@ -19,11 +20,11 @@ type ClusterBackupEndArgs = { readonly [K in keyof BackupEndInputs]: pulumi.Inpu
 /**
  * A resource, not a check in the program: dependents wait for the backup's result, and are not created if it failed.
  */
-export class ClusterBackupEnd extends pulumi.dynamic.Resource {
+export class ClusterBackupEnd extends DynamicResource {
   /** Name of the backup in the repositories. */
   declare readonly label: pulumi.Output<string>;
 
   constructor(name: string, args: ClusterBackupEndArgs, opts: pulumi.CustomResourceOptions) {
-    super(provider, name, { ...args, label: undefined }, opts, "index", "ClusterBackupEnd");
+    super(METHODS, name, { ...args, label: undefined }, opts, "ClusterBackupEnd");
   }
 }

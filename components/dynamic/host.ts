@@ -113,8 +113,13 @@ export interface HostOutputs extends Omit<HostOutcome, keyof HostStatus> {
   status: HostStatus;
   identity: KeptIdentity;
   secretFileFacts: Record<string, string>;
-  /** Files, settings and units after the last update: a refresh compares with them. */
-  appliedFacts: Record<string, string>;
+  /**
+   * Files, settings and units after the last update, which a refresh compares with: those that differ from the last
+   * known state. Repeating the others would be an eighth of a host's state.
+   */
+  driftedFacts?: Record<string, string>;
+  /** All of them: states of earlier versions, until the next update. */
+  appliedFacts?: Record<string, string>;
   drift: string[];
   /** The only inputs of a refresh and a removal. Secret. */
   keptSignIn: readonly SignInInput[];
@@ -194,7 +199,7 @@ export function differences(olds: Partial<HostOutputs>, news: HostInputs): strin
       : []),
     ...(isEqual(olds.identity, identityOf(news)) ? [] : ["identity"]),
     ...(olds.status?.pendingRestart === true ? ["pendingRestart"] : []),
-    ...((olds.nodeFact ?? "") === (olds.appliedFacts?.[NODE_FACT] ?? "") ? [] : [NODE_FACT]),
+    ...((olds.nodeFact ?? "") === (appliedOf(olds)[NODE_FACT] ?? "") ? [] : [NODE_FACT]),
     ...(olds.ready === true ? [] : ["ready"]),
     ...(backups.takeFirst && olds.status?.firstBackup === "off" ? ["firstBackup"] : []),
     ...(backups.takeFirst && lackingFull(olds.status?.destinations).length > 0 ? ["destinations"] : []),
@@ -222,11 +227,13 @@ export async function read(id: string, props?: Partial<HostOutputs>): Promise<{ 
   const after = await withConnection(access, (connection) =>
     readHost(connection, identity, outcomeOf(props), identity.owners, log),
   );
-  const appliedFacts = props.appliedFacts ?? {};
-  const drift = driftOf(appliedFacts, allFacts(after));
+  const applied = appliedOf(props);
+  const drift = driftOf(applied, allFacts(after));
   for (const line of drift) log(`changed by hand: ${line}`);
   const kept = { cipherFingerprints: props.cipherFingerprints ?? {}, keptSignIn: props.keptSignIn ?? [] };
-  return { id, props: outputsOf(identity, after, appliedFacts, drift, kept) };
+  const { appliedFacts } = props;
+  const facts = appliedFacts === undefined ? { driftedFacts: driftedFrom(applied, allFacts(after)) } : { appliedFacts };
+  return { id, props: outputsOf(identity, after, facts, drift, kept) };
 }
 
 export async function remove(_id: string, props: Partial<HostOutputs>): Promise<void> {
@@ -248,13 +255,13 @@ async function apply(inputs: HostInputs, olds: Partial<HostOutputs> | null): Pro
       (connection) => convergeHost(connection, desired, before, log),
       patience,
     );
-    return outputsOf(identity, outcome, allFacts(outcome), [], keptOf(inputs, olds, outcome));
+    return outputsOf(identity, outcome, { driftedFacts: {} }, [], keptOf(inputs, olds, outcome));
   } catch (error) {
     if (error instanceof PartlyApplied) {
       const kept = keptOf(inputs, olds, error.outcome);
       throw new InitializationFailed(
         inputs,
-        outputsOf(identity, error.outcome, allFacts(error.outcome), [], kept),
+        outputsOf(identity, error.outcome, { driftedFacts: {} }, [], kept),
         error.message,
       );
     }
@@ -413,7 +420,7 @@ function allFacts(outcome: HostOutcome): Record<string, string> {
 function outputsOf(
   identity: KeptIdentity,
   outcome: HostOutcome,
-  appliedFacts: Record<string, string>,
+  facts: Pick<HostOutputs, "appliedFacts" | "driftedFacts">,
   drift: string[],
   kept: Kept,
 ): HostOutputs {
@@ -426,10 +433,24 @@ function outputsOf(
     identity,
     fileFacts: Object.fromEntries(entries.filter(([path]) => !isSecret(path))),
     secretFileFacts: Object.fromEntries(entries.filter(([path]) => isSecret(path))),
-    appliedFacts,
+    ...facts,
     drift,
     ...kept,
   };
+}
+
+/** Facts after the last update. */
+function appliedOf(olds: Partial<HostOutputs>): Readonly<Record<string, string>> {
+  return olds.appliedFacts ?? { ...allFacts(outcomeOf(olds)), ...olds.driftedFacts };
+}
+
+/** The facts of `applied` that `now` lacks or has otherwise. No Node.js of ours is the empty text. */
+function driftedFrom(
+  applied: Readonly<Record<string, string>>,
+  now: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const node = now[NODE_FACT] === undefined ? {} : { [NODE_FACT]: "" };
+  return Object.fromEntries(Object.entries({ ...node, ...applied }).filter(([name, fact]) => now[name] !== fact));
 }
 
 /** Names differences from the last update: path, setting or unit, then the change. */

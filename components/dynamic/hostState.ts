@@ -4,6 +4,7 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 import type { CipherInput } from "../credentials/fingerprint";
+import { DynamicResource, methodsOf } from "./dynamicResource";
 import type { DesiredInput, DirectoriesInput, FileInput, HostInputs, HostOutputs, HostStatus } from "./host";
 
 /** A file whose text may be late, and may be secret. */
@@ -31,20 +32,27 @@ type HostStatePlainArgs = {
 
 type HostModule = typeof import("./host");
 
-const provider: pulumi.dynamic.ResourceProvider<HostInputs, HostOutputs> = {
-  check: (olds, news) => (require("pgbackstop/dynamic/host") as HostModule).check(olds, news),
-  diff: (id, olds, news) => (require("pgbackstop/dynamic/host") as HostModule).diff(id, olds, news),
-  create: (inputs) => (require("pgbackstop/dynamic/host") as HostModule).create(inputs),
-  read: (id, props) => (require("pgbackstop/dynamic/host") as HostModule).read(id, props),
-  update: (id, olds, news) => (require("pgbackstop/dynamic/host") as HostModule).update(id, olds, news),
-  delete: (id, props) => (require("pgbackstop/dynamic/host") as HostModule).remove(id, props),
-};
+const METHODS = methodsOf<HostModule>("pgbackstop/dynamic/host", {
+  check: "check",
+  diff: "diff",
+  create: "create",
+  read: "read",
+  update: "update",
+  delete: "remove",
+});
 
 /** Outputs that may reveal something about a secret. */
-const SECRET_OUTPUTS = ["secretFileFacts", "appliedFacts", "previousSettings", "cipherFingerprints", "keptSignIn"];
+const SECRET_OUTPUTS = [
+  "secretFileFacts",
+  "driftedFacts",
+  "appliedFacts",
+  "previousSettings",
+  "cipherFingerprints",
+  "keptSignIn",
+];
 
 /** A host, its files, PostgreSQL settings, stanza, first backup and timers. */
-export class HostState extends pulumi.dynamic.Resource {
+export class HostState extends DynamicResource {
   /** Outputs that the component passes on. */
   declare readonly status: pulumi.Output<HostStatus>;
 
@@ -54,11 +62,10 @@ export class HostState extends pulumi.dynamic.Resource {
       status: undefined,
     };
     super(
-      provider,
+      METHODS,
       name,
       { ...args, ...outputs },
       pulumi.mergeOptions(opts, { additionalSecretOutputs: SECRET_OUTPUTS }),
-      "index",
       "HostState",
     );
   }

@@ -4,6 +4,7 @@
  * known there. Its methods are self-contained, so that a passphrase can be read and removed without the package.
  */
 import * as pulumi from "@pulumi/pulumi";
+import { DynamicResource, ownMethods } from "./dynamicResource";
 
 interface PassphraseInputs {
   readonly sizeBytes: number;
@@ -11,7 +12,7 @@ interface PassphraseInputs {
   readonly existing?: string;
 }
 
-const provider: pulumi.dynamic.ResourceProvider<PassphraseInputs, { passphrase: string }> = {
+export const passphraseMethods: pulumi.dynamic.ResourceProvider<PassphraseInputs, { passphrase: string }> = {
   create: async ({ sizeBytes, existing }) => {
     if (existing === "") throw new Error("the existing passphrase is empty: leave it out to generate one");
     process.stdout.write(
@@ -42,8 +43,10 @@ const provider: pulumi.dynamic.ResourceProvider<PassphraseInputs, { passphrase: 
   },
 };
 
+const METHODS = ownMethods(passphraseMethods);
+
 /** A passphrase, secret in the state. */
-export class Passphrase extends pulumi.dynamic.Resource {
+export class Passphrase extends DynamicResource {
   declare readonly passphrase: pulumi.Output<string>;
 
   constructor(
@@ -58,6 +61,6 @@ export class Passphrase extends pulumi.dynamic.Resource {
       ...(existing === undefined ? {} : { existing: pulumi.secret(existing) }),
       passphrase: undefined,
     };
-    super(provider, name, inputs, pulumi.mergeOptions(opts, own), "index", "Passphrase");
+    super(METHODS, name, inputs, pulumi.mergeOptions(opts, own), "Passphrase");
   }
 }

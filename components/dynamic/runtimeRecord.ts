@@ -3,6 +3,7 @@
  * beside its own. Its methods are self-contained, so that it can be read and removed without the package.
  */
 import * as pulumi from "@pulumi/pulumi";
+import { DynamicResource, ownMethods } from "./dynamicResource";
 
 interface RecordInputs {
   /** SHA-256 of the plugin's runtime; left out for one that it cannot serve. */
@@ -29,8 +30,10 @@ export const recordProvider: pulumi.dynamic.ResourceProvider<RecordInputs, Recor
   },
 };
 
+const METHODS = ownMethods(recordProvider);
+
 /** Remembers the runtimes of one plugin. */
-export class RuntimeRecord extends pulumi.dynamic.Resource {
+export class RuntimeRecord extends DynamicResource {
   declare readonly earlier: pulumi.Output<readonly string[] | undefined>;
 
   constructor(
@@ -38,6 +41,6 @@ export class RuntimeRecord extends pulumi.dynamic.Resource {
     args: { readonly sha256: pulumi.Input<string | undefined> },
     opts: pulumi.CustomResourceOptions,
   ) {
-    super(recordProvider, name, { ...args, earlier: undefined }, opts, "index", "RuntimeRecord");
+    super(METHODS, name, { ...args, earlier: undefined }, opts, "RuntimeRecord");
   }
 }

@@ -4,17 +4,16 @@
  * at once.
  */
 import * as pulumi from "@pulumi/pulumi";
-import type { CertificateInputs, CertificateState } from "./certificate";
+import type { CertificateInputs } from "./certificate";
+import { DynamicResource, methodsOf } from "./dynamicResource";
 
 type CertificateModule = typeof import("./certificate");
 
-const provider: pulumi.dynamic.ResourceProvider<CertificateInputs, CertificateState> = {
-  create: async (inputs) => (require("pgbackstop/dynamic/certificate") as CertificateModule).certificateCreate(inputs),
-  diff: async (id, olds, news) =>
-    (require("pgbackstop/dynamic/certificate") as CertificateModule).certificateDiff(id, olds, news),
-  update: async (id, olds, news) =>
-    (require("pgbackstop/dynamic/certificate") as CertificateModule).certificateUpdate(id, olds, news),
-};
+const METHODS = methodsOf<CertificateModule>("pgbackstop/dynamic/certificate", {
+  create: "certificateCreate",
+  diff: "certificateDiff",
+  update: "certificateUpdate",
+});
 
 export interface SelfSignedCertificateArgs {
   commonName: pulumi.Input<string>;
@@ -26,7 +25,7 @@ export interface SelfSignedCertificateArgs {
 }
 
 /** A directly trusted certificate with its key, secret in the state. */
-export class SelfSignedCertificate extends pulumi.dynamic.Resource {
+export class SelfSignedCertificate extends DynamicResource {
   declare readonly certificatePem: pulumi.Output<string>;
   declare readonly privateKeyPem: pulumi.Output<string>;
   declare readonly notAfter: pulumi.Output<string>;
@@ -34,6 +33,6 @@ export class SelfSignedCertificate extends pulumi.dynamic.Resource {
   constructor(name: string, args: SelfSignedCertificateArgs, opts: pulumi.CustomResourceOptions) {
     const own: pulumi.CustomResourceOptions = { additionalSecretOutputs: ["privateKeyPem"] };
     const outputs = { certificatePem: undefined, privateKeyPem: undefined, notAfter: undefined };
-    super(provider, name, { ...args, ...outputs }, pulumi.mergeOptions(opts, own), "index", "SelfSignedCertificate");
+    super(METHODS, name, { ...args, ...outputs }, pulumi.mergeOptions(opts, own), "SelfSignedCertificate");
   }
 }

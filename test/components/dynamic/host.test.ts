@@ -46,7 +46,7 @@ const outputs: HostOutputs = {
   secretFileFacts: {
     "/etc/x/conf.d/repo1.conf": desiredText({ mode: "0600", owner: "database" }, sha256Hex("marker")),
   },
-  appliedFacts: {},
+  driftedFacts: {},
   settingFacts: { archive_mode: "on" },
   unitFacts: { "pgbackstop-main-full.timer": "enabled active" },
   previousSettings: {},
@@ -140,6 +140,19 @@ test.each<[string, Partial<HostOutputs>, Partial<HostInputs>, string[]]>([
   ],
   [
     "a Node.js that was changed by hand",
+    { nodeFact: "link to /tmp/node", driftedFacts: { "Node.js": "link to /usr/bin/node" } },
+    {},
+    ["Node.js"],
+  ],
+  [
+    "a Node.js that no update brought",
+    { nodeFact: "link to /tmp/node", driftedFacts: { "Node.js": "" } },
+    {},
+    ["Node.js"],
+  ],
+  ["a Node.js as it was brought", { nodeFact: "link to /tmp/node" }, {}, []],
+  [
+    "a Node.js that was changed by hand, in the state of an earlier version",
     { nodeFact: "link to /tmp/node", appliedFacts: { "Node.js": "link to /usr/bin/node" } },
     {},
     ["Node.js"],

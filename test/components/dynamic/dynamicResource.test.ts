@@ -1,0 +1,70 @@
+/** The texts of dynamic resources' methods, run as Pulumi's plugin for them does. */
+import { createRequire } from "node:module";
+import * as pulumi from "@pulumi/pulumi";
+import { expect, test } from "vitest";
+import { methodsOf, ownMethods } from "../../../components/dynamic/dynamicResource";
+import { HostState, type HostStateArgs } from "../../../components/dynamic/hostState";
+import { Passphrase, passphraseMethods } from "../../../components/dynamic/passphrase";
+import { recordProvider } from "../../../components/dynamic/runtimeRecord";
+
+type Methods = Readonly<Record<string, (...args: unknown[]) => unknown>>;
+
+function loaded(text: string, load: (name: string) => unknown): Methods {
+  const exported: { handler?: () => Methods } = {};
+  new Function("exports", "require", text)(exported, load);
+  return exported.handler?.() ?? {};
+}
+
+test("methods of a module are found by its name", () => {
+  const module = { one: () => 1, two: () => 2 };
+  const names: string[] = [];
+  const methods = loaded(
+    methodsOf<typeof module>("pgbackstop/dynamic/host", { create: "one", delete: "two" }),
+    (name) => {
+      names.push(name);
+      return module;
+    },
+  );
+  expect([methods["create"]?.(), methods["delete"]?.()]).toEqual([1, 2]);
+  expect(names).toEqual(["pgbackstop/dynamic/host"]);
+});
+
+test("own methods run without this package", async () => {
+  const require = createRequire(__filename);
+  const onlyNode = (name: string): unknown => {
+    expect(name).toMatch(/^node:/);
+    return require(name);
+  };
+  const passphrase = loaded(ownMethods(passphraseMethods), onlyNode);
+  expect(Object.keys(passphrase)).toEqual(["create", "diff", "update"]);
+  expect(await passphrase["create"]?.({ sizeBytes: 48, existing: "kept" })).toMatchObject({
+    outs: { passphrase: "kept" },
+  });
+  const made = (await passphrase["create"]?.({ sizeBytes: 48 })) as { outs: { passphrase: string } };
+  expect(Buffer.from(made.outs.passphrase, "base64")).toHaveLength(48);
+  const record = loaded(ownMethods(recordProvider), onlyNode);
+  expect(await record["update"]?.("runtimes", { sha256: "a", earlier: ["b"] }, { sha256: "c" })).toEqual({
+    outs: { sha256: "c", earlier: ["a", "b"] },
+  });
+});
+
+test("the resources keep the types of stacks that exist", async () => {
+  const seen: [string, string][] = [];
+  await pulumi.runtime.setMocks({
+    call: () => ({}),
+    newResource: ({ inputs, name, type }) => {
+      seen.push([type, (inputs as { __provider: string }).__provider]);
+      return { id: name, state: inputs as object };
+    },
+  });
+  new HostState("db", {} as HostStateArgs, {});
+  new Passphrase("key", { sizeBytes: 48 }, {});
+  await pulumi.runtime.disconnect();
+  expect(seen.map(([type]) => type)).toEqual([
+    "pulumi-nodejs:dynamic/index:HostState",
+    "pulumi-nodejs:dynamic/index:Passphrase",
+  ]);
+  expect(seen[0]?.[1]).toBe(
+    'exports.handler = () => { const m = require("pgbackstop/dynamic/host"); return { check: m.check, diff: m.diff, create: m.create, read: m.read, update: m.update, delete: m.remove }; };',
+  );
+});
