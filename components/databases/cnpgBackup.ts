@@ -151,13 +151,13 @@ export class CnpgBackup extends pulumi.ComponentResource {
     this.repositoryNames = pulumi.output(known.database.repositories.map((repository) => repository.name));
     this.scheduleNames = pulumi.output(cluster).apply((named) => scheduleNamesOf(named, objects));
     this.destinations = destinationsOf(objects);
+    // The state has the topology among the inputs.
     this.registerOutputs({
       clusterName: this.clusterName,
       writeHost: this.writeHost,
       readOnlyHost: this.readOnlyHost,
       readHost: this.readHost,
       stanza: this.stanza,
-      topology: this.topology,
       repositoryNames: this.repositoryNames,
       scheduleNames: this.scheduleNames,
       destinations: this.destinations,

@@ -147,10 +147,10 @@ export class CnpgCluster extends pulumi.ComponentResource {
     this.caSecret = pulumi.interpolate`${this.clusterName}-ca`;
     this.scheduleNames = pulumi.output(cluster).apply((named) => scheduleNamesOf(named, objects));
     this.destinations = destinationsOf(objects);
+    // The state has the topology among the inputs.
     this.registerOutputs({
       clusterName: this.clusterName,
       stanza: this.stanza,
-      topology: this.topology,
       repositoryNames: this.repositoryNames,
       writeHost: this.writeHost,
       readOnlyHost: this.readOnlyHost,

@@ -151,7 +151,8 @@ export class CnpgPlugin extends pulumi.ComponentResource {
     const runtime = isOwn ? this.declareOwn(name, args, common, made) : undefined;
     if (!isOwn) this.declareDalibo(name, args, common, made);
 
-    const isReady = pulumi.all(made.map((resource) => resource.urn));
+    // The last one waits for all others. Whatever needs the plugin names in the state all that it awaits.
+    const isReady = pulumi.output(made.at(-1)?.urn);
     this.ref = {
       name: isReady.apply(() => (isOwn ? PLUGIN_NAME : DALIBO)),
       ...(runtime === undefined ? {} : { runtime: isReady.apply(() => runtime) }),

@@ -99,10 +99,10 @@ export class CnpgRestore extends pulumi.ComponentResource {
     this.caSecret = made.caSecret;
     this.scheduleNames = made.scheduleNames;
     this.destinations = made.destinations;
+    // The state has the topology among the inputs.
     this.registerOutputs({
       clusterName: this.clusterName,
       stanza: this.stanza,
-      topology: this.topology,
       repositoryNames: this.repositoryNames,
       writeHost: this.writeHost,
       readOnlyHost: this.readOnlyHost,

@@ -153,9 +153,9 @@ export class PostgresHost extends pulumi.ComponentResource {
       ...(engineOf(known.engine).stock ? {} : { databaseUser: settle(({ user }) => user) }),
       runtimeArgv: host.urn.apply(() => pulumi.output(settle((plan) => hostEngine(plan).verbArgv(plan)))),
     };
+    // The state has the topology among the inputs.
     this.registerOutputs({
       stanza: this.stanza,
-      topology: this.topology,
       repositoryNames: this.repositoryNames,
       restoreCommand: this.restoreCommand,
       pendingRestart: this.pendingRestart,

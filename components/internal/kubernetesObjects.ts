@@ -61,7 +61,32 @@ export function declareKubernetes(
 ): pulumi.CustomResource {
   const folder = FOLDERS[object.apiVersion];
   const made = folder === undefined ? load(name, "apiextensions", "CustomResource") : load(name, folder, object.kind);
-  return new made(name, { ...object }, opts);
+  return make(made, name, { ...object }, opts);
+}
+
+/** What each object waits for, directly or by others. */
+const awaited = new WeakMap<pulumi.Resource, ReadonlySet<pulumi.Resource>>();
+
+/**
+ * Without dependencies that others of them wait for: the state of a stack has 150 bytes for each, and some objects wait
+ * for ten.
+ */
+function make(
+  type: ObjectClass,
+  name: string,
+  args: pulumi.Inputs,
+  opts: pulumi.CustomResourceOptions,
+): pulumi.CustomResource {
+  const { dependsOn } = opts;
+  if (!isResources(dependsOn)) return new type(name, args, opts);
+  const before = new Set(dependsOn.flatMap((each) => [...(awaited.get(each) ?? [])]));
+  const made = new type(name, args, { ...opts, dependsOn: dependsOn.filter((each) => !before.has(each)) });
+  awaited.set(made, new Set([...before, ...dependsOn]));
+  return made;
+}
+
+function isResources(value: pulumi.CustomResourceOptions["dependsOn"]): value is pulumi.Resource[] {
+  return Array.isArray(value) && value.every((each) => pulumi.Resource.isInstance(each));
 }
 
 /** Content of a ConfigMap, read and not managed. @param id `namespace/name`, once it may be read */
@@ -100,7 +125,7 @@ export function declareKubernetesPatch(
     folder === undefined
       ? load(name, "apiextensions", "CustomResourcePatch")
       : load(name, folder, `${object.kind}Patch`);
-  return new made(name, patch, opts);
+  return make(made, name, patch, opts);
 }
 
 function textIfTrue(takeOver: pulumi.Input<boolean>): pulumi.Output<string | undefined> {

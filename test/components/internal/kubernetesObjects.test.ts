@@ -92,6 +92,39 @@ test("fields of an existing object are registered as its kind's patch, with a fi
   expect(made?.inputs).toEqual({ ...object, metadata: { ...object.metadata, annotations } });
 });
 
+test("an object names only the last of those that it waits for", async () => {
+  const waits: Record<string, unknown> = {};
+  await registered(() => {
+    const declare = (name: string, dependsOn: pulumi.Resource[]): pulumi.CustomResource =>
+      declareKubernetes(name, objectOf("v1", "Secret"), {
+        dependsOn,
+        transformations: [
+          ({ name: own, opts }) => {
+            waits[own] = (opts.dependsOn as pulumi.Resource[]).map((each) => names.get(each));
+            return undefined;
+          },
+        ],
+      });
+    const names = new Map<pulumi.Resource, string>();
+    const made: pulumi.Resource[] = [];
+    for (const name of ["first", "second", "third"]) {
+      const child = declare(name, [...made]);
+      names.set(child, name);
+      made.push(child);
+    }
+    const beside = declare("beside", made.slice(0, 1));
+    names.set(beside, "beside");
+    declare("last", [...made, beside]);
+  });
+  expect(waits).toEqual({
+    first: [],
+    second: ["first"],
+    third: ["second"],
+    beside: ["first"],
+    last: ["third", "beside"],
+  });
+});
+
 test("a ConfigMap that others manage is read by its id", async () => {
   let data: unknown;
   const state = { data: { report: "done" } };
