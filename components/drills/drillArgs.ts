@@ -13,8 +13,8 @@ export const DrillPick = {
   /** The last backup before a random position in the WAL, to that position. */
   Moment: "moment",
   /**
-   * Restores no backup of the database: does to a scratch stanza of its own in the bucket what a thief with the same key
-   * would do, and restores it as it was before. Only for buckets that keep versions.
+   * Restores no backup of the database: does to a scratch stanza of its own in the bucket what a thief with the same
+   * key would do, and restores it as it was before. Only for buckets that keep versions.
    */
   Attack: "attack",
 } as const;
