@@ -2,7 +2,7 @@
  * The policy pack on the real engine: it stops the preview of a stack with someone else's faulty objects, names them,
  * and passes the corrected ones.
  */
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
@@ -11,12 +11,9 @@ import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import * as seeds from "../components/plan/manifests/seeds";
 import { engineEnvironment, ProviderDouble, type ResourceSchema } from "../harness/doubles/providerDouble";
+import { writePolicyPack } from "../harness/doubles/languageHostDouble";
 import { textOf, type Values } from "../harness/doubles/providerValues";
 
-/** Every official Pulumi ships this beside its language plugin. It runs a pack with the SDK that the pack resolves. */
-const ANALYZER = `#!/bin/sh
-exec node -e "require(require.resolve('@pulumi/pulumi/cmd/run-policy-pack', { paths: [process.cwd()] }))" -- run "$1" "$2"
-`;
 const TYPES = ["kubernetes:postgresql.cnpg.io/v1:ScheduledBackup", "kubernetes:core/v1:Service"];
 
 const OBJECT: ResourceSchema = {
@@ -40,17 +37,10 @@ beforeAll(async () => {
     cli,
     passphrase: "only for this test",
   });
-  const programs = join(prepared.folder, "programs");
-  mkdirSync(programs);
-  writeFileSync(join(programs, "pulumi-analyzer-policy-nodejs"), ANALYZER);
-  chmodSync(join(programs, "pulumi-analyzer-policy-nodejs"), 0o755);
-  pack = join(prepared.folder, "pack");
-  mkdirSync(pack);
-  writeFileSync(join(pack, "PulumiPolicy.yaml"), "runtime: nodejs\nversion: 0.0.1\n");
-  writeFileSync(join(pack, "package.json"), '{ "name": "pack", "version": "0.0.1", "main": "index.js" }\n');
-  writeFileSync(join(pack, "index.js"), 'require("pgbackstop/policy").backupPolicyPack();\n');
+  const written = writePolicyPack(prepared.folder, 'require("pgbackstop/policy").backupPolicyPack();');
+  pack = written.pack;
   const env = { ...prepared.env, ...engineEnvironment([kubernetes]) };
-  programFolder = { ...prepared, env: { ...env, PATH: [programs, env["PATH"] ?? ""].join(delimiter) } };
+  programFolder = { ...prepared, env: { ...env, PATH: [written.programs, env["PATH"] ?? ""].join(delimiter) } };
 });
 afterAll(() => {
   kubernetes?.stop();

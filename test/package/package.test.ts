@@ -2,57 +2,23 @@
  * The packed archive in a separate project: installed by npm, compiled against its declarations, run on the real
  * engine. Here dynamic providers really load by the package's name. `foreign` has the programs of users.
  */
-import {
-  copyFileSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
-import { basename, delimiter, dirname, join } from "node:path";
+import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { delimiter, dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { projectFolder } from "../../tools/parts/cache";
 import { ensureNode } from "../../tools/parts/nodeBinary";
-import { packTarball } from "../../tools/parts/build/packTarball";
 import { findOnPath, run, runOk } from "../../tools/parts/process";
-import { createProgress } from "../../tools/parts/progress";
 import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
-import { type ProgramFolder, prepareProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { LocalHost } from "../engine/localHost";
-import { installLanguageHost } from "../harness/doubles/languageHostDouble";
+import { installLanguageHost, writePolicyPack } from "../harness/doubles/languageHostDouble";
 import { liveBucket } from "../harness/real/liveBucket";
 import { engineEnvironment, ProviderDouble } from "../harness/doubles/providerDouble";
 import { AWS, KUBERNETES } from "../harness/doubles/providerSchemas";
+import { FOREIGN, ForeignProject, OWN, type Project, type Result, type Versions } from "./foreignProject";
 
-const STRICT = {
-  target: "es2022",
-  module: "node16",
-  moduleResolution: "node16",
-  strict: true,
-  noUncheckedIndexedAccess: true,
-  exactOptionalPropertyTypes: true,
-  noImplicitOverride: true,
-  noPropertyAccessFromIndexSignature: true,
-  isolatedModules: true,
-  types: ["node"],
-};
-
-const FOREIGN = join(projectFolder(), "test", "package", "foreign");
 /** Programs that import `@pulumi/kubernetes`, which is installed after the tests that need none. */
 const ON_KUBERNETES = ["attach.ts", "clusters.ts"];
 const BUCKET = "acme-backups";
-
-type Versions = Readonly<Record<string, string>>;
-interface Project {
-  readonly version: string;
-  readonly dependencies: Versions;
-  readonly devDependencies: Versions;
-}
 
 interface ObjectInputs {
   readonly kind: string;
@@ -60,84 +26,30 @@ interface ObjectInputs {
   readonly spec?: Record<string, unknown>;
 }
 
-interface Result {
-  readonly changes?: Record<string, number>;
-  readonly stdout?: string;
-  readonly stderr?: string;
-  readonly outputs?: Record<string, string>;
-  /** Names of the secret ones. */
-  readonly secrets?: readonly string[];
-  /** URN and identifier of the provider of each resource, by its name. */
-  readonly providers?: Record<string, string>;
-  readonly error?: string;
-}
-
-let folder: string;
+let project: ForeignProject;
 let host: LocalHost;
-let programFolder: ProgramFolder;
+let env: Versions;
 let aws: ProviderDouble;
 let kubernetes: ProviderDouble;
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "pgb-foreign-"));
-  const tarball = await packTarball(createProgress(), folder);
-  const own = JSON.parse(readFileSync(join(projectFolder(), "package.json"), "utf8")) as Project;
-  const dependencies = { "@pulumi/pulumi": "^3.270.0", pgbackstop: `file:${basename(tarball)}` };
-  const devDependencies = {
-    typescript: own.devDependencies["typescript"],
-    "@types/node": own.devDependencies["@types/node"],
-  };
-  writeFileSync(
-    join(folder, "package.json"),
-    JSON.stringify({ name: "acme-platform", private: true, dependencies, devDependencies }),
-  );
-  await install();
-  const programs = readdirSync(FOREIGN).filter((name) => name.endsWith(".ts"));
-  for (const name of programs) copyFileSync(join(FOREIGN, name), join(folder, name));
-  const files = programs.filter((name) => !ON_KUBERNETES.includes(name));
-  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: STRICT, files }));
-
+  project = await ForeignProject.create();
   host = await LocalHost.create();
-  const cli = await findPulumiCli();
-  if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   aws = await ProviderDouble.start(AWS, { live: { "aws:s3/bucket:Bucket": liveBucket(host.s3, "bucket") } });
   kubernetes = await ProviderDouble.start(KUBERNETES);
-  const prepared = await prepareProgramFolder(folder, { cli, passphrase: "passphrase of acme", link: false });
-  programFolder = { ...prepared, env: { ...prepared.env, ...engineEnvironment([aws, kubernetes]) } };
+  env = await project.useEngine(engineEnvironment([aws, kubernetes]));
 });
 afterAll(async () => {
   aws?.stop();
   kubernetes?.stop();
   await host?.remove();
-  rmSync(folder, { recursive: true, force: true });
+  project?.remove();
 });
-
-async function install(...packages: string[]): Promise<void> {
-  const quiet = ["--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error"];
-  await runOk("npm", ["install", ...quiet, ...packages], { cwd: folder });
-}
-
-function tsc(): string {
-  return join(folder, "node_modules", "typescript", "bin", "tsc");
-}
-
-/** Runs a program of `foreign`. */
-async function runProgram(program: string, action: string, settings: object = {}): Promise<Result> {
-  writeFileSync(join(folder, "settings.json"), JSON.stringify(settings));
-  return resultOf(await ensureNode(), [join(folder, "run.js"), action, program], programFolder.env);
-}
-
-async function resultOf(command: string, argv: readonly string[], env: ProgramFolder["env"]): Promise<Result> {
-  const { stderr, stdout } = await run(command, argv, { cwd: folder, env: { ...env }, timeoutMs: 300_000 });
-  const line = stdout.trim().split("\n").at(-1) ?? "";
-  if (!line.startsWith("{")) throw new Error(`the program printed no result: ${stdout}${stderr}`);
-  return JSON.parse(line) as Result;
-}
 
 function pulumi(action: string, protect: boolean | null): Promise<Result> {
   const { bucket, dataDirectory, host: machine } = host.settings();
   const { accessKeyId, secretAccessKey, ...location } = bucket;
-  return runProgram("platform", action, {
+  return project.runProgram("platform", action, {
     share: host.nasPath,
     bucket: { ...location, name: BUCKET },
     accessKeyId,
@@ -149,17 +61,7 @@ function pulumi(action: string, protect: boolean | null): Promise<Result> {
 }
 
 test("the package installs one copy of everything, and no more than it states", async () => {
-  const files = (
-    await runOk("tar", [
-      "-tzf",
-      join(
-        folder,
-        basename(JSON.parse(readFileSync(join(folder, "package.json"), "utf8")).dependencies.pgbackstop.slice(5)),
-      ),
-    ])
-  )
-    .trim()
-    .split("\n");
+  const files = (await runOk("tar", ["-tzf", project.tarball])).trim().split("\n");
   expect(files).toContain("package/dist/runtime.cjs");
   expect(files).toContain("package/dist/components/dynamic/host.js");
   for (const name of ["schema", "topology.schema", "topology-diff.schema"])
@@ -174,24 +76,18 @@ test("the package installs one copy of everything, and no more than it states", 
         ),
     ),
   ).toEqual([]);
-  expect(existsSync(join(folder, "node_modules", "pgbackstop", "node_modules"))).toBe(false);
+  expect(existsSync(join(project.folder, "node_modules", "pgbackstop", "node_modules"))).toBe(false);
 });
 
 test("a strict project compiles against its declarations, and mistakes are compile errors", async () => {
-  const compiled = await run(process.execPath, [tsc(), "-p", "."], { cwd: folder });
-  expect(compiled.stdout).toBe("");
-  expect(compiled.exitCode).toBe(0);
+  const programs = readdirSync(FOREIGN).filter((name) => name.endsWith(".ts") && !ON_KUBERNETES.includes(name));
+  expect(await project.compile(programs)).toBe("");
   writeFileSync(
-    join(folder, "wrong.ts"),
+    join(project.folder, "wrong.ts"),
     'import { PosixRepository } from "pgbackstop";\nnew PosixRepository("x", { pth: "/mnt" });\n',
   );
-  const wrong = await run(
-    process.execPath,
-    [tsc(), "--noEmit", "--ignoreConfig", "--module", "node16", "--strict", "--types", "node", "wrong.ts"],
-    {
-      cwd: folder,
-    },
-  );
+  const options = ["--noEmit", "--ignoreConfig", "--module", "node16", "--strict", "--types", "node"];
+  const wrong = await project.tsc(...options, "wrong.ts");
   expect(wrong.stdout).toContain("'pth' does not exist in type 'PosixRepositoryArgs'");
 });
 
@@ -199,7 +95,7 @@ test("without the optional package of Kubernetes, its objects name the command t
   const script = `const pulumi = require("@pulumi/pulumi"); const { CnpgPlugin } = require("pgbackstop");
     const mocks = { call: () => ({}), newResource: ({ name, inputs }) => ({ id: name, state: inputs }) };
     pulumi.runtime.setMocks(mocks).then(() => new CnpgPlugin("plugin")).catch(({ message }) => console.log(message));`;
-  const { stdout } = await run(await ensureNode(), ["-e", script], { cwd: folder });
+  const { stdout } = await run(await ensureNode(), ["-e", script], { cwd: project.folder });
   expect(stdout).toMatch(
     /needs the package @pulumi\/kubernetes, which is not installed: npm install @pulumi\/kubernetes@\^4$/m,
   );
@@ -208,11 +104,10 @@ test("without the optional package of Kubernetes, its objects name the command t
 test("each example compiles with the package, under its own strict settings, and names what it needs", async () => {
   const source = join(projectFolder(), "examples");
   const names = readdirSync(source).filter((name) => existsSync(join(source, name, "package.json")));
-  const own = JSON.parse(readFileSync(join(projectFolder(), "package.json"), "utf8")) as Project;
-  const versions: Versions = { ...own.devDependencies, ...own.dependencies, pgbackstop: own.version };
-  await install(...["@pulumi/hcloud", "@pulumi/tls"].map((name) => `${name}@${versions[name] ?? ""}`));
+  const versions: Versions = { ...OWN.devDependencies, ...OWN.dependencies, pgbackstop: OWN.version };
+  await project.install(...["@pulumi/hcloud", "@pulumi/tls"].map((name) => `${name}@${versions[name] ?? ""}`));
   for (const name of names) {
-    cpSync(join(source, name), join(folder, "examples", name), { recursive: true });
+    cpSync(join(source, name), join(project.folder, "examples", name), { recursive: true });
     const read = (file: string): string => readFileSync(join(source, name, file), "utf8");
     const { dependencies, devDependencies } = JSON.parse(read("package.json")) as Project;
     for (const [wanted, version] of Object.entries({ ...dependencies, ...devDependencies }))
@@ -225,8 +120,8 @@ test("each example compiles with the package, under its own strict settings, and
   }
   expect(names.length).toBeGreaterThan(8);
   const settings = { extends: `./examples/${names[0] ?? ""}/tsconfig.json`, include: ["examples/*/*.ts"] };
-  writeFileSync(join(folder, "tsconfig.examples.json"), JSON.stringify(settings));
-  const compiled = await run(process.execPath, [tsc(), "-p", "tsconfig.examples.json"], { cwd: folder });
+  writeFileSync(join(project.folder, "tsconfig.examples.json"), JSON.stringify(settings));
+  const compiled = await project.tsc("-p", "tsconfig.examples.json");
   expect(compiled.stdout).toBe("");
 });
 
@@ -268,13 +163,9 @@ test("up and destroy work there; the passphrase is protected until the program s
 });
 
 test("transforms reach a component's children, and a provider given to it makes all of them", async () => {
-  await install("@pulumi/kubernetes@^4.0.0");
-  writeFileSync(
-    join(folder, "tsconfig.kubernetes.json"),
-    JSON.stringify({ compilerOptions: STRICT, files: ON_KUBERNETES }),
-  );
-  expect((await run(process.execPath, [tsc(), "-p", "tsconfig.kubernetes.json"], { cwd: folder })).stdout).toBe("");
-  const made = await runProgram("clusters", "up");
+  await project.install("@pulumi/kubernetes@^4.0.0");
+  expect(await project.compile(ON_KUBERNETES)).toBe("");
+  const made = await project.runProgram("clusters", "up");
   expect(made.error).toBeUndefined();
   expect(kubernetes.configurations).toEqual(
     expect.arrayContaining([
@@ -296,8 +187,8 @@ test("transforms reach a component's children, and a provider given to it makes 
   expect(providers.length).toBe(objects.length);
   for (const [name, urn] of providers) expect([name, urn]).toEqual([name, expect.stringContaining(providerOf(name))]);
 
-  expect((await runProgram("clusters", "up")).changes).toEqual({ same: made.changes?.["create"] });
-  expect((await runProgram("clusters", "destroy")).error).toBeUndefined();
+  expect((await project.runProgram("clusters", "up")).changes).toEqual({ same: made.changes?.["create"] });
+  expect((await project.runProgram("clusters", "destroy")).error).toBeUndefined();
   // A patch goes with the object that it is about.
   expect(kubernetes.all().filter(({ type }) => !type.endsWith("Patch"))).toEqual([]);
 });
@@ -305,40 +196,42 @@ test("transforms reach a component's children, and a provider given to it makes 
 const providerOf = (name: string): string => (name.startsWith("orders") ? "::east::" : "::west::");
 
 test("backups attach to a Cluster that the same program makes, with a name of the provider", async () => {
-  const preview = await runProgram("attach", "preview");
+  const preview = await project.runProgram("attach", "preview");
   expect(preview.error).toBeUndefined();
-  const made = await runProgram("attach", "up");
+  const made = await project.runProgram("attach", "up");
   expect(made.error).toBeUndefined();
   expect(made.outputs?.["made"]).toMatch(/^shop-[0-9a-f]+$/);
   expect(made.outputs?.["attached"]).toBe(made.outputs?.["made"]);
   expect(kubernetes.only("kubernetes:postgresql.cnpg.io/v1:ClusterPatch").inputs).toMatchObject({
     metadata: { name: made.outputs?.["made"], namespace: "shop" },
   });
-  expect((await runProgram("attach", "up")).changes).toEqual({ same: made.changes?.["create"] });
-  expect((await runProgram("attach", "destroy")).error).toBeUndefined();
+  expect((await project.runProgram("attach", "up")).changes).toEqual({ same: made.changes?.["create"] });
+  expect((await project.runProgram("attach", "destroy")).error).toBeUndefined();
 });
 
 test("a database takes its repository out of another stack, and nothing of one that does not exist", async () => {
   const { dataDirectory, host: machine } = host.settings();
   const settings = { share: host.path("shared"), dataDirectory, host: machine };
   const before = existsSync(host.path("etc"));
-  expect((await runProgram("tenant", "preview", settings)).error).toContain('unknown stack "organization/network/dev"');
-  const network = await runProgram("network", "up", settings);
+  expect((await project.runProgram("tenant", "preview", settings)).error).toContain(
+    'unknown stack "organization/network/dev"',
+  );
+  const network = await project.runProgram("network", "up", settings);
   expect(network.secrets).toContain("passphrase");
-  const made = await runProgram("tenant", "up", settings);
+  const made = await project.runProgram("tenant", "up", settings);
   expect(made.error).toBeUndefined();
   expect(made.outputs?.["firstBackup"]).toBe("taken");
   for (const stack of ["network", "tenant"]) {
-    const state = readFileSync(join(folder, "state", ".pulumi", "stacks", stack, "dev.json"), "utf8");
+    const state = readFileSync(join(project.folder, "state", ".pulumi", "stacks", stack, "dev.json"), "utf8");
     expect(state).toContain(host.path("shared"));
     expect(state).not.toContain(network.outputs?.["passphrase"] ?? "no passphrase");
   }
   expect(JSON.parse(made.outputs?.["topology"] ?? "")).toMatchObject({
     repositories: [{ location: host.path("shared"), encrypted: true }],
   });
-  expect((await runProgram("tenant", "up", settings)).changes).toEqual({ same: made.changes?.["create"] });
-  expect((await runProgram("tenant", "destroy", settings)).error).toBeUndefined();
-  expect((await runProgram("network", "destroy", settings)).error).toBeUndefined();
+  expect((await project.runProgram("tenant", "up", settings)).changes).toEqual({ same: made.changes?.["create"] });
+  expect((await project.runProgram("tenant", "destroy", settings)).error).toBeUndefined();
+  expect((await project.runProgram("network", "destroy", settings)).error).toBeUndefined();
   expect(existsSync(host.path("etc"))).toBe(before);
   expect(existsSync(join(host.path("shared"), "backup", "main", "backup.info"))).toBe(true);
 });
@@ -347,7 +240,10 @@ test("a program in Python makes the same with the plugin, and sees its errors", 
   const isPython = ["python3", "-c", "import ensurepip, venv"];
   if ((await findOnPath("python3")) === null || (await run("env", isPython)).exitCode !== 0)
     return context.skip("there is no python3 with its packages venv and ensurepip");
-  const [location, language] = [join(folder, "python"), join(folder, "node_modules", ".language")];
+  const [location, language] = ["python", "node_modules/.language"].map((name) => join(project.folder, name)) as [
+    string,
+    string,
+  ];
   mkdirSync(location);
   copyFileSync(join(FOREIGN, "ledger.py"), join(location, "ledger.py"));
   writeFileSync(
@@ -357,18 +253,75 @@ test("a program in Python makes the same with the plugin, and sees its errors", 
   await runOk("python3", ["-m", "venv", join(location, "venv")]);
   await runOk(join(location, "venv", "bin", "pip"), ["install", "--quiet", "pulumi>=3.250,<4"]);
   if ((await findPulumiCli())?.hasLanguageHost !== true) await installLanguageHost(language, host.nodePath);
-  const env = { ...programFolder.env, PATH: [language, programFolder.env["PATH"]].join(delimiter) };
-  const python = (action: string, keepDays: number): Promise<Result> => {
+  const python = { ...env, PATH: [language, env["PATH"]].join(delimiter) };
+  const ledger = (action: string, keepDays: number): Promise<Result> => {
     const { dataDirectory, host: machine } = host.settings();
     const settings = { share: host.path("python"), dataDirectory, host: machine, keepDays };
-    writeFileSync(join(folder, "settings.json"), JSON.stringify(settings));
-    return resultOf(join(location, "venv", "bin", "python"), [join(location, "ledger.py"), action], env);
+    writeFileSync(join(project.folder, "settings.json"), JSON.stringify(settings));
+    return project.resultOf(join(location, "venv", "bin", "python"), [join(location, "ledger.py"), action], python);
   };
-  expect((await python("preview", 7)).stdout).toContain("ledger: this preview does not know repositories.repo1.at yet");
-  const made = await python("up", 7);
+  expect((await ledger("preview", 7)).stdout).toContain("ledger: this preview does not know repositories.repo1.at yet");
+  const made = await ledger("up", 7);
   expect(made.error).toBeUndefined();
   expect(made.outputs?.["firstBackup"]).toBe("taken");
   expect(made.secrets).toEqual(["target"]);
-  expect((await python("up", 7)).changes).toEqual({ same: made.changes?.["create"] });
-  expect((await python("preview", 0)).error).toContain("repositories.repo1.keepDays");
+  expect((await ledger("up", 7)).changes).toEqual({ same: made.changes?.["create"] });
+  expect((await ledger("preview", 0)).error).toContain("repositories.repo1.keepDays");
+});
+
+test.each([
+  [
+    "a connection without a host key",
+    "hostKey",
+    /PB160 connection\.hostKey: there is no host key: any server could answer; set hostKey/,
+  ],
+  ["an option that pgBackRest does not have", "option", /PB170 options\.compres-level: .*compress-level/],
+])("a preview refuses %s", async (_what, mistake, message) => {
+  expect((await project.runProgram("mistakes", "preview", { mistake })).error).toMatch(message);
+});
+
+test("a company's policy refuses a login by password", async () => {
+  await project.install(`@pulumi/policy@${OWN.devDependencies["@pulumi/policy"] ?? ""}`);
+  const statement = 'require("pgbackstop/policy").backupPolicyPack({ enforcement: { warning: "mandatory" } });';
+  const { pack, programs } = writePolicyPack(project.folder, statement);
+  const policed = { POLICY_PACK: pack, PATH: [programs, env["PATH"]].join(delimiter) };
+  const preview = (mistake: string): Promise<Result> => project.runProgram("mistakes", "preview", { mistake }, policed);
+  expect((await preview("none")).error).toBeUndefined();
+  const refused = await preview("password");
+  expect(refused.error).toMatch(/\[mandatory\] +PB161 .*HostState: ledger/);
+  expect(refused.error).toContain("connection.password: a password signs in");
+  expect(refused.error).not.toContain('a password"');
+});
+
+/** The shortest programs that the documents show, and their most lines. */
+const SHORTEST: Readonly<Record<string, readonly number[]>> = { "hosts.md": [8], "kubernetes.md": [8, 5, 5] };
+
+test("the documents' shortest programs are short, compile, and their previews show what was chosen", async () => {
+  const blocks = Object.entries(SHORTEST).flatMap(([page, limits]) => {
+    const text = readFileSync(join(projectFolder(), "docs", page), "utf8");
+    const shown = [...text.matchAll(/shortest program[^]*?```ts\n([^]*?)```/g)].map(([, block = ""]) => block);
+    const lines = shown.map((block) => block.trim().split("\n").length);
+    expect(
+      lines.map((count, index) => count <= (limits[index] ?? 0)),
+      `${page}: ${lines.join()}`,
+    ).toEqual(limits.map(() => true));
+    return shown;
+  });
+  await project.install("@pulumi/kubernetes@^4.0.0");
+  const [hostText = "", ...clusters] = blocks;
+  const names = {
+    "docsHost.ts": hostText,
+    "docsClusters.ts": ['import { CnpgBackup, CnpgRestore } from "pgbackstop";', ...clusters].join("\n"),
+  };
+  expect(await project.compile([], names)).toBe("");
+  const chosen = "chosen: a full backup on Sundays and an incremental one on other days at 3:";
+  for (const [program, codes] of [
+    ["docsHost", ["PB143 connection"]],
+    ["docsClusters", ["PB142 repositories"]],
+  ] as const) {
+    const { error, stderr, stdout } = await project.runProgram(program, "preview");
+    expect(error, program).toBeUndefined();
+    for (const text of [chosen, ...codes]) expect(`${stdout}${stderr}`, program).toContain(text);
+    expect(`${stdout}${stderr}`, program).not.toContain("PB031");
+  }
 });

@@ -51,6 +51,26 @@ interface Stream {
   on(event: "cancelled", listener: () => void): void;
 }
 
+/** Every official Pulumi ships this beside its language plugin. It runs a pack with the SDK that the pack resolves. */
+const ANALYZER = `#!/bin/sh
+exec node -e "require(require.resolve('@pulumi/pulumi/cmd/run-policy-pack', { paths: [process.cwd()] }))" -- run "$1" "$2"
+`;
+
+/** Writes a policy pack with one statement, and the executable that runs it; the caller adds `programs` to PATH. */
+export function writePolicyPack(
+  folder: string,
+  statement: string,
+): { readonly pack: string; readonly programs: string } {
+  const [pack, programs] = [join(folder, "pack"), join(folder, "programs")];
+  for (const made of [pack, programs]) mkdirSync(made);
+  writeFileSync(join(programs, "pulumi-analyzer-policy-nodejs"), ANALYZER);
+  chmodSync(join(programs, "pulumi-analyzer-policy-nodejs"), 0o755);
+  writeFileSync(join(pack, "PulumiPolicy.yaml"), "runtime: nodejs\nversion: 0.0.1\n");
+  writeFileSync(join(pack, "package.json"), '{ "name": "pack", "version": "0.0.1", "main": "index.js" }\n');
+  writeFileSync(join(pack, "index.js"), `${statement}\n`);
+  return { pack, programs };
+}
+
 /**
  * Installs an executable `pulumi-language-nodejs` into a new folder, which the caller adds to PATH. The folder must be
  * below a node_modules that contains the SDK.

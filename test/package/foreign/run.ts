@@ -15,11 +15,19 @@ interface Stored {
   readonly provider?: string;
 }
 
+/** Programs of the documents, which take the default providers. */
+const DOCUMENTED = "docs";
+
 async function open(name: string): Promise<Stack> {
-  const { program } = (await import(`./${name}.js`)) as { program: Program };
   const args: unknown = JSON.parse(readFileSync(join(__dirname, "settings.json"), "utf8"));
+  // A program without a function makes its resources while it is loaded.
+  const run = async (): Promise<Record<string, unknown>> => {
+    const { program } = (await import(`./${name}.js`)) as { program?: Program };
+    return program?.(args) ?? {};
+  };
+  const isDocumented = name.startsWith(DOCUMENTED);
   const stack = await LocalWorkspace.createOrSelectStack(
-    { stackName: "dev", projectName: name, program: async () => program(args) },
+    { stackName: isDocumented ? DOCUMENTED : "dev", projectName: name, program: run },
     {
       workDir: __dirname,
       projectSettings: { name, runtime: "nodejs" },
@@ -27,14 +35,18 @@ async function open(name: string): Promise<Stack> {
     },
   );
   // The program names a provider for each object, so none may take the default one.
-  await stack.setConfig("pulumi:disable-default-providers[0]", { value: "kubernetes" }, true);
+  if (!isDocumented) await stack.setConfig("pulumi:disable-default-providers[0]", { value: "kubernetes" }, true);
   return stack;
 }
 
 async function main(action: string, name: string): Promise<unknown> {
   const stack = await open(name);
   if (action === "preview") {
-    const { changeSummary, stdout, stderr } = await stack.preview({ diff: true });
+    const policyPacks = process.env["POLICY_PACK"];
+    const { changeSummary, stdout, stderr } = await stack.preview({
+      diff: true,
+      ...(policyPacks === undefined ? {} : { policyPacks: [policyPacks] }),
+    });
     return { changes: changeSummary, stdout, stderr };
   }
   if (action === "destroy") {
