@@ -7,7 +7,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build as bundle } from "esbuild";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { ensureNode } from "../../tools/parts/nodeBinary";
 import { projectFolder } from "../../tools/parts/cache";
 import type { ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
@@ -78,13 +78,7 @@ describe("the real Kubernetes provider", async () => {
       version: "v1",
     };
     // A busy API server offers new kinds some time after it has accepted their definitions.
-    const offered = (): Promise<boolean> =>
-      objects().then(
-        () => true,
-        () => false,
-      );
-    await expect.poll(offered, { timeout: AT_ONCE_MS, interval: 1000 }).toBe(true);
-    before = await objects();
+    before = await vi.waitFor(objects, { timeout: AT_ONCE_MS, interval: 1000 });
   });
   afterAll(async () => {
     await lab?.stop();
