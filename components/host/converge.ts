@@ -78,6 +78,7 @@ import {
   reloadUnits,
   servingUnits,
   startServing,
+  timersAndServicesOf,
   timersOf,
   type UnitNames,
 } from "./systemdUnits";
@@ -554,7 +555,7 @@ async function applyUnits({ connection, desired, outcome, log }: Update, changed
     }
     return;
   }
-  await enableUnits(connection, timersOf(desired.units), changed);
+  await enableUnits(connection, timersAndServicesOf(desired.units), changed);
   outcome.unitFacts = { ...(await readUnits(connection, desired.units.enabled)) };
 }
 

@@ -126,6 +126,11 @@ export function timersOf({ enabled }: UnitNames): readonly string[] {
   return enabled.filter((unit) => unit.endsWith(".timer"));
 }
 
+/** Everything but sockets, which {@link startServing} enables earlier. */
+export function timersAndServicesOf({ enabled }: UnitNames): readonly string[] {
+  return enabled.filter((unit) => !unit.endsWith(".socket"));
+}
+
 /** Disables and stops units; unknown ones are fine. A running backup (its service stays `activating`) may finish. */
 export async function disableUnits(connection: Connection, units: readonly string[]): Promise<void> {
   const state = await readUnits(connection, units);

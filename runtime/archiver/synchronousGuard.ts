@@ -9,6 +9,10 @@
  * goes on as if it had run all the time. Writes are made by reading the value and writing its successor; both are the
  * same for every agent, so two agents write the same. Others' standbys in the value stay required.
  *
+ * With `degradeMs`, a unit of the host removes the name too, some seconds after an agent would, while no receiver is
+ * connected (components/render/units/degradeUnit.ts). An agent can miss that in two ways: it slept, or it began at the
+ * same time. In both it goes on as after a start.
+ *
  * In a cluster the operator owns the setting: a sidecar's guard only reads it.
  */
 import type { Context } from "../base/context";
@@ -39,6 +43,10 @@ const LEVEL_MS = 2000;
 const RETURN_MS = 10_000;
 /** How often another process's change of the setting is noticed. */
 const LOOK_MS = 10_000;
+/** Less than the other process waits before it degrades. */
+const ASLEEP_MS = 5000;
+/** For so long after a start, a missing name is the other process's degrading and not somebody's decision. */
+const SETTLE_MS = 20_000;
 /** Between attempts to write the setting. */
 const RETRY_MS = 5000;
 /** Positions whose time is kept: enough to know the age of the oldest unconfirmed one. */
@@ -67,11 +75,15 @@ export class SynchronousGuard {
   /** Why commits no longer wait. */
   #why = "";
   #lookedAtMs = Number.NEGATIVE_INFINITY;
+  #enteredAtMs = Number.NEGATIVE_INFINITY;
+  /** The last tick. */
+  #awakeAtMs: number;
 
   constructor(options: GuardOptions, ctx: Context) {
     this.#options = options;
     this.#ctx = ctx;
     this.#levelAtMs = ctx.clock.monotonicMs();
+    this.#awakeAtMs = this.#levelAtMs;
   }
 
   /** Whether commits wait now. */
@@ -125,8 +137,20 @@ export class SynchronousGuard {
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await this.#ctx.clock.sleep(TICK_MS, signal).catch(() => {});
-      if (!signal.aborted) await this.#tick();
+      if (signal.aborted) return;
+      this.#noticeSleep();
+      await this.#tick();
     }
+  }
+
+  /** The process was suspended or starved for so long that the other one may have degraded. */
+  #noticeSleep(): void {
+    const nowMs = this.#ctx.clock.monotonicMs();
+    const asleepMs = nowMs - this.#awakeAtMs;
+    this.#awakeAtMs = nowMs;
+    if (this.#options.degradeMs === null || asleepMs <= ASLEEP_MS || this.#state !== "synchronous") return;
+    this.#ctx.log.detail(`the agent has slept for ${Math.floor(asleepMs / 1000)} seconds: commits may no longer wait`);
+    this.#state = "starting";
   }
 
   async #tick(): Promise<void> {
@@ -161,6 +185,7 @@ export class SynchronousGuard {
     });
     if (!isWritten) return;
     this.#state = "synchronous";
+    this.#enteredAtMs = this.#ctx.clock.monotonicMs();
     this.#ctx.log.info(
       `commits wait for the repositories${wasDegraded ? " again" : ""}: synchronous_standby_names requires ${RECEIVER_NAME}`,
     );
@@ -188,6 +213,10 @@ export class SynchronousGuard {
     }
     await this.#with(async (session) => {
       if (isReceiverRequired(await readNames(session))) return;
+      if (this.#options.degradeMs !== null && nowMs - this.#enteredAtMs < SETTLE_MS) {
+        this.#state = "starting";
+        return;
+      }
       throw fail("featureNotSupported", `synchronous_standby_names no longer requires ${RECEIVER_NAME}`, {
         hint: "Somebody has changed it, so commits no longer wait for the repositories. Restart the agent to require it again.",
       });

@@ -27,6 +27,8 @@ export interface RpoLabOptions {
   readonly latencyMs: number;
   /** Of PostgreSQL. */
   readonly settings?: Readonly<Record<string, string | number | boolean>>;
+  /** True makes the bucket log each request. */
+  readonly logsRequests?: boolean;
 }
 
 export interface Commit {
@@ -44,7 +46,7 @@ export class RpoLab {
   readonly #server: S3Server | null;
   #proxy: DelayProxy | null;
   readonly #proxyPort: number;
-  #agent: Started | null = null;
+  readonly #agents = new Map<number, Started>();
 
   private constructor(
     cluster: TestCluster,
@@ -64,7 +66,9 @@ export class RpoLab {
   /** A running host with its first full backup. */
   static async create(options: RpoLabOptions): Promise<RpoLab> {
     const folder = makeUserFolder("pgb-rpo-");
-    const server = options.repos.includes("s3") ? await S3Server.create({ kind: options.s3Kind }) : null;
+    const server = options.repos.includes("s3")
+      ? await S3Server.create({ kind: options.s3Kind, logsRequests: options.logsRequests ?? false })
+      : null;
     const proxy = server === null ? null : await startDelayProxy(server.port, options.latencyMs);
     const client = reachable(join(projectFolder(), "runtime", "agent", "pgbackrest-client"));
     const archives =
@@ -134,23 +138,51 @@ export class RpoLab {
     return runOk(command, [...own, ...args], { user: this.cluster.user, cwd: this.#folder });
   }
 
-  async startAgent(): Promise<void> {
+  /** @param no a second agent has 2 @param other the cluster of another host, which this agent serves */
+  async startAgent(no = 1, other: TestCluster | null = null): Promise<void> {
     const [command = "", ...own] = this.#argv;
     const logFile = join(this.#folder, "agent.log");
     writeFileSync(logFile, "", { flag: "a" });
     giveTo(logFile, this.cluster.user);
-    const args = [...own, "--log-level-console=info", `--agent-socket=${join(this.#folder, "agent.sock")}`, "agent"];
+    const hostOptions = other === null ? [] : this.#hostOptions(no, other);
+    const args = [...own, ...hostOptions, "--log-level-console=info", `--agent-socket=${this.#socket(no)}`, "agent"];
     const agent = await start(command, args, { user: this.cluster.user, cwd: this.#folder, logFile });
-    this.#agent = agent;
+    this.#agents.set(no, agent);
     await waitFor("the agent", 60_000, async () => {
       if (!agent.isRunning()) throw new Error(`the agent ended\n${this.agentLog().slice(-2000)}`);
-      return (await this.status()) === "" ? null : true;
+      return (await this.status(no)) === "" ? null : true;
     });
   }
 
-  async stopAgent(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
-    await this.#agent?.stop(signal);
-    this.#agent = null;
+  #socket(no: number): string {
+    return join(this.#folder, no === 1 ? "agent.sock" : `agent${no}.sock`);
+  }
+
+  #hostOptions(no: number, { dataPath, port, socketPath }: TestCluster): string[] {
+    const folders = ["lock", "log", "spool"].map((name) => [name, join(this.#folder, "ours", `${name}${no}`)] as const);
+    for (const [, path] of folders) {
+      mkdirSync(path, { recursive: true });
+      giveTo(path, this.cluster.user);
+    }
+    const server = [`--pg1-path=${dataPath}`, `--pg1-port=${port}`, `--pg1-socket-path=${socketPath}`];
+    return [...server, ...folders.map(([name, path]) => `--${name}-path=${path}`)];
+  }
+
+  /** PostgreSQL's settings for a server of another host that archives through an agent of its own. */
+  archivesBy(no: number): Record<string, string> {
+    const client = reachable(join(projectFolder(), "runtime", "agent", "pgbackrest-client"));
+    return { archive_command: `${client} ${this.#socket(no)} archive-push %p # pgbackrest` };
+  }
+
+  async stopAgent(signal: NodeJS.Signals = "SIGTERM", no = 1): Promise<void> {
+    await this.#agents.get(no)?.stop(signal);
+    this.#agents.delete(no);
+  }
+
+  /** Suspends an agent, or resumes it. */
+  signalAgent(signal: "SIGSTOP" | "SIGCONT", no = 1): void {
+    const pid = this.#agents.get(no)?.pid;
+    if (pid !== undefined) process.kill(pid, signal);
   }
 
   agentLog(): string {
@@ -159,21 +191,21 @@ export class RpoLab {
 
   /** Process id of the agent. */
   get agentPid(): number {
-    return this.#agent?.pid ?? 0;
+    return this.#agents.get(1)?.pid ?? 0;
   }
 
   /** The agent's lines about the repositories; empty while it does not answer. */
-  async status(): Promise<string> {
+  async status(no = 1): Promise<string> {
     const client = reachable(join(projectFolder(), "runtime", "agent", "pgbackrest-client"));
     const options = { user: this.cluster.user, cwd: this.#folder };
-    const { exitCode, stdout, stderr } = await run(client, [join(this.#folder, "agent.sock"), "status"], options);
+    const { exitCode, stdout, stderr } = await run(client, [this.#socket(no), "status"], options);
     return exitCode === 0 ? `${stdout}${stderr}` : "";
   }
 
   /** Waits until commits wait for the repositories, or just until each repository gets the stream. */
-  async untilStreaming(): Promise<void> {
+  async untilStreaming(no = 1): Promise<void> {
     const wanted = this.#options.stream?.synchronous === undefined ? /streamed=[0-9A-F]/ : /synchronous=synchronous/;
-    await waitFor("the stream", 120_000, async () => (wanted.test(await this.status()) ? true : null)).catch(
+    await waitFor("the stream", 120_000, async () => (wanted.test(await this.status(no)) ? true : null)).catch(
       (error: unknown) => {
         throw new Error(`${String(error)}\n${this.agentLog().slice(-3000)}`, { cause: error });
       },
@@ -210,7 +242,7 @@ export class RpoLab {
 
   /** Kills agent and server, and removes the data directory and what the agent has recorded. */
   async loseHost(): Promise<void> {
-    await Promise.all([this.stopAgent("SIGKILL"), this.killServer()]);
+    await Promise.all([...[...this.#agents.keys()].map((no) => this.stopAgent("SIGKILL", no)), this.killServer()]);
     const { dataPath } = this.cluster;
     for (const name of readdirSync(dataPath)) rmSync(join(dataPath, name), { recursive: true, force: true });
     const spool = join(this.#folder, "ours", "spool");
@@ -220,8 +252,8 @@ export class RpoLab {
   }
 
   /** Restores all repositories have, and opens it. */
-  async restore(repoIndex?: number): Promise<void> {
-    await this.run(["restore", ...(repoIndex === undefined ? [] : [`--repo=${repoIndex}`])]);
+  async restore(repoIndex?: number, more: readonly string[] = []): Promise<void> {
+    await this.run(["restore", ...more, ...(repoIndex === undefined ? [] : [`--repo=${repoIndex}`])]);
     await this.startAgent();
     await this.startServer();
   }
@@ -240,7 +272,7 @@ export class RpoLab {
   }
 
   async remove(): Promise<void> {
-    await this.stopAgent("SIGKILL");
+    for (const no of this.#agents.keys()) await this.stopAgent("SIGKILL", no);
     await this.cluster.remove();
     await this.#proxy?.close();
     await this.#server?.remove();

@@ -47,7 +47,10 @@ export function archivingFails(
 export function commitsHang(program: string, { synchronous }: DatabaseNode): RunbookScenario[] {
   if (synchronous === undefined) return [];
   const limit = synchronous.degradeAfterSeconds;
-  const ends = limit === undefined ? "" : ` By itself the wait ends after ${limit} seconds, unless no agent runs.`;
+  const ends =
+    limit === undefined
+      ? ""
+      : ` By itself the wait ends after ${limit} seconds, and when no agent runs ten seconds later.`;
   return [
     {
       id: "commits",

@@ -8,6 +8,7 @@ import { hostPaths } from "../../plan/host/hostCommand";
 import { renderSettingsFile } from "../host/settingsFile";
 import { agentUnits } from "../units/agentUnits";
 import { backupUnits } from "../units/backupUnits";
+import { degradeFile, degradeUnits } from "../units/degradeUnit";
 import { drillUnits } from "../units/drillUnits";
 import { failedUnits } from "../units/failedUnits";
 import { maintenanceUnits } from "../units/maintenanceUnits";
@@ -27,7 +28,7 @@ export const runtime: HostEngine = {
 
 function runtimeParts(plan: HostPlan): HostParts {
   const paths = hostPaths(plan.directories);
-  const launcher = launcherFile(plan);
+  const more = [launcherFile(plan), degradeFile(plan)].filter((file) => file !== null);
   return {
     files: [
       {
@@ -47,10 +48,11 @@ function runtimeParts(plan: HostPlan): HostParts {
           return renderPgbackrestConf(plan);
         },
       },
-      ...(launcher === null ? [] : [launcher]),
+      ...more,
     ],
     units: [
       ...agentUnits(plan),
+      ...degradeUnits(plan),
       ...backupUnits(plan),
       ...maintenanceUnits(plan),
       ...drillUnits(plan),

@@ -1,7 +1,8 @@
 /**
  * The agent of a stanza and its socket. The socket stays while the agent is restarted or killed: the kernel queues
  * PostgreSQL's requests meanwhile. Neither ever gives up: a failed socket would refuse every segment until somebody
- * intervened.
+ * intervened. PostgreSQL's first request starts the agent, and the boot does if it streams: until then commits would be
+ * without their stream, or wait for it and so never fill the segment that PostgreSQL requests.
  */
 import type { HostPlan } from "../../plan/model/plan";
 import { agentSocket } from "../host/commandLine";
@@ -14,9 +15,13 @@ export function agentUnits(plan: HostPlan): Unit[] {
   if (!plan.agent || plan.drillsOnly) return [];
   const name = unitName(plan.stanza, "agent");
   return [
-    { name: `${name}.service`, text: renderService(plan), deferred: true, enabled: false, restarted: true },
+    { name: `${name}.service`, text: renderService(plan), deferred: true, enabled: streams(plan), restarted: true },
     { name: `${name}.socket`, text: renderSocket(plan), deferred: false, enabled: true, restarted: false },
   ];
+}
+
+function streams({ streamIntervalSeconds }: HostPlan): boolean {
+  return streamIntervalSeconds !== undefined;
 }
 
 function renderService(plan: HostPlan): string {
@@ -25,7 +30,8 @@ function renderService(plan: HostPlan): string {
     "[Unit]",
     `Description=pgbackstop agent of stanza ${plan.stanza}`,
     "After=network-online.target remote-fs.target",
-    "Wants=network-online.target",
+    // With its socket: the agent would otherwise make one of its own.
+    `Wants=network-online.target${streams(plan) ? ` ${unitName(plan.stanza, "agent")}.socket` : ""}`,
     // Stopped after PostgreSQL, whose last segment it archives.
     "Before=postgresql.service",
     "StartLimitIntervalSec=0",
@@ -40,6 +46,7 @@ function renderService(plan: HostPlan): string {
     // It finishes running requests within eight seconds.
     "TimeoutStopSec=20",
     ...hardening(plan, { writesData: true, staysUp: true }),
+    ...(streams(plan) ? ["", "[Install]", "WantedBy=multi-user.target"] : []),
   ]);
 }
 

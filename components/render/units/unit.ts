@@ -8,7 +8,10 @@ export interface Unit {
   readonly text: string;
   /** True if the text may need late values. */
   readonly deferred: boolean;
-  /** An update enables, starts and monitors it: timers and sockets, which start the services. */
+  /**
+   * An update enables, starts and monitors it: timers and sockets, which start the services, and services that a boot
+   * starts.
+   */
   readonly enabled: boolean;
   /**
    * A service that keeps program and configuration in memory: a running one restarts when these or its own file

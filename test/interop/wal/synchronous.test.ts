@@ -3,10 +3,16 @@
  *
  * `npm run bench -- rpo` kills hundreds of times with the same parts. `PGBACKSTOP_SEED` repeats a run.
  */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import { sleep, waitFor } from "../../../tools/parts/process";
+import { degradeFile } from "../../../components/render/units/degradeUnit";
+import { withoutReceiver } from "../../../runtime/operations/stream/standbyNames";
+import { sleep, type Started, start, waitFor } from "../../../tools/parts/process";
+import { makeUserFolder } from "../../../tools/parts/users";
 import { killHosts, reportText, seeded } from "../../../tools/bench/rpo";
 import { missingCommits, RpoLab, type RpoLabOptions, Writers } from "../../../tools/bench/rpoLab";
+import { plan } from "../../components/plans";
 import { findParts, s3Kind } from "../../harness/real/interopParts";
 import { findRuntime } from "../../harness/real/runtimeCli";
 
@@ -25,6 +31,7 @@ describe("synchronous streaming", async () => {
     latencyMs: 5,
   };
   let lab: RpoLab | null = null;
+  let degrading: Started | null = null;
   const open = async (more: Pick<RpoLabOptions, "stream"> & Partial<RpoLabOptions>): Promise<RpoLab> => {
     lab = await RpoLab.create({ ...common, repos: ["s3"], ...more });
     return lab;
@@ -34,7 +41,21 @@ describe("synchronous streaming", async () => {
   const untilState = (own: RpoLab, wanted: string): Promise<true> =>
     waitFor(`state ${wanted}`, 60_000, async () => ((await state(own)) === wanted ? true : null));
 
+  /** The script of the host's unit, with shorter pauses. */
+  const startDegrading = async ({ cluster }: RpoLab, degradeAfterSeconds: number): Promise<string> => {
+    const streaming = { synchronous: "any", degradeAfterSeconds } as const;
+    const { port, socketPath, superuser, user } = cluster;
+    const file = degradeFile(plan({ streaming, port, socketDirectory: socketPath, databaseUser: superuser }));
+    const path = join(makeUserFolder("pgb-degrade-"), "degrade-main");
+    writeFileSync(path, file?.text.replace("sleep 2", "sleep 0.25") ?? "", { mode: 0o755 });
+    const logFile = `${path}.log`;
+    degrading = await start("/bin/sh", [path], { user, logFile });
+    return logFile;
+  };
+
   afterEach(async () => {
+    await degrading?.stop();
+    degrading = null;
     await lab?.remove();
     lab = null;
   });
@@ -109,6 +130,116 @@ describe("synchronous streaming", async () => {
     await own.bucket?.start();
     await untilState(own, "synchronous");
     expect(await names(own)).toBe("pgbackstop");
+  });
+
+  test("with a limit, the host's unit ends the wait when no agent runs, and the next agent begins it again", {
+    timeout: 300_000,
+  }, async () => {
+    const own = await open({
+      stream: { intervalSeconds: 60, synchronous: "all", degradeAfterSeconds: 2 },
+      repos: ["posix"],
+    });
+    await own.untilStreaming();
+    const logFile = await startDegrading(own, 2);
+    await own.cluster.sql("INSERT INTO commits VALUES (100, 1)");
+    // Longer than its limit: it leaves a living agent alone.
+    await sleep(4000);
+    expect(await names(own)).toBe("pgbackstop");
+    await own.stopAgent("SIGKILL");
+    await own.cluster.sql("INSERT INTO commits VALUES (100, 2)");
+    expect(await names(own)).toBe("");
+    expect(readFileSync(logFile, "utf8")).toBe(
+      "<4>commits no longer wait for the repositories: no agent has answered for 2 seconds\n",
+    );
+    for (const value of [
+      "FIRST 2 (pgbackstop, s1)",
+      'ANY 3 (pgbackstop, s1, "S 2")',
+      "FIRST 1 (pgbackstop, s1)",
+      "pgbackstop",
+    ]) {
+      await own.cluster.alterSystem({ synchronous_standby_names: value });
+      await sleep(4000);
+      // An agent never writes the third: one standby alone fulfils it, so no commit waits for the agent.
+      expect(await names(own)).toBe(value.startsWith("FIRST 1") ? value : withoutReceiver(value));
+    }
+    await own.cluster.sql("ALTER SYSTEM RESET synchronous_standby_names");
+    await own.startAgent();
+    await own.untilStreaming();
+    expect(await names(own)).toBe("pgbackstop");
+  });
+
+  test("two agents of one server, killed and asleep in turn, confirm nothing that a restore lacks", {
+    timeout: 300_000,
+  }, async () => {
+    const own = await open({
+      stream: { intervalSeconds: 60, synchronous: "all" },
+      repos: ["s3", "posix"],
+      settings: { wal_sender_timeout: "2s" },
+    });
+    await own.untilStreaming();
+    await own.startAgent(2);
+    await own.untilStreaming(2);
+    const writers = new Writers(own.cluster, 4, new Map());
+    // Each disturbance ends with both, so that the next one meets both.
+    await sleep(500);
+    await own.stopAgent("SIGKILL", 1);
+    await sleep(1000);
+    await own.startAgent(1);
+    await own.untilStreaming(1);
+    own.signalAgent("SIGSTOP", 1);
+    await sleep(4000);
+    const before = writers.commits.length;
+    await sleep(500);
+    // PostgreSQL waits for either of them.
+    expect(writers.commits.length).toBeGreaterThan(before);
+    own.signalAgent("SIGSTOP", 2);
+    own.signalAgent("SIGCONT", 1);
+    await sleep(4000);
+    own.signalAgent("SIGCONT", 2);
+    await own.stopAgent("SIGKILL", 1);
+    await sleep(1500);
+    writers.stop();
+    await own.loseHost();
+    await writers.ended();
+    for (const repoIndex of [1, 2]) {
+      if (repoIndex === 2) await own.loseHost();
+      await own.restore(repoIndex);
+      expect(await missingCommits(own.cluster, writers.commits)).toEqual([]);
+    }
+    process.stdout.write(`two agents: ${writers.commits.length} commits acknowledged, none lost\n`);
+  });
+
+  test("an old primary that still runs beside the promoted one: each timeline has every commit that was acknowledged on it", {
+    timeout: 300_000,
+  }, async () => {
+    const own = await open({ stream: { intervalSeconds: 60, synchronous: "all" } });
+    await own.untilStreaming();
+    const standby = await own.cluster.createStandby(own.archivesBy(2));
+    try {
+      await own.startAgent(2, standby);
+      const next = new Map<number, number>();
+      const old = new Writers(own.cluster, 2, next);
+      await sleep(1000);
+      await standby.sql("SELECT pg_promote()");
+      const promoted = new Writers(standby, 2, new Map([0, 1].map((client) => [client, 1_000_000])));
+      await own.untilStreaming(2);
+      await sleep(3000);
+      old.stop();
+      promoted.stop();
+      const { timeline_id: timeline } = (await standby.sql("SELECT timeline_id FROM pg_control_checkpoint()"))[0] ?? {};
+      expect(timeline).toBe(2);
+      await Promise.all([own.stopAgent("SIGKILL", 2), standby.stop("immediate")]);
+      await own.loseHost();
+      await Promise.all([old.ended(), promoted.ended()]);
+      expect([old, promoted].map(({ commits }) => commits.length > 10)).toEqual([true, true]);
+      await own.restore(undefined, ["--type=default", "--target-timeline=1"]);
+      expect(await missingCommits(own.cluster, old.commits)).toEqual([]);
+      await own.loseHost();
+      await own.restore(undefined, ["--type=default", "--target-timeline=2"]);
+      expect(await missingCommits(own.cluster, promoted.commits)).toEqual([]);
+    } finally {
+      await standby.remove();
+    }
   });
 
   test("a server's own synchronous standby stays required, and others' values stay", { timeout: 300_000 }, async () => {

@@ -43,15 +43,28 @@ class Server {
   };
 }
 
+/** A process may be suspended: time passes, and nothing of it runs. */
+class SuspendedClock extends HeldClock {
+  #asleepMs = 0;
+
+  override monotonicMs(): number {
+    return super.monotonicMs() + this.#asleepMs;
+  }
+
+  suspend(durationMs: number): void {
+    this.#asleepMs += durationMs;
+  }
+}
+
 let ctx: TestContext;
-let clock: HeldClock;
+let clock: SuspendedClock;
 let server: Server;
 let isStopped: boolean;
 let stop: AbortController;
 
 beforeEach(() => {
   ctx = testContext();
-  clock = new HeldClock();
+  clock = new SuspendedClock();
   server = new Server();
   isStopped = false;
   stop = new AbortController();
@@ -214,6 +227,40 @@ it("somebody's change of the setting is reported, and never undone", async () =>
   expect(server.value).toBe("");
   expect(guard.error?.message).toBe("synchronous_standby_names no longer requires pgbackstop");
   expect(warnings()).toHaveLength(1);
+});
+
+describe("beside the unit that degrades while no agent answers", () => {
+  it("an agent that slept sets the name again, as after a start", async () => {
+    const guard = guarded(5000);
+    guard.moved(100n, 100n);
+    await clock.advance(1000);
+    clock.suspend(3_600_000);
+    server.altered = null;
+    await clock.advance(1000);
+    expect([guard.state, server.value]).toEqual(["synchronous", "pgbackstop"]);
+    expect(guard.error).toBeNull();
+  });
+
+  it("a starting agent whose first write met the unit's sets the name again", async () => {
+    server.altered = "pgbackstop";
+    const guard = guarded(5000);
+    guard.moved(100n, 100n);
+    await clock.advance(300);
+    server.altered = null;
+    await clock.advance(12_000);
+    expect([guard.state, server.value]).toEqual(["synchronous", "pgbackstop"]);
+    expect(guard.error).toBeNull();
+  });
+
+  it("somebody's later change stays", async () => {
+    const guard = guarded(5000);
+    guard.moved(100n, 100n);
+    await clock.advance(60_000);
+    server.altered = null;
+    await clock.advance(60_000);
+    expect(server.value).toBe("");
+    expect(guard.error?.message).toBe("synchronous_standby_names no longer requires pgbackstop");
+  });
 });
 
 it("removes the receiver that an earlier configuration has left", async () => {

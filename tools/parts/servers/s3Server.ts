@@ -30,6 +30,8 @@ export interface S3ServerOptions {
   readonly versioning?: boolean;
   /** True also starts Amazon's interface for users and policies: {@link S3Server.usersPort} (versitygw). */
   readonly users?: boolean;
+  /** True writes a line for each request into {@link S3Server.accessLogFile} (versitygw). */
+  readonly logsRequests?: boolean;
 }
 
 function bucketOf({ bucket = "pgbackstop" }: S3ServerOptions): string {
@@ -48,6 +50,7 @@ export class S3Server {
   readonly #ownsFolder: boolean;
   readonly #expired: boolean;
   readonly #versioning: boolean;
+  readonly #logsRequests: boolean;
   /** Port of the users' interface, plain HTTP; 0 without it. The server's own keys are its administrator's. */
   readonly usersPort: number;
   #keys = newKeys();
@@ -65,6 +68,7 @@ export class S3Server {
     this.port = port;
     this.usersPort = usersPort;
     this.#versioning = options.versioning ?? false;
+    this.#logsRequests = options.logsRequests ?? false;
     this.bucket = bucketOf(options);
     this.#folder = folder;
     this.#ownsFolder = options.folder === undefined;
@@ -119,6 +123,10 @@ export class S3Server {
   /** The bucket's folder on disk, where tests can inspect or damage objects. */
   get bucketPath(): string {
     return join(this.#objects, this.bucket);
+  }
+
+  get accessLogFile(): string {
+    return join(this.#folder, "access.log");
   }
 
   isRunning(): boolean {
@@ -218,6 +226,7 @@ export class S3Server {
         : ["--iam-standalone-endpoint", await this.#startUsers(program, iam)]),
       "--quiet",
       "--keep-alive",
+      ...(this.#logsRequests ? ["--access-log", this.accessLogFile] : []),
       "--virtual-domain",
       this.host,
     ];

@@ -43,6 +43,14 @@ test("metrics are served at the plan's address, and written as a file too only o
   expect(tasks({ ...listen, maintenance: { metrics: {} } })).toEqual(["expire", "verify", "heal", "metrics"]);
 });
 
+test("a boot starts an agent that streams, with its socket: a commit that waits for it would never fill a segment", () => {
+  const streaming = { streaming: { intervalSeconds: 5 } };
+  expect(agentUnits(plan(streaming)).map(({ enabled }) => enabled)).toEqual([true, true]);
+  expect(text(".service", streaming)).toContain("Wants=network-online.target pgbackstop-main-agent.socket\n");
+  expect(text(".service", streaming)).toMatch(/\n\n\[Install\]\nWantedBy=multi-user\.target\n$/);
+  expect(text(".service")).not.toContain("[Install]");
+});
+
 test("neither ever gives up: a failed socket would refuse every segment", () => {
   expect(text(".service")).toContain("StartLimitIntervalSec=0\n");
   expect(text(".service")).toContain("Restart=always\n");
