@@ -8,6 +8,8 @@ import { repoErrorLine } from "../shared/results";
 
 /** After a failure. */
 const PAUSE_MS = 30_000;
+/** Removals at the same time: more than a prompt repository's uploads make chunks meanwhile. */
+const AT_ONCE = 8;
 /** `expire` removes anything beyond this number. */
 const PIECES_MAX = 10_000;
 
@@ -32,9 +34,10 @@ export class Leftovers {
     const { clock, log, signal } = this.#ctx;
     if (clock.monotonicMs() < this.#nextAtMs) return;
     try {
-      for (let piece = this.#pieces[0]; piece !== undefined && !signal.aborted; piece = this.#pieces[0]) {
-        await removeChunk(this.#repo, archiveId, piece);
-        this.#pieces = this.#pieces.slice(1);
+      while (this.#pieces.length > 0 && !signal.aborted) {
+        const batch = this.#pieces.slice(0, AT_ONCE);
+        await Promise.all(batch.map((piece) => removeChunk(this.#repo, archiveId, piece)));
+        this.#pieces = this.#pieces.filter((piece) => !batch.includes(piece));
       }
       this.#isReported = false;
     } catch (thrown) {

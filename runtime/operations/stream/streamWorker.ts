@@ -91,6 +91,8 @@ const PAUSE_MS_MAX = 60_000;
 const LOOK_MS = 30_000;
 /** Uploads of a prompt repository at the same time. */
 const UPLOADS_MAX = 4;
+/** How fast the expected duration of an upload follows longer ones. */
+const UPLOAD_GROWTH = 1.25;
 /** A commit may wait for this repository, so it is retried soon. */
 const PROMPT_PAUSE_MS = 200;
 const PROMPT_PAUSE_MS_MAX = 5000;
@@ -133,8 +135,8 @@ export class StreamWorker {
   #sent: bigint;
   #failure: BackupError | null = null;
   #uploadBeganAtMs = Number.NEGATIVE_INFINITY;
-  /** Duration of the last upload. */
-  #uploadMs = 0;
+  /** Duration of recent uploads, the shortest ones: a single slow one must not hold back the next. */
+  #uploadMs = Number.POSITIVE_INFINITY;
   /** The last upload left received WAL behind: the next one need not wait for more. */
   #isBehind = false;
   #tidying: Promise<void> | null = null;
@@ -303,7 +305,8 @@ export class StreamWorker {
     }
     if (this.#sent >= this.#window.end || this.#uploads.length >= UPLOADS_MAX) return null;
     if (this.#window.closed) return 0;
-    const spreadMs = this.#uploads.length === 0 || this.#isBehind ? 0 : this.#uploadMs / 2;
+    const isAlone = this.#uploads.length === 0 || this.#isBehind || this.#uploadMs === Number.POSITIVE_INFINITY;
+    const spreadMs = isAlone ? 0 : this.#uploadMs / 2;
     return Math.max(0, this.#uploadBeganAtMs + Math.max(groupMs, spreadMs) - this.#ctx.clock.monotonicMs());
   }
 
@@ -329,7 +332,7 @@ export class StreamWorker {
       // Otherwise chunks may land in the empty directory under an unmounted path.
       await requirePresent(this.#repo);
       this.#own.set(chunk.segment, [...(this.#own.get(chunk.segment) ?? []), chunk]);
-      this.#uploadMs = this.#ctx.clock.monotonicMs() - beganAtMs;
+      this.#uploadMs = Math.min(this.#ctx.clock.monotonicMs() - beganAtMs, this.#uploadMs * UPLOAD_GROWTH + 1);
       upload.isDone = true;
       // After a failure of an earlier upload these bytes are sent again.
       if (this.#failure === null) this.#advance(prompt);

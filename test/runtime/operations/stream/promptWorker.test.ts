@@ -14,7 +14,7 @@ import { getLast } from "../../../../runtime/operations/stream/partial";
 import { StreamWorker, type StreamWorkerOptions } from "../../../../runtime/operations/stream/streamWorker";
 import { WalWindow } from "../../../../runtime/operations/stream/walWindow";
 import type { Repository } from "../../../../runtime/repository/repository";
-import { pause, type TestContext, testContext } from "../../../harness/context";
+import { HeldClock, pause, type TestContext, testContext } from "../../../harness/context";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { fc } from "../../../harness/properties";
 import { CLUSTER, CONTROL, repository, temporaryFolder, WAL_SIZE_BYTES } from "../../repository/support";
@@ -211,6 +211,27 @@ describe("a prompt repository", () => {
     while (storage.waiting.length > 0) storage.finish(0);
     await settled(() => sailing.confirmed === sailing.window.end);
     expect(storage.puts).toBeLessThanOrEqual(6);
+    await sailing.crash();
+  });
+
+  it("begins the next upload soon after a single slow one", async () => {
+    const held = new HeldClock();
+    ctx = { ...ctx, clock: held };
+    const sailing = sail();
+    await settled(() => sailing.confirmed === START);
+    storage.isHeld = true;
+    for (const durationMs of [40, 4000]) {
+      send(sailing, 10);
+      await settled(() => storage.waiting.length === 1);
+      await held.advance(durationMs);
+      storage.finish(0);
+      await settled(() => sailing.confirmed === sailing.window.end);
+    }
+    for (const count of [1, 2]) {
+      send(sailing, 10);
+      await held.advance(30);
+      await settled(() => storage.waiting.length === count);
+    }
     await sailing.crash();
   });
 
