@@ -84,11 +84,14 @@ export class SimStorage implements Storage {
   readonly replace?: (path: string, bytes: Uint8Array, version: string) => Promise<boolean>;
   readonly #bucket: Bucket;
   readonly #life: Life;
+  readonly #isAway: boolean;
 
-  constructor(bucket: Bucket, life: Life, conditions: Conditions) {
+  /** @param isAway the program cannot reach it */
+  constructor(bucket: Bucket, life: Life, conditions: Conditions, isAway = false) {
     this.name = `memory${bucket.key}`;
     this.#bucket = bucket;
     this.#life = life;
+    this.#isAway = isAway;
     if (conditions !== "none") this.create = (path, bytes) => this.#create(path, bytes);
     if (conditions === "versions") this.replace = (path, bytes, version) => this.#replace(path, bytes, version);
   }
@@ -203,7 +206,10 @@ export class SimStorage implements Storage {
   }
 
   #call<T>(verb: string, path: string, kind: "read" | "list" | "write", apply: (hide: number | null) => T): Promise<T> {
-    return this.#life.call(`${verb} repo${this.#bucket.key} ${path}`, kind, apply);
+    return this.#life.call(`${verb} repo${this.#bucket.key} ${path}`, kind, (hide) => {
+      if (this.#isAway) throw fail("service", `${this.name} does not answer`, { retryable: true });
+      return apply(hide);
+    });
   }
 }
 

@@ -81,4 +81,17 @@ export const FINDINGS: readonly Finding[] = [
     off: ["memory"],
     breaks: /is neither here nor recorded as missing/,
   },
+  {
+    title: "heal forgets a waiting segment that was acknowledged without one repository meanwhile",
+    scenario: {
+      ...base,
+      name: "heal beside a push of its host",
+      repoCount: 2,
+      past: ["full"],
+      writers: { a: ["push!2 60", "recycle"], a2: ["heal"] },
+    },
+    kinds: ["pause"],
+    off: ["record"],
+    breaks: /is neither here nor recorded as missing/,
+  },
 ];

@@ -10,7 +10,7 @@ import { vectorBytes } from "../runtime/format/vectors";
 import { OPTIONS, server } from "../runtime/operations/backup/support";
 import { CLUSTER, CONTROL, OTHER_CONTROL, walBytes, walName } from "../runtime/repository/support";
 import { type Life, STARTED_AT_MS } from "./engine";
-import { contentOf, makeDirectory, ROOT, removeFile, writeFile } from "./files";
+import { contentOf, filesIn, makeDirectory, ROOT, removeFile, writeFile } from "./files";
 import { type Bucket, type Conditions, sha1Of } from "./bucket";
 import type { State, Truth } from "./truth";
 
@@ -19,7 +19,7 @@ export interface Scenario {
   readonly repoCount: 1 | 2;
   /** Verbs that ran before, undisturbed, on the first writer's host. */
   readonly past: readonly string[];
-  /** Verbs of each writer, by its name. */
+  /** Verbs of each writer, by its name. Digits distinguish processes of one host: `a` and `a2`. */
   readonly writers: Readonly<Record<string, readonly string[]>>;
   /**
    * If false, the first writer's server is the primary. All others are standbys, and their hosts cannot reach a
@@ -59,12 +59,18 @@ export interface Stage {
   readonly ctx: Context;
   readonly host: Host;
   readonly world: Shared;
-  repositories(keys: readonly number[]): Repository[];
+  /** @param away the key of one that the program cannot reach */
+  repositories(keys: readonly number[], away?: number): Repository[];
 }
 
 export type HostEvent =
   | { readonly kind: "change"; readonly nowMs: number }
   | { readonly kind: "segment"; readonly no: number; readonly isAcknowledged: boolean };
+
+/** `a` for `a2`. */
+export function hostNameOf(process: string): string {
+  return process.replace(/\d+$/, "");
+}
 
 export class Host {
   readonly name: string;
@@ -116,6 +122,7 @@ export class Host {
   finishSegment(no: number): string {
     this.events.push({ kind: "segment", no, isAcknowledged: true });
     const name = walName(no);
+    this.#world.truth.write(name, sha1Of(walBytes(no).subarray(0, WAL_SIZE_BYTES)));
     writeFile(
       `${this.walDirectory}/${name}`,
       walBytes(no).subarray(0, WAL_SIZE_BYTES),
@@ -124,6 +131,17 @@ export class Host {
     );
     writeFile(`${this.walDirectory}/archive_status/${name}.ready`, "", PAST_WRITTEN_S, this.#inode + no);
     return name;
+  }
+
+  /** Segments that PostgreSQL has not had acknowledged, oldest first. */
+  listReady(): string[] {
+    return filesIn(`${this.walDirectory}/archive_status`).map((name) => name.replace(/\.ready$/, ""));
+  }
+
+  /** PostgreSQL removes or renames a segment once it is acknowledged. */
+  recycle(): void {
+    const ready = new Set(this.listReady());
+    for (const name of filesIn(this.walDirectory)) if (!ready.has(name)) removeFile(`${this.walDirectory}/${name}`);
   }
 
   acknowledge(name: string): void {

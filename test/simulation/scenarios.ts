@@ -54,9 +54,22 @@ export const SCENARIOS: readonly Scenario[] = [
     past: ["full", "push"],
     writers: { a: ["push", "push"], b: ["heal", "heal"], c: ["full+expire 1"] },
   },
+  // Both send the same waiting segments, and what one records as missing the other may store.
+  {
+    ...base,
+    name: "heals beside the pushes of their host",
+    repoCount: 2,
+    past: ["full", "push"],
+    writers: {
+      a: ["push", "recycle", "push!2 5", "recycle", "archive"],
+      a2: ["heal", "heal"],
+      a3: ["wait 1", "heal"],
+      c: ["full+expire 1"],
+    },
+  },
 ];
 
-/** Scenarios that once broke at one pause. Each run tries a pause at every point. */
+/** Scenarios that once broke, or would without their guard, at one pause. Each run tries a pause at every point. */
 export const PAUSED: readonly Scenario[] = [
   // Two hosts use one label: files that the loser removes may be the winner's.
   {
@@ -65,6 +78,14 @@ export const PAUSED: readonly Scenario[] = [
     repoCount: 2,
     past: ["full@1", "incr@1"],
     writers: { a: ["sync 1 2"], b: ["sync 1 2"] },
+  },
+  // A segment that heal is about to send is acknowledged without one repository, and leaves pg_wal.
+  {
+    ...base,
+    name: "heal beside a push of its host",
+    repoCount: 2,
+    past: ["full"],
+    writers: { a: ["push!2 60", "recycle"], a2: ["heal"] },
   },
   // An expired backup that is not removed yet must not be listed again.
   {

@@ -30,6 +30,7 @@ interface Proof {
   readonly files: readonly (readonly [path: string, file: StoredFile])[];
 }
 
+const STORED_WAL = /^archive\/.*\/([0-9A-F]{24})-[0-9a-f]{40}/;
 const RELATION = /^pg_data\/base\//;
 const contents = new WeakMap<StoredFile, string>();
 
@@ -45,6 +46,8 @@ export class Truth {
   readonly #published = new Map<number, Set<string>>();
   /** Number of full backups that retention keeps, by repository. Without an entry it keeps all. */
   readonly retention = new Map<number, number>();
+  /** Name → SHA-1 of the WAL that servers have written. */
+  readonly #written = new Map<string, string>();
   /** Name → SHA-1 of WAL that was acknowledged to PostgreSQL. */
   readonly acknowledged = new Map<string, string>();
   /** `<repository>:<name>` of acknowledged WAL that was lost with its repository. */
@@ -62,6 +65,11 @@ export class Truth {
     this.#buckets = buckets;
     this.#hasVersions = hasVersions;
     this.#moments = moments;
+  }
+
+  /** A server has finished a segment. */
+  write(name: string, sha1: string): void {
+    this.#written.set(name, sha1);
   }
 
   /** A file was acknowledged to PostgreSQL. */
@@ -236,6 +244,11 @@ export class Truth {
   }
 
   #checkWal(bucket: Bucket): string | null {
+    for (const [path, file] of bucket.files) {
+      const name = STORED_WAL.exec(path)?.[1];
+      if (name !== undefined && sha1OfStored(file) !== this.#written.get(name))
+        return `${path} has other bytes than the server wrote`;
+    }
     if (this.acknowledged.size === 0) return null;
     const neededFrom = this.retention.has(bucket.key) ? this.#neededFrom(bucket) : "";
     for (const [name, sha1] of this.acknowledged) {

@@ -8,7 +8,7 @@ import { backup } from "../../runtime/operations/backup/backup";
 import { expireRepository } from "../../runtime/operations/expire/expire";
 import { heal } from "../../runtime/operations/heal/heal";
 import { inlinePool } from "../../runtime/operations/shared/jobs";
-import { openLocalWal } from "../../runtime/operations/shared/localWal";
+import { type LocalWal, openLocalWal } from "../../runtime/operations/shared/localWal";
 import { combinedError } from "../../runtime/operations/shared/results";
 import { stanzaCreate } from "../../runtime/operations/stanza/stanzaCreate";
 import { stanzaUpgrade } from "../../runtime/operations/stanza/stanzaUpgrade";
@@ -29,9 +29,10 @@ const ACKNOWLEDGE: AcknowledgePolicy = { mode: "any", repoIndexes: [] };
 
 /**
  * `full`, `diff`, `incr`, `full@1` (one repository), `full+expire 1` (as with expire-auto), `expire 1`, `sync 1 2`,
- * `push`, `agent 60` (PostgreSQL requests the segment this many seconds after it is ready), `recreate@1` (the
- * repository is lost and created again), `heal`, `upgrade`, `annotate`, `change`, `wait 60`. Returns the text of the
- * result.
+ * `push`, `push 60` (PostgreSQL requests the segment this many seconds after it is ready), `push!2` (repo2 cannot be
+ * reached), `archive` (PostgreSQL requests every waiting segment, until one fails), `agent 60` (a push by the agent,
+ * with the same pause), `recreate@1` (the repository is lost and created again), `recycle` (acknowledged segments leave
+ * pg_wal), `heal`, `upgrade`, `annotate`, `change`, `wait 60`. Returns the text of the result.
  */
 export async function verbs(text: string, bare: BareStage): Promise<string> {
   const { host, ctx } = bare;
@@ -58,9 +59,10 @@ type Stage = BareStage & { leaseOf(repo: Repository): Promise<Lease> };
 
 async function run(text: string, stage: Stage): Promise<string> {
   const [arg = "", ...rest] = text.split(" ");
-  const [verb = "", only] = arg.split("@");
+  const [called = "", only] = arg.split("@");
+  const [verb = "", away] = called.split("!");
   const keys = only === undefined ? stage.world.buckets.map(({ key }) => key) : [Number(only)];
-  const repos = stage.repositories(keys);
+  const repos = stage.repositories(keys, away === undefined ? undefined : Number(away));
   switch (verb) {
     case "create":
       return throwFirst(await stanzaCreate(repos, FACTS.control, stage.ctx));
@@ -76,11 +78,16 @@ async function run(text: string, stage: Stage): Promise<string> {
     case "sync":
       return syncAll(stage, Number(rest[0]), Number(rest[1]));
     case "push":
-      return push(stage, repos);
+      return push(stage, repos, Number(rest[0] ?? 0));
+    case "archive":
+      return archiveAll(stage, repos);
     case "agent":
       return pushByAgent(stage, repos, Number(rest[0]));
     case "recreate":
       return recreate(stage, repos, keys);
+    case "recycle":
+      stage.host.recycle();
+      return "";
     case "heal":
       return healAll(stage, repos);
     case "upgrade":
@@ -195,8 +202,19 @@ async function recreate(
   return throwFirst(await stanzaCreate(repos, FACTS.control, ctx));
 }
 
-async function push({ ctx, host, world }: Stage, repos: readonly Repository[]): Promise<string> {
-  const walName = host.finishSegment(world.walNo++);
+async function push(stage: Stage, repos: readonly Repository[], seconds: number): Promise<string> {
+  const walName = stage.host.finishSegment(stage.world.walNo++);
+  if (seconds > 0) await stage.ctx.clock.sleep(seconds * 1000, stage.ctx.signal);
+  return request(stage, repos, walName);
+}
+
+async function archiveAll(stage: Stage, repos: readonly Repository[]): Promise<string> {
+  const names = stage.host.listReady();
+  for (const name of names) await request(stage, repos, name);
+  return names.join(" ");
+}
+
+async function request({ ctx, host }: Stage, repos: readonly Repository[], walName: string): Promise<string> {
   const options = {
     walDirectory: host.walDirectory,
     walName,
@@ -213,9 +231,21 @@ async function push({ ctx, host, world }: Stage, repos: readonly Repository[]): 
 }
 
 async function healAll({ ctx, host }: Stage, repos: readonly Repository[]): Promise<string> {
-  return throwFirst(
-    await heal(repos, host.missingWal, FACTS.cluster, openLocalWal(host.walDirectory, FACTS.cluster, true), ctx),
-  );
+  const real = openLocalWal(host.walDirectory, FACTS.cluster, true);
+  const local: LocalWal = {
+    ...real,
+    prepare: async (name) => {
+      const wal = await real.prepare(name);
+      // The weak one takes what has left pg_wal for stored.
+      if (wal === null && isOff("record"))
+        for (const { key } of repos) host.missingWal.remove(key, name, FACTS.cluster);
+      return wal;
+    },
+  };
+  const sendsPending = !host.isStandby;
+  const results = await heal(repos, host.missingWal, FACTS.cluster, local, ctx, true, null, sendsPending);
+  throwFirst(results);
+  return results.map((result) => (result.ok ? result.value.copied : "")).join(" ");
 }
 
 function throwFirst(results: readonly { readonly ok: boolean; readonly error?: Error }[]): string {

@@ -16,9 +16,10 @@ import { type Repository, writeFile } from "../../runtime/repository/repository"
 
 /**
  * `lease`: everybody gets it. `publish`: nothing is checked. `listing`: one listing is trusted. `source`: every server
- * counts as the same. `memory`: whatever the agent once stored counts as still there.
+ * counts as the same. `memory`: whatever the agent once stored counts as still there. `record`: heal forgets that a
+ * repository lacks a segment once the segment has left pg_wal.
  */
-export type Guard = "lease" | "publish" | "listing" | "source" | "memory";
+export type Guard = "lease" | "publish" | "listing" | "source" | "memory" | "record";
 
 let off: ReadonlySet<Guard> = new Set();
 

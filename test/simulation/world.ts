@@ -4,6 +4,8 @@
  *
  * The servers' files have the same names, sizes and times but different bytes, like those of a primary and its standby.
  * Each host has its own lock folder, so only the repositories coordinate two hosts.
+ * Processes of one host share files and the records of missing WAL; the simulation takes none of the host's locks, so
+ * that it tries more.
  */
 import type { Context } from "../../runtime/base/context";
 import { toBackupError } from "../../runtime/base/errors";
@@ -14,7 +16,7 @@ import { seededRandom } from "../harness/context";
 import { repository } from "../runtime/repository/support";
 import { type Chooser, type Ending, Engine, type Life, SimProcess, STARTED_AT_MS, type TraceLine } from "./engine";
 import { clearFiles } from "./files";
-import { Host, type HostEvent, type Scenario, type Shared } from "./host";
+import { Host, type HostEvent, hostNameOf, type Scenario, type Shared } from "./host";
 import { Bucket, SimStorage, type StoredFile } from "./bucket";
 import { type State, Truth } from "./truth";
 import { verbs } from "./verbs";
@@ -67,8 +69,8 @@ export class World implements Shared {
     this.buckets = Array.from({ length: scenario.repoCount }, (_, index) => new Bucket(index + 1));
     const hasVersions = (scenario.conditions ?? "versions") === "versions" && !off.includes("publish");
     this.truth = new Truth(this.buckets, this.moments, hasVersions);
-    const names = [...Object.keys(scenario.writers), "z"];
-    for (const [index, name] of names.entries())
+    const names = [...Object.keys(scenario.writers), "z"].map(hostNameOf);
+    for (const [index, name] of [...new Set(names)].entries())
       this.#hosts.set(name, new Host(name, index > 0 || scenario.standbysOnly, this, index));
     this.truth.isMissing = (repoIndex, walFile) =>
       [...this.#hosts.values()].some(({ missingWal }) => missingWal.list(repoIndex).includes(walFile));
@@ -112,7 +114,7 @@ export class World implements Shared {
   async #recall(quiet: Chooser): Promise<Past> {
     const { name, past, writers, repoCount, standbysOnly, conditions } = this.scenario;
     const [first = "a"] = Object.keys(writers);
-    const host = this.#hosts.get(first);
+    const host = this.#hosts.get(hostNameOf(first));
     if (host === undefined) throw new Error(`'${name}' has no writers`);
     const key = JSON.stringify([past, first, repoCount, standbysOnly, conditions]);
     const known = pasts.get(key);
@@ -169,7 +171,7 @@ export class World implements Shared {
 
   async #start(life: Life, verb: string, engine: Engine): Promise<string> {
     const { name } = life.process;
-    const host = this.#hosts.get(name);
+    const host = this.#hosts.get(hostNameOf(name));
     if (host === undefined) throw new Error(`no host ${name}`);
     const log: Log = {
       error: (error) => engine.note(name, "note", () => `error: ${error.message}`),
@@ -185,11 +187,13 @@ export class World implements Shared {
       log,
       signal: new AbortController().signal,
     };
-    const repositories = (keys: readonly number[]): Repository[] =>
+    const repositories = (keys: readonly number[], away?: number): Repository[] =>
       this.buckets
         .filter(({ key }) => keys.includes(key))
         .map((bucket) =>
-          repository(bucket.key, { storage: new SimStorage(bucket, life, this.scenario.conditions ?? "versions") }),
+          repository(bucket.key, {
+            storage: new SimStorage(bucket, life, this.scenario.conditions ?? "versions", bucket.key === away),
+          }),
         );
     let text: string;
     try {
