@@ -1,6 +1,7 @@
 /**
  * The Job that takes over from the operator's own archiver, under a real API server's rules of field ownership: its
- * command with its account's rights, then the attachment. `realProvider.test.ts` has the whole update, with an operator.
+ * command with its account's rights, then the attachment. The whole update with an operator is in
+ * `realProvider.test.ts`.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
