@@ -246,6 +246,10 @@ describe("streamed WAL of a cluster", async () => {
     await follower(false);
     await expect.poll(inRecovery, { timeout: 180_000 }).toBe("f");
     primary = "follower-1";
+    // The operator restarts it now, and lets a commit that waits end first: for three minutes, because no receiver can
+    // connect to a server that shuts down.
+    const mode = (): Promise<string> => stack.sql(primary, "show archive_mode").catch(String);
+    await expect.poll(mode, { timeout: 180_000 }).toBe("on");
     const write = (): Promise<string> =>
       stack.sql(primary, "insert into load values (-2) on conflict do nothing returning 1").catch(String);
     await expect.poll(write, { timeout: 180_000 }).toMatch(/^1/);
