@@ -1,5 +1,6 @@
 /** The texts of dynamic resources' methods, run as Pulumi's plugin for them does. */
 import { createRequire } from "node:module";
+import { compileFunction } from "node:vm";
 import * as pulumi from "@pulumi/pulumi";
 import { expect, test } from "vitest";
 import { methodsOf, ownMethods } from "../../../components/dynamic/dynamicResource";
@@ -11,7 +12,7 @@ type Methods = Readonly<Record<string, (...args: unknown[]) => unknown>>;
 
 function loaded(text: string, load: (name: string) => unknown): Methods {
   const exported: { handler?: () => Methods } = {};
-  new Function("exports", "require", text)(exported, load);
+  compileFunction(text, ["exports", "require"])(exported, load);
   return exported.handler?.() ?? {};
 }
 
