@@ -12,7 +12,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { runbookOf } from "../../components/plan/runbook/databaseRunbook";
 import type { RunbookScenario } from "../../components/plan/runbook/runbookDocument";
 import type { Topology } from "../../components/plan/topology/topology";
-import { NotifyType } from "../../components/databases/hostArgs";
+import { NotifyType, type StreamingArgs } from "../../components/databases/hostArgs";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import { PosixRepository } from "../../components/repositories/posixRepository";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
@@ -38,6 +38,7 @@ const VERIFY = "pgbackstop-main-verify.service";
 const NOTICE = `pgbackstop-main-failed@${VERIFY}.service`;
 /** sops-nix links this path to the folder of the current generation. */
 const SECRETS = "/run/secrets";
+const CREDENTIALS = "/etc/pgbackstop/credentials";
 const CLUSTER_UNIT = "postgresql@15-main";
 const METRICS = "127.0.0.1:9854";
 /**
@@ -72,7 +73,7 @@ describe("files and units on a host", async () => {
   let programFolder: ProgramFolder;
   let secrets: readonly string[];
   let topology: string;
-  let streamed = false;
+  let streaming: StreamingArgs | null = null;
   const printedTexts: string[] = [];
   beforeAll(async () => {
     server = await S3Server.create({ kind: await s3Kind(), moreNames: [SERVER_NAME] });
@@ -152,7 +153,7 @@ describe("files and units on a host", async () => {
               allowRestart: true,
               archiveTimeoutSeconds: 60,
               monitoring: { listen: METRICS },
-              ...(streamed ? { streaming: { intervalSeconds: STREAM_INTERVAL_SECONDS } } : {}),
+              ...(streaming === null ? {} : { streaming }),
             }),
       });
       return { firstBackup: db.firstBackup, restoreCommand: db.restoreCommand, topology: db.topology };
@@ -470,6 +471,41 @@ describe("files and units on a host", async () => {
     await shell(`ln -sfn ${folder} ${SECRETS}`);
   };
 
+  test("commits wait for the bucket, also after a boot, and with a limit no longer when the agent cannot start", async () => {
+    const names = (): Promise<string> => sql("SHOW synchronous_standby_names");
+    const waits = (): Promise<true> =>
+      waitFor("waiting commits", 120_000, async () => ((await names()) === "pgbackstop" ? true : null));
+    streaming = { synchronous: "any", degradeAfterSeconds: 5 };
+    await up();
+    await waits();
+    await host.reboot();
+    // Nothing but a commit asks for the agent here: without the boot's start it would wait for ever.
+    await waitFor("a commit after the boot", 120_000, async () =>
+      (await host.run(["runuser", "-u", "postgres", "--", "psql", "-XAtqc", "INSERT INTO ledger DEFAULT VALUES"]))
+        .exitCode === 0
+        ? true
+        : null,
+    );
+    expect(await names()).toBe("pgbackstop");
+    await shell(`mv ${CREDENTIALS} ${CREDENTIALS}.away; systemctl kill --signal=KILL ${AGENT}.service`);
+    const beganMs = performance.now();
+    await sql("INSERT INTO ledger DEFAULT VALUES");
+    console.log(
+      `${host.suite} a commit waited ${((performance.now() - beganMs) / 1000).toFixed(1)} s for an agent that cannot start`,
+    );
+    expect(await names()).toBe("");
+    expect(await shell("journalctl --no-pager -o cat -u pgbackstop-main-degrade")).toContain(
+      "commits no longer wait for the repositories: no agent has answered for 5 seconds",
+    );
+    await shell(`mv ${CREDENTIALS}.away ${CREDENTIALS}; systemctl start ${AGENT}.service`);
+    await waits();
+    await sql("INSERT INTO ledger DEFAULT VALUES");
+    streaming = null;
+    await up();
+    expect(await shell("ls /etc/systemd/system /usr/local/lib/pgbackstop")).not.toContain("degrade");
+    await waitFor("the setting", 60_000, async () => ((await names()) === "" ? true : null));
+  });
+
   test("existing secrets of the host are used in place, and copied nowhere", async () => {
     await expect(up(9, true)).rejects.toThrow(`${SECRETS}/r2.conf, ${SECRETS}/r2-passphrase: missing on 127.0.0.1`);
     expect(await shell("ls /etc/pgbackstop/credentials")).toBe("notify.json\nrepo2.conf\n");
@@ -570,7 +606,7 @@ describe("files and units on a host", async () => {
   });
 
   test("streaming, enabled here, restores transactions committed seconds before the server died with its disk", async () => {
-    streamed = true;
+    streaming = { intervalSeconds: STREAM_INTERVAL_SECONDS };
     topology = String((await up(9, true))["topology"]);
     const printed = await host.runOk([
       "systemd-analyze",
