@@ -6,8 +6,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 export const STATE_BUDGET = {
-  /** With two repositories. Fifty of these and of hosts, and the plugin, are 5.5 MB. The aim is 3 MB. */
-  cluster: 80_000,
+  /** With two repositories. Fifty of these and of hosts, and the plugin, are 5.4 MB as measured. The aim is 3 MB. */
+  cluster: 84_000,
   host: 29_000,
   /** A plugin whose image contains the runtime. */
   plugin: 100_000,
