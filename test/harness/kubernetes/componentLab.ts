@@ -58,7 +58,7 @@ export async function startComponentLab(
   name: string,
   options: ComponentLabOptions = {},
 ): Promise<ComponentLab> {
-  const first = options.first ?? ((await createStores("first"))[0] as S3Server);
+  const [first] = options.first === undefined ? ((await createStores("first")) as [S3Server]) : [options.first];
   const [second] = (await createStores("second")) as [S3Server];
   const lab = await startLab(parts, { name, ...(options.images === undefined ? {} : { images: options.images }) });
   await exposeStores(lab, [first, second]);
