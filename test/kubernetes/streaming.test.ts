@@ -37,6 +37,8 @@ describe("streamed WAL of a cluster", async () => {
   }
   let stack: ComponentLab;
   let primary = "orders-1";
+  /** The death of the first primary. */
+  let diedAtMs = 0;
 
   beforeAll(async () => {
     stack = await startComponentLab(parts, "streaming");
@@ -130,6 +132,7 @@ describe("streamed WAL of a cluster", async () => {
   });
 
   test("a promoted standby streams its own timeline", async () => {
+    diedAtMs = Date.now();
     await stack.lab.crash(primary);
     await stack.lab.kubectl.runOk(["delete", "pvc", primary, "-n", "default", "--wait=false"]);
     const beganMs = performance.now();
@@ -145,6 +148,30 @@ describe("streamed WAL of a cluster", async () => {
       `promoted after ${((promotedMs - beganMs) / 1000).toFixed(1)} s, streamed ${(streamedMs / 1000).toFixed(1)} s later`,
     );
     for (const stream of await streams(primary)) expect(stream?.wal).toMatch(/^00000002/);
+  });
+
+  test("a restore along the dead primary's timeline has what only its stream has", async () => {
+    const time = new Date(diedAtMs - WORST_MS).toISOString();
+    await stack.declare(
+      () =>
+        void new CnpgRestore("dead", {
+          ...common("/dead"),
+          parameters: { shared_buffers: "32MB" },
+          source: {
+            stanza: "orders",
+            repositories: stack.repositoriesAt("/orders"),
+            from: ["repo2"],
+            target: { time, timeline: "1" },
+          },
+        }),
+    );
+    await stack.lab.kubectl.waitForCondition(CLUSTERS, "dead", "Ready");
+    expect(podLog("dead-1-full-recovery")).toMatch(/found 00000001[0-9A-F]{16} up to \S+ in the repo2/);
+    const kept = new Set((await stack.sql("dead-1", "select id from load")).split("\n").map(Number));
+    const acks = acknowledged(stack.lab).filter(({ atMs }) => atMs < diedAtMs - WORST_MS);
+    expect(acks.length).toBeGreaterThan(20);
+    expect(acks.filter(({ id }) => !kept.has(id))).toEqual([]);
+    await stack.lab.kubectl.runOk(["delete", CLUSTERS, "dead", "-n", "default", "--wait=false"]);
   });
 
   test("a drill of the newest state replays the stream", async () => {
