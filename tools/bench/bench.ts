@@ -13,6 +13,7 @@ import { filesMain } from "./files";
 import { memoryMain } from "./memory";
 import { mixedMain } from "./mixed";
 import { rpoMain } from "./rpo";
+import { streamMain } from "./stream";
 import { topologyMain } from "./topology";
 import { walMain } from "./wal";
 
@@ -26,7 +27,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   topology: topologyMain,
 };
 /** Not beside stock, and too long for `all`. */
-const MEASUREMENTS: Readonly<Record<string, Bench>> = { commits: commitsMain, rpo: rpoMain };
+const MEASUREMENTS: Readonly<Record<string, Bench>> = { commits: commitsMain, rpo: rpoMain, stream: streamMain };
 
 const HELP = `npm run bench -- [NAME] [options]: pgbackstop beside stock pgBackRest 2.60, on the same data, in one run
 
@@ -38,7 +39,8 @@ const HELP = `npm run bench -- [NAME] [options]: pgbackstop beside stock pgBackR
   topology   comparisons of stacks, and what they add to a preview       --databases=50
   commits    commits per second that wait for a repository              --seconds=10 --scale=40
   rpo        commits lost with hosts, by kills of every part             --kills=300 --asynchronous=100 --latency=5 (ms)
-  all        all but these two, in sequence                             no other options
+  stream     requests and bytes that streaming sends in an hour         --seconds=120 --latency=30 (ms) --rate=100
+  all        all but the last three, in sequence                        no other options
 
   --rounds=N  pairs of runs, of which the medians are taken (5; memory: 1)
   --profile   profile one more run of ours for each, which is not counted

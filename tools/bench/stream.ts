@@ -1,0 +1,144 @@
+/**
+ * `npm run bench -- stream [--seconds=120 --latency=30 --rate=100]`: requests and bytes that streaming sends to a
+ * bucket in an hour, idle and under load, and what synchronous streaming adds. The bucket's own log is counted.
+ */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { SettingsFileStream } from "../../runtime/config/settings";
+import { build } from "../parts/build/build";
+import { findVersitygw } from "../parts/kubernetes/goTools";
+import { findWholePostgres, type PostgresBinaries } from "../parts/postgres/postgres";
+import { findOnPath, onEnd, runOk, sleep } from "../parts/process";
+import type { Progress } from "../parts/progress";
+import { readArguments } from "./arguments";
+import { runtimeFile } from "./bed";
+import { RpoLab } from "./rpoLab";
+
+const INTERVAL_S = 5;
+const CLIENTS = 8;
+/** Rows of pgbench for many clients. */
+const SCALE = 20;
+const MODES: readonly { readonly title: string; readonly stream: SettingsFileStream }[] = [
+  { title: `asynchronous, every ${INTERVAL_S} s`, stream: { intervalSeconds: INTERVAL_S } },
+  { title: "synchronous", stream: { intervalSeconds: INTERVAL_S, synchronous: "all" } },
+  {
+    title: "synchronous, groupMilliseconds 100",
+    stream: { intervalSeconds: INTERVAL_S, synchronous: "all", groupMilliseconds: 100 },
+  },
+];
+
+interface Counts {
+  readonly puts: number;
+  readonly deletes: number;
+  readonly others: number;
+  readonly putBytes: number;
+}
+
+interface Options {
+  readonly seconds: number;
+  readonly latency: number;
+  readonly rate: number;
+}
+
+export async function streamMain(argv: readonly string[], progress: Progress): Promise<void> {
+  const options = readArguments(argv, { seconds: 120, latency: 30, rate: 100 });
+  const postgres = await findWholePostgres(18);
+  if ("missing" in postgres) return progress.loud(`no measurement: ${postgres.missing}`);
+  if ((await findVersitygw()) === null) return progress.loud("no measurement: versitygw is not built");
+  if (process.env["PGBACKSTOP_RUNTIME"] === undefined) await build(progress);
+  const rows: string[] = [];
+  for (const { stream, title } of MODES)
+    rows.push(...(await progress.step(title, (note) => measureMode(title, stream, postgres.binaries, options, note))));
+  process.stdout.write(
+    `\n| one repository, in an hour | server | WAL written, MB | PUT | bytes of PUT, MB | DELETE | others |\n` +
+      `| --- | --- | ---: | ---: | ---: | ---: | ---: |\n${rows.join("\n")}\n`,
+  );
+}
+
+async function measureMode(
+  title: string,
+  stream: SettingsFileStream,
+  binaries: PostgresBinaries,
+  { latency, rate, seconds }: Options,
+  note: (text: string) => void,
+): Promise<string[]> {
+  const lab = await RpoLab.create({
+    binaries,
+    stream,
+    repos: ["s3"],
+    latencyMs: latency,
+    logsRequests: true,
+    runtimeFile: runtimeFile(),
+    s3Kind: "versitygw",
+    settings: { max_wal_size: "4GB", checkpoint_timeout: "1h", archive_timeout: "300s" },
+  });
+  const forget = onEnd(() => lab.remove());
+  try {
+    const { cluster } = lab;
+    const program = (await findOnPath("pgbench")) ?? join(binaries.folder, "pgbench");
+    const login = ["-h", cluster.socketPath, "-p", String(cluster.port), "-U", cluster.superuser];
+    const pgbench = (args: readonly string[]): Promise<string> => runOk(program, [...login, ...args, "postgres"]);
+    await pgbench(["-i", "-q", "-s", String(SCALE)]);
+    await lab.untilStreaming();
+    await cluster.sql("CHECKPOINT");
+    // The leftovers of filling the tables are merged and removed first.
+    await sleep(6000 * INTERVAL_S);
+    const loads: readonly [string, () => Promise<unknown>][] = [
+      ["idle", () => sleep(1000 * seconds)],
+      [
+        `${rate} commits a second, ${CLIENTS} clients`,
+        () => pgbench(["-n", "-c", String(CLIENTS), "-R", String(rate), "-T", String(seconds)]),
+      ],
+    ];
+    const rows: string[] = [];
+    for (const [load, work] of loads) {
+      note(load);
+      const before = { counts: countOf(lab), lsn: await lsnOf(lab), atMs: performance.now() };
+      await work();
+      const perHour = 3_600_000 / (performance.now() - before.atMs);
+      const walBytes = (await lsnOf(lab)) - before.lsn;
+      rows.push(rowOf(`${title} | ${load}`, minus(countOf(lab), before.counts), walBytes, perHour));
+    }
+    return rows;
+  } finally {
+    forget();
+    await lab.remove();
+  }
+}
+
+async function lsnOf({ cluster }: RpoLab): Promise<number> {
+  return Number(await cluster.value("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn"));
+}
+
+/** Operations since the bucket's start, from its log: `… s3_PutObject KEY URI STATUS ERROR SENT SIZE …`. */
+function countOf({ bucket }: RpoLab): Counts {
+  const counts = { puts: 0, deletes: 0, others: 0, putBytes: 0 };
+  if (bucket === null) return counts;
+  for (const line of readFileSync(bucket.accessLogFile, "utf8").split("\n")) {
+    const [operation, , , , , , size] = /s3_.*/.exec(line)?.[0].split(" ") ?? [];
+    if (operation === undefined) continue;
+    if (operation === "s3_PutObject" || operation === "s3_UploadPart") {
+      counts.puts++;
+      counts.putBytes += Number(size);
+    } else if (operation.startsWith("s3_DeleteObject")) counts.deletes++;
+    else counts.others++;
+  }
+  return counts;
+}
+
+function minus(after: Counts, before: Counts): Counts {
+  return {
+    puts: after.puts - before.puts,
+    deletes: after.deletes - before.deletes,
+    others: after.others - before.others,
+    putBytes: after.putBytes - before.putBytes,
+  };
+}
+
+function rowOf(title: string, counts: Counts, walBytes: number, perHour: number): string {
+  const hourly = (count: number): string => String(Math.round(count * perHour));
+  const megabytes = (bytes: number): string => ((bytes * perHour) / 1e6).toFixed(bytes * perHour < 1e7 ? 1 : 0);
+  const { deletes, others, putBytes, puts } = counts;
+  const cells = [megabytes(walBytes), hourly(puts), megabytes(putBytes), hourly(deletes), hourly(others)];
+  return `| ${title} | ${cells.join(" | ")} |`;
+}
