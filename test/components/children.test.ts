@@ -119,7 +119,7 @@ test("the plugin, Secrets and monitoring show their objects", async () => {
   const children = { clientSecret, configMap, deployment, disruptionBudget, serverSecret, service, serviceAccount };
   expect(await namesOf(children)).toEqual({
     clientSecret: "Secret plugin-client-tls",
-    configMap: "ConfigMap plugin-runtime",
+    configMap: "ConfigMapPatch plugin-runtime",
     deployment: "Deployment plugin-deployment",
     disruptionBudget: "none",
     serverSecret: "Secret plugin-server-tls",

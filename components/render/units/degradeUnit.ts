@@ -50,7 +50,7 @@ select pg_reload_conf() \\g /dev/null
 export function degradeFile(plan: HostPlan): HostFile | null {
   const seconds = limitOf(plan);
   if (seconds === null) return null;
-  return { path: pathOf(plan), mode: "0755", owner: "admin", text: scriptOf(plan, seconds), deferred: false };
+  return { path: pathOf(plan), mode: "0755", owner: "admin", text: scriptOf(plan, seconds), deferred: true };
 }
 
 /** Empty if commits never stop waiting. */
@@ -75,7 +75,7 @@ export function degradeUnits(plan: HostPlan): Unit[] {
     "WantedBy=multi-user.target",
   ]);
   return [
-    { name: `${unitName(plan.stanza, "degrade")}.service`, text, deferred: false, enabled: true, restarted: true },
+    { name: `${unitName(plan.stanza, "degrade")}.service`, text, deferred: true, enabled: true, restarted: true },
   ];
 }
 
