@@ -447,7 +447,8 @@ export function declareObjects(
     if (!isWhole && checked.awaitsTarget && isCluster(role))
       Object.assign(filled, { spec: specWhenKnown(filled, whenKnown("spec")) });
     const identity = (isNamed ? whenKnown("metadata") : fillKnown(metadata, deferred)) as object;
-    const object = { apiVersion, kind, metadata: role === "attachment" ? after(identity, made) : identity, ...filled };
+    const values = role === "attachment" ? after(filled, made) : filled;
+    const object = { apiVersion, kind, metadata: identity, ...values };
     const options = pulumi.mergeOptions({ parent: scope.parent }, optionsOf(role, made));
     const own = renderedName(scope.name, role);
     if (kind === "ConfigMap") {
@@ -470,14 +471,14 @@ export function declareObjects(
 }
 
 /**
- * The metadata of an attachment after the Job that replaces the Cluster's archiver. A preview asks the API server
- * whether it would accept a patch, unless a value is unknown; before the Job has run, it would not.
+ * The fields of an attachment after the Job that replaces the Cluster's archiver. A preview asks the API server whether
+ * it would accept a patch, unless a value is unknown; before the Job has run, it would not.
  */
-function after(metadata: object, made: ReadonlyMap<string, pulumi.Resource>): object {
+function after(fields: object, made: ReadonlyMap<string, pulumi.Resource>): object {
   const job = made.get(REPLACE_ARCHIVER_ROLE) as pulumi.CustomResource | undefined;
-  if (job === undefined) return metadata;
-  const { name } = metadata as { readonly name: pulumi.Input<string> };
-  return { ...metadata, name: pulumi.all([name, job.id]).apply(([known]) => known) };
+  if (job === undefined) return fields;
+  const { spec } = fields as { readonly spec: pulumi.Input<object> };
+  return { ...fields, spec: pulumi.all([spec, job.id]).apply(([known]) => known) };
 }
 
 /** Location of a cluster's backups, for copies. */

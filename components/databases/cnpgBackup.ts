@@ -200,10 +200,13 @@ export class CnpgBackup extends pulumi.ComponentResource {
   }
 }
 
-/** The Job that replaces an archiver has done its work once: another runtime, or another plugin, does not repeat it. */
+/**
+ * The Job that replaces an archiver has done its work once: another runtime, or another plugin, does not repeat it. One
+ * that failed is replaced under its name.
+ */
 function attachmentOptions(role: string, made: ReadonlyMap<string, pulumi.Resource>): pulumi.CustomResourceOptions {
   const options = { dependsOn: [...made.values()] };
-  return role === REPLACE_ARCHIVER_ROLE ? { ...options, ignoreChanges: ["spec"] } : options;
+  return role === REPLACE_ARCHIVER_ROLE ? { ...options, ignoreChanges: ["spec"], deleteBeforeReplace: true } : options;
 }
 
 /** The fields of a Cluster that a copy needs; the provider returns the whole object. */

@@ -9,6 +9,7 @@ import type { EngineEvent, Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { RepositorySecret } from "../../components/credentials/repositorySecret";
 import { type CnpgClusterArgs, RuntimeDelivery } from "../../components/databases/cnpgArgs";
+import { CnpgBackup } from "../../components/databases/cnpgBackup";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
 import { CnpgPlugin, type CnpgPluginArgs } from "../../components/databases/cnpgPlugin";
 import { declareKubernetes, type ServiceAccount } from "../../components/internal/kubernetesObjects";
@@ -321,6 +322,29 @@ describe("a changed configuration", async () => {
     expect(await contentOf("configmap", "shop-pgbackstop")).toEqual(config);
     expect(await deleted.stop()).toEqual([]);
     await (await open("importing", false)).destroy();
+  });
+
+  test("a preview does not ask about an attachment before the Job has made way for it", async () => {
+    const backup = { barmanObjectStore: { destinationPath: "s3://a/b", s3Credentials: { inheritFromIAMRole: true } } };
+    const spec = { instances: 1, storage: { size: "1Gi" }, backup };
+    const metadata = { name: "intree", namespace: "orders" };
+    await server.kubectl.apply([{ apiVersion: "postgresql.cnpg.io/v1", kind: "Cluster", metadata, spec }], {
+      fieldManager: "others",
+    });
+    const stack = await openProgram("intree", async () => {
+      const { storageGiB: _size, ...common } = COMMON;
+      const repositories = { repo1: { at: location("first"), keepDays: 14 } };
+      new CnpgBackup("intree", { ...common, clusterName: "intree", repositories, replaceBarmanObjectStore: true });
+    });
+    const { stdout } = await stack.preview({ diff: true });
+    expect(stdout).toMatch(/ClusterPatch: \(create\)[^]*?spec +: (output<string>|\[unknown\])/);
+    // No controller runs the Job here.
+    expect(await changesOf(stack)).toContain("create ClusterPatch");
+    // One that has not ended runs again, and nothing else changes.
+    const again = await changesOf(stack);
+    expect(again.map((change) => change.split(" ")[1])).toEqual(again.map(() => "Job"));
+    expect(again.length).toBeGreaterThan(0);
+    await stack.destroy();
   });
 
   /** As an earlier version declared it: the content is the object's own. */
