@@ -183,6 +183,9 @@ describe("streamed WAL of a cluster", async () => {
     await expect.poll(() => podLog("_drill.log"), { timeout: 600_000, interval: 1000 }).toMatch(/drill \S+ of repo2: /);
     const log = podLog("_drill.log");
     expect(log).toMatch(/drill \S+ of repo2: passed/);
+    // Not by the end of the backup, which is older.
+    const rpo = /RPO +(\S+) s by the last commit/.exec(log)?.[1];
+    expect(Number(rpo) * 1000).toBeLessThan(4 * WORST_MS);
     const reached = parseLsn(/recovery: ok: reached (\S+),/.exec(log)?.[1] ?? "0/0");
     expect(reached).toBeGreaterThan(lsnOfSegment(last, SEGMENT_BYTES) + BigInt(SEGMENT_BYTES));
   });

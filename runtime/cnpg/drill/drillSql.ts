@@ -81,9 +81,9 @@ async function findLastCommit(
   return null;
 }
 
-/** As `pg_walinspect` prints it: `2026-11-21 09:04:13.123456 UTC; inval msgs: …`. */
+/** As `pg_walinspect` prints it in UTC: `2026-11-21 09:04:13.123456+00; inval msgs: …`. */
 export function timeOfCommit(description: string): number | null {
-  const [, day = "", time = ""] = /(\d{4}-\d{2}-\d{2}) (\d{2}:\d{2}:\d{2}(?:\.\d+)?) UTC/.exec(description) ?? [];
+  const [, day = "", time = ""] = /(\d{4}-\d{2}-\d{2}) (\d{2}:\d{2}:\d{2}(?:\.\d+)?)\+00\b/.exec(description) ?? [];
   const atMs = Date.parse(`${day}T${time.slice(0, 8)}Z`);
   return Number.isFinite(atMs) ? atMs / 1000 + Number(`0${time.slice(8)}`) : null;
 }
