@@ -73,7 +73,6 @@ describe("an attack", async () => {
         level: "thorough",
         maxMinutes: 5,
         repoIndex: 2,
-        repoIndexes: undefined,
         path: folder,
         beganMs: systemClock.monotonicMs(),
       },

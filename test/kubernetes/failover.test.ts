@@ -18,7 +18,7 @@ import type { S3Server } from "../../tools/parts/servers/s3Server";
 import { CLUSTERS } from "../harness/kubernetes/clusterCalls";
 import { type ComponentLab, PASSPHRASE, startComponentLab } from "../harness/kubernetes/componentLab";
 import { labParts } from "../harness/kubernetes/parts";
-import { acknowledged, sessionOf, startWriter, stopWriter } from "../harness/kubernetes/writer";
+import { acknowledged, moreAcknowledged, sessionOf, startWriter, stopWriter } from "../harness/kubernetes/writer";
 
 /** The cluster's objective: how long an acknowledged commit may be missing from the archive. */
 const RPO_S = 90;
@@ -62,10 +62,7 @@ describe("a failover under write load", async () => {
     return { ...common, acknowledge: { mode: "any" }, silence: { ...common.silence, PB021: "one is enough here" } };
   };
   const acks = (): readonly number[] => acknowledged(stack.lab).map(({ id }) => id);
-  const moreAcks = async (count: number): Promise<void> => {
-    const before = acks().length;
-    await expect.poll(() => acks().length, { timeout: 300_000 }).toBeGreaterThanOrEqual(before + count);
-  };
+  const moreAcks = (count: number): Promise<void> => moreAcknowledged(stack.lab, count);
   const idsOn = async (pod: string): Promise<ReadonlySet<number>> =>
     new Set((await stack.sql(pod, "select id from load")).split("\n").map(Number));
   const segmentNow = (pod: string): Promise<string> =>

@@ -15,7 +15,7 @@ import { CLUSTERS } from "../harness/kubernetes/clusterCalls";
 import { type ComponentLab, startComponentLab } from "../harness/kubernetes/componentLab";
 import { OPERATOR_NAMESPACE } from "../harness/kubernetes/lab";
 import { labParts } from "../harness/kubernetes/parts";
-import { acknowledged, startWriter, stopWriter } from "../harness/kubernetes/writer";
+import { acknowledged, moreAcknowledged, startWriter, stopWriter } from "../harness/kubernetes/writer";
 
 const INTERVAL_S = 2;
 const WORST_MS =
@@ -64,12 +64,7 @@ describe("streamed WAL of a cluster", async () => {
         }),
     );
   const note = (text: string): void => void process.stdout.write(`    ${text}\n`);
-  const moreAcks = async (count: number): Promise<void> => {
-    const before = acknowledged(stack.lab).length;
-    await expect
-      .poll(() => acknowledged(stack.lab).length, { timeout: 300_000 })
-      .toBeGreaterThanOrEqual(before + count);
-  };
+  const moreAcks = (count: number): Promise<void> => moreAcknowledged(stack.lab, count);
   const flushed = async (): Promise<bigint> => parseLsn(await stack.sql(primary, "select pg_current_wal_flush_lsn()"));
   const podLog = (part: string): string => {
     const folder = join(stack.lab.logFolder, "pods");

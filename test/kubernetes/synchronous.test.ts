@@ -12,7 +12,7 @@ import { CLUSTERS } from "../harness/kubernetes/clusterCalls";
 import { type ComponentLab, startComponentLab } from "../harness/kubernetes/componentLab";
 import { OPERATOR_NAMESPACE } from "../harness/kubernetes/lab";
 import { labParts } from "../harness/kubernetes/parts";
-import { acknowledged, startWriter, stopWriter } from "../harness/kubernetes/writer";
+import { acknowledged, moreAcknowledged, startWriter, stopWriter } from "../harness/kubernetes/writer";
 
 const OPERATOR = ["deployment/cnpg-controller-manager", "-n", OPERATOR_NAMESPACE];
 /** The last step of "Commits hang" (components/plan/runbook/clusterCare.ts). */
@@ -53,10 +53,7 @@ describe("commits of a cluster that wait for repositories", async () => {
     );
   const note = (text: string): void => void process.stdout.write(`    ${text}\n`);
   const acks = (): number => acknowledged(stack.lab).length;
-  const moreAcks = async (count: number): Promise<void> => {
-    const before = acks();
-    await expect.poll(acks, { timeout: 300_000 }).toBeGreaterThanOrEqual(before + count);
-  };
+  const moreAcks = (count: number): Promise<void> => moreAcknowledged(stack.lab, count);
   const metric = async (name: string): Promise<number> => {
     const program =
       "fetch('http://localhost:9187/metrics').then((answer) => answer.text()).then((text) => console.log(text))";

@@ -40,7 +40,6 @@ import {
   awaitConnection,
   awaitReady,
   clearName,
-  CLUSTERS,
   type MadeCluster,
   makeCluster,
   removeCluster,
@@ -48,7 +47,7 @@ import {
   type ThrowAway,
 } from "./drillRun";
 import { checkRelations, checkSums, dumpAll, findReplayed } from "./drillSql";
-import { type KubernetesApi, openKubernetes } from "../kubernetes/kubernetesApi";
+import { CLUSTERS, type KubernetesApi, openKubernetes } from "../kubernetes/kubernetesApi";
 import { notifyOfJob } from "../kubernetes/jobNotice";
 
 const MINUTE_MS = 60_000;
@@ -92,22 +91,13 @@ async function makeDrill(host: CommandHost, asked: AskedRestore, ctx: Context): 
 }
 
 /** Needs neither Kubernetes nor a Cluster. */
-async function makeAttack(
-  host: CommandHost,
-  { level, maxMinutes, repoIndexes }: Omit<AskedDrill, "pick">,
-  ctx: Context,
-): Promise<DrillRecord> {
+async function makeAttack(host: CommandHost, asked: Omit<AskedDrill, "pick">, ctx: Context): Promise<DrillRecord> {
   const { repoIndex, spoolPath, stanza = "" } = host.config;
   // A directory of this pod.
   const path = `${spoolPath}/drill`;
   await prepareRoot(path);
   const { beganMs } = host.process;
-  return attackDrill(
-    host.repositories(),
-    { users: host.users, self: host.self },
-    { stanza, level, maxMinutes, repoIndex, repoIndexes, path, beganMs },
-    ctx,
-  );
+  return attackDrill(host.repositories(), host, { ...asked, stanza, repoIndex, path, beganMs }, ctx);
 }
 
 /**

@@ -7,9 +7,8 @@ import { Session } from "../../postgres/session";
 import { kindOfText, findRestoreOutcome, jobState, type RestoreOutcome } from "../restore/clusterEvents";
 import { at, type JsonObject, listAt, textAt } from "../kubernetes/clusterObject";
 import { readThrowAway } from "./drillCluster";
-import type { Collection, KubernetesApi } from "../kubernetes/kubernetesApi";
+import { type Collection, CLUSTERS, type KubernetesApi } from "../kubernetes/kubernetesApi";
 
-export const CLUSTERS: Collection = { api: "postgresql.cnpg.io/v1", plural: "clusters" };
 const JOBS: Collection = { api: "batch/v1", plural: "jobs" };
 const SECRETS: Collection = { api: "v1", plural: "secrets" };
 

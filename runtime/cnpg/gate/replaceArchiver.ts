@@ -7,9 +7,8 @@ import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import type { Command } from "../../commands/host";
 import { at, isObject, type JsonObject, listAt, parseObject, textAt } from "../kubernetes/clusterObject";
-import { type Collection, type KubernetesApi, openKubernetes } from "../kubernetes/kubernetesApi";
+import { CLUSTERS, type KubernetesApi, openKubernetes } from "../kubernetes/kubernetesApi";
 
-const CLUSTERS: Collection = { api: "postgresql.cnpg.io/v1", plural: "clusters" };
 /** Of the fields that the Job sets. */
 const MANAGER = "pgbackstop-archiver";
 /** The operator changes the Cluster's status all the time, each time with another version of the object. */

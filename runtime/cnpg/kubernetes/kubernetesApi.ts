@@ -17,6 +17,8 @@ export interface Collection {
   readonly part?: "scale";
 }
 
+export const CLUSTERS: Collection = { api: "postgresql.cnpg.io/v1", plural: "clusters" };
+
 export interface KubernetesAccess {
   readonly host: string;
   readonly port: number;

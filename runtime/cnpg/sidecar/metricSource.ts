@@ -19,8 +19,8 @@ import {
   workerSamples,
 } from "../../metrics/samples";
 import { findNewestWal, listBackups, type StoredWal } from "../../operations/info/destinations";
-import { KINDS, loadDrillHistory } from "../../operations/drill/history";
-import { ATTACK, type DrillRecord } from "../../operations/drill/record";
+import { loadDrillHistory } from "../../operations/drill/history";
+import { ATTACK, DRILL_KINDS, type DrillRecord } from "../../operations/drill/record";
 import type { SynchronousReport } from "../../local/streamState";
 import { stateOf, type StreamStatus } from "../../operations/stream/streamWorker";
 import type { Repository } from "../../repository/repository";
@@ -88,7 +88,9 @@ export class MetricSource {
         this.#wal = await perRepo(this.#parts.repos, findNewestWal).catch(unknown);
       // A job elsewhere runs drills: its records are in the repositories.
       if (turn % WAL_TURNS === 0)
-        this.#drills = await loadDrillHistory(this.#parts.repos, quiet, this.#drills, KINDS).catch(() => this.#drills);
+        this.#drills = await loadDrillHistory(this.#parts.repos, quiet, this.#drills, DRILL_KINDS).catch(
+          () => this.#drills,
+        );
       await ctx.clock.sleep(REFRESH_MS, signal).catch(() => {});
     }
   }

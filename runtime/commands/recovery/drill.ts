@@ -47,21 +47,15 @@ export const drillCommand: Command = async (host) => {
 };
 
 /** Needs no PostgreSQL, and a few megabytes. */
-export function makeAttack(
-  host: Pick<CommandHost, "config" | "process" | "repositories" | "self" | "users">,
-  asked: Pick<AskedDrill, "level" | "maxMinutes" | "repoIndexes">,
+function makeAttack(
+  host: CommandHost,
+  asked: Omit<AskedDrill, "pick">,
   path: string,
   ctx: Context,
 ): Promise<DrillRecord> {
   const { repoIndex, stanza = "" } = host.config;
-  const { level, maxMinutes, repoIndexes } = asked;
   const { beganMs } = host.process;
-  return attackDrill(
-    host.repositories(),
-    { users: host.users, self: host.self },
-    { stanza, level, maxMinutes, repoIndex, repoIndexes, path, beganMs },
-    ctx,
-  );
+  return attackDrill(host.repositories(), host, { ...asked, stanza, repoIndex, path, beganMs }, ctx);
 }
 
 function makeDrill(

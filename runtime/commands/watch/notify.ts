@@ -10,7 +10,8 @@ import { monitoredUnit, ownUnit } from "../../local/systemdUnit";
 import { deliver } from "../../notify/deliver";
 import { type Notification, notificationOf, type NotificationInput } from "../../notify/message";
 import { type NotifyTarget, parseTargets } from "../../notify/targets";
-import { KINDS, loadLocalDrills } from "../../operations/drill/history";
+import { loadLocalDrills } from "../../operations/drill/history";
+import { DRILL_KINDS } from "../../operations/drill/record";
 import { drillNotice } from "../../operations/drill/drillReport";
 import type { Command, Invocation, MachineAccess } from "../host";
 
@@ -124,6 +125,6 @@ function targetsPath({ config, machine }: Invocation & MachineAccess): string | 
 const JUST_ENDED_S = 900;
 
 async function newestDrill({ spoolPath, stanza }: Config, sinceS: number): Promise<NotificationInput["drill"]> {
-  const record = (await loadLocalDrills(spoolPath, stanza ?? "", KINDS)).at(-1);
+  const record = (await loadLocalDrills(spoolPath, stanza ?? "", DRILL_KINDS)).at(-1);
   return record === undefined || record.endedAtS < sinceS ? null : drillNotice(record);
 }

@@ -23,18 +23,16 @@ import {
 } from "./attackStanza";
 import type { CheckResult } from "./checks";
 import { DrillJournal } from "./drillJournal";
+import type { AskedDrill } from "./askedDrill";
 import { repoInTurn } from "./drillPlan";
 import { listTurns } from "./history";
 import { ATTACK, type DrillRecord } from "./record";
 import { makeScratch, removeScratch } from "./scratch";
 
-export interface AttackOptions {
+/** `repoIndexes` take turns; undefined means all. */
+export interface AttackOptions extends Pick<AskedDrill, "level" | "maxMinutes" | "repoIndexes"> {
   readonly stanza: string;
-  readonly level: DrillRecord["level"];
-  readonly maxMinutes: number;
   readonly repoIndex: number | undefined;
-  /** Repositories that take turns; undefined means all. */
-  readonly repoIndexes: readonly number[] | undefined;
   /** Existing directory for the stanza's few files and for what is restored; the caller holds the drill lock. */
   readonly path: string;
   /** {@link Context.clock}'s monotonic time at the program's start. */

@@ -18,6 +18,7 @@ import { listNames, readFile, type Repository, writeFile } from "../../repositor
 import type { Turn } from "./drillPlan";
 import {
   ATTACK,
+  DRILL_KINDS,
   DRILL_PICKS,
   drillFileName,
   type DrillKind,
@@ -30,8 +31,6 @@ import {
 /** Records kept per location: two years of weekly drills. */
 const KEPT_MAX = 104;
 const READS_AT_ONCE = 8;
-/** Fire drills, and drills that attack a bucket. */
-export const KINDS: readonly DrillKind[] = [...DRILL_PICKS, ATTACK];
 
 /** This machine's directory for the files that repositories keep in `drillsPath`. */
 export function localDrillsPath(spoolPath: string, stanza: string): string {
@@ -142,7 +141,7 @@ async function loadNamed(
   known: ReadonlyMap<string, DrillRecord> = new Map(),
 ): Promise<DrillRecord[]> {
   const loaded = await mapParallel(names, READS_AT_ONCE, async (name) => {
-    const old = known.get(parseDrillFileName(name, KINDS)?.id ?? "");
+    const old = known.get(parseDrillFileName(name, DRILL_KINDS)?.id ?? "");
     if (old !== undefined) return [old];
     try {
       return recordsOf(textOf(await readFile(repo, `${drillsPath(repo.stanza)}/${name}`, repo.cipherPass)), name);

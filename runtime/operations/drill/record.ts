@@ -14,6 +14,8 @@ export type DrillPick = (typeof DRILL_PICKS)[number];
 /** Restores no backup: does to a prefix of its own what a thief would do, and reads it as it was before. */
 export const ATTACK = "attack";
 export type DrillKind = DrillPick | typeof ATTACK;
+/** Fire drills, and drills that attack a bucket. */
+export const DRILL_KINDS: readonly DrillKind[] = [...DRILL_PICKS, ATTACK];
 
 /**
  * `heartbeat`: a row with the time; `commit`: the last replayed transaction; `backup`: the end of the backup, because
@@ -99,7 +101,7 @@ export function parseDrill(text: string, name: string): DrillRecord {
     typeof record.repo === "number" &&
     typeof record.startedAtS === "number" &&
     typeof record.ok === "boolean" &&
-    [...DRILL_PICKS, ATTACK].some((pick) => pick === record.pick) &&
+    DRILL_KINDS.some((pick) => pick === record.pick) &&
     [record.failures, record.phases, record.checks].every(Array.isArray);
   if (!isWhole) throw wrong("fields are missing");
   return record as DrillRecord;

@@ -10,6 +10,10 @@ import { listChunks, putChunk, readForeignChunk } from "../../repository/streamS
 import { listWal } from "../../repository/walStore";
 import type { WalCopy, WalSide } from "./copyWal";
 
+export interface WalRange extends WalCopy {
+  readonly systemId: bigint;
+}
+
 export interface StreamCopied {
   readonly count: number;
   /** What could not be copied, one line each. */
@@ -24,8 +28,7 @@ const CHUNKS_AT_ONCE = 2;
 export async function copyStream(
   source: WalSide,
   target: WalSide,
-  { archiveId, from }: WalCopy,
-  systemId: bigint,
+  { archiveId, from, systemId }: WalRange,
   dryRun: boolean,
   ctx: Context,
 ): Promise<StreamCopied> {

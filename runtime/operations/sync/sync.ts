@@ -18,8 +18,8 @@ import { listArchiveIds } from "../../repository/walStore";
 import type { JobPool } from "../shared/jobs";
 import { hasStanza } from "../stanza/stanzaDelete";
 import { copyBackup, type SyncSide } from "./copyBackup";
-import { copyStream } from "./copyStream";
-import { copyWal, findMissingWal, type WalCopy, type WalSide } from "./copyWal";
+import { copyStream, type WalRange } from "./copyStream";
+import { copyWal, findMissingWal, type WalSide } from "./copyWal";
 import { planSync, type SyncScope } from "./syncPlan";
 import { syncServerFiles } from "./syncServerFiles";
 
@@ -64,7 +64,8 @@ export async function sync(
   const prefix = options.dryRun ? "[DRY-RUN] " : "";
   const lacking: LackingWal[] = [];
   let walCount = 0;
-  for (const copy of walRanges(source, target, entries, options.scope)) {
+  const ranges = walRanges(source, target, entries, options.scope);
+  for (const copy of ranges) {
     const sides = [
       { repo: from, pass: source.archiveInfo.cipherPass ?? null },
       { repo: to, pass: target.archiveInfo.cipherPass ?? null },
@@ -89,7 +90,7 @@ export async function sync(
       `${prefix}${to.name}: copied ${missing.length - failed.size} WAL file(s) of ${copy.archiveId} from ${from.name}, ${missing[0]?.name} to ${missing.at(-1)?.name}`,
     );
   }
-  const chunkCount = await copyStreams(source, target, entries, options, problems, ctx);
+  const chunkCount = await copyStreams(source, target, ranges, options.dryRun, problems, ctx);
   const whole = entries.filter((entry) => {
     const names = neededOf(lacking, entry, source.archiveInfo);
     if (names.length > 0)
@@ -104,17 +105,15 @@ export async function sync(
 async function copyStreams(
   source: OpenSide,
   target: OpenSide,
-  entries: readonly BackupInfoEntry[],
-  { dryRun, scope }: SyncOptions,
+  ranges: readonly WalRange[],
+  dryRun: boolean,
   problems: string[],
   ctx: Context,
 ): Promise<number> {
   const sideOf = ({ archiveInfo, repo }: OpenSide): WalSide => ({ repo, pass: archiveInfo.cipherPass ?? null });
   let total = 0;
-  for (const copy of walRanges(source, target, entries, scope)) {
-    const row = source.archiveInfo.history.find((each) => archiveIdOf(each) === copy.archiveId);
-    if (row === undefined) continue;
-    const copied = await copyStream(sideOf(source), sideOf(target), copy, row.systemId, dryRun, ctx);
+  for (const range of ranges) {
+    const copied = await copyStream(sideOf(source), sideOf(target), range, dryRun, ctx);
     problems.push(...copied.problems);
     total += copied.count;
   }
@@ -226,7 +225,7 @@ function walRanges(
   target: OpenSide,
   entries: readonly BackupInfoEntry[],
   scope: SyncScope,
-): WalCopy[] {
+): WalRange[] {
   for (const entry of source.archiveInfo.history) {
     const other = target.archiveInfo.history.find((row) => row.id === entry.id);
     if (other?.systemId === entry.systemId && other.pgVersion === entry.pgVersion) continue;
@@ -239,11 +238,11 @@ function walRanges(
     );
   }
   const needing = scope.kind === "all" ? [...target.backupInfo.backups, ...entries] : entries;
-  return source.archiveInfo.history.flatMap((row): WalCopy[] => {
+  return source.archiveInfo.history.flatMap((row): WalRange[] => {
     const starts = needing.flatMap((entry) =>
       entry.dbId === row.id && entry.archiveStart !== null ? [entry.archiveStart] : [],
     );
     const [from] = starts.sort();
-    return from === undefined ? [] : [{ archiveId: archiveIdOf(row), from }];
+    return from === undefined ? [] : [{ archiveId: archiveIdOf(row), from, systemId: row.systemId }];
   });
 }

@@ -5,6 +5,7 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { expect } from "vitest";
 import { POSTGRES_IMAGE } from "./images";
 import type { Lab } from "./lab";
 
@@ -51,6 +52,12 @@ export function acknowledged({ logFolder }: Lab): readonly Acknowledged[] {
     id: Number(id),
     atMs: Number(at) * 1000,
   }));
+}
+
+/** Waits until so many more commits are acknowledged. */
+export async function moreAcknowledged(lab: Lab, count: number): Promise<void> {
+  const before = acknowledged(lab).length;
+  await expect.poll(() => acknowledged(lab).length, { timeout: 300_000 }).toBeGreaterThanOrEqual(before + count);
 }
 
 /** The connection that an id belongs to, counted from 1. */

@@ -48,7 +48,6 @@ function makeAttack(
     level: "thorough",
     maxMinutes: 5,
     repoIndex: undefined,
-    repoIndexes: undefined,
     path,
     beganMs: TEST_TIME_MS,
   };
