@@ -2,7 +2,7 @@
  * The demo's stack: `examples/local` through the Automation API with the real engine, state in the demo's own folder.
  */
 import { mkdirSync } from "node:fs";
-import type { Stack } from "@pulumi/pulumi/automation";
+import type { Stack, UpdateSummary } from "@pulumi/pulumi/automation";
 import type { LocalOutputs, LocalSettings } from "../../examples/local/program";
 import { loadExample, openStack, prepareProgramFolder } from "../parts/pulumi/pulumiEngine";
 import type { PulumiCli } from "../parts/pulumi/pulumiCli";
@@ -30,8 +30,7 @@ export async function up(stack: Stack, print: Print): Promise<Record<string, unk
       }
     },
   });
-  const changes = Object.entries(result.summary.resourceChanges ?? {}).map(([op, count]) => `${count} ${op}`);
-  print(changes.join(", "));
+  print(changesOf(result.summary));
   return Object.fromEntries(
     Object.entries(result.outputs).map(([name, output]) => [name, output.secret ? "[secret]" : output.value]),
   );
@@ -56,13 +55,20 @@ export function bytesOf(text: string): number {
 }
 
 export async function destroy(stack: Stack, print: Print): Promise<void> {
-  await stack.destroy({
+  const { summary } = await stack.destroy({
     onEvent: (event) => {
       const done = event.resOutputsEvent?.metadata;
       if (done?.op === "delete" && done.type !== "pulumi:pulumi:Stack")
         print(`delete ${done.type.split(":").at(-1)} ${nameOf(done.urn)}`);
     },
   });
+  print(changesOf(summary));
+}
+
+function changesOf({ resourceChanges }: UpdateSummary): string {
+  return Object.entries(resourceChanges ?? {})
+    .map(([op, count]) => `${count} ${op}`)
+    .join(", ");
 }
 
 function nameOf(urn: string): string {
