@@ -238,7 +238,14 @@ export function sleep(durationMs: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, durationMs));
 }
 
-/** Repeats `check` until it returns a non-null value. @throws Error naming `what` after `timeoutMs` */
+/** Longest pause that {@link waitFor} adds because its check takes long. */
+const PAUSE_MS_MAX = 1000;
+
+/**
+ * Repeats `check` until it returns a non-null value. A check that takes long probably starts a program: a longer pause
+ * leaves the processor to what is awaited.
+ * @throws Error naming `what` after `timeoutMs`
+ */
 export async function waitFor<T>(
   what: string,
   timeoutMs: number,
@@ -247,10 +254,12 @@ export async function waitFor<T>(
 ): Promise<T> {
   const endMs = performance.now() + timeoutMs;
   for (;;) {
+    const beganMs = performance.now();
     const value = await check();
     if (value !== null) return value;
     if (performance.now() > endMs) throw new Error(`${what}: not within ${timeoutMs} ms`);
-    await sleep(pauseMs);
+    const tookMs = performance.now() - beganMs;
+    await sleep(Math.max(pauseMs, Math.min(4 * tookMs, PAUSE_MS_MAX)));
   }
 }
 
