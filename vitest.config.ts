@@ -13,16 +13,17 @@ interface Project {
   readonly exclude: readonly string[];
   readonly workers: number;
   readonly testTimeoutMs: number;
+  readonly pollPauseMs: number | undefined;
 }
 
 function projectsOfTier(tier: Tier): readonly Project[] {
-  const { alone = [], filesAtOnce, testTimeoutMs } = tier;
+  const { alone = [], filesAtOnce, testTimeoutMs, pollPauseMs } = tier;
   const [name = "", aloneName] = projectsOf(tier);
   const include = tier.folders.map((folder) => `${folder}/**/*.test.ts`);
-  const together = { name, include, exclude: alone, workers: filesAtOnce, testTimeoutMs };
+  const together = { name, include, exclude: alone, workers: filesAtOnce, testTimeoutMs, pollPauseMs };
   return aloneName === undefined
     ? [together]
-    : [together, { name: aloneName, include: alone, exclude: [], workers: 1, testTimeoutMs }];
+    : [together, { name: aloneName, include: alone, exclude: [], workers: 1, testTimeoutMs, pollPauseMs }];
 }
 
 /** As the build does it. */
@@ -33,7 +34,7 @@ const protoFiles = {
 
 /** Projects of different width must not run at the same time: each has a place in the order of its own. */
 function configOf(
-  { name, include, exclude, workers, testTimeoutMs }: Project,
+  { name, include, exclude, workers, testTimeoutMs, pollPauseMs }: Project,
   position: number,
 ): TestProjectInlineConfiguration {
   return {
@@ -52,7 +53,7 @@ function configOf(
       hookTimeout: testTimeoutMs,
       teardownTimeout: 60_000,
       // Where a test names none: vitest's second is less than a busy machine may need.
-      expect: { poll: { timeout: 10_000 } },
+      expect: { poll: { timeout: 10_000, ...(pollPauseMs === undefined ? {} : { interval: pollPauseMs }) } },
     },
   };
 }

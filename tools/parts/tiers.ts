@@ -20,6 +20,11 @@ export interface Tier {
   /** Temporary files go to memory if there is space, except those of files in `alone`. */
   readonly inMemory?: true;
   readonly testTimeoutMs: number;
+  /**
+   * Pause between two attempts of `expect.poll`. Default: vitest's 50 ms, in which attempts that start a program would
+   * keep a processor busy.
+   */
+  readonly pollPauseMs?: number;
   /** Real parts, for the table at the end. */
   readonly about: string;
   /** The tier cannot run without the Pulumi CLI. */
@@ -80,6 +85,7 @@ export const TIERS: readonly Tier[] = [
     filesAtOnce: 2,
     quick: ["test/hosts/boot.test.ts"],
     testTimeoutMs: 600_000,
+    pollPauseMs: 500,
     about: "Debian 12 and 13 with systemd and sshd, booted",
     needsPulumi: false,
   },
@@ -91,6 +97,7 @@ export const TIERS: readonly Tier[] = [
     filesAtOnce: 2,
     quick: ["test/kubernetes/apiServer.test.ts", "test/kubernetes/cluster.test.ts"],
     testTimeoutMs: 600_000,
+    pollPauseMs: 500,
     about: "API server, CloudNativePG; the kubelet is a double",
     needsPulumi: false,
   },
