@@ -10,6 +10,7 @@ import { BackupNow } from "../../components/actions/backupNow";
 import { type RunResult, sleep } from "../../tools/parts/process";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { type ApiServer, startApiServer } from "../harness/kubernetes/apiServer";
+import { BACKUPS } from "../harness/kubernetes/clusterCalls";
 import type { KubernetesObject } from "../harness/kubernetes/kubectl";
 import { realProviderFolder, realProviderParts } from "../harness/kubernetes/realProvider";
 
@@ -53,10 +54,7 @@ describe("a cluster's backup as part of an update", async () => {
    */
   async function endBackups(): Promise<void> {
     while (!ended.signal.aborted) {
-      const list = JSON.parse(
-        await server.kubectl.runOk(["get", "backups.postgresql.cnpg.io", "-A", "-o", "json"]),
-      ) as { items: BackupObject[] };
-      for (const { metadata, status } of list.items) {
+      for (const { metadata, status } of await server.kubectl.list<BackupObject>(BACKUPS)) {
         if (metadata["deletionTimestamp"] !== undefined) await patch(metadata.name, { metadata: { finalizers: null } });
         else if (status?.phase === undefined) await patch(metadata.name, { status: outcome }, "--subresource=status");
       }

@@ -4,6 +4,7 @@
  */
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
+import { get } from "node:http";
 import { join } from "node:path";
 import { makeCertificates } from "../../../tools/parts/servers/certificates";
 import type { ApiServerParts, LabParts } from "../../../tools/parts/kubernetes/kubernetesPrograms";
@@ -31,10 +32,15 @@ export interface ControlPlane {
 
 /** Time limit for the API server to start on a busy machine. It needs some 5 s of processor time. */
 const START_MS = 240_000;
+/** Time limit for one answer of the API server. */
+const ANSWER_MS = 60_000;
 /** The port of the API server in its own namespaces. */
 const API_PORT = 6443;
 const CLUSTER_ADDRESSES = "10.96.0.0/16";
 const SERVER_NAMES = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"];
+
+/** Collecting garbage is a quarter of what these programs do in their short lives. */
+const GO_ENV = { GOGC: "400" };
 
 /** Only the controllers that tests need. The volume binder is off: the double of the kubelet binds claims. */
 const CONTROLLERS = [
@@ -78,6 +84,7 @@ export async function startControlPlane(
       "initial-advertise-peer-urls": peerUrl,
       "initial-cluster": `default=${peerUrl}`,
     }),
+    GO_ENV,
   );
   const server = await testNetwork.start(
     "kube-apiserver",
@@ -105,17 +112,25 @@ export async function startControlPlane(
       "allow-privileged": true,
       profiling: false,
     }),
+    GO_ENV,
   );
   const { kubeconfig } = files;
-  const kubectl = new Kubectl((args, options) =>
-    testNetwork.run(
-      parts.kubectl,
-      ["--kubeconfig", kubeconfig, "--cache-dir", join(runFolder, "kubectl-cache"), ...args],
-      options,
-    ),
+  const socketPath = join(runFolder, "api");
+  const proxy = await testNetwork.start("kubectl-proxy", parts.kubectl, [
+    "proxy",
+    ...flags({ kubeconfig, "unix-socket": socketPath }),
+  ]);
+  const kubectl = new Kubectl(
+    (args, options) =>
+      testNetwork.run(
+        parts.kubectl,
+        ["--kubeconfig", kubeconfig, "--cache-dir", join(runFolder, "kubectl-cache"), ...args],
+        { ...options, env: { ...GO_ENV, ...options?.env } },
+      ),
+    (path, accept) => getFrom(socketPath, path, accept),
   );
-  await waitUntilReady(kubectl, [etcd, server]);
-  const kubectlFunction = `kubectl() { '${parts.kubectl}' --kubeconfig '${kubeconfig}' --cache-dir '${join(runFolder, "kubectl-cache")}' "$@"; }`;
+  await waitUntilReady(kubectl, [etcd, server, proxy]);
+  const kubectlFunction = `kubectl() { GOGC=${GO_ENV.GOGC} '${parts.kubectl}' --kubeconfig '${kubeconfig}' --cache-dir '${join(runFolder, "kubectl-cache")}' "$@"; }`;
   const shell: ControlPlane["shell"] = (script, options) =>
     testNetwork.run("bash", ["-c", `set -euo pipefail\n${kubectlFunction}\n${script}`], options);
   return { kubectl, shell, testNetwork, ...files };
@@ -132,7 +147,25 @@ export async function startControllers(plane: ControlPlane, parts: LabParts): Pr
     "bind-address": "127.0.0.1",
     controllers: CONTROLLERS.join(","),
   };
-  return plane.testNetwork.start("kube-controller-manager", parts.kubeControllerManager, flags(settings));
+  return plane.testNetwork.start("kube-controller-manager", parts.kubeControllerManager, flags(settings), GO_ENV);
+}
+
+/** Gets a path through `kubectl proxy`, whose socket every namespace sees. */
+function getFrom(
+  socketPath: string,
+  path: string,
+  accept: string,
+): Promise<{ readonly status: number; readonly text: string }> {
+  return new Promise((resolve, reject) => {
+    const sent = get({ socketPath, path, headers: { accept }, timeout: ANSWER_MS }, (response) => {
+      let text = "";
+      response.setEncoding("utf8").on("data", (chunk: string) => void (text += chunk));
+      response.on("error", reject);
+      response.on("end", () => resolve({ status: response.statusCode ?? 0, text }));
+    });
+    sent.on("timeout", () => sent.destroy(new Error(`GET ${path}: no answer`)));
+    sent.on("error", reject);
+  });
 }
 
 function flags(settings: Readonly<Record<string, string | number | boolean>>): string[] {

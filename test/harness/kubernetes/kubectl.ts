@@ -38,6 +38,36 @@ export interface Condition {
 
 type Runner = (args: readonly string[], options?: RunOptions) => Promise<RunResult>;
 
+/** Gets a path of the API. */
+type Getter = (path: string, accept: string) => Promise<{ readonly status: number; readonly text: string }>;
+
+/** A kind of objects, as the API server describes it. */
+interface Resource {
+  readonly resource: string;
+  readonly singularResource: string;
+  readonly shortNames?: readonly string[];
+  readonly responseKind: { readonly kind: string };
+  readonly scope: "Namespaced" | "Cluster";
+}
+
+/** All kinds of a group, from `/api` or `/apis`. */
+interface GroupDiscovery {
+  readonly metadata: { readonly name?: string };
+  readonly versions: readonly { readonly version: string; readonly resources?: readonly Resource[] }[];
+}
+
+/** A kind of objects, with its place in the API. */
+interface Kind {
+  readonly names: readonly string[];
+  readonly resource: string;
+  readonly isNamespaced: boolean;
+  readonly apiVersion: string;
+  readonly kind: string;
+}
+
+const JSON_TYPE = "application/json";
+const DISCOVERY_TYPE = `${JSON_TYPE};g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList`;
+
 /** Time limit for one call. */
 const CALL_MS = 120_000;
 /** Default time limit for a wait. */
@@ -46,9 +76,16 @@ const PAUSE_MS = 300;
 
 export class Kubectl {
   readonly #runner: Runner;
+  readonly #getter: Getter;
+  #kinds: readonly Kind[] = [];
 
-  constructor(runner: Runner) {
+  /**
+   * @param getter reads objects. A wait looks several times a second: with a process for each look it would keep a
+   *   third of a processor busy
+   */
+  constructor(runner: Runner, getter: Getter) {
     this.#runner = runner;
+    this.#getter = getter;
   }
 
   /** The caller checks the exit code. */
@@ -96,14 +133,18 @@ export class Kubectl {
     name: string,
     namespace = "default",
   ): Promise<T | null> {
-    const text = await this.runOk(["get", kind, name, "-n", namespace, "-o", "json", "--ignore-not-found"]);
-    return text.trim() === "" ? null : (JSON.parse(text) as T);
+    const known = await this.#kindOf(kind);
+    const object = await this.#get<T>(`${pathOf(known, namespace)}/${name}`);
+    return object === null ? null : withoutManagers(object);
   }
 
   /** All objects of a kind in one namespace, or in all namespaces. */
   async list<T extends object = KubernetesObject>(kind: string, namespace?: string): Promise<readonly T[]> {
-    const where = namespace === undefined ? ["-A"] : ["-n", namespace];
-    return (JSON.parse(await this.runOk(["get", kind, ...where, "-o", "json"])) as { items: T[] }).items;
+    const known = await this.#kindOf(kind);
+    const { apiVersion } = known;
+    const list = await this.#get<{ items: readonly T[] }>(pathOf(known, namespace));
+    // The server omits what all objects of a list share.
+    return (list?.items ?? []).map((item) => withoutManagers({ apiVersion, kind: known.kind, ...item }));
   }
 
   /** Waits until `check` is true for an object. @throws Error with the object's status after `timeoutMs` */
@@ -158,6 +199,28 @@ export class Kubectl {
     ]);
   }
 
+  /** Returns what a path of the API has, or null if it has nothing. @throws Error with the server's message */
+  async #get<T>(path: string, accept = JSON_TYPE): Promise<T | null> {
+    const { status, text } = await this.#getter(path, accept);
+    if (status === 404) return null;
+    if (status !== 200) throw new Error(`GET ${path}: ${status} ${text}`);
+    return JSON.parse(text) as T;
+  }
+
+  /** Finds a kind by any name that kubectl takes. Definitions may have come since the last call. */
+  async #kindOf(name: string): Promise<Kind> {
+    const seek = (): Kind | undefined => this.#kinds.find(({ names }) => names.includes(name.toLowerCase()));
+    const before = seek();
+    if (before !== undefined) return before;
+    const groups = await Promise.all(
+      ["/api", "/apis"].map((path) => this.#get<{ items: readonly GroupDiscovery[] }>(path, DISCOVERY_TYPE)),
+    );
+    this.#kinds = groups.flatMap((group) => group?.items.flatMap(kindsOf) ?? []);
+    const known = seek();
+    if (known === undefined) throw new Error(`the server doesn't have a resource type "${name}"`);
+    return known;
+  }
+
   #apply(
     objects: readonly object[],
     { dryRun = false, force = false, fieldManager }: ApplyOptions,
@@ -173,6 +236,32 @@ export class Kubectl {
     const input = objects.map((object) => JSON.stringify(object)).join("\n");
     return this.run(["apply", ...flags, "-o", "json", "-f", "-"], { input });
   }
+}
+
+function kindsOf({ metadata: { name: group = "" }, versions }: GroupDiscovery): readonly Kind[] {
+  return versions.flatMap(({ version, resources = [] }) =>
+    resources.map(({ resource, singularResource, shortNames = [], responseKind: { kind }, scope }) => {
+      const plain = [resource, singularResource, kind.toLowerCase(), ...shortNames];
+      return {
+        names: group === "" ? plain : [...plain, ...plain.map((name) => `${name}.${group}`)],
+        resource,
+        isNamespaced: scope === "Namespaced",
+        apiVersion: group === "" ? version : `${group}/${version}`,
+        kind,
+      };
+    }),
+  );
+}
+
+function pathOf({ apiVersion, isNamespaced, resource }: Kind, namespace?: string): string {
+  const within = isNamespaced && namespace !== undefined ? `namespaces/${namespace}/` : "";
+  return `/${apiVersion.includes("/") ? "apis" : "api"}/${apiVersion}/${within}${resource}`;
+}
+
+/** As kubectl prints an object: without the owners of its fields. */
+function withoutManagers<T extends object>(object: T): T {
+  const { managedFields: _, ...metadata } = (object as { readonly metadata?: Record<string, unknown> }).metadata ?? {};
+  return { ...object, metadata };
 }
 
 export function conditionOf(object: object, type: string): Condition | null {
