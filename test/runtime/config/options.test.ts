@@ -216,7 +216,7 @@ describe("the option table", () => {
             : row.type === "hash"
               ? "other=text"
               : "other");
-      const changed = row.commands.filter((command) => {
+      const isEffective = row.commands.some((command) => {
         const without = ruleOf(row, command).required === true && row.name !== "stanza" ? other : undefined;
         const source = row.section === "command-line" ? "command-line" : "file";
         if (row.name === "stanza")
@@ -226,7 +226,7 @@ describe("the option table", () => {
         const [set, unset] = [sampleOf(row, command), without].map((value) => heeded(run(row, command, value, source)));
         return set !== unset;
       });
-      expect(changed).not.toEqual([]);
+      expect(isEffective).toBe(true);
     },
   );
 
