@@ -126,6 +126,11 @@ export async function configure(
   signIn = { text, client: openClient(applicationKeyId, applicationKey, endpoint) };
 }
 
+/** {@link configure}, as the plugin calls it. Methods in states of earlier versions call that with the settings alone. */
+export function configureProvider({ config }: { readonly config: SignInSettings }): Promise<void> {
+  return configure(config);
+}
+
 function openClient(
   applicationKeyId: string | undefined,
   applicationKey: string | undefined,

@@ -4,7 +4,7 @@
  * once.
  */
 import * as pulumi from "@pulumi/pulumi";
-import type { KeyInputs, KeyOutputs } from "./b2";
+import { DynamicResource, methodsOf } from "./dynamicResource";
 
 export interface B2ApplicationKeyArgs {
   /**
@@ -32,15 +32,15 @@ export interface B2ApplicationKeyArgs {
 
 type B2Module = typeof import("./b2");
 
-const provider: pulumi.dynamic.ResourceProvider<KeyInputs, KeyOutputs> = {
-  configure: (req) => (require("pgbackstop/dynamic/b2") as B2Module).configure(req.config),
-  check: (olds, news) => (require("pgbackstop/dynamic/b2") as B2Module).keyCheck(olds, news),
-  diff: (id, olds, news) => (require("pgbackstop/dynamic/b2") as B2Module).keyDiff(id, olds, news),
-  create: (inputs) => (require("pgbackstop/dynamic/b2") as B2Module).keyCreate(inputs),
-  read: (id, props) => (require("pgbackstop/dynamic/b2") as B2Module).keyRead(id, props),
-  update: (id, olds, news) => (require("pgbackstop/dynamic/b2") as B2Module).keyUpdate(id, olds, news),
-  delete: (id) => (require("pgbackstop/dynamic/b2") as B2Module).keyDelete(id),
-};
+const METHODS = methodsOf<B2Module>("pgbackstop/dynamic/b2", {
+  configure: "configureProvider",
+  check: "keyCheck",
+  diff: "keyDiff",
+  create: "keyCreate",
+  read: "keyRead",
+  update: "keyUpdate",
+  delete: "keyDelete",
+});
 
 /**
  * An application key of Backblaze B2 for single buckets.
@@ -57,7 +57,7 @@ const provider: pulumi.dynamic.ResourceProvider<KeyInputs, KeyOutputs> = {
  * });
  * ```
  */
-export class B2ApplicationKey extends pulumi.dynamic.Resource {
+export class B2ApplicationKey extends DynamicResource {
   /** The key's id. */
   declare readonly applicationKeyId: pulumi.Output<string>;
   /** Secret. */
@@ -77,6 +77,6 @@ export class B2ApplicationKey extends pulumi.dynamic.Resource {
       expiresAtMs: undefined,
     };
     const own: pulumi.CustomResourceOptions = { additionalSecretOutputs: ["applicationKey"] };
-    super(provider, name, { ...args, owner, ...outputs }, pulumi.mergeOptions(opts, own), "index", "B2ApplicationKey");
+    super(METHODS, name, { ...args, owner, ...outputs }, pulumi.mergeOptions(opts, own), "B2ApplicationKey");
   }
 }

@@ -3,7 +3,7 @@
  * by this package's name, so that it captures nothing of the program and an updated package takes effect at once.
  */
 import * as pulumi from "@pulumi/pulumi";
-import type { BucketInputs, BucketState } from "./b2";
+import { DynamicResource, methodsOf } from "./dynamicResource";
 
 /** What happens to files by themselves, in whole days; what is left out does not happen. */
 export interface B2LifecycleRule {
@@ -50,15 +50,15 @@ export interface B2BucketArgs {
 
 type B2Module = typeof import("./b2");
 
-const provider: pulumi.dynamic.ResourceProvider<BucketInputs, BucketState> = {
-  configure: (req) => (require("pgbackstop/dynamic/b2") as B2Module).configure(req.config),
-  check: (olds, news) => (require("pgbackstop/dynamic/b2") as B2Module).bucketCheck(olds, news),
-  diff: (id, olds, news) => (require("pgbackstop/dynamic/b2") as B2Module).bucketDiff(id, olds, news),
-  create: (inputs) => (require("pgbackstop/dynamic/b2") as B2Module).bucketCreate(inputs),
-  read: (id, props) => (require("pgbackstop/dynamic/b2") as B2Module).bucketRead(id, props),
-  update: (id, olds, news) => (require("pgbackstop/dynamic/b2") as B2Module).bucketUpdate(id, olds, news),
-  delete: (id, props) => (require("pgbackstop/dynamic/b2") as B2Module).bucketDelete(id, props),
-};
+const METHODS = methodsOf<B2Module>("pgbackstop/dynamic/b2", {
+  configure: "configureProvider",
+  check: "bucketCheck",
+  diff: "bucketDiff",
+  create: "bucketCreate",
+  read: "bucketRead",
+  update: "bucketUpdate",
+  delete: "bucketDelete",
+});
 
 /**
  * A private bucket of Backblaze B2.
@@ -75,7 +75,7 @@ const provider: pulumi.dynamic.ResourceProvider<BucketInputs, BucketState> = {
  * });
  * ```
  */
-export class B2Bucket extends pulumi.dynamic.Resource {
+export class B2Bucket extends DynamicResource {
   /** Name of the bucket. */
   declare readonly bucketName: pulumi.Output<string>;
   /** Backblaze's id of the bucket. */
@@ -100,6 +100,6 @@ export class B2Bucket extends pulumi.dynamic.Resource {
       isPrivate: undefined,
       foundOwner: undefined,
     };
-    super(provider, name, { ...args, owner, ...outputs }, opts, "index", "B2Bucket");
+    super(METHODS, name, { ...args, owner, ...outputs }, opts, "B2Bucket");
   }
 }

@@ -6,18 +6,19 @@
 import * as pulumi from "@pulumi/pulumi";
 
 /** Names of a dynamic resource's methods. */
-type Method = "check" | "create" | "delete" | "diff" | "read" | "update";
+type Method = "check" | "configure" | "create" | "delete" | "diff" | "read" | "update";
 
 /**
  * Methods that a module of this package exports. The plugin loads it by its name, so that an updated package takes
- * effect at once.
+ * effect at once, and at the first call: a preview that only creates calls none.
  */
 export function methodsOf<Module extends object>(
   name: string,
   methods: { readonly [K in Method]?: keyof Module & string },
 ): string {
-  const fields = Object.entries(methods).map(([method, exported]) => `${method}: m.${exported}`);
-  return `exports.handler = () => { const m = require("${name}"); return { ${fields.join(", ")} }; };`;
+  const fields = Object.entries(methods).map(([method, exported]) => `${method}: m("${exported}")`);
+  const find = `const m = (name) => (...args) => require("${name}")[name](...args);`;
+  return `exports.handler = () => { ${find} return { ${fields.join(", ")} }; };`;
 }
 
 /** Arrow functions that use nothing but their parameters and Node.js, so that they run without this package. */

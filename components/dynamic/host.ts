@@ -131,14 +131,6 @@ export interface HostOutputs extends Omit<HostOutcome, keyof HostStatus> {
 const NODE_FACT = "Node.js";
 const RUNTIME_MODE = "0644";
 
-/** Accepts the inputs unchanged: the component has checked them. */
-export async function check(
-  _olds: HostInputs,
-  news: HostInputs,
-): Promise<{ inputs: HostInputs; failures: { property: string; reason: string }[] }> {
-  return { inputs: news, failures: [] };
-}
-
 /**
  * Compares the host's last known state with the desired one. Another data directory, host or purpose is another
  * resource.

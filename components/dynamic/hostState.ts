@@ -33,7 +33,6 @@ type HostStatePlainArgs = {
 type HostModule = typeof import("./host");
 
 const METHODS = methodsOf<HostModule>("pgbackstop/dynamic/host", {
-  check: "check",
   diff: "diff",
   create: "create",
   read: "read",
