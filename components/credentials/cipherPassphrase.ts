@@ -2,6 +2,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { Passphrase } from "../dynamic/passphrase";
 import { childName, typeToken } from "../internal/children";
+import { secretText } from "../internal/inputs";
 import type { CipherRef } from "../repositories/target";
 import { given } from "../plan/model/given";
 
@@ -43,7 +44,7 @@ export class CipherPassphrase extends pulumi.ComponentResource {
       { sizeBytes: SIZE_BYTES, ...given({ existing }) },
       { parent: this, protect: opts?.protect ?? true },
     );
-    this.passphrase = pulumi.secret(made.passphrase);
+    this.passphrase = secretText(made.passphrase);
     this.ref = { passphrase: this.passphrase };
     warnWhileNew(made.passphrase, name, this);
     this.registerOutputs({});

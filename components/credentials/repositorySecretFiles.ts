@@ -5,6 +5,7 @@
  */
 import { type SecretLayout, secretsDirectory } from "../plan/host/hostCommand";
 import * as pulumi from "@pulumi/pulumi";
+import { secretText } from "../internal/inputs";
 import { renderConf } from "../../runtime/config/render";
 import { kindOf, typeOf } from "../plan/repositories/repositoryTypes";
 import { credentialsPath } from "../render/host/renderedFile";
@@ -32,18 +33,14 @@ function findCredentials(layout: SecretLayout, repositoryName: string, target: R
   );
   if (secrets.length === 0) return null;
   const text = pulumi
-    .all(
-      secrets.map(([name, value]) =>
-        pulumi.output(value).apply((known) => ({ name: `${repositoryName}-${name}`, value: known })),
-      ),
-    )
-    .apply((options) =>
+    .all(Object.fromEntries(secrets.map(([name, value]) => [`${repositoryName}-${name}`, secretText(value)])))
+    .apply((known) =>
       renderConf(
-        [{ name: "global", options }],
+        [{ name: "global", options: Object.entries(known).map(([name, value]) => ({ name, value })) }],
         `Written by pgbackstop: secrets of one repository. Keep it readable for ${layout.agent ? "root" : "the account of PostgreSQL"} only.`,
       ),
     );
-  return { path: credentialsPath(layout, repositoryName), text: pulumi.secret(text) };
+  return { path: credentialsPath(layout, repositoryName), text };
 }
 
 function secretOptions(target: RepositoryTarget): Record<string, pulumi.Input<string> | undefined> {

@@ -16,6 +16,7 @@ import {
   type KnownPart,
   splitKnown,
   leaveOut,
+  secretText,
   withoutSecrets,
 } from "../internal/inputs";
 import { loadArchiveClient, runtimeBundleSha256 } from "../internal/runtimeBundle";
@@ -335,7 +336,7 @@ function ciphersOf(targets: Targets, known: HostPlan, derive: Derive): Record<st
     // The passphrase is in a file of the host and unknown here; the earlier record of the location stays valid.
     if (cipher === undefined && encrypted) return [];
     const location = derive((plan) => cipherLocation(plan, name));
-    return [[name, { location, passphrase: cipher === undefined ? "" : pulumi.secret(cipher.passphrase) }]];
+    return [[name, { location, passphrase: cipher === undefined ? "" : secretText(cipher.passphrase) }]];
   });
   return Object.fromEntries(rows);
 }

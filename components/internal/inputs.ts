@@ -93,6 +93,17 @@ export function withoutSecrets<T>({ value, deferred }: KnownPart<T>): pulumi.Out
   return pulumi.output(Promise.all(entries)).apply((open) => pulumi.output(fillKnown(value, new Map(open.flat()))));
 }
 
+/** Secret forms of outputs. */
+const secrets = new WeakMap<object, pulumi.Output<string>>();
+
+/** Like `pulumi.secret`, once for each output: a hundred repositories may share one passphrase. */
+export function secretText(input: pulumi.Input<string>): pulumi.Output<string> {
+  if (!pulumi.Output.isInstance(input)) return pulumi.secret(input);
+  const secret = secrets.get(input) ?? pulumi.secret(input);
+  secrets.set(input, secret).set(secret, secret);
+  return secret;
+}
+
 /** An input that a check has proved to be plain text; empty for any other. */
 export function plainText(input: pulumi.Input<string> | undefined): string {
   return typeof input === "string" ? input : "";

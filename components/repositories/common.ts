@@ -1,6 +1,6 @@
 /** Common parts of the repository components: late paths, arguments without secrets, read-only keys. */
 import * as pulumi from "@pulumi/pulumi";
-import { splitKnown } from "../internal/inputs";
+import { secretText, splitKnown } from "../internal/inputs";
 import { CipherPassphrase } from "../credentials/cipherPassphrase";
 import { logInTwoSteps, throwErrors, withoutSecretValues } from "../internal/validate";
 import { childName, typeToken } from "../internal/children";
@@ -208,7 +208,7 @@ export function cipherOf(
 
 /** The `cipher` of a target, secret; nothing where there is none. */
 export function secretCipher(cipher: CipherRef | undefined): { cipher?: CipherRef } {
-  return cipher === undefined ? {} : { cipher: { passphrase: pulumi.secret(cipher.passphrase) } };
+  return cipher === undefined ? {} : { cipher: { passphrase: secretText(cipher.passphrase) } };
 }
 
 /** The same repository with read-only keys. */
