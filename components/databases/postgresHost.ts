@@ -3,8 +3,9 @@ import { hostPaths, shellArgument } from "../plan/host/hostCommand";
 import * as pulumi from "@pulumi/pulumi";
 import { notifyText } from "../credentials/notifyFile";
 import { secretFiles } from "../credentials/repositorySecretFiles";
-import type { DesiredInput, FileInput } from "../dynamic/host";
+import type { DesiredInput } from "../dynamic/host";
 import { type CipherArgs, type FileArgs, HostState } from "../dynamic/hostState";
+import { type BriefFile, briefFile } from "../host/desiredFiles";
 import { chooseNode, type NodeChoice, type NodeInput, type NodeSettings } from "../host/nodeChoice";
 import { engineOf } from "../plan/engines/engines";
 import { DEFAULTS } from "../plan/model/defaults";
@@ -342,13 +343,13 @@ function ciphersOf(targets: Targets, known: HostPlan, derive: Derive): Record<st
 }
 
 /** Paths, modes and owners are known at once; only texts may be late, and only texts are secret. */
-function hostFiles(args: PostgresHostArgs, known: HostPlan, derive: Derive): Record<string, FileArgs> {
+function hostFiles(args: PostgresHostArgs, known: HostPlan, derive: Derive): Record<string, BriefArgs> {
   const plain = renderPlainFiles(known).map(
-    ({ path, mode, owner, text }) => [path, { mode, owner, text, secret: false }] as [string, FileArgs],
+    ({ path, mode, owner, text }) => [path, briefFile({ mode, owner, text, secret: false })] as [string, BriefArgs],
   );
   const deferred = renderDeferredFiles(known).map(({ path, mode, owner }) => {
     const text = derive((plan) => loadFile(renderDeferredFiles(plan), path).text);
-    return [path, { mode, owner, text, secret: false }] as [string, FileArgs];
+    return [path, briefFile({ mode, owner, text, secret: false })] as [string, BriefArgs];
   });
   return {
     ...Object.fromEntries([...plain, ...deferred]),
@@ -357,16 +358,20 @@ function hostFiles(args: PostgresHostArgs, known: HostPlan, derive: Derive): Rec
   };
 }
 
+type BriefArgs = FileArgs | pulumi.Input<string>;
+
 /** Those without secrets, of a plan whose values are all known. */
-function openFiles(plan: HostPlan): Record<string, FileInput> {
+function openFiles(plan: HostPlan): Record<string, BriefFile> {
   const rendered = [...renderPlainFiles(plan), ...renderDeferredFiles(plan)];
   return {
-    ...Object.fromEntries(rendered.map(({ path, mode, owner, text }) => [path, { mode, owner, text, secret: false }])),
+    ...Object.fromEntries(
+      rendered.map(({ path, mode, owner, text }) => [path, briefFile({ mode, owner, text, secret: false })]),
+    ),
     ...clientFile(plan),
   };
 }
 
-function clientFile({ agent, directories, drillsOnly }: HostPlan): Record<string, FileInput> {
+function clientFile({ agent, directories, drillsOnly }: HostPlan): Record<string, BriefFile> {
   if (!agent || drillsOnly) return {};
   return {
     [hostPaths(directories).client]: { mode: "0755", owner: "admin", text: loadArchiveClient(), secret: false },

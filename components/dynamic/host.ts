@@ -17,22 +17,21 @@ import {
 import type { NodeInput, NodeLocation } from "../host/nodeChoice";
 import type { PostgresInput } from "../host/postgresInstall";
 import { lackingFull } from "../host/hostDestinations";
-import { type DesiredDirectory, desiredText, type OwnerRole, sha256Hex } from "../host/desiredFiles";
+import {
+  type BriefFile,
+  type DesiredDirectory,
+  desiredText,
+  type FileInput,
+  type OwnerRole,
+  sha256Hex,
+  wholeFile,
+} from "../host/desiredFiles";
 import type { StockOnHost } from "../host/stock";
 import type { SignInInput } from "../host/ssh/sshTarget";
 import { UNIT_AT_WORK, type UnitNames } from "../host/systemdUnits";
 import { loadRuntimeBundle, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { type ConnectionInput, hostOf, log, withConnection } from "./reach";
 import { given } from "../plan/model/given";
-
-export interface FileInput {
-  /** Four octal digits. */
-  readonly mode: string;
-  readonly owner: OwnerRole;
-  readonly text: string;
-  /** True for files with secret text: their digests are secret too. */
-  readonly secret: boolean;
-}
 
 /** The program on the host. */
 export interface RuntimeInput {
@@ -86,7 +85,7 @@ export interface HostInputs {
   readonly dataDirectory: string;
   readonly desired: DesiredInput;
   /** Absolute path to the desired file. */
-  readonly files: Readonly<Record<string, FileInput>>;
+  readonly files: Readonly<Record<string, BriefFile>>;
   /** Further files, with secret text, if late values decide which ones exist. Secret. */
   readonly closedFiles?: Readonly<Record<string, FileInput>>;
   /** By the repositories' keys. Secret. */
@@ -271,7 +270,7 @@ export function desiredOf(inputs: HostInputs, identity: HostIdentity = identityO
     ...identity,
     ...given({ bringsNode: runtime.node, stock, postgres: server.postgres }),
     files: [
-      ...Object.entries(inputs.files).map(([path, { mode, owner, text }]) => ({ path, mode, owner, content: text })),
+      ...wholeFiles(inputs).map(([path, { mode, owner, text }]) => ({ path, mode, owner, content: text })),
       { path: runtime.path, mode: RUNTIME_MODE, owner: "admin" as const, content: loadRuntimeBundle() },
     ],
     directoriesToMake: directories.make,
@@ -285,6 +284,10 @@ export function desiredOf(inputs: HostInputs, identity: HostIdentity = identityO
 function withClosedFiles(inputs: HostInputs): HostInputs {
   const { closedFiles, files, ...others } = inputs;
   return closedFiles === undefined ? inputs : { ...others, files: { ...files, ...closedFiles } };
+}
+
+function wholeFiles({ files }: HostInputs): [string, FileInput][] {
+  return Object.entries(files).map(([path, file]) => [path, wholeFile(file)]);
 }
 
 /** In a preview an unknown property is a text of the engine, whatever its type. */
@@ -338,7 +341,7 @@ function keptOf(inputs: HostInputs, olds: Partial<HostOutputs> | null, outcome: 
 }
 
 function identityOf(inputs: HostInputs): KeptIdentity {
-  const entries = Object.entries(inputs.files);
+  const entries = wholeFiles(inputs);
   const { directories, runtime, server, stanza, units } = inputs.desired;
   return {
     connection: inputs.connection,
@@ -365,8 +368,9 @@ function nodeLocationOf({ file, look, path }: NodeInput): NodeLocation {
   return { file, look, path };
 }
 
-function wantedFacts({ files: wanted, desired: { runtime } }: HostInputs): Record<string, string> {
-  const files = Object.entries(wanted).map(([path, file]): [string, string] => [
+function wantedFacts(inputs: HostInputs): Record<string, string> {
+  const { runtime } = inputs.desired;
+  const files = wholeFiles(inputs).map(([path, file]): [string, string] => [
     path,
     desiredText(file, sha256Hex(file.text)),
   ]);

@@ -5,14 +5,15 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { CipherInput } from "../credentials/fingerprint";
 import { DynamicResource, methodsOf } from "./dynamicResource";
-import type { DesiredInput, DirectoriesInput, FileInput, HostInputs, HostOutputs, HostStatus } from "./host";
+import type { FileInput } from "../host/desiredFiles";
+import type { DesiredInput, DirectoriesInput, HostInputs, HostOutputs, HostStatus } from "./host";
 
 /** A file whose text may be late, and may be secret. */
 export type FileArgs = { readonly [K in keyof FileInput]: pulumi.Input<FileInput[K]> };
 
 /** {@link HostInputs}, known or late. */
 export interface HostStateArgs extends HostStatePlainArgs {
-  readonly files: pulumi.Input<HostInputs["files"]> | Readonly<Record<string, FileArgs>>;
+  readonly files: pulumi.Input<HostInputs["files"]> | Readonly<Record<string, FileArgs | pulumi.Input<string>>>;
   readonly closedFiles?: pulumi.Input<NonNullable<HostInputs["closedFiles"]>>;
   readonly ciphers: pulumi.Input<HostInputs["ciphers"]> | Readonly<Record<string, CipherArgs>>;
   readonly signIn?: pulumi.Input<NonNullable<HostInputs["signIn"]>>;

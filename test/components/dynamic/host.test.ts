@@ -82,6 +82,14 @@ test("a host as declared has no difference, in any order of keys", () => {
   ).toEqual([]);
 });
 
+test("a file with the usual rights is its text alone, as a state of an earlier version has it in full", () => {
+  const { "/etc/x/pgbackrest.conf": conf, ...others } = inputs.files;
+  expect(conf).toMatchObject({ text: "conf" });
+  const brief = (text: string): HostInputs => ({ ...inputs, files: { ...others, "/etc/x/pgbackrest.conf": text } });
+  expect(differences(outputs, brief("conf"))).toEqual(differences(outputs, inputs));
+  expect(differences(outputs, brief("new"))).toContain("/etc/x/pgbackrest.conf");
+});
+
 test.each<[string, Partial<HostOutputs>, Partial<HostInputs>, string[]]>([
   [
     "another text",
