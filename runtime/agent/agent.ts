@@ -11,7 +11,7 @@ import { OwnFiles } from "../archiver/ownFile";
 import { StreamService, stopRequiring } from "../archiver/streamService";
 import { WalService } from "../archiver/walService";
 import { untilAborted, withTimeTo } from "../base/clock";
-import { type BackupError, fail, toBackupError } from "../base/errors";
+import { type BackupError, fail, isError, toBackupError } from "../base/errors";
 import { hintLines } from "../base/troubleshooting";
 import type { Command, CommandHost } from "../commands/host";
 import { formatLsn } from "../format/wal/walSegment";
@@ -103,7 +103,9 @@ async function answer(
     // Without an answer the client decides: a recovery would take any of our codes for the end of the archive.
     if (verb === "archive-get" && (gone.aborted || error.kind === "term")) throw error;
     host.ctx.log.error(error);
-    return { exitCode: Math.min(error.exitCode, EXIT_CODE_MAX), lines: errorLines(error) };
+    // A server of another data directory asks, after a restore beside this one: no code of ours may end its recovery.
+    const isForeign = verb === "archive-get" && isError(error, "optionInvalidValue", "paramRequired");
+    return { exitCode: isForeign ? null : Math.min(error.exitCode, EXIT_CODE_MAX), lines: errorLines(error) };
   }
 }
 

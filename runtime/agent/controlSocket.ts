@@ -15,7 +15,8 @@ import type { Context } from "../base/context";
 import { fail, toBackupError } from "../base/errors";
 
 export interface Answer {
-  readonly exitCode: number;
+  /** Null leaves the code to the caller, as without an answer. */
+  readonly exitCode: number | null;
   readonly lines: readonly string[];
 }
 
@@ -127,7 +128,7 @@ async function answerOne(socket: Socket, handle: Handler, ctx: Context): Promise
     const [workingDirectory = "", ...args] = await readRequest(socket);
     const { exitCode, lines } = await handle(workingDirectory, args, gone.signal);
     const text = lines.flatMap((line) => line.split("\n")).map((line) => ` ${line}\n`);
-    socket.end(`${text.join("")}exit ${exitCode}\n`);
+    socket.end(`${text.join("")}${exitCode === null ? "" : `exit ${exitCode}\n`}`);
   } catch (error) {
     ctx.log.debug(`unable to answer a request: ${toBackupError(error).message}`);
     socket.destroy();

@@ -67,7 +67,11 @@ afterEach(async () => {
 });
 
 function ask(...args: readonly string[]): { readonly caller: Socket; readonly answer: Promise<string> } {
-  const caller = connect(socket, () => void caller.write(`${[data, ...args].join("\0")}\0\n`));
+  return askFrom(data, ...args);
+}
+
+function askFrom(...request: readonly string[]): { readonly caller: Socket; readonly answer: Promise<string> } {
+  const caller = connect(socket, () => void caller.write(`${request.join("\0")}\0\n`));
   const answer = new Promise<string>((resolve) => {
     let text = "";
     caller.setEncoding("utf8").on("data", (chunk: string) => void (text += chunk));
@@ -83,6 +87,13 @@ it("gives no answer to a restore_command when it ends before it has the file: Po
   expect(await ask("archive-get", walName(1), "pg_wal/RECOVERYXLOG").answer).toBe("");
   expect(await ask("archive-get", walName(9), "pg_wal/RECOVERYXLOG").answer).toContain("exit 1\n");
   expect(readdirSync(join(data, "pg_wal"))).toEqual(["archive_status"]);
+});
+
+it("leaves the exit code to the client of a server in another directory, with the reason: a code would end its recovery", async () => {
+  const answer = await askFrom(join(folder, "beside"), "archive-get", walName(1), "pg_wal/RECOVERYXLOG").answer;
+  expect(answer).toContain("is not in the data directory");
+  expect(answer).not.toContain("exit ");
+  expect(await askFrom(join(folder, "beside"), "archive-push", `pg_wal/${walName(1)}`).answer).toContain("exit 32\n");
 });
 
 it("leaves the path alone after its caller has left: the next one may have another file there", async () => {
