@@ -4,10 +4,11 @@
  */
 import { createHash } from "node:crypto";
 import { PATHS } from "../../../runtime/cnpg/names";
+import { jobCommand } from "../../../runtime/cnpg/programStart";
 import type { ClusterDefinition } from "../../plan/cluster/clusterPlan";
 import { claimNames } from "../engines/runtime";
 import type { EngineContext } from "../engines/engine";
-import { programContainer, PROGRAM_SECURITY, programVolumes } from "./container";
+import { pinnedProgram, programContainer, PROGRAM_SECURITY, programVolumes } from "./container";
 import { repositoryParts } from "./drillCronJob";
 import { MANAGED_BY, type RenderedObject } from "./objects";
 import { placed } from "./podPlacement";
@@ -82,6 +83,7 @@ function jobSpec(context: EngineContext, labels: object): object {
   const fieldPath = "metadata.labels['batch.kubernetes.io/job-name']";
   const container = {
     ...program,
+    command: jobCommand(pinnedProgram(runtime)),
     env: [
       { name: "PGBACKSTOP_SECRETS", value: PATHS.secrets },
       { name: "JOB_NAME", valueFrom: { fieldRef: { fieldPath } } },

@@ -1,14 +1,21 @@
 /** The shell commands and the script of programStart.ts, run as containers run them, with a server of the test. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { brotliCompressSync, gzipSync } from "node:zlib";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { PATHS } from "../../../runtime/cnpg/names";
-import { FETCH, programPath, startCommand, unpackCommand } from "../../../runtime/cnpg/programStart";
+import {
+  FETCH,
+  FETCH_ONCE,
+  jobCommand,
+  programPath,
+  startCommand,
+  unpackCommand,
+} from "../../../runtime/cnpg/programStart";
 import { run } from "../../../tools/parts/process";
 import { temporaryFolder } from "../repository/support";
 
@@ -52,8 +59,9 @@ interface Ended {
 function start(
   kept: string,
   from = url,
+  commandOf = startCommand,
 ): { readonly child: ChildProcess; readonly log: () => string; end: Promise<Ended> } {
-  const command = startCommand({ sha256: SHA256, url: from, kept }).map((part) =>
+  const command = commandOf({ sha256: SHA256, url: from, kept }).map((part) =>
     part.replaceAll(PATHS.run, join(folder, "run")),
   );
   const child = spawn(command[0] ?? "", [...command.slice(1), "cnpg-instance", "--x=a b"]);
@@ -105,7 +113,7 @@ test("refuses another program, waits, and starts as soon as the right one is ser
   expect(await started.end).toMatchObject({ code: 0, stdout: STARTED.stdout });
 });
 
-test.each([
+const FAULTS: readonly (readonly [title: string, first: typeof answer, message: string | RegExp])[] = [
   [
     "an unknown digest",
     (response: ServerResponse) => void response.writeHead(404).end(),
@@ -113,26 +121,52 @@ test.each([
   ],
   ["a server that fails", (response: ServerResponse) => void response.writeHead(503).end(), "it answers 503"],
   ["a broken answer", (response: ServerResponse) => void response.end(PACKED.subarray(0, 9)), "unexpected end of file"],
-  ["a connection that ends early", (response: ServerResponse) => void response.destroy(), "socket hang up"],
+  [
+    "a connection that ends early",
+    (response: ServerResponse) => void response.destroy(),
+    /socket hang up|other side closed/,
+  ],
   [
     "a program that unpacks to more than memory holds",
     (response: ServerResponse) => void response.end(gzipSync(Buffer.alloc(70 * 1024 * 1024))),
     "67108864",
   ],
-])("%s is reported, and tried again", async (_title, first, message) => {
-  answer = first;
-  const started = start("");
-  await expect.poll(started.log, { timeout: 10_000 }).toContain("next try in 1 s");
-  expect(started.log()).toContain(message);
-  answer = (response) => void response.end(PACKED);
-  expect(await started.end).toMatchObject({ code: 0, stdout: STARTED.stdout });
-});
+  ["another program", (response: ServerResponse) => void response.end(gzipSync("exit")), "refused: its SHA-256 is "],
+  ["too large a program", (response: ServerResponse) => void response.end(randomBytes(17 << 20)), "it is too large"],
+];
 
-test("ends at once when its pod ends while it waits", async () => {
-  const started = start("", "http://127.0.0.1:9");
-  await expect.poll(started.log, { timeout: 10_000 }).toContain("next try in");
-  started.child.kill("SIGTERM");
-  expect((await started.end).code).toBe(143);
+describe.each([
+  ["instance", startCommand],
+  ["job", jobCommand],
+])("of an %s's container", (_name, commandOf) => {
+  test.each(FAULTS)("%s is reported, and tried again", async (_title, first, message) => {
+    answer = first;
+    const started = start("", url, commandOf);
+    await expect.poll(started.log, { timeout: 10_000 }).toContain("next try in 1 s");
+    expect(started.log()).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} P00 {2}ERROR: no runtime /);
+    expect(started.log()).toMatch(message);
+    expect(existsSync(join(folder, "run", "runtime.cjs"))).toBe(false);
+    answer = (response) => void response.end(PACKED);
+    expect(await started.end).toMatchObject({ code: 0, stdout: STARTED.stdout });
+  });
+
+  test("starts what its ConfigMap has, and fails at once without it", async () => {
+    const kept = join(folder, "bundle");
+    mkdirSync(kept);
+    const failed = await start(kept, "", commandOf).end;
+    expect(failed).toMatchObject({ code: 1, stdout: "" });
+    expect(failed.stderr).toContain("ENOENT");
+    writeFileSync(join(kept, `runtime-${SHA256}`), PACKED);
+    expect(await start(kept, "", commandOf).end).toEqual(STARTED);
+    expect(asked).toEqual([]);
+  });
+
+  test("ends at once when its pod ends while it waits", async () => {
+    const started = start("", "http://127.0.0.1:9", commandOf);
+    await expect.poll(started.log, { timeout: 10_000 }).toContain("next try in");
+    started.child.kill("SIGTERM");
+    expect((await started.end).code).toBe(143);
+  });
 });
 
 test("what PostgreSQL's account puts in the place of the copy is neither run nor waited for", async () => {
@@ -151,14 +185,6 @@ test("what PostgreSQL's account puts in the place of the copy is neither run nor
     rmSync(join(folder, "run", "runtime.cjs"));
     rmSync(file, { recursive: true, force: true });
   }
-});
-
-test("without a server the program must be in the directory", async () => {
-  const bundle = join(folder, "bundle");
-  mkdirSync(bundle);
-  expect(await start(bundle, "").end).toMatchObject({ code: 1, stderr: expect.stringContaining("ENOENT") });
-  writeFileSync(join(bundle, `runtime-${SHA256}`), PACKED);
-  expect(await start(bundle, "").end).toEqual(STARTED);
 });
 
 test("another container gets the program and Node.js", async () => {
@@ -183,4 +209,6 @@ test("the texts are those of running pods: another text restarts every instance 
   );
   // Kubernetes and Flux replace these.
   expect(FETCH).not.toMatch(/\$[({]/);
+  expect(FETCH_ONCE).not.toMatch(/\$[({]/);
+  expect(FETCH_ONCE.length).toBeLessThan(FETCH.length / 2);
 });
