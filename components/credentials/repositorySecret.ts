@@ -1,10 +1,11 @@
 /** One repository's keys and passphrase in a Kubernetes namespace. */
 import * as pulumi from "@pulumi/pulumi";
-import { childName, typeToken } from "../internal/children";
-import { declareContent } from "../internal/content";
+import { CHILD_ROLES, childName, typeToken } from "../internal/children";
+import { contentParts } from "../internal/content";
 import {
   type CustomResource,
   declareKubernetes,
+  make,
   type Secret,
   showChild,
   shownChild,
@@ -79,11 +80,11 @@ export class RepositorySecret extends pulumi.ComponentResource {
     if (create !== undefined) {
       const parts = partsOf(create.from);
       const object = renderSecret<pulumi.Input<string>>(metadata, parts);
-      const { object: made, content } = declareContent(childName(name, "secret"), object, {
-        parent: this,
-        additionalSecretOutputs: ["data", "stringData"],
-      });
+      const declared = contentParts(childName(name, "secret"), object, { parent: this });
+      const made = make(declared.object);
+      const content = make(declared.contentOf(made));
       showChild(this, "secret", made);
+      showChild(this, CHILD_ROLES.content, content);
       this.ref = refOf(
         nameWhenMade(content, secretName),
         Object.fromEntries(Object.keys(object.stringData).map((key) => [partOf(key), key])),
@@ -138,10 +139,9 @@ export class DeferredRepositorySecret extends pulumi.ComponentResource {
     const stringData = pulumi.secret(texts.apply((known) => renderSecret(NO_METADATA, known).stringData));
     const empty = renderSecret<pulumi.Input<string>>({ name: secretName, namespace, labels: {} }, {});
     const object = { ...empty, stringData };
-    const { object: made, content } = declareContent(childName(name, "secret"), object, {
-      parent: this,
-      additionalSecretOutputs: ["data", "stringData"],
-    });
+    const declared = contentParts(childName(name, "secret"), object, { parent: this });
+    const made = make(declared.object);
+    const content = make(declared.contentOf(made));
     this.secret = made;
     // Names of keys are no secret, although the target is.
     const parts = pulumi.unsecret(texts).apply((known) => Object.keys(known) as SecretPart[]);

@@ -3,9 +3,9 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 import { DeferredRepositorySecret, RepositorySecret } from "../credentials/repositorySecret";
-import { childName, renderedName } from "../internal/children";
-import { declareContent } from "../internal/content";
-import { declareKubernetes, declareKubernetesPatch, showChild } from "../internal/kubernetesObjects";
+import { CHILD_ROLES, childName, renderedName } from "../internal/children";
+import { contentParts } from "../internal/content";
+import { kubernetesObject, kubernetesPatch, make, showChild, shownChild } from "../internal/kubernetesObjects";
 import {
   deferredPaths,
   fillKnown,
@@ -39,7 +39,7 @@ import type { Manifest, RenderedObject } from "../render/kubernetes/objects";
 import { REPLACE_ARCHIVER_ROLE } from "../render/kubernetes/replaceArchiverJob";
 import { secretKeysOf } from "../render/kubernetes/secrets";
 import { isDeferredTarget, knownTarget, openTarget } from "../repositories/common";
-import type { RepositoryTarget } from "../repositories/target";
+import type { SecretRef } from "../repositories/target";
 import type {
   ClusterAccess,
   ClusterBackupArgs,
@@ -199,62 +199,60 @@ export interface ClusterScope {
   readonly parent: pulumi.Resource;
 }
 
-/** Creates a Secret for each repository with given keys or passphrase, and names existing ones. */
-export function deliverSecrets(
-  scope: ClusterScope,
-  repositories: { readonly [key: string]: ClusterRepositoryArgs },
-  role = "secret",
-): SecretInputs {
-  return Object.fromEntries(
-    Object.entries(repositories).map(([key, { at, ca }]) => [
-      key,
-      isDeferredTarget(at) ? deferredSecret(scope, role, key, at, ca) : deliverSecret(scope, role, key, at, ca),
-    ]),
-  );
+/** Secrets of a component's repositories. */
+export interface DeliveredSecrets {
+  /** Their names wait for them. */
+  readonly secrets: SecretInputs;
+  /** Names that do not wait, for what depends on `contents`: the state has each Secret once for it, not per property. */
+  readonly named: SecretInputs;
+  readonly contents: readonly pulumi.Resource[];
 }
 
-function deliverSecret(
+/** Creates a Secret for each repository with given keys or passphrase, and names existing ones. */
+export function deliverSecrets(
   { cluster, name, namespace, parent }: ClusterScope,
-  role: string,
-  key: string,
-  at: RepositoryTarget,
-  ca: KeyRef | undefined,
-): SecretKeyInputs {
-  const existing = at.s3?.existingSecret;
-  const isMade = at.s3 !== undefined && (at.s3.credentials !== undefined || at.cipher !== undefined);
-  const made = isMade
-    ? new RepositorySecret(
-        renderedName(name, key),
-        { namespace, secretName: suffixed(cluster, `-${key}`), create: { from: at } },
-        { parent },
-      )
-    : undefined;
-  if (made?.secret !== undefined) showChild(parent, `${role}-${key}`, made.secret);
-  return {
-    ...(existing === undefined ? {} : secretKeysOf(existing, true)),
-    ...(made === undefined ? {} : secretKeysOf(made.ref, at.s3?.credentials !== undefined)),
-    ...given({ ca }),
-  };
+  repositories: { readonly [key: string]: ClusterRepositoryArgs },
+  role = "secret",
+): DeliveredSecrets {
+  const secrets: Record<string, SecretInputs[string]> = {};
+  const named: Record<string, SecretInputs[string]> = {};
+  const contents: pulumi.Resource[] = [];
+  // Without a function for each: the state has the stack of every child.
+  for (const [key, { at, ca }] of Object.entries(repositories)) {
+    const secretName = suffixed(cluster, `-${key}`);
+    const own = renderedName(name, key);
+    if (isDeferredTarget(at)) {
+      const from = knownTarget(at);
+      const made = new DeferredRepositorySecret(own, { namespace, secretName, from }, { parent });
+      showChild(parent, `${role}-${key}`, made.secret);
+      secrets[key] = named[key] = deferredKeys(from, made, ca);
+      continue;
+    }
+    const isMade = at.s3 !== undefined && (at.s3.credentials !== undefined || at.cipher !== undefined);
+    const made = isMade ? new RepositorySecret(own, { namespace, secretName, create: { from: at } }, { parent }) : null;
+    if (made?.secret !== undefined) showChild(parent, `${role}-${key}`, made.secret);
+    const content = made === null ? undefined : shownChild(made, CHILD_ROLES.content);
+    if (content !== undefined) contents.push(content);
+    const keysOf = (ref: SecretRef | undefined): SecretKeyInputs => ({
+      ...(at.s3?.existingSecret === undefined ? {} : secretKeysOf(at.s3.existingSecret, true)),
+      ...(ref === undefined ? {} : secretKeysOf(ref, at.s3?.credentials !== undefined)),
+      ...given({ ca }),
+    });
+    secrets[key] = keysOf(made?.ref);
+    named[key] = keysOf(made === null ? undefined : { ...made.ref, name: secretName });
+  }
+  return { secrets, named, contents };
 }
 
 /**
- * The Secret of a target that comes later, whatever it turns out to be: what an update creates must not depend on a
+ * Of the Secret of a target that comes later, whatever it turns out to be: what an update creates must not depend on a
  * value that the preview does not know.
  */
-function deferredSecret(
-  { cluster, name, namespace, parent }: ClusterScope,
-  role: string,
-  key: string,
-  at: pulumi.Input<RepositoryTarget>,
+function deferredKeys(
+  from: ReturnType<typeof knownTarget>,
+  secret: DeferredRepositorySecret,
   ca: KeyRef | undefined,
 ): pulumi.Output<SecretKeyInputs> {
-  const from = knownTarget(at);
-  const secret = new DeferredRepositorySecret(
-    renderedName(name, key),
-    { namespace, secretName: suffixed(cluster, `-${key}`), from },
-    { parent },
-  );
-  showChild(parent, `${role}-${key}`, secret.secret);
   // Names of Secrets and of their keys.
   const existing = pulumi.unsecret(from).apply((target) => target?.s3?.existingSecret ?? null);
   return pulumi.all([existing, secret.keys, pulumi.output(ca)]).apply(([ref, keys, authority]): SecretKeyInputs => {
@@ -295,6 +293,8 @@ export interface ChildScope {
   readonly parent: pulumi.Resource;
   /** Takes over fields that another manager has set. */
   readonly takeOver?: pulumi.Input<boolean>;
+  /** What pods mount, besides the ConfigMaps among the children. */
+  readonly contents?: readonly pulumi.Resource[];
 }
 
 /** For one-shot actions. @param clusterName waits for the objects that they act on */
@@ -401,6 +401,9 @@ const DEFERRED_ROLES: readonly string[] = [
   REPLACE_ARCHIVER_ROLE,
 ];
 
+/** Kinds whose pods mount ConfigMaps and Secrets. */
+const HAS_PODS: ReadonlySet<string> = new Set(["Cluster", "CronJob", "Job"]);
+
 /** Objects whose names or times are calculated from the Cluster's name. */
 const NAMED_BY_CLUSTER = /^(drill|expiry)(-|$)/;
 /** CronJobs that mount the repositories' Secrets and volumes. */
@@ -427,7 +430,7 @@ export function declareObjects(
     onlyListed(outline, renderWith(render, resolved, values, false)),
   );
   const made = new Map<string, pulumi.Resource>();
-  const contents: pulumi.Resource[] = [];
+  const contents = [...(scope.contents ?? [])];
   const isNameDeferred = isUnknown(checked.known.database.cluster);
   const awaitsValues = checked.awaitsValues || awaitsKeys(part);
   for (const { role, manifest } of outline) {
@@ -452,18 +455,21 @@ export function declareObjects(
     const options = pulumi.mergeOptions({ parent: scope.parent }, optionsOf(role, made));
     const own = renderedName(scope.name, role);
     if (kind === "ConfigMap") {
-      const { object: map, content } = declareContent(own, object, options);
+      const parts = contentParts(own, object, options);
+      const map = make(parts.object);
+      const content = make(parts.contentOf(map));
       made.set(role, map).set(childName(role, "content"), content);
       contents.push(content);
       showChild(scope.parent, role, map);
       continue;
     }
-    // Whatever mounts a ConfigMap finds its content.
-    const awaited = pulumi.mergeOptions({ dependsOn: [...contents] }, options);
-    const child =
+    // Whatever mounts a ConfigMap or a Secret finds its content.
+    const awaited = HAS_PODS.has(kind) ? pulumi.mergeOptions({ dependsOn: [...contents] }, options) : options;
+    const child = make(
       role === "attachment"
-        ? declareKubernetesPatch(own, object, scope.takeOver ?? false, awaited)
-        : declareKubernetes(own, object, awaited);
+        ? kubernetesPatch(own, object, scope.takeOver ?? false, awaited)
+        : kubernetesObject(own, object, awaited),
+    );
     made.set(role, child);
     showChild(scope.parent, role, child);
   }

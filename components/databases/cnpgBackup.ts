@@ -120,13 +120,13 @@ export class CnpgBackup extends pulumi.ComponentResource {
 
     const cluster = fillText(known.database.cluster, deferred);
     const scope = { name, cluster, namespace: args.namespace, parent: this, takeOver: takeOverPlugins ?? false };
-    const secrets = deliverSecrets(scope, args.repositories);
-    const runtime = runtimeOf(scope, known, args);
-    const inputs = { secrets, sourceSecrets: {}, runtime, pluginName: args.plugin?.name };
+    const { contents, named, secrets } = deliverSecrets(scope, args.repositories);
+    const others = { sourceSecrets: {}, runtime: runtimeOf(scope, known, args), pluginName: args.plugin?.name };
+    const inputs = { ...others, secrets };
     const objects = declareObjects(
-      scope,
+      { ...scope, contents },
       checked,
-      inputs,
+      { ...others, secrets: named },
       (_resolved, context) => [...renderAttachment(context), ...renderFullBackupJob(context)],
       // In sequence: instances restart once all mounted objects exist.
       (role, made) => (role === FULL_BACKUP_ROLE ? fullBackupOptions(checked, made) : attachmentOptions(role, made)),

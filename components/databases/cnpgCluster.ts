@@ -110,18 +110,24 @@ export class CnpgCluster extends pulumi.ComponentResource {
     const cluster = fillText(known.database.cluster, deferred);
     const scope = { name, cluster, namespace: args.namespace, parent: this };
     const recovery = args.bootstrap?.recovery;
-    const secrets = deliverSecrets(scope, args.repositories);
-    const sourceSecrets = deliverSecrets(
+    const own = deliverSecrets(scope, args.repositories);
+    const source = deliverSecrets(
       { ...scope, name: renderedName(name, "source"), cluster: suffixed(cluster, "-source") },
       recovery?.repositories ?? {},
       "source-secret",
     );
-    const runtime = runtimeOf(scope, known, args);
-    const inputs = { secrets, sourceSecrets, runtime, pluginName: args.plugin?.name };
-    const objects = declareObjects(scope, checked, inputs, renderAll, (role, made) => ({
-      ...(role === FULL_BACKUP_ROLE ? fullBackupOptions(checked, made) : { dependsOn: waitedFor(role, made) }),
-      ...(role === "cluster" ? { protect: opts?.protect ?? true } : {}),
-    }));
+    const others = { runtime: runtimeOf(scope, known, args), pluginName: args.plugin?.name };
+    const objects = declareObjects(
+      { ...scope, contents: [...own.contents, ...source.contents] },
+      checked,
+      { ...others, secrets: own.named, sourceSecrets: source.named },
+      renderAll,
+      (role, made) => ({
+        ...(role === FULL_BACKUP_ROLE ? fullBackupOptions(checked, made) : { dependsOn: waitedFor(role, made) }),
+        ...(role === "cluster" ? { protect: opts?.protect ?? true } : {}),
+      }),
+    );
+    const inputs = { ...others, secrets: own.secrets, sourceSecrets: source.secrets };
 
     const made = objects.get("cluster");
     this.clusterName = made === undefined ? pulumi.output(cluster) : made.urn.apply(() => pulumi.output(cluster));

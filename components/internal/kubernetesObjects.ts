@@ -53,15 +53,32 @@ const FOLDERS: Readonly<Record<string, string>> = {
   "admissionregistration.k8s.io/v1": "admissionregistration/v1",
 };
 
+/** A child before it is made. */
+export interface Declaration {
+  readonly type: ObjectClass;
+  readonly name: string;
+  readonly args: pulumi.Inputs;
+  readonly opts: pulumi.CustomResourceOptions;
+}
+
+/** @throws RunError naming the package to install */
+export function kubernetesObject(
+  name: string,
+  object: KubernetesObject,
+  opts: pulumi.CustomResourceOptions,
+): Declaration {
+  const folder = FOLDERS[object.apiVersion];
+  const type = folder === undefined ? load(name, "apiextensions", "CustomResource") : load(name, folder, object.kind);
+  return { type, name, args: { ...object }, opts };
+}
+
 /** @throws RunError naming the package to install */
 export function declareKubernetes(
   name: string,
   object: KubernetesObject,
   opts: pulumi.CustomResourceOptions,
 ): pulumi.CustomResource {
-  const folder = FOLDERS[object.apiVersion];
-  const made = folder === undefined ? load(name, "apiextensions", "CustomResource") : load(name, folder, object.kind);
-  return make(made, name, { ...object }, opts);
+  return make(kubernetesObject(name, object, opts));
 }
 
 /** What each object waits for, directly or by others. */
@@ -69,14 +86,10 @@ const awaited = new WeakMap<pulumi.Resource, ReadonlySet<pulumi.Resource>>();
 
 /**
  * Without dependencies that others of them wait for: the state of a stack has 150 bytes for each, and some objects wait
- * for ten.
+ * for ten. It has 100 bytes, too, for each function that calls another on the way here: what declares an object of
+ * every cluster calls this itself.
  */
-function make(
-  type: ObjectClass,
-  name: string,
-  args: pulumi.Inputs,
-  opts: pulumi.CustomResourceOptions,
-): pulumi.CustomResource {
+export function make({ args, name, opts, type }: Declaration): pulumi.CustomResource {
   const { dependsOn } = opts;
   if (!isResources(dependsOn)) return new type(name, args, opts);
   const before = new Set(dependsOn.flatMap((each) => [...(awaited.get(each) ?? [])]));
@@ -107,25 +120,25 @@ export const PATCH_ANNOTATIONS = ["pulumi.com/patchFieldManager", "pulumi.com/pa
  * fields only.
  * @param takeOver fields that another manager has set; otherwise the update fails on them
  */
-export function declareKubernetesPatch(
+export function kubernetesPatch(
   name: string,
   object: KubernetesObject,
   takeOver: pulumi.Input<boolean>,
   opts: pulumi.CustomResourceOptions,
-): pulumi.CustomResource {
+): Declaration {
   // A fixed name in every update tells the API server who manages these fields.
   const [manager, force] = PATCH_ANNOTATIONS;
   const annotations = {
     [manager]: "pgbackstop",
     ...(takeOver === false ? {} : { [force]: takeOver === true ? "true" : textIfTrue(takeOver) }),
   };
-  const patch = { ...object, metadata: { ...object.metadata, annotations } };
+  const args = { ...object, metadata: { ...object.metadata, annotations } };
   const folder = FOLDERS[object.apiVersion];
-  const made =
+  const type =
     folder === undefined
       ? load(name, "apiextensions", "CustomResourcePatch")
       : load(name, folder, `${object.kind}Patch`);
-  return make(made, name, patch, opts);
+  return { type, name, args, opts };
 }
 
 function textIfTrue(takeOver: pulumi.Input<boolean>): pulumi.Output<string | undefined> {
