@@ -21,6 +21,20 @@ export function methodsOf<Module extends object>(
   return `exports.handler = () => { ${find} return { ${fields.join(", ")} }; };`;
 }
 
+/**
+ * Methods of an object that a module of this package exports, and loads only when one of them runs: without the package
+ * a resource can still be read and removed, which needs none of them.
+ */
+export function lateMethodsOf<Module extends object>(
+  name: string,
+  exported: keyof Module & string,
+  methods: readonly Method[],
+): string {
+  const fields = methods.map((method) => `${method}: m("${method}")`);
+  const load = `const m = (k) => (...a) => require("${name}").${exported}[k](...a);`;
+  return `exports.handler = () => { ${load} return { ${fields.join(", ")} }; };`;
+}
+
 /** Arrow functions that use nothing but their parameters and Node.js, so that they run without this package. */
 export function ownMethods(methods: { readonly [K in Method]?: unknown }): string {
   const fields = Object.entries(methods).map(([method, value]) => `${method}: ${String(value)}`);
@@ -28,7 +42,7 @@ export function ownMethods(methods: { readonly [K in Method]?: unknown }): strin
 }
 
 export class DynamicResource extends pulumi.CustomResource {
-  /** @param methods from {@link methodsOf} or {@link ownMethods} */
+  /** @param methods from {@link methodsOf}, {@link lateMethodsOf} or {@link ownMethods} */
   constructor(methods: string, name: string, props: pulumi.Inputs, opts: pulumi.CustomResourceOptions, type: string) {
     super(`pulumi-nodejs:dynamic/index:${type}`, name, { ...props, __provider: methods }, opts);
   }

@@ -97,7 +97,7 @@ export interface HostInputs {
 
 interface KeptIdentity extends HostIdentity {
   readonly connection: ConnectionInput;
-  /** Path of each file to its owner's role. */
+  /** Paths of files that belong to another role than `admin`. Earlier versions named every file. */
   readonly owners: Readonly<Record<string, OwnerRole>>;
   readonly postgresVersion?: number;
   /** Paths of the files with secret text. */
@@ -121,7 +121,7 @@ export interface HostOutputs extends Omit<HostOutcome, keyof HostStatus> {
   appliedFacts?: Record<string, string>;
   drift: string[];
   /** The only inputs of a refresh and a removal. Secret. */
-  keptSignIn: readonly SignInInput[];
+  keptSignIn?: readonly SignInInput[];
   /** Each repository's location, including former ones, to its passphrase's fingerprint. */
   cipherFingerprints: Record<string, string>;
 }
@@ -216,12 +216,12 @@ export async function read(id: string, props?: Partial<HostOutputs>): Promise<{ 
   const { identity } = props;
   const access = { connection: identity.connection, signIn: props.keptSignIn };
   const after = await withConnection(access, (connection) =>
-    readHost(connection, identity, outcomeOf(props), identity.owners, log),
+    readHost(connection, identity, outcomeOf(props), ownersOf(props, identity), log),
   );
   const applied = appliedOf(props);
   const drift = driftOf(applied, allFacts(after));
   for (const line of drift) log(`changed by hand: ${line}`);
-  const kept = { cipherFingerprints: props.cipherFingerprints ?? {}, keptSignIn: props.keptSignIn ?? [] };
+  const kept = { cipherFingerprints: props.cipherFingerprints ?? {}, ...given({ keptSignIn: props.keptSignIn }) };
   const { appliedFacts } = props;
   const facts = appliedFacts === undefined ? { driftedFacts: driftedFrom(applied, allFacts(after)) } : { appliedFacts };
   return { id, props: outputsOf(identity, after, facts, drift, kept) };
@@ -337,7 +337,9 @@ function idOf(inputs: HostInputs): string {
 type Kept = Pick<HostOutputs, "cipherFingerprints" | "keptSignIn">;
 
 function keptOf(inputs: HostInputs, olds: Partial<HostOutputs> | null, outcome: HostOutcome): Kept {
-  return { cipherFingerprints: fingerprintsOf(inputs, olds, outcome), keptSignIn: inputs.signIn ?? [] };
+  const { signIn = [] } = inputs;
+  const cipherFingerprints = fingerprintsOf(inputs, olds, outcome);
+  return signIn.length === 0 ? { cipherFingerprints } : { cipherFingerprints, keptSignIn: signIn };
 }
 
 function identityOf(inputs: HostInputs): KeptIdentity {
@@ -358,9 +360,15 @@ function identityOf(inputs: HostInputs): KeptIdentity {
     ...(runtime.node === undefined ? {} : { node: nodeLocationOf(runtime.node) }),
     // A new version must show as a change.
     ...(server.postgres === undefined ? {} : { postgresVersion: server.postgres.version }),
-    owners: { ...Object.fromEntries(entries.map(([path, file]) => [path, file.owner])), [runtime.path]: "admin" },
+    owners: Object.fromEntries(entries.flatMap(([path, { owner }]) => (owner === "admin" ? [] : [[path, owner]]))),
     secretPaths: entries.filter(([, file]) => file.secret).map(([path]) => path),
   };
+}
+
+/** Of every file of the last update. */
+function ownersOf(outputs: Partial<HostOutputs>, { owners }: KeptIdentity): Record<string, OwnerRole> {
+  const paths = Object.keys({ ...outputs.fileFacts, ...outputs.secretFileFacts });
+  return { ...Object.fromEntries(paths.map((path) => [path, "admin" as const])), ...owners };
 }
 
 /** Its location without its source: another machine may use another source. */
@@ -416,7 +424,7 @@ function allFacts(outcome: HostOutcome): Record<string, string> {
 function outputsOf(
   identity: KeptIdentity,
   outcome: HostOutcome,
-  facts: Pick<HostOutputs, "appliedFacts" | "driftedFacts">,
+  { driftedFacts = {}, ...facts }: Pick<HostOutputs, "appliedFacts" | "driftedFacts">,
   drift: string[],
   kept: Kept,
 ): HostOutputs {
@@ -430,6 +438,8 @@ function outputsOf(
     fileFacts: Object.fromEntries(entries.filter(([path]) => !isSecret(path))),
     secretFileFacts: Object.fromEntries(entries.filter(([path]) => isSecret(path))),
     ...facts,
+    // An empty secret is 130 bytes.
+    ...(isEmpty(driftedFacts) ? {} : { driftedFacts }),
     drift,
     ...kept,
   };

@@ -1,10 +1,11 @@
 /**
  * The dynamic resource behind a cipher passphrase: generated once from the system's random source, or adopted, and kept
  * through every update. Another one would make every backup unreadable, so a change is refused, in the preview if it is
- * known there. Its methods are self-contained, so that a passphrase can be read and removed without the package.
+ * known there. A passphrase can be read and removed without the package.
  */
+import { randomBytes, randomUUID } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
-import { DynamicResource, ownMethods } from "./dynamicResource";
+import { DynamicResource, lateMethodsOf } from "./dynamicResource";
 
 interface PassphraseInputs {
   readonly sizeBytes: number;
@@ -19,12 +20,8 @@ export const passphraseMethods: pulumi.dynamic.ResourceProvider<PassphraseInputs
       "WARN: if you lose this passphrase, you lose every backup that is encrypted with it. Only the state of this stack holds it: keep a copy elsewhere\n",
     );
     return {
-      id: (require("node:crypto") as typeof import("node:crypto")).randomUUID(),
-      outs: {
-        passphrase:
-          existing ??
-          (require("node:crypto") as typeof import("node:crypto")).randomBytes(sizeBytes).toString("base64"),
-      },
+      id: randomUUID(),
+      outs: { passphrase: existing ?? randomBytes(sizeBytes).toString("base64") },
     };
   },
   diff: async (_id, olds, { existing }) => {
@@ -43,7 +40,13 @@ export const passphraseMethods: pulumi.dynamic.ResourceProvider<PassphraseInputs
   },
 };
 
-const METHODS = ownMethods(passphraseMethods);
+type PassphraseModule = typeof import("./passphrase");
+
+const METHODS = lateMethodsOf<PassphraseModule>("pgbackstop/dynamic/passphrase", "passphraseMethods", [
+  "create",
+  "diff",
+  "update",
+]);
 
 /** A passphrase, secret in the state. */
 export class Passphrase extends DynamicResource {

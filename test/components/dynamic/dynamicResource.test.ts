@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { compileFunction } from "node:vm";
 import * as pulumi from "@pulumi/pulumi";
 import { expect, test } from "vitest";
-import { methodsOf, ownMethods } from "../../../components/dynamic/dynamicResource";
+import { lateMethodsOf, methodsOf, ownMethods } from "../../../components/dynamic/dynamicResource";
 import { HostState, type HostStateArgs } from "../../../components/dynamic/hostState";
 import { Passphrase, passphraseMethods } from "../../../components/dynamic/passphrase";
 import { recordProvider } from "../../../components/dynamic/runtimeRecord";
@@ -31,19 +31,33 @@ test("methods of a module are found by its name, when they are called", () => {
   expect(new Set(names)).toEqual(new Set(["pgbackstop/dynamic/host"]));
 });
 
+test("a passphrase loads its methods when one runs, so that it can be read and removed without this package", async () => {
+  const text = lateMethodsOf<{ passphraseMethods: object }>("pgbackstop/dynamic/passphrase", "passphraseMethods", [
+    "create",
+    "diff",
+    "update",
+  ]);
+  const names: string[] = [];
+  const passphrase = loaded(text, (name) => {
+    names.push(name);
+    return { passphraseMethods };
+  });
+  expect(Object.keys(passphrase)).toEqual(["create", "diff", "update"]);
+  expect(names).toEqual([]);
+  expect(await passphrase["create"]?.({ sizeBytes: 48, existing: "kept" })).toMatchObject({
+    outs: { passphrase: "kept" },
+  });
+  const made = (await passphrase["create"]?.({ sizeBytes: 48 })) as { outs: { passphrase: string } };
+  expect(Buffer.from(made.outs.passphrase, "base64")).toHaveLength(48);
+  expect(new Set(names)).toEqual(new Set(["pgbackstop/dynamic/passphrase"]));
+});
+
 test("own methods run without this package", async () => {
   const require = createRequire(__filename);
   const onlyNode = (name: string): unknown => {
     expect(name).toMatch(/^node:/);
     return require(name);
   };
-  const passphrase = loaded(ownMethods(passphraseMethods), onlyNode);
-  expect(Object.keys(passphrase)).toEqual(["create", "diff", "update"]);
-  expect(await passphrase["create"]?.({ sizeBytes: 48, existing: "kept" })).toMatchObject({
-    outs: { passphrase: "kept" },
-  });
-  const made = (await passphrase["create"]?.({ sizeBytes: 48 })) as { outs: { passphrase: string } };
-  expect(Buffer.from(made.outs.passphrase, "base64")).toHaveLength(48);
   const record = loaded(ownMethods(recordProvider), onlyNode);
   expect(await record["update"]?.("runtimes", { sha256: "a", earlier: ["b"] }, { sha256: "c" })).toEqual({
     outs: { sha256: "c", earlier: ["a", "b"] },

@@ -36,7 +36,7 @@ const outputs: HostOutputs = {
     settings: { archive_mode: "on" },
     allowRestart: false,
     restartCommand: [],
-    owners: { "/etc/x/pgbackrest.conf": "admin", "/etc/x/conf.d/repo1.conf": "database", "/lib/runtime.cjs": "admin" },
+    owners: { "/etc/x/conf.d/repo1.conf": "database" },
     secretPaths: ["/etc/x/conf.d/repo1.conf"],
   },
   fileFacts: {
