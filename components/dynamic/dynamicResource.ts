@@ -10,7 +10,8 @@ type Method = "check" | "configure" | "create" | "delete" | "diff" | "read" | "u
 
 /**
  * Methods that a module of this package exports. The plugin loads it by its name, so that an updated package takes
- * effect at once, and at the first call: a preview that only creates calls none.
+ * effect at once. It does so at the first call: a preview that only creates calls none, and without the package a
+ * resource without `read` and `delete` can still be read and removed.
  */
 export function methodsOf<Module extends object>(
   name: string,
@@ -21,20 +22,6 @@ export function methodsOf<Module extends object>(
   return `exports.handler = () => { ${find} return { ${fields.join(", ")} }; };`;
 }
 
-/**
- * Methods of an object that a module of this package exports, and loads only when one of them runs: without the package
- * a resource can still be read and removed, which needs none of them.
- */
-export function lateMethodsOf<Module extends object>(
-  name: string,
-  exported: keyof Module & string,
-  methods: readonly Method[],
-): string {
-  const fields = methods.map((method) => `${method}: m("${method}")`);
-  const load = `const m = (k) => (...a) => require("${name}").${exported}[k](...a);`;
-  return `exports.handler = () => { ${load} return { ${fields.join(", ")} }; };`;
-}
-
 /** Arrow functions that use nothing but their parameters and Node.js, so that they run without this package. */
 export function ownMethods(methods: { readonly [K in Method]?: unknown }): string {
   const fields = Object.entries(methods).map(([method, value]) => `${method}: ${String(value)}`);
@@ -42,7 +29,7 @@ export function ownMethods(methods: { readonly [K in Method]?: unknown }): strin
 }
 
 export class DynamicResource extends pulumi.CustomResource {
-  /** @param methods from {@link methodsOf}, {@link lateMethodsOf} or {@link ownMethods} */
+  /** @param methods from {@link methodsOf} or {@link ownMethods} */
   constructor(methods: string, name: string, props: pulumi.Inputs, opts: pulumi.CustomResourceOptions, type: string) {
     super(`pulumi-nodejs:dynamic/index:${type}`, name, { ...props, __provider: methods }, opts);
   }

@@ -5,7 +5,7 @@
  */
 import { randomBytes, randomUUID } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
-import { DynamicResource, lateMethodsOf } from "./dynamicResource";
+import { DynamicResource, methodsOf } from "./dynamicResource";
 
 interface PassphraseInputs {
   readonly sizeBytes: number;
@@ -13,40 +13,52 @@ interface PassphraseInputs {
   readonly existing?: string;
 }
 
-export const passphraseMethods: pulumi.dynamic.ResourceProvider<PassphraseInputs, { passphrase: string }> = {
-  create: async ({ sizeBytes, existing }) => {
-    if (existing === "") throw new Error("the existing passphrase is empty: leave it out to generate one");
-    process.stdout.write(
-      "WARN: if you lose this passphrase, you lose every backup that is encrypted with it. Only the state of this stack holds it: keep a copy elsewhere\n",
+interface PassphraseOutputs {
+  readonly passphrase: string;
+}
+
+export async function create({
+  sizeBytes,
+  existing,
+}: PassphraseInputs): Promise<{ id: string; outs: PassphraseOutputs }> {
+  if (existing === "") throw new Error("the existing passphrase is empty: leave it out to generate one");
+  process.stdout.write(
+    "WARN: if you lose this passphrase, you lose every backup that is encrypted with it. Only the state of this stack holds it: keep a copy elsewhere\n",
+  );
+  return { id: randomUUID(), outs: { passphrase: existing ?? randomBytes(sizeBytes).toString("base64") } };
+}
+
+export async function diff(
+  _id: string,
+  olds: PassphraseOutputs,
+  { existing }: PassphraseInputs,
+): Promise<{ changes: boolean }> {
+  if (existing !== undefined && existing !== olds.passphrase) {
+    throw new Error(
+      "a passphrase cannot be changed in place: existing backups would become unreadable. Restore the old one (or leave out `existing`); " +
+        "a new passphrase needs a new repository: create another CipherPassphrase, add it as another key (repo3) at a new path, and keep both until the old backups are no longer needed",
     );
-    return {
-      id: randomUUID(),
-      outs: { passphrase: existing ?? randomBytes(sizeBytes).toString("base64") },
-    };
-  },
-  diff: async (_id, olds, { existing }) => {
-    if (existing !== undefined && existing !== olds.passphrase) {
-      throw new Error(
-        "a passphrase cannot be changed in place: existing backups would become unreadable. Restore the old one (or leave out `existing`); " +
-          "a new passphrase needs a new repository: create another CipherPassphrase, add it as another key (repo3) at a new path, and keep both until the old backups are no longer needed",
-      );
-    }
-    return { changes: false };
-  },
-  update: async (_id, olds, { existing }) => {
-    if (existing !== undefined && existing !== olds.passphrase)
-      throw new Error("a passphrase cannot be changed in place");
-    return { outs: { passphrase: olds.passphrase } };
-  },
-};
+  }
+  return { changes: false };
+}
+
+export async function update(
+  _id: string,
+  olds: PassphraseOutputs,
+  { existing }: PassphraseInputs,
+): Promise<{ outs: PassphraseOutputs }> {
+  if (existing !== undefined && existing !== olds.passphrase)
+    throw new Error("a passphrase cannot be changed in place");
+  return { outs: { passphrase: olds.passphrase } };
+}
 
 type PassphraseModule = typeof import("./passphrase");
 
-const METHODS = lateMethodsOf<PassphraseModule>("pgbackstop/dynamic/passphrase", "passphraseMethods", [
-  "create",
-  "diff",
-  "update",
-]);
+const METHODS = methodsOf<PassphraseModule>("pgbackstop/dynamic/passphrase", {
+  create: "create",
+  diff: "diff",
+  update: "update",
+});
 
 /** A passphrase, secret in the state. */
 export class Passphrase extends DynamicResource {

@@ -3,9 +3,9 @@ import { createRequire } from "node:module";
 import { compileFunction } from "node:vm";
 import * as pulumi from "@pulumi/pulumi";
 import { expect, test } from "vitest";
-import { lateMethodsOf, methodsOf, ownMethods } from "../../../components/dynamic/dynamicResource";
+import { methodsOf, ownMethods } from "../../../components/dynamic/dynamicResource";
 import { HostState, type HostStateArgs } from "../../../components/dynamic/hostState";
-import { Passphrase, passphraseMethods } from "../../../components/dynamic/passphrase";
+import * as passphrase from "../../../components/dynamic/passphrase";
 import { recordProvider } from "../../../components/dynamic/runtimeRecord";
 
 type Methods = Readonly<Record<string, (...args: unknown[]) => unknown>>;
@@ -14,6 +14,21 @@ function loaded(text: string, load: (name: string) => unknown): Methods {
   const exported: { handler?: () => Methods } = {};
   compileFunction(text, ["exports", "require"])(exported, load);
   return exported.handler?.() ?? {};
+}
+
+/** Types and methods of the resources that `declare` makes. */
+async function declared(declare: () => void): Promise<[type: string, methods: string][]> {
+  const seen: [string, string][] = [];
+  await pulumi.runtime.setMocks({
+    call: () => ({}),
+    newResource: ({ inputs, name, type }) => {
+      seen.push([type, (inputs as { __provider: string }).__provider]);
+      return { id: name, state: inputs as object };
+    },
+  });
+  declare();
+  await pulumi.runtime.disconnect();
+  return seen;
 }
 
 test("methods of a module are found by its name, when they are called", () => {
@@ -31,23 +46,19 @@ test("methods of a module are found by its name, when they are called", () => {
   expect(new Set(names)).toEqual(new Set(["pgbackstop/dynamic/host"]));
 });
 
-test("a passphrase loads its methods when one runs, so that it can be read and removed without this package", async () => {
-  const text = lateMethodsOf<{ passphraseMethods: object }>("pgbackstop/dynamic/passphrase", "passphraseMethods", [
-    "create",
-    "diff",
-    "update",
-  ]);
+test("a passphrase needs none of this package to be read and removed", async () => {
+  const text = (await declared(() => void new passphrase.Passphrase("key", { sizeBytes: 48 }, {})))[0]?.[1] ?? "";
   const names: string[] = [];
-  const passphrase = loaded(text, (name) => {
+  const methods = loaded(text, (name) => {
     names.push(name);
-    return { passphraseMethods };
+    return passphrase;
   });
-  expect(Object.keys(passphrase)).toEqual(["create", "diff", "update"]);
+  expect(Object.keys(methods)).toEqual(["create", "diff", "update"]);
   expect(names).toEqual([]);
-  expect(await passphrase["create"]?.({ sizeBytes: 48, existing: "kept" })).toMatchObject({
+  expect(await methods["create"]?.({ sizeBytes: 48, existing: "kept" })).toMatchObject({
     outs: { passphrase: "kept" },
   });
-  const made = (await passphrase["create"]?.({ sizeBytes: 48 })) as { outs: { passphrase: string } };
+  const made = (await methods["create"]?.({ sizeBytes: 48 })) as { outs: { passphrase: string } };
   expect(Buffer.from(made.outs.passphrase, "base64")).toHaveLength(48);
   expect(new Set(names)).toEqual(new Set(["pgbackstop/dynamic/passphrase"]));
 });
@@ -65,17 +76,10 @@ test("own methods run without this package", async () => {
 });
 
 test("the resources keep the types of stacks that exist", async () => {
-  const seen: [string, string][] = [];
-  await pulumi.runtime.setMocks({
-    call: () => ({}),
-    newResource: ({ inputs, name, type }) => {
-      seen.push([type, (inputs as { __provider: string }).__provider]);
-      return { id: name, state: inputs as object };
-    },
+  const seen = await declared(() => {
+    new HostState("db", {} as HostStateArgs, {});
+    new passphrase.Passphrase("key", { sizeBytes: 48 }, {});
   });
-  new HostState("db", {} as HostStateArgs, {});
-  new Passphrase("key", { sizeBytes: 48 }, {});
-  await pulumi.runtime.disconnect();
   expect(seen.map(([type]) => type)).toEqual([
     "pulumi-nodejs:dynamic/index:HostState",
     "pulumi-nodejs:dynamic/index:Passphrase",
