@@ -269,7 +269,7 @@ describe("a host behind SSH", async () => {
       const desired = declared();
       let before: HostOutcome | null = null;
       const failures: Error[] = [];
-      for (let k = 1; k <= STEPS_MAX; k += 2) {
+      for (let k = 1; k <= STEPS_MAX; k += 3) {
         const failure = await cutAt(k, desired, before);
         if (failure === null) break;
         failures.push(failure);
