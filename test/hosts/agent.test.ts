@@ -98,6 +98,16 @@ describe("files and units on a host", async () => {
       "-c",
       `systemctl stop ${CLUSTER_UNIT} && cp -a ${DATA} ${DATA}.new && rm -r ${DATA} && mv ${DATA}.new ${DATA}`,
     ]);
+    // Each verify here reads hundreds of segments of both repositories.
+    await host.runOk([
+      "runuser",
+      "-u",
+      "postgres",
+      "--",
+      "/usr/lib/postgresql/15/bin/pg_resetwal",
+      "--wal-segsize=1",
+      DATA,
+    ]);
     await host.runOk(["systemctl", "start", CLUSTER_UNIT]);
     programFolder = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-agent-")), {
       cli,
