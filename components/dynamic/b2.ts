@@ -126,7 +126,7 @@ export async function configure(
   signIn = { text, client: openClient(applicationKeyId, applicationKey, endpoint) };
 }
 
-/** {@link configure}, as the plugin calls it. Methods in states of earlier versions call that with the settings alone. */
+/** {@link configure}, as the plugin calls it. Methods in earlier versions' states call that with the settings alone. */
 export function configureProvider({ config }: { readonly config: SignInSettings }): Promise<void> {
   return configure(config);
 }

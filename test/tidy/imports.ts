@@ -256,7 +256,7 @@ export const ROOMS: readonly Room[] = [
     prefix: "components",
     about: "the Pulumi components, their dynamic resources, and connections to hosts",
     mayImport: ["runtime/cnpg/names", "runtime/config"],
-    packages: ["@pulumi/pulumi", "pgbackstop"],
+    packages: ["@pulumi/pulumi"],
   },
   // Shares the code for host keys with the SFTP storage.
   {
