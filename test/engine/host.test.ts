@@ -7,6 +7,7 @@ import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, wri
 import { join } from "node:path";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { type BriefFile, wholeFile } from "../../components/host/desiredFiles";
 import { runbookOf } from "../../components/plan/runbook/databaseRunbook";
 import type { Topology } from "../../components/plan/topology/topology";
 import type { LocalOutputs, LocalSettings } from "../../examples/local/program";
@@ -42,7 +43,7 @@ function open(settings = host.settings()): Promise<Stack> {
 async function preview(
   stack: Stack,
   diff = false,
-): Promise<{ text: string; changes: object; files: Record<string, { mode: string; text: string }> }> {
+): Promise<{ text: string; changes: object; files: Record<string, BriefFile> }> {
   let files = {};
   const { stdout, stderr, changeSummary } = await stack.preview({
     diff,
@@ -93,7 +94,7 @@ test("a preview on an empty host shows every file with its text, secrets hidden,
   ]);
   const shown = Object.entries(files).map(([path, file]): [string, string] => [
     path.slice(host.folder.length + 1),
-    file.text,
+    wholeFile(file).text,
   ]);
   const texts = Object.fromEntries(shown);
   expect(Object.keys(texts).sort()).toEqual([

@@ -2,12 +2,14 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Stack } from "@pulumi/pulumi/automation";
+import type { HostInputs } from "../../../components/dynamic/host";
+import { type FileInput, wholeFile } from "../../../components/host/desiredFiles";
 import { projectFolder } from "../../../tools/parts/cache";
 import type { Difference } from "./published";
 
 /** The contents of a host according to a preview. */
 export interface DeclaredHost {
-  readonly files: Readonly<Record<string, { readonly mode: string; readonly owner: string; readonly text: string }>>;
+  readonly files: Readonly<Record<string, FileInput>>;
   readonly settings: Readonly<Record<string, string>>;
 }
 
@@ -16,9 +18,10 @@ export async function previewHost(stack: Stack): Promise<{ host: DeclaredHost; p
   let host: DeclaredHost | null = null;
   const { stdout } = await stack.preview({
     onEvent: ({ resourcePreEvent }) => {
-      const inputs = resourcePreEvent?.metadata.new?.inputs as Partial<DeclaredHost> | undefined;
-      if (inputs?.files !== undefined && inputs.settings !== undefined)
-        host = { files: inputs.files, settings: inputs.settings };
+      const { files, settings } = (resourcePreEvent?.metadata.new?.inputs ?? {}) as Partial<HostInputs>;
+      if (files === undefined || settings === undefined) return;
+      const whole = Object.entries(files).map(([path, file]) => [path, wholeFile(file)] as const);
+      host = { files: Object.fromEntries(whole), settings };
     },
   });
   if (host === null) throw new Error(`no host in the preview:\n${stdout}`);
