@@ -1,7 +1,7 @@
 /**
- * CloudNativePG's major upgrade in place, 17 to 18: the operator runs pg_upgrade in a Job when the image's major
- * version rises. Nobody runs a command of ours: the stanza follows, the archive goes on, and both versions can be
- * restored.
+ * CloudNativePG's major upgrade in place, 17 to 18, of two instances: the operator runs pg_upgrade in a Job when the
+ * image's major version rises, and clones the standby again. Nobody runs a command of ours: the stanza follows, the
+ * archive goes on, and both versions can be restored.
  */
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -48,10 +48,20 @@ describe("a major upgrade in place", async () => {
   });
 
   const orders = (postgresVersion: number): CnpgCluster =>
-    new CnpgCluster("orders", { ...stack.common("/orders"), ...SETTINGS, postgresVersion });
+    new CnpgCluster("orders", { ...stack.common("/orders"), ...SETTINGS, instances: 2, postgresVersion });
   const sql = (pod: string, text: string): Promise<string> => stack.sql(pod, text);
   const add = (from: number, to: number): Promise<string> =>
     sql("orders-1", `insert into goods select g, md5(g::text) from generate_series(${from}, ${to}) g`);
+  /** Its directory and its volume are new after the upgrade. */
+  const standby = async (): Promise<string> => {
+    const pods = (await stack.lab.kubectl.list("pods", "default")).map(({ metadata }) => metadata.name);
+    return pods.find((name) => /^orders-\d+$/.test(name) && name !== "orders-1") ?? "none";
+  };
+  const stateOfStandby = async (): Promise<string> =>
+    sql(
+      await standby(),
+      `select current_setting('server_version_num')::int / 10000 || ' ' || pg_is_in_recovery() || ' ' || (${SUM})`,
+    );
   const fullBackups = async (): Promise<string[]> => {
     const { stdout } = await stack.verb("orders-1", "info", "--output=json");
     const [stanza] = JSON.parse(stdout) as { readonly backup: readonly ShownBackup[] }[];
@@ -101,6 +111,9 @@ describe("a major upgrade in place", async () => {
       .poll(fullBackups, { timeout: 300_000, interval: 2000 })
       .toEqual(["repo1 cluster 1", "repo1 cluster 2", "repo2 cluster 1", "repo2 cluster 2"]);
     expect((await stack.verb("orders-1", "check")).exitCode).toBe(0);
+    await expect
+      .poll(() => stateOfStandby().catch(String), { timeout: 300_000, interval: 1000 })
+      .toBe(`18 true ${await sql("orders-1", SUM)}`);
   });
 
   test("a time before the upgrade is restored with version 17", { timeout: 600_000 }, async () => {
