@@ -203,7 +203,7 @@ export interface ClusterScope {
 export interface DeliveredSecrets {
   /** Their names wait for them. */
   readonly secrets: SecretInputs;
-  /** Names that do not wait, for what depends on `contents`: the state has each Secret once for it, not per property. */
+  /** Names that do not wait, for what depends on `contents`: the state then has each Secret once, not per property. */
   readonly named: SecretInputs;
   readonly contents: readonly pulumi.Resource[];
 }
@@ -365,9 +365,9 @@ function deferredBackups(
 
 function mapValues<From, To>(
   values: Readonly<Record<string, From>>,
-  make: (value: From, name: string) => To,
+  convert: (value: From, name: string) => To,
 ): Record<string, To> {
-  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, make(value, name)]));
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, convert(value, name)]));
 }
 
 /** A key of a Secret that comes later may be the usual one, which is written in a shorter form. */
@@ -379,11 +379,11 @@ function awaitsKeys({ value }: KnownPart<object>): boolean {
 function finalOf<T>(
   { resolved }: CheckedCluster,
   inputs: RenderInputs,
-  make: (resolved: ClusterPlan, values: PlainInputs) => T,
+  derive: (resolved: ClusterPlan, values: PlainInputs) => T,
 ): pulumi.Output<T> {
   return pulumi
     .all([resolved, pulumi.output<object>(inputs)])
-    .apply<T>(([plan, values]) => make(plan, values as PlainInputs));
+    .apply<T>(([plan, values]) => derive(plan, values as PlainInputs));
 }
 
 /** Objects whose texts depend on values in ways that markers cannot express. */

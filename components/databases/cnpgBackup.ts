@@ -149,7 +149,7 @@ export class CnpgBackup extends pulumi.ComponentResource {
     this.stanza = pulumi.output(stanza);
     this.topology = checked.resolved.apply(({ database }) => renderTopology(topologyOf(database, true)));
     this.repositoryNames = pulumi.output(known.database.repositories.map((repository) => repository.name));
-    this.scheduleNames = pulumi.output(cluster).apply((named) => scheduleNamesOf(named, objects));
+    this.scheduleNames = pulumi.output(cluster).apply((clusterName) => scheduleNamesOf(clusterName, objects));
     this.destinations = destinationsOf(objects);
     // The state has the topology among the inputs.
     this.registerOutputs({

@@ -188,7 +188,7 @@ export function differences(olds: Partial<HostOutputs>, news: HostInputs): strin
     ...(olds.status?.timersEnabled === true
       ? units.enabled.filter((unit) => olds.unitFacts?.[unit] !== UNIT_AT_WORK)
       : []),
-    ...(isEqual(olds.identity, identityOf(news)) ? [] : ["identity"]),
+    ...(isEqual(briefIdentity(olds.identity), identityOf(news)) ? [] : ["identity"]),
     ...(olds.status?.pendingRestart === true ? ["pendingRestart"] : []),
     ...((olds.nodeFact ?? "") === (appliedOf(olds)[NODE_FACT] ?? "") ? [] : [NODE_FACT]),
     ...(olds.ready === true ? [] : ["ready"]),
@@ -360,9 +360,18 @@ function identityOf(inputs: HostInputs): KeptIdentity {
     ...(runtime.node === undefined ? {} : { node: nodeLocationOf(runtime.node) }),
     // A new version must show as a change.
     ...(server.postgres === undefined ? {} : { postgresVersion: server.postgres.version }),
-    owners: Object.fromEntries(entries.flatMap(([path, { owner }]) => (owner === "admin" ? [] : [[path, owner]]))),
+    owners: withoutAdmin(Object.fromEntries(entries.map(([path, { owner }]) => [path, owner]))),
     secretPaths: entries.filter(([, file]) => file.secret).map(([path]) => path),
   };
+}
+
+/** As this version would keep it. */
+function briefIdentity(identity: KeptIdentity | undefined): KeptIdentity | undefined {
+  return identity === undefined ? undefined : { ...identity, owners: withoutAdmin(identity.owners) };
+}
+
+function withoutAdmin(owners: Readonly<Record<string, OwnerRole>>): Record<string, OwnerRole> {
+  return Object.fromEntries(Object.entries(owners).filter(([, owner]) => owner !== "admin"));
 }
 
 /** Of every file of the last update. */

@@ -52,9 +52,7 @@ export async function update(
   return { outs: { passphrase: olds.passphrase } };
 }
 
-type PassphraseModule = typeof import("./passphrase");
-
-const METHODS = methodsOf<PassphraseModule>("pgbackstop/dynamic/passphrase", {
+const METHODS = methodsOf<Record<"create" | "diff" | "update", unknown>>("pgbackstop/dynamic/passphrase", {
   create: "create",
   diff: "diff",
   update: "update",

@@ -133,6 +133,17 @@ test.each<[string, Partial<HostOutputs>, Partial<HostInputs>, string[]]>([
     ["pgbackstop-main-full.timer"],
   ],
   ["timers without systemd", { status: { ...outputs.status, timersEnabled: false }, unitFacts: {} }, {}, []],
+  [
+    "owners of all files, in the state of an earlier version",
+    {
+      identity: {
+        ...outputs.identity,
+        owners: { "/etc/x/pgbackrest.conf": "admin", "/lib/runtime.cjs": "admin", ...outputs.identity.owners },
+      },
+    },
+    {},
+    [],
+  ],
   ["a pending restart", { status: { ...outputs.status, pendingRestart: true } }, {}, ["pendingRestart"]],
   ["steps that failed", { ready: false }, {}, ["ready"]],
   [
