@@ -65,13 +65,19 @@ if [ "$1" = "$2" ]; then group=--user-group; else group="--gid=$2"; fi
 useradd --system --no-create-home --home-dir / --shell "$nologin" "$group" --password '*' --comment "$3" -- "$1"
 echo made`;
 
-/** $1 chroot, $2 repository, $3 account. Existing files keep their owner: it may be root for some days. */
+/**
+ * $1 chroot, $2 repository, $3 account. Existing files keep their owner: it may be root for some days. The repository
+ * gets its name with its rights: an update that was cut off must not leave it with others.
+ */
 const DIRECTORY_SCRIPT = `
 set -eu
 mkdir -p -- "$1"
 chown root:root -- "$1"
 chmod 0755 -- "$1"
-[ -d "$2" ] || install -d -o "$3" -g "$3" -m 0750 -- "$2"`;
+if [ ! -d "$2" ]; then
+  install -d -o "$3" -g "$3" -m 0750 -- "$2.new"
+  mv -nT -- "$2.new" "$2" || [ -d "$2" ]
+fi`;
 
 /**
  * Every directory above a chroot must belong to root and be writable by root alone: otherwise sshd refuses the sign-in.

@@ -165,7 +165,8 @@ sync .`;
 
 /**
  * $1 path, $2 mode, $3 uid:gid; prints every directory that it created, outermost first. All accounts may pass the
- * ancestors.
+ * ancestors. The directory gets its name last: an update leaves the rights of existing ones alone, so one that was cut
+ * off must not leave it with others.
  */
 const DIRECTORY_SCRIPT = `${ENTER_FUNCTIONS}
 set -eu
@@ -177,11 +178,22 @@ make() {
   printf '%s\\n' "$1"
 }
 [ -d "$1" ] && exit 0
-make "$1"
-enter "$1"
-own "\${3%:*}"
+make "$(dirname -- "$1")"
+enter "$(dirname -- "$1")"
+parent=$place
+name=$(basename -- "$1")
+# Of an update that was cut off; another one may be at work here now.
+find . -maxdepth 1 -type d -name ".pgbackstop.$name.??????" -mmin +60 -exec rmdir -- {} + 2> /dev/null || true
+folder=$(mktemp -d "./.pgbackstop.$name.XXXXXX")
+enter "\${parent%/}/\${folder#./}"
+own "$(id -u)"
 [ "$(stat -c '%u:%g' .)" = "$3" ] || chown -- "$3" .
-chmod -- "$2" .`;
+chmod -- "$2" .
+enter "$parent"
+mv -nT -- "$folder" "./$name" || true
+# Another update was first.
+[ ! -d "$folder" ] || { rmdir -- "$folder"; [ -d "./$name" ] && exit 0; exit 1; }
+printf '%s\\n' "$1"`;
 
 const REMOVE_FILES_SCRIPT = `${ENTER_FUNCTIONS}
 for path; do

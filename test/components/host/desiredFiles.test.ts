@@ -174,14 +174,13 @@ describe.runIf(process.geteuid?.() === 0)("an account that may write in a direct
   test("by a link that replaces a directory during its creation", async () => {
     const theirs = join(folder, "theirs");
     const programs = during(
-      "mkdir",
-      `mkdir "$@" || exit; case $* in *spool*) rmdir "${theirs}/spool"; ln -s "${roots}" "${theirs}/spool"; chown -h ${STRANGER} "${theirs}/spool";; esac`,
+      "mktemp",
+      `made=$(mktemp "$@"); rmdir "$made"; ln -s "${roots}" "$made"; chown -h ${STRANGER} "$made"; echo "$made"`,
     );
     try {
       const all = accountsFor(connection.login, owned);
-      await makeDirectories(connection, [{ path: join(theirs, "spool"), mode: "0777", owner: "database" }], all).catch(
-        () => undefined,
-      );
+      const spool = { path: join(theirs, "spool"), mode: "0777", owner: "database" as const };
+      await expect(makeDirectories(connection, [spool], all)).rejects.toThrow(/symbolic link/);
     } finally {
       vi.unstubAllEnvs();
       rmSync(programs, { recursive: true });
@@ -230,6 +229,29 @@ test("directories are created with their ancestors, reported, and removed only w
   expect(await removeDirectories(connection, made)).toEqual([join(folder, "x/y"), join(folder, "x")]);
   expect(existsSync(leaf.path)).toBe(false);
 });
+
+test.each(["mktemp", "chmod", "mv"])(
+  "a directory whose creation ended at its %s has its rights after the next one",
+  async (program) => {
+    const leaf = { path: join(folder, "spool"), mode: "0700", owner: "admin" as const };
+    const programs = mkdtempSync(join(tmpdir(), "pgb-kill-"));
+    const real = process.env["PATH"] ?? "";
+    writeFileSync(join(programs, program), `#!/bin/sh\nPATH='${real}'\n${program} "$@"\nkill -KILL $PPID\n`, {
+      mode: 0o755,
+    });
+    vi.stubEnv("PATH", `${programs}:${real}`);
+    try {
+      await expect(makeDirectories(connection, [leaf], accounts)).rejects.toThrow(/unable to make the directory/);
+    } finally {
+      vi.unstubAllEnvs();
+      rmSync(programs, { recursive: true });
+    }
+    for (const name of readdirSync(folder)) utimesSync(join(folder, name), new Date(0), new Date(0));
+    await makeDirectories(connection, [leaf], accounts);
+    expect(statSync(leaf.path).mode & 0o777).toBe(0o700);
+    expect(readdirSync(folder)).toEqual(["spool"]);
+  },
+);
 
 test("directories that two updates create concurrently exist for both", async () => {
   for (let round = 0; round < 10; round++) {
