@@ -4,6 +4,7 @@
  */
 import { fileURLToPath } from "node:url";
 import { configDefaults, defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { protoModule } from "./tools/parts/build/proto";
 import { projectsOf, TIERS, type Tier } from "./tools/parts/tiers";
 
@@ -58,4 +59,16 @@ function configOf(
   };
 }
 
-export default defineConfig({ test: { projects: TIERS.flatMap(projectsOfTier).map(configOf) } });
+class LongFilesFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const first = new Set(
+      TIERS.flatMap(({ first: paths = [] }) => paths.map((path) => fileURLToPath(new URL(path, import.meta.url)))),
+    );
+    const [long, others] = [true, false].map((isLong) => files.filter((file) => first.has(file.moduleId) === isLong));
+    return [...(long ?? []), ...(await super.sort(others ?? []))];
+  }
+}
+
+export default defineConfig({
+  test: { projects: TIERS.flatMap(projectsOfTier).map(configOf), sequence: { sequencer: LongFilesFirst } },
+});

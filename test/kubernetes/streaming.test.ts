@@ -127,6 +127,11 @@ describe("streamed WAL of a cluster", async () => {
   });
 
   test("a promoted standby streams its own timeline", async () => {
+    // Only the stream then has the time that the next test restores to.
+    const idleS = "select extract(epoch from now() - last_archived_time) from pg_stat_archiver";
+    await expect
+      .poll(async () => Number(await stack.sql(primary, idleS)) * 1000, { timeout: 120_000 })
+      .toBeGreaterThan(1.5 * WORST_MS);
     diedAtMs = Date.now();
     await stack.lab.crash(primary);
     await stack.lab.kubectl.runOk(["delete", "pvc", primary, "-n", "default", "--wait=false"]);

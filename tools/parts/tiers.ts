@@ -15,6 +15,8 @@ export interface Tier {
   readonly filesAtOnce: number;
   /** Files that measure times or the machine's memory run alone, after everything else. */
   readonly alone?: readonly string[];
+  /** Small files that take long. Vitest begins with the largest, and these would end when the others have. */
+  readonly first?: readonly string[];
   /** Files of plain `npm test`, which show that the parts work. Absent: all files. */
   readonly quick?: readonly string[];
   /** Temporary files go to memory if there is space, except those of files in `alone`. */
@@ -95,6 +97,7 @@ export const TIERS: readonly Tier[] = [
     queue: "wait",
     // Labs share nothing, and mostly wait.
     filesAtOnce: 2,
+    first: ["test/kubernetes/majorUpgrade.test.ts", "test/kubernetes/fullBackups.test.ts"],
     quick: ["test/kubernetes/apiServer.test.ts", "test/kubernetes/cluster.test.ts"],
     testTimeoutMs: 600_000,
     pollPauseMs: 500,

@@ -73,6 +73,10 @@ const CALL_MS = 120_000;
 /** Default time limit for a wait. */
 const WAIT_MS = 300_000;
 const PAUSE_MS = 300;
+const TOO_MANY_REQUESTS = 429;
+/** Of a request that the API server postpones. */
+const ATTEMPTS = 30;
+const RETRY_MS = 1000;
 
 export class Kubectl {
   readonly #runner: Runner;
@@ -201,10 +205,14 @@ export class Kubectl {
 
   /** Returns what a path of the API has, or null if it has nothing. @throws Error with the server's message */
   async #get<T>(path: string, accept = JSON_TYPE): Promise<T | null> {
-    const { status, text } = await this.#getter(path, accept);
-    if (status === 404) return null;
-    if (status !== 200) throw new Error(`GET ${path}: ${status} ${text}`);
-    return JSON.parse(text) as T;
+    for (let attempt = 1; ; attempt++) {
+      const { status, text } = await this.#getter(path, accept);
+      if (status === 404) return null;
+      if (status === 200) return JSON.parse(text) as T;
+      // "storage is (re)initializing" after new definitions: kubectl repeats it too.
+      if (status !== TOO_MANY_REQUESTS || attempt === ATTEMPTS) throw new Error(`GET ${path}: ${status} ${text}`);
+      await sleep(RETRY_MS);
+    }
   }
 
   /** Finds a kind by any name that kubectl takes. Definitions may have come since the last call. */

@@ -4,12 +4,16 @@ import { describe, expect, test } from "vitest";
 import { projectFolder } from "../../../tools/parts/cache";
 import { TIERS } from "../../../tools/parts/tiers";
 
-describe.each(TIERS)("tier $name", ({ folders, alone = [], quick = [] }) => {
+describe.each(TIERS)("tier $name", ({ folders, alone = [], first = [], quick = [] }) => {
   test("names only existing folders and files", () => {
-    expect([...folders, ...alone, ...quick].filter((path) => !existsSync(join(projectFolder(), path)))).toEqual([]);
+    expect(
+      [...folders, ...alone, ...first, ...quick].filter((path) => !existsSync(join(projectFolder(), path))),
+    ).toEqual([]);
   });
 
   test("names only its own files", () => {
-    expect([...alone, ...quick].filter((file) => !folders.some((folder) => file.startsWith(`${folder}/`)))).toEqual([]);
+    expect(
+      [...alone, ...first, ...quick].filter((file) => !folders.some((folder) => file.startsWith(`${folder}/`))),
+    ).toEqual([]);
   });
 });
