@@ -19,12 +19,11 @@ import { S3CompatibleRepository } from "../../components/repositories/s3Compatib
 import { parseLsn } from "../../runtime/format/wal/walSegment";
 import { findStockPgbackrest } from "../../tools/parts/debian/pgbackrest";
 import { run, waitFor } from "../../tools/parts/process";
-import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { S3Server } from "../../tools/parts/servers/s3Server";
 import { stateTexts } from "../harness/compare/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
-import { hostParts } from "../harness/hosts/parts";
+import { engineHostParts } from "../harness/hosts/parts";
 import { waitForRecovery } from "../harness/hosts/recovery";
 import { runOverSsh } from "../harness/hosts/ssh";
 import { s3Kind } from "../harness/real/interopParts";
@@ -59,15 +58,9 @@ const RECOVERIES = (["latest", "time", "repository-2", "set"] as const).filter(
 );
 
 describe("files and units on a host", async () => {
-  const parts = await hostParts("the agent on a host", ["bookworm"]);
-  const cli = await findPulumiCli();
-  if (parts === null || cli === null) {
-    test.skip(
-      cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing",
-      () => undefined,
-    );
-    return;
-  }
+  const real = await engineHostParts("the agent on a host", ["bookworm"]);
+  if (real === null) return;
+  const { parts, cli } = real;
   const passphrase = `marker-${randomBytes(24).toString("hex")}`;
   const hookPath = `hook-${randomBytes(12).toString("hex")}`;
   const hmacSecret = `hmac-${randomBytes(24).toString("hex")}`;

@@ -21,10 +21,9 @@ import { bringPostgres } from "../../components/host/postgresInstall";
 import { connectOverSsh } from "../../components/host/ssh/sshConnection";
 import { readState } from "../../components/host/state";
 import { PosixRepository } from "../../components/repositories/posixRepository";
-import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
-import { hostParts } from "../harness/hosts/parts";
+import { engineHostParts } from "../harness/hosts/parts";
 import { type PackageProxy, startPackageProxy } from "../harness/hosts/packages";
 
 const DATA = "/srv/pg/17";
@@ -82,15 +81,9 @@ async function checkFirstUpdate(stack: Stack, host: DebianHost, version: number,
 }
 
 describe("a bare Debian 12", async () => {
-  const parts = await hostParts("a bare Debian 12", ["bookworm-bare"]);
-  const cli = await findPulumiCli();
-  if (parts === null || cli === null) {
-    test.skip(
-      cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing",
-      () => undefined,
-    );
-    return;
-  }
+  const real = await engineHostParts("a bare Debian 12", ["bookworm-bare"]);
+  if (real === null) return;
+  const { parts, cli } = real;
   test("has backups in both repositories after one update, and the next one has nothing to do", async () => {
     const folder = mkdtempSync(join(tmpdir(), "pgb-bare-"));
     const host = await startDebianHost(parts, { suite: "bookworm-bare", name: "bare12", node: false });
@@ -108,15 +101,9 @@ describe("a bare Debian 12", async () => {
 });
 
 describe("a bare Debian 12 with engine pgbackrest", async () => {
-  const parts = await hostParts("a bare Debian 12 with engine pgbackrest", ["bookworm-bare"]);
-  const cli = await findPulumiCli();
-  if (parts === null || cli === null) {
-    test.skip(
-      cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing",
-      () => undefined,
-    );
-    return;
-  }
+  const real = await engineHostParts("a bare Debian 12 with engine pgbackrest", ["bookworm-bare"]);
+  if (real === null) return;
+  const { parts, cli } = real;
   test("gets PostgreSQL and stock pgBackRest from Debian, and gets a lost one back", async () => {
     const folder = mkdtempSync(join(tmpdir(), "pgb-bare-stock-"));
     const host = await startDebianHost(parts, { suite: "bookworm-bare", name: "bareStock", node: false });
@@ -147,15 +134,9 @@ describe("a bare Debian 12 with engine pgbackrest", async () => {
 });
 
 describe("a bare host", async () => {
-  const parts = await hostParts("a bare host", ["trixie-bare"]);
-  const cli = await findPulumiCli();
-  if (parts === null || cli === null) {
-    test.skip(
-      cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing",
-      () => undefined,
-    );
-    return;
-  }
+  const real = await engineHostParts("a bare host", ["trixie-bare"]);
+  if (real === null) return;
+  const { parts, cli } = real;
   let host: DebianHost;
   let packages: PackageProxy;
   let programFolder: ProgramFolder;

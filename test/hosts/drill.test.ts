@@ -19,13 +19,12 @@ import { PosixRepository } from "../../components/repositories/posixRepository";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
 import type { DrillRecord } from "../../runtime/operations/drill/record";
 import { waitFor } from "../../tools/parts/process";
-import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { S3Server } from "../../tools/parts/servers/s3Server";
 import { stateTexts } from "../harness/compare/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { type HostNetwork, startHostNetwork } from "../harness/hosts/network";
-import { hostParts } from "../harness/hosts/parts";
+import { engineHostParts } from "../harness/hosts/parts";
 import { s3Kind } from "../harness/real/interopParts";
 import { startWebServer, type WebServer } from "../harness/doubles/messageServers";
 import { holdsSecret } from "../harness/compare/secrets";
@@ -42,15 +41,9 @@ const CRON = "0 5 * * 6";
 const unitOf = (drill: string): string => `pgbackstop-main-drill-${drill}.service`;
 
 describe("fire drills on a host", async () => {
-  const parts = await hostParts("fire drills on a host", ["bookworm"]);
-  const cli = await findPulumiCli();
-  if (parts === null || cli === null) {
-    test.skip(
-      cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing",
-      () => undefined,
-    );
-    return;
-  }
+  const real = await engineHostParts("fire drills on a host", ["bookworm"]);
+  if (real === null) return;
+  const { parts, cli } = real;
   const passphrase = `marker-${randomBytes(24).toString("hex")}`;
   let network: HostNetwork;
   let host: DebianHost;

@@ -9,11 +9,10 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import { PosixRepository } from "../../components/repositories/posixRepository";
 import { sleep } from "../../tools/parts/process";
-import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { failureOf } from "../harness/compare/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
-import { hostParts } from "../harness/hosts/parts";
+import { engineHostParts } from "../harness/hosts/parts";
 
 const BOOT_AFTER_MS = 20_000;
 /** A double of cloud-init: at work until ten seconds after it was first asked. Debian's needs a cloud's metadata. */
@@ -25,15 +24,9 @@ if at_work; then echo 'status: running'; else echo 'status: done'; fi
 `;
 
 describe("a machine made in the same update", async () => {
-  const parts = await hostParts("a machine made in the same update", ["trixie"]);
-  const cli = await findPulumiCli();
-  if (parts === null || cli === null) {
-    test.skip(
-      cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing",
-      () => undefined,
-    );
-    return;
-  }
+  const real = await engineHostParts("a machine made in the same update", ["trixie"]);
+  if (real === null) return;
+  const { parts, cli } = real;
   let host: DebianHost;
   let programFolder: ProgramFolder;
   beforeAll(async () => {

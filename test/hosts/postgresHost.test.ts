@@ -12,25 +12,18 @@ import { BackupNow } from "../../components/actions/backupNow";
 import type { SshConnection } from "../../components/databases/hostArgs";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import { PosixRepository } from "../../components/repositories/posixRepository";
-import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { failureOf, stateTexts } from "../harness/compare/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
-import { hostParts } from "../harness/hosts/parts";
+import { engineHostParts } from "../harness/hosts/parts";
 import { hasCommandProvider } from "../harness/real/interopParts";
 
 const DATA = "/var/lib/postgresql/17/main";
 
 describe("a host behind SSH", async () => {
-  const parts = await hostParts("PostgresHost over SSH", ["trixie"]);
-  const cli = await findPulumiCli();
-  if (parts === null || cli === null) {
-    test.skip(
-      cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing",
-      () => undefined,
-    );
-    return;
-  }
+  const real = await engineHostParts("PostgresHost over SSH", ["trixie"]);
+  if (real === null) return;
+  const { parts, cli } = real;
   let host: DebianHost;
   let programFolder: ProgramFolder;
   const printed: string[] = [];

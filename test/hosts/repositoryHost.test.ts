@@ -15,13 +15,12 @@ import { PostgresHost } from "../../components/databases/postgresHost";
 import { RepositoryHost } from "../../components/databases/repositoryHost";
 import { StandbyHost } from "../../components/databases/standbyHost";
 import { PosixRepository } from "../../components/repositories/posixRepository";
-import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { waitFor } from "../../tools/parts/process";
 import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { failureOf, stateTexts } from "../harness/compare/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { type HostNetwork, startHostNetwork } from "../harness/hosts/network";
-import { hostParts } from "../harness/hosts/parts";
+import { engineHostParts } from "../harness/hosts/parts";
 import { waitForRecovery } from "../harness/hosts/recovery";
 import { hasCommandProvider } from "../harness/real/interopParts";
 import { runOverSsh } from "../harness/hosts/ssh";
@@ -47,16 +46,10 @@ const STANDBY_DIRECTORIES = {
 };
 
 describe("a backup host", async () => {
-  const parts = await hostParts("RepositoryHost", ["trixie", "bookworm-bare"]);
-  const cli = await findPulumiCli();
+  const real = await engineHostParts("RepositoryHost", ["trixie", "bookworm-bare"]);
+  if (real === null) return;
+  const { parts, cli } = real;
   const hasProvider = await hasCommandProvider("the backup by an update to a RepositoryHost");
-  if (parts === null || cli === null) {
-    test.skip(
-      cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing",
-      () => undefined,
-    );
-    return;
-  }
   let network: HostNetwork;
   let db: DebianHost;
   let vault: DebianHost;

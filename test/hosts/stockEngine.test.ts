@@ -15,11 +15,10 @@ import { PostgresHost } from "../../components/databases/postgresHost";
 import { PosixRepository } from "../../components/repositories/posixRepository";
 import { findStockPgbackrest } from "../../tools/parts/debian/pgbackrest";
 import { waitFor } from "../../tools/parts/process";
-import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
 import { failureOf } from "../harness/compare/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
-import { hostParts } from "../harness/hosts/parts";
+import { engineHostParts } from "../harness/hosts/parts";
 import { waitForRecovery } from "../harness/hosts/recovery";
 
 const DATA = "/var/lib/postgresql/15/main";
@@ -39,14 +38,12 @@ done
 `;
 
 describe("stock pgBackRest as the engine of a host", async () => {
-  const parts = await hostParts("stock pgBackRest on a host", ["bookworm"]);
-  const cli = await findPulumiCli();
+  const real = await engineHostParts("stock pgBackRest on a host", ["bookworm"]);
+  if (real === null) return;
+  const { parts, cli } = real;
   const result = await findStockPgbackrest("2.45");
-  if (parts === null || cli === null || "missing" in result) {
-    test.skip(
-      cli === null ? "there is no Pulumi CLI: npm test -- --all builds it" : "a part is missing",
-      () => undefined,
-    );
+  if ("missing" in result) {
+    test.skip("a part is missing", () => undefined);
     return;
   }
   const { pgbackrest: stock } = result;
