@@ -74,10 +74,16 @@ set -eu
 mkdir -p -- "$1"
 chown root:root -- "$1"
 chmod 0755 -- "$1"
-if [ ! -d "$2" ]; then
-  install -d -o "$3" -g "$3" -m 0750 -- "$2.new"
-  mv -nT -- "$2.new" "$2" || [ -d "$2" ]
-fi`;
+[ -d "$2" ] && exit 0
+above=$(dirname -- "$2")
+mkdir -p -- "$above"
+made=$(mktemp -d -- "$above/.pgbackstop.XXXXXX")
+chown "$3:$3" -- "$made"
+chmod 0750 -- "$made"
+mv -nT -- "$made" "$2" || true
+# Another update was first.
+[ ! -d "$made" ] || rmdir -- "$made"
+[ -d "$2" ]`;
 
 /**
  * Every directory above a chroot must belong to root and be writable by root alone: otherwise sshd refuses the sign-in.
