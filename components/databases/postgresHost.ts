@@ -5,7 +5,7 @@ import { notifyText } from "../credentials/notifyFile";
 import { secretFiles } from "../credentials/repositorySecretFiles";
 import type { DesiredInput } from "../dynamic/host";
 import { type CipherArgs, type FileArgs, HostState } from "../dynamic/hostState";
-import { type BriefFile, briefFile } from "../host/desiredFiles";
+import { type BriefFile, briefFile, type FileInput } from "../host/desiredFiles";
 import { chooseNode, type NodeChoice, type NodeInput, type NodeSettings } from "../host/nodeChoice";
 import { engineOf } from "../plan/engines/engines";
 import { DEFAULTS } from "../plan/model/defaults";
@@ -34,7 +34,7 @@ import type { HostSettings } from "../plan/model/databaseSettings";
 import type { Finding } from "../plan/findings/findings";
 import { checkHost } from "../plan/rules";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
-import { notifyPath } from "../render/host/renderedFile";
+import { notifyPath, type RenderedFile } from "../render/host/renderedFile";
 import { hostEngine } from "../render/engines/engineTable";
 import { isDeferredTarget, type KnownTarget, knownTarget, openTarget } from "../repositories/common";
 import type { RepositoryTarget } from "../repositories/target";
@@ -344,15 +344,15 @@ function ciphersOf(targets: Targets, known: HostPlan, derive: Derive): Record<st
 
 /** Paths, modes and owners are known at once; only texts may be late, and only texts are secret. */
 function hostFiles(args: PostgresHostArgs, known: HostPlan, derive: Derive): Record<string, BriefArgs> {
-  const plain = renderPlainFiles(known).map(
-    ({ path, mode, owner, text }) => [path, briefFile({ mode, owner, text, secret: false })] as [string, BriefArgs],
-  );
-  const deferred = renderDeferredFiles(known).map(({ path, mode, owner }) => {
-    const text = derive((plan) => loadFile(renderDeferredFiles(plan), path).text);
-    return [path, briefFile({ mode, owner, text, secret: false })] as [string, BriefArgs];
-  });
+  // Their texts are rendered when they are read, which only a plan of final values allows.
+  const deferred = renderDeferredFiles(known).map(({ path, mode, owner }) => ({
+    path,
+    mode,
+    owner,
+    text: derive((plan) => loadFile(renderDeferredFiles(plan), path).text),
+  }));
   return {
-    ...Object.fromEntries([...plain, ...deferred]),
+    ...byPath<pulumi.Input<string>>([...renderPlainFiles(known), ...deferred]),
     ...clientFile(known),
     ...closedFiles(args, known, plainTargets(args)),
   };
@@ -362,13 +362,17 @@ type BriefArgs = FileArgs | pulumi.Input<string>;
 
 /** Those without secrets, of a plan whose values are all known. */
 function openFiles(plan: HostPlan): Record<string, BriefFile> {
-  const rendered = [...renderPlainFiles(plan), ...renderDeferredFiles(plan)];
-  return {
-    ...Object.fromEntries(
-      rendered.map(({ path, mode, owner, text }) => [path, briefFile({ mode, owner, text, secret: false })]),
-    ),
-    ...clientFile(plan),
-  };
+  return { ...byPath([...renderPlainFiles(plan), ...renderDeferredFiles(plan)]), ...clientFile(plan) };
+}
+
+type OpenFile<Text> = Omit<FileInput, "text"> & { readonly text: Text };
+
+function byPath<Text>(
+  files: readonly (Omit<RenderedFile, "text"> & { readonly text: Text })[],
+): Record<string, Text | OpenFile<Text>> {
+  return Object.fromEntries(
+    files.map(({ path, mode, owner, text }) => [path, briefFile({ mode, owner, text, secret: false })]),
+  );
 }
 
 function clientFile({ agent, directories, drillsOnly }: HostPlan): Record<string, BriefFile> {
