@@ -3,6 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { Passphrase } from "../dynamic/passphrase";
 import { childName, typeToken } from "../internal/children";
 import { secretText } from "../internal/inputs";
+import { withoutStackTraces } from "../internal/stackTraces";
 import type { CipherRef } from "../repositories/target";
 import { given } from "../plan/model/given";
 
@@ -39,11 +40,9 @@ export class CipherPassphrase extends pulumi.ComponentResource {
   constructor(name: string, args: CipherPassphraseArgs = {}, opts?: pulumi.ComponentResourceOptions) {
     super(typeToken("CipherPassphrase"), name, {}, opts);
     const { existing } = args;
-    const made = new Passphrase(
-      childName(name, "passphrase"),
-      { sizeBytes: SIZE_BYTES, ...given({ existing }) },
-      { parent: this, protect: opts?.protect ?? true },
-    );
+    const inputs = { sizeBytes: SIZE_BYTES, ...given({ existing }) };
+    const options = { parent: this, protect: opts?.protect ?? true };
+    const made = withoutStackTraces(() => new Passphrase(childName(name, "passphrase"), inputs, options));
     this.passphrase = secretText(made.passphrase);
     this.ref = { passphrase: this.passphrase };
     warnWhileNew(made.passphrase, name, this);

@@ -1,11 +1,10 @@
 /** One repository's keys and passphrase in a Kubernetes namespace. */
 import * as pulumi from "@pulumi/pulumi";
 import { CHILD_ROLES, childName, typeToken } from "../internal/children";
-import { contentParts } from "../internal/content";
+import { declareContent } from "../internal/content";
 import {
   type CustomResource,
   declareKubernetes,
-  make,
   type Secret,
   showChild,
   shownChild,
@@ -80,9 +79,7 @@ export class RepositorySecret extends pulumi.ComponentResource {
     if (create !== undefined) {
       const parts = partsOf(create.from);
       const object = renderSecret<pulumi.Input<string>>(metadata, parts);
-      const declared = contentParts(childName(name, "secret"), object, { parent: this });
-      const made = make(declared.object);
-      const content = make(declared.contentOf(made));
+      const { object: made, content } = declareContent(childName(name, "secret"), object, { parent: this });
       showChild(this, "secret", made);
       showChild(this, CHILD_ROLES.content, content);
       this.ref = refOf(
@@ -139,9 +136,7 @@ export class DeferredRepositorySecret extends pulumi.ComponentResource {
     const stringData = pulumi.secret(texts.apply((known) => renderSecret(NO_METADATA, known).stringData));
     const empty = renderSecret<pulumi.Input<string>>({ name: secretName, namespace, labels: {} }, {});
     const object = { ...empty, stringData };
-    const declared = contentParts(childName(name, "secret"), object, { parent: this });
-    const made = make(declared.object);
-    const content = make(declared.contentOf(made));
+    const { object: made, content } = declareContent(childName(name, "secret"), object, { parent: this });
     this.secret = made;
     // Names of keys are no secret, although the target is.
     const parts = pulumi.unsecret(texts).apply((known) => Object.keys(known) as SecretPart[]);

@@ -4,8 +4,8 @@
 import * as pulumi from "@pulumi/pulumi";
 import { DeferredRepositorySecret, RepositorySecret } from "../credentials/repositorySecret";
 import { CHILD_ROLES, childName, renderedName } from "../internal/children";
-import { contentParts } from "../internal/content";
-import { kubernetesObject, kubernetesPatch, make, showChild, shownChild } from "../internal/kubernetesObjects";
+import { declareContent } from "../internal/content";
+import { declareKubernetes, declareKubernetesPatch, showChild, shownChild } from "../internal/kubernetesObjects";
 import {
   deferredPaths,
   fillKnown,
@@ -15,6 +15,7 @@ import {
   leaveOut,
   withoutSecrets,
 } from "../internal/inputs";
+import { withoutStackTraces } from "../internal/stackTraces";
 import {
   certainFindings,
   logInTwoSteps,
@@ -217,19 +218,22 @@ export function deliverSecrets(
   const secrets: Record<string, SecretInputs[string]> = {};
   const named: Record<string, SecretInputs[string]> = {};
   const contents: pulumi.Resource[] = [];
-  // Without a function for each: the state has the stack of every child.
   for (const [key, { at, ca }] of Object.entries(repositories)) {
     const secretName = suffixed(cluster, `-${key}`);
     const own = renderedName(name, key);
     if (isDeferredTarget(at)) {
       const from = knownTarget(at);
-      const made = new DeferredRepositorySecret(own, { namespace, secretName, from }, { parent });
+      const made = withoutStackTraces(
+        () => new DeferredRepositorySecret(own, { namespace, secretName, from }, { parent }),
+      );
       showChild(parent, `${role}-${key}`, made.secret);
       secrets[key] = named[key] = deferredKeys(from, made, ca);
       continue;
     }
     const isMade = at.s3 !== undefined && (at.s3.credentials !== undefined || at.cipher !== undefined);
-    const made = isMade ? new RepositorySecret(own, { namespace, secretName, create: { from: at } }, { parent }) : null;
+    const create = (): RepositorySecret =>
+      new RepositorySecret(own, { namespace, secretName, create: { from: at } }, { parent });
+    const made = isMade ? withoutStackTraces(create) : null;
     if (made?.secret !== undefined) showChild(parent, `${role}-${key}`, made.secret);
     const content = made === null ? undefined : shownChild(made, CHILD_ROLES.content);
     if (content !== undefined) contents.push(content);
@@ -455,9 +459,7 @@ export function declareObjects(
     const options = pulumi.mergeOptions({ parent: scope.parent }, optionsOf(role, made));
     const own = renderedName(scope.name, role);
     if (kind === "ConfigMap") {
-      const parts = contentParts(own, object, options);
-      const map = make(parts.object);
-      const content = make(parts.contentOf(map));
+      const { object: map, content } = declareContent(own, object, options);
       made.set(role, map).set(childName(role, "content"), content);
       contents.push(content);
       showChild(scope.parent, role, map);
@@ -465,11 +467,10 @@ export function declareObjects(
     }
     // Whatever mounts a ConfigMap or a Secret finds its content.
     const awaited = HAS_PODS.has(kind) ? pulumi.mergeOptions({ dependsOn: [...contents] }, options) : options;
-    const child = make(
+    const child =
       role === "attachment"
-        ? kubernetesPatch(own, object, scope.takeOver ?? false, awaited)
-        : kubernetesObject(own, object, awaited),
-    );
+        ? declareKubernetesPatch(own, object, scope.takeOver ?? false, awaited)
+        : declareKubernetes(own, object, awaited);
     made.set(role, child);
     showChild(scope.parent, role, child);
   }

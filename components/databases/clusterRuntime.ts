@@ -5,11 +5,9 @@
 import * as pulumi from "@pulumi/pulumi";
 import { childName } from "../internal/children";
 import {
-  type Declaration,
-  kubernetesObject,
+  declareKubernetes,
+  declareKubernetesPatch,
   type KubernetesObject,
-  kubernetesPatch,
-  make,
   PATCH_ANNOTATIONS,
   showChild,
 } from "../internal/kubernetesObjects";
@@ -82,10 +80,10 @@ export function deployRuntime(
     binaryData: manifest.apply(({ binaryData }) => binaryData),
   };
   const ignored = follow ? ["binaryData"] : ["metadata.name", "data", "binaryData"];
-  const declared = keptBy === undefined ? kubernetesObject : keptObject;
+  const declare = keptBy === undefined ? declareKubernetes : declareKept;
   // A megabyte of text.
   const own = { parent: scope.parent, ignoreChanges: ignored, hideDiffs: ["binaryData"] };
-  const made = make(declared(childName(scope.name, "runtime"), object, own)) as RuntimeObject;
+  const made = declare(childName(scope.name, "runtime"), object, own) as RuntimeObject;
   showChild(scope.parent, "runtime", made);
   return {
     configMap: pulumi
@@ -101,12 +99,12 @@ export function deployRuntime(
  * Kept means that it may exist when an update asks for it: the program went back to an earlier version of this package.
  * The provider refuses to create such an object. A patch creates it if it is missing, and takes it if it is there.
  */
-function keptObject(
+function declareKept(
   name: string,
   object: KubernetesObject,
   options: pulumi.CustomResourceOptions & { readonly ignoreChanges: string[] },
-): Declaration {
-  return kubernetesPatch(name, object, true, {
+): pulumi.CustomResource {
+  return declareKubernetesPatch(name, object, true, {
     ...options,
     retainOnDelete: true,
     // Earlier versions declared the object itself, without the annotations of a patch.

@@ -47,17 +47,18 @@ export function loadFile(files: readonly RenderedFile[], path: string): Rendered
   return rendered;
 }
 
-/** Inputs that depend on other resources' values, without the files' texts. */
-export type DeferredInputs = Pick<HostInputs, "dataDirectory"> & Pick<DirectoriesInput, "keep" | "mounts">;
+/** PostgreSQL's settings. */
+export function hostSettings(plan: HostPlan): HostInputs["settings"] {
+  return plan.restoreOnly ? {} : hostParts(plan).settings;
+}
 
-export function deferredInputs(plan: HostPlan): DeferredInputs {
+function keptDirectories(plan: HostPlan): Pick<DirectoriesInput, "keep" | "mounts"> {
   const repositories = plan.repositories.filter((repository) => repository.kind === "posix");
   const made = plan.restoreOnly ? [] : repositories.map((repository) => repository.path);
   const kept = [...ownDirectories(plan.directories), ...made];
   const shown = plan.maintenance.some(({ name }) => name === "metrics") ? [plan.directories.metrics] : [];
   const drilled = [...new Set(ownDrills(plan).map((drill) => drillPath(drill, plan)))];
   return {
-    dataDirectory: plan.dataDirectory,
     keep: [
       ...kept.map((path) => ({ path, mode: "0750", owner: "database" as const })),
       ...shown.map((path) => ({ path, mode: "0755", owner: "database" as const })),
@@ -67,58 +68,50 @@ export function deferredInputs(plan: HostPlan): DeferredInputs {
   };
 }
 
-/** Inputs that are plain: everything else but the files. */
-export interface PlainInputs extends Pick<HostInputs, "settings"> {
-  readonly desired: Omit<DesiredInput, "directories"> & {
-    readonly directories: Omit<DirectoriesInput, keyof DeferredInputs>;
-  };
-}
-
-export function plainInputs(plan: HostPlan, runtimeSha256: string, node?: NodeInput): PlainInputs {
+/** Everything but the files, the settings, and reasons to recreate the host. */
+export function hostDesired(plan: HostPlan, runtimeSha256: string, node?: NodeInput): DesiredInput {
   const { directories } = plan;
   const paths = hostPaths(directories);
-  const { settings, units } = hostParts(plan);
+  const { units } = hostParts(plan);
   const existing = [
     ...plan.repositories.flatMap(({ secretFiles = {} }) => Object.values(secretFiles)),
     ...(plan.notifyFile === undefined ? [] : [plan.notifyFile]),
   ];
   return {
-    desired: {
-      stanza: plan.stanza,
-      server: {
-        user: plan.user,
-        mayRestart: plan.allowRestart,
-        restartCommand: plan.restartCommand,
-        ...(plan.postgres === undefined
-          ? {}
-          : { postgres: { ...plan.postgres, port: plan.port, ...(plan.restoreOnly ? { programsOnly: true } : {}) } }),
-      },
-      directories: {
-        config: directories.config,
-        units: directories.units,
-        make: [
-          { path: directories.config, mode: "0755", owner: "admin" },
-          { path: secretsDirectory(plan), ...hostEngine(plan).secretRights(plan).directory },
-          { path: directories.lib, mode: "0755", owner: "admin" },
-          ...(hasLauncher(plan) ? [{ path: directories.bin, mode: "0755", owner: "admin" as const }] : []),
-          ...(units.length === 0 ? [] : [{ path: directories.units, mode: "0755", owner: "admin" as const }]),
-        ],
-      },
-      runtime: {
-        ...given({ node }),
-        path: paths.runtime,
-        sha256: runtimeSha256,
-        argv: runtimeArgv(plan),
-        ...(plan.agent ? { launcher: launcherPath(plan) } : {}),
-        ...(existing.length === 0 ? {} : { secretFiles: existing }),
-      },
-      ...(engineOf(plan.engine).stock
-        ? { stock: { argv: stockArgv(plan), limits: stockLimits(plan.repositories) } }
-        : {}),
-      units: { enabled: namesWhere(units, "enabled"), restarted: namesWhere(units, "restarted") },
-      backups: { takeFirst: plan.firstBackup },
+    stanza: plan.stanza,
+    server: {
+      user: plan.user,
+      mayRestart: plan.allowRestart,
+      restartCommand: plan.restartCommand,
+      ...(plan.postgres === undefined
+        ? {}
+        : { postgres: { ...plan.postgres, port: plan.port, ...(plan.restoreOnly ? { programsOnly: true } : {}) } }),
     },
-    settings: plan.restoreOnly ? {} : settings,
+    directories: {
+      config: directories.config,
+      units: directories.units,
+      make: [
+        { path: directories.config, mode: "0755", owner: "admin" },
+        { path: secretsDirectory(plan), ...hostEngine(plan).secretRights(plan).directory },
+        { path: directories.lib, mode: "0755", owner: "admin" },
+        ...(hasLauncher(plan) ? [{ path: directories.bin, mode: "0755", owner: "admin" as const }] : []),
+        ...(units.length === 0 ? [] : [{ path: directories.units, mode: "0755", owner: "admin" as const }]),
+      ],
+      ...keptDirectories(plan),
+    },
+    runtime: {
+      ...given({ node }),
+      path: paths.runtime,
+      sha256: runtimeSha256,
+      argv: runtimeArgv(plan),
+      ...(plan.agent ? { launcher: launcherPath(plan) } : {}),
+      ...(existing.length === 0 ? {} : { secretFiles: existing }),
+    },
+    ...(engineOf(plan.engine).stock
+      ? { stock: { argv: stockArgv(plan), limits: stockLimits(plan.repositories) } }
+      : {}),
+    units: { enabled: namesWhere(units, "enabled"), restarted: namesWhere(units, "restarted") },
+    backups: { takeFirst: plan.firstBackup },
   };
 }
 

@@ -3,9 +3,8 @@ import { hostPaths, shellArgument } from "../plan/host/hostCommand";
 import * as pulumi from "@pulumi/pulumi";
 import { notifyText } from "../credentials/notifyFile";
 import { secretFiles } from "../credentials/repositorySecretFiles";
-import type { DesiredInput } from "../dynamic/host";
-import { type CipherArgs, type FileArgs, HostState } from "../dynamic/hostState";
-import { type BriefFile, briefFile, type FileInput } from "../host/desiredFiles";
+import { type CipherArgs, type FileArgs, HostState, type HostStateArgs } from "../dynamic/hostState";
+import { type BriefFile, briefFile, briefTexts } from "../host/briefFiles";
 import { chooseNode, type NodeChoice, type NodeInput, type NodeSettings } from "../host/nodeChoice";
 import { engineOf } from "../plan/engines/engines";
 import { DEFAULTS } from "../plan/model/defaults";
@@ -21,6 +20,7 @@ import {
   withoutSecrets,
 } from "../internal/inputs";
 import { loadArchiveClient, runtimeBundleSha256 } from "../internal/runtimeBundle";
+import { withoutStackTraces } from "../internal/stackTraces";
 import {
   certainFindings,
   logInTwoSteps,
@@ -45,9 +45,9 @@ import type { HostAccess, PostgresHostArgs } from "./hostArgs";
 import { connectionFindings, connectionInputs, connectionKinds, isRemote, secretConnection } from "./hostConnection";
 import {
   cipherLocation,
-  deferredInputs,
+  hostDesired,
+  hostSettings,
   loadFile,
-  plainInputs,
   renderDeferredFiles,
   renderPlainFiles,
 } from "./hostFiles";
@@ -121,9 +121,11 @@ export class PostgresHost extends pulumi.ComponentResource {
     super(typeToken("PostgresHost"), name, restoreOnly ? { restoreOnly } : { topology }, opts);
     warn(this);
 
-    const host = awaits
-      ? this.createDeferredHost(name, args, derive, settledInput)
-      : this.createHost(name, args, known, derive, input);
+    const host = withoutStackTraces(() =>
+      awaits
+        ? this.createDeferredHost(name, args, derive, settledInput)
+        : this.createHost(name, args, known, derive, input),
+    );
 
     this.stanza = pulumi.output(settle((plan) => plan.stanza));
     this.topology = pulumi.output(derive((plan) => (plan.restoreOnly ? "" : renderTopology(topologyOf(plan)))));
@@ -174,22 +176,14 @@ export class PostgresHost extends pulumi.ComponentResource {
     derive: Derive,
     node: BroughtNode,
   ): HostState {
-    const plain = plainInputs(known, runtimeBundleSha256(), node ?? undefined);
     return new HostState(
       childName(name, "host"),
       {
-        ...plain,
+        settings: hostSettings(known),
         ...connectionInputs(args.connection),
-        dataDirectory: derive((plan) => deferredInputs(plan).dataDirectory),
-        desired: {
-          ...plain.desired,
-          directories: {
-            ...plain.desired.directories,
-            keep: derive((plan) => [...deferredInputs(plan).keep]),
-            mounts: derive((plan) => [...deferredInputs(plan).mounts]),
-          },
-        },
-        files: hostFiles(args, known, derive),
+        dataDirectory: derive((plan) => plan.dataDirectory),
+        desired: derive((plan) => JSON.stringify(hostDesired(plan, runtimeBundleSha256(), node ?? undefined))),
+        ...hostFiles(args, known, derive),
         ciphers: ciphersOf(plainTargets(args), known, derive),
       },
       { parent: this },
@@ -203,10 +197,6 @@ export class PostgresHost extends pulumi.ComponentResource {
     derive: Derive,
     node: pulumi.Output<BroughtNode>,
   ): HostState {
-    const inputs = pulumi
-      .all([derive((plan) => plan), node])
-      .apply(([plan, brought]) => plainInputs(plan as HostPlan, runtimeBundleSha256(), brought ?? undefined));
-    const locations = pulumi.output(derive(deferredInputs));
     const targets = knownTargets(args);
     const closed = pulumi
       .all([derive((plan) => plan), targets])
@@ -217,12 +207,14 @@ export class PostgresHost extends pulumi.ComponentResource {
     return new HostState(
       childName(name, "host"),
       {
-        settings: inputs.apply(({ settings }) => settings),
+        settings: pulumi.output(derive(hostSettings)),
         ...connectionInputs(args.connection),
-        dataDirectory: locations.apply(({ dataDirectory }) => dataDirectory),
-        desired: pulumi.all([inputs, locations]).apply(([{ desired }, { keep, mounts }]): DesiredInput => {
-          return { ...desired, directories: { ...desired.directories, keep, mounts } };
-        }),
+        dataDirectory: pulumi.output(derive(({ dataDirectory }) => dataDirectory)),
+        desired: pulumi
+          .all([derive((plan) => plan), node])
+          .apply(([plan, brought]) =>
+            JSON.stringify(hostDesired(plan as HostPlan, runtimeBundleSha256(), brought ?? undefined)),
+          ),
         files: pulumi.output(derive(openFiles)),
         closedFiles: pulumi.secret(closed),
         ciphers: pulumi.secret(ciphers),
@@ -343,36 +335,37 @@ function ciphersOf(targets: Targets, known: HostPlan, derive: Derive): Record<st
 }
 
 /** Paths, modes and owners are known at once; only texts may be late, and only texts are secret. */
-function hostFiles(args: PostgresHostArgs, known: HostPlan, derive: Derive): Record<string, BriefArgs> {
+function hostFiles(
+  args: PostgresHostArgs,
+  known: HostPlan,
+  derive: Derive,
+): Pick<HostStateArgs, "files" | "closedFiles"> {
   // Their texts are rendered when they are read, which only a plan of final values allows.
-  const deferred = renderDeferredFiles(known).map(({ path, mode, owner }) => ({
-    path,
-    mode,
-    owner,
-    text: derive((plan) => loadFile(renderDeferredFiles(plan), path).text),
-  }));
+  const deferred = renderDeferredFiles(known).map(({ path, mode, owner }) => {
+    const text = derive((plan) => loadFile(renderDeferredFiles(plan), path).text);
+    return { path, mode, owner, text };
+  });
+  const closed = deferred.filter(({ text }) => typeof text !== "string");
+  const open = deferred.flatMap(({ text, ...file }) => (typeof text === "string" ? [{ ...file, text }] : []));
   return {
-    ...byPath<pulumi.Input<string>>([...renderPlainFiles(known), ...deferred]),
-    ...clientFile(known),
-    ...closedFiles(args, known, plainTargets(args)),
+    files: filesText(known, [...renderPlainFiles(known), ...open]),
+    closedFiles: {
+      ...Object.fromEntries(closed.map(({ path, ...file }) => [path, briefFile({ ...file, secret: false })])),
+      ...closedFiles(args, known, plainTargets(args)),
+    },
   };
 }
 
-type BriefArgs = FileArgs | pulumi.Input<string>;
-
 /** Those without secrets, of a plan whose values are all known. */
-function openFiles(plan: HostPlan): Record<string, BriefFile> {
-  return { ...byPath([...renderPlainFiles(plan), ...renderDeferredFiles(plan)]), ...clientFile(plan) };
+function openFiles(plan: HostPlan): string {
+  return filesText(plan, [...renderPlainFiles(plan), ...renderDeferredFiles(plan)]);
 }
 
-type OpenFile<Text> = Omit<FileInput, "text"> & { readonly text: Text };
-
-function byPath<Text>(
-  files: readonly (Omit<RenderedFile, "text"> & { readonly text: Text })[],
-): Record<string, Text | OpenFile<Text>> {
-  return Object.fromEntries(
-    files.map(({ path, mode, owner, text }) => [path, briefFile({ mode, owner, text, secret: false })]),
+function filesText(plan: HostPlan, rendered: readonly RenderedFile[]): string {
+  const files = rendered.map(
+    ({ path, mode, owner, text }) => [path, briefFile({ mode, owner, text, secret: false })] as const,
   );
+  return JSON.stringify(briefTexts({ ...Object.fromEntries(files), ...clientFile(plan) }));
 }
 
 function clientFile({ agent, directories, drillsOnly }: HostPlan): Record<string, BriefFile> {

@@ -14,18 +14,11 @@ import {
   readHost,
   removeHost,
 } from "../host/converge";
+import { type BriefFile, wholeFiles } from "../host/briefFiles";
 import type { NodeInput, NodeLocation } from "../host/nodeChoice";
 import type { PostgresInput } from "../host/postgresInstall";
 import { lackingFull } from "../host/hostDestinations";
-import {
-  type BriefFile,
-  type DesiredDirectory,
-  desiredText,
-  type FileInput,
-  type OwnerRole,
-  sha256Hex,
-  wholeFile,
-} from "../host/desiredFiles";
+import { type DesiredDirectory, desiredText, type OwnerRole, sha256Hex } from "../host/desiredFiles";
 import type { StockOnHost } from "../host/stock";
 import type { SignInInput } from "../host/ssh/sshTarget";
 import { UNIT_AT_WORK, type UnitNames } from "../host/systemdUnits";
@@ -84,15 +77,21 @@ export interface HostInputs {
   readonly connection: ConnectionInput;
   readonly dataDirectory: string;
   readonly desired: DesiredInput;
-  /** Absolute path to the desired file. */
+  /** Absolute path to the desired file, and lines of several files by a name: {@link wholeFiles} reads them. */
   readonly files: Readonly<Record<string, BriefFile>>;
-  /** Further files, with secret text, if late values decide which ones exist. Secret. */
-  readonly closedFiles?: Readonly<Record<string, FileInput>>;
   /** By the repositories' keys. Secret. */
   readonly ciphers: Readonly<Record<string, CipherInput>>;
   readonly settings: Readonly<Record<string, string>>;
   /** Credentials of the host, then of the jump hosts. Secret. */
   readonly signIn?: readonly SignInInput[];
+}
+
+/** As the engine passes them on: what is known and no secret, in JSON. */
+export interface GivenInputs extends Omit<HostInputs, "desired" | "files"> {
+  readonly desired: HostInputs["desired"] | string;
+  readonly files: HostInputs["files"] | string;
+  /** Files with late or secret texts. */
+  readonly closedFiles?: Readonly<Record<string, BriefFile>>;
 }
 
 interface KeptIdentity extends HostIdentity {
@@ -138,10 +137,10 @@ const RUNTIME_MODE = "0644";
 export async function diff(
   _id: string,
   olds: Partial<HostOutputs>,
-  inputs: HostInputs,
+  inputs: GivenInputs,
 ): Promise<{ changes: boolean; replaces: string[]; deleteBeforeReplace: boolean }> {
   if (isUnknownYet(inputs)) return { changes: true, replaces: [], deleteBeforeReplace: true };
-  const news = withClosedFiles(inputs);
+  const news = readInputs(inputs);
   requirePassphrases(olds, news);
   for (const line of olds.drift ?? []) log(`changed by hand: ${line}`);
   const replaces = [
@@ -197,16 +196,17 @@ export function differences(olds: Partial<HostOutputs>, news: HostInputs): strin
   ];
 }
 
-export async function create(inputs: HostInputs): Promise<{ id: string; outs: HostOutputs }> {
-  return { id: idOf(inputs), outs: await apply(withClosedFiles(inputs), null) };
+export async function create(inputs: GivenInputs): Promise<{ id: string; outs: HostOutputs }> {
+  const news = readInputs(inputs);
+  return { id: idOf(news), outs: await apply(news, null) };
 }
 
 export async function update(
   _id: string,
   olds: Partial<HostOutputs>,
-  news: HostInputs,
+  news: GivenInputs,
 ): Promise<{ outs: HostOutputs }> {
-  return { outs: await apply(withClosedFiles(news), olds) };
+  return { outs: await apply(readInputs(news), olds) };
 }
 
 /** The true state. `drift` names differences from the last known one. */
@@ -270,7 +270,7 @@ export function desiredOf(inputs: HostInputs, identity: HostIdentity = identityO
     ...identity,
     ...given({ bringsNode: runtime.node, stock, postgres: server.postgres }),
     files: [
-      ...wholeFiles(inputs).map(([path, { mode, owner, text }]) => ({ path, mode, owner, content: text })),
+      ...wholeFiles(inputs.files).map(([path, { mode, owner, text }]) => ({ path, mode, owner, content: text })),
       { path: runtime.path, mode: RUNTIME_MODE, owner: "admin" as const, content: loadRuntimeBundle() },
     ],
     directoriesToMake: directories.make,
@@ -281,18 +281,17 @@ export function desiredOf(inputs: HostInputs, identity: HostIdentity = identityO
   };
 }
 
-function withClosedFiles(inputs: HostInputs): HostInputs {
-  const { closedFiles, files, ...others } = inputs;
-  return closedFiles === undefined ? inputs : { ...others, files: { ...files, ...closedFiles } };
+export function readInputs({ closedFiles, desired, files, ...others }: GivenInputs): HostInputs {
+  return { ...others, desired: parsed(desired), files: { ...parsed(files), ...closedFiles } };
 }
 
-function wholeFiles({ files }: HostInputs): [string, FileInput][] {
-  return Object.entries(files).map(([path, file]) => [path, wholeFile(file)]);
+function parsed<T extends object>(value: T | string): T {
+  return typeof value === "string" ? (JSON.parse(value) as T) : value;
 }
 
 /** In a preview an unknown property is a text of the engine, whatever its type. */
-function isUnknownYet({ closedFiles, desired, files, settings }: HostInputs): boolean {
-  return [closedFiles, desired, files, settings].some((part) => typeof part === "string");
+function isUnknownYet({ closedFiles, desired, files, settings }: GivenInputs): boolean {
+  return [closedFiles, desired, files, settings].some((part) => typeof part === "string" && !part.startsWith("{"));
 }
 
 /** Runs before anything is written. In a refresh `news` comes from the state. @throws Error */
@@ -343,7 +342,7 @@ function keptOf(inputs: HostInputs, olds: Partial<HostOutputs> | null, outcome: 
 }
 
 function identityOf(inputs: HostInputs): KeptIdentity {
-  const entries = wholeFiles(inputs);
+  const entries = wholeFiles(inputs.files);
   const { directories, runtime, server, stanza, units } = inputs.desired;
   return {
     connection: inputs.connection,
@@ -387,7 +386,7 @@ function nodeLocationOf({ file, look, path }: NodeInput): NodeLocation {
 
 function wantedFacts(inputs: HostInputs): Record<string, string> {
   const { runtime } = inputs.desired;
-  const files = wholeFiles(inputs).map(([path, file]): [string, string] => [
+  const files = wholeFiles(inputs.files).map(([path, file]): [string, string] => [
     path,
     desiredText(file, sha256Hex(file.text)),
   ]);

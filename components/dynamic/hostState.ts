@@ -5,30 +5,27 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { CipherInput } from "../credentials/fingerprint";
 import { DynamicResource, methodsOf } from "./dynamicResource";
-import type { FileInput } from "../host/desiredFiles";
-import type { DesiredInput, DirectoriesInput, HostInputs, HostOutputs, HostStatus } from "./host";
+import type { FileInput } from "../host/briefFiles";
+import type { GivenInputs, HostInputs, HostOutputs, HostStatus } from "./host";
 
 /** A file whose text may be late, and may be secret. */
 export type FileArgs = { readonly [K in keyof FileInput]: pulumi.Input<FileInput[K]> };
 
 /** {@link HostInputs}, known or late. */
 export interface HostStateArgs extends HostStatePlainArgs {
-  readonly files: pulumi.Input<HostInputs["files"]> | Readonly<Record<string, FileArgs | pulumi.Input<string>>>;
-  readonly closedFiles?: pulumi.Input<NonNullable<HostInputs["closedFiles"]>>;
+  /** In JSON, as `desired`: two values instead of a hundred. A host costs a preview half as much. */
+  readonly files: pulumi.Input<string>;
+  readonly closedFiles:
+    | pulumi.Input<NonNullable<GivenInputs["closedFiles"]>>
+    | Readonly<Record<string, FileArgs | pulumi.Input<string>>>;
   readonly ciphers: pulumi.Input<HostInputs["ciphers"]> | Readonly<Record<string, CipherArgs>>;
   readonly signIn?: pulumi.Input<NonNullable<HostInputs["signIn"]>>;
-  readonly desired:
-    | pulumi.Output<DesiredInput>
-    | (Omit<DesiredInput, "directories"> & {
-        readonly directories: { readonly [K in keyof DirectoriesInput]: pulumi.Input<DirectoriesInput[K]> };
-      });
+  readonly desired: pulumi.Input<string>;
 }
 /** A location and a passphrase that may be late; the passphrase is secret. */
 export type CipherArgs = { readonly [K in keyof CipherInput]: pulumi.Input<CipherInput[K]> };
 type HostStatePlainArgs = {
-  readonly [K in Exclude<keyof HostInputs, "files" | "closedFiles" | "ciphers" | "desired" | "signIn">]: pulumi.Input<
-    HostInputs[K]
-  >;
+  readonly [K in Exclude<keyof HostInputs, "files" | "ciphers" | "desired" | "signIn">]: pulumi.Input<HostInputs[K]>;
 };
 
 type HostModule = typeof import("./host");

@@ -17,34 +17,6 @@ export interface DesiredFile {
   readonly content: string | Uint8Array;
 }
 
-/** A file among a resource's inputs. */
-export interface FileInput {
-  /** Four octal digits. */
-  readonly mode: string;
-  readonly owner: OwnerRole;
-  readonly text: string;
-  /** True for files with secret text: their digests are secret too. */
-  readonly secret: boolean;
-}
-
-/**
- * With the usual rights, the text alone. The engine copies and logs every value several times in each preview: a host
- * has twenty such files.
- */
-export type BriefFile = FileInput | string;
-
-const USUAL = { mode: "0644", owner: "admin", secret: false } as const satisfies Omit<FileInput, "text">;
-
-/** @param file whose text may be late */
-export function briefFile<T>(file: Omit<FileInput, "text"> & { readonly text: T }): T | typeof file {
-  const { mode, owner, secret, text } = file;
-  return mode === USUAL.mode && owner === USUAL.owner && secret === USUAL.secret ? text : file;
-}
-
-export function wholeFile(file: BriefFile): FileInput {
-  return typeof file === "string" ? { ...USUAL, text: file } : file;
-}
-
 /** `admin`: the login; `database`: PostgreSQL's account; `shared`: the login with the group of PostgreSQL's account. */
 export type OwnerRole = "admin" | "database" | "shared";
 export type Accounts = Readonly<Record<OwnerRole, Account>>;

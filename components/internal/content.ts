@@ -7,7 +7,7 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 import { childName } from "./children";
-import { type Declaration, kubernetesObject, type KubernetesObject, kubernetesPatch, make } from "./kubernetesObjects";
+import { declareKubernetes, declareKubernetesPatch, type KubernetesObject } from "./kubernetesObjects";
 
 export interface ObjectWithContent extends KubernetesObject {
   readonly type?: string;
@@ -30,25 +30,16 @@ const REQUIRED_KEYS: Readonly<Record<string, object>> = {
 /** A ConfigMap or a Secret whose content changes in place. */
 export function declareContent(
   name: string,
-  object: ObjectWithContent,
-  opts: pulumi.CustomResourceOptions,
-): DeclaredContent {
-  const parts = contentParts(name, object, opts);
-  const made = make(parts.object);
-  return { object: made, content: make(parts.contentOf(made)) };
-}
-
-/** The same before it is made. */
-export interface ContentParts {
-  readonly object: Declaration;
-  contentOf(made: pulumi.Resource): Declaration;
-}
-
-export function contentParts(
-  name: string,
   { data, stringData, ...object }: ObjectWithContent,
   opts: pulumi.CustomResourceOptions,
-): ContentParts {
+): DeclaredContent {
+  const made = declareKubernetes(
+    name,
+    { ...object, ...REQUIRED_KEYS[object.type ?? ""] },
+    // An earlier version declared it with its content, which stays as it is: the patch takes its fields over. The type
+    // of a Secret never changes, and an imported one may have another.
+    pulumi.mergeOptions(opts, { ignoreChanges: ["data", "stringData", "type"] }),
+  );
   const { name: objectName, namespace } = object.metadata as Record<"name" | "namespace", pulumi.Input<string>>;
   const patch = {
     apiVersion: object.apiVersion,
@@ -57,23 +48,14 @@ export function contentParts(
     // Server-side apply does not remove keys that are left out of `stringData`.
     data: stringData === undefined ? data : inBase64(stringData),
   };
-  return {
-    object: kubernetesObject(
-      name,
-      { ...object, ...REQUIRED_KEYS[object.type ?? ""] },
-      // An earlier version declared it with its content, which stays as it is: the patch takes its fields over. The
-      // type of a Secret never changes, and an imported one may have another.
-      pulumi.mergeOptions(opts, { ignoreChanges: ["data", "stringData", "type"] }),
-    ),
-    contentOf: (made) =>
-      kubernetesPatch(
-        childName(name, "content"),
-        patch,
-        true,
-        // Forgotten, not removed: while the object is there, it has its content, and both go together.
-        pulumi.mergeOptions(opts, { dependsOn: [made], retainOnDelete: true }),
-      ),
-  };
+  const content = declareKubernetesPatch(
+    childName(name, "content"),
+    patch,
+    true,
+    // Forgotten, not removed: while the object is there, it has its content, and both go together.
+    pulumi.mergeOptions(opts, { dependsOn: [made], retainOnDelete: true }),
+  );
+  return { object: made, content };
 }
 
 function inBase64(texts: NonNullable<ObjectWithContent["stringData"]>): pulumi.Output<Record<string, string>> {

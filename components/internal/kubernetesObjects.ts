@@ -5,6 +5,7 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 import { loadPackage } from "./cloudPackages";
+import { withoutStackTraces } from "./stackTraces";
 
 // The package is an optional peer: programs without Kubernetes compile without it, because this form of the comment
 // stays in the declarations.
@@ -53,32 +54,15 @@ const FOLDERS: Readonly<Record<string, string>> = {
   "admissionregistration.k8s.io/v1": "admissionregistration/v1",
 };
 
-/** A child before it is made. */
-export interface Declaration {
-  readonly type: ObjectClass;
-  readonly name: string;
-  readonly args: pulumi.Inputs;
-  readonly opts: pulumi.CustomResourceOptions;
-}
-
-/** @throws RunError naming the package to install */
-export function kubernetesObject(
-  name: string,
-  object: KubernetesObject,
-  opts: pulumi.CustomResourceOptions,
-): Declaration {
-  const folder = FOLDERS[object.apiVersion];
-  const type = folder === undefined ? load(name, "apiextensions", "CustomResource") : load(name, folder, object.kind);
-  return { type, name, args: { ...object }, opts };
-}
-
 /** @throws RunError naming the package to install */
 export function declareKubernetes(
   name: string,
   object: KubernetesObject,
   opts: pulumi.CustomResourceOptions,
 ): pulumi.CustomResource {
-  return make(kubernetesObject(name, object, opts));
+  const folder = FOLDERS[object.apiVersion];
+  const type = folder === undefined ? load(name, "apiextensions", "CustomResource") : load(name, folder, object.kind);
+  return make(type, name, { ...object }, opts);
 }
 
 /** What each object waits for, directly or by others. */
@@ -86,14 +70,19 @@ const awaited = new WeakMap<pulumi.Resource, ReadonlySet<pulumi.Resource>>();
 
 /**
  * Without dependencies that others of them wait for: the state of a stack has 150 bytes for each, and some objects wait
- * for ten. It has 100 bytes, too, for each function that calls another on the way here: what declares an object of
- * every cluster calls this itself.
+ * for ten.
  */
-export function make({ args, name, opts, type }: Declaration): pulumi.CustomResource {
+function make(
+  type: ObjectClass,
+  name: string,
+  args: pulumi.Inputs,
+  opts: pulumi.CustomResourceOptions,
+): pulumi.CustomResource {
   const { dependsOn } = opts;
-  if (!isResources(dependsOn)) return new type(name, args, opts);
+  if (!isResources(dependsOn)) return withoutStackTraces(() => new type(name, args, opts));
   const before = new Set(dependsOn.flatMap((each) => [...(awaited.get(each) ?? [])]));
-  const made = new type(name, args, { ...opts, dependsOn: dependsOn.filter((each) => !before.has(each)) });
+  const needed = { ...opts, dependsOn: dependsOn.filter((each) => !before.has(each)) };
+  const made = withoutStackTraces(() => new type(name, args, needed));
   awaited.set(made, new Set([...before, ...dependsOn]));
   return made;
 }
@@ -120,12 +109,12 @@ export const PATCH_ANNOTATIONS = ["pulumi.com/patchFieldManager", "pulumi.com/pa
  * fields only.
  * @param takeOver fields that another manager has set; otherwise the update fails on them
  */
-export function kubernetesPatch(
+export function declareKubernetesPatch(
   name: string,
   object: KubernetesObject,
   takeOver: pulumi.Input<boolean>,
   opts: pulumi.CustomResourceOptions,
-): Declaration {
+): pulumi.CustomResource {
   // A fixed name in every update tells the API server who manages these fields.
   const [manager, force] = PATCH_ANNOTATIONS;
   const annotations = {
@@ -138,7 +127,7 @@ export function kubernetesPatch(
     folder === undefined
       ? load(name, "apiextensions", "CustomResourcePatch")
       : load(name, folder, `${object.kind}Patch`);
-  return { type, name, args, opts };
+  return make(type, name, args, opts);
 }
 
 function textIfTrue(takeOver: pulumi.Input<boolean>): pulumi.Output<string | undefined> {

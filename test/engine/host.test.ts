@@ -7,7 +7,8 @@ import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, wri
 import { join } from "node:path";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type BriefFile, wholeFile } from "../../components/host/desiredFiles";
+import { type GivenInputs, readInputs } from "../../components/dynamic/host";
+import { type BriefFile, wholeFiles } from "../../components/host/briefFiles";
 import { runbookOf } from "../../components/plan/runbook/databaseRunbook";
 import type { Topology } from "../../components/plan/topology/topology";
 import type { LocalOutputs, LocalSettings } from "../../examples/local/program";
@@ -50,7 +51,7 @@ async function preview(
     onEvent: (event) => {
       const metadata = event.resourcePreEvent?.metadata;
       if (metadata?.type.endsWith("HostState") === true)
-        files = (metadata.new?.inputs["files"] as object | undefined) ?? {};
+        ({ files } = readInputs(metadata.new?.inputs as object as GivenInputs));
     },
   });
   printed.push(stdout, stderr, JSON.stringify(files));
@@ -92,9 +93,9 @@ test("a preview on an empty host shows every file with its text, secrets hidden,
     'archive_mode   : "on"',
     'location     : "s3://pgbackstop/pgbackrest"',
   ]);
-  const shown = Object.entries(files).map(([path, file]): [string, string] => [
+  const shown = wholeFiles(files).map(([path, { text: shownText }]): [string, string] => [
     path.slice(host.folder.length + 1),
-    wholeFile(file).text,
+    shownText,
   ]);
   const texts = Object.fromEntries(shown);
   expect(Object.keys(texts).sort()).toEqual([

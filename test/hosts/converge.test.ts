@@ -8,12 +8,7 @@ import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { desiredOf } from "../../components/dynamic/host";
-import {
-  deferredInputs,
-  plainInputs,
-  renderDeferredFiles,
-  renderPlainFiles,
-} from "../../components/databases/hostFiles";
+import { hostDesired, hostSettings, renderDeferredFiles, renderPlainFiles } from "../../components/databases/hostFiles";
 import type { Connection } from "../../components/host/connection";
 import {
   convergeHost,
@@ -102,8 +97,6 @@ describe("a host behind SSH", async () => {
       ...over,
     };
     const plan = resolveHost("db", settings, node.path);
-    const plain = plainInputs(plan, runtimeBundleSha256(), node.input);
-    const { dataDirectory, ...overdue } = deferredInputs(plan);
     const files = [...renderPlainFiles(plan), ...renderDeferredFiles(plan)].map(({ path, mode, owner, text }) => [
       path,
       { mode, owner, text, secret: false },
@@ -116,11 +109,11 @@ describe("a host behind SSH", async () => {
       connection: {
         ssh: { host: "127.0.0.1", port: 22, user: "deploy", sudo: true, hostKeys: [], knownHostsFiles: [] },
       },
-      dataDirectory,
-      desired: { ...plain.desired, directories: { ...plain.desired.directories, ...overdue } },
+      dataDirectory: plan.dataDirectory,
+      desired: hostDesired(plan, runtimeBundleSha256(), node.input),
       files: Object.fromEntries([...files, client]) as never,
       ciphers: {},
-      settings: plain.settings,
+      settings: hostSettings(plan),
     });
   };
   const converge = (desired: Desired, before: HostOutcome | null = null): Promise<HostOutcome> =>

@@ -285,7 +285,7 @@ export const ROOMS: readonly Room[] = [
   },
   {
     prefix: "components/internal/kubernetesObjects",
-    mayImport: ["components/internal/cloudPackages"],
+    mayImport: ["components/internal/cloudPackages", "components/internal/stackTraces"],
     packages: ["@pulumi/pulumi", "@pulumi/kubernetes"],
   },
   {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { deferredInputs, renderDeferredFiles, renderPlainFiles } from "../../../components/databases/hostFiles";
+import { hostDesired, renderDeferredFiles, renderPlainFiles } from "../../../components/databases/hostFiles";
 import type { HostPlan } from "../../../components/plan/model/plan";
 import { unknownMarker } from "../../../components/plan/model/unknown";
 import { BUCKET, plan } from "../plans";
@@ -25,7 +25,7 @@ test("files are listed before their values are known: those of a bucket or a hos
 
 test("locks are in a directory of PostgreSQL's account, which an update creates; elsewhere the runtime creates it", () => {
   const kept = (made: HostPlan): string[] =>
-    deferredInputs(made).keep.map(({ mode, owner, path }) => `${path} ${mode} ${owner}`);
+    hostDesired(made, "").directories.keep.map(({ mode, owner, path }) => `${path} ${mode} ${owner}`);
   const usual = plan({});
   expect(usual.directories.lock).toBe("/var/spool/pgbackrest/lock");
   expect(kept(usual)).toContain("/var/spool/pgbackrest/lock 0750 database");

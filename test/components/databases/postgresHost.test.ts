@@ -3,7 +3,8 @@ import * as pulumi from "@pulumi/pulumi";
 import { expect, test, vi } from "vitest";
 import type { PostgresHostArgs } from "../../../components/databases/hostArgs";
 import { PostgresHost } from "../../../components/databases/postgresHost";
-import { diff, type HostInputs } from "../../../components/dynamic/host";
+import { diff, type GivenInputs, readInputs } from "../../../components/dynamic/host";
+import { wholeFiles } from "../../../components/host/briefFiles";
 import type { RepositoryTarget } from "../../../components/repositories/target";
 import { plain, type Value } from "../../harness/doubles/providerValues";
 
@@ -45,7 +46,7 @@ function args(over: Partial<PostgresHostArgs>): PostgresHostArgs {
 }
 
 interface Made {
-  readonly inputs: HostInputs;
+  readonly inputs: GivenInputs;
   readonly outputs: Readonly<Record<string, unknown>>;
   readonly secretInputs: readonly string[];
 }
@@ -74,11 +75,12 @@ async function make(over: Partial<PostgresHostArgs>): Promise<Made> {
   } finally {
     await pulumi.runtime.disconnect();
   }
-  return { inputs: inputs as object as HostInputs, outputs, secretInputs };
+  return { inputs: inputs as object as GivenInputs, outputs, secretInputs };
 }
 
-function merged({ inputs: { closedFiles = {}, files, ...others } }: Made): object {
-  return { ...others, files: { ...files, ...closedFiles } };
+function merged({ inputs: given }: Made): object {
+  const { files, ...others } = readInputs(given);
+  return { ...others, files: Object.fromEntries(wholeFiles(files)) };
 }
 
 test.each<[string, RepositoryTarget]>([
@@ -122,7 +124,13 @@ test("a target that is secret as a whole, without a word on which part, stays so
 test("a preview that does not know the files of a host shows a change, and replaces nothing", async () => {
   const { inputs } = await make({});
   const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9" as unknown;
-  const news = { ...inputs, dataDirectory: unknown, files: unknown, desired: unknown, settings: unknown } as HostInputs;
+  const news = {
+    ...inputs,
+    dataDirectory: unknown,
+    files: unknown,
+    desired: unknown,
+    settings: unknown,
+  } as GivenInputs;
   const old = { identity: { dataDirectory: "/old" } } as Parameters<typeof diff>[1];
   expect(await diff("db", old, news)).toEqual({ changes: true, replaces: [], deleteBeforeReplace: true });
 });

@@ -82,6 +82,13 @@ test("a host as declared has no difference, in any order of keys", () => {
   ).toEqual([]);
 });
 
+test("most of what is desired comes as one text", async () => {
+  const given = { ...inputs, desired: JSON.stringify(inputs.desired) };
+  expect(await diff("db", outputs, given)).toMatchObject({ changes: false });
+  const desired = JSON.stringify({ ...inputs.desired, units: { enabled: [], restarted: [] } });
+  expect(await diff("db", outputs, { ...given, desired })).toMatchObject({ changes: true, replaces: [] });
+});
+
 test("a file with the usual rights is its text alone, as a state of an earlier version has it in full", () => {
   const { "/etc/x/pgbackrest.conf": conf, ...others } = inputs.files;
   expect(conf).toMatchObject({ text: "conf" });

@@ -6,8 +6,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { expect, test } from "vitest";
 import {
   declareKubernetes,
-  kubernetesPatch,
-  make,
+  declareKubernetesPatch,
   type KubernetesObject,
   readConfigMap,
 } from "../../../components/internal/kubernetesObjects";
@@ -87,7 +86,7 @@ test.each(TYPES)(
 
 test("fields of an existing object are registered as its kind's patch, with a fixed manager", async () => {
   const object = objectOf("postgresql.cnpg.io/v1", "Cluster");
-  const [made] = await registered(() => void make(kubernetesPatch("orders", object, true, {})));
+  const [made] = await registered(() => void declareKubernetesPatch("orders", object, true, {}));
   const annotations = { "pulumi.com/patchFieldManager": "pgbackstop", "pulumi.com/patchForce": "true" };
   expect(made?.type).toBe("kubernetes:postgresql.cnpg.io/v1:ClusterPatch");
   expect(made?.inputs).toEqual({ ...object, metadata: { ...object.metadata, annotations } });

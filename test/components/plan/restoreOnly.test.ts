@@ -1,6 +1,6 @@
 /** Hosts that only restore, and read-only keys. */
 import { expect, test } from "vitest";
-import { deferredInputs, plainInputs } from "../../../components/databases/hostFiles";
+import { hostDesired, hostSettings } from "../../../components/databases/hostFiles";
 import type { HostSettings, RepositorySettings } from "../../../components/plan/model/databaseSettings";
 import { checkHost } from "../../../components/plan/rules";
 import { BUCKET, NAS, plan } from "../plans";
@@ -54,19 +54,16 @@ test.each<[string, Partial<HostSettings>, string[]]>([
 });
 
 test("a host that only restores gets no setting, timer, backup or directory of a repository", () => {
-  const inputs = plainInputs(plan(restoring(NAS)), "ab");
-  expect(inputs).toMatchObject({
-    settings: {},
-    desired: { units: { enabled: [], restarted: [] }, backups: { takeFirst: false } },
-  });
-  const kept = deferredInputs(plan(restoring(NAS))).keep.map(({ path }) => path);
-  expect(kept).not.toContain("/mnt/nas/pgbackrest");
-  expect(deferredInputs(plan({})).keep.map(({ path }) => path)).toContain("/mnt/nas/pgbackrest");
+  const desired = hostDesired(plan(restoring(NAS)), "ab");
+  expect(hostSettings(plan(restoring(NAS)))).toEqual({});
+  expect(desired).toMatchObject({ units: { enabled: [], restarted: [] }, backups: { takeFirst: false } });
+  expect(desired.directories.keep.map(({ path }) => path)).not.toContain("/mnt/nas/pgbackrest");
+  expect(hostDesired(plan({}), "ab").directories.keep.map(({ path }) => path)).toContain("/mnt/nas/pgbackrest");
 });
 
 test("such a host gets PostgreSQL's programs, and no database cluster", () => {
   const postgres = { version: 17, install: true };
-  const serverOf = (over: Partial<HostSettings>): unknown => plainInputs(plan(over), "ab").desired.server.postgres;
+  const serverOf = (over: Partial<HostSettings>): unknown => hostDesired(plan(over), "ab").server.postgres;
   expect(serverOf(restoring(NAS, { postgres }))).toEqual({ ...postgres, port: 5432, programsOnly: true });
   expect(serverOf({ postgres })).toEqual({ ...postgres, port: 5432 });
 });

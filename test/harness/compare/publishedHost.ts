@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Stack } from "@pulumi/pulumi/automation";
-import type { HostInputs } from "../../../components/dynamic/host";
-import { type FileInput, wholeFile } from "../../../components/host/desiredFiles";
+import { type GivenInputs, readInputs } from "../../../components/dynamic/host";
+import { type FileInput, wholeFiles } from "../../../components/host/briefFiles";
 import { projectFolder } from "../../../tools/parts/cache";
 import type { Difference } from "./published";
 
@@ -18,10 +18,10 @@ export async function previewHost(stack: Stack): Promise<{ host: DeclaredHost; p
   let host: DeclaredHost | null = null;
   const { stdout } = await stack.preview({
     onEvent: ({ resourcePreEvent }) => {
-      const { files, settings } = (resourcePreEvent?.metadata.new?.inputs ?? {}) as Partial<HostInputs>;
-      if (files === undefined || settings === undefined) return;
-      const whole = Object.entries(files).map(([path, file]) => [path, wholeFile(file)] as const);
-      host = { files: Object.fromEntries(whole), settings };
+      const inputs = (resourcePreEvent?.metadata.new?.inputs ?? {}) as Partial<GivenInputs>;
+      if (inputs.files === undefined || inputs.settings === undefined) return;
+      const { files, settings } = readInputs(inputs as GivenInputs);
+      host = { files: Object.fromEntries(wholeFiles(files)), settings };
     },
   });
   if (host === null) throw new Error(`no host in the preview:\n${stdout}`);
