@@ -6,6 +6,7 @@ import {
   checkFileLength,
   checkFunctionLength,
   checkListed,
+  checkFunctions,
   checkNames,
   checkNotes,
   checkPaths,
@@ -117,6 +118,12 @@ describe("paths", () => {
     expect(checkPaths({ path: "A.md", text: "`clock.ts`, `watch.ts`, `test/*.test.ts`\n" }, ends)).toEqual([
       "A.md:1: watch.ts is not in the project",
     ]);
+  });
+
+  test("have the functions that documents place there", () => {
+    const text = "`a/x.ts`, `Some.made`, then `made` and `b` in `a/x.ts`, `gone` of `a/x.ts`, `y` in `b.ts`.";
+    const read = (path: string): string | null => (path === "a/x.ts" ? "function made() {}" : null);
+    expect(checkFunctions({ path: "A.md", text }, read)).toEqual(["A.md: a/x.ts has no gone"]);
   });
 
   test("in lists exist, up to the last folder that they name", () => {

@@ -247,6 +247,19 @@ export function checkPaths(file: TextFile, ends: ReadonlySet<string>): string[] 
   );
 }
 
+const FUNCTION = String.raw`\`(?!\w+\.ts\`)(?:\w+\.)*(\w+)\``;
+const FILE = String.raw`\`([\w/.-]+\.ts)\``;
+const NAMED = new RegExp(`${FILE}, ${FUNCTION}|${FUNCTION} (?:and \`\\w+\` )?(?:in|of) ${FILE}`, "g");
+
+/** Functions that a document places in a file which does not have them. @param read null for a missing file */
+export function checkFunctions({ path, text }: TextFile, read: (path: string) => string | null): string[] {
+  return [...text.matchAll(NAMED)].flatMap(([, file, name = "", other = "", place = ""]) => {
+    const [source, wanted] = file === undefined ? [place, other] : [file, name];
+    const code = read(source);
+    return code === null || new RegExp(`\\b${wanted}\\b`).test(code) ? [] : [`${path}: ${source} has no ${wanted}`];
+  });
+}
+
 /** Missing paths in lists of tools and configurations. A pattern is checked up to its last plain folder. */
 export function checkListed(file: TextFile, exists: (path: string) => boolean): string[] {
   const rooms = EVERYWHERE.join("|");

@@ -13,6 +13,7 @@ import {
   checkBans,
   checkFileLength,
   checkFunctionLength,
+  checkFunctions,
   checkListed,
   checkNames,
   checkNotes,
@@ -128,6 +129,12 @@ describe("every document", () => {
       return statSync(join(root, path)).isDirectory() ? "" : readFileSync(join(root, path), "utf8");
     };
     expect(documents.flatMap((file) => checkDocument(file, read))).toEqual([]);
+  });
+
+  test("places functions in files that have them", () => {
+    const texts = new Map(files.map(({ path, text }) => [path, text]));
+    const documents = files.filter((file) => file.path.endsWith(".md"));
+    expect(documents.flatMap((file) => checkFunctions(file, (path) => texts.get(path) ?? null))).toEqual([]);
   });
 });
 
