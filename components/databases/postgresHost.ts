@@ -182,7 +182,7 @@ export class PostgresHost extends pulumi.ComponentResource {
         settings: hostSettings(known),
         ...connectionInputs(args.connection),
         dataDirectory: derive((plan) => plan.dataDirectory),
-        desired: derive((plan) => JSON.stringify(hostDesired(plan, runtimeBundleSha256(), node ?? undefined))),
+        desired: derive((plan) => desiredText(plan, node)),
         ...hostFiles(args, known, derive),
         ciphers: ciphersOf(plainTargets(args), known, derive),
       },
@@ -210,11 +210,7 @@ export class PostgresHost extends pulumi.ComponentResource {
         settings: pulumi.output(derive(hostSettings)),
         ...connectionInputs(args.connection),
         dataDirectory: pulumi.output(derive(({ dataDirectory }) => dataDirectory)),
-        desired: pulumi
-          .all([derive((plan) => plan), node])
-          .apply(([plan, brought]) =>
-            JSON.stringify(hostDesired(plan as HostPlan, runtimeBundleSha256(), brought ?? undefined)),
-          ),
+        desired: node.apply((brought) => pulumi.output(derive((plan) => desiredText(plan, brought)))),
         files: pulumi.output(derive(openFiles)),
         closedFiles: pulumi.secret(closed),
         ciphers: pulumi.secret(ciphers),
@@ -332,6 +328,10 @@ function ciphersOf(targets: Targets, known: HostPlan, derive: Derive): Record<st
     return [[name, { location, passphrase: cipher === undefined ? "" : secretText(cipher.passphrase) }]];
   });
   return Object.fromEntries(rows);
+}
+
+function desiredText(plan: HostPlan, node: BroughtNode): string {
+  return JSON.stringify(hostDesired(plan, runtimeBundleSha256(), node ?? undefined));
 }
 
 /** Paths, modes and owners are known at once; only texts may be late, and only texts are secret. */

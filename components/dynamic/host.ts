@@ -88,8 +88,8 @@ export interface HostInputs {
 
 /** As the engine passes them on: what is known and no secret, in JSON. */
 export interface GivenInputs extends Omit<HostInputs, "desired" | "files"> {
-  readonly desired: HostInputs["desired"] | string;
-  readonly files: HostInputs["files"] | string;
+  readonly desired: string;
+  readonly files: string;
   /** Files with late or secret texts. */
   readonly closedFiles?: Readonly<Record<string, BriefFile>>;
 }
@@ -282,11 +282,8 @@ export function desiredOf(inputs: HostInputs, identity: HostIdentity = identityO
 }
 
 export function readInputs({ closedFiles, desired, files, ...others }: GivenInputs): HostInputs {
-  return { ...others, desired: parsed(desired), files: { ...parsed(files), ...closedFiles } };
-}
-
-function parsed<T extends object>(value: T | string): T {
-  return typeof value === "string" ? (JSON.parse(value) as T) : value;
+  const open = JSON.parse(files) as HostInputs["files"];
+  return { ...others, desired: JSON.parse(desired) as DesiredInput, files: { ...open, ...closedFiles } };
 }
 
 /** In a preview an unknown property is a text of the engine, whatever its type. */

@@ -156,8 +156,9 @@ function plainValue(value: unknown): unknown {
 function asRead(given: object): object {
   const { closedFiles, desired, files, ...others } = given as Readonly<Record<string, unknown>>;
   if (desired === undefined || files === undefined) return given;
-  const known = [desired, files, closedFiles].map((part) => (part === UNKNOWN ? {} : part));
-  const inputs = readInputs({ desired: known[0], files: known[1], closedFiles: known[2] } as GivenInputs);
+  const known = [desired, files].map((part) => (part === UNKNOWN ? "{}" : part));
+  const closed = closedFiles === UNKNOWN ? {} : closedFiles;
+  const inputs = readInputs({ desired: known[0], files: known[1], closedFiles: closed } as GivenInputs);
   const areKnown = files !== UNKNOWN && closedFiles !== UNKNOWN;
   return {
     ...others,

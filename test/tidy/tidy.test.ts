@@ -122,19 +122,18 @@ describe("every file", () => {
 });
 
 describe("every document", () => {
+  const documents = files.filter((file) => file.path.endsWith(".md"));
+  const read = (path: string): string | null => {
+    if (!isThere(path)) return null;
+    return statSync(join(root, path)).isDirectory() ? "" : readFileSync(join(root, path), "utf8");
+  };
+
   test("has one title and links that lead somewhere", () => {
-    const documents = files.filter((file) => file.path.endsWith(".md"));
-    const read = (path: string): string | null => {
-      if (!isThere(path)) return null;
-      return statSync(join(root, path)).isDirectory() ? "" : readFileSync(join(root, path), "utf8");
-    };
     expect(documents.flatMap((file) => checkDocument(file, read))).toEqual([]);
   });
 
   test("places functions in files that have them", () => {
-    const texts = new Map(files.map(({ path, text }) => [path, text]));
-    const documents = files.filter((file) => file.path.endsWith(".md"));
-    expect(documents.flatMap((file) => checkFunctions(file, (path) => texts.get(path) ?? null))).toEqual([]);
+    expect(documents.flatMap((file) => checkFunctions(file, read))).toEqual([]);
   });
 });
 

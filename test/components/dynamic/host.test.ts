@@ -1,6 +1,13 @@
 import { expect, test } from "vitest";
 import { rememberPassphrases } from "../../../components/credentials/fingerprint";
-import { diff, differences, type HostInputs, type HostOutputs, update } from "../../../components/dynamic/host";
+import {
+  diff,
+  differences,
+  type GivenInputs,
+  type HostInputs,
+  type HostOutputs,
+  update,
+} from "../../../components/dynamic/host";
 import { desiredText, sha256Hex } from "../../../components/host/desiredFiles";
 
 const inputs: HostInputs = {
@@ -21,6 +28,11 @@ const inputs: HostInputs = {
   ciphers: {},
   settings: { archive_mode: "on" },
 };
+
+/** As the engine passes them on. */
+function given({ desired, files, ...others }: HostInputs): GivenInputs {
+  return { ...others, desired: JSON.stringify(desired), files: JSON.stringify(files) };
+}
 
 const EMPTY = '[{"repository":"repo2","newestFull":null,"newestWal":null}]';
 
@@ -82,11 +94,10 @@ test("a host as declared has no difference, in any order of keys", () => {
   ).toEqual([]);
 });
 
-test("most of what is desired comes as one text", async () => {
-  const given = { ...inputs, desired: JSON.stringify(inputs.desired) };
-  expect(await diff("db", outputs, given)).toMatchObject({ changes: false });
-  const desired = JSON.stringify({ ...inputs.desired, units: { enabled: [], restarted: [] } });
-  expect(await diff("db", outputs, { ...given, desired })).toMatchObject({ changes: true, replaces: [] });
+test("what is desired comes as one text", async () => {
+  expect(await diff("db", outputs, given(inputs))).toMatchObject({ changes: false });
+  const desired = { ...inputs.desired, units: { enabled: [], restarted: [] } };
+  expect(await diff("db", outputs, given({ ...inputs, desired }))).toMatchObject({ changes: true, replaces: [] });
 });
 
 test("a file with the usual rights is its text alone, as a state of an earlier version has it in full", () => {
@@ -213,12 +224,12 @@ test.each<[string, Partial<HostOutputs>, Partial<HostInputs>, string[]]>([
 });
 
 test("another data directory replaces the host; the old one is undone first", async () => {
-  expect(await diff("local/main", outputs, { ...inputs, dataDirectory: "/other" })).toEqual({
+  expect(await diff("local/main", outputs, given({ ...inputs, dataDirectory: "/other" }))).toEqual({
     changes: true,
     replaces: ["dataDirectory"],
     deleteBeforeReplace: true,
   });
-  expect(await diff("local/main", outputs, inputs)).toEqual({
+  expect(await diff("local/main", outputs, given(inputs))).toEqual({
     changes: false,
     replaces: [],
     deleteBeforeReplace: true,
@@ -232,7 +243,7 @@ test("another data directory with a newer declared version is an upgrade of the 
     return { ...inputs, dataDirectory: "/other", desired: { ...inputs.desired, server, ...over } };
   };
   const replaced = async (news: HostInputs, olds: Partial<HostOutputs> = {}): Promise<string[]> =>
-    (await diff("local/main", { ...outputs, ...olds }, news)).replaces;
+    (await diff("local/main", { ...outputs, ...olds }, given(news))).replaces;
   expect(await replaced(at(19))).toEqual([]);
   for (const version of [undefined, 17, 18]) expect(await replaced(at(version))).toEqual(["dataDirectory"]);
   expect(await replaced(at(19, { stanza: "else" }))).toEqual(["dataDirectory"]);
@@ -254,22 +265,22 @@ test("another passphrase for a location is refused with the remedy, whatever its
     ...inputs,
     ciphers: { repo3: { location: at, passphrase } },
   });
-  expect((await diff("local/main", known, wanting("the first passphrase"))).changes).toBe(false);
+  expect((await diff("local/main", known, given(wanting("the first passphrase")))).changes).toBe(false);
   for (const passphrase of ["the second passphrase", ""]) {
-    const refusal = diff("local/main", known, wanting(passphrase));
+    const refusal = diff("local/main", known, given(wanting(passphrase)));
     await expect(refusal).rejects.toThrow(
       /cannot be changed in place:\n {2}repo3: the passphrase of s3:\/\/backups\/ledger at .* add one under another key at a new path/,
     );
     await expect(refusal).rejects.not.toThrow("second");
-    await expect(update("local/main", known, wanting(passphrase))).rejects.toThrow("cannot be changed in place");
+    await expect(update("local/main", known, given(wanting(passphrase)))).rejects.toThrow("cannot be changed in place");
   }
   await expect(
-    diff("local/main", known, wanting("any", "s3://backups/ledger2 at s3.example.net:443")),
+    diff("local/main", known, given(wanting("any", "s3://backups/ledger2 at s3.example.net:443"))),
   ).resolves.toMatchObject({ changes: false });
 });
 
 test("a state of an unknown earlier version is a difference, not a crash", async () => {
-  expect((await diff("local/main", {}, inputs)).changes).toBe(true);
+  expect((await diff("local/main", {}, given(inputs))).changes).toBe(true);
   const { ciphers: _none, ...earlier } = inputs;
-  expect((await diff("local/main", outputs, earlier as HostInputs)).changes).toBe(false);
+  expect((await diff("local/main", outputs, given(earlier as HostInputs))).changes).toBe(false);
 });
