@@ -111,7 +111,7 @@ async function startBuilds(
     }
   };
   if (needs("data")) await one(versitygw, findVersitygw, buildVersitygw);
-  if (needs("engine") || needs("package")) await one(pulumi, findPulumiCli, ensurePulumiCli);
+  if (needs("engine") || needs("package") || needs("hosts")) await one(pulumi, findPulumiCli, ensurePulumiCli);
   if (needs("kubernetes")) await one(kubernetes, findKubernetes, buildKubernetes);
 }
 
@@ -188,10 +188,13 @@ async function makeDataReady(ready: Ready): Promise<void> {
   if (missing !== null) progress.loud(`tests against versitygw are skipped: ${missing}`);
 }
 
-async function makeHostsReady({ progress, hostParts }: Ready): Promise<string | null> {
-  await progress.step("trees of Debian hosts", () => hostParts);
+async function makeHostsReady(ready: Ready): Promise<string | null> {
+  await ready.progress.step("trees of Debian hosts", () => ready.hostParts);
   const choice = await findHostParts(HOST_SYSTEMS);
-  return "missing" in choice ? choice.missing : null;
+  if ("missing" in choice) return choice.missing;
+  const missing = await waitForBuild(ready.pulumi, ready);
+  if (missing !== null) ready.progress.loud(`tests of updates on hosts are skipped: ${missing}`);
+  return null;
 }
 
 /** The API server alone is enough for part of the tier; it is built first. */
