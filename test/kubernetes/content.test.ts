@@ -129,7 +129,7 @@ describe("a changed configuration", async () => {
     await stack.refresh();
     expect(await changesOf(await openOrders(14))).toEqual([]);
 
-    const deleted = watchDeleted(server);
+    const deleted = await watchDeleted(server);
     expect(await changesOf(await openOrders(21))).toEqual(["update ConfigMapPatch"]);
     const after = await contentOf("configmap", "orders-pgbackstop");
     expect(after.uid).toBe(before.uid);
@@ -305,7 +305,7 @@ describe("a changed configuration", async () => {
     const state = await former.exportStack();
     await former.importStack({ ...state, deployment: { ...state.deployment, resources: [] } });
 
-    const deleted = watchDeleted(server);
+    const deleted = await watchDeleted(server);
     const changes = await changesOf(await open("importing", true));
     expect(changes.filter((change) => /^(import|create) /.test(change))).toEqual([
       "create ConfigMapPatch",
@@ -367,7 +367,7 @@ describe("a changed configuration", async () => {
   test("a stack of an earlier version keeps its object, and its content at every moment", async () => {
     await (await openEarlier({ ACCESS_KEY_ID: "id", ACCESS_SECRET_KEY: "first", ACCESS_REGION: "eu" })).up();
     const before = await contentOf("secret", "keys");
-    const deleted = watchDeleted(server);
+    const deleted = await watchDeleted(server);
     expect(await changesOf(await openCurrent(() => location("second", "token")))).toEqual(["create SecretPatch"]);
     const after = await contentOf("secret", "keys");
     expect(after.uid).toBe(before.uid);
@@ -410,27 +410,17 @@ function withoutControllers(args: pulumi.ResourceTransformArgs): pulumi.Resource
   return { props: { ...args.props, metadata: { ...metadata, annotations } }, opts: args.opts };
 }
 
-/** Names of ConfigMaps and Secrets of `orders` that disappear, even for a moment. */
-function watchDeleted({ kubectl }: ApiServer): { stop(): Promise<readonly string[]> } {
-  const ended = new AbortController();
-  const gone: string[] = [];
+/** Names of ConfigMaps and Secrets of `orders` that disappear, even for a moment: a new object has a new uid. */
+async function watchDeleted({ kubectl }: ApiServer): Promise<{ stop(): Promise<readonly string[]> }> {
   const list = async (): Promise<Map<string, unknown>> => {
-    const text = await kubectl.runOk(["-n", "orders", "get", "configmaps,secrets", "-o", "json"]);
-    const { items } = JSON.parse(text) as { items: KubernetesObject[] };
-    return new Map(items.map(({ kind, metadata }) => [`${kind} ${metadata.name}`, metadata["uid"]]));
+    const lists = await Promise.all(["configmap", "secret"].map((kind) => kubectl.list(kind, "orders")));
+    return new Map(lists.flat().map(({ kind, metadata }) => [`${kind} ${metadata.name}`, metadata["uid"]]));
   };
-  const watching = (async () => {
-    const first = await list();
-    while (!ended.signal.aborted) {
-      const now = await list();
-      for (const [name, uid] of first) if (now.get(name) !== uid) gone.push(name);
-    }
-  })();
+  const before = await list();
   return {
     stop: async () => {
-      ended.abort();
-      await watching;
-      return gone;
+      const now = await list();
+      return [...before].flatMap(([name, uid]) => (now.get(name) === uid ? [] : [name]));
     },
   };
 }

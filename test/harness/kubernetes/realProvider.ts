@@ -55,6 +55,12 @@ export async function realProviderFolder(
   const { env } = await prepareProgramFolder(folder, { cli, passphrase: "only for this test" });
   return {
     folder,
-    env: { ...env, PATH: [env["PATH"], dirname(provider)].join(delimiter), KUBECONFIG: kubeconfig },
+    env: {
+      ...env,
+      PATH: [env["PATH"], dirname(provider)].join(delimiter),
+      KUBECONFIG: kubeconfig,
+      // Writing the state after each step is a fifth of the work: stacks with a plugin have megabytes of it.
+      PULUMI_SKIP_CHECKPOINTS: "true",
+    },
   };
 }
