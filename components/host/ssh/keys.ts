@@ -9,9 +9,14 @@ export interface KeyPair {
   readonly publicKey: string;
 }
 
-/** A new pair, of a type that OpenSSH, libssh2 (stock pgBackRest) and the runtime accept. */
+/**
+ * A new pair, of a type that OpenSSH, libssh2 (stock pgBackRest) and the runtime accept.
+ *
+ * ssh2 1.17 drops leading zero bytes of a public key, which spoils one pair in 256: github.com/mscdex/ssh2/issues/1390.
+ */
 export function makeKeyPair(comment: string): KeyPair {
-  const made = utils.generateKeyPairSync("ed25519", { comment });
+  let made = utils.generateKeyPairSync("ed25519", { comment });
+  while (utils.parseKey(made.public) instanceof Error) made = utils.generateKeyPairSync("ed25519", { comment });
   return { privateKey: made.private, publicKey: publicKeyOf(made.private, undefined) };
 }
 

@@ -2,6 +2,7 @@
 import { chmodSync, chownSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { utils } from "ssh2";
+import { makeKeyPair } from "../../../components/host/ssh/keys";
 import { HOST_ACCOUNTS } from "../../../tools/parts/debian/debianHost";
 
 export interface HostIdentity {
@@ -101,5 +102,7 @@ function networkOf(address: string): string {
 }
 
 function makePair(kind: (typeof KEY_KINDS)[number]): { readonly private: string; readonly public: string } {
-  return kind === "ecdsa" ? utils.generateKeyPairSync(kind, { bits: 256 }) : utils.generateKeyPairSync(kind);
+  if (kind === "ecdsa") return utils.generateKeyPairSync(kind, { bits: 256 });
+  const { privateKey, publicKey } = makeKeyPair("");
+  return { private: privateKey, public: publicKey };
 }

@@ -1,15 +1,16 @@
 /** How commands over SSH end, with a scripted server. test/hosts has real servers. */
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
-import { Server, type ServerChannel, utils } from "ssh2";
+import { Server, type ServerChannel } from "ssh2";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Connection } from "../../../../components/host/connection";
+import { makeKeyPair } from "../../../../components/host/ssh/keys";
 import { NoAnswer, SignInRefused } from "../../../../components/host/ssh/sshClient";
 import type { SshTarget } from "../../../../components/host/ssh/sshTarget";
 import { connectOverSsh } from "../../../../components/host/ssh/sshConnection";
 
-const own = utils.generateKeyPairSync("ed25519");
-const key = utils.generateKeyPairSync("ed25519");
+const own = makeKeyPair("host");
+const key = makeKeyPair("client");
 
 let server: Server;
 let connection: Connection;
@@ -17,7 +18,7 @@ let answer: (channel: ServerChannel) => void;
 let port = 0;
 const PASSWORD = "the password of the test";
 beforeAll(async () => {
-  server = new Server({ hostKeys: [own.private] }, (client) => {
+  server = new Server({ hostKeys: [own.privateKey] }, (client) => {
     client.on("error", () => undefined);
     client.on("authentication", (context) => {
       if (context.method === "password" && context.password !== PASSWORD) context.reject();
@@ -27,7 +28,7 @@ beforeAll(async () => {
   });
   await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
   ({ port } = server.address() as AddressInfo);
-  connection = await connectOverSsh({ ...target(), privateKey: key.private });
+  connection = await connectOverSsh({ ...target(), privateKey: key.privateKey });
 });
 afterAll(async () => {
   await connection?.close();
@@ -35,7 +36,7 @@ afterAll(async () => {
 });
 
 function target(): SshTarget {
-  const route = { host: "127.0.0.1", port, user: "root", sudo: false, hostKeys: [own.public], knownHostsFiles: [] };
+  const route = { host: "127.0.0.1", port, user: "root", sudo: false, hostKeys: [own.publicKey], knownHostsFiles: [] };
   return { ...route, privateKey: undefined, passphrase: undefined, agent: undefined, jump: undefined };
 }
 
@@ -57,7 +58,7 @@ test("a port that nobody serves is a host that may answer later, an unexpected h
   const closed = connectOverSsh({ ...target(), port: (closing.address() as AddressInfo).port, password: PASSWORD });
   await expect(closed).rejects.toBeInstanceOf(NoAnswer);
   closing.close();
-  const other = utils.generateKeyPairSync("ed25519").public;
+  const other = makeKeyPair("other").publicKey;
   const failure = await connectOverSsh({ ...target(), hostKeys: [other], password: PASSWORD }).catch(
     (error: unknown) => error,
   );
