@@ -26,7 +26,7 @@ import {
   sqlIn,
 } from "../harness/kubernetes/clusterCalls";
 import { barmanImages } from "../harness/kubernetes/images";
-import { conditionOf, type KubernetesObject } from "../harness/kubernetes/kubectl";
+import type { KubernetesObject } from "../harness/kubernetes/kubectl";
 import { type Lab, OPERATOR_NAMESPACE, startLab } from "../harness/kubernetes/lab";
 import { barmanLabParts } from "../harness/kubernetes/parts";
 import { renderedObjects } from "../harness/kubernetes/rendered";
@@ -318,8 +318,7 @@ describe("a cluster with Barman's plugin", async () => {
         barmanSegments().some((name) => !held.has(name) && name > lastOfBarman);
       await expect.poll(isBarmans, { timeout: 240_000 }).toBe(true);
       await lab.kubectl.waitForCondition(CLUSTERS, "orders", "Ready");
-      const result = await lab.kubectl.find(CLUSTERS, "orders");
-      expect(conditionOf(result ?? {}, "ContinuousArchiving")?.status).toBe("True");
+      await lab.kubectl.waitForCondition(CLUSTERS, "orders", "ContinuousArchiving");
       const backup = {
         apiVersion: "postgresql.cnpg.io/v1",
         kind: "Backup",
@@ -332,7 +331,9 @@ describe("a cluster with Barman's plugin", async () => {
       };
       await lab.kubectl.apply([{ ...backup, spec }]);
       expect((await backupResult(lab, "back")).error).toBeUndefined();
-      expect(gapsIn([...barmanSegments(), ...segmentsHeld(first)], oldBackup)).toEqual([]);
+      // One repository is enough to acknowledge a segment, and nothing heals the other one any longer.
+      const ours = [...segmentsHeld(first), ...segmentsHeld(second)];
+      expect(gapsIn([...barmanSegments(), ...ours], oldBackup)).toEqual([]);
     });
   });
 });
