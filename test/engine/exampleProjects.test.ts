@@ -114,8 +114,9 @@ function steady(printed: string): string {
   const [title = ""] = progress.split("\n");
   const rows = progress.match(/(?<=^ \+ {2})\S+ \S+ create/gm) ?? [];
   const isStack = (row: string): boolean => row.startsWith("pulumi:pulumi:Stack ");
-  const nameOf = (row: string): string => (isStack(row) ? "" : (row.split(" ")[1] ?? ""));
-  const resources = [...new Set(rows)].sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1)).map((row) => ` +  ${row}\n`);
+  // The name first, then the type.
+  const keyOf = (row: string): string => (isStack(row) ? "" : row.split(" ").slice(0, 2).reverse().join(" "));
+  const resources = [...new Set(rows)].sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1)).map((row) => ` +  ${row}\n`);
   const messages = diagnostics
     .replace(/^ +warning: using \S+ from \$PATH at .*\n/gm, "")
     .split(/\n\n/)
