@@ -129,7 +129,7 @@ describe("a changed configuration", async () => {
     await stack.refresh();
     expect(await changesOf(await openOrders(14))).toEqual([]);
 
-    const deleted = await watchDeleted(server);
+    const uids = await uidsIn(server);
     expect(await changesOf(await openOrders(21))).toEqual(["update ConfigMapPatch"]);
     const after = await contentOf("configmap", "orders-pgbackstop");
     expect(after.uid).toBe(before.uid);
@@ -141,7 +141,7 @@ describe("a changed configuration", async () => {
     const rotated = await contentOf("secret", "orders-repo1");
     expect(rotated.uid).toBe(keys.uid);
     expect(Buffer.from(rotated.data["ACCESS_SECRET_KEY"] ?? "", "base64").toString()).toBe("second");
-    expect(await deleted.stop()).toEqual([]);
+    expect(await deletedSince(uids, server)).toEqual([]);
   });
 
   test("a change by hand is undone, and destroying leaves nothing", async () => {
@@ -305,7 +305,7 @@ describe("a changed configuration", async () => {
     const state = await former.exportStack();
     await former.importStack({ ...state, deployment: { ...state.deployment, resources: [] } });
 
-    const deleted = await watchDeleted(server);
+    const uids = await uidsIn(server);
     const changes = await changesOf(await open("importing", true));
     expect(changes.filter((change) => /^(import|create) /.test(change))).toEqual([
       "create ConfigMapPatch",
@@ -320,7 +320,7 @@ describe("a changed configuration", async () => {
     expect(await changesOf(await open("importing", false), true)).toEqual([]);
     expect(await contentOf("secret", "shop-repo1")).toEqual(secret);
     expect(await contentOf("configmap", "shop-pgbackstop")).toEqual(config);
-    expect(await deleted.stop()).toEqual([]);
+    expect(await deletedSince(uids, server)).toEqual([]);
     await (await open("importing", false)).destroy();
   });
 
@@ -367,7 +367,7 @@ describe("a changed configuration", async () => {
   test("a stack of an earlier version keeps its object, and its content at every moment", async () => {
     await (await openEarlier({ ACCESS_KEY_ID: "id", ACCESS_SECRET_KEY: "first", ACCESS_REGION: "eu" })).up();
     const before = await contentOf("secret", "keys");
-    const deleted = await watchDeleted(server);
+    const uids = await uidsIn(server);
     expect(await changesOf(await openCurrent(() => location("second", "token")))).toEqual(["create SecretPatch"]);
     const after = await contentOf("secret", "keys");
     expect(after.uid).toBe(before.uid);
@@ -384,7 +384,7 @@ describe("a changed configuration", async () => {
     const third = await contentOf("secret", "keys");
     expect(third.uid).toBe(before.uid);
     expect(third.data).not.toHaveProperty("ACCESS_SESSION_TOKEN");
-    expect(await deleted.stop()).toEqual([]);
+    expect(await deletedSince(uids, server)).toEqual([]);
   });
 });
 
@@ -410,17 +410,14 @@ function withoutControllers(args: pulumi.ResourceTransformArgs): pulumi.Resource
   return { props: { ...args.props, metadata: { ...metadata, annotations } }, opts: args.opts };
 }
 
-/** Names of ConfigMaps and Secrets of `orders` that disappear, even for a moment: a new object has a new uid. */
-async function watchDeleted({ kubectl }: ApiServer): Promise<{ stop(): Promise<readonly string[]> }> {
-  const list = async (): Promise<Map<string, unknown>> => {
-    const lists = await Promise.all(["configmap", "secret"].map((kind) => kubectl.list(kind, "orders")));
-    return new Map(lists.flat().map(({ kind, metadata }) => [`${kind} ${metadata.name}`, metadata["uid"]]));
-  };
-  const before = await list();
-  return {
-    stop: async () => {
-      const now = await list();
-      return [...before].flatMap(([name, uid]) => (now.get(name) === uid ? [] : [name]));
-    },
-  };
+/** Of the ConfigMaps and Secrets of `orders`, by kind and name. */
+async function uidsIn({ kubectl }: ApiServer): Promise<ReadonlyMap<string, unknown>> {
+  const lists = await Promise.all(["configmap", "secret"].map((kind) => kubectl.list(kind, "orders")));
+  return new Map(lists.flat().map(({ kind, metadata }) => [`${kind} ${metadata.name}`, metadata["uid"]]));
+}
+
+/** Names of objects that have disappeared, even for a moment: a new object has a new uid. */
+async function deletedSince(before: ReadonlyMap<string, unknown>, server: ApiServer): Promise<readonly string[]> {
+  const now = await uidsIn(server);
+  return [...before].flatMap(([name, uid]) => (now.get(name) === uid ? [] : [name]));
 }

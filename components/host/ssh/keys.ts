@@ -15,8 +15,8 @@ export interface KeyPair {
  * ssh2 1.17 drops leading zero bytes of a public key, which spoils one pair in 256: github.com/mscdex/ssh2/issues/1390.
  */
 export function makeKeyPair(comment: string): KeyPair {
-  let made = utils.generateKeyPairSync("ed25519", { comment });
-  while (utils.parseKey(made.public) instanceof Error) made = utils.generateKeyPairSync("ed25519", { comment });
+  const made = utils.generateKeyPairSync("ed25519", { comment });
+  if (utils.parseKey(made.public) instanceof Error) return makeKeyPair(comment);
   return { privateKey: made.private, publicKey: publicKeyOf(made.private, undefined) };
 }
 
