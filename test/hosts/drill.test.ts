@@ -25,7 +25,7 @@ import { stateTexts } from "../harness/compare/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { type HostNetwork, startHostNetwork } from "../harness/hosts/network";
 import { engineHostParts } from "../harness/hosts/parts";
-import { s3Kind } from "../harness/real/interopParts";
+import { hasCommandProvider, s3Kind } from "../harness/real/interopParts";
 import { startWebServer, type WebServer } from "../harness/doubles/messageServers";
 import { holdsSecret } from "../harness/compare/secrets";
 
@@ -513,7 +513,10 @@ describe("fire drills on a host", async () => {
     );
   });
 
-  test("a migration moves a database into it with its own launcher, and stops and starts the units that use it", async () => {
+  test("a migration moves a database into it with its own launcher, and stops and starts the units that use it", async ({
+    skip,
+  }) => {
+    if (!(await hasCommandProvider("a migration into a host with its own launcher"))) skip();
     const old = "/var/lib/postgresql/old";
     const binaries = "/usr/lib/postgresql/15/bin";
     const password = `marker-${randomBytes(12).toString("hex")}`;
