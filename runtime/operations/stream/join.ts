@@ -4,9 +4,15 @@
  */
 import type { Context } from "../../base/context";
 import { isError, toBackupError } from "../../base/errors";
-import { coverOf, newestFirst, type StreamChunk } from "../../format/wal/streamChunk";
+import { chunkFileName, coverOf, newestFirst, type StreamChunk } from "../../format/wal/streamChunk";
 import type { Repository } from "../../repository/repository";
-import { PIECE_FAULTS, readChunk, type StreamArchive, type StreamOrigin } from "../../repository/streamStore";
+import {
+  listChunks,
+  PIECE_FAULTS,
+  readChunk,
+  type StreamArchive,
+  type StreamOrigin,
+} from "../../repository/streamStore";
 import { repoErrorLine } from "../shared/results";
 
 export interface PieceSource {
@@ -58,6 +64,7 @@ async function extend(
   ctx: Context,
 ): Promise<number> {
   let usable = chunks.filter(({ end }) => end <= origin.segmentSizeBytes);
+  const unreadable = new Set<string>();
   let reached = sizeBytes;
   for (let at = 0; ; ) {
     ctx.signal.throwIfAborted();
@@ -70,9 +77,15 @@ async function extend(
     } catch (thrown) {
       const error = toBackupError(thrown);
       ctx.log.warn(`streamed WAL: ${repoErrorLine(repo.key, error)}`);
-      // Another chunk may reach as far: the merged one was damaged, or was removed meanwhile.
       if (!isError(error, ...PIECE_FAULTS)) return reached;
-      usable = usable.filter((other) => other !== chunk);
+      unreadable.add(chunkFileName(chunk));
+      // A running agent merges chunks: these bytes may be in another one by now, which may begin before them.
+      if (isError(error, "fileMissing")) {
+        usable = await listSession(repo, archive, chunk, origin).catch(() => usable);
+        at = 0;
+      }
+      // Another chunk may reach as far.
+      usable = usable.filter((other) => !unreadable.has(chunkFileName(other)));
       continue;
     }
     const known = Math.max(Math.min(chunk.end, reached) - at, 0);
@@ -81,4 +94,14 @@ async function extend(
     at = chunk.end;
     reached = Math.max(reached, at);
   }
+}
+
+async function listSession(
+  repo: Repository,
+  { archiveId }: StreamArchive,
+  { segment, session }: StreamChunk,
+  { segmentSizeBytes }: StreamOrigin,
+): Promise<StreamChunk[]> {
+  const chunks = await listChunks(repo, archiveId, segment);
+  return chunks.filter((chunk) => chunk.session === session && chunk.end <= segmentSizeBytes);
 }

@@ -5,7 +5,7 @@ import { streamPath, streamRoot } from "../../format/repository/repoPath";
 import { bySession, coverOf, parseChunkName, type StreamChunk } from "../../format/wal/streamChunk";
 import { formatLsn } from "../../format/wal/walSegment";
 import type { Context } from "../../base/context";
-import { isError, toBackupError } from "../../base/errors";
+import { type ErrorKind, isError, toBackupError } from "../../base/errors";
 import { findFinalName } from "../../base/temporaryName";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
@@ -27,6 +27,10 @@ export interface HeldStream {
   readonly storedAtS: number;
 }
 
+const LISTINGS_MAX = 3;
+/** Errors that verify reports. */
+const DAMAGES = ["fileInvalid", "crypto", "format"] as const;
+
 /** Files of chunks, complete or interrupted, by archive id; foreign files are skipped. */
 export async function listStream(repo: Repository): Promise<Map<string, StreamFile[]>> {
   const byArchive = new Map<string, StreamFile[]>();
@@ -45,6 +49,19 @@ export async function listStream(repo: Repository): Promise<Map<string, StreamFi
 
 /** Of the current stanza; null without a readable stream. Reads the chunk, so no server is needed. */
 export async function surveyStream(repo: Repository): Promise<HeldStream | null> {
+  // A running agent merges chunks: the bytes of a listed one may be in another one by now.
+  for (let listings = 1; listings < LISTINGS_MAX; listings++) {
+    try {
+      return await findNewest(repo, DAMAGES);
+    } catch (error) {
+      if (!isError(error, "fileMissing")) throw error;
+    }
+  }
+  return findNewest(repo, [...DAMAGES, "fileMissing"]);
+}
+
+/** The newest readable chunk of one listing; chunks with `skipped` errors count as absent. */
+async function findNewest(repo: Repository, skipped: readonly ErrorKind[]): Promise<HeldStream | null> {
   const byArchive = await listStream(repo);
   if (byArchive.size === 0) return null;
   const info = await loadArchiveInfo(repo);
@@ -61,8 +78,7 @@ export async function surveyStream(repo: Repository): Promise<HeldStream | null>
       const lsn = await readChunkEnd(repo, { archiveId: archiveIdOf(current), pass: info.cipherPass ?? null }, last);
       return { segment, lsn: formatLsn(lsn), storedAtS: Math.floor(storedAtMs / 1000) };
     } catch (error) {
-      // Gone because the complete segment was archived; verify reports damaged ones.
-      if (!isError(error, "fileMissing", "fileInvalid", "crypto", "format")) throw error;
+      if (!isError(error, ...skipped)) throw error;
     }
   }
   return null;

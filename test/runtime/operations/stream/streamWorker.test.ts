@@ -14,7 +14,7 @@ import { getLast } from "../../../../runtime/operations/stream/partial";
 import { WalWindow } from "../../../../runtime/operations/stream/walWindow";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { loadArchiveInfo } from "../../../../runtime/repository/infoStore";
-import { listChunks } from "../../../../runtime/repository/streamStore";
+import { listChunks, putChunk, removeChunk } from "../../../../runtime/repository/streamStore";
 import { findWal, openWal } from "../../../../runtime/repository/walStore";
 import { type TestContext, testContext } from "../../../harness/context";
 import { FaultyStorage } from "../../../harness/network/faults";
@@ -296,6 +296,25 @@ describe("a repository worker", () => {
     expect(await getLast([first, other], request, recovery, async () => false, ctx)).toBe(true);
     expect(beginningOf(readFileSync(destination), START)).toBe(2000);
     expect(ctx.lines.at(-1)?.text).toBe(`found ${NAME} up to 0/5007D0 in the repo2: 15-1 stream`);
+  });
+
+  it.each([0, 1])("gets what an agent merges after a recovery has read %i of the chunks", async (readCount) => {
+    await session(new WalWindow(START), [1000, 500, 500]);
+    const pieces = await listChunks(repo, "15-1");
+    const archive = { archiveId: "15-1", pass: (await loadArchiveInfo(repo)).cipherPass ?? null };
+    const origin = { systemId: CLUSTER.systemId, segmentSizeBytes: WAL_SIZE_BYTES };
+    const merge = async (): Promise<void> => {
+      const chunk = { ...(pieces[0] as StreamChunk), begin: 0, end: 2000 };
+      await putChunk(repo, archive, chunk, [wal(START, 2000)], origin, ctx);
+      for (const piece of pieces) await removeChunk(repo, "15-1", piece);
+    };
+    const read = storage.read.bind(storage);
+    let reads = 0;
+    storage.read = async (path, options) => {
+      if (path.includes("/stream/") && reads++ === readCount) await merge();
+      return read(path, options);
+    };
+    expect(beginningOf(await recovered(NAME), START)).toBe(2000);
   });
 
   it("reports nothing as safe while earlier WAL is only on the server", async () => {

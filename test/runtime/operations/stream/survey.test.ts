@@ -10,6 +10,7 @@ import { openMissingWal } from "../../../../runtime/local/missingWal";
 import { loadArchiveInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { putChunk } from "../../../../runtime/repository/streamStore";
+import { FaultyStorage } from "../../../harness/network/faults";
 import { type TestContext, testContext } from "../../../harness/context";
 import { CLUSTER, CONTROL, repository, temporaryFolder, WAL_SIZE_BYTES, walName } from "../../repository/support";
 
@@ -56,6 +57,18 @@ it("shows the newest position that a recovery could reach, and nothing without a
     Buffer.of(1),
   );
   expect(await surveyStream(repo)).toMatchObject({ segment: walName(5), lsn: "0/500300" });
+});
+
+it("finds the position in the merged chunk if an agent merges the listed ones meanwhile", async () => {
+  const pieces = [await stream(walName(5), "1", 0, 100), await stream(walName(5), "1", 100, 0x300)];
+  const merging = new FaultyStorage(repo.storage);
+  const list = merging.list.bind(merging);
+  merging.list = async function* (path, options) {
+    for await (const entry of list(path, options)) yield entry;
+    if (pieces.length > 0) await stream(walName(5), "1", 0, 0x300);
+    for (const piece of pieces.splice(0)) await repo.storage.remove(piece);
+  };
+  expect(await surveyStream({ ...repo, storage: merging })).toMatchObject({ segment: walName(5), lsn: "0/500300" });
 });
 
 it("shows it in info: in the text, and in JSON under our own key that stock's readers skip", async () => {
