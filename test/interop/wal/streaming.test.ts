@@ -195,9 +195,8 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     const folder = join(bed.repoPath(1), "pgbackstop", bed.stanza, "stream", `${major}-1`);
     const [name = ""] = readdirSync(folder).filter((each) => parseChunkName(each) !== null);
     const content = readFileSync(join(folder, name));
-    const damaged = Buffer.from(content);
-    damaged[damaged.length - 9] = (damaged.at(-9) ?? 0) ^ 1;
-    writeFileSync(join(folder, name), damaged);
+    // One changed bit can leave the decompressed bytes as they were.
+    writeFileSync(join(folder, name), Buffer.from(content).fill(0, Math.floor(content.length / 2)));
     const { exitCode, stdout, stderr } = await bed.ours(["verify", "--repo=1"]);
     writeFileSync(join(folder, name), content);
     expect([exitCode, `${stdout}${stderr}`]).toEqual([
