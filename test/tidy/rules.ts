@@ -112,7 +112,14 @@ export const BANS: readonly Ban[] = [
     except: [],
     matches: isDoubleAssertion,
   },
-  { text: "export default", instead: "a named export", where: EVERYWHERE, except: [], matches: isDefaultExport },
+  {
+    text: "export default",
+    instead: "a named export",
+    where: EVERYWHERE,
+    // Vitest takes a reporter's file by its default export.
+    except: ["tools/test/failureReporter.ts"],
+    matches: isDefaultExport,
+  },
   { text: "enum", instead: "const X = {…} as const", where: EVERYWHERE, except: [], matches: ts.isEnumDeclaration },
   {
     text: 'import "fast-check"',

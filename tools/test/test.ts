@@ -6,7 +6,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { totalmem } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { build } from "../parts/build/build";
 import { projectFolder } from "../parts/cache";
 import { cleanUp, isEnding, runInherited } from "../parts/process";
@@ -134,18 +134,31 @@ async function runVitest(
   onLine?: (line: string) => void,
 ): Promise<Omit<RunResult, "seconds">> {
   const root = projectFolder();
-  const reportFile = join(root, "node_modules", ".cache", "pgbackstop", `report-${project}-${process.pid}.json`);
-  mkdirSync(dirname(reportFile), { recursive: true });
+  const cacheFolder = join(root, "node_modules", ".cache", "pgbackstop");
+  const reportFile = join(cacheFolder, `report-${project}-${process.pid}.json`);
+  // Each file of tests is a process that loads vitest and Pulumi again.
+  const compiledFolder = join(cacheFolder, "compiled");
+  mkdirSync(cacheFolder, { recursive: true });
   const vitest = join(root, "node_modules", "vitest", "vitest.mjs");
-  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${reportFile}`];
+  const failureReporter = join(root, "tools", "test", "failureReporter.ts");
+  const reporters = ["default", "json", failureReporter].map((reporter) => `--reporter=${reporter}`);
   if (onLine === undefined) process.stdout.write(`\n== ${tier.name}: ${tier.about}\n`);
   const memory = tier.inMemory === true && !isAlone ? makeMemoryFolder() : null;
   const exitCode = await runInherited(
     process.execPath,
-    [vitest, "run", `--project=${project}`, "--passWithNoTests", ...reporters, ...paths, ...request.vitestArgs],
+    [
+      vitest,
+      "run",
+      `--project=${project}`,
+      "--passWithNoTests",
+      ...reporters,
+      `--outputFile.json=${reportFile}`,
+      ...paths,
+      ...request.vitestArgs,
+    ],
     {
       cwd: root,
-      env: { ...QUIET, ...(memory === null ? {} : { TMPDIR: memory }) },
+      env: { ...QUIET, NODE_COMPILE_CACHE: compiledFolder, ...(memory === null ? {} : { TMPDIR: memory }) },
       ...(onLine === undefined ? {} : { onLine }),
     },
   );

@@ -75,7 +75,8 @@ const END_MS = 60_000;
 const ENVIRONMENT = [
   "env",
   "-i",
-  "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+  // PostgreSQL's own psql first: Debian's wrapper in /usr/bin starts Perl for each statement of a test.
+  "PATH=/usr/lib/postgresql/17/bin:/usr/lib/postgresql/15/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
   "HOME=/root",
   "LANG=C.UTF-8",
 ];
