@@ -64,8 +64,8 @@ export const agentCommand: Command = async (host) => {
   await withTimeTo(DRAIN_MS, ctx.clock, (enough) =>
     Promise.all([
       page?.close(),
-      socket.close(enough),
-      wal.close(enough),
+      // A closed queue refuses what it has not begun, and PostgreSQL would count a failed call.
+      socket.close(enough).then(() => wal.close(enough)),
       stream?.close(enough),
       Promise.race([gets.close(), untilAborted(enough)]),
     ]),

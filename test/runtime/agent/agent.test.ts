@@ -4,7 +4,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { agentCommand } from "../../../runtime/agent/agent";
 import { systemClock } from "../../../runtime/base/clock";
@@ -31,7 +31,7 @@ let folder: string;
 let data: string;
 let socket: string;
 let agent: { readonly ended: Promise<number>; end(): void };
-/** Delays each fetch. */
+/** Delays each fetch, and the preparation of each file that is pushed. */
 let before: (walName: string) => Promise<void>;
 
 beforeEach(async () => {
@@ -50,12 +50,13 @@ beforeEach(async () => {
     slots: inner.slots,
     run: async (job) => {
       if (job.kind === "fetchWal") await before(job.stored.name);
+      if (job.kind === "packWal") await before(basename(job.path));
       return inner.run(job);
     },
   };
   const stop = new AbortController();
   const own = { ...ctx, signal: stop.signal };
-  const config = { agent: { socket }, spoolPath: join(folder, "spool") };
+  const config = { agent: { socket }, spoolPath: join(folder, "spool"), processMax: 1 };
   const ended = agentCommand({ ...host({ argv: ["agent"], repos, ctx: own, folder, config }), pool: () => pool });
   agent = { ended, end: () => stop.abort(fail("term", "the test has ended")) };
   await vi.waitFor(() => expect(existsSync(socket)).toBe(true), WAIT);
@@ -125,6 +126,26 @@ it("leaves the path alone after its caller has left: the next one may have anoth
   agent.end();
   await agent.ended;
   expect(readFileSync(destination).equals(walBytes(2))).toBe(true);
+});
+
+it("answers every push that was asked for before its end, although another file occupied the repository's worker", async () => {
+  const begun: string[] = [];
+  let open = (): void => {};
+  const gate = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  before = async (name) => {
+    begun.push(name);
+    await gate;
+  };
+  const pushes = [11, 12, 13].map((no) => {
+    writeFileSync(join(data, "pg_wal", walName(no)), walBytes(no));
+    return ask("archive-push", `pg_wal/${walName(no)}`).answer;
+  });
+  await vi.waitFor(() => expect(begun).not.toEqual([]), WAIT);
+  agent.end();
+  setTimeout(open, 100);
+  expect(await Promise.all(pushes)).toEqual(Array.from({ length: 3 }, () => expect.stringContaining("exit 0\n")));
 });
 
 it("removes at its start a killed agent's files in pg_wal", async () => {
