@@ -47,7 +47,7 @@ describe("a host behind SSH", async () => {
   const report = (line: string): void => void printed.push(line);
   beforeAll(async () => {
     host = await startDebianHost(parts, { suite: "trixie", name: "converge" });
-    await host.runOk(["sh", "-c", "echo 'MaxStartups 100' > /etc/ssh/sshd_config.d/many.conf; systemctl reload ssh"]);
+    await host.runOk(["sh", "-c", "echo 'MaxStartups 100' > /etc/ssh/sshd_config.d/many.conf; systemctl restart ssh"]);
     wire = await startWire(host.ssh.port);
   });
   afterAll(async () => {
