@@ -10,8 +10,11 @@ export const BACKUPS = "backups.postgresql.cnpg.io";
 const ENDED = /^(completed|failed)$/;
 /** The phase of a Backup that has not started. */
 const WAITS = /^(pending)?$/;
-/** The operator fails a Backup if the instance did not answer the last status request in time, as on a busy machine. */
-const UNANSWERED = /no status found for target pod/;
+/**
+ * The operator fails a Backup if the instance did not answer the last status request in time or its pod was not ready
+ * at that moment, as on a busy machine.
+ */
+const UNANSWERED = /no status found for target pod|target pod \S+ is not healthy for backup/;
 /** A look costs little. Each hurry ends a segment, which both repositories then store. */
 const LOOKS_BEFORE_HURRY = 6;
 /** Time limit for a backup on a busy machine. */
