@@ -29,6 +29,13 @@ export function projectFolder(): string {
   }
 }
 
+/** What builds and test runs of this clone leave: `node_modules/.cache/pgbackstop`; made when missing. */
+export function cloneCacheFolder(): string {
+  const folder = join(projectFolder(), "node_modules", ".cache", "pgbackstop");
+  mkdirSync(folder, { recursive: true });
+  return folder;
+}
+
 /** `$PGBACKSTOP_CACHE`, else `$XDG_CACHE_HOME/pgbackstop`, else `~/.cache/pgbackstop`; made when missing. */
 export function cacheFolder(): string {
   const folder =

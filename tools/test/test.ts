@@ -4,11 +4,11 @@
  *
  * Tiers run in two parallel queues, and each line then begins with its tier. A single tier has the terminal to itself.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { totalmem } from "node:os";
 import { join } from "node:path";
 import { build } from "../parts/build/build";
-import { projectFolder } from "../parts/cache";
+import { cloneCacheFolder, projectFolder } from "../parts/cache";
 import { cleanUp, isEnding, runInherited } from "../parts/process";
 import { createProgress, type Progress } from "../parts/progress";
 import { TIERS, type Tier } from "../parts/tiers";
@@ -134,11 +134,9 @@ async function runVitest(
   onLine?: (line: string) => void,
 ): Promise<Omit<RunResult, "seconds">> {
   const root = projectFolder();
-  const cacheFolder = join(root, "node_modules", ".cache", "pgbackstop");
-  const reportFile = join(cacheFolder, `report-${project}-${process.pid}.json`);
+  const reportFile = join(cloneCacheFolder(), `report-${project}-${process.pid}.json`);
   // Each file of tests is a process that loads vitest and Pulumi again.
-  const compiledFolder = join(cacheFolder, "compiled");
-  mkdirSync(cacheFolder, { recursive: true });
+  const compiledFolder = join(cloneCacheFolder(), "compiled");
   const vitest = join(root, "node_modules", "vitest", "vitest.mjs");
   const failureReporter = join(root, "tools", "test", "failureReporter.ts");
   const reporters = ["default", "json", failureReporter].map((reporter) => `--reporter=${reporter}`);

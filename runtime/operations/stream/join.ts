@@ -63,8 +63,10 @@ async function extend(
   origin: StreamOrigin,
   ctx: Context,
 ): Promise<number> {
-  let usable = chunks.filter(({ end }) => end <= origin.segmentSizeBytes);
   const unreadable = new Set<string>();
+  const isUsable = (chunk: StreamChunk): boolean =>
+    chunk.end <= origin.segmentSizeBytes && !unreadable.has(chunkFileName(chunk));
+  let usable = chunks.filter(isUsable);
   let reached = sizeBytes;
   for (let at = 0; ; ) {
     ctx.signal.throwIfAborted();
@@ -81,11 +83,12 @@ async function extend(
       unreadable.add(chunkFileName(chunk));
       // A running agent merges chunks: these bytes may be in another one by now, which may begin before them.
       if (isError(error, "fileMissing")) {
-        usable = await listSession(repo, archive, chunk, origin).catch(() => usable);
+        const listed = await listChunks(repo, archive.archiveId, chunk.segment).catch(() => usable);
+        usable = listed.filter(({ session }) => session === chunk.session);
         at = 0;
       }
       // Another chunk may reach as far.
-      usable = usable.filter((other) => !unreadable.has(chunkFileName(other)));
+      usable = usable.filter(isUsable);
       continue;
     }
     const known = Math.max(Math.min(chunk.end, reached) - at, 0);
@@ -94,14 +97,4 @@ async function extend(
     at = chunk.end;
     reached = Math.max(reached, at);
   }
-}
-
-async function listSession(
-  repo: Repository,
-  { archiveId }: StreamArchive,
-  { segment, session }: StreamChunk,
-  { segmentSizeBytes }: StreamOrigin,
-): Promise<StreamChunk[]> {
-  const chunks = await listChunks(repo, archiveId, segment);
-  return chunks.filter((chunk) => chunk.session === session && chunk.end <= segmentSizeBytes);
 }

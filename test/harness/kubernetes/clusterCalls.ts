@@ -14,7 +14,7 @@ const WAITS = /^(pending)?$/;
  * The operator fails a Backup if the instance did not answer the last status request in time or its pod was not ready
  * at that moment, as on a busy machine.
  */
-const UNANSWERED = /no status found for target pod|target pod \S+ is not healthy for backup/;
+const UNREACHED = /no status found for target pod|target pod \S+ is not healthy for backup/;
 /** A look costs little. Each hurry ends a segment, which both repositories then store. */
 const LOOKS_BEFORE_HURRY = 6;
 /** Time limit for a backup on a busy machine. */
@@ -77,7 +77,7 @@ export async function endedBackup(lab: Lab, cluster: string, namespace = "defaul
     const backups = (await lab.kubectl.list<BackupObject>(BACKUPS, namespace)).filter(
       ({ spec }) => spec.cluster.name === cluster,
     );
-    const reached = backups.filter(({ status }) => !UNANSWERED.test(status?.error ?? ""));
+    const reached = backups.filter(({ status }) => !UNREACHED.test(status?.error ?? ""));
     if (reached.length === 0) await Promise.all(backups.map((backup) => repeatBackup(lab, backup)));
     return reached.find(({ status }) => ENDED.test(status?.phase ?? ""));
   });

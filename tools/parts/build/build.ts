@@ -19,7 +19,7 @@ import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { brotliCompress, constants } from "node:zlib";
 import { type BuildOptions, build as bundle, type Plugin } from "esbuild";
-import { projectFolder, withLock } from "../cache";
+import { cloneCacheFolder, projectFolder, withLock } from "../cache";
 import { run } from "../process";
 import { formatBytes, type Progress } from "../progress";
 import { protoModule } from "./proto";
@@ -49,7 +49,7 @@ const INPUTS = [
 /** Builds what is out of date. @throws Error with the compiler's messages */
 export async function build(progress: Progress, options: { readonly force?: boolean } = {}): Promise<void> {
   const root = projectFolder();
-  const stampFile = join(root, "node_modules", ".cache", "pgbackstop", "build.stamp");
+  const stampFile = join(cloneCacheFolder(), "build.stamp");
   await withLock(`${stampFile}.lock`, async () => {
     let hash = hashOf(root, INPUTS);
     const isCurrent = (): boolean =>
@@ -67,7 +67,6 @@ export async function build(progress: Progress, options: { readonly force?: bool
       }
     });
     linkPackage(root);
-    mkdirSync(dirname(stampFile), { recursive: true });
     writeFileSync(stampFile, `${hash} ${hashOf(root, OUTPUTS)}`);
   });
 }
@@ -185,7 +184,7 @@ async function bundleRuntime(root: string): Promise<{ sizeBytes: number; packedS
 
 async function compileComponents(root: string): Promise<void> {
   // Compiled aside and swapped: a running engine loads either the old files or the new ones.
-  const aside = join(root, "node_modules", ".cache", "pgbackstop", `components-${process.pid}`);
+  const aside = join(cloneCacheFolder(), `components-${process.pid}`);
   rmSync(aside, { recursive: true, force: true });
   const compiler = join(root, "node_modules", "typescript", "bin", "tsc");
   const result = await run(process.execPath, [compiler, "-p", "tsconfig.build.json", "--outDir", aside], { cwd: root });
