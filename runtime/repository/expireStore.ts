@@ -6,7 +6,9 @@
  * which the next run removes. Without the mark another run could list the backup again just before a late removal
  * arrives.
  */
-import { EMPTY_BYTES } from "../base/bytes";
+import { EMPTY_BYTES, textOf, utf8 } from "../base/bytes";
+import { nullOn } from "../base/errors";
+import { parseAttempt, renderAttempt } from "../format/repository/attemptFile";
 import {
   archiveIdPath,
   backupPath,
@@ -15,8 +17,10 @@ import {
   expiredMarkPath,
   manifestPath,
 } from "../format/repository/repoPath";
+import { isOfDomain } from "./attempt";
 import { loadManifestFile } from "./backupStore";
-import { listNames, type Repository } from "./repository";
+import type { Lease } from "./lease";
+import { listNames, readFile, type Repository } from "./repository";
 
 const WAL_DIRECTORY = /^[0-9A-F]{16}$/;
 const WAL_FILE = /^[0-9A-F]{24}/;
@@ -24,10 +28,23 @@ const HISTORY_FILE = /^[0-9A-F]{8}\.history$/;
 
 /**
  * Keeps others from listing the backup again. A mark in a listed backup's directory means nothing: expire was killed
- * right after it.
+ * right after it. `remover` is the lease of the run that will remove the files; null if no run will.
  */
-export async function markExpired({ storage, stanza }: Repository, label: string): Promise<void> {
-  await storage.put(expiredMarkPath(stanza, label), EMPTY_BYTES);
+export async function markExpired(
+  { storage, stanza }: Repository,
+  label: string,
+  remover: Pick<Lease, "token" | "term" | "domain"> | null,
+): Promise<void> {
+  const bytes = remover === null ? EMPTY_BYTES : utf8(renderAttempt({ ...remover, source: null }));
+  await storage.put(expiredMarkPath(stanza, label), bytes);
+}
+
+/** True when another host has begun to remove the backup: it may be asleep, and go on later. */
+export async function isRemovedElsewhere(repo: Repository, label: string, lease: Lease): Promise<boolean> {
+  const path = expiredMarkPath(repo.stanza, label);
+  const bytes = await nullOn(readFile(repo, path, null), "fileMissing");
+  if (bytes === null || bytes.length === 0) return false;
+  return !isOfDomain(parseAttempt(textOf(bytes), path), lease);
 }
 
 /** True when expire has decided to remove the backup. */

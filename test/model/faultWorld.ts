@@ -314,8 +314,6 @@ export class FaultWorld {
       }
     } catch (error) {
       if (mortal.dead) this.count("syncs killed");
-      // With the clock set back and one repository away, two different backups can get the same label.
-      else if (this.wentBack && isError(error, "fileInvalid")) this.count("syncs refused");
       else this.#requireExcuse(error, mortal, "sync", isCalm ? from : this.troubled.has(from) ? from : to);
     } finally {
       await mortal.end();

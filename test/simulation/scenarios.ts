@@ -79,6 +79,22 @@ export const PAUSED: readonly Scenario[] = [
     past: ["full@1", "incr@1"],
     writers: { a: ["sync 1 2"], b: ["sync 1 2"] },
   },
+  // Each host backs up into a repository of its own, both in the same second: the backups get the same label.
+  {
+    ...base,
+    name: "sync beside another backup of that label",
+    repoCount: 2,
+    past: [],
+    writers: { a: ["full@1", "sync 1 2"], b: ["full@2"] },
+  },
+  // The copy returns while its removal sleeps.
+  {
+    ...base,
+    name: "sync of what expire removed",
+    repoCount: 2,
+    past: ["full@1", "change", "full@1", "sync 1 2"],
+    writers: { a: ["wait 300", "sync 1 2"], b: ["expire@2 1"] },
+  },
   // A segment that heal is about to send is acknowledged without one repository, and leaves pg_wal.
   {
     ...base,

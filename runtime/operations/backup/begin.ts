@@ -149,6 +149,8 @@ async function beginOne(run: BackupRun, open: OpenBackup, begin: Begin, one: One
   const resumed = resumable?.manifest ?? null;
   await lease.check();
   await saveAttempt(repo, one.label, { lease, source, pass: infoPass }, ctx);
+  // A host that has taken over since the first check may not have seen the file, and may use this label.
+  await lease.check();
   if (resumable !== null && resumed !== null) {
     const isCompared = delta || !resumable.isSameSource;
     const rows = rowsToKeep(scan.files, resumed, isCompared);

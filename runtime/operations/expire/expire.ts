@@ -222,7 +222,7 @@ async function takeOut(run: Run, reconstructed: Reconstructed, plan: ExpirePlan)
   if (request.dryRun || (plan.sets.length === 0 && reconstructed.adopted.length === 0)) return;
   const labels = plan.sets.flatMap((set) => set.labels);
   await lease.check();
-  await mapParallel(labels, LIMITS.filesPerWorker, (label) => markExpired(repo, label));
+  await mapParallel(labels, LIMITS.filesPerWorker, (label) => markExpired(repo, label, lease));
   await saveUnchanged(run, reconstructed, plan.kept);
   for (const { label } of reconstructed.adopted) await repo.storage.remove(attemptPath(repo.stanza, label));
   for (const label of labels.sort().reverse()) {
@@ -261,6 +261,7 @@ async function removeDirectories(
     // Repeated because a killed run may have left them: without manifests a half-removed directory never passes for a
     // backup.
     await removeManifests(repo, label);
+    await run.watch.keep();
     await removeBackupPath(repo, label);
   }
 }

@@ -24,7 +24,7 @@ import {
 } from "../../format/repository/repoPath";
 import { findAttempt, isOfDomain, requireAttempt, saveAttempt, Watch } from "../../repository/attempt";
 import { hasManifest, loadManifest, loadManifestFile, saveManifestCopy } from "../../repository/backupStore";
-import { markExpired, removeManifests } from "../../repository/expireStore";
+import { isRemovedElsewhere, markExpired, removeManifests } from "../../repository/expireStore";
 import type { Lease } from "../../repository/lease";
 import { finishBackup, overwritesInOneStep, removeInSteps } from "../../repository/publish";
 import { newSubPass, type Repository } from "../../repository/repository";
@@ -70,10 +70,8 @@ export async function copyBackup(
   const { repo, infoPass, lease } = target;
   const earlier = await loadEarlier(target, manifest);
   const prior = manifest.prior === undefined ? null : (earlier.get(manifest.prior) ?? null);
-  const partial = await claim(target, manifest, ctx);
-  const form = copyForm(manifest, repo, prior, () =>
-    infoPass === null ? null : (partial?.cipherPass ?? newSubPass(ctx)),
-  );
+  const { partial, cipherPass } = await claim(target, manifest, ctx);
+  const form = copyForm(manifest, repo, prior, () => (infoPass === null ? null : (cipherPass ?? newSubPass(ctx))));
   const byName = new Map([...earlier].map(([label, own]) => [label, rowsOf(own)]));
   const { held, missing } = divideRows(manifest, byName);
   const known = prior === null ? null : { manifest: prior, rows: rowsOf(prior) };
@@ -141,21 +139,49 @@ async function loadEarlier(target: SyncSide, manifest: Manifest): Promise<Map<st
   return manifests;
 }
 
-/** Marks the directory as this attempt's; returns the manifest of an earlier attempt to resume. */
-async function claim(target: SyncTarget, manifest: Manifest, ctx: Context): Promise<Manifest | null> {
+interface Claim {
+  /** The manifest of an earlier attempt to resume. */
+  readonly partial: Manifest | null;
+  /**
+   * Of another host's copy too: that host may wake and write a file once more, which must stay readable. Undefined
+   * without an earlier attempt, or without encryption.
+   */
+  readonly cipherPass: string | undefined;
+}
+
+/**
+ * Marks the directory as this attempt's.
+ * @throws lockAcquire (50) when another host has begun a backup of its own under this label, or to remove one. It may
+ * be asleep, and go on when this copy is complete
+ */
+async function claim(target: SyncTarget, manifest: Manifest, ctx: Context): Promise<Claim> {
   const { repo, infoPass, lease } = target;
   const { label } = manifest;
   await lease.check();
   const attempt = await findAttempt(repo, label, infoPass);
   const isForeign = attempt !== null && !isOfDomain(attempt, lease);
-  const partial = isForeign ? null : await findPartial(target, manifest);
+  if (isForeign && attempt.source !== null) {
+    throw fail("lockAcquire", `another host has begun a backup of its own with this label in ${repo.name}`, {
+      hint: `The next backup into ${repo.name} removes what is left of it, then sync can copy this one.`,
+      repoIndex: repo.key,
+    });
+  }
+  if (await isRemovedElsewhere(repo, label, lease)) {
+    throw fail("lockAcquire", `another host has begun to remove the backup with this label from ${repo.name}`, {
+      hint: `The next expire of ${repo.name} removes what is left of it, then sync can copy this one.`,
+      repoIndex: repo.key,
+    });
+  }
+  const left = await findPartial(target, manifest);
+  const partial = isForeign ? null : left;
   // Another host may have left an unlisted manifest.
-  if (isForeign) await (overwritesInOneStep(repo) ? markExpired : removeManifests)(repo, label);
+  if (isForeign && overwritesInOneStep(repo)) await markExpired(repo, label, null);
+  else if (isForeign) await removeManifests(repo, label);
   // Leftovers of another attempt under this label are useless, and may be linked to files of other backups.
   if (partial === null && !overwritesInOneStep(repo) && !(await hasManifest(repo, label)))
     await removeLeft(repo, label, lease);
   await saveAttempt(repo, label, { lease, source: null, pass: infoPass }, ctx);
-  return partial;
+  return { partial, cipherPass: left?.cipherPass };
 }
 
 /** @throws lockAcquire (50) */

@@ -59,7 +59,9 @@ export async function sync(
   const source = await openSide(from);
   await options.lease.check();
   const target = await openTarget(to, source, options.dryRun, ctx);
-  const entries = planSync(source.backupInfo, target.backupInfo, options.scope);
+  const { entries, taken } = planSync(source.backupInfo, target.backupInfo, options.scope);
+  for (const label of taken)
+    ctx.log.warn(`backup ${label} of ${from.name} is not copied: ${to.name} holds another backup with this label`);
   const problems: string[] = [];
   const prefix = options.dryRun ? "[DRY-RUN] " : "";
   const lacking: LackingWal[] = [];

@@ -19,12 +19,21 @@ export type SyncScope =
   | { readonly kind: "latest" }
   | { readonly kind: "set"; readonly label: string };
 
+export interface SyncPlan {
+  /** Backups that the target lacks, in copying order. */
+  readonly entries: readonly BackupInfoEntry[];
+  /**
+   * Labels under which the target holds another backup: two hosts, each with a repository of its own, began in the same
+   * second. They cannot be copied. Backups that build on them can: each file is compared.
+   */
+  readonly taken: readonly string[];
+}
+
 /**
- * Backups that the target lacks, in copying order.
- * @throws backupSetInvalid (75), fileInvalid (28) when the repositories belong to different clusters or hold different
- * backups of one label
+ * @throws backupSetInvalid (75), fileInvalid (28) when the repositories belong to different clusters or the target
+ * holds another backup under the label of `--set`
  */
-export function planSync(source: BackupInfo, target: BackupInfo, scope: SyncScope): BackupInfoEntry[] {
+export function planSync(source: BackupInfo, target: BackupInfo, scope: SyncScope): SyncPlan {
   for (const entry of source.history) {
     const other = target.history.find((row) => row.id === entry.id);
     if (other === undefined || other.systemId !== entry.systemId || other.pgVersion !== entry.pgVersion) {
@@ -39,17 +48,17 @@ export function planSync(source: BackupInfo, target: BackupInfo, scope: SyncScop
   }
   const wanted = wantedLabels(source, scope);
   const held = new Map(target.backups.map((entry) => [entry.label, entry]));
-  return source.backups.filter((entry) => {
-    if (!wanted.has(entry.label)) return false;
-    const own = held.get(entry.label);
-    if (own !== undefined && (own.startedAtS !== entry.startedAtS || own.lsnStart !== entry.lsnStart)) {
-      throw fail(
-        "fileInvalid",
-        `backup ${entry.label} differs between the repositories: started at ${entry.startedAtS} and ${own.startedAtS}`,
-      );
-    }
-    return own === undefined;
+  const taken = source.backups.flatMap(({ label, startedAtS, lsnStart }) => {
+    const own = held.get(label);
+    const isOther = own !== undefined && (own.startedAtS !== startedAtS || own.lsnStart !== lsnStart);
+    return wanted.has(label) && isOther ? [label] : [];
   });
+  if (scope.kind === "set" && taken.includes(scope.label)) {
+    throw fail("fileInvalid", `the target holds another backup with the label ${scope.label}`, {
+      hint: "two hosts began them in the same second; both can be restored by --repo.",
+    });
+  }
+  return { entries: source.backups.filter(({ label }) => wanted.has(label) && !held.has(label)), taken };
 }
 
 function describe(entry: BackupInfo["history"][number] | undefined): string {

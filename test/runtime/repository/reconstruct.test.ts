@@ -73,7 +73,7 @@ describe("a complete backup that is not listed", () => {
 
   it("stays out when expire has begun to remove it, whose late removals may still arrive", async () => {
     await forget(NEXT);
-    await markExpired(repo, NEXT);
+    await markExpired(repo, NEXT, null);
     expect(await mend()).toEqual([]);
     expect(warnings()).toEqual([
       `invalid backup '${NEXT}' cannot be added to current backups: expire has decided to remove it`,

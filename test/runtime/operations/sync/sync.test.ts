@@ -5,7 +5,9 @@ import { inlinePool } from "../../../../runtime/operations/shared/jobs";
 import { sync as syncWith, type SyncOptions, type SyncOutcome } from "../../../../runtime/operations/sync/sync";
 import { verify } from "../../../../runtime/operations/verify/verify";
 import type { StreamChunk } from "../../../../runtime/format/wal/streamChunk";
-import { loadArchiveInfo, loadBackupInfo } from "../../../../runtime/repository/infoStore";
+import { copyOf, manifestPath } from "../../../../runtime/format/repository/repoPath";
+import { loadManifestFile } from "../../../../runtime/repository/backupStore";
+import { loadArchiveInfo, loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
 import { listChunks, putChunk, readChunk } from "../../../../runtime/repository/streamStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { testContext } from "../../../harness/context";
@@ -111,6 +113,43 @@ it("copies one backup with its dependencies", async () => {
   expect((await sync(from, to, { ...ALL, scope: { kind: "latest" } }, testContext())).labels).toEqual([DIFF]);
   const unknown = sync(from, to, { ...ALL, scope: { kind: "set", label: "20270101-000000F" } }, testContext());
   await expect(unknown).rejects.toMatchObject({ kind: "backupSetInvalid" });
+});
+
+it("keeps the target's own backup of the same label, and copies those that build on the other one", async () => {
+  const [from, to] = [repository(1), repository(2)];
+  const incr = `${FULL}_20260103-000000I`;
+  await makeStanza(from, { ...STANZA, backups: [...STANZA.backups, { label: incr, prior: DIFF, wal: null }] });
+  await makeStanza(to, STANZA);
+  const own = await loadBackupInfo(to);
+  const backups = own.backups.map((entry) => (entry.label === DIFF ? { ...entry, lsnStart: "0/5000028" } : entry));
+  await saveBackupInfo(to, { ...own, backups }, testContext());
+  const ctx = testContext();
+  expect(await sync(from, to, ALL, ctx)).toMatchObject({ labels: [incr], problems: [] });
+  expect(ctx.lines).toContainEqual({
+    level: "warn",
+    text: `backup ${DIFF} of repo1 is not copied: repo2 holds another backup with this label`,
+  });
+  expect(await problemsOf(to)).toEqual([]);
+  const named = sync(from, to, { ...ALL, scope: { kind: "set", label: DIFF } }, ctx);
+  await expect(named).rejects.toMatchObject({ kind: "fileInvalid" });
+});
+
+it("keeps the passphrase of a copy that another host began: that host may wake and write a file once more", async () => {
+  const [from, memory] = [await source(), new MemoryStorage()];
+  const storage = new FaultyStorage(memory).plan(
+    "putStream",
+    { kind: "error", error: fail("access", "permission denied") },
+    { path: /PG_VERSION/ },
+  );
+  const by = (domain: string): SyncOptions => ({ ...ALL, lease: testLease({ domain }) });
+  expect((await sync(from, { ...target(), storage }, by("host1"), testContext())).labels).toEqual([]);
+  const to = target(memory);
+  const { cipherPass: infoPass = null } = await loadBackupInfo(to);
+  const path = manifestPath(to.stanza, FULL);
+  const begun = await loadManifestFile(to, copyOf(path), infoPass);
+  expect(begun.cipherPass).toMatch(/./);
+  expect((await sync(from, to, by("host2"), testContext({ seed: 2 }))).problems).toEqual([]);
+  expect((await loadManifestFile(to, path, infoPass)).cipherPass).toBe(begun.cipherPass);
 });
 
 it("leaves after a crash anywhere only complete backups with their WAL, and the next run finishes", async () => {
