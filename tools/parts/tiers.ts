@@ -75,7 +75,7 @@ export const TIERS: readonly Tier[] = [
     name: "package",
     folders: ["test/package"],
     queue: "compute",
-    filesAtOnce: 1,
+    filesAtOnce: 2,
     testTimeoutMs: 600_000,
     about: "the packed tarball in a foreign project",
     needsPulumi: true,

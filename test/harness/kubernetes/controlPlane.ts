@@ -116,10 +116,8 @@ export async function startControlPlane(
   );
   const { kubeconfig } = files;
   const socketPath = join(runFolder, "api");
-  const proxy = await testNetwork.start("kubectl-proxy", parts.kubectl, [
-    "proxy",
-    ...flags({ kubeconfig, "unix-socket": socketPath }),
-  ]);
+  const proxyArgs = ["proxy", ...flags({ kubeconfig, "unix-socket": socketPath })];
+  const proxy = await testNetwork.start("kubectl-proxy", parts.kubectl, proxyArgs, GO_ENV);
   const kubectl = new Kubectl(
     (args, options) =>
       testNetwork.run(

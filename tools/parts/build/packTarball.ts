@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "./build";
-import { projectFolder } from "../cache";
+import { cloneCacheFolder, projectFolder, withLock } from "../cache";
 import { writePackageSchema } from "./packageSchema";
 import { writeTopologySchemas } from "./topologySchema";
 import { runOk } from "../process";
@@ -14,13 +14,14 @@ import type { Progress } from "../progress";
  */
 export async function packTarball(progress: Progress, folder: string): Promise<string> {
   await build(progress);
-  await progress.step("schema", async () => {
-    writePackageSchema();
-    writeTopologySchemas();
-  });
   mkdirSync(folder, { recursive: true });
-  const output = await runOk("npm", ["pack", "--json", "--loglevel=error", "--pack-destination", folder], {
-    cwd: projectFolder(),
+  // Another process must not pack a schema that is half written.
+  const output = await withLock(join(cloneCacheFolder(), "pack.lock"), async () => {
+    await progress.step("schema", async () => {
+      writePackageSchema();
+      writeTopologySchemas();
+    });
+    return runOk("npm", ["pack", "--json", "--loglevel=error", "--pack-destination", folder], { cwd: projectFolder() });
   });
   // npm 11 prints a list, npm 12 an object by package name.
   const packed = JSON.parse(output) as { filename: string }[] | Record<string, { filename: string }>;
