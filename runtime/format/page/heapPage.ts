@@ -10,8 +10,10 @@ interface PageRow {
   readonly line: number;
   /** Columns, after the tuple's header. */
   readonly columns: Uint8Array;
-  /** Deleted or replaced, or about to be. */
-  readonly isOld: boolean;
+  /** The transaction that wrote it. */
+  readonly xmin: number;
+  /** The transaction that deleted or replaced it, or is about to; 0 without one. */
+  readonly xmax: number;
 }
 
 const PAGE_HEADER_SIZE_BYTES = 24;
@@ -22,10 +24,15 @@ const TUPLE_HEADER_SIZE_BYTES = 23;
 const XMAX_OFFSET = 4;
 const INFOMASK_OFFSET = 20;
 const COLUMNS_OFFSET = 22;
+const XMIN_COMMITTED = 0x0100;
+const XMIN_INVALID = 0x0200;
 const XMAX_INVALID = 0x0800;
 const XMAX_LOCK_ONLY = 0x0080;
 
-/** Rows whose bytes are still on the page, including dead ones. Rows that are not on the page are omitted. */
+/**
+ * Rows whose bytes are still on the page, including dead ones. Rows that are not on the page are omitted, and those that
+ * PostgreSQL has marked as rolled back; it marks them when somebody looks.
+ */
 export function rowsOf(page: Uint8Array): PageRow[] {
   const view = new DataView(page.buffer, page.byteOffset, page.byteLength);
   const end = Math.min(view.getUint16(LOWER_OFFSET, true), page.length);
@@ -39,8 +46,11 @@ export function rowsOf(page: Uint8Array): PageRow[] {
     const columnsAt = view.getUint8(begin + COLUMNS_OFFSET);
     if (columnsAt < TUPLE_HEADER_SIZE_BYTES || columnsAt > sizeBytes) continue;
     const mask = view.getUint16(begin + INFOMASK_OFFSET, true);
-    const isOld = view.getUint32(begin + XMAX_OFFSET, true) !== 0 && (mask & (XMAX_INVALID | XMAX_LOCK_ONLY)) === 0;
-    rows.push({ line, columns: page.subarray(begin + columnsAt, begin + sizeBytes), isOld });
+    // Both bits: frozen.
+    if ((mask & (XMIN_COMMITTED | XMIN_INVALID)) === XMIN_INVALID) continue;
+    const xmin = view.getUint32(begin, true);
+    const xmax = (mask & (XMAX_INVALID | XMAX_LOCK_ONLY)) === 0 ? view.getUint32(begin + XMAX_OFFSET, true) : 0;
+    rows.push({ line, columns: page.subarray(begin + columnsAt, begin + sizeBytes), xmin, xmax });
   }
   return rows;
 }

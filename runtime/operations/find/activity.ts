@@ -210,8 +210,11 @@ export class ActivityTracker {
     const parts = [end.xid, ...end.subtransactions].flatMap((xid) => this.#running.get(xid) ?? []);
     // Subtransactions have higher numbers.
     const isCut = this.#isCut(end.xid);
+    if (end.kind === "abort") {
+      for (const part of parts) this.#rollBack(part);
+      return { end: named, lsn: record.lsn, activity: null, markedLsn: null, isCut };
+    }
     for (const xid of [end.xid, ...end.subtransactions]) this.#running.delete(xid);
-    if (end.kind === "abort") return { end: named, lsn: record.lsn, activity: null, markedLsn: null, isCut };
     const activity = merged(end.xid, parts);
     const ended = { end: named, lsn: record.lsn, activity, markedLsn: this.#markedLsn, isCut };
     if (activity !== null && activity.removedDatabases.length > 0) this.#markedLsn = null;
@@ -222,7 +225,7 @@ export class ActivityTracker {
     const info = record.info & INFO_MASK;
     // All running transactions ended with the server; prepared ones did not.
     if (info === XLOG_CHECKPOINT_SHUTDOWN)
-      for (const [xid, { isPrepared }] of this.#running) if (!isPrepared) this.#running.delete(xid);
+      for (const activity of this.#running.values()) if (!activity.isPrepared) this.#rollBack(activity);
     const content = parseRecord(record, this.#major);
     if (isCheckpoint(record)) this.#checkpoint(checkpointOf(content.main, this.#major));
     if (content.blocks.length === 0) return;
@@ -261,7 +264,12 @@ export class ActivityTracker {
     const view = new DataView(main.buffer, main.byteOffset, main.byteLength);
     const oldest = view.getUint32(OLDEST_RUNNING_OFFSET, true);
     this.#wholeFromXid ??= view.getUint32(NEXT_XID_OFFSET, true);
-    for (const xid of this.#running.keys()) if (isBefore(xid, oldest)) this.#running.delete(xid);
+    for (const activity of this.#running.values()) if (isBefore(activity.xid, oldest)) this.#rollBack(activity);
+  }
+
+  #rollBack({ relations, xid }: Activity): void {
+    this.#running.delete(xid);
+    this.catalogs.rollBack(xid, [...relations.values()]);
   }
 
   #of({ lsn, xid }: WalRecord): Activity {

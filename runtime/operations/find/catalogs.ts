@@ -32,6 +32,13 @@ export interface CatalogChange {
   readonly new: Uint8Array | null;
 }
 
+/** What a transaction changed in pg_class; a side is null when it does not exist or is unknown. */
+interface RelationChange {
+  readonly database: number;
+  readonly old: ClassRow | null;
+  readonly new: ClassRow | null;
+}
+
 /** `database/file`, the key of a relation's files. */
 export function fileKey({ database, relation }: Pick<RelationFile, "database" | "relation">): string {
   return `${database}/${relation}`;
@@ -46,6 +53,10 @@ export class Catalogs {
   /** Columns of the rows of known pages, by `database/file/block`. */
   readonly #pages = new Map<string, Map<number, Uint8Array>>();
   readonly #relations = new Map<string, ClassRow>();
+  /** From old rows only: the successor may be on a page that is not known. */
+  readonly #formerRelations = new Map<string, ClassRow>();
+  /** Transactions that changed pg_class in vain. */
+  readonly #rolledBack = new Set<number>();
   readonly #schemas = new Map<string, string>();
   readonly #databases = new Map<number, string>();
 
@@ -56,6 +67,14 @@ export class Catalogs {
   /** The relation that has, or had, this file. */
   findRelation(database: number, file: number): ClassRow | undefined {
     return this.#relations.get(`${database}/${file}`);
+  }
+
+  /**
+   * A relation that had this file, and may have lost it: after VACUUM FULL a table's file is also in the old row of
+   * `pg_temp_<oid>`.
+   */
+  findFormerRelation(database: number, file: number): ClassRow | undefined {
+    return this.#formerRelations.get(`${database}/${file}`);
   }
 
   findSchema(database: number, oid: number): string | undefined {
@@ -112,6 +131,17 @@ export class Catalogs {
     return { catalog, kind: change.kind, database, old, new: columns };
   }
 
+  /**
+   * Undoes a transaction's changes of pg_class. Pages still show its rows. Production or a backup may know what was
+   * unknown before it.
+   */
+  rollBack(xid: number, changes: readonly RelationChange[]): void {
+    if (changes.length > 0) this.#rolledBack.add(xid);
+    for (const { database, new: now } of changes) if (now !== null) this.#relations.delete(`${database}/${now.file}`);
+    for (const { database, old } of changes)
+      if (old !== null && old.file !== 0) this.#relations.set(`${database}/${old.file}`, old);
+  }
+
   /** Called when WAL is missing: pages may have changed, names stay. */
   forgetPages(): void {
     this.#pages.clear();
@@ -152,11 +182,10 @@ export class Catalogs {
   }
 
   #setPage(catalog: Catalog, block: WalBlock, page: Uint8Array): void {
-    const rows = rowsOf(page);
+    const rows = rowsOf(page).filter(({ xmin }) => !this.#rolledBack.has(xmin));
     this.#pages.set(pageKey(block), new Map(rows.map(({ line, columns }) => [line, columns])));
-    // Live rows override rows that existed before them.
-    for (const { columns } of rows.toSorted((left, right) => Number(right.isOld) - Number(left.isOld)))
-      this.#learn(catalog, block.file.database, columns);
+    for (const { columns, xmax } of rows)
+      this.#learn(catalog, block.file.database, columns, xmax !== 0 && !this.#rolledBack.has(xmax));
   }
 
   #setRow(catalog: Catalog, block: WalBlock, line: number, columns: Uint8Array): void {
@@ -178,20 +207,27 @@ export class Catalogs {
     else if (of === String(DATABASE_OID)) this.#coming.set(`0/${own}`, "database");
   }
 
-  #learn(catalog: Catalog, database: number, columns: Uint8Array): void {
+  /** An old row changes nothing that is known: its successor may be on another page. */
+  #learn(catalog: Catalog, database: number, columns: Uint8Array, isOld = false): void {
     if (catalog === "class") {
       const row = parseClassRow(columns, this.#major);
       if (row === null) return;
-      if (row.file !== 0) this.#relations.set(`${database}/${row.file}`, row);
+      if (row.file !== 0) (isOld ? this.#formerRelations : this.#relations).set(`${database}/${row.file}`, row);
       this.#learnRewrite(row, database);
-      if (row.oid === NAMESPACE_OID && row.file !== 0) this.#files.set(`${database}/${NAMESPACE_OID}`, row.file);
+      if (row.oid === NAMESPACE_OID && row.file !== 0)
+        setUnless(isOld, this.#files, `${database}/${NAMESPACE_OID}`, row.file);
       return;
     }
     const row = parseNamedRow(columns);
     if (row === null) return;
-    if (catalog === "namespace") this.#schemas.set(`${database}/${row.oid}`, row.name);
-    else this.#databases.set(row.oid, row.name);
+    if (catalog === "namespace") setUnless(isOld, this.#schemas, `${database}/${row.oid}`, row.name);
+    else setUnless(isOld, this.#databases, row.oid, row.name);
   }
+}
+
+/** Keeps what is known if the value is old. */
+function setUnless<K, V>(isOld: boolean, known: Map<K, V>, key: K, value: V): void {
+  if (!isOld || !known.has(key)) known.set(key, value);
 }
 
 function pageKey({ block, file }: WalBlock): string {

@@ -75,6 +75,16 @@ export class KnownNames implements Names {
   }
 
   relation(database: number, file: number): ClassRow | undefined {
+    return this.#currentRelation(database, file) ?? this.#deps.catalogs.findFormerRelation(database, file);
+  }
+
+  /** True when `load` may find a better name. */
+  lacksName(database: number, file: number): boolean {
+    const row = this.#currentRelation(database, file);
+    return row === undefined || this.schema(database, row.schema) === undefined;
+  }
+
+  #currentRelation(database: number, file: number): ClassRow | undefined {
     const key = `${database}/${file}`;
     return (
       this.#deps.catalogs.findRelation(database, file) ??
@@ -213,13 +223,13 @@ export class KnownNames implements Names {
   async #rows(database: number, file: number): Promise<Uint8Array[]> {
     const { backup } = this.#deps;
     if (backup === null || this.#manifest === null) return [];
-    const rows: { readonly columns: Uint8Array; readonly isOld: boolean }[] = [];
+    const rows: ReturnType<typeof rowsOf> = [];
     for (const each of filesOf(this.#manifest, database, file)) {
       const bytes = await readBackupFile(backup.repo, this.#manifest, each);
       for (let at = 0; at + PAGE_SIZE_BYTES <= bytes.length; at += PAGE_SIZE_BYTES)
         rows.push(...rowsOf(bytes.subarray(at, at + PAGE_SIZE_BYTES)));
     }
-    return rows.sort((left, right) => Number(right.isOld) - Number(left.isOld)).map(({ columns }) => columns);
+    return rows.sort((left, right) => Number(right.xmax > 0) - Number(left.xmax > 0)).map(({ columns }) => columns);
   }
 
   #report(error: unknown): void {

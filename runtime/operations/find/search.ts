@@ -315,16 +315,11 @@ function databasesWithoutNames(activity: Activity, { end }: Ended, names: KnownN
   );
   const files = [...touched.map(({ file }) => file), ...end.dropped];
   const unnamed = new Set(
-    files.filter((file) => lacksName(file.database, file.relation, names)).map(({ database }) => database),
+    files.filter((file) => names.lacksName(file.database, file.relation)).map(({ database }) => database),
   );
   for (const { database, new: now, old } of activity.relations.values()) {
     const row = old ?? now;
     if (row !== null && names.schema(database, row.schema) === undefined) unnamed.add(database);
   }
   return unnamed;
-}
-
-function lacksName(database: number, file: number, names: KnownNames): boolean {
-  const row = names.relation(database, file);
-  return row === undefined || names.schema(database, row.schema) === undefined;
 }

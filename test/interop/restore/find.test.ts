@@ -420,6 +420,7 @@ async function cause(cluster: TestCluster, index: number, random: () => number):
     await cluster.sql(`CREATE SCHEMA ${schema}`);
     await makeTable(cluster, table, 20 + Math.floor(random() * 300));
   }
+  if (index % 3 === 0) await cluster.sql(`BEGIN; ALTER TABLE ${table} RENAME TO never; ROLLBACK`);
   if (random() < 0.2) await cluster.sql(`VACUUM FULL ${table}`);
   if (random() < 0.2) await cluster.sql("CHECKPOINT");
   if (random() < 0.1) await cluster.sql("VACUUM FULL pg_class").catch(ignoreDeadlock);

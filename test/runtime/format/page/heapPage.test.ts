@@ -8,86 +8,33 @@ import {
   rowsOf,
 } from "../../../../runtime/format/page/heapPage";
 import { pack } from "../walWriter";
-
-interface Row {
-  readonly columns: string;
-  readonly xmax?: number;
-  readonly mask?: number;
-  readonly hoff?: number;
-  readonly state?: number;
-}
-
-/** A page with these rows. Like in PostgreSQL, rows fill it from the end. */
-function page(rows: readonly Row[]): Buffer {
-  const bytes = Buffer.alloc(8192);
-  bytes.writeUInt16LE(24 + rows.length * 4, 12);
-  let end = 8192;
-  for (const [index, { columns, hoff = 24, mask = 0, state = 1, xmax = 0 }] of rows.entries()) {
-    const tuple = Buffer.concat([
-      pack([4, 600], [4, xmax], [4, 0], [2, 0], [2, 0], [2, 1], [2, 3], [2, mask], [1, hoff]),
-      Buffer.alloc(Math.max(0, hoff - 23)),
-      Buffer.from(columns),
-    ]);
-    end -= Math.ceil(tuple.length / 8) * 8;
-    bytes.set(tuple, end);
-    bytes.writeUInt32LE((end | (state << 15) | (tuple.length << 17)) >>> 0, 24 + index * 4);
-  }
-  return bytes;
-}
-
-function name(text: string): Buffer {
-  const bytes = Buffer.alloc(64);
-  bytes.write(text);
-  return bytes;
-}
-
-/** pg_class up to relpersistence and relkind ("catalog/pg_class.h"); relallfrozen is new in 18. */
-function classRow(major: number, text: string, kind = "r", persistence = "p"): Uint8Array {
-  const allFrozen: (readonly [4, number])[] = major >= 18 ? [[4, 0]] : [];
-  return pack(
-    [4, 16400],
-    name(text),
-    [4, 2200],
-    [4, 16402],
-    [4, 0],
-    [4, 10],
-    [4, 2],
-    [4, 16500],
-    [4, 0],
-    [4, 1],
-    [4, 0],
-    [4, 1],
-    ...allFrozen,
-    [4, 0],
-    [1, 1],
-    [1, 0],
-    persistence,
-    kind,
-    [2, 3],
-  );
-}
+import { classRow, name, page } from "./pages";
 
 describe("pages of tables", () => {
-  it("yield each row that is still on them, and whether it is old", () => {
+  it("yield each row that is still on them, and the transaction that deleted it", () => {
     const rows = rowsOf(
       page([
         { columns: "live" },
         { columns: "deleted", xmax: 700 },
         { columns: "locked", xmax: 700, mask: 0x80 },
         { columns: "rolled back", xmax: 700, mask: 0x800 },
+        { columns: "never committed", mask: 0x200 },
+        { columns: "frozen", mask: 0x300 },
         { columns: "free", state: 0 },
         { columns: "dead", state: 3 },
         { columns: "redirected", state: 2 },
         { columns: "with nulls", hoff: 32 },
       ]),
     );
-    expect(rows.map(({ columns, isOld, line }) => [line, Buffer.from(columns).toString(), isOld])).toEqual([
-      [1, "live", false],
-      [2, "deleted", true],
-      [3, "locked", false],
-      [4, "rolled back", false],
-      [8, "with nulls", false],
+    expect(rows.map(({ columns, line, xmax }) => [line, Buffer.from(columns).toString(), xmax])).toEqual([
+      [1, "live", 0],
+      [2, "deleted", 700],
+      [3, "locked", 0],
+      [4, "rolled back", 0],
+      [6, "frozen", 0],
+      [10, "with nulls", 0],
     ]);
+    expect(rows.every(({ xmin }) => xmin === 600)).toBe(true);
     expect(rowsOf(Buffer.alloc(8192))).toEqual([]);
   });
 
@@ -118,7 +65,7 @@ describe("rows of catalogs", () => {
       kind: "r",
       isTemporary: false,
     });
-    expect(parseClassRow(classRow(major, "x".repeat(63), "m", "t"), major)).toMatchObject({
+    expect(parseClassRow(classRow(major, "x".repeat(63), { kind: "m", persistence: "t" }), major)).toMatchObject({
       name: "x".repeat(63),
       kind: "m",
       isTemporary: true,
