@@ -31,6 +31,21 @@ export const systemClock: Clock = {
     }),
 };
 
+/** A moment of both clocks. */
+export interface Moment {
+  readonly monotonicMs: number;
+  readonly wallMs: number;
+}
+
+export function momentOf(clock: Pick<Clock, "monotonicMs" | "nowMs">): Moment {
+  return { monotonicMs: clock.monotonicMs(), wallMs: clock.nowMs() };
+}
+
+/** By the clock that moved more: the monotonic one stands still while the machine is suspended. */
+export function elapsedMs(from: Moment, to: Moment): number {
+  return Math.max(to.monotonicMs - from.monotonicMs, Math.abs(to.wallMs - from.wallMs));
+}
+
 /** Resolves when `signal` aborts; never rejects. */
 export function untilAborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

@@ -1,5 +1,5 @@
 /** Repeats work that may succeed later, with growing pauses and a limit. */
-import type { Clock } from "./clock";
+import { type Clock, elapsedMs, type Moment, momentOf } from "./clock";
 import { type BackupError, fail, isError } from "./errors";
 import { LIMITS } from "./limits";
 import type { Random } from "./random";
@@ -10,7 +10,10 @@ export interface RetryPolicy {
   readonly pausesMs: readonly number[];
   /** Varies each pause from half to one and a half of it. */
   readonly random?: Random;
-  /** All attempts and pauses together. */
+  /**
+   * All attempts and pauses together. After a longer suspension of the process or machine nothing is repeated: another
+   * process may have taken over, and the caller must look again first.
+   */
   readonly limitMs?: number;
   /** The last error says how many attempts there were. */
   readonly isCounted?: boolean;
@@ -42,19 +45,19 @@ export class Retries {
   readonly #clock: Clock;
   readonly #signal: AbortSignal;
   #failures = 0;
-  #startedMs: number;
+  #startedAt: Moment;
 
   constructor(policy: RetryPolicy, clock: Clock, signal: AbortSignal) {
     this.#policy = policy;
     this.#clock = clock;
     this.#signal = signal;
-    this.#startedMs = clock.monotonicMs();
+    this.#startedAt = momentOf(clock);
   }
 
   /** Something got through: counting starts again. */
   reset(): void {
     this.#failures = 0;
-    this.#startedMs = this.#clock.monotonicMs();
+    this.#startedAt = momentOf(this.#clock);
   }
 
   /**
@@ -69,7 +72,7 @@ export class Retries {
     const wholeMs = pausesMs[Math.min(this.#failures, pausesMs.length) - 1] ?? 0;
     const jitter = random === undefined ? 1 : 0.5 + (random.bytes(1)[0] ?? 0) / 256;
     const pauseMs = Math.max(wholeMs * jitter, pauseMsMin);
-    const usedMs = this.#clock.monotonicMs() - this.#startedMs;
+    const usedMs = elapsedMs(this.#startedAt, momentOf(this.#clock));
     if (!error.retryable || this.#failures >= attempts || usedMs + pauseMs >= limitMs) throw this.#final(error);
     await this.#clock.sleep(pauseMs, this.#signal);
   }

@@ -6,7 +6,7 @@
  * lists nothing.
  */
 import { textOf, utf8 } from "../base/bytes";
-import type { Clock } from "../base/clock";
+import { type Clock, elapsedMs, type Moment, momentOf } from "../base/clock";
 import type { Context } from "../base/context";
 import { fail, isError } from "../base/errors";
 import { type Attempt, parseAttempt, renderAttempt, type SourceIdentity } from "../format/repository/attemptFile";
@@ -76,24 +76,24 @@ const CHECK_EVERY_MS = 10_000;
 /** Repeats the check after some time, so that a process that slept notices before its next write. */
 export class Watch {
   readonly #check: () => Promise<void>;
-  readonly #clock: Pick<Clock, "monotonicMs">;
-  #checkedAtMs: number;
+  readonly #clock: Pick<Clock, "monotonicMs" | "nowMs">;
+  #checkedAt: Moment;
   #checking: Promise<void> | null = null;
 
   /** The caller has just made the first check. */
-  constructor(check: () => Promise<void>, clock: Pick<Clock, "monotonicMs">) {
+  constructor(check: () => Promise<void>, clock: Pick<Clock, "monotonicMs" | "nowMs">) {
     this.#check = check;
     this.#clock = clock;
-    this.#checkedAtMs = clock.monotonicMs();
+    this.#checkedAt = momentOf(clock);
   }
 
   /** @throws the check's error */
   async keep(): Promise<void> {
-    const nowMs = this.#clock.monotonicMs();
-    if (nowMs - this.#checkedAtMs < CHECK_EVERY_MS) return;
+    const now = momentOf(this.#clock);
+    if (elapsedMs(this.#checkedAt, now) < CHECK_EVERY_MS) return;
     this.#checking ??= this.#check()
       .then(() => {
-        this.#checkedAtMs = nowMs;
+        this.#checkedAt = now;
       })
       .finally(() => {
         this.#checking = null;

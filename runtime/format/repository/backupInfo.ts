@@ -152,6 +152,11 @@ export function renderBackupInfo(info: BackupInfo): string {
   return renderInfo(mergeEntries(entries, info.other));
 }
 
+/** False for two backups with one label: two hosts, each with a repository of its own, began in the same second. */
+export function isSameBackup(left: BackupInfoEntry, right: BackupInfoEntry): boolean {
+  return left.label === right.label && left.startedAtS === right.startedAtS && left.lsnStart === right.lsnStart;
+}
+
 /** The row of a finished backup. */
 export function backupInfoEntryOf(manifest: Manifest): BackupInfoEntry {
   const { options } = manifest;

@@ -9,7 +9,7 @@
  */
 import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
-import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
+import { type BackupInfo, type BackupInfoEntry, isSameBackup } from "../../format/repository/backupInfo";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import { loadManifest } from "../../repository/backupStore";
 import type { Repository } from "../../repository/repository";
@@ -246,7 +246,7 @@ function rank({ repo }: OpenRepo, selected: Selected): number {
 /** The backup that the same run of the same cluster made in another repository. */
 function findTwin(info: BackupInfo, { entry, systemId }: Selected): string | null {
   const own = info.backups.filter((other) => systemIdOf(info, other) === systemId);
-  const twin = own.find((other) => other.label === entry.label) ?? own.find((other) => isSameRun(other, entry));
+  const twin = own.find((other) => isSameBackup(other, entry)) ?? own.find((other) => isSameRun(other, entry));
   return twin?.label ?? null;
 }
 

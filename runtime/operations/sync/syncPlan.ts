@@ -5,7 +5,7 @@
  * keys, compression and paths: one key and one compression per set, as in stock.
  */
 import { fail } from "../../base/errors";
-import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
+import { type BackupInfo, type BackupInfoEntry, isSameBackup } from "../../format/repository/backupInfo";
 import type { BlockSettings } from "../../format/repository/blockSize";
 import type { CompressSpec } from "../../format/codec/compress";
 import { BACKREST_VERSION } from "../../format/repository/infoFile";
@@ -23,8 +23,8 @@ export interface SyncPlan {
   /** Backups that the target lacks, in copying order. */
   readonly entries: readonly BackupInfoEntry[];
   /**
-   * Labels under which the target holds another backup: two hosts, each with a repository of its own, began in the same
-   * second. They cannot be copied. Backups that build on them can: each file is compared.
+   * Labels under which the target holds another backup. They cannot be copied. Backups that build on them can: each file
+   * is compared.
    */
   readonly taken: readonly string[];
 }
@@ -48,10 +48,9 @@ export function planSync(source: BackupInfo, target: BackupInfo, scope: SyncScop
   }
   const wanted = wantedLabels(source, scope);
   const held = new Map(target.backups.map((entry) => [entry.label, entry]));
-  const taken = source.backups.flatMap(({ label, startedAtS, lsnStart }) => {
-    const own = held.get(label);
-    const isOther = own !== undefined && (own.startedAtS !== startedAtS || own.lsnStart !== lsnStart);
-    return wanted.has(label) && isOther ? [label] : [];
+  const taken = source.backups.flatMap((entry) => {
+    const own = held.get(entry.label);
+    return wanted.has(entry.label) && own !== undefined && !isSameBackup(own, entry) ? [entry.label] : [];
   });
   if (scope.kind === "set" && taken.includes(scope.label)) {
     throw fail("fileInvalid", `the target holds another backup with the label ${scope.label}`, {

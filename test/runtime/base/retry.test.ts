@@ -35,6 +35,24 @@ describe("retry", () => {
     expect(clock.sleeps).toEqual([]);
   });
 
+  it("repeats nothing after the machine was suspended, when only the wall clock has gone on", async () => {
+    const { clock, signal } = testContext();
+    let wallMs = 0;
+    let attempts = 0;
+    const run = retry(
+      { ...POLICY, limitMs: 60_000 },
+      { sleep: async () => {}, monotonicMs: () => clock.monotonicMs(), nowMs: () => wallMs },
+      signal,
+      async () => {
+        attempts++;
+        wallMs += 3_600_000;
+        throw fail("hostConnect", "the connection is gone", { retryable: true });
+      },
+    );
+    await expect(run).rejects.toMatchObject({ kind: "hostConnect" });
+    expect(attempts).toBe(1);
+  });
+
   it("ends its pause on an abort", async () => {
     const clock = new HeldClock();
     const context = testContext({ clock });

@@ -61,6 +61,17 @@ describe("a repeated check", () => {
     expect(checks).toBe(1);
   });
 
+  it("runs again after the machine was suspended, when only the wall clock has gone on", async () => {
+    let wallMs = 0;
+    let checks = 0;
+    const watch = new Watch(async () => void checks++, { monotonicMs: () => 0, nowMs: () => wallMs });
+    await watch.keep();
+    wallMs = 3_600_000;
+    await watch.keep();
+    await watch.keep();
+    expect(checks).toBe(1);
+  });
+
   it("keeps failing after a lost lease", async () => {
     const held = testContext();
     const lease = testLease();
