@@ -30,8 +30,8 @@ const XMAX_INVALID = 0x0800;
 const XMAX_LOCK_ONLY = 0x0080;
 
 /**
- * Rows whose bytes are still on the page, including dead ones. Rows that are not on the page are omitted, and those that
- * PostgreSQL has marked as rolled back; it marks them when somebody looks.
+ * Rows whose bytes are still on the page, including dead ones. Rows that are not on the page are omitted. So are those
+ * that PostgreSQL has marked as rolled back, which it does only when somebody reads them.
  */
 export function rowsOf(page: Uint8Array): PageRow[] {
   const view = new DataView(page.buffer, page.byteOffset, page.byteLength);

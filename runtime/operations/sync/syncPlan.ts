@@ -22,10 +22,7 @@ export type SyncScope =
 export interface SyncPlan {
   /** Backups that the target lacks, in copying order. */
   readonly entries: readonly BackupInfoEntry[];
-  /**
-   * Labels under which the target holds another backup. They cannot be copied. Backups that build on them can: each file
-   * is compared.
-   */
+  /** Labels under which the target holds another backup. What builds on the source's is copied: files are compared. */
   readonly taken: readonly string[];
 }
 

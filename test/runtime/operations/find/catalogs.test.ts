@@ -32,10 +32,10 @@ it("after VACUUM FULL a file is the table's, whatever page with the old row of i
   expect(nameOf()).toBe("orders");
 
   // Without the table's page, production and backups are asked first.
-  const later = new Catalogs(MAJOR);
-  later.apply(image(7, [{ ...temporary, xmax: 700 }]), null);
-  expect(later.findRelation(DATABASE, FILE)).toBeUndefined();
-  expect(later.findFormerRelation(DATABASE, FILE)?.name).toBe("pg_temp_16400");
+  const partial = new Catalogs(MAJOR);
+  partial.apply(image(7, [{ ...temporary, xmax: 700 }]), null);
+  expect(partial.findRelation(DATABASE, FILE)).toBeUndefined();
+  expect(partial.findFormerRelation(DATABASE, FILE)?.name).toBe("pg_temp_16400");
 });
 
 it("a name that was rolled back is forgotten, also when a page still shows it", () => {
@@ -48,11 +48,11 @@ it("a name that was rolled back is forgotten, also when a page still shows it", 
   expect(nameOf()).toBeUndefined();
   catalogs.rollBack(701, [{ database: DATABASE, old: catalogs.relationOf(old), new: now }]);
   expect(nameOf()).toBe("orders");
-  const page = [
+  const rows = [
     { columns: old, xmax: 701 },
     { columns: renamed, xmin: 701 },
     { columns: renamed, mask: 0x200 },
   ];
-  catalogs.apply(image(3, page), null);
+  catalogs.apply(image(3, rows), null);
   expect(nameOf()).toBe("orders");
 });
