@@ -128,7 +128,8 @@ function relationLines(acl: Acl, owner: Owner, withMaintain: boolean): Line[] {
         "a.attstorage",
         "a.attcompression",
         "coalesce(a.attstattarget, -1)",
-        "a.attoptions::text",
+        // A number of the server's own since the minor releases of November 2026. pg_dump leaves it out too.
+        sorted("a.attoptions", "substr(o, 1, 10) <> 'pg_attver='"),
         sorted("a.attfdwoptions"),
         "a.attislocal",
       ),
@@ -400,8 +401,8 @@ function otherLines(acl: Acl, owner: Owner, withMaintain: boolean): Line[] {
 }
 
 /** A dump writes options sorted by name. */
-function sorted(options: string): string {
-  return `(select string_agg(o, ', ' order by o collate "C") from unnest(${options}) o)`;
+function sorted(options: string, wanted = "true"): string {
+  return `(select string_agg(o, ', ' order by o collate "C") from unnest(${options}) o where ${wanted})`;
 }
 
 function notMember(catalog: string, alias: string): string {
