@@ -16,6 +16,7 @@ import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { engineHostParts } from "../harness/hosts/parts";
 import { waitForRecovery } from "../harness/hosts/recovery";
 import { loud } from "../harness/real/interopParts";
+import { FORGET_ATTRIBUTE_VERSIONS } from "../harness/real/pgUpgrade";
 
 const TITLE = "major upgrades of a booted host";
 const STANZA = "main";
@@ -137,6 +138,7 @@ describe(TITLE, async () => {
       await host.runOk(["/usr/local/bin/pgbackstop", "--type=incr", "backup"]);
 
       await sql("ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf()");
+      await sql(FORGET_ATTRIBUTE_VERSIONS);
       await host.runOk(
         ["pg_upgradecluster", "--force-packages", "-m", method, "-v", String(to), String(from), "main"],
         {

@@ -15,6 +15,7 @@ import { type ComponentLab, startComponentLab } from "../harness/kubernetes/comp
 import { upgradeImages } from "../harness/kubernetes/images";
 import type { KubernetesObject } from "../harness/kubernetes/kubectl";
 import { upgradeLabParts } from "../harness/kubernetes/parts";
+import { FORGET_ATTRIBUTE_VERSIONS } from "../harness/real/pgUpgrade";
 
 const SUM = "select count(*) || md5(string_agg(id || name, ',' order by id)) from goods";
 const SETTINGS = { storageGiB: 1, instances: 1, parameters: { shared_buffers: "32MB" } } as const;
@@ -91,6 +92,7 @@ describe("a major upgrade in place", async () => {
 
   test("version 18 continues the stanza by itself, and takes its first full backup", { timeout: 900_000 }, async () => {
     const sum = await sql("orders-1", SUM);
+    await sql("orders-1", FORGET_ATTRIBUTE_VERSIONS);
     await stack.declare(() => orders(18));
     const majorVersion = async (): Promise<number | undefined> =>
       (await stack.lab.kubectl.find<UpgradedCluster>(CLUSTERS, "orders"))?.status?.pgDataImageInfo?.majorVersion;

@@ -7,6 +7,13 @@ import { TestCluster } from "../../../tools/parts/postgres/testCluster";
 import { giveTo } from "../../../tools/parts/users";
 
 /**
+ * The minor releases of November 2026 keep `pg_attver` among a column's options, and pg_upgrade to a newer major version
+ * fails if that one's minor release is older. Debian can have such a pair. A cluster without it upgrades to either.
+ */
+export const FORGET_ATTRIBUTE_VERSIONS =
+  "UPDATE pg_attribute SET attoptions = NULLIF(ARRAY(SELECT o FROM unnest(attoptions) o WHERE o NOT LIKE 'pg_attver=%'), '{}') WHERE attoptions::text LIKE '%pg_attver=%'";
+
+/**
  * Shuts `former` down and makes a stopped cluster of `binaries` from it, with `settings`. The former one stays as
  * pg_upgrade leaves it. @throws Error with pg_upgrade's output
  */
@@ -16,6 +23,8 @@ export async function upgradeCluster(
   settings: Readonly<Record<string, string | number | boolean>>,
   args: readonly string[] = [],
 ): Promise<TestCluster> {
+  for (const { datname } of await former.sql("SELECT datname FROM pg_database WHERE datallowconn"))
+    await former.sql(FORGET_ATTRIBUTE_VERSIONS, [], String(datname));
   await former.stop();
   const cluster = await TestCluster.create({ binaries, settings });
   const work = join(cluster.dataPath, "..", "upgrade");
