@@ -7,8 +7,8 @@ import { TestCluster } from "../../../tools/parts/postgres/testCluster";
 import { giveTo } from "../../../tools/parts/users";
 
 /**
- * The minor releases of November 2026 keep `pg_attver` among a column's options, and pg_upgrade to a newer major version
- * fails if that one's minor release is older. Debian can have such a pair. A cluster without it upgrades to either.
+ * The minor releases of November 2026 keep `pg_attver` among a column's options. pg_upgrade to a newer major version
+ * fails if that one's minor release is older, and Debian can have such a pair. A cluster without it upgrades to either.
  */
 export const FORGET_ATTRIBUTE_VERSIONS =
   "UPDATE pg_attribute SET attoptions = NULLIF(ARRAY(SELECT o FROM unnest(attoptions) o WHERE o NOT LIKE 'pg_attver=%'), '{}') WHERE attoptions::text LIKE '%pg_attver=%'";
