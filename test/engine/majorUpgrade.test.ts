@@ -13,7 +13,7 @@ import { TestCluster } from "../../tools/parts/postgres/testCluster";
 import { openStack } from "../../tools/parts/pulumi/pulumiEngine";
 import { failureOf } from "../harness/compare/engineTexts";
 import { loud } from "../harness/real/interopParts";
-import { upgradeCluster } from "../harness/real/pgUpgrade";
+import { forgetAttributeVersions, upgradeCluster } from "../harness/real/pgUpgrade";
 import { LocalHost } from "./localHost";
 
 const TITLE = "a major upgrade of a host";
@@ -76,6 +76,7 @@ describe(TITLE, async () => {
       expect(await failureOf(still.up(), printed)).toContain(
         `the server of ${host.cluster.dataPath} on this machine is still running`,
       );
+      await forgetAttributeVersions(host.cluster);
       await host.cluster.stop();
       await foreign.start();
       const failure = await failureOf((await open(foreign, 18)).up(), printed);

@@ -13,6 +13,11 @@ import { giveTo } from "../../../tools/parts/users";
 export const FORGET_ATTRIBUTE_VERSIONS =
   "UPDATE pg_attribute SET attoptions = NULLIF(ARRAY(SELECT o FROM unnest(attoptions) o WHERE o NOT LIKE 'pg_attver=%'), '{}') WHERE attoptions::text LIKE '%pg_attver=%'";
 
+export async function forgetAttributeVersions(cluster: TestCluster): Promise<void> {
+  for (const { datname } of await cluster.sql("SELECT datname FROM pg_database WHERE datallowconn"))
+    await cluster.sql(FORGET_ATTRIBUTE_VERSIONS, [], String(datname));
+}
+
 /**
  * Shuts `former` down and makes a stopped cluster of `binaries` from it, with `settings`. The former one stays as
  * pg_upgrade leaves it. @throws Error with pg_upgrade's output
@@ -23,8 +28,7 @@ export async function upgradeCluster(
   settings: Readonly<Record<string, string | number | boolean>>,
   args: readonly string[] = [],
 ): Promise<TestCluster> {
-  for (const { datname } of await former.sql("SELECT datname FROM pg_database WHERE datallowconn"))
-    await former.sql(FORGET_ATTRIBUTE_VERSIONS, [], String(datname));
+  if (former.isRunning()) await forgetAttributeVersions(former);
   await former.stop();
   const cluster = await TestCluster.create({ binaries, settings });
   const work = join(cluster.dataPath, "..", "upgrade");
