@@ -7,7 +7,7 @@
  * arrives.
  */
 import { EMPTY_BYTES, textOf, utf8 } from "../base/bytes";
-import { nullOn } from "../base/errors";
+import { isError, nullOn } from "../base/errors";
 import { parseAttempt, renderAttempt } from "../format/repository/attemptFile";
 import {
   archiveIdPath,
@@ -16,6 +16,7 @@ import {
   copyOf,
   expiredMarkPath,
   manifestPath,
+  tombstonePath,
 } from "../format/repository/repoPath";
 import { isOfDomain } from "./attempt";
 import { loadManifestFile } from "./backupStore";
@@ -39,12 +40,31 @@ export async function markExpired(
   await storage.put(expiredMarkPath(stanza, label), bytes);
 }
 
-/** True when another host has begun to remove the backup: it may be asleep, and go on later. */
+/** True when another host has begun to remove the backup, or the mark is unreadable: it may be asleep, and continue. */
 export async function isRemovedElsewhere(repo: Repository, label: string, lease: Lease): Promise<boolean> {
   const path = expiredMarkPath(repo.stanza, label);
   const bytes = await nullOn(readFile(repo, path, null), "fileMissing");
   if (bytes === null || bytes.length === 0) return false;
-  return !isOfDomain(parseAttempt(textOf(bytes), path), lease);
+  try {
+    return !isOfDomain(parseAttempt(textOf(bytes), path), lease);
+  } catch (error) {
+    if (isError(error, "format", "jsonFormat")) return true;
+    throw error;
+  }
+}
+
+/** How long another host may sleep and then write into a directory that was removed meanwhile. */
+export const TOMBSTONE_MS = 24 * 60 * 60 * 1000;
+
+/** Keeps `sync` from the label for a day. The caller is about to remove what another host began under it. */
+export async function leaveTombstone({ storage, stanza }: Repository, label: string): Promise<void> {
+  await storage.put(tombstonePath(stanza, label), EMPTY_BYTES);
+}
+
+/** When the label's tombstone ends; null without one. */
+export async function findTombstoneEndMs({ storage, stanza }: Repository, label: string): Promise<number | null> {
+  const tombstone = await storage.stat(tombstonePath(stanza, label));
+  return tombstone === null ? null : tombstone.modifiedAtMs + TOMBSTONE_MS;
 }
 
 /** True when expire has decided to remove the backup. */

@@ -9,7 +9,7 @@
 import type { Context } from "../base/context";
 import { isError, toBackupError } from "../base/errors";
 import { mapParallel } from "../base/parallel";
-import { type BackupInfo, backupInfoEntryOf } from "../format/repository/backupInfo";
+import { type BackupInfo, backupInfoEntryOf, withEntries } from "../format/repository/backupInfo";
 import type { Manifest } from "../format/repository/manifest";
 import {
   attemptPath,
@@ -23,7 +23,7 @@ import { requireAttempt } from "./attempt";
 import { hasManifest, saveManifest } from "./backupStore";
 import { loadBackupInfo, updateArchiveInfo } from "./infoStore";
 import type { Lease } from "./lease";
-import { saveListed, withEntries } from "./reconstruct";
+import { saveListed } from "./reconstruct";
 import type { Storage } from "../storage/storage";
 import { type Repository, writeFile } from "./repository";
 import { requireReferences, requireStored } from "./stored";

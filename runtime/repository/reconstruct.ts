@@ -11,7 +11,7 @@
 import type { Context } from "../base/context";
 import { isError, toBackupError } from "../base/errors";
 import { mapParallel } from "../base/parallel";
-import { type BackupInfo, type BackupInfoEntry, backupInfoEntryOf } from "../format/repository/backupInfo";
+import { type BackupInfo, type BackupInfoEntry, backupInfoEntryOf, withEntries } from "../format/repository/backupInfo";
 import { attemptPath, copyOf, manifestPath } from "../format/repository/repoPath";
 import { findAttempt, isOfDomain } from "./attempt";
 import { hasManifest, listLabels, loadManifest } from "./backupStore";
@@ -134,13 +134,6 @@ async function mend(repo: Repository, ctx: Context): Promise<void> {
       `${repo.name}: unable to repair backup.info; the next backup or expire tries again: ${toBackupError(error).message}`,
     );
   }
-}
-
-/** The list with these entries, each in the place of one with its label, ascending. */
-export function withEntries(info: BackupInfo, entries: readonly BackupInfoEntry[]): BackupInfo {
-  const labels = new Set(entries.map((entry) => entry.label));
-  const backups = [...info.backups.filter((entry) => !labels.has(entry.label)), ...entries];
-  return { ...info, backups: backups.sort((left, right) => (left.label < right.label ? -1 : 1)) };
 }
 
 /** Lists adopted backups. Lost ones stay listed; expire removes them. */

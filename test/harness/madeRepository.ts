@@ -12,6 +12,7 @@ import { BACKREST_VERSION } from "../../runtime/format/repository/infoFile";
 import { labelType } from "../../runtime/format/repository/label";
 import { type Manifest, parseManifest } from "../../runtime/format/repository/manifest";
 import { saveManifest, saveManifestCopy } from "../../runtime/repository/backupStore";
+import type { Retention } from "../../runtime/operations/expire/expirePlan";
 import { loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "../../runtime/repository/infoStore";
 import { manifestHistoryPath } from "../../runtime/format/repository/repoPath";
 import { type Repository, writeFile } from "../../runtime/repository/repository";
@@ -41,6 +42,8 @@ export interface MadeStanza {
   readonly wal: Readonly<Record<string, readonly string[]>>;
 }
 
+/** The retention of a repository without options for it. */
+export const KEEP_ALL: Retention = { fullType: "count", archiveType: "full" };
 /** The segment size in the generated histories. */
 export const MADE_WAL_SIZE_BYTES = 16 * 1024 * 1024;
 const SYSTEM_ID = 7_710_141_224_171_239_387n;

@@ -24,6 +24,7 @@ import { OUTAGES, policy, type Step, stepsOf } from "./faultSteps";
 import { FaultWorld, KEYS, type Key } from "./faultWorld";
 import { HAS_NO_CHECKSUM } from "./faultFiles";
 import { S3Bucket } from "./s3Bucket";
+import { KEEP_ALL } from "../harness/madeRepository";
 import type { Damage } from "./weather";
 
 const IS_LONG = process.env["PGBACKSTOP_LONG"] === "1";
@@ -107,7 +108,12 @@ async function take(world: FaultWorld, one: Step, s3: S3Bucket | null): Promise<
     case "heal":
       return world.heal(one.death);
     case "sync":
-      await world.sync(one.from, one.to, one.all ? { kind: "all" } : { kind: "latest" }, one.death);
+      await world.sync(
+        one.from,
+        one.to,
+        one.all ? { kind: "all", retention: KEEP_ALL } : { kind: "latest" },
+        one.death,
+      );
       return world.checkRepositories();
     case "damage":
       return look(world, one.key, one.damage);

@@ -87,6 +87,14 @@ export const PAUSED: readonly Scenario[] = [
     past: [],
     writers: { a: ["full@1", "sync 1 2"], b: ["full@2"] },
   },
+  // The same, and a third host removes what the sleeper has written.
+  {
+    ...base,
+    name: "sync after a third host",
+    repoCount: 2,
+    past: [],
+    writers: { a: ["full@1", "change", "wait 900", "sync 1 2"], b: ["full@2"], c: ["wait 400", "full@2"] },
+  },
   // The copy returns while its removal sleeps.
   {
     ...base,
@@ -94,6 +102,14 @@ export const PAUSED: readonly Scenario[] = [
     repoCount: 2,
     past: ["full@1", "change", "full@1", "sync 1 2"],
     writers: { a: ["wait 300", "sync 1 2"], b: ["expire@2 1"] },
+  },
+  // The same, and a third host continues the removal.
+  {
+    ...base,
+    name: "sync of what two expires removed",
+    repoCount: 2,
+    past: ["full@1", "change", "full@1", "sync 1 2"],
+    writers: { a: ["wait 900", "sync 1 2"], b: ["expire@2 1"], c: ["wait 400", "expire@2 1"] },
   },
   // A segment that heal is about to send is acknowledged without one repository, and leaves pg_wal.
   {

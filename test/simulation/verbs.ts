@@ -21,6 +21,7 @@ import { fail } from "../../runtime/base/errors";
 import type { BackupType } from "../../runtime/format/repository/label";
 import type { Repository } from "../../runtime/repository/repository";
 import { isOff } from "./weak";
+import { KEEP_ALL } from "../harness/madeRepository";
 import { BACKUP_OPTIONS, FACTS, type Stage as BareStage } from "./host";
 
 const MINUTES_10_MS = 600_000;
@@ -161,7 +162,7 @@ async function syncAll({ ctx, repositories, world, leaseOf }: Stage, from: numbe
     source,
     target,
     poolOf(repos, ctx),
-    { scope: { kind: "all" }, dryRun: false, lease: await leaseOf(target) },
+    { scope: { kind: "all", retention: KEEP_ALL }, dryRun: false, lease: await leaseOf(target) },
     ctx,
   );
   if (problems.length > 0) throw fail("command", problems.join("; "));

@@ -1,6 +1,6 @@
 /** `expire`: each repository (or `--repo`'s) independently; exit 104 when some failed. `backup` ends with it too. */
 import { type BackupError, fail, toBackupError } from "../../base/errors";
-import type { Config, RepoConfig } from "../../config/types";
+import type { Config } from "../../config/types";
 import { expireRepository } from "../../operations/expire/expire";
 import { checkRequest, type ExpireRequest, type Retention } from "../../operations/expire/expirePlan";
 import { loadBackupInfo } from "../../repository/infoStore";
@@ -45,10 +45,8 @@ async function expireEach(
   // Sequential, so that the log reads in order.
   for (const repo of repos) {
     try {
-      const settings = config.repos.find((candidate) => candidate.key === repo.key);
-      if (settings === undefined) throw fail("assert", `${repo.name} is open but not configured`);
       const lease = request.dryRun ? NO_LEASE : await host.leases.take(repo, loadBackupInfo);
-      hasSet = (await expireRepository(repo, retentionOf(settings), request, lease, ctx)).hasSet || hasSet;
+      hasSet = (await expireRepository(repo, retentionOf(config, repo), request, lease, ctx)).hasSet || hasSet;
     } catch (thrown) {
       const error = toBackupError(thrown);
       errors.push(error);
@@ -74,7 +72,9 @@ function requestOf({ checksumPageError, dryRun, expire, set }: Config): ExpireRe
   return request;
 }
 
-function retentionOf(repo: RepoConfig): Retention {
+export function retentionOf(config: Config, { key, name }: Repository): Retention {
+  const settings = config.repos.find((candidate) => candidate.key === key);
+  if (settings === undefined) throw fail("assert", `${name} is open but not configured`);
   const {
     retentionFull,
     retentionFullType,
@@ -82,7 +82,7 @@ function retentionOf(repo: RepoConfig): Retention {
     retentionArchive,
     retentionArchiveType,
     retentionHistoryDays,
-  } = repo;
+  } = settings;
   return {
     ...(retentionFull === undefined ? {} : { full: retentionFull }),
     fullType: retentionFullType,

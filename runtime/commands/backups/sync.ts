@@ -7,6 +7,7 @@ import { loadBackupInfo } from "../../repository/infoStore";
 import { NO_LEASE } from "../../repository/lease";
 import type { Repository } from "../../repository/repository";
 import type { Command, RepositoryAccess } from "../host";
+import { retentionOf } from "./expire";
 
 export const syncCommand: Command = async (host) => {
   const { config, ctx } = host;
@@ -16,7 +17,7 @@ export const syncCommand: Command = async (host) => {
     throw fail("optionInvalidValue", `'${to.key}' is not allowed for 'to-repo' option: it is the source of the copy`);
   host.requireStarted();
   host.lock("backup", [from, to]);
-  const options = { scope: scopeOf(config), dryRun: config.dryRun };
+  const options = { scope: scopeOf(config, to), dryRun: config.dryRun };
   // The source is only read. The first sync creates the target's stanza.
   const lease = config.dryRun ? NO_LEASE : await host.leases.take(to, () => loadBackupInfo(from));
   const { labels, walCount, chunkCount, problems } = await sync(from, to, host.pool(), { ...options, lease }, ctx);
@@ -35,8 +36,12 @@ function repoOf(host: RepositoryAccess, option: string, key: number | undefined)
   });
 }
 
-function scopeOf({ set, sync: { latest } }: Config): SyncScope {
+function scopeOf(config: Config, to: Repository): SyncScope {
+  const {
+    set,
+    sync: { latest },
+  } = config;
   if (set !== undefined && latest) throw fail("optionInvalid", "--latest and --set cannot be used together");
   if (set !== undefined) return { kind: "set", label: set };
-  return latest ? { kind: "latest" } : { kind: "all" };
+  return latest ? { kind: "latest" } : { kind: "all", retention: retentionOf(config, to) };
 }

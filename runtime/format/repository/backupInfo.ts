@@ -152,6 +152,13 @@ export function renderBackupInfo(info: BackupInfo): string {
   return renderInfo(mergeEntries(entries, info.other));
 }
 
+/** The list with these entries, each in the place of one with its label, ascending. */
+export function withEntries(info: BackupInfo, entries: readonly BackupInfoEntry[]): BackupInfo {
+  const labels = new Set(entries.map((entry) => entry.label));
+  const backups = [...info.backups.filter((entry) => !labels.has(entry.label)), ...entries];
+  return { ...info, backups: backups.sort((left, right) => (left.label < right.label ? -1 : 1)) };
+}
+
 /** False for two backups with one label: two hosts, each with a repository of its own, began in the same second. */
 export function isSameBackup(left: BackupInfoEntry, right: BackupInfoEntry): boolean {
   return left.label === right.label && left.startedAtS === right.startedAtS && left.lsnStart === right.lsnStart;

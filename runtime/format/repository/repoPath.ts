@@ -8,6 +8,7 @@
  * backup/<stanza>/<label>/pgbackstop.attempt              (ours, until the backup is listed)
  * backup/<stanza>/<label>/<manifest name><extension>      backup/<stanza>/<label>/bundle/<id>
  * pgbackstop/<stanza>/<label>/server-files.json.gz        (ours; stock reads only archive and backup)
+ * pgbackstop/<stanza>/tombstones/<label>                  (ours, for a day)
  * ```
  * (pgBackRest 2.60 "storage/helper", "command/archive/common", "command/backup/common".)
  */
@@ -118,6 +119,16 @@ export function drillsPath(stanza: string): string {
 /** Directories of drills that attack a bucket, one each; empty between drills. */
 export function attacksPath(stanza: string): string {
   return `${serverFilesRoot(stanza)}/attack`;
+}
+
+/** Exists for a day after the removal of an unfinished backup of another host, which may be asleep and write again. */
+export function tombstonePath(stanza: string, label: string): string {
+  assert(isLabel(label), `'${label}' is not a backup label`);
+  return `${tombstonesPath(stanza)}/${label}`;
+}
+
+export function tombstonesPath(stanza: string): string {
+  return `${serverFilesRoot(stanza)}/tombstones`;
 }
 
 /** WAL of incomplete segments that an agent streams. */

@@ -23,6 +23,7 @@ import {
   removeUnfinished,
   saveManifestCopy,
 } from "../../repository/backupStore";
+import { leaveTombstone } from "../../repository/expireStore";
 import { newSubPass, type Repository } from "../../repository/repository";
 import type { JobPool } from "../shared/jobs";
 import { storedAt } from "../restore/restorePlan";
@@ -316,7 +317,10 @@ async function sortOut(open: OpenBackup, begin: Begin, ctx: Context): Promise<Le
       continue;
     }
     const attempt = await findAttempt(repo, label, infoPass);
-    if (attempt !== null && !isOfDomain(attempt, lease)) foreign.push(label);
+    if (attempt !== null && !isOfDomain(attempt, lease)) {
+      foreign.push(label);
+      await leaveTombstone(repo, label);
+    }
     if (label !== all.at(-1)) {
       await removeAttempt(open, label, "it is not the newest", ctx);
       continue;

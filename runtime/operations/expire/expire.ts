@@ -20,10 +20,12 @@ import {
 import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
-import { Watch } from "../../repository/attempt";
+import { findAttempt, isOfDomain, Watch } from "../../repository/attempt";
 import { hasManifest, listHistory, listLabels } from "../../repository/backupStore";
 import {
   hasManifestCopy,
+  isRemovedElsewhere,
+  leaveTombstone,
   linkLatest,
   listArchive,
   listWalDirectory,
@@ -222,7 +224,10 @@ async function takeOut(run: Run, reconstructed: Reconstructed, plan: ExpirePlan)
   if (request.dryRun || (plan.sets.length === 0 && reconstructed.adopted.length === 0)) return;
   const labels = plan.sets.flatMap((set) => set.labels);
   await lease.check();
-  await mapParallel(labels, LIMITS.filesPerWorker, (label) => markExpired(repo, label, lease));
+  await mapParallel(labels, LIMITS.filesPerWorker, async (label) => {
+    if (await isRemovedElsewhere(repo, label, lease)) await leaveTombstone(repo, label);
+    await markExpired(repo, label, lease);
+  });
   await saveUnchanged(run, reconstructed, plan.kept);
   for (const { label } of reconstructed.adopted) await repo.storage.remove(attemptPath(repo.stanza, label));
   for (const label of labels.sort().reverse()) {
@@ -258,12 +263,19 @@ async function removeDirectories(
     if (request.dryRun) continue;
     // Its process may be asleep just before it lists the backup.
     if (stamp !== undefined && (await hasManifest(repo, label))) await fenceBackupInfo(repo, (info) => info, ctx);
+    if (stamp !== undefined && (await isOpenElsewhere(run, label, pass))) await leaveTombstone(repo, label);
     // Repeated because a killed run may have left them: without manifests a half-removed directory never passes for a
     // backup.
     await removeManifests(repo, label);
     await run.watch.keep();
     await removeBackupPath(repo, label);
   }
+}
+
+/** True when another host has begun to write or to remove the backup: it may be asleep, and continue. */
+async function isOpenElsewhere({ repo, lease }: Run, label: string, pass: string | null): Promise<boolean> {
+  const attempt = await findAttempt(repo, label, pass);
+  return (attempt !== null && !isOfDomain(attempt, lease)) || isRemovedElsewhere(repo, label, lease);
 }
 
 /** Removes server files of expired backups, including those that stock expired: stock does not know these files. */

@@ -1,5 +1,6 @@
 /**
- * Removes temporary files of killed writers. Each write uses its own name, so no later write replaces them.
+ * Removes temporary files of killed writers, and tombstones that have ended. Each write uses a temporary file of its
+ * own, so no later write replaces it.
  *
  * A file without a write for a day is removed. That cannot publish half a file: if its writer still lives, its rename
  * finds no file, and it tries again. In the archive only the newest directories are checked, so that the cost does not
@@ -14,9 +15,10 @@ import {
   backupPath,
   backupsPath,
   serverFilesRoot,
+  tombstonesPath,
 } from "../../format/repository/repoPath";
 import { listLabels } from "../../repository/backupStore";
-import { listArchive } from "../../repository/expireStore";
+import { listArchive, TOMBSTONE_MS } from "../../repository/expireStore";
 import type { Repository } from "../../repository/repository";
 import { listArchiveIds } from "../../repository/walStore";
 
@@ -24,17 +26,23 @@ const AGE_MS_MIN = 24 * 60 * 60 * 1000;
 /** 256 segments each. */
 const WAL_DIRECTORIES_MAX = 64;
 
-/**
- * Removed paths (with `dryRun`, paths to remove), ascending. Object stores have none: their objects become visible only
- * when complete.
- */
+/** Removed paths (with `dryRun`, paths to remove), ascending. */
 export async function removeLeftovers(repo: Repository, nowMs: number, dryRun: boolean): Promise<string[]> {
-  if (!repo.storage.features.directories) return [];
   const leftovers: string[] = [];
+  for await (const { path, modifiedAtMs } of repo.storage.list(tombstonesPath(repo.stanza)))
+    if (nowMs - modifiedAtMs >= TOMBSTONE_MS) leftovers.push(path);
+  if (repo.storage.features.directories) leftovers.push(...(await listTemporaryFiles(repo, nowMs)));
+  if (!dryRun) for (const path of leftovers) await repo.storage.remove(path);
+  return leftovers.sort();
+}
+
+/** Object stores have none: their objects become visible only when complete. */
+async function listTemporaryFiles(repo: Repository, nowMs: number): Promise<string[]> {
+  const paths: string[] = [];
   const look = async (path: string, recursive: boolean): Promise<void> => {
     for await (const entry of repo.storage.list(path, { recursive })) {
       if (entry.type === "directory" || findFinalName(basename(entry.path)) === null) continue;
-      if (nowMs - entry.modifiedAtMs >= AGE_MS_MIN) leftovers.push(entry.path);
+      if (nowMs - entry.modifiedAtMs >= AGE_MS_MIN) paths.push(entry.path);
     }
   };
   await look(archivePath(repo.stanza), false);
@@ -48,6 +56,5 @@ export async function removeLeftovers(repo: Repository, nowMs: number, dryRun: b
   for (const label of await listLabels(repo)) await look(backupPath(repo.stanza, label), false);
   await look(backupHistoryPath(repo.stanza), true);
   await look(serverFilesRoot(repo.stanza), true);
-  if (!dryRun) for (const path of leftovers) await repo.storage.remove(path);
-  return leftovers.sort();
+  return paths;
 }

@@ -24,7 +24,7 @@ import {
 } from "../../format/repository/repoPath";
 import { findAttempt, isOfDomain, requireAttempt, saveAttempt, Watch } from "../../repository/attempt";
 import { hasManifest, loadManifest, loadManifestFile, saveManifestCopy } from "../../repository/backupStore";
-import { isRemovedElsewhere, markExpired, removeManifests } from "../../repository/expireStore";
+import { findTombstoneEndMs, isRemovedElsewhere, markExpired, removeManifests } from "../../repository/expireStore";
 import type { Lease } from "../../repository/lease";
 import { finishBackup, overwritesInOneStep, removeInSteps } from "../../repository/publish";
 import { newSubPass, type Repository } from "../../repository/repository";
@@ -169,6 +169,13 @@ async function claim(target: SyncTarget, manifest: Manifest, ctx: Context): Prom
   if (await isRemovedElsewhere(repo, label, lease)) {
     throw fail("lockAcquire", `another host has begun to remove the backup with this label from ${repo.name}`, {
       hint: `The next expire of ${repo.name} removes what is left of it, then sync can copy this one.`,
+      repoIndex: repo.key,
+    });
+  }
+  const endMs = await findTombstoneEndMs(repo, label);
+  if (endMs !== null && endMs > ctx.clock.nowMs()) {
+    throw fail("lockAcquire", `what another host began with this label was removed from ${repo.name}`, {
+      hint: `That host may be asleep and write there again: sync can copy the backup after ${new Date(endMs).toISOString()}.`,
       repoIndex: repo.key,
     });
   }

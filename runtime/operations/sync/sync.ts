@@ -59,7 +59,10 @@ export async function sync(
   const source = await openSide(from);
   await options.lease.check();
   const target = await openTarget(to, source, options.dryRun, ctx);
-  const { entries, taken } = planSync(source.backupInfo, target.backupInfo, options.scope);
+  const nowS = Math.floor(ctx.clock.nowMs() / 1000);
+  const { entries, taken, expired } = planSync(source.backupInfo, target.backupInfo, options.scope, nowS);
+  if (expired.length > 0)
+    ctx.log.info(`${to.name}: not copied, because the next expire would remove them: ${expired.join(", ")}`);
   for (const label of taken)
     ctx.log.warn(`backup ${label} of ${from.name} is not copied: ${to.name} holds another backup with this label`);
   const problems: string[] = [];
@@ -177,8 +180,8 @@ async function copyBackups(
       done.push(label);
     } catch (error) {
       if (ctx.signal.aborted || isError(error, "assert")) throw error;
-      const { name, message } = toBackupError(error);
-      problems.push(`backup ${label}: [${name}] ${message}`);
+      const { name, message, hints } = toBackupError(error);
+      problems.push([`backup ${label}: [${name}] ${message}`, ...hints.map((hint) => `HINT: ${hint}`)].join("\n"));
     }
   }
   const newest = [...target.backupInfo.backups.map((entry) => entry.label), ...done].sort().at(-1);

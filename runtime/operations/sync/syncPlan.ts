@@ -5,17 +5,18 @@
  * keys, compression and paths: one key and one compression per set, as in stock.
  */
 import { fail } from "../../base/errors";
-import { type BackupInfo, type BackupInfoEntry, isSameBackup } from "../../format/repository/backupInfo";
+import { type BackupInfo, type BackupInfoEntry, isSameBackup, withEntries } from "../../format/repository/backupInfo";
 import type { BlockSettings } from "../../format/repository/blockSize";
 import type { CompressSpec } from "../../format/codec/compress";
 import { BACKREST_VERSION } from "../../format/repository/infoFile";
 import { isLabel } from "../../format/repository/label";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import type { Repository } from "../../repository/repository";
+import { planExpire, type Retention } from "../expire/expirePlan";
 
-/** Everything, the newest backup, or one by its label; always with the backups that it depends on. */
+/** All that the target's retention keeps, the newest, or one by its label; always with those that they depend on. */
 export type SyncScope =
-  | { readonly kind: "all" }
+  | { readonly kind: "all"; readonly retention: Retention }
   | { readonly kind: "latest" }
   | { readonly kind: "set"; readonly label: string };
 
@@ -24,13 +25,15 @@ export interface SyncPlan {
   readonly entries: readonly BackupInfoEntry[];
   /** Labels under which the target holds another backup. What builds on the source's is copied: files are compared. */
   readonly taken: readonly string[];
+  /** Labels that the target's next expire would remove. */
+  readonly expired: readonly string[];
 }
 
 /**
  * @throws backupSetInvalid (75), fileInvalid (28) when the repositories belong to different clusters or the target
  * holds another backup under the label of `--set`
  */
-export function planSync(source: BackupInfo, target: BackupInfo, scope: SyncScope): SyncPlan {
+export function planSync(source: BackupInfo, target: BackupInfo, scope: SyncScope, nowS: number): SyncPlan {
   for (const entry of source.history) {
     const other = target.history.find((row) => row.id === entry.id);
     if (other === undefined || other.systemId !== entry.systemId || other.pgVersion !== entry.pgVersion) {
@@ -54,7 +57,22 @@ export function planSync(source: BackupInfo, target: BackupInfo, scope: SyncScop
       hint: "two hosts began them in the same second; both can be restored by --repo.",
     });
   }
-  return { entries: source.backups.filter(({ label }) => wanted.has(label) && !held.has(label)), taken };
+  const entries = source.backups.filter(({ label }) => wanted.has(label) && !held.has(label));
+  const expired = scope.kind === "all" ? findExpired(target, entries, scope.retention, nowS) : [];
+  return { entries: entries.filter(({ label }) => !expired.includes(label)), taken, expired };
+}
+
+/** Labels of the entries that expire would remove once the target held them all. */
+function findExpired(
+  target: BackupInfo,
+  entries: readonly BackupInfoEntry[],
+  retention: Retention,
+  nowS: number,
+): string[] {
+  const request = { oldest: false, refusePageErrors: false, dryRun: true };
+  const { sets } = planExpire("", withEntries(target, entries), retention, request, nowS);
+  const expired = new Set(sets.flatMap((set) => set.labels));
+  return entries.flatMap(({ label }) => (expired.has(label) ? [label] : []));
 }
 
 function describe(entry: BackupInfo["history"][number] | undefined): string {

@@ -207,7 +207,7 @@ describe("a full backup that was interrupted", () => {
     const { manifest, text } = await goOn(data);
     expect(text).toContain(`backup '${label}' cannot be resumed: another host started it`);
     expect(manifest.label).not.toBe(label);
-    expect(memory.paths().filter((path) => path.includes(label))).toEqual([]);
+    expect(memory.paths().filter((path) => path.includes(label))).toEqual([`pgbackstop/demo/tombstones/${label}`]);
   });
 
   it("does not pass for stock's when its attempt file was removed", async () => {

@@ -21,6 +21,7 @@ import { type TestContext, testContext } from "../../../harness/context";
 import { type TestLease, testLease } from "../../../harness/leases";
 import { type MemoryFile, MemoryStorage } from "../../../harness/doubles/storages";
 import { CONTROL, makeDataDirectory, repository, temporaryFolder, WAL_SIZE_BYTES } from "../../repository/support";
+import { KEEP_ALL } from "../../../harness/madeRepository";
 import { runBackup } from "./support";
 
 /** The sleeping host's storage, with the same files as the other host's. */
@@ -135,7 +136,7 @@ const syncOne: Work = async ({ sleepy, repo, data, ctx, lease }) => {
     source,
     sleepy,
     inlinePool(new Map([source, sleepy].map((one) => [one.key, one])), ctx, 2),
-    { scope: { kind: "all" }, dryRun: false, lease },
+    { scope: { kind: "all", retention: KEEP_ALL }, dryRun: false, lease },
     ctx,
   );
   if (problems.some((line) => line.includes("[LockAcquireError]"))) throw new Error("lost");

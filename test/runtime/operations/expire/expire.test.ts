@@ -14,7 +14,9 @@ import {
 } from "../../../../runtime/operations/expire/expirePlan";
 import { inlinePool } from "../../../../runtime/operations/shared/jobs";
 import { verify } from "../../../../runtime/operations/verify/verify";
+import { saveAttempt } from "../../../../runtime/repository/attempt";
 import { hasManifest } from "../../../../runtime/repository/backupStore";
+import { markExpired } from "../../../../runtime/repository/expireStore";
 import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { ListOptions, ObjectInfo } from "../../../../runtime/storage/storage";
 import { testContext } from "../../../harness/context";
@@ -95,6 +97,21 @@ it("adds a finished backup that a killed writer has not listed, before it decide
   );
   expect((await loadBackupInfo(repo)).backups.map((entry) => entry.label)).toEqual(
     STANZA.backups.slice(1).map((backup) => backup.label),
+  );
+});
+
+it("leaves a tombstone where another host was at work, and only there", async () => {
+  const memory = new MemoryStorage();
+  const repo = repository(1, { storage: memory });
+  await makeStanza(repo, STANZA);
+  const [begun, own, marked] = ["20260110-000000F", "20260111-000000F", "20260201-000000F"] as const;
+  const [here, elsewhere] = [testLease({ domain: "here" }), testLease({ domain: "elsewhere" })];
+  await saveAttempt(repo, begun, { lease: elsewhere, source: null, pass: null }, testContext());
+  await saveAttempt(repo, own, { lease: here, source: null, pass: null }, testContext());
+  await markExpired(repo, marked, elsewhere);
+  await expireRepository(repo, RETENTION, REQUEST, here, testContext());
+  expect(memory.paths().filter((path) => path.startsWith("pgbackstop/"))).toEqual(
+    [begun, marked].map((label) => `pgbackstop/demo/tombstones/${label}`),
   );
 });
 

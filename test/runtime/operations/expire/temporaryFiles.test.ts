@@ -2,13 +2,16 @@ import { existsSync, lutimesSync, mkdirSync, readdirSync, symlinkSync, utimesSyn
 import { basename, dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { temporaryName } from "../../../../runtime/base/temporaryName";
+import { tombstonePath } from "../../../../runtime/format/repository/repoPath";
 import { expireRepository } from "../../../../runtime/operations/expire/expire";
+import { leaveTombstone } from "../../../../runtime/repository/expireStore";
 import { PosixStorage } from "../../../../runtime/storage/posix";
 import { seededRandom, testContext } from "../../../harness/context";
 import { testLease } from "../../../harness/leases";
-import { makeStanza } from "../../../harness/madeRepository";
+import { KEEP_ALL, makeStanza } from "../../../harness/madeRepository";
 import { repository, temporaryFolder, walName } from "../../repository/support";
 
+const REQUEST = { oldest: false, refusePageErrors: true, dryRun: false };
 const HOUR_MS = 60 * 60 * 1000;
 const LABEL = "20260101-000000F";
 /** Paths whose writers are killed. */
@@ -54,14 +57,27 @@ test("expire removes leftovers of killed writers after a day, and nothing that m
   const there = (paths: readonly string[]): readonly string[] => paths.filter((path) => existsSync(join(root, path)));
 
   const retention = { full: 1, fullType: "count", archiveType: "full" } as const;
-  await expireRepository(repo, retention, { oldest: false, refusePageErrors: true, dryRun: true }, testLease(), ctx);
+  await expireRepository(repo, retention, { ...REQUEST, dryRun: true }, testLease(), ctx);
   expect(there([...old, ...ofStock])).toHaveLength(2 * PATHS.length);
   expect(ctx.lines.filter(({ text }) => text.includes("[DRY-RUN] repo1: remove leftover"))).toHaveLength(
     2 * PATHS.length + 1,
   );
-  await expireRepository(repo, retention, { oldest: false, refusePageErrors: true, dryRun: false }, testLease(), ctx);
+  await expireRepository(repo, retention, REQUEST, testLease(), ctx);
   expect(there([...old, ...ofStock])).toEqual([]);
   expect(readdirSync(join(root, "backup/demo"))).not.toContain(basename(link));
   expect(there(fresh)).toEqual(fresh);
   expect(there(alike)).toEqual(alike);
+});
+
+test("expire removes tombstones after a day", async () => {
+  const repo = repository(1);
+  await makeStanza(repo, { versions: ["15"], backups: [], wal: {} });
+  await leaveTombstone(repo, LABEL);
+  const { modifiedAtMs = 0 } = (await repo.storage.stat(tombstonePath("demo", LABEL))) ?? {};
+  const isLeft = async (ageMs: number): Promise<boolean> => {
+    const ctx = testContext({ startedAtMs: modifiedAtMs + ageMs });
+    await expireRepository(repo, KEEP_ALL, REQUEST, testLease(), ctx);
+    return (await repo.storage.stat(tombstonePath("demo", LABEL))) !== null;
+  };
+  expect([await isLeft(24 * HOUR_MS - 1), await isLeft(24 * HOUR_MS)]).toEqual([true, false]);
 });

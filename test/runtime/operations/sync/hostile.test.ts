@@ -15,7 +15,7 @@ import { verify } from "../../../../runtime/operations/verify/verify";
 import { PosixStorage } from "../../../../runtime/storage/posix";
 import { testContext } from "../../../harness/context";
 import { testLease } from "../../../harness/leases";
-import { MADE_WAL_SIZE_BYTES, makeStanza } from "../../../harness/madeRepository";
+import { KEEP_ALL, MADE_WAL_SIZE_BYTES, makeStanza } from "../../../harness/madeRepository";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { repository, temporaryFolder, walName } from "../../repository/support";
 
@@ -147,7 +147,14 @@ it("sync writes only into its stanza, and every failure has a kind", {
       });
       const pool = inlinePool(new Map([from, to].map((repo) => [repo.key, repo])), testContext(), 2);
       for (const work of [
-        () => sync(from, to, pool, { scope: { kind: "all" }, dryRun: false, lease: testLease() }, testContext()),
+        () =>
+          sync(
+            from,
+            to,
+            pool,
+            { scope: { kind: "all", retention: KEEP_ALL }, dryRun: false, lease: testLease() },
+            testContext(),
+          ),
         () => verify(from, pool, MADE_WAL_SIZE_BYTES, testContext()),
         () => listStanzas([from]),
       ]) {

@@ -5,19 +5,20 @@ import { inlinePool } from "../../../../runtime/operations/shared/jobs";
 import { sync as syncWith, type SyncOptions, type SyncOutcome } from "../../../../runtime/operations/sync/sync";
 import { verify } from "../../../../runtime/operations/verify/verify";
 import type { StreamChunk } from "../../../../runtime/format/wal/streamChunk";
-import { copyOf, manifestPath } from "../../../../runtime/format/repository/repoPath";
+import { copyOf, manifestPath, tombstonePath } from "../../../../runtime/format/repository/repoPath";
 import { loadManifestFile } from "../../../../runtime/repository/backupStore";
+import { leaveTombstone } from "../../../../runtime/repository/expireStore";
 import { loadArchiveInfo, loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
 import { listChunks, putChunk, readChunk } from "../../../../runtime/repository/streamStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { testContext } from "../../../harness/context";
 import { testLease } from "../../../harness/leases";
 import { FaultyStorage } from "../../../harness/network/faults";
-import { MADE_WAL_SIZE_BYTES, type MadeStanza, makeStanza } from "../../../harness/madeRepository";
+import { KEEP_ALL, MADE_WAL_SIZE_BYTES, type MadeStanza, makeStanza } from "../../../harness/madeRepository";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { repository, walName } from "../../repository/support";
 
-const ALL: SyncOptions = { scope: { kind: "all" }, dryRun: false, lease: testLease() };
+const ALL: SyncOptions = { scope: { kind: "all", retention: KEEP_ALL }, dryRun: false, lease: testLease() };
 const PLAIN = { archiveId: "15-1", pass: null };
 const FULL = "20260101-000000F";
 const DIFF = "20260101-000000F_20260102-000000D";
@@ -113,6 +114,36 @@ it("copies one backup with its dependencies", async () => {
   expect((await sync(from, to, { ...ALL, scope: { kind: "latest" } }, testContext())).labels).toEqual([DIFF]);
   const unknown = sync(from, to, { ...ALL, scope: { kind: "set", label: "20270101-000000F" } }, testContext());
   await expect(unknown).rejects.toMatchObject({ kind: "backupSetInvalid" });
+});
+
+it("copies everything that the target's retention keeps, and other backups only by their label", async () => {
+  const [from, to] = [repository(1), target()];
+  const newest = "20260201-000000F";
+  await makeStanza(from, { ...STANZA, backups: [...STANZA.backups, { label: newest, wal: [walName(5), walName(5)] }] });
+  const scope = { kind: "all", retention: { ...KEEP_ALL, full: 1 } } as const;
+  const ctx = testContext();
+  expect(await sync(from, to, { ...ALL, scope }, ctx)).toMatchObject({ labels: [newest], walCount: 2, problems: [] });
+  expect(ctx.lines).toContainEqual({
+    level: "info",
+    text: `repo2: not copied, because the next expire would remove them: ${FULL}, ${DIFF}`,
+  });
+  expect((await sync(from, to, { ...ALL, scope: { kind: "set", label: FULL } }, ctx)).labels).toEqual([FULL]);
+  expect(await sync(from, to, { ...ALL, scope }, ctx)).toMatchObject({ labels: [], problems: [] });
+});
+
+it("copies nothing for a day where another host's files were removed: that host may wake and write there", async () => {
+  const [from, to] = [await source(), target()];
+  await leaveTombstone(to, FULL);
+  const endMs = ((await to.storage.stat(tombstonePath(to.stanza, FULL)))?.modifiedAtMs ?? 0) + 24 * 60 * 60 * 1000;
+  const copyAt = (nowMs: number): Promise<SyncOutcome> =>
+    sync(from, to, { ...ALL, scope: { kind: "set", label: FULL } }, testContext({ startedAtMs: nowMs }));
+  const { labels, problems } = await copyAt(endMs - 1);
+  expect(labels).toEqual([]);
+  expect(problems).toEqual([
+    `backup ${FULL}: [LockAcquireError] what another host began with this label was removed from repo2\n` +
+      `HINT: That host may be asleep and write there again: sync can copy the backup after ${new Date(endMs).toISOString()}.`,
+  ]);
+  expect((await copyAt(endMs)).labels).toEqual([FULL]);
 });
 
 it("keeps the target's own backup of the same label, and copies those that build on the other one", async () => {
