@@ -12,19 +12,21 @@ interface Project {
   readonly name: string;
   readonly include: readonly string[];
   readonly exclude: readonly string[];
+  readonly isolate: boolean;
   readonly workers: number;
   readonly testTimeoutMs: number;
   readonly pollPauseMs: number | undefined;
 }
 
 function projectsOfTier(tier: Tier): readonly Project[] {
-  const { alone = [], filesAtOnce, testTimeoutMs, pollPauseMs } = tier;
-  const [name = "", aloneName] = projectsOf(tier);
+  const { isolated = [], filesAtOnce, testTimeoutMs, pollPauseMs } = tier;
+  const [name = "", isolatedName] = projectsOf(tier);
   const include = tier.folders.map((folder) => `${folder}/**/*.test.ts`);
-  const together = { name, include, exclude: alone, workers: filesAtOnce, testTimeoutMs, pollPauseMs };
-  return aloneName === undefined
+  const shared = { workers: filesAtOnce, testTimeoutMs, pollPauseMs };
+  const together = { ...shared, name, include, exclude: isolated, isolate: isolatedName === undefined };
+  return isolatedName === undefined
     ? [together]
-    : [together, { name: aloneName, include: alone, exclude: [], workers: 1, testTimeoutMs, pollPauseMs }];
+    : [together, { ...shared, name: isolatedName, include: isolated, exclude: [], isolate: true }];
 }
 
 /** As the build does it. */
@@ -35,7 +37,7 @@ const protoFiles = {
 
 /** Projects of different width must not run at the same time: each has a place in the order of its own. */
 function configOf(
-  { name, include, exclude, workers, testTimeoutMs, pollPauseMs }: Project,
+  { name, include, exclude, isolate, workers, testTimeoutMs, pollPauseMs }: Project,
   position: number,
 ): TestProjectInlineConfiguration {
   return {
@@ -48,6 +50,7 @@ function configOf(
       exclude: [...configDefaults.exclude, "test/vectors/**", ...exclude],
       environment: "node",
       pool: "forks",
+      isolate,
       maxWorkers: workers,
       sequence: { groupOrder: position },
       testTimeout: testTimeoutMs,

@@ -73,6 +73,18 @@ describe("the house", () => {
     expect(lost).toEqual([]);
     expect(tests.length).toBeGreaterThan(0);
   });
+
+  test("a test that replaces modules shares no process", () => {
+    const replacing = files.filter(({ path, text }) => path.endsWith(".test.ts") && /^vi\.(do)?[mM]ock\(/m.test(text));
+    const sharing = replacing.filter(({ path }) =>
+      TIERS.some(
+        ({ folders, isolated }) =>
+          isolated?.includes(path) === false && folders.some((folder) => path.startsWith(`${folder}/`)),
+      ),
+    );
+    expect(replacing.length).toBeGreaterThan(0);
+    expect(sharing.map(({ path }) => path)).toEqual([]);
+  });
 });
 
 describe("every file", () => {

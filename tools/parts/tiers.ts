@@ -13,13 +13,13 @@ export interface Tier {
   readonly queue: "compute" | "wait";
   /** Files that run at the same time. */
   readonly filesAtOnce: number;
-  /** Files that measure times or the machine's memory run alone, after everything else. */
-  readonly alone?: readonly string[];
+  /** Files that replace or count modules. Each has its own process; the others share theirs. Absent: no file shares. */
+  readonly isolated?: readonly string[];
   /** Small files that take long. Vitest begins with the largest, and these would end when the others have. */
   readonly first?: readonly string[];
   /** Files of plain `npm test`, which show that the parts work. Absent: all files. */
   readonly quick?: readonly string[];
-  /** Temporary files go to memory if there is space, except those of files in `alone`. */
+  /** Temporary files go to memory if there is space. */
   readonly inMemory?: true;
   readonly testTimeoutMs: number;
   /**
@@ -41,6 +41,21 @@ export const TIERS: readonly Tier[] = [
     queue: "compute",
     // Vitest's default leaves one processor idle.
     filesAtOnce: availableParallelism(),
+    isolated: [
+      "test/components/children.test.ts",
+      "test/components/databases/clusterRuntime.test.ts",
+      "test/components/databases/cnpgBackup.test.ts",
+      "test/components/databases/deferredCluster.test.ts",
+      "test/components/databases/deferredHost.test.ts",
+      "test/components/databases/postgresHost.test.ts",
+      "test/components/deferredComponents.test.ts",
+      "test/components/dynamic/b2.test.ts",
+      "test/components/host/postgresSettings.test.ts",
+      "test/components/migration/migration.test.ts",
+      "test/components/repositories/cloudRepositories.test.ts",
+      "test/components/upgrade.test.ts",
+      "test/runtime/postgres/dataDirectory.test.ts",
+    ],
     testTimeoutMs: 60_000,
     about: "pure code, golden bytes, properties, local files",
     needsPulumi: false,
@@ -50,7 +65,6 @@ export const TIERS: readonly Tier[] = [
     folders: ["test/interop", "test/conformance", "test/model", "test/simulation"],
     queue: "compute",
     filesAtOnce: 2,
-    alone: ["test/interop/faults/isolation.test.ts"],
     quick: [
       "test/conformance/storage.test.ts",
       "test/interop/stock/stockReadsOurs.test.ts",
@@ -106,7 +120,7 @@ export const TIERS: readonly Tier[] = [
   },
 ];
 
-/** Vitest projects of a tier: files that may run in parallel, then those that must run alone. */
+/** Vitest projects of a tier: its files, then those that need a process of their own. */
 export function projectsOf(tier: Tier): readonly string[] {
-  return tier.alone === undefined ? [tier.name] : [tier.name, `${tier.name}-alone`];
+  return tier.isolated === undefined ? [tier.name] : [tier.name, `${tier.name}-isolated`];
 }

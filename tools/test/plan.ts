@@ -1,6 +1,6 @@
-/** Plans a test run: its files, what runs in parallel, and what runs alone. */
+/** Plans a test run: its files, and what runs in parallel. */
 import { relative, resolve } from "node:path";
-import { projectsOf, type Tier } from "../parts/tiers";
+import type { Tier } from "../parts/tiers";
 
 /** The parsed command line. */
 export interface TestRequest {
@@ -18,9 +18,6 @@ export interface TestRequest {
 /** One call of vitest. */
 export interface TestRun {
   readonly tier: Tier;
-  /** A vitest project of the tier. */
-  readonly project: string;
-  readonly isAlone: boolean;
   /** Files and folders; empty: all of the project. */
   readonly paths: readonly string[];
 }
@@ -28,8 +25,6 @@ export interface TestRun {
 export interface Plan {
   /** Run at the same time, each in its order. The queue that ends first helps the other. */
   readonly queues: readonly (readonly TestRun[])[];
-  /** Run in sequence after all queues. */
-  readonly afterwards: readonly TestRun[];
   /** True if a few files may represent a tier. */
   readonly quick: boolean;
 }
@@ -70,26 +65,19 @@ export function planRuns(request: TestRequest, tiers: readonly Tier[]): Plan {
   const queues = ["compute", "wait"]
     .map((queue) => wanted.filter((tier) => tier.queue === queue))
     .filter((queue) => queue.length > 0);
-  const together = (tier: Tier): TestRun => runOf(tier, false, request, quick);
-  const alone = (tier: Tier): readonly TestRun[] =>
-    tier.alone === undefined ? [] : [runOf(tier, true, request, quick)];
-  if (request.serial || queues.length === 1)
-    return { queues: [wanted.flatMap((tier) => [together(tier), ...alone(tier)])], afterwards: [], quick };
-  return { queues: queues.map((queue) => queue.map(together)), afterwards: wanted.flatMap(alone), quick };
-}
-
-function runOf(tier: Tier, isAlone: boolean, { paths }: TestRequest, quick: boolean): TestRun {
-  const project = projectsOf(tier)[isAlone ? 1 : 0] ?? tier.name;
-  return { tier, project, isAlone, paths: quick ? (tier.quick ?? []) : paths.filter((path) => has(tier, path)) };
+  const runOf = (tier: Tier): TestRun => ({
+    tier,
+    paths: quick ? (tier.quick ?? []) : request.paths.filter((path) => has(tier, path)),
+  });
+  return { queues: (request.serial ? [wanted] : queues).map((queue) => queue.map(runOf)), quick };
 }
 
 /** The files of a run, of all `files` from the root of the project. */
-export function filesOf({ tier, isAlone, paths }: TestRun, files: readonly string[]): readonly string[] {
+export function filesOf({ tier, paths }: TestRun, files: readonly string[]): readonly string[] {
   return files.filter(
     (file) =>
       tier.folders.some((folder) => isBelow(file, folder)) &&
-      (paths.length === 0 || paths.some((path) => isBelow(file, path))) &&
-      (tier.alone?.includes(file) ?? false) === isAlone,
+      (paths.length === 0 || paths.some((path) => isBelow(file, path))),
   );
 }
 

@@ -11,7 +11,7 @@ import { build } from "../parts/build/build";
 import { cloneCacheFolder, projectFolder } from "../parts/cache";
 import { cleanUp, isEnding, runInherited } from "../parts/process";
 import { createProgress, type Progress } from "../parts/progress";
-import { TIERS, type Tier } from "../parts/tiers";
+import { projectsOf, TIERS, type Tier } from "../parts/tiers";
 import { makeMemoryFolder } from "./memoryFolder";
 import { filesOf, parseArguments, type Plan, planRuns, type TestRun, type TestRequest } from "./plan";
 import { makeReady, startParts } from "./ready";
@@ -81,7 +81,7 @@ async function tryBuild(progress: Progress): Promise<boolean> {
 type FindMissing = (tier: Tier) => Promise<string | null>;
 
 async function runPlan(
-  { queues, afterwards }: Plan,
+  { queues }: Plan,
   request: TestRequest,
   progress: Progress,
   findMissing: FindMissing,
@@ -103,8 +103,6 @@ async function runPlan(
   // The queue that ends first takes what the other one would do last.
   const takeFor = (own: TestRun[]) => () => own.shift() ?? waiting.find(({ length }) => length > 0)?.pop();
   await Promise.all(waiting.map((own) => runAll(takeFor(own), queues.length > 1 ? label : null)));
-  const last = [...afterwards];
-  await runAll(() => last.shift(), null);
   return TIERS.flatMap((tier) => {
     const result = results.get(tier);
     return result === undefined ? [] : [{ ...result, name: tier.name, about: tier.about }];
@@ -129,25 +127,25 @@ async function runReady(
 }
 
 async function runVitest(
-  { tier, project, isAlone, paths }: TestRun,
+  { tier, paths }: TestRun,
   request: TestRequest,
   onLine?: (line: string) => void,
 ): Promise<Omit<RunResult, "seconds">> {
   const root = projectFolder();
-  const reportFile = join(cloneCacheFolder(), `report-${project}-${process.pid}.json`);
+  const reportFile = join(cloneCacheFolder(), `report-${tier.name}-${process.pid}.json`);
   // Each file of tests is a process that loads vitest and Pulumi again.
   const compiledFolder = join(cloneCacheFolder(), "compiled");
   const vitest = join(root, "node_modules", "vitest", "vitest.mjs");
   const failureReporter = join(root, "tools", "test", "failureReporter.ts");
   const reporters = ["default", "json", failureReporter].map((reporter) => `--reporter=${reporter}`);
   if (onLine === undefined) process.stdout.write(`\n== ${tier.name}: ${tier.about}\n`);
-  const memory = tier.inMemory === true && !isAlone ? makeMemoryFolder() : null;
+  const memory = tier.inMemory === true ? makeMemoryFolder() : null;
   const exitCode = await runInherited(
     process.execPath,
     [
       vitest,
       "run",
-      `--project=${project}`,
+      ...projectsOf(tier).map((project) => `--project=${project}`),
       "--passWithNoTests",
       ...reporters,
       `--outputFile.json=${reportFile}`,

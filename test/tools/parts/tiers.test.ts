@@ -4,16 +4,16 @@ import { describe, expect, test } from "vitest";
 import { projectFolder } from "../../../tools/parts/cache";
 import { TIERS } from "../../../tools/parts/tiers";
 
-describe.each(TIERS)("tier $name", ({ folders, alone = [], first = [], quick = [] }) => {
+describe.each(TIERS)("tier $name", ({ folders, isolated = [], first = [], quick = [] }) => {
   test("names only existing folders and files", () => {
     expect(
-      [...folders, ...alone, ...first, ...quick].filter((path) => !existsSync(join(projectFolder(), path))),
+      [...folders, ...isolated, ...first, ...quick].filter((path) => !existsSync(join(projectFolder(), path))),
     ).toEqual([]);
   });
 
   test("names only its own files", () => {
     expect(
-      [...alone, ...first, ...quick].filter((file) => !folders.some((folder) => file.startsWith(`${folder}/`))),
+      [...isolated, ...first, ...quick].filter((file) => !folders.some((folder) => file.startsWith(`${folder}/`))),
     ).toEqual([]);
   });
 });

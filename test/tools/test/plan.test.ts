@@ -17,34 +17,27 @@ const plan = (...argv: string[]): Plan =>
     parseArguments(argv, "/project", (path) => FILES.some((file) => `/project/${file}`.startsWith(path))),
     TIERS,
   );
-const show = ({ project, paths }: TestRun): string => [project, ...paths].join(" ");
+const show = ({ tier, paths }: TestRun): string => [tier.name, ...paths].join(" ");
 const queuesOf = ({ queues }: Plan): string[][] => queues.map((runs) => runs.map(show));
-const filesIn = ({ queues, afterwards }: Plan): string[] =>
-  [...queues.flat(), ...afterwards].flatMap((run) => filesOf(run, FILES));
+const filesIn = ({ queues }: Plan): string[] => queues.flat().flatMap((run) => filesOf(run, FILES));
 
 describe("a run of tests", () => {
-  test("with --all has two queues, and then the files that must run alone", () => {
+  test("with --all has two queues", () => {
     const all = plan("--all");
     expect(queuesOf(all)).toEqual([
       ["unit", "data", "engine", "package"],
       ["hosts", "kubernetes"],
     ]);
-    expect(all.afterwards.map(show)).toEqual(["data-alone"]);
     expect(all.quick).toBe(false);
   });
 
-  test("with --all runs every file once, in queues or alone", () => {
+  test("with --all runs every file once", () => {
     expect(filesIn(plan("--all")).toSorted()).toEqual(FILES.toSorted());
     expect(filesIn(plan("--all", "--serial")).toSorted()).toEqual(FILES.toSorted());
   });
 
   test("with --serial has one queue in the order of the table", () => {
-    const { queues, afterwards } = plan("--all", "--serial");
-    expect(queues.map((runs) => runs.filter(({ isAlone }) => !isAlone).map(({ tier }) => tier.name))).toEqual([
-      TIERS.map(({ name }) => name),
-    ]);
-    expect(queues.flat().map(({ project }) => project)).toContain("data-alone");
-    expect(afterwards).toEqual([]);
+    expect(queuesOf(plan("--all", "--serial"))).toEqual([TIERS.map(({ name }) => name)]);
   });
 
   test("without arguments runs the quick files, and all of a tier that has none", () => {
@@ -60,16 +53,15 @@ describe("a run of tests", () => {
 
   test("of a tier runs all of it in one queue", () => {
     const data = plan("--tier", "data");
-    expect(queuesOf(data)).toEqual([["data", "data-alone"]]);
-    expect(data).toMatchObject({ afterwards: [], quick: false });
+    expect(queuesOf(data)).toEqual([["data"]]);
+    expect(data.quick).toBe(false);
   });
 
   test("of paths runs the files below them, and gives each tier its own", () => {
-    expect(queuesOf(plan("test/interop"))).toEqual([["data test/interop", "data-alone test/interop"]]);
+    expect(queuesOf(plan("test/interop"))).toEqual([["data test/interop"]]);
     const both = plan("test/interop/faults/isolation.test.ts", "test/hosts/boot.test.ts");
     expect(queuesOf(both)).toEqual([["data test/interop/faults/isolation.test.ts"], ["hosts test/hosts/boot.test.ts"]]);
-    expect(both.afterwards.map(show)).toEqual(["data-alone test/interop/faults/isolation.test.ts"]);
-    expect(filesIn(both)).toEqual(["test/hosts/boot.test.ts", "test/interop/faults/isolation.test.ts"]);
+    expect(filesIn(both)).toEqual(["test/interop/faults/isolation.test.ts", "test/hosts/boot.test.ts"]);
     expect(filesIn(plan("test"))).toHaveLength(FILES.length);
   });
 
