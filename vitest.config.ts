@@ -13,20 +13,16 @@ interface Project {
   readonly include: readonly string[];
   readonly exclude: readonly string[];
   readonly isolate: boolean;
-  readonly workers: number;
-  readonly testTimeoutMs: number;
-  readonly pollPauseMs: number | undefined;
 }
 
-function projectsOfTier(tier: Tier): readonly Project[] {
-  const { isolated = [], filesAtOnce, testTimeoutMs, pollPauseMs } = tier;
+function projectsOfTier(tier: Tier, position: number): TestProjectInlineConfiguration[] {
+  const { isolated = [] } = tier;
   const [name = "", isolatedName] = projectsOf(tier);
   const include = tier.folders.map((folder) => `${folder}/**/*.test.ts`);
-  const shared = { workers: filesAtOnce, testTimeoutMs, pollPauseMs };
-  const together = { ...shared, name, include, exclude: isolated, isolate: isolatedName === undefined };
-  return isolatedName === undefined
-    ? [together]
-    : [together, { ...shared, name: isolatedName, include: isolated, exclude: [], isolate: true }];
+  const projects = [{ name, include, exclude: isolated, isolate: false }];
+  if (isolatedName !== undefined)
+    projects.push({ name: isolatedName, include: [...isolated], exclude: [], isolate: true });
+  return projects.map((project) => configOf(project, tier, position));
 }
 
 /** As the build does it. */
@@ -35,9 +31,10 @@ const protoFiles = {
   transform: (text: string, path: string) => (path.endsWith(".proto") ? { code: protoModule(text), map: null } : null),
 };
 
-/** Projects of different width must not run at the same time: each has a place in the order of its own. */
+/** Tiers of different width must not run at the same time: each has its own place in the order. */
 function configOf(
-  { name, include, exclude, isolate, workers, testTimeoutMs, pollPauseMs }: Project,
+  { name, include, exclude, isolate }: Project,
+  { filesAtOnce, testTimeoutMs, pollPauseMs }: Tier,
   position: number,
 ): TestProjectInlineConfiguration {
   return {
@@ -51,7 +48,8 @@ function configOf(
       environment: "node",
       pool: "forks",
       isolate,
-      maxWorkers: workers,
+      setupFiles: "test/harness/endOfFile.ts",
+      maxWorkers: filesAtOnce,
       sequence: { groupOrder: position },
       testTimeout: testTimeoutMs,
       hookTimeout: testTimeoutMs,
@@ -62,16 +60,24 @@ function configOf(
   };
 }
 
+/** Isolated files come first, because a process that is shared ends before the next one of them. */
 class LongFilesFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const first = new Set(
-      TIERS.flatMap(({ first: paths = [] }) => paths.map((path) => fileURLToPath(new URL(path, import.meta.url)))),
-    );
-    const [long, others] = [true, false].map((isLong) => files.filter((file) => first.has(file.moduleId) === isLong));
-    return [...(long ?? []), ...(await super.sort(others ?? []))];
+    const rank = (paths: readonly string[] = []): ReadonlySet<string> =>
+      new Set(paths.map((path) => fileURLToPath(new URL(path, import.meta.url))));
+    const ranks = [
+      rank(TIERS.flatMap(({ isolated = [] }) => isolated)),
+      rank(TIERS.flatMap(({ first = [] }) => first)),
+    ];
+    const rankOf = ({ moduleId }: TestSpecification): number => {
+      const position = ranks.findIndex((paths) => paths.has(moduleId));
+      return position === -1 ? ranks.length : position;
+    };
+    // The sort is stable: it keeps vitest's order among files of a rank.
+    return (await super.sort(files)).toSorted((a, b) => rankOf(a) - rankOf(b));
   }
 }
 
 export default defineConfig({
-  test: { projects: TIERS.flatMap(projectsOfTier).map(configOf), sequence: { sequencer: LongFilesFirst } },
+  test: { projects: TIERS.flatMap(projectsOfTier), sequence: { sequencer: LongFilesFirst } },
 });

@@ -13,7 +13,7 @@ export interface Tier {
   readonly queue: "compute" | "wait";
   /** Files that run at the same time. */
   readonly filesAtOnce: number;
-  /** Files that replace or count modules. Each has its own process; the others share theirs. Absent: no file shares. */
+  /** Files that replace or count modules. Each has its own process; the others of a tier share theirs. */
   readonly isolated?: readonly string[];
   /** Small files that take long. Vitest begins with the largest, and these would end when the others have. */
   readonly first?: readonly string[];
@@ -65,6 +65,7 @@ export const TIERS: readonly Tier[] = [
     folders: ["test/interop", "test/conformance", "test/model", "test/simulation"],
     queue: "compute",
     filesAtOnce: 2,
+    isolated: ["test/simulation/simulation.test.ts"],
     quick: [
       "test/conformance/storage.test.ts",
       "test/interop/stock/stockReadsOurs.test.ts",
@@ -111,6 +112,7 @@ export const TIERS: readonly Tier[] = [
     queue: "wait",
     // Labs share nothing, and mostly wait.
     filesAtOnce: 2,
+    isolated: ["test/kubernetes/content.test.ts"],
     first: ["test/kubernetes/majorUpgrade.test.ts", "test/kubernetes/fullBackups.test.ts"],
     quick: ["test/kubernetes/apiServer.test.ts", "test/kubernetes/cluster.test.ts"],
     testTimeoutMs: 600_000,
@@ -120,7 +122,7 @@ export const TIERS: readonly Tier[] = [
   },
 ];
 
-/** Vitest projects of a tier: its files, then those that need a process of their own. */
-export function projectsOf(tier: Tier): readonly string[] {
-  return tier.isolated === undefined ? [tier.name] : [tier.name, `${tier.name}-isolated`];
+/** Vitest projects of a tier: files that share processes, then those that do not. */
+export function projectsOf({ name, isolated }: Tier): readonly string[] {
+  return isolated === undefined ? [name] : [name, `${name}-isolated`];
 }
