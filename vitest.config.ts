@@ -19,7 +19,7 @@ function projectsOfTier(tier: Tier, position: number): TestProjectInlineConfigur
   const { isolated = [] } = tier;
   const [name = "", isolatedName] = projectsOf(tier);
   const include = tier.folders.map((folder) => `${folder}/**/*.test.ts`);
-  const projects = [{ name, include, exclude: isolated, isolate: false }];
+  const projects = [{ name, include, exclude: isolated, isolate: tier.isolated === undefined }];
   if (isolatedName !== undefined)
     projects.push({ name: isolatedName, include: [...isolated], exclude: [], isolate: true });
   return projects.map((project) => configOf(project, tier, position));

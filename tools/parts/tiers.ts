@@ -13,7 +13,10 @@ export interface Tier {
   readonly queue: "compute" | "wait";
   /** Files that run at the same time. */
   readonly filesAtOnce: number;
-  /** Files that replace or count modules. Each has its own process; the others of a tier share theirs. */
+  /**
+   * Files that replace or count modules. Each has its own process; the others of the tier share theirs.
+   * Absent: no file shares, because Pulumi keeps what a failed program leaves until its process ends.
+   */
   readonly isolated?: readonly string[];
   /** Small files that take long. Vitest begins with the largest, and these would end when the others have. */
   readonly first?: readonly string[];
@@ -100,6 +103,7 @@ export const TIERS: readonly Tier[] = [
     folders: ["test/hosts"],
     queue: "wait",
     filesAtOnce: 2,
+    isolated: [],
     quick: ["test/hosts/boot.test.ts"],
     testTimeoutMs: 600_000,
     pollPauseMs: 500,
@@ -123,6 +127,6 @@ export const TIERS: readonly Tier[] = [
 ];
 
 /** Vitest projects of a tier: files that share processes, then those that do not. */
-export function projectsOf({ name, isolated }: Tier): readonly string[] {
-  return isolated === undefined ? [name] : [name, `${name}-isolated`];
+export function projectsOf({ name, isolated = [] }: Tier): readonly string[] {
+  return isolated.length === 0 ? [name] : [name, `${name}-isolated`];
 }
