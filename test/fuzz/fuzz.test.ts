@@ -5,6 +5,9 @@
  * `PGBACKSTOP_LONG=1` runs each parser about a hundred times as long, with coverage throughout.
  * `PGBACKSTOP_SEED=<number>` sets another random seed. A finding prints its input.
  */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, it } from "vitest";
 import { temporaryFolder } from "../runtime/repository/support";
 import { fuzz, type Target } from "./fuzzer";
@@ -16,7 +19,9 @@ const RUNS = Number(process.env["PGBACKSTOP_FUZZ_RUNS"] ?? (LONG ? 50_000 : 512)
 
 const TAKES_MAX = 40;
 
-const names = localTargets(temporaryFolder()).map((target) => target.name);
+const folder = mkdtempSync(join(tmpdir(), "pgb-fuzz-"));
+const names = localTargets(folder).map((target) => target.name);
+rmSync(folder, { recursive: true });
 
 async function check(target: Target): Promise<void> {
   const runs = Math.ceil(RUNS * (target.share ?? 1));

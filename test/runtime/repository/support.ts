@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { afterEach } from "vitest";
+import { onTestFinished } from "vitest";
 import type { CompressSpec } from "../../../runtime/format/codec/compress";
 import { imageOf, type PgControl, parsePgControl } from "../../../runtime/format/page/pgControl";
 import type { ClusterIdentity } from "../../../runtime/operations/shared/identity";
@@ -62,15 +62,10 @@ export function walName(no: number, timeline = 1): string {
   return `${digits(timeline)}${digits(Math.floor(no / 4096))}${digits(no % 4096)}`;
 }
 
-const folders: string[] = [];
-afterEach(() => {
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
-});
-
-/** A folder that `afterEach` removes. */
+/** A folder that is removed when the running test ends. */
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "pgb-unit-"));
-  folders.push(folder);
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
