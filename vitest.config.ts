@@ -63,12 +63,9 @@ function configOf(
 /** Isolated files come first, because a process that is shared ends before the next one of them. */
 class LongFilesFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const rank = (paths: readonly string[] = []): ReadonlySet<string> =>
-      new Set(paths.map((path) => fileURLToPath(new URL(path, import.meta.url))));
-    const ranks = [
-      rank(TIERS.flatMap(({ isolated = [] }) => isolated)),
-      rank(TIERS.flatMap(({ first = [] }) => first)),
-    ];
+    const ranks = [TIERS.flatMap(({ isolated = [] }) => isolated), TIERS.flatMap(({ first = [] }) => first)].map(
+      (paths) => new Set(paths.map((path) => fileURLToPath(new URL(path, import.meta.url)))),
+    );
     const rankOf = ({ moduleId }: TestSpecification): number => {
       const position = ranks.findIndex((paths) => paths.has(moduleId));
       return position === -1 ? ranks.length : position;

@@ -133,7 +133,7 @@ async function runVitest(
 ): Promise<Omit<RunResult, "seconds">> {
   const root = projectFolder();
   const reportFile = join(cloneCacheFolder(), `report-${tier.name}-${process.pid}.json`);
-  // Each file of tests is a process that loads vitest and Pulumi again.
+  // Each process of tests loads vitest and Pulumi again.
   const compiledFolder = join(cloneCacheFolder(), "compiled");
   const vitest = join(root, "node_modules", "vitest", "vitest.mjs");
   const failureReporter = join(root, "tools", "test", "failureReporter.ts");
