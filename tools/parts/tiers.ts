@@ -83,7 +83,7 @@ export const TIERS: readonly Tier[] = [
     name: "engine",
     folders: ["test/engine"],
     queue: "compute",
-    filesAtOnce: 2,
+    filesAtOnce: 3,
     quick: ["test/engine/root.test.ts"],
     testTimeoutMs: 600_000,
     about: "Pulumi CLI, local backend, dynamic resources",
@@ -115,7 +115,7 @@ export const TIERS: readonly Tier[] = [
     folders: ["test/kubernetes"],
     queue: "wait",
     // Labs share nothing, and mostly wait.
-    filesAtOnce: 2,
+    filesAtOnce: 3,
     isolated: ["test/kubernetes/content.test.ts"],
     first: ["test/kubernetes/majorUpgrade.test.ts", "test/kubernetes/fullBackups.test.ts"],
     quick: ["test/kubernetes/apiServer.test.ts", "test/kubernetes/cluster.test.ts"],
