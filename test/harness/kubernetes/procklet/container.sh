@@ -23,14 +23,15 @@ mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
 while IFS=$'\t' read -r source target mode; do
-  if [ -d "$source" ]; then
-    mkdir -p "$root$target"
-  else
-    mkdir -p "$(dirname "$root$target")"
-    [ -e "$root$target" ] || touch "$root$target"
+  if [ ! -e "$root$target" ]; then
+    if [ -d "$source" ]; then
+      mkdir -p "$root$target"
+    else
+      mkdir -p "$root${target%/*}"
+      : > "$root$target"
+    fi
   fi
-  mount --bind "$source" "$root$target"
-  if [ "$mode" = ro ]; then mount -o remount,bind,ro "$root$target"; fi
+  mount -o "bind,$mode" "$source" "$root$target"
 done < "$MOUNTS"
 hostname "$POD_HOSTNAME"
 if [ "$READ_ONLY" = 1 ]; then mount -o remount,ro "$root"; fi
