@@ -147,7 +147,7 @@ describe("streamed WAL of a cluster", async () => {
     note(
       `promoted after ${((promotedMs - beganMs) / 1000).toFixed(1)} s, streamed ${(streamedMs / 1000).toFixed(1)} s later`,
     );
-    // After a switch, its own stream pauses: the dead primary's last segment, which nobody archived, is then the newest.
+    // After a switch, its own stream pauses: the newest is then the dead primary's last segment, never archived.
     const timelines = async (): Promise<unknown> => (await streams(primary)).map((stream) => stream?.wal.slice(0, 8));
     await expect.poll(timelines, { timeout: 60_000 }).toEqual(["00000002", "00000002"]);
   });
