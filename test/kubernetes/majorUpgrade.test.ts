@@ -112,7 +112,7 @@ describe("a major upgrade in place", async () => {
     await expect
       .poll(fullBackups, { timeout: 300_000, interval: 2000 })
       .toEqual(["repo1 cluster 1", "repo1 cluster 2", "repo2 cluster 1", "repo2 cluster 2"]);
-    expect((await stack.verb("orders-1", "check")).exitCode).toBe(0);
+    await stack.check("orders-1");
     await expect
       .poll(() => stateOfStandby().catch(String), { timeout: 300_000, interval: 1000 })
       .toBe(`18 true ${await sql("orders-1", SUM)}`);

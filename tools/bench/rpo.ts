@@ -9,7 +9,7 @@
 import { findWholePostgres, type PostgresBinaries } from "../parts/postgres/postgres";
 import { findVersitygw } from "../parts/kubernetes/goTools";
 import { build } from "../parts/build/build";
-import { onEnd, sleep } from "../parts/process";
+import { onEnd, sleep, waitFor } from "../parts/process";
 import type { Progress } from "../parts/progress";
 import { readArguments } from "./arguments";
 import { runtimeFile } from "./bed";
@@ -44,6 +44,8 @@ export interface KillOptions {
 const PARTS = ["receiver", "server", "bucket", "hungBucket", "network"] as const;
 /** A backup now and then keeps recoveries short. */
 const BACKUP_EVERY = 8;
+/** Of each life before its first kill: a life without commits shows nothing. */
+const COMMITS_MIN = 10;
 
 export async function rpoMain(argv: readonly string[], progress: Progress): Promise<void> {
   const given = readArguments(argv, { kills: 300, asynchronous: 100, clients: 4, latency: 5, seed: 1 });
@@ -92,10 +94,12 @@ export async function killHosts(options: KillOptions): Promise<KillReport> {
   const all: Commit[] = [];
   const lostMs: number[] = [];
   let lost = 0;
+  let writers: Writers | undefined;
   try {
     for (let done = 0; done < options.kills; ) {
       await lab.untilStreaming();
-      const writers = new Writers(lab.cluster, options.clients, next);
+      const { commits } = (writers = new Writers(lab.cluster, options.clients, next));
+      await waitFor("commits", 60_000, async () => (commits.length >= COMMITS_MIN ? true : null));
       const wanted = synchronous === null ? 0 : Math.min(Math.floor(options.random() * 4), options.kills - done - 1);
       for (let count = 0; count < wanted; count++, done++) kills[await disturb(lab, options.random)]++;
       await sleep(300 + options.random() * (synchronous === null ? 3000 * intervalSeconds : 700));
@@ -108,8 +112,8 @@ export async function killHosts(options: KillOptions): Promise<KillReport> {
       await lab.mendNetwork();
       await lab.restore(synchronous === "all" ? (kills.host % 2) + 1 : undefined);
       // An acknowledgement may have been on its way when the kill began; what came after it counts too.
-      all.push(...writers.commits);
-      const missing = await missingCommits(lab.cluster, synchronous === null ? writers.commits : all);
+      all.push(...commits);
+      const missing = await missingCommits(lab.cluster, synchronous === null ? commits : all);
       lost += missing.length;
       lostMs.push(Math.max(0, ...missing.map(({ ackMs }) => killedAtMs - ackMs)));
       options.note(`${done} kills, ${all.length} commits, ${lost} lost`);
@@ -119,6 +123,7 @@ export async function killHosts(options: KillOptions): Promise<KillReport> {
   } catch (error) {
     throw new Error(`${String(error)}\n${lab.agentLog().slice(-4000)}\n${lab.cluster.logTail()}`, { cause: error });
   } finally {
+    writers?.stop();
     forget();
     await lab.remove();
   }

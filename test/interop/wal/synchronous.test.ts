@@ -49,7 +49,8 @@ describe("synchronous streaming", async () => {
     const path = join(makeUserFolder("pgb-degrade-"), "degrade-main");
     writeFileSync(path, file?.text.replace("sleep 2", "sleep 0.25") ?? "", { mode: 0o755 });
     const logFile = `${path}.log`;
-    degrading = await start("/bin/sh", [path], { user, logFile });
+    // As systemd starts it: psql complains about a directory that its account cannot read.
+    degrading = await start("/bin/sh", [path], { user, logFile, cwd: "/" });
     return logFile;
   };
 
