@@ -5,7 +5,13 @@ import * as pulumi from "@pulumi/pulumi";
 import { DeferredRepositorySecret, RepositorySecret } from "../credentials/repositorySecret";
 import { CHILD_ROLES, childName, renderedName } from "../internal/children";
 import { declareContent } from "../internal/content";
-import { declareKubernetes, declareKubernetesPatch, showChild, shownChild } from "../internal/kubernetesObjects";
+import {
+  type ConfigMap,
+  declareKubernetes,
+  declareKubernetesPatch,
+  showChild,
+  shownChild,
+} from "../internal/kubernetesObjects";
 import {
   deferredPaths,
   fillKnown,
@@ -24,7 +30,7 @@ import {
   withoutSecretValues,
 } from "../internal/validate";
 import { parseDestinations, renderDestinations } from "../host/hostDestinations";
-import { DESTINATIONS_ANNOTATION } from "../../runtime/cnpg/names";
+import { REPORT_KEYS } from "../../runtime/cnpg/names";
 import type { DeclaredCluster } from "../plan/cluster/declaredCluster";
 import { checkClusterPlan, planCluster } from "../plan/cluster/planCluster";
 import { type RepositorySecrets, type ClusterPlan } from "../plan/cluster/clusterPlan";
@@ -35,7 +41,7 @@ import { topologyOf } from "../plan/topology/topology";
 import type { DeployedRuntime, EngineContext } from "../render/engines/engine";
 import { type BackupSpec, oneShotBackups, oneShotBackupsByRepository } from "../render/kubernetes/clusterObjects";
 import { drillJobs, repositoryParts } from "../render/kubernetes/drillCronJob";
-import { FULL_BACKUP_ROLE, fullBackupLimitMinutes } from "../render/kubernetes/fullBackupJob";
+import { FULL_BACKUP_ROLE } from "../render/kubernetes/fullBackupGate";
 import type { Manifest, RenderedObject } from "../render/kubernetes/objects";
 import { REPLACE_ARCHIVER_ROLE } from "../render/kubernetes/replaceArchiverJob";
 import { secretKeysOf } from "../render/kubernetes/secrets";
@@ -401,7 +407,6 @@ const DEFERRED_ROLES: readonly string[] = [
   "source-object-store",
   "stale-config",
   "prometheus-rule",
-  FULL_BACKUP_ROLE,
   REPLACE_ARCHIVER_ROLE,
 ];
 
@@ -454,11 +459,15 @@ export function declareObjects(
     if (!isWhole && checked.awaitsTarget && isCluster(role))
       Object.assign(filled, { spec: specWhenKnown(filled, whenKnown("spec")) });
     const identity = (isNamed ? whenKnown("metadata") : fillKnown(metadata, deferred)) as object;
+    if (role === FULL_BACKUP_ROLE)
+      Object.assign(identity, {
+        annotations: final.apply((objects) => loadManifest(objects, role).metadata.annotations),
+      });
     const values = role === "attachment" ? after(filled, made) : filled;
     const object = { apiVersion, kind, metadata: identity, ...values };
     const options = pulumi.mergeOptions({ parent: scope.parent }, optionsOf(role, made));
     const own = renderedName(scope.name, role);
-    if (kind === "ConfigMap") {
+    if (kind === "ConfigMap" && role !== FULL_BACKUP_ROLE) {
       const { object: map, content } = declareContent(own, object, options);
       made.set(role, map).set(childName(role, "content"), content);
       contents.push(content);
@@ -514,29 +523,26 @@ export function clusterHosts(
   return { write: hostOf("rw"), readOnly: hostOf("ro"), read: hostOf("r") };
 }
 
-type JobResource = pulumi.CustomResource & {
-  readonly metadata: pulumi.Output<{ readonly annotations?: Readonly<Record<string, string>> } | undefined>;
-};
-
-/** Options of the Job that waits for full backups: it comes last, and the provider waits as long as it may run. */
+/** Options of the ConfigMap that reports full backups: it comes last, and the provider waits as long as it may. */
 export function fullBackupOptions(
   { known }: CheckedCluster,
   made: ReadonlyMap<string, pulumi.Resource>,
 ): pulumi.CustomResourceOptions {
-  const limit = `${fullBackupLimitMinutes(known.definition)}m`;
+  const limit = `${known.definition.firstBackupTimeoutMinutes}m`;
   return {
     dependsOn: [...made.values()],
-    deleteBeforeReplace: true,
     customTimeouts: { create: limit, update: limit },
+    // The sidecar writes it.
+    ignoreChanges: ["data"],
   };
 }
 
-/** JSON text of the repositories' content, as the Job has recorded it; empty if the update does not wait. */
+/** JSON text of the repositories' content, as the sidecar has reported it; empty if the update does not wait. */
 export function destinationsOf(made: ReadonlyMap<string, pulumi.Resource>): pulumi.Output<string> {
-  const job = made.get(FULL_BACKUP_ROLE) as JobResource | undefined;
-  if (job === undefined) return pulumi.output("");
-  return job.metadata.apply((metadata) => {
-    const text = metadata?.annotations?.[DESTINATIONS_ANNOTATION];
+  const report = made.get(FULL_BACKUP_ROLE) as ConfigMap | undefined;
+  if (report === undefined) return pulumi.output("");
+  return report.data.apply((data) => {
+    const text = data?.[REPORT_KEYS.destinations];
     return text === undefined ? "" : renderDestinations(parseDestinations(JSON.parse(text)));
   });
 }

@@ -262,12 +262,12 @@ export interface ClusterBackupArgs {
    */
   schedules?: ClusterSchedules;
   /**
-   * How long an update waits until every repository has a full backup: it fails afterwards, and names the others. A Job
-   * in the namespace looks and records what they hold (`destinations`); it runs again when repositories change. 0: the
-   * update does not wait, and `destinations` is empty. Only with engine "runtime". Left out: 60 if a schedule takes its
-   * first backup at once, else 0; 0 for a replica cluster.
+   * How long an update waits until every repository has a full backup: it fails afterwards, and names the others. The
+   * primary's sidecar reports to a ConfigMap what they hold (`destinations`). An update waits again when repositories
+   * change. 0: the update does not wait, and `destinations` is empty. Only with engine "runtime". Left out: 60 if a
+   * schedule takes its first backup at once, else 0; 0 for a replica cluster.
    * @example 240
-   * @plain whether an update waits with a Job
+   * @plain whether there is a ConfigMap for the report
    */
   firstBackupTimeoutMinutes?: number;
   /** @default "prefer-standby", with engine "pgbackrest" "primary" */

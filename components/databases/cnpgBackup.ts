@@ -15,7 +15,7 @@ import {
 import type { ClusterDatabasePlan } from "../plan/model/plan";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import { renderAttachment } from "../render/kubernetes/clusterObjects";
-import { FULL_BACKUP_ROLE, renderFullBackupJob } from "../render/kubernetes/fullBackupJob";
+import { FULL_BACKUP_ROLE, renderFullBackupGate } from "../render/kubernetes/fullBackupGate";
 import { REPLACE_ARCHIVER_ROLE } from "../render/kubernetes/replaceArchiverJob";
 import {
   checkedCluster,
@@ -127,7 +127,7 @@ export class CnpgBackup extends pulumi.ComponentResource {
       { ...scope, contents },
       checked,
       { ...others, secrets: named },
-      (_resolved, context) => [...renderAttachment(context), ...renderFullBackupJob(context)],
+      (_resolved, context) => [...renderAttachment(context), ...renderFullBackupGate(context)],
       // In sequence: instances restart once all mounted objects exist.
       (role, made) => (role === FULL_BACKUP_ROLE ? fullBackupOptions(checked, made) : attachmentOptions(role, made)),
     );

@@ -16,7 +16,7 @@ import type { ClusterDatabasePlan } from "../plan/model/plan";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import type { EngineContext } from "../render/engines/engine";
 import { renderCluster } from "../render/kubernetes/clusterObjects";
-import { FULL_BACKUP_ROLE, renderFullBackupJob } from "../render/kubernetes/fullBackupJob";
+import { FULL_BACKUP_ROLE, renderFullBackupGate } from "../render/kubernetes/fullBackupGate";
 import type { RenderedObject } from "../render/kubernetes/objects";
 import { recoverySource } from "../render/kubernetes/source";
 import {
@@ -263,7 +263,7 @@ function declaredCluster(args: CnpgClusterArgs): object {
 
 function renderAll({ source }: ClusterPlan, context: EngineContext, sourceContext: EngineContext): RenderedObject[] {
   const from = source === null ? null : recoverySource(sourceContext, source);
-  return [...renderCluster(context, from), ...renderFullBackupJob(context)];
+  return [...renderCluster(context, from), ...renderFullBackupGate(context)];
 }
 
 function clusterOf(made: ReadonlyMap<string, pulumi.Resource>): pulumi.Resource[] {

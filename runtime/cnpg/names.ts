@@ -60,8 +60,13 @@ export const LAUNCHER_FILE = "pgbackstop";
 /** Note of a backup: the Backup object that requested it. */
 export const BACKUP_UID_NOTE = "cnpg-backup-uid";
 
-/** On the Job that waits for full backups: JSON of `info --detail-level=destinations`. */
-export const DESTINATIONS_ANNOTATION = "pgbackstop/destinations";
+/** Data of the ConfigMap that reports full backups: a text, and JSON of `info --detail-level=destinations`. */
+export const REPORT_KEYS = { state: "fullBackups", destinations: "destinations" } as const;
+
+/** The state for which an update waits. @param locations digest of what the repositories are */
+export function completeText(locations: string): string {
+  return `in every repository of ${locations}`;
+}
 
 /** Kinds of objects that a migration stops and starts again. */
 export const WORKLOAD_KINDS = ["Deployment", "StatefulSet", "CronJob"] as const;

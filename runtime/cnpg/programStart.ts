@@ -70,22 +70,6 @@ for(let pause=1;;pause=Math.min(30,2*pause))try{const bytes=await get();put(targ
 catch(error){log(" ERROR","no runtime "+sha+" from "+url+": "+error.message+"; next try in "+pause+" s");await new Promise((done)=>setTimeout(done,pause*1e3))}
 })()`;
 
-/**
- * The same for a Job of every cluster, in a third of the text, because the state of a stack has it three times. Its
- * `kept` is mounted read-only, and `target` is always empty. Without a URL, `kept` must have the program.
- */
-export const FETCH_ONCE = `const z=require('zlib'),[sha,target,url,kept]=process.argv.slice(1),MAX=1<<24;
-(async function get(pause){try{const parts=[];let size=0;
-const a=url&&await fetch(url+'/runtime/'+sha,{redirect:'error',signal:AbortSignal.timeout(6e4)});
-if(url&&!a.ok)throw Error('it answers '+a.status+(a.status===404?': it does not serve this runtime':''));
-for await(const part of url?a.body:fs.createReadStream(kept+'/runtime-'+sha)){parts.push(part);if((size+=part.length)>MAX)throw Error('refused: it is too large')}
-const b=Buffer.concat(parts),out=(b[0]===31?z.gunzipSync:z.brotliDecompressSync)(b,{maxOutputLength:4*MAX}),is=require('crypto').createHash('sha256').update(out).digest('hex');
-if(is!==sha)throw Error('refused: its SHA-256 is '+is);
-fs.writeFileSync(target,out)
-}catch(e){console.error(new Date().toISOString().replace(/T(.*)Z/,' $1 P00 ')+' ERROR: no runtime '+sha+' from '+(url||kept)+': '+(e.cause||e).message+(url?'; next try in '+pause+' s':''));
-if(!url)process.exit(1);
-setTimeout(get,pause*1e3,Math.min(30,2*pause))}})(1)`;
-
 /** The first process of a container ignores signals that it does not handle: a pod could not end while it waits. */
 const START_PINNED = `set -e
 node -e "$1" -- "$2" ${PROGRAM} "$3" "$4" &
@@ -108,17 +92,12 @@ export function startCommand(pinned: PinnedProgram | null): string[] {
   return commandOf(START, START_PINNED, pinned);
 }
 
-/** The same for a Job of every cluster. */
-export function jobCommand(pinned: PinnedProgram | null): string[] {
-  return commandOf(START, START_PINNED, pinned, FETCH_ONCE);
-}
-
 /** The command of a container that only puts the program and `node` into PATHS.run. */
 export function unpackCommand(pinned: PinnedProgram | null): string[] {
   return pinned === null ? ["/bin/sh", "-c", UNPACK] : commandOf(UNPACK, UNPACK_PINNED, pinned);
 }
 
-function commandOf(packed: string, pinned: string, program: PinnedProgram | null, fetching = FETCH): string[] {
+function commandOf(packed: string, pinned: string, program: PinnedProgram | null): string[] {
   if (program === null) return ["/bin/sh", "-c", packed, "sh"];
-  return ["/bin/sh", "-c", pinned, "sh", fetching, program.sha256, program.url, program.kept];
+  return ["/bin/sh", "-c", pinned, "sh", FETCH, program.sha256, program.url, program.kept];
 }

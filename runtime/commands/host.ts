@@ -135,7 +135,7 @@ export interface CommandHost
 
 export interface Machine {
   readonly hostName: string;
-  /** Variables of systemd or the CronJob, and nothing else. */
+  /** Variables of systemd, the CronJob or Kubernetes, and nothing else. */
   readonly environment: Environment;
   /** Null when systemd does not know the unit, or does not run here. */
   showUnit(unit: string): Promise<UnitFacts | null>;

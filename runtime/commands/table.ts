@@ -9,7 +9,6 @@ const LOADERS: Readonly<Record<WorkingCommand, () => Promise<Command>>> = {
   "archive-push": async () => (await import("./wal/archivePush.js")).archivePushCommand,
   backup: async () => (await import("./backups/backup.js")).backupCommand,
   check: async () => (await import("./setup/check.js")).checkCommand,
-  "cnpg-await-full": async () => (await import("../cnpg/gate/awaitFull.js")).awaitFullCommand,
   "cnpg-drill": async () => (await import("../cnpg/drill/drillCommand.js")).clusterDrillCommand,
   "cnpg-expire": async () => (await import("../cnpg/snapshots/expireSnapshots.js")).expireSnapshotsCommand,
   "cnpg-instance": async () => (await import("../cnpg/sidecar/instance.js")).instanceCommand,

@@ -89,12 +89,6 @@ const ROWS = {
     doc: "check the configuration and that WAL arrives in every repository",
     uses: ["repositories", "cluster", "session"],
   },
-  "cnpg-await-full": {
-    doc: "wait until every repository of a Cluster has a full backup, and record in a Job what each one holds",
-    uses: ["repositories", "kubernetes"],
-    own: true,
-    everyRepository: true,
-  },
   "cnpg-drill": {
     doc: "restore a backup into a throw-away Cluster of CloudNativePG, check and time it, and remove it",
     uses: ["repositories", "kubernetes"],
@@ -109,7 +103,7 @@ const ROWS = {
   },
   "cnpg-instance": {
     doc: "serve the plugin of CloudNativePG beside an instance: WAL, backups and metrics",
-    uses: ["repositories", "cluster", "session", "copy", "write", "archive", "push"],
+    uses: ["repositories", "cluster", "session", "copy", "write", "archive", "push", "kubernetes"],
     own: true,
     serves: true,
   },

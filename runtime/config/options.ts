@@ -262,14 +262,6 @@ const COMMAND_LINE = [
     config: "kubernetes.accountPath",
     default: "/var/run/secrets/kubernetes.io/serviceaccount",
   }),
-  own("await-job", "string", ["cnpg-await-full"], "Job that records what the repositories hold", {
-    config: "awaitFull.job",
-  }),
-  own("await-minutes", "integer", ["cnpg-await-full"], "longest wait for full backups; 0 looks once", {
-    config: "awaitFull.minutes",
-    default: "60",
-    range: ["0", "10080"],
-  }),
   own("archiver-cluster", "string", ["cnpg-replace-archiver"], "name of the Cluster that gets an archiver", {
     config: "replaceArchiver.cluster",
   }),

@@ -17,6 +17,7 @@ import type {
   DrillLevelName,
   DrillPickName,
   DrillSettings,
+  FullBackupReport,
   RepoSettings,
   Settings,
   StreamSettings,
@@ -35,6 +36,8 @@ export interface SettingsFile {
   readonly archiveCommandWord?: string;
   /** True when the cluster's sidecar takes a repository's first full backup. Default false. */
   readonly firstBackup?: boolean;
+  /** The ConfigMap to which the cluster's sidecar reports full backups; absent none. */
+  readonly fullBackups?: FullBackupReport;
   /** Commands (argv) that stop and start the server, for `recover` and `rollback`; absent detects them. */
   readonly postgres?: { readonly stop: readonly string[]; readonly start: readonly string[] };
   /** Objectives and checks of fire drills. */
@@ -96,12 +99,13 @@ export function renderSettings(settings: SettingsFile): string {
       ? {}
       : { archiveCommandWord: checked.archiveCommandWord };
   const first = checked.firstBackup === true ? { firstBackup: true } : {};
+  const full = checked.fullBackups === undefined ? {} : { fullBackups: checked.fullBackups };
   const postgres = checked.postgres === undefined ? {} : { postgres: checked.postgres };
   const keys = Object.keys(checked.repos).sort((left, right) => Number(left) - Number(right));
   const repos = Object.fromEntries(keys.map((key) => [`repo${key}`, checked.repos[Number(key)]]));
   const drill = checked.drill === undefined ? {} : { drill: drillText(checked.drill) };
   const stream = checked.stream === undefined ? {} : { stream: streamText(checked.stream) };
-  return `${JSON.stringify({ version: 1, acknowledge, ...required, ...first, ...drill, ...postgres, ...stream, ...(keys.length > 0 ? { repos } : {}) }, null, 2)}\n`;
+  return `${JSON.stringify({ version: 1, acknowledge, ...required, ...first, ...full, ...drill, ...postgres, ...stream, ...(keys.length > 0 ? { repos } : {}) }, null, 2)}\n`;
 }
 
 function policyText({ mode, repoIndexes }: AcknowledgePolicy): "all" | "any" | string[] {
@@ -157,6 +161,7 @@ class Reader {
       "archiveCommandWord",
       "drill",
       "firstBackup",
+      "fullBackups",
       "postgres",
       "stream",
       "repos",
@@ -173,11 +178,22 @@ class Reader {
       acknowledge: this.#acknowledge(fields.acknowledge),
       archiveCommandWord: this.#requiredText(fields.archiveCommandWord),
       ...(firstBackup === true ? { firstBackup } : {}),
+      ...(fields.fullBackups === undefined ? {} : { fullBackups: this.#fullBackups(fields.fullBackups) }),
       ...(fields.postgres === undefined ? {} : { postgres: this.#postgres(fields.postgres) }),
       ...(fields.drill === undefined ? {} : { drill: this.#drill(fields.drill) }),
       ...(fields.stream === undefined ? {} : { stream: this.#stream(fields.stream) }),
       repos,
     };
+  }
+
+  #fullBackups(value: unknown): FullBackupReport {
+    const fields = this.#object("fullBackups", value, ["configMap", "locations"]);
+    const text = (name: keyof FullBackupReport): string => {
+      const given = fields[name];
+      if (typeof given !== "string" || given === "") throw this.#wrong(`fullBackups.${name}`, given, "a text");
+      return given;
+    };
+    return { configMap: text("configMap"), locations: text("locations") };
   }
 
   #stream(value: unknown): NonNullable<Settings["stream"]> {

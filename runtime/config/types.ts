@@ -119,6 +119,8 @@ export interface Settings {
   readonly archiveCommandWord: string;
   /** True when the cluster's sidecar takes a repository's first full backup. */
   readonly firstBackup?: true;
+  /** Where the cluster's sidecar reports full backups; absent nowhere. */
+  readonly fullBackups?: FullBackupReport;
   /** How to stop and start the server; absent detects it. */
   readonly postgres?: { readonly stop: readonly string[]; readonly start: readonly string[] };
   /** Per repository key. */
@@ -127,6 +129,13 @@ export interface Settings {
   readonly drill?: DrillSettings;
   /** How the agent ships WAL of unfinished segments; absent never. */
   readonly stream?: StreamSettings;
+}
+
+export interface FullBackupReport {
+  /** In the cluster's namespace. */
+  readonly configMap: string;
+  /** Digest of what the repositories are, for the reader of the report. */
+  readonly locations: string;
 }
 
 export interface StreamSettings {

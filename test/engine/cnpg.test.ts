@@ -37,21 +37,19 @@ const SECRET = "kubernetes:core/v1:Secret";
 const RULES = "kubernetes:monitoring.coreos.com/v1:PrometheusRule";
 const MARKERS = { accessKeyId: "marker-access-key-id-51", secretAccessKey: "marker-secret-access-key-52" };
 
-const ANNOTATION = "pgbackstop/destinations";
 const FULL = { label: "20261120-064059F", stop: 1795156859 };
 
 let programFolder: ProgramFolder;
 let kubernetes: ProviderDouble;
 const printed: string[] = [];
 
-/** What the Job that waits for full backups records in itself. */
-async function recordDestinations(inputs: Values): Promise<{ id: string; outputs: Values }> {
+/** What a sidecar reports to the ConfigMap for which the update waits. */
+async function reportFull(inputs: Values): Promise<{ id: string; outputs: Values }> {
   const metadata = inputs["metadata"] as Values;
   const id = `${textOf(metadata["namespace"])}/${textOf(metadata["name"])}`;
   if (!id.endsWith("-full")) return { id, outputs: {} };
   const repo = [1, 2].map((key) => ({ key, full: FULL, wal: null }));
-  const annotations = { ...(metadata["annotations"] as Values), [ANNOTATION]: JSON.stringify([{ repo }]) };
-  return { id, outputs: { metadata: { ...metadata, annotations } } };
+  return { id, outputs: { data: { destinations: JSON.stringify([{ repo }]) } } };
 }
 const gone = async (): Promise<void> => undefined;
 
@@ -59,7 +57,7 @@ beforeAll(async () => {
   const cli = await findPulumiCli();
   if (cli === null) throw new Error("there is no Pulumi CLI: npm test -- --all builds it");
   kubernetes = await ProviderDouble.start(KUBERNETES, {
-    live: { [JOB]: { create: recordDestinations, delete: gone } },
+    live: { [CONFIG_MAP]: { create: reportFull, delete: gone } },
   });
   const prepared = await prepareProgramFolder(mkdtempSync(join(tmpdir(), "pgb-cnpg-")), {
     cli,
@@ -192,7 +190,7 @@ test("an update creates the cluster, and a second one changes nothing", async ()
       "postgresql.cnpg.io/v1:Pooler orders/orders-rw",
       "rbac.authorization.k8s.io/v1:Role orders/orders-full",
       "rbac.authorization.k8s.io/v1:RoleBinding orders/orders-full",
-      "batch/v1:Job orders/orders-full",
+      "core/v1:ConfigMap orders/orders-full",
     ]),
   );
   const [plugin] = specOf(CLUSTER, "orders/orders")["plugins"] as Values[];
@@ -246,12 +244,15 @@ test("an update fails without a full backup in a new repository, until there is 
     const repo3 = { at: { name: "nas", path: "/pgbackstop/claims/nas/orders" }, keepDays: 7 };
     return openOrders({ more: { repo3 } }, 21);
   };
-  const message = "repo3 has no full backup after 60 minutes: nothing can be restored from there";
-  kubernetes.plan("create", { type: JOB, message });
+  const message = "repo3 has no full backup: nothing can be restored from there";
+  kubernetes.plan("update", { type: CONFIG_MAP, message });
   await expect((await three()).up()).rejects.toThrow(message);
   await (await three()).up();
-  const jobs = kubernetes.calls.slice(before).filter((call) => /^(create|delete) /.test(call) && call.endsWith(JOB));
-  expect(jobs).toEqual([`delete ${JOB}`, `create ${JOB}`, `create ${JOB}`]);
+  const calls = kubernetes.calls.slice(before).filter((call) => call.endsWith(` ${CONFIG_MAP}`));
+  expect(calls.filter((call) => /^(create|update|delete) /.test(call))).toEqual([
+    `update ${CONFIG_MAP}`,
+    `update ${CONFIG_MAP}`,
+  ]);
   expect(Object.keys((await (await three()).preview()).changeSummary)).toEqual(["same"]);
   await (await openOrders({}, 21)).up();
 });
@@ -274,14 +275,13 @@ test("another runtime of the plugin is taken only on request", async () => {
   };
   const row = resources.find(({ urn }) => urn.endsWith("::orders-runtime"));
   const cluster = resources.find(({ urn }) => urn.endsWith("::orders-cluster"));
-  const job = resources.find(({ urn }) => urn.endsWith("::orders-full"));
-  if (row === undefined || cluster === undefined || job === undefined) throw new Error("not in the state");
+  if (row === undefined || cluster === undefined) throw new Error("not in the state");
   const asOlder = (text: string): string =>
     text
       .replaceAll(note.id.slice("orders/".length), "orders-served-000000000000")
       .replaceAll(sha256, digest)
       .replaceAll(NODE_IMAGE, "node:older");
-  for (const resource of [row, cluster, job])
+  for (const resource of [row, cluster])
     Object.assign(resource, JSON.parse(asOlder(JSON.stringify(resource))) as object);
   await (await openOrders({}, 21)).importStack(state);
   kubernetes.changeByHand({ ...note, id: "orders/orders-served-000000000000" }, older);
@@ -289,7 +289,7 @@ test("another runtime of the plugin is taken only on request", async () => {
   const unasked = await (await openOrders({}, 21)).preview();
   expect(Object.keys(unasked.changeSummary)).toEqual(["same"]);
   const asked = await (await openOrders({ followRuntime: true }, 21)).preview({ diff: true });
-  expect(asked.changeSummary).toMatchObject({ replace: 2, update: 1 });
+  expect(asked.changeSummary).toMatchObject({ replace: 1, update: 1 });
   expect(asked.stdout).toContain(note.id.slice("orders/".length));
 });
 

@@ -33,6 +33,8 @@ vi.mock("../../components/internal/runtimeBundle", async (original) => {
 });
 
 const NAMESPACES = ["orders", "cnpg-system"];
+const MADE_KINDS =
+  "clusters.postgresql.cnpg.io,scheduledbackups.postgresql.cnpg.io,configmaps,secrets,roles,rolebindings,deployments,services,serviceaccounts,poddisruptionbudgets";
 const COMMON = {
   namespace: "orders",
   storageGiB: 1,
@@ -67,9 +69,13 @@ describe("a changed configuration", async () => {
     rmSync(programFolder?.folder ?? "", { recursive: true, force: true });
   });
 
-  function openProgram(name: string, program: () => Promise<void>): Promise<Stack> {
+  function openProgram(
+    name: string,
+    program: () => Promise<void>,
+    transform: pulumi.ResourceTransform = withoutControllers,
+  ): Promise<Stack> {
     return openStack(programFolder, name, () => {
-      pulumi.runtime.registerResourceTransform(withoutControllers);
+      pulumi.runtime.registerResourceTransform(transform);
       return program();
     });
   }
@@ -163,9 +169,14 @@ describe("a changed configuration", async () => {
     expect(left.split("\n").filter((name) => name !== "" && !name.endsWith("kube-root-ca.crt"))).toEqual([]);
   });
 
-  /** A plugin and clusters as users declare them; no operator runs, and no Job ends. */
-  function openMany(count: number, plugin: CnpgPluginArgs, over: Partial<CnpgClusterArgs> = {}): Promise<Stack> {
-    return openProgram("sizes", async () => {
+  /** A plugin and clusters as users declare them. No operator runs, and no sidecar reports a backup. */
+  function openMany(
+    name: string,
+    count: number,
+    plugin: CnpgPluginArgs,
+    over: Partial<CnpgClusterArgs> = {},
+  ): Promise<Stack> {
+    const program = async (): Promise<void> => {
       const { ref } = new CnpgPlugin("pgbackstop", plugin);
       const [one, two] = [location("key"), location("key", undefined, "r2")];
       for (let number = 1; number <= count; number++) {
@@ -182,38 +193,47 @@ describe("a changed configuration", async () => {
           { protect: false },
         );
       }
-    });
+    };
+    return openProgram(name, program, ({ name: own, opts, props, type }) => withoutWaits(own, type, props, opts));
   }
 
-  async function bytesOf(count: number, plugin: CnpgPluginArgs, over: Partial<CnpgClusterArgs> = {}): Promise<number> {
-    await (await openMany(count, plugin, over)).up({ parallel: 32 });
-    return stateBytes(programFolder.folder, "sizes");
+  /** The state has what users' have. So the provider cannot remove these objects: no garbage collector runs here. */
+  async function removeMade(): Promise<void> {
+    for (const namespace of NAMESPACES)
+      await server.kubectl.runOk(["-n", namespace, "delete", MADE_KINDS, "--all", "--wait=false"]);
+  }
+
+  async function bytesOf(
+    name: string,
+    count: number,
+    plugin: CnpgPluginArgs,
+    over: Partial<CnpgClusterArgs> = {},
+  ): Promise<number> {
+    await removeMade();
+    await (await openMany(name, count, plugin, over)).up({ parallel: 32 });
+    return stateBytes(programFolder.folder, name);
   }
 
   test("a cluster adds little to the state, and ten are created as usual", async () => {
     const count = 10;
-    const { cluster, plugin } = STATE_BUDGET;
+    const { cluster, host, plugin, whole } = STATE_BUDGET;
     const image = { runtimeImage: "registry.example.net/pgbackstop@sha256:01", servesRuntime: true };
     const served = { runtimeDelivery: RuntimeDelivery.Plugin };
-    // Runtimes of plugins in other tests are kept, and no garbage collector runs here.
-    await server.kubectl.runOk(["-n", "cnpg-system", "delete", "configmaps", "--all"]);
-    const alone = await bytesOf(0, image);
-    const all = await bytesOf(count, image, served);
+    const alone = await bytesOf("alone", 0, image);
+    const all = await bytesOf("all", count, image, served);
     const startMs = performance.now();
-    await (await openMany(count, image, served)).preview();
+    await (await openMany("all", count, image, served)).preview();
     const previewMs = performance.now() - startMs;
-    await (await openMany(0, image)).up({ parallel: 32 });
-    const packed = (await bytesOf(0, {})) - alone;
-    const carried = (await bytesOf(1, {}, { runtimeDelivery: RuntimeDelivery.ConfigMap })) - packed - alone;
-    // A cluster keeps the ConfigMap that it has.
-    await (await openMany(0, {})).up();
-    const own = (await bytesOf(1, {}, {})) - packed - alone;
-    await (await openProgram("sizes", async () => {})).destroy();
+    const packed = (await bytesOf("packed", 0, {})) - alone;
+    const carried = (await bytesOf("carried", 1, {}, { runtimeDelivery: RuntimeDelivery.ConfigMap })) - packed - alone;
+    const own = (await bytesOf("own", 1, {})) - packed - alone;
+    await removeMade();
     console.info(
       `state: ${count} clusters ${kilobytes(all - alone)}, one ${kilobytes(own)}, one with a ConfigMap ${kilobytes(carried)}; a plugin ${kilobytes(alone)}, its ConfigMap ${kilobytes(packed)}; preview of ${count} clusters ${Math.round(previewMs / 1000)} s`,
     );
     expect(all - alone).toBeLessThan(count * cluster);
     expect(alone).toBeLessThan(plugin);
+    expect(50 * (cluster + host) + plugin).toBeLessThan(whole);
   });
 
   describe("a plugin that follows the package", () => {
@@ -408,6 +428,19 @@ function withoutControllers(args: pulumi.ResourceTransformArgs): pulumi.Resource
     ...(/:(Deployment|Service|Job)$/.test(args.type) ? { "pulumi.com/skipAwait": "true" } : {}),
   };
   return { props: { ...args.props, metadata: { ...metadata, annotations } }, opts: args.opts };
+}
+
+/** Objects for which the provider would wait: no controller runs here. */
+function withoutWaits(
+  name: string,
+  type: string,
+  props: Record<string, unknown>,
+  opts: pulumi.ResourceOptions,
+): pulumi.ResourceTransformResult | undefined {
+  if (!/^kubernetes:.*:(Deployment|Service)$/.test(type) && !/^db\d+-full$/.test(name)) return undefined;
+  const metadata = props["metadata"] as { annotations?: object } | undefined;
+  const annotations = { ...metadata?.annotations, "pulumi.com/skipAwait": "true" };
+  return { props: { ...props, metadata: { ...metadata, annotations } }, opts };
 }
 
 /** Of the ConfigMaps and Secrets of `orders`, by kind and name. */

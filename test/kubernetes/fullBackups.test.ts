@@ -1,19 +1,25 @@
 /**
- * The Job for which an update waits, in its own pod: with the instances' account and the repositories' keys, it ends
- * when every repository has a full backup, and fails when one has none. test/engine/cnpg.test.ts shows the update.
+ * The report for which an update waits, by the primary's sidecar with the instances' account. `realProvider.test.ts`
+ * shows an update that waits for it, and one that fails.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ClusterBackupArgs } from "../../components/databases/cnpgArgs";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
-import { type Destination, parseDestinations } from "../../components/host/hostDestinations";
+import { parseDestinations } from "../../components/host/hostDestinations";
+import { CLUSTERS } from "../harness/kubernetes/clusterCalls";
 import { type ComponentLab, startComponentLab } from "../harness/kubernetes/componentLab";
-import { conditionOf, type KubernetesObject } from "../harness/kubernetes/kubectl";
+import type { KubernetesObject } from "../harness/kubernetes/kubectl";
 import { labParts } from "../harness/kubernetes/parts";
 
-const ENDED_MS = 400_000;
+const REPORTED_MS = 400_000;
+const LABEL = expect.stringMatching(/^\d{8}-\d{6}F$/) as string;
 
-describe("the wait for full backups of a cluster", async () => {
-  const parts = await labParts("the wait for full backups of a cluster");
+interface Report extends KubernetesObject {
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+describe("the report of a cluster's full backups", async () => {
+  const parts = await labParts("the report of a cluster's full backups");
   if (parts === null) {
     test.skip("a part is missing", () => undefined);
     return;
@@ -33,42 +39,40 @@ describe("the wait for full backups of a cluster", async () => {
     });
   }
 
-  async function endOf(cluster: string): Promise<KubernetesObject> {
+  async function reportOf(cluster: string, text: RegExp): Promise<Readonly<Record<string, string>>> {
     const { kubectl } = components.lab;
-    let job: KubernetesObject | null = null;
-    const hasEnded = async (): Promise<boolean> => {
-      job = await kubectl.find("jobs", `${cluster}-full`);
-      return ["Complete", "Failed"].some((type) => conditionOf(job ?? {}, type)?.status === "True");
-    };
-    await expect.poll(hasEnded, { timeout: ENDED_MS, interval: 1000 }).toBe(true);
-    if (job === null) throw new Error("the Job is gone");
-    return job;
+    const read = async (): Promise<Report["data"]> =>
+      (await kubectl.find<Report>("configmaps", `${cluster}-full`))?.data;
+    const state = async (): Promise<string | undefined> => (await read())?.["fullBackups"];
+    await expect.poll(state, { timeout: REPORTED_MS, interval: 1000 }).toMatch(text);
+    return (await read()) ?? {};
   }
 
-  function recorded({ metadata }: KubernetesObject): Destination[] {
-    const annotations = metadata["annotations"] as Record<string, string>;
-    return parseDestinations(JSON.parse(annotations["pgbackstop/destinations"] ?? "null"));
+  function destinations(report: Readonly<Record<string, string>>): readonly object[] {
+    return parseDestinations(JSON.parse(report["destinations"] ?? "null"));
   }
 
-  test("ends when both repositories have a full backup, and records them", async () => {
+  test("says that both repositories have one, and what each holds", async () => {
     await declare("orders", () => ({ firstBackupTimeoutMinutes: 6 }));
-    const job = await endOf("orders");
-    expect(conditionOf(job, "Complete")?.status).toBe("True");
-    expect(recorded(job)).toMatchObject([
-      { repository: "repo1", newestFull: { label: expect.stringMatching(/^\d{8}-\d{6}F$/) } },
-      { repository: "repo2", newestFull: { label: expect.stringMatching(/^\d{8}-\d{6}F$/) } },
+    const report = await reportOf("orders", /^in every repository of [0-9a-f]{16}$/);
+    expect(destinations(report)).toMatchObject([
+      { repository: "repo1", newestFull: { label: LABEL } },
+      { repository: "repo2", newestFull: { label: LABEL } },
     ]);
   });
 
-  test("fails after its time with the repositories that have none", async () => {
-    await declare("ledger", ({ schedules = {} }) => ({
+  test("names the repositories that have none, until a backup is taken", async () => {
+    const over: Over = ({ schedules = {} }) => ({
       firstBackupTimeoutMinutes: 1,
       schedules: { full: { ...schedules.full, cron: schedules.full?.cron ?? "", immediate: false } },
-    }));
-    const job = await endOf("ledger");
-    expect(conditionOf(job, "Failed")).toMatchObject({ status: "True", reason: "BackoffLimitExceeded" });
-    expect(recorded(job).map(({ newestFull }) => newestFull)).toEqual([null, null]);
-    const log = await components.lab.kubectl.runOk(["logs", "job/ledger-full"]);
-    expect(log).toContain("repo1 and repo2 have no full backup after 1 minute: nothing can be restored from there");
+    });
+    await declare("ledger", over);
+    const report = await reportOf("ledger", /^repo1 and repo2 have no full backup: nothing can be restored from there/);
+    expect(destinations(report)).toMatchObject([{ newestFull: null }, { newestFull: null }]);
+    await components.lab.kubectl.waitForCondition(CLUSTERS, "ledger", "Ready");
+    expect((await components.verb("ledger-1", "backup", "--type=full", "--repo=2")).exitCode).toBe(0);
+    await reportOf("ledger", /^repo1 has no full backup/);
+    expect((await components.verb("ledger-1", "backup", "--type=full", "--repo=1")).exitCode).toBe(0);
+    await reportOf("ledger", /^in every repository of /);
   });
 });

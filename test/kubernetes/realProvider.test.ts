@@ -204,6 +204,20 @@ describe("the real Kubernetes provider", async () => {
     await lab.kubectl.runOk(["delete", CLUSTERS, "intree", "-n", "default", "--wait=true"]);
   });
 
+  test("an update fails with the names of the repositories that lack a full backup, and succeeds once they have one", async () => {
+    const { error } = await pulumi("up", {}, "unbacked");
+    expect(error).toMatch(/unbacked-full.*fullBackups:repo1 and repo2 have no full backup: nothing can be restored/);
+    await lab.kubectl.waitForCondition(CLUSTERS, "unbacked", "Ready");
+    const backup = ["/pgbackstop/run/pgbackstop", "backup", "--type=full"];
+    expect((await lab.kubectl.exec("unbacked-1", "plugin-pgbackstop", backup)).exitCode).toBe(0);
+    const { outputs, ...made } = await pulumi("up", {}, "unbacked");
+    expect(made.error).toBeUndefined();
+    expect(String(outputs?.["destinations"])).toMatch(/repo1.*\d{8}-\d{6}F.*repo2.*\d{8}-\d{6}F/);
+    expect(Object.keys((await pulumi("refresh", {}, "unbacked")).changes ?? {})).toEqual(["same"]);
+    expect(Object.keys((await pulumi("up", {}, "unbacked")).changes ?? {})).toEqual(["same"]);
+    expect((await pulumi("destroy", {}, "unbacked")).error).toBeUndefined();
+  });
+
   test("a provider whose cluster does not answer gives one clear error", async () => {
     const startMs = performance.now();
     const { error = "" } = await pulumi("up", {}, "away");

@@ -7,11 +7,13 @@
  * The program's is named after its content. Parameters: docs/cnpg.md.
  */
 import { PATHS, PLUGIN_NAME } from "../../../runtime/cnpg/names";
+import type { FullBackupReport } from "../../../runtime/config/types";
 import { DEFAULTS } from "../../plan/model/defaults";
 import { given } from "../../plan/model/given";
 import type { SecretKeysSettings } from "../../plan/cluster/declaredCluster";
 import type { RepositoryPlan } from "../../plan/repositories/repositoryTypes";
 import type { Schedule } from "../../plan/schedule/schedule";
+import { fullBackupReport } from "../kubernetes/fullBackupGate";
 import { MANAGED_BY, type RenderedObject, sortedEntries } from "../kubernetes/objects";
 import { SECRET_KEYS } from "../kubernetes/secrets";
 import { renderPgbackrestConf } from "../host/pgbackrestConf";
@@ -59,7 +61,7 @@ function renderRuntime(context: EngineContext): EngineParts {
       },
     ],
     backup: { target: database.backupTarget },
-    objects: [configObject(context, configMapName(database.cluster))],
+    objects: [configObject(context, configMapName(database.cluster), fullBackupReport(context))],
     runs: database.schedules.map((schedule) => runOf(context, schedule)),
   };
 }
@@ -74,8 +76,8 @@ export function configMapName(cluster: string): string {
   return `${cluster}-pgbackstop`;
 }
 
-/** The ConfigMap with `pgbackrest.conf` and `pgbackstop.json`. */
-export function configObject(context: EngineContext, name: string): RenderedObject {
+/** The ConfigMap with `pgbackrest.conf` and `pgbackstop.json`. @param fullBackups not for the source of a restore */
+function configObject(context: EngineContext, name: string, fullBackups?: FullBackupReport): RenderedObject {
   const { database, secrets, definition } = context;
   const firstBackup = database.schedules.some((schedule) => scheduleOptionsOf(context, schedule.name).immediate);
   const view = {
@@ -87,6 +89,7 @@ export function configObject(context: EngineContext, name: string): RenderedObje
     ...given({ streamIntervalSeconds: database.streamIntervalSeconds, synchronous: database.synchronous }),
     firstBackup,
     sidecarTakesFirst: firstBackup,
+    ...given({ fullBackups }),
     dataDirectory: PGDATA,
     port: DEFAULTS.port,
     socketDirectory: "/controller/run",

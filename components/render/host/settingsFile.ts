@@ -25,6 +25,8 @@ type SettingsPlan = Pick<
   readonly maintenance?: readonly Pick<TaskPlan, "name">[];
   /** True in a cluster, where nobody else takes the first backup. */
   readonly sidecarTakesFirst?: boolean;
+  /** In a cluster whose updates wait for full backups. */
+  readonly fullBackups?: SettingsFile["fullBackups"];
 };
 
 /** The complete text. */
@@ -39,6 +41,7 @@ export function settingsOf(plan: SettingsPlan): SettingsFile {
     version: 1,
     acknowledge: mode === "named" ? repositories : mode === "any" ? "any" : "all",
     ...(plan.sidecarTakesFirst === true ? { firstBackup: true } : {}),
+    ...given({ fullBackups: plan.fullBackups }),
     ...(plan.streamIntervalSeconds === undefined ? {} : { stream: streamOf(plan, plan.streamIntervalSeconds) }),
     ...(plan.drilled === undefined ? {} : drillOf(plan.drilled)),
     repos: Object.fromEntries(

@@ -181,6 +181,8 @@ function planOf(name: string, { runtimeImage: _image, ...file }: FileCluster): C
   return planCluster(name, {
     ...file,
     repositories: settingsOf(file.repositories ?? {}),
+    // No update waits here.
+    firstBackupTimeoutMinutes: 0,
     ...(recovery === undefined
       ? {}
       : {

@@ -19,6 +19,7 @@ import type { PluginService } from "../grpc/grpcServer";
 import { identityService } from "../grpc/identityService";
 import type { WalArchiveRequest, WalRestoreRequest } from "../grpc/messages";
 import { MetricSource } from "./metricSource";
+import { fullBackupParts, reportFullBackups } from "./reportFull";
 import { followsSource, openSource } from "./replicaSource";
 import type { Sidecar } from "./currentSidecar";
 import { runOwn, serveSidecar } from "./sidecar";
@@ -68,11 +69,13 @@ function openInstance(host: CommandHost): Sidecar {
     walSegmentSizeBytes,
   });
   const expire = (signal: AbortSignal): Promise<number> => run(["expire"], signal, () => {});
+  const report = fullBackupParts(host, isStandby);
   const ending = new AbortController();
   const loops = [
     healing.runForever(own, ending.signal),
     metrics.refreshForever(own, ending.signal),
     firstBackups.takeThem(own, ending.signal),
+    report === null ? null : reportFullBackups(report, own, ending.signal),
     hasRetention(config) ? expireForever({ isStandby, isBusy, expire }, own, ending.signal) : null,
   ];
   for (const name of removeLeftFiles(wal.walDirectory))

@@ -72,13 +72,9 @@ function parametersOf(objects: Objects): Readonly<Record<string, string>> {
   return Object.fromEntries(Object.entries(all).filter(([name]) => /^(bundle$|image$|runtime)/.test(name)));
 }
 
-/** Of the pods of the cluster's Jobs, and of the Job that waits for full backups. */
-function podsOf(objects: Objects): readonly Json[] {
-  const drill = find(objects, "CronJob", /drill/);
-  const full = find(objects, "Job", /-full$/);
-  return [at(drill, "spec", "jobTemplate", "spec", "template", "spec"), at(full, "spec", "template", "spec")].map(
-    (pod) => pod ?? null,
-  );
+/** Of the pods of the cluster's Jobs. */
+function podOf(objects: Objects): Json {
+  return at(find(objects, "CronJob", /drill/), "spec", "jobTemplate", "spec", "template", "spec") ?? null;
 }
 
 const startOf = (pod: Json): readonly Json[] => listAt(listAt(pod, "containers")[0], "command");
@@ -92,10 +88,9 @@ describe("a cluster's runtime", () => {
       immutable: true,
       data: { image: NODE_IMAGE, sha256: SHA256, url: URL },
     });
-    for (const pod of podsOf(objects)) {
-      expect(startOf(pod).slice(-3)).toEqual([SHA256, URL, ""]);
-      expect(volumesOf(pod)).not.toContain('"bundle"');
-    }
+    const pod = podOf(objects);
+    expect(startOf(pod).slice(-3)).toEqual([SHA256, URL, ""]);
+    expect(volumesOf(pod)).not.toContain('"bundle"');
     const carrying = objects.filter((object) => object["binaryData"] !== undefined);
     expect(carrying.map((object) => at(object, "metadata", "name"))).toEqual(["pgbackstop-program-abababababab"]);
     expect(listAt(find(objects, "Service", /^pgbackstop$/), "spec", "ports").map((port) => at(port, "port"))).toEqual([
@@ -108,10 +103,9 @@ describe("a cluster's runtime", () => {
     const bundle = "orders-program-abababababab";
     expect(parametersOf(objects)).toEqual({ bundle, image: NODE_IMAGE, runtime: SHA256 });
     expect(find(objects, "ConfigMap", new RegExp(bundle))["binaryData"]).toEqual({ [`runtime-${SHA256}`]: "YnI=" });
-    for (const pod of podsOf(objects)) {
-      expect(startOf(pod).slice(-3)).toEqual([SHA256, "", "/pgbackstop/bundle"]);
-      expect(volumesOf(pod)).toContain(`{"configMap":{"name":"${bundle}"},"name":"bundle"}`);
-    }
+    const pod = podOf(objects);
+    expect(startOf(pod).slice(-3)).toEqual([SHA256, "", "/pgbackstop/bundle"]);
+    expect(volumesOf(pod)).toContain(`{"configMap":{"name":"${bundle}"},"name":"bundle"}`);
   });
 
   test.each([

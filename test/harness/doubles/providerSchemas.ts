@@ -200,7 +200,7 @@ export const KUBERNETES: ProviderSchema = {
     "kubernetes:core/v1:ConfigMap": {
       required: [],
       optional: ["apiVersion", "kind", "metadata", "data", "binaryData", "immutable"],
-      replaces: ["metadata", "data", "binaryData"],
+      replaces: ["data", "binaryData"],
       id: objectId,
     },
     "kubernetes:core/v1:Service": ofSpec(),

@@ -118,6 +118,23 @@ const PROGRAMS = {
     );
     return { destinations: attached.destinations };
   },
+  /** A cluster whose schedule takes no first backup. */
+  unbacked: (settings: ProgramSettings): pulumi.Inputs => {
+    const platform = platformOf(settings, []);
+    const common = commonOf(settings, "/unbacked", platform);
+    const cluster = new CnpgCluster(
+      "unbacked",
+      {
+        ...common,
+        plugin: { name: "pgbackstop" },
+        schedules: { full: { cron: `0 ${hour} * * 0`, immediate: false } },
+        firstBackupTimeoutMinutes: 1,
+        storageGiB: 1,
+      },
+      { parent: platform, protect: false },
+    );
+    return { destinations: cluster.destinations };
+  },
   /** A provider of a cluster that does not answer. */
   away: (settings: ProgramSettings): pulumi.Inputs => {
     new CnpgPlugin("pgbackstop", {}, { parent: platformOf(settings, [], "https://127.0.0.1:1") });

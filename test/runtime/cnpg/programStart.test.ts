@@ -6,16 +6,9 @@ import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { brotliCompressSync, gzipSync } from "node:zlib";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test } from "vitest";
 import { PATHS } from "../../../runtime/cnpg/names";
-import {
-  FETCH,
-  FETCH_ONCE,
-  jobCommand,
-  programPath,
-  startCommand,
-  unpackCommand,
-} from "../../../runtime/cnpg/programStart";
+import { FETCH, programPath, startCommand, unpackCommand } from "../../../runtime/cnpg/programStart";
 import { run } from "../../../tools/parts/process";
 import { temporaryFolder } from "../repository/support";
 
@@ -59,9 +52,8 @@ interface Ended {
 function start(
   kept: string,
   from = url,
-  commandOf = startCommand,
 ): { readonly child: ChildProcess; readonly log: () => string; end: Promise<Ended> } {
-  const command = commandOf({ sha256: SHA256, url: from, kept }).map((part) =>
+  const command = startCommand({ sha256: SHA256, url: from, kept }).map((part) =>
     part.replaceAll(PATHS.run, join(folder, "run")),
   );
   const child = spawn(command[0] ?? "", [...command.slice(1), "cnpg-instance", "--x=a b"]);
@@ -135,38 +127,33 @@ const FAULTS: readonly (readonly [title: string, first: typeof answer, message: 
   ["too large a program", (response: ServerResponse) => void response.end(randomBytes(17 << 20)), "it is too large"],
 ];
 
-describe.each([
-  ["instance", startCommand],
-  ["job", jobCommand],
-])("of an %s's container", (_name, commandOf) => {
-  test.each(FAULTS)("%s is reported, and tried again", async (_title, first, message) => {
-    answer = first;
-    const started = start("", url, commandOf);
-    await expect.poll(started.log, { timeout: 10_000 }).toContain("next try in 1 s");
-    expect(started.log()).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} P00 {2}ERROR: no runtime /);
-    expect(started.log()).toMatch(message);
-    expect(existsSync(join(folder, "run", "runtime.cjs"))).toBe(false);
-    answer = (response) => void response.end(PACKED);
-    expect(await started.end).toMatchObject({ code: 0, stdout: STARTED.stdout });
-  });
+test.each(FAULTS)("%s is reported, and tried again", async (_title, first, message) => {
+  answer = first;
+  const started = start("", url);
+  await expect.poll(started.log, { timeout: 10_000 }).toContain("next try in 1 s");
+  expect(started.log()).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} P00 {2}ERROR: no runtime /);
+  expect(started.log()).toMatch(message);
+  expect(existsSync(join(folder, "run", "runtime.cjs"))).toBe(false);
+  answer = (response) => void response.end(PACKED);
+  expect(await started.end).toMatchObject({ code: 0, stdout: STARTED.stdout });
+});
 
-  test("starts what its ConfigMap has, and fails at once without it", async () => {
-    const kept = join(folder, "bundle");
-    mkdirSync(kept);
-    const failed = await start(kept, "", commandOf).end;
-    expect(failed).toMatchObject({ code: 1, stdout: "" });
-    expect(failed.stderr).toContain("ENOENT");
-    writeFileSync(join(kept, `runtime-${SHA256}`), PACKED);
-    expect(await start(kept, "", commandOf).end).toEqual(STARTED);
-    expect(asked).toEqual([]);
-  });
+test("starts what its ConfigMap has, and fails at once without it", async () => {
+  const kept = join(folder, "bundle");
+  mkdirSync(kept);
+  const failed = await start(kept, "").end;
+  expect(failed).toMatchObject({ code: 1, stdout: "" });
+  expect(failed.stderr).toContain("ENOENT");
+  writeFileSync(join(kept, `runtime-${SHA256}`), PACKED);
+  expect(await start(kept, "").end).toEqual(STARTED);
+  expect(asked).toEqual([]);
+});
 
-  test("ends at once when its pod ends while it waits", async () => {
-    const started = start("", "http://127.0.0.1:9", commandOf);
-    await expect.poll(started.log, { timeout: 10_000 }).toContain("next try in");
-    started.child.kill("SIGTERM");
-    expect((await started.end).code).toBe(143);
-  });
+test("ends at once when its pod ends while it waits", async () => {
+  const started = start("", "http://127.0.0.1:9");
+  await expect.poll(started.log, { timeout: 10_000 }).toContain("next try in");
+  started.child.kill("SIGTERM");
+  expect((await started.end).code).toBe(143);
 });
 
 test("what PostgreSQL's account puts in the place of the copy is neither run nor waited for", async () => {
@@ -209,6 +196,4 @@ test("the texts are those of running pods: another text restarts every instance 
   );
   // Kubernetes and Flux replace these.
   expect(FETCH).not.toMatch(/\$[({]/);
-  expect(FETCH_ONCE).not.toMatch(/\$[({]/);
-  expect(FETCH_ONCE.length).toBeLessThan(FETCH.length / 2);
 });

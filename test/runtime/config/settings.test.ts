@@ -94,7 +94,7 @@ describe("the settings file", () => {
     ["null", "must be an object, not null"],
     [
       '{"acknowlege":"all"}',
-      'has an unknown field \'acknowlege\'; allowed are "version", "acknowledge", "archiveCommandWord", "drill", "firstBackup", "postgres", "stream", "repos"',
+      'has an unknown field \'acknowlege\'; allowed are "version", "acknowledge", "archiveCommandWord", "drill", "firstBackup", "fullBackups", "postgres", "stream", "repos"',
     ],
     [
       '{"drill":{"rto":1}}',

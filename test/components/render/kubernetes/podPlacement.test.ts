@@ -1,9 +1,8 @@
-/** One function places every pod of this package: plugin, drills, snapshot removal, waits and migration. */
+/** One function places every pod of this package: plugin, drills, snapshot removal and migration. */
 import { expect, test } from "vitest";
 import type { PodPlacement } from "../../../../components/plan/cluster/declaredCluster";
 import { renderCluster } from "../../../../components/render/kubernetes/clusterObjects";
 import { renderDalibo } from "../../../../components/render/kubernetes/daliboPlugin";
-import { renderFullBackupJob } from "../../../../components/render/kubernetes/fullBackupJob";
 import { renderChangeJob } from "../../../../components/render/kubernetes/migrationObjects";
 import type { Manifest } from "../../../../components/render/kubernetes/objects";
 import { PLUGIN_DEFAULTS, renderPlugin } from "../../../../components/render/kubernetes/plugin";
@@ -56,7 +55,6 @@ function manifestsWith(placement: PodPlacement | undefined): readonly Manifest[]
   const plugin = { ...PLUGIN_DEFAULTS, image: "node", runtime: { configMap: "runtime" }, ...more };
   return [
     ...renderCluster(cluster, null).map(({ manifest }) => manifest),
-    ...renderFullBackupJob(cluster).map(({ manifest }) => manifest),
     ...renderPlugin(plugin).map(({ manifest }) => manifest),
     ...renderDalibo({ ...plugin, images: {} }).map(({ manifest }) => manifest),
     renderChangeJob({ ...MIGRATION, ...more }, { role: "stop-workloads", action: "stop-workloads", text: "" }),
@@ -65,8 +63,8 @@ function manifestsWith(placement: PodPlacement | undefined): readonly Manifest[]
 
 test("every pod takes it", () => {
   const templates = templatesOf(manifestsWith(PLACEMENT));
-  // A drill, snapshot removal, the wait for full backups, two plugins, a migration.
-  expect(templates).toHaveLength(6);
+  // A drill, snapshot removal, two plugins, a migration.
+  expect(templates).toHaveLength(5);
   for (const template of templates) expect(template).toMatchObject(EXPECTED);
 });
 

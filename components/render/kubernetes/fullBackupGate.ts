@@ -1,0 +1,70 @@
+/**
+ * The ConfigMap for which an update waits: the primary's sidecar reports in it whether every repository of the cluster
+ * has a full backup, and what each one holds. Pure.
+ */
+import { createHash } from "node:crypto";
+import { completeText, REPORT_KEYS } from "../../../runtime/cnpg/names";
+import type { FullBackupReport } from "../../../runtime/config/types";
+import type { EngineContext } from "../engines/engine";
+import { MANAGED_BY, type RenderedObject } from "./objects";
+
+/** Among the objects of its cluster. */
+export const FULL_BACKUP_ROLE = "full";
+const DIGEST_DIGITS = 16;
+
+/** What the sidecar reports, and where; undefined if no update waits. */
+export function fullBackupReport({ database, definition }: EngineContext): FullBackupReport | undefined {
+  if (definition.firstBackupTimeoutMinutes === 0) return undefined;
+  return { configMap: `${database.cluster}-full`, locations: locationsOf(database) };
+}
+
+/** Right and ConfigMap, in this order; empty if updates do not wait. */
+export function renderFullBackupGate(context: EngineContext): RenderedObject[] {
+  const { namespace } = context.database;
+  const report = fullBackupReport(context);
+  if (report === undefined) return [];
+  const name = report.configMap;
+  const metadata = { name, namespace, labels: MANAGED_BY };
+  const rbac = { apiVersion: "rbac.authorization.k8s.io/v1", metadata };
+  const roleRef = { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name };
+  const subjects = [{ kind: "ServiceAccount", name: accountOf(context), namespace }];
+  const rules = [{ apiGroups: [""], resources: ["configmaps"], resourceNames: [name], verbs: ["get", "patch"] }];
+  const annotations = { "pulumi.com/waitFor": JSON.stringify(conditionsOf(completeText(report.locations))) };
+  return [
+    { role: "full-role", manifest: { ...rbac, kind: "Role", rules } },
+    { role: "full-binding", manifest: { ...rbac, kind: "RoleBinding", roleRef, subjects } },
+    {
+      role: FULL_BACKUP_ROLE,
+      manifest: { apiVersion: "v1", kind: "ConfigMap", metadata: { ...metadata, annotations } },
+    },
+  ];
+}
+
+/**
+ * Conditions of Pulumi's provider. The second is the awaited one. The first puts the report into the error: as long as
+ * the report says something else, it selects the data, and the provider prints what is no plain value.
+ */
+function conditionsOf(complete: string): readonly string[] {
+  const { state } = REPORT_KEYS;
+  return [
+    `jsonpath={$[?@.${state} && !(@.${state} == '${complete}'),'kind']}=ConfigMap`,
+    `jsonpath={.data.${state}}=${complete}`,
+  ];
+}
+
+/** CloudNativePG names the account like the cluster, unless the Cluster names one. */
+function accountOf({ database, definition }: EngineContext): string {
+  const { spec } = (definition.overrides.cluster ?? {}) as {
+    readonly spec?: { readonly serviceAccountName?: unknown };
+  };
+  return typeof spec?.serviceAccountName === "string" ? spec.serviceAccountName : database.cluster;
+}
+
+/** Digest of what the repositories are: another one is awaited again. */
+function locationsOf({ repositories, stanza }: EngineContext["database"]): string {
+  const rows = repositories.map(({ kind, name, path, s3 }) => [name, kind, path, s3?.endpoint, s3?.bucket]);
+  return createHash("sha256")
+    .update(JSON.stringify([stanza, rows]))
+    .digest("hex")
+    .slice(0, DIGEST_DIGITS);
+}
