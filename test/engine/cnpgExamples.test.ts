@@ -378,7 +378,10 @@ test("an existing cluster gets its archiver last, and a copy starts at a point i
   const made = kubernetes.calls
     .slice(before)
     .flatMap((call) => /^create kubernetes:(?:[^:]+):(\w+)$/.exec(call)?.[1] ?? []);
-  expect(made.indexOf("ClusterPatch")).toBeGreaterThan(made.lastIndexOf("ConfigMap"));
+  const configMaps = made.flatMap((kind, index) => (kind === "ConfigMap" ? [index] : []));
+  expect(made.indexOf("ClusterPatch")).toBeGreaterThan(configMaps.at(-2) ?? made.length);
+  // The report, for which the update waits.
+  expect(configMaps.at(-1)).toBeGreaterThan(made.lastIndexOf("ScheduledBackup"));
   expect(made.indexOf("ClusterPatch")).toBeGreaterThan(made.indexOf("Service"));
   expect(made.indexOf("ScheduledBackup")).toBeGreaterThan(made.indexOf("ClusterPatch"));
   const attached = specOf(objectsOf("db"), "Cluster legacy");
