@@ -34,6 +34,7 @@ test("a host adds little to the state", async () => {
   console.info(`state of a host ${kilobytes(bytes)}; with its two repositories and a passphrase ${kilobytes(whole)}`);
   await stack.destroy();
   expect(bytes).toBeLessThan(STATE_BUDGET.host);
+  expect(whole).toBeLessThan(STATE_BUDGET.hostStack);
 });
 
 /** They captured nothing but Node.js. */
