@@ -6,7 +6,9 @@ import { fileURLToPath } from "node:url";
 import { configDefaults, defineConfig, type TestProjectInlineConfiguration } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { protoModule } from "./tools/parts/build/proto";
-import { projectsOf, TIERS, type Tier } from "./tools/parts/tiers";
+import { EXCLUDED_VARIABLE, projectsOf, TIERS, type Tier } from "./tools/parts/tiers";
+
+const EXCLUDED = (process.env[EXCLUDED_VARIABLE] ?? "").split(",").filter((file) => file !== "");
 
 interface Project {
   readonly name: string;
@@ -44,7 +46,7 @@ function configOf(
     test: {
       name,
       include: [...include],
-      exclude: [...configDefaults.exclude, "test/vectors/**", ...exclude],
+      exclude: [...configDefaults.exclude, "test/vectors/**", ...exclude, ...EXCLUDED],
       environment: "node",
       pool: "forks",
       isolate,

@@ -2,7 +2,7 @@
  * Feeds mutated inputs to every parser that reads bytes from outside. Each must return a value or one of its expected
  * errors, quickly and with little memory.
  *
- * `PGBACKSTOP_LONG=1` runs each parser about a hundred times as long, with coverage throughout.
+ * The nightly form runs each parser about a hundred times as long, with coverage throughout.
  * `PGBACKSTOP_SEED=<number>` sets another random seed. A finding prints its input.
  */
 import { mkdtempSync, rmSync } from "node:fs";
@@ -12,10 +12,10 @@ import { expect, it } from "vitest";
 import { temporaryFolder } from "../runtime/repository/support";
 import { fuzz, type Target } from "./fuzzer";
 import { FORMAT_TARGETS, localTargets, WAL_TARGETS } from "./targets";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
-const LONG = process.env["PGBACKSTOP_LONG"] === "1";
 const SEED = Number(process.env["PGBACKSTOP_SEED"] ?? 16);
-const RUNS = Number(process.env["PGBACKSTOP_FUZZ_RUNS"] ?? (LONG ? 50_000 : 512));
+const RUNS = Number(process.env["PGBACKSTOP_FUZZ_RUNS"] ?? (NIGHTLY ? 50_000 : 512));
 
 const TAKES_MAX = 40;
 
@@ -41,10 +41,10 @@ async function check(target: Target): Promise<void> {
 
 it.each([...FORMAT_TARGETS, ...WAL_TARGETS].map((target) => [target.name, target] as const))(
   "%s",
-  { timeout: LONG ? 3_600_000 : 60_000 },
+  { timeout: NIGHTLY ? 3_600_000 : 60_000 },
   (_name, target) => check(target),
 );
 
-it.each(names)("%s", { timeout: LONG ? 3_600_000 : 60_000 }, async (name) => {
+it.each(names)("%s", { timeout: NIGHTLY ? 3_600_000 : 60_000 }, async (name) => {
   await check(localTargets(temporaryFolder()).find((target) => target.name === name) as Target);
 });

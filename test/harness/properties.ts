@@ -3,8 +3,9 @@
  * it, and `PGBACKSTOP_SEED` repeats it.
  */
 import * as fc from "fast-check";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
-const seed = process.env["PGBACKSTOP_SEED"] ?? (process.env["PGBACKSTOP_LONG"] === "1" ? null : "20260722");
+const seed = process.env["PGBACKSTOP_SEED"] ?? (NIGHTLY ? null : "20260722");
 if (seed !== null) fc.configureGlobal({ ...fc.readConfigureGlobal(), seed: Number(seed) });
 
 export { fc };

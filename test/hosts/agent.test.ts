@@ -29,6 +29,7 @@ import { runOverSsh } from "../harness/hosts/ssh";
 import { s3Kind } from "../harness/real/interopParts";
 import { type RecordedRequest, startWebServer, type WebServer } from "../harness/doubles/messageServers";
 import { holdsSecret } from "../harness/compare/secrets";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
 const DATA = "/var/lib/postgresql/15/main";
 const SERVER_NAME = "s3.test";
@@ -49,12 +50,11 @@ const STREAM_INTERVAL_SECONDS = 2;
 /** Allows for a busy machine: the upload, and the delay before the kill takes effect. */
 const STREAM_SLACK_SECONDS = 15;
 /**
- * `PGBACKSTOP_LONG=1` also runs the recovery onto a new machine, and two recoveries whose command differs from the
+ * The nightly form also runs the recovery onto a new machine, and two recoveries whose command differs from the
  * others' by one option: test/interop/restore/recover.test.ts shows both.
  */
-const LONG = process.env["PGBACKSTOP_LONG"] === "1";
 const RECOVERIES = (["latest", "time", "repository-2", "set"] as const).filter(
-  (id) => LONG || id === "time" || id === "repository-2",
+  (id) => NIGHTLY || id === "time" || id === "repository-2",
 );
 
 describe("files and units on a host", async () => {
@@ -734,7 +734,7 @@ describe("files and units on a host", async () => {
     expect(info[0]?.backup.filter(({ database }) => database["repo-key"] === 1).length).toBeGreaterThan(0);
   });
 
-  test.runIf(LONG)(
+  test.runIf(NIGHTLY)(
     "the runbook's scenario of a lost host, command by command, ends with every row on a new machine that has backups",
     async () => {
       await writeSegments(1);

@@ -26,10 +26,10 @@ import type { HostSettings } from "../../components/plan/model/databaseSettings"
 import { hostPaths } from "../../components/plan/host/hostCommand";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { hostParts } from "../harness/hosts/parts";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
 const DATA = "/var/lib/postgresql/17/main";
 const LIB = "/usr/local/lib/pgbackstop";
-const LONG = process.env["PGBACKSTOP_LONG"] === "1";
 /** More than the steps of any convergence. */
 const STEPS_MAX = 200;
 
@@ -275,7 +275,7 @@ describe("a host behind SSH", async () => {
       await proveConverged(desired, await converge(desired, before));
     });
 
-    test.runIf(LONG)(
+    test.runIf(NIGHTLY)(
       "after any step of a first update: the second one converges, the third writes nothing",
       async () => {
         const desired = declared();

@@ -17,14 +17,14 @@ import { engineHostParts } from "../harness/hosts/parts";
 import { waitForRecovery } from "../harness/hosts/recovery";
 import { loud } from "../harness/real/interopParts";
 import { FORGET_ATTRIBUTE_VERSIONS } from "../harness/real/pgUpgrade";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
 const TITLE = "major upgrades of a booted host";
 const STANZA = "main";
 const REPOS = ["/srv/first", "/srv/second"];
 /** Of a server beside production. */
 const PAST_PORT = "5499";
-/** `PGBACKSTOP_LONG=1` also upgrades to 19. */
-const LONG = process.env["PGBACKSTOP_LONG"] === "1";
+/** The nightly form also upgrades to 19. */
 const UPGRADES = [
   { from: 17, to: 18, method: "upgrade", archiveId: "18-2", fulls: 2 },
   { from: 18, to: 19, method: "link", archiveId: "19-3", fulls: 3 },
@@ -128,7 +128,7 @@ describe(TITLE, async () => {
     await waitForCommitsThatWait();
   });
 
-  test.each(LONG ? UPGRADES : UPGRADES.slice(0, 1))(
+  test.each(NIGHTLY ? UPGRADES : UPGRADES.slice(0, 1))(
     "from $from to $to by pg_upgradecluster and one update",
     async (upgrade) => {
       const { archiveId, from, fulls, method, to } = upgrade;

@@ -1,5 +1,5 @@
 /**
- * Runs the benchmarks with little data, to keep them working. Their figures mean nothing here. `PGBACKSTOP_LONG=1` runs
+ * Runs the benchmarks with little data, to keep them working. Their figures mean nothing here. The nightly form runs
  * all of them.
  */
 import { describe, expect, test } from "vitest";
@@ -10,8 +10,7 @@ import { memoryBench } from "../../tools/bench/memory";
 import { mixedBench } from "../../tools/bench/mixed";
 import { createProgress } from "../../tools/parts/progress";
 import { findParts } from "../harness/real/interopParts";
-
-const LONG = process.env["PGBACKSTOP_LONG"] === "1";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
 describe("the benchmarks", async () => {
   const parts = await findParts("the benchmarks", 18, "2.60");
@@ -30,7 +29,7 @@ describe("the benchmarks", async () => {
     expect(report?.facts.at(-1)).toMatch(/back: [0-9a-f]{40}$/);
   });
 
-  test.runIf(LONG)("files, with a profile: full and incr in bundles, and the same restored cluster", async () => {
+  test.runIf(NIGHTLY)("files, with a profile: full and incr in bundles, and the same restored cluster", async () => {
     const report = await filesBench({ fileCount: 300, rounds: 1, profile: true }, quiet);
     expectTable(report, 16);
     expect(report?.facts.at(-1)).toMatch(/back: [0-9a-f]{40}$/);
@@ -41,13 +40,13 @@ describe("the benchmarks", async () => {
     }
   });
 
-  test.runIf(LONG)("blocks: 1 % of the pages, and both programs store and restore the same", async () => {
+  test.runIf(NIGHTLY)("blocks: 1 % of the pages, and both programs store and restore the same", async () => {
     const report = await blocksBench({ sizeMb: 16, rounds: 1, profile: false }, quiet);
     expectTable(report, 9);
     expect(report?.facts.at(-1)).toMatch(/by round: [0-9a-f]{40}$/);
   });
 
-  test.runIf(LONG)("memory: one relation, and growing numbers of files", async () => {
+  test.runIf(NIGHTLY)("memory: one relation, and growing numbers of files", async () => {
     const report = await memoryBench({ sizeMb: 64, fileCount: 2000, rounds: 1, profile: false }, quiet);
     expectTable(report, 20);
     expect(report?.facts.filter((fact) => fact.includes("each file more takes"))).toHaveLength(5);

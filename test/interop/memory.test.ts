@@ -2,7 +2,7 @@
  * Memory does not grow with the size of the data. A relation of 2 GiB (sparse, so that reading it needs no disk) and
  * 256 MiB of incompressible bytes go into two repositories at once. The peak of the backup stays below 300 MiB, and so
  * does a restore. Memory grows only with the number of files, also with two repositories: 20,000 small ones, 200,000
- * with `PGBACKSTOP_LONG=1`.
+ * in the nightly form.
  */
 import { randomBytes } from "node:crypto";
 import {
@@ -23,14 +23,14 @@ import { S3Server } from "../../tools/parts/servers/s3Server";
 import { giveTo } from "../../tools/parts/users";
 import { findParts, s3Kind } from "../harness/real/interopParts";
 import { TestBed } from "../harness/real/testBed";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
 const GIB = 1024 ** 3;
 const MIB = 1024 ** 2;
 const PEAK_MIB_MAX = 300;
-const LONG = process.env["PGBACKSTOP_LONG"] === "1";
-const FILE_COUNT = LONG ? 200_000 : 20_000;
+const FILE_COUNT = NIGHTLY ? 200_000 : 20_000;
 /** Threads and the program take most of the smaller limit: `verify` of few files peaks at 277 to 302 MiB. */
-const FILES_PEAK_MIB_MAX = LONG ? 600 : 340;
+const FILES_PEAK_MIB_MAX = NIGHTLY ? 600 : 340;
 
 describe("memory", async () => {
   const parts = await findParts("memory of a large backup", 18, "2.60");

@@ -1,7 +1,7 @@
 /**
  * Sends 300 segments that waited for an S3 server, with Barman's sidecar and then with ours, into the same server. The
  * time runs until the last segment is stored. Each segment holds 1 MiB of text. A measurement, not a promise:
- * `PGBACKSTOP_LONG=1` runs it and prints segments per second.
+ * The nightly form runs it and prints segments per second.
  */
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,16 +16,16 @@ import { type Lab, OPERATOR_NAMESPACE, startLab } from "../harness/kubernetes/la
 import { barmanLabParts } from "../harness/kubernetes/parts";
 import { renderedObjects } from "../harness/kubernetes/rendered";
 import { createStores, exposeStores, repositoryIn } from "../harness/kubernetes/stores";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
-const LONG = process.env["PGBACKSTOP_LONG"] === "1";
 const SEGMENTS = 300;
 /** Limit for one engine. On a busy machine, Barman's sidecar took ten minutes. */
 const ENGINE_MS = 1_800_000;
 
-describe.skipIf(!LONG)("a backlog of WAL", { timeout: ENGINE_MS }, async () => {
-  const parts = LONG ? await barmanLabParts("a backlog of WAL in the lab") : null;
+describe.skipIf(!NIGHTLY)("a backlog of WAL", { timeout: ENGINE_MS }, async () => {
+  const parts = NIGHTLY ? await barmanLabParts("a backlog of WAL in the lab") : null;
   if (parts === null) {
-    test.skip("only with PGBACKSTOP_LONG=1, and with all parts", () => undefined);
+    test.skip("only in the nightly form, and with all parts", () => undefined);
     return;
   }
   const folder = mkdtempSync(join(tmpdir(), "pgb-backlog-"));

@@ -22,9 +22,9 @@ import { makeUser, policyOf } from "../harness/real/liveBucket";
 import { findVersitygw } from "../../tools/parts/kubernetes/goTools";
 import { S3Server } from "../../tools/parts/servers/s3Server";
 import { startWebServer, type WebServer } from "../harness/doubles/messageServers";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
 const WRITER = ["s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"];
-const isLong = process.env["PGBACKSTOP_LONG"] === "1";
 const JOB_MS = 300_000;
 const HEALTHY = "orders-drill-healthy";
 /** Part of an address that only the targets may see. */
@@ -396,7 +396,7 @@ describe("drills of a cluster", async () => {
     await expect.poll(() => leftOf("orders-drill-turns"), { timeout: 120_000 }).toEqual([]);
   });
 
-  test.runIf(isLong)("one that is killed starts again, after removing the leftovers", async () => {
+  test.runIf(NIGHTLY)("one that is killed starts again, after removing the leftovers", async () => {
     await startJob("turns", "turns-2");
     const left = await lab.kubectl.waitUntil({ kind: CLUSTERS, name: "orders-drill-turns" }, () => true);
     await lab.signal((await podOf("turns-2")) ?? "", "drill", "SIGKILL");

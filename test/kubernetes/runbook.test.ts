@@ -23,6 +23,7 @@ import type { Lab } from "../harness/kubernetes/lab";
 import { labParts } from "../harness/kubernetes/parts";
 import { renderedObjects } from "../harness/kubernetes/rendered";
 import { repositoryIn, segmentsOf } from "../harness/kubernetes/stores";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
 const NAMESPACE = "shop";
 const SUM = "select count(*) || md5(string_agg(id || name, ',' order by id)) from goods";
@@ -30,10 +31,9 @@ const SUM = "select count(*) || md5(string_agg(id || name, ',' order by id)) fro
 const TIME_TARGET = 'target: { time: "<TIME>" }';
 
 /**
- * `PGBACKSTOP_LONG=1` adds two scenarios: the lost cluster and repository, whose commands differ from others by one
+ * The nightly form adds two scenarios: the lost cluster and repository, whose commands differ from others by one
  * word, and the lost passphrase, which replaces every pod.
  */
-const LONG = process.env["PGBACKSTOP_LONG"] === "1";
 
 /** Values of the incident, and the optional steps that it needs. */
 interface Incident {
@@ -375,7 +375,7 @@ describe("the runbook of a cluster", async () => {
     expect(await sql("orders", SUM)).toBe(before);
   });
 
-  test.runIf(LONG)(
+  test.runIf(NIGHTLY)(
     "a cluster lost with its first repository: the second one has every row, and the new cluster has backups",
     async () => {
       const before = await sql("orders", SUM);
@@ -402,7 +402,7 @@ describe("the runbook of a cluster", async () => {
     await archived();
   });
 
-  test.runIf(LONG)(
+  test.runIf(NIGHTLY)(
     "a lost passphrase: a new repository replaces that one, has a full backup, and is fully readable",
     async () => {
       const before = await sql("orders", SUM);

@@ -4,7 +4,7 @@
  * bytes, every acknowledged segment that a repository lacks is recorded as missing WAL, and after a final heal all
  * repositories hold the same WAL.
  *
- * `PGBACKSTOP_LONG=1` runs more. fast-check prints the seed and the path of a failure.
+ * The nightly form runs more. fast-check prints the seed and the path of a failure.
  */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -25,8 +25,9 @@ import { FaultyStorage } from "../harness/network/faults";
 import { MemoryStorage } from "../harness/doubles/storages";
 import { readable } from "../runtime/operations/archive";
 import { addWal, CLUSTER, CONTROL, repository, walBytes, walName } from "../runtime/repository/support";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
-const RUNS = process.env["PGBACKSTOP_LONG"] === "1" ? 400 : 25;
+const RUNS = NIGHTLY ? 400 : 25;
 const KEYS = [1, 2, 3] as const;
 
 type Step =

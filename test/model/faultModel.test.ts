@@ -11,7 +11,7 @@
  * - PostgreSQL cannot start on an incomplete restore.
  * - After heal all repositories agree, and verify reports no problem.
  *
- * fast-check prints the seed and path of a failure. `PGBACKSTOP_LONG=1` runs for `PGBACKSTOP_MODEL_MINUTES` (default 5)
+ * fast-check prints the seed and path of a failure. The nightly form runs for `PGBACKSTOP_MODEL_MINUTES` (default 5)
  * from `PGBACKSTOP_SEED` on, prints its counts meanwhile, and fails when a kind of step or fault never happened.
  */
 import { stat } from "node:fs/promises";
@@ -26,8 +26,8 @@ import { HAS_NO_CHECKSUM } from "./faultFiles";
 import { S3Bucket } from "./s3Bucket";
 import { KEEP_ALL } from "../harness/madeRepository";
 import type { Damage } from "./weather";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
-const IS_LONG = process.env["PGBACKSTOP_LONG"] === "1";
 const MINUTES = Number(process.env["PGBACKSTOP_MODEL_MINUTES"] ?? 5);
 const SEED = Number(process.env["PGBACKSTOP_SEED"] ?? 1);
 /** Worlds of the normal run: without and with an S3 server. */
@@ -229,7 +229,7 @@ describe("random faults", () => {
   const property = (hasS3: boolean): fc.IAsyncProperty<[AcknowledgePolicy, Step[]]> =>
     fc.asyncProperty(policy, stepsOf(hasS3), (acknowledge, steps) => play(acknowledge, steps, hasS3 ? s3 : null));
 
-  it.runIf(!IS_LONG)(
+  it.runIf(!NIGHTLY)(
     `keeps the promises in ${RUNS} worlds`,
     async () => {
       await fc.assert(property(false), { numRuns: RUNS, seed: SEED, endOnFailure: true });
@@ -238,7 +238,7 @@ describe("random faults", () => {
     600_000,
   );
 
-  it.runIf(!IS_LONG)(
+  it.runIf(!NIGHTLY)(
     `keeps the promises over an S3 server in ${S3_RUNS} worlds`,
     async () => {
       await fc.assert(property(true), { numRuns: S3_RUNS, seed: SEED, endOnFailure: true });
@@ -247,7 +247,7 @@ describe("random faults", () => {
     600_000,
   );
 
-  it.runIf(IS_LONG)(
+  it.runIf(NIGHTLY)(
     `keeps the promises for ${MINUTES} minutes`,
     async () => {
       const endMs = performance.now() + MINUTES * 60_000;

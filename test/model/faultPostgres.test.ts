@@ -4,7 +4,7 @@
  * killed, and heal copies missing WAL. A restored cluster that opens at one of these LSNs has exactly the rows up to
  * it. Without an outage it must open.
  *
- * `PGBACKSTOP_LONG=1` runs for `PGBACKSTOP_MODEL_MINUTES` (default 5). `PGBACKSTOP_SEED` repeats a run.
+ * The nightly form runs for `PGBACKSTOP_MODEL_MINUTES` (default 5). `PGBACKSTOP_SEED` repeats a run.
  */
 import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -17,8 +17,8 @@ import { parseInfo } from "../harness/compare/infoJson";
 import { findParts, s3Kind } from "../harness/real/interopParts";
 import { bringBack, takeAway } from "../harness/network/outage";
 import { TestBed } from "../harness/real/testBed";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
-const IS_LONG = process.env["PGBACKSTOP_LONG"] === "1";
 const MINUTES = Number(process.env["PGBACKSTOP_MODEL_MINUTES"] ?? 5);
 const SEED = Number(process.env["PGBACKSTOP_SEED"] ?? 7);
 /** Steps of the normal run. */
@@ -186,12 +186,12 @@ describe("a counting writer", async () => {
   }
 
   test(
-    IS_LONG
+    NIGHTLY
       ? `keeps every acknowledged row for ${MINUTES} minutes`
       : `keeps every acknowledged row over ${STEPS} steps`,
     async () => {
       const endMs = performance.now() + MINUTES * 60_000;
-      for (let no = 0; IS_LONG ? performance.now() < endMs : no < STEPS; no++) await step();
+      for (let no = 0; NIGHTLY ? performance.now() < endMs : no < STEPS; no++) await step();
       await calm();
       await write();
       expect(await archive(240_000)).toBe(true);

@@ -3,7 +3,7 @@
  * engine.ts and truth.ts.
  *
  * `PGBACKSTOP_SEED=<number>` sets the first seed. `PGBACKSTOP_SIMULATION_STEPS=<number>` sets the number of steps; with
- * `PGBACKSTOP_LONG=1` the default is ten million. `PGBACKSTOP_SCHEDULE='<what a failure printed>'` replays that
+ * in the nightly form the default is ten million. `PGBACKSTOP_SCHEDULE='<what a failure printed>'` replays that
  * schedule and prints every step.
  */
 import { describe, expect, it, vi } from "vitest";
@@ -22,6 +22,7 @@ import {
   trySystematic,
   ALL_KINDS,
 } from "./search";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
 vi.mock("node:fs", async (original) => (await import("./files.js")).overFiles(await original()));
 vi.mock("node:fs/promises", async (original) => (await import("./files.js")).overPromises(await original()));
@@ -63,11 +64,10 @@ vi.mock("../../runtime/operations/archivePush/pushWal", async (original) => {
   return { ...real, PushTarget };
 });
 
-const IS_LONG = process.env["PGBACKSTOP_LONG"] === "1";
-const STEPS = Number(process.env["PGBACKSTOP_SIMULATION_STEPS"] ?? (IS_LONG ? 10_000_000 : 200_000));
+const STEPS = Number(process.env["PGBACKSTOP_SIMULATION_STEPS"] ?? (NIGHTLY ? 10_000_000 : 200_000));
 const SEED = Number(process.env["PGBACKSTOP_SEED"] ?? 1);
 const SCHEDULE = process.env["PGBACKSTOP_SCHEDULE"];
-const TIMEOUT_MS = IS_LONG ? 6 * 3_600_000 : 600_000;
+const TIMEOUT_MS = NIGHTLY ? 6 * 3_600_000 : 600_000;
 /** A long run stops after this many failures. */
 const FAILURES_MAX = 10;
 
@@ -104,13 +104,13 @@ describe("without its guard, the simulation detects that", () => {
   it.each(FINDINGS)("$title", { timeout: TIMEOUT_MS }, async ({ scenario, kinds, off, breaks }) => {
     const figures = new Figures();
     const result = await trySystematic(scenario, off, figures, { depth: 1, kinds });
-    if (IS_LONG) print(`${result?.schedule}\n${figures.text()}`);
+    if (NIGHTLY) print(`${result?.schedule}\n${figures.text()}`);
     expect(result?.violation).toMatch(breaks);
   });
 });
 
 describe("every promise holds", () => {
-  it.runIf(IS_LONG).each([...SCENARIOS, ...PAUSED])(
+  it.runIf(NIGHTLY).each([...SCENARIOS, ...PAUSED])(
     "in '$name' with a disturbance at every point",
     { timeout: TIMEOUT_MS },
     async (scenario) => {
@@ -131,7 +131,7 @@ describe("every promise holds", () => {
     const failures: string[] = [];
     const all = [...CROWDS, ...SCENARIOS, ...PAUSED];
     let seed = SEED;
-    for (; figures.steps < STEPS && failures.length < (IS_LONG ? FAILURES_MAX : 1); seed++) {
+    for (; figures.steps < STEPS && failures.length < (NIGHTLY ? FAILURES_MAX : 1); seed++) {
       const conditions = CONDITIONS[Math.floor(seed / (all.length * DEPTHS)) % CONDITIONS.length] as Conditions;
       const result = await tryOne({ conditions, ...(all[seed % all.length] as (typeof all)[number]) }, seed, figures);
       if (result === null) continue;

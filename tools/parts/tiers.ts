@@ -22,6 +22,8 @@ export interface Tier {
   readonly first?: readonly string[];
   /** Files of plain `npm test`, which show that the parts work. Absent: all files. */
   readonly quick?: readonly string[];
+  /** Files that only `npm test -- --nightly` runs, each with what still shows its claims in `--all`. */
+  readonly nightly?: Readonly<Record<string, string>>;
   /** Temporary files go to memory if there is space. */
   readonly inMemory?: true;
   readonly testTimeoutMs: number;
@@ -35,6 +37,9 @@ export interface Tier {
   /** The tier cannot run without the Pulumi CLI. */
   readonly needsPulumi: boolean;
 }
+
+/** Files that a run leaves to the nightly form, separated by commas. Vitest's own option misses its projects. */
+export const EXCLUDED_VARIABLE = "PGBACKSTOP_EXCLUDED_TESTS";
 
 /** In the order of the table; each queue runs its tiers in this order too. */
 export const TIERS: readonly Tier[] = [

@@ -20,7 +20,7 @@ const ABANDONED_MS = 3_600_000;
 
 /** Null to keep the default: no such memory, too little of it, or the user has chosen a folder. */
 export function makeMemoryFolder(): string | null {
-  if (process.env.TMPDIR !== undefined || process.env.PGBACKSTOP_LONG === "1") return null;
+  if (process.env.TMPDIR !== undefined) return null;
   if (!holdsPrograms(readMounts()) || freemem() < MEMORY_BYTES || freeBytes() < SPACE_BYTES) return null;
   removeAbandoned(SHARED_MEMORY);
   const folder = join(SHARED_MEMORY, `pgb-${process.pid}`);

@@ -2,6 +2,12 @@
 import { relative, resolve } from "node:path";
 import type { Tier } from "../parts/tiers";
 
+/**
+ * How much of the tests a run takes: a few files of each tier, every kind once, or also what repeats a kind. The last
+ * two build programs that take minutes.
+ */
+export type Form = "quick" | "all" | "nightly";
+
 /** The parsed command line. */
 export interface TestRequest {
   /** Names of tiers; empty: those of the paths, or all. */
@@ -9,8 +15,7 @@ export interface TestRequest {
   /** Files and folders, from the root of the project; empty: all of the tiers. */
   readonly paths: readonly string[];
   readonly vitestArgs: readonly string[];
-  /** Run everything, including builds that take minutes. */
-  readonly all: boolean;
+  readonly form: Form;
   /** One tier after the other. */
   readonly serial: boolean;
 }
@@ -20,6 +25,8 @@ export interface TestRun {
   readonly tier: Tier;
   /** Files and folders; empty: all of the project. */
   readonly paths: readonly string[];
+  /** Files that only the nightly form runs, unless the command line names them. */
+  readonly excluded: readonly string[];
 }
 
 export interface Plan {
@@ -39,12 +46,12 @@ export function parseArguments(argv: readonly string[], root: string, exists: (p
     (argument, position) =>
       !argument.startsWith("-") && argv[position - 1] !== "--tier" && exists(resolve(root, argument)),
   );
-  const own = new Set(["--all", "--serial", "--tier", ...tierNames, ...paths]);
+  const own = new Set(["--all", "--nightly", "--serial", "--tier", ...tierNames, ...paths]);
   return {
     tierNames,
     paths: paths.map((path) => relative(root, resolve(root, path))),
     vitestArgs: argv.filter((argument) => !own.has(argument)),
-    all: argv.includes("--all"),
+    form: argv.includes("--nightly") ? "nightly" : argv.includes("--all") ? "all" : "quick",
     serial: argv.includes("--serial"),
   };
 }
@@ -61,22 +68,26 @@ export function planRuns(request: TestRequest, tiers: readonly Tier[]): Plan {
       `no tier has ${[...request.paths, ...request.tierNames].join(" ")}: tiers are ${tiers.map((tier) => tier.name).join(", ")}`,
     );
   // Vitest options (a test's name, for example) apply to all tests.
-  const quick = !request.all && request.tierNames.length + request.paths.length + request.vitestArgs.length === 0;
+  const quick =
+    request.form === "quick" && request.tierNames.length + request.paths.length + request.vitestArgs.length === 0;
   const queues = ["compute", "wait"]
     .map((queue) => wanted.filter((tier) => tier.queue === queue))
     .filter((queue) => queue.length > 0);
   const runOf = (tier: Tier): TestRun => ({
     tier,
     paths: quick ? (tier.quick ?? []) : request.paths.filter((path) => has(tier, path)),
+    excluded:
+      request.form === "nightly" ? [] : Object.keys(tier.nightly ?? {}).filter((file) => !request.paths.includes(file)),
   });
   return { queues: (request.serial ? [wanted] : queues).map((queue) => queue.map(runOf)), quick };
 }
 
 /** The files of a run, of all `files` from the root of the project. */
-export function filesOf({ tier, paths }: TestRun, files: readonly string[]): readonly string[] {
+export function filesOf({ tier, paths, excluded }: TestRun, files: readonly string[]): readonly string[] {
   return files.filter(
     (file) =>
       tier.folders.some((folder) => isBelow(file, folder)) &&
+      !excluded.includes(file) &&
       (paths.length === 0 || paths.some((path) => isBelow(file, path))),
   );
 }

@@ -1,6 +1,6 @@
 /**
- * `npm test [-- paths…|--tier NAME|--all|--serial|vitest options]`: builds, prepares what the tiers need, runs them,
- * and ends with one plain line `N passed, N failed, N skipped`.
+ * `npm test [-- paths…|--tier NAME|--all|--nightly|--serial|vitest options]`: builds, prepares what the tiers need,
+ * runs them, and ends with one plain line `N passed, N failed, N skipped`.
  *
  * Tiers run in two parallel queues, and each line then begins with its tier. A single tier has the terminal to itself.
  */
@@ -9,9 +9,10 @@ import { totalmem } from "node:os";
 import { join } from "node:path";
 import { build } from "../parts/build/build";
 import { cloneCacheFolder, projectFolder } from "../parts/cache";
+import { NIGHTLY_VARIABLE } from "../parts/nightly";
 import { cleanUp, isEnding, runInherited } from "../parts/process";
 import { createProgress, type Progress } from "../parts/progress";
-import { projectsOf, TIERS, type Tier } from "../parts/tiers";
+import { EXCLUDED_VARIABLE, projectsOf, TIERS, type Tier } from "../parts/tiers";
 import { makeMemoryFolder } from "./memoryFolder";
 import { filesOf, parseArguments, type Plan, planRuns, type TestRun, type TestRequest } from "./plan";
 import { makeReady, startParts } from "./ready";
@@ -47,24 +48,24 @@ void main()
 async function main(): Promise<number> {
   const startedAtMs = performance.now();
   const progress = createProgress();
-  const { all, serial, ...given } = parseArguments(process.argv.slice(2), projectFolder(), existsSync);
-  const request = {
+  const { form, serial, ...given } = parseArguments(process.argv.slice(2), projectFolder(), existsSync);
+  const request: TestRequest = {
     ...given,
-    all: all || process.env.CI === "true",
+    form: form === "quick" && process.env.CI === "true" ? "all" : form,
     serial: serial || totalmem() < QUEUES_MEMORY_BYTES,
   };
   const plan = planRuns(request, TIERS);
   const isBuilt = await tryBuild(progress);
   const unbuilt: TierResult = { ...NOTHING, name: "build", failed: 1, seconds: seconds(startedAtMs), about: "dist/" };
   const tiers = plan.queues.flat().map(({ tier }) => tier);
-  const ready = startParts(tiers, request.all, progress, startedAtMs);
+  const ready = startParts(tiers, request.form !== "quick", progress, startedAtMs);
   const findMissing = async (tier: Tier): Promise<string | null> =>
     isBuilt || tier.name === "unit" ? makeReady(tier, ready) : "dist/ could not be built";
   const results = await runPlan(plan, request, progress, findMissing);
   if (isEnding()) return INTERRUPTED;
   const rows = isBuilt ? results : [unbuilt, ...results];
   process.stdout.write(formatReport(rows, seconds(startedAtMs)));
-  if (plan.quick) process.stdout.write("a few files of most tiers: npm test -- --all runs everything\n");
+  if (plan.quick) process.stdout.write("a few files of most tiers: npm test -- --all runs every kind of test\n");
   return rows.some(({ failed }) => failed > 0) ? 1 : 0;
 }
 
@@ -127,7 +128,7 @@ async function runReady(
 }
 
 async function runVitest(
-  { tier, paths }: TestRun,
+  { tier, paths, excluded }: TestRun,
   request: TestRequest,
   onLine?: (line: string) => void,
 ): Promise<Omit<RunResult, "seconds">> {
@@ -139,7 +140,9 @@ async function runVitest(
   const failureReporter = join(root, "tools", "test", "failureReporter.ts");
   const reporters = ["default", "json", failureReporter].map((reporter) => `--reporter=${reporter}`);
   if (onLine === undefined) process.stdout.write(`\n== ${tier.name}: ${tier.about}\n`);
-  const memory = tier.inMemory === true ? makeMemoryFolder() : null;
+  const isNightly = request.form === "nightly";
+  // Long forms need more than the memory.
+  const memory = tier.inMemory === true && !isNightly ? makeMemoryFolder() : null;
   const exitCode = await runInherited(
     process.execPath,
     [
@@ -154,7 +157,13 @@ async function runVitest(
     ],
     {
       cwd: root,
-      env: { ...QUIET, NODE_COMPILE_CACHE: compiledFolder, ...(memory === null ? {} : { TMPDIR: memory }) },
+      env: {
+        ...QUIET,
+        NODE_COMPILE_CACHE: compiledFolder,
+        [EXCLUDED_VARIABLE]: excluded.join(","),
+        ...(isNightly ? { [NIGHTLY_VARIABLE]: "1" } : {}),
+        ...(memory === null ? {} : { TMPDIR: memory }),
+      },
       ...(onLine === undefined ? {} : { onLine }),
     },
   );

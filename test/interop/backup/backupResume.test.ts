@@ -10,6 +10,7 @@ import type { RunResult } from "../../../tools/parts/process";
 import { findParts } from "../../harness/real/interopParts";
 import { fillBed } from "../../harness/real/sampleData";
 import { TestBed } from "../../harness/real/testBed";
+import { atNight } from "../../../tools/parts/nightly";
 
 const ATTEMPT = "pgbackstop.attempt";
 /** Saves the manifest after each hundredth of the work, and is slow enough to be killed in the middle. */
@@ -22,11 +23,11 @@ const SLOW = [
 ];
 
 /** The older versions do not resume a backup of another version. */
-const STOCKS = [
-  { postgres: 18, version: "2.60", resumes: true },
-  { postgres: 17, version: "2.55", resumes: false },
-  { postgres: 15, version: "2.45", resumes: false },
-] as const;
+const STOCKS = atNight(
+  { postgres: 18, version: "2.60", resumes: true } as const,
+  { postgres: 17, version: "2.55", resumes: false } as const,
+  { postgres: 15, version: "2.45", resumes: false } as const,
+);
 
 describe.each(STOCKS)("a killed full backup, stock $version", async ({ postgres, version, resumes }) => {
   const parts = await findParts(`resume ${version}`, postgres, version);

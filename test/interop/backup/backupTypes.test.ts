@@ -3,7 +3,7 @@
  * repositories of different kinds at once, and each restores it. Then our manifest of a cluster is compared with
  * stock's.
  *
- * `PGBACKSTOP_LONG=1` runs every case with both versions, and restores every repository in each instead of one.
+ * The nightly form runs every case with both versions, and restores every repository in each instead of one.
  */
 import { mkdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,6 +16,7 @@ import { comparableInfo, labelsOf, parseInfo } from "../../harness/compare/infoJ
 import { findParts, type InteropParts } from "../../harness/real/interopParts";
 import { fillBed, writeMore } from "../../harness/real/sampleData";
 import { type BedRepo, TestBed } from "../../harness/real/testBed";
+import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 
 interface PlannedRepo extends Omit<BedRepo, "s3"> {
   readonly on?: "s3rver";
@@ -27,10 +28,9 @@ interface Row {
   readonly repos: readonly PlannedRepo[];
 }
 
-const LONG = process.env["PGBACKSTOP_LONG"] === "1";
 const BUNDLE = { bundle: "y", "bundle-size": "1MiB", "bundle-limit": "256KiB" };
 
-const ROWS: readonly Row[] = [
+const ROWS = atNight<Row>(
   {
     postgres: 18,
     stock: "2.60",
@@ -44,7 +44,7 @@ const ROWS: readonly Row[] = [
       { compressType: "gz", encrypted: true, options: BUNDLE },
     ],
   },
-];
+);
 
 for (const row of ROWS) {
   const title = `increments with PostgreSQL ${row.postgres} and stock ${row.stock}`;
@@ -71,7 +71,7 @@ function alternate({ binaries, stock }: InteropParts, planned: readonly PlannedR
     bed = await TestBed.create({ binaries, repos, settings: { autovacuum: "off" } });
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
-    await fillBed(bed, LONG ? 20_000 : 5000);
+    await fillBed(bed, NIGHTLY ? 20_000 : 5000);
   });
   afterAll(async () => {
     await bed?.remove();
@@ -91,14 +91,11 @@ function alternate({ binaries, stock }: InteropParts, planned: readonly PlannedR
     await writeMore(bed);
     await bed.archiveAll();
     await expectAgreement(bed, stock, keys);
-    for (const key of LONG ? keys : keys.slice(-1))
+    for (const key of NIGHTLY ? keys : keys.slice(-1))
       expect(await bed.restoreAndCompare({ by: stock, repo: key }), `repo${key}`).toEqual([]);
   });
 
-  // One version is enough for these.
-  const once = test.runIf(LONG || stock.version.startsWith("2.60"));
-
-  once("our full, stock diff, our incr, stock incr: both verify, we restore", async () => {
+  test("our full, stock diff, our incr, stock incr: both verify, we restore", async () => {
     const [full = ""] = await byOurs(bed, "full");
     await writeMore(bed);
     await byStock(bed, stock, repos, "diff");
@@ -111,11 +108,11 @@ function alternate({ binaries, stock }: InteropParts, planned: readonly PlannedR
     await writeMore(bed);
     await bed.archiveAll();
     await expectAgreement(bed, stock, keys);
-    for (const key of LONG ? keys : keys.slice(-1))
+    for (const key of NIGHTLY ? keys : keys.slice(-1))
       expect(await bed.restoreAndCompare({ by: null, repo: key }), `repo${key}`).toEqual([]);
   });
 
-  once("ours writes down what stock writes down", async () => {
+  test("ours writes down what stock writes down", async () => {
     const outside = join(bed.folder, "outside");
     const inData = (name: string): string => join(bed.cluster.dataPath, name);
     for (const path of [outside, join(outside, "log"), inData("scratch")]) {

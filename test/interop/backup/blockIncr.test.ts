@@ -1,7 +1,7 @@
 /**
  * Block incremental backups in both directions. Ours restores stock's chains, in full and as a delta, and verifies
  * them. Either program restores chains that both wrote in turn. Files are bundled or separate, plain or encrypted.
- * `PGBACKSTOP_LONG=1` adds gz and PostgreSQL 15, and restores each repository with both programs.
+ * The nightly form adds gz and PostgreSQL 15, and restores each repository with both programs.
  */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,8 +12,8 @@ import { compareChecksums, TestCluster } from "../../../tools/parts/postgres/tes
 import { findParts, type InteropParts } from "../../harness/real/interopParts";
 import { dropTemplates, fillBed } from "../../harness/real/sampleData";
 import { type BedRepo, requireOk, TestBed } from "../../harness/real/testBed";
+import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 
-const LONG = process.env["PGBACKSTOP_LONG"] === "1";
 const BLOCKS = { bundle: "y", block: "y" };
 
 const REPOS: readonly BedRepo[] = [
@@ -30,12 +30,11 @@ const REPOS: readonly BedRepo[] = [
       "block-size-super-full": "96KiB",
     },
   },
-  ...(LONG ? [{ compressType: "gz", encrypted: true, options: BLOCKS } as const] : []),
+  ...(NIGHTLY ? [{ compressType: "gz", encrypted: true, options: BLOCKS } as const] : []),
 ];
 const KEYS = REPOS.map((_, index) => index + 1);
-const MAJORS = LONG ? [18, 15] : [18];
 
-describe.each(MAJORS)("block incrementals with PostgreSQL %i and stock 2.60", async (major) => {
+describe.each(atNight(18, 15))("block incrementals with PostgreSQL %i and stock 2.60", async (major) => {
   const parts = await findParts(`block incrementals with PostgreSQL ${major}`, major, "2.60");
   if (parts === null) test.skip("a part is missing", () => undefined);
   else bothDirections(parts);
@@ -66,7 +65,7 @@ function bothDirections({ binaries, stock }: InteropParts): void {
     await touch(bed, 3);
     await bed.archiveAll();
     for (const key of KEYS) expect(await restoreDelta(bed, key), `repo${key}`).toEqual([]);
-    for (const key of LONG ? KEYS : [])
+    for (const key of NIGHTLY ? KEYS : [])
       expect(await bed.restoreAndCompare({ by: null, repo: key }), `repo${key}`).toEqual([]);
   });
 
@@ -126,7 +125,7 @@ function bothDirections({ binaries, stock }: InteropParts): void {
   /** Restores one repository with stock and the others with ours. The long form restores each with both. */
   async function restoreEach(byStockKey: number): Promise<void> {
     for (const key of KEYS) {
-      for (const by of LONG ? [stock, null] : [key === byStockKey ? stock : null]) {
+      for (const by of NIGHTLY ? [stock, null] : [key === byStockKey ? stock : null]) {
         expect(
           await bed.restoreAndCompare({ by, repo: key }),
           `repo${key} by ${by === null ? "ours" : "stock"}`,

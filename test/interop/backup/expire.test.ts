@@ -30,6 +30,7 @@ import { type MadeBackup, type MadeStanza, makeStanza } from "../../harness/made
 import { MemoryStorage } from "../../harness/doubles/storages";
 import { host } from "../../runtime/commands/support";
 import { repository } from "../../runtime/repository/support";
+import { NIGHTLY } from "../../../tools/parts/nightly";
 
 const STANZA = "demo";
 const DAY_S = 86_400;
@@ -361,7 +362,7 @@ function compareExpire(stock: StockPgbackrest, isOlder: boolean): void {
   });
 
   test("random repositories and settings", async () => {
-    const runs = process.env["PGBACKSTOP_LONG"] === "1" ? 1000 : 25;
+    const runs = NIGHTLY ? 1000 : 25;
     await fc.assert(
       fc.asyncProperty(anyStanza(), anyOptions(), async (stanza, options) => {
         await compare({ stanza, options });

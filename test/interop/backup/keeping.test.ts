@@ -12,13 +12,14 @@ import { comparableInfo, labelsOf, parseInfo } from "../../harness/compare/infoJ
 import { findParts, type InteropParts } from "../../harness/real/interopParts";
 import { dropTemplates } from "../../harness/real/sampleData";
 import { TestBed } from "../../harness/real/testBed";
+import { atNight } from "../../../tools/parts/nightly";
 
-const ROWS: readonly { readonly postgres: number; readonly stock: StockVersion; readonly short: boolean }[] = [
-  { postgres: 18, stock: "2.60", short: false },
-  { postgres: 15, stock: "2.45", short: true },
-];
+const ROWS = atNight<{ readonly postgres: number; readonly stock: StockVersion }>(
+  { postgres: 18, stock: "2.60" },
+  { postgres: 15, stock: "2.45" },
+);
 
-for (const { postgres, stock, short } of ROWS) {
+for (const { postgres, stock } of ROWS) {
   const title = `keeping, PostgreSQL ${postgres}, stock ${stock}`;
   describe(title, async () => {
     const parts = await findParts(title, postgres, stock);
@@ -26,11 +27,11 @@ for (const { postgres, stock, short } of ROWS) {
       test.skip("a part is missing", () => undefined);
       return;
     }
-    keeps(parts, short && process.env["PGBACKSTOP_LONG"] !== "1");
+    keeps(parts);
   });
 }
 
-function keeps({ binaries, stock }: InteropParts, short: boolean): void {
+function keeps({ binaries, stock }: InteropParts): void {
   let bed: TestBed;
 
   const labels = async (repo: number): Promise<string[]> =>
@@ -59,8 +60,7 @@ function keeps({ binaries, stock }: InteropParts, short: boolean): void {
     await bed.oursOk(["stanza-create"]);
     await bed.cluster.sql("CREATE TABLE orders AS SELECT g AS id FROM generate_series(1, 5000) g");
     await dropTemplates(bed);
-    for (const type of short ? ["full", "full"] : ["full", "full", "full"])
-      await bed.oursOk(["backup", `--type=${type}`]);
+    for (const type of ["full", "full", "full"]) await bed.oursOk(["backup", `--type=${type}`]);
     await bed.archiveAll();
   });
   afterAll(async () => {
@@ -78,7 +78,7 @@ function keeps({ binaries, stock }: InteropParts, short: boolean): void {
     expect(await bed.restoreAndCompare({ by: stock, repo: 2 })).toEqual([]);
   });
 
-  test.skipIf(short)("a failed expire changes nothing about the backup, and the next one finishes it", async () => {
+  test("a failed expire changes nothing about the backup, and the next one finishes it", async () => {
     const [oldest = ""] = await labels(1);
     const stuck = join(bed.repoPath(1), "backup", bed.stanza, oldest, "pg_data", "global");
     chmodSync(stuck, 0o500);
@@ -126,8 +126,6 @@ function keeps({ binaries, stock }: InteropParts, short: boolean): void {
     await bed.oursOk(["start"]);
     expect(existsSync(join(bed.folder, "lock", "main.stop"))).toBe(false);
   });
-
-  if (short) return;
 
   test("stop --force ends a running backup, of either program", async () => {
     // Nothing is archived, so the backup waits for its first segment.

@@ -9,10 +9,9 @@ import { dropTemplates } from "../../harness/real/sampleData";
 import { TestBed } from "../../harness/real/testBed";
 import { sleep } from "../../../tools/parts/process";
 import type { TestCluster } from "../../../tools/parts/postgres/testCluster";
+import { atNight } from "../../../tools/parts/nightly";
 
-const MAJORS = process.env["PGBACKSTOP_LONG"] === "1" ? [18, 17, 15] : [18];
-
-describe.each(MAJORS)("a standby of PostgreSQL %i", async (major) => {
+describe.each(atNight(18, 17, 15))("a standby of PostgreSQL %i", async (major) => {
   const parts = await findParts(`standby of PostgreSQL ${major}`, major, "2.60");
   if (parts === null) {
     test.skip("a part is missing", () => undefined);

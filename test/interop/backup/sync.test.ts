@@ -14,6 +14,7 @@ import { comparableInfo, labelsOf, parseInfo } from "../../harness/compare/infoJ
 import { findParts, type InteropParts, s3Kind } from "../../harness/real/interopParts";
 import { fillBed, writeMore } from "../../harness/real/sampleData";
 import { type BedRepo, requireOk, TestBed } from "../../harness/real/testBed";
+import { atNight } from "../../../tools/parts/nightly";
 
 interface Row {
   readonly postgres: number;
@@ -26,11 +27,9 @@ interface Row {
   readonly targetType: string;
   /** The target is a bucket if versitygw is built. */
   readonly bucket: boolean;
-  /** Tests only that a copy is correct, unless PGBACKSTOP_LONG=1. */
-  readonly short: boolean;
 }
 
-const ROWS: readonly Row[] = [
+const ROWS = atNight<Row>(
   {
     postgres: 18,
     stock: "2.60",
@@ -38,8 +37,7 @@ const ROWS: readonly Row[] = [
     target: { compressType: "lz4", options: { bundle: "y", block: "y" } },
     whole: { compressType: "gz", encrypted: true, options: { bundle: "y" } },
     targetType: "lz4",
-    bucket: false,
-    short: false,
+    bucket: true,
   },
   {
     postgres: 15,
@@ -47,10 +45,9 @@ const ROWS: readonly Row[] = [
     source: { compressType: "gz" },
     target: { encrypted: true, compressType: "none" },
     targetType: "none",
-    bucket: true,
-    short: true,
+    bucket: false,
   },
-];
+);
 
 for (const row of ROWS) {
   const title = `sync, PostgreSQL ${row.postgres}, stock ${row.stock}`;
@@ -69,7 +66,6 @@ const SYNC = ["sync", "--from-repo=1", "--to-repo=2"];
 function syncs({ binaries, stock }: InteropParts, row: Row): void {
   let bed: TestBed;
   let server: S3Server | undefined;
-  const short = row.short && process.env["PGBACKSTOP_LONG"] !== "1";
   const sourceType = row.source.compressType ?? "gz";
 
   const labels = async (repo: number): Promise<string[]> =>
@@ -184,7 +180,7 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
 
   test("stock and ours restore the copy, which equals the source with all its WAL", async () => {
     expect(await bed.restoreAndCompare({ by: stock, repo: 2 })).toEqual([]);
-    if (!short) expect(await bed.restoreAndCompare({ by: null, repo: 2 })).toEqual([]);
+    expect(await bed.restoreAndCompare({ by: null, repo: 2 })).toEqual([]);
   });
 
   test("ours expires the copy and lists the rest", async () => {
@@ -203,7 +199,6 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
     await stockFindsValid();
     expect((await bed.oursOk(SYNC)).stdout).toContain(`repo2: copied backup ${newest}`);
   });
-  if (short) return;
 
   test("stock continues in the target, and sync adds later backups", async () => {
     await stockBackup("incr", 2);

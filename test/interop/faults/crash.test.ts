@@ -3,7 +3,7 @@
  *
  * Each kill has its own slice of a backup's duration, so that the kills cover all of it. Random kills seldom hit the
  * short phases (start, stop, the wait for WAL, the info files), so these are killed shortly after the log line that
- * begins them. `PGBACKSTOP_LONG=1` kills with more data, and completes a backup after every kill.
+ * begins them. The nightly form kills with more data, and completes a backup after every kill.
  * `PGBACKSTOP_SEED=<number>` repeats the times of an earlier run, which printed its seed.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
@@ -16,10 +16,10 @@ import { labelsOf, parseInfo } from "../../harness/compare/infoJson";
 import { findParts, s3Kind } from "../../harness/real/interopParts";
 import { dropTemplates, fillBed, writeMore } from "../../harness/real/sampleData";
 import { TestBed } from "../../harness/real/testBed";
+import { NIGHTLY } from "../../../tools/parts/nightly";
 
-const LONG = process.env["PGBACKSTOP_LONG"] === "1";
 /** Kills by time come first, then the kills by log line. */
-const TIMED_KILLS = LONG ? 16 : 6;
+const TIMED_KILLS = NIGHTLY ? 16 : 6;
 const PHASES = [
   "execute non-exclusive backup start",
   "backup stop archive = ",
@@ -27,7 +27,7 @@ const PHASES = [
   "repo1: new backup label = ",
 ] as const;
 const KILLS = TIMED_KILLS + PHASES.length;
-const KILLS_PER_BACKUP = LONG ? 1 : 5;
+const KILLS_PER_BACKUP = NIGHTLY ? 1 : 5;
 /** Maximum delay of a kill after the log line of its phase. */
 const PHASE_MS = 40;
 
@@ -53,8 +53,8 @@ describe("interrupted backups", async () => {
     });
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
-    await fillBed(bed, LONG ? 20_000 : 2_000);
-    if (!LONG) await dropTemplates(bed);
+    await fillBed(bed, NIGHTLY ? 20_000 : 2_000);
+    if (!NIGHTLY) await dropTemplates(bed);
     backupMs = (await bed.oursOk(["backup", "--type=full"])).elapsedMs;
   });
   afterAll(async () => {

@@ -1,6 +1,6 @@
 /**
  * One repository is down, the other one is current. PostgreSQL writes segments while repo2's server is gone, or accepts
- * connections and never answers: 20, with `PGBACKSTOP_LONG=1` 60.
+ * connections and never answers: 20, in the nightly form 60.
  *
  * The delay of a segment runs from the moment PostgreSQL marks it ready until repo1 holds it. Policy `any` acknowledges
  * and counts the missing WAL. With `all` PostgreSQL keeps retrying one segment, and archiving ahead of it keeps repo1
@@ -26,8 +26,9 @@ import { findParts, s3Kind } from "../../harness/real/interopParts";
 import { posixRepo, s3Repo } from "../../harness/repositories";
 import { findStoredSegment, storingDelaysS, writeSegments } from "../../harness/real/segments";
 import { TestBed } from "../../harness/real/testBed";
+import { NIGHTLY } from "../../../tools/parts/nightly";
 
-const SEGMENTS = process.env["PGBACKSTOP_LONG"] === "1" ? 60 : 20;
+const SEGMENTS = NIGHTLY ? 60 : 20;
 /** The limit for "within seconds" on two busy cores. */
 const DELAY_S_MAX = 10;
 

@@ -3,7 +3,7 @@
  * up from the primary and from a standby, expire, and copy between repositories. The test kills and pauses their
  * processes and cuts connections.
  *
- * In the end stock verifies and restores every backup that the repositories list. `PGBACKSTOP_LONG=1` takes 30 minutes
+ * In the end stock verifies and restores every backup that the repositories list. The nightly form takes 30 minutes
  * (`PGBACKSTOP_MINUTES` changes it) and pauses processes for minutes, longer than a lease lasts.
  * `PGBACKSTOP_SEED=<number>` repeats the choices of a run, but not their timing.
  */
@@ -19,17 +19,17 @@ import { labelsOf, parseInfo } from "../../harness/compare/infoJson";
 import { findParts, loud, s3Kind } from "../../harness/real/interopParts";
 import { dropTemplates } from "../../harness/real/sampleData";
 import { requireOk, TestBed } from "../../harness/real/testBed";
+import { NIGHTLY } from "../../../tools/parts/nightly";
 
-const LONG = process.env["PGBACKSTOP_LONG"] === "1";
-const RUN_MS = LONG ? Number(process.env["PGBACKSTOP_MINUTES"] ?? 30) * 60_000 : 25_000;
+const RUN_MS = NIGHTLY ? Number(process.env["PGBACKSTOP_MINUTES"] ?? 30) * 60_000 : 25_000;
 /** Longest pause of a process. In the long form it outlasts a lease. */
-const STOP_MS_MAX = LONG ? 240_000 : 4000;
-const CUT_MS_MAX = LONG ? 20_000 : 2000;
+const STOP_MS_MAX = NIGHTLY ? 240_000 : 4000;
+const CUT_MS_MAX = NIGHTLY ? 20_000 : 2000;
 /**
  * PostgreSQL starts a process to archive each segment. With more WAL a busy machine falls behind, and backups wait for
  * their segments.
  */
-const WRITE_PAUSE_MS = LONG ? 3000 : 1000;
+const WRITE_PAUSE_MS = NIGHTLY ? 3000 : 1000;
 const KEYS = [1, 2, 3] as const;
 /**
  * Ours: success; lease or lock busy; only some repositories; no repository. The other codes come from cut connections
@@ -155,7 +155,7 @@ describe("many writers", async () => {
     const from = started.log().length;
     const isOver = (): boolean => performance.now() > untilMs;
     const fate = random(6);
-    await Promise.race([sleep(200 + random(LONG ? 10_000 : 2500)), started.exited]);
+    await Promise.race([sleep(200 + random(NIGHTLY ? 10_000 : 2500)), started.exited]);
     if (fate === 0 && started.isRunning()) {
       count("kill");
       await started.stop("SIGKILL");
@@ -175,7 +175,7 @@ describe("many writers", async () => {
 
   async function disturb(untilMs: number): Promise<void> {
     while (performance.now() < untilMs) {
-      await sleep(2000 + random(LONG ? 30_000 : 6000));
+      await sleep(2000 + random(NIGHTLY ? 30_000 : 6000));
       const cable = cables[random(cables.length)];
       count("cut");
       cable?.cut();
@@ -202,7 +202,7 @@ describe("many writers", async () => {
       const work = hosts.map(async (host) => {
         while (performance.now() < untilMs) await act(host, untilMs);
         // A killed process's own host takes over at once. The others would wait for two minutes.
-        if (!LONG) await bed.ours(["expire"], { config: host.config });
+        if (!NIGHTLY) await bed.ours(["expire"], { config: host.config });
       });
       await Promise.all([...work, disturb(untilMs), write(untilMs)]);
       process.stdout.write(
@@ -214,7 +214,7 @@ describe("many writers", async () => {
       expect(strange).toEqual([]);
 
       // All hosts have stopped. The next backup takes over from killed processes, and heal copies missing WAL.
-      if (LONG) await bed.archiveAll(20 * 60_000);
+      if (NIGHTLY) await bed.archiveAll(20 * 60_000);
       await settle("primary", ["backup", "--type=full"]);
       await waitFor(
         "missing WAL copied",

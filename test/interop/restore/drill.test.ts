@@ -15,6 +15,7 @@ import { S3Server } from "../../../tools/parts/servers/s3Server";
 import { giveTo } from "../../../tools/parts/users";
 import { loud, s3Kind } from "../../harness/real/interopParts";
 import { TestBed } from "../../harness/real/testBed";
+import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 
 const MAJOR = 15;
 const HEARTBEAT = "SELECT max(at) FROM beat";
@@ -284,7 +285,7 @@ describe("fire drills", async () => {
   }, 300_000);
 });
 
-describe.each([17, 18])("fire drills of PostgreSQL %i, from an encrypted bucket", async (major) => {
+describe.each(atNight(18, 17))("fire drills of PostgreSQL %i, from an encrypted bucket", async (major) => {
   const result = await findWholePostgres(major);
   if ("missing" in result) {
     loud(`fire drills of PostgreSQL ${major}`, result.missing);
@@ -368,7 +369,7 @@ describe.each([17, 18])("fire drills of PostgreSQL %i, from an encrypted bucket"
     expect([stronger.code, stronger.record.level]).toEqual([0, "quick"]);
   }, 300_000);
 
-  test.runIf(major === 17)(
+  test.runIf(major === 18)(
     "a production backup continues beside it, and a second drill of the stanza waits",
     async () => {
       const [made, backup] = await Promise.all([
@@ -384,7 +385,7 @@ describe.each([17, 18])("fire drills of PostgreSQL %i, from an encrypted bucket"
     300_000,
   );
 
-  test.runIf(major === 17)(
+  test.runIf(major === 18)(
     "one that is stopped removes everything, reports it by its exit code, and keeps a record",
     async () => {
       const command = bed.oursCommand(argv(["--pick=newest", "--output=json"]));
@@ -404,7 +405,7 @@ describe.each([17, 18])("fire drills of PostgreSQL %i, from an encrypted bucket"
     300_000,
   );
 
-  test.runIf(major === 17 && process.env["PGBACKSTOP_LONG"] === "1")(
+  test.runIf(major === 18 && NIGHTLY)(
     "one that exceeds its time is stopped and removed",
     async () => {
       const assertions = [{ name: "patience", sql: "SELECT pg_sleep(600) IS NOT NULL" }];

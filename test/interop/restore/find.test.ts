@@ -2,7 +2,7 @@
  * `find` on real WAL. Our reader decodes the same records as pg_waldump. In generated incidents it names the exact
  * transaction, table and time. A recovery to the proposed target restores the table with its rows.
  *
- * `PGBACKSTOP_LONG=1` restores to every incident, alternating the kinds of target. `PGBACKSTOP_SEED` repeats a run.
+ * The nightly form restores to every incident, alternating the kinds of target. `PGBACKSTOP_SEED` repeats a run.
  */
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,14 +11,14 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WalReader } from "../../../runtime/format/wal/walReader";
 import { parseRecord } from "../../../runtime/format/wal/walRecord";
 import { formatLsn } from "../../../runtime/format/wal/walSegment";
-import { findPostgres } from "../../../tools/parts/postgres/postgres";
+import { findWholePostgres } from "../../../tools/parts/postgres/postgres";
 import { runOk, sleep } from "../../../tools/parts/process";
 import { TestCluster } from "../../../tools/parts/postgres/testCluster";
 import { loud } from "../../harness/real/interopParts";
 import { TestBed } from "../../harness/real/testBed";
+import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 
 const SEED = Number(process.env["PGBACKSTOP_SEED"] ?? 1);
-const IS_LONG = process.env["PGBACKSTOP_LONG"] !== undefined;
 const INCIDENTS = 50;
 const NOISE_SESSIONS = 3;
 
@@ -110,15 +110,13 @@ const METHODS: Readonly<Record<string, { readonly kind: string; readonly sql: re
   dropDatabase: { kind: "drop", sql: [] },
 };
 
-describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
-  const postgres = await findPostgres(major);
+describe.each(atNight(18, 15))("incidents of PostgreSQL %i", async (major) => {
+  const postgres = await findWholePostgres(major);
   if ("missing" in postgres) {
     loud("finding the moment", postgres.missing);
     test.skip("PostgreSQL is missing", () => undefined);
     return;
   }
-  // A few incidents are enough to show that the other version's WAL is understood.
-  const count = major === 15 || IS_LONG ? INCIDENTS : 12;
   const random = randomOf(SEED + major);
   const incidents: Incident[] = [];
   let bed: TestBed;
@@ -167,7 +165,7 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
       "CREATE TABLE noise (id int, filler text); INSERT INTO noise SELECT i, 'n' FROM generate_series(1, 500) i",
     );
     await cluster.sql("CREATE SCHEMA old");
-    for (let index = 0; index < count; index += 2) await makeTable(cluster, `old.t${index}`, 100 + index);
+    for (let index = 0; index < INCIDENTS; index += 2) await makeTable(cluster, `old.t${index}`, 100 + index);
     await bed.oursOk(["backup", "--type=full"]);
     fromTime = await cluster.value(
       "SELECT to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || '+00'",
@@ -175,7 +173,7 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
     const stop = new AbortController();
     const noise = Array.from({ length: NOISE_SESSIONS }, (_, session) => makeNoise(cluster, session, stop.signal));
     try {
-      for (let index = 0; index < count; index++) incidents.push(await cause(cluster, index, random));
+      for (let index = 0; index < INCIDENTS; index++) incidents.push(await cause(cluster, index, random));
     } finally {
       stop.abort();
       await Promise.all(noise);
@@ -189,8 +187,8 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
 
   test("each one is detected: the exact transaction, table and time", () => {
     expect(document.unknown).toEqual([]);
-    expect(document.committed).toBeGreaterThan(count * 3);
-    expect(incidents).toHaveLength(count);
+    expect(document.committed).toBeGreaterThan(INCIDENTS * 3);
+    expect(incidents).toHaveLength(INCIDENTS);
     for (const incident of incidents) {
       const reported = of(incident);
       expect(reported, `${incident.method} of ${incident.name}`).toHaveLength(1);
@@ -233,15 +231,15 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
   });
 
   test("a recovery to the target has the table with its rows", async () => {
-    const routes = major === 15 ? ["dropPrepared", "dropDatabase", "dropSchema"] : ["dropDatabase"];
-    const proven = IS_LONG
+    const routes = ["dropPrepared", "dropDatabase", "dropSchema"];
+    const proven = NIGHTLY
       ? incidents
       : routes.flatMap((method) => incidents.find((each) => each.method === method) ?? []);
     expect(proven.length).toBeGreaterThan(0);
     const types = new Map<string, number>();
     for (const [index, incident] of proven.entries()) {
       const targets = of(incident)[0]?.targets ?? [];
-      const { args = [], type = "" } = targets[IS_LONG ? index % targets.length : 0] ?? {};
+      const { args = [], type = "" } = targets[NIGHTLY ? index % targets.length : 0] ?? {};
       types.set(type, (types.get(type) ?? 0) + 1);
       const { dataPath, result } = await bed.restoreAside({ by: null, args: [...args, "--target-action=promote"] });
       expect(result.exitCode, result.stderr).toBe(0);
@@ -258,7 +256,7 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
         rmSync(join(dataPath, ".."), { recursive: true, force: true });
       }
     }
-    if (IS_LONG)
+    if (NIGHTLY)
       console.log(
         `restored to ${proven.length} incidents: ${[...types].map(([type, restores]) => `${restores} by ${type}`).join(", ")}`,
       );
@@ -279,39 +277,36 @@ describe.each([15, 18])("incidents of PostgreSQL %i", async (major) => {
     expect((await find(["--table=public.late"])).transactions[0]?.archived).toBe(true);
   });
 
-  test.runIf(major === 15)(
-    "a missing or damaged segment comes from the other repository, and is reported if no repository has it",
-    async () => {
-      const wholeOf = (path: string): string => /([0-9A-F]{24})-/.exec(path)?.[1] ?? "";
-      const [one, two] = [segmentsOf(1), segmentsOf(2)];
-      const middle = one[one.length - 3] as string;
-      const twin = two.find((path) => wholeOf(path) === wholeOf(middle)) as string;
-      const kept = readFileSync(middle);
-      const bytes = Buffer.from(kept);
-      bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] as number) ^ 0xff;
-      writeFileSync(middle, bytes);
-      const mended = await find([`--from=${fromTime}`, "--limit=10000"]);
-      expect(mended.unknown).toEqual([]);
-      expect(mended.transactions.length).toBeGreaterThanOrEqual(document.transactions.length);
-      rmSync(twin);
-      const damaged = await find([`--from=${fromTime}`, "--limit=10000"]);
-      expect(damaged.unknown).toEqual([
-        expect.objectContaining({ fromSegment: wholeOf(middle), toSegment: wholeOf(middle) }),
-      ]);
-      rmSync(middle);
-      const missing = await find([`--from=${fromTime}`, "--limit=10000"]);
-      expect(missing.unknown).toEqual([
-        expect.objectContaining({ fromSegment: wholeOf(middle), toSegment: wholeOf(middle), reason: "missing" }),
-      ]);
-      const { stdout } = await bed.oursOk(["find", `--from=${fromTime}`]);
-      expect(stdout).toMatch(
-        new RegExp(`^UNKNOWN: WAL from ${wholeOf(middle)} to ${wholeOf(middle)} cannot be read \\(missing\\)`, "m"),
-      );
-      writeFileSync(middle, kept);
-    },
-  );
+  test("a missing or damaged segment comes from the other repository, and is reported if no repository has it", async () => {
+    const wholeOf = (path: string): string => /([0-9A-F]{24})-/.exec(path)?.[1] ?? "";
+    const [one, two] = [segmentsOf(1), segmentsOf(2)];
+    const middle = one[one.length - 3] as string;
+    const twin = two.find((path) => wholeOf(path) === wholeOf(middle)) as string;
+    const kept = readFileSync(middle);
+    const bytes = Buffer.from(kept);
+    bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] as number) ^ 0xff;
+    writeFileSync(middle, bytes);
+    const mended = await find([`--from=${fromTime}`, "--limit=10000"]);
+    expect(mended.unknown).toEqual([]);
+    expect(mended.transactions.length).toBeGreaterThanOrEqual(document.transactions.length);
+    rmSync(twin);
+    const damaged = await find([`--from=${fromTime}`, "--limit=10000"]);
+    expect(damaged.unknown).toEqual([
+      expect.objectContaining({ fromSegment: wholeOf(middle), toSegment: wholeOf(middle) }),
+    ]);
+    rmSync(middle);
+    const missing = await find([`--from=${fromTime}`, "--limit=10000"]);
+    expect(missing.unknown).toEqual([
+      expect.objectContaining({ fromSegment: wholeOf(middle), toSegment: wholeOf(middle), reason: "missing" }),
+    ]);
+    const { stdout } = await bed.oursOk(["find", `--from=${fromTime}`]);
+    expect(stdout).toMatch(
+      new RegExp(`^UNKNOWN: WAL from ${wholeOf(middle)} to ${wholeOf(middle)} cannot be read \\(missing\\)`, "m"),
+    );
+    writeFileSync(middle, kept);
+  });
 
-  test.runIf(major === 15)("records equal those that pg_waldump reads", async () => {
+  test("records equal those that pg_waldump reads", async () => {
     const program = [join(postgres.binaries.folder, "pg_waldump")].find((path) => existsSync(path));
     if (program === undefined) throw new Error("pg_waldump comes with these binaries");
     // The segment with the most content.

@@ -17,6 +17,7 @@ import { giveTo } from "../../../tools/parts/users";
 import { loud } from "../../harness/real/interopParts";
 import { DATABASE_COUNT, fillCluster, ODD_NAMES, ROLE_PASSWORD } from "../../harness/real/migratedCluster";
 import { TestBed } from "../../harness/real/testBed";
+import { NIGHTLY } from "../../../tools/parts/nightly";
 
 interface Reports {
   readonly plan: MigrationPlan;
@@ -28,7 +29,6 @@ interface Reports {
 /** About 30 MB more in each database, with an index. */
 const BULK =
   "CREATE TABLE bulk AS SELECT i, md5(i::text) || md5((i * 7)::text) AS text FROM generate_series(1, 230000) i; CREATE INDEX ON bulk (text)";
-const isLong = process.env["PGBACKSTOP_LONG"] === "1";
 
 describe("migrate", async () => {
   const [old, young] = [await findPostgres(15), await findPostgres(17)];
@@ -425,14 +425,14 @@ describe("migrate", async () => {
         await target.start();
         const server = [`--to-server=host=${target.socketPath} user=postgres`, "--keep-role=mover"];
         await target.sql("CREATE ROLE mover SUPERUSER LOGIN");
-        if (isLong) for (const name of names) await source.sql(BULK, [], name);
-        const chosen = isLong ? names : ["shop", "latin", "ascii", "japanese", ...ODD_NAMES.slice(0, 2)];
+        if (NIGHTLY) for (const name of names) await source.sql(BULK, [], name);
+        const chosen = NIGHTLY ? names : ["shop", "latin", "ascii", "japanese", ...ODD_NAMES.slice(0, 2)];
         const only = chosen.map((name) => `--db-include=${name}`);
         const copied = (await asked("copy", [`--bin-path=${clients.folder}`, ...server, ...only])).report;
         expect(copied.databases).toHaveLength(chosen.length);
         const beganMs = performance.now();
         const { report } = await asked("verify", [...server, ...only]);
-        if (isLong) {
+        if (NIGHTLY) {
           const sizeBytes = copied.databases.reduce((sum, { bytes }) => sum + bytes, 0);
           const rows = report.databases.reduce((sum, each) => sum + each.rows, 0);
           console.log(
@@ -454,6 +454,6 @@ describe("migrate", async () => {
         await target.remove();
       }
     },
-    isLong ? 3_600_000 : 300_000,
+    NIGHTLY ? 3_600_000 : 300_000,
   );
 });

@@ -5,7 +5,7 @@
  * Every transaction stamps its own row. PostgreSQL's own WAL (pg_walinspect) gives the order of the commits on each
  * timeline. At its target a restored cluster must hold exactly the rows of a prefix of that order. Targets are drawn
  * between commits and exactly on them, inclusive and exclusive. They lie on the way to the second timeline, and on the
- * first timeline beyond the fork. `PGBACKSTOP_LONG=1` draws 50 of them with each version of PostgreSQL.
+ * first timeline beyond the fork. The nightly form draws 50 of them with each version of PostgreSQL.
  * `PGBACKSTOP_SEED` repeats a run.
  */
 import { rmSync } from "node:fs";
@@ -15,17 +15,16 @@ import { seededRandom } from "../../harness/context";
 import { loud } from "../../harness/real/interopParts";
 import { dropTemplates } from "../../harness/real/sampleData";
 import { TestBed } from "../../harness/real/testBed";
-import { findPostgres } from "../../../tools/parts/postgres/postgres";
+import { findWholePostgres } from "../../../tools/parts/postgres/postgres";
 import { sleep } from "../../../tools/parts/process";
 import { type Row, TestCluster } from "../../../tools/parts/postgres/testCluster";
+import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 
-const LONG = process.env["PGBACKSTOP_LONG"] === "1";
 const SEED = Number(process.env["PGBACKSTOP_SEED"] ?? Date.now() % 1_000_000);
-const MAJORS = LONG ? [15, 17, 18] : [15];
-const TARGETS = LONG ? 50 : 6;
+const TARGETS = NIGHTLY ? 50 : 6;
 const WRITERS = 3;
 /** Duration of one stretch of writing between two events, and the minimum number of stamps of each writer in it. */
-const STRETCH_MS = LONG ? 4000 : 800;
+const STRETCH_MS = NIGHTLY ? 4000 : 800;
 const STAMPS_MIN = 40;
 
 /** The position of a committed stamp or a restore point in the WAL. */
@@ -57,8 +56,8 @@ interface Target {
   readonly at: Mark;
 }
 
-describe.each(MAJORS)(`targets drawn by seed ${SEED}, PostgreSQL %i`, async (major) => {
-  const result = await findPostgres(major);
+describe.each(atNight(18, 17, 15))(`targets drawn by seed ${SEED}, PostgreSQL %i`, async (major) => {
+  const result = await findWholePostgres(major);
   if ("missing" in result) {
     loud(`point-in-time recovery of PostgreSQL ${major}`, result.missing);
     test.skip("PostgreSQL is missing", () => undefined);

@@ -14,6 +14,7 @@ import { comparableInfo, labelsOf, parseInfo } from "../../harness/compare/infoJ
 import { watchCommandLines } from "../../harness/real/runtimeCli";
 import { dropTemplates, fillBed, writeMore } from "../../harness/real/sampleData";
 import { type BedRepo, TestBed } from "../../harness/real/testBed";
+import { atNight } from "../../../tools/parts/nightly";
 
 interface PlannedRepo extends Omit<BedRepo, "s3"> {
   readonly on: "posix" | "s3rver" | "versitygw";
@@ -25,7 +26,16 @@ interface Row {
   readonly repos: readonly PlannedRepo[];
 }
 
-const ROWS: readonly Row[] = [
+const ROWS = atNight<Row>(
+  {
+    postgres: 18,
+    stock: "2.60",
+    repos: [
+      { on: "posix", compressType: "none" },
+      { on: "posix", compressType: "gz", encrypted: true },
+      { on: "s3rver", compressType: "zst", encrypted: true },
+    ],
+  },
   {
     postgres: 15,
     stock: "2.45",
@@ -44,16 +54,7 @@ const ROWS: readonly Row[] = [
       { on: "versitygw", compressType: "gz", encrypted: true },
     ],
   },
-  {
-    postgres: 18,
-    stock: "2.60",
-    repos: [
-      { on: "posix", compressType: "none" },
-      { on: "posix", compressType: "gz", encrypted: true },
-      { on: "s3rver", compressType: "zst", encrypted: true },
-    ],
-  },
-];
+);
 
 const describeRepo = (repo: PlannedRepo): string =>
   `${repo.on} ${repo.compressType}${repo.encrypted === true ? " encrypted" : ""}`;

@@ -13,6 +13,7 @@ import { comparableInfo, labelsOf, parseInfo } from "../../harness/compare/infoJ
 import { findParts, type InteropParts } from "../../harness/real/interopParts";
 import { dropTemplates, fillBed, writeMore } from "../../harness/real/sampleData";
 import { type BedRepo, TestBed } from "../../harness/real/testBed";
+import { atNight } from "../../../tools/parts/nightly";
 
 interface StockRepo {
   readonly compressType: CompressType;
@@ -27,16 +28,7 @@ interface Row {
   readonly repos: readonly StockRepo[];
 }
 
-const ROWS: readonly Row[] = [
-  {
-    postgres: 15,
-    stock: "2.45",
-    repos: [
-      { on: "posix", compressType: "gz" },
-      { on: "posix", compressType: "lz4", encrypted: true, bundle: true },
-      { on: "posix", compressType: "none", encrypted: true },
-    ],
-  },
+const ROWS = atNight<Row>(
   {
     postgres: 18,
     stock: "2.60",
@@ -46,7 +38,16 @@ const ROWS: readonly Row[] = [
       { on: "s3rver", compressType: "zst", encrypted: true, bundle: true },
     ],
   },
-];
+  {
+    postgres: 15,
+    stock: "2.45",
+    repos: [
+      { on: "posix", compressType: "gz" },
+      { on: "posix", compressType: "lz4", encrypted: true, bundle: true },
+      { on: "posix", compressType: "none", encrypted: true },
+    ],
+  },
+);
 
 const describeRepo = ({ on, compressType, encrypted, bundle }: StockRepo): string =>
   [on, compressType, ...(encrypted === true ? ["encrypted"] : []), ...(bundle === true ? ["bundled"] : [])].join(" ");

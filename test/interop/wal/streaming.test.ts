@@ -4,7 +4,7 @@
  *
  * A client records when each commit was acknowledged. The oldest lost commit is never older than the streaming interval
  * plus the measured time that a position takes to reach the repository. Stock does not know the stream: it ends at the
- * last full segment and reports nothing wrong. `PGBACKSTOP_LONG=1` kills 20 times instead of 3 (once with PostgreSQL
+ * last full segment and reports nothing wrong. The nightly form kills 20 times instead of 3 (once with PostgreSQL
  * 17). `PGBACKSTOP_SEED` repeats a run.
  */
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -19,9 +19,9 @@ import { agentPaths, AgentProcess, archiveCommandOf } from "../../harness/real/a
 import { seededRandom } from "../../harness/context";
 import { findParts, s3Kind } from "../../harness/real/interopParts";
 import { requireOk, type RestoreOptions, TestBed } from "../../harness/real/testBed";
+import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 
-const LONG = process.env["PGBACKSTOP_LONG"] === "1";
-const KILLS = LONG ? 20 : 3;
+const KILLS = NIGHTLY ? 20 : 3;
 const INTERVAL_MS = 2000;
 /** Delays of the test machine: from a commit until the client sees it, and from the kill until it takes effect. */
 const SLACK_MS = 1500;
@@ -31,7 +31,7 @@ interface Commit {
   readonly ackMs: number;
 }
 
-describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) => {
+describe.each(atNight(18, 17))("streamed WAL of PostgreSQL %i", async (major) => {
   const isWhole = major === 18;
   const kills = isWhole ? KILLS : 1;
   const parts = await findParts(`streamed WAL of PostgreSQL ${major}`, major, "2.60");
@@ -89,7 +89,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     for (let kill = 0, next = 1; kill < kills; kill++) {
       const { commits, delaysMs, idleMs, killedAtMs } = await loadUntilKilled(
         next,
-        1000 + random() * (LONG ? 6000 : 2000),
+        1000 + random() * (NIGHTLY ? 6000 : 2000),
         random(),
       );
       const repo = (kill % 2) + 1;
@@ -414,7 +414,7 @@ describe.each([18, 17] as const)("streamed WAL of PostgreSQL %i", async (major) 
     await sleep(time * INTERVAL_MS);
     const killedAtMs = performance.now();
     // A position on its way takes at least this long. The long form needs an otherwise idle machine and skips this.
-    if (!LONG) delaysMs.push(Math.min(killedAtMs - pendingSinceMs, 10_000));
+    if (!NIGHTLY) delaysMs.push(Math.min(killedAtMs - pendingSinceMs, 10_000));
     over = true;
     await Promise.all([agent.stop("SIGKILL"), killServer(bed.cluster)]);
     await Promise.all([writing, measuring]);

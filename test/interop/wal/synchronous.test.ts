@@ -15,8 +15,9 @@ import { missingCommits, RpoLab, type RpoLabOptions, Writers } from "../../../to
 import { plan } from "../../components/plans";
 import { findParts, s3Kind } from "../../harness/real/interopParts";
 import { findRuntime } from "../../harness/real/runtimeCli";
+import { NIGHTLY } from "../../../tools/parts/nightly";
 
-const KILLS = process.env["PGBACKSTOP_LONG"] === "1" ? 60 : 6;
+const KILLS = NIGHTLY ? 60 : 6;
 
 describe("synchronous streaming", async () => {
   const parts = await findParts("synchronous streaming", 18, "2.60");

@@ -4,16 +4,20 @@ import { describe, expect, test } from "vitest";
 import { projectFolder } from "../../../tools/parts/cache";
 import { TIERS } from "../../../tools/parts/tiers";
 
-describe.each(TIERS)("tier $name", ({ folders, isolated = [], first = [], quick = [] }) => {
+describe.each(TIERS)("tier $name", ({ folders, isolated = [], first = [], quick = [], nightly = {} }) => {
   test("names only existing folders and files", () => {
     expect(
-      [...folders, ...isolated, ...first, ...quick].filter((path) => !existsSync(join(projectFolder(), path))),
+      [...folders, ...isolated, ...first, ...quick, ...Object.keys(nightly)].filter(
+        (path) => !existsSync(join(projectFolder(), path)),
+      ),
     ).toEqual([]);
   });
 
   test("names only its own files", () => {
     expect(
-      [...isolated, ...first, ...quick].filter((file) => !folders.some((folder) => file.startsWith(`${folder}/`))),
+      [...isolated, ...first, ...quick, ...Object.keys(nightly)].filter(
+        (file) => !folders.some((folder) => file.startsWith(`${folder}/`)),
+      ),
     ).toEqual([]);
   });
 });

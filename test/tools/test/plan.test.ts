@@ -31,9 +31,26 @@ describe("a run of tests", () => {
     expect(all.quick).toBe(false);
   });
 
-  test("with --all runs every file once", () => {
-    expect(filesIn(plan("--all")).toSorted()).toEqual(FILES.toSorted());
-    expect(filesIn(plan("--all", "--serial")).toSorted()).toEqual(FILES.toSorted());
+  test("with --nightly runs every file once", () => {
+    expect(filesIn(plan("--nightly")).toSorted()).toEqual(FILES.toSorted());
+    expect(filesIn(plan("--nightly", "--serial")).toSorted()).toEqual(FILES.toSorted());
+  });
+
+  test("runs what repeats a kind only with --nightly, or by its name", () => {
+    const [tier] = TIERS.map((each) => ({ ...each, nightly: { "test/runtime/main.test.ts": "test/tidy" } }));
+    const filesWith = (...argv: string[]): readonly string[] =>
+      planRuns(
+        parseArguments(argv, "/project", (path) => path.startsWith("/project/test")),
+        tier === undefined ? [] : [tier],
+      )
+        .queues.flat()
+        .flatMap((run) => filesOf(run, FILES));
+    const [nightly = "", other = ""] = FILES;
+    for (const argv of [[], ["--all"], ["test/runtime", "test/tidy"], ["--tier", "unit"]])
+      expect(filesWith(...argv), argv.join(" ")).toEqual([other]);
+    for (const argv of [["--nightly"], ["--all", "--nightly"], ["--nightly", "--tier", "unit"]])
+      expect(filesWith(...argv), argv.join(" ")).toEqual([nightly, other]);
+    expect(filesWith(nightly)).toEqual([nightly]);
   });
 
   test("with --serial has one queue in the order of the table", () => {

@@ -19,6 +19,7 @@ import { MemoryStorage } from "../../../harness/doubles/storages";
 import { CONTROL, makeDataDirectory, makeTree, repository, STANZA, temporaryFolder } from "../../repository/support";
 import { runBackup } from "../backup/support";
 import { restoreOptions } from "./support";
+import { NIGHTLY } from "../../../../tools/parts/nightly";
 
 const CONTENT = "PG_15_202209061";
 const asRoot = process.geteuid?.() === 0;
@@ -452,7 +453,7 @@ describe("whatever the manifest says", () => {
           before.filter((line) => !ownEmpty(line)),
         );
       }),
-      { numRuns: process.env["PGBACKSTOP_LONG"] === "1" ? 5000 : 150 },
+      { numRuns: NIGHTLY ? 5000 : 150 },
     );
     // The generator must reach both outcomes.
     expect(outcomes.refused).toBeGreaterThan(5);

@@ -18,10 +18,10 @@ import { testLease } from "../../../harness/leases";
 import { KEEP_ALL, MADE_WAL_SIZE_BYTES, makeStanza } from "../../../harness/madeRepository";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { repository, temporaryFolder, walName } from "../../repository/support";
+import { NIGHTLY } from "../../../../tools/parts/nightly";
 
 const LABEL = "20260101-000000F";
 const SHA1 = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
-const LONG = process.env["PGBACKSTOP_LONG"] === "1";
 
 let folder: string;
 let golden: MemoryStorage;
@@ -122,7 +122,7 @@ function edited(
 }
 
 it("sync writes only into its stanza, and every failure has a kind", {
-  timeout: LONG ? 3_600_000 : 600_000,
+  timeout: NIGHTLY ? 3_600_000 : 600_000,
 }, async () => {
   let copied = 0;
   await fc.assert(
@@ -167,7 +167,7 @@ it("sync writes only into its stanza, and every failure has a kind", {
       if (existsSync(join(folder, `repo2/backup/demo/${LABEL}/backup.manifest`))) copied++;
       expect(beside()).toEqual(before);
     }),
-    { numRuns: LONG ? 2000 : 60 },
+    { numRuns: NIGHTLY ? 2000 : 60 },
   );
   expect(copied).toBeGreaterThan(0);
 });
