@@ -25,6 +25,7 @@ import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { engineHostParts } from "../harness/hosts/parts";
 import { type PackageProxy, startPackageProxy } from "../harness/hosts/packages";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
 const DATA = "/srv/pg/17";
 const LIB = "/usr/local/lib/pgbackstop";
@@ -80,7 +81,7 @@ async function checkFirstUpdate(stack: Stack, host: DebianHost, version: number,
   expect(await traces(host)).toBe(before);
 }
 
-describe("a bare Debian 12", async () => {
+describe.runIf(NIGHTLY)("a bare Debian 12", async () => {
   const real = await engineHostParts("a bare Debian 12", ["bookworm-bare"]);
   if (real === null) return;
   const { parts, cli } = real;

@@ -17,14 +17,12 @@ import { engineHostParts } from "../harness/hosts/parts";
 import { waitForRecovery } from "../harness/hosts/recovery";
 import { loud } from "../harness/real/interopParts";
 import { FORGET_ATTRIBUTE_VERSIONS } from "../harness/real/pgUpgrade";
-import { NIGHTLY } from "../../tools/parts/nightly";
 
 const TITLE = "major upgrades of a booted host";
 const STANZA = "main";
 const REPOS = ["/srv/first", "/srv/second"];
 /** Of a server beside production. */
 const PAST_PORT = "5499";
-/** The nightly form also upgrades to 19. */
 const UPGRADES = [
   { from: 17, to: 18, method: "upgrade", archiveId: "18-2", fulls: 2 },
   { from: 18, to: 19, method: "link", archiveId: "19-3", fulls: 3 },
@@ -128,72 +126,66 @@ describe(TITLE, async () => {
     await waitForCommitsThatWait();
   });
 
-  test.each(NIGHTLY ? UPGRADES : UPGRADES.slice(0, 1))(
-    "from $from to $to by pg_upgradecluster and one update",
-    async (upgrade) => {
-      const { archiveId, from, fulls, method, to } = upgrade;
-      const kept = await sql(NOTES);
-      const time = await sql("SELECT pg_sleep(1.1); SELECT clock_timestamp()");
-      await note(`last${from}`);
-      await host.runOk(["/usr/local/bin/pgbackstop", "--type=incr", "backup"]);
+  test.each(UPGRADES)("from $from to $to by pg_upgradecluster and one update", async (upgrade) => {
+    const { archiveId, from, fulls, method, to } = upgrade;
+    const kept = await sql(NOTES);
+    const time = await sql("SELECT pg_sleep(1.1); SELECT clock_timestamp()");
+    await note(`last${from}`);
+    await host.runOk(["/usr/local/bin/pgbackstop", "--type=incr", "backup"]);
 
-      await sql("ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf()");
-      await sql(FORGET_ATTRIBUTE_VERSIONS);
-      await host.runOk(
-        ["pg_upgradecluster", "--force-packages", "-m", method, "-v", String(to), String(from), "main"],
-        {
-          timeoutMs: 180_000,
-        },
-      );
+    await sql("ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf()");
+    await sql(FORGET_ATTRIBUTE_VERSIONS);
+    await host.runOk(["pg_upgradecluster", "--force-packages", "-m", method, "-v", String(to), String(from), "main"], {
+      timeoutMs: 180_000,
+    });
 
-      // The agent still serves the former cluster: it refuses WAL of the new one, and neither streams nor confirms it.
-      const first = await sql("SELECT pg_walfile_name(pg_current_wal_lsn())");
-      const before = await streamed();
-      await note(`early${to}`);
-      await sql("SELECT pg_switch_wal()");
-      await waitFor("a refusal", 60_000, async () =>
-        (await sql("SELECT failed_count > 0 FROM pg_stat_archiver")) === "t" ? true : null,
-      );
-      expect((await streamed()).filter((path) => !before.includes(path))).toEqual([]);
-      const receivers = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
-      expect(await sql(`SELECT archived_count FROM pg_stat_archiver; ${receivers}`)).toBe("0\n0");
+    // The agent still serves the former cluster: it refuses WAL of the new one, and neither streams nor confirms it.
+    const first = await sql("SELECT pg_walfile_name(pg_current_wal_lsn())");
+    const before = await streamed();
+    await note(`early${to}`);
+    await sql("SELECT pg_switch_wal()");
+    await waitFor("a refusal", 60_000, async () =>
+      (await sql("SELECT failed_count > 0 FROM pg_stat_archiver")) === "t" ? true : null,
+    );
+    expect((await streamed()).filter((path) => !before.includes(path))).toEqual([]);
+    const receivers = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
+    expect(await sql(`SELECT archived_count FROM pg_stat_archiver; ${receivers}`)).toBe("0\n0");
 
-      const { changes, text } = await up(to);
-      expect(text).toContain(`upgrading the stanza, which was that of ${dataOf(from)}`);
-      expect(changes).not.toHaveProperty("replace");
-      for (const repo of REPOS) expect(await fullBackups(repo)).toHaveLength(fulls);
-      await waitForCommitsThatWait();
-      await note(`late${to}`);
-      await waitForArchive(to);
+    const { changes, text } = await up(to);
+    expect(text).toContain(`upgrading the stanza, which was that of ${dataOf(from)}`);
+    expect(changes).not.toHaveProperty("replace");
+    for (const repo of REPOS) expect(await fullBackups(repo)).toHaveLength(fulls);
+    await waitForCommitsThatWait();
+    await note(`late${to}`);
+    await waitForArchive(to);
 
-      // Every segment since the first start of the new server.
-      const last = await sql("SELECT last_archived_wal FROM pg_stat_archiver");
-      for (const repo of REPOS) {
-        const names = await archived(repo, archiveId);
-        expect(names).toContain(first);
-        expect(names.at(-1)).toBe(last);
-        const numbers = names.map((name) => Number.parseInt(name.slice(-8), 16));
-        expect(numbers).toEqual(numbers.map((_, turn) => (numbers[0] ?? 0) + turn));
-      }
-      await host.runOk(["/usr/local/bin/pgbackstop", "verify"]);
-      // The timers' units continue with the new version's backups.
-      expect(await shell("systemctl is-enabled pgbackstop-main-full.timer pgbackstop-main-incr.timer")).toBe(
-        "enabled\nenabled",
-      );
-      await host.runOk(["systemctl", "start", "pgbackstop-main-incr.service"]);
-      const newest = (await fullBackups("/srv/second")).at(-1) ?? "";
-      expect(await shell("ls /srv/second/backup/main")).toContain(`${newest}_`);
-      expect(Object.keys((await up(to)).changes)).toEqual(["same"]);
+    // Every segment since the first start of the new server.
+    const last = await sql("SELECT last_archived_wal FROM pg_stat_archiver");
+    for (const repo of REPOS) {
+      const names = await archived(repo, archiveId);
+      expect(names).toContain(first);
+      expect(names.at(-1)).toBe(last);
+      const numbers = names.map((name) => Number.parseInt(name.slice(-8), 16));
+      expect(numbers).toEqual(numbers.map((_, turn) => (numbers[0] ?? 0) + turn));
+    }
+    await host.runOk(["/usr/local/bin/pgbackstop", "verify"]);
+    // The timers' units continue with the new version's backups.
+    expect(await shell("systemctl is-enabled pgbackstop-main-full.timer pgbackstop-main-incr.timer")).toBe(
+      "enabled\nenabled",
+    );
+    await host.runOk(["systemctl", "start", "pgbackstop-main-incr.service"]);
+    const newest = (await fullBackups("/srv/second")).at(-1) ?? "";
+    expect(await shell("ls /srv/second/backup/main")).toContain(`${newest}_`);
+    expect(Object.keys((await up(to)).changes)).toEqual(["same"]);
 
-      expect(await restorePast(from, time)).toBe(kept);
-      // The host is lost with its disk: its last commit is in no archive yet.
-      await note(`lost${to}`);
-      await restoreLost(to);
-      expect(await sql(NOTES)).toBe(`${kept} last${from} early${to} late${to} lost${to}`.split(" ").sort().join(" "));
-      await waitForArchive(to);
-      await waitForCommitsThatWait();
-    },
-  );
+    expect(await restorePast(from, time)).toBe(kept);
+    // The host is lost with its disk: its last commit is in no archive yet.
+    await note(`lost${to}`);
+    await restoreLost(to);
+    expect(await sql(NOTES)).toBe(`${kept} last${from} early${to} late${to} lost${to}`.split(" ").sort().join(" "));
+    await waitForArchive(to);
+    await waitForCommitsThatWait();
+  });
 
   /** The rows of a time before the upgrade, by the former version's programs: the commands of docs/hosts.md. */
   async function restorePast(version: number, time: string): Promise<string> {

@@ -1,5 +1,5 @@
 /**
- * Major upgrades of a host's PostgreSQL by pg_upgrade, 17 to 18 to 19: the stanza follows the cluster that was made
+ * Major upgrades of a host's PostgreSQL by pg_upgrade, 17 to 18 (to 19 nightly): the stanza follows the cluster that was made
  * from its own and no other, no WAL of the new cluster is lost, and restores to before and after the upgrade work.
  */
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -12,6 +12,7 @@ import { agentPaths, AgentProcess, archiveCommandOf } from "../harness/real/agen
 import { findParts, loud } from "../harness/real/interopParts";
 import { upgradeCluster } from "../harness/real/pgUpgrade";
 import { requireOk, TestBed } from "../harness/real/testBed";
+import { atNight } from "../../tools/parts/nightly";
 
 const TITLE = "major upgrades";
 
@@ -22,7 +23,7 @@ interface Destinations {
 describe(TITLE, async () => {
   const parts = await findParts(TITLE, 17, "2.60");
   const versions: PostgresBinaries[] = [];
-  for (const major of [18, 19]) {
+  for (const major of atNight(18, 19)) {
     const result = await findWholePostgres(major);
     if ("missing" in result) loud(`${TITLE} to PostgreSQL ${major}`, result.missing);
     else versions.push(result.binaries);

@@ -1,7 +1,6 @@
 /**
  * Measures a sidecar's memory during a backup: the proportional memory of its own process and of the backup's, ten
- * times a second. The nightly form backs up 2 GB, with one worker, with two, and with one beside a stream under
- * load. Otherwise it backs up 200 MB with one worker, to prove that the measurement works.
+ * times a second. It backs up 2 GB, with one worker, with two, and with one beside a stream under load.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -10,9 +9,8 @@ import { given } from "../../components/plan/model/given";
 import { backupResult, CLUSTERS } from "../harness/kubernetes/clusterCalls";
 import { type ComponentLab, startComponentLab } from "../harness/kubernetes/componentLab";
 import { labParts } from "../harness/kubernetes/parts";
-import { NIGHTLY } from "../../tools/parts/nightly";
 
-const ROWS = NIGHTLY ? 7_000_000 : 700_000;
+const ROWS = 7_000_000;
 /** The promised memory by number of workers, below a sidecar's default limit (384 and 544 MiB). */
 const SIZE_MIB_MAX: Readonly<Record<number, number>> = { 1: 256, 2: 448 };
 /** The default limit with one worker. Streaming holds up to 32 MiB of WAL, and each repository's pieces. */
@@ -35,7 +33,7 @@ describe("a sidecar's memory", async () => {
   });
   afterAll(() => stack?.stop());
 
-  test.each(NIGHTLY ? CASES : CASES.slice(0, 1))(
+  test.each(CASES)(
     "stays below its limit while a backup goes into both repositories, with $what",
     async ({ processMax, streaming, what }) => {
       const name = `big${processMax}${streaming === undefined ? "" : "s"}`;

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { projectFolder } from "../../tools/parts/cache";
+import { TIERS } from "../../tools/parts/tiers";
 
 const ROOT = projectFolder();
 const CLAIMS = readFileSync(join(ROOT, "docs", "internals", "claims.md"), "utf8");
@@ -46,8 +47,20 @@ test("the check detects missing files and titles", () => {
   ]);
 });
 
+test("a row that only nightly files show says so", () => {
+  const nightly = new Set(TIERS.flatMap((tier) => Object.keys(tier.nightly ?? {})));
+  const unmarked = (text: string): string[] =>
+    text.split("\n").filter((line) => {
+      const tests = namedBy(line).filter(({ file }) => file.endsWith(".test.ts"));
+      return tests.length > 0 && tests.every(({ file }) => nightly.has(file)) && !line.includes("nightly");
+    });
+  expect(unmarked(CLAIMS)).toEqual([]);
+  const [file = ""] = nightly;
+  expect(unmarked(`| a | shown | \`${file}\` |\n| b | shown, nightly | \`${file}\` |`)).toHaveLength(1);
+});
+
 test("every row of promises names something, and every document is mentioned", () => {
-  const promises = CLAIMS.split("\n").filter((line) => /^\| .* \| shown \|/.test(line));
+  const promises = CLAIMS.split("\n").filter((line) => /^\| .* \| shown(?:, nightly)? \|/.test(line));
   expect(promises.filter((line) => namedBy(line).length === 0 && !/demo|on s3rver/.test(line))).toEqual([]);
   const documents = readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" }).filter((path) =>
     path.endsWith(".md"),

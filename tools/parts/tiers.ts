@@ -79,6 +79,10 @@ export const TIERS: readonly Tier[] = [
       "test/interop/stock/stockReadsOurs.test.ts",
       "test/interop/stock/weReadStock.test.ts",
     ],
+    nightly: {
+      "test/interop/postgres19.test.ts":
+        "the other files of `test/interop` with PostgreSQL 18; `test/runtime/format` with golden files of 19",
+    },
     inMemory: true,
     testTimeoutMs: 300_000,
     about: "PostgreSQL, stock pgbackrest, S3 servers",
@@ -110,6 +114,10 @@ export const TIERS: readonly Tier[] = [
     filesAtOnce: 2,
     isolated: [],
     quick: ["test/hosts/boot.test.ts"],
+    nightly: {
+      "test/hosts/majorUpgrade.test.ts":
+        "`test/interop/majorUpgrade.test.ts`: the stanza follows pg_upgrade; `test/engine/majorUpgrade.test.ts`: the update after it",
+    },
     testTimeoutMs: 600_000,
     pollPauseMs: 500,
     about: "Debian 12 and 13 with systemd and sshd, booted",
@@ -122,8 +130,18 @@ export const TIERS: readonly Tier[] = [
     // Labs share nothing, and mostly wait.
     filesAtOnce: 3,
     isolated: ["test/kubernetes/content.test.ts"],
-    first: ["test/kubernetes/majorUpgrade.test.ts", "test/kubernetes/fullBackups.test.ts"],
+    first: ["test/kubernetes/fullBackups.test.ts"],
     quick: ["test/kubernetes/apiServer.test.ts", "test/kubernetes/cluster.test.ts"],
+    nightly: {
+      "test/kubernetes/backlog.test.ts": "a measurement; `test/kubernetes/plugin.test.ts`: WAL that waited arrives",
+      "test/kubernetes/majorUpgrade.test.ts":
+        "`test/interop/majorUpgrade.test.ts`: the stanza follows pg_upgrade; `test/runtime/cnpg/sidecar/stanzaKeeper.test.ts`",
+      "test/kubernetes/memory.test.ts": "`test/interop/memory.test.ts`: the peak of a backup",
+      "test/kubernetes/migration.test.ts":
+        "`test/engine/migration.test.ts`: the same steps by the real engine; `test/runtime/cnpg/migrate`: each Job",
+      "test/kubernetes/streaming.test.ts":
+        "`test/kubernetes/synchronous.test.ts`: streamed WAL of a cluster; `test/interop/wal/streaming.test.ts`: what a death costs",
+    },
     testTimeoutMs: 600_000,
     pollPauseMs: 500,
     about: "API server, CloudNativePG; the kubelet is a double",

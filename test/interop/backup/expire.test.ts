@@ -30,7 +30,7 @@ import { type MadeBackup, type MadeStanza, makeStanza } from "../../harness/made
 import { MemoryStorage } from "../../harness/doubles/storages";
 import { host } from "../../runtime/commands/support";
 import { repository } from "../../runtime/repository/support";
-import { NIGHTLY } from "../../../tools/parts/nightly";
+import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 
 const STANZA = "demo";
 const DAY_S = 86_400;
@@ -221,7 +221,7 @@ const CASES: readonly Case[] = [
   { options: ["--repo1-retention-full=1"], lost: ["archive/demo/15-2"] },
 ];
 
-for (const version of ["2.60", "2.45"] as const) {
+for (const version of atNight("2.60", "2.45")) {
   const title = `expire of ours and of stock ${version}`;
   describe(title, async () => {
     const result = await findStockPgbackrest(version);

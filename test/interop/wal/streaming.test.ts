@@ -4,7 +4,7 @@
  *
  * A client records when each commit was acknowledged. The oldest lost commit is never older than the streaming interval
  * plus the measured time that a position takes to reach the repository. Stock does not know the stream: it ends at the
- * last full segment and reports nothing wrong. The nightly form kills 20 times instead of 3 (once with PostgreSQL
+ * last full segment and reports nothing wrong. The nightly form kills 20 times instead of twice (once with PostgreSQL
  * 17). `PGBACKSTOP_SEED` repeats a run.
  */
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -21,7 +21,7 @@ import { findParts, s3Kind } from "../../harness/real/interopParts";
 import { requireOk, type RestoreOptions, TestBed } from "../../harness/real/testBed";
 import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 
-const KILLS = NIGHTLY ? 20 : 3;
+const KILLS = NIGHTLY ? 20 : 2;
 const INTERVAL_MS = 2000;
 /** Delays of the test machine: from a commit until the client sees it, and from the kill until it takes effect. */
 const SLACK_MS = 1500;

@@ -15,9 +15,9 @@ import { missingCommits, RpoLab, type RpoLabOptions, Writers } from "../../../to
 import { plan } from "../../components/plans";
 import { findParts, s3Kind } from "../../harness/real/interopParts";
 import { findRuntime } from "../../harness/real/runtimeCli";
-import { NIGHTLY } from "../../../tools/parts/nightly";
+import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 
-const KILLS = NIGHTLY ? 60 : 6;
+const KILLS = NIGHTLY ? 30 : 6;
 
 describe("synchronous streaming", async () => {
   const parts = await findParts("synchronous streaming", 18, "2.60");
@@ -62,7 +62,7 @@ describe("synchronous streaming", async () => {
     lab = null;
   });
 
-  test.each(["any", "all"] as const)(
+  test.each(atNight("any", "all"))(
     `hosts, receivers, servers, buckets and networks die ${KILLS} times: no acknowledged commit is lost ("%s")`,
     { timeout: 900_000 },
     async (synchronous) => {
