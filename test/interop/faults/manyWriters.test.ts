@@ -3,7 +3,7 @@
  * up from the primary and from a standby, expire, and copy between repositories. The test kills and pauses their
  * processes and cuts connections.
  *
- * In the end stock verifies and restores every backup that the repositories list. The nightly form takes 30 minutes
+ * In the end stock verifies and restores every backup that the repositories list. The nightly form takes ten minutes
  * (`PGBACKSTOP_MINUTES` changes it) and pauses processes for minutes, longer than a lease lasts.
  * `PGBACKSTOP_SEED=<number>` repeats the choices of a run, but not their timing.
  */
@@ -21,7 +21,7 @@ import { dropTemplates } from "../../harness/real/sampleData";
 import { requireOk, TestBed } from "../../harness/real/testBed";
 import { NIGHTLY } from "../../../tools/parts/nightly";
 
-const RUN_MS = NIGHTLY ? Number(process.env["PGBACKSTOP_MINUTES"] ?? 30) * 60_000 : 25_000;
+const RUN_MS = NIGHTLY ? Number(process.env["PGBACKSTOP_MINUTES"] ?? 10) * 60_000 : 25_000;
 /** Longest pause of a process. In the long form it outlasts a lease. */
 const STOP_MS_MAX = NIGHTLY ? 240_000 : 4000;
 const CUT_MS_MAX = NIGHTLY ? 20_000 : 2000;
