@@ -1,6 +1,6 @@
 /**
- * Major upgrades of a host's PostgreSQL by pg_upgrade, 17 to 18 (to 19 nightly): the stanza follows the cluster that was made
- * from its own and no other, no WAL of the new cluster is lost, and restores to before and after the upgrade work.
+ * Major upgrades of a host's PostgreSQL by pg_upgrade, 17 to 18, nightly to 19: the stanza follows the cluster that was
+ * made from its own and no other, no WAL of the new cluster is lost, and restores to before and after the upgrade work.
  */
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
