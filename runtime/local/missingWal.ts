@@ -1,13 +1,25 @@
 /**
- * Durable records of missing WAL: acknowledged files that a repository lacks, and deliberately dropped files.
+ * Durable records of missing WAL: acknowledged files that a repository lacks, conflicts (the archive has other bytes
+ * under a file's name), and deliberately dropped files.
  *
- * One empty file per repository, cluster and WAL file,
+ * One file per repository, cluster and WAL file,
  * `<spool-path>/pgbackstop/<stanza>/debt/repo<N>/<version>-<system id>/<wal file name>`. It is durable before the
- * acknowledgement and removed once the repository holds the file. The path contains the cluster, because WAL file names
- * start over after an upgrade. `dropped/` has the same layout. Stock's spool (`<spool-path>/archive/<stanza>`) is not
- * used: stock removes all of it at restore.
+ * acknowledgement and removed once the repository holds the file. Its content is the SHA-1 of this server's bytes, so
+ * that they stay known after PostgreSQL has removed them; it is empty where nobody had read them. The path contains the
+ * cluster, because WAL file names start over after an upgrade. `conflict/` and `dropped/` have the same layout. Stock's
+ * spool (`<spool-path>/archive/<stanza>`) is not used: stock removes all of it at restore.
  */
-import { closeSync, type Dirent, fsyncSync, mkdirSync, openSync, readdirSync, rmSync } from "node:fs";
+import {
+  closeSync,
+  type Dirent,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import { isMissing, systemError } from "./systemError";
 
@@ -18,26 +30,43 @@ export interface MissingWalCluster {
 }
 
 export interface MissingWalStore {
-  /** Durable when it returns. */
-  add(repoIndex: number, walName: string, cluster: MissingWalCluster): void;
+  /** `sha1` of the acknowledged bytes, where they are known. Durable when it returns. */
+  add(repoIndex: number, walName: string, cluster: MissingWalCluster, sha1?: string): void;
   /** Names, ascending: of one cluster, or of all. */
   list(repoIndex: number, cluster?: MissingWalCluster): string[];
   /** Clusters with missing WAL in the repository. */
   clusters(repoIndex: number): MissingWalCluster[];
   /** Keys of the repositories with missing WAL, ascending. */
   repoIndexes(): number[];
+  /** SHA-1 of the server's bytes, from either record; null when unknown. */
+  sha1Of(repoIndex: number, walName: string, cluster: MissingWalCluster): string | null;
+  /**
+   * The repository holds the server's bytes, or needs them no longer: ends both records. A stored name alone is no
+   * reason.
+   */
   remove(repoIndex: number, walName: string, cluster: MissingWalCluster): void;
+  /**
+   * Records that the archive has other bytes under the name of this server's file, whose SHA-1 is `sha1`. Durable when
+   * it returns, and kept until {@link remove}.
+   */
+  addConflict(repoIndex: number, walName: string, cluster: MissingWalCluster, sha1: string): void;
+  /** Like {@link list}, for conflicts. */
+  listConflicts(repoIndex: number, cluster?: MissingWalCluster): string[];
+  /** Clusters with conflicts in the repository. */
+  conflictClusters(repoIndex: number): MissingWalCluster[];
   /** Records that PostgreSQL may remove a file that no repository holds. Durable when it returns. */
   addDropped(repoIndex: number, walName: string, cluster: MissingWalCluster): void;
   /** Like {@link list}, for dropped files. */
   listDropped(repoIndex: number, cluster?: MissingWalCluster): string[];
 }
 
+const SHA1 = /^[0-9a-f]{40}$/;
 const CLUSTER_NAME = /^(\d+(?:\.\d+)?)-(\d+)$/;
 
 export function openMissingWal(spoolPath: string, stanza: string): MissingWalStore {
   const base = `${spoolPath}/pgbackstop/${stanza}`;
   const missingWal = openNames(`${base}/debt`);
+  const conflicts = openNames(`${base}/conflict`);
   const dropped = openNames(`${base}/dropped`);
   return {
     add: missingWal.add,
@@ -49,13 +78,20 @@ export function openMissingWal(spoolPath: string, stanza: string): MissingWalSto
         .map((entry) => Number(entry.name.slice("repo".length)))
         .filter((repoIndex) => missingWal.list(repoIndex).length > 0)
         .sort((left, right) => left - right),
-    remove: missingWal.remove,
+    sha1Of: (...file) => missingWal.sha1Of(...file) ?? conflicts.sha1Of(...file),
+    remove(...file) {
+      missingWal.remove(...file);
+      conflicts.remove(...file);
+    },
+    addConflict: conflicts.add,
+    listConflicts: conflicts.list,
+    conflictClusters: conflicts.clusters,
     addDropped: dropped.add,
     listDropped: dropped.list,
   };
 }
 
-type NameStore = Pick<MissingWalStore, "add" | "list" | "clusters" | "remove">;
+type NameStore = Pick<MissingWalStore, "add" | "list" | "clusters" | "sha1Of" | "remove">;
 
 function openNames(root: string): NameStore {
   const repoPath = (repoIndex: number): string => `${root}/repo${repoIndex}`;
@@ -70,11 +106,11 @@ function openNames(root: string): NameStore {
     });
   return {
     clusters,
-    add(repoIndex, walName, cluster) {
+    add(repoIndex, walName, cluster, sha1 = "") {
       const directory = clusterPath(repoIndex, cluster);
       try {
         const made = mkdirSync(directory, { recursive: true, mode: 0o750 });
-        closeSync(openSync(`${directory}/${walName}`, "w", 0o640));
+        writeRecord(`${directory}/${walName}`, sha1);
         // Each new directory is a name in its parent; a directory that a killed process has made is synced here too.
         const top = made === undefined || made.length > root.length ? root : dirname(made);
         for (let path = directory; path.length >= top.length; path = dirname(path)) syncDirectory(path);
@@ -92,10 +128,32 @@ function openNames(root: string): NameStore {
       const names = of.flatMap((each) => readEntries(clusterPath(repoIndex, each)).map((entry) => entry.name));
       return names.sort();
     },
+    sha1Of(repoIndex, walName, cluster) {
+      const path = `${clusterPath(repoIndex, cluster)}/${walName}`;
+      try {
+        const text = readFileSync(path, "latin1");
+        return SHA1.test(text) ? text : null;
+      } catch (error) {
+        if (isMissing(error)) return null;
+        throw systemError("fileRead", `read '${path}'`, path, error);
+      }
+    },
     remove(repoIndex, walName, cluster) {
       rmSync(`${clusterPath(repoIndex, cluster)}/${walName}`, { force: true });
     },
   };
+}
+
+/** An empty text leaves the content of an existing record. */
+function writeRecord(path: string, text: string): void {
+  const descriptor = openSync(path, text === "" ? "a" : "w", 0o640);
+  try {
+    if (text === "") return;
+    writeSync(descriptor, text);
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 function syncDirectory(path: string): void {

@@ -117,6 +117,7 @@ export class Mortal {
       ...inner,
       add: write("debt.add", inner.add),
       remove: write("debt.remove", inner.remove),
+      addConflict: write("debt.addConflict", inner.addConflict),
       addDropped: write("debt.addDropped", inner.addDropped),
     };
   }

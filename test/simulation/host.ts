@@ -199,19 +199,39 @@ export const BACKUP_OPTIONS: BackupOptions = {
 export const FACTS = { cluster: CLUSTER, control: CONTROL, otherControl: OTHER_CONTROL, users: USERS };
 
 function memoryMissingWal(): MissingWalStore {
-  const names = new Map<number, Set<string>>();
-  const of = (repoIndex: number): Set<string> => {
-    const result = names.get(repoIndex) ?? new Set();
-    names.set(repoIndex, result);
+  const missing = memoryRecords();
+  const conflicts = memoryRecords();
+  return {
+    add: missing.add,
+    list: missing.list,
+    clusters: missing.clusters,
+    repoIndexes: () => [1, 2].filter((key) => missing.list(key).length > 0),
+    sha1Of: (repoIndex, name) => missing.sha1Of(repoIndex, name) ?? conflicts.sha1Of(repoIndex, name),
+    remove(repoIndex, name) {
+      missing.remove(repoIndex, name);
+      conflicts.remove(repoIndex, name);
+    },
+    addConflict: conflicts.add,
+    listConflicts: conflicts.list,
+    conflictClusters: conflicts.clusters,
+    addDropped: () => {},
+    listDropped: () => [],
+  };
+}
+
+function memoryRecords() {
+  const records = new Map<number, Map<string, string>>();
+  const of = (repoIndex: number): Map<string, string> => {
+    const result = records.get(repoIndex) ?? new Map<string, string>();
+    records.set(repoIndex, result);
     return result;
   };
   return {
-    add: (repoIndex, name) => void of(repoIndex).add(name),
-    list: (repoIndex) => [...of(repoIndex)].sort(),
-    clusters: (repoIndex) => (of(repoIndex).size > 0 ? [CLUSTER] : []),
-    repoIndexes: () => [...names.keys()].filter((key) => of(key).size > 0).sort((left, right) => left - right),
-    remove: (repoIndex, name) => void of(repoIndex).delete(name),
-    addDropped: () => {},
-    listDropped: () => [],
+    add: (repoIndex: number, name: string, _cluster: unknown, sha1 = "") =>
+      void of(repoIndex).set(name, sha1 === "" ? (of(repoIndex).get(name) ?? "") : sha1),
+    list: (repoIndex: number) => [...of(repoIndex).keys()].sort(),
+    clusters: (repoIndex: number) => (of(repoIndex).size > 0 ? [CLUSTER] : []),
+    sha1Of: (repoIndex: number, name: string) => of(repoIndex).get(name) || null,
+    remove: (repoIndex: number, name: string) => void of(repoIndex).delete(name),
   };
 }
