@@ -10,7 +10,10 @@ import type { Context } from "../base/context";
 import { type BackupError, fail, toBackupError } from "../base/errors";
 import type { CommandHost } from "../commands/host";
 import type { MissingWalStore } from "../local/missingWal";
+import { openSeenWal } from "../local/seenWal";
 import type { RepoResult } from "../base/parallel";
+import { forgetUnwanted } from "../operations/archivePush/conflicts";
+import { isReady } from "../postgres/archiveStatus";
 import { heal, type Healed } from "../operations/heal/heal";
 import { dropWhenFull } from "../operations/archivePush/dropWal";
 import { openLocalWal } from "../operations/shared/localWal";
@@ -193,7 +196,7 @@ export class WalService {
   }
 
   async #reopen(nowMs: number): Promise<Present> {
-    const { pgVersion: version, systemId } = await this.#host.loadControl();
+    const { pgVersion: version, systemId, walSegmentSizeBytes: segmentSizeBytes } = await this.#host.loadControl();
     this.#checkedAtMs = nowMs;
     const known = this.#present;
     if (known !== null && known.cluster.version === version && known.cluster.systemId === systemId) return known;
@@ -204,6 +207,8 @@ export class WalService {
       walDirectory: this.walDirectory,
       cluster,
       headerCheck: config.archive.headerCheck,
+      segmentSizeBytes,
+      seen: openSeenWal(config.spoolPath, config.stanza ?? ""),
       processMax: config.processMax,
       graceMs: GRACE_MS,
       pack: (job: PackWalJob) => this.#host.pool().run(job),
@@ -258,6 +263,9 @@ export class WalService {
     while (!signal.aborted) {
       try {
         await (await this.#open()).queue.look(this.#mayGoAhead);
+        const isWanted = (name: string): boolean => isReady(this.walDirectory, name);
+        const repoIndexes = this.#host.repositories().map(({ key }) => key);
+        forgetUnwanted(this.#missingWal, repoIndexes, isWanted);
         reported = null;
       } catch (thrown) {
         const error = toBackupError(thrown);

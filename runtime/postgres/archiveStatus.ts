@@ -2,6 +2,7 @@
  * `pg_wal/archive_status`: the files that PostgreSQL has ready for the archive. Source: PostgreSQL
  * "src/backend/postmaster/pgarch.c".
  */
+import { statSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { parseWalName } from "../format/wal/walSegment";
 
@@ -19,6 +20,21 @@ export async function listReady(walDirectory: string, limit: number): Promise<st
   }
   const rank = (name: string): string => (name.endsWith(".history") ? `0${name}` : `1${name}`);
   return ready.sort((left, right) => (rank(left) < rank(right) ? -1 : 1)).slice(0, limit);
+}
+
+/** True while PostgreSQL wants to archive the file; also when that cannot be seen. */
+export function isReady(walDirectory: string, walName: string): boolean {
+  const directory = `${walDirectory}/archive_status`;
+  return exists(`${directory}/${walName}.ready`) || !exists(directory);
+}
+
+function exists(path: string): boolean {
+  try {
+    statSync(path);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Number of waiting WAL files, and since when the first one waits; null without a server's directory. */

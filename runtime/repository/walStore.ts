@@ -2,17 +2,20 @@
  * WAL segments, partial segments, backup labels and timeline histories in a repository ("pgbackrest-format" 8).
  *
  * A segment's name contains the SHA-1 of its plain content: `<24>-<40 hex>[.ext]`; other content never replaces it.
- * History and backup-label files are stored under their own name, never compressed, and may be overwritten. All are
- * encrypted with the archive's key.
+ * History and backup-label files are stored under their own name, never compressed. All are encrypted with the archive's
+ * key. A listed name proves nothing about the content: {@link canBeWhole} judges the size, {@link isIntact} reads.
  */
 import { basename } from "node:path";
 import type { ByteStream } from "../base/bytes";
+import { isError } from "../base/errors";
+import { Measured } from "../base/hash";
 import { type CompressType, extensionOf, typeOfName } from "../format/codec/compress";
-import { encrypt } from "../format/codec/cipher";
+import { encrypt, encryptBytes } from "../format/codec/cipher";
 import { archiveIdPath, archivePath, walPath } from "../format/repository/repoPath";
 import { parseArchivedName, parseWalName } from "../format/wal/walSegment";
 import { requirePresent } from "./infoStore";
 import { listNames, type Repository, unpack } from "./repository";
+import type { ObjectInfo } from "../storage/storage";
 
 export interface StoredWal {
   /** Name without checksum and extension. */
@@ -21,7 +24,11 @@ export interface StoredWal {
   /** SHA-1 of the plain content; null for files without one in the name. */
   readonly sha1: string | null;
   readonly sizeRepoBytes: number;
+  readonly modifiedAtMs: number;
 }
+
+/** A shorter file holds no segment, whatever its compression: PostgreSQL's first page header alone has 40 bytes. */
+const SEGMENT_SIZE_REPO_BYTES_MIN = 40;
 
 /** True for names with a checksum and compressed content: segments and partial segments. */
 export function isSegment(name: string): boolean {
@@ -44,10 +51,44 @@ export async function findBeside(
 ): Promise<StoredWal[]> {
   const files: StoredWal[] = [];
   for await (const entry of repo.storage.list(walDirectory(repo, archiveId, name), { namePrefix: prefix })) {
-    const stored = storedWalOf(entry.path, entry.sizeBytes);
+    const stored = storedWalOf(entry);
     if (stored !== null) files.push(stored);
   }
   return files;
+}
+
+/** True when a file under this name can be the whole WAL file, as far as its size shows. */
+export async function hasWal(repo: Repository, archiveId: string, name: string): Promise<boolean> {
+  return (await findWal(repo, archiveId, name)).some(canBeWhole);
+}
+
+/** False for a segment that was emptied or cut to nearly nothing. */
+export function canBeWhole({ name, sizeRepoBytes }: StoredWal): boolean {
+  return sizeRepoBytes >= (isSegment(name) ? SEGMENT_SIZE_REPO_BYTES_MIN : 1);
+}
+
+/** Reads a stored file: false when it is damaged or has other content. @throws errors of reading */
+export async function isIntact(
+  repo: Repository,
+  archiveId: string,
+  stored: StoredWal,
+  pass: string | null,
+  plain: { readonly sha1: string; readonly sizeBytes: number },
+): Promise<boolean> {
+  const measured = new Measured();
+  let sizeBytes = 0;
+  try {
+    for await (const chunk of await openWal(repo, archiveId, stored, pass)) {
+      measured.add(chunk);
+      sizeBytes += chunk.length;
+      // A compressed file can be endless.
+      if (sizeBytes > plain.sizeBytes) return false;
+    }
+  } catch (error) {
+    if (!isError(error, "checksum", "crypto", "fileInvalid", "fileMissing", "format")) throw error;
+    return false;
+  }
+  return measured.result().sha1 === plain.sha1;
 }
 
 /**
@@ -59,7 +100,7 @@ export async function* listWal(repo: Repository, archiveId: string, directory?: 
   for await (const entry of repo.storage.list(directory === undefined ? root : `${root}/${directory}`, {
     recursive: true,
   })) {
-    const stored = storedWalOf(entry.path, entry.sizeBytes);
+    const stored = storedWalOf(entry);
     if (stored !== null) yield stored;
   }
 }
@@ -87,6 +128,7 @@ export interface WalToStore {
 /**
  * Stores one WAL file atomically; `salt` returns 8 random bytes, used when the archive is encrypted with `pass`. On
  * return the file is in the repository, and not in an empty directory under a lost mount.
+ * @returns its name and the number of bytes sent
  * @throws pathMissing, retryable, when the repository went away meanwhile, and the storage's errors
  */
 export async function putWal(
@@ -94,11 +136,50 @@ export async function putWal(
   wal: WalToStore,
   pass: string | null,
   salt: () => Uint8Array,
-): Promise<void> {
+): Promise<Pick<StoredWal, "fileName" | "sizeRepoBytes">> {
   const fileName = isSegment(wal.name) ? `${wal.name}-${wal.sha1}${extensionOf(wal.compressType)}` : wal.name;
-  const open = pass === null ? wal.open : () => encrypt(wal.open(), pass, salt());
-  await repo.storage.putStream(walPath(repo.stanza, wal.archiveId, fileName), open);
+  let sizeRepoBytes = 0;
+  async function* sent(): ByteStream {
+    sizeRepoBytes = 0;
+    for await (const chunk of pass === null ? wal.open() : encrypt(wal.open(), pass, salt())) {
+      sizeRepoBytes += chunk.length;
+      yield chunk;
+    }
+  }
+  await repo.storage.putStream(walPath(repo.stanza, wal.archiveId, fileName), sent);
   await requirePresent(repo);
+  return { fileName, sizeRepoBytes };
+}
+
+/**
+ * Stores a history or backup label if its name is free; false if it exists. Where the storage cannot promise that, an
+ * existing file is replaced.
+ * @throws as {@link putWal}
+ */
+export async function createNamedWal(
+  repo: Repository,
+  { archiveId, name }: Pick<WalToStore, "archiveId" | "name">,
+  bytes: Uint8Array,
+  pass: string | null,
+  salt: () => Uint8Array,
+): Promise<boolean> {
+  const path = walPath(repo.stanza, archiveId, name);
+  const stored = pass === null ? bytes : encryptBytes(bytes, pass, salt());
+  if (repo.storage.create === undefined) await repo.storage.put(path, stored);
+  else if (!(await repo.storage.create(path, stored))) return false;
+  await requirePresent(repo);
+  return true;
+}
+
+/** Removes a stored file whose content was read and found damaged. */
+export async function removeDamagedWal(repo: Repository, archiveId: string, fileName: string): Promise<void> {
+  await repo.storage.remove(walPath(repo.stanza, archiveId, fileName));
+}
+
+/** The size of a stored file by its name, which a listing may not show yet; null when it does not exist. */
+export async function lookUpWal(repo: Repository, archiveId: string, fileName: string): Promise<StoredWal | null> {
+  const entry = await repo.storage.stat(walPath(repo.stanza, archiveId, fileName));
+  return entry === null ? null : storedWalOf(entry);
 }
 
 /**
@@ -137,12 +218,15 @@ function walDirectory(repo: Repository, archiveId: string, name: string): string
   return path.slice(0, path.lastIndexOf("/"));
 }
 
-function storedWalOf(path: string, sizeRepoBytes: number): StoredWal | null {
+/** Null for a directory, whatever its name. */
+function storedWalOf({ modifiedAtMs, path, sizeBytes, type }: ObjectInfo): StoredWal | null {
+  if (type === "directory") return null;
   const fileName = basename(path);
+  const facts = { fileName, sizeRepoBytes: sizeBytes, modifiedAtMs };
   const archived = parseArchivedName(fileName);
-  if (archived !== null) return { name: archived.name, fileName, sha1: archived.sha1, sizeRepoBytes };
+  if (archived !== null) return { name: archived.name, sha1: archived.sha1, ...facts };
   const plain = parseWalName(fileName);
   return plain !== null && (plain.kind === "history" || plain.kind === "backupLabel")
-    ? { name: fileName, fileName, sha1: null, sizeRepoBytes }
+    ? { name: fileName, sha1: null, ...facts }
     : null;
 }

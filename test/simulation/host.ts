@@ -46,7 +46,7 @@ export interface Shared {
 }
 
 const SIZE_BYTES = 64;
-const WAL_SIZE_BYTES = 4096;
+export const WAL_SIZE_BYTES = 4096;
 const RELATIONS = 5;
 const FIRST_RELATION = 16_384;
 const SAVE_STEP_BYTES = 150;

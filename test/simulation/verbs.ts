@@ -22,10 +22,11 @@ import type { BackupType } from "../../runtime/format/repository/label";
 import type { Repository } from "../../runtime/repository/repository";
 import { isOff } from "./weak";
 import { KEEP_ALL } from "../harness/madeRepository";
-import { BACKUP_OPTIONS, FACTS, type Stage as BareStage } from "./host";
+import { BACKUP_OPTIONS, FACTS, type Stage as BareStage, WAL_SIZE_BYTES } from "./host";
 
 const MINUTES_10_MS = 600_000;
 const GRACE_MS = 5000;
+const SEGMENTS = { headerCheck: true, segmentSizeBytes: WAL_SIZE_BYTES };
 const ACKNOWLEDGE: AcknowledgePolicy = { mode: "any", repoIndexes: [] };
 
 /**
@@ -176,7 +177,7 @@ async function pushByAgent(
   seconds: number,
 ): Promise<string> {
   const { walDirectory } = host;
-  const options = { walDirectory, cluster: FACTS.cluster, headerCheck: true, processMax: 1, graceMs: GRACE_MS };
+  const options = { walDirectory, cluster: FACTS.cluster, ...SEGMENTS, processMax: 1, graceMs: GRACE_MS };
   const queue = new PushQueue(repos, host.missingWal, options, null, ctx);
   const walName = host.finishSegment(world.walNo++);
   await queue.look();
@@ -220,7 +221,7 @@ async function request({ ctx, host }: Stage, repos: readonly Repository[], walNa
     walDirectory: host.walDirectory,
     walName,
     cluster: FACTS.cluster,
-    headerCheck: true,
+    ...SEGMENTS,
     acknowledge: ACKNOWLEDGE,
     graceMs: GRACE_MS,
     timeoutMs: MINUTES_10_MS,
@@ -232,7 +233,7 @@ async function request({ ctx, host }: Stage, repos: readonly Repository[], walNa
 }
 
 async function healAll({ ctx, host }: Stage, repos: readonly Repository[]): Promise<string> {
-  const real = openLocalWal(host.walDirectory, FACTS.cluster, true);
+  const real = openLocalWal(host.walDirectory, FACTS.cluster, true, WAL_SIZE_BYTES);
   const local: LocalWal = {
     ...real,
     prepare: async (name) => {

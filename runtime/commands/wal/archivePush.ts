@@ -4,13 +4,13 @@
  */
 import { isAbsolute } from "node:path";
 import type { Context } from "../../base/context";
-import { fail, isError, toBackupError } from "../../base/errors";
+import { type BackupError, fail, isError, nullOn, toBackupError } from "../../base/errors";
+import { openSeenWal } from "../../local/seenWal";
 import { stockSpool } from "../../local/spool";
 import { archivePush, UNKNOWN_CLUSTER } from "../../operations/archivePush/archivePush";
 import { dropWhenFull } from "../../operations/archivePush/dropWal";
 import { settleInherited } from "../../operations/heal/inheritedWal";
 import { openLocalWal } from "../../operations/shared/localWal";
-import type { ClusterIdentity } from "../../operations/shared/identity";
 import { PushQueue } from "../../operations/archivePush/pushQueue";
 import { listReady } from "../../postgres/archiveStatus";
 import { repoErrorLine } from "../../operations/shared/results";
@@ -50,13 +50,8 @@ export const archivePushCommand: Command = async (host) => {
 
 async function pushNow(host: CommandHost, { walDirectory, walName }: WalPath): Promise<number> {
   const { config, ctx } = host;
-  const cluster = await host.loadControl().then(
-    (control): ClusterIdentity => ({ version: control.pgVersion, systemId: control.systemId }),
-    (error: unknown) => {
-      if (isError(error, "fileMissing")) return null;
-      throw error;
-    },
-  );
+  const control = await nullOn(host.loadControl(), "fileMissing");
+  const cluster = control === null ? null : { version: control.pgVersion, systemId: control.systemId };
   const missingWal = host.missingWal();
   let isLocked: boolean | undefined;
   const mayWrite = (): boolean => (isLocked ??= lockArchive(host, ctx));
@@ -68,6 +63,8 @@ async function pushNow(host: CommandHost, { walDirectory, walName }: WalPath): P
       walName,
       cluster,
       headerCheck: config.archive.headerCheck,
+      segmentSizeBytes: control?.walSegmentSizeBytes,
+      seen: openSeenWal(config.spoolPath, config.stanza ?? ""),
       acknowledge: config.settings.acknowledge,
       graceMs: GRACE_MS,
       timeoutMs: config.archive.timeoutMs,
@@ -89,12 +86,18 @@ async function pushNow(host: CommandHost, { walDirectory, walName }: WalPath): P
   for (const result of outcome.results)
     if (!result.ok)
       ctx.log.warn(
-        `${repoErrorLine(result.repoIndex, result.error)}\nrepo${result.repoIndex} lacks ${walName}: run pgbackstop heal when the repository is available`,
+        `${repoErrorLine(result.repoIndex, result.error)}\nrepo${result.repoIndex} lacks ${walName}: ${remedyOf(result.error)}`,
       );
   ctx.log.info(
     `pushed WAL file '${walName}' to the archive${outcome.aheadCount > 0 ? ` and ${outcome.aheadCount} more ahead` : ""}`,
   );
   return 0;
+}
+
+function remedyOf(error: BackupError): string {
+  return isError(error, "archiveDuplicate")
+    ? "status names it until the wrong file is removed and pgbackstop heal has run"
+    : "run pgbackstop heal when the repository is available";
 }
 
 /** A promoted server archives its history; WAL that it received before has no other sender. */
@@ -106,7 +109,7 @@ async function sendInherited(
   const { config, ctx } = host;
   const { pgVersion: version, systemId, walSegmentSizeBytes } = await host.loadControl();
   const cluster = { version, systemId };
-  const local = openLocalWal(walDirectory, cluster, config.archive.headerCheck);
+  const local = openLocalWal(walDirectory, cluster, config.archive.headerCheck, walSegmentSizeBytes);
   const parts = {
     repos: host.repositories(),
     missingWal: host.missingWal(),
@@ -140,7 +143,15 @@ async function pushInBackground(host: CommandHost, { walDirectory }: WalPath): P
     const queue = new PushQueue(
       repos,
       missingWal,
-      { walDirectory, cluster, headerCheck, processMax, graceMs: GRACE_MS },
+      {
+        walDirectory,
+        cluster,
+        headerCheck,
+        segmentSizeBytes: control.walSegmentSizeBytes,
+        seen: openSeenWal(config.spoolPath, config.stanza ?? ""),
+        processMax,
+        graceMs: GRACE_MS,
+      },
       null,
       ctx,
     );

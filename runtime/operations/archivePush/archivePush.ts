@@ -5,21 +5,23 @@
  * PostgreSQL hands out one file at a time and repeats it until it is acknowledged. One failing repository must not hold
  * back the others. So each call also looks at `archive_status/*.ready`: a worker that has stored the requested file
  * continues with the ready files while another worker is busy, and at least once through the list. The acknowledgement
- * policy decides about the requested file alone. Rules of the archive ("pgbackrest-format" 8.1): a segment is never
- * replaced by other content (45), and the WAL header must be this cluster's (44); either error ends the call for all
- * repositories.
+ * policy decides about the requested file alone. Rules of the archive ("pgbackrest-format" 8.1): a WAL file is never
+ * replaced by other content (45, the error of one repository), and the WAL header must be this cluster's (44, which ends
+ * the call for all repositories).
  */
 import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import type { RepoResult } from "../../base/parallel";
-import { combinedError } from "../shared/results";
+import { pushError } from "../shared/results";
 import type { Repository } from "../../repository/repository";
 import { listWal } from "../../repository/walStore";
 import type { MissingWalStore } from "../../local/missingWal";
-import { listReady } from "../../postgres/archiveStatus";
+import type { SeenWal, SeenWalStore } from "../../local/seenWal";
+import { isReady, listReady } from "../../postgres/archiveStatus";
 import { type AcknowledgePolicy, decide, isSatisfied } from "./acknowledge";
 import type { ClusterIdentity } from "../shared/identity";
+import { forgetUnwanted, recordingConflict } from "./conflicts";
 import { WalPreparer } from "./prepareWal";
 import { PushTarget } from "./pushWal";
 
@@ -30,6 +32,8 @@ export interface ArchivePushOptions {
   /** Null without a pg_control to compare with: then each repository's own identity counts. */
   readonly cluster: ClusterIdentity | null;
   readonly headerCheck: boolean;
+  /** Size of the cluster's segments, from pg_control; absent: as the segment's header says. */
+  readonly segmentSizeBytes?: number | undefined;
   readonly acknowledge: AcknowledgePolicy;
   /**
    * How long the other workers may continue after the policy is satisfied; what they still lack is then recorded as
@@ -44,6 +48,8 @@ export interface ArchivePushOptions {
    * the same names by another process. Absent: always true.
    */
   mayPushAhead?(): boolean;
+  /** What earlier calls have stored; absent: unknown. */
+  readonly seen?: SeenWalStore;
 }
 
 type PushResult = RepoResult<"pushed" | "present">;
@@ -83,7 +89,7 @@ export async function archivePush(
     repos.map((repo) => repo.key),
     options.acknowledge,
   );
-  let aheadCount = 0;
+  const aheadCounts = new Map<number, number>();
   let mayGoAhead: boolean | undefined;
   const workerOptions: WorkerOptions = {
     ...options,
@@ -91,7 +97,7 @@ export async function archivePush(
     mayPushAhead: (): boolean => (mayGoAhead ??= options.mayPushAhead?.() ?? true),
   };
   const workers = new Map(
-    repos.map((repo) => [repo.key, new RepositoryWorker(repo, preparer, workerOptions, workerCtx)]),
+    repos.map((repo) => [repo.key, new RepositoryWorker(repo, preparer, missingWal, workerOptions, workerCtx)]),
   );
   const pushes = repos.map(async (repo) => {
     const worker = workers.get(repo.key) as RepositoryWorker;
@@ -101,7 +107,7 @@ export async function archivePush(
       settled.addError(repo.key, toBackupError(thrown));
       return;
     }
-    await worker.pushAhead(settled.over, () => void aheadCount++);
+    await worker.pushAhead(settled.over, () => void aheadCounts.set(repo.key, (aheadCounts.get(repo.key) ?? 0) + 1));
   });
   // A repository that is already behind and silent is probably down. Waiting the full grace period for each segment
   // would throttle archiving. One that answers is only slow, and would never catch up if every call cut it off.
@@ -118,15 +124,23 @@ export async function archivePush(
       settled.get(repo.key) ?? { repoIndex: repo.key, ok: false, error: timeoutError(repo, satisfied, options) },
   );
   const { accepted, reposBehind } = decide(options.acknowledge, results);
-  for (const repoIndex of reposBehind) missingWal.add(repoIndex, options.walName, cluster);
+  for (const repoIndex of reposBehind) missingWal.add(repoIndex, options.walName, cluster, requested.sha1);
   // A repository that holds the file no longer lacks it, even if another process recorded it as missing.
   for (const result of results) if (result.ok) missingWal.remove(result.repoIndex, options.walName, cluster);
+  forgetUnwanted(
+    missingWal,
+    results.map((result) => result.repoIndex),
+    (name) => name === options.walName || isReady(options.walDirectory, name),
+  );
+  // PostgreSQL will request these files again.
+  for (const result of results)
+    if (aheadCounts.has(result.repoIndex) || (result.ok && !accepted)) workers.get(result.repoIndex)?.saveSeen();
   return {
     results,
     accepted,
     reposBehind,
-    error: accepted ? null : combinedError("archive-push", results),
-    aheadCount,
+    error: accepted ? null : pushError(results),
+    aheadCount: [...aheadCounts.values()].reduce((sum, count) => sum + count, 0),
   };
 }
 
@@ -184,7 +198,7 @@ class SettledPushes {
 
 /** An error of the file, not of a repository: nothing more is written anywhere. */
 function isOfFile(error: BackupError): boolean {
-  return isError(error, "archiveMismatch") ? error.repoIndex === undefined : isError(error, "archiveDuplicate");
+  return isError(error, "archiveMismatch") && error.repoIndex === undefined;
 }
 
 function timeoutError(repo: Repository, satisfied: boolean, options: ArchivePushOptions): BackupError {
@@ -250,14 +264,24 @@ type WorkerOptions = ArchivePushOptions & { mayPushAhead(): boolean };
 /** The worker that serves one repository during this call. */
 class RepositoryWorker {
   readonly #target: PushTarget;
+  readonly #seen: SeenWal;
+  readonly #missingWal: MissingWalStore;
   readonly #preparer: WalPreparer;
   readonly #options: WorkerOptions;
   readonly #ctx: Context;
   /** Names of stored files by directory, as first listed. */
   readonly #known = new Map<string, Set<string>>();
 
-  constructor(repo: Repository, preparer: WalPreparer, options: WorkerOptions, ctx: Context) {
-    this.#target = new PushTarget(repo, ctx);
+  constructor(
+    repo: Repository,
+    preparer: WalPreparer,
+    missingWal: MissingWalStore,
+    options: WorkerOptions,
+    ctx: Context,
+  ) {
+    this.#seen = options.seen?.load(repo.key) ?? new Map();
+    this.#target = new PushTarget(repo, ctx, this.#seen);
+    this.#missingWal = missingWal;
     this.#preparer = preparer;
     this.#options = options;
     this.#ctx = ctx;
@@ -269,7 +293,15 @@ class RepositoryWorker {
 
   async push(walName: string): Promise<"pushed" | "present"> {
     const archive = await this.#target.open(this.#options.cluster);
-    return this.#target.push(await this.#preparer.prepare(walName), archive);
+    const wal = await this.#preparer.prepare(walName);
+    const cluster = this.#options.cluster ?? wal.cluster ?? UNKNOWN_CLUSTER;
+    return recordingConflict(this.#missingWal, this.#target.repo.key, wal, cluster, () =>
+      this.#target.push(wal, archive),
+    );
+  }
+
+  saveSeen(): void {
+    this.#options.seen?.save(this.#target.repo.key, this.#seen);
   }
 
   /**

@@ -11,7 +11,7 @@ import { type ByteStream, collect, streamOf } from "../../base/bytes";
 import { fail } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { compress, type CompressSpec } from "../../format/codec/compress";
-import { parseWalHeader } from "../../format/wal/walHeader";
+import { parseWalHeader, type WalHeader } from "../../format/wal/walHeader";
 import { isSegment } from "../../repository/walStore";
 import type { ClusterIdentity } from "../shared/identity";
 import {
@@ -43,6 +43,8 @@ export interface PreparedWal {
 export interface PrepareOptions {
   readonly walDirectory: string;
   readonly headerCheck: boolean;
+  /** Size of the cluster's segments, from pg_control; absent: as the segment's header says. */
+  readonly segmentSizeBytes?: number | undefined;
   /** Files held at the same time; default 4. */
   readonly heldMax?: number;
   /** Number of kinds of compression; the plain content is released after the last one. Default: it is kept. */
@@ -61,7 +63,10 @@ export class WalPreparer {
     this.#cluster = cluster;
   }
 
-  /** @throws fileMissing, fileRead; archiveMismatch (44) when the header is another cluster's */
+  /**
+   * @throws fileMissing, fileRead; archiveMismatch (44) when the header is another cluster's; fileInvalid (28) when a
+   * segment is not whole
+   */
   prepare(name: string): Promise<PreparedWal> {
     const held = this.#held.get(name);
     if (held !== undefined) return held;
@@ -103,8 +108,7 @@ export class WalPreparer {
       if (isHeld) parts.push(chunk);
     };
     const { fileId, sizeBytes } = await readChecked(path, visit, { own: true });
-    const cluster =
-      isSegment(name) && this.#options.headerCheck ? this.#checkHeader(name, head ?? new Uint8Array(0)) : null;
+    const cluster = isSegment(name) ? this.#check(name, head ?? new Uint8Array(0), sizeBytes) : null;
     const facts = { name, sizeBytes, sha1: hash.digest("hex"), cluster, fileId };
     if (!isHeld) return { ...facts, packed: async (spec) => () => compress(readAgain(path, facts), spec) };
     return { ...facts, packed: packer(parts, sizeBytes, this.#options.kindCount ?? Number.POSITIVE_INFINITY) };
@@ -112,7 +116,7 @@ export class WalPreparer {
 
   async #readBeside(name: string, path: string, pack: NonNullable<PrepareOptions["pack"]>): Promise<PreparedWal> {
     const { fileId, sizeBytes, sha1, head, contents } = await pack.run({ kind: "packWal", path, specs: pack.specs });
-    const cluster = this.#options.headerCheck ? this.#checkHeader(name, head) : null;
+    const cluster = this.#check(name, head, sizeBytes);
     const facts = { name, sizeBytes, sha1, cluster, fileId };
     if (contents === null) return { ...facts, packed: async (spec) => () => compress(readAgain(path, facts), spec) };
     return {
@@ -125,8 +129,20 @@ export class WalPreparer {
     };
   }
 
-  #checkHeader(name: string, head: Uint8Array): ClusterIdentity {
-    const header = parseWalHeader(head);
+  /** The cluster in the header; null if headers are not checked. */
+  #check(name: string, head: Uint8Array, sizeBytes: number): ClusterIdentity | null {
+    const { headerCheck, segmentSizeBytes, walDirectory } = this.#options;
+    const header = headerCheck ? parseWalHeader(head) : null;
+    const expectedBytes = segmentSizeBytes ?? header?.segmentSizeBytes ?? sizeBytes;
+    if (sizeBytes !== expectedBytes)
+      throw fail("fileInvalid", `WAL file '${name}' has ${sizeBytes} bytes, a segment has ${expectedBytes}`, {
+        hint: "PostgreSQL writes whole segments: was this one cut by a copy, or by a full disk?",
+        path: `${walDirectory}/${name}`,
+      });
+    return header === null ? null : this.#clusterOf(name, header);
+  }
+
+  #clusterOf(name: string, header: WalHeader): ClusterIdentity {
     const actual: ClusterIdentity = { version: header.pgVersion, systemId: header.systemId };
     const expected = this.#cluster;
     if (expected !== null && (actual.version !== expected.version || actual.systemId !== expected.systemId)) {

@@ -5,8 +5,8 @@
  * per repository. A worker takes the oldest file that its repository lacks; a requested file comes first. A repository
  * that fails pauses, longer each time, and is tried at once when PostgreSQL asks; the others never wait for it. The
  * policy decides about a request as soon as it can. What a repository then still lacks is recorded as missing before
- * the answer, and its workers continue. A conflict (45) pauses everything but requested files: nothing more is written
- * into an archive that another host writes to.
+ * the answer, and its workers continue. A conflict (45) pauses its repository for everything but requested files:
+ * another host may write there.
  *
  * A request trusts what was stored seconds ago. A file that was stored earlier, before the repository failed, or into
  * another archive, is first looked up in the repository: the archive may have been recreated meanwhile.
@@ -17,20 +17,26 @@ import { type BackupError, fail, isError, toBackupError } from "../../base/error
 import { LIMITS } from "../../base/limits";
 import type { RepoResult } from "../../base/parallel";
 import type { MissingWalStore } from "../../local/missingWal";
+import type { SeenWal, SeenWalStore } from "../../local/seenWal";
 import { listReady } from "../../postgres/archiveStatus";
 import type { Repository } from "../../repository/repository";
 import { type AcknowledgePolicy, decide, isSatisfied } from "./acknowledge";
 import type { WalClaims } from "../heal/heal";
 import type { ClusterIdentity } from "../shared/identity";
+import { recordingConflict } from "./conflicts";
 import { WalPreparer } from "./prepareWal";
 import { type OpenArchive, PushTarget } from "./pushWal";
-import { combinedError, repoErrorLine } from "../shared/results";
+import { pushError, repoErrorLine } from "../shared/results";
 import { identifyWal, type PackedWal, type PackWalJob } from "./walFile";
 
 export interface PushQueueOptions {
   readonly walDirectory: string;
   readonly cluster: ClusterIdentity;
   readonly headerCheck: boolean;
+  /** Size of the cluster's segments, from pg_control; absent: as the segment's header says. */
+  readonly segmentSizeBytes?: number | undefined;
+  /** What earlier processes have stored; absent: unknown. */
+  readonly seen?: SeenWalStore;
   /** Concurrent transfers into one repository. */
   readonly processMax: number;
   /**
@@ -83,6 +89,7 @@ interface QueuedFile {
   /** Of the stored file; null before. */
   fileId: string | null;
   sha1: string | null;
+  sizeBytes: number;
   ready: boolean;
   requests: number;
   /** An error of the file itself: no repository may have it. */
@@ -93,6 +100,7 @@ interface QueuedFile {
 interface RepositoryWorker {
   readonly repo: Repository;
   readonly target: PushTarget;
+  readonly seen: SeenWal;
   openedAtMs: number;
   pauseMs: number;
   pausedUntilMs: number;
@@ -114,6 +122,8 @@ const REOPEN_MS = 10_000;
  * How long a repository is trusted to hold a stored or seen file. PostgreSQL requests most segments within a second.
  */
 const BELIEVED_MS = 10_000;
+/** What is stored is kept for the next process this often. */
+const SAVE_SEEN_MS = 30_000;
 /** Prepared files held in addition to those in transfer. */
 const HELD_MORE = 2;
 
@@ -129,6 +139,7 @@ export class PushQueue implements WalClaims {
   readonly #waiters = new Set<() => void>();
   readonly #loops: readonly Promise<void>[];
   #closed = false;
+  #seenSavedAtMs: number;
 
   /** Starts the workers, which idle until {@link look} or {@link request}. */
   constructor(
@@ -143,24 +154,29 @@ export class PushQueue implements WalClaims {
     this.#lock = lock;
     this.#ctx = ctx;
     const specs = [...new Map(repos.map(({ compress }) => [`${compress.type}:${compress.level}`, compress])).values()];
-    const { walDirectory, headerCheck, processMax, cluster, pack } = options;
+    const { walDirectory, headerCheck, segmentSizeBytes, processMax, cluster, pack } = options;
     const held = {
       heldMax: processMax + HELD_MORE,
       kindCount: specs.length,
       ...(pack === undefined ? {} : { pack: { specs, run: pack } }),
     };
-    this.#preparer = new WalPreparer({ walDirectory, headerCheck, ...held }, cluster);
-    this.#workers = repos.map((repo) => ({
-      repo,
-      target: new PushTarget(repo, ctx),
-      openedAtMs: Number.NEGATIVE_INFINITY,
-      pauseMs: 0,
-      pausedUntilMs: 0,
-      error: null,
-      archive: null,
-      epoch: 0,
-      inHand: new Set(),
-    }));
+    this.#preparer = new WalPreparer({ walDirectory, headerCheck, segmentSizeBytes, ...held }, cluster);
+    this.#workers = repos.map((repo) => {
+      const seen = options.seen?.load(repo.key) ?? new Map();
+      return {
+        repo,
+        target: new PushTarget(repo, ctx, seen),
+        seen,
+        openedAtMs: Number.NEGATIVE_INFINITY,
+        pauseMs: 0,
+        pausedUntilMs: 0,
+        error: null,
+        archive: null,
+        epoch: 0,
+        inHand: new Set(),
+      };
+    });
+    this.#seenSavedAtMs = ctx.clock.monotonicMs();
     this.#loops = this.#workers.flatMap((worker) => Array.from({ length: processMax }, () => this.#work(worker)));
   }
 
@@ -180,12 +196,12 @@ export class PushQueue implements WalClaims {
     }
     this.#sort();
     this.#notify();
+    if (this.#ctx.clock.monotonicMs() - this.#seenSavedAtMs > SAVE_SEEN_MS) this.#saveSeen();
   }
 
   /**
    * Pushes one file by name, as `archive_command` requests it. A refused file may be requested again at any time.
-   * @throws archiveDuplicate, archiveMismatch, fileMissing, fileRead: errors of the file itself; term when the queue is
-   * closed
+   * @throws archiveMismatch, fileInvalid, fileMissing, fileRead: errors of the file itself; term when the queue is closed
    */
   async request(name: string, policy: AcknowledgePolicy, timeoutMs: number): Promise<PushAnswer> {
     const fileId = identifyWal(`${this.#options.walDirectory}/${name}`);
@@ -256,6 +272,12 @@ export class PushQueue implements WalClaims {
     this.#closed = true;
     this.#notify();
     await Promise.race([Promise.all(this.#loops), untilAborted(signal)]);
+    this.#saveSeen();
+  }
+
+  #saveSeen(): void {
+    this.#seenSavedAtMs = this.#ctx.clock.monotonicMs();
+    for (const { repo, seen } of this.#workers) this.#options.seen?.save(repo.key, seen);
   }
 
   async #work(worker: RepositoryWorker): Promise<void> {
@@ -319,10 +341,10 @@ export class PushQueue implements WalClaims {
    * Runs beside the workers, which may all be busy with large files. The workers push files that are missing or cannot
    * be looked up.
    */
-  async #lookFor(worker: RepositoryWorker, { name, sha1 }: QueuedFile, state: FileState): Promise<void> {
+  async #lookFor(worker: RepositoryWorker, { name, sha1, sizeBytes }: QueuedFile, state: FileState): Promise<void> {
     try {
       const archive = await this.#openArchive(worker);
-      if (sha1 !== null && (await worker.target.holds({ name, sha1 }, archive)))
+      if (sha1 !== null && (await worker.target.holds({ name, sha1, sizeBytes }, archive)))
         this.#setStored(worker, state, "present");
     } catch (error) {
       this.#ctx.log.debug(`${worker.repo.name}: ${name} cannot be looked up: ${toBackupError(error).message}`);
@@ -363,28 +385,37 @@ export class PushQueue implements WalClaims {
     const wal = await this.#preparer.prepare(file.name);
     try {
       const archive = await this.#openArchive(worker);
-      this.#setStored(worker, state, await worker.target.push(wal, archive));
+      const push = (): Promise<"pushed" | "present"> => worker.target.push(wal, archive);
+      const stored = await recordingConflict(this.#missingWal, worker.repo.key, wal, cluster, push);
+      this.#setStored(worker, state, stored);
       file.fileId = wal.fileId;
       file.sha1 = wal.sha1;
+      file.sizeBytes = wal.sizeBytes;
       this.#missingWal.remove(worker.repo.key, file.name, cluster);
       this.#options.onStored?.(worker.repo.key, file.name);
       this.#ctx.log.detail(`${worker.repo.name}: ${state.stored} ${file.name}`);
-      if (worker.error !== null) this.#ctx.log.info(`${worker.repo.name} accepts WAL again`);
-      worker.error = null;
+      if (!this.#isInConflict(worker)) {
+        if (worker.error !== null) this.#ctx.log.info(`${worker.repo.name} accepts WAL again`);
+        worker.error = null;
+      }
       worker.pauseMs = 0;
       worker.pausedUntilMs = 0;
     } catch (thrown) {
       const error = toBackupError(thrown);
       worker.target.forget();
-      if (isError(error, "archiveDuplicate")) {
-        file.fatal = error;
-        for (const each of this.#workers) this.#pause(each, error);
-      } else if (!this.#isOfSource(error, file)) {
-        worker.epoch++;
+      if (!this.#isOfSource(error, file)) {
+        if (!isError(error, "archiveDuplicate")) worker.epoch++;
         this.#pause(worker, error);
       }
       throw error;
     }
+  }
+
+  /** True as long as a conflict that paused the worker lasts. */
+  #isInConflict({ error, repo }: RepositoryWorker): boolean {
+    return (
+      isError(error, "archiveDuplicate") && this.#missingWal.listConflicts(repo.key, this.#options.cluster).length > 0
+    );
   }
 
   /** A large segment is read while it is sent: if it changed meanwhile, the repository is not to blame. */
@@ -395,9 +426,12 @@ export class PushQueue implements WalClaims {
   #failed(file: QueuedFile, state: FileState, error: BackupError): void {
     // An archiveMismatch of the header names no repository: no archive may have this file.
     if (isError(error, "archiveMismatch") && error.repoIndex === undefined) file.fatal = error;
+    if (isError(error, "fileInvalid") && this.#isOfSource(error, file)) file.fatal = error;
     state.failures++;
     state.error = error;
-    state.retryAtMs = this.#ctx.clock.monotonicMs() + PAUSE_FIRST_MS;
+    // A conflict ends when somebody removes a file.
+    const pauseMs = isError(error, "archiveDuplicate") ? PAUSE_MS_MAX : PAUSE_FIRST_MS;
+    state.retryAtMs = this.#ctx.clock.monotonicMs() + pauseMs;
     this.#ctx.log.debug(`${file.name} was not stored: ${error.message}`);
   }
 
@@ -440,9 +474,15 @@ export class PushQueue implements WalClaims {
    */
   #graceMs(settled: ReadonlyMap<number, unknown>): number {
     const open = this.#workers.filter(({ repo }) => !settled.has(repo.key));
-    const isBehind = (worker: RepositoryWorker): boolean =>
-      worker.error !== null || this.#missingWal.list(worker.repo.key, this.#options.cluster).length > 0;
-    return open.every(isBehind) ? 0 : this.#options.graceMs;
+    return open.every((worker) => this.#isBehind(worker)) ? 0 : this.#options.graceMs;
+  }
+
+  /** A conflict alone delays no other file. */
+  #isBehind({ error, repo }: RepositoryWorker): boolean {
+    if (error !== null && !isError(error, "archiveDuplicate")) return true;
+    const { cluster } = this.#options;
+    const conflicts = new Set(this.#missingWal.listConflicts(repo.key, cluster));
+    return this.#missingWal.list(repo.key, cluster).some((name) => !conflicts.has(name));
   }
 
   #answer(
@@ -460,16 +500,17 @@ export class PushQueue implements WalClaims {
             repoIndex: repo.key,
             retryable: true,
           });
-      return settled.get(repo.key) ?? { repoIndex: repo.key, ok: false, error: error ?? timeoutError };
+      const known = error === null || isError(error, "archiveDuplicate") ? timeoutError : error;
+      return settled.get(repo.key) ?? { repoIndex: repo.key, ok: false, error: known };
     });
     const { accepted, reposBehind } = decide(policy, results);
     for (const repoIndex of reposBehind) {
-      this.#missingWal.add(repoIndex, file.name, this.#options.cluster);
+      this.#missingWal.add(repoIndex, file.name, this.#options.cluster, file.sha1 ?? undefined);
       // It may have arrived while the record was written.
       if (file.states.get(repoIndex)?.stored !== null)
         this.#missingWal.remove(repoIndex, file.name, this.#options.cluster);
     }
-    return { results, accepted, reposBehind, error: accepted ? null : combinedError("archive-push", results) };
+    return { results, accepted, reposBehind, error: accepted ? null : pushError(results) };
   }
 
   /** The entry of a file; a new one if the name now leads to another file than the stored one. */
@@ -497,7 +538,16 @@ export class PushQueue implements WalClaims {
       retryAtMs: 0,
     });
     const states = new Map(this.#workers.map((worker) => [worker.repo.key, fresh()]));
-    const file: QueuedFile = { name, fileId: null, sha1: null, ready: false, requests: 0, fatal: null, states };
+    const file: QueuedFile = {
+      name,
+      fileId: null,
+      sha1: null,
+      sizeBytes: 0,
+      ready: false,
+      requests: 0,
+      fatal: null,
+      states,
+    };
     this.#files.set(name, file);
     return file;
   }

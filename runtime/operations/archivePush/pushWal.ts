@@ -2,15 +2,33 @@
  * Pushes WAL files into one repository's archive.
  *
  * The archive is opened once for many files. Rules of the archive ("pgbackrest-format" 8.1): it must be this cluster's
- * (44), a segment is never replaced by other content (45), histories and backup labels are replaced without asking.
+ * (44), and a WAL file is never replaced by other content (45). A name proves nothing: a stored file counts only with
+ * the size and time that it had when it was stored or read from here, else it is read once. A damaged file is replaced.
+ * After a push the archive is listed again: another host may have pushed other content under the same name meanwhile.
  */
+import { collect } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
+import { LIMITS } from "../../base/limits";
 import { currentHistory } from "../../format/repository/archiveInfo";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { findBeside, isSegment, makeDurable, putWal, type StoredWal } from "../../repository/walStore";
+import {
+  canBeWhole,
+  createNamedWal,
+  findWal,
+  isIntact,
+  isSegment,
+  lookUpWal,
+  makeDurable,
+  putWal,
+  removeDamagedWal,
+  type StoredWal,
+} from "../../repository/walStore";
+import type { SeenWal } from "../../local/seenWal";
 import { checkArchive, type ClusterIdentity } from "../shared/identity";
+import { readNamed } from "../shared/namedWal";
+import { Neighbours } from "./neighbours";
 import type { PreparedWal } from "./prepareWal";
 
 export interface OpenArchive {
@@ -18,32 +36,25 @@ export interface OpenArchive {
   readonly pass: string | null;
 }
 
-/**
- * How long a listing also answers for a segment's neighbours. It misses another host's segment that arrives meanwhile,
- * just as a check misses one that arrives during the transfer.
- */
-const LISTED_MS = 500;
-/** Hexadecimal digits of a segment's name less one: sixteen segments share them. */
-const NEIGHBOURS_LENGTH = 23;
+/** What identifies content: enough to find or to compare it in an archive. */
+type WalFacts = Pick<PreparedWal, "name" | "sha1" | "sizeBytes">;
 
-interface Listing {
-  readonly archiveId: string;
-  readonly prefix: string;
-  readonly askedAtMs: number;
-  readonly stored: Promise<readonly StoredWal[]>;
-  /** Segments stored from here since the listing was requested. */
-  readonly pushed: Pick<StoredWal, "name" | "fileName" | "sha1">[];
-}
+/** Files that a target remembers; the oldest is forgotten first. A queue may have pushed as many ahead. */
+const SEEN_MAX = LIMITS.queueFiles;
 
 export class PushTarget {
   readonly repo: Repository;
   readonly #ctx: Context;
+  readonly #seen: SeenWal;
+  readonly #neighbours: Neighbours;
   #opened: OpenArchive | undefined;
-  #listing: Listing | undefined;
 
-  constructor(repo: Repository, ctx: Context) {
+  /** `seen` is read and added to. */
+  constructor(repo: Repository, ctx: Context, seen: SeenWal = new Map()) {
     this.repo = repo;
     this.#ctx = ctx;
+    this.#seen = seen;
+    this.#neighbours = new Neighbours(repo, ctx.clock);
   }
 
   /** Null until {@link open} has succeeded. */
@@ -71,88 +82,160 @@ export class PushTarget {
   /** Makes the next push reload archive.info: an upgrade or a new stanza changes archive id and key. */
   forget(): void {
     this.#opened = undefined;
-    this.#listing = undefined;
+    this.#neighbours.forget();
   }
 
   /** @throws archiveDuplicate (45), pathMissing when the repository went away meanwhile, and the storage's errors */
   async push(wal: PreparedWal, archive: OpenArchive): Promise<"pushed" | "present"> {
-    const existing = await this.#find(wal, archive.archiveId);
-    if (existing !== null) {
-      // Segments pushed from here are already durable.
-      if (!existing.isOwn) await makeDurable(this.repo, archive.archiveId, existing.fileName);
-      return "present";
-    }
-    if (this.#ctx.signal.aborted) throw fail("term", `pushing ${wal.name} was stopped`);
-    const compressType = isSegment(wal.name) ? this.repo.compress.type : "none";
+    if (!isSegment(wal.name)) return this.#pushNamed(wal, archive);
+    const stored = await this.#find(wal, archive);
+    if (stored !== null && (await this.#isGood(stored, wal, archive))) return "present";
+    this.#throwIfStopped(wal);
+    const compressType = this.repo.compress.type;
     const open = await wal.packed({ type: compressType, level: this.repo.compress.level });
-    const stored = { archiveId: archive.archiveId, name: wal.name, sha1: wal.sha1, compressType, open };
-    await putWal(this.repo, stored, archive.pass, () => this.#ctx.random.bytes(8));
-    if (this.#listing?.prefix === prefixOf(wal.name))
-      this.#listing.pushed.push({ name: wal.name, fileName: wal.name, sha1: wal.sha1 });
+    const sent = await putWal(
+      this.repo,
+      { archiveId: archive.archiveId, name: wal.name, sha1: wal.sha1, compressType, open },
+      archive.pass,
+      () => this.#ctx.random.bytes(8),
+    );
+    await this.#lookAgain(wal, sent, stored, archive);
     return "pushed";
   }
 
   /**
-   * True when a previously stored segment still exists; false also for files that are replaced without asking.
+   * True when a previously stored segment is still there with its content; false also for files without a checksum in
+   * their names, which a push compares.
    * @throws as {@link push}
    */
-  async holds(wal: Pick<PreparedWal, "name" | "sha1">, archive: OpenArchive): Promise<boolean> {
-    return (await this.#find(wal, archive.archiveId)) !== null;
+  async holds(wal: WalFacts, archive: OpenArchive): Promise<boolean> {
+    if (!isSegment(wal.name)) return false;
+    const stored = await this.#find(wal, archive);
+    return stored !== null && (await this.#isGood(stored, wal, archive));
   }
 
-  async #find(
-    wal: Pick<PreparedWal, "name" | "sha1">,
-    archiveId: string,
-  ): Promise<{ readonly fileName: string; readonly isOwn: boolean } | null> {
-    if (!isSegment(wal.name)) return null;
-    const listing = this.#neighbours(wal.name, archiveId);
-    const stored = (await listing.stored).filter(({ name }) => name === wal.name);
-    const copies = stored.length > 0 ? stored : listing.pushed.filter(({ name }) => name === wal.name);
+  /** The file that names this content. @throws archiveDuplicate (45) */
+  async #find(wal: WalFacts, { archiveId }: OpenArchive): Promise<StoredWal | null> {
+    const copies = await this.#neighbours.recent(wal.name, archiveId);
+    this.#requireOne(wal, copies);
+    return copies[0] ?? null;
+  }
+
+  #requireOne({ name, sha1 }: WalFacts, copies: readonly StoredWal[]): void {
     if (copies.length > 1) {
       const names = copies.map(({ fileName }) => fileName).join(", ");
-      throw this.#duplicate(`duplicates found in archive for WAL segment ${wal.name}: ${names}`);
+      throw this.#conflict(`duplicates found in archive for WAL segment ${name}: ${names}`);
     }
-    const [first] = copies;
-    if (first === undefined) return null;
-    if (first.sha1 !== wal.sha1)
-      throw this.#duplicate(
-        `WAL file '${wal.name}' already exists in the ${this.repo.name} archive with a different checksum`,
+    if (copies.some((stored) => stored.sha1 !== sha1))
+      throw this.#conflict(
+        `WAL file '${name}' already exists in the ${this.repo.name} archive with a different checksum`,
       );
+  }
+
+  /** Reads the file unless it is as it was when its content was last known. */
+  async #isGood(stored: StoredWal, wal: WalFacts, { archiveId, pass }: OpenArchive): Promise<boolean> {
+    if (this.#seen.get(`${archiveId}/${stored.fileName}`) !== markOf(stored)) {
+      if (!canBeWhole(stored) || !(await isIntact(this.repo, archiveId, stored, pass, wal))) {
+        this.#ctx.log.warn(`${this.repo.name}: stored WAL file '${stored.fileName}' is damaged and does not count`);
+        return false;
+      }
+      await makeDurable(this.repo, archiveId, stored.fileName);
+      this.#remember(stored, archiveId);
+    }
     // Not a warning as in stock: an earlier call pushed most of these ahead.
     this.#ctx.log.detail(
       `WAL file '${wal.name}' already exists in the ${this.repo.name} archive with the same checksum`,
     );
-    return { fileName: first.fileName, isOwn: stored.length === 0 };
+    return true;
   }
 
-  /** The stored ones of the sixteen segments that differ from this one only in the last digit. */
-  #neighbours(name: string, archiveId: string): Listing {
-    const prefix = prefixOf(name);
-    const nowMs = this.#ctx.clock.monotonicMs();
-    const known = this.#listing;
-    if (known?.prefix === prefix && known.archiveId === archiveId && nowMs - known.askedAtMs < LISTED_MS) return known;
-    const listing: Listing = {
-      archiveId,
-      prefix,
-      askedAtMs: nowMs,
-      stored: findBeside(this.repo, archiveId, name, prefix),
-      pushed: [],
+  /**
+   * Two hosts that push different content under one name at the same time both find the name free. So each looks again
+   * after its write, and reports a conflict if it sees the other's file. At least the later one sees it. Both may, and
+   * then neither counts as stored: the times in a listing do not show who was first, and a file that is taken back may
+   * have been acknowledged meanwhile.
+   */
+  async #lookAgain(
+    wal: WalFacts,
+    { fileName, sizeRepoBytes }: Pick<StoredWal, "fileName" | "sizeRepoBytes">,
+    damaged: StoredWal | null,
+    archive: OpenArchive,
+  ): Promise<void> {
+    const { archiveId, pass } = archive;
+    const listed = await this.#neighbours.after(wal.name, archiveId);
+    const isOld = (stored: StoredWal): boolean => stored.fileName === damaged?.fileName && stored.fileName !== fileName;
+    const copies = listed.filter((stored) => !isOld(stored));
+    this.#requireOne(wal, copies);
+    const own = copies[0] ?? (await lookUpWal(this.repo, archiveId, fileName));
+    // Another process of this server may store the same content packed otherwise.
+    const isOwn =
+      own !== null && (own.sizeRepoBytes === sizeRepoBytes || (await isIntact(this.repo, archiveId, own, pass, wal)));
+    if (!isOwn)
+      throw fail("fileMissing", `WAL file '${fileName}' was stored in ${this.repo.name} and is not there`, {
+        repoIndex: this.repo.key,
+        retryable: true,
+      });
+    this.#remember(own, archiveId);
+    // The same content in another form, which stock would take for a duplicate.
+    if (listed.some(isOld)) await removeDamagedWal(this.repo, archiveId, damaged?.fileName ?? "");
+  }
+
+  /** A history or backup label. */
+  async #pushNamed(wal: PreparedWal, { archiveId, pass }: OpenArchive): Promise<"pushed" | "present"> {
+    const bytes = await collect((await wal.packed({ type: "none", level: 0 }))(), LIMITS.wholeFileSizeBytesMax);
+    const salt = (): Uint8Array => this.#ctx.random.bytes(8);
+    const isNew = async (): Promise<boolean> => {
+      this.#throwIfStopped(wal);
+      return createNamedWal(this.repo, { archiveId, name: wal.name }, bytes, pass, salt);
     };
-    this.#listing = listing;
-    listing.stored.catch(() => {
-      if (this.#listing === listing) this.#listing = undefined;
-    });
-    return listing;
+    let [stored] = await findWal(this.repo, archiveId, wal.name);
+    let isOurs = false;
+    if (stored === undefined) {
+      isOurs = await isNew();
+      if (isOurs && this.repo.storage.create !== undefined) return "pushed";
+      stored = (await lookUpWal(this.repo, archiveId, wal.name)) ?? undefined;
+      if (stored === undefined)
+        throw fail("fileMissing", `WAL file '${wal.name}' was stored in ${this.repo.name} and is not there`, {
+          repoIndex: this.repo.key,
+          retryable: true,
+        });
+    }
+    const { problem, sha1 } = await readNamed(this.repo, archiveId, stored, pass);
+    if (sha1 === wal.sha1) {
+      if (!isOurs) await makeDurable(this.repo, archiveId, stored.fileName);
+      return isOurs ? "pushed" : "present";
+    }
+    if (problem === null)
+      throw this.#conflict(`WAL file '${wal.name}' already exists in the ${this.repo.name} archive with other content`);
+    this.#ctx.log.warn(`${this.repo.name}: stored WAL file '${wal.name}' is damaged and is replaced: ${problem}`);
+    const again = { archiveId, name: wal.name, sha1: wal.sha1, compressType: "none" as const };
+    await putWal(this.repo, { ...again, open: await wal.packed({ type: "none", level: 0 }) }, pass, salt);
+    return "pushed";
   }
 
-  #duplicate(message: string): Error {
+  #remember(stored: StoredWal, archiveId: string): void {
+    const key = `${archiveId}/${stored.fileName}`;
+    this.#seen.delete(key);
+    this.#seen.set(key, markOf(stored));
+    const [oldest] = this.#seen.keys();
+    if (oldest !== undefined && this.#seen.size > SEEN_MAX) this.#seen.delete(oldest);
+  }
+
+  #throwIfStopped({ name }: WalFacts): void {
+    if (this.#ctx.signal.aborted) throw fail("term", `pushing ${name} was stopped`);
+  }
+
+  #conflict(message: string): Error {
     return fail("archiveDuplicate", message, {
-      hint: "are multiple primaries archiving to this stanza?",
+      hint: [
+        "are multiple primaries archiving to this stanza?",
+        `Remove the wrong file from ${this.repo.name}, then run pgbackstop heal.`,
+      ],
       repoIndex: this.repo.key,
     });
   }
 }
 
-function prefixOf(name: string): string {
-  return name.slice(0, NEIGHBOURS_LENGTH);
+function markOf({ modifiedAtMs, sizeRepoBytes }: StoredWal): string {
+  return `${sizeRepoBytes}:${modifiedAtMs}`;
 }

@@ -12,11 +12,19 @@ export interface LocalWal {
   listReady(): Promise<readonly string[]>;
 }
 
-export function openLocalWal(walDirectory: string, cluster: ClusterIdentity, headerCheck: boolean): LocalWal {
+export function openLocalWal(
+  walDirectory: string,
+  cluster: ClusterIdentity,
+  headerCheck: boolean,
+  segmentSizeBytes?: number,
+): LocalWal {
   return {
     // Each call gets its own preparer: PostgreSQL may have rewritten the file since the last read.
     prepare: (name) =>
-      nullOn(new WalPreparer({ walDirectory, headerCheck, kindCount: 1 }, cluster).prepare(name), "fileMissing"),
+      nullOn(
+        new WalPreparer({ walDirectory, headerCheck, segmentSizeBytes, kindCount: 1 }, cluster).prepare(name),
+        "fileMissing",
+      ),
     listReady: () => listReady(walDirectory, Number.POSITIVE_INFINITY),
   };
 }

@@ -1,5 +1,5 @@
 /** Combines per-repository results into the outcome of a verb. */
-import { type BackupError, fail } from "../../base/errors";
+import { type BackupError, fail, isError } from "../../base/errors";
 import type { RepoResult } from "../../base/parallel";
 import { type AcknowledgePolicy, decide } from "../archivePush/acknowledge";
 
@@ -22,6 +22,12 @@ export function combinedError(verb: string, results: readonly RepoResult<unknown
   return failed.length === results.length
     ? fail("repoInvalid", ["unable to find a valid repository", ...lines].join("\n"), { hint: hints })
     : fail("command", [`${verb} command encountered error(s):`, ...lines].join("\n"), { hint: hints });
+}
+
+/** {@link combinedError} for PostgreSQL, which is told a conflict (45) as such. */
+export function pushError(results: readonly RepoResult<unknown>[]): BackupError | null {
+  const conflict = results.find((result) => !result.ok && isError(result.error, "archiveDuplicate"));
+  return conflict === undefined || conflict.ok ? combinedError("archive-push", results) : conflict.error;
 }
 
 /**

@@ -45,7 +45,7 @@ describe("format 6", () => {
     const bytes = vectorBytes(`v2.60/format6-encrypted/${LABEL_FILE}`);
     const repo = repository(1, { pass: PASS });
     await repo.storage.put(`archive/demo/18-1/${LABEL_FILE.slice(0, 16)}/${LABEL_FILE}`, bytes);
-    const stored = { name: LABEL_FILE, fileName: LABEL_FILE, sha1: null, sizeRepoBytes: bytes.length };
+    const stored = { name: LABEL_FILE, fileName: LABEL_FILE, sha1: null, sizeRepoBytes: bytes.length, modifiedAtMs: 0 };
     const error = await errorOf("format", async () => all(await openWal(repo, "18-1", stored, PASS)));
     expect(error.message).toContain(MESSAGE);
     for (const size of [1, 8, 9])

@@ -1,10 +1,11 @@
-import { rmSync, writeFileSync } from "node:fs";
+import { rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { collect } from "../../../../runtime/base/bytes";
 import { fail } from "../../../../runtime/base/errors";
 import { sha1Hex } from "../../../../runtime/base/hash";
 import { type MissingWalStore, openMissingWal } from "../../../../runtime/local/missingWal";
+import { openSeenWal } from "../../../../runtime/local/seenWal";
 import {
   archivePush,
   type ArchivePushOptions,
@@ -28,6 +29,7 @@ import {
   walBytes,
   walName,
 } from "../../repository/support";
+import { pathOf, store } from "../archive";
 
 let folder: string;
 let walDirectory: string;
@@ -82,6 +84,20 @@ const away = fail("hostConnect", "unreachable", { retryable: true });
 const WRITES = /15-1/;
 
 describe("archive-push", () => {
+  it("does not read what an earlier call pushed ahead", async () => {
+    const seen = openSeenWal(join(folder, "spool"), "demo");
+    addWal(walDirectory, walName(2), walBytes(2));
+    expect((await push(1, { seen })).aheadCount).toBe(2);
+    const reads = (): string[] => first.calls("read").filter((path) => WRITES.test(path));
+    expect((await push(2, { seen })).results.map((result) => result.ok && result.value)).toEqual([
+      "present",
+      "present",
+    ]);
+    expect(reads()).toEqual([]);
+    await push(2);
+    expect(reads()).toHaveLength(1);
+  });
+
   it("stores the segment in every repository, with each one's compression and encryption", async () => {
     const outcome = await push(1);
     expect(outcome).toMatchObject({ accepted: true, reposBehind: [], error: null, aheadCount: 0 });
@@ -124,10 +140,9 @@ describe("archive-push", () => {
     expect((await push(1)).aheadCount).toBe(64);
   });
 
-  it("stores histories and backup labels under their names, uncompressed, and replaces them", async () => {
+  it("stores histories and backup labels under their names, uncompressed", async () => {
     for (const [name, content] of [
       ["00000002.history", "1\t0/3000000\tfirst\n"],
-      ["00000002.history", "1\t0/3000000\tsecond\n"],
       [`${walName(1)}.00000028.backup`, "START WAL LOCATION: 0/1000028\n"],
     ] as const) {
       writeFileSync(join(walDirectory, name), content);
@@ -316,6 +331,54 @@ describe("archive-push with a repository that hangs", () => {
   });
 });
 
+describe("a conflict in one repository", () => {
+  const ANY = { acknowledge: { mode: "any", repoIndexes: [] } } as const;
+  const done = (no: number): void => rmSync(join(walDirectory, "archive_status", `${walName(no)}.ready`));
+  beforeEach(async () => {
+    await store(repos[1] as Repository, [walName(1), walBytes(77)]);
+    addWal(walDirectory, walName(2), walBytes(2));
+  });
+
+  it("stops no other one with policy any or named, and is recorded with the right bytes until it is resolved", async () => {
+    for (const acknowledge of [ANY.acknowledge, { mode: "named", repoIndexes: [1] } as const]) {
+      expect(await push(1, { acknowledge })).toMatchObject({ accepted: true, reposBehind: [2], error: null });
+      expect(missingWal.listConflicts(2, CLUSTER)).toEqual([walName(1)]);
+      expect(missingWal.list(2, CLUSTER)).toEqual([walName(1)]);
+      expect(missingWal.sha1Of(2, walName(1), CLUSTER)).toBe(sha1Hex(walBytes(1)));
+    }
+    // The next segments reach both.
+    done(1);
+    expect(await push(2, ANY)).toMatchObject({ accepted: true, reposBehind: [] });
+    expect(await held(repos[0] as Repository, [1, 2])).toEqual([1, 2]);
+    expect(await held(repos[1] as Repository, [1, 2])).toEqual([2]);
+    expect(missingWal.listConflicts(2)).toEqual([walName(1)]);
+    await second.remove(await pathOf(repos[1] as Repository, 1));
+    expect(await push(1, ANY)).toMatchObject({ accepted: true, reposBehind: [] });
+    expect([missingWal.listConflicts(2), missingWal.list(2)]).toEqual([[], []]);
+    expect(await held(repos[1] as Repository, [1, 2])).toEqual([1, 2]);
+  });
+
+  it("with policy all or its own name: PostgreSQL is told 45, and the others have the segment", async () => {
+    for (const acknowledge of [
+      { mode: "all", repoIndexes: [] },
+      { mode: "named", repoIndexes: [2] },
+    ] as const) {
+      const outcome = await push(1, { acknowledge });
+      expect(outcome).toMatchObject({ accepted: false, error: { exitCode: 45, repoIndex: 2 } });
+    }
+    expect(await held(repos[0] as Repository, [1])).toEqual([1]);
+    expect([missingWal.listConflicts(2), missingWal.list(2)]).toEqual([[walName(1)], []]);
+  });
+
+  it("is forgotten once PostgreSQL no longer archives a file that nobody acknowledged", async () => {
+    await push(1);
+    expect(missingWal.listConflicts(2)).toEqual([walName(1)]);
+    done(1);
+    await push(2);
+    expect(missingWal.listConflicts(2)).toEqual([]);
+  });
+});
+
 describe("archive-push refuses", () => {
   it("a segment of another cluster (44) before anything is written", async () => {
     addWal(walDirectory, walName(5), walBytes(5, 42n));
@@ -341,13 +404,14 @@ describe("archive-push refuses", () => {
     await push(1);
     const before = second.calls("putStream").length;
     addWal(walDirectory, walName(1), walBytes(99));
-    await expect(push(1, { acknowledge: { mode: "any", repoIndexes: [] } })).rejects.toMatchObject({
+    const outcome = await push(1, { acknowledge: { mode: "any", repoIndexes: [] } });
+    expect(outcome).toMatchObject({ accepted: false, reposBehind: [] });
+    expect(outcome.error).toMatchObject({
       kind: "archiveDuplicate",
       exitCode: 45,
-      message: expect.stringMatching(
-        /^WAL file '000000010000000000000001' already exists in the repo[12] archive with a different checksum$/,
-      ),
+      message: "WAL file '000000010000000000000001' already exists in the repo1 archive with a different checksum",
     });
+    for (const { key } of repos) expect(missingWal.listConflicts(key, CLUSTER)).toEqual([walName(1)]);
     for (const repo of repos) expect(await held(repo, [1])).toEqual([1]);
     expect(second.calls("putStream")).toHaveLength(before);
   });
@@ -356,11 +420,17 @@ describe("archive-push refuses", () => {
     const directory = "archive/demo/15-1/0000000100000000";
     await first.put(`${directory}/${walName(1)}-${sha1Hex("a")}`, Buffer.from("a"));
     await first.put(`${directory}/${walName(1)}-${sha1Hex("b")}.gz`, Buffer.from("b"));
-    await expect(push(1)).rejects.toMatchObject({
+    expect((await push(1)).error).toMatchObject({
       kind: "archiveDuplicate",
       repoIndex: 1,
       message: expect.stringContaining(sha1Hex("b")),
     });
+  });
+
+  it("half a segment (28) before anything is written", async () => {
+    truncateSync(join(walDirectory, walName(1)), 512 * 1024);
+    await expect(push(1)).rejects.toMatchObject({ kind: "fileInvalid", exitCode: 28 });
+    for (const storage of [first, second]) expect(storage.calls("putStream")).toEqual([]);
   });
 
   it("a missing file, without blaming a repository", async () => {

@@ -99,10 +99,11 @@ describe("a prepared WAL file", () => {
     addWal(directory, walName(2), walBytes(2, 42n));
     await expect(wal.prepare(walName(2))).rejects.toMatchObject({ kind: "archiveMismatch" });
     await expect(wal.prepare(walName(3))).rejects.toMatchObject({ kind: "fileMissing" });
-    truncateSync(join(directory, walName(1)), 20 * 1024 * 1024);
-    wal.letGo(walName(1));
-    const large = await wal.prepare(walName(1));
-    expect(large.sizeBytes).toBe(20 * 1024 * 1024);
+    const segmentSizeBytes = 20 * 1024 * 1024;
+    truncateSync(join(directory, walName(1)), segmentSizeBytes);
+    const other = new WalPreparer({ walDirectory: directory, headerCheck: true, segmentSizeBytes, pack }, CLUSTER);
+    const large = await other.prepare(walName(1));
+    expect(large.sizeBytes).toBe(segmentSizeBytes);
     const streamed = await collect((await large.packed(specs[0]))(), 1 << 26);
     expect(sha1Hex(decompressBytes(streamed, "zst", 1 << 26))).toBe(large.sha1);
   });
@@ -131,6 +132,20 @@ describe("a prepared WAL file", () => {
     expect((await wal.prepare(walName(1))).sha1).toBe(sha1Hex(walBytes(1)));
     mkdirSync(join(directory, walName(2)));
     await expect(wal.prepare(walName(2))).rejects.toMatchObject({ kind: "fileRead" });
+  });
+
+  it("must be whole, by pg_control or by its own header", async () => {
+    const { wal, directory } = preparer([1]);
+    const path = join(directory, walName(1));
+    const half = { kind: "fileInvalid", exitCode: 28, path, message: expect.stringContaining("has 524288 bytes") };
+    truncateSync(path, 512 * 1024);
+    await expect(wal.prepare(walName(1))).rejects.toMatchObject(half);
+    for (const headerCheck of [true, false]) {
+      const options = { walDirectory: directory, headerCheck, segmentSizeBytes: walBytes(1).length };
+      await expect(new WalPreparer(options, CLUSTER).prepare(walName(1))).rejects.toMatchObject(half);
+      const pack = { specs: [], run: packWal };
+      await expect(new WalPreparer({ ...options, pack }, CLUSTER).prepare(walName(1))).rejects.toMatchObject(half);
+    }
   });
 
   it("must belong to the cluster, unless the check is off", async () => {

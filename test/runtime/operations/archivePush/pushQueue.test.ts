@@ -1,7 +1,8 @@
-import { renameSync, rmSync, writeFileSync } from "node:fs";
+import { renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
+import { sha1Hex } from "../../../../runtime/base/hash";
 import { type MissingWalStore, openMissingWal } from "../../../../runtime/local/missingWal";
 import type { AcknowledgePolicy } from "../../../../runtime/operations/archivePush/acknowledge";
 import { type PushAnswer, PushQueue, type WorkLock } from "../../../../runtime/operations/archivePush/pushQueue";
@@ -20,7 +21,7 @@ import {
   walBytes,
   walName,
 } from "../../repository/support";
-import { readable, store } from "../archive";
+import { pathOf, readable, store } from "../archive";
 
 const ALL: AcknowledgePolicy = { mode: "all", repoIndexes: [] };
 const ANY: AcknowledgePolicy = { mode: "any", repoIndexes: [] };
@@ -182,15 +183,44 @@ describe("a push queue", () => {
     ctx.abort();
   });
 
-  it("writes nothing more when a segment of that name has other content (45)", async () => {
-    await store(repos[1], [walName(1), walBytes(77)]);
-    await expect(request(1)).rejects.toMatchObject({ kind: "archiveDuplicate", exitCode: 45, repoIndex: 2 });
-    await queue.look();
-    // Transfers that were running at the conflict may still finish.
-    await eventually("nothing is on its way", () => locked === 0);
-    const writes = storages[0].calls("putStream").length;
-    await ctx.clock.advance(500);
-    expect(storages[0].calls("putStream").length).toBe(writes);
+  describe("with other content under a segment's name in one repository (45)", () => {
+    beforeEach(() => store(repos[1], [walName(1), walBytes(77)]));
+
+    it("pushes nothing ahead into that one for a while, everything into the others, and tells PostgreSQL 45", async () => {
+      expect(await request(1)).toMatchObject({ accepted: false, error: { exitCode: 45, repoIndex: 2 } });
+      await queue.look();
+      await eventually("repo1 is current", async () => (await readable(repos[0])).length === 4);
+      await ctx.clock.advance(500);
+      expect(await readable(repos[1])).toEqual(names(1));
+      expect(queue.status()[1]).toMatchObject({ error: { kind: "archiveDuplicate" } });
+      expect([missingWal.listConflicts(2), missingWal.list(2)]).toEqual([names(1), []]);
+    });
+
+    it("keeps the conflict while the segment is acknowledged elsewhere, and delays no other", async () => {
+      expect(await request(1, ANY)).toMatchObject({ accepted: true, reposBehind: [2] });
+      acknowledge(1);
+      expect(await request(2, ANY)).toMatchObject({ accepted: true, reposBehind: [] });
+      expect(await request(3)).toMatchObject({ accepted: true });
+      expect([missingWal.listConflicts(2), missingWal.list(2)]).toEqual([names(1), names(1)]);
+      expect(missingWal.sha1Of(2, walName(1), CLUSTER)).toBe(sha1Hex(walBytes(1)));
+      expect(queue.status()[1]).toMatchObject({ error: { kind: "archiveDuplicate" } });
+      expect(ctx.lines.filter(({ text }) => text.startsWith("repo2: [ArchiveDuplicateError]"))).toHaveLength(1);
+    });
+
+    it("stores the segment once the wrong file is removed", async () => {
+      expect(await request(1)).toMatchObject({ accepted: false });
+      await storages[1].remove(await pathOf(repos[1], 1));
+      expect(await request(1)).toMatchObject({ accepted: true });
+      expect(missingWal.listConflicts(2)).toEqual([]);
+      expect(queue.status()[1]).toMatchObject({ error: null });
+    });
+  });
+
+  it("refuses half a segment for every repository (28), and accepts the rest", async () => {
+    truncateSync(join(walDirectory, walName(2)), 512 * 1024);
+    await expect(request(2)).rejects.toMatchObject({ kind: "fileInvalid", exitCode: 28 });
+    expect(await request(3)).toMatchObject({ accepted: true });
+    for (const repo of repos) expect(await readable(repo)).toEqual(names(3));
   });
 
   it("refuses another cluster's segment for every repository (44), and accepts the rest", async () => {
@@ -203,7 +233,7 @@ describe("a push queue", () => {
   it("does not answer for another file of the same name", async () => {
     expect(await request(1)).toMatchObject({ accepted: true });
     writeFileSync(join(walDirectory, walName(1)), walBytes(50));
-    await expect(request(1)).rejects.toMatchObject({ kind: "archiveDuplicate" });
+    expect(await request(1)).toMatchObject({ accepted: false, error: { kind: "archiveDuplicate" } });
     await expect(request(9)).rejects.toMatchObject({ kind: "fileMissing" });
   });
 

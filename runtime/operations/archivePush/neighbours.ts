@@ -1,0 +1,89 @@
+/**
+ * Listings of the stored segments beside one that is pushed. One listing answers for the sixteen segments that differ
+ * only in the last digit, and concurrent pushes share it.
+ */
+import type { Clock } from "../../base/clock";
+import type { Repository } from "../../repository/repository";
+import { findBeside, type StoredWal } from "../../repository/walStore";
+
+/**
+ * How long a listing answers before a push. It misses another host's segment that arrives meanwhile; the listing after
+ * the push shows that one.
+ */
+const LISTED_MS = 500;
+/** Hexadecimal digits of a segment's name less one: sixteen segments share them. */
+const NEIGHBOURS_LENGTH = 23;
+
+interface Listing {
+  readonly place: string;
+  readonly askedAtMs: number;
+  readonly stored: Promise<readonly StoredWal[]>;
+}
+
+export class Neighbours {
+  readonly #repo: Repository;
+  readonly #clock: Clock;
+  #latest: Listing | undefined;
+  /** By place. */
+  readonly #running = new Map<string, Promise<readonly StoredWal[]>>();
+  readonly #waiting = new Map<string, Promise<readonly StoredWal[]>>();
+
+  constructor(repo: Repository, clock: Clock) {
+    this.#repo = repo;
+    this.#clock = clock;
+  }
+
+  /** Makes the next call list again. */
+  forget(): void {
+    this.#latest = undefined;
+  }
+
+  /** Files under a segment's name, from a listing of the last half second. */
+  async recent(name: string, archiveId: string): Promise<readonly StoredWal[]> {
+    const known = this.#latest;
+    const isRecent =
+      known?.place === placeOf(name, archiveId) && this.#clock.monotonicMs() - known.askedAtMs < LISTED_MS;
+    return named(name, await (isRecent ? known.stored : this.#list(name, archiveId)));
+  }
+
+  /** Files under a segment's name, from a listing that begins after this call. */
+  async after(name: string, archiveId: string): Promise<readonly StoredWal[]> {
+    const place = placeOf(name, archiveId);
+    const running = this.#running.get(place);
+    let listed = this.#waiting.get(place);
+    if (listed === undefined && running !== undefined) {
+      listed = running
+        .catch(() => {})
+        .then(() => {
+          this.#waiting.delete(place);
+          return this.#list(name, archiveId);
+        });
+      this.#waiting.set(place, listed);
+    }
+    return named(name, await (listed ?? this.#list(name, archiveId)));
+  }
+
+  #list(name: string, archiveId: string): Promise<readonly StoredWal[]> {
+    const place = placeOf(name, archiveId);
+    const stored = findBeside(this.#repo, archiveId, name, name.slice(0, NEIGHBOURS_LENGTH));
+    const listing = { place, askedAtMs: this.#clock.monotonicMs(), stored };
+    this.#latest = listing;
+    this.#running.set(place, stored);
+    const end = (): void => {
+      if (this.#running.get(place) === stored) this.#running.delete(place);
+    };
+    stored.then(end, () => {
+      end();
+      if (this.#latest === listing) this.#latest = undefined;
+    });
+    return stored;
+  }
+}
+
+function placeOf(name: string, archiveId: string): string {
+  return `${archiveId}/${name.slice(0, NEIGHBOURS_LENGTH)}`;
+}
+
+function named(name: string, stored: readonly StoredWal[]): readonly StoredWal[] {
+  return stored.filter((each) => each.name === name);
+}
