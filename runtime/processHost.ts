@@ -122,7 +122,7 @@ export class ProcessHost implements CommandHost {
     this.config = config;
     this.ctx = ctx;
     this.#facts = facts;
-    this.leases = new Leases(() => this.#leaseParts(""), ctx);
+    this.leases = new Leases(() => this.#leaseParts(), ctx);
   }
 
   get dataDirectory(): string {
@@ -329,16 +329,15 @@ export class ProcessHost implements CommandHost {
   }
 
   unlockedLeases(ctx: Context): Leases {
-    // Without lock files another process of the same domain cannot be checked, so this uses its own domain.
-    return new Leases(() => this.#leaseParts("-unlocked"), ctx);
+    // Without lock files two of these processes may run at the same time. They also live on after a failed release.
+    return new Leases(() => ({ ...this.#leaseParts(), domain: null }), ctx);
   }
 
-  #leaseParts(suffix: string): LeaseParts {
+  #leaseParts(): LeaseParts {
     const { command, lockPath } = this.config;
     const { hostName, pid, uid } = this.#facts;
-    const domain = lockDomain(lockPath, { uid }, this.ctx.random);
     return {
-      domain: domain === null ? null : `${domain}${suffix}`,
+      domain: lockDomain(lockPath, { uid, pid }, this.ctx.random),
       holder: { host: hostName, pid, verb: command },
       storageAfterAbort: (repo) => () => this.#storageAfterAbort(repo),
     };

@@ -1,36 +1,84 @@
 /**
- * Which processes share lock files. Two of one domain cannot hold the same lock, so the holder knows that the other one
- * is dead.
+ * Which processes can look whether another one has ended. The holder of the lock files knows only that nobody else holds
+ * these files: someone may have removed them under a living process.
  *
- * A domain consists of the file `pgbackstop.domain` in the lock path with random text, the boot of the machine, and the
- * file's device and inode. So a lock path that was copied with an image, or that several machines mount, is not one
- * domain.
+ * A domain consists of the file `pgbackstop.domain` in the lock path with random text, the boot of the machine, the
+ * file's device and inode, and the process' namespaces. So a lock path that was copied with an image, that several
+ * machines mount, or that containers share whose process numbers differ, is not one domain.
+ * A process' own text adds its number and its start, because numbers are reused.
  */
-import { closeSync, constants, fstatSync, linkSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  linkSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { sha1Hex } from "../base/hash";
 import type { Random } from "../base/random";
+import { isAliveSince, statOf } from "./lockState";
 import { isMissing, systemCodeOf } from "./systemError";
+
+export interface Domain {
+  /** `<32 hexadecimal digits>-<process number>-<its start, in ticks since the boot>` */
+  readonly text: string;
+  /** What this process knows about the one that wrote the text. It counts itself as ended: it has no other lease. */
+  stateOf(text: string): "alive" | "ended" | "unknown";
+}
 
 const FILE = "pgbackstop.domain";
 const BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id";
 const ID_SIZE_BYTES = 16;
 const ID = /^[0-9a-f]{32}$/;
+const TEXT = /^([0-9a-f]{32})-(\d+)-(\d+)$/;
+/** Process numbers and starts are comparable only within one of each. Old kernels have no namespace of times. */
+const NAMESPACES = ["pid", "time"];
 const WRITABLE_BY_OTHERS = 0o022;
 
 /**
- * 32 hexadecimal digits. Null when nothing proves that two processes share lock files: the machine has no boot id, or
- * another account may write the file. Creates a missing file.
+ * Null when nothing proves that another process has ended: the machine has no boot id, `/proc` shows other numbers than
+ * this process', or another account may write the file. Creates a missing file.
  */
-export function lockDomain(lockPath: string, self: { readonly uid: number }, random: Random): string | null {
+export function lockDomain(
+  lockPath: string,
+  self: { readonly uid: number; readonly pid: number },
+  random: Random,
+): Domain | null {
   const path = join(lockPath, FILE);
   try {
     const bootId = readFileSync(BOOT_ID_FILE, "utf8").trim();
+    const stat = statOf("self");
     const id = readId(path, self.uid) ?? make(path, self.uid, random);
-    return id === null || bootId === "" ? null : sha1Hex(`${id} ${bootId}`).slice(0, 2 * ID_SIZE_BYTES);
+    if (id === null || bootId === "" || stat?.pid !== self.pid) return null;
+    const shared = sha1Hex([id, bootId, ...NAMESPACES.map(namespaceOf)].join(" ")).slice(0, 2 * ID_SIZE_BYTES);
+    return domainOf(shared, `${shared}-${stat.pid}-${stat.startTicks}`);
   } catch {
     // A lease works without a domain too: a dead holder is then detected by its silence.
     return null;
+  }
+}
+
+function domainOf(shared: string, text: string): Domain {
+  const stateOf: Domain["stateOf"] = (other) => {
+    if (other === text) return "ended";
+    const [, theirs, pid, startTicks] = TEXT.exec(other) ?? [];
+    if (theirs !== shared) return "unknown";
+    return isAliveSince(Number(pid), Number(startTicks)) ? "alive" : "ended";
+  };
+  return { text, stateOf };
+}
+
+function namespaceOf(kind: string): string {
+  try {
+    return readlinkSync(`/proc/self/ns/${kind}`);
+  } catch (error) {
+    if (isMissing(error)) return "";
+    throw error;
   }
 }
 

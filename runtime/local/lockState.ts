@@ -141,8 +141,8 @@ function isClaimed(path: string, isAlive: HolderCheck): boolean {
 const TIME_STEP_MS = 1000;
 /** The unit of starts in `/proc`: 100 a second on every Linux that Node runs on. */
 const TICK_MS = 10;
-/** After the program's name, which ends with the last bracket (proc_pid_stat(5)). */
-const START_FIELD = 19;
+/** After the program's name, which ends with the last bracket, and the state (proc_pid_stat(5)). */
+const START_FIELD = 18;
 
 /**
  * True when a process of this number runs and ran at that time. Numbers are reused after a reboot, and at once in
@@ -150,25 +150,58 @@ const START_FIELD = 19;
  * number is trusted.
  */
 export function hasRunSince(pid: number, atMs: number, clock: Clock): boolean {
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    if (systemCodeOf(error) !== "EPERM") return false;
-  }
-  const [own, other] = [startTicksOf("self"), startTicksOf(String(pid))];
+  if (!isThere(pid)) return false;
+  const [own, other] = [statOf("self"), statOf(pid)];
   if (own === null || other === null) return true;
   // Node's monotonic clock starts with the process.
   const ownStartMs = clock.nowMs() - clock.monotonicMs();
-  return ownStartMs + (other - own) * TICK_MS <= atMs + TIME_STEP_MS;
+  return ownStartMs + (other.startTicks - own.startTicks) * TICK_MS <= atMs + TIME_STEP_MS;
 }
 
-function startTicksOf(process: string): number | null {
+/**
+ * True unless the process with this number and start has ended. A stopped process lives. A zombie has ended, unless
+ * one of its threads still works for the kernel.
+ */
+export function isAliveSince(pid: number, startTicks: number): boolean {
+  if (!isThere(pid)) return false;
+  const stat = statOf(pid);
+  if (stat === null) return isThere(pid);
+  return stat.startTicks === startTicks && (stat.state !== "Z" || countThreads(pid) > 1);
+}
+
+function isThere(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return systemCodeOf(error) === "EPERM";
+  }
+}
+
+interface Stat {
+  readonly pid: number;
+  /** One letter: `T` is stopped, `Z` a zombie. */
+  readonly state: string;
+  /** Since the machine's boot. */
+  readonly startTicks: number;
+}
+
+/** Null where the kernel does not show it. */
+export function statOf(process: number | "self"): Stat | null {
   try {
     const stat = readFileSync(`/proc/${process}/stat`, "latin1");
-    const ticks = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[START_FIELD]);
-    return Number.isSafeInteger(ticks) ? ticks : null;
+    const [state = "", ...fields] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const startTicks = Number(fields[START_FIELD]);
+    return Number.isSafeInteger(startTicks) ? { pid: Number.parseInt(stat, 10), state, startTicks } : null;
   } catch {
     return null;
+  }
+}
+
+function countThreads(pid: number): number {
+  try {
+    return readdirSync(`/proc/${pid}/task`).length;
+  } catch {
+    return 0;
   }
 }
 

@@ -6,7 +6,6 @@
  * lists nothing.
  */
 import { textOf, utf8 } from "../base/bytes";
-import { type Clock, elapsedMs, type Moment, momentOf } from "../base/clock";
 import type { Context } from "../base/context";
 import { fail, isError } from "../base/errors";
 import { type Attempt, parseAttempt, renderAttempt, type SourceIdentity } from "../format/repository/attemptFile";
@@ -46,11 +45,6 @@ export async function findAttempt(repo: Repository, label: string, pass: string 
   }
 }
 
-/** True when this machine's lock files prove that the attempt has ended. */
-export function isOfDomain(attempt: Attempt, { domain }: Pick<Lease, "domain">): boolean {
-  return domain !== "" && attempt.domain === domain;
-}
-
 /** @throws lockAcquire (50) when the lease is lost, or the directory belongs to another attempt */
 export async function requireAttempt(
   repo: Repository,
@@ -68,36 +62,4 @@ export async function requireAttempt(
     repoIndex: repo.key,
     path: attemptPath(repo.stanza, label),
   });
-}
-
-/** Shorter than another process' wait before it takes over. */
-const CHECK_EVERY_MS = 10_000;
-
-/** Repeats the check after some time, so that a process that slept notices before its next write. */
-export class Watch {
-  readonly #check: () => Promise<void>;
-  readonly #clock: Pick<Clock, "monotonicMs" | "nowMs">;
-  #checkedAt: Moment;
-  #checking: Promise<void> | null = null;
-
-  /** The caller has just made the first check. */
-  constructor(check: () => Promise<void>, clock: Pick<Clock, "monotonicMs" | "nowMs">) {
-    this.#check = check;
-    this.#clock = clock;
-    this.#checkedAt = momentOf(clock);
-  }
-
-  /** @throws the check's error */
-  async keep(): Promise<void> {
-    const now = momentOf(this.#clock);
-    if (elapsedMs(this.#checkedAt, now) < CHECK_EVERY_MS) return;
-    this.#checking ??= this.#check()
-      .then(() => {
-        this.#checkedAt = now;
-      })
-      .finally(() => {
-        this.#checking = null;
-      });
-    await this.#checking;
-  }
 }

@@ -28,6 +28,7 @@ import {
   manifestHistoryPath,
   manifestPath,
 } from "../format/repository/repoPath";
+import type { Lease } from "./lease";
 import { listNames, openFile, readFile, type Repository, writeFile, writeParts } from "./repository";
 
 const MANIFEST_SUFFIX = ".manifest.gz";
@@ -113,12 +114,15 @@ export async function saveManifestCopy(
 export async function saveManifest(
   repo: Repository,
   manifest: Manifest,
-  pass: string | null,
+  { lease, pass }: { readonly lease: Pick<Lease, "keep">; readonly pass: string | null },
   ctx: Context,
 ): Promise<Uint8Array> {
   const path = manifestPath(repo.stanza, manifest.label);
   const saveBy = async (write: (target: string) => Promise<void>): Promise<void> => {
-    for (const target of [copyOf(path), path]) await write(target);
+    for (const target of [copyOf(path), path]) {
+      await lease.keep();
+      await write(target);
+    }
   };
   if (manifest.files.length <= WHOLE_FILES_MAX) {
     const text = renderManifestBytes(manifest);

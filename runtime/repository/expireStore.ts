@@ -18,7 +18,6 @@ import {
   manifestPath,
   tombstonePath,
 } from "../format/repository/repoPath";
-import { isOfDomain } from "./attempt";
 import { loadManifestFile } from "./backupStore";
 import type { Lease } from "./lease";
 import { listNames, readFile, type Repository } from "./repository";
@@ -46,7 +45,7 @@ export async function isRemovedElsewhere(repo: Repository, label: string, lease:
   const bytes = await nullOn(readFile(repo, path, null), "fileMissing");
   if (bytes === null || bytes.length === 0) return false;
   try {
-    return !isOfDomain(parseAttempt(textOf(bytes), path), lease);
+    return !lease.isOver(parseAttempt(textOf(bytes), path).domain);
   } catch (error) {
     if (isError(error, "format", "jsonFormat")) return true;
     throw error;
@@ -73,10 +72,12 @@ export async function isMarkedExpired({ storage, stanza }: Repository, label: st
 }
 
 /** Hides a backup from directory listings; the caller has removed it from backup.info. */
-export async function removeManifests(repo: Repository, label: string): Promise<void> {
+export async function removeManifests(repo: Repository, label: string, lease: Pick<Lease, "keep">): Promise<void> {
   const path = manifestPath(repo.stanza, label);
-  await repo.storage.remove(path);
-  await repo.storage.remove(copyOf(path));
+  for (const own of [path, copyOf(path)]) {
+    await lease.keep();
+    await repo.storage.remove(own);
+  }
 }
 
 export async function removeBackupPath(repo: Repository, label: string): Promise<void> {

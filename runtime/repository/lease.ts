@@ -7,12 +7,14 @@
  * exclusively, one claimant gets it. Otherwise each claimant writes its own file and lists. A claimant that sees
  * another claim withdraws, so at most one stays, as long as a listing shows what was written before it.
  *
- * A holder is dead when the caller has its lock files (same domain), or when its file has not changed for two minutes
- * of the caller's own monotonic clock. Clocks of two machines are never compared. If a holder was declared dead and
- * wakes, it finds a higher term: its {@link Lease.check} fails, and it publishes nothing.
+ * A holder has ended when its process is gone from the caller's machine, which the caller sees if both are of one domain,
+ * or when its file has not changed for two minutes of the caller's own monotonic clock. Clocks of two machines are never
+ * compared. If a holder was declared dead and wakes, it finds a higher term: its {@link Lease.check} fails, so that it
+ * writes and publishes nothing more.
  */
 import { basename } from "node:path";
 import { collect, textOf, utf8 } from "../base/bytes";
+import { elapsedMs, type Moment, momentOf } from "../base/clock";
 import type { Context } from "../base/context";
 import { assert, type BackupError, fail, nullOn, toBackupError } from "../base/errors";
 import {
@@ -38,25 +40,45 @@ import type { Repository } from "./repository";
 export interface Lease {
   readonly term: number;
   readonly token: string;
+  /** Names the process in files that outlast it. */
   readonly domain: string;
+  /** True when the process that wrote `domain` is this one, or is known to have ended: it writes nothing more. */
+  isOver(domain: string): boolean;
   /**
    * Checks in the repository that the lease is still ours.
    * @throws lockAcquire when it is not; otherwise the storage's error
    */
   check(): Promise<void>;
+  /**
+   * For each write: checks only if the last check began ten seconds ago by either clock, so that a process that slept
+   * notices before its next write.
+   * @throws like `check`
+   */
+  keep(): Promise<void>;
   /** Releases the lease; never throws, and a second call does nothing. */
   release(): Promise<void>;
 }
 
 /** For a dry run. */
-export const NO_LEASE: Lease = { term: 0, token: "", domain: "", check: async () => {}, release: async () => {} };
+export const NO_LEASE: Lease = {
+  term: 0,
+  token: "",
+  domain: "",
+  isOver: () => false,
+  check: async () => {},
+  keep: async () => {},
+  release: async () => {},
+};
+
+/** What one process of a machine knows about others (local/lockDomain.ts). */
+export interface LeaseDomain {
+  readonly text: string;
+  stateOf(text: string): "alive" | "ended" | "unknown";
+}
 
 export interface LeaseRequest {
-  /**
-   * Domain of the lock files that the caller holds; null when it holds none: then no holder is known to be dead at
-   * once.
-   */
-  readonly domain: string | null;
+  /** Of the lock files that the caller holds; null when it holds none: then a holder ends by its silence only. */
+  readonly domain: LeaseDomain | null;
   readonly holder: LeaseHolder;
   /** Awaited between looking and claiming, so that several repositories' leases are claimed in one order. */
   readonly turn?: Promise<unknown>;
@@ -76,6 +98,8 @@ export const LEASE_TIMES = {
   beatRetryMs: 5000,
   /** A holder whose file has not changed for this long is dead. */
   deadMs: 120_000,
+  /** Age at which {@link Lease.keep} checks again: shorter than another process' wait before it takes over. */
+  keepMs: 10_000,
   /** Between two looks at a holder that may be dead. */
   lookMs: 4000,
   /** For one release request after an abort. */
@@ -207,12 +231,13 @@ class Acquisition {
    * @throws lockAcquire when it lives
    */
   #findLiving(claims: readonly Claim[]): Claim | null {
-    const { domain } = this.#request;
     let living: Claim | null = null;
     for (const claim of claims) {
       const { content, mark, path } = claim;
       if (content?.state === "released") continue;
-      if (content !== null && domain !== null && content.domain === domain) continue;
+      const state = content === null ? "unknown" : this.#request.domain?.stateOf(content.domain);
+      if (state === "alive") throw this.#alive(claim);
+      if (state === "ended") continue;
       const watched = this.#watched.get(path);
       if (watched === undefined) this.#watched.set(path, { mark, sinceMs: claim.answeredMs });
       else if (watched.mark !== mark) throw this.#busy(claim);
@@ -243,13 +268,14 @@ class Acquisition {
       );
     const token = Buffer.from(random.bytes(16)).toString("hex");
     const { domain, holder } = this.#request;
-    const mine: LeaseTerm = { term, token, domain: domain ?? token, holder, beat: 0, state: "held" };
+    const mine: LeaseTerm = { term, token, domain: domain?.text ?? token, holder, beat: 0, state: "held" };
     const { storage, stanza } = this.#repo;
     const path = leaseTermPath(stanza, { term, token: storage.create === undefined ? token : null });
     if (!(await this.#write(path, mine))) {
       this.#atLeast = Math.max(this.#atLeast, term);
       return null;
     }
+    const provenAt = momentOf(this.#ctx.clock);
     const names = await this.#listWith(path);
     const own = basename(path);
     const rivals = names.filter(
@@ -262,9 +288,11 @@ class Acquisition {
     }
     for (const { content } of seen.claims) {
       if (content?.state !== "held") continue;
-      log.warn(`${this.#repo.name}: the lease was ${holderText(content)}, which is gone: term ${term} takes over`);
+      const seconds = LEASE_TIMES.deadMs / 1000;
+      const why = domain?.stateOf(content.domain) === "ended" ? "has ended" : `gave no sign of life for ${seconds} s`;
+      log.warn(`${this.#repo.name}: the lease was ${holderText(content)}, which ${why}: term ${term} takes over`);
     }
-    return new HeldLease(this.#repo, { path, mine, names }, this.#request, this.#ctx);
+    return new HeldLease(this.#repo, { path, mine, names, provenAt }, this.#request, this.#ctx);
   }
 
   /** False when the term was taken. If the answer was lost, reading the file shows the result. */
@@ -327,6 +355,13 @@ class Acquisition {
     ]);
   }
 
+  #alive({ content }: Claim): BackupError {
+    return this.#failure(`${holderText(content)}, which lives on this host`, [
+      "Another process writes backups of this stanza into this repository: wait until it has ended, or end it.",
+      "It may be stopped (state T in ps), and its lock files removed: it goes on with its backup when it continues.",
+    ]);
+  }
+
   #failure(reason: string, hint: string | readonly string[]): BackupError {
     const { key, stanza } = this.#repo;
     return fail("lockAcquire", `unable to acquire the lease of stanza '${stanza}': ${reason}`, {
@@ -342,6 +377,8 @@ interface Claimed {
   readonly mine: LeaseTerm;
   /** Names listed after the claim. */
   readonly names: readonly LeaseName[];
+  /** When that listing began, or earlier. */
+  readonly provenAt: Moment;
 }
 
 class HeldLease implements Lease {
@@ -353,6 +390,9 @@ class HeldLease implements Lease {
   /** One request about our own file at a time: a check must not overlap a beat. */
   #queue: Promise<unknown> = Promise.resolve();
   #beat = 0;
+  /** When the last successful check began. */
+  #provenAt: Moment;
+  #keeping: Promise<void> | null = null;
   #lost: BackupError | undefined;
   #released: Promise<void> | undefined;
 
@@ -361,6 +401,7 @@ class HeldLease implements Lease {
     this.#claimed = claimed;
     this.#request = request;
     this.#ctx = ctx;
+    this.#provenAt = claimed.provenAt;
     void this.#beatForever();
   }
 
@@ -376,8 +417,21 @@ class HeldLease implements Lease {
     return this.#claimed.mine.domain;
   }
 
+  isOver(domain: string): boolean {
+    return domain === this.domain || this.#request.domain?.stateOf(domain) === "ended";
+  }
+
+  async keep(): Promise<void> {
+    if (elapsedMs(this.#provenAt, momentOf(this.#ctx.clock)) < LEASE_TIMES.keepMs) return;
+    this.#keeping ??= this.check().finally(() => {
+      this.#keeping = null;
+    });
+    await this.#keeping;
+  }
+
   check(): Promise<void> {
     return this.#inTurn(async () => {
+      const startedAt = momentOf(this.#ctx.clock);
       assert(this.#released === undefined, `the lease of ${this.#repo.name} was released`);
       const { storage, stanza } = this.#repo;
       const next = leaseTermPath(stanza, { term: this.term + 1, token: null });
@@ -387,6 +441,7 @@ class HeldLease implements Lease {
       const names = await listNames(this.#repo);
       const higher = names.find((name) => name.term > this.term)?.term ?? (hidden === null ? null : this.term + 1);
       if (higher !== null) throw this.#lose(`term ${higher} has taken over from term ${this.term}`);
+      this.#provenAt = startedAt;
     });
   }
 

@@ -52,8 +52,9 @@ export async function finishBackup(
   if (overwritesInOneStep(repo)) await removeStrays(repo, label, strays, lease);
   await requireReferences(repo, manifest, await loadBackupInfo(repo));
 
-  const packed = await saveManifest(repo, manifest, pass, ctx);
+  const packed = await saveManifest(repo, manifest, { lease, pass }, ctx);
   const history = manifestHistoryPath(repo.stanza, label);
+  await lease.keep();
   await writeFile(repo, history, packed, pass, ctx);
   // It kept others from the manifest that another host left here.
   const mark = expiredMarkPath(repo.stanza, label);

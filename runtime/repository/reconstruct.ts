@@ -13,7 +13,7 @@ import { isError, toBackupError } from "../base/errors";
 import { mapParallel } from "../base/parallel";
 import { type BackupInfo, type BackupInfoEntry, backupInfoEntryOf, withEntries } from "../format/repository/backupInfo";
 import { attemptPath, copyOf, manifestPath } from "../format/repository/repoPath";
-import { findAttempt, isOfDomain } from "./attempt";
+import { findAttempt } from "./attempt";
 import { hasManifest, listLabels, loadManifest } from "./backupStore";
 import { hasManifestCopy, isMarkedExpired } from "./expireStore";
 import { loadArchiveInfo, loadBackupInfo, updateBackupInfo } from "./infoStore";
@@ -51,7 +51,7 @@ export const MANIFEST_GONE = "its manifest is gone";
  */
 export async function loadReconstructedInfo(
   repo: Repository,
-  lease: Pick<Lease, "domain">,
+  lease: Pick<Lease, "isOver">,
   ctx: Context,
 ): Promise<Reconstructed> {
   const loaded = await loadBackupInfo(repo);
@@ -125,7 +125,7 @@ export async function saveListed(
 async function mend(repo: Repository, ctx: Context): Promise<void> {
   try {
     const update = async (info: BackupInfo): Promise<BackupInfo> => {
-      const reconstructed = await loadReconstructedInfo(repo, { domain: "" }, ctx);
+      const reconstructed = await loadReconstructedInfo(repo, { isOver: () => false }, ctx);
       return reconstructed.doubts.length > 0 || reconstructed.info === reconstructed.loaded ? info : reconstructed.info;
     };
     await updateBackupInfo(repo, update, ctx);
@@ -149,7 +149,10 @@ export async function saveAdopted(
     return withEntries(info, adopted);
   };
   await saveListed(repo, lease, update, ctx);
-  for (const { label } of adopted) await repo.storage.remove(attemptPath(repo.stanza, label));
+  for (const { label } of adopted) {
+    await lease.keep();
+    await repo.storage.remove(attemptPath(repo.stanza, label));
+  }
 }
 
 /** Checks a listed backup whose directory or manifest the listing lacks; null when it is truly gone. */
@@ -178,7 +181,7 @@ async function findAddable(
   repo: Repository,
   label: string,
   info: BackupInfo,
-  lease: Pick<Lease, "domain">,
+  lease: Pick<Lease, "isOver">,
   ctx: Context,
 ): Promise<BackupInfoEntry | string | null> {
   const pass = info.cipherPass ?? null;
@@ -189,7 +192,7 @@ async function findAddable(
   if (await isMarkedExpired(repo, label)) return refuse("expire has decided to remove it");
   const attempt = await findAttempt(repo, label, pass);
   // Its process may only be asleep, and remove the manifest when it wakes.
-  if (attempt !== null && !isOfDomain(attempt, lease)) return refuse("another host started it and did not list it");
+  if (attempt !== null && !lease.isOver(attempt.domain)) return refuse("another host started it and did not list it");
   const manifest = await loadManifest(repo, label, pass);
   const { id, systemId, version } = manifest.pg;
   if (!info.history.some((row) => row.id === id && row.systemId === systemId && row.pgVersion === version))

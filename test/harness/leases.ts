@@ -1,10 +1,15 @@
 /** Leases for tests about other topics. */
 import { fail } from "../../runtime/base/errors";
-import type { Lease } from "../../runtime/repository/lease";
+import type { Lease, LeaseDomain } from "../../runtime/repository/lease";
 
 /** A lease that only the test can mark as lost. */
 export interface TestLease extends Lease {
   isLost: boolean;
+}
+
+/** Knows that every process with the same text has ended, and nothing about others. */
+export function testDomain(text: string): LeaseDomain {
+  return { text, stateOf: (other) => (other === text ? "ended" : "unknown") };
 }
 
 let count = 0;
@@ -17,9 +22,11 @@ export function testLease(more: Partial<Lease> = {}): TestLease {
     token: count.toString(16).padStart(32, "0"),
     domain: "test",
     isLost: false,
+    isOver: (domain) => domain !== "" && domain === lease.domain,
     check: async () => {
       if (lease.isLost) throw fail("lockAcquire", `the lease of term ${lease.term} is lost`);
     },
+    keep: () => lease.check(),
     release: async () => {},
     ...more,
   };

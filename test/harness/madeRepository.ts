@@ -15,6 +15,7 @@ import { saveManifest, saveManifestCopy } from "../../runtime/repository/backupS
 import type { Retention } from "../../runtime/operations/expire/expirePlan";
 import { loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "../../runtime/repository/infoStore";
 import { manifestHistoryPath } from "../../runtime/format/repository/repoPath";
+import { NO_LEASE } from "../../runtime/repository/lease";
 import { type Repository, writeFile } from "../../runtime/repository/repository";
 import { vectorText } from "../runtime/format/vectors";
 
@@ -101,7 +102,7 @@ export async function makeStanza(repo: Repository, stanza: MadeStanza): Promise<
 /** Saves the manifest of a backup and lists it in backup.info. */
 export async function putBackup(repo: Repository, manifest: Manifest, pass: string | null): Promise<void> {
   const ctx = testContext();
-  const packed = await saveManifest(repo, manifest, pass, ctx);
+  const packed = await saveManifest(repo, manifest, { lease: NO_LEASE, pass }, ctx);
   await writeFile(repo, manifestHistoryPath(repo.stanza, manifest.label), packed, pass, ctx);
   const info = await loadBackupInfo(repo);
   const backups = [...info.backups.filter((entry) => entry.label !== manifest.label), backupInfoEntryOf(manifest)];

@@ -21,6 +21,7 @@ import { fail } from "../../runtime/base/errors";
 import type { BackupType } from "../../runtime/format/repository/label";
 import type { Repository } from "../../runtime/repository/repository";
 import { isOff } from "./weak";
+import { testDomain } from "../harness/leases";
 import { KEEP_ALL } from "../harness/madeRepository";
 import { BACKUP_OPTIONS, FACTS, type Stage as BareStage, WAL_SIZE_BYTES } from "./host";
 
@@ -39,7 +40,7 @@ const ACKNOWLEDGE: AcknowledgePolicy = { mode: "any", repoIndexes: [] };
 export async function verbs(text: string, bare: BareStage): Promise<string> {
   const { host, ctx } = bare;
   const parts = {
-    domain: isOff("source") ? "everywhere" : host.domain,
+    domain: testDomain(isOff("source") ? "everywhere" : host.domain),
     holder: { host: host.name, pid: 1, verb: text },
     storageAfterAbort: () => undefined,
   };
@@ -54,7 +55,12 @@ export async function verbs(text: string, bare: BareStage): Promise<string> {
 
 /** A lease that everybody gets. */
 function ownToken({ random }: Pick<Context, "random">): Lease {
-  return { ...NO_LEASE, token: Buffer.from(random.bytes(16)).toString("hex"), domain: "everywhere" };
+  return {
+    ...NO_LEASE,
+    token: Buffer.from(random.bytes(16)).toString("hex"),
+    domain: "everywhere",
+    isOver: (domain) => domain === "everywhere",
+  };
 }
 
 type Stage = BareStage & { leaseOf(repo: Repository): Promise<Lease> };

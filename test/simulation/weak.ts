@@ -10,6 +10,7 @@ import type { Manifest } from "../../runtime/format/repository/manifest";
 import { attemptPath, manifestHistoryPath } from "../../runtime/format/repository/repoPath";
 import { hasManifest, listLabels, saveManifest } from "../../runtime/repository/backupStore";
 import { loadBackupInfo, saveBackupInfo } from "../../runtime/repository/infoStore";
+import { NO_LEASE } from "../../runtime/repository/lease";
 import type { Publication } from "../../runtime/repository/publish";
 import type { Reconstructed } from "../../runtime/repository/reconstruct";
 import { type Repository, writeFile } from "../../runtime/repository/repository";
@@ -49,7 +50,7 @@ export async function finishUnseen(
   { pass }: Publication,
   ctx: Context,
 ): Promise<BackupInfo> {
-  const packed = await saveManifest(repo, manifest, pass, ctx);
+  const packed = await saveManifest(repo, manifest, { lease: NO_LEASE, pass }, ctx);
   await writeFile(repo, manifestHistoryPath(repo.stanza, manifest.label), packed, pass, ctx);
   const info = await loadBackupInfo(repo);
   const backups = [...info.backups.filter((entry) => entry.label !== manifest.label), backupInfoEntryOf(manifest)];

@@ -27,8 +27,8 @@ export const stanzaDeleteCommand: Command = async (host) => {
   }
   host.lock("archive", [repo]);
   host.lock("backup", [repo]);
-  await host.leases.take(repo, async () => {});
-  await stanzaDelete(repo, ctx);
+  const lease = await host.leases.take(repo, async () => {});
+  await stanzaDelete(repo, lease, ctx);
   await host.leases.releaseAll();
   await removeLease(repo);
   removeStopFile(lockPath, stanza, host.lockOwners());

@@ -30,7 +30,7 @@ export async function copyWal(
   stop: CopyWalStop,
   ctx: Context,
 ): Promise<ManifestFile[]> {
-  const { repo, archiveId, archivePass } = open;
+  const { repo, lease, archiveId, archivePass } = open;
   const base = manifest.paths.find((path) => path.name === "pg_data");
   assert(base !== undefined, "the manifest has no row for the data directory");
   const compress = compressOf(manifest);
@@ -49,6 +49,7 @@ export async function copyWal(
     }
     const name = `pg_data/${walDirectoryName(manifest.pg.version)}/${segment}`;
     const bytes = seal(compressBytes(plain, compress), manifest.cipherPass ?? null, ctx);
+    await lease.keep();
     await repo.storage.put(dataFilePath(repo.stanza, manifest.label, { name }, compress.type), bytes, {
       atomic: false,
     });

@@ -15,7 +15,7 @@ import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import type { PgControl } from "../../format/page/pgControl";
 import type { Scan } from "../../postgres/dataDirectory";
 import type { BackupStart } from "../../postgres/session";
-import { findAttempt, isOfDomain, saveAttempt } from "../../repository/attempt";
+import { findAttempt, saveAttempt } from "../../repository/attempt";
 import {
   findNewestHistoryLabel,
   hasManifest,
@@ -155,7 +155,7 @@ async function beginOne(run: BackupRun, open: OpenBackup, begin: Begin, one: One
   if (resumable !== null && resumed !== null) {
     const isCompared = delta || !resumable.isSameSource;
     const rows = rowsToKeep(scan.files, resumed, isCompared);
-    if (!overwritesInOneStep(repo)) await cleanResumed(repo, resumed, rows, ctx);
+    if (!overwritesInOneStep(repo)) await cleanResumed(repo, resumed, rows, lease, ctx);
     withResumed(choices, await goodRows(repo, resumed, [...rows.values()], one.pool, ctx), isCompared);
   }
   const fresh = newManifest({
@@ -178,6 +178,7 @@ async function beginOne(run: BackupRun, open: OpenBackup, begin: Begin, one: One
   });
   const manifest = withSharers(fresh, one.sharers);
   const files = scan.files.map((file) => choices.get(file.name)?.row ?? uncopied(file));
+  await lease.keep();
   await saveManifestCopy(repo, { ...manifest, files }, infoPass, ctx);
   run.begin(repo.key, { manifest, choices, bundle: repo.bundle, block });
 }
@@ -317,7 +318,7 @@ async function sortOut(open: OpenBackup, begin: Begin, ctx: Context): Promise<Le
       continue;
     }
     const attempt = await findAttempt(repo, label, infoPass);
-    if (attempt !== null && !isOfDomain(attempt, lease)) {
+    if (attempt !== null && !lease.isOver(attempt.domain)) {
       foreign.push(label);
       await leaveTombstone(repo, label);
     }

@@ -184,7 +184,7 @@ class Copy {
   }
 
   async batch(batch: Batch): Promise<void> {
-    this.#run.requireOne();
+    await this.#run.keepLeases();
     const sources = batch.map(({ file, bundleIds }): Taken => ({ file, source: this.#sourceOf(file, bundleIds) }));
     const wanted = sources.filter(({ source }) => source.targets.length > 0);
     if (wanted.length === 0) return;
@@ -286,6 +286,8 @@ class Copy {
   async #again({ file, source }: Taken, target: BatchTarget): Promise<void> {
     const { repoIndex, block } = target;
     assert(block !== null && block.prior !== null, `'${file.name}' is to be stored again for nothing`);
+    await this.#run.keepLeases();
+    if (!this.#run.isAlive(repoIndex)) return;
     const { label } = this.#run.plan(repoIndex).manifest;
     const { stanza } = (this.#run.alive.find(({ repo }) => repo.key === repoIndex) as OpenBackup).repo;
     // Its bundle is closed by now.
@@ -383,7 +385,7 @@ function reportPages(file: ScannedFile, result: BatchFileResult, isError: boolea
  * ("pgbackrest-format" 2).
  */
 async function makeDirectories(run: BackupRun, scan: Scan): Promise<void> {
-  await run.forEach(async ({ repo }) => {
+  await run.forEach(async ({ repo, lease }) => {
     const { manifest, bundle } = run.plan(repo.key);
     if (
       !repo.storage.features.directories ||
@@ -392,6 +394,7 @@ async function makeDirectories(run: BackupRun, scan: Scan): Promise<void> {
     )
       return;
     const root = backupPath(repo.stanza, manifest.label);
+    await lease.keep();
     for (const path of scan.paths) await repo.storage.makePath(`${root}/${path.name}`);
     if (!repo.latestLink || !repo.storage.features.symlinks) return;
     for (const target of scan.targets) {

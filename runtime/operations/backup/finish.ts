@@ -19,7 +19,7 @@ import { waitForWal } from "../shared/waitWal";
 import type { Copied } from "./copy";
 import { copyWal } from "./archiveCopy";
 import { compressOf } from "./backupPlan";
-import type { BackupRun } from "./run";
+import type { BackupRun, OpenBackup } from "./run";
 import { withoutSharers } from "./sharers";
 
 export interface FinishOptions {
@@ -60,6 +60,7 @@ export async function finish(
     const begun = run.plan(repo.key).manifest;
     const more: ManifestFile[] = [];
     if (wal !== null) {
+      await lease.keep();
       more.push(...(await storeLabelFiles(repo, begun, wal.stopped, stoppedAtS, ctx)));
       for (const segment of segments)
         await waitForWal(repo, archiveId, segment, options.archiveTimeoutMs, ctx, wal.onStandby ? STANDBY_HINTS : []);
@@ -71,7 +72,7 @@ export async function finish(
     const end = wal === null ? {} : { archiveStop: wal.stopped.walName, lsnStop: wal.stopped.lsn };
     const manifest: Manifest = { ...withoutSharers(begun), ...end, stoppedAtS, files };
     checkComplete(manifest);
-    if (manifest.options.hardlink) await linkUnchanged(repo, manifest, ctx);
+    if (manifest.options.hardlink) await linkUnchanged(open, manifest, ctx);
     await syncDirectories(repo, manifest);
     await finishBackup(repo, manifest, { lease, pass: infoPass }, ctx);
     run.complete(repo.key, manifest);
@@ -154,7 +155,7 @@ function checkComplete(manifest: Manifest): void {
  * If the file system allows no more links, the backup is as good without them; missing bytes end it.
  * @throws fileMissing
  */
-async function linkUnchanged(repo: Repository, manifest: Manifest, ctx: Context): Promise<void> {
+async function linkUnchanged({ repo, lease }: OpenBackup, manifest: Manifest, ctx: Context): Promise<void> {
   const { hardLink } = repo.storage;
   assert(hardLink !== undefined, `${repo.name} has no hard links`);
   const root = backupPath(repo.stanza, manifest.label);
@@ -164,6 +165,7 @@ async function linkUnchanged(repo: Repository, manifest: Manifest, ctx: Context)
       return;
     const { path } = storedAt(repo.key, repo.stanza, manifest, file);
     const own = `${root}${path.slice(backupPath(repo.stanza, file.reference).length)}`;
+    await lease.keep();
     try {
       await hardLink(own, path);
     } catch (error) {

@@ -16,10 +16,10 @@ import { BACKREST_VERSION } from "../../format/repository/infoFile";
 import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import { attemptPath, backupPath, copyOf, dataFilePath, manifestPath } from "../../format/repository/repoPath";
 import type { ScannedFile } from "../../postgres/dataDirectory";
-import { isOfDomain } from "../../repository/attempt";
 import { loadManifestFile } from "../../repository/backupStore";
 import type { Repository } from "../../repository/repository";
 import type { Choice } from "./fileChoices";
+import type { Lease } from "../../repository/lease";
 import type { OpenBackup } from "./run";
 import { hasNote } from "./sharers";
 
@@ -42,7 +42,7 @@ export async function findResumable(
   attempt: Attempt | null,
   request: ResumeRequest,
 ): Promise<Resumable | { readonly reason: string }> {
-  if (attempt !== null && !isOfDomain(attempt, lease)) return { reason: "another host started it" };
+  if (attempt !== null && !lease.isOver(attempt.domain)) return { reason: "another host started it" };
   if (!request.resume) return { reason: "resume is disabled" };
   if (!request.isFull) return { reason: "resume only valid for full backup" };
   const path = copyOf(manifestPath(repo.stanza, label));
@@ -104,6 +104,7 @@ export async function cleanResumed(
   repo: Repository,
   resumed: Manifest,
   kept: ReadonlyMap<string, ManifestFile>,
+  lease: Lease,
   ctx: Context,
 ): Promise<void> {
   const root = backupPath(repo.stanza, resumed.label);
@@ -115,6 +116,7 @@ export async function cleanResumed(
     if (!stay.has(entry.path)) strays.push(entry.path);
   for (const path of strays) {
     ctx.log.detail(`${repo.name}: remove file '${path}' from resumed backup`);
+    await lease.keep();
     await repo.storage.remove(path);
   }
 }

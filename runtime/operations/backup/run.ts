@@ -64,6 +64,12 @@ export class BackupRun {
     this.throwIfAborted();
   }
 
+  /** Before a write into the run's labels: a repository that another process has taken over leaves the run. */
+  async keepLeases(): Promise<void> {
+    await this.forEach(({ lease }) => lease.keep());
+    this.requireOne();
+  }
+
   leave(repoIndex: number, error: BackupError): void {
     if (this.#errors.has(repoIndex)) return;
     this.#alive.delete(repoIndex);

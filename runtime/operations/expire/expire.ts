@@ -20,7 +20,7 @@ import {
 import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
-import { findAttempt, isOfDomain, Watch } from "../../repository/attempt";
+import { findAttempt } from "../../repository/attempt";
 import { hasManifest, listHistory, listLabels } from "../../repository/backupStore";
 import {
   hasManifestCopy,
@@ -87,7 +87,6 @@ export async function expireRepository(
     ctx,
     report: reporterOf(repo, request, ctx),
     lease,
-    watch: new Watch(() => lease.check(), ctx.clock),
   };
   const reconstructed = await loadReconstructedInfo(repo, lease, ctx);
   const directories = await findDirectories(repo, reconstructed);
@@ -106,7 +105,7 @@ export async function expireRepository(
   await removeDirectories(run, directories.unlisted, plan, info.cipherPass ?? null);
   await removeServerFiles(run, plan.kept);
   await expireArchives(run, info, plan, retention);
-  await run.watch.keep();
+  await run.lease.keep();
   for (const path of await expireStream(repo, plan.kept, request.dryRun))
     run.report("detail", `remove streamed WAL ${path}`);
   await expireHistory(run, plan.kept, retention);
@@ -124,9 +123,8 @@ interface Run {
   readonly request: ExpireRequest;
   readonly ctx: Context;
   readonly report: (level: "detail" | "info" | "warn", text: string) => void;
-  readonly lease: Lease;
   /** Checked before each removal. */
-  readonly watch: Watch;
+  readonly lease: Lease;
 }
 
 interface Directories {
@@ -220,20 +218,22 @@ function warnLatest({ repo, ctx, request }: Run, label: string): void {
 
 /** Writes backup.info first: at every moment it names only complete backups. */
 async function takeOut(run: Run, reconstructed: Reconstructed, plan: ExpirePlan): Promise<void> {
-  const { repo, request, lease, watch } = run;
+  const { repo, request, lease } = run;
   if (request.dryRun || (plan.sets.length === 0 && reconstructed.adopted.length === 0)) return;
   const labels = plan.sets.flatMap((set) => set.labels);
-  await lease.check();
   await mapParallel(labels, LIMITS.filesPerWorker, async (label) => {
-    if (await isRemovedElsewhere(repo, label, lease)) await leaveTombstone(repo, label);
+    const isElsewhere = await isRemovedElsewhere(repo, label, lease);
+    await lease.keep();
+    if (isElsewhere) await leaveTombstone(repo, label);
+    await lease.keep();
     await markExpired(repo, label, lease);
   });
   await saveUnchanged(run, reconstructed, plan.kept);
-  for (const { label } of reconstructed.adopted) await repo.storage.remove(attemptPath(repo.stanza, label));
-  for (const label of labels.sort().reverse()) {
-    await watch.keep();
-    await removeManifests(repo, label);
+  for (const { label } of reconstructed.adopted) {
+    await lease.keep();
+    await repo.storage.remove(attemptPath(repo.stanza, label));
   }
+  for (const label of labels.sort().reverse()) await removeManifests(repo, label, lease);
   const newest = plan.kept.at(-1);
   if (plan.latestLost !== null && newest !== undefined) await linkLatest(repo, newest.label);
 }
@@ -254,7 +254,7 @@ async function removeDirectories(
     const stamp = unlisted.get(label);
     if (current.has(label) || label === unfinished || (stamp === undefined && !expired.has(label))) continue;
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
-    await run.watch.keep();
+    await run.lease.keep();
     if (stamp !== undefined && stamp !== (await stampOf(repo, label))) {
       run.report("info", `keep backup ${label}, which is in progress`);
       continue;
@@ -266,8 +266,8 @@ async function removeDirectories(
     if (stamp !== undefined && (await isOpenElsewhere(run, label, pass))) await leaveTombstone(repo, label);
     // Repeated because a killed run may have left them: without manifests a half-removed directory never passes for a
     // backup.
-    await removeManifests(repo, label);
-    await run.watch.keep();
+    await removeManifests(repo, label, run.lease);
+    await run.lease.keep();
     await removeBackupPath(repo, label);
   }
 }
@@ -275,7 +275,7 @@ async function removeDirectories(
 /** True when another host has begun to write or to remove the backup: it may be asleep, and continue. */
 async function isOpenElsewhere({ repo, lease }: Run, label: string, pass: string | null): Promise<boolean> {
   const attempt = await findAttempt(repo, label, pass);
-  return (attempt !== null && !isOfDomain(attempt, lease)) || isRemovedElsewhere(repo, label, lease);
+  return (attempt !== null && !lease.isOver(attempt.domain)) || isRemovedElsewhere(repo, label, lease);
 }
 
 /** Removes server files of expired backups, including those that stock expired: stock does not know these files. */
@@ -323,7 +323,7 @@ async function expireArchives(run: Run, info: BackupInfo, plan: ExpirePlan, rete
       continue;
     }
     run.report("info", `remove archive path ${archivePath(repo.stanza)}/${archive.archiveId}`);
-    await run.watch.keep();
+    await run.lease.keep();
     if (!request.dryRun) await repo.storage.removePath(archiveIdPath(repo.stanza, archive.archiveId));
   }
 }
@@ -340,7 +340,7 @@ async function trimArchive(run: Run, plan: TrimArchive): Promise<void> {
   const { directories, histories } = await listArchive(repo, plan.archiveId);
   for (const directory of directories) {
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
-    await run.watch.keep();
+    await run.lease.keep();
     if (isWholeDirectoryExpired(plan, directory)) {
       run.report("detail", `${plan.archiveId} remove archive path ${directory}`);
       if (!request.dryRun) await repo.storage.removePath(`${archiveIdPath(repo.stanza, plan.archiveId)}/${directory}`);

@@ -7,6 +7,7 @@ import type { Context } from "../../base/context";
 import { archivePath, backupsPath, leasePath, serverFilesRoot } from "../../format/repository/repoPath";
 import { listLabels } from "../../repository/backupStore";
 import { removeBackupPath, removeManifests } from "../../repository/expireStore";
+import type { Lease } from "../../repository/lease";
 import type { Repository } from "../../repository/repository";
 import { listArchiveIds } from "../../repository/walStore";
 import { archiveIdPath } from "../../format/repository/repoPath";
@@ -34,17 +35,22 @@ export async function hasStanza(repo: Repository): Promise<boolean> {
   return false;
 }
 
-export async function stanzaDelete(repo: Repository, ctx: Context): Promise<void> {
+/** @throws lockAcquire (50) when the lease was lost: another process may have created the stanza again */
+export async function stanzaDelete(repo: Repository, lease: Pick<Lease, "keep">, ctx: Context): Promise<void> {
   const labels = (await listLabels(repo)).reverse();
   // Manifests first: the rest of a backup must never pass for a complete one.
-  for (const label of labels) await removeManifests(repo, label);
+  for (const label of labels) await removeManifests(repo, label, lease);
   for (const label of labels) {
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
+    await lease.keep();
     await removeBackupPath(repo, label);
   }
+  await lease.keep();
   await removeServerFiles(repo);
-  for (const archiveId of await listArchiveIds(repo))
-    await repo.storage.removePath(archiveIdPath(repo.stanza, archiveId));
-  await repo.storage.removePath(archivePath(repo.stanza));
-  await repo.storage.removePath(backupsPath(repo.stanza));
+  const archiveIds = await listArchiveIds(repo);
+  const paths = [...archiveIds.map((id) => archiveIdPath(repo.stanza, id)), archivePath(repo.stanza)];
+  for (const path of [...paths, backupsPath(repo.stanza)]) {
+    await lease.keep();
+    await repo.storage.removePath(path);
+  }
 }

@@ -22,7 +22,7 @@ import {
   dataFilePath,
   manifestPath,
 } from "../../format/repository/repoPath";
-import { findAttempt, isOfDomain, requireAttempt, saveAttempt, Watch } from "../../repository/attempt";
+import { findAttempt, requireAttempt, saveAttempt } from "../../repository/attempt";
 import { hasManifest, loadManifest, loadManifestFile, saveManifestCopy } from "../../repository/backupStore";
 import { findTombstoneEndMs, isRemovedElsewhere, markExpired, removeManifests } from "../../repository/expireStore";
 import type { Lease } from "../../repository/lease";
@@ -159,7 +159,7 @@ async function claim(target: SyncTarget, manifest: Manifest, ctx: Context): Prom
   const { label } = manifest;
   await lease.check();
   const attempt = await findAttempt(repo, label, infoPass);
-  const isForeign = attempt !== null && !isOfDomain(attempt, lease);
+  const isForeign = attempt !== null && !lease.isOver(attempt.domain);
   if (isForeign && attempt.source !== null) {
     throw fail("lockAcquire", `another host has begun a backup of its own with this label in ${repo.name}`, {
       hint: `The next backup into ${repo.name} removes what is left of it, then sync can copy this one.`,
@@ -183,10 +183,11 @@ async function claim(target: SyncTarget, manifest: Manifest, ctx: Context): Prom
   const partial = isForeign ? null : left;
   // Another host may have left an unlisted manifest.
   if (isForeign && overwritesInOneStep(repo)) await markExpired(repo, label, null);
-  else if (isForeign) await removeManifests(repo, label);
+  else if (isForeign) await removeManifests(repo, label, lease);
   // Leftovers of another attempt under this label are useless, and may be linked to files of other backups.
   if (partial === null && !overwritesInOneStep(repo) && !(await hasManifest(repo, label)))
     await removeLeft(repo, label, lease);
+  await lease.keep();
   await saveAttempt(repo, label, { lease, source: null, pass: infoPass }, ctx);
   return { partial, cipherPass: left?.cipherPass };
 }
@@ -232,7 +233,6 @@ class Copy {
   readonly #plan: CopyPlan;
   readonly #pool: JobPool;
   readonly #ctx: Context;
-  readonly #watch: Watch;
   #savedAtBytes = 0;
   #saving: Promise<void> = Promise.resolve();
 
@@ -241,8 +241,6 @@ class Copy {
     this.#plan = plan;
     this.#pool = pool;
     this.#ctx = ctx;
-    const { to, lease, infoPass } = pair;
-    this.#watch = new Watch(() => requireAttempt(to, plan.source.label, lease, infoPass), ctx.clock);
   }
 
   /** The manifest of what is copied so far. */
@@ -320,8 +318,8 @@ class Copy {
     if (this.#ctx.signal.aborted) throw toBackupError(this.#ctx.signal.reason, "term");
     // The label is the source's, so another host may copy under it too. A process that has slept must not overwrite
     // that copy.
-    await this.#watch.keep();
-    const { from, to } = this.#pair;
+    const { from, to, lease } = this.#pair;
+    await lease.keep();
     const wanted = files.map((file) => ({ ...this.#job(file, bundleId, withPrior) }));
     const done = await this.#pool.run({ kind: "syncFiles", fromKey: from.key, toKey: to.key, files: wanted });
     for (const [index, file] of files.entries()) {

@@ -69,18 +69,21 @@ function twoHosts({ binaries, stock }: InteropParts): void {
       ({ repo, label }) => `repo${repo} ${label}`,
     );
 
-  /**
-   * Starts a full backup here, pauses it in the middle of its copy, and continues it after the other host had time to
-   * interfere.
-   */
-  async function besideFull(type: string): Promise<void> {
-    const before = new Set([...directories(), ...(await labels())]);
+  /** Starts a full backup here and pauses it in the middle of its copy. */
+  async function pausedFull(before: ReadonlySet<string>): Promise<Started> {
     const first = await startBackup("--no-online", "--type=full");
     const isCopying = (): boolean =>
       directories().some((name) => !before.has(name) && hasData(join(bed.repoPath(1), "backup/main", name)));
     await waitFor("a backup that copies", 30_000, async () => (isCopying() || !first.isRunning() ? true : null), 2);
     expect(first.isRunning(), first.log()).toBe(true);
     process.kill(first.pid, "SIGSTOP");
+    return first;
+  }
+
+  /** Continues a paused full backup after the other host had time to interfere. */
+  async function besideFull(type: string): Promise<void> {
+    const before = new Set([...directories(), ...(await labels())]);
+    const first = await pausedFull(before);
     const second = bed.ours(["backup", "--no-online", `--type=${type}`], { config: other });
     await sleep(HELD_MS);
     process.kill(first.pid, "SIGCONT");
@@ -120,6 +123,23 @@ function twoHosts({ binaries, stock }: InteropParts): void {
     await bed.cluster.stop();
     await besideFull("full");
   });
+
+  test("a paused backup whose lock files were removed is busy, and its own host resumes it once it was killed", async () => {
+    const before = new Set([...directories(), ...(await labels())]);
+    const first = await pausedFull(before);
+    const removed = globSync(join(bed.folder, "lock/*.lock"));
+    expect(removed.length).toBeGreaterThan(0);
+    for (const path of removed) rmSync(path);
+    const second = await bed.ours(["backup", "--no-online", "--type=full", "--repo=1"]);
+    expect(second.exitCode).toBe(50);
+    expect(second.stdout).toContain(`process ${first.pid} (backup), which lives on this host`);
+    expect(second.elapsedMs).toBeLessThan(10_000);
+    process.kill(first.pid, "SIGKILL");
+    await first.exited;
+    const { stdout } = await bed.oursOk(["backup", "--no-online", "--type=full"]);
+    expect(stdout).toContain(`process ${first.pid} (backup), which has ended: term`);
+    expect(stdout).toMatch(/repo1: resumable backup \d{8}-\d{6}F of same type exists/);
+  }, 120_000);
 
   test("an incremental backup waits for a concurrent full one and does not remove its directory", async () => {
     await besideFull("incr");

@@ -10,6 +10,7 @@ import { annotate } from "../../../runtime/operations/shared/annotate";
 import { sharesOf } from "../../../runtime/operations/info/manifestReport";
 import { listFiles, openRepoFile, repoPathOf } from "../../../runtime/operations/shared/repoFiles";
 import { hasStanza, stanzaDelete } from "../../../runtime/operations/stanza/stanzaDelete";
+import { NO_LEASE } from "../../../runtime/repository/lease";
 import { listCurrentBackups } from "../../../runtime/operations/info/destinations";
 import { isUpgraded, stanzaUpgrade } from "../../../runtime/operations/stanza/stanzaUpgrade";
 import { loadArchiveInfo, loadBackupInfo } from "../../../runtime/repository/infoStore";
@@ -145,7 +146,7 @@ describe("stanza-delete", () => {
     await makeStanza({ ...repo, stanza: "demo2" }, STANZA);
     const others = memory.paths().filter((path) => path.includes("/demo2/"));
     expect(await hasStanza(repo)).toBe(true);
-    await stanzaDelete(repo, ctx);
+    await stanzaDelete(repo, NO_LEASE, ctx);
     expect(await hasStanza(repo)).toBe(false);
     expect(memory.paths()).toEqual(others);
   });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { findAttempt, isOfDomain, requireAttempt, saveAttempt, Watch } from "../../../runtime/repository/attempt";
+import { findAttempt, requireAttempt, saveAttempt } from "../../../runtime/repository/attempt";
 import { testContext } from "../../harness/context";
 import { testLease } from "../../harness/leases";
 import { MemoryStorage } from "../../harness/doubles/storages";
@@ -38,46 +38,7 @@ describe("the attempt file of a backup", () => {
       const result = await findAttempt(repo, LABEL, pass);
       expect(result).toMatchObject({ token: "", source: null });
       if (result === null) throw new Error("no attempt was found");
-      expect(isOfDomain(result, lease)).toBe(false);
-      expect(isOfDomain(result, { domain: "" })).toBe(false);
+      expect(lease.isOver(result.domain)).toBe(false);
     }
-  });
-});
-
-describe("a repeated check", () => {
-  it("runs again after some time, once for all callers", async () => {
-    const held = testContext();
-    let checks = 0;
-    const watch = new Watch(async () => {
-      checks++;
-    }, held.clock);
-    await watch.keep();
-    held.clock.advance(9_999);
-    await watch.keep();
-    expect(checks).toBe(0);
-    held.clock.advance(3_600_000);
-    await Promise.all([watch.keep(), watch.keep()]);
-    await watch.keep();
-    expect(checks).toBe(1);
-  });
-
-  it("runs again after the machine was suspended, when only the wall clock has gone on", async () => {
-    let wallMs = 0;
-    let checks = 0;
-    const watch = new Watch(async () => void checks++, { monotonicMs: () => 0, nowMs: () => wallMs });
-    await watch.keep();
-    wallMs = 3_600_000;
-    await watch.keep();
-    await watch.keep();
-    expect(checks).toBe(1);
-  });
-
-  it("keeps failing after a lost lease", async () => {
-    const held = testContext();
-    const lease = testLease();
-    const watch = new Watch(() => lease.check(), held.clock);
-    lease.isLost = true;
-    held.clock.advance(60_000);
-    for (let turn = 0; turn < 2; turn++) await expect(watch.keep()).rejects.toMatchObject({ kind: "lockAcquire" });
   });
 });

@@ -1,10 +1,11 @@
 /** The lease on storages in memory, with held clocks. Tests set the time of each pause, lost answer and listing. */
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { utf8 } from "../../../runtime/base/bytes";
 import { fail } from "../../../runtime/base/errors";
 import { acquireLease, type Lease, LEASE_TIMES, type LeaseRequest } from "../../../runtime/repository/lease";
 import type { ObjectInfo, Storage } from "../../../runtime/storage/storage";
 import { HeldClock, testContext } from "../../harness/context";
+import { testDomain } from "../../harness/leases";
 import { FaultyStorage } from "../../harness/network/faults";
 import { MemoryStorage } from "../../harness/doubles/storages";
 
@@ -17,7 +18,7 @@ let seeds = 0;
 function host(name: string, storage: Storage, time: HeldClock, more: Partial<LeaseRequest> = {}) {
   const ctx = testContext({ clock: time, seed: ++seeds });
   const location = { key: 1, name: "repo1", stanza: "demo", storage };
-  const request: LeaseRequest = { domain: name, holder: { host: name, pid: 12, verb: "backup" }, ...more };
+  const request: LeaseRequest = { domain: testDomain(name), holder: { host: name, pid: 12, verb: "backup" }, ...more };
   return {
     ctx,
     acquire: (): Promise<Lease> => acquireLease(location, request, ctx),
@@ -93,8 +94,24 @@ describe.each([
     const next = host("a", storage, clock());
     expect(await next.acquire()).toMatchObject({ term: 2 });
     expect(next.texts("warn")).toEqual([
-      "repo1: the lease was held by host 'a' process 12 (backup), which is gone: term 2 takes over",
+      "repo1: the lease was held by host 'a' process 12 (backup), which has ended: term 2 takes over",
     ]);
+  });
+
+  test("reports at once a holder on this host that lives, however silent it is, and takes nothing", async () => {
+    const storage = memory();
+    await host("a", storage, clock()).acquire();
+    const before = new Map(storage.files);
+    const time = clock();
+    const other = host("b", storage, time, { domain: { text: "b", stateOf: () => "alive" } });
+    const startedMs = time.monotonicMs();
+    await expect(other.acquire()).rejects.toMatchObject({
+      exitCode: 50,
+      message:
+        "unable to acquire the lease of stanza 'demo': held by host 'a' process 12 (backup), which lives on this host",
+    });
+    expect(time.monotonicMs()).toBe(startedMs);
+    expect(storage.files).toEqual(before);
   });
 
   test("takes over from another host's process when it has been silent for two minutes, not sooner", async () => {
@@ -142,6 +159,49 @@ describe.each([
     expect(storage.files).toEqual(after);
     await lease.check();
     await lease.release();
+  });
+
+  test("checks before a write only after ten seconds of either clock, once for all writers", async () => {
+    const storage = memory();
+    const time = clock();
+    let suspendedMs = 0;
+    const ctx = testContext({ clock: time });
+    const wall = time.nowMs.bind(time);
+    time.nowMs = () => wall() + suspendedMs;
+    const lease = await acquireLease(
+      { key: 1, name: "repo1", stanza: "demo", storage },
+      { domain: null, holder: { host: "a", pid: 12, verb: "backup" } },
+      ctx,
+    );
+    const list = vi.spyOn(storage, "list");
+    await lease.keep();
+    await time.advance(9000);
+    await lease.keep();
+    expect(list).not.toHaveBeenCalled();
+    await time.advance(1000);
+    await Promise.all([lease.keep(), lease.keep()]);
+    await lease.keep();
+    expect(list).toHaveBeenCalledTimes(1);
+    // The machine is suspended: only the wall clock goes on.
+    suspendedMs = 3_600_000;
+    await lease.keep();
+    expect(list).toHaveBeenCalledTimes(2);
+    // A check for another reason counts too.
+    suspendedMs = 7_200_000;
+    await lease.check();
+    await lease.keep();
+    expect(list).toHaveBeenCalledTimes(3);
+    await lease.release();
+  });
+
+  test("that was lost fails before every write", async () => {
+    const storage = memory();
+    const theirs = clock();
+    const lost = await host("b", storage, theirs).acquire();
+    const time = clock();
+    await until(time, host("a", storage, time).acquire());
+    await theirs.advance(130_000);
+    for (let turn = 0; turn < 2; turn++) await expect(lost.keep()).rejects.toMatchObject({ kind: "lockAcquire" });
   });
 
   test("a holder that wakes writes only into its own dead term", async () => {

@@ -3,6 +3,7 @@ import { fail } from "../../../runtime/base/errors";
 import { Leases, withLeases } from "../../../runtime/repository/leases";
 import type { Repository } from "../../../runtime/repository/repository";
 import { HeldClock, type TestContext, testContext } from "../../harness/context";
+import { testDomain } from "../../harness/leases";
 import { FaultyStorage } from "../../harness/network/faults";
 import { MemoryStorage } from "../../harness/doubles/storages";
 import { repository } from "./support";
@@ -16,7 +17,11 @@ interface Command {
 
 function command(name: string, clock: HeldClock, seed: number): Command {
   const ctx = testContext({ clock, seed });
-  const parts = { domain: name, holder: { host: name, pid: 1, verb: "backup" }, storageAfterAbort: () => undefined };
+  const parts = {
+    domain: testDomain(name),
+    holder: { host: name, pid: 1, verb: "backup" },
+    storageAfterAbort: () => undefined,
+  };
   return { ctx, leases: new Leases(() => parts, ctx) };
 }
 

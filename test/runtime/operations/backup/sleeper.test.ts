@@ -24,20 +24,28 @@ import { CONTROL, makeDataDirectory, repository, temporaryFolder, WAL_SIZE_BYTES
 import { KEEP_ALL } from "../../../harness/madeRepository";
 import { runBackup } from "./support";
 
+const LABELED = /^backup\/demo\/\d{8}-\d{6}F/;
+
 /** The sleeping host's storage, with the same files as the other host's. */
 class SleepyStorage extends MemoryStorage {
   override readonly files: Map<string, MemoryFile>;
   /** Operations before the sleep. */
   left = Number.POSITIVE_INFINITY;
   sleep: () => Promise<void> = async () => {};
+  /** Writes below the directories of backups that began after the sleep. */
+  readonly late: string[] = [];
+  #isAwake = false;
 
   constructor(shared: MemoryStorage) {
     super();
     this.files = shared.files;
   }
 
-  async #step(): Promise<void> {
-    if (this.left-- === 0) await this.sleep();
+  async #step(written = ""): Promise<void> {
+    if (this.#isAwake && LABELED.test(written)) this.late.push(written);
+    if (this.left-- !== 0) return;
+    await this.sleep();
+    this.#isAwake = true;
   }
 
   override async stat(path: string): Promise<ObjectInfo | null> {
@@ -56,17 +64,17 @@ class SleepyStorage extends MemoryStorage {
   }
 
   override async put(path: string, bytes: Uint8Array): Promise<void> {
-    await this.#step();
+    await this.#step(path);
     await super.put(path, bytes);
   }
 
   override async remove(path: string): Promise<void> {
-    await this.#step();
+    await this.#step(path);
     await super.remove(path);
   }
 
   override async removePath(path: string): Promise<void> {
-    await this.#step();
+    await this.#step(path);
     await super.removePath(path);
   }
 }
@@ -171,6 +179,7 @@ it.each(WORKS.flatMap(([name, work]) => (["full", "incr"] as const).map((type) =
       if (error !== null) lostCount++;
       const where = `after ${before} operations: ${error?.message ?? "done"}`;
       expect(await brokenIn(here.repo), where).toEqual([]);
+      if (error !== null) expect(here.storage.late, where).toEqual([]);
       expect(await labelsOf(here.repo), where).toEqual(expect.arrayContaining(others));
     }
     expect(lostCount).toBeGreaterThan(10);

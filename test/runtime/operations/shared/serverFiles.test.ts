@@ -13,6 +13,7 @@ import {
 } from "../../../../runtime/operations/shared/serverFiles";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { stanzaDelete } from "../../../../runtime/operations/stanza/stanzaDelete";
+import { NO_LEASE } from "../../../../runtime/repository/lease";
 import type { Session } from "../../../../runtime/postgres/session";
 import { listLabels } from "../../../../runtime/repository/backupStore";
 import { readFile, type Repository } from "../../../../runtime/repository/repository";
@@ -230,7 +231,7 @@ describe("configuration files outside the data directory", () => {
       ctx,
     );
     expect([await exists(old), await exists(kept)]).toEqual([false, true]);
-    await stanzaDelete(plain, ctx);
+    await stanzaDelete(plain, NO_LEASE, ctx);
     expect(await exists(kept)).toBe(false);
   });
 });
