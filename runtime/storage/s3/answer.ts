@@ -1,7 +1,7 @@
 /** Reads the XML answers of an S3 service: pages of listings, results of a batch deletion. */
 import { compareBytes } from "../../base/bytes";
 import { BackupError, fail } from "../../base/errors";
-import { errorFacts, type FailureFacts } from "./failure";
+import { answerError, errorFacts, type FailureFacts } from "./failure";
 import { findText, parseXml, type XmlElement } from "./xml";
 
 export interface ListedObject {
@@ -35,14 +35,23 @@ export interface VersionPage {
   readonly next: Readonly<Record<string, string>> | null;
 }
 
-export interface DeleteFailure {
-  readonly key: string;
-  readonly code: string;
-  readonly message: string;
+export interface DeleteResult {
+  readonly deleted: readonly string[];
+  readonly refused: readonly string[];
 }
 
-/** The root element of a successful answer. @throws service unless the text is XML of an S3 service. */
-export function parseAnswer(text: string, facts: FailureFacts): XmlElement {
+/**
+ * The root element of an answer. A service may begin with 200 and end with an error.
+ * @throws the service's error, or service unless the text is this document
+ */
+export function parseAnswer(text: string, rootName: string, facts: FailureFacts, status = 200): XmlElement {
+  const root = parseRoot(text, facts);
+  if (root.name === rootName) return root;
+  if (root.name === "Error") throw answerError({ status, ...errorFacts(root) }, facts);
+  throw fail("service", `unable to ${facts.doing}: the answer is '${root.name}'`, { repoIndex: facts.repoIndex });
+}
+
+function parseRoot(text: string, facts: FailureFacts): XmlElement {
   try {
     return parseXml(text);
   } catch (error) {
@@ -51,52 +60,74 @@ export function parseAnswer(text: string, facts: FailureFacts): XmlElement {
   }
 }
 
-/** One page of ListObjectsV2. @throws service for any other document. */
-export function parseListPage(text: string, facts: FailureFacts): ListPage {
-  const root = parseAnswer(text, facts);
-  if (root.name !== "ListBucketResult")
-    throw fail("service", `unable to ${facts.doing}: the answer is '${root.name}'`, { repoIndex: facts.repoIndex });
-  const objects: ListedObject[] = [];
-  const commonPrefixes: string[] = [];
-  for (const child of root.children) {
-    if (child.name === "CommonPrefixes") commonPrefixes.push(requiredText(child, "Prefix", facts));
-    else if (child.name === "Contents") objects.push(listedObject(child, facts));
-  }
-  return { objects, commonPrefixes, next: nextOf(root, objects, commonPrefixes) };
+/** One page of ListObjectsV2 with keys that begin with `prefix`. @throws service for any other document */
+export function parseListPage(text: string, prefix: string, facts: FailureFacts): ListPage {
+  const root = parseAnswer(text, "ListBucketResult", facts);
+  const objects = childrenOf(root, "Contents").map((child) => listedObject(child, facts));
+  const commonPrefixes = foldersOf(root, facts);
+  requirePrefix([...objects.map(({ key }) => key), ...commonPrefixes], prefix, facts);
+  return { objects, commonPrefixes, next: nextOf(root, objects, commonPrefixes, facts) };
 }
 
-/** One page of ListObjectVersions. @throws service for any other document */
-export function parseVersionPage(text: string, facts: FailureFacts): VersionPage {
-  const root = parseAnswer(text, facts);
-  if (root.name !== "ListVersionsResult")
-    throw fail("service", `unable to ${facts.doing}: the answer is '${root.name}'`, { repoIndex: facts.repoIndex });
-  const elements = root.children.filter((child) => child.name === "Version" || child.name === "DeleteMarker");
-  const commonPrefixes = root.children
-    .filter((child) => child.name === "CommonPrefixes")
-    .map((child) => requiredText(child, "Prefix", facts));
-  return {
-    versions: newestFirst(elements.map((element) => listedVersion(element, facts))),
-    commonPrefixes,
-    next: nextVersionsOf(root, facts),
-  };
+/** One page of ListObjectVersions with keys that begin with `prefix`. @throws service for any other document */
+export function parseVersionPage(text: string, prefix: string, facts: FailureFacts): VersionPage {
+  const root = parseAnswer(text, "ListVersionsResult", facts);
+  const versions = childrenOf(root, "Version", "DeleteMarker").map((element) => listedVersion(element, facts));
+  const commonPrefixes = foldersOf(root, facts);
+  requirePrefix([...versions.map(({ key }) => key), ...commonPrefixes], prefix, facts);
+  return { versions: newestFirst(versions), commonPrefixes, next: nextVersionsOf(root, facts) };
+}
+
+/** A cache that ignores the query returns another listing. */
+function requirePrefix(keys: readonly string[], prefix: string, facts: FailureFacts): void {
+  const foreign = keys.find((key) => !key.startsWith(prefix));
+  if (foreign === undefined) return;
+  throw fail(
+    "service",
+    `unable to ${facts.doing}: the listing has '${foreign}', which does not begin with '${prefix}'`,
+    {
+      repoIndex: facts.repoIndex,
+    },
+  );
 }
 
 /** True if the bucket keeps versions, or has kept them before: they stay readable. */
 export function parseVersioning(text: string, facts: FailureFacts): boolean {
-  const root = parseAnswer(text, facts);
-  if (root.name !== "VersioningConfiguration")
-    throw fail("service", `unable to ${facts.doing}: the answer is '${root.name}'`, { repoIndex: facts.repoIndex });
+  const root = parseAnswer(text, "VersioningConfiguration", facts);
   return ["Enabled", "Suspended"].includes(findText(root, "Status")?.trim() ?? "");
 }
 
-/** Keys that a batch deletion failed to remove. */
-export function parseDeleteResult(text: string, facts: FailureFacts): DeleteFailure[] {
-  const root = parseAnswer(text, facts);
-  if (root.name !== "DeleteResult")
-    throw fail("service", `unable to ${facts.doing}: the answer is '${root.name}'`, { repoIndex: facts.repoIndex });
-  // Backblaze B2 has sent an empty element without a failure.
-  const errors = root.children.filter((child) => child.name === "Error" && child.children.length > 0);
-  return errors.map((child) => ({ key: requiredText(child, "Key", facts), ...errorFacts(child) }));
+/** The id of an upload in parts that has begun. */
+export function parseUploadId(text: string, facts: FailureFacts): string {
+  return requiredText(parseAnswer(text, "InitiateMultipartUploadResult", facts), "UploadId", facts);
+}
+
+/** Keys of a batch deletion, as far as the service accounts for them. */
+export function parseDeleteResult(text: string, facts: FailureFacts): DeleteResult {
+  const root = parseAnswer(text, "DeleteResult", facts);
+  const keysOf = (name: string): string[] =>
+    childrenOf(root, name)
+      // Backblaze B2 has sent an empty error without a failure.
+      .filter(({ children }) => children.length > 0)
+      .map((child) => requiredText(child, "Key", facts));
+  return { deleted: keysOf("Deleted"), refused: keysOf("Error") };
+}
+
+function childrenOf(root: XmlElement, ...names: readonly string[]): XmlElement[] {
+  return root.children.filter(({ name }) => names.includes(name));
+}
+
+function foldersOf(root: XmlElement, facts: FailureFacts): string[] {
+  return childrenOf(root, "CommonPrefixes").map((child) => requiredText(child, "Prefix", facts));
+}
+
+/** Every listing says whether it is complete; a document that does not is no listing. */
+function isTruncated(root: XmlElement, facts: FailureFacts): boolean {
+  const text = requiredText(root, "IsTruncated", facts).trim();
+  if (text === "true" || text === "false") return text === "true";
+  throw fail("service", `unable to ${facts.doing}: '${text}' is no value of 'IsTruncated'`, {
+    repoIndex: facts.repoIndex,
+  });
 }
 
 function listedVersion(element: XmlElement, facts: FailureFacts): ListedVersion {
@@ -150,7 +181,7 @@ export function secondOf({ modifiedAtMs }: Pick<ListedObject, "modifiedAtMs">): 
 }
 
 function nextVersionsOf(root: XmlElement, facts: FailureFacts): VersionPage["next"] {
-  if (findText(root, "IsTruncated")?.trim() !== "true") return null;
+  if (!isTruncated(root, facts)) return null;
   const version = findText(root, "NextVersionIdMarker") ?? "";
   return {
     "key-marker": requiredText(root, "NextKeyMarker", facts),
@@ -173,19 +204,25 @@ function nextOf(
   root: XmlElement,
   objects: readonly ListedObject[],
   commonPrefixes: readonly string[],
+  facts: FailureFacts,
 ): ListPage["next"] {
-  if (findText(root, "IsTruncated")?.trim() !== "true") return null;
+  if (!isTruncated(root, facts)) return null;
   const token = findText(root, "NextContinuationToken");
   if (token !== undefined && token !== "") return { "continuation-token": token };
   // Older Ceph omits the token: continue after the last name, which is the greatest of the page.
   const last = [objects.at(-1)?.key ?? "", commonPrefixes.at(-1) ?? ""].sort(compareBytes)[1] ?? "";
+  if (last === "")
+    throw fail("service", `unable to ${facts.doing}: the listing is incomplete, without names or a token`, {
+      repoIndex: facts.repoIndex,
+    });
   // For a prefix, after everything below it.
-  return last === "" ? null : { "start-after": last.endsWith("/") ? `${last}\u{10FFFF}` : last };
+  return { "start-after": last.endsWith("/") ? `${last}\u{10FFFF}` : last };
 }
 
-function requiredText(element: XmlElement, name: string, facts: FailureFacts): string {
-  const text = findText(element, name);
-  if (text === undefined)
+/** Text of the child of that name. @throws service if it is missing or empty */
+export function requiredText(element: XmlElement, name: string, facts: FailureFacts): string {
+  const text = findText(element, name) ?? "";
+  if (text === "")
     throw fail("service", `unable to ${facts.doing}: '${element.name}' without '${name}'`, {
       repoIndex: facts.repoIndex,
     });

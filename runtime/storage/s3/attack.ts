@@ -9,9 +9,9 @@ import { type Measure, measure } from "../../base/hash";
 import type { Random } from "../../base/random";
 import { joinPath } from "../paths";
 import type { Attacked, Storage, StorageFact } from "../storage";
-import { parseAnswer, parseDeleteResult, secondOf } from "./answer";
+import { parseDeleteResult, parseUploadId, secondOf } from "./answer";
 import { bodyOf, headerOf, readText, type S3Answer, type S3Http, type S3Request } from "./http";
-import { escapeXml, findText } from "./xml";
+import { escapeXml } from "./xml";
 
 export interface AttackTarget {
   readonly http: S3Http;
@@ -167,7 +167,7 @@ class Attack {
     const begun = await this.#ask({ method: "POST", key, query: { uploads: "" } }, EXPECTED);
     if (begun.status >= 300) return { verdict: "ok", text: `the service refuses it: [${begun.status}]` };
     const facts = this.#target.http.factsOf({ method: "POST", key, doing: "begin an upload" });
-    const uploadId = findText(parseAnswer(begun.text, facts), "UploadId") ?? "";
+    const uploadId = parseUploadId(begun.text, facts);
     const part = await this.#ask(
       { method: "PUT", key, query: { partNumber: "1", uploadId }, body: bodyOf(new Uint8Array(0), true) },
       EXPECTED,
@@ -189,7 +189,7 @@ class Attack {
     const request = { method: "POST", query: { delete: "" }, body: bodyOf(Buffer.from(text), true) } as const;
     const answer = await this.#ask(request, EXPECTED);
     const facts = this.#target.http.factsOf({ ...request, doing: "remove objects" });
-    const isRefused = answer.status >= 300 || parseDeleteResult(answer.text, facts).length > 0;
+    const isRefused = answer.status >= 300 || parseDeleteResult(answer.text, facts).refused.length > 0;
     if (isRefused) return { verdict: "ok", text: "the service refuses it" };
     return withVersion
       ? { verdict: "fail", text: "this key deletes versions in batches: a thief destroys every backup" }

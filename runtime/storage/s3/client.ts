@@ -33,6 +33,7 @@ import { upload } from "./multipart";
 import { PastStorage } from "./past";
 import { probeS3 } from "./probe";
 import type { S3Quirks } from "./quirks";
+import { type Proof, requireStored, type Upload } from "./stored";
 import type { Credentials, CredentialSource } from "./credentials";
 import { Signer } from "./sign";
 import { escapeXml } from "./xml";
@@ -126,12 +127,11 @@ export class S3Storage implements AttackedStorage {
       expected: [301, 400, 401, 403, 404],
       doing,
     });
+    const version = headerOf(head, "etag");
     const sizeBytes = Number(headerOf(head, "content-length"));
     const modifiedAtMs = Date.parse(headerOf(head, "last-modified") ?? "");
-    if (head.status < 300 && Number.isSafeInteger(sizeBytes) && !Number.isNaN(modifiedAtMs)) {
-      const version = headerOf(head, "etag");
-      return { path, type: "file", sizeBytes, modifiedAtMs, ...(version === undefined ? {} : { version }) };
-    }
+    if (head.status < 300 && version !== undefined && Number.isSafeInteger(sizeBytes) && !Number.isNaN(modifiedAtMs))
+      return { path, type: "file", sizeBytes, modifiedAtMs, version };
     // An answer to HEAD has no body. A listing distinguishes a missing object from a missing bucket, a wrong key or an
     // unrelated proxy.
     const page = await this.#page({ prefix: key, "max-keys": "1" }, doing, path);
@@ -165,7 +165,9 @@ export class S3Storage implements AttackedStorage {
       return streamOf();
     }
     const request = this.#getRequest(path, range, versionId);
-    const first = await (versionId === undefined ? this.#getOrMissing(request, path) : this.#get(request, path));
+    const first = await (versionId === undefined
+      ? this.#getOrMissing(request, path, range)
+      : this.#get(request, range));
     if (first.status === 416) {
       first.body.resume();
       return streamOf();
@@ -186,7 +188,7 @@ export class S3Storage implements AttackedStorage {
     };
     const ask = async (next: VersionPage["next"]): Promise<VersionPage> => {
       const request: S3Request = { method: "GET", query: { ...query, ...next }, doing };
-      return parseVersionPage(await this.#http.exchangeText(request), this.#http.factsOf(request));
+      return this.#http.exchangeText(request, (text, facts) => parseVersionPage(text, whole, facts));
     };
     for await (const { versions, commonPrefixes, next } of this.#eachPage(ask, doing)) {
       yield {
@@ -214,20 +216,15 @@ export class S3Storage implements AttackedStorage {
   async put(path: string, bytes: Uint8Array): Promise<void> {
     checkPath(path);
     if (bytes.length > this.#options.partSizeBytes) return this.putStream(path, () => streamOf(bytes));
-    const body = bodyOf(bytes, this.#options.quirks.contentMd5);
-    await this.#http.exchangeHead({
-      method: "PUT",
-      key: this.#key(path),
-      path,
-      body,
-      doing: `put '${this.#nameOf(path)}'`,
-    });
+    const put = this.#putRequest(path, bytes);
+    await this.#http.exchange(put, (answer) => requireStored(this.#http, put, answer, this.#proofOf(path)));
   }
 
   async putStream(path: string, open: () => ByteStream): Promise<void> {
     checkPath(path);
     const { quirks, partSizeBytes, repoIndex } = this.#options;
     const target = {
+      ...this.#proofOf(path),
       http: this.#http,
       quirks,
       key: this.#key(path),
@@ -315,24 +312,15 @@ export class S3Storage implements AttackedStorage {
     refusals: readonly number[],
   ): Promise<boolean> {
     checkPath(path);
-    const { quirks, repoIndex } = this.#options;
-    const doing = `put '${this.#nameOf(path)}'`;
-    const request: S3Request = {
-      method: "PUT",
-      key: this.#key(path),
-      path,
-      headers,
-      body: bodyOf(bytes, quirks.contentMd5),
-      expected: refusals,
-      doing,
-    };
-    const { status, attempt } = await this.#http.exchange(request, async (answer) => {
-      answer.body.resume();
+    const put: Upload = { ...this.#putRequest(path, bytes), headers, expected: refusals };
+    const { status, attempt } = await this.#http.exchange(put, async (answer) => {
+      if (answer.status < 300) await requireStored(this.#http, put, answer, this.#proofOf(path));
+      else await readText(answer);
       // Another upload of this key is running: the outcome is still open.
       if (answer.status !== CONFLICT) return answer;
-      throw fail("service", `unable to ${doing}: [${CONFLICT}] another upload of it is in progress`, {
+      throw fail("service", `unable to ${put.doing}: [${CONFLICT}] another upload of it is in progress`, {
         path,
-        repoIndex,
+        repoIndex: this.#options.repoIndex,
         retryable: true,
       });
     });
@@ -348,6 +336,15 @@ export class S3Storage implements AttackedStorage {
     return stored !== null && Buffer.from(bytes).equals(stored);
   }
 
+  #putRequest(path: string, bytes: Uint8Array): Upload {
+    const body = bodyOf(bytes, this.#options.quirks.contentMd5);
+    return { method: "PUT", key: this.#key(path), path, body, doing: `put '${this.#nameOf(path)}'` };
+  }
+
+  #proofOf(path: string): Proof {
+    return { quirks: this.#options.quirks, stat: () => this.stat(path) };
+  }
+
   #key(path: string): string {
     return joinPath(this.#prefix, path);
   }
@@ -360,14 +357,14 @@ export class S3Storage implements AttackedStorage {
     return joinPath(this.name, path);
   }
 
-  async #page(query: Readonly<Record<string, string>>, doing: string, path?: string): Promise<ListPage> {
+  #page(query: Readonly<Record<string, string>>, doing: string, path?: string): Promise<ListPage> {
     const request: S3Request = {
       method: "GET",
       query: { "list-type": "2", ...query },
       doing,
       ...(path === undefined ? {} : { path }),
     };
-    return parseListPage(await this.#http.exchangeText(request), this.#http.factsOf(request));
+    return this.#http.exchangeText(request, (text, facts) => parseListPage(text, query["prefix"] ?? "", facts));
   }
 
   #pages(query: Readonly<Record<string, string>>, doing: string): AsyncIterable<ListPage> {
@@ -399,19 +396,20 @@ export class S3Storage implements AttackedStorage {
       path,
       ...(versionId === undefined ? {} : { query: { versionId } }),
       headers,
-      expected: [416],
+      expected: whole ? [] : [416],
       doing: `get '${this.#nameOf(path)}'`,
     };
   }
 
-  #get(request: S3Request, path: string): Promise<S3Answer> {
+  #get(request: S3Request, range: ByteRange | undefined): Promise<S3Answer> {
     return this.#http.exchange(request, async (answer) => {
-      // Without a checksum, bytes from another offset would go unnoticed.
-      if (request.headers?.["range"] === undefined || answer.status === 206 || answer.status === 416) return answer;
+      const fault = answer.status === 416 ? null : faultOf(answer, request, range);
+      if (fault === null) return answer;
       answer.body.destroy();
-      throw fail("service", `unable to ${request.doing}: the service ignores ranges`, {
-        path,
-        repoIndex: this.#options.repoIndex,
+      const { path, repoIndex } = this.#http.factsOf(request);
+      throw fail("service", `unable to ${request.doing}: ${fault}`, {
+        repoIndex,
+        ...(path === undefined ? {} : { path }),
       });
     });
   }
@@ -420,9 +418,9 @@ export class S3Storage implements AttackedStorage {
    * Amazon S3 answers 403, not 404, for a missing object if the key may list only a prefix, as in our policies. A
    * listing below that prefix decides.
    */
-  async #getOrMissing(request: S3Request, path: string): Promise<S3Answer> {
+  async #getOrMissing(request: S3Request, path: string, range: ByteRange | undefined): Promise<S3Answer> {
     try {
-      return await this.#get(request, path);
+      return await this.#get(request, range);
     } catch (error) {
       if (!isError(error, "access")) throw error;
       const key = this.#key(path);
@@ -472,7 +470,7 @@ export class S3Storage implements AttackedStorage {
       const rest =
         endBytes === undefined ? { offsetBytes: position } : { offsetBytes: position, sizeBytes: endBytes - position };
       if (rest.sizeBytes === 0) return;
-      answer = await this.#get(this.#getRequest(path, rest, versionId), path);
+      answer = await this.#get(this.#getRequest(path, rest, versionId), rest);
       if (answer.status === 416 || headerOf(answer, "etag") !== headerOf(first, "etag")) {
         answer.body.destroy();
         throw fail("fileRead", `unable to get '${this.#nameOf(path)}': the object changed while it was read`, {
@@ -485,12 +483,19 @@ export class S3Storage implements AttackedStorage {
 
   async #removeKey(key: string): Promise<void> {
     const path = this.#pathOf(key);
-    const request: S3Request = { method: "DELETE", key, path, doing: `remove '${this.#nameOf(path)}'` };
+    const doing = `remove '${this.#nameOf(path)}'`;
     try {
-      await this.#http.exchangeHead(request);
+      const { status } = await this.#http.exchangeHead({ method: "DELETE", key, path, doing });
+      // Amazon answers 204. 200 is the answer of anything.
+      if (status === 204 || (await this.stat(path)) === null) return;
+      const { repoIndex } = this.#options;
+      throw fail("service", `unable to ${doing}: the service answered [${status}] and still has it`, {
+        path,
+        repoIndex,
+      });
     } catch (error) {
       // Amazon answers 204 for a missing object too; some others report it.
-      if (!(error instanceof Error && "kind" in error && error.kind === "fileMissing")) throw error;
+      if (!isError(error, "fileMissing")) throw error;
     }
   }
 
@@ -499,10 +504,10 @@ export class S3Storage implements AttackedStorage {
     await mapParallel(refused, SINGLE_DELETES_IN_FLIGHT, (key) => this.#removeKey(key));
   }
 
-  /** Keys that the service did not remove. Each is then tried alone, which also gives it its own error. */
+  /** Keys that the service does not name as removed. Each is then tried alone, which also gives it its own error. */
   async #removeBatch(keys: readonly string[]): Promise<readonly string[]> {
     const objects = keys.map((key) => `<Object><Key>${escapeXml(key)}</Key></Object>`).join("");
-    const text = `<?xml version="1.0" encoding="UTF-8"?><Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Quiet>true</Quiet>${objects}</Delete>`;
+    const text = `<?xml version="1.0" encoding="UTF-8"?><Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${objects}</Delete>`;
     const body = bodyOf(Buffer.from(text, "utf8"), true);
     const request: S3Request = {
       method: "POST",
@@ -512,18 +517,28 @@ export class S3Storage implements AttackedStorage {
       doing: `remove ${keys.length} objects of '${this.name}'`,
     };
     return this.#http.exchange(request, async (answer) => {
-      if (answer.status >= 300) {
-        answer.body.resume();
-        return keys;
-      }
-      const chunks: Uint8Array[] = [];
-      for await (const chunk of chunksOf(answer.body)) chunks.push(chunk);
-      const asked = new Set(keys);
-      return parseDeleteResult(Buffer.concat(chunks).toString("utf8"), this.#http.factsOf(request))
-        .map((failure) => failure.key)
-        .filter((key) => asked.has(key));
+      const text = await readText(answer);
+      if (answer.status >= 300) return keys;
+      const deleted = new Set(parseDeleteResult(text, this.#http.factsOf(request)).deleted);
+      return keys.filter((key) => !deleted.has(key));
     });
   }
+}
+
+/** Why an answer has not the asked bytes; null if it has. Without a checksum others would go unnoticed. */
+function faultOf(answer: S3Answer, request: S3Request, range: ByteRange | undefined): string | null {
+  if (headerOf(answer, "etag") === undefined) return "the answer has no etag";
+  const isRange = request.headers?.["range"] !== undefined;
+  if (answer.status === 200) return isRange ? "the service ignores ranges" : null;
+  const [, first, last, size] =
+    /^bytes ([0-9]+)-([0-9]+)\/([0-9]+|\*)$/.exec(headerOf(answer, "content-range") ?? "") ?? [];
+  const end = range?.sizeBytes === undefined ? undefined : range.offsetBytes + range.sizeBytes - 1;
+  const isAsked =
+    isRange &&
+    Number(first) === range?.offsetBytes &&
+    (Number(last) === end || Number(last) === Number(size) - 1) &&
+    (endOf(answer, Number(first)) ?? Number(last) + 1) === Number(last) + 1;
+  return isAsked ? null : "the service sends another range";
 }
 
 /** End of the object or range; undefined if the service does not state it. */

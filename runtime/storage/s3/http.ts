@@ -24,8 +24,9 @@ export interface S3Body {
   readonly chunks: readonly Uint8Array[];
   readonly sizeBytes: number;
   readonly sha256Hex: string;
-  /** Present if `content-md5` is wanted. */
-  readonly md5Base64?: string;
+  readonly md5: Buffer;
+  /** Whether `content-md5` is sent. */
+  readonly sendsMd5: boolean;
 }
 
 export interface S3Request {
@@ -75,6 +76,17 @@ const KEEP_ALIVE_MS = 15_000;
 /** Size of the pieces of a body. Each one restarts the clock, so that a slow line does not pass for a dead one. */
 const SEND_SIZE_BYTES = 128 * 1024;
 const ERROR_BODY_SIZE_BYTES_MAX = 64 * 1024;
+/**
+ * What the API promises for a success (Amazon S3 API reference). Any other 2xx, such as 202, comes from something else
+ * than an S3 service, or promises nothing.
+ */
+const SUCCESSES: Readonly<Record<S3Request["method"], readonly number[]>> = {
+  GET: [200, 206],
+  HEAD: [200],
+  PUT: [200],
+  POST: [200],
+  DELETE: [204, 200],
+};
 /** A page of 1,000 keys of 1,024 bytes is about 1.5 MiB. */
 const TEXT_BODY_SIZE_BYTES_MAX = 32 * 1024 * 1024;
 
@@ -108,17 +120,24 @@ export class S3Http {
     }
   }
 
-  /** The complete body of a good answer as text. */
-  exchangeText(request: S3Request): Promise<string> {
-    return this.exchange(request, readText);
+  /** What `parse` makes of the complete body of a good answer; its retryable errors are retried. */
+  exchangeText<T>(request: S3Request, parse: (text: string, facts: FailureFacts) => T): Promise<T> {
+    return this.exchange(request, async (answer) => parse(await readText(answer), this.factsOf(request)));
   }
 
-  /** A good answer whose body is ignored. */
+  /** A good answer, whose success has no body. */
   exchangeHead(request: S3Request): Promise<S3Answer> {
     return this.exchange(request, async (answer) => {
-      await readBytes(answer.body, TEXT_BODY_SIZE_BYTES_MAX);
+      await this.requireNoBody(request, answer);
       return answer;
     });
+  }
+
+  /** A success with a body is none: it has an `<Error>`, or the HTML of a portal. */
+  async requireNoBody(request: S3Request, answer: S3Answer): Promise<void> {
+    const text = textOf(await readBytes(answer.body, ERROR_BODY_SIZE_BYTES_MAX));
+    if (answer.status >= 300 || text.trim() === "") return;
+    throw answerError(parseErrorAnswer(answer.status, text, headerOf(answer, "date")), this.factsOf(request));
   }
 
   /** Pause after a failed attempt: half to one and a half of its share. */
@@ -157,7 +176,7 @@ export class S3Http {
     let retryAfterMs = 0;
     try {
       const answer = await this.#send(request, attempt, signal);
-      if (answer.status < 300 || request.expected?.includes(answer.status) === true)
+      if (SUCCESSES[request.method].includes(answer.status) || request.expected?.includes(answer.status) === true)
         return { ok: true, value: await consume(answer) };
       retryAfterMs = retryAfterOf(answer);
       const date = headerOf(answer, "date");
@@ -180,7 +199,7 @@ export class S3Http {
     const query = request.query ?? {};
     const { body } = request;
     const headers: Record<string, string> = { "user-agent": "pgbackstop", ...request.headers };
-    if (body?.md5Base64 !== undefined) headers["content-md5"] = body.md5Base64;
+    if (body?.sendsMd5 === true) headers["content-md5"] = body.md5.toString("base64");
     const sha256Hex = body?.sha256Hex ?? SHA256_EMPTY;
     const signed = await signer.sign(
       { method: request.method, host: address.host, path, query, headers, sha256Hex },
@@ -209,29 +228,30 @@ export class S3Http {
 }
 
 /** A body of one piece, hashed. */
-export function bodyOf(bytes: Uint8Array, withMd5: boolean): S3Body {
-  const hash = new BodyHash(withMd5);
+export function bodyOf(bytes: Uint8Array, sendsMd5: boolean): S3Body {
+  const hash = new BodyHash(sendsMd5);
   hash.add(bytes);
   return hash.finish([bytes], bytes.length);
 }
 
-/** Hashes a body while it is assembled. */
+/** Hashes a body while it is assembled. Most services answer with its MD5. */
 export class BodyHash {
   readonly #sha256 = createHash("sha256");
-  readonly #md5;
+  readonly #md5 = createHash("md5");
+  readonly #sendsMd5: boolean;
 
-  constructor(withMd5: boolean) {
-    this.#md5 = withMd5 ? createHash("md5") : undefined;
+  constructor(sendsMd5: boolean) {
+    this.#sendsMd5 = sendsMd5;
   }
 
   add(chunk: Uint8Array): void {
     this.#sha256.update(chunk);
-    this.#md5?.update(chunk);
+    this.#md5.update(chunk);
   }
 
   finish(chunks: readonly Uint8Array[], sizeBytes: number): S3Body {
-    const md5 = this.#md5 === undefined ? {} : { md5Base64: this.#md5.digest("base64") };
-    return { chunks, sizeBytes, sha256Hex: this.#sha256.digest("hex"), ...md5 };
+    const md5 = this.#md5.digest();
+    return { chunks, sizeBytes, sha256Hex: this.#sha256.digest("hex"), md5, sendsMd5: this.#sendsMd5 };
   }
 }
 

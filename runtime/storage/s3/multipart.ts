@@ -9,15 +9,16 @@
 import { createHash } from "node:crypto";
 import type { ByteStream } from "../../base/bytes";
 import { assert, fail, isError } from "../../base/errors";
-import { answerError, errorFacts } from "./failure";
-import { BodyHash, headerOf, readText, type S3Answer, type S3Body, type S3Http, type S3Request } from "./http";
+import { parseAnswer, parseUploadId, requiredText } from "./answer";
+import { parseErrorAnswer } from "./failure";
+import { BodyHash, bodyOf, readText, type S3Body, type S3Http, type S3Request } from "./http";
 import type { S3Quirks } from "./quirks";
-import { escapeXml, findText } from "./xml";
-import { parseAnswer } from "./answer";
+import { bare, isMd5, type Proof, requireObject, requireStored, type Upload } from "./stored";
+import { escapeXml } from "./xml";
 
-export interface UploadTarget {
+export interface UploadTarget extends Proof {
   readonly http: S3Http;
-  readonly quirks: Pick<S3Quirks, "contentMd5" | "partCountMax">;
+  readonly quirks: Pick<S3Quirks, "contentMd5" | "etagIsMd5" | "partCountMax">;
   readonly key: string;
   /** Path relative to the storage, for errors. */
   readonly path: string;
@@ -51,7 +52,8 @@ export async function upload(target: UploadTarget, source: ByteStream): Promise<
   try {
     for await (const part of partsOf(source, target)) {
       if (part.last && part.number === 1) {
-        await http.exchangeHead({ method: "PUT", key, path, body: part.body, doing: `put '${name}'` });
+        const put: Upload = { method: "PUT", key, path, body: part.body, doing: `put '${name}'` };
+        await http.exchange(put, (answer) => requireStored(http, put, answer, target));
         return;
       }
       if (part.number > target.quirks.partCountMax) throw tooManyParts(target);
@@ -110,33 +112,15 @@ async function* partsOf(source: ByteStream, target: UploadTarget): AsyncIterable
 
 async function beginUpload({ http, key, path, name }: UploadTarget): Promise<string> {
   const request: S3Request = { method: "POST", key, path, query: { uploads: "" }, doing: `begin upload of '${name}'` };
-  const answer = parseAnswer(await http.exchangeText(request), http.factsOf(request));
-  const uploadId = findText(answer, "UploadId");
-  if (uploadId === undefined || uploadId === "")
-    throw fail("service", `unable to begin upload of '${name}': the answer has no upload id`, { path });
-  return uploadId;
+  return http.exchangeText(request, parseUploadId);
 }
 
-async function putPart(
-  { http, key, path, name }: UploadTarget,
-  uploadId: string,
-  part: Part,
-  signal: AbortSignal,
-): Promise<string> {
+function putPart(target: UploadTarget, uploadId: string, part: Part, signal: AbortSignal): Promise<string> {
+  const { http, key, path, name } = target;
   const query = { partNumber: String(part.number), uploadId };
-  const answer = await http.exchangeHead({
-    method: "PUT",
-    key,
-    path,
-    query,
-    body: part.body,
-    signal,
-    doing: `put part ${part.number} of '${name}'`,
-  });
-  const etag = headerOf(answer, "etag");
-  if (etag === undefined || etag === "")
-    throw fail("service", `unable to put part ${part.number} of '${name}': the answer has no etag`, { path });
-  return etag;
+  const doing = `put part ${part.number} of '${name}'`;
+  const put: Upload = { method: "PUT", key, path, query, body: part.body, signal, doing };
+  return http.exchange(put, (answer) => requireStored(http, put, answer, target, true));
 }
 
 async function completeUpload(
@@ -150,56 +134,36 @@ async function completeUpload(
     .map((etag, index) => `<Part><PartNumber>${index + 1}</PartNumber><ETag>${escapeXml(etag)}</ETag></Part>`)
     .join("");
   const text = `<?xml version="1.0" encoding="UTF-8"?><CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${parts}</CompleteMultipartUpload>`;
-  const bytes = Buffer.from(text, "utf8");
-  const hash = new BodyHash(target.quirks.contentMd5);
-  hash.add(bytes);
-  const body = hash.finish([bytes], bytes.length);
   const request: S3Request = {
     method: "POST",
     key,
     path,
     query: { uploadId },
-    body,
+    body: bodyOf(Buffer.from(text, "utf8"), target.quirks.contentMd5),
     expected: [404],
     doing: `complete upload of '${name}'`,
   };
+  const whole = etagOfParts(etags);
   await http.exchange(request, async (answer) => {
+    const { status, attempt } = answer;
     // The service sends the status before it assembles the parts: only the body has the result.
-    const element = parseAnswer(await readText(answer), http.factsOf(request));
-    if (element.name !== "Error" && (findText(element, "ETag") ?? "") !== "") return;
-    const facts =
-      element.name === "Error"
-        ? errorFacts(element)
-        : { code: "", message: `the answer '${element.name}' has no etag` };
+    const result = await readText(answer);
     // An earlier attempt may have succeeded and lost its answer.
-    if (facts.code === "NoSuchUpload" && answer.attempt > 1 && (await isOurs(target, etags, sizeBytes))) return;
-    throw answerError({ status: answer.status, ...facts }, http.factsOf(request));
+    if (attempt > 1 && parseErrorAnswer(status, result, undefined).code === "NoSuchUpload") {
+      const info = await target.stat();
+      if (whole !== null && info?.sizeBytes === sizeBytes && bare(info.version ?? "") === whole) return;
+    }
+    const facts = http.factsOf(request);
+    const etag = requiredText(parseAnswer(result, "CompleteMultipartUploadResult", facts, status), "ETag", facts);
+    if (bare(etag) !== whole) await requireObject(http, request, etag, sizeBytes, target);
   });
 }
 
-/** True if the object provably consists of these parts: its size matches, and so does the etag computed from theirs. */
-async function isOurs(
-  { http, key, path, name }: UploadTarget,
-  etags: readonly string[],
-  sizeBytes: number,
-): Promise<boolean> {
-  const digests = etags.map((etag) => etag.replaceAll('"', ""));
-  if (!digests.every((digest) => /^[0-9a-f]{32}$/i.test(digest))) return false;
-  const expected = `${createHash("md5")
-    .update(Buffer.from(digests.join(""), "hex"))
-    .digest("hex")}-${etags.length}`;
-  const answer: S3Answer = await http.exchangeHead({
-    method: "HEAD",
-    key,
-    path,
-    expected: [404],
-    doing: `get info of '${name}'`,
-  });
-  return (
-    answer.status === 200 &&
-    headerOf(answer, "content-length") === String(sizeBytes) &&
-    headerOf(answer, "etag")?.replaceAll('"', "") === expected
-  );
+/** ETag of the object where ETags are MD5s; null where those of the parts are none. */
+function etagOfParts(etags: readonly string[]): string | null {
+  if (!etags.every(isMd5)) return null;
+  const digests = Buffer.from(etags.map(bare).join(""), "hex");
+  return `${createHash("md5").update(digests).digest("hex")}-${etags.length}`;
 }
 
 /**

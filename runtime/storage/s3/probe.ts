@@ -7,9 +7,8 @@ import { utf8 } from "../../base/bytes";
 import type { Clock } from "../../base/clock";
 import { fail, isError, toBackupError } from "../../base/errors";
 import type { StorageFact } from "../storage";
-import { parseAnswer, parseListPage } from "./answer";
-import { bodyOf, headerOf, type S3Answer, type S3Http, type S3Request } from "./http";
-import { findText } from "./xml";
+import { type ListPage, parseListPage, parseUploadId } from "./answer";
+import { bodyOf, headerOf, readText, type S3Answer, type S3Http, type S3Request } from "./http";
 
 export interface ProbeTarget {
   readonly http: S3Http;
@@ -72,10 +71,10 @@ function tlsFact({ origin, verifyTls }: ProbeTarget): StorageFact {
 }
 
 async function probeClock({ clock, http, name, prefix }: ProbeTarget): Promise<Verdict> {
-  const answer = await http.exchangeHead({
-    method: "GET",
-    query: { "list-type": "2", prefix, "max-keys": "1" },
-    doing: `list '${name}'`,
+  const query = { "list-type": "2", prefix, "max-keys": "1" };
+  const answer = await http.exchange({ method: "GET", query, doing: `list '${name}'` }, async (listing) => {
+    await readText(listing);
+    return listing;
   });
   const served = Date.parse(headerOf(answer, "date") ?? "");
   if (Number.isNaN(served)) return { verdict: "skip", text: "the service reports no time" };
@@ -87,13 +86,14 @@ async function probeClock({ clock, http, name, prefix }: ProbeTarget): Promise<V
 async function probePages(target: ProbeTarget): Promise<Verdict> {
   const { http, name, prefix, repoIndex } = target;
   for (let index = 0; index < PAGE_OBJECTS; index++) await put(target, `page/${index}`);
+  const folder = `${prefix}/page/`;
   const seen = new Set<string>();
   let next: Readonly<Record<string, string>> | null = {};
   let pageCount = 0;
   while (next !== null && pageCount < PAGES_MAX) {
-    const query = { "list-type": "2", prefix: `${prefix}/page/`, "max-keys": String(PAGE_SIZE), ...next };
+    const query = { "list-type": "2", prefix: folder, "max-keys": String(PAGE_SIZE), ...next };
     const request: S3Request = { method: "GET", query, doing: `list '${name}' in pages` };
-    const page = parseListPage(await http.exchangeText(request), http.factsOf(request));
+    const page: ListPage = await http.exchangeText(request, (text, facts) => parseListPage(text, folder, facts));
     for (const { key } of page.objects) seen.add(key);
     next = page.next;
     pageCount++;
@@ -109,7 +109,7 @@ async function probePages(target: ProbeTarget): Promise<Verdict> {
 async function probeAbort({ http, name, prefix }: ProbeTarget): Promise<Verdict> {
   const key = `${prefix}/upload`;
   const begin: S3Request = { method: "POST", key, query: { uploads: "" }, doing: `begin an upload to '${name}'` };
-  const uploadId = findText(parseAnswer(await http.exchangeText(begin), http.factsOf(begin)), "UploadId") ?? "";
+  const uploadId = await http.exchangeText(begin, parseUploadId);
   await http.exchangeHead({ method: "DELETE", key, query: { uploadId }, doing: `abort an upload to '${name}'` });
   return { verdict: "ok", text: "an upload can be aborted, and its parts cost nothing" };
 }

@@ -24,6 +24,11 @@ export interface S3Quirks {
   readonly tagging: boolean;
   /** `content-md5` on uploads: object lock requires it; otherwise the signed SHA-256 alone protects the body. */
   readonly contentMd5: boolean;
+  /**
+   * The vendor documents that the ETag of an upload, and of a part, is the MD5 of its body unless a KMS or customer's
+   * key encrypts it. Most others do so too; some have opaque ETags (R2's parts, MinIO with `--no-compat`).
+   */
+  readonly etagIsMd5: boolean;
   /** `POST ?delete` works; otherwise objects are deleted one by one. */
   readonly batchDelete: boolean;
   /**
@@ -56,6 +61,7 @@ const COMMON = {
   objectLock: true,
   tagging: true,
   contentMd5: true,
+  etagIsMd5: false,
   batchDelete: true,
   conditionalWrites: false,
   equalParts: false,
@@ -74,6 +80,7 @@ export const S3_QUIRKS: readonly S3Quirks[] = [
     hostSuffixes: [".amazonaws.com", ".amazonaws.com.cn"],
     regionPattern: "^s3[.-](?:dualstack\\.|fips\\.)?([a-z]{2,4}(?:-[a-z]+)+-[0-9]+)\\.amazonaws\\.com",
     uriStyle: "host",
+    etagIsMd5: true,
     conditionalWrites: true,
   },
   {

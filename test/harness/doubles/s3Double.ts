@@ -3,6 +3,7 @@
  * documented behaviour that no server on this machine shows (throttling, failures inside a 200, missing tokens).
  * Everything else is tested on real servers.
  */
+import { createHash } from "node:crypto";
 import {
   createServer,
   type IncomingHttpHeaders,
@@ -97,6 +98,21 @@ function send(
   outgoing.writeHead(status, { "content-length": String(bytes.length), ...headers });
   if (cutAfterBytes === undefined) outgoing.end(incoming.method === "HEAD" ? undefined : bytes);
   else outgoing.write(bytes.subarray(0, cutAfterBytes), () => setTimeout(() => incoming.socket.destroy(), 20));
+}
+
+/** The answer to an upload that is stored. */
+export function stored({ body }: Pick<DoubleRequest, "body">): DoubleAnswer {
+  return { status: 200, headers: { etag: `"${createHash("md5").update(body).digest("hex")}"` } };
+}
+
+/** The answer to a GET of an object with this content, as far as its range reaches. */
+export function content({ headers }: Pick<DoubleRequest, "headers">, object: string | Uint8Array): DoubleAnswer {
+  const bytes = Buffer.from(object);
+  const [, first, last = ""] = /^bytes=([0-9]+)-([0-9]*)$/.exec(headers.range ?? "") ?? [];
+  if (first === undefined) return { status: 200, headers: { etag: '"e"' }, body: bytes };
+  const end = last === "" ? bytes.length : Math.min(bytes.length, Number(last) + 1);
+  const range = `bytes ${first}-${end - 1}/${bytes.length}`;
+  return { status: 206, headers: { etag: '"e"', "content-range": range }, body: bytes.subarray(Number(first), end) };
 }
 
 /** An error body as S3 services send it. */

@@ -4,7 +4,7 @@
  */
 import { compareBytes } from "../../../runtime/base/bytes";
 import { escapeXml } from "../../../runtime/storage/s3/xml";
-import { type DoubleAnswer, type DoubleRequest, errorBody } from "./s3Double";
+import { content, type DoubleAnswer, type DoubleRequest, errorBody } from "./s3Double";
 
 interface State {
   readonly key: string;
@@ -41,17 +41,15 @@ export class VersionedModel {
   answer({ headers, url }: DoubleRequest): DoubleAnswer {
     const { pathname, searchParams: query } = new URL(url, "http://double");
     const key = decodeURIComponent(pathname).slice(this.#bucket.length + 2);
-    if (key !== "") return this.#get(key, query.get("versionId"), headers.range);
+    if (key !== "") return this.#get(key, query.get("versionId"), headers);
     if (query.has("versioning")) return this.#versioning();
     return query.has("versions") ? this.#list(query) : { status: 400, body: errorBody("InvalidRequest") };
   }
 
-  #get(key: string, id: string | null, range: string | undefined): DoubleAnswer {
+  #get(key: string, id: string | null, headers: DoubleRequest["headers"]): DoubleAnswer {
     const state = this.#states.find((candidate) => candidate.key === key && candidate.id === id);
     if (state?.text === undefined || state.text === null) return { status: 404, body: errorBody("NoSuchVersion") };
-    const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(range ?? "") ?? [];
-    if (first === undefined) return { status: 200, body: state.text };
-    return { status: 206, body: state.text.slice(Number(first), last === "" ? undefined : Number(last) + 1) };
+    return content({ headers }, state.text);
   }
 
   #versioning(): DoubleAnswer {
@@ -80,11 +78,13 @@ export class VersionedModel {
     );
     const page: State[] = [];
     const folders: string[] = [];
-    let next = "";
+    let next = "<IsTruncated>false</IsTruncated>";
+    let isTruncated = false;
     for (const state of rest) {
       const folder = folderOf(state.key);
       if (folder !== null && folders.includes(folder)) continue;
       if (page.length + folders.length === pageSize) {
+        isTruncated = true;
         next = "<IsTruncated>true</IsTruncated>";
         break;
       }
@@ -93,7 +93,7 @@ export class VersionedModel {
     }
     const last = page.at(-1);
     const isFolderLast = last === undefined || compareBytes(folders.at(-1) ?? "", last.key) > 0;
-    if (next !== "") {
+    if (isTruncated) {
       next += isFolderLast
         ? `<NextKeyMarker>${escapeXml(folders.at(-1) ?? "")}</NextKeyMarker>`
         : `<NextKeyMarker>${escapeXml(last.key)}</NextKeyMarker><NextVersionIdMarker>${last.id}</NextVersionIdMarker>`;

@@ -2,14 +2,17 @@ import { describe, expect, test } from "vitest";
 import {
   parseDeleteResult,
   parseListPage,
+  parseUploadId,
   parseVersioning,
   parseVersionPage,
 } from "../../../../runtime/storage/s3/answer";
 
 const setting = { repoIndex: 2, bucket: "b", endpoint: "e", connection: "e:443", doing: "list 's3://b'" };
-const list = (inner: string) =>
+const WHOLE = "<IsTruncated>false</IsTruncated>";
+const list = (inner: string, prefix = "") =>
   parseListPage(
     `<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${inner}</ListBucketResult>`,
+    prefix,
     setting,
   );
 const contents = (key: string) =>
@@ -24,8 +27,7 @@ test("a page has objects, prefixes and the token of the next page", () => {
     commonPrefixes: ["p/d/"],
     next: { "continuation-token": "t+=" },
   });
-  expect(list("<IsTruncated>false</IsTruncated>").next).toBeNull();
-  expect(list("")).toEqual({ objects: [], commonPrefixes: [], next: null });
+  expect(list(WHOLE)).toEqual({ objects: [], commonPrefixes: [], next: null });
 });
 
 test("without a token the next page starts after the greatest name, and after all of a prefix", () => {
@@ -38,8 +40,11 @@ test("without a token the next page starts after the greatest name, and after al
 
 test("any other answer is an error of the service", () => {
   const thrown = expect.objectContaining({ kind: "service", repoIndex: 2 });
-  expect(() => parseListPage("<html></html>", setting)).toThrow("unable to list 's3://b': the answer is 'html'");
-  expect(() => parseListPage("nothing", setting)).toThrow(thrown);
+  expect(() => parseListPage("<html></html>", "", setting)).toThrow("unable to list 's3://b': the answer is 'html'");
+  expect(() => parseListPage("nothing", "", setting)).toThrow(thrown);
+  expect(() => parseListPage("<Error><Code>SlowDown</Code></Error>", "", setting)).toThrow(
+    expect.objectContaining({ retryable: true, message: "unable to list 's3://b': [200] SlowDown" }),
+  );
   expect(() => list("<Contents><Key>a</Key><Size>x</Size><LastModified>y</LastModified></Contents>")).toThrow(
     "unable to list 's3://b': the listing has an object without a valid size or time",
   );
@@ -48,19 +53,41 @@ test("any other answer is an error of the service", () => {
   );
 });
 
-test("a batch deletion reports which keys stayed; an empty error does not count", () => {
+test("a listing says whether it is complete, and has only names with the prefix", () => {
+  expect(() => list(contents("a"))).toThrow("'ListBucketResult' without 'IsTruncated'");
+  expect(() => list("<IsTruncated>maybe</IsTruncated>")).toThrow("'maybe' is no value of 'IsTruncated'");
+  expect(() => list("<IsTruncated>true</IsTruncated>")).toThrow(
+    "unable to list 's3://b': the listing is incomplete, without names or a token",
+  );
+  expect(list(`${contents("p/a")}${WHOLE}`, "p/").objects).toHaveLength(1);
+  for (const inner of [contents("q/a"), "<CommonPrefixes><Prefix>q/</Prefix></CommonPrefixes>"])
+    expect(() => list(`${inner}${WHOLE}`, "p/")).toThrow(/the listing has 'q\/a?', which does not begin with 'p\/'/);
+});
+
+test("a batch deletion names what is removed and what stayed; an empty error does not count", () => {
   const error = (key: string) => `<Error><Key>${key}</Key><Code>AccessDenied</Code><Message>no\n way</Message></Error>`;
-  expect(parseDeleteResult(`<DeleteResult>${error("a&lt;b")}<Error></Error><Error/></DeleteResult>`, setting)).toEqual([
-    { key: "a<b", code: "AccessDenied", message: "no way" },
-  ]);
-  expect(parseDeleteResult("<DeleteResult/>", setting)).toEqual([]);
-  expect(() => parseDeleteResult("<Error><Code>x</Code></Error>", setting)).toThrow("the answer is 'Error'");
+  const deleted = "<Deleted><Key>b</Key></Deleted>";
+  expect(
+    parseDeleteResult(`<DeleteResult>${error("a&lt;b")}<Error></Error>${deleted}<Error/></DeleteResult>`, setting),
+  ).toEqual({ deleted: ["b"], refused: ["a<b"] });
+  expect(parseDeleteResult("<DeleteResult/>", setting)).toEqual({ deleted: [], refused: [] });
+  expect(() => parseDeleteResult("<Error><Code>x</Code></Error>", setting)).toThrow("[200] x");
+});
+
+test("an upload has an id", () => {
+  const begun = (inner: string) =>
+    parseUploadId(`<InitiateMultipartUploadResult>${inner}</InitiateMultipartUploadResult>`, setting);
+  expect(begun("<UploadId>u/1</UploadId>")).toBe("u/1");
+  expect(() => begun("<UploadId></UploadId>")).toThrow("'InitiateMultipartUploadResult' without 'UploadId'");
 });
 
 describe("a page of versions", () => {
   const state = (name: "Version" | "DeleteMarker", key: string, id: string, seconds: number, more = ""): string =>
     `<${name}><Key>${key}</Key><VersionId>${id}</VersionId><IsLatest>${more.includes("latest")}</IsLatest><LastModified>2026-11-20T06:40:${String(seconds).padStart(2, "0")}.5Z</LastModified>${name === "Version" ? "<Size>7</Size>" : ""}</${name}>`;
-  const page = (inner: string) => parseVersionPage(`<ListVersionsResult>${inner}</ListVersionsResult>`, setting);
+  const page = (inner: string) => {
+    const state = inner.includes("IsTruncated") ? inner : `${inner}${WHOLE}`;
+    return parseVersionPage(`<ListVersionsResult>${state}</ListVersionsResult>`, "", setting);
+  };
   const idsOf = (inner: string) => page(inner).versions.map(({ versionId }) => versionId);
 
   test("has versions, delete markers, prefixes and the next page", () => {
@@ -132,7 +159,7 @@ describe("a page of versions", () => {
   });
 
   test("any other answer is an error of the service", () => {
-    expect(() => parseVersionPage("<ListBucketResult/>", setting)).toThrow("the answer is 'ListBucketResult'");
+    expect(() => parseVersionPage("<ListBucketResult/>", "", setting)).toThrow("the answer is 'ListBucketResult'");
     expect(() => page("<IsTruncated>true</IsTruncated>")).toThrow("'ListVersionsResult' without 'NextKeyMarker'");
     expect(() => page("<Version><Key>a</Key></Version>")).toThrow("'Version' without 'Size'");
   });
@@ -142,5 +169,5 @@ test("a bucket keeps versions if it keeps them now, or did before", () => {
   const status = (text: string) =>
     parseVersioning(`<VersioningConfiguration>${text}</VersioningConfiguration>`, setting);
   expect(["<Status>Enabled</Status>", "<Status>Suspended</Status>", ""].map(status)).toEqual([true, true, false]);
-  expect(() => parseVersioning("<Error/>", setting)).toThrow("the answer is 'Error'");
+  expect(() => parseVersioning("<Error/>", setting)).toThrow("[200]");
 });

@@ -8,7 +8,7 @@ import { Secret } from "../../../../runtime/base/secret";
 import { type S3Options, S3Storage } from "../../../../runtime/storage/s3/client";
 import { findQuirks, type S3Quirks } from "../../../../runtime/storage/s3/quirks";
 import { type TestContext, testContext } from "../../../harness/context";
-import { errorBody, S3Double } from "../../../harness/doubles/s3Double";
+import { content, errorBody, S3Double, stored } from "../../../harness/doubles/s3Double";
 
 const MIB = 1024 * 1024;
 const PART = 5 * MIB;
@@ -62,7 +62,6 @@ const refusal = async (work: Promise<unknown>): Promise<unknown> =>
     () => "it succeeded",
     (error: unknown) => (error instanceof Error ? { ...error, message: error.message } : error),
   );
-const OK = { status: 200 };
 
 test.each([
   [
@@ -92,8 +91,8 @@ test.each([
 
 describe("retries", () => {
   test("SlowDown is retried with growing pauses and new signatures, and the body is sent again", async () => {
-    double.answering((_, index) =>
-      index < 3 ? { status: 503, body: errorBody("SlowDown", "Please reduce your request rate.") } : OK,
+    double.answering((request, index) =>
+      index < 3 ? { status: 503, body: errorBody("SlowDown", "Please reduce your request rate.") } : stored(request),
     );
     await open().put("f", utf8("content"));
     expect(double.lines()).toEqual(Array.from({ length: 4 }, () => "PUT /bkt/repo/f"));
@@ -124,7 +123,9 @@ describe("retries", () => {
   });
 
   test("retry-after is honoured within the io-timeout", async () => {
-    double.answering((_, index) => (index === 0 ? { status: 429, headers: { "retry-after": "17" } } : OK));
+    double.answering((request, index) =>
+      index === 0 ? { status: 429, headers: { "retry-after": "17" } } : stored(request),
+    );
     await open().put("f", utf8("x"));
     expect(context.clock.sleeps).toEqual([17_000]);
     double.answering(() => ({ status: 429, headers: { "retry-after": "3600" } }));
@@ -147,14 +148,16 @@ describe("retries", () => {
     [412, "PreconditionFailed", false],
     [301, "PermanentRedirect", false],
   ])("%i %s: retried is %s", async (status, code, retried) => {
-    double.answering((_, index) => (index === 0 ? { status, body: code === "" ? "" : errorBody(code) } : OK));
+    double.answering((request, index) =>
+      index === 0 ? { status, body: code === "" ? "" : errorBody(code) } : stored(request),
+    );
     const result = await refusal(open().put("f", utf8("x")));
     expect(result).toEqual(retried ? "it succeeded" : expect.objectContaining({ kind: "service", retryable: false }));
     expect(double.requests).toHaveLength(retried ? 2 : 1);
   });
 
   test("a lost connection is retried, an abort while waiting ends it", async () => {
-    double.answering((_, index) => (index === 0 ? { status: 0, lost: true } : OK));
+    double.answering((request, index) => (index === 0 ? { status: 0, lost: true } : stored(request)));
     await open().put("f", utf8("x"));
     expect(double.requests).toHaveLength(2);
     double.answering(() => {
@@ -170,7 +173,7 @@ describe("retries", () => {
 
 describe("requests", () => {
   test("carry the real hash, no checksum extensions and no chunked encoding", async () => {
-    double.answering(() => OK);
+    double.answering(stored);
     for (const [id, md5] of [
       ["aws", true],
       ["r2", false],
@@ -193,7 +196,10 @@ describe("requests", () => {
   });
 
   test("ask the service for names with the prefix", async () => {
-    double.answering(() => ({ status: 200, body: "<ListBucketResult/>" }));
+    double.answering(() => ({
+      status: 200,
+      body: "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>",
+    }));
     for await (const _ of open().list("archive/demo", { namePrefix: "0001" }));
     for await (const _ of open({ path: "/" }).list("", { recursive: true }));
     expect(double.lines()).toEqual([
@@ -231,7 +237,9 @@ describe("missing", () => {
       message: "unable to get info of 's3://bkt/repo/f': the answer is 'html'",
     });
     double.answering(({ method }) =>
-      method === "HEAD" ? { status: 404 } : { status: 200, body: "<ListBucketResult/>" },
+      method === "HEAD"
+        ? { status: 404 }
+        : { status: 200, body: "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>" },
     );
     expect(await open().stat("f")).toBeNull();
   });
@@ -239,7 +247,7 @@ describe("missing", () => {
 
 describe("listing", () => {
   const page = (keys: readonly string[], more = "") =>
-    `<ListBucketResult>${keys.map((key) => `<Contents><Key>${key}</Key><LastModified>2026-11-20T06:40:59Z</LastModified><Size>1</Size></Contents>`).join("")}${more}</ListBucketResult>`;
+    `<ListBucketResult>${keys.map((key) => `<Contents><Key>${key}</Key><LastModified>2026-11-20T06:40:59Z</LastModified><Size>1</Size></Contents>`).join("")}${more === "" ? "<IsTruncated>false</IsTruncated>" : more}</ListBucketResult>`;
   const names = async (storage: S3Storage): Promise<string[]> => {
     const result: string[] = [];
     for await (const info of storage.list("d", { recursive: true })) result.push(info.path);
@@ -277,12 +285,11 @@ describe("listing", () => {
 describe("reading", () => {
   test("does not join two versions of an object", async () => {
     const whole = Buffer.alloc(400_000, 1);
-    double.answering(({ headers }, index) => ({
-      status: headers.range === undefined ? 200 : 206,
-      headers: { etag: index === 0 ? '"one"' : '"two"' },
-      body: index === 0 ? whole : whole.subarray(200_000),
-      ...(index === 0 ? { cutAfterBytes: 200_000 } : {}),
-    }));
+    double.answering((request, index) => {
+      const answer = content(request, whole);
+      const headers = { ...answer.headers, etag: index === 0 ? '"one"' : '"two"' };
+      return { ...answer, headers, ...(index === 0 ? { cutAfterBytes: 200_000 } : {}) };
+    });
     expect(
       await refusal(
         open()
@@ -298,7 +305,7 @@ describe("reading", () => {
   });
 
   test("refuses a whole object where a range was asked for", async () => {
-    double.answering(() => ({ status: 200, body: "0123456789" }));
+    double.answering(() => content({ headers: {} }, "0123456789"));
     expect(await refusal(open().read("f", { offsetBytes: 2, sizeBytes: 3 }))).toMatchObject({
       kind: "service",
       message: "unable to get 's3://bkt/repo/f': the service ignores ranges",
@@ -308,17 +315,19 @@ describe("reading", () => {
 
 describe("batch deletion", () => {
   const keys = Array.from({ length: 2_100 }, (_, index) => `repo/d/${String(index).padStart(4, "0")}`);
-  const listing = `<ListBucketResult>${keys.map((key) => `<Contents><Key>${key}</Key><LastModified>2026-11-20T06:40:59Z</LastModified><Size>1</Size></Contents>`).join("")}</ListBucketResult>`;
+  const listing = `<ListBucketResult>${keys.map((key) => `<Contents><Key>${key}</Key><LastModified>2026-11-20T06:40:59Z</LastModified><Size>1</Size></Contents>`).join("")}<IsTruncated>false</IsTruncated></ListBucketResult>`;
 
-  test("sends a thousand keys each, with MD5, and retries refused ones alone", async () => {
+  test("sends a thousand keys each, with MD5, and retries alone what is not named as removed", async () => {
     const failed = ["repo/d/0007", "repo/d/1500"];
     double.answering(({ method, body }) => {
       if (method === "GET") return { status: 200, body: listing };
       if (method === "DELETE") return { status: 204 };
-      const errors = failed
-        .filter((key) => body.includes(`<Key>${key}</Key>`))
-        .map((key) => `<Error><Key>${key}</Key><Code>InternalError</Code></Error>`);
-      return { status: 200, body: `<DeleteResult>${errors.join("")}</DeleteResult>` };
+      // The service may also keep silent about a key.
+      const removed = keys
+        .filter((key) => body.includes(`<Key>${key}</Key>`) && !failed.includes(key))
+        .map((key) => `<Deleted><Key>${key}</Key></Deleted>`);
+      const error = "<Error><Key>repo/d/0007</Key><Code>InternalError</Code></Error>";
+      return { status: 200, body: `<DeleteResult>${removed.join("")}${error}</DeleteResult>` };
     });
     await open().removePath("d");
     const posts = double.requests.filter(({ method }) => method === "POST");
@@ -380,12 +389,17 @@ describe("multipart", () => {
     status: 200,
     body: "<CompleteMultipartUploadResult><ETag>&quot;x-3&quot;</ETag></CompleteMultipartUploadResult>",
   };
+  const head = (sizeBytes: number, etag = '"x-3"') => ({
+    status: 200,
+    headers: { etag, "content-length": String(sizeBytes), "last-modified": "Fri, 20 Nov 2026 06:40:59 GMT" },
+  });
   const isPart = (url: string): boolean => url.includes("partNumber=");
   const isComplete = (method: string, url: string): boolean => method === "POST" && url.includes("uploadId=");
 
   test("sends equal parts, the last one shorter, and names them in order", async () => {
     double.answering(({ method, url, body }) => {
-      if (isPart(url)) return { status: 200, headers: { etag: `"${md5(body)}"` } };
+      if (method === "HEAD") return head(2 * PART + 7);
+      if (isPart(url)) return stored({ body });
       return isComplete(method, url) ? completed : begun;
     });
     await open().putStream("f", () => source(2 * PART + 7));
@@ -400,7 +414,9 @@ describe("multipart", () => {
     const list = parts
       .map(({ body }, index) => `<Part><PartNumber>${index + 1}</PartNumber><ETag>&#34;${md5(body)}&#34;</ETag></Part>`)
       .join("");
-    expect(double.requests.at(-1)?.body.toString()).toContain(`>${list}<`);
+    expect(double.requests.at(-2)?.body.toString()).toContain(`>${list}<`);
+    // Its ETag is not that of the parts.
+    expect(double.lines().at(-1)).toBe("HEAD /bkt/repo/f");
     expect(double.requests[0]).toMatchObject({ method: "POST", url: "/bkt/repo/f?uploads=" });
   });
 
@@ -408,6 +424,7 @@ describe("multipart", () => {
     let under = 0;
     let most = 0;
     double.answering(({ method, url, body }) => {
+      if (method === "HEAD") return head(6 * PART);
       if (!isPart(url)) return isComplete(method, url) ? completed : begun;
       under++;
       most = Math.max(most, under);
@@ -456,6 +473,7 @@ describe("multipart", () => {
       (code: string, times: number) =>
       ({ method, url }: { method: string; url: string }) => {
         if (isPart(url)) return { status: 200, headers: { etag: '"e"' } };
+        if (method === "HEAD") return head(2 * PART);
         if (method === "DELETE") return { status: 204 };
         if (!isComplete(method, url)) return begun;
         return ++completes <= times ? { status: 200, body: errorBody(code) } : completed;
@@ -475,7 +493,7 @@ describe("multipart", () => {
       isPart(url)
         ? { status: 200, headers: { etag: '"e"' } }
         : isComplete(method, url)
-          ? OK
+          ? { status: 200 }
           : method === "DELETE"
             ? { status: 204 }
             : begun,
@@ -495,11 +513,7 @@ describe("multipart", () => {
         if (isComplete(method, url))
           return ++completes === 1 ? { status: 0, lost: true } : { status: 404, body: errorBody("NoSuchUpload") };
         const etag = `"${ours ? md5(Buffer.from(digests.join(""), "hex")) : md5(utf8("other"))}-${digests.length}"`;
-        if (method === "HEAD")
-          return {
-            status: 200,
-            headers: { etag, "content-length": String(2 * PART + 1), "last-modified": "Fri, 20 Nov 2026 06:40:59 GMT" },
-          };
+        if (method === "HEAD") return head(2 * PART + 1, etag);
         return method === "DELETE" ? { status: 404, body: errorBody("NoSuchUpload") } : begun;
       });
       expect(await refusal(open().putStream("f", () => source(2 * PART + 1)))).toEqual(
@@ -515,6 +529,7 @@ test("a slow connection does not count as dead", async () => {
   // Uses real time. The body takes twice the io-timeout, but each chunk arrives in time. It is large because the kernel
   // buffers some megabytes.
   const sizeBytes = 16 * MIB;
+  const md5 = createHash("md5").update(new Uint8Array(sizeBytes)).digest("hex");
   const server = createServer((socket) => {
     let seenBytes = 0;
     socket.on("error", () => undefined);
@@ -522,7 +537,7 @@ test("a slow connection does not count as dead", async () => {
       socket.pause();
       setTimeout(() => socket.resume(), 15);
       seenBytes += data.length;
-      if (seenBytes >= sizeBytes) socket.end("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+      if (seenBytes >= sizeBytes) socket.end(`HTTP/1.1 200 OK\r\netag: ${md5}\r\ncontent-length: 0\r\n\r\n`);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -545,7 +560,7 @@ describe("replacing an unchanged object", () => {
 
   test("sends the ETag from stat as If-Match", async () => {
     const headers = { etag: '"v1"', "content-length": "4", "last-modified": "Fri, 20 Nov 2026 06:40:59 GMT" };
-    double.answering((request) => (request.method === "HEAD" ? { status: 200, headers } : OK));
+    double.answering((request) => (request.method === "HEAD" ? { status: 200, headers } : stored(request)));
     const storage = replacing();
     const version = (await storage.stat("f"))?.version ?? "";
     expect(await storage.replace?.("f", utf8("mine"), version)).toBe(true);
@@ -567,7 +582,7 @@ describe("replacing an unchanged object", () => {
       ["their", false],
     ] as const) {
       double.answering((request, index) => {
-        if (request.method === "GET") return { status: 206, body: there };
+        if (request.method === "GET") return content(request, there);
         return index === 0 ? { status: 200, lost: true } : CHANGED;
       });
       expect(await replacing().replace?.("f", utf8("mine"), '"v1"')).toBe(expected);
@@ -587,7 +602,7 @@ describe("exclusive creation", () => {
 
   test("sends If-None-Match, and trusts the first answer", async () => {
     const storage = creating();
-    double.answering(() => OK);
+    double.answering(stored);
     expect(await storage.create?.("f", utf8("mine"))).toBe(true);
     expect(double.requests[0]?.headers["if-none-match"]).toBe("*");
     expect(double.requests[0]?.headers.authorization).toContain("if-none-match");
@@ -599,7 +614,7 @@ describe("exclusive creation", () => {
   test("repeats while another upload of the object is running", async () => {
     // The second answer may refer to the first request, so the client reads the object.
     double.answering((request, index) =>
-      request.method === "GET" ? { status: 206, body: "other" } : index === 0 ? CONFLICT : EXISTS,
+      request.method === "GET" ? content(request, "other") : index === 0 ? CONFLICT : EXISTS,
     );
     expect(await creating().create?.("f", utf8("mine"))).toBe(false);
     expect(double.lines()).toEqual(["PUT /bkt/repo/f", "PUT /bkt/repo/f", "GET /bkt/repo/f"]);
@@ -612,7 +627,7 @@ describe("exclusive creation", () => {
       ["mine and more", false],
     ] as const) {
       double.answering((request, index) => {
-        if (request.method === "GET") return { status: 206, body: there.slice(0, 5) };
+        if (request.method === "GET") return content(request, there);
         return index === 0 ? { status: 200, lost: true } : EXISTS;
       });
       expect(await creating().create?.("f", utf8("mine"))).toBe(expected);
