@@ -7,7 +7,7 @@ import type { Context } from "../base/context";
 import { toBackupError } from "../base/errors";
 import type { MissingWalStore } from "../local/missingWal";
 import { copyMissingWal, type WalClaims } from "../operations/heal/heal";
-import type { LocalWal } from "../operations/shared/localWal";
+import { type LocalWal, withoutFiles } from "../operations/shared/localWal";
 import type { ClusterIdentity } from "../operations/shared/identity";
 import type { WorkLock } from "../operations/archivePush/pushQueue";
 import type { Repository } from "../repository/repository";
@@ -52,7 +52,13 @@ async function tryOnce(
       for (const former of missingWal.clusters(repo.key)) {
         const isPresent = former.version === cluster.version && former.systemId === cluster.systemId;
         if (missingWal.list(repo.key, former).length > 0)
-          await copyMissingWal(repo, repos, former, { missingWal, local: isPresent ? local : null, claims }, ctx);
+          await copyMissingWal(
+            repo,
+            repos,
+            former,
+            { missingWal, local: isPresent ? local : withoutFiles(local), claims },
+            ctx,
+          );
       }
     } finally {
       lock.leave();

@@ -606,6 +606,13 @@ const COMMAND_LINE = [
     required: true,
     range: ["1", "256"],
   }),
+  own("segment", "string", ["heal"], "one WAL file: give every repository the content that pg_wal has", {
+    config: "heal.segment",
+  }),
+  own("trust-repo", "integer", ["heal"], "with --segment: the index of the repository whose content is right", {
+    config: "heal.trustRepoKey",
+    range: ["1", "256"],
+  }),
   own("latest", "boolean", ["sync"], "copy only the newest backup with its prior backups", {
     config: "sync.latest",
     default: "n",

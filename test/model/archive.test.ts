@@ -23,7 +23,7 @@ import type { Repository } from "../../runtime/repository/repository";
 import { HeldClock, testContext } from "../harness/context";
 import { FaultyStorage } from "../harness/network/faults";
 import { MemoryStorage } from "../harness/doubles/storages";
-import { readable } from "../runtime/operations/archive";
+import { emptyWal, readable } from "../runtime/operations/archive";
 import { addWal, CLUSTER, CONTROL, repository, walBytes, walName } from "../runtime/repository/support";
 import { NIGHTLY } from "../../tools/parts/nightly";
 
@@ -154,7 +154,7 @@ class World {
       this.repos,
       this.missingWal,
       CLUSTER,
-      { prepare: async () => null, listReady: async () => this.ready() },
+      emptyWal({ listReady: async () => this.ready() }),
       this.ctx,
     );
     if (this.troubled.size > 0) return;

@@ -242,6 +242,8 @@ async function healAll({ ctx, host }: Stage, repos: readonly Repository[]): Prom
   const real = openLocalWal(host.walDirectory, FACTS.cluster, true, WAL_SIZE_BYTES);
   const local: LocalWal = {
     ...real,
+    // A host's pg_wal may be empty here; PostgreSQL's never is.
+    newest: async () => ({ timeline: 1, segment: "F".repeat(16) }),
     prepare: async (name) => {
       const wal = await real.prepare(name);
       // The weak one takes what has left pg_wal for stored.

@@ -1,9 +1,13 @@
 /**
  * `heal`: copies missing WAL into every repository, and sends what waits for the archive; exit 104 when some copies
- * failed.
+ * failed, or repositories hold different contents of a file. `heal --segment` ends such a conflict.
  */
 import { fail, isError } from "../../base/errors";
+import type { Config } from "../../config/types";
+import { parseWalName } from "../../format/wal/walSegment";
 import { heal } from "../../operations/heal/heal";
+import { CONFLICT } from "../../operations/heal/decide";
+import { healSegment } from "../../operations/heal/healSegment";
 import { openLocalWal } from "../../operations/shared/localWal";
 import { combinedError } from "../../operations/shared/results";
 import type { ClusterAccess, Command, Invocation, LockAccess, MachineAccess } from "../host";
@@ -12,15 +16,27 @@ import type { ClusterAccess, Command, Invocation, LockAccess, MachineAccess } fr
 const LOCK_WAIT_MS = 60_000;
 const LOCK_LOOK_MS = 1000;
 
+const DECIDE_HINT =
+  "Decide which content is right: 'heal --segment=NAME' takes that of pg_wal, with --trust-repo=N that of repository N. The other one is removed.";
+const LOST_HINT = "Take a new backup, which does not need the missing segments; heal then stops looking for them.";
+
 export const healCommand: Command = async (host) => {
   const { ctx } = host;
   host.requireStarted();
+  requireChoice(host.config.heal);
   await lockHealing(host);
   const control = await host.loadControl();
   const cluster = { version: control.pgVersion, systemId: control.systemId };
   const walDirectory = `${host.dataDirectory}/pg_wal`;
   const repos = host.repositories();
   const local = openLocalWal(walDirectory, cluster, host.config.archive.headerCheck);
+  const { segment, trustRepoKey } = host.config.heal;
+  if (segment !== undefined) {
+    const choice = { name: segment, trustKey: trustRepoKey };
+    const error = combinedError("heal", await healSegment(repos, host.missingWal(), cluster, local, choice, ctx));
+    if (error !== null) throw error;
+    return 0;
+  }
   const isEvery = repos.length === host.config.repos.length;
   const isArchiver = await archives(host);
   const results = await heal(repos, host.missingWal(), cluster, local, ctx, isEvery, null, isArchiver);
@@ -36,12 +52,24 @@ export const healCommand: Command = async (host) => {
   const lost = results.flatMap((result) =>
     result.ok ? result.value.unhealed.map((line) => `repo${result.repoIndex}: ${line}`) : [],
   );
-  if (lost.length > 0)
+  if (lost.length > 0) {
+    const conflicts = lost.filter((line) => line.includes(CONFLICT));
     throw fail("command", ["heal could not copy every WAL file:", ...lost].join("\n"), {
-      hint: "Take a new backup, which does not need the missing segments; heal then stops looking for them.",
+      hint: [...(conflicts.length > 0 ? [DECIDE_HINT] : []), ...(conflicts.length < lost.length ? [LOST_HINT] : [])],
     });
+  }
   return 0;
 };
+
+/** @throws optionInvalid (31), optionInvalidValue (32) */
+function requireChoice({ segment, trustRepoKey }: Config["heal"]): void {
+  if (segment === undefined && trustRepoKey !== undefined)
+    throw fail("optionInvalid", "option 'trust-repo' not valid without option 'segment'");
+  if (segment !== undefined && parseWalName(segment) === null)
+    throw fail("optionInvalidValue", `'${segment}' is not allowed for 'segment' option`, {
+      hint: "Use the name of a WAL file, such as 000000010000000000000005.",
+    });
+}
 
 /**
  * False for a standby and during a recovery: PostgreSQL archives nothing then, and waiting files are what a former

@@ -6,6 +6,7 @@
  * header or with an impossible size. (PostgreSQL "access/xlog_internal.h"; pgBackRest 2.60 "postgres/interface".)
  */
 import { assert, fail } from "../../base/errors";
+import { formatLsn, lsnOfSegment, parseWalName } from "./walSegment";
 
 export interface WalHeader {
   /** "9.6", "10" … "19". */
@@ -17,7 +18,7 @@ export interface WalHeader {
   readonly segmentSizeBytes: number;
 }
 
-const HEADER_SIZE_BYTES = 40;
+export const WAL_HEADER_SIZE_BYTES = 40;
 const FLAG_LONG_HEADER = 0x0002;
 const MIB = 1024 * 1024;
 const VERSIONS: ReadonlyMap<number, string> = new Map([
@@ -36,8 +37,8 @@ const VERSIONS: ReadonlyMap<number, string> = new Map([
 
 /** @throws fileInvalid, versionNotSupported, format */
 export function parseWalHeader(first512: Uint8Array): WalHeader {
-  if (first512.length < HEADER_SIZE_BYTES) {
-    throw fail("fileInvalid", `WAL segment has ${first512.length} bytes, expected at least ${HEADER_SIZE_BYTES}`);
+  if (first512.length < WAL_HEADER_SIZE_BYTES) {
+    throw fail("fileInvalid", `WAL segment has ${first512.length} bytes, expected at least ${WAL_HEADER_SIZE_BYTES}`);
   }
   const view = new DataView(first512.buffer, first512.byteOffset, first512.byteLength);
   const magic = view.getUint16(0, true);
@@ -62,11 +63,26 @@ export function parseWalHeader(first512: Uint8Array): WalHeader {
   };
 }
 
+/**
+ * The first segment of a timeline begins with pages of an earlier one, so only a later timeline contradicts the name.
+ * @throws fileInvalid when the header is another segment's than the one of this name; `.partial` counts as part of it
+ */
+export function requireNamed(header: WalHeader, name: string): void {
+  const segment = name.replace(/\.partial$/, "");
+  const lsn = lsnOfSegment(segment, header.segmentSizeBytes);
+  const timeline = parseWalName(segment)?.timeline ?? 0;
+  if (header.lsn === lsn && header.timeline <= timeline) return;
+  throw fail(
+    "fileInvalid",
+    `the content of ${name} is of timeline ${header.timeline} and position ${formatLsn(header.lsn)}, its name says ${timeline} and ${formatLsn(lsn)}`,
+  );
+}
+
 /** The long header of a segment that only an archive reads. */
 export function renderWalHeader(header: WalHeader): Uint8Array {
   const magic = [...VERSIONS].find(([, version]) => version === header.pgVersion)?.[0];
   assert(magic !== undefined, `no WAL magic of PostgreSQL ${header.pgVersion} is known`);
-  const bytes = new Uint8Array(HEADER_SIZE_BYTES);
+  const bytes = new Uint8Array(WAL_HEADER_SIZE_BYTES);
   const view = new DataView(bytes.buffer);
   view.setUint16(0, magic, true);
   view.setUint16(2, FLAG_LONG_HEADER, true);

@@ -9,23 +9,22 @@
  * {@link copyMissingWal} copies the recorded missing WAL of one repository without listing
  * whole archives; an agent calls it repeatedly.
  */
-import type { ByteStream } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { fail, isError, toBackupError } from "../../base/errors";
-import { Measured } from "../../base/hash";
 import { mapParallel, perRepo, type RepoResult } from "../../base/parallel";
-import { archiveIdOf } from "../../format/repository/archiveInfo";
-import { compress } from "../../format/codec/compress";
 import type { MissingWalStore } from "../../local/missingWal";
 import { loadArchiveInfo, loadBackupInfo, requirePresent } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { findWal, isSegment, listWal, makeDurable, openWal, putWal, type StoredWal } from "../../repository/walStore";
+import { isSegment, listWal, makeDurable, type StoredWal } from "../../repository/walStore";
 import { newestStart } from "../archivePush/dropWal";
 import { PushTarget } from "../archivePush/pushWal";
+import type { PreparedWal } from "../archivePush/prepareWal";
+import { type Archive, openArchive, storeAbsent } from "./archive";
+import { type Copy, decide, findDamage, openCopy, type ServerContent } from "./decide";
 import { healNamed } from "./healNamed";
-import { archiveIdsOf, checkArchive, type ClusterIdentity } from "../shared/identity";
-import { readNamed } from "../shared/namedWal";
-import type { LocalWal } from "../shared/localWal";
+import { isAhead, type WalPosition } from "../shared/carriedWal";
+import { checkArchive, type ClusterIdentity } from "../shared/identity";
+import { type LocalWal, withoutFiles } from "../shared/localWal";
 
 export interface Healed {
   readonly copied: number;
@@ -45,15 +44,8 @@ export interface WalClaims {
   release(repoIndex: number, name: string): void;
 }
 
-interface Archive {
-  readonly repo: Repository;
-  readonly archiveId: string;
-  readonly pass: string | null;
-  find(name: string): Promise<StoredWal | null>;
-}
-
 interface ListedArchive extends Archive {
-  readonly stored: ReadonlyMap<string, StoredWal>;
+  readonly stored: ReadonlyMap<string, readonly StoredWal[]>;
   /** The oldest segment that a backup of this repository needs; null without backups. */
   readonly neededFrom: string | null;
 }
@@ -87,13 +79,16 @@ export async function heal(
   const opened = await perRepo(repos, (repo) => listArchive(repo, cluster));
   // Listed after the repositories: a file seen in a repository is then either still here or acknowledged.
   const pending = new Set(await local.listReady());
+  const newest = await local.newest();
   const archives = opened.flatMap((result) => (result.ok ? [result.value] : []));
   const named = bounds === null ? await healNamed(archives, local, pending, ctx) : new Map<number, Healed>();
+  const conflicts = await findConflicts(archives, pending, local, ctx);
   return perRepo(repos, async (repo) => {
     const answer = opened.find((result) => result.repoIndex === repo.key);
     if (answer === undefined || !answer.ok) throw answer?.error ?? fail("assert", `${repo.name} was not opened`);
     const target = answer.value;
-    const names = new Set([...missingWal.list(repo.key, cluster), ...missingFrom(target, archives)]);
+    const recorded = recordedNames(missingWal, repo, cluster);
+    const names = new Set([...recorded, ...missingFrom(target, archives, recorded, newest, ctx)]);
     const sources = archives.filter((archive) => archive !== target);
     const wanted = [...names].filter((name) => !pending.has(name)).sort();
     const now = wanted.slice(0, bounds?.copiesMax ?? wanted.length);
@@ -101,6 +96,7 @@ export async function heal(
     const mayLetGo = isEvery && archives.length === repos.length;
     const healed = [
       { copied: 0, settled: 0, unhealed: [], ...named.get(repo.key) },
+      { copied: 0, settled: 0, unhealed: conflicts.get(repo.key) ?? [] },
       ...(sendsPending ? [await sendPending(target, [...pending], { missingWal, cluster, local }, ctx)] : []),
       await copyAll(
         target,
@@ -113,7 +109,8 @@ export async function heal(
     // Former clusters at this location: pg_wal no longer has their files.
     for (const former of missingWal.clusters(repo.key)) {
       if (isSame(former, cluster)) continue;
-      healed.push(await copyMissingWal(repo, repos, former, { missingWal, local: null, claims: null, mayLetGo }, ctx));
+      const parts = { missingWal, local: withoutFiles(local), claims: null, mayLetGo };
+      healed.push(await copyMissingWal(repo, repos, former, parts, ctx));
     }
     return sum(healed);
   });
@@ -173,41 +170,82 @@ export async function copyMissingWal(
 ): Promise<Healed> {
   const archive = await openArchive(target, cluster);
   const pending = new Set(parts.local === null ? [] : await parts.local.listReady());
-  const names = parts.missingWal.list(target.key, cluster).filter((name) => !pending.has(name));
+  const names = [...recordedNames(parts.missingWal, target, cluster)].filter((name) => !pending.has(name));
   const sources = repos.filter((repo) => repo.key !== target.key).map((repo) => lazyArchive(repo, cluster));
   return copyAll(archive, sources, names, { mayLetGo: true, ...parts, cluster }, ctx);
 }
 
-async function openArchive(repo: Repository, cluster: ClusterIdentity): Promise<Archive> {
-  const info = await loadArchiveInfo(repo);
-  const [entry] = archiveIdsOf(info, cluster);
-  // Throws with both identities: WAL of a cluster that the archive does not know must not be stored here.
-  const archiveId = entry === undefined ? checkArchive(repo, info, cluster) : archiveIdOf(entry);
-  const find = async (name: string): Promise<StoredWal | null> => (await findWal(repo, archiveId, name))[0] ?? null;
-  return { repo, archiveId, pass: info.cipherPass ?? null, find };
+/** Missing files and conflicts: this server has acknowledged them. */
+function recordedNames(records: MissingWalStore, { key }: Repository, cluster: ClusterIdentity): ReadonlySet<string> {
+  return new Set([...records.list(key, cluster), ...records.listConflicts(key, cluster)]);
 }
 
 async function listArchive(repo: Repository, cluster: ClusterIdentity): Promise<ListedArchive> {
   const info = await loadArchiveInfo(repo);
   const archiveId = checkArchive(repo, info, cluster);
-  const stored = new Map<string, StoredWal>();
-  for await (const wal of listWal(repo, archiveId)) stored.set(wal.name, wal);
+  const stored = new Map<string, StoredWal[]>();
+  for await (const wal of listWal(repo, archiveId)) stored.set(wal.name, [...(stored.get(wal.name) ?? []), wal]);
   const starts = (await loadBackupInfo(repo)).backups.flatMap((entry) =>
     entry.archiveStart === null ? [] : [entry.archiveStart],
   );
-  const find = async (name: string): Promise<StoredWal | null> => stored.get(name) ?? null;
+  const find = async (name: string): Promise<readonly StoredWal[]> => stored.get(name) ?? [];
   return { repo, archiveId, pass: info.cipherPass ?? null, find, stored, neededFrom: starts.sort()[0] ?? null };
 }
 
 /**
  * Files in other repositories since this repository's oldest backup. Without a backup it needs no WAL, so nothing is
- * copied.
+ * copied. WAL that the server cannot have written yet is another server's, or forged: here it would make this server's
+ * own segment a duplicate.
  */
-function missingFrom(target: ListedArchive, archives: readonly ListedArchive[]): string[] {
+function missingFrom(
+  target: ListedArchive,
+  archives: readonly ListedArchive[],
+  recorded: ReadonlySet<string>,
+  newest: WalPosition | null,
+  { log }: Context,
+): string[] {
   const { neededFrom } = target;
   if (neededFrom === null) return [];
-  const names = archives.flatMap((archive) => (archive === target ? [] : [...archive.stored.keys()]));
-  return names.filter((name) => (name >= neededFrom || name.endsWith(".history")) && !target.stored.has(name));
+  const lacked = archives.flatMap((archive) => {
+    if (archive === target) return [];
+    const names = [...archive.stored.keys()].filter(
+      (name) => (name >= neededFrom || name.endsWith(".history")) && !target.stored.has(name) && !recorded.has(name),
+    );
+    const ahead = names.filter((name) => newest === null || isAhead(name, newest)).sort();
+    if (ahead.length > 0)
+      log.warn(
+        `${target.repo.name}: not copied from ${archive.repo.name}, because this server has not written them: ${ahead.length} WAL file(s), ${ahead[0]} to ${ahead.at(-1)}`,
+      );
+    return names.filter((name) => !ahead.includes(name));
+  });
+  return [...new Set(lacked)];
+}
+
+/**
+ * Segments of which the repositories hold different contents, by repository key, also where nothing is missing. Files
+ * without a checksum in their names: {@link healNamed}.
+ */
+async function findConflicts(
+  archives: readonly ListedArchive[],
+  pending: ReadonlySet<string>,
+  local: LocalWal,
+  { log }: Context,
+): Promise<ReadonlyMap<number, readonly string[]>> {
+  const lines = new Map<number, string[]>();
+  const names = [...new Set(archives.flatMap(({ stored }) => [...stored.keys()]))].filter(isSegment).sort();
+  for (const name of names) {
+    const held = archives.flatMap((archive) => (archive.stored.get(name) ?? []).map((stored) => ({ archive, stored })));
+    const contents = new Set(held.map(({ stored }) => stored.sha1));
+    if (contents.size < 2 || pending.has(name)) continue;
+    const server = await local.prepare(name).catch(() => null);
+    const copies = await Promise.all(held.map(({ archive, stored }) => openCopy({ ...archive, stored }, null)));
+    const { conflict } = await decide(name, copies, serverContent(server, null));
+    const line = `${name}: ${conflict}`;
+    log.warn(line);
+    for (const key of new Set(held.map(({ archive }) => archive.repo.key)))
+      lines.set(key, [...(lines.get(key) ?? []), line]);
+  }
+  return lines;
 }
 
 /**
@@ -261,15 +299,12 @@ async function copyAll(
     if (ctx.signal.aborted) throw toBackupError(ctx.signal.reason, "term");
     if (claims?.claim(target.repo.key, name) === false) return;
     try {
-      const stored = await target.find(name);
-      if (stored !== null) {
-        await makeDurable(target.repo, target.archiveId, stored.fileName);
-        settled++;
-      } else {
-        const problem = await copyOne(target, sources, name, local, ctx);
-        if (problem !== null) return void problems.set(name, problem);
-        copied++;
-      }
+      const acknowledged = missingWal.sha1Of(target.repo.key, name, cluster);
+      const { outcome, problem } = await healFile(target, sources, name, { local, cluster, acknowledged }, ctx);
+      if (problem !== null) problems.set(name, problem);
+      if (outcome === "open") return;
+      if (outcome === "copied") copied++;
+      else settled++;
       missingWal.remove(target.repo.key, name, cluster);
     } finally {
       claims?.release(target.repo.key, name);
@@ -292,73 +327,75 @@ async function copyAll(
   return { copied, settled, unhealed };
 }
 
-/** Null when it is stored; else why no source could provide it. */
-async function copyOne(
+interface FileHealed {
+  /** `settled`: the target already held the right content. `open`: it still lacks it. */
+  readonly outcome: "copied" | "settled" | "open";
+  /** Why the file is still missing, or which repositories hold different contents of it. */
+  readonly problem: string | null;
+}
+
+async function healFile(
   target: Archive,
   sources: readonly Source[],
   name: string,
-  local: LocalWal | null,
+  parts: Pick<CopyParts, "cluster" | "local"> & { readonly acknowledged: string | null },
   ctx: Context,
-): Promise<string | null> {
+): Promise<FileHealed> {
+  const { acknowledged, cluster, local } = parts;
   const problems: string[] = [];
-  const offers: { readonly source: Source; readonly stored: StoredWal }[] = [];
-  for (const source of sources) {
-    try {
-      const stored = await source.find(name);
-      if (stored !== null) offers.push({ source, stored });
-    } catch (error) {
-      problems.push(`${source.repo.name}: ${toBackupError(error).message}`);
-    }
-  }
-  const expected = offers.map((offer) => offer.stored.sha1).find((sha1) => typeof sha1 === "string") ?? null;
-  const store = async (sha1: string, open: () => ByteStream): Promise<void> => {
-    // Checked again: archive-push may have stored it first.
-    const [stored] = isSegment(name) ? await findWal(target.repo, target.archiveId, name) : [];
-    if (stored !== undefined) return makeDurable(target.repo, target.archiveId, stored.fileName);
-    const wal = { archiveId: target.archiveId, name, sha1, compressType: compressOf(target, name).type, open };
-    await putWal(target.repo, wal, target.pass, () => ctx.random.bytes(8));
+  const note = (where: string, error: unknown): null => {
+    problems.push(`${where}: ${toBackupError(error).message}`);
+    return null;
   };
-  try {
-    const wal = (await local?.prepare(name)) ?? null;
-    if (wal !== null) {
-      if (expected !== null && wal.sha1 !== expected) throw wrongContent(wal.sha1, expected);
-      await store(wal.sha1, await wal.packed(compressOf(target, name)));
-      return null;
-    }
-  } catch (error) {
-    problems.push(`pg_wal: ${toBackupError(error).message}`);
+  const server = (await local?.prepare(name).catch((error: unknown) => note("pg_wal", error))) ?? null;
+  const own = await target.find(name);
+  const header = local?.headerCheck === false ? null : cluster;
+  const holders = [{ ...target, find: async () => own, open: async () => target }, ...sources];
+  const copies = await copiesIn(holders, name, header, note);
+  const { conflict, sha1 } = await decide(name, copies, serverContent(server, acknowledged));
+  if (own.length > 0) {
+    const mine = copies.filter((copy) => copy.repo === target.repo && copy.sha1 === sha1);
+    if (mine.length < own.length) return { outcome: "open", problem: conflict ?? problems.join("; ") };
+    // A name alone, or a damaged file, does not settle what is missing.
+    const damage = await findDamage(mine);
+    if (damage !== null) return { outcome: "open", problem: `${target.repo.name}: ${damage.message}` };
+    for (const { fileName } of own) await makeDurable(target.repo, target.archiveId, fileName);
+    return { outcome: "settled", problem: conflict };
   }
-  for (const { source, stored } of offers) {
+  const good = copies.filter((copy) => copy.sha1 === sha1);
+  for (const source of server === null ? good : [server, ...good]) {
     try {
-      const archive = await source.open();
-      if (stored.sha1 === null) {
-        const { problem } = await readNamed(archive.repo, archive.archiveId, stored, archive.pass);
-        if (problem !== null) throw fail("checksum", problem);
-      }
-      const open = (): ByteStream => compress(checkedContent(archive, stored, expected), compressOf(target, name));
-      await store(expected ?? "", open);
-      return null;
+      await storeAbsent(target, name, source, ctx);
+      return { outcome: "copied", problem: conflict };
     } catch (error) {
-      problems.push(`${source.repo.name}: ${toBackupError(error).message}`);
+      note("repo" in source ? source.repo.name : "pg_wal", error);
     }
   }
-  return problems.length > 0 ? problems.join("; ") : NOWHERE;
+  if (conflict !== null) problems.push(conflict);
+  return { outcome: "open", problem: problems.join("; ") || NOWHERE };
 }
 
-function compressOf({ repo }: Archive, name: string): Repository["compress"] {
-  return isSegment(name) ? repo.compress : { type: "none", level: 0 };
+async function copiesIn(
+  holders: readonly Source[],
+  name: string,
+  header: ClusterIdentity | null,
+  note: (where: string, error: unknown) => void,
+): Promise<Copy[]> {
+  const copies: Copy[] = [];
+  for (const holder of holders) {
+    try {
+      for (const stored of await holder.find(name))
+        copies.push(await openCopy({ ...(await holder.open()), stored }, header));
+    } catch (error) {
+      note(holder.repo.name, error);
+    }
+  }
+  return copies;
 }
 
-/** The plain content; throws at its end, before the copy is complete, if it does not match its name. */
-async function* checkedContent(archive: Archive, stored: StoredWal, expected: string | null): ByteStream {
-  const measured = new Measured();
-  yield* measured.through(await openWal(archive.repo, archive.archiveId, stored, archive.pass));
-  const { sha1 } = measured.result();
-  if (expected !== null && sha1 !== expected) throw wrongContent(sha1, expected);
-}
-
-function wrongContent(sha1: string, expected: string): Error {
-  return fail("checksum", `content has checksum ${sha1} but ${expected} is expected`);
+function serverContent(wal: PreparedWal | null, acknowledged: string | null): ServerContent | null {
+  const sha1 = wal?.sha1 ?? acknowledged;
+  return sha1 === null ? null : { sha1, isRemembered: wal === null };
 }
 
 function isSame(left: ClusterIdentity, right: ClusterIdentity): boolean {
@@ -369,6 +406,6 @@ function sum(parts: readonly Healed[]): Healed {
   return {
     copied: parts.reduce((total, part) => total + part.copied, 0),
     settled: parts.reduce((total, part) => total + part.settled, 0),
-    unhealed: parts.flatMap((part) => part.unhealed),
+    unhealed: [...new Set(parts.flatMap((part) => part.unhealed))],
   };
 }

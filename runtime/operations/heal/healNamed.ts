@@ -16,7 +16,7 @@ export interface NamedArchive {
   readonly repo: Repository;
   readonly archiveId: string;
   readonly pass: string | null;
-  readonly stored: ReadonlyMap<string, StoredWal>;
+  readonly stored: ReadonlyMap<string, readonly StoredWal[]>;
 }
 
 export interface NamedHealed {
@@ -36,7 +36,12 @@ export async function healNamed(
 ): Promise<ReadonlyMap<number, NamedHealed>> {
   const healed = new Map<number, NamedHealed>(archives.map(({ repo }) => [repo.key, { copied: 0, unhealed: [] }]));
   const names = new Set(
-    archives.flatMap(({ stored }) => [...stored.values()].filter(({ sha1 }) => sha1 === null).map(({ name }) => name)),
+    archives.flatMap(({ stored }) =>
+      [...stored.values()]
+        .flat()
+        .filter(({ sha1 }) => sha1 === null)
+        .map(({ name }) => name),
+    ),
   );
   const wanted = [...names].filter((name) => !pending.has(name)).sort();
   await mapParallel(wanted, FILES_AT_ONCE, (name) => healName(name, archives, local, healed, ctx));
@@ -58,7 +63,7 @@ async function healName(
 ): Promise<void> {
   const copies: Copy[] = [];
   for (const archive of archives) {
-    const stored = archive.stored.get(name);
+    const [stored] = archive.stored.get(name) ?? [];
     if (stored === undefined) continue;
     try {
       copies.push({ archive, content: await readNamed(archive.repo, archive.archiveId, stored, archive.pass) });

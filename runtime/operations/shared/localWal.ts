@@ -1,15 +1,27 @@
 /** `pg_wal` of the running cluster, for {@link heal}. */
+import { open, readdir } from "node:fs/promises";
 import { nullOn } from "../../base/errors";
+import { WAL_HEADER_SIZE_BYTES } from "../../format/wal/walHeader";
+import { parseWalName } from "../../format/wal/walSegment";
 import { listReady } from "../../postgres/archiveStatus";
+import { positionOf, requireOwn, type WalPosition } from "./carriedWal";
 import type { ClusterIdentity } from "./identity";
+import { isSegment } from "../../repository/walStore";
 import { type PreparedWal, WalPreparer } from "../archivePush/prepareWal";
 
 /** `pg_wal` for heal. */
 export interface LocalWal {
-  /** A WAL file, or null when PostgreSQL has removed it. @throws fileRead when it changed during the read */
+  /** `archive-header-check`: false for a server whose segments have other headers than PostgreSQL's. */
+  readonly headerCheck: boolean;
+  /**
+   * A WAL file, or null when PostgreSQL has removed it, or has recycled it under this name and not written it yet.
+   * @throws fileRead when it changed during the read
+   */
   prepare(name: string): Promise<PreparedWal | null>;
   /** Names that wait for the archive. */
   listReady(): Promise<readonly string[]>;
+  /** How far the server has written or received WAL; null when `pg_wal` does not show it. */
+  newest(): Promise<WalPosition | null>;
 }
 
 export function openLocalWal(
@@ -18,13 +30,56 @@ export function openLocalWal(
   headerCheck: boolean,
   segmentSizeBytes?: number,
 ): LocalWal {
+  const isWritten = async (name: string): Promise<boolean> =>
+    !headerCheck || hasOwnHeader(`${walDirectory}/${name}`, name, cluster);
   return {
-    // Each call gets its own preparer: PostgreSQL may have rewritten the file since the last read.
-    prepare: (name) =>
-      nullOn(
-        new WalPreparer({ walDirectory, headerCheck, segmentSizeBytes, kindCount: 1 }, cluster).prepare(name),
-        "fileMissing",
-      ),
+    headerCheck,
+    async prepare(name) {
+      // Each call gets its own preparer: PostgreSQL may have rewritten the file since the last read.
+      const preparer = new WalPreparer({ walDirectory, headerCheck, segmentSizeBytes, kindCount: 1 }, cluster);
+      const wal = await nullOn(preparer.prepare(name), "fileMissing");
+      return wal === null || (isSegment(name) && !(await isWritten(name))) ? null : wal;
+    },
     listReady: () => listReady(walDirectory, Number.POSITIVE_INFINITY),
+    newest: () => findNewest(walDirectory, isWritten),
   };
+}
+
+/** The same server without its files: an earlier cluster has left none. */
+export function withoutFiles(local: LocalWal): LocalWal {
+  return { ...local, prepare: async () => null, listReady: async () => [], newest: async () => null };
+}
+
+/** Recycled segments have future names until PostgreSQL writes them: their headers still show the former position. */
+async function findNewest(
+  walDirectory: string,
+  isWritten: (name: string) => Promise<boolean>,
+): Promise<WalPosition | null> {
+  let newest = null as WalPosition | null;
+  for (const name of await readdir(walDirectory).catch(() => [])) {
+    if (parseWalName(name)?.kind !== "segment" || !(await isWritten(name))) continue;
+    const own = positionOf(name);
+    newest = {
+      timeline: Math.max(own.timeline, newest?.timeline ?? 0),
+      segment: newest === null || own.segment > newest.segment ? own.segment : newest.segment,
+    };
+  }
+  return newest;
+}
+
+async function hasOwnHeader(path: string, name: string, cluster: ClusterIdentity): Promise<boolean> {
+  try {
+    const handle = await open(path, "r");
+    try {
+      const head = Buffer.alloc(WAL_HEADER_SIZE_BYTES);
+      const { bytesRead } = await handle.read(head, 0, head.length, 0);
+      requireOwn(name, head.subarray(0, bytesRead), cluster);
+      return true;
+    } finally {
+      await handle.close();
+    }
+  } catch {
+    // Removed meanwhile, or not written yet.
+    return false;
+  }
 }

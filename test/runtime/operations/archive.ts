@@ -3,10 +3,22 @@ import { collect, streamOf } from "../../../runtime/base/bytes";
 import { sha1Hex } from "../../../runtime/base/hash";
 import { compressBytes } from "../../../runtime/format/codec/compress";
 import { loadArchiveInfo } from "../../../runtime/repository/infoStore";
+import type { LocalWal } from "../../../runtime/operations/shared/localWal";
 import type { Repository } from "../../../runtime/repository/repository";
 import { findWal, isSegment, listWal, openWal, putWal } from "../../../runtime/repository/walStore";
 import { testContext } from "../../harness/context";
 import { walBytes, walName } from "../repository/support";
+
+/** A server without files in pg_wal that has written as far as any name goes. */
+export function emptyWal(over: Partial<LocalWal> = {}): LocalWal {
+  return {
+    headerCheck: true,
+    prepare: async () => null,
+    listReady: async () => [],
+    newest: async () => ({ timeline: 99, segment: "F".repeat(16) }),
+    ...over,
+  };
+}
 
 /** Stores WAL files with the repository's compression and encryption: segment numbers, or names with content. */
 export async function store(

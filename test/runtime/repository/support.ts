@@ -46,10 +46,11 @@ export function repository(key: number, options: RepositoryOptions = {}): Reposi
   };
 }
 
-/** A segment with a real header of the cluster, and content that depends on `seed`. */
+/** Segment `seed` with a real header of the cluster at that position, and content that depends on it. */
 export function walBytes(seed: number, systemId: bigint = CLUSTER.systemId): Uint8Array {
   const bytes = Buffer.alloc(WAL_SIZE_BYTES, seed % 251);
   bytes.set(vectorBytes("wal-header.pg15.first512.bin"));
+  bytes.writeBigUInt64LE(BigInt(seed) * BigInt(WAL_SIZE_BYTES), 8);
   bytes.writeBigUInt64LE(systemId, 24);
   bytes.writeUInt32LE(WAL_SIZE_BYTES, 32);
   bytes.writeUInt32LE(seed, 600);

@@ -72,3 +72,24 @@ test("heal sends what waits for the archive at once, and on a standby or during 
     [walName(1), walName(2)],
   ]);
 });
+
+test("heal names a conflict and its way out (104), and --segment ends it", async () => {
+  const [first, second] = own.repositories();
+  if (first === undefined || second === undefined) throw new Error("there are two repositories");
+  const forged = Buffer.from(walBytes(1)).fill("x", 700, 800);
+  await store(second, [walName(1), forged]);
+  await expect(healCommand(own)).rejects.toMatchObject({
+    exitCode: 104,
+    message: expect.stringContaining(`repo2: ${walName(1)}: its contents differ: `),
+    hints: [expect.stringContaining("heal --segment=NAME")],
+  });
+  const decided = (...argv: string[]): TestHost => ({
+    ...own,
+    config: host({ argv: [...argv, "heal"], repos: [first, second], ctx, folder }).config,
+  });
+  await expect(healCommand(decided("--trust-repo=1"))).rejects.toMatchObject({ kind: "optionInvalid" });
+  await expect(healCommand(decided("--segment=1"))).rejects.toMatchObject({ kind: "optionInvalidValue" });
+  expect(await healCommand(decided(`--segment=${walName(1)}`, "--trust-repo=1"))).toBe(0);
+  expect(await healCommand(own)).toBe(0);
+  expect(own.missingWal().repoIndexes()).toEqual([]);
+});

@@ -7,7 +7,7 @@ import { parseBackupInfo } from "../../../../runtime/format/repository/backupInf
 import { type MissingWalStore, openMissingWal } from "../../../../runtime/local/missingWal";
 import { heal, copyMissingWal } from "../../../../runtime/operations/heal/heal";
 import { readNamed } from "../../../../runtime/operations/shared/namedWal";
-import { WalPreparer } from "../../../../runtime/operations/archivePush/prepareWal";
+import { openLocalWal } from "../../../../runtime/operations/shared/localWal";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { loadArchiveInfo, loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
@@ -18,7 +18,7 @@ import { FaultyStorage } from "../../../harness/network/faults";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { vectorText } from "../../format/vectors";
 import { CLUSTER, CONTROL, repository, temporaryFolder, walBytes, walName } from "../../repository/support";
-import { labelText, pathOf, readable, store } from "../archive";
+import { emptyWal, labelText, pathOf, readable, store } from "../archive";
 
 let ctx: TestContext;
 let missingWal: MissingWalStore;
@@ -48,15 +48,15 @@ const run = (sendsPending = false): ReturnType<typeof heal> =>
     repos,
     missingWal,
     CLUSTER,
-    {
+    emptyWal({
       prepare: async (name) => {
         const bytes = local.get(name);
         if (bytes === undefined) return null;
         writeFileSync(join(walDirectory, name), bytes);
-        return new WalPreparer({ walDirectory, headerCheck: true }, CLUSTER).prepare(name);
+        return openLocalWal(walDirectory, CLUSTER, true).prepare(name);
       },
       listReady: async () => ready,
-    },
+    }),
     ctx,
     true,
     null,
@@ -72,6 +72,13 @@ async function needFrom(repo: Repository, no: number): Promise<void> {
     { ...info, backups: [{ ...BACKUP, archiveStart: walName(no), archiveStop: walName(no) }] },
     ctx,
   );
+}
+
+/** Other content that belongs under the same name. */
+function changed(no: number): Uint8Array {
+  const bytes = Buffer.from(walBytes(no));
+  bytes.write("other rows", 700);
+  return bytes;
 }
 
 /** Problems of files whose names carry no checksum. */
@@ -204,7 +211,7 @@ describe("heal", () => {
   it("sends no waiting file of other content than the archive's, and another cluster's nowhere", async () => {
     await store(repos[0], 1);
     ready = [walName(1), walName(2)];
-    local.set(walName(1), walBytes(77));
+    local.set(walName(1), changed(1));
     local.set(walName(2), walBytes(2, 99n));
     const [first, second] = await run(true);
     expect(first).toMatchObject({ ok: false, error: { kind: "archiveDuplicate" } });
@@ -265,14 +272,7 @@ describe("heal", () => {
       value: { settled: 0, unhealed: [expect.any(String), expect.any(String)] },
     });
     storages[0].repair();
-    const some = await heal(
-      [repos[1]],
-      missingWal,
-      CLUSTER,
-      { prepare: async () => null, listReady: async () => [] },
-      ctx,
-      false,
-    );
+    const some = await heal([repos[1]], missingWal, CLUSTER, emptyWal(), ctx, false);
     expect(some[0]).toMatchObject({ ok: true, value: { settled: 0 } });
     expect((await run())[1]).toMatchObject({
       ok: true,
@@ -291,7 +291,7 @@ describe("heal", () => {
     expect(missingWal.list(2)).toEqual([]);
   });
 
-  it("never stores a damaged copy, or a foreign file from pg_wal, as the segment", async () => {
+  it("never stores a damaged copy, or a file that PostgreSQL recycled, as the segment", async () => {
     await store(repos[0], 1, 2);
     const memory = storages[0];
     await memory.put(await pathOf(repos[0], 1), Buffer.from("damaged"));
@@ -388,7 +388,7 @@ describe("heal", () => {
     const runs = hosts.map(async (both) => {
       const own = openMissingWal(join(temporaryFolder(), "spool"), "demo");
       for (const no of numbers) own.add(2, walName(no), CLUSTER);
-      const results = await heal(both, own, CLUSTER, { prepare: async () => null, listReady: async () => [] }, ctx);
+      const results = await heal(both, own, CLUSTER, emptyWal(), ctx);
       expect(own.repoIndexes()).toEqual([]);
       return results.map((result) => result.ok && result.value.unhealed);
     });
@@ -424,12 +424,12 @@ describe("heal", () => {
       await needFrom(base, 1);
       missingWal.add(2, walName(2), CLUSTER);
       const cut = { ...base, storage: new FaultyStorage(memory).crashAfter(writes) };
-      await heal([repos[0], cut], missingWal, CLUSTER, { prepare: async () => null, listReady: async () => [] }, ctx);
+      await heal([repos[0], cut], missingWal, CLUSTER, emptyWal(), ctx);
       const held = await readable(base);
       // Transfers run concurrently. All allowed ones arrive, and missing WAL stays recorded.
       expect(held.length).toBeGreaterThanOrEqual(writes);
       expect([...held, ...missingWal.list(2)]).toContain(walName(2));
-      await heal([repos[0], base], missingWal, CLUSTER, { prepare: async () => null, listReady: async () => [] }, ctx);
+      await heal([repos[0], base], missingWal, CLUSTER, emptyWal(), ctx);
       expect(await readable(base)).toEqual([1, 2, 3].map((no) => walName(no)));
       expect(missingWal.list(2)).toEqual([]);
     }
@@ -461,7 +461,7 @@ describe("copyMissingWal", () => {
     ready = [walName(3)];
     const taken = new Set([walName(2)]);
     const claims = { claim: (_: number, name: string) => !taken.has(name), release: () => {} };
-    const localWal = { prepare: async () => null, listReady: async () => ready };
+    const localWal = emptyWal({ listReady: async () => ready });
     const before = storages[0].calls("list").length;
     const healed = await copyMissingWal(repos[1], repos, CLUSTER, { missingWal, local: localWal, claims }, ctx);
     expect(healed).toEqual({

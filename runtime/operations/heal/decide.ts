@@ -1,0 +1,103 @@
+/**
+ * Which content of a WAL file counts. The server's own bytes decide: those in pg_wal, else those whose SHA-1 the record
+ * of missing WAL remembers. Without them, one content in all repositories that hold the file counts. Different contents
+ * are a conflict: the one of most repositories counts if its segment is valid from the first page to the last record,
+ * else none does until the user decides (`heal --segment`).
+ */
+import { type ByteStream, collect, streamOf } from "../../base/bytes";
+import { type BackupError, isError, toBackupError } from "../../base/errors";
+import { LIMITS } from "../../base/limits";
+import { WalReader } from "../../format/wal/walReader";
+import { isSegment } from "../../repository/walStore";
+import { carriedContent, type WalCopy } from "../shared/carriedWal";
+import type { ClusterIdentity } from "../shared/identity";
+import { readNamed } from "../shared/namedWal";
+
+/** A stored file and its content's SHA-1: of a segment the one in its name, which {@link Copy.open} compares. */
+export interface Copy extends WalCopy {
+  readonly sha1: string;
+  /** Throws at its end as {@link carriedContent}. */
+  open(): ByteStream;
+}
+
+export interface Verdict {
+  /** Null when no content may be copied. */
+  readonly sha1: string | null;
+  /** The repositories with different contents; null when they agree. */
+  readonly conflict: string | null;
+}
+
+/** Begins the text of a conflict. */
+export const CONFLICT = "its contents differ";
+const DIGITS_SHOWN = 12;
+
+/** Reads a history or backup label, whose name has no checksum. @throws checksum when it does not fit its name */
+export async function openCopy(copy: WalCopy, cluster: ClusterIdentity | null): Promise<Copy> {
+  const { archiveId, pass, repo, stored } = copy;
+  if (stored.sha1 !== null) return { ...copy, sha1: stored.sha1, open: () => carriedContent(copy, cluster) };
+  const { bytes, problem, sha1 } = await readNamed(repo, archiveId, stored, pass);
+  if (problem !== null) throw toBackupError(new Error(problem), "checksum");
+  return { ...copy, sha1, open: () => streamOf(bytes) };
+}
+
+/** The server's own content: read from pg_wal, or only remembered by the record of missing WAL. */
+export interface ServerContent {
+  readonly sha1: string;
+  readonly isRemembered: boolean;
+}
+
+/** `server` is null when neither pg_wal nor a record has the file. */
+export async function decide(name: string, copies: readonly Copy[], server: ServerContent | null): Promise<Verdict> {
+  const contents = new Set(copies.map(({ sha1 }) => sha1));
+  if (server !== null) contents.add(server.sha1);
+  const conflict = contents.size < 2 ? null : conflictText(copies, server);
+  if (server !== null) return { sha1: server.sha1, conflict };
+  if (conflict === null) return { sha1: copies[0]?.sha1 ?? null, conflict };
+  const most = majorityOf(copies);
+  const isGood = most !== null && isSegment(name) && (await isWholeWal(most));
+  return { sha1: isGood ? most.sha1 : null, conflict };
+}
+
+function conflictText(copies: readonly Copy[], server: ServerContent | null): string {
+  const held = [...new Set(copies.map(({ sha1 }) => sha1))].map((sha1) => {
+    const holders = copies.filter((copy) => copy.sha1 === sha1).map(({ repo }) => repo.name);
+    return `${[...new Set(holders)].join(" and ")} ${sha1.slice(0, DIGITS_SHOWN)}`;
+  });
+  const own =
+    server === null
+      ? "pg_wal no longer has it"
+      : `${server.isRemembered ? "this server archived" : "pg_wal has"} ${server.sha1.slice(0, DIGITS_SHOWN)}`;
+  return `${CONFLICT}: ${held.sort().join(", ")}; ${own}`;
+}
+
+/** A copy with the content of more than half of the repositories that hold one. Two contents in one are no vote. */
+function majorityOf(copies: readonly Copy[]): Copy | null {
+  const ofRepo = (key: number): readonly Copy[] => copies.filter(({ repo }) => repo.key === key);
+  const votes = copies.filter(({ repo }) => ofRepo(repo.key).length === 1);
+  const repoCount = new Set(copies.map(({ repo }) => repo.key)).size;
+  return votes.find(({ sha1 }) => 2 * votes.filter((vote) => vote.sha1 === sha1).length > repoCount) ?? null;
+}
+
+/** True when its bytes are records of PostgreSQL without a gap. */
+async function isWholeWal(copy: Copy): Promise<boolean> {
+  try {
+    const bytes = await collect(copy.open(), LIMITS.wholeFileSizeBytesMax);
+    const reader = new WalReader();
+    for (const _record of reader.read(bytes));
+    return reader.problem === null;
+  } catch (error) {
+    if (!isError(error, "archiveMismatch", "checksum", "crypto", "fileInvalid", "format", "versionNotSupported"))
+      throw error;
+    return false;
+  }
+}
+
+/** Reads the copies to their ends. */
+export async function findDamage(copies: readonly Copy[]): Promise<BackupError | null> {
+  try {
+    for (const copy of copies) for await (const _chunk of copy.open());
+    return null;
+  } catch (error) {
+    return toBackupError(error);
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * `heal --segment`: ends a conflict as the user decides. Every repository gets one content of the WAL file: PostgreSQL's
+ * own in pg_wal, or that of the repository which the user trusts. The other contents are removed. No other verb replaces
+ * a stored segment.
+ */
+import type { Context } from "../../base/context";
+import { fail } from "../../base/errors";
+import { perRepo, type RepoResult } from "../../base/parallel";
+import { walPath } from "../../format/repository/repoPath";
+import type { MissingWalStore } from "../../local/missingWal";
+import type { Repository } from "../../repository/repository";
+import type { PreparedWal } from "../archivePush/prepareWal";
+import type { ClusterIdentity } from "../shared/identity";
+import type { LocalWal } from "../shared/localWal";
+import { openArchive, store } from "./archive";
+import { type Copy, findDamage, openCopy } from "./decide";
+
+export interface Choice {
+  readonly name: string;
+  /** Key of the repository with the right content; undefined for pg_wal. */
+  readonly trustKey: number | undefined;
+}
+
+/** True for a repository that was changed. @throws when the right content cannot be read, or pg_wal contradicts it */
+export async function healSegment(
+  repos: readonly Repository[],
+  missingWal: MissingWalStore,
+  cluster: ClusterIdentity,
+  local: LocalWal,
+  choice: Choice,
+  ctx: Context,
+): Promise<RepoResult<boolean>[]> {
+  const { name } = choice;
+  const source = await chosenContent(repos, cluster, local, choice);
+  const header = local.headerCheck ? cluster : null;
+  return perRepo(repos, async (repo) => {
+    const archive = await openArchive(repo, cluster);
+    const found = await archive.find(name);
+    let kept: string | null = null;
+    for (const stored of found) {
+      const copy = await openCopy({ ...archive, stored }, header).catch(() => null);
+      if (kept === null && copy?.sha1 === source.sha1 && (await findDamage([copy])) === null) kept = stored.fileName;
+    }
+    const isStored = kept !== null;
+    kept ??= await store(archive, name, source, ctx);
+    // Only now: a reader finds two contents meanwhile, and refuses both, but never none.
+    const wrong = found.filter(({ fileName }) => fileName !== kept);
+    for (const { fileName } of wrong) {
+      await repo.storage.remove(walPath(repo.stanza, archive.archiveId, fileName));
+      ctx.log.warn(`${repo.name}: removed ${fileName}`);
+    }
+    if (!isStored) ctx.log.info(`${repo.name}: stored ${kept}`);
+    missingWal.remove(repo.key, name, cluster);
+    return !isStored || wrong.length > 0;
+  });
+}
+
+async function chosenContent(
+  repos: readonly Repository[],
+  cluster: ClusterIdentity,
+  local: LocalWal,
+  { name, trustKey }: Choice,
+): Promise<Copy | PreparedWal> {
+  const server = await local.prepare(name);
+  if (trustKey === undefined) {
+    if (server !== null) return server;
+    throw fail("fileMissing", `pg_wal no longer has ${name}`, {
+      hint: "Name the repository whose content is right: --trust-repo=N.",
+    });
+  }
+  const repo = repos.find(({ key }) => key === trustKey);
+  if (repo === undefined)
+    throw fail("optionInvalidValue", `key '${trustKey}' is not valid for 'trust-repo' option`, {
+      hint: `configured are ${repos.map((each) => each.name).join(", ")}.`,
+    });
+  const archive = await openArchive(repo, cluster);
+  const [stored, ...more] = await archive.find(name);
+  if (stored === undefined) throw fail("fileMissing", `${repo.name} does not have ${name}`);
+  if (more.length > 0)
+    throw fail("archiveDuplicate", `${repo.name} has several contents of ${name}`, {
+      hint: "Remove the wrong one, or name another repository.",
+    });
+  const copy = await openCopy({ ...archive, stored }, local.headerCheck ? cluster : null);
+  const damage = await findDamage([copy]);
+  if (damage !== null) throw damage;
+  if (server !== null && server.sha1 !== copy.sha1)
+    throw fail("checksum", `pg_wal has other content of ${name} than ${repo.name}, and the server's own decides`, {
+      hint: "Leave out --trust-repo.",
+    });
+  return copy;
+}

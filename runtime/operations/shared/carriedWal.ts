@@ -1,0 +1,77 @@
+/**
+ * WAL on its way from one repository to another. A name proves nothing: whoever can write a repository can store any
+ * bytes under any name. So a carried segment must be the cluster's own by its header, at the position and timeline of
+ * its name, and no later than the server.
+ */
+import { concatBytes, type ByteStream } from "../../base/bytes";
+import { fail } from "../../base/errors";
+import { Measured } from "../../base/hash";
+import { parseWalHeader, requireNamed, WAL_HEADER_SIZE_BYTES } from "../../format/wal/walHeader";
+import { parseWalName } from "../../format/wal/walSegment";
+import type { Repository } from "../../repository/repository";
+import { isSegment, openWal, type StoredWal } from "../../repository/walStore";
+import type { ClusterIdentity } from "./identity";
+
+/** How far a server's WAL goes. */
+export interface WalPosition {
+  readonly timeline: number;
+  /** The sixteen digits of a segment's name after the timeline. */
+  readonly segment: string;
+}
+
+const TIMELINE_LENGTH = 8;
+const SEGMENT_LENGTH = 24;
+
+/** Where a segment, partial segment or backup label begins; a history has only a timeline. */
+export function positionOf(name: string): WalPosition {
+  return {
+    timeline: Number.parseInt(name.slice(0, TIMELINE_LENGTH), 16),
+    segment: parseWalName(name)?.kind === "history" ? "" : name.slice(TIMELINE_LENGTH, SEGMENT_LENGTH),
+  };
+}
+
+/** True for a file that a server at `newest` cannot have written yet. */
+export function isAhead(name: string, newest: WalPosition): boolean {
+  const { segment, timeline } = positionOf(name);
+  return timeline > newest.timeline || segment > newest.segment;
+}
+
+/** A stored WAL file. */
+export interface WalCopy {
+  readonly repo: Repository;
+  readonly archiveId: string;
+  readonly pass: string | null;
+  readonly stored: StoredWal;
+}
+
+/**
+ * The plain content. Throws at its end, before a copy is complete, if it does not match the checksum in its name, or
+ * (unless `cluster` is null) if its header shows another cluster, position or timeline.
+ */
+export async function* carriedContent(
+  { archiveId, pass, repo, stored }: WalCopy,
+  cluster: ClusterIdentity | null,
+): ByteStream {
+  const measured = new Measured();
+  let head: Uint8Array = new Uint8Array(0);
+  for await (const chunk of measured.through(await openWal(repo, archiveId, stored, pass))) {
+    if (head.length < WAL_HEADER_SIZE_BYTES)
+      head = concatBytes([head, chunk.subarray(0, WAL_HEADER_SIZE_BYTES - head.length)]);
+    yield chunk;
+  }
+  const { sha1 } = measured.result();
+  if (stored.sha1 !== null && sha1 !== stored.sha1)
+    throw fail("checksum", `content has checksum ${sha1} but ${stored.sha1} is expected`);
+  if (cluster !== null && isSegment(stored.name)) requireOwn(stored.name, head, cluster);
+}
+
+/** @throws archiveMismatch (44), fileInvalid, versionNotSupported, format */
+export function requireOwn(name: string, head: Uint8Array, { systemId, version }: ClusterIdentity): void {
+  const header = parseWalHeader(head);
+  if (header.pgVersion !== version || header.systemId !== systemId)
+    throw fail(
+      "archiveMismatch",
+      `WAL file '${name}' version ${header.pgVersion}, system-id ${header.systemId} do not match version ${version}, system-id ${systemId}`,
+    );
+  requireNamed(header, name);
+}
