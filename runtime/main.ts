@@ -3,9 +3,10 @@
  * commands need, runs one, and turns its outcome into an exit code. The same file runs as a worker thread.
  */
 import { randomBytes } from "node:crypto";
-import { closeSync, lstatSync, readdirSync, readFileSync, stat, writeFileSync } from "node:fs";
+import { closeSync, lstatSync, readdirSync, readFileSync, stat, writeFileSync } from "./local/files";
 import { availableParallelism, hostname, userInfo } from "node:os";
 import { isMainThread, parentPort, workerData } from "node:worker_threads";
+import { utf8 } from "./base/bytes";
 import { systemClock } from "./base/clock";
 import type { Context } from "./base/context";
 import { BackupError, fail, toBackupError } from "./base/errors";
@@ -21,6 +22,7 @@ import type { Config } from "./config/types";
 import { hasRunSince } from "./local/lockState";
 import { saveRun } from "./local/runRecords";
 import { isMissing } from "./local/systemError";
+import { exactArguments, exactDirectory, exactEnvironment } from "./local/ownProcess";
 import { openToAppend } from "./local/trust";
 import { openRepositories, ProcessHost } from "./processHost";
 import { VERSION } from "./version";
@@ -59,6 +61,7 @@ const MANAGER_NAMES = [
 const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 /** PostgreSQL takes higher codes for a crash of the archiver or an abort of the recovery. */
 const EXIT_CODE_MAX = 125;
+const ARGUMENTS = exactArguments(process.argv.slice(2));
 /** Configuration and credentials: not for programs that we start. */
 const OWN_VARIABLES = /^(PGBACKREST_|PGBACKSTOP_|CREDENTIALS_DIRECTORY$|LISTEN_|NOTIFY_SOCKET$)/;
 async function main(argv: readonly string[]): Promise<number> {
@@ -79,7 +82,7 @@ async function main(argv: readonly string[]): Promise<number> {
 function loadOwn(argv: readonly string[]): Loaded {
   return loadConfig({
     argv,
-    env: withSecretFiles(process.env, { readFile: readTextFile, listDirectory }),
+    env: withSecretFiles(exactEnvironment(process.env), { readFile: readTextFile, listDirectory }),
     readFile: readTextFile,
     listDirectory,
   });
@@ -95,7 +98,7 @@ async function runCommand({ config, warnings }: Loaded, command: Command): Promi
   frame(`${config.command} command begin ${VERSION}: ${config.beginLine}`);
   const beganAtMs = systemClock.monotonicMs();
   const abort = listenForSignals(log, graceOf(config));
-  setInterval(() => stat("/", () => {}), STIR_MS).unref();
+  setInterval(() => void stat("/").catch(() => {}), STIR_MS).unref();
   const host = new ProcessHost(
     config,
     { clock: systemClock, random: systemRandom, log, signal: abort.signal },
@@ -252,12 +255,12 @@ function processFacts(): ConstructorParameters<typeof ProcessHost>[2] {
     uid: process.geteuid?.() ?? 1,
     gid: process.getegid?.() ?? 1,
     osUserName: osUserName(),
-    workingDirectory: process.cwd(),
+    workingDirectory: exactDirectory(process.cwd()),
     listenFd: process.env["LISTEN_PID"] === String(process.pid) && process.env["LISTEN_FDS"] === "1" ? LISTEN_FD : null,
     hostName: hostname(),
     managerEnvironment: Object.fromEntries(MANAGER_NAMES.map((name) => [name, process.env[name]])),
     ownCommand: [process.execPath, programFile],
-    args: process.argv.slice(2),
+    args: ARGUMENTS,
     programFile: __filename,
     processorCount: availableParallelism(),
     isAlive: (pid, atMs) => hasRunSince(pid, atMs, systemClock),
@@ -275,7 +278,7 @@ function processFacts(): ConstructorParameters<typeof ProcessHost>[2] {
     print,
     printError: (text) => void process.stderr.write(text),
     loadOther,
-    loadAgain: (log) => withWarnings(loadOwn(process.argv.slice(2)), log),
+    loadAgain: (log) => withWarnings(loadOwn(ARGUMENTS), log),
     printBytes: (bytes) =>
       new Promise((resolve, reject) => {
         process.stdout.write(bytes, (error) => (error === null || error === undefined ? resolve() : reject(error)));
@@ -329,7 +332,7 @@ async function ask(question: string, signal: AbortSignal): Promise<string | null
 }
 
 function print(text: string): 0 {
-  process.stdout.write(text);
+  process.stdout.write(utf8(text));
   return 0;
 }
 
@@ -359,7 +362,7 @@ function workerContext(): Context {
 }
 
 if (isMainThread) {
-  main(process.argv.slice(2)).then(
+  main(ARGUMENTS).then(
     (code) => {
       // Not process.exit at once: bytes written to a pipe must arrive. Abandoned work of a repository must not keep the
       // process.

@@ -1,5 +1,11 @@
-/** Small helpers over byte streams: `AsyncIterable<Uint8Array>` end to end. */
-import { isAscii } from "node:buffer";
+/**
+ * Small helpers over byte streams (`AsyncIterable<Uint8Array>` end to end), and text that loses no byte.
+ *
+ * PostgreSQL and file systems take any bytes for a name. A text of ours holds UTF-8 as its characters and every other
+ * byte 0xNN as the lone surrogate U+DCNN, which no UTF-8 has. {@link textOf} and {@link utf8} are exact inverses.
+ * ("surrogateescape": Python, PEP 383.)
+ */
+import { isAscii, isUtf8 } from "node:buffer";
 import { fail } from "./errors";
 
 export type ByteStream = AsyncIterable<Uint8Array>;
@@ -34,12 +40,54 @@ export async function* tap(source: ByteStream, visit: (chunk: Uint8Array) => voi
   }
 }
 
-export function utf8(text: string): Uint8Array {
-  return Buffer.from(text, "utf8");
+/** Bytes that are no UTF-8, in a text of ours. */
+const STRAY = /[\udc80-\udcff]+/u;
+const STRAYS = /[\udc80-\udcff]+/gu;
+const STRAY_BASE = 0xdc00;
+
+/** True when the text holds a byte that is no UTF-8: nothing but {@link utf8} may then make bytes of it. */
+export function hasStrayBytes(text: string): boolean {
+  return STRAY.test(text);
 }
 
+/** The bytes of a text. */
+export function utf8(text: string): Uint8Array {
+  if (!hasStrayBytes(text)) return Buffer.from(text, "utf8");
+  return Buffer.concat(piecesOf(text, (piece) => Buffer.from(piece, "utf8"), strayBytes));
+}
+
+/** The text of any bytes. */
 export function textOf(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (isUtf8(bytes)) return buffer.toString("utf8");
+  let text = "";
+  let begin = 0;
+  for (let at = 0; at < buffer.length; ) {
+    const lead = buffer[at] as number;
+    const end = at + (lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4);
+    if (end <= buffer.length && isUtf8(buffer.subarray(at, end))) {
+      at = end;
+      continue;
+    }
+    text += buffer.toString("utf8", begin, at) + String.fromCharCode(STRAY_BASE + lead);
+    begin = ++at;
+  }
+  return text + buffer.toString("utf8", begin);
+}
+
+/** A text for people: bytes that are no UTF-8 as `\xE9`. */
+export function shownText(text: string): string {
+  return text.replace(STRAYS, (strays) => hexOf(strays, "\\x"));
+}
+
+/** A text in a URL: every byte but letters, digits and `-._~` as `%E9`. */
+export function percentEncoded(text: string): string {
+  const encode = (piece: string): string =>
+    encodeURIComponent(piece).replace(
+      /[!'()*]/g,
+      (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+    );
+  return piecesOf(text, encode, (strays) => hexOf(strays, "%")).join("");
 }
 
 /** A text, and copies of its pieces: V8's own slices are small, but each keeps the whole text in memory. */
@@ -97,7 +145,7 @@ function textPart(bytes: Uint8Array): TextPart {
   return { text, cut: (begin, end) => buffer.toString("latin1", begin, end) };
 }
 
-/** The order of C's strcmp over UTF-8, that of code points; JavaScript's differs for surrogates. */
+/** The order of C's strcmp over the texts' bytes; JavaScript's differs for surrogates. */
 export function compareBytes(a: string, b: string): number {
   if (a === b) return 0;
   const end = Math.min(a.length, b.length);
@@ -105,9 +153,36 @@ export function compareBytes(a: string, b: string): number {
     const left = a.charCodeAt(index);
     const right = b.charCodeAt(index);
     if (left === right) continue;
+    if (mayBeStray(left) || mayBeStray(right)) return Buffer.compare(utf8(a), utf8(b));
     const leftHigh = left >= 0xd800 && left <= 0xdfff;
     const rightHigh = right >= 0xd800 && right <= 0xdfff;
     return leftHigh === rightHigh ? left - right : leftHigh ? 1 : -1;
   }
   return a.length - b.length;
+}
+
+/** Every piece of UTF-8 and every run of stray bytes, in order. */
+function piecesOf<T>(text: string, ofText: (piece: string) => T, ofStrays: (strays: string) => T): T[] {
+  const pieces: T[] = [];
+  let begin = 0;
+  for (const { 0: strays, index } of text.matchAll(STRAYS)) {
+    if (index > begin) pieces.push(ofText(text.slice(begin, index)));
+    pieces.push(ofStrays(strays));
+    begin = index + strays.length;
+  }
+  if (begin < text.length) pieces.push(ofText(text.slice(begin)));
+  return pieces;
+}
+
+function strayBytes(strays: string): Buffer {
+  return Buffer.from(Array.from(strays, (stray) => stray.charCodeAt(0) - STRAY_BASE));
+}
+
+function hexOf(strays: string, prefix: string): string {
+  return Array.from(strayBytes(strays), (byte) => prefix + byte.toString(16).toUpperCase()).join("");
+}
+
+/** Also for the second half of some characters: a quick answer. */
+function mayBeStray(char: number): boolean {
+  return char >= STRAY_BASE + 0x80 && char <= STRAY_BASE + 0xff;
 }

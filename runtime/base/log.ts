@@ -5,6 +5,7 @@
  * its own line, indented to the end of the level (pgBackRest 2.60 "common/log"); the last one points into the
  * troubleshooting guide. JSON: `{time, process, level, code?, kind?, repo?, text, hints?, troubleshooting?}`.
  */
+import { shownText } from "./bytes";
 import { type Clock, formatLocalTime } from "./clock";
 import { type BackupError, stockErrorName } from "./errors";
 import { hintLines, troubleshootingAnchor } from "./troubleshooting";
@@ -42,7 +43,7 @@ export function createLog(clock: Clock, sinks: readonly LogSink[], processNo = 0
       sink.write(
         sink.format === "json"
           ? jsonLine(timeMs, processNo, level, text, error)
-          : textLine(timeMs, processNo, level, text, error, sink),
+          : shownText(textLine(timeMs, processNo, level, text, error, sink)),
       );
     }
   };

@@ -4,7 +4,7 @@
  *
  * Modes, missing directories and errors are those of `atomicWrite`.
  */
-import { closeSync, fsync, openSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, fsync, openSync, unlinkSync, writeSync } from "./files";
 import { fail, isError } from "../base/errors";
 import { createNew, FILE_MODE, type WriteOptions } from "./atomicWrite";
 import { systemError } from "./systemError";

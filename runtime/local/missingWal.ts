@@ -19,7 +19,7 @@ import {
   readFileSync,
   rmSync,
   writeSync,
-} from "node:fs";
+} from "./files";
 import { dirname } from "node:path";
 import { isMissing, systemError } from "./systemError";
 

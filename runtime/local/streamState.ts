@@ -6,7 +6,7 @@
  *
  * `synchronous` is there if commits shall wait for repositories. For metrics and status only: no decision uses it.
  */
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, writeFile } from "./files";
 
 export interface StreamState {
   readonly key: number;

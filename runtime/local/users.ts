@@ -1,5 +1,5 @@
 /** Names of this machine's users and groups, from /etc/passwd and /etc/group; null for a number without a name. */
-import { readFileSync } from "node:fs";
+import { readFileSync } from "./files";
 
 export interface UserNames {
   userName(uid: number): string | null;

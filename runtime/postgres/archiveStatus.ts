@@ -2,8 +2,7 @@
  * `pg_wal/archive_status`: the files that PostgreSQL has ready for the archive. Source: PostgreSQL
  * "src/backend/postmaster/pgarch.c".
  */
-import { statSync } from "node:fs";
-import { readdir, stat } from "node:fs/promises";
+import { statSync, readdir, stat } from "../local/files";
 import { parseWalName } from "../format/wal/walSegment";
 
 /**

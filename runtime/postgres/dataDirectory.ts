@@ -6,8 +6,7 @@
  * recreates or removes it.
  */
 import { compareBytes } from "../base/bytes";
-import { lstat, readdir, readlink, stat } from "node:fs/promises";
-import { lstatSync, type Stats } from "node:fs";
+import { lstat, lstatSync, readdir, readlink, stat, type Stats } from "../local/files";
 import { dirname, isAbsolute, resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { fail } from "../base/errors";

@@ -5,6 +5,7 @@
  * advisory lock of stock 2.45–2.57 is also a session lock. The session uses stock's settings ("pgbackrest-format" 15).
  */
 import type { Client, ClientConfig, QueryResult } from "pg";
+import { textOf } from "../base/bytes";
 import { fail, toBackupError } from "../base/errors";
 import type { Secret } from "../base/secret";
 import { parseLsn, segmentOfLsn } from "../format/wal/walSegment";
@@ -110,7 +111,7 @@ export class Session {
   async facts(): Promise<ServerFacts> {
     if (this.#facts !== undefined) return this.#facts;
     const { rows } = await this.query(
-      "select current_setting('server_version_num')::int4 as version_num, current_setting('data_directory') as data_directory, " +
+      "select current_setting('server_version_num')::int4 as version_num, pg_catalog.textsend(current_setting('data_directory')) as data_directory, " +
         "current_setting('archive_mode') as archive_mode, current_setting('archive_command') as archive_command, " +
         "(select setting from pg_catalog.pg_settings where name = 'checkpoint_timeout')::int4 as checkpoint_timeout, pg_catalog.pg_is_in_recovery() as in_recovery",
     );
@@ -118,7 +119,7 @@ export class Session {
     this.#facts = {
       versionNum: row.version_num,
       version: majorVersion(row.version_num),
-      dataDirectory: row.data_directory,
+      dataDirectory: textOf(row.data_directory),
       archiveMode: row.archive_mode,
       archiveCommand: row.archive_command,
       checkpointTimeoutS: row.checkpoint_timeout,
@@ -175,16 +176,20 @@ export class Session {
     const { version, inRecovery } = await this.facts();
     const call = atLeast(version, 15) ? "pg_catalog.pg_backup_stop(false)" : "pg_catalog.pg_stop_backup(false, false)";
     const name = inRecovery ? "null" : "pg_catalog.pg_walfile_name(lsn)::text";
+    // Paths of tablespaces may hold any bytes. A server that converts them to UTF-8 changes or refuses them.
+    await this.query("set client_encoding = 'SQL_ASCII'");
     const { rows } = await this.query(
-      `select lsn::text as lsn, ${name} as wal, labelfile as label, spcmapfile as map from ${call}`,
+      `select lsn::text as lsn, ${name} as wal, labelfile as label, pg_catalog.textsend(spcmapfile) as map from ${call}`,
     );
+    await this.query("set client_encoding = 'UTF8'");
     const row = rows[0];
+    const map = row.map === null ? "" : textOf(row.map);
     const walName = inRecovery ? segmentBefore(row.lsn, timelineOfLabel(row.label), walSegmentSizeBytes) : row.wal;
     return {
       lsn: row.lsn,
       walName,
       backupLabel: row.label,
-      tablespaceMap: (row.map ?? "").trim() === "" ? "" : row.map,
+      tablespaceMap: map.trim() === "" ? "" : map,
     };
   }
 

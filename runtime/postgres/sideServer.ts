@@ -3,8 +3,7 @@
  * in a private directory, and stopped by us.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, openSync } from "node:fs";
-import { open, readFile } from "node:fs/promises";
+import { closeSync, open, openSync, readFile } from "../local/files";
 import { untilAborted, withTimeTo } from "../base/clock";
 import type { Context } from "../base/context";
 import { type BackupError, fail, isError } from "../base/errors";

@@ -5,8 +5,23 @@
  * listed as they are. Files are 0640 and directories 0750 less the umask (pgBackRest 2.60 "storage/posix"). `cifs` is
  * the same without fsync of directories and without symbolic links, because SMB mounts have neither.
  */
-import { closeSync, type Dirent, openSync, readSync, type Stats, statSync } from "node:fs";
-import { type FileHandle, link, lstat, open, readdir, readlink, rename, rm, symlink, unlink } from "node:fs/promises";
+import {
+  closeSync,
+  type FileHandle,
+  link,
+  lstat,
+  open,
+  openSync,
+  readdir,
+  readlink,
+  readSync,
+  rename,
+  rm,
+  type Stats,
+  statSync,
+  symlink,
+  unlink,
+} from "../local/files";
 import { dirname } from "node:path";
 import { type ByteStream, streamOf } from "../base/bytes";
 import { type BackupError, fail } from "../base/errors";
@@ -263,12 +278,12 @@ export class PosixStorage implements Storage {
   }
 
   async *#list(path: string, namePrefix: string, recursive: boolean, depth: number): AsyncIterable<ObjectInfo> {
-    const entries = (await this.#readdir(this.#full(path))).filter((entry) => entry.name.startsWith(namePrefix));
+    const names = (await this.#readdir(this.#full(path))).filter((name) => name.startsWith(namePrefix));
     if (depth >= DEPTH_MAX)
       throw fail("pathOpen", `path '${this.#full(path)}' is more than ${DEPTH_MAX} directories deep`, { path });
-    for (let first = 0; first < entries.length; first += STAT_BATCH) {
+    for (let first = 0; first < names.length; first += STAT_BATCH) {
       this.#throwIfAborted(this.#full(path));
-      const batch = entries.slice(first, first + STAT_BATCH).map((entry) => joinPath(path, entry.name));
+      const batch = names.slice(first, first + STAT_BATCH).map((name) => joinPath(path, name));
       const batchStats = await Promise.all(batch.map((child) => this.#lstat(this.#full(child))));
       for (const [index, child] of batch.entries()) {
         const stats = batchStats[index];
@@ -287,9 +302,9 @@ export class PosixStorage implements Storage {
     return { ...infoOf(path, stats), ...(destination === undefined ? {} : { destination }) };
   }
 
-  async #readdir(full: string): Promise<Dirent[]> {
+  async #readdir(full: string): Promise<string[]> {
     try {
-      return await readdir(full, { withFileTypes: true });
+      return await readdir(full);
     } catch (error) {
       if (this.#isAbsent(error)) return [];
       throw systemError("pathOpen", `list file info for path '${full}'`, full, error);

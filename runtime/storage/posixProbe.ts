@@ -1,5 +1,5 @@
 /** Facts about a directory: its owner, its mount, and its free space. */
-import { lstat, statfs } from "node:fs/promises";
+import { lstat, statfs } from "../local/files";
 import { dirname } from "node:path";
 import { spaceFact } from "./space";
 import type { StorageFact } from "./storage";

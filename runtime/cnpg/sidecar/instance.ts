@@ -2,7 +2,7 @@
  * `cnpg-instance`: the sidecar of an instance. It archives, streams and serves WAL, takes backups, and gives the
  * exporter metrics of the repositories.
  */
-import { access } from "node:fs/promises";
+import { access } from "../../local/files";
 import { GetService } from "../../archiver/getService";
 import { removeLeftFiles } from "../../archiver/ownFile";
 import { WalService } from "../../archiver/walService";

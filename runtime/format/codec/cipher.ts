@@ -2,12 +2,12 @@
  * The encryption envelope: `Salted__`, 8 bytes of salt, AES-256-CBC with PKCS#7 padding;
  * `openssl enc -aes-256-cbc -md sha1` reads it.
  *
- * Key and IV come from EVP_BytesToKey with SHA-1 and one iteration over passphrase (its UTF-8 text, never decoded) and
+ * Key and IV come from EVP_BytesToKey with SHA-1 and one iteration over passphrase (its bytes as configured, never decoded) and
  * salt. The raw envelope omits the 8 magic bytes. Errors: crypto (95) with stock's texts, format (29) for files of
  * repository format 6. (pgBackRest 2.60 "common/crypto/cipherBlock"; OpenSSL EVP_BytesToKey.)
  */
 import { type Cipheriv, createCipheriv, createDecipheriv, createHash, type Decipheriv } from "node:crypto";
-import { type ByteStream, concatBytes } from "../../base/bytes";
+import { type ByteStream, concatBytes, utf8 } from "../../base/bytes";
 import { assert, type BackupError, fail } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import type { Codec } from "./codec";
@@ -135,7 +135,7 @@ function deriveKey(pass: string, salt: Uint8Array): { key: Uint8Array; iv: Uint8
   const digests: Uint8Array[] = [];
   let previous: Uint8Array = new Uint8Array(0);
   for (let round = 0; round < 3; round++) {
-    previous = createHash("sha1").update(previous).update(pass, "utf8").update(salt).digest();
+    previous = createHash("sha1").update(previous).update(utf8(pass)).update(salt).digest();
     digests.push(previous);
   }
   const material = concatBytes(digests);

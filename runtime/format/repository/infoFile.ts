@@ -162,13 +162,15 @@ export function renderInfoBytes(entries: Iterable<InfoEntry>, sizeBytes = CHUNK_
   let whole = Buffer.allocUnsafeSlow(sizeBytes);
   let filledBytes = 0;
   for (const text of textsOf(entries)) {
-    const neededBytes = filledBytes + Buffer.byteLength(text);
+    const bytes = utf8(text);
+    const neededBytes = filledBytes + bytes.length;
     if (neededBytes > whole.length) {
       const grown = Buffer.allocUnsafeSlow(Math.ceil(neededBytes * 1.25));
       whole.copy(grown, 0, 0, filledBytes);
       whole = grown;
     }
-    filledBytes += whole.write(text, filledBytes);
+    whole.set(bytes, filledBytes);
+    filledBytes = neededBytes;
   }
   return whole.subarray(0, filledBytes);
 }
@@ -244,12 +246,12 @@ class InfoChecksum {
     }
     this.#pending += `${renderString(key)}:${valueText}`;
     if (this.#pending.length < CHUNK_CHARS) return;
-    this.#hash.update(this.#pending);
+    this.#hash.update(utf8(this.#pending));
     this.#pending = "";
   }
 
   hex(): string {
-    return this.#hash.update(`${this.#pending}}}`).digest("hex");
+    return this.#hash.update(utf8(`${this.#pending}}}`)).digest("hex");
   }
 }
 

@@ -8,7 +8,7 @@
  * answers "not found" past an unreadable repository).
  */
 import { createHash } from "node:crypto";
-import { open, rename, rm } from "node:fs/promises";
+import { open, rename, rm } from "../../local/files";
 import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
 import { perRepo, type RepoResult } from "../../base/parallel";

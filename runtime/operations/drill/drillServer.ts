@@ -1,5 +1,5 @@
 /** Makes an isolated, harmless server from restored files, and starts it. */
-import { access, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { access, mkdir, readFile, rm, writeFile } from "../../local/files";
 import { formatLocalSeconds } from "../../base/clock";
 import { utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";

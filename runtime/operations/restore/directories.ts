@@ -9,15 +9,22 @@
 import {
   chmodSync,
   chownSync,
+  lchown,
+  lstat,
   lstatSync,
+  mkdir,
   mkdirSync,
+  readdir,
   readdirSync,
+  readlink,
   readlinkSync,
+  rm,
   rmSync,
+  stat,
   type Stats,
+  symlink,
   truncateSync,
-} from "node:fs";
-import { lchown, lstat, mkdir, opendir, readdir, readlink, rm, stat, symlink } from "node:fs/promises";
+} from "../../local/files";
 import { dirname } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import type { Context } from "../../base/context";
@@ -156,7 +163,10 @@ async function leadsTo(link: string, location: string): Promise<boolean> {
 }
 
 async function holdsFiles(directory: string): Promise<boolean> {
-  for await (const entry of await opendir(directory, { recursive: true })) if (!entry.isDirectory()) return true;
+  for (const name of await readdir(directory)) {
+    const path = `${directory}/${name}`;
+    if (!(await lstat(path)).isDirectory() || (await holdsFiles(path))) return true;
+  }
   return false;
 }
 

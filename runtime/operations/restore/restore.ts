@@ -5,8 +5,7 @@
  * PostgreSQL refuses without backup_label ("pgbackrest-format" 17, 7.1). To resume an interrupted restore, run it again
  * with `--delta`.
  */
-import { constants } from "node:fs";
-import { lstat, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { constants, lstat, open, readdir, readFile, rename, rm, stat } from "../../local/files";
 import { basename, dirname } from "node:path";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";

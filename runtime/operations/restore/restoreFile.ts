@@ -20,7 +20,7 @@ import {
   readSync,
   type Stats,
   writeSync,
-} from "node:fs";
+} from "../../local/files";
 import { setImmediate } from "node:timers/promises";
 import type { ByteStream } from "../../base/bytes";
 import type { Context } from "../../base/context";

@@ -1,6 +1,18 @@
 import { fc } from "../../harness/properties";
 import { describe, expect, it } from "vitest";
-import { collect, concatBytes, streamOf, tap, textOf, utf8, wholeLines } from "../../../runtime/base/bytes";
+import {
+  collect,
+  compareBytes,
+  concatBytes,
+  hasStrayBytes,
+  percentEncoded,
+  shownText,
+  streamOf,
+  tap,
+  textOf,
+  utf8,
+  wholeLines,
+} from "../../../runtime/base/bytes";
 import { Measured, measure, SHA1_EMPTY, sha1Hex } from "../../../runtime/base/hash";
 import { formatSize } from "../../../runtime/base/units";
 
@@ -85,6 +97,52 @@ describe("byte streams", () => {
 
   it("of text in a slice of a larger buffer are only the slice", () => {
     expect(textOf(utf8("xxäöyy").subarray(2, 6))).toBe("äö");
+  });
+});
+
+describe("text", () => {
+  const latin1 = (text: string): Buffer => Buffer.from(text, "latin1");
+  /** Any bytes, among them pieces of UTF-8, characters of every length, and encoded surrogates. */
+  const bytes = fc
+    .array(
+      fc.oneof(
+        fc.uint8Array({ maxLength: 6 }),
+        fc.string({ unit: "binary", maxLength: 6 }).map((text) => Buffer.from(text)),
+        fc.constantFrom("\xed\xb2\x80", "\xf0\x9f", "\xc0\xaf", "\xef\xbf\xbd", "\xf4\x90\x80\x80").map(latin1),
+      ),
+      { maxLength: 8 },
+    )
+    .map((pieces) => Buffer.concat(pieces));
+
+  it("gives back the bytes that it was made of, and UTF-8 is its characters", () => {
+    fc.assert(
+      fc.property(bytes, bytes, (whole, more) => {
+        expect(Buffer.from(utf8(textOf(whole)))).toEqual(whole);
+        // Path and name are joined as texts.
+        expect(Buffer.from(utf8(`${textOf(whole)}/${textOf(more)}`))).toEqual(
+          Buffer.concat([whole, latin1("/"), more]),
+        );
+      }),
+      { numRuns: 1000 },
+    );
+    fc.assert(fc.property(fc.string({ unit: "binary" }), (text) => textOf(Buffer.from(text)) === text));
+    expect(textOf(latin1("caf\xe9"))).toBe("caf\udce9");
+  });
+
+  it("is ordered as its bytes", () => {
+    fc.assert(
+      fc.property(bytes, bytes, (a, b) => {
+        expect(Math.sign(compareBytes(textOf(a), textOf(b)))).toBe(Buffer.compare(a, b));
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it("shows other bytes as numbers, in messages and in URLs", () => {
+    const text = textOf(latin1("caf\xe9 \xff"));
+    expect(shownText(`é ${text}`)).toBe("é caf\\xE9 \\xFF");
+    expect(percentEncoded(`é!${text}`)).toBe("%C3%A9%21caf%E9%20%FF");
+    expect([text, "é\u{1f600}", ""].map(hasStrayBytes)).toEqual([true, false, false]);
   });
 });
 

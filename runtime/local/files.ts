@@ -1,0 +1,150 @@
+/**
+ * Node's file functions for names that may hold any bytes: same names, same arguments, names and contents as texts that
+ * lose no byte (`textOf` in base/bytes.ts).
+ *
+ * For a byte that is no UTF-8 Node gives U+FFFD, and then finds no such file. So the runtime touches files through these
+ * functions only.
+ */
+import * as sync from "node:fs";
+import * as later from "node:fs/promises";
+import { hasStrayBytes, textOf, utf8 } from "../base/bytes";
+
+export {
+  type BigIntStats,
+  closeSync,
+  constants,
+  type Dirent,
+  fchmodSync,
+  fchownSync,
+  fdatasync,
+  fstatSync,
+  fsync,
+  fsyncSync,
+  ftruncateSync,
+  futimesSync,
+  readSync,
+  type Stats,
+  writeSync,
+} from "node:fs";
+export type { FileHandle } from "node:fs/promises";
+
+export const access = named(() => later.access);
+export const chmod = named(() => later.chmod);
+export const chown = named(() => later.chown);
+export const lchown = named(() => later.lchown);
+export const lstat = named(() => later.lstat);
+export const open = named(() => later.open);
+export const rm = named(() => later.rm);
+export const rmdir = named(() => later.rmdir);
+export const stat = named(() => later.stat);
+export const statfs = named(() => later.statfs);
+export const unlink = named(() => later.unlink);
+export const utimes = named(() => later.utimes);
+export const copyFile = namedTwice(() => later.copyFile);
+export const link = namedTwice(() => later.link);
+export const rename = namedTwice(() => later.rename);
+export const symlink = namedTwice(() => later.symlink);
+
+export const chmodSync = named(() => sync.chmodSync);
+export const chownSync = named(() => sync.chownSync);
+export const existsSync = named(() => sync.existsSync);
+export const lstatSync = named(() => sync.lstatSync);
+export const openSync = named(() => sync.openSync);
+export const rmSync = named(() => sync.rmSync);
+export const statSync = named(() => sync.statSync);
+export const truncateSync = named(() => sync.truncateSync);
+export const unlinkSync = named(() => sync.unlinkSync);
+export const linkSync = namedTwice(() => sync.linkSync);
+export const renameSync = namedTwice(() => sync.renameSync);
+
+export const mkdir: typeof later.mkdir = (async (path: string, options?: sync.MakeDirectoryOptions) =>
+  madePath(path, await later.mkdir(nativeName(path), options))) as never;
+
+export const mkdirSync: typeof sync.mkdirSync = ((path: string, options?: sync.MakeDirectoryOptions) =>
+  madePath(path, sync.mkdirSync(nativeName(path), options))) as never;
+
+/** With options: for directories of our own, whose names are UTF-8. */
+export const readdir: typeof later.readdir = (async (path: string, options?: object) =>
+  options === undefined
+    ? (await later.readdir(nativeName(path), "latin1")).map(textOfLatin1)
+    : later.readdir(nativeName(path), options)) as never;
+
+/** As {@link readdir}. */
+export const readdirSync: typeof sync.readdirSync = ((path: string, options?: object) =>
+  options === undefined
+    ? sync.readdirSync(nativeName(path), "latin1").map(textOfLatin1)
+    : sync.readdirSync(nativeName(path), options)) as never;
+
+export async function readlink(path: string): Promise<string> {
+  return textOfLatin1(await later.readlink(nativeName(path), "latin1"));
+}
+
+export function readlinkSync(path: string): string {
+  return textOfLatin1(sync.readlinkSync(nativeName(path), "latin1"));
+}
+
+export async function realpath(path: string): Promise<string> {
+  return textOfLatin1(await later.realpath(nativeName(path), "latin1"));
+}
+
+export async function mkdtemp(prefix: string): Promise<string> {
+  return textOfLatin1(await later.mkdtemp(nativeName(prefix), "latin1"));
+}
+
+/** The content's bytes, or its text. */
+export function readFile(path: string): Promise<Buffer>;
+export function readFile(path: string, encoding: "utf8"): Promise<string>;
+export async function readFile(path: string, encoding?: "utf8"): Promise<Buffer | string> {
+  const bytes = await later.readFile(nativeName(path));
+  return encoding === undefined ? bytes : textOf(bytes);
+}
+
+/** As {@link readFile}. */
+export function readFileSync(path: string | number): Buffer;
+export function readFileSync(path: string | number, encoding: "utf8" | "latin1"): string;
+export function readFileSync(path: string | number, encoding?: "utf8" | "latin1"): Buffer | string {
+  const bytes = sync.readFileSync(nativeName(path));
+  if (encoding === undefined) return bytes;
+  return encoding === "utf8" ? textOf(bytes) : bytes.toString(encoding);
+}
+
+export function writeFile(path: string, content: string | Uint8Array, options?: sync.WriteFileOptions): Promise<void> {
+  return later.writeFile(nativeName(path), typeof content === "string" ? utf8(content) : content, options);
+}
+
+export function writeFileSync(
+  path: string | number,
+  content: string | Uint8Array,
+  options?: sync.WriteFileOptions,
+): void {
+  sync.writeFileSync(nativeName(path), typeof content === "string" ? utf8(content) : content, options);
+}
+
+type Call = (...args: never[]) => unknown;
+
+/** A function whose first argument is a name. `current` is asked at each call. */
+function named<F extends Call>(current: () => F): F {
+  return ((name: never, ...rest: never[]) => current()(nativeName(name), ...rest)) as never;
+}
+
+/** A function whose first two arguments are names. */
+function namedTwice<F extends Call>(current: () => F): F {
+  return ((first: never, second: never, ...rest: never[]) =>
+    current()(nativeName(first), nativeName(second), ...rest)) as never;
+}
+
+/** The first directory that was made for `path`, which Node returns without its stray bytes. */
+function madePath(path: string, made: string | undefined): string | undefined {
+  if (made === undefined || !hasStrayBytes(path)) return made;
+  return path.split("/").slice(0, made.split("/").length).join("/");
+}
+
+/** What Node makes the name's bytes of. */
+function nativeName<T>(name: T): T {
+  return typeof name === "string" && hasStrayBytes(name) ? (utf8(name) as never) : name;
+}
+
+/** The text of bytes that Node gave as one character each: most names are ASCII, and need no buffer. */
+function textOfLatin1(bytes: string): string {
+  return /[\x80-\xff]/.test(bytes) ? textOf(Buffer.from(bytes, "latin1")) : bytes;
+}

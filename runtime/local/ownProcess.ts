@@ -1,0 +1,54 @@
+/**
+ * Arguments, environment and working directory of this process as texts that lose no byte.
+ *
+ * Node gives U+FFFD for every byte of them that is no UTF-8; the kernel still has the bytes. Without `/proc` they stay as
+ * Node gives them.
+ */
+import { textOf } from "../base/bytes";
+import { readFileSync, readlinkSync } from "./files";
+
+const LOST = "\ufffd";
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** `args` are the last ones of the command line. */
+export function exactArguments(args: readonly string[]): readonly string[] {
+  if (!args.some((arg) => arg.includes(LOST))) return args;
+  return ofKernel("cmdline")?.slice(-args.length) ?? args;
+}
+
+export function exactEnvironment(environment: Environment): Environment {
+  if (!Object.values(environment).some((value) => value?.includes(LOST))) return environment;
+  const exact = new Map(
+    ofKernel("environ")?.map((line) => {
+      const at = line.indexOf("=");
+      return [line.slice(0, at), line.slice(at + 1)];
+    }),
+  );
+  return Object.fromEntries(
+    Object.entries(environment).map(([name, value]) => [
+      name,
+      value?.includes(LOST) === true ? (exact.get(name) ?? value) : value,
+    ]),
+  );
+}
+
+export function exactDirectory(path: string): string {
+  if (!path.includes(LOST)) return path;
+  try {
+    return readlinkSync("/proc/self/cwd");
+  } catch {
+    return path;
+  }
+}
+
+/** The texts of a file of `/proc`, each ended by a zero byte. */
+function ofKernel(name: "cmdline" | "environ"): readonly string[] | null {
+  try {
+    return textOf(readFileSync(`/proc/self/${name}`))
+      .split("\0")
+      .slice(0, -1);
+  } catch {
+    return null;
+  }
+}
