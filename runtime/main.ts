@@ -2,9 +2,11 @@
  * The program: the only reader of argv, environment, clock, randomness, signals and standard streams. Builds what
  * commands need, runs one, and turns its outcome into an exit code. The same file runs as a worker thread.
  */
+import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { closeSync, lstatSync, readdirSync, readFileSync, stat, writeFileSync } from "./local/files";
+import { Socket } from "node:net";
 import { availableParallelism, hostname, userInfo } from "node:os";
+import type { Duplex } from "node:stream";
 import { isMainThread, parentPort, workerData } from "node:worker_threads";
 import { utf8 } from "./base/bytes";
 import { systemClock } from "./base/clock";
@@ -19,12 +21,15 @@ import { helpText } from "./config/help";
 import { type Loaded, loadConfig } from "./config/load";
 import { withSecretFiles } from "./config/secretFiles";
 import type { Config } from "./config/types";
+import { closeSync, lstatSync, readdirSync, readFileSync, stat, writeFileSync } from "./local/files";
 import { hasRunSince } from "./local/lockState";
 import { saveRun } from "./local/runRecords";
 import { isMissing } from "./local/systemError";
 import { exactArguments, exactDirectory, exactEnvironment } from "./local/ownProcess";
 import { openToAppend } from "./local/trust";
 import { openRepositories, ProcessHost } from "./processHost";
+import { openServed, type StorageProcesses } from "./storage/open";
+import { serveStorage } from "./storage/process/serve";
 import { VERSION } from "./version";
 import { serveJobs } from "./workers/worker";
 
@@ -37,6 +42,9 @@ const SERVING_ABORT_GRACE_MS = 10 * 60_000;
  * until another one wakes it. A backup must not wait for that.
  */
 const STIR_MS = 1000;
+/** First argument of a storage process; its name follows. */
+const STORAGE_PROCESS = "storage-process";
+const CHANNEL_FD = 3;
 /** The first descriptor that systemd passes (sd_listen_fds). */
 const LISTEN_FD = 3;
 /**
@@ -98,13 +106,14 @@ async function runCommand({ config, warnings }: Loaded, command: Command): Promi
   frame(`${config.command} command begin ${VERSION}: ${config.beginLine}`);
   const beganAtMs = systemClock.monotonicMs();
   const abort = listenForSignals(log, graceOf(config));
-  setInterval(() => void stat("/").catch(() => {}), STIR_MS).unref();
+  stirThreads();
   const host = new ProcessHost(
     config,
     { clock: systemClock, random: systemRandom, log, signal: abort.signal },
     processFacts(),
   );
   try {
+    await host.findMountedOwners();
     warnRoot(config, host.lockOwners(), log);
     const code = await command(host);
     await host.close();
@@ -121,6 +130,10 @@ async function runCommand({ config, warnings }: Loaded, command: Command): Promi
     frame(`${config.command} command end: aborted with exception [${String(error.exitCode).padStart(3, "0")}]`);
     return exitCodeOf(error);
   }
+}
+
+function stirThreads(): void {
+  setInterval(() => void stat("/").catch(() => {}), STIR_MS).unref();
 }
 
 /** Stock since 2.59 refuses. A warning does not stop a backup that has run as root for years. */
@@ -263,6 +276,7 @@ function processFacts(): ConstructorParameters<typeof ProcessHost>[2] {
     args: ARGUMENTS,
     programFile: __filename,
     processorCount: availableParallelism(),
+    storageProcesses: STORAGE_PROCESSES,
     isAlive: (pid, atMs) => hasRunSince(pid, atMs, systemClock),
     terminate: (pid) => {
       try {
@@ -361,7 +375,40 @@ function workerContext(): Context {
   return { clock: systemClock, random: systemRandom, log: silentLog, signal: new AbortController().signal };
 }
 
-if (isMainThread) {
+/** Nothing of this process but the channel: a storage process that hangs must hold no lock, pipe or secret of it. */
+const STORAGE_PROCESSES: StorageProcesses = {
+  version: VERSION,
+  start: (name) => {
+    const child = spawn(process.execPath, [__filename, STORAGE_PROCESS, name], {
+      cwd: "/",
+      env: {},
+      stdio: ["ignore", "ignore", "ignore", "pipe"],
+    });
+    child.unref();
+    // The channel ends too.
+    child.on("error", () => {});
+    return { channel: child.stdio[CHANNEL_FD] as Duplex, kill: () => void child.kill("SIGKILL") };
+  },
+};
+
+/** Ends with its channel only: a signal to the whole group must not end calls that the command still waits for. */
+async function serveAsStorageProcess(name: string): Promise<void> {
+  for (const signal of SIGNALS) process.on(signal, () => {});
+  // For the next command, if this process cannot end (storage/process/stuck.ts).
+  writeFileSync("/proc/self/comm", name);
+  stirThreads();
+  await serveStorage({
+    channel: new Socket({ fd: CHANNEL_FD, readable: true, writable: true }),
+    version: VERSION,
+    clock: systemClock,
+    open: (served, signal) => openServed(served, { random: systemRandom, signal }),
+    owner: async (path) => (await stat(path)).uid,
+  });
+}
+
+if (isMainThread && process.argv[2] === STORAGE_PROCESS) {
+  serveAsStorageProcess(process.argv[3] ?? "").finally(() => process.exit());
+} else if (isMainThread) {
   main(ARGUMENTS).then(
     (code) => {
       // Not process.exit at once: bytes written to a pipe must arrive. Abandoned work of a repository must not keep the
@@ -378,7 +425,8 @@ if (isMainThread) {
   serveJobs(
     parentPort,
     workerData,
-    ({ stanza, repos, ioTimeoutMs }) => openRepositories(stanza, repos, ioTimeoutMs, workerContext()),
+    ({ stanza, repos, ioTimeoutMs }) =>
+      openRepositories(stanza, repos, ioTimeoutMs, workerContext(), STORAGE_PROCESSES),
     workerContext(),
   );
 }

@@ -26,7 +26,7 @@ import { WalStream } from "./postgres/walStream";
 import { LEASE_TIMES } from "./repository/lease";
 import { type LeaseParts, Leases } from "./repository/leases";
 import type { Repository } from "./repository/repository";
-import { openStorage } from "./storage/open";
+import { findMountedOwner, mayHang, openStorage, type StorageProcesses } from "./storage/open";
 import { unusableStorage } from "./storage/unusable";
 import { workerPool } from "./workers/pool";
 
@@ -48,6 +48,7 @@ export interface ProcessFacts {
   /** Worker threads start from this file. */
   readonly programFile: string;
   readonly processorCount: number;
+  readonly storageProcesses: StorageProcesses;
   /** True when the process with this id already ran at that time. */
   isAlive(pid: number, atMs: number): boolean;
   /** Sends SIGTERM; false when no process has that id. */
@@ -75,6 +76,7 @@ export function openRepositories(
   repos: readonly RepoConfig[],
   ioTimeoutMs: number,
   ctx: Context,
+  processes?: StorageProcesses,
 ): Repository[] {
   return repos.map((config) => ({
     key: config.key,
@@ -88,6 +90,7 @@ export function openRepositories(
             signal: ctx.signal,
             ioTimeoutMs,
             readFile: (path) => readFileSync(path),
+            ...(processes === undefined ? {} : { processes }),
           })
         : unusableStorage(`repo${config.key}`, config.unusable),
     cipherType: config.cipherType,
@@ -106,6 +109,8 @@ export class ProcessHost implements CommandHost {
   readonly users: UserNames = loadUserNames();
   readonly leases: Leases;
   readonly #facts: ProcessFacts;
+  /** By path of the repository. */
+  readonly #mountedOwners: Map<string, number>;
   readonly #locks = new Set<LockFile>();
   /** Ends requests to abandoned repositories when the command is over. */
   readonly #closing = new AbortController();
@@ -117,7 +122,8 @@ export class ProcessHost implements CommandHost {
   readonly #sessions = new Map<number, Session>();
   #closed: Promise<void> | undefined;
 
-  constructor(config: Config, ctx: Context, facts: ProcessFacts) {
+  constructor(config: Config, ctx: Context, facts: ProcessFacts, mountedOwners = new Map<string, number>()) {
+    this.#mountedOwners = mountedOwners;
     this.config = config;
     this.ctx = ctx;
     this.#facts = facts;
@@ -197,13 +203,14 @@ export class ProcessHost implements CommandHost {
   }
 
   other(configuration: OtherConfiguration): CommandHost {
-    const host = new ProcessHost(this.#facts.loadOther(configuration, this.ctx.log), this.ctx, this.#facts);
+    const config = this.#facts.loadOther(configuration, this.ctx.log);
+    const host = new ProcessHost(config, this.ctx, this.#facts, this.#mountedOwners);
     this.#others.push(host);
     return host;
   }
 
   reloaded(): CommandHost {
-    return new ProcessHost(this.#facts.loadAgain(this.ctx.log), this.ctx, this.#facts);
+    return new ProcessHost(this.#facts.loadAgain(this.ctx.log), this.ctx, this.#facts, this.#mountedOwners);
   }
 
   get ownCommand(): readonly string[] {
@@ -215,10 +222,13 @@ export class ProcessHost implements CommandHost {
     const signal = isServing(this.config)
       ? this.#closing.signal
       : AbortSignal.any([this.ctx.signal, this.#closing.signal]);
-    this.#repos ??= openRepositories(this.config.stanza ?? "", this.#repoConfigs(), this.#ioTimeoutMs, {
-      ...this.ctx,
-      signal,
-    });
+    this.#repos ??= openRepositories(
+      this.config.stanza ?? "",
+      this.#repoConfigs(),
+      this.#ioTimeoutMs,
+      { ...this.ctx, signal },
+      this.#facts.storageProcesses,
+    );
     return this.#repos;
   }
 
@@ -345,10 +355,13 @@ export class ProcessHost implements CommandHost {
   /** The command's signal ends every request of its own storages. */
   #storageAfterAbort({ key, stanza }: Repository): Repository["storage"] {
     const configs = this.#repoConfigs().filter((config) => config.key === key);
-    const [again] = openRepositories(stanza, configs, LEASE_TIMES.releaseMs, {
-      ...this.ctx,
-      signal: this.#closing.signal,
-    });
+    const [again] = openRepositories(
+      stanza,
+      configs,
+      LEASE_TIMES.releaseMs,
+      { ...this.ctx, signal: this.#closing.signal },
+      this.#facts.storageProcesses,
+    );
     assert(again !== undefined, `repo${key} was opened without a configuration`);
     this.#again.push(again);
     return again.storage;
@@ -375,11 +388,25 @@ export class ProcessHost implements CommandHost {
 
   /** Accounts that use these clusters and repositories: the owners of the configured directories. */
   lockOwners(): readonly number[] {
-    const paths = [
-      ...this.config.pgs.map((pg) => pg.path),
-      ...this.config.repos.flatMap((repo) => (repo.type === "posix" ? [repo.path] : [])),
+    const repoPaths = this.config.repos.flatMap((repo) => (repo.type === "posix" ? [repo.path] : []));
+    return [
+      ...this.config.pgs.flatMap((pg) => ownerOf(pg.path) ?? []),
+      ...repoPaths.flatMap((path) => (mayHang(path) ? this.#mountedOwners.get(path) : ownerOf(path)) ?? []),
     ];
-    return paths.flatMap((path) => ownerOf(path) ?? []);
+  }
+
+  /** For root's {@link lockOwners}: asks for the owners of directories on mounts, which may not answer. */
+  async findMountedOwners(): Promise<void> {
+    if (this.#facts.uid !== 0) return;
+    const ioTimeoutMs = Math.min(this.config.ioTimeoutMs, SOON_TIMEOUT_MS);
+    const { storageProcesses } = this.#facts;
+    await Promise.all(
+      this.config.repos.map(async ({ path, type }) => {
+        if (type !== "posix" || !mayHang(path)) return;
+        const owner = await findMountedOwner(path, { ...this.ctx, ...storageProcesses, ioTimeoutMs });
+        if (owner !== null) this.#mountedOwners.set(path, owner);
+      }),
+    );
   }
 
   readFile(path: string): Promise<Uint8Array | null> {

@@ -12,7 +12,7 @@
  * names (hard links). A device, a pipe or a socket of that name is refused: a rename or removal would destroy
  * `/dev/null`.
  */
-import { type FileHandle, link, lstat, mkdir, open, rename, stat, unlink } from "./files";
+import { constants, type FileHandle, link, lstat, mkdir, open, rename, stat, unlink } from "./files";
 import { dirname } from "node:path";
 import type { ByteStream } from "../base/bytes";
 import { fail, isError } from "../base/errors";
@@ -22,6 +22,8 @@ import { isMissing, systemCodeOf, systemError } from "./systemError";
 
 export const FILE_MODE = 0o640;
 export const DIRECTORY_MODE = 0o750;
+/** To read a file, without waiting for the other end of a pipe in its place. */
+export const OPEN_READ = constants.O_RDONLY | constants.O_NONBLOCK;
 /** Errors of a file system without hard links, or without more of them for this file. */
 export const NO_MORE_NAMES: ReadonlySet<string> = new Set(["EMLINK", "ENOTSUP", "EOPNOTSUPP", "EPERM", "EXDEV"]);
 
@@ -32,6 +34,8 @@ export interface WriteOptions {
   readonly syncDirectories?: boolean;
   /** Checked between two chunks of a stream. */
   readonly signal?: AbortSignal;
+  /** Syncs a stream after each so many bytes, so that no sync takes long. */
+  readonly syncEveryBytes?: number;
   /** Gives this writer its own temporary names; absent: stock's, which all writers of the file share. */
   readonly random?: Random;
 }
@@ -156,7 +160,7 @@ export async function makeDirectories(path: string, syncDirectories = true): Pro
 export async function syncDirectory(path: string): Promise<void> {
   let handle: FileHandle;
   try {
-    handle = await open(path, "r");
+    handle = await open(path, OPEN_READ);
   } catch (error) {
     throw systemError("pathOpen", `open path '${path}' for sync`, path, error);
   }
@@ -181,9 +185,14 @@ async function writeContent(
     if (options.mode !== undefined) await handle.chmod(options.mode);
     if (content instanceof Uint8Array) await writeAll(handle, content, path);
     else {
+      let unsyncedBytes = 0;
       for await (const chunk of content) {
         if (options.signal?.aborted === true) throw fail("term", `terminated while writing '${path}'`, { path });
         await writeAll(handle, chunk, path);
+        unsyncedBytes += chunk.length;
+        if (unsyncedBytes < (options.syncEveryBytes ?? Number.POSITIVE_INFINITY)) continue;
+        await syncFile(handle, path);
+        unsyncedBytes = 0;
       }
     }
     await syncFile(handle, path);

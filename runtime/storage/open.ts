@@ -2,7 +2,10 @@
 import { textOf } from "../base/bytes";
 import { fail } from "../base/errors";
 import type { RepoConfig, S3Config, S3KeySource } from "../config/types";
-import { PosixStorage } from "./posix";
+import { type PosixOptions, PosixStorage } from "./posix";
+import type { Served } from "./process/calls";
+import { findHangingMount, type Mount, type MountReader } from "./process/mounts";
+import { ProcessStorage, type ProcessStorageDeps } from "./process/processStorage";
 import { type S3Deps, S3Storage } from "./s3/client";
 import { type CredentialSource, RenewedCredentials } from "./s3/credentials";
 import { fetchCredentials, type KeySourceDeps } from "./s3/keySource";
@@ -12,14 +15,26 @@ import { SftpStorage } from "./sftp/driver";
 import type { SessionDeps } from "./sftp/session";
 import type { Storage } from "./storage";
 
-export type OpenDeps = S3Deps & KeySourceDeps & SessionDeps;
+export type OpenDeps = S3Deps &
+  KeySourceDeps &
+  SessionDeps & {
+    /** Absent: every directory is used directly. */
+    readonly processes?: StorageProcesses;
+  };
+
+export interface StorageProcesses extends Pick<ProcessStorageDeps, "start" | "version" | "findStuck"> {
+  /** Default the kernel's. */
+  readonly mounts?: MountReader;
+}
+
+/** A mount may appear while an agent runs, and this is cheap: 0.1 ms. */
+const MOUNTS_LOOKED_UP_MS = 5000;
 
 /**
  * Does no I/O apart from reading the CA file: the first use shows an unreachable repository.
  * @throws optionRequired, optionInvalidValue; featureNotSupported for a target time where nothing keeps versions
  */
 export function openStorage(repo: RepoConfig, deps: OpenDeps): Storage {
-  const { random, signal } = deps;
   if (repo.targetTimeMs !== undefined && repo.type !== "s3") {
     throw fail(
       "featureNotSupported",
@@ -32,16 +47,9 @@ export function openStorage(repo: RepoConfig, deps: OpenDeps): Storage {
   }
   switch (repo.type) {
     case "posix":
-      return new PosixStorage({
-        root: repo.path,
-        syncDirectories: true,
-        symlinks: repo.symlink,
-        hardLinks: true,
-        random,
-        signal,
-      });
+      return openDirectory({ root: repo.path, syncDirectories: true, symlinks: repo.symlink, hardLinks: true }, deps);
     case "cifs":
-      return new PosixStorage({ root: repo.path, syncDirectories: false, symlinks: false, random, signal });
+      return openDirectory({ root: repo.path, syncDirectories: false, symlinks: false, hardLinks: false }, deps);
     case "s3":
       if (repo.s3 === undefined)
         throw fail("optionRequired", `command requires option: repo${repo.key}-s3-bucket`, { repoIndex: repo.key });
@@ -50,6 +58,65 @@ export function openStorage(repo: RepoConfig, deps: OpenDeps): Storage {
       if (repo.sftp === undefined)
         throw fail("optionRequired", `command requires option: repo${repo.key}-sftp-host`, { repoIndex: repo.key });
       return new SftpStorage({ ...repo.sftp, repoIndex: repo.key, root: repo.path }, deps);
+  }
+}
+
+/** Directly on a local disk; in a process of its own where a file system may stop answering. */
+function openDirectory(served: Served, deps: OpenDeps): Storage {
+  const { clock, processes, random, signal } = deps;
+  const direct = new PosixStorage({ ...served, random, signal });
+  if (processes === undefined) return direct;
+  const apart = new Map<string, ProcessStorage>();
+  let lookedUpMs = Number.NEGATIVE_INFINITY;
+  let chosen: Storage = direct;
+  const choose = (): Storage => {
+    if (clock.monotonicMs() - lookedUpMs < MOUNTS_LOOKED_UP_MS) return chosen;
+    lookedUpMs = clock.monotonicMs();
+    const mount = findHangingMount(served.root, processes.mounts);
+    chosen = mount === null ? direct : openApart(mount);
+    return chosen;
+  };
+  const openApart = (mount: Mount): Storage => {
+    const known = apart.get(mount.id) ?? new ProcessStorage(served, mount, { ...deps, ...processes });
+    apart.set(mount.id, known);
+    return known;
+  };
+  const closeAll = async (): Promise<void> => void (await Promise.all([...apart.values()].map((each) => each.close())));
+  return new Proxy<Storage>(direct, {
+    get: (_, name: keyof Storage) => {
+      if (name === "close") return closeAll;
+      const storage = choose();
+      const member = storage[name];
+      return typeof member === "function" ? member.bind(storage) : member;
+    },
+  });
+}
+
+/** 30 s of a file server that takes a megabyte a second: less than the usual `io-timeout`. */
+const SYNC_EVERY_BYTES = 32 * 1024 * 1024;
+
+/** The directory as its storage process uses it. */
+export function openServed(served: Served, deps: Pick<PosixOptions, "random" | "signal">): Storage {
+  return new PosixStorage({ ...served, ...deps, syncEveryBytes: SYNC_EVERY_BYTES });
+}
+
+/** True where only a storage process may touch the directory. */
+export function mayHang(path: string): boolean {
+  return findHangingMount(path) !== null;
+}
+
+/** User id of such a directory's owner; null if it is missing or does not answer. */
+export async function findMountedOwner(path: string, deps: ProcessStorageDeps): Promise<number | null> {
+  const mount = findHangingMount(path);
+  if (mount === null) return null;
+  const served = { root: path, syncDirectories: true, symlinks: false, hardLinks: false };
+  const storage = new ProcessStorage(served, mount, deps);
+  try {
+    return await storage.owner();
+  } catch {
+    return null;
+  } finally {
+    await storage.close();
   }
 }
 

@@ -33,6 +33,7 @@ import {
   atomicWrite,
   makeDirectories,
   NO_MORE_NAMES,
+  OPEN_READ,
   syncDirectory,
   type WriteOptions,
   writeDirectly,
@@ -61,6 +62,8 @@ export interface PosixOptions {
   readonly symlinks: boolean;
   /** Whether files can have several names; default false. */
   readonly hardLinks?: boolean;
+  /** See {@link WriteOptions}. */
+  readonly syncEveryBytes?: number;
   /** For temporary names; default the system's random source. */
   readonly random?: Random;
   readonly signal: AbortSignal;
@@ -102,7 +105,7 @@ export class PosixStorage implements Storage {
     const full = this.#full(path);
     let handle: FileHandle;
     try {
-      handle = await open(full, "r");
+      handle = await open(full, OPEN_READ);
     } catch (error) {
       throw this.#openError(path, full, error);
     }
@@ -133,7 +136,7 @@ export class PosixStorage implements Storage {
     const full = this.#full(path);
     let fd: number;
     try {
-      fd = openSync(full, "r");
+      fd = openSync(full, OPEN_READ);
     } catch (error) {
       throw this.#openError(path, full, error);
     }
@@ -149,7 +152,7 @@ export class PosixStorage implements Storage {
           position += readBytes;
           return readBytes;
         } catch (error) {
-          throw systemError("fileRead", `read '${full}'`, full, error);
+          throw readError(full, error);
         }
       },
       close: () => closeSync(fd),
@@ -249,9 +252,14 @@ export class PosixStorage implements Storage {
 
   async #write(path: string, content: Uint8Array | ByteStream, options: PutOptions): Promise<void> {
     checkPath(path);
-    const { signal, syncDirectories } = this.#options;
+    const { signal, syncDirectories, syncEveryBytes } = this.#options;
     this.#throwIfAborted(path);
-    const writeOptions: WriteOptions = { signal, syncDirectories, random: this.#random };
+    const writeOptions: WriteOptions = {
+      signal,
+      syncDirectories,
+      random: this.#random,
+      ...(syncEveryBytes === undefined ? {} : { syncEveryBytes }),
+    };
     await ((options.atomic ?? true) ? atomicWrite : writeDirectly)(this.#full(path), content, writeOptions);
   }
 
@@ -351,8 +359,14 @@ async function readChunk(
     const { bytesRead } = await handle.read(buffer, 0, sizeBytes, position);
     return bytesRead === sizeBytes ? buffer : buffer.subarray(0, bytesRead);
   } catch (error) {
-    return systemError("fileRead", `read '${full}'`, full, error);
+    return readError(full, error);
   }
+}
+
+function readError(full: string, error: unknown): BackupError {
+  // What pipes and sockets answer to a read at a position.
+  if (systemCodeOf(error) !== "ESPIPE") return systemError("fileRead", `read '${full}'`, full, error);
+  return fail("fileRead", `unable to read '${full}', which is a pipe or a device and not a file`, { path: full });
 }
 
 function blamedPath(error: unknown, fallback: string): string {

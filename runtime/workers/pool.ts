@@ -14,7 +14,7 @@ import { type BackupError, fail, toBackupError } from "../base/errors";
 import { LIMITS } from "../base/limits";
 import type { RepoConfig } from "../config/types";
 import type { Job, JobPool, JobResult } from "../operations/shared/jobs";
-import { pack, unpack } from "./transfer";
+import { pack, unpack } from "../base/transfer";
 
 export interface WorkerStart {
   readonly stanza: string;

@@ -6,7 +6,7 @@ import { type Job, runJob } from "../operations/shared/jobs";
 import { buffersOf, type PackedWal } from "../operations/archivePush/walFile";
 import type { Repository } from "../repository/repository";
 import type { FromWorker, ToWorker, WorkerStart } from "./pool";
-import { pack, unpack } from "./transfer";
+import { pack, unpack } from "../base/transfer";
 
 /** Runs until the pool closes it. `open` makes the repositories of a start message. */
 export function serveJobs(

@@ -9,11 +9,13 @@ import { afterAll, beforeAll, describe, test } from "vitest";
 import { systemClock } from "../../runtime/base/clock";
 import { systemRandom } from "../../runtime/base/random";
 import type { S3Config } from "../../runtime/config/types";
-import { openStorage } from "../../runtime/storage/open";
+import { openServed, openStorage } from "../../runtime/storage/open";
+import { ProcessStorage } from "../../runtime/storage/process/processStorage";
 import type { Storage } from "../../runtime/storage/storage";
 import { findVersitygw } from "../../tools/parts/kubernetes/goTools";
 import { S3Server } from "../../tools/parts/servers/s3Server";
 import { findSshd, SftpServer } from "../../tools/parts/servers/sftpServer";
+import { StorageProcesses } from "../harness/doubles/storageProcesses";
 import { FaultyStorage } from "../harness/network/faults";
 import { posixRepo, s3Repo, sftpRepo } from "../harness/repositories";
 import { MemoryStorage } from "../harness/doubles/storages";
@@ -67,6 +69,25 @@ describe.each(["posix", "cifs"] as const)("%s", (type) => {
   storageSuite("driver", () => ({
     features: { ...FILE_SYSTEM, symlinks: type === "posix" },
     open: async () => openStorage(posixRepo(join(root, "repo"), { type }), deps),
+    partSizeBytes: MIB,
+    createsExclusively: true,
+    manyCount: 1100,
+  }));
+});
+
+describe("a storage process", () => {
+  let root: string;
+  beforeAll(() => {
+    root = mkdtempSync(join(tmpdir(), "process-"));
+  });
+  afterAll(() => rmSync(root, { recursive: true, force: true }));
+  const served = () => ({ root: join(root, "repo"), syncDirectories: true, symlinks: true, hardLinks: true });
+  const processes = new StorageProcesses((directory, signal) =>
+    openServed(directory, { random: systemRandom, signal }),
+  );
+  storageSuite("driver", () => ({
+    features: FILE_SYSTEM,
+    open: async () => new ProcessStorage(served(), { id: "1", path: root, type: "nfs4" }, { ...deps, ...processes }),
     partSizeBytes: MIB,
     createsExclusively: true,
     manyCount: 1100,

@@ -332,3 +332,23 @@ describe("hard links", () => {
     expect(at(false).hardLink).toBeUndefined();
   });
 });
+
+test("a pipe in place of a file is refused at once", async () => {
+  spawnSync("mkfifo", [join(root, "pipe")]);
+  const refused = {
+    kind: "fileRead",
+    message: `unable to read '${root}/pipe', which is a pipe or a device and not a file`,
+  };
+  expect(
+    await refusal(
+      open()
+        .read("pipe")
+        .then((stream) => collect(stream, MIB)),
+    ),
+  ).toMatchObject(refused);
+  expect(() => open().openReader("pipe").read(Buffer.alloc(1))).toThrow(expect.objectContaining(refused));
+  expect(await refusal(open().syncPath("pipe"))).toMatchObject({ kind: "pathSync" });
+  expect(await refusal(open().put("pipe", utf8("x")))).toMatchObject({ kind: "fileOpen" });
+  await open().putStream("new", () => streamOf(utf8("x")), { atomic: false });
+  expect(await refusal(open().openWriter("pipe"))).toMatchObject({ kind: "fileOpen" });
+});

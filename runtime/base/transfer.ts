@@ -1,9 +1,9 @@
 /**
- * Values that cross a thread boundary: plain data with {@link BackupError} and {@link Secret}, which structured cloning
+ * Values that cross the boundary of a thread or a process: plain data with {@link BackupError} and {@link Secret}, which structured cloning
  * would change.
  */
-import { BackupError, ERRORS, type ErrorKind } from "../base/errors";
-import { Secret } from "../base/secret";
+import { BackupError, ERRORS, type ErrorKind } from "./errors";
+import { Secret } from "./secret";
 
 const TAG = "\u0000pgbackstop";
 

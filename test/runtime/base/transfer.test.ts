@@ -2,7 +2,7 @@ import { fc } from "../../harness/properties";
 import { describe, expect, it } from "vitest";
 import { BackupError, fail } from "../../../runtime/base/errors";
 import { Secret } from "../../../runtime/base/secret";
-import { pack, unpack } from "../../../runtime/workers/transfer";
+import { pack, unpack } from "../../../runtime/base/transfer";
 
 /** Sends a value like to a thread. */
 const across = (value: unknown): unknown => unpack(structuredClone(pack(value)));

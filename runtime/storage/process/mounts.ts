@@ -1,0 +1,106 @@
+/**
+ * Finds out, without touching it, whether a directory lies on a file system that may stop answering.
+ *
+ * A local disk answers or fails. A file server, or the program behind a FUSE mount, may do neither, and a thread that
+ * waits for it cannot be ended. So a path is followed name by name, and no name is looked up where another machine or
+ * program would have to answer. Types that are not known to be local count as such mounts.
+ */
+import { lstatSync, readFileSync, readlinkSync } from "../../local/files";
+import { resolve } from "node:path";
+
+export interface Mount {
+  /** Changes when the file system is mounted again. */
+  readonly id: string;
+  readonly path: string;
+  readonly type: string;
+}
+
+export interface MountReader {
+  /** The kernel's table; null where there is none. */
+  readTable(): string | null;
+  /** Target of a symbolic link; null for anything else. Called only on local file systems. */
+  readLink(path: string): string | null;
+}
+
+/** File systems on this machine's own disks and memory (names of the kernel). */
+const LOCAL: ReadonlySet<string> = new Set(
+  (
+    "bcachefs btrfs devtmpfs erofs exfat ext2 ext3 ext4 f2fs hfsplus iso9660 jfs msdos nilfs2 ntfs3 overlay ramfs " +
+    "reiserfs rootfs squashfs tmpfs udf ufs vfat xfs zfs"
+  ).split(" "),
+);
+const LINKS_MAX = 40;
+/** Directories of a repository that may be links or mounts themselves. */
+const PARTS = ["", "/archive", "/backup"];
+
+/** The first such mount on the way to the directory, or below it; null if all of it is local. */
+export function findHangingMount(directory: string, reader: MountReader = systemMounts): Mount | null {
+  const table = reader.readTable();
+  if (table === null) return null;
+  const mounts = parseMounts(table);
+  if (mounts.every(isLocal)) return null;
+  for (const part of PARTS) {
+    const end = follow(`${directory}${part}`, new Map(mounts.map((mount) => [mount.path, mount])), reader);
+    if (typeof end !== "string") return end;
+    const below = mounts.find((mount) => !isLocal(mount) && mount.path.startsWith(`${end === "/" ? "" : end}/`));
+    if (below !== undefined) return below;
+  }
+  return null;
+}
+
+/** The real path, as far as it exists, or the first mount on it that is not local. */
+function follow(path: string, mounts: ReadonlyMap<string, Mount>, reader: MountReader): string | Mount {
+  let rest = partsOf(resolve(path));
+  let done = "";
+  for (let links = 0; ; ) {
+    const mount = mounts.get(done === "" ? "/" : done);
+    if (mount !== undefined && !isLocal(mount)) return mount;
+    const [part, ...others] = rest;
+    if (part === undefined) return done === "" ? "/" : done;
+    const next = `${done}/${part}`;
+    const target = mounts.has(next) || links > LINKS_MAX ? null : reader.readLink(next);
+    if (target === null) [done, rest] = [next, others];
+    else {
+      links++;
+      [done, rest] = ["", [...partsOf(resolve(done === "" ? "/" : done, target)), ...others]];
+    }
+  }
+}
+
+function partsOf(path: string): string[] {
+  return path.split("/").filter((part) => part !== "");
+}
+
+function isLocal(mount: Mount): boolean {
+  return LOCAL.has(mount.type);
+}
+
+/** Lines of proc_pid_mountinfo(5), without the kernel's own file systems: no repository is there. */
+function parseMounts(table: string): Mount[] {
+  return table.split("\n").flatMap((line) => {
+    const fields = line.split(" ");
+    const [id = "", , device = "", , path = ""] = fields;
+    const type = fields[fields.indexOf("-", 6) + 1] ?? "";
+    const plain = path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+    return path === "" || /^\/(proc|sys|dev)(\/(?!shm)|$)/.test(plain)
+      ? []
+      : [{ id: `${id} ${device}`, path: plain, type }];
+  });
+}
+
+const systemMounts: MountReader = {
+  readTable: () => {
+    try {
+      return readFileSync("/proc/self/mountinfo", "utf8");
+    } catch {
+      return null;
+    }
+  },
+  readLink: (path) => {
+    try {
+      return lstatSync(path).isSymbolicLink() ? readlinkSync(path) : null;
+    } catch {
+      return null;
+    }
+  },
+};
