@@ -10,14 +10,17 @@
 import { createHash } from "node:crypto";
 import { open, rename, rm } from "../../local/files";
 import type { Context } from "../../base/context";
-import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
+import { type BackupError, fail, isError, nullOn, toBackupError } from "../../base/errors";
 import { perRepo, type RepoResult } from "../../base/parallel";
 import { isSpecialFile } from "../../local/atomicWrite";
 import { loadArchiveInfo, requirePresent } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { findWal, openWal, type StoredWal } from "../../repository/walStore";
+import { findWal, openWal } from "../../repository/walStore";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
+import { decide, findDamage, openCopy } from "../heal/decide";
+import type { WalCopy } from "../shared/carriedWal";
 import { archiveIdsOf, type ClusterIdentity } from "../shared/identity";
+import { type NamedContent, readNamed } from "../shared/namedWal";
 import { repoErrorLine } from "../shared/results";
 
 export interface ArchiveGetOptions {
@@ -32,11 +35,9 @@ export interface ArchiveGetOptions {
 }
 
 /** One stored copy of a WAL file. */
-export interface Candidate {
-  readonly repo: Repository;
-  readonly archiveId: string;
-  readonly pass: string | null;
-  readonly stored: StoredWal;
+export interface Candidate extends WalCopy {
+  /** SHA-1 of a history or backup label, whose name has none, and what is wrong with it. */
+  readonly content?: Pick<NamedContent, "sha1" | "problem">;
 }
 
 /**
@@ -73,14 +74,14 @@ export async function archiveGet(
   ctx: Context,
 ): Promise<boolean> {
   const answers = await askAll(repos, options, ctx);
-  const candidates = answers.flatMap((answer) => (answer.ok ? answer.value : []));
+  const found = answers.flatMap((answer) => (answer.ok ? answer.value : []));
   for (const answer of answers) {
     if (answer.ok) continue;
     const line = repoErrorLine(answer.repoIndex, answer.error);
     if (options.mayLackStanza === true && isStanzaMissing(answer.error)) ctx.log.debug(line);
     else ctx.log.warn(line);
   }
-  requireOneContent(candidates, options.walName);
+  const candidates = await withOneContent(found, options, ctx);
 
   const damaged: string[] = [];
   let last: BackupError | null = null;
@@ -238,8 +239,15 @@ async function findCandidates(repo: Repository, options: ArchiveGetOptions): Pro
   const candidates: Candidate[] = [];
   for (const id of ids) {
     const archiveId = archiveIdOf(id);
-    for (const stored of await findWal(repo, archiveId, options.walName))
-      candidates.push({ repo, archiveId, pass: info.cipherPass ?? null, stored });
+    for (const stored of await findWal(repo, archiveId, options.walName)) {
+      const candidate = { repo, archiveId, pass: info.cipherPass ?? null, stored };
+      if (stored.sha1 !== null) candidates.push(candidate);
+      else {
+        const content = await nullOn(readNamed(repo, archiveId, stored, candidate.pass), "fileMissing");
+        if (content !== null)
+          candidates.push({ ...candidate, content: { sha1: content.sha1, problem: content.problem } });
+      }
+    }
   }
   // A lost mount also lists no directories: that does not prove that the archive lacks the file.
   if (candidates.length === 0) await requirePresent(repo);
@@ -254,15 +262,52 @@ export interface FetchWalJob extends Omit<Candidate, "repo"> {
   readonly durable: boolean;
 }
 
+/**
+ * The candidates with the content that counts, by `heal`'s rules: a history or label that does not fit its name, a
+ * damaged segment, and one with another header lose against others; then the majority decides. Nothing is read unless
+ * contents differ, except histories and labels.
+ * @throws archiveDuplicate (45) when no content counts
+ */
+async function withOneContent(
+  found: readonly Candidate[],
+  { cluster, walName }: ArchiveGetOptions,
+  ctx: Context,
+): Promise<readonly Candidate[]> {
+  if (contentsOf(found).size < 2) return found;
+  const valid: Candidate[] = [];
+  for (const candidate of found) {
+    const problem =
+      candidate.content === undefined
+        ? ((await findDamage([await openCopy(candidate, cluster)]))?.message ?? null)
+        : candidate.content.problem;
+    if (problem === null) valid.push(candidate);
+    else ctx.log.warn(`${candidate.repo.name}: ${candidate.stored.fileName} is not used: ${problem}`);
+  }
+  const copies = await Promise.all(valid.map((candidate) => openCopy(candidate, cluster)));
+  const { sha1 } = await decide(walName, copies, null);
+  if (sha1 === null) requireOneContent(found, walName);
+  return valid.filter((candidate) => contentOf(candidate) === sha1);
+}
+
+function contentOf({ content, stored }: Candidate): string | null {
+  return stored.sha1 ?? content?.sha1 ?? null;
+}
+
+function contentsOf(candidates: readonly Candidate[]): ReadonlySet<string | null> {
+  return new Set(candidates.map(contentOf));
+}
+
 /** @throws archiveDuplicate (45) when the copies differ in content */
 export function requireOneContent(candidates: readonly Candidate[], walName: string): void {
-  const checksums = new Set(candidates.map((candidate) => candidate.stored.sha1).filter((sha1) => sha1 !== null));
-  if (checksums.size <= 1) return;
+  if (contentsOf(candidates).size < 2) return;
   const where = candidates.map(
     (candidate) => `${candidate.repo.name}: ${candidate.archiveId}/${candidate.stored.fileName}`,
   );
   throw fail("archiveDuplicate", `duplicates found in archive for WAL segment ${walName}:\n${where.join("\n")}`, {
-    hint: "are multiple primaries archiving to this stanza?",
+    hint: [
+      "are multiple primaries archiving to this stanza?",
+      "Decide which content is right: --repo=N recovers from repository N alone, 'heal --segment' on the server's host ends the conflict.",
+    ],
   });
 }
 

@@ -189,15 +189,38 @@ describe("archive-get", () => {
   });
 
   it("refuses two different contents (45), and names their locations", async () => {
+    const other = Buffer.from(walBytes(1)).fill("x", 700, 800);
     await store(repos[0], 1);
-    await store(repos[1], [walName(1), walBytes(2)]);
+    await store(repos[1], [walName(1), other]);
     const error = await get(walName(1)).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ kind: "archiveDuplicate", exitCode: 45 });
     expect((error as Error).message.split("\n")).toEqual([
       `duplicates found in archive for WAL segment ${walName(1)}:`,
       `repo1: 15-1/${walName(1)}-${sha1Hex(walBytes(1))}.lz4`,
-      `repo2: 15-1/${walName(1)}-${sha1Hex(walBytes(2))}.zst`,
+      `repo2: 15-1/${walName(1)}-${sha1Hex(other)}.zst`,
     ]);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it("takes another repository's content for one that is damaged, or belongs to another position or cluster", async () => {
+    await store(repos[0], [walName(1), walBytes(2)], [walName(2), walBytes(2, 99n)], [walName(3), walBytes(4)]);
+    await first.put(await pathOf(repos[0], 3), new Uint8Array(0));
+    await store(repos[1], 1, 2, 3);
+    for (const no of [1, 2, 3]) {
+      expect(await get(walName(no))).toBe(true);
+      expect(fetched()).toBe(sha1Hex(walBytes(no)));
+    }
+    expect(texts().filter((text) => text.includes("is not used"))).toHaveLength(3);
+  });
+
+  it("refuses two valid histories that differ (45), and takes the valid one of two", async () => {
+    const [one, two] = [Buffer.from("1\t0/1\ta\n"), Buffer.from("1\t0/2\tb\n")];
+    await store(repos[0], ["00000002.history", one], ["00000003.history", Buffer.from("9\t0/1\ta\n")]);
+    await store(repos[1], ["00000002.history", two], ["00000003.history", two]);
+    await expect(get("00000002.history")).rejects.toMatchObject({ kind: "archiveDuplicate" });
+    expect(readdirSync(folder)).toEqual([]);
+    expect(await get("00000003.history")).toBe(true);
+    expect(fetched()).toBe(sha1Hex(two));
   });
 
   it("does not wait for a hanging repository when another one has the file", async () => {
