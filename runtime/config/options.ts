@@ -925,10 +925,17 @@ const GENERAL = [
 ];
 
 const ARCHIVE_AND_BACKUP = [
-  acted("archive-header-check", "boolean", "global", PUSH, "compare WAL headers with the stanza before pushing", {
-    config: "archive.headerCheck",
-    default: "y",
-  }),
+  acted(
+    "archive-header-check",
+    "boolean",
+    "global",
+    [...PUSH, "sync"],
+    "compare WAL headers with the stanza before pushing",
+    {
+      config: "archive.headerCheck",
+      default: "y",
+    },
+  ),
   acted(
     "archive-check",
     "boolean",

@@ -303,7 +303,7 @@ export class FaultWorld {
     const pool = inlinePool(new Map([source, target].map((repo) => [repo.key, repo])), this.ctx, 2);
     try {
       const { labels, problems } = await this.#until(
-        sync(source, target, pool, { scope, dryRun: false, lease: testLease() }, this.ctx),
+        sync(source, target, pool, { scope, dryRun: false, headerCheck: true, lease: testLease() }, this.ctx),
       );
       this.count(mortal.dead ? "syncs killed" : "syncs");
       if (labels.length > 0) this.count("backups copied by sync", labels.length);

@@ -169,7 +169,7 @@ async function syncAll({ ctx, repositories, world, leaseOf }: Stage, from: numbe
     source,
     target,
     poolOf(repos, ctx),
-    { scope: { kind: "all", retention: KEEP_ALL }, dryRun: false, lease: await leaseOf(target) },
+    { scope: { kind: "all", retention: KEEP_ALL }, dryRun: false, headerCheck: true, lease: await leaseOf(target) },
     ctx,
   );
   if (problems.length > 0) throw fail("command", problems.join("; "));

@@ -17,7 +17,7 @@ export const syncCommand: Command = async (host) => {
     throw fail("optionInvalidValue", `'${to.key}' is not allowed for 'to-repo' option: it is the source of the copy`);
   host.requireStarted();
   host.lock("backup", [from, to]);
-  const options = { scope: scopeOf(config, to), dryRun: config.dryRun };
+  const options = { scope: scopeOf(config, to), dryRun: config.dryRun, headerCheck: config.archive.headerCheck };
   // The source is only read. The first sync creates the target's stanza.
   const lease = config.dryRun ? NO_LEASE : await host.leases.take(to, () => loadBackupInfo(from));
   const { labels, walCount, chunkCount, problems } = await sync(from, to, host.pool(), { ...options, lease }, ctx);

@@ -8,6 +8,7 @@ import { mapParallel } from "../../base/parallel";
 import { chunkFileName, type StreamChunk } from "../../format/wal/streamChunk";
 import { listChunks, putChunk, readForeignChunk } from "../../repository/streamStore";
 import { listWal } from "../../repository/walStore";
+import { requireOwn } from "../shared/carriedWal";
 import type { WalCopy, WalSide } from "./copyWal";
 
 export interface WalRange extends WalCopy {
@@ -28,7 +29,7 @@ const CHUNKS_AT_ONCE = 2;
 export async function copyStream(
   source: WalSide,
   target: WalSide,
-  { archiveId, from, systemId }: WalRange,
+  { archiveId, cluster, from, systemId }: WalRange,
   dryRun: boolean,
   ctx: Context,
 ): Promise<StreamCopied> {
@@ -43,6 +44,7 @@ export async function copyStream(
       // Removed meanwhile: its segment is in the archive, or a longer chunk replaces it. The next sync copies these.
       const present = await nullOn(read, "fileMissing");
       if (present === null) return;
+      if (cluster !== null && chunk.begin === 0) requireOwn(chunk.segment, present.wal, cluster);
       await putChunk(target.repo, { archiveId, pass: target.pass }, chunk, [present.wal], present.origin, ctx);
       count++;
     } catch (error) {

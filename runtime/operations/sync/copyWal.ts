@@ -5,6 +5,7 @@ import { mapParallel } from "../../base/parallel";
 import type { Repository } from "../../repository/repository";
 import type { JobPool } from "../shared/jobs";
 import { listWal, type StoredWal } from "../../repository/walStore";
+import type { ClusterIdentity } from "../shared/identity";
 import type { WalRepository } from "./copyWalFile";
 
 export interface WalSide {
@@ -14,6 +15,8 @@ export interface WalSide {
 
 export interface WalCopy {
   readonly archiveId: string;
+  /** Of the archive; null without `archive-header-check`. */
+  readonly cluster: ClusterIdentity | null;
   /** Earlier segments are skipped; histories are always copied. */
   readonly from: string;
 }
@@ -44,7 +47,7 @@ export async function findMissingWal(source: WalSide, target: WalSide, { archive
 export async function copyWal(
   source: WalSide,
   target: WalSide,
-  archiveId: string,
+  { archiveId, cluster }: Pick<WalCopy, "archiveId" | "cluster">,
   names: readonly StoredWal[],
   pool: JobPool,
   ctx: Context,
@@ -57,7 +60,7 @@ export async function copyWal(
         WalRepository,
         WalRepository,
       ];
-      await pool.run({ kind: "syncWal", from, to, archiveId, stored });
+      await pool.run({ kind: "syncWal", from, to, archiveId, stored, cluster });
     } catch (error) {
       problems.set(stored.name, toBackupError(error).message);
     }

@@ -28,6 +28,8 @@ export interface SyncOptions {
   readonly lease: Lease;
   readonly scope: SyncScope;
   readonly dryRun: boolean;
+  /** `archive-header-check` */
+  readonly headerCheck: boolean;
 }
 
 export interface SyncOutcome {
@@ -69,7 +71,7 @@ export async function sync(
   const prefix = options.dryRun ? "[DRY-RUN] " : "";
   const lacking: LackingWal[] = [];
   let walCount = 0;
-  const ranges = walRanges(source, target, entries, options.scope);
+  const ranges = walRanges(source, target, entries, options);
   for (const copy of ranges) {
     const sides = [
       { repo: from, pass: source.archiveInfo.cipherPass ?? null },
@@ -81,9 +83,7 @@ export async function sync(
     );
     lacking.push(...conflicts.map((name) => ({ archiveId: copy.archiveId, name })));
     if (missing.length === 0) continue;
-    const failed = options.dryRun
-      ? new Map<string, string>()
-      : await copyWal(...sides, copy.archiveId, missing, pool, ctx);
+    const failed = options.dryRun ? new Map<string, string>() : await copyWal(...sides, copy, missing, pool, ctx);
     problems.push(
       ...[...failed]
         .sort(([left], [right]) => (left < right ? -1 : 1))
@@ -229,7 +229,7 @@ function walRanges(
   source: OpenSide,
   target: OpenSide,
   entries: readonly BackupInfoEntry[],
-  scope: SyncScope,
+  { headerCheck, scope }: Pick<SyncOptions, "headerCheck" | "scope">,
 ): WalRange[] {
   for (const entry of source.archiveInfo.history) {
     const other = target.archiveInfo.history.find((row) => row.id === entry.id);
@@ -248,6 +248,8 @@ function walRanges(
       entry.dbId === row.id && entry.archiveStart !== null ? [entry.archiveStart] : [],
     );
     const [from] = starts.sort();
-    return from === undefined ? [] : [{ archiveId: archiveIdOf(row), from, systemId: row.systemId }];
+    const { pgVersion: version, systemId } = row;
+    const cluster = headerCheck ? { version, systemId } : null;
+    return from === undefined ? [] : [{ archiveId: archiveIdOf(row), from, systemId, cluster }];
   });
 }

@@ -144,7 +144,7 @@ const syncOne: Work = async ({ sleepy, repo, data, ctx, lease }) => {
     source,
     sleepy,
     inlinePool(new Map([source, sleepy].map((one) => [one.key, one])), ctx, 2),
-    { scope: { kind: "all", retention: KEEP_ALL }, dryRun: false, lease },
+    { scope: { kind: "all", retention: KEEP_ALL }, dryRun: false, headerCheck: false, lease },
     ctx,
   );
   if (problems.some((line) => line.includes("[LockAcquireError]"))) throw new Error("lost");

@@ -152,7 +152,7 @@ it("sync writes only into its stanza, and every failure has a kind", {
             from,
             to,
             pool,
-            { scope: { kind: "all", retention: KEEP_ALL }, dryRun: false, lease: testLease() },
+            { scope: { kind: "all", retention: KEEP_ALL }, dryRun: false, headerCheck: false, lease: testLease() },
             testContext(),
           ),
         () => verify(from, pool, MADE_WAL_SIZE_BYTES, testContext()),

@@ -16,9 +16,15 @@ import { testLease } from "../../../harness/leases";
 import { FaultyStorage } from "../../../harness/network/faults";
 import { KEEP_ALL, MADE_WAL_SIZE_BYTES, type MadeStanza, makeStanza } from "../../../harness/madeRepository";
 import { MemoryStorage } from "../../../harness/doubles/storages";
-import { repository, walName } from "../../repository/support";
+import { repository, walBytes, walName } from "../../repository/support";
+import { store } from "../archive";
 
-const ALL: SyncOptions = { scope: { kind: "all", retention: KEEP_ALL }, dryRun: false, lease: testLease() };
+const ALL: SyncOptions = {
+  scope: { kind: "all", retention: KEEP_ALL },
+  dryRun: false,
+  headerCheck: false,
+  lease: testLease(),
+};
 const PLAIN = { archiveId: "15-1", pass: null };
 const FULL = "20260101-000000F";
 const DIFF = "20260101-000000F_20260102-000000D";
@@ -94,6 +100,41 @@ it("copies streamed WAL that no archive has, with the target's key, and only onc
   const wal = await Promise.all(wanted.map((chunk) => readChunk(to, { archiveId: "15-1", pass }, chunk, origin)));
   expect(Buffer.concat(wal)).toEqual(Buffer.concat([Buffer.alloc(100, 6), Buffer.alloc(50, 7)]));
   expect(await sync(from, to, ALL, testContext())).toMatchObject({ chunkCount: 0, problems: [] });
+});
+
+it("copies no segment or streamed start of one whose header is not the cluster's at that position", async () => {
+  const [from, to] = [repository(1), target()];
+  await makeStanza(from, { ...STANZA, wal: {} });
+  const [row] = (await loadArchiveInfo(from)).history;
+  const systemId = row?.systemId ?? 0n;
+  await store(
+    from,
+    [walName(3), walBytes(3, systemId)],
+    [walName(4), walBytes(5, systemId)],
+    [walName(5), walBytes(5)],
+  );
+  for (const [session, wal] of [
+    ["00000000000a", walBytes(6, systemId)],
+    ["00000000000b", walBytes(7, systemId)],
+  ] as const)
+    await putChunk(
+      from,
+      PLAIN,
+      { segment: walName(6), session, begin: 0, end: 1000 },
+      [wal.subarray(0, 1000)],
+      { systemId, segmentSizeBytes: MADE_WAL_SIZE_BYTES },
+      testContext(),
+    );
+  const { chunkCount, problems, walCount } = await sync(from, to, { ...ALL, headerCheck: true }, testContext());
+  expect([walCount, chunkCount]).toEqual([1, 1]);
+  expect(problems).toEqual([
+    expect.stringContaining(
+      `WAL 15-1/${walName(4)}: the content of ${walName(4)} is of timeline 1 and position 0/500000`,
+    ),
+    expect.stringContaining(`WAL 15-1/${walName(5)}: WAL file '${walName(5)}' version 15, system-id`),
+    expect.stringContaining("position 0/700000"),
+    expect.stringContaining(`not copied, it cannot become consistent without WAL ${walName(4)}`),
+  ]);
 });
 
 it("reports a damaged piece of streamed WAL, and copies the others", async () => {
