@@ -107,6 +107,7 @@ async function createDirectly(path: string, bytes: Uint8Array, options: WriteOpt
   try {
     await writeAll(handle, bytes, path);
     await syncFile(handle, path);
+    requireSize(path, (await handle.stat()).size, bytes.length);
     return true;
   } catch (error) {
     await unlink(path).catch(() => undefined);
@@ -183,12 +184,14 @@ async function writeContent(
   const handle = await createNew(written, () => open(written, "wx", mode), options.syncDirectories, path);
   try {
     if (options.mode !== undefined) await handle.chmod(options.mode);
+    let sizeBytes = content instanceof Uint8Array ? content.length : 0;
     if (content instanceof Uint8Array) await writeAll(handle, content, path);
     else {
       let unsyncedBytes = 0;
       for await (const chunk of content) {
         if (options.signal?.aborted === true) throw fail("term", `terminated while writing '${path}'`, { path });
         await writeAll(handle, chunk, path);
+        sizeBytes += chunk.length;
         unsyncedBytes += chunk.length;
         if (unsyncedBytes < (options.syncEveryBytes ?? Number.POSITIVE_INFINITY)) continue;
         await syncFile(handle, path);
@@ -196,6 +199,7 @@ async function writeContent(
       }
     }
     await syncFile(handle, path);
+    requireSize(path, (await handle.stat()).size, sizeBytes);
   } catch (error) {
     await handle.close().catch(() => undefined);
     await unlink(written).catch(() => undefined);
@@ -285,4 +289,14 @@ async function syncFile(handle: FileHandle, path: string): Promise<void> {
   } catch (error) {
     throw systemError("fileSync", `sync file '${path}'`, path, error);
   }
+}
+
+/**
+ * A file system that lost bytes without an error, or another program that cut the file.
+ * @throws fileWrite (64), retryable
+ */
+export function requireSize(path: string, sizeBytes: number, writtenBytes: number): void {
+  if (sizeBytes === writtenBytes) return;
+  const text = `'${path}' has ${sizeBytes} bytes after its sync where ${writtenBytes} were written`;
+  throw fail("fileWrite", text, { path, retryable: true });
 }

@@ -4,9 +4,9 @@
  *
  * Modes, missing directories and errors are those of `atomicWrite`.
  */
-import { closeSync, fsync, openSync, unlinkSync, writeSync } from "./files";
+import { closeSync, fstatSync, fsync, openSync, unlinkSync, writeSync } from "./files";
 import { fail, isError } from "../base/errors";
-import { createNew, FILE_MODE, type WriteOptions } from "./atomicWrite";
+import { createNew, FILE_MODE, requireSize, type WriteOptions } from "./atomicWrite";
 import { systemError } from "./systemError";
 
 export async function openFileWriter(path: string, options: Omit<WriteOptions, "mode">): Promise<FileWriter> {
@@ -18,6 +18,7 @@ export class FileWriter {
   readonly #path: string;
   readonly #signal: AbortSignal | undefined;
   #fd: number | undefined;
+  #writtenBytes = 0;
 
   constructor(path: string, fd: number, signal: AbortSignal | undefined) {
     this.#path = path;
@@ -36,6 +37,7 @@ export class FileWriter {
           throw fail("fileWrite", `unable to write '${path}': the file system accepts no bytes`, { path });
         written += step;
       }
+      this.#writtenBytes += bytes.length;
     } catch (error) {
       throw isError(error) ? error : systemError("fileWrite", `write '${path}'`, path, error);
     }
@@ -47,8 +49,10 @@ export class FileWriter {
     const fd = this.#open();
     try {
       await new Promise<void>((resolve, reject) => fsync(fd, (error) => (error === null ? resolve() : reject(error))));
+      requireSize(path, fstatSync(fd).size, this.#writtenBytes);
     } catch (error) {
       this.abandon();
+      if (isError(error)) throw error;
       throw systemError("fileSync", `sync file '${path}'`, path, error);
     }
     this.#fd = undefined;

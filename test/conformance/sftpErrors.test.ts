@@ -330,17 +330,18 @@ describe("sftp errors", async () => {
       expect(existsSync(join(root, "f"))).toBe(false);
     });
 
-    test("at the end of an upload never gives the name to a file of another size", async () => {
+    test.each([true, false])("at the end of an upload refuses a file of another size: atomic is %s", async (atomic) => {
       const { storage, root } = open();
       const bytes = content(2 * MIB);
+      const written = (): string => join(root, atomic ? temporaryOf(root) : "f");
       const source = async function* (): ByteStream {
         yield* streamOf(bytes.subarray(0, MIB));
         yield* streamOf(bytes.subarray(MIB));
         // All but the last chunk has been sent. Now another program changes the size of the file.
-        await expect.poll(() => readFileSync(join(root, temporaryOf(root))).length).toBeGreaterThan(MIB);
-        writeFileSync(join(root, temporaryOf(root)), Buffer.alloc(3 * MIB), { flag: "r+" });
+        await expect.poll(() => readFileSync(written()).length).toBeGreaterThan(MIB);
+        writeFileSync(written(), Buffer.alloc(3 * MIB), { flag: "r+" });
       };
-      expect(await refusal(storage.putStream("f", source))).toMatchObject({
+      expect(await refusal(storage.putStream("f", source, { atomic }))).toMatchObject({
         kind: "fileWrite",
         retryable: true,
         message: `'${root}/f' has ${3 * MIB} bytes on the server where ${2 * MIB} were written`,

@@ -58,6 +58,7 @@ const CREDENTIAL_CODES = new Set([
   "NotEntitled",
 ]);
 const MESSAGE_LENGTH_MAX = 300;
+const NOT_FOUND = 404;
 
 const TLS_FACTS: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: "its certificate has expired",
@@ -90,8 +91,11 @@ export function answerError(answer: ErrorAnswer, facts: FailureFacts): BackupErr
   };
   const text = `unable to ${facts.doing}: [${status}]${code === "" ? "" : ` ${code}`}${answer.message === "" ? "" : `: ${answer.message}`}`;
   if (RETRYABLE_CODES.has(code)) return fail("service", text, { ...details, retryable: true });
-  if (code === "NoSuchKey") return fail("fileMissing", `unable to ${facts.doing}: the object does not exist`, details);
-  if (code === "NoSuchBucket") {
+  // Inside of a 200 it would mean "removed", or "not there".
+  const isMissing = status === NOT_FOUND;
+  if (isMissing && code === "NoSuchKey")
+    return fail("fileMissing", `unable to ${facts.doing}: the object does not exist`, details);
+  if (isMissing && code === "NoSuchBucket") {
     return fail(
       "pathMissing",
       `unable to ${facts.doing}: bucket '${facts.bucket}' does not exist at ${facts.endpoint}`,

@@ -106,7 +106,7 @@ class Upload {
       if (this.#inFlight.some((piece) => piece.bytes.length > SINGLE_REQUEST_SIZE_BYTES)) await this.#settleAll();
       const { session } = this.#open();
       const ended = this.#syncAndClose();
-      const size = this.#target.atomic ? this.#sizeOnServer(session) : Promise.resolve(null);
+      const size = this.#sizeOnServer(session);
       await this.#settleAll();
       const error = await ended;
       // A new connection means a new handle, and pieces sent after the sync.
@@ -221,7 +221,7 @@ class Upload {
     return Promise.all([synced, closed]).then(([sync, close]) => sync ?? close);
   }
 
-  /** Null if the server sends no size, or the file is missing: then the rename fails. */
+  /** Null if the server sends no size, or the file is missing: then the rename or the listing before publishing fails. */
   #sizeOnServer(session: SftpSession): Promise<number | null> {
     const stats = session.request<Partial<Stats>>((sftp, answer) => sftp.lstat(this.#written, answer));
     return stats.then(
@@ -383,6 +383,11 @@ export async function createFrom(
   } finally {
     closeHandle(session, handle);
   }
+  const sizeBytes = (await statOf(session, full))?.size;
+  if (sizeBytes !== undefined && sizeBytes !== whole.length)
+    throw fail("fileWrite", `'${full}' has ${sizeBytes} bytes on the server where ${whole.length} were written`, {
+      retryable: true,
+    });
   return true;
 }
 

@@ -9,6 +9,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from "node:fs";
 import { open } from "node:fs/promises";
@@ -219,4 +220,33 @@ test("creates over nothing, not even over a dangling link", async () => {
   symlinkSync(join(root, "nowhere"), join(root, "f"));
   expect(await atomicCreate(join(root, "f"), utf8("x"), { random: systemRandom })).toBe(false);
   expect(readdirSync(root)).toEqual(["f"]);
+});
+
+describe("a file that is shorter after its sync than what was written is refused", () => {
+  /** The file loses its end like one on a file system that drops it. */
+  const shorten = (): void => {
+    for (const name of readdirSync(root)) truncateSync(join(root, name), 3);
+  };
+  async function* content(): ByteStream {
+    yield utf8("content");
+    shorten();
+  }
+  const refusal = expect.objectContaining({
+    kind: "fileWrite",
+    retryable: true,
+    message: expect.stringMatching(/\/f' has 3 bytes after its sync where 7 were written$/),
+  });
+
+  test.each([atomicWrite, writeDirectly])("%o", async (write) => {
+    await expect(write(join(root, "f"), content())).rejects.toThrow(refusal);
+    expect(readdirSync(root)).toEqual([]);
+  });
+
+  test("of a writer in place", async () => {
+    const writer = await openFileWriter(join(root, "f"), {});
+    writer.write(utf8("content"));
+    shorten();
+    await expect(writer.finish()).rejects.toThrow(refusal);
+    expect(readdirSync(root)).toEqual([]);
+  });
 });
