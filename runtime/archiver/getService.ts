@@ -49,7 +49,14 @@ export class GetService {
     }
     return archiveGetInTime(
       this.#host.repositories(),
-      { walName, destination, cluster, fetch: this.#fetch, mayLackStanza: options.mayLackStanza ?? false },
+      {
+        walName,
+        destination,
+        cluster,
+        segmentSizeBytes: control.walSegmentSizeBytes,
+        fetch: this.#fetch,
+        mayLackStanza: options.mayLackStanza ?? false,
+      },
       options.timeoutMs ?? config.archive.timeoutMs,
       this.#ctx,
     );

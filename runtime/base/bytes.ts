@@ -22,10 +22,24 @@ export async function collect(source: ByteStream, limitBytes: number): Promise<U
   let sizeBytes = 0;
   for await (const part of source) {
     sizeBytes += part.length;
-    if (sizeBytes > limitBytes) throw fail("fileInvalid", `content is larger than the limit of ${limitBytes} bytes`);
+    if (sizeBytes > limitBytes) throw tooLarge(limitBytes);
     parts.push(part);
   }
   return concatBytes(parts);
+}
+
+/** The same bytes. A small stored file may unpack to any size. @throws fileInvalid before it exceeds `limitBytes` */
+export async function* limited(source: ByteStream, limitBytes: number): ByteStream {
+  let sizeBytes = 0;
+  for await (const part of source) {
+    sizeBytes += part.length;
+    if (sizeBytes > limitBytes) throw tooLarge(limitBytes);
+    yield part;
+  }
+}
+
+function tooLarge(limitBytes: number): Error {
+  return fail("fileInvalid", `content is larger than the limit of ${limitBytes} bytes`);
 }
 
 export async function* streamOf(...parts: readonly Uint8Array[]): ByteStream {

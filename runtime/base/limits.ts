@@ -10,8 +10,14 @@ export const LIMITS = {
   lookAheadSegments: 64,
   /** WAL files that a push queue holds at the same time; the rest waits in its directory. */
   queueFiles: 1024,
-  /** Largest file that is loaded whole: info files, manifests, history files. */
+  /** Largest file that is loaded whole: manifests. */
   wholeFileSizeBytesMax: 1024 * 1024 * 1024,
+  /** Largest info file, and every other small file of a repository: 100,000 backups fit. */
+  infoFileSizeBytesMax: 128 * 1024 * 1024,
+  /** PostgreSQL's largest WAL segment. */
+  walSegmentSizeBytesMax: 1024 * 1024 * 1024,
+  /** Largest file of the WAL archive that is no segment: timeline histories and backup labels. */
+  walTextSizeBytesMax: 16 * 1024 * 1024,
   /** Attempts of one idempotent request before its error is final. */
   requestAttempts: 6,
 } as const;

@@ -148,10 +148,8 @@ const gzipAside = promisify(gzip);
 /** The plain manifest in the history, for expired backups. */
 export async function loadHistoryManifest(repo: Repository, label: string, pass: string | null): Promise<Manifest> {
   const path = manifestHistoryPath(repo.stanza, label);
-  return parseManifest(
-    textOf(decompressBytes(await readFile(repo, path, pass), "gz", LIMITS.wholeFileSizeBytesMax)),
-    path,
-  );
+  const packed = await readFile(repo, path, pass, LIMITS.wholeFileSizeBytesMax);
+  return parseManifest(textOf(decompressBytes(packed, "gz", LIMITS.wholeFileSizeBytesMax)), path);
 }
 
 /** Removes an unfinished backup's directory. Refuses a finished one: that is our bug, never the user's. */

@@ -57,9 +57,14 @@ export async function listNames(
   return names.sort();
 }
 
-/** The whole plain content of a small file. @throws fileMissing, crypto */
-export async function readFile(repo: Repository, path: string, pass: string | null): Promise<Uint8Array> {
-  return collect(await openFile(repo, path, pass), LIMITS.wholeFileSizeBytesMax);
+/** The whole plain content of a small file. @throws fileMissing, crypto, fileInvalid when it is larger */
+export async function readFile(
+  repo: Repository,
+  path: string,
+  pass: string | null,
+  limitBytes: number = LIMITS.infoFileSizeBytesMax,
+): Promise<Uint8Array> {
+  return collect(await openFile(repo, path, pass), limitBytes);
 }
 
 /** The plain content as a stream; a null `pass` reads the stored bytes. @throws fileMissing, crypto */

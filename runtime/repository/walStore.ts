@@ -6,9 +6,10 @@
  * key. A listed name proves nothing about the content: {@link canBeWhole} judges the size, {@link isIntact} reads.
  */
 import { basename } from "node:path";
-import type { ByteStream } from "../base/bytes";
+import { type ByteStream, limited } from "../base/bytes";
 import { isError } from "../base/errors";
 import { Measured } from "../base/hash";
+import { LIMITS } from "../base/limits";
 import { type CompressType, extensionOf, typeOfName } from "../format/codec/compress";
 import { encrypt, encryptBytes } from "../format/codec/cipher";
 import { archiveIdPath, archivePath, walPath } from "../format/repository/repoPath";
@@ -198,19 +199,19 @@ export async function makeDurable(repo: Repository, archiveId: string, fileName:
   for (const each of [path, ...directories]) await repo.storage.syncPath(each);
 }
 
-/** The plain content of a stored WAL file. */
+/** The plain content of a stored WAL file. @throws fileInvalid while it is read, before it exceeds its limit */
 export async function openWal(
   repo: Repository,
   archiveId: string,
   stored: StoredWal,
   pass: string | null,
+  segmentSizeBytes: number = LIMITS.walSegmentSizeBytesMax,
 ): Promise<ByteStream> {
   const raw = await repo.storage.read(walPath(repo.stanza, archiveId, stored.fileName));
-  return unpack(raw, {
-    cipherPass: pass,
-    compressType: stored.sha1 === null ? "none" : typeOfName(stored.fileName),
-    raw: false,
-  });
+  const isText = stored.sha1 === null;
+  const compressType = isText ? "none" : typeOfName(stored.fileName);
+  const plain = unpack(raw, { cipherPass: pass, compressType, raw: false });
+  return limited(plain, isText ? LIMITS.walTextSizeBytesMax : segmentSizeBytes);
 }
 
 function walDirectory(repo: Repository, archiveId: string, name: string): string {

@@ -47,21 +47,27 @@ async function get(host: CommandHost): Promise<number> {
   const control = await host.loadControl();
   const cluster = { version: control.pgVersion, systemId: control.systemId };
   const repos = host.repositories();
+  const segmentSizeBytes = control.walSegmentSizeBytes;
   const ask = (name: string, path: string, fetch = fetchTo): Promise<boolean> =>
-    archiveGetInTime(repos, { walName: name, destination: path, cluster, fetch }, config.archive.timeoutMs, ctx);
+    archiveGetInTime(
+      repos,
+      { walName: name, destination: path, cluster, segmentSizeBytes, fetch },
+      config.archive.timeoutMs,
+      ctx,
+    );
   // Histories and partial segments are single files: nothing follows them.
   if (config.archive.async && SEGMENT.test(walName)) {
     const options: SpoolGetOptions = {
       walName,
       destination: absolute,
-      segmentSizeBytes: control.walSegmentSizeBytes,
+      segmentSizeBytes,
       queueSizeBytesMax: config.archive.getQueueSizeBytesMax,
       timeoutMs: config.archive.timeoutMs,
     };
     const spool = stockSpool(config.spoolPath, config.stanza ?? "", "in");
     if (config.role === "async") {
       if (!lockArchive(host)) return 0;
-      const { segmentSizeBytes, queueSizeBytesMax } = options;
+      const { queueSizeBytesMax } = options;
       // After a crash of the machine PostgreSQL gets files of the queue unchecked.
       const fetch = (from: Candidate, path: string): Promise<void> => fetchTo(from, path, true);
       const parts = { cluster, segmentSizeBytes, queueSizeBytesMax, processMax: config.processMax, fetch };

@@ -11,6 +11,7 @@ import { createHash } from "node:crypto";
 import { open, rename, rm } from "../../local/files";
 import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, nullOn, toBackupError } from "../../base/errors";
+import { LIMITS } from "../../base/limits";
 import { perRepo, type RepoResult } from "../../base/parallel";
 import { isSpecialFile } from "../../local/atomicWrite";
 import { loadArchiveInfo, requirePresent } from "../../repository/infoStore";
@@ -28,6 +29,8 @@ export interface ArchiveGetOptions {
   /** Absolute path of the destination. */
   readonly destination: string;
   readonly cluster: ClusterIdentity;
+  /** Nothing larger is fetched; default is PostgreSQL's largest segment. */
+  readonly segmentSizeBytes?: number;
   /** Copies one candidate to the destination; default {@link fetchTo}. */
   readonly fetch?: (candidate: Candidate, destination: string) => Promise<void>;
   /** True while a repository may lack a stanza: no warning for it. */
@@ -36,6 +39,7 @@ export interface ArchiveGetOptions {
 
 /** One stored copy of a WAL file. */
 export interface Candidate extends WalCopy {
+  readonly segmentSizeBytes: number;
   /** SHA-1 of a history or backup label, whose name has none, and what is wrong with it. */
   readonly content?: Pick<NamedContent, "sha1" | "problem">;
 }
@@ -237,10 +241,11 @@ async function findCandidates(repo: Repository, options: ArchiveGetOptions): Pro
     );
   }
   const candidates: Candidate[] = [];
+  const { segmentSizeBytes = LIMITS.walSegmentSizeBytesMax } = options;
   for (const id of ids) {
     const archiveId = archiveIdOf(id);
     for (const stored of await findWal(repo, archiveId, options.walName)) {
-      const candidate = { repo, archiveId, pass: info.cipherPass ?? null, stored };
+      const candidate = { repo, archiveId, pass: info.cipherPass ?? null, stored, segmentSizeBytes };
       if (stored.sha1 !== null) candidates.push(candidate);
       else {
         const content = await nullOn(readNamed(repo, archiveId, stored, candidate.pass), "fileMissing");
@@ -320,7 +325,8 @@ export async function fetchTo(candidate: Candidate, destination: string, durable
   try {
     const handle = await open(temporary, "w", 0o600);
     try {
-      for await (const chunk of await openWal(candidate.repo, candidate.archiveId, candidate.stored, candidate.pass)) {
+      const { repo, archiveId, stored, pass, segmentSizeBytes } = candidate;
+      for await (const chunk of await openWal(repo, archiveId, stored, pass, segmentSizeBytes)) {
         hash.update(chunk);
         await handle.writeFile(chunk);
       }

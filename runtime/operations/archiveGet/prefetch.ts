@@ -59,7 +59,7 @@ export class Prefetcher {
   #wanted: readonly string[] = [];
 
   constructor(repos: readonly Repository[], spool: Spool, options: PrefetchOptions, ctx: Context) {
-    this.#holdings = repos.map((repo) => new Holdings(repo, options.cluster, ctx));
+    this.#holdings = repos.map((repo) => new Holdings(repo, options, ctx));
     this.#spool = spool;
     this.#options = options;
     this.#ctx = ctx;
@@ -181,15 +181,15 @@ interface OpenArchives {
 /** One repository's segments by directory, as last listed. */
 class Holdings {
   readonly repo: Repository;
-  readonly #cluster: ClusterIdentity;
+  readonly #options: Pick<PrefetchOptions, "cluster" | "segmentSizeBytes">;
   readonly #ctx: Context;
   #opened: Promise<OpenArchives> | undefined;
   readonly #directories = new Map<string, Promise<ReadonlyMap<string, Candidate[]>>>();
   #failedAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(repo: Repository, cluster: ClusterIdentity, ctx: Context) {
+  constructor(repo: Repository, options: Pick<PrefetchOptions, "cluster" | "segmentSizeBytes">, ctx: Context) {
     this.repo = repo;
-    this.#cluster = cluster;
+    this.#options = options;
     this.#ctx = ctx;
   }
 
@@ -226,12 +226,12 @@ class Holdings {
   }
 
   #candidate(archiveId: string, pass: string | null, stored: StoredWal): Candidate {
-    return { repo: this.repo, archiveId, pass, stored };
+    return { repo: this.repo, archiveId, pass, stored, segmentSizeBytes: this.#options.segmentSizeBytes };
   }
 
   async #open(): Promise<OpenArchives> {
     const info = await loadArchiveInfo(this.repo);
-    const ids = archiveIdsOf(info, this.#cluster);
+    const ids = archiveIdsOf(info, this.#options.cluster);
     if (ids.length === 0)
       throw fail("archiveMismatch", `${this.repo.name} has no archive of this cluster`, { repoIndex: this.repo.key });
     return { archiveIds: ids.map(archiveIdOf), pass: info.cipherPass ?? null };

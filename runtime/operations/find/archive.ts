@@ -5,6 +5,7 @@
 import { readdir, readFile } from "../../local/files";
 import { collect } from "../../base/bytes";
 import type { Context } from "../../base/context";
+import { LIMITS } from "../../base/limits";
 import { fail, isError, toBackupError } from "../../base/errors";
 import { sha1Hex } from "../../base/hash";
 import { mapParallel, perRepo } from "../../base/parallel";
@@ -51,7 +52,6 @@ export interface ArchiveOptions {
 }
 
 const DIRECTORIES_AT_ONCE = 8;
-const SEGMENT_SIZE_BYTES_MAX = 1024 * 1024 * 1024;
 
 export class WalArchive {
   readonly version: string;
@@ -155,7 +155,7 @@ export class WalArchive {
       try {
         const bytes = await collect(
           await openWal(holder.repo, holder.archiveId, stored, holder.pass),
-          SEGMENT_SIZE_BYTES_MAX,
+          LIMITS.walSegmentSizeBytesMax,
         );
         if (sha1Hex(bytes) !== stored.sha1) throw fail("checksum", `'${stored.fileName}' does not match its checksum`);
         const { systemId } = parseWalHeader(bytes.subarray(0, 512));

@@ -4,6 +4,7 @@
  */
 import { collect, textOf } from "../../base/bytes";
 import type { Context } from "../../base/context";
+import { LIMITS } from "../../base/limits";
 import { toBackupError } from "../../base/errors";
 import { perRepo } from "../../base/parallel";
 import { parseHistory, type TimelineAncestor } from "../../format/wal/timeline";
@@ -15,9 +16,6 @@ import { timelineDigits } from "../../format/wal/walSegment";
 import { type RestoreType, TIMELINE_TYPES } from "./recovery";
 import { archiveIdOfBackup, parseTimeline, type TargetTimeline } from "./select";
 import type { OpenRepo } from "./sources";
-
-/** A history file has a line for each promotion since initdb. */
-const HISTORY_SIZE_BYTES_MAX = 16 * 1024 * 1024;
 
 /**
  * By archive id. Empty when recovery stays on the backup's timeline, or when the timeline cannot be determined
@@ -99,5 +97,5 @@ export async function readHistory(
 ): Promise<string | null> {
   const [stored] = await findWal(repo, archiveId, name);
   if (stored === undefined) return null;
-  return textOf(await collect(await openWal(repo, archiveId, stored, await findPass()), HISTORY_SIZE_BYTES_MAX));
+  return textOf(await collect(await openWal(repo, archiveId, stored, await findPass()), LIMITS.walTextSizeBytesMax));
 }

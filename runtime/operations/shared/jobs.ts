@@ -52,8 +52,8 @@ export async function runJob(job: Job, repos: ReadonlyMap<number, Repository>, c
     case "copyBatch":
       return copyBatch(job, repo, ctx);
     case "fetchWal": {
-      const { repoIndex, archiveId, pass, stored, destination, durable } = job;
-      await fetchTo({ repo: repo(repoIndex), archiveId, pass, stored }, destination, durable);
+      const { repoIndex, destination, durable, ...candidate } = job;
+      await fetchTo({ ...candidate, repo: repo(repoIndex) }, destination, durable);
       return undefined;
     }
     case "packWal":

@@ -5,12 +5,11 @@
 import { collect, textOf } from "../../base/bytes";
 import { isError, toBackupError } from "../../base/errors";
 import { sha1Hex } from "../../base/hash";
+import { LIMITS } from "../../base/limits";
 import { parseHistory } from "../../format/wal/timeline";
 import type { Repository } from "../../repository/repository";
 import { openWal, type StoredWal } from "../../repository/walStore";
 
-/** A history has a line for each ancestor, a label about a dozen lines. */
-const SIZE_BYTES_MAX = 16 * 1024 * 1024;
 const LABEL_LINE = /^[A-Z][A-Z ]*: .*$/;
 /** What every supported PostgreSQL writes (PostgreSQL "access/transam/xlogbackup.c"). */
 const LABEL_FIELDS = [
@@ -37,7 +36,7 @@ export async function readNamed(
   pass: string | null,
 ): Promise<NamedContent> {
   try {
-    const bytes = await collect(await openWal(repo, archiveId, stored, pass), SIZE_BYTES_MAX);
+    const bytes = await collect(await openWal(repo, archiveId, stored, pass), LIMITS.walTextSizeBytesMax);
     return { bytes, sha1: sha1Hex(bytes), problem: findNamedProblem(stored.name, textOf(bytes)) };
   } catch (error) {
     if (!isError(error, "crypto", "format", "checksum", "fileInvalid")) throw error;

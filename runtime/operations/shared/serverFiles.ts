@@ -164,7 +164,7 @@ export async function findServerFiles(
 
 function unzip(packed: Uint8Array, path: string): string {
   try {
-    return textOf(gunzipSync(packed, { maxOutputLength: LIMITS.wholeFileSizeBytesMax }));
+    return textOf(gunzipSync(packed, { maxOutputLength: LIMITS.infoFileSizeBytesMax }));
   } catch (error) {
     throw fail("format", `'${path}' cannot be decompressed: ${toBackupError(error).message}`, { path, cause: error });
   }

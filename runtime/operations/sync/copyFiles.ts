@@ -7,7 +7,7 @@
  * for content that differs from the manifest, and either storage's errors.
  */
 import { setImmediate } from "node:timers/promises";
-import { type ByteStream, EMPTY_BYTES, streamOf } from "../../base/bytes";
+import { type ByteStream, EMPTY_BYTES, limited, streamOf } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { assert, fail, nullOn } from "../../base/errors";
 import { Measured } from "../../base/hash";
@@ -129,7 +129,7 @@ async function priorMapOf({ target }: CopyFile, to: Repository): Promise<BlockMa
 
 function contentOf(from: Repository, { source, sizeBytes }: CopyFile): ByteStream {
   if (source.kind === "blocks") return blocksInOrder(from, source.blocks, sizeBytes);
-  return unpackStored(readStored(from.storage, source.path, source.range ?? undefined), source);
+  return limited(unpackStored(readStored(from.storage, source.path, source.range ?? undefined), source), sizeBytes);
 }
 
 /** Neighbours in a bundle of the source are read together; their content is small. */

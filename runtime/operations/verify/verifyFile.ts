@@ -1,4 +1,5 @@
 /** Checks the stored bytes of one file: a job, so that workers read and hash. */
+import { limited } from "../../base/bytes";
 import { isError, toBackupError } from "../../base/errors";
 import { measure } from "../../base/hash";
 import type { Packing, Repository } from "../../repository/repository";
@@ -27,7 +28,9 @@ export interface VerifyFileResult {
 export async function verifyFile(job: VerifyFileJob, repo: (key: number) => Repository): Promise<VerifyFileResult> {
   try {
     const stored = readStored(repo(job.repoIndex).storage, job.path, job.range ?? undefined);
-    const { sizeBytes, sha1 } = await measure(job.unpack === null ? stored : unpackStored(stored, job.unpack));
+    const { sizeBytes, sha1 } = await measure(
+      job.unpack === null ? stored : limited(unpackStored(stored, job.unpack), job.sizeBytes),
+    );
     if (sha1 !== job.sha1)
       return { status: "checksum", text: `invalid checksum '${job.path}': actual ${sha1}, expected ${job.sha1}` };
     if (sizeBytes !== job.sizeBytes)

@@ -28,6 +28,15 @@ describe("a file of a repository", () => {
     expect(seal(content, null, ctx)).toBe(content);
   });
 
+  it("is not loaded when it is larger than its limit, however it is stored", async () => {
+    const repo = repository(1);
+    for (const pass of [null, "pass"]) {
+      await writeFile(repo, "large", new Uint8Array(100_000), pass, ctx);
+      await expect(readFile(repo, "large", pass, 99_999)).rejects.toMatchObject({ kind: "fileInvalid" });
+      expect(await readFile(repo, "large", pass, 100_000)).toHaveLength(100_000);
+    }
+  });
+
   it("may be empty", async () => {
     expect(await collect(emptyStream(), 0)).toHaveLength(0);
   });

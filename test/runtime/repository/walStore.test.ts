@@ -33,6 +33,40 @@ async function names(list: AsyncIterable<{ fileName: string }>): Promise<string[
   return result.sort();
 }
 
+describe("a stored file that unpacks to much more than its size", () => {
+  const SEGMENT_SIZE_BYTES = 1024 * 1024;
+
+  it.each(
+    (["none", "gz", "lz4", "zst"] as const).flatMap((type) => [
+      [type, null],
+      [type, "pass"],
+    ]),
+  )("ends with an error before more than a segment is unpacked: %s, %s", async (compressType, pass) => {
+    const repo = repository(1);
+    await put(repo, walName(1), new Uint8Array(12 * SEGMENT_SIZE_BYTES), compressType as CompressType, pass);
+    const [stored] = await findWal(repo, "15-1", walName(1));
+    if (stored === undefined) throw new Error("nothing was stored");
+    let sizeBytes = 0;
+    const read = async (): Promise<void> => {
+      for await (const chunk of await openWal(repo, "15-1", stored, pass, SEGMENT_SIZE_BYTES))
+        sizeBytes += chunk.length;
+    };
+    await expect(read()).rejects.toMatchObject({ kind: "fileInvalid" });
+    expect(sizeBytes).toBeLessThanOrEqual(SEGMENT_SIZE_BYTES);
+  });
+
+  it("ends so as a history too", async () => {
+    const repo = repository(1);
+    await put(repo, "00000002.history", new Uint8Array(17 * SEGMENT_SIZE_BYTES));
+    const [stored] = await findWal(repo, "15-1", "00000002.history");
+    if (stored === undefined) throw new Error("nothing was stored");
+    await expect(openWal(repo, "15-1", stored, null).then((plain) => collect(plain, 2 ** 40))).rejects.toMatchObject({
+      kind: "fileInvalid",
+      message: "content is larger than the limit of 16777216 bytes",
+    });
+  });
+});
+
 describe("the WAL archive", () => {
   it.each([
     ["none", ""],

@@ -50,6 +50,19 @@ describe("archive-get", () => {
     expect(readdirSync(folder)).toEqual(["RECOVERYXLOG"]);
   });
 
+  it("fetches nothing larger than a segment, and leaves nothing behind", async () => {
+    const bomb = new Uint8Array(8 * walBytes(1).length);
+    await store(repos[0], [walName(1), bomb]);
+    const options = {
+      walName: walName(1),
+      destination: join(folder, "RECOVERYXLOG"),
+      cluster: CLUSTER,
+      segmentSizeBytes: walBytes(1).length,
+    };
+    await expect(archiveGet(repos, options, ctx)).rejects.toMatchObject({ kind: "fileInvalid" });
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
   it("writes into a device instead of replacing it with a file", async () => {
     await store(repos[0], 1);
     symlinkSync("/dev/null", join(folder, "RECOVERYXLOG"));
