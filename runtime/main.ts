@@ -11,7 +11,8 @@ import { isMainThread, parentPort, workerData } from "node:worker_threads";
 import { utf8 } from "./base/bytes";
 import { systemClock } from "./base/clock";
 import type { Context } from "./base/context";
-import { BackupError, fail, toBackupError } from "./base/errors";
+import { BackupError, ERRORS, fail, toBackupError } from "./base/errors";
+import { NOT_IN_ARCHIVE } from "./base/recoveryExit";
 import { createLog, type Log, type LogSink, silentLog } from "./base/log";
 import { systemRandom } from "./base/random";
 import type { Command, OtherConfiguration } from "./commands/host";
@@ -72,14 +73,18 @@ const EXIT_CODE_MAX = 125;
 const ARGUMENTS = exactArguments(process.argv.slice(2));
 /** Configuration and credentials: not for programs that we start. */
 const OWN_VARIABLES = /^(PGBACKREST_|PGBACKSTOP_|CREDENTIALS_DIRECTORY$|LISTEN_|NOTIFY_SOCKET$)/;
+/** What this process has written to standard output. */
+const output: { isResult: boolean; error: Error | undefined } = { isResult: false, error: undefined };
+
 async function main(argv: readonly string[]): Promise<number> {
   try {
     const loaded = loadOwn(argv);
-    const { command, output, params } = loaded.config;
+    const { command, output: format, params } = loaded.config;
     if (command === "help") return print(helpText(params));
     if (command === "version")
-      return print(output === "json" ? `${JSON.stringify({ version: VERSION })}\n` : `pgbackstop ${VERSION}\n`);
-    return await runCommand(loaded, await loadCommand(command));
+      return print(format === "json" ? `${JSON.stringify({ version: VERSION })}\n` : `pgbackstop ${VERSION}\n`);
+    const code = await runCommand(loaded, await loadCommand(command));
+    return command === "archive-get" && code === 1 ? NOT_IN_ARCHIVE : code;
   } catch (error) {
     const log = createLog(systemClock, [stream(process.stdout, "warn", "text", true)]);
     log.error(toBackupError(error, "config"));
@@ -293,10 +298,14 @@ function processFacts(): ConstructorParameters<typeof ProcessHost>[2] {
     printError: (text) => void process.stderr.write(text),
     loadOther,
     loadAgain: (log) => withWarnings(loadOwn(ARGUMENTS), log),
-    printBytes: (bytes) =>
-      new Promise((resolve, reject) => {
-        process.stdout.write(bytes, (error) => (error === null || error === undefined ? resolve() : reject(error)));
-      }),
+    printBytes: (bytes) => {
+      output.isResult = true;
+      return new Promise((resolve, reject) => {
+        process.stdout.write(bytes, (error) =>
+          error === null || error === undefined ? resolve() : reject(unwritten(error)),
+        );
+      });
+    },
   };
 }
 
@@ -346,8 +355,27 @@ async function ask(question: string, signal: AbortSignal): Promise<string | null
 }
 
 function print(text: string): 0 {
+  output.isResult = true;
   process.stdout.write(utf8(text));
   return 0;
+}
+
+/** As stock: a result that nobody got is no success. */
+function unwritten({ message }: Error): BackupError {
+  return fail("fileWrite", `unable to write to stdout: ${message}`);
+}
+
+/** Ends the process when what it wrote has arrived in a pipe. Abandoned work of a repository must not keep it. */
+function end(code: number): void {
+  process.exitCode = code;
+  process.stdout.write("", (last) => {
+    const error = output.error ?? last ?? null;
+    const isLost = error !== null && output.isResult && code === 0;
+    const text = isLost
+      ? `ERROR: [${ERRORS.fileWrite.toString().padStart(3, "0")}]: ${unwritten(error).message}\n`
+      : "";
+    process.stderr.write(text, () => process.exit(isLost ? ERRORS.fileWrite : code));
+  });
 }
 
 function readTextFile(path: string): string | null {
@@ -409,18 +437,17 @@ async function serveAsStorageProcess(name: string): Promise<void> {
 if (isMainThread && process.argv[2] === STORAGE_PROCESS) {
   serveAsStorageProcess(process.argv[3] ?? "").finally(() => process.exit());
 } else if (isMainThread) {
-  main(ARGUMENTS).then(
-    (code) => {
-      // Not process.exit at once: bytes written to a pipe must arrive. Abandoned work of a repository must not keep the
-      // process.
-      process.exitCode = code;
-      process.stdout.write("", () => process.stderr.write("", () => process.exit(code)));
-    },
-    (error: unknown) => {
-      process.stderr.write(`${String(error)}\n`);
-      process.exit(EXIT_CODE_MAX - 1);
-    },
-  );
+  // Until the command has ended: Node takes having nothing to wait for as success.
+  process.exitCode = ERRORS.unhandled;
+  // Without a listener, a log that cannot be written would end a backup.
+  process.stdout.on("error", (error) => {
+    output.error ??= error;
+  });
+  process.stderr.on("error", () => undefined);
+  main(ARGUMENTS).then(end, (error: unknown) => {
+    process.stderr.write(`${String(error)}\n`);
+    process.exit(ERRORS.unhandled);
+  });
 } else if (parentPort !== null) {
   serveJobs(
     parentPort,

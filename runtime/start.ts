@@ -16,6 +16,7 @@
 import { createHash } from "node:crypto";
 import {
   closeSync,
+  existsSync,
   fstatSync,
   openSync,
   readFileSync,
@@ -26,8 +27,16 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
+import { dirname } from "node:path";
 import { compileFunction, Script } from "node:vm";
 import { isMainThread } from "node:worker_threads";
+import { exitCodeFor, GUARD_VARIABLE } from "./base/recoveryExit";
+
+/** Of stock's UnhandledError. */
+const UNHANDLED_CODE = 124;
+
+// Before anything that can fail.
+if (isMainThread && process.argv.includes("archive-get")) guardRecovery();
 
 /** Of the program's text. The build defines this and the next constant. */
 declare const PROGRAM_DIGEST: string;
@@ -56,6 +65,29 @@ const PROGRAM_FD = openSync(__filename, "r");
 const STARTED = fstatSync(PROGRAM_FD);
 /** Group and others. */
 const WRITABLE_BY_OTHERS = 0o022;
+
+/**
+ * However the process ends: an error before or beside the command, an uncaught one, or nothing left to wait for, which
+ * Node takes for success.
+ */
+function guardRecovery(): void {
+  const caller = { isRecovery: isRecovery(), isGuarded: process.env[GUARD_VARIABLE] !== undefined };
+  process.exitCode = UNHANDLED_CODE;
+  process.on("exit", (code) => {
+    process.exitCode = exitCodeFor(code, caller);
+  });
+}
+
+/**
+ * True if the caller is an archive recovery. The configuration may be unreadable, so PostgreSQL's working directory
+ * and its path for the file decide, and an option for a caller that has neither.
+ */
+function isRecovery(): boolean {
+  const given = process.argv.flatMap((arg) => /^--(?:pg1?|db)-path=(.+)$/.exec(arg)?.[1] ?? []);
+  return [".", dirname(dirname(process.argv.at(-1) ?? "")), ...given].some(
+    (path) => existsSync(`${path}/recovery.signal`) && !existsSync(`${path}/standby.signal`),
+  );
+}
 
 function isNodeTooOld(): boolean {
   const [major = 0, minor = 0] = process.version.slice(1).split(".").map(Number);

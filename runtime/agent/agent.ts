@@ -2,7 +2,7 @@
  * `agent`: one process that keeps the repositories open and answers PostgreSQL's archive_command and restore_command
  * over a unix socket.
  *
- * The clients are the ten lines of `pgbackrest-client`. Relative paths are PostgreSQL's, which runs both commands in
+ * The clients are the few lines of `pgbackrest-client`. Relative paths are PostgreSQL's, which runs both commands in
  * its data directory. An answer has the same meaning as the plain command's exit code; every request may be repeated.
  */
 import { isAbsolute, normalize } from "node:path";
@@ -12,10 +12,11 @@ import { StreamService, stopRequiring } from "../archiver/streamService";
 import { WalService } from "../archiver/walService";
 import { untilAborted, withTimeTo } from "../base/clock";
 import { type BackupError, fail, isError, toBackupError } from "../base/errors";
+import { RECOVERY_ABORTED } from "../base/recoveryExit";
 import { hintLines } from "../base/troubleshooting";
 import type { Command, CommandHost } from "../commands/host";
 import { formatLsn } from "../format/wal/walSegment";
-import { abortOfRecovery, RECOVERY_ABORTED } from "../operations/archiveGet/endOfRecovery";
+import { endOfRecovery } from "../operations/archiveGet/endOfRecovery";
 import { unreadableKeys } from "../operations/archiveGet/archiveGet";
 import { repoErrorLine } from "../operations/shared/results";
 import { type Answer, serveControlSocket } from "./controlSocket";
@@ -159,17 +160,18 @@ async function get(
   } catch (thrown) {
     const error = toBackupError(thrown);
     if (gone.aborted) throw error;
-    const abort = await abortOfRecovery(error, {
+    const end = await endOfRecovery(error, {
       repoIndexes: host.repositories().map((repo) => repo.key),
       acknowledge: host.config.settings.acknowledge,
       exists: async (name) => (await host.readFile(`${host.dataDirectory}/${name}`)) !== null,
     });
     const last = (): Promise<boolean> =>
       ownFiles.fill(destination, gone, (temporary) => gets.last(walName, temporary, async () => false));
-    if (abort === null && unreadableKeys(error) !== null && (await last())) return { exitCode: 0, lines: [] };
-    if (abort === null) throw thrown;
-    host.ctx.log.error(abort);
-    return { exitCode: RECOVERY_ABORTED, lines: errorLines(abort) };
+    const isAborted = end?.exitCode === RECOVERY_ABORTED;
+    if (!isAborted && unreadableKeys(error) !== null && (await last())) return { exitCode: 0, lines: [] };
+    if (end === null) throw thrown;
+    host.ctx.log.error(end.error);
+    return { exitCode: end.exitCode, lines: errorLines(end.error) };
   }
 }
 

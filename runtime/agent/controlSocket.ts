@@ -1,5 +1,5 @@
 /**
- * The agent's unix socket: one request and one answer per connection, as text, so that the client needs ten lines of
+ * The agent's unix socket: one request and one answer per connection, as text, so that the client needs few lines of
  * perl.
  *
  * Request: arguments, each ended by a NUL byte, then a line feed; the first is the caller's working directory, the

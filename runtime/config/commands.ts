@@ -48,6 +48,8 @@ export interface CommandRow {
   readonly soon?: true;
   /** Opens every repository, whatever `--repo` says: a drill restores from one and writes its history into all. */
   readonly everyRepository?: true;
+  /** It must work in a disaster: a mistake in an option that it does not use only warns. */
+  readonly lenient?: true;
   /** The main thread is mostly idle during jobs, so that it takes jobs too. */
   readonly idleMain?: true;
 }
@@ -70,6 +72,7 @@ const ROWS = {
     uses: ["repositories", "cluster", "copy", "archive"],
     background: true,
     writes: true,
+    lenient: true,
   },
   "archive-push": {
     doc: "push a WAL segment to all repositories",
@@ -246,6 +249,7 @@ const ROWS = {
   restore: {
     doc: "restore the cluster from a backup",
     uses: ["repositories", "cluster", "copy"],
+    lenient: true,
     idleMain: true,
   },
   rollback: {

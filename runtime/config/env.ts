@@ -4,7 +4,9 @@
  */
 import { fail } from "../base/errors";
 import { type Entries, entryId, isMultiple } from "./entry";
-import { findOption } from "./optionName";
+import type { CommandName } from "./commands";
+import { findOption, type NamedOption } from "./optionName";
+import { ifUnused } from "./unused";
 
 const PREFIX = "PGBACKREST_";
 
@@ -12,6 +14,7 @@ const PREFIX = "PGBACKREST_";
 export function addEnvironment(
   entries: Entries,
   env: Readonly<Record<string, string | undefined>>,
+  command: CommandName,
   warn: (text: string) => void,
 ): void {
   for (const variable of Object.keys(env).sort()) {
@@ -24,25 +27,29 @@ export function addEnvironment(
       warn(`environment contains invalid ${kind}option '${name}'`);
       continue;
     }
-    if (value === "")
-      throw fail("optionInvalidValue", `environment variable '${name}' must have a value`, {
-        hint: `set or unset ${variable}.`,
-      });
-    const id = entryId(option.row, option.key);
-    if (entries.has(id)) continue;
-    if (option.row.type === "boolean" && value !== "y" && value !== "n") {
-      throw fail("optionInvalidValue", `environment boolean option '${name}' must be 'y' or 'n'`, {
-        hint: `correct ${variable}.`,
-      });
-    }
-    entries.set(id, {
-      row: option.row,
-      key: option.key,
-      texts: isMultiple(option.row) ? value.split(":") : [value],
-      negate: false,
-      reset: false,
-      source: "environment",
-      origin: `the value comes from the environment variable ${variable}.`,
+    ifUnused(command, option.row, warn, () => addVariable(entries, option, variable, name, value));
+  }
+}
+
+function addVariable(entries: Entries, { key, row }: NamedOption, variable: string, name: string, value: string): void {
+  if (value === "")
+    throw fail("optionInvalidValue", `environment variable '${name}' must have a value`, {
+      hint: `set or unset ${variable}.`,
+    });
+  const id = entryId(row, key);
+  if (entries.has(id)) return;
+  if (row.type === "boolean" && value !== "y" && value !== "n") {
+    throw fail("optionInvalidValue", `environment boolean option '${name}' must be 'y' or 'n'`, {
+      hint: `correct ${variable}.`,
     });
   }
+  entries.set(id, {
+    row,
+    key,
+    texts: isMultiple(row) ? value.split(":") : [value],
+    negate: false,
+    reset: false,
+    source: "environment",
+    origin: `the value comes from the environment variable ${variable}.`,
+  });
 }

@@ -8,7 +8,8 @@ import { fail } from "../base/errors";
 import type { CommandName } from "./commands";
 import { type Entries, entryId, isMultiple } from "./entry";
 import { type IniEntry, parseIni } from "./ini";
-import { findOption, optionName, rowOf } from "./optionName";
+import { findOption, type NamedOption, optionName, rowOf } from "./optionName";
+import { ifUnused } from "./unused";
 import { parseValue } from "./values";
 
 /** Stock's location before its files had a directory of their own. */
@@ -121,14 +122,27 @@ function addFileOption(
   command: CommandName,
   warn: (text: string) => void,
 ): void {
-  const origin = originOf(section, lines);
   const option = findOption(key);
   if (option === null) return warn(`configuration file contains invalid option ${shownKey(key, lines)}`);
   if (option.negate) return warn(`configuration file contains negate option '${key}'`);
   if (option.reset) return warn(`configuration file contains reset option '${key}'`);
   const { row } = option;
   if (row.section === "command-line") return warn(`configuration file contains command-line only option '${key}'`);
+  ifUnused(command, row, warn, () => addKnown(entries, names, section, key, lines, option, command, warn));
+}
 
+function addKnown(
+  entries: Entries,
+  names: Map<string, string>,
+  section: string,
+  key: string,
+  lines: readonly IniEntry[],
+  option: NamedOption,
+  command: CommandName,
+  warn: (text: string) => void,
+): void {
+  const { row } = option;
+  const origin = originOf(section, lines);
   const id = entryId(row, option.key);
   const other = names.get(id);
   if (other !== undefined) {

@@ -56,7 +56,7 @@ export function loadConfig(input: LoadInput): Loaded {
   let settings = DEFAULT_SETTINGS;
   let settingsFile: string | undefined;
   if (command !== "help" && command !== "version") {
-    addEnvironment(entries, input.env, warn);
+    addEnvironment(entries, input.env, command, warn);
     const files = readConfigFiles(entries, input);
     const stanza = givenText(entries, "stanza");
     if (stanza !== undefined) checkStanza(stanza);

@@ -2,12 +2,13 @@
  * Resolves entries, which already have precedence: settles dependencies, defaults, required options, ranges and the
  * keys of the two groups, as pgBackRest 2.60 "config/parse" does. One deliberate difference: a wrong value fails even
  * when the command does not use the option, so that a mistake shows on the first run and not in the night of the first
- * backup.
+ * backup. Lenient commands warn instead.
  */
 import { type BackupError, fail } from "../base/errors";
 import type { CommandName } from "./commands";
 import { type Entries, type Entry, type EntrySource, entryId } from "./entry";
 import { optionName, rowOf } from "./optionName";
+import { ifUnused, withoutUse } from "./unused";
 import { OPTIONS, type OptionDepend, type OptionRow, type OptionRule } from "./options";
 import { type OptionValue, parseNumber, parseValue } from "./values";
 
@@ -41,7 +42,7 @@ export function resolveOptions(command: CommandName, entries: Entries, warn: (te
     const name = optionName(entry.row, entry.key);
     if (entry.source === "command-line")
       throw fail("optionInvalid", `option '${name}' not valid for command '${command}'`);
-    checkUnused(entry, name);
+    checkUnused(command, entry, name, warn);
   }
   const resolver = new Resolver(command, entries, warn);
   // First, because without a stanza much else is missing too.
@@ -78,10 +79,11 @@ function usedKeys(resolver: Resolver, group: "repo" | "pg"): readonly number[] {
   return used.length > 0 || keys.length === 0 ? used : [1];
 }
 
-/** Fails on a value that no command could accept. */
-function checkUnused(entry: Entry, name: string): void {
-  if (entry.texts.length === 0 || (entry.row.type === "enum" && entry.row.allowed === undefined)) return;
-  parseValue({ name, row: entry.row, rule: widestRule(entry.row), origin: entry.origin }, entry.texts, () => undefined);
+/** Reports a value that no command could accept. */
+function checkUnused(command: CommandName, entry: Entry, name: string, warn: (text: string) => void): void {
+  const { origin, row, texts } = entry;
+  if (texts.length === 0 || (row.type === "enum" && row.allowed === undefined)) return;
+  withoutUse(command, warn, () => parseValue({ name, row, rule: widestRule(row), origin }, texts, () => undefined));
 }
 
 /** The row's own rule, or the widest of those that depend on another option. */
@@ -156,12 +158,19 @@ class Resolver {
     }
     if (entry !== undefined && !entry.reset) {
       if (entry.texts.length === 0) return { ...unset, source: entry.source, entry };
-      const value = parseValue({ name, row, rule, rangeReason, origin: entry.origin }, entry.texts, this.#warn);
-      this.#refuse(row, name, value, entry.origin);
-      return { ...unset, value, source: entry.source, entry };
+      const { origin, source, texts } = entry;
+      let value: OptionValue | undefined;
+      const parse = (): void => {
+        value = parseValue({ name, row, rule, rangeReason, origin }, texts, this.#warn);
+      };
+      if (source === "command-line") parse();
+      else ifUnused(this.#command, row, this.#warn, parse);
+      if (value !== undefined) {
+        this.#refuse(row, name, value, origin);
+        return { ...unset, value, source, entry };
+      }
     }
-    const value = this.#defaultOf(row, key, name, rule);
-    return { ...unset, value, entry };
+    return { ...unset, value: this.#defaultOf(row, key, name, rule), entry };
   }
 
   #settleUnmet(
@@ -176,7 +185,7 @@ class Resolver {
     if (entry !== undefined && !entry.reset) {
       if (entry.source === "command-line")
         throw fail("optionInvalid", `option '${name}' not valid without option ${dependText(depend, on, onSet)}`);
-      checkUnused(entry, name);
+      checkUnused(this.#command, entry, name, this.#warn);
     }
     if (depend.otherwise === undefined) return unset;
     const value = parseValue(

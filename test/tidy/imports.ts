@@ -223,7 +223,7 @@ export const ROOMS: readonly Room[] = [
     mayImport: ["runtime"],
   },
   // The head of the bundle starts the program and contains none of it.
-  { prefix: "runtime/start", mayImport: [] },
+  { prefix: "runtime/start", mayImport: ["runtime/base/recoveryExit"] },
   {
     prefix: "components/plan",
     about: "pure functions from arguments to plans, findings, topologies and runbooks",
@@ -243,6 +243,7 @@ export const ROOMS: readonly Room[] = [
     about: "pure functions from plans to files, units, objects and pages",
     mayImport: [
       "components/plan",
+      "runtime/base/recoveryExit",
       "runtime/cnpg/names",
       "runtime/cnpg/programStart",
       "runtime/config",

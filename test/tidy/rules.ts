@@ -17,6 +17,8 @@ const PRODUCT = ["runtime", "components"];
 const PURE = ["runtime", "components/plan", "components/render"];
 const EVERYWHERE = ["runtime", "components", "examples", "tools", "test"];
 const MAIN = "runtime/main.ts";
+/** Guards the process before the program, which may be damaged, is loaded. */
+const HEAD = "runtime/start.ts";
 const CLOCK = "runtime/base/clock.ts";
 
 export const BANS: readonly Ban[] = [
@@ -46,14 +48,14 @@ export const BANS: readonly Ban[] = [
     text: "process.env",
     instead: "config",
     where: PURE,
-    except: [MAIN],
+    except: [MAIN, HEAD],
     matches: (node) => isMember(node, "process", "env"),
   },
   {
     text: "process.argv",
     instead: "arguments passed by main",
     where: PURE,
-    except: [MAIN],
+    except: [MAIN, HEAD],
     matches: (node) => isMember(node, "process", "argv"),
   },
   {
@@ -67,7 +69,7 @@ export const BANS: readonly Ban[] = [
     text: "process.on",
     instead: "ctx.signal",
     where: PURE,
-    except: [MAIN],
+    except: [MAIN, HEAD],
     matches: (node) => isMember(node, "process", "on"),
   },
   {

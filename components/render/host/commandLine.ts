@@ -1,4 +1,5 @@
 /** The runtime's command line on a host, quoted for PostgreSQL's shell and systemd. Pure. */
+import { guardedArchiveGet } from "../../../runtime/base/recoveryExit";
 import type { HostPlan } from "../../plan/model/plan";
 import { hostPaths, launcherPath, runtimeArgv, shellArgument } from "../../plan/host/hostCommand";
 
@@ -25,7 +26,7 @@ export function archiveCommand(plan: Placed): string {
 
 /** The restore_command of a cluster that was restored on a host with an agent. */
 export function restoreCommand(plan: Pick<HostPlan, "directories" | "stanza">): string {
-  return `${clientCommand(plan)} archive-get %f %p`;
+  return guardedArchiveGet(`${clientCommand(plan)} archive-get %f %p`);
 }
 
 function clientCommand(plan: Pick<HostPlan, "directories" | "stanza">): string {

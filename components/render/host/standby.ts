@@ -4,6 +4,7 @@
  *
  * Patroni's documentation: "Replica imaging and bootstrap"; patroni/postgresql/bootstrap.py (4.1) uses the settings.
  */
+import { guardedArchiveGet } from "../../../runtime/base/recoveryExit";
 import { shellArgument } from "../../plan/host/hostCommand";
 
 /** The server that a standby streams from; values in libpq's form. */
@@ -83,7 +84,7 @@ function conninfoValue(value: string): string {
 /** PostgreSQL's restore_command: `%f` and `%p` are its own; other percent signs are doubled. */
 function archiveGet(argv: readonly string[]): string {
   const quoted = argv.map(shellArgument).map((argument) => argument.replaceAll("%", "%%"));
-  return `${quoted.join(" ")} archive-get %f "%p"`;
+  return guardedArchiveGet(`${quoted.join(" ")} archive-get %f "%p"`);
 }
 
 /** A JSON string is valid YAML in double quotes. */

@@ -10,8 +10,8 @@ import { saveDrill } from "../../operations/drill/history";
 import { ATTACK, type DrillPick, type DrillRecord, renderDrill } from "../../operations/drill/record";
 import { drillText } from "../../operations/drill/drillReport";
 import { cleanScratch, prepareRoot } from "../../operations/drill/scratch";
-import { shellQuote } from "../../operations/restore/recovery";
 import type { Command, CommandHost, Invocation, ProgramAccess } from "../host";
+import { archiveGetWith } from "./restore";
 
 const EXIT_CODE_MAX = 125;
 
@@ -122,10 +122,11 @@ export function drillPathOf({ config }: Invocation, asked: Pick<AskedDrill, "pat
 
 /** From one repository, or from all when none is named; at this process's clock, without production's spool. */
 export function restoreCommandLine(
-  { config, ownCommand }: Invocation & ProgramAccess,
+  host: Invocation & ProgramAccess,
   repoIndex: number | undefined,
   dataDirectory: string,
 ): string {
+  const { config } = host;
   const carried = config.carriedOptions.filter(
     (arg) => !/^--(pg1-path|repo|archive-async|no-archive-async|log-level-file)(=|$)/.test(arg),
   );
@@ -137,6 +138,5 @@ export function restoreCommandLine(
     "--log-level-file=off",
     "--log-level-console=warn",
   ];
-  const command = config.cmd === undefined ? ownCommand.map(shellQuote) : [config.cmd];
-  return `${command.join(" ")} ${[...carried, ...own].sort().map(shellQuote).join(" ")} archive-get %f "%p"`;
+  return archiveGetWith(host, [...carried, ...own]);
 }

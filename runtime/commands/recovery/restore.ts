@@ -1,6 +1,7 @@
 /**
  * `restore`: into pg1-path, from `--repo` or the first repository with a suitable backup; others replace damaged files.
  */
+import { guardedArchiveGet } from "../../base/recoveryExit";
 import { shellQuote } from "../../operations/restore/recovery";
 import { restore } from "../../operations/restore/restore";
 import type { ClusterAccess, Command, Invocation, ProgramAccess } from "../host";
@@ -41,6 +42,14 @@ function recoveryOptionsOf({ config }: Invocation): Readonly<Record<string, stri
   return Object.fromEntries(Object.entries(recoveryOptions).filter(([name]) => !/^restore[-_]command$/.test(name)));
 }
 
+/** The guard needs a program that knows it: one that the user names may be stock's, or drop variables. */
+export function archiveGetWith({ config, ownCommand }: Invocation & ProgramAccess, options: readonly string[]): string {
+  const args = `${options.toSorted().map(shellQuote).join(" ")} archive-get %f "%p"`;
+  return config.cmd === undefined
+    ? guardedArchiveGet(`${ownCommand.map(shellQuote).join(" ")} ${args}`)
+    : `${config.cmd} ${args}`;
+}
+
 /** The restore_command: this program with the same repositories and the restored directory, without secrets. */
 export function archiveGetLine(host: Invocation & ClusterAccess & ProgramAccess): string {
   const { config } = host;
@@ -50,6 +59,5 @@ export function archiveGetLine(host: Invocation & ClusterAccess & ProgramAccess)
     ...(config.repoIndex === undefined ? [] : [`--repo=${config.repoIndex}`]),
     `--stanza=${config.stanza ?? ""}`,
   ]);
-  const command = config.cmd === undefined ? host.ownCommand.map(shellQuote) : [config.cmd];
-  return `${command.join(" ")} ${[...options].sort().map(shellQuote).join(" ")} archive-get %f "%p"`;
+  return archiveGetWith(host, [...options]);
 }

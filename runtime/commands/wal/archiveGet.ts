@@ -1,16 +1,15 @@
 /**
- * `archive-get <name> <destination>`: 0 done, 1 certainly in no repository, anything else an error. PostgreSQL ends a
- * recovery at any code from 1 to 125 and would open a database without its last transactions. Therefore transient
- * errors are retried until `archive-timeout`; then a code above 125 aborts the recovery (PostgreSQL
- * "access/transam/xlogarchive.c"). The recovery may end when the unreadable repositories could not have acknowledged
- * the file alone: under policy `all` the others hold every acknowledged file. Standbys, which retry, and calls beside a
- * running server get the plain code.
+ * `archive-get <name> <destination>`: 0 done, 1 certainly in no repository, anything else an error. Transient errors
+ * are retried until `archive-timeout`; then a code above 125 aborts the recovery (`runtime/base/recoveryExit`). The
+ * recovery may end when the unreadable repositories could not have acknowledged the file alone: under policy `all` the
+ * others hold every acknowledged file. Standbys, which retry, and calls beside a running server get the plain code.
  */
 import { isAbsolute } from "node:path";
 import { fail, isError, toBackupError } from "../../base/errors";
+import { RECOVERY_ABORTED } from "../../base/recoveryExit";
 import { stockSpool } from "../../local/spool";
 import { archiveGetInTime, type Candidate, fetchTo, unreadableKeys } from "../../operations/archiveGet/archiveGet";
-import { abortOfRecovery, RECOVERY_ABORTED, type Recovery } from "../../operations/archiveGet/endOfRecovery";
+import { endOfRecovery, type Recovery } from "../../operations/archiveGet/endOfRecovery";
 import { Prefetcher } from "../../operations/archiveGet/prefetch";
 import { getLast, type Recovery as LastRecovery } from "../../operations/stream/partial";
 import { getSpool, getThroughSpool, type SpoolGetOptions } from "../../operations/archiveGet/spoolGet";
@@ -23,11 +22,12 @@ export const archiveGetCommand: Command = async (host) => {
     return await get(host);
   } catch (thrown) {
     const error = toBackupError(thrown);
-    const abort = await abortOfRecovery(error, recoveryOf(host));
-    if (abort === null && unreadableKeys(error) !== null && (await last(host, async () => false))) return 0;
-    if (abort === null) throw thrown;
-    host.ctx.log.error(abort);
-    return RECOVERY_ABORTED;
+    const end = await endOfRecovery(error, recoveryOf(host));
+    const isAborted = end?.exitCode === RECOVERY_ABORTED;
+    if (!isAborted && unreadableKeys(error) !== null && (await last(host, async () => false))) return 0;
+    if (end === null) throw thrown;
+    host.ctx.log.error(end.error);
+    return end.exitCode;
   }
 };
 

@@ -8,6 +8,30 @@ import { temporaryFolder } from "../repository/support";
 
 const CLIENT = join(projectFolder(), "runtime", "agent", "pgbackrest-client");
 
+/** An agent that answers every request with these lines. */
+async function withAgent<T>(answer: string, use: (path: string, cwd: string) => Promise<T>): Promise<T> {
+  const cwd = temporaryFolder();
+  const path = join(cwd, "a.sock");
+  const server = createServer((socket) => void socket.on("data", () => socket.end(answer)).on("error", () => {}));
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  try {
+    return await use(path, cwd);
+  } finally {
+    await new Promise((resolve) => server.close(resolve));
+  }
+}
+
+it("tells a guarded caller that no repository has the file by a code that no fault has", async () => {
+  const perl = await findOnPath("perl");
+  if (perl === null) return;
+  await withAgent("exit 1\n", async (path, cwd) => {
+    const get = [CLIENT, path, "archive-get", "000000010000000000000001", "pg_wal/RECOVERYXLOG"];
+    const env = { ...process.env, PGBACKSTOP_GUARD: "1" };
+    expect((await run(perl, get, { cwd })).exitCode).toBe(1);
+    expect((await run(perl, get, { cwd, env })).exitCode).toBe(120);
+  });
+});
+
 describe("the client without an agent", async () => {
   const perl = await findOnPath("perl");
 

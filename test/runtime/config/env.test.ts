@@ -5,7 +5,7 @@ import { failure } from "./support";
 
 function added(env: Record<string, string>, entries: Entries = new Map()): { values: unknown; warnings: string[] } {
   const warnings: string[] = [];
-  addEnvironment(entries, env, (text) => warnings.push(text));
+  addEnvironment(entries, env, "backup", (text) => warnings.push(text));
   return {
     values: Object.fromEntries([...entries].map(([id, entry]) => [id, [entry.source, ...entry.texts]])),
     warnings,

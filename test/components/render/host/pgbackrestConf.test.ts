@@ -53,7 +53,7 @@ test("the configuration of a NAS and a bucket", () => {
     start-fast=y
 
     [global:restore]
-    recovery-option=restore_command=/usr/local/lib/pgbackstop/pgbackrest-client /run/pgbackstop/main.sock archive-get %f %p
+    recovery-option=restore_command=PGBACKSTOP_GUARD=1 /usr/local/lib/pgbackstop/pgbackrest-client /run/pgbackstop/main.sock archive-get %f %p; c=$?; [ $c -eq 120 ] && exit 1; [ -e recovery.signal ] && [ ! -e standby.signal ] || exit $c; [ $c -eq 0 ] && [ -e "%p" ] || exit 255
 
     [main]
     pg1-path=/var/lib/postgresql/18/main

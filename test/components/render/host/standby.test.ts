@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { patroniBootstrap, patroniReplica, standbyCommand } from "../../../../components/render/host/standby";
+import { guardedArchiveGet } from "../../../../runtime/base/recoveryExit";
 
 const ARGV = [
   "/usr/bin/node",
@@ -37,7 +38,7 @@ test("Patroni's part is YAML with the settings of its documentation", () => {
         no_params: true,
         no_leader: true,
       },
-      recovery_conf: { restore_command: `${command.replace("%", "%%")} archive-get %f "%p"` },
+      recovery_conf: { restore_command: guardedArchiveGet(`${command.replace("%", "%%")} archive-get %f "%p"`) },
     },
   });
   expect(load(patroniBootstrap(ARGV))).toEqual({

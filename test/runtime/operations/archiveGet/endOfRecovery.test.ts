@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
 import type { AcknowledgePolicy } from "../../../../runtime/operations/archivePush/acknowledge";
 import { archiveGet } from "../../../../runtime/operations/archiveGet/archiveGet";
-import { abortOfRecovery } from "../../../../runtime/operations/archiveGet/endOfRecovery";
+import { endOfRecovery } from "../../../../runtime/operations/archiveGet/endOfRecovery";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { testContext } from "../../../harness/context";
 import { FaultyStorage } from "../../../harness/network/faults";
@@ -34,13 +34,16 @@ it("aborts a recovery that would end although acknowledged WAL may follow, and n
     acknowledge,
     exists: async (name: string) => files.includes(name),
   });
-  const abort = await abortOfRecovery(error, recovery(ANY, "recovery.signal"));
-  expect(abort?.hints.at(-1)).toContain("recovery is aborted");
+  const abort = await endOfRecovery(error, recovery(ANY, "recovery.signal"));
+  expect(abort?.exitCode).toBe(255);
+  expect(abort?.error.hints.at(-1)).toContain("recovery is aborted");
   // Under policy all, repo1 holds every acknowledged file.
-  expect(await abortOfRecovery(error, recovery(ALL, "recovery.signal"))).toBeNull();
-  expect(await abortOfRecovery(error, recovery(ANY, "recovery.signal", "standby.signal"))).toBeNull();
-  expect(await abortOfRecovery(error, recovery(ANY))).toBeNull();
-  expect(await abortOfRecovery(fail("term", "terminated"), recovery(ANY, "recovery.signal"))).toBeNull();
+  expect(await endOfRecovery(error, recovery(ALL, "recovery.signal"))).toEqual({ exitCode: 1, error });
+  expect(await endOfRecovery(error, recovery(ANY, "recovery.signal", "standby.signal"))).toBeNull();
+  expect(await endOfRecovery(error, recovery(ANY))).toBeNull();
+  expect(await endOfRecovery(fail("term", "terminated"), recovery(ANY, "recovery.signal"))).toBeNull();
   // Any other error means that the file exists but is unreadable.
-  expect(await abortOfRecovery(fail("checksum", "damaged"), recovery(ALL, "recovery.signal"))).not.toBeNull();
+  expect(await endOfRecovery(fail("checksum", "damaged"), recovery(ALL, "recovery.signal"))).toMatchObject({
+    exitCode: 255,
+  });
 });
