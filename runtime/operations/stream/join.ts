@@ -36,7 +36,11 @@ export interface Joined {
   readonly last: PieceSource | null;
 }
 
-/** Takes the newest session first. An unreadable chunk is reported and replaced by another one with the same bytes. */
+/**
+ * Takes encrypted repositories first, then the newest session: whoever can write an unencrypted repository can store a
+ * session that is newer than any other. So it only extends what an encrypted one holds, and only over the same bytes.
+ * An unreadable chunk is reported and replaced by another one with the same bytes.
+ */
 export async function joinPieces(
   target: JoinTarget,
   sources: readonly PieceSource[],
@@ -44,11 +48,16 @@ export async function joinPieces(
   ctx: Context,
 ): Promise<Joined> {
   let joined: Joined = { sizeBytes: 0, last: null };
-  for (const source of [...sources].sort((left, right) => newestFirst(left.chunks, right.chunks))) {
-    const sizeBytes = await extend(target, joined.sizeBytes, source, origin, ctx);
+  for (const source of [...sources].sort(mostTrustedFirst)) {
+    const sizeBytes = await extend(target, joined, source, origin, ctx);
     if (sizeBytes > joined.sizeBytes) joined = { sizeBytes, last: source };
   }
   return joined;
+}
+
+function mostTrustedFirst(left: PieceSource, right: PieceSource): number {
+  const trust = ({ repo }: PieceSource): number => (repo.cipherPass === null ? 0 : 1);
+  return trust(right) - trust(left) || newestFirst(left.chunks, right.chunks);
 }
 
 /**
@@ -58,7 +67,7 @@ export async function joinPieces(
  */
 async function extend(
   target: JoinTarget,
-  sizeBytes: number,
+  { last, sizeBytes }: Joined,
   { archive, chunks, repo }: PieceSource,
   origin: StreamOrigin,
   ctx: Context,
@@ -92,7 +101,14 @@ async function extend(
       continue;
     }
     const known = Math.max(Math.min(chunk.end, reached) - at, 0);
-    if (known > 0 && !(await target.holds(at, wal.subarray(0, known)))) return reached;
+    if (known > 0 && !(await target.holds(at, wal.subarray(0, known)))) {
+      // Earlier sessions of one repository differ after its server was taken back.
+      if (last !== null && last.repo !== repo)
+        ctx.log.warn(
+          `streamed WAL: ${chunk.segment} in ${repo.name} (session ${chunk.session}) differs from that in ${last.repo.name}, and is not used`,
+        );
+      return reached;
+    }
     if (known < wal.length) await target.write(chunk.begin + known, wal.subarray(known));
     at = chunk.end;
     reached = Math.max(reached, at);
