@@ -159,7 +159,8 @@ function sealTimer({ client }: SealedRepository): string {
 
 /**
  * Directories become root's and sticky: the account adds files, and removes or replaces its own. Complete files (WAL,
- * the files of backups with a manifest, copies of manifests) become root's: the account reads them. The info files stay
+ * the files of backups with a manifest, copies of manifests, streamed WAL of segments that the archive lacks) become
+ * root's: the account reads them. The info files stay
  * the account's, because each backup writes them. After the given days a file is returned, and `expire` of the
  * database's host may remove it. The account cannot set a file's change time (that is the time of the sealing). It can
  * set the modification time, which only gives up the protection of its own new files.
@@ -209,6 +210,28 @@ for id in archive/*/*/; do
   close_folders "$id" -maxdepth 0
   for folder in "$id"/*/; do
     if [ -d "\${folder%/}" ] && [ ! -L "\${folder%/}" ]; then settle "\${folder%/}"; fi
+  done
+done
+
+# Streamed WAL, until root keeps its segment in the archive: then the agent tidies it up.
+is_kept() { # an archive's directory, a segment
+  [ -n "$(find "$1/\${2%????????}" -type f -user root -name "$2-*" -print -quit 2>/dev/null)" ]
+}
+for id in pgbackstop/*/stream/*/; do
+  id=\${id%/}
+  stream=\${id%/*}
+  stanza=\${stream%/stream}
+  [ -d "$id" ] && [ ! -L "$id" ] && [ ! -L "$stream" ] && [ ! -L "$stanza" ] && [ ! -L pgbackstop ] || continue
+  for folder in pgbackstop "$stanza" "$stream" "$id"; do close_folders "$folder" -maxdepth 0; done
+  for chunk in "$id"/*; do
+    [ -f "$chunk" ] && [ ! -L "$chunk" ] || continue
+    segment=\${chunk##*/}
+    segment=\${segment%%-*}
+    if is_kept "archive/\${stanza##*/}/\${id##*/}" "$segment"; then
+      find "$chunk" -type f -user root -exec chown -h "$account:$account" {} + -exec chmod 0640 {} +
+    else
+      close_files "$chunk" -cmin +0
+    fi
   done
 done
 

@@ -106,8 +106,10 @@ export async function expireRepository(
   await removeServerFiles(run, plan.kept);
   await expireArchives(run, info, plan, retention);
   await run.lease.keep();
-  for (const path of await expireStream(repo, plan.kept, request.dryRun))
-    run.report("detail", `remove streamed WAL ${path}`);
+  const { refused, removed } = await expireStream(repo, plan.kept, request.dryRun);
+  for (const path of removed) run.report("detail", `remove streamed WAL ${path}`);
+  if (refused[0] !== undefined)
+    run.report("warn", `${refused.length} piece(s) of streamed WAL stay for now: ${refused[0].message}`);
   await expireHistory(run, plan.kept, retention);
   for (const path of await removeLeftovers(repo, ctx.clock.nowMs(), request.dryRun))
     run.report("info", `remove leftover of an interrupted write ${path}`);

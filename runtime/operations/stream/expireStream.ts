@@ -2,6 +2,7 @@
  * Expires streamed WAL: chunks of archived segments, chunks before the first segment that a kept backup needs, chunks
  * of removed archives, and interrupted writes. A living agent removes the first kind.
  */
+import { type BackupError, isError } from "../../base/errors";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
 import { loadArchiveInfo } from "../../repository/infoStore";
@@ -11,14 +12,21 @@ import { listStream } from "./survey";
 
 const TIMELINE_LENGTH = 8;
 
-/** Removed paths (with `dryRun`, paths to remove), ascending. `kept` are the remaining backups. */
+export interface StreamExpired {
+  /** With `dryRun`, paths to remove. Ascending. */
+  readonly removed: readonly string[];
+  /** Why the others could not be removed: a backup host may keep them for some time. */
+  readonly refused: readonly BackupError[];
+}
+
+/** `kept` are the remaining backups. @throws the storage's errors, except that it may not remove */
 export async function expireStream(
   repo: Repository,
   kept: readonly BackupInfoEntry[],
   dryRun: boolean,
-): Promise<string[]> {
+): Promise<StreamExpired> {
   const stream = await listStream(repo);
-  if (stream.size === 0) return [];
+  if (stream.size === 0) return { removed: [], refused: [] };
   const { history } = await loadArchiveInfo(repo);
   const expired: string[] = [];
   for (const [archiveId, files] of stream) {
@@ -35,6 +43,16 @@ export async function expireStream(
         expired.push(path);
     }
   }
-  if (!dryRun) for (const path of expired) await repo.storage.remove(path);
-  return expired.sort();
+  const removed: string[] = [];
+  const refused: BackupError[] = [];
+  for (const path of expired.sort()) {
+    try {
+      if (!dryRun) await repo.storage.remove(path);
+      removed.push(path);
+    } catch (error) {
+      if (!isError(error, "access")) throw error;
+      refused.push(error);
+    }
+  }
+  return { removed, refused };
 }

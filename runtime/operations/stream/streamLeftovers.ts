@@ -36,8 +36,11 @@ export class Leftovers {
     try {
       while (this.#pieces.length > 0 && !signal.aborted) {
         const batch = this.#pieces.slice(0, AT_ONCE);
-        await Promise.all(batch.map((piece) => removeChunk(this.#repo, archiveId, piece)));
-        this.#pieces = this.#pieces.filter((piece) => !batch.includes(piece));
+        const results = await Promise.allSettled(batch.map((piece) => removeChunk(this.#repo, archiveId, piece)));
+        const refused = batch.filter((_piece, index) => results[index]?.status === "rejected");
+        // To the end: a backup host may keep some for a time, and allow the removal of others.
+        this.#pieces = [...this.#pieces.filter((piece) => !batch.includes(piece)), ...refused];
+        for (const result of results) if (result.status === "rejected") throw result.reason;
       }
       this.#isReported = false;
     } catch (thrown) {

@@ -1,10 +1,13 @@
 import { beforeEach, expect, it } from "vitest";
+import { fail } from "../../../../runtime/base/errors";
 import type { BackupInfoEntry } from "../../../../runtime/format/repository/backupInfo";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { expireStream } from "../../../../runtime/operations/stream/expireStream";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { putChunk } from "../../../../runtime/repository/streamStore";
 import { type TestContext, testContext } from "../../../harness/context";
+import { MemoryStorage } from "../../../harness/doubles/storages";
+import { FaultyStorage } from "../../../harness/network/faults";
 import { CLUSTER, CONTROL, repository, WAL_SIZE_BYTES, walName } from "../../repository/support";
 import { store } from "../archive";
 
@@ -49,15 +52,32 @@ it("removes archived chunks, those before every kept backup, those of removed ar
   );
   await repo.storage.put("pgbackstop/demo/stream/15-1/notes", Buffer.of(1));
   const before = await left();
-  expect(await expireStream(repo, [backup(walName(4)), backup(walName(7))], true)).toHaveLength(5);
+  expect(await expireStream(repo, [backup(walName(4)), backup(walName(7))], true)).toMatchObject({
+    removed: { length: 5 },
+  });
   expect(await left()).toEqual(before);
   await expireStream(repo, [backup(walName(4)), backup(walName(7))], false);
   expect(await left()).toEqual([`15-1/${walName(4)}`, `15-1/${walName(4, 2)}`, "15-1/notes"]);
 });
 
 it("keeps every unarchived chunk while there is no backup, and requests nothing if nothing was streamed", async () => {
-  expect(await expireStream(repo, [], false)).toEqual([]);
+  expect(await expireStream(repo, [], false)).toEqual({ removed: [], refused: [] });
   await stream(walName(1));
-  expect(await expireStream(repo, [], false)).toEqual([]);
+  expect(await expireStream(repo, [], false)).toEqual({ removed: [], refused: [] });
   expect(await left()).toEqual([`15-1/${walName(1)}`]);
+});
+
+it("removes the others if a backup host keeps one for some time", async () => {
+  const storage = new FaultyStorage(new MemoryStorage());
+  repo = repository(1, { storage });
+  await stanzaCreate([repo], CONTROL, ctx);
+  for (const no of [1, 2, 3]) await stream(walName(no));
+  storage.plan(
+    "remove",
+    { kind: "error", error: fail("access", "permission denied") },
+    { path: new RegExp(walName(2)) },
+  );
+  const { refused, removed } = await expireStream(repo, [backup(walName(9))], false);
+  expect([removed.length, refused.map(({ message }) => message)]).toEqual([2, ["permission denied"]]);
+  expect(await left()).toEqual([`15-1/${walName(2)}`]);
 });
