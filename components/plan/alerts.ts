@@ -143,6 +143,14 @@ function repositoryRules(writer: Writer, topology: Topology, repository: Reposit
       "PostgreSQL was told that they are safe, because another repository holds them; they are copied as soon as this one takes them.",
     ),
     writer.rule(
+      "PgbackstopWalConflict",
+      "critical",
+      "5m",
+      `${writer.series("pgbackstop_repo_wal_conflict_files")} > 0`,
+      `{{ $value }} WAL file(s) in ${repo} have other content than the server's`,
+      "Another server archives to this stanza, or did. No restore from this repository can pass them. pgbackstop status names the first.",
+    ),
+    writer.rule(
       "PgbackstopWalGap",
       "critical",
       "15m",

@@ -13,7 +13,6 @@ import type { MissingWalStore } from "../local/missingWal";
 import { openSeenWal } from "../local/seenWal";
 import type { RepoResult } from "../base/parallel";
 import { forgetUnwanted } from "../operations/archivePush/conflicts";
-import { isReady } from "../postgres/archiveStatus";
 import { heal, type Healed } from "../operations/heal/heal";
 import { dropWhenFull } from "../operations/archivePush/dropWal";
 import { openLocalWal } from "../operations/shared/localWal";
@@ -115,11 +114,15 @@ export class WalService {
       : { answer: { ...answer, accepted: true, error: null }, warnings: [dropped] };
   }
 
-  status(): readonly (WorkerStatus & { readonly missingWalCount: number })[] {
+  status(): readonly (WorkerStatus & { readonly missingWalCount: number; readonly conflictCount: number })[] {
     const workers =
       this.#present?.queue.status() ??
       this.#host.repositories().map((repo) => ({ repoIndex: repo.key, waitingCount: 0, error: null }));
-    return workers.map((worker) => ({ ...worker, missingWalCount: this.#missingWal.list(worker.repoIndex).length }));
+    return workers.map((worker) => ({
+      ...worker,
+      missingWalCount: this.#missingWal.list(worker.repoIndex).length,
+      conflictCount: this.#missingWal.listConflicts(worker.repoIndex).length,
+    }));
   }
 
   /**
@@ -263,9 +266,7 @@ export class WalService {
     while (!signal.aborted) {
       try {
         await (await this.#open()).queue.look(this.#mayGoAhead);
-        const isWanted = (name: string): boolean => isReady(this.walDirectory, name);
-        const repoIndexes = this.#host.repositories().map(({ key }) => key);
-        forgetUnwanted(this.#missingWal, repoIndexes, isWanted);
+        forgetUnwanted(this.#missingWal, this.#host.repositories(), this.walDirectory);
         reported = null;
       } catch (thrown) {
         const error = toBackupError(thrown);

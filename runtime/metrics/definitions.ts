@@ -178,6 +178,11 @@ export const REPOSITORY: readonly MetricDefinition[] = [
   },
   { name: "pgbackstop_repo_wal_debt_files", help: "Acknowledged WAL files that the repository lacks", labels: REPO },
   {
+    name: "pgbackstop_repo_wal_conflict_files",
+    help: "WAL files that the repository's archive has with other content than the server",
+    labels: REPO,
+  },
+  {
     name: "pgbackstop_repo_stream_timestamp_seconds",
     help: "Everything that the server wrote before this time is in the repository, streamed or archived",
     labels: REPO,

@@ -32,9 +32,10 @@ export async function gatherSamples(host: CommandHost, surveys: WalSurveys = new
     .catch(() => WAL_SEGMENT_SIZE_BYTES);
   const locks = { backup: host.lockState("backup"), restore: host.lockState("restore") };
   const repos = host.repositories();
+  const missingWal = host.missingWal();
   const report = await collectInfo(
     repos,
-    host.missingWal(),
+    missingWal,
     { stanza, set: undefined, type: undefined, locks, streams: false },
     ctx,
   );
@@ -45,6 +46,7 @@ export async function gatherSamples(host: CommandHost, surveys: WalSurveys = new
       const known = {
         key,
         missingWalCount,
+        conflictCount: missingWal.listConflicts(key).length,
         droppedCount,
         fullExpectedS: typeof expected === "number" ? expected : null,
       };

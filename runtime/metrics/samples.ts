@@ -15,6 +15,7 @@ export interface RepoFacts {
   /** Null if it does not exist or is unknown. */
   readonly newestWal: StoredWal | null;
   readonly missingWalCount: number;
+  readonly conflictCount: number;
 }
 
 /** The state of one repository's queue, from the process that serves WAL. */
@@ -61,10 +62,11 @@ export function repositorySamples(stanza: string, repos: readonly RepoFacts[], w
   );
   return repos.flatMap((repo): Sample[] => {
     const labels = { stanza, repo_key: String(repo.key) };
-    const { backups, missingWalCount, newestWal } = repo;
+    const { backups, conflictCount, missingWalCount, newestWal } = repo;
     return [
       { name: "pgbackstop_repo_up", labels, value: backups === null ? 0 : 1 },
       { name: "pgbackstop_repo_wal_debt_files", labels, value: missingWalCount },
+      { name: "pgbackstop_repo_wal_conflict_files", labels, value: conflictCount },
       ...(backups === null ? [] : backupSamples(labels, backups)),
       ...(newestWal === null || newest === null
         ? []

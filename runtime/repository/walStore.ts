@@ -2,8 +2,9 @@
  * WAL segments, partial segments, backup labels and timeline histories in a repository ("pgbackrest-format" 8).
  *
  * A segment's name contains the SHA-1 of its plain content: `<24>-<40 hex>[.ext]`; other content never replaces it.
- * History and backup-label files are stored under their own name, never compressed. All are encrypted with the archive's
- * key. A listed name proves nothing about the content: {@link canBeWhole} judges the size, {@link isIntact} reads.
+ * History and backup-label files are stored under their own name, never compressed. All are encrypted with the
+ * archive's key. A listed name proves nothing about the content: {@link canBeWhole} judges the size, {@link isIntact}
+ * reads.
  */
 import { basename } from "node:path";
 import { type ByteStream, limited } from "../base/bytes";

@@ -17,6 +17,7 @@ import { loadBackupInfo, saveArchiveInfo, saveBackupInfo } from "../../runtime/r
 import { manifestHistoryPath } from "../../runtime/format/repository/repoPath";
 import { NO_LEASE } from "../../runtime/repository/lease";
 import { type Repository, writeFile } from "../../runtime/repository/repository";
+import { sha1Hex } from "../../runtime/base/hash";
 import { vectorText } from "../runtime/format/vectors";
 
 export interface MadeBackup {
@@ -48,7 +49,8 @@ export const KEEP_ALL: Retention = { fullType: "count", archiveType: "full" };
 /** The segment size in the generated histories. */
 export const MADE_WAL_SIZE_BYTES = 16 * 1024 * 1024;
 const SYSTEM_ID = 7_710_141_224_171_239_387n;
-const SHA1 = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
+/** Long enough for a segment, whose content does not matter here. */
+const SEGMENT = new Uint8Array(64);
 
 /** Writes the stanza into a repository that does not have it yet. */
 export async function makeStanza(repo: Repository, stanza: MadeStanza): Promise<void> {
@@ -87,12 +89,10 @@ export async function makeStanza(repo: Repository, stanza: MadeStanza): Promise<
     for (const name of names) {
       const isSegment = /^[0-9A-F]{24}(\.partial)?$/.test(name);
       const directory = /^[0-9A-F]{24}/.test(name) ? `${name.slice(0, 16)}/` : "";
-      // Programs check what a history file says. The content of segments does not matter here.
-      const bytes = name.endsWith(".history")
-        ? Buffer.from("1\t0/5000000\tno recovery target specified\n")
-        : new Uint8Array(0);
+      // Programs check what a history file says.
+      const bytes = name.endsWith(".history") ? Buffer.from("1\t0/5000000\tno recovery target specified\n") : SEGMENT;
       await repo.storage.put(
-        `archive/${repo.stanza}/${archiveId}/${directory}${name}${isSegment ? `-${SHA1}` : ""}`,
+        `archive/${repo.stanza}/${archiveId}/${directory}${name}${isSegment ? `-${sha1Hex(SEGMENT)}` : ""}`,
         bytes,
       );
     }

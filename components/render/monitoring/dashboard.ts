@@ -248,7 +248,7 @@ function walPanels({ rpoS }: Limits): readonly Panel[] {
       ],
     },
     {
-      title: "Missing, dropped and owed",
+      title: "Missing, dropped, owed and in conflict",
       kind: "timeseries",
       unit: "short",
       width: 12,
@@ -256,6 +256,10 @@ function walPanels({ rpoS }: Limits): readonly Panel[] {
         { expr: `max by (stanza, repo_key) (pgbackstop_repo_wal_gap_segments{${OF}})`, legend: `missing ${REPO}` },
         { expr: `max by (stanza, repo_key) (pgbackstop_repo_wal_dropped_files{${OF}})`, legend: `dropped ${REPO}` },
         { expr: `max by (stanza, repo_key) (pgbackstop_repo_wal_debt_files{${OF}})`, legend: `owed ${REPO}` },
+        {
+          expr: `max by (stanza, repo_key) (pgbackstop_repo_wal_conflict_files{${OF}})`,
+          legend: `in conflict ${REPO}`,
+        },
       ],
       steps: BAD_ABOVE_0,
     },

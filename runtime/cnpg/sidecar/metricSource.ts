@@ -37,7 +37,7 @@ export interface MetricParts {
   streams(): readonly StreamStatus[];
   /** Of the primary; null where no commit shall wait. */
   synchronous(): SynchronousReport | null;
-  workers(): readonly (WorkerStatus & { readonly missingWalCount: number })[];
+  workers(): readonly (WorkerStatus & { readonly missingWalCount: number; readonly conflictCount: number })[];
 }
 
 /** Until pg_control is read. */
@@ -106,6 +106,7 @@ export class MetricSource {
         backups: result.ok ? result.value : null,
         newestWal: result.ok && wal?.ok === true ? wal.value : null,
         missingWalCount: workers.find(({ repoIndex }) => repoIndex === result.repoIndex)?.missingWalCount ?? 0,
+        conflictCount: workers.find(({ repoIndex }) => repoIndex === result.repoIndex)?.conflictCount ?? 0,
       };
     });
     const samples = [

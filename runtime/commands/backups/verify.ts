@@ -10,6 +10,8 @@ import { type Verdict, verify } from "../../operations/verify/verify";
 import type { VerifyCounts } from "../../operations/verify/tally";
 import { type JsonValue, renderJson } from "../../format/repository/json";
 import { toBackupError } from "../../base/errors";
+import type { MissingWalStore } from "../../local/missingWal";
+import { conflictError } from "../../operations/archivePush/conflicts";
 import { saveRun } from "../../local/runRecords";
 import type { Command, Invocation } from "../host";
 
@@ -40,6 +42,7 @@ export const verifyCommand: Command = async (host) => {
     }
   }
   compareNamed(results);
+  addConflicts(results, host.missingWal());
   for (const result of results) {
     if (!result.ok) continue;
     for (const problem of result.value.problems) ctx.log.warn(`repo${result.repoIndex}: ${problem}`);
@@ -82,7 +85,7 @@ async function rememberVerdicts({ config, ctx }: Invocation, results: readonly R
   );
 }
 
-/** Histories and backup labels carry no checksum: if two repositories differ, both are in doubt. */
+/** If two repositories have different content under one name, both are in doubt: each fits its own checksum. */
 function compareNamed(results: RepoResult<Verdict>[]): void {
   const named = new Map(
     results.flatMap((result) => (result.ok ? [[result.repoIndex, result.value.named] as const] : [])),
@@ -95,6 +98,16 @@ function compareNamed(results: RepoResult<Verdict>[]): void {
       ...result,
       value: { ...result.value, ok: false, problems: [...result.value.problems, ...own] },
     };
+  }
+}
+
+/** Of this host: where the archive has other content than its server, a restore cannot pass. */
+function addConflicts(results: RepoResult<Verdict>[], missingWal: MissingWalStore): void {
+  for (const [position, result] of results.entries()) {
+    const conflict = conflictError(result.repoIndex, missingWal.listConflicts(result.repoIndex));
+    if (!result.ok || conflict === null) continue;
+    const problems = [...result.value.problems, conflict.message];
+    results[position] = { ...result, value: { ...result.value, ok: false, problems } };
   }
 }
 

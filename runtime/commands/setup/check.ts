@@ -53,6 +53,7 @@ async function checkServer(host: CommandHost, requiresFull: boolean): Promise<nu
       archiveCheck: config.archive.check,
       archiveTimeoutMs: config.archive.timeoutMs,
       archiveCommandWord: config.settings.archiveCommandWord,
+      conflicts: (repoIndex) => missingWal.listConflicts(repoIndex),
       dropped: (repoIndex) => missingWal.listDropped(repoIndex),
       expectFull: (repoIndex) => (requiresFull ? config.settings.repos[repoIndex]?.expectFullWithinS : undefined),
     },

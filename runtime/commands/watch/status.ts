@@ -22,6 +22,7 @@ export const statusCommand: Command = async (host) => {
     stanza: config.stanza ?? "",
     repos: host.repositories(),
     missingWal: (repoIndex) => missingWal.list(repoIndex),
+    conflicts: (repoIndex) => missingWal.listConflicts(repoIndex),
     dropped: (repoIndex) => missingWal.listDropped(repoIndex),
     expectFull: (repoIndex) => config.settings.repos[repoIndex]?.expectFullWithinS,
     // Null on a backup host.

@@ -6,7 +6,7 @@
  * back the others. So each call also looks at `archive_status/*.ready`: a worker that has stored the requested file
  * continues with the ready files while another worker is busy, and at least once through the list. The acknowledgement
  * policy decides about the requested file alone. Rules of the archive ("pgbackrest-format" 8.1): a WAL file is never
- * replaced by other content (45, the error of one repository), and the WAL header must be this cluster's (44, which ends
+ * replaced by other content (45, an error of one repository), and the WAL header must be this cluster's (44, which ends
  * the call for all repositories).
  */
 import type { Context } from "../../base/context";
@@ -18,7 +18,7 @@ import type { Repository } from "../../repository/repository";
 import { listWal } from "../../repository/walStore";
 import type { MissingWalStore } from "../../local/missingWal";
 import type { SeenWal, SeenWalStore } from "../../local/seenWal";
-import { isReady, listReady } from "../../postgres/archiveStatus";
+import { listReady } from "../../postgres/archiveStatus";
 import { type AcknowledgePolicy, decide, isSatisfied } from "./acknowledge";
 import type { ClusterIdentity } from "../shared/identity";
 import { forgetUnwanted, recordingConflict } from "./conflicts";
@@ -127,11 +127,7 @@ export async function archivePush(
   for (const repoIndex of reposBehind) missingWal.add(repoIndex, options.walName, cluster, requested.sha1);
   // A repository that holds the file no longer lacks it, even if another process recorded it as missing.
   for (const result of results) if (result.ok) missingWal.remove(result.repoIndex, options.walName, cluster);
-  forgetUnwanted(
-    missingWal,
-    results.map((result) => result.repoIndex),
-    (name) => name === options.walName || isReady(options.walDirectory, name),
-  );
+  forgetUnwanted(missingWal, repos, options.walDirectory, options.walName);
   // PostgreSQL will request these files again.
   for (const result of results)
     if (aheadCounts.has(result.repoIndex) || (result.ok && !accepted)) workers.get(result.repoIndex)?.saveSeen();

@@ -1,9 +1,11 @@
 /**
- * Conflicts: a repository's archive has other content under the name of this server's WAL file (error 45). A conflict is
- * that repository's alone. It is recorded until the repository holds the server's content, and stops no other one.
+ * Conflicts: a repository's archive has other content under the name of this server's WAL file (error 45). A conflict
+ * is that repository's alone. It is recorded until the repository holds the server's content, and stops no other one.
  */
-import { isError } from "../../base/errors";
+import { type BackupError, fail, isError } from "../../base/errors";
 import type { MissingWalStore } from "../../local/missingWal";
+import { isReady } from "../../postgres/archiveStatus";
+import type { Repository } from "../../repository/repository";
 import type { ClusterIdentity } from "../shared/identity";
 import type { PreparedWal } from "./prepareWal";
 
@@ -23,19 +25,33 @@ export async function recordingConflict<T>(
   }
 }
 
+/** The state of a repository with recorded conflicts; null without any. */
+export function conflictError(repoIndex: number, names: readonly string[]): BackupError | null {
+  const [first] = names;
+  if (first === undefined) return null;
+  const which = names.length === 1 ? first : `${names.length} WAL files, the first is ${first}`;
+  return fail("archiveDuplicate", `the archive has other content than this server under the name of ${which}`, {
+    hint: "Find out which server wrote it, remove the wrong file from this repository, then run pgbackstop heal.",
+    repoIndex,
+  });
+}
+
 /**
  * Ends records of conflicts that no longer matter: PostgreSQL does not want to archive the file any more, and nobody
  * has acknowledged it. So it is after a server was rewound to the timeline of another one.
+ * @param requested is wanted in any case
  */
 export function forgetUnwanted(
   missingWal: MissingWalStore,
-  repoIndexes: readonly number[],
-  isReady: (walName: string) => boolean,
+  repos: readonly Pick<Repository, "key">[],
+  walDirectory: string,
+  requested?: string,
 ): void {
-  for (const repoIndex of repoIndexes)
+  for (const { key: repoIndex } of repos)
     for (const cluster of missingWal.conflictClusters(repoIndex)) {
       const acknowledged = new Set(missingWal.list(repoIndex, cluster));
       for (const name of missingWal.listConflicts(repoIndex, cluster))
-        if (!acknowledged.has(name) && !isReady(name)) missingWal.remove(repoIndex, name, cluster);
+        if (!acknowledged.has(name) && name !== requested && !isReady(walDirectory, name))
+          missingWal.remove(repoIndex, name, cluster);
     }
 }

@@ -15,7 +15,7 @@ const LISTED_MS = 500;
 const NEIGHBOURS_LENGTH = 23;
 
 interface Listing {
-  readonly place: string;
+  readonly location: string;
   readonly askedAtMs: number;
   readonly stored: Promise<readonly StoredWal[]>;
 }
@@ -24,7 +24,7 @@ export class Neighbours {
   readonly #repo: Repository;
   readonly #clock: Clock;
   #latest: Listing | undefined;
-  /** By place. */
+  /** By location. */
   readonly #running = new Map<string, Promise<readonly StoredWal[]>>();
   readonly #waiting = new Map<string, Promise<readonly StoredWal[]>>();
 
@@ -42,35 +42,35 @@ export class Neighbours {
   async recent(name: string, archiveId: string): Promise<readonly StoredWal[]> {
     const known = this.#latest;
     const isRecent =
-      known?.place === placeOf(name, archiveId) && this.#clock.monotonicMs() - known.askedAtMs < LISTED_MS;
+      known?.location === locationOf(name, archiveId) && this.#clock.monotonicMs() - known.askedAtMs < LISTED_MS;
     return named(name, await (isRecent ? known.stored : this.#list(name, archiveId)));
   }
 
   /** Files under a segment's name, from a listing that begins after this call. */
   async after(name: string, archiveId: string): Promise<readonly StoredWal[]> {
-    const place = placeOf(name, archiveId);
-    const running = this.#running.get(place);
-    let listed = this.#waiting.get(place);
+    const location = locationOf(name, archiveId);
+    const running = this.#running.get(location);
+    let listed = this.#waiting.get(location);
     if (listed === undefined && running !== undefined) {
       listed = running
         .catch(() => {})
         .then(() => {
-          this.#waiting.delete(place);
+          this.#waiting.delete(location);
           return this.#list(name, archiveId);
         });
-      this.#waiting.set(place, listed);
+      this.#waiting.set(location, listed);
     }
     return named(name, await (listed ?? this.#list(name, archiveId)));
   }
 
   #list(name: string, archiveId: string): Promise<readonly StoredWal[]> {
-    const place = placeOf(name, archiveId);
+    const location = locationOf(name, archiveId);
     const stored = findBeside(this.#repo, archiveId, name, name.slice(0, NEIGHBOURS_LENGTH));
-    const listing = { place, askedAtMs: this.#clock.monotonicMs(), stored };
+    const listing = { location, askedAtMs: this.#clock.monotonicMs(), stored };
     this.#latest = listing;
-    this.#running.set(place, stored);
+    this.#running.set(location, stored);
     const end = (): void => {
-      if (this.#running.get(place) === stored) this.#running.delete(place);
+      if (this.#running.get(location) === stored) this.#running.delete(location);
     };
     stored.then(end, () => {
       end();
@@ -80,7 +80,7 @@ export class Neighbours {
   }
 }
 
-function placeOf(name: string, archiveId: string): string {
+function locationOf(name: string, archiveId: string): string {
   return `${archiveId}/${name.slice(0, NEIGHBOURS_LENGTH)}`;
 }
 

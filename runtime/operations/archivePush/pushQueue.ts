@@ -201,7 +201,8 @@ export class PushQueue implements WalClaims {
 
   /**
    * Pushes one file by name, as `archive_command` requests it. A refused file may be requested again at any time.
-   * @throws archiveMismatch, fileInvalid, fileMissing, fileRead: errors of the file itself; term when the queue is closed
+   * @throws archiveMismatch, fileInvalid, fileMissing, fileRead: errors of the file itself; term when the queue is
+   * closed
    */
   async request(name: string, policy: AcknowledgePolicy, timeoutMs: number): Promise<PushAnswer> {
     const fileId = identifyWal(`${this.#options.walDirectory}/${name}`);

@@ -227,10 +227,7 @@ export class PushTarget {
 
   #conflict(message: string): Error {
     return fail("archiveDuplicate", message, {
-      hint: [
-        "are multiple primaries archiving to this stanza?",
-        `Remove the wrong file from ${this.repo.name}, then run pgbackstop heal.`,
-      ],
+      hint: "are multiple primaries archiving to this stanza?",
       repoIndex: this.repo.key,
     });
   }

@@ -11,6 +11,7 @@ import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { requireArchiving } from "./archiving";
 import { currentBackupsOf, type FullExpectation, fullError, newestFullOf, type StoredFull } from "../info/destinations";
+import { conflictError } from "../archivePush/conflicts";
 import { openGap } from "../archivePush/dropWal";
 import { checkArchive, checkBackup } from "../shared/identity";
 import { waitForWal } from "../shared/waitWal";
@@ -21,6 +22,8 @@ export interface CheckOptions {
   readonly archiveTimeoutMs: number;
   /** Must be in `archive_command`. */
   readonly archiveCommandWord: string;
+  /** WAL files that a repository's archive has with other content than this server, by its key. */
+  conflicts(repoIndex: number): readonly string[];
   /** WAL files dropped for a repository, by its key. */
   dropped(repoIndex: number): readonly string[];
   /** The expectation of a repository's newest full backup; undefined expects nothing. */
@@ -62,6 +65,8 @@ export async function check(
     const archiveId = checkArchive(repo, await loadArchiveInfo(repo), cluster);
     const backupInfo = await loadBackupInfo(repo);
     checkBackup(repo, backupInfo, cluster);
+    const conflict = conflictError(repo.key, options.conflicts(repo.key));
+    if (conflict !== null) throw conflict;
     requireNoGap(
       repo,
       openGap(

@@ -11,6 +11,7 @@ import type { StreamState, SynchronousReport } from "../../local/streamState";
 import type { NextRun } from "../../local/timers";
 import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
+import { conflictError } from "../archivePush/conflicts";
 import { behindAfterS, type ReportedStreams } from "../stream/streamReport";
 import { loadNewestAttack, loadNewestDrills } from "../drill/history";
 import type { DrillRecord } from "../drill/record";
@@ -35,6 +36,8 @@ export interface StatusInput {
   readonly repos: readonly Repository[];
   /** Names of WAL files recorded as missing in the repository. */
   missingWal(repoIndex: number): readonly string[];
+  /** Names of WAL files that the repository's archive has with other content than this server. */
+  conflicts(repoIndex: number): readonly string[];
   /** Names of WAL files that were deliberately dropped for every repository. */
   dropped(repoIndex: number): readonly string[];
   expectFull(repoIndex: number): FullExpectation | undefined;
@@ -73,6 +76,7 @@ export interface RepoStatus {
   readonly recoverableFromS: number | null;
   readonly newestWal: StoredWal | null;
   readonly missingWalCount: number;
+  readonly conflicts: readonly string[];
   readonly droppedCount: number;
   /** Null when nothing should be streamed, or nothing has arrived yet. */
   readonly stream: StreamState | null;
@@ -104,6 +108,7 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
   const repos = results.map((result, index): RepoStatus => {
     const key = result.repoIndex;
     const [missingWalCount, droppedCount] = [input.missingWal(key).length, input.dropped(key).length];
+    const conflicts = input.conflicts(key);
     const states = input.streams?.states ?? [];
     const stream = states.find((each) => each.key === key) ?? null;
     const streamBehindBytes =
@@ -114,6 +119,7 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
       key,
       location: input.repos[index]?.storage.name ?? "",
       missingWalCount,
+      conflicts,
       droppedCount,
       stream,
       streamBehindBytes,
@@ -123,7 +129,7 @@ export async function collectStatus(input: StatusInput): Promise<StatusReport> {
     };
     if (!result.ok) {
       const nothing = { backupCount: 0, newest: null, newestFull: null, recoverableFromS: null, newestWal: null };
-      return { ...common, ...nothing, troubles: [result.error] };
+      return { ...common, ...nothing, troubles: [result.error, ...conflictErrors(common)] };
     }
     const { backups, current } = result.value;
     const status = { ...common, ...backupsOf(backups, current), newestWal: result.value.newestWal };
@@ -186,7 +192,7 @@ function troublesOf(
 ): BackupError[] {
   const { key, newestFull, missingWalCount, droppedCount } = repo;
   const full = fullError(key, newestFull, input.expectFull(key) ?? "ever", input.nowS);
-  const troubles: BackupError[] = full === null ? [] : [full];
+  const troubles: BackupError[] = [...conflictErrors(repo), ...(full === null ? [] : [full])];
   if (droppedCount > 0) {
     const fact = `${droppedCount} WAL file(s) were dropped: no recovery is possible between them and the next backup`;
     troubles.push(
@@ -220,6 +226,11 @@ function troublesOf(
     );
   }
   return troubles;
+}
+
+function conflictErrors({ conflicts, key }: Pick<RepoStatus, "conflicts" | "key">): BackupError[] {
+  const error = conflictError(key, conflicts);
+  return error === null ? [] : [error];
 }
 
 /**
@@ -384,6 +395,7 @@ export function statusJson(report: StatusReport): JsonValue {
     repos: repos.map((repo): JsonValue => {
       return {
         backups: repo.backupCount,
+        conflicts: [...repo.conflicts],
         drill: drillJson(repo),
         dropped: repo.droppedCount,
         full: stored(repo.newestFull),

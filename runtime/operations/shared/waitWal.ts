@@ -2,7 +2,7 @@
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import type { Repository } from "../../repository/repository";
-import { findWal } from "../../repository/walStore";
+import { hasWal } from "../../repository/walStore";
 
 const POLL_MS = 100;
 const POLL_MS_MAX = 1000;
@@ -19,7 +19,7 @@ export async function waitForWal(
   const deadline = ctx.clock.monotonicMs() + timeoutMs;
   let pauseMs = POLL_MS;
   for (;;) {
-    if ((await findWal(repo, archiveId, name)).length > 0) return;
+    if (await hasWal(repo, archiveId, name)) return;
     if (ctx.clock.monotonicMs() >= deadline) {
       throw fail(
         "archiveTimeout",

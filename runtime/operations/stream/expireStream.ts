@@ -7,7 +7,7 @@ import { archiveIdOf } from "../../format/repository/archiveInfo";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { findWal } from "../../repository/walStore";
+import { hasWal } from "../../repository/walStore";
 import { listStream } from "./survey";
 
 const TIMELINE_LENGTH = 8;
@@ -38,7 +38,7 @@ export async function expireStream(
     const isArchived = new Map<string, boolean>();
     for (const { path, chunk } of files) {
       const { segment } = chunk;
-      if (!isArchived.has(segment)) isArchived.set(segment, (await findWal(repo, archiveId, segment)).length > 0);
+      if (!isArchived.has(segment)) isArchived.set(segment, await hasWal(repo, archiveId, segment));
       if (entry === undefined || isArchived.get(segment) === true || segment.slice(TIMELINE_LENGTH) < first)
         expired.push(path);
     }

@@ -5,7 +5,7 @@
 import { parseWalName } from "../../format/wal/walSegment";
 import { listReady } from "../../postgres/archiveStatus";
 import type { Repository } from "../../repository/repository";
-import { findWal, listWal } from "../../repository/walStore";
+import { canBeWhole, hasWal, listWal } from "../../repository/walStore";
 
 export const SEGMENT = /^[0-9A-F]{24}$/;
 const DIRECTORY_LENGTH = 16;
@@ -39,10 +39,11 @@ export async function* archivedOf(
 ): AsyncIterable<string> {
   const wanted = new Set(names);
   for (const name of names.filter((each) => !SEGMENT.test(each)).slice(0, HISTORIES_MAX))
-    if ((await findWal(repo, archiveId, name)).length > 0) yield name;
+    if (await hasWal(repo, archiveId, name)) yield name;
   const directories = [
     ...new Set(names.filter((name) => SEGMENT.test(name)).map((name) => name.slice(0, DIRECTORY_LENGTH))),
   ].sort();
   for (const directory of directories.slice(0, DIRECTORIES_MAX))
-    for await (const { name } of listWal(repo, archiveId, directory)) if (wanted.has(name)) yield name;
+    for await (const stored of listWal(repo, archiveId, directory))
+      if (wanted.has(stored.name) && canBeWhole(stored)) yield stored.name;
 }

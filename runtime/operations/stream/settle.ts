@@ -14,7 +14,7 @@ import { compress } from "../../format/codec/compress";
 import { bySession, coverOf, type StreamChunk } from "../../format/wal/streamChunk";
 import type { Repository } from "../../repository/repository";
 import { PIECE_FAULTS, readChunk, type StreamOrigin } from "../../repository/streamStore";
-import { findWal } from "../../repository/walStore";
+import { hasWal } from "../../repository/walStore";
 import type { ClusterIdentity } from "../shared/identity";
 import type { PreparedWal } from "../archivePush/prepareWal";
 import type { OpenArchive, PushTarget } from "../archivePush/pushWal";
@@ -53,7 +53,7 @@ export async function* settle(
     const sessions = bySession(pieces.filter(({ segment }) => segment === name)).map(coverOf);
     const wholes = sessions.filter((cover) => cover.at(-1)?.end === segmentSizeBytes);
     if (wholes.length === 0) continue;
-    if ((await findWal(repo, archive.archiveId, name)).length === 0) {
+    if (!(await hasWal(repo, archive.archiveId, name))) {
       const error = await firstGood(wholes, async (whole) => {
         await target.push(await prepare(repo, archive, name, whole, origin, cluster), archive);
       });

@@ -7,7 +7,7 @@ import { nullOn, toBackupError } from "../../base/errors";
 import { mapParallel } from "../../base/parallel";
 import { chunkFileName, type StreamChunk } from "../../format/wal/streamChunk";
 import { listChunks, putChunk, readForeignChunk } from "../../repository/streamStore";
-import { listWal } from "../../repository/walStore";
+import { listWal, canBeWhole } from "../../repository/walStore";
 import { requireOwn } from "../shared/carriedWal";
 import type { WalCopy, WalSide } from "./copyWal";
 
@@ -66,6 +66,7 @@ async function missingChunks(
   if (chunks.length === 0) return [];
   const held = new Set((await listChunks(target.repo, archiveId)).map(chunkFileName));
   const archived = new Set<string>();
-  for (const { repo } of [source, target]) for await (const { name } of listWal(repo, archiveId)) archived.add(name);
+  for (const { repo } of [source, target])
+    for await (const stored of listWal(repo, archiveId)) if (canBeWhole(stored)) archived.add(stored.name);
   return chunks.filter((chunk) => !held.has(chunkFileName(chunk)) && !archived.has(chunk.segment));
 }

@@ -4,8 +4,8 @@ import { toBackupError } from "../../base/errors";
 import { mapParallel } from "../../base/parallel";
 import type { Repository } from "../../repository/repository";
 import type { JobPool } from "../shared/jobs";
-import { listWal, type StoredWal } from "../../repository/walStore";
-import type { ClusterIdentity } from "../shared/identity";
+import { listWal, type StoredWal, canBeWhole } from "../../repository/walStore";
+import { type ClusterIdentity } from "../shared/identity";
 import type { WalRepository } from "./copyWalFile";
 
 export interface WalSide {
@@ -36,8 +36,8 @@ export async function findMissingWal(source: WalSide, target: WalSide, { archive
   for await (const stored of listWal(source.repo, archiveId)) {
     if (stored.name < from && !stored.name.endsWith(".history")) continue;
     const own = held.get(stored.name);
-    if (own === undefined) missing.push(stored);
-    else if (own.sha1 !== stored.sha1) conflicts.push(stored.name);
+    if (own !== undefined && own.sha1 !== stored.sha1) conflicts.push(stored.name);
+    else if (own === undefined || !canBeWhole(own)) missing.push(stored);
   }
   missing.sort((left, right) => (left.name < right.name ? -1 : 1));
   return { missing, conflicts: conflicts.sort() };

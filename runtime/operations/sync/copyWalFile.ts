@@ -8,9 +8,9 @@ import { sha1Hex } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
 import { compressBytes } from "../../format/codec/compress";
 import type { Repository } from "../../repository/repository";
-import { findWal, isSegment, putWal, type StoredWal } from "../../repository/walStore";
+import { findWal, isSegment, putWal, type StoredWal, canBeWhole, removeDamagedWal } from "../../repository/walStore";
 import { carriedContent } from "../shared/carriedWal";
-import type { ClusterIdentity } from "../shared/identity";
+import { type ClusterIdentity } from "../shared/identity";
 
 /** A repository's key and the passphrase of its WAL. */
 export interface WalRepository {
@@ -42,14 +42,17 @@ export async function copyWalFile(
   const bytes = await collect(carriedContent({ ...source, archiveId, stored }, cluster), LIMITS.wholeFileSizeBytesMax);
   const sha1 = sha1Hex(bytes);
   // archive-push may have stored it meanwhile.
-  if (isSegment(stored.name) && (await findWal(target.repo, archiveId, stored.name)).length > 0) return undefined;
+  const existing = isSegment(stored.name) ? await findWal(target.repo, archiveId, stored.name) : [];
+  if (existing.some((own) => canBeWhole(own) || own.sha1 !== sha1)) return undefined;
   const compressType = isSegment(stored.name) ? target.repo.compress.type : "none";
   const packed = compressBytes(bytes, { type: compressType, level: target.repo.compress.level });
-  await putWal(
+  const { fileName } = await putWal(
     target.repo,
     { archiveId, name: stored.name, sha1, compressType, open: () => streamOf(packed) },
     target.pass,
     () => ctx.random.bytes(8),
   );
+  for (const cut of existing)
+    if (cut.fileName !== fileName) await removeDamagedWal(target.repo, archiveId, cut.fileName);
   return undefined;
 }

@@ -51,8 +51,8 @@ export interface Verdict {
   /** Counts of streamed chunks of segments that are not archived. */
   readonly stream: StreamCounts;
   /**
-   * SHA-1 of each readable history and backup label, by `<version>-<system id>/<name>`, for comparison with other
-   * repositories.
+   * SHA-1 of each complete segment (by its name) and of each readable history and backup label, by
+   * `<version>-<system id>/<name>`, for comparison with other repositories.
    */
   readonly named: ReadonlyMap<string, string>;
 }
@@ -159,8 +159,10 @@ async function verifyArchives(input: ArchivesInput, named: NamedFiles, problems:
     let newest = "";
     for await (const stored of listWal(repo, archiveId)) {
       if (stored.name.endsWith(".history") && stored.name > newest) newest = stored.name;
-      if (isSegment(stored.name)) segments.push(stored);
-      else if (!isSingle) await named.read(entry, stored);
+      if (isSegment(stored.name)) {
+        segments.push(stored);
+        named.add(entry, stored);
+      } else if (!isSingle) await named.read(entry, stored);
     }
     segments.sort((left, right) => (left.fileName < right.fileName ? -1 : 1));
     const isNeeded = ({ name }: StoredWal): boolean => needed.some(([start, stop]) => name >= start && name <= stop);
@@ -180,7 +182,7 @@ async function verifyArchives(input: ArchivesInput, named: NamedFiles, problems:
   return verdicts;
 }
 
-/** Histories and backup labels, as far as they were read. */
+/** Histories and backup labels, as far as they were read, and the names of segments. */
 class NamedFiles {
   readonly #repo: Repository;
   readonly #pass: string | null;
@@ -204,13 +206,22 @@ class NamedFiles {
     return this.#isOk;
   }
 
+  /** A segment. */
+  add(entry: ArchiveHistoryEntry, { name, sha1 }: StoredWal): void {
+    if (sha1 !== null && !name.endsWith(".partial")) this.#sha1s.set(keyOf(entry, name), sha1);
+  }
+
   async read(entry: ArchiveHistoryEntry, stored: StoredWal): Promise<void> {
     const archiveId = archiveIdOf(entry);
     const { sha1, problem } = await readNamed(this.#repo, archiveId, stored, this.#pass);
-    if (problem === null) this.#sha1s.set(`${entry.pgVersion}-${entry.systemId}/${stored.name}`, sha1);
+    if (problem === null) this.#sha1s.set(keyOf(entry, stored.name), sha1);
     else this.#problems.push(`damaged file '${archiveId}/${stored.name}': ${problem}`);
     this.#isOk &&= problem === null;
   }
+}
+
+function keyOf({ pgVersion, systemId }: ArchiveHistoryEntry, name: string): string {
+  return `${pgVersion}-${systemId}/${name}`;
 }
 
 /** Collects lines until a search fails; that error is reported and earlier results stay. */

@@ -47,7 +47,7 @@ export function host(parts: HostParts): TestHost {
   return {
     printed,
     locked,
-    config: { ...config, ...parts.config },
+    config: { ...config, spoolPath: join(folder, "spool"), ...parts.config },
     ctx,
     dataDirectory: `${folder}/data`,
     self: { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 },

@@ -93,7 +93,7 @@ test("report for each repository how far back and how far forward it can recover
       { repoIndex: 1, lsn: 0x3000148n, atMs: 1_795_156_859_123, error: null },
       { repoIndex: 2, lsn: null, atMs: null, error: null },
     ],
-    workers: () => [{ repoIndex: 2, waitingCount: 3, error: null, missingWalCount: 1 }],
+    workers: () => [{ repoIndex: 2, waitingCount: 3, error: null, missingWalCount: 1, conflictCount: 2 }],
     walSegmentSizeBytes: async () => 16 * 1024 * 1024,
   });
   const ending = new AbortController();
@@ -107,6 +107,7 @@ test("report for each repository how far back and how far forward it can recover
     "pgbackstop_repo_last_backup_timestamp_seconds demo,1,full": newest,
     "pgbackstop_repo_wal_waiting_files demo,2": 3,
     "pgbackstop_repo_wal_debt_files demo,2": 1,
+    "pgbackstop_repo_wal_conflict_files demo,2": 2,
     "pgbackstop_repo_wal_gap_segments demo,2": 98,
     "pgbackstop_repo_backups demo,2,full": 0,
     "pgbackstop_repo_stream_timestamp_seconds demo,1": 1_795_156_859,

@@ -164,8 +164,9 @@ test("the archiver of a sidecar heals complete archives beside its own work, und
   mkdirSync(join(folder, "pg_wal", "archive_status"), { recursive: true });
   writeFileSync(join(folder, "pg_wal", walName(4)), walBytes(4));
   const locks: { taken: string[]; released: number } = { taken: [], released: 0 };
+  const spoolPath = join(folder, "spool");
   const host: Partial<CommandHost> = {
-    config: { archive: { headerCheck: true }, processMax: 1, settings: DEFAULT_SETTINGS } as Config,
+    config: { archive: { headerCheck: true }, processMax: 1, settings: DEFAULT_SETTINGS, spoolPath } as Config,
     dataDirectory: folder,
     missingWal: () => openMissingWal(join(folder, "spool"), "demo"),
     loadControl: async () => CONTROL,

@@ -102,10 +102,11 @@ describe("each repository", () => {
     expect(values['pgbackrest_stanza_status{stanza="demo"}']).toBe(4);
   });
 
-  test("reports missing and dropped WAL, and how old its full backup may be", async () => {
+  test("reports missing WAL, dropped WAL and conflicts, and how old its full backup may be", async () => {
     const missingWal = openMissingWal(join(folder, "spool"), "demo");
     missingWal.add(2, segment(6), CLUSTER);
     missingWal.addDropped(2, segment(7), CLUSTER);
+    missingWal.addConflict(1, segment(5), CLUSTER, "da39a3ee5e6b4b0d3255bfef95601890afd80709");
     const repoSettings = { 1: { expectFullWithinS: 90_000 }, 2: { expectFullWithinS: "ever" } };
     const { values } = await scrape(["metrics"], {
       settings: { acknowledge: { mode: "all", repoIndexes: [] }, archiveCommandWord: "", repos: repoSettings },
@@ -113,6 +114,7 @@ describe("each repository", () => {
     expect(values[of("repo_wal_debt_files", 1)]).toBe(0);
     expect(values[of("repo_wal_debt_files", 2)]).toBe(1);
     expect(values[of("repo_wal_dropped_files", 2)]).toBe(1);
+    expect([1, 2].map((key) => values[of("repo_wal_conflict_files", key)])).toEqual([1, 0]);
     expect(values[of("repo_full_expected_seconds", 1)]).toBe(90_000);
     expect(values[of("repo_full_expected_seconds", 2)]).toBeUndefined();
   });

@@ -280,13 +280,13 @@ describe("a push queue", () => {
 
     it("under another key of its archive", async () => {
       await storeAll();
-      await ctx.clock.advance(AGE_MS - 1000);
+      await ctx.clock.advance(AGE_MS / 2);
       addWal(walDirectory, walName(5), walBytes(5));
       expect(await request(5)).toMatchObject({ accepted: true });
       await storages[1].removePath("archive");
       await storages[1].removePath("backup");
       await stanzaCreate(repos, CONTROL, ctx);
-      await ctx.clock.advance(2000);
+      await ctx.clock.advance(AGE_MS / 2 + 1000);
       // The push opens the archive, which is a new one now.
       addWal(walDirectory, walName(6), walBytes(6));
       expect(await request(6)).toMatchObject({ accepted: true });

@@ -54,6 +54,7 @@ const inputOf = (more: Partial<StatusInput> = {}): StatusInput => ({
   stanza: "demo",
   repos,
   missingWal: () => [],
+  conflicts: () => [],
   dropped: () => [],
   expectFull: () => undefined,
   waiting: { count: 0, oldestAtS: null },
@@ -161,6 +162,27 @@ describe("the screen", () => {
     const json = statusJson(await collectStatus(inputOf(more))) as { ok: boolean; repos: { troubles: unknown[] }[] };
     expect(json.ok).toBe(false);
     expect(json.repos.map(({ troubles }) => troubles.length)).toEqual([1, 2]);
+  });
+
+  test("names a conflict first, also in a repository that cannot be read", async () => {
+    const [first, second] = repos;
+    if (first === undefined || second === undefined) throw new Error("no repositories");
+    for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
+    const names = ["000000010000000000000004", "000000010000000000000005"];
+    const conflicts = (repoIndex: number): string[] => names.slice(0, repoIndex - 1);
+    const one = await collectStatus(inputOf({ conflicts }));
+    expect(isWell(one)).toBe(false);
+    expect(one.repos.map(({ troubles }) => troubles.map(({ message }) => message))).toEqual([
+      [],
+      ["the archive has other content than this server under the name of 000000010000000000000004"],
+    ]);
+    storages[1]?.breakDown(fail("access", "refused"));
+    const two = await collectStatus(inputOf({ conflicts: (repoIndex) => (repoIndex === 2 ? names : []) }));
+    expect(two.repos[1]?.troubles[1]).toMatchObject({
+      exitCode: 45,
+      message: expect.stringContaining("2 WAL files, the first is 000000010000000000000004"),
+    });
+    expect(statusJson(two)).toMatchObject({ repos: [{ conflicts: [] }, { conflicts: names }] });
   });
 
   test("is not well while WAL waits for longer than the objective", async () => {

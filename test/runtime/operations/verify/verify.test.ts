@@ -155,7 +155,7 @@ describe("verify", () => {
       archives: [{ archiveId: "15-1", counts: { total: 3, valid: 3, ...none }, gaps: [] }],
       backups: [{ label: "20261120-000000F", status: "valid", counts: { total: 2, valid: 2, ...none } }],
       problems: [],
-      named: new Map(),
+      named: new Map([1, 2, 3].map((no) => [`15-${CONTROL.systemId}/${walName(no)}`, sha1Hex(walBytes(no))])),
       orphans: [],
     });
   });
