@@ -415,7 +415,8 @@ const STORAGE_PROCESSES: StorageProcesses = {
     child.unref();
     // The channel ends too.
     child.on("error", () => {});
-    return { channel: child.stdio[CHANNEL_FD] as Duplex, kill: () => void child.kill("SIGKILL") };
+    const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+    return { channel: child.stdio[CHANNEL_FD] as Duplex, exited, kill: () => void child.kill("SIGKILL") };
   },
 };
 

@@ -13,6 +13,7 @@ import { encodeFrame, FrameReader } from "./frames";
 /** A started process; it ends by itself when its channel does. */
 export interface StorageProcess {
   readonly channel: Duplex;
+  readonly exited: Promise<void>;
   /** Sends SIGKILL. */
   kill(): void;
 }
@@ -44,6 +45,8 @@ export interface Result {
 const LATE_MS = 1000;
 /** For the start of the process, at least: it touches nothing that hangs, but a busy machine delays it. */
 const START_MS = 30_000;
+/** An idle process ends in some milliseconds. */
+const EXIT_MS = 200;
 
 export class Connection {
   readonly #process: StorageProcess;
@@ -54,6 +57,7 @@ export class Connection {
   #dead: BackupError | null = null;
   #isWatching = false;
   #hasAnswered = false;
+  #isKilled = false;
 
   constructor(process: StorageProcess, options: ConnectionOptions) {
     this.#process = process;
@@ -99,7 +103,18 @@ export class Connection {
     this.#process.channel.destroy();
   }
 
+  /** {@link end}, and waits for a process that does end: as an orphan it might stay a zombie in a container. */
+  async close(error: BackupError): Promise<void> {
+    this.end(error);
+    if (this.#isKilled) return;
+    const enough = new AbortController();
+    const { clock } = this.#options;
+    await Promise.race([this.#process.exited, clock.sleep(EXIT_MS, enough.signal).catch(() => undefined)]);
+    enough.abort();
+  }
+
   #kill(error: BackupError): void {
+    this.#isKilled = true;
     this.end(error);
     this.#process.kill();
   }

@@ -149,7 +149,7 @@ export class ProcessStorage implements Storage {
 
   async close(): Promise<void> {
     this.#deps.signal.removeEventListener("abort", this.#abort);
-    this.#connection?.end(fail("term", `'${this.name}' was closed`));
+    await this.#connection?.close(fail("term", `'${this.name}' was closed`));
   }
 
   readonly #abort = (): void => this.#connection?.end(this.#terminated());

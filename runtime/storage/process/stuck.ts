@@ -24,7 +24,7 @@ export function findStuck(name: string, proc = "/proc"): number[] {
   );
 }
 
-/** A zombie that still has threads, or a main thread in an uninterruptible wait (proc_pid_stat(5)). */
+/** A zombie that still has a thread besides its main one, which counts until its parent asks; or a main thread in an uninterruptible wait (proc_pid_stat(5)). */
 function isStuck(file: string, name: string): boolean {
   let line: string;
   try {
@@ -37,5 +37,5 @@ function isStuck(file: string, name: string): boolean {
   const fields = line.slice(end + 2).split(" ");
   const [state] = fields;
   const threads = Number(fields[17]);
-  return state === "D" || (state === "Z" && threads > 0);
+  return state === "D" || (state === "Z" && threads > 1);
 }

@@ -27,14 +27,14 @@ export class StorageProcesses {
     this.last = other;
     // As a socket does.
     channel.once("close", () => other.destroy());
-    void serveStorage({
+    const exited = serveStorage({
       channel: other,
       version: this.#servedVersion,
       clock: systemClock,
       open: this.#open,
       owner: async (path) => (await stat(path)).uid,
     });
-    return { channel, kill: () => void this.killedCount++ };
+    return { channel, exited, kill: () => void this.killedCount++ };
   };
 
   readonly findStuck = (): number[] => [];
