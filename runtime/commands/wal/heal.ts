@@ -29,7 +29,7 @@ export const healCommand: Command = async (host) => {
   const cluster = { version: control.pgVersion, systemId: control.systemId };
   const walDirectory = `${host.dataDirectory}/pg_wal`;
   const repos = host.repositories();
-  const local = openLocalWal(walDirectory, cluster, host.config.archive.headerCheck);
+  const local = openLocalWal(walDirectory, cluster, host.config.archive.headerCheck, control.walSegmentSizeBytes);
   const { segment, trustRepoKey } = host.config.heal;
   if (segment !== undefined) {
     const choice = { name: segment, trustKey: trustRepoKey };
