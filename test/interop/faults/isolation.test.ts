@@ -7,11 +7,12 @@
  * current. Afterwards `heal` makes both repositories equal, from pg_wal or from repo1.
  */
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { describe, expect, test, type TestContext } from "vitest";
 import { systemClock } from "../../../runtime/base/clock";
 import { systemRandom } from "../../../runtime/base/random";
+import { sha1Hex } from "../../../runtime/base/hash";
 import { Secret } from "../../../runtime/base/secret";
 import type { RepoConfig } from "../../../runtime/config/types";
 import { silentLog } from "../../../runtime/base/log";
@@ -144,6 +145,43 @@ describe.concurrent("a repository that is down", async () => {
     expect(names.filter((name) => !existsSync(bed.walFile(`archive_status/${name}.done`)))).toEqual([]);
     await bed.oursOk(["heal"]);
     await expectEqual(setting, names);
+  });
+
+  test("heal takes PostgreSQL's own bytes, and names a repository with others until the user decides", async (context) => {
+    const bed = await TestBed.create({
+      binaries: parts.binaries,
+      repos: [{ compressType: "none" }, { compressType: "none" }],
+      acknowledge: "any",
+      walSegmentSizeMb: 1,
+      settings: { wal_keep_size: "512MB" },
+    });
+    context.onTestFinished(() => bed.remove());
+    await bed.cluster.start();
+    await bed.oursOk(["stanza-create"]);
+    await bed.cluster.sql("CREATE TABLE t (id int, filler text)");
+    await bed.archiveAll();
+    renameSync(bed.repoPath(1), `${bed.repoPath(1)}.away`);
+    writeFileSync(bed.repoPath(1), "");
+    const [name = ""] = await writeSegments(bed, 1);
+    await bed.archiveAll();
+    rmSync(bed.repoPath(1));
+    renameSync(`${bed.repoPath(1)}.away`, bed.repoPath(1));
+    const stored = findStoredSegment(bed, 2, name) ?? "";
+    const forged = readFileSync(stored).fill("x", 100_000, 100_100);
+    rmSync(stored);
+    writeFileSync(join(dirname(stored), `${name}-${sha1Hex(forged)}`), forged);
+
+    const healed = await bed.ours(["heal"]);
+    expect(healed.exitCode).toBe(104);
+    expect(healed.stdout + healed.stderr).toContain(
+      `${name}: its contents differ: repo2 ${sha1Hex(forged).slice(0, 12)}`,
+    );
+    const own = `${name}-${sha1Hex(readFileSync(bed.walFile(name)))}`;
+    expect(basename(findStoredSegment(bed, 1, name) ?? "")).toBe(own);
+    await bed.oursOk(["heal", `--segment=${name}`]);
+    expect(basename(findStoredSegment(bed, 2, name) ?? "")).toBe(own);
+    await bed.oursOk(["heal"]);
+    expect((await bed.oursOk(["verify", "--output=text"])).stdout.match(/^status: ok$/gm)).toHaveLength(2);
   });
 });
 
