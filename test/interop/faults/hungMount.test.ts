@@ -6,6 +6,7 @@
  * The verbs meet a file system that answers nothing; with `PGBACKSTOP_LONG=1` also one that hangs at one kind of call
  * only, each verb with each kind.
  */
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -36,17 +37,19 @@ const KINDS: readonly HangingCall[] = [
   "mkdir",
 ];
 
-describe("a repository whose file system stops answering", async () => {
-  const title = "hung mounts";
+describe("a repository that stops answering", async () => {
+  const title = "hung repositories";
   const postgres = await findPostgres(18);
-  const missing = "missing" in postgres ? postgres.missing : mountObstacle();
-  if (missing !== null || "missing" in postgres) {
-    loud(title, missing ?? "");
+  if ("missing" in postgres) {
+    loud(title, postgres.missing);
     test.skip("a part is missing", () => undefined);
     return;
   }
+  const obstacle = mountObstacle();
+  if (obstacle !== null) loud(title, obstacle);
+  const withMount = test.skipIf(obstacle !== null);
 
-  const open = async (archiveCommand?: string): Promise<{ readonly bed: TestBed; readonly mount: HungMount }> => {
+  const createBed = async (archiveCommand?: string): Promise<TestBed> => {
     const bed = await TestBed.create({
       binaries: postgres.binaries,
       repos: [{}, {}],
@@ -56,6 +59,10 @@ describe("a repository whose file system stops answering", async () => {
       global: { "io-timeout": String(IO_TIMEOUT_S), "archive-timeout": "60", "process-max": "8" },
     });
     onTestFinished(() => bed.remove());
+    return bed;
+  };
+  const open = async (archiveCommand?: string): Promise<{ readonly bed: TestBed; readonly mount: HungMount }> => {
+    const bed = await createBed(archiveCommand);
     const behind = join(bed.folder, "behind");
     mkdirSync(behind);
     giveTo(behind, bed.cluster.user);
@@ -77,7 +84,7 @@ describe("a repository whose file system stops answering", async () => {
     return names;
   };
 
-  test("every verb ends, works with repo1, and names repo2", async () => {
+  withMount("every verb ends, works with repo1, and names repo2", async () => {
     const { bed, mount } = await open();
     await bed.oursOk(["backup", "--type=full"]);
     const verbs = verbsOf(bed);
@@ -100,23 +107,53 @@ describe("a repository whose file system stops answering", async () => {
     expect((await bed.oursOk(["verify", "--output=text"])).stdout.match(/^status: ok$/gm)).toHaveLength(2);
   });
 
-  test("archive-push acknowledges by repo1, whatever kind of call hangs; few killed processes remain", async () => {
-    const { bed, mount } = await open();
-    for (const kind of KINDS) {
-      await mount.hang(kind);
-      await archived(bed, 1);
+  test("pipes in place of repo2's info files, on a local disk: archive-push, archive-get, backup and info end", async () => {
+    const bed = await createBed();
+    await bed.cluster.start();
+    await bed.oursOk(["stanza-create"]);
+    await bed.cluster.sql("CREATE TABLE t (id int, filler text)");
+    for (const file of ["archive/main/archive.info", "backup/main/backup.info"]) {
+      for (const path of [file, `${file}.copy`].map((name) => join(bed.repoPath(2), name))) {
+        rmSync(path);
+        spawnSync("mkfifo", [path]);
+        giveTo(path, bed.cluster.user);
+      }
     }
-    await mount.hang("all");
-    await archived(bed, 5);
+    const [segment = ""] = await archived(bed, 1);
     expect(await bed.cluster.value("SELECT failed_count FROM pg_stat_archiver")).toBe("0");
-    expect(stuckProcesses(bed).length).toBeLessThanOrEqual(3);
-    await mount.answer();
-    await bed.oursOk(["heal"]);
-    expect((await bed.oursOk(["check"])).exitCode).toBe(0);
-    await waitFor("the end of killed processes", 10_000, async () => (stuckProcesses(bed).length === 0 ? true : null));
+    for (const [args, exitCode] of [
+      [["archive-get", segment, join(bed.folder, "side", "wal")], 0],
+      [["backup", "--type=full"], 104],
+      [["info"], 0],
+    ] as const) {
+      const result = await bed.ours(args, { timeoutMs: VERB_MS_MAX });
+      expect(result, args[0]).toMatchObject({ exitCode });
+      expect(result.stdout + result.stderr).toContain("which is a pipe or a device and not a file");
+    }
   });
 
-  test("the agent archives into repo1, names repo2, and ends when it is stopped", async () => {
+  withMount(
+    "archive-push acknowledges by repo1, whatever kind of call hangs; few killed processes remain",
+    async () => {
+      const { bed, mount } = await open();
+      for (const kind of KINDS) {
+        await mount.hang(kind);
+        await archived(bed, 1);
+      }
+      await mount.hang("all");
+      await archived(bed, 5);
+      expect(await bed.cluster.value("SELECT failed_count FROM pg_stat_archiver")).toBe("0");
+      expect(stuckProcesses(bed).length).toBeLessThanOrEqual(3);
+      await mount.answer();
+      await bed.oursOk(["heal"]);
+      expect((await bed.oursOk(["check"])).exitCode).toBe(0);
+      await waitFor("the end of killed processes", 10_000, async () =>
+        stuckProcesses(bed).length === 0 ? true : null,
+      );
+    },
+  );
+
+  withMount("the agent archives into repo1, names repo2, and ends when it is stopped", async () => {
     const paths = agentPaths();
     onTestFinished(() => rmSync(paths.folder, { recursive: true, force: true }));
     const { bed, mount } = await open(archiveCommandOf(paths));
@@ -132,8 +169,9 @@ describe("a repository whose file system stops answering", async () => {
     );
     expect(agent.log()).toContain("does not answer");
     await mount.answer();
-    await waitFor("repo2 to be used again", 60_000, async () =>
-      agent.log().includes("repo2 accepts WAL again") ? true : null,
+    const [after = ""] = await archived(bed, 1);
+    await waitFor("repo2 to be used again", 90_000, async () =>
+      findStoredSegment(bed, 2, after) === null ? null : true,
     );
     await mount.hang("all");
     await archived(bed, 2);
