@@ -210,6 +210,7 @@ export class StreamService {
       open: () => this.#host.walStream(synchronous === null ? undefined : RECEIVER_NAME),
       listMissingWal: (repoIndex: number) =>
         listMissingWal(`${this.#host.dataDirectory}/pg_wal`, () => this.#host.missingWal().list(repoIndex)),
+      lostCount: (repoIndex: number) => this.status().find((each) => each.repoIndex === repoIndex)?.lostCount ?? 0,
       begun: (workers: readonly StreamWorker[]) => {
         this.#workers = workers;
         this.#trouble = null;

@@ -2,7 +2,7 @@
  * An agent's streaming progress for other processes of this machine: `<spool-path>/pgbackstop/<stanza>/stream.json`,
  * replaced every few seconds.
  *
- *     {"version":1,"repos":[{"key":1,"lsn":"0/3000148","position":50331976,"at":1795156859}]}
+ *     {"version":1,"repos":[{"key":1,"lsn":"0/3000148","position":50331976,"at":1795156859,"lost":0}]}
  *
  * `synchronous` is there if commits shall wait for repositories. For metrics and status only: no decision uses it.
  */
@@ -16,6 +16,8 @@ export interface StreamState {
   readonly positionBytes: number;
   /** Everything that the server had written by then is in the repository. */
   readonly atS: number;
+  /** How often WAL was missing that had been stored. */
+  readonly lostCount: number;
 }
 
 const VERSION = 1;
@@ -60,10 +62,12 @@ export async function loadStreamState(spoolPath: string, stanza: string): Promis
 }
 
 function stateOf(value: unknown): StreamState[] {
-  const { at, key, lsn, position } = (value ?? {}) as Record<string, unknown>;
+  const { at, key, lost, lsn, position } = (value ?? {}) as Record<string, unknown>;
   const isState =
     typeof key === "number" && typeof lsn === "string" && typeof position === "number" && typeof at === "number";
-  return isState ? [{ key, lsn, positionBytes: position, atS: at }] : [];
+  return isState
+    ? [{ key, lsn, positionBytes: position, atS: at, lostCount: typeof lost === "number" ? lost : 0 }]
+    : [];
 }
 
 /** Not synced: after a crash of the machine an old one is as good. @throws the file system's errors */
@@ -77,7 +81,9 @@ export async function saveStreamState(
   await mkdir(directory, { recursive: true });
   const text = JSON.stringify({
     version: VERSION,
-    repos: states.map(({ atS, key, lsn, positionBytes }) => ({ key, lsn, position: positionBytes, at: atS })),
+    repos: states.map(({ atS, key, lostCount, lsn, positionBytes }) => {
+      return { key, lsn, position: positionBytes, at: atS, lost: lostCount };
+    }),
     ...(synchronous === null ? {} : { synchronous }),
   });
   await writeFile(`${directory}/${FILE_NAME}.tmp`, `${text}\n`, { mode: 0o640 });

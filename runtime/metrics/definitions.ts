@@ -192,6 +192,11 @@ export const REPOSITORY: readonly MetricDefinition[] = [
     help: "Position up to which WAL was streamed into the repository",
     labels: REPO,
   },
+  {
+    name: "pgbackstop_repo_stream_losses",
+    help: "How often WAL that this process had stored was gone from the repository",
+    labels: REPO,
+  },
 ];
 
 /** Of the last fire drill of each repository; the plugin serves these too. */

@@ -200,11 +200,12 @@ function repoHostSamples(stanza: string, { droppedCount, fullExpectedS, key, sur
 }
 
 /** Of one repository, once it has streamed WAL. */
-export function streamSamples(stanza: string, { atS, key, positionBytes }: StreamState): Sample[] {
+export function streamSamples(stanza: string, { atS, key, lostCount, positionBytes }: StreamState): Sample[] {
   const labels = { stanza, repo_key: String(key) };
   return [
     { name: "pgbackstop_repo_stream_timestamp_seconds", labels, value: atS },
     { name: "pgbackstop_repo_stream_lsn_bytes", labels, value: positionBytes },
+    { name: "pgbackstop_repo_stream_losses", labels, value: lostCount },
   ];
 }
 

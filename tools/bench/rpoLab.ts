@@ -190,6 +190,11 @@ export class RpoLab {
   }
 
   /** Process id of the agent. */
+  /** Directory of a posix repository. */
+  repositoryPath(repoIndex: number): string {
+    return join(this.#folder, `repo${repoIndex}`);
+  }
+
   get agentPid(): number {
     return this.#agents.get(1)?.pid ?? 0;
   }

@@ -8,7 +8,7 @@
  */
 import { untilAborted, withTimeTo } from "../../base/clock";
 import type { Context } from "../../base/context";
-import { fail } from "../../base/errors";
+import { fail, toBackupError } from "../../base/errors";
 import type { PgControl } from "../../format/page/pgControl";
 import { sessionName } from "../../format/wal/streamChunk";
 import { formatLsn } from "../../format/wal/walSegment";
@@ -37,6 +37,8 @@ export interface StreamParts {
   prepare?(): Promise<void>;
   /** Checks once per session and repository that this server may write WAL of this timeline there. @throws if not */
   requireOwn?(repo: Repository, timeline: number): Promise<void>;
+  /** How often a repository has lost streamed WAL so far. */
+  lostCount(repoIndex: number): number;
   /** Receives the repository workers of a working connection. */
   begun(workers: readonly StreamWorker[]): void;
   /**
@@ -96,6 +98,7 @@ async function ship(
 ): Promise<Error> {
   const window = new WalWindow(start.lsn);
   const enough = new AbortController();
+  const lost = new AbortController();
   const options = {
     cluster: { version: control.pgVersion, systemId: control.systemId },
     timeline: start.timeline,
@@ -117,6 +120,8 @@ async function ship(
           ...options,
           missingWal: await parts.listMissingWal(repo.key),
           listMissingWal: () => parts.listMissingWal(repo.key),
+          lostCount: parts.lostCount(repo.key),
+          restart: (reason) => lost.abort(reason),
           requireOwn: async () => parts.requireOwn?.(repo, start.timeline),
           ...(confirmation !== null && isAwaited(confirmation.policy, repo.key) ? { prompt: confirmation } : {}),
         },
@@ -136,7 +141,8 @@ async function ship(
       window.append(lsn, wal);
       confirmation?.received();
     };
-    return await stream.receive(start, sink, signal, confirmation);
+    const ended = await stream.receive(start, sink, AbortSignal.any([signal, lost.signal]), confirmation);
+    return lost.signal.aborted ? toBackupError(lost.signal.reason) : ended;
   } finally {
     window.close();
     confirmation?.end();

@@ -11,7 +11,7 @@
  * as not safe until it is archived.
  */
 import type { Context } from "../../base/context";
-import { type BackupError, toBackupError } from "../../base/errors";
+import { type BackupError, fail, toBackupError } from "../../base/errors";
 import { formatLsn, lsnOfSegment, segmentOfLsn, timelineDigits } from "../../format/wal/walSegment";
 import { bySession, coverOf, reachOf, type StreamChunk } from "../../format/wal/streamChunk";
 import type { StreamState } from "../../local/streamState";
@@ -23,6 +23,7 @@ import { type OpenArchive, PushTarget } from "../archivePush/pushWal";
 import { repoErrorLine } from "../shared/results";
 import { Leftovers } from "./streamLeftovers";
 import { archivedOf, isNeeded, SEGMENT } from "./needed";
+import { findLost } from "./proof";
 import { settle } from "./settle";
 import type { WalWindow } from "./walWindow";
 
@@ -48,6 +49,10 @@ export interface StreamWorkerOptions {
   requireOwn?(): Promise<void>;
   /** Absent for a repository that no commit waits for. */
   readonly prompt?: PromptOptions;
+  /** {@link StreamStatus.lostCount} of earlier sessions. */
+  readonly lostCount?: number;
+  /** Called when streamed WAL is lost that the window no longer has: the server must send it again. */
+  restart?(reason: BackupError): void;
 }
 
 export interface PromptOptions {
@@ -72,13 +77,15 @@ export interface StreamStatus {
   /** Everything that the server had written by this time is in the repository; null while unknown. */
   readonly atMs: number | null;
   readonly error: BackupError | null;
+  /** How often WAL was missing that had been stored. */
+  readonly lostCount: number;
 }
 
 /** The state for other processes; null while unknown. */
-export function stateOf({ atMs, lsn, repoIndex }: StreamStatus): StreamState | null {
+export function stateOf({ atMs, lostCount, lsn, repoIndex }: StreamStatus): StreamState | null {
   return atMs === null || lsn === null
     ? null
-    : { key: repoIndex, lsn: formatLsn(lsn), positionBytes: Number(lsn), atS: Math.floor(atMs / 1000) };
+    : { key: repoIndex, lsn: formatLsn(lsn), positionBytes: Number(lsn), atS: Math.floor(atMs / 1000), lostCount };
 }
 
 /** A chunk: the unit of an upload. */
@@ -100,6 +107,11 @@ const PROMPT_PAUSE_MS_MAX = 5000;
 const TIDY_MS = 1000;
 /** {@link LOOK_MS} while a commit may wait for WAL that another process archives. */
 const PROMPT_LOOK_MS = 5000;
+/**
+ * A commit is confirmed only if the repository has shown within this time that it still has what was stored before. At
+ * half of it the next look begins, so that commits seldom wait for one.
+ */
+const PROOF_MS = 10_000;
 
 export class StreamWorker {
   readonly #repo: Repository;
@@ -142,6 +154,13 @@ export class StreamWorker {
   #tidying: Promise<void> | null = null;
   #tidiedAtMs = Number.NEGATIVE_INFINITY;
   #mergedAtMs = Number.NEGATIVE_INFINITY;
+  /** Of a prompt repository: stored, and shown to be there. */
+  #confirmed: bigint;
+  #provenAtMs = Number.NEGATIVE_INFINITY;
+  #proving: Promise<void> | null = null;
+  /** Of this session. */
+  #newestArchived: string | null = null;
+  #lostCount: number;
 
   constructor(repo: Repository, window: WalWindow, options: StreamWorkerOptions, ctx: Context) {
     this.#repo = repo;
@@ -153,22 +172,27 @@ export class StreamWorker {
     this.#leftovers = new Leftovers(repo, ctx);
     this.#position = window.begin;
     this.#sent = window.begin;
+    this.#confirmed = window.begin;
+    this.#lostCount = options.lostCount ?? 0;
     this.#first = this.#segment();
     this.#missingWal = new Set(options.missingWal.filter((name) => isNeeded(name, this.#first)));
     this.#lookedAtMs = Number.NEGATIVE_INFINITY;
   }
 
   status(): StreamStatus {
-    const common = { repoIndex: this.#repo.key, error: this.#error };
+    const common = { repoIndex: this.#repo.key, error: this.#error, lostCount: this.#lostCount };
     if (this.#reachedAtMs === null) return { ...common, lsn: null, atMs: null };
     if (this.#missingWal.size > 0) return { ...common, lsn: this.#missingLsn(), atMs: this.#safeAtMs };
-    const isLevel = !this.#window.closed && this.#position >= this.#window.end;
-    return { ...common, lsn: this.#position, atMs: isLevel ? this.#ctx.clock.nowMs() : this.#reachedAtMs };
+    const lsn = this.#options.prompt === undefined ? this.#position : this.#confirmed;
+    const isLevel = !this.#window.closed && lsn >= this.#window.end;
+    return { ...common, lsn, atMs: isLevel ? this.#ctx.clock.nowMs() : this.#reachedAtMs };
   }
 
   /** Called when a file has reached the repository's archive. */
   archived(walName: string): void {
     this.#archived.add(walName);
+    if (SEGMENT.test(walName) && walName >= this.#first && walName > (this.#newestArchived ?? ""))
+      this.#newestArchived = walName;
     const isHistory = !SEGMENT.test(walName) && this.#missingWal.has(walName);
     if (isHistory && this.#options.listMissingWal !== undefined) this.#histories.add(walName);
     else this.#missingWal.delete(walName);
@@ -276,6 +300,7 @@ export class StreamWorker {
       while (this.#failure === null) {
         if (signal.aborted) throw toBackupError(signal.reason, "term");
         if (this.#window.closed && this.#uploads.length === 0 && this.#position >= this.#window.end) break;
+        this.#keepProven(archive, prompt);
         const waitMs = this.#untilUpload(prompt);
         if (waitMs === 0) {
           const upload = this.#upload(archive, prompt);
@@ -288,7 +313,7 @@ export class StreamWorker {
         await this.#wait(waitMs ?? lookMs);
       }
     } finally {
-      await Promise.all(running);
+      await Promise.all([...running, this.#proving]);
       this.#uploads = [];
     }
     if (this.#failure !== null) throw this.#failure;
@@ -354,7 +379,70 @@ export class StreamWorker {
       this.#succeeded();
     }
     if (this.#uploads.length === 0 && this.#position >= this.#window.end) this.#reached(this.#ctx.clock.nowMs());
+    this.#confirm(prompt);
+  }
+
+  #confirm(prompt: PromptOptions): void {
+    if (this.#ctx.clock.monotonicMs() - this.#provenAtMs <= PROOF_MS) this.#confirmed = this.#position;
     prompt.progressed();
+  }
+
+  /** Begins to look whether the repository still has what it had, when a confirmation needs that, or soon will. */
+  #keepProven(archive: OpenArchive, prompt: PromptOptions): void {
+    const nowMs = this.#ctx.clock.monotonicMs();
+    const isNeeded = this.#uploads.length > 0 || this.#confirmed < this.#position;
+    if (this.#proving !== null || !isNeeded || nowMs - this.#provenAtMs <= PROOF_MS / 2) return;
+    this.#proving = this.#prove(archive, nowMs)
+      .then(() => this.#confirm(prompt))
+      .catch((thrown: unknown) => {
+        this.#failure ??= toBackupError(thrown);
+      })
+      .finally(() => {
+        this.#proving = null;
+        this.#window.notify();
+      });
+  }
+
+  /** @throws fileMissing if streamed WAL is gone; the position is then where it begins */
+  async #prove(archive: OpenArchive, nowMs: number): Promise<void> {
+    const held = { chunks: [...this.#own.values()].flat(), archived: this.#newestArchived };
+    const isHeld = (chunk: StreamChunk): boolean => this.#own.get(chunk.segment)?.includes(chunk) === true;
+    const lost = await findLost(this.#repo, archive.archiveId, held, isHeld);
+    if (lost.isArchivedLost && held.archived !== null) this.#lose(held.archived);
+    if (lost.chunk !== null) throw this.#goBack(lost.chunk);
+    this.#provenAtMs = nowMs;
+  }
+
+  /** An archived segment is gone: nothing after it can be recovered until the archive has it again. */
+  #lose(segment: string): void {
+    this.#lostCount++;
+    this.#archived.delete(segment);
+    this.#missingWal.add(segment);
+    this.#newestArchived = null;
+    this.#ctx.log.warn(
+      `${this.#repo.name} no longer has the archived segment ${segment}: something else than pgbackstop removes its files\n` +
+        "no commit counts as stored there until a heal has copied it again",
+    );
+  }
+
+  /** Streamed WAL is gone: it is sent again from there. */
+  #goBack({ begin, segment }: StreamChunk): BackupError {
+    const { segmentSizeBytes } = this.#options;
+    const left = (this.#own.get(segment) ?? []).filter((chunk) => chunk.begin < begin);
+    for (const name of this.#own.keys()) if (name >= segment) this.#own.delete(name);
+    if (left.length > 0) this.#own.set(segment, left);
+    this.#position = lsnOfSegment(segment, segmentSizeBytes) + BigInt(reachOf(left));
+    if (this.#confirmed > this.#position) this.#confirmed = this.#position;
+    this.#reachedAtMs = null;
+    this.#provenAtMs = Number.NEGATIVE_INFINITY;
+    this.#lostCount++;
+    const text = `streamed WAL from ${formatLsn(this.#position)} on is gone: something else than pgbackstop removes its files`;
+    const error = fail("fileMissing", text, { repoIndex: this.#repo.key, retryable: true });
+    // At once, so that no upload that ends now counts.
+    this.#failure ??= error;
+    if (this.#position < this.#window.begin) this.#options.restart?.(error);
+    this.#options.prompt?.progressed();
+    return error;
   }
 
   /** Until it has the position of the session's start the server has more than it has sent. */

@@ -3,7 +3,7 @@
  *
  * `npm run bench -- rpo` kills hundreds of times with the same parts. `PGBACKSTOP_SEED` repeats a run.
  */
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { degradeFile } from "../../../components/render/units/degradeUnit";
@@ -115,6 +115,23 @@ describe("synchronous streaming", async () => {
     await own.startAgent();
     await waitFor("a commit", 60_000, async () => (writers.commits.length > 0 ? true : null));
     await writers.ended();
+  });
+
+  test("streamed WAL that vanishes is sent again before a later commit is confirmed", {
+    timeout: 300_000,
+  }, async () => {
+    const own = await open({ stream: { intervalSeconds: 60, synchronous: "all" }, repos: ["posix"] });
+    await own.untilStreaming();
+    await own.cluster.sql("INSERT INTO commits VALUES (100, 1)");
+    rmSync(join(own.repositoryPath(1), "pgbackstop", "rpo", "stream"), { recursive: true });
+    // As long as a proof lasts.
+    await sleep(11_000);
+    await own.cluster.sql("INSERT INTO commits VALUES (100, 2)");
+    expect(own.agentLog()).toMatch(/WARN: streaming: repo1: .*streamed WAL from .* on is gone/);
+    await own.loseHost();
+    await own.restore();
+    const commits = [1, 2].map((no) => ({ client: 100, no, ackMs: 0 }));
+    expect(await missingCommits(own.cluster, commits)).toEqual([]);
   });
 
   test("with a limit commits wait no longer than that, and wait again when the bucket is back", {

@@ -6,7 +6,7 @@ import { temporaryFolder } from "../repository/support";
 
 test("reads the written state back, and nothing from an invalid file", async () => {
   const folder = temporaryFolder();
-  const states = [{ key: 1, lsn: "0/3000148", positionBytes: 0x3000148, atS: 1_795_156_859 }];
+  const states = [{ key: 1, lsn: "0/3000148", positionBytes: 0x3000148, atS: 1_795_156_859, lostCount: 0 }];
   expect(await loadStreamState(folder, "main")).toEqual([]);
   await saveStreamState(folder, "main", states);
   expect(await loadStreamState(folder, "main")).toEqual(states);

@@ -90,8 +90,8 @@ test("report for each repository how far back and how far forward it can recover
     gaps: () => new Map([[2, 98]]),
     synchronous: () => ({ isWaiting: true, waitingS: 45, trouble: null }),
     streams: () => [
-      { repoIndex: 1, lsn: 0x3000148n, atMs: 1_795_156_859_123, error: null },
-      { repoIndex: 2, lsn: null, atMs: null, error: null },
+      { repoIndex: 1, lsn: 0x3000148n, atMs: 1_795_156_859_123, error: null, lostCount: 0 },
+      { repoIndex: 2, lsn: null, atMs: null, error: null, lostCount: 0 },
     ],
     workers: () => [{ repoIndex: 2, waitingCount: 3, error: null, missingWalCount: 1, conflictCount: 2 }],
     walSegmentSizeBytes: async () => 16 * 1024 * 1024,
@@ -112,6 +112,7 @@ test("report for each repository how far back and how far forward it can recover
     "pgbackstop_repo_backups demo,2,full": 0,
     "pgbackstop_repo_stream_timestamp_seconds demo,1": 1_795_156_859,
     "pgbackstop_repo_stream_lsn_bytes demo,1": 0x3000148,
+    "pgbackstop_repo_stream_losses demo,1": 0,
     "pgbackstop_stream_synchronous demo": 1,
     "pgbackstop_stream_waiting_seconds demo": 45,
   });

@@ -96,8 +96,8 @@ describe("the screen", () => {
   test("of a stream shows its progress, and that it is stalled", async () => {
     for (const repo of repos) await makeStanza(repo, { versions: ["18"], backups: [FULL], wal: { "18-1": FULL.wal } });
     const states = [
-      { key: 1, lsn: "0/3000148", positionBytes: 0x3000148, atS: NOW_S - 4 },
-      { key: 2, lsn: "0/2000148", positionBytes: 0x2000148, atS: NOW_S - 3600 },
+      { key: 1, lsn: "0/3000148", positionBytes: 0x3000148, atS: NOW_S - 4, lostCount: 0 },
+      { key: 2, lsn: "0/2000148", positionBytes: 0x2000148, atS: NOW_S - 3600, lostCount: 0 },
     ];
     const streams = { intervalSeconds: 5, states, synchronous: null };
     const text = await textOf({ streams });
@@ -202,7 +202,7 @@ describe("the screen", () => {
     expect(statusJson(report)).toMatchObject({ ok: false, troubles: [{ error: "ArchiveTimeoutError" }] });
     const streams = {
       intervalSeconds: 5,
-      states: [1, 2].map((key) => ({ key, lsn: "0/4000000", positionBytes: 0x4000000, atS: NOW_S })),
+      states: [1, 2].map((key) => ({ key, lsn: "0/4000000", positionBytes: 0x4000000, atS: NOW_S, lostCount: 0 })),
       synchronous: null,
     };
     for (const well of [

@@ -116,7 +116,7 @@ function sail(more: Partial<StreamWorkerOptions> = {}, groupMs = 0, start = STAR
     const { lsn } = worker.status();
     if (lsn === null) return;
     // The worker would take a thrown error for a failed upload.
-    if (lsn > storage.reach(start)) tooEarly.push(lsn);
+    if (lsn > sailing.confirmed && lsn > storage.reach(start)) tooEarly.push(lsn);
     if (lsn > sailing.confirmed) sailing.confirmed = lsn;
   };
   const options = {
@@ -338,6 +338,133 @@ describe("a prompt repository", () => {
     const elapsedMs = systemClock.monotonicMs() - beganAtMs;
     expect(storage.puts).toBeGreaterThan(1);
     expect(storage.puts).toBeLessThanOrEqual(Math.ceil(elapsedMs / groupMs) + 1);
+    await sailing.crash();
+  });
+});
+
+describe("what vanishes from the repository", () => {
+  const chunks = (): string[] => storage.paths().filter((path) => parseChunkName(basename(path)) !== null);
+  let held: HeldClock;
+  beforeEach(() => {
+    held = new HeldClock();
+    ctx = { ...ctx, clock: held };
+  });
+  /** Four chunks of 100 bytes. */
+  const sailConfirmed = async (more: Partial<StreamWorkerOptions> = {}): Promise<Sailing> => {
+    const sailing = sail(more);
+    for (let count = 0; count < 4; count++) {
+      send(sailing, 100);
+      await settled(() => sailing.confirmed === sailing.window.end);
+      await held.advance(100);
+    }
+    return sailing;
+  };
+  /** Longer than a proof lasts. */
+  const later = async (): Promise<void> => held.advance(11_000);
+
+  it.each([[[0]], [[1, 2]], [[3]], [[0, 1, 2, 3]]])(
+    "chunks %j are sent again before a later commit is confirmed",
+    async (lost) => {
+      const sailing = await sailConfirmed();
+      for (const path of chunks().filter((_, index) => lost.includes(index))) await storage.remove(path);
+      await later();
+      send(sailing, 50);
+      // It pauses before it sends again.
+      for (let second = 0; second < 5; second++) await held.advance(1000);
+      await settled(() => sailing.confirmed === sailing.window.end);
+      expect(await recoveredLength(START)).toBe(450);
+      expect(sailing.worker.status()).toMatchObject({ lsn: START + 450n, error: null, lostCount: 1 });
+      expect(ctx.lines.filter(({ level }) => level === "warn").map(({ text }) => text.split("\n")[0])).toEqual([
+        expect.stringMatching(
+          /^streaming: repo1: \[FileMissingError\] streamed WAL from 0\/[0-9A-F]+ on is gone: something else than pgbackstop removes its files$/,
+        ),
+      ]);
+      await sailing.crash();
+    },
+  );
+
+  it("a chunk that was emptied counts as gone", async () => {
+    const sailing = await sailConfirmed();
+    await storage.put(chunks()[1] ?? "", new Uint8Array(0));
+    await later();
+    send(sailing, 50);
+    for (let second = 0; second < 5; second++) await held.advance(1000);
+    await settled(() => sailing.confirmed === sailing.window.end);
+    expect(await recoveredLength(START)).toBe(450);
+    await sailing.crash();
+  });
+
+  it("a chunk that only the listing lacks is there", async () => {
+    const sailing = await sailConfirmed();
+    const hidden = chunks()[1];
+    const list = storage.list.bind(storage);
+    storage.list = async function* (path, options) {
+      for await (const info of list(path, options)) if (info.path !== hidden) yield info;
+    };
+    await later();
+    send(sailing, 50);
+    await settled(() => sailing.confirmed === sailing.window.end);
+    expect(sailing.worker.status().lostCount).toBe(0);
+    await sailing.crash();
+  });
+
+  it("an archived segment lets no later commit be confirmed until it is there again", async () => {
+    const sailing = await sailConfirmed();
+    send(sailing, WAL_SIZE_BYTES);
+    await settled(() => sailing.confirmed === sailing.window.end);
+    const name = segmentOfLsn(1, START, WAL_SIZE_BYTES);
+    await store(repo, 5);
+    sailing.worker.archived(name);
+    await later();
+    send(sailing, 10);
+    await settled(() => sailing.confirmed === sailing.window.end);
+    const confirmed = sailing.confirmed;
+    const path = storage.paths().find((each) => each.includes(`/${name}-`) && !each.includes("/stream/")) ?? "";
+    await storage.remove(path);
+    await later();
+    send(sailing, 10);
+    for (let second = 0; second < 5; second++) await held.advance(1000);
+    expect(sailing.confirmed).toBe(confirmed);
+    expect(sailing.worker.status()).toMatchObject({ lsn: START, lostCount: 1 });
+    expect(ctx.lines.at(-1)?.text).toContain(`repo1 no longer has the archived segment ${name}`);
+    await store(repo, 5);
+    sailing.worker.archived(name);
+    await settled(() => sailing.confirmed === sailing.window.end);
+    await sailing.crash();
+  });
+
+  it("what the window no longer has is asked of the server again", async () => {
+    const reasons: string[] = [];
+    const sailing = await sailConfirmed({ restart: ({ message }) => void reasons.push(message) });
+    for (let mebibytes = 0; mebibytes < 40; mebibytes++) {
+      send(sailing, 1024 * 1024);
+      await settled(() => sailing.confirmed === sailing.window.end);
+    }
+    for (const path of chunks()) await storage.remove(path);
+    await later();
+    send(sailing, 50);
+    await settled(() => reasons.length === 1);
+    expect(reasons).toEqual([expect.stringContaining("streamed WAL from 0/500000 on is gone")]);
+    await sailing.crash();
+  });
+
+  it("costs at most one listing in five seconds, and none while nothing is written", async () => {
+    let listings = 0;
+    const list = storage.list.bind(storage);
+    const sailing = await sailConfirmed();
+    storage.list = (path, options) => {
+      if (path.includes("/stream/")) listings++;
+      return list(path, options);
+    };
+    for (let tenth = 0; tenth < 300; tenth++) {
+      send(sailing, 10);
+      await settled(() => sailing.confirmed === sailing.window.end);
+      await held.advance(100);
+    }
+    expect(listings).toBeGreaterThanOrEqual(5);
+    expect(listings).toBeLessThanOrEqual(6);
+    for (let second = 0; second < 60; second++) await held.advance(1000);
+    expect(listings).toBeLessThanOrEqual(6);
     await sailing.crash();
   });
 });

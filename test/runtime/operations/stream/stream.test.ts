@@ -74,6 +74,7 @@ function connect(server: ScriptedServer, synchronous?: SynchronousParts): Promis
     loadControl: async () => CONTROL,
     open: async () => server,
     listMissingWal: async () => [],
+    lostCount: () => 0,
     begun: (begun) => (workers = begun),
     former,
     ...(synchronous === undefined ? {} : { synchronous }),
