@@ -7,6 +7,7 @@ import { randomBytes } from "node:crypto";
 import { Socket } from "node:net";
 import { availableParallelism, hostname, userInfo } from "node:os";
 import type { Duplex } from "node:stream";
+import { basename } from "node:path";
 import { isMainThread, parentPort, workerData } from "node:worker_threads";
 import { utf8 } from "./base/bytes";
 import { systemClock } from "./base/clock";
@@ -23,6 +24,7 @@ import { type Loaded, loadConfig } from "./config/load";
 import { withSecretFiles } from "./config/secretFiles";
 import type { Config } from "./config/types";
 import { closeSync, lstatSync, readdirSync, readFileSync, stat, writeFileSync } from "./local/files";
+import { BACKREST_VERSION } from "./format/repository/infoFile";
 import { hasRunSince } from "./local/lockState";
 import { saveRun } from "./local/runRecords";
 import { isMissing } from "./local/systemError";
@@ -82,7 +84,7 @@ async function main(argv: readonly string[]): Promise<number> {
     const { command, output: format, params } = loaded.config;
     if (command === "help") return print(helpText(params));
     if (command === "version")
-      return print(format === "json" ? `${JSON.stringify({ version: VERSION })}\n` : `pgbackstop ${VERSION}\n`);
+      return print(format === "json" ? `${JSON.stringify({ version: VERSION })}\n` : `${programName()}\n`);
     const code = await runCommand(loaded, await loadCommand(command));
     return command === "archive-get" && code === 1 ? NOT_IN_ARCHIVE : code;
   } catch (error) {
@@ -90,6 +92,12 @@ async function main(argv: readonly string[]): Promise<number> {
     log.error(toBackupError(error, "config"));
     return exitCodeOf(error);
   }
+}
+
+/** Called as `pgbackrest`, it answers as the version of stock that it stands for: monitoring requires one. */
+function programName(): string {
+  const names = [process.argv0, process.argv[1] ?? ""].map((path) => basename(path));
+  return names.includes("pgbackrest") ? `pgBackRest ${BACKREST_VERSION}` : `pgbackstop ${VERSION}`;
 }
 
 function loadOwn(argv: readonly string[]): Loaded {
@@ -273,7 +281,9 @@ function processFacts(): ConstructorParameters<typeof ProcessHost>[2] {
     uid: process.geteuid?.() ?? 1,
     gid: process.getegid?.() ?? 1,
     osUserName: osUserName(),
-    workingDirectory: exactDirectory(process.cwd()),
+    get workingDirectory() {
+      return workingDirectory();
+    },
     listenFd: process.env["LISTEN_PID"] === String(process.pid) && process.env["LISTEN_FDS"] === "1" ? LISTEN_FD : null,
     hostName: hostname(),
     managerEnvironment: Object.fromEntries(MANAGER_NAMES.map((name) => [name, process.env[name]])),
@@ -307,6 +317,18 @@ function processFacts(): ConstructorParameters<typeof ProcessHost>[2] {
       });
     },
   };
+}
+
+/** It may have been removed, and only a relative path needs it. @throws format (29) as stock does */
+function workingDirectory(): string {
+  try {
+    return exactDirectory(process.cwd());
+  } catch (error) {
+    throw fail("format", `unable to get cwd: ${toBackupError(error).message}`, {
+      hint: "Run this in a directory that exists, or give an absolute path.",
+      cause: error,
+    });
+  }
 }
 
 function loadOther({ moved, secretsPath, args }: OtherConfiguration, log: Log): Config {
@@ -370,11 +392,11 @@ function end(code: number): void {
   process.exitCode = code;
   process.stdout.write("", (last) => {
     const error = output.error ?? last ?? null;
-    const isLost = error !== null && output.isResult && code === 0;
+    const isLost = error !== null && output.isResult;
     const text = isLost
       ? `ERROR: [${ERRORS.fileWrite.toString().padStart(3, "0")}]: ${unwritten(error).message}\n`
       : "";
-    process.stderr.write(text, () => process.exit(isLost ? ERRORS.fileWrite : code));
+    process.stderr.write(text, () => process.exit(isLost && code === 0 ? ERRORS.fileWrite : code));
   });
 }
 

@@ -15,6 +15,7 @@ import { type BackupError, fail, isError, toBackupError } from "../base/errors";
 import { RECOVERY_ABORTED } from "../base/recoveryExit";
 import { hintLines } from "../base/troubleshooting";
 import type { Command, CommandHost } from "../commands/host";
+import { isSameDirectory } from "../local/sameDirectory";
 import { formatLsn } from "../format/wal/walSegment";
 import { endOfRecovery } from "../operations/archiveGet/endOfRecovery";
 import { unreadableKeys } from "../operations/archiveGet/archiveGet";
@@ -179,7 +180,8 @@ async function get(
 function pathIn(dataDirectory: string, workingDirectory: string, path = ""): string {
   if (path === "")
     throw fail("paramRequired", "a path is required", { hint: "archive-push takes %p, archive-get takes %f %p." });
-  const full = normalize(isAbsolute(path) ? path : `${workingDirectory}/${path}`);
+  const directory = isSameDirectory(workingDirectory, dataDirectory) ? dataDirectory : workingDirectory;
+  const full = normalize(isAbsolute(path) ? path : `${directory}/${path}`);
   if (full.startsWith(`${dataDirectory}/`)) return full;
   throw fail("optionInvalidValue", `'${full}' is not in the data directory '${dataDirectory}' of pg1-path`, {
     hint: "is this the agent of another cluster?",

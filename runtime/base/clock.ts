@@ -87,6 +87,12 @@ export function formatLocalSeconds(timeMs: number): string {
   return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
+/** False for `2026-11-31`, which Date.parse takes for the next day. */
+export function isCalendarDate(date: string): boolean {
+  const dayMs = Date.parse(`${date}T00:00:00Z`);
+  return !Number.isNaN(dayMs) && new Date(dayMs).toISOString().startsWith(date);
+}
+
 /**
  * Milliseconds since 1970 of `YYYY-MM-DD HH:MM:SS[.fff][±HH[[:]MM]]`; without a zone, local time, as in stock and
  * PostgreSQL. Null for any other text.
@@ -96,7 +102,8 @@ export function findTimeMs(text: string): number | null {
     text,
   );
   if (match === null) return null;
-  const [, date, time, fraction, sign, hours, minutes] = match;
+  const [, date = "", time, fraction, sign, hours, minutes] = match;
+  if (!isCalendarDate(date)) return null;
   const zone = sign === undefined ? (/(Z|UTC)$/.test(text) ? "Z" : "") : `${sign}${hours}:${minutes ?? "00"}`;
   const timeMs = Date.parse(`${date}T${time}${fraction ?? ""}${zone}`);
   return Number.isNaN(timeMs) ? null : timeMs;

@@ -81,7 +81,7 @@ function addOption(entries: Entries, arg: string, next: string | undefined): num
   if (!arg.startsWith("--")) throw fail("optionInvalid", `option '${arg.replace(/=.*$/s, "")}' must begin with --`);
   const at = arg.indexOf("=");
   const text = arg.slice(2, at === -1 ? undefined : at);
-  const option = findOption(text);
+  const option = findOption(text, true);
   if (option === null) throw unknownOption(text);
   const { row, key } = option;
   const name = optionName(row, key);

@@ -1,7 +1,7 @@
 /**
  * Names of options as users write them: with a key (`repo2-path`), with `no-` or `reset-` before, under an old name
- * (`db-path`, `repo1-s3-host`), or wrong. Rules and wording of pgBackRest 2.60 "config/parse"; abbreviations, which
- * stock accepts, are refused.
+ * (`db-path`, `repo1-s3-host`), abbreviated on the command line, or wrong. Rules and wording of pgBackRest 2.60
+ * "config/parse".
  */
 import { fail } from "../base/errors";
 import { OPTION_KEY_MAX, OPTIONS, type OptionRow } from "./options";
@@ -43,17 +43,18 @@ function canNegate(row: OptionRow): boolean {
 
 /**
  * Parses a name without leading dashes; null when unknown.
+ * @param mayBeShort accepts the beginning of one name, as stock does on the command line
  * @throws optionInvalid when the option exists but is written in a wrong way
  */
-export function findOption(text: string): NamedOption | null {
+export function findOption(text: string, mayBeShort = false): NamedOption | null {
   const negate = text.startsWith("no-");
   const reset = !negate && text.startsWith("reset-");
   const name = text.slice(negate ? "no-".length : reset ? "reset-".length : 0);
   const match = /^([^-]*?)(\d*)(-.*)?$/s.exec(name);
   const digits = match?.[3] === undefined ? "" : (match[2] ?? "");
   const base = digits === "" ? name : `${match?.[1] ?? ""}${match?.[3] ?? ""}`;
-  const row = ROWS.get(base);
   const alias = ALIASES.get(base);
+  const row = ROWS.get(base) ?? (mayBeShort && alias === undefined ? completed(base) : undefined);
   const optionRow = row ?? alias?.row;
   if (optionRow === undefined) return null;
 
@@ -69,6 +70,14 @@ export function findOption(text: string): NamedOption | null {
     negate,
     reset,
   };
+}
+
+/** The one row whose name begins like this. Options of ours must not make an abbreviation of stock's ambiguous. */
+function completed(begin: string): OptionRow | undefined {
+  const rows = OPTIONS.filter((row) => row.name.startsWith(begin));
+  const stock = rows.filter((row) => row.own !== true);
+  const [only, ...others] = stock.length > 0 ? stock : rows;
+  return others.length === 0 ? only : undefined;
 }
 
 /** At most two known names that are nearest to a wrong one, without leading dashes. */

@@ -179,6 +179,7 @@ export const ROOMS: readonly Room[] = [
       "runtime/operations",
       "runtime/metrics",
       "runtime/format/wal/walSegment",
+      "runtime/local/sameDirectory",
     ],
     mayImportTypes: ["runtime/commands/host"],
   },

@@ -51,6 +51,7 @@ async function checkServer(host: CommandHost, requiresFull: boolean): Promise<nu
     {
       dataDirectory: host.dataDirectory,
       archiveCheck: config.archive.check,
+      archiveModeCheck: config.archive.modeCheck,
       archiveTimeoutMs: config.archive.timeoutMs,
       archiveCommandWord: config.settings.archiveCommandWord,
       conflicts: (repoIndex) => missingWal.listConflicts(repoIndex),

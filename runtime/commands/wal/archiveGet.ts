@@ -88,17 +88,18 @@ async function get(host: CommandHost): Promise<number> {
 }
 
 /** @throws paramRequired (37) */
-function paramsOf({ config, workingDirectory }: Invocation & MachineAccess): {
+function paramsOf(host: Invocation & MachineAccess): {
   readonly walName: string;
   readonly absolute: string;
 } {
+  const { config } = host;
   const [walName, destination] = config.params;
   if (config.params.length !== 2 || walName === undefined || destination === undefined) {
     throw fail("paramRequired", "WAL segment to get and path to copy it to are required", {
       hint: "restore_command passes them as %f and %p.",
     });
   }
-  return { walName, absolute: isAbsolute(destination) ? destination : `${workingDirectory}/${destination}` };
+  return { walName, absolute: isAbsolute(destination) ? destination : `${host.workingDirectory}/${destination}` };
 }
 
 /** Streamed WAL of a segment that no repository has. */

@@ -5,6 +5,7 @@
 import { isAbsolute } from "node:path";
 import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, nullOn, toBackupError } from "../../base/errors";
+import { isSameDirectory } from "../../local/sameDirectory";
 import { openSeenWal } from "../../local/seenWal";
 import { stockSpool } from "../../local/spool";
 import { archivePush, UNKNOWN_CLUSTER } from "../../operations/archivePush/archivePush";
@@ -21,6 +22,7 @@ import type {
   CommandHost,
   Invocation,
   LockAccess,
+  MachineAccess,
   ProgramAccess,
   RepositoryAccess,
 } from "../host";
@@ -40,7 +42,7 @@ export const archivePushCommand: Command = async (host) => {
     throw fail("paramRequired", "WAL segment to push required", { hint: "archive_command passes it as %p." });
   }
   host.requireStarted();
-  const absolute = absoluteWalPath(path, host.dataDirectory, host.workingDirectory);
+  const absolute = absoluteWalPath(path, host);
   const slash = absolute.lastIndexOf("/");
   const wal = { walDirectory: absolute.slice(0, slash), walName: absolute.slice(slash + 1) };
   if (config.role === "async") return pushInBackground(host, wal);
@@ -190,9 +192,10 @@ function lockArchive(host: RepositoryAccess & LockAccess, ctx: Context): boolean
 }
 
 /** PostgreSQL runs archive_command in its data directory and passes a relative path ("pgbackrest-format" 8.1). */
-function absoluteWalPath(path: string, dataDirectory: string, workingDirectory: string): string {
+function absoluteWalPath(path: string, host: ClusterAccess & MachineAccess): string {
   if (isAbsolute(path)) return path;
-  if (workingDirectory !== dataDirectory) {
+  const { dataDirectory, workingDirectory } = host;
+  if (!isSameDirectory(workingDirectory, dataDirectory)) {
     throw fail(
       "optionInvalidValue",
       `PostgreSQL working directory '${workingDirectory}' is not the same as option pg1-path '${dataDirectory}'`,

@@ -8,6 +8,7 @@
 import type { Context } from "../../base/context";
 import { type BackupError, fail, toBackupError } from "../../base/errors";
 import { formatLsn, parseLsn } from "../../format/wal/walSegment";
+import { isSameDirectory } from "../../local/sameDirectory";
 import type { ServerFacts, Session } from "../../postgres/session";
 import { atLeast } from "../../postgres/versions";
 
@@ -87,7 +88,7 @@ function chosenOf(primary: Server | undefined, standby: Server | undefined, mode
 
 function checkServer({ key, dataDirectory, facts }: Server): void {
   checkVersion(facts.version);
-  if (facts.dataDirectory === dataDirectory) return;
+  if (isSameDirectory(facts.dataDirectory, dataDirectory)) return;
   throw fail(
     "dbMismatch",
     `version '${facts.version}' and path '${facts.dataDirectory}' queried from cluster do not match path '${dataDirectory}' of pg${key}-path`,

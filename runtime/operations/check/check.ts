@@ -6,6 +6,7 @@ import type { Context } from "../../base/context";
 import { type BackupError, fail } from "../../base/errors";
 import { perRepo, type RepoResult } from "../../base/parallel";
 import type { PgControl } from "../../format/page/pgControl";
+import { isSameDirectory } from "../../local/sameDirectory";
 import type { Session } from "../../postgres/session";
 import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
@@ -19,6 +20,8 @@ import { waitForWal } from "../shared/waitWal";
 export interface CheckOptions {
   readonly dataDirectory: string;
   readonly archiveCheck: boolean;
+  /** Refuses archive_mode=always. */
+  readonly archiveModeCheck: boolean;
   readonly archiveTimeoutMs: number;
   /** Must be in `archive_command`. */
   readonly archiveCommandWord: string;
@@ -50,7 +53,7 @@ export async function check(
   ctx: Context,
 ): Promise<RepoResult<Checked>[]> {
   const facts = await session.facts();
-  if (facts.dataDirectory !== options.dataDirectory) {
+  if (!isSameDirectory(facts.dataDirectory, options.dataDirectory)) {
     throw fail(
       "dbMismatch",
       `path '${facts.dataDirectory}' queried from cluster does not match path '${options.dataDirectory}' of pg1-path`,
@@ -59,7 +62,7 @@ export async function check(
       },
     );
   }
-  if (options.archiveCheck) requireArchiving(facts, false, options.archiveCommandWord);
+  if (options.archiveCheck) requireArchiving(facts, options.archiveModeCheck, options.archiveCommandWord);
   const cluster = { version: control.pgVersion, systemId: control.systemId };
   const opened = await perRepo(repos, async (repo) => {
     const archiveId = checkArchive(repo, await loadArchiveInfo(repo), cluster);

@@ -7,7 +7,14 @@ import { parseLsn } from "../../format/wal/walSegment";
 import { loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import type { RecoveryRequest } from "./recovery";
-import { parseTargetTime, type RepoBackups, type Selected, selectBackup, type SelectRequest } from "./select";
+import {
+  parseTargetTime,
+  type RepoBackups,
+  requireCalendarDate,
+  type Selected,
+  selectBackup,
+  type SelectRequest,
+} from "./select";
 import { type OpenRepo, Sources } from "./sources";
 import { loadTimelines } from "./timelines";
 
@@ -69,6 +76,7 @@ async function selectRequest(
   ctx: Context,
 ): Promise<SelectRequest> {
   const { type, target } = options.recovery;
+  if (type === "time" && target !== undefined) requireCalendarDate(target);
   const isChosen = options.set !== undefined && options.set !== "latest";
   return {
     set: options.set,

@@ -8,7 +8,7 @@
  * that stopped too late. If it is only the latest one, choosing an older backup could silently discard later
  * transactions, so the restore ends, as in stock.
  */
-import { findTimeMs } from "../../base/clock";
+import { findTimeMs, isCalendarDate } from "../../base/clock";
 import { type BackupError, fail } from "../../base/errors";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
 import type { BackupInfo, BackupInfoEntry } from "../../format/repository/backupInfo";
@@ -163,8 +163,18 @@ export function parseTimeline(text: string): number | "latest" | null {
   throw fail("dbMismatch", `invalid target timeline '${text}'`, { hint: "Use its number, current or latest." });
 }
 
+/** PostgreSQL would refuse to start with such a target. @throws format (29) for a date that no calendar has */
+export function requireCalendarDate(text: string): void {
+  const [date] = /^\d{4}-\d{2}-\d{2}/.exec(text) ?? [];
+  if (date !== undefined && !isCalendarDate(date))
+    throw fail("format", `invalid date ${date} in time '${text}'`, {
+      hint: "The calendar has no such day: correct the target.",
+    });
+}
+
 /** Seconds since 1970. @throws format (29) */
 export function parseTargetTime(text: string): number {
+  requireCalendarDate(text);
   const timeMs = findTimeMs(text);
   if (timeMs === null) {
     throw fail("format", `automatic backup set selection cannot be performed with provided time '${text}'`, {

@@ -2,7 +2,7 @@
  * The agent over repositories in memory: its answers, and the files in pg_wal when a fetch takes longer than the caller
  * waits.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync, symlinkSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { basename, join } from "node:path";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
@@ -95,6 +95,12 @@ it("leaves the exit code to the client of a server in another directory, with th
   expect(answer).toContain("is not in the data directory");
   expect(answer).not.toContain("exit ");
   expect(await askFrom(join(folder, "beside"), "archive-push", `pg_wal/${walName(1)}`).answer).toContain("exit 32\n");
+});
+
+it("knows its server in a linked data directory", async () => {
+  const linked = join(folder, "linked");
+  symlinkSync(data, linked);
+  expect(await askFrom(linked, "archive-get", walName(1), "pg_wal/RECOVERYXLOG").answer).toContain("exit 0\n");
 });
 
 it("leaves the path alone after its caller has left: the next one may have another file there", async () => {

@@ -22,11 +22,20 @@ describe("the system's clock", () => {
       const timeMs = findTimeMs(text);
       return timeMs === null ? null : new Date(timeMs).toISOString();
     };
+    expect(at("2028-02-29 06:40:59Z")).toBe("2028-02-29T06:40:59.000Z");
     expect(at("2026-11-20 06:40:59")).toBe("2026-11-20T01:10:59.000Z");
     for (const text of ["2026-11-20 06:40:59+00", "2026-11-20T06:40:59Z", "2026-11-20 08:10:59+01:30"])
       expect(at(text)).toBe("2026-11-20T06:40:59.000Z");
     expect(at("2026-11-20 06:40:59.25 -0200")).toBe("2026-11-20T08:40:59.250Z");
-    for (const text of ["", "now", "2026-11-20", "2026-11-20 06:40", "2026-13-20 06:40:59", "1763620859"])
+    for (const text of [
+      "",
+      "now",
+      "2026-11-20",
+      "2026-11-20 06:40",
+      "2026-13-20 06:40:59",
+      "1763620859",
+      "2026-11-31 06:40:59",
+    ])
       expect(at(text)).toBeNull();
   });
 

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../runtime/base/errors";
@@ -60,6 +60,15 @@ describe("archive-push", () => {
     expect(await run(make([`archive-push`, `${data}/pg_wal/${walName(1)}`]))).toBe(0);
     expect(texts()).toEqual([`pushed WAL file '${walName(1)}' to the archive`]);
     expect(await run(make(["archive-push", `pg_wal/${walName(1)}`], { workingDirectory: data }))).toBe(0);
+    // PostgreSQL's working directory has no links; pg1-path may be one.
+    const linked = join(folder, "linked");
+    symlinkSync(data, linked);
+    expect(
+      await run({
+        ...make(["archive-push", `pg_wal/${walName(1)}`], { workingDirectory: data }),
+        dataDirectory: linked,
+      }),
+    ).toBe(0);
     await expect(
       run(make(["archive-push", `pg_wal/${walName(1)}`], { workingDirectory: "/elsewhere" })),
     ).rejects.toMatchObject({
@@ -242,6 +251,12 @@ describe("stanza-create, check and info", () => {
       kind: "archiveDisabled",
       exitCode: 87,
     });
+    const always = { ...session, facts: async () => ({ ...(await session.facts()), archiveMode: "always" }) };
+    await expect(run(make(["check"], { session: always }))).rejects.toMatchObject({
+      kind: "featureNotSupported",
+      exitCode: 67,
+    });
+    expect(await run(make(["--no-archive-mode-check", "--archive-timeout=2", "check"], { session: always }))).toBe(0);
     const elsewhere = { ...session, facts: async () => ({ ...(await session.facts()), dataDirectory: "/other" }) };
     await expect(run(make(["--archive-timeout=2", "check"], { session: elsewhere }))).rejects.toMatchObject({
       kind: "dbMismatch",

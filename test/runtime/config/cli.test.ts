@@ -119,7 +119,10 @@ describe("the command line", () => {
       "optionInvalid: invalid option '--nope'\nHINT: the command help lists the options.",
     ],
     [["backup", "--strat-fast"], "optionInvalid: invalid option '--strat-fast'\nHINT: did you mean --start-fast?"],
-    [["backup", "--start"], "optionInvalid: invalid option '--start'\nHINT: did you mean --start-fast?"],
+    [
+      ["backup", "--log-level"],
+      "optionInvalid: invalid option '--log-level'\nHINT: did you mean --log-level-console or --log-level-file?",
+    ],
     [["backup", "-t=markerSecret"], "optionInvalid: option '-t' must begin with --"],
     [["backup", "--type"], "optionInvalid: option '--type' requires an argument"],
     [["backup", "--no-start-fast=y"], "optionInvalid: option 'no-start-fast' does not allow an argument"],
@@ -149,4 +152,12 @@ describe("the command line", () => {
     ],
     [["backup:async"], `commandInvalid: invalid command 'backup:async'\nHINT: ${EVERY_COMMAND}`],
   ])("%j fails", (argv, message) => expect(failure(() => parseCommandLine(argv))).toBe(message));
+});
+
+test("abbreviated names are completed as in stock, on the command line only", () => {
+  const named = (...argv: readonly string[]): readonly string[] => [...parseCommandLine(argv).entries.keys()];
+  const whole = ["--log-level-console=info", "--stanza=x", "--repo2-path=/r", "--no-log-timestamp", "--output=json"];
+  const short = ["--log-level-consol=info", "--stanz=x", "--repo2-pat=/r", "--no-log-timest", "--out=json"];
+  expect(named("info", ...short)).toEqual(named("info", ...whole));
+  expect(() => named("info", "--repo1-cipher-pas=x")).toThrow(/'repo1-cipher-pass' is not allowed on the command-line/);
 });

@@ -276,6 +276,18 @@ describe("a backup that was named", () => {
   });
 });
 
+it("a target on a day that no calendar has is refused (29) before anything is written, also with a named backup", async () => {
+  await runBackup(repos, data, ctx);
+  const [label = ""] = await labels(repos[0]);
+  const recovery = { type: "time", target: "2026-11-31 00:00:00+00" } as const;
+  for (const set of [label, undefined])
+    await expect(restoreTo(target, repos, { ...(set === undefined ? {} : { set }), recovery })).rejects.toMatchObject({
+      exitCode: 29,
+      message: "invalid date 2026-11-31 in time '2026-11-31 00:00:00+00'",
+    });
+  expect(existsSync(target)).toBe(false);
+});
+
 describe("a backup of a stopped server", () => {
   it("recovers nothing, unless a type of recovery is requested; its pg_control is unchanged", async () => {
     await runBackup(repos, data, ctx);

@@ -249,12 +249,18 @@ describe("a target time", () => {
     expect(parseTargetTime(text)).toBe(seconds);
   });
 
-  it.each(["", "yesterday", "2026-11-20", "2026-13-20 00:00:00", "2026-11-20 25:00:00", "2026-11-20 07:03:05 CET"])(
-    "%j is refused (29)",
-    (text) => {
-      expect(() => parseTargetTime(text)).toThrow(
-        expect.objectContaining({ kind: "format", exitCode: 29, message: expect.stringContaining(`'${text}'`) }),
-      );
-    },
-  );
+  it.each([
+    "",
+    "yesterday",
+    "2026-11-20",
+    "2026-13-20 00:00:00",
+    "2026-11-20 25:00:00",
+    "2026-11-31 00:00:00",
+    "2026-02-29 00:00:00+00",
+    "2026-11-20 07:03:05 CET",
+  ])("%j is refused (29)", (text) => {
+    expect(() => parseTargetTime(text)).toThrow(
+      expect.objectContaining({ kind: "format", exitCode: 29, message: expect.stringContaining(`'${text}'`) }),
+    );
+  });
 });

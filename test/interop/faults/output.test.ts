@@ -1,0 +1,62 @@
+/** What the bundle prints, where, and under which name, as scripts and monitoring of stock expect it. */
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type RunResult, run } from "../../../tools/parts/process";
+import { findRuntime, type RuntimeProgram } from "../../harness/real/runtimeCli";
+
+let folder = "";
+let program: RuntimeProgram;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "pgb-output-"));
+  mkdirSync(join(folder, "repo"));
+  writeFileSync(join(folder, "repo", "file"), "content");
+  program = await findRuntime();
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Shell code in which `$@` is the program with a repository. */
+function shell(code: string, cwd = folder): Promise<RunResult> {
+  const own = [program.node, program.file, "--no-config", `--repo1-path=${folder}/repo`, "--log-level-file=off"];
+  return run("/bin/sh", ["-c", code, "sh", ...own], { cwd });
+}
+
+test.each([
+  "info",
+  "--output=json info",
+  "--stanza=x --output=json info",
+  "--stanza=x metrics",
+  "repo-ls",
+  "repo-get file",
+])("%s fails with 64 when its result cannot be written", async (verb) => {
+  expect((await shell(`"$@" ${verb}`)).exitCode).toBe(0);
+  const { exitCode, stderr } = await shell(`"$@" ${verb} >/dev/full`);
+  expect(stderr).toMatch(/^ERROR: \[064\]: unable to write to stdout: ENOSPC/);
+  expect(exitCode).toBe(64);
+});
+
+test("help and version fail too; a log that cannot be written fails nothing", async () => {
+  const bare = `'${program.node}' '${program.file}'`;
+  for (const verb of ["help", "version"]) expect((await shell(`${bare} ${verb} >/dev/full`)).exitCode).toBe(64);
+  const stop = `--no-config --stanza=x --lock-path='${folder}/lock' --log-level-file=off --log-level-console=debug stop`;
+  expect((await shell(`${bare} ${stop} >/dev/full 2>&1`)).exitCode).toBe(0);
+});
+
+test("a removed working directory and abbreviated options do not matter, as in stock", async () => {
+  const removed = "mkdir gone; cd gone; rmdir ../gone; ";
+  expect(await shell(`${removed} "$@" info`)).toMatchObject({
+    exitCode: 0,
+    stdout: "No stanzas exist in the repository.\n",
+  });
+  const push = `${removed} "$@" --stanza=x --pg1-path=/none --lock-path='${folder}/lock2' archive-push`;
+  expect((await shell(`${push} pg_wal/000000010000000000000001`)).exitCode).toBe(29);
+  expect(await shell('"$@" --log-level-consol=info --out=json info')).toMatchObject({ exitCode: 0, stdout: "[]" });
+});
+
+test("called as pgbackrest it names the version of stock that it stands for", async () => {
+  symlinkSync(program.file, join(folder, "pgbackrest"));
+  expect((await run(program.node, [join(folder, "pgbackrest"), "version"])).stdout).toBe("pgBackRest 2.60.0\n");
+  expect((await run(program.node, [program.file, "version"])).stdout).toMatch(/^pgbackstop \d/);
+});
