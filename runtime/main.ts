@@ -20,11 +20,12 @@ import type { Command, OtherConfiguration } from "./commands/host";
 import { loadCommand } from "./commands/table";
 import { COMMAND_TABLE } from "./config/commands";
 import { helpText } from "./config/help";
-import { type Loaded, loadConfig } from "./config/load";
+import { type Loaded, type LoadInput, loadConfig } from "./config/load";
 import { withSecretFiles } from "./config/secretFiles";
 import type { Config } from "./config/types";
-import { closeSync, lstatSync, readdirSync, readFileSync, stat, writeFileSync } from "./local/files";
+import { closeSync, lstatSync, readdirSync, stat, writeFileSync } from "./local/files";
 import { BACKREST_VERSION } from "./format/repository/infoFile";
+import { ConfigReader } from "./local/configReader";
 import { hasRunSince } from "./local/lockState";
 import { saveRun } from "./local/runRecords";
 import { isMissing } from "./local/systemError";
@@ -101,12 +102,21 @@ function programName(): string {
 }
 
 function loadOwn(argv: readonly string[]): Loaded {
-  return loadConfig({
-    argv,
-    env: withSecretFiles(exactEnvironment(process.env), { readFile: readTextFile, listDirectory }),
-    readFile: readTextFile,
-    listDirectory,
-  });
+  return loadConfig({ argv, env: withSecrets(exactEnvironment(process.env)), ...configAccess(), listDirectory });
+}
+
+function withSecrets(env: LoadInput["env"]): LoadInput["env"] {
+  return withSecretFiles(env, { readFile: (path) => new ConfigReader().read(path), listDirectory });
+}
+
+/** `moved` changes paths in the files' text. */
+function configAccess(moved = (text: string): string => text): Pick<LoadInput, "readFile" | "fileAccount"> {
+  const reader = new ConfigReader();
+  const readFile = (path: string): string | null => {
+    const text = reader.read(path);
+    return text === null ? null : moved(text);
+  };
+  return { readFile, fileAccount: () => reader.account() };
 }
 
 async function runCommand({ config, warnings }: Loaded, command: Command): Promise<number> {
@@ -334,17 +344,9 @@ function workingDirectory(): string {
 function loadOther({ moved, secretsPath, args }: OtherConfiguration, log: Log): Config {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("PGBACKREST_"));
   const env = { ...Object.fromEntries(inherited), PGBACKSTOP_SECRETS: secretsPath };
-  const readMoved = (path: string): string | null =>
-    Object.entries(moved).reduce<string | null>(
-      (text, [from, to]) => text?.replaceAll(`${from}/`, `${to}/`) ?? null,
-      readTextFile(path),
-    );
-  const loaded = loadConfig({
-    argv: args,
-    env: withSecretFiles(env, { readFile: readTextFile, listDirectory }),
-    readFile: readMoved,
-    listDirectory,
-  });
+  const move = (text: string): string =>
+    Object.entries(moved).reduce((whole, [from, to]) => whole.replaceAll(`${from}/`, `${to}/`), text);
+  const loaded = loadConfig({ argv: args, env: withSecrets(env), ...configAccess(move), listDirectory });
   return withWarnings(loaded, log);
 }
 
@@ -398,18 +400,6 @@ function end(code: number): void {
       : "";
     process.stderr.write(text, () => process.exit(isLost && code === 0 ? ERRORS.fileWrite : code));
   });
-}
-
-function readTextFile(path: string): string | null {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    if (isMissing(error)) return null;
-    throw fail("fileOpen", `unable to open file '${path}' for read: ${toBackupError(error).message}`, {
-      path,
-      cause: error,
-    });
-  }
 }
 
 function listDirectory(path: string): string[] {

@@ -32,6 +32,8 @@ export interface LoadInput extends FileAccess {
   readonly readFile: (path: string) => string | null;
   /** Names in a directory; empty when it is missing. */
   readonly listDirectory: (path: string) => readonly string[];
+  /** The account whose rights a program gets that one of the files names; undefined for this process' own. */
+  readonly fileAccount?: () => { readonly uid: number; readonly gid: number } | undefined;
 }
 
 export interface Loaded {
@@ -65,7 +67,7 @@ export function loadConfig(input: LoadInput): Loaded {
   }
   replaceCompress(entries, warn);
   const resolved = resolveOptions(command, entries, warn);
-  const config = buildConfig(resolved, role, params, settings, input.env);
+  const config = buildConfig(resolved, role, params, settings, input);
   checkSettings(settings, config.repos, settingsFile);
   warnAboutRepos(resolved, config, entries, warn);
   return { config: freeze(config), warnings };
@@ -120,7 +122,7 @@ function buildConfig(
   role: Config["role"],
   params: readonly string[],
   settings: Settings,
-  env: LoadInput["env"],
+  surroundings: Pick<LoadInput, "env" | "fileAccount">,
 ): Config {
   const values = new ResolvedValues(resolved);
   const groups = values.groups();
@@ -131,7 +133,14 @@ function buildConfig(
   const set = values.text("set");
   const repoIndex = repoIndexOf(resolved, values);
   const from = sourceOf(values);
-  const repos = buildRepos(values, resolved.repoIndexes, compress, settings, usableOthers(resolved, values), env);
+  const repos = buildRepos(
+    values,
+    resolved.repoIndexes,
+    compress,
+    settings,
+    usableOthers(resolved, values),
+    surroundings,
+  );
   return {
     ...groups,
     command,

@@ -14,7 +14,11 @@ export interface CompressDefault {
   readonly level: number;
 }
 
-type Environment = Readonly<Record<string, string | undefined>>;
+interface Surroundings {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** The account whose rights a program gets that a configuration file names; undefined for this process' own. */
+  readonly fileAccount?: () => { readonly uid: number; readonly gid: number } | undefined;
+}
 
 /** Every repository, ascending by key. @throws optionInvalidValue, config */
 export function buildRepos(
@@ -23,12 +27,12 @@ export function buildRepos(
   compress: CompressDefault,
   settings: Settings,
   unusable: ReadonlyMap<number, BackupError> = new Map(),
-  env: Environment = {},
+  surroundings: Surroundings = { env: {} },
 ): readonly RepoConfig[] {
   const repos = repoIndexes.map((key): RepoConfig => {
     const reason = unusable.get(key);
     return {
-      ...buildRepo(values, key, compress, settings.repos[key] ?? {}, env),
+      ...buildRepo(values, key, compress, settings.repos[key] ?? {}, surroundings),
       ...(reason === undefined ? {} : { unusable: reason }),
     };
   });
@@ -41,7 +45,7 @@ function buildRepo(
   key: number,
   compress: CompressDefault,
   own: Settings["repos"][number],
-  env: Environment,
+  surroundings: Surroundings,
 ): RepoConfig {
   const type = values.text("repo-type", key) ?? "posix";
   if (type !== "posix" && type !== "cifs" && type !== "s3" && type !== "sftp")
@@ -58,7 +62,7 @@ function buildRepo(
     path: values.text("repo-path", key) ?? "",
     cipherType: values.text("repo-cipher-type", key) === "aes-256-cbc" ? "aes-256-cbc" : "none",
     ...(cipherPass === undefined ? {} : { cipherPass: new Secret(cipherPass) }),
-    ...(type === "s3" ? { s3: buildS3(values, key, own.s3Quirks ?? "auto", env) } : {}),
+    ...(type === "s3" ? { s3: buildS3(values, key, own.s3Quirks ?? "auto", surroundings) } : {}),
     ...(type === "sftp" ? { sftp: buildSftp(values, key) } : {}),
     hardlink: values.flag("repo-hardlink", key),
     symlink: values.flag("repo-symlink", key),
@@ -96,7 +100,7 @@ function compressOf(
   };
 }
 
-function buildS3(values: ResolvedValues, key: number, quirks: string, env: Environment): S3Config {
+function buildS3(values: ResolvedValues, key: number, quirks: string, surroundings: Surroundings): S3Config {
   const bucket = values.text("repo-s3-bucket", key) ?? "";
   const uriStyle = values.text("repo-s3-uri-style", key) === "path" ? "path" : "host";
   const verifyTls = values.flag("repo-storage-verify-tls", key);
@@ -119,7 +123,7 @@ function buildS3(values: ResolvedValues, key: number, quirks: string, env: Envir
     key: new Secret(values.text("repo-s3-key", key) ?? ""),
     keySecret: new Secret(values.text("repo-s3-key-secret", key) ?? ""),
     ...(token === undefined ? {} : { token: new Secret(token) }),
-    ...keySourceOf(values, key, env),
+    ...keySourceOf(values, key, surroundings),
     uriStyle,
     ...(storageHost === undefined ? {} : { storageHost }),
     storagePort: values.number("repo-storage-port", key) ?? 443,
@@ -131,7 +135,11 @@ function buildS3(values: ResolvedValues, key: number, quirks: string, env: Envir
 }
 
 /** Names of variables as the SDKs of Amazon know them; stock reads the same. */
-function keySourceOf(values: ResolvedValues, key: number, env: Environment): { readonly keySource?: S3KeySource } {
+function keySourceOf(
+  values: ResolvedValues,
+  key: number,
+  { env, fileAccount }: Surroundings,
+): { readonly keySource?: S3KeySource } {
   const given = <Name extends string>(name: Name, variable: string): Partial<Record<Name, string>> => {
     const value = env[variable];
     return (value === undefined || value === "" ? {} : { [name]: value }) as Partial<Record<Name, string>>;
@@ -161,8 +169,11 @@ function keySourceOf(values: ResolvedValues, key: number, env: Environment): { r
       };
       return { keySource: { type: "pod-id", ...environment } };
     }
-    case "process":
-      return { keySource: { type: "process", command: values.list("repo-s3-process-cmd", key) } };
+    case "process": {
+      const command = values.list("repo-s3-process-cmd", key);
+      const runAs = values.isFromFile("repo-s3-process-cmd", key) ? fileAccount?.() : undefined;
+      return { keySource: { type: "process", command, ...(runAs === undefined ? {} : { runAs }) } };
+    }
     default:
       return {};
   }

@@ -27,7 +27,12 @@ export type S3KeySource =
       readonly stsHost: string;
     }
   | { readonly type: "pod-id"; readonly uri?: string; readonly tokenFile?: string }
-  | { readonly type: "process"; readonly command: readonly string[] };
+  | {
+      readonly type: "process";
+      readonly command: readonly string[];
+      /** The account whose rights it gets, instead of root's. */
+      readonly runAs?: { readonly uid: number; readonly gid: number };
+    };
 
 export interface S3Config {
   readonly bucket: string;

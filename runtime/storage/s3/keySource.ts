@@ -225,6 +225,7 @@ async function fromPod(source: S3KeySource & { type: "pod-id" }, asker: Asker): 
 
 async function fromProcess(source: S3KeySource & { type: "process" }, asker: Asker): Promise<TemporaryCredentials> {
   const [program = "", ...args] = source.command;
+  const { runAs } = source;
   const doing = `get temporary credentials from '${program}'`;
   const { signal, ioTimeoutMs } = asker.deps;
   // Its stderr may contain secrets, and so may its arguments: neither is repeated.
@@ -233,7 +234,14 @@ async function fromProcess(source: S3KeySource & { type: "process" }, asker: Ask
     execFile(
       program,
       args,
-      { signal, timeout: ioTimeoutMs, maxBuffer: OUTPUT_SIZE_BYTES_MAX, killSignal: "SIGKILL" },
+      {
+        signal,
+        timeout: ioTimeoutMs,
+        maxBuffer: OUTPUT_SIZE_BYTES_MAX,
+        killSignal: "SIGKILL",
+        // Root's environment may have keys. Node drops root's groups.
+        ...(runAs === undefined ? {} : { ...runAs, cwd: "/", env: { PATH: "/usr/local/bin:/usr/bin:/bin" } }),
+      },
       (error, stdout) => {
         if (error === null) resolve(stdout);
         else if (typeof error.code === "number")
