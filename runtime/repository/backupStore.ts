@@ -38,6 +38,12 @@ export function listLabels(repo: Repository): Promise<string[]> {
   return listNames(repo, backupsPath(repo.stanza), (name, type) => type === "directory" && isLabel(name));
 }
 
+/** Links in place of a label's directory: someone moved the backup to another disk, or planted the link. */
+export async function listLinks(repo: Repository): Promise<string[]> {
+  if (!repo.storage.features.directories) return [];
+  return listNames(repo, backupsPath(repo.stanza), (name, type) => type === "link" && isLabel(name));
+}
+
 /** The newest label of the manifest history, which outlives expired backups; null without one. */
 export async function findNewestHistoryLabel(repo: Repository): Promise<string | null> {
   const [year] = (await listHistory(repo)).slice(-1);

@@ -14,7 +14,7 @@ import { mapParallel } from "../base/parallel";
 import { type BackupInfo, type BackupInfoEntry, backupInfoEntryOf, withEntries } from "../format/repository/backupInfo";
 import { attemptPath, copyOf, manifestPath } from "../format/repository/repoPath";
 import { findAttempt } from "./attempt";
-import { hasManifest, listLabels, loadManifest } from "./backupStore";
+import { hasManifest, listLabels, listLinks, loadManifest } from "./backupStore";
 import { hasManifestCopy, isMarkedExpired } from "./expireStore";
 import { loadArchiveInfo, loadBackupInfo, updateBackupInfo } from "./infoStore";
 import type { Lease } from "./lease";
@@ -40,6 +40,8 @@ export interface Reconstructed {
   readonly doubts: readonly string[];
   /** Listed labels; true for those with a manifest. */
   readonly directories: ReadonlyMap<string, boolean>;
+  /** Labels with a link in place of a directory, listed in backup.info or not. */
+  readonly links: ReadonlySet<string>;
 }
 
 const QUESTIONS_AT_ONCE = 16;
@@ -56,7 +58,8 @@ export async function loadReconstructedInfo(
 ): Promise<Reconstructed> {
   const loaded = await loadBackupInfo(repo);
   const labels = await listLabels(repo);
-  const shown = new Set(labels);
+  const links = new Set(await listLinks(repo));
+  const shown = new Set([...labels, ...links]);
   const listed = new Map(loaded.backups.map((entry) => [entry.label, entry]));
   const finished = new Set<string>();
   const wanted = new Set([...labels, ...loaded.backups.flatMap((entry) => [entry.label, ...basesOf(entry)])]);
@@ -96,6 +99,7 @@ export async function loadReconstructedInfo(
     lost,
     doubts,
     directories: new Map(labels.map((label) => [label, finished.has(label)])),
+    links,
   };
 }
 

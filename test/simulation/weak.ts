@@ -71,7 +71,15 @@ export async function believeListing(repo: Repository): Promise<Reconstructed> {
     if (isThere && (entry.prior === undefined || kept.some(({ label }) => label === entry.prior))) kept.push(entry);
   }
   const info = { ...loaded, backups: kept };
-  return { info, loaded: info, adopted: [], lost: [], doubts: [], directories: new Undoubted(directories) };
+  return {
+    info,
+    loaded: info,
+    adopted: [],
+    lost: [],
+    doubts: [],
+    directories: new Undoubted(directories),
+    links: new Set(),
+  };
 }
 
 /** Claims that the first listing had every directory of a later one. */

@@ -12,6 +12,7 @@ import {
   archivePath,
   attemptPath,
   backupHistoryPath,
+  backupPath,
   copyOf,
   manifestHistoryPath,
   manifestPath,
@@ -56,7 +57,7 @@ import {
   type TrimArchive,
 } from "./archivePlan";
 import { removeLeftovers } from "./temporaryFiles";
-import { type ExpirePlan, type ExpireRequest, planExpire, type Retention } from "./expirePlan";
+import { type ExpirePlan, type ExpireRequest, pausesIn, planExpire, type Retention } from "./expirePlan";
 
 export interface Expired {
   /** Removed labels, ascending. */
@@ -93,7 +94,7 @@ export async function expireRepository(
   if (reconstructed.lost.length + reconstructed.doubts.length + directories.doubts.length > 0)
     return reportMissing(run, reconstructed, directories.doubts);
   const { info } = reconstructed;
-  const plan = planExpire(repo.name, info, retention, request, Math.floor(ctx.clock.nowMs() / 1000));
+  const plan = await planBySigns(run, info, retention);
   const damaged = damagedOldest(plan, request);
   if (damaged !== null && request.refusePageErrors && plan.sets.length > 0)
     throw fail("checksum", damaged, { hint: PAGE_ERROR_HINT, repoIndex: repo.key });
@@ -103,6 +104,7 @@ export async function expireRepository(
     run.report("info", `expire ${set.why} backup ${set.labels.length > 1 ? "set " : ""}${set.labels.join(", ")}`);
   await takeOut(run, reconstructed, plan);
   await removeDirectories(run, directories.unlisted, plan, info.cipherPass ?? null);
+  await removeLinks(run, reconstructed.links, plan);
   await removeServerFiles(run, plan.kept);
   await expireArchives(run, info, plan, retention);
   await run.lease.keep();
@@ -118,6 +120,34 @@ export async function expireRepository(
     labels: plan.sets.flatMap((set) => set.labels).sort(),
     hasSet: request.set === undefined || plan.sets.length > 0,
   };
+}
+
+/** Time without a sign of life does not count, so that a wrong clock removes nothing. */
+async function planBySigns(
+  { repo, request, ctx, report }: Run,
+  info: BackupInfo,
+  retention: Retention,
+): Promise<ExpirePlan> {
+  const nowS = Math.floor(ctx.clock.nowMs() / 1000);
+  const plan = planExpire(repo.name, info, retention, request, { nowS, pauses: [] });
+  if (!plan.sets.some((set) => set.why === "time-based")) return plan;
+  const stopsS = info.backups.map((entry) => entry.stoppedAtS);
+  if (pausesIn(stopsS, nowS).length === 0) return plan;
+  // Backups may be rare while WAL arrives all the time.
+  const days = new Set<number>();
+  for await (const { modifiedAtMs, type } of repo.storage.list(archivePath(repo.stanza), { recursive: true }))
+    if (type === "file") days.add(Math.floor(modifiedAtMs / 1000 / DAY_S) * DAY_S);
+  const pauses = pausesIn([...stopsS, ...days], nowS);
+  const careful = planExpire(repo.name, info, retention, request, { nowS, pauses });
+  const last = pauses.at(-1);
+  if (last === undefined || careful.sets.length === plan.sets.length) return plan;
+  const [from, to] = [last.beginS, last.endS].map((timeS) => new Date(timeS * 1000).toISOString());
+  report(
+    "warn",
+    `no backup and no WAL from ${from} to ${to}: ${repo.name}-retention-full does not count this time, because a wrong clock looks the same\n` +
+      "HINT: check this host's clock. To remove a backup anyway, name it: expire --set.",
+  );
+  return careful;
 }
 
 interface Run {
@@ -223,7 +253,9 @@ async function takeOut(run: Run, reconstructed: Reconstructed, plan: ExpirePlan)
   const { repo, request, lease } = run;
   if (request.dryRun || (plan.sets.length === 0 && reconstructed.adopted.length === 0)) return;
   const labels = plan.sets.flatMap((set) => set.labels);
-  await mapParallel(labels, LIMITS.filesPerWorker, async (label) => {
+  // A link is removed itself: nothing is written or removed where it leads.
+  const own = labels.filter((label) => !reconstructed.links.has(label));
+  await mapParallel(own, LIMITS.filesPerWorker, async (label) => {
     const isElsewhere = await isRemovedElsewhere(repo, label, lease);
     await lease.keep();
     if (isElsewhere) await leaveTombstone(repo, label);
@@ -235,7 +267,7 @@ async function takeOut(run: Run, reconstructed: Reconstructed, plan: ExpirePlan)
     await lease.keep();
     await repo.storage.remove(attemptPath(repo.stanza, label));
   }
-  for (const label of labels.sort().reverse()) await removeManifests(repo, label, lease);
+  for (const label of own.sort().reverse()) await removeManifests(repo, label, lease);
   const newest = plan.kept.at(-1);
   if (plan.latestLost !== null && newest !== undefined) await linkLatest(repo, newest.label);
 }
@@ -271,6 +303,22 @@ async function removeDirectories(
     await removeManifests(repo, label, run.lease);
     await run.lease.keep();
     await removeBackupPath(repo, label);
+  }
+}
+
+/** Removes links in place of directories that no listed backup has. */
+async function removeLinks(
+  { repo, request, lease, report }: Run,
+  links: ReadonlySet<string>,
+  plan: ExpirePlan,
+): Promise<void> {
+  const current = new Set(plan.kept.map((entry) => entry.label));
+  for (const label of [...links].sort().reverse()) {
+    if (current.has(label)) continue;
+    report("info", `remove link ${label}, and nothing where it leads`);
+    if (request.dryRun) continue;
+    await lease.keep();
+    await repo.storage.remove(backupPath(repo.stanza, label));
   }
 }
 

@@ -54,7 +54,33 @@ export interface ExpirePlan {
   readonly notes: readonly { readonly level: "detail" | "info" | "warn"; readonly text: string }[];
 }
 
+/** What the age of a backup is measured by. */
+export interface Ages {
+  readonly nowS: number;
+  /** Time that does not count: see {@link pausesIn}. */
+  readonly pauses: readonly Pause[];
+}
+
+export interface Pause {
+  readonly beginS: number;
+  readonly endS: number;
+}
+
 const DAY_S = 86_400;
+/** Longer than the time between two monthly backups. */
+const PAUSE_S_MIN = 45 * DAY_S;
+
+/**
+ * Long times without a sign of life in the repository, up to now. The host was off, or its clock was wrong: a clock that
+ * is a year ahead would make every backup old.
+ */
+export function pausesIn(signsS: readonly number[], nowS: number): Pause[] {
+  const sorted = [...signsS.filter((signS) => signS < nowS), nowS].sort((left, right) => left - right);
+  return sorted.flatMap((endS, index) => {
+    const beginS = sorted[index - 1] ?? endS;
+    return endS - beginS > PAUSE_S_MIN ? [{ beginS, endS }] : [];
+  });
+}
 
 /** Checks a user's request. @throws optionInvalid, optionInvalidValue */
 export function checkRequest({ set, oldest, archiveExpireBefore }: ExpireRequest): void {
@@ -74,13 +100,13 @@ export function planExpire(
   info: BackupInfo,
   retention: Retention,
   request: ExpireRequest,
-  nowS: number,
+  ages: Ages,
 ): ExpirePlan {
   if (request.set !== undefined) return planSet(info, retention, request.set);
   const rule = request.oldest ? oldestRule(info, retention, repoName) : { retention, eligible: true, notes: [] };
   const kept = [...info.backups];
-  const sets = rule.eligible ? expireFulls(kept, rule.retention, nowS) : [];
-  const byAge = windowBegin(kept, rule.retention, nowS) === undefined ? undefined : fullsOf(kept).length;
+  const sets = rule.eligible ? expireFulls(kept, rule.retention, ages) : [];
+  const byAge = windowBegin(kept, rule.retention, ages) === undefined ? undefined : fullsOf(kept).length;
   sets.push(...expireDiffs(kept, rule.retention));
   return { sets, kept, archive: archiveRuleOf(rule.retention, byAge), latestLost: null, notes: rule.notes };
 }
@@ -131,14 +157,14 @@ function oldestRule(
   };
 }
 
-function expireFulls(kept: BackupInfoEntry[], retention: Retention, nowS: number): ExpiredSet[] {
+function expireFulls(kept: BackupInfoEntry[], retention: Retention, ages: Ages): ExpiredSet[] {
   const { full, fullType } = retention;
   if (full === undefined) return [];
   const fulls = fullsOf(kept);
   if (fullType === "count") {
     return fulls.slice(0, Math.max(0, fulls.length - full)).map((entry) => takeOut(kept, entry.label, "full"));
   }
-  const begin = windowBegin(kept, retention, nowS);
+  const begin = windowBegin(kept, retention, ages);
   return begin === undefined
     ? []
     : fulls.filter((entry) => entry.label < begin.label).map((entry) => takeOut(kept, entry.label, "time-based"));
@@ -151,10 +177,12 @@ function expireFulls(kept: BackupInfoEntry[], retention: Retention, nowS: number
 function windowBegin(
   backups: readonly BackupInfoEntry[],
   { full, fullType }: Retention,
-  nowS: number,
+  { nowS, pauses }: Ages,
 ): BackupInfoEntry | undefined {
   if (full === undefined || fullType !== "time") return undefined;
-  return fullsOf(backups).findLast((entry) => entry.stoppedAtS < nowS - full * DAY_S);
+  const pausedS = (sinceS: number): number =>
+    pauses.reduce((sumS, { beginS, endS }) => sumS + (beginS < sinceS ? 0 : endS - beginS), 0);
+  return fullsOf(backups).findLast(({ stoppedAtS }) => nowS - stoppedAtS - pausedS(stoppedAtS) > full * DAY_S);
 }
 
 /** Fulls count, but only diffs expire. */

@@ -70,7 +70,7 @@ function findExpired(
   nowS: number,
 ): string[] {
   const request = { oldest: false, refusePageErrors: false, dryRun: true };
-  const { sets } = planExpire("", withEntries(target, entries), retention, request, nowS);
+  const { sets } = planExpire("", withEntries(target, entries), retention, request, { nowS, pauses: [] });
   const expired = new Set(sets.flatMap((set) => set.labels));
   return entries.flatMap(({ label }) => (expired.has(label) ? [label] : []));
 }

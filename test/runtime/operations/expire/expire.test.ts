@@ -2,6 +2,8 @@
  * Covers crashes, and features that stock lacks. test/interop/backup/expire.test.ts compares the kept backups and WAL
  * with stock.
  */
+import { readdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { BackupInfo } from "../../../../runtime/format/repository/backupInfo";
 import { expireRepository } from "../../../../runtime/operations/expire/expire";
@@ -18,13 +20,15 @@ import { saveAttempt } from "../../../../runtime/repository/attempt";
 import { hasManifest } from "../../../../runtime/repository/backupStore";
 import { markExpired } from "../../../../runtime/repository/expireStore";
 import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { PosixStorage } from "../../../../runtime/storage/posix";
 import type { ListOptions, ObjectInfo } from "../../../../runtime/storage/storage";
 import { testContext } from "../../../harness/context";
 import { testLease } from "../../../harness/leases";
 import { FaultyStorage } from "../../../harness/network/faults";
 import { entryOf, MADE_WAL_SIZE_BYTES, type MadeStanza, makeStanza } from "../../../harness/madeRepository";
 import { MemoryStorage } from "../../../harness/doubles/storages";
-import { repository, walName } from "../../repository/support";
+import { repository, temporaryFolder, walName } from "../../repository/support";
 
 const STANZA: MadeStanza = {
   versions: ["14", "15"],
@@ -143,7 +147,7 @@ it("removes a backup with its direct and indirect dependants", () => {
     chain.slice(1, 4).map((entry) => entry.label),
   );
   const info: BackupInfo = { backrestVersion: "2.60.0", currentId: 1, history: [], backups: chain, other: [] };
-  const plan = planExpire("repo1", info, { ...RETENTION, full: 9, diff: 1 }, REQUEST, 0);
+  const plan = planExpire("repo1", info, { ...RETENTION, full: 9, diff: 1 }, REQUEST, { nowS: 0, pauses: [] });
   expect(plan.kept.map((entry) => entry.label)).toEqual(chain.map((entry) => entry.label));
 });
 
@@ -254,4 +258,86 @@ describe("a name that a listing lacked", () => {
     await expireRepository(repo, { ...RETENTION, full: 9 }, REQUEST, testLease(), testContext());
     expect(storage.paths().some((path) => path.startsWith(`backup/demo/${diff}/`))).toBe(false);
   });
+});
+
+describe("retention by time", () => {
+  const DAY_MS = 86_400_000;
+  const labels = ["20261101-000000F", "20261108-000000F", "20261115-000000F", "20261119-000000F"];
+  const newestMs = Date.UTC(2026, 10, 19);
+  const by = { full: 7, fullType: "time", archiveType: "full" } as const;
+
+  /** The labels that are left `days` after the newest backup by the clock of expire. WAL was stored at `walDays`. */
+  async function keptAfter(days: number, walDays: readonly number[] = []): Promise<{ kept: string[]; warned: string }> {
+    let nowMs = newestMs;
+    const storage = new MemoryStorage({ nowMs: () => nowMs });
+    const repo = repository(1, { storage });
+    const names = labels.map((label, index) => ({ label, wal: [walName(index), walName(index)] as const, dbId: 2 }));
+    await makeStanza(repo, { ...STANZA, backups: names, wal: { "15-2": labels.map((_, index) => walName(index)) } });
+    for (const [index, day] of walDays.entries()) {
+      nowMs = newestMs + day * DAY_MS;
+      await storage.put(`archive/demo/15-2/0000000100000009/00000001000000090000000${index}`, Buffer.from("wal"));
+    }
+    const ctx = testContext({ startedAtMs: newestMs + days * DAY_MS });
+    await expireRepository(repo, by, REQUEST, testLease(), ctx);
+    const kept = (await loadBackupInfo(repo)).backups.map((entry) => entry.label);
+    return { kept, warned: ctx.lines.flatMap((line) => (line.level === "warn" ? [line.text] : [])).join("\n") };
+  }
+
+  it("keeps what its days do not cover, as stock does", async () => {
+    expect(await keptAfter(1)).toEqual({ kept: labels.slice(1), warned: "" });
+    expect(await keptAfter(40)).toEqual({ kept: labels.slice(3), warned: "" });
+  });
+
+  it("does not count time without a sign of life: a clock that is 400 days ahead removes nothing", async () => {
+    const { kept, warned } = await keptAfter(400);
+    expect(kept).toEqual(labels.slice(1));
+    expect(warned).toMatch(
+      /^repo1: no backup and no WAL from 2026-11-19T.* to 2027-12-24T.*a wrong clock looks the same/,
+    );
+    expect(warned).toContain("HINT: check this host's clock. To remove a backup anyway, name it: expire --set.");
+  });
+
+  it("counts the time in which WAL arrived, and the time after a pause", async () => {
+    expect(await keptAfter(100, [30, 60, 90])).toEqual({ kept: labels.slice(3), warned: "" });
+    expect((await keptAfter(400, [396])).kept).toEqual(labels.slice(2));
+    expect((await keptAfter(400, [380])).kept).toEqual(labels.slice(3));
+  });
+});
+
+describe("a link in place of a backup's directory", () => {
+  const labels = ["20260101-000000F", "20260201-000000F", "20260301-000000F"];
+  const keepOne = { ...RETENTION, full: 1 };
+
+  it("that is no backup's is removed itself, and what it leads to stays", async () => {
+    const { repo, backups, elsewhere } = await made();
+    symlinkSync(elsewhere, join(backups, "20260215-000000F"));
+    symlinkSync("/nowhere", join(backups, "20260216-000000F"));
+    await expireRepository(repo, { ...RETENTION, full: 9 }, REQUEST, testLease(), testContext());
+    expect(readdirSync(backups).filter((name) => name.endsWith("F"))).toEqual(labels);
+    expect(readdirSync(elsewhere)).toEqual(["backup.manifest"]);
+  });
+
+  it("blocks no expire, and is removed itself when its backup expires", async () => {
+    for (const moved of [0, 2]) {
+      const { repo, backups, elsewhere } = await made();
+      const target = join(elsewhere, "moved");
+      renameSync(join(backups, labels[moved] ?? ""), target);
+      symlinkSync(target, join(backups, labels[moved] ?? ""));
+      const before = readdirSync(target);
+      const { labels: expired } = await expireRepository(repo, keepOne, REQUEST, testLease(), testContext());
+      expect(expired).toEqual(labels.slice(0, 2));
+      expect(readdirSync(backups).filter((name) => name.endsWith("F"))).toEqual([labels[2]]);
+      expect(readdirSync(target)).toEqual(before);
+    }
+  });
+
+  async function made(): Promise<{ repo: Repository; backups: string; elsewhere: string }> {
+    const [root, elsewhere] = [temporaryFolder(), temporaryFolder()];
+    const { signal } = testContext();
+    const repo = repository(1, { storage: new PosixStorage({ root, syncDirectories: false, symlinks: true, signal }) });
+    const backups = labels.map((label, index) => ({ label, wal: [walName(index), walName(index)] as const, dbId: 2 }));
+    await makeStanza(repo, { ...STANZA, backups, wal: { "15-2": labels.map((_, index) => walName(index)) } });
+    writeFileSync(join(elsewhere, "backup.manifest"), "precious");
+    return { repo, backups: join(root, "backup/demo"), elsewhere };
+  }
 });
