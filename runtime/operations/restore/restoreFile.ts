@@ -20,6 +20,7 @@ import {
   readSync,
   type Stats,
   writeSync,
+  unlinkSync,
 } from "../../local/files";
 import { setImmediate } from "node:timers/promises";
 import type { ByteStream } from "../../base/bytes";
@@ -109,19 +110,24 @@ export async function writeFile(
 }
 
 const MODE_BITS = 0o7777;
+/** Non-blocking: the path may be a pipe. Not through a link: a kept link's destination was resolved before. */
+const WRITE_FLAGS = constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK | constants.O_NOFOLLOW;
 
 /** Empty, unless blocks of the existing file may be reused. @throws fileOpen, before the existing file is changed */
 function openDestination(job: RestoreFileJob): { readonly fd: number; readonly info: Stats } {
   const { destination } = job;
   let fd: number | undefined;
   try {
-    // Non-blocking, because the path may be a pipe. Not through a link: a kept link's destination was resolved before.
-    fd = openSync(
-      destination,
-      constants.O_RDWR | constants.O_CREAT | constants.O_NONBLOCK | constants.O_NOFOLLOW,
-      0o600,
-    );
-    const info = fstatSync(fd);
+    fd = openSync(destination, WRITE_FLAGS, 0o600);
+    let info = fstatSync(fd);
+    // A file with another name (a hard link, as in a copy by cp -al) is replaced: the other one keeps its bytes.
+    if (info.isFile() && info.nlink > 1) {
+      closeSync(fd);
+      fd = undefined;
+      unlinkSync(destination);
+      fd = openSync(destination, WRITE_FLAGS | constants.O_EXCL, 0o600);
+      info = fstatSync(fd);
+    }
     // The mode and owner of a device are not ours to set.
     if (!info.isFile()) throw new Error("it is not a regular file");
     if (info.size > 0 && !usesBlocks(job)) ftruncateSync(fd, 0);
@@ -352,7 +358,9 @@ export async function keepsContent({
   }
   try {
     const info = fstatSync(fd);
-    if (!info.isFile() || info.size !== sizeBytes || (await sha1Of(fd, sizeBytes)) !== sha1) return false;
+    // A server would write into a file with another name: it gets one of its own.
+    if (!info.isFile() || info.nlink > 1 || info.size !== sizeBytes || (await sha1Of(fd, sizeBytes)) !== sha1)
+      return false;
     if (owner !== null && (info.uid !== owner.uid || info.gid !== owner.gid)) fchownSync(fd, owner.uid, owner.gid);
     if (info.mtimeMs !== modifiedAtS * 1000) futimesSync(fd, modifiedAtS, modifiedAtS);
     return true;

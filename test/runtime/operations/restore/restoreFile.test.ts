@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { linkSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -99,6 +99,25 @@ describe("the destination of a restored file", () => {
     for (const job of [{}, { delta: true }, { sizeBytes: 0, sha1: SHA1_EMPTY, delta: true }]) {
       const error = await errorOf("fileOpen", () => restore(job));
       expect(error.message).toBe(`unable to open file '${path}' for write: it is not a regular file`);
+    }
+  });
+
+  it.each([
+    ["other bytes", Buffer.from("other")],
+    ["the blocks of an earlier backup", Buffer.from(sampleBytes(SIZE))],
+    ["the right bytes", null],
+  ])("is replaced if it has another name, which keeps its bytes and attributes: %s", async (_what, before) => {
+    const other = join(folder, "other");
+    for (const delta of [true, false]) {
+      rmSync(path, { force: true });
+      writeFileSync(other, before ?? bytes);
+      utimesSync(other, 1, 1);
+      linkSync(other, path);
+      const result = await restore({ delta });
+      expect(result.kept).toBe(false);
+      expect(readFileSync(path)).toEqual(bytes);
+      expect(readFileSync(other)).toEqual(before ?? bytes);
+      expect(statSync(other)).toMatchObject({ nlink: 1, mtimeMs: 1000 });
     }
   });
 
