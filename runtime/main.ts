@@ -23,7 +23,7 @@ import { helpText } from "./config/help";
 import { type Loaded, type LoadInput, loadConfig } from "./config/load";
 import { withSecretFiles } from "./config/secretFiles";
 import type { Config } from "./config/types";
-import { closeSync, lstatSync, readdirSync, stat, writeFileSync } from "./local/files";
+import { closeSync, lstatSync, readdirSync, stat, writeFileSync } from "./local/nodeFiles";
 import { BACKREST_VERSION } from "./format/repository/infoFile";
 import { ConfigReader } from "./local/configReader";
 import { hasRunSince } from "./local/lockState";

@@ -1,6 +1,6 @@
 /** The {@link CommandHost} of a real process: opens each resource on first use and closes all of them at the end. */
 import { spawn } from "node:child_process";
-import { readFile, readFileSync, statSync } from "./local/files";
+import { readFile, readFileSync, statSync } from "./local/nodeFiles";
 import type { Context } from "./base/context";
 import type { Log } from "./base/log";
 import { assert, ERRORS, fail } from "./base/errors";

@@ -8,7 +8,7 @@
  * 0600, first under another name, so that it is never open to others and replaces a dead one in one step) or taken over
  * from systemd (socket activation), whose kernel queue outlives a restart.
  */
-import { chmod, lstat, rename, rm } from "../local/files";
+import { chmod, lstat, rename, rm } from "../local/nodeFiles";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { untilAborted } from "../base/clock";
 import type { Context } from "../base/context";

@@ -3,7 +3,7 @@
  * a recovery fetches into one path again and again. PostgreSQL may end before its file arrives, and a newly started one
  * fetches its own files to the same path. An earlier request must neither write into those files nor replace them.
  */
-import { readdirSync, renameSync, rm, rmSync } from "../local/files";
+import { readdirSync, renameSync, rm, rmSync } from "../local/nodeFiles";
 import { fail } from "../base/errors";
 import { isSpecialFile } from "../local/atomicWrite";
 import { systemError } from "../local/systemError";

@@ -91,17 +91,7 @@ export function textOf(bytes: Uint8Array): string {
 
 /** A text for people: bytes that are no UTF-8 as `\xE9`. */
 export function shownText(text: string): string {
-  return text.replace(STRAYS, (strays) => hexOf(strays, "\\x"));
-}
-
-/** A text in a URL: every byte but letters, digits and `-._~` as `%E9`. */
-export function percentEncoded(text: string): string {
-  const encode = (piece: string): string =>
-    encodeURIComponent(piece).replace(
-      /[!'()*]/g,
-      (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
-    );
-  return piecesOf(text, encode, (strays) => hexOf(strays, "%")).join("");
+  return text.replace(STRAYS, (strays) => strayBytes(strays).toString("hex").replace(/../g, "\\x$&"));
 }
 
 /** A text, and copies of its pieces: V8's own slices are small, but each keeps the whole text in memory. */
@@ -190,10 +180,6 @@ function piecesOf<T>(text: string, ofText: (piece: string) => T, ofStrays: (stra
 
 function strayBytes(strays: string): Buffer {
   return Buffer.from(Array.from(strays, (stray) => stray.charCodeAt(0) - STRAY_BASE));
-}
-
-function hexOf(strays: string, prefix: string): string {
-  return Array.from(strayBytes(strays), (byte) => prefix + byte.toString(16).toUpperCase()).join("");
 }
 
 /** Also for the second half of some characters: a quick answer. */

@@ -12,7 +12,7 @@
  * names (hard links). A device, a pipe or a socket of that name is refused: a rename or removal would destroy
  * `/dev/null`.
  */
-import { constants, type FileHandle, link, lstat, mkdir, open, rename, stat, unlink } from "./files";
+import { constants, type FileHandle, link, lstat, mkdir, open, rename, stat, unlink } from "./nodeFiles";
 import { dirname } from "node:path";
 import type { ByteStream } from "../base/bytes";
 import { fail, isError } from "../base/errors";

@@ -2,7 +2,7 @@
  * Reads configuration files, and remembers who could have written them. Debian gives them to PostgreSQL's account, and
  * root reads them too: a program that they name must not run with root's rights.
  */
-import { closeSync, fstatSync, openSync, readFileSync, statSync } from "./files";
+import { closeSync, fstatSync, openSync, readFileSync, statSync } from "./nodeFiles";
 import { dirname } from "node:path";
 import { fail, toBackupError } from "../base/errors";
 import type { AccountIds } from "./actAs";

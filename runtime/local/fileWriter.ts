@@ -4,7 +4,7 @@
  *
  * Modes, missing directories and errors are those of `atomicWrite`.
  */
-import { closeSync, fstatSync, fsync, openSync, unlinkSync, writeSync } from "./files";
+import { closeSync, fstatSync, fsync, openSync, unlinkSync, writeSync } from "./nodeFiles";
 import { fail, isError } from "../base/errors";
 import { createNew, FILE_MODE, requireSize, type WriteOptions } from "./atomicWrite";
 import { systemError } from "./systemError";

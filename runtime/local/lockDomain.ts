@@ -17,7 +17,7 @@ import {
   readlinkSync,
   rmSync,
   writeFileSync,
-} from "./files";
+} from "./nodeFiles";
 import { join } from "node:path";
 import { sha1Hex } from "../base/hash";
 import type { Random } from "../base/random";

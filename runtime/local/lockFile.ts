@@ -8,7 +8,16 @@
  * ended, and the kernel drops it when this process dies.
  */
 import { spawnSync, type SpawnSyncReturns } from "node:child_process";
-import { closeSync, constants, fstatSync, ftruncateSync, mkdirSync, openSync, unlinkSync, writeSync } from "./files";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  unlinkSync,
+  writeSync,
+} from "./nodeFiles";
 import { join } from "node:path";
 import { assert, fail } from "../base/errors";
 import { systemCodeOf, systemError } from "./systemError";

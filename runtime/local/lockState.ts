@@ -3,7 +3,7 @@
  *
  * A file without a held lock was left by a killed process and means nothing.
  */
-import { readdirSync, readFileSync, statSync } from "./files";
+import { readdirSync, readFileSync, statSync } from "./nodeFiles";
 import { join } from "node:path";
 import type { Clock } from "../base/clock";
 import { isError } from "../base/errors";

@@ -19,7 +19,7 @@ import {
   readFileSync,
   rmSync,
   writeSync,
-} from "./files";
+} from "./nodeFiles";
 import { dirname } from "node:path";
 import { isMissing, systemError } from "./systemError";
 

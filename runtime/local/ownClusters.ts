@@ -7,7 +7,7 @@
  * `pg_upgrade` in place replaces the data directory and leaves the rest of the volume. So this file proves afterwards
  * that the volume held the stanza's cluster, which a new cluster of the same name cannot show.
  */
-import { readFile } from "./files";
+import { readFile } from "./nodeFiles";
 import { atomicWrite } from "./atomicWrite";
 
 export interface OwnCluster {

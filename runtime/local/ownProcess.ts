@@ -1,11 +1,11 @@
 /**
  * Arguments, environment and working directory of this process as texts that lose no byte.
  *
- * Node gives U+FFFD for every byte of them that is no UTF-8; the kernel still has the bytes. Without `/proc` they stay as
- * Node gives them.
+ * Node gives U+FFFD for every byte of them that is no UTF-8; the kernel still has the bytes. Without `/proc` they stay
+ * as Node gives them.
  */
 import { textOf } from "../base/bytes";
-import { readFileSync, readlinkSync } from "./files";
+import { readFileSync, readlinkSync } from "./nodeFiles";
 
 const LOST = "\ufffd";
 

@@ -6,7 +6,7 @@
  *
  * For metrics only: no decision uses them, and without a writable directory there are none.
  */
-import { readdir, readFile, stat } from "./files";
+import { readdir, readFile, stat } from "./nodeFiles";
 import { actAs } from "./actAs";
 import { atomicWrite } from "./atomicWrite";
 import { nullIfMissing } from "./systemError";

@@ -1,4 +1,4 @@
-import { statSync } from "./files";
+import { statSync } from "./nodeFiles";
 
 /**
  * True for two paths of one directory, as through a symbolic link: PostgreSQL names its data directory as it was

@@ -6,7 +6,7 @@
  * `archive_command` is one, and most files that it finds stored were pushed ahead by the former. A lost or damaged file
  * costs one read of each WAL file that PostgreSQL requests again.
  */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "./files";
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "./nodeFiles";
 
 /** Size and time, by archive id and file name; the oldest first. */
 export type SeenWal = Map<string, string>;

@@ -6,7 +6,7 @@
  * own status. Bytes as in pgBackRest 2.60 "command/archive/common", so that a host can move from stock to this program
  * and back in the middle of a queue.
  */
-import { copyFile, mkdir, readdir, readFile, rename, rm } from "./files";
+import { copyFile, mkdir, readdir, readFile, rename, rm } from "./nodeFiles";
 import { TEMP_SUFFIX } from "../base/temporaryName";
 import { atomicWrite, DIRECTORY_MODE } from "./atomicWrite";
 import { isMissing, nullIfMissing, systemCodeOf, systemError } from "./systemError";

@@ -5,7 +5,7 @@
  * A stop file counts only if a trusted account created it. One in another account's directory would stop archiving
  * forever.
  */
-import { closeSync, constants, mkdirSync, unlinkSync } from "./files";
+import { closeSync, constants, mkdirSync, unlinkSync } from "./nodeFiles";
 import { join } from "node:path";
 import { fail, isError } from "../base/errors";
 import { isMissing, systemCodeOf, systemError } from "./systemError";

@@ -6,7 +6,7 @@
  *
  * `synchronous` is there if commits shall wait for repositories. For metrics and status only: no decision uses it.
  */
-import { mkdir, readFile, rename, writeFile } from "./files";
+import { mkdir, readFile, rename, writeFile } from "./nodeFiles";
 
 export interface StreamState {
   readonly key: number;

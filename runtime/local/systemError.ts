@@ -6,7 +6,7 @@
  * such. Used by everything that touches this machine's files (pgBackRest 2.60 "storage/posix" for the first words and
  * the kinds).
  */
-import { lstatSync, type Stats } from "./files";
+import { lstatSync, type Stats } from "./nodeFiles";
 import { dirname } from "node:path";
 import { getSystemErrorMap } from "node:util";
 import { type BackupError, type ErrorKind, fail } from "../base/errors";

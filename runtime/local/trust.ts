@@ -16,7 +16,7 @@ import {
   readFileSync,
   readlinkSync,
   type Stats,
-} from "./files";
+} from "./nodeFiles";
 import { dirname, join, resolve } from "node:path";
 import { fail } from "../base/errors";
 import { isMissing, systemCodeOf, systemError } from "./systemError";

@@ -1,5 +1,5 @@
 /** Names of this machine's users and groups, from /etc/passwd and /etc/group; null for a number without a name. */
-import { readFileSync } from "./files";
+import { readFileSync } from "./nodeFiles";
 
 export interface UserNames {
   userName(uid: number): string | null;

@@ -2,7 +2,7 @@
  * `pg_wal/archive_status`: the files that PostgreSQL has ready for the archive. Source: PostgreSQL
  * "src/backend/postmaster/pgarch.c".
  */
-import { statSync, readdir, stat } from "../local/files";
+import { statSync, readdir, stat } from "../local/nodeFiles";
 import { parseWalName } from "../format/wal/walSegment";
 
 /**

@@ -2,7 +2,7 @@
  * Reads a data directory's pg_control, which identifies its cluster. Source: PostgreSQL
  * "src/include/catalog/pg_control.h"; "pgbackrest-format" 7.1.
  */
-import { open, stat } from "../local/files";
+import { open, stat } from "../local/nodeFiles";
 import type { Context } from "../base/context";
 import { fail, isError } from "../base/errors";
 import { type PgControl, parsePgControl } from "../format/page/pgControl";

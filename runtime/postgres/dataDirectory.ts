@@ -6,7 +6,7 @@
  * recreates or removes it.
  */
 import { compareBytes } from "../base/bytes";
-import { lstat, lstatSync, readdir, readlink, stat, type Stats } from "../local/files";
+import { lstat, lstatSync, readdir, readlink, stat, type Stats } from "../local/nodeFiles";
 import { dirname, isAbsolute, resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { fail } from "../base/errors";

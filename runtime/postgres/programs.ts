@@ -5,7 +5,7 @@
  * (`/usr/pgsql-<version>/bin`), of SUSE and of installations from source; an option names another one.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { access, constants } from "../local/files";
+import { access, constants } from "../local/nodeFiles";
 import { fail } from "../base/errors";
 
 export interface ProgramResult {

@@ -3,7 +3,7 @@
  * in a private directory, and stopped by us.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, open, openSync, readFile } from "../local/files";
+import { closeSync, open, openSync, readFile } from "../local/nodeFiles";
 import { untilAborted, withTimeTo } from "../base/clock";
 import type { Context } from "../base/context";
 import { type BackupError, fail, isError } from "../base/errors";

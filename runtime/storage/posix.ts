@@ -21,7 +21,7 @@ import {
   statSync,
   symlink,
   unlink,
-} from "../local/files";
+} from "../local/nodeFiles";
 import { dirname } from "node:path";
 import { type ByteStream, streamOf } from "../base/bytes";
 import { type BackupError, fail } from "../base/errors";

@@ -1,5 +1,5 @@
 /** Facts about a directory: its owner, its mount, and its free space. */
-import { lstat, statfs } from "../local/files";
+import { lstat, statfs } from "../local/nodeFiles";
 import { dirname } from "node:path";
 import { spaceFact } from "./space";
 import type { StorageFact } from "./storage";

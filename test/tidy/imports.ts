@@ -82,7 +82,7 @@ export const ROOMS: readonly Room[] = [
   {
     prefix: "runtime/storage",
     about: "one interface and its drivers: POSIX, S3, SFTP",
-    mayImport: ["runtime/base", "runtime/web"],
+    mayImport: ["runtime/base", "runtime/local/nodeFiles", "runtime/web"],
     mayImportTypes: ["runtime/config/types"],
     packages: ["undici", "@smithy/signature-v4", "ssh2"],
   },
@@ -176,6 +176,7 @@ export const ROOMS: readonly Room[] = [
     mayImport: [
       "runtime/archiver",
       "runtime/base",
+      "runtime/local/nodeFiles",
       "runtime/operations",
       "runtime/metrics",
       "runtime/format/wal/walSegment",

@@ -34,6 +34,7 @@ const USES: Readonly<Record<string, string>> = {
   "export default": "export default 1;",
   enum: "enum Color { red }",
   'import "fast-check"': 'import * as fc from "fast-check";',
+  'import "node:fs"': 'import { readFile } from "node:fs/promises";',
   namespace: "namespace Words {}",
 };
 

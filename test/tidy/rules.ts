@@ -133,6 +133,16 @@ export const BANS: readonly Ban[] = [
       ts.isStringLiteral(node.moduleSpecifier) &&
       node.moduleSpecifier.text === "fast-check",
   },
+  {
+    text: 'import "node:fs"',
+    instead: "runtime/local/nodeFiles.ts, whose names may hold any bytes",
+    where: ["runtime"],
+    except: ["runtime/local/nodeFiles.ts", "runtime/start.ts"],
+    matches: (node) =>
+      ts.isImportDeclaration(node) &&
+      ts.isStringLiteral(node.moduleSpecifier) &&
+      /^node:fs(\/promises)?$/.test(node.moduleSpecifier.text),
+  },
   { text: "namespace", instead: "a file", where: EVERYWHERE, except: [], matches: isNamespace },
 ];
 

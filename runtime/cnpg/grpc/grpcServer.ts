@@ -4,7 +4,7 @@
  * A method gets the request and a signal that aborts when the caller disconnects. Its errors become the statuses that
  * CloudNativePG's own plugin uses. The message stays unchanged: conditions and the status of a Backup show it.
  */
-import { chmod, lstat, rm } from "../../local/files";
+import { chmod, lstat, rm } from "../../local/nodeFiles";
 import * as grpc from "@grpc/grpc-js";
 import type { Context } from "../../base/context";
 import { type BackupError, type ErrorKind, fail, toBackupError } from "../../base/errors";

@@ -9,7 +9,7 @@
  * does not match, as in the middle of a renewal, is not used until it does. Open connections stay as they are.
  */
 import { X509Certificate, createPrivateKey } from "node:crypto";
-import { readFile } from "../../local/files";
+import { readFile } from "../../local/nodeFiles";
 import type { SecureContextOptions } from "node:tls";
 import {
   ResponderBuilder,

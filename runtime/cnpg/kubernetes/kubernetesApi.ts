@@ -2,7 +2,7 @@
  * Client of the API server inside a pod, with the token and the authority of its service account, which lie in one
  * directory. Reads, creates, changes and deletes over HTTPS, nothing else.
  */
-import { readFile } from "../../local/files";
+import { readFile } from "../../local/nodeFiles";
 import { type BackupError, type ErrorKind, fail, toBackupError } from "../../base/errors";
 import { askWeb, type WebQuestion } from "../../web/ask";
 import { type Json, type JsonObject, listAt, parseObject, textAt } from "./clusterObject";

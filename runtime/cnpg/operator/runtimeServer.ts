@@ -4,7 +4,7 @@
  * ConfigMaps, or what its image contains. It answers GET of `/runtime/SHA256`, and knows no caller.
  */
 import { createHash } from "node:crypto";
-import { readdir, readFile } from "../../local/files";
+import { readdir, readFile } from "../../local/nodeFiles";
 import { createServer, type ServerResponse } from "node:http";
 import { promisify } from "node:util";
 import { gunzip } from "node:zlib";

@@ -4,7 +4,7 @@
  * The operator writes the recovery target and its own restore_command. Recovery settings in the backup would override
  * them and are removed. A failed job is repeated in a new pod on the same volume: the restore compares and continues.
  */
-import { lstat, mkdir, readFile, rm, symlink } from "../../local/files";
+import { lstat, mkdir, readFile, rm, symlink } from "../../local/nodeFiles";
 import { utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";

@@ -7,7 +7,7 @@
  * same timeline: its history of that timeline differs. Every push refuses another system's archive, and no push
  * replaces a segment; this check reports it before anything is written.
  */
-import { access, readFile } from "../../local/files";
+import { access, readFile } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, toBackupError } from "../../base/errors";
 import { archiveIdOf } from "../../format/repository/archiveInfo";

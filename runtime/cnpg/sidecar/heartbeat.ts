@@ -3,7 +3,7 @@
  * time of the answer to a file. The liveness probe reads that file in a shell, without starting Node. It detects a
  * frozen process and a removed socket.
  */
-import { rename, writeFile } from "../../local/files";
+import { rename, writeFile } from "../../local/nodeFiles";
 import * as grpc from "@grpc/grpc-js";
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";

@@ -2,7 +2,7 @@
  * `cnpg-instance`: the sidecar of an instance. It archives, streams and serves WAL, takes backups, and gives the
  * exporter metrics of the repositories.
  */
-import { access } from "../../local/files";
+import { access } from "../../local/nodeFiles";
 import { GetService } from "../../archiver/getService";
 import { removeLeftFiles } from "../../archiver/ownFile";
 import { WalService } from "../../archiver/walService";

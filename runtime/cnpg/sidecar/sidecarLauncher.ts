@@ -2,7 +2,7 @@
  * A command line for people: `kubectl exec POD -c plugin-pgbackstop -- /pgbackstop/run/pgbackstop info`. The sidecar
  * writes this script, with its own configuration, beside its program.
  */
-import { chmod, rename, writeFile } from "../../local/files";
+import { chmod, rename, writeFile } from "../../local/nodeFiles";
 import { shellQuote } from "../../operations/restore/recovery";
 
 /**

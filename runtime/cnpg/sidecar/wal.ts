@@ -6,7 +6,7 @@
  * its promotion, so it gets an answer within seconds. After a silent repository the limit is shorter still: a promotion
  * requests several files in sequence.
  */
-import { open, rename, rm } from "../../local/files";
+import { open, rename, rm } from "../../local/nodeFiles";
 import { dirname, isAbsolute } from "node:path";
 import type { GetService, GetOptions } from "../../archiver/getService";
 import type { WalService } from "../../archiver/walService";

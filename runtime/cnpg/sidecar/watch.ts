@@ -3,7 +3,7 @@
  * change waits for a running backup, which would start over; a backup reads the files itself.
  */
 import { createHash } from "node:crypto";
-import { readdir, readFile } from "../../local/files";
+import { readdir, readFile } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
 
 const LOOK_MS = 10_000;

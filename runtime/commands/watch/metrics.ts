@@ -2,7 +2,7 @@
  * `metrics`: state of backups for Prometheus, on standard output or with `--output-file` for the textfile collector. An
  * unreadable repository is a sample, not an error: the exit code is 0 whatever the backups are.
  */
-import { stat } from "../../local/files";
+import { stat } from "../../local/nodeFiles";
 import { dirname } from "node:path";
 import { fail } from "../../base/errors";
 import { atomicWrite } from "../../local/atomicWrite";

@@ -2,8 +2,8 @@
  * The encryption envelope: `Salted__`, 8 bytes of salt, AES-256-CBC with PKCS#7 padding;
  * `openssl enc -aes-256-cbc -md sha1` reads it.
  *
- * Key and IV come from EVP_BytesToKey with SHA-1 and one iteration over passphrase (its bytes as configured, never decoded) and
- * salt. The raw envelope omits the 8 magic bytes. Errors: crypto (95) with stock's texts, format (29) for files of
+ * Key and IV come from EVP_BytesToKey with SHA-1 and one iteration over passphrase (its bytes, which may be no UTF-8)
+ * and salt. The raw envelope omits the 8 magic bytes. Errors: crypto (95) with stock's texts, format (29) for files of
  * repository format 6. (pgBackRest 2.60 "common/crypto/cipherBlock"; OpenSSL EVP_BytesToKey.)
  */
 import { type Cipheriv, createCipheriv, createDecipheriv, createHash, type Decipheriv } from "node:crypto";

@@ -8,7 +8,7 @@
  * answers "not found" past an unreadable repository).
  */
 import { createHash } from "node:crypto";
-import { open, rename, rm } from "../../local/files";
+import { open, rename, rm } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
 import { type BackupError, fail, isError, nullOn, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";

@@ -6,7 +6,7 @@
  * them. `info` and `check` show it until a backup begins after the gap; the agent starts that backup. (pgBackRest 2.60
  * "command/archive/push" drops before it tries, for all repositories alike.)
  */
-import { stat } from "../../local/files";
+import { stat } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
 import type { RepoResult } from "../../base/parallel";
 import { formatSize } from "../../base/units";

@@ -6,7 +6,7 @@
  * recorded as missing. After a first failure healthy repositories still get all ready files. `archive-push-queue-max`
  * drops only what no repository takes.
  */
-import { stat } from "../../local/files";
+import { stat } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
 import { toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";

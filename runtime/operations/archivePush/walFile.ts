@@ -3,7 +3,7 @@
  * content counts only if the name afterwards still leads to the same unchanged file.
  */
 import { createHash } from "node:crypto";
-import { type BigIntStats, type FileHandle, open, readSync, statSync } from "../../local/files";
+import { type BigIntStats, type FileHandle, open, readSync, statSync } from "../../local/nodeFiles";
 import type { ByteStream } from "../../base/bytes";
 import { type BackupError, fail } from "../../base/errors";
 import { LIMITS } from "../../base/limits";

@@ -7,7 +7,7 @@
  * they are only stored) are handled in memory. A larger file goes through in chunks; if it had to be compared first and
  * differs somewhere, it is read a second time.
  */
-import { closeSync } from "../../local/files";
+import { closeSync } from "../../local/nodeFiles";
 import { setImmediate } from "node:timers/promises";
 import { EMPTY_BYTES } from "../../base/bytes";
 import type { Context } from "../../base/context";

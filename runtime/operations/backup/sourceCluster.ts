@@ -5,7 +5,7 @@
  * rest. All of pg_wal then belongs to the backup, and starting it needs no archived WAL ("pgbackrest-format" 15, last
  * paragraph).
  */
-import { access } from "../../local/files";
+import { access } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import type { Manifest } from "../../format/repository/manifest";

@@ -3,7 +3,7 @@
  *
  * All reads run in the calling thread, a worker's: trips through Node's thread pool cost more than most of the work.
  */
-import { openSync, readSync } from "../../local/files";
+import { openSync, readSync } from "../../local/nodeFiles";
 import { fail, toBackupError } from "../../base/errors";
 import type { PageChecker, PageRange } from "../../format/page/pageChecksum";
 import { systemCodeOf } from "../../local/systemError";

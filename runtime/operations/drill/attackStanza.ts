@@ -3,7 +3,7 @@
  * stanza, then a restore from the past, compared byte by byte. Its content is synthetic, so the drill needs neither
  * PostgreSQL nor production's data: it proves what survives in the bucket, while other drills start servers.
  */
-import { mkdir, readdir, readFile, writeFile } from "../../local/files";
+import { mkdir, readdir, readFile, writeFile } from "../../local/nodeFiles";
 import { dirname } from "node:path";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";

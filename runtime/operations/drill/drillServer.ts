@@ -1,5 +1,5 @@
 /** Makes an isolated, harmless server from restored files, and starts it. */
-import { access, mkdir, readFile, rm, writeFile } from "../../local/files";
+import { access, mkdir, readFile, rm, writeFile } from "../../local/nodeFiles";
 import { formatLocalSeconds } from "../../base/clock";
 import { utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";

@@ -6,7 +6,7 @@
  * (test/interop/restore/drill.test.ts runs its commands over them). They are encrypted like the info files, with the
  * repository's own passphrase. A read-only key does not make a drill fail.
  */
-import { mkdir, readdir, readFile as readLocal, rm } from "../../local/files";
+import { mkdir, readdir, readFile as readLocal, rm } from "../../local/nodeFiles";
 import { textOf, utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { isError, toBackupError } from "../../base/errors";

@@ -8,7 +8,7 @@
  *   postgresql.conf hba.conf ident.conf postgres.log, the socket
  * ```
  */
-import { lstat, mkdir, readdir, readFile, rm, rmdir } from "../../local/files";
+import { lstat, mkdir, readdir, readFile, rm, rmdir } from "../../local/nodeFiles";
 import { basename } from "node:path";
 import { utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";

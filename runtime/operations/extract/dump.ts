@@ -1,5 +1,5 @@
 /** Dumps the side server's objects for pg_restore. The file gets its name only when it is complete and durable. */
-import { open, rename, rm, stat, writeFile } from "../../local/files";
+import { open, rename, rm, stat, writeFile } from "../../local/nodeFiles";
 import { dirname } from "node:path";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";

@@ -2,7 +2,7 @@
  * One cluster's WAL along one timeline, from all repositories together: each segment from the first repository with the
  * right bytes, and unarchived segments from pg_wal if it is on this machine.
  */
-import { readdir, readFile } from "../../local/files";
+import { readdir, readFile } from "../../local/nodeFiles";
 import { collect } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { LIMITS } from "../../base/limits";

@@ -7,7 +7,7 @@
  * timeline, it compares. What a repository lacks of the earlier timelines is recorded as missing and then copied from
  * pg_wal.
  */
-import { readdir, readFile } from "../../local/files";
+import { readdir, readFile } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
 import { perRepo } from "../../base/parallel";

@@ -2,7 +2,7 @@
  * What `recover` and `rollback` must know about this host before they change anything: the directories, the server's
  * manager, and the free space.
  */
-import { readdir, readFile, readlink, realpath, stat, statfs, type Stats } from "../../local/files";
+import { readdir, readFile, readlink, realpath, stat, statfs, type Stats } from "../../local/nodeFiles";
 import { dirname, resolve } from "node:path";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";

@@ -5,7 +5,7 @@
  * beside the data, which it owns anyway, and trusts only its own file. Neither resumes the other's journal: the error
  * says which account must.
  */
-import { lstatSync, mkdirSync, unlinkSync } from "../../local/files";
+import { lstatSync, mkdirSync, unlinkSync } from "../../local/nodeFiles";
 import { createHash } from "node:crypto";
 import { basename, dirname, join } from "node:path";
 import { fail } from "../../base/errors";

@@ -5,7 +5,7 @@
  * PostgreSQL's account may write here, so root works with that account's rights. Root uses its own rights only where
  * the account lacks them: in directories that only root can write, where no other account can swap a name.
  */
-import { chmod, chown, lstat, mkdir, mkdtemp, readFile, rename, rmdir, writeFile } from "../../local/files";
+import { chmod, chown, lstat, mkdir, mkdtemp, readFile, rename, rmdir, writeFile } from "../../local/nodeFiles";
 import { dirname } from "node:path";
 import { fail } from "../../base/errors";
 import { syncDirectory } from "../../local/atomicWrite";

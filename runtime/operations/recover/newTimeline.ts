@@ -8,7 +8,7 @@
  * histories and no segments. It replays its own pg_wal as after a crash (without backup_label it does that first) and
  * nothing later, and is promoted at the end.
  */
-import { chown, readFile, rm, stat } from "../../local/files";
+import { chown, readFile, rm, stat } from "../../local/nodeFiles";
 import { fail } from "../../base/errors";
 import { atomicWrite, syncDirectory } from "../../local/atomicWrite";
 import { nullIfMissing } from "../../local/systemError";

@@ -3,7 +3,7 @@
  * died. PostgreSQL searches pg_wal for segments that the archive lacks ("Continuous Archiving", recovering, step 6). So
  * the files are copied there, and recovery ends where the old server did.
  */
-import { chown, copyFile, open, readdir } from "../../local/files";
+import { chown, copyFile, open, readdir } from "../../local/nodeFiles";
 import { nextSegment, lsnOfSegment, parseWalName } from "../../format/wal/walSegment";
 import { syncDirectory } from "../../local/atomicWrite";
 import type { Owner } from "./hostFacts";

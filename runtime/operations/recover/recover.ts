@@ -6,7 +6,7 @@
 import type { Context } from "../../base/context";
 import { type BackupError, fail } from "../../base/errors";
 import type { ProgramEnd } from "../../local/program";
-import { readFile } from "../../local/files";
+import { readFile } from "../../local/nodeFiles";
 import { findServer } from "./hostFacts";
 import type { ServerControl } from "./control";
 import { type Journal, type Phase, PHASES, serverLogPath } from "./recoveryJournal";

@@ -24,7 +24,7 @@ import {
   type Stats,
   symlink,
   truncateSync,
-} from "../../local/files";
+} from "../../local/nodeFiles";
 import { dirname } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import type { Context } from "../../base/context";

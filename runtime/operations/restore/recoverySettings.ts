@@ -2,7 +2,7 @@
  * Writes the recovery settings of the restored server: postgresql.auto.conf and the signal file, and no old target
  * anywhere else.
  */
-import { chown, lstat, readFile, realpath, stat } from "../../local/files";
+import { chown, lstat, readFile, realpath, stat } from "../../local/nodeFiles";
 import { formatLocalSeconds } from "../../base/clock";
 import { utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";

@@ -5,7 +5,7 @@
  * PostgreSQL refuses without backup_label ("pgbackrest-format" 17, 7.1). To resume an interrupted restore, run it again
  * with `--delta`.
  */
-import { constants, lstat, open, readdir, readFile, rename, rm, stat } from "../../local/files";
+import { constants, lstat, open, readdir, readFile, rename, rm, stat } from "../../local/nodeFiles";
 import { basename, dirname } from "node:path";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";

@@ -5,7 +5,7 @@
  * continues after one that failed. These checksums are short and made to find changes; the caller verifies the file's
  * SHA-1. ("pgbackrest-format" 14.5; pgBackRest 2.60 "command/restore/file", "command/restore/blockChecksum".)
  */
-import { fstatSync, ftruncateSync, readSync } from "../../local/files";
+import { fstatSync, ftruncateSync, readSync } from "../../local/nodeFiles";
 import { setImmediate } from "node:timers/promises";
 import { fail } from "../../base/errors";
 import { type BlockMap, blockChecksum } from "../../format/repository/blockMap";

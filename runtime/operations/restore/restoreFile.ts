@@ -21,7 +21,7 @@ import {
   type Stats,
   writeSync,
   unlinkSync,
-} from "../../local/files";
+} from "../../local/nodeFiles";
 import { setImmediate } from "node:timers/promises";
 import type { ByteStream } from "../../base/bytes";
 import type { Context } from "../../base/context";

@@ -1,7 +1,7 @@
 /**
  * Files that need no bytes from a repository: holes for excluded databases, and existing files that are already right.
  */
-import { constants, lstat, open } from "../../local/files";
+import { constants, lstat, open } from "../../local/nodeFiles";
 import type { ManifestFile } from "../../format/repository/manifest";
 import { systemError } from "../../local/systemError";
 import type { Owner } from "./owners";

@@ -2,7 +2,7 @@
  * `rollback` after the plan is confirmed. Each step checks whether it is done, so an interrupted run starts again with
  * the same journal.
  */
-import { rm } from "../../local/files";
+import { rm } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import type { Owner } from "../recover/hostFacts";

@@ -4,7 +4,7 @@
  * `include_dir` takes every `*.conf` whose name does not begin with a dot. pg_hba.conf and pg_ident.conf support the
  * same directives since PostgreSQL 16, and always `@file` lists of names.
  */
-import { readdir, readFile } from "../../local/files";
+import { readdir, readFile } from "../../local/nodeFiles";
 import { dirname, resolve } from "node:path";
 import { nullIfMissing, systemError } from "../../local/systemError";
 

@@ -1,5 +1,5 @@
 /** `pg_wal` of the running cluster, for {@link heal}. */
-import { open, readdir } from "../../local/files";
+import { open, readdir } from "../../local/nodeFiles";
 import { nullOn } from "../../base/errors";
 import { WAL_HEADER_SIZE_BYTES } from "../../format/wal/walHeader";
 import { parseWalName } from "../../format/wal/walSegment";

@@ -12,7 +12,7 @@
  * verify, expire and stanza-delete leave this directory alone (tested). A failure to read or store the copy is a
  * warning: it never costs a backup.
  */
-import { chown, link, mkdir, readFile, realpath, stat, utimes } from "../../local/files";
+import { chown, link, mkdir, readFile, realpath, stat, utimes } from "../../local/nodeFiles";
 import { dirname, resolve } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { utf8, textOf } from "../../base/bytes";

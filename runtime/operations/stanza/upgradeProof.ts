@@ -7,7 +7,7 @@
  * `--link` and `--swap` rename its pg_control. (PostgreSQL "src/bin/pg_upgrade/pg_upgrade.c", copy_xact_xlog_xid;
  * "relfilenumber.c", disable_old_cluster.)
  */
-import { readdir } from "../../local/files";
+import { readdir } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
 import { type BackupError, fail, isError } from "../../base/errors";
 import { type UpgradeFacts, upgradeFactsOf } from "../../format/page/pgControl";

@@ -1,5 +1,5 @@
 /** Reads `archive_mode` from a server's configuration, while a recovering server accepts no questions. */
-import { readFile } from "../../local/files";
+import { readFile } from "../../local/nodeFiles";
 import { readConfig } from "../shared/configFiles";
 
 const ALWAYS = /^[ \t]*archive_mode[ \t=]+'?always\b/im;

@@ -6,7 +6,7 @@
  * segment. Zeros fill it up to the segment size, as in a segment that PostgreSQL is writing. Recovery ends at the last
  * complete record and continues on a new timeline in its own copy.
  */
-import { type FileHandle, open, rename, rm } from "../../local/files";
+import { type FileHandle, open, rename, rm } from "../../local/nodeFiles";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import { perRepo } from "../../base/parallel";

@@ -5,7 +5,7 @@
  * waits for it cannot be ended. So a path is followed name by name, and no name is looked up where another machine or
  * program would have to answer. Types that are not known to be local count as such mounts.
  */
-import { lstatSync, readFileSync, readlinkSync } from "../../local/files";
+import { lstatSync, readFileSync, readlinkSync } from "../../local/nodeFiles";
 import { resolve } from "node:path";
 
 export interface Mount {

@@ -5,7 +5,7 @@
  * directory's name, so that the kernel's own list of processes shows them to every later run.
  */
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync } from "../../local/files";
+import { readdirSync, readFileSync } from "../../local/nodeFiles";
 import type { Mount } from "./mounts";
 
 /** The kernel keeps 15 bytes. */

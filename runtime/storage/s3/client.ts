@@ -8,7 +8,7 @@ import { type ByteStream, collect, streamOf } from "../../base/bytes";
 import { assert, fail, isError, nullOn } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { mapParallel } from "../../base/parallel";
-import { checkDirectoryPath, checkPath, joinPath } from "../paths";
+import { checkDirectoryPath, checkPath, joinPath, requireUnicode } from "../paths";
 import type {
   Attacked,
   AttackedStorage,
@@ -346,7 +346,9 @@ export class S3Storage implements AttackedStorage {
   }
 
   #key(path: string): string {
-    return joinPath(this.#prefix, path);
+    const key = joinPath(this.#prefix, path);
+    requireUnicode(key, "S3");
+    return key;
   }
 
   #pathOf(key: string): string {

@@ -3,7 +3,6 @@
  * `x-amz-content-sha256` ("Signature Version 4 signing process", Amazon S3 API reference). No chunked payloads, no
  * `x-amz-checksum-*`.
  */
-import { percentEncoded } from "../../base/bytes";
 import { createHash, createHmac, type Hash, type Hmac } from "node:crypto";
 import type { SignatureV4 } from "@smithy/signature-v4";
 import type { Credentials, CredentialSource } from "./credentials";
@@ -73,8 +72,13 @@ async function loadSigner(source: CredentialSource, region: string): Promise<Sig
   });
 }
 
-/** A path or parameter part as the signature requires. */
-export const encodePart = percentEncoded;
+/** A path or parameter part as the signature requires: everything but letters, digits and `-._~` in hexadecimal. */
+export function encodePart(text: string): string {
+  return encodeURIComponent(text).replace(
+    /[!'()*]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+}
 
 /** Keeps slashes. */
 export function encodePath(path: string): string {

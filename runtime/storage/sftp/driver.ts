@@ -12,7 +12,7 @@ import { mapParallel } from "../../base/parallel";
 import { ioRetryPolicy, Retries, type RetryPolicy } from "../../base/retry";
 import { temporaryName } from "../../base/temporaryName";
 import type { SftpConfig } from "../../config/types";
-import { checkDirectoryPath, checkPath, joinPath } from "../paths";
+import { checkDirectoryPath, checkPath, joinPath, requireUnicode } from "../paths";
 import type { ByteRange, ListOptions, ObjectInfo, PutOptions, Storage, StorageFact, StorageFeatures } from "../storage";
 import { openSession } from "./connect";
 import { download } from "./download";
@@ -174,7 +174,10 @@ export class SftpStorage implements Storage {
 
   #full(path: string): string {
     const root = this.#options.root.replace(/\/+$/, "");
-    return path === "" ? root || "/" : `${root}/${path}`;
+    const full = path === "" ? root || "/" : `${root}/${path}`;
+    // The library writes and reads names as UTF-8 only.
+    requireUnicode(full, "SFTP");
+    return full;
   }
 
   #transfer(path: string) {

@@ -2,10 +2,13 @@
  * Stock and ours take backups in turn while the cluster's server is down (`--no-online`): what they refuse, what their
  * manifests contain, and that either program restores either chain without any WAL from the archive.
  */
+import { chownSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { textOf } from "../../../runtime/base/bytes";
 import { type Manifest, parseManifest } from "../../../runtime/format/repository/manifest";
 import type { StockPgbackrest } from "../../../tools/parts/debian/pgbackrest";
+import { run } from "../../../tools/parts/process";
 import { comparableInfo, labelsOf, parseInfo } from "../../harness/compare/infoJson";
 import { findParts, type InteropParts } from "../../harness/real/interopParts";
 import { dropTemplates, fillBed, writeMore } from "../../harness/real/sampleData";
@@ -32,6 +35,7 @@ function offline({ binaries, stock }: InteropParts): void {
     await bed.oursOk(["stanza-create", "--no-online"]);
     await fillBed(bed, 2000);
     await dropTemplates(bed);
+    plantOddNames(bed);
   });
   afterAll(() => bed?.remove());
 
@@ -103,6 +107,38 @@ function offline({ binaries, stock }: InteropParts): void {
     }
   });
 
+  test("keep names that are no UTF-8 or look like a manifest's syntax, whoever backs up and restores", async () => {
+    const expected = namesIn(bed.cluster.dataPath);
+    expect(expected).toHaveLength(ODD_NAMES.length * 2);
+    for (const [by, repo] of [
+      [stock, 1],
+      [null, 1],
+      [stock, 2],
+      [null, 2],
+    ] as const) {
+      const { result, dataPath } = await bed.restoreAside({ by, repo });
+      expect(result.exitCode, result.stdout).toBe(0);
+      expect(namesIn(dataPath), `repo${repo}`).toEqual(expected);
+      rmSync(dirname(dataPath), { recursive: true });
+    }
+  });
+
+  test("need a passphrase of the same bytes, from a file or the environment", async () => {
+    const global = { "repo1-path": join(bed.folder, "fourth"), "repo2-path": null };
+    const config = bed.variant("bytes", { global, settings: { repos: {} } });
+    rmSync(join(config, "conf.d"), { recursive: true });
+    const options = "repo1-cipher-type=aes-256-cbc\nrepo1-cipher-pass=";
+    const file = join(config, "pgbackrest.conf");
+    const plain = readFileSync(file, "utf8").replaceAll(/^repo\d-cipher.*\n|^repo2.*\n/gm, "");
+    writeFileSync(file, latin1(plain.replace("[global]\n", `[global]\n${options}cl\xe9\n`)));
+    await bed.stockOk(stock, ["stanza-create", "--no-online"], { config });
+    await bed.oursOk(["stanza-create", "--no-online"], { config });
+    writeFileSync(file, plain.replace("[global]\n", "[global]\nrepo1-cipher-type=aes-256-cbc\n"));
+    const command = `PGBACKREST_REPO1_CIPHER_PASS=$(printf 'cl\\351') exec "$@"`;
+    const args = ["-c", command, "sh", bed.runtime.node, ...bed.oursCommand(["stanza-create", "--no-online"], config)];
+    expect(await run("/bin/sh", args, { user: bed.cluster.user, cwd: bed.folder })).toMatchObject({ exitCode: 0 });
+  });
+
   test("go into the repositories of --repos in one pass, and into no other", async () => {
     await bed.cluster.stop();
     const global = { "repo3-path": join(dirname(bed.repoPath(1)), "third") };
@@ -131,11 +167,38 @@ function offline({ binaries, stock }: InteropParts): void {
   });
 }
 
+const latin1 = (text: string): Buffer => Buffer.from(text, "latin1");
+const ODD_NAMES = [
+  "caf\xe9",
+  "caf\xe8",
+  "\xff",
+  "\xed\xb2\x80",
+  '="x"',
+  'a={"size":1}',
+  "[backup]",
+  " blank ",
+  '"\\',
+  "\t\r",
+].map(latin1);
+const oddFolder = (dataPath: string): Buffer => Buffer.concat([Buffer.from(dataPath), latin1("/r\xe9p/")]);
+
+/** A file and a directory of each name. */
+function plantOddNames({ cluster }: TestBed): void {
+  const folder = oddFolder(cluster.dataPath);
+  const directories = [folder, ...ODD_NAMES.map((name) => Buffer.concat([folder, latin1("d"), name]))];
+  const files = ODD_NAMES.map((name) => Buffer.concat([folder, name]));
+  for (const path of directories) mkdirSync(path, { mode: 0o700 });
+  for (const path of files) writeFileSync(path, path, { mode: 0o600 });
+  for (const path of [...directories, ...files]) chownSync(path, cluster.user.uid, cluster.user.gid);
+}
+
+const namesIn = (dataPath: string): string[] => readdirSync(oddFolder(dataPath), "latin1").sort();
+
 async function newestManifest(bed: TestBed, key: number, index: number): Promise<Manifest> {
   const labels = labelsOf(parseInfo((await bed.oursOk(["info", "--output=json", `--repo=${key}`])).stdout));
   const label = labels.at(index)?.label ?? "";
-  const { stdout } = await bed.oursOk(["repo-get", `--repo=${key}`, `backup/${bed.stanza}/${label}/backup.manifest`]);
-  return parseManifest(stdout, label);
+  const path = join(bed.repoPath(key), "backup", bed.stanza, label, "backup.manifest");
+  return parseManifest(textOf(readFileSync(path)), label);
 }
 
 async function expectAgreement(bed: TestBed, stock: StockPgbackrest): Promise<void> {

@@ -1,12 +1,11 @@
 /**
- * Node's file functions for names that may hold any bytes: same names, same arguments, names and contents as texts that
- * lose no byte (`textOf` in base/bytes.ts).
+ * Node's file functions, with names and contents as texts that lose no byte (`textOf` in base/bytes.ts).
  *
- * For a byte that is no UTF-8 Node gives U+FFFD, and then finds no such file. So the runtime touches files through these
- * functions only.
+ * For a byte that is no UTF-8 Node itself gives U+FFFD, and then finds no such file. So the runtime touches files
+ * through these functions only.
  */
 import * as sync from "node:fs";
-import * as later from "node:fs/promises";
+import * as promised from "node:fs/promises";
 import { hasStrayBytes, textOf, utf8 } from "../base/bytes";
 
 export {
@@ -28,22 +27,22 @@ export {
 } from "node:fs";
 export type { FileHandle } from "node:fs/promises";
 
-export const access = named(() => later.access);
-export const chmod = named(() => later.chmod);
-export const chown = named(() => later.chown);
-export const lchown = named(() => later.lchown);
-export const lstat = named(() => later.lstat);
-export const open = named(() => later.open);
-export const rm = named(() => later.rm);
-export const rmdir = named(() => later.rmdir);
-export const stat = named(() => later.stat);
-export const statfs = named(() => later.statfs);
-export const unlink = named(() => later.unlink);
-export const utimes = named(() => later.utimes);
-export const copyFile = namedTwice(() => later.copyFile);
-export const link = namedTwice(() => later.link);
-export const rename = namedTwice(() => later.rename);
-export const symlink = namedTwice(() => later.symlink);
+export const access = named(() => promised.access);
+export const chmod = named(() => promised.chmod);
+export const chown = named(() => promised.chown);
+export const lchown = named(() => promised.lchown);
+export const lstat = named(() => promised.lstat);
+export const open = named(() => promised.open);
+export const rm = named(() => promised.rm);
+export const rmdir = named(() => promised.rmdir);
+export const stat = named(() => promised.stat);
+export const statfs = named(() => promised.statfs);
+export const unlink = named(() => promised.unlink);
+export const utimes = named(() => promised.utimes);
+export const copyFile = namedTwice(() => promised.copyFile);
+export const link = namedTwice(() => promised.link);
+export const rename = namedTwice(() => promised.rename);
+export const symlink = namedTwice(() => promised.symlink);
 
 export const chmodSync = named(() => sync.chmodSync);
 export const chownSync = named(() => sync.chownSync);
@@ -57,17 +56,17 @@ export const unlinkSync = named(() => sync.unlinkSync);
 export const linkSync = namedTwice(() => sync.linkSync);
 export const renameSync = namedTwice(() => sync.renameSync);
 
-export const mkdir: typeof later.mkdir = (async (path: string, options?: sync.MakeDirectoryOptions) =>
-  madePath(path, await later.mkdir(nativeName(path), options))) as never;
+export const mkdir: typeof promised.mkdir = (async (path: string, options?: sync.MakeDirectoryOptions) =>
+  madePath(path, await promised.mkdir(nativeName(path), options))) as never;
 
 export const mkdirSync: typeof sync.mkdirSync = ((path: string, options?: sync.MakeDirectoryOptions) =>
   madePath(path, sync.mkdirSync(nativeName(path), options))) as never;
 
 /** With options: for directories of our own, whose names are UTF-8. */
-export const readdir: typeof later.readdir = (async (path: string, options?: object) =>
+export const readdir: typeof promised.readdir = (async (path: string, options?: object) =>
   options === undefined
-    ? (await later.readdir(nativeName(path), "latin1")).map(textOfLatin1)
-    : later.readdir(nativeName(path), options)) as never;
+    ? (await promised.readdir(nativeName(path), "latin1")).map(textOfLatin1)
+    : promised.readdir(nativeName(path), options)) as never;
 
 /** As {@link readdir}. */
 export const readdirSync: typeof sync.readdirSync = ((path: string, options?: object) =>
@@ -76,7 +75,7 @@ export const readdirSync: typeof sync.readdirSync = ((path: string, options?: ob
     : sync.readdirSync(nativeName(path), options)) as never;
 
 export async function readlink(path: string): Promise<string> {
-  return textOfLatin1(await later.readlink(nativeName(path), "latin1"));
+  return textOfLatin1(await promised.readlink(nativeName(path), "latin1"));
 }
 
 export function readlinkSync(path: string): string {
@@ -84,18 +83,18 @@ export function readlinkSync(path: string): string {
 }
 
 export async function realpath(path: string): Promise<string> {
-  return textOfLatin1(await later.realpath(nativeName(path), "latin1"));
+  return textOfLatin1(await promised.realpath(nativeName(path), "latin1"));
 }
 
 export async function mkdtemp(prefix: string): Promise<string> {
-  return textOfLatin1(await later.mkdtemp(nativeName(prefix), "latin1"));
+  return textOfLatin1(await promised.mkdtemp(nativeName(prefix), "latin1"));
 }
 
 /** The content's bytes, or its text. */
 export function readFile(path: string): Promise<Buffer>;
 export function readFile(path: string, encoding: "utf8"): Promise<string>;
 export async function readFile(path: string, encoding?: "utf8"): Promise<Buffer | string> {
-  const bytes = await later.readFile(nativeName(path));
+  const bytes = await promised.readFile(nativeName(path));
   return encoding === undefined ? bytes : textOf(bytes);
 }
 
@@ -109,7 +108,7 @@ export function readFileSync(path: string | number, encoding?: "utf8" | "latin1"
 }
 
 export function writeFile(path: string, content: string | Uint8Array, options?: sync.WriteFileOptions): Promise<void> {
-  return later.writeFile(nativeName(path), typeof content === "string" ? utf8(content) : content, options);
+  return promised.writeFile(nativeName(path), typeof content === "string" ? utf8(content) : content, options);
 }
 
 export function writeFileSync(

@@ -2,7 +2,7 @@ import * as fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { compareBytes, textOf, utf8 } from "../../../runtime/base/bytes";
-import * as files from "../../../runtime/local/files";
+import * as files from "../../../runtime/local/nodeFiles";
 import { fc } from "../../harness/properties";
 import { temporaryFolder } from "../repository/support";
 
