@@ -610,7 +610,7 @@ const COMMAND_LINE = [
     config: "heal.segment",
   }),
   own("trust-repo", "integer", ["heal"], "with --segment: the index of the repository whose content is right", {
-    config: "heal.trustRepoKey",
+    config: "heal.trustIndex",
     range: ["1", "256"],
   }),
   own("latest", "boolean", ["sync"], "copy only the newest backup with its prior backups", {

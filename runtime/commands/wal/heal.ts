@@ -4,7 +4,6 @@
  */
 import { fail, isError } from "../../base/errors";
 import type { Config } from "../../config/types";
-import { parseWalName } from "../../format/wal/walSegment";
 import { heal } from "../../operations/heal/heal";
 import { CONFLICT } from "../../operations/heal/decide";
 import { healSegment } from "../../operations/heal/healSegment";
@@ -30,9 +29,9 @@ export const healCommand: Command = async (host) => {
   const walDirectory = `${host.dataDirectory}/pg_wal`;
   const repos = host.repositories();
   const local = openLocalWal(walDirectory, cluster, host.config.archive.headerCheck, control.walSegmentSizeBytes);
-  const { segment, trustRepoKey } = host.config.heal;
+  const { segment, trustIndex } = host.config.heal;
   if (segment !== undefined) {
-    const choice = { name: segment, trustKey: trustRepoKey };
+    const choice = { name: segment, trustIndex };
     const error = combinedError("heal", await healSegment(repos, host.missingWal(), cluster, local, choice, ctx));
     if (error !== null) throw error;
     return 0;
@@ -61,14 +60,10 @@ export const healCommand: Command = async (host) => {
   return 0;
 };
 
-/** @throws optionInvalid (31), optionInvalidValue (32) */
-function requireChoice({ segment, trustRepoKey }: Config["heal"]): void {
-  if (segment === undefined && trustRepoKey !== undefined)
+/** @throws optionInvalid (31) */
+function requireChoice({ segment, trustIndex }: Config["heal"]): void {
+  if (segment === undefined && trustIndex !== undefined)
     throw fail("optionInvalid", "option 'trust-repo' not valid without option 'segment'");
-  if (segment !== undefined && parseWalName(segment) === null)
-    throw fail("optionInvalidValue", `'${segment}' is not allowed for 'segment' option`, {
-      hint: "Use the name of a WAL file, such as 000000010000000000000005.",
-    });
 }
 
 /**

@@ -78,14 +78,14 @@ export async function archiveGet(
   ctx: Context,
 ): Promise<boolean> {
   const answers = await askAll(repos, options, ctx);
-  const found = answers.flatMap((answer) => (answer.ok ? answer.value : []));
+  const offers = answers.flatMap((answer) => (answer.ok ? answer.value : []));
   for (const answer of answers) {
     if (answer.ok) continue;
     const line = repoErrorLine(answer.repoIndex, answer.error);
     if (options.mayLackStanza === true && isStanzaMissing(answer.error)) ctx.log.debug(line);
     else ctx.log.warn(line);
   }
-  const candidates = await withOneContent(found, options, ctx);
+  const candidates = await withOneContent(offers, options, ctx);
 
   const damaged: string[] = [];
   let last: BackupError | null = null;
@@ -274,13 +274,13 @@ export interface FetchWalJob extends Omit<Candidate, "repo"> {
  * @throws archiveDuplicate (45) when no content counts
  */
 async function withOneContent(
-  found: readonly Candidate[],
+  offers: readonly Candidate[],
   { cluster, walName }: ArchiveGetOptions,
   ctx: Context,
 ): Promise<readonly Candidate[]> {
-  if (contentsOf(found).size < 2) return found;
+  if (contentsOf(offers).size < 2) return offers;
   const valid: Candidate[] = [];
-  for (const candidate of found) {
+  for (const candidate of offers) {
     const problem =
       candidate.content === undefined
         ? ((await findDamage([await openCopy(candidate, cluster)]))?.message ?? null)
@@ -290,7 +290,7 @@ async function withOneContent(
   }
   const copies = await Promise.all(valid.map((candidate) => openCopy(candidate, cluster)));
   const { sha1 } = await decide(walName, copies, null);
-  if (sha1 === null) requireOneContent(found, walName);
+  if (sha1 === null) requireOneContent(offers, walName);
   return valid.filter((candidate) => contentOf(candidate) === sha1);
 }
 

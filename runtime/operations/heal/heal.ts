@@ -19,7 +19,7 @@ import { isSegment, listWal, makeDurable, type StoredWal } from "../../repositor
 import { newestStart } from "../archivePush/dropWal";
 import { PushTarget } from "../archivePush/pushWal";
 import type { PreparedWal } from "../archivePush/prepareWal";
-import { type Archive, openArchive, storeAbsent } from "./archive";
+import { type Archive, openArchive, storeAbsent } from "./openArchive";
 import { type Copy, decide, findDamage, openCopy, type ServerContent } from "./decide";
 import { healNamed } from "./healNamed";
 import { isAhead, type WalPosition } from "../shared/carriedWal";

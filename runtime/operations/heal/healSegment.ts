@@ -1,24 +1,25 @@
 /**
- * `heal --segment`: ends a conflict as the user decides. Every repository gets one content of the WAL file: PostgreSQL's
- * own in pg_wal, or that of the repository which the user trusts. The other contents are removed. No other verb replaces
- * a stored segment.
+ * `heal --segment`: ends a conflict as the user decides. Every repository gets one content of the WAL file: the one in
+ * pg_wal, or that of the repository that the user trusts. Other contents are removed. No other verb replaces a stored
+ * segment.
  */
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import { perRepo, type RepoResult } from "../../base/parallel";
+import { parseWalName } from "../../format/wal/walSegment";
 import { walPath } from "../../format/repository/repoPath";
 import type { MissingWalStore } from "../../local/missingWal";
 import type { Repository } from "../../repository/repository";
 import type { PreparedWal } from "../archivePush/prepareWal";
 import type { ClusterIdentity } from "../shared/identity";
 import type { LocalWal } from "../shared/localWal";
-import { openArchive, store } from "./archive";
+import { openArchive, store } from "./openArchive";
 import { type Copy, findDamage, openCopy } from "./decide";
 
 export interface Choice {
   readonly name: string;
   /** Key of the repository with the right content; undefined for pg_wal. */
-  readonly trustKey: number | undefined;
+  readonly trustIndex: number | undefined;
 }
 
 /** True for a repository that was changed. @throws when the right content cannot be read, or pg_wal contradicts it */
@@ -31,20 +32,24 @@ export async function healSegment(
   ctx: Context,
 ): Promise<RepoResult<boolean>[]> {
   const { name } = choice;
+  if (parseWalName(name) === null)
+    throw fail("optionInvalidValue", `'${name}' is not allowed for 'segment' option`, {
+      hint: "Use the name of a WAL file, such as 000000010000000000000005.",
+    });
   const source = await chosenContent(repos, cluster, local, choice);
   const header = local.headerCheck ? cluster : null;
   return perRepo(repos, async (repo) => {
     const archive = await openArchive(repo, cluster);
-    const found = await archive.find(name);
+    const copies = await archive.find(name);
     let kept: string | null = null;
-    for (const stored of found) {
+    for (const stored of copies) {
       const copy = await openCopy({ ...archive, stored }, header).catch(() => null);
       if (kept === null && copy?.sha1 === source.sha1 && (await findDamage([copy])) === null) kept = stored.fileName;
     }
     const isStored = kept !== null;
     kept ??= await store(archive, name, source, ctx);
     // Only now: a reader finds two contents meanwhile, and refuses both, but never none.
-    const wrong = found.filter(({ fileName }) => fileName !== kept);
+    const wrong = copies.filter(({ fileName }) => fileName !== kept);
     for (const { fileName } of wrong) {
       await repo.storage.remove(walPath(repo.stanza, archive.archiveId, fileName));
       ctx.log.warn(`${repo.name}: removed ${fileName}`);
@@ -59,18 +64,18 @@ async function chosenContent(
   repos: readonly Repository[],
   cluster: ClusterIdentity,
   local: LocalWal,
-  { name, trustKey }: Choice,
+  { name, trustIndex }: Choice,
 ): Promise<Copy | PreparedWal> {
   const server = await local.prepare(name);
-  if (trustKey === undefined) {
+  if (trustIndex === undefined) {
     if (server !== null) return server;
     throw fail("fileMissing", `pg_wal no longer has ${name}`, {
       hint: "Name the repository whose content is right: --trust-repo=N.",
     });
   }
-  const repo = repos.find(({ key }) => key === trustKey);
+  const repo = repos.find(({ key }) => key === trustIndex);
   if (repo === undefined)
-    throw fail("optionInvalidValue", `key '${trustKey}' is not valid for 'trust-repo' option`, {
+    throw fail("optionInvalidValue", `key '${trustIndex}' is not valid for 'trust-repo' option`, {
       hint: `configured are ${repos.map((each) => each.name).join(", ")}.`,
     });
   const archive = await openArchive(repo, cluster);

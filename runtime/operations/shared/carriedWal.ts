@@ -1,5 +1,5 @@
 /**
- * WAL on its way from one repository to another. A name proves nothing: whoever can write a repository can store any
+ * WAL on its way from one repository to another. A name proves nothing: a writer of the repository can store any
  * bytes under any name. So a carried segment must be the cluster's own by its header, at the position and timeline of
  * its name, and no later than the server.
  */

@@ -37,7 +37,7 @@ export interface Joined {
 }
 
 /**
- * Takes encrypted repositories first, then the newest session: whoever can write an unencrypted repository can store a
+ * Takes encrypted repositories first, then the newest session: a writer of an unencrypted repository can store a
  * session that is newer than any other. So it only extends what an encrypted one holds, and only over the same bytes.
  * An unreadable chunk is reported and replaced by another one with the same bytes.
  */

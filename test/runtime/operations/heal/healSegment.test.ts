@@ -38,9 +38,9 @@ const prepared = (name: string, bytes: Uint8Array): PreparedWal => ({
   packed: async (spec) => () => streamOf(compressBytes(bytes, spec)),
 });
 
-const run = (name: string, trustKey?: number, wal: Uint8Array | null = null): ReturnType<typeof healSegment> => {
+const run = (name: string, trustIndex?: number, wal: Uint8Array | null = null): ReturnType<typeof healSegment> => {
   const local = emptyWal({ prepare: async () => (wal === null ? null : prepared(name, wal)) });
-  return healSegment(repos, missingWal, CLUSTER, local, { name, trustKey }, ctx);
+  return healSegment(repos, missingWal, CLUSTER, local, { name, trustIndex }, ctx);
 };
 
 const contents = async (): Promise<(string | null)[][]> =>
@@ -88,11 +88,11 @@ describe("heal --segment", () => {
     ["the named repository lacks it", 3, null, "fileMissing"],
     ["the named one is not configured", 9, null, "optionInvalidValue"],
     ["the named one has another cluster's segment", 2, null, "archiveMismatch"],
-  ] as const)("changes nothing if %s", async (_case, trustKey, wal, kind) => {
+  ] as const)("changes nothing if %s", async (_case, trustIndex, wal, kind) => {
     await store(repos[0], [walName(1), FORGED]);
     await store(repos[1], [walName(1), walBytes(1, 99n)]);
     const before = await contents();
-    await expect(run(walName(1), trustKey, wal)).rejects.toMatchObject({ kind });
+    await expect(run(walName(1), trustIndex, wal)).rejects.toMatchObject({ kind });
     expect(await contents()).toEqual(before);
   });
 });
