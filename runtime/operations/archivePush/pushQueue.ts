@@ -110,6 +110,8 @@ interface RepositoryWorker {
   epoch: number;
   /** Names that are being written into this repository, by a worker or a claimant. */
   readonly inHand: Set<string>;
+  /** Pushes that have not ended. */
+  readonly pushes: Set<Promise<void>>;
 }
 
 const PAUSE_FIRST_MS = 1000;
@@ -124,6 +126,8 @@ const REOPEN_MS = 10_000;
 const BELIEVED_MS = 10_000;
 /** What is stored is kept for the next process this often. */
 const SAVE_SEEN_MS = 30_000;
+/** Pushes under way, for each of `process-max`; most of them wait for a listing. */
+const UNSEEN_FACTOR = 3;
 /** Prepared files held in addition to those in transfer. */
 const HELD_MORE = 2;
 
@@ -174,6 +178,7 @@ export class PushQueue implements WalClaims {
         archive: null,
         epoch: 0,
         inHand: new Set(),
+        pushes: new Set(),
       };
     });
     this.#seenSavedAtMs = ctx.clock.monotonicMs();
@@ -285,8 +290,26 @@ export class PushQueue implements WalClaims {
     while (!this.#closed) {
       const taken = this.#take(worker);
       if (taken === null) await this.#change(IDLE_MS);
-      else await this.#pushOne(worker, taken.file, taken.state);
+      else await this.#untilSent(worker, taken.file, taken.state);
     }
+    await Promise.all(worker.pushes);
+  }
+
+  /**
+   * Ends with the transfer: the look at the archive after it needs no worker, and is shared by files that were sent
+   * meanwhile. Waits for the whole push when too many of them have not been looked at.
+   */
+  #untilSent(worker: RepositoryWorker, file: QueuedFile, state: FileState): Promise<void> {
+    return new Promise((resolve) => {
+      const onSent = (): void => {
+        if (worker.pushes.size <= UNSEEN_FACTOR * this.#options.processMax) resolve();
+      };
+      const push = this.#pushOne(worker, file, state, onSent).finally(() => {
+        worker.pushes.delete(push);
+        resolve();
+      });
+      worker.pushes.add(push);
+    });
   }
 
   /** A requested file, else the oldest untried one, else one whose last failure is long enough ago. */
@@ -305,14 +328,14 @@ export class PushQueue implements WalClaims {
     return nowMs < worker.pausedUntilMs ? null : (fresh ?? retry ?? null);
   }
 
-  async #pushOne(worker: RepositoryWorker, file: QueuedFile, state: FileState): Promise<void> {
+  async #pushOne(worker: RepositoryWorker, file: QueuedFile, state: FileState, onSent: () => void): Promise<void> {
     state.busy = true;
     state.urgent = false;
     worker.inHand.add(file.name);
     try {
       this.#lock?.enter();
       try {
-        await this.#pushThrough(worker, file, state);
+        await this.#pushThrough(worker, file, state, onSent);
       } finally {
         this.#lock?.leave();
       }
@@ -380,13 +403,13 @@ export class PushQueue implements WalClaims {
     return archive;
   }
 
-  async #pushThrough(worker: RepositoryWorker, file: QueuedFile, state: FileState): Promise<void> {
+  async #pushThrough(worker: RepositoryWorker, file: QueuedFile, state: FileState, onSent: () => void): Promise<void> {
     const { cluster } = this.#options;
     // A read error is not the repository's: it does not pause.
     const wal = await this.#preparer.prepare(file.name);
     try {
       const archive = await this.#openArchive(worker);
-      const push = (): Promise<"pushed" | "present"> => worker.target.push(wal, archive);
+      const push = (): Promise<"pushed" | "present"> => worker.target.push(wal, archive, onSent);
       const stored = await recordingConflict(this.#missingWal, worker.repo.key, wal, cluster, push);
       this.#setStored(worker, state, stored);
       file.fileId = wal.fileId;

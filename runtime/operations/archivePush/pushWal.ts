@@ -85,8 +85,11 @@ export class PushTarget {
     this.#neighbours.forget();
   }
 
-  /** @throws archiveDuplicate (45), pathMissing when the repository went away meanwhile, and the storage's errors */
-  async push(wal: PreparedWal, archive: OpenArchive): Promise<"pushed" | "present"> {
+  /**
+   * `onSent` is called when a transfer is over, before the file counts as stored.
+   * @throws archiveDuplicate (45), pathMissing when the repository went away meanwhile, and the storage's errors
+   */
+  async push(wal: PreparedWal, archive: OpenArchive, onSent: () => void = () => {}): Promise<"pushed" | "present"> {
     if (!isSegment(wal.name)) return this.#pushNamed(wal, archive);
     const stored = await this.#find(wal, archive);
     if (stored !== null && (await this.#isGood(stored, wal, archive))) return "present";
@@ -99,6 +102,7 @@ export class PushTarget {
       archive.pass,
       () => this.#ctx.random.bytes(8),
     );
+    onSent();
     await this.#lookAgain(wal, sent, stored, archive);
     return "pushed";
   }
