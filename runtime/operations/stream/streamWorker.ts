@@ -382,8 +382,9 @@ export class StreamWorker {
     this.#confirm(prompt);
   }
 
-  #confirm(prompt: PromptOptions): void {
-    if (this.#ctx.clock.monotonicMs() - this.#provenAtMs <= PROOF_MS) this.#confirmed = this.#position;
+  /** `isProven`: by a look that has just ended, however long it took. */
+  #confirm(prompt: PromptOptions, isProven = false): void {
+    if (isProven || this.#ctx.clock.monotonicMs() - this.#provenAtMs <= PROOF_MS) this.#confirmed = this.#position;
     prompt.progressed();
   }
 
@@ -393,13 +394,13 @@ export class StreamWorker {
     const isNeeded = this.#uploads.length > 0 || this.#confirmed < this.#position;
     if (this.#proving !== null || !isNeeded || nowMs - this.#provenAtMs <= PROOF_MS / 2) return;
     this.#proving = this.#prove(archive, nowMs)
-      .then(() => this.#confirm(prompt))
+      .then(() => this.#confirm(prompt, true))
       .catch((thrown: unknown) => {
         this.#failure ??= toBackupError(thrown);
+        this.#window.notify();
       })
       .finally(() => {
         this.#proving = null;
-        this.#window.notify();
       });
   }
 

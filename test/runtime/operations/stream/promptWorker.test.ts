@@ -448,6 +448,20 @@ describe("what vanishes from the repository", () => {
     await sailing.crash();
   });
 
+  it("a listing that takes longer than a proof lasts is one", async () => {
+    const sailing = await sailConfirmed();
+    const list = storage.list.bind(storage);
+    storage.list = async function* (path, options) {
+      await held.sleep(15_000, ctx.signal);
+      yield* list(path, options);
+    };
+    await later();
+    send(sailing, 50);
+    for (let second = 0; second < 20; second++) await held.advance(1000);
+    await settled(() => sailing.confirmed === sailing.window.end);
+    await sailing.crash();
+  });
+
   it("costs at most one listing in five seconds, and none while nothing is written", async () => {
     let listings = 0;
     const list = storage.list.bind(storage);
