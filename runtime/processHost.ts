@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { readFile, readFileSync, statSync } from "./local/nodeFiles";
 import type { Context } from "./base/context";
+import { printable } from "./base/printable";
 import type { Log } from "./base/log";
 import { assert, ERRORS, fail } from "./base/errors";
 import type { CommandHost, OtherConfiguration } from "./commands/host";
@@ -414,11 +415,11 @@ export class ProcessHost implements CommandHost {
   }
 
   print(text: string): void {
-    this.#facts.print(text);
+    this.#facts.print(printable(text));
   }
 
   printError(text: string): void {
-    this.#facts.printError(text);
+    this.#facts.printError(printable(text));
   }
 
   printBytes(bytes: Uint8Array): Promise<void> {

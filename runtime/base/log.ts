@@ -8,6 +8,7 @@
 import { shownText } from "./bytes";
 import { type Clock, formatLocalTime } from "./clock";
 import { type BackupError, stockErrorName } from "./errors";
+import { printable } from "./printable";
 import { hintLines, troubleshootingAnchor } from "./troubleshooting";
 
 export const LogLevel = { off: 0, error: 1, warn: 2, info: 3, detail: 4, debug: 5, trace: 6 } as const;
@@ -40,11 +41,11 @@ export function createLog(clock: Clock, sinks: readonly LogSink[], processNo = 0
     const timeMs = clock.nowMs();
     const text = typeof given === "string" ? given : given();
     for (const sink of listening) {
-      sink.write(
+      const line =
         sink.format === "json"
           ? jsonLine(timeMs, processNo, level, text, error)
-          : shownText(textLine(timeMs, processNo, level, text, error, sink)),
-      );
+          : shownText(textLine(timeMs, processNo, level, text, error, sink));
+      sink.write(printable(line));
     }
   };
   return {

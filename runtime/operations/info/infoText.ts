@@ -2,6 +2,7 @@
  * `info` as text in stock's layout ("pgbackrest-format" vectors, info.txt of 2.60); times are local with their offset.
  */
 import { formatLocalSeconds } from "../../base/clock";
+import { printableValue } from "../../base/printable";
 import { formatSize } from "../../base/units";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
 import { labelType } from "../../format/repository/label";
@@ -155,7 +156,7 @@ function backupLines(report: InfoReport, repo: InfoRepo, entry: BackupInfoEntry)
     if (links.length > 0)
       lines.push(
         "            symlinks:",
-        ...links.map((row) => `                ${shortName(row.name)} => ${destinationOf(row)}`),
+        ...links.map((row) => `                ${printableValue(`${shortName(row.name)} => ${destinationOf(row)}`)}`),
       );
     const spaces = manifest.targets.filter((target) => target.tablespaceId !== undefined);
     if (spaces.length > 0)
@@ -169,7 +170,10 @@ function backupLines(report: InfoReport, repo: InfoRepo, entry: BackupInfoEntry)
   else if (entry.error === true) lines.push("            error(s) detected during backup");
   const notes = manifest === undefined ? [] : Object.entries(entry.annotations ?? {});
   if (notes.length > 0)
-    lines.push("            annotation(s)", ...notes.map(([name, value]) => `                ${name}: ${value}`));
+    lines.push(
+      "            annotation(s)",
+      ...notes.map(([name, value]) => `                ${printableValue(`${name}: ${value}`)}`),
+    );
   return lines;
 }
 
