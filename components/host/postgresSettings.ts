@@ -62,19 +62,29 @@ else echo stopped
 fi`;
 
 /**
- * $1 data directory. The unit of PostgreSQL's process, if that is the process which systemd restarts; otherwise
- * PostgreSQL was started by hand, and the unit is a shell's or a container's.
+ * $1 data directory, $2 /proc. The unit of PostgreSQL's process, if that is the process which systemd restarts; otherwise
+ * PostgreSQL was started by hand, and the unit is a shell's or a container's. PostgreSQL's account writes the file, so
+ * root believes its number only for a server of that account that works in the data directory.
  */
 const UNIT_SCRIPT = `
 pid=$(head -n 1 "$1/postmaster.pid") || exit 0
-unit=$(sed -n 's#.*/\\([^/]*\\.service\\)\\(/[^/]*\\)\\{0,1\\}$#\\1#p' "/proc/$pid/cgroup" 2>/dev/null | head -n 1)
+case $pid in '' | *[!0-9]*) exit 0 ;; esac
+[ "$(stat -c %u "$2/$pid" 2>/dev/null)" = "$(stat -L -c %u "$1")" ] || exit 0
+[ "$(readlink "$2/$pid/cwd")" = "$(readlink -f "$1")" ] || exit 0
+exe=$(readlink "$2/$pid/exe")
+case \${exe##*/} in postgres | 'postgres (deleted)') ;; *) exit 0 ;; esac
+unit=$(sed -n 's#.*/\\([^/]*\\.service\\)\\(/[^/]*\\)\\{0,1\\}$#\\1#p' "$2/$pid/cgroup" 2>/dev/null | head -n 1)
 [ -n "$unit" ] || exit 0
 [ "$(systemctl show --property=MainPID --value -- "$unit" 2>/dev/null)" = "$pid" ] || exit 0
 printf '%s\\n' "$unit"`;
 
 /** `systemctl restart` of the running server's unit. @throws Error without one */
-export async function findRestartCommand(connection: Connection, dataDirectory: string): Promise<readonly string[]> {
-  const { stdout } = await runScript(connection, "look for PostgreSQL's unit", UNIT_SCRIPT, [dataDirectory]);
+export async function findRestartCommand(
+  connection: Connection,
+  dataDirectory: string,
+  proc = "/proc",
+): Promise<readonly string[]> {
+  const { stdout } = await runScript(connection, "look for PostgreSQL's unit", UNIT_SCRIPT, [dataDirectory, proc]);
   const unit = stdout.trim();
   if (unit !== "") return ["systemctl", "restart", unit];
   throw new Error(

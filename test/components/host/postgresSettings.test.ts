@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
@@ -47,6 +47,38 @@ test("a server that systemd does not run as a unit is restarted by no guess", as
   await expect(findRestartCommand(connectLocally(), folder)).rejects.toThrow(
     `systemd does not run the server of ${folder}: set restartCommand`,
   );
+});
+
+test("root restarts no other unit, whatever number PostgreSQL's account writes into its file", async () => {
+  const proc = mkdtempSync(join(tmpdir(), "proc-"));
+  const data = join(proc, "data");
+  const restart = async (pid: string, facts: { readonly cwd?: string; readonly exe?: string }): Promise<unknown> => {
+    rmSync(join(proc, "812"), { recursive: true, force: true });
+    mkdirSync(join(proc, "812"), { recursive: true });
+    mkdirSync(data, { recursive: true });
+    writeFileSync(join(data, "postmaster.pid"), `${pid}\n${data}\n`);
+    writeFileSync(join(proc, "812/cgroup"), "0::/system.slice/ssh.service\n");
+    symlinkSync(facts.cwd ?? data, join(proc, "812/cwd"));
+    symlinkSync(facts.exe ?? "/usr/lib/postgresql/17/bin/postgres", join(proc, "812/exe"));
+    return findRestartCommand(connectLocally(), data, proc).catch(() => null);
+  };
+  writeFileSync(join(proc, "systemctl"), "#!/bin/sh\necho 812\n", { mode: 0o755 });
+  vi.stubEnv("PATH", `${proc}:${process.env["PATH"]}`);
+  try {
+    expect(await restart("812", {})).toEqual(["systemctl", "restart", "ssh.service"]);
+    expect(await restart("812", { exe: "/usr/lib/postgresql/17/bin/postgres (deleted)" })).not.toBeNull();
+    expect(await restart("812", { exe: "/usr/sbin/sshd" })).toBeNull();
+    expect(await restart("812", { cwd: "/" })).toBeNull();
+    expect(await restart("../812", {})).toBeNull();
+    if (process.getuid?.() === 0) {
+      await restart("812", {});
+      chownSync(data, 61_111, 61_111);
+      expect(await findRestartCommand(connectLocally(), data, proc).catch(() => null)).toBeNull();
+    }
+  } finally {
+    vi.unstubAllEnvs();
+    rmSync(proc, { recursive: true, force: true });
+  }
 });
 
 test("a server that refuses, or is stopped for good, is reported", async () => {
