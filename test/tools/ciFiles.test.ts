@@ -2,8 +2,9 @@
  * The action for GitHub and the component for GitLab, by the published rules for such files. test/engine/ci.test.ts
  * runs them.
  */
-import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { projectFolder } from "../../tools/parts/cache";
@@ -68,6 +69,23 @@ describe.each(COMPONENTS)("the component %s", (name) => {
     expect(new Set(used)).toEqual(new Set(keysOf(component.inputs)));
   });
 
+  test("installs Pulumi from an archive with a known digest, and from no other", async () => {
+    const setup = String(component.inputs["setup"]?.default);
+    const home = mkdtempSync(join(tmpdir(), "setup-"));
+    try {
+      writeFileSync(join(home, "curl"), '#!/bin/sh\necho "$3" >url; echo forged >"$2"\n', { mode: 0o755 });
+      const env = { HOME: home, PATH: `${home}:${process.env["PATH"]}` };
+      const { status, stderr } = spawnSync("sh", ["-c", setup], { env, encoding: "utf8" });
+      expect([status, stderr]).toEqual([1, expect.stringContaining("did NOT match")]);
+      expect(readFileSync(join(home, ".pulumi/url"), "utf8")).toMatch(
+        /^https:\/\/get\.pulumi\.com\/releases\/sdk\/pulumi-v\d+\.\d+\.\d+-linux-(x64|arm64)\.tar\.gz\n$/,
+      );
+      expect(readdirSync(join(home, ".pulumi/bin"))).toEqual([]);
+    } finally {
+      rmSync(home, { recursive: true, force: true });
+    }
+  });
+
   test("has one job, whose values stay out of the script", () => {
     const job = fillComponent(component, { stack: "pr'o\"d: #1", install: "npm ci && echo \"$HOME: 'x' # y\"" });
     const keys = ["artifacts", "image", "rules", "script", "stage", "variables"];
@@ -80,6 +98,15 @@ describe.each(COMPONENTS)("the component %s", (name) => {
     expect(component.text.slice(component.text.indexOf("  script:"))).not.toContain("$[[");
     execFileSync("sh", ["-n", "-c", job.script.join("\n")]);
   });
+});
+
+test("no file for CI and no page pipes a download into a shell", () => {
+  const folders = ["templates", "actions", "docs", "examples"];
+  const files = execFileSync("git", ["ls-files", ...folders], { cwd: projectFolder(), encoding: "utf8" });
+  const piping = files
+    .split("\n")
+    .filter((path) => path !== "" && /(curl|wget)[^\n|]*\|\s*(sudo\s+)?(ba|da)?sh\b/.test(read(path)));
+  expect(piping).toEqual([]);
 });
 
 const read = (path: string): string => readFileSync(join(projectFolder(), path), "utf8");
