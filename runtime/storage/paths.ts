@@ -2,7 +2,7 @@
  * Rules for a storage's relative paths, checked at the entry of every driver: a wrong path could remove a whole
  * repository.
  */
-import { hasStrayBytes } from "../base/bytes";
+import { hasStrayBytes, shownText } from "../base/bytes";
 import { assert, fail } from "../base/errors";
 
 /** Asserts that `path` is relative, `/`-separated, without empty, `.` or `..` parts. */
@@ -18,8 +18,8 @@ export function checkPath(path: string): void {
  */
 export function requireUnicode(path: string, service: string): void {
   if (!hasStrayBytes(path)) return;
-  throw fail("featureNotSupported", `unable to use '${path}' because names in ${service} must be UTF-8`, {
-    path,
+  throw fail("featureNotSupported", `unable to use '${shownText(path)}' because names in ${service} must be UTF-8`, {
+    path: shownText(path),
     hint: [
       "With repo-bundle=y, files up to repo-bundle-limit need no names of their own there.",
       "Otherwise rename the file, or leave it out with the option exclude.",

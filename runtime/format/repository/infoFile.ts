@@ -197,7 +197,13 @@ function* textsOf(entries: Iterable<InfoEntry>): Iterable<string> {
     if (key === "" || valueText.startsWith("[") || valueText.includes("\n"))
       throw fail("assert", `entry '${key}' cannot be written`);
     if (key.includes("\n"))
-      throw fail("format", `name '${key}' holds a line feed, which the repository format cannot express`);
+      throw fail(
+        "format",
+        `name ${JSON.stringify(key)} holds a line feed, which the repository format cannot express`,
+        {
+          hint: "Rename it, or leave its directory out with the option exclude.",
+        },
+      );
     pending += `${key}=${valueText}\n`;
     checksum.add(entry);
     previousKey = key;

@@ -107,7 +107,7 @@ function offline({ binaries, stock }: InteropParts): void {
     }
   });
 
-  test("keep names that are no UTF-8 or look like a manifest's syntax, whoever backs up and restores", async () => {
+  test("keep names that are no UTF-8 or look like a manifest's syntax, with either program", async () => {
     const expected = namesIn(bed.cluster.dataPath);
     expect(expected).toHaveLength(ODD_NAMES.length * 2);
     for (const [by, repo] of [

@@ -45,6 +45,18 @@ test("the authority's file is read if it is configured", () => {
   expect(() => open({ type: "s3", s3: { ...s3, caFile: "/etc/ca.pem" } })).toThrow("reads /etc/ca.pem");
 });
 
+test("S3 and SFTP refuse a name that is no UTF-8 before they connect, and show its bytes", async () => {
+  const sftp = { host: "localhost", port: 22, user: "u" } as RepoConfig["sftp"] & object;
+  for (const repo of [{ type: "s3", s3 } as const, { type: "sftp", sftp } as const]) {
+    const storage = open(repo);
+    for (const work of [storage.put("caf\udce9", new Uint8Array(1)), storage.stat("caf\udce9")])
+      await expect(work).rejects.toMatchObject({
+        kind: "featureNotSupported",
+        message: expect.stringContaining("caf\\xe9' because names in"),
+      });
+  }
+});
+
 test("wrong settings are named", () => {
   expect(() => open({ key: 2, type: "s3", s3: { ...s3, quirks: "nonsense" } })).toThrow(
     expect.objectContaining({

@@ -17,6 +17,7 @@ import { restore } from "../../../../runtime/operations/restore/restore";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { verify } from "../../../../runtime/operations/verify/verify";
 import { removeBackupPath } from "../../../../runtime/repository/expireStore";
+import { loadBackupInfo } from "../../../../runtime/repository/infoStore";
 import type { Repository } from "../../../../runtime/repository/repository";
 import { PosixStorage } from "../../../../runtime/storage/posix";
 import { testContext } from "../../../harness/context";
@@ -141,4 +142,17 @@ describe("names of any bytes come back, from files in a repository", () => {
     await removeBackupPath(repo, label);
     expect(readdirSync(below(folder, latin1("repo\xe9/backup/demo")))).not.toContain(label);
   });
+});
+
+it("a name with a line feed, which no manifest can hold, ends the backup before it is listed", async () => {
+  const folder = temporaryFolder();
+  const ctx = testContext();
+  const repo = repository(1);
+  const data = makeDataDirectory(folder, { "odd/a\nb": "x" });
+  await stanzaCreate([repo], CONTROL, ctx);
+  await expect(runBackup([repo], data, ctx)).rejects.toMatchObject({
+    kind: "format",
+    message: expect.stringContaining(String.raw`name "pg_data/odd/a\nb" holds a line feed`),
+  });
+  expect((await loadBackupInfo(repo)).backups).toEqual([]);
 });
