@@ -62,9 +62,9 @@ else echo stopped
 fi`;
 
 /**
- * $1 data directory, $2 /proc. The unit of PostgreSQL's process, if that is the process which systemd restarts; otherwise
- * PostgreSQL was started by hand, and the unit is a shell's or a container's. PostgreSQL's account writes the file, so
- * root believes its number only for a server of that account that works in the data directory.
+ * $1 data directory, $2 /proc. The unit of PostgreSQL's process, if that is the process which systemd restarts;
+ * otherwise PostgreSQL was started by hand, and the unit is a shell's or a container's. PostgreSQL's account writes the
+ * file, so root believes its number only for a server of that account that works in the data directory.
  */
 const UNIT_SCRIPT = `
 pid=$(head -n 1 "$1/postmaster.pid") || exit 0

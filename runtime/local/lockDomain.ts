@@ -1,11 +1,11 @@
 /**
- * Which processes can look whether another one has ended. The holder of the lock files knows only that nobody else holds
- * these files: someone may have removed them under a living process.
+ * Which processes can look whether another one has ended. The holder of the lock files knows only that nobody else
+ * holds these files: someone may have removed them under a living process.
  *
  * A domain consists of the file `pgbackstop.domain` in the lock path with random text, the boot of the machine, the
  * file's device and inode, and the process' namespaces. So a lock path that was copied with an image, that several
- * machines mount, or that containers share whose process numbers differ, is not one domain.
- * A process' own text adds its number and its start, because numbers are reused.
+ * machines mount, or that containers share whose process numbers differ, is not one domain. A process' text also has
+ * its number and its start, because numbers are reused.
  */
 import {
   closeSync,

@@ -7,10 +7,10 @@
  * exclusively, one claimant gets it. Otherwise each claimant writes its own file and lists. A claimant that sees
  * another claim withdraws, so at most one stays, as long as a listing shows what was written before it.
  *
- * A holder has ended when its process is gone from the caller's machine, which the caller sees if both are of one domain,
- * or when its file has not changed for two minutes of the caller's own monotonic clock. Clocks of two machines are never
- * compared. If a holder was declared dead and wakes, it finds a higher term: its {@link Lease.check} fails, so that it
- * writes and publishes nothing more.
+ * A holder is dead when its process is gone from the caller's machine, which the caller sees if both are of one domain,
+ * or when its file has not changed for two minutes of the caller's own monotonic clock. Clocks of two machines are
+ * never compared. If a holder was declared dead and wakes, it finds a higher term: its {@link Lease.check} fails, so
+ * that it writes and publishes nothing more.
  */
 import { basename } from "node:path";
 import { collect, textOf, utf8 } from "../base/bytes";
@@ -358,7 +358,7 @@ class Acquisition {
   #alive({ content }: Claim): BackupError {
     return this.#failure(`${holderText(content)}, which lives on this host`, [
       "Another process writes backups of this stanza into this repository: wait until it has ended, or end it.",
-      "It may be stopped (state T in ps), and its lock files removed: it goes on with its backup when it continues.",
+      "It may be stopped (state T in ps), and its lock files removed: it resumes its work when it continues.",
     ]);
   }
 

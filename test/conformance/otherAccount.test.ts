@@ -86,7 +86,7 @@ describe.skipIf(!isRoot())("another account of the host", () => {
     const info = (owner: OsUser, mode: number, command: readonly string[]): Promise<RunResult> => {
       const lines = ["[global]", "repo1-type=s3", "repo1-s3-key-type=process", "repo1-s3-bucket=bucket"];
       lines.push("repo1-s3-endpoint=127.0.0.1", "repo1-s3-region=r", "repo1-path=/repo");
-      lines.push(...command.map((word) => `repo1-s3-process-cmd=${word}`));
+      lines.push(...command.map((argument) => `repo1-s3-process-cmd=${argument}`));
       const config = file(join(folder, "own.conf"), owner, `${lines.join("\n")}\n`, mode);
       return run(runtime.node, [runtime.file, `--config=${config}`, "--stanza=main", "info"], {
         user: ROOT,

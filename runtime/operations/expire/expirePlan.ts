@@ -71,8 +71,8 @@ const DAY_S = 86_400;
 const PAUSE_S_MIN = 45 * DAY_S;
 
 /**
- * Long times without a sign of life in the repository, up to now. The host was off, or its clock was wrong: a clock that
- * is a year ahead would make every backup old.
+ * Long times without a sign of life in the repository, up to now. The host was off, or its clock was wrong: a clock
+ * that is a year ahead would make every backup old.
  */
 export function pausesIn(signsS: readonly number[], nowS: number): Pause[] {
   const sorted = [...signsS.filter((signS) => signS < nowS), nowS].sort((left, right) => left - right);

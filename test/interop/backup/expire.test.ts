@@ -256,7 +256,7 @@ function compareExpire(stock: StockPgbackrest, isOlder: boolean): void {
     await makeStanza(repository(1, { storage: memory }), stanza);
     const newest = stanza.backups.filter((backup) => backup.unfinished !== true).at(-1);
     for (const which of ["stock", "ours"]) {
-      let weeks = 0;
+      let count = 0;
       rmSync(made(which), { recursive: true, force: true });
       for (const [path, { bytes }] of memory.files) {
         const full = join(made(which), path);
@@ -264,7 +264,7 @@ function compareExpire(stock: StockPgbackrest, isOlder: boolean): void {
         writeFileSync(full, bytes);
         // WAL arrived all the time: ours does not count time without a sign of life.
         if (path.startsWith("archive/")) {
-          const storedAtS = FIRST_S + ((weeks++ * 7 * DAY_S) % (NOW_S - FIRST_S));
+          const storedAtS = FIRST_S + ((count++ * 20 * DAY_S) % (NOW_S - FIRST_S));
           utimesSync(full, storedAtS, storedAtS);
         }
       }

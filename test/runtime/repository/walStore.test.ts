@@ -43,7 +43,7 @@ describe("a stored file that unpacks to much more than its size", () => {
     ]),
   )("ends with an error before more than a segment is unpacked: %s, %s", async (compressType, pass) => {
     const repo = repository(1);
-    await put(repo, walName(1), new Uint8Array(12 * SEGMENT_SIZE_BYTES), compressType as CompressType, pass);
+    await put(repo, walName(1), new Uint8Array(12 * SEGMENT_SIZE_BYTES), compressType, pass);
     const [stored] = await findWal(repo, "15-1", walName(1));
     if (stored === undefined) throw new Error("nothing was stored");
     let sizeBytes = 0;

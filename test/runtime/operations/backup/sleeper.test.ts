@@ -33,7 +33,7 @@ class SleepyStorage extends MemoryStorage {
   left = Number.POSITIVE_INFINITY;
   sleep: () => Promise<void> = async () => {};
   /** Writes below the directories of backups that began after the sleep. */
-  readonly late: string[] = [];
+  readonly afterSleep: string[] = [];
   #isAwake = false;
 
   constructor(shared: MemoryStorage) {
@@ -42,7 +42,7 @@ class SleepyStorage extends MemoryStorage {
   }
 
   async #step(written = ""): Promise<void> {
-    if (this.#isAwake && LABELED.test(written)) this.late.push(written);
+    if (this.#isAwake && LABELED.test(written)) this.afterSleep.push(written);
     if (this.left-- !== 0) return;
     await this.sleep();
     this.#isAwake = true;
@@ -179,7 +179,7 @@ it.each(WORKS.flatMap(([name, work]) => (["full", "incr"] as const).map((type) =
       if (error !== null) lostCount++;
       const where = `after ${before} operations: ${error?.message ?? "done"}`;
       expect(await brokenIn(here.repo), where).toEqual([]);
-      if (error !== null) expect(here.storage.late, where).toEqual([]);
+      if (error !== null) expect(here.storage.afterSleep, where).toEqual([]);
       expect(await labelsOf(here.repo), where).toEqual(expect.arrayContaining(others));
     }
     expect(lostCount).toBeGreaterThan(10);
