@@ -10,7 +10,7 @@ import { type ByteStream, collect, streamOf } from "../../runtime/base/bytes";
 import { fail } from "../../runtime/base/errors";
 import { LIMITS } from "../../runtime/base/limits";
 import type { ByteRange, ListOptions, ObjectInfo, Storage, StorageFeatures } from "../../runtime/storage/storage";
-import type { Life } from "./engine";
+import type { Fault, Life } from "./engine";
 
 const REMOVED_AT_ONCE = 6;
 
@@ -19,6 +19,12 @@ export interface StoredFile {
   readonly modifiedAtMs: number;
   /** Checksum of path and content. */
   readonly print: number;
+}
+
+interface Change {
+  readonly path: string;
+  readonly before: StoredFile | undefined;
+  readonly atMs: number;
 }
 
 /** The files, with a version and a checksum that show changes. */
@@ -31,18 +37,36 @@ export class Bucket {
   lastPath = "";
   /** Checksum of the whole content. */
   state = 0;
+  /** Files that the tested program did not write so: those of a thief, and what a lying storage made of a write. */
+  readonly foreign = new WeakSet<StoredFile>();
+  /** Since the start of the simulation. */
+  clockMs: () => number = () => 0;
+  readonly #changes: Change[] = [];
 
   constructor(key: number) {
     this.key = key;
   }
 
-  put(path: string, bytes: Uint8Array, modifiedAtMs: number): void {
+  /** The files as they were at that time. */
+  filesAt(atMs: number): ReadonlyMap<string, StoredFile> {
+    const files = new Map(this.files);
+    for (const { path, before, atMs: changedAtMs } of this.#changes.toReversed()) {
+      if (changedAtMs <= atMs) break;
+      if (before === undefined) files.delete(path);
+      else files.set(path, before);
+    }
+    return files;
+  }
+
+  put(path: string, bytes: Uint8Array, modifiedAtMs: number): StoredFile {
     this.lastPath = path;
     this.#forget(path);
     const print = crc32(bytes, crc32(path));
-    this.files.set(path, { bytes: Uint8Array.from(bytes), modifiedAtMs, print });
+    const file = { bytes: Uint8Array.from(bytes), modifiedAtMs, print };
+    this.files.set(path, file);
     this.state ^= print;
     this.version++;
+    return file;
   }
 
   remove(path: string): void {
@@ -65,7 +89,9 @@ export class Bucket {
   }
 
   #forget(path: string): void {
-    this.state ^= this.files.get(path)?.print ?? 0;
+    const before = this.files.get(path);
+    this.#changes.push({ path, before, atMs: this.clockMs() });
+    this.state ^= before?.print ?? 0;
   }
 }
 
@@ -84,21 +110,21 @@ export class SimStorage implements Storage {
   readonly replace?: (path: string, bytes: Uint8Array, version: string) => Promise<boolean>;
   readonly #bucket: Bucket;
   readonly #life: Life;
-  readonly #isAway: boolean;
+  readonly isAway: boolean;
 
   /** @param isAway the program cannot reach it */
   constructor(bucket: Bucket, life: Life, conditions: Conditions, isAway = false) {
     this.name = `memory${bucket.key}`;
     this.#bucket = bucket;
     this.#life = life;
-    this.#isAway = isAway;
+    this.isAway = isAway;
     if (conditions !== "none") this.create = (path, bytes) => this.#create(path, bytes);
     if (conditions === "versions") this.replace = (path, bytes, version) => this.#replace(path, bytes, version);
   }
 
   async stat(path: string): Promise<ObjectInfo | null> {
-    return this.#call("stat", path, "read", () => {
-      const file = this.#bucket.files.get(path);
+    return this.#call("stat", path, "read", (fault) => {
+      const file = this.#filesFor(fault).get(path);
       return file === undefined ? null : { ...infoOf(path, file), version: String(file.print) };
     });
   }
@@ -109,16 +135,20 @@ export class SimStorage implements Storage {
       "list",
       `${depth}${path}${options.namePrefix === undefined ? "" : `/${options.namePrefix}*`}`,
       "list",
-      (hide) => this.#listNow(path, options, hide),
+      (fault) => this.#listNow(path, options, fault),
     );
   }
 
-  #listNow(path: string, options: ListOptions, hide: number | null): ObjectInfo[] {
+  #filesFor(fault: Fault | null): ReadonlyMap<string, StoredFile> {
+    return fault?.kind === "stale" ? this.#bucket.filesAt(this.#bucket.clockMs() - fault.ms) : this.#bucket.files;
+  }
+
+  #listNow(path: string, options: ListOptions, fault: Fault | null): ObjectInfo[] {
     const above = path === "" ? "" : `${path}/`;
     const prefix = `${above}${options.namePrefix ?? ""}`;
     const result = new Map<string, ObjectInfo>();
     const names = new Set<string>();
-    for (const [filePath, file] of this.#bucket.files) {
+    for (const [filePath, file] of this.#filesFor(fault)) {
       if (!filePath.startsWith(prefix)) continue;
       const slash = filePath.indexOf("/", above.length);
       const child = slash === -1 ? filePath : filePath.slice(0, slash);
@@ -127,18 +157,19 @@ export class SimStorage implements Storage {
       else result.set(child, { path: child, type: "directory", sizeBytes: 0, modifiedAtMs: 0 });
     }
     const sorted = [...names].sort();
-    const hidden = hide === null ? undefined : sorted[hide % Math.max(1, sorted.length)];
+    const hidden = fault?.kind === "hide" ? sorted[fault.pick % Math.max(1, sorted.length)] : undefined;
     const listed = [...result.values()].sort((left, right) => (left.path < right.path ? -1 : 1));
+    if (fault?.kind === "short") return listed.slice(0, Math.floor(listed.length / 2));
     return hidden === undefined
       ? listed
       : listed.filter((entry) => entry.path !== hidden && !entry.path.startsWith(`${hidden}/`));
   }
 
   async read(path: string, range?: ByteRange): Promise<ByteStream> {
-    const bytes = await this.#call("read", path, "read", () => {
-      const file = this.#bucket.files.get(path);
+    const bytes = await this.#call("read", path, "read", (fault) => {
+      const file = this.#filesFor(fault).get(path);
       if (file === undefined) throw fail("fileMissing", `unable to open missing file '${path}' for read`, { path });
-      return file.bytes;
+      return fault?.kind === "short" ? halfOf(file.bytes) : file.bytes;
     });
     const start = range?.offsetBytes ?? 0;
     return streamOf(bytes.slice(start, range?.sizeBytes === undefined ? undefined : start + range.sizeBytes));
@@ -146,9 +177,7 @@ export class SimStorage implements Storage {
 
   async put(path: string, bytes: Uint8Array): Promise<void> {
     const copy = Uint8Array.from(bytes);
-    await this.#call("put", path, "write", () => {
-      this.#bucket.put(path, copy, this.#life.clock.nowMs());
-    });
+    await this.#call("put", path, "write", (fault) => this.#putNow(path, copy, fault));
   }
 
   async putStream(path: string, open: () => ByteStream): Promise<void> {
@@ -156,16 +185,19 @@ export class SimStorage implements Storage {
   }
 
   async remove(path: string): Promise<void> {
-    await this.#call("remove", path, "write", () => this.#bucket.remove(path));
+    await this.#call("remove", path, "write", (fault) => {
+      if (fault?.kind !== "forget") this.#bucket.remove(path);
+    });
   }
 
   async removePath(path: string): Promise<void> {
-    const all = await this.#call("list", `for removal ${path}`, "list", (hide) =>
-      this.#listNow(path, { recursive: true }, hide),
+    const all = await this.#call("list", `for removal ${path}`, "list", (fault) =>
+      this.#listNow(path, { recursive: true }, fault),
     );
     for (let first = 0; first < all.length; first += REMOVED_AT_ONCE) {
       const batch = all.slice(first, first + REMOVED_AT_ONCE);
-      await this.#call("remove", `${batch.length} files of ${path}`, "write", () => {
+      await this.#call("remove", `${batch.length} files of ${path}`, "write", (fault) => {
+        if (fault?.kind === "forget") return;
         for (const entry of batch) this.#bucket.remove(entry.path);
       });
     }
@@ -189,28 +221,40 @@ export class SimStorage implements Storage {
 
   async #create(path: string, bytes: Uint8Array): Promise<boolean> {
     const copy = Uint8Array.from(bytes);
-    return this.#call("create", path, "write", () => {
+    return this.#call("create", path, "write", (fault) => {
       if (this.#bucket.files.has(path)) return false;
-      this.#bucket.put(path, copy, this.#life.clock.nowMs());
+      this.#putNow(path, copy, fault);
       return true;
     });
   }
 
   async #replace(path: string, bytes: Uint8Array, version: string): Promise<boolean> {
     const copy = Uint8Array.from(bytes);
-    return this.#call("replace", path, "write", () => {
+    return this.#call("replace", path, "write", (fault) => {
       if (String(this.#bucket.files.get(path)?.print) !== version) return false;
-      this.#bucket.put(path, copy, this.#life.clock.nowMs());
+      this.#putNow(path, copy, fault);
       return true;
     });
   }
 
-  #call<T>(verb: string, path: string, kind: "read" | "list" | "write", apply: (hide: number | null) => T): Promise<T> {
-    return this.#life.call(`${verb} repo${this.#bucket.key} ${path}`, kind, (hide) => {
-      if (this.#isAway) throw fail("service", `${this.name} does not answer`, { retryable: true });
-      return apply(hide);
-    });
+  #putNow(path: string, bytes: Uint8Array, fault: Fault | null): void {
+    if (fault?.kind === "forget") return;
+    const isShort = fault?.kind === "short";
+    const file = this.#bucket.put(path, isShort ? halfOf(bytes) : bytes, this.#life.clock.nowMs());
+    if (isShort) this.#bucket.foreign.add(file);
   }
+
+  #call<T>(verb: string, path: string, kind: "read" | "list" | "write", apply: (fault: Fault | null) => T): Promise<T> {
+    const apart = (fault: Fault | null): T => {
+      if (this.isAway) throw fail("service", `${this.name} does not answer`, { retryable: true });
+      return apply(fault);
+    };
+    return this.#life.call(`${verb} repo${this.#bucket.key} ${path}`, kind, apart, this.#bucket.key);
+  }
+}
+
+function halfOf(bytes: Uint8Array): Uint8Array {
+  return bytes.subarray(0, bytes.length >> 1);
 }
 
 function infoOf(path: string, file: StoredFile): ObjectInfo {

@@ -23,6 +23,14 @@ export type Fault =
   | { readonly kind: "fail" }
   /** The listing omits one name and everything below it. */
   | { readonly kind: "hide"; readonly pick: number }
+  /** A write is answered with success and not executed. */
+  | { readonly kind: "forget" }
+  /** Half of the bytes are written or read, or half of the names are listed, as if that were all. */
+  | { readonly kind: "short" }
+  /** A listing, a look or a read answers as the repository was `ms` ago. */
+  | { readonly kind: "stale"; readonly ms: number }
+  /** Neither this call nor the program's later ones to this repository are answered. Its driver gives each one up. */
+  | { readonly kind: "hang" }
   /** The call is executed, and again after `ms`: a repeated request that lands late. */
   | { readonly kind: "repeat"; readonly ms: number }
   /** The call is executed after `ms`. Other calls of the same process may overtake it. */
@@ -31,6 +39,9 @@ export type Fault =
   | { readonly kind: "jump"; readonly ms: number };
 
 export type FaultKind = Fault["kind"];
+
+/** Kinds of faults in which a repository says something untrue or nothing. */
+export const LIES = ["forget", "short", "stale", "hang"] as const satisfies readonly FaultKind[];
 
 /** A fault before the next step of process `who`, once it has made `at` steps. */
 export interface Choice {
@@ -54,8 +65,10 @@ export interface Candidate {
 export interface Call {
   readonly text: string;
   readonly kind: "read" | "list" | "write";
-  /** Executes the call at once. `hide` picks the name that a listing omits. */
-  apply(hide: number | null): unknown;
+  /** Its repository. */
+  readonly repoIndex: number | null;
+  /** Executes the call at once; with a fault, as that fault changes it. */
+  apply(fault: Fault | null): unknown;
   resolve(value: unknown): void;
   reject(error: unknown): void;
   /** Earliest time of execution. `defer` moves it. */
@@ -77,6 +90,8 @@ export interface TraceLine {
 
 const LATENCY_MS = 15;
 const RESTART_MS = 2000;
+/** A driver waits this long for an answer. */
+const SILENCE_MS = 60_000;
 /** Shorter than the time after which a silent lease holder counts as dead. */
 const OVERDUE_MS = 100_000;
 export const STARTED_AT_MS = Date.UTC(2026, 10, 20, 6, 40, 59);
@@ -99,6 +114,12 @@ export class SimProcess {
   startsAtMs: number;
   pausedUntilMs: number | null = null;
   isPausedForOthers = false;
+  /** Repositories that no longer answer the running program. */
+  readonly silent = new Set<number>();
+  /** Repositories whose calls had a fault in the running program. */
+  readonly troubled = new Set<number>();
+  /** The running program was stopped, or its clock changed. */
+  isDisturbed = false;
 
   constructor(name: string, verbs: readonly string[], startsAtMs: number) {
     this.name = name;
@@ -139,12 +160,18 @@ export class Life {
     return this.#process.isRunning && this.#process.incarnation === this.#incarnation;
   }
 
-  call<T>(text: string, kind: Call["kind"], apply: (hide: number | null) => T): Promise<T> {
+  call<T>(
+    text: string,
+    kind: Call["kind"],
+    apply: (fault: Fault | null) => T,
+    repoIndex: number | null = null,
+  ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (!this.isAlive) return;
       this.#process.calls.push({
         text,
         kind,
+        repoIndex,
         apply,
         resolve: (value) => resolve(value as T),
         reject,
@@ -264,6 +291,9 @@ export class Engine {
     const verb = process.verbs[process.nextVerb++] ?? "";
     process.isRunning = true;
     const { incarnation } = process;
+    process.silent.clear();
+    process.troubled.clear();
+    process.isDisturbed = false;
     this.note(process.name, "begin", () => verb);
     this.#hooks.start(new Life(this, process), verb).then(
       (text) => void this.#ended.push({ process, incarnation, text }),
@@ -339,13 +369,21 @@ export class Engine {
   #step(process: SimProcess): void {
     const call = process.calls.find(({ dueMs }) => dueMs <= this.nowMs);
     if (call === undefined) return;
+    if (call.repoIndex !== null && process.silent.has(call.repoIndex)) return this.#giveUp(process, call);
     const others = this.processes.filter((other) => other !== process && other.isReady);
     const fault = this.#chooser.choose({ process, call, others });
     if (fault !== null && !this.#isCall(fault)) return this.#disturb(process, fault, call);
-    if (fault !== null) this.note(process.name, "fault", () => `${faultText(fault)}, in: ${call.text}`);
+    if (fault !== null) {
+      this.note(process.name, "fault", () => `${faultText(fault)}, in: ${call.text}`);
+      if (call.repoIndex !== null) process.troubled.add(call.repoIndex);
+    }
     if (fault?.kind === "defer") {
       call.dueMs = this.nowMs + fault.ms;
       return;
+    }
+    if (fault?.kind === "hang") {
+      if (call.repoIndex !== null) process.silent.add(call.repoIndex);
+      return this.#giveUp(process, call);
     }
     process.calls = process.calls.filter((other) => other !== call);
     process.count++;
@@ -356,12 +394,25 @@ export class Engine {
     this.#answer(process, call, fault);
   }
 
+  /** The driver waits, then fails the call. */
+  #giveUp(process: SimProcess, call: Call): void {
+    if (call.dueMs < call.issuedAtMs + SILENCE_MS) {
+      call.dueMs = call.issuedAtMs + SILENCE_MS;
+      return;
+    }
+    process.calls = process.calls.filter((other) => other !== call);
+    process.count++;
+    this.steps++;
+    this.note(process.name, "step", () => `given up: ${call.text}`);
+    call.reject(fail("service", `the storage did not answer: ${call.text}`, { retryable: true }));
+  }
+
   #answer(process: SimProcess, call: Call, fault: Fault | null): void {
     const lost = (): Error => fail("service", `the storage did not answer: ${call.text}`, { retryable: true });
     if (fault?.kind === "fail") return call.reject(lost());
     let value: unknown;
     try {
-      value = call.apply(fault?.kind === "hide" ? fault.pick : null);
+      value = call.apply(fault);
     } catch (error) {
       return call.reject(error);
     }
@@ -376,6 +427,7 @@ export class Engine {
 
   #disturb(process: SimProcess, fault: Fault, call: Call): void {
     if (fault.kind !== "yield") this.note(process.name, "fault", () => `${faultText(fault)}, before: ${call.text}`);
+    if (fault.kind !== "yield") process.isDisturbed = true;
     if (fault.kind === "yield") {
       const index = this.processes.findIndex(({ name, isReady }) => name === fault.to && isReady);
       if (index !== -1) this.#current = index;
@@ -414,6 +466,14 @@ export function faultText(fault: Fault): string {
       return "FAILS";
     case "hide":
       return `LISTING lacks a name (${fault.pick})`;
+    case "forget":
+      return "ANSWERED AND NOT DONE";
+    case "short":
+      return "HALF";
+    case "stale":
+      return `ANSWERED AS ${seconds(fault.ms)} AGO`;
+    case "hang":
+      return "NO ANSWER ANY MORE";
     case "repeat":
       return `REPEATED ${seconds(fault.ms)} later`;
     case "defer":

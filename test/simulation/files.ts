@@ -153,9 +153,25 @@ export function overPromises(real: typeof promises): object {
     access: async (path: string) => (isOurs(path) ? void look(path) : real.access(path)),
     readFile: async (path: string, ...rest: never[]) => (isOurs(path) ? contentOf(path) : real.readFile(path, ...rest)),
     realpath: async (path: string) => (isOurs(path) ? path : real.realpath(path)),
-    open: async (path: string, ...rest: string[]) => (isOurs(path) ? handleOf(path) : real.open(path, ...rest)),
+    open: async (path: string, ...rest: string[]) => {
+      if (!isOurs(path)) return real.open(path, ...rest);
+      return rest[0] === "w" ? writerOf(path) : handleOf(path);
+    },
+    rename: async (from: string, to: string) => {
+      if (!isOurs(from)) return real.rename(from, to);
+      writeFile(to, contentOf(from), 0, 1);
+      removeFile(from);
+    },
+    rm: async (path: string, options?: fs.RmOptions) => (isOurs(path) ? removeFile(path) : real.rm(path, options)),
   };
   return { ...real, ...mine, default: { ...real, ...mine } };
+}
+
+function writerOf(path: string): unknown {
+  writeFile(path, "", 0, 1);
+  const add = async (bytes: Uint8Array): Promise<void> =>
+    writeFile(path, Buffer.concat([contentOf(path), bytes]), 0, 1);
+  return { writeFile: add, sync: async () => {}, close: async () => {} };
 }
 
 function handleOf(path: string): unknown {

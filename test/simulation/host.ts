@@ -11,7 +11,7 @@ import { OPTIONS, server } from "../runtime/operations/backup/support";
 import { CLUSTER, CONTROL, OTHER_CONTROL, walBytes, walName } from "../runtime/repository/support";
 import { type Life, STARTED_AT_MS } from "./engine";
 import { contentOf, filesIn, makeDirectory, ROOT, removeFile, writeFile } from "./files";
-import { type Bucket, type Conditions, sha1Of } from "./bucket";
+import { type Bucket, type Conditions, sha1Of, type StoredFile } from "./bucket";
 import type { State, Truth } from "./truth";
 
 export interface Scenario {
@@ -40,13 +40,21 @@ export interface Shared {
   readonly truth: Truth;
   /** Number of the segment that is being written. */
   walNo: number;
+  /** Files of a repository that a snapshot has. */
+  readonly snapshots: Map<number, ReadonlyMap<string, StoredFile>>;
   /** A backup reported success. */
   done(repoIndex: number, label: string): void;
+  /** What a program says is untrue, or null. */
+  judge(problem: string | null): void;
+  /** True while that run of a process has not ended, even if it is stopped. */
+  isRunning(process: string, incarnation: number): boolean;
   newestLabel(repo: Repository): Promise<string>;
 }
 
 const SIZE_BYTES = 64;
 export const WAL_SIZE_BYTES = 4096;
+/** Offset of a server's own bytes in a segment. */
+export const TWIN_AT = 700;
 const RELATIONS = 5;
 const FIRST_RELATION = 16_384;
 const SAVE_STEP_BYTES = 150;
@@ -79,6 +87,8 @@ export class Host {
   readonly walDirectory: string;
   readonly missingWal = memoryMissingWal();
   readonly events: HostEvent[] = [];
+  /** The last segment that the server has finished. */
+  newestWal = "";
   /** Each host has one, stored in its lock folder. */
   readonly domain: string;
   readonly #world: Shared;
@@ -119,16 +129,15 @@ export class Host {
     this.#remember();
   }
 
-  finishSegment(no: number): string {
+  /** With `isTwin` the bytes are this server's own: two primaries write segments of one name. */
+  finishSegment(no: number, isTwin = false): string {
     this.events.push({ kind: "segment", no, isAcknowledged: true });
     const name = walName(no);
-    this.#world.truth.write(name, sha1Of(walBytes(no).subarray(0, WAL_SIZE_BYTES)));
-    writeFile(
-      `${this.walDirectory}/${name}`,
-      walBytes(no).subarray(0, WAL_SIZE_BYTES),
-      PAST_WRITTEN_S,
-      this.#inode + no,
-    );
+    const bytes = walBytes(no).subarray(0, WAL_SIZE_BYTES);
+    if (isTwin) bytes.set(Buffer.from(this.name), TWIN_AT);
+    this.#world.truth.write(name, sha1Of(bytes));
+    writeFile(`${this.walDirectory}/${name}`, bytes, PAST_WRITTEN_S, this.#inode + no);
+    this.newestWal = name;
     writeFile(`${this.walDirectory}/archive_status/${name}.ready`, "", PAST_WRITTEN_S, this.#inode + no);
     return name;
   }
@@ -144,9 +153,16 @@ export class Host {
     for (const name of filesIn(this.walDirectory)) if (!ready.has(name)) removeFile(`${this.walDirectory}/${name}`);
   }
 
-  acknowledge(name: string): void {
+  sha1Of(name: string): string {
+    return sha1Of(contentOf(`${this.walDirectory}/${name}`));
+  }
+
+  /** @param sinceMs when PostgreSQL asked */
+  acknowledge(name: string, sinceMs: number): void {
     removeFile(`${this.walDirectory}/archive_status/${name}.ready`);
-    this.#world.truth.acknowledge(name, sha1Of(contentOf(`${this.walDirectory}/${name}`)));
+    const isMissing = (repoIndex: number): boolean =>
+      [...this.missingWal.list(repoIndex), ...this.missingWal.listConflicts(repoIndex)].includes(name);
+    this.#world.judge(this.#world.truth.acknowledge(name, this.sha1Of(name), sinceMs, isMissing));
   }
 
   candidate(ctx: Context): ServerCandidate {

@@ -1,5 +1,6 @@
 /** Concurrent writers. The scenarios are small, so that every point of disturbance can be tried. */
 import type { Scenario } from "./host";
+import type { Harm } from "./thief";
 
 const base = { repoCount: 1, past: [], standbysOnly: false } as const;
 
@@ -153,3 +154,155 @@ export const CROWDS: readonly Scenario[] = [
     },
   },
 ];
+
+/**
+ * Rules of the runtime, by what they are about. `bytes`: a stored name counts only with its content. `conflict`: other
+ * content in one repository is recorded and stops no other one. `origin`: the server's own bytes decide what heal copies.
+ * `twins`: a push looks again after its write. `process`: a holder that lives is busy, whatever lock files say. `looks`:
+ * what is stored is looked at before anybody counts on it. `verdict`: verify compares the segments of all repositories.
+ * `tail`: verify misses the newest segments that another repository has. `clock`: expire doubts a clock that is far
+ * ahead.
+ */
+export type Rule = "bytes" | "conflict" | "origin" | "twins" | "process" | "looks" | "verdict" | "tail" | "clock";
+
+/** Rules that the runtime follows. A scenario that needs another one is left out. */
+const RULES: ReadonlySet<Rule> = new Set(["bytes", "conflict", "origin", "twins", "process"]);
+
+export interface RuledScenario extends Scenario {
+  readonly needs: readonly Rule[];
+}
+
+const two = { ...base, repoCount: 2, past: ["full", "push"] } as const;
+
+/** Scenarios in which a thief harms a file of a repository. */
+export function harmedBy(harm: Harm): readonly RuledScenario[] {
+  const scenarios: readonly RuledScenario[] = [
+    // PostgreSQL asks again for a segment that was stored, after a crash for example.
+    {
+      ...two,
+      name: `again, after a thief: ${harm}`,
+      writers: { a: ["push", "wait 60", "again", "get"], x: ["wait 30", `spoil@1 ${harm}`] },
+      needs: ["bytes", "conflict"],
+    },
+    {
+      ...two,
+      name: `heal after a thief: ${harm}`,
+      writers: { a: ["push!1", "wait 60", "heal", "get"], x: ["wait 30", `spoil@2 ${harm}`] },
+      needs: ["origin"],
+    },
+    {
+      ...two,
+      name: `heal after a thief, without the server's bytes: ${harm}`,
+      writers: { a: ["push!1", "wait 60", "recycle", "heal", "get"], x: ["wait 30", `spoil@2 ${harm}`] },
+      needs: ["origin"],
+    },
+    {
+      ...two,
+      name: `verify after a thief: ${harm}`,
+      writers: { a: ["push", "wait 60", "verify", "get"], x: ["wait 30", `spoil@2 ${harm}`] },
+      needs: VERDICTS[harm],
+    },
+    {
+      ...two,
+      name: `verify after a thief of data: ${harm}`,
+      writers: { a: ["verify", "wait 60", "verify"], x: ["wait 30", `spoil@2 ${harm} data`] },
+      needs: [],
+    },
+  ];
+  return followed(scenarios.filter(({ name }) => !name.endsWith("data: replace")));
+}
+
+/** What verify needs to see a harmed segment. The newest one leaves no gap. */
+const VERDICTS: Readonly<Record<Harm, readonly Rule[]>> = {
+  vanish: ["tail"],
+  directory: ["tail"],
+  replace: ["verdict"],
+  empty: [],
+  cut: [],
+  garbage: [],
+};
+
+const BESIDE_OTHERS: readonly RuledScenario[] = [
+  {
+    ...two,
+    name: "another server's segment under the next name",
+    writers: { a: ["wait 60", "push", "push", "heal", "full@1", "get"], x: ["plant@2"] },
+    needs: ["conflict", "origin"],
+  },
+  {
+    ...two,
+    name: "another server's segment, and the agent",
+    writers: { a: ["wait 60", "agent 1", "agent 1", "heal", "get"], x: ["plant@2"] },
+    needs: ["conflict", "origin"],
+  },
+  {
+    ...two,
+    name: "verify with another server's segment",
+    writers: { a: ["wait 60", "agent 1", "heal", "verify"], x: ["plant@2"] },
+    needs: ["conflict", "origin", "verdict"],
+  },
+  {
+    ...two,
+    name: "a segment of the future",
+    writers: { a: ["wait 60", "push", "heal", "push", "get"], x: ["plant@2 far"] },
+    needs: ["origin"],
+  },
+  { ...base, name: "two primaries", past: ["full"], writers: { a: ["twin 40"], b: ["twin 40"] }, needs: ["twins"] },
+  {
+    ...two,
+    name: "two primaries and two repositories",
+    writers: { a: ["twin 40", "get"], b: ["twin 40", "heal"] },
+    needs: ["twins", "conflict", "origin"],
+  },
+  {
+    ...two,
+    name: "a snapshot is restored",
+    writers: {
+      a: ["push", "push", "incr", "wait 60", "push", "heal", "get", "verify"],
+      x: ["snapshot@2", "wait 30", "rewind@2"],
+    },
+    needs: ["bytes"],
+  },
+  {
+    ...base,
+    name: "a snapshot is restored beside a full",
+    past: ["full"],
+    writers: { a: ["full", "incr"], b: ["wait 1", "incr"], x: ["snapshot", "wait 2", "rewind"] },
+    needs: [],
+  },
+  {
+    ...base,
+    name: "a clock ahead",
+    past: ["full", "push", "full", "push"],
+    writers: { a: ["clock 400", "expire-days 7"] },
+    needs: ["clock"],
+  },
+  // Somebody has removed the lock files of the first one.
+  { ...base, name: "two fulls of one host", writers: { a: ["full"], a2: ["wait 1", "full"] }, needs: ["process"] },
+];
+
+export const HARMS = ["vanish", "empty", "cut", "garbage", "replace", "directory"] as const satisfies readonly Harm[];
+export const BESIDE = followed(BESIDE_OTHERS);
+export const HARMED = [...HARMS.flatMap((harm) => harmedBy(harm)), ...BESIDE];
+
+export interface LyingScenario extends RuledScenario {
+  /** The nightly form tries each lie in each call of every scenario. */
+  readonly isShort: boolean;
+}
+
+/** One program, and two repositories that lie or hang. */
+const LIARS: readonly LyingScenario[] = [
+  { ...two, name: "push", writers: { a: ["push"] }, needs: ["twins"], isShort: true },
+  { ...two, name: "agent", writers: { a: ["agent 1"] }, needs: ["twins"], isShort: true },
+  { ...two, name: "get", writers: { a: ["get"] }, needs: [], isShort: true },
+  { ...two, name: "heal", writers: { a: ["push!2", "push!1", "heal"] }, needs: ["looks"], isShort: true },
+  { ...two, name: "verify", writers: { a: ["verify"] }, needs: [], isShort: false },
+  { ...two, name: "backup", past: ["full"], writers: { a: ["incr"] }, needs: ["looks"], isShort: false },
+  { ...two, name: "expire", past: ["full", "full"], writers: { a: ["expire 1"] }, needs: ["looks"], isShort: false },
+  { ...two, name: "sync", past: ["full", "full@1"], writers: { a: ["sync 1 2"] }, needs: ["looks"], isShort: false },
+];
+export const LYING = followed(LIARS);
+
+function followed<T extends RuledScenario>(scenarios: readonly T[]): readonly T[] {
+  return scenarios.filter(({ needs }) => needs.every((rule) => RULES.has(rule)));
+}

@@ -125,6 +125,13 @@ export class RandomChooser implements Chooser {
         return { kind };
       case "hide":
         return call === "list" ? { kind, pick: Math.floor(this.#next() * 20) } : null;
+      case "forget":
+        return call === "write" ? { kind } : null;
+      case "stale":
+        return call === "write" ? null : { kind, ms: this.#pick(DELAYS_MS) };
+      case "short":
+      case "hang":
+        return { kind };
       case "repeat":
         return call === "write" ? { kind, ms: this.#pick(DELAYS_MS) } : null;
       case "defer":
@@ -161,7 +168,9 @@ export async function play(
   return new World(scenario, off).play(chooser, isTraced);
 }
 
-export const ALL_KINDS: readonly FaultKind[] = ["pause", "kill", "lose", "fail", "hide", "repeat", "defer", "jump"];
+export const ALL_KINDS: readonly FaultKind[] = [
+  ...(["pause", "kill", "lose", "fail", "hide", "repeat", "defer", "jump", "hang"] as const),
+];
 
 /** One run by a seed. Returns null if every promise holds. */
 export async function tryRandom(
@@ -218,11 +227,12 @@ export async function tryChoices(
   off: readonly Guard[],
   figures: Figures,
   depth: number,
+  kinds = ALL_KINDS,
 ): Promise<Violation | null> {
   const next = randomOf(seed);
   let choices: readonly Choice[] = [];
   for (let level = 0; level <= depth; level++) {
-    const { candidates, violation } = await findChoices(scenario, choices, ALL_KINDS, off, figures);
+    const { candidates, violation } = await findChoices(scenario, choices, kinds, off, figures);
     if (violation !== null) return shrink(scenario, choices, off);
     const choice = candidates[Math.floor(next() * candidates.length)];
     if (choice === undefined) return null;
@@ -262,6 +272,8 @@ function faultsFor(call: "read" | "list" | "write"): Fault[] {
     faults.push({ kind: "kill", landMs: null }, { kind: "kill", landMs: 1500 });
     faults.push({ kind: "repeat", ms: 60_000 }, { kind: "lose" }, { kind: "fail" });
   }
+  faults.push({ kind: "hang" }, { kind: "short" });
+  faults.push(call === "write" ? { kind: "forget" } : { kind: "stale", ms: 60_000 });
   if (call === "list") faults.push(...[0, 1, 2, 3].map((pick): Fault => ({ kind: "hide", pick })));
   return faults;
 }

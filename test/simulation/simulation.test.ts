@@ -9,7 +9,9 @@
 import { describe, expect, it, vi } from "vitest";
 import { FINDINGS } from "./findings";
 import type { Conditions } from "./bucket";
-import { CROWDS, PAUSED, SCENARIOS } from "./scenarios";
+import { LIES } from "./engine";
+import type { Scenario } from "./host";
+import { BESIDE, CROWDS, HARMED, harmedBy, HARMS, LYING, PAUSED, SCENARIOS } from "./scenarios";
 import {
   Figures,
   type Violation,
@@ -51,6 +53,39 @@ vi.mock("../../runtime/format/repository/attemptFile", async (original) => {
   const real = await original<typeof import("../../runtime/format/repository/attemptFile.js")>();
   const { unlessOff } = await import("./weak.js");
   return { ...real, isSameSource: unlessOff("source", real.isSameSource, () => true) };
+});
+
+vi.mock("../../runtime/repository/walStore", async (original) => {
+  const real = await original<typeof import("../../runtime/repository/walStore.js")>();
+  const { unlessOff } = await import("./weak.js");
+  return {
+    ...real,
+    canBeWhole: unlessOff("bytes", real.canBeWhole, () => true),
+    isIntact: unlessOff("bytes", real.isIntact, async () => true),
+  };
+});
+vi.mock("../../runtime/operations/archivePush/neighbours", async (original) => {
+  const real = await original<typeof import("../../runtime/operations/archivePush/neighbours.js")>();
+  const { isOff } = await import("./weak.js");
+  class Neighbours extends real.Neighbours {
+    override async after(...asked: [string, string]): ReturnType<InstanceType<typeof real.Neighbours>["after"]> {
+      return isOff("twins") ? [] : super.after(...asked);
+    }
+  }
+  return { ...real, Neighbours };
+});
+vi.mock("../../runtime/operations/archivePush/conflicts", async (original) => {
+  const real = await original<typeof import("../../runtime/operations/archivePush/conflicts.js")>();
+  const { isOff } = await import("./weak.js");
+  type Recording = typeof real.recordingConflict;
+  const recordingConflict = ((...[records, ...rest]: Parameters<Recording>) =>
+    real.recordingConflict(isOff("conflict") ? { ...records, addConflict: () => {} } : records, ...rest)) as Recording;
+  return { ...real, recordingConflict };
+});
+vi.mock("../../runtime/operations/heal/decide", async (original) => {
+  const real = await original<typeof import("../../runtime/operations/heal/decide.js")>();
+  const { firstDecides, unlessOff } = await import("./weak.js");
+  return { ...real, decide: unlessOff("origin", real.decide, firstDecides) };
 });
 
 vi.mock("../../runtime/operations/archivePush/pushWal", async (original) => {
@@ -110,7 +145,7 @@ describe("without its guard, the simulation detects that", () => {
 });
 
 describe("every promise holds", () => {
-  it.runIf(NIGHTLY).each([...SCENARIOS, ...PAUSED])(
+  it.runIf(NIGHTLY).each([...SCENARIOS, ...PAUSED, ...HARMED])(
     "in '$name' with a disturbance at every point",
     { timeout: TIMEOUT_MS },
     async (scenario) => {
@@ -126,14 +161,35 @@ describe("every promise holds", () => {
     expect(result?.schedule ?? null).toBeNull();
   });
 
+  it.each(HARMED)("in '$name'", { timeout: TIMEOUT_MS }, async (scenario) => {
+    const result = await tryChoices(scenario, 0, [], new Figures(), 0);
+    expect(result?.schedule ?? null).toBeNull();
+  });
+
+  it.each(LYING.filter(({ isShort }) => isShort || NIGHTLY))(
+    "in '$name' with each lie in each call",
+    { timeout: TIMEOUT_MS },
+    async (scenario) => {
+      const figures = new Figures();
+      const result = await trySystematic(scenario, [], figures, { depth: 1, kinds: LIES });
+      if (NIGHTLY) print(`'${scenario.name}' with lies: ${figures.text()}`);
+      expect(result?.schedule ?? null).toBeNull();
+    },
+  );
+
   it(`in ${STEPS} steps`, { timeout: TIMEOUT_MS }, async () => {
     const figures = new Figures();
     const failures: string[] = [];
-    const all = [...CROWDS, ...SCENARIOS, ...PAUSED];
+    const known = [...CROWDS, ...SCENARIOS, ...PAUSED, ...BESIDE, ...LYING];
     let seed = SEED;
     for (; figures.steps < STEPS && failures.length < (NIGHTLY ? FAILURES_MAX : 1); seed++) {
+      const all: readonly Scenario[] = [...known, ...harmedBy(HARMS[seed % HARMS.length] ?? "vanish")];
       const conditions = CONDITIONS[Math.floor(seed / (all.length * DEPTHS)) % CONDITIONS.length] as Conditions;
-      const result = await tryOne({ conditions, ...(all[seed % all.length] as (typeof all)[number]) }, seed, figures);
+      const scenario = { conditions, ...(all[seed % all.length] as Scenario) };
+      const isLying = LYING.some(({ name }) => name === scenario.name);
+      const result = await (isLying
+        ? tryChoices(scenario, seed, [], figures, 1, LIES)
+        : tryOne(scenario, seed, figures));
       if (result === null) continue;
       failures.push(`seed ${seed}: ${result.schedule}`);
       print(failures.at(-1) ?? "");
@@ -147,7 +203,7 @@ const CONDITIONS: readonly Conditions[] = ["versions", "creation", "none"];
 const DEPTHS = 4;
 
 /** Disturbs at random, or at one, two or three points. */
-function tryOne(scenario: (typeof SCENARIOS)[number], seed: number, figures: Figures): Promise<Violation | null> {
+function tryOne(scenario: Scenario, seed: number, figures: Figures): Promise<Violation | null> {
   const depth = Math.floor(seed / 20) % DEPTHS;
   return depth === 0 ? tryRandom(scenario, seed, [], figures) : tryChoices(scenario, seed, [], figures, depth);
 }

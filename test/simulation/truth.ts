@@ -4,7 +4,10 @@
  *
  * A listed backup restores to the bytes that one server had at one time. Once listed, a backup stays complete as long
  * as retention keeps it, counted by the backups that were ever listed. Acknowledged WAL is where the policy says, or is
- * recorded as missing.
+ * recorded as missing. No repository gets WAL from us that no server wrote. A listed backup gets no file.
+ *
+ * What a thief takes after an answer does not make that answer untrue. Each answer after the theft must be true of the
+ * files as they are then: an acknowledgement, a record that ends, a verdict of `verify`, a fetched segment.
  */
 import { type BackupInfo, parseBackupInfo } from "../../runtime/format/repository/backupInfo";
 import { fullLabelOf } from "../../runtime/format/repository/label";
@@ -31,6 +34,7 @@ interface Proof {
 }
 
 const STORED_WAL = /^archive\/.*\/([0-9A-F]{24})-[0-9a-f]{40}/;
+const DATA_FILE = /^backup\/[^/]+\/([^/]+)\/(?:pg_data|bundle)\//;
 const RELATION = /^pg_data\/base\//;
 const contents = new WeakMap<StoredFile, string>();
 
@@ -46,18 +50,24 @@ export class Truth {
   readonly #published = new Map<number, Set<string>>();
   /** Number of full backups that retention keeps, by repository. Without an entry it keeps all. */
   readonly retention = new Map<number, number>();
-  /** Name → SHA-1 of the WAL that servers have written. */
-  readonly #written = new Map<string, string>();
+  /** Name → SHA-1 of the WAL that servers have written. Two primaries write different bytes. */
+  readonly #written = new Map<string, Set<string>>();
   /** Name → SHA-1 of WAL that was acknowledged to PostgreSQL. */
   readonly acknowledged = new Map<string, string>();
-  /** `<repository>:<name>` of acknowledged WAL that was lost with its repository. */
-  readonly #excused = new Set<string>();
+  /** `<repository>:<name>` → SHA-1 of the segment that a server believes to be there. */
+  readonly #told = new Map<string, string>();
+  /** `<repository>:<name>` of WAL, or the path of a file, that a thief has changed → the time. */
+  readonly #harmed = new Map<string, number>();
+  /** Time of this simulation. */
+  nowMs: () => number = () => 0;
   /** Number of backup lists that landed late. */
   staleLists = 0;
   readonly #excusedLists = new Set<number>();
   readonly #staleLists = new Set<number>();
   /** `<repository>:<label>` of backups that ended with exit 0. */
   readonly #done = new Set<string>();
+  /** `<repository>:<label>` of backups that lost files while they were made. */
+  readonly #lost = new Set<string>();
   isMissing: (repoIndex: number, walName: string) => boolean = () => false;
 
   /** With `hasVersions`, no backup list is excused for landing late. */
@@ -69,19 +79,85 @@ export class Truth {
 
   /** A server has finished a segment. */
   write(name: string, sha1: string): void {
-    this.#written.set(name, sha1);
+    this.#written.set(name, (this.#written.get(name) ?? new Set()).add(sha1));
   }
 
-  /** A file was acknowledged to PostgreSQL. */
-  acknowledge(name: string, sha1: string): void {
+  /**
+   * A file was acknowledged to PostgreSQL, which had asked at `sinceMs`. Returns a violation or null.
+   * @param isMissing true for repositories that the same host has recorded as lacking it
+   */
+  acknowledge(name: string, sha1: string, sinceMs: number, isMissing: (repoIndex: number) => boolean): string | null {
     this.acknowledged.set(name, sha1);
-    this.#seenVersions.clear();
+    const holding = this.#buckets.filter(({ key }) => !isMissing(key));
+    for (const { key } of holding) {
+      this.answer(key, name, sinceMs);
+      const told = this.#told.get(`${key}:${name}`) ?? sha1;
+      if (told !== sha1) return `repo${key}: two servers were told that it has their ${name}`;
+      this.#told.set(`${key}:${name}`, sha1);
+    }
+    const isHeld = holding.some((bucket) => holds(bucket, name, sha1) || this.#isHarmed(bucket, name));
+    return isHeld ? null : `acknowledged ${name} is nowhere`;
   }
 
-  /** A repository was lost with its content. No promise covers that. */
-  forget(repoIndex: number): void {
+  /** A process that looked after `sinceMs` says that a repository has this segment. What was stolen before counts. */
+  answer(repoIndex: number, name: string, sinceMs: number): void {
+    this.#seenVersions.clear();
+    const id = `${repoIndex}:${name}`;
+    if ((this.#harmed.get(id) ?? sinceMs) < sinceMs) this.#harmed.delete(id);
+  }
+
+  /** A thief changed a file. Earlier promises do not cover that. */
+  harm({ key }: Bucket, path: string): void {
+    this.#harmed.set(`${key}:${STORED_WAL.exec(path)?.[1] ?? path}`, this.nowMs());
+  }
+
+  /**
+   * A repository was lost with its content, or got older one. No promise covers that, and none the backups that are being
+   * made.
+   */
+  forget(repoIndex: number, labels: readonly string[]): void {
     this.#published.delete(repoIndex);
-    for (const name of this.acknowledged.keys()) this.#excused.add(`${repoIndex}:${name}`);
+    for (const label of labels) this.#lost.add(`${repoIndex}:${label}`);
+    for (const name of this.acknowledged.keys()) this.#harmed.set(`${repoIndex}:${name}`, this.nowMs());
+  }
+
+  #isHarmed({ key }: Bucket, nameOrPath: string): boolean {
+    return this.#harmed.has(`${key}:${nameOrPath}`);
+  }
+
+  /** True when a repository has other bytes than these under the name of a segment. */
+  hasOther(repoIndex: number, name: string, sha1: string): boolean {
+    const bucket = this.#buckets.find(({ key }) => key === repoIndex);
+    return bucket !== undefined && copiesOf(bucket, name).some((file) => sha1OfStored(file) !== sha1);
+  }
+
+  /** True when a repository has this segment, once, with the acknowledged bytes. */
+  isIntact(repoIndex: number, name: string): boolean {
+    const bucket = this.#buckets.find(({ key }) => key === repoIndex);
+    const held = bucket === undefined ? [] : copiesOf(bucket, name);
+    return held.length === 1 && held.every((file) => sha1OfStored(file) === this.acknowledged.get(name));
+  }
+
+  /**
+   * Why "all is well" of a look that began at `sinceMs` is not true of a repository, or null. What was stolen during the
+   * look does not count.
+   */
+  findUntrue(repoIndex: number, sinceMs: number): string | null {
+    const bucket = this.#buckets.find(({ key }) => key === repoIndex);
+    if (bucket === undefined) return null;
+    for (const [id, atMs] of this.#harmed) {
+      if (atMs >= sinceMs || !id.startsWith(`${repoIndex}:`)) continue;
+      const name = id.slice(id.indexOf(":") + 1);
+      const isWal = this.#written.has(name);
+      if (isWal && name >= this.#neededFrom(bucket) && !this.isIntact(repoIndex, name))
+        return `repo${repoIndex}: ${name} is not there as it was`;
+      const label = DATA_FILE.exec(name)?.[1];
+      const file = bucket.files.get(name);
+      if (label === undefined || (file !== undefined && !bucket.foreign.has(file))) continue;
+      if (this.#list(bucket)?.backups.some((entry) => entry.label === label))
+        return `repo${repoIndex}: '${name}' of a listed backup was changed`;
+    }
+    return null;
   }
 
   /**
@@ -100,7 +176,8 @@ export class Truth {
       }
       const isExcused = this.#excusedLists.has(bucket.key);
       const broken = this.#checkListed(bucket);
-      const result = (isExcused ? null : broken) ?? this.#checkKept(bucket) ?? this.#checkWal(bucket);
+      const late = isOverdue ? null : this.#checkWrite(bucket);
+      const result = (isExcused ? null : broken) ?? late ?? this.#checkKept(bucket) ?? this.#checkWal(bucket);
       if (result !== null) return `repo${bucket.key}: ${result}`;
     }
     return null;
@@ -111,7 +188,7 @@ export class Truth {
     this.#done.add(`${repoIndex}:${label}`);
     const was = this.check();
     if (was !== null) return was;
-    if (this.#published.get(repoIndex)?.has(label) === true) return null;
+    if (this.#published.get(repoIndex)?.has(label) === true || this.#lost.has(`${repoIndex}:${label}`)) return null;
     const bucket = this.#buckets.find(({ key }) => key === repoIndex);
     if (this.#excusedLists.has(repoIndex) && bucket !== undefined && this.#problemOf(bucket, label) === null)
       return null;
@@ -137,6 +214,16 @@ export class Truth {
     return null;
   }
 
+  /** Nobody writes a file into a listed backup. */
+  #checkWrite(bucket: Bucket): string | null {
+    const path = bucket.lastPath;
+    const label = DATA_FILE.exec(path)?.[1];
+    const file = bucket.files.get(path);
+    if (label === undefined || file === undefined || bucket.foreign.has(file)) return null;
+    if (!this.#list(bucket)?.backups.some((entry) => entry.label === label)) return null;
+    return `'${path}' was written into a listed backup`;
+  }
+
   #list(bucket: Bucket): BackupInfo | null {
     const path = backupInfoPath(STANZA);
     for (const candidate of [path, copyOf(path)]) {
@@ -144,7 +231,8 @@ export class Truth {
       if (file === undefined) continue;
       const known = this.#infos.get(bucket.key);
       if (known?.file === file) return known.value;
-      const value = parseBackupInfo(Buffer.from(file.bytes).toString(), candidate);
+      const value = nullOnError(() => parseBackupInfo(Buffer.from(file.bytes).toString(), candidate));
+      if (value === null) continue;
       this.#infos.set(bucket.key, { file, value });
       return value;
     }
@@ -154,6 +242,7 @@ export class Truth {
   #checkListed(bucket: Bucket): string | null {
     let broken: string | null = null;
     for (const { label } of this.#list(bucket)?.backups ?? []) {
+      if (this.#lost.has(`${bucket.key}:${label}`)) continue;
       const problem = this.#problemOf(bucket, label);
       if (problem !== null) {
         broken ??= `${label} is listed and cannot be restored: ${problem}`;
@@ -191,6 +280,7 @@ export class Truth {
   /** Why a backup cannot be restored, or null. */
   #problemOf(bucket: Bucket, label: string): string | null {
     const id = `${bucket.key}:${label}`;
+    if (this.#lost.has(id)) return null;
     const file = bucket.files.get(manifestPath(STANZA, label));
     if (file === undefined) return "it has no manifest";
     const proof = this.#proofs.get(id);
@@ -198,7 +288,9 @@ export class Truth {
       return null;
     let known = this.#manifests.get(id);
     if (known?.file !== file) {
-      known = { file, value: parseManifest(Buffer.from(file.bytes).toString(), label) };
+      const value = nullOnError(() => parseManifest(Buffer.from(file.bytes).toString(), label));
+      if (value === null) return "its manifest is unreadable";
+      known = { file, value };
       this.#manifests.set(id, known);
     }
     const used: (readonly [string, StoredFile])[] = [];
@@ -213,6 +305,7 @@ export class Truth {
     for (const file of manifest.files) {
       const path = pathOf(manifest, file);
       const stored = bucket.files.get(path);
+      if (this.#isHarmed(bucket, path)) return null;
       if (stored === undefined) {
         missing.push(path);
         continue;
@@ -246,23 +339,40 @@ export class Truth {
   #checkWal(bucket: Bucket): string | null {
     for (const [path, file] of bucket.files) {
       const name = STORED_WAL.exec(path)?.[1];
-      if (name !== undefined && sha1OfStored(file) !== this.#written.get(name))
+      if (name === undefined || bucket.foreign.has(file)) continue;
+      if (this.#written.get(name)?.has(sha1OfStored(file)) !== true)
         return `${path} has other bytes than the server wrote`;
     }
     if (this.acknowledged.size === 0) return null;
     const neededFrom = this.retention.has(bucket.key) ? this.#neededFrom(bucket) : "";
     for (const [name, sha1] of this.acknowledged) {
-      if (name < neededFrom) continue;
-      const held = [...bucket.files].filter(
-        ([path]) => path.startsWith(`archive/${STANZA}/`) && path.includes(`/${name}`),
-      );
-      if (held.some(([, file]) => sha1OfStored(file) === sha1)) continue;
-      if (held.length > 0) return `acknowledged ${name} has other bytes`;
-      if (this.#excused.has(`${bucket.key}:${name}`) || this.isMissing(bucket.key, name)) continue;
-      return `acknowledged ${name} is neither here nor recorded as missing`;
+      if (name < neededFrom || holds(bucket, name, sha1)) continue;
+      if (this.#isHarmed(bucket, name) || this.isMissing(bucket.key, name)) continue;
+      return copiesOf(bucket, name).length > 0
+        ? `acknowledged ${name} has other bytes`
+        : `acknowledged ${name} is neither here nor recorded as missing`;
     }
     return null;
   }
+}
+
+function nullOnError<T>(work: () => T): T | null {
+  try {
+    return work();
+  } catch {
+    return null;
+  }
+}
+
+/** The files with this segment's name, and those below a directory of that name. */
+function copiesOf(bucket: Bucket, name: string): StoredFile[] {
+  return [...bucket.files].flatMap(([path, file]) =>
+    path.startsWith(`archive/${STANZA}/`) && path.includes(`/${name}`) ? [file] : [],
+  );
+}
+
+function holds(bucket: Bucket, name: string, sha1: string): boolean {
+  return copiesOf(bucket, name).some((file) => sha1OfStored(file) === sha1);
 }
 
 function pathOf(manifest: Manifest, file: ManifestFile): string {

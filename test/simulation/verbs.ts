@@ -1,33 +1,53 @@
 /**
  * The simulation's verbs. Each takes what its command takes first, such as leases, and calls the same operation.
  */
+import { verifyCommand } from "../../runtime/commands/backups/verify";
+import type { CommandHost } from "../../runtime/commands/host";
+import { archiveGet } from "../../runtime/operations/archiveGet/archiveGet";
 import type { AcknowledgePolicy } from "../../runtime/operations/archivePush/acknowledge";
 import { annotate } from "../../runtime/operations/shared/annotate";
 import { archivePush } from "../../runtime/operations/archivePush/archivePush";
 import { backup } from "../../runtime/operations/backup/backup";
 import { expireRepository } from "../../runtime/operations/expire/expire";
 import { heal } from "../../runtime/operations/heal/heal";
-import { inlinePool } from "../../runtime/operations/shared/jobs";
+import { positionOf } from "../../runtime/operations/shared/carriedWal";
+import { inlinePool, type JobPool } from "../../runtime/operations/shared/jobs";
 import { type LocalWal, openLocalWal } from "../../runtime/operations/shared/localWal";
 import { combinedError } from "../../runtime/operations/shared/results";
 import { stanzaCreate } from "../../runtime/operations/stanza/stanzaCreate";
 import { stanzaUpgrade } from "../../runtime/operations/stanza/stanzaUpgrade";
-import { PushQueue } from "../../runtime/operations/archivePush/pushQueue";
+import { type PushAnswer, PushQueue } from "../../runtime/operations/archivePush/pushQueue";
 import { sync } from "../../runtime/operations/sync/sync";
-import { type Lease, NO_LEASE } from "../../runtime/repository/lease";
+import { type Lease, type LeaseDomain, NO_LEASE } from "../../runtime/repository/lease";
 import { Leases } from "../../runtime/repository/leases";
 import type { Context } from "../../runtime/base/context";
-import { fail } from "../../runtime/base/errors";
+import { fail, isError, toBackupError } from "../../runtime/base/errors";
+import type { RepoResult } from "../../runtime/base/parallel";
 import type { BackupType } from "../../runtime/format/repository/label";
+import type { MissingWalStore } from "../../runtime/local/missingWal";
 import type { Repository } from "../../runtime/repository/repository";
+import { SimStorage, sha1Of } from "./bucket";
+import { contentOf, ROOT } from "./files";
+import { type Harm, harmFile, plant, rewind } from "./thief";
 import { isOff } from "./weak";
 import { testDomain } from "../harness/leases";
+import { walName } from "../runtime/repository/support";
 import { KEEP_ALL } from "../harness/madeRepository";
 import { BACKUP_OPTIONS, FACTS, type Stage as BareStage, WAL_SIZE_BYTES } from "./host";
 
 const MINUTES_10_MS = 600_000;
+const SEGMENT_SIZE_BYTES = FACTS.control.walSegmentSizeBytes;
+const DAY_MS = 86_400_000;
 const GRACE_MS = 5000;
 const SEGMENTS = { headerCheck: true, segmentSizeBytes: WAL_SIZE_BYTES };
+/** The agent trusts what it stored itself this long. */
+const BELIEVED_MS = 10_000;
+/** How long a silent repository may delay an answer to PostgreSQL. */
+const PATIENCE_MS = 30_000;
+/** How long it may delay a recovery: a copy that stops in the middle is given up by its driver. */
+const GET_PATIENCE_MS = 90_000;
+/** How long it may delay another verb. */
+const LONG_MS = 1_800_000;
 const ACKNOWLEDGE: AcknowledgePolicy = { mode: "any", repoIndexes: [] };
 
 /**
@@ -35,12 +55,15 @@ const ACKNOWLEDGE: AcknowledgePolicy = { mode: "any", repoIndexes: [] };
  * `push`, `push 60` (PostgreSQL requests the segment this many seconds after it is ready), `push!2` (repo2 cannot be
  * reached), `archive` (PostgreSQL requests every waiting segment, until one fails), `agent 60` (a push by the agent,
  * with the same pause), `recreate@1` (the repository is lost and created again), `recycle` (acknowledged segments leave
- * pg_wal), `heal`, `upgrade`, `annotate`, `change`, `wait 60`. Returns the text of the result.
+ * pg_wal), `heal`, `upgrade`, `annotate`, `change`, `wait 60`, `again` (PostgreSQL requests its newest segment again),
+ * `twin 40` (this server's own segment of that number), `get` (fetches every acknowledged segment), `verify`,
+ * `expire-days 7`, `clock 400` (the host's clock is days ahead), `spoil@2 empty` and `spoil@2 empty data` (see
+ * {@link harmFile}), `plant@2` and `plant@2 far`, `snapshot@2` and `rewind@2`. Returns the text of the result.
  */
 export async function verbs(text: string, bare: BareStage): Promise<string> {
   const { host, ctx } = bare;
   const parts = {
-    domain: testDomain(isOff("source") ? "everywhere" : host.domain),
+    domain: domainOf(bare),
     holder: { host: host.name, pid: 1, verb: text },
     storageAfterAbort: () => undefined,
   };
@@ -51,6 +74,20 @@ export async function verbs(text: string, bare: BareStage): Promise<string> {
   } finally {
     await leases.releaseAll();
   }
+}
+
+/** A process sees which processes of its host have ended. The weak one believes that all have, as lock files say. */
+function domainOf({ host, life, world }: BareStage): LeaseDomain {
+  if (isOff("source")) return testDomain("everywhere");
+  if (isOff("process")) return testDomain(host.domain);
+  const { name, incarnation } = life.process;
+  const text = `${host.domain}/${name}/${incarnation}`;
+  const stateOf: LeaseDomain["stateOf"] = (other) => {
+    if (other === text) return "ended";
+    const [domain, process = "", run] = other.split("/");
+    return domain !== host.domain ? "unknown" : world.isRunning(process, Number(run)) ? "alive" : "ended";
+  };
+  return { text, stateOf };
 }
 
 /** A lease that everybody gets. */
@@ -101,6 +138,26 @@ async function run(text: string, stage: Stage): Promise<string> {
     case "upgrade":
       for (const repo of repos) await stage.leaseOf(repo);
       return throwFirst(await stanzaUpgrade(repos, FACTS.otherControl, stage.ctx));
+    case "again":
+      return request(stage, repos, stage.host.newestWal);
+    case "twin":
+      return request(stage, repos, stage.host.finishSegment(Number(rest[0]), true));
+    case "get":
+      return getAll(stage, repos);
+    case "verify":
+      return verifyAll(stage, repos);
+    case "expire-days":
+      for (const repo of repos) await expireOne(stage, repo, Number(rest[0]), "time");
+      return "";
+    case "clock":
+      stage.life.process.skewMs += Number(rest[0]) * DAY_MS;
+      stage.life.process.skewMsMax = Math.max(stage.life.process.skewMsMax, stage.life.process.skewMs);
+      return "";
+    case "spoil":
+    case "plant":
+    case "snapshot":
+    case "rewind":
+      return steal(stage, verb, keys, rest);
     case "annotate":
       for (const repo of repos) {
         await stage.leaseOf(repo);
@@ -119,11 +176,12 @@ async function run(text: string, stage: Stage): Promise<string> {
 }
 
 async function takeBackup(
-  { ctx, host, world, leaseOf }: Stage,
+  stage: Stage,
   repos: readonly Repository[],
   type: BackupType,
   fullCount: number | null,
 ): Promise<string> {
+  const { ctx, host, world, leaseOf } = stage;
   const deps = {
     lease: leaseOf,
     servers: [host.candidate(ctx)],
@@ -131,7 +189,9 @@ async function takeBackup(
     users: FACTS.users,
     onProgress: () => {},
   };
+  const blame = progressOf(stage, repos);
   const { results } = await backup(repos, deps, { ...BACKUP_OPTIONS, type }, ctx);
+  blame("backup", results, LONG_MS);
   for (const result of results) if (result.ok) world.done(result.repoIndex, result.value.label);
   if (fullCount !== null)
     for (const repo of repos)
@@ -149,9 +209,10 @@ async function expireAll(stage: Stage, repos: readonly Repository[], fullCount: 
 async function expireOne(
   { ctx, leaseOf }: Pick<Stage, "ctx" | "leaseOf">,
   repo: Repository,
-  fullCount: number,
+  full: number,
+  fullType: "count" | "time" = "count",
 ): Promise<void> {
-  const retention = { full: fullCount, fullType: "count" as const, archiveType: "full" as const };
+  const retention = { full, fullType, archiveType: "full" as const };
   await expireRepository(
     repo,
     retention,
@@ -177,21 +238,18 @@ async function syncAll({ ctx, repositories, world, leaseOf }: Stage, from: numbe
   return labels.join(" ");
 }
 
-async function pushByAgent(
-  { ctx, host, world }: Stage,
-  repos: readonly Repository[],
-  seconds: number,
-): Promise<string> {
+async function pushByAgent(stage: Stage, repos: readonly Repository[], seconds: number): Promise<string> {
+  const { ctx, host, world } = stage;
   const { walDirectory } = host;
   const options = { walDirectory, cluster: FACTS.cluster, ...SEGMENTS, processMax: 1, graceMs: GRACE_MS };
-  const queue = new PushQueue(repos, host.missingWal, options, null, ctx);
+  const queue = new PushQueue(repos, recordsOf(stage), options, null, ctx);
   const walName = host.finishSegment(world.walNo++);
   await queue.look();
   await ctx.clock.sleep(seconds * 1000, ctx.signal);
-  const { accepted, error } = await queue.request(walName, ACKNOWLEDGE, MINUTES_10_MS);
-  if (!accepted) throw error ?? fail("assert", "not accepted and no error");
-  host.acknowledge(walName);
-  return walName;
+  const sinceMs = world.truth.nowMs() - BELIEVED_MS;
+  const blame = progressOf(stage, repos);
+  const answer = await queue.request(walName, ACKNOWLEDGE, MINUTES_10_MS);
+  return accept(stage, walName, answer, sinceMs, blame);
 }
 
 /** An empty disk or bucket replaces the old one. */
@@ -203,8 +261,7 @@ async function recreate(
   const lost = world.buckets.filter(({ key }) => keys.includes(key));
   await life.call(`replace repo${keys.join()} by an empty one`, "write", () => {
     for (const bucket of lost) {
-      bucket.replace(new Map());
-      world.truth.forget(bucket.key);
+      rewind(world, bucket, new Map());
     }
   });
   return throwFirst(await stanzaCreate(repos, FACTS.control, ctx));
@@ -222,7 +279,8 @@ async function archiveAll(stage: Stage, repos: readonly Repository[]): Promise<s
   return names.join(" ");
 }
 
-async function request({ ctx, host }: Stage, repos: readonly Repository[], walName: string): Promise<string> {
+async function request(stage: Stage, repos: readonly Repository[], walName: string): Promise<string> {
+  const { ctx, host, world } = stage;
   const options = {
     walDirectory: host.walDirectory,
     walName,
@@ -232,18 +290,159 @@ async function request({ ctx, host }: Stage, repos: readonly Repository[], walNa
     graceMs: GRACE_MS,
     timeoutMs: MINUTES_10_MS,
   };
-  const outcome = await archivePush(repos, host.missingWal, options, ctx);
-  if (!outcome.accepted) throw outcome.error ?? fail("assert", "not accepted and no error");
-  host.acknowledge(walName);
+  const sinceMs = world.truth.nowMs();
+  const blame = progressOf(stage, repos);
+  try {
+    const outcome = await archivePush(repos, recordsOf(stage), options, ctx);
+    return accept(stage, walName, outcome, sinceMs, blame);
+  } catch (error) {
+    // Healthy repositories do not get the segment either.
+    const own = host.sha1Of(walName);
+    const sane = repos.filter(({ key }) => !world.truth.hasOther(key, walName, own));
+    blame(
+      `push of ${walName}`,
+      sane.map(({ key }) => ({ repoIndex: key, ok: false as const, error: toBackupError(error) })),
+      PATIENCE_MS,
+    );
+    throw error;
+  }
+}
+
+function accept(
+  { host, world }: Stage,
+  walName: string,
+  { accepted, error, results }: Pick<PushAnswer, "accepted" | "error" | "results">,
+  sinceMs: number,
+  blame: ReturnType<typeof progressOf>,
+): string {
+  const own = host.sha1Of(walName);
+  const sane = results.filter(({ repoIndex }) => !world.truth.hasOther(repoIndex, walName, own));
+  if (sane.length > 0) blame(`push of ${walName}`, accepted ? [] : sane, PATIENCE_MS);
+  if (!accepted) throw error ?? fail("assert", "not accepted and no error");
+  host.acknowledge(walName, sinceMs);
   return walName;
 }
 
-async function healAll({ ctx, host }: Stage, repos: readonly Repository[]): Promise<string> {
+/** Records of missing WAL. When one ends, the repository has the segment. */
+function recordsOf({ host, world }: Stage): MissingWalStore {
+  const { missingWal } = host;
+  const sinceMs = world.truth.nowMs();
+  return {
+    ...missingWal,
+    remove: (repoIndex, name, cluster) => {
+      const ends = [...missingWal.list(repoIndex), ...missingWal.listConflicts(repoIndex)].includes(name);
+      missingWal.remove(repoIndex, name, cluster);
+      if (ends) world.truth.answer(repoIndex, name, sinceMs);
+    },
+  };
+}
+
+/**
+ * A healthy repository gets its part, and in time, whatever another one does. Judges the results of a program that runs
+ * alone, and of each push.
+ */
+function progressOf({ life, world }: Stage, repos: readonly Repository[]) {
+  const { process } = life;
+  const beganMs = world.truth.nowMs();
+  const isAlone = Object.keys(world.scenario.writers).length === 1;
+  return (what: string, results: readonly RepoResult<unknown>[], limitMs: number): void => {
+    if (process.isDisturbed || (!isAlone && limitMs === LONG_MS)) return;
+    const isHealthy = (key: number): boolean =>
+      !process.troubled.has(key) && repos.some((repo) => repo.key === key && !isAway(repo));
+    const failed = results.find((result) => !result.ok && isHealthy(result.repoIndex));
+    if (failed?.ok === false)
+      world.judge(`repo${failed.repoIndex} is healthy, and the ${what} ended there with: ${failed.error.message}`);
+    const tookMs = world.truth.nowMs() - beganMs;
+    const hasHealthy = repos.some(({ key }) => isHealthy(key));
+    if (isAlone && hasHealthy && process.silent.size > 0 && tookMs > limitMs)
+      world.judge(`the ${what} took ${tookMs / 1000} s because of a silent repository`);
+  };
+}
+
+function isAway({ storage }: Repository): boolean {
+  return storage instanceof SimStorage && storage.isAway;
+}
+
+/** Changes repositories as nobody should. */
+async function steal(
+  { life, world }: Stage,
+  verb: string,
+  keys: readonly number[],
+  [how = "", what = ""]: readonly string[],
+): Promise<string> {
+  const harmed: string[] = [];
+  for (const bucket of world.buckets.filter(({ key }) => keys.includes(key)))
+    await life.call(`${verb} ${how} in repo${bucket.key}`, "write", () => {
+      if (verb === "spoil") harmed.push(harmFile(world, bucket, how as Harm, what === "data"));
+      else if (verb === "plant") harmed.push(plant(world, bucket, how === "far"));
+      else if (verb === "snapshot") world.snapshots.set(bucket.key, new Map(bucket.files));
+      else rewind(world, bucket, world.snapshots.get(bucket.key) ?? new Map(bucket.files));
+    });
+  return harmed.join(" ");
+}
+
+/** PostgreSQL recovers: it must get what was acknowledged, and never hear that the archive ends before it. */
+async function getAll(stage: Stage, repos: readonly Repository[]): Promise<string> {
+  const { ctx, host, life, world } = stage;
+  const { truth } = world;
+  const destination = `${host.walDirectory}/RECOVERYXLOG`;
+  const failed: string[] = [];
+  for (const [walName, sha1] of truth.acknowledged) {
+    const blame = progressOf(stage, repos);
+    const holders = repos.filter(({ key }) => truth.isIntact(key, walName));
+    const isContested = repos.some(({ key }) => truth.hasOther(key, walName, sha1));
+    const ended = (error: Error): RepoResult<unknown>[] =>
+      holders.map(({ key }) => ({ repoIndex: key, ok: false, error: toBackupError(error) }));
+    try {
+      const isThere = await archiveGet(repos, { walName, destination, cluster: FACTS.cluster }, ctx);
+      blame(`get of ${walName}`, isThere ? [] : ended(new Error("not in the archive")), GET_PATIENCE_MS);
+      // A repository that does not answer in time cannot contradict.
+      const isSure = holders.length > 0 && life.process.troubled.size === 0 && !life.process.isDisturbed;
+      if (isThere && isSure && sha1Of(contentOf(destination)) !== sha1)
+        world.judge(`archive-get got other bytes of ${walName} than the server wrote`);
+    } catch (error) {
+      // Repositories that contradict each other stop a recovery.
+      if (!(isContested && isError(error, "archiveDuplicate")))
+        blame(`get of ${walName}`, ended(error as Error), GET_PATIENCE_MS);
+      failed.push(`${walName}: ${toBackupError(error).message.split("\n")[0]}`);
+    }
+  }
+  return failed.join("; ");
+}
+
+/** What it calls valid must be so. */
+async function verifyAll(stage: Stage, repos: readonly Repository[]): Promise<string> {
+  const { ctx, life, world } = stage;
+  const config = { set: undefined, verify: {}, output: "none", stanza: "demo", repos: [], spoolPath: `${ROOT}/none` };
+  const pool = poolOf(repos, ctx);
+  // The simulation's segments are short.
+  const run: JobPool["run"] = (job) =>
+    pool.run("sizeBytes" in job && job.sizeBytes === SEGMENT_SIZE_BYTES ? { ...job, sizeBytes: WAL_SIZE_BYTES } : job);
+  const host = {
+    config,
+    ctx,
+    repositories: () => repos,
+    pool: () => ({ ...pool, run }),
+    print: () => {},
+    missingWal: () => stage.host.missingWal,
+  };
+  const sinceMs = world.truth.nowMs();
+  // The command uses nothing else.
+  await verifyCommand({ ...host, loadControl: async () => FACTS.control } as unknown as CommandHost);
+  for (const { key } of repos) {
+    const untrue = life.process.troubled.has(key) ? null : world.truth.findUntrue(key, sinceMs);
+    if (untrue !== null) world.judge(`verify says that all is well, but ${untrue}`);
+  }
+  return "";
+}
+
+async function healAll(stage: Stage, repos: readonly Repository[]): Promise<string> {
+  const { ctx, host, world } = stage;
   const real = openLocalWal(host.walDirectory, FACTS.cluster, true, WAL_SIZE_BYTES);
   const local: LocalWal = {
     ...real,
-    // A host's pg_wal may be empty here; PostgreSQL's never is.
-    newest: async () => ({ timeline: 1, segment: "F".repeat(16) }),
+    // A host's pg_wal may be empty here; PostgreSQL's has the segment that is being written.
+    newest: async () => positionOf([host.newestWal, walName(world.walNo)].sort().at(-1) ?? ""),
     prepare: async (name) => {
       const wal = await real.prepare(name);
       // The weak one takes what has left pg_wal for stored.
@@ -253,7 +452,9 @@ async function healAll({ ctx, host }: Stage, repos: readonly Repository[]): Prom
     },
   };
   const sendsPending = !host.isStandby;
-  const results = await heal(repos, host.missingWal, FACTS.cluster, local, ctx, true, null, sendsPending);
+  const blame = progressOf(stage, repos);
+  const results = await heal(repos, recordsOf(stage), FACTS.cluster, local, ctx, true, null, sendsPending);
+  blame("heal", results, LONG_MS);
   throwFirst(results);
   return results.map((result) => (result.ok ? result.value.copied : "")).join(" ");
 }

@@ -8,6 +8,7 @@ import type { Context } from "../../runtime/base/context";
 import { type BackupInfo, type BackupInfoEntry, backupInfoEntryOf } from "../../runtime/format/repository/backupInfo";
 import type { Manifest } from "../../runtime/format/repository/manifest";
 import { attemptPath, manifestHistoryPath } from "../../runtime/format/repository/repoPath";
+import type { Copy, ServerContent, Verdict } from "../../runtime/operations/heal/decide";
 import { hasManifest, listLabels, saveManifest } from "../../runtime/repository/backupStore";
 import { loadBackupInfo, saveBackupInfo } from "../../runtime/repository/infoStore";
 import { NO_LEASE } from "../../runtime/repository/lease";
@@ -18,9 +19,22 @@ import { type Repository, writeFile } from "../../runtime/repository/repository"
 /**
  * `lease`: everybody gets it. `publish`: nothing is checked. `listing`: one listing is trusted. `source`: every server
  * counts as the same. `memory`: whatever the agent once stored counts as still there. `record`: heal forgets that a
- * repository lacks a segment once the segment has left pg_wal.
+ * repository lacks a segment once the segment has left pg_wal. `process`: every other process of the host counts as
+ * ended. `bytes`: a stored name counts, whatever its file has. `twins`: nobody looks again after a push. `conflict`: a
+ * conflict is not recorded. `origin`: heal copies the first content that it finds.
  */
-export type Guard = "lease" | "publish" | "listing" | "source" | "memory" | "record";
+export type Guard =
+  | "lease"
+  | "publish"
+  | "listing"
+  | "source"
+  | "memory"
+  | "record"
+  | "process"
+  | "bytes"
+  | "twins"
+  | "conflict"
+  | "origin";
 
 let off: ReadonlySet<Guard> = new Set();
 
@@ -87,4 +101,13 @@ class Undoubted extends Map<string, boolean> {
   override has(): boolean {
     return true;
   }
+}
+
+/** Trusts a repository's copy before the server's own bytes. */
+export async function firstDecides(
+  _name: string,
+  [first]: readonly Copy[],
+  server: ServerContent | null,
+): Promise<Verdict> {
+  return { sha1: first?.sha1 ?? server?.sha1 ?? null, conflict: null };
 }

@@ -57,8 +57,10 @@ export class World implements Shared {
   readonly ends: string[] = [];
   /** Number of the segment that is being written. */
   walNo = 3;
+  readonly snapshots = new Map<number, ReadonlyMap<string, StoredFile>>();
   readonly #hosts = new Map<string, Host>();
   #lives = 0;
+  #processes: readonly SimProcess[] = [];
   #violation: string | null = null;
 
   /** The runtime runs without the guards in `off`. */
@@ -73,7 +75,9 @@ export class World implements Shared {
     for (const [index, name] of [...new Set(names)].entries())
       this.#hosts.set(name, new Host(name, index > 0 || scenario.standbysOnly, this, index));
     this.truth.isMissing = (repoIndex, walFile) =>
-      [...this.#hosts.values()].some(({ missingWal }) => missingWal.list(repoIndex).includes(walFile));
+      [...this.#hosts.values()].some(({ missingWal }) =>
+        [...missingWal.list(repoIndex), ...missingWal.listConflicts(repoIndex)].includes(walFile),
+      );
   }
 
   /** Plays the past, then the writers with the disturbances of `chooser`, then one undisturbed writer. */
@@ -158,6 +162,9 @@ export class World implements Shared {
       isTraced,
     });
     engine.nowMs = nowMs;
+    this.#processes = processes;
+    this.truth.nowMs = () => engine.nowMs;
+    for (const bucket of this.buckets) bucket.clockMs = () => engine.nowMs;
     const ending = await engine.run(STEPS_MAX);
     return { ...ending, nowMs: engine.nowMs };
   }
@@ -209,6 +216,14 @@ export class World implements Shared {
   /** A backup reported success. */
   done(repoIndex: number, label: string): void {
     this.#violation ??= this.truth.checkDone(repoIndex, label);
+  }
+
+  judge(problem: string | null): void {
+    this.#violation ??= problem;
+  }
+
+  isRunning(process: string, incarnation: number): boolean {
+    return this.#processes.some((each) => each.name === process && each.isRunning && each.incarnation === incarnation);
   }
 
   async newestLabel(repo: Repository): Promise<string> {
