@@ -20,7 +20,7 @@ import {
   manifestPath,
 } from "../format/repository/repoPath";
 import { requireAttempt } from "./attempt";
-import { hasManifest, saveManifest } from "./backupStore";
+import { hasManifest, requireManifests, saveManifest } from "./backupStore";
 import { loadBackupInfo, updateArchiveInfo } from "./infoStore";
 import type { Lease } from "./lease";
 import { saveListed } from "./reconstruct";
@@ -145,6 +145,7 @@ async function requireStill(
 ): Promise<void> {
   try {
     await requireReferences(repo, manifest, info);
+    await requireManifests(repo, manifest.label);
     await requireAttempt(repo, manifest.label, lease, pass);
   } catch (error) {
     if (isError(error, "backupSetInvalid", "backupMismatch", "fileMissing")) {

@@ -144,4 +144,11 @@ export const FINDINGS: readonly Finding[] = [
     off: ["origin"],
     breaks: /has other bytes than the server wrote/,
   },
+  {
+    title: "a storage answers that it stored a manifest and did not, and the backup is listed",
+    scenario: { ...base, name: "a full alone", writers: { a: ["full"] } },
+    kinds: ["forget"],
+    off: ["looks"],
+    breaks: BROKEN,
+  },
 ];

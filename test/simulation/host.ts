@@ -158,11 +158,11 @@ export class Host {
   }
 
   /** @param sinceMs when PostgreSQL asked */
-  acknowledge(name: string, sinceMs: number): void {
+  acknowledge(name: string, sinceMs: number, isSure: (repoIndex: number) => boolean): void {
     removeFile(`${this.walDirectory}/archive_status/${name}.ready`);
     const isMissing = (repoIndex: number): boolean =>
       [...this.missingWal.list(repoIndex), ...this.missingWal.listConflicts(repoIndex)].includes(name);
-    this.#world.judge(this.#world.truth.acknowledge(name, this.sha1Of(name), sinceMs, isMissing));
+    this.#world.judge(this.#world.truth.acknowledge(name, this.sha1Of(name), sinceMs, isMissing, isSure));
   }
 
   candidate(ctx: Context): ServerCandidate {

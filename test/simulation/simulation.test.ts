@@ -55,6 +55,11 @@ vi.mock("../../runtime/format/repository/attemptFile", async (original) => {
   return { ...real, isSameSource: unlessOff("source", real.isSameSource, () => true) };
 });
 
+vi.mock("../../runtime/repository/backupStore", async (original) => {
+  const real = await original<typeof import("../../runtime/repository/backupStore.js")>();
+  const { unlessOff } = await import("./weak.js");
+  return { ...real, requireManifests: unlessOff("looks", real.requireManifests, async () => {}) };
+});
 vi.mock("../../runtime/repository/walStore", async (original) => {
   const real = await original<typeof import("../../runtime/repository/walStore.js")>();
   const { unlessOff } = await import("./weak.js");

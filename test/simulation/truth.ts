@@ -85,12 +85,20 @@ export class Truth {
   /**
    * A file was acknowledged to PostgreSQL, which had asked at `sinceMs`. Returns a violation or null.
    * @param isMissing true for repositories that the same host has recorded as lacking it
+   * @param isSure true for repositories that told the process no lie: their listings show another server's segment
    */
-  acknowledge(name: string, sha1: string, sinceMs: number, isMissing: (repoIndex: number) => boolean): string | null {
+  acknowledge(
+    name: string,
+    sha1: string,
+    sinceMs: number,
+    isMissing: (repoIndex: number) => boolean,
+    isSure: (repoIndex: number) => boolean,
+  ): string | null {
     this.acknowledged.set(name, sha1);
     const holding = this.#buckets.filter(({ key }) => !isMissing(key));
     for (const { key } of holding) {
       this.answer(key, name, sinceMs);
+      if (!isSure(key)) continue;
       const told = this.#told.get(`${key}:${name}`) ?? sha1;
       if (told !== sha1) return `repo${key}: two servers were told that it has their ${name}`;
       this.#told.set(`${key}:${name}`, sha1);

@@ -309,7 +309,7 @@ async function request(stage: Stage, repos: readonly Repository[], walName: stri
 }
 
 function accept(
-  { host, world }: Stage,
+  { host, life, world }: Stage,
   walName: string,
   { accepted, error, results }: Pick<PushAnswer, "accepted" | "error" | "results">,
   sinceMs: number,
@@ -319,7 +319,7 @@ function accept(
   const sane = results.filter(({ repoIndex }) => !world.truth.hasOther(repoIndex, walName, own));
   if (sane.length > 0) blame(`push of ${walName}`, accepted ? [] : sane, PATIENCE_MS);
   if (!accepted) throw error ?? fail("assert", "not accepted and no error");
-  host.acknowledge(walName, sinceMs);
+  host.acknowledge(walName, sinceMs, (key) => !life.process.troubled.has(key));
   return walName;
 }
 

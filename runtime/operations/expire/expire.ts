@@ -35,7 +35,7 @@ import {
   removeBackupPath,
   removeManifests,
 } from "../../repository/expireStore";
-import { fenceBackupInfo, loadArchiveInfo } from "../../repository/infoStore";
+import { fenceBackupInfo, loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
 import type { Lease } from "../../repository/lease";
 import {
   hiddenText,
@@ -221,6 +221,12 @@ async function saveUnchanged(
     return { ...info, backups };
   };
   await saveListed(repo, lease, update, ctx, fenceBackupInfo);
+  // Manifests are removed next: the answer of a storage alone is no proof that it stored the list.
+  if (labelsOf(await loadBackupInfo(repo)) === labelsOf({ ...info, backups })) return;
+  throw fail("lockAcquire", `${repo.name}: backup.info was stored and is not there as it was sent`, {
+    hint: "Nothing was removed. Run expire again.",
+    repoIndex: repo.key,
+  });
 }
 
 const PAGE_ERROR_HINT = "use info --set command to get details about errors in the backup.";

@@ -5,10 +5,10 @@ import { compress } from "../../format/codec/compress";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { findWal, isSegment, makeDurable, putWal, type StoredWal } from "../../repository/walStore";
+import { findWal, isSegment, lookUpWal, makeDurable, putWal, type StoredWal } from "../../repository/walStore";
 import type { PreparedWal } from "../archivePush/prepareWal";
 import { archiveIdsOf, checkArchive, type ClusterIdentity } from "../shared/identity";
-import type { Copy } from "./decide";
+import { type Copy, findDamage, openCopy } from "./decide";
 
 export interface Archive {
   readonly repo: Repository;
@@ -40,13 +40,26 @@ export async function storeAbsent(
   const { archiveId, repo } = target;
   // Looked for again: archive-push may have stored it first.
   const [stored] = isSegment(name) ? await findWal(repo, archiveId, name) : [];
-  if (stored === undefined) return void (await store(target, name, source, ctx));
+  if (stored === undefined) return requireAlone(target, name, await store(target, name, source, ctx));
   if (stored.sha1 !== source.sha1)
     throw fail("archiveDuplicate", `${repo.name} meanwhile has other content, ${stored.fileName}`);
+  const damage = await findDamage([await openCopy({ ...target, stored }, null)]);
+  if (damage !== null) throw damage;
   return makeDurable(repo, archiveId, stored.fileName);
 }
 
-/** Returns the stored file's name. @throws what the source's content throws, and the storage's errors */
+/** Another server may have stored its content meanwhile. */
+async function requireAlone({ archiveId, repo }: Archive, name: string, fileName: string): Promise<void> {
+  const listed = isSegment(name) ? await findWal(repo, archiveId, name) : [];
+  const other = listed.find((each) => each.fileName !== fileName);
+  if (other !== undefined)
+    throw fail("archiveDuplicate", `${repo.name} meanwhile has other content, ${other.fileName}`);
+}
+
+/**
+ * Returns the stored file's name. The answer of a storage alone is no proof: the file is looked at.
+ * @throws fileMissing, what the source's content throws, and the storage's errors
+ */
 export async function store(
   { archiveId, pass, repo }: Archive,
   name: string,
@@ -56,5 +69,11 @@ export async function store(
   const spec = isSegment(name) ? repo.compress : { type: "none" as const, level: 0 };
   const open = "packed" in source ? await source.packed(spec) : () => compress(source.open(), spec);
   const wal = { archiveId, name, sha1: source.sha1, compressType: spec.type, open };
-  return (await putWal(repo, wal, pass, () => ctx.random.bytes(8))).fileName;
+  const { fileName, sizeRepoBytes } = await putWal(repo, wal, pass, () => ctx.random.bytes(8));
+  if ((await lookUpWal(repo, archiveId, fileName))?.sizeRepoBytes !== sizeRepoBytes)
+    throw fail("fileMissing", `WAL file '${fileName}' was stored in ${repo.name} and is not there as it was sent`, {
+      repoIndex: repo.key,
+      retryable: true,
+    });
+  return fileName;
 }

@@ -167,3 +167,13 @@ async function* chunks(bytes: Uint8Array): ByteStream {
   for (let offset = 0; offset < bytes.length; offset += LIMITS.chunkSizeBytes)
     yield bytes.slice(offset, offset + LIMITS.chunkSizeBytes);
 }
+
+/** Answers that it has stored files whose paths match, and does not store them. */
+export class ForgetfulStorage extends MemoryStorage {
+  /** Null stores everything. */
+  forgets: RegExp | null = null;
+
+  override async put(path: string, bytes: Uint8Array): Promise<void> {
+    if (this.forgets?.test(path) !== true) await super.put(path, bytes);
+  }
+}

@@ -22,7 +22,7 @@ import { PosixStorage } from "../../../runtime/storage/posix";
 import { testContext } from "../../harness/context";
 import { testLease } from "../../harness/leases";
 import { FaultyStorage } from "../../harness/network/faults";
-import { MemoryStorage } from "../../harness/doubles/storages";
+import { ForgetfulStorage, MemoryStorage } from "../../harness/doubles/storages";
 import { vectorText } from "../format/vectors";
 import { readlinkSync } from "node:fs";
 import { CONTROL, repository, temporaryFolder } from "./support";
@@ -56,6 +56,17 @@ async function finish(repo: Repository, manifest: Manifest, pass: string | null 
 }
 
 describe("a finished backup", () => {
+  it.each([/backup\.manifest$/, /backup\.manifest\.copy$/])(
+    "is not listed when the storage answers that it stored %s and did not",
+    async (forgets) => {
+      const storage = new ForgetfulStorage();
+      const repo = await stanza({ storage });
+      storage.forgets = forgets;
+      await expect(finish(repo, FEW)).rejects.toMatchObject({ kind: "fileMissing" });
+      expect((await loadBackupInfo(repo)).backups).toEqual([]);
+    },
+  );
+
   it("has no files of an earlier attempt, which a store that overwrites in one step removes last", async () => {
     const strayPath = `backup/demo/${LABEL}/pg_data/base/1/of an earlier attempt`;
     const strayOf = async (repo: Repository): Promise<string[]> => {

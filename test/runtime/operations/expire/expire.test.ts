@@ -27,7 +27,7 @@ import { testContext } from "../../../harness/context";
 import { testLease } from "../../../harness/leases";
 import { FaultyStorage } from "../../../harness/network/faults";
 import { entryOf, MADE_WAL_SIZE_BYTES, type MadeStanza, makeStanza } from "../../../harness/madeRepository";
-import { MemoryStorage } from "../../../harness/doubles/storages";
+import { MemoryStorage, ForgetfulStorage } from "../../../harness/doubles/storages";
 import { repository, temporaryFolder, walName } from "../../repository/support";
 
 const STANZA: MadeStanza = {
@@ -42,6 +42,16 @@ const STANZA: MadeStanza = {
 };
 const REQUEST: ExpireRequest = { oldest: false, refusePageErrors: true, dryRun: false };
 const RETENTION: Retention = { full: 1, fullType: "count", archiveType: "full" };
+
+it("removes nothing when the storage answers that it stored backup.info and did not", async () => {
+  const storage = new ForgetfulStorage({ createsExclusively: false });
+  const repo = repository(1, { storage });
+  await makeStanza(repo, STANZA);
+  storage.forgets = /backup\.info/;
+  const run = expireRepository(repo, RETENTION, REQUEST, testLease(), testContext());
+  await expect(run).rejects.toMatchObject({ kind: "lockAcquire" });
+  for (const { label } of (await loadBackupInfo(repo)).backups) expect(await hasManifest(repo, label)).toBe(true);
+});
 
 it("leaves after a crash anywhere only complete backups in backup.info, and the next run finishes", async () => {
   const made = new MemoryStorage();

@@ -15,7 +15,7 @@ import { listWal } from "../../../../runtime/repository/walStore";
 import { PosixStorage } from "../../../../runtime/storage/posix";
 import { type TestContext, testContext } from "../../../harness/context";
 import { FaultyStorage } from "../../../harness/network/faults";
-import { MemoryStorage } from "../../../harness/doubles/storages";
+import { ForgetfulStorage, MemoryStorage } from "../../../harness/doubles/storages";
 import { vectorText } from "../../format/vectors";
 import { CLUSTER, CONTROL, repository, temporaryFolder, walBytes, walName } from "../../repository/support";
 import { emptyWal, labelText, pathOf, readable, store } from "../archive";
@@ -115,6 +115,17 @@ describe("heal", () => {
     expect((await run())[0]).toMatchObject({ ok: true, value: { copied: 1 } });
     expect(await readable(repos[0])).toEqual([walName(1), walName(2), walName(3)]);
     expect(await pathOf(repos[0], 3)).toMatch(/\.gz$/);
+  });
+
+  it("keeps the record of a file that the storage answered to have stored and did not", async () => {
+    const storage = new ForgetfulStorage();
+    repos = [repos[0], repository(2, { storage })];
+    await stanzaCreate([repos[1]], CONTROL, ctx);
+    storage.forgets = /archive\/.*-[0-9a-f]{40}/;
+    missingWal.add(2, walName(1), CLUSTER);
+    local.set(walName(1), walBytes(1));
+    expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 0 } });
+    expect(missingWal.list(2)).toEqual([walName(1)]);
   });
 
   it("clears the record of a file that is already stored, without a write", async () => {
