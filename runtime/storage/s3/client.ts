@@ -33,7 +33,7 @@ import { upload } from "./multipart";
 import { PastStorage } from "./past";
 import { probeS3 } from "./probe";
 import type { S3Quirks } from "./quirks";
-import { type Proof, requireStored, type Upload } from "./stored";
+import { type Proof, requireStored, type Upload } from "./uploadProof";
 import type { Credentials, CredentialSource } from "./credentials";
 import { Signer } from "./sign";
 import { escapeXml } from "./xml";

@@ -133,7 +133,7 @@ export class S3Http {
     });
   }
 
-  /** A success with a body is none: it has an `<Error>`, or the HTML of a portal. */
+  /** Refuses a success with a body: that is an `<Error>`, or the HTML of a portal. */
   async requireNoBody(request: S3Request, answer: S3Answer): Promise<void> {
     const text = textOf(await readBytes(answer.body, ERROR_BODY_SIZE_BYTES_MAX));
     if (answer.status >= 300 || text.trim() === "") return;

@@ -13,7 +13,7 @@ import { parseAnswer, parseUploadId, requiredText } from "./answer";
 import { parseErrorAnswer } from "./failure";
 import { BodyHash, bodyOf, readText, type S3Body, type S3Http, type S3Request } from "./http";
 import type { S3Quirks } from "./quirks";
-import { bare, isMd5, type Proof, requireObject, requireStored, type Upload } from "./stored";
+import { bare, isMd5, type Proof, requireObject, requireStored, type Upload } from "./uploadProof";
 import { escapeXml } from "./xml";
 
 export interface UploadTarget extends Proof {
@@ -159,7 +159,7 @@ async function completeUpload(
   });
 }
 
-/** ETag of the object where ETags are MD5s; null where those of the parts are none. */
+/** ETag of the object where ETags are MD5s; null where those of the parts are not. */
 function etagOfParts(etags: readonly string[]): string | null {
   if (!etags.every(isMd5)) return null;
   const digests = Buffer.from(etags.map(bare).join(""), "hex");

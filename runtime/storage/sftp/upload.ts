@@ -221,7 +221,7 @@ class Upload {
     return Promise.all([synced, closed]).then(([sync, close]) => sync ?? close);
   }
 
-  /** Null if the server sends no size, or the file is missing: then the rename or the listing before publishing fails. */
+  /** Null if the server sends no size. A missing file fails the rename, or the listing before publishing. */
   #sizeOnServer(session: SftpSession): Promise<number | null> {
     const stats = session.request<Partial<Stats>>((sftp, answer) => sftp.lstat(this.#written, answer));
     return stats.then(

@@ -1,4 +1,4 @@
-/** A bucket in memory that keeps the promises of Amazon's API, as far as the driver needs them. Signatures are not read. */
+/** A bucket in memory that keeps the promises of Amazon's API that the driver needs. It reads no signatures. */
 import { createHash } from "node:crypto";
 import { escapeXml, findText, parseXml } from "../../../runtime/storage/s3/xml";
 import { content, type DoubleAnswer, type DoubleRequest, errorBody } from "./s3Double";
@@ -97,8 +97,8 @@ export class HonestS3 {
 
   /** Recursive, in one page. */
   #list(query: URLSearchParams): DoubleAnswer {
-    const found = [...this.objects].filter(([key]) => key.startsWith(query.get("prefix") ?? ""));
-    const xml = found.map(
+    const listed = [...this.objects].filter(([key]) => key.startsWith(query.get("prefix") ?? ""));
+    const xml = listed.map(
       ([key, { bytes }]) =>
         `<Contents><Key>${escapeXml(key)}</Key><LastModified>${MODIFIED}</LastModified><Size>${bytes.length}</Size></Contents>`,
     );

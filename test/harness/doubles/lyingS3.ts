@@ -1,5 +1,5 @@
 /**
- * Lies of something between the driver and an S3 service: a gateway, a cache, a captive portal. Each replaces an answer,
+ * Lies of something between the driver and an S3 service: a gateway, a cache, a captive portal. Each replaces an answer
  * and has a sign by which it can be recognised.
  */
 import { type DoubleAnswer, type DoubleRequest, errorBody } from "./s3Double";

@@ -360,14 +360,14 @@ describe("what vanishes from the repository", () => {
     return sailing;
   };
   /** Longer than a proof lasts. */
-  const later = async (): Promise<void> => held.advance(11_000);
+  const afterProof = async (): Promise<void> => held.advance(11_000);
 
   it.each([[[0]], [[1, 2]], [[3]], [[0, 1, 2, 3]]])(
     "chunks %j are sent again before a later commit is confirmed",
     async (lost) => {
       const sailing = await sailConfirmed();
       for (const path of chunks().filter((_, index) => lost.includes(index))) await storage.remove(path);
-      await later();
+      await afterProof();
       send(sailing, 50);
       // It pauses before it sends again.
       for (let second = 0; second < 5; second++) await held.advance(1000);
@@ -386,7 +386,7 @@ describe("what vanishes from the repository", () => {
   it("a chunk that was emptied counts as gone", async () => {
     const sailing = await sailConfirmed();
     await storage.put(chunks()[1] ?? "", new Uint8Array(0));
-    await later();
+    await afterProof();
     send(sailing, 50);
     for (let second = 0; second < 5; second++) await held.advance(1000);
     await settled(() => sailing.confirmed === sailing.window.end);
@@ -401,7 +401,7 @@ describe("what vanishes from the repository", () => {
     storage.list = async function* (path, options) {
       for await (const info of list(path, options)) if (info.path !== hidden) yield info;
     };
-    await later();
+    await afterProof();
     send(sailing, 50);
     await settled(() => sailing.confirmed === sailing.window.end);
     expect(sailing.worker.status().lostCount).toBe(0);
@@ -415,13 +415,13 @@ describe("what vanishes from the repository", () => {
     const name = segmentOfLsn(1, START, WAL_SIZE_BYTES);
     await store(repo, 5);
     sailing.worker.archived(name);
-    await later();
+    await afterProof();
     send(sailing, 10);
     await settled(() => sailing.confirmed === sailing.window.end);
     const confirmed = sailing.confirmed;
     const path = storage.paths().find((each) => each.includes(`/${name}-`) && !each.includes("/stream/")) ?? "";
     await storage.remove(path);
-    await later();
+    await afterProof();
     send(sailing, 10);
     for (let second = 0; second < 5; second++) await held.advance(1000);
     expect(sailing.confirmed).toBe(confirmed);
@@ -441,7 +441,7 @@ describe("what vanishes from the repository", () => {
       await settled(() => sailing.confirmed === sailing.window.end);
     }
     for (const path of chunks()) await storage.remove(path);
-    await later();
+    await afterProof();
     send(sailing, 50);
     await settled(() => reasons.length === 1);
     expect(reasons).toEqual([expect.stringContaining("streamed WAL from 0/500000 on is gone")]);
@@ -455,7 +455,7 @@ describe("what vanishes from the repository", () => {
       await held.sleep(15_000, ctx.signal);
       yield* list(path, options);
     };
-    await later();
+    await afterProof();
     send(sailing, 50);
     for (let second = 0; second < 20; second++) await held.advance(1000);
     await settled(() => sailing.confirmed === sailing.window.end);
