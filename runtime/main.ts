@@ -448,7 +448,7 @@ async function serveAsStorageProcess(name: string): Promise<void> {
 }
 
 if (isMainThread && process.argv[2] === STORAGE_PROCESS) {
-  serveAsStorageProcess(process.argv[3] ?? "").finally(() => process.exit());
+  void serveAsStorageProcess(process.argv[3] ?? "").finally(() => process.exit());
 } else if (isMainThread) {
   // Until the command has ended: Node takes having nothing to wait for as success.
   process.exitCode = ERRORS.unhandled;

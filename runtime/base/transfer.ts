@@ -1,6 +1,6 @@
 /**
- * Values that cross the boundary of a thread or a process: plain data with {@link BackupError} and {@link Secret}, which structured cloning
- * would change.
+ * Values that cross the boundary of a thread or a process: plain data with {@link BackupError} and {@link Secret},
+ * which structured cloning would change.
  */
 import { BackupError, ERRORS, type ErrorKind } from "./errors";
 import { Secret } from "./secret";

@@ -9,29 +9,26 @@ export interface Served {
 }
 
 /** Methods of {@link Storage} with plain arguments and results. */
-export const PLAIN_METHODS = [
-  "stat",
-  "put",
-  "create",
-  "remove",
-  "removePath",
-  "makePath",
-  "syncPath",
-  "link",
-  "hardLink",
-  "probe",
-] as const;
-export type PlainMethod = (typeof PLAIN_METHODS)[number];
+export type PlainMethod =
+  | "create"
+  | "hardLink"
+  | "link"
+  | "makePath"
+  | "probe"
+  | "put"
+  | "remove"
+  | "stat"
+  | "syncPath";
 
 /**
- * A request. `open` comes first. `read`, `list` and `putStream` begin a transfer under their own id: `next` asks for its
- * next part, `chunk` brings one, `end` and `stop` finish it. The frame's body is the bytes of `put`, `create` and
+ * A request. `open` comes first. `read`, `list` and `putStream` begin a transfer under their own id: `next` asks for
+ * its next part, `chunk` brings one, `end` and `stop` finish it. The frame's body is the bytes of `put`, `create` and
  * `chunk`.
  */
 export type Call =
   | { readonly do: "open"; readonly version: string; readonly served: Served }
   | { readonly do: "owner" }
-  | { readonly do: PlainMethod | "read" | "list" | "putStream"; readonly args: readonly unknown[] }
+  | { readonly do: PlainMethod | "removePath" | "read" | "list" | "putStream"; readonly args: readonly unknown[] }
   | { readonly do: "next" | "chunk" | "end" | "stop"; readonly transfer: number };
 
 export type Request = Call & { readonly id: number };

@@ -16,7 +16,7 @@ import { type BackupError, fail, toBackupError } from "../../base/errors";
 import { checkDirectoryPath, checkPath } from "../paths";
 import type { ByteRange, ListOptions, ObjectInfo, PutOptions, Storage, StorageFact, StorageFeatures } from "../storage";
 import { type Call, CHUNK_SIZE_BYTES, type PlainMethod, type Served } from "./calls";
-import { Connection, type Result, type StorageProcess } from "./connection";
+import { Channel, type Result, type StorageProcess } from "./channel";
 import type { Mount } from "./mounts";
 import { findStuck, processNameOf } from "./stuck";
 
@@ -43,7 +43,7 @@ export class ProcessStorage implements Storage {
   readonly #served: Served;
   readonly #mount: Mount;
   readonly #deps: ProcessStorageDeps;
-  #connection: Connection | undefined;
+  #channel: Channel | undefined;
   #hung: { readonly doing: string; readonly untilMs: number } | undefined;
 
   constructor(served: Served, mount: Mount, deps: ProcessStorageDeps) {
@@ -89,8 +89,8 @@ export class ProcessStorage implements Storage {
 
   async putStream(path: string, openSource: () => ByteStream, options: PutOptions = {}): Promise<void> {
     checkPath(path);
-    const connection = this.#connect();
-    const { id: transfer } = await connection.call({ do: "putStream", args: [path, options] });
+    const channel = this.#connect();
+    const { id: transfer } = await channel.call({ do: "putStream", args: [path, options] });
     const sent: Promise<BackupError | null>[] = [];
     const settle = async (): Promise<void> => {
       const error = await sent.shift();
@@ -102,15 +102,15 @@ export class ProcessStorage implements Storage {
           if (sent.length >= CHUNKS_SENT) await settle();
           // A copy, because the source may use its buffer again.
           const part = Buffer.from(chunk.subarray(offset, offset + CHUNK_SIZE_BYTES));
-          sent.push(errorOf(connection.call({ do: "chunk", transfer }, part)));
+          sent.push(errorOf(channel.call({ do: "chunk", transfer }, part)));
         }
       }
       while (sent.length > 0) await settle();
     } catch (error) {
-      await connection.call({ do: "stop", transfer }).catch(() => undefined);
+      await channel.call({ do: "stop", transfer }).catch(() => undefined);
       throw error;
     }
-    await connection.call({ do: "end", transfer });
+    await channel.call({ do: "end", transfer });
   }
 
   async remove(path: string): Promise<void> {
@@ -149,16 +149,16 @@ export class ProcessStorage implements Storage {
 
   async close(): Promise<void> {
     this.#deps.signal.removeEventListener("abort", this.#abort);
-    await this.#connection?.close(fail("term", `'${this.name}' was closed`));
+    await this.#channel?.close(fail("term", `'${this.name}' was closed`));
   }
 
-  readonly #abort = (): void => this.#connection?.end(this.#terminated());
+  readonly #abort = (): void => this.#channel?.end(this.#terminated());
 
   #terminated(): BackupError {
     return fail("term", `terminated while working on '${this.name}'`, { path: this.name });
   }
 
-  async #run<T>(method: PlainMethod, args: readonly unknown[], body?: Uint8Array): Promise<T> {
+  async #run<T>(method: PlainMethod | "removePath", args: readonly unknown[], body?: Uint8Array): Promise<T> {
     return (await this.#call({ do: method, args }, body)).value as T;
   }
 
@@ -168,12 +168,12 @@ export class ProcessStorage implements Storage {
 
   /** The parts of a transfer. The next one is on its way while the consumer works. */
   async #begin(call: Extract<Call, { readonly args: unknown }>): Promise<AsyncIterable<Result>> {
-    const connection = this.#connect();
-    const { id: transfer } = await connection.call(call);
+    const channel = this.#connect();
+    const { id: transfer } = await channel.call(call);
     return (async function* () {
       let isOver = false;
       const ask = (): Promise<Result | BackupError> =>
-        connection.call({ do: "next", transfer }).catch((error: unknown) => toBackupError(error));
+        channel.call({ do: "next", transfer }).catch((error: unknown) => toBackupError(error));
       try {
         let pending = ask();
         for (;;) {
@@ -185,18 +185,18 @@ export class ProcessStorage implements Storage {
           yield part;
         }
       } finally {
-        if (!isOver) void connection.call({ do: "stop", transfer }).catch(() => undefined);
+        if (!isOver) void channel.call({ do: "stop", transfer }).catch(() => undefined);
       }
     })();
   }
 
   /** @throws hostConnect (49) while the directory does not answer */
-  #connect(): Connection {
+  #connect(): Channel {
     const { clock, ioTimeoutMs, signal, version } = this.#deps;
     if (signal.aborted) throw this.#terminated();
-    if (this.#connection?.isDead === false) return this.#connection;
+    if (this.#channel?.isDead === false) return this.#channel;
     if (this.#hung !== undefined && clock.monotonicMs() < this.#hung.untilMs) throw this.#hungError(this.#hung.doing);
-    const connection = new Connection(this.#start(), {
+    const channel = new Channel(this.#start(), {
       root: this.name,
       clock,
       ioTimeoutMs,
@@ -205,11 +205,11 @@ export class ProcessStorage implements Storage {
         return this.#hungError(doing);
       },
     });
-    connection
+    channel
       .call({ do: "open", version, served: this.#served })
-      .catch((error: unknown) => connection.end(toBackupError(error)));
-    this.#connection = connection;
-    return connection;
+      .catch((error: unknown) => channel.end(toBackupError(error)));
+    this.#channel = channel;
+    return channel;
   }
 
   #start(): StorageProcess {

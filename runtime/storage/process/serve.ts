@@ -5,7 +5,7 @@ import type { Clock } from "../../base/clock";
 import { assert, type BackupError, fail, toBackupError } from "../../base/errors";
 import { pack } from "../../base/transfer";
 import type { ByteRange, ListOptions, ObjectInfo, PutOptions, Storage } from "../storage";
-import { type Answer, PLAIN_METHODS, type PlainMethod, type Request, type Served } from "./calls";
+import { type Answer, type PlainMethod, type Request, type Served } from "./calls";
 import { encodeFrame, FrameReader } from "./frames";
 
 export interface ServeOptions {
@@ -151,10 +151,26 @@ class StorageServer {
     return {};
   }
 
-  async #run(method: PlainMethod, args: readonly unknown[]): Promise<unknown> {
-    assert(PLAIN_METHODS.includes(method), `a storage process has no method '${method}'`);
-    const storage = this.#storage as unknown as Record<PlainMethod, (...args: readonly unknown[]) => Promise<unknown>>;
-    return storage[method](...args);
+  #run(method: PlainMethod, args: readonly unknown[]): Promise<unknown> | undefined {
+    const storage = this.#storage;
+    // The other end has the types.
+    const [path, second, third] = args as readonly [string, never, never];
+    switch (method) {
+      case "stat":
+      case "remove":
+      case "makePath":
+      case "syncPath":
+        return storage[method](path);
+      case "put":
+        return storage.put(path, second, third);
+      case "create":
+      case "hardLink":
+        return storage[method]?.(path, second);
+      case "link":
+        return storage.link(path, second);
+      case "probe":
+        return storage.probe?.(path);
+    }
   }
 
   async #next(transfer: number): Promise<Value> {
@@ -251,8 +267,8 @@ class IncomingStream {
   }
 
   /** Makes the driver remove what it has written. */
-  async fail(error: BackupError): Promise<void> {
-    this.#abandon(error);
+  async fail(reason: BackupError): Promise<void> {
+    this.#abandon(reason);
     await this.#written.catch(() => undefined);
   }
 

@@ -24,7 +24,10 @@ export function findStuck(name: string, proc = "/proc"): number[] {
   );
 }
 
-/** A zombie that still has a thread besides its main one, which counts until its parent asks; or a main thread in an uninterruptible wait (proc_pid_stat(5)). */
+/**
+ * A zombie that still has a thread besides its main one, which counts until its parent asks; or a main thread in an
+ * uninterruptible wait (proc_pid_stat(5)).
+ */
 function isStuck(file: string, name: string): boolean {
   let line: string;
   try {

@@ -2,7 +2,7 @@
 import { stat } from "node:fs/promises";
 import { duplexPair } from "node:stream";
 import { systemClock } from "../../../runtime/base/clock";
-import type { StorageProcess } from "../../../runtime/storage/process/connection";
+import type { StorageProcess } from "../../../runtime/storage/process/channel";
 import type { Served } from "../../../runtime/storage/process/calls";
 import { serveStorage } from "../../../runtime/storage/process/serve";
 import type { Storage } from "../../../runtime/storage/storage";

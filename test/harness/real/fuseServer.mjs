@@ -100,7 +100,7 @@ function attributesOf(path) {
 /** Node numbers follow a renamed path, and everything below it. */
 function rename(from, to) {
   fs.renameSync(full(from), full(to));
-  for (const [path, node] of [...nodes]) {
+  for (const [path, node] of Array.from(nodes)) {
     if (path === to || path.startsWith(`${to}/`)) nodes.delete(path);
     if (path !== from && !path.startsWith(`${from}/`)) continue;
     nodes.delete(path);

@@ -18,7 +18,7 @@ export interface StorageProcess {
   kill(): void;
 }
 
-export interface ConnectionOptions {
+export interface ChannelOptions {
   /** For messages. */
   readonly root: string;
   readonly clock: Clock;
@@ -41,16 +41,16 @@ export interface Result {
   readonly body: Uint8Array;
 }
 
-/** A timer that is later by this much says that this process stood still: answers may be unread. */
-const LATE_MS = 1000;
+/** A timer that is overdue by this much says that this process stood still: answers may be unread. */
+const OVERDUE_MS = 1000;
 /** For the start of the process, at least: it touches nothing that hangs, but a busy machine delays it. */
 const START_MS = 30_000;
 /** An idle process ends in some milliseconds. */
 const EXIT_MS = 200;
 
-export class Connection {
+export class Channel {
   readonly #process: StorageProcess;
-  readonly #options: ConnectionOptions;
+  readonly #options: ChannelOptions;
   readonly #waiting = new Map<number, Waiting>();
   #wake: AbortController | undefined;
   #nextId = 1;
@@ -59,7 +59,7 @@ export class Connection {
   #hasAnswered = false;
   #isKilled = false;
 
-  constructor(process: StorageProcess, options: ConnectionOptions) {
+  constructor(process: StorageProcess, options: ChannelOptions) {
     this.#process = process;
     this.#options = options;
     const frames = new FrameReader();
@@ -104,8 +104,8 @@ export class Connection {
   }
 
   /** {@link end}, and waits for a process that does end: as an orphan it might stay a zombie in a container. */
-  async close(error: BackupError): Promise<void> {
-    this.end(error);
+  async close(reason: BackupError): Promise<void> {
+    this.end(reason);
     if (this.#isKilled) return;
     const enough = new AbortController();
     const { clock } = this.#options;
@@ -158,7 +158,7 @@ export class Connection {
       }
       this.#wake = new AbortController();
       await clock.sleep(plannedMs - clock.monotonicMs(), this.#wake.signal).catch(() => undefined);
-      if (clock.monotonicMs() - plannedMs > LATE_MS) this.#startAgain();
+      if (clock.monotonicMs() - plannedMs > OVERDUE_MS) this.#startAgain();
     }
     this.#isWatching = false;
   }
