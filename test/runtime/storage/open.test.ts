@@ -1,9 +1,12 @@
 import { expect, test } from "vitest";
+import { systemClock } from "../../../runtime/base/clock";
+import { systemRandom } from "../../../runtime/base/random";
 import { Secret } from "../../../runtime/base/secret";
 import type { RepoConfig, S3Config } from "../../../runtime/config/types";
-import { openStorage } from "../../../runtime/storage/open";
+import { openServed, openStorage } from "../../../runtime/storage/open";
 import { S3_QUIRKS } from "../../../runtime/storage/s3/quirks";
 import { testContext } from "../../harness/context";
+import { StorageProcesses } from "../../harness/doubles/storageProcesses";
 import { posixRepo } from "../../harness/repositories";
 
 const s3: S3Config = {
@@ -75,4 +78,24 @@ test("wrong settings are named", () => {
   expect(() => open({ key: 2, type: "s3" })).toThrow(
     expect.objectContaining({ kind: "optionRequired", message: "command requires option: repo2-s3-bucket" }),
   );
+});
+
+test("a directory is served by a process of its own from the time that a file server is mounted there", async () => {
+  let table = "27 1 254:0 / / rw - ext4 /dev/vda rw";
+  let laterMs = 0;
+  const controller = new AbortController();
+  const double = new StorageProcesses((served, signal) => openServed(served, { random: systemRandom, signal }));
+  const storage = openStorage(posixRepo("/nowhere/repo"), {
+    ...testContext(),
+    clock: { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + laterMs },
+    signal: controller.signal,
+    ioTimeoutMs: 10_000,
+    readFile: () => new Uint8Array(),
+    processes: { ...double, mounts: { readTable: () => table, readLink: () => null } },
+  });
+  expect([await storage.stat("f"), double.startedCount, storage.openWriter === undefined]).toEqual([null, 0, false]);
+  table += "\n30 27 0:40 / /nowhere rw - nfs4 nas:/x rw";
+  laterMs = 6000;
+  expect([await storage.stat("f"), double.startedCount, storage.openWriter === undefined]).toEqual([null, 1, true]);
+  await storage.close();
 });
