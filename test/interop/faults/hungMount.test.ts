@@ -3,7 +3,7 @@
  * never replies: as with a dead file server, threads that wait for it cannot even be killed). Every verb ends in time,
  * works with repo1, and names repo2.
  *
- * The verbs meet a file system that answers nothing; with `PGBACKSTOP_LONG=1` also one that hangs at one kind of call
+ * The verbs meet a file system that answers nothing; in the nightly form also one that hangs at one kind of call
  * only, each verb with each kind.
  */
 import { spawnSync } from "node:child_process";
@@ -20,6 +20,7 @@ import { type HangingCall, HungMount, mountObstacle } from "../../harness/real/h
 import { loud } from "../../harness/real/interopParts";
 import { findStoredSegment, writeSegments } from "../../harness/real/segments";
 import { TestBed } from "../../harness/real/testBed";
+import { NIGHTLY } from "../../../tools/parts/nightly";
 
 const IO_TIMEOUT_S = 5;
 /** For a verb on two busy cores: a few waits for repo2, and its own work. */
@@ -88,7 +89,7 @@ describe("a repository that stops answering", async () => {
     const { bed, mount } = await open();
     await bed.oursOk(["backup", "--type=full"]);
     const verbs = verbsOf(bed);
-    const kinds: readonly HangingCall[] = process.env["PGBACKSTOP_LONG"] === "1" ? ["all", ...KINDS] : ["all"];
+    const kinds: readonly HangingCall[] = NIGHTLY ? ["all", ...KINDS] : ["all"];
     for (const kind of kinds) {
       for (const [name, { args, expected }] of Object.entries(verbs)) {
         const [segment = ""] = await archived(bed, 1);
