@@ -75,7 +75,7 @@ export const HBA_TEXT = "local all all trust\n";
 
 /** Restore command with `newest` as the end of the archive. It has no backslash: a setting would drop it. */
 export function boundedRestoreCommand(command: string, newest: string | null): string {
-  return newest === null ? command : `if [ "%f" ">" "${newest}" ]; then exit 1; fi; exec ${command}`;
+  return newest === null ? command : `if [ "%f" ">" "${newest}" ]; then exit 1; fi; ${command}`;
 }
 
 /** From pg_controldata's output. Missing rows count as zero. */
