@@ -66,22 +66,6 @@ export async function hasManifest(repo: Repository, label: string): Promise<bool
 }
 
 /**
- * The answer of a storage alone is no proof that it stored a manifest. The copy has the same content, so both have one
- * size.
- * @throws fileMissing
- */
-export async function requireManifests({ storage, name, stanza, key }: Repository, label: string): Promise<void> {
-  const path = manifestPath(stanza, label);
-  const [main, copy] = await Promise.all([storage.stat(path), storage.stat(copyOf(path))]);
-  if (main !== null && main.sizeBytes === copy?.sizeBytes) return;
-  throw fail("fileMissing", `'${path}' or its copy was stored in ${name} and is not there as it was sent`, {
-    repoIndex: key,
-    path,
-    retryable: true,
-  });
-}
-
-/**
  * The manifest of a finished backup, from its copy if the main file is damaged. `pass` is backup.info's sub-passphrase.
  * @throws fileMissing, checksum, crypto, format; format (29) when it contains another label
  */

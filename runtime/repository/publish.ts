@@ -20,13 +20,13 @@ import {
   manifestPath,
 } from "../format/repository/repoPath";
 import { requireAttempt } from "./attempt";
-import { hasManifest, requireManifests, saveManifest } from "./backupStore";
+import { hasManifest, saveManifest } from "./backupStore";
 import { loadBackupInfo, updateArchiveInfo } from "./infoStore";
 import type { Lease } from "./lease";
 import { saveListed } from "./reconstruct";
 import type { Storage } from "../storage/storage";
 import { type Repository, writeFile } from "./repository";
-import { requireReferences, requireStored } from "./stored";
+import { requireManifests, requireReferences, requireStored } from "./stored";
 
 export interface Publication {
   readonly lease: Lease;

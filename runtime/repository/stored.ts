@@ -9,7 +9,7 @@ import { mapParallel } from "../base/parallel";
 import type { BackupInfo } from "../format/repository/backupInfo";
 import { extensionOf } from "../format/codec/compress";
 import type { Manifest, ManifestFile } from "../format/repository/manifest";
-import { backupPath, bundlePath, dataFilePath } from "../format/repository/repoPath";
+import { backupPath, bundlePath, copyOf, dataFilePath, manifestPath } from "../format/repository/repoPath";
 import { hasManifest } from "./backupStore";
 import type { Repository } from "./repository";
 
@@ -171,4 +171,20 @@ export function referencesOf(
   for (const file of manifest.files) if (file.reference !== undefined) labels.add(file.reference);
   labels.delete(manifest.label);
   return labels;
+}
+
+/**
+ * The answer of a storage alone is no proof that it stored a manifest. The copy has the same content, so both have one
+ * size.
+ * @throws fileMissing
+ */
+export async function requireManifests({ storage, name, stanza, key }: Repository, label: string): Promise<void> {
+  const path = manifestPath(stanza, label);
+  const [main, copy] = await Promise.all([storage.stat(path), storage.stat(copyOf(path))]);
+  if (main !== null && main.sizeBytes === copy?.sizeBytes) return;
+  throw fail("fileMissing", `'${path}' or its copy was stored in ${name} and is not there as it was sent`, {
+    repoIndex: key,
+    path,
+    retryable: true,
+  });
 }

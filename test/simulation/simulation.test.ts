@@ -55,8 +55,8 @@ vi.mock("../../runtime/format/repository/attemptFile", async (original) => {
   return { ...real, isSameSource: unlessOff("source", real.isSameSource, () => true) };
 });
 
-vi.mock("../../runtime/repository/backupStore", async (original) => {
-  const real = await original<typeof import("../../runtime/repository/backupStore.js")>();
+vi.mock("../../runtime/repository/stored", async (original) => {
+  const real = await original<typeof import("../../runtime/repository/stored.js")>();
   const { unlessOff } = await import("./weak.js");
   return { ...real, requireManifests: unlessOff("looks", real.requireManifests, async () => {}) };
 });

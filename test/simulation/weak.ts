@@ -21,8 +21,8 @@ import { type Repository, writeFile } from "../../runtime/repository/repository"
  * counts as the same. `memory`: whatever the agent once stored counts as still there. `record`: heal forgets that a
  * repository lacks a segment once the segment has left pg_wal. `process`: every other process of the host counts as
  * ended. `bytes`: a stored name counts, whatever its file has. `twins`: nobody looks again after a push. `conflict`: a
- * conflict is not recorded. `origin`: heal copies the first content that it finds. `looks`: a
- * stored manifest is believed.
+ * conflict is not recorded. `origin`: heal copies the first content that it finds. `looks`: the
+ * answer that a manifest is stored is believed.
  */
 export type Guard =
   | "lease"
