@@ -336,6 +336,9 @@ describe("bad input", async () => {
         [1, 2].map((key) => `${duplicate(key)}\nHINT: are multiple primaries archiving to this stanza?`),
       ).toContain(errorOf(result));
       expect(archived(bed, segment)).toEqual(before);
+      // The conflict is named until the stored file was compared with PostgreSQL's own.
+      expect((await bed.ours(["check"])).stdout).toContain("the archive has other content than this server");
+      await bed.oursOk(["heal"]);
     });
 
     test("archive_mode off, another program's archive_command, and PostgreSQL down", async () => {
