@@ -160,11 +160,21 @@ export class Life {
     return this.#process.isRunning && this.#process.incarnation === this.#incarnation;
   }
 
+  get verb(): string {
+    return this.#process.verbs[this.#process.nextVerb - 1] ?? "";
+  }
+
+  get nowMs(): number {
+    return this.#engine.nowMs;
+  }
+
+  /** @param issuedAtMs earlier, if the call began with other calls */
   call<T>(
     text: string,
     kind: Call["kind"],
     apply: (fault: Fault | null) => T,
     repoIndex: number | null = null,
+    issuedAtMs = this.nowMs,
   ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       if (!this.isAlive) return;
@@ -176,7 +186,7 @@ export class Life {
         resolve: (value) => resolve(value as T),
         reject,
         dueMs: 0,
-        issuedAtMs: this.#engine.nowMs,
+        issuedAtMs,
       });
     });
   }

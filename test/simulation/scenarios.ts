@@ -166,7 +166,16 @@ export const CROWDS: readonly Scenario[] = [
 export type Rule = "bytes" | "conflict" | "origin" | "twins" | "process" | "looks" | "verdict" | "tail" | "clock";
 
 /** Rules that the runtime follows. A scenario that needs another one is left out. */
-const RULES: ReadonlySet<Rule> = new Set(["bytes", "conflict", "origin", "twins", "process", "looks"]);
+const RULES: ReadonlySet<Rule> = new Set([
+  "bytes",
+  "conflict",
+  "origin",
+  "twins",
+  "process",
+  "looks",
+  "verdict",
+  "clock",
+]);
 
 export interface RuledScenario extends Scenario {
   readonly needs: readonly Rule[];

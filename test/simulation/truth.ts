@@ -103,7 +103,9 @@ export class Truth {
       if (told !== sha1) return `repo${key}: two servers were told that it has their ${name}`;
       this.#told.set(`${key}:${name}`, sha1);
     }
-    const isHeld = holding.some((bucket) => holds(bucket, name, sha1) || this.#isHarmed(bucket, name));
+    const isHeld = holding.some(
+      (bucket) => holds(bucket, name, sha1) || this.#isHarmed(bucket, name) || name < this.#keptFrom(bucket),
+    );
     return isHeld ? null : `acknowledged ${name} is nowhere`;
   }
 
@@ -344,6 +346,11 @@ export class Truth {
     return starts.sort()[0] ?? "";
   }
 
+  /** The first segment that expire leaves; an empty text if nothing expires. */
+  #keptFrom(bucket: Bucket): string {
+    return this.retention.has(bucket.key) ? this.#neededFrom(bucket) : "";
+  }
+
   #checkWal(bucket: Bucket): string | null {
     for (const [path, file] of bucket.files) {
       const name = STORED_WAL.exec(path)?.[1];
@@ -352,7 +359,7 @@ export class Truth {
         return `${path} has other bytes than the server wrote`;
     }
     if (this.acknowledged.size === 0) return null;
-    const neededFrom = this.retention.has(bucket.key) ? this.#neededFrom(bucket) : "";
+    const neededFrom = this.#keptFrom(bucket);
     for (const [name, sha1] of this.acknowledged) {
       if (name < neededFrom || holds(bucket, name, sha1)) continue;
       if (this.#isHarmed(bucket, name) || this.isMissing(bucket.key, name)) continue;
