@@ -157,11 +157,11 @@ export const CROWDS: readonly Scenario[] = [
 
 /**
  * Rules of the runtime, by what they are about. `bytes`: a stored name counts only with its content. `conflict`: other
- * content in one repository is recorded and stops no other one. `origin`: the server's own bytes decide what heal copies.
- * `twins`: a push looks again after its write. `process`: a holder that lives is busy, whatever lock files say. `looks`:
- * what is stored is looked at before anybody counts on it. `verdict`: verify compares the segments of all repositories.
- * `tail`: verify misses the newest segments that another repository has. `clock`: expire doubts a clock that is far
- * ahead.
+ * content in one repository is recorded and stops no other one. `origin`: the server's own bytes decide what heal
+ * copies. `twins`: a push looks again after its write. `process`: a holder that lives is busy, whatever lock files say.
+ * `looks`: what is stored is looked at before anybody counts on it. `verdict`: verify compares the segments of all
+ * repositories. `tail`: verify misses the newest segments that another repository has. `clock`: expire doubts a clock
+ * that is far ahead.
  */
 export type Rule = "bytes" | "conflict" | "origin" | "twins" | "process" | "looks" | "verdict" | "tail" | "clock";
 

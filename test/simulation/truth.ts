@@ -55,7 +55,7 @@ export class Truth {
   /** Name → SHA-1 of WAL that was acknowledged to PostgreSQL. */
   readonly acknowledged = new Map<string, string>();
   /** `<repository>:<name>` → SHA-1 of the segment that a server believes to be there. */
-  readonly #told = new Map<string, string>();
+  readonly #believed = new Map<string, string>();
   /** `<repository>:<name>` of WAL, or the path of a file, that a thief has changed → the time. */
   readonly #harmed = new Map<string, number>();
   /** Time of this simulation. */
@@ -99,9 +99,9 @@ export class Truth {
     for (const { key } of holding) {
       this.answer(key, name, sinceMs);
       if (!isSure(key)) continue;
-      const told = this.#told.get(`${key}:${name}`) ?? sha1;
-      if (told !== sha1) return `repo${key}: two servers were told that it has their ${name}`;
-      this.#told.set(`${key}:${name}`, sha1);
+      const believed = this.#believed.get(`${key}:${name}`) ?? sha1;
+      if (believed !== sha1) return `repo${key}: two servers were told that it has their ${name}`;
+      this.#believed.set(`${key}:${name}`, sha1);
     }
     const isHeld = holding.some(
       (bucket) => holds(bucket, name, sha1) || this.#isHarmed(bucket, name) || name < this.#keptFrom(bucket),
@@ -122,8 +122,8 @@ export class Truth {
   }
 
   /**
-   * A repository was lost with its content, or got older one. No promise covers that, and none the backups that are being
-   * made.
+   * A repository was lost with its content, or got older one. No promise covers that, and none the backups that are
+   * being made.
    */
   forget(repoIndex: number, labels: readonly string[]): void {
     this.#published.delete(repoIndex);
@@ -149,8 +149,8 @@ export class Truth {
   }
 
   /**
-   * Why "all is well" of a look that began at `sinceMs` is not true of a repository, or null. What was stolen during the
-   * look does not count.
+   * Why "all is well" of a look that began at `sinceMs` is not true of a repository, or null. What was stolen during
+   * the look does not count.
    */
   findUntrue(repoIndex: number, sinceMs: number): string | null {
     const bucket = this.#buckets.find(({ key }) => key === repoIndex);
@@ -186,8 +186,8 @@ export class Truth {
       }
       const isExcused = this.#excusedLists.has(bucket.key);
       const broken = this.#checkListed(bucket);
-      const late = isOverdue ? null : this.#checkWrite(bucket);
-      const result = (isExcused ? null : broken) ?? late ?? this.#checkKept(bucket) ?? this.#checkWal(bucket);
+      const intruded = isOverdue ? null : this.#checkWrite(bucket);
+      const result = (isExcused ? null : broken) ?? intruded ?? this.#checkKept(bucket) ?? this.#checkWal(bucket);
       if (result !== null) return `repo${bucket.key}: ${result}`;
     }
     return null;

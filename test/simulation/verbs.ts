@@ -31,7 +31,7 @@ import { contentOf, ROOT } from "./files";
 import { type Harm, harmFile, plant, rewind } from "./thief";
 import { isOff } from "./weak";
 import { testDomain } from "../harness/leases";
-import { walName } from "../runtime/repository/support";
+import { walName as nameOfWal } from "../runtime/repository/support";
 import { KEEP_ALL } from "../harness/madeRepository";
 import { BACKUP_OPTIONS, FACTS, type Stage as BareStage, WAL_SIZE_BYTES } from "./host";
 
@@ -80,12 +80,11 @@ export async function verbs(text: string, bare: BareStage): Promise<string> {
 function domainOf({ host, life, world }: BareStage): LeaseDomain {
   if (isOff("source")) return testDomain("everywhere");
   if (isOff("process")) return testDomain(host.domain);
-  const { name, incarnation } = life.process;
-  const text = `${host.domain}/${name}/${incarnation}`;
+  const text = `${host.domain}/${life.process.name}/${life.process.incarnation}`;
   const stateOf: LeaseDomain["stateOf"] = (other) => {
     if (other === text) return "ended";
-    const [domain, process = "", run] = other.split("/");
-    return domain !== host.domain ? "unknown" : world.isRunning(process, Number(run)) ? "alive" : "ended";
+    const [domain, process = "", incarnation] = other.split("/");
+    return domain !== host.domain ? "unknown" : world.isRunning(process, Number(incarnation)) ? "alive" : "ended";
   };
   return { text, stateOf };
 }
@@ -416,19 +415,19 @@ async function verifyAll(stage: Stage, repos: readonly Repository[]): Promise<st
   const config = { set: undefined, verify: {}, output: "none", stanza: "demo", repos: [], spoolPath: `${ROOT}/none` };
   const pool = poolOf(repos, ctx);
   // The simulation's segments are short.
-  const run: JobPool["run"] = (job) =>
+  const runShort: JobPool["run"] = (job) =>
     pool.run("sizeBytes" in job && job.sizeBytes === SEGMENT_SIZE_BYTES ? { ...job, sizeBytes: WAL_SIZE_BYTES } : job);
   const host = {
     config,
     ctx,
     repositories: () => repos,
-    pool: () => ({ ...pool, run }),
+    pool: () => ({ ...pool, run: runShort }),
     print: () => {},
     missingWal: () => stage.host.missingWal,
   };
   const sinceMs = world.truth.nowMs();
   // The command uses nothing else.
-  await verifyCommand({ ...host, loadControl: async () => FACTS.control } as unknown as CommandHost);
+  await verifyCommand({ ...host, loadControl: async () => FACTS.control } as never as CommandHost);
   for (const { key } of repos) {
     const untrue = life.process.troubled.has(key) ? null : world.truth.findUntrue(key, sinceMs);
     if (untrue !== null) world.judge(`verify says that all is well, but ${untrue}`);
@@ -442,7 +441,7 @@ async function healAll(stage: Stage, repos: readonly Repository[]): Promise<stri
   const local: LocalWal = {
     ...real,
     // A host's pg_wal may be empty here; PostgreSQL's has the segment that is being written.
-    newest: async () => positionOf([host.newestWal, walName(world.walNo)].sort().at(-1) ?? ""),
+    newest: async () => positionOf([host.newestWal, nameOfWal(world.walNo)].sort().at(-1) ?? ""),
     prepare: async (name) => {
       const wal = await real.prepare(name);
       // The weak one takes what has left pg_wal for stored.
