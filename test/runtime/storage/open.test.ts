@@ -82,12 +82,12 @@ test("wrong settings are named", () => {
 
 test("a directory is served by a process of its own from the time that a file server is mounted there", async () => {
   let table = "27 1 254:0 / / rw - ext4 /dev/vda rw";
-  let laterMs = 0;
+  let nextMs = 0;
   const controller = new AbortController();
   const double = new StorageProcesses((served, signal) => openServed(served, { random: systemRandom, signal }));
   const storage = openStorage(posixRepo("/nowhere/repo"), {
     ...testContext(),
-    clock: { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + laterMs },
+    clock: { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + nextMs },
     signal: controller.signal,
     ioTimeoutMs: 10_000,
     readFile: () => new Uint8Array(),
@@ -95,7 +95,7 @@ test("a directory is served by a process of its own from the time that a file se
   });
   expect([await storage.stat("f"), double.startedCount, storage.openWriter === undefined]).toEqual([null, 0, false]);
   table += "\n30 27 0:40 / /nowhere rw - nfs4 nas:/x rw";
-  laterMs = 6000;
+  nextMs = 6000;
   expect([await storage.stat("f"), double.startedCount, storage.openWriter === undefined]).toEqual([null, 1, true]);
   await storage.close();
 });
