@@ -187,8 +187,8 @@ export async function tryRandom(
 }
 
 /**
- * Tries one disturbance at every step of every writer and, with `depth` 2, another at every later step. Ends at the
- * first violation.
+ * Tries one disturbance at every step of every writer and, with `depth` 2, another at every later step; the last one
+ * only at each `stride`-th. Ends at the first violation.
  */
 export async function trySystematic(
   scenario: Scenario,
@@ -204,7 +204,8 @@ export async function trySystematic(
     findChoices(scenario, choices, kinds, off, figures);
   const first = await choicesOf([]);
   if (first.violation !== null) return shrink(scenario, [], off);
-  for (const one of first.candidates) {
+  for (const [place, one] of first.candidates.entries()) {
+    if (depth === 1 && place % stride !== 0) continue;
     const second = await choicesOf([one]);
     if (second.violation !== null) return shrink(scenario, [one], off);
     if (depth === 1) continue;
