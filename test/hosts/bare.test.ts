@@ -101,7 +101,7 @@ describe.runIf(NIGHTLY)("a bare Debian 12", async () => {
   });
 });
 
-describe("a bare Debian 12 with engine pgbackrest", async () => {
+describe.runIf(NIGHTLY)("a bare Debian 12 with engine pgbackrest", async () => {
   const real = await engineHostParts("a bare Debian 12 with engine pgbackrest", ["bookworm-bare"]);
   if (real === null) return;
   const { parts, cli } = real;

@@ -20,6 +20,7 @@ import { failureOf } from "../harness/compare/engineTexts";
 import { type DebianHost, startDebianHost } from "../harness/hosts/debianHost";
 import { engineHostParts } from "../harness/hosts/parts";
 import { waitForRecovery } from "../harness/hosts/recovery";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
 const DATA = "/var/lib/postgresql/15/main";
 const FOLDERS = ["/srv/first", "/srv/second"] as const;
@@ -238,67 +239,70 @@ describe("stock pgBackRest as the engine of a host", async () => {
     expect([(await labels(1)).length, (await labels(2)).length]).toEqual(before.map(({ length }) => length + 1));
   });
 
-  test("moves to the runtime and back under writes: no segment and no row is lost, and each program continues the other's backups", async () => {
-    await up(await open("pgbackrest"));
-    await sql("create table load (id bigint primary key, filler text)");
-    const failedBefore = await sql("select failed_count from pg_stat_archiver");
-    const full = await labels(1);
-    await host.runOk(["sh", "-c", "cat > /tmp/load.sh"], { input: LOAD });
-    await host.runOk(["systemd-run", "--quiet", "--unit=load", "-p", "User=postgres", "sh", "/tmp/load.sh"]);
-    const written = async (): Promise<number> =>
-      Number(await shell("cat /var/lib/postgresql/done 2>/dev/null || echo 0"));
-    const moreWritten = async (): Promise<void> => {
-      const before = await written();
-      await waitFor("more rows", 120_000, async () => ((await written()) > before + 3 ? true : null));
-    };
-    await moreWritten();
+  test.runIf(NIGHTLY)(
+    "moves to the runtime and back under writes: no segment and no row is lost, and each program continues the other's backups",
+    async () => {
+      await up(await open("pgbackrest"));
+      await sql("create table load (id bigint primary key, filler text)");
+      const failedBefore = await sql("select failed_count from pg_stat_archiver");
+      const full = await labels(1);
+      await host.runOk(["sh", "-c", "cat > /tmp/load.sh"], { input: LOAD });
+      await host.runOk(["systemd-run", "--quiet", "--unit=load", "-p", "User=postgres", "sh", "/tmp/load.sh"]);
+      const written = async (): Promise<number> =>
+        Number(await shell("cat /var/lib/postgresql/done 2>/dev/null || echo 0"));
+      const moreWritten = async (): Promise<void> => {
+        const before = await written();
+        await waitFor("more rows", 120_000, async () => ((await written()) > before + 3 ? true : null));
+      };
+      await moreWritten();
 
-    const { changes } = await up(await open("runtime"));
-    expect(changes).not.toHaveProperty("replace");
-    expect(await sql("show archive_command")).not.toContain("/usr/bin/pgbackrest");
-    expect(await shell("ls /etc/pgbackrest /etc/pgbackrest/conf.d")).not.toMatch(/\.conf$/m);
-    await host.runOk(["systemctl", "start", "pgbackstop-main-incr.service"]);
-    await moreWritten();
+      const { changes } = await up(await open("runtime"));
+      expect(changes).not.toHaveProperty("replace");
+      expect(await sql("show archive_command")).not.toContain("/usr/bin/pgbackrest");
+      expect(await shell("ls /etc/pgbackrest /etc/pgbackrest/conf.d")).not.toMatch(/\.conf$/m);
+      await host.runOk(["systemctl", "start", "pgbackstop-main-incr.service"]);
+      await moreWritten();
 
-    await up(await open("pgbackrest"));
-    expect(await sql("show archive_command")).toBe("pgbackrest --stanza=main archive-push %p");
-    const units = await shell("systemctl list-units --all --no-legend --plain 'pgbackstop-main-*' | cut -d' ' -f1");
-    expect(units.split("\n").filter((unit) => /\.(timer|socket)$/.test(unit))).toEqual(
-      ["full", "incr", "metrics", "verify"].map((name) => `pgbackstop-main-${name}.timer`),
-    );
-    await host.runOk(["systemctl", "start", "pgbackstop-main-incr.service"]);
-    await moreWritten();
+      await up(await open("pgbackrest"));
+      expect(await sql("show archive_command")).toBe("pgbackrest --stanza=main archive-push %p");
+      const units = await shell("systemctl list-units --all --no-legend --plain 'pgbackstop-main-*' | cut -d' ' -f1");
+      expect(units.split("\n").filter((unit) => /\.(timer|socket)$/.test(unit))).toEqual(
+        ["full", "incr", "metrics", "verify"].map((name) => `pgbackstop-main-${name}.timer`),
+      );
+      await host.runOk(["systemctl", "start", "pgbackstop-main-incr.service"]);
+      await moreWritten();
 
-    await shell("touch /tmp/enough; while systemctl -q is-active load; do sleep 0.2; done");
-    const rows = await sql("select count(*) from load");
-    expect(Number(rows)).toBe((await written()) * 900);
-    const last = await sql("select pg_walfile_name(pg_switch_wal())");
-    await waitFor("the last segment", 120_000, async () =>
-      (await sql("select last_archived_wal >= '" + last + "' from pg_stat_archiver")) === "t" ? true : null,
-    );
-    expect(await sql("select failed_count from pg_stat_archiver")).toBe(failedBefore);
+      await shell("touch /tmp/enough; while systemctl -q is-active load; do sleep 0.2; done");
+      const rows = await sql("select count(*) from load");
+      expect(Number(rows)).toBe((await written()) * 900);
+      const last = await sql("select pg_walfile_name(pg_switch_wal())");
+      await waitFor("the last segment", 120_000, async () =>
+        (await sql("select last_archived_wal >= '" + last + "' from pg_stat_archiver")) === "t" ? true : null,
+      );
+      expect(await sql("select failed_count from pg_stat_archiver")).toBe(failedBefore);
 
-    for (const key of [1, 2] as const) {
-      // The runtime took one and stock the other. Both are increments of earlier backups.
-      expect((await labels(key)).slice(-2).every((label) => label.endsWith("I"))).toBe(true);
-      const stored = await segments(key);
-      expect(stored).toContain(last);
-      expect(gapsIn(stored)).toEqual([]);
-      expect(
-        await asPostgres(
-          "pgbackrest",
-          "--stanza=main",
-          `--repo=${key}`,
-          "--log-level-console=info",
-          "--output=text",
-          "--verbose",
-          "verify",
-        ),
-      ).toMatch(/status: ok\b/);
-      expect(await restoredRows(key)).toBe(rows);
-    }
-    expect((await labels(1)).filter((label) => full.includes(label))).toEqual(full);
-  });
+      for (const key of [1, 2] as const) {
+        // The runtime took one and stock the other. Both are increments of earlier backups.
+        expect((await labels(key)).slice(-2).every((label) => label.endsWith("I"))).toBe(true);
+        const stored = await segments(key);
+        expect(stored).toContain(last);
+        expect(gapsIn(stored)).toEqual([]);
+        expect(
+          await asPostgres(
+            "pgbackrest",
+            "--stanza=main",
+            `--repo=${key}`,
+            "--log-level-console=info",
+            "--output=text",
+            "--verbose",
+            "verify",
+          ),
+        ).toMatch(/status: ok\b/);
+        expect(await restoredRows(key)).toBe(rows);
+      }
+      expect((await labels(1)).filter((label) => full.includes(label))).toEqual(full);
+    },
+  );
 
   /** Restores the newest state with stock to a separate server, and counts its rows. */
   async function restoredRows(key: 1 | 2): Promise<string> {

@@ -204,8 +204,8 @@ export async function trySystematic(
     findChoices(scenario, choices, kinds, off, figures);
   const first = await choicesOf([]);
   if (first.violation !== null) return shrink(scenario, [], off);
-  for (const [place, one] of first.candidates.entries()) {
-    if (depth === 1 && place % stride !== 0) continue;
+  for (const [point, one] of first.candidates.entries()) {
+    if (depth === 1 && point % stride !== 0) continue;
     const second = await choicesOf([one]);
     if (second.violation !== null) return shrink(scenario, [one], off);
     if (depth === 1) continue;

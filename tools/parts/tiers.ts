@@ -80,6 +80,10 @@ export const TIERS: readonly Tier[] = [
       "test/interop/stock/weReadStock.test.ts",
     ],
     nightly: {
+      "test/interop/faults/manyWriters.test.ts":
+        "`test/interop/faults/twoHosts.test.ts`: hosts that share a repository; `test/simulation`: two to four hosts in any order",
+      "test/model/faultPostgres.test.ts":
+        "`test/model/faultModel.test.ts`: the same faults without PostgreSQL; `test/interop/faults`: each fault with it",
       "test/interop/postgres19.test.ts":
         "the other files of `test/interop` with PostgreSQL 18; `test/runtime/format` with golden files of 19",
     },
@@ -117,6 +121,7 @@ export const TIERS: readonly Tier[] = [
     nightly: {
       "test/hosts/majorUpgrade.test.ts":
         "`test/interop/majorUpgrade.test.ts`: the stanza follows pg_upgrade; `test/engine/majorUpgrade.test.ts`: the update after it",
+      "test/hosts/newMachine.test.ts": "`test/package/machine.test.ts`: the update waits for the boot",
     },
     testTimeoutMs: 600_000,
     pollPauseMs: 500,
