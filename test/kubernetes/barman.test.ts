@@ -31,6 +31,7 @@ import { type Lab, OPERATOR_NAMESPACE, startLab } from "../harness/kubernetes/la
 import { barmanLabParts } from "../harness/kubernetes/parts";
 import { renderedObjects } from "../harness/kubernetes/rendered";
 import { createStores, exposeStores, repositoryIn, segmentsOf } from "../harness/kubernetes/stores";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
 const ARCHIVE_TIMEOUT_S = 5;
 
@@ -146,7 +147,7 @@ describe("a cluster with Barman's plugin", async () => {
     expect(await sql("orders-restored-1", sum)).toBe(before);
   });
 
-  describe("moves to our engine under writes", () => {
+  describe.runIf(NIGHTLY)("moves to our engine under writes", () => {
     /** Repository indexes that Barman's store does not use: its Secret must not change while instances use it. */
     const ourRepositories = (path: string): CnpgClusterArgs["repositories"] => ({
       repo2: repositoryIn(first, path, 14),

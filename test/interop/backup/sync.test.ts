@@ -37,7 +37,7 @@ const ROWS = atNight<Row>(
     target: { compressType: "lz4", options: { bundle: "y", block: "y" } },
     whole: { compressType: "gz", encrypted: true, options: { bundle: "y" } },
     targetType: "lz4",
-    bucket: true,
+    bucket: false,
   },
   {
     postgres: 15,
@@ -45,7 +45,7 @@ const ROWS = atNight<Row>(
     source: { compressType: "gz" },
     target: { encrypted: true, compressType: "none" },
     targetType: "none",
-    bucket: false,
+    bucket: true,
   },
 );
 
