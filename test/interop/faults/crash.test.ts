@@ -27,7 +27,8 @@ const PHASES = [
   "repo1: new backup label = ",
 ] as const;
 const KILLS = TIMED_KILLS + PHASES.length;
-const KILLS_PER_BACKUP = NIGHTLY ? 1 : 5;
+/** The last kill is followed by one, which removes the lock files. */
+const KILLS_PER_BACKUP = NIGHTLY ? 1 : KILLS;
 /** Maximum delay of a kill after the log line of its phase. */
 const PHASE_MS = 40;
 
