@@ -31,8 +31,8 @@ export interface S3Reply {
   readonly text: string;
 }
 
-/** Statuses that are answers of the server, not failures of the request. */
-const EXPECTED = [400, 403, 404, 409, 501];
+/** Answers of the server, not failures of the request; 204 answers a bucket's policy. */
+const EXPECTED = [204, 400, 403, 404, 409, 501];
 
 /** Sends one request and returns refusals as answers. Without `keys` it uses the administrator's. */
 export async function askS3(server: S3Server, question: S3Question, keys?: S3Keys): Promise<S3Reply> {
