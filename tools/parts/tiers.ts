@@ -107,6 +107,7 @@ export const TIERS: readonly Tier[] = [
     folders: ["test/package"],
     queue: "compute",
     filesAtOnce: 2,
+    quick: ["test/package/machine.test.ts"],
     testTimeoutMs: 600_000,
     about: "the packed tarball in a foreign project",
     needsPulumi: true,
