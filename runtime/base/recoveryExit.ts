@@ -34,3 +34,24 @@ export function guardedArchiveGet(archiveGet: string): string {
     `[ $c -eq 0 ] && [ -e "%p" ] || exit ${RECOVERY_ABORTED}`,
   ].join("; ");
 }
+
+/** Added to the name of a requested file: {@link guardedByMark} counts only this mark as "no repository has the file". */
+export const ABSENT_MARK = ".absent";
+
+/**
+ * A restore_command whose program exits with 1 for each fault too, as CloudNativePG's `wal-restore` does (1.30.0:
+ * "internal/cmd/manager/walrestore"). Who knows that no repository has the file leaves a mark beside it.
+ * @param fetch a shell command with %f and %p
+ */
+export function guardedByMark(fetch: string): string {
+  return [
+    `m="%p${ABSENT_MARK}"`,
+    'rm -f "$m"',
+    fetch,
+    "c=$?",
+    "[ -e recovery.signal ] && [ ! -e standby.signal ] || exit $c",
+    '[ $c -eq 0 ] && [ -e "%p" ] && exit 0',
+    '[ -e "$m" ] && rm -f "$m" && exit 1',
+    `exit ${RECOVERY_ABORTED}`,
+  ].join("; ");
+}

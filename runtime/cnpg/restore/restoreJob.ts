@@ -4,6 +4,7 @@
  * The operator writes the recovery target and its own restore_command. Recovery settings in the backup would override
  * them and are removed. A failed job is repeated in a new pod on the same volume: the restore compares and continues.
  */
+import { guardedByMark } from "../../base/recoveryExit";
 import { lstat, mkdir, readFile, rm, symlink } from "../../local/nodeFiles";
 import { utf8 } from "../../base/bytes";
 import type { Context } from "../../base/context";
@@ -25,7 +26,9 @@ export interface RestoreJobParts {
 
 /** Mount point of the WAL volume, and the directory that the instance manager links. */
 const WAL_DIRECTORY = "/var/lib/postgresql/wal/pg_wal";
-const RESTORE_COMMAND = "/controller/manager wal-restore --log-destination /controller/log/postgres.json %f %p";
+const RESTORE_COMMAND = guardedByMark(
+  "/controller/manager wal-restore --log-destination /controller/log/postgres.json %f %p",
+);
 const ERROR_LENGTH_MAX = 4000;
 
 export function restoreJobService(parts: RestoreJobParts, ctx: Context): PluginService {

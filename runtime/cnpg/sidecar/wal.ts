@@ -6,12 +6,13 @@
  * its promotion, so it gets an answer within seconds. After a silent repository the limit is shorter still: a promotion
  * requests several files in sequence.
  */
-import { open, rename, rm } from "../../local/nodeFiles";
+import { open, rename, rm, writeFile } from "../../local/nodeFiles";
 import { dirname, isAbsolute } from "node:path";
 import type { GetService, GetOptions } from "../../archiver/getService";
 import type { WalService } from "../../archiver/walService";
 import type { Context } from "../../base/context";
 import { fail, toBackupError } from "../../base/errors";
+import { ABSENT_MARK } from "../../base/recoveryExit";
 import { lsnOfSegment } from "../../format/wal/walSegment";
 import { lacksStanza } from "../../operations/archiveGet/archiveGet";
 import { repoErrorLine } from "../../operations/shared/results";
@@ -71,7 +72,8 @@ export function walService(parts: WalParts, ctx: Context): PluginService {
     methods: {
       GetCapabilities: () => callCapabilities(parts.push === null ? ["RESTORE_WAL"] : ["ARCHIVE_WAL", "RESTORE_WAL"]),
       Archive: (request: WalArchiveRequest) => archive(parts, request, ctx),
-      Restore: (request: WalRestoreRequest, signal) => restore(parts, request, experience, signal, ctx),
+      Restore: (request: WalRestoreRequest, signal) =>
+        restore(parts, request, experience, signal, ctx).catch((error: unknown) => markAbsent(parts, request, error)),
     },
   };
 }
@@ -142,6 +144,17 @@ async function restore(
     experience.isReported = true;
     throw new NotYet(`${walName}: the archive does not exist yet`);
   }
+}
+
+/** For a recovery that will end: its restore_command believes nothing else. @throws the error */
+async function markAbsent(
+  { dataDirectory, isJob }: WalParts,
+  request: WalRestoreRequest,
+  error: unknown,
+): Promise<never> {
+  if (isJob && error instanceof NotFound)
+    await writeFile(`${pathIn(dataDirectory, request.destination_file_name)}${ABSENT_MARK}`, "");
+  throw error;
 }
 
 /** Fills a segment with zeros from this position on, as PostgreSQL has one that it is writing. */

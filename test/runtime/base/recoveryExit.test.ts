@@ -1,8 +1,8 @@
 import { spawnSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { exitCodeFor, guardedArchiveGet } from "../../../runtime/base/recoveryExit";
+import { exitCodeFor, guardedArchiveGet, guardedByMark } from "../../../runtime/base/recoveryExit";
 import { projectFolder } from "../../../tools/parts/cache";
 import { temporaryFolder } from "../repository/support";
 
@@ -30,6 +30,25 @@ it("the guard leaves a standby, and a server that only compares, the plain code"
     for (const code of [0, 1, 49, 255]) expect(guarded(code, { files })).toBe(code);
     expect(guarded(120, { files })).toBe(1);
   }
+});
+
+it("where each fault has the code of a missing file, a recovery ends only at a mark", () => {
+  const run = (script: string, files: readonly string[]): { code: number | null; left: string[] } => {
+    const cwd = temporaryFolder();
+    for (const name of files) writeFileSync(join(cwd, name), "");
+    const command = guardedByMark(`sh -c '${script}'`).replaceAll("%p", "RECOVERYXLOG");
+    const { status } = spawnSync("/bin/sh", ["-c", command], { cwd });
+    return { code: status, left: readdirSync(cwd).toSorted() };
+  };
+  const recovers = ["recovery.signal"];
+  expect(run(": > RECOVERYXLOG", recovers)).toEqual({ code: 0, left: ["RECOVERYXLOG", ...recovers] });
+  expect(run(": > RECOVERYXLOG.absent; exit 1", recovers)).toEqual({ code: 1, left: recovers });
+  for (const script of [":", "exit 1", "exit 127", "kill -9 $$"]) {
+    expect(run(script, recovers).code, script).toBe(255);
+    // A mark of an earlier request.
+    expect(run(script, [...recovers, "RECOVERYXLOG.absent"]), script).toEqual({ code: 255, left: recovers });
+  }
+  for (const files of [[...recovers, "standby.signal"], []]) expect(run("exit 1", files).code).toBe(1);
 });
 
 it("the documents show the guard", () => {

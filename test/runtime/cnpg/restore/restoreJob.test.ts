@@ -1,6 +1,7 @@
 import { existsSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { guardedByMark } from "../../../../runtime/base/recoveryExit";
 import type { JsonObject } from "../../../../runtime/cnpg/kubernetes/clusterObject";
 import { restoreJobService, restoreArgs } from "../../../../runtime/cnpg/restore/restoreJob";
 import { testContext } from "../../../harness/context";
@@ -82,12 +83,12 @@ describe("a restore for a job", () => {
     return { dataDirectory, restore, reports };
   }
 
-  test("removes an earlier recovery's settings, and returns the operator's own command", async () => {
+  test("removes an earlier recovery's settings, and returns the operator's own command under its guard", async () => {
     const { dataDirectory, restore } = setUp();
     expect(await restore(withTarget())).toEqual({
       restore_config:
         "recovery_target_action = promote\n" +
-        "restore_command = '/controller/manager wal-restore --log-destination /controller/log/postgres.json %f %p'\n",
+        `restore_command = '${guardedByMark("/controller/manager wal-restore --log-destination /controller/log/postgres.json %f %p")}'\n`,
       envs: [],
     });
     expect(readFileSync(join(dataDirectory, "postgresql.auto.conf"), "utf8")).toBe("work_mem = '8MB'\n");

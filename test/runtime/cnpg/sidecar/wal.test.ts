@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
@@ -139,6 +139,15 @@ describe("a restore", () => {
       kind: "repoInvalid",
       retryable: true,
     });
+    expect(files()).toEqual([]);
+  });
+
+  test("of a job leaves a mark for a file in no repository, and for nothing else", async () => {
+    await expect(restore(async () => false, { job: true })).rejects.toBeInstanceOf(NotFound);
+    expect(files()).toEqual(["RECOVERYXLOG.absent"]);
+    rmSync(join(dataDirectory, "pg_wal", "RECOVERYXLOG.absent"));
+    await expect(restore(() => Promise.reject(fail("fileMissing", "gone")), { job: true })).rejects.toThrow("gone");
+    await expect(restore(async () => false)).rejects.toBeInstanceOf(NotFound);
     expect(files()).toEqual([]);
   });
 
