@@ -13,13 +13,11 @@ import { collectInfo } from "../operations/info/info";
 import { loadStreams } from "../operations/stream/streamReport";
 import { surveyWal, type WalSurvey } from "../operations/shared/walSurvey";
 import { waitingWal } from "../postgres/archiveStatus";
+import { WAL_SEGMENT_SIZE_BYTES } from "../format/wal/walSegment";
 import { VERSION } from "../version";
 import type { Sample } from "./definitions";
 import { exporterSamples } from "./exporter";
 import { hostSamples, repositorySamples, type RepoFacts, type RepoHostFacts } from "./samples";
-
-/** WAL segment size without a cluster. */
-const WAL_SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
 
 export async function gatherSamples(host: CommandHost, surveys: WalSurveys = new WalSurveys(1)): Promise<Sample[]> {
   const { config, ctx } = host;

@@ -27,7 +27,7 @@ async function check(target: Target): Promise<void> {
   const runs = Math.ceil(RUNS * (target.share ?? 1));
   const { findings, features, accepted, kept } = await fuzz(target, SEED, {
     runs,
-    takesMax: RUNS > 512 ? Number.POSITIVE_INFINITY : TAKES_MAX,
+    takesMax: RUNS > 512 ? 100 * TAKES_MAX : TAKES_MAX,
   });
   if (RUNS > 512)
     process.stdout.write(

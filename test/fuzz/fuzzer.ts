@@ -46,7 +46,7 @@ export interface FuzzResult {
 
 const BATCH_SIZE = 64;
 const FINDINGS_MAX = 5;
-/** One input takes microseconds, but a busy machine may pause for a while. */
+/** One input takes microseconds. What takes this long twice is slow: once, the machine may have paused. */
 const RUN_MS_MAX = 2000;
 const ALLOCATION_SIZE_BYTES_MAX = 96 * 1024 * 1024;
 const HANG_MS = 20_000;
@@ -109,7 +109,12 @@ function kindOf(message: string): string {
 }
 
 /** Null: the parser accepted the input. Undefined: it threw an expected error. Text: a finding. */
-async function runOnce(target: Target, input: Uint8Array, watchdog: Watchdog): Promise<string | null | undefined> {
+async function runOnce(
+  target: Target,
+  input: Uint8Array,
+  watchdog: Watchdog,
+  isRepeated = false,
+): Promise<string | null | undefined> {
   watchdog.begin(input);
   const allocation = new LargestAllocation();
   const beganMs = performance.now();
@@ -126,7 +131,8 @@ async function runOnce(target: Target, input: Uint8Array, watchdog: Watchdog): P
   } finally {
     allocation.end();
   }
-  if (performance.now() - beganMs > RUN_MS_MAX) return `took more than ${RUN_MS_MAX} ms`;
+  if (performance.now() - beganMs > RUN_MS_MAX)
+    return isRepeated ? `took more than ${RUN_MS_MAX} ms` : runOnce(target, input, watchdog, true);
   if (allocation.sizeBytes > ALLOCATION_SIZE_BYTES_MAX) return `allocated ${allocation.sizeBytes} bytes at once`;
   return outcome;
 }

@@ -87,7 +87,8 @@ streams=--pipe
 if [ -t 0 ] && [ -t 1 ] && [ -t 2 ]; then streams=--pty; fi
 unit=${shellArgument(`pgbackstop-${plan.stanza}-run`)}-$$
 # Set before the unit starts: a signal that comes earlier would end the launcher alone.
-trap 'systemctl stop --no-block "$unit.service"' HUP INT TERM
+signal=
+trap 'signal=1; systemctl stop --no-block "$unit.service"' HUP INT TERM
 # With the descriptor of the caller: what runs in the background reads nothing otherwise.
 exec 3<&0
 systemd-run --quiet --collect --wait "$streams" --unit="$unit" --service-type=exec --working-directory=/ -p User="$user" -p UMask=0027 \\
@@ -95,10 +96,12 @@ systemd-run --quiet --collect --wait "$streams" --unit="$unit" --service-type=ex
 pid=$!
 code=0
 wait "$pid" || code=$?
-# A signal ends the waiting, not what is waited for.
-while kill -0 "$pid" 2>/dev/null; do
-  code=0
-  wait "$pid" || code=$?
+# A signal ends the waiting, not what is waited for. A second wait answers 127 if the first had the unit's code.
+while [ -n "$signal" ]; do
+  signal=
+  again=0
+  wait "$pid" || again=$?
+  [ "$again" -eq 127 ] || code=$again
 done
 exit "$code"
 `;

@@ -3,6 +3,7 @@
  * repositories at intervals, never during a scrape.
  */
 import type { Context } from "../../base/context";
+import { WAL_SEGMENT_SIZE_BYTES } from "../../format/wal/walSegment";
 import { toBackupError } from "../../base/errors";
 import type { WorkerStatus } from "../../operations/archivePush/pushQueue";
 import { silentLog } from "../../base/log";
@@ -40,8 +41,6 @@ export interface MetricParts {
   workers(): readonly (WorkerStatus & { readonly missingWalCount: number; readonly conflictCount: number })[];
 }
 
-/** Until pg_control is read. */
-const WAL_SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
 const REFRESH_MS = 60_000;
 const SERVED = [...REPOSITORY, ...SYNCHRONOUS, ...DRILLS];
 /**

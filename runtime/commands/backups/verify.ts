@@ -13,10 +13,8 @@ import { toBackupError } from "../../base/errors";
 import type { MissingWalStore } from "../../local/missingWal";
 import { conflictError } from "../../operations/archivePush/conflicts";
 import { saveRun } from "../../local/runRecords";
+import { WAL_SEGMENT_SIZE_BYTES } from "../../format/wal/walSegment";
 import type { Command, Invocation } from "../host";
-
-/** For a host that has no cluster to ask. */
-const WAL_SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
 
 export const verifyCommand: Command = async (host) => {
   const { config, ctx } = host;

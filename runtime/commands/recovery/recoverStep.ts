@@ -3,7 +3,7 @@
  * repositories may refuse root. `plan` and `wait` print JSON; `finish-wal` prints nothing.
  */
 import { fail } from "../../base/errors";
-import { findRecoverSource, WAL_SEGMENT_SIZE_BYTES } from "../../operations/recover/recoverSource";
+import { findRecoverSource } from "../../operations/recover/recoverSource";
 import { findLiveServer, finishWal, waitUntilOpen } from "../../operations/recover/steps";
 import type { ClusterAccess, Command, Invocation, RepositoryAccess } from "../host";
 
@@ -32,9 +32,7 @@ export const recoverStepCommand: Command = async (host) => {
 
 async function plan(host: Invocation & RepositoryAccess & ClusterAccess): Promise<object> {
   const { config, ctx } = host;
-  const control = await host.loadControl().catch(() => null);
   const recovery = { ...config.restore, restoreCommand: "", options: {} };
-  const walSegmentSizeBytes = control?.walSegmentSizeBytes ?? WAL_SEGMENT_SIZE_BYTES;
-  const source = await findRecoverSource(host.repositories(), { set: config.set, recovery, walSegmentSizeBytes }, ctx);
+  const source = await findRecoverSource(host.repositories(), { set: config.set, recovery }, ctx);
   return { source, live: await findLiveServer(() => host.session()) };
 }

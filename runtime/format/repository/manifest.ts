@@ -402,6 +402,8 @@ function parseBackup(fields: Fields, files: readonly ManifestFile[], name: strin
     archiveStart: fields.findText("backup-archive-start"),
     archiveStop: fields.findText("backup-archive-stop"),
   };
+  if ((type === "full") !== (optional.prior === undefined))
+    throw fail("format", `'${name}': a ${type} backup has the prior '${optional.prior ?? "none"}'`);
   return {
     label,
     type,

@@ -30,6 +30,7 @@ export interface ArchivedName {
 const RANGE_SEGMENTS_MAX = 1_048_576;
 const MIB = 1024 * 1024;
 const WAL_NAME = /^([0-9A-F]{8})(?:([0-9A-F]{8})([0-9A-F]{8})(\.partial|\.[0-9A-F]{8}\.backup)?|(\.history))$/;
+const LSN = /^([0-9A-Fa-f]{1,8})\/([0-9A-Fa-f]{1,8})$/;
 const ARCHIVED_NAME = /^([0-9A-F]{24}(?:\.partial)?)-([0-9a-f]{40})(\.[a-z0-9]+)?$/;
 
 /** Null when `name` is not a WAL file's. */
@@ -105,7 +106,7 @@ export function lsnOfSegment(name: string, segmentSizeBytes: number): bigint {
 
 /** @throws format when `text` is not of the form `0/2000028`. */
 export function parseLsn(text: string): bigint {
-  const match = /^([0-9A-Fa-f]{1,8})\/([0-9A-Fa-f]{1,8})$/.exec(text);
+  const match = LSN.exec(text);
   if (match === null) throw fail("format", `'${text}' is not a WAL position of the form '0/2000028'`);
   return (BigInt(`0x${match[1]}`) << 32n) | BigInt(`0x${match[2]}`);
 }
@@ -142,4 +143,30 @@ function checkSegmentSize(sizeBytes: number): void {
     sizeBytes <= 1024 * MIB &&
     (sizeBytes & (sizeBytes - 1)) === 0;
   assert(power, `WAL segment size ${sizeBytes} is not a power of two from 1 MiB to 1 GiB`);
+}
+
+/** The size of PostgreSQL's segments unless initdb is told otherwise. Used where nothing shows another. */
+export const WAL_SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
+
+/** The sizes that initdb allows: powers of two from 1 MiB to 1 GiB. */
+const SEGMENT_SIZES: readonly number[] = Array.from({ length: 11 }, (_, index) => 2 ** (20 + index));
+
+/**
+ * The WAL segment size of one cluster's backups: the only size at which their start positions and segment names agree.
+ * Null when none shows it.
+ *
+ * The cluster on this host may be another one: a new machine has Debian's, whose segments have another size.
+ */
+export function segmentSizeOf(
+  backups: readonly { readonly archiveStart?: string | null; readonly lsnStart?: string }[],
+): number | null {
+  const known = backups.flatMap(({ archiveStart, lsnStart }) =>
+    typeof archiveStart === "string" && lsnStart !== undefined && LSN.test(lsnStart)
+      ? [{ name: archiveStart, lsn: parseLsn(lsnStart) }]
+      : [],
+  );
+  const fitting = SEGMENT_SIZES.filter((size) =>
+    known.every(({ lsn, name }) => segmentOfLsn(Number.parseInt(name.slice(0, 8), 16), lsn, size) === name),
+  );
+  return known.length > 0 && fitting.length === 1 ? (fitting[0] ?? null) : null;
 }

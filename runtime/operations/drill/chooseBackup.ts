@@ -11,7 +11,8 @@ import type { Repository } from "../../repository/repository";
 import { findNewestWal } from "../info/destinations";
 import { listTurns } from "./history";
 import type { DrillJournal } from "./drillJournal";
-import { fetchedBytes, type Picked, pickBackup, planTurn, segmentSizeOf } from "./drillPlan";
+import { fetchedBytes, type Picked, pickBackup, planTurn } from "./drillPlan";
+import { segmentSizeOf, WAL_SEGMENT_SIZE_BYTES } from "../../format/wal/walSegment";
 import type { DrillPick } from "./record";
 
 export interface ChooseOptions {
@@ -32,8 +33,6 @@ export interface Chosen {
   /** The newest segment that recovery may use; null without one, or for another cluster's. */
   readonly newestWal: string | null;
 }
-
-const SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
 
 /**
  * Writes its results into the journal, even if it ends with an error.
@@ -57,7 +56,7 @@ export async function choose(
   const ended = info.backups.map(({ stoppedAtS }) => stoppedAtS);
   journal.newestAgeS = ended.length === 0 ? null : Math.max(0, journal.beganAtMs / 1000 - Math.max(...ended));
   const newest = (await findNewestWal(repo))?.name ?? null;
-  const walSegmentSizeBytes = segmentSizeOf(info.backups) ?? SEGMENT_SIZE_BYTES;
+  const walSegmentSizeBytes = segmentSizeOf(info.backups) ?? WAL_SEGMENT_SIZE_BYTES;
   const draw = (): number => Buffer.from(ctx.random.bytes(4)).readUInt32LE() / 2 ** 32;
   const random = [draw(), draw()] as const;
   const picked = pickBackup({

@@ -11,7 +11,7 @@
  */
 import { type BackupError, fail } from "../../base/errors";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
-import { formatLsn, lsnOfSegment, parseLsn, segmentOfLsn } from "../../format/wal/walSegment";
+import { formatLsn, lsnOfSegment, parseLsn } from "../../format/wal/walSegment";
 import { DRILL_PICKS, type DrillPick, type DrillRecord } from "./record";
 
 /** The part of a record that determines turns. */
@@ -124,23 +124,6 @@ function immediate(backup: BackupInfoEntry): Picked {
 function drawn<T>(values: readonly T[], random: number): T | undefined {
   return values[Math.min(values.length - 1, Math.floor(random * values.length))];
 }
-
-/**
- * The WAL segment size of these backups: the only size at which start positions and segment names agree; null when none
- * shows it.
- */
-export function segmentSizeOf(backups: readonly BackupInfoEntry[]): number | null {
-  const known = backups.flatMap(({ archiveStart, lsnStart }) =>
-    archiveStart === null || lsnStart === undefined ? [] : [{ name: archiveStart, lsn: parseLsn(lsnStart) }],
-  );
-  const fitting = SEGMENT_SIZES.filter((size) =>
-    known.every(({ lsn, name }) => segmentOfLsn(Number.parseInt(name.slice(0, 8), 16), lsn, size) === name),
-  );
-  return known.length > 0 && fitting.length === 1 ? (fitting[0] ?? null) : null;
-}
-
-/** The sizes that initdb allows: powers of two from 1 MiB to 1 GiB. */
-const SEGMENT_SIZES: readonly number[] = Array.from({ length: 11 }, (_, index) => 2 ** (20 + index));
 
 /**
  * The newest segment exists, so recovery to any position before its start ends at that position. Backups of other

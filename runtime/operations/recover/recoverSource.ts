@@ -6,7 +6,7 @@
 import type { Context } from "../../base/context";
 import { perRepo } from "../../base/parallel";
 import type { Manifest } from "../../format/repository/manifest";
-import { parseWalName } from "../../format/wal/walSegment";
+import { parseWalName, segmentSizeOf, WAL_SEGMENT_SIZE_BYTES } from "../../format/wal/walSegment";
 import type { Repository } from "../../repository/repository";
 import { isSegment, listWal } from "../../repository/walStore";
 import { archiveIdOf } from "../../format/repository/archiveInfo";
@@ -15,9 +15,6 @@ import { type ChooseOptions, openSources } from "../restore/openSources";
 import { loadTimelines } from "../restore/timelines";
 import { loadBackupInfo } from "../../repository/infoStore";
 import { type ReplayPath, replayPath } from "./replayPath";
-
-/** Used when the size is unknown. */
-export const WAL_SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
 
 export interface RecoverSource {
   readonly repoIndex: number;
@@ -46,7 +43,7 @@ export interface SourceTarget {
 
 export async function findRecoverSource(
   repos: readonly Repository[],
-  options: ChooseOptions & { readonly walSegmentSizeBytes: number },
+  options: ChooseOptions,
   ctx: Context,
 ): Promise<RecoverSource> {
   const sources = await openSources(repos, options, ctx);
@@ -83,7 +80,7 @@ function targetsOf(manifest: Manifest): SourceTarget[] {
 async function findReplayPath(
   repos: readonly Repository[],
   manifest: Manifest,
-  options: ChooseOptions & { readonly walSegmentSizeBytes: number },
+  options: ChooseOptions,
   ctx: Context,
 ): Promise<ReplayPath> {
   const archiveId = archiveIdOf({ id: manifest.pg.id, pgVersion: manifest.pg.version });
@@ -101,5 +98,5 @@ async function findReplayPath(
   const timeline = (await loadTimelines(readable, options.recovery, ctx)).get(archiveId);
   const ancestors = timeline?.ancestors ?? null;
   const followed = timeline === undefined || ancestors === null ? null : { timeline: timeline.timeline, ancestors };
-  return replayPath(first, stored, followed, options.walSegmentSizeBytes);
+  return replayPath(first, stored, followed, segmentSizeOf([manifest]) ?? WAL_SEGMENT_SIZE_BYTES);
 }

@@ -2,7 +2,7 @@
 import { nullOn } from "../../base/errors";
 import { archiveIdOf, currentHistory } from "../../format/repository/archiveInfo";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
-import { lsnOfSegment, parseWalName } from "../../format/wal/walSegment";
+import { lsnOfSegment, parseWalName, segmentSizeOf } from "../../format/wal/walSegment";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { isSegment, listWal } from "../../repository/walStore";
@@ -20,12 +20,14 @@ export interface WalSurvey {
 export async function surveyWal(
   repo: Repository,
   backups: readonly BackupInfoEntry[],
-  walSegmentSizeBytes: number,
+  localSegmentSizeBytes: number,
 ): Promise<WalSurvey | null> {
   const archiveInfo = await nullOn(loadArchiveInfo(repo), "fileMissing");
   if (archiveInfo === null) return null;
   const current = currentHistory(archiveInfo);
   const archiveId = archiveIdOf(current);
+  const own = backups.filter(({ dbId }) => dbId === current.id);
+  const walSegmentSizeBytes = segmentSizeOf(own) ?? localSegmentSizeBytes;
   const names: string[] = [];
   let newest = "";
   let sizeBytes = 0;

@@ -18,7 +18,7 @@ import { typeOfName } from "../../format/codec/compress";
 import type { Manifest } from "../../format/repository/manifest";
 import { walPath } from "../../format/repository/repoPath";
 import { parseHistory } from "../../format/wal/timeline";
-import { nextSegment, parseWalName } from "../../format/wal/walSegment";
+import { nextSegment, parseWalName, segmentSizeOf } from "../../format/wal/walSegment";
 import { loadArchiveInfo, loadBackupInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { isSegment, listWal, type StoredWal } from "../../repository/walStore";
@@ -175,7 +175,7 @@ async function verifyArchives(input: ArchivesInput, named: NamedFiles, problems:
       pass,
       needed,
       newest: await findNewestTimeline(repo, archiveId, newest, pass),
-      walSegmentSizeBytes,
+      walSegmentSizeBytes: segmentSizeOf(entries.filter(({ dbId }) => dbId === entry.id)) ?? walSegmentSizeBytes,
     };
     verdicts.push(await verifyArchive(archive, problems));
   }

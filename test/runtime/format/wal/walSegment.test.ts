@@ -9,6 +9,7 @@ import {
   parseWalName,
   segmentOfLsn,
   segmentRange,
+  segmentSizeOf,
 } from "../../../../runtime/format/wal/walSegment";
 import { errorOf } from "../vectors";
 
@@ -111,4 +112,20 @@ describe("WAL arithmetic", () => {
     await errorOf("format", () => parseLsn("0/"));
     await errorOf("format", () => parseLsn("123456789/0"));
   });
+});
+
+it("shows the segment size at which start positions and names agree", () => {
+  const sizes = fc.integer({ min: 20, max: 30 }).map((power) => 2 ** power);
+  fc.assert(
+    fc.property(sizes, fc.integer({ min: 0, max: 2 ** 20 }), fc.integer({ min: 1, max: 4095 }), (size, high, low) => {
+      const lsn = BigInt(high) * 2n ** 32n + 2n ** 31n + BigInt(low);
+      const entry = {
+        lsnStart: formatLsn(lsn),
+        archiveStart: segmentOfLsn(1, lsn, size),
+      };
+      expect(segmentSizeOf([entry])).toBe(size);
+    }),
+  );
+  expect(segmentSizeOf([])).toBeNull();
+  expect(segmentSizeOf([{ lsnStart: "0/28", archiveStart: "000000010000000000000009" }])).toBeNull();
 });

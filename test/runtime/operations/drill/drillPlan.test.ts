@@ -1,14 +1,8 @@
 import { fc } from "../../../harness/properties";
 import { describe, expect, test } from "vitest";
 import type { BackupInfoEntry } from "../../../../runtime/format/repository/backupInfo";
-import { formatLsn, lsnOfSegment, parseLsn, segmentOfLsn } from "../../../../runtime/format/wal/walSegment";
-import {
-  type PickRequest,
-  pickBackup,
-  planTurn,
-  segmentSizeOf,
-  type Turn,
-} from "../../../../runtime/operations/drill/drillPlan";
+import { formatLsn, lsnOfSegment, parseLsn } from "../../../../runtime/format/wal/walSegment";
+import { type PickRequest, pickBackup, planTurn, type Turn } from "../../../../runtime/operations/drill/drillPlan";
 import { DRILL_PICKS } from "../../../../runtime/operations/drill/record";
 import { backupEntry } from "./support";
 
@@ -158,22 +152,4 @@ describe("which backup", () => {
     expect(() => pickBackup(request({ backups: [] }))).toThrow("repo1 has no backup");
     expect(() => pickBackup(request({ set: "20260101-000000F" }))).toThrow("backup 20260101-000000F is not in repo1");
   });
-});
-
-test("shows the segment size at which start positions and names agree", () => {
-  const sizes = fc.integer({ min: 20, max: 30 }).map((power) => 2 ** power);
-  fc.assert(
-    fc.property(sizes, fc.integer({ min: 0, max: 2 ** 20 }), fc.integer({ min: 1, max: 4095 }), (size, high, low) => {
-      const lsn = BigInt(high) * 2n ** 32n + 2n ** 31n + BigInt(low);
-      const entry = backupEntry("20261101-020000F", {
-        lsnStart: formatLsn(lsn),
-        archiveStart: segmentOfLsn(1, lsn, size),
-      });
-      expect(segmentSizeOf([entry])).toBe(size);
-    }),
-  );
-  expect(segmentSizeOf([])).toBeNull();
-  expect(
-    segmentSizeOf([backupEntry("20261101-020000F", { lsnStart: "0/28", archiveStart: "000000010000000000000009" })]),
-  ).toBeNull();
 });

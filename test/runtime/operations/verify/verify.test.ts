@@ -10,6 +10,7 @@ import { inlinePool } from "../../../../runtime/operations/shared/jobs";
 import { differingNames } from "../../../../runtime/operations/shared/namedWal";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { findGaps, type Verdict, type VerifyOptions, verify } from "../../../../runtime/operations/verify/verify";
+import { formatLsn } from "../../../../runtime/format/wal/walSegment";
 import type { WalRange } from "../../../../runtime/operations/verify/path";
 import { putBackup } from "../../../harness/madeRepository";
 import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
@@ -56,6 +57,7 @@ async function backup(
     type: labelType(label),
     ...(labelType(label) === "full" ? {} : { prior: fullLabelOf(label) }),
     references: [...new Set([...Object.values(references), label])],
+    lsnStart: formatLsn(BigInt(from * WAL_SIZE_BYTES)),
     archiveStart: walName(from),
     archiveStop: walName(from),
     files: rows,
@@ -207,6 +209,7 @@ describe("verify", () => {
       options,
       label,
       references: [label],
+      lsnStart: formatLsn(BigInt(WAL_SIZE_BYTES)),
       archiveStart: walName(1),
       archiveStop: walName(1),
       bundle: true,
@@ -344,6 +347,7 @@ describe("verify", () => {
         ...GOLDEN,
         label,
         references: [label],
+        lsnStart: formatLsn(BigInt(WAL_SIZE_BYTES)),
         archiveStart: walName(1),
         archiveStop: walName(1),
         blockIncr: true,
@@ -359,12 +363,22 @@ describe("verify", () => {
     const [entry] = parseBackupInfo(vectorText("v2.45/plain/backup.info"), "golden").backups;
     if (entry === undefined) throw new Error("no golden backup");
     await store(repo, 3);
-    await saveBackupInfo(repo, { ...(await loadBackupInfo(repo)), backups: [entry] }, ctx);
+    const started = { archiveStart: walName(3), lsnStart: formatLsn(BigInt(3 * WAL_SIZE_BYTES)) };
+    await saveBackupInfo(repo, { ...(await loadBackupInfo(repo)), backups: [{ ...entry, ...started }] }, ctx);
     expect(await run()).toMatchObject({
       ok: false,
       backups: [{ status: "manifest missing" }],
       problems: [expect.stringContaining("FileMissingError")],
     });
+  });
+
+  it("takes the size of segments from the backups: the cluster on this host may be another one", async () => {
+    await backup("20261120-064059F", 1, { a: "first" });
+    await store(repo, 1);
+    await store(repo, 3);
+    const pool = inlinePool(new Map([[1, repo]]), ctx, 2);
+    const { problems } = await verify(repo, pool, 16 * WAL_SIZE_BYTES, ctx);
+    expect(problems).toEqual([expect.stringMatching(/WAL missing from 0{7}10{15}2 to 0{7}10{15}2:/)]);
   });
 
   it("distinguishes a failing store from wrong bytes", async () => {
