@@ -22,3 +22,6 @@ export const LIMITS = {
   requestAttempts: 6,
 } as const;
 export type Limits = typeof LIMITS;
+
+/** The size of PostgreSQL's segments unless initdb is told otherwise. Used where nothing shows another. */
+export const WAL_SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;

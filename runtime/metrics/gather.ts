@@ -1,4 +1,5 @@
 /** Gathers the facts of one host: the only file of this room that reads anything. */
+import { WAL_SEGMENT_SIZE_BYTES } from "../base/limits";
 import { createHash } from "node:crypto";
 import { toBackupError } from "../base/errors";
 import type { CommandHost, Invocation } from "../commands/host";
@@ -13,7 +14,6 @@ import { collectInfo } from "../operations/info/info";
 import { loadStreams } from "../operations/stream/streamReport";
 import { surveyWal, type WalSurvey } from "../operations/shared/walSurvey";
 import { waitingWal } from "../postgres/archiveStatus";
-import { WAL_SEGMENT_SIZE_BYTES } from "../format/wal/walSegment";
 import { VERSION } from "../version";
 import type { Sample } from "./definitions";
 import { exporterSamples } from "./exporter";

@@ -2,6 +2,7 @@
  * Tests the parts themselves: a server, stock pgBackRest and an S3 server work together, and comparisons detect
  * differences.
  */
+import { atNight } from "../../tools/parts/nightly";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
@@ -24,7 +25,7 @@ async function createCluster(binaries: PostgresBinaries, settings: Record<string
 }
 
 describe("clusters", () => {
-  for (const major of [18, 15]) {
+  for (const major of atNight(18, 15)) {
     test(`PostgreSQL ${major} keeps its rows over a crash, and a standby follows it`, async (context) => {
       const primary = await createCluster(await postgresOrSkip(context, major));
       await primary.start();
@@ -127,11 +128,11 @@ async function setUp(stock: StockPgbackrest, binaries: PostgresBinaries, server:
 }
 
 describe("stock pgBackRest", () => {
-  for (const [version, major, kind] of [
+  for (const [version, major, kind] of atNight(
     ["2.60", 18, "s3rver"],
     ["2.45", 15, "s3rver"],
     ["2.60", 15, "versitygw"],
-  ] as const) {
+  )) {
     test(`${version} backs PostgreSQL ${major} up to ${kind}, which keeps the data over a stop`, async (context) => {
       const stock = await stockOrSkip(context, version);
       expect(stock.version).toMatch(/^2\./);

@@ -3,6 +3,7 @@
  * missing WAL is counted and healed. Stock 2.60 reads, verifies, extends and restores what ours wrote there, over SFTP
  * and in the server's own directory.
  */
+import { NIGHTLY } from "../../tools/parts/nightly";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -95,7 +96,7 @@ describe("a repository on an SFTP server", async () => {
     expect(await missingCounts()).toEqual([0, 0]);
   });
 
-  test("is extended by stock and ours in turn, and restored by either", async () => {
+  test.runIf(NIGHTLY)("is extended by stock and ours in turn, and restored by either", async () => {
     await bed.cluster.sql("UPDATE t SET filler = filler || '!' WHERE id % 97 = 0");
     await bed.stockOk(stock, ["backup", "--type=incr", "--repo=2", "--compress-type=gz"]);
     await bed.cluster.sql("UPDATE t SET filler = filler || '?' WHERE id % 89 = 0");

@@ -2,6 +2,7 @@
  * Mistakes with the real API server, operator and PostgreSQL. The earliest component that can detect one reports it and
  * says what to do. Where there is a remedy, the test applies it. A renamed cluster also keeps its archive.
  */
+import { NIGHTLY } from "../../tools/parts/nightly";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ClusterBackupArgs, CnpgClusterArgs } from "../../components/databases/cnpgArgs";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
@@ -70,19 +71,22 @@ describe("refusals", async () => {
   const remove = (name: string): Promise<unknown> =>
     stack.lab.kubectl.runOk(["delete", CLUSTERS, name, "-n", "default", "--wait=false"]);
 
-  test("the Cluster reports a plugin in another namespace than the operator's, and continues once it is moved", async () => {
-    await stack.declare(() => one("orders"));
-    const unknown = "Cluster cannot proceed to reconciliation due to an unknown plugin being required";
-    const cluster = await stack.lab.kubectl.waitUntil<{ status?: { phase?: string; phaseReason?: string } }>(
-      { kind: CLUSTERS, name: "orders" },
-      ({ status }) => status?.phase === unknown,
-    );
-    expect(cluster.status?.phaseReason).toBe(
-      "Unknown plugin: 'pgbackstop'. This may be caused by the plugin not being loaded correctly by the operator. Check the operator and plugin logs for errors",
-    );
-    await stack.movePlugin("default", OPERATOR_NAMESPACE);
-    await isArchiving("orders");
-  });
+  test.runIf(NIGHTLY)(
+    "the Cluster reports a plugin in another namespace than the operator's, and continues once it is moved",
+    async () => {
+      await stack.declare(() => one("orders"));
+      const unknown = "Cluster cannot proceed to reconciliation due to an unknown plugin being required";
+      const cluster = await stack.lab.kubectl.waitUntil<{ status?: { phase?: string; phaseReason?: string } }>(
+        { kind: CLUSTERS, name: "orders" },
+        ({ status }) => status?.phase === unknown,
+      );
+      expect(cluster.status?.phaseReason).toBe(
+        "Unknown plugin: 'pgbackstop'. This may be caused by the plugin not being loaded correctly by the operator. Check the operator and plugin logs for errors",
+      );
+      await stack.movePlugin("default", OPERATOR_NAMESPACE);
+      await isArchiving("orders");
+    },
+  );
 
   test("two archivers are refused by the API server", async () => {
     const { cluster } = await objectsOf("two");
@@ -206,33 +210,36 @@ describe("refusals", async () => {
         },
       });
 
-    test("of two recovered from one archive, the second is refused in a repository where the first took the timeline", async () => {
-      expect((await stack.firstBackup("orders")).error).toBeUndefined();
-      await stack.sql("orders-1", "create table goods as select generate_series(1, 1000) as id");
-      await stack.sql("orders-1", "select pg_sleep(1.1)");
-      const time = await stack.sql(
-        "orders-1",
-        `select to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`,
-      );
-      await stack.sql("orders-1", "select pg_sleep(1.1)");
-      await stack.sql("orders-1", "insert into goods values (1001)");
-      await stack.check("orders-1");
-      await stack.declare(() => copy("copy", { stanza: "copies" }));
-      await isArchiving("copy");
-      await stack.declare(() => copy("twin", { stanza: "copies" }, time));
-      const before = stack.segmentsOf(stack.second, "copies");
-      expect(await archivingOf("twin", "00000002.history")).toMatch(
-        /repo[12] already holds 00000002\.history of another recovery of stanza 'copies'\nHINT: Two clusters recovered from one archive must not both archive there\.\nHINT: Give this cluster its own stanza: the plugin parameter 'stanza' in spec\.plugins\.$/,
-      );
-      // `twin` sent nothing before it was refused: the archive has only WAL of `copy`.
-      const own = new Set((await stack.sql("copy-1", "select name from pg_ls_waldir()")).split("\n"));
-      expect(
-        stack.segmentsOf(stack.second, "copies").filter((name) => !before.includes(name) && !own.has(name)),
-      ).toEqual([]);
-      expect((await stack.verb("copy-1", "verify", "--repo=2")).exitCode).toBe(0);
-      await remove("copy");
-      await remove("twin");
-    });
+    test.runIf(NIGHTLY)(
+      "of two recovered from one archive, the second is refused in a repository where the first took the timeline",
+      async () => {
+        expect((await stack.firstBackup("orders")).error).toBeUndefined();
+        await stack.sql("orders-1", "create table goods as select generate_series(1, 1000) as id");
+        await stack.sql("orders-1", "select pg_sleep(1.1)");
+        const time = await stack.sql(
+          "orders-1",
+          `select to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`,
+        );
+        await stack.sql("orders-1", "select pg_sleep(1.1)");
+        await stack.sql("orders-1", "insert into goods values (1001)");
+        await stack.check("orders-1");
+        await stack.declare(() => copy("copy", { stanza: "copies" }));
+        await isArchiving("copy");
+        await stack.declare(() => copy("twin", { stanza: "copies" }, time));
+        const before = stack.segmentsOf(stack.second, "copies");
+        expect(await archivingOf("twin", "00000002.history")).toMatch(
+          /repo[12] already holds 00000002\.history of another recovery of stanza 'copies'\nHINT: Two clusters recovered from one archive must not both archive there\.\nHINT: Give this cluster its own stanza: the plugin parameter 'stanza' in spec\.plugins\.$/,
+        );
+        // `twin` sent nothing before it was refused: the archive has only WAL of `copy`.
+        const own = new Set((await stack.sql("copy-1", "select name from pg_ls_waldir()")).split("\n"));
+        expect(
+          stack.segmentsOf(stack.second, "copies").filter((name) => !before.includes(name) && !own.has(name)),
+        ).toEqual([]);
+        expect((await stack.verb("copy-1", "verify", "--repo=2")).exitCode).toBe(0);
+        await remove("copy");
+        await remove("twin");
+      },
+    );
 
     test("the preview refuses a restore into its own source archive", async () => {
       const again = renderedObjects(() => void copy("again", { ...stack.common("/orders"), stanza: "orders" }));
@@ -250,7 +257,7 @@ describe("refusals", async () => {
     await remove("nosecret");
   });
 
-  test("a renamed cluster continues its archive on a new timeline", async () => {
+  test.runIf(NIGHTLY)("a renamed cluster continues its archive on a new timeline", async () => {
     const annotate = (arg: string): Promise<string> =>
       stack.lab.kubectl.runOk([
         "annotate",

@@ -263,7 +263,7 @@ describe("the runbook of a cluster", async () => {
     await sql("orders", "insert into goods select g, md5(g::text) from generate_series(1, 5000) g");
   });
 
-  test("a primary lost with its node: the new primary has every row", async () => {
+  test.runIf(NIGHTLY)("a primary lost with its node: the new primary has every row", async () => {
     const before = await sql("orders", SUM);
     const old = await primary();
     // Its processes die at once and its kubelet does not answer: an evicted pod then stays in Terminating.
@@ -327,7 +327,7 @@ describe("the runbook of a cluster", async () => {
     },
   );
 
-  test("a dropped table: it is restored, and later changes are kept", async () => {
+  test.runIf(NIGHTLY)("a dropped table: it is restored, and later changes are kept", async () => {
     const before = await sql("orders", SUM);
     await sql("orders", "drop table goods");
     await sql("orders", "insert into sales select from generate_series(1, 100)");

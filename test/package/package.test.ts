@@ -2,6 +2,7 @@
  * The packed archive in a separate project: installed by npm, compiled against its declarations, run on the real
  * engine. Here dynamic providers really load by the package's name. `foreign` has the programs of users.
  */
+import { NIGHTLY } from "../../tools/parts/nightly";
 import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -162,81 +163,90 @@ test("up and destroy work there; the passphrase is protected until the program s
   expect(dirname(host.nasPath)).toBe(host.folder);
 });
 
-test("transforms reach a component's children, and a provider given to it makes all of them", async () => {
-  await project.install("@pulumi/kubernetes@^4.0.0");
-  expect(await project.compile(ON_KUBERNETES)).toBe("");
-  const made = await project.runProgram("clusters", "up");
-  expect(made.error).toBeUndefined();
-  expect(kubernetes.configurations).toEqual(
-    expect.arrayContaining([
-      expect.objectContaining({ context: "east" }),
-      expect.objectContaining({ context: "west" }),
-    ]),
-  );
-  const objects = kubernetes.all().map(({ id, inputs }) => ({ ...(inputs as Partial<ObjectInputs>), id }));
-  const [orders, ledger] = ["orders", "ledger"].map((name) => objects.filter(({ id }) => id.includes(name)));
-  expect(orders?.length).toBeGreaterThan(12);
-  expect(ledger?.length).toBe(orders?.length);
-  expect(orders?.filter(({ metadata }) => metadata?.labels?.["owner"] !== "platform")).toEqual([]);
-  expect(ledger?.filter(({ metadata }) => metadata?.labels?.["owner"] !== undefined)).toEqual([]);
-  const priorityOf = (of: typeof objects = []): unknown =>
-    of.find(({ kind }) => kind === "Cluster")?.spec?.["priorityClassName"];
-  expect([priorityOf(orders), priorityOf(ledger)]).toEqual(["databases", undefined]);
+test.runIf(NIGHTLY)(
+  "transforms reach a component's children, and a provider given to it makes all of them",
+  async () => {
+    await project.install("@pulumi/kubernetes@^4.0.0");
+    expect(await project.compile(ON_KUBERNETES)).toBe("");
+    const made = await project.runProgram("clusters", "up");
+    expect(made.error).toBeUndefined();
+    expect(kubernetes.configurations).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ context: "east" }),
+        expect.objectContaining({ context: "west" }),
+      ]),
+    );
+    const objects = kubernetes.all().map(({ id, inputs }) => ({ ...(inputs as Partial<ObjectInputs>), id }));
+    const [orders, ledger] = ["orders", "ledger"].map((name) => objects.filter(({ id }) => id.includes(name)));
+    expect(orders?.length).toBeGreaterThan(12);
+    expect(ledger?.length).toBe(orders?.length);
+    expect(orders?.filter(({ metadata }) => metadata?.labels?.["owner"] !== "platform")).toEqual([]);
+    expect(ledger?.filter(({ metadata }) => metadata?.labels?.["owner"] !== undefined)).toEqual([]);
+    const priorityOf = (of: typeof objects = []): unknown =>
+      of.find(({ kind }) => kind === "Cluster")?.spec?.["priorityClassName"];
+    expect([priorityOf(orders), priorityOf(ledger)]).toEqual(["databases", undefined]);
 
-  const providers = Object.entries(made.providers ?? {}).filter(([, urn]) => urn.includes(":kubernetes::"));
-  expect(providers.length).toBe(objects.length);
-  for (const [name, urn] of providers) expect([name, urn]).toEqual([name, expect.stringContaining(providerOf(name))]);
+    const providers = Object.entries(made.providers ?? {}).filter(([, urn]) => urn.includes(":kubernetes::"));
+    expect(providers.length).toBe(objects.length);
+    for (const [name, urn] of providers) expect([name, urn]).toEqual([name, expect.stringContaining(providerOf(name))]);
 
-  expect((await project.runProgram("clusters", "up")).changes).toEqual({ same: made.changes?.["create"] });
-  expect((await project.runProgram("clusters", "destroy")).error).toBeUndefined();
-  // A patch goes with the object that it is about.
-  expect(kubernetes.all().filter(({ type }) => !type.endsWith("Patch"))).toEqual([]);
-});
+    expect((await project.runProgram("clusters", "up")).changes).toEqual({ same: made.changes?.["create"] });
+    expect((await project.runProgram("clusters", "destroy")).error).toBeUndefined();
+    // A patch goes with the object that it is about.
+    expect(kubernetes.all().filter(({ type }) => !type.endsWith("Patch"))).toEqual([]);
+  },
+);
 
 const providerOf = (name: string): string => (name.startsWith("orders") ? "::east::" : "::west::");
 
-test("backups attach to a Cluster that the same program makes, with a name of the provider", async () => {
-  const preview = await project.runProgram("attach", "preview");
-  expect(preview.error).toBeUndefined();
-  const made = await project.runProgram("attach", "up");
-  expect(made.error).toBeUndefined();
-  expect(made.outputs?.["made"]).toMatch(/^shop-[0-9a-f]+$/);
-  expect(made.outputs?.["attached"]).toBe(made.outputs?.["made"]);
-  expect(kubernetes.only("kubernetes:postgresql.cnpg.io/v1:ClusterPatch").inputs).toMatchObject({
-    metadata: { name: made.outputs?.["made"], namespace: "shop" },
-  });
-  expect((await project.runProgram("attach", "up")).changes).toEqual({ same: made.changes?.["create"] });
-  expect((await project.runProgram("attach", "destroy")).error).toBeUndefined();
-});
+test.runIf(NIGHTLY)(
+  "backups attach to a Cluster that the same program makes, with a name of the provider",
+  async () => {
+    const preview = await project.runProgram("attach", "preview");
+    expect(preview.error).toBeUndefined();
+    const made = await project.runProgram("attach", "up");
+    expect(made.error).toBeUndefined();
+    expect(made.outputs?.["made"]).toMatch(/^shop-[0-9a-f]+$/);
+    expect(made.outputs?.["attached"]).toBe(made.outputs?.["made"]);
+    expect(kubernetes.only("kubernetes:postgresql.cnpg.io/v1:ClusterPatch").inputs).toMatchObject({
+      metadata: { name: made.outputs?.["made"], namespace: "shop" },
+    });
+    expect((await project.runProgram("attach", "up")).changes).toEqual({ same: made.changes?.["create"] });
+    expect((await project.runProgram("attach", "destroy")).error).toBeUndefined();
+  },
+);
 
-test("a database takes its repository out of another stack, and nothing of one that does not exist", async () => {
-  const { dataDirectory, host: machine } = host.settings();
-  const settings = { share: host.path("shared"), dataDirectory, host: machine };
-  const before = existsSync(host.path("etc"));
-  expect((await project.runProgram("tenant", "preview", settings)).error).toContain(
-    'unknown stack "organization/network/dev"',
-  );
-  const network = await project.runProgram("network", "up", settings);
-  expect(network.secrets).toContain("passphrase");
-  const made = await project.runProgram("tenant", "up", settings);
-  expect(made.error).toBeUndefined();
-  expect(made.outputs?.["firstBackup"]).toBe("taken");
-  for (const stack of ["network", "tenant"]) {
-    const state = readFileSync(join(project.folder, "state", ".pulumi", "stacks", stack, "dev.json"), "utf8");
-    expect(state).toContain(host.path("shared"));
-    expect(state).not.toContain(network.outputs?.["passphrase"] ?? "no passphrase");
-  }
-  expect(JSON.parse(made.outputs?.["topology"] ?? "")).toMatchObject({
-    repositories: [{ location: host.path("shared"), encrypted: true }],
-  });
-  expect((await project.runProgram("tenant", "up", settings)).changes).toEqual({ same: made.changes?.["create"] });
-  expect((await project.runProgram("tenant", "destroy", settings)).error).toBeUndefined();
-  expect((await project.runProgram("network", "destroy", settings)).error).toBeUndefined();
-  expect(existsSync(host.path("etc"))).toBe(before);
-  expect(existsSync(join(host.path("shared"), "backup", "main", "backup.info"))).toBe(true);
-});
+test.runIf(NIGHTLY)(
+  "a database takes its repository out of another stack, and nothing of one that does not exist",
+  async () => {
+    const { dataDirectory, host: machine } = host.settings();
+    const settings = { share: host.path("shared"), dataDirectory, host: machine };
+    const before = existsSync(host.path("etc"));
+    expect((await project.runProgram("tenant", "preview", settings)).error).toContain(
+      'unknown stack "organization/network/dev"',
+    );
+    const network = await project.runProgram("network", "up", settings);
+    expect(network.secrets).toContain("passphrase");
+    const made = await project.runProgram("tenant", "up", settings);
+    expect(made.error).toBeUndefined();
+    expect(made.outputs?.["firstBackup"]).toBe("taken");
+    for (const stack of ["network", "tenant"]) {
+      const state = readFileSync(join(project.folder, "state", ".pulumi", "stacks", stack, "dev.json"), "utf8");
+      expect(state).toContain(host.path("shared"));
+      expect(state).not.toContain(network.outputs?.["passphrase"] ?? "no passphrase");
+    }
+    expect(JSON.parse(made.outputs?.["topology"] ?? "")).toMatchObject({
+      repositories: [{ location: host.path("shared"), encrypted: true }],
+    });
+    expect((await project.runProgram("tenant", "up", settings)).changes).toEqual({ same: made.changes?.["create"] });
+    expect((await project.runProgram("tenant", "destroy", settings)).error).toBeUndefined();
+    expect((await project.runProgram("network", "destroy", settings)).error).toBeUndefined();
+    expect(existsSync(host.path("etc"))).toBe(before);
+    expect(existsSync(join(host.path("shared"), "backup", "main", "backup.info"))).toBe(true);
+  },
+);
 
-test("a program in Python makes the same with the plugin, and sees its errors", async (context) => {
+test.runIf(NIGHTLY)("a program in Python makes the same with the plugin, and sees its errors", async (context) => {
   const isPython = ["python3", "-c", "import ensurepip, venv"];
   if ((await findOnPath("python3")) === null || (await run("env", isPython)).exitCode !== 0)
     return context.skip("there is no python3 with its packages venv and ensurepip");

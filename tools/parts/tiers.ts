@@ -84,6 +84,13 @@ export const TIERS: readonly Tier[] = [
         "`test/interop/faults/twoHosts.test.ts`: hosts that share a repository; `test/simulation`: two to four hosts in any order",
       "test/model/faultPostgres.test.ts":
         "`test/model/faultModel.test.ts`: the same faults without PostgreSQL; `test/interop/faults`: each fault with it",
+      "test/interop/bench.test.ts": "a measurement; `test/tools`: its tables and options",
+      "test/interop/faults/troubleshooting.test.ts":
+        "`test/interop/faults/badInput.test.ts`: faults of configuration and repositories, with their messages",
+      "test/interop/restore/drill.test.ts":
+        "`test/hosts/drill.test.ts` and `test/kubernetes/drill.test.ts`: drills, and what they detect",
+      "test/interop/wal/patroni.test.ts":
+        "`test/interop/wal/synchronous.test.ts`: an agent beside a promoted server; `test/interop/backup/standby.test.ts`",
       "test/interop/postgres19.test.ts":
         "the other files of `test/interop` with PostgreSQL 18; `test/runtime/format` with golden files of 19",
     },
@@ -98,6 +105,13 @@ export const TIERS: readonly Tier[] = [
     queue: "compute",
     filesAtOnce: 3,
     quick: ["test/engine/root.test.ts"],
+    nightly: {
+      "test/engine/exampleProjects.test.ts":
+        "`test/package/package.test.ts`: each example compiles with the package; `test/engine/cnpgExamples.test.ts`: examples by the engine",
+      "test/engine/sftp.test.ts": "`test/hosts/repositoryHost.test.ts`: an SFTP repository of a host, by the engine",
+      "test/engine/stateSize.test.ts":
+        "a measurement; `test/kubernetes/content.test.ts`: what an object's state contains",
+    },
     testTimeoutMs: 600_000,
     about: "Pulumi CLI, local backend, dynamic resources",
     needsPulumi: true,
@@ -120,6 +134,8 @@ export const TIERS: readonly Tier[] = [
     isolated: [],
     quick: ["test/hosts/boot.test.ts"],
     nightly: {
+      "test/hosts/bare.test.ts":
+        "`test/package/machine.test.ts`: a machine without Node.js gets it, and backups, by one update",
       "test/hosts/majorUpgrade.test.ts":
         "`test/interop/majorUpgrade.test.ts`: the stanza follows pg_upgrade; `test/engine/majorUpgrade.test.ts`: the update after it",
       "test/hosts/newMachine.test.ts": "`test/package/machine.test.ts`: the update waits for the boot",
@@ -136,9 +152,17 @@ export const TIERS: readonly Tier[] = [
     // Labs share nothing, and mostly wait.
     filesAtOnce: 3,
     isolated: ["test/kubernetes/content.test.ts"],
-    first: ["test/kubernetes/fullBackups.test.ts"],
+    first: ["test/kubernetes/plugin.test.ts", "test/kubernetes/journey.test.ts"],
     quick: ["test/kubernetes/apiServer.test.ts", "test/kubernetes/cluster.test.ts"],
     nightly: {
+      "test/kubernetes/barman.test.ts":
+        "`test/kubernetes/replaceArchiver.test.ts`: Barman's archiver gives way; `test/engine/cnpgExamples.test.ts`: Barman's objects",
+      "test/kubernetes/failover.test.ts":
+        "`test/kubernetes/synchronous.test.ts`: a primary dies with its disk; `test/kubernetes/plugin.test.ts`: WAL has no gap after a failover",
+      "test/kubernetes/fullBackups.test.ts":
+        "`test/runtime/cnpg/sidecar`: the report of full backups; `test/kubernetes/journey.test.ts`: a backup on an update's request",
+      "test/kubernetes/served.test.ts":
+        "`test/kubernetes/plugin.test.ts`: a runtime from an image; `test/runtime/cnpg`: the served program and its digest",
       "test/kubernetes/backlog.test.ts": "a measurement; `test/kubernetes/plugin.test.ts`: WAL that waited arrives",
       "test/kubernetes/majorUpgrade.test.ts":
         "`test/interop/majorUpgrade.test.ts`: the stanza follows pg_upgrade; `test/runtime/cnpg/sidecar/stanzaKeeper.test.ts`",

@@ -2,8 +2,8 @@
  * Metrics of each repository, through CloudNativePG's own exporter, under the names that hosts use. Read from the
  * repositories at intervals, never during a scrape.
  */
+import { WAL_SEGMENT_SIZE_BYTES } from "../../base/limits";
 import type { Context } from "../../base/context";
-import { WAL_SEGMENT_SIZE_BYTES } from "../../format/wal/walSegment";
 import { toBackupError } from "../../base/errors";
 import type { WorkerStatus } from "../../operations/archivePush/pushQueue";
 import { silentLog } from "../../base/log";

@@ -2,6 +2,7 @@
  * `verify`: reads everything in every repository (or in `--repo`). Unlike stock it exits with 26 when anything is
  * wrong.
  */
+import { WAL_SEGMENT_SIZE_BYTES } from "../../base/limits";
 import { type BackupError, ERRORS, fail } from "../../base/errors";
 import type { RepoResult } from "../../base/parallel";
 import { differingNames } from "../../operations/shared/namedWal";
@@ -13,7 +14,6 @@ import { toBackupError } from "../../base/errors";
 import type { MissingWalStore } from "../../local/missingWal";
 import { conflictError } from "../../operations/archivePush/conflicts";
 import { saveRun } from "../../local/runRecords";
-import { WAL_SEGMENT_SIZE_BYTES } from "../../format/wal/walSegment";
 import type { Command, Invocation } from "../host";
 
 export const verifyCommand: Command = async (host) => {

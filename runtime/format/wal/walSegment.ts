@@ -145,9 +145,6 @@ function checkSegmentSize(sizeBytes: number): void {
   assert(power, `WAL segment size ${sizeBytes} is not a power of two from 1 MiB to 1 GiB`);
 }
 
-/** The size of PostgreSQL's segments unless initdb is told otherwise. Used where nothing shows another. */
-export const WAL_SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;
-
 /** The sizes that initdb allows: powers of two from 1 MiB to 1 GiB. */
 const SEGMENT_SIZES: readonly number[] = Array.from({ length: 11 }, (_, index) => 2 ** (20 + index));
 

@@ -1,6 +1,7 @@
 /**
  * Chooses the repository whose turn it is, and one of its backups: the first step of every drill, wherever it restores.
  */
+import { WAL_SEGMENT_SIZE_BYTES } from "../../base/limits";
 import type { Context } from "../../base/context";
 import { fail } from "../../base/errors";
 import { formatSize } from "../../base/units";
@@ -12,7 +13,7 @@ import { findNewestWal } from "../info/destinations";
 import { listTurns } from "./history";
 import type { DrillJournal } from "./drillJournal";
 import { fetchedBytes, type Picked, pickBackup, planTurn } from "./drillPlan";
-import { segmentSizeOf, WAL_SEGMENT_SIZE_BYTES } from "../../format/wal/walSegment";
+import { segmentSizeOf } from "../../format/wal/walSegment";
 import type { DrillPick } from "./record";
 
 export interface ChooseOptions {

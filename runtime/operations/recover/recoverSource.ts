@@ -3,10 +3,11 @@
  * repositories and writes nothing. Plain data, because it is passed on as JSON: `recover` runs as root, and perhaps
  * only PostgreSQL's account may read a repository.
  */
+import { WAL_SEGMENT_SIZE_BYTES } from "../../base/limits";
 import type { Context } from "../../base/context";
 import { perRepo } from "../../base/parallel";
 import type { Manifest } from "../../format/repository/manifest";
-import { parseWalName, segmentSizeOf, WAL_SEGMENT_SIZE_BYTES } from "../../format/wal/walSegment";
+import { parseWalName, segmentSizeOf } from "../../format/wal/walSegment";
 import type { Repository } from "../../repository/repository";
 import { isSegment, listWal } from "../../repository/walStore";
 import { archiveIdOf } from "../../format/repository/archiveInfo";

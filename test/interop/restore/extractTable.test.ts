@@ -2,6 +2,7 @@
  * Extracts one table from a backup, on real PostgreSQL. `find` locates it, and it equals the lost table with its
  * dependent objects. Production stays unchanged whenever a run is killed. The swap keeps the old table.
  */
+import { NIGHTLY } from "../../../tools/parts/nightly";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -209,50 +210,58 @@ describe("extract-table", async () => {
     expect(leftOvers()).toEqual([]);
   }, 300_000);
 
-  test("a dropped database: a schema into a recreated one, or all of it into a file", async () => {
-    await bed.cluster.sql("DROP DATABASE other");
-    const { stdout } = await bed.oursOk(["find", "--kind=drop", "--database=other", "--output=json"]);
-    const { transactions } = JSON.parse(stdout) as { transactions: { targets: { args: string[] }[] }[] };
-    const args = transactions[0]?.targets[0]?.args ?? expect.fail(stdout);
-    const run = ["extract-table", "--database=other", `--bin-path=${result.binaries.folder}`, ...args];
-    const gone = await bed.ours([...run, "--schema=public"]);
-    expect([gone.exitCode, gone.stdout + gone.stderr]).toEqual([
-      32,
-      expect.stringContaining("production has no database other"),
-    ]);
-    const content = CONTENT("filler");
-    const rows = `1000 ${await bed.cluster.value("SELECT sum(hashtextextended(ROW(i)::text, 0)::numeric) FROM generate_series(1, 1000) i")}`;
-    const file = join(bed.folder, "side", "other.dump");
-    await bed.oursOk([...run, `--to-file=${file}`]);
-    await runOk(join(result.binaries.folder, "pg_restore"), [
-      "--create",
-      "--dbname=postgres",
-      `--host=${bed.cluster.socketPath}`,
-      `--port=${bed.cluster.port}`,
-      `--username=${bed.cluster.superuser}`,
-      file,
-    ]);
-    expect(await bed.cluster.value(content, [], "other")).toBe(rows);
-    // Into an empty schema.
-    await bed.cluster.sql("DROP TABLE filler", [], "other");
-    await bed.oursOk([...run, "--schema=public", "--swap", "--yes"]);
-    expect(await bed.cluster.value(content, [], "other")).toBe(rows);
-    expect(leftOvers()).toEqual([]);
-  }, 300_000);
+  test.runIf(NIGHTLY)(
+    "a dropped database: a schema into a recreated one, or all of it into a file",
+    async () => {
+      await bed.cluster.sql("DROP DATABASE other");
+      const { stdout } = await bed.oursOk(["find", "--kind=drop", "--database=other", "--output=json"]);
+      const { transactions } = JSON.parse(stdout) as { transactions: { targets: { args: string[] }[] }[] };
+      const args = transactions[0]?.targets[0]?.args ?? expect.fail(stdout);
+      const run = ["extract-table", "--database=other", `--bin-path=${result.binaries.folder}`, ...args];
+      const gone = await bed.ours([...run, "--schema=public"]);
+      expect([gone.exitCode, gone.stdout + gone.stderr]).toEqual([
+        32,
+        expect.stringContaining("production has no database other"),
+      ]);
+      const content = CONTENT("filler");
+      const rows = `1000 ${await bed.cluster.value("SELECT sum(hashtextextended(ROW(i)::text, 0)::numeric) FROM generate_series(1, 1000) i")}`;
+      const file = join(bed.folder, "side", "other.dump");
+      await bed.oursOk([...run, `--to-file=${file}`]);
+      await runOk(join(result.binaries.folder, "pg_restore"), [
+        "--create",
+        "--dbname=postgres",
+        `--host=${bed.cluster.socketPath}`,
+        `--port=${bed.cluster.port}`,
+        `--username=${bed.cluster.superuser}`,
+        file,
+      ]);
+      expect(await bed.cluster.value(content, [], "other")).toBe(rows);
+      // Into an empty schema.
+      await bed.cluster.sql("DROP TABLE filler", [], "other");
+      await bed.oursOk([...run, "--schema=public", "--swap", "--yes"]);
+      expect(await bed.cluster.value(content, [], "other")).toBe(rows);
+      expect(leftOvers()).toEqual([]);
+    },
+    300_000,
+  );
 
-  test("a target before the table existed, or one that is never reached", async () => {
-    const args = targets.get("sales.events") ?? [];
-    const early = await bed.ours(argv(["--table=public.never", ...args]));
-    expect([early.exitCode, early.stdout + early.stderr]).toEqual([
-      32,
-      expect.stringContaining("table public.never does not exist at this target"),
-    ]);
-    const overdue = await bed.ours(argv(["--table=public.orders", "--as=late", "--type=xid", "--target=4000000"]));
-    expect([overdue.exitCode, overdue.stdout + overdue.stderr]).toEqual([
-      56,
-      expect.stringContaining("recovery ended before configured recovery target was reached"),
-    ]);
-    expect(await schemas()).not.toContain("late");
-    expect(leftOvers()).toEqual([]);
-  }, 300_000);
+  test.runIf(NIGHTLY)(
+    "a target before the table existed, or one that is never reached",
+    async () => {
+      const args = targets.get("sales.events") ?? [];
+      const early = await bed.ours(argv(["--table=public.never", ...args]));
+      expect([early.exitCode, early.stdout + early.stderr]).toEqual([
+        32,
+        expect.stringContaining("table public.never does not exist at this target"),
+      ]);
+      const overdue = await bed.ours(argv(["--table=public.orders", "--as=late", "--type=xid", "--target=4000000"]));
+      expect([overdue.exitCode, overdue.stdout + overdue.stderr]).toEqual([
+        56,
+        expect.stringContaining("recovery ended before configured recovery target was reached"),
+      ]);
+      expect(await schemas()).not.toContain("late");
+      expect(leftOvers()).toEqual([]);
+    },
+    300_000,
+  );
 });

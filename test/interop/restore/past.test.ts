@@ -4,6 +4,7 @@
  * that into another repository, which stock restores. Stock's own `repo-target-time` cannot be compared here: versitygw
  * dates old versions by their replacement, and only its version ids have the time that Amazon would show.
  */
+import { NIGHTLY } from "../../../tools/parts/nightly";
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -213,52 +214,62 @@ describe(TITLE, async () => {
     expect((await bed.oursOk(["metrics"])).stdout).toMatch(/^pgbackstop_attack_drill_ok\{.*\} 1$/m);
   });
 
-  test("the runbook's scenario, command by command, recovers a lost database and ends with a clean copy", async () => {
-    const rows = await bed.cluster.tableChecksums();
-    await bed.cluster.stop();
-    // A server that `recover` may replace.
-    await pgCtl(bed, ["start"]);
-    await pgCtl(bed, ["stop", "-m", "immediate"]);
-    const { dataPath } = bed.cluster;
-    rmSync(join(dataPath, "base"), { recursive: true });
-    // What was never archived comes back from the bucket alone.
-    for (const name of readdirSync(join(dataPath, "pg_wal")))
-      if (name.startsWith("0")) rmSync(join(dataPath, "pg_wal", name));
-    // Only the copy of the past has it then.
-    rmSync(join(bed.repoPath(2), "pgbackstop/main/stream"), { recursive: true });
-    const book = runbookOf(topology({ repositories: { repo1: BUCKET } }));
-    const scenario = book?.scenarios.find(({ id }) => id === "repository-1-attacked");
-    const ran: string[] = [];
-    for (const command of scenario?.steps.flatMap(({ commands }) => commands) ?? []) {
-      const [, args] = /^sudo pgbackstop (.*)$/.exec(command) ?? [];
-      // The stack's program is not here.
-      if (args === undefined) continue;
-      const yes = args.startsWith("recover ") ? " --yes" : "";
-      const filled = `${args.replaceAll("<BEFORE>", before).replaceAll("<KEY>", "2")}${yes}`;
-      const line = `"${bed.runtime.node}" ${bed.oursCommand([], config).join(" ")} ${filled}`;
-      const done = await run("sh", ["-c", line], { user: bed.cluster.user, cwd: bed.folder, timeoutMs: 300_000 });
-      // The emptied repository takes no WAL, and the agent of the other is gone.
-      const isRecover = filled.startsWith("recover ");
-      expect([filled, done.exitCode, done.stderr, done.stdout]).toEqual([
-        filled,
-        isRecover ? 103 : 0,
-        "",
-        isRecover ? expect.stringMatching(/is open, on timeline 2\.[^]*! Not every repository gets WAL/) : done.stdout,
-      ]);
-      ran.push(filled.split(" ")[0] ?? "");
-    }
-    expect(ran).toEqual(["info", "verify", "recover", "sync", "verify"]);
-    expect(compareChecksums(rows, await bed.cluster.tableChecksums())).toEqual([]);
-    expect(await bed.cluster.value("SELECT count(*) FROM streamed")).toBe("100");
-  }, 300_000);
+  test.runIf(NIGHTLY)(
+    "the runbook's scenario, command by command, recovers a lost database and ends with a clean copy",
+    async () => {
+      const rows = await bed.cluster.tableChecksums();
+      await bed.cluster.stop();
+      // A server that `recover` may replace.
+      await pgCtl(bed, ["start"]);
+      await pgCtl(bed, ["stop", "-m", "immediate"]);
+      const { dataPath } = bed.cluster;
+      rmSync(join(dataPath, "base"), { recursive: true });
+      // What was never archived comes back from the bucket alone.
+      for (const name of readdirSync(join(dataPath, "pg_wal")))
+        if (name.startsWith("0")) rmSync(join(dataPath, "pg_wal", name));
+      // Only the copy of the past has it then.
+      rmSync(join(bed.repoPath(2), "pgbackstop/main/stream"), { recursive: true });
+      const book = runbookOf(topology({ repositories: { repo1: BUCKET } }));
+      const scenario = book?.scenarios.find(({ id }) => id === "repository-1-attacked");
+      const ran: string[] = [];
+      for (const command of scenario?.steps.flatMap(({ commands }) => commands) ?? []) {
+        const [, args] = /^sudo pgbackstop (.*)$/.exec(command) ?? [];
+        // The stack's program is not here.
+        if (args === undefined) continue;
+        const yes = args.startsWith("recover ") ? " --yes" : "";
+        const filled = `${args.replaceAll("<BEFORE>", before).replaceAll("<KEY>", "2")}${yes}`;
+        const line = `"${bed.runtime.node}" ${bed.oursCommand([], config).join(" ")} ${filled}`;
+        const done = await run("sh", ["-c", line], { user: bed.cluster.user, cwd: bed.folder, timeoutMs: 300_000 });
+        // The emptied repository takes no WAL, and the agent of the other is gone.
+        const isRecover = filled.startsWith("recover ");
+        expect([filled, done.exitCode, done.stderr, done.stdout]).toEqual([
+          filled,
+          isRecover ? 103 : 0,
+          "",
+          isRecover
+            ? expect.stringMatching(/is open, on timeline 2\.[^]*! Not every repository gets WAL/)
+            : done.stdout,
+        ]);
+        ran.push(filled.split(" ")[0] ?? "");
+      }
+      expect(ran).toEqual(["info", "verify", "recover", "sync", "verify"]);
+      expect(compareChecksums(rows, await bed.cluster.tableChecksums())).toEqual([]);
+      expect(await bed.cluster.value("SELECT count(*) FROM streamed")).toBe("100");
+    },
+    300_000,
+  );
 
-  test("sync copied the past into another repository, streamed WAL too, which is readable without versions", async () => {
-    const again = await bed.oursOk(["sync", `--from-repo=1@${before}`, "--to-repo=2"], { config });
-    expect(again.stdout).toContain("repo2: nothing is missing from repo1");
-    await bed.oursOk(["verify", "--repo=2"]);
-    expect(await bed.restoreAndCompare({ by: null, repo: 2 })).toEqual([]);
-    const differences = await bed.restoreAndCompare({ by: stock, repo: 2 });
-    expect(differences.filter((line) => !line.includes(STREAMED))).toEqual([]);
-    expect(bed.findLeaks()).toEqual([]);
-  }, 300_000);
+  test.runIf(NIGHTLY)(
+    "sync copied the past into another repository, streamed WAL too, which is readable without versions",
+    async () => {
+      const again = await bed.oursOk(["sync", `--from-repo=1@${before}`, "--to-repo=2"], { config });
+      expect(again.stdout).toContain("repo2: nothing is missing from repo1");
+      await bed.oursOk(["verify", "--repo=2"]);
+      expect(await bed.restoreAndCompare({ by: null, repo: 2 })).toEqual([]);
+      const differences = await bed.restoreAndCompare({ by: stock, repo: 2 });
+      expect(differences.filter((line) => !line.includes(STREAMED))).toEqual([]);
+      expect(bed.findLeaks()).toEqual([]);
+    },
+    300_000,
+  );
 });

@@ -6,6 +6,7 @@
  * behind a permanent socket, and a recovery with prefetch. No WAL is lost, PostgreSQL sees only the failures that the
  * policy requires, and stock finds nothing wrong.
  */
+import { NIGHTLY } from "../../../tools/parts/nightly";
 import { existsSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -134,53 +135,57 @@ describe("the agent", async () => {
     expect(absent).toMatchObject({ exitCode: 1, stderr: "" });
   });
 
-  test("archive-push-queue-max: an automatic backup follows the drop, and check passes again", {
-    timeout: 600_000,
-  }, async () => {
-    await agent.stop();
-    const configPath = bed.variant("drop", {
-      global: { "archive-push-queue-max": "3MiB", "archive-timeout": "4", "io-timeout": "2" },
-    });
-    agent = await AgentProcess.start({ paths, runtime: bed.runtime, configPath, stanza: bed.stanza });
-    const info = async (): Promise<ReturnType<typeof parseInfo>> =>
-      parseInfo((await bed.ours(["info", "--output=json"])).stdout);
-    const droppedCounts = async (): Promise<number[]> => (await info()).repo.map((repo) => repo["wal-dropped"] ?? 0);
-    const backups = (await info()).backup.length;
-    const before = await archived();
-    renameSync(bed.repoPath(1), `${bed.repoPath(1)}.away`);
-    await server.stop();
-    await writeSegments(bed, 5);
-    await waitFor("segments to be dropped", 120_000, async () => ((await archived()) >= before + 2 ? true : null));
-    // A running agent closes the gap. On a slow machine the next checks would run too late.
-    await agent.stop();
-    renameSync(`${bed.repoPath(1)}.away`, bed.repoPath(1));
-    await server.start();
-    expect((await droppedCounts()).every((count) => count >= 1)).toBe(true);
-    expect(await bed.ours(["check", "--no-archive-check"])).toMatchObject({
-      exitCode: 103,
-      stdout: expect.stringContaining("were dropped because of archive-push-queue-max"),
-    });
-    await agent.start();
-    // PostgreSQL's archiver pauses after failures while no agent listened.
-    await bed.cluster.sql("SELECT pg_reload_conf()");
-    await waitFor(
-      "the backup behind the gap",
-      300_000,
-      async () => ((await droppedCounts()).every((count) => count === 0) ? true : null),
-      500,
-    );
-    expect(agent.log()).toMatch(/WARN: taking a backup into repo1, repo2|WARN: taking a backup into repo\d/);
-    const after = (await info()).backup;
-    expect(after.length).toBeGreaterThan(backups);
-    await bed.oursOk(["check"]);
-    // Repositories that come back one after the other get separate backups.
-    for (const key of [1, 2]) {
-      const newest = after.filter(({ database }) => database["repo-key"] === key).at(-1);
-      await bed.oursOk(["verify", `--repo=${key}`, `--set=${newest?.label}`]);
-    }
-    await agent.stop();
-    agent = await startAgent(false);
-  });
+  test.runIf(NIGHTLY)(
+    "archive-push-queue-max: an automatic backup follows the drop, and check passes again",
+    {
+      timeout: 600_000,
+    },
+    async () => {
+      await agent.stop();
+      const configPath = bed.variant("drop", {
+        global: { "archive-push-queue-max": "3MiB", "archive-timeout": "4", "io-timeout": "2" },
+      });
+      agent = await AgentProcess.start({ paths, runtime: bed.runtime, configPath, stanza: bed.stanza });
+      const info = async (): Promise<ReturnType<typeof parseInfo>> =>
+        parseInfo((await bed.ours(["info", "--output=json"])).stdout);
+      const droppedCounts = async (): Promise<number[]> => (await info()).repo.map((repo) => repo["wal-dropped"] ?? 0);
+      const backups = (await info()).backup.length;
+      const before = await archived();
+      renameSync(bed.repoPath(1), `${bed.repoPath(1)}.away`);
+      await server.stop();
+      await writeSegments(bed, 5);
+      await waitFor("segments to be dropped", 120_000, async () => ((await archived()) >= before + 2 ? true : null));
+      // A running agent closes the gap. On a slow machine the next checks would run too late.
+      await agent.stop();
+      renameSync(`${bed.repoPath(1)}.away`, bed.repoPath(1));
+      await server.start();
+      expect((await droppedCounts()).every((count) => count >= 1)).toBe(true);
+      expect(await bed.ours(["check", "--no-archive-check"])).toMatchObject({
+        exitCode: 103,
+        stdout: expect.stringContaining("were dropped because of archive-push-queue-max"),
+      });
+      await agent.start();
+      // PostgreSQL's archiver pauses after failures while no agent listened.
+      await bed.cluster.sql("SELECT pg_reload_conf()");
+      await waitFor(
+        "the backup behind the gap",
+        300_000,
+        async () => ((await droppedCounts()).every((count) => count === 0) ? true : null),
+        500,
+      );
+      expect(agent.log()).toMatch(/WARN: taking a backup into repo1, repo2|WARN: taking a backup into repo\d/);
+      const after = (await info()).backup;
+      expect(after.length).toBeGreaterThan(backups);
+      await bed.oursOk(["check"]);
+      // Repositories that come back one after the other get separate backups.
+      for (const key of [1, 2]) {
+        const newest = after.filter(({ database }) => database["repo-key"] === key).at(-1);
+        await bed.oursOk(["verify", `--repo=${key}`, `--set=${newest?.label}`]);
+      }
+      await agent.stop();
+      agent = await startAgent(false);
+    },
+  );
 
   test("behind a permanent socket, restarts under load fail no archive call; without an agent the client exits with 49", async () => {
     // No segment may wait for an agent while none runs.

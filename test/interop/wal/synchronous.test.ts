@@ -151,115 +151,128 @@ describe("synchronous streaming", async () => {
     expect(await names(own)).toBe("pgbackstop");
   });
 
-  test("with a limit, the host's unit ends the wait when no agent runs, and the next agent begins it again", {
-    timeout: 300_000,
-  }, async () => {
-    const own = await open({
-      stream: { intervalSeconds: 60, synchronous: "all", degradeAfterSeconds: 2 },
-      repos: ["posix"],
-    });
-    await own.untilStreaming();
-    const logFile = await startDegrading(own, 2);
-    await own.cluster.sql("INSERT INTO commits VALUES (100, 1)");
-    // Longer than its limit: it leaves a living agent alone.
-    await sleep(4000);
-    expect(await names(own)).toBe("pgbackstop");
-    await own.stopAgent("SIGKILL");
-    await own.cluster.sql("INSERT INTO commits VALUES (100, 2)");
-    expect(await names(own)).toBe("");
-    expect(readFileSync(logFile, "utf8")).toBe(
-      "<4>commits no longer wait for the repositories: no agent has answered for 2 seconds\n",
-    );
-    for (const value of [
-      "FIRST 2 (pgbackstop, s1)",
-      'ANY 3 (pgbackstop, s1, "S 2")',
-      "FIRST 1 (pgbackstop, s1)",
-      "pgbackstop",
-    ]) {
-      await own.cluster.alterSystem({ synchronous_standby_names: value });
+  test.runIf(NIGHTLY)(
+    "with a limit, the host's unit ends the wait when no agent runs, and the next agent begins it again",
+    {
+      timeout: 300_000,
+    },
+    async () => {
+      const own = await open({
+        stream: { intervalSeconds: 60, synchronous: "all", degradeAfterSeconds: 2 },
+        repos: ["posix"],
+      });
+      await own.untilStreaming();
+      const logFile = await startDegrading(own, 2);
+      await own.cluster.sql("INSERT INTO commits VALUES (100, 1)");
+      // Longer than its limit: it leaves a living agent alone.
       await sleep(4000);
-      // An agent never writes the third: one standby alone fulfils it, so no commit waits for the agent.
-      expect(await names(own)).toBe(value.startsWith("FIRST 1") ? value : withoutReceiver(value));
-    }
-    await own.cluster.sql("ALTER SYSTEM RESET synchronous_standby_names");
-    await own.startAgent();
-    await own.untilStreaming();
-    expect(await names(own)).toBe("pgbackstop");
-  });
+      expect(await names(own)).toBe("pgbackstop");
+      await own.stopAgent("SIGKILL");
+      await own.cluster.sql("INSERT INTO commits VALUES (100, 2)");
+      expect(await names(own)).toBe("");
+      expect(readFileSync(logFile, "utf8")).toBe(
+        "<4>commits no longer wait for the repositories: no agent has answered for 2 seconds\n",
+      );
+      for (const value of [
+        "FIRST 2 (pgbackstop, s1)",
+        'ANY 3 (pgbackstop, s1, "S 2")',
+        "FIRST 1 (pgbackstop, s1)",
+        "pgbackstop",
+      ]) {
+        await own.cluster.alterSystem({ synchronous_standby_names: value });
+        await sleep(4000);
+        // An agent never writes the third: one standby alone fulfils it, so no commit waits for the agent.
+        expect(await names(own)).toBe(value.startsWith("FIRST 1") ? value : withoutReceiver(value));
+      }
+      await own.cluster.sql("ALTER SYSTEM RESET synchronous_standby_names");
+      await own.startAgent();
+      await own.untilStreaming();
+      expect(await names(own)).toBe("pgbackstop");
+    },
+  );
 
-  test("two agents of one server, killed and asleep in turn, confirm nothing that a restore lacks", {
-    timeout: 300_000,
-  }, async () => {
-    const own = await open({
-      stream: { intervalSeconds: 60, synchronous: "all" },
-      repos: ["s3", "posix"],
-      settings: { wal_sender_timeout: "2s" },
-    });
-    await own.untilStreaming();
-    await own.startAgent(2);
-    await own.untilStreaming(2);
-    const writers = new Writers(own.cluster, 4, new Map());
-    // Each disturbance ends with both, so that the next one meets both.
-    await sleep(500);
-    await own.stopAgent("SIGKILL", 1);
-    await sleep(1000);
-    await own.startAgent(1);
-    await own.untilStreaming(1);
-    own.signalAgent("SIGSTOP", 1);
-    await sleep(4000);
-    const before = writers.commits.length;
-    await sleep(500);
-    // PostgreSQL waits for either of them.
-    expect(writers.commits.length).toBeGreaterThan(before);
-    own.signalAgent("SIGSTOP", 2);
-    own.signalAgent("SIGCONT", 1);
-    await sleep(4000);
-    own.signalAgent("SIGCONT", 2);
-    await own.stopAgent("SIGKILL", 1);
-    await sleep(1500);
-    writers.stop();
-    await own.loseHost();
-    await writers.ended();
-    for (const repoIndex of [1, 2]) {
-      if (repoIndex === 2) await own.loseHost();
-      await own.restore(repoIndex);
-      expect(await missingCommits(own.cluster, writers.commits)).toEqual([]);
-    }
-    process.stdout.write(`two agents: ${writers.commits.length} commits acknowledged, none lost\n`);
-  });
-
-  test("an old primary that still runs beside the promoted one: each timeline has every commit that was acknowledged on it", {
-    timeout: 300_000,
-  }, async () => {
-    const own = await open({ stream: { intervalSeconds: 60, synchronous: "all" } });
-    await own.untilStreaming();
-    const standby = await own.cluster.createStandby(own.archivesBy(2));
-    try {
-      await own.startAgent(2, standby);
-      const next = new Map<number, number>();
-      const old = new Writers(own.cluster, 2, next);
-      await sleep(1000);
-      await standby.sql("SELECT pg_promote()");
-      const promoted = new Writers(standby, 2, new Map([0, 1].map((client) => [client, 1_000_000])));
+  test.runIf(NIGHTLY)(
+    "two agents of one server, killed and asleep in turn, confirm nothing that a restore lacks",
+    {
+      timeout: 300_000,
+    },
+    async () => {
+      const own = await open({
+        stream: { intervalSeconds: 60, synchronous: "all" },
+        repos: ["s3", "posix"],
+        settings: { wal_sender_timeout: "2s" },
+      });
+      await own.untilStreaming();
+      await own.startAgent(2);
       await own.untilStreaming(2);
-      await sleep(3000);
-      old.stop();
-      promoted.stop();
-      const { timeline_id: timeline } = (await standby.sql("SELECT timeline_id FROM pg_control_checkpoint()"))[0] ?? {};
-      expect(timeline).toBe(2);
-      await Promise.all([own.stopAgent("SIGKILL", 2), standby.stop("immediate")]);
+      const writers = new Writers(own.cluster, 4, new Map());
+      // Each disturbance ends with both, so that the next one meets both.
+      await sleep(500);
+      await own.stopAgent("SIGKILL", 1);
+      await sleep(1000);
+      await own.startAgent(1);
+      await own.untilStreaming(1);
+      own.signalAgent("SIGSTOP", 1);
+      await sleep(4000);
+      const before = writers.commits.length;
+      await sleep(500);
+      // PostgreSQL waits for either of them.
+      expect(writers.commits.length).toBeGreaterThan(before);
+      own.signalAgent("SIGSTOP", 2);
+      own.signalAgent("SIGCONT", 1);
+      await sleep(4000);
+      own.signalAgent("SIGCONT", 2);
+      await own.stopAgent("SIGKILL", 1);
+      await sleep(1500);
+      writers.stop();
       await own.loseHost();
-      await Promise.all([old.ended(), promoted.ended()]);
-      expect([old, promoted].map(({ commits }) => commits.length > 10)).toEqual([true, true]);
-      await own.restore(undefined, ["--type=default", "--target-timeline=1"]);
-      expect(await missingCommits(own.cluster, old.commits)).toEqual([]);
-      await own.loseHost();
-      await own.restore(undefined, ["--type=default", "--target-timeline=2"]);
-      expect(await missingCommits(own.cluster, promoted.commits)).toEqual([]);
-    } finally {
-      await standby.remove();
-    }
-  });
+      await writers.ended();
+      for (const repoIndex of [1, 2]) {
+        if (repoIndex === 2) await own.loseHost();
+        await own.restore(repoIndex);
+        expect(await missingCommits(own.cluster, writers.commits)).toEqual([]);
+      }
+      process.stdout.write(`two agents: ${writers.commits.length} commits acknowledged, none lost\n`);
+    },
+  );
+
+  test.runIf(NIGHTLY)(
+    "an old primary that still runs beside the promoted one: each timeline has every commit that was acknowledged on it",
+    {
+      timeout: 300_000,
+    },
+    async () => {
+      const own = await open({ stream: { intervalSeconds: 60, synchronous: "all" } });
+      await own.untilStreaming();
+      const standby = await own.cluster.createStandby(own.archivesBy(2));
+      try {
+        await own.startAgent(2, standby);
+        const next = new Map<number, number>();
+        const old = new Writers(own.cluster, 2, next);
+        await sleep(1000);
+        await standby.sql("SELECT pg_promote()");
+        const promoted = new Writers(standby, 2, new Map([0, 1].map((client) => [client, 1_000_000])));
+        await own.untilStreaming(2);
+        await sleep(3000);
+        old.stop();
+        promoted.stop();
+        const { timeline_id: timeline } =
+          (await standby.sql("SELECT timeline_id FROM pg_control_checkpoint()"))[0] ?? {};
+        expect(timeline).toBe(2);
+        await Promise.all([own.stopAgent("SIGKILL", 2), standby.stop("immediate")]);
+        await own.loseHost();
+        await Promise.all([old.ended(), promoted.ended()]);
+        expect([old, promoted].map(({ commits }) => commits.length > 10)).toEqual([true, true]);
+        await own.restore(undefined, ["--type=default", "--target-timeline=1"]);
+        expect(await missingCommits(own.cluster, old.commits)).toEqual([]);
+        await own.loseHost();
+        await own.restore(undefined, ["--type=default", "--target-timeline=2"]);
+        expect(await missingCommits(own.cluster, promoted.commits)).toEqual([]);
+      } finally {
+        await standby.remove();
+      }
+    },
+  );
 
   test("a server's own synchronous standby stays required, and others' values stay", { timeout: 300_000 }, async () => {
     const own = await open({ stream: { intervalSeconds: 60, synchronous: "all" }, repos: ["posix"] });
@@ -293,29 +306,33 @@ describe("synchronous streaming", async () => {
     }
   });
 
-  test("remote_apply is refused, remote_write waits for the bucket too", { timeout: 300_000 }, async () => {
-    const own = await open({ stream: { intervalSeconds: 60, synchronous: "all" } });
-    await own.untilStreaming();
-    await own.bucket?.stop();
-    let isDone = false;
-    const commit = own.cluster
-      .sql("SET synchronous_commit = remote_write; INSERT INTO commits VALUES (100, 1)")
-      .then(() => {
-        isDone = true;
-      });
-    await sleep(1500);
-    expect(isDone).toBe(false);
-    await own.bucket?.start();
-    await commit;
-    await own.stopAgent();
-    await own.cluster.sql("ALTER SYSTEM RESET synchronous_standby_names");
-    await own.cluster.alterSystem({ synchronous_commit: "remote_apply" });
-    await own.startAgent();
-    await waitFor("the refusal", 60_000, async () =>
-      own.agentLog().includes("synchronous_commit is remote_apply for the server") ? true : null,
-    );
-    expect(await names(own)).toBe("");
-  });
+  test.runIf(NIGHTLY)(
+    "remote_apply is refused, remote_write waits for the bucket too",
+    { timeout: 300_000 },
+    async () => {
+      const own = await open({ stream: { intervalSeconds: 60, synchronous: "all" } });
+      await own.untilStreaming();
+      await own.bucket?.stop();
+      let isDone = false;
+      const commit = own.cluster
+        .sql("SET synchronous_commit = remote_write; INSERT INTO commits VALUES (100, 1)")
+        .then(() => {
+          isDone = true;
+        });
+      await sleep(1500);
+      expect(isDone).toBe(false);
+      await own.bucket?.start();
+      await commit;
+      await own.stopAgent();
+      await own.cluster.sql("ALTER SYSTEM RESET synchronous_standby_names");
+      await own.cluster.alterSystem({ synchronous_commit: "remote_apply" });
+      await own.startAgent();
+      await waitFor("the refusal", 60_000, async () =>
+        own.agentLog().includes("synchronous_commit is remote_apply for the server") ? true : null,
+      );
+      expect(await names(own)).toBe("");
+    },
+  );
 
   test("a server with a dead bucket shuts down, and starts again", { timeout: 300_000 }, async () => {
     // The directory takes the last segment, so that only the stream waits for the bucket.
