@@ -35,7 +35,7 @@ export function guardedArchiveGet(archiveGet: string): string {
   ].join("; ");
 }
 
-/** Added to the name of a requested file: {@link guardedByMark} takes only this mark as "no repository has the file". */
+/** Added to a requested name: {@link guardedByMark} takes only this mark as "no repository has the file". */
 export const ABSENT_MARK = ".absent";
 
 /**
