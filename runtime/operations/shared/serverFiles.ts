@@ -21,7 +21,7 @@ import { fail, nullOn, toBackupError } from "../../base/errors";
 import { LIMITS } from "../../base/limits";
 import { perRepo } from "../../base/parallel";
 import { isLabel } from "../../format/repository/label";
-import { isArray, isObject, type JsonValue, parseJson } from "../../format/repository/json";
+import { isArray, isObject, type JsonValue, parseJson, renderJson } from "../../format/repository/json";
 import type { Manifest, OwnerName } from "../../format/repository/manifest";
 import { parseMode, renderMode } from "../../format/repository/manifestRows";
 import { serverFilesPath, serverFilesRoot } from "../../format/repository/repoPath";
@@ -176,7 +176,7 @@ function parseServerFiles(text: string, path: string): ServerFile[] {
   if (version !== VERSION || !isArray(files))
     throw fail(
       "format",
-      `'${path}': expected version ${VERSION} with files, found version ${JSON.stringify(version)}`,
+      `'${path}': expected version ${VERSION} with files, found version ${renderJson(version ?? null)}`,
       { path },
     );
   return files.map((row) => parseFile(row, path));

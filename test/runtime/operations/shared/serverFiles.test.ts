@@ -135,6 +135,7 @@ describe("configuration files outside the data directory", () => {
   it.each([
     ["not gzip at all", Buffer.from("x"), "cannot be decompressed"],
     ["another version", gzipSync('{"version":2,"files":[]}'), "expected version 1 with files, found version 2"],
+    ["a large version", gzipSync(`{"version":${10n ** 17n},"files":[]}`), "found version 100000000000000000"],
     [
       "a path to the outside",
       gzipSync('{"version":1,"files":[{"path":"/a/../etc/passwd"}]}'),
