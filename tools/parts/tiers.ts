@@ -72,7 +72,8 @@ export const TIERS: readonly Tier[] = [
     name: "data",
     folders: ["test/interop", "test/conformance", "test/model", "test/simulation"],
     queue: "compute",
-    filesAtOnce: 2,
+    // Many wait for timeouts, outages and recoveries.
+    filesAtOnce: 3,
     isolated: ["test/simulation/simulation.test.ts"],
     quick: [
       "test/conformance/storage.test.ts",
@@ -89,6 +90,8 @@ export const TIERS: readonly Tier[] = [
         "`test/interop/faults/badInput.test.ts`: faults of configuration and repositories, with their messages",
       "test/interop/restore/drill.test.ts":
         "`test/hosts/drill.test.ts` and `test/kubernetes/drill.test.ts`: drills, and what they detect",
+      "test/interop/restore/pitr.test.ts":
+        "`test/interop/restore/restoreOptions.test.ts`: each kind of target; `test/interop/restore/find.test.ts`: targets by transactions",
       "test/interop/wal/patroni.test.ts":
         "`test/interop/wal/synchronous.test.ts`: an agent beside a promoted server; `test/interop/backup/standby.test.ts`",
       "test/interop/postgres19.test.ts":

@@ -207,7 +207,7 @@ describe.each(atNight(18, 17))("streamed WAL of PostgreSQL %i", async (major) =>
     agent = await startAgent();
   });
 
-  test.runIf(isWhole)(
+  test.runIf(isWhole && NIGHTLY)(
     "check names obstacles and remedies; the agent reports them too, and continues to archive",
     { timeout: 600_000 },
     async () => {
