@@ -159,7 +159,8 @@ export class Truth {
       if (atMs >= sinceMs || !id.startsWith(`${repoIndex}:`)) continue;
       const name = id.slice(id.indexOf(":") + 1);
       const isWal = this.#written.has(name);
-      if (isWal && name >= this.#neededFrom(bucket) && !this.isIntact(repoIndex, name))
+      const isNeeded = isWal && name >= this.#neededFrom(bucket);
+      if (isNeeded && !this.isIntact(repoIndex, name) && !this.#isHidden(bucket, name))
         return `repo${repoIndex}: ${name} is not there as it was`;
       const label = DATA_FILE.exec(name)?.[1];
       const file = bucket.files.get(name);
@@ -168,6 +169,15 @@ export class Truth {
         return `repo${repoIndex}: '${name}' of a listed backup was changed`;
     }
     return null;
+  }
+
+  /** Other bytes under their own hash show only beside another repository's copy. */
+  #isHidden(bucket: Bucket, name: string): boolean {
+    const sha1 = this.acknowledged.get(name) ?? "";
+    const isWhole = [...bucket.files].some(
+      ([path, file]) => path.includes(`/${name}-`) && path.includes(sha1OfStored(file)),
+    );
+    return isWhole && !this.#buckets.some((other) => other !== bucket && holds(other, name, sha1));
   }
 
   /**
