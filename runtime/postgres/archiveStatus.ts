@@ -27,6 +27,11 @@ export function isReady(walDirectory: string, walName: string): boolean {
   return exists(`${directory}/${walName}.ready`) || !exists(directory);
 }
 
+/** True once PostgreSQL has written the whole file: it waits for the archive, or is stored. */
+export function isFinished(walDirectory: string, walName: string): boolean {
+  return [".ready", ".done"].some((end) => exists(`${walDirectory}/archive_status/${walName}${end}`));
+}
+
 function exists(path: string): boolean {
   try {
     statSync(path);

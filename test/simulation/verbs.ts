@@ -441,7 +441,10 @@ async function healAll(stage: Stage, repos: readonly Repository[]): Promise<stri
   const local: LocalWal = {
     ...real,
     // A host's pg_wal may be empty here; PostgreSQL's has the segment that is being written.
-    newest: async () => positionOf([host.newestWal, nameOfWal(world.walNo)].sort().at(-1) ?? ""),
+    newest: async () => {
+      const isFinished = host.newestWal >= nameOfWal(world.walNo);
+      return { ...positionOf(isFinished ? host.newestWal : nameOfWal(world.walNo)), isFinished };
+    },
     prepare: async (name) => {
       const wal = await real.prepare(name);
       // The weak one takes what has left pg_wal for stored.

@@ -307,13 +307,14 @@ interface LeftBehind {
 
 /** Removes attempts that cannot be resumed. */
 async function sortOut(open: OpenBackup, begin: Begin, ctx: Context): Promise<LeftBehind> {
-  const { repo, infoPass, lease } = open;
+  const { backups, repo, infoPass, lease } = open;
   const finished: string[] = [];
   const foreign: string[] = [];
   let resumable: Resumable | null = null;
   const all = await listLabels(repo);
   for (const label of all) {
-    if (await hasManifest(repo, label)) {
+    // A listed backup may have lost its manifest. Its files are nobody's attempt.
+    if (backups.some((entry) => entry.label === label) || (await hasManifest(repo, label))) {
       finished.push(label);
       continue;
     }

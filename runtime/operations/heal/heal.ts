@@ -22,7 +22,7 @@ import type { PreparedWal } from "../archivePush/prepareWal";
 import { type Archive, openArchive, storeAbsent } from "./openArchive";
 import { type Copy, decide, findDamage, openCopy, type ServerContent } from "./decide";
 import { healNamed } from "./healNamed";
-import { isAhead, type WalPosition } from "../shared/carriedWal";
+import { isAhead, type NewestWal } from "../shared/carriedWal";
 import { checkArchive, type ClusterIdentity } from "../shared/identity";
 import { type LocalWal, withoutFiles } from "../shared/localWal";
 
@@ -201,7 +201,7 @@ function missingFrom(
   target: ListedArchive,
   archives: readonly ListedArchive[],
   recorded: ReadonlySet<string>,
-  newest: WalPosition | null,
+  newest: NewestWal | null,
   { log }: Context,
 ): string[] {
   const { neededFrom } = target;

@@ -12,11 +12,16 @@ import type { Repository } from "../../repository/repository";
 import { isSegment, openWal, type StoredWal } from "../../repository/walStore";
 import type { ClusterIdentity } from "./identity";
 
-/** How far a server's WAL goes. */
 export interface WalPosition {
   readonly timeline: number;
   /** The sixteen digits of a segment's name after the timeline. */
   readonly segment: string;
+}
+
+/** How far a server's WAL goes. */
+export interface NewestWal extends WalPosition {
+  /** False while the server writes the segment: no whole copy of it is the server's. */
+  readonly isFinished: boolean;
 }
 
 const TIMELINE_LENGTH = 8;
@@ -31,9 +36,11 @@ export function positionOf(name: string): WalPosition {
 }
 
 /** True for a file that a server at `newest` cannot have written yet. */
-export function isAhead(name: string, newest: WalPosition): boolean {
+export function isAhead(name: string, newest: NewestWal): boolean {
   const { segment, timeline } = positionOf(name);
-  return timeline > newest.timeline || segment > newest.segment;
+  if (timeline > newest.timeline || segment > newest.segment) return true;
+  const isOpen = !newest.isFinished && timeline === newest.timeline && segment === newest.segment;
+  return isOpen && parseWalName(name)?.kind === "segment" && !name.endsWith(".partial");
 }
 
 /** A stored WAL file. */

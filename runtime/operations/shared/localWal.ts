@@ -2,9 +2,9 @@
 import { open, readdir } from "../../local/nodeFiles";
 import { nullOn } from "../../base/errors";
 import { WAL_HEADER_SIZE_BYTES } from "../../format/wal/walHeader";
-import { parseWalName } from "../../format/wal/walSegment";
-import { listReady } from "../../postgres/archiveStatus";
-import { positionOf, requireOwn, type WalPosition } from "./carriedWal";
+import { parseWalName, timelineDigits } from "../../format/wal/walSegment";
+import { isFinished, listReady } from "../../postgres/archiveStatus";
+import { type NewestWal, positionOf, requireOwn, type WalPosition } from "./carriedWal";
 import type { ClusterIdentity } from "./identity";
 import { isSegment } from "../../repository/walStore";
 import { type PreparedWal, WalPreparer } from "../archivePush/prepareWal";
@@ -21,7 +21,7 @@ export interface LocalWal {
   /** Names that wait for the archive. */
   listReady(): Promise<readonly string[]>;
   /** How far the server has written or received WAL; null when `pg_wal` does not show it. */
-  newest(): Promise<WalPosition | null>;
+  newest(): Promise<NewestWal | null>;
 }
 
 export function openLocalWal(
@@ -54,7 +54,7 @@ export function withoutFiles(local: LocalWal): LocalWal {
 async function findNewest(
   walDirectory: string,
   isWritten: (name: string) => Promise<boolean>,
-): Promise<WalPosition | null> {
+): Promise<NewestWal | null> {
   let newest = null as WalPosition | null;
   for (const name of await readdir(walDirectory).catch(() => [])) {
     if (parseWalName(name)?.kind !== "segment" || !(await isWritten(name))) continue;
@@ -64,7 +64,9 @@ async function findNewest(
       segment: newest === null || own.segment > newest.segment ? own.segment : newest.segment,
     };
   }
-  return newest;
+  if (newest === null) return null;
+  const name = `${timelineDigits(newest.timeline)}${newest.segment}`;
+  return { ...newest, isFinished: isFinished(walDirectory, name) };
 }
 
 async function hasOwnHeader(path: string, name: string, cluster: ClusterIdentity): Promise<boolean> {

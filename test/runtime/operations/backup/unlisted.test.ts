@@ -24,3 +24,21 @@ describe("a complete backup that is not listed", () => {
     expect(backups[1]?.prior).toBe(full?.label);
   });
 });
+
+it("a listed backup that lost its manifest is nobody's attempt: a new one gets its own label", async () => {
+  const ctx = testContext({ clock: new ManualClock(TEST_TIME_MS) });
+  const repo = repository(1);
+  const data = makeDataDirectory(temporaryFolder());
+  await stanzaCreate([repo], CONTROL, ctx);
+  await runBackup([repo], data, ctx);
+  const [{ label } = { label: "" }] = (await loadBackupInfo(repo)).backups;
+  const folder = `backup/demo/${label}`;
+  await repo.storage.remove(`${folder}/backup.manifest`);
+  const stored = async (): Promise<unknown> => Array.fromAsync(repo.storage.list(folder, { recursive: true }));
+  const before = await stored();
+  ctx.clock.advance(10_000);
+  await runBackup([repo], data, ctx, { type: "full" });
+  const labels = (await loadBackupInfo(repo)).backups.map((entry) => entry.label);
+  expect([labels.length, labels.includes(label)]).toEqual([2, true]);
+  expect(await stored()).toEqual(before);
+});
