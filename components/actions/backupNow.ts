@@ -1,4 +1,5 @@
 /** A one-time backup, as part of an update. */
+import { requireArguments } from "../internal/validate";
 import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
 import type { BackupTarget, ClusterAccess } from "../databases/cnpgArgs";
@@ -70,6 +71,7 @@ export class BackupNow extends pulumi.ComponentResource {
   public readonly label: pulumi.Output<string>;
 
   constructor(name: string, args: BackupNowArgs, opts?: pulumi.ComponentResourceOptions) {
+    requireArguments("BackupNow", name, args);
     const { host, cluster, repositories = [], triggers = [] } = args;
     const type = args.type ?? BackupKind.Full;
     checkArguments(name, args);

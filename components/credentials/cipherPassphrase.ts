@@ -1,4 +1,5 @@
 /** The passphrase of client-side encryption. */
+import { requireArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import { Passphrase } from "../dynamic/passphrase";
 import { childName, typeToken } from "../internal/children";
@@ -38,6 +39,7 @@ export class CipherPassphrase extends pulumi.ComponentResource {
   public readonly passphrase: pulumi.Output<string>;
 
   constructor(name: string, args: CipherPassphraseArgs = {}, opts?: pulumi.ComponentResourceOptions) {
+    requireArguments("CipherPassphrase", name, args);
     super(typeToken("CipherPassphrase"), name, {}, opts);
     const { existing } = args;
     const inputs = { sizeBytes: SIZE_BYTES, ...given({ existing }) };

@@ -1,4 +1,5 @@
 /** One repository's keys and passphrase in a Kubernetes namespace. */
+import { requireArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import { CHILD_ROLES, childName, typeToken } from "../internal/children";
 import { declareContent } from "../internal/content";
@@ -72,6 +73,7 @@ export class RepositorySecret extends pulumi.ComponentResource {
   public readonly ref: SecretRef;
 
   constructor(name: string, args: RepositorySecretArgs, opts?: pulumi.ComponentResourceOptions) {
+    requireArguments("RepositorySecret", name, args);
     const secretName = checkChoice(name, args);
     const { create, existing, external, labels = {}, namespace } = args;
     super(typeToken("RepositorySecret"), name, { namespace, secretName: existing?.name ?? secretName }, opts);

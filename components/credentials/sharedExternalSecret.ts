@@ -1,4 +1,5 @@
 /** One ExternalSecret with the keys of several repositories, for all clusters of a namespace. */
+import { requireArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
 import { type CustomResource, declareKubernetes, showChild, shownChild } from "../internal/kubernetesObjects";
@@ -62,6 +63,7 @@ export class SharedExternalSecret extends pulumi.ComponentResource {
   public readonly refs: { [repository: string]: SecretRef };
 
   constructor(name: string, args: SharedExternalSecretArgs, opts?: pulumi.ComponentResourceOptions) {
+    requireArguments("SharedExternalSecret", name, args);
     const title = `SharedExternalSecret ${name}`;
     const secretName = checkedSecretName(title, args.secretName ?? name);
     const { labels = {}, namespace } = args;

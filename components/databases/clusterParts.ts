@@ -36,7 +36,7 @@ import { checkClusterPlan, planCluster } from "../plan/cluster/planCluster";
 import { type RepositorySecrets, type ClusterPlan } from "../plan/cluster/clusterPlan";
 import { engineOf } from "../plan/engines/engines";
 import type { Finding } from "../plan/findings/findings";
-import { checkRequired, type REQUIRED } from "../plan/rules/required";
+import { type CheckOptions, checkArguments } from "../plan/arguments/checkArguments";
 import { topologyOf } from "../plan/topology/topology";
 import type { DeployedRuntime, EngineContext } from "../render/engines/engine";
 import { type BackupSpec, oneShotBackups, oneShotBackupsByRepository } from "../render/kubernetes/clusterObjects";
@@ -109,6 +109,9 @@ const MARKED = /(^|\.)(at|cron)$|^(acknowledge\.mode|drillChecks\..+|sizing\.(da
 const TRIED =
   /^(bootstrap|extensions|imageCatalog\.kind|instances|poolers|replica|resources|roles|sidecar|superuserAccess|tablespaces)(\.|$)/;
 
+/** What {@link openSettings} has made of the arguments. */
+const OPENED: CheckOptions = { skipped: ["RepositoryTarget"], others: { CnpgBackupArgs: ["walStorage"] } };
+
 function isLeftOut(path: string): boolean {
   return CALCULATED.test(path) && !MARKED.test(path);
 }
@@ -138,7 +141,7 @@ export function checkedCluster(title: string, name: string, settings: object, at
   throwErrors(title, findings);
   // An output may turn out to have no value.
   const check = (values: unknown, resolved: ClusterPlan): Finding[] => [
-    ...checkRequired(attached ? "CnpgBackup" : "CnpgCluster", values as object),
+    ...checkArguments(attached ? "CnpgBackupArgs" : "CnpgClusterArgs", values, OPENED),
     ...checkClusterPlan(resolved, attached),
   ];
   const checked = pulumi.all([pulumi.output(settings), withoutSecrets(part)]).apply(([values, open]) => {
@@ -163,11 +166,6 @@ export function checkedCluster(title: string, name: string, settings: object, at
 function hasDeferredClaim({ database, source }: ClusterPlan): boolean {
   const repositories = [...database.repositories, ...(source?.database.repositories ?? [])];
   return repositories.some(({ kind, path }) => kind === "posix" && isUnknown(path));
-}
-
-/** @throws InputPropertiesError with every required argument that is not given */
-export function requireArguments(component: keyof typeof REQUIRED, name: string, args: object): void {
-  throwErrors(`${component} ${name}`, checkRequired(component, args));
 }
 
 /** The topology as previews show it: markers cannot stand for a target. */

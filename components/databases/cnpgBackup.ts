@@ -1,4 +1,5 @@
 /** Backups of a Cluster that something else created: YAML, Helm or GitOps. */
+import { requireArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
@@ -26,7 +27,6 @@ import {
   destinationsOf,
   fullBackupOptions,
   openSettings,
-  requireArguments,
   scheduleNamesOf,
   sourceOf,
   topologyInput,

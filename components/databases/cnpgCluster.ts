@@ -1,4 +1,5 @@
 /** A PostgreSQL cluster of CloudNativePG with its backups. */
+import { requireArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
@@ -29,7 +30,6 @@ import {
   fullBackupOptions,
   openRepositories,
   openSettings,
-  requireArguments,
   scheduleNamesOf,
   serviceHost,
   sourceOf,

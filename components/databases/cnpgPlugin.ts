@@ -19,7 +19,7 @@ import {
   shownChildren,
 } from "../internal/kubernetesObjects";
 import { runtimeBundleSha256 } from "../internal/runtimeBundle";
-import { throwErrors } from "../internal/validate";
+import { requireArguments, throwErrors } from "../internal/validate";
 import { NODE_IMAGE } from "../plan/cluster/images";
 import type { Finding } from "../plan/findings/findings";
 import { checkedInput } from "../repositories/common";
@@ -129,6 +129,7 @@ export class CnpgPlugin extends pulumi.ComponentResource {
   public readonly certificatesEnd: pulumi.Output<string>;
 
   constructor(name: string, args: CnpgPluginArgs = {}, opts?: pulumi.ComponentResourceOptions) {
+    requireArguments("CnpgPlugin", name, args);
     const isOwn = (args.engine ?? PluginEngine.Runtime) === PluginEngine.Runtime;
     const replicas = args.replicas ?? PLUGIN_DEFAULTS.replicas;
     const { followRuntime = false, sidecarImage, exporterImage } = args;

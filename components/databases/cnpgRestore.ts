@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import { renderedName, typeToken } from "../internal/children";
 import { showChild, shownChild } from "../internal/kubernetesObjects";
-import { requireArguments } from "./clusterParts";
+import { requireArguments } from "../internal/validate";
 import { CnpgCluster } from "./cnpgCluster";
 import type { ClusterAccess, ClusterLikeArgs, CnpgClusterArgs, RecoveryArgs } from "./cnpgArgs";
 

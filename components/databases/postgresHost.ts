@@ -22,6 +22,7 @@ import {
 import { loadArchiveClient, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { withoutStackTraces } from "../internal/stackTraces";
 import {
+  requireArguments,
   certainFindings,
   logInTwoSteps,
   throwErrors,
@@ -114,6 +115,7 @@ export class PostgresHost extends pulumi.ComponentResource {
   public readonly access: HostAccess;
 
   constructor(name: string, args: PostgresHostArgs, opts?: pulumi.ComponentResourceOptions) {
+    requireArguments("PostgresHost", name, args, { others: { PostgresHostArgs: ["drillsOnly"] } });
     const { awaits, deferred, derive, input, known, settle, settledInput, warn } = checkedHost(name, args);
     const { restoreOnly } = known;
     const topology = awaits ? derive((plan) => topologyOf(plan)) : fillKnown(topologyOf(known), deferred);

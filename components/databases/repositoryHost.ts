@@ -4,7 +4,7 @@ import { RepositoryHostResource, SshKey } from "../dynamic/repositoryHostState";
 import type { DesiredRepositoryHost } from "../host/convergeRepositoryHost";
 import { childName, renderedName, typeToken } from "../internal/children";
 import { splitKnown } from "../internal/inputs";
-import { logWarnings } from "../internal/validate";
+import { requireArguments, logWarnings } from "../internal/validate";
 import { isUnknown } from "../plan/model/unknown";
 import {
   REPOSITORY_HOST_PATHS,
@@ -105,6 +105,7 @@ export class RepositoryHost extends pulumi.ComponentResource {
   public readonly hostKey: pulumi.Output<string>;
 
   constructor(name: string, args: RepositoryHostArgs, opts?: pulumi.ComponentResourceOptions) {
+    requireArguments("RepositoryHost", name, args);
     const layout = layoutOf(args);
     const { deferred, value: planned } = splitKnown(layout);
     checkArguments(name, args, planned);

@@ -1,4 +1,5 @@
 /** A standby from a repository: a member of a Patroni cluster, or a plain streaming standby. */
+import { requireArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { DEFAULTS } from "../plan/model/defaults";
@@ -71,6 +72,7 @@ export class StandbyHost extends pulumi.ComponentResource {
   public readonly access: HostAccess;
 
   constructor(name: string, args: StandbyHostArgs, opts?: pulumi.ComponentResourceOptions) {
+    requireArguments("StandbyHost", name, args);
     const { primary, ...host } = args;
     super(typeToken("StandbyHost"), name, { dataDirectory: args.dataDirectory, streams: primary !== undefined }, opts);
     const made = new PostgresHost(name, { ...host, restoreOnly: true }, { parent: this });

@@ -1,4 +1,5 @@
 /** Fire drills on a separate host, away from production. */
+import { requireArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import type {
   HostAccess,
@@ -81,6 +82,7 @@ export class FireDrill extends pulumi.ComponentResource {
   public readonly access: HostAccess;
 
   constructor(name: string, args: FireDrillArgs, opts?: pulumi.ComponentResourceOptions) {
+    requireArguments("FireDrill", name, args);
     const { of, path = DEFAULTS.drillPath, ...host } = args;
     const { drillChecks, drills, objectives, stanza } = askedOf(name, args);
     super(typeToken("FireDrill"), name, { stanza, drills }, opts);

@@ -1,5 +1,7 @@
 /** Reports findings to the user: errors as one exception with all of them, warnings in the component's log. */
 import * as pulumi from "@pulumi/pulumi";
+import type { ArgumentType } from "../plan/arguments/argumentTypes";
+import { type CheckOptions, checkArguments } from "../plan/arguments/checkArguments";
 import { type Finding, findingText, reasonText } from "../plan/findings/findings";
 import { findRule } from "../plan/findings/ruleTable";
 import { isUnknown } from "../plan/model/unknown";
@@ -20,6 +22,23 @@ export function throwErrors(component: string, findings: readonly Finding[]): vo
     message: `${component}: ${errors.length} ${errors.length === 1 ? "error" : "errors"} in the arguments\n${list}`,
     errors: errors.map((finding) => ({ propertyPath: finding.path, reason: `${finding.code} ${reasonText(finding)}` })),
   });
+}
+
+/** Components by the names of their arguments' types. */
+type ComponentName = ArgumentType extends infer Name
+  ? Name extends `${infer Component}Args`
+    ? Component
+    : never
+  : never;
+
+/** @throws InputPropertiesError with every argument that is unknown, missing, or of another type than declared */
+export function requireArguments(
+  component: ComponentName,
+  name: string,
+  args: unknown,
+  options: CheckOptions = {},
+): void {
+  throwErrors(`${component} ${name}`, checkArguments(`${component}Args` as ArgumentType, args, options));
 }
 
 /** Arguments that are lists of texts. */

@@ -1,4 +1,5 @@
 /** Moves databases and roles from one cluster to another, and stops, repoints and restarts their applications. */
+import { requireArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import { BackupNow } from "../actions/backupNow";
 import { reportFromHost, runOnHost } from "../actions/runOnHost";
@@ -64,6 +65,7 @@ export class Migration extends pulumi.ComponentResource {
   public readonly mayRetireSource: pulumi.Output<boolean>;
 
   constructor(name: string, args: MigrationArgs, opts?: pulumi.ComponentResourceOptions) {
+    requireArguments("Migration", name, args);
     const checked = checkedSettings(name, args);
     const { deferred, settings } = checked;
     const steps = planSteps(settings);

@@ -1,4 +1,5 @@
 /** Alerts and a dashboard of a stack, from its databases' topologies. */
+import { requireArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
 import { declareContent } from "../internal/content";
@@ -86,6 +87,7 @@ export class Monitoring extends pulumi.ComponentResource {
   public readonly dashboardJson: pulumi.Output<string>;
 
   constructor(name: string, args: MonitoringArgs, opts?: pulumi.ComponentResourceOptions) {
+    requireArguments("Monitoring", name, args);
     if (args.topologies.length === 0) {
       throw new pulumi.InputPropertyError({
         propertyPath: "topologies",

@@ -1,4 +1,5 @@
 /** The runbook of a stack for data loss, from its databases' topologies. */
+import { requireArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { splitKnown } from "../internal/inputs";
@@ -54,6 +55,7 @@ export class Runbook extends pulumi.ComponentResource {
   public readonly html: pulumi.Output<string>;
 
   constructor(name: string, args: RunbookArgs, opts?: pulumi.ComponentResourceOptions) {
+    requireArguments("Runbook", name, args);
     if (args.topologies.length === 0) throw wrongArgument(name, "topologies", NO_DATABASE);
     const { externalMinutes, internalMinutes, roles } = args;
     const choice = given({ externalMinutes, internalMinutes, roles });

@@ -4,7 +4,7 @@ import { B2ApplicationKey } from "../dynamic/b2ApplicationKey";
 import { B2Bucket } from "../dynamic/b2Bucket";
 import { childName, typeToken } from "../internal/children";
 import { splitKnown } from "../internal/inputs";
-import { throwErrors } from "../internal/validate";
+import { requireArguments, throwErrors } from "../internal/validate";
 import { B2_CAPABILITIES, type B2Plan, type B2Settings, checkB2, filePrefixOf, resolveB2 } from "../plan/storage/b2";
 import { estimateStorage } from "../plan/storage/cost";
 import {
@@ -194,6 +194,7 @@ export class B2Repository extends pulumi.ComponentResource {
   public readonly pricesAsOf?: pulumi.Output<string>;
 
   constructor(name: string, args: B2RepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
+    requireArguments("B2Repository", name, args);
     const title = `B2Repository ${name}`;
     const settings = withoutKeys(args);
     const encrypted = isEncrypted(title, args);

@@ -1,4 +1,5 @@
 /** A repository in a directory: another disk, a NAS or any other mount. */
+import { requireArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { cipherOf, isEncrypted, secretCipher, shareableTarget } from "./common";
@@ -46,6 +47,7 @@ export class PosixRepository extends pulumi.ComponentResource {
   public readonly location: pulumi.Output<string>;
 
   constructor(name: string, args: PosixRepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
+    requireArguments("PosixRepository", name, args);
     const encrypted = isEncrypted(`PosixRepository ${name}`, args);
     super(typeToken("PosixRepository"), name, { path: args.path, encrypted }, opts);
     const { cipher, passphrase } = cipherOf(name, args, this, opts?.protect);

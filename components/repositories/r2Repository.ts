@@ -5,7 +5,7 @@ import { childName, typeToken } from "../internal/children";
 import { type Cloudflare, loadCloudflare } from "../internal/cloudPackages";
 import { plainText, splitKnown } from "../internal/inputs";
 import { FIRST_ROTATION } from "../internal/rotation";
-import { logWarnings, throwErrors } from "../internal/validate";
+import { requireArguments, logWarnings, throwErrors } from "../internal/validate";
 import type { Finding } from "../plan/findings/findings";
 import { estimateStorage } from "../plan/storage/cost";
 import {
@@ -197,6 +197,7 @@ export class R2Repository extends pulumi.ComponentResource {
   public readonly pricesAsOf?: pulumi.Output<string>;
 
   constructor(name: string, args: R2RepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
+    requireArguments("R2Repository", name, args);
     const title = `R2Repository ${name}`;
     const settings = withoutKeys(args);
     const encrypted = isEncrypted(title, args);

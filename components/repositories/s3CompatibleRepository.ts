@@ -2,7 +2,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { splitKnown } from "../internal/inputs";
-import { throwErrors } from "../internal/validate";
+import { requireArguments, throwErrors } from "../internal/validate";
 import { checkStored } from "../plan/storage/bucketChecks";
 import { estimateStorage, type StorageCost } from "../plan/storage/cost";
 import { DEFAULTS } from "../plan/model/defaults";
@@ -122,6 +122,7 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
   public readonly pricesAsOf?: pulumi.Output<string>;
 
   constructor(name: string, args: S3CompatibleRepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
+    requireArguments("S3CompatibleRepository", name, args);
     const { bucket, endpoint, region } = args;
     const title = `S3CompatibleRepository ${name}`;
     const encrypted = isEncrypted(title, args);

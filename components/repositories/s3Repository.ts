@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { loadAws } from "../internal/cloudPackages";
 import { typeToken } from "../internal/children";
 import { splitKnown } from "../internal/inputs";
-import { throwErrors } from "../internal/validate";
+import { requireArguments, throwErrors } from "../internal/validate";
 import { accessPolicy, s3EndpointOf } from "../plan/storage/awsPolicies";
 import { estimateStorage } from "../plan/storage/cost";
 import {
@@ -84,6 +84,7 @@ export class S3Repository extends pulumi.ComponentResource {
   public readonly pricesAsOf?: pulumi.Output<string>;
 
   constructor(name: string, args: S3RepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
+    requireArguments("S3Repository", name, args);
     const title = `S3Repository ${name}`;
     const settings = withoutKeys(args);
     const encrypted = isEncrypted(title, args);

@@ -1,4 +1,5 @@
 /** A repository in a directory of an SFTP server: a backup host, a NAS, a storage box. */
+import { requireArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { DEFAULTS } from "../plan/model/defaults";
@@ -73,6 +74,7 @@ export class SftpRepository extends pulumi.ComponentResource {
   public readonly location: pulumi.Output<string>;
 
   constructor(name: string, args: SftpRepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
+    requireArguments("SftpRepository", name, args);
     const { host, path, user } = args;
     const encrypted = isEncrypted(`SftpRepository ${name}`, args);
     const port = args.port ?? DEFAULTS.sftpPort;

@@ -3,6 +3,7 @@
  * (`db-path`, `repo1-s3-host`), abbreviated on the command line, or wrong. Rules and wording of pgBackRest 2.60
  * "config/parse".
  */
+import { nearNames } from "./nearNames";
 import { fail } from "../base/errors";
 import { OPTION_KEY_MAX, OPTIONS, type OptionRow } from "./options";
 
@@ -85,18 +86,8 @@ export function similarNames(text: string): readonly string[] {
   const prefix = /^(no-|reset-)/.exec(text)?.[0] ?? "";
   const name = text.slice(prefix.length).toLowerCase().replaceAll("_", "-");
   const key = /^(?:repo|pg)(\d{1,3})-/.exec(name)?.[1];
-  const limit = Math.max(1, Math.floor(name.length / 4));
-  const near = OPTIONS.map((row) => {
-    const candidate = optionName(row, Number(key ?? "1"));
-    const begins = name.length >= 4 && candidate.startsWith(name);
-    return { candidate, distance: begins ? 0 : editDistance(name, candidate, limit) };
-  })
-    .filter(({ distance }) => distance <= limit)
-    .sort((left, right) => left.distance - right.distance);
-  return near
-    .filter(({ distance }) => distance === near[0]?.distance)
-    .slice(0, 2)
-    .map(({ candidate }) => prefix + candidate);
+  const candidates = OPTIONS.map((row) => optionName(row, Number(key ?? "1")));
+  return nearNames(name, candidates).map((candidate) => prefix + candidate);
 }
 
 function checkIndex(
@@ -138,19 +129,4 @@ function aliasesByBase(): ReadonlyMap<string, Alias> {
     }
   }
   return aliases;
-}
-
-/** Insertions, removals and replacements; `limit + 1` when there are more than `limit`. */
-function editDistance(left: string, right: string, limit: number): number {
-  if (Math.abs(left.length - right.length) > limit) return limit + 1;
-  let prior = Array.from({ length: right.length + 1 }, (_, column) => column);
-  for (let line = 1; line <= left.length; line++) {
-    const current = [line];
-    for (let column = 1; column <= right.length; column++) {
-      const replaced = (prior[column - 1] ?? 0) + (left[line - 1] === right[column - 1] ? 0 : 1);
-      current.push(Math.min(replaced, (prior[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1));
-    }
-    prior = current;
-  }
-  return prior[right.length] ?? limit + 1;
 }

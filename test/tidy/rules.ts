@@ -168,9 +168,12 @@ export function checkBans(source: Source): string[] {
 export const TABLES: readonly string[] = ["runtime/config/options.ts"];
 const SOURCE_LINES_MAX = 700;
 const TEST_LINES_MAX = 1000;
+/** Tables that a tool makes. */
+const MADE = ["components/plan/arguments/argumentTypes.ts"];
 export const FUNCTION_LINES_MAX = 70;
 
 export function checkFileLength(file: TextFile): string[] {
+  if (MADE.includes(file.path)) return [];
   const limit = file.path.startsWith("test/") ? TEST_LINES_MAX : SOURCE_LINES_MAX;
   const lineCount = file.text.split("\n").length - 1;
   return TABLES.includes(file.path) || lineCount <= limit

@@ -1,4 +1,5 @@
-/** Every page of docs/reference and its source. */
+/** Every page of docs/reference and its source, and what else the declarations make. */
+import { renderArgumentTypes } from "./argumentTypes";
 import { renderCommands } from "./commandsPage";
 import { renderComponents, renderTypes } from "./componentsPage";
 import { renderMetrics } from "./metricsPage";
@@ -12,4 +13,9 @@ export const PAGES: Readonly<Record<string, () => string>> = {
   "options.md": renderOptions,
   "rules.md": renderRules,
   "types.md": renderTypes,
+};
+
+/** Files outside docs/reference, by path. */
+export const MADE_FILES: Readonly<Record<string, () => string>> = {
+  "components/plan/arguments/argumentTypes.ts": renderArgumentTypes,
 };

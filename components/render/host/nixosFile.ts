@@ -1,4 +1,5 @@
 /** Hosts from a file, as NixOS modules. Pure; refuses a file with a secret in it. */
+import { checkArguments } from "../../plan/arguments/checkArguments";
 import { type Finding } from "../../plan/findings/findings";
 import { resolveHost } from "../../plan/model/resolveDatabase";
 import { checkHost } from "../../plan/rules";
@@ -27,6 +28,11 @@ export interface NixosFile {
 
 const REMEDY = "keep it on the host, in secretsDirectory (sops-nix, agenix); for encryption write encrypted: true";
 
+/** What a file has besides the arguments of PostgresHost. */
+const FILE_FIELDS = {
+  others: { PostgresHostArgs: ["nodePath", "secretsDirectory"], RepositoryTarget: ["encrypted"] },
+} as const;
+
 /** Null instead of a text on errors. */
 export function renderNixosHost(
   name: string,
@@ -34,6 +40,9 @@ export function renderNixosHost(
 ): { readonly text: string | null; readonly findings: readonly Finding[] } {
   const secrets = secretsIn(host, `hosts.${name}`, REMEDY);
   if (secrets.length > 0) return { text: null, findings: secrets };
+  const wrong = checkArguments("PostgresHostArgs", { repositories: {}, ...host }, FILE_FIELDS);
+  if (wrong.length > 0)
+    return { text: null, findings: wrong.map((own) => ({ ...own, path: `hosts.${name}.${own.path}` })) };
   const { nodePath, repositories = {}, secretsDirectory = NIXOS_SECRETS, ...others } = host;
   const settings: HostSettings = {
     ...others,

@@ -6,7 +6,7 @@
 import type { KeyRefSettings, PodPlacement, SecretKeysSettings } from "../../plan/cluster/declaredCluster";
 import type { DeclaredCluster } from "../../plan/cluster/declaredCluster";
 import { checkClusterPlan, planCluster } from "../../plan/cluster/planCluster";
-import { checkRequired } from "../../plan/rules/required";
+import { checkArguments, checkNames } from "../../plan/arguments/checkArguments";
 import { type ClusterPlan, type RepositorySecrets, runsInPods } from "../../plan/cluster/clusterPlan";
 import { type Finding, finding } from "../../plan/findings/findings";
 import { NODE_IMAGE } from "../../plan/cluster/images";
@@ -64,8 +64,25 @@ export interface GitopsResult {
   readonly findings: readonly Finding[];
 }
 
+const PLUGIN_FIELDS = [
+  "operatorNamespace",
+  "serviceName",
+  "replicas",
+  "image",
+  "runtimeImage",
+  "podPlacement",
+  "certManager",
+] as const satisfies readonly (keyof NonNullable<GitopsFile["plugin"]>)[];
+
 /** Field names of secrets, anywhere in the file. */
-const SECRET_FIELDS = ["credentials", "cipher", "passphrase", "privateKey", "privateKeyPassphrase", "secretAccessKey"];
+export const SECRET_FIELDS = [
+  "credentials",
+  "cipher",
+  "passphrase",
+  "privateKey",
+  "privateKeyPassphrase",
+  "secretAccessKey",
+];
 
 const KUBERNETES_SECRETS = "name the Secret that holds it: at.s3.existingSecret with the names of its keys";
 
@@ -74,7 +91,7 @@ export function renderGitops(file: GitopsFile, bundle: RuntimeBundle, withRuntim
   const secrets = secretsIn(file, "");
   if (secrets.length > 0) return { manifests: [], findings: secrets };
   const { flux } = file;
-  const wrong = flux === undefined ? [] : checkFlux(flux);
+  const wrong = [...checkFile(file), ...(flux === undefined ? [] : checkFlux(flux))];
   if (wrong.length > 0) return { manifests: [], findings: wrong };
   const checked = withoutVariables(file, flux ?? {});
   const made = [
@@ -93,6 +110,23 @@ export function renderGitops(file: GitopsFile, bundle: RuntimeBundle, withRuntim
   return flux === undefined
     ? { manifests, findings: [...findings, ...findVariables(manifests)] }
     : { manifests: escapedForFlux(manifests, flux), findings };
+}
+
+/** Names and types outside the clusters. */
+function checkFile(file: GitopsFile): Finding[] {
+  const { flux, plugin, ...clusters } = file;
+  const { certManager, ...args } = plugin ?? {};
+  return [
+    ...checkNames(clusters, ["plugin", "clusters", "attach", "flux", "hosts"], "the file", ""),
+    ...checkNames(flux ?? {}, ["variables"], "flux", "flux"),
+    ...checkNames(plugin ?? {}, PLUGIN_FIELDS, "plugin", "plugin"),
+    ...checkArguments("CnpgPluginArgs", args)
+      .filter(({ code }) => code === "PB191")
+      .map((own) => ({ ...own, path: `plugin.${own.path}` })),
+    ...(certManager === undefined || typeof certManager === "boolean"
+      ? []
+      : [finding("PB191", "plugin.certManager", "it must be true or false", "")]),
+  ];
 }
 
 function pluginOf(
@@ -135,13 +169,13 @@ function clusterOf(
   bundle: RuntimeBundle,
   withRuntime: boolean,
 ): GitopsResult {
-  const missing = checkRequired(attached ? "CnpgBackup" : "CnpgCluster", {
+  const wrong = checkArguments(attached ? "CnpgBackupArgs" : "CnpgClusterArgs", {
     clusterName: name,
     repositories: {},
     ...file,
   });
-  if (missing.length > 0)
-    return { manifests: [], findings: missing.map((own) => ({ ...own, path: `${path}.${own.path}` })) };
+  if (wrong.length > 0)
+    return { manifests: [], findings: wrong.map((own) => ({ ...own, path: `${path}.${own.path}` })) };
   const findings = checkClusterPlan(planOf(name, checked), attached).map((own) => ({
     ...own,
     path: `${path}.${own.path}`,

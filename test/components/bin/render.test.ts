@@ -161,12 +161,13 @@ test("the objects equal those of the components", () => {
 });
 
 test("fields of an existing Cluster are rendered without Pulumi's own", () => {
-  const { clusters } = file();
-  const { manifests } = renderGitops(
-    { attach: { legacy: { ...clusters?.["orders"], namespace: "db", storageGiB: undefined } } },
-    BUNDLE,
-    false,
-  );
+  const orders = file().clusters?.["orders"];
+  if (orders === undefined) throw new Error("no cluster in the file");
+  const { instances: _instances, ...legacy } = orders;
+  const attach = {
+    legacy: { ...legacy, namespace: "db", repositories: legacy.repositories ?? {}, storageGiB: undefined },
+  };
+  const { manifests } = renderGitops({ attach }, BUNDLE, false);
   expect(kinds(manifests)).toEqual([
     "ConfigMap db/legacy-pgbackstop",
     "Cluster db/legacy",

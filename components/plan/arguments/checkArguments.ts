@@ -1,0 +1,185 @@
+/**
+ * Compares arguments with their declarations, for what TypeScript has not seen: programs in other languages, files,
+ * copied text. Pure.
+ *
+ * A value from another resource is skipped. It is given, and its type is compared when it arrives.
+ */
+import { nearNames } from "../../../runtime/config/nearNames";
+import { type Finding, finding } from "../findings/findings";
+import { isUnknown } from "../model/unknown";
+import { ARGUMENT_TYPES, type ArgumentType } from "./argumentTypes";
+
+/** A type as the declarations have it: `Input<string>`, `KeyRef[]`, `{ [name: string]: PoolerArgs }`. */
+type Shape =
+  | { readonly kind: "text" | "number" | "boolean" | "any" }
+  | { readonly kind: "list" | "map"; readonly of: Shape }
+  | { readonly kind: "fields"; readonly name: ArgumentType };
+
+interface FieldShape {
+  readonly name: string;
+  readonly isRequired: boolean;
+  readonly shape: Shape;
+}
+
+/** Names of arguments whose values no message repeats. */
+const SECRET = /pass(word|phrase)|secret|token|privateKey|accessKey|url$/i;
+
+export interface CheckOptions {
+  /** Fields that the checked road has besides those of a type. */
+  readonly others?: Readonly<Partial<Record<ArgumentType, readonly string[]>>>;
+  /** Types whose values have another form by now. */
+  readonly skipped?: readonly ArgumentType[];
+}
+
+export function checkArguments(name: ArgumentType, args: unknown, options: CheckOptions = {}): Finding[] {
+  return checkFields(name, args ?? {}, "", options);
+}
+
+function checkFields(name: ArgumentType, value: unknown, path: string, options: CheckOptions): Finding[] {
+  if (options.skipped?.includes(name) === true) return [];
+  if (!isSection(value)) return [wrong(path, value, "a section with names", "")];
+  const fields = fieldsOf(name);
+  const names = [...fields.map((field) => field.name), ...(options.others?.[name] ?? [])];
+  return [
+    ...checkNames(value, names, path === "" ? name.replace(/Args$/, "") : path, path),
+    ...fields.flatMap((field) => checkField(field, value, path, options)),
+  ];
+}
+
+/** Fields with other names than these. @param owner what has the names */
+export function checkNames(section: object, names: readonly string[], owner: string, path: string): Finding[] {
+  return Object.entries(section).flatMap(([key, value]) => {
+    if (value === undefined || names.includes(key)) return [];
+    const letters = key.replaceAll(/[-_]/g, "").toLowerCase();
+    const same = names.filter((name) => name.toLowerCase() === letters);
+    const meant = same.length > 0 ? same : nearNames(key, names);
+    const hint = meant.length > 0 ? `did you mean ${meant.join(" or ")}?` : `it takes ${[...names].sort().join(", ")}`;
+    return [finding("PB190", at(path, key), `${owner} has no field '${key}'`, hint)];
+  });
+}
+
+function checkField(field: FieldShape, section: object, path: string, options: CheckOptions): Finding[] {
+  const { isRequired, name, shape } = field;
+  const value: unknown = Object.entries(section).find(([key]) => key === name)?.[1];
+  const where = at(path, name);
+  if (value !== undefined && value !== null) return checkShape(shape, value, where, options);
+  if (isRequired) return [finding("PB118", where, "it is required, and not given", `set ${where}`)];
+  return value === null ? [finding("PB191", where, "it is empty", "give it a value, or leave it out")] : [];
+}
+
+function checkShape(shape: Shape, value: unknown, path: string, options: CheckOptions): Finding[] {
+  if (shape.kind === "any" || isDeferred(value)) return [];
+  if (value === null) return [finding("PB191", path, "it is empty", "give it a value, or leave it out")];
+  switch (shape.kind) {
+    case "fields":
+      return checkFields(shape.name, value, path, options);
+    case "list":
+      if (!Array.isArray(value)) return [wrong(path, value, "a list", "write each value as an item of a list")];
+      return value.flatMap((item, index) =>
+        item === undefined ? [] : checkShape(shape.of, item, `${path}[${index}]`, options),
+      );
+    case "map":
+      if (!isSection(value)) return [wrong(path, value, "a section with names", "")];
+      return Object.entries(value).flatMap(([key, item]) =>
+        item === undefined ? [] : checkShape(shape.of, item, at(path, key), options),
+      );
+    default:
+      return checkScalar(shape.kind, value, path);
+  }
+}
+
+function checkScalar(kind: "text" | "number" | "boolean", value: unknown, path: string): Finding[] {
+  if (typeof value === (kind === "text" ? "string" : kind)) return [];
+  const kindText = kind === "boolean" ? "true or false" : kind === "number" ? "a number" : "text";
+  return [wrong(path, value, kindText, remedyOf(kind, value, path))];
+}
+
+function remedyOf(kind: "text" | "number" | "boolean", value: unknown, path: string): string {
+  if (kind === "text") {
+    if (typeof value !== "number" && typeof value !== "boolean") return "";
+    return SECRET.test(path) ? "write it in quotes" : `write it in quotes: "${value}"`;
+  }
+  if (typeof value !== "string") return "";
+  if (kind === "boolean") return /^(true|false)$/.test(value) ? `write ${value} without quotes` : "";
+  if (/^-?\d+(\.\d+)?$/.test(value)) return `write ${value} without quotes`;
+  const unit = /(GiB|MiB|GB|Seconds|Minutes|Milliseconds|Hours|Days|Percent|USD)\w*$/.exec(path)?.[1];
+  if (unit !== undefined) return `write the number alone: its unit is in the name, ${unit}`;
+  return "write the number alone";
+}
+
+function wrong(path: string, value: unknown, expected: string, remedy: string): Finding {
+  return finding("PB191", path, `it is ${described(value, path)}, and must be ${expected}`, remedy);
+}
+
+function described(value: unknown, path: string): string {
+  if (Array.isArray(value)) return "a list";
+  if (typeof value === "object") return "a section";
+  if (typeof value === "function") return "a function";
+  const kindText = typeof value === "string" ? "text" : typeof value;
+  if (SECRET.test(path)) return `a ${kindText}`.replace("a text", "text");
+  const shown =
+    typeof value === "string" ? JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value) : String(value);
+  return typeof value === "string" ? `the text ${shown}` : `the ${kindText} ${shown}`;
+}
+
+function at(path: string, key: string): string {
+  return path === "" ? key : `${path}.${key}`;
+}
+
+/** Outputs and promises, and the markers that stand for them. */
+function isDeferred(value: unknown): boolean {
+  if (isUnknown(value)) return true;
+  return typeof value === "object" && value !== null && ("apply" in value || "then" in value);
+}
+
+function isSection(value: unknown): value is object {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Rules judge which of their fields are given. */
+const JUDGED: readonly ArgumentType[] = ["RepositoryTarget"];
+
+const known = new Map<string, readonly FieldShape[]>();
+
+function fieldsOf(name: ArgumentType): readonly FieldShape[] {
+  const before = known.get(name);
+  if (before !== undefined) return before;
+  const rows: Readonly<Record<string, string>> = ARGUMENT_TYPES[name];
+  const fields = Object.entries(rows).flatMap(([key, text]): readonly FieldShape[] =>
+    key === "..."
+      ? text.split(", ").flatMap((other) => fieldsOf(other as ArgumentType))
+      : [
+          {
+            name: key.replace(/\?$/, ""),
+            isRequired: !key.endsWith("?") && !JUDGED.includes(name),
+            shape: parseShape(text),
+          },
+        ],
+  );
+  known.set(name, fields);
+  return fields;
+}
+
+const SCALARS: Readonly<Record<string, Shape>> = {
+  string: { kind: "text" },
+  number: { kind: "number" },
+  boolean: { kind: "boolean" },
+};
+
+/** Types of packages, and what the declarations leave open, may be anything. */
+function parseShape(text: string): Shape {
+  const type = text.replace(/ \| undefined$/, "");
+  const input = /^Input<(.*)>$/.exec(type)?.[1];
+  if (input !== undefined) return parseShape(input);
+  if (type.endsWith("[]")) return { kind: "list", of: parseShape(type.slice(0, -2)) };
+  const item = /^\{ \[\w+: string\]: (.*) \}$/.exec(type)?.[1];
+  if (item !== undefined) return { kind: "map", of: parseShape(item) };
+  const [, owner = "", field = ""] = /^(\w+)\["(\w+)"\]$/.exec(type) ?? [];
+  if (isType(owner)) return fieldsOf(owner).find(({ name }) => name === field)?.shape ?? { kind: "any" };
+  if (isType(type)) return { kind: "fields", name: type };
+  return SCALARS[type] ?? { kind: "any" };
+}
+
+function isType(name: string): name is ArgumentType {
+  return Object.hasOwn(ARGUMENT_TYPES, name);
+}

@@ -1,0 +1,92 @@
+/** Arguments that TypeScript has not seen: each mistake has a finding with its path and its remedy. */
+import * as pulumi from "@pulumi/pulumi";
+import { beforeAll, describe, expect, test } from "vitest";
+import { CnpgBackup, CnpgCluster, CnpgRestore, PostgresHost } from "../../../../components/index";
+import { ARGUMENT_TYPES, type ArgumentType } from "../../../../components/plan/arguments/argumentTypes";
+import { checkArguments } from "../../../../components/plan/arguments/checkArguments";
+import { unknownMarker } from "../../../../components/plan/model/unknown";
+import { fc } from "../../../harness/properties";
+
+beforeAll(() =>
+  pulumi.runtime.setMocks({ call: () => ({}), newResource: ({ name }) => ({ id: name, state: {} }) }, "shop", "prod"),
+);
+
+const REPOSITORIES = { repo1: { at: { name: "a" } } };
+const GIVEN = { namespace: "db", repositories: REPOSITORIES, storageGiB: 1 };
+
+describe("of a cluster", () => {
+  test.each([
+    ["nothing at all", {}, ["PB118 namespace", "PB118 repositories", "PB118 storageGiB"]],
+    ["no object", undefined, ["PB118 namespace", "PB118 repositories", "PB118 storageGiB"]],
+    ["null, as YAML writes it", { ...GIVEN, namespace: null }, ["PB118 namespace"]],
+    ["a repository without its location", { ...GIVEN, repositories: { repo1: {} } }, ["PB118 repositories.repo1.at"]],
+    [
+      "a part of an optional argument",
+      { ...GIVEN, walStorage: {}, schedules: { full: {} } },
+      ["PB118 schedules.full.cron", "PB118 walStorage.sizeGiB"],
+    ],
+    [
+      "an output, whatever it has",
+      { namespace: pulumi.output("db"), repositories: pulumi.output({}), storageGiB: unknownMarker(1) },
+      [],
+    ],
+    ["a typo at any depth", { ...GIVEN, bootstrap: { initdb: { datbase: "x" } } }, ["PB190 bootstrap.initdb.datbase"]],
+    ["an empty section", { ...GIVEN, walStorage: null, parameters: null }, ["PB191 parameters", "PB191 walStorage"]],
+    ["text for a section", { ...GIVEN, walStorage: "10Gi" }, ["PB191 walStorage"]],
+    ["a list for a map", { ...GIVEN, parameters: ["a"] }, ["PB191 parameters"]],
+    ["text for a list", { ...GIVEN, sharedPreloadLibraries: "pg_cron" }, ["PB191 sharedPreloadLibraries"]],
+    ["an item of another type", { ...GIVEN, sharedPreloadLibraries: [1] }, ["PB191 sharedPreloadLibraries[0]"]],
+  ])("%s", (_what, args, expected) => {
+    const findings = checkArguments("CnpgClusterArgs", args).map(({ code, path }) => `${code} ${path}`);
+    expect(findings.sort()).toEqual([...expected].sort());
+  });
+
+  test.each([
+    [{ instances: "3" }, 'it is the text "3", and must be a number', "write 3 without quotes"],
+    [{ storageGiB: "50Gi" }, 'it is the text "50Gi", and must be a number', "its unit is in the name, GiB"],
+    [{ superuserAccess: "true" }, 'it is the text "true", and must be true or false', "write true without quotes"],
+    [{ parameters: { max_connections: 400 } }, "it is the number 400, and must be text", 'write it in quotes: "400"'],
+    [{ storageGb: 5 }, "CnpgCluster has no field 'storageGb'", "did you mean storageGiB?"],
+    [{ storage_gib: 5 }, "CnpgCluster has no field 'storage_gib'", "did you mean storageGiB?"],
+    [{ completely: 5 }, "CnpgCluster has no field 'completely'", "it takes acknowledge, "],
+  ])("%j says what is wrong, and the way out", (args, message, hint) => {
+    const [first] = checkArguments("CnpgClusterArgs", { ...GIVEN, ...args });
+    expect(first).toMatchObject({ message, hint: expect.stringContaining(hint) });
+  });
+
+  test("no message contains a secret", () => {
+    const findings = checkArguments("S3CredentialsChoice", { passphrase: 12345678 });
+    const cipher = checkArguments("CipherRef", { passphrase: 12345678 });
+    expect(JSON.stringify([findings, cipher])).not.toContain("12345678");
+    expect(cipher[0]?.message).toBe("it is a number, and must be text");
+  });
+});
+
+test("each component refuses them before it creates anything", () => {
+  const made = [CnpgCluster, CnpgBackup, CnpgRestore, PostgresHost];
+  for (const Component of made) {
+    const create = (args: unknown): unknown => new Component("x", args as never);
+    expect(() => create({ nothing: 1 }), Component.name).toThrow("PB190 nothing");
+    expect(() => create(undefined), Component.name).toThrow("PB118");
+  }
+});
+
+/** A value of none of the declared types, for every kind of field. */
+const STRANGE = [null, "", "x", "50Gi", "true", 0, -1, 1e9, true, [], [null], {}, { x: 1 }, "x".repeat(10_000)];
+
+test("whatever a field has, there is a finding or the value is of its type", () => {
+  const names = Object.keys(ARGUMENT_TYPES) as ArgumentType[];
+  fc.assert(
+    fc.property(fc.constantFrom(...names), fc.constantFrom(...STRANGE), fc.nat(), (name, value, index) => {
+      const keys = Object.keys(ARGUMENT_TYPES[name]).filter((key) => key !== "...");
+      const key = (keys[index % Math.max(keys.length, 1)] ?? "none").replace("?", "");
+      for (const each of checkArguments(name, { [key]: value, [`${key}Zz`]: 1 })) {
+        expect(each.message).toBeTruthy();
+        expect(each.message.length).toBeLessThan(200);
+      }
+      const codes = checkArguments(name, { [`${key}Zz`]: 1 }).map(({ code }) => code);
+      expect(codes).toContain("PB190");
+    }),
+    { numRuns: 2000 },
+  );
+});
