@@ -34,7 +34,11 @@ it("a listed backup that lost its manifest is nobody's attempt: a new one gets i
   const [{ label } = { label: "" }] = (await loadBackupInfo(repo)).backups;
   const folder = `backup/demo/${label}`;
   await repo.storage.remove(`${folder}/backup.manifest`);
-  const stored = async (): Promise<unknown> => Array.fromAsync(repo.storage.list(folder, { recursive: true }));
+  const stored = async (): Promise<unknown[]> => {
+    const files: unknown[] = [];
+    for await (const file of repo.storage.list(folder, { recursive: true })) files.push(file);
+    return files;
+  };
   const before = await stored();
   ctx.clock.advance(10_000);
   await runBackup([repo], data, ctx, { type: "full" });
