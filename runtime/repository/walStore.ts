@@ -59,11 +59,6 @@ export async function findBeside(
   return files;
 }
 
-/** True when a file under this name can be the whole WAL file, as far as its size shows. */
-export async function hasWal(repo: Repository, archiveId: string, name: string): Promise<boolean> {
-  return (await findWal(repo, archiveId, name)).some(canBeWhole);
-}
-
 /** False for a segment that was emptied or cut to nearly nothing. */
 export function canBeWhole({ name, sizeRepoBytes }: StoredWal): boolean {
   return sizeRepoBytes >= (isSegment(name) ? SEGMENT_SIZE_REPO_BYTES_MIN : 1);

@@ -2,6 +2,7 @@
  * `backup`: into every repository in one pass, into those of `--repos`, or into `--repo` alone. Exit 104: some
  * repositories lack the backup.
  */
+import { openSeenWal } from "../../local/seenWal";
 import { backup } from "../../operations/backup/backup";
 import { inlinePool } from "../../operations/shared/jobs";
 import { combinedError } from "../../operations/shared/results";
@@ -21,6 +22,7 @@ export const backupCommand: Command = async (host) => {
       pool: host.pool(),
       threadless: inlinePool(new Map(repos.map((repo) => [repo.key, repo])), ctx, 1),
       users: host.users,
+      seen: openSeenWal(config.spoolPath, config.stanza ?? ""),
       onProgress: (doneBytes, totalBytes) => {
         for (const lock of locks) lock.setProgress({ sizeBytes: totalBytes, sizeCompleteBytes: doneBytes });
       },

@@ -25,7 +25,8 @@ import type { WalClaims } from "../heal/heal";
 import type { ClusterIdentity } from "../shared/identity";
 import { recordingConflict } from "./conflicts";
 import { WalPreparer } from "./prepareWal";
-import { type OpenArchive, PushTarget } from "./pushWal";
+import type { OpenArchive } from "../shared/knownWal";
+import { PushTarget } from "./pushWal";
 import { pushError, repoErrorLine } from "../shared/results";
 import { identifyWal, type PackedWal, type PackWalJob } from "./walFile";
 

@@ -14,7 +14,6 @@ import { currentHistory } from "../../format/repository/archiveInfo";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import {
-  canBeWhole,
   createNamedWal,
   findWal,
   isIntact,
@@ -28,32 +27,26 @@ import {
 import type { SeenWal } from "../../local/seenWal";
 import { checkArchive, type ClusterIdentity } from "../shared/identity";
 import { readNamed } from "../shared/namedWal";
+import { KnownWal, type OpenArchive } from "../shared/knownWal";
 import { Neighbours } from "./neighbours";
 import type { PreparedWal } from "./prepareWal";
-
-export interface OpenArchive {
-  readonly archiveId: string;
-  readonly pass: string | null;
-}
 
 /** What identifies content: enough to find or to compare it in an archive. */
 type WalFacts = Pick<PreparedWal, "name" | "sha1" | "sizeBytes">;
 
-/** Files that a target remembers; the oldest is forgotten first. A queue may have pushed as many ahead. */
-const SEEN_MAX = LIMITS.queueFiles;
-
 export class PushTarget {
   readonly repo: Repository;
+  /** Adds to the constructor's `seen`. */
+  readonly known: KnownWal;
   readonly #ctx: Context;
-  readonly #seen: SeenWal;
   readonly #neighbours: Neighbours;
   #opened: OpenArchive | undefined;
 
   /** `seen` is read and added to. */
   constructor(repo: Repository, ctx: Context, seen: SeenWal = new Map()) {
     this.repo = repo;
+    this.known = new KnownWal(repo, seen);
     this.#ctx = ctx;
-    this.#seen = seen;
     this.#neighbours = new Neighbours(repo, ctx.clock);
   }
 
@@ -136,15 +129,10 @@ export class PushTarget {
       );
   }
 
-  /** Reads the file unless it is as it was when its content was last known. */
-  async #isGood(stored: StoredWal, wal: WalFacts, { archiveId, pass }: OpenArchive): Promise<boolean> {
-    if (this.#seen.get(`${archiveId}/${stored.fileName}`) !== markOf(stored)) {
-      if (!canBeWhole(stored) || !(await isIntact(this.repo, archiveId, stored, pass, wal))) {
-        this.#ctx.log.warn(`${this.repo.name}: stored WAL file '${stored.fileName}' is damaged and does not count`);
-        return false;
-      }
-      await makeDurable(this.repo, archiveId, stored.fileName);
-      this.#remember(stored, archiveId);
+  async #isGood(stored: StoredWal, wal: WalFacts, archive: OpenArchive): Promise<boolean> {
+    if (!(await this.known.isGood(stored, archive, wal.sizeBytes))) {
+      this.#ctx.log.warn(`${this.repo.name}: stored WAL file '${stored.fileName}' is damaged and does not count`);
+      return false;
     }
     // Not a warning as in stock: an earlier call pushed most of these ahead.
     this.#ctx.log.detail(
@@ -179,7 +167,7 @@ export class PushTarget {
         repoIndex: this.repo.key,
         retryable: true,
       });
-    this.#remember(own, archiveId);
+    this.known.remember(own, archiveId);
     // The same content in another form, which stock would take for a duplicate.
     if (listed.some(isOld)) await removeDamagedWal(this.repo, archiveId, damaged?.fileName ?? "");
   }
@@ -217,14 +205,6 @@ export class PushTarget {
     return "pushed";
   }
 
-  #remember(stored: StoredWal, archiveId: string): void {
-    const key = `${archiveId}/${stored.fileName}`;
-    this.#seen.delete(key);
-    this.#seen.set(key, markOf(stored));
-    const [oldest] = this.#seen.keys();
-    if (oldest !== undefined && this.#seen.size > SEEN_MAX) this.#seen.delete(oldest);
-  }
-
   #throwIfStopped({ name }: WalFacts): void {
     if (this.#ctx.signal.aborted) throw fail("term", `pushing ${name} was stopped`);
   }
@@ -235,8 +215,4 @@ export class PushTarget {
       repoIndex: this.repo.key,
     });
   }
-}
-
-function markOf({ modifiedAtMs, sizeRepoBytes }: StoredWal): string {
-  return `${sizeRepoBytes}:${modifiedAtMs}`;
 }

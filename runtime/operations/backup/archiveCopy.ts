@@ -13,7 +13,7 @@ import type { Manifest, ManifestFile } from "../../format/repository/manifest";
 import { dataFilePath } from "../../format/repository/repoPath";
 import { walDirectoryName } from "../../postgres/versions";
 import { seal } from "../../repository/repository";
-import { findWal, openWal } from "../../repository/walStore";
+import { openWal, type StoredWal } from "../../repository/walStore";
 import { compressOf } from "./backupPlan";
 import type { OpenBackup } from "./run";
 
@@ -22,11 +22,11 @@ interface CopyWalStop {
   readonly walSegmentSizeBytes: number;
 }
 
-/** @throws fileMissing, checksum when the archive lacks a segment or holds other bytes */
+/** `files` are the archive's segments. @throws fileMissing, checksum when one is gone or changed meanwhile */
 export async function copyWal(
   open: OpenBackup,
   manifest: Manifest,
-  segments: readonly string[],
+  files: readonly StoredWal[],
   stop: CopyWalStop,
   ctx: Context,
 ): Promise<ManifestFile[]> {
@@ -35,10 +35,8 @@ export async function copyWal(
   assert(base !== undefined, "the manifest has no row for the data directory");
   const compress = compressOf(manifest);
   const rows: ManifestFile[] = [];
-  for (const segment of segments) {
-    const [stored] = await findWal(repo, archiveId, segment);
-    if (stored === undefined || stored.sha1 === null)
-      throw fail("fileMissing", `WAL segment ${segment} is not in the archive of ${repo.name}`);
+  for (const stored of files) {
+    const { name: segment } = stored;
     const plain = await collect(await openWal(repo, archiveId, stored, archivePass), stop.walSegmentSizeBytes);
     const actual = sha1Hex(plain);
     if (actual !== stored.sha1 || plain.length !== stop.walSegmentSizeBytes) {

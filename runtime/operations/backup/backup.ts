@@ -14,6 +14,7 @@ import { formatSize } from "../../base/units";
 import type { SourceDirectory, SourceIdentity } from "../../format/repository/attemptFile";
 import type { BackupType } from "../../format/repository/label";
 import type { PgControl } from "../../format/page/pgControl";
+import type { SeenWalStore } from "../../local/seenWal";
 import type { UserNames } from "../../local/users";
 import { controlFileId, loadControlFile } from "../../postgres/controlFile";
 import { type Scan, scanDataDirectory } from "../../postgres/dataDirectory";
@@ -23,6 +24,7 @@ import { loadReconstructedInfo, saveAdopted } from "../../repository/reconstruct
 import type { Repository } from "../../repository/repository";
 import { checkArchive, checkBackup } from "../shared/identity";
 import type { JobPool } from "../shared/jobs";
+import { KnownWal } from "../shared/knownWal";
 import { type Begin, type BeginOptions, beginInRepositories, findPriors } from "./begin";
 import { type Cluster, OfflineCluster, OnlineCluster } from "./sourceCluster";
 import { copyFiles, warmPool } from "./copy";
@@ -65,6 +67,8 @@ export interface BackupDeps {
   /** For a copy that ends before a thread of the pool has started; default `pool`. */
   readonly threadless?: JobPool;
   readonly users: UserNames;
+  /** Absent: the segments that a backup waits for are read. */
+  readonly seen?: SeenWalStore;
   /** Receives the copy's progress for the lock file that `info` reads. */
   readonly onProgress: (doneBytes: number, totalBytes: number) => void;
 }
@@ -80,7 +84,7 @@ export async function backup(
   const beganAtMs = ctx.clock.monotonicMs();
   const cluster = await openCluster(deps.servers, options, ctx);
   const { control } = await loadControlFile(cluster.dataDirectory, ctx);
-  const run = new BackupRun(await openRepositories(repos, deps.lease, control, ctx), ctx);
+  const run = new BackupRun(await openRepositories(repos, deps, control, ctx), ctx);
   run.requireOne();
 
   await cluster.lock();
@@ -143,7 +147,7 @@ async function openCluster(
 
 async function openRepositories(
   repos: readonly Repository[],
-  leaseOf: BackupDeps["lease"],
+  { lease: leaseOf, seen }: Pick<BackupDeps, "lease" | "seen">,
   control: PgControl,
   ctx: Context,
 ): Promise<RepoResult<OpenBackup>[]> {
@@ -161,11 +165,13 @@ async function openRepositories(
       ctx.log.warn(`${repo.name}: backup '${label}' cannot be the prior backup: ${reason}`);
     for (const line of reconstructed.doubts) ctx.log.warn(`${repo.name}: ${line}`);
     await saveAdopted(repo, lease, reconstructed, ctx);
+    const pass = archiveInfo.cipherPass ?? null;
     return {
       repo,
       lease,
       archiveId,
-      archivePass: archiveInfo.cipherPass ?? null,
+      archivePass: pass,
+      archive: () => ({ repo, archiveId, pass, known: new KnownWal(repo, seen?.load(repo.key)) }),
       historyId,
       infoPass: info.cipherPass ?? null,
       backups: info.backups,

@@ -14,6 +14,7 @@ import { segmentRange } from "../../format/wal/walSegment";
 import type { BackupStop } from "../../postgres/session";
 import { finishBackup } from "../../repository/publish";
 import { type Repository, seal } from "../../repository/repository";
+import type { StoredWal } from "../../repository/walStore";
 import { storedAt } from "../restore/restorePlan";
 import { waitForWal } from "../shared/waitWal";
 import type { Copied } from "./copy";
@@ -56,17 +57,14 @@ export async function finish(
       : [];
   if (segments.length > 0) ctx.log.info(`check archive for segment(s) ${segments[0]}:${segments.at(-1)}`);
   await run.forEach(async (open) => {
-    const { repo, archiveId, infoPass, lease } = open;
+    const { repo, infoPass, lease } = open;
     const begun = run.plan(repo.key).manifest;
     const more: ManifestFile[] = [];
     if (wal !== null) {
       await lease.keep();
       more.push(...(await storeLabelFiles(repo, begun, wal.stopped, stoppedAtS, ctx)));
-      for (const segment of segments)
-        await waitForWal(repo, archiveId, segment, options.archiveTimeoutMs, ctx, wal.onStandby ? STANDBY_HINTS : []);
-      if (options.archiveCopy) {
-        more.push(...(await copyWal(open, begun, segments, { ...wal, stoppedAtS }, ctx)));
-      }
+      const files = await waitForSegments(open, segments, wal, options.archiveTimeoutMs, ctx);
+      if (options.archiveCopy) more.push(...(await copyWal(open, begun, files, { ...wal, stoppedAtS }, ctx)));
     }
     const files = withRows(copied.rows.get(repo.key) ?? [], more);
     const end = wal === null ? {} : { archiveStop: wal.stopped.walName, lsnStop: wal.stopped.lsn };
@@ -78,6 +76,20 @@ export async function finish(
     run.complete(repo.key, manifest);
   });
   run.requireOne();
+}
+
+async function waitForSegments(
+  open: OpenBackup,
+  segments: readonly string[],
+  { onStandby, walSegmentSizeBytes: segmentSizeBytes }: StopWal,
+  timeoutMs: number,
+  ctx: Context,
+): Promise<StoredWal[]> {
+  const archive = open.archive();
+  const wait = { timeoutMs, segmentSizeBytes, moreHints: onStandby ? STANDBY_HINTS : [] };
+  const files: StoredWal[] = [];
+  for (const segment of segments) files.push(await waitForWal(archive, segment, wait, ctx));
+  return files;
 }
 
 /** By name; a row of `more` replaces the copied row of the same name. */

@@ -7,6 +7,7 @@ import type { Manifest } from "../../format/repository/manifest";
 import type { Lease } from "../../repository/lease";
 import type { Repository } from "../../repository/repository";
 import { combinedError } from "../shared/results";
+import type { AwaitedArchive } from "../shared/waitWal";
 import type { RepoPlan } from "./backupPlan";
 
 export interface OpenBackup {
@@ -20,6 +21,8 @@ export interface OpenBackup {
   readonly infoPass: string | null;
   /** What backup.info lists, ascending by label. */
   readonly backups: readonly BackupInfoEntry[];
+  /** With what this host has stored or read by now: during a backup its agent pushes more. */
+  archive(): AwaitedArchive;
 }
 
 export interface BackupDone {

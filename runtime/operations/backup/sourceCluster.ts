@@ -134,7 +134,10 @@ export class OnlineCluster implements Cluster {
       );
     if (checkSegment !== null) {
       ctx.log.info(`check archive for segment ${checkSegment}`);
-      await run.forEach((open) => waitForWal(open.repo, open.archiveId, checkSegment, options.archiveTimeoutMs, ctx));
+      const wait = { timeoutMs: options.archiveTimeoutMs, segmentSizeBytes: control.walSegmentSizeBytes };
+      await run.forEach(async (open) => {
+        await waitForWal(open.archive(), checkSegment, wait, ctx);
+      });
       run.requireOne();
     }
     return begun;

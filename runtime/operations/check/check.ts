@@ -65,7 +65,8 @@ export async function check(
   if (options.archiveCheck) requireArchiving(facts, options.archiveModeCheck, options.archiveCommandWord);
   const cluster = { version: control.pgVersion, systemId: control.systemId };
   const opened = await perRepo(repos, async (repo) => {
-    const archiveId = checkArchive(repo, await loadArchiveInfo(repo), cluster);
+    const archiveInfo = await loadArchiveInfo(repo);
+    const archiveId = checkArchive(repo, archiveInfo, cluster);
     const backupInfo = await loadBackupInfo(repo);
     checkBackup(repo, backupInfo, cluster);
     const conflict = conflictError(repo.key, options.conflicts(repo.key));
@@ -81,7 +82,7 @@ export async function check(
     const expected = options.expectFull(repo.key);
     const full =
       expected === undefined ? null : fullError(repo.key, newestFull, expected, Math.floor(ctx.clock.nowMs() / 1000));
-    return { archiveId, newestFull, fullError: full };
+    return { archiveId, pass: archiveInfo.cipherPass ?? null, newestFull, fullError: full };
   });
   // A standby cannot switch segments: only the infos can be checked, as in stock.
   if (!options.archiveCheck || facts.inRecovery || opened.every((result) => !result.ok)) {
@@ -94,7 +95,9 @@ export async function check(
   return perRepo(repos, async (repo) => {
     const result = archiveIds.get(repo.key);
     if (result === undefined || !result.ok) throw result?.error ?? fail("assert", `${repo.name} was not opened`);
-    await waitForWal(repo, result.value.archiveId, walName, options.archiveTimeoutMs, ctx);
+    const { archiveId, pass } = result.value;
+    const wait = { timeoutMs: options.archiveTimeoutMs, segmentSizeBytes: control.walSegmentSizeBytes };
+    await waitForWal({ repo, archiveId, pass }, walName, wait, ctx);
     ctx.log.info(`WAL segment ${walName} successfully archived to ${repo.name}`);
     return { ...fullOf(result.value), walName };
   });

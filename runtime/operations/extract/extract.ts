@@ -159,10 +159,11 @@ async function archiveNow(
   try {
     // The table's database may be gone.
     production = await deps.openProduction();
-    const current = currentHistory(await loadArchiveInfo(repo));
+    const info = await loadArchiveInfo(repo);
     if ((await production.facts()).inRecovery) return;
     const walName = await production.switchWal("pgbackstop extract-table");
-    await waitForWal(repo, archiveIdOf(current), walName, archiveTimeoutMs, ctx);
+    const archive = { repo, archiveId: archiveIdOf(currentHistory(info)), pass: info.cipherPass ?? null };
+    await waitForWal(archive, walName, { timeoutMs: archiveTimeoutMs }, ctx);
   } catch (error) {
     if (ctx.signal.aborted) throw error;
     ctx.log.warn(

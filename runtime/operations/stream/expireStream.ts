@@ -1,5 +1,5 @@
 /**
- * Expires streamed WAL: chunks of archived segments, chunks before the first segment that a kept backup needs, chunks
+ * Expires streamed WAL: chunks of segments that are archived by their bytes, chunks before the first segment that a kept backup needs, chunks
  * of removed archives, and interrupted writes. A living agent removes the first kind.
  */
 import { type BackupError, isError } from "../../base/errors";
@@ -7,7 +7,7 @@ import { archiveIdOf } from "../../format/repository/archiveInfo";
 import type { BackupInfoEntry } from "../../format/repository/backupInfo";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
-import { hasWal } from "../../repository/walStore";
+import { KnownWal } from "../shared/knownWal";
 import { listStream } from "./survey";
 
 const TIMELINE_LENGTH = 8;
@@ -27,7 +27,8 @@ export async function expireStream(
 ): Promise<StreamExpired> {
   const stream = await listStream(repo);
   if (stream.size === 0) return { removed: [], refused: [] };
-  const { history } = await loadArchiveInfo(repo);
+  const { cipherPass: pass = null, history } = await loadArchiveInfo(repo);
+  const known = new KnownWal(repo);
   const expired: string[] = [];
   for (const [archiveId, files] of stream) {
     const entry = history.find((each) => archiveIdOf(each) === archiveId);
@@ -38,7 +39,7 @@ export async function expireStream(
     const isArchived = new Map<string, boolean>();
     for (const { path, chunk } of files) {
       const { segment } = chunk;
-      if (!isArchived.has(segment)) isArchived.set(segment, await hasWal(repo, archiveId, segment));
+      if (!isArchived.has(segment)) isArchived.set(segment, await known.holds(segment, { archiveId, pass }));
       if (entry === undefined || isArchived.get(segment) === true || segment.slice(TIMELINE_LENGTH) < first)
         expired.push(path);
     }

@@ -5,7 +5,8 @@
 import { parseWalName } from "../../format/wal/walSegment";
 import { listReady } from "../../postgres/archiveStatus";
 import type { Repository } from "../../repository/repository";
-import { canBeWhole, hasWal, listWal } from "../../repository/walStore";
+import { listWal, type StoredWal } from "../../repository/walStore";
+import type { KnownWal, OpenArchive } from "../shared/knownWal";
 
 export const SEGMENT = /^[0-9A-F]{24}$/;
 const DIRECTORY_LENGTH = 16;
@@ -31,19 +32,26 @@ export function isNeeded(walName: string, first: string): boolean {
   return SEGMENT.test(walName) && walName < first;
 }
 
-/** The archived ones of `names`, as far as a bounded search shows, earliest first. */
+/** The archived ones of `names` by their bytes, as far as a bounded search shows, earliest first. */
 export async function* archivedOf(
   repo: Repository,
-  archiveId: string,
+  archive: OpenArchive,
+  known: KnownWal,
   names: readonly string[],
 ): AsyncIterable<string> {
   const wanted = new Set(names);
   for (const name of names.filter((each) => !SEGMENT.test(each)).slice(0, HISTORIES_MAX))
-    if (await hasWal(repo, archiveId, name)) yield name;
+    if (await known.holds(name, archive)) yield name;
   const directories = [
     ...new Set(names.filter((name) => SEGMENT.test(name)).map((name) => name.slice(0, DIRECTORY_LENGTH))),
   ].sort();
-  for (const directory of directories.slice(0, DIRECTORIES_MAX))
-    for await (const stored of listWal(repo, archiveId, directory))
-      if (wanted.has(stored.name) && canBeWhole(stored)) yield stored.name;
+  for (const directory of directories.slice(0, DIRECTORIES_MAX)) {
+    const found: StoredWal[] = [];
+    for await (const stored of listWal(repo, archive.archiveId, directory))
+      if (wanted.has(stored.name)) found.push(stored);
+    for (const stored of found) {
+      const isAlone = found.every(({ name }, index) => name !== stored.name || found[index] === stored);
+      if (isAlone && (await known.isGood(stored, archive))) yield stored.name;
+    }
+  }
 }

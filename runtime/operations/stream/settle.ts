@@ -4,7 +4,7 @@
  * A server that died in between recovered with the segment from the stream and never archives it: PostgreSQL takes
  * restored WAL for archived (PostgreSQL "access/transam/xlogarchive.c"). Without the segment the archive has a gap that
  * stock's restores, standbys and older backups cannot pass. The chunks are the server's own bytes. If the old server
- * still lives and archives the segment, both files are equal.
+ * still lives and archives the segment, both files are equal: a stored file with other content is a conflict.
  */
 import type { ByteStream } from "../../base/bytes";
 import type { Context } from "../../base/context";
@@ -14,10 +14,10 @@ import { compress } from "../../format/codec/compress";
 import { bySession, coverOf, type StreamChunk } from "../../format/wal/streamChunk";
 import type { Repository } from "../../repository/repository";
 import { PIECE_FAULTS, readChunk, type StreamOrigin } from "../../repository/streamStore";
-import { hasWal } from "../../repository/walStore";
 import type { ClusterIdentity } from "../shared/identity";
+import type { OpenArchive } from "../shared/knownWal";
 import type { PreparedWal } from "../archivePush/prepareWal";
-import type { OpenArchive, PushTarget } from "../archivePush/pushWal";
+import type { PushTarget } from "../archivePush/pushWal";
 
 export interface SettleOptions {
   readonly cluster: ClusterIdentity;
@@ -53,22 +53,21 @@ export async function* settle(
     const sessions = bySession(pieces.filter(({ segment }) => segment === name)).map(coverOf);
     const wholes = sessions.filter((cover) => cover.at(-1)?.end === segmentSizeBytes);
     if (wholes.length === 0) continue;
-    if (!(await hasWal(repo, archive.archiveId, name))) {
-      const error = await firstGood(wholes, async (whole) => {
-        await target.push(await prepare(repo, archive, name, whole, origin, cluster), archive);
-      });
-      if (error !== null) {
-        unusable.add(name);
-        ctx.log.warn(`${repo.name}: ${name} is completely streamed and cannot be archived: ${error.message}`);
-        continue;
-      }
-      ctx.log.info(`${repo.name}: archived ${name}, which was completely streamed and never archived`);
+    const error = await firstGood(wholes, async (whole) => {
+      const pushed = await target.push(await prepare(repo, archive, name, whole, origin, cluster), archive);
+      if (pushed === "pushed")
+        ctx.log.info(`${repo.name}: archived ${name}, which was completely streamed and never archived`);
+    });
+    if (error !== null && (isError(error, "archiveDuplicate") || !(await target.known.holds(name, archive)))) {
+      unusable.add(name);
+      ctx.log.warn(`${repo.name}: ${name} is completely streamed and cannot be archived: ${error.message}`);
+      continue;
     }
     yield name;
   }
 }
 
-/** Null when one of them succeeded, else the last one's error. @throws errors that are not about the segment */
+/** Null when one of them succeeded, else a conflict or the last one's error. @throws errors that are not about the segment */
 async function firstGood<T>(choices: readonly T[], attempt: (choice: T) => Promise<void>): Promise<BackupError | null> {
   let last: BackupError | null = null;
   for (const choice of choices) {
@@ -76,8 +75,9 @@ async function firstGood<T>(choices: readonly T[], attempt: (choice: T) => Promi
       await attempt(choice);
       return null;
     } catch (thrown) {
-      last = toBackupError(thrown);
-      if (!isError(last, ...OF_SEGMENT)) throw last;
+      const error = toBackupError(thrown);
+      if (!isError(error, ...OF_SEGMENT)) throw error;
+      if (!isError(last, "archiveDuplicate")) last = error;
     }
   }
   return last;

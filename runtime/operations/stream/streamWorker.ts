@@ -19,7 +19,8 @@ import { requirePresent } from "../../repository/infoStore";
 import type { Repository } from "../../repository/repository";
 import { listChunks, putChunk, type StreamOrigin } from "../../repository/streamStore";
 import type { ClusterIdentity } from "../shared/identity";
-import { type OpenArchive, PushTarget } from "../archivePush/pushWal";
+import { PushTarget } from "../archivePush/pushWal";
+import type { OpenArchive } from "../shared/knownWal";
 import { repoErrorLine } from "../shared/results";
 import { Leftovers } from "./streamLeftovers";
 import { archivedOf, isNeeded, SEGMENT } from "./needed";
@@ -658,7 +659,7 @@ export class StreamWorker {
       // Chunks of other timelines may stay forever: expire checks them.
       const ours = [...names].filter((name) => name.slice(0, 8) === current.slice(0, 8));
       const wanted = [...ours, ...this.#missingWal].filter((name) => !this.#archived.has(name));
-      for await (const name of archivedOf(this.#repo, archive.archiveId, wanted)) this.archived(name);
+      for await (const name of archivedOf(this.#repo, archive, this.#target.known, wanted)) this.archived(name);
       for await (const name of settle(
         this.#repo,
         this.#target,

@@ -35,7 +35,7 @@ import {
   WAL_SIZE_BYTES,
   walName,
 } from "../../repository/support";
-import { store } from "../archive";
+import { pathOf, store } from "../archive";
 import { runBackup } from "./support";
 import { restoreOptions } from "../restore/support";
 
@@ -191,6 +191,15 @@ describe("a backup", () => {
       },
     ]);
     expect(await labelsOf(repos[0])).toHaveLength(1);
+    expect(await labelsOf(repos[1])).toEqual([]);
+  });
+
+  it("is not complete in a repository whose WAL has the right name and size only", async () => {
+    for (const repo of repos) await store(repo, 3, 4);
+    const path = await pathOf(repos[1], 4);
+    await second.put(path, Buffer.alloc((await second.stat(path))?.sizeBytes ?? 0, 7));
+    const outcome = await runBackup(repos, data, ctx, { archiveCheck: true });
+    expect(outcome.results).toMatchObject([{ ok: true }, { ok: false, error: { kind: "archiveTimeout" } }]);
     expect(await labelsOf(repos[1])).toEqual([]);
   });
 

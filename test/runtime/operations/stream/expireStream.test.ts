@@ -8,8 +8,8 @@ import { putChunk } from "../../../../runtime/repository/streamStore";
 import { type TestContext, testContext } from "../../../harness/context";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { FaultyStorage } from "../../../harness/network/faults";
-import { CLUSTER, CONTROL, repository, WAL_SIZE_BYTES, walName } from "../../repository/support";
-import { store } from "../archive";
+import { CLUSTER, CONTROL, repository, WAL_SIZE_BYTES, walBytes, walName } from "../../repository/support";
+import { pathOf, store } from "../archive";
 
 let ctx: TestContext;
 let repo: Repository;
@@ -80,4 +80,13 @@ it("removes the others if a backup host keeps one for some time", async () => {
   const { refused, removed } = await expireStream(repo, [backup(walName(9))], false);
   expect([removed.length, refused.map(({ message }) => message)]).toEqual([2, ["permission denied"]]);
   expect(await left()).toEqual([`15-1/${walName(2)}`]);
+});
+
+it("keeps the chunks of a segment whose stored file is damaged, or is one of two", async () => {
+  await store(repo, 3, 4, 5, [walName(5), walBytes(6)]);
+  const path = await pathOf(repo, 4);
+  await repo.storage.put(path, Buffer.alloc((await repo.storage.stat(path))?.sizeBytes ?? 0, 7));
+  for (const no of [3, 4, 5]) await stream(walName(no));
+  await expireStream(repo, [], false);
+  expect(await left()).toEqual([`15-1/${walName(4)}`, `15-1/${walName(5)}`]);
 });

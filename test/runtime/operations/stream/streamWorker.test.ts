@@ -197,6 +197,19 @@ describe("a repository worker", () => {
     expect(await names()).toEqual([`${AFTER} 0-20`]);
   });
 
+  it("keeps its chunks of a segment while the stored file of that name is damaged", async () => {
+    await session(new WalWindow(START), [WAL_SIZE_BYTES, 7]);
+    await store(repo, 5);
+    const [stored] = await findWal(repo, "15-1", NAME);
+    const path = `archive/demo/15-1/${NAME.slice(0, 16)}/${stored?.fileName}`;
+    await storage.put(path, Buffer.alloc(stored?.sizeRepoBytes ?? 0, 7));
+    const window = new WalWindow(START + SIZE);
+    await session(window, [20, 1], worker(window, { missingWal: [NAME] }));
+    expect((await names()).filter((name) => name.startsWith(NAME))).toEqual([`${NAME} 0-${WAL_SIZE_BYTES}`]);
+    const reads = storage.calls("read").filter((each) => each === path);
+    expect(reads).toHaveLength(1);
+  });
+
   it("merges many chunks into one", async () => {
     await session(
       new WalWindow(START),
@@ -372,6 +385,26 @@ describe("a repository worker", () => {
       ctx.lines.filter(({ text }) => text.includes("which was completely streamed and never archived")),
     ).toHaveLength(1);
   });
+
+  it.each([
+    ["replaces a damaged file", Buffer.alloc(1000, 7), true],
+    ["keeps the chunks beside other content", null, false],
+  ])(
+    "%s under the name of a segment that was streamed completely on an earlier timeline",
+    async (_what, damage, isDone) => {
+      await session(new WalWindow(START), [WAL_SIZE_BYTES, 7]);
+      await store(repo, [NAME, damage === null ? Buffer.alloc(WAL_SIZE_BYTES, 3) : wal(START, WAL_SIZE_BYTES)]);
+      const [stored] = await findWal(repo, "15-1", NAME);
+      if (damage !== null) await storage.put(`archive/demo/15-1/${NAME.slice(0, 16)}/${stored?.fileName}`, damage);
+      const window = new WalWindow(START + SIZE);
+      await session(window, [20], worker(window, { timeline: 2 }));
+      const [now] = await findWal(repo, "15-1", NAME);
+      expect(now?.sizeRepoBytes === stored?.sizeRepoBytes).toBe(true);
+      expect((await names()).some((name) => name.startsWith(NAME))).toBe(!isDone);
+      const warned = ctx.lines.filter(({ text }) => text.includes(`${NAME} is completely streamed and cannot`));
+      expect(warned).toHaveLength(isDone ? 0 : 1);
+    },
+  );
 
   it("continues to ship into a repository that allows no removal, and says so once", async () => {
     await session(new WalWindow(START), [100]);
