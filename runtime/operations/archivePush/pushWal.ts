@@ -33,6 +33,8 @@ import type { PreparedWal } from "./prepareWal";
 
 /** What identifies content: enough to find or to compare it in an archive. */
 type WalFacts = Pick<PreparedWal, "name" | "sha1" | "sizeBytes">;
+/** What a push sends. */
+type WalContent = WalFacts & Pick<PreparedWal, "packed">;
 
 export class PushTarget {
   readonly repo: Repository;
@@ -82,7 +84,7 @@ export class PushTarget {
    * `onSent` is called when a transfer is over, before the file counts as stored.
    * @throws archiveDuplicate (45), pathMissing when the repository went away meanwhile, and the storage's errors
    */
-  async push(wal: PreparedWal, archive: OpenArchive, onSent: () => void = () => {}): Promise<"pushed" | "present"> {
+  async push(wal: WalContent, archive: OpenArchive, onSent: () => void = () => {}): Promise<"pushed" | "present"> {
     if (!isSegment(wal.name)) return this.#pushNamed(wal, archive);
     const stored = await this.#find(wal, archive);
     if (stored !== null && (await this.#isGood(stored, wal, archive))) return "present";
@@ -173,7 +175,7 @@ export class PushTarget {
   }
 
   /** A history or backup label. */
-  async #pushNamed(wal: PreparedWal, { archiveId, pass }: OpenArchive): Promise<"pushed" | "present"> {
+  async #pushNamed(wal: WalContent, { archiveId, pass }: OpenArchive): Promise<"pushed" | "present"> {
     const bytes = await collect((await wal.packed({ type: "none", level: 0 }))(), LIMITS.wholeFileSizeBytesMax);
     const salt = (): Uint8Array => this.#ctx.random.bytes(8);
     const isNew = async (): Promise<boolean> => {

@@ -29,15 +29,16 @@ export interface WalGap {
 }
 
 export async function findMissingWal(source: WalSide, target: WalSide, { archiveId, from }: WalCopy): Promise<WalGap> {
-  const held = new Map<string, StoredWal>();
-  for await (const stored of listWal(target.repo, archiveId)) held.set(stored.name, stored);
+  const held = new Map<string, StoredWal[]>();
+  for await (const stored of listWal(target.repo, archiveId))
+    held.set(stored.name, [...(held.get(stored.name) ?? []), stored]);
   const missing: StoredWal[] = [];
   const conflicts: string[] = [];
   for await (const stored of listWal(source.repo, archiveId)) {
     if (stored.name < from && !stored.name.endsWith(".history")) continue;
-    const own = held.get(stored.name);
-    if (own !== undefined && own.sha1 !== stored.sha1) conflicts.push(stored.name);
-    else if (own === undefined || !canBeWhole(own)) missing.push(stored);
+    const own = held.get(stored.name) ?? [];
+    if (own.some(({ sha1 }) => sha1 !== stored.sha1)) conflicts.push(stored.name);
+    else if (!own.some(canBeWhole)) missing.push(stored);
   }
   missing.sort((left, right) => (left.name < right.name ? -1 : 1));
   return { missing, conflicts: conflicts.sort() };

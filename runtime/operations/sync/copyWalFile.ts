@@ -6,9 +6,10 @@ import { collect, streamOf } from "../../base/bytes";
 import type { Context } from "../../base/context";
 import { sha1Hex } from "../../base/hash";
 import { LIMITS } from "../../base/limits";
-import { compressBytes } from "../../format/codec/compress";
+import { compressBytes, type CompressSpec } from "../../format/codec/compress";
 import type { Repository } from "../../repository/repository";
-import { findWal, isSegment, putWal, type StoredWal, canBeWhole, removeDamagedWal } from "../../repository/walStore";
+import type { StoredWal } from "../../repository/walStore";
+import { PushTarget } from "../archivePush/pushWal";
 import { carriedContent } from "../shared/carriedWal";
 import { type ClusterIdentity } from "../shared/identity";
 
@@ -28,7 +29,7 @@ export interface CopyWalJob {
   readonly cluster: ClusterIdentity | null;
 }
 
-/** @throws checksum, fileInvalid, archiveMismatch (44) and either storage's errors */
+/** @throws checksum, fileInvalid, archiveMismatch (44), archiveDuplicate (45) and either storage's errors */
 export async function copyWalFile(
   job: CopyWalJob,
   repo: (key: number) => Repository,
@@ -40,19 +41,16 @@ export async function copyWalFile(
     { repo: repo(to.repoIndex), pass: to.pass },
   ];
   const bytes = await collect(carriedContent({ ...source, archiveId, stored }, cluster), LIMITS.wholeFileSizeBytesMax);
-  const sha1 = sha1Hex(bytes);
-  // archive-push may have stored it meanwhile.
-  const existing = isSegment(stored.name) ? await findWal(target.repo, archiveId, stored.name) : [];
-  if (existing.some((own) => canBeWhole(own) || own.sha1 !== sha1)) return undefined;
-  const compressType = isSegment(stored.name) ? target.repo.compress.type : "none";
-  const packed = compressBytes(bytes, { type: compressType, level: target.repo.compress.level });
-  const { fileName } = await putWal(
-    target.repo,
-    { archiveId, name: stored.name, sha1, compressType, open: () => streamOf(packed) },
-    target.pass,
-    () => ctx.random.bytes(8),
-  );
-  for (const cut of existing)
-    if (cut.fileName !== fileName) await removeDamagedWal(target.repo, archiveId, cut.fileName);
+  const wal = {
+    name: stored.name,
+    sizeBytes: bytes.length,
+    sha1: sha1Hex(bytes),
+    packed: async (spec: CompressSpec) => {
+      const packed = compressBytes(bytes, spec);
+      return () => streamOf(packed);
+    },
+  };
+  // A server may archive into the target meanwhile, so this is a push like its own.
+  await new PushTarget(target.repo, ctx).push(wal, { archiveId, pass: target.pass });
   return undefined;
 }

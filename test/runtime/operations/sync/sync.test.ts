@@ -26,6 +26,7 @@ const ALL: SyncOptions = {
   lease: testLease(),
 };
 const PLAIN = { archiveId: "15-1", pass: null };
+const SHA1 = `-${"0".repeat(40)}`;
 const FULL = "20260101-000000F";
 const DIFF = "20260101-000000F_20260102-000000D";
 const STANZA: MadeStanza = {
@@ -270,6 +271,29 @@ it("does not mix clusters, nor WAL of the same name with other content", async (
     `WAL 15-1/${walName(4)} has different content in repo1 and repo3`,
     `backup ${DIFF}: not copied, it cannot become consistent without WAL ${walName(4)}`,
   ]);
+});
+
+it.each([
+  ["before", true],
+  ["after", false],
+])("counts no segment as copied if a server archives other content just %s the write", async (_when, isBefore) => {
+  const other = walName(4);
+  class Shared extends MemoryStorage {
+    override async putStream(...asked: Parameters<MemoryStorage["putStream"]>): Promise<void> {
+      const archive = async (): Promise<void> => {
+        if (asked[0].includes(`${other}-`)) await super.put(asked[0].replace(/-[0-9a-f]{40}/, SHA1), Buffer.alloc(100));
+      };
+      if (isBefore) await archive();
+      await super.putStream(...asked);
+      if (!isBefore) await archive();
+    }
+  }
+  const [from, to] = [await source(), target(new Shared())];
+  const { labels, problems, walCount } = await sync(from, to, ALL, testContext());
+  expect(problems[0]).toMatch(new RegExp(`^WAL 15-1/${other}: duplicates found in archive for WAL segment ${other}: `));
+  expect({ labels, walCount }).toEqual({ labels: [FULL], walCount: 3 });
+  const again = await sync(from, to, ALL, testContext());
+  expect(again.problems[0]).toBe(`WAL 15-1/${other} has different content in repo1 and repo2`);
 });
 
 it("lists no backup whose WAL did not arrive", async () => {
