@@ -111,6 +111,42 @@ export const anyTopology: fc.Arbitrary<Topology> = fc
       : { ...made, databases: made.databases.map((database) => ({ ...database, volumeSnapshots })) };
   });
 
+/** One host twice: its repositories have other keys in the second topology, and nothing else differs. */
+export const anyRenamedTopologies: fc.Arbitrary<readonly [Topology, Topology]> = fc
+  .record({
+    repositories: fc.array(repository, { minLength: 2, maxLength: 4 }),
+    keys: fc.uniqueArray(fc.integer({ min: 1, max: 9 }), { minLength: 8, maxLength: 8 }),
+    subset: fc.integer({ min: 1, max: 15 }),
+    mode: fc.constantFrom("all", "any", "named"),
+    isOwnSchedule: fc.boolean(),
+    isInTurn: fc.boolean(),
+  })
+  .map(({ isInTurn, isOwnSchedule, keys, mode, repositories, subset }) => {
+    const under = (first: number): Topology => {
+      const name = (index: number): string => `repo${keys[first + index] ?? 0}`;
+      const all = repositories.map((_each, index) => index);
+      const chosen = all.filter((index) => index === 0 || ((subset >> index) & 1) === 1).map(name);
+      const own = { incr: { cron: "0 4 * * *" } };
+      return topology({
+        repositories: Object.fromEntries(
+          repositories.map((each, index) => [
+            name(index),
+            {
+              ...each,
+              at: { ...each.at, path: `${each.at.path ?? ""}/${index}` },
+              ...(isOwnSchedule && index === 1 ? { schedules: own } : {}),
+            },
+          ]),
+        ),
+        acknowledge: mode === "named" ? { mode, repositories: chosen } : { mode },
+        schedules: { full: { cron: "30 2 * * 0", repositories: chosen } },
+        drills: { weekly: { cron: "0 5 * * 6", ...(isInTurn ? { repositories: chosen } : { from: name(0) }) } },
+        sizing: { databaseGiB: 100, walGiBPerDay: 2 },
+      });
+    };
+    return [under(0), under(4)] as const;
+  });
+
 /** A copy with unknown markers at the leaves that `location` selects. */
 export function withUnknown(value: Topology, location: (path: string) => boolean): Topology {
   const walk = (item: unknown, path: string): unknown => {

@@ -11,6 +11,7 @@ import type { DrillChecksNode, Flow, Topology } from "../topology/topology";
 import { type Collector, isHidden, type Value, valueText } from "./change";
 import { copyCountsText, countCopies, type Range } from "./copyCounts";
 import { diffRepositories } from "./repositories";
+import { underNewKeys } from "./sameRepositories";
 import { diffSnapshots } from "./snapshots";
 
 const COPY_TEXTS = {
@@ -23,10 +24,11 @@ const ACKNOWLEDGE_RANK: Readonly<Record<string, number>> = { any: 0, all: 2 };
 const RATE_EPSILON = 0.001;
 
 /** In reading order: the headline first. */
-export function diffDatabase(to: Collector, before: Topology, after: Topology): void {
+export function diffDatabase(to: Collector, old: Topology, after: Topology): void {
+  const { oldNames, topology: before } = underNewKeys(old, after);
   diffCopies(to, before, after);
   diffNode(to, before, after);
-  diffRepositories(to, before, after);
+  diffRepositories(to, before, after, oldNames);
   diffSnapshots(to, before.databases[0]?.volumeSnapshots, after.databases[0]?.volumeSnapshots);
   diffWal(to, before, after);
   diffPromises(to, before, after);
@@ -124,8 +126,9 @@ function diffWal(to: Collector, before: Topology, after: Topology): void {
   const sentence = (value: Value): string =>
     `PostgreSQL may remove a segment ${value === "all" ? "when all repositories hold it" : value === "any" ? "as soon as one repository holds it" : `when ${valueText(value)} holds it`}`;
   const bothNamed = rank(was) === 1 && rank(is) === 1;
-  // More named repositories are safer; other ones are neither safer nor weaker.
-  to.rank("acknowledge", was, is, (value) => (bothNamed ? (value === is ? added : removed) : rank(value)), sentence);
+  // More named repositories are safer; other ones are neither safer nor weaker, and the order says nothing.
+  if (!bothNamed || added + removed > 0)
+    to.rank("acknowledge", was, is, (value) => (bothNamed ? (value === is ? added : removed) : rank(value)), sentence);
   diffKeys(to, "wal", "WAL", [old.toRepoKeys, before], [now.toRepoKeys, after]);
 }
 

@@ -3,17 +3,29 @@ import { findEngine } from "../engines/engines";
 import { textRunsPerDay } from "../schedule/schedule";
 import type { RepositoryNode, Topology } from "../topology/topology";
 import { type Collector, isHidden, type Value, valueText } from "./change";
+import { isSameRepository } from "./sameRepositories";
 
 const LOCK_MODES = ["", "governance", "compliance"];
 
-/** Matched by name: the number is part of every option on the host, so `repo1` stays `repo1`. */
-export function diffRepositories(to: Collector, before: Topology, after: Topology): void {
+/**
+ * Matched by name.
+ * @param oldNames of repositories that have another key now: new name to old one
+ */
+export function diffRepositories(
+  to: Collector,
+  before: Topology,
+  after: Topology,
+  oldNames: ReadonlyMap<string, string>,
+): void {
   const olds = byName(before);
   const news = byName(after);
   for (const [name, old] of olds) {
     const now = news.get(name);
-    if (now !== undefined) diffRepository(to, `repositories.${name}`, [old, before], [now, after]);
-    else
+    if (now !== undefined) {
+      const text = `${locationText(now)} is the same repository under another key${movedText(name, before, after)}`;
+      to.plain(`repositories.${name}.key`, oldNames.get(name) ?? name, name, () => text);
+      diffRepository(to, `repositories.${name}`, [old, before], [now, after]);
+    } else
       to.add(
         `repositories.${name}`,
         locationText(old),
@@ -60,9 +72,11 @@ type Side = readonly [repository: RepositoryNode, topology: Topology];
 
 function diffRepository(to: Collector, path: string, [old, before]: Side, [now, after]: Side): void {
   const { name } = now;
-  if (old.location !== now.location && !isHidden(old.location) && !isHidden(now.location)) {
-    const text = `${name} starts from scratch at ${now.location}: nothing maintains what ${old.location} holds any more`;
-    to.add(`${path}.location`, old.location, now.location, "weakened", `${text}${movedText(name, before, after)}`);
+  if (!isHidden(old.location) && !isHidden(now.location) && !isSameRepository(old, now)) {
+    // The same bucket name and path at two providers, or on two servers, are two repositories.
+    const shown = old.location === now.location ? locationText : ({ location }: RepositoryNode): string => location;
+    const text = `${name} starts from scratch at ${shown(now)}: nothing maintains what ${shown(old)} holds any more`;
+    to.add(`${path}.location`, shown(old), shown(now), "weakened", `${text}${movedText(name, before, after)}`);
   } else {
     to.plain(`${path}.location`, old.location, now.location, () => "");
     diffFormat(to, path, [old, before], [now, after]);
@@ -118,7 +132,7 @@ function diffFormat(to: Collector, path: string, [old, before]: Side, [now, afte
   const [was = null, is = null] = [before, after].map(
     ({ databases: [database] }) => findEngine(database?.engine ?? "")?.format,
   );
-  if (was === null || is === null || was === is || old.location !== now.location || isHidden(now.location)) return;
+  if (was === null || is === null || was === is || !isSameRepository(old, now)) return;
   const text = `${now.name} starts from scratch at the same location, in the format of ${is}: nothing maintains what ${was} wrote there any more, and it takes up space`;
   to.add(`${path}.format`, was, is, "weakened", text);
 }

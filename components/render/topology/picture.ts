@@ -8,6 +8,7 @@ import { type Change, isHidden, valueText } from "../../plan/diff/change";
 import type { TopologySet } from "../../plan/diff";
 import { repositoriesWithFulls } from "../../plan/diff/copyCounts";
 import { retentionText } from "../../plan/diff/repositories";
+import { underNewKeys } from "../../plan/diff/sameRepositories";
 import type { RepositoryNode, Topology } from "../../plan/topology/topology";
 import { costText, oneLine } from "./topologyMarkdown";
 
@@ -41,17 +42,21 @@ export interface Band {
   readonly changes: readonly Change[];
 }
 
-/** All databases of two sets, by name; pass a single set twice. */
+/** All databases of two sets, by name, and their repositories under the new keys; pass a single set twice. */
 export function bandsOf(before: TopologySet, after: TopologySet, changes: readonly Change[]): Band[] {
   const names = [...new Set([...before.keys(), ...after.keys()])].sort();
   const byName = new Map<string, Change[]>(names.map((name) => [name, []]));
   for (const change of changes) byName.get(change.database)?.push(change);
-  return names.map((name) => ({
-    name,
-    before: before.get(name),
-    after: after.get(name),
-    changes: byName.get(name) ?? [],
-  }));
+  return names.map((name) => {
+    const [old, now] = [before.get(name), after.get(name)];
+    const isBoth = old !== undefined && old !== null && now !== undefined && now !== null;
+    return {
+      name,
+      before: isBoth ? underNewKeys(old, now).topology : old,
+      after: now,
+      changes: byName.get(name) ?? [],
+    };
+  });
 }
 
 /** A complete SVG document with the bands stacked. */

@@ -12,7 +12,7 @@ import type { HostSettings } from "../../../components/plan/model/databaseSettin
 import { type Topology, topologyOf } from "../../../components/plan/topology/topology";
 import { resolved } from "../clusters";
 import { BUCKET, NAS, plan, R2 } from "../plans";
-import { anyTopology, topology, withUnknown } from "../topologies";
+import { anyRenamedTopologies, anyTopology, topology, withUnknown } from "../topologies";
 
 const NUM_RUNS = 200;
 
@@ -257,6 +257,89 @@ describe("weakened, and strengthened in the other direction", () => {
   });
 });
 
+describe("a repository under another key is the same repository", () => {
+  const under = (
+    repositories: NonNullable<HostSettings["repositories"]>,
+    drillsFrom: string,
+  ): Partial<HostSettings> => ({
+    repositories,
+    drills: { monthly: { cron: "0 5 1 * *", from: drillsFrom } },
+  });
+  const now = (repositories: NonNullable<HostSettings["repositories"]>, drillsFrom: string): string[] =>
+    changed({}, under(repositories, drillsFrom));
+
+  test("two that are swapped", () => {
+    const result = diff(topology(), topology(under({ repo1: BUCKET, repo2: NAS }, "repo2")));
+    expect(brief(result)).toEqual([
+      "neutral repositories.repo2.key: repo1 → repo2",
+      "neutral repositories.repo1.key: repo2 → repo1",
+    ]);
+    expect(result.changes.map(({ text }) => text)).toEqual([
+      "/mnt/nas/pgbackrest is the same repository under another key",
+      "s3://ledger-backups/ledger at Backblaze B2 is the same repository under another key",
+    ]);
+  });
+
+  test("two that are swapped, and one of them changes", () => {
+    expect(now({ repo1: BUCKET, repo2: { ...NAS, keepDays: 3 } }, "repo2")).toEqual([
+      "neutral repositories.repo2.key: repo1 → repo2",
+      "weakened repositories.repo2.keepDays: 7 → 3",
+      "neutral repositories.repo1.key: repo2 → repo1",
+    ]);
+  });
+
+  test("the second becomes the first, and the first is gone", () => {
+    const result = diff(topology(), topology(under({ repo1: BUCKET }, "repo1")));
+    expect(brief(result).filter((line) => !line.includes(" copies."))).toEqual([
+      "weakened repositories.former repo1: /mnt/nas/pgbackrest → removed",
+      "neutral repositories.repo1.key: repo2 → repo1",
+      "neutral drills.monthly.from: former repo1 → repo1",
+    ]);
+  });
+
+  test("the first becomes the second, and a new one gets its key", () => {
+    expect(changed({ repositories: { repo1: NAS } }, under({ repo1: R2, repo2: NAS }, "repo2"))).toEqual([
+      "strengthened copies.copies: 2 → 3",
+      "strengthened copies.providers: 1 → 2",
+      "strengthened copies.offSite: 0 → 1",
+      "neutral repositories.repo2.key: repo1 → repo2",
+      "strengthened repositories.repo1: none → s3://orders-backups/orders at Cloudflare R2",
+    ]);
+  });
+
+  test("one whose location is unknown may be the other one: nothing is weakened", () => {
+    const next = withUnknown(topology(under({ repo1: BUCKET, repo2: NAS }, "repo2")), (path) =>
+      path.endsWith("repositories.0.location"),
+    );
+    expect(brief(diff(topology(), next))).toEqual([
+      "neutral repositories.repo2.key: repo1 → repo2",
+      "uncertain repositories.repo1.location: s3://ledger-backups/ledger → not known yet",
+    ]);
+  });
+
+  test("a bucket of the same name at another provider is another repository", () => {
+    const { s3 } = R2.at;
+    const other = {
+      ...BUCKET,
+      at: { ...BUCKET.at, s3: { ...s3, bucket: "ledger-backups", endpoint: s3?.endpoint ?? "", region: "auto" } },
+    };
+    expect(now({ repo1: NAS, repo2: other }, "repo1")).toContain(
+      "weakened repositories.repo2.location: s3://ledger-backups/ledger at Backblaze B2 → s3://ledger-backups/ledger at Cloudflare R2",
+    );
+  });
+
+  test("any keys for the same repositories change the keys only", () => {
+    fc.assert(
+      fc.property(anyRenamedTopologies, ([before, after]) => {
+        const { changes } = diff(before, after);
+        expect(changes.filter(({ path }) => !/^repositories\.repo\d\.key$/.test(path))).toEqual([]);
+        expect(changes.map(({ effect }) => effect)).toEqual(before.repositories.map(() => "neutral"));
+      }),
+      { numRuns: NUM_RUNS },
+    );
+  });
+});
+
 describe("unknown values", () => {
   const known = topology();
 
@@ -346,8 +429,10 @@ describe("over any two topologies", () => {
         const [there, back] = [diff(one, other), diff(other, one)].map(({ changes }) =>
           changes.filter(({ path }) => !STARTS_OVER.test(path)),
         );
+        // Paths have the keys of the newer side.
+        const pathOf = ({ path }: Change): string => path.replace(/(former )?repo\d/, "repo");
         const texts = (changes: readonly Change[] | undefined, effectOf: (change: Change) => string): string[] =>
-          (changes ?? []).map((change) => `${change.path} ${effectOf(change)}`).sort();
+          (changes ?? []).map((change) => `${pathOf(change)} ${effectOf(change)}`).sort();
         expect(texts(back, (change) => change.effect)).toEqual(texts(there, opposite));
       }),
       { numRuns: NUM_RUNS },

@@ -100,6 +100,21 @@ test("a partly unknown object is neither removed nor new", () => {
   expect(picture).not.toMatch(/removed<|▲/);
 });
 
+test("the picture shows a repository under another key once, and neither as removed nor as new", () => {
+  const drills = { monthly: { cron: "0 5 1 * *", from: "repo2" } };
+  const pictureOf = (repositories: Record<string, typeof NAS>): string => {
+    const [before, after] = [topology(), topology({ repositories, drills })].map((one) => new Map([["ledger", one]]));
+    const sets = [before ?? new Map(), after ?? new Map()] as const;
+    return renderPicture(bandsOf(...sets, diffTopologies(...sets).changes));
+  };
+  const swapped = pictureOf({ repo1: BUCKET, repo2: NAS });
+  expect(swapped).toContain("• changed");
+  expect(swapped).not.toMatch(/▼|▲/);
+  const gone = pictureOf({ repo1: BUCKET });
+  expect(gone).toContain("former repo1");
+  expect(gone.match(/▼ removed/g)).toHaveLength(1);
+});
+
 test("values stay text, whatever they contain", () => {
   const [node] = AFTER.databases;
   const hostile = {
