@@ -131,7 +131,7 @@ export async function deleteBucket(
   const bucket = await findBucket(client, bucketId);
   if (bucket === null) return;
   const marked = bucket.info[OWNER_MARK];
-  if (marked !== undefined && marked !== owner) throw foreignBucket(bucket, marked);
+  if (marked !== undefined && marked !== owner) throw foreignBucket(bucket, marked, owner);
   if (adopted) {
     await releaseBucket(client, bucket, owner);
     log(`bucket ${bucket.bucketName} was taken over, not created here: it is kept unchanged`);
@@ -236,7 +236,7 @@ export function sameSettings(left: BucketSettings, right: BucketSettings): boole
 
 async function takeOver(client: B2Client, wanted: WantedBucket, bucket: ExistingBucket, log: Log): Promise<MadeBucket> {
   const owner = bucket.info[OWNER_MARK];
-  if (owner !== undefined && owner !== wanted.owner) throw foreignBucket(bucket, owner);
+  if (owner !== undefined && owner !== wanted.owner) throw foreignBucket(bucket, owner, wanted.owner);
   // We created it, even if the state lost it.
   const adopted = owner === undefined || bucket.info[ADOPTED_MARK] !== undefined;
   if (!bucket.isPrivate) {
@@ -283,7 +283,7 @@ async function ownBucketOfName(client: B2Client, { bucketName, owner }: WantedBu
       `a bucket "${bucketName}" exists already in this account and was not created here; to use it set bucket: { existing: { name: "${bucketName}" } } (adopt: true of B2Bucket)`,
     );
   }
-  if (marked !== owner) throw foreignBucket(bucket, marked);
+  if (marked !== owner) throw foreignBucket(bucket, marked, owner);
   return bucket;
 }
 
@@ -300,7 +300,8 @@ async function changeBucket(
     if (bucket === null)
       throw new Error(`bucket "${wanted.bucketName}" is gone: run a refresh, then an update to create it again`);
     const marked = bucket.info[OWNER_MARK];
-    if (marked !== undefined && marked !== wanted.owner && marked !== kept.owner) throw foreignBucket(bucket, marked);
+    if (marked !== undefined && marked !== wanted.owner && marked !== kept.owner)
+      throw foreignBucket(bucket, marked, wanted.owner);
     const changes = bucketChanges(bucket, wanted, kept);
     if (Object.keys(changes).length === 0) return bucket;
     if (Object.keys(objectOf(changes["bucketInfo"])).length > INFO_PAIRS_MAX) {
@@ -397,10 +398,24 @@ function mergedRules(bucket: ExistingBucket, wanted: WantedBucket, kept: KeptBuc
   return [...others, ...wanted.lifecycleRules];
 }
 
-function foreignBucket(bucket: ExistingBucket, owner: string): Error {
+function foreignBucket(bucket: ExistingBucket, marked: string, owner: string): Error {
+  const fact = `bucket "${bucket.bucketName}" belongs to "${marked}" according to its info`;
+  const former = formerName(marked, owner);
   return new Error(
-    `bucket "${bucket.bucketName}" belongs to "${owner}" according to its info: two programs would undo each other's settings; if that one is gone, remove ${OWNER_MARK} from the bucket's info`,
+    former === null
+      ? `${fact}: two programs would undo each other's settings; if that one is gone, remove ${OWNER_MARK} from the bucket's info`
+      : `${fact}, a resource of this stack: if it was renamed, add the option { aliases: [{ name: "${former}" }] }, and it keeps its bucket, keys and passphrase`,
   );
+}
+
+/** The name that `marked` had in the stack of `owner`: a repository's, for the bucket of one. Null in another stack. */
+function formerName(marked: string, owner: string): string | null {
+  const [stack, former] = [owner, marked].map((text) => text.split("/").slice(0, 2).join("/"));
+  if (stack !== former) return null;
+  const [name, formerName] = [owner, marked].map((text) => text.split("/").slice(2).join("/"));
+  const ofRepository = /-bucket$/;
+  const isBoth = ofRepository.test(name ?? "") && ofRepository.test(formerName ?? "");
+  return isBoth ? (formerName ?? "").replace(ofRepository, "") : (formerName ?? "");
 }
 
 async function findBucketByName(client: B2Client, bucketName: string): Promise<ExistingBucket | null> {

@@ -43,7 +43,7 @@ export class CipherPassphrase extends pulumi.ComponentResource {
     super(typeToken("CipherPassphrase"), name, {}, opts);
     const { existing } = args;
     const inputs = { sizeBytes: SIZE_BYTES, ...given({ existing }) };
-    const options = { parent: this, protect: opts?.protect ?? true };
+    const options = { parent: this, protect: opts?.protect ?? true, ...given({ dependsOn: opts?.dependsOn }) };
     const made = withoutStackTraces(() => new Passphrase(childName(name, "passphrase"), inputs, options));
     this.passphrase = secretText(made.passphrase);
     this.ref = { passphrase: this.passphrase };

@@ -9,6 +9,7 @@ import { DynamicResource, methodsOf } from "./dynamicResource";
 export interface B2ApplicationKeyArgs {
   /**
    * Beginning of the key's name in the console; what makes it unique is added. Letters, digits and hyphens, at most 80.
+   * Another one is for the next key: an existing key keeps its name.
    * @example "orders-writer"
    */
   keyName: pulumi.Input<string>;
@@ -45,8 +46,8 @@ const METHODS = methodsOf<B2Module>("pgbackstop/dynamic/b2", {
 /**
  * An application key of Backblaze B2 for single buckets.
  *
- * A key cannot be changed: every other argument makes a new one first and deletes the old one last. Its secret is in
- * the state, encrypted; B2 shows it once. Who signs in is configuration, as with `B2Bucket`.
+ * A key cannot be changed: every other argument makes a new one first and deletes the old one last; another name alone
+ * makes none. Its secret is in the state, encrypted; B2 shows it once. Who signs in is configuration, as with `B2Bucket`.
  *
  * ```ts
  * const bucket = new B2Bucket("backups", { bucketName: "acme-orders-pg" });

@@ -212,8 +212,6 @@ export class B2Repository extends pulumi.ComponentResource {
     const bucketName = args.bucket.create?.name ?? args.bucket.existing?.name ?? "";
     super(typeToken("B2Repository"), name, { ...settings, path, encrypted }, opts);
     warn(this);
-    const { cipher, passphrase } = cipherOf(name, args, this, opts?.protect);
-    if (passphrase !== undefined) this.passphrase = passphrase;
 
     const protect = opts?.protect ?? true;
     const bucket = createBucket(name, args, plan, path, {
@@ -221,6 +219,8 @@ export class B2Repository extends pulumi.ComponentResource {
       protect,
       retainOnDelete: opts?.retainOnDelete ?? true,
     });
+    const { cipher, passphrase } = cipherOf(name, args, this, opts?.protect, bucket);
+    if (passphrase !== undefined) this.passphrase = passphrase;
     const { create = {}, existingSecret, keys } = args.credentials ?? {};
     const made: B2ApplicationKey[] = [];
     const createKey = (role: keyof typeof B2_CAPABILITIES): S3Credentials => {

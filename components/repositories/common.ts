@@ -194,16 +194,29 @@ export function isEncrypted(component: string, { cipher, encrypt }: EncryptionAr
   return cipher !== undefined || encrypt === true;
 }
 
-/** The given passphrase, or with `encrypt` a new one as a child of the repository. */
+/**
+ * The given passphrase, or with `encrypt` a new one as a child of the repository.
+ * @param dependsOn the bucket, if it is created here: where it cannot be, no passphrase is left that blocks the way back
+ */
 export function cipherOf(
   name: string,
   { cipher, encrypt }: EncryptionArgs,
   parent: pulumi.Resource,
   protect: boolean | undefined,
+  dependsOn?: pulumi.ResourceOptions["dependsOn"],
 ): { cipher?: CipherRef; passphrase?: pulumi.Output<string> } {
   if (encrypt !== true) return given({ cipher });
-  const made = new CipherPassphrase(childName(name, "cipher"), {}, { parent, protect: protect ?? true });
+  const made = new CipherPassphrase(
+    childName(name, "cipher"),
+    {},
+    { parent, protect: protect ?? true, ...given({ dependsOn }) },
+  );
   return { cipher: made.ref, passphrase: made.passphrase };
+}
+
+/** The resources that a value comes from, for `dependsOn`. */
+export function resourcesOf(value: pulumi.Output<unknown>): pulumi.Output<pulumi.Resource[]> {
+  return value.apply(() => []);
 }
 
 /** The `cipher` of a target, secret; nothing where there is none. */

@@ -24,6 +24,7 @@ import {
   guardKeys,
   isEncrypted,
   readerTargetOf,
+  resourcesOf,
   secretCipher,
   shareableTarget,
   withoutKeys,
@@ -210,11 +211,11 @@ export class R2Repository extends pulumi.ComponentResource {
     const cloudflare = loadCloudflare("R2Repository");
     super(typeToken("R2Repository"), name, { ...settings, path, encrypted }, opts);
     logWarnings(findings, this);
-    const { cipher, passphrase } = cipherOf(name, args, this, opts?.protect);
-    if (passphrase !== undefined) this.passphrase = passphrase;
 
     const kept = { parent: this, protect: opts?.protect ?? true, retainOnDelete: opts?.retainOnDelete ?? true };
     const bucket = createBucket(cloudflare, name, args, region, kept);
+    const { cipher, passphrase } = cipherOf(name, args, this, opts?.protect, resourcesOf(bucket));
+    if (passphrase !== undefined) this.passphrase = passphrase;
     const groups = permissionGroups(cloudflare, this, args);
     const made: pulumi.Resource[] = [];
     const createKeys = (role: TokenRole): S3Credentials => {
@@ -337,7 +338,14 @@ function createToken(
       name: `pgbackstop ${pulumi.getStack()} ${name} ${role}`,
       policies: [{ effect: "allow", permissionGroups: [{ id: permissionGroupId }], resources }],
     },
-    { parent, protect: false, retainOnDelete: false, replacementTrigger: rotationTrigger ?? FIRST_ROTATION },
+    {
+      parent,
+      protect: false,
+      retainOnDelete: false,
+      replacementTrigger: rotationTrigger ?? FIRST_ROTATION,
+      // A renamed stack or repository keeps its token as it is.
+      ignoreChanges: ["name"],
+    },
   );
 }
 

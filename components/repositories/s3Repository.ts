@@ -20,6 +20,7 @@ import {
   isEncrypted,
   planBucket,
   readerTargetOf,
+  resourcesOf,
   secretCipher,
   shareableTarget,
   withoutKeys,
@@ -105,11 +106,11 @@ export class S3Repository extends pulumi.ComponentResource {
     const aws = loadAws("S3Repository");
     super(typeToken("S3Repository"), name, { ...settings, path, encrypted }, opts);
     warn(this);
-    const { cipher, passphrase } = cipherOf(name, args, this, opts?.protect);
-    if (passphrase !== undefined) this.passphrase = passphrase;
 
     const kept = { parent: this, protect: opts?.protect ?? true, retainOnDelete: opts?.retainOnDelete ?? true };
     const bucket = createBucket(aws, name, args, plan, kept);
+    const { cipher, passphrase } = cipherOf(name, args, this, opts?.protect, resourcesOf(bucket.name));
+    if (passphrase !== undefined) this.passphrase = passphrase;
     const scope = pulumi.all([bucket.arn, path, args.kmsKeyArn]);
     const policyOf: S3Access["policyOf"] = (role) =>
       scope.apply(([bucketArn, known_, kmsKeyArn]) => accessPolicy(role, { bucketArn, path: known_, kmsKeyArn }));

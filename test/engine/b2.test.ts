@@ -63,9 +63,10 @@ async function open(
   args: B2RepositoryArgs = ARGS,
   opts: ComponentResourceOptions = {},
   stackName = "prod",
+  name = "orders-b2",
 ): Promise<Stack> {
   const stack = await openStack(programFolder, stackName, async () => {
-    const repository = new built.B2Repository("orders-b2", args, opts);
+    const repository = new built.B2Repository(name, args, opts);
     return {
       location: repository.location,
       endpoint: repository.endpoint,
@@ -73,6 +74,7 @@ async function open(
       writer: repository.target.s3?.credentials?.secretAccessKey,
       writerId: repository.target.s3?.credentials?.accessKeyId,
       reader: repository.readerCredentials?.secretAccessKey,
+      passphrase: repository.passphrase,
     };
   });
   await stack.setAllConfig(config);
@@ -239,6 +241,21 @@ test("an existing bucket is refused unless it is adopted, and a destroy leaves i
   expect(destroyed.stdout).toContain("was taken over, not created here: it is kept unchanged");
   expect(server.buckets).toEqual([bucket]);
   expect(bucket.bucketInfo).toEqual({ team: "shop" });
+});
+
+test("a rename changes no key and no passphrase; without an alias it is refused, and the way back is free", async () => {
+  const named = (name: string, opts: ComponentResourceOptions = {}): Promise<Stack> =>
+    open({ bucket: { create: { name: "acme-sales-pg" } }, encrypt: true }, opts, "renamed", name);
+  const { outputs } = await up(await named("orders-b2"));
+  const keys = [...server.keys];
+  expect(await failureOf((await named("sales-b2")).up(), printed)).toContain(
+    'add the option { aliases: [{ name: "orders-b2" }] }',
+  );
+  // Of the refused update there is only the component itself.
+  expect((await up(await named("orders-b2"))).changes).toEqual({ same: 7, delete: 1 });
+  const renamed = await up(await named("sales-b2", { aliases: [{ name: "orders-b2" }] }));
+  expect(renamed.changes).toEqual({ same: 6, update: 1 });
+  expect([renamed.outputs, server.keys]).toEqual([outputs, keys]);
 });
 
 test("neither the state nor the engine's output contains a key or a token", () => {

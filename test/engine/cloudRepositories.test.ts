@@ -92,9 +92,10 @@ function openS3(
   args: S3RepositoryArgs = S3,
   opts: pulumi.ComponentResourceOptions = {},
   stackName = "amazon",
+  name = "orders-s3",
 ): Promise<Stack> {
   return openStack(programFolder, stackName, async () => {
-    const repository = new S3Repository("orders-s3", args, opts);
+    const repository = new S3Repository(name, args, opts);
     const {
       location,
       monthlyCostUsd,
@@ -125,10 +126,11 @@ function openR2(
   args: R2RepositoryArgs = R2,
   opts: pulumi.ComponentResourceOptions = {},
   stackName = "cloudflare",
+  name = "orders-r2",
 ): Promise<Stack> {
   return openStack(programFolder, stackName, async () => {
     const { location, monthlyCostUsd, pricesAsOf, readerCredentials, restoreEndpoint, target } = new R2Repository(
-      "orders-r2",
+      name,
       args,
       opts,
     );
@@ -555,6 +557,20 @@ test("no finding contains a secret name or prefix, even if it is the fault", asy
     () => new S3Repository("orders-s3", { bucket, region, path: pulumi.secret("planted-prefix/") }),
   );
   expect(prefix).toContain("PB020 path: the value is secret, so this shows only the rule");
+});
+
+test("a rename with an alias changes no user, token or key", async () => {
+  const aliases = (name: string): pulumi.ComponentResourceOptions => ({ aliases: [{ name }] });
+  const s3 = { region: S3.region, bucket: { create: { name: "acme-sales-pg" } }, cipher: { passphrase: CIPHER } };
+  const before = await up(await openS3(s3, {}, "renamed-s3"));
+  const renamed = await up(await openS3(s3, aliases("orders-s3"), "renamed-s3", "sales-s3"));
+  expect(renamed.changes).toEqual({ same: 12 });
+  expect(renamed.outputs["writerKey"]).toEqual(before.outputs["writerKey"]);
+  const r2 = { ...R2, bucket: { create: { name: "acme-sales-pg" } } };
+  const tokens = await up(await openR2(r2, {}, "renamed-r2"));
+  const from = cloudflare.calls.length;
+  const kept = await up(await openR2(r2, aliases("orders-r2"), "renamed-r2", "sales-r2"));
+  expect([changesOf(cloudflare, from), kept.outputs["writerKey"]]).toEqual([[], tokens.outputs["writerKey"]]);
 });
 
 test("neither the states nor the engine's output contain a key, a token or a passphrase", () => {

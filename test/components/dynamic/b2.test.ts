@@ -173,6 +173,14 @@ describe("a bucket", () => {
     expect(bucket).toMatchObject({ revision: 2, lifecycleRules: [] });
   });
 
+  test("of a resource that was renamed is refused with the alias to write", async () => {
+    server.addBucket({ bucketName: "acme-orders", bucketInfo: { "pgbackstop-owner": "shop/prod/old-bucket" } });
+    const refusal = (owner: string): Promise<string> => failureOf(bucketCreate({ ...wanted, owner }));
+    expect(await refusal("shop/prod/new-bucket")).toContain('add the option { aliases: [{ name: "old" }] }');
+    expect(await refusal("shop/prod/backups")).toContain('add the option { aliases: [{ name: "old-bucket" }] }');
+    expect(await refusal("shop/test/old-bucket")).not.toContain("aliases");
+  });
+
   test("is changed in place despite concurrent changes, and a lost answer does no harm", async () => {
     const { id, outs } = await bucketCreate(wanted);
     const news = { ...wanted, lifecycleRules: [{ ...RULE, deleteHiddenAfterDays: 30 }] };
@@ -474,7 +482,6 @@ describe("a key", () => {
   test("changes by replacement, the new one first", async () => {
     const { id, outs } = await keyCreate(key);
     const changes: Partial<KeyInputs>[] = [
-      { keyName: "x" },
       { capabilities: ["readFiles"] },
       { bucketIds: ["other"] },
       { namePrefix: "pg/" },
@@ -488,6 +495,12 @@ describe("a key", () => {
         deleteBeforeReplace: false,
       });
     }
+    // A renamed stack or repository names the key otherwise.
+    expect(await keyDiff(id, outs, { ...key, keyName: "x", owner: "acme/shop/prod/renamed" })).toEqual({
+      changes: false,
+      replaces: [],
+      deleteBeforeReplace: false,
+    });
     expect(await keyDiff(id, outs, { ...key, bucketIds: UNKNOWN as never })).toEqual({
       changes: true,
       replaces: [],
