@@ -113,6 +113,8 @@ const PROMPT_LOOK_MS = 5000;
  * half of it the next look begins, so that commits seldom wait for one.
  */
 const PROOF_MS = 10_000;
+/** The same for the position that a repository reports for which no commit waits; it looks without new WAL too. */
+const SHOWN_MS = 60_000;
 
 export class StreamWorker {
   readonly #repo: Repository;
@@ -155,7 +157,7 @@ export class StreamWorker {
   #tidying: Promise<void> | null = null;
   #tidiedAtMs = Number.NEGATIVE_INFINITY;
   #mergedAtMs = Number.NEGATIVE_INFINITY;
-  /** Of a prompt repository: stored, and shown to be there. */
+  /** Stored, and shown to be there. */
   #confirmed: bigint;
   #provenAtMs = Number.NEGATIVE_INFINITY;
   #proving: Promise<void> | null = null;
@@ -184,8 +186,9 @@ export class StreamWorker {
     const common = { repoIndex: this.#repo.key, error: this.#error, lostCount: this.#lostCount };
     if (this.#reachedAtMs === null) return { ...common, lsn: null, atMs: null };
     if (this.#missingWal.size > 0) return { ...common, lsn: this.#missingLsn(), atMs: this.#safeAtMs };
-    const lsn = this.#options.prompt === undefined ? this.#position : this.#confirmed;
-    const isLevel = !this.#window.closed && lsn >= this.#window.end;
+    const lsn = this.#confirmed;
+    const isShown = this.#options.prompt !== undefined || this.#provenAgeMs() <= SHOWN_MS;
+    const isLevel = isShown && !this.#window.closed && lsn >= this.#window.end;
     return { ...common, lsn, atMs: isLevel ? this.#ctx.clock.nowMs() : this.#reachedAtMs };
   }
 
@@ -216,7 +219,7 @@ export class StreamWorker {
       const isOver = this.#window.closed;
       if (!isOver && !this.#hasWork()) {
         await this.#wait(LOOK_MS);
-        if (!this.#window.closed) await this.#sweepQuietly(this.#target.opened);
+        if (!this.#window.closed) await this.#try();
         continue;
       }
       const waitMs = beganAtMs + Math.max(this.#options.intervalMs, pauseMs) - clock.monotonicMs();
@@ -231,7 +234,7 @@ export class StreamWorker {
   }
 
   #hasWork(): boolean {
-    return this.#position < this.#window.end || this.#reachedAtMs === null;
+    return this.#confirmed < this.#window.end || this.#reachedAtMs === null;
   }
 
   async #wait(limitMs: number): Promise<void> {
@@ -385,15 +388,15 @@ export class StreamWorker {
 
   /** `isProven`: by a look that has just ended, however long it took. */
   #confirm(prompt: PromptOptions, isProven = false): void {
-    if (isProven || this.#ctx.clock.monotonicMs() - this.#provenAtMs <= PROOF_MS) this.#confirmed = this.#position;
+    if (isProven || this.#provenAgeMs() <= PROOF_MS) this.#confirmed = this.#position;
     prompt.progressed();
   }
 
   /** Begins to look whether the repository still has what it had, when a confirmation needs that, or soon will. */
   #keepProven(archive: OpenArchive, prompt: PromptOptions): void {
     const nowMs = this.#ctx.clock.monotonicMs();
-    const isNeeded = this.#uploads.length > 0 || this.#confirmed < this.#position;
-    if (this.#proving !== null || !isNeeded || nowMs - this.#provenAtMs <= PROOF_MS / 2) return;
+    const hasMore = this.#uploads.length > 0 || this.#confirmed < this.#position;
+    if (this.#proving !== null || !hasMore || nowMs - this.#provenAtMs <= PROOF_MS / 2) return;
     this.#proving = this.#prove(archive, nowMs)
       .then(() => this.#confirm(prompt, true))
       .catch((thrown: unknown) => {
@@ -403,6 +406,17 @@ export class StreamWorker {
       .finally(() => {
         this.#proving = null;
       });
+  }
+
+  /** Reports the position of a repository that no commit waits for, after a look if the last one is too old. */
+  async #keepShown(archive: OpenArchive): Promise<void> {
+    const nowMs = this.#ctx.clock.monotonicMs();
+    if (nowMs - this.#provenAtMs >= SHOWN_MS / 2) await this.#prove(archive, nowMs);
+    this.#confirmed = this.#position;
+  }
+
+  #provenAgeMs(): number {
+    return this.#ctx.clock.monotonicMs() - this.#provenAtMs;
   }
 
   /** @throws fileMissing if streamed WAL is gone; the position is then where it begins */
@@ -516,7 +530,11 @@ export class StreamWorker {
     const archive = await this.#open();
     const goal = this.#window.end;
     const goalAtMs = this.#ctx.clock.nowMs();
-    while (this.#position < goal) await this.#shipOne(archive, goal);
+    while (this.#position < goal) {
+      await this.#shipOne(archive, goal);
+      await this.#keepShown(archive);
+    }
+    await this.#keepShown(archive);
     this.#reached(goalAtMs);
     await this.#sweepQuietly(archive);
   }
@@ -615,8 +633,7 @@ export class StreamWorker {
   }
 
   /** A failed lookup or removal is not a failure to ship. */
-  async #sweepQuietly(archive: OpenArchive | null): Promise<void> {
-    if (archive === null) return;
+  async #sweepQuietly(archive: OpenArchive): Promise<void> {
     try {
       await this.#inherit();
       await this.#sweep(archive);

@@ -16,7 +16,7 @@ import type { Repository } from "../../../../runtime/repository/repository";
 import { loadArchiveInfo } from "../../../../runtime/repository/infoStore";
 import { listChunks, putChunk, removeChunk } from "../../../../runtime/repository/streamStore";
 import { findWal, openWal } from "../../../../runtime/repository/walStore";
-import { type TestContext, testContext } from "../../../harness/context";
+import { HeldClock, type TestContext, testContext } from "../../../harness/context";
 import { FaultyStorage } from "../../../harness/network/faults";
 import { MemoryStorage } from "../../../harness/doubles/storages";
 import { CLUSTER, CONTROL, repository, temporaryFolder, WAL_SIZE_BYTES } from "../../repository/support";
@@ -135,6 +135,107 @@ describe("of an earlier timeline", () => {
   });
 });
 
+describe("the position that a repository reports", () => {
+  let held: HeldClock;
+  let window: WalWindow;
+  let shipping: StreamWorker;
+  let running: Promise<void>;
+
+  beforeEach(() => {
+    held = new HeldClock();
+    ctx = { ...ctx, clock: held };
+    window = new WalWindow(START);
+    shipping = worker(window);
+    running = shipping.run();
+  });
+
+  async function pass(seconds: number): Promise<void> {
+    for (let second = 0; second < seconds; second++) await held.advance(1000);
+  }
+
+  async function send(sizeBytes: number): Promise<void> {
+    window.append(window.end, wal(window.end, sizeBytes));
+    await pass(2);
+    await settled(() => shipping.status().lsn === window.end);
+  }
+
+  async function end(): Promise<void> {
+    window.close();
+    await held.until(running);
+  }
+
+  const chunks = (): Promise<StreamChunk[]> => listChunks(repo, "15-1");
+
+  it.each([
+    ["while WAL is written", 5],
+    ["without new WAL", 0],
+  ])("includes nothing that a look of the last minute has not shown, %s", async (_when, sizeBytes) => {
+    await send(100);
+    await send(100);
+    for (const chunk of await chunks()) await removeChunk(repo, "15-1", chunk);
+    let reported = 0;
+    for (let second = 0; second < 70; second++) {
+      if (sizeBytes > 0) window.append(window.end, wal(window.end, sizeBytes));
+      await pass(1);
+      const { lsn } = shipping.status();
+      // Whatever it reports a minute later is there.
+      if (second >= 62) reported = Math.max(reported, Number((lsn ?? START) - START));
+    }
+    expect(shipping.status()).toMatchObject({ error: null, lostCount: 1 });
+    await end();
+    expect(reported).toBeGreaterThanOrEqual(200);
+    expect(beginningOf(await recovered(NAME), START)).toBeGreaterThanOrEqual(reported);
+    expect(ctx.lines.filter(({ text }) => text.includes("is gone"))).toHaveLength(1);
+  });
+
+  it("falls back to an archived segment that vanished, until the archive has it again", async () => {
+    await send(WAL_SIZE_BYTES + 10);
+    await store(repo, 5);
+    shipping.archived(NAME);
+    await send(1);
+    const [stored] = await findWal(repo, "15-1", NAME);
+    await storage.remove(`archive/demo/15-1/${NAME.slice(0, 16)}/${stored?.fileName}`);
+    await pass(61);
+    expect(shipping.status()).toMatchObject({ lsn: START, lostCount: 1 });
+    await store(repo, 5);
+    await pass(61);
+    await send(1);
+    expect(shipping.status()).toMatchObject({ lsn: window.end, lostCount: 1 });
+    await end();
+  });
+
+  it("is not newer than the last look while the repository does not answer", async () => {
+    await send(100);
+    const before = held.nowMs();
+    storage.breakDown(fail("hostConnect", "unreachable"));
+    await pass(150);
+    const { atMs, error } = shipping.status();
+    expect(error?.kind).toBe("hostConnect");
+    expect(Number(atMs) - before).toBeLessThanOrEqual(60_000);
+    storage.repair();
+    await pass(61);
+    expect(held.nowMs() - Number(shipping.status().atMs)).toBeLessThanOrEqual(60_000);
+    await end();
+  });
+
+  it("costs 120 listings an hour, while WAL is written or not", async () => {
+    await send(100);
+    const before = storage.calls("list").length;
+    await pass(600);
+    for (let second = 0; second < 600; second++) {
+      window.append(window.end, wal(window.end, 1));
+      await pass(1);
+    }
+    expect(
+      storage
+        .calls("list")
+        .slice(before)
+        .filter((path) => path.includes("/stream/")).length,
+    ).toBeLessThanOrEqual(41);
+    await end();
+  });
+});
+
 describe("a repository worker", () => {
   it("ships each new chunk once, and a recovery gets all of them in one file of a segment's size", async () => {
     const shipped = await session(new WalWindow(START), [1000, 5000, 1]);
@@ -174,6 +275,7 @@ describe("a repository worker", () => {
     window.append(window.end, wal(window.end, WAL_SIZE_BYTES + 10));
     await settled(() => shipping.status().lsn === window.end);
     expect(await names()).toEqual([`${NAME} 0-${WAL_SIZE_BYTES}`, `${AFTER} 0-10`]);
+    await store(repo, 5);
     shipping.archived(NAME);
     window.append(window.end, wal(window.end, 1));
     await settled(() => shipping.status().lsn === window.end);
