@@ -4,10 +4,12 @@ import * as pulumi from "@pulumi/pulumi";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import { renderedName, typeToken } from "../internal/children";
+import { guardChildren } from "../internal/guard";
 import { fillText, suffixed } from "../internal/inputs";
 import {
   type ConfigMap,
   type CustomResource,
+  leavesOf,
   type Secret,
   shownChild,
   shownChildren,
@@ -44,7 +46,8 @@ import { given } from "../plan/model/given";
  *
  * Creates a `Cluster`, for engine "runtime" two ConfigMaps, a Secret for each repository with given keys, a
  * `ScheduledBackup` for each schedule, and a `CronJob` with its account if snapshots have a retention. The Cluster is
- * protected: set `{ protect: false }` and run an update before destroying it; its repositories and backups stay.
+ * protected: a destroy is refused before anything of it is deleted. Set `{ protect: false }` and run an update before
+ * destroying it; its repositories and backups stay.
  * Passwords that CloudNativePG keeps in Secrets (superuser, application) are in no backup.
  *
  * ```ts
@@ -127,6 +130,8 @@ export class CnpgCluster extends pulumi.ComponentResource {
         ...(role === "cluster" ? { protect: opts?.protect ?? true } : {}),
       }),
     );
+    const children = [...own.contents, ...source.contents, ...objects.values()];
+    guardChildren(name, leavesOf(children), this, opts?.protect ?? true);
     const inputs = { ...others, secrets: own.secrets, sourceSecrets: source.secrets };
 
     const made = objects.get("cluster");

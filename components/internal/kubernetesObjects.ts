@@ -87,6 +87,12 @@ function make(
   return made;
 }
 
+/** Those that no other of them waits for: whatever depends on these depends on all. */
+export function leavesOf(resources: readonly pulumi.Resource[]): pulumi.Resource[] {
+  const inner = new Set(resources.flatMap((each) => [...(awaited.get(each) ?? [])]));
+  return resources.filter((each) => !inner.has(each));
+}
+
 function isResources(value: pulumi.CustomResourceOptions["dependsOn"]): value is pulumi.Resource[] {
   return Array.isArray(value) && value.every((each) => pulumi.Resource.isInstance(each));
 }

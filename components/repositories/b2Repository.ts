@@ -3,6 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { B2ApplicationKey } from "../dynamic/b2ApplicationKey";
 import { B2Bucket } from "../dynamic/b2Bucket";
 import { childName, typeToken } from "../internal/children";
+import { guardChildren } from "../internal/guard";
 import { splitKnown } from "../internal/inputs";
 import { requireArguments, throwErrors } from "../internal/validate";
 import { B2_CAPABILITIES, type B2Plan, type B2Settings, checkB2, filePrefixOf, resolveB2 } from "../plan/storage/b2";
@@ -11,7 +12,6 @@ import {
   checkedKeyPrefix,
   costOutputs,
   cipherOf,
-  guardKeys,
   isEncrypted,
   type PlannedBucket,
   planBucket,
@@ -238,7 +238,7 @@ export class B2Repository extends pulumi.ComponentResource {
       this.readerTarget = readerTargetOf(this.target, this.readerCredentials);
     }
     if (create.recovery === true) this.recoveryCredentials = createKey("recovery");
-    guardKeys(name, made, this, protect);
+    guardChildren(name, made, this, protect);
 
     this.endpoint = factsOf(bucket).endpoint;
     this.restoreEndpoint = pulumi.interpolate`https://${this.endpoint}`;

@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { secretText, splitKnown } from "../internal/inputs";
 import { CipherPassphrase } from "../credentials/cipherPassphrase";
 import { logInTwoSteps, throwErrors, withoutSecretValues } from "../internal/validate";
-import { childName, typeToken } from "../internal/children";
+import { childName } from "../internal/children";
 import type { Finding } from "../plan/findings/findings";
 import { checkKeyPrefix, checkStored } from "../plan/storage/bucketChecks";
 import type { StorageCost } from "../plan/storage/cost";
@@ -230,28 +230,4 @@ export function readerTargetOf(target: RepositoryTarget, credentials: S3Credenti
   if (s3 === undefined) return { ...target, readOnly: true };
   const { existingSecret: _secret, ...location } = s3;
   return { ...others, s3: { ...location, credentials }, readOnly: true };
-}
-
-/**
- * Keeps the keys of a protected repository. Dependents are deleted first, so a `destroy` reaches this resource first
- * and stops at its protection, while all keys still work.
- */
-class KeyGuard extends pulumi.ComponentResource {
-  constructor(name: string, opts: pulumi.ComponentResourceOptions) {
-    super(typeToken("KeyGuard"), name, {}, opts);
-    this.registerOutputs({});
-  }
-}
-
-/**
- * Every repository that can create keys has one, even without keys: a resource that appears and disappears could not be
- * protected.
- */
-export function guardKeys(
-  name: string,
-  keys: readonly pulumi.Resource[],
-  parent: pulumi.Resource,
-  protect: boolean,
-): void {
-  new KeyGuard(childName(name, "guard"), { parent, protect, dependsOn: [...keys] });
 }

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
 import { type Cloudflare, loadCloudflare } from "../internal/cloudPackages";
+import { guardChildren } from "../internal/guard";
 import { plainText, splitKnown } from "../internal/inputs";
 import { FIRST_ROTATION } from "../internal/rotation";
 import { requireArguments, logWarnings, throwErrors } from "../internal/validate";
@@ -21,7 +22,6 @@ import {
   checkedInput,
   costOutputs,
   cipherOf,
-  guardKeys,
   isEncrypted,
   readerTargetOf,
   resourcesOf,
@@ -256,7 +256,7 @@ export class R2Repository extends pulumi.ComponentResource {
       this.readerCredentials = createKeys("reader");
       this.readerTarget = readerTargetOf(this.target, this.readerCredentials);
     }
-    guardKeys(name, made, this, kept.protect);
+    guardChildren(name, made, this, kept.protect);
     this.registerOutputs({
       ...given({ passphrase }),
       location: this.location,

@@ -2,6 +2,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { loadAws } from "../internal/cloudPackages";
 import { typeToken } from "../internal/children";
+import { guardChildren } from "../internal/guard";
 import { splitKnown } from "../internal/inputs";
 import { requireArguments, throwErrors } from "../internal/validate";
 import { accessPolicy, s3EndpointOf } from "../plan/storage/awsPolicies";
@@ -16,7 +17,6 @@ import {
   checkedKeyPrefix,
   cipherOf,
   costOutputs,
-  guardKeys,
   isEncrypted,
   planBucket,
   readerTargetOf,
@@ -115,7 +115,7 @@ export class S3Repository extends pulumi.ComponentResource {
     const policyOf: S3Access["policyOf"] = (role) =>
       scope.apply(([bucketArn, known_, kmsKeyArn]) => accessPolicy(role, { bucketArn, path: known_, kmsKeyArn }));
     const access = createAccess(aws, name, args, policyOf, this);
-    guardKeys(name, access.made, this, kept.protect);
+    guardChildren(name, access.made, this, kept.protect);
 
     this.endpoint = pulumi.output(args.region).apply(s3EndpointOf);
     this.restoreEndpoint = pulumi.interpolate`https://${this.endpoint}`;

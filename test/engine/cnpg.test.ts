@@ -24,7 +24,7 @@ import { NODE_IMAGE } from "../../components/plan/cluster/images";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
 import { findPulumiCli } from "../../tools/parts/pulumi/pulumiCli";
 import { openStack, prepareProgramFolder, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
-import { stateTexts } from "../harness/compare/engineTexts";
+import { failureOf, stateTexts } from "../harness/compare/engineTexts";
 import { engineEnvironment, ProviderDouble } from "../harness/doubles/providerDouble";
 import { KUBERNETES } from "../harness/doubles/providerSchemas";
 import { textOf, type Values } from "../harness/doubles/providerValues";
@@ -502,6 +502,41 @@ test("a migration accepts a corrected image until its applications use the targe
     resourceNames: ["nightly"],
     verbs: ["get", "patch"],
   });
+});
+
+test("a refused destroy of a protected cluster deletes none of its objects", async () => {
+  const declare = (protect?: false): Promise<Stack> =>
+    openStack(programFolder, "guarded", async () => {
+      const key = new CipherPassphrase("guarded-key", {}, { protect: false });
+      const { target } = bucket("guarded-b2", "s3.eu-central-003.backblazeb2.com", "eu-central-003", key);
+      const args: CnpgClusterArgs = {
+        namespace: "guarded",
+        operatorVersion: "1.30.0",
+        storageGiB: 1,
+        firstBackupTimeoutMinutes: 0,
+        repositories: { repo1: { at: target, keepDays: 14 } },
+        schedules: { full: { cron: "0 3 * * 0" } },
+        poolers: { rw: {} },
+        monitoring: { podMonitor: true },
+        silence: { PB003: "a test", PB042: "a test" },
+      };
+      new CnpgCluster("guarded", args, protect === undefined ? {} : { protect });
+    });
+  const objects = (): string[] =>
+    kubernetes
+      .all()
+      .map(({ id, type }) => `${type} ${id}`)
+      .filter((each) => / guarded\//.test(each) && !/Patch /.test(each));
+  const stack = await declare();
+  await stack.up();
+  const before = objects();
+  expect(before).toContain("kubernetes:postgresql.cnpg.io/v1:ScheduledBackup guarded/guarded-full");
+  expect(await failureOf(stack.destroy(), printed)).toContain("protected");
+  expect(objects()).toEqual(before);
+  const open = await declare(false);
+  await open.up();
+  await open.destroy();
+  expect(objects()).toEqual([]);
 });
 
 test("neither output nor state contains a key or a passphrase", () => {
