@@ -143,7 +143,7 @@ describe("the position that a repository reports", () => {
 
   beforeEach(() => {
     held = new HeldClock();
-    ctx = { ...ctx, clock: held };
+    ctx = { ...ctx, clock: held as never };
     window = new WalWindow(START);
     shipping = worker(window);
     running = shipping.run();
