@@ -19,6 +19,7 @@ import { listMissingWal } from "../operations/stream/needed";
 import { removeReceiver } from "../operations/stream/receiverSetting";
 import { RECEIVER_NAME } from "../operations/stream/standbyNames";
 import { type StreamParts, type SynchronousParts, streamOnce } from "../operations/stream/stream";
+import type { ClusterIdentity } from "../operations/shared/identity";
 import { parsePostmasterPid } from "../postgres/postmasterPid";
 import { SynchronousGuard, type SynchronousState } from "./synchronousGuard";
 
@@ -210,6 +211,8 @@ export class StreamService {
       open: () => this.#host.walStream(synchronous === null ? undefined : RECEIVER_NAME),
       listMissingWal: (repoIndex: number) =>
         listMissingWal(`${this.#host.dataDirectory}/pg_wal`, () => this.#host.missingWal().list(repoIndex)),
+      recordLost: (repoIndex: number, walName: string, cluster: ClusterIdentity) =>
+        this.#host.missingWal().add(repoIndex, walName, cluster),
       lostCount: (repoIndex: number) => this.status().find((each) => each.repoIndex === repoIndex)?.lostCount ?? 0,
       begun: (workers: readonly StreamWorker[]) => {
         this.#workers = workers;

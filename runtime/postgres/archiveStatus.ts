@@ -10,15 +10,22 @@ import { parseWalName } from "../format/wal/walSegment";
  * for an unreadable directory: looking ahead is optional.
  */
 export async function listReady(walDirectory: string, limit: number): Promise<string[]> {
-  const names = await readdir(`${walDirectory}/archive_status`).catch(() => [] as string[]);
-  const ready: string[] = [];
-  for (const name of names) {
-    if (!name.endsWith(".ready")) continue;
-    const walName = name.slice(0, -".ready".length);
-    if (parseWalName(walName) !== null) ready.push(walName);
-  }
+  const ready = await listStatus(walDirectory, ".ready");
   const rank = (name: string): string => (name.endsWith(".history") ? `0${name}` : `1${name}`);
   return ready.sort((left, right) => (rank(left) < rank(right) ? -1 : 1)).slice(0, limit);
+}
+
+/** Names of WAL files that PostgreSQL takes for archived and has not removed yet, in any order. */
+export function listDone(walDirectory: string): Promise<string[]> {
+  return listStatus(walDirectory, ".done");
+}
+
+async function listStatus(walDirectory: string, ending: string): Promise<string[]> {
+  const names = await readdir(`${walDirectory}/archive_status`).catch(() => [] as string[]);
+  return names.flatMap((name) => {
+    const walName = name.slice(0, -ending.length);
+    return name.endsWith(ending) && parseWalName(walName) !== null ? [walName] : [];
+  });
 }
 
 /** True while PostgreSQL wants to archive the file; also when that cannot be seen. */

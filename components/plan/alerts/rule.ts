@@ -63,7 +63,15 @@ export class Writer {
 
   /** The series; in a cluster the best value of its pods. */
   series(metric: string, best: "max" | "min" = "max"): string {
-    const text = this.raw(metric);
+    return this.#ofPods(this.raw(metric), best);
+  }
+
+  /** How much a counter has grown within a time as `6h`; in a cluster in the pod where it grew most. */
+  growth(metric: string, within: string): string {
+    return this.#ofPods(`increase(${this.raw(metric)}[${within}])`, "max");
+  }
+
+  #ofPods(text: string, best: "max" | "min"): string {
     return this.database.kind === "cnpg" ? `${best} without (pod, instance, endpoint, container, job) (${text})` : text;
   }
 

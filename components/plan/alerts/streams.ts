@@ -14,6 +14,8 @@ const WORST_CASES = 2;
 const HANG_S = 30;
 const COLLECTED = "pgbackstop_collected_timestamp_seconds";
 const STREAMED = "pgbackstop_repo_stream_timestamp_seconds";
+/** Long enough to be seen; the alert ends by itself. */
+const LOSSES_WITHIN = "6h";
 
 export function streamRules(writer: Writer, { databases, repositories }: Topology): AlertRule[] {
   const intervalSeconds = databases[0]?.streamIntervalSeconds;
@@ -47,6 +49,14 @@ export function streamRules(writer: Writer, { databases, repositories }: Topolog
         `absent(${own.raw(STREAMED)})`,
         `nothing is streamed into repo${key}`,
         `Streaming is declared, and no ${isHost ? "agent" : "sidecar"} has told of it: the ${receiver} is dead, or cannot receive WAL. pgbackstop check says why.`,
+      ),
+      own.rule(
+        "PgbackstopStreamLost",
+        "critical",
+        "0m",
+        `${own.growth("pgbackstop_repo_stream_losses", LOSSES_WITHIN)} > 0`,
+        `WAL that was stored in repo${key} was gone`,
+        `Something else than pgbackstop removes files there: a lifecycle rule, a person, a restored snapshot. The ${receiver} stores its WAL again; run pgbackstop verify for the rest.`,
       ),
     ];
   });

@@ -1,8 +1,8 @@
 /**
  * `heal`: copies missing WAL between repositories until all hold the same, and clears the records of missing WAL.
  *
- * A repository lacks two kinds of files: acknowledged ones (recorded durably), and those that another repository has
- * since this one's oldest backup. Each file comes from pg_wal if it is still there, else from a repository that has it.
+ * A repository lacks three kinds of files: acknowledged ones (recorded durably), those that another repository has
+ * since this one's oldest backup, and gaps: segments that it had and that pg_wal still has. Each file comes from pg_wal if it is still there, else from a repository that has it.
  * It is decrypted, decompressed, checked against its SHA-1, and stored with the target's own compression and keys.
  * If the caller asks for it, files that are not acknowledged yet are sent as archive-push sends them: PostgreSQL itself
  * tries again only up to a minute after a repair. Files whose names carry no checksum are compared too.
@@ -57,6 +57,8 @@ export interface HealBounds {
   readonly copiesMax: number;
 }
 
+const SEGMENT = /^[0-9A-F]{24}$/;
+const TIMELINE_LENGTH = 8;
 /** Concurrent copies into one repository: hides an object store's latency. */
 const COPIES_AT_ONCE = 4;
 
@@ -80,6 +82,7 @@ export async function heal(
   // Listed after the repositories: a file seen in a repository is then either still here or acknowledged.
   const pending = new Set(await local.listReady());
   const newest = await local.newest();
+  const done = await local.listDone();
   const archives = opened.flatMap((result) => (result.ok ? [result.value] : []));
   const named = bounds === null ? await healNamed(archives, local, pending, ctx) : new Map<number, Healed>();
   const conflicts = await findConflicts(archives, pending, local, ctx);
@@ -88,7 +91,11 @@ export async function heal(
     if (answer === undefined || !answer.ok) throw answer?.error ?? fail("assert", `${repo.name} was not opened`);
     const target = answer.value;
     const recorded = recordedNames(missingWal, repo, cluster);
-    const names = new Set([...recorded, ...missingFrom(target, archives, recorded, newest, ctx)]);
+    const names = new Set([
+      ...recorded,
+      ...missingFrom(target, archives, recorded, newest, ctx),
+      ...gapsOf(target, done),
+    ]);
     const sources = archives.filter((archive) => archive !== target);
     const wanted = [...names].filter((name) => !pending.has(name)).sort();
     const now = wanted.slice(0, bounds?.copiesMax ?? wanted.length);
@@ -219,6 +226,24 @@ function missingFrom(
     return names.filter((name) => !ahead.includes(name));
   });
   return [...new Set(lacked)];
+}
+
+/**
+ * Those of the server's archived segments that this repository lacks before a later one of their timeline: something
+ * else removed them.
+ */
+function gapsOf({ neededFrom, stored }: ListedArchive, done: readonly string[]): string[] {
+  const segments = [...stored.keys()].filter((name) => SEGMENT.test(name));
+  const isBefore = (name: string, own: string): boolean =>
+    own > name && own.slice(0, TIMELINE_LENGTH) === name.slice(0, TIMELINE_LENGTH);
+  return done.filter(
+    (name) =>
+      SEGMENT.test(name) &&
+      neededFrom !== null &&
+      name >= neededFrom &&
+      !stored.has(name) &&
+      segments.some((own) => isBefore(name, own)),
+  );
 }
 
 /**

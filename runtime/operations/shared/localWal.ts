@@ -3,7 +3,7 @@ import { open, readdir } from "../../local/nodeFiles";
 import { nullOn } from "../../base/errors";
 import { WAL_HEADER_SIZE_BYTES } from "../../format/wal/walHeader";
 import { parseWalName, timelineDigits } from "../../format/wal/walSegment";
-import { isFinished, listReady } from "../../postgres/archiveStatus";
+import { isFinished, listDone, listReady } from "../../postgres/archiveStatus";
 import { type NewestWal, positionOf, requireOwn, type WalPosition } from "./carriedWal";
 import type { ClusterIdentity } from "./identity";
 import { isSegment } from "../../repository/walStore";
@@ -20,6 +20,8 @@ export interface LocalWal {
   prepare(name: string): Promise<PreparedWal | null>;
   /** Names that wait for the archive. */
   listReady(): Promise<readonly string[]>;
+  /** Names that PostgreSQL takes for archived and has not removed yet. */
+  listDone(): Promise<readonly string[]>;
   /** How far the server has written or received WAL; null when `pg_wal` does not show it. */
   newest(): Promise<NewestWal | null>;
 }
@@ -41,13 +43,15 @@ export function openLocalWal(
       return wal === null || (isSegment(name) && !(await isWritten(name))) ? null : wal;
     },
     listReady: () => listReady(walDirectory, Number.POSITIVE_INFINITY),
+    listDone: () => listDone(walDirectory),
     newest: () => findNewest(walDirectory, isWritten),
   };
 }
 
 /** The same server without its files: an earlier cluster has left none. */
 export function withoutFiles(local: LocalWal): LocalWal {
-  return { ...local, prepare: async () => null, listReady: async () => [], newest: async () => null };
+  const none = async (): Promise<readonly string[]> => [];
+  return { ...local, prepare: async () => null, listReady: none, listDone: none, newest: async () => null };
 }
 
 /** Recycled segments have future names until PostgreSQL writes them: their headers still show the former position. */

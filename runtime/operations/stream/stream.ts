@@ -13,6 +13,7 @@ import type { PgControl } from "../../format/page/pgControl";
 import { sessionName } from "../../format/wal/streamChunk";
 import { formatLsn } from "../../format/wal/walSegment";
 import type { Confirmation, WalStream } from "../../postgres/walStream";
+import type { ClusterIdentity } from "../shared/identity";
 import type { Repository } from "../../repository/repository";
 import type { AcknowledgePolicy } from "../archivePush/acknowledge";
 import { confirmedLsn, isAwaited } from "./confirmedLsn";
@@ -37,6 +38,8 @@ export interface StreamParts {
   prepare?(): Promise<void>;
   /** Checks once per session and repository that this server may write WAL of this timeline there. @throws if not */
   requireOwn?(repo: Repository, timeline: number): Promise<void>;
+  /** Records durably that a repository lacks an archived segment again. */
+  recordLost?(repoIndex: number, walName: string, cluster: ClusterIdentity): void;
   /** How often a repository has lost streamed WAL so far. */
   lostCount(repoIndex: number): number;
   /** Receives the repository workers of a working connection. */
@@ -121,6 +124,7 @@ async function ship(
           missingWal: await parts.listMissingWal(repo.key),
           listMissingWal: () => parts.listMissingWal(repo.key),
           lostCount: parts.lostCount(repo.key),
+          recordLost: (walName) => parts.recordLost?.(repo.key, walName, options.cluster),
           restart: (reason) => lost.abort(reason),
           requireOwn: async () => parts.requireOwn?.(repo, start.timeline),
           ...(confirmation !== null && isAwaited(confirmation.policy, repo.key) ? { prompt: confirmation } : {}),

@@ -52,6 +52,8 @@ export interface StreamWorkerOptions {
   readonly prompt?: PromptOptions;
   /** {@link StreamStatus.lostCount} of earlier sessions. */
   readonly lostCount?: number;
+  /** Records that the repository lacks an archived segment again. */
+  recordLost?(walName: string): void;
   /** Called when streamed WAL is lost that the window no longer has: the server must send it again. */
   restart?(reason: BackupError): void;
 }
@@ -431,13 +433,14 @@ export class StreamWorker {
 
   /** An archived segment is gone: nothing after it can be recovered until the archive has it again. */
   #lose(segment: string): void {
+    this.#options.recordLost?.(segment);
     this.#lostCount++;
     this.#archived.delete(segment);
     this.#missingWal.add(segment);
     this.#newestArchived = null;
     this.#ctx.log.warn(
       `${this.#repo.name} no longer has the archived segment ${segment}: something else than pgbackstop removes its files\n` +
-        "no commit counts as stored there until a heal has copied it again",
+        "nothing after it counts as stored there until it is back: it is copied from pg_wal or another repository",
     );
   }
 

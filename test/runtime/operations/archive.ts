@@ -15,6 +15,7 @@ export function emptyWal(over: Partial<LocalWal> = {}): LocalWal {
     headerCheck: true,
     prepare: async () => null,
     listReady: async () => [],
+    listDone: async () => [],
     newest: async () => ({ timeline: 99, segment: "F".repeat(16), isFinished: true }),
     ...over,
   };

@@ -222,6 +222,9 @@ describe("clusters", () => {
       'absent(pgbackstop_repo_stream_timestamp_seconds{stanza="orders",namespace="shop",repo_key="1"})',
     );
     expect(exprs(groupOf(cluster), "PgbackstopStreamMissing")).toEqual([]);
+    expect(exprs(group, "PgbackstopStreamLost")[0]).toBe(
+      'max without (pod, instance, endpoint, container, job) (increase(pgbackstop_repo_stream_losses{stanza="orders",namespace="shop",repo_key="1"}[6h])) > 0',
+    );
   });
 
   test("of other engines have no metrics of ours, and unknown ones wait", () => {

@@ -56,6 +56,7 @@ const run = (sendsPending = false): ReturnType<typeof heal> =>
         return openLocalWal(walDirectory, CLUSTER, true).prepare(name);
       },
       listReady: async () => ready,
+      listDone: async () => [...local.keys()].filter((name) => !ready.includes(name)),
     }),
     ctx,
     true,
@@ -152,6 +153,17 @@ describe("heal", () => {
       [walName(2), walName(3), `${walName(3)}.00000028.backup`, "00000002.history"].sort(),
     );
     expect((await run())[1]).toMatchObject({ ok: true, value: { copied: 0, settled: 0, unhealed: [] } });
+  });
+
+  it("brings back an archived segment that vanished from every repository, and nothing before a backup or after the newest", async () => {
+    for (const repo of repos) {
+      await needFrom(repo, 3);
+      await store(repo, 3, 5);
+    }
+    for (const no of [2, 4, 6]) local.set(walName(no), walBytes(no));
+    local.set(walName(4, 2), walBytes(4));
+    for (const result of await run()) expect(result).toMatchObject({ ok: true, value: { copied: 1, unhealed: [] } });
+    for (const repo of repos) expect(await readable(repo)).toEqual([3, 4, 5].map((no) => walName(no)));
   });
 
   it("replaces a damaged history or label by a valid one, PostgreSQL's own first, and reports an undecidable one", async () => {

@@ -409,7 +409,8 @@ describe("what vanishes from the repository", () => {
   });
 
   it("an archived segment lets no later commit be confirmed until it is there again", async () => {
-    const sailing = await sailConfirmed();
+    const recorded: string[] = [];
+    const sailing = await sailConfirmed({ recordLost: (walName) => void recorded.push(walName) });
     send(sailing, WAL_SIZE_BYTES);
     await settled(() => sailing.confirmed === sailing.window.end);
     const name = segmentOfLsn(1, START, WAL_SIZE_BYTES);
@@ -427,6 +428,7 @@ describe("what vanishes from the repository", () => {
     expect(sailing.confirmed).toBe(confirmed);
     expect(sailing.worker.status()).toMatchObject({ lsn: START, lostCount: 1 });
     expect(ctx.lines.at(-1)?.text).toContain(`repo1 no longer has the archived segment ${name}`);
+    expect(recorded).toEqual([name]);
     await store(repo, 5);
     sailing.worker.archived(name);
     await settled(() => sailing.confirmed === sailing.window.end);
