@@ -7,12 +7,14 @@ import { type BackupError, ERRORS, fail } from "../../base/errors";
 import type { RepoResult } from "../../base/parallel";
 import { differingNames } from "../../operations/shared/namedWal";
 import { combinedError } from "../../operations/shared/results";
+import { gapHolders } from "../../operations/verify/gapHolders";
 import { type Verdict, verify } from "../../operations/verify/verify";
 import type { VerifyCounts } from "../../operations/verify/tally";
 import { type JsonValue, renderJson } from "../../format/repository/json";
 import { toBackupError } from "../../base/errors";
 import type { MissingWalStore } from "../../local/missingWal";
 import { conflictError } from "../../operations/archivePush/conflicts";
+import type { Repository } from "../../repository/repository";
 import { saveRun } from "../../local/runRecords";
 import type { Command, Invocation } from "../host";
 
@@ -41,6 +43,7 @@ export const verifyCommand: Command = async (host) => {
   }
   compareNamed(results);
   addConflicts(results, host.missingWal());
+  await addHolders(results, host.repositories(), walSegmentSizeBytes);
   for (const result of results) {
     if (!result.ok) continue;
     for (const problem of result.value.problems) ctx.log.warn(`repo${result.repoIndex}: ${problem}`);
@@ -106,6 +109,23 @@ function addConflicts(results: RepoResult<Verdict>[], missingWal: MissingWalStor
     if (!result.ok || conflict === null) continue;
     const problems = [...result.value.problems, conflict.message];
     results[position] = { ...result, value: { ...result.value, ok: false, problems } };
+  }
+}
+
+/** Where another repository has what is missing, the user need not take a new backup. */
+async function addHolders(
+  results: RepoResult<Verdict>[],
+  repos: readonly Repository[],
+  segmentSizeBytes: number,
+): Promise<void> {
+  for (const [position, result] of results.entries()) {
+    const repo = repos.find(({ key }) => key === result.repoIndex);
+    if (!result.ok || repo === undefined) continue;
+    const others = repos.filter((other) => other !== repo);
+    const lines: string[] = [];
+    for (const { archiveId, gaps } of result.value.archives)
+      lines.push(...(await gapHolders({ repo, archiveId, gaps }, others, segmentSizeBytes)));
+    results[position] = { ...result, value: { ...result.value, problems: [...result.value.problems, ...lines] } };
   }
 }
 

@@ -81,3 +81,11 @@ it("keeps a conflict in view of status, check and verify until it is resolved, a
   expect((await run(checkCommand, ["check"], "all")).exitCode).toBe(0);
   expect((await run(verifyCommand, ["verify"])).exitCode).toBe(0);
 });
+
+it("says where the segments are that a repository has lost", async () => {
+  await store(repos[0] as Repository, 1, 3);
+  await store(repos[1] as Repository, 1, 2, 3);
+  const { exitCode, logged } = await run(verifyCommand, ["verify"]);
+  expect(exitCode).toBe(26);
+  expect(logged).toMatch(/repo1: 15-1: repo2 has 1 of the 1 missing segment\(s\): 'heal' copies them/);
+});

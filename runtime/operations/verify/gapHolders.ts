@@ -1,0 +1,59 @@
+/** Which other repositories have the segments that one lacks: there `heal` finds them. From names alone. */
+import { perRepo } from "../../base/parallel";
+import { archiveIdOf } from "../../format/repository/archiveInfo";
+import { nextSegment } from "../../format/wal/walSegment";
+import { loadArchiveInfo } from "../../repository/infoStore";
+import type { Repository } from "../../repository/repository";
+import { listWal } from "../../repository/walStore";
+import { archiveIdsOf } from "../shared/identity";
+import type { WalRange } from "./path";
+
+export interface Gaps {
+  readonly repo: Repository;
+  readonly archiveId: string;
+  readonly gaps: readonly WalRange[];
+}
+
+/** Segments that are looked for; each listing answers for 256. */
+const LOOKED_FOR_MAX = 4096;
+const DIRECTORY_LENGTH = 16;
+
+/** One line for each other repository that has some of them. A repository that does not answer (any longer) has none. */
+export async function gapHolders(
+  { archiveId, gaps, repo }: Gaps,
+  others: readonly Repository[],
+  segmentSizeBytes: number,
+): Promise<string[]> {
+  const missing = missingNames(gaps, segmentSizeBytes);
+  if (missing.size === 0) return [];
+  const info = await loadArchiveInfo(repo).catch(() => null);
+  const entry = info?.history.find((each) => archiveIdOf(each) === archiveId);
+  if (entry === undefined) return [];
+  const cluster = { version: entry.pgVersion, systemId: entry.systemId };
+  const held = await perRepo(others, async (other) => {
+    const [own] = archiveIdsOf(await loadArchiveInfo(other), cluster);
+    return own === undefined ? 0 : countHeld(other, archiveIdOf(own), missing);
+  });
+  return held.flatMap((result) =>
+    result.ok && result.value > 0
+      ? [
+          `${archiveId}: repo${result.repoIndex} has ${result.value} of the ${missing.size} missing segment(s): 'heal' copies them`,
+        ]
+      : [],
+  );
+}
+
+function missingNames(gaps: readonly WalRange[], segmentSizeBytes: number): Set<string> {
+  const names = new Set<string>();
+  for (const [first, last] of gaps)
+    for (let name = first; name <= last && names.size < LOOKED_FOR_MAX; name = nextSegment(name, segmentSizeBytes))
+      names.add(name);
+  return names;
+}
+
+async function countHeld(repo: Repository, archiveId: string, missing: ReadonlySet<string>): Promise<number> {
+  const held = new Set<string>();
+  for (const directory of new Set([...missing].map((name) => name.slice(0, DIRECTORY_LENGTH))))
+    for await (const { name } of listWal(repo, archiveId, directory)) if (missing.has(name)) held.add(name);
+  return held.size;
+}
