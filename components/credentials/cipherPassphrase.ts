@@ -7,6 +7,7 @@ import { secretText } from "../internal/inputs";
 import { withoutStackTraces } from "../internal/stackTraces";
 import type { CipherRef } from "../repositories/target";
 import { given } from "../plan/model/given";
+import { checkedPassphrase } from "./checkedPassphrase";
 
 /** 384 bits, 64 characters of base64: as in pgBackRest's own keys. */
 const SIZE_BYTES = 48;
@@ -41,7 +42,10 @@ export class CipherPassphrase extends pulumi.ComponentResource {
   constructor(name: string, args: CipherPassphraseArgs = {}, opts?: pulumi.ComponentResourceOptions) {
     requireArguments("CipherPassphrase", name, args);
     super(typeToken("CipherPassphrase"), name, {}, opts);
-    const { existing } = args;
+    const existing =
+      args.existing === undefined
+        ? undefined
+        : checkedPassphrase(`CipherPassphrase ${name}`, "existing", args.existing);
     const inputs = { sizeBytes: SIZE_BYTES, ...given({ existing }) };
     const options = { parent: this, protect: opts?.protect ?? true, ...given({ dependsOn: opts?.dependsOn }) };
     const made = withoutStackTraces(() => new Passphrase(childName(name, "passphrase"), inputs, options));

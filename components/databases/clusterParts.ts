@@ -2,6 +2,7 @@
  * Common parts of the components for clusters: arguments without secrets, Secrets in the namespace, the runtime in it.
  */
 import * as pulumi from "@pulumi/pulumi";
+import { withCheckedCipher } from "../credentials/checkedPassphrase";
 import { DeferredRepositorySecret, RepositorySecret } from "../credentials/repositorySecret";
 import { CHILD_ROLES, childName, renderedName } from "../internal/children";
 import { declareContent } from "../internal/content";
@@ -45,8 +46,8 @@ import { FULL_BACKUP_ROLE } from "../render/kubernetes/fullBackupGate";
 import type { Manifest, RenderedObject } from "../render/kubernetes/objects";
 import { REPLACE_ARCHIVER_ROLE } from "../render/kubernetes/replaceArchiverJob";
 import { secretKeysOf } from "../render/kubernetes/secrets";
-import { isDeferredTarget, knownTarget, openTarget } from "../repositories/common";
-import type { SecretRef } from "../repositories/target";
+import { isDeferredTarget, type KnownTarget, knownTarget, openTarget } from "../repositories/common";
+import type { RepositoryTarget, SecretRef } from "../repositories/target";
 import type {
   ClusterAccess,
   ClusterBackupArgs,
@@ -196,6 +197,8 @@ export function openRepositories(repositories: { readonly [key: string]: Cluster
 
 /** Where keys are put for one cluster. */
 export interface ClusterScope {
+  /** Of the component, for errors. */
+  readonly title: string;
   /** The component's name. */
   readonly name: string;
   /** Prefix of the Secrets' names. */
@@ -215,18 +218,20 @@ export interface DeliveredSecrets {
 
 /** Creates a Secret for each repository with given keys or passphrase, and names existing ones. */
 export function deliverSecrets(
-  { cluster, name, namespace, parent }: ClusterScope,
+  { cluster, name, namespace, parent, title }: ClusterScope,
   repositories: { readonly [key: string]: ClusterRepositoryArgs },
-  role = "secret",
+  { path, role }: { readonly path: string; readonly role: string } = { path: "repositories", role: "secret" },
 ): DeliveredSecrets {
   const secrets: Record<string, SecretInputs[string]> = {};
   const named: Record<string, SecretInputs[string]> = {};
   const contents: pulumi.Resource[] = [];
-  for (const [key, { at, ca }] of Object.entries(repositories)) {
+  for (const [key, { at: declared, ca }] of Object.entries(repositories)) {
+    const checked = <T extends RepositoryTarget | KnownTarget>(target: T): T =>
+      withCheckedCipher(title, `${path}.${key}.at`, target);
     const secretName = suffixed(cluster, `-${key}`);
     const own = renderedName(name, key);
-    if (isDeferredTarget(at)) {
-      const from = knownTarget(at);
+    if (isDeferredTarget(declared)) {
+      const from = knownTarget(declared).apply((target) => (target === null ? null : checked(target)));
       const made = withoutStackTraces(
         () => new DeferredRepositorySecret(own, { namespace, secretName, from }, { parent }),
       );
@@ -234,6 +239,7 @@ export function deliverSecrets(
       secrets[key] = named[key] = deferredKeys(from, made, ca);
       continue;
     }
+    const at = checked(declared);
     const isMade = at.s3 !== undefined && (at.s3.credentials !== undefined || at.cipher !== undefined);
     const create = (): RepositorySecret =>
       new RepositorySecret(own, { namespace, secretName, create: { from: at } }, { parent });
@@ -499,8 +505,9 @@ function after(fields: object, made: ReadonlyMap<string, pulumi.Resource>): obje
 export function sourceOf(
   stanza: pulumi.Input<string>,
   { engine, repositories }: Pick<ClusterBackupArgs, "engine" | "repositories">,
+  postgresVersion?: pulumi.Input<number>,
 ): RecoveryArgs {
-  return { stanza, repositories, ...given({ engine }) };
+  return { stanza, repositories, ...given({ engine, postgresVersion }) };
 }
 
 /** Host name of a Service of a cluster, inside Kubernetes. */

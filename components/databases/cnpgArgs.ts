@@ -535,6 +535,8 @@ export interface RecoveryArgs {
   stanza: pulumi.Input<string>;
   /** Engine that wrote the backups. @default the engine of the cluster @plain the objects of the source */
   engine?: ClusterEngine;
+  /** Its major version, if known: a cluster of another version cannot start with its files, and is refused. */
+  postgresVersion?: pulumi.Input<number>;
   /** Location of its backups, by its repositories' keys. */
   repositories: { [key: string]: ClusterRepositoryArgs };
   /** Keys of the repositories to restore from; no others are read. Left out, all. @example ["repo2"] */

@@ -113,13 +113,14 @@ export class CnpgBackup extends pulumi.ComponentResource {
     requireArguments("CnpgBackup", name, args);
     const { hasWalStorage, takeOverPlugins, ...common } = args;
     const settings = { ...openSettings(common), ...(hasWalStorage === true ? { walStorage: { sizeGiB: 0 } } : {}) };
-    const checked = checkedCluster(`CnpgBackup ${name}`, name, settings, true);
+    const title = `CnpgBackup ${name}`;
+    const checked = checkedCluster(title, name, settings, true);
     const { known, deferred } = checked;
     super(typeToken("CnpgBackup"), name, { topology: topologyInput(checked, true) }, opts);
     checked.warn(this);
 
     const cluster = fillText(known.database.cluster, deferred);
-    const scope = { name, cluster, namespace: args.namespace, parent: this, takeOver: takeOverPlugins ?? false };
+    const scope = { title, name, cluster, namespace: args.namespace, parent: this, takeOver: takeOverPlugins ?? false };
     const { contents, named, secrets } = deliverSecrets(scope, args.repositories);
     const others = { sourceSecrets: {}, runtime: runtimeOf(scope, known, args), pluginName: args.plugin?.name };
     const inputs = { ...others, secrets };

@@ -14,7 +14,7 @@ import {
   shownChild,
   shownChildren,
 } from "../internal/kubernetesObjects";
-import type { ClusterPlan } from "../plan/cluster/clusterPlan";
+import { type ClusterPlan, majorOfCluster } from "../plan/cluster/clusterPlan";
 import type { ClusterDatabasePlan } from "../plan/model/plan";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import type { EngineContext } from "../render/engines/engine";
@@ -23,6 +23,7 @@ import { FULL_BACKUP_ROLE, renderFullBackupGate } from "../render/kubernetes/ful
 import type { RenderedObject } from "../render/kubernetes/objects";
 import { recoverySource } from "../render/kubernetes/source";
 import {
+  type CheckedCluster,
   checkedCluster,
   clusterAccess,
   clusterHosts,
@@ -111,13 +112,13 @@ export class CnpgCluster extends pulumi.ComponentResource {
     checked.warn(this);
 
     const cluster = fillText(known.database.cluster, deferred);
-    const scope = { name, cluster, namespace: args.namespace, parent: this };
+    const scope = { title, name, cluster, namespace: args.namespace, parent: this };
     const recovery = args.bootstrap?.recovery;
     const own = deliverSecrets(scope, args.repositories);
     const source = deliverSecrets(
       { ...scope, name: renderedName(name, "source"), cluster: suffixed(cluster, "-source") },
       recovery?.repositories ?? {},
-      "source-secret",
+      { path: "bootstrap.recovery.repositories", role: "source-secret" },
     );
     const others = { runtime: runtimeOf(scope, known, args), pluginName: args.plugin?.name };
     const objects = declareObjects(
@@ -144,7 +145,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
       superuserAccess: args.superuserAccess ?? false,
     };
     const stanza = fillText(known.database.stanza, deferred);
-    this.source = sourceOf(stanza, args);
+    this.source = sourceOf(stanza, args, versionOf(checked, args));
     this.like = likeOf(args);
     this.stanza = pulumi.output(stanza);
     this.topology = checked.resolved.apply(({ database }) => renderTopology(topologyOf(database)));
@@ -249,6 +250,14 @@ function applicationSecret(
   const type = imported?.type ?? "";
   if (typeof type === "string") return pulumi.output(type === "monolith" ? "" : name);
   return pulumi.all([type, name]).apply(([known, secret]) => (known === "monolith" ? "" : secret));
+}
+
+/** Its major version, as far as it is known. */
+function versionOf({ known, resolved }: CheckedCluster, args: CnpgClusterArgs): pulumi.Input<number> | undefined {
+  if (args.image === undefined) return args.postgresVersion ?? known.definition.postgresVersion;
+  if (typeof args.image === "string") return majorOfCluster(known.definition) ?? undefined;
+  // An image without a version has been refused.
+  return resolved.apply(({ definition }) => majorOfCluster(definition) as number);
 }
 
 function likeOf(args: CnpgClusterArgs): ClusterLikeArgs {

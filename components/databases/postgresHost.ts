@@ -1,6 +1,7 @@
 /** PostgreSQL on a host (a VPS, a server, this machine) with its backups. */
 import { hostPaths, shellArgument } from "../plan/host/hostCommand";
 import * as pulumi from "@pulumi/pulumi";
+import { withCheckedCipher } from "../credentials/checkedPassphrase";
 import { notifyText } from "../credentials/notifyFile";
 import { secretFiles } from "../credentials/repositorySecretFiles";
 import { type CipherArgs, type FileArgs, HostState, type HostStateArgs } from "../dynamic/hostState";
@@ -33,6 +34,7 @@ import type { HostPlan } from "../plan/model/plan";
 import { resolveHost } from "../plan/model/resolveDatabase";
 import type { HostSettings } from "../plan/model/databaseSettings";
 import type { Finding } from "../plan/findings/findings";
+import { given } from "../plan/model/given";
 import { checkHost } from "../plan/rules";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import { notifyPath, type RenderedFile } from "../render/host/renderedFile";
@@ -151,6 +153,7 @@ export class PostgresHost extends pulumi.ComponentResource {
       stanza: fillText(known.stanza, deferred),
       engine: ClusterEngine.Runtime,
       repositories: args.repositories,
+      ...given({ postgresVersion: args.postgres?.version }),
     };
     // Known in every preview, and available only once the host is as declared.
     this.access = {
@@ -382,7 +385,9 @@ function closedFiles(args: PostgresHostArgs, plan: HostPlan, targets: Targets): 
   const rights = hostEngine(plan).secretRights(plan).file;
   const closed = plan.repositories.flatMap(({ name }) => {
     const target = targets[name] ?? null;
-    const files = target === null ? [] : secretFiles(plan, name, target);
+    if (target === null) return [];
+    const checked = withCheckedCipher(`PostgresHost ${plan.name}`, `repositories.${name}.at`, target);
+    const files = secretFiles(plan, name, checked);
     return files.map(({ path, text }) => [path, { ...rights, text, secret: true }] as [string, FileArgs]);
   });
   const receivers = args.notify?.targets;

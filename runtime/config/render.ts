@@ -89,14 +89,21 @@ function checkedTexts(row: OptionRow, name: string, section: string, value: Conf
   if (typeof value === "boolean" && row.type !== "boolean" && row.booleanLike !== true) throw wrong("is no boolean");
   if (typeof value === "number" && !["integer", "size", "time"].includes(row.type)) throw wrong("is no number");
   for (const text of texts) {
-    if (text === "" || text !== trimBlanks(text))
-      throw wrong("cannot have an empty value or one with blanks at its ends");
-    if (/[\n\r\0]/.test(text)) throw wrong("cannot have a value of several lines");
+    const fault = findLineFault(text);
+    if (fault !== null) throw wrong(`cannot have a value that ${fault}`);
   }
   parseValue({ name, row, rule: widestRule(row), origin }, texts, (text) => {
     throw wrong(`has a key twice: ${text}`);
   });
   return texts;
+}
+
+/** Why a text cannot be the value of an option in a file; null if it can. The text is not part of the answer. */
+export function findLineFault(text: string): string | null {
+  if (text === "") return "is empty";
+  if (/[\n\r]/.test(text)) return "has a line break";
+  if (text !== trimBlanks(text)) return "has a blank at its beginning or end";
+  return text.includes("\0") ? "has a zero byte" : null;
 }
 
 function textsOf(value: ConfOption["value"]): readonly string[] {

@@ -20,8 +20,9 @@ import type {
   StorageSettings,
   TablespaceSettings,
 } from "./declaredCluster";
-import { findPostgresImage, NODE_IMAGE } from "./images";
+import { findPostgresImage, majorOf, NODE_IMAGE } from "./images";
 import { DEFAULTS } from "../model/defaults";
+import { isUnknown } from "../model/unknown";
 import type { ClusterDatabasePlan } from "../model/plan";
 import type { RunTime } from "../schedule/schedule";
 
@@ -56,6 +57,8 @@ export interface ClusterDefinition {
   readonly postgresVersion: number;
   /** Undefined if a catalog decides. */
   readonly image: string | undefined;
+  /** True if neither an image nor a catalog is declared. */
+  readonly isDefaultImage: boolean;
   readonly imageCatalog: { readonly name: string; readonly kind: string } | undefined;
   readonly storage: StorageSettings | undefined;
   readonly walStorage: StorageSettings | undefined;
@@ -110,6 +113,12 @@ export interface SourcePlan {
   readonly repositoryTargetTime?: string | undefined;
 }
 
+/** The major version that the cluster gets; null if an unknown image decides. */
+export function majorOfCluster({ image, postgresVersion }: ClusterDefinition): number | null {
+  if (image === undefined) return postgresVersion;
+  return isUnknown(image) ? null : majorOf(image);
+}
+
 /** True if pods run the runtime, for backups or for the restore at bootstrap. */
 export function runsInPods({ database, source }: Pick<ClusterPlan, "database" | "source">): boolean {
   return engineOf(database.engine).own || (source !== null && engineOf(source.database.engine).own);
@@ -121,6 +130,7 @@ export function resolveDefinition(database: ClusterDatabasePlan, settings: Decla
   const { imageCatalog, monitoring = {}, processMax = PROCESS_MAX, sidecar = {} } = settings;
   return {
     postgresVersion,
+    isDefaultImage: settings.image === undefined && imageCatalog === undefined,
     image: settings.image ?? (imageCatalog === undefined ? findPostgresImage(postgresVersion)?.image : undefined),
     imageCatalog:
       imageCatalog === undefined

@@ -556,6 +556,12 @@ export const RULES = {
     "the server refuses the connection",
     "set `privateKey` of the repository, or `secretFiles.privateKey` if the host already has it",
   ),
+  PB105: rule(
+    "error",
+    "an unusable passphrase",
+    "files of options hold it in one line without blanks at its ends, and an empty one encrypts nothing",
+    "leave `existing` out to have one generated; remove the line break that a file or an editor has added",
+  ),
   PB110: rule(
     "error",
     "a name that Kubernetes refuses",
@@ -605,6 +611,12 @@ export const RULES = {
     "leave `uriStyle` out",
   ),
   PB118: rule("error", "a required argument is missing", "objects would be refused after others exist", "set it"),
+  PB119: rule(
+    "warning",
+    "a restored cluster whose version nobody names",
+    "a version of PostgreSQL starts with files of its own version only",
+    "add `like` of the source, or set `postgresVersion`",
+  ),
   PB120: rule(
     "warning",
     "volume snapshots without a retention, or a retention without snapshots",

@@ -93,7 +93,7 @@ export const sftp: RepositoryType<Target, Repository> = {
   },
   keyFile,
 
-  checkAddress({ path: directory, sftp: server }, path) {
+  checkAddress({ sftp: server }, path) {
     const findings: Finding[] = [];
     const wrong = (field: string, fact: string, hint = ""): void =>
       void findings.push(finding("PB020", `${path}.at.${field}`, fact, hint));
@@ -107,7 +107,6 @@ export const sftp: RepositoryType<Target, Repository> = {
       wrong("user", `"${server.user}" is not an account name`);
     if (!isUnknown(server.port) && !isWithin(server.port, 1, 65535))
       wrong("port", `${server.port} is not a port: 1 to 65535`);
-    if (!isUnknown(directory) && !directory.startsWith("/")) wrong("path", `"${directory}" is not an absolute path`);
     return [...findings, ...checkHostKey(server, path)];
   },
   /** A file of options may name the key, and nothing here reads it. */

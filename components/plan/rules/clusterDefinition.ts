@@ -2,7 +2,13 @@
  * A CloudNativePG cluster apart from its backups, and the backup settings that only CloudNativePG cannot support. Pure.
  */
 import type { BootstrapSettings, RecoverySettings, RecoveryTargetSettings } from "../cluster/declaredCluster";
-import { type ClusterDefinition, type ClusterPlan, type SourcePlan, runsInPods } from "../cluster/clusterPlan";
+import {
+  type ClusterDefinition,
+  type ClusterPlan,
+  majorOfCluster,
+  type SourcePlan,
+  runsInPods,
+} from "../cluster/clusterPlan";
 import { DEFAULTS } from "../model/defaults";
 import { engineOf } from "../engines/engines";
 import { type Finding, finding } from "../findings/findings";
@@ -14,12 +20,17 @@ import { isUnknown } from "../model/unknown";
 import { isOlder } from "../model/compareVersions";
 import { checkTime } from "./schedules";
 import { checkClusterSynchronous } from "./synchronous";
-import { isWithin } from "./values";
+import { checkPath, checkStanza, isWithin } from "./values";
 import { checkVolumeSnapshots } from "./volumeSnapshots";
 
 /** CloudNativePG's limit: names of pods and Services derive from it. */
 const CLUSTER_NAME_LENGTH_MAX = 50;
 const NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
+const NAME_HINT = "use lower-case letters, digits and hyphens";
+/** Of a namespace or Service, and of an identifier of PostgreSQL. */
+const LABEL_LENGTH_MAX = 63;
+/** Suffixes of the Services that the operator makes. */
+const CLUSTER_SERVICES: readonly string[] = ["r", "ro", "rw"];
 /**
  * Parameters that the operator or this package sets, mapped to the argument that decides; empty if no argument can
  * change it.
@@ -32,6 +43,7 @@ const FIXED_PARAMETERS: Readonly<Record<string, string>> = {
   restore_command: "",
   shared_preload_libraries: "sharedPreloadLibraries",
 };
+const LIKE_HINT = "take image and version from the source, ...orders.like, or set postgresVersion";
 /** The first version that restarts the primary in place when an archiver is added. */
 const ATTACH_VERSION = "1.29.2";
 
@@ -39,6 +51,7 @@ const ATTACH_VERSION = "1.29.2";
 export function checkClusterDefinition(resolved: ClusterPlan, attached: boolean): Finding[] {
   return [
     ...checkNames(resolved),
+    ...checkStanza("stanza", resolved.database.stanza),
     ...(attached ? checkAttachment(resolved) : checkImage(resolved)),
     ...checkParameters(resolved),
     ...checkBootstrap(resolved),
@@ -59,23 +72,79 @@ export function checkClusterDefinition(resolved: ClusterPlan, attached: boolean)
 
 function checkNames({ database, definition }: ClusterPlan): Finding[] {
   const findings: Finding[] = [];
+  const wrong = (path: string, fact: string, hint: string): void =>
+    void findings.push(finding("PB110", path, fact, hint));
+  const { cluster, namespace } = database;
+  // Services are named after it, and such a name begins with a letter.
   if (
-    !isUnknown(database.cluster) &&
-    (!NAME.test(database.cluster) || database.cluster.length > CLUSTER_NAME_LENGTH_MAX)
-  ) {
-    const fact = `"${database.cluster}" is not a name for a Cluster: use lower-case letters, digits and hyphens, at most ${CLUSTER_NAME_LENGTH_MAX}`;
-    findings.push(finding("PB110", "clusterName", fact, "set clusterName"));
-  }
-  if (!isUnknown(database.namespace) && !NAME.test(database.namespace)) {
-    const fact = `"${database.namespace}" is not a namespace name`;
-    findings.push(finding("PB110", "namespace", fact, "write it as kubectl get namespaces prints it"));
-  }
+    !isUnknown(cluster) &&
+    !(/^[a-z]/.test(cluster) && NAME.test(cluster) && cluster.length <= CLUSTER_NAME_LENGTH_MAX)
+  )
+    wrong(
+      "clusterName",
+      `"${cluster}" is not a name for a Cluster: use lower-case letters, digits and hyphens, with a letter first, at most ${CLUSTER_NAME_LENGTH_MAX}`,
+      "set clusterName",
+    );
+  if (!isUnknown(namespace) && !(NAME.test(namespace) && namespace.length <= LABEL_LENGTH_MAX))
+    wrong("namespace", `"${namespace}" is not a namespace name`, "write it as kubectl get namespaces prints it");
   for (const { name } of definition.poolers) {
-    if (NAME.test(name)) continue;
-    const fact = `"${name}" cannot be part of an object's name`;
-    findings.push(finding("PB110", `poolers.${name}`, fact, "use lower-case letters, digits and hyphens"));
+    const path = `poolers.${name}`;
+    const whole = `${cluster}-${name}`;
+    if (!NAME.test(name)) wrong(path, `"${name}" cannot be part of an object's name`, NAME_HINT);
+    else if (CLUSTER_SERVICES.includes(name))
+      wrong(path, `the Cluster has a Service "${whole}" itself`, `use another name, such as "pooler-${name}"`);
+    else if (!isUnknown(cluster) && whole.length > LABEL_LENGTH_MAX)
+      wrong(path, `"${whole}" is too long for a Service: at most ${LABEL_LENGTH_MAX} characters`, "use a shorter name");
   }
-  return findings;
+  return [
+    ...findings,
+    ...checkTablespaceNames(definition),
+    ...checkRoleNames(definition),
+    ...checkExtensionNames(definition),
+  ];
+}
+
+/** The operator's webhook refuses others. */
+function checkTablespaceNames({ tablespaces }: ClusterDefinition): Finding[] {
+  const names = Object.keys(tablespaces);
+  return names.flatMap((name, index): Finding[] => {
+    const path = `tablespaces.${name}`;
+    if (name.startsWith("pg_"))
+      return [finding("PB110", path, `"${name}" begins with pg_, which PostgreSQL reserves`, "use another name")];
+    if (!/^[A-Za-z_][A-Za-z0-9_$]*$/.test(name) || name.length > LABEL_LENGTH_MAX) {
+      const fact = `"${name}" is not a name for a tablespace`;
+      const hint = `use letters, digits, _ and $, with a letter or _ first, at most ${LABEL_LENGTH_MAX}`;
+      return [finding("PB110", path, fact, hint)];
+    }
+    const other = names.slice(0, index).find((each) => each.toLowerCase() === name.toLowerCase());
+    if (other === undefined) return [];
+    return [finding("PB110", path, `"${name}" and "${other}" are one name to the operator`, "rename one of them")];
+  });
+}
+
+/** Volumes are named after them, with hyphens for underscores. */
+function checkExtensionNames({ extensions }: ClusterDefinition): Finding[] {
+  const names = Object.keys(extensions);
+  const volumeOf = (name: string): string => name.replaceAll("_", "-");
+  return names.flatMap((name, index) => {
+    const path = `extensions.${name}`;
+    if (!NAME.test(volumeOf(name))) {
+      const fact = `"${name}" cannot be part of a volume's name`;
+      return [finding("PB110", path, fact, "use lower-case letters, digits, hyphens and underscores")];
+    }
+    const other = names.slice(0, index).find((each) => volumeOf(each) === volumeOf(name));
+    if (other === undefined) return [];
+    return [finding("PB110", path, `"${name}" and "${other}" would be one volume`, "rename one of them")];
+  });
+}
+
+/** The operator's webhook refuses these. */
+function checkRoleNames({ roles }: ClusterDefinition): Finding[] {
+  return Object.keys(roles).flatMap((name) => {
+    if (!/^(postgres|streaming_replica|(pg|cnpg)_.*)$/s.test(name)) return [];
+    const fact = `the role "${name}" belongs to PostgreSQL or the operator`;
+    return [finding("PB110", `roles.${name}`, fact, "use another name")];
+  });
 }
 
 function checkDrillPolicy({ database, definition }: ClusterPlan): Finding[] {
@@ -119,6 +188,10 @@ function checkMonitors({ database, definition }: ClusterPlan): Finding[] {
 function checkImage({ database, definition }: ClusterPlan): Finding[] {
   const findings: Finding[] = [];
   const { postgresVersion } = definition;
+  if (definition.image !== undefined && definition.imageCatalog !== undefined) {
+    const fact = "image and imageCatalog are both given: the API server refuses the Cluster";
+    findings.push(finding("PB111", "imageCatalog", fact, "leave one of them out"));
+  }
   if (!SUPPORTED_MAJORS.includes(postgresVersion)) {
     const fact = `the runtime does not support version ${postgresVersion}`;
     findings.push(finding("PB111", "postgresVersion", fact, `use one of ${SUPPORTED_MAJORS.join(", ")}`));
@@ -170,7 +243,8 @@ function checkParameters({ definition }: ClusterPlan): Finding[] {
     });
 }
 
-function checkBootstrap({ database, definition, source }: ClusterPlan): Finding[] {
+function checkBootstrap(resolved: ClusterPlan): Finding[] {
+  const { database, definition, source } = resolved;
   const { bootstrap } = definition;
   const { initdb, recovery } = bootstrap;
   const findings: Finding[] = [];
@@ -181,7 +255,12 @@ function checkBootstrap({ database, definition, source }: ClusterPlan): Finding[
   findings.push(...checkImport(bootstrap), ...checkReplica(definition));
   if (recovery === undefined) return findings;
   findings.push(...checkTarget(recovery.target ?? {}, recovery.snapshot !== undefined));
-  const names = source?.database.repositories.map(({ name }) => name) ?? [];
+  const repositories = source?.database.repositories ?? [];
+  if (source !== null) findings.push(...checkStanza("bootstrap.recovery.stanza", source.database.stanza));
+  for (const { name, path } of repositories)
+    findings.push(...checkPath(`bootstrap.recovery.repositories.${name}.at.path`, path));
+  findings.push(...checkVersion(resolved));
+  const names = repositories.map(({ name }) => name);
   for (const name of recovery.from ?? []) {
     if (names.includes(name)) continue;
     const fact = `${name} is not one of its repositories`;
@@ -194,6 +273,20 @@ function checkBootstrap({ database, definition, source }: ClusterPlan): Finding[
     findings.push(finding("PB114", "bootstrap.recovery.repositories", fact, "name a repository, or a snapshot"));
   }
   return findings;
+}
+
+/** A version of PostgreSQL starts with files of its own version only. */
+function checkVersion({ database, definition }: ClusterPlan): Finding[] {
+  const theirs = definition.bootstrap.recovery?.postgresVersion;
+  const own = majorOfCluster(definition);
+  if (theirs === undefined) {
+    if (database.postgresVersion !== undefined || !definition.isDefaultImage) return [];
+    const fact = `nothing says which version the source has, and this cluster gets ${definition.postgresVersion}`;
+    return [finding("PB119", "postgresVersion", fact, LIKE_HINT)];
+  }
+  if (isUnknown(theirs) || own === null || theirs === own) return [];
+  const fact = `the source has version ${theirs}, and this cluster gets ${own}: it cannot start with those files`;
+  return [finding("PB114", "postgresVersion", fact, LIKE_HINT)];
 }
 
 /** A repository as it was at a time: only where something keeps old content. */

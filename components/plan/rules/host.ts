@@ -5,10 +5,7 @@ import { SYSTEMD_DIRECTORIES } from "../model/defaults";
 import type { HostPlan, TaskPlan } from "../model/plan";
 import { isUnknown } from "../model/unknown";
 import { checkTime } from "./schedules";
-import { checkStreamInterval, isWithin } from "./values";
-
-/** Paths go into ini files, unit files, and the shell words of archive_command, where `%` begins a placeholder. */
-const PATH_CHARACTERS = /^\/[A-Za-z0-9_.,:@+=/ ~-]*$/;
+import { checkPath, checkStanza, checkStreamInterval, isWithin } from "./values";
 
 export function checkHostArguments(plan: HostPlan): Finding[] {
   const parts = [checkIdentity(plan), checkPaths(plan), checkAgent(plan), checkListen(plan), checkStreaming(plan)];
@@ -74,10 +71,7 @@ function checkIdentity(plan: HostPlan): Finding[] {
     const fact = `exactly one kind of connection to the host is needed, given: ${given}`;
     findings.push(finding("PB016", "connection", fact, "set connection: { local: {} }"));
   }
-  if (!/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/.test(plan.stanza)) {
-    const fact = `"${plan.stanza}" is not a stanza name: letters, digits, underscore, dot and hyphen are allowed`;
-    findings.push(finding("PB013", "stanza", fact, 'set a name such as "main"'));
-  }
+  findings.push(...checkStanza("stanza", plan.stanza));
   if (!/^[a-z_][a-z0-9_-]*$/.test(plan.user) || plan.user === "root") {
     const fact = `"${plan.user}" cannot be PostgreSQL's account: the server refuses to run as root`;
     findings.push(finding("PB022", "user", fact, 'set the account that owns dataDirectory, usually "postgres"'));
@@ -106,7 +100,6 @@ function checkPaths(plan: HostPlan): Finding[] {
     ...plan.drills.map(({ name, path }): [string, string | undefined] => [`drills.${name}.path`, path]),
     ...Object.entries(plan.directories).map(([name, path]): [string, string] => [`directories.${name}`, path]),
     ...plan.repositories.flatMap((repository): [string, string | undefined][] => [
-      [`repositories.${repository.name}.at.path`, repository.path],
       [`repositories.${repository.name}.at.s3.caFile`, repository.s3?.caFile],
       ...Object.entries(repository.secretFiles ?? {}).map(([, file]): [string, string] => [
         `repositories.${repository.name}.secretFiles`,
@@ -114,16 +107,5 @@ function checkPaths(plan: HostPlan): Finding[] {
       ]),
     ]),
   ];
-  return paths.flatMap(([argument, path]) => {
-    if (path === undefined || isUnknown(path)) return [];
-    if (
-      PATH_CHARACTERS.test(path) &&
-      path.trim() === path &&
-      !/\/\.\.?(\/|$)/.test(path) &&
-      (path === "/" || !path.endsWith("/"))
-    )
-      return [];
-    const fact = `"${path}" is not usable as a path: it must be absolute, without "." or ".." parts or a trailing slash, and consist of letters, digits, blanks and _ . , : @ + = ~ -`;
-    return [finding("PB014", argument, fact, "move the directory, or link to it under another name")];
-  });
+  return paths.flatMap(([argument, path]) => checkPath(argument, path));
 }

@@ -2,7 +2,7 @@
  * Object stores: addresses that do not match their provider, and bucket settings that break or endanger backups. Pure.
  */
 import { engineOf } from "../engines/engines";
-import { findQuirks, findRegion } from "../../../runtime/storage/s3/quirks";
+import { findOtherRegion, findQuirks } from "../../../runtime/storage/s3/quirks";
 import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
 import type { S3Plan } from "../repositories/s3Type";
@@ -50,9 +50,8 @@ function checkAddress(s3: S3Plan, path: string): Finding[] {
   const row = findQuirks(s3.quirks ?? "auto", s3.endpoint);
   if (row === null) return [];
   const findings: Finding[] = [];
-  const expected = findRegion(row, s3.endpoint);
-  const fixed = row.regionPattern !== undefined || row.id === "r2";
-  if (expected !== null && fixed && !isUnknown(s3.region) && s3.region !== expected) {
+  const expected = isUnknown(s3.region) ? null : findOtherRegion(row, s3.endpoint, s3.region);
+  if (expected !== null) {
     const fact = `region "${s3.region}" does not match ${row.title} at ${s3.endpoint}, which signs for "${expected}": it refuses the requests`;
     findings.push(finding("PB054", `${path}.s3.region`, fact, `set region: "${expected}"`));
   }

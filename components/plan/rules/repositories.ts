@@ -6,7 +6,7 @@ import { type Finding, finding } from "../findings/findings";
 import type { DatabasePlan } from "../model/plan";
 import { type RepositoryPlan, typeOf } from "../repositories/repositoryTypes";
 import { isUnknown } from "../model/unknown";
-import { isBelow, isWithin } from "./values";
+import { checkPath, isBelow, isWithin } from "./values";
 
 const RETENTION_MAX = 9999999;
 
@@ -41,6 +41,7 @@ function checkRepository(repository: RepositoryPlan, dataDirectory: string | und
   }
   findings.push(...checkRetention(repository, path));
   findings.push(...checkCompression(repository, `${path}.compress`));
+  findings.push(...checkPath(`${path}.at.path`, repository.path));
   findings.push(...typeOf(repository).checkAddress(repository, path, dataDirectory));
   return findings;
 }

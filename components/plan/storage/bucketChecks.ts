@@ -2,6 +2,7 @@
 import { DEFAULTS } from "../model/defaults";
 import { type Finding, finding } from "../findings/findings";
 import { isUnknown } from "../model/unknown";
+import { isUsablePath } from "../rules/values";
 
 const LOCK_MODES = ["governance", "compliance"] as const;
 const UNDELETE_DAYS = 14;
@@ -56,8 +57,8 @@ export function checkCredentialsChoice(credentials: CredentialsSettings | undefi
 }
 
 export function checkKeyPrefix(path: string): Finding[] {
-  if (isUnknown(path) || /^(\/[A-Za-z0-9_.,:@+=~-]+)+$/.test(path)) return [];
-  const fact = `"${path}" is not a prefix: it must begin with a slash, end without one, and not be the whole bucket`;
+  if (isUnknown(path) || (isUsablePath(path) && path !== "/" && !path.includes(" "))) return [];
+  const fact = `"${path}" is not a prefix: it must begin with a slash, end without one, have no blanks and no empty, "." or ".." parts, and not be the whole bucket`;
   return [finding("PB020", "path", fact, `set for instance "${DEFAULTS.repositoryPath}"`)];
 }
 

@@ -16,6 +16,8 @@ export interface S3Quirks {
   readonly regionPattern?: string;
   /** Default region for signatures; absent if only the operator knows it. */
   readonly region?: string;
+  /** Further regions that it takes for its own. */
+  readonly regionAliases?: readonly string[];
   readonly uriStyle: "host" | "path";
   /** Whether an overwritten or deleted object can survive as a version. */
   readonly versioning: "none" | "optional" | "always";
@@ -104,6 +106,8 @@ export const S3_QUIRKS: readonly S3Quirks[] = [
     hosted: true,
     hostSuffixes: [".r2.cloudflarestorage.com"],
     region: "auto",
+    // For tools that know no other, as its documentation says.
+    regionAliases: ["us-east-1"],
     versioning: "none",
     objectLock: false,
     tagging: false,
@@ -199,6 +203,13 @@ export function findQuirks(id: string, endpoint: string): S3Quirks | null {
 export function findRegion(quirks: S3Quirks, endpoint: string): string | null {
   const match = quirks.regionPattern === undefined ? null : new RegExp(quirks.regionPattern).exec(hostOf(endpoint));
   return match?.[1] ?? quirks.region ?? null;
+}
+
+/** The region that a hosted service requires, if `region` is another one; null if it may do, or nothing is known. */
+export function findOtherRegion(quirks: S3Quirks, endpoint: string, region: string): string | null {
+  if (quirks.regionPattern === undefined && quirks.regionAliases === undefined) return null;
+  const expected = findRegion(quirks, endpoint);
+  return region === expected || quirks.regionAliases?.includes(region) === true ? null : expected;
 }
 
 function hostOf(endpoint: string): string {

@@ -539,6 +539,16 @@ test.each<[string, Partial<HostSettings>, string[]]>([
   ],
   ["a region of another endpoint", bucket({ region: "us-east-1" }), ["PB054 repositories.repo2.at.s3.region"]],
   [
+    "R2 with the region of tools that know no other",
+    {
+      repositories: {
+        repo1: NAS,
+        repo2: { ...R2, at: { ...R2.at, s3: { ...(R2.at.s3 as object), region: "us-east-1" } as never } },
+      },
+    },
+    [],
+  ],
+  [
     "R2 with a real region",
     {
       repositories: {

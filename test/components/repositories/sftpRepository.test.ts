@@ -54,7 +54,9 @@ describe("the plan", () => {
     );
     expect(findings({ user: "a b" }).join()).toContain('"a b" is not an account name');
     expect(findings({ port: 0 }).join()).toContain("0 is not a port: 1 to 65535");
-    expect(findings({}, { path: "backups" }).join()).toContain('"backups" is not an absolute path');
+    expect(findings({}, { path: "backups" }).join()).toContain(
+      '"backups" is not usable as a path: it must be absolute',
+    );
     expect(findings({ hostKey: undefined }).join()).toContain("neither hostKey nor hostFingerprint is set");
     expect(findings({ hostFingerprint: SHA256 }).join()).toContain("hostKey and hostFingerprint are both set");
     for (const wrong of ["-----BEGIN OPENSSH PRIVATE KEY-----\nmarker", "ssh-rsa marker", "marker"]) {

@@ -38,6 +38,11 @@ function checkSixFields(schedule: string, fields: readonly string[], path: strin
     return [finding("PB011", path, fact, 'write for instance "0 0 3 * * *"')];
   }
   const parsed = parseCron(fields.slice(1).join(" ").replaceAll("?", "*"));
+  // parseCron takes 7 for Sunday, as cron does.
+  if (parsed.ok && /(^|[-,])0*7($|[-,/])/.test(fields[5] ?? "")) {
+    const fact = `"${schedule}" names weekday 7, and CloudNativePG knows 0 (Sunday) to 6: it refuses the schedule`;
+    return [finding("PB011", path, fact, "write 0 for Sunday")];
+  }
   return parsed.ok ? [] : [finding("PB011", path, parsed.reason, 'write for instance "0 0 3 * * *"')];
 }
 

@@ -1,5 +1,5 @@
 /** `Stanza` of Dalibo's pgBackRest plugin, called `Repository` until December 2025. Pure. */
-import { findQuirks, findRegion } from "../../../../runtime/storage/s3/quirks";
+import { findOtherRegion, findQuirks } from "../../../../runtime/storage/s3/quirks";
 import { type Finding, finding } from "../../findings/findings";
 import { isUnknown } from "../../model/unknown";
 import { isBelow } from "../values";
@@ -90,10 +90,9 @@ function checkRepository(object: KubeObject, repository: unknown, field: string)
     findings.push(finding("PB088", pathOf(object, `${field}.verifyTLS`), fact, "set verifyTLS: true"));
   }
   const region = textAt(repository, "region");
-  const expected = row === null ? null : findRegion(row, endpoint);
-  const fixed = row !== null && (row.regionPattern !== undefined || row.id === "r2");
-  if (expected !== null && fixed && region !== null && !isUnknown(region) && region !== expected) {
-    const fact = `region "${region}" does not match ${row.title}, which signs for "${expected}"`;
+  const expected = row === null || region === null || isUnknown(region) ? null : findOtherRegion(row, endpoint, region);
+  if (expected !== null) {
+    const fact = `region "${region}" does not match ${row?.title ?? ""}, which signs for "${expected}"`;
     findings.push(finding("PB054", pathOf(object, `${field}.region`), fact, `set region: "${expected}"`));
   }
   return [...findings, ...checkRetention(object, repository, field)];

@@ -151,6 +151,17 @@ test("Barman over MinIO: hourly by mistake, and kept for ever", () => {
 
 test.each<[string, Json[], string[]]>([
   ["seven fields", [scheduled({ schedule: "0 0 3 * * * 2027" })], ["PB011 ScheduledBackup db/daily spec.schedule"]],
+  [
+    "weekday 7, which the operator does not know",
+    [scheduled({ schedule: "0 0 3 * * 7" })],
+    ["PB011 ScheduledBackup db/daily spec.schedule"],
+  ],
+  [
+    "a range that ends at weekday 7",
+    [scheduled({ schedule: "0 0 3 * * 5-7" })],
+    ["PB011 ScheduledBackup db/daily spec.schedule"],
+  ],
+  ["every seventh day", [scheduled({ schedule: "0 0 3 * * */7" })], []],
   ["an invalid hour", [scheduled({ schedule: "0 0 25 * * *" })], ["PB011 ScheduledBackup db/daily spec.schedule"]],
   ["a word as schedule", [scheduled({ schedule: "@daily" })], []],
   [
@@ -281,6 +292,7 @@ test.each<[string, Json[], string[]]>([
     [stanza([{ ...B2, retentionPolicy: undefined }, R2])],
     ["PB006 Stanza db/orders spec.stanzaConfiguration.s3Repositories[0].retentionPolicy"],
   ],
+  ["R2 with the region of tools that know no other", [stanza([B2, { ...R2, region: "us-east-1" }])], []],
   [
     "a region of another endpoint",
     [stanza([{ ...B2, region: "auto" }, R2])],

@@ -1,0 +1,29 @@
+/** Passphrases on their way into files and Secrets: hosts and clusters refuse the same ones, in the same words. */
+import * as pulumi from "@pulumi/pulumi";
+import { throwErrors } from "../internal/validate";
+import { checkPassphrase } from "../plan/rules/passphrase";
+import type { CipherRef } from "../repositories/target";
+
+/** An unusable passphrase is an error of `component`, at once or when it arrives. The error does not show it. */
+export function checkedPassphrase(
+  component: string,
+  path: string,
+  passphrase: pulumi.Input<string>,
+): pulumi.Input<string> {
+  const check = (known: string): string => {
+    throwErrors(component, checkPassphrase(path, known));
+    return known;
+  };
+  return typeof passphrase === "string" ? check(passphrase) : pulumi.output(passphrase).apply(check);
+}
+
+/** The target with {@link checkedPassphrase}. @param path `repositories.repo1.at` */
+export function withCheckedCipher<T extends { readonly cipher?: CipherRef | { readonly passphrase: string } }>(
+  component: string,
+  path: string,
+  target: T,
+): T {
+  if (target.cipher === undefined) return target;
+  const passphrase = checkedPassphrase(component, `${path}.cipher.passphrase`, target.cipher.passphrase);
+  return { ...target, cipher: { passphrase } };
+}
