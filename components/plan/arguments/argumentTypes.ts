@@ -229,6 +229,7 @@ export const ARGUMENT_TYPES = {
   RecoveryArgs: {
     stanza: "Input<string>",
     "engine?": "string",
+    "postgresVersion?": "Input<number>",
     repositories: "{ [key: string]: ClusterRepositoryArgs }",
     "from?": "Input<Input<string>[]>",
     "repositoryTargetTime?": "Input<string>",
