@@ -67,8 +67,11 @@ describe("a sidecar's memory", async () => {
       const result = backupResult(stack.lab, object.metadata.name).finally(() => {
         isOver = true;
       });
-      while (streaming !== undefined && !isOver)
+      // Waits for each segment: a busy machine writes WAL faster than it archives it.
+      while (streaming !== undefined && !isOver) {
         await stack.sql(pod, "insert into filler select g, repeat(md5(g::text), 8) from generate_series(1, 50000) g");
+        await stack.awaitSegment(name, await stack.endSegment(pod));
+      }
       const status = await result;
       const sizeMiB = Math.max(peak.stop(), streamed?.stop() ?? 0);
       expect(status.error).toBeUndefined();
