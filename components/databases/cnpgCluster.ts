@@ -4,7 +4,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import { renderedName, typeToken } from "../internal/children";
-import { guardChildren } from "../internal/guard";
+import { guardChildren } from "../internal/destroyGuard";
 import { fillText, suffixed } from "../internal/inputs";
 import {
   type ConfigMap,
@@ -105,14 +105,13 @@ export class CnpgCluster extends pulumi.ComponentResource {
 
   constructor(name: string, args: CnpgClusterArgs, opts?: pulumi.ComponentResourceOptions) {
     requireArguments("CnpgCluster", name, args);
-    const title = `CnpgCluster ${name}`;
-    const checked = checkedCluster(title, name, declaredCluster(args), false);
+    const checked = checkedCluster(`CnpgCluster ${name}`, name, declaredCluster(args), false);
     const { known, deferred } = checked;
     super(typeToken("CnpgCluster"), name, { topology: topologyInput(checked) }, opts);
     checked.warn(this);
 
     const cluster = fillText(known.database.cluster, deferred);
-    const scope = { title, name, cluster, namespace: args.namespace, parent: this };
+    const scope = { title: `CnpgCluster ${name}`, name, cluster, namespace: args.namespace, parent: this };
     const recovery = args.bootstrap?.recovery;
     const own = deliverSecrets(scope, args.repositories);
     const source = deliverSecrets(
@@ -120,9 +119,10 @@ export class CnpgCluster extends pulumi.ComponentResource {
       recovery?.repositories ?? {},
       { path: "bootstrap.recovery.repositories", role: "source-secret" },
     );
+    const contents = [...own.contents, ...source.contents];
     const others = { runtime: runtimeOf(scope, known, args), pluginName: args.plugin?.name };
     const objects = declareObjects(
-      { ...scope, contents: [...own.contents, ...source.contents] },
+      { ...scope, contents },
       checked,
       { ...others, secrets: own.named, sourceSecrets: source.named },
       renderAll,
@@ -131,8 +131,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
         ...(role === "cluster" ? { protect: opts?.protect ?? true } : {}),
       }),
     );
-    const children = [...own.contents, ...source.contents, ...objects.values()];
-    guardChildren(name, leavesOf(children), this, opts?.protect ?? true);
+    guardChildren(name, leavesOf([...contents, ...objects.values()]), this, opts?.protect ?? true);
     const inputs = { ...others, secrets: own.secrets, sourceSecrets: source.secrets };
 
     const made = objects.get("cluster");

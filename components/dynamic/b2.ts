@@ -272,7 +272,7 @@ export async function keyCheck(_olds: Partial<KeyInputs>, news: KeyInputs): Prom
 
 /**
  * Keys cannot be changed: any difference creates a new one, and the old one is deleted once all users have the new one.
- * Another name is none: what it names works as before, and a rename must not replace the key of a running database.
+ * Another name is no difference: a rename must not replace the key of a running database.
  */
 export async function keyDiff(_id: string, olds: Partial<KeyOutputs>, news: KeyInputs): Promise<Difference> {
   const same: Readonly<Record<string, boolean>> = {

@@ -47,7 +47,8 @@ const METHODS = methodsOf<B2Module>("pgbackstop/dynamic/b2", {
  * An application key of Backblaze B2 for single buckets.
  *
  * A key cannot be changed: every other argument makes a new one first and deletes the old one last; another name alone
- * makes none. Its secret is in the state, encrypted; B2 shows it once. Who signs in is configuration, as with `B2Bucket`.
+ * makes none. Its secret is in the state, encrypted; B2 shows it once. Who signs in is configuration, as with
+ * `B2Bucket`.
  *
  * ```ts
  * const bucket = new B2Bucket("backups", { bucketName: "acme-orders-pg" });

@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { B2ApplicationKey } from "../dynamic/b2ApplicationKey";
 import { B2Bucket } from "../dynamic/b2Bucket";
 import { childName, typeToken } from "../internal/children";
-import { guardChildren } from "../internal/guard";
+import { guardChildren } from "../internal/destroyGuard";
 import { splitKnown } from "../internal/inputs";
 import { requireArguments, throwErrors } from "../internal/validate";
 import { B2_CAPABILITIES, type B2Plan, type B2Settings, checkB2, filePrefixOf, resolveB2 } from "../plan/storage/b2";

@@ -196,7 +196,8 @@ export function isEncrypted(component: string, { cipher, encrypt }: EncryptionAr
 
 /**
  * The given passphrase, or with `encrypt` a new one as a child of the repository.
- * @param dependsOn the bucket, if it is created here: where it cannot be, no passphrase is left that blocks the way back
+ * @param dependsOn the bucket, if it is created here: where it cannot be, no passphrase is left that blocks the way
+ * back
  */
 export function cipherOf(
   name: string,

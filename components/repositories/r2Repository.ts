@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
 import { type Cloudflare, loadCloudflare } from "../internal/cloudPackages";
-import { guardChildren } from "../internal/guard";
+import { guardChildren } from "../internal/destroyGuard";
 import { plainText, splitKnown } from "../internal/inputs";
 import { FIRST_ROTATION } from "../internal/rotation";
 import { requireArguments, logWarnings, throwErrors } from "../internal/validate";

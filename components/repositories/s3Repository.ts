@@ -2,7 +2,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { loadAws } from "../internal/cloudPackages";
 import { typeToken } from "../internal/children";
-import { guardChildren } from "../internal/guard";
+import { guardChildren } from "../internal/destroyGuard";
 import { splitKnown } from "../internal/inputs";
 import { requireArguments, throwErrors } from "../internal/validate";
 import { accessPolicy, s3EndpointOf } from "../plan/storage/awsPolicies";

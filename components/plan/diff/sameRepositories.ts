@@ -1,6 +1,6 @@
 /**
- * Which repository of the new topology is which of the old one: the one that holds the same files. Its key is only part of
- * its options' names, and a program may give it to another repository. Pure.
+ * Which repository of the new topology is which of the old one: the one that holds the same files. Its key is only part
+ * of its options' names, and a program may give it to another repository. Pure.
  */
 import { findRepoIndex } from "../model/defaults";
 import { ownScheduleName } from "../schedule/schedule";
@@ -15,8 +15,8 @@ export interface Renamed {
 }
 
 /**
- * The old topology as if it had the new one's keys, so that everything after this compares by name. A repository that is
- * gone keeps its name; if another one has that name now, it is `former repo1`.
+ * The old topology as if it had the new one's keys, so that everything after this compares by name. A repository that
+ * is gone keeps its name; if another one has that name now, it is `former repo1`.
  */
 export function underNewKeys(before: Topology, after: Topology): Renamed {
   const pairs = pairRepositories(before.repositories, after.repositories);
@@ -43,7 +43,9 @@ export function isSameRepository(old: RepositoryNode, now: RepositoryNode): bool
   return old.failureDomain === now.failureDomain;
 }
 
-/** Old to new: first the same repository, then the same key, then what may be the same because a location is unknown. */
+/**
+ * Old to new: first the same repository, then the same key, then what may be the same because a location is unknown.
+ */
 function pairRepositories(
   olds: readonly RepositoryNode[],
   news: readonly RepositoryNode[],

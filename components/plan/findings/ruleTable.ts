@@ -13,12 +13,7 @@ export const RULES = {
     "`repo1` to `repo256`",
   ),
   PB002: rule("error", "no repository", "backups have no destination", "declare at least one, better two"),
-  PB003: policy(
-    "warning",
-    "one repository only",
-    "losing it loses every backup",
-    "add a second one at another location",
-  ),
+  PB003: policy("warning", "one repository only", "losing it loses every backup", "add a second one elsewhere"),
   PB004: rule(
     "error",
     "two kinds of retention in one repository",
@@ -321,12 +316,7 @@ export const RULES = {
     "that name must resolve and match the certificate",
     "leave `uriStyle` out",
   ),
-  PB057: rule(
-    "error",
-    "a bucket with dots in the host name",
-    "no wildcard certificate covers it",
-    'set `uriStyle: "path"`',
-  ),
+  PB057: rule("error", "a bucket with dots in its name", "no wildcard certificate covers it", 'set `uriStyle: "path"`'),
   PB058: policy(
     "error",
     "a bucket rule that removes live objects",
@@ -464,12 +454,7 @@ export const RULES = {
     "the API server refuses the object, and the keys never arrive",
     "write `external-secrets.io/v1`",
   ),
-  PB088: policy(
-    "warning",
-    "unchecked certificates",
-    "anyone between can read and change the backups",
-    "set `verifyTLS: true`",
-  ),
+  PB088: policy("warning", "unchecked certificates", "anyone between can change backups", "set `verifyTLS: true`"),
   PB089: policy(
     "warning",
     "the kind Repository of Dalibo's plugin",
@@ -613,9 +598,9 @@ export const RULES = {
   PB118: rule("error", "a required argument is missing", "objects would be refused after others exist", "set it"),
   PB119: rule(
     "warning",
-    "a restored cluster whose version nobody names",
-    "a version of PostgreSQL starts with files of its own version only",
-    "add `like` of the source, or set `postgresVersion`",
+    "a copy of unnamed version",
+    "only PostgreSQL of that version reads it",
+    "set `like`, or `postgresVersion`",
   ),
   PB120: rule(
     "warning",

@@ -1,8 +1,9 @@
 /**
  * Compares complete archives at intervals. Missing WAL of a repository is recorded on the primary's volume; with `any`
  * or `named` the record is lost with that volume. So the primary's sidecar lists the archives, copies segments that one
- * has and another lacks, or pg_wal still has, and counts those still missing. It runs a few minutes after each promotion and start, then
- * every six hours: a listing is one request per thousand files, and the number of files copied at a time is bounded.
+ * has and another lacks, or pg_wal still has, and counts those still missing. It runs a few minutes after each
+ * promotion and start, then every six hours: a listing is one request per thousand files, and the number of files
+ * copied at a time is bounded.
  *
  * It waits until PostgreSQL has archived a file from here: this archive may refuse a cluster that was just recovered.
  * `verify` does not run here: it reads every byte of every repository, beside the database.

@@ -2,12 +2,12 @@
  * `heal`: copies missing WAL between repositories until all hold the same, and clears the records of missing WAL.
  *
  * A repository lacks three kinds of files: acknowledged ones (recorded durably), those that another repository has
- * since this one's oldest backup, and gaps: segments that it had and that pg_wal still has. Each file comes from pg_wal if it is still there, else from a repository that has it.
- * It is decrypted, decompressed, checked against its SHA-1, and stored with the target's own compression and keys.
- * If the caller asks for it, files that are not acknowledged yet are sent as archive-push sends them: PostgreSQL itself
- * tries again only up to a minute after a repair. Files whose names carry no checksum are compared too.
- * {@link copyMissingWal} copies the recorded missing WAL of one repository without listing
- * whole archives; an agent calls it repeatedly.
+ * since this one's oldest backup, and gaps: segments that it had and that pg_wal still has. Each file comes from pg_wal
+ * if it is still there, else from a repository that has it. It is decrypted, decompressed, checked against its SHA-1,
+ * and stored with the target's own compression and keys. If the caller asks for it, files that are not acknowledged yet
+ * are sent as archive-push sends them: PostgreSQL itself tries again only up to a minute after a repair. Files whose
+ * names carry no checksum are compared too. {@link copyMissingWal} copies the recorded missing WAL of one repository
+ * without listing whole archives; an agent calls it repeatedly.
  */
 import type { Context } from "../../base/context";
 import { fail, isError, toBackupError } from "../../base/errors";

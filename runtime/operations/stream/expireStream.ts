@@ -1,6 +1,6 @@
 /**
- * Expires streamed WAL: chunks of segments that are archived by their bytes, chunks before the first segment that a kept backup needs, chunks
- * of removed archives, and interrupted writes. A living agent removes the first kind.
+ * Expires streamed WAL: chunks of segments that are archived by their bytes, chunks before the first segment that a
+ * kept backup needs, chunks of removed archives, and interrupted writes. A living agent removes the first kind.
  */
 import { type BackupError, isError } from "../../base/errors";
 import { archiveIdOf } from "../../format/repository/archiveInfo";

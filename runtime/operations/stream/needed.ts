@@ -46,11 +46,11 @@ export async function* archivedOf(
     ...new Set(names.filter((name) => SEGMENT.test(name)).map((name) => name.slice(0, DIRECTORY_LENGTH))),
   ].sort();
   for (const directory of directories.slice(0, DIRECTORIES_MAX)) {
-    const found: StoredWal[] = [];
+    const copies: StoredWal[] = [];
     for await (const stored of listWal(repo, archive.archiveId, directory))
-      if (wanted.has(stored.name)) found.push(stored);
-    for (const stored of found) {
-      const isAlone = found.every(({ name }, index) => name !== stored.name || found[index] === stored);
+      if (wanted.has(stored.name)) copies.push(stored);
+    for (const stored of copies) {
+      const isAlone = copies.every(({ name }, index) => name !== stored.name || copies[index] === stored);
       if (isAlone && (await known.isGood(stored, archive))) yield stored.name;
     }
   }

@@ -67,7 +67,10 @@ export async function* settle(
   }
 }
 
-/** Null when one of them succeeded, else a conflict or the last one's error. @throws errors that are not about the segment */
+/**
+ * Null when one of them succeeded, else a conflict or the last one's error. @throws errors that are not about the
+ * segment
+ */
 async function firstGood<T>(choices: readonly T[], attempt: (choice: T) => Promise<void>): Promise<BackupError | null> {
   let last: BackupError | null = null;
   for (const choice of choices) {

@@ -533,10 +533,7 @@ export class StreamWorker {
     const archive = await this.#open();
     const goal = this.#window.end;
     const goalAtMs = this.#ctx.clock.nowMs();
-    while (this.#position < goal) {
-      await this.#shipOne(archive, goal);
-      await this.#keepShown(archive);
-    }
+    for (; this.#position < goal; await this.#keepShown(archive)) await this.#shipOne(archive, goal);
     await this.#keepShown(archive);
     this.#reached(goalAtMs);
     await this.#sweepQuietly(archive);

@@ -1,4 +1,6 @@
-/** An unusable passphrase is one error of the package, in the same words, for hosts, clusters, attachments and restores. */
+/**
+ * An unusable passphrase is one error of the package, in the same words, for hosts, clusters, attachments and restores.
+ */
 import * as pulumi from "@pulumi/pulumi";
 import { expect, test, vi } from "vitest";
 import { CipherPassphrase } from "../../../components/credentials/cipherPassphrase";
@@ -77,17 +79,17 @@ const DATABASES: readonly (readonly [name: string, make: (at: pulumi.Input<Repos
 /** Messages of what a program throws, at once or while its outputs resolve. */
 async function errorsOf(make: () => void): Promise<string[]> {
   const errors: unknown[] = [];
-  const late = (error: unknown): void => void errors.push(error);
-  process.on("unhandledRejection", late);
+  const onLeft = (error: unknown): void => void errors.push(error);
+  process.on("unhandledRejection", onLeft);
   await pulumi.runtime.setMocks({ call: () => ({}), newResource: ({ name }) => ({ id: name, state: { status: {} } }) });
   try {
     make();
   } catch (error) {
     errors.push(error);
   }
-  await pulumi.runtime.disconnect().catch(late);
+  await pulumi.runtime.disconnect().catch(onLeft);
   await new Promise((resolve) => setImmediate(resolve));
-  process.off("unhandledRejection", late);
+  process.off("unhandledRejection", onLeft);
   for (const error of errors) expect(error).toSatisfy(pulumi.InputPropertiesError.isInstance);
   return [...new Set(errors.map((error) => (error as Error).message))];
 }
@@ -101,9 +103,9 @@ const WRONG: readonly (readonly [passphrase: string, fault: string])[] = [
 test.each(DATABASES)("%s refuses an unusable passphrase, at once or when it comes", async (name, make) => {
   for (const [passphrase, fault] of WRONG) {
     const plain = await errorsOf(() => make(targetOf(passphrase)));
-    const late = await errorsOf(() => make(targetOf(pulumi.secret(passphrase))));
+    const deferred = await errorsOf(() => make(targetOf(pulumi.secret(passphrase))));
     const whole = await errorsOf(() => make(pulumi.secret(targetOf(passphrase))));
-    for (const errors of [plain, late, whole]) {
+    for (const errors of [plain, deferred, whole]) {
       expect(errors).toHaveLength(1);
       expect(errors[0]).toContain(`repo1.at.cipher.passphrase: the passphrase ${fault};`);
       expect(errors[0]).not.toContain("marker");
@@ -122,9 +124,9 @@ test("a passphrase without a finding can be written into a configuration, and no
   fc.assert(
     fc.property(fc.oneof(fc.string(), fc.string({ unit: fc.constantFrom(" ", "\t", "\n", "\0", "a") })), (value) => {
       const render = (): string => renderConf([{ name: "global", options: [{ name: "repo1-cipher-pass", value }] }]);
-      const found = checkPassphrase("cipher", value).map(({ code, path }) => `${code} ${path}`);
-      expect(["", "PB105 cipher"]).toContain(found.join());
-      if (found.length === 0) expect(render()).toContain(value);
+      const findings = checkPassphrase("cipher", value).map(({ code, path }) => `${code} ${path}`);
+      expect(["", "PB105 cipher"]).toContain(findings.join());
+      if (findings.length === 0) expect(render()).toContain(value);
       else {
         expect(render).toThrow();
         expect(findLineFault(value)).not.toBeNull();
