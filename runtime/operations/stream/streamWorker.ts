@@ -115,7 +115,7 @@ const PROMPT_LOOK_MS = 5000;
  * half of it the next look begins, so that commits seldom wait for one.
  */
 const PROOF_MS = 10_000;
-/** The same for the position that a repository reports for which no commit waits; it looks without new WAL too. */
+/** The same for a position that is only reported; that look needs no new WAL. */
 const SHOWN_MS = 60_000;
 
 export class StreamWorker {
@@ -563,7 +563,6 @@ export class StreamWorker {
     const to = reach < most ? reach : most;
     const chunk = { segment, session, begin: Number(from - segmentLsn), end: Number(to - segmentLsn) };
     await putChunk(this.#repo, archive, chunk, this.#window.slice(from, to), this.#origin, this.#ctx);
-    // Otherwise chunks may land in the empty directory under an unmounted path.
     await requirePresent(this.#repo);
     this.#own.set(segment, isMerge ? [chunk] : [...own, chunk]);
     this.#position = to;
@@ -678,7 +677,6 @@ export class StreamWorker {
       const wanted = [...ours, ...this.#missingWal].filter((name) => !this.#archived.has(name));
       for await (const name of archivedOf(this.#repo, archive, this.#target.known, wanted)) this.archived(name);
       for await (const name of settle(
-        this.#repo,
         this.#target,
         archive,
         this.#older ?? [],

@@ -177,6 +177,7 @@ describe("the position that a repository reports", () => {
     for (let second = 0; second < 70; second++) {
       if (sizeBytes > 0) window.append(window.end, wal(window.end, sizeBytes));
       await pass(1);
+      await settled(() => shipping.status().lsn === window.end || shipping.status().error !== null);
       const { lsn } = shipping.status();
       // Whatever it reports a minute later is there.
       if (second >= 62) reported = Math.max(reported, Number((lsn ?? START) - START));
