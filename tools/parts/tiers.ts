@@ -51,7 +51,6 @@ export const TIERS: readonly Tier[] = [
     filesAtOnce: availableParallelism(),
     isolated: [
       "test/components/children.test.ts",
-      "test/components/credentials/checkedPassphrase.test.ts",
       "test/components/databases/clusterRuntime.test.ts",
       "test/components/databases/cnpgBackup.test.ts",
       "test/components/databases/deferredCluster.test.ts",

@@ -43,9 +43,7 @@ export function isSameRepository(old: RepositoryNode, now: RepositoryNode): bool
   return old.failureDomain === now.failureDomain;
 }
 
-/**
- * Old to new: first the same repository, then the same key, then what may be the same because a location is unknown.
- */
+/** Old to new: first the same repository, then the same key, then what may be the same, as a location is unknown. */
 function pairRepositories(
   olds: readonly RepositoryNode[],
   news: readonly RepositoryNode[],
@@ -76,6 +74,8 @@ function rename(topology: Topology, names: ReadonlyMap<RepositoryNode, Named>): 
   // An undeclared repository must not become one that is declared now.
   const keys = (olds: readonly number[]): number[] => olds.flatMap((key) => byKey.get(key) ?? []);
   const nameOf = (name: string): string => byName.get(name) ?? (findRepoIndex(name) === null ? name : `former ${name}`);
+  // A saved topology may have anything here.
+  const renameList = (list: unknown): string => String(list).split(",").map(nameOf).join(",");
   // A repository's own schedule is named after it.
   const oldNames = new Map([...names.keys()].map(({ key, name }) => [key, name]));
   const schedules = new Map(
@@ -90,9 +90,7 @@ function rename(topology: Topology, names: ReadonlyMap<RepositoryNode, Named>): 
     flows: topology.flows.map((flow) => ({
       ...flow,
       toRepoKeys: keys(flow.toRepoKeys),
-      ...(flow.acknowledge === undefined
-        ? {}
-        : { acknowledge: String(flow.acknowledge).split(",").map(nameOf).join(",") }),
+      ...(flow.acknowledge === undefined ? {} : { acknowledge: renameList(flow.acknowledge) }),
       ...(flow.schedule === undefined ? {} : { schedule: schedules.get(flow.schedule) ?? flow.schedule }),
     })),
     schedules: topology.schedules.map((schedule) => ({

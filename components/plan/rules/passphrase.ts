@@ -1,4 +1,4 @@
-/** The passphrase of a repository. No plan contains it, so the code that passes it on checks it. Pure. */
+/** The passphrase of a repository. It is in no plan, so what passes it on checks it. Pure. */
 import { findLineFault } from "../../../runtime/config/render";
 import { type Finding, finding } from "../findings/findings";
 

@@ -1,11 +1,13 @@
-/** Outputs of a CnpgBackup for an existing Cluster. */
+/** Outputs of a CnpgBackup for an existing Cluster; and passphrases, which all databases judge alike. */
 import * as pulumi from "@pulumi/pulumi";
 import { describe, expect, test, vi } from "vitest";
+import { CipherPassphrase } from "../../../components/credentials/cipherPassphrase";
 import { ClusterEngine } from "../../../components/databases/cnpgArgs";
 import { CnpgBackup } from "../../../components/databases/cnpgBackup";
 import { CnpgCluster } from "../../../components/databases/cnpgCluster";
 import { given } from "../../../components/plan/model/given";
 import { CnpgRestore } from "../../../components/databases/cnpgRestore";
+import { PostgresHost } from "../../../components/databases/postgresHost";
 import { S3CompatibleRepository } from "../../../components/repositories/s3CompatibleRepository";
 import type { RepositoryTarget } from "../../../components/repositories/target";
 import { renderedObjects } from "../../harness/kubernetes/rendered";
@@ -15,6 +17,7 @@ vi.mock("../../../components/internal/runtimeBundle", () => ({
   runtimeBundleSha256: () => "0".repeat(64),
   runtimeBundleBrotli: () => "YnI=",
   runtimeBundleGzip: () => "gzip",
+  loadArchiveClient: () => "client",
 }));
 
 const SNAPSHOTS = { cron: "0 5 * * *", keepDays: 7 };
@@ -290,4 +293,104 @@ test("the names of a cluster's Services and Secrets", async () => {
   ]);
   expect(deferredHosts).toEqual({ web: "late-web.db.svc", reports: "late-reports.db.svc" });
   expect(secrets.sort()).toEqual(["all ", "own app-keys"]);
+});
+
+const S3 = {
+  bucket: "orders-pg",
+  endpoint: "s3.example.net",
+  region: "eu",
+  credentials: { accessKeyId: "id", secretAccessKey: "key" },
+};
+const COMMON = {
+  schedules: { full: { cron: "0 3 * * 0" } },
+  silence: { PB003: "a test", PB042: "a test" },
+};
+
+function targetOf(passphrase: pulumi.Input<string>): RepositoryTarget {
+  return { name: "bucket", path: "/orders", s3: S3, cipher: { passphrase } };
+}
+
+const DATABASES: readonly (readonly [name: string, make: (at: pulumi.Input<RepositoryTarget>) => void])[] = [
+  [
+    "PostgresHost",
+    (at) =>
+      new PostgresHost("db", {
+        ...COMMON,
+        connection: { local: {} },
+        dataDirectory: "/var/lib/postgresql/18/main",
+        repositories: { repo1: { at, keepDays: 7 } },
+      }),
+  ],
+  [
+    "CnpgCluster",
+    (at) =>
+      new CnpgCluster("db", { ...COMMON, namespace: "n", storageGiB: 1, repositories: { repo1: { at, keepDays: 7 } } }),
+  ],
+  [
+    "CnpgBackup",
+    (at) =>
+      new CnpgBackup("db", {
+        ...COMMON,
+        namespace: "n",
+        clusterName: "db",
+        repositories: { repo1: { at, keepDays: 7 } },
+      }),
+  ],
+  [
+    "CnpgRestore",
+    (at) => {
+      const source = { stanza: "old", repositories: { repo1: { at } } };
+      new CnpgRestore("db", {
+        namespace: "n",
+        storageGiB: 1,
+        postgresVersion: 18,
+        source,
+        silence: { PB142: "a test" },
+      });
+    },
+  ],
+];
+
+/** Messages of what a program throws, at once or while its outputs resolve. */
+async function errorsOf(make: () => void): Promise<string[]> {
+  const errors: unknown[] = [];
+  const keep = (error: unknown): void => void errors.push(error);
+  process.on("unhandledRejection", keep);
+  await pulumi.runtime.setMocks({ call: () => ({}), newResource: ({ name }) => ({ id: name, state: { status: {} } }) });
+  try {
+    make();
+  } catch (error) {
+    errors.push(error);
+  }
+  await pulumi.runtime.disconnect().catch(keep);
+  await new Promise((resolve) => setImmediate(resolve));
+  process.off("unhandledRejection", keep);
+  for (const error of errors) expect(error).toSatisfy(pulumi.InputPropertiesError.isInstance);
+  return [...new Set(errors.map((error) => (error as Error).message))];
+}
+
+const WRONG: readonly (readonly [passphrase: string, fault: string])[] = [
+  ["", "is empty"],
+  ["marker\n", "has a line break"],
+  [" marker", "has a blank at its beginning or end"],
+];
+
+test.each(DATABASES)("%s refuses an unusable passphrase, at once or when it comes", async (name, make) => {
+  for (const [passphrase, fault] of WRONG) {
+    const plain = await errorsOf(() => make(targetOf(passphrase)));
+    const deferred = await errorsOf(() => make(targetOf(pulumi.secret(passphrase))));
+    const whole = await errorsOf(() => make(pulumi.secret(targetOf(passphrase))));
+    for (const errors of [plain, deferred, whole]) {
+      expect(errors).toHaveLength(1);
+      expect(errors[0]).toContain(`repo1.at.cipher.passphrase: the passphrase ${fault};`);
+      expect(errors[0]).not.toContain("marker");
+    }
+    expect(plain[0]).toContain(name === "CnpgRestore" ? "CnpgCluster" : name);
+  }
+  expect(await errorsOf(() => make(targetOf("inner blank and # are fine")))).toEqual([]);
+});
+
+test("an existing passphrase is refused in the same words", async () => {
+  const errors = await errorsOf(() => new CipherPassphrase("key", { existing: pulumi.secret("marker\n") }));
+  expect(errors.join("\n")).toMatch(/CipherPassphrase key: .*\n {2}PB105 existing: the passphrase has a line break;/);
 });
