@@ -29,8 +29,6 @@ const NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
 const NAME_HINT = "use lower-case letters, digits and hyphens";
 /** Of a namespace or Service, and of an identifier of PostgreSQL. */
 const LABEL_LENGTH_MAX = 63;
-/** Suffixes of the Services that the operator makes. */
-const CLUSTER_SERVICES: readonly string[] = ["r", "ro", "rw"];
 /**
  * Parameters that the operator or this package sets, mapped to the argument that decides; empty if no argument can
  * change it.
@@ -91,8 +89,6 @@ function checkNames({ database, definition }: ClusterPlan): Finding[] {
     const path = `poolers.${name}`;
     const whole = `${cluster}-${name}`;
     if (!NAME.test(name)) wrong(path, `"${name}" cannot be part of an object's name`, NAME_HINT);
-    else if (CLUSTER_SERVICES.includes(name))
-      wrong(path, `the Cluster has a Service "${whole}" itself`, `use another name, such as "pooler-${name}"`);
     else if (!isUnknown(cluster) && whole.length > LABEL_LENGTH_MAX)
       wrong(path, `"${whole}" is too long for a Service: at most ${LABEL_LENGTH_MAX} characters`, "use a shorter name");
   }

@@ -141,7 +141,6 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
   ],
   ["a name that begins with a digit", { clusterName: "9orders" }, ["PB110 clusterName"]],
   ["a namespace that is too long", { namespace: "o".repeat(64) }, ["PB110 namespace"]],
-  ["poolers with names of Services of the Cluster", { poolers: { rw: {}, "pool-rw": {} } }, ["PB110 poolers.rw"]],
   [
     "a pooler with a name that is too long",
     { clusterName: "o".repeat(50), poolers: { "read-and-write": {} } },
