@@ -46,11 +46,11 @@ export async function* archivedOf(
     ...new Set(names.filter((name) => SEGMENT.test(name)).map((name) => name.slice(0, DIRECTORY_LENGTH))),
   ].sort();
   for (const directory of directories.slice(0, DIRECTORIES_MAX)) {
-    const copies: StoredWal[] = [];
+    const files: StoredWal[] = [];
     for await (const stored of listWal(repo, archive.archiveId, directory))
-      if (wanted.has(stored.name)) copies.push(stored);
-    for (const stored of copies) {
-      const isAlone = copies.every(({ name }, index) => name !== stored.name || copies[index] === stored);
+      if (wanted.has(stored.name)) files.push(stored);
+    for (const stored of files) {
+      const isAlone = files.every(({ name }, index) => name !== stored.name || files[index] === stored);
       if (isAlone && (await known.isGood(stored, archive))) yield stored.name;
     }
   }

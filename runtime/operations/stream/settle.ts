@@ -37,7 +37,6 @@ const OF_SEGMENT = ["archiveDuplicate", ...PIECE_FAULTS] as const;
  * @throws errors of reading and pushing
  */
 export async function* settle(
-  repo: Repository,
   target: PushTarget,
   archive: OpenArchive,
   pieces: readonly StreamChunk[],
@@ -45,6 +44,7 @@ export async function* settle(
   unusable: Set<string>,
   ctx: Context,
 ): AsyncIterable<string> {
+  const { repo } = target;
   const origin = { systemId: cluster.systemId, segmentSizeBytes };
   const isLeft = ({ segment }: StreamChunk): boolean =>
     Number.parseInt(segment.slice(0, TIMELINE_LENGTH), 16) < timeline;
@@ -68,8 +68,8 @@ export async function* settle(
 }
 
 /**
- * Null when one of them succeeded, else a conflict or the last one's error. @throws errors that are not about the
- * segment
+ * Null when one of them succeeded, else a conflict or the last one's error.
+ * @throws errors that are not about the segment
  */
 async function firstGood<T>(choices: readonly T[], attempt: (choice: T) => Promise<void>): Promise<BackupError | null> {
   let last: BackupError | null = null;

@@ -18,9 +18,7 @@ export interface Gaps {
 const LOOKED_FOR_MAX = 4096;
 const DIRECTORY_LENGTH = 16;
 
-/**
- * One line for each other repository that has some of them. A repository that does not answer (any longer) has none.
- */
+/** One line for each other repository that has some of them. A repository that does not answer has none. */
 export async function gapHolders(
   { archiveId, gaps, repo }: Gaps,
   others: readonly Repository[],
