@@ -1,6 +1,7 @@
 /** Backups of a Cluster that something else created: YAML, Helm or GitOps. */
 import { requireArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
+import { claimCluster } from "./sharedUse";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import { typeToken } from "../internal/children";
@@ -120,6 +121,12 @@ export class CnpgBackup extends pulumi.ComponentResource {
     checked.warn(this);
 
     const cluster = fillText(known.database.cluster, deferred);
+    claimCluster(
+      { resource: this, title: `CnpgBackup ${name}` },
+      args.repositories,
+      checked.resolved.apply((plan) => plan.database),
+      { cluster, namespace: args.namespace, stanza: fillText(known.database.stanza, deferred), continues: false },
+    );
     const scope = { title, name, cluster, namespace: args.namespace, parent: this, takeOver: takeOverPlugins ?? false };
     const { contents, named, secrets } = deliverSecrets(scope, args.repositories);
     const others = { sourceSecrets: {}, runtime: runtimeOf(scope, known, args), pluginName: args.plugin?.name };

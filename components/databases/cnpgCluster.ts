@@ -1,6 +1,7 @@
 /** A PostgreSQL cluster of CloudNativePG with its backups. */
 import { requireArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
+import { claimCluster } from "./sharedUse";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import { renderedName, typeToken } from "../internal/children";
@@ -109,10 +110,11 @@ export class CnpgCluster extends pulumi.ComponentResource {
     const { known, deferred } = checked;
     super(typeToken("CnpgCluster"), name, { topology: topologyInput(checked) }, opts);
     checked.warn(this);
+    claimFor(this, name, args, checked);
 
+    const recovery = args.bootstrap?.recovery;
     const cluster = fillText(known.database.cluster, deferred);
     const scope = { title: `CnpgCluster ${name}`, name, cluster, namespace: args.namespace, parent: this };
-    const recovery = args.bootstrap?.recovery;
     const own = deliverSecrets(scope, args.repositories);
     const source = deliverSecrets(
       { ...scope, name: renderedName(name, "source"), cluster: suffixed(cluster, "-source") },
@@ -213,6 +215,23 @@ export class CnpgCluster extends pulumi.ComponentResource {
   public get objects(): { [role: string]: pulumi.CustomResource } {
     return shownChildren(this, "");
   }
+}
+
+/** A replica, and a cluster that continues an archive, share it with another one. */
+function claimFor(resource: CnpgCluster, name: string, args: CnpgClusterArgs, checked: CheckedCluster): void {
+  const { deferred, known } = checked;
+  const continuesArchive = args.bootstrap?.recovery?.continueArchive ?? false;
+  claimCluster(
+    { resource, title: `CnpgCluster ${name}` },
+    args.repositories ?? {},
+    checked.resolved.apply((plan) => plan.database),
+    {
+      stanza: fillText(known.database.stanza, deferred),
+      namespace: args.namespace,
+      cluster: fillText(known.database.cluster, deferred),
+      continues: continuesArchive !== false || known.database.isReplica === true,
+    },
+  );
 }
 
 /**

@@ -1,5 +1,6 @@
 /** The operator side of this package's CloudNativePG plugin. */
 import * as pulumi from "@pulumi/pulumi";
+import { claimOperator } from "./sharedUse";
 import { PLUGIN_NAME } from "../../runtime/cnpg/names";
 import { RuntimeRecord } from "../dynamic/runtimeRecord";
 import { SelfSignedCertificate } from "../dynamic/selfSignedCertificate";
@@ -143,6 +144,7 @@ export class CnpgPlugin extends pulumi.ComponentResource {
     requireOneImage(name, args);
     const namespace = args.operatorNamespace ?? PLUGIN_DEFAULTS.namespace;
     super(typeToken("CnpgPlugin"), name, { serviceName, operatorNamespace: namespace }, opts);
+    claimOperator({ resource: this, title: `CnpgPlugin ${name}` }, namespace, isOwn ? PLUGIN_NAME : DALIBO);
 
     const certificates = this.makeCertificates(name, serviceName, namespace, args.rotationTrigger ?? "");
     showChild(this, "server-tls", certificates.server.object);

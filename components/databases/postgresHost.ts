@@ -2,6 +2,7 @@
 import { hostPaths, shellArgument } from "../plan/host/hostCommand";
 import * as pulumi from "@pulumi/pulumi";
 import { withCheckedCipher } from "../credentials/checkedPassphrase";
+import { claimHost } from "./sharedUse";
 import { notifyText } from "../credentials/notifyFile";
 import { secretFiles } from "../credentials/repositorySecretFiles";
 import { type CipherArgs, type FileArgs, HostState, type HostStateArgs } from "../dynamic/hostState";
@@ -124,6 +125,18 @@ export class PostgresHost extends pulumi.ComponentResource {
     // It holds no copies: it is in no topology.
     super(typeToken("PostgresHost"), name, restoreOnly ? { restoreOnly } : { topology }, opts);
     warn(this);
+    claimHost(
+      { resource: this, title: `PostgresHost ${name}`, silence: known.silence },
+      args.repositories,
+      connectionInputs(args.connection).connection,
+      derive((plan) => plan),
+      {
+        stanza: fillText(known.stanza, deferred),
+        hasOwnCluster: args.postgres !== undefined,
+        restoreOnly,
+        drillsOnly: known.drillsOnly,
+      },
+    );
 
     const host = withoutStackTraces(() =>
       awaits

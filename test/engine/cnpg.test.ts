@@ -14,8 +14,10 @@ import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { CipherPassphrase } from "../../components/credentials/cipherPassphrase";
 import type { CnpgClusterArgs } from "../../components/databases/cnpgArgs";
+import { CnpgBackup } from "../../components/databases/cnpgBackup";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
 import { CnpgPlugin } from "../../components/databases/cnpgPlugin";
+import { PostgresHost } from "../../components/databases/postgresHost";
 import { Migration } from "../../components/migration/migration";
 import { MigrationStage, WorkloadKind } from "../../components/migration/migrationArgs";
 import { Monitoring } from "../../components/monitoring/monitoring";
@@ -537,6 +539,39 @@ test("a refused destroy of a protected cluster deletes none of its objects", asy
   await open.up();
   await open.destroy();
   expect(objects()).toEqual([]);
+});
+
+test("what two databases of one program share is an error; two programs in one process do not see each other", async () => {
+  const declare = (stackName: string, isTwice: boolean): Promise<Stack> =>
+    openStack(programFolder, stackName, async () => {
+      const key = new CipherPassphrase("shared-key", {}, { protect: false });
+      const { target } = bucket("shared-b2", "s3.eu-central-003.backblazeb2.com", "eu-central-003", key);
+      const repositories = { repo1: { at: target, keepDays: 14 } };
+      const common = { operatorVersion: "1.30.0", repositories, schedules: { full: { cron: "0 3 * * 0" } } };
+      const connection = { local: {} };
+      new CnpgPlugin("plugin", {});
+      new CnpgCluster("orders", { ...common, namespace: "a", storageGiB: 1 });
+      new PostgresHost("ledger", { connection, repositories, dataDirectory: "/srv/pg" });
+      if (!isTwice) return;
+      new CnpgPlugin("another", {});
+      new CnpgCluster("copied", { ...common, namespace: "b", storageGiB: 1, stanza: "orders" });
+      new CnpgBackup("attached", { ...common, namespace: "a", clusterName: "orders" });
+      new PostgresHost("twice", { connection, repositories, dataDirectory: "/srv/pg" });
+      new PostgresHost("mixed", { connection, repositories, dataDirectory: "/srv/other", stanza: "orders" });
+    });
+  const failure = await failureOf((await declare("shared", true)).preview(), printed);
+  for (const text of [
+    "CnpgPlugin another: 1 error",
+    "PB197 operatorNamespace",
+    "PB195 repositories.repo1.at: this repository with this stanza is also that of CnpgCluster orders",
+    "PB196 clusterName: the Cluster that archives here is also that of CnpgCluster orders",
+    "PB198 dataDirectory: this directory of the host is also that of PostgresHost ledger",
+    "PostgresHost mixed: 1 error",
+  ])
+    expect(failure).toContain(text);
+  const stacks = await Promise.all(["apart-1", "apart-2"].map((name) => declare(name, false)));
+  const previews = await Promise.all(stacks.map((stack) => stack.preview()));
+  for (const { stderr, stdout } of previews) expect(stdout + stderr).not.toMatch(/PB19\d/);
 });
 
 test("neither output nor state contains a key or a passphrase", () => {

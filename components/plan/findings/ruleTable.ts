@@ -681,6 +681,11 @@ export const RULES = {
   PB181: rule("warning", "text that Flux would replace", "an unset name becomes empty", "declare `flux` in the file"),
   PB190: rule("error", "an argument that does not exist", "it would be left out silently", "use a known name"),
   PB191: rule("error", "a value of another type", "it would become something else in the objects", "see the remedy"),
+  PB195: rule("error", "one stanza for two databases", "neither can use it", "give each its own"),
+  PB196: rule("error", "two archivers for one Cluster", "each WAL file goes to one of them", "keep one of the two"),
+  PB197: rule("error", "two plugins of one kind for one operator", "it calls one of them", "keep one of the two"),
+  PB198: rule("error", "two databases in one directory", "each update undoes the other's", "declare each once"),
+  PB199: rule("warning", "one stanza for two hosts", "only members of one cluster may", "silence it for those"),
 } as const satisfies Readonly<Record<string, Rule>>;
 
 export type RuleCode = keyof typeof RULES;
