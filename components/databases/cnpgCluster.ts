@@ -111,7 +111,6 @@ export class CnpgCluster extends pulumi.ComponentResource {
     super(typeToken("CnpgCluster"), name, { topology: topologyInput(checked) }, opts);
     checked.warn(this);
     claimFor(this, name, args, checked);
-
     const recovery = args.bootstrap?.recovery;
     const cluster = fillText(known.database.cluster, deferred);
     const scope = { title: `CnpgCluster ${name}`, name, cluster, namespace: args.namespace, parent: this };
@@ -151,10 +150,8 @@ export class CnpgCluster extends pulumi.ComponentResource {
     this.stanza = pulumi.output(stanza);
     this.topology = checked.resolved.apply(({ database }) => renderTopology(topologyOf(database)));
     this.repositoryNames = pulumi.output(known.database.repositories.map((repository) => repository.name));
-    const services = clusterHosts(this.clusterName, args.namespace);
-    this.writeHost = services.write;
-    this.readOnlyHost = services.readOnly;
-    this.readHost = services.read;
+    const { read, readOnly, write } = clusterHosts(this.clusterName, args.namespace);
+    [this.writeHost, this.readOnlyHost, this.readHost] = [write, readOnly, read];
     this.poolerHosts = poolerHosts(known.definition, objects, this.clusterName, args.namespace);
     this.applicationSecret = applicationSecret(this.clusterName, args.bootstrap ?? {});
     this.caSecret = pulumi.interpolate`${this.clusterName}-ca`;

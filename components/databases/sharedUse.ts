@@ -58,8 +58,8 @@ export function claimCluster(
   { cluster, continues, namespace, stanza }: ClusterUse,
 ): void {
   if (Object.keys(targets).length === 0) return;
-  const place = pulumi.all([kubernetesOf(user.resource), namespace]);
-  claimWhenKnown(user, pulumi.all([place, cluster]), ([at, name]) => [
+  const location = pulumi.all([kubernetesOf(user.resource), namespace]);
+  claimWhenKnown(user, pulumi.all([location, cluster]), ([at, name]) => [
     {
       key: keyOf("archiver", ...at, name),
       path: "clusterName",
@@ -70,7 +70,7 @@ export function claimCluster(
   ]);
   if (continues) return;
   claimWhenKnown(user, pulumi.output(stanza), (known) => targetUses(targets, known, undefined));
-  claimWhenKnown(user, pulumi.all([place, plan]), ([at, known]) =>
+  claimWhenKnown(user, pulumi.all([location, plan]), ([at, known]) =>
     archiveUses(known as DatabasePlan, keyOf(...at), undefined),
   );
 }

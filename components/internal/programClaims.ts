@@ -1,5 +1,5 @@
 /**
- * What the components of one program use, so that two of them that use the same are found. Each program has its own
+ * What the components of one program use, so that two of them that use the same are detected. Each program has its own
  * record, even if one process runs several: the record belongs to the program's stack resource, of which the SDK makes
  * one for each run.
  */
@@ -48,12 +48,12 @@ export function claim(claims: Claims, owner: object, title: string, uses: readon
     claims.set(use.key, { owner, title, use });
     return [];
   });
-  const found = taken.map(([use, other]) => {
+  const detected = taken.map(([use, other]) => {
     const isMember = areMembers(use, other.use);
     const { code, remedy } = isMember && use.member !== undefined ? use.member : use;
     return finding(code, use.path, `${use.what} is also that of ${other.title} (${other.use.path})`, remedy);
   });
-  return [...new Map(found.map((each) => [`${each.code} ${each.path}`, each])).values()];
+  return [...new Map(detected.map((each) => [`${each.code} ${each.path}`, each])).values()];
 }
 
 function areMembers({ member: own }: Use, { member: other }: Use): boolean {

@@ -24,7 +24,7 @@ test("the second user of one thing is told who the first one is, once", () => {
   ]);
   expect(claim(claims, ledger, "PostgresHost ledger", [archive("s3://ledger")])).toEqual([]);
   const other = (code: Use["code"], path: string): string[] =>
-    claim(claims, ledger, "x", [{ ...archive("target 1"), code, path }]).map((found) => `${found.code} ${found.path}`);
+    claim(claims, ledger, "x", [{ ...archive("target 1"), code, path }]).map((each) => `${each.code} ${each.path}`);
   expect(other("PB196", "clusterName")).toEqual(["PB196 clusterName"]);
   expect(other("PB197", "operatorNamespace")).toEqual(["PB197 operatorNamespace"]);
   expect(other("PB198", "dataDirectory")).toEqual(["PB198 dataDirectory"]);
