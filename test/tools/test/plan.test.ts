@@ -5,7 +5,7 @@ import { filesOf, parseArguments, type Plan, planRuns, type TestRun } from "../.
 const FILES = [
   "test/runtime/main.test.ts",
   "test/tidy/tidy.test.ts",
-  "test/interop/restore/pitr.test.ts",
+  "test/interop/restore/restoreOptions.test.ts",
   "test/interop/faults/isolation.test.ts",
   "test/interop/stock/stockReadsOurs.test.ts",
   "test/engine/host.test.ts",
