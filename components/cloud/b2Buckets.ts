@@ -412,10 +412,10 @@ function foreignBucket(bucket: ExistingBucket, marked: string, owner: string): E
 function formerName(marked: string, owner: string): string | null {
   const [stack, former] = [owner, marked].map((text) => text.split("/").slice(0, 2).join("/"));
   if (stack !== former) return null;
-  const [name, formerName] = [owner, marked].map((text) => text.split("/").slice(2).join("/"));
+  const [name, before] = [owner, marked].map((text) => text.split("/").slice(2).join("/"));
   const ofRepository = /-bucket$/;
-  const isBoth = ofRepository.test(name ?? "") && ofRepository.test(formerName ?? "");
-  return isBoth ? (formerName ?? "").replace(ofRepository, "") : (formerName ?? "");
+  const isBoth = ofRepository.test(name ?? "") && ofRepository.test(before ?? "");
+  return isBoth ? (before ?? "").replace(ofRepository, "") : (before ?? "");
 }
 
 async function findBucketByName(client: B2Client, bucketName: string): Promise<ExistingBucket | null> {

@@ -105,7 +105,7 @@ function claimWhenKnown<T>(
   const claims = claimsOfProgram();
   if (claims === null) return;
   values.apply((known) => {
-    const findings = withoutSilenced({ silence }, claim(claims, resource, title, usesOf(known as T)));
+    const findings = withoutSilenced({ silence }, claim(claims, resource, title, usesOf(known)));
     throwErrors(title, findings);
     logWarnings(findings, resource);
   });

@@ -2,7 +2,6 @@
  * The simulation's verbs. Each takes what its command takes first, such as leases, and calls the same operation.
  */
 import { verifyCommand } from "../../runtime/commands/backups/verify";
-import type { CommandHost } from "../../runtime/commands/host";
 import { archiveGet } from "../../runtime/operations/archiveGet/archiveGet";
 import type { AcknowledgePolicy } from "../../runtime/operations/archivePush/acknowledge";
 import { annotate } from "../../runtime/operations/shared/annotate";
@@ -427,7 +426,7 @@ async function verifyAll(stage: Stage, repos: readonly Repository[]): Promise<st
   };
   const sinceMs = world.truth.nowMs();
   // The command uses nothing else.
-  await verifyCommand({ ...host, loadControl: async () => FACTS.control } as never as CommandHost);
+  await verifyCommand({ ...host, loadControl: async () => FACTS.control } as never);
   for (const { key } of repos) {
     const untrue = life.process.troubled.has(key) ? null : world.truth.findUntrue(key, sinceMs);
     if (untrue !== null) world.judge(`verify says that all is well, but ${untrue}`);

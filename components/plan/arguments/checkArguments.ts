@@ -115,11 +115,10 @@ function described(value: unknown, path: string): string {
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object") return "a section";
   if (typeof value === "function") return "a function";
-  const kindText = typeof value === "string" ? "text" : typeof value;
-  if (SECRET.test(path)) return `a ${kindText}`.replace("a text", "text");
-  const shown =
-    typeof value === "string" ? JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value) : String(value);
-  return typeof value === "string" ? `the text ${shown}` : `the ${kindText} ${shown}`;
+  const isText = typeof value === "string";
+  if (SECRET.test(path)) return isText ? "text" : `a ${typeof value}`;
+  const shown = isText && value.length > 40 ? `${value.slice(0, 40)}…` : value;
+  return `the ${isText ? "text" : typeof value} ${JSON.stringify(shown)}`;
 }
 
 function at(path: string, key: string): string {

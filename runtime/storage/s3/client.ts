@@ -509,8 +509,8 @@ export class S3Storage implements AttackedStorage {
   /** Keys that the service does not name as removed. Each is then tried alone, which also gives it its own error. */
   async #removeBatch(keys: readonly string[]): Promise<readonly string[]> {
     const objects = keys.map((key) => `<Object><Key>${escapeXml(key)}</Key></Object>`).join("");
-    const text = `<?xml version="1.0" encoding="UTF-8"?><Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${objects}</Delete>`;
-    const body = bodyOf(Buffer.from(text, "utf8"), true);
+    const order = `<?xml version="1.0" encoding="UTF-8"?><Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${objects}</Delete>`;
+    const body = bodyOf(Buffer.from(order, "utf8"), true);
     const request: S3Request = {
       method: "POST",
       query: { delete: "" },

@@ -105,7 +105,7 @@ async function outcome(call: Call = {}): Promise<string> {
   const command = `${invocation} archive-get %f "%p"${call.redirect ?? ""}`;
   const line = (guarded ? guardedArchiveGet(command) : `exec ${command}`).replaceAll("%f", name).replaceAll("%p", path);
   const limited = call.killAfterMs === undefined ? [] : ["timeout", `${call.killAfterMs / 1000}`];
-  const [shell = "", ...args] = [...limited, "/bin/sh", "-c", line];
+  const [shell, ...args] = [...limited, "/bin/sh", "-c", line];
   const env = { ...process.env, ...call.environment };
   const { exitCode, stdout, stderr } = await (call.isUnread === true ? runUnread : run)(shell, args, { cwd, env });
   const isThere = existsSync(join(cwd, path));
@@ -117,8 +117,8 @@ async function outcome(call: Call = {}): Promise<string> {
   return `opens: ${exitCode} ${stdout}${stderr}`;
 }
 
-function runUnread(command: string, args: readonly string[], options: SpawnOptions): Promise<RunResult> {
-  const child = spawn(command, args, { ...options, stdio: ["ignore", "pipe", "pipe"] });
+function runUnread(command: string, args: readonly string[], spawned: SpawnOptions): Promise<RunResult> {
+  const child = spawn(command, args, { ...spawned, stdio: ["ignore", "pipe", "pipe"] });
   child.stdout.destroy();
   child.stderr.destroy();
   return new Promise((resolve) =>

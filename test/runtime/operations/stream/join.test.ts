@@ -25,7 +25,7 @@ async function join(...sources: readonly PieceSource[]): Promise<string> {
   const bytes = Buffer.alloc(100);
   const target = {
     holds: async (at: number, wal: Uint8Array) => bytes.subarray(at, at + wal.length).equals(wal),
-    write: async (at: number, wal: Uint8Array) => void bytes.set(wal, at),
+    write: async (at: number, wal: Uint8Array) => bytes.set(wal, at),
   };
   const { sizeBytes } = await joinPieces(target, sources, ORIGIN, ctx);
   return bytes.toString("latin1", 0, sizeBytes);

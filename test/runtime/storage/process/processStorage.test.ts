@@ -71,7 +71,7 @@ describe("a call that hangs", () => {
   });
 
   test("ends the process's other calls; all fail at once for as long again, then a new process is tried", async () => {
-    const processes = new StorageProcesses((_, signal) =>
+    const processes: StorageProcesses = new StorageProcesses((_, signal) =>
       processes.startedCount === 1 ? hangingAt(posix(signal), ["syncPath"]) : posix(signal),
     );
     const storage = open(processes);
@@ -159,7 +159,7 @@ test("a process that stood still itself accuses nobody", async () => {
 });
 
 test("a process that ends fails its calls, and the next call starts another", async () => {
-  const processes = new StorageProcesses((_, signal) =>
+  const processes: StorageProcesses = new StorageProcesses((_, signal) =>
     hangingAt(posix(signal), processes.startedCount === 1 ? ["stat"] : []),
   );
   const storage = open(processes, { ioTimeoutMs: 60_000 });

@@ -85,8 +85,8 @@ describe("a page of versions", () => {
   const state = (name: "Version" | "DeleteMarker", key: string, id: string, seconds: number, more = ""): string =>
     `<${name}><Key>${key}</Key><VersionId>${id}</VersionId><IsLatest>${more.includes("latest")}</IsLatest><LastModified>2026-11-20T06:40:${String(seconds).padStart(2, "0")}.5Z</LastModified>${name === "Version" ? "<Size>7</Size>" : ""}</${name}>`;
   const page = (inner: string) => {
-    const state = inner.includes("IsTruncated") ? inner : `${inner}${WHOLE}`;
-    return parseVersionPage(`<ListVersionsResult>${state}</ListVersionsResult>`, "", setting);
+    const whole = inner.includes("IsTruncated") ? inner : `${inner}${WHOLE}`;
+    return parseVersionPage(`<ListVersionsResult>${whole}</ListVersionsResult>`, "", setting);
   };
   const idsOf = (inner: string) => page(inner).versions.map(({ versionId }) => versionId);
 
