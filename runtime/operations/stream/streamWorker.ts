@@ -221,7 +221,7 @@ export class StreamWorker {
       const isOver = this.#window.closed;
       if (!isOver && !this.#hasWork()) {
         await this.#wait(LOOK_MS);
-        if (!this.#window.closed) await this.#try();
+        if (!this.#window.closed && !this.#hasWork()) await this.#try();
         continue;
       }
       const waitMs = beganAtMs + Math.max(this.#options.intervalMs, pauseMs) - clock.monotonicMs();

@@ -191,6 +191,22 @@ describe("the position that a repository reports", () => {
     expect(ctx.lines.filter(({ text }) => text.includes("is gone"))).toHaveLength(1);
   });
 
+  it("waits for the interval, also if new WAL comes while nothing waits", async () => {
+    const own = new WalWindow(START);
+    const seldom = worker(own, { intervalMs: 3_600_000 });
+    const shipped = seldom.run();
+    own.append(START, wal(START, 100));
+    await pass(2);
+    await settled(() => seldom.status().lsn === own.end);
+    own.append(own.end, wal(own.end, 50));
+    await pass(120);
+    expect(seldom.status().lsn).toBe(START + 100n);
+    own.close();
+    await held.until(shipped);
+    expect(seldom.status().lsn).toBe(START + 150n);
+    await end();
+  });
+
   it("falls back to an archived segment that vanished, until the archive has it again", async () => {
     await send(WAL_SIZE_BYTES + 10);
     await store(repo, 5);
