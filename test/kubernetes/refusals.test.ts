@@ -71,22 +71,19 @@ describe("refusals", async () => {
   const remove = (name: string): Promise<unknown> =>
     stack.lab.kubectl.runOk(["delete", CLUSTERS, name, "-n", "default", "--wait=false"]);
 
-  test.runIf(NIGHTLY)(
-    "the Cluster reports a plugin in another namespace than the operator's, and continues once it is moved",
-    async () => {
-      await stack.declare(() => one("orders"));
-      const unknown = "Cluster cannot proceed to reconciliation due to an unknown plugin being required";
-      const cluster = await stack.lab.kubectl.waitUntil<{ status?: { phase?: string; phaseReason?: string } }>(
-        { kind: CLUSTERS, name: "orders" },
-        ({ status }) => status?.phase === unknown,
-      );
-      expect(cluster.status?.phaseReason).toBe(
-        "Unknown plugin: 'pgbackstop'. This may be caused by the plugin not being loaded correctly by the operator. Check the operator and plugin logs for errors",
-      );
-      await stack.movePlugin("default", OPERATOR_NAMESPACE);
-      await isArchiving("orders");
-    },
-  );
+  test("the Cluster reports a plugin in another namespace than the operator's, and continues once it is moved", async () => {
+    await stack.declare(() => one("orders"));
+    const unknown = "Cluster cannot proceed to reconciliation due to an unknown plugin being required";
+    const cluster = await stack.lab.kubectl.waitUntil<{ status?: { phase?: string; phaseReason?: string } }>(
+      { kind: CLUSTERS, name: "orders" },
+      ({ status }) => status?.phase === unknown,
+    );
+    expect(cluster.status?.phaseReason).toBe(
+      "Unknown plugin: 'pgbackstop'. This may be caused by the plugin not being loaded correctly by the operator. Check the operator and plugin logs for errors",
+    );
+    await stack.movePlugin("default", OPERATOR_NAMESPACE);
+    await isArchiving("orders");
+  });
 
   test("two archivers are refused by the API server", async () => {
     const { cluster } = await objectsOf("two");
