@@ -43,7 +43,10 @@ export function isSameRepository(old: RepositoryNode, now: RepositoryNode): bool
   return old.failureDomain === now.failureDomain;
 }
 
-/** Old to new: first the same repository, then the same key, then what may be the same, as a location is unknown. */
+/**
+ * Old to new: first the same repository, then the same key, then one whose new location is not known yet. An old
+ * location that nobody may see proves nothing: under another key it counts as removed.
+ */
 function pairRepositories(
   olds: readonly RepositoryNode[],
   news: readonly RepositoryNode[],
@@ -62,7 +65,7 @@ function pairRepositories(
   pair((old, now) => hasSameName(old, now) && isSameRepository(old, now));
   pair(isSameRepository);
   pair(hasSameName);
-  pair((old, now) => isHidden(old.location) || isHidden(now.location));
+  pair((_old, now) => isHidden(now.location));
   return pairs;
 }
 
