@@ -43,7 +43,7 @@ export const verifyCommand: Command = async (host) => {
   }
   compareNamed(results);
   addConflicts(results, host.missingWal());
-  await addHolders(results, host.repositories(), walSegmentSizeBytes);
+  await addHolders(results, host.repositories());
   for (const result of results) {
     if (!result.ok) continue;
     for (const problem of result.value.problems) ctx.log.warn(`repo${result.repoIndex}: ${problem}`);
@@ -113,18 +113,13 @@ function addConflicts(results: RepoResult<Verdict>[], missingWal: MissingWalStor
 }
 
 /** Where another repository has what is missing, the user need not take a new backup. */
-async function addHolders(
-  results: RepoResult<Verdict>[],
-  repos: readonly Repository[],
-  segmentSizeBytes: number,
-): Promise<void> {
+async function addHolders(results: RepoResult<Verdict>[], repos: readonly Repository[]): Promise<void> {
   for (const [position, result] of results.entries()) {
     const repo = repos.find(({ key }) => key === result.repoIndex);
     if (!result.ok || repo === undefined) continue;
     const others = repos.filter((other) => other !== repo);
     const lines: string[] = [];
-    for (const { archiveId, gaps } of result.value.archives)
-      lines.push(...(await gapHolders({ repo, archiveId, gaps }, others, segmentSizeBytes)));
+    for (const archive of result.value.archives) lines.push(...(await gapHolders({ repo, ...archive }, others)));
     results[position] = { ...result, value: { ...result.value, problems: [...result.value.problems, ...lines] } };
   }
 }

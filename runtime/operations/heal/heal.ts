@@ -9,6 +9,7 @@
  * names carry no checksum are compared too. {@link copyMissingWal} copies the recorded missing WAL of one repository
  * without listing whole archives; an agent calls it repeatedly.
  */
+import { parseWalName } from "../../format/wal/walSegment";
 import type { Context } from "../../base/context";
 import { fail, isError, toBackupError } from "../../base/errors";
 import { mapParallel, perRepo, type RepoResult } from "../../base/parallel";
@@ -22,7 +23,7 @@ import type { PreparedWal } from "../archivePush/prepareWal";
 import { type Archive, openArchive, storeAbsent } from "./openArchive";
 import { type Copy, decide, findDamage, openCopy, type ServerContent } from "./decide";
 import { healNamed } from "./healNamed";
-import { isAhead, type NewestWal } from "../shared/carriedWal";
+import { isAhead, type NewestWal, positionOf } from "../shared/carriedWal";
 import { checkArchive, type ClusterIdentity } from "../shared/identity";
 import { type LocalWal, withoutFiles } from "../shared/localWal";
 
@@ -57,8 +58,6 @@ export interface HealBounds {
   readonly copiesMax: number;
 }
 
-const SEGMENT = /^[0-9A-F]{24}$/;
-const TIMELINE_LENGTH = 8;
 /** Concurrent copies into one repository: hides an object store's latency. */
 const COPIES_AT_ONCE = 4;
 
@@ -233,16 +232,13 @@ function missingFrom(
  * else removed them.
  */
 function gapsOf({ neededFrom, stored }: ListedArchive, done: readonly string[]): string[] {
-  const segments = [...stored.keys()].filter((name) => SEGMENT.test(name));
-  const isBefore = (name: string, own: string): boolean =>
-    own > name && own.slice(0, TIMELINE_LENGTH) === name.slice(0, TIMELINE_LENGTH);
+  if (neededFrom === null) return [];
+  const isWhole = (name: string): boolean => parseWalName(name)?.kind === "segment";
+  const segments = [...stored.keys()].filter(isWhole);
+  const isAfter = (own: string, name: string): boolean =>
+    own > name && positionOf(own).timeline === positionOf(name).timeline;
   return done.filter(
-    (name) =>
-      SEGMENT.test(name) &&
-      neededFrom !== null &&
-      name >= neededFrom &&
-      !stored.has(name) &&
-      segments.some((own) => isBefore(name, own)),
+    (name) => isWhole(name) && name >= neededFrom && !stored.has(name) && segments.some((own) => isAfter(own, name)),
   );
 }
 

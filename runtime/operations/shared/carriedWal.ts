@@ -40,7 +40,7 @@ export function isAhead(name: string, newest: NewestWal): boolean {
   const { segment, timeline } = positionOf(name);
   if (timeline > newest.timeline || segment > newest.segment) return true;
   const isOpen = !newest.isFinished && timeline === newest.timeline && segment === newest.segment;
-  return isOpen && parseWalName(name)?.kind === "segment" && !name.endsWith(".partial");
+  return isOpen && parseWalName(name)?.kind === "segment";
 }
 
 /** A stored WAL file. */

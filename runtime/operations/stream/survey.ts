@@ -92,12 +92,13 @@ export interface StreamCounts {
 /**
  * Reads every chunk; none if `info` is null. A chunk that vanishes meanwhile was replaced, or its segment is archived.
  * Adds errors to `problems`.
+ * @param sizeOf the size of WAL segments by history id
  * @throws storage errors
  */
 export async function verifyStream(
   repo: Repository,
   info: ArchiveInfo | null,
-  segmentSizeBytes: number,
+  sizeOf: (historyId: number) => number,
   problems: string[],
   ctx: Context,
 ): Promise<StreamCounts> {
@@ -113,7 +114,7 @@ export async function verifyStream(
       try {
         await readChunk(repo, { archiveId, pass: info.cipherPass ?? null }, chunk, {
           systemId: entry.systemId,
-          segmentSizeBytes,
+          segmentSizeBytes: sizeOf(entry.id),
         });
         valid++;
       } catch (error) {

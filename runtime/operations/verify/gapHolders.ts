@@ -12,6 +12,7 @@ export interface Gaps {
   readonly repo: Repository;
   readonly archiveId: string;
   readonly gaps: readonly WalRange[];
+  readonly segmentSizeBytes: number;
 }
 
 /** Segments that are looked for; each listing answers for 256. */
@@ -20,9 +21,8 @@ const DIRECTORY_LENGTH = 16;
 
 /** One line for each other repository that has some of them. A repository that does not answer has none. */
 export async function gapHolders(
-  { archiveId, gaps, repo }: Gaps,
+  { archiveId, gaps, repo, segmentSizeBytes }: Gaps,
   others: readonly Repository[],
-  segmentSizeBytes: number,
 ): Promise<string[]> {
   const missing = missingNames(gaps, segmentSizeBytes);
   if (missing.size === 0) return [];

@@ -38,6 +38,7 @@ export interface ArchiveVerdict {
   readonly counts: VerifyCounts;
   /** Missing segments that a backup needs to reach the newest one: `[first, last]` of each gap. */
   readonly gaps: readonly WalRange[];
+  readonly segmentSizeBytes: number;
 }
 
 export interface Verdict {
@@ -80,12 +81,10 @@ export async function verify(
   const isSingle = options.set !== undefined;
   const problems: string[] = [];
   const named = new NamedFiles(repo, archiveInfo.cipherPass ?? null, problems);
-  const archives = await verifyArchives(
-    { repo, pool, archiveInfo, entries, isSingle, walSegmentSizeBytes },
-    named,
-    problems,
-  );
-  const stream = await verifyStream(repo, isSingle ? null : archiveInfo, walSegmentSizeBytes, problems, ctx);
+  const sizeOf = (historyId: number): number =>
+    segmentSizeOf(entries.filter(({ dbId }) => dbId === historyId)) ?? walSegmentSizeBytes;
+  const archives = await verifyArchives({ repo, pool, archiveInfo, entries, isSingle, sizeOf }, named, problems);
+  const stream = await verifyStream(repo, isSingle ? null : archiveInfo, sizeOf, problems, ctx);
   const input = {
     repo,
     pool,
@@ -142,12 +141,13 @@ interface ArchivesInput {
   readonly entries: readonly BackupInfoEntry[];
   /** True for the backup of a `set`: reads only the WAL that it needs, and no named files. */
   readonly isSingle: boolean;
-  readonly walSegmentSizeBytes: number;
+  /** Size of WAL segments by history id. */
+  sizeOf(historyId: number): number;
 }
 
 /** The archive of each history id. */
 async function verifyArchives(input: ArchivesInput, named: NamedFiles, problems: string[]): Promise<ArchiveVerdict[]> {
-  const { repo, pool, archiveInfo, entries, isSingle, walSegmentSizeBytes } = input;
+  const { repo, pool, archiveInfo, entries, isSingle } = input;
   const pass = archiveInfo.cipherPass ?? null;
   const verdicts: ArchiveVerdict[] = [];
   for (const entry of archiveInfo.history) {
@@ -175,7 +175,7 @@ async function verifyArchives(input: ArchivesInput, named: NamedFiles, problems:
       pass,
       needed,
       newest: await findNewestTimeline(repo, archiveId, newest, pass),
-      walSegmentSizeBytes: segmentSizeOf(entries.filter(({ dbId }) => dbId === entry.id)) ?? walSegmentSizeBytes,
+      walSegmentSizeBytes: input.sizeOf(entry.id),
     };
     verdicts.push(await verifyArchive(archive, problems));
   }
@@ -320,7 +320,7 @@ async function verifyArchive(input: ArchiveInput, problems: string[]): Promise<A
   const gaps = gapsOf(whole, needed, newest, walSegmentSizeBytes);
   for (const [from, to] of gaps)
     problems.push(`${archiveId}: WAL missing from ${from} to ${to}: a restore cannot pass it`);
-  return { archiveId, counts: tally.counts(), gaps };
+  return { archiveId, counts: tally.counts(), gaps, segmentSizeBytes: walSegmentSizeBytes };
 }
 
 /** The gaps of {@link findGaps}, and those on the path to the newest timeline. Pure. */

@@ -14,9 +14,13 @@ describe("a gap in one repository", () => {
   let repos: [Repository, Repository, Repository];
   const holders = (...ranges: (readonly [number, number])[]): Promise<string[]> =>
     gapHolders(
-      { repo: repos[0], archiveId: "15-1", gaps: ranges.map(([from, to]) => [walName(from), walName(to)]) },
+      {
+        repo: repos[0],
+        archiveId: "15-1",
+        gaps: ranges.map(([from, to]) => [walName(from), walName(to)]),
+        segmentSizeBytes: WAL_SIZE_BYTES,
+      },
       repos.slice(1),
-      WAL_SIZE_BYTES,
     );
 
   beforeEach(async () => {

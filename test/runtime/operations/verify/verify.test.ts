@@ -154,7 +154,9 @@ describe("verify", () => {
       repoIndex: 1,
       ok: true,
       stream: { total: 0, valid: 0 },
-      archives: [{ archiveId: "15-1", counts: { total: 3, valid: 3, ...none }, gaps: [] }],
+      archives: [
+        { archiveId: "15-1", counts: { total: 3, valid: 3, ...none }, gaps: [], segmentSizeBytes: WAL_SIZE_BYTES },
+      ],
       backups: [{ label: "20261120-000000F", status: "valid", counts: { total: 2, valid: 2, ...none } }],
       problems: [],
       named: new Map([1, 2, 3].map((no) => [`15-${CONTROL.systemId}/${walName(no)}`, sha1Hex(walBytes(no))])),
@@ -377,7 +379,8 @@ describe("verify", () => {
     await store(repo, 1);
     await store(repo, 3);
     const pool = inlinePool(new Map([[1, repo]]), ctx, 2);
-    const { problems } = await verify(repo, pool, 16 * WAL_SIZE_BYTES, ctx);
+    const { archives, problems } = await verify(repo, pool, 16 * WAL_SIZE_BYTES, ctx);
+    expect(archives[0]?.segmentSizeBytes).toBe(WAL_SIZE_BYTES);
     expect(problems).toEqual([expect.stringMatching(/WAL missing from 0{7}10{15}2 to 0{7}10{15}2:/)]);
   });
 
