@@ -23,5 +23,5 @@ export const LIMITS = {
 } as const;
 export type Limits = typeof LIMITS;
 
-/** The size of PostgreSQL's segments unless initdb is told otherwise. Used where nothing shows another. */
+/** PostgreSQL's default size of a WAL segment. It counts where nothing shows the real size. */
 export const WAL_SEGMENT_SIZE_BYTES = 16 * 1024 * 1024;

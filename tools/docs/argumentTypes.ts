@@ -13,7 +13,7 @@ export function renderArgumentTypes(): string {
     " * file from the declarations in components/: change those.",
     " */",
     "",
-    "/** By the name of a type: the types of its fields as the declarations have them, and under `...` those of others. */",
+    "/** By the name of a type: under `...` the types whose fields it has too, then its other fields as declared. */",
     "export const ARGUMENT_TYPES = {",
     ...types.flatMap((type) => typeLines(type, types)),
     "} as const;",
@@ -30,19 +30,22 @@ function withoutChoices(type: FieldsType): FieldsType {
   return { ...type, fields: type.fields.map((field) => ({ ...field, type: field.type.replaceAll(names, "string") })) };
 }
 
+/** A type whose fields another one has too, most of them unchanged, is named there; what differs is repeated. */
 function typeLines(type: FieldsType, types: readonly FieldsType[]): readonly string[] {
-  const left = new Map(type.fields.map((field) => [lineOf(field), field]));
+  const own = new Map(type.fields.map((field) => [field.name, lineOf(field)]));
   const shared: string[] = [];
-  const smaller = types.filter(
-    ({ fields }) => fields.length < type.fields.length && fields.length >= SHARED_FIELDS_MIN,
-  );
-  for (const other of smaller.toSorted((a, b) => b.fields.length - a.fields.length)) {
-    const lines = other.fields.map(lineOf);
-    if (!lines.every((line) => left.has(line))) continue;
+  const left = new Set(own.values());
+  for (const other of types.toSorted((a, b) => b.fields.length - a.fields.length)) {
+    if (other.fields.length >= type.fields.length || !other.fields.every(({ name }) => own.has(name))) continue;
+    const same = other.fields.map(lineOf).filter((line) => left.has(line));
+    if (same.length < SHARED_FIELDS_MIN || 2 * same.length <= other.fields.length) continue;
+    // A field that differs here must not replace what an earlier one gives.
+    const isRepeated = (name: string): boolean => left.has(own.get(name) ?? "");
+    if (other.fields.some((field) => own.get(field.name) !== lineOf(field) && !isRepeated(field.name))) continue;
     shared.push(other.name);
-    for (const line of lines) left.delete(line);
+    for (const line of same) left.delete(line);
   }
-  const rows = [...(shared.length === 0 ? [] : [`"...": "${shared.join(", ")}",`]), ...left.keys()];
+  const rows = [...(shared.length === 0 ? [] : [`"...": "${shared.join(", ")}",`]), ...left];
   if (rows.length === 0) return [`  ${type.name}: {},`];
   const line = `  ${type.name}: { ${rows.join(" ").slice(0, -1)} },`;
   return line.length <= 120 ? [line] : [`  ${type.name}: {`, ...rows.map((row) => `    ${row}`), "  },"];

@@ -40,9 +40,14 @@ function checkFields(name: ArgumentType, value: unknown, path: string, options: 
   if (!isSection(value)) return [wrong(path, value, "a section with names", "")];
   const fields = fieldsOf(name);
   const names = [...fields.map((field) => field.name), ...(options.others?.[name] ?? [])];
+  const values = new Map<string, unknown>(Object.entries(value));
   return [
     ...checkNames(value, names, path === "" ? name.replace(/Args$/, "") : path, path),
-    ...fields.flatMap((field) => checkField(field, value, path, options)),
+    ...fields.flatMap((field) => {
+      const given = values.get(field.name);
+      const isMissing = field.isRequired && (given === undefined || given === null);
+      return isMissing ? [missing(name, at(path, field.name))] : checkField(field, given, path, options);
+    }),
   ];
 }
 
@@ -58,18 +63,18 @@ export function checkNames(section: object, names: readonly string[], owner: str
   });
 }
 
-function checkField(field: FieldShape, section: object, path: string, options: CheckOptions): Finding[] {
-  const { isRequired, name, shape } = field;
-  const value: unknown = Object.entries(section).find(([key]) => key === name)?.[1];
-  const where = at(path, name);
-  if (value !== undefined && value !== null) return checkShape(shape, value, where, options);
-  if (isRequired) return [finding("PB118", where, "it is required, and not given", `set ${where}`)];
-  return value === null ? [finding("PB191", where, "it is empty", "give it a value, or leave it out")] : [];
+function missing(name: ArgumentType, path: string): Finding {
+  return finding("PB118", path, "it is required, and not given", REMEDIES[`${name}.${path}`] ?? `set ${path}`);
+}
+
+function checkField({ name, shape }: FieldShape, value: unknown, path: string, options: CheckOptions): Finding[] {
+  if (value === undefined) return [];
+  return value === null ? [empty(at(path, name))] : checkShape(shape, value, at(path, name), options);
 }
 
 function checkShape(shape: Shape, value: unknown, path: string, options: CheckOptions): Finding[] {
   if (shape.kind === "any" || isDeferred(value)) return [];
-  if (value === null) return [finding("PB191", path, "it is empty", "give it a value, or leave it out")];
+  if (value === null) return [empty(path)];
   switch (shape.kind) {
     case "fields":
       return checkFields(shape.name, value, path, options);
@@ -107,6 +112,10 @@ function remedyOf(kind: "text" | "number" | "boolean", value: unknown, path: str
   return "write the number alone";
 }
 
+function empty(path: string): Finding {
+  return finding("PB191", path, "it is empty", "give it a value, or leave it out");
+}
+
 function wrong(path: string, value: unknown, expected: string, remedy: string): Finding {
   return finding("PB191", path, `it is ${described(value, path)}, and must be ${expected}`, remedy);
 }
@@ -138,25 +147,28 @@ function isSection(value: unknown): value is object {
 /** Rules judge which of their fields are given. */
 const JUDGED: readonly ArgumentType[] = ["RepositoryTarget"];
 
+/** Of required arguments that a program need not write itself. */
+const REMEDIES: Readonly<Record<string, string>> = {
+  "CnpgRestoreArgs.storageGiB": "set it, or take it from the source cluster: ...orders.like",
+};
+
 const known = new Map<string, readonly FieldShape[]>();
 
 function fieldsOf(name: ArgumentType): readonly FieldShape[] {
   const before = known.get(name);
   if (before !== undefined) return before;
   const rows: Readonly<Record<string, string>> = ARGUMENT_TYPES[name];
-  const fields = Object.entries(rows).flatMap(([key, text]): readonly FieldShape[] =>
-    key === "..."
-      ? text.split(", ").flatMap((other) => fieldsOf(other as ArgumentType))
-      : [
-          {
-            name: key.replace(/\?$/, ""),
-            isRequired: !key.endsWith("?") && !JUDGED.includes(name),
-            shape: parseShape(text),
-          },
-        ],
-  );
-  known.set(name, fields);
-  return fields;
+  const fields = new Map<string, FieldShape>();
+  for (const other of rows["..."]?.split(", ") ?? [])
+    for (const field of fieldsOf(other as ArgumentType)) fields.set(field.name, field);
+  for (const [key, text] of Object.entries(rows)) {
+    if (key === "...") continue;
+    const own = { name: key.replace(/\?$/, ""), isRequired: !key.endsWith("?") && !JUDGED.includes(name) };
+    fields.set(own.name, { ...own, shape: shapeOf(text) });
+  }
+  const all = [...fields.values()];
+  known.set(name, all);
+  return all;
 }
 
 const SCALARS: Readonly<Record<string, Shape>> = {
@@ -166,17 +178,25 @@ const SCALARS: Readonly<Record<string, Shape>> = {
 };
 
 /** Types of packages, and what the declarations leave open, may be anything. */
-function parseShape(text: string): Shape {
+function shapeOf(text: string): Shape {
+  const type = parseType(text);
+  if (type.kind !== "name") return { kind: type.kind, of: shapeOf(type.of) };
+  const [, owner = "", field = ""] = /^(\w+)\["(\w+)"\]$/.exec(type.name) ?? [];
+  if (isType(owner)) return fieldsOf(owner).find(({ name }) => name === field)?.shape ?? { kind: "any" };
+  if (isType(type.name)) return { kind: "fields", name: type.name };
+  return SCALARS[type.name] ?? { kind: "any" };
+}
+
+/** A type as the declarations have it: a list or map of another one, or a name. What may be an output is its value. */
+export function parseType(
+  text: string,
+): { readonly kind: "list" | "map"; readonly of: string } | { readonly kind: "name"; readonly name: string } {
   const type = text.replace(/ \| undefined$/, "");
   const input = /^Input<(.*)>$/.exec(type)?.[1];
-  if (input !== undefined) return parseShape(input);
-  if (type.endsWith("[]")) return { kind: "list", of: parseShape(type.slice(0, -2)) };
+  if (input !== undefined) return parseType(input);
+  if (type.endsWith("[]")) return { kind: "list", of: type.slice(0, -2) };
   const item = /^\{ \[\w+: string\]: (.*) \}$/.exec(type)?.[1];
-  if (item !== undefined) return { kind: "map", of: parseShape(item) };
-  const [, owner = "", field = ""] = /^(\w+)\["(\w+)"\]$/.exec(type) ?? [];
-  if (isType(owner)) return fieldsOf(owner).find(({ name }) => name === field)?.shape ?? { kind: "any" };
-  if (isType(type)) return { kind: "fields", name: type };
-  return SCALARS[type] ?? { kind: "any" };
+  return item === undefined ? { kind: "name", name: type } : { kind: "map", of: item };
 }
 
 function isType(name: string): name is ArgumentType {

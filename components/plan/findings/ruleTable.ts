@@ -679,7 +679,7 @@ export const RULES = {
   PB171: rule("warning", "an option without effect", "only stock pgBackRest reads it", "leave it out"),
   PB180: rule("warning", "a stale check without targets", "nobody is told", "set `notify` or `notifySecret`"),
   PB181: rule("warning", "text that Flux would replace", "an unset name becomes empty", "declare `flux` in the file"),
-  PB190: rule("error", "an argument that does not exist", "it would be left out silently", "use a known name"),
+  PB190: rule("error", "an argument that does not exist", "it would have no effect", "use a known name"),
   PB191: rule("error", "a value of another type", "it would become something else in the objects", "see the remedy"),
   PB195: rule("error", "one stanza for two databases", "neither can use it", "give each its own"),
   PB196: rule("error", "two archivers for one Cluster", "each WAL file goes to one of them", "keep one of the two"),

@@ -4,6 +4,7 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { parseType } from "../../../components/plan/arguments/checkArguments";
 import { SECRET_FIELDS } from "../../../components/render/kubernetes/gitops";
 import { type Field, type PublicType, readPublicTypes } from "../../docs/componentTypes";
 import { projectFolder } from "../cache";
@@ -69,17 +70,17 @@ class Writer {
 
   /** @param text as the declarations have it */
   schemaOf(text: string): Schema {
-    const type = text.replace(/ \| undefined$/, "");
-    const input = /^Input<(.*)>$/.exec(type)?.[1];
-    if (input !== undefined) return this.schemaOf(input);
-    if (type.endsWith("[]")) return { type: "array", items: this.schemaOf(type.slice(0, -2)) };
-    const item = /^\{ \[\w+: string\]: (.*) \}$/.exec(type)?.[1];
-    if (item !== undefined) return { type: "object", additionalProperties: this.schemaOf(item) };
-    if (type === "string") return TEXT;
-    if (type === "number" || type === "boolean") return { type };
-    const named = this.#types.get(type);
+    const type = parseType(text);
+    if (type.kind !== "name") {
+      const of = this.schemaOf(type.of);
+      return type.kind === "list" ? { type: "array", items: of } : { type: "object", additionalProperties: of };
+    }
+    const { name } = type;
+    if (name === "string") return TEXT;
+    if (name === "number" || name === "boolean") return { type: name };
+    const named = this.#types.get(name);
     if (named?.kind === "choice") return { enum: named.values.map(({ value }) => value) };
-    return named?.kind === "fields" ? this.#definition(type) : {};
+    return named?.kind === "fields" ? this.#definition(name) : {};
   }
 
   #definition(name: string): Schema {
@@ -95,7 +96,7 @@ class Writer {
     return { $ref: `#/definitions/${name}` };
   }
 
-  /** @param only the names to take; left out, all */
+  /** @param only the fields to include; default all */
   fields(name: string, only?: readonly string[]): Record<string, Schema> {
     const taken = this.#fields(name).filter((field) => only?.includes(field.name) ?? true);
     return Object.fromEntries(taken.map((field) => [field.name, described(this.schemaOf(field.type), field)]));

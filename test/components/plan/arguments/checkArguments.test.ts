@@ -54,6 +54,11 @@ describe("of a cluster", () => {
     expect(first).toMatchObject({ message, hint: expect.stringContaining(hint) });
   });
 
+  test("a copy may take its volumes from its source", () => {
+    const findings = checkArguments("CnpgRestoreArgs", { namespace: "db", source: pulumi.output({}) });
+    expect(findings).toMatchObject([{ path: "storageGiB", hint: expect.stringContaining("...orders.like") }]);
+  });
+
   test("no message contains a secret", () => {
     const findings = checkArguments("S3CredentialsChoice", { passphrase: 12345678 });
     const cipher = checkArguments("CipherRef", { passphrase: 12345678 });
