@@ -122,7 +122,7 @@ export class CnpgBackup extends pulumi.ComponentResource {
 
     const cluster = fillText(known.database.cluster, deferred);
     claimCluster(
-      { resource: this, title: `CnpgBackup ${name}` },
+      { resource: this, title },
       args.repositories,
       checked.resolved.apply((plan) => plan.database),
       { cluster, namespace: args.namespace, stanza: fillText(known.database.stanza, deferred), continues: false },

@@ -25,6 +25,7 @@ import type { RenderedObject } from "../render/kubernetes/objects";
 import { recoverySource } from "../render/kubernetes/source";
 import {
   type CheckedCluster,
+  type ClusterScope,
   checkedCluster,
   clusterAccess,
   clusterHosts,
@@ -110,10 +111,10 @@ export class CnpgCluster extends pulumi.ComponentResource {
     const { known, deferred } = checked;
     super(typeToken("CnpgCluster"), name, { topology: topologyInput(checked) }, opts);
     checked.warn(this);
-    claimFor(this, name, args, checked);
     const recovery = args.bootstrap?.recovery;
     const cluster = fillText(known.database.cluster, deferred);
     const scope = { title: `CnpgCluster ${name}`, name, cluster, namespace: args.namespace, parent: this };
+    claimFor(scope, args, checked);
     const own = deliverSecrets(scope, args.repositories);
     const source = deliverSecrets(
       { ...scope, name: renderedName(name, "source"), cluster: suffixed(cluster, "-source") },
@@ -215,19 +216,16 @@ export class CnpgCluster extends pulumi.ComponentResource {
 }
 
 /** A replica, and a cluster that continues an archive, share it with another one. */
-function claimFor(resource: CnpgCluster, name: string, args: CnpgClusterArgs, checked: CheckedCluster): void {
+function claimFor(scope: ClusterScope, args: CnpgClusterArgs, checked: CheckedCluster): void {
   const { deferred, known } = checked;
+  const { cluster, namespace, parent: resource, title } = scope;
   const continuesArchive = args.bootstrap?.recovery?.continueArchive ?? false;
+  const stanza = fillText(known.database.stanza, deferred);
   claimCluster(
-    { resource, title: `CnpgCluster ${name}` },
+    { resource, title },
     args.repositories ?? {},
     checked.resolved.apply((plan) => plan.database),
-    {
-      stanza: fillText(known.database.stanza, deferred),
-      namespace: args.namespace,
-      cluster: fillText(known.database.cluster, deferred),
-      continues: continuesArchive !== false || known.database.isReplica === true,
-    },
+    { cluster, namespace, stanza, continues: continuesArchive !== false || known.database.isReplica === true },
   );
 }
 

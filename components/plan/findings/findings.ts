@@ -30,3 +30,8 @@ export function findingText(shown: Finding): string {
 export function reasonText({ hint, message }: Finding): string {
   return hint === "" ? message : `${message}; ${hint}`;
 }
+
+/** The same findings about a part of something larger. @param path of the part */
+export function findingsBelow(path: string, findings: readonly Finding[]): Finding[] {
+  return findings.map((own) => ({ ...own, path: `${path}.${own.path}` }));
+}

@@ -1,6 +1,6 @@
 /** Hosts from a file, as NixOS modules. Pure; refuses a file with a secret in it. */
 import { checkArguments } from "../../plan/arguments/checkArguments";
-import { type Finding } from "../../plan/findings/findings";
+import { type Finding, findingsBelow } from "../../plan/findings/findings";
 import { resolveHost } from "../../plan/model/resolveDatabase";
 import { checkHost } from "../../plan/rules";
 import type { HostSettings, RepositorySettings } from "../../plan/model/databaseSettings";
@@ -41,8 +41,7 @@ export function renderNixosHost(
   const secrets = secretsIn(host, `hosts.${name}`, REMEDY);
   if (secrets.length > 0) return { text: null, findings: secrets };
   const wrong = checkArguments("PostgresHostArgs", { repositories: {}, ...host }, FILE_FIELDS);
-  if (wrong.length > 0)
-    return { text: null, findings: wrong.map((own) => ({ ...own, path: `hosts.${name}.${own.path}` })) };
+  if (wrong.length > 0) return { text: null, findings: findingsBelow(`hosts.${name}`, wrong) };
   const { nodePath, repositories = {}, secretsDirectory = NIXOS_SECRETS, ...others } = host;
   const settings: HostSettings = {
     ...others,
@@ -54,10 +53,7 @@ export function renderNixosHost(
     ),
   };
   const plan = resolveHost(name, { ...settings, ...given({ nodePath }) }, NIXOS_NODE_PATH);
-  const findings = [...checkHost(plan), ...checkNixos(plan)].map((finding) => ({
-    ...finding,
-    path: `hosts.${name}.${finding.path}`,
-  }));
+  const findings = findingsBelow(`hosts.${name}`, [...checkHost(plan), ...checkNixos(plan)]);
   if (findings.some(({ severity }) => severity === "error")) return { text: null, findings };
   return { text: renderNixos(plan, { secretsDirectory, installNode: nodePath === undefined }), findings };
 }

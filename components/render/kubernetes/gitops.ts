@@ -8,7 +8,7 @@ import type { DeclaredCluster } from "../../plan/cluster/declaredCluster";
 import { checkClusterPlan, planCluster } from "../../plan/cluster/planCluster";
 import { checkArguments, checkNames } from "../../plan/arguments/checkArguments";
 import { type ClusterPlan, type RepositorySecrets, runsInPods } from "../../plan/cluster/clusterPlan";
-import { type Finding, finding } from "../../plan/findings/findings";
+import { type Finding, finding, findingsBelow } from "../../plan/findings/findings";
 import { NODE_IMAGE } from "../../plan/cluster/images";
 import { checkPlugin } from "../../plan/rules/plugin";
 import { expiresSnapshots } from "../../plan/cluster/snapshotPlan";
@@ -120,9 +120,10 @@ function checkFile(file: GitopsFile): Finding[] {
     ...checkNames(clusters, ["plugin", "clusters", "attach", "flux", "hosts"], "the file", ""),
     ...checkNames(flux ?? {}, ["variables"], "flux", "flux"),
     ...checkNames(plugin ?? {}, PLUGIN_FIELDS, "plugin", "plugin"),
-    ...checkArguments("CnpgPluginArgs", args)
-      .filter(({ code }) => code === "PB191")
-      .map((own) => ({ ...own, path: `plugin.${own.path}` })),
+    ...findingsBelow(
+      "plugin",
+      checkArguments("CnpgPluginArgs", args).filter(({ code }) => code === "PB191"),
+    ),
     ...(certManager === undefined || typeof certManager === "boolean"
       ? []
       : [finding("PB191", "plugin.certManager", "it must be true or false", "")]),
@@ -137,10 +138,7 @@ function pluginOf(
   const namespace = plugin.operatorNamespace ?? PLUGIN_DEFAULTS.namespace;
   const serviceName = plugin.serviceName ?? PLUGIN_DEFAULTS.serviceName;
   const replicas = plugin.replicas ?? PLUGIN_DEFAULTS.replicas;
-  const findings = checkPlugin({ serviceName, replicas }).map((own) => ({
-    ...own,
-    path: `plugin.${own.path}`,
-  }));
+  const findings = findingsBelow("plugin", checkPlugin({ serviceName, replicas }));
   const runtime = bundleConfigMap(serviceName, namespace, bundle);
   const { cpu, memory } = PLUGIN_DEFAULTS;
   const plan = {
@@ -174,12 +172,8 @@ function clusterOf(
     repositories: {},
     ...file,
   });
-  if (wrong.length > 0)
-    return { manifests: [], findings: wrong.map((own) => ({ ...own, path: `${path}.${own.path}` })) };
-  const findings = checkClusterPlan(planOf(name, checked), attached).map((own) => ({
-    ...own,
-    path: `${path}.${own.path}`,
-  }));
+  if (wrong.length > 0) return { manifests: [], findings: findingsBelow(path, wrong) };
+  const findings = findingsBelow(path, checkClusterPlan(planOf(name, checked), attached));
   if (findings.some(({ severity }) => severity === "error")) return { manifests: [], findings };
   const { runtimeImage } = file;
   const recovery = file.bootstrap?.recovery;

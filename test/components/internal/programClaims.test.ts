@@ -13,7 +13,7 @@ const archive = (key: string, machine?: string): Use => ({
 });
 const [orders, ledger] = [{}, {}];
 
-test("the second user of one thing is told who the first one is, once", () => {
+test("a second component learns once which one uses the same already", () => {
   const claims: Claims = new Map();
   const uses = [archive("target 1"), archive("s3://orders")];
   expect(claim(claims, orders, "CnpgCluster orders", uses)).toEqual([]);

@@ -1,17 +1,24 @@
 import { describe, expect, it } from "vitest";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { loadBackupInfo, saveBackupInfo } from "../../../../runtime/repository/infoStore";
-import { ManualClock, TEST_TIME_MS, testContext } from "../../../harness/context";
+import type { Repository } from "../../../../runtime/repository/repository";
+import { ManualClock, TEST_TIME_MS, type TestContext, testContext } from "../../../harness/context";
 import { CONTROL, makeDataDirectory, repository, temporaryFolder } from "../../repository/support";
 import { runBackup } from "./support";
 
+/** A repository with one full backup. */
+async function backedUp(): Promise<{ ctx: TestContext; data: string; repo: Repository }> {
+  const ctx = testContext({ clock: new ManualClock(TEST_TIME_MS) });
+  const repo = repository(1);
+  const data = makeDataDirectory(temporaryFolder());
+  await stanzaCreate([repo], CONTROL, ctx);
+  await runBackup([repo], data, ctx);
+  return { ctx, data, repo };
+}
+
 describe("a complete backup that is not listed", () => {
   it("is listed before an incremental backup builds on it", async () => {
-    const ctx = testContext({ clock: new ManualClock(TEST_TIME_MS) });
-    const repo = repository(1);
-    const data = makeDataDirectory(temporaryFolder());
-    await stanzaCreate([repo], CONTROL, ctx);
-    await runBackup([repo], data, ctx);
+    const { ctx, data, repo } = await backedUp();
     const info = await loadBackupInfo(repo);
     const [full] = info.backups;
     // Simulates a first backup that was killed between its manifest and backup.info.
@@ -26,11 +33,7 @@ describe("a complete backup that is not listed", () => {
 });
 
 it("a listed backup that lost its manifest is nobody's attempt: a new one gets its own label", async () => {
-  const ctx = testContext({ clock: new ManualClock(TEST_TIME_MS) });
-  const repo = repository(1);
-  const data = makeDataDirectory(temporaryFolder());
-  await stanzaCreate([repo], CONTROL, ctx);
-  await runBackup([repo], data, ctx);
+  const { ctx, data, repo } = await backedUp();
   const [{ label } = { label: "" }] = (await loadBackupInfo(repo)).backups;
   const folder = `backup/demo/${label}`;
   await repo.storage.remove(`${folder}/backup.manifest`);
