@@ -37,7 +37,7 @@ export function checkArguments(name: ArgumentType, args: unknown, options: Check
 
 function checkFields(name: ArgumentType, value: unknown, path: string, options: CheckOptions): Finding[] {
   if (options.skipped?.includes(name) === true) return [];
-  if (!isSection(value)) return [wrong(path, value, "a section with names", "")];
+  if (!isSection(value)) return checkSection(value, path);
   const fields = fieldsOf(name);
   const names = [...fields.map((field) => field.name), ...(options.others?.[name] ?? [])];
   const values = new Map<string, unknown>(Object.entries(value));
@@ -49,6 +49,19 @@ function checkFields(name: ArgumentType, value: unknown, path: string, options: 
       return isMissing ? [missing(name, at(path, field.name))] : checkField(field, given, path, options);
     }),
   ];
+}
+
+/** A value that has no names. Undefined is left out. */
+export function checkSection(value: unknown, path: string): Finding[] {
+  if (value === undefined || isSection(value)) return [];
+  return [value === null ? empty(path) : wrong(path, value, "a section with names", "")];
+}
+
+/** The same of a section of sections. */
+export function checkSections(value: unknown, path: string): Finding[] {
+  return isSection(value)
+    ? Object.entries(value).flatMap(([key, item]) => checkSection(item, at(path, key)))
+    : checkSection(value, path);
 }
 
 /** Fields with other names than these. @param owner what has the names */
@@ -84,7 +97,7 @@ function checkShape(shape: Shape, value: unknown, path: string, options: CheckOp
         item === undefined ? [] : checkShape(shape.of, item, `${path}[${index}]`, options),
       );
     case "map":
-      if (!isSection(value)) return [wrong(path, value, "a section with names", "")];
+      if (!isSection(value)) return checkSection(value, path);
       return Object.entries(value).flatMap(([key, item]) =>
         item === undefined ? [] : checkShape(shape.of, item, at(path, key), options),
       );

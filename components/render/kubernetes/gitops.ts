@@ -6,7 +6,7 @@
 import type { KeyRefSettings, PodPlacement, SecretKeysSettings } from "../../plan/cluster/declaredCluster";
 import type { DeclaredCluster } from "../../plan/cluster/declaredCluster";
 import { checkClusterPlan, planCluster } from "../../plan/cluster/planCluster";
-import { checkArguments, checkNames } from "../../plan/arguments/checkArguments";
+import { checkArguments, checkNames, checkSection, checkSections } from "../../plan/arguments/checkArguments";
 import { type ClusterPlan, type RepositorySecrets, runsInPods } from "../../plan/cluster/clusterPlan";
 import { type Finding, finding, findingsBelow } from "../../plan/findings/findings";
 import { NODE_IMAGE } from "../../plan/cluster/images";
@@ -91,7 +91,8 @@ export function renderGitops(file: GitopsFile, bundle: RuntimeBundle, withRuntim
   const secrets = secretsIn(file, "");
   if (secrets.length > 0) return { manifests: [], findings: secrets };
   const { flux } = file;
-  const wrong = [...checkFile(file), ...(flux === undefined ? [] : checkFlux(flux))];
+  const shapes = checkFile(file);
+  const wrong = shapes.length > 0 || flux === undefined ? shapes : checkFlux(flux);
   if (wrong.length > 0) return { manifests: [], findings: wrong };
   const checked = withoutVariables(file, flux ?? {});
   const made = [
@@ -114,10 +115,18 @@ export function renderGitops(file: GitopsFile, bundle: RuntimeBundle, withRuntim
 
 /** Names and types outside the clusters. */
 function checkFile(file: GitopsFile): Finding[] {
-  const { flux, plugin, ...clusters } = file;
+  const { attach, clusters, flux, plugin } = file;
+  const inFile = checkNames(file, ["plugin", "clusters", "attach", "flux", "hosts"], "the file", "");
+  const unnamed = [
+    ...checkSection(plugin, "plugin"),
+    ...checkSection(flux, "flux"),
+    ...checkSections(clusters, "clusters"),
+    ...checkSections(attach, "attach"),
+  ];
+  if (unnamed.length > 0) return [...inFile, ...unnamed];
   const { certManager, ...args } = plugin ?? {};
   return [
-    ...checkNames(clusters, ["plugin", "clusters", "attach", "flux", "hosts"], "the file", ""),
+    ...inFile,
     ...checkNames(flux ?? {}, ["variables"], "flux", "flux"),
     ...checkNames(plugin ?? {}, PLUGIN_FIELDS, "plugin", "plugin"),
     ...findingsBelow(

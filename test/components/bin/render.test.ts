@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { NODE_IMAGE } from "../../../components/plan/cluster/images";
+import { findingText } from "../../../components/plan/findings/findings";
 import type { Manifest } from "../../../components/render/kubernetes/objects";
 import { type GitopsFile, renderGitops } from "../../../components/render/kubernetes/gitops";
 import { renderCluster } from "../../../components/render/kubernetes/clusterObjects";
@@ -151,6 +152,29 @@ test("a name of a variable is a name", () => {
     "error PB014 flux.variables[1]",
   ]);
   expect(manifests).toEqual([]);
+});
+
+test.each([
+  ["flux", "PB191 flux: it is empty"],
+  ["plugin", "PB191 plugin: it is empty"],
+  ["clusters", "PB191 clusters: it is empty"],
+  ["plugn", "PB190 plugn: the file has no field 'plugn'; did you mean plugin?"],
+  ["cluster", "PB190 cluster: the file has no field 'cluster'; did you mean clusters?"],
+])("an empty or unknown section '%s' is refused, and nothing is rendered", (section, expected) => {
+  const { findings, manifests } = renderGitops({ ...file(), [section]: null }, BUNDLE, false);
+  expect(findings.map(findingText)).toEqual([expect.stringContaining(expected)]);
+  expect(manifests).toEqual([]);
+});
+
+test.each([
+  [{ clusters: ["a"] }, "PB191 clusters: it is a list, and must be a section with names"],
+  [{ clusters: { a: 3 } }, "PB191 clusters.a: it is the number 3, and must be a section with names"],
+  [{ attach: { a: null } }, "PB191 attach.a: it is empty"],
+  [{ plugin: "x" }, 'PB191 plugin: it is the text "x", and must be a section with names'],
+])("%j is refused in words", (wrong, expected) => {
+  expect(renderGitops(wrong as never, BUNDLE, false).findings.map(findingText)).toEqual([
+    expect.stringContaining(expected),
+  ]);
 });
 
 test("the objects equal those of the components", () => {
