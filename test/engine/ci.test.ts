@@ -22,6 +22,7 @@ import {
 } from "../harness/ciJobs";
 import { ForgeDouble } from "../harness/doubles/forgeDouble";
 import { installLanguageHost } from "../harness/doubles/languageHostDouble";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
 const TOKEN = "planted-token";
 const INSTALL = 'ln -sfn "$MODULES" node_modules';
@@ -174,16 +175,19 @@ test("GitHub: a weaker change, its failed preview and its repair are one comment
   expect(`${weaker.log}${failed.log}${bodies().join("")}`).not.toContain(TOKEN);
 });
 
-test("GitHub: the deployed state is another base, and a merge base that cannot be previewed is said", async () => {
-  forge = await ForgeDouble.start({ kind: "github", token: TOKEN });
-  push("change", program(7));
-  expect((await github({ compare: "deployed" })).exitCode).toBe(0);
-  expect(bodies()[0]).toMatch(/1 strengthened\n[^]*ledger is new[^]*compared with what is deployed/);
-  expect((await github({ install: "exit 7" })).exitCode).toBe(2);
-  expect(bodies()).toEqual([expect.stringContaining("there is nothing to compare with: unable to read")]);
-});
+test.runIf(NIGHTLY)(
+  "GitHub: the deployed state is another base, and a merge base that cannot be previewed is said",
+  async () => {
+    forge = await ForgeDouble.start({ kind: "github", token: TOKEN });
+    push("change", program(7));
+    expect((await github({ compare: "deployed" })).exitCode).toBe(0);
+    expect(bodies()[0]).toMatch(/1 strengthened\n[^]*ledger is new[^]*compared with what is deployed/);
+    expect((await github({ install: "exit 7" })).exitCode).toBe(2);
+    expect(bodies()).toEqual([expect.stringContaining("there is nothing to compare with: unable to read")]);
+  },
+);
 
-test("GitLab: a weaker change and its failed preview are one note", async () => {
+test.runIf(NIGHTLY)("GitLab: a weaker change and its failed preview are one note", async () => {
   forge = await ForgeDouble.start({ kind: "gitlab", token: TOKEN });
   const play = async (): Promise<JobResult> => {
     const workspace = await checkout("refs/heads/change");

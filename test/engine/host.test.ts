@@ -16,6 +16,7 @@ import { run, runOk } from "../../tools/parts/process";
 import { loadExample, openStack } from "../../tools/parts/pulumi/pulumiEngine";
 import { stateTexts } from "../harness/compare/engineTexts";
 import { LocalHost } from "./localHost";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
 /** The value that ALTER SYSTEM had set before. A destroy must restore its quotes and backslashes exactly. */
 const PREVIOUS_COMMAND = `echo 'it''s "mine" \\ 100%%' && false`;
@@ -290,49 +291,59 @@ async function pgCtl(...args: readonly string[]): Promise<void> {
   );
 }
 
-test("the runbook of this machine, command by command, ends with every row and fully readable repositories", async () => {
-  const { cluster } = host;
-  const { outputs } = await up(await open());
-  const { scenarios } =
-    runbookOf(JSON.parse(String(outputs["topology"])) as Topology) ?? expect.fail("there is no runbook");
-  /** Runs each command as the account that sudo would switch to, and returns the output. */
-  const carryOut = async (id: string, args: Readonly<Record<string, string>> = {}): Promise<string> => {
-    const { steps } = scenarios.find((one) => one.id === id) ?? expect.fail(`there is no ${id}`);
-    const output: string[] = [];
-    for (const command of steps.filter(({ isOptional }) => isOptional !== true).flatMap(({ commands }) => commands)) {
-      const line = Object.entries(args).reduce((text, [arg, value]) => text.replaceAll(`<${arg}>`, value), command);
-      const [, account, rest = line] = /^sudo (?:-u (\S+) )?(.*)$/.exec(line) ?? [];
-      if (line === "pulumi up") await up(await open());
-      else {
-        const options = line.startsWith("pulumi ")
-          ? { env: host.programFolder.env, cwd: host.programFolder.folder }
-          : { cwd: "/" };
-        const user = account === undefined ? {} : { user: cluster.user };
-        const ended = await run("sh", ["-c", / recover/.test(rest) ? `${rest} --yes` : rest], { ...options, ...user });
-        expect([line, ended.exitCode, ended.exitCode === 0 ? "" : ended.stdout + ended.stderr]).toEqual([line, 0, ""]);
-        output.push(ended.stdout);
+test.runIf(NIGHTLY)(
+  "the runbook of this machine, command by command, ends with every row and fully readable repositories",
+  async () => {
+    const { cluster } = host;
+    const { outputs } = await up(await open());
+    const { scenarios } =
+      runbookOf(JSON.parse(String(outputs["topology"])) as Topology) ?? expect.fail("there is no runbook");
+    /** Runs each command as the account that sudo would switch to, and returns the output. */
+    const carryOut = async (id: string, args: Readonly<Record<string, string>> = {}): Promise<string> => {
+      const { steps } = scenarios.find((one) => one.id === id) ?? expect.fail(`there is no ${id}`);
+      const output: string[] = [];
+      for (const command of steps.filter(({ isOptional }) => isOptional !== true).flatMap(({ commands }) => commands)) {
+        const line = Object.entries(args).reduce((text, [arg, value]) => text.replaceAll(`<${arg}>`, value), command);
+        const [, account, rest = line] = /^sudo (?:-u (\S+) )?(.*)$/.exec(line) ?? [];
+        if (line === "pulumi up") await up(await open());
+        else {
+          const options = line.startsWith("pulumi ")
+            ? { env: host.programFolder.env, cwd: host.programFolder.folder }
+            : { cwd: "/" };
+          const user = account === undefined ? {} : { user: cluster.user };
+          const ended = await run("sh", ["-c", / recover/.test(rest) ? `${rest} --yes` : rest], {
+            ...options,
+            ...user,
+          });
+          expect([line, ended.exitCode, ended.exitCode === 0 ? "" : ended.stdout + ended.stderr]).toEqual([
+            line,
+            0,
+            "",
+          ]);
+          output.push(ended.stdout);
+        }
       }
-    }
-    return output.join("\n");
-  };
-  await cluster.stop();
-  await pgCtl("start");
-  await cluster.sql("CREATE TABLE ledger AS SELECT id, md5(id::text) FROM generate_series(1, 1000) AS id");
-  for (const name of readdirSync(host.nasPath)) rmSync(join(host.nasPath, name), { recursive: true });
-  await carryOut("repository-1-lost");
-  await carryOut("archiving");
-  expect((await info())[0]?.backup.filter(({ database }) => database["repo-key"] === 1).length).toBeGreaterThan(0);
+      return output.join("\n");
+    };
+    await cluster.stop();
+    await pgCtl("start");
+    await cluster.sql("CREATE TABLE ledger AS SELECT id, md5(id::text) FROM generate_series(1, 1000) AS id");
+    for (const name of readdirSync(host.nasPath)) rmSync(join(host.nasPath, name), { recursive: true });
+    await carryOut("repository-1-lost");
+    await carryOut("archiving");
+    expect((await info())[0]?.backup.filter(({ database }) => database["repo-key"] === 1).length).toBeGreaterThan(0);
 
-  // Backup labels have a resolution of one second, so the newest backup must be older than the target time.
-  await cluster.sql("SELECT pg_sleep(1.1)");
-  const time = await cluster.value("SELECT clock_timestamp()::text");
-  await cluster.sql("SELECT pg_sleep(1.1); DELETE FROM ledger");
-  await carryOut("time", { TIME: time });
-  expect(await cluster.value("SELECT count(*) FROM ledger")).toBe("1000");
-  expect(await carryOut("keys-lost")).toContain(passphrase);
-  await pgCtl("stop");
-  await cluster.start();
-});
+    // Backup labels have a resolution of one second, so the newest backup must be older than the target time.
+    await cluster.sql("SELECT pg_sleep(1.1)");
+    const time = await cluster.value("SELECT clock_timestamp()::text");
+    await cluster.sql("SELECT pg_sleep(1.1); DELETE FROM ledger");
+    await carryOut("time", { TIME: time });
+    expect(await cluster.value("SELECT count(*) FROM ledger")).toBe("1000");
+    expect(await carryOut("keys-lost")).toContain(passphrase);
+    await pgCtl("stop");
+    await cluster.start();
+  },
+);
 
 test("the state, the engine's output, the topology, the readable files and the logs contain no secret", async () => {
   const secrets = { passphrase, secretKey: host.s3.secretKey, accessKey: host.s3.accessKey };

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { LocalOutputs, LocalSettings } from "../../examples/local/program";
 import { loadExample, openStack } from "../../tools/parts/pulumi/pulumiEngine";
 import { LocalHost } from "./localHost";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
 let host: LocalHost;
 let program: (settings: LocalSettings) => LocalOutputs;
@@ -42,7 +43,7 @@ test("without allowRestart the update waits for the user's restart, and the next
   expect(await host.cluster.value("SHOW archive_command")).toBe("");
 });
 
-test("the program of Pulumi.yaml does the same, with the stack's configuration", async () => {
+test.runIf(NIGHTLY)("the program of Pulumi.yaml does the same, with the stack's configuration", async () => {
   const { bucket, dataDirectory, nasPath } = host.settings();
   const stack = await openStack(host.programFolder, "configured", () =>
     loadExample<LocalOutputs>(host.programFolder, "local", "index"),

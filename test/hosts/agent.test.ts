@@ -477,40 +477,43 @@ describe("files and units on a host", async () => {
     await shell(`ln -sfn ${folder} ${SECRETS}`);
   };
 
-  test("commits wait for the bucket, also after a boot, and with a limit no longer when the agent cannot start", async () => {
-    const names = (): Promise<string> => sql("SHOW synchronous_standby_names");
-    const waits = (): Promise<true> =>
-      waitFor("waiting commits", 120_000, async () => ((await names()) === "pgbackstop" ? true : null));
-    streaming = { synchronous: "any", degradeAfterSeconds: 5 };
-    await up();
-    await waits();
-    await host.reboot();
-    // Nothing but a commit asks for the agent here: without the boot's start it would wait for ever.
-    await waitFor("a commit after the boot", 120_000, async () =>
-      (await host.run(["runuser", "-u", "postgres", "--", "psql", "-XAtqc", "INSERT INTO ledger DEFAULT VALUES"]))
-        .exitCode === 0
-        ? true
-        : null,
-    );
-    expect(await names()).toBe("pgbackstop");
-    await shell(`mv ${CREDENTIALS} ${CREDENTIALS}.away; systemctl kill --signal=KILL ${AGENT}.service`);
-    const beganMs = performance.now();
-    await sql("INSERT INTO ledger DEFAULT VALUES");
-    console.log(
-      `${host.suite} a commit waited ${((performance.now() - beganMs) / 1000).toFixed(1)} s for an agent that cannot start`,
-    );
-    expect(await names()).toBe("");
-    expect(await shell("journalctl --no-pager -o cat -u pgbackstop-main-degrade")).toContain(
-      "commits no longer wait for the repositories: no agent has answered for 5 seconds",
-    );
-    await shell(`mv ${CREDENTIALS}.away ${CREDENTIALS}; systemctl start ${AGENT}.service`);
-    await waits();
-    await sql("INSERT INTO ledger DEFAULT VALUES");
-    streaming = null;
-    await up();
-    expect(await shell("ls /etc/systemd/system /usr/local/lib/pgbackstop")).not.toContain("degrade");
-    await waitFor("the setting", 60_000, async () => ((await names()) === "" ? true : null));
-  });
+  test.runIf(NIGHTLY)(
+    "commits wait for the bucket, also after a boot, and with a limit no longer when the agent cannot start",
+    async () => {
+      const names = (): Promise<string> => sql("SHOW synchronous_standby_names");
+      const waits = (): Promise<true> =>
+        waitFor("waiting commits", 120_000, async () => ((await names()) === "pgbackstop" ? true : null));
+      streaming = { synchronous: "any", degradeAfterSeconds: 5 };
+      await up();
+      await waits();
+      await host.reboot();
+      // Nothing but a commit asks for the agent here: without the boot's start it would wait for ever.
+      await waitFor("a commit after the boot", 120_000, async () =>
+        (await host.run(["runuser", "-u", "postgres", "--", "psql", "-XAtqc", "INSERT INTO ledger DEFAULT VALUES"]))
+          .exitCode === 0
+          ? true
+          : null,
+      );
+      expect(await names()).toBe("pgbackstop");
+      await shell(`mv ${CREDENTIALS} ${CREDENTIALS}.away; systemctl kill --signal=KILL ${AGENT}.service`);
+      const beganMs = performance.now();
+      await sql("INSERT INTO ledger DEFAULT VALUES");
+      console.log(
+        `${host.suite} a commit waited ${((performance.now() - beganMs) / 1000).toFixed(1)} s for an agent that cannot start`,
+      );
+      expect(await names()).toBe("");
+      expect(await shell("journalctl --no-pager -o cat -u pgbackstop-main-degrade")).toContain(
+        "commits no longer wait for the repositories: no agent has answered for 5 seconds",
+      );
+      await shell(`mv ${CREDENTIALS}.away ${CREDENTIALS}; systemctl start ${AGENT}.service`);
+      await waits();
+      await sql("INSERT INTO ledger DEFAULT VALUES");
+      streaming = null;
+      await up();
+      expect(await shell("ls /etc/systemd/system /usr/local/lib/pgbackstop")).not.toContain("degrade");
+      await waitFor("the setting", 60_000, async () => ((await names()) === "" ? true : null));
+    },
+  );
 
   test("existing secrets of the host are used in place, and copied nowhere", async () => {
     await expect(up(9, true)).rejects.toThrow(`${SECRETS}/r2.conf, ${SECRETS}/r2-passphrase: missing on 127.0.0.1`);
@@ -611,60 +614,63 @@ describe("files and units on a host", async () => {
     await waitForArchive();
   });
 
-  test("streaming, enabled here, restores transactions committed seconds before the server died with its disk", async () => {
-    streaming = { intervalSeconds: STREAM_INTERVAL_SECONDS };
-    topology = String((await up(9, true))["topology"]);
-    const printed = await host.runOk([
-      "systemd-analyze",
-      "security",
-      "--no-pager",
-      "--offline=true",
-      `/etc/systemd/system/${AGENT}.service`,
-    ]);
-    const score = Number(/exposure level for \S+: ([0-9.]+)/.exec(printed)?.[1]);
-    console.log(`${host.suite} ${AGENT}.service with streaming: ${score}`);
-    expect(score).toBeLessThanOrEqual(2);
-    await sql(
-      "CREATE TABLE beats (at timestamptz PRIMARY KEY DEFAULT clock_timestamp()); INSERT INTO beats DEFAULT VALUES",
-    );
-    const lsn = await sql("SELECT pg_current_wal_flush_lsn() - '0/0'");
-    await waitFor("the stream into both repositories", 120_000, async () => {
-      const { stdout } = await host.run(["/usr/local/bin/pgbackstop", "status", "--output=json"]);
-      const { repos } = JSON.parse(stdout) as { repos: { stream: { lsn: string } | null }[] };
-      const reached = repos.map(({ stream }) => (stream === null ? 0n : parseLsn(stream.lsn)));
-      return reached.length === 2 && reached.every((each) => each >= BigInt(lsn)) ? true : null;
-    });
-    await host.runOk(["/usr/local/bin/pgbackstop", "check"]);
-    // From here on no segment fills up or is switched, so complete segments alone would restore none of these rows.
-    const beating = host.run([
-      "runuser",
-      "-u",
-      "postgres",
-      "--",
-      "sh",
-      "-c",
-      "while psql -qX -c 'INSERT INTO beats DEFAULT VALUES'; do sleep 0.1; done",
-    ]);
-    await shell("sleep 6");
-    const killedAt = Number(
-      await shell(`systemctl kill --signal=KILL ${CLUSTER_UNIT} ${AGENT}.service; date '+%s.%N'`),
-    );
-    await empty(DATA);
-    await beating;
-    await shell(`systemctl stop ${CLUSTER_UNIT}; systemctl reset-failed ${CLUSTER_UNIT} || true`);
-    await host.runOk(["/usr/local/bin/pgbackstop", "--repo=2", "restore"]);
-    await host.runOk(["systemctl", "start", CLUSTER_UNIT]);
-    await waitForRecovery(sql);
-    const [count = 0, last = 0] = (await sql("SELECT count(*), extract(epoch FROM max(at)) FROM beats"))
-      .split("|")
-      .map(Number);
-    console.log(`${count} beats came back, the last one ${(killedAt - last).toFixed(1)} s before the kill`);
-    expect(killedAt - last).toBeLessThan(STREAM_INTERVAL_SECONDS + STREAM_SLACK_SECONDS);
-    expect(count).toBeGreaterThan(1);
-    await writeSegments(1);
-    await waitForArchive();
-    expect(await host.runOk(["/usr/local/bin/pgbackstop", "verify"])).not.toContain("missing");
-  });
+  test.runIf(NIGHTLY)(
+    "streaming, enabled here, restores transactions committed seconds before the server died with its disk",
+    async () => {
+      streaming = { intervalSeconds: STREAM_INTERVAL_SECONDS };
+      topology = String((await up(9, true))["topology"]);
+      const printed = await host.runOk([
+        "systemd-analyze",
+        "security",
+        "--no-pager",
+        "--offline=true",
+        `/etc/systemd/system/${AGENT}.service`,
+      ]);
+      const score = Number(/exposure level for \S+: ([0-9.]+)/.exec(printed)?.[1]);
+      console.log(`${host.suite} ${AGENT}.service with streaming: ${score}`);
+      expect(score).toBeLessThanOrEqual(2);
+      await sql(
+        "CREATE TABLE beats (at timestamptz PRIMARY KEY DEFAULT clock_timestamp()); INSERT INTO beats DEFAULT VALUES",
+      );
+      const lsn = await sql("SELECT pg_current_wal_flush_lsn() - '0/0'");
+      await waitFor("the stream into both repositories", 120_000, async () => {
+        const { stdout } = await host.run(["/usr/local/bin/pgbackstop", "status", "--output=json"]);
+        const { repos } = JSON.parse(stdout) as { repos: { stream: { lsn: string } | null }[] };
+        const reached = repos.map(({ stream }) => (stream === null ? 0n : parseLsn(stream.lsn)));
+        return reached.length === 2 && reached.every((each) => each >= BigInt(lsn)) ? true : null;
+      });
+      await host.runOk(["/usr/local/bin/pgbackstop", "check"]);
+      // From here on no segment fills up or is switched, so complete segments alone would restore none of these rows.
+      const beating = host.run([
+        "runuser",
+        "-u",
+        "postgres",
+        "--",
+        "sh",
+        "-c",
+        "while psql -qX -c 'INSERT INTO beats DEFAULT VALUES'; do sleep 0.1; done",
+      ]);
+      await shell("sleep 6");
+      const killedAt = Number(
+        await shell(`systemctl kill --signal=KILL ${CLUSTER_UNIT} ${AGENT}.service; date '+%s.%N'`),
+      );
+      await empty(DATA);
+      await beating;
+      await shell(`systemctl stop ${CLUSTER_UNIT}; systemctl reset-failed ${CLUSTER_UNIT} || true`);
+      await host.runOk(["/usr/local/bin/pgbackstop", "--repo=2", "restore"]);
+      await host.runOk(["systemctl", "start", CLUSTER_UNIT]);
+      await waitForRecovery(sql);
+      const [count = 0, last = 0] = (await sql("SELECT count(*), extract(epoch FROM max(at)) FROM beats"))
+        .split("|")
+        .map(Number);
+      console.log(`${count} beats came back, the last one ${(killedAt - last).toFixed(1)} s before the kill`);
+      expect(killedAt - last).toBeLessThan(STREAM_INTERVAL_SECONDS + STREAM_SLACK_SECONDS);
+      expect(count).toBeGreaterThan(1);
+      await writeSegments(1);
+      await waitForArchive();
+      expect(await host.runOk(["/usr/local/bin/pgbackstop", "verify"])).not.toContain("missing");
+    },
+  );
 
   const scenarioOf = (id: string): RunbookScenario =>
     runbookOf(JSON.parse(topology) as Topology)?.scenarios.find((one) => one.id === id) ??
@@ -704,33 +710,39 @@ describe("files and units on a host", async () => {
     expect(await shell(`ls -d ${DATA}.before-recover-*`)).toContain(DATA);
   });
 
-  test("the runbook's scenario of a table: the commands that find prints restore it in place, and nothing else changes", async () => {
-    await sql(
-      "CREATE TABLE goods AS SELECT id, md5(id::text) AS name FROM generate_series(1, 1000) id; DELETE FROM goods WHERE id > 10",
-    );
-    const rows = await rowCount();
-    const printed = await runOverSsh(host, "deploy", "sudo pgbackstop find --table=goods");
-    const target =
-      /^ {2}just before it: (.*)$/m.exec(printed.stdout)?.[1] ?? expect.fail(printed.stdout + printed.stderr);
-    await carryOut(scenarioOf("table"), { DATABASE: "postgres", SCHEMA: "public", TABLE: "goods", TARGET: target });
-    expect(await sql("SELECT count(*) FROM goods")).toBe("1000");
-    expect(await rowCount()).toBe(rows);
-    const kept = await sql("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'goods_before_%'");
-    expect(await sql(`SELECT count(*) FROM ${kept}.goods`)).toBe("10");
-  });
+  test.runIf(NIGHTLY)(
+    "the runbook's scenario of a table: the commands that find prints restore it in place, and nothing else changes",
+    async () => {
+      await sql(
+        "CREATE TABLE goods AS SELECT id, md5(id::text) AS name FROM generate_series(1, 1000) id; DELETE FROM goods WHERE id > 10",
+      );
+      const rows = await rowCount();
+      const printed = await runOverSsh(host, "deploy", "sudo pgbackstop find --table=goods");
+      const target =
+        /^ {2}just before it: (.*)$/m.exec(printed.stdout)?.[1] ?? expect.fail(printed.stdout + printed.stderr);
+      await carryOut(scenarioOf("table"), { DATABASE: "postgres", SCHEMA: "public", TABLE: "goods", TARGET: target });
+      expect(await sql("SELECT count(*) FROM goods")).toBe("1000");
+      expect(await rowCount()).toBe(rows);
+      const kept = await sql("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'goods_before_%'");
+      expect(await sql(`SELECT count(*) FROM ${kept}.goods`)).toBe("10");
+    },
+  );
 
-  test("the runbook's scenarios of a lost repository and of a failing archive end with fully readable repositories", async () => {
-    await waitForArchive();
-    await empty("/srv/first");
-    await carryOut(scenarioOf("repository-1-lost"));
-    await carryOut(scenarioOf("archiving"));
-    await writeSegments(1);
-    await waitForArchive();
-    const info = JSON.parse(await host.runOk(["/usr/local/bin/pgbackstop", "info", "--output=json"])) as {
-      backup: { database: { "repo-key": number } }[];
-    }[];
-    expect(info[0]?.backup.filter(({ database }) => database["repo-key"] === 1).length).toBeGreaterThan(0);
-  });
+  test.runIf(NIGHTLY)(
+    "the runbook's scenarios of a lost repository and of a failing archive end with fully readable repositories",
+    async () => {
+      await waitForArchive();
+      await empty("/srv/first");
+      await carryOut(scenarioOf("repository-1-lost"));
+      await carryOut(scenarioOf("archiving"));
+      await writeSegments(1);
+      await waitForArchive();
+      const info = JSON.parse(await host.runOk(["/usr/local/bin/pgbackstop", "info", "--output=json"])) as {
+        backup: { database: { "repo-key": number } }[];
+      }[];
+      expect(info[0]?.backup.filter(({ database }) => database["repo-key"] === 1).length).toBeGreaterThan(0);
+    },
+  );
 
   test.runIf(NIGHTLY)(
     "the runbook's scenario of a lost host, command by command, ends with every row on a new machine that has backups",

@@ -434,7 +434,7 @@ describe("drills of a cluster", async () => {
     expect(await leftOf("orders-drill-faults")).toEqual([]);
   });
 
-  test("a corrupted block in a file of the repository ends the restore", async () => {
+  test.runIf(NIGHTLY)("a corrupted block in a file of the repository ends the restore", async () => {
     const folder = join(stack.second.bucketPath, "orders", "backup");
     const large = readdirSync(folder, { recursive: true, encoding: "utf8" })
       .map((file) => join(folder, file))
@@ -467,7 +467,7 @@ describe("drills of a cluster", async () => {
     await expect.poll(drills, { timeout: 180_000, interval: 1000 }).toEqual(["repo1 0", "repo2 0"]);
   });
 
-  test.runIf(hasVersions)(
+  test.runIf(hasVersions && NIGHTLY)(
     "a thief empties the first repository, and a CnpgRestore from before has every row",
     async () => {
       const { text } = await callS3(stack.first, { method: "GET", bucket: "first", query: { "list-type": "2" } });
@@ -494,7 +494,7 @@ describe("drills of a cluster", async () => {
     },
   );
 
-  test("a wrong passphrase, and a repository that is readable and empty", async () => {
+  test.runIf(NIGHTLY)("a wrong passphrase, and a repository that is readable and empty", async () => {
     const secret = (await lab.kubectl.list("secrets", "default")).find(
       (each) => atob((each as { data?: Record<string, string> }).data?.["ENCRYPTION_PASS"] ?? "") === PASSPHRASE,
     );

@@ -23,6 +23,7 @@ import type { Lab } from "../harness/kubernetes/lab";
 import { labParts } from "../harness/kubernetes/parts";
 import { renderedObjects } from "../harness/kubernetes/rendered";
 import { segmentsOf } from "../harness/kubernetes/stores";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
 describe("a stack of the components", async () => {
   const parts = await labParts("the components' objects in the lab");
@@ -248,45 +249,48 @@ describe("a stack of the components", async () => {
     expect(status.pluginMetadata?.["type"]).toBe("full");
   });
 
-  test("is followed by a replica cluster through the archive alone, which is backed up and promoted without a new pod", async () => {
-    const follower = (enabled: boolean): CnpgRestore =>
-      new CnpgRestore("follower", {
-        ...stack.common("/follower"),
-        ...volumes,
-        source: { stanza: "orders", repositories: stack.repositoriesAt("/orders"), from: ["repo2"] },
-        replica: { enabled },
-      });
-    await stack.declare(() => follower(true));
-    await lab.kubectl.waitForCondition(CLUSTERS, "follower", "Ready");
-    // CloudNativePG restarts a new instance once more after it has its settings.
-    await expect
-      .poll(() => sql("follower-1", "select pg_is_in_recovery()").catch(String), { timeout: 180_000 })
-      .toBe("t");
-    await sql("orders-1", "insert into goods select g, md5(g::text) from generate_series(10001, 12000) g");
-    const before = await sql("orders-1", sum);
-    const last = await stack.endSegment("orders-1");
-    await expect.poll(() => sql("follower-1", sum).catch(String), { timeout: 180_000 }).toBe(before);
-    // It archives the WAL that it follows to its own repositories.
-    await expect.poll(() => segmentsOf(stack.second, "follower"), { timeout: 180_000 }).toContain(last);
-    const status = await stack.firstBackup("follower");
-    expect(status.error).toBeUndefined();
-    expect(status.pluginMetadata?.["type"]).toBe("full");
+  test.runIf(NIGHTLY)(
+    "is followed by a replica cluster through the archive alone, which is backed up and promoted without a new pod",
+    async () => {
+      const follower = (enabled: boolean): CnpgRestore =>
+        new CnpgRestore("follower", {
+          ...stack.common("/follower"),
+          ...volumes,
+          source: { stanza: "orders", repositories: stack.repositoriesAt("/orders"), from: ["repo2"] },
+          replica: { enabled },
+        });
+      await stack.declare(() => follower(true));
+      await lab.kubectl.waitForCondition(CLUSTERS, "follower", "Ready");
+      // CloudNativePG restarts a new instance once more after it has its settings.
+      await expect
+        .poll(() => sql("follower-1", "select pg_is_in_recovery()").catch(String), { timeout: 180_000 })
+        .toBe("t");
+      await sql("orders-1", "insert into goods select g, md5(g::text) from generate_series(10001, 12000) g");
+      const before = await sql("orders-1", sum);
+      const last = await stack.endSegment("orders-1");
+      await expect.poll(() => sql("follower-1", sum).catch(String), { timeout: 180_000 }).toBe(before);
+      // It archives the WAL that it follows to its own repositories.
+      await expect.poll(() => segmentsOf(stack.second, "follower"), { timeout: 180_000 }).toContain(last);
+      const status = await stack.firstBackup("follower");
+      expect(status.error).toBeUndefined();
+      expect(status.pluginMetadata?.["type"]).toBe("full");
 
-    const pods = await podsOf("follower");
-    await stack.declare(() => follower(false));
-    await expect
-      .poll(() => sql("follower-1", "select pg_is_in_recovery()").catch(String), { timeout: 180_000 })
-      .toBe("f");
-    // PostgreSQL restarts in the same pod: only a replica cluster has archive_mode = always.
-    const written = "insert into goods values (20001, 'after the promotion') on conflict do nothing returning id";
-    await expect.poll(() => sql("follower-1", written).catch(String), { timeout: 180_000 }).toContain("20001");
-    let next = "";
-    const switched = async (): Promise<string> => (next = await stack.endSegment("follower-1").catch(() => ""));
-    await expect.poll(switched, { timeout: 60_000 }).toMatch(/^[0-9A-F]{24}$/);
-    expect(next.slice(0, 8)).not.toBe(last.slice(0, 8));
-    await expect.poll(() => segmentsOf(stack.second, "follower"), { timeout: 180_000 }).toContain(next);
-    expect(await podsOf("follower")).toEqual(pods);
-  });
+      const pods = await podsOf("follower");
+      await stack.declare(() => follower(false));
+      await expect
+        .poll(() => sql("follower-1", "select pg_is_in_recovery()").catch(String), { timeout: 180_000 })
+        .toBe("f");
+      // PostgreSQL restarts in the same pod: only a replica cluster has archive_mode = always.
+      const written = "insert into goods values (20001, 'after the promotion') on conflict do nothing returning id";
+      await expect.poll(() => sql("follower-1", written).catch(String), { timeout: 180_000 }).toContain("20001");
+      let next = "";
+      const switched = async (): Promise<string> => (next = await stack.endSegment("follower-1").catch(() => ""));
+      await expect.poll(switched, { timeout: 60_000 }).toMatch(/^[0-9A-F]{24}$/);
+      expect(next.slice(0, 8)).not.toBe(last.slice(0, 8));
+      await expect.poll(() => segmentsOf(stack.second, "follower"), { timeout: 180_000 }).toContain(next);
+      expect(await podsOf("follower")).toEqual(pods);
+    },
+  );
 
   test("gives an existing running Cluster its archive and a first backup", async () => {
     const info = async (): Promise<string> => (await stack.verb("legacy-1", "info")).stdout;
@@ -305,7 +309,7 @@ describe("a stack of the components", async () => {
     expect(segmentsOf(stack.second, "legacy").length).toBeGreaterThan(0);
   });
 
-  test("hibernates with its last WAL in every repository, and wakes", async () => {
+  test.runIf(NIGHTLY)("hibernates with its last WAL in every repository, and wakes", async () => {
     await sql("legacy-1", "insert into goods values (1000000, 'the last one')");
     const last = await sql("legacy-1", "select pg_walfile_name(pg_current_wal_lsn())");
     await stack.check("legacy-1");

@@ -21,6 +21,7 @@ import { renderedObjects } from "../harness/kubernetes/rendered";
 import { type TakenSnapshot, takenSnapshot } from "../harness/kubernetes/snapshotObjects";
 import { startWebServer, type WebServer } from "../harness/doubles/messageServers";
 import { findRuntime, type RuntimeProgram } from "../harness/real/runtimeCli";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
 const BACKUPS = "backups.postgresql.cnpg.io";
 const SNAPSHOTS = "volumesnapshots.snapshot.storage.k8s.io";
@@ -324,7 +325,7 @@ describe("a real API server", async () => {
   });
 });
 
-describe("a Job of the CronJob", async () => {
+describe.runIf(NIGHTLY)("a Job of the CronJob", async () => {
   const parts = await labParts("removal of old snapshots by a Job");
   if (parts === null) {
     test.skip("a part is missing", () => undefined);

@@ -31,7 +31,7 @@ import { NIGHTLY } from "../../tools/parts/nightly";
 const MINUTES = Number(process.env["PGBACKSTOP_MODEL_MINUTES"] ?? 5);
 const SEED = Number(process.env["PGBACKSTOP_SEED"] ?? 1);
 /** Worlds of the normal run: without and with an S3 server. */
-const RUNS = 3;
+const RUNS = 1;
 const S3_RUNS = 1;
 /** The long run uses the S3 server in one of this many worlds. */
 const S3_EVERY = 3;

@@ -111,6 +111,8 @@ export const TIERS: readonly Tier[] = [
     nightly: {
       "test/engine/exampleProjects.test.ts":
         "`test/package/package.test.ts`: each example compiles with the package; `test/engine/cnpgExamples.test.ts`: examples by the engine",
+      "test/engine/live.test.ts":
+        "`test/engine/cloudRepositories.test.ts` and `test/engine/b2.test.ts`: buckets and keys; `test/interop/live.test.ts`: backups with them",
       "test/engine/sftp.test.ts": "`test/hosts/repositoryHost.test.ts`: an SFTP repository of a host, by the engine",
       "test/engine/stateSize.test.ts":
         "a measurement; `test/kubernetes/content.test.ts`: what an object's state contains",
@@ -164,6 +166,8 @@ export const TIERS: readonly Tier[] = [
         "`test/kubernetes/synchronous.test.ts`: a primary dies with its disk; `test/kubernetes/plugin.test.ts`: WAL has no gap after a failover",
       "test/kubernetes/fullBackups.test.ts":
         "`test/runtime/cnpg/sidecar`: the report of full backups; `test/kubernetes/journey.test.ts`: a backup on an update's request",
+      "test/kubernetes/runbook.test.ts":
+        "`test/hosts/agent.test.ts`: the runbook's commands; `test/kubernetes/drill.test.ts`: a lost cluster's rows come back",
       "test/kubernetes/served.test.ts":
         "`test/kubernetes/plugin.test.ts`: a runtime from an image; `test/runtime/cnpg`: the served program and its digest",
       "test/kubernetes/backlog.test.ts": "a measurement; `test/kubernetes/plugin.test.ts`: WAL that waited arrives",

@@ -10,7 +10,7 @@ import type { RunResult } from "../../../tools/parts/process";
 import { findParts } from "../../harness/real/interopParts";
 import { fillBed } from "../../harness/real/sampleData";
 import { TestBed } from "../../harness/real/testBed";
-import { atNight } from "../../../tools/parts/nightly";
+import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 
 const ATTEMPT = "pgbackstop.attempt";
 /** Saves the manifest after each hundredth of the work, and is slow enough to be killed in the middle. */
@@ -114,7 +114,7 @@ describe.each(STOCKS)("a killed full backup, stock $version", async ({ postgres,
     await expectWhole(label, [1]);
   });
 
-  test("stock ignores attempt files anywhere, and removes them with their backup", async () => {
+  test.runIf(NIGHTLY)("stock ignores attempt files anywhere, and removes them with their backup", async () => {
     const quick = ["backup", "--type=full", "--repo=1", "--compress-level=1", "--no-expire-auto"];
     const [, whole = ""] = /new backup label = (\S+)/.exec((await bed.oursOk(quick)).stdout) ?? [];
     const killed = await killInTheMiddle(bed, await startOurs(["--repo=1"]));

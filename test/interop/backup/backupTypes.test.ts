@@ -95,7 +95,7 @@ function alternate({ binaries, stock }: InteropParts, planned: readonly PlannedR
       expect(await bed.restoreAndCompare({ by: stock, repo: key }), `repo${key}`).toEqual([]);
   });
 
-  test("our full, stock diff, our incr, stock incr: both verify, we restore", async () => {
+  test.runIf(NIGHTLY)("our full, stock diff, our incr, stock incr: both verify, we restore", async () => {
     const [full = ""] = await byOurs(bed, "full");
     await writeMore(bed);
     await byStock(bed, stock, repos, "diff");

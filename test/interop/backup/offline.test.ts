@@ -13,6 +13,7 @@ import { comparableInfo, labelsOf, parseInfo } from "../../harness/compare/infoJ
 import { findParts, type InteropParts } from "../../harness/real/interopParts";
 import { dropTemplates, fillBed, writeMore } from "../../harness/real/sampleData";
 import { TestBed } from "../../harness/real/testBed";
+import { NIGHTLY } from "../../../tools/parts/nightly";
 
 const TITLE = "backups of a server that is down";
 
@@ -89,7 +90,7 @@ function offline({ binaries, stock }: InteropParts): void {
     await expectAgreement(bed, stock);
   });
 
-  test("form chains with stock's, which either program restores without the archive", async () => {
+  test.runIf(NIGHTLY)("form chains with stock's, which either program restores without the archive", async () => {
     await changed();
     await byStock("incr");
     await changed();

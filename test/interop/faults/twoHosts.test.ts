@@ -13,6 +13,7 @@ import { labelsOf, parseInfo } from "../../harness/compare/infoJson";
 import { findParts, type InteropParts, s3Kind } from "../../harness/real/interopParts";
 import { dropTemplates, fillBed } from "../../harness/real/sampleData";
 import { TestBed } from "../../harness/real/testBed";
+import { NIGHTLY } from "../../../tools/parts/nightly";
 
 const TITLE = "two hosts that back up one cluster";
 /** Long enough for the other host to finish a backup if nothing blocked it. */
@@ -119,7 +120,7 @@ function twoHosts({ binaries, stock }: InteropParts): void {
     expect(next.stdout).not.toContain("waiting up to");
   }, 120_000);
 
-  test("a full backup waits for a concurrent full one, and both are complete", async () => {
+  test.runIf(NIGHTLY)("a full backup waits for a concurrent full one, and both are complete", async () => {
     await bed.cluster.stop();
     await besideFull("full");
   });

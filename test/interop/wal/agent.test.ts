@@ -264,7 +264,7 @@ describe("the agent with WAL segments of 64 MiB", async () => {
     return;
   }
 
-  test("pushes them in bounded memory, and they are restored intact", async (context) => {
+  test.runIf(NIGHTLY)("pushes them in bounded memory, and they are restored intact", async (context) => {
     const paths = agentPaths();
     context.onTestFinished(() => rmSync(paths.folder, { recursive: true, force: true }));
     const bed = await TestBed.create({

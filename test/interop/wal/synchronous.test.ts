@@ -17,7 +17,7 @@ import { findParts, s3Kind } from "../../harness/real/interopParts";
 import { findRuntime } from "../../harness/real/runtimeCli";
 import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 
-const KILLS = NIGHTLY ? 30 : 6;
+const KILLS = NIGHTLY ? 30 : 2;
 
 describe("synchronous streaming", async () => {
   const parts = await findParts("synchronous streaming", 18, "2.60");
