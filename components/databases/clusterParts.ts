@@ -8,6 +8,7 @@ import { CHILD_ROLES, childName, renderedName } from "../internal/children";
 import { declareContent } from "../internal/content";
 import {
   type ConfigMap,
+  type CustomResource,
   declareKubernetes,
   declareKubernetesPatch,
   showChild,
@@ -38,6 +39,7 @@ import { type RepositorySecrets, type ClusterPlan } from "../plan/cluster/cluste
 import { engineOf } from "../plan/engines/engines";
 import type { Finding } from "../plan/findings/findings";
 import { type CheckOptions, checkArguments } from "../plan/arguments/checkArguments";
+import { checkTransformedCluster } from "../plan/rules/finalCluster";
 import { topologyOf } from "../plan/topology/topology";
 import type { DeployedRuntime, EngineContext } from "../render/engines/engine";
 import { type BackupSpec, oneShotBackups, oneShotBackupsByRepository } from "../render/kubernetes/clusterObjects";
@@ -303,6 +305,8 @@ export type RenderObjects = (
 
 /** Parent and dependencies of children. */
 export interface ChildScope {
+  /** Of the component, for errors. */
+  readonly title: string;
   readonly name: string;
   readonly parent: pulumi.Resource;
   /** Takes over fields that another manager has set. */
@@ -486,8 +490,18 @@ export function declareObjects(
         : declareKubernetes(own, object, awaited);
     made.set(role, child);
     showChild(scope.parent, role, child);
+    if (role === "cluster") checkTransformed(scope.title, filled, child);
   }
   return made;
+}
+
+/** A transform of the program changes an object after its component has judged it. */
+function checkTransformed(title: string, judged: object, made: pulumi.Resource): void {
+  pulumi
+    .all([(judged as { readonly spec: unknown }).spec, (made as CustomResource & { readonly spec?: unknown }).spec])
+    .apply(([wanted, final]) => {
+      if (final !== undefined) throwErrors(title, checkTransformedCluster(wanted, final));
+    });
 }
 
 /**

@@ -636,7 +636,10 @@ export interface ClusterMonitoringArgs extends BackupMonitoringArgs {
   disableDefaultQueries?: pulumi.Input<boolean>;
 }
 
-/** Fields merged into the rendered objects: objects are merged, null removes. */
+/**
+ * Fields merged into the rendered objects. Lists merge by the names of their items, null removes a field. Rules and
+ * topology read what results.
+ */
 export interface ClusterOverrides {
   /** Fields of the Cluster object, from `metadata` or `spec` on. */
   cluster?: pulumi.Inputs;

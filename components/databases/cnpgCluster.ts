@@ -1,5 +1,5 @@
 /** A PostgreSQL cluster of CloudNativePG with its backups. */
-import { requireArguments } from "../internal/validate";
+import { requireArguments, throwErrors } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import { claimCluster } from "./sharedUse";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
@@ -15,11 +15,12 @@ import {
   shownChild,
   shownChildren,
 } from "../internal/kubernetesObjects";
+import { settleOverrides } from "../plan/cluster/overrides";
 import { type ClusterPlan, majorOfCluster } from "../plan/cluster/clusterPlan";
 import type { ClusterDatabasePlan } from "../plan/model/plan";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
 import type { EngineContext } from "../render/engines/engine";
-import { renderCluster } from "../render/kubernetes/clusterObjects";
+import { checkOverrides, renderCluster } from "../render/kubernetes/clusterObjects";
 import { FULL_BACKUP_ROLE, renderFullBackupGate } from "../render/kubernetes/fullBackupGate";
 import type { RenderedObject } from "../render/kubernetes/objects";
 import { recoverySource } from "../render/kubernetes/source";
@@ -137,17 +138,18 @@ export class CnpgCluster extends pulumi.ComponentResource {
     const inputs = { ...others, secrets: own.secrets, sourceSecrets: source.secrets };
 
     const made = objects.get("cluster");
+    const { settings } = settleOverrides(args);
     this.clusterName = made === undefined ? pulumi.output(cluster) : made.urn.apply(() => pulumi.output(cluster));
     const resolved = (): pulumi.Output<ClusterDatabasePlan> => checked.resolved.apply(({ database }) => database);
     this.drilled = drilledDatabase(known.database, args, deferred, resolved, checked.awaitsValues);
     warnUndrilled(this, this.drilled, known.database.silence);
     this.access = {
       ...clusterAccess(checked, inputs, args.namespace, this.clusterName),
-      superuserAccess: args.superuserAccess ?? false,
+      superuserAccess: settings.superuserAccess ?? false,
     };
     const stanza = fillText(known.database.stanza, deferred);
-    this.source = sourceOf(stanza, args, versionOf(checked, args));
-    this.like = likeOf(args);
+    this.source = sourceOf(stanza, args, versionOf(checked, settings));
+    this.like = likeOf(settings);
     this.stanza = pulumi.output(stanza);
     this.topology = checked.resolved.apply(({ database }) => renderTopology(topologyOf(database)));
     this.repositoryNames = pulumi.output(known.database.repositories.map((repository) => repository.name));
@@ -290,6 +292,7 @@ function declaredCluster(args: CnpgClusterArgs): object {
 
 function renderAll({ source }: ClusterPlan, context: EngineContext, sourceContext: EngineContext): RenderedObject[] {
   const from = source === null ? null : recoverySource(sourceContext, source);
+  throwErrors(`CnpgCluster ${context.database.name}`, checkOverrides(context, from));
   return [...renderCluster(context, from), ...renderFullBackupGate(context)];
 }
 

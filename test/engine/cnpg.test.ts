@@ -545,6 +545,37 @@ test("a refused destroy of a protected cluster deletes none of its objects", asy
   expect(objects()).toEqual([]);
 });
 
+test("overrides count as arguments; a transform of the archiver, or of what was judged, fails the preview", async () => {
+  const declare = (spec: Values, change: (spec: Values) => Values): Promise<Stack> =>
+    openStack(programFolder, "changed", async () => {
+      const key = new CipherPassphrase("changed-key", {}, { protect: false });
+      const { target } = bucket("changed-b2", "s3.eu-central-003.backblazeb2.com", "eu-central-003", key);
+      const changed: pulumi.ResourceTransform = ({ opts, props, type }) =>
+        type === CLUSTER ? { opts, props: { ...props, spec: change(props["spec"] as Values) } } : undefined;
+      const args: CnpgClusterArgs = {
+        namespace: "changed",
+        storageGiB: 1,
+        overrides: { cluster: { spec } },
+        repositories: { repo1: { at: target, keepDays: 14 } },
+        schedules: { full: { cron: "0 3 * * 0" } },
+        silence: { PB003: "a test", PB042: "a test" },
+      };
+      const { like, topology } = new CnpgCluster("changed", args, { transforms: [changed] });
+      return { image: like.image, topology };
+    });
+  const same = (spec: Values): Values => spec;
+  const previewed = await declare({ instances: 5, imageName: "own.example.net/pg:17" }, same);
+  const { changeSummary } = await previewed.preview();
+  expect(changeSummary).not.toHaveProperty("update");
+  const failed = async (spec: Values, change: (spec: Values) => Values): Promise<string> =>
+    failureOf((await declare(spec, change)).preview(), printed);
+  expect(await failed({}, (spec) => ({ ...spec, plugins: [] }))).toContain("PB201 spec.plugins");
+  expect(await failed({}, (spec) => ({ ...spec, instances: 1 }))).toContain("PB202 spec.instances");
+  expect(await failed({ plugins: [{ name: "pgbackstop.dev", enabled: false }] }, same)).toContain(
+    "PB201 overrides.cluster.spec.plugins",
+  );
+});
+
 test("what two databases of one program share is an error; two programs in one process do not see each other", async () => {
   const declare = (stackName: string, isTwice: boolean): Promise<Stack> =>
     openStack(programFolder, stackName, async () => {

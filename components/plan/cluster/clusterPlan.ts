@@ -20,6 +20,7 @@ import type {
   StorageSettings,
   TablespaceSettings,
 } from "./declaredCluster";
+import { type Contradiction, isReplica } from "./overrides";
 import { findPostgresImage, majorOf, NODE_IMAGE } from "./images";
 import { DEFAULTS } from "../model/defaults";
 import { isUnknown } from "../model/unknown";
@@ -96,6 +97,8 @@ export interface ClusterDefinition {
   readonly staleCheck: Pick<RunTime, "cron" | "timeZone"> | undefined;
   readonly stanzaKind: string;
   readonly overrides: { readonly cluster?: object | undefined };
+  /** Overrides that arguments contradict. */
+  readonly contradictions: readonly Contradiction[];
 }
 
 export interface ClusterPlan {
@@ -125,7 +128,11 @@ export function runsInPods({ database, source }: Pick<ClusterPlan, "database" | 
 }
 
 /** Fills in the defaults of a Cluster's fields. */
-export function resolveDefinition(database: ClusterDatabasePlan, settings: DeclaredCluster): ClusterDefinition {
+export function resolveDefinition(
+  database: ClusterDatabasePlan,
+  settings: DeclaredCluster,
+  contradictions: readonly Contradiction[],
+): ClusterDefinition {
   const postgresVersion = database.postgresVersion ?? DEFAULT_POSTGRES_VERSION;
   const { imageCatalog, monitoring = {}, processMax = PROCESS_MAX, sidecar = {} } = settings;
   return {
@@ -187,6 +194,7 @@ export function resolveDefinition(database: ClusterDatabasePlan, settings: Decla
           },
     stanzaKind: settings.stanzaKind ?? "Stanza",
     overrides: settings.overrides ?? {},
+    contradictions,
   };
 }
 
@@ -196,7 +204,7 @@ export function resolveDefinition(database: ClusterDatabasePlan, settings: Decla
  */
 function takesFirst({ engine, repositories, schedules }: ClusterDatabasePlan, settings: DeclaredCluster): boolean {
   if (!engineOf(engine).own || repositories.length === 0) return false;
-  if (settings.replica !== undefined && settings.replica.enabled !== false) return false;
+  if (isReplica(settings)) return false;
   return schedules.some(({ name, type }) => settings.schedules?.[type]?.immediate ?? name === "full");
 }
 

@@ -11,12 +11,14 @@ import { resolveClusterDatabase } from "../model/resolveDatabase";
 import { checkCluster } from "../rules";
 import { checkClusterDefinition } from "../rules/clusterDefinition";
 import { withDefaultBackups } from "../schedule/defaultBackups";
+import { isReplica, settleOverrides } from "./overrides";
 import { snapshotPlanOf } from "./snapshotPlan";
 
 /** @param name of the component */
 export function planCluster(name: string, given: DeclaredCluster): ClusterPlan {
-  const usual = withDefaultBackups(name, given);
-  const declared = usual?.settings ?? given;
+  const { contradictions, settings } = settleOverrides(given);
+  const usual = withDefaultBackups(name, settings);
+  const declared = usual?.settings ?? settings;
   const { schedules = {}, snapshots } = declared;
   const base = resolveClusterDatabase(name, {
     ...declared,
@@ -28,12 +30,12 @@ export function planCluster(name: string, given: DeclaredCluster): ClusterPlan {
     ...base,
     ...(usual === null ? {} : { chosen: usual.chosen }),
     ...(volumeSnapshots === null ? {} : { volumeSnapshots }),
-    ...(declared.replica === undefined || declared.replica.enabled === false ? {} : { isReplica: true }),
+    ...(isReplica(declared) ? { isReplica: true } : {}),
     ...(recovery !== undefined && isUnbacked(base) ? { withoutBackups: true } : {}),
   };
   return {
     database,
-    definition: resolveDefinition(database, declared),
+    definition: resolveDefinition(database, declared, contradictions),
     schedules: { ...schedules, ...ownOptions(database, schedules) },
     source: recovery === undefined ? null : resolveSource(database, recovery),
   };

@@ -6,12 +6,7 @@ import { policy, type Rule, rule } from "./ruleRow";
 
 /** Codes are stable: `PB` and three digits. */
 export const RULES = {
-  PB001: rule(
-    "error",
-    "an invalid key of `repositories`",
-    "the number is part of every option name",
-    "`repo1` to `repo256`",
-  ),
+  PB001: rule("error", "an invalid key of `repositories`", "options have its number", "use `repo1` to `repo256`"),
   PB002: rule("error", "no repository", "backups have no destination", "declare at least one, better two"),
   PB003: policy("warning", "one repository only", "losing it loses every backup", "add a second one elsewhere"),
   PB004: rule(
@@ -686,6 +681,9 @@ export const RULES = {
   PB197: rule("error", "two plugins of one kind for one operator", "it calls one of them", "keep one of the two"),
   PB198: rule("error", "two databases in one directory", "each update undoes the other's", "declare each once"),
   PB199: rule("warning", "one stanza for two hosts", "only members of one cluster may", "silence it for those"),
+  PB200: rule("error", "an override that an argument contradicts", "only one can hold", "leave one of the two out"),
+  PB201: rule("error", "a Cluster whose archiver is taken away", "no WAL is stored", "leave the archiver alone"),
+  PB202: rule("error", "a transform that changes what was judged", "the preview judged another", "use arguments"),
 } as const satisfies Readonly<Record<string, Rule>>;
 
 export type RuleCode = keyof typeof RULES;

@@ -50,6 +50,9 @@ export function checkClusterDefinition(resolved: ClusterPlan, attached: boolean)
   return [
     ...checkNames(resolved),
     ...checkStanza("stanza", resolved.database.stanza),
+    ...resolved.definition.contradictions.map(({ fact, path }) =>
+      finding("PB200", path, fact, "leave one of the two out"),
+    ),
     ...(attached ? checkAttachment(resolved) : checkImage(resolved)),
     ...checkParameters(resolved),
     ...checkBootstrap(resolved),

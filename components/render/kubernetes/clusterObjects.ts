@@ -12,6 +12,8 @@ import type {
   StorageSettings,
 } from "../../plan/cluster/declaredCluster";
 import { synchronousField } from "../../plan/cluster/synchronousStandbys";
+import type { Finding } from "../../plan/findings/findings";
+import { checkOverriddenCluster } from "../../plan/rules/finalCluster";
 import { SNAPSHOT_SCHEDULE } from "../../plan/cluster/snapshotPlan";
 import { DEFAULTS } from "../../plan/model/defaults";
 import { engineOf, findEngine } from "../../plan/engines/engines";
@@ -57,7 +59,7 @@ export function renderCluster(context: EngineContext, source: RecoverySource | n
   return [
     ...parts.objects,
     ...(source?.objects ?? []),
-    { role: "cluster", manifest: clusterManifest(context, parts, source) },
+    { role: "cluster", manifest: overridden(context, clusterManifest(context, parts, source)) },
     ...parts.runs.map((run) => scheduledBackup(context, run)),
     ...renderExpiry(context),
     ...renderDrills(context),
@@ -101,6 +103,7 @@ export function renderAttachment(context: EngineContext): RenderedObject[] {
   ].map(canonical);
 }
 
+/** Without overrides. */
 function clusterManifest(context: EngineContext, parts: EngineParts, source: RecoverySource | null): Manifest {
   const { database, definition } = context;
   const spec = given({
@@ -141,7 +144,7 @@ function clusterManifest(context: EngineContext, parts: EngineParts, source: Rec
     monitoring: monitoringSpec(definition),
     resources: resourcesSpec(definition.resources),
   });
-  const base: Manifest = {
+  return {
     apiVersion: CNPG,
     kind: "Cluster",
     metadata: given({
@@ -152,8 +155,18 @@ function clusterManifest(context: EngineContext, parts: EngineParts, source: Rec
     }) as Manifest["metadata"],
     spec,
   };
-  const declared = mergeOver(base, definition.overrides.cluster ?? {});
+}
+
+function overridden(context: EngineContext, base: Manifest): Manifest {
+  const declared = mergeOver(base, context.definition.overrides.cluster ?? {});
   return mergeOver(declared, { spec: { postgresql: synchronous(context) } }) as Manifest;
+}
+
+/** Findings about the Cluster that overrides leave. */
+export function checkOverrides(context: EngineContext, source: RecoverySource | null): Finding[] {
+  if (context.definition.overrides.cluster === undefined) return [];
+  const base = clusterManifest(context, engineParts(context), source);
+  return checkOverriddenCluster(base["spec"], overridden(context, base)["spec"]);
 }
 
 function postgresqlSpec(context: EngineContext): object | undefined {

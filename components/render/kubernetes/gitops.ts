@@ -16,7 +16,7 @@ import type { RepositorySettings } from "../../plan/model/databaseSettings";
 import type { TargetSettings } from "../../plan/repositories/repositoryTypes";
 import type { EngineContext } from "../engines/engine";
 import { bundleConfigMap, type RuntimeBundle } from "./bundle";
-import { renderAttachment, renderCluster } from "./clusterObjects";
+import { checkOverrides, renderAttachment, renderCluster } from "./clusterObjects";
 import { checkFlux, escapedForFlux, findVariables, type FluxSettings, withoutVariables } from "./flux";
 import { certificateObjects, PLUGIN_DEFAULTS, renderPlugin } from "./plugin";
 import { canonical, type Manifest } from "./objects";
@@ -204,6 +204,8 @@ function clusterOf(
     source === null
       ? null
       : recoverySource({ ...context, secrets: secretsOf((recovery?.repositories ?? {}) as Repositories) }, source);
+  const overridden = attached ? [] : findingsBelow(path, checkOverrides(context, from));
+  if (overridden.length > 0) return { manifests: [], findings: [...findings, ...overridden] };
   const objects = attached ? renderAttachment(context) : renderCluster(context, from);
   const isRuntime =
     runtimeImage === undefined && (runsInPods(resolved) || expiresSnapshots(database, definition.snapshots));

@@ -54,8 +54,13 @@ function inOrder(value: unknown): unknown {
     : value;
 }
 
-/** Applies `over` to `base`: objects are merged field by field, null removes a field, any other value replaces it. */
+/**
+ * Applies `over` to `base`: objects are merged field by field, and lists by the names of their items; null removes a
+ * field, any other value replaces it. In a list, the item `{ $patch: "replace" }` drops the items of `base`, and
+ * `{ name, $patch: "delete" }` drops the one of that name, as in Kubernetes' strategic merge patches.
+ */
 export function mergeOver(base: unknown, over: unknown): unknown {
+  if (isNamedList(over)) return mergeItems(isNamedList(base) ? base : [], over);
   if (!isPlainObject(base) || !isPlainObject(over)) return over;
   const merged = Object.entries(over).reduce<Record<string, unknown>>((result, [key, value]) => {
     if (value === undefined) return result;
@@ -63,6 +68,26 @@ export function mergeOver(base: unknown, over: unknown): unknown {
     return { ...result, [key]: mergeOver(result[key], value) };
   }, base);
   return merged;
+}
+
+interface Item extends Record<string, unknown> {
+  readonly $patch?: unknown;
+}
+
+/** Items without a name are no list of this kind: it is one value. */
+function isNamedList(value: unknown): value is readonly Item[] {
+  if (!Array.isArray(value) || !value.every(isPlainObject)) return false;
+  const names = value.filter((item) => item["$patch"] !== "replace").map((item) => item["name"]);
+  return names.every((name) => typeof name === "string") && new Set(names).size === names.length;
+}
+
+function mergeItems(base: readonly Item[], over: readonly Item[]): readonly unknown[] {
+  const isReplaced = over.some(({ $patch }) => $patch === "replace");
+  const given = over.filter(({ $patch }) => $patch !== "replace");
+  const kept = isReplaced ? [] : base;
+  const merged = kept.map((item) => mergeOver(item, given.find(({ name }) => name === item["name"]) ?? {}) as Item);
+  const added = given.filter(({ name }) => !kept.some((item) => item["name"] === name));
+  return [...merged, ...added].filter(({ $patch }) => $patch !== "delete");
 }
 
 function isPlainObject(value: unknown): value is Record<string, unknown> {

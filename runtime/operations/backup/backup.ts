@@ -18,6 +18,7 @@ import type { SeenWalStore } from "../../local/seenWal";
 import type { UserNames } from "../../local/users";
 import { controlFileId, loadControlFile } from "../../postgres/controlFile";
 import { type Scan, scanDataDirectory } from "../../postgres/dataDirectory";
+import { walDirectoryName } from "../../postgres/versions";
 import { loadArchiveInfo } from "../../repository/infoStore";
 import type { Lease } from "../../repository/lease";
 import { loadReconstructedInfo, saveAdopted } from "../../repository/reconstruct";
@@ -25,6 +26,7 @@ import type { Repository } from "../../repository/repository";
 import { checkArchive, checkBackup } from "../shared/identity";
 import type { JobPool } from "../shared/jobs";
 import { KnownWal } from "../shared/knownWal";
+import { openLocalWal } from "../shared/localWal";
 import { type Begin, type BeginOptions, beginInRepositories, findPriors } from "./begin";
 import { type Cluster, OfflineCluster, OnlineCluster } from "./sourceCluster";
 import { copyFiles, warmPool } from "./copy";
@@ -118,6 +120,12 @@ export async function backup(
           archiveStart: begun.walName,
           walSegmentSizeBytes: control.walSegmentSizeBytes,
           onStandby: inRecovery,
+          local: openLocalWal(
+            `${dataDirectory}/${walDirectoryName(control.pgVersion)}`,
+            { version: control.pgVersion, systemId: control.systemId },
+            true,
+            control.walSegmentSizeBytes,
+          ),
         };
   const kept = run.alive.map(({ repo }) => ({ repo, manifest: run.plan(repo.key).manifest }));
   await cluster.keepFiles(kept, deps.users, ctx);

@@ -16,6 +16,7 @@ import { finishBackup } from "../../repository/publish";
 import { type Repository, seal } from "../../repository/repository";
 import type { StoredWal } from "../../repository/walStore";
 import { storedAt } from "../restore/restorePlan";
+import type { LocalWal } from "../shared/localWal";
 import { waitForWal } from "../shared/waitWal";
 import type { Copied } from "./copy";
 import { copyWal } from "./archiveCopy";
@@ -41,6 +42,8 @@ export interface StopWal {
   readonly walSegmentSizeBytes: number;
   /** A standby cannot switch to the next segment. */
   readonly onStandby: boolean;
+  /** `pg_wal` of the server, which decides what its segments contain. */
+  readonly local: Pick<LocalWal, "finishedSha1">;
 }
 
 export async function finish(
@@ -81,12 +84,13 @@ export async function finish(
 async function waitForSegments(
   open: OpenBackup,
   segments: readonly string[],
-  { onStandby, walSegmentSizeBytes: segmentSizeBytes }: StopWal,
+  { local, onStandby, walSegmentSizeBytes: segmentSizeBytes }: StopWal,
   timeoutMs: number,
   ctx: Context,
 ): Promise<StoredWal[]> {
   const archive = open.archive();
-  const wait = { timeoutMs, segmentSizeBytes, moreHints: onStandby ? STANDBY_HINTS : [] };
+  const ownSha1 = (name: string): Promise<string | null> => local.finishedSha1(name);
+  const wait = { timeoutMs, segmentSizeBytes, ownSha1, moreHints: onStandby ? STANDBY_HINTS : [] };
   const files: StoredWal[] = [];
   for (const segment of segments) files.push(await waitForWal(archive, segment, wait, ctx));
   return files;

@@ -1,4 +1,4 @@
-/** `pg_wal` of the running cluster, for {@link heal}. */
+/** `pg_wal` of the running cluster: what the server has written decides what a repository may hold. */
 import { open, readdir } from "../../local/nodeFiles";
 import { nullOn } from "../../base/errors";
 import { WAL_HEADER_SIZE_BYTES } from "../../format/wal/walHeader";
@@ -9,7 +9,6 @@ import type { ClusterIdentity } from "./identity";
 import { isSegment } from "../../repository/walStore";
 import { type PreparedWal, WalPreparer } from "../archivePush/prepareWal";
 
-/** `pg_wal` for heal. */
 export interface LocalWal {
   /** `archive-header-check`: false for a server whose segments have other headers than PostgreSQL's. */
   readonly headerCheck: boolean;
@@ -18,6 +17,8 @@ export interface LocalWal {
    * @throws fileRead when it changed during the read
    */
   prepare(name: string): Promise<PreparedWal | null>;
+  /** SHA-1 of a segment that PostgreSQL has written whole and not removed; null for any other one. */
+  finishedSha1(name: string): Promise<string | null>;
   /** Names that wait for the archive. */
   listReady(): Promise<readonly string[]>;
   /** Names that PostgreSQL takes for archived and has not removed yet. */
@@ -34,13 +35,20 @@ export function openLocalWal(
 ): LocalWal {
   const isWritten = async (name: string): Promise<boolean> =>
     !headerCheck || hasOwnHeader(`${walDirectory}/${name}`, name, cluster);
+  const prepare = async (name: string): Promise<PreparedWal | null> => {
+    // Each call gets its own preparer: PostgreSQL may have rewritten the file since the last read.
+    const preparer = new WalPreparer({ walDirectory, headerCheck, segmentSizeBytes, kindCount: 1 }, cluster);
+    const wal = await nullOn(preparer.prepare(name), "fileMissing");
+    return wal === null || (isSegment(name) && !(await isWritten(name))) ? null : wal;
+  };
   return {
     headerCheck,
-    async prepare(name) {
-      // Each call gets its own preparer: PostgreSQL may have rewritten the file since the last read.
-      const preparer = new WalPreparer({ walDirectory, headerCheck, segmentSizeBytes, kindCount: 1 }, cluster);
-      const wal = await nullOn(preparer.prepare(name), "fileMissing");
-      return wal === null || (isSegment(name) && !(await isWritten(name))) ? null : wal;
+    prepare,
+    async finishedSha1(name) {
+      if (!isFinished(walDirectory, name)) return null;
+      // A segment that PostgreSQL recycles during the read is no longer this one.
+      const wal = await prepare(name).catch(() => null);
+      return wal !== null && isFinished(walDirectory, name) ? wal.sha1 : null;
     },
     listReady: () => listReady(walDirectory, Number.POSITIVE_INFINITY),
     listDone: () => listDone(walDirectory),
@@ -51,7 +59,7 @@ export function openLocalWal(
 /** The same server without its files: an earlier cluster has left none. */
 export function withoutFiles(local: LocalWal): LocalWal {
   const none = async (): Promise<readonly string[]> => [];
-  return { ...local, prepare: async () => null, listReady: none, listDone: none, newest: async () => null };
+  return { ...local, prepare: async () => null, finishedSha1: async () => null, listReady: none, listDone: none, newest: async () => null };
 }
 
 /** Recycled segments have future names until PostgreSQL writes them: their headers still show the former position. */

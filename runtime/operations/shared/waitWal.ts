@@ -3,6 +3,7 @@ import type { Context } from "../../base/context";
 import { type BackupError, fail } from "../../base/errors";
 import type { Repository } from "../../repository/repository";
 import { findWal, type StoredWal } from "../../repository/walStore";
+import { conflictError } from "../archivePush/conflicts";
 import { KnownWal, type OpenArchive } from "./knownWal";
 
 export interface AwaitedArchive extends OpenArchive {
@@ -16,6 +17,8 @@ export interface WaitOptions {
   readonly segmentSizeBytes?: number;
   /** Precede the usual ones. */
   readonly moreHints?: readonly string[];
+  /** SHA-1 of the server's own file; null if it has none. Absent: another server's file counts too. */
+  readonly ownSha1?: (name: string) => Promise<string | null>;
 }
 
 const POLL_MS = 100;
@@ -24,11 +27,12 @@ const POLL_MS_MAX = 1000;
 /**
  * Returns the file once it is the only one of its name and counts by its bytes: a damaged file may still be replaced.
  * @throws archiveTimeout (82) naming the repository that lacks the segment or has a damaged one, archiveDuplicate (45)
+ * when it has other content than the server
  */
 export async function waitForWal(
   { archiveId, known, pass, repo }: AwaitedArchive,
   name: string,
-  { moreHints = [], segmentSizeBytes, timeoutMs }: WaitOptions,
+  { moreHints = [], ownSha1, segmentSizeBytes, timeoutMs }: WaitOptions,
   ctx: Context,
 ): Promise<StoredWal> {
   const archive = { archiveId, pass };
@@ -38,8 +42,12 @@ export async function waitForWal(
   for (;;) {
     const files = await findWal(repo, archiveId, name);
     const [stored] = files;
-    if (stored !== undefined && files.length === 1 && (await content.isGood(stored, archive, segmentSizeBytes)))
+    if (stored !== undefined && files.length === 1 && (await content.isGood(stored, archive, segmentSizeBytes))) {
+      const own = (await ownSha1?.(name)) ?? stored.sha1;
+      const conflict = own === stored.sha1 ? null : conflictError(repo.key, [name]);
+      if (conflict !== null) throw conflict;
       return stored;
+    }
     if (ctx.clock.monotonicMs() >= deadline) throw timeoutError(repo, name, files, timeoutMs, moreHints);
     await ctx.clock.sleep(pauseMs, ctx.signal);
     pauseMs = Math.min(pauseMs * 2, POLL_MS_MAX);

@@ -118,10 +118,10 @@ function twoHosts({ binaries, stock }: InteropParts): void {
     await first.stop("SIGTERM");
     const next = await bed.oursOk([...args, "--no-expire-auto"], { config: other });
     expect(next.stdout).not.toContain("waiting up to");
+    await bed.cluster.stop();
   }, 120_000);
 
   test.runIf(NIGHTLY)("a full backup waits for a concurrent full one, and both are complete", async () => {
-    await bed.cluster.stop();
     await besideFull("full");
   });
 

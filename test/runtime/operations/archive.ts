@@ -14,6 +14,7 @@ export function emptyWal(over: Partial<LocalWal> = {}): LocalWal {
   return {
     headerCheck: true,
     prepare: async () => null,
+    finishedSha1: async () => null,
     listReady: async () => [],
     listDone: async () => [],
     newest: async () => ({ timeline: 99, segment: "F".repeat(16), isFinished: true }),

@@ -211,9 +211,19 @@ test("pg_dump imports databases of a running server", () => {
 
 test("overrides are applied to the Cluster: merged, replaced, removed", () => {
   const spec = { affinity: { topologyKey: "zone" }, enableSuperuserAccess: null, storage: { size: "60Gi" } };
-  const cluster = objectOf(renderCluster(context({ overrides: { cluster: { spec } } }), null), "cluster");
+  const over = { storageGiB: undefined, overrides: { cluster: { spec } } };
+  const cluster = objectOf(renderCluster(context(over), null), "cluster");
   expect(cluster["spec"]).toMatchObject({ affinity: { topologyKey: "zone" }, storage: { size: "60Gi" }, instances: 3 });
   expect(cluster["spec"]).not.toHaveProperty("enableSuperuserAccess");
+  const roles = [{ name: "a", login: true }, { name: "b" }];
+  expect(mergeOver(roles, [{ name: "a", createdb: true }, { name: "c" }])).toEqual([
+    { name: "a", login: true, createdb: true },
+    { name: "b" },
+    { name: "c" },
+  ]);
+  expect(mergeOver(roles, [{ name: "a", $patch: "delete" }])).toEqual([{ name: "b" }]);
+  expect(mergeOver(roles, [{ $patch: "replace" }, { name: "c" }])).toEqual([{ name: "c" }]);
+  expect(mergeOver(undefined, [{ $patch: "replace" }, { name: "c" }])).toEqual([{ name: "c" }]);
   expect(mergeOver({ a: [1, 2], b: { c: 1 } }, { a: [3], b: { d: 2 } })).toEqual({ a: [3], b: { c: 1, d: 2 } });
 });
 

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { fail } from "../../../../runtime/base/errors";
+import { sha1Hex } from "../../../../runtime/base/hash";
 import { stanzaCreate } from "../../../../runtime/operations/stanza/stanzaCreate";
 import { KnownWal } from "../../../../runtime/operations/shared/knownWal";
 import { type AwaitedArchive, waitForWal } from "../../../../runtime/operations/shared/waitWal";
@@ -94,6 +95,21 @@ describe("a segment whose name alone is right", () => {
   it("ends with 45 beside another file of its name", async () => {
     await store(repo, 1, [walName(1), walBytes(2)]);
     await expect(ctx.clock.until(wait(5000))).rejects.toMatchObject({ kind: "archiveDuplicate", repoIndex: 2 });
+  });
+
+  it("ends with 45 if the server itself has written other content, and counts where the server has none", async () => {
+    await store(repo, [walName(1), walBytes(2)]);
+    const waitBeside = (own: Uint8Array | null): Promise<unknown> => {
+      const ownSha1 = async (): Promise<string | null> => (own === null ? null : sha1Hex(own));
+      return waitForWal(archive, walName(1), { timeoutMs: 5000, ownSha1 }, ctx);
+    };
+    await expect(ctx.clock.until(waitBeside(walBytes(1)))).rejects.toMatchObject({
+      kind: "archiveDuplicate",
+      repoIndex: 2,
+      message: expect.stringContaining(`other content than this server under the name of ${walName(1)}`),
+    });
+    await waitBeside(walBytes(2));
+    await waitBeside(null);
   });
 
   it("is not read if this host has stored it", async () => {

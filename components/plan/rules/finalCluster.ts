@@ -1,0 +1,98 @@
+/** What overrides and transforms make of a Cluster, read from the objects themselves. Pure. */
+import { type Finding, finding } from "../findings/findings";
+import { isUnknown } from "../model/unknown";
+
+type Fields = Readonly<Record<string, unknown>>;
+
+const OVERRIDES = "overrides.cluster.spec";
+const ARGUMENTS_DECIDE = "use the arguments, whose effect the preview judges";
+
+/**
+ * A Cluster with its overrides beside the one that the arguments alone make.
+ * @param wanted the `spec` without overrides
+ */
+export function checkOverriddenCluster(wanted: unknown, final: unknown): Finding[] {
+  return checkArchiver(wanted, final, OVERRIDES);
+}
+
+/** Fields of `spec` that rules, topology and other objects follow from. */
+const JUDGED: readonly (readonly string[])[] = [
+  ["instances"],
+  ["imageName"],
+  ["imageCatalogRef"],
+  ["storage", "size"],
+  ["backup", "target"],
+  ["bootstrap"],
+  ["postgresql", "parameters", "archive_timeout"],
+  ["postgresql", "synchronous"],
+];
+
+/**
+ * The Cluster that the engine got, beside the one that was judged: a transform of the program may have changed it. It
+ * may have more fields, by the API server's defaults.
+ * @param judged the `spec` that was rendered
+ */
+export function checkTransformedCluster(judged: unknown, final: unknown): Finding[] {
+  const archiver = checkArchiver(judged, final, "spec");
+  const changed = JUDGED.filter((path) => !contains(at(final, path), at(judged, path)));
+  const gone = at(judged, ["replica"]) === undefined && at(final, ["replica", "enabled"]) === true ? [["replica"]] : [];
+  return [
+    ...archiver,
+    ...[...changed, ...gone].map((path) => {
+      const [was, is] = [judged, final].map((spec) => JSON.stringify(at(spec, path)) ?? "nothing");
+      return finding("PB202", `spec.${path.join(".")}`, `a transform makes ${is} of ${was}`, ARGUMENTS_DECIDE);
+    }),
+  ];
+}
+
+function checkArchiver(wanted: unknown, final: unknown, path: string): Finding[] {
+  const [own, others] = [archiversOf(wanted), archiversOf(final)];
+  if (own === null || others === null) return [];
+  const gone = own.filter((name) => !others.includes(name));
+  const strange = others.filter((name) => !own.includes(name));
+  const hint = "leave the field out; to pause archiving, use the runbook's steps";
+  return [
+    ...gone.map((name) => finding("PB201", `${path}.plugins`, `it stops ${name} from archiving any WAL`, hint)),
+    ...strange.map((name) =>
+      finding("PB196", `${path}.${name === BARMAN ? "backup" : "plugins"}`, `${name} would archive too`, hint),
+    ),
+  ];
+}
+
+const BARMAN = "barmanObjectStore";
+
+/** Names of what archives a Cluster's WAL; null while that is unknown. */
+function archiversOf(spec: unknown): readonly string[] | null {
+  const plugins = at(spec, ["plugins"]) ?? [];
+  if (!Array.isArray(plugins)) return null;
+  const entries = plugins as readonly Fields[];
+  if (entries.some(({ enabled, isWALArchiver }) => isUnknown(enabled) || isUnknown(isWALArchiver))) return null;
+  const names = entries
+    .filter(({ enabled, isWALArchiver }) => isWALArchiver === true && enabled !== false)
+    .map(({ name }) => String(name));
+  return (at(spec, ["backup", BARMAN]) ?? null) === null ? names : [...names, BARMAN];
+}
+
+/** True if every field of `wanted` has its value in `value`. */
+function contains(value: unknown, wanted: unknown): boolean {
+  if (wanted === undefined) return true;
+  if (Array.isArray(wanted))
+    return (
+      Array.isArray(value) &&
+      value.length === wanted.length &&
+      wanted.every((item, index) => contains((value as readonly unknown[])[index], item))
+    );
+  if (typeof wanted !== "object" || wanted === null) return value === wanted;
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    Object.entries(wanted).every(([name, item]) => contains((value as Fields)[name], item))
+  );
+}
+
+function at(value: unknown, path: readonly string[]): unknown {
+  return path.reduce<unknown>(
+    (result, name) => (typeof result === "object" && result !== null ? (result as Fields)[name] : undefined),
+    value,
+  );
+}
