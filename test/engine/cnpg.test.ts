@@ -31,6 +31,7 @@ import { engineEnvironment, ProviderDouble } from "../harness/doubles/providerDo
 import { KUBERNETES } from "../harness/doubles/providerSchemas";
 import { textOf, type Values } from "../harness/doubles/providerValues";
 import { NIGHTLY } from "../../tools/parts/nightly";
+import { PLUGIN_NAME } from "../../runtime/cnpg/names";
 
 const CLUSTER = "kubernetes:postgresql.cnpg.io/v1:Cluster";
 const SCHEDULE = "kubernetes:postgresql.cnpg.io/v1:ScheduledBackup";
@@ -571,7 +572,7 @@ test("overrides count as arguments; a transform of the archiver, or of what was 
     failureOf((await declare(spec, change)).preview(), printed);
   expect(await failed({}, (spec) => ({ ...spec, plugins: [] }))).toContain("PB201 spec.plugins");
   expect(await failed({}, (spec) => ({ ...spec, instances: 1 }))).toContain("PB202 spec.instances");
-  expect(await failed({ plugins: [{ name: "pgbackstop.dev", enabled: false }] }, same)).toContain(
+  expect(await failed({ plugins: [{ name: PLUGIN_NAME, enabled: false }] }, same)).toContain(
     "PB201 overrides.cluster.spec.plugins",
   );
 });

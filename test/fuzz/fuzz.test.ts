@@ -15,7 +15,7 @@ import { FORMAT_TARGETS, localTargets, WAL_TARGETS } from "./targets";
 import { NIGHTLY } from "../../tools/parts/nightly";
 
 const SEED = Number(process.env["PGBACKSTOP_SEED"] ?? 16);
-const RUNS = Number(process.env["PGBACKSTOP_FUZZ_RUNS"] ?? (NIGHTLY ? 10_000 : 512));
+const RUNS = Number(process.env["PGBACKSTOP_FUZZ_RUNS"] ?? (NIGHTLY ? 10_000 : 256));
 
 const TAKES_MAX = 40;
 
@@ -27,9 +27,9 @@ async function check(target: Target): Promise<void> {
   const runs = Math.ceil(RUNS * (target.share ?? 1));
   const { findings, features, accepted, kept } = await fuzz(target, SEED, {
     runs,
-    takesMax: RUNS > 512 ? 100 * TAKES_MAX : TAKES_MAX,
+    takesMax: NIGHTLY ? 100 * TAKES_MAX : TAKES_MAX,
   });
-  if (RUNS > 512)
+  if (NIGHTLY)
     process.stdout.write(
       `${target.name}: ${runs} runs, ${features} features, ${kept} inputs kept, ${accepted} accepted, ${findings.length} findings\n`,
     );

@@ -74,37 +74,40 @@ describe("memory for files", async () => {
     test.skip("a part is missing", () => undefined);
     return;
   }
-  test(`${title}, backed up in full and again, verified, shown, restored and expired`, async (context) => {
-    const repos = [false, true].map((encrypted) => ({
-      compressType: "zst" as const,
-      encrypted,
-      options: { bundle: "y" },
-    }));
-    const bed = await TestBed.create({ binaries: parts.binaries, repos });
-    context.onTestFinished(() => bed.remove());
-    await bed.cluster.start();
-    await bed.oursOk(["stanza-create"]);
-    addSmallFiles(bed, await bed.cluster.value("SELECT oid FROM pg_database WHERE datname = 'postgres'"));
-    const location = join(bed.folder, "side", "restored");
-    mkdirSync(location, { mode: 0o700 });
-    giveTo(location, bed.cluster.user);
-    const restore = ["restore", "--repo=2", `--pg1-path=${location}`, "--process-max=2"];
-    const commands = [
-      ["backup", "--process-max=2", "--type=full"],
-      ["backup", "--process-max=2", "--type=incr"],
-      ["verify", "--process-max=2"],
-      ["info"],
-      restore,
-      [...restore, "--delta"],
-      ["expire", "--repo1-retention-full=1", "--repo2-retention-full=1"],
-    ];
-    for (const command of commands) {
-      const cost = await measured(bed, command);
-      report(`${command[0]} ${command.at(-1)} of ${title}`, cost);
-      expect(cost.exitCode, cost.log).toBe(0);
-      expect(cost.peakMib, command.join(" ")).toBeLessThan(FILES_PEAK_MIB_MAX);
-    }
-  });
+  test.runIf(NIGHTLY)(
+    `${title}, backed up in full and again, verified, shown, restored and expired`,
+    async (context) => {
+      const repos = [false, true].map((encrypted) => ({
+        compressType: "zst" as const,
+        encrypted,
+        options: { bundle: "y" },
+      }));
+      const bed = await TestBed.create({ binaries: parts.binaries, repos });
+      context.onTestFinished(() => bed.remove());
+      await bed.cluster.start();
+      await bed.oursOk(["stanza-create"]);
+      addSmallFiles(bed, await bed.cluster.value("SELECT oid FROM pg_database WHERE datname = 'postgres'"));
+      const location = join(bed.folder, "side", "restored");
+      mkdirSync(location, { mode: 0o700 });
+      giveTo(location, bed.cluster.user);
+      const restore = ["restore", "--repo=2", `--pg1-path=${location}`, "--process-max=2"];
+      const commands = [
+        ["backup", "--process-max=2", "--type=full"],
+        ["backup", "--process-max=2", "--type=incr"],
+        ["verify", "--process-max=2"],
+        ["info"],
+        restore,
+        [...restore, "--delta"],
+        ["expire", "--repo1-retention-full=1", "--repo2-retention-full=1"],
+      ];
+      for (const command of commands) {
+        const cost = await measured(bed, command);
+        report(`${command[0]} ${command.at(-1)} of ${title}`, cost);
+        expect(cost.exitCode, cost.log).toBe(0);
+        expect(cost.peakMib, command.join(" ")).toBeLessThan(FILES_PEAK_MIB_MAX);
+      }
+    },
+  );
 });
 
 /** Adds relations of one empty page each, which are in no catalog. */

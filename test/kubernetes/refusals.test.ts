@@ -246,7 +246,7 @@ describe("refusals", async () => {
     });
   });
 
-  test("a missing Secret is used as soon as it exists", async () => {
+  test.runIf(NIGHTLY)("a missing Secret is used as soon as it exists", async () => {
     await isArchiving("nosecret");
     await expect
       .poll(() => stack.segmentsOf(stack.first, "nosecret"), { timeout: 60_000 })

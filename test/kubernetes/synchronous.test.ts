@@ -6,6 +6,7 @@
  * has of the last minute was waited for.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { NIGHTLY } from "../../tools/parts/nightly";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
 import { CnpgRestore } from "../../components/databases/cnpgRestore";
 import { CLUSTERS } from "../harness/kubernetes/clusterCalls";
@@ -110,7 +111,7 @@ describe("commits of a cluster that wait for repositories", async () => {
     await expect.poll(() => metric("pgbackstop_stream_waiting_seconds"), { timeout: 60_000 }).toBeLessThan(5);
   });
 
-  test("the runbook's command ends a wait, and the next update makes commits wait again", async () => {
+  test.runIf(NIGHTLY)("the runbook's command ends a wait, and the next update makes commits wait again", async () => {
     const uids = (): Promise<string> =>
       stack.lab.kubectl.runOk(["get", "pods", "-n", "default", "-o", "jsonpath={.items[*].metadata.uid}"]);
     const before = await uids();
@@ -127,21 +128,24 @@ describe("commits of a cluster that wait for repositories", async () => {
     expect(await uids()).toBe(before);
   });
 
-  test("a primary that dies with its disk loses nothing, and commits wait on the new timeline", async () => {
-    await stack.lab.crash(primary);
-    const killedAtMs = Date.now();
-    await stack.lab.kubectl.runOk(["delete", "pvc", primary, "-n", "default", "--wait=false"]);
-    await becomesPrimary("ledger-2");
-    expect(await missingOn(primary, killedAtMs)).toEqual([]);
-    await moreAcks(20);
-    note(
-      `commits were acknowledged again ${((Date.now() - killedAtMs) / 1000).toFixed(1)} s after the primary's death`,
-    );
-    standby = await otherInstance();
-    expect(await names()).toBe(`FIRST 2 ("pgbackstop","${standby}")`);
-  });
+  test.runIf(NIGHTLY)(
+    "a primary that dies with its disk loses nothing, and commits wait on the new timeline",
+    async () => {
+      await stack.lab.crash(primary);
+      const killedAtMs = Date.now();
+      await stack.lab.kubectl.runOk(["delete", "pvc", primary, "-n", "default", "--wait=false"]);
+      await becomesPrimary("ledger-2");
+      expect(await missingOn(primary, killedAtMs)).toEqual([]);
+      await moreAcks(20);
+      note(
+        `commits were acknowledged again ${((Date.now() - killedAtMs) / 1000).toFixed(1)} s after the primary's death`,
+      );
+      standby = await otherInstance();
+      expect(await names()).toBe(`FIRST 2 ("pgbackstop","${standby}")`);
+    },
+  );
 
-  test("a switchover waits for nobody", async () => {
+  test.runIf(NIGHTLY)("a switchover waits for nobody", async () => {
     await stack.lab.kubectl.waitForCondition(CLUSTERS, "ledger", "Ready");
     const beganMs = performance.now();
     const now = new Date().toISOString().replace("Z", "000Z");
@@ -168,7 +172,7 @@ describe("commits of a cluster that wait for repositories", async () => {
     await moreAcks(50);
     await stack.lab.kubectl.runOk(["scale", ...OPERATOR, "--replicas=0"]);
     const killedAtMs = Date.now();
-    await Promise.all(["ledger-2", standby].map((pod) => stack.lab.crash(pod)));
+    await Promise.all([primary, await otherInstance()].map((pod) => stack.lab.crash(pod)));
     await stack.lab.kubectl.runOk(["delete", CLUSTERS, "ledger", "-n", "default", "--wait=false"]);
     await stack.lab.kubectl.runOk(["delete", "pvc", "--all", "-n", "default", "--wait=false"]);
     await stopWriter(stack.lab);

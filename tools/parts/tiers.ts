@@ -103,25 +103,6 @@ export const TIERS: readonly Tier[] = [
     needsPulumi: false,
   },
   {
-    name: "engine",
-    folders: ["test/engine"],
-    queue: "compute",
-    filesAtOnce: 3,
-    quick: ["test/engine/root.test.ts"],
-    nightly: {
-      "test/engine/exampleProjects.test.ts":
-        "`test/package/package.test.ts`: each example compiles with the package; `test/engine/cnpgExamples.test.ts`: examples by the engine",
-      "test/engine/live.test.ts":
-        "`test/engine/cloudRepositories.test.ts` and `test/engine/b2.test.ts`: buckets and keys; `test/interop/live.test.ts`: backups with them",
-      "test/engine/sftp.test.ts": "`test/hosts/repositoryHost.test.ts`: an SFTP repository of a host, by the engine",
-      "test/engine/stateSize.test.ts":
-        "a measurement; `test/kubernetes/content.test.ts`: what an object's state contains",
-    },
-    testTimeoutMs: 600_000,
-    about: "Pulumi CLI, local backend, dynamic resources",
-    needsPulumi: true,
-  },
-  {
     name: "package",
     folders: ["test/package"],
     queue: "compute",
@@ -135,7 +116,7 @@ export const TIERS: readonly Tier[] = [
     name: "hosts",
     folders: ["test/hosts"],
     queue: "wait",
-    filesAtOnce: 2,
+    filesAtOnce: 3,
     isolated: [],
     quick: ["test/hosts/boot.test.ts"],
     nightly: {
@@ -163,7 +144,7 @@ export const TIERS: readonly Tier[] = [
       "test/kubernetes/barman.test.ts":
         "`test/kubernetes/replaceArchiver.test.ts`: Barman's archiver gives way; `test/engine/cnpgExamples.test.ts`: Barman's objects",
       "test/kubernetes/failover.test.ts":
-        "`test/kubernetes/synchronous.test.ts`: a primary dies with its disk; `test/kubernetes/plugin.test.ts`: WAL has no gap after a failover",
+        "`test/kubernetes/synchronous.test.ts`: a cluster is lost with its disks; `test/kubernetes/plugin.test.ts`: WAL has no gap after a failover",
       "test/kubernetes/fullBackups.test.ts":
         "`test/runtime/cnpg/sidecar`: the report of full backups; `test/kubernetes/journey.test.ts`: a backup on an update's request",
       "test/kubernetes/runbook.test.ts":
@@ -183,6 +164,25 @@ export const TIERS: readonly Tier[] = [
     pollPauseMs: 500,
     about: "API server, CloudNativePG; the kubelet is a double",
     needsPulumi: false,
+  },
+  {
+    name: "engine",
+    folders: ["test/engine"],
+    queue: "wait",
+    filesAtOnce: 3,
+    quick: ["test/engine/root.test.ts"],
+    nightly: {
+      "test/engine/exampleProjects.test.ts":
+        "`test/package/package.test.ts`: each example compiles with the package; `test/engine/cnpgExamples.test.ts`: examples by the engine",
+      "test/engine/live.test.ts":
+        "`test/engine/cloudRepositories.test.ts` and `test/engine/b2.test.ts`: buckets and keys; `test/interop/live.test.ts`: backups with them",
+      "test/engine/sftp.test.ts": "`test/hosts/repositoryHost.test.ts`: an SFTP repository of a host, by the engine",
+      "test/engine/stateSize.test.ts":
+        "a measurement; `test/kubernetes/content.test.ts`: what an object's state contains",
+    },
+    testTimeoutMs: 600_000,
+    about: "Pulumi CLI, local backend, dynamic resources",
+    needsPulumi: true,
   },
 ];
 

@@ -45,9 +45,9 @@ export interface SettledOverrides<T> {
 }
 
 /** Late values stay where they are: they are settled when they arrive. */
-export function settleOverrides<T extends { readonly overrides?: { readonly cluster?: object | undefined } | undefined }>(
-  declared: T,
-): SettledOverrides<T> {
+export function settleOverrides<
+  T extends { readonly overrides?: { readonly cluster?: object | undefined } | undefined },
+>(declared: T): SettledOverrides<T> {
   const { metadata, spec } = (declared.overrides?.cluster ?? {}) as Fields;
   const contradictions: Contradiction[] = ["name", "namespace"].flatMap((name) =>
     at(metadata, [name]) === undefined

@@ -59,7 +59,14 @@ export function openLocalWal(
 /** The same server without its files: an earlier cluster has left none. */
 export function withoutFiles(local: LocalWal): LocalWal {
   const none = async (): Promise<readonly string[]> => [];
-  return { ...local, prepare: async () => null, finishedSha1: async () => null, listReady: none, listDone: none, newest: async () => null };
+  return {
+    ...local,
+    prepare: async () => null,
+    finishedSha1: async () => null,
+    listReady: none,
+    listDone: none,
+    newest: async () => null,
+  };
 }
 
 /** Recycled segments have future names until PostgreSQL writes them: their headers still show the former position. */

@@ -17,7 +17,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { NIGHTLY } from "../../../tools/parts/nightly";
+import { atNight } from "../../../tools/parts/nightly";
 import type { PostgresBinaries } from "../../../tools/parts/postgres/postgres";
 import { type RunResult, run } from "../../../tools/parts/process";
 import { S3Server } from "../../../tools/parts/servers/s3Server";
@@ -477,43 +477,40 @@ describe("damaged repositories", async () => {
       .filter((file) => file.path.endsWith(".gz"));
     return sized.sort((left, right) => right.size - left.size)[0]?.path ?? "";
   };
-  const damages: readonly { readonly how: string; readonly reason: string; damage(path: string): void }[] = [
+  const damages: readonly { readonly how: string; readonly reason: string; damage(path: string): void }[] = atNight(
     {
       how: "cut short",
       reason: "unexpected end of file",
       damage: (path) => truncateSync(path, Math.floor(statSync(path).size / 2)),
     },
     { how: "with a flipped bit", reason: "incorrect data check", damage: (path) => flipBit(path) },
-  ];
+  );
 
   for (const { how, reason, damage } of damages) {
-    test.runIf(how !== "cut short" || NIGHTLY)(
-      `a data file ${how}: verify reports it, restore uses the other repository, and fails without it, leaving nothing that starts`,
-      async () => {
-        const path = largest();
-        await damaged(bed, path, damage, async () => {
-          const verified = await bed.ours(["verify", "--output=text"]);
-          expect(outcomeOf(verified)).toEqual([26, `[026]: verify found errors in repo1\n${HINT_VERIFY}`]);
-          const reported = verified.stdout.replaceAll(/[0-9a-f]{40}/g, "SHA1");
-          expect(reported).toContain(`WARN: repo1: invalid checksum '${path}': actual SHA1, expected SHA1\n`);
-          expect(reported).toContain(`backup: ${label}, status: invalid`);
+    test(`a data file ${how}: verify reports it, restore uses the other repository, and fails without it, leaving nothing that starts`, async () => {
+      const path = largest();
+      await damaged(bed, path, damage, async () => {
+        const verified = await bed.ours(["verify", "--output=text"]);
+        expect(outcomeOf(verified)).toEqual([26, `[026]: verify found errors in repo1\n${HINT_VERIFY}`]);
+        const reported = verified.stdout.replaceAll(/[0-9a-f]{40}/g, "SHA1");
+        expect(reported).toContain(`WARN: repo1: invalid checksum '${path}': actual SHA1, expected SHA1\n`);
+        expect(reported).toContain(`backup: ${label}, status: invalid`);
 
-          expect(await bed.restoreAndCompare({ by: null })).toEqual([]);
-          expect(bed.printed.join("\n")).toMatch(/WARN: repo1: \[\w+Error\]/);
+        expect(await bed.restoreAndCompare({ by: null })).toEqual([]);
+        expect(bed.printed.join("\n")).toMatch(/WARN: repo1: \[\w+Error\]/);
 
-          const { result, dataPath } = await bed.restoreAside({ by: null, repo: 1 });
-          const target = join(dataPath, path.slice(path.indexOf("pg_data/") + "pg_data/".length).replace(/\.gz$/, ""));
-          const error = `[026]: error restoring '${target}': gz content is damaged or cut short: ${reason}\n${HINT_RESTORE_DAMAGED}`;
-          expect(outcomeOf(result)).toEqual([26, error]);
-          expect(existsSync(join(dataPath, "global", "pg_control"))).toBe(false);
-          const started = await run(join(bed.cluster.binaries.folder, "postgres"), ["-D", dataPath], {
-            user: bed.cluster.user,
-            timeoutMs: 120_000,
-          });
-          expect(started.exitCode).not.toBe(0);
+        const { result, dataPath } = await bed.restoreAside({ by: null, repo: 1 });
+        const target = join(dataPath, path.slice(path.indexOf("pg_data/") + "pg_data/".length).replace(/\.gz$/, ""));
+        const error = `[026]: error restoring '${target}': gz content is damaged or cut short: ${reason}\n${HINT_RESTORE_DAMAGED}`;
+        expect(outcomeOf(result)).toEqual([26, error]);
+        expect(existsSync(join(dataPath, "global", "pg_control"))).toBe(false);
+        const started = await run(join(bed.cluster.binaries.folder, "postgres"), ["-D", dataPath], {
+          user: bed.cluster.user,
+          timeoutMs: 120_000,
         });
-      },
-    );
+        expect(started.exitCode).not.toBe(0);
+      });
+    });
 
     test(`a WAL segment ${how}: verify reports it, archive-get takes the other repository's copy or fails, never "not found"`, async () => {
       const [file = ""] = archived(bed, segment);

@@ -27,7 +27,7 @@ import { findParts, s3Kind } from "../../harness/real/interopParts";
 import { posixRepo, s3Repo } from "../../harness/repositories";
 import { findStoredSegment, storingDelaysS, writeSegments } from "../../harness/real/segments";
 import { TestBed } from "../../harness/real/testBed";
-import { NIGHTLY } from "../../../tools/parts/nightly";
+import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 
 const SEGMENTS = NIGHTLY ? 60 : 20;
 /** The limit for "within seconds" on two busy cores. */
@@ -84,10 +84,7 @@ describe.concurrent("a repository that is down", async () => {
     return { bed, server, stock: parts.stock };
   };
 
-  test.for([
-    { outage: STOPPED, keepWal: true },
-    { outage: SILENT, keepWal: false },
-  ])(
+  test.for(atNight({ outage: SILENT, keepWal: false }, { outage: STOPPED, keepWal: true }))(
     "policy any, server $outage.name: every segment is acknowledged and recorded as missing WAL; heal copies it",
     async ({ outage, keepWal }, context) => {
       const setting = await open(context, "any", keepWal);

@@ -25,8 +25,8 @@ describe("a run of tests", () => {
   test("with --all has two queues", () => {
     const all = plan("--all");
     expect(queuesOf(all)).toEqual([
-      ["unit", "data", "engine", "package"],
-      ["hosts", "kubernetes"],
+      ["unit", "data", "package"],
+      ["hosts", "kubernetes", "engine"],
     ]);
     expect(all.quick).toBe(false);
   });

@@ -14,7 +14,8 @@ it("the hash of a finished segment is that of its bytes; an open, removed or rec
   writeFileSync(join(folder, walName(3)), walBytes(9));
   for (const no of [1, 3]) writeFileSync(status(walName(no)), "");
   const local = openLocalWal(folder, CLUSTER, true);
-  const hashes = (): Promise<(string | null)[]> => Promise.all([1, 2, 3, 4].map((no) => local.finishedSha1(walName(no))));
+  const hashes = (): Promise<(string | null)[]> =>
+    Promise.all([1, 2, 3, 4].map((no) => local.finishedSha1(walName(no))));
   expect(await hashes()).toEqual([sha1Hex(walBytes(1)), null, null, null]);
   rmSync(join(folder, walName(1)));
   expect(await hashes()).toEqual([null, null, null, null]);
