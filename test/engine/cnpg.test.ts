@@ -571,7 +571,7 @@ test("overrides count as arguments; a transform of the archiver, or of what was 
   const failed = async (spec: Values, change: (spec: Values) => Values): Promise<string> =>
     failureOf((await declare(spec, change)).preview(), printed);
   expect(await failed({}, (spec) => ({ ...spec, plugins: [] }))).toContain("PB201 spec.plugins");
-  expect(await failed({}, (spec) => ({ ...spec, instances: 1 }))).toContain("PB202 spec.instances");
+  expect(await failed({}, (spec) => ({ ...spec, instances: 2 }))).toContain("PB202 spec.instances");
   expect(await failed({ plugins: [{ name: PLUGIN_NAME, enabled: false }] }, same)).toContain(
     "PB201 overrides.cluster.spec.plugins",
   );
