@@ -25,6 +25,7 @@ import { UNIT_AT_WORK, type UnitNames } from "../host/systemdUnits";
 import { loadRuntimeBundle, runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { type ConnectionInput, hostOf, log, withConnection } from "./reach";
 import { given } from "../plan/model/given";
+import { sortedJson } from "../plan/model/anyValue";
 
 /** The program on the host. */
 export interface RuntimeInput {
@@ -490,14 +491,5 @@ function isEmpty(settings: Readonly<Record<string, string>>): boolean {
 }
 
 function isEqual(left: unknown, right: unknown): boolean {
-  return canonical(left) === canonical(right);
-}
-
-/** JSON with sorted keys; ignores values that the engine drops (undefined). */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, item: unknown) =>
-    typeof item === "object" && item !== null && !Array.isArray(item)
-      ? Object.fromEntries(Object.entries(item).sort(([left], [right]) => (left < right ? -1 : 1)))
-      : item,
-  );
+  return sortedJson(left) === sortedJson(right);
 }

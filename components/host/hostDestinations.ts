@@ -2,6 +2,7 @@
  * The content of each repository of a host, as an output of the host: the proof that backups arrived. The runtime reads
  * it from the repositories (`info --detail-level=destinations`); here times become readable. Pure.
  */
+import { isFields } from "../plan/model/anyValue";
 
 export interface Destination {
   /** `repo1` */
@@ -18,16 +19,16 @@ export function parseDestinations(document: unknown): Destination[] {
   // Must not mean "nothing is missing".
   if (stanza === undefined) throw new Error("unable to read the repositories: info printed no stanza");
   if (others.length > 0) throw new Error("unable to read the repositories: info printed several stanzas");
-  return listOf(isObject(stanza) ? stanza["repo"] : []).map((row): Destination => {
-    if (!isObject(row) || typeof row["key"] !== "number")
+  return listOf(isFields(stanza) ? stanza["repo"] : []).map((row): Destination => {
+    if (!isFields(row) || typeof row["key"] !== "number")
       throw new Error("unable to read the repositories: info did not print a list of them");
     const repository = `repo${row["key"]}`;
     const { error, full, wal } = row;
     if (typeof error === "string") return { repository, newestFull: null, newestWal: null, error };
     return {
       repository,
-      newestFull: isObject(full) ? { label: String(full["label"]), stoppedAt: timeOf(full["stop"]) } : null,
-      newestWal: isObject(wal) ? { name: String(wal["name"]), storedAt: timeOf(wal["stored"]) } : null,
+      newestFull: isFields(full) ? { label: String(full["label"]), stoppedAt: timeOf(full["stop"]) } : null,
+      newestWal: isFields(wal) ? { name: String(wal["name"]), storedAt: timeOf(wal["stored"]) } : null,
     };
   });
 }
@@ -56,10 +57,6 @@ export function destinationText({ repository, newestFull, newestWal, error }: De
 
 function listOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function timeOf(seconds: unknown): string {

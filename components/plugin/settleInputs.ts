@@ -6,6 +6,7 @@
  * these: its `plain` parts are awaited and unwrapped. All others stay outputs, with their dependencies and secrecy.
  */
 import * as pulumi from "@pulumi/pulumi";
+import { isFields } from "../plan/model/anyValue";
 
 /** The part of a schema type that is used here. */
 export interface TypeSpec {
@@ -89,7 +90,7 @@ class Settler {
       const { items } = type;
       return Promise.all(value.map((item: unknown, index) => this.#part(item, items, `${path}[${index}]`, lift)));
     }
-    if (isObject(value)) {
+    if (isFields(value)) {
       const { properties, required = [] } = this.#types[type.$ref?.replace("#/types/", "") ?? ""] ?? {};
       if (properties !== undefined) return this.object(value, { properties, required }, path, lift);
       const { additionalProperties } = type;
@@ -128,8 +129,4 @@ async function findValue(output: pulumi.Output<unknown>): Promise<{ readonly val
     throw new Error("an output of another SDK");
   const isKnown: unknown = await output.isKnown;
   return isKnown === true ? { value: (await output.promise()) as unknown } : null;
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

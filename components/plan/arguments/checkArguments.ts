@@ -8,6 +8,7 @@ import { nearNames } from "../../../runtime/config/nearNames";
 import { type Finding, finding } from "../findings/findings";
 import { isUnknown } from "../model/unknown";
 import { ARGUMENT_TYPES, type ArgumentType } from "./argumentTypes";
+import { isFields } from "../model/anyValue";
 
 /** A type as the declarations have it: `Input<string>`, `KeyRef[]`, `{ [name: string]: PoolerArgs }`. */
 type Shape =
@@ -37,7 +38,7 @@ export function checkArguments(name: ArgumentType, args: unknown, options: Check
 
 function checkFields(name: ArgumentType, value: unknown, path: string, options: CheckOptions): Finding[] {
   if (options.skipped?.includes(name) === true) return [];
-  if (!isSection(value)) return checkSection(value, path);
+  if (!isFields(value)) return checkSection(value, path);
   const fields = fieldsOf(name);
   const names = [...fields.map((field) => field.name), ...(options.others?.[name] ?? [])];
   const values = new Map<string, unknown>(Object.entries(value));
@@ -53,13 +54,13 @@ function checkFields(name: ArgumentType, value: unknown, path: string, options: 
 
 /** A value that has no names. Undefined is left out. */
 export function checkSection(value: unknown, path: string): Finding[] {
-  if (value === undefined || isSection(value)) return [];
+  if (value === undefined || isFields(value)) return [];
   return [value === null ? empty(path) : wrong(path, value, "a section with names", "")];
 }
 
 /** The same of a section of sections. */
 export function checkSections(value: unknown, path: string): Finding[] {
-  return isSection(value)
+  return isFields(value)
     ? Object.entries(value).flatMap(([key, item]) => checkSection(item, at(path, key)))
     : checkSection(value, path);
 }
@@ -97,7 +98,7 @@ function checkShape(shape: Shape, value: unknown, path: string, options: CheckOp
         item === undefined ? [] : checkShape(shape.of, item, `${path}[${index}]`, options),
       );
     case "map":
-      if (!isSection(value)) return checkSection(value, path);
+      if (!isFields(value)) return checkSection(value, path);
       return Object.entries(value).flatMap(([key, item]) =>
         item === undefined ? [] : checkShape(shape.of, item, at(path, key), options),
       );
@@ -151,10 +152,6 @@ function at(path: string, key: string): string {
 function isDeferred(value: unknown): boolean {
   if (isUnknown(value)) return true;
   return typeof value === "object" && value !== null && ("apply" in value || "then" in value);
-}
-
-function isSection(value: unknown): value is object {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** Rules judge which of their fields are given. */

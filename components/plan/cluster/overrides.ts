@@ -3,14 +3,13 @@
  * value, so that rules, topology and copies judge the Cluster that will exist. Pure.
  */
 import { isUnknown } from "../model/unknown";
+import { type Fields, isFields, valueAt } from "../model/anyValue";
 
 /** An override that the arguments contradict. */
 export interface Contradiction {
   readonly path: string;
   readonly fact: string;
 }
-
-type Fields = Readonly<Record<string, unknown>>;
 
 interface Row {
   /** Below `spec`. */
@@ -50,14 +49,14 @@ export function settleOverrides<
 >(declared: T): SettledOverrides<T> {
   const { metadata, spec } = (declared.overrides?.cluster ?? {}) as Fields;
   const contradictions: Contradiction[] = ["name", "namespace"].flatMap((name) =>
-    at(metadata, [name]) === undefined
+    valueAt(metadata, name) === undefined
       ? []
       : [{ path: `overrides.cluster.metadata.${name}`, fact: "other objects would name another Cluster" }],
   );
   let settings: Fields = declared as Fields;
   const settle = (path: string, argument: readonly string[], value: unknown): void => {
     if (value === undefined || isUnknown(value)) return;
-    const given = at(declared, argument);
+    const given = valueAt(declared, ...argument);
     const name = argument.join(".");
     if (value === null) {
       if (given !== undefined) contradictions.push({ path, fact: `null removes what ${name} decides` });
@@ -68,10 +67,10 @@ export function settleOverrides<
     settings = withValue(settings, argument, value);
   };
   for (const { argument, field, read = (value: unknown): unknown => value } of ROWS) {
-    const value = at(spec, field);
+    const value = valueAt(spec, ...field);
     settle(`${SPEC}.${field.join(".")}`, argument, value === null || isUnknown(value) ? value : read(value));
   }
-  for (const [name, value] of Object.entries((at(spec, PARAMETERS) ?? {}) as Fields))
+  for (const [name, value] of Object.entries((valueAt(spec, ...PARAMETERS) ?? {}) as Fields))
     settle(`${SPEC}.${PARAMETERS.join(".")}.${name}`, ["parameters", name], value);
   return { settings: settings as T, contradictions };
 }
@@ -81,7 +80,7 @@ export function isReplica(declared: {
   readonly replica?: object | undefined;
   readonly overrides?: { readonly cluster?: object | undefined } | undefined;
 }): boolean {
-  const own = at(declared.overrides?.cluster, ["spec", "replica"]);
+  const own = valueAt(declared.overrides?.cluster, "spec", "replica");
   if (own === null) return false;
   if (declared.replica === undefined && own === undefined) return false;
   const { enabled, primary, self } = { ...declared.replica, ...(own as object | undefined) } as Fields;
@@ -104,21 +103,9 @@ function sizeGiB(value: unknown): number | undefined {
   return match === null ? undefined : Number(match[1]) * (GIB[match[2] ?? ""] ?? Number.NaN);
 }
 
-function at(value: unknown, path: readonly string[]): unknown {
-  return path.reduce<unknown>(
-    (result, name) =>
-      typeof result === "object" && result !== null && !Array.isArray(result) ? (result as Fields)[name] : undefined,
-    value,
-  );
-}
-
 function withValue(fields: Fields, [name = "", ...rest]: readonly string[], value: unknown): Fields {
-  const own = at(fields, [name]);
+  const own = valueAt(fields, name);
   return { ...fields, [name]: rest.length === 0 ? value : withValue(isFields(own) ? own : {}, rest, value) };
-}
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** Texts, numbers, booleans and lists of them, of which none is late. */

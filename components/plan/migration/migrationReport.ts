@@ -1,4 +1,5 @@
 /** Reads the answer of `pgbackstop migrate --output=json`. Pure; ignores unknown fields. */
+import { isFields } from "../model/anyValue";
 
 interface ReportDocument {
   readonly mayRetireSource?: boolean;
@@ -12,7 +13,7 @@ export function mayRetireSource(text: string): boolean {
 function parseReport(text: string): ReportDocument | null {
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? value : null;
+    return isFields(value) ? value : null;
   } catch {
     return null;
   }

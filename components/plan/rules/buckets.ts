@@ -5,7 +5,8 @@
 import { type Finding, finding } from "../findings/findings";
 import { R2_LOCK_REASON } from "../storage/r2";
 import { findClassFault } from "../storage/storageClasses";
-import { hasField, listAt, numberAt, textAt, valueAt } from "./manifests/objects";
+import { hasField, listAt, numberAt, textAt } from "./manifests/objects";
+import { valueAt } from "../model/anyValue";
 
 export interface CloudResource {
   /** `aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration`. */

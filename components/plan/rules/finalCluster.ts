@@ -1,8 +1,7 @@
 /** What overrides and transforms make of a Cluster, read from the objects themselves. Pure. */
 import { type Finding, finding } from "../findings/findings";
 import { isUnknown } from "../model/unknown";
-
-type Fields = Readonly<Record<string, unknown>>;
+import { type Fields, valueAt } from "../model/anyValue";
 
 const OVERRIDES = "overrides.cluster.spec";
 const ARGUMENTS_DECIDE = "use the arguments, whose effect the preview judges";
@@ -34,12 +33,13 @@ const JUDGED: readonly (readonly string[])[] = [
  */
 export function checkTransformedCluster(judged: unknown, final: unknown): Finding[] {
   const archiver = checkArchiver(judged, final, "spec");
-  const changed = JUDGED.filter((path) => !contains(at(final, path), at(judged, path)));
-  const gone = at(judged, ["replica"]) === undefined && at(final, ["replica", "enabled"]) === true ? [["replica"]] : [];
+  const changed = JUDGED.filter((path) => !contains(valueAt(final, ...path), valueAt(judged, ...path)));
+  const gone =
+    valueAt(judged, "replica") === undefined && valueAt(final, "replica", "enabled") === true ? [["replica"]] : [];
   return [
     ...archiver,
     ...[...changed, ...gone].map((path) => {
-      const [was, is] = [judged, final].map((spec) => JSON.stringify(at(spec, path)) ?? "nothing");
+      const [was, is] = [judged, final].map((spec) => JSON.stringify(valueAt(spec, ...path)) ?? "nothing");
       return finding("PB202", `spec.${path.join(".")}`, `a transform makes ${is} of ${was}`, ARGUMENTS_DECIDE);
     }),
   ];
@@ -63,14 +63,14 @@ const BARMAN = "barmanObjectStore";
 
 /** Names of what archives a Cluster's WAL; null while that is unknown. */
 function archiversOf(spec: unknown): readonly string[] | null {
-  const plugins = at(spec, ["plugins"]) ?? [];
+  const plugins = valueAt(spec, "plugins") ?? [];
   if (!Array.isArray(plugins)) return null;
   const entries = plugins as readonly Fields[];
   if (entries.some(({ enabled, isWALArchiver }) => isUnknown(enabled) || isUnknown(isWALArchiver))) return null;
   const names = entries
     .filter(({ enabled, isWALArchiver }) => isWALArchiver === true && enabled !== false)
     .map(({ name }) => String(name));
-  return (at(spec, ["backup", BARMAN]) ?? null) === null ? names : [...names, BARMAN];
+  return (valueAt(spec, "backup", BARMAN) ?? null) === null ? names : [...names, BARMAN];
 }
 
 /** True if every field of `wanted` has its value in `value`. */
@@ -87,12 +87,5 @@ function contains(value: unknown, wanted: unknown): boolean {
     typeof value === "object" &&
     value !== null &&
     Object.entries(wanted).every(([name, item]) => contains((value as Fields)[name], item))
-  );
-}
-
-function at(value: unknown, path: readonly string[]): unknown {
-  return path.reduce<unknown>(
-    (result, name) => (typeof result === "object" && result !== null ? (result as Fields)[name] : undefined),
-    value,
   );
 }

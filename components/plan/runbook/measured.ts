@@ -3,6 +3,7 @@
  * does not contain them; these files add them to a runbook, each figure with its time. Pure.
  */
 import type { ObjectivesNode, RepositoryNode } from "../topology/topology";
+import { isFields } from "../model/anyValue";
 
 /** One database's; times are seconds since 1970. */
 export interface Measured {
@@ -43,7 +44,7 @@ export function parseMeasured(text: string): Measured {
   } catch {
     throw new MeasuredError("this is not JSON: pgbackstop status and pgbackstop drill print it with --output=json");
   }
-  if (!isRecord(value)) throw new MeasuredError("this JSON is not an object");
+  if (!isFields(value)) throw new MeasuredError("this JSON is not an object");
   const { repos, stanza, version } = value;
   if (typeof stanza !== "string" || typeof version !== "number")
     throw new MeasuredError(
@@ -116,10 +117,10 @@ export function timeText(atS: number): string {
 }
 
 function statusRow(value: unknown): MeasuredRepository[] {
-  if (!isRecord(value) || !isKey(value["key"])) throw new MeasuredError("a repository of this status has no key");
+  if (!isFields(value) || !isKey(value["key"])) throw new MeasuredError("a repository of this status has no key");
   const { drill, key } = value;
   if (drill === null || drill === undefined) return [];
-  if (!isRecord(drill) || !isTime(drill["ended"])) throw new MeasuredError(`the drill of repo${key} has no time`);
+  if (!isFields(drill) || !isTime(drill["ended"])) throw new MeasuredError(`the drill of repo${key} has no time`);
   return [
     {
       key,
@@ -145,7 +146,7 @@ function drillRow({ endedAtS, ok, pick, repo, rpo, rtoMs }: Readonly<Record<stri
 }
 
 function rpoOf(value: unknown, drilledAtS: number): MeasuredRepository["rpo"] {
-  if (!isRecord(value)) return null;
+  if (!isFields(value)) return null;
   const seconds = numberOf(value["seconds"]);
   const method = value["method"];
   return seconds === null || typeof method !== "string"
@@ -164,8 +165,4 @@ function isTime(value: unknown): value is number {
 
 function numberOf(value: unknown): number | null {
   return typeof value === "number" && Number.isFinite(value) && value >= 0 ? value : null;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

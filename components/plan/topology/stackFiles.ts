@@ -18,6 +18,7 @@ import { findRepoIndex } from "../model/defaults";
 import type { TopologySet } from "../diff";
 import type { RepositoryNode, Topology } from "./topology";
 import { SECRET_MARKER, unknownMarker } from "../model/unknown";
+import { isFields } from "../model/anyValue";
 
 export interface StackFile {
   readonly kind: "preview" | "export" | "document" | "topology";
@@ -64,18 +65,18 @@ export function parseStackFile(text: string): StackFile {
   const document = parseJson(text);
   if (Array.isArray(document["steps"])) return fromPreview(document, document["steps"]);
   const deployment = document["deployment"];
-  if (isRecord(deployment)) {
+  if (isFields(deployment)) {
     if (document["version"] !== 3 && document["version"] !== 4)
       throw new StackFileError(
         `a stack export of version ${String(document["version"])} is not supported: only 3 and 4 are`,
       );
     const manifest = deployment["manifest"];
-    const time = isRecord(manifest) ? manifest["time"] : undefined;
+    const time = isFields(manifest) ? manifest["time"] : undefined;
     const madeAt =
       typeof time === "string" && Number.isFinite(Date.parse(time)) ? { madeAt: new Date(time).toISOString() } : {};
     return { ...fromResources(Array.isArray(deployment["resources"]) ? deployment["resources"] : []), ...madeAt };
   }
-  if (isRecord(document["topologies"])) {
+  if (isFields(document["topologies"])) {
     checkVersion(document["version"], "the document");
     const sets = Object.entries(document["topologies"]).map(
       ([name, topology]) => [name, topology === null ? null : readTopology(topology, name)] as const,
@@ -106,7 +107,7 @@ function parseJson(text: string): Record<string, unknown> {
         : "this is not JSON: run pulumi preview with --json, and save its stdout only",
     );
   }
-  if (!isRecord(value)) throw new StackFileError("this JSON is not an object");
+  if (!isFields(value)) throw new StackFileError("this JSON is not an object");
   return value;
 }
 
@@ -117,8 +118,8 @@ interface TopologyEntry {
 }
 
 function fromPreview(document: Readonly<Record<string, unknown>>, steps: readonly unknown[]): StackFile {
-  const diagnostics = (Array.isArray(document["diagnostics"]) ? document["diagnostics"] : []).filter(isRecord);
-  const entries = steps.filter(isRecord).flatMap((step): TopologyEntry[] => {
+  const diagnostics = (Array.isArray(document["diagnostics"]) ? document["diagnostics"] : []).filter(isFields);
+  const entries = steps.filter(isFields).flatMap((step): TopologyEntry[] => {
     const [before, after] = [topologyIn(step["oldState"]), topologyIn(step["newState"])];
     if (before === undefined && after === undefined) return [];
     return [{ urn: String(step["urn"]), before, after: step["op"] === "delete" ? undefined : after }];
@@ -140,7 +141,7 @@ function fromPreview(document: Readonly<Record<string, unknown>>, steps: readonl
 }
 
 function fromResources(resources: readonly unknown[]): StackFile {
-  const entries = resources.filter(isRecord).flatMap((resource): TopologyEntry[] => {
+  const entries = resources.filter(isFields).flatMap((resource): TopologyEntry[] => {
     const after = resource["delete"] === true ? undefined : topologyIn(resource);
     return after === undefined ? [] : [{ urn: String(resource["urn"]), before: undefined, after }];
   });
@@ -153,7 +154,7 @@ function fromResources(resources: readonly unknown[]): StackFile {
 
 /** Undefined for other components. */
 function topologyIn(state: unknown): unknown {
-  if (!isRecord(state) || !COMPONENT.test(String(state["type"])) || !isRecord(state["inputs"])) return undefined;
+  if (!isFields(state) || !COMPONENT.test(String(state["type"])) || !isFields(state["inputs"])) return undefined;
   return state["inputs"]["topology"];
 }
 
@@ -181,11 +182,11 @@ function namesOf(urns: readonly string[]): Map<string, string> {
 function readTopology(value: unknown, name: string): Topology | null {
   const marked = withMarkers(value);
   if (typeof marked === "string") return null;
-  if (!isRecord(marked)) throw new StackFileError(`${name}: the topology is missing`);
+  if (!isFields(marked)) throw new StackFileError(`${name}: the topology is missing`);
   checkVersion(marked["version"], name);
   // An unknown list hides too much for any comparison.
   if (LISTS.some((list) => typeof marked[list] === "string")) return null;
-  const missing = LISTS.find((list) => !Array.isArray(marked[list]) || !marked[list].every(isRecord));
+  const missing = LISTS.find((list) => !Array.isArray(marked[list]) || !marked[list].every(isFields));
   if (missing !== undefined)
     throw new StackFileError(`${name}: "${missing}" is not a list of objects, so this is not a topology`);
   const topology = marked as object as Topology;
@@ -193,7 +194,7 @@ function readTopology(value: unknown, name: string): Topology | null {
     throw new StackFileError(`${name}: a topology has one database, this one has ${topology.databases.length}`);
   const wrong = problemOf(topology);
   if (wrong !== null) throw new StackFileError(`${name}: ${wrong}, so this is not a topology`);
-  return { ...topology, objectives: isRecord(topology.objectives) ? topology.objectives : {} };
+  return { ...topology, objectives: isFields(topology.objectives) ? topology.objectives : {} };
 }
 
 /** Checks what would break a comparison; unknown fields are ignored. */
@@ -208,7 +209,7 @@ function problemOf({ acknowledged, drills, flows, repositories, schedules, silen
   if (!drills.every(({ cron, name }) => isText(cron) && isText(name))) return "a drill has no name or cron";
   if (!drills.every(({ from, repositories: some }) => isSource(from, some))) return "a drill has an invalid repository";
   const entries = acknowledged ?? [];
-  if (!Array.isArray(entries) || ![...entries, ...silenced].every((entry) => isRecord(entry) && isText(entry.reason)))
+  if (!Array.isArray(entries) || ![...entries, ...silenced].every((entry) => isFields(entry) && isText(entry.reason)))
     return "a reason is missing";
   return null;
 }
@@ -237,7 +238,7 @@ function withMarkers(value: unknown): unknown {
   if (typeof value === "string")
     return value === "[secret]" ? SECRET_MARKER : isEnginesUnknown(value) ? unknownMarker(0) : value;
   if (Array.isArray(value)) return value.map(withMarkers);
-  if (!isRecord(value)) return value;
+  if (!isFields(value)) return value;
   if (SECRET_SIGNATURE in value) return SECRET_MARKER;
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withMarkers(item)]));
 }
@@ -264,9 +265,5 @@ function findingsOf(
 
 function hasSecret(value: unknown): boolean {
   if (Array.isArray(value)) return value.some(hasSecret);
-  return isRecord(value) ? Object.values(value).some(hasSecret) : value === SECRET_MARKER;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  return isFields(value) ? Object.values(value).some(hasSecret) : value === SECRET_MARKER;
 }

@@ -14,6 +14,7 @@ import type { Schedule } from "../schedule/schedule";
 import type { SnapshotPlan } from "../cluster/snapshotPlan";
 import { isUnknown } from "../model/unknown";
 import { given } from "../model/given";
+import { sortedJson } from "../model/anyValue";
 
 export interface SynchronousNode {
   readonly mode: string;
@@ -168,11 +169,7 @@ function drillChecksNode({ drillChecks: { assertions, heartbeat } }: DatabasePla
 
 /** Keys have a fixed order, so equal topologies have equal texts. */
 export function renderTopology(topology: Topology): string {
-  return JSON.stringify(topology, (_key, value: unknown) =>
-    typeof value === "object" && value !== null && !Array.isArray(value)
-      ? Object.fromEntries(Object.entries(value).sort(([left], [right]) => (left < right ? -1 : 1)))
-      : value,
-  );
+  return sortedJson(topology);
 }
 
 function databaseNode(plan: HostPlan | ClusterDatabasePlan): DatabaseNode {

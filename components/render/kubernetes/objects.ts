@@ -1,6 +1,7 @@
 /** Kubernetes objects as plain data, and small helpers of render/kubernetes/ and render/engines/. Pure. */
 import type { ResourcesSettings } from "../../plan/cluster/declaredCluster";
 import { given } from "../../plan/model/given";
+import { isFields } from "../../plan/model/anyValue";
 
 export interface Metadata {
   readonly name: string;
@@ -49,9 +50,7 @@ export function canonical({ role, manifest }: RenderedObject): RenderedObject {
 
 function inOrder(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(inOrder);
-  return isPlainObject(value)
-    ? Object.fromEntries(sortedEntries(value).map(([key, item]) => [key, inOrder(item)]))
-    : value;
+  return isFields(value) ? Object.fromEntries(sortedEntries(value).map(([key, item]) => [key, inOrder(item)])) : value;
 }
 
 /**
@@ -61,7 +60,7 @@ function inOrder(value: unknown): unknown {
  */
 export function mergeOver(base: unknown, over: unknown): unknown {
   if (isNamedList(over)) return mergeItems(isNamedList(base) ? base : [], over);
-  if (!isPlainObject(base) || !isPlainObject(over)) return over;
+  if (!isFields(base) || !isFields(over)) return over;
   const merged = Object.entries(over).reduce<Record<string, unknown>>((result, [key, value]) => {
     if (value === undefined) return result;
     if (value === null) return Object.fromEntries(Object.entries(result).filter(([name]) => name !== key));
@@ -76,7 +75,7 @@ interface Item extends Record<string, unknown> {
 
 /** Items without a name are no list of this kind: it is one value. */
 function isNamedList(value: unknown): value is readonly Item[] {
-  if (!Array.isArray(value) || !value.every(isPlainObject)) return false;
+  if (!Array.isArray(value) || !value.every(isFields)) return false;
   const names = value.filter((item) => item["$patch"] !== "replace").map((item) => item["name"]);
   return names.every((name) => typeof name === "string") && new Set(names).size === names.length;
 }
@@ -88,10 +87,6 @@ function mergeItems(base: readonly Item[], over: readonly Item[]): readonly unkn
   const merged = kept.map((item) => mergeOver(item, given.find(({ name }) => name === item["name"]) ?? {}) as Item);
   const added = given.filter(({ name }) => !kept.some((item) => item["name"] === name));
   return [...merged, ...added].filter(({ $patch }) => $patch !== "delete");
-}
-
-function isPlainObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** `resources` of a container; undefined if nothing is declared. */

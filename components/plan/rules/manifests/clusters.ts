@@ -2,7 +2,8 @@
 import { type Finding, finding } from "../../findings/findings";
 import { isUnknown } from "../../model/unknown";
 import { BARMAN, DALIBO, DESTINATION_PARAMETERS } from "./plugins";
-import { hasField, type KubeObject, listAt, mayBeTrue, numberAt, objectsOf, pathOf, textAt, valueAt } from "./objects";
+import { hasField, type KubeObject, listAt, mayBeTrue, numberAt, objectsOf, pathOf, textAt } from "./objects";
+import { valueAt } from "../../model/anyValue";
 
 export function checkClusterObject(object: KubeObject): Finding[] {
   return [...checkInstances(object), ...checkArchivers(object), ...checkInTree(object), ...checkAnyBackup(object)];

@@ -3,6 +3,7 @@
  * and unknown values (markers of unknown.ts) are texts like others. Pure.
  */
 import { isUnknown } from "../../model/unknown";
+import { valueAt } from "../../model/anyValue";
 
 export interface KubeObject {
   /** `postgresql.cnpg.io/v1`. */
@@ -34,16 +35,6 @@ export function objectsOf(objects: readonly KubeObject[], group: string, kind: s
 /** `ScheduledBackup database/orders-daily spec.schedule`. */
 export function pathOf({ kind, name, namespace }: KubeObject, field: string): string {
   return `${kind} ${namespace === "" ? "" : `${namespace}/`}${name}${field === "" ? "" : ` ${field}`}`;
-}
-
-/** Undefined if any part of the path is missing. */
-export function valueAt(json: unknown, ...path: readonly (string | number)[]): unknown {
-  let value = json;
-  for (const step of path) {
-    if (typeof value !== "object" || value === null) return undefined;
-    value = Object.entries(value).find(([key]) => key === String(step))?.[1];
-  }
-  return value;
 }
 
 export function textAt(json: unknown, ...path: readonly (string | number)[]): string | null {

@@ -3,7 +3,8 @@ import { type Finding, finding } from "../../findings/findings";
 import { parseCron, runsPerDay, type Schedule, firstMeeting } from "../../schedule/schedule";
 import { isUnknown } from "../../model/unknown";
 import { BARMAN, DALIBO } from "./plugins";
-import { groupsOf, hasField, type KubeObject, objectsOf, pairsOf, pathOf, textAt, valueAt } from "./objects";
+import { groupsOf, hasField, type KubeObject, objectsOf, pairsOf, pathOf, textAt } from "./objects";
+import { valueAt } from "../../model/anyValue";
 
 export function checkScheduledBackup(object: KubeObject): Finding[] {
   return [...checkCron(object), ...checkMethod(object), ...checkPlugin(object), ...checkRunning(object)];

@@ -3,7 +3,8 @@ import { findOtherRegion, findQuirks } from "../../../../runtime/storage/s3/quir
 import { type Finding, finding } from "../../findings/findings";
 import { isUnknown } from "../../model/unknown";
 import { isBelow } from "../values";
-import { hasField, type KubeObject, listAt, numberAt, pairsOf, pathOf, textAt, valueAt } from "./objects";
+import { hasField, type KubeObject, listAt, numberAt, pairsOf, pathOf, textAt } from "./objects";
+import { valueAt } from "../../model/anyValue";
 
 const GROUP = "pgbackrest.dalibo.com";
 const FIELDS: Readonly<Record<string, string>> = { Stanza: "stanzaConfiguration", Repository: "repoConfiguration" };
