@@ -504,6 +504,16 @@ function checkTransformed(title: string, judged: object, made: pulumi.Resource):
     });
 }
 
+/** One object as far as plain arguments decide it, with markers for other values and without what children give. */
+export function outlineOf(
+  { known }: CheckedCluster,
+  render: RenderObjects,
+  role: string,
+  pluginName: string | undefined,
+): Manifest {
+  return loadManifest(renderWith(render, known, { ...NOTHING, pluginName }, true), role);
+}
+
 /**
  * The fields of an attachment after the Job that replaces the Cluster's archiver. A preview asks the API server whether
  * it would accept a patch, unless a value is unknown; before the Job has run, it would not.

@@ -1,10 +1,11 @@
 /** Backups of a Cluster that something else created: YAML, Helm or GitOps. */
 import { requireArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
+import { refuseConflicts } from "./attachConflicts";
 import { claimCluster } from "./sharedUse";
 import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
-import { typeToken } from "../internal/children";
+import { renderedName, typeToken } from "../internal/children";
 import { fillText } from "../internal/inputs";
 import {
   type ConfigMap,
@@ -28,6 +29,7 @@ import {
   destinationsOf,
   fullBackupOptions,
   openSettings,
+  outlineOf,
   scheduleNamesOf,
   sourceOf,
   topologyInput,
@@ -47,11 +49,18 @@ export interface CnpgBackupArgs extends ClusterBackupArgs {
    */
   hasWalStorage?: boolean;
   /**
-   * Takes `spec.plugins` over from its present manager, which removes other plugins of the Cluster, and with
-   * `streaming.synchronous` its `postgresql.synchronous`. False fails the update if somebody else has set them.
+   * Takes the fields that this component sets over from their present managers. Of `spec.plugins` that removes other
+   * plugins of the Cluster. False fails the update, and the preview where it can tell, if somebody else has set them.
    * @default false
    */
   takeOverPlugins?: pulumi.Input<boolean>;
+  /**
+   * A preview reads the Cluster: it fails if the Cluster is missing, or if another manager has set a field that this
+   * component would set. Set false for previews without access to Kubernetes, or if the same update makes the Cluster.
+   * @default true if `clusterName` and `namespace` are plain text, without `dependsOn` and `replaceBarmanObjectStore`
+   * @plain whether previews read the Cluster
+   */
+  readCluster?: boolean;
   /**
    * Takes over from the operator's own archiver, `spec.backup.barmanObjectStore`: a Job removes it and sets
    * `spec.plugins` in one request, so that no WAL is lost between them. The old bucket keeps its content. A Cluster
@@ -65,7 +74,7 @@ export interface CnpgBackupArgs extends ClusterBackupArgs {
 /**
  * Adds an archiver, repositories and schedules to a running Cluster, and changes nothing else of it.
  *
- * Creates the engine's objects in the namespace, sets `spec.plugins` and `spec.backup.target` of the Cluster by
+ * Creates the engine's objects in the namespace, sets `spec.plugins` of the Cluster and what the arguments ask for by
  * server-side apply, and creates a `ScheduledBackup` for each schedule, in this order: all mounted objects exist before
  * instances restart. With engine "runtime" the sidecar takes the first full backup a minute later; a Backup requested
  * at once would end with the restart. CloudNativePG restarts standbys first, and from 1.29.2 on the primary in place;
@@ -112,7 +121,7 @@ export class CnpgBackup extends pulumi.ComponentResource {
 
   constructor(name: string, args: CnpgBackupArgs, opts?: pulumi.ComponentResourceOptions) {
     requireArguments("CnpgBackup", name, args);
-    const { hasWalStorage, takeOverPlugins, ...common } = args;
+    const { hasWalStorage, takeOverPlugins, readCluster = readsByDefault(args, opts), ...common } = args;
     const settings = { ...openSettings(common), ...(hasWalStorage === true ? { walStorage: { sizeGiB: 0 } } : {}) };
     const title = `CnpgBackup ${name}`;
     const checked = checkedCluster(title, name, settings, true);
@@ -128,6 +137,11 @@ export class CnpgBackup extends pulumi.ComponentResource {
       { cluster, namespace: args.namespace, stanza: fillText(known.database.stanza, deferred), continues: false },
     );
     const scope = { title, name, cluster, namespace: args.namespace, parent: this, takeOver: takeOverPlugins ?? false };
+    if (readCluster) {
+      const pluginName = typeof args.plugin?.name === "string" ? args.plugin.name : undefined;
+      const outline = outlineOf(checked, (_known, context) => renderAttachment(context), "attachment", pluginName);
+      refuseConflicts({ ...scope, name: renderedName(name, "live"), dependsOn: opts?.dependsOn, outline });
+    }
     const { contents, named, secrets } = deliverSecrets(scope, args.repositories);
     const others = { sourceSecrets: {}, runtime: runtimeOf(scope, known, args), pluginName: args.plugin?.name };
     const inputs = { ...others, secrets };
@@ -206,6 +220,15 @@ export class CnpgBackup extends pulumi.ComponentResource {
   public get objects(): { [role: string]: pulumi.CustomResource } {
     return shownChildren(this, "");
   }
+}
+
+/** A name from a resource, or `dependsOn`, may mean that the same update makes the Cluster; a Job makes way by itself. */
+function readsByDefault(
+  { clusterName, namespace, replaceBarmanObjectStore, takeOverPlugins }: CnpgBackupArgs,
+  { dependsOn }: pulumi.ComponentResourceOptions = {},
+): boolean {
+  const isPlain = typeof clusterName === "string" && typeof namespace === "string";
+  return isPlain && dependsOn === undefined && takeOverPlugins !== true && replaceBarmanObjectStore !== true;
 }
 
 /**

@@ -6,6 +6,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { loadPackage } from "./cloudPackages";
 import { withoutStackTraces } from "./stackTraces";
+import type { LiveObject } from "../plan/cluster/fieldOwners";
 
 // The package is an optional peer: programs without Kubernetes compile without it, because this form of the comment
 // stays in the declarations.
@@ -36,6 +37,12 @@ export interface KubernetesObject {
   readonly apiVersion: string;
   readonly kind: string;
   readonly metadata: object;
+}
+
+/** Outputs of an object that is read. */
+interface LiveOutputs {
+  readonly metadata: pulumi.Output<LiveObject["metadata"]>;
+  readonly spec: pulumi.Output<unknown>;
 }
 
 type ObjectClass = new (
@@ -107,6 +114,26 @@ export function readConfigMap(
   return (new read(name, undefined, pulumi.mergeOptions(opts, { id })) as ConfigMap).data;
 }
 
+/**
+ * A custom resource as the API server has it, with the managers of its fields; read and not managed. A provider whose
+ * configuration is not known yet answers nothing.
+ * @param id `namespace/name`
+ */
+export function readCustomObject(
+  name: string,
+  { apiVersion, kind }: Omit<KubernetesObject, "metadata">,
+  id: pulumi.Input<string>,
+  opts: pulumi.CustomResourceOptions,
+): pulumi.Output<LiveObject> {
+  const read = load(name, "apiextensions", "CustomResource");
+  const asked = { apiVersion, kind, metadata: undefined, spec: undefined };
+  const made = new read(name, asked, pulumi.mergeOptions(opts, { id })) as unknown as LiveOutputs;
+  return pulumi.all([made.metadata, made.spec]).apply(([metadata, spec]) => ({ metadata, spec }) as LiveObject);
+}
+
+/** Manager of the fields that patches apply: a fixed name tells the API server whose they are. */
+export const PATCH_MANAGER = "pgbackstop";
+
 /** Annotations by which the provider knows who sets the fields of a patch, and whether it takes them from others. */
 export const PATCH_ANNOTATIONS = ["pulumi.com/patchFieldManager", "pulumi.com/patchForce"] as const;
 
@@ -121,10 +148,9 @@ export function declareKubernetesPatch(
   takeOver: pulumi.Input<boolean>,
   opts: pulumi.CustomResourceOptions,
 ): pulumi.CustomResource {
-  // A fixed name in every update tells the API server who manages these fields.
   const [manager, force] = PATCH_ANNOTATIONS;
   const annotations = {
-    [manager]: "pgbackstop",
+    [manager]: PATCH_MANAGER,
     ...(takeOver === false ? {} : { [force]: takeOver === true ? "true" : textIfTrue(takeOver) }),
   };
   const args = { ...object, metadata: { ...object.metadata, annotations } };

@@ -210,6 +210,18 @@ describe("updating a stack of 0.1.0", () => {
     recorded = JSON.parse(readFileSync(FILE, "utf8")) as typeof recorded;
   });
 
+  /** An attachment no longer claims a target that nobody asked for: the operator's default stays in force. */
+  function recordedOf(name: string): readonly JsonObject[] {
+    const objects = recorded.objects[name] ?? [];
+    if (name !== "attached") return objects;
+    return objects.map((object) => {
+      if (object["kind"] !== "Cluster") return object;
+      const { backup, ...spec } = object["spec"] as JsonObject;
+      expect(backup).toEqual({ target: "prefer-standby" });
+      return { ...object, spec };
+    });
+  }
+
   test("everything is recorded", () => {
     expect(Object.keys(recorded.objects)).toEqual(Object.keys(PROGRAMS));
     expect(Object.values(recorded.objects).flat().length).toBeGreaterThan(25);
@@ -217,7 +229,7 @@ describe("updating a stack of 0.1.0", () => {
 
   test.each(Object.keys(PROGRAMS))("a newer package changes no object of %s by default", async (name) => {
     const objects = await declared(NEW, () => PROGRAMS[name]?.({}), OLD);
-    expect(textOf(objects)).toBe(textOf(recorded.objects[name] ?? []));
+    expect(textOf(objects)).toBe(textOf(recordedOf(name)));
   });
 
   test("a newer plugin makes the same pod of the same Cluster", () => {
@@ -227,7 +239,7 @@ describe("updating a stack of 0.1.0", () => {
 
   test.each(FOLLOWING)("on request, %s gets the newer runtime and nothing else", async (name) => {
     const objects = await declared(NEW, () => PROGRAMS[name]?.({ followRuntime: true }), null);
-    const text = textOf(recorded.objects[name] ?? []);
+    const text = textOf(recordedOf(name));
     expect(asNew(text)).not.toBe(text);
     expect(textOf(objects)).toBe(asNew(text));
   });

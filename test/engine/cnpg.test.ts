@@ -591,7 +591,7 @@ test("what two databases of one program share is an error; two programs in one p
       if (!isTwice) return;
       new CnpgPlugin("another", {});
       new CnpgCluster("copied", { ...common, namespace: "b", storageGiB: 1, stanza: "orders" });
-      new CnpgBackup("attached", { ...common, namespace: "a", clusterName: "orders" });
+      new CnpgBackup("attached", { ...common, namespace: "a", clusterName: "orders", readCluster: false });
       new PostgresHost("twice", { connection, repositories, dataDirectory: "/srv/pg" });
       new PostgresHost("mixed", { connection, repositories, dataDirectory: "/srv/other", stanza: "orders" });
     });

@@ -9,14 +9,16 @@ import type { EngineEvent, Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { RepositorySecret } from "../../components/credentials/repositorySecret";
 import { type CnpgClusterArgs, RuntimeDelivery } from "../../components/databases/cnpgArgs";
-import { CnpgBackup } from "../../components/databases/cnpgBackup";
+import { CnpgBackup, type CnpgBackupArgs } from "../../components/databases/cnpgBackup";
 import { CnpgCluster } from "../../components/databases/cnpgCluster";
 import { CnpgPlugin, type CnpgPluginArgs } from "../../components/databases/cnpgPlugin";
 import { declareKubernetes, type ServiceAccount } from "../../components/internal/kubernetesObjects";
 import { packedConfigMap } from "../../components/render/kubernetes/bundle";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
 import { openStack, type ProgramFolder } from "../../tools/parts/pulumi/pulumiEngine";
+import { failureOf } from "../harness/compare/engineTexts";
 import { type ApiServer, startApiServer } from "../harness/kubernetes/apiServer";
+import { CLUSTERS } from "../harness/kubernetes/clusterCalls";
 import type { KubernetesObject } from "../harness/kubernetes/kubectl";
 import { kilobytes, STATE_BUDGET, stateBytes } from "../harness/stateBudget";
 import { realProviderFolder, realProviderParts } from "../harness/kubernetes/realProvider";
@@ -32,6 +34,7 @@ vi.mock("../../components/internal/runtimeBundle", async (original) => {
   };
 });
 
+const CNPG = "postgresql.cnpg.io/v1";
 const NAMESPACES = ["orders", "cnpg-system"];
 const MADE_KINDS =
   "clusters.postgresql.cnpg.io,scheduledbackups.postgresql.cnpg.io,configmaps,secrets,roles,rolebindings,deployments,services,serviceaccounts,poddisruptionbudgets";
@@ -345,17 +348,10 @@ describe("a changed configuration", async () => {
   });
 
   test("a preview does not ask about an attachment before the Job has made way for it", async () => {
-    const backup = { barmanObjectStore: { destinationPath: "s3://a/b", s3Credentials: { inheritFromIAMRole: true } } };
-    const spec = { instances: 1, storage: { size: "1Gi" }, backup };
-    const metadata = { name: "intree", namespace: "orders" };
-    await server.kubectl.apply([{ apiVersion: "postgresql.cnpg.io/v1", kind: "Cluster", metadata, spec }], {
-      fieldManager: "others",
+    await makeCluster("intree", {
+      backup: { barmanObjectStore: { destinationPath: "s3://a/b", s3Credentials: { inheritFromIAMRole: true } } },
     });
-    const stack = await openProgram("intree", async () => {
-      const { storageGiB: _size, ...common } = COMMON;
-      const repositories = { repo1: { at: location("first"), keepDays: 14 } };
-      new CnpgBackup("intree", { ...common, clusterName: "intree", repositories, replaceBarmanObjectStore: true });
-    });
+    const stack = await attachTo("intree", { replaceBarmanObjectStore: true });
     const { stdout } = await stack.preview({ diff: true });
     expect(stdout).toMatch(/ClusterPatch: \(create\)[^]*?spec +: (output<string>|\[unknown\])/);
     // No controller runs the Job here.
@@ -364,6 +360,70 @@ describe("a changed configuration", async () => {
     const again = await changesOf(stack);
     expect(again.map((change) => change.split(" ")[1])).toEqual(again.map(() => "Job"));
     expect(again.length).toBeGreaterThan(0);
+    await stack.destroy();
+  });
+
+  function attachTo(name: string, over: Partial<CnpgBackupArgs> = {}): Promise<Stack> {
+    return openProgram(name, async () => {
+      const { storageGiB: _size, ...common } = COMMON;
+      const repositories = { repo1: { at: location("first"), keepDays: 14 } };
+      new CnpgBackup(name, { ...common, clusterName: name, repositories, ...over });
+    });
+  }
+
+  /** Somebody else's Cluster. */
+  async function makeCluster(name: string, fields: object): Promise<void> {
+    const spec = { instances: 1, storage: { size: "1Gi" }, ...fields };
+    const object = { apiVersion: CNPG, kind: "Cluster", metadata: { name, namespace: "orders" }, spec };
+    await server.kubectl.apply([object], { fieldManager: "others" });
+  }
+
+  async function specOf(name: string): Promise<{ readonly backup?: object; readonly plugins?: readonly object[] }> {
+    const cluster = await server.kubectl.find<{ spec: object }>(CLUSTERS, name, "orders");
+    return cluster?.spec ?? {};
+  }
+
+  test("an attachment leaves a field of another manager alone, and a preview says whose a field is that it would take", async () => {
+    await makeCluster("targeted", { backup: { target: "primary" } });
+    const attached = await attachTo("targeted");
+    await attached.preview();
+    expect(await changesOf(attached)).toContain("create ClusterPatch");
+    const { backup, plugins } = await specOf("targeted");
+    expect(backup).toEqual({ target: "primary" });
+    expect(plugins).toMatchObject([{ name: "pgbackstop", isWALArchiver: true }]);
+    expect(await changesOf(attached, true)).toEqual([]);
+    // From here on the provider itself asks.
+    const asking = await attachTo("targeted", { backupTarget: "prefer-standby" });
+    expect(await failureOf(asking.preview())).toMatch(/conflict with "others".*: \.spec\.backup\.target/);
+    await (await attachTo("targeted", { backupTarget: "prefer-standby", takeOverPlugins: true })).up();
+    expect((await specOf("targeted")).backup).toEqual({ target: "prefer-standby" });
+    await attached.destroy();
+  });
+
+  test("a preview refuses to attach over plugins of another manager, and nothing is made", async () => {
+    const others = [{ name: "barman-cloud.cloudnative-pg.io", isWALArchiver: true }];
+    await makeCluster("owned", { plugins: others });
+    const before = await server.kubectl.runOk(["get", MADE_KINDS, "-n", "orders", "-o", "name"]);
+    const fact = 'PB205 clusterName: spec.plugins of Cluster orders/owned belongs to the field manager "others"';
+    expect(await failureOf((await attachTo("owned")).preview())).toContain(fact);
+    expect(await failureOf((await attachTo("absent")).preview())).toContain("'orders/absent' does not exist");
+    expect(await server.kubectl.runOk(["get", MADE_KINDS, "-n", "orders", "-o", "name"])).toBe(before);
+    expect((await specOf("owned")).plugins).toMatchObject(others);
+    const forced = await attachTo("owned", { takeOverPlugins: true });
+    await forced.preview();
+    await forced.up();
+    expect((await specOf("owned")).plugins).toMatchObject([{ name: "pgbackstop" }]);
+    await forced.destroy();
+  });
+
+  test("a target that is no longer asked for goes back to the operator's default, which earlier versions asked for", async () => {
+    await makeCluster("released", {});
+    await (await attachTo("released", { backupTarget: "prefer-standby" })).up();
+    expect((await specOf("released")).backup).toEqual({ target: "prefer-standby" });
+    const stack = await attachTo("released");
+    expect(await changesOf(stack)).toEqual(["update ClusterPatch"]);
+    expect((await specOf("released")).backup).toEqual({ target: "prefer-standby" });
+    expect(await changesOf(stack, true)).toEqual([]);
     await stack.destroy();
   });
 

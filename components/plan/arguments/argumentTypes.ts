@@ -270,6 +270,7 @@ export const ARGUMENT_TYPES = {
     "instances?": "Input<number>",
     "hasWalStorage?": "boolean",
     "takeOverPlugins?": "Input<boolean>",
+    "readCluster?": "boolean",
     "replaceBarmanObjectStore?": "boolean",
   },
   CnpgPluginArgs: {

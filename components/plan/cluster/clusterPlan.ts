@@ -2,7 +2,7 @@
  * Resolves a CloudNativePG cluster apart from its backups: all defaults are filled in here. Pure. Resolving never
  * throws; rules/clusterDefinition.ts checks the values.
  */
-import { engineOf } from "../engines/engines";
+import { engineOf, findEngine } from "../engines/engines";
 import type {
   BootstrapSettings,
   ClusterDrillSettings,
@@ -84,6 +84,8 @@ export interface ClusterDefinition {
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
   readonly snapshots: SnapshotSettings | undefined;
+  /** True if `spec.backup.target` is asked for: by the argument, or by an engine that can only use the primary. */
+  readonly asksBackupTarget: boolean;
   readonly drills: Readonly<Record<string, ClusterDrillSettings>>;
   /** A cluster-scoped object restricts what the drills' account may create. */
   readonly drillPolicy: boolean;
@@ -178,6 +180,7 @@ export function resolveDefinition(
     labels: settings.labels ?? {},
     annotations: settings.annotations ?? {},
     snapshots: settings.snapshots,
+    asksBackupTarget: settings.backupTarget !== undefined || findEngine(database.engine)?.fromStandby === false,
     drills: settings.drills ?? {},
     drillPolicy: settings.drillPolicy ?? true,
     notifySecret: settings.notifySecret,

@@ -684,6 +684,7 @@ export const RULES = {
   PB200: rule("error", "an override that an argument contradicts", "only one can hold", "leave one of the two out"),
   PB201: rule("error", "a Cluster whose archiver is taken away", "no WAL is stored", "leave the archiver alone"),
   PB202: rule("error", "a transform that changes what was judged", "the preview judged another", "use arguments"),
+  PB205: rule("error", "a field of another manager", "the API server refuses it", "`takeOverPlugins`, or leave it out"),
 } as const satisfies Readonly<Record<string, Rule>>;
 
 export type RuleCode = keyof typeof RULES;

@@ -70,19 +70,20 @@ export function renderCluster(context: EngineContext, source: RecoverySource | n
 }
 
 /**
- * Fields for a Cluster that something else created: its archiver and the target of its backups. `spec.plugins` is one
+ * Fields for a Cluster that something else created: its archiver, and what the arguments ask for. `spec.plugins` is one
  * field for the API server: its manager owns all of it.
  */
 export function renderAttachment(context: EngineContext): RenderedObject[] {
   const parts = engineParts(context);
   const { database } = context;
+  const backup = askedBackup(context, parts);
   const manifest: Manifest = {
     apiVersion: CNPG,
     kind: "Cluster",
     metadata: { name: database.cluster, namespace: database.namespace },
     spec: given({
-      plugins: parts.plugins.length === 0 ? undefined : parts.plugins,
-      backup: parts.backup,
+      plugins: filled(parts.plugins),
+      backup,
       postgresql:
         archiveTimeout(context) === undefined
           ? synchronous(context)
@@ -93,7 +94,7 @@ export function renderAttachment(context: EngineContext): RenderedObject[] {
   const runs = engineOf(database.engine).own ? parts.runs.map((run) => ({ ...run, immediate: false })) : parts.runs;
   return [
     ...parts.objects,
-    ...renderReplaceArchiver(context, given({ plugins: parts.plugins, backup: parts.backup })),
+    ...renderReplaceArchiver(context, given({ plugins: parts.plugins, backup })),
     { role: "attachment", manifest },
     ...runs.map((run) => scheduledBackup(context, run)),
     ...renderExpiry(context),
@@ -101,6 +102,23 @@ export function renderAttachment(context: EngineContext): RenderedObject[] {
     ...renderStaleCheck(context),
     ...renderMonitors(context),
   ].map(canonical);
+}
+
+/**
+ * Without defaults, which may be another manager's fields with other values. No backup needs them: each Backup names its
+ * own target, and `online` of its snapshot. `volumeSnapshot` itself must exist for the operator to take one.
+ */
+function askedBackup({ definition }: EngineContext, { backup = {} }: EngineParts): object | undefined {
+  const { target, volumeSnapshot } = backup;
+  const { online, ownerReference } = definition.snapshots ?? {};
+  const asked = given({
+    target: definition.asksBackupTarget ? target : undefined,
+    volumeSnapshot:
+      volumeSnapshot === undefined
+        ? undefined
+        : given({ ...(volumeSnapshot as object), online, snapshotOwnerReference: ownerReference }),
+  });
+  return Object.keys(asked).length === 0 ? undefined : asked;
 }
 
 /** Without overrides. */

@@ -197,7 +197,7 @@ test("fields of an existing Cluster are rendered without Pulumi's own", () => {
     "Cluster db/legacy",
     "ScheduledBackup db/legacy-full",
   ]);
-  expect(Object.keys(manifests[1]?.["spec"] as object).sort()).toEqual(["backup", "plugins"]);
+  expect(Object.keys(manifests[1]?.["spec"] as object).sort()).toEqual(["plugins"]);
   expect(JSON.stringify(manifests)).not.toContain("pulumi");
 });
 

@@ -138,6 +138,147 @@ test("times and objectives that come later give the objects that plain ones give
   expect(JSON.stringify(seen[1])).toBe(JSON.stringify(seen[0]));
 });
 
+type BackupArgs = ConstructorParameters<typeof CnpgBackup>[1];
+
+function attach(over: Partial<BackupArgs>, opts?: pulumi.ComponentResourceOptions): void {
+  const { snapshots: _snapshots, ...args } = common();
+  new CnpgBackup("orders", { ...args, ...over }, opts);
+}
+
+/** `spec` of the attachment, and of its ScheduledBackups. */
+async function attachedSpecs(
+  over: Partial<BackupArgs>,
+): Promise<{ readonly spec: Record<string, unknown>; readonly schedules: readonly Record<string, unknown>[] }> {
+  const objects = (await renderedObjects(() => attach(over))) as (KubernetesObject & {
+    readonly spec: Record<string, unknown>;
+  })[];
+  const specs = (kind: string): Record<string, unknown>[] =>
+    objects.filter((object) => object.kind === kind).map(({ spec }) => spec);
+  const [spec] = specs("Cluster");
+  if (spec === undefined) throw new Error("no attachment");
+  return { spec, schedules: specs("ScheduledBackup") };
+}
+
+const DALIBO = { engine: ClusterEngine.Pgbackrest, silence: { PB097: "a test", PB030: "a test" } } as const;
+
+test.each<[string, Partial<BackupArgs>, object]>([
+  ["nothing but its archiver", {}, {}],
+  ["a target that is asked for", { backupTarget: "primary" }, { backup: { target: "primary" } }],
+  ["a target that is the default", { backupTarget: "prefer-standby" }, { backup: { target: "prefer-standby" } }],
+  ["a target that comes later", { backupTarget: pulumi.output("primary") as never }, { backup: { target: "primary" } }],
+  ["the primary, where the engine needs it", DALIBO, { backup: { target: "primary" } }],
+  ["the operator's own timeout for WAL", { archiveTimeoutSeconds: 300 }, {}],
+  [
+    "a timeout for WAL that follows from an objective",
+    { objectives: { rpoSeconds: 90 } },
+    { postgresql: { parameters: { archive_timeout: "20s" } } },
+  ],
+  ["snapshots without settings", { snapshots: SNAPSHOTS }, { backup: { volumeSnapshot: {} } }],
+  [
+    "snapshots with settings",
+    { snapshots: { ...SNAPSHOTS, className: "csi", online: true, ownerReference: "none" } },
+    { backup: { volumeSnapshot: { className: "csi", online: true, snapshotOwnerReference: "none" } } },
+  ],
+])("an attachment sets %s", async (_what, over, expected) => {
+  const { plugins, ...fields } = (await attachedSpecs(over)).spec;
+  expect(plugins).toHaveLength(1);
+  expect(fields).toEqual(expected);
+});
+
+test("backups run where they should though the Cluster's own target stays as it is", async () => {
+  const targetsOf = async (over: Partial<BackupArgs>): Promise<readonly unknown[]> =>
+    (await attachedSpecs(over)).schedules.map(({ target }) => target);
+  expect(await targetsOf({})).toEqual(["prefer-standby", "prefer-standby"]);
+  expect(await targetsOf({ backupTarget: "primary" })).toEqual(["primary", "primary"]);
+  const { schedules } = await attachedSpecs({ snapshots: SNAPSHOTS });
+  expect(schedules).toContainEqual(
+    expect.objectContaining({ method: "volumeSnapshot", online: true, target: "prefer-standby" }),
+  );
+});
+
+/** Owned by Helm, as a Cluster of others would be. */
+const OWNED = {
+  metadata: {
+    managedFields: [
+      {
+        manager: "helm",
+        operation: "Update",
+        fieldsV1: { "f:spec": { "f:plugins": {}, "f:backup": { "f:target": {} } } },
+      },
+    ],
+  },
+  spec: { plugins: [{ name: "barman-cloud.cloudnative-pg.io" }], backup: { target: "primary" } },
+};
+
+/** What a preview says of a Cluster, and which one it reads. */
+async function previewOf(
+  over: Partial<BackupArgs>,
+  live: object = OWNED,
+  opts?: pulumi.ComponentResourceOptions,
+  isPreview = true,
+): Promise<{ readonly errors: readonly string[]; readonly read: readonly string[] }> {
+  const read: string[] = [];
+  const monitor: pulumi.runtime.Mocks = {
+    call: () => ({}),
+    newResource: ({ id, name, type }) => {
+      if (id) read.push(`${type} ${id}`);
+      return { id: id || name, state: id ? live : { status: {} } };
+    },
+  };
+  return { errors: await errorsOf(() => attach(over, opts), monitor, isPreview), read };
+}
+
+test("a preview refuses to attach over fields of others, with the field, its manager and the way out", async () => {
+  const { errors, read } = await previewOf({ backupTarget: "prefer-standby" });
+  expect(read).toEqual(["kubernetes:postgresql.cnpg.io/v1:Cluster db/orders"]);
+  expect(errors).toHaveLength(1);
+  expect(errors[0]).toContain("CnpgBackup orders: 2 errors");
+  expect(errors[0]).toContain(
+    'PB205 clusterName: spec.plugins of Cluster db/orders belongs to the field manager "helm", with another value; ' +
+      "remove it there, or set takeOverPlugins: true to replace it",
+  );
+  expect(errors[0]).toContain("PB205 backupTarget: spec.backup.target of Cluster db/orders belongs to");
+  expect(errors[0]).toContain("change it there, leave backupTarget out, or set takeOverPlugins: true");
+  const alone = (await previewOf({})).errors[0];
+  expect(alone).toContain("spec.plugins");
+  expect(alone).not.toContain("spec.backup");
+  const deferred = await previewOf({ takeOverPlugins: pulumi.output(false) });
+  expect(deferred.errors).toHaveLength(1);
+});
+
+test.each<[string, Partial<BackupArgs>, object?]>([
+  ["that takes them over", { takeOverPlugins: pulumi.output(true) }],
+  ["of a Cluster that it is attached to", {}, withManager("pgbackstop")],
+  ["of a Cluster with the plugin of this engine", {}, { ...OWNED, spec: { plugins: [{ name: "pgbackstop" }] } }],
+  ["of a Cluster that nobody has touched", {}, { metadata: {}, spec: {} }],
+  ["whose provider is not known yet", {}, {}],
+])("a preview has nothing to say about fields %s", async (_what, over, live) => {
+  const { errors, read } = await previewOf(over, live);
+  expect(errors).toEqual([]);
+  expect(read).toHaveLength(1);
+});
+
+function withManager(manager: string): object {
+  const own = { manager, operation: "Apply", fieldsV1: { "f:spec": { "f:plugins": {} } } };
+  const { managedFields } = OWNED.metadata;
+  return { ...OWNED, metadata: { managedFields: [...managedFields, own] } };
+}
+
+test("a preview reads no Cluster that the update may make, and an update reads none", async () => {
+  for (const over of [
+    { clusterName: pulumi.output("orders") },
+    { namespace: pulumi.output("db") },
+    { readCluster: false },
+    { takeOverPlugins: true },
+    { replaceBarmanObjectStore: true },
+  ])
+    expect(await previewOf(over), Object.keys(over)[0]).toEqual({ errors: [], read: [] });
+  expect(await previewOf({}, OWNED, { dependsOn: [] })).toEqual({ errors: [], read: [] });
+  const named = await previewOf({ clusterName: pulumi.output("orders"), readCluster: true });
+  expect(named.errors).toHaveLength(1);
+  expect(await previewOf({}, OWNED, {}, false)).toEqual({ errors: [], read: [] });
+});
+
 const S3_AT = { bucket: "own-pg", endpoint: "s3.example.net", region: "eu", quirks: "generic" as const };
 const KEYS = { accessKeyId: "marker-id", secretAccessKey: "marker-secret", sessionToken: "marker-token" };
 const EXISTING = { name: "vault", accessKeyIdKey: "id", secretAccessKeyKey: "key", passphraseKey: "pass" };
@@ -352,11 +493,18 @@ const DATABASES: readonly (readonly [name: string, make: (at: pulumi.Input<Repos
 ];
 
 /** Messages of what a program throws, at once or while its outputs resolve. */
-async function errorsOf(make: () => void): Promise<string[]> {
+async function errorsOf(
+  make: () => void,
+  monitor: pulumi.runtime.Mocks = {
+    call: () => ({}),
+    newResource: ({ name }) => ({ id: name, state: { status: {} } }),
+  },
+  isPreview = false,
+): Promise<string[]> {
   const errors: unknown[] = [];
   const keep = (error: unknown): void => void errors.push(error);
   process.on("unhandledRejection", keep);
-  await pulumi.runtime.setMocks({ call: () => ({}), newResource: ({ name }) => ({ id: name, state: { status: {} } }) });
+  await pulumi.runtime.setMocks(monitor, "shop", "prod", isPreview);
   try {
     make();
   } catch (error) {

@@ -303,10 +303,10 @@ test("a restore from a snapshot continues with WAL from the repositories", () =>
   });
 });
 
-test("an attachment has the archiver and the target of backups", () => {
+test("an attachment has the archiver, and the sidecar takes the first backup", () => {
   const objects = renderAttachment(context());
   expect(objects.map(({ role }) => role)).toEqual(["config", "attachment", "schedule-full", "schedule-incr"]);
-  expect(Object.keys(objectOf(objects, "attachment")["spec"] as object).sort()).toEqual(["backup", "plugins"]);
+  expect(Object.keys(objectOf(objects, "attachment")["spec"] as object)).toEqual(["plugins"]);
   // The restart would interrupt an immediate backup, so the sidecar takes the first one.
   expect(objectOf(objects, "schedule-full")["spec"]).toMatchObject({ immediate: false });
   const settingsOf = (rendered: typeof objects): unknown =>
