@@ -57,6 +57,8 @@ export {
   type TablespaceArgs,
   type VolumeArgs,
 } from "./databases/cnpgArgs";
+export { type AffinityArgs, PodAntiAffinity, PrimaryUpdateMethod, PrimaryUpdateStrategy } from "./databases/cnpgFields";
+export type * from "./databases/cnpgSpec";
 export { CnpgBackup, type CnpgBackupArgs } from "./databases/cnpgBackup";
 export { CnpgCluster } from "./databases/cnpgCluster";
 export { CnpgPlugin, type CnpgPluginArgs, PluginEngine } from "./databases/cnpgPlugin";

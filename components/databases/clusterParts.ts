@@ -18,6 +18,8 @@ import {
   deferredPaths,
   fillKnown,
   type KnownPart,
+  type MakeAgain,
+  replaceDeferred,
   splitKnown,
   suffixed,
   leaveOut,
@@ -38,7 +40,7 @@ import { checkClusterPlan, planCluster } from "../plan/cluster/planCluster";
 import { type RepositorySecrets, type ClusterPlan } from "../plan/cluster/clusterPlan";
 import { engineOf } from "../plan/engines/engines";
 import type { Finding } from "../plan/findings/findings";
-import { type CheckOptions, checkArguments } from "../plan/arguments/checkArguments";
+import { type CheckOptions, checkArguments, withLateMaps } from "../plan/arguments/checkArguments";
 import { checkTransformedCluster } from "../plan/rules/finalCluster";
 import { topologyOf } from "../plan/topology/topology";
 import type { DeployedRuntime, EngineContext } from "../render/engines/engine";
@@ -78,6 +80,8 @@ export type SecretInputs = Readonly<Record<string, SecretKeyInputs | pulumi.Outp
 /** A cluster that is checked at once, and again when all values are known. */
 export interface CheckedCluster {
   readonly known: ClusterPlan;
+  /** The same with the values of some markers. */
+  knowing(values: ReadonlyMap<string, unknown>): ClusterPlan;
   readonly deferred: KnownPart<object>["deferred"];
   /** True while a target is an output as a whole. */
   readonly awaitsTarget: boolean;
@@ -100,7 +104,7 @@ const CALCULATED = new RegExp(
     "^(archiveTimeoutSeconds|backupTarget|engineVersion|operatorVersion|postgresVersion|processMax)$",
     "^sharedPreloadLibraries|^bootstrap\\.(import\\.port|recovery\\.(continueArchive|from))",
     "^snapshots\\.(acceptDowntime|online|ownerReference)$",
-    "^monitoring\\.(alertLabels\\.|disableDefaultQueries$|runbookUrl$)",
+    "^monitoring\\.(alertLabels(\\.|$)|disableDefaultQueries$|runbookUrl$)",
     `^${REPOSITORY}(blockIncremental|bundle|compress|schedules|at\\.(name|offSite|readOnly|requireMount)$)`,
     `^${REPOSITORY}at\\.s3\\.(facts|keyType|quirks|uriStyle)`,
   ].join("|"),
@@ -110,7 +114,7 @@ const CALCULATED = new RegExp(
 const MARKED = /(^|\.)(at|cron)$|^(acknowledge\.mode|drillChecks\..+|sizing\.(databaseGiB|walGiBPerDay))$/;
 /** Late values of which no rule knows, so that each finding is tried without them. */
 const TRIED =
-  /^(bootstrap|extensions|imageCatalog\.kind|instances|poolers|replica|resources|roles|sidecar|superuserAccess|tablespaces)(\.|$)/;
+  /^(bootstrap|extensions|imageCatalog\.kind|instances|poolers|replica|resources|roles|sidecar|spec|superuserAccess|tablespaces)(\.|$)/;
 
 /** What {@link openSettings} has made of the arguments. */
 const OPENED: CheckOptions = { skipped: ["RepositoryTarget"], others: { CnpgBackupArgs: ["walStorage"] } };
@@ -130,9 +134,12 @@ function isTried(path: string): boolean {
  */
 export function checkedCluster(title: string, name: string, settings: object, attached: boolean): CheckedCluster {
   const part = splitKnown(settings);
-  const resolve = (values: unknown): ClusterPlan => planCluster(name, values as DeclaredCluster);
+  const type = attached ? "CnpgBackupArgs" : "CnpgClusterArgs";
+  const resolve = (values: unknown): ClusterPlan => planCluster(name, withLateMaps(type, values) as DeclaredCluster);
   const paths = deferredPaths(part.value);
-  const known = resolve(paths.some(isLeftOut) ? leaveOut(part.value, isLeftOut) : part.value);
+  const resolveKnown = (values: unknown): ClusterPlan =>
+    resolve(paths.some(isLeftOut) ? leaveOut(values, isLeftOut) : values);
+  const known = resolveKnown(part.value);
   const awaited = paths.filter((path) => AWAITED.test(path) || CALCULATED.test(path));
   const tried = paths.filter(isTried);
   const checkKnown = (plan: ClusterPlan): readonly Finding[] =>
@@ -144,7 +151,7 @@ export function checkedCluster(title: string, name: string, settings: object, at
   throwErrors(title, findings);
   // An output may turn out to have no value.
   const check = (values: unknown, resolved: ClusterPlan): Finding[] => [
-    ...checkArguments(attached ? "CnpgBackupArgs" : "CnpgClusterArgs", values, OPENED),
+    ...checkArguments(type, values, OPENED),
     ...checkClusterPlan(resolved, attached),
   ];
   const checked = pulumi.all([pulumi.output(settings), withoutSecrets(part)]).apply(([values, open]) => {
@@ -157,6 +164,8 @@ export function checkedCluster(title: string, name: string, settings: object, at
   const final = checked.apply((each): readonly Finding[] => each.final);
   return {
     known,
+    knowing: (values) =>
+      resolveKnown(replaceDeferred(part.value, (_path, marker) => (values.has(marker) ? values.get(marker) : marker))),
     deferred: part.deferred,
     awaitsTarget: awaited.some((path) => path.endsWith(".at")),
     awaitsValues: hasDeferredClaim(known) || awaited.some((path) => !/\.at$|^clusterName$/.test(path)),
@@ -452,6 +461,12 @@ export function declareObjects(
   const awaitsValues = checked.awaitsValues || awaitsKeys(part);
   for (const { role, manifest } of outline) {
     const { apiVersion, kind, metadata, ...fields } = manifest;
+    const makeAgain: MakeAgain = (path, markers) =>
+      pulumi.all(markers.map((marker) => deferred.get(marker))).apply((values) => {
+        const plan = checked.knowing(new Map(markers.map((marker, index) => [marker, values[index]])));
+        const again = loadManifest(renderWith(render, plan, part.value as PlainInputs, true), role);
+        return pulumi.output(fillKnown(valueIn(again, path), deferred));
+      });
     const whenKnown = (field: string): pulumi.Output<unknown> =>
       final.apply((objects) => loadManifest(objects, role)[field]);
     const isNamed = isNameDeferred && NAMED_BY_CLUSTER.test(role);
@@ -463,10 +478,12 @@ export function declareObjects(
       (kind === "CronJob" && isRuntimeDeferred(inputs));
     const filled = isWhole
       ? Object.fromEntries(Object.keys(fields).map((field) => [field, whenKnown(field)]))
-      : (fillKnown(fields, deferred) as object);
+      : (fillKnown(fields, deferred, makeAgain) as object);
     if (!isWhole && checked.awaitsTarget && isCluster(role))
       Object.assign(filled, { spec: specWhenKnown(filled, whenKnown("spec")) });
-    const identity = (isNamed ? whenKnown("metadata") : fillKnown(metadata, deferred)) as object;
+    const identity = (
+      isNamed ? whenKnown("metadata") : fillKnown(metadata, deferred, makeAgain, ["metadata"])
+    ) as object;
     if (role === FULL_BACKUP_ROLE)
       Object.assign(identity, {
         annotations: final.apply((objects) => loadManifest(objects, role).metadata.annotations),
@@ -512,6 +529,11 @@ export function outlineOf(
   pluginName: string | undefined,
 ): Manifest {
   return loadManifest(renderWith(render, known, { ...NOTHING, pluginName }, true), role);
+}
+
+/** A part of an object that was made again: an item of a list has its place. */
+function valueIn(made: unknown, path: readonly string[]): unknown {
+  return path.reduce((value, key) => (value as Readonly<Record<string, unknown>> | undefined)?.[key], made);
 }
 
 /**

@@ -4,8 +4,25 @@
  */
 import type * as pulumi from "@pulumi/pulumi";
 import type { DrillArgs, DrillChecksArgs } from "../drills/drillArgs";
+import type { ClusterSpec } from "./cnpgSpec";
+import type {
+  AffinityArgs,
+  ExtensionArgs,
+  ImageCatalogArgs,
+  ImportArgs,
+  InitdbArgs,
+  KeyRef,
+  PoolerArgs,
+  PrimaryUpdateMethod,
+  PrimaryUpdateStrategy,
+  RoleArgs,
+  TablespaceArgs,
+  VolumeArgs,
+} from "./cnpgFields";
 import type { AcknowledgeArgs, BackupScheduleArgs, HostRepositoryArgs, SizingArgs, StreamingArgs } from "./hostArgs";
 import type { ObjectivesArgs } from "./objectivesArgs";
+
+export type * from "./cnpgFields";
 
 /** The program that archives and backs up a cluster. */
 export const ClusterEngine = {
@@ -39,14 +56,6 @@ export const StanzaKind = {
   Repository: "Repository",
 } as const;
 export type StanzaKind = (typeof StanzaKind)[keyof typeof StanzaKind];
-
-/** One key of a Secret or of a ConfigMap in the cluster's namespace. */
-export interface KeyRef {
-  /** Name of the Secret or ConfigMap. */
-  name: pulumi.Input<string>;
-  /** Key in it. */
-  key: pulumi.Input<string>;
-}
 
 /** The plugin that `CnpgPlugin` has installed. */
 export interface PluginRef {
@@ -161,7 +170,7 @@ export interface ResourcesArgs {
 /** Fields of pods that this package makes; not of PostgreSQL's, which are CloudNativePG's. */
 export interface PodPlacementArgs {
   /** Labels of the nodes. */
-  nodeSelector?: { [label: string]: pulumi.Input<string> };
+  nodeSelector?: pulumi.Input<{ [label: string]: pulumi.Input<string> }>;
   /** Taints of nodes that they tolerate, in Kubernetes' form. */
   tolerations?: pulumi.Inputs[];
   /** In Kubernetes' form; merged into that of the package, if it has one. */
@@ -171,7 +180,7 @@ export interface PodPlacementArgs {
   /** A PriorityClass. */
   priorityClassName?: pulumi.Input<string>;
   /** Annotations of the pods. @example { "sidecar.istio.io/inject": "false" } */
-  annotations?: { [name: string]: pulumi.Input<string> };
+  annotations?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
 }
 
 /**
@@ -184,7 +193,7 @@ export interface SnapshotArgs {
   /** VolumeSnapshotClass of the WAL volumes. Left out, `className`. */
   walClassName?: pulumi.Input<string>;
   /** By tablespace. */
-  tablespaceClassNames?: { [name: string]: pulumi.Input<string> };
+  tablespaceClassNames?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
   /** False stops the instance during the snapshot. @default true */
   online?: pulumi.Input<boolean>;
   /** @default "none" */
@@ -381,124 +390,6 @@ export interface ClusterBackupArgs {
   acknowledgeWeaker?: { [change: string]: string };
 }
 
-/** Size and class of one volume. */
-export interface VolumeArgs {
-  /** Size of the volume. */
-  sizeGiB: pulumi.Input<number>;
-  /** StorageClass of the volume. Left out, the default of the Kubernetes cluster. */
-  storageClass?: pulumi.Input<string>;
-}
-
-/** A tablespace on a volume of its own. */
-export interface TablespaceArgs extends VolumeArgs {
-  /** Role that owns the tablespace. */
-  owner?: pulumi.Input<string>;
-  /** True for temporary files and tables. @default false */
-  temporary?: pulumi.Input<boolean>;
-}
-
-/** A catalog of images by major version, in the place of `image`. */
-export interface ImageCatalogArgs {
-  /** Name of the catalog. */
-  name: pulumi.Input<string>;
-  /** `ImageCatalog` or `ClusterImageCatalog`. @default "ClusterImageCatalog" */
-  kind?: pulumi.Input<string>;
-}
-
-/** An extension from an image (PostgreSQL 18 and Kubernetes 1.33 or newer). */
-export interface ExtensionArgs {
-  /** Image with the files of the extension. @example "ghcr.io/cloudnative-pg/pgvector:0.8.1-18-trixie" */
-  image: pulumi.Input<string>;
-  /** Directories of the image for `dynamic_library_path`. */
-  libraryPath?: pulumi.Input<pulumi.Input<string>[]>;
-  /** Directories of the image for `extension_control_path`. */
-  controlPath?: pulumi.Input<pulumi.Input<string>[]>;
-}
-
-/** A role that CloudNativePG keeps as declared. */
-export interface RoleArgs {
-  /** `present` or `absent`. @default "present" */
-  ensure?: pulumi.Input<string>;
-  /** Comment on the role. */
-  comment?: pulumi.Input<string>;
-  /** Whether the role may sign in. @default false */
-  login?: pulumi.Input<boolean>;
-  /** Attribute SUPERUSER. */
-  superuser?: pulumi.Input<boolean>;
-  /** Attribute CREATEDB. */
-  createdb?: pulumi.Input<boolean>;
-  /** Attribute CREATEROLE. */
-  createrole?: pulumi.Input<boolean>;
-  /** Attribute REPLICATION. */
-  replication?: pulumi.Input<boolean>;
-  /** Attribute BYPASSRLS. */
-  bypassrls?: pulumi.Input<boolean>;
-  /** Most connections at a time. */
-  connectionLimit?: pulumi.Input<number>;
-  /** RFC 3339. */
-  validUntil?: pulumi.Input<string>;
-  /** Roles that it is a member of. */
-  inRoles?: pulumi.Input<pulumi.Input<string>[]>;
-  /** Secret of type `kubernetes.io/basic-auth`. */
-  passwordSecret?: pulumi.Input<string>;
-}
-
-/** A new, empty cluster. */
-export interface InitdbArgs {
-  /** Name of the application's database. @default "app" */
-  database?: pulumi.Input<string>;
-  /** Role that owns the database. @default the name of the database */
-  owner?: pulumi.Input<string>;
-  /** Secret of type `kubernetes.io/basic-auth`. */
-  ownerSecret?: pulumi.Input<string>;
-  /** Encoding of the databases. */
-  encoding?: pulumi.Input<string>;
-  /** `libc`, `icu` or `builtin`. */
-  localeProvider?: pulumi.Input<string>;
-  /** Locale of the databases. */
-  locale?: pulumi.Input<string>;
-  /** ICU locale, with provider `icu`. */
-  icuLocale?: pulumi.Input<string>;
-  /** Built-in locale, with provider `builtin`. */
-  builtinLocale?: pulumi.Input<string>;
-  /** Whether data pages have checksums. */
-  dataChecksums?: pulumi.Input<boolean>;
-  /** Size of a WAL segment. */
-  walSegmentSizeMiB?: pulumi.Input<number>;
-  /** SQL to run in the database `postgres` after initdb. */
-  postInitSql?: pulumi.Input<pulumi.Input<string>[]>;
-  /** SQL to run in the application's database after initdb. */
-  postInitApplicationSql?: pulumi.Input<pulumi.Input<string>[]>;
-  /** SQL to run in `template1` after initdb. */
-  postInitTemplateSql?: pulumi.Input<pulumi.Input<string>[]>;
-}
-
-/** Databases of a running server, copied by pg_dump when the cluster is created. */
-export interface ImportArgs {
-  /** `microservice` for one database, `monolith` for several with their roles. */
-  type: pulumi.Input<string>;
-  /** Name or address of the running server. */
-  host: pulumi.Input<string>;
-  /** Port of the running server. @default 5432 */
-  port?: pulumi.Input<number>;
-  /** Role to sign in as. @default "postgres" */
-  user?: pulumi.Input<string>;
-  /** Database to connect to. @default "postgres" */
-  database?: pulumi.Input<string>;
-  /** libpq's `sslmode`. */
-  sslMode?: pulumi.Input<string>;
-  /** The password of that role. */
-  passwordSecret?: KeyRef;
-  /** `["*"]` for all, with type monolith. */
-  databases: pulumi.Input<pulumi.Input<string>[]>;
-  /** Roles to copy, only with type monolith. `["*"]` for all. */
-  roles?: pulumi.Input<pulumi.Input<string>[]>;
-  /** True copies definitions without rows. */
-  schemaOnly?: pulumi.Input<boolean>;
-  /** SQL to run after the import; only with type microservice. */
-  postImportSql?: pulumi.Input<pulumi.Input<string>[]>;
-}
-
 /** End of the recovery. Left out, the end of the archive; at most one of time, lsn, xid, restorePoint and immediate. */
 export interface RecoveryTargetArgs {
   /** Label of the backup to restore. */
@@ -526,7 +417,7 @@ export interface SnapshotSourceArgs {
   /** Snapshot of the WAL volume. */
   walStorage?: pulumi.Input<string>;
   /** Snapshots of tablespaces, by their names. */
-  tablespaces?: { [name: string]: pulumi.Input<string> };
+  tablespaces?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
 }
 
 /** A cluster's backups as the source of a new cluster. */
@@ -590,18 +481,6 @@ export interface ReplicaArgs {
   promotionToken?: pulumi.Input<string>;
 }
 
-/** PgBouncer in front of the cluster. */
-export interface PoolerArgs {
-  /** `rw`, `ro` or `r`. @default "rw" */
-  type?: pulumi.Input<string>;
-  /** Number of PgBouncer pods. @default 1 */
-  instances?: pulumi.Input<number>;
-  /** `session` or `transaction`. @default "session" */
-  poolMode?: pulumi.Input<string>;
-  /** Settings of PgBouncer. @example { max_client_conn: "500" } */
-  parameters?: { [name: string]: pulumi.Input<string> };
-}
-
 /** Objects of the Prometheus operator for this cluster. Its custom resource definitions must exist. */
 export interface BackupMonitoringArgs {
   /**
@@ -610,6 +489,12 @@ export interface BackupMonitoringArgs {
    * @plain whether the PodMonitor exists
    */
   podMonitor?: boolean;
+  /**
+   * Metrics over TLS: a new Cluster gets it, and the PodMonitor checks the certificate of the Cluster's authority.
+   * Prometheus reads the Secret `<cluster>-ca`. Left out, `spec.monitoring.tls` decides.
+   * @example true
+   */
+  tls?: pulumi.Input<boolean>;
   /**
    * Creates a PrometheusRule with the alerts of this cluster (docs/monitoring.md); only with engine "runtime".
    * `Monitoring` creates one for several databases: use one of the two.
@@ -621,9 +506,9 @@ export interface BackupMonitoringArgs {
    * Labels of both objects, which the `podMonitorSelector` and `ruleSelector` of a Prometheus ask for.
    * @example { release: "kube-prometheus-stack" }
    */
-  labels?: { [name: string]: pulumi.Input<string> };
+  labels?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
   /** Labels of every alert, for the routes of Alertmanager. @example { team: "databases" } */
-  alertLabels?: { [name: string]: pulumi.Input<string> };
+  alertLabels?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
   /** Address of your own text about the alerts; the name of an alert in lower case is added after `#`. */
   runbookUrl?: pulumi.Input<string>;
 }
@@ -641,8 +526,10 @@ export interface ClusterMonitoringArgs extends BackupMonitoringArgs {
  * topology read what results.
  */
 export interface ClusterOverrides {
-  /** Fields of the Cluster object, from `metadata` or `spec` on. */
+  /** Fields of the Cluster object, from `metadata` or `spec` on, after those of the argument `spec`. */
   cluster?: pulumi.Inputs;
+  /** Fields of Pooler objects by the names in `poolers`, from `metadata` or `spec` on, after those of their `spec`. */
+  poolers?: { [name: string]: pulumi.Inputs };
 }
 
 /** What a copy of a cluster needs to start: the same programs and libraries, and volumes of the same kinds. */
@@ -664,7 +551,7 @@ export interface ClusterLikeArgs {
   /** Tablespaces by name, each on a volume of its own. */
   tablespaces?: { [name: string]: TablespaceArgs };
   /** Settings of PostgreSQL. @example { shared_buffers: "256MB" } */
-  parameters?: { [name: string]: pulumi.Input<string> };
+  parameters?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
   /** Libraries for PostgreSQL's `shared_preload_libraries`. */
   sharedPreloadLibraries?: pulumi.Input<pulumi.Input<string>[]>;
   /** Extensions by name, each from an image. */
@@ -687,11 +574,23 @@ export interface CnpgClusterArgs extends ClusterBackupArgs, ClusterLikeArgs {
   monitoring?: ClusterMonitoringArgs;
   /** CPU and memory of each instance. */
   resources?: ResourcesArgs;
+  affinity?: AffinityArgs;
+  /** How the primary is updated, once its standbys are. @default "unsupervised" */
+  primaryUpdateStrategy?: pulumi.Input<PrimaryUpdateStrategy>;
+  /** What CloudNativePG does to update the primary. @default "restart" */
+  primaryUpdateMethod?: pulumi.Input<PrimaryUpdateMethod>;
   /** Lets `postgres` sign in over the network, with a Secret. @default false */
   superuserAccess?: pulumi.Input<boolean>;
   /** Labels of the Cluster object. */
-  labels?: { [name: string]: pulumi.Input<string> };
+  labels?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
   /** Annotations of the Cluster object. */
-  annotations?: { [name: string]: pulumi.Input<string> };
+  annotations?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
+  /**
+   * Any field of the Cluster's `spec` in CloudNativePG 1.28 to 1.30, by its own name there. It is merged over what the
+   * other arguments make: objects by their fields, lists by the names of their items. `overrides` is merged last: it
+   * also removes fields, and takes those of newer operators.
+   * @example { postgresql: { pg_hba: ["hostssl shop shop 10.0.0.0/8 cert"] }, enablePDB: false }
+   */
+  spec?: ClusterSpec;
   overrides?: ClusterOverrides;
 }

@@ -6,7 +6,7 @@ import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import { renderedName, typeToken } from "../internal/children";
 import { guardChildren } from "../internal/destroyGuard";
-import { fillText, suffixed } from "../internal/inputs";
+import { fillKnown, fillText, splitKnown, suffixed } from "../internal/inputs";
 import {
   type ConfigMap,
   type CustomResource,
@@ -15,7 +15,9 @@ import {
   shownChild,
   shownChildren,
 } from "../internal/kubernetesObjects";
+import { withLateMaps } from "../plan/arguments/checkArguments";
 import { settleOverrides } from "../plan/cluster/overrides";
+import { withSpec } from "../plan/cluster/specArgument";
 import { type ClusterPlan, majorOfCluster } from "../plan/cluster/clusterPlan";
 import type { ClusterDatabasePlan } from "../plan/model/plan";
 import { renderTopology, topologyOf } from "../plan/topology/topology";
@@ -138,7 +140,7 @@ export class CnpgCluster extends pulumi.ComponentResource {
     const inputs = { ...others, secrets: own.secrets, sourceSecrets: source.secrets };
 
     const made = objects.get("cluster");
-    const { settings } = settleOverrides(args);
+    const settings = settledArgs(args, checked);
     this.clusterName = made === undefined ? pulumi.output(cluster) : made.urn.apply(() => pulumi.output(cluster));
     const resolved = (): pulumi.Output<ClusterDatabasePlan> => checked.resolved.apply(({ database }) => database);
     this.drilled = drilledDatabase(known.database, args, deferred, resolved, checked.awaitsValues);
@@ -273,6 +275,21 @@ function versionOf({ known, resolved }: CheckedCluster, args: CnpgClusterArgs): 
   if (typeof args.image === "string") return majorOfCluster(known.definition) ?? undefined;
   // An image without a version has been refused.
   return resolved.apply(({ definition }) => majorOfCluster(definition) as number);
+}
+
+/**
+ * The arguments with what `spec` and overrides say. Maps that come as a whole are merged when everything is known.
+ */
+function settledArgs(args: CnpgClusterArgs, { resolved }: CheckedCluster): CnpgClusterArgs {
+  const { deferred, value } = splitKnown(args);
+  const lateMaps: string[] = [];
+  const known = fillKnown(withLateMaps("CnpgClusterArgs", value), deferred, (path) => {
+    lateMaps.push(path.join("."));
+    return {};
+  });
+  if (lateMaps.length === 0) return settleOverrides(withSpec(args)).settings;
+  const { settings } = settleOverrides(withSpec(known as CnpgClusterArgs));
+  return { ...settings, parameters: resolved.apply(({ definition }) => ({ ...definition.parameters })) };
 }
 
 function likeOf(args: CnpgClusterArgs): ClusterLikeArgs {

@@ -28,13 +28,42 @@ export function splitKnown<T>(value: T, firstIndex = 0): KnownPart<T> {
   return { value: known, deferred };
 }
 
-/** `known` with the markers in its leaves replaced by their outputs. */
-export function fillKnown(known: unknown, deferred: ReadonlyMap<string, pulumi.Output<unknown>>): unknown {
+/** Makes an object again from the values of some markers. @param path of the object */
+export type MakeAgain = (path: readonly string[], markers: readonly string[]) => unknown;
+
+/**
+ * `known` with the markers in its leaves replaced by their outputs.
+ *
+ * A marker that is a name in an object says that a late value decides what else is there: the fields of a map, or
+ * whether there are some.
+ * @param makeAgain makes such an object; default: the late map's fields, over those before it
+ */
+export function fillKnown(
+  known: unknown,
+  deferred: ReadonlyMap<string, pulumi.Output<unknown>>,
+  makeAgain?: MakeAgain,
+  path: readonly string[] = [],
+): unknown {
   if (typeof known === "string" && isUnknown(known)) return outputOf(known, deferred);
-  if (Array.isArray(known)) return known.map((item) => fillKnown(item, deferred));
   if (typeof known !== "object" || known === null) return known;
-  return Object.fromEntries(Object.entries(known).map(([key, item]) => [key, fillKnown(item, deferred)]));
+  const fill = (key: string, item: unknown): unknown => fillKnown(item, deferred, makeAgain, [...path, key]);
+  if (Array.isArray(known)) return known.map((item, index) => fill(String(index), item));
+  const entries = Object.entries(known).map(([key, item]): [string, unknown] => [key, fill(key, item)]);
+  const markers = Object.keys(known).filter(isUnknown);
+  if (markers.length === 0) return Object.fromEntries(entries);
+  if (makeAgain !== undefined) return makeAgain(path, markers);
+  const parts = entries.map(([key, item]) => (isUnknown(key) ? item : { [key]: item }));
+  return pulumi.all(parts).apply((maps) => Object.assign({}, ...maps) as object);
 }
+
+/** The texts of all maps, each over those before it. */
+export function textsOf(...maps: TextMap[]): TextMap {
+  const isLate = maps.some((map) => pulumi.Output.isInstance(map) || map instanceof Promise);
+  const merged = <T>(known: readonly T[]): T => Object.assign({}, ...known) as T;
+  return isLate ? pulumi.all(maps).apply((known) => merged(known)) : merged(maps);
+}
+
+type TextMap = pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
 
 /** A text with its markers replaced: an output if it has any. */
 export function fillText(known: string, deferred: ReadonlyMap<string, pulumi.Output<unknown>>): pulumi.Input<string> {

@@ -43,7 +43,7 @@ export function requireArguments(
 
 /** Arguments that are lists of texts. */
 const LISTS =
-  /(^|\.)(controlPath|databases|inRoles|libraryPath|postImportSql|postInit\w*Sql|repositories|restartCommand|sharedPreloadLibraries)$|\.import\.roles$|\.recovery\.from$|\.targets\.\d+\.(events|units)$/;
+  /(^|\.)(binPath|controlPath|databases|inRoles|ldLibraryPath|libraryPath|pg(Dump|Restore)ExtraOptions|postImportSql|postInit\w*Sql|repositories|restartCommand|sharedPreloadLibraries)$|\.import\.roles$|\.recovery\.from$|\.targets\.\d+\.(events|units)$/;
 /** Stand for a late value, besides its marker and none: a finding that all of them give does not depend on it. */
 const TRIED: readonly unknown[] = [true, false, 999_999_999];
 

@@ -3,7 +3,7 @@ import { requireArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import { childName, typeToken } from "../internal/children";
 import { declareContent } from "../internal/content";
-import { suffixed } from "../internal/inputs";
+import { suffixed, textsOf } from "../internal/inputs";
 import {
   type ConfigMap,
   type CustomResource,
@@ -32,16 +32,16 @@ export interface MonitoringObjectsArgs {
    */
   prometheusRule?: boolean;
   /** Labels that the `ruleSelector` of a Prometheus requires. @example { release: "kube-prometheus-stack" } */
-  ruleLabels?: { [name: string]: pulumi.Input<string> };
+  ruleLabels?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
   /** Creates a ConfigMap that Grafana's sidecar reads. @default true @plain whether the ConfigMap exists */
   dashboard?: boolean;
   /** Labels that the sidecar requires. @default { grafana_dashboard: "1" } */
-  dashboardLabels?: { [name: string]: pulumi.Input<string> };
+  dashboardLabels?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
   /**
    * Annotations of the ConfigMap: the folder that Grafana's sidecar puts the dashboard in.
    * @example { grafana_folder: "PostgreSQL" }
    */
-  dashboardAnnotations?: { [name: string]: pulumi.Input<string> };
+  dashboardAnnotations?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
 }
 
 export interface MonitoringArgs {
@@ -58,7 +58,7 @@ export interface MonitoringArgs {
    */
   selectors?: { [database: string]: pulumi.Input<string> };
   /** Labels of every alert, for the routes of Alertmanager. @example { team: "databases" } */
-  alertLabels?: { [name: string]: pulumi.Input<string> };
+  alertLabels?: pulumi.Input<{ [name: string]: pulumi.Input<string> }>;
   /** Address of your own text about the alerts; the name of an alert in lower case is added after `#`. */
   runbookUrl?: pulumi.Input<string>;
   /** Title of the dashboard. @default "PostgreSQL backups" */
@@ -112,12 +112,12 @@ export class Monitoring extends pulumi.ComponentResource {
     if (args.prometheusRule ?? true) {
       const identity = { name: "", namespace: "", labels: {} };
       const spec = groups.apply((made) => prometheusRule(made, identity).spec);
-      const metadata = { name, namespace: args.namespace, labels: { ...MANAGED_BY, ...args.ruleLabels } };
+      const metadata = { name, namespace: args.namespace, labels: textsOf(MANAGED_BY, args.ruleLabels ?? {}) };
       const rule = { apiVersion: "monitoring.coreos.com/v1", kind: "PrometheusRule", metadata, spec };
       showChild(this, "rules", declareKubernetes(childName(component, "rules"), rule, { parent: this }));
     }
     if (args.dashboard ?? true) {
-      const labels = { ...MANAGED_BY, ...(args.dashboardLabels ?? { grafana_dashboard: "1" }) };
+      const labels = textsOf(MANAGED_BY, args.dashboardLabels ?? { grafana_dashboard: "1" });
       const annotations = args.dashboardAnnotations === undefined ? {} : { annotations: args.dashboardAnnotations };
       const metadata = { name: suffixed(name, "-dashboard"), namespace: args.namespace, labels, ...annotations };
       const data =

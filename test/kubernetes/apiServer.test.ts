@@ -3,10 +3,14 @@
  * accepts, with strict validation, every object that components declare. It refuses the same objects with an unknown
  * field.
  */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { RepositorySecret } from "../../components/credentials/repositorySecret";
 import { SharedExternalSecret } from "../../components/credentials/sharedExternalSecret";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
+import { CNPG_SPEC, renderCnpgSpec } from "../../tools/docs/cnpgSpec";
+import { projectFolder } from "../../tools/parts/cache";
 import { type ApiServer, startApiServer } from "../harness/kubernetes/apiServer";
 import { daliboDefinitions } from "../harness/kubernetes/daliboDefinitions";
 import { apiServerParts } from "../harness/kubernetes/parts";
@@ -53,6 +57,11 @@ describe("a real API server", async () => {
     );
   });
   afterAll(() => server?.stop());
+
+  test("has the fields that the types of spec name: npm run docs writes them", () => {
+    const types = readFileSync(join(projectFolder(), CNPG_SPEC), "utf8");
+    expect(types === renderCnpgSpec(parts.manifests.definitions.cnpg), "they are stale").toBe(true);
+  });
 
   test("accepts the Secrets and ExternalSecrets of repositories", async () => {
     const objects = await renderedObjects(credentials);

@@ -169,7 +169,7 @@ export const TABLES: readonly string[] = ["runtime/config/options.ts"];
 const SOURCE_LINES_MAX = 700;
 const TEST_LINES_MAX = 1000;
 /** Tables that a tool makes. */
-const MADE = ["components/plan/arguments/argumentTypes.ts"];
+const MADE = ["components/plan/arguments/argumentTypes.ts", "components/databases/cnpgSpec.ts"];
 export const FUNCTION_LINES_MAX = 70;
 
 export function checkFileLength(file: TextFile): string[] {

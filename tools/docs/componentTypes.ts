@@ -35,6 +35,8 @@ export interface ComponentType {
 export interface FieldsType {
   readonly kind: "fields";
   readonly name: string;
+  /** One of CloudNativePG's, which its own reference describes. */
+  readonly isOperators: boolean;
   readonly doc: string;
   readonly fields: readonly Field[];
 }
@@ -116,11 +118,13 @@ function describe(symbol: ts.Symbol, checker: ts.TypeChecker, folder: string): r
     });
     return [{ kind: "choice", name, doc, values }];
   }
+  if (ts.isTypeAliasDeclaration(declaration)) return [];
   const properties = checker.getDeclaredTypeOfSymbol(symbol).getProperties();
   const fields = properties
     .flatMap((property) => property.declarations?.slice(0, 1) ?? [])
     .flatMap((member) => fieldOf(member, checker));
-  return [{ kind: "fields", name, doc, fields }];
+  const isOperators = declaration.getSourceFile().fileName.endsWith("/cnpgSpec.ts");
+  return [{ kind: "fields", name, isOperators, doc, fields }];
 }
 
 function argsOf(declaration: ts.ClassDeclaration): string {

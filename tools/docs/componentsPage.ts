@@ -88,7 +88,7 @@ function plainRows(types: readonly PublicType[]): string[][] {
 export function renderTypes(): string {
   const types = publicTypes();
   const ofComponents = new Set(types.flatMap((type) => (type.kind === "component" ? [type.args] : [])));
-  const rest = types.filter((type) => type.kind !== "component" && !ofComponents.has(type.name));
+  const rest = types.filter((type) => type.kind !== "component" && !isOperators(type) && !ofComponents.has(type.name));
   const sorted = [...rest].sort((a, b) => (a.name < b.name ? -1 : 1));
   return document(
     "# Types of arguments and outputs",
@@ -191,5 +191,9 @@ function pagesOf(
 ): readonly { readonly page: Page; readonly name: string }[] {
   const component = types.find((type) => type.kind === "component" && (type.name === name || type.args === name));
   if (component !== undefined) return [{ page: "components.md", name: component.name }];
-  return types.some((type) => type.name === name) ? [{ page: "types.md", name }] : [];
+  return types.some((type) => type.name === name && !isOperators(type)) ? [{ page: "types.md", name }] : [];
+}
+
+function isOperators(type: PublicType): boolean {
+  return type.kind === "fields" && type.isOperators;
 }

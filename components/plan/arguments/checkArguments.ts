@@ -12,9 +12,11 @@ import { isFields } from "../model/anyValue";
 
 /** A type as the declarations have it: `Input<string>`, `KeyRef[]`, `{ [name: string]: PoolerArgs }`. */
 type Shape =
-  | { readonly kind: "text" | "number" | "boolean" | "any" }
+  | { readonly kind: ScalarKind | "any" }
   | { readonly kind: "list" | "map"; readonly of: Shape }
   | { readonly kind: "fields"; readonly name: ArgumentType };
+
+type ScalarKind = "text" | "number" | "boolean" | "numberOrText";
 
 interface FieldShape {
   readonly name: string;
@@ -36,6 +38,23 @@ export function checkArguments(name: ArgumentType, args: unknown, options: Check
   return checkFields(name, args ?? {}, "", options);
 }
 
+/**
+ * The values with each late map of texts as one entry, its marker under its marker: so it can be merged with others,
+ * and whatever it becomes part of shows it.
+ */
+export function withLateMaps(name: ArgumentType, values: unknown): unknown {
+  return withMaps({ kind: "fields", name }, values);
+}
+
+function withMaps(shape: Shape, value: unknown): unknown {
+  if (shape.kind === "map" && typeof value === "string" && isUnknown(value)) return { [value]: value };
+  if (shape.kind === "list" && Array.isArray(value)) return value.map((item) => withMaps(shape.of, item));
+  if (!isSection(value) || isDeferred(value) || !("of" in shape || "name" in shape)) return value;
+  const shapeOfField = (key: string): Shape =>
+    "of" in shape ? shape.of : (fieldsOf(shape.name).find(({ name }) => name === key)?.shape ?? { kind: "any" });
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withMaps(shapeOfField(key), item)]));
+}
+
 function checkFields(name: ArgumentType, value: unknown, path: string, options: CheckOptions): Finding[] {
   if (options.skipped?.includes(name) === true) return [];
   if (!isFields(value)) return checkSection(value, path);
@@ -43,7 +62,7 @@ function checkFields(name: ArgumentType, value: unknown, path: string, options: 
   const names = [...fields.map((field) => field.name), ...(options.others?.[name] ?? [])];
   const values = new Map<string, unknown>(Object.entries(value));
   return [
-    ...checkNames(value, names, path === "" ? name.replace(/Args$/, "") : path, path),
+    ...checkNames(value, names, path === "" ? name.replace(/Args$/, "") : path, path, NEWER_FIELDS[name]),
     ...fields.flatMap((field) => {
       const given = values.get(field.name);
       const isMissing = field.isRequired && (given === undefined || given === null);
@@ -65,14 +84,24 @@ export function checkSections(value: unknown, path: string): Finding[] {
     : checkSection(value, path);
 }
 
-/** Fields with other names than these. @param owner what has the names */
-export function checkNames(section: object, names: readonly string[], owner: string, path: string): Finding[] {
+/**
+ * Fields with other names than these.
+ * @param owner what has the names
+ * @param otherwise what to do with a name that is near to none
+ */
+export function checkNames(
+  section: object,
+  names: readonly string[],
+  owner: string,
+  path: string,
+  otherwise = `it takes ${[...names].sort().join(", ")}`,
+): Finding[] {
   return Object.entries(section).flatMap(([key, value]) => {
     if (value === undefined || names.includes(key)) return [];
     const letters = key.replaceAll(/[-_]/g, "").toLowerCase();
     const same = names.filter((name) => name.toLowerCase() === letters);
     const meant = same.length > 0 ? same : nearNames(key, names);
-    const hint = meant.length > 0 ? `did you mean ${meant.join(" or ")}?` : `it takes ${[...names].sort().join(", ")}`;
+    const hint = meant.length > 0 ? `did you mean ${meant.join(" or ")}?` : otherwise;
     return [finding("PB190", at(path, key), `${owner} has no field '${key}'`, hint)];
   });
 }
@@ -107,13 +136,20 @@ function checkShape(shape: Shape, value: unknown, path: string, options: CheckOp
   }
 }
 
-function checkScalar(kind: "text" | "number" | "boolean", value: unknown, path: string): Finding[] {
-  if (typeof value === (kind === "text" ? "string" : kind)) return [];
-  const kindText = kind === "boolean" ? "true or false" : kind === "number" ? "a number" : "text";
-  return [wrong(path, value, kindText, remedyOf(kind, value, path))];
+/** What is expected of each kind, and JavaScript's types for it. */
+const KINDS: Readonly<Record<ScalarKind, readonly [expected: string, ...types: string[]]>> = {
+  text: ["text", "string"],
+  number: ["a number", "number"],
+  boolean: ["true or false", "boolean"],
+  numberOrText: ["a number or text", "number", "string"],
+};
+
+function checkScalar(kind: ScalarKind, value: unknown, path: string): Finding[] {
+  const [expected, ...types] = KINDS[kind];
+  return types.includes(typeof value) ? [] : [wrong(path, value, expected, remedyOf(kind, value, path))];
 }
 
-function remedyOf(kind: "text" | "number" | "boolean", value: unknown, path: string): string {
+function remedyOf(kind: ScalarKind, value: unknown, path: string): string {
   if (kind === "text") {
     if (typeof value !== "number" && typeof value !== "boolean") return "";
     return SECRET.test(path) ? "write it in quotes" : `write it in quotes: "${value}"`;
@@ -157,6 +193,12 @@ function isDeferred(value: unknown): boolean {
 /** Rules judge which of their fields are given. */
 const JUDGED: readonly ArgumentType[] = ["RepositoryTarget"];
 
+/** Of types that the operator's versions add fields to. */
+const NEWER_FIELDS: Readonly<Partial<Record<ArgumentType, string>>> = {
+  ClusterSpec: "a field of a newer operator belongs into overrides.cluster.spec",
+  PoolerSpec: "a field of a newer operator belongs into overrides.poolers",
+};
+
 /** Of required arguments that a program need not write itself. */
 const REMEDIES: Readonly<Record<string, string>> = {
   "CnpgRestoreArgs.storageGiB": "set it, or take it from the source cluster: ...orders.like",
@@ -185,6 +227,7 @@ const SCALARS: Readonly<Record<string, Shape>> = {
   string: { kind: "text" },
   number: { kind: "number" },
   boolean: { kind: "boolean" },
+  IntOrString: { kind: "numberOrText" },
 };
 
 /** Types of packages, and what the declarations leave open, may be anything. */

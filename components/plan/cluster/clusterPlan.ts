@@ -4,6 +4,7 @@
  */
 import { engineOf, findEngine } from "../engines/engines";
 import type {
+  AffinitySettings,
   BootstrapSettings,
   ClusterDrillSettings,
   ClusterScheduleSettings,
@@ -22,6 +23,7 @@ import type {
 } from "./declaredCluster";
 import { type Contradiction, isReplica } from "./overrides";
 import { findPostgresImage, majorOf, NODE_IMAGE } from "./images";
+import { overSpec } from "./specArgument";
 import { DEFAULTS } from "../model/defaults";
 import { isUnknown } from "../model/unknown";
 import type { ClusterDatabasePlan } from "../model/plan";
@@ -44,11 +46,15 @@ export interface PoolerPlan {
   readonly instances: number;
   readonly poolMode: string;
   readonly parameters: Readonly<Record<string, string>>;
+  /** Merged over the object. */
+  readonly overrides: object;
 }
 
 export interface MonitorPlan {
   readonly podMonitor: boolean;
   readonly prometheusRule: boolean;
+  /** Undefined if the argument is not given. */
+  readonly tls: boolean | undefined;
   readonly labels: Readonly<Record<string, string>>;
   readonly alertLabels: Readonly<Record<string, string>>;
   readonly runbookUrl: string | undefined;
@@ -76,6 +82,9 @@ export interface ClusterDefinition {
   readonly customQueries: readonly KeyRefSettings[];
   readonly disableDefaultQueries: boolean;
   readonly resources: ResourcesSettings;
+  readonly affinity: AffinitySettings | undefined;
+  readonly primaryUpdateStrategy: string | undefined;
+  readonly primaryUpdateMethod: string | undefined;
   readonly sidecar: { readonly image: string; readonly memory: string; readonly cpu: string };
   /** As declared, without defaults. */
   readonly sidecarResources: ResourcesSettings;
@@ -98,7 +107,7 @@ export interface ClusterDefinition {
   readonly replacesBarmanObjectStore: boolean;
   readonly staleCheck: Pick<RunTime, "cron" | "timeZone"> | undefined;
   readonly stanzaKind: string;
-  readonly overrides: { readonly cluster?: object | undefined };
+  readonly overrides: NonNullable<DeclaredCluster["overrides"]>;
   /** Overrides that arguments contradict. */
   readonly contradictions: readonly Contradiction[];
 }
@@ -158,10 +167,13 @@ export function resolveDefinition(
     bootstrap: settings.bootstrap ?? {},
     replica:
       settings.replica === undefined ? undefined : { ...settings.replica, enabled: settings.replica.enabled ?? true },
-    poolers: Object.entries(settings.poolers ?? {}).map(([name, pooler]) => resolvePooler(name, pooler)),
+    poolers: Object.entries(settings.poolers ?? {}).map(([name, pooler]) =>
+      resolvePooler(name, pooler, settings.overrides?.poolers?.[name]),
+    ),
     monitors: {
       podMonitor: monitoring.podMonitor ?? false,
       prometheusRule: monitoring.prometheusRule ?? false,
+      tls: monitoring.tls,
       labels: monitoring.labels ?? {},
       alertLabels: monitoring.alertLabels ?? {},
       runbookUrl: monitoring.runbookUrl,
@@ -169,6 +181,9 @@ export function resolveDefinition(
     customQueries: monitoring.customQueries ?? [],
     disableDefaultQueries: monitoring.disableDefaultQueries ?? false,
     resources: settings.resources ?? {},
+    affinity: settings.affinity,
+    primaryUpdateStrategy: settings.primaryUpdateStrategy,
+    primaryUpdateMethod: settings.primaryUpdateMethod,
     sidecar: {
       image: NODE_IMAGE,
       memory: sidecar.memory ?? sidecarMemory(processMax),
@@ -219,12 +234,13 @@ function sidecarMemory(processMax: number): string {
 export type ScheduleOptions = Readonly<Partial<Record<string, ClusterScheduleSettings>>>;
 export type RepositorySecrets = Readonly<Partial<Record<string, SecretKeysSettings>>>;
 
-function resolvePooler(name: string, settings: PoolerSettings): PoolerPlan {
+function resolvePooler(name: string, settings: PoolerSettings, overrides: object = {}): PoolerPlan {
   return {
     name,
     type: settings.type ?? "rw",
     instances: settings.instances ?? 1,
     poolMode: settings.poolMode ?? "session",
     parameters: settings.parameters ?? {},
+    overrides: overSpec(settings.spec, overrides),
   };
 }

@@ -4,6 +4,7 @@
  * clusterPlan.ts fills them in.
  */
 import type {
+  AffinityArgs,
   BootstrapArgs,
   ClusterDrillArgs,
   ClusterScheduleArgs,
@@ -28,6 +29,7 @@ import type { DrillArgs } from "../../drills/drillArgs";
 import type { DatabaseSettings, DrillSettings, ScheduleSettings } from "../model/databaseSettings";
 import type { Plain } from "../model/plainArguments";
 
+export type AffinitySettings = Plain<AffinityArgs>;
 export type StorageSettings = Plain<VolumeArgs>;
 export type TablespaceSettings = Plain<TablespaceArgs>;
 export type KeyRefSettings = Plain<KeyRef>;
@@ -38,7 +40,9 @@ export type RecoveryTargetSettings = Plain<RecoveryTargetArgs>;
 export type SnapshotSourceSettings = Plain<SnapshotSourceArgs>;
 /** Requires `bootstrap.recovery`, whose source it follows. */
 export type ReplicaSettings = Plain<ReplicaArgs>;
-export type PoolerSettings = Plain<PoolerArgs>;
+export interface PoolerSettings extends Plain<Omit<PoolerArgs, "spec">> {
+  readonly spec?: object | undefined;
+}
 /** Quantities as Kubernetes writes them. */
 export type ResourcesSettings = Plain<ResourcesArgs>;
 export type ExtensionSettings = Plain<ExtensionArgs>;
@@ -91,7 +95,11 @@ export interface DeclaredCluster
     | { readonly full?: FullSchedule; readonly diff?: FullSchedule; readonly incr?: FullSchedule }
     | undefined;
   readonly streaming?: Plain<ClusterStreamingArgs> | undefined;
-  readonly overrides?: { readonly cluster?: object | undefined } | undefined;
+  readonly poolers?: Readonly<Record<string, PoolerSettings>> | undefined;
+  readonly spec?: object | undefined;
+  readonly overrides?:
+    | { readonly cluster?: object | undefined; readonly poolers?: Readonly<Record<string, object>> | undefined }
+    | undefined;
   readonly podPlacement?: PodPlacement | undefined;
   /** Of an attached Cluster. */
   readonly replaceBarmanObjectStore?: boolean | undefined;
@@ -106,5 +114,7 @@ type Elsewhere =
   | "overrides"
   | "plugin"
   | "podPlacement"
+  | "poolers"
   | "runtimeDelivery"
-  | "runtimeImage";
+  | "runtimeImage"
+  | "spec";

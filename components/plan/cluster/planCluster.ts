@@ -12,11 +12,12 @@ import { checkCluster } from "../rules";
 import { checkClusterDefinition } from "../rules/clusterDefinition";
 import { withDefaultBackups } from "../schedule/defaultBackups";
 import { isReplica, settleOverrides } from "./overrides";
+import { withSpec } from "./specArgument";
 import { snapshotPlanOf } from "./snapshotPlan";
 
 /** @param name of the component */
 export function planCluster(name: string, given: DeclaredCluster): ClusterPlan {
-  const { contradictions, settings } = settleOverrides(given);
+  const { contradictions, settings } = settleOverrides(withSpec(given));
   const usual = withDefaultBackups(name, settings);
   const declared = usual?.settings ?? settings;
   const { schedules = {}, snapshots } = declared;

@@ -685,6 +685,8 @@ export const RULES = {
   PB201: rule("error", "a Cluster whose archiver is taken away", "no WAL is stored", "leave the archiver alone"),
   PB202: rule("error", "a transform that changes what was judged", "the preview judged another", "use arguments"),
   PB205: rule("error", "a field of another manager", "the API server refuses it", "`takeOverPlugins`, or leave it out"),
+  PB210: rule("error", "a value that CloudNativePG refuses", "the update would fail", "use one that it takes"),
+  PB211: rule("note", "a primary that is updated by hand", "its sidecar is too", "promote a standby after updates"),
 } as const satisfies Readonly<Record<string, Rule>>;
 
 export type RuleCode = keyof typeof RULES;

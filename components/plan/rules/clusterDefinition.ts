@@ -18,6 +18,7 @@ import { type RepositoryPlan, typeOf, withoutVersions } from "../repositories/re
 import { parseCron, schedulePath } from "../schedule/schedule";
 import { isUnknown } from "../model/unknown";
 import { isOlder } from "../model/compareVersions";
+import { checkPlacement } from "./placement";
 import { checkTime } from "./schedules";
 import { checkClusterSynchronous } from "./synchronous";
 import { checkPath, checkStanza, isWithin } from "./values";
@@ -55,6 +56,7 @@ export function checkClusterDefinition(resolved: ClusterPlan, attached: boolean)
     ),
     ...(attached ? checkAttachment(resolved) : checkImage(resolved)),
     ...checkParameters(resolved),
+    ...checkPlacement(resolved),
     ...checkBootstrap(resolved),
     ...checkRepositories(resolved),
     ...checkOldOptions(resolved),
@@ -98,7 +100,8 @@ function checkNames({ database, definition }: ClusterPlan): Finding[] {
   return [
     ...findings,
     ...checkTablespaceNames(definition),
-    ...checkRoleNames(definition),
+    ...checkRoles(definition),
+    ...checkOverriddenPoolers(definition),
     ...checkExtensionNames(definition),
   ];
 }
@@ -138,11 +141,22 @@ function checkExtensionNames({ extensions }: ClusterDefinition): Finding[] {
 }
 
 /** The operator's webhook refuses these. */
-function checkRoleNames({ roles }: ClusterDefinition): Finding[] {
-  return Object.keys(roles).flatMap((name) => {
-    if (!/^(postgres|streaming_replica|(pg|cnpg)_.*)$/s.test(name)) return [];
-    const fact = `the role "${name}" belongs to PostgreSQL or the operator`;
-    return [finding("PB110", `roles.${name}`, fact, "use another name")];
+function checkRoles({ roles }: ClusterDefinition): Finding[] {
+  return Object.entries(roles).flatMap(([name, { disablePassword, passwordSecret }]) => {
+    if (/^(postgres|streaming_replica|(pg|cnpg)_.*)$/s.test(name)) {
+      const fact = `the role "${name}" belongs to PostgreSQL or the operator`;
+      return [finding("PB110", `roles.${name}`, fact, "use another name")];
+    }
+    if (disablePassword !== true || passwordSecret === undefined) return [];
+    const fact = "passwordSecret sets a password, and this removes it";
+    return [finding("PB210", `roles.${name}.disablePassword`, fact, "leave one of the two out")];
+  });
+}
+
+function checkOverriddenPoolers({ overrides, poolers }: ClusterDefinition): Finding[] {
+  return Object.keys(overrides.poolers ?? {}).flatMap((name) => {
+    if (poolers.some((pooler) => pooler.name === name)) return [];
+    return [finding("PB190", `overrides.poolers.${name}`, `there is no pooler ${name}`, "use a name in poolers")];
   });
 }
 

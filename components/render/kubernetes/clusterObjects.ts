@@ -161,6 +161,9 @@ function clusterManifest(context: EngineContext, parts: EngineParts, source: Rec
     backup: parts.backup,
     monitoring: monitoringSpec(definition),
     resources: resourcesSpec(definition.resources),
+    affinity: definition.affinity,
+    primaryUpdateStrategy: definition.primaryUpdateStrategy,
+    primaryUpdateMethod: definition.primaryUpdateMethod,
   });
   return {
     apiVersion: CNPG,
@@ -191,12 +194,14 @@ function postgresqlSpec(context: EngineContext): object | undefined {
   const { definition } = context;
   const timeout = archiveTimeout(context);
   const parameters = sorted({ ...definition.parameters, ...given({ archive_timeout: timeout }) });
-  const extensions = sortedEntries(definition.extensions).map(([name, { controlPath, image, libraryPath }]) =>
+  const extensions = sortedEntries(definition.extensions).map(([name, extension]) =>
     given({
       name,
-      image: { reference: image },
-      extension_control_path: controlPath,
-      dynamic_library_path: libraryPath,
+      image: { reference: extension.image },
+      extension_control_path: extension.controlPath,
+      dynamic_library_path: extension.libraryPath,
+      ld_library_path: extension.ldLibraryPath,
+      bin_path: extension.binPath,
     }),
   );
   const spec = given({
@@ -241,9 +246,14 @@ function bootstrapSpec({ bootstrap }: ClusterDefinition, source: RecoverySource 
 }
 
 function initdbSpec(initdb: NonNullable<ClusterDefinition["bootstrap"]["initdb"]>): object {
-  const { ownerSecret, postInitApplicationSql, postInitSql, postInitTemplateSql, walSegmentSizeMiB, ...same } = initdb;
+  const { ownerSecret, postInitApplicationSql, postInitSql, postInitTemplateSql, walSegmentSizeMiB, ...others } =
+    initdb;
+  const { postInitApplicationSqlRefs, postInitSqlRefs, postInitTemplateSqlRefs, ...same } = others;
   return given({
     ...same,
+    postInitSQLRefs: postInitSqlRefs,
+    postInitApplicationSQLRefs: postInitApplicationSqlRefs,
+    postInitTemplateSQLRefs: postInitTemplateSqlRefs,
     secret: ownerSecret === undefined ? undefined : { name: ownerSecret },
     walSegmentSize: walSegmentSizeMiB,
     postInitSQL: postInitSql,
@@ -252,12 +262,15 @@ function initdbSpec(initdb: NonNullable<ClusterDefinition["bootstrap"]["initdb"]
   });
 }
 
-function importSpec({ databases, postImportSql, roles, schemaOnly, type }: ImportSettings): object {
+function importSpec(settings: ImportSettings): object {
+  const { databases, pgDumpExtraOptions, pgRestoreExtraOptions, postImportSql, roles, schemaOnly, type } = settings;
   return given({
     type,
     databases,
     roles,
     schemaOnly,
+    pgDumpExtraOptions,
+    pgRestoreExtraOptions,
     source: { externalCluster: SOURCE_NAME },
     postImportApplicationSQL: postImportSql,
   });
@@ -311,7 +324,7 @@ function externalClusters(
     return [{ name: SOURCE_NAME, plugin: { name: source.plugin.name, parameters: source.plugin.parameters } }];
   const imported = bootstrap.import;
   if (imported === undefined) return undefined;
-  const { database, host, passwordSecret, port, sslMode, user } = imported;
+  const { database, host, passwordSecret, port, sslCert, sslKey, sslMode, sslRootCert, user } = imported;
   const connectionParameters = given({
     host,
     port: port === undefined ? undefined : String(port),
@@ -319,11 +332,12 @@ function externalClusters(
     dbname: database ?? "postgres",
     sslmode: sslMode,
   });
-  return [given({ name: SOURCE_NAME, connectionParameters, password: passwordSecret })];
+  return [given({ name: SOURCE_NAME, connectionParameters, password: passwordSecret, sslCert, sslKey, sslRootCert })];
 }
 
-function monitoringSpec({ customQueries, disableDefaultQueries }: ClusterDefinition): object | undefined {
+function monitoringSpec({ customQueries, disableDefaultQueries, monitors }: ClusterDefinition): object | undefined {
   const spec = given({
+    tls: monitors.tls === undefined ? undefined : { enabled: monitors.tls },
     customQueriesConfigMap: filled(customQueries),
     disableDefaultQueries: disableDefaultQueries ? true : undefined,
   });
@@ -412,20 +426,18 @@ export function backupManifest(name: string, namespace: string, spec: BackupSpec
 }
 
 function poolerManifest({ database }: EngineContext, pooler: PoolerPlan): RenderedObject {
-  return {
-    role: `pooler-${pooler.name}`,
-    manifest: {
-      apiVersion: CNPG,
-      kind: "Pooler",
-      metadata: { name: `${database.cluster}-${pooler.name}`, namespace: database.namespace, labels: MANAGED_BY },
-      spec: {
-        cluster: { name: database.cluster },
-        instances: pooler.instances,
-        type: pooler.type,
-        pgbouncer: given({ poolMode: pooler.poolMode, parameters: sorted(pooler.parameters) }),
-      },
+  const manifest: Manifest = {
+    apiVersion: CNPG,
+    kind: "Pooler",
+    metadata: { name: `${database.cluster}-${pooler.name}`, namespace: database.namespace, labels: MANAGED_BY },
+    spec: {
+      cluster: { name: database.cluster },
+      instances: pooler.instances,
+      type: pooler.type,
+      pgbouncer: given({ poolMode: pooler.poolMode, parameters: sorted(pooler.parameters) }),
     },
   };
+  return { role: `pooler-${pooler.name}`, manifest: mergeOver(manifest, pooler.overrides) as Manifest };
 }
 
 function byName(left: PoolerPlan, right: PoolerPlan): number {

@@ -268,7 +268,12 @@ export function secretsIn(value: unknown, path: string, remedy = KUBERNETES_SECR
   if (typeof value !== "object" || value === null) return [];
   return Object.entries(value).flatMap(([name, item]) => {
     const own = path === "" ? name : `${path}.${name}`;
-    if (!SECRET_FIELDS.includes(name)) return secretsIn(item, own, remedy);
+    if (!SECRET_FIELDS.includes(name) || isKeyRef(item)) return secretsIn(item, own, remedy);
     return [finding("PB116", own, "a GitOps file must not contain secrets", `remove it, and ${remedy}`)];
   });
+}
+
+/** The operator's fields of these names refer to a key of a Secret. */
+function isKeyRef(value: unknown): boolean {
+  return typeof value === "object" && value !== null && Object.keys(value).toSorted().join() === "key,name";
 }

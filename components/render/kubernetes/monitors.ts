@@ -1,5 +1,6 @@
 /** Objects for the Prometheus operator: a cluster's scrape targets and alerts. Pure. */
 import { alertGroupOf } from "../../plan/alerts";
+import { specOverrides } from "../../plan/cluster/synchronousStandbys";
 import type { ClusterDatabasePlan } from "../../plan/model/plan";
 import { topologyOf } from "../../plan/topology/topology";
 import { prometheusRule } from "../monitoring/prometheusRule";
@@ -14,7 +15,8 @@ export function renderMonitors(context: EngineContext): RenderedObject[] {
 }
 
 /** The operator's own PodMonitor is deprecated. Port and labels: CloudNativePG's instance manager. */
-function podMonitorOf({ database, definition }: EngineContext): RenderedObject {
+function podMonitorOf(context: EngineContext): RenderedObject {
+  const { database, definition } = context;
   return {
     role: "pod-monitor",
     manifest: {
@@ -23,10 +25,21 @@ function podMonitorOf({ database, definition }: EngineContext): RenderedObject {
       metadata: metadataOf(database.cluster, database, definition.monitors.labels),
       spec: {
         selector: { matchLabels: { "cnpg.io/cluster": database.cluster, "cnpg.io/podRole": "instance" } },
-        podMetricsEndpoints: [{ port: "metrics" }],
+        podMetricsEndpoints: [{ port: "metrics", ...protocolOf(context) }],
       },
     },
   };
+}
+
+/** The exporter has the server's certificate, which names the Cluster's Services. */
+function protocolOf({ database: { cluster }, definition }: EngineContext): object {
+  const { certificates, monitoring } = specOverrides({ definition });
+  const isTls = monitoring?.tls?.enabled ?? definition.monitors.tls;
+  if (typeof isTls === "string") return { [isTls]: isTls };
+  if (isTls !== true) return {};
+  const authority = certificates?.serverCASecret ?? `${cluster}-ca`;
+  const ca = { secret: { name: authority, key: "ca.crt" } };
+  return { scheme: "https", tlsConfig: { ca, serverName: `${cluster}-rw` } };
 }
 
 function prometheusRuleOf({ database, definition }: EngineContext): RenderedObject {

@@ -3,7 +3,8 @@ import { expect, test, vi } from "vitest";
 import type { ClusterBackupArgs, CnpgClusterArgs } from "../../../components/databases/cnpgArgs";
 import { CnpgBackup, type CnpgBackupArgs } from "../../../components/databases/cnpgBackup";
 import { CnpgCluster } from "../../../components/databases/cnpgCluster";
-import { describeDeferred, inputsOf, withInputs } from "../deferredInputs";
+import { UNKNOWN } from "../../harness/doubles/providerValues";
+import { deferred, describeDeferred, inputsOf, notKnown, register, withInputs } from "../deferredInputs";
 
 vi.mock("../../../components/internal/runtimeBundle", () => ({
   runtimeBundleSha256: () => "0".repeat(64),
@@ -127,7 +128,13 @@ const CLUSTER: CnpgClusterArgs = {
   parameters: { shared_buffers: "1GB" },
   sharedPreloadLibraries: ["pg_stat_statements"],
   extensions: {
-    vector: { image: "registry.example.net/vector:1", libraryPath: ["/lib/v"], controlPath: ["/share/v"] },
+    vector: {
+      image: "registry.example.net/vector:1",
+      libraryPath: ["/lib/v"],
+      controlPath: ["/share/v"],
+      ldLibraryPath: ["/system/v"],
+      binPath: ["/bin/v"],
+    },
   },
   roles: {
     reader: {
@@ -139,10 +146,12 @@ const CLUSTER: CnpgClusterArgs = {
       createrole: true,
       replication: true,
       bypassrls: true,
+      inherit: true,
       connectionLimit: 7,
       validUntil: "2030-01-01T00:00:00Z",
       inRoles: ["pg_monitor"],
       passwordSecret: "reader-password",
+      disablePassword: false,
     },
   },
   bootstrap: {
@@ -154,12 +163,16 @@ const CLUSTER: CnpgClusterArgs = {
       localeProvider: "icu",
       locale: "C",
       icuLocale: "de",
+      icuRules: "&V < w",
+      localeCollate: "C",
+      localeCType: "C",
       builtinLocale: "C.UTF-8",
       dataChecksums: true,
       walSegmentSizeMiB: 32,
       postInitSql: ["SELECT 1"],
       postInitApplicationSql: ["SELECT 2"],
       postInitTemplateSql: ["SELECT 3"],
+      postInitApplicationSqlRefs: { configMapRefs: [{ name: "sql", key: "init.sql" }] },
     },
     import: {
       type: "microservice",
@@ -169,14 +182,28 @@ const CLUSTER: CnpgClusterArgs = {
       database: "postgres2",
       sslMode: "require",
       passwordSecret: { name: "old-keys", key: "password" },
+      sslRootCert: { name: "old-keys", key: "ca.crt" },
+      sslCert: { name: "old-keys", key: "tls.crt" },
+      sslKey: { name: "old-keys", key: "tls.key" },
+      pgDumpExtraOptions: ["--jobs=2"],
+      pgRestoreExtraOptions: ["--jobs=3"],
       databases: ["shop"],
       schemaOnly: true,
       postImportSql: ["ANALYZE"],
     },
   },
-  poolers: { web: { type: "ro", instances: 3, poolMode: "transaction", parameters: { max_client_conn: "500" } } },
+  poolers: {
+    web: {
+      type: "ro",
+      instances: 3,
+      poolMode: "transaction",
+      parameters: { max_client_conn: "500" },
+      spec: { serviceTemplate: { spec: { type: "LoadBalancer" } } },
+    },
+  },
   monitoring: {
     podMonitor: true,
+    tls: true,
     prometheusRule: true,
     labels: { release: "stack" },
     alertLabels: { team: "db" },
@@ -185,6 +212,26 @@ const CLUSTER: CnpgClusterArgs = {
     disableDefaultQueries: true,
   },
   resources: { cpu: "1", memory: "2Gi", cpuLimit: "3", memoryLimit: "4Gi" },
+  affinity: {
+    enablePodAntiAffinity: true,
+    podAntiAffinityType: "required",
+    topologyKey: "zone",
+    nodeSelector: { pool: "databases" },
+    tolerations: [{ key: "databases", operator: "Exists" }],
+    nodeAffinity: {
+      requiredDuringSchedulingIgnoredDuringExecution: {
+        nodeSelectorTerms: [{ matchExpressions: [{ key: "zone", operator: "In", values: ["a", "b"] }] }],
+      },
+    },
+  },
+  primaryUpdateStrategy: "supervised",
+  primaryUpdateMethod: "switchover",
+  spec: {
+    enablePDB: false,
+    postgresql: { pg_hba: ["hostssl all all all cert"], parameters: { work_mem: "8MB" } },
+    resources: { limits: { "hugepages-2Mi": "1Gi" } },
+    env: [{ name: "TZ", value: "UTC" }],
+  },
   superuserAccess: true,
   labels: { own: "label" },
   annotations: { own: "annotation" },
@@ -328,3 +375,32 @@ test("the programs give every input of the arguments", () => {
 });
 
 describeDeferred(forms);
+
+test("a map that comes later is merged as a known one, and alone unknown in a preview", async () => {
+  const args: CnpgClusterArgs = {
+    namespace: "db",
+    storageGiB: 20,
+    repositories: { repo1: { at: AT, keepDays: 9 } },
+    parameters: { work_mem: "4MB", max_connections: "100" },
+    archiveTimeoutSeconds: 45,
+    labels: { "app.kubernetes.io/managed-by": "others" },
+    spec: { postgresql: { parameters: { work_mem: "8MB", max_connections: "200" } } },
+    overrides: { cluster: { spec: { postgresql: { parameters: { max_connections: "300" } } } } },
+  };
+  const paths = ["labels", "spec.postgresql.parameters"];
+  const madeOf = async (chosen: readonly string[], of: (value: unknown) => unknown, preview: boolean) => {
+    const { resources } = await register(() => makeCluster(withInputs(args, chosen, of)), preview);
+    return resources["kubernetes:postgresql.cnpg.io/v1:Cluster orders-cluster"] as Record<string, unknown>;
+  };
+  const plain = await madeOf([], deferred, false);
+  expect(plain).toMatchObject({
+    metadata: { labels: { "app.kubernetes.io/managed-by": "others" } },
+    spec: { postgresql: { parameters: { archive_timeout: "45s", work_mem: "8MB", max_connections: "300" } } },
+  });
+  expect(await madeOf(paths, deferred, false)).toEqual(plain);
+  expect(await madeOf(paths, notKnown, true)).toEqual({
+    ...plain,
+    metadata: { name: "orders", namespace: "db", labels: UNKNOWN },
+    spec: { ...(plain["spec"] as object), postgresql: { parameters: UNKNOWN } },
+  });
+});

@@ -70,7 +70,7 @@ export class Store {}
     plain: null,
     examples: ["30"],
   };
-  const type = { kind: "fields", name: "BackupScheduleArgs", doc: "", fields: [field] } as const;
+  const type = { kind: "fields", name: "BackupScheduleArgs", isOperators: false, doc: "", fields: [field] } as const;
   expect(checkSnippets(ROOT, exampleSnippets([type]))).toEqual([
     "@example of BackupScheduleArgs.cron:1: Type 'number' is not assignable to type 'NonNullable<Input<string>>'.",
   ]);

@@ -78,6 +78,7 @@ class Writer {
     const { name } = type;
     if (name === "string") return TEXT;
     if (name === "number" || name === "boolean") return { type: name };
+    if (name === "IntOrString") return { type: ["number", "string"] };
     const named = this.#types.get(name);
     if (named?.kind === "choice") return { enum: named.values.map(({ value }) => value) };
     return named?.kind === "fields" ? this.#definition(name) : {};
@@ -104,8 +105,10 @@ class Writer {
 
   #fields(name: string): readonly Field[] {
     const type = this.#types.get(name);
-    const left = [...SECRET_FIELDS, ...(NOT_IN_FILES[name] ?? [])];
-    return type?.kind === "fields" ? type.fields.filter((field) => !left.includes(field.name)) : [];
+    if (type?.kind !== "fields") return [];
+    // The operator's fields of these names refer to Secrets.
+    const left = [...(type.isOperators ? [] : SECRET_FIELDS), ...(NOT_IN_FILES[name] ?? [])];
+    return type.fields.filter((field) => !left.includes(field.name));
   }
 }
 

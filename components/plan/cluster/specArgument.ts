@@ -1,0 +1,46 @@
+/** The arguments `spec`, which are merged over the rendered objects before `overrides` are. Pure. */
+
+interface Settings {
+  readonly spec?: object | undefined;
+  readonly overrides?: { readonly cluster?: object | undefined } | undefined;
+}
+
+/** `spec` as part of the overrides, so that whatever reads these sees both. */
+export function withSpec<T extends Settings>(settings: T): T {
+  const { spec, ...rest } = settings;
+  if (spec === undefined) return settings;
+  const { overrides } = settings;
+  return { ...rest, overrides: { ...overrides, cluster: overSpec(spec, overrides?.cluster ?? {}) } } as T;
+}
+
+/** One patch that sets the fields of `spec`, and then those of `overrides`. */
+export function overSpec(spec: object | undefined, overrides: object): object {
+  return spec === undefined ? overrides : (inTurn({ spec }, overrides) as object);
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** One patch with the effect of two. The first has values only; null and `$patch` of the second stay. */
+function inTurn(first: unknown, second: unknown): unknown {
+  if (isFields(first) && isFields(second)) {
+    const given = Object.entries(second).filter(([, value]) => value !== undefined);
+    const merged = given.map(([key, value]) => [key, key in first ? inTurn(first[key], value) : value]);
+    return { ...first, ...(Object.fromEntries(merged) as Fields) };
+  }
+  if (!isNamed(first) || !isNamed(second) || second.some(({ $patch }) => $patch === "replace")) return second;
+  const isIn = (items: readonly Fields[], { name }: Fields): boolean => items.some((item) => item["name"] === name);
+  return [
+    ...first.map((item) => inTurn(item, second.find(({ name }) => name === item["name"]) ?? {})),
+    ...second.filter((item) => !isIn(first, item)),
+  ];
+}
+
+/** False for a value that comes later, which is one value. */
+function isFields(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !("then" in value || "apply" in value);
+}
+
+/** A list whose items have names, which is merged by them. */
+function isNamed(value: unknown): value is readonly Fields[] {
+  return Array.isArray(value) && value.every((item) => isFields(item) && ("name" in item || "$patch" in item));
+}
