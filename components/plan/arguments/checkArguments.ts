@@ -49,7 +49,7 @@ export function withLateMaps(name: ArgumentType, values: unknown): unknown {
 function withMaps(shape: Shape, value: unknown): unknown {
   if (shape.kind === "map" && typeof value === "string" && isUnknown(value)) return { [value]: value };
   if (shape.kind === "list" && Array.isArray(value)) return value.map((item) => withMaps(shape.of, item));
-  if (!isSection(value) || isDeferred(value) || !("of" in shape || "name" in shape)) return value;
+  if (!isFields(value) || isDeferred(value) || !("of" in shape || "name" in shape)) return value;
   const shapeOfField = (key: string): Shape =>
     "of" in shape ? shape.of : (fieldsOf(shape.name).find(({ name }) => name === key)?.shape ?? { kind: "any" });
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withMaps(shapeOfField(key), item)]));
