@@ -40,7 +40,7 @@ import { checkClusterPlan, planCluster } from "../plan/cluster/planCluster";
 import { type RepositorySecrets, type ClusterPlan } from "../plan/cluster/clusterPlan";
 import { engineOf } from "../plan/engines/engines";
 import type { Finding } from "../plan/findings/findings";
-import { type CheckOptions, checkArguments, withLateMaps } from "../plan/arguments/checkArguments";
+import { type CheckOptions, checkArguments, withDeferredMaps } from "../plan/arguments/checkArguments";
 import { checkTransformedCluster } from "../plan/rules/finalCluster";
 import { topologyOf } from "../plan/topology/topology";
 import type { DeployedRuntime, EngineContext } from "../render/engines/engine";
@@ -135,7 +135,8 @@ function isTried(path: string): boolean {
 export function checkedCluster(title: string, name: string, settings: object, attached: boolean): CheckedCluster {
   const part = splitKnown(settings);
   const type = attached ? "CnpgBackupArgs" : "CnpgClusterArgs";
-  const resolve = (values: unknown): ClusterPlan => planCluster(name, withLateMaps(type, values) as DeclaredCluster);
+  const resolve = (values: unknown): ClusterPlan =>
+    planCluster(name, withDeferredMaps(type, values) as DeclaredCluster);
   const paths = deferredPaths(part.value);
   const resolveKnown = (values: unknown): ClusterPlan =>
     resolve(paths.some(isLeftOut) ? leaveOut(values, isLeftOut) : values);

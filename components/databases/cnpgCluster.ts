@@ -15,7 +15,7 @@ import {
   shownChild,
   shownChildren,
 } from "../internal/kubernetesObjects";
-import { withLateMaps } from "../plan/arguments/checkArguments";
+import { withDeferredMaps } from "../plan/arguments/checkArguments";
 import { settleOverrides } from "../plan/cluster/overrides";
 import { withSpec } from "../plan/cluster/specArgument";
 import { type ClusterPlan, majorOfCluster } from "../plan/cluster/clusterPlan";
@@ -277,17 +277,16 @@ function versionOf({ known, resolved }: CheckedCluster, args: CnpgClusterArgs): 
   return resolved.apply(({ definition }) => majorOfCluster(definition) as number);
 }
 
-/**
- * The arguments with what `spec` and overrides say. Maps that come as a whole are merged when everything is known.
- */
+/** The arguments with what `spec` and overrides say. Parameters that come as a whole are merged when all is known. */
 function settledArgs(args: CnpgClusterArgs, { resolved }: CheckedCluster): CnpgClusterArgs {
   const { deferred, value } = splitKnown(args);
-  const lateMaps: string[] = [];
-  const known = fillKnown(withLateMaps("CnpgClusterArgs", value), deferred, (path) => {
-    lateMaps.push(path.join("."));
+  const deferredMaps: (readonly string[])[] = [];
+  const known = fillKnown(withDeferredMaps("CnpgClusterArgs", value), deferred, (path) => {
+    deferredMaps.push(path);
     return {};
   });
-  if (lateMaps.length === 0) return settleOverrides(withSpec(args)).settings;
+  if (!deferredMaps.some((path) => /^(spec,postgresql,)?parameters$/.test(path.join())))
+    return settleOverrides(withSpec(args)).settings;
   const { settings } = settleOverrides(withSpec(known as CnpgClusterArgs));
   return { ...settings, parameters: resolved.apply(({ definition }) => ({ ...definition.parameters })) };
 }

@@ -1,6 +1,6 @@
 /**
- * What a Cluster of CloudNativePG consists of, apart from its backups: volumes, roles, extensions, poolers. A field that
- * is left out is left to CloudNativePG, unless a default is named here.
+ * What a Cluster of CloudNativePG consists of, apart from its backups: volumes, roles, extensions, poolers. A field
+ * that is left out is left to CloudNativePG, unless a default is named here.
  */
 import type * as pulumi from "@pulumi/pulumi";
 import type {
@@ -51,7 +51,7 @@ export interface AffinityArgs {
   topologyKey?: pulumi.Input<string>;
   /** Labels that a node must have. @example { pool: "databases" } */
   nodeSelector?: pulumi.Input<{ [label: string]: pulumi.Input<string> }>;
-  /** Taints of nodes that instances tolerate. @example [{ key: "databases", operator: "Exists", effect: "NoSchedule" }] */
+  /** Taints of nodes that instances tolerate. @example [{ key: "databases", operator: "Exists" }] */
   tolerations?: TolerationSpec[];
   /** Nodes that instances need or prefer, in Kubernetes' form. */
   nodeAffinity?: NodeAffinitySpec;

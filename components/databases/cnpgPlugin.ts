@@ -21,7 +21,7 @@ import {
 } from "../internal/kubernetesObjects";
 import { runtimeBundleSha256 } from "../internal/runtimeBundle";
 import { requireArguments, throwErrors } from "../internal/validate";
-import { withLateMaps } from "../plan/arguments/checkArguments";
+import { withDeferredMaps } from "../plan/arguments/checkArguments";
 import type { PodPlacement } from "../plan/cluster/declaredCluster";
 import { NODE_IMAGE } from "../plan/cluster/images";
 import type { Finding } from "../plan/findings/findings";
@@ -252,7 +252,7 @@ export class CnpgPlugin extends pulumi.ComponentResource {
     const { cpu, exporterImage, image, memory, podPlacement, sidecarImage } = args;
     const images = given({ controller: image, sidecar: sidecarImage, exporter: exporterImage });
     const { value, deferred } = splitKnown({ ...common, images, ...given({ placement: podPlacement, cpu, memory }) });
-    const placement = withLateMaps("PodPlacementArgs", value.placement) as PodPlacement | undefined;
+    const placement = withDeferredMaps("PodPlacementArgs", value.placement) as PodPlacement | undefined;
     for (const object of renderDalibo({ ...value, ...given({ placement }) }))
       this.declare(name, object, deferred, made);
   }

@@ -58,9 +58,9 @@ export function fillKnown(
 
 /** The texts of all maps, each over those before it. */
 export function textsOf(...maps: TextMap[]): TextMap {
-  const isLate = maps.some((map) => pulumi.Output.isInstance(map) || map instanceof Promise);
+  const isDeferred = maps.some((map) => pulumi.Output.isInstance(map) || map instanceof Promise);
   const merged = <T>(known: readonly T[]): T => Object.assign({}, ...known) as T;
-  return isLate ? pulumi.all(maps).apply((known) => merged(known)) : merged(maps);
+  return isDeferred ? pulumi.all(maps).apply((known) => merged(known)) : merged(maps);
 }
 
 type TextMap = pulumi.Input<{ [name: string]: pulumi.Input<string> }>;

@@ -37,7 +37,11 @@ export function resolved(over: Partial<DeclaredCluster> = {}): ClusterPlan {
 }
 
 export function context(over: Partial<DeclaredCluster> = {}, secrets: RepositorySecrets = SECRETS): EngineContext {
-  const { database, schedules, definition } = resolved(over);
+  return contextOf(declaredCluster(over), secrets);
+}
+
+export function contextOf(declared: DeclaredCluster, secrets: RepositorySecrets = SECRETS): EngineContext {
+  const { database, schedules, definition } = planCluster("orders", declared);
   const runtime = { configMap: "orders-runtime-0123456789ab", image: "docker.io/library/node:24-slim@sha256:0123" };
   return { database, definition, schedules, secrets, runtime, isOutline: false };
 }

@@ -8,9 +8,12 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { RepositorySecret } from "../../components/credentials/repositorySecret";
 import { SharedExternalSecret } from "../../components/credentials/sharedExternalSecret";
+import { renderCluster } from "../../components/render/kubernetes/clusterObjects";
 import { S3CompatibleRepository } from "../../components/repositories/s3CompatibleRepository";
 import { CNPG_SPEC, renderCnpgSpec } from "../../tools/docs/cnpgSpec";
 import { projectFolder } from "../../tools/parts/cache";
+import { contextOf } from "../components/clusters";
+import { declaredAs, PUBLIC_CLUSTERS } from "../components/publicClusters";
 import { type ApiServer, startApiServer } from "../harness/kubernetes/apiServer";
 import { daliboDefinitions } from "../harness/kubernetes/daliboDefinitions";
 import { apiServerParts } from "../harness/kubernetes/parts";
@@ -52,7 +55,7 @@ describe("a real API server", async () => {
   beforeAll(async () => {
     server = await startApiServer(parts);
     await server.define(
-      ["cnpg", "barman-cloud", "external-secrets"],
+      ["cnpg", "barman-cloud", "external-secrets", "prometheus"],
       [...daliboDefinitions("stanza"), ...daliboDefinitions("repository")],
     );
   });
@@ -114,6 +117,31 @@ describe("a real API server", async () => {
       ".spec.configuration.wal.compresion",
     );
     expect(await server.kubectl.refusal([store({ wal: { compression: "zip" } })])).toContain("Unsupported value");
+  });
+
+  test("accepts public Clusters as programs make them, a Pooler with templates, and a PodMonitor over TLS", async () => {
+    const template = {
+      metadata: { labels: { app: "pooler" } },
+      spec: { containers: [{ name: "pgbouncer", resources: { requests: { cpu: 1, memory: "64Mi" } } }] },
+    };
+    const serviceTemplate = { metadata: { labels: { app: "pooler" } }, spec: { type: "LoadBalancer" } };
+    const extra = declaredAs({
+      storageGiB: 1,
+      monitoring: { podMonitor: true, tls: true },
+      poolers: { web: { spec: { template, serviceTemplate } } },
+    });
+    const programs = [...Object.values(PUBLIC_CLUSTERS).map(({ program }) => declaredAs(program)), extra];
+    const objects = programs.flatMap((declared) =>
+      renderCluster(contextOf({ ...declared, namespace: "default" }), null)
+        .map(({ manifest }) => manifest)
+        .filter(({ kind }) => ["Cluster", "PodMonitor", "Pooler"].includes(kind)),
+    );
+    expect(objects.map(({ kind }) => kind).filter((kind) => kind !== "Cluster")).toEqual([
+      "Pooler",
+      "Pooler",
+      "PodMonitor",
+    ]);
+    expect(await server.kubectl.refusal(objects)).toBe("");
   });
 
   test("accepts both generations of Dalibo's objects as documented", async () => {

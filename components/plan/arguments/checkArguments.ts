@@ -42,7 +42,7 @@ export function checkArguments(name: ArgumentType, args: unknown, options: Check
  * The values with each late map of texts as one entry, its marker under its marker: so it can be merged with others,
  * and whatever it becomes part of shows it.
  */
-export function withLateMaps(name: ArgumentType, values: unknown): unknown {
+export function withDeferredMaps(name: ArgumentType, values: unknown): unknown {
   return withMaps({ kind: "fields", name }, values);
 }
 

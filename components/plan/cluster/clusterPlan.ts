@@ -170,14 +170,7 @@ export function resolveDefinition(
     poolers: Object.entries(settings.poolers ?? {}).map(([name, pooler]) =>
       resolvePooler(name, pooler, settings.overrides?.poolers?.[name]),
     ),
-    monitors: {
-      podMonitor: monitoring.podMonitor ?? false,
-      prometheusRule: monitoring.prometheusRule ?? false,
-      tls: monitoring.tls,
-      labels: monitoring.labels ?? {},
-      alertLabels: monitoring.alertLabels ?? {},
-      runbookUrl: monitoring.runbookUrl,
-    },
+    monitors: resolveMonitors(monitoring),
     customQueries: monitoring.customQueries ?? [],
     disableDefaultQueries: monitoring.disableDefaultQueries ?? false,
     resources: settings.resources ?? {},
@@ -233,6 +226,17 @@ function sidecarMemory(processMax: number): string {
 /** Settings of schedules beyond their times, by schedule name. */
 export type ScheduleOptions = Readonly<Partial<Record<string, ClusterScheduleSettings>>>;
 export type RepositorySecrets = Readonly<Partial<Record<string, SecretKeysSettings>>>;
+
+function resolveMonitors(monitoring: NonNullable<DeclaredCluster["monitoring"]>): MonitorPlan {
+  return {
+    podMonitor: monitoring.podMonitor ?? false,
+    prometheusRule: monitoring.prometheusRule ?? false,
+    tls: monitoring.tls,
+    labels: monitoring.labels ?? {},
+    alertLabels: monitoring.alertLabels ?? {},
+    runbookUrl: monitoring.runbookUrl,
+  };
+}
 
 function resolvePooler(name: string, settings: PoolerSettings, overrides: object = {}): PoolerPlan {
   return {

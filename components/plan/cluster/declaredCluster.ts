@@ -98,7 +98,12 @@ export interface DeclaredCluster
   readonly poolers?: Readonly<Record<string, PoolerSettings>> | undefined;
   readonly spec?: object | undefined;
   readonly overrides?:
-    | { readonly cluster?: object | undefined; readonly poolers?: Readonly<Record<string, object>> | undefined }
+    | {
+        readonly cluster?: object | undefined;
+        readonly poolers?: Readonly<Record<string, object>> | undefined;
+        /** What of `cluster` is the argument `spec`. */
+        readonly bySpec?: object | undefined;
+      }
     | undefined;
   readonly podPlacement?: PodPlacement | undefined;
   /** Of an attached Cluster. */

@@ -12,7 +12,7 @@ import { checkCluster } from "../rules";
 import { checkClusterDefinition } from "../rules/clusterDefinition";
 import { withDefaultBackups } from "../schedule/defaultBackups";
 import { isReplica, settleOverrides } from "./overrides";
-import { withSpec } from "./specArgument";
+import { asWritten, withSpec } from "./specArgument";
 import { snapshotPlanOf } from "./snapshotPlan";
 
 /** @param name of the component */
@@ -56,7 +56,8 @@ function ownOptions(
 
 /** @param attached to a Cluster that others made */
 export function checkClusterPlan(resolved: ClusterPlan, attached: boolean): Finding[] {
-  return checkCluster(resolved.database, checkClusterDefinition(resolved, attached));
+  const findings = checkCluster(resolved.database, checkClusterDefinition(resolved, attached));
+  return findings.map((each) => asWritten(resolved.definition.overrides, each));
 }
 
 function resolveSource(

@@ -1,8 +1,16 @@
 /** The arguments `spec`, which are merged over the rendered objects before `overrides` are. Pure. */
 
+import type { Finding } from "../findings/findings";
+
 interface Settings {
   readonly spec?: object | undefined;
-  readonly overrides?: { readonly cluster?: object | undefined } | undefined;
+  readonly overrides?: Overrides | undefined;
+}
+
+interface Overrides {
+  readonly cluster?: object | undefined;
+  /** What of it is the argument `spec`. */
+  readonly bySpec?: object | undefined;
 }
 
 /** `spec` as part of the overrides, so that whatever reads these sees both. */
@@ -10,7 +18,25 @@ export function withSpec<T extends Settings>(settings: T): T {
   const { spec, ...rest } = settings;
   if (spec === undefined) return settings;
   const { overrides } = settings;
-  return { ...rest, overrides: { ...overrides, cluster: overSpec(spec, overrides?.cluster ?? {}) } } as T;
+  const cluster = overSpec(spec, overrides?.cluster ?? {});
+  return { ...rest, overrides: { ...overrides, cluster, bySpec: spec } } as T;
+}
+
+const OVERRIDDEN = "overrides.cluster.spec.";
+
+/** The finding at the argument that has the field. */
+export function asWritten({ bySpec }: Overrides, finding: Finding): Finding {
+  if (!finding.path.startsWith(OVERRIDDEN)) return finding;
+  const path = finding.path.slice(OVERRIDDEN.length);
+  return hasPath(bySpec, path) ? { ...finding, path: `spec.${path}` } : finding;
+}
+
+/** Names may have dots. */
+function hasPath(value: unknown, path: string): boolean {
+  if (!isFields(value)) return false;
+  return Object.entries(value).some(
+    ([key, item]) => path === key || (path.startsWith(`${key}.`) && hasPath(item, path.slice(key.length + 1))),
+  );
 }
 
 /** One patch that sets the fields of `spec`, and then those of `overrides`. */

@@ -11,6 +11,7 @@ import type {
   SnapshotSourceSettings,
   StorageSettings,
 } from "../../plan/cluster/declaredCluster";
+import { asWritten } from "../../plan/cluster/specArgument";
 import { synchronousField } from "../../plan/cluster/synchronousStandbys";
 import type { Finding } from "../../plan/findings/findings";
 import { checkOverriddenCluster } from "../../plan/rules/finalCluster";
@@ -187,7 +188,8 @@ function overridden(context: EngineContext, base: Manifest): Manifest {
 export function checkOverrides(context: EngineContext, source: RecoverySource | null): Finding[] {
   if (context.definition.overrides.cluster === undefined) return [];
   const base = clusterManifest(context, engineParts(context), source);
-  return checkOverriddenCluster(base["spec"], overridden(context, base)["spec"]);
+  const findings = checkOverriddenCluster(base["spec"], overridden(context, base)["spec"]);
+  return findings.map((each) => asWritten(context.definition.overrides, each));
 }
 
 function postgresqlSpec(context: EngineContext): object | undefined {

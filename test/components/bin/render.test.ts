@@ -217,6 +217,18 @@ test("a secret in the file is refused by its position, and not repeated", () => 
   expect(JSON.stringify(findings)).not.toContain("marker");
 });
 
+test("a field of the operator that refers to a Secret is none", () => {
+  const key = { name: "keys", key: "secret" };
+  const s3Credentials = { accessKeyId: { name: "keys", key: "id" }, secretAccessKey: key };
+  const externalClusters = [{ name: "old", barmanObjectStore: { destinationPath: "s3://old", s3Credentials } }];
+  const { clusters } = file();
+  const made = { clusters: { orders: { ...clusters?.["orders"], spec: { externalClusters } } } } as object;
+  const { findings, manifests } = renderGitops(made, BUNDLE, true);
+  expect(findings.filter(({ severity }) => severity === "error")).toEqual([]);
+  const cluster = manifests.find(({ kind }) => kind === "Cluster");
+  expect(cluster?.["spec"]).toMatchObject({ externalClusters });
+});
+
 test("an invalid declaration is reported with its position in the file, and nothing is rendered", () => {
   const { findings, manifests } = renderGitops(file({ plugin: { serviceName: "pgbackrest" } }), BUNDLE, true);
   expect(findings.map(({ code, path }) => `${code} ${path}`)).toEqual(["PB052 plugin.serviceName"]);

@@ -381,8 +381,7 @@ test("a map that comes later is merged as a known one, and alone unknown in a pr
     namespace: "db",
     storageGiB: 20,
     repositories: { repo1: { at: AT, keepDays: 9 } },
-    parameters: { work_mem: "4MB", max_connections: "100" },
-    archiveTimeoutSeconds: 45,
+    parameters: { shared_buffers: "1GB" },
     labels: { "app.kubernetes.io/managed-by": "others" },
     spec: { postgresql: { parameters: { work_mem: "8MB", max_connections: "200" } } },
     overrides: { cluster: { spec: { postgresql: { parameters: { max_connections: "300" } } } } },
@@ -395,7 +394,7 @@ test("a map that comes later is merged as a known one, and alone unknown in a pr
   const plain = await madeOf([], deferred, false);
   expect(plain).toMatchObject({
     metadata: { labels: { "app.kubernetes.io/managed-by": "others" } },
-    spec: { postgresql: { parameters: { archive_timeout: "45s", work_mem: "8MB", max_connections: "300" } } },
+    spec: { postgresql: { parameters: { shared_buffers: "1GB", work_mem: "8MB", max_connections: "300" } } },
   });
   expect(await madeOf(paths, deferred, false)).toEqual(plain);
   expect(await madeOf(paths, notKnown, true)).toEqual({

@@ -1,5 +1,6 @@
 /** The argument `spec` of a cluster and its overrides: one patch with the effect of both. */
 import { expect, test } from "vitest";
+import type { DeclaredCluster } from "../../../../components/plan/cluster/declaredCluster";
 import { checkArguments } from "../../../../components/plan/arguments/checkArguments";
 import { withSpec } from "../../../../components/plan/cluster/specArgument";
 import { checkClusterPlan, planCluster } from "../../../../components/plan/cluster/planCluster";
@@ -23,7 +24,7 @@ const fields = <T>(value: fc.Arbitrary<T>, items: fc.Arbitrary<object[]>): objec
 
 /** As the component makes it: the objects that are merged exist. */
 const rendered = fc.record({ ...fields(number, itemsOf(itemOf(number))) }, { requiredKeys: ["one"] } as object);
-const spec = fc.record({ ...fields(number, itemsOf(itemOf(number))) }, optional);
+const ownFields = fc.record({ ...fields(number, itemsOf(itemOf(number))) }, optional);
 const removed = fc.constantFrom(null, 1, 2, 3);
 const items = itemsOf(
   fc.oneof(itemOf(number), fc.record({ name: fc.constantFrom("a", "b"), $patch: fc.constant("delete") })),
@@ -33,7 +34,7 @@ const overrides = fc.record({ ...fields(removed, fc.oneof(items, replacing)) }, 
 
 test("both in one patch give what one after the other gives", () => {
   fc.assert(
-    fc.property(rendered, spec, overrides, (base, own, over) => {
+    fc.property(rendered, ownFields, overrides, (base, own, over) => {
       const { cluster } = withSpec({ spec: own, overrides: { cluster: { spec: over } } }).overrides;
       const inTurn = mergeOver(mergeOver({ spec: base }, { spec: own }), { spec: over });
       expect(mergeOver({ spec: base }, cluster)).toEqual(inTurn);
@@ -54,7 +55,7 @@ test("the Cluster has its fields over the arguments', and the overrides' over bo
       enablePDB: false,
       affinity: { topologyKey: "rack", podAntiAffinityType: "required" },
     },
-    parameters: { work_mem: "4MB", shared_buffers: "1GB" },
+    parameters: { shared_buffers: "1GB" },
     overrides: { cluster: { spec: { affinity: { topologyKey: "host" }, enableSuperuserAccess: null } } },
   };
   const { spec: made } = objectOf(renderCluster(context(over), null), "cluster");
@@ -71,6 +72,22 @@ test("a rule that reads overrides reads it too", () => {
   const declared = declaredCluster({ streaming: { synchronous: "all" }, spec: { minSyncReplicas: 1 } });
   const codes = checkClusterPlan(planCluster("orders", declared), false).map(({ code }) => code);
   expect(codes).toContain("PB150");
+});
+
+test("findings name the argument that has the field", () => {
+  const pathsOf = (over: Partial<DeclaredCluster>): string[] =>
+    checkClusterPlan(planCluster("orders", declaredCluster(over)), false)
+      .filter(({ code }) => code === "PB200")
+      .map(({ path }) => path);
+  const spec = { instances: 2, postgresql: { parameters: { "pg_stat_statements.max": "2" } } };
+  const parameters = { "pg_stat_statements.max": "1" };
+  expect(pathsOf({ instances: 3, parameters, spec })).toEqual([
+    "spec.instances",
+    "spec.postgresql.parameters.pg_stat_statements.max",
+  ]);
+  expect(pathsOf({ instances: 3, spec: {}, overrides: { cluster: { spec } } })).toEqual([
+    "overrides.cluster.spec.instances",
+  ]);
 });
 
 const GIVEN = { namespace: "db", repositories: { repo1: { at: { name: "a" } } }, storageGiB: 1 };

@@ -29,6 +29,21 @@ test("a file with a plugin, a new cluster, an existing one and a host fits", () 
   expect(isValid(file), JSON.stringify(validate.errors)).toBe(true);
 });
 
+test("fields of the operator have its types, at any depth", () => {
+  const key = { name: "keys", key: "secret" };
+  const fits = {
+    resources: { limits: { cpu: 1, memory: "2Gi" } },
+    externalClusters: [{ name: "old", barmanObjectStore: { s3Credentials: { secretAccessKey: key } } }],
+  };
+  expect(isValid({ clusters: { orders: { ...CLUSTER, spec: fits } } }), JSON.stringify(validate.errors)).toBe(true);
+  for (const spec of [
+    { resources: { limits: { cpu: true } } },
+    { externalClusters: [{ nam: "old" }] },
+    { affinity: { tolerations: {} } },
+  ])
+    expect(isValid({ clusters: { orders: { ...CLUSTER, spec } } })).toBe(false);
+});
+
 test("secrets, and what a file cannot have, do not fit", () => {
   const withKeys = { ...AT, s3: { ...AT.s3, credentials: { accessKeyId: "a", secretAccessKey: "b" } } };
   for (const cluster of [

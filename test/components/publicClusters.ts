@@ -1,0 +1,409 @@
+/**
+ * Clusters that people run, and samples of CloudNativePG's documentation, as programs. Names are replaced.
+ */
+import type { CnpgClusterArgs } from "../../components/databases/cnpgArgs";
+import type { DeclaredCluster } from "../../components/plan/cluster/declaredCluster";
+import { declaredCluster } from "./clusters";
+
+export type Program = Omit<CnpgClusterArgs, "namespace" | "repositories">;
+
+export interface Translated {
+  readonly program: Program;
+  /** The manifest's `spec` without archiver and backups. */
+  readonly spec: object;
+  readonly pooler?: object;
+}
+
+const CONTROL_PLANE = { key: "node-role.kubernetes.io/control-plane", operator: "Exists", effect: "NoSchedule" };
+const ON_DATABASE_NODES = {
+  nodeSelector: { "node-role.kubernetes.io/postgres": "" },
+  tolerations: [{ key: "node-role.kubernetes.io/postgres", operator: "Exists", effect: "NoSchedule" }],
+  enablePodAntiAffinity: true,
+  topologyKey: "kubernetes.io/hostname",
+  podAntiAffinityType: "required" as const,
+};
+const PARAMETERS = {
+  "pg_stat_statements.max": "10000",
+  "pgaudit.log": "ddl,role,misc_set",
+  shared_memory_type: "sysv",
+};
+const SPREAD = {
+  maxSkew: 1,
+  topologyKey: "topology.kubernetes.io/zone",
+  whenUnsatisfiable: "DoNotSchedule",
+  labelSelector: { matchLabels: { "cnpg.io/cluster": "orders" } },
+};
+const SOURCES = [
+  { serviceAccountToken: { audience: "sts.example.net", expirationSeconds: 86400, path: "sts/token" } },
+  { configMap: { name: "bundle", items: [{ key: "trust.pem", path: "certificate/trust.pem" }] } },
+  { secret: { name: "pair", items: [{ key: "tls.crt", path: "certificate/tls.crt" }] } },
+];
+const SITES = ["a", "b"].map((site) => ({
+  name: `site-${site}`,
+  plugin: { name: "barman-cloud.cloudnative-pg.io", parameters: { barmanObjectName: `store-${site}` } },
+}));
+const NODES = {
+  requiredDuringSchedulingIgnoredDuringExecution: {
+    nodeSelectorTerms: [
+      { matchExpressions: [{ key: "kubernetes.io/hostname", operator: "In", values: ["node-0", "node-1"] }] },
+    ],
+  },
+};
+const SNAPSHOT = { apiGroup: "snapshot.storage.k8s.io", kind: "VolumeSnapshot", name: "postgres-backup" };
+
+export const PUBLIC_CLUSTERS: Readonly<Record<string, Translated>> = {
+  "dedicated nodes, roles and a pooler": {
+    program: {
+      instances: 3,
+      image: "ghcr.io/cloudnative-pg/postgresql:18-standard-trixie",
+      storageGiB: 1,
+      walStorage: { sizeGiB: 1 },
+      affinity: ON_DATABASE_NODES,
+      superuserAccess: true,
+      bootstrap: { initdb: { dataChecksums: true, database: "shop", owner: "app", ownerSecret: "orders-app" } },
+      roles: {
+        app: { ensure: "present", login: true, inherit: true, connectionLimit: -1, passwordSecret: "orders-app" },
+        readonly: { ensure: "present", login: true, inherit: true, connectionLimit: -1, disablePassword: true },
+      },
+      parameters: PARAMETERS,
+      poolers: {
+        rw: { instances: 2, parameters: { max_client_conn: "1000", default_pool_size: "10" } },
+      },
+      spec: {
+        superuserSecret: { name: "orders-superuser" },
+        certificates: { serverAltDNSNames: ["orders.example.net"] },
+      },
+    },
+    spec: {
+      instances: 3,
+      imageName: "ghcr.io/cloudnative-pg/postgresql:18-standard-trixie",
+      storage: { size: "1Gi" },
+      walStorage: { size: "1Gi" },
+      affinity: ON_DATABASE_NODES,
+      enableSuperuserAccess: true,
+      superuserSecret: { name: "orders-superuser" },
+      bootstrap: { initdb: { dataChecksums: true, database: "shop", owner: "app", secret: { name: "orders-app" } } },
+      managed: {
+        roles: [
+          {
+            name: "app",
+            ensure: "present",
+            login: true,
+            inherit: true,
+            connectionLimit: -1,
+            passwordSecret: { name: "orders-app" },
+          },
+          {
+            name: "readonly",
+            ensure: "present",
+            login: true,
+            inherit: true,
+            connectionLimit: -1,
+            disablePassword: true,
+          },
+        ],
+      },
+      postgresql: { parameters: PARAMETERS },
+      certificates: { serverAltDNSNames: ["orders.example.net"] },
+    },
+    pooler: {
+      cluster: { name: "orders" },
+      instances: 2,
+      type: "rw",
+      pgbouncer: { poolMode: "session", parameters: { max_client_conn: "1000", default_pool_size: "10" } },
+    },
+  },
+  "one instance on the control plane, with SQL from ConfigMaps": {
+    program: {
+      instances: 1,
+      storageGiB: 3,
+      storageClass: "nfs",
+      primaryUpdateStrategy: "unsupervised",
+      parameters: { max_connections: "100", shared_buffers: "256MB" },
+      affinity: { tolerations: [CONTROL_PLANE] },
+      resources: { cpu: "100m", memory: "256Mi", cpuLimit: "500m", memoryLimit: "512Mi" },
+      monitoring: { customQueries: [{ name: "metrics", key: "queries" }] },
+      bootstrap: {
+        initdb: {
+          database: "shop",
+          owner: "shop",
+          ownerSecret: "shop-user",
+          postInitSqlRefs: { configMapRefs: [{ name: "init-global", key: "init.sql" }] },
+          postInitApplicationSqlRefs: { configMapRefs: [{ name: "init-app", key: "init.sql" }] },
+        },
+      },
+      spec: { superuserSecret: { name: "postgresql-superuser" }, monitoring: { enablePodMonitor: true } },
+    },
+    spec: {
+      instances: 1,
+      primaryUpdateStrategy: "unsupervised",
+      postgresql: { parameters: { max_connections: "100", shared_buffers: "256MB" } },
+      superuserSecret: { name: "postgresql-superuser" },
+      bootstrap: {
+        initdb: {
+          database: "shop",
+          owner: "shop",
+          secret: { name: "shop-user" },
+          postInitSQLRefs: { configMapRefs: [{ name: "init-global", key: "init.sql" }] },
+          postInitApplicationSQLRefs: { configMapRefs: [{ name: "init-app", key: "init.sql" }] },
+        },
+      },
+      storage: { size: "3Gi", storageClass: "nfs" },
+      resources: { requests: { cpu: "100m", memory: "256Mi" }, limits: { cpu: "500m", memory: "512Mi" } },
+      affinity: { tolerations: [CONTROL_PLANE] },
+      monitoring: { enablePodMonitor: true, customQueriesConfigMap: [{ name: "metrics", key: "queries" }] },
+    },
+  },
+  "projected volumes": {
+    program: {
+      instances: 2,
+      storageGiB: 10,
+      storageClass: "local-path",
+      bootstrap: { initdb: { database: "shop", owner: "shop", ownerSecret: "shop-password" } },
+      resources: { cpu: "20m", memory: "150Mi" },
+      spec: { superuserSecret: { name: "superuser-secret" }, projectedVolumeTemplate: { sources: SOURCES } },
+    },
+    spec: {
+      instances: 2,
+      storage: { size: "10Gi", storageClass: "local-path" },
+      superuserSecret: { name: "superuser-secret" },
+      bootstrap: { initdb: { database: "shop", owner: "shop", secret: { name: "shop-password" } } },
+      resources: { requests: { cpu: "20m", memory: "150Mi" } },
+      projectedVolumeTemplate: { sources: SOURCES },
+    },
+  },
+  "a restore from a snapshot on named nodes": {
+    program: {
+      instances: 3,
+      image: "ghcr.io/cloudnative-pg/postgresql:16.4",
+      storageGiB: 32,
+      storageClass: "strict-local",
+      superuserAccess: true,
+      affinity: { nodeAffinity: NODES },
+      primaryUpdateStrategy: "unsupervised",
+      primaryUpdateMethod: "switchover",
+      parameters: { max_connections: "400", shared_buffers: "256MB" },
+      resources: { cpu: "500m", memoryLimit: "2Gi" },
+      spec: {
+        env: [{ name: "TZ", value: "Europe/Amsterdam" }],
+        monitoring: { enablePodMonitor: false },
+        bootstrap: { recovery: { volumeSnapshots: { storage: SNAPSHOT } } },
+      },
+    },
+    spec: {
+      instances: 3,
+      imageName: "ghcr.io/cloudnative-pg/postgresql:16.4",
+      affinity: { nodeAffinity: NODES },
+      env: [{ name: "TZ", value: "Europe/Amsterdam" }],
+      primaryUpdateStrategy: "unsupervised",
+      primaryUpdateMethod: "switchover",
+      storage: { size: "32Gi", storageClass: "strict-local" },
+      enableSuperuserAccess: true,
+      postgresql: { parameters: { max_connections: "400", shared_buffers: "256MB" } },
+      resources: { requests: { cpu: "500m" }, limits: { memory: "2Gi" } },
+      monitoring: { enablePodMonitor: false },
+      bootstrap: { recovery: { volumeSnapshots: { storage: SNAPSHOT } } },
+    },
+  },
+  "users, delays and replication slots": {
+    program: {
+      instances: 2,
+      storageGiB: 2,
+      walStorage: { sizeGiB: 1 },
+      superuserAccess: true,
+      primaryUpdateMethod: "switchover",
+      primaryUpdateStrategy: "unsupervised",
+      spec: {
+        logLevel: "info",
+        startDelay: 30,
+        stopDelay: 30,
+        nodeMaintenanceWindow: { inProgress: false },
+        monitoring: { disableDefaultQueries: false, enablePodMonitor: false },
+        minSyncReplicas: 0,
+        maxSyncReplicas: 0,
+        postgresUID: 26,
+        postgresGID: 26,
+        replicationSlots: { highAvailability: { slotPrefix: "_cnp_" }, updateInterval: 30 },
+        walStorage: { resizeInUseVolumes: true },
+        storage: { resizeInUseVolumes: true },
+        switchoverDelay: 40000000,
+        imagePullPolicy: "Always",
+      },
+    },
+    spec: {
+      logLevel: "info",
+      startDelay: 30,
+      stopDelay: 30,
+      nodeMaintenanceWindow: { inProgress: false },
+      enableSuperuserAccess: true,
+      monitoring: { disableDefaultQueries: false, enablePodMonitor: false },
+      minSyncReplicas: 0,
+      maxSyncReplicas: 0,
+      postgresUID: 26,
+      postgresGID: 26,
+      replicationSlots: { highAvailability: { slotPrefix: "_cnp_" }, updateInterval: 30 },
+      primaryUpdateMethod: "switchover",
+      primaryUpdateStrategy: "unsupervised",
+      walStorage: { resizeInUseVolumes: true, size: "1Gi" },
+      storage: { resizeInUseVolumes: true, size: "2Gi" },
+      switchoverDelay: 40000000,
+      instances: 2,
+      imagePullPolicy: "Always",
+    },
+  },
+  "spread over zones, with labels for all objects": {
+    program: {
+      instances: 2,
+      storageGiB: 20,
+      spec: {
+        topologySpreadConstraints: [SPREAD],
+        monitoring: { enablePodMonitor: true },
+        inheritedMetadata: { labels: { "policy.example.net/allow-to-apiserver": "true" } },
+      },
+    },
+    spec: {
+      instances: 2,
+      storage: { size: "20Gi" },
+      topologySpreadConstraints: [SPREAD],
+      monitoring: { enablePodMonitor: true },
+      inheritedMetadata: { labels: { "policy.example.net/allow-to-apiserver": "true" } },
+    },
+  },
+  "the sample with every kind of field": {
+    program: {
+      instances: 3,
+      image: "ghcr.io/cloudnative-pg/postgresql:18.4-system-trixie",
+      storageGiB: 1,
+      storageClass: "standard",
+      primaryUpdateStrategy: "unsupervised",
+      parameters: { shared_buffers: "256MB", "auto_explain.log_min_duration": "10s" },
+      bootstrap: { initdb: { database: "app", owner: "app", ownerSecret: "orders-app-user" } },
+      superuserAccess: true,
+      resources: { cpu: "1", memory: "512Mi", cpuLimit: "2", memoryLimit: "1Gi" },
+      affinity: { enablePodAntiAffinity: true, topologyKey: "failure-domain.beta.kubernetes.io/zone" },
+      spec: {
+        description: "Example of cluster",
+        startDelay: 300,
+        stopDelay: 300,
+        postgresql: { pg_hba: ["host all all 10.244.0.0/16 md5"] },
+        superuserSecret: { name: "orders-superuser" },
+        nodeMaintenanceWindow: { inProgress: false, reusePVC: false },
+      },
+    },
+    spec: {
+      description: "Example of cluster",
+      imageName: "ghcr.io/cloudnative-pg/postgresql:18.4-system-trixie",
+      instances: 3,
+      startDelay: 300,
+      stopDelay: 300,
+      primaryUpdateStrategy: "unsupervised",
+      postgresql: {
+        parameters: { shared_buffers: "256MB", "auto_explain.log_min_duration": "10s" },
+        pg_hba: ["host all all 10.244.0.0/16 md5"],
+      },
+      bootstrap: { initdb: { database: "app", owner: "app", secret: { name: "orders-app-user" } } },
+      enableSuperuserAccess: true,
+      superuserSecret: { name: "orders-superuser" },
+      storage: { storageClass: "standard", size: "1Gi" },
+      resources: { requests: { memory: "512Mi", cpu: "1" }, limits: { memory: "1Gi", cpu: "2" } },
+      affinity: { enablePodAntiAffinity: true, topologyKey: "failure-domain.beta.kubernetes.io/zone" },
+      nodeMaintenanceWindow: { inProgress: false, reusePVC: false },
+    },
+  },
+  "a distributed topology of two sites": {
+    program: {
+      instances: 3,
+      storageGiB: 1,
+      storageClass: "csi",
+      primaryUpdateStrategy: "unsupervised",
+      spec: { replica: { self: "site-a", primary: "site-a", source: "site-b" }, externalClusters: SITES },
+    },
+    spec: {
+      instances: 3,
+      primaryUpdateStrategy: "unsupervised",
+      storage: { storageClass: "csi", size: "1Gi" },
+      replica: { self: "site-a", primary: "site-a", source: "site-b" },
+      externalClusters: SITES,
+    },
+  },
+  "an import over TLS": {
+    program: {
+      instances: 3,
+      storageGiB: 1,
+      bootstrap: {
+        import: {
+          type: "microservice",
+          databases: ["app"],
+          host: "old-rw.default.svc",
+          user: "app",
+          database: "app",
+          sslKey: { name: "old-app-tls", key: "tls.key" },
+          sslCert: { name: "old-app-tls", key: "tls.crt" },
+          sslRootCert: { name: "old-ca", key: "ca.crt" },
+        },
+      },
+    },
+    spec: {
+      instances: 3,
+      bootstrap: {
+        initdb: { import: { type: "microservice", databases: ["app"], source: { externalCluster: "source" } } },
+      },
+      storage: { size: "1Gi" },
+      externalClusters: [
+        {
+          name: "source",
+          connectionParameters: { host: "old-rw.default.svc", user: "app", dbname: "app" },
+          sslKey: { name: "old-app-tls", key: "tls.key" },
+          sslCert: { name: "old-app-tls", key: "tls.crt" },
+          sslRootCert: { name: "old-ca", key: "ca.crt" },
+        },
+      ],
+    },
+  },
+  "Services of one's own": {
+    program: {
+      instances: 1,
+      storageGiB: 1,
+      spec: {
+        managed: {
+          services: {
+            disabledDefaultServices: ["ro", "r"],
+            additional: [
+              {
+                selectorType: "rw",
+                serviceTemplate: {
+                  metadata: { name: "test-rw", labels: { "test-label": "true" } },
+                  spec: { type: "LoadBalancer" },
+                },
+              },
+            ],
+          },
+        },
+      },
+    },
+    spec: {
+      instances: 1,
+      storage: { size: "1Gi" },
+      managed: {
+        services: {
+          disabledDefaultServices: ["ro", "r"],
+          additional: [
+            {
+              selectorType: "rw",
+              serviceTemplate: {
+                metadata: { name: "test-rw", labels: { "test-label": "true" } },
+                spec: { type: "LoadBalancer" },
+              },
+            },
+          ],
+        },
+      },
+    },
+  },
+};
+
+/** With the repositories of other tests. */
+export function declaredAs(program: Program): DeclaredCluster {
+  const { drills: _drills, postgresVersion: _version, ...base } = declaredCluster();
+  return { ...base, ...program } as DeclaredCluster;
+}
