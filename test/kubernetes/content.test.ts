@@ -416,15 +416,20 @@ describe("a changed configuration", async () => {
     await forced.destroy();
   });
 
-  test("a target that is no longer asked for goes back to the operator's default, which earlier versions asked for", async () => {
+  test("a target that is no longer asked for is gone, or the operator's default: earlier versions asked for that", async () => {
     await makeCluster("released", {});
-    await (await attachTo("released", { backupTarget: "prefer-standby" })).up();
-    expect((await specOf("released")).backup).toEqual({ target: "prefer-standby" });
-    const stack = await attachTo("released");
-    expect(await changesOf(stack)).toEqual(["update ClusterPatch"]);
-    expect((await specOf("released")).backup).toEqual({ target: "prefer-standby" });
-    expect(await changesOf(stack, true)).toEqual([]);
-    await stack.destroy();
+    await makeCluster("shared", { backup: { retentionPolicy: "30d" } });
+    for (const [name, others] of [
+      ["released", undefined],
+      ["shared", { retentionPolicy: "30d", target: "prefer-standby" }],
+    ] as const) {
+      await (await attachTo(name, { backupTarget: "prefer-standby" })).up();
+      expect((await specOf(name)).backup).toEqual({ ...others, target: "prefer-standby" });
+      const stack = await attachTo(name);
+      expect(await changesOf(stack)).toEqual(["update ClusterPatch"]);
+      expect((await specOf(name)).backup).toEqual(others);
+      await stack.destroy();
+    }
   });
 
   /** As an earlier version declared it: the content is the object's own. */
