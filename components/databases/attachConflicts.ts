@@ -1,6 +1,6 @@
 /**
  * Conflicts of a new attachment, in the preview. The provider lets the API server try a changed patch, but never a new
- * one, so the preview reads the Cluster and compares its owners. An update has no need to: the API server decides there.
+ * one, so the preview reads the Cluster and compares its owners. In an update the API server decides.
  */
 import * as pulumi from "@pulumi/pulumi";
 import { leaveOut } from "../internal/inputs";

@@ -222,7 +222,7 @@ export class CnpgBackup extends pulumi.ComponentResource {
   }
 }
 
-/** A name from a resource, or `dependsOn`, may mean that the same update makes the Cluster; a Job makes way by itself. */
+/** With a name from a resource, or `dependsOn`, the same update may make the Cluster; a Job makes way by itself. */
 function readsByDefault(
   { clusterName, namespace, replaceBarmanObjectStore, takeOverPlugins }: CnpgBackupArgs,
   { dependsOn }: pulumi.ComponentResourceOptions = {},

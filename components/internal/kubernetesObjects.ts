@@ -6,7 +6,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { loadPackage } from "./cloudPackages";
 import { withoutStackTraces } from "./stackTraces";
-import type { LiveObject } from "../plan/cluster/fieldOwners";
 
 // The package is an optional peer: programs without Kubernetes compile without it, because this form of the comment
 // stays in the declarations.
@@ -40,8 +39,8 @@ export interface KubernetesObject {
 }
 
 /** Outputs of an object that is read. */
-interface LiveOutputs {
-  readonly metadata: pulumi.Output<LiveObject["metadata"]>;
+interface ReadOutputs {
+  readonly metadata: pulumi.Output<{ readonly managedFields?: readonly object[] }>;
   readonly spec: pulumi.Output<unknown>;
 }
 
@@ -124,11 +123,11 @@ export function readCustomObject(
   { apiVersion, kind }: Omit<KubernetesObject, "metadata">,
   id: pulumi.Input<string>,
   opts: pulumi.CustomResourceOptions,
-): pulumi.Output<LiveObject> {
+): pulumi.Output<pulumi.Unwrap<ReadOutputs>> {
   const read = load(name, "apiextensions", "CustomResource");
   const asked = { apiVersion, kind, metadata: undefined, spec: undefined };
-  const made = new read(name, asked, pulumi.mergeOptions(opts, { id })) as unknown as LiveOutputs;
-  return pulumi.all([made.metadata, made.spec]).apply(([metadata, spec]) => ({ metadata, spec }) as LiveObject);
+  const made = new read(name, asked, pulumi.mergeOptions(opts, { id })) as pulumi.CustomResource & ReadOutputs;
+  return pulumi.output({ metadata: made.metadata, spec: made.spec });
 }
 
 /** Manager of the fields that patches apply: a fixed name tells the API server whose they are. */

@@ -106,8 +106,8 @@ export function renderAttachment(context: EngineContext): RenderedObject[] {
 }
 
 /**
- * Without defaults, which may be another manager's fields with other values. No backup needs them: each Backup names its
- * own target, and `online` of its snapshot. `volumeSnapshot` itself must exist for the operator to take one.
+ * Without defaults, which may be another manager's fields with other values. No backup needs them: each Backup names
+ * its own target, and `online` of its snapshot. `volumeSnapshot` itself must exist for the operator to take one.
  */
 function askedBackup({ definition }: EngineContext, { backup = {} }: EngineParts): object | undefined {
   const { target, volumeSnapshot } = backup;

@@ -217,7 +217,7 @@ test("a secret in the file is refused by its position, and not repeated", () => 
   expect(JSON.stringify(findings)).not.toContain("marker");
 });
 
-test("a field of the operator that refers to a Secret is none", () => {
+test("a field of the operator that refers to a Secret holds no secret", () => {
   const key = { name: "keys", key: "secret" };
   const s3Credentials = { accessKeyId: { name: "keys", key: "id" }, secretAccessKey: key };
   const externalClusters = [{ name: "old", barmanObjectStore: { destinationPath: "s3://old", s3Credentials } }];
