@@ -371,14 +371,14 @@ function compareExpire(stock: StockPgbackrest, isOlder: boolean): void {
   });
 
   test("random repositories and settings", async () => {
-    const runs = NIGHTLY ? 1000 : 25;
+    const runs = NIGHTLY ? 400 : 25;
     await fc.assert(
       fc.asyncProperty(anyStanza(), anyOptions(), async (stanza, options) => {
         await compare({ stanza, options });
       }),
       { numRuns: runs, seed: 20_261_120, endOnFailure: runs > 100 },
     );
-  }, 600_000);
+  }, NIGHTLY ? 3_600_000 : 600_000);
 }
 
 /** Sets of backups over one or two history ids, and WAL with and without gaps. */
