@@ -53,7 +53,7 @@ export function settleOverrides<
       ? []
       : [{ path: `overrides.cluster.metadata.${name}`, fact: "other objects would name another Cluster" }],
   );
-  let settings: Fields = declared as Fields;
+  let settings: Fields = declared;
   const settle = (path: string, argument: readonly string[], value: unknown): void => {
     if (value === undefined || isUnknown(value)) return;
     const given = valueAt(declared, ...argument);
@@ -83,7 +83,7 @@ export function isReplica(declared: {
   const own = valueAt(declared.overrides?.cluster, "spec", "replica");
   if (own === null) return false;
   if (declared.replica === undefined && own === undefined) return false;
-  const { enabled, primary, self } = { ...declared.replica, ...(own as object | undefined) } as Fields;
+  const { enabled, primary, self } = { ...declared.replica, ...own } as Fields;
   // In a distributed topology, the cluster that is named as primary follows no other.
   return typeof enabled === "boolean" ? enabled : primary === undefined || primary !== (self ?? primary);
 }

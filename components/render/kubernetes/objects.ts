@@ -82,10 +82,10 @@ function isNamedList(value: unknown): value is readonly Item[] {
 
 function mergeItems(base: readonly Item[], over: readonly Item[]): readonly unknown[] {
   const isReplaced = over.some(({ $patch }) => $patch === "replace");
-  const given = over.filter(({ $patch }) => $patch !== "replace");
+  const items = over.filter(({ $patch }) => $patch !== "replace");
   const kept = isReplaced ? [] : base;
-  const merged = kept.map((item) => mergeOver(item, given.find(({ name }) => name === item["name"]) ?? {}) as Item);
-  const added = given.filter(({ name }) => !kept.some((item) => item["name"] === name));
+  const merged = kept.map((item) => mergeOver(item, items.find(({ name }) => name === item["name"]) ?? {}) as Item);
+  const added = items.filter(({ name }) => !kept.some((item) => item["name"] === name));
   return [...merged, ...added].filter(({ $patch }) => $patch !== "delete");
 }
 

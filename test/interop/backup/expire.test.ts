@@ -370,15 +370,19 @@ function compareExpire(stock: StockPgbackrest, isOlder: boolean): void {
     await compare(plan);
   });
 
-  test("random repositories and settings", async () => {
-    const runs = NIGHTLY ? 400 : 25;
-    await fc.assert(
-      fc.asyncProperty(anyStanza(), anyOptions(), async (stanza, options) => {
-        await compare({ stanza, options });
-      }),
-      { numRuns: runs, seed: 20_261_120, endOnFailure: runs > 100 },
-    );
-  }, NIGHTLY ? 3_600_000 : 600_000);
+  test(
+    "random repositories and settings",
+    async () => {
+      const runs = NIGHTLY ? 400 : 25;
+      await fc.assert(
+        fc.asyncProperty(anyStanza(), anyOptions(), async (stanza, options) => {
+          await compare({ stanza, options });
+        }),
+        { numRuns: runs, seed: 20_261_120, endOnFailure: runs > 100 },
+      );
+    },
+    NIGHTLY ? 3_600_000 : 600_000,
+  );
 }
 
 /** Sets of backups over one or two history ids, and WAL with and without gaps. */
