@@ -50,7 +50,7 @@ function checkArchiver(wanted: unknown, final: unknown, path: string): Finding[]
   if (own === null || others === null) return [];
   const gone = own.filter((name) => !others.includes(name));
   const strange = others.filter((name) => !own.includes(name));
-  const hint = "leave the field out; to pause archiving, use the runbook's steps";
+  const hint = "leave the field out";
   return [
     ...gone.map((name) => finding("PB201", `${path}.plugins`, `it stops ${name} from archiving any WAL`, hint)),
     ...strange.map((name) =>
