@@ -8,6 +8,7 @@ import { withoutStackTraces } from "../internal/stackTraces";
 import type { CipherRef } from "../repositories/target";
 import { given } from "../plan/model/given";
 import { checkedPassphrase } from "./checkedPassphrase";
+import { refusedIfRenamed } from "./renamedPassphrase";
 
 /** 384 bits, 64 characters of base64: as in pgBackRest's own keys. */
 const SIZE_BYTES = 48;
@@ -41,14 +42,17 @@ export class CipherPassphrase extends pulumi.ComponentResource {
 
   constructor(name: string, args: CipherPassphraseArgs = {}, opts?: pulumi.ComponentResourceOptions) {
     requireArguments("CipherPassphrase", name, args);
-    super(typeToken("CipherPassphrase"), name, {}, opts);
+    const child = childName(name, "passphrase");
+    const unique = refusedIfRenamed(`CipherPassphrase ${name}`, child, opts, () => this.passphrase);
+    // A given passphrase may be the former one.
+    super(typeToken("CipherPassphrase"), name, {}, args.existing === undefined ? unique : opts);
     const existing =
       args.existing === undefined
         ? undefined
         : checkedPassphrase(`CipherPassphrase ${name}`, "existing", args.existing);
     const inputs = { sizeBytes: SIZE_BYTES, ...given({ existing }) };
     const options = { parent: this, protect: opts?.protect ?? true, ...given({ dependsOn: opts?.dependsOn }) };
-    const made = withoutStackTraces(() => new Passphrase(childName(name, "passphrase"), inputs, options));
+    const made = withoutStackTraces(() => new Passphrase(child, inputs, options));
     this.passphrase = secretText(made.passphrase);
     this.ref = { passphrase: this.passphrase };
     warnWhileNew(made.passphrase, name, this);

@@ -20,6 +20,8 @@ import {
   shareableTarget,
   withoutKeys,
 } from "./common";
+import { watchPlace } from "../credentials/renamedPassphrase";
+import { refusedIfRenamed } from "./renamedBucket";
 import type { CipherRef, LockMode, RepositoryTarget, S3Credentials, S3Location, SecretRef } from "./target";
 import { given } from "../plan/model/given";
 
@@ -210,7 +212,11 @@ export class B2Repository extends pulumi.ComponentResource {
     );
     const path = checkedKeyPrefix(title, args.path);
     const bucketName = args.bucket.create?.name ?? args.bucket.existing?.name ?? "";
-    super(typeToken("B2Repository"), name, { ...settings, path, encrypted }, opts);
+    const unique = refusedIfRenamed(title, opts, "pulumi-nodejs:dynamic/index:B2Bucket", (bucketName) => ({
+      bucketName: bucketName,
+    }));
+    const place = watchPlace(title, unique);
+    super(typeToken("B2Repository"), name, { ...settings, path, encrypted }, place.opts);
     warn(this);
 
     const protect = opts?.protect ?? true;
@@ -249,6 +255,7 @@ export class B2Repository extends pulumi.ComponentResource {
     if (cost.monthlyCostUsd !== undefined) this.monthlyCostUsd = cost.monthlyCostUsd;
     if (cost.pricesAsOf !== undefined) this.pricesAsOf = cost.pricesAsOf;
     this.location = pulumi.interpolate`s3://${bucketName}${path}`;
+    place.record(this.target, this.location, this);
     this.registerOutputs({
       ...given({ passphrase }),
       location: this.location,

@@ -29,6 +29,8 @@ import {
   shareableTarget,
   withoutKeys,
 } from "./common";
+import { refusedIfRenamed } from "./renamedBucket";
+import { watchPlace } from "../credentials/renamedPassphrase";
 import type { CipherRef, RepositoryTarget, S3Credentials, SecretRef } from "./target";
 import { given } from "../plan/model/given";
 
@@ -209,7 +211,13 @@ export class R2Repository extends pulumi.ComponentResource {
     const { jurisdiction } = region;
     const path = checkedKeyPrefix(title, args.path);
     const cloudflare = loadCloudflare("R2Repository");
-    super(typeToken("R2Repository"), name, { ...settings, path, encrypted }, opts);
+    const unique = refusedIfRenamed(title, opts, "cloudflare:index/r2Bucket:R2Bucket", (bucketName, inputs) => ({
+      name: bucketName,
+      accountId: inputs["accountId"],
+      jurisdiction: inputs["jurisdiction"] ?? "default",
+    }));
+    const place = watchPlace(title, unique);
+    super(typeToken("R2Repository"), name, { ...settings, path, encrypted }, place.opts);
     logWarnings(findings, this);
 
     const kept = { parent: this, protect: opts?.protect ?? true, retainOnDelete: opts?.retainOnDelete ?? true };
@@ -252,6 +260,7 @@ export class R2Repository extends pulumi.ComponentResource {
       },
       ...secretCipher(cipher),
     });
+    place.record(this.target, this.location, this);
     if (create?.reader === true) {
       this.readerCredentials = createKeys("reader");
       this.readerTarget = readerTargetOf(this.target, this.readerCredentials);

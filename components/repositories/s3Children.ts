@@ -15,7 +15,7 @@ import {
   tlsOnlyPolicy,
 } from "../plan/storage/awsPolicies";
 import type { LifecycleRule, S3RepositoryPlan } from "../plan/storage/s3";
-import type { PlannedBucket } from "./common";
+import { type PlannedBucket, resourcesOf } from "./common";
 import type { S3ExistingKeys, S3RepositoryArgs, S3Role } from "./s3RepositoryArgs";
 import type { S3Credentials } from "./target";
 
@@ -151,10 +151,12 @@ export function createAccess(
   name: string,
   { credentials, region }: S3RepositoryArgs,
   policyOf: S3Access["policyOf"],
+  bucket: S3BucketRef,
   parent: pulumi.Resource,
 ): Omit<S3Access, "policyOf"> {
   const { existingSecret, instanceRole, keys, role } = credentials ?? {};
-  const opts = { parent, protect: false, retainOnDelete: false };
+  // A refused bucket leaves neither users nor keys.
+  const opts = { parent, protect: false, retainOnDelete: false, dependsOn: resourcesOf(bucket.name) };
   if (keys !== undefined) return { writer: credentialsOf(keys), made: [] };
   if (existingSecret !== undefined) return { made: [] };
   if (role !== undefined) return createRole(aws, name, role, region, policyOf("writer"), opts);

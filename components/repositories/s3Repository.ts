@@ -27,6 +27,8 @@ import {
 } from "./common";
 import { createAccess, createBucket, type S3Access, type S3BucketPlan } from "./s3Children";
 import type { S3RepositoryArgs } from "./s3RepositoryArgs";
+import { watchPlace } from "../credentials/renamedPassphrase";
+import { refusedIfRenamed } from "./renamedBucket";
 import type { RepositoryTarget, S3Credentials } from "./target";
 import { given } from "../plan/model/given";
 
@@ -104,7 +106,11 @@ export class S3Repository extends pulumi.ComponentResource {
     );
     const path = checkedKeyPrefix(title, args.path);
     const aws = loadAws("S3Repository");
-    super(typeToken("S3Repository"), name, { ...settings, path, encrypted }, opts);
+    const unique = refusedIfRenamed(title, opts, "aws:s3/bucket:Bucket", (bucketName) => ({
+      bucket: bucketName,
+    }));
+    const place = watchPlace(title, unique);
+    super(typeToken("S3Repository"), name, { ...settings, path, encrypted }, place.opts);
     warn(this);
 
     const kept = { parent: this, protect: opts?.protect ?? true, retainOnDelete: opts?.retainOnDelete ?? true };
@@ -114,7 +120,7 @@ export class S3Repository extends pulumi.ComponentResource {
     const scope = pulumi.all([bucket.arn, path, args.kmsKeyArn]);
     const policyOf: S3Access["policyOf"] = (role) =>
       scope.apply(([bucketArn, known_, kmsKeyArn]) => accessPolicy(role, { bucketArn, path: known_, kmsKeyArn }));
-    const access = createAccess(aws, name, args, policyOf, this);
+    const access = createAccess(aws, name, args, policyOf, bucket, this);
     guardChildren(name, access.made, this, kept.protect);
 
     this.endpoint = pulumi.output(args.region).apply(s3EndpointOf);
@@ -132,6 +138,7 @@ export class S3Repository extends pulumi.ComponentResource {
     if (cost.pricesAsOf !== undefined) this.pricesAsOf = cost.pricesAsOf;
     const shown = { ...args, ...given({ cipher }) };
     this.target = shareableTarget(targetOf(name, shown, plan, path, bucket.name, this.endpoint, access.writer));
+    place.record(this.target, this.location, this);
     if (access.reader !== undefined) {
       this.readerCredentials = access.reader;
       this.readerTarget = readerTargetOf(this.target, access.reader);

@@ -248,11 +248,12 @@ test("a rename changes no key and no passphrase; without an alias it is refused,
     open({ bucket: { create: { name: "acme-sales-pg" } }, encrypt: true }, opts, "renamed", name);
   const { outputs } = await up(await named("orders-b2"));
   const keys = [...server.keys];
-  expect(await failureOf((await named("sales-b2")).up(), printed)).toContain(
-    'add the option { aliases: [{ name: "orders-b2" }] }',
-  );
-  // Of the refused update there is only the component itself.
-  expect((await up(await named("orders-b2"))).changes).toEqual({ same: 7, delete: 1 });
+  const unnamed = await named("sales-b2");
+  for (const refuse of [() => unnamed.preview(), () => unnamed.up()])
+    expect(await failureOf(refuse(), printed)).toContain('add the option { aliases: [{ name: "orders-b2" }] }');
+  // Of the refused update there is nothing.
+  expect((await up(await named("orders-b2"))).changes).toEqual({ same: 7 });
+  await failureOf(unnamed.up(), printed);
   const renamed = await up(await named("sales-b2", { aliases: [{ name: "orders-b2" }] }));
   expect(renamed.changes).toEqual({ same: 6, update: 1 });
   expect([renamed.outputs, server.keys]).toEqual([outputs, keys]);

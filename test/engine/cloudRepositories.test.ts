@@ -10,6 +10,7 @@ import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import type { Stack } from "@pulumi/pulumi/automation";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { CipherPassphrase } from "../../components/credentials/cipherPassphrase";
 import { PostgresHost } from "../../components/databases/postgresHost";
 import type { S3Credentials } from "../../components/repositories/target";
 import { R2Repository, type R2RepositoryArgs } from "../../components/repositories/r2Repository";
@@ -559,18 +560,58 @@ test("no finding contains a secret name or prefix, even if it is the fault", asy
   expect(prefix).toContain("PB020 path: the value is secret, so this shows only the rule");
 });
 
-test("a rename with an alias changes no user, token or key", async () => {
+test("a rename changes no user, token or key; without an alias it is refused with the alias to write", async () => {
   const aliases = (name: string): pulumi.ComponentResourceOptions => ({ aliases: [{ name }] });
   const s3 = { region: S3.region, bucket: { create: { name: "acme-sales-pg" } }, cipher: { passphrase: CIPHER } };
   const before = await up(await openS3(s3, {}, "renamed-s3"));
+  const unnamed = await openS3(s3, {}, "renamed-s3", "sales-s3");
+  const remedy = (name: string): string => `add the option { aliases: [{ name: "${name}" }] }`;
+  for (const refuse of [() => unnamed.preview(), () => unnamed.up()]) {
+    const refusal = await failureOf(refuse(), printed);
+    expect(refusal).toContain("S3Repository sales-s3: this stack has its bucket already");
+    expect(refusal).toContain(remedy("orders-s3"));
+  }
+  // Of the refused update there is nothing.
+  expect((await up(await openS3(s3, {}, "renamed-s3"))).changes).toEqual({ same: 12 });
+  await failureOf(unnamed.up(), printed);
   const renamed = await up(await openS3(s3, aliases("orders-s3"), "renamed-s3", "sales-s3"));
   expect(renamed.changes).toEqual({ same: 12 });
   expect(renamed.outputs["writerKey"]).toEqual(before.outputs["writerKey"]);
   const r2 = { ...R2, bucket: { create: { name: "acme-sales-pg" } } };
   const tokens = await up(await openR2(r2, {}, "renamed-r2"));
   const from = cloudflare.calls.length;
+  const refused = await failureOf((await openR2(r2, {}, "renamed-r2", "sales-r2")).up(), printed);
+  expect(refused).toContain(remedy("orders-r2"));
+  expect(changesOf(cloudflare, from)).toEqual([]);
   const kept = await up(await openR2(r2, aliases("orders-r2"), "renamed-r2", "sales-r2"));
   expect([changesOf(cloudflare, from), kept.outputs["writerKey"]]).toEqual([[], tokens.outputs["writerKey"]]);
+});
+
+test("a renamed passphrase is refused before it exists, and the way back is free", async () => {
+  const open = (keyName: string, path = "/orders", opts: pulumi.ComponentResourceOptions = {}): Promise<Stack> =>
+    openStack(programFolder, "renamed-key", async () => {
+      const key = new CipherPassphrase(keyName, {}, opts);
+      const bucket = { existing: { name: "acme-keys-pg", credentials: { accessKeyId: "id", secretAccessKey: "key" } } };
+      const args = { endpoint: "s3.example.net", region: "eu", bucket, path, cipher: key.ref };
+      return { passphrase: new S3CompatibleRepository("orders-compatible", args).target.cipher?.passphrase };
+    });
+  const { outputs } = await up(await open("orders-key"));
+  const unnamed = await open("sales-key");
+  for (const refuse of [() => unnamed.preview(), () => unnamed.up()])
+    expect(await failureOf(refuse(), printed)).toContain(
+      "CipherPassphrase sales-key would be a new passphrase for s3://acme-keys-pg/orders, which this stack has already: " +
+        'if it was renamed, add the option { aliases: [{ name: "orders-key" }] }',
+    );
+  // Of the refused update there is nothing.
+  const back = await up(await open("orders-key"));
+  expect(back.changes).not.toHaveProperty("delete");
+  expect(back.outputs).toEqual(outputs);
+  await failureOf(unnamed.up(), printed);
+  const renamed = await up(await open("sales-key", "/orders", { aliases: [{ name: "orders-key" }] }));
+  expect(renamed.outputs).toEqual(outputs);
+  // Another place has no backups under the former one.
+  const elsewhere = await failureOf((await open("third-key", "/elsewhere")).up(), printed);
+  expect(elsewhere).not.toContain("would be a new passphrase");
 });
 
 test("neither the states nor the engine's output contain a key, a token or a passphrase", () => {

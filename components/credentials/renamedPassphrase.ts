@@ -1,0 +1,109 @@
+/**
+ * A passphrase that is about to be generated for a repository which the stack has already: its component was renamed
+ * without an alias. Databases would get another passphrase than their backups have, before the engine refuses to delete
+ * the former one.
+ */
+import * as pulumi from "@pulumi/pulumi";
+import { childName } from "../internal/children";
+import { type EarlierResource, programOf, refusedIf, toldIfChanged } from "../internal/earlierState";
+import type { RepositoryTarget } from "../repositories/target";
+
+/** Of the dynamic resource, in a state. */
+const TYPE = "pulumi-nodejs:dynamic/index:Passphrase";
+const REPOSITORY = /^pgbackstop:index:\w+Repository$/;
+/** A location that only this update knows is no earlier one. */
+const LOCATION_MS = 2_000;
+
+/** Passphrases that a program declares, by the names of their resources. */
+const declared = new WeakMap<object, Set<string>>();
+/** Repositories that are encrypted with a passphrase. */
+const places = new WeakMap<object, Place[]>();
+
+/** Where a repository is. */
+interface Place {
+  readonly location: pulumi.Output<string>;
+  /** Waits until `isNew` is right. */
+  readonly urn: pulumi.Output<string>;
+  readonly isNew: () => boolean;
+}
+
+/** Inputs of repositories' components that decide their locations. */
+const LOCATION_INPUTS = ["bucket", "endpoint", "host", "path", "user"];
+
+/** Options of a repository's component, and a record of the passphrase that it uses. */
+export function watchPlace(
+  title: string,
+  opts: pulumi.ComponentResourceOptions | undefined,
+): {
+  readonly opts: pulumi.ComponentResourceOptions | undefined;
+  record(target: RepositoryTarget, location: pulumi.Output<string>, repository: pulumi.Resource): void;
+} {
+  let isNew = false;
+  return {
+    opts: toldIfChanged(title, opts, LOCATION_INPUTS, () => {
+      isNew = true;
+    }),
+    record: ({ cipher }, location, { urn }) => {
+      if (!pulumi.Output.isInstance(cipher?.passphrase)) return;
+      const place = { location, urn, isNew: () => isNew };
+      places.set(cipher.passphrase, [...(places.get(cipher.passphrase) ?? []), place]);
+    },
+  };
+}
+
+/**
+ * Options of a CipherPassphrase that is refused if it is new and encrypts a repository that the stack has, while the
+ * program lacks a former passphrase of the stack. What a program declares later, in a callback, does not count.
+ * @param title of the component
+ * @param child name of the dynamic resource
+ * @param passphrase as repositories get it
+ */
+export function refusedIfRenamed(
+  title: string,
+  child: string,
+  opts: pulumi.ComponentResourceOptions | undefined,
+  passphrase: () => pulumi.Output<string>,
+): pulumi.ComponentResourceOptions | undefined {
+  const names = namesOfProgram().add(child);
+  return refusedIf(title, opts, async (earlier) => {
+    const missing = earlier.filter(({ name, type }) => type === TYPE && !names.has(name));
+    if (missing.length === 0) return null;
+    const own = await Promise.all((places.get(passphrase()) ?? []).map(earlierLocation));
+    const known = earlier.filter(({ type }) => REPOSITORY.test(type)).map(({ outputs }) => outputs["location"]);
+    const location = own.find((each) => each !== null && known.includes(each));
+    return location === undefined || location === null ? null : refusal(title, location, missing);
+  });
+}
+
+function refusal(title: string, location: string, missing: readonly EarlierResource[]): string {
+  const aliases = missing.map((each) => `{ aliases: [{ name: "${formerName(each)}" }] }`);
+  return (
+    `${title} would be a new passphrase for ${location}, which this stack has already: if it was renamed, ` +
+    `add the option ${aliases.join(" or ")}. A new passphrase needs a new repository, under another key at a new path`
+  );
+}
+
+/** Of the component in the program: a repository with `encrypt` makes its passphrase itself. */
+function formerName({ name, types }: EarlierResource): string {
+  const own = types.split("$").some((type) => REPOSITORY.test(type)) ? childName("", "cipher") : "";
+  const ending = `${own}${childName("", "passphrase")}`;
+  return name.endsWith(ending) ? name.slice(0, -ending.length) : name;
+}
+
+function namesOfProgram(): Set<string> {
+  const program = programOf();
+  const names = declared.get(program) ?? new Set();
+  declared.set(program, names);
+  return names;
+}
+
+/** Null for a repository that this update makes or moves. */
+function earlierLocation({ isNew, location, urn }: Place): Promise<string | null> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(null), LOCATION_MS);
+    pulumi.all([location, urn]).apply(([known]) => {
+      clearTimeout(timer);
+      resolve(isNew() ? null : known);
+    });
+  });
+}

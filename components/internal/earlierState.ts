@@ -1,0 +1,112 @@
+/**
+ * What the last update left in the stack, for a component that is about to be created: whether the stack has the same
+ * thing under another name, because the component was renamed without an alias. The engine learns of that at the end of
+ * an update, when it deletes what the program no longer declares, and keys have changed by then.
+ *
+ * The engine asks after it has resolved aliases, in previews too. It asks about components, because one that is once in
+ * the state under its new name gets no children by an alias. It does not ask programs in other languages, nor tests
+ * without an engine, and older engines cannot. Where the state cannot be read, nothing is refused.
+ */
+import { AsyncResource } from "node:async_hooks";
+import * as pulumi from "@pulumi/pulumi";
+
+/** A resource of the stack's state. */
+export interface EarlierResource {
+  /** Name in the program. */
+  readonly name: string;
+  readonly type: string;
+  /** Types of its components and its own: `acme:Platform$pgbackstop:index:CipherPassphrase$…`. */
+  readonly types: string;
+  /** May contain secrets. */
+  readonly outputs: Readonly<Record<string, unknown>>;
+}
+
+/** Why a component may not be created; null if it may. */
+export type Judge = (
+  earlier: readonly EarlierResource[],
+  inputs: Readonly<Record<string, unknown>>,
+) => string | null | Promise<string | null>;
+
+type Options = pulumi.ComponentResourceOptions | undefined;
+
+/** Options with which the engine asks `judge` before it creates a component. @param title of it */
+export function refusedIf(title: string, opts: Options, judge: Judge): Options {
+  const ask: pulumi.ResourceHookFunction = async ({ newInputs = {} }) => {
+    const reason = await judge(await readState(), newInputs);
+    if (reason !== null) throw new Error(reason);
+  };
+  return withHooks(`is ${title} new`, opts, ["beforeCreate"], ask);
+}
+
+/** Options of a component, with a call before the engine creates it or changes one of some inputs. */
+export function toldIfChanged(title: string, opts: Options, inputs: readonly string[], tell: () => void): Options {
+  return withHooks(`is ${title} changed`, opts, ["beforeCreate", "beforeUpdate"], ({ newInputs = {}, oldInputs }) => {
+    const isSame = (field: string): boolean => JSON.stringify(oldInputs?.[field]) === JSON.stringify(newInputs[field]);
+    if (oldInputs === undefined || !inputs.every(isSame)) tell();
+  });
+}
+
+function withHooks(
+  name: string,
+  opts: Options,
+  kinds: readonly ("beforeCreate" | "beforeUpdate")[],
+  callback: pulumi.ResourceHookFunction,
+): Options {
+  if (!hasHooks()) return opts;
+  // The engine calls from outside of the program, of which a process may run several.
+  const hook = new pulumi.ResourceHook(uniqueName(name), AsyncResource.bind(callback), { onDryRun: true });
+  const own = Object.fromEntries(kinds.map((kind) => [kind, [...(opts?.hooks?.[kind] ?? []), hook]]));
+  return { ...opts, hooks: { ...opts?.hooks, ...own } };
+}
+
+/** Names of hooks, by the program's stack resource. */
+const programs = new WeakMap<object, Set<string>>();
+
+/** Components below different parents may have one name, hooks may not. */
+function uniqueName(name: string): string {
+  const names = programs.get(programOf()) ?? new Set();
+  programs.set(programOf(), names);
+  const free = names.has(name) ? `${name}, ${names.size}` : name;
+  names.add(free);
+  return free;
+}
+
+/** Stands for the program; an object of its own without one. */
+export function programOf(): object {
+  return pulumi.runtime.getStackResource() ?? {};
+}
+
+/** True in a program of an engine that has them. The SDK's record of what its engine can do is not in its types. */
+function hasHooks(): boolean {
+  if (pulumi.runtime.getStackResource() === undefined) return false;
+  const { getStore } = require("@pulumi/pulumi/runtime/state") as SdkState;
+  return getStore().supportsResourceHooks === true;
+}
+
+interface SdkState {
+  getStore(): { readonly supportsResourceHooks?: boolean };
+}
+
+async function readState(): Promise<readonly EarlierResource[]> {
+  // Backends without projects know the short name only.
+  const names = [() => [pulumi.getOrganization(), pulumi.getProject(), pulumi.getStack()].join("/"), pulumi.getStack];
+  for (const nameOf of names) {
+    try {
+      const answer = (await pulumi.runtime.invoke(READ_STATE, { stackName: nameOf() })) as Answer;
+      return Object.entries(answer.outputs).map(([urn, { outputs, type }]) => {
+        const [types = "", ...name] = urn.split("::").slice(2);
+        return { name: name.join("::"), type, types, outputs };
+      });
+    } catch {
+      continue;
+    }
+  }
+  return [];
+}
+
+/** The engine's own function, which stack references use too. */
+const READ_STATE = "pulumi:pulumi:readStackResourceOutputs";
+
+interface Answer {
+  readonly outputs: Readonly<Record<string, Pick<EarlierResource, "type" | "outputs">>>;
+}
