@@ -376,30 +376,46 @@ test("the programs give every input of the arguments", () => {
 
 describeDeferred(forms);
 
-test("a map that comes later is merged as a known one, and alone unknown in a preview", async () => {
+test("what other fields follow from is late with them, and nothing else is", async () => {
   const args: CnpgClusterArgs = {
     namespace: "db",
     storageGiB: 20,
     repositories: { repo1: { at: AT, keepDays: 9 } },
     parameters: { shared_buffers: "1GB" },
     labels: { "app.kubernetes.io/managed-by": "others" },
-    spec: { postgresql: { parameters: { work_mem: "8MB", max_connections: "200" } } },
+    monitoring: { podMonitor: true },
+    spec: {
+      postgresql: { parameters: { work_mem: "8MB", max_connections: "200" } },
+      monitoring: { tls: { enabled: true } },
+    },
     overrides: { cluster: { spec: { postgresql: { parameters: { max_connections: "300" } } } } },
   };
-  const paths = ["labels", "spec.postgresql.parameters"];
+  const paths = ["labels", "spec.postgresql.parameters", "spec.monitoring.tls.enabled"];
   const madeOf = async (chosen: readonly string[], of: (value: unknown) => unknown, preview: boolean) => {
     const { resources } = await register(() => makeCluster(withInputs(args, chosen, of)), preview);
-    return resources["kubernetes:postgresql.cnpg.io/v1:Cluster orders-cluster"] as Record<string, unknown>;
+    const specOf = (object: string): Record<string, object> => resources[object] as Record<string, object>;
+    return {
+      cluster: specOf("kubernetes:postgresql.cnpg.io/v1:Cluster orders-cluster"),
+      monitor: specOf("kubernetes:monitoring.coreos.com/v1:PodMonitor orders-pod-monitor"),
+    };
   };
   const plain = await madeOf([], deferred, false);
   expect(plain).toMatchObject({
-    metadata: { labels: { "app.kubernetes.io/managed-by": "others" } },
-    spec: { postgresql: { parameters: { shared_buffers: "1GB", work_mem: "8MB", max_connections: "300" } } },
+    cluster: {
+      metadata: { labels: { "app.kubernetes.io/managed-by": "others" } },
+      spec: { postgresql: { parameters: { shared_buffers: "1GB", work_mem: "8MB", max_connections: "300" } } },
+    },
+    monitor: { spec: { podMetricsEndpoints: [{ scheme: "https" }] } },
   });
   expect(await madeOf(paths, deferred, false)).toEqual(plain);
+  const { cluster, monitor } = plain;
+  const tls = { tls: { enabled: UNKNOWN } };
   expect(await madeOf(paths, notKnown, true)).toEqual({
-    ...plain,
-    metadata: { name: "orders", namespace: "db", labels: UNKNOWN },
-    spec: { ...(plain["spec"] as object), postgresql: { parameters: UNKNOWN } },
+    cluster: {
+      ...cluster,
+      metadata: { name: "orders", namespace: "db", labels: UNKNOWN },
+      spec: { ...cluster["spec"], postgresql: { parameters: UNKNOWN }, monitoring: tls },
+    },
+    monitor: { ...monitor, spec: { ...monitor["spec"], podMetricsEndpoints: [UNKNOWN] } },
   });
 });

@@ -152,6 +152,16 @@ const CASES: readonly (readonly [what: string, over: Partial<DeclaredCluster>, e
     ["PB110 tablespaces.pg_big", "PB110 tablespaces.a-b", "PB110 tablespaces.big"],
   ],
   [
+    "a role with a password and without one",
+    { roles: { app: { disablePassword: true, passwordSecret: "app" }, other: { disablePassword: true } } },
+    ["PB210 roles.app.disablePassword"],
+  ],
+  [
+    "overrides of a pooler that does not exist",
+    { poolers: { web: {} }, overrides: { poolers: { web: {}, wbe: {} } } },
+    ["PB190 overrides.poolers.wbe"],
+  ],
+  [
     "roles that the operator refuses",
     { roles: { postgres: {}, streaming_replica: {}, pg_x: {}, cnpg_x: {}, app: {}, pgx: {} } },
     ["PB110 roles.postgres", "PB110 roles.streaming_replica", "PB110 roles.pg_x", "PB110 roles.cnpg_x"],

@@ -68,6 +68,25 @@ test("the Cluster has its fields over the arguments', and the overrides' over bo
   expect(made).not.toHaveProperty("enableSuperuserAccess");
 });
 
+test("a Pooler has its own spec over the arguments', and its overrides over both", () => {
+  const template = { spec: { containers: [{ name: "pgbouncer", image: "pgbouncer:1" }] } };
+  const over = {
+    poolers: { web: { instances: 2, parameters: { max_client_conn: "500" }, spec: { template, type: "ro" } } },
+    overrides: {
+      poolers: { web: { metadata: { labels: { team: "shop" } }, spec: { type: "r", pgbouncer: { paused: true } } } },
+    },
+  };
+  const { metadata, spec } = objectOf(renderCluster(context(over), null), "pooler-web");
+  expect(metadata.labels).toEqual({ "app.kubernetes.io/managed-by": "pgbackstop", team: "shop" });
+  expect(spec).toEqual({
+    cluster: { name: "orders" },
+    instances: 2,
+    type: "r",
+    pgbouncer: { poolMode: "session", parameters: { max_client_conn: "500" }, paused: true },
+    template,
+  });
+});
+
 test("a rule that reads overrides reads it too", () => {
   const declared = declaredCluster({ streaming: { synchronous: "all" }, spec: { minSyncReplicas: 1 } });
   const codes = checkClusterPlan(planCluster("orders", declared), false).map(({ code }) => code);
