@@ -609,8 +609,9 @@ function isCluster(role: string): boolean {
 }
 
 /** A Cluster's `spec`, whose parts about repositories come from complete values. */
-function specWhenKnown(filled: object, final: pulumi.Output<unknown>): object {
+function specWhenKnown(filled: object, final: pulumi.Output<unknown>): unknown {
   const spec = "spec" in filled ? (filled.spec as object) : {};
+  if (pulumi.Output.isInstance(spec)) return final;
   const fields = TARGET_FIELDS.filter((field) => field in spec);
   const parts = fields.map((field) => [field, final.apply((known) => (known as Record<string, unknown>)[field])]);
   return { ...spec, ...(Object.fromEntries(parts) as object) };

@@ -6,7 +6,7 @@ import { drilledDatabase, warnUndrilled } from "../drills/drilled";
 import type { DrilledDatabase } from "../drills/drillArgs";
 import { renderedName, typeToken } from "../internal/children";
 import { guardChildren } from "../internal/destroyGuard";
-import { fillKnown, fillText, splitKnown, suffixed } from "../internal/inputs";
+import { deferredPaths, fillKnown, fillText, splitKnown, suffixed } from "../internal/inputs";
 import {
   type ConfigMap,
   type CustomResource,
@@ -277,16 +277,17 @@ function versionOf({ known, resolved }: CheckedCluster, args: CnpgClusterArgs): 
   return resolved.apply(({ definition }) => majorOfCluster(definition) as number);
 }
 
+/** Where all parameters, or fields that have them, come as one value. */
+const DEFERRED_PARAMETERS =
+  /^(parameters|spec\.postgresql\.parameters|overrides\.cluster\.spec(\.postgresql(\.parameters)?)?)$/;
+
 /** The arguments with what `spec` and overrides say. Parameters that come as a whole are merged when all is known. */
 function settledArgs(args: CnpgClusterArgs, { resolved }: CheckedCluster): CnpgClusterArgs {
   const { deferred, value } = splitKnown(args);
-  const deferredMaps: (readonly string[])[] = [];
-  const known = fillKnown(withDeferredMaps("CnpgClusterArgs", value), deferred, (path) => {
-    deferredMaps.push(path);
-    return {};
-  });
-  if (!deferredMaps.some((path) => /^(spec,postgresql,)?parameters$/.test(path.join())))
+  if (!deferredPaths(value).some((path) => DEFERRED_PARAMETERS.test(path)))
     return settleOverrides(withSpec(args)).settings;
+  // Without what is late as a whole.
+  const known = fillKnown(withDeferredMaps("CnpgClusterArgs", value), deferred, () => ({}));
   const { settings } = settleOverrides(withSpec(known as CnpgClusterArgs));
   return { ...settings, parameters: resolved.apply(({ definition }) => ({ ...definition.parameters })) };
 }

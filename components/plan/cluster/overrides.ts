@@ -70,7 +70,8 @@ export function settleOverrides<
     const value = valueAt(spec, ...field);
     settle(`${SPEC}.${field.join(".")}`, argument, value === null || isUnknown(value) ? value : read(value));
   }
-  for (const [name, value] of Object.entries((valueAt(spec, ...PARAMETERS) ?? {}) as Fields))
+  const parameters = valueAt(spec, ...PARAMETERS);
+  for (const [name, value] of Object.entries(isFields(parameters) && !("apply" in parameters) ? parameters : {}))
     settle(`${SPEC}.${PARAMETERS.join(".")}.${name}`, ["parameters", name], value);
   return { settings: settings as T, contradictions };
 }

@@ -1,6 +1,7 @@
 /** The arguments `spec`, which are merged over the rendered objects before `overrides` are. Pure. */
 
 import type { Finding } from "../findings/findings";
+import { isUnknown } from "../model/unknown";
 
 interface Settings {
   readonly spec?: object | undefined;
@@ -48,6 +49,8 @@ type Fields = Readonly<Record<string, unknown>>;
 
 /** One patch with the effect of two. The first has values only; null and `$patch` of the second stay. */
 function inTurn(first: unknown, second: unknown): unknown {
+  if (typeof second === "string" && isUnknown(second) && typeof first === "object")
+    return { ...(isFields(first) ? first : {}), [second]: second };
   if (isFields(first) && isFields(second)) {
     const given = Object.entries(second).filter(([, value]) => value !== undefined);
     const merged = given.map(([key, value]) => [key, key in first ? inTurn(first[key], value) : value]);

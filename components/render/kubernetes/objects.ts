@@ -2,6 +2,7 @@
 import type { ResourcesSettings } from "../../plan/cluster/declaredCluster";
 import { given } from "../../plan/model/given";
 import { isFields } from "../../plan/model/anyValue";
+import { isUnknown } from "../../plan/model/unknown";
 
 export interface Metadata {
   readonly name: string;
@@ -57,8 +58,12 @@ function inOrder(value: unknown): unknown {
  * Applies `over` to `base`: objects are merged field by field, and lists by the names of their items; null removes a
  * field, any other value replaces it. In a list, the item `{ $patch: "replace" }` drops the items of `base`, and
  * `{ name, $patch: "delete" }` drops the one of that name, as in Kubernetes' strategic merge patches.
+ *
+ * The marker of a late value becomes a field of the object that it is merged over: what is there follows from it.
  */
 export function mergeOver(base: unknown, over: unknown): unknown {
+  if (typeof over === "string" && isUnknown(over) && typeof base === "object")
+    return { ...(isFields(base) ? base : {}), [over]: over };
   if (isNamedList(over)) return mergeItems(isNamedList(base) ? base : [], over);
   if (!isFields(base) || !isFields(over)) return over;
   const merged = Object.entries(over).reduce<Record<string, unknown>>((result, [key, value]) => {

@@ -4,7 +4,7 @@ import type { ClusterBackupArgs, CnpgClusterArgs } from "../../../components/dat
 import { CnpgBackup, type CnpgBackupArgs } from "../../../components/databases/cnpgBackup";
 import { CnpgCluster } from "../../../components/databases/cnpgCluster";
 import { UNKNOWN } from "../../harness/doubles/providerValues";
-import { deferred, describeDeferred, inputsOf, notKnown, register, withInputs } from "../deferredInputs";
+import { deferred, describeDeferred, guesses, inputsOf, notKnown, register, withInputs } from "../deferredInputs";
 
 vi.mock("../../../components/internal/runtimeBundle", () => ({
   runtimeBundleSha256: () => "0".repeat(64),
@@ -418,4 +418,28 @@ test("what other fields follow from is late with them, and nothing else is", asy
     },
     monitor: { ...monitor, spec: { ...monitor["spec"], podMetricsEndpoints: [UNKNOWN] } },
   });
+});
+
+test.each([
+  ["overrides.cluster.spec", { spec: { enablePDB: false, postgresql: { parameters: { work_mem: "8MB" } } } }],
+  ["overrides.cluster.spec.postgresql", { spec: { postgresql: { parameters: { work_mem: "8MB" } } } }],
+  ["overrides.cluster.spec.postgresql.parameters", { spec: { postgresql: { parameters: { work_mem: "8MB" } } } }],
+  ["overrides.cluster.spec.plugins", { spec: { plugins: [{ name: "other.example.net" }] } }],
+  ["overrides.cluster.metadata", { metadata: { annotations: { own: "text" } } }],
+])("%s that comes as a whole is merged as a known one", async (path, cluster) => {
+  const args: CnpgClusterArgs = {
+    namespace: "db",
+    storageGiB: 20,
+    repositories: { repo1: { at: AT, keepDays: 9 } },
+    parameters: { shared_buffers: "1GB" },
+    overrides: { cluster },
+  };
+  const madeOf = async (chosen: readonly string[], of: (value: unknown) => unknown, preview: boolean) => {
+    const { outputs, resources } = await register(() => makeCluster(withInputs(args, chosen, of)), preview);
+    const { like } = outputs as { readonly like: object };
+    return { like, cluster: resources["kubernetes:postgresql.cnpg.io/v1:Cluster orders-cluster"] };
+  };
+  const plain = await madeOf([], deferred, false);
+  expect(await madeOf([path], deferred, false)).toEqual(plain);
+  expect(guesses(plain, await madeOf([path], notKnown, true))).toEqual([]);
 });
