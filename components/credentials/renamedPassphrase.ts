@@ -5,7 +5,7 @@
  */
 import * as pulumi from "@pulumi/pulumi";
 import { childName } from "../internal/children";
-import { type EarlierResource, programOf, refusedIf, toldIfChanged } from "../internal/earlierState";
+import { type EarlierResource, programOf, refusedIf, notifiedIfChanged } from "../internal/earlierState";
 import type { RepositoryTarget } from "../repositories/target";
 
 /** Of the dynamic resource, in a state. */
@@ -17,10 +17,10 @@ const LOCATION_MS = 2_000;
 /** Passphrases that a program declares, by the names of their resources. */
 const declared = new WeakMap<object, Set<string>>();
 /** Repositories that are encrypted with a passphrase. */
-const places = new WeakMap<object, Place[]>();
+const uses = new WeakMap<object, Use[]>();
 
 /** Where a repository is. */
-interface Place {
+interface Use {
   readonly location: pulumi.Output<string>;
   /** Waits until `isNew` is right. */
   readonly urn: pulumi.Output<string>;
@@ -31,7 +31,7 @@ interface Place {
 const LOCATION_INPUTS = ["bucket", "endpoint", "host", "path", "user"];
 
 /** Options of a repository's component, and a record of the passphrase that it uses. */
-export function watchPlace(
+export function watchLocation(
   title: string,
   opts: pulumi.ComponentResourceOptions | undefined,
 ): {
@@ -40,13 +40,13 @@ export function watchPlace(
 } {
   let isNew = false;
   return {
-    opts: toldIfChanged(title, opts, LOCATION_INPUTS, () => {
+    opts: notifiedIfChanged(title, opts, LOCATION_INPUTS, () => {
       isNew = true;
     }),
     record: ({ cipher }, location, { urn }) => {
       if (!pulumi.Output.isInstance(cipher?.passphrase)) return;
-      const place = { location, urn, isNew: () => isNew };
-      places.set(cipher.passphrase, [...(places.get(cipher.passphrase) ?? []), place]);
+      const use = { location, urn, isNew: () => isNew };
+      uses.set(cipher.passphrase, [...(uses.get(cipher.passphrase) ?? []), use]);
     },
   };
 }
@@ -68,7 +68,7 @@ export function refusedIfRenamed(
   return refusedIf(title, opts, async (earlier) => {
     const missing = earlier.filter(({ name, type }) => type === TYPE && !names.has(name));
     if (missing.length === 0) return null;
-    const own = await Promise.all((places.get(passphrase()) ?? []).map(earlierLocation));
+    const own = await Promise.all((uses.get(passphrase()) ?? []).map(earlierLocation));
     const known = earlier.filter(({ type }) => REPOSITORY.test(type)).map(({ outputs }) => outputs["location"]);
     const location = own.find((each) => each !== null && known.includes(each));
     return location === undefined || location === null ? null : refusal(title, location, missing);
@@ -98,7 +98,7 @@ function namesOfProgram(): Set<string> {
 }
 
 /** Null for a repository that this update makes or moves. */
-function earlierLocation({ isNew, location, urn }: Place): Promise<string | null> {
+function earlierLocation({ isNew, location, urn }: Use): Promise<string | null> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => resolve(null), LOCATION_MS);
     pulumi.all([location, urn]).apply(([known]) => {

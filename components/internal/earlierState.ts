@@ -39,10 +39,15 @@ export function refusedIf(title: string, opts: Options, judge: Judge): Options {
 }
 
 /** Options of a component, with a call before the engine creates it or changes one of some inputs. */
-export function toldIfChanged(title: string, opts: Options, inputs: readonly string[], tell: () => void): Options {
+export function notifiedIfChanged(
+  title: string,
+  opts: Options,
+  inputs: readonly string[],
+  notify: () => void,
+): Options {
   return withHooks(`is ${title} changed`, opts, ["beforeCreate", "beforeUpdate"], ({ newInputs = {}, oldInputs }) => {
     const isSame = (field: string): boolean => JSON.stringify(oldInputs?.[field]) === JSON.stringify(newInputs[field]);
-    if (oldInputs === undefined || !inputs.every(isSame)) tell();
+    if (oldInputs === undefined || !inputs.every(isSame)) notify();
   });
 }
 

@@ -20,8 +20,8 @@ import {
   shareableTarget,
   withoutKeys,
 } from "./common";
-import { watchPlace } from "../credentials/renamedPassphrase";
-import { refusedIfRenamed } from "./renamedBucket";
+import { watchLocation } from "../credentials/renamedPassphrase";
+import { type BucketKind, refusedIfRenamed } from "./renamedBucket";
 import type { CipherRef, LockMode, RepositoryTarget, S3Credentials, S3Location, SecretRef } from "./target";
 import { given } from "../plan/model/given";
 
@@ -149,6 +149,11 @@ export interface B2RepositoryArgs {
   expectedStoredGiB?: pulumi.Input<number>;
 }
 
+const B2_BUCKETS: BucketKind = {
+  type: "pulumi-nodejs:dynamic/index:B2Bucket",
+  identityOf: (bucketName) => ({ bucketName }),
+};
+
 /**
  * A repository in a bucket of Backblaze B2.
  *
@@ -212,11 +217,8 @@ export class B2Repository extends pulumi.ComponentResource {
     );
     const path = checkedKeyPrefix(title, args.path);
     const bucketName = args.bucket.create?.name ?? args.bucket.existing?.name ?? "";
-    const unique = refusedIfRenamed(title, opts, "pulumi-nodejs:dynamic/index:B2Bucket", (bucketName) => ({
-      bucketName: bucketName,
-    }));
-    const place = watchPlace(title, unique);
-    super(typeToken("B2Repository"), name, { ...settings, path, encrypted }, place.opts);
+    const watched = watchLocation(title, refusedIfRenamed(title, opts, B2_BUCKETS));
+    super(typeToken("B2Repository"), name, { ...settings, path, encrypted }, watched.opts);
     warn(this);
 
     const protect = opts?.protect ?? true;
@@ -255,7 +257,7 @@ export class B2Repository extends pulumi.ComponentResource {
     if (cost.monthlyCostUsd !== undefined) this.monthlyCostUsd = cost.monthlyCostUsd;
     if (cost.pricesAsOf !== undefined) this.pricesAsOf = cost.pricesAsOf;
     this.location = pulumi.interpolate`s3://${bucketName}${path}`;
-    place.record(this.target, this.location, this);
+    watched.record(this.target, this.location, this);
     this.registerOutputs({
       ...given({ passphrase }),
       location: this.location,

@@ -3,7 +3,7 @@ import { requireArguments } from "../internal/validate";
 import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { cipherOf, isEncrypted, secretCipher, shareableTarget } from "./common";
-import { watchPlace } from "../credentials/renamedPassphrase";
+import { watchLocation } from "../credentials/renamedPassphrase";
 import type { CipherRef, RepositoryTarget } from "./target";
 import { given } from "../plan/model/given";
 
@@ -50,8 +50,8 @@ export class PosixRepository extends pulumi.ComponentResource {
   constructor(name: string, args: PosixRepositoryArgs, opts?: pulumi.ComponentResourceOptions) {
     requireArguments("PosixRepository", name, args);
     const encrypted = isEncrypted(`PosixRepository ${name}`, args);
-    const place = watchPlace(`PosixRepository ${name}`, opts);
-    super(typeToken("PosixRepository"), name, { path: args.path, encrypted }, place.opts);
+    const watched = watchLocation(`PosixRepository ${name}`, opts);
+    super(typeToken("PosixRepository"), name, { path: args.path, encrypted }, watched.opts);
     const { cipher, passphrase } = cipherOf(name, args, this, opts?.protect);
     if (passphrase !== undefined) this.passphrase = passphrase;
     this.target = shareableTarget({
@@ -62,7 +62,7 @@ export class PosixRepository extends pulumi.ComponentResource {
       ...secretCipher(cipher),
     });
     this.location = pulumi.output(args.path);
-    place.record(this.target, this.location, this);
+    watched.record(this.target, this.location, this);
     this.registerOutputs({ ...given({ passphrase }), location: this.location });
   }
 }

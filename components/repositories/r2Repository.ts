@@ -29,8 +29,8 @@ import {
   shareableTarget,
   withoutKeys,
 } from "./common";
-import { refusedIfRenamed } from "./renamedBucket";
-import { watchPlace } from "../credentials/renamedPassphrase";
+import { type BucketKind, refusedIfRenamed } from "./renamedBucket";
+import { watchLocation } from "../credentials/renamedPassphrase";
 import type { CipherRef, RepositoryTarget, S3Credentials, SecretRef } from "./target";
 import { given } from "../plan/model/given";
 
@@ -152,6 +152,11 @@ export interface R2RepositoryArgs {
   expectedStoredGiB?: pulumi.Input<number>;
 }
 
+const R2_BUCKETS: BucketKind = {
+  type: "cloudflare:index/r2Bucket:R2Bucket",
+  identityOf: (name, { accountId, jurisdiction = "default" }) => ({ name, accountId, jurisdiction }),
+};
+
 /**
  * A repository in a bucket of Cloudflare R2. Needs the package `@pulumi/cloudflare`.
  *
@@ -208,16 +213,10 @@ export class R2Repository extends pulumi.ComponentResource {
     const findings = checkR2(known);
     throwErrors(title, findings);
     const region = regionOf(title, args, known);
-    const { jurisdiction } = region;
     const path = checkedKeyPrefix(title, args.path);
     const cloudflare = loadCloudflare("R2Repository");
-    const unique = refusedIfRenamed(title, opts, "cloudflare:index/r2Bucket:R2Bucket", (bucketName, inputs) => ({
-      name: bucketName,
-      accountId: inputs["accountId"],
-      jurisdiction: inputs["jurisdiction"] ?? "default",
-    }));
-    const place = watchPlace(title, unique);
-    super(typeToken("R2Repository"), name, { ...settings, path, encrypted }, place.opts);
+    const watched = watchLocation(title, refusedIfRenamed(title, opts, R2_BUCKETS));
+    super(typeToken("R2Repository"), name, { ...settings, path, encrypted }, watched.opts);
     logWarnings(findings, this);
 
     const kept = { parent: this, protect: opts?.protect ?? true, retainOnDelete: opts?.retainOnDelete ?? true };
@@ -227,7 +226,7 @@ export class R2Repository extends pulumi.ComponentResource {
     const groups = permissionGroups(cloudflare, this, args);
     const made: pulumi.Resource[] = [];
     const createKeys = (role: TokenRole): S3Credentials => {
-      const token = createToken(cloudflare, this, name, role, args, jurisdiction, bucket, groups[role]);
+      const token = createToken(cloudflare, this, name, role, args, region.jurisdiction, bucket, groups[role]);
       made.push(token);
       return secretOf({ accessKeyId: token.id, secretAccessKey: token.value.apply(secretKeyOf) });
     };
@@ -237,7 +236,7 @@ export class R2Repository extends pulumi.ComponentResource {
         ? { existingSecret }
         : { credentials: keys === undefined ? createKeys("writer") : secretOf(keys) };
 
-    this.endpoint = pulumi.all([args.accountId, jurisdiction]).apply((parts) => r2EndpointOf(...parts));
+    this.endpoint = pulumi.all([args.accountId, region.jurisdiction]).apply((parts) => r2EndpointOf(...parts));
     this.restoreEndpoint = pulumi.interpolate`https://${this.endpoint}`;
     this.location = pulumi.interpolate`s3://${bucket}${path}`;
     const cost = costOutputs(title, { storedGiB: args.expectedStoredGiB }, ({ storedGiB }) =>
@@ -260,7 +259,7 @@ export class R2Repository extends pulumi.ComponentResource {
       },
       ...secretCipher(cipher),
     });
-    place.record(this.target, this.location, this);
+    watched.record(this.target, this.location, this);
     if (create?.reader === true) {
       this.readerCredentials = createKeys("reader");
       this.readerTarget = readerTargetOf(this.target, this.readerCredentials);

@@ -9,25 +9,30 @@ interface BucketInputs {
   readonly [input: string]: unknown;
 }
 
+/** How a state shows a bucket. */
+export interface BucketKind {
+  readonly type: string;
+  /** Outputs that together identify a bucket of the type, from a repository that makes it. */
+  identityOf(bucketName: string, inputs: BucketInputs): Readonly<Record<string, unknown>>;
+}
+
 /**
  * Options of a repository that is refused if the stack has its bucket already, with the alias to write.
  * @param title of the repository, for errors
- * @param type of the bucket
- * @param identityOf outputs that together identify a bucket of the type
  */
 export function refusedIfRenamed(
   title: string,
   opts: pulumi.ComponentResourceOptions | undefined,
-  type: string,
-  identityOf: (bucketName: string, inputs: BucketInputs) => Readonly<Record<string, unknown>>,
+  kind: BucketKind,
 ): pulumi.ComponentResourceOptions | undefined {
   return refusedIf(title, opts, (earlier, given) => {
     const inputs = given as BucketInputs;
     const bucketName = inputs.bucket?.create?.name;
     if (typeof bucketName !== "string") return null;
-    const identity = Object.entries(identityOf(bucketName, inputs));
+    const identity = Object.entries(kind.identityOf(bucketName, inputs));
     const same = earlier.find(
-      (resource) => resource.type === type && identity.every(([field, value]) => resource.outputs[field] === value),
+      (resource) =>
+        resource.type === kind.type && identity.every(([field, value]) => resource.outputs[field] === value),
     );
     if (same === undefined) return null;
     const ending = childName("", "bucket");

@@ -8,7 +8,7 @@ import { estimateStorage, type StorageCost } from "../plan/storage/cost";
 import { DEFAULTS } from "../plan/model/defaults";
 import { typeOf } from "../plan/repositories/repositoryTypes";
 import { cipherOf, costOutputs, isEncrypted, readerTargetOf, secretCipher, shareableTarget } from "./common";
-import { watchPlace } from "../credentials/renamedPassphrase";
+import { watchLocation } from "../credentials/renamedPassphrase";
 import type { BucketFacts, CipherRef, RepositoryTarget, S3Credentials, S3Quirks, SecretRef, UriStyle } from "./target";
 import { given } from "../plan/model/given";
 
@@ -131,12 +131,12 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
     const { credentials, existingSecret, facts, readerCredentials } = bucket.existing;
     const stored = splitKnown({ storedGiB: args.expectedStoredGiB }).value;
     throwErrors(title, checkStored(stored.storedGiB));
-    const place = watchPlace(title, opts);
+    const watched = watchLocation(title, opts);
     super(
       typeToken("S3CompatibleRepository"),
       name,
       { bucket: bucket.existing.name, endpoint, region, path, encrypted },
-      place.opts,
+      watched.opts,
     );
     const { cipher, passphrase } = cipherOf(name, args, this, opts?.protect);
     if (passphrase !== undefined) this.passphrase = passphrase;
@@ -157,7 +157,7 @@ export class S3CompatibleRepository extends pulumi.ComponentResource {
     if (readerCredentials !== undefined)
       this.readerTarget = readerTargetOf(this.target, secretCredentials(readerCredentials));
     this.location = pulumi.interpolate`s3://${bucket.existing.name}${path}`;
-    place.record(this.target, this.location, this);
+    watched.record(this.target, this.location, this);
     this.restoreEndpoint = pulumi.interpolate`https://${endpoint}:${args.port ?? DEFAULTS.s3Port}`;
     const { storageClass } = facts ?? {};
     const priced = { storedGiB: args.expectedStoredGiB, endpoint, ...given({ quirks: args.quirks, storageClass }) };

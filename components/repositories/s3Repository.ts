@@ -27,10 +27,15 @@ import {
 } from "./common";
 import { createAccess, createBucket, type S3Access, type S3BucketPlan } from "./s3Children";
 import type { S3RepositoryArgs } from "./s3RepositoryArgs";
-import { watchPlace } from "../credentials/renamedPassphrase";
-import { refusedIfRenamed } from "./renamedBucket";
+import { watchLocation } from "../credentials/renamedPassphrase";
+import { type BucketKind, refusedIfRenamed } from "./renamedBucket";
 import type { RepositoryTarget, S3Credentials } from "./target";
 import { given } from "../plan/model/given";
+
+const S3_BUCKETS: BucketKind = {
+  type: "aws:s3/bucket:Bucket",
+  identityOf: (bucket) => ({ bucket }),
+};
 
 /**
  * A repository in a bucket of Amazon S3. Needs the package `@pulumi/aws`.
@@ -93,10 +98,7 @@ export class S3Repository extends pulumi.ComponentResource {
     const encrypted = isEncrypted(title, args);
     const known = splitKnown(settings).value as S3RepositorySettings;
     throwErrors(title, checkS3Repository(known));
-    const withDays = (undeleteDays = known.undeleteDays): S3RepositorySettings => ({
-      ...known,
-      ...given({ undeleteDays }),
-    });
+    const withDays = (undeleteDays = known.undeleteDays) => ({ ...known, ...given({ undeleteDays }) });
     const { plan, warn } = planBucket<S3RepositoryPlan, "rules" | "undeleteDays">(
       title,
       args.undeleteDays,
@@ -106,11 +108,8 @@ export class S3Repository extends pulumi.ComponentResource {
     );
     const path = checkedKeyPrefix(title, args.path);
     const aws = loadAws("S3Repository");
-    const unique = refusedIfRenamed(title, opts, "aws:s3/bucket:Bucket", (bucketName) => ({
-      bucket: bucketName,
-    }));
-    const place = watchPlace(title, unique);
-    super(typeToken("S3Repository"), name, { ...settings, path, encrypted }, place.opts);
+    const watched = watchLocation(title, refusedIfRenamed(title, opts, S3_BUCKETS));
+    super(typeToken("S3Repository"), name, { ...settings, path, encrypted }, watched.opts);
     warn(this);
 
     const kept = { parent: this, protect: opts?.protect ?? true, retainOnDelete: opts?.retainOnDelete ?? true };
@@ -138,7 +137,7 @@ export class S3Repository extends pulumi.ComponentResource {
     if (cost.pricesAsOf !== undefined) this.pricesAsOf = cost.pricesAsOf;
     const shown = { ...args, ...given({ cipher }) };
     this.target = shareableTarget(targetOf(name, shown, plan, path, bucket.name, this.endpoint, access.writer));
-    place.record(this.target, this.location, this);
+    watched.record(this.target, this.location, this);
     if (access.reader !== undefined) {
       this.readerCredentials = access.reader;
       this.readerTarget = readerTargetOf(this.target, access.reader);

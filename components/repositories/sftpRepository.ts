@@ -4,7 +4,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { typeToken } from "../internal/children";
 import { DEFAULTS } from "../plan/model/defaults";
 import { cipherOf, isEncrypted, secretCipher, shareableTarget } from "./common";
-import { watchPlace } from "../credentials/renamedPassphrase";
+import { watchLocation } from "../credentials/renamedPassphrase";
 import type { CipherRef, RepositoryTarget } from "./target";
 import { given } from "../plan/model/given";
 
@@ -79,8 +79,8 @@ export class SftpRepository extends pulumi.ComponentResource {
     const { host, path, user } = args;
     const encrypted = isEncrypted(`SftpRepository ${name}`, args);
     const port = args.port ?? DEFAULTS.sftpPort;
-    const place = watchPlace(`SftpRepository ${name}`, opts);
-    super(typeToken("SftpRepository"), name, { host, port, user, path, encrypted }, place.opts);
+    const watched = watchLocation(`SftpRepository ${name}`, opts);
+    super(typeToken("SftpRepository"), name, { host, port, user, path, encrypted }, watched.opts);
     const { cipher, passphrase } = cipherOf(name, args, this, opts?.protect);
     if (passphrase !== undefined) this.passphrase = passphrase;
     this.target = shareableTarget({
@@ -100,7 +100,7 @@ export class SftpRepository extends pulumi.ComponentResource {
       ...secretCipher(cipher),
     });
     this.location = pulumi.interpolate`sftp://${user}@${host}${path}`;
-    place.record(this.target, this.location, this);
+    watched.record(this.target, this.location, this);
     this.registerOutputs({ ...given({ passphrase }), location: this.location });
   }
 }
