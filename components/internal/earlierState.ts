@@ -32,7 +32,7 @@ type Options = pulumi.ComponentResourceOptions | undefined;
 /** Options with which the engine asks `judge` before it creates a component. @param title of it */
 export function refusedIf(title: string, opts: Options, judge: Judge): Options {
   const ask: pulumi.ResourceHookFunction = async ({ newInputs = {} }) => {
-    const reason = await judge(await readState(), newInputs);
+    const reason = await judge(await earlierResources(), newInputs);
     if (reason !== null) throw new Error(reason);
   };
   return withHooks(`is ${title} new`, opts, ["beforeCreate"], ask);
@@ -90,6 +90,15 @@ function hasHooks(): boolean {
 
 interface SdkState {
   getStore(): { readonly supportsResourceHooks?: boolean };
+}
+
+/** By the program's stack resource: a program with a hundred new components reads its state once. */
+const states = new WeakMap<object, Promise<readonly EarlierResource[]>>();
+
+function earlierResources(): Promise<readonly EarlierResource[]> {
+  const state = states.get(programOf()) ?? readState();
+  states.set(programOf(), state);
+  return state;
 }
 
 async function readState(): Promise<readonly EarlierResource[]> {
