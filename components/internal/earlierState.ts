@@ -81,11 +81,18 @@ export function programOf(): object {
   return pulumi.runtime.getStackResource() ?? {};
 }
 
-/** True in a program of an engine that has them. The SDK's record of what its engine can do is not in its types. */
+/**
+ * True in a program of an engine that has them. The SDK's record of what its engine can do is in none of its types, and
+ * another SDK may keep it elsewhere.
+ */
 function hasHooks(): boolean {
   if (pulumi.runtime.getStackResource() === undefined) return false;
-  const { getStore } = require("@pulumi/pulumi/runtime/state") as SdkState;
-  return getStore().supportsResourceHooks === true;
+  try {
+    const { getStore } = require("@pulumi/pulumi/runtime/state") as SdkState;
+    return getStore().supportsResourceHooks === true;
+  } catch {
+    return false;
+  }
 }
 
 interface SdkState {
