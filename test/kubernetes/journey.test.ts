@@ -378,9 +378,7 @@ describe("a stack of the components", async () => {
     });
 
     test("the Cluster's status names an unknown parameter", async () => {
-      const objects = await renderedObjects(() =>
-        one("unknown", { overrides: { cluster: { spec: { plugins: null } } } }),
-      );
+      const objects = await renderedObjects(() => one("unknown"));
       const cluster = clusterOf(objects);
       const plugins = [{ name: "pgbackstop", isWALArchiver: true, parameters: { confMap: "a" } }];
       await lab.kubectl.apply([
