@@ -1,6 +1,6 @@
 /**
  * Arguments of the components for CloudNativePG. Values may come from other resources, except where `@plain` says which
- * objects they decide. A field that is left out is left to CloudNativePG, unless a default is named here.
+ * objects they decide. CloudNativePG decides a field that you leave out, unless a default is named here.
  */
 import type * as pulumi from "@pulumi/pulumi";
 import type { DrillArgs, DrillChecksArgs } from "../drills/drillArgs";
@@ -491,7 +491,7 @@ export interface BackupMonitoringArgs {
   podMonitor?: boolean;
   /**
    * Metrics over TLS: a new Cluster gets it, and the PodMonitor checks the certificate of the Cluster's authority.
-   * Prometheus reads the Secret `<cluster>-ca`. Left out, `spec.monitoring.tls` decides.
+   * Prometheus reads the Secret `<cluster>-ca`. Without it `spec.monitoring.tls` decides.
    * @example true
    */
   tls?: pulumi.Input<boolean>;
@@ -544,7 +544,7 @@ export interface ClusterLikeArgs {
   imageCatalog?: ImageCatalogArgs;
   /** Size of each instance's data volume. */
   storageGiB: pulumi.Input<number>;
-  /** StorageClass of the data volumes. Left out, the default of the Kubernetes cluster. */
+  /** StorageClass of the data volumes. Without it Kubernetes uses its default class. */
   storageClass?: pulumi.Input<string>;
   /** WAL on its own volume. Can be added later, not removed. */
   walStorage?: VolumeArgs;

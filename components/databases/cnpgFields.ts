@@ -1,6 +1,6 @@
 /**
- * What a Cluster of CloudNativePG consists of, apart from its backups: volumes, roles, extensions, poolers. A field
- * that is left out is left to CloudNativePG, unless a default is named here.
+ * What a Cluster of CloudNativePG consists of, apart from its backups: volumes, roles, extensions, poolers.
+ * CloudNativePG decides a field that you leave out, unless a default is named here.
  */
 import type * as pulumi from "@pulumi/pulumi";
 import type {
@@ -73,7 +73,7 @@ export interface KeyRef {
 export interface VolumeArgs {
   /** Size of the volume. */
   sizeGiB: pulumi.Input<number>;
-  /** StorageClass of the volume. Left out, the default of the Kubernetes cluster. */
+  /** StorageClass of the volume. Without it Kubernetes uses its default class. */
   storageClass?: pulumi.Input<string>;
 }
 

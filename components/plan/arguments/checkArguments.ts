@@ -8,7 +8,7 @@ import { nearNames } from "../../../runtime/config/nearNames";
 import { type Finding, finding } from "../findings/findings";
 import { isUnknown } from "../model/unknown";
 import { ARGUMENT_TYPES, type ArgumentType } from "./argumentTypes";
-import { isFields } from "../model/anyValue";
+import { isFields, isOutput } from "../model/anyValue";
 
 /** A type as the declarations have it: `Input<string>`, `KeyRef[]`, `{ [name: string]: PoolerArgs }`. */
 type Shape =
@@ -71,7 +71,7 @@ function checkFields(name: ArgumentType, value: unknown, path: string, options: 
   ];
 }
 
-/** A value that has no names. Undefined is left out. */
+/** Finds a value that is not a section. Undefined is fine: nothing was given. */
 export function checkSection(value: unknown, path: string): Finding[] {
   if (value === undefined || isFields(value)) return [];
   return [value === null ? empty(path) : wrong(path, value, "a section with names", "")];
@@ -186,8 +186,7 @@ function at(path: string, key: string): string {
 
 /** Outputs and promises, and the markers that stand for them. */
 function isDeferred(value: unknown): boolean {
-  if (isUnknown(value)) return true;
-  return typeof value === "object" && value !== null && ("apply" in value || "then" in value);
+  return isUnknown(value) || isOutput(value);
 }
 
 /** Rules judge which of their fields are given. */

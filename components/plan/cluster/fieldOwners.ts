@@ -4,6 +4,7 @@
  *
  * The server says nothing about defaults that it adds, so a live value that has more than was applied counts as equal.
  */
+import { contains, isFields } from "../model/anyValue";
 
 /** An object as the API server returns it. */
 export interface LiveObject {
@@ -51,26 +52,14 @@ function isApplyOf(entry: ManagedFields, manager: string): boolean {
 
 /** Leaves that `fields` and `owned` both have, and whose values differ. Items of a list with keys are not judged. */
 function changedPaths(fields: unknown, owned: unknown, live: unknown, path: string): string[] {
-  if (!isRecord(owned)) return [];
-  if (!isRecord(fields)) return Object.keys(owned).length > 0 || isWithin(fields, live) ? [] : [path];
+  if (!isFields(owned)) return [];
+  if (!isFields(fields)) return Object.keys(owned).length > 0 || contains(live, fields) ? [] : [path];
   return Object.entries(fields).flatMap(([key, field]) =>
     changedPaths(
       field,
       owned[`f:${key}`],
-      isRecord(live) ? live[key] : undefined,
+      isFields(live) ? live[key] : undefined,
       path === "" ? key : `${path}.${key}`,
     ),
   );
-}
-
-/** True if `live` has everything of `value`, and lists of the same length. */
-function isWithin(value: unknown, live: unknown): boolean {
-  if (Array.isArray(value))
-    return Array.isArray(live) && live.length === value.length && value.every((each, at) => isWithin(each, live[at]));
-  if (!isRecord(value)) return value === live;
-  return isRecord(live) && Object.entries(value).every(([key, each]) => isWithin(each, live[key]));
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

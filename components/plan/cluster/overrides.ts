@@ -3,7 +3,7 @@
  * value, so that rules, topology and copies judge the Cluster that will exist. Pure.
  */
 import { isUnknown } from "../model/unknown";
-import { type Fields, isFields, valueAt } from "../model/anyValue";
+import { type Fields, isFields, isOutput, valueAt } from "../model/anyValue";
 
 /** An override that the arguments contradict. */
 export interface Contradiction {
@@ -71,7 +71,7 @@ export function settleOverrides<
     settle(`${SPEC}.${field.join(".")}`, argument, value === null || isUnknown(value) ? value : read(value));
   }
   const parameters = valueAt(spec, ...PARAMETERS);
-  for (const [name, value] of Object.entries(isFields(parameters) && !("apply" in parameters) ? parameters : {}))
+  for (const [name, value] of Object.entries(isFields(parameters) && !isOutput(parameters) ? parameters : {}))
     settle(`${SPEC}.${PARAMETERS.join(".")}.${name}`, ["parameters", name], value);
   return { settings: settings as T, contradictions };
 }

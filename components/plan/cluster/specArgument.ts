@@ -1,6 +1,7 @@
 /** The arguments `spec`, which are merged over the rendered objects before `overrides` are. Pure. */
 
 import type { Finding } from "../findings/findings";
+import { type Fields, isFields, isOutput } from "../model/anyValue";
 import { isUnknown } from "../model/unknown";
 
 interface Settings {
@@ -34,7 +35,7 @@ export function asWritten({ bySpec }: Overrides, finding: Finding): Finding {
 
 /** Names may have dots. */
 function hasPath(value: unknown, path: string): boolean {
-  if (!isFields(value)) return false;
+  if (!isKnown(value)) return false;
   return Object.entries(value).some(
     ([key, item]) => path === key || (path.startsWith(`${key}.`) && hasPath(item, path.slice(key.length + 1))),
   );
@@ -45,13 +46,11 @@ export function overSpec(spec: object | undefined, overrides: object): object {
   return spec === undefined ? overrides : (inTurn({ spec }, overrides) as object);
 }
 
-type Fields = Readonly<Record<string, unknown>>;
-
 /** One patch with the effect of two. The first has values only; null and `$patch` of the second stay. */
 function inTurn(first: unknown, second: unknown): unknown {
   if (typeof second === "string" && isUnknown(second) && typeof first === "object")
-    return { ...(isFields(first) ? first : {}), [second]: second };
-  if (isFields(first) && isFields(second)) {
+    return { ...(isKnown(first) ? first : {}), [second]: second };
+  if (isKnown(first) && isKnown(second)) {
     const given = Object.entries(second).filter(([, value]) => value !== undefined);
     const merged = given.map(([key, value]) => [key, key in first ? inTurn(first[key], value) : value]);
     return { ...first, ...(Object.fromEntries(merged) as Fields) };
@@ -65,11 +64,11 @@ function inTurn(first: unknown, second: unknown): unknown {
 }
 
 /** False for a value that comes later, which is one value. */
-function isFields(value: unknown): value is Fields {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && !("then" in value || "apply" in value);
+function isKnown(value: unknown): value is Fields {
+  return isFields(value) && !isOutput(value);
 }
 
 /** A list whose items have names, which is merged by them. */
 function isNamed(value: unknown): value is readonly Fields[] {
-  return Array.isArray(value) && value.every((item) => isFields(item) && ("name" in item || "$patch" in item));
+  return Array.isArray(value) && value.every((item) => isKnown(item) && ("name" in item || "$patch" in item));
 }

@@ -18,6 +18,24 @@ export function isFields(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** True for an output or a promise. */
+export function isOutput(value: unknown): boolean {
+  return typeof value === "object" && value !== null && ("apply" in value || "then" in value);
+}
+
+/** True if `value` has everything of `wanted`: it may have more fields, but no more items. Undefined wants nothing. */
+export function contains(value: unknown, wanted: unknown): boolean {
+  if (wanted === undefined) return true;
+  if (Array.isArray(wanted))
+    return (
+      Array.isArray(value) &&
+      value.length === wanted.length &&
+      wanted.every((item, index) => contains((value as readonly unknown[])[index], item))
+    );
+  if (!isFields(wanted)) return value === wanted;
+  return isFields(value) && Object.entries(wanted).every(([name, item]) => contains(value[name], item));
+}
+
 /** JSON whose objects have their keys in a fixed order: equal values have equal texts. */
 export function sortedJson(value: unknown): string {
   return JSON.stringify(value, (_key, item: unknown) =>
