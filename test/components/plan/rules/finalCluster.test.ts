@@ -26,3 +26,9 @@ test.each<[string, object, string]>([
   const findings = checkTransformedCluster(SPEC, { ...SPEC, ...change });
   expect(findings.map(({ code, path }) => `${code} ${path}`)).toEqual([finding]);
 });
+
+test("a finding contains no value, which may be secret", () => {
+  const changed = { ...SPEC, bootstrap: { initdb: { postInitSQL: ["ALTER ROLE app PASSWORD 'planted'"] } } };
+  expect(checkTransformedCluster(changed, SPEC).map(({ path }) => path)).toEqual(["spec.bootstrap"]);
+  expect(JSON.stringify(checkTransformedCluster(changed, SPEC))).not.toContain("planted");
+});
