@@ -24,6 +24,7 @@ import { engineHostParts } from "../harness/hosts/parts";
 import { waitForRecovery } from "../harness/hosts/recovery";
 import { hasCommandProvider } from "../harness/real/interopParts";
 import { runOverSsh } from "../harness/hosts/ssh";
+import { NIGHTLY } from "../../tools/parts/nightly";
 
 const DATA = "/var/lib/postgresql/17/main";
 const KEPT = "/srv/pgbackstop/orders/repository";
@@ -274,50 +275,63 @@ describe("a backup host", async () => {
     expect(await sql("SELECT words FROM kept")).toBe("in the vault\n");
   });
 
-  test("serves a standby: configuration and program by one update, its command, and then it streams", async () => {
-    await sql("CREATE ROLE replicator LOGIN REPLICATION PASSWORD 'follows'");
-    await sql("SELECT pg_create_physical_replication_slot('standby')");
-    await db.runOk([
-      "sh",
-      "-c",
-      `umask 077; echo '127.0.0.1:5432:replication:replicator:follows' > ${PASSFILE}; chown postgres: ${PASSFILE}`,
-    ]);
-    // Debian creates the second server, as an administrator would. Its data must come from the repository.
-    await db.runOk(["pg_createcluster", "17", "standby", "--port", String(STANDBY_PORT)]);
-    await db.runOk(["sh", "-c", `rm -rf ${STANDBY_DATA}/*`]);
+  test.runIf(NIGHTLY)(
+    "serves a standby: configuration and program by one update, its command, and then it streams",
+    async () => {
+      await sql("CREATE ROLE replicator LOGIN REPLICATION PASSWORD 'follows'");
+      await sql("SELECT pg_create_physical_replication_slot('standby')");
+      await db.runOk([
+        "sh",
+        "-c",
+        `umask 077; echo '127.0.0.1:5432:replication:replicator:follows' > ${PASSFILE}; chown postgres: ${PASSFILE}`,
+      ]);
+      // Debian creates the second server, as an administrator would. Its data must come from the repository.
+      await db.runOk(["pg_createcluster", "17", "standby", "--port", String(STANDBY_PORT)]);
+      await db.runOk(["sh", "-c", `rm -rf ${STANDBY_DATA}/*`]);
 
-    const { outputs } = await up(await open("v1", 7, true));
-    expect(outputs["standbyDestinations"]).toMatch(/"label":"\d{8}-\d{6}F"/);
-    const before = await standbyState();
-    expect(before).toContain(`${STANDBY_DIRECTORIES.lib}/runtime.cjs`);
-    expect(Object.keys((await up(await open("v1", 7, true))).changes)).toEqual(["same"]);
-    expect(await standbyState()).toBe(before);
-    expect(await db.runOk(["ls", "-A", STANDBY_DATA])).toBe("");
+      const { outputs } = await up(await open("v1", 7, true));
+      expect(outputs["standbyDestinations"]).toMatch(/"label":"\d{8}-\d{6}F"/);
+      const before = await standbyState();
+      expect(before).toContain(`${STANDBY_DIRECTORIES.lib}/runtime.cjs`);
+      expect(Object.keys((await up(await open("v1", 7, true))).changes)).toEqual(["same"]);
+      expect(await standbyState()).toBe(before);
+      expect(await db.runOk(["ls", "-A", STANDBY_DATA])).toBe("");
 
-    // WAL that the archive has and the primary no longer has.
-    await sql("INSERT INTO kept SELECT 'after the backup'");
-    for (let round = 0; round < 2; round += 1)
-      await db.runOk(["runuser", "-u", "postgres", "--", "psql", "-qc", "SELECT pg_switch_wal()", "-c", "CHECKPOINT"]);
-    await db.runOk(["runuser", "-u", "postgres", "--", "sh", "-c", outputs["standbyCommand"] ?? ""]);
-    await db.runOk(["systemctl", "start", "postgresql@17-standby"]);
-    await waitFor("streaming", STREAM_MS, isStreaming);
-    // A standby may stream before it is consistent, but it accepts no connections until then.
-    await waitFor("connections", STREAM_MS, async () =>
-      (await sql("SELECT pg_is_in_recovery()", STANDBY_PORT).catch(() => "")) === "t\n" ? true : null,
-    );
-    const restored = [
-      ...(await db.runOk(["cat", STANDBY_LOG])).matchAll(/restored log file "([0-9A-F]{24})" from archive/g),
-    ].map((match) => match[1]);
-    const held = await sql("SELECT name FROM pg_ls_waldir()");
-    expect(restored.filter((name) => name !== undefined && !held.includes(name)).length).toBeGreaterThan(0);
-    expect(await sql("SELECT active FROM pg_replication_slots WHERE slot_name = 'standby'")).toBe("t\n");
-    await sql("INSERT INTO kept SELECT 'over the stream'");
-    await waitFor("the row", STREAM_MS, async () =>
-      (await sql("SELECT words FROM kept", STANDBY_PORT)) === "in the vault\nafter the backup\nover the stream\n"
-        ? true
-        : null,
-    );
-  });
+      // WAL that the archive has and the primary no longer has.
+      await sql("INSERT INTO kept SELECT 'after the backup'");
+      for (let round = 0; round < 2; round += 1)
+        await db.runOk([
+          "runuser",
+          "-u",
+          "postgres",
+          "--",
+          "psql",
+          "-qc",
+          "SELECT pg_switch_wal()",
+          "-c",
+          "CHECKPOINT",
+        ]);
+      await db.runOk(["runuser", "-u", "postgres", "--", "sh", "-c", outputs["standbyCommand"] ?? ""]);
+      await db.runOk(["systemctl", "start", "postgresql@17-standby"]);
+      await waitFor("streaming", STREAM_MS, isStreaming);
+      // A standby may stream before it is consistent, but it accepts no connections until then.
+      await waitFor("connections", STREAM_MS, async () =>
+        (await sql("SELECT pg_is_in_recovery()", STANDBY_PORT).catch(() => "")) === "t\n" ? true : null,
+      );
+      const restored = [
+        ...(await db.runOk(["cat", STANDBY_LOG])).matchAll(/restored log file "([0-9A-F]{24})" from archive/g),
+      ].map((match) => match[1]);
+      const held = await sql("SELECT name FROM pg_ls_waldir()");
+      expect(restored.filter((name) => name !== undefined && !held.includes(name)).length).toBeGreaterThan(0);
+      expect(await sql("SELECT active FROM pg_replication_slots WHERE slot_name = 'standby'")).toBe("t\n");
+      await sql("INSERT INTO kept SELECT 'over the stream'");
+      await waitFor("the row", STREAM_MS, async () =>
+        (await sql("SELECT words FROM kept", STANDBY_PORT)) === "in the vault\nafter the backup\nover the stream\n"
+          ? true
+          : null,
+      );
+    },
+  );
 
   test("is not needed by a running standby: it continues when its component is destroyed", async () => {
     const begun = await db.runOk(["head", "-n1", `${STANDBY_DATA}/postmaster.pid`]);

@@ -2,7 +2,7 @@
  * Tests the parts themselves: a server, stock pgBackRest and an S3 server work together, and comparisons detect
  * differences.
  */
-import { atNight } from "../../tools/parts/nightly";
+import { atNight, NIGHTLY } from "../../tools/parts/nightly";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
@@ -133,28 +133,31 @@ describe("stock pgBackRest", () => {
     ["2.45", 15, "s3rver"],
     ["2.60", 15, "versitygw"],
   )) {
-    test(`${version} backs PostgreSQL ${major} up to ${kind}, which keeps the data over a stop`, async (context) => {
-      const stock = await stockOrSkip(context, version);
-      expect(stock.version).toMatch(/^2\./);
-      const server = await s3ServerOrSkip(context, { kind });
-      removals.push(() => server.remove());
-      const { cluster, args } = await setUp(stock, await postgresOrSkip(context, major), server);
-      const user = { user: cluster.user };
-      await stock.runOk([...args, "stanza-create"], user);
-      await stock.runOk([...args, "--type=full", "backup"], user);
+    test.runIf(NIGHTLY)(
+      `${version} backs PostgreSQL ${major} up to ${kind}, which keeps the data over a stop`,
+      async (context) => {
+        const stock = await stockOrSkip(context, version);
+        expect(stock.version).toMatch(/^2\./);
+        const server = await s3ServerOrSkip(context, { kind });
+        removals.push(() => server.remove());
+        const { cluster, args } = await setUp(stock, await postgresOrSkip(context, major), server);
+        const user = { user: cluster.user };
+        await stock.runOk([...args, "stanza-create"], user);
+        await stock.runOk([...args, "--type=full", "backup"], user);
 
-      await server.stop();
-      const unreachable = await stock.run([...args, "info"], user);
-      expect(`${unreachable.exitCode} ${unreachable.stdout}${unreachable.stderr}`).toMatch(
-        /HostConnectError|Connection refused/,
-      );
+        await server.stop();
+        const unreachable = await stock.run([...args, "info"], user);
+        expect(`${unreachable.exitCode} ${unreachable.stdout}${unreachable.stderr}`).toMatch(
+          /HostConnectError|Connection refused/,
+        );
 
-      await server.start();
-      const info = JSON.parse(await stock.runOk([...args, "--output=json", "info"], user)) as {
-        backup: { type: string }[];
-      }[];
-      expect(info[0]?.backup.map((backup) => backup.type)).toEqual(["full"]);
-    });
+        await server.start();
+        const info = JSON.parse(await stock.runOk([...args, "--output=json", "info"], user)) as {
+          backup: { type: string }[];
+        }[];
+        expect(info[0]?.backup.map((backup) => backup.type)).toEqual(["full"]);
+      },
+    );
   }
 
   test("an expired certificate is refused", async (context) => {

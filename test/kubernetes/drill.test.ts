@@ -409,30 +409,33 @@ describe("drills of a cluster", async () => {
     expect(await leftOf("orders-drill-turns")).toEqual([]);
   });
 
-  test("a missing segment, an index that lacks rows, a failing assertion and an old backup are detected in one", async () => {
-    await stack.declare(() => declared({ backupAgeHours: 0.001 }));
-    const index = "indexrelid = 'goods_pkey'::regclass";
-    await sql(`update pg_index set indisready = false, indisvalid = false where ${index}`);
-    await sql("insert into goods values (1000000, 'in no index')");
-    await sql(`update pg_index set indisready = true, indisvalid = true where ${index}`);
-    await sql("select pg_switch_wal()");
-    await beat();
-    const gone = await sql("select pg_walfile_name(pg_switch_wal())");
-    await beat();
-    await sql("select pg_switch_wal()");
-    await beat();
-    await archived();
-    removeFile(stack.first.bucketPath, "/orders", gone);
-    const { ok, record } = await drill("faults", "faults-1", 2);
-    expect(ok).toBe(false);
-    // A slow machine may miss the RPO too.
-    const result = record.failures.map(({ where }) => where).filter((where) => where !== "objective:rpo");
-    expect(result.sort()).toEqual(["amcheck", "assertion:goods", "objective:backupAge", "recovery"]);
-    const args = (where: string): string | undefined => record.failures.find((each) => each.where === where)?.message;
-    expect(args("amcheck")).toContain("goods_pkey");
-    expect(args("recovery")).toContain(gone);
-    expect(await leftOf("orders-drill-faults")).toEqual([]);
-  });
+  test.runIf(NIGHTLY)(
+    "a missing segment, an index that lacks rows, a failing assertion and an old backup are detected in one",
+    async () => {
+      await stack.declare(() => declared({ backupAgeHours: 0.001 }));
+      const index = "indexrelid = 'goods_pkey'::regclass";
+      await sql(`update pg_index set indisready = false, indisvalid = false where ${index}`);
+      await sql("insert into goods values (1000000, 'in no index')");
+      await sql(`update pg_index set indisready = true, indisvalid = true where ${index}`);
+      await sql("select pg_switch_wal()");
+      await beat();
+      const gone = await sql("select pg_walfile_name(pg_switch_wal())");
+      await beat();
+      await sql("select pg_switch_wal()");
+      await beat();
+      await archived();
+      removeFile(stack.first.bucketPath, "/orders", gone);
+      const { ok, record } = await drill("faults", "faults-1", 2);
+      expect(ok).toBe(false);
+      // A slow machine may miss the RPO too.
+      const result = record.failures.map(({ where }) => where).filter((where) => where !== "objective:rpo");
+      expect(result.sort()).toEqual(["amcheck", "assertion:goods", "objective:backupAge", "recovery"]);
+      const args = (where: string): string | undefined => record.failures.find((each) => each.where === where)?.message;
+      expect(args("amcheck")).toContain("goods_pkey");
+      expect(args("recovery")).toContain(gone);
+      expect(await leftOf("orders-drill-faults")).toEqual([]);
+    },
+  );
 
   test.runIf(NIGHTLY)("a corrupted block in a file of the repository ends the restore", async () => {
     const folder = join(stack.second.bucketPath, "orders", "backup");

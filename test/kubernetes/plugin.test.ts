@@ -3,6 +3,7 @@
  * two S3 servers, one of them encrypted. One server dies and comes back, certificates change, and a new cluster
  * recovers to a time from the second repository alone.
  */
+import { NIGHTLY } from "../../tools/parts/nightly";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -225,41 +226,44 @@ describe("the plugin of CloudNativePG", async () => {
     return pod?.status.initContainerStatuses.find(({ name: each }) => each === "plugin-pgbackstop")?.restartCount ?? 0;
   };
 
-  test("reads a changed configuration under load: no container restarts, and no segment fails", async () => {
-    const log = (pod: string): string =>
-      readFileSync(join(lab.logFolder, "pods", `default_${pod}_plugin-pgbackstop.log`), "utf8");
-    const reads = (pod: string): number => log(pod).split("the configuration has changed: read again").length - 1;
-    const failures = (): Promise<string> => sql("orders-1", "select failed_count from pg_stat_archiver");
-    const archive = join(first.bucketPath, "repo", "archive", "orders");
-    const pathOf = (segment: string): string =>
-      readdirSync(archive, { recursive: true, encoding: "utf8" }).find((path) => path.includes(`${segment}-`)) ?? "";
-    const lines = [...repo(1, first, "first"), ...repo(2, second, "second"), encrypted];
-    const change = (compressType: string): Promise<void> =>
-      lab.kubectl.apply([configMap("both", lines, compressType)]).then(() => {});
-    const before = [await restartsOf("orders-1"), await restartsOf("orders-2"), await failures()];
-    await change("nonsense");
-    await expect.poll(() => log("orders-1"), { timeout: 120_000 }).toContain("continuing with the former one");
-    let isWriting = true;
-    const writing = (async () => {
-      for (let id = 500_000; isWriting; id += 100) {
-        await sql("orders-1", fill(id, id + 99));
-        await sql("orders-1", "select pg_switch_wal()");
+  test.runIf(NIGHTLY)(
+    "reads a changed configuration under load: no container restarts, and no segment fails",
+    async () => {
+      const log = (pod: string): string =>
+        readFileSync(join(lab.logFolder, "pods", `default_${pod}_plugin-pgbackstop.log`), "utf8");
+      const reads = (pod: string): number => log(pod).split("the configuration has changed: read again").length - 1;
+      const failures = (): Promise<string> => sql("orders-1", "select failed_count from pg_stat_archiver");
+      const archive = join(first.bucketPath, "repo", "archive", "orders");
+      const pathOf = (segment: string): string =>
+        readdirSync(archive, { recursive: true, encoding: "utf8" }).find((path) => path.includes(`${segment}-`)) ?? "";
+      const lines = [...repo(1, first, "first"), ...repo(2, second, "second"), encrypted];
+      const change = (compressType: string): Promise<void> =>
+        lab.kubectl.apply([configMap("both", lines, compressType)]).then(() => {});
+      const before = [await restartsOf("orders-1"), await restartsOf("orders-2"), await failures()];
+      await change("nonsense");
+      await expect.poll(() => log("orders-1"), { timeout: 120_000 }).toContain("continuing with the former one");
+      let isWriting = true;
+      const writing = (async () => {
+        for (let id = 500_000; isWriting; id += 100) {
+          await sql("orders-1", fill(id, id + 99));
+          await sql("orders-1", "select pg_switch_wal()");
+        }
+      })();
+      const extensions: string[] = [];
+      for (const [index, compressType] of ["gz", "zst"].entries()) {
+        await change(compressType);
+        for (const pod of ["orders-1", "orders-2"])
+          await expect.poll(() => reads(pod), { timeout: 120_000 }).toBe(index + 1);
+        const last = await endSegment(lab, "orders-1");
+        await expect.poll(() => segmentsOf(first), { timeout: 60_000 }).toContain(last);
+        extensions.push(pathOf(last).split(".").at(-1) ?? "");
       }
-    })();
-    const extensions: string[] = [];
-    for (const [index, compressType] of ["gz", "zst"].entries()) {
-      await change(compressType);
-      for (const pod of ["orders-1", "orders-2"])
-        await expect.poll(() => reads(pod), { timeout: 120_000 }).toBe(index + 1);
-      const last = await endSegment(lab, "orders-1");
-      await expect.poll(() => segmentsOf(first), { timeout: 60_000 }).toContain(last);
-      extensions.push(pathOf(last).split(".").at(-1) ?? "");
-    }
-    isWriting = false;
-    await writing;
-    expect(extensions).toEqual(["gz", "zst"]);
-    expect([await restartsOf("orders-1"), await restartsOf("orders-2"), await failures()]).toEqual(before);
-  });
+      isWriting = false;
+      await writing;
+      expect(extensions).toEqual(["gz", "zst"]);
+      expect([await restartsOf("orders-1"), await restartsOf("orders-2"), await failures()]).toEqual(before);
+    },
+  );
 
   test("has a sidecar that is restarted when its socket is gone", async () => {
     const restarts = (): Promise<number> => restartsOf("orders-2");
@@ -306,38 +310,41 @@ describe("the plugin of CloudNativePG", async () => {
       .toBe(true);
   });
 
-  test("recovers a new cluster to a time from the second repository alone, under new certificates", async () => {
-    const log = (): Promise<string> =>
-      lab.kubectl.runOk(["logs", "-n", OPERATOR_NAMESPACE, `deployment/${PLUGIN_SERVICE}`]);
-    await lab.kubectl.apply(await certificates(), { force: true });
-    await expect.poll(log, { timeout: 120_000 }).toContain("certificates were renewed");
+  test.runIf(NIGHTLY)(
+    "recovers a new cluster to a time from the second repository alone, under new certificates",
+    async () => {
+      const log = (): Promise<string> =>
+        lab.kubectl.runOk(["logs", "-n", OPERATOR_NAMESPACE, `deployment/${PLUGIN_SERVICE}`]);
+      await lab.kubectl.apply(await certificates(), { force: true });
+      await expect.poll(log, { timeout: 120_000 }).toContain("certificates were renewed");
 
-    const before = await sql(primary, "select count(*) || md5(string_agg(id || name, ',' order by id)) from goods");
-    await sql(primary, "select pg_sleep(1.1)");
-    const targetTime = await sql(
-      primary,
-      "select to_char(now() at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00'",
-    );
-    await sql(primary, "select pg_sleep(1.1)");
-    await sql(primary, "delete from goods where id > 100");
-    const last = await endSegment(lab, primary);
-    // PostgreSQL's archiver looks again after a minute at the latest, even if it missed a signal on a busy machine.
-    await expect.poll(() => segmentsOf(second), { timeout: 180_000 }).toContain(last);
+      const before = await sql(primary, "select count(*) || md5(string_agg(id || name, ',' order by id)) from goods");
+      await sql(primary, "select pg_sleep(1.1)");
+      const targetTime = await sql(
+        primary,
+        "select to_char(now() at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00'",
+      );
+      await sql(primary, "select pg_sleep(1.1)");
+      await sql(primary, "delete from goods where id > 100");
+      const last = await endSegment(lab, primary);
+      // PostgreSQL's archiver looks again after a minute at the latest, even if it missed a signal on a busy machine.
+      await expect.poll(() => segmentsOf(second), { timeout: 180_000 }).toContain(last);
 
-    const origin = plugin({ stanza: "orders", configMap: "only-second", repo2Secret: "second" });
-    await lab.kubectl.apply([
-      cluster("copy", {
-        bootstrap: { recovery: { source: "origin", recoveryTarget: { targetTime } } },
-        externalClusters: [{ name: "origin", plugin: origin }],
-      }),
-    ]);
-    await lab.kubectl.waitForCondition(CLUSTERS, "copy", "Ready");
-    expect(await sql("copy-1", "select count(*) || md5(string_agg(id || name, ',' order by id)) from goods")).toBe(
-      before,
-    );
-    expect(await sql("copy-1", "select pg_is_in_recovery()")).toBe("f");
-    await lab.kubectl.waitForCondition(CLUSTERS, "copy", "ContinuousArchiving");
-  });
+      const origin = plugin({ stanza: "orders", configMap: "only-second", repo2Secret: "second" });
+      await lab.kubectl.apply([
+        cluster("copy", {
+          bootstrap: { recovery: { source: "origin", recoveryTarget: { targetTime } } },
+          externalClusters: [{ name: "origin", plugin: origin }],
+        }),
+      ]);
+      await lab.kubectl.waitForCondition(CLUSTERS, "copy", "Ready");
+      expect(await sql("copy-1", "select count(*) || md5(string_agg(id || name, ',' order by id)) from goods")).toBe(
+        before,
+      );
+      expect(await sql("copy-1", "select pg_is_in_recovery()")).toBe("f");
+      await lab.kubectl.waitForCondition(CLUSTERS, "copy", "ContinuousArchiving");
+    },
+  );
 
   test("refuses the archive of another cluster", async () => {
     await lab.kubectl.apply([

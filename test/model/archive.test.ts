@@ -27,7 +27,7 @@ import { emptyWal, readable } from "../runtime/operations/archive";
 import { addWal, CLUSTER, CONTROL, repository, walBytes, walName } from "../runtime/repository/support";
 import { NIGHTLY } from "../../tools/parts/nightly";
 
-const RUNS = NIGHTLY ? 400 : 25;
+const RUNS = NIGHTLY ? 400 : 12;
 const KEYS = [1, 2, 3] as const;
 
 type Step =

@@ -290,7 +290,7 @@ test.each([
   expect((await project.runProgram("mistakes", "preview", { mistake })).error).toMatch(message);
 });
 
-test("a company's policy refuses a login by password", async () => {
+test.runIf(NIGHTLY)("a company's policy refuses a login by password", async () => {
   await project.install(`@pulumi/policy@${OWN.devDependencies["@pulumi/policy"] ?? ""}`);
   const statement = 'require("pgbackstop/policy").backupPolicyPack({ enforcement: { warning: "mandatory" } });';
   const { pack, programs } = writePolicyPack(project.folder, statement);

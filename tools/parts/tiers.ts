@@ -94,6 +94,8 @@ export const TIERS: readonly Tier[] = [
         "`test/interop/restore/restoreOptions.test.ts`: each kind of target; `test/interop/restore/find.test.ts`: targets by transactions",
       "test/interop/wal/patroni.test.ts":
         "`test/interop/wal/synchronous.test.ts`: an agent beside a promoted server; `test/interop/backup/standby.test.ts`",
+      "test/interop/backup/hardlink.test.ts":
+        "`test/interop/backup/backupTypes.test.ts`: chains of both programs; `test/runtime/operations/backup/fileChoices.test.ts`: which files a backup links",
       "test/interop/postgres19.test.ts":
         "the other files of `test/interop` with PostgreSQL 18; `test/runtime/format` with golden files of 19",
     },

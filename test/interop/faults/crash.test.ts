@@ -78,7 +78,7 @@ describe("interrupted backups", async () => {
     const before = backup.log().length;
     if (phase === undefined) {
       await Promise.race([sleep(((kill + random()) / TIMED_KILLS) * backupMs), backup.exited]);
-      // At night the early kills come before the directory exists; the only kill must leave one behind.
+      // At night some kills come before the directory exists. The only kill must leave one behind.
       if (!NIGHTLY)
         await waitFor("a directory", 60_000, async () => unfinished(bed).length > 0 || !backup.isRunning() || null, 5);
     } else {

@@ -1,6 +1,6 @@
 /**
  * One repository is down, the other one is current. PostgreSQL writes segments while repo2's server is gone, or accepts
- * connections and never answers: 20, in the nightly form 60.
+ * connections and never answers: 8, in the nightly form 60.
  *
  * The delay of a segment runs from the moment PostgreSQL marks it ready until repo1 holds it. Policy `any` acknowledges
  * and counts the missing WAL. With `all` PostgreSQL keeps retrying one segment, and archiving ahead of it keeps repo1
@@ -29,7 +29,7 @@ import { findStoredSegment, storingDelaysS, writeSegments } from "../../harness/
 import { TestBed } from "../../harness/real/testBed";
 import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 
-const SEGMENTS = NIGHTLY ? 60 : 20;
+const SEGMENTS = NIGHTLY ? 60 : 8;
 /** The limit for "within seconds" on two busy cores. */
 const DELAY_S_MAX = 10;
 

@@ -215,7 +215,7 @@ describe.each(atNight(18, 15))("incidents of PostgreSQL %i", async (major) => {
     ).toEqual([]);
   });
 
-  test("one table, kind or database alone, and the largest of many", async () => {
+  test.runIf(NIGHTLY)("one table, kind or database alone, and the largest of many", async () => {
     const picked = incidents.filter((_, index) => index % 20 === 3);
     for (const incident of picked.filter(({ object }) => object === "table")) {
       const own = await find([`--from=${fromTime}`, `--table=${incident.name}`, `--kind=${incident.kind}`, "--repo=2"]);
@@ -277,34 +277,37 @@ describe.each(atNight(18, 15))("incidents of PostgreSQL %i", async (major) => {
     expect((await find(["--table=public.late"])).transactions[0]?.archived).toBe(true);
   });
 
-  test("a missing or damaged segment comes from the other repository, and is reported if no repository has it", async () => {
-    const wholeOf = (path: string): string => /([0-9A-F]{24})-/.exec(path)?.[1] ?? "";
-    const [one, two] = [segmentsOf(1), segmentsOf(2)];
-    const middle = one[one.length - 3] as string;
-    const twin = two.find((path) => wholeOf(path) === wholeOf(middle)) as string;
-    const kept = readFileSync(middle);
-    const bytes = Buffer.from(kept);
-    bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] as number) ^ 0xff;
-    writeFileSync(middle, bytes);
-    const mended = await find([`--from=${fromTime}`, "--limit=10000"]);
-    expect(mended.unknown).toEqual([]);
-    expect(mended.transactions.length).toBeGreaterThanOrEqual(document.transactions.length);
-    rmSync(twin);
-    const damaged = await find([`--from=${fromTime}`, "--limit=10000"]);
-    expect(damaged.unknown).toEqual([
-      expect.objectContaining({ fromSegment: wholeOf(middle), toSegment: wholeOf(middle) }),
-    ]);
-    rmSync(middle);
-    const missing = await find([`--from=${fromTime}`, "--limit=10000"]);
-    expect(missing.unknown).toEqual([
-      expect.objectContaining({ fromSegment: wholeOf(middle), toSegment: wholeOf(middle), reason: "missing" }),
-    ]);
-    const { stdout } = await bed.oursOk(["find", `--from=${fromTime}`]);
-    expect(stdout).toMatch(
-      new RegExp(`^UNKNOWN: WAL from ${wholeOf(middle)} to ${wholeOf(middle)} cannot be read \\(missing\\)`, "m"),
-    );
-    writeFileSync(middle, kept);
-  });
+  test.runIf(NIGHTLY)(
+    "a missing or damaged segment comes from the other repository, and is reported if no repository has it",
+    async () => {
+      const wholeOf = (path: string): string => /([0-9A-F]{24})-/.exec(path)?.[1] ?? "";
+      const [one, two] = [segmentsOf(1), segmentsOf(2)];
+      const middle = one[one.length - 3] as string;
+      const twin = two.find((path) => wholeOf(path) === wholeOf(middle)) as string;
+      const kept = readFileSync(middle);
+      const bytes = Buffer.from(kept);
+      bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] as number) ^ 0xff;
+      writeFileSync(middle, bytes);
+      const mended = await find([`--from=${fromTime}`, "--limit=10000"]);
+      expect(mended.unknown).toEqual([]);
+      expect(mended.transactions.length).toBeGreaterThanOrEqual(document.transactions.length);
+      rmSync(twin);
+      const damaged = await find([`--from=${fromTime}`, "--limit=10000"]);
+      expect(damaged.unknown).toEqual([
+        expect.objectContaining({ fromSegment: wholeOf(middle), toSegment: wholeOf(middle) }),
+      ]);
+      rmSync(middle);
+      const missing = await find([`--from=${fromTime}`, "--limit=10000"]);
+      expect(missing.unknown).toEqual([
+        expect.objectContaining({ fromSegment: wholeOf(middle), toSegment: wholeOf(middle), reason: "missing" }),
+      ]);
+      const { stdout } = await bed.oursOk(["find", `--from=${fromTime}`]);
+      expect(stdout).toMatch(
+        new RegExp(`^UNKNOWN: WAL from ${wholeOf(middle)} to ${wholeOf(middle)} cannot be read \\(missing\\)`, "m"),
+      );
+      writeFileSync(middle, kept);
+    },
+  );
 
   test("records equal those that pg_waldump reads", async () => {
     const program = [join(postgres.binaries.folder, "pg_waldump")].find((path) => existsSync(path));

@@ -4,6 +4,7 @@
  * restore, and the configuration files that Debian keeps outside the data directory. Where possible, the result is
  * compared with stock's restore of the same backup, file by file.
  */
+import { NIGHTLY } from "../../../tools/parts/nightly";
 import { createHash } from "node:crypto";
 import {
   appendFileSync,
@@ -177,7 +178,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     await cluster.remove();
   });
 
-  test("type preserve keeps the user's recovery settings, type none writes none", async () => {
+  test.runIf(NIGHTLY)("type preserve keeps the user's recovery settings, type none writes none", async () => {
     await again("--type=name", "--target=middle");
     const own = `${readFileSync(join(data, "postgresql.auto.conf"), "utf8")}# mine\n`;
     writeFileSync(join(data, "postgresql.auto.conf"), own);

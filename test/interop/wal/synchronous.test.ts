@@ -134,22 +134,26 @@ describe("synchronous streaming", async () => {
     expect(await missingCommits(own.cluster, commits)).toEqual([]);
   });
 
-  test("with a limit commits wait no longer than that, and wait again when the bucket is back", {
-    timeout: 300_000,
-  }, async () => {
-    const own = await open({ stream: { intervalSeconds: 60, synchronous: "all", degradeAfterSeconds: 3 } });
-    await own.untilStreaming();
-    await own.bucket?.stop();
-    const beganMs = performance.now();
-    await own.cluster.sql("INSERT INTO commits VALUES (100, 1)");
-    expect(performance.now() - beganMs).toBeGreaterThan(2500);
-    await untilState(own, "asynchronous");
-    expect(await names(own)).toBe("");
-    expect(own.agentLog()).toContain("WARN: commits no longer wait for the repositories");
-    await own.bucket?.start();
-    await untilState(own, "synchronous");
-    expect(await names(own)).toBe("pgbackstop");
-  });
+  test.runIf(NIGHTLY)(
+    "with a limit commits wait no longer than that, and wait again when the bucket is back",
+    {
+      timeout: 300_000,
+    },
+    async () => {
+      const own = await open({ stream: { intervalSeconds: 60, synchronous: "all", degradeAfterSeconds: 3 } });
+      await own.untilStreaming();
+      await own.bucket?.stop();
+      const beganMs = performance.now();
+      await own.cluster.sql("INSERT INTO commits VALUES (100, 1)");
+      expect(performance.now() - beganMs).toBeGreaterThan(2500);
+      await untilState(own, "asynchronous");
+      expect(await names(own)).toBe("");
+      expect(own.agentLog()).toContain("WARN: commits no longer wait for the repositories");
+      await own.bucket?.start();
+      await untilState(own, "synchronous");
+      expect(await names(own)).toBe("pgbackstop");
+    },
+  );
 
   test.runIf(NIGHTLY)(
     "with a limit, the host's unit ends the wait when no agent runs, and the next agent begins it again",
