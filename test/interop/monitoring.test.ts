@@ -17,7 +17,7 @@ import { giveTo } from "../../tools/parts/users";
 import { topology } from "../components/topologies";
 import { findParts } from "../harness/real/interopParts";
 import { promtoolOrSkip } from "../harness/real/parts";
-import { fillBed, writeMore } from "../harness/real/sampleData";
+import { dropTemplates, fillBed, writeMore } from "../harness/real/sampleData";
 import { exporterOf } from "../harness/compare/stockMetrics";
 import { TestBed } from "../harness/real/testBed";
 import { temporaryFolder } from "../runtime/repository/support";
@@ -412,6 +412,7 @@ describe("metrics of real repositories", async () => {
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
     await fillBed(bed, 2000);
+    await dropTemplates(bed);
     await bed.stockOk(stock, ["backup", "--type=full", "--repo=1", "--annotation=made=by stock", "--no-expire-auto"]);
     await bed.oursOk(["backup", "--type=full", "--repo=2"]);
     await writeMore(bed);

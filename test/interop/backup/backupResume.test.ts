@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Started, start, waitFor } from "../../../tools/parts/process";
 import type { RunResult } from "../../../tools/parts/process";
 import { findParts } from "../../harness/real/interopParts";
-import { fillBed } from "../../harness/real/sampleData";
+import { dropTemplates, fillBed } from "../../harness/real/sampleData";
 import { TestBed } from "../../harness/real/testBed";
 import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 
@@ -43,6 +43,7 @@ describe.each(STOCKS)("a killed full backup, stock $version", async ({ postgres,
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
     await fillBed(bed);
+    await dropTemplates(bed);
     await bed.cluster.sql(
       "CREATE TABLE ballast AS SELECT g, repeat(md5(g::text), 20) AS body FROM generate_series(1, 60000) g",
     );

@@ -14,7 +14,7 @@ import { S3Server } from "../../../tools/parts/servers/s3Server";
 import { giveTo } from "../../../tools/parts/users";
 import { comparableInfo, labelsOf, parseInfo } from "../../harness/compare/infoJson";
 import { findParts, type InteropParts } from "../../harness/real/interopParts";
-import { fillBed, writeMore } from "../../harness/real/sampleData";
+import { dropTemplates, fillBed, writeMore } from "../../harness/real/sampleData";
 import { type BedRepo, TestBed } from "../../harness/real/testBed";
 import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 
@@ -72,6 +72,7 @@ function alternate({ binaries, stock }: InteropParts, planned: readonly PlannedR
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
     await fillBed(bed, NIGHTLY ? 20_000 : 5000);
+    await dropTemplates(bed);
   });
   afterAll(async () => {
     await bed?.remove();

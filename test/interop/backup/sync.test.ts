@@ -12,7 +12,7 @@ import { run } from "../../../tools/parts/process";
 import { S3Server } from "../../../tools/parts/servers/s3Server";
 import { comparableInfo, labelsOf, parseInfo } from "../../harness/compare/infoJson";
 import { findParts, type InteropParts, s3Kind } from "../../harness/real/interopParts";
-import { fillBed, writeMore } from "../../harness/real/sampleData";
+import { dropTemplates, fillBed, writeMore } from "../../harness/real/sampleData";
 import { type BedRepo, requireOk, TestBed } from "../../harness/real/testBed";
 import { atNight } from "../../../tools/parts/nightly";
 
@@ -108,6 +108,7 @@ function syncs({ binaries, stock }: InteropParts, row: Row): void {
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
     await fillBed(bed, 8000);
+    await dropTemplates(bed);
     await stockBackup("full");
     await writeMore(bed);
     await stockBackup("diff");

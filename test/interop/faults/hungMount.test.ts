@@ -19,6 +19,7 @@ import { AgentProcess, agentPaths, archiveCommandOf } from "../../harness/real/a
 import { type HangingCall, HungMount, mountObstacle } from "../../harness/real/hungMount";
 import { loud } from "../../harness/real/interopParts";
 import { findStoredSegment, writeSegments } from "../../harness/real/segments";
+import { dropTemplates } from "../../harness/real/sampleData";
 import { TestBed } from "../../harness/real/testBed";
 import { NIGHTLY } from "../../../tools/parts/nightly";
 
@@ -71,6 +72,7 @@ describe("a repository that stops answering", async () => {
     onTestFinished(() => mount.remove());
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
+    await dropTemplates(bed);
     await bed.cluster.sql("CREATE TABLE t (id int, filler text)");
     return { bed, mount };
   };
@@ -112,6 +114,7 @@ describe("a repository that stops answering", async () => {
     const bed = await createBed();
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
+    await dropTemplates(bed);
     await bed.cluster.sql("CREATE TABLE t (id int, filler text)");
     for (const file of ["archive/main/archive.info", "backup/main/backup.info"]) {
       for (const path of [file, `${file}.copy`].map((name) => join(bed.repoPath(2), name))) {

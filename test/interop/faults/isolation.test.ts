@@ -26,6 +26,7 @@ import { parseInfo } from "../../harness/compare/infoJson";
 import { findParts, s3Kind } from "../../harness/real/interopParts";
 import { posixRepo, s3Repo } from "../../harness/repositories";
 import { findStoredSegment, storingDelaysS, writeSegments } from "../../harness/real/segments";
+import { dropTemplates } from "../../harness/real/sampleData";
 import { TestBed } from "../../harness/real/testBed";
 import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 
@@ -78,6 +79,7 @@ describe.concurrent("a repository that is down", async () => {
     context.onTestFinished(() => bed.remove());
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
+    await dropTemplates(bed);
     await bed.cluster.sql("CREATE TABLE t (id int, filler text)");
     await bed.oursOk(["backup", "--type=full"]);
     await bed.archiveAll();
@@ -155,6 +157,7 @@ describe.concurrent("a repository that is down", async () => {
     context.onTestFinished(() => bed.remove());
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
+    await dropTemplates(bed);
     await bed.cluster.sql("CREATE TABLE t (id int, filler text)");
     await bed.archiveAll();
     renameSync(bed.repoPath(1), `${bed.repoPath(1)}.away`);

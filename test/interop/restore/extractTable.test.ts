@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findPostgres } from "../../../tools/parts/postgres/postgres";
 import { runOk, start, waitFor } from "../../../tools/parts/process";
 import { loud } from "../../harness/real/interopParts";
+import { dropTemplates } from "../../harness/real/sampleData";
 import { TestBed } from "../../harness/real/testBed";
 
 const MAJOR = 15;
@@ -49,6 +50,7 @@ describe("extract-table", async () => {
     await cluster.sql("CREATE ROLE app; CREATE ROLE reader");
     await cluster.sql("CREATE DATABASE shop");
     await cluster.sql("CREATE DATABASE other");
+    await dropTemplates(bed);
     await cluster.sql("CREATE TABLE filler AS SELECT i FROM generate_series(1, 1000) i", [], "other");
     await cluster.sql(
       `CREATE TABLE customers (id int PRIMARY KEY);

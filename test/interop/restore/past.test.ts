@@ -21,7 +21,7 @@ import { askS3, callS3, type S3Keys, type S3Question } from "../../harness/netwo
 import { agentPaths, AgentProcess, archiveCommandOf } from "../../harness/real/agentProcess";
 import { findParts, hasVersitygw } from "../../harness/real/interopParts";
 import { makeUser } from "../../harness/real/liveBucket";
-import { fillBed, writeMore } from "../../harness/real/sampleData";
+import { dropTemplates, fillBed, writeMore } from "../../harness/real/sampleData";
 import { pgCtl, TestBed } from "../../harness/real/testBed";
 
 const TITLE = "a repository as it was before an attack";
@@ -145,6 +145,7 @@ describe(TITLE, async () => {
       await bed.cluster.start();
       await bed.oursOk(["stanza-create"]);
       await fillBed(bed, 4000);
+      await dropTemplates(bed);
       await bed.cluster.sql("CREATE TABLE streamed (id int)");
       await bed.oursOk(["backup", "--type=full", "--repo=1"]);
       first = await now();

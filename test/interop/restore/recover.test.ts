@@ -8,6 +8,7 @@ import { existsSync, readdirSync, readFileSync, renameSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loud } from "../../harness/real/interopParts";
+import { dropTemplates } from "../../harness/real/sampleData";
 import { pgCtl, TestBed } from "../../harness/real/testBed";
 import { findPostgres } from "../../../tools/parts/postgres/postgres";
 import { type RunResult, sleep } from "../../../tools/parts/process";
@@ -40,6 +41,7 @@ describe("recover", async () => {
     // miss it.
     await pgCtl(bed, ["start"]);
     await bed.oursOk(["stanza-create"]);
+    await dropTemplates(bed);
     await sql(`CREATE TABLESPACE space LOCATION '${join(bed.folder, "tablespace")}'`);
     await sql("CREATE TABLE kept (id int PRIMARY KEY) TABLESPACE space");
     await sql("INSERT INTO kept SELECT generate_series(1, 1000)");

@@ -29,7 +29,7 @@ import { S3Server } from "../../../tools/parts/servers/s3Server";
 import { compareChecksums, TestCluster } from "../../../tools/parts/postgres/testCluster";
 import { giveTo, isRoot } from "../../../tools/parts/users";
 import { findParts, type InteropParts, s3Kind } from "../../harness/real/interopParts";
-import { fillBed } from "../../harness/real/sampleData";
+import { dropTemplates, fillBed } from "../../harness/real/sampleData";
 import { requireOk, TestBed } from "../../harness/real/testBed";
 
 const TITLE = "restore with its options, stock 2.60, PostgreSQL 15";
@@ -100,6 +100,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
     await bed.oursOk(["stanza-create"]);
     await fillBed(bed, 2000);
     await cluster.sql("CREATE DATABASE other");
+    await dropTemplates(bed);
     await cluster.sql("CREATE TABLE mark (id int GENERATED ALWAYS AS IDENTITY, name text)");
     // Left over from an earlier recovery. If one of them took effect, no other target could be reached.
     await cluster.sql("ALTER SYSTEM SET recovery_target_action = 'shutdown'");
@@ -209,7 +210,7 @@ function restoreOptions({ binaries, stock }: InteropParts): void {
   });
 
   test("--force trusts size and time, --delta does not", async () => {
-    const path = join(data, "base/1/1259");
+    const path = join(data, "base/5/1259");
     const { mtimeMs, size } = statSync(path);
     writeFileSync(path, Buffer.alloc(size, 7));
     utimesSync(path, mtimeMs / 1000, mtimeMs / 1000);
@@ -418,22 +419,22 @@ function damage(data: string, bed: TestBed): void {
   mkdirSync(join(data, "extra/deeper"), { recursive: true });
   writeFileSync(join(data, "extra/deeper/file"), "x");
   writeFileSync(join(data, "standby.signal"), "");
-  writeFileSync(join(data, "base/1/999999"), "x");
+  writeFileSync(join(data, "base/5/999999"), "x");
   symlinkSync("/tmp", join(data, "pg_tblspc/99999"));
   symlinkSync("/etc/passwd", join(data, "link"));
-  for (const path of ["extra", "extra/deeper", "extra/deeper/file", "standby.signal", "base/1/999999"])
+  for (const path of ["extra", "extra/deeper", "extra/deeper/file", "standby.signal", "base/5/999999"])
     own(join(data, path));
-  appendFileSync(join(data, "base/1/1259"), Buffer.alloc(8192, 1));
-  truncateSync(join(data, "base/1/1249"), 8192);
-  rmSync(join(data, "base/1/2619"), { force: true });
+  appendFileSync(join(data, "base/5/1259"), Buffer.alloc(8192, 1));
+  truncateSync(join(data, "base/5/1249"), 8192);
+  rmSync(join(data, "base/5/2619"), { force: true });
   rmSync(join(data, "global/1262"));
   rmSync(join(data, "pg_xact"), { recursive: true });
   rmSync(join(data, "pg_multixact"), { recursive: true });
   writeFileSync(join(data, "pg_multixact"), "a file where a directory was");
   chmodSync(join(data, "PG_VERSION"), 0o644);
-  const flipped = readFileSync(join(data, "base/1/1255"));
+  const flipped = readFileSync(join(data, "base/5/1255"));
   flipped[5000] = (flipped[5000] ?? 0) ^ 1;
-  writeFileSync(join(data, "base/1/1255"), flipped);
+  writeFileSync(join(data, "base/5/1255"), flipped);
   // Beside the directory of this version, where another server may keep its own.
   writeFileSync(join(data, "../space/foreign"), "not the restore's");
   own(join(data, "../space/foreign"));

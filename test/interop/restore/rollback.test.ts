@@ -7,6 +7,7 @@ import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loud } from "../../harness/real/interopParts";
+import { dropTemplates } from "../../harness/real/sampleData";
 import { requireOk, TestBed } from "../../harness/real/testBed";
 import { findPostgres } from "../../../tools/parts/postgres/postgres";
 import { run, type RunResult } from "../../../tools/parts/process";
@@ -28,6 +29,7 @@ describe("rollback", async () => {
     zfs = new Zfs(bed);
     await pgCtl(bed, "start");
     await bed.oursOk(["stanza-create"]);
+    await dropTemplates(bed);
     await bed.cluster.sql("CREATE TABLE kept (id int PRIMARY KEY)");
     await bed.oursOk(["backup", "--type=full"]);
     await bed.cluster.sql("INSERT INTO kept SELECT generate_series(1, 100)");

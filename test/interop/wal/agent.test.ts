@@ -16,6 +16,7 @@ import { compareChecksums, TestCluster } from "../../../tools/parts/postgres/tes
 import { agentPaths, AgentProcess, archiveCommandOf } from "../../harness/real/agentProcess";
 import { parseInfo } from "../../harness/compare/infoJson";
 import { findParts, s3Kind } from "../../harness/real/interopParts";
+import { dropTemplates } from "../../harness/real/sampleData";
 import { TestBed } from "../../harness/real/testBed";
 
 const SEGMENTS = 24;
@@ -60,6 +61,7 @@ describe("the agent", async () => {
     agent = await startAgent(false);
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
+    await dropTemplates(bed);
     await bed.cluster.sql("CREATE TABLE t (id int, filler text)");
     await bed.oursOk(["backup", "--type=full"]);
   }, 300_000);
@@ -284,6 +286,7 @@ describe("the agent with WAL segments of 64 MiB", async () => {
     context.onTestFinished(() => void agent.stop("SIGKILL"));
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
+    await dropTemplates(bed);
     await bed.cluster.sql("CREATE TABLE t (id int, filler text)");
     const names = await writeSegments(bed, 4);
     await bed.archiveAll();

@@ -18,6 +18,7 @@ import { TestCluster } from "../../../tools/parts/postgres/testCluster";
 import { agentPaths, AgentProcess, archiveCommandOf } from "../../harness/real/agentProcess";
 import { seededRandom } from "../../harness/context";
 import { findParts, s3Kind } from "../../harness/real/interopParts";
+import { dropTemplates } from "../../harness/real/sampleData";
 import { requireOk, type RestoreOptions, TestBed } from "../../harness/real/testBed";
 import { atNight, NIGHTLY } from "../../../tools/parts/nightly";
 
@@ -67,6 +68,7 @@ describe.each(atNight(18, 17))("streamed WAL of PostgreSQL %i", async (major) =>
     agent = await startAgent();
     await bed.cluster.start();
     await bed.oursOk(["stanza-create"]);
+    await dropTemplates(bed);
     await bed.cluster.sql("CREATE TABLE commits (id int PRIMARY KEY, filler text)");
     await bed.oursOk(["backup", "--type=full"]);
   }, 300_000);
