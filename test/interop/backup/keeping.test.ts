@@ -157,33 +157,37 @@ function keeps({ binaries, stock }: InteropParts): void {
     await bed.archiveAll();
   });
 
-  test("info, manifest, repo-ls and repo-get print the same as stock", async () => {
-    const label = (await labels(2)).at(-1) ?? "";
-    // Processes that earlier tests stopped may still hold a lock, or still be writing a file of a backup.
-    await waitFor("nothing to go on", 120_000, async () => {
-      const args = ["info", "--output=json"];
-      return (await bed.ours(args)).stdout === (await bed.stock(stock, args)).stdout ? true : null;
-    });
-    await same("info");
-    await same("info", "--type=full", "--output=json");
-    await same("info", "--repo=2", `--set=${label}`);
-    await same("info", "--repo=2", `--set=${label}`, "--output=json");
-    await same("manifest", "--repo=2", `--set=${label}`);
-    await same("manifest", "--repo=2", `--set=${label}`, "--output=json", "--filter=pg_data/PG_VERSION");
-    await same("repo-ls", "--repo=1", "--recurse", "--sort=desc", "backup");
-    await same("repo-ls", "--repo=2", "--recurse", "--filter=info", "--output=json");
-    expect(await same("repo-ls", "--repo=1", "--output=json", "--filter=latest", `backup/${bed.stanza}`)).toContain(
-      `"destination":"2`,
-    );
-    for (const repo of ["--repo=1", "--repo=2"]) await same("repo-get", repo, `backup/${bed.stanza}/backup.info`);
-    await same("repo-get", "--repo=2", `backup/${bed.stanza}/${label}/backup.manifest`);
-    await same("repo-get", "--repo=2", "--ignore-missing", "nothing");
-  });
+  // Older versions print fewer fields.
+  test.runIf(stock.version.startsWith("2.60"))(
+    "info, manifest, repo-ls and repo-get print the same as stock",
+    async () => {
+      const label = (await labels(2)).at(-1) ?? "";
+      // Processes that earlier tests stopped may still hold a lock, or still be writing a file of a backup.
+      await waitFor("nothing to go on", 120_000, async () => {
+        const args = ["info", "--output=json"];
+        return (await bed.ours(args)).stdout === (await bed.stock(stock, args)).stdout ? true : null;
+      });
+      await same("info");
+      await same("info", "--type=full", "--output=json");
+      await same("info", "--repo=2", `--set=${label}`);
+      await same("info", "--repo=2", `--set=${label}`, "--output=json");
+      await same("manifest", "--repo=2", `--set=${label}`);
+      await same("manifest", "--repo=2", `--set=${label}`, "--output=json", "--filter=pg_data/PG_VERSION");
+      await same("repo-ls", "--repo=1", "--recurse", "--sort=desc", "backup");
+      await same("repo-ls", "--repo=2", "--recurse", "--filter=info", "--output=json");
+      expect(await same("repo-ls", "--repo=1", "--output=json", "--filter=latest", `backup/${bed.stanza}`)).toContain(
+        `"destination":"2`,
+      );
+      for (const repo of ["--repo=1", "--repo=2"]) await same("repo-get", repo, `backup/${bed.stanza}/backup.info`);
+      await same("repo-get", "--repo=2", `backup/${bed.stanza}/${label}/backup.manifest`);
+      await same("repo-get", "--repo=2", "--ignore-missing", "nothing");
+    },
+  );
 
   test("stanza-upgrade: a new cluster under the old stanza, with WAL and backups separate from the old ones", async () => {
     const id = (): string[] =>
       readdirSync(join(bed.repoPath(1), "archive", bed.stanza)).filter((name) => /-\d$/.test(name));
-    expect(id()).toEqual(["18-1"]);
+    expect(id()).toEqual([`${binaries.major}-1`]);
     const other = await TestBed.create({ binaries, repos: [{}], settings: { archive_mode: "off" } });
     try {
       await other.cluster.start();
